@@ -1,0 +1,39 @@
+"""ELECTRA as a fairseq plugin. The flow, and where each step lives::
+
+    raw text        your .txt, or data/corpus.py              one paragraph a line, blank line between documents
+     -> pieces      data/wordpiece.py                         tokenizer.json + dict.txt, the same ids in both
+     -> binary      data/encode.py, or fairseq-preprocess     data-bin/{dict.txt,train.bin,train.idx}
+     -> rows        data/rows.py                              segment pairs or blocks, (B, T) ids, memory-mapped
+     -> masked      data/masking.py, data/masked_rows.py      src_tokens (B, T), masked_positions, target, sample_uniforms (B, K)
+     -> generator   models/electra.py                         gen_logits (B, K, V)
+     -> sampled     modules/sampling.py                       corrupted_tokens, is_replaced (B, T)
+     -> discriminator  models/electra.py                      disc_logits (B, T)
+     -> losses      criterions/replaced_token_detection.py    gen_weight * MLM + disc_weight * RTD: sums, one denominator
+     -> metrics     evaluation/detection.py, diagnosis.py     masked_lm_*, disc_*, and advice
+     -> checkpoint  fairseq's trainer                         exact resume
+     -> fine-tune   models/electra_encoder.py                 with fairseq's own sentence tasks
+
+B rows of a batch, T tokens of a row, K masked slots of a row, V vocabulary, E embedding size, C hidden size.
+"""
+
+import sys
+
+__version__ = "0.1.0"
+
+
+def register() -> None:
+    """Register tasks, models, criterions and optimizers with fairseq, and mend it (:mod:`fairseq_electra.compat`)."""
+    from fairseq_electra import compat
+
+    compat.apply()
+    from fairseq_electra import criterions, data, models, optim, tasks  # noqa: F401
+    from fairseq_electra.data import bpe  # noqa: F401
+    from fairseq_electra.criterions import replaced_token_detection  # noqa: F401
+    from fairseq_electra.models import electra, electra_encoder  # noqa: F401
+    from fairseq_electra.optim import electra_adam  # noqa: F401
+    from fairseq_electra.tasks import electra_pretraining  # noqa: F401
+
+
+# fairseq imports this package for --user-dir. Our own commands do not need fairseq, and are spared its six seconds.
+if "fairseq" in sys.modules:
+    register()

@@ -1,0 +1,43 @@
+"""``fairseq-electra COMMAND``: one module of this folder for each command, imported only when it is called."""
+
+import argparse
+import importlib
+import os
+import sys
+
+from fairseq_electra.errors import InputError
+
+COMMANDS = {
+    "vocab": "train a WordPiece vocabulary from text",
+    "encode": "text to pieces, or straight to what fairseq trains on",
+    "corpus": "write the built-in corpus and its labelled task",
+    "inspect": "show what a checkpoint sees, row by row",
+    "plot": "draw the curves of a training log",
+    "quickstart": "pre-train, fine-tune and compare in minutes",
+    "user-dir": "print the folder to give to fairseq's --user-dir",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="fairseq-electra", description="ELECTRA for fairseq: prepare, study and show.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        commands.add_parser(name, help=summary, add_help=False)
+    chosen, rest = parser.parse_known_args((sys.argv[1:] if arguments is None else arguments)[:1])
+    rest = (sys.argv[1:] if arguments is None else arguments)[1:]
+    module = importlib.import_module(f"fairseq_electra.cli.{chosen.command.replace('-', '_')}")
+    command = argparse.ArgumentParser(
+        prog=f"fairseq-electra {chosen.command}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    module.add_arguments(command)
+    try:
+        module.run(command.parse_args(rest))
+        sys.stdout.flush()
+    except InputError as error:
+        print(f"fairseq-electra {chosen.command}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader (head, less) went away
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0

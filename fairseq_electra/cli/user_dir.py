@@ -1,0 +1,18 @@
+"""Print the folder to give to fairseq's --user-dir, for a package that pip installed.
+
+    fairseq-train --user-dir "$(fairseq-electra user-dir)" ...
+"""
+
+import argparse
+from pathlib import Path
+
+import fairseq_electra
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments: none."""
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print it."""
+    print(Path(fairseq_electra.__file__).parent)

@@ -1,0 +1,144 @@
+"""Every change to fairseq, in one place: which line it mends, and why. tests/test_compat.py fails once one is no longer needed."""
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import shutil
+import sys
+import traceback
+from pathlib import Path
+
+import torch
+
+from fairseq_electra.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+
+def apply() -> None:
+    """Apply them all; doing so again changes nothing."""
+    allow_namespaces()
+    speak_plainly()
+    copy_checkpoints_whole()
+    name_rows_of_infinite_losses()
+    explain_damaged_checkpoints()
+
+
+def allow_namespaces() -> None:
+    """checkpoint_utils.py::load_checkpoint_to_cpu, ``torch.load(f)``: checkpoints hold an argparse.Namespace, which is only data."""
+    torch.serialization.add_safe_globals([argparse.Namespace])
+
+
+def speak_plainly() -> None:
+    """fairseq_cli/train.py has no handler: an :class:`InputError` would end in a traceback of forty lines above its one sentence."""
+    previous = sys.excepthook
+    if getattr(previous, "speaks_plainly", False):
+        return
+
+    def hook(kind, error, trace) -> None:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, InputError):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
+            previous(kind, error, trace)
+            return
+        if os.environ.get("FAIRSEQ_ELECTRA_TRACEBACK"):
+            traceback.print_exception(kind, error, trace)
+        print(f"fairseq_electra: error: {cause}", file=sys.stderr)
+
+    hook.speaks_plainly = True  # type: ignore[attr-defined]
+    sys.excepthook = hook
+
+
+def copy_checkpoints_whole() -> None:
+    """checkpoint_utils.py::save_checkpoint, ``PathManager.copy(checkpoints[0], cp)``: overwrites checkpoint_last.pt in place.
+
+    A process killed at that moment would lose the last good checkpoint; so the copy is made beside it and renamed.
+    """
+    from fairseq.file_io import PathManager
+
+    plain = PathManager.copy
+    if getattr(plain, "copies_whole", False):
+        return
+
+    def copy(src_path: str, dst_path: str, overwrite: bool = False) -> bool:
+        if not Path(src_path).is_file():
+            return plain(src_path, dst_path, overwrite)
+        partial = f"{dst_path}.{os.getpid()}.partial"
+        try:
+            shutil.copyfile(src_path, partial)
+            os.replace(partial, dst_path)  # noqa: PTH105
+        finally:
+            Path(partial).unlink(missing_ok=True)
+        return True
+
+    copy.copies_whole = True  # type: ignore[attr-defined]
+    PathManager.copy = staticmethod(copy)
+
+
+def name_rows_of_infinite_losses() -> None:
+    """trainer.py::Trainer.train_step, ``raise FloatingPointError("gradients are Nan/Inf")``: says nothing of the data.
+
+    The rows of the update are written to nonfinite_rows.json in the folder of the checkpoints.
+    """
+    from fairseq.trainer import Trainer
+
+    plain = Trainer.train_step
+    if getattr(plain, "names_rows", False):
+        return
+
+    def train_step(self, samples, raise_oom=False):
+        try:
+            return plain(self, samples, raise_oom)
+        except FloatingPointError:
+            rows = [int(row) for sample in samples if sample and "id" in sample for row in sample["id"]]
+            path = Path(self.cfg.checkpoint.save_dir) / "nonfinite_rows.json"
+            report = {"update": self.get_num_updates(), "epoch": _epoch_of(self), "rows": rows}
+            path.write_text(json.dumps(report) + "\n")
+            logger.error(f"loss or gradient is not finite at update {report['update']}; the {len(rows)} rows are written to {path}")
+            raise
+
+    train_step.names_rows = True  # type: ignore[attr-defined]
+    Trainer.train_step = train_step
+
+
+def _epoch_of(trainer) -> int | None:
+    dataset = trainer.task.datasets.get(trainer.cfg.dataset.train_subset)
+    return getattr(dataset, "epoch", None)
+
+
+def explain_damaged_checkpoints() -> None:
+    """checkpoint_utils.py::load_checkpoint_to_cpu, ``torch.load(f)``: a file cut short ends in PyTorch's words on zip archives."""
+    from fairseq import checkpoint_utils
+
+    plain = checkpoint_utils.load_checkpoint_to_cpu
+    if getattr(plain, "explains", False):
+        return
+
+    def load_checkpoint_to_cpu(path, *args, **kwargs):
+        try:
+            return plain(path, *args, **kwargs)
+        except InputError:
+            raise
+        except Exception as error:
+            with contextlib.suppress(OSError):
+                size = f", {os.path.getsize(path):,} bytes"  # noqa: PTH202
+                raise InputError(
+                    f"{path}{size}: no checkpoint that can be loaded safely (weights only): damaged, cut short or foreign "
+                    f"({str(error).splitlines()[0][:120]}); use another one, for example the previous checkpoint in its folder"
+                ) from error
+            raise
+
+    load_checkpoint_to_cpu.explains = True  # type: ignore[attr-defined]
+    checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu
+
+
+def forget_tpu(args: argparse.Namespace) -> None:
+    """options.py::parse_args_and_arch, ``if args.bf16: args.tpu = True``: takes every --bf16 for a TPU, and crashes without one."""
+    if getattr(args, "bf16", False) and getattr(args, "tpu", False):
+        try:
+            import torch_xla  # noqa: F401
+        except ImportError:
+            args.tpu = False

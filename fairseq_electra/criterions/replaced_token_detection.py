@@ -1,0 +1,103 @@
+"""ELECTRA's loss: the generator's masked-language-model loss and the discriminator's, over one denominator."""
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from fairseq.criterions import FairseqCriterion, register_criterion
+from fairseq.dataclass import FairseqDataclass
+from torch import Tensor
+
+from fairseq_electra.errors import InputError
+from fairseq_electra.evaluation.detection import log_metrics, score_histogram
+
+
+@dataclass
+class ReplacedTokenDetectionConfig(FairseqDataclass):
+    """Options of ``--criterion replaced_token_detection``."""
+
+    gen_weight: float = field(default=1.0, metadata={"help": "weight of the generator's loss"})
+    disc_weight: float = field(default=50.0, metadata={"help": "weight of the discriminator's loss (the paper's lambda)"})
+
+
+@register_criterion("replaced_token_detection", dataclass=ReplacedTokenDetectionConfig)
+class ReplacedTokenDetection(FairseqCriterion):
+    """``gen_weight * mlm_sum + disc_weight * mask_prob * rtd_sum`` over the number of masked tokens. In nats.
+
+    mlm_sum is the cross-entropy summed over masked tokens, rtd_sum the binary cross-entropy summed over all tokens but padding.
+    mask_prob stands for the ratio of the two counts, so this is ELECTRA's ``gen_weight * mean + disc_weight * mean`` (Clark et al.
+    2020 section 2) in a form that adds up: the same rows in one batch, in two, or on two ranks give the same gradient.
+    """
+
+    def __init__(self, cfg: ReplacedTokenDetectionConfig, task):
+        super().__init__(task)
+        for name in ("gen_weight", "disc_weight"):
+            if getattr(cfg, name) < 0:
+                raise InputError(f"--{name.replace('_', '-')} must not be negative, got {getattr(cfg, name)}")
+        self.gen_weight, self.disc_weight, self.mask_prob = cfg.gen_weight, cfg.disc_weight, task.cfg.mask_prob
+        self.pad, self.mask = task.source_dictionary.pad(), task.source_dictionary.index("<mask>")
+
+    def forward(self, model, sample: dict, reduce: bool = True) -> tuple[Tensor, int, dict]:
+        """Compute the loss of a batch.
+
+        Returns:
+            the summed loss, the number of masked tokens (fairseq divides the gradient by it), and sums for the log.
+        """
+        net_input = sample["net_input"]
+        output = model(**net_input)
+        target, padding_mask = sample["target"], net_input["padding_mask"]
+        used = target != self.pad
+        gen_logits = output.gen_logits.float()
+        mlm_sum = F.cross_entropy(gen_logits.flatten(0, 1), target.flatten(), ignore_index=self.pad, reduction="sum")
+        disc_logits = output.disc_logits.float()
+        rtd = F.binary_cross_entropy_with_logits(disc_logits, output.is_replaced.float(), reduction="none")
+        rtd_sum = rtd.masked_fill(padding_mask, 0.0).sum()
+        loss = self.gen_weight * mlm_sum + self.disc_weight * self.mask_prob * rtd_sum
+        with torch.no_grad():
+            log = {
+                "loss": loss.detach(),
+                "masked_lm_sum": mlm_sum.detach(),
+                "disc_sum": rtd_sum.detach(),
+                "sample_size": sample["nmasked"],
+                "ntokens": sample["ntokens"],
+                "nsentences": sample["nsentences"],
+                **self._generator_counts(gen_logits, output, net_input, target, used),
+                **_discriminator_counts(disc_logits, output.is_replaced, ~padding_mask),
+            }
+        return loss, sample["nmasked"], log
+
+    def _generator_counts(self, gen_logits: Tensor, output, net_input: dict, target: Tensor, used: Tensor) -> dict[str, Tensor]:
+        correct = (gen_logits.argmax(-1) == target) & used
+        hidden = used & (net_input["src_tokens"].gather(1, net_input["masked_positions"]) == self.mask)
+        sampled = output.corrupted_tokens.gather(1, net_input["masked_positions"])
+        counts = {
+            "masked_lm_correct": correct.sum(),
+            "mask_token_correct": (correct & hidden).sum(),
+            "mask_token_count": hidden.sum(),
+            "sampled_correct": ((sampled == target) & used).sum(),
+        }
+        if not self.training:  # one more pass over all scores
+            logprobs = gen_logits.log_softmax(-1)
+            counts["gen_entropy_sum"] = -((logprobs.exp() * logprobs).sum(-1) * used).sum()
+        return counts
+
+    @staticmethod
+    def reduce_metrics(logging_outputs: list[dict]) -> None:
+        """Log the metrics of all ranks' batches."""
+        log_metrics(logging_outputs)
+
+    @staticmethod
+    def logging_outputs_can_be_summed() -> bool:
+        """All entries are sums, so ranks add theirs up before they are logged."""
+        return True
+
+
+def _discriminator_counts(logits: Tensor, is_replaced: Tensor, real: Tensor) -> dict[str, Tensor]:
+    """Count hits and misses over the tokens that are not padding. All shapes (B, T)."""
+    flagged = (logits > 0) & real
+    return {
+        "replaced": is_replaced.sum(),
+        "flagged": flagged.sum(),
+        "flagged_replaced": (flagged & is_replaced).sum(),
+        "disc_histogram": score_histogram(logits, is_replaced, real),
+    }

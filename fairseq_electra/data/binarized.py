@@ -1,0 +1,101 @@
+"""Open what fairseq-preprocess or ``fairseq-electra encode`` wrote, and say what is wrong with it."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fairseq_electra.data.encode import DTYPE_CODES, INDEX_MAGIC
+from fairseq_electra.data.wordpiece import CONTINUATION, DICTIONARY_FILE, MASK
+from fairseq_electra.errors import InputError
+
+HEADER = len(INDEX_MAGIC) + 8 + 1 + 8
+REMEDY = "make the data again with fairseq-electra encode --destdir, or with fairseq-preprocess --dataset-impl mmap"
+
+
+@dataclass(frozen=True)
+class Binarized:
+    """A text in ids, memory-mapped. ``ids`` has shape (number of ids,), ``line_sizes`` (number of lines,), each ``</s>`` counted."""
+
+    ids: np.ndarray
+    line_sizes: np.ndarray
+
+
+def open_binarized(prefix: str | Path, vocabulary_size: int) -> Binarized:
+    """Map ``PREFIX.bin`` and ``PREFIX.idx``.
+
+    Args:
+        prefix: folder and split, such as ``data-bin/train``.
+        vocabulary_size: ids must be smaller than this. All of a short text and both ends of a long one are looked at.
+
+    Raises:
+        InputError: a file is missing, cut short, of another format, without text, or its ids are beyond the vocabulary.
+    """
+    index, data = Path(f"{prefix}.idx"), Path(f"{prefix}.bin")
+    for path in (index, data):
+        if not path.is_file():
+            raise InputError(f"no {path}; {REMEDY}")
+    head = index.read_bytes()[:HEADER] if index.stat().st_size < 1 << 16 else _head(index)
+    if head[: len(INDEX_MAGIC)] != INDEX_MAGIC or len(head) < HEADER:
+        raise InputError(f"{index} is no index of fairseq's mmap format; {REMEDY}")
+    code, number = head[-9], int.from_bytes(head[-8:], "little")
+    dtype = {code: dtype for dtype, code in DTYPE_CODES.items()}.get(code)
+    if dtype is None:
+        raise InputError(f"{index} stores its ids as type {code}, not as unsigned 16 or 32 bits; {REMEDY}")
+    if index.stat().st_size != HEADER + number * 12:
+        raise InputError(f"{index} is {index.stat().st_size:,} bytes long, not {HEADER + number * 12:,} as its {number:,} lines need; {REMEDY}")
+    line_sizes = np.asarray(np.memmap(index, np.int32, "r", offset=HEADER, shape=number)) if number else np.zeros(0, np.int32)
+    expected = int(line_sizes.sum(dtype=np.int64)) * dtype.itemsize
+    if data.stat().st_size != expected:
+        raise InputError(f"{data} is {data.stat().st_size:,} bytes long, not {expected:,} as {index.name} says; {REMEDY}")
+    if not (line_sizes > 1).any():
+        raise InputError(f"{data} holds no text; {REMEDY}")
+    ids = np.asarray(np.memmap(data, dtype, "r"))
+    largest = max(int(ids[: 1 << 24].max()), int(ids[-(1 << 24) :].max()))
+    if largest >= vocabulary_size:
+        raise InputError(f"{data} holds the id {largest}, but the dictionary has {vocabulary_size:,} entries; use the dict.txt it was made with")
+    return Binarized(ids, line_sizes)
+
+
+def _head(path: Path) -> bytes:
+    with open(path, "rb") as stream:
+        return stream.read(HEADER)
+
+
+def load_dictionary(folder: str | Path):
+    """Load ``dict.txt`` of a data folder as fairseq's Dictionary, with ``<mask>`` as its last entry (appended where missing).
+
+    Raises:
+        InputError: there is none, it is not fairseq's format, or ``<mask>`` stands elsewhere.
+    """
+    from fairseq.data import Dictionary
+
+    path = Path(folder) / DICTIONARY_FILE
+    if not Path(folder).is_dir():
+        raise InputError(f"no such data folder: {folder}; make it with fairseq-electra encode --destdir {folder}, or fairseq-preprocess")
+    if not path.is_file():
+        raise InputError(f"no {path}; {REMEDY}")
+    try:
+        dictionary = Dictionary.load(str(path))
+    except (ValueError, RuntimeError) as error:
+        raise InputError(f"{path} is no dictionary: {error}; use the one made by fairseq-electra vocab") from error
+    index = dictionary.add_symbol(MASK)
+    if index != len(dictionary) - 1:
+        raise InputError(f"{path}: {MASK} must be the last entry, but is number {index} of {len(dictionary)}; move its line to the end, and binarize again")
+    return dictionary
+
+
+def word_starts(dictionary) -> np.ndarray:
+    """Tell which entries begin a word: WordPiece marks the others with ``##``, sentencepiece these with ``▁``. Shape: (V,), bool."""
+    symbols = dictionary.symbols
+    if any(symbol.startswith(CONTINUATION) for symbol in symbols):
+        return np.array([not symbol.startswith(CONTINUATION) for symbol in symbols])
+    if any(symbol.startswith("▁") for symbol in symbols):
+        return np.array([symbol.startswith("▁") for symbol in symbols])
+    raise InputError("whole words cannot be told in this dictionary: no entry begins with ## (WordPiece) or ▁ (sentencepiece); leave out --mask-whole-words")
+
+
+def dictionary_digest(dictionary) -> bytes:
+    """SHA-256 of the entries in their order, 32 bytes: two dictionaries with the same digest give the same ids."""
+    return hashlib.sha256("\n".join(dictionary.symbols).encode()).digest()

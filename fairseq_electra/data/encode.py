@@ -1,0 +1,82 @@
+"""Text to ids, in one pass: the same ``.bin``, ``.idx`` and ``dict.txt`` as ``fairseq-preprocess`` makes from the pieces."""
+
+import struct
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from fairseq_electra.data.text import written_whole
+from fairseq_electra.data.wordpiece import DICTIONARY_FILE, EOS
+from fairseq_electra.errors import InputError
+
+LINES_AT_ONCE = 4096
+INDEX_MAGIC = b"MMIDIDX\x00\x00"  # fairseq/data/indexed_dataset.py::MMapIndexedDataset.Index
+DTYPE_CODES = {np.dtype(np.uint16): 8, np.dtype(np.uint32): 9}  # fairseq/data/indexed_dataset.py::_code_to_dtype
+
+
+def punctuation_normalizer(language: str = "en") -> Callable[[str], str]:
+    """Return Moses' punctuation normalizer (curly quotes, dashes, spaces before punctuation), from sacremoses."""
+    from sacremoses import MosesPunctNormalizer
+
+    return MosesPunctNormalizer(lang=language).normalize
+
+
+def encode_lines(tokenizer: Tokenizer, lines: Iterable[str]) -> Iterator[list]:
+    """Encode lines on all cores, a few thousand at a time; yields one list of ``tokenizers.Encoding`` for each batch of lines."""
+    lines = iter(lines)
+    while batch := list(islice(lines, LINES_AT_ONCE)):
+        yield tokenizer.encode_batch_fast(batch, add_special_tokens=False)
+
+
+def encode_to_pieces(tokenizer: Tokenizer, lines: Iterable[str]) -> Iterator[str]:
+    """Yield one line of pieces, joined by blanks, for each line of text."""
+    for batch in encode_lines(tokenizer, lines):
+        for encoding in batch:
+            yield " ".join(encoding.tokens)
+
+
+def encode_to_binary(tokenizer: Tokenizer, lines: Iterable[str], prefix: str | Path, vocabulary: str | Path) -> tuple[int, int]:
+    """Write ``PREFIX.bin``, ``PREFIX.idx`` and, beside them, ``dict.txt``: what ``fairseq-preprocess --only-source`` writes.
+
+    Args:
+        tokenizer: as :func:`fairseq_electra.data.wordpiece.load_wordpiece` gives it.
+        lines: text.
+        prefix: folder and split, such as ``data-bin/train``.
+        vocabulary: the folder of the tokenizer; its ``dict.txt`` is copied.
+
+    Returns:
+        number of lines and of ids, each line's ``</s>`` among them.
+
+    Raises:
+        InputError: there was no text. Nothing is left behind.
+    """
+    prefix = Path(prefix)
+    # fairseq/data/indexed_dataset.py::best_fitting_int_dtype
+    dtype = np.dtype(np.uint16 if tokenizer.get_vocab_size() < 65500 else np.uint32)
+    eos = tokenizer.token_to_id(EOS)
+    sizes = array("i")
+    with written_whole(prefix.with_name(prefix.name + ".idx"), "wb") as index:
+        with written_whole(prefix.with_name(prefix.name + ".bin"), "wb") as data:
+            for batch in encode_lines(tokenizer, lines):
+                ids: list[int] = []
+                for encoding in batch:
+                    line = encoding.ids
+                    ids += line
+                    ids.append(eos)
+                    sizes.append(len(line) + 1)
+                data.write(np.array(ids, dtype=dtype).tobytes())
+            if len(sizes) == sizes.count(1):
+                raise InputError(f"no text to encode for {prefix}: the input is empty; give it some lines")
+        lengths = np.frombuffer(sizes, dtype=np.int32)
+        starts = np.zeros(len(lengths), dtype=np.int64)
+        np.cumsum(lengths[:-1], dtype=np.int64, out=starts[1:])
+        index.write(INDEX_MAGIC + struct.pack("<QBQ", 1, DTYPE_CODES[dtype], len(lengths)))
+        index.write(lengths.tobytes())
+        index.write((starts * dtype.itemsize).tobytes())
+    with written_whole(prefix.parent / DICTIONARY_FILE, "wb") as copy:
+        copy.write((Path(vocabulary) / DICTIONARY_FILE).read_bytes())
+    return len(lengths), int(lengths.sum(dtype=np.int64))

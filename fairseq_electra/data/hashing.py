@@ -1,0 +1,52 @@
+"""Random numbers without a generator: a hash of what they are for.
+
+A draw depends on (stream, seed, two counters, slot) and on nothing else: not on the worker, the rank, the batch or what was drawn
+before. So masks are the same under any number of workers and ranks, and exact on resume.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Stream(IntEnum):
+    """What a draw is for. Draws of different streams are independent."""
+
+    ROWS = 1
+    MASK = 2
+    KEEP = 3
+    RANDOM = 4
+    SAMPLE = 5
+
+
+def mix(x: np.ndarray) -> np.ndarray:
+    """Scramble 64-bit words, in place. Shape and dtype kept (uint64).
+
+    Source: the output function of SplitMix64 (Steele, Lea and Flood 2014, section 5; constants of variant 13 by D. Stafford).
+    """
+    x ^= x >> np.uint64(30)
+    x *= np.uint64(0xBF58476D1CE4E5B9)
+    x ^= x >> np.uint64(27)
+    x *= np.uint64(0x94D049BB133111EB)
+    x ^= x >> np.uint64(31)
+    return x
+
+
+def row_keys(stream: Stream, seed: int, epoch: np.ndarray | int, row: np.ndarray) -> np.ndarray:
+    """One key for each row: all its draws start from it. Shape: (B,), uint64."""
+    key = np.full(len(row), (seed * 16 + stream) & (2**64 - 1), np.uint64)
+    for counter in (epoch, row):
+        key = mix(key + GOLDEN) ^ np.asarray(counter).astype(np.uint64)
+    return mix(key + GOLDEN)
+
+
+def bits(keys: np.ndarray, slots: int) -> np.ndarray:
+    """Random words: SplitMix64 started at each row's key. Shape: (B,) -> (B, slots), uint64."""
+    return mix(keys[:, None] + np.arange(1, slots + 1, dtype=np.uint64) * GOLDEN)
+
+
+def uniform(stream: Stream, seed: int, epoch: np.ndarray | int, row: np.ndarray, slots: int) -> np.ndarray:
+    """Uniform numbers in [0, 1) with 53 random bits. Shape: (B, slots), float64."""
+    return (bits(row_keys(stream, seed, epoch, row), slots) >> np.uint64(11)) * 2.0**-53

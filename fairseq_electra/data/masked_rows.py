@@ -1,0 +1,116 @@
+"""The dataset that fairseq iterates over: items are row numbers, and a batch is read and masked in one go."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from fairseq.data import FairseqDataset
+
+from fairseq_electra.data.binarized import Binarized
+from fairseq_electra.data.masking import Masking
+from fairseq_electra.data.rows import Rows, gather_rows
+from fairseq_electra.errors import InputError
+
+
+class MaskedRows(FairseqDataset):
+    """Rows of a corpus, masked anew in every epoch.
+
+    Args:
+        corpus: the ids.
+        rows: where its rows lie.
+        masking: how to mask them.
+        width: tokens of every batch, T; shorter rows are padded to it, so that all batches have one shape.
+        bos, pad, eos: ids of the special symbols.
+        vocabulary_size: V; a larger id in a row is an error.
+        seed: of the order of the rows.
+    """
+
+    def __init__(
+        self, corpus: Binarized, rows: Rows, masking: Masking, width: int, *, bos: int, pad: int, eos: int, vocabulary_size: int, seed: int
+    ):
+        self.corpus, self.rows, self.masking, self.width = corpus, rows, masking, width
+        self.bos, self.pad, self.eos, self.vocabulary_size, self.seed = bos, pad, eos, vocabulary_size, seed
+        # shared memory: fairseq keeps worker processes, and the copies of the dataset in them, from one epoch to the next
+        self._epoch = torch.ones((), dtype=torch.int64).share_memory_()
+
+    def __getitem__(self, index: int) -> int:
+        """Return the row's number; :meth:`collater` reads the row."""
+        return int(index)
+
+    def __getitems__(self, indices: Sequence[int]) -> Sequence[int]:
+        """Return a batch's row numbers (PyTorch asks for a whole batch where this exists)."""
+        return indices
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def collater(self, samples: Sequence[int]) -> dict:
+        """Read, pad and mask rows.
+
+        Args:
+            samples: row numbers, B of them.
+
+        Returns:
+            fairseq's sample: ``id`` (B,), ``nsentences``, ``ntokens`` (no padding), ``nmasked``, ``target`` (B, K), and in
+            ``net_input`` ``src_tokens``, ``segment_ids``, ``padding_mask`` (B, T), ``masked_positions``, ``target``,
+            ``sample_uniforms`` (B, K). Empty for no rows.
+        """
+        if len(samples) == 0:
+            return {}
+        index = np.asarray(samples, np.int64)
+        tokens, segments, lengths = gather_rows(
+            self.corpus.ids, self.rows, index, self.width, bos=self.bos, pad=self.pad, eos=self.eos
+        )
+        if int(tokens.max()) >= self.vocabulary_size:
+            raise InputError(f"row {int(index[tokens.max(1).argmax()])} holds the id {int(tokens.max())}, but the dictionary has {self.vocabulary_size:,} entries; use the dict.txt the data was made with")
+        positions, target, uniforms, num_masked = self.masking(tokens, lengths, int(self._epoch), index)
+        target = torch.from_numpy(target)
+        return {
+            "id": torch.from_numpy(index),
+            "nsentences": len(index),
+            "ntokens": int(lengths.sum()),
+            "nmasked": int(num_masked.sum()),
+            "target": target,
+            "net_input": {
+                "src_tokens": torch.from_numpy(tokens),
+                "segment_ids": torch.from_numpy(segments),
+                "padding_mask": torch.from_numpy(np.arange(self.width) >= lengths[:, None]),
+                "masked_positions": torch.from_numpy(positions),
+                "target": target,
+                "sample_uniforms": torch.from_numpy(uniforms),
+            },
+        }
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Tokens of each row. Shape: (number of rows,)."""
+        return self.rows.sizes
+
+    def num_tokens(self, index: int) -> int:
+        """Tokens that the row takes in a batch: all rows are padded to one width."""
+        return self.width
+
+    def num_tokens_vec(self, indices: np.ndarray) -> np.ndarray:
+        """Like :meth:`num_tokens`, for many rows. Shape: (N,)."""
+        return np.full(len(indices), self.width, np.int64)
+
+    def size(self, index: int) -> int:
+        """Tokens of the row."""
+        return int(self.sizes[index])
+
+    def ordered_indices(self) -> np.ndarray:
+        """Return all rows in random order. Shape: (number of rows,)."""
+        return np.random.default_rng(self.seed).permutation(len(self))
+
+    def filter_indices_by_size(self, indices: np.ndarray, max_sizes: object) -> tuple[np.ndarray, list]:
+        """Keep all: rows are made to fit."""
+        return indices, []
+
+    @property
+    def can_reuse_epoch_itr_across_epochs(self) -> bool:
+        """The batches stay, only their order and the masks change."""
+        return True
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the masks; reaches the worker processes too."""
+        self._epoch.fill_(epoch)

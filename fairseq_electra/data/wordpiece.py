@@ -1,0 +1,112 @@
+"""WordPiece on the ``tokenizers`` library: train a vocabulary, save it for fairseq, cut text into pieces.
+
+The ids are fairseq's own everywhere: ``<s>`` (as [CLS]) 0, ``<pad>`` 1, ``</s>`` (as [SEP]) 2, ``<unk>`` 3, the pieces, and ``<mask>``
+last. ``tokenizer.json`` and ``dict.txt`` carry the same ids, so nothing is permuted between the two.
+"""
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from fairseq_electra.data.text import read_lines, written_whole
+from fairseq_electra.errors import InputError
+
+BOS, PAD, EOS, UNK, MASK = "<s>", "<pad>", "</s>", "<unk>", "<mask>"
+LEADING = (BOS, PAD, EOS, UNK)  # fairseq's Dictionary puts these at 0..3 by itself
+CONTINUATION = "##"
+TOKENIZER_FILE, DICTIONARY_FILE = "tokenizer.json", "dict.txt"
+MAX_CHARACTERS_PER_WORD = 200  # longer words become <unk>, as in google-research/electra model/tokenization.py
+
+
+def train_wordpiece(
+    lines: Iterable[str], size: int, *, cased: bool = False, keep_accents: bool = False, min_frequency: int = 2
+) -> Tokenizer:
+    """Train a WordPiece vocabulary.
+
+    Args:
+        lines: text, read once.
+        size: number of ids in all, the five special symbols among them.
+        cased: keep upper case.
+        keep_accents: keep accents (always kept when cased).
+        min_frequency: a pair of pieces seen less often is not joined.
+
+    Raises:
+        InputError: the text is empty, or holds more different characters than ``size`` has room for.
+
+    Source: google-research/electra README (BERT's uncased vocabulary: lower case, accents stripped, CJK characters apart).
+    """
+    tokenizer = Tokenizer(models.WordPiece(unk_token=UNK, max_input_chars_per_word=MAX_CHARACTERS_PER_WORD))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=not cased, strip_accents=not (cased or keep_accents))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(prefix=CONTINUATION)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size - 1,  # <mask> comes last
+        min_frequency=min_frequency,
+        special_tokens=list(LEADING),
+        continuing_subword_prefix=CONTINUATION,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(lines, trainer)
+    if tokenizer.get_vocab_size() <= len(LEADING):
+        raise InputError("the text holds no word to learn a vocabulary from; give files with text in them")
+    if tokenizer.get_vocab_size() > size - 1:
+        raise InputError(
+            f"a vocabulary of {size} has no room for the {tokenizer.get_vocab_size() - len(LEADING):,} pieces of one character "
+            f"in this text; give --size {2 * tokenizer.get_vocab_size()} or more"
+        )
+    tokenizer.add_special_tokens([MASK])
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def sample_lines(paths: Sequence[str | Path], max_characters: int, seed: int = 1) -> Iterator[str]:
+    """Yield all lines of the files, or, past ``max_characters``, as large a random part of every file, in order.
+
+    Args:
+        paths: text files.
+        max_characters: how much text to yield in all, in characters, within about one per cent; 0 for all of it.
+        seed: chooses the lines.
+    """
+    if not max_characters:
+        for path in paths:
+            yield from read_lines(path)
+        return
+    total = sum(len(line) for path in paths for line in read_lines(path))
+    rng, share = random.Random(seed), max_characters / max(total, 1)
+    for path in paths:
+        for line in read_lines(path):
+            if share >= 1 or rng.random() < share:
+                yield line
+
+
+def save_vocabulary(tokenizer: Tokenizer, folder: str | Path) -> None:
+    """Write ``tokenizer.json`` and ``dict.txt`` (``piece 1`` a line, without the four leading specials, as fairseq wants it)."""
+    pieces = sorted(tokenizer.get_vocab(), key=tokenizer.token_to_id)
+    if tuple(pieces[: len(LEADING)]) != LEADING or pieces[-1] != MASK:
+        raise InputError(f"a vocabulary must begin with {' '.join(LEADING)} and end with {MASK}")
+    folder = Path(folder)
+    with written_whole(folder / DICTIONARY_FILE) as dictionary:
+        dictionary.writelines(f"{piece} 1\n" for piece in pieces[len(LEADING) :])
+    with written_whole(folder / TOKENIZER_FILE) as stream:
+        stream.write(tokenizer.to_str(pretty=True) + "\n")
+
+
+def load_wordpiece(folder: str | Path) -> Tokenizer:
+    """Load ``tokenizer.json`` of a folder written by ``fairseq-electra vocab``; special symbols written in text stay text.
+
+    Raises:
+        InputError: the folder or file is missing or is no tokenizer.
+    """
+    path = Path(folder) / TOKENIZER_FILE
+    if not path.is_file():
+        raise InputError(f"no {TOKENIZER_FILE} in {folder}; make one with: fairseq-electra vocab --output {folder} FILE...")
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises plain Exception
+        raise InputError(f"{path} is no tokenizer ({error}); make it again with: fairseq-electra vocab") from error
+    tokenizer.encode_special_tokens = True  # not kept in the file
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer

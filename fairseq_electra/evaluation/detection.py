@@ -1,0 +1,68 @@
+"""How well replaced tokens are detected: ELECTRA's metrics from sums, so that batches and ranks add up."""
+
+import torch
+from fairseq.logging import metrics
+from torch import Tensor
+
+BINS = 2000
+LARGEST_LOGIT = 10.0
+
+
+def score_histogram(logits: Tensor, is_replaced: Tensor, real: Tensor) -> Tensor:
+    """Count scores in bins of equal width, apart for original and replaced tokens.
+
+    Logits rather than probabilities, so that a timid discriminator, whose probabilities all lie near the base rate, is resolved too.
+
+    Args:
+        logits, is_replaced, real: scores, labels, and False at padding. Shapes: (B, T).
+
+    Returns:
+        counts. Shape: (2, BINS), int64; row 1 holds the replaced tokens.
+    """
+    bin_of = ((logits.clamp(-LARGEST_LOGIT, LARGEST_LOGIT) + LARGEST_LOGIT) * ((BINS - 1) / (2 * LARGEST_LOGIT))).round().long()
+    bin_of = bin_of + BINS * is_replaced
+    counts = torch.zeros(2 * BINS, dtype=torch.int64, device=logits.device)
+    return counts.scatter_add_(0, bin_of.flatten(), real.flatten().long()).view(2, BINS)
+
+
+def area_under_curve(histogram: Tensor) -> float:
+    """Area under the ROC curve: how often a replaced token scores above an original one, ties counted half; nan without both.
+
+    Args:
+        histogram: as :func:`score_histogram` makes it. Shape: (2, BINS).
+    """
+    original, replaced = histogram.double()
+    pairs = original.sum() * replaced.sum()
+    if pairs == 0:
+        return float("nan")
+    below = original.cumsum(0) - original / 2
+    return float((replaced * below).sum() / pairs)
+
+
+def log_metrics(logs: list[dict]) -> None:
+    """Turn the criterion's sums into fairseq's meters; losses and entropy in nats, the rest shares of 1."""
+    histogram = sum(log["disc_histogram"] for log in logs if "disc_histogram" in log)
+    total = {key: float(sum(log.get(key, 0) for log in logs)) for key in logs[0] if key != "disc_histogram"}
+    masked, tokens = total["sample_size"], total["ntokens"]
+
+    def share(name: str, part: str, whole: float) -> None:
+        if whole > 0:
+            metrics.log_scalar(name, total[part] / whole, whole, round=4)
+
+    share("loss", "loss", masked)
+    share("masked_lm_loss", "masked_lm_sum", masked)
+    share("masked_lm_accuracy", "masked_lm_correct", masked)
+    share("mask_token_accuracy", "mask_token_correct", total["mask_token_count"])
+    share("sampled_masked_lm_accuracy", "sampled_correct", masked)
+    share("replaced_rate", "replaced", tokens)
+    if "gen_entropy_sum" in total:
+        share("gen_entropy", "gen_entropy_sum", masked)
+    share("disc_loss", "disc_sum", tokens)
+    total["disc_right"] = tokens - total["replaced"] - total["flagged"] + 2 * total["flagged_replaced"]
+    share("disc_accuracy", "disc_right", tokens)
+    share("disc_precision", "flagged_replaced", total["flagged"])
+    share("disc_recall", "flagged_replaced", total["replaced"])
+    if isinstance(histogram, Tensor):
+        # a leading underscore keeps a meter out of the log
+        metrics.log_scalar_sum("_disc_histogram", histogram.cpu())
+        metrics.log_derived("disc_auc", lambda meters: round(area_under_curve(meters["_disc_histogram"].sum), 4))

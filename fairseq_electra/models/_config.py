@@ -1,0 +1,44 @@
+"""The sizes that every ELECTRA model takes as options. The underscore keeps fairseq from importing this file as a model."""
+
+from dataclasses import dataclass, field
+from typing import Optional
+
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+
+from fairseq_electra.modules.sizes import MODEL_SIZES, POSITIONS, EncoderSizes, named_sizes
+
+AS_SIZE = "; default: as --arch has it"
+
+
+@dataclass
+class EncoderConfig(FairseqDataclass):
+    """Sizes of the (discriminator's) encoder. ``model_size`` names a row of the table; every other field, where given, changes it."""
+
+    # under hydra an arch function alone is ignored in silence: so the table is chosen by a field, and arch functions only set it
+    model_size: Optional[ChoiceEnum(list(MODEL_SIZES))] = field(  # type: ignore[valid-type]
+        default=None, metadata={"help": "row of the size table; set by --arch electra_tiny, electra_small, electra_base, electra_large"}
+    )
+    embedding_size: Optional[int] = field(default=None, metadata={"help": "size of token, position and segment vectors" + AS_SIZE})
+    hidden_size: Optional[int] = field(default=None, metadata={"help": "size of the hidden states" + AS_SIZE})
+    intermediate_size: Optional[int] = field(default=None, metadata={"help": "size of the feed-forward layer" + AS_SIZE})
+    num_hidden_layers: Optional[int] = field(default=None, metadata={"help": "layers" + AS_SIZE})
+    num_attention_heads: Optional[int] = field(default=None, metadata={"help": "attention heads" + AS_SIZE})
+    positions: Optional[ChoiceEnum(list(POSITIONS))] = field(  # type: ignore[valid-type]
+        default=None, metadata={"help": "learned (the original; tiny nets do not learn with it) or rotary" + AS_SIZE}
+    )
+    max_position_embeddings: Optional[int] = field(default=None, metadata={"help": "longest row with learned positions, tokens" + AS_SIZE})
+    dropout: Optional[float] = field(default=None, metadata={"help": "dropout of embeddings and sublayers, probability" + AS_SIZE})
+    attention_dropout: Optional[float] = field(default=None, metadata={"help": "dropout of attention weights, probability" + AS_SIZE})
+
+    def sizes(self) -> EncoderSizes:
+        """Look up the sizes; errors as :func:`named_sizes` has them."""
+        return encoder_sizes(self)
+
+
+SIZE_FIELDS = [name for name in EncoderConfig.__dataclass_fields__ if not name.startswith("_")]
+
+
+def encoder_sizes(cfg) -> EncoderSizes:
+    """Look up the sizes that a model's configuration asks for."""
+    changes = {name: cfg[name] for name in SIZE_FIELDS if name != "model_size"}
+    return named_sizes(cfg.model_size, **changes)

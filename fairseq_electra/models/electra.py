@@ -1,0 +1,187 @@
+"""ELECTRA for pre-training: a generator corrupts the text, a discriminator finds what was replaced."""
+
+import logging
+from dataclasses import dataclass, field
+from typing import NamedTuple, Optional
+
+import torch
+from fairseq.dataclass import ChoiceEnum
+from fairseq.models import BaseFairseqModel, register_model, register_model_architecture
+from torch import Tensor, nn
+
+from fairseq_electra import compat
+from fairseq_electra.data.binarized import dictionary_digest
+from fairseq_electra.errors import InputError
+from fairseq_electra.models._config import EncoderConfig, encoder_sizes
+from fairseq_electra.modules.embeddings import Embeddings
+from fairseq_electra.modules.encoder import Encoder, check_row_length, initialize, initialize_as_dense_default
+from fairseq_electra.modules.heads import MaskedLMHead, ReplacedTokenHead
+from fairseq_electra.modules.sampling import corrupt, sample_tokens
+from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, EncoderSizes
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class ElectraConfig(EncoderConfig):
+    """Options of ``--arch electra_*``; the names are those of google-research/electra configure_pretraining.py."""
+
+    generator_hidden_size: Optional[float] = field(
+        default=None, metadata={"help": "the generator's hidden size, as a share of the discriminator's; default: as --arch has it"}
+    )
+    generator_layers: float = field(default=1.0, metadata={"help": "the generator's layers, as a share of the discriminator's"})
+    tie_embeddings: ChoiceEnum(["none", "tokens", "all"]) = field(  # type: ignore[valid-type]
+        default="all",
+        metadata={"help": "what the networks share: none, the token table, or all embeddings with their LayerNorm (the original)"},
+    )
+    temperature: float = field(default=1.0, metadata={"help": "divides the generator's scores when it is sampled; above 0"})
+    disallow_correct: bool = field(default=False, metadata={"help": "never sample the original token"})
+
+
+class ElectraOutput(NamedTuple):
+    """What one pass gives, in the order it comes about."""
+
+    gen_logits: Tensor  # (B, K, V)
+    corrupted_tokens: Tensor  # (B, T)
+    is_replaced: Tensor  # (B, T)
+    disc_logits: Tensor  # (B, T)
+
+
+@register_model("electra", dataclass=ElectraConfig)
+class ElectraModel(BaseFairseqModel):
+    """Generator and discriminator, trained together.
+
+    Args:
+        cfg: its options.
+        dictionary: fairseq's, with ``<mask>`` as its last entry.
+
+    Source: google-research/electra run_pretraining.py::PretrainingModel.
+    """
+
+    def __init__(self, cfg: ElectraConfig, dictionary):
+        super().__init__()
+        sizes = encoder_sizes(cfg)
+        width = cfg.generator_hidden_size or GENERATOR_HIDDEN_SIZE[str(cfg.model_size)]
+        _check(cfg, width)
+        generator_sizes = sizes.generator(width, cfg.generator_layers)
+        self.pad, num_tokens = dictionary.pad(), len(dictionary)
+        self.temperature, self.disallow_correct = cfg.temperature, cfg.disallow_correct
+
+        self.embeddings = Embeddings(sizes, num_tokens, self.pad)
+        self.discriminator = Encoder(sizes)
+        self.discriminator_head = ReplacedTokenHead(sizes)
+        # what is shared exists once, in self.embeddings
+        self.generator_embeddings = None
+        if str(cfg.tie_embeddings) != "all":
+            self.generator_embeddings = Embeddings(sizes, 0 if str(cfg.tie_embeddings) == "tokens" else num_tokens, self.pad)
+        self.generator = Encoder(generator_sizes)
+        self.generator_head = MaskedLMHead(generator_sizes, num_tokens)
+        # "version" in the name: fairseq's moving average of the weights leaves such buffers alone
+        self.register_buffer("dictionary_version", torch.frombuffer(bytearray(dictionary_digest(dictionary)), dtype=torch.uint8))
+
+        self.apply(initialize)
+        for linear in (self.discriminator.projection, self.generator.projection, self.discriminator_head.prediction):
+            if linear is not None:
+                initialize_as_dense_default(linear)
+
+    @classmethod
+    def build_model(cls, cfg, task) -> "ElectraModel":
+        """Build the model for a task that has ``source_dictionary`` and ``cfg.tokens_per_sample``."""
+        check_row_length(encoder_sizes(cfg), task.cfg.tokens_per_sample)
+        return cls(cfg, task.source_dictionary)
+
+    def forward(
+        self,
+        src_tokens: Tensor,
+        segment_ids: Tensor,
+        padding_mask: Tensor,
+        masked_positions: Tensor,
+        target: Tensor,
+        sample_uniforms: Tensor,
+    ) -> ElectraOutput:
+        """Corrupt the text and judge every token.
+
+        Args:
+            src_tokens: the masked text. Shape: (B, T).
+            segment_ids: 0 or 1. Shape: (B, T).
+            padding_mask: True at padding. Shape: (B, T).
+            masked_positions: where the generator guesses. Shape: (B, K).
+            target: what stood there, padding in spare slots. Shape: (B, K).
+            sample_uniforms: numbers in [0, 1) that choose the samples. Shape: (B, K).
+        """
+        gen_logits = self.generate(src_tokens, segment_ids, padding_mask, masked_positions)
+        sampled = sample_tokens(gen_logits, sample_uniforms, self.temperature, target if self.disallow_correct else None)
+        corrupted_tokens, is_replaced = corrupt(src_tokens, masked_positions, target, sampled, self.pad)
+        disc_logits = self.discriminate(corrupted_tokens, segment_ids, padding_mask)
+        return ElectraOutput(gen_logits, corrupted_tokens, is_replaced, disc_logits)
+
+    def generate(self, src_tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None, masked_positions: Tensor) -> Tensor:
+        """Score every piece at the masked positions. Shapes: (B, T) thrice, (B, K) -> (B, K, V)."""
+        embeddings = self.generator_embeddings or self.embeddings
+        hidden = self.generator(embeddings(src_tokens, segment_ids, self.generator_tokens), padding_mask)
+        hidden = hidden.gather(1, masked_positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
+        return self.generator_head(hidden, self.generator_tokens.weight)
+
+    def discriminate(self, tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None) -> Tensor:
+        """Score every token as replaced (above 0) or not. Shapes: (B, T) thrice -> (B, T)."""
+        return self.discriminator_head(self.discriminator(self.embeddings(tokens, segment_ids), padding_mask))
+
+    @property
+    def generator_tokens(self) -> nn.Embedding:
+        """The token table the generator reads and predicts with. Weight: (V, E)."""
+        own = self.generator_embeddings
+        return self.embeddings.tokens if own is None or own.tokens is None else own.tokens
+
+    def max_positions(self) -> Optional[int]:
+        """Longest row: None, since the task makes rows that fit."""
+        return None
+
+    def upgrade_state_dict_named(self, state_dict: dict, name: str) -> None:
+        """Say plainly why a checkpoint does not fit, before PyTorch lists all that is missing."""
+        check_dictionary(state_dict, self.dictionary_version)
+        check_shapes(state_dict, self.state_dict())
+
+
+def check_dictionary(state_dict: dict, version: Tensor) -> None:
+    """Refuse a checkpoint that was trained on other ids. ``version`` is the dictionary's SHA-256, (32,) uint8."""
+    stored = state_dict.get("dictionary_version")
+    if stored is not None and not torch.equal(stored.cpu(), version.cpu()):
+        raise InputError(
+            f"the checkpoint was trained with another dictionary (SHA-256 {bytes(stored.tolist()).hex()[:12]}..., "
+            f"this data's is {bytes(version.tolist()).hex()[:12]}...); encode the data with the checkpoint's vocabulary"
+        )
+
+
+def check_shapes(state_dict: dict, own: dict) -> None:
+    """Refuse a checkpoint of other sizes, naming the first tensor that differs."""
+    for name, tensor in own.items():
+        if name not in state_dict:
+            raise InputError(f"the checkpoint has no tensor {name}: it is of another model; give the --arch and options it was trained with")
+        if state_dict[name].shape != tensor.shape:
+            raise InputError(
+                f"the checkpoint's {name} has the shape {tuple(state_dict[name].shape)}, this model's {tuple(tensor.shape)}; "
+                "give the --arch and sizes it was trained with"
+            )
+
+
+def _check(cfg: ElectraConfig, width: float) -> None:
+    if not cfg.temperature > 0:
+        raise InputError(f"--temperature must be above 0, got {cfg.temperature}; 1 samples the generator's own distribution")
+    if width <= 0 or cfg.generator_layers <= 0:
+        raise InputError(f"--generator-hidden-size and --generator-layers are shares above 0, got {width} and {cfg.generator_layers}")
+    if width >= 1:
+        logger.warning(
+            f"--generator-hidden-size {width}: a generator as large as the discriminator is known to collapse it; "
+            "the paper found 1/4 to 1/2 best (section 3.2)"
+        )
+
+
+def _register(size: str) -> None:
+    @register_model_architecture("electra", f"electra_{size}")
+    def architecture(args) -> None:
+        args.model_size = size
+        compat.forget_tpu(args)
+
+
+for _size in MODEL_SIZES:
+    _register(_size)

@@ -1,0 +1,105 @@
+"""The Transformer encoder of BERT: post-LayerNorm, exact GELU, embedding size apart from hidden size."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fairseq_electra.errors import InputError
+from fairseq_electra.modules.attention import SelfAttention, rotary_angles
+from fairseq_electra.modules.embeddings import LAYER_NORM_EPS
+from fairseq_electra.modules.sizes import EncoderSizes
+
+INITIALIZER_RANGE = 0.02
+UNSEEN = -10000.0  # added to the scores of padding: its weight is exactly 0 in every float type
+
+
+class EncoderLayer(nn.Module):
+    """Attention and feed-forward network, each followed by dropout, residual connection and LayerNorm. (B, T, C) -> (B, T, C)."""
+
+    def __init__(self, sizes: EncoderSizes):
+        super().__init__()
+        self.attention = SelfAttention(sizes)
+        self.attention_layer_norm = nn.LayerNorm(sizes.hidden_size, eps=LAYER_NORM_EPS)
+        self.intermediate = nn.Linear(sizes.hidden_size, sizes.intermediate_size)
+        self.output = nn.Linear(sizes.intermediate_size, sizes.hidden_size)
+        self.output_layer_norm = nn.LayerNorm(sizes.hidden_size, eps=LAYER_NORM_EPS)
+        self.dropout = nn.Dropout(sizes.dropout)
+
+    def forward(self, hidden: Tensor, bias: Tensor | None, angles: Tensor | None) -> Tensor:
+        """Apply the layer; arguments as :meth:`SelfAttention.forward` has them."""
+        hidden = self.attention_layer_norm(hidden + self.dropout(self.attention(hidden, bias, angles)))
+        return self.output_layer_norm(hidden + self.dropout(self.output(F.gelu(self.intermediate(hidden)))))
+
+
+class Encoder(nn.Module):
+    """Projection from embedding to hidden size (where they differ) and the layers.
+
+    Args:
+        sizes: of the encoder.
+
+    Source: google-research/electra model/modeling.py::BertModel, transformer_model.
+    """
+
+    def __init__(self, sizes: EncoderSizes):
+        super().__init__()
+        self.sizes = sizes
+        same = sizes.embedding_size == sizes.hidden_size
+        self.projection = None if same else nn.Linear(sizes.embedding_size, sizes.hidden_size)
+        self.layers = nn.ModuleList(EncoderLayer(sizes) for _ in range(sizes.num_hidden_layers))
+
+    def forward(self, embedded: Tensor, padding_mask: Tensor | None, all_layers: list[Tensor] | None = None) -> Tensor:
+        """Encode rows.
+
+        Args:
+            embedded: what :class:`Embeddings` gives. Shape: (B, T, E).
+            padding_mask: True at padding. Shape: (B, T). None: there is none.
+            all_layers: a list that receives the input of the first layer and the output of each. Shapes: (B, T, C).
+
+        Returns:
+            the last layer's output. Shape: (B, T, C).
+        """
+        hidden = embedded if self.projection is None else self.projection(embedded)
+        bias = None
+        if padding_mask is not None:
+            bias = padding_mask.to(hidden.dtype)[:, None, None, :] * UNSEEN
+        angles = None
+        if self.sizes.positions == "rotary":
+            angles = rotary_angles(hidden.shape[1], self.sizes.hidden_size // self.sizes.num_attention_heads, hidden.device)
+        if all_layers is not None:
+            all_layers.append(hidden)
+        for layer in self.layers:
+            hidden = layer(hidden, bias, angles)
+            if all_layers is not None:
+                all_layers.append(hidden)
+        return hidden
+
+
+def check_row_length(sizes: EncoderSizes, tokens_per_sample: int) -> None:
+    """Refuse rows that the position table has no vectors for."""
+    if sizes.positions == "learned" and tokens_per_sample > sizes.max_position_embeddings:
+        raise InputError(
+            f"rows of {tokens_per_sample} tokens are longer than the position table; "
+            f"give --max-position-embeddings {tokens_per_sample}, or --positions rotary"
+        )
+
+
+def initialize(module: nn.Module) -> None:
+    """Draw a module's own parameters as the original does; use with ``Module.apply``.
+
+    Truncated normal (two standard deviations of .02) for matrices, zero for biases, one and zero for LayerNorm.
+
+    Source: google-research/electra model/modeling.py::create_initializer.
+    """
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.trunc_normal_(module.weight, std=INITIALIZER_RANGE, a=-2 * INITIALIZER_RANGE, b=2 * INITIALIZER_RANGE)
+    if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+        nn.init.zeros_(module.weight[module.padding_idx].detach())
+    if isinstance(module, nn.LayerNorm):
+        nn.init.ones_(module.weight)
+    if getattr(module, "bias", None) is not None:
+        nn.init.zeros_(module.bias)
+
+
+def initialize_as_dense_default(linear: nn.Linear) -> None:
+    """Glorot-uniform, where the original left TensorFlow's default: the projection of embeddings and the last layer of each head."""
+    nn.init.xavier_uniform_(linear.weight)
+    nn.init.zeros_(linear.bias)

@@ -1,0 +1,62 @@
+"""What stands on top of the encoders."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fairseq_electra.modules.embeddings import LAYER_NORM_EPS
+from fairseq_electra.modules.encoder import initialize_as_dense_default
+from fairseq_electra.modules.sizes import EncoderSizes
+
+
+class MaskedLMHead(nn.Module):
+    """The generator's head: dense to embedding size, GELU, LayerNorm, product with the token table, bias.
+
+    Args:
+        sizes: of the generator.
+        num_tokens: V.
+
+    Source: google-research/electra run_pretraining.py::PretrainingModel._get_masked_lm_output.
+    """
+
+    def __init__(self, sizes: EncoderSizes, num_tokens: int):
+        super().__init__()
+        self.dense = nn.Linear(sizes.hidden_size, sizes.embedding_size)
+        self.layer_norm = nn.LayerNorm(sizes.embedding_size, eps=LAYER_NORM_EPS)
+        self.bias = nn.Parameter(Tensor(num_tokens).zero_())
+
+    def forward(self, hidden: Tensor, table: Tensor) -> Tensor:
+        """Score every piece. Shapes: (..., C), (V, E) -> (..., V)."""
+        return F.linear(self.layer_norm(F.gelu(self.dense(hidden))), table, self.bias)
+
+
+class ReplacedTokenHead(nn.Module):
+    """The discriminator's head: dense, GELU, one logit: above 0 the token looks replaced. (B, T, C) -> (B, T).
+
+    Source: google-research/electra run_pretraining.py::PretrainingModel._get_discriminator_output.
+    """
+
+    def __init__(self, sizes: EncoderSizes):
+        super().__init__()
+        self.dense = nn.Linear(sizes.hidden_size, sizes.hidden_size)
+        self.prediction = nn.Linear(sizes.hidden_size, 1)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Score every token."""
+        return self.prediction(F.gelu(self.dense(hidden))).squeeze(-1)
+
+
+class SentenceHead(nn.Module):
+    """The paper's head for sentences: dropout and one linear layer on ``<s>``. (B, T, C) -> (B, number of classes).
+
+    Source: google-research/electra finetune/classification/classification_tasks.py::ClassificationTask.get_prediction_module.
+    """
+
+    def __init__(self, hidden_size: int, num_classes: int, dropout: float):
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.prediction = nn.Linear(hidden_size, num_classes)
+        initialize_as_dense_default(self.prediction)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Score the classes."""
+        return self.prediction(self.dropout(hidden[:, 0]))

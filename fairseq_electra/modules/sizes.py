@@ -1,0 +1,79 @@
+"""The sizes of a network, and the one table they come from."""
+
+from dataclasses import dataclass, replace
+
+from fairseq_electra.errors import InputError
+
+POSITIONS = ("learned", "rotary")
+NUM_SEGMENTS = 2
+HEAD_SIZE = 64  # of every published ELECTRA
+
+
+@dataclass(frozen=True)
+class EncoderSizes:
+    """Sizes of one encoder; the names are those of google-research/electra model/modeling.py::BertConfig."""
+
+    embedding_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    positions: str = "learned"
+    max_position_embeddings: int = 512  # longest row with learned positions
+    dropout: float = 0.1  # of embeddings and of each sublayer's output
+    attention_dropout: float = 0.1
+
+    def __post_init__(self):
+        if self.positions not in POSITIONS:
+            raise InputError(f"--positions must be one of {', '.join(POSITIONS)}, got {self.positions!r}")
+        if self.hidden_size % self.num_attention_heads:
+            raise InputError(f"--hidden-size {self.hidden_size} cannot be shared by {self.num_attention_heads} attention heads; choose a multiple")
+        if self.positions == "rotary" and self.hidden_size // self.num_attention_heads % 2:
+            raise InputError(f"rotary positions turn pairs: --hidden-size {self.hidden_size} over {self.num_attention_heads} heads is odd; choose an even size")
+        for name in ("dropout", "attention_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"--{name.replace('_', '-')} must lie in [0, 1), got {getattr(self, name)}")
+
+    def generator(self, width: float, depth: float) -> "EncoderSizes":
+        """Sizes of the generator beside this discriminator.
+
+        Args:
+            width: its hidden size as a share of the discriminator's; feed-forward size and heads follow.
+            depth: its layers as a share of the discriminator's.
+
+        Source: google-research/electra run_pretraining.py::get_generator_config.
+        """
+        hidden = round(self.hidden_size * width)
+        heads = max(1, hidden // HEAD_SIZE)
+        return replace(
+            self,
+            hidden_size=hidden,
+            intermediate_size=4 * hidden,
+            num_attention_heads=heads,
+            num_hidden_layers=max(1, round(self.num_hidden_layers * depth)),
+        )
+
+
+# Clark et al. 2020, table 6; google-research/electra configure_pretraining.py and util/training_utils.py. Tiny is ours: at its size
+# learned positions stay at the unigram level for 10 M tokens and more, rotary ones leave it within one, and it is too small to overfit.
+MODEL_SIZES = {
+    "tiny": EncoderSizes(128, 128, 512, 4, 2, positions="rotary", dropout=0.0, attention_dropout=0.0),
+    "small": EncoderSizes(128, 256, 1024, 12, 4),
+    "base": EncoderSizes(768, 768, 3072, 12, 12),
+    "large": EncoderSizes(1024, 1024, 4096, 24, 16),
+}
+GENERATOR_HIDDEN_SIZE = {"tiny": 1 / 2, "small": 1 / 4, "base": 1 / 3, "large": 1 / 4}
+
+
+def named_sizes(model_size: str | None, **changes: object) -> EncoderSizes:
+    """Look a size up in the table and change what is given.
+
+    Args:
+        model_size: tiny, small, base or large.
+        changes: fields of :class:`EncoderSizes`; None keeps the table's value.
+    """
+    if model_size not in MODEL_SIZES:
+        raise InputError(
+            f"no model size {model_size!r}; choose --arch electra_tiny, _small, _base or _large (hydra: model.model_size=small)"
+        )
+    return replace(MODEL_SIZES[model_size], **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]

@@ -1,0 +1,75 @@
+"""Adam as ELECTRA uses it."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any, List
+
+import torch
+from fairseq.dataclass import FairseqDataclass
+from fairseq.optim import FairseqOptimizer, register_optimizer
+from omegaconf import II, OmegaConf
+from torch import nn
+
+from fairseq_electra.errors import InputError
+
+LONG_AGO = 1e9  # a step count at which bias correction is 1 in float32
+
+
+@dataclass
+class ElectraAdamConfig(FairseqDataclass):
+    """Options of ``--optimizer electra_adam``."""
+
+    adam_betas: Any = field(default=(0.9, 0.999), metadata={"help": "decay rates of the two moments"})
+    adam_eps: float = field(default=1e-6, metadata={"help": "added to the root of the second moment"})
+    weight_decay: float = field(default=0.01, metadata={"help": "decoupled, times the learning rate; not on biases and LayerNorm"})
+    bias_correction: bool = field(default=False, metadata={"help": "correct the moments' bias towards 0, as Adam's paper; the original does not"})
+    lr: List[float] = II("optimization.lr")
+
+
+@register_optimizer("electra_adam", dataclass=ElectraAdamConfig)
+class ElectraAdam(FairseqOptimizer):
+    """AdamW without bias correction, without decay of vectors, and fused.
+
+    Args:
+        cfg: its options.
+        params: the network's parameters. Those with one dimension (biases, LayerNorm) are not decayed.
+
+    Source: google-research/electra model/optimization.py::AdamWeightDecayOptimizer.
+    """
+
+    def __init__(self, cfg: ElectraAdamConfig, params: Iterable[nn.Parameter]):
+        super().__init__(cfg)
+        params = [p for p in params if p.requires_grad]
+        matrices, vectors = ([p for p in params if (p.dim() > 1) == wanted] for wanted in (True, False))
+        if len(params) == 1 and vectors:
+            raise InputError("electra_adam cannot tell weights from biases in one flat tensor; add --fp16-no-flatten-grads")
+        groups = [
+            {"params": matrices, "weight_decay": cfg.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        self._optimizer = torch.optim.AdamW([group for group in groups if group["params"]], fused=True, **self.optimizer_config)
+        if not cfg.bias_correction:
+            # PyTorch's fused step always corrects by 1 - beta^step: from a step of long ago on, that is 1
+            for p in params:
+                self._optimizer.state[p] = {
+                    "step": torch.full((), LONG_AGO, dtype=torch.float32, device=p.device),
+                    "exp_avg": torch.zeros_like(p, memory_format=torch.preserve_format),
+                    "exp_avg_sq": torch.zeros_like(p, memory_format=torch.preserve_format),
+                }
+
+    @property
+    def optimizer_config(self) -> dict[str, Any]:
+        """The options that win over a checkpoint's on resume."""
+        lr, betas = self.cfg.lr, self.cfg.adam_betas
+        if isinstance(betas, str):
+            betas = [float(beta) for beta in betas.strip("()[]").split(",")]
+        elif OmegaConf.is_config(betas):
+            betas = OmegaConf.to_container(betas)
+        return {"lr": lr[0] if isinstance(lr, Collection) else lr, "betas": tuple(betas), "eps": self.cfg.adam_eps}
+
+    def load_state_dict(self, state_dict: dict, optimizer_overrides: dict | None = None) -> None:
+        """Load the moments; options are those of this run, each group keeping its own weight decay."""
+        decays = [group["weight_decay"] for group in self.param_groups]
+        super().load_state_dict(state_dict, {**self.optimizer_config, **(optimizer_overrides or {})})
+        for group, decay in zip(self.param_groups, decays, strict=True):
+            group["weight_decay"] = decay

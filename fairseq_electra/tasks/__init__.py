@@ -1,0 +1,1 @@
+"""What ``--task`` names. fairseq imports every file of this folder, so each one registers a task."""

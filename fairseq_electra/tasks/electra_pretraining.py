@@ -1,0 +1,180 @@
+"""The task of pre-training: from a folder of binarized text to masked batches."""
+
+import contextlib
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from fairseq import utils
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.tasks import FairseqTask, register_task
+from omegaconf import II, MISSING
+
+from fairseq_electra.data.binarized import load_dictionary, open_binarized, word_starts
+from fairseq_electra.data.masked_rows import MaskedRows
+from fairseq_electra.data.masking import Masking
+from fairseq_electra.data.rows import build_rows
+from fairseq_electra.errors import InputError
+from fairseq_electra.evaluation.diagnosis import Diagnosis, unigram_baseline
+from fairseq_electra.precision import autocast, use_fast_fp32
+
+logger = logging.getLogger(__name__)
+SHORTEST, LONGEST = 8, 65535
+
+
+@dataclass
+class ElectraPretrainingConfig(FairseqDataclass):
+    """Options of ``--task electra_pretraining``."""
+
+    data: str = field(default=MISSING, metadata={"help": "folder with dict.txt, train.bin, train.idx, valid.bin, ...; a:b:c for one folder an epoch"})
+    tokens_per_sample: int = field(default=128, metadata={"help": "tokens of a row, <s> and </s> counted"})
+    rows: ChoiceEnum(["pairs", "blocks"]) = field(  # type: ignore[valid-type]
+        default="pairs", metadata={"help": "segment pairs, as the original, or plain blocks"}
+    )
+    across_documents: bool = field(default=False, metadata={"help": "let blocks run on over the end of a document"})
+    mask_prob: float = field(default=0.15, metadata={"help": "share of tokens to mask; the paper: .15, large .25"})
+    leave_unmasked_prob: float = field(default=0.15, metadata={"help": "share of masked tokens that the generator sees as they are"})
+    random_token_prob: float = field(default=0.0, metadata={"help": "share of masked tokens that it sees as a random piece"})
+    mask_whole_words: bool = field(default=False, metadata={"help": "mask all pieces of a word together"})
+    autocast: ChoiceEnum(["none", "bf16"]) = field(  # type: ignore[valid-type]
+        default="none", metadata={"help": "bf16: matrix products in bfloat16, weights kept in float32; on CPU and GPU"}
+    )
+    fast_fp32: bool = field(
+        default=False, metadata={"help": "let oneDNN do float32 matrix products on the CPU, after a test that they stay float32"}
+    )
+    seed: int = II("common.seed")
+    fp16: bool = II("common.fp16")
+    cpu: bool = II("common.cpu")
+
+
+@register_task("electra_pretraining", dataclass=ElectraPretrainingConfig)
+class ElectraPretrainingTask(FairseqTask):
+    """Replaced-token detection on raw text.
+
+    Args:
+        cfg: its options.
+        dictionary: fairseq's, with ``<mask>`` as its last entry.
+    """
+
+    def __init__(self, cfg: ElectraPretrainingConfig, dictionary):
+        super().__init__(cfg)
+        self.dictionary = dictionary
+        self.diagnosis = Diagnosis()
+
+    @classmethod
+    def setup_task(cls, cfg: ElectraPretrainingConfig, **kwargs: Any) -> "ElectraPretrainingTask":
+        """Check the options and load the dictionary of the first data folder."""
+        check_options(cfg)
+        if cfg.fast_fp32:
+            use_fast_fp32()
+        dictionary = load_dictionary(utils.split_paths(cfg.data)[0])
+        logger.info(f"dictionary: {len(dictionary):,} entries")
+        return cls(cfg, dictionary)
+
+    def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> MaskedRows:
+        """Map a split and find its rows.
+
+        Args:
+            split: file name without its ending: train, valid, ...
+            epoch: of several data folders, epoch e reads number e, round and round.
+            combine: taken for fairseq's sake.
+        """
+        folders = utils.split_paths(self.cfg.data)
+        prefix = Path(folders[(epoch - 1) % len(folders)] if split == "train" else folders[0]) / split
+        cfg, dictionary = self.cfg, self.dictionary
+        corpus = open_binarized(prefix, len(dictionary))
+        rows = build_rows(
+            corpus.line_sizes,
+            cfg.tokens_per_sample,
+            pairs=cfg.rows == "pairs",
+            across_documents=cfg.across_documents,
+            seed=cfg.seed,
+        )
+        masking = Masking(
+            cfg.mask_prob,
+            cfg.leave_unmasked_prob,
+            cfg.random_token_prob,
+            mask_index=len(dictionary) - 1,
+            pad_index=dictionary.pad(),
+            first_piece=dictionary.nspecial,
+            word_starts=word_starts(dictionary) if cfg.mask_whole_words else None,
+            seed=cfg.seed,
+        )
+        fill = float(rows.sizes.mean(dtype="float64")) / cfg.tokens_per_sample
+        logger.info(
+            f"{prefix}: {len(corpus.line_sizes):,} lines, {len(rows):,} rows of up to {cfg.tokens_per_sample} tokens, "
+            f"{fill:.0%} filled, {(rows.second > 0).mean():.0%} with two segments"
+        )
+        if split != "train":
+            baseline = unigram_baseline(corpus.ids, dictionary)
+            self.diagnosis.unigram[split] = baseline
+            logger.info(f"{prefix}: a unigram generator has masked_lm_loss {baseline.loss:.3f} and masked_lm_accuracy {baseline.accuracy:.4f}")
+        self.datasets[split] = MaskedRows(
+            corpus,
+            rows,
+            masking,
+            cfg.tokens_per_sample,
+            bos=dictionary.bos(),
+            pad=dictionary.pad(),
+            eos=dictionary.eos(),
+            vocabulary_size=len(dictionary),
+            seed=cfg.seed,
+        )
+        return self.datasets[split]
+
+    def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
+        """Forward and backward, under ``--autocast``; arguments and result as FairseqTask's."""
+        model.train()
+        model.set_num_updates(update_num)
+        with torch.autograd.profiler.record_function("forward"), self._autocast(sample):
+            loss, sample_size, log = criterion(model, sample)
+        if ignore_grad:
+            loss = loss * 0
+        with torch.autograd.profiler.record_function("backward"):
+            optimizer.backward(loss)
+        return loss, sample_size, log
+
+    def valid_step(self, sample, model, criterion):
+        """Forward only, under ``--autocast``; arguments and result as FairseqTask's."""
+        model.eval()
+        with torch.no_grad(), self._autocast(sample):
+            return criterion(model, sample)
+
+    def _autocast(self, sample: dict) -> contextlib.AbstractContextManager:
+        return autocast(str(self.cfg.autocast), sample["id"].device.type)
+
+    def post_validate(self, model, stats: dict, agg) -> None:
+        """Log advice where the numbers call for it (fairseq calls this after each validation)."""
+        for line in self.diagnosis.advice(stats):
+            logger.warning(line)
+
+    def max_positions(self) -> None:
+        """No limit: rows are made to fit."""
+        return
+
+    @property
+    def source_dictionary(self):
+        """The dictionary."""
+        return self.dictionary
+
+    @property
+    def target_dictionary(self):
+        """The dictionary."""
+        return self.dictionary
+
+
+def check_options(cfg: ElectraPretrainingConfig) -> None:
+    """Refuse what cannot work, before anything is loaded."""
+    if not 0 < cfg.mask_prob < 1:
+        raise InputError(f"--mask-prob must lie between 0 and 1, got {cfg.mask_prob}; ELECTRA uses 0.15 (small, base) or 0.25 (large)")
+    shares = (cfg.leave_unmasked_prob, cfg.random_token_prob)
+    if min(shares) < 0 or sum(shares) > 1:
+        raise InputError(f"--leave-unmasked-prob and --random-token-prob are shares of the masked tokens, got {shares[0]} and {shares[1]}; give two that add up to at most 1")
+    if not SHORTEST <= cfg.tokens_per_sample <= LONGEST:
+        raise InputError(f"--tokens-per-sample must lie between {SHORTEST} and {LONGEST}, got {cfg.tokens_per_sample}; ELECTRA uses 128 or 512")
+    if cfg.across_documents and cfg.rows == "pairs":
+        raise InputError("--across-documents is for --rows blocks: a segment pair comes from one document; drop one of the two")
+    if cfg.fp16 and (cfg.cpu or not torch.cuda.is_available()):
+        raise InputError("--fp16 needs a GPU; on a CPU use --autocast bf16")
