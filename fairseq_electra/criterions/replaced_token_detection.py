@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.detection import log_metrics, score_histogram
+from fairseq_electra.modules.losses import cross_entropy, precise
 
 
 @dataclass
@@ -47,10 +48,10 @@ class ReplacedTokenDetection(FairseqCriterion):
         output = model(**net_input)
         target, padding_mask = sample["target"], net_input["padding_mask"]
         used = target != self.pad
-        gen_logits = output.gen_logits.float()
-        mlm_sum = F.cross_entropy(gen_logits.flatten(0, 1), target.flatten(), ignore_index=self.pad, reduction="sum")
-        disc_logits = output.disc_logits.float()
-        rtd = F.binary_cross_entropy_with_logits(disc_logits, output.is_replaced.float(), reduction="none")
+        scores = cross_entropy(output.gen_logits, target, output.gen_probs)
+        mlm_sum = scores.nll.masked_fill(~used, 0.0).sum()
+        disc_logits = output.disc_logits.to(precise(output.disc_logits.dtype))
+        rtd = F.binary_cross_entropy_with_logits(disc_logits, output.is_replaced.to(disc_logits.dtype), reduction="none")
         rtd_sum = rtd.masked_fill(padding_mask, 0.0).sum()
         loss = self.gen_weight * mlm_sum + self.disc_weight * self.mask_prob * rtd_sum
         with torch.no_grad():
@@ -61,13 +62,13 @@ class ReplacedTokenDetection(FairseqCriterion):
                 "sample_size": sample["nmasked"],
                 "ntokens": sample["ntokens"],
                 "nsentences": sample["nsentences"],
-                **self._generator_counts(gen_logits, output, net_input, target, used),
+                **self._generator_counts(scores.best, output, net_input, target, used),
                 **_discriminator_counts(disc_logits, output.is_replaced, ~padding_mask),
             }
         return loss, sample["nmasked"], log
 
-    def _generator_counts(self, gen_logits: Tensor, output, net_input: dict, target: Tensor, used: Tensor) -> dict[str, Tensor]:
-        correct = (gen_logits.argmax(-1) == target) & used
+    def _generator_counts(self, best: Tensor, output, net_input: dict, target: Tensor, used: Tensor) -> dict[str, Tensor]:
+        correct = (best == target) & used
         hidden = used & (net_input["src_tokens"].gather(1, net_input["masked_positions"]) == self.mask)
         sampled = output.corrupted_tokens.gather(1, net_input["masked_positions"])
         counts = {
@@ -77,7 +78,7 @@ class ReplacedTokenDetection(FairseqCriterion):
             "sampled_correct": ((sampled == target) & used).sum(),
         }
         if not self.training:  # one more pass over all scores
-            logprobs = gen_logits.log_softmax(-1)
+            logprobs = output.gen_logits.log_softmax(-1, dtype=torch.float32)
             counts["gen_entropy_sum"] = -((logprobs.exp() * logprobs).sum(-1) * used).sum()
         return counts
 

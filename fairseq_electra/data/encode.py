@@ -54,29 +54,48 @@ def encode_to_binary(tokenizer: Tokenizer, lines: Iterable[str], prefix: str | P
     Raises:
         InputError: there was no text. Nothing is left behind.
     """
+    dictionary = Path(vocabulary) / DICTIONARY_FILE
+    if not dictionary.is_file():
+        raise InputError(f"no {DICTIONARY_FILE} in {vocabulary}; make one with: fairseq-electra vocab --output {vocabulary} FILE...")
+    batches = ([encoding.ids for encoding in batch] for batch in encode_lines(tokenizer, lines))
+    written = write_binarized(prefix, batches, tokenizer.get_vocab_size(), tokenizer.token_to_id(EOS))
+    with written_whole(Path(prefix).parent / DICTIONARY_FILE, "wb") as copy:
+        copy.write(dictionary.read_bytes())
+    return written
+
+
+def write_binarized(prefix: str | Path, batches: Iterable[list[list[int]]], vocabulary_size: int, eos: int) -> tuple[int, int]:
+    """Write lines of ids in fairseq's mmap format.
+
+    Args:
+        prefix: folder and split.
+        batches: lists of lines; a line is a list of ids, without ``</s>``.
+        vocabulary_size: decides between 16 and 32 bits, as fairseq/data/indexed_dataset.py::best_fitting_int_dtype does.
+        eos: id put behind each line.
+
+    Returns:
+        number of lines and of ids, each line's ``</s>`` among them.
+    """
     prefix = Path(prefix)
-    # fairseq/data/indexed_dataset.py::best_fitting_int_dtype
-    dtype = np.dtype(np.uint16 if tokenizer.get_vocab_size() < 65500 else np.uint32)
-    eos = tokenizer.token_to_id(EOS)
+    dtype = np.dtype(np.uint16 if vocabulary_size < 65500 else np.uint32)
     sizes = array("i")
-    with written_whole(prefix.with_name(prefix.name + ".idx"), "wb") as index:
-        with written_whole(prefix.with_name(prefix.name + ".bin"), "wb") as data:
-            for batch in encode_lines(tokenizer, lines):
-                ids: list[int] = []
-                for encoding in batch:
-                    line = encoding.ids
-                    ids += line
-                    ids.append(eos)
-                    sizes.append(len(line) + 1)
-                data.write(np.array(ids, dtype=dtype).tobytes())
-            if len(sizes) == sizes.count(1):
-                raise InputError(f"no text to encode for {prefix}: the input is empty; give it some lines")
+    with (
+        written_whole(prefix.with_name(prefix.name + ".idx"), "wb") as index,
+        written_whole(prefix.with_name(prefix.name + ".bin"), "wb") as data,
+    ):
+        for batch in batches:
+            ids: list[int] = []
+            for line in batch:
+                ids += line
+                ids.append(eos)
+                sizes.append(len(line) + 1)
+            data.write(np.array(ids, dtype=dtype).tobytes())
+        if len(sizes) == sizes.count(1):
+            raise InputError(f"no text to encode for {prefix}: the input is empty; give it some lines")
         lengths = np.frombuffer(sizes, dtype=np.int32)
         starts = np.zeros(len(lengths), dtype=np.int64)
         np.cumsum(lengths[:-1], dtype=np.int64, out=starts[1:])
         index.write(INDEX_MAGIC + struct.pack("<QBQ", 1, DTYPE_CODES[dtype], len(lengths)))
         index.write(lengths.tobytes())
         index.write((starts * dtype.itemsize).tobytes())
-    with written_whole(prefix.parent / DICTIONARY_FILE, "wb") as copy:
-        copy.write((Path(vocabulary) / DICTIONARY_FILE).read_bytes())
     return len(lengths), int(lengths.sum(dtype=np.int64))

@@ -66,10 +66,11 @@ def build_rows(
     document_ends = tokens_until[last_line]  # in tokens
     document_starts = np.concatenate([[0], document_ends[:-1]]).astype(np.int64)
     line_ends = tokens_until[texts]  # in tokens: where segment A may end
-    parts = []
+    nothing = np.zeros(0, np.int64)
+    parts = [(nothing, nothing, nothing)]
     for part in _parts(document_ends):
         parts.append(_cut(document_starts[part], document_ends[part], line_ends, tokens_per_sample, pairs, seed, part.start))
-    start, first, second = (np.concatenate(columns) if parts else np.zeros(0, np.int64) for columns in zip(*parts, strict=True))
+    start, first, second = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     # from tokens to stream offsets: add the line ends that lie before
     begin = start + np.searchsorted(tokens_until, start, side="right")
     end = start + first + second

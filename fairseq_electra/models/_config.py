@@ -30,15 +30,11 @@ class EncoderConfig(FairseqDataclass):
     dropout: Optional[float] = field(default=None, metadata={"help": "dropout of embeddings and sublayers, probability" + AS_SIZE})
     attention_dropout: Optional[float] = field(default=None, metadata={"help": "dropout of attention weights, probability" + AS_SIZE})
 
-    def sizes(self) -> EncoderSizes:
-        """Look up the sizes; errors as :func:`named_sizes` has them."""
-        return encoder_sizes(self)
-
 
 SIZE_FIELDS = [name for name in EncoderConfig.__dataclass_fields__ if not name.startswith("_")]
 
 
 def encoder_sizes(cfg) -> EncoderSizes:
     """Look up the sizes that a model's configuration asks for."""
-    changes = {name: cfg[name] for name in SIZE_FIELDS if name != "model_size"}
-    return named_sizes(cfg.model_size, **changes)
+    given = {name: str(cfg[name]) if name in ("model_size", "positions") and cfg[name] is not None else cfg[name] for name in SIZE_FIELDS}
+    return named_sizes(**given)

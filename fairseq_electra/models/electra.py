@@ -13,10 +13,12 @@ from fairseq_electra import compat
 from fairseq_electra.data.binarized import dictionary_digest
 from fairseq_electra.errors import InputError
 from fairseq_electra.models._config import EncoderConfig, encoder_sizes
+from fairseq_electra.models._loading import check_dictionary, check_tensors
 from fairseq_electra.modules.embeddings import Embeddings
 from fairseq_electra.modules.encoder import Encoder, check_row_length, initialize, initialize_as_dense_default
 from fairseq_electra.modules.heads import MaskedLMHead, ReplacedTokenHead
-from fairseq_electra.modules.sampling import corrupt, sample_tokens
+from fairseq_electra.modules.losses import probabilities
+from fairseq_electra.modules.sampling import corrupt, sample_tokens, sampling_probabilities
 from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, EncoderSizes
 
 logger = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ class ElectraOutput(NamedTuple):
     """What one pass gives, in the order it comes about."""
 
     gen_logits: Tensor  # (B, K, V)
+    gen_probs: Tensor  # (B, K, V), without gradient
     corrupted_tokens: Tensor  # (B, T)
     is_replaced: Tensor  # (B, T)
     disc_logits: Tensor  # (B, T)
@@ -61,7 +64,9 @@ class ElectraModel(BaseFairseqModel):
     def __init__(self, cfg: ElectraConfig, dictionary):
         super().__init__()
         sizes = encoder_sizes(cfg)
-        width = cfg.generator_hidden_size or GENERATOR_HIDDEN_SIZE[str(cfg.model_size)]
+        width = cfg.generator_hidden_size
+        if width is None:
+            width = GENERATOR_HIDDEN_SIZE[str(cfg.model_size)]
         _check(cfg, width)
         generator_sizes = sizes.generator(width, cfg.generator_layers)
         self.pad, num_tokens = dictionary.pad(), len(dictionary)
@@ -110,10 +115,11 @@ class ElectraModel(BaseFairseqModel):
             sample_uniforms: numbers in [0, 1) that choose the samples. Shape: (B, K).
         """
         gen_logits = self.generate(src_tokens, segment_ids, padding_mask, masked_positions)
-        sampled = sample_tokens(gen_logits, sample_uniforms, self.temperature, target if self.disallow_correct else None)
+        gen_probs = probabilities(gen_logits)
+        sampled = sample_tokens(self._bent(gen_probs, gen_logits, target), sample_uniforms)
         corrupted_tokens, is_replaced = corrupt(src_tokens, masked_positions, target, sampled, self.pad)
         disc_logits = self.discriminate(corrupted_tokens, segment_ids, padding_mask)
-        return ElectraOutput(gen_logits, corrupted_tokens, is_replaced, disc_logits)
+        return ElectraOutput(gen_logits, gen_probs, corrupted_tokens, is_replaced, disc_logits)
 
     def generate(self, src_tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None, masked_positions: Tensor) -> Tensor:
         """Score every piece at the masked positions. Shapes: (B, T) thrice, (B, K) -> (B, K, V)."""
@@ -125,6 +131,12 @@ class ElectraModel(BaseFairseqModel):
     def discriminate(self, tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None) -> Tensor:
         """Score every token as replaced (above 0) or not. Shapes: (B, T) thrice -> (B, T)."""
         return self.discriminator_head(self.discriminator(self.embeddings(tokens, segment_ids), padding_mask))
+
+    def _bent(self, probs: Tensor, logits: Tensor, target: Tensor) -> Tensor:
+        """The distribution to sample from: the generator's own, unless options say otherwise."""
+        if self.temperature == 1 and not self.disallow_correct:
+            return probs
+        return sampling_probabilities(logits, self.temperature, target if self.disallow_correct else None)
 
     @property
     def generator_tokens(self) -> nn.Embedding:
@@ -139,29 +151,7 @@ class ElectraModel(BaseFairseqModel):
     def upgrade_state_dict_named(self, state_dict: dict, name: str) -> None:
         """Say plainly why a checkpoint does not fit, before PyTorch lists all that is missing."""
         check_dictionary(state_dict, self.dictionary_version)
-        check_shapes(state_dict, self.state_dict())
-
-
-def check_dictionary(state_dict: dict, version: Tensor) -> None:
-    """Refuse a checkpoint that was trained on other ids. ``version`` is the dictionary's SHA-256, (32,) uint8."""
-    stored = state_dict.get("dictionary_version")
-    if stored is not None and not torch.equal(stored.cpu(), version.cpu()):
-        raise InputError(
-            f"the checkpoint was trained with another dictionary (SHA-256 {bytes(stored.tolist()).hex()[:12]}..., "
-            f"this data's is {bytes(version.tolist()).hex()[:12]}...); encode the data with the checkpoint's vocabulary"
-        )
-
-
-def check_shapes(state_dict: dict, own: dict) -> None:
-    """Refuse a checkpoint of other sizes, naming the first tensor that differs."""
-    for name, tensor in own.items():
-        if name not in state_dict:
-            raise InputError(f"the checkpoint has no tensor {name}: it is of another model; give the --arch and options it was trained with")
-        if state_dict[name].shape != tensor.shape:
-            raise InputError(
-                f"the checkpoint's {name} has the shape {tuple(state_dict[name].shape)}, this model's {tuple(tensor.shape)}; "
-                "give the --arch and sizes it was trained with"
-            )
+        check_tensors(state_dict, self.state_dict())
 
 
 def _check(cfg: ElectraConfig, width: float) -> None:

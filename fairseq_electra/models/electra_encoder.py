@@ -1,1 +1,170 @@
-"""tmp."""
+"""The discriminator without its head, for fine-tuning with fairseq's own sentence tasks and with ours."""
+
+import logging
+from dataclasses import asdict, dataclass, field
+from typing import Any, Optional
+
+import torch
+from fairseq.models import ARCH_CONFIG_REGISTRY, BaseFairseqModel, register_model
+from omegaconf import II, OmegaConf, open_dict
+from torch import Tensor, nn
+
+from fairseq_electra import compat
+from fairseq_electra.data.binarized import dictionary_digest
+from fairseq_electra.errors import InputError
+from fairseq_electra.models._config import EncoderConfig, encoder_sizes
+from fairseq_electra.models._loading import check_dictionary, check_tensors
+from fairseq_electra.modules.embeddings import Embeddings
+from fairseq_electra.modules.encoder import Encoder, check_row_length, initialize, initialize_as_dense_default
+from fairseq_electra.modules.heads import SentenceHead
+
+logger = logging.getLogger(__name__)
+HEADS = "classification_heads."
+
+
+@dataclass
+class ElectraEncoderConfig(EncoderConfig):
+    """Options of ``--arch electra_encoder``. Its sizes come from ``--finetune-from-model``; without one, from ``--model-size``."""
+
+    head_dropout: float = field(default=0.1, metadata={"help": "dropout before a sentence head, probability"})
+    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
+    max_positions: int = II("task.max_positions")  # the stock tasks overwrite it; the table's size is max_position_embeddings
+
+
+@register_model("electra_encoder", dataclass=ElectraEncoderConfig)
+class ElectraEncoder(BaseFairseqModel):
+    """A text encoder with the heads that a task registers.
+
+    Args:
+        cfg: its options, sizes filled in.
+        dictionary: fairseq's, with ``<mask>`` as its last entry.
+    """
+
+    def __init__(self, cfg: ElectraEncoderConfig, dictionary):
+        super().__init__()
+        self.sizes = encoder_sizes(cfg)
+        self.bos, self.pad, self.eos = dictionary.bos(), dictionary.pad(), dictionary.eos()
+        self.head_dropout = cfg.head_dropout
+        self.embeddings = Embeddings(self.sizes, len(dictionary), self.pad)
+        self.encoder = Encoder(self.sizes)
+        self.classification_heads = nn.ModuleDict()
+        self.register_buffer("dictionary_version", torch.frombuffer(bytearray(dictionary_digest(dictionary)), dtype=torch.uint8))
+        self.apply(initialize)
+        if self.encoder.projection is not None:
+            initialize_as_dense_default(self.encoder.projection)
+        self._separators_checked = False
+
+    @classmethod
+    def build_model(cls, cfg, task) -> "ElectraEncoder":
+        """Build the model with the sizes of the checkpoint it starts from."""
+        adopt_sizes(cfg)
+        return cls(cfg, task.source_dictionary)
+
+    def register_classification_head(self, name: str, num_classes: int, inner_dim: int | None = None, **kwargs: Any) -> None:
+        """Add a head for sentences (fairseq's tasks call this); ``inner_dim`` is RoBERTa's and not used."""
+        self.classification_heads[name] = SentenceHead(self.sizes.hidden_size, num_classes, self.head_dropout)
+
+    def forward(
+        self,
+        src_tokens: Tensor,
+        src_lengths: Tensor | None = None,
+        segment_ids: Tensor | None = None,
+        features_only: bool = False,
+        classification_head_name: str | None = None,
+        **kwargs: Any,
+    ) -> tuple[Tensor, dict]:
+        """Encode rows ``<s> A </s>`` or ``<s> A </s> B </s>``.
+
+        Args:
+            src_tokens: ids, padded on the right. Shape: (B, T).
+            src_lengths: not used.
+            segment_ids: 0 or 1; by default 0 up to the first ``</s>`` and 1 behind it. Shape: (B, T).
+            features_only: not used: there is no language-model head.
+            classification_head_name: head to apply.
+
+        Returns:
+            the head's scores, (B, number of classes), or without a head the hidden states, (B, T, C); and an empty dict.
+        """
+        self._check_rows(src_tokens)
+        padding_mask = src_tokens == self.pad
+        if segment_ids is None:
+            segment_ids = segments_of(src_tokens, self.eos).masked_fill(padding_mask, 0)
+        hidden = self.encoder(self.embeddings(src_tokens, segment_ids), padding_mask)
+        return (self.classification_heads[classification_head_name](hidden) if classification_head_name else hidden), {}
+
+    def _check_rows(self, tokens: Tensor) -> None:
+        check_row_length(self.sizes, tokens.shape[1])
+        if self._separators_checked:
+            return
+        self._separators_checked = True  # once is enough, and looking makes a GPU wait
+        if bool((tokens[:, 0] != self.bos).any()):
+            raise InputError(f"rows must begin with <s>; add --init-token {self.bos}")
+        if bool(((tokens[:, 1:] == self.eos) & (tokens[:, :-1] == self.eos)).any()):
+            raise InputError("rows hold </s> </s> (RoBERTa's recipe, which ELECTRA never saw), or an empty sentence; drop --separator-token")
+
+    def max_positions(self) -> int:
+        """Longest row, in tokens."""
+        return self.sizes.max_position_embeddings if self.sizes.positions == "learned" else 1 << 16
+
+    def upgrade_state_dict_named(self, state_dict: dict, name: str) -> None:
+        """Turn a pre-training checkpoint into this model's, and say what became of it."""
+        if "embeddings.tokens.weight" not in state_dict:
+            raise InputError("the checkpoint holds no ELECTRA discriminator; give one that --arch electra_* or electra_encoder has saved")
+        check_dictionary(state_dict, self.dictionary_version)
+        own = self.state_dict()
+        dropped = [key for key in state_dict if key.startswith(("generator", "discriminator_head"))]
+        for key in dropped:
+            del state_dict[key]
+        for key in [key for key in state_dict if key.startswith("discriminator.")]:
+            state_dict["encoder." + key.removeprefix("discriminator.")] = state_dict.pop(key)
+        foreign = [key for key in state_dict if key.startswith(HEADS) and key not in own]
+        for key in foreign:
+            del state_dict[key]
+        fresh = [key for key in own if key.startswith(HEADS) and key not in state_dict]
+        for key in fresh:
+            state_dict[key] = own[key]
+        check_tensors(state_dict, own)
+        if dropped or foreign or fresh:
+            logger.info(
+                f"from the checkpoint: {len(own) - len(fresh)} tensors kept, {len(dropped) + len(foreign)} dropped "
+                f"({_names(dropped + foreign)}), {len(fresh)} initialised ({_names(fresh)})"
+            )
+
+
+def segments_of(tokens: Tensor, eos: int) -> Tensor:
+    """0 up to and with the first ``</s>`` of a row, 1 behind it. Shape kept: (B, T)."""
+    ends = (tokens == eos).long()
+    return (ends.cumsum(1) - ends).clamp(max=1)
+
+
+def adopt_sizes(cfg) -> None:
+    """Fill in the sizes of the checkpoint to start from, here and in the configuration that will be saved.
+
+    So a fine-tuned checkpoint can be loaded when the one it came from is gone. What the user gave wins.
+    """
+    from fairseq import checkpoint_utils
+
+    if cfg.model_size is not None:
+        return
+    source = cfg.finetune_from_model
+    if not source:
+        raise InputError("electra_encoder needs its sizes: give --finetune-from-model CHECKPOINT, or, to start from nothing, --model-size tiny")
+    saved = checkpoint_utils.load_checkpoint_to_cpu(source).get("cfg")
+    model = saved.model if saved is not None and "model" in saved else None
+    if model is None or model.get("model_size") is None:
+        raise InputError(f"{source} holds no ELECTRA; give a checkpoint that --arch electra_* or electra_encoder has saved")
+    sizes = asdict(encoder_sizes(OmegaConf.merge({name: None for name in EncoderConfig.__dataclass_fields__}, model)))
+    adopted = {"model_size": str(model.model_size)} | {name: value for name, value in sizes.items() if cfg[name] is None}
+    parent = cfg._get_parent()  # merge_with_parent has given this copy the parent of the original
+    for target in (cfg, parent.get("model") if parent is not None else None):
+        if OmegaConf.is_config(target):
+            with open_dict(target):
+                for name, value in adopted.items():
+                    target[name] = value
+
+
+def _names(keys: list[str]) -> str:
+    return ", ".join(dict.fromkeys(key.split(".")[0] if not key.startswith(HEADS) else ".".join(key.split(".")[:2]) for key in keys)) or "-"
+
+
+ARCH_CONFIG_REGISTRY["electra_encoder"] = compat.forget_tpu

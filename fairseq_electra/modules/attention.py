@@ -4,26 +4,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fairseq_electra.modules.losses import precise
 from fairseq_electra.modules.sizes import EncoderSizes
 
 SHORT_ROW_ON_CPU = 256  # up to here plain matrix products beat the fused kernel on a CPU (its backward pass is the slow part)
 
 
 def rotary_angles(num_positions: int, head_size: int, device: torch.device) -> Tensor:
-    """Unit complex numbers that turn pair i at position t by t / 10000^(2i / head_size). Shape: (T, head_size / 2), complex64.
+    """Unit complex numbers that turn pair i at position t by t / 10000^(2i / head_size). Shape: (T, head_size / 2), complex128.
 
     Source: Su et al. 2021 (arXiv 2104.09864) section 3.2.2.
     """
     frequency = 10000.0 ** (-torch.arange(0, head_size, 2, device=device, dtype=torch.float64) / head_size)
     angle = torch.arange(num_positions, device=device, dtype=torch.float64)[:, None] * frequency
-    return torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
+    return torch.polar(torch.ones_like(angle), angle)
 
 
 def rotate(vectors: Tensor, angles: Tensor) -> Tensor:
     """Turn neighbouring pairs (0, 1), (2, 3), ... of each head, as RoFormer does. Shape kept: (B, T, ..., head size)."""
-    precise = torch.float64 if vectors.dtype == torch.float64 else torch.float32
-    pairs = torch.view_as_complex(vectors.to(precise).unflatten(-1, (-1, 2)))
-    turns = angles.reshape(1, angles.shape[0], *(1,) * (pairs.dim() - 3), angles.shape[1])
+    pairs = torch.view_as_complex(vectors.to(precise(vectors.dtype)).unflatten(-1, (-1, 2)))
+    turns = angles.to(pairs.dtype).reshape(1, angles.shape[0], *(1,) * (pairs.dim() - 3), angles.shape[1])
     return torch.view_as_real(pairs * turns).flatten(-2).to(vectors.dtype)
 
 

@@ -65,7 +65,7 @@ MODEL_SIZES = {
 GENERATOR_HIDDEN_SIZE = {"tiny": 1 / 2, "small": 1 / 4, "base": 1 / 3, "large": 1 / 4}
 
 
-def named_sizes(model_size: str | None, **changes: object) -> EncoderSizes:
+def named_sizes(model_size: str | None, **changes: int | float | str | None) -> EncoderSizes:
     """Look a size up in the table and change what is given.
 
     Args:

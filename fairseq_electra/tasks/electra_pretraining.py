@@ -18,6 +18,7 @@ from fairseq_electra.data.masking import Masking
 from fairseq_electra.data.rows import build_rows
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.diagnosis import Diagnosis, unigram_baseline
+from fairseq_electra.memory import keep_freed_memory
 from fairseq_electra.precision import autocast, use_fast_fp32
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,8 @@ class ElectraPretrainingTask(FairseqTask):
     def setup_task(cls, cfg: ElectraPretrainingConfig, **kwargs: Any) -> "ElectraPretrainingTask":
         """Check the options and load the dictionary of the first data folder."""
         check_options(cfg)
+        if cfg.cpu or not torch.cuda.is_available():
+            keep_freed_memory()
         if cfg.fast_fp32:
             use_fast_fp32()
         dictionary = load_dictionary(utils.split_paths(cfg.data)[0])

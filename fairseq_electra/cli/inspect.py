@@ -1,0 +1,116 @@
+"""Show what the networks see and say, row by row: the text, the masks, the generator's samples, what was replaced, and how likely the
+discriminator holds each token to be a replacement.
+
+    fairseq-electra inspect checkpoints/checkpoint_last.pt data-bin
+"""
+
+import argparse
+import shutil
+
+from fairseq_electra.errors import InputError
+
+LABELS = ("original", "masked", "sampled", "replaced", "p(replaced)")
+GAP = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="saved by fairseq-train --task electra_pretraining")
+    parser.add_argument("data", metavar="DATA", help="folder of binarized text, with the checkpoint's dict.txt")
+    parser.add_argument("--split", default="valid", help="which part of the data (default %(default)s)")
+    parser.add_argument("--rows", type=int, nargs="+", metavar="ROW", help="row numbers; by default a full pair, a short row and one with padding")
+    parser.add_argument("--width", type=int, default=shutil.get_terminal_size((120, 24)).columns, help="characters of a line (default: the terminal's)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Load, corrupt, judge and print."""
+    import torch
+
+    import fairseq_electra
+
+    fairseq_electra.register()
+    model, task = load_pretrained(args.checkpoint, args.data)
+    dataset = task.load_dataset(args.split)
+    rows = args.rows or telling_rows(dataset)
+    if max(rows) >= len(dataset) or min(rows) < 0:
+        raise InputError(f"--rows must lie between 0 and {len(dataset) - 1}, the last row of {args.split}, got {' '.join(map(str, rows))}")
+    sample = dataset.collater(rows)
+    with torch.no_grad():
+        output = model(**sample["net_input"])
+    for index, row in enumerate(rows):
+        print(f"row {row}: {describe(sample, index)}\n")
+        print(grid(columns(sample, output, index, task.source_dictionary.symbols), args.width))
+
+
+def load_pretrained(checkpoint: str, data: str):
+    """Load a pre-training checkpoint for a data folder; returns the model, in evaluation mode, and its task."""
+    from pathlib import Path
+
+    from fairseq import checkpoint_utils
+
+    if not Path(checkpoint).is_file():
+        raise InputError(f"no such checkpoint: {checkpoint}; fairseq-train writes checkpoint_last.pt into its --save-dir")
+    models, cfg, task = checkpoint_utils.load_model_ensemble_and_task([checkpoint], arg_overrides={"data": data})
+    if cfg.task._name != "electra_pretraining":
+        raise InputError(f"{checkpoint} was trained for {cfg.task._name}; inspect shows checkpoints of electra_pretraining")
+    return models[0].eval(), task
+
+
+def telling_rows(dataset) -> list[int]:
+    """Pick a row of two segments without padding, one of a single segment, and the one with the most padding, as far as there are."""
+    import numpy as np
+
+    rows, sizes = dataset.rows, dataset.sizes
+    candidates = [np.flatnonzero((rows.second > 0) & (sizes == dataset.width)), np.flatnonzero(rows.second == 0), sizes.argsort(kind="stable")[:1]]
+    return list(dict.fromkeys(int(found[0]) for found in candidates if len(found)))
+
+
+def describe(sample: dict, index: int) -> str:
+    """Say in words what kind of row it is."""
+    padding = int(sample["net_input"]["padding_mask"][index].sum())
+    segments = 1 + int(sample["net_input"]["segment_ids"][index].max())
+    tokens = sample["net_input"]["padding_mask"].shape[1] - padding
+    return f"{tokens} tokens in {segments} segment{'s' if segments > 1 else ''}, {padding} of padding"
+
+
+def columns(sample: dict, output, index: int, symbols: list[str]) -> list[tuple[str, ...]]:
+    """One column for each token: what it is, and where it was masked what became of it; padding is shown as one column."""
+    net_input = sample["net_input"]
+    original = net_input["src_tokens"][index].tolist()
+    shown = list(original)
+    targets = zip(net_input["masked_positions"][index].tolist(), sample["target"][index].tolist(), strict=True)
+    masked = {position: target for position, target in targets if position}  # spare slots point to 0
+    for position, target in masked.items():
+        original[position] = target
+    corrupted, replaced = output.corrupted_tokens[index].tolist(), output.is_replaced[index].tolist()
+    probability = output.disc_logits[index].float().sigmoid().tolist()
+    length = len(original) - int(net_input["padding_mask"][index].sum())
+    found = []
+    for position in range(length):
+        at_mask = position in masked
+        found.append((
+            symbols[original[position]],
+            symbols[shown[position]] if at_mask else "",
+            symbols[corrupted[position]] if at_mask else "",
+            "yes" if replaced[position] else ("no" if at_mask else ""),
+            f"{probability[position]:.2f}".removeprefix("0"),
+        ))
+    if length < len(original):
+        found.append((f"{symbols[original[-1]]} x{len(original) - length}", "", "", "", ""))
+    return found
+
+
+def grid(found: list[tuple[str, ...]], width: int) -> str:
+    """Align columns under each other, as many side by side as the width holds."""
+    margin = max(map(len, LABELS)) + GAP
+    lines, block, used = [], [], margin
+    for column in [*found, None]:
+        size = max(map(len, column)) + GAP if column else 0
+        if block and (column is None or used + size > width):
+            lines += [label.ljust(margin) + "".join(cell.ljust(wide) for cell, wide in row) for label, row in zip(LABELS, zip(*block, strict=True), strict=True)]
+            lines.append("")
+            block, used = [], margin
+        if column:
+            block.append([(cell, size) for cell in column])
+            used += size
+    return "\n".join(line.rstrip() for line in lines)

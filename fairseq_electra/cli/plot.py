@@ -1,0 +1,67 @@
+"""Draw the curves of a pre-training log written with --log-format json: losses, accuracies, detection, speed; and write them as CSV.
+
+    fairseq-electra plot train.log --output curves.png
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+from fairseq_electra.data.text import written_whole
+from fairseq_electra.errors import InputError
+from fairseq_electra.evaluation.training_log import read_log
+
+PANELS = (
+    ("losses, nats", ("masked_lm_loss", "disc_loss")),
+    ("generator, share right", ("masked_lm_accuracy", "mask_token_accuracy", "sampled_masked_lm_accuracy")),
+    ("discriminator", ("disc_auc", "disc_precision", "disc_recall")),
+    ("tokens per second", ("wps",)),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("log", metavar="LOG", nargs="+", help="output of fairseq-train, in order if a run was resumed")
+    parser.add_argument("--output", default="curves.png", metavar="FILE", help="picture; the numbers go to the same name with .csv (default %(default)s)")
+    parser.add_argument("--title", default="", help="written above the picture")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Read, write the numbers, draw."""
+    records = [record for log in args.log for record in read_log(log)]
+    if not records:
+        raise InputError(f"no records in {', '.join(args.log)}; train with --log-format json and keep what it prints")
+    output = Path(args.output)
+    names = sorted({name for record in records for name in record if name not in ("subset", "num_updates")})
+    with written_whole(output.with_suffix(".csv")) as stream:
+        table = csv.DictWriter(stream, ["subset", "num_updates", *names])
+        table.writeheader()
+        table.writerows(records)
+    draw(records, output, args.title)
+    print(f"{output} and {output.with_suffix('.csv')}: {len(records)} records")
+
+
+def draw(records: list[dict], output: Path, title: str) -> None:
+    """Draw four panels over updates: training as lines, validation as dots."""
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise InputError("plot needs matplotlib; install it with: pip install 'fairseq_electra[plot]'") from error
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(2, 2, figsize=(11, 7), constrained_layout=True)
+    for axis, (heading, names) in zip(axes.flat, PANELS, strict=True):
+        for color, name in enumerate(names):
+            for subset in dict.fromkeys(record["subset"] for record in records):
+                points = [(r["num_updates"], r[name]) for r in records if r["subset"] == subset and name in r]
+                if points and (subset == "train_inner" or name != "wps"):
+                    style = "-" if subset == "train_inner" else "o"
+                    label = name if subset == "train_inner" else f"{name} ({subset})"
+                    axis.plot(*zip(*points, strict=True), style, color=f"C{color}", label=label, markersize=4, linewidth=1)
+        axis.set_title(heading, fontsize=10)
+        axis.set_xlabel("updates")
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=7)
+    figure.suptitle(title)
+    figure.savefig(output, dpi=100)

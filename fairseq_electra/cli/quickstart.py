@@ -1,0 +1,180 @@
+"""See it work in minutes, on a laptop and without downloads: pre-train electra_tiny on the built-in corpus, fine-tune it with fairseq's
+own sentence_prediction on "were two neighbouring words of this sentence swapped?", and compare it with the same net from scratch, with
+TF-IDF and with the larger class.
+
+    fairseq-electra quickstart --output runs/quickstart
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from fairseq_electra.cli import corpus as corpus_command
+from fairseq_electra.data.encode import encode_to_binary, encode_lines, write_binarized
+from fairseq_electra.data.text import read_lines, written_whole
+from fairseq_electra.data.wordpiece import DICTIONARY_FILE, EOS, LEADING, load_wordpiece, save_vocabulary, train_wordpiece
+from fairseq_electra.errors import InputError
+from fairseq_electra.launch import USER_DIR, train_all
+
+SPLITS = ("train", "valid", "test")
+VOCABULARY = 4096
+PRETRAINING = {"updates": 3000, "rows": 16, "tokens": 64, "lr": 1e-3}
+FINETUNING = {"examples": 3000, "epochs": 6, "batch": 16}
+LEARNING_RATES = (2e-4, 5e-4, 1e-3)
+SEEDS = (1, 2, 3)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--output", default="runs/quickstart", metavar="DIR", help="folder for all that is made (default %(default)s)")
+    parser.add_argument("--updates", type=int, default=PRETRAINING["updates"], help="of pre-training (default %(default)s)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run all steps and print the table."""
+    start, folder = time.time(), Path(args.output)
+    if (folder / "pretrained" / "checkpoint_last.pt").exists():
+        raise InputError(f"{folder} holds a finished or broken-off run; remove it, or give another --output")
+    print("1/4 text, vocabulary and labels", flush=True)
+    corpus_command.run(argparse.Namespace(output=str(folder / "text")))
+    prepare(folder)
+    print(f"2/4 pre-training, {args.updates:,} updates", flush=True)
+    pretrain(folder, args.updates)
+    print("3/4 fine-tuning: two nets, a learning rate for each, three seeds", flush=True)
+    results = finetune(folder)
+    print("4/4 results\n")
+    results |= {"majority": majority(folder), "tfidf": tfidf(folder), "seconds": round(time.time() - start)}
+    with written_whole(folder / "results.json") as stream:
+        stream.write(json.dumps(results, indent=2) + "\n")
+    print(table(results))
+
+
+def prepare(folder: Path) -> None:
+    """Make ``data-bin`` for pre-training and ``swap-bin`` in the layout of fairseq's sentence_prediction."""
+    text, vocabulary = folder / "text", folder / "vocab"
+    save_vocabulary(train_wordpiece(read_lines(text / "train.txt"), VOCABULARY), vocabulary)
+    tokenizer = load_wordpiece(vocabulary)
+    for split in SPLITS[:2]:  # the files of test are not even validated on
+        encode_to_binary(tokenizer, read_lines(text / f"{split}.txt"), folder / "data-bin" / split, vocabulary)
+    for split in SPLITS:
+        labels, sentences = read_examples(folder, split)
+        encode_to_binary(tokenizer, sentences, folder / "swap-bin" / "input0" / split, vocabulary)
+        ids = [[len(LEADING) + label] for label in labels]
+        write_binarized(folder / "swap-bin" / "label" / split, [ids], len(LEADING) + 2, LEADING.index(EOS))
+    with written_whole(folder / "swap-bin" / "label" / DICTIONARY_FILE) as stream:
+        stream.write("0 1\n1 1\n")
+
+
+def read_examples(folder: Path, split: str) -> tuple[list[int], list[str]]:
+    """Labels and sentences of a split; of train only as many as the comparison uses."""
+    lines = list(read_lines(folder / "text" / f"{split}.swap.tsv"))
+    if split == "train":
+        lines = lines[: FINETUNING["examples"]]
+    pairs = [line.split("\t", 1) for line in lines]
+    return [int(label) for label, _ in pairs], [sentence for _, sentence in pairs]
+
+
+def pretrain(folder: Path, updates: int) -> None:
+    """Run ``fairseq-train`` and show how it goes."""
+    command = [
+        *(sys.executable, "-m", "fairseq_cli.train", str(folder / "data-bin"), "--user-dir", USER_DIR),
+        *("--task", "electra_pretraining", "--arch", "electra_tiny", "--criterion", "replaced_token_detection"),
+        *("--tokens-per-sample", str(PRETRAINING["tokens"]), "--batch-size", str(PRETRAINING["rows"]), "--autocast", "bf16", "--cpu"),
+        *("--optimizer", "electra_adam", "--lr", str(PRETRAINING["lr"]), "--clip-norm", "1.0"),
+        *("--lr-scheduler", "polynomial_decay", "--warmup-updates", str(updates // 20), "--total-num-update", str(updates)),
+        *("--max-update", str(updates), "--log-format", "json", "--log-interval", str(max(updates // 20, 1)), "--num-workers", "0"),
+        *("--save-dir", str(folder / "pretrained"), "--no-epoch-checkpoints", "--validate-interval", "1000"),
+    ]
+    log = folder / "pretrain.log"
+    with open(log, "w", encoding="utf-8") as stream, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        for line in process.stdout or ():
+            stream.write(line)
+            if "| train_inner | {" in line:
+                record = json.loads(line[line.index("{") :])
+                print(
+                    f"    {int(record['num_updates']) / updates:4.0%}   generator right {float(record['masked_lm_accuracy']):.3f}   "
+                    f"detection AUC {float(record['disc_auc']):.3f}   {float(record['wall']):4.0f} s",
+                    flush=True,
+                )
+    if process.returncode:
+        raise InputError(f"pre-training failed; its log is {log}")
+
+
+def finetune(folder: Path) -> dict:
+    """Fine-tune both nets: the learning rate is chosen on valid with another seed, then each of three seeds is scored on test."""
+    nets = {"pretrained": ["--finetune-from-model", str(folder / "pretrained" / "checkpoint_last.pt")], "scratch": ["--model-size", "tiny"]}
+    processes = max(1, min(os.cpu_count() or 1, 4))
+    search = {f"{net}-lr{lr}": finetuning_arguments(folder, start, lr, seed=100) for net, start in nets.items() for lr in LEARNING_RATES}
+    valid: dict[str, float] = {}
+    for name, found in train_all(search, folder / "finetune", processes):
+        valid[name] = best_epoch(found)["valid"]
+        print(f"    learning rate {name:<24} valid accuracy {valid[name]:.1f}", flush=True)
+    chosen = {net: max(LEARNING_RATES, key=lambda lr: valid[f"{net}-lr{lr}"]) for net in nets}
+    final = {f"{net}-seed{seed}": finetuning_arguments(folder, nets[net], chosen[net], seed) for net in nets for seed in SEEDS}
+    test: dict[str, list[float]] = {net: [] for net in nets}
+    for name, found in train_all(final, folder / "finetune", processes):
+        accuracy = best_epoch(found)["test"]
+        test[name.split("-")[0]].append(accuracy)
+        print(f"    seed {name:<33} test accuracy {accuracy:.1f}", flush=True)
+    return {net: {"accuracy": sorted(test[net]), "lr": chosen[net]} for net in nets}
+
+
+def finetuning_arguments(folder: Path, start: list[str], lr: float, seed: int) -> list[str]:
+    """Arguments of one ``fairseq-train`` with the stock task; ``start`` says where the net comes from."""
+    updates = FINETUNING["epochs"] * -(-FINETUNING["examples"] // FINETUNING["batch"])
+    return [
+        *(str(folder / "swap-bin"), "--task", "sentence_prediction", "--criterion", "sentence_prediction", "--arch", "electra_encoder"),
+        *("--num-classes", "2", "--init-token", "0", "--max-positions", "128", "--shorten-method", "truncate", "--batch-size", str(FINETUNING["batch"]), *start),
+        *("--optimizer", "electra_adam", "--lr", str(lr), "--clip-norm", "1.0", "--seed", str(seed)),
+        *("--lr-scheduler", "polynomial_decay", "--warmup-updates", str(updates // 10), "--total-num-update", str(updates)),
+        *("--max-epoch", str(FINETUNING["epochs"]), "--valid-subset", "valid,test", "--batch-size-valid", "64"),
+        *("--no-save", "--save-dir", str(folder / "finetune")),
+    ]
+
+
+def best_epoch(found: list[dict]) -> dict[str, float]:
+    """Accuracy in per cent on valid, and on test at the epoch that was best on valid."""
+    by_epoch: dict[float, dict[str, float]] = {}
+    for record in found:
+        by_epoch.setdefault(record["epoch"], {})[record["subset"]] = record["accuracy"]
+    return max(by_epoch.values(), key=lambda accuracy: accuracy["valid"])
+
+
+def majority(folder: Path) -> float:
+    """Accuracy, in per cent, of always saying what is more frequent in train."""
+    train, test = read_examples(folder, "train")[0], read_examples(folder, "test")[0]
+    return 100 * sum(label == round(statistics.mean(train)) for label in test) / len(test)
+
+
+def tfidf(folder: Path) -> float:
+    """Accuracy, in per cent, of logistic regression on TF-IDF of words and word pairs, its strength chosen on valid."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    (train_y, train_x), (valid_y, valid_x), (test_y, test_x) = (read_examples(folder, split) for split in SPLITS)
+    features = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    train_x = features.fit_transform(train_x)
+    models = [LogisticRegression(C=strength, max_iter=1000).fit(train_x, train_y) for strength in (0.1, 1, 10, 100)]
+    best = max(models, key=lambda model: model.score(features.transform(valid_x), valid_y))
+    return 100 * best.score(features.transform(test_x), test_y)
+
+
+def table(results: dict) -> str:
+    """Markdown table of the results, and what the difference is worth."""
+    lines = ["| were two neighbouring words swapped? | test accuracy, % | spread of 3 seeds |", "|---|---|---|"]
+    lines += [f"| always the larger class | {results['majority']:.1f} | |", f"| TF-IDF of words and word pairs, logistic regression | {results['tfidf']:.1f} | |"]
+    means, spreads = {}, {}
+    for net, name in (("scratch", "electra_tiny from scratch"), ("pretrained", "electra_tiny, pre-trained")):
+        scores = results[net]["accuracy"]
+        means[net], spreads[net] = statistics.mean(scores), statistics.stdev(scores)
+        lines.append(f"| {name} (learning rate {results[net]['lr']:g}) | {means[net]:.1f} | {spreads[net]:.1f} |")
+    difference = means["pretrained"] - means["scratch"]
+    bound = 2 * ((spreads["pretrained"] ** 2 + spreads["scratch"] ** 2) / len(SEEDS)) ** 0.5
+    verdict = "above" if difference > bound else "NOT above"
+    lines.append(f"\npre-trained minus scratch: {difference:.1f}, {verdict} twice its standard error ({bound:.1f})")
+    return "\n".join(lines)

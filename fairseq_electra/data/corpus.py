@@ -1,0 +1,139 @@
+"""The built-in corpus: English that every CPython brings along, and a task whose labels come with it.
+
+The text is the language reference (``pydoc_data.topics``) and the docstrings of the standard library, read from the interpreter that
+runs this. Nothing is redistributed. It is technical English under the PSF licence, some half a million pieces.
+"""
+
+import ast
+import hashlib
+import re
+import sysconfig
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fairseq_electra.errors import InputError
+
+SHORTEST_DOCUMENT = 40  # characters
+SPLIT_SHARES = (("test", 0.2), ("valid", 0.1), ("train", 0.7))
+SKIPPED_FOLDERS = {"test", "tests", "idle_test", "site-packages", "dist-packages", "lib2to3", "pydoc_data", "__pycache__"}
+SENTENCE_WORDS = range(7, 26)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text and the file it stands in; files, not texts, are shared out among the splits."""
+
+    source: str
+    paragraphs: tuple[str, ...]
+
+    @property
+    def split(self) -> str:
+        """``train``, ``valid`` or ``test``, by a hash of the file's name."""
+        draw = _fraction(self.source)
+        for name, share in SPLIT_SHARES:
+            draw -= share
+            if draw < 0:
+                break
+        return name
+
+
+def builtin_documents() -> list[Document]:
+    """Read the corpus, in a fixed order, each text once.
+
+    Raises:
+        InputError: this Python has neither its topics nor its sources.
+    """
+    documents, seen = [], set()
+    for source, text in [*_topics(), *_docstrings(Path(sysconfig.get_paths()["stdlib"]))]:
+        paragraphs = tuple(" ".join(block.split()) for block in re.split(r"\n\s*\n", textwrap.dedent(text)) if block.strip())
+        if sum(map(len, paragraphs)) > SHORTEST_DOCUMENT and paragraphs not in seen:
+            seen.add(paragraphs)
+            documents.append(Document(source, paragraphs))
+    if not documents:
+        raise InputError("this Python comes without its documentation and sources; use one from python.org or your system's full package")
+    return documents
+
+
+def fingerprint(documents: list[Document]) -> str:
+    """SHA-256 of the corpus, 12 hexadecimal digits: equal for equal Pythons."""
+    digest = hashlib.sha256()
+    for document in documents:
+        digest.update("\n".join((document.source, *document.paragraphs, "")).encode())
+    return digest.hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A sentence, and whether two neighbouring words of it were swapped."""
+
+    sentence: str
+    swapped: bool
+
+
+def swap_examples(documents: list[Document], split: str) -> list[Example]:
+    """Make the task "were two neighbouring words swapped?" from the sentences of one split.
+
+    It needs word order, so a bag of words is blind to it. Half of the sentences are swapped; every sentence, swapped or not, has two
+    neighbouring words that could be.
+
+    Args:
+        documents: of :func:`builtin_documents`.
+        split: whose files to use.
+    """
+    known: set[str] = set()  # sentences that stand in a training file too
+    if split != "train":
+        known = {sentence for document in documents if document.split == "train" for sentence in _sentences(document.paragraphs)}
+    examples: dict[str, Example] = {}
+    for document in documents:
+        if document.split != split:
+            continue
+        for sentence in _sentences(document.paragraphs):
+            words = sentence.split()
+            places = [i for i in range(1, len(words) - 2) if _swappable(words[i], words[i + 1])]
+            if len(words) in SENTENCE_WORDS and places and sentence not in examples and sentence not in known:
+                place = places[int(_fraction("place " + sentence) * len(places))]
+                swapped = _fraction("label " + sentence) < 0.5
+                if swapped:
+                    words[place : place + 2] = words[place + 1], words[place]
+                examples[sentence] = Example(" ".join(words), swapped)
+    return sorted(examples.values(), key=lambda example: _fraction("order " + example.sentence))
+
+
+def _topics() -> Iterator[tuple[str, str]]:
+    try:
+        from pydoc_data.topics import topics
+    except ImportError:
+        return
+    for name in sorted(topics):
+        yield f"topic {name}", topics[name]
+
+
+def _docstrings(folder: Path) -> Iterator[tuple[str, str]]:
+    for path in sorted(folder.rglob("*.py")):
+        name = path.relative_to(folder)
+        if SKIPPED_FOLDERS.intersection(name.parts):
+            continue
+        try:
+            tree = ast.parse(path.read_bytes())
+        except (SyntaxError, ValueError, OSError):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (text := ast.get_docstring(node)):
+                yield name.as_posix(), text
+
+
+def _sentences(paragraphs: tuple[str, ...]) -> Iterator[str]:
+    for paragraph in paragraphs:
+        if ">>>" not in paragraph:
+            yield from re.split(r"(?<=[.!?])\s+(?=[A-Z])", paragraph)
+
+
+def _swappable(left: str, right: str) -> bool:
+    return left.isalpha() and right.isalpha() and left.lower() != right.lower()
+
+
+def _fraction(text: str) -> float:
+    """A number in [0, 1) that the text alone decides."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big") / 2**56

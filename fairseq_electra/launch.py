@@ -1,0 +1,58 @@
+"""Run ``fairseq-train`` many times without paying for its start each time."""
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import fairseq_electra
+from fairseq_electra.errors import InputError
+from fairseq_electra.evaluation.training_log import read_log
+
+USER_DIR = str(Path(fairseq_electra.__file__).parent)
+
+
+def train_all(runs: dict[str, Sequence[str]], logs: Path, processes: int, threads: int = 1) -> Iterator[tuple[str, list[dict]]]:
+    """Train side by side, each run in a fresh process forked from one that has fairseq loaded.
+
+    Args:
+        runs: arguments of ``fairseq-train`` by name; ``--user-dir`` and the log format are added.
+        logs: folder for ``NAME.log``.
+        processes: how many at a time.
+        threads: of each.
+
+    Yields:
+        name and validations of each run as it ends; a validation is a dict of metrics, as fairseq logs them, with ``subset``.
+
+    Raises:
+        InputError: a run failed; names its log.
+    """
+    logs.mkdir(parents=True, exist_ok=True)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["fairseq_cli.train", "fairseq_electra"])
+    jobs = [(name, list(arguments), str(logs / f"{name}.log"), threads) for name, arguments in runs.items()]
+    with context.Pool(processes, maxtasksperchild=1) as pool:
+        for name, trouble in pool.imap_unordered(_train, jobs):
+            log = logs / f"{name}.log"
+            if trouble:
+                raise InputError(f"run {name} failed: {trouble}; its log is {log}")
+            yield name, [record for record in read_log(log) if record["subset"] != "train_inner"]
+
+
+def _train(job: tuple[str, list[str], str, int]) -> tuple[str, str]:
+    """Run ``fairseq-train`` in this process; returns the run's name and what went wrong, empty if nothing."""
+    name, arguments, log, threads = job
+    with open(log, "wb") as stream:
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
+    import torch
+    from fairseq_cli import train
+
+    torch.set_num_threads(threads)
+    sys.argv = ["fairseq-train", *arguments, "--user-dir", USER_DIR, "--log-format", "json", "--cpu", "--num-workers", "0"]
+    try:
+        train.cli_main()
+    except (Exception, SystemExit) as error:
+        return name, f"{type(error).__name__}: {error}"
+    return name, ""

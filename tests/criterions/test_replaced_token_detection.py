@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionConfig
+from tests.reference import paper
+
+
+def criterion_for(task, **changes):
+    return ReplacedTokenDetection(OmegaConf.merge(OmegaConf.structured(ReplacedTokenDetectionConfig), changes), task)
+
+
+def paper_losses(sample, model, heads, gen_heads, layers, pad):
+    """Both summed losses and labels of a batch, by the transcription, in float64."""
+    p = {name: tensor.double().numpy() for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
+    rotary = model.discriminator.sizes.positions == "rotary"
+    net = {name: tensor.numpy() for name, tensor in sample["net_input"].items()}
+    mlm = rtd = 0.0
+    labels = np.zeros(net["src_tokens"].shape, bool)
+    for row in range(len(net["src_tokens"])):
+        real = ~net["padding_mask"][row]
+        length = int(real.sum())
+        tokens, segments, real = net["src_tokens"][row][:length], net["segment_ids"][row][:length], real[:length]
+        slots = [k for k, t in enumerate(net["target"][row]) if t != pad]
+        at, originals = net["masked_positions"][row][slots], net["target"][row][slots]
+        scores = paper.generator_logits(tokens, segments, real, p, gen_heads, layers, rotary)[at]
+        mlm += paper.masked_lm_loss(scores, originals)
+        corrupted = tokens.copy()
+        for k, position, original, score in zip(slots, at, originals, scores, strict=True):
+            corrupted[position] = paper.draw(score, net["sample_uniforms"][row][k])
+            labels[row, position] = corrupted[position] != original
+        judged = paper.discriminator_logits(corrupted, segments, real, p, heads, layers, rotary)
+        rtd += paper.discriminator_loss(judged, labels[row, :length])
+    return mlm, rtd, labels
+
+
+@pytest.mark.parametrize("positions", ["learned", "rotary"])
+def test_losses_and_labels_are_those_of_the_paper(make_task, make_model, positions):
+    task = make_task()
+    dataset = task.load_dataset("valid")
+    sample = dataset.collater([*dataset.sizes.argsort()[:3], *dataset.sizes.argsort()[-2:]])
+    assert sample["net_input"]["padding_mask"].any()
+    assert sample["net_input"]["segment_ids"].any()
+    model = make_model(task, positions=positions).double()
+    criterion = criterion_for(task, gen_weight=1.5, disc_weight=20.0)
+    loss, sample_size, log = criterion(model, sample)
+    mlm, rtd, labels = paper_losses(sample, model, heads=2, gen_heads=1, layers=2, pad=1)
+    assert log["masked_lm_sum"].item() == pytest.approx(mlm, rel=1e-9)
+    assert log["disc_sum"].item() == pytest.approx(rtd, rel=1e-9)
+    assert loss.item() == pytest.approx(1.5 * mlm + 20.0 * 0.15 * rtd, rel=1e-9)
+    assert sample_size == (sample["target"] != 1).sum()
+    assert log["replaced"].item() == labels.sum()
+    output = model(**sample["net_input"])
+    assert np.array_equal(output.is_replaced.numpy(), labels)
+
+
+def test_counts_agree_with_a_count_token_by_token(make_task, make_model):
+    task = make_task()
+    sample = task.load_dataset("valid").collater(list(range(8)))
+    model = make_model(task).eval()
+    _, _, log = criterion_for(task).eval()(model, sample)
+    output = model(**sample["net_input"])
+    right = shown = shown_right = drawn = hit = flagged = 0
+    mask = len(task.dictionary) - 1
+    for row in range(8):
+        for k, target in enumerate(sample["target"][row].tolist()):
+            if target == 1:
+                continue
+            position = sample["net_input"]["masked_positions"][row, k]
+            best = output.gen_logits[row, k].argmax().item() == target
+            right += best
+            if sample["net_input"]["src_tokens"][row, position] == mask:
+                shown, shown_right = shown + 1, shown_right + best
+            drawn += output.corrupted_tokens[row, position].item() == target
+        for t in range(64):
+            if not sample["net_input"]["padding_mask"][row, t] and output.disc_logits[row, t] > 0:
+                flagged += 1
+                hit += output.is_replaced[row, t].item()
+    assert log["masked_lm_correct"].item() == right
+    assert (log["mask_token_count"].item(), log["mask_token_correct"].item()) == (shown, shown_right)
+    assert log["sampled_correct"].item() == drawn
+    assert (log["flagged"].item(), log["flagged_replaced"].item()) == (flagged, hit)
+    entropy = torch.distributions.Categorical(logits=output.gen_logits).entropy()
+    assert log["gen_entropy_sum"].item() == pytest.approx(entropy[sample["target"] != 1].sum().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+def test_one_batch_and_two_halves_give_the_same_gradient(make_task, make_model, dtype, tolerance):
+    task = make_task()
+    dataset = task.load_dataset("valid")
+    criterion = criterion_for(task)
+    rows = list(range(32))
+    gradients = []
+    for batches in ([rows], [rows[:16], rows[16:]]):
+        model = make_model(task).to(dtype)
+        masked = 0
+        for batch in batches:
+            loss, sample_size, _ = criterion(model, dataset.collater(batch))
+            loss.backward()
+            masked += sample_size
+        gradients.append(torch.cat([p.grad.flatten() / masked for p in model.parameters()]))
+    assert (gradients[0] - gradients[1]).norm() / gradients[0].norm() < tolerance
+
+
+def test_no_gradient_flows_from_the_discriminator_into_the_generator(make_task, make_model):
+    task = make_task()
+    model = make_model(task, tie_embeddings="none")
+    loss, _, _ = criterion_for(task, gen_weight=0.0)(model, task.load_dataset("valid").collater([0, 1]))
+    loss.backward()
+    for name, p in model.named_parameters():
+        if name.startswith("generator"):
+            assert p.grad is None or not p.grad.any(), name
+        else:
+            assert p.grad is not None, name

@@ -1,0 +1,171 @@
+import numpy as np
+import pytest
+
+from fairseq_electra.data.hashing import Stream, uniform
+from fairseq_electra.data.masking import Masking
+
+VOCABULARY, MASK, PAD, EOS, BOS = 1000, 999, 1, 2, 0
+
+
+def masking(**changes):
+    plain = {"mask_prob": 0.15, "leave_unmasked_prob": 0.15, "random_token_prob": 0.0, "mask_index": MASK, "pad_index": PAD, "first_piece": 4}
+    return Masking(**(plain | changes))
+
+
+def batch(rows=256, width=128, seed=0):
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(5, width + 1, rows)
+    tokens = rng.integers(4, MASK, (rows, width))
+    for row, length in zip(tokens, lengths, strict=True):
+        row[0], row[length - 1], row[length:] = BOS, EOS, PAD
+        row[length // 2] = EOS if length > 6 else row[length // 2]
+    return tokens, lengths, np.arange(rows)
+
+
+def plain_masking(tokens, lengths, epoch, rows, seed=1, mask_prob=0.15, leave=0.15):
+    """The rule of the docstring, row by row: the candidates with the smallest draws are masked, in order of position."""
+    from fairseq_electra.data.hashing import bits, row_keys
+
+    width = tokens.shape[1]
+    slots = round(mask_prob * width)
+    found = []
+    for tokens_of_row, length, row in zip(tokens, lengths, rows, strict=True):
+        order = bits(row_keys(Stream.MASK, seed, epoch, np.array([row])), width)[0] & ~np.uint64(0xFFFF)
+        candidates = [t for t in range(length) if tokens_of_row[t] > 2 and tokens_of_row[t] != MASK]
+        number = min(max(int(np.rint(mask_prob * length)), 1), len(candidates), slots)
+        at = sorted(sorted(candidates, key=lambda t: (order[t], t))[:number])
+        keep = uniform(Stream.KEEP, seed, epoch, np.array([row]), slots)[0]
+        shown = [tokens_of_row[t] if keep[k] < leave else MASK for k, t in enumerate(at)]
+        found.append((at, [tokens_of_row[t] for t in at], shown))
+    return found
+
+
+def test_fast_masking_is_the_plain_rule():
+    tokens, lengths, rows = batch()
+    expected = plain_masking(tokens.copy(), lengths, 3, rows)
+    masked = tokens.copy()
+    positions, target, uniforms, counts = masking()(masked, lengths, 3, rows)
+    assert positions.shape == target.shape == uniforms.shape == (256, 19)
+    for row, (at, originals, shown) in enumerate(expected):
+        used = target[row] != PAD
+        assert list(positions[row][used]) == at
+        assert list(target[row][used]) == originals
+        assert list(masked[row][at]) == shown
+        assert counts[row] == len(at) == used.sum()
+        untouched = np.delete(np.arange(128), at)
+        assert np.array_equal(masked[row][untouched], tokens[row][untouched])
+        assert not positions[row][~used].any()
+
+
+def test_the_number_of_masks_is_exact_and_special_tokens_are_never_masked():
+    tokens, lengths, rows = batch(4096)
+    _, target, _, counts = masking()(tokens, lengths, 1, rows)
+    assert np.array_equal(counts, np.maximum(np.rint(0.15 * lengths), 1))
+    assert set(np.unique(target)) & {BOS, EOS, MASK} == set()
+
+
+def test_every_candidate_is_masked_alike():
+    tokens = np.full((20_000, 34), 7)
+    tokens[:, 0], tokens[:, -1], tokens[:, 20] = BOS, EOS, EOS
+    hits = np.zeros(34)
+    positions, target, _, _ = masking()(tokens, np.full(20_000, 34), 1, np.arange(20_000))
+    np.add.at(hits, positions[target != PAD], 1)
+    candidates = np.delete(hits, [0, 20, 33])
+    assert not hits[[0, 20, 33]].any()
+    expected = candidates.sum() / len(candidates)
+    chi_square = ((candidates - expected) ** 2 / expected).sum()
+    assert chi_square < 59.7  # 30 degrees of freedom, one chance in a thousand
+
+
+def test_85_of_100_masked_tokens_show_the_mask_and_15_themselves():
+    tokens, lengths, rows = batch(4096)
+    original = tokens.copy()
+    positions, target, _, _ = masking()(tokens, lengths, 1, rows)
+    used = target != PAD
+    shown = np.take_along_axis(tokens, positions, 1)[used]
+    assert (shown == MASK).mean() == pytest.approx(0.85, abs=0.005)
+    assert np.array_equal(shown[shown != MASK], np.take_along_axis(original, positions, 1)[used][shown != MASK])
+
+
+def test_random_replacement_draws_from_all_pieces():
+    tokens, lengths, rows = batch(8192)
+    positions, target, _, _ = masking(leave_unmasked_prob=0.1, random_token_prob=0.1)(tokens, lengths, 1, rows)
+    used = target != PAD
+    shown = np.take_along_axis(tokens, positions, 1)[used]
+    assert (shown == MASK).mean() == pytest.approx(0.8, abs=0.006)
+    random = shown[(shown != MASK) & (shown != target[used])]
+    assert len(random) / used.sum() == pytest.approx(0.1, abs=0.006)
+    assert random.min() == 4 and random.max() == MASK - 1
+
+
+def test_masks_depend_on_seed_epoch_and_row_and_on_nothing_else():
+    tokens, lengths, rows = batch(64)
+    def at(indices, epoch=1, seed=1):
+        return masking(seed=seed)(tokens[indices].copy(), lengths[indices], epoch, rows[indices])
+    whole = at(np.arange(64))
+    for part in (np.arange(5), np.array([63, 2, 17])):
+        for a, b in zip(at(part), whole, strict=True):
+            assert np.array_equal(a, b[part])
+    for other in (at(np.arange(64), epoch=2), at(np.arange(64), seed=2)):
+        used = (whole[1] != PAD) & (other[1] != PAD)
+        assert (other[0] != whole[0])[used].mean() > 0.8
+        assert (other[2] != whole[2]).all()
+
+
+def test_uniforms_are_uniform_and_unrelated_between_streams():
+    rows = np.arange(2000)
+    draws = {stream: uniform(stream, 1, 1, rows, 50) for stream in Stream}
+    for stream, draw in draws.items():
+        assert draw.min() >= 0 and draw.max() < 1
+        counts = np.histogram(draw, 100, (0, 1))[0]
+        assert ((counts - 1000) ** 2 / 1000).sum() < 149, stream  # 99 degrees of freedom, one in a thousand
+        assert abs(np.corrcoef(draw[:, 0], draw[:, 1])[0, 1]) < 0.08
+        assert abs(np.corrcoef(draw[:-1, 0], draw[1:, 0])[0, 1]) < 0.08
+    for other in Stream:
+        if other is not Stream.MASK:
+            assert abs(np.corrcoef(draws[Stream.MASK].ravel(), draws[other].ravel())[0, 1]) < 0.012
+
+
+def test_whole_words_are_masked_together():
+    starts = np.ones(VOCABULARY, bool)
+    starts[500:] = False  # ids from 500 on continue a word
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(4, MASK, (2000, 64))
+    tokens[:, 0], tokens[:, -1], tokens[:, 30] = BOS, EOS, EOS
+    original = tokens.copy()
+    lengths = np.full(2000, 64)
+    positions, target, _, counts = masking(word_starts=starts)(tokens, lengths, 1, np.arange(2000))
+    assert counts.max() == 10 and counts.mean() > 8.5
+    cut = 0
+    for row in range(2000):
+        masked = set(positions[row][target[row] != PAD].tolist())
+        assert len(masked) == counts[row]
+        word, words = [], []
+        for t in range(64):
+            special = original[row, t] <= 2
+            if special or starts[original[row, t]] or not word or original[row, word[-1]] <= 2:
+                words.append(word)
+                word = []
+            word.append(t)
+        words.append(word)
+        parts = [len(masked & set(w)) / len(w) for w in words if w]
+        cut += any(0 < part < 1 for part in parts)
+    assert cut == 0 or cut < 20  # only a first word longer than all slots may be cut
+
+
+def test_a_word_longer_than_all_slots_is_masked_in_part():
+    starts = np.ones(VOCABULARY, bool)
+    starts[500:] = False
+    tokens = np.full((1, 32), 600)
+    tokens[0, 0], tokens[0, 1], tokens[0, -1] = BOS, 10, EOS
+    positions, target, _, counts = masking(word_starts=starts)(tokens, np.array([32]), 1, np.array([0]))
+    assert counts[0] == 5
+    assert list(positions[0][target[0] != PAD]) == [1, 2, 3, 4, 5]
+
+
+def test_a_row_without_candidates_is_left_alone():
+    tokens = np.array([[BOS, MASK, MASK, EOS, PAD, PAD, PAD, PAD]])
+    before = tokens.copy()
+    _, target, _, counts = masking()(tokens, np.array([4]), 1, np.array([0]))
+    assert counts[0] == 0 and (target == PAD).all()
+    assert np.array_equal(tokens, before)

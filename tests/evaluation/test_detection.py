@@ -1,0 +1,48 @@
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from fairseq_electra.evaluation.detection import area_under_curve, score_histogram
+from fairseq_electra.evaluation.diagnosis import Diagnosis, Unigram, unigram_baseline
+
+
+@pytest.mark.parametrize(("spread", "shift"), [(2.0, 1.0), (0.3, 0.1), (0.05, 0.02), (6.0, 4.0)])
+def test_area_under_curve_is_scikit_learns(spread, shift):
+    torch.manual_seed(0)
+    labels = torch.rand(20, 4000) < 0.12
+    logits = -2 + spread * torch.randn(20, 4000) + shift * labels
+    real = torch.rand(20, 4000) < 0.9
+    parts = [score_histogram(logits[i : i + 5], labels[i : i + 5], real[i : i + 5]) for i in range(0, 20, 5)]
+    assert area_under_curve(sum(parts)) == pytest.approx(roc_auc_score(labels[real], logits[real]), abs=1e-3)
+
+
+def test_area_without_both_classes_is_not_a_number():
+    histogram = score_histogram(torch.zeros(1, 5), torch.zeros(1, 5, dtype=torch.bool), torch.ones(1, 5, dtype=torch.bool))
+    assert area_under_curve(histogram) != area_under_curve(histogram)
+
+
+def advise(diagnosis, **stats):
+    plain = {"num_updates": 5000, "disc_auc": 0.8, "masked_lm_loss": 4.0, "replaced_rate": 0.11}
+    return diagnosis.advice(plain | stats)
+
+
+def test_advice_comes_only_when_something_is_wrong():
+    diagnosis = Diagnosis({"valid": Unigram(7.0, 0.05)})
+    assert advise(diagnosis, num_updates=100, disc_auc=0.5, masked_lm_loss=7.0) == []
+    assert advise(diagnosis) == []
+    assert "piece frequencies" in advise(diagnosis, masked_lm_loss=6.99)[0]
+    assert "outruns" in advise(diagnosis, disc_auc=0.7)[0]
+    assert "chance" in advise(Diagnosis(), disc_auc=0.52)[0]
+
+
+def test_unigram_baseline_counts_pieces_only(make_task, data_bin):
+    import numpy as np
+
+    task = make_task()
+    ids = np.fromfile(data_bin / "valid.bin", np.uint16)
+    pieces = ids[(ids > 2)]
+    counts = np.bincount(pieces)
+    share = counts[counts > 0] / len(pieces)
+    baseline = unigram_baseline(ids, task.dictionary)
+    assert baseline.accuracy == pytest.approx(share.max())
+    assert baseline.loss == pytest.approx(-(share * np.log(share)).sum())

@@ -1,0 +1,117 @@
+"""A plain NumPy transcription of Clark et al. 2020 and of BERT's encoder, written from the papers, row by row and token by token.
+
+It shares no code with the package and is as slow as it is plain.
+"""
+
+from math import erf, log, sqrt
+
+import numpy as np
+
+
+def gelu(x):
+    return np.array([0.5 * v * (1 + erf(v / sqrt(2))) for v in x.ravel()]).reshape(x.shape)
+
+
+def layer_norm(x, weight, bias, eps=1e-12):
+    mean = x.mean(-1, keepdims=True)
+    variance = ((x - mean) ** 2).mean(-1, keepdims=True)
+    return (x - mean) / np.sqrt(variance + eps) * weight + bias
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def rotate(vector, position):
+    """RoFormer, equation 34: pairs (x0, x1), (x2, x3), ... turned by position * 10000^(-2i/d)."""
+    out = np.empty_like(vector)
+    d = len(vector)
+    for i in range(d // 2):
+        angle = position * 10000 ** (-2 * i / d)
+        a, b = vector[2 * i], vector[2 * i + 1]
+        out[2 * i] = a * np.cos(angle) - b * np.sin(angle)
+        out[2 * i + 1] = a * np.sin(angle) + b * np.cos(angle)
+    return out
+
+
+def attention(x, wqkv, bqkv, wout, bout, heads, real, rotary):
+    """One row. x: (T, C); real: (T,) True where a token may be attended to."""
+    length, width = x.shape
+    q, k, v = (x @ wqkv[i * width : (i + 1) * width].T + bqkv[i * width : (i + 1) * width] for i in range(3))
+    d = width // heads
+    mixed = np.zeros_like(x)
+    for h in range(heads):
+        part = slice(h * d, (h + 1) * d)
+        qh, kh, vh = q[:, part], k[:, part], v[:, part]
+        if rotary:
+            qh = np.stack([rotate(row, t) for t, row in enumerate(qh)])
+            kh = np.stack([rotate(row, t) for t, row in enumerate(kh)])
+        for t in range(length):
+            scores = np.array([qh[t] @ kh[s] / sqrt(d) if real[s] else -np.inf for s in range(length)])
+            mixed[t, part] = softmax(scores) @ vh
+    return mixed @ wout.T + bout
+
+
+def encoder(embedded, real, p, prefix, heads, layers, rotary):
+    x = embedded
+    if f"{prefix}.projection.weight" in p:
+        x = x @ p[f"{prefix}.projection.weight"].T + p[f"{prefix}.projection.bias"]
+    for i in range(layers):
+        name = f"{prefix}.layers.{i}."
+        a = attention(
+            x, p[name + "attention.qkv.weight"], p[name + "attention.qkv.bias"], p[name + "attention.out.weight"],
+            p[name + "attention.out.bias"], heads, real, rotary,
+        )
+        x = layer_norm(x + a, p[name + "attention_layer_norm.weight"], p[name + "attention_layer_norm.bias"])
+        f = gelu(x @ p[name + "intermediate.weight"].T + p[name + "intermediate.bias"])
+        f = f @ p[name + "output.weight"].T + p[name + "output.bias"]
+        x = layer_norm(x + f, p[name + "output_layer_norm.weight"], p[name + "output_layer_norm.bias"])
+    return x
+
+
+def embed(tokens, segments, p, prefix="embeddings"):
+    x = p[f"{prefix}.tokens.weight"][tokens] + p[f"{prefix}.segments.weight"][segments]
+    if f"{prefix}.positions.weight" in p:
+        x = x + p[f"{prefix}.positions.weight"][: len(tokens)]
+    return layer_norm(x, p[f"{prefix}.layer_norm.weight"], p[f"{prefix}.layer_norm.bias"])
+
+
+def generator_logits(tokens, segments, real, p, heads, layers, rotary):
+    """(T, V) scores at every position."""
+    h = encoder(embed(tokens, segments, p), real, p, "generator", heads, layers, rotary)
+    h = gelu(h @ p["generator_head.dense.weight"].T + p["generator_head.dense.bias"])
+    h = layer_norm(h, p["generator_head.layer_norm.weight"], p["generator_head.layer_norm.bias"])
+    return h @ p["embeddings.tokens.weight"].T + p["generator_head.bias"]
+
+
+def discriminator_logits(tokens, segments, real, p, heads, layers, rotary):
+    """(T,) scores: above 0 means replaced."""
+    h = encoder(embed(tokens, segments, p), real, p, "discriminator", heads, layers, rotary)
+    h = gelu(h @ p["discriminator_head.dense.weight"].T + p["discriminator_head.dense.bias"])
+    return (h @ p["discriminator_head.prediction.weight"].T + p["discriminator_head.prediction.bias"])[:, 0]
+
+
+def draw(logits, uniform):
+    """Inverse of the distribution function of softmax(logits) at ``uniform``."""
+    total = 0.0
+    probs = softmax(logits)
+    for token, prob in enumerate(probs):
+        total += prob
+        if uniform < total:
+            return token
+    return len(probs) - 1
+
+
+def masked_lm_loss(logits, originals):
+    """Summed over masked positions: -log p(x_t | x_masked), equation 1."""
+    return -sum(log(softmax(row)[token]) for row, token in zip(logits, originals, strict=True))
+
+
+def discriminator_loss(logits, replaced):
+    """Summed over all positions of the row, equation 2."""
+    loss = 0.0
+    for score, is_replaced in zip(logits, replaced, strict=True):
+        p_replaced = 1 / (1 + np.exp(-score))
+        loss -= log(p_replaced) if is_replaced else log(1 - p_replaced)
+    return loss
