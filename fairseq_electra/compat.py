@@ -106,7 +106,8 @@ def name_rows_of_infinite_losses() -> None:
 
 def _epoch_of(trainer) -> int | None:
     dataset = trainer.task.datasets.get(trainer.cfg.dataset.train_subset)
-    return getattr(dataset, "epoch", None)
+    epoch = getattr(dataset, "_epoch", None)
+    return None if epoch is None else int(epoch)
 
 
 def explain_damaged_checkpoints() -> None:

@@ -1,9 +1,11 @@
 """``fairseq-electra COMMAND``: one module of this folder for each command, imported only when it is called."""
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
+from importlib import metadata
 
 from fairseq_electra.errors import InputError
 
@@ -21,11 +23,12 @@ COMMANDS = {
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="fairseq-electra", description="ELECTRA for fairseq: prepare, study and show.")
+    parser.add_argument("--version", action="version", version=versions())
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
         commands.add_parser(name, help=summary, add_help=False)
-    chosen, rest = parser.parse_known_args((sys.argv[1:] if arguments is None else arguments)[:1])
-    rest = (sys.argv[1:] if arguments is None else arguments)[1:]
+    given = sys.argv[1:] if arguments is None else arguments
+    chosen, rest = parser.parse_args(given[:1]), given[1:]
     module = importlib.import_module(f"fairseq_electra.cli.{chosen.command.replace('-', '_')}")
     command = argparse.ArgumentParser(
         prog=f"fairseq-electra {chosen.command}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -41,3 +44,12 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
+
+
+def versions() -> str:
+    """Name the versions of this package and of what it stands on."""
+    found = []
+    for package in ("fairseq_electra", "fairseq-fixed", "fairseq", "torch", "tokenizers"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found.append(f"{package} {metadata.version(package)}")
+    return ", ".join(found)

@@ -34,9 +34,10 @@ def encode_lines(tokenizer: Tokenizer, lines: Iterable[str]) -> Iterator[list]:
 
 def encode_to_pieces(tokenizer: Tokenizer, lines: Iterable[str]) -> Iterator[str]:
     """Yield one line of pieces, joined by blanks, for each line of text."""
+    symbols = [tokenizer.id_to_token(index) for index in range(tokenizer.get_vocab_size())]
     for batch in encode_lines(tokenizer, lines):
-        for encoding in batch:
-            yield " ".join(encoding.tokens)
+        for encoding in batch:  # the fast encoder fills in ids alone
+            yield " ".join([symbols[index] for index in encoding.ids])
 
 
 def encode_to_binary(tokenizer: Tokenizer, lines: Iterable[str], prefix: str | Path, vocabulary: str | Path) -> tuple[int, int]:

@@ -5,6 +5,7 @@ last. ``tokenizer.json`` and ``dict.txt`` carry the same ids, so nothing is perm
 """
 
 import random
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def train_wordpiece(
     """Train a WordPiece vocabulary.
 
     Args:
-        lines: text, read once.
+        lines: text; all of it is held in memory.
         size: number of ids in all, the five special symbols among them.
         cased: keep upper case.
         keep_accents: keep accents (always kept when cased).
@@ -37,28 +38,51 @@ def train_wordpiece(
 
     Source: google-research/electra README (BERT's uncased vocabulary: lower case, accents stripped, CJK characters apart).
     """
-    tokenizer = Tokenizer(models.WordPiece(unk_token=UNK, max_input_chars_per_word=MAX_CHARACTERS_PER_WORD))
+    tokenizer = Tokenizer(_model())
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=not cased, strip_accents=not (cased or keep_accents))
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix=CONTINUATION)
+    lines = list(lines)
+    # The library numbers continuing characters in the order of a randomly seeded hash table, and breaks ties by number. Naming them
+    # first, in order, makes the result repeatable; that they count as special symbols is undone below.
+    continuing = [CONTINUATION + c for c in sorted(_letters(lines, tokenizer.normalizer))]
     trainer = trainers.WordPieceTrainer(
         vocab_size=size - 1,  # <mask> comes last
         min_frequency=min_frequency,
-        special_tokens=list(LEADING),
+        special_tokens=[*LEADING, *continuing],
         continuing_subword_prefix=CONTINUATION,
         show_progress=False,
     )
     tokenizer.train_from_iterator(lines, trainer)
-    if tokenizer.get_vocab_size() <= len(LEADING):
+    pieces = sorted(tokenizer.get_vocab(), key=tokenizer.token_to_id)
+    if len(pieces) <= len(LEADING):
         raise InputError("the text holds no word to learn a vocabulary from; give files with text in them")
-    if tokenizer.get_vocab_size() > size - 1:
+    if len(pieces) > size - 1:
         raise InputError(
-            f"a vocabulary of {size} has no room for the {tokenizer.get_vocab_size() - len(LEADING):,} pieces of one character "
-            f"in this text; give --size {2 * tokenizer.get_vocab_size()} or more"
+            f"a vocabulary of {size} has no room for the {len(pieces) - len(LEADING):,} pieces of one character "
+            f"in this text; give --size {2 * len(pieces)} or more"
         )
-    tokenizer.add_special_tokens([MASK])
-    tokenizer.encode_special_tokens = True
-    return tokenizer
+    vocabulary = {piece: index for index, piece in enumerate([*pieces, MASK])}
+    finished = Tokenizer(_model(vocab=vocabulary))
+    finished.normalizer, finished.pre_tokenizer, finished.decoder = tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.decoder
+    finished.add_special_tokens([*LEADING, MASK])
+    finished.encode_special_tokens = True
+    return finished
+
+
+def _model(**vocabulary: dict[str, int]) -> models.WordPiece:
+    return models.WordPiece(
+        **vocabulary, unk_token=UNK, max_input_chars_per_word=MAX_CHARACTERS_PER_WORD, continuing_subword_prefix=CONTINUATION
+    )
+
+
+def _letters(lines: list[str], normalizer: normalizers.Normalizer) -> set[str]:
+    """Characters that may continue a word: what normalizing leaves of the text's, but for blanks, signs and CJK."""
+    found: set[str] = set()
+    for line in lines:
+        found.update(line)
+    normalized = set(normalizer.normalize_str(" ".join(sorted(found))))
+    return {c for c in normalized if unicodedata.category(c)[0] in "LMN" and "CJK" not in unicodedata.name(c, "")}
 
 
 def sample_lines(paths: Sequence[str | Path], max_characters: int, seed: int = 1) -> Iterator[str]:

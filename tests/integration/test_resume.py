@@ -1,0 +1,78 @@
+"""A run that is broken off and started again is the undisturbed run, to the last bit."""
+
+import pytest
+import torch
+from fairseq.data import iterators
+
+from tests.integration.training import SMALL, assert_same_weights, train, train_and_kill, weights
+
+
+def samples(task, workers, epochs, resume_at=None):
+    """All batches of the epochs through fairseq's iterator; with ``resume_at`` (epoch, batch) saved and restored there."""
+    dataset = task.load_dataset("train")
+
+    def iterator():
+        return task.get_batch_iterator(dataset, max_sentences=8, num_workers=workers, seed=1, epoch=1, data_buffer_size=2)
+
+    itr, found = iterator(), []
+    while len(found) < epochs:
+        epoch_itr, batches = itr.next_epoch_itr(), []
+        epoch = itr.epoch
+        for number, sample in enumerate(epoch_itr, start=1):
+            batches.append(sample)
+            if (epoch, number) == resume_at:
+                state = itr.state_dict()
+                dataset = task.load_dataset("train")
+                task.dataset_to_epoch_iter = {}
+                itr = task.get_batch_iterator(dataset, max_sentences=8, num_workers=workers, seed=1, epoch=state["epoch"], data_buffer_size=2)
+                itr.load_state_dict(state)
+                batches += list(itr.next_epoch_itr())
+                break
+        found.append(batches)
+    return found
+
+
+def flat(epochs):
+    return [[{"id": b["id"], "target": b["target"], **b["net_input"]} for b in epoch] for epoch in epochs]
+
+
+def same(left, right):
+    assert [len(epoch) for epoch in left] == [len(epoch) for epoch in right]
+    for a, b in zip(sum(left, []), sum(right, []), strict=True):
+        for key in a:
+            assert torch.equal(a[key], b[key]), key
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_three_epochs_are_the_same_for_any_number_of_workers(make_task, workers):
+    expected = flat(samples(make_task(), 0, 3))
+    masks = [{int(i): row for b in epoch for i, row in zip(b["id"], b["masked_positions"], strict=True)} for epoch in expected]
+    assert all((masks[0][i] != masks[1][i]).any() or (masks[1][i] != masks[2][i]).any() for i in masks[0])
+    same(flat(samples(make_task(), workers, 3)), expected)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_restart_in_the_second_epoch(make_task, workers):
+    expected = flat(samples(make_task(), 0, 3))
+    same(flat(samples(make_task(), workers, 3, resume_at=(2, 3))), expected)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_killed_and_restarted_equals_undisturbed(tmp_path, data_bin, workers):
+    options = [*SMALL, "--dropout", "0.1", "--max-update", "40", "--save-interval-updates", "5", "--num-workers", workers, "--disable-validation", "--no-epoch-checkpoints"]
+    whole = train(data_bin, tmp_path / "whole", *options)
+    epochs = {record["epoch"] for record in whole.records}
+    assert max(epochs) >= 3
+    updates_an_epoch = int(max(r["num_updates"] for r in whole.records if r["epoch"] == 1))
+    train_and_kill(data_bin, tmp_path / "killed", *options, at_update=updates_an_epoch + 7)
+    resumed = train(data_bin, tmp_path / "killed", *options)
+    assert "Loaded checkpoint" in resumed.text
+    assert resumed.losses == whole.losses[-len(resumed.losses) :]
+    assert 0 < len(resumed.losses) < 40
+    assert_same_weights(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+
+
+def test_batches_are_reshuffled_every_epoch(make_task):
+    epochs = samples(make_task(), 0, 2)
+    assert [b["id"].tolist() for b in epochs[0]] != [b["id"].tolist() for b in epochs[1]]
+    assert isinstance(iterators.EpochBatchIterator, type)

@@ -1,0 +1,88 @@
+"""Run fairseq-train in tests and read what it says."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from fairseq_electra.evaluation.training_log import read_log
+from tests.conftest import ROOT, TINY_NET, USER_DIR
+
+COMMON = [
+    *("--user-dir", str(USER_DIR), "--task", "electra_pretraining", "--arch", "electra_tiny", "--criterion", "replaced_token_detection"),
+    *("--tokens-per-sample", "64", "--batch-size", "8", "--optimizer", "electra_adam", "--lr", "1e-3", "--clip-norm", "1.0"),
+    *("--lr-scheduler", "polynomial_decay", "--warmup-updates", "2", "--total-num-update", "100", "--cpu"),
+    *("--log-format", "json", "--log-interval", "1"),
+]
+
+
+@dataclass
+class Log:
+    """What a run printed."""
+
+    text: str
+    records: list[dict]
+    status: int
+
+    @property
+    def losses(self) -> list[float]:
+        return [record["loss"] for record in self.records if record["subset"] == "train_inner"]
+
+    @property
+    def updates(self) -> int:
+        return max((int(record["num_updates"]) for record in self.records), default=0)
+
+
+def command(data, save_dir, *arguments) -> list[str]:
+    return [sys.executable, "-m", "fairseq_cli.train", str(data), *COMMON, "--save-dir", str(save_dir), *map(str, arguments)]
+
+
+def environment() -> dict:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def train(data, save_dir, *arguments, check=True, cwd=None) -> Log:
+    done = subprocess.run(
+        command(data, save_dir, *arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(), timeout=280, cwd=cwd
+    )
+    assert not check or done.returncode == 0, done.stdout[-4000:]
+    return read(done.stdout, save_dir, done.returncode)
+
+
+def read(text: str, save_dir, status: int) -> Log:
+    path = Path(save_dir).parent / f"{Path(save_dir).name}.log"
+    path.write_text(text)
+    return Log(text, read_log(path), status)
+
+
+def train_and_kill(data, save_dir, *arguments, at_update: int) -> None:
+    """Start a run and kill it without warning once it has logged an update."""
+    process = subprocess.Popen(
+        command(data, save_dir, *arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(), start_new_session=True
+    )
+    deadline = time.time() + 200
+    for line in process.stdout:
+        if f'"num_updates": "{at_update}"' in line and "train_inner" in line:
+            break
+        assert time.time() < deadline, line
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+
+
+def weights(save_dir, name="checkpoint_last.pt") -> dict[str, torch.Tensor]:
+    return torch.load(Path(save_dir) / name, weights_only=True)["model"]
+
+
+def assert_same_weights(left: dict, right: dict) -> None:
+    assert left.keys() == right.keys()
+    for key, tensor in left.items():
+        assert torch.equal(tensor, right[key]), key
+
+
+SMALL = TINY_NET
