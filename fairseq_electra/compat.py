@@ -38,9 +38,7 @@ def speak_plainly() -> None:
         return
 
     def hook(kind, error, trace) -> None:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, InputError):
-            cause = cause.__cause__ or cause.__context__
+        cause = input_error(error)
         if cause is None:
             previous(kind, error, trace)
             return
@@ -50,6 +48,13 @@ def speak_plainly() -> None:
 
     hook.speaks_plainly = True  # type: ignore[attr-defined]
     sys.excepthook = hook
+
+
+def input_error(error: BaseException | None) -> InputError | None:
+    """Find what the user should read in an error, or in what it was raised from."""
+    while error is not None and not isinstance(error, InputError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def copy_checkpoints_whole() -> None:
@@ -128,7 +133,7 @@ def explain_damaged_checkpoints() -> None:
                 size = f", {os.path.getsize(path):,} bytes"  # noqa: PTH202
                 raise InputError(
                     f"{path}{size}: no checkpoint that can be loaded safely (weights only): damaged, cut short or foreign "
-                    f"({str(error).splitlines()[0][:120]}); use another one, for example the previous checkpoint in its folder"
+                    f"({(str(error) or type(error).__name__).splitlines()[0][:120]}); use another one, for example the previous checkpoint in its folder"
                 ) from error
             raise
 

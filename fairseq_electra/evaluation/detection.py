@@ -19,6 +19,7 @@ def score_histogram(logits: Tensor, is_replaced: Tensor, real: Tensor) -> Tensor
     Returns:
         counts. Shape: (2, BINS), int64; row 1 holds the replaced tokens.
     """
+    logits = logits.nan_to_num()  # fairseq finds out about these, and says so
     bin_of = ((logits.clamp(-LARGEST_LOGIT, LARGEST_LOGIT) + LARGEST_LOGIT) * ((BINS - 1) / (2 * LARGEST_LOGIT))).round().long()
     bin_of = bin_of + BINS * is_replaced
     counts = torch.zeros(2 * BINS, dtype=torch.int64, device=logits.device)

@@ -37,7 +37,8 @@ def sample_tokens(probs: Tensor, uniforms: Tensor) -> Tensor:
     inside = torch.where(piece < probs.shape[-1], probs.gather(-1, piece.clamp(max=probs.shape[-1] - 1)), 0.0).cumsum(-1)
     # rounding may leave the threshold at or above the block's last sum: then the block's last likely piece is meant
     threshold = torch.minimum(threshold, inside[..., -1:] * BELOW_ONE)
-    return (block * BLOCK + torch.searchsorted(inside, threshold, right=True)).squeeze(-1)
+    drawn = block * BLOCK + torch.searchsorted(inside, threshold, right=True)
+    return drawn.squeeze(-1).clamp(max=probs.shape[-1] - 1)  # only matters when probs hold nan
 
 
 @torch.no_grad()

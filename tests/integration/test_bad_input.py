@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.conftest import TINY_NET
-from tests.integration.training import train, weights
+from tests.integration.training import refusal, train, weights
 
 ONE = [*TINY_NET, "--max-update", "1", "--disable-validation"]
 
@@ -43,7 +43,7 @@ def refused(log, message):
     ],
 )
 def test_options(tmp_path, data_bin, options, message):
-    refused(train(data_bin, tmp_path / "save", *ONE, *options, check=False), message)
+    assert message in refusal(data_bin, tmp_path / "save", *ONE, *options)
     assert not list((tmp_path / "save").glob("*.pt"))
 
 
@@ -81,7 +81,7 @@ def mask_first(dictionary):
 )
 def test_damaged_data(tmp_path, copied, damage, message):
     damage(copied)
-    refused(train(copied, tmp_path / "save", *ONE, check=False), message)
+    assert message in refusal(copied, tmp_path / "save", *ONE)
 
 
 def test_an_empty_corpus(tmp_path, copied):
@@ -89,7 +89,7 @@ def test_an_empty_corpus(tmp_path, copied):
     head = (copied / "train.idx").read_bytes()[:18]
     (copied / "train.idx").write_bytes(head + (3).to_bytes(8, "little") + sizes.tobytes() + (np.arange(3) * 2).astype(np.int64).tobytes())
     (copied / "train.bin").write_bytes(np.full(3, 2, np.uint16).tobytes())
-    refused(train(copied, tmp_path / "save", *ONE, check=False), "holds no text")
+    assert "holds no text" in refusal(copied, tmp_path / "save", *ONE)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_a_checkpoint_of_another_dictionary(tmp_path, copied, trained):
     lines[500], lines[501] = lines[501], lines[500]
     (copied / "dict.txt").write_text("\n".join(lines) + "\n")
     shutil.copytree(trained, tmp_path / "save")
-    refused(train(copied, tmp_path / "save", *ONE, "--max-update", "2", check=False), "trained with another dictionary")
+    assert "trained with another dictionary" in refusal(copied, tmp_path / "save", *ONE, "--max-update", "2")
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"no checkpoint at all"])
@@ -118,14 +118,15 @@ def test_a_damaged_checkpoint(tmp_path, data_bin, trained, damage):
     shutil.copytree(trained, tmp_path / "save")
     path = tmp_path / "save" / "checkpoint_last.pt"
     path.write_bytes(damage(path.read_bytes()))
-    refused(train(data_bin, tmp_path / "save", *ONE, "--max-update", "2", check=False), "no checkpoint that can be loaded safely")
+    assert "no checkpoint that can be loaded safely" in refusal(data_bin, tmp_path / "save", *ONE, "--max-update", "2")
 
 
-def test_losses_that_are_not_finite_stop_the_run_and_name_their_rows(tmp_path, data_bin, trained):
+@pytest.mark.parametrize("broken", ["generator_head.bias", "discriminator_head.dense.bias"])
+def test_losses_that_are_not_finite_stop_the_run_and_name_their_rows(tmp_path, data_bin, trained, broken):
     shutil.copytree(trained, tmp_path / "save")
     path = tmp_path / "save" / "checkpoint_last.pt"
     state = torch.load(path, weights_only=True)
-    state["model"]["discriminator_head.dense.bias"][0] = float("nan")
+    state["model"][broken][0] = float("nan")
     torch.save(state, path)
     log = train(data_bin, tmp_path / "save", *ONE, "--max-update", "3", check=False)
     assert log.status != 0

@@ -65,7 +65,8 @@ def test_one_batch_two_halves_and_two_ranks_take_the_same_step(tmp_path, rows32)
     one = train(rows32, tmp_path / "one", *ONE_UPDATE, "--batch-size", 32)
     halves = train(rows32, tmp_path / "halves", *ONE_UPDATE, "--batch-size", 16, "--update-freq", 2)
     ranks = train_on_two_ranks(rows32, tmp_path / "ranks", *ONE_UPDATE, "--batch-size", 16)
-    assert one.losses == pytest.approx(halves.losses, rel=1e-5) == pytest.approx(ranks.losses, rel=1e-5)
+    for log in (halves, ranks):
+        assert log.losses == pytest.approx(one.losses, rel=1e-5)
     begin = weights(tmp_path / "start")
     gradients = {name: change(begin, weights(tmp_path / name)) for name in ("one", "halves", "ranks")}
     for name in ("halves", "ranks"):

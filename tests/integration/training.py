@@ -54,6 +54,24 @@ def train(data, save_dir, *arguments, check=True, cwd=None) -> Log:
     return read(done.stdout, save_dir, done.returncode)
 
 
+def refusal(data, save_dir, *arguments) -> str:
+    """Run fairseq-train in this process until it refuses; returns the sentence that the user would read."""
+    from fairseq import options
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+    from fairseq_cli.train import main
+
+    from fairseq_electra.compat import input_error
+
+    try:
+        given = [*command(data, save_dir, *arguments)[3:]]
+        main(convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), input_args=given)))
+    except Exception as error:
+        found = input_error(error)
+        assert found is not None, error
+        return str(found)
+    raise AssertionError("nothing was refused")
+
+
 def read(text: str, save_dir, status: int) -> Log:
     path = Path(save_dir).parent / f"{Path(save_dir).name}.log"
     path.write_text(text)
