@@ -1,4 +1,6 @@
-"""ELECTRA as a fairseq plugin. The flow, and where each step lives::
+"""ELECTRA as a fairseq plugin.
+
+The flow, and where each step lives::
 
     raw text        your .txt, or data/corpus.py              one paragraph a line, blank line between documents
      -> pieces      data/wordpiece.py                         tokenizer.json + dict.txt, the same ids in both
@@ -16,6 +18,7 @@
 B rows of a batch, T tokens of a row, K masked slots of a row, V vocabulary, E embedding size, C hidden size.
 """
 
+import logging
 import sys
 
 __version__ = "0.1.0"
@@ -27,12 +30,15 @@ def register() -> None:
 
     compat.apply()
     from fairseq_electra import criterions, data, models, optim, tasks  # noqa: F401
-    from fairseq_electra.data import bpe  # noqa: F401
     from fairseq_electra.criterions import replaced_token_detection  # noqa: F401
+    from fairseq_electra.data import bpe  # noqa: F401
     from fairseq_electra.models import electra, electra_encoder  # noqa: F401
     from fairseq_electra.optim import electra_adam  # noqa: F401
     from fairseq_electra.tasks import electra_pretraining  # noqa: F401
 
+
+# fairseq reports at every start that a package for its speech models is missing
+logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)
 
 # fairseq imports this package for --user-dir. Our own commands do not need fairseq, and are spared its six seconds.
 if "fairseq" in sys.modules:

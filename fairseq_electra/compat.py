@@ -133,7 +133,7 @@ def explain_damaged_checkpoints() -> None:
                 size = f", {os.path.getsize(path):,} bytes"  # noqa: PTH202
                 raise InputError(
                     f"{path}{size}: no checkpoint that can be loaded safely (weights only): damaged, cut short or foreign "
-                    f"({(str(error) or type(error).__name__).splitlines()[0][:120]}); use another one, for example the previous checkpoint in its folder"
+                    f"({(str(error) or type(error).__name__).splitlines()[0][:120]}); use the checkpoint before it"
                 ) from error
             raise
 

@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import fairseq_electra
@@ -13,7 +13,7 @@ from fairseq_electra.evaluation.training_log import read_log
 USER_DIR = str(Path(fairseq_electra.__file__).parent)
 
 
-def train_all(runs: dict[str, Sequence[str]], logs: Path, processes: int, threads: int = 1) -> Iterator[tuple[str, list[dict]]]:
+def train_all(runs: Mapping[str, Sequence[str]], logs: Path, processes: int, threads: int = 1) -> Iterator[tuple[str, list[dict]]]:
     """Train side by side, each run in a fresh process forked from one that has fairseq loaded.
 
     Args:
@@ -30,7 +30,7 @@ def train_all(runs: dict[str, Sequence[str]], logs: Path, processes: int, thread
     """
     logs.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["fairseq_cli.train", "fairseq_electra"])
+    context.set_forkserver_preload(["fairseq_electra", "fairseq_cli.train"])
     jobs = [(name, list(arguments), str(logs / f"{name}.log"), threads) for name, arguments in runs.items()]
     with context.Pool(processes, maxtasksperchild=1) as pool:
         for name, trouble in pool.imap_unordered(_train, jobs):
@@ -49,8 +49,19 @@ def _train(job: tuple[str, list[str], str, int]) -> tuple[str, str]:
     import torch
     from fairseq_cli import train
 
+    fairseq_electra.register()
     torch.set_num_threads(threads)
-    sys.argv = ["fairseq-train", *arguments, "--user-dir", USER_DIR, "--log-format", "json", "--cpu", "--num-workers", "0"]
+    sys.argv = [
+        "fairseq-train",
+        *arguments,
+        "--user-dir",
+        USER_DIR,
+        "--log-format",
+        "json",
+        "--cpu",
+        "--num-workers",
+        "0",
+    ]
     try:
         train.cli_main()
     except (Exception, SystemExit) as error:

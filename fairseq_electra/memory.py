@@ -21,6 +21,6 @@ def keep_freed_memory() -> bool:
     except (AttributeError, OSError, TypeError):
         return False
     settings = ((M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 256 << 20), (M_MMAP_MAX, 0), (M_ARENA_MAX, 1))
-    kept = all([mallopt(name, value) for name, value in settings])
+    kept = all(mallopt(name, value) for name, value in settings)
     logger.info(f"freed memory stays in the process: {'yes' if kept else 'no'}")
     return kept

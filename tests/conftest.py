@@ -23,7 +23,18 @@ from fairseq_electra.data.encode import encode_to_binary  # noqa: E402
 from fairseq_electra.data.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece  # noqa: E402
 
 torch.set_num_threads(1)
-TINY_NET = ["--hidden-size", "32", "--embedding-size", "16", "--intermediate-size", "64", "--num-hidden-layers", "2", "--num-attention-heads", "2"]
+TINY_NET = [
+    "--hidden-size",
+    "32",
+    "--embedding-size",
+    "16",
+    "--intermediate-size",
+    "64",
+    "--num-hidden-layers",
+    "2",
+    "--num-attention-heads",
+    "2",
+]
 
 
 @pytest.fixture(scope="session")
@@ -73,8 +84,14 @@ def make_model():
 
     def make(task, randomize=True, **changes):
         plain = {
-            "model_size": "tiny", "hidden_size": 32, "embedding_size": 16, "intermediate_size": 64, "num_hidden_layers": 2,
-            "num_attention_heads": 2, "dropout": 0.0, "attention_dropout": 0.0,
+            "model_size": "tiny",
+            "hidden_size": 32,
+            "embedding_size": 16,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "dropout": 0.0,
+            "attention_dropout": 0.0,
         }
         model = ElectraModel.build_model(OmegaConf.merge(OmegaConf.structured(ElectraConfig), plain | changes), task)
         if randomize:
@@ -96,8 +113,13 @@ def randomize_parameters(model, seed=0, std=0.1):
 def run(command, cwd=None, check=True, env=None, **kwargs):
     """Run a command; returns the finished process with its output as text."""
     done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, capture_output=True, text=True, timeout=280,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}, **kwargs,
+        [str(part) for part in command],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
+        **kwargs,
     )
     assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done
@@ -110,4 +132,7 @@ def fairseq(tool, *arguments, **kwargs):
 
 def electra(*arguments, **kwargs):
     """Run one of our commands."""
-    return run([sys.executable, "-c", "import sys; from fairseq_electra.cli import main; sys.exit(main())", *arguments], **kwargs)
+    return run(
+        [sys.executable, "-c", "import sys; from fairseq_electra.cli import main; sys.exit(main())", *arguments],
+        **kwargs,
+    )

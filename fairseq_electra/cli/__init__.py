@@ -31,7 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
     chosen, rest = parser.parse_args(given[:1]), given[1:]
     module = importlib.import_module(f"fairseq_electra.cli.{chosen.command.replace('-', '_')}")
     command = argparse.ArgumentParser(
-        prog=f"fairseq-electra {chosen.command}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=f"fairseq-electra {chosen.command}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(command)
     try:

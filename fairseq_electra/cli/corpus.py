@@ -1,6 +1,6 @@
 """Write the built-in corpus (English from your Python's own documentation) and its labelled task as plain text.
 
-    fairseq-electra corpus --output corpus
+fairseq-electra corpus --output corpus
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Cut text into pieces, or turn it into what fairseq trains on.
 
-    fairseq-electra encode --vocab vocab < train.txt > train.pieces        # then fairseq-preprocess
-    fairseq-electra encode --vocab vocab --destdir data-bin --trainpref wiki.train*.txt.xz --validpref wiki.valid.txt.xz
+fairseq-electra encode --vocab vocab < train.txt > train.pieces        # then fairseq-preprocess
+fairseq-electra encode --vocab vocab --destdir data-bin --trainpref wiki.train*.txt.xz --validpref wiki.valid.txt.xz
 """
 
 import argparse

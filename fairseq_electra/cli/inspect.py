@@ -1,5 +1,6 @@
-"""Show what the networks see and say, row by row: the text, the masks, the generator's samples, what was replaced, and how likely the
-discriminator holds each token to be a replacement.
+"""Show what the networks see and say, row by row.
+
+The text, the masks, the generator's samples, what was replaced, and how likely the discriminator holds each token to be a replacement.
 
     fairseq-electra inspect checkpoints/checkpoint_last.pt data-bin
 """
@@ -18,8 +19,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="saved by fairseq-train --task electra_pretraining")
     parser.add_argument("data", metavar="DATA", help="folder of binarized text, with the checkpoint's dict.txt")
     parser.add_argument("--split", default="valid", help="which part of the data (default %(default)s)")
-    parser.add_argument("--rows", type=int, nargs="+", metavar="ROW", help="row numbers; by default a full pair, a short row and one with padding")
-    parser.add_argument("--width", type=int, default=shutil.get_terminal_size((120, 24)).columns, help="characters of a line (default: the terminal's)")
+    parser.add_argument(
+        "--rows",
+        type=int,
+        nargs="+",
+        metavar="ROW",
+        help="row numbers; by default a full pair, a short row and one with padding",
+    )
+    parser.add_argument(
+        "--width",
+        type=int,
+        default=shutil.get_terminal_size((120, 24)).columns,
+        help="characters of a line (default: the terminal's)",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -61,7 +73,11 @@ def telling_rows(dataset) -> list[int]:
     import numpy as np
 
     rows, sizes = dataset.rows, dataset.sizes
-    candidates = [np.flatnonzero((rows.second > 0) & (sizes == dataset.width)), np.flatnonzero(rows.second == 0), sizes.argsort(kind="stable")[:1]]
+    candidates = [
+        np.flatnonzero((rows.second > 0) & (sizes == dataset.width)),
+        np.flatnonzero(rows.second == 0),
+        sizes.argsort(kind="stable")[:1],
+    ]
     return list(dict.fromkeys(int(found[0]) for found in candidates if len(found)))
 
 
@@ -85,16 +101,18 @@ def columns(sample: dict, output, index: int, symbols: list[str]) -> list[tuple[
     corrupted, replaced = output.corrupted_tokens[index].tolist(), output.is_replaced[index].tolist()
     probability = output.disc_logits[index].float().sigmoid().tolist()
     length = len(original) - int(net_input["padding_mask"][index].sum())
-    found = []
+    found: list[tuple[str, ...]] = []
     for position in range(length):
         at_mask = position in masked
-        found.append((
-            symbols[original[position]],
-            symbols[shown[position]] if at_mask else "",
-            symbols[corrupted[position]] if at_mask else "",
-            "yes" if replaced[position] else ("no" if at_mask else ""),
-            f"{probability[position]:.2f}".removeprefix("0"),
-        ))
+        found.append(
+            (
+                symbols[original[position]],
+                symbols[shown[position]] if at_mask else "",
+                symbols[corrupted[position]] if at_mask else "",
+                "yes" if replaced[position] else ("no" if at_mask else ""),
+                f"{probability[position]:.2f}".removeprefix("0"),
+            )
+        )
     if length < len(original):
         found.append((f"{symbols[original[-1]]} x{len(original) - length}", "", "", "", ""))
     return found
@@ -103,11 +121,16 @@ def columns(sample: dict, output, index: int, symbols: list[str]) -> list[tuple[
 def grid(found: list[tuple[str, ...]], width: int) -> str:
     """Align columns under each other, as many side by side as the width holds."""
     margin = max(map(len, LABELS)) + GAP
-    lines, block, used = [], [], margin
+    lines: list[str] = []
+    block: list[list[tuple[str, int]]] = []
+    used = margin
     for column in [*found, None]:
         size = max(map(len, column)) + GAP if column else 0
         if block and (column is None or used + size > width):
-            lines += [label.ljust(margin) + "".join(cell.ljust(wide) for cell, wide in row) for label, row in zip(LABELS, zip(*block, strict=True), strict=True)]
+            lines += [
+                label.ljust(margin) + "".join(cell.ljust(wide) for cell, wide in row)
+                for label, row in zip(LABELS, zip(*block, strict=True), strict=True)
+            ]
             lines.append("")
             block, used = [], margin
         if column:

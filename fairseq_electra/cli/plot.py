@@ -1,6 +1,6 @@
 """Draw the curves of a pre-training log written with --log-format json: losses, accuracies, detection, speed; and write them as CSV.
 
-    fairseq-electra plot train.log --output curves.png
+fairseq-electra plot train.log --output curves.png
 """
 
 import argparse
@@ -22,7 +22,12 @@ PANELS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("log", metavar="LOG", nargs="+", help="output of fairseq-train, in order if a run was resumed")
-    parser.add_argument("--output", default="curves.png", metavar="FILE", help="picture; the numbers go to the same name with .csv (default %(default)s)")
+    parser.add_argument(
+        "--output",
+        default="curves.png",
+        metavar="FILE",
+        help="picture; the numbers go to the same name with .csv (default %(default)s)",
+    )
     parser.add_argument("--title", default="", help="written above the picture")
 
 

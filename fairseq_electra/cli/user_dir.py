@@ -1,6 +1,6 @@
 """Print the folder to give to fairseq's --user-dir, for a package that pip installed.
 
-    fairseq-train --user-dir "$(fairseq-electra user-dir)" ...
+fairseq-train --user-dir "$(fairseq-electra user-dir)" ...
 """
 
 import argparse

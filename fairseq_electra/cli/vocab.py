@@ -1,6 +1,6 @@
 """Train a WordPiece vocabulary and write tokenizer.json and dict.txt with the same ids.
 
-    fairseq-electra vocab --size 16000 --output vocab wiki.train*.txt.xz
+fairseq-electra vocab --size 16000 --output vocab wiki.train*.txt.xz
 """
 
 import argparse
@@ -16,8 +16,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for tokenizer.json and dict.txt")
     parser.add_argument("--cased", action="store_true", help="keep upper case, and with it the accents")
     parser.add_argument("--keep-accents", action="store_true", help="keep accents in an uncased vocabulary")
-    parser.add_argument("--sample", type=float, default=100, metavar="MILLION",
-                        help="learn from at most so many million characters, drawn by line; 0 for all (default %(default)s)")
+    parser.add_argument(
+        "--sample",
+        type=float,
+        default=100,
+        metavar="MILLION",
+        help="learn from at most so many million characters, drawn by line; 0 for all (default %(default)s)",
+    )
     parser.add_argument("--min-frequency", type=int, default=2, help="join no pair of pieces seen less often (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="chooses the sampled lines (default %(default)s)")
     parser.add_argument("--moses", metavar="LANGUAGE", nargs="?", const="en", help="normalise punctuation with sacremoses first")
@@ -32,9 +37,7 @@ def run(args: argparse.Namespace) -> None:
         from fairseq_electra.data.encode import punctuation_normalizer
 
         lines = map(punctuation_normalizer(args.moses), lines)
-    tokenizer = train_wordpiece(
-        lines, args.size, cased=args.cased, keep_accents=args.keep_accents, min_frequency=args.min_frequency
-    )
+    tokenizer = train_wordpiece(lines, args.size, cased=args.cased, keep_accents=args.keep_accents, min_frequency=args.min_frequency)
     save_vocabulary(tokenizer, args.output)
     size = tokenizer.get_vocab_size()
     print(f"{args.output}: {size:,} ids" + (f" (the text gave no more than {size:,})" if size < args.size else ""))

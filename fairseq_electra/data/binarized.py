@@ -40,11 +40,13 @@ def open_binarized(prefix: str | Path, vocabulary_size: int) -> Binarized:
     if head[: len(INDEX_MAGIC)] != INDEX_MAGIC or len(head) < HEADER:
         raise InputError(f"{index} is no index of fairseq's mmap format; {REMEDY}")
     code, number = head[-9], int.from_bytes(head[-8:], "little")
-    dtype = {code: dtype for dtype, code in DTYPE_CODES.items()}.get(code)
+    dtype = next((dtype for dtype, known in DTYPE_CODES.items() if known == code), None)
     if dtype is None:
         raise InputError(f"{index} stores its ids as type {code}, not as unsigned 16 or 32 bits; {REMEDY}")
     if index.stat().st_size != HEADER + number * 12:
-        raise InputError(f"{index} is {index.stat().st_size:,} bytes long, not {HEADER + number * 12:,} as its {number:,} lines need; {REMEDY}")
+        raise InputError(
+            f"{index} is {index.stat().st_size:,} bytes long, not {HEADER + number * 12:,} as its {number:,} lines need; {REMEDY}"
+        )
     line_sizes = np.asarray(np.memmap(index, np.int32, "r", offset=HEADER, shape=number)) if number else np.zeros(0, np.int32)
     expected = int(line_sizes.sum(dtype=np.int64)) * dtype.itemsize
     if data.stat().st_size != expected:
@@ -54,7 +56,9 @@ def open_binarized(prefix: str | Path, vocabulary_size: int) -> Binarized:
     ids = np.asarray(np.memmap(data, dtype, "r"))
     largest = max(int(ids[: 1 << 24].max()), int(ids[-(1 << 24) :].max()))
     if largest >= vocabulary_size:
-        raise InputError(f"{data} holds the id {largest}, but the dictionary has {vocabulary_size:,} entries; use the dict.txt it was made with")
+        raise InputError(
+            f"{data} holds the id {largest}, but the dictionary has {vocabulary_size:,} entries; use the dict.txt it was made with"
+        )
     return Binarized(ids, line_sizes)
 
 
@@ -82,7 +86,10 @@ def load_dictionary(folder: str | Path):
         raise InputError(f"{path} is no dictionary: {error}; use the one made by fairseq-electra vocab") from error
     index = dictionary.add_symbol(MASK)
     if index != len(dictionary) - 1:
-        raise InputError(f"{path}: {MASK} must be the last entry, but is number {index} of {len(dictionary)}; move its line to the end, and binarize again")
+        raise InputError(
+            f"{path}: {MASK} must be the last entry, but is number {index} of {len(dictionary)}; "
+            "move its line to the end, and binarize again"
+        )
     return dictionary
 
 
@@ -93,7 +100,10 @@ def word_starts(dictionary) -> np.ndarray:
         return np.array([not symbol.startswith(CONTINUATION) for symbol in symbols])
     if any(symbol.startswith("▁") for symbol in symbols):
         return np.array([symbol.startswith("▁") for symbol in symbols])
-    raise InputError("whole words cannot be told in this dictionary: no entry begins with ## (WordPiece) or ▁ (sentencepiece); leave out --mask-whole-words")
+    raise InputError(
+        "whole words cannot be told in this dictionary: no entry begins with ## (WordPiece) or ▁ (sentencepiece); "
+        "leave out --mask-whole-words"
+    )
 
 
 def dictionary_digest(dictionary) -> bytes:

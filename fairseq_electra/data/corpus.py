@@ -16,9 +16,18 @@ from pathlib import Path
 from fairseq_electra.errors import InputError
 
 SHORTEST_DOCUMENT = 40  # characters
-SPLIT_SHARES = (("test", 0.2), ("valid", 0.1), ("train", 0.7))
-SKIPPED_FOLDERS = {"test", "tests", "idle_test", "site-packages", "dist-packages", "lib2to3", "pydoc_data", "__pycache__"}
-SENTENCE_WORDS = range(7, 26)
+TEST_SHARE, VALID_SHARE = 0.2, 0.1
+SKIPPED_FOLDERS = {
+    "test",
+    "tests",
+    "idle_test",
+    "site-packages",
+    "dist-packages",
+    "lib2to3",
+    "pydoc_data",
+    "__pycache__",
+}
+SENTENCE_WORDS = range(7, 17)
 
 
 @dataclass(frozen=True)
@@ -32,11 +41,7 @@ class Document:
     def split(self) -> str:
         """``train``, ``valid`` or ``test``, by a hash of the file's name."""
         draw = _fraction(self.source)
-        for name, share in SPLIT_SHARES:
-            draw -= share
-            if draw < 0:
-                break
-        return name
+        return "test" if draw < TEST_SHARE else "valid" if draw < TEST_SHARE + VALID_SHARE else "train"
 
 
 def builtin_documents() -> list[Document]:

@@ -10,12 +10,12 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from fairseq_electra.data.text import written_whole
-from fairseq_electra.data.wordpiece import DICTIONARY_FILE, EOS
+from fairseq_electra.data.wordpiece import DICTIONARY_FILE, EOS, LEADING, symbols_of
 from fairseq_electra.errors import InputError
 
 LINES_AT_ONCE = 4096
 INDEX_MAGIC = b"MMIDIDX\x00\x00"  # fairseq/data/indexed_dataset.py::MMapIndexedDataset.Index
-DTYPE_CODES = {np.dtype(np.uint16): 8, np.dtype(np.uint32): 9}  # fairseq/data/indexed_dataset.py::_code_to_dtype
+DTYPE_CODES: dict[np.dtype, int] = {np.dtype(np.uint16): 8, np.dtype(np.uint32): 9}  # fairseq/data/indexed_dataset.py::_code_to_dtype
 
 
 def punctuation_normalizer(language: str = "en") -> Callable[[str], str]:
@@ -34,7 +34,7 @@ def encode_lines(tokenizer: Tokenizer, lines: Iterable[str]) -> Iterator[list]:
 
 def encode_to_pieces(tokenizer: Tokenizer, lines: Iterable[str]) -> Iterator[str]:
     """Yield one line of pieces, joined by blanks, for each line of text."""
-    symbols = [tokenizer.id_to_token(index) for index in range(tokenizer.get_vocab_size())]
+    symbols = symbols_of(tokenizer)
     for batch in encode_lines(tokenizer, lines):
         for encoding in batch:  # the fast encoder fills in ids alone
             yield " ".join([symbols[index] for index in encoding.ids])
@@ -59,7 +59,7 @@ def encode_to_binary(tokenizer: Tokenizer, lines: Iterable[str], prefix: str | P
     if not dictionary.is_file():
         raise InputError(f"no {DICTIONARY_FILE} in {vocabulary}; make one with: fairseq-electra vocab --output {vocabulary} FILE...")
     batches = ([encoding.ids for encoding in batch] for batch in encode_lines(tokenizer, lines))
-    written = write_binarized(prefix, batches, tokenizer.get_vocab_size(), tokenizer.token_to_id(EOS))
+    written = write_binarized(prefix, batches, tokenizer.get_vocab_size(), LEADING.index(EOS))
     with written_whole(Path(prefix).parent / DICTIONARY_FILE, "wb") as copy:
         copy.write(dictionary.read_bytes())
     return written

@@ -36,7 +36,7 @@ def mix(x: np.ndarray) -> np.ndarray:
 
 def row_keys(stream: Stream, seed: int, epoch: np.ndarray | int, row: np.ndarray) -> np.ndarray:
     """One key for each row: all its draws start from it. Shape: (B,), uint64."""
-    key = np.full(len(row), (seed * 16 + stream) & (2**64 - 1), np.uint64)
+    key: np.ndarray = np.full(len(row), (seed * 16 + stream) & (2**64 - 1), np.uint64)
     for counter in (epoch, row):
         key = mix(key + GOLDEN) ^ np.asarray(counter).astype(np.uint64)
     return mix(key + GOLDEN)

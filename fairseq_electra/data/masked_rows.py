@@ -26,7 +26,17 @@ class MaskedRows(FairseqDataset):
     """
 
     def __init__(
-        self, corpus: Binarized, rows: Rows, masking: Masking, width: int, *, bos: int, pad: int, eos: int, vocabulary_size: int, seed: int
+        self,
+        corpus: Binarized,
+        rows: Rows,
+        masking: Masking,
+        width: int,
+        *,
+        bos: int,
+        pad: int,
+        eos: int,
+        vocabulary_size: int,
+        seed: int,
     ):
         self.corpus, self.rows, self.masking, self.width = corpus, rows, masking, width
         self.bos, self.pad, self.eos, self.vocabulary_size, self.seed = bos, pad, eos, vocabulary_size, seed
@@ -44,7 +54,7 @@ class MaskedRows(FairseqDataset):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def collater(self, samples: Sequence[int]) -> dict:
+    def collater(self, samples: Sequence[int] | np.ndarray) -> dict:
         """Read, pad and mask rows.
 
         Args:
@@ -58,13 +68,14 @@ class MaskedRows(FairseqDataset):
         if len(samples) == 0:
             return {}
         index = np.asarray(samples, np.int64)
-        tokens, segments, lengths = gather_rows(
-            self.corpus.ids, self.rows, index, self.width, bos=self.bos, pad=self.pad, eos=self.eos
-        )
+        tokens, segments, lengths = gather_rows(self.corpus.ids, self.rows, index, self.width, bos=self.bos, pad=self.pad, eos=self.eos)
         if int(tokens.max()) >= self.vocabulary_size:
-            raise InputError(f"row {int(index[tokens.max(1).argmax()])} holds the id {int(tokens.max())}, but the dictionary has {self.vocabulary_size:,} entries; use the dict.txt the data was made with")
-        positions, target, uniforms, num_masked = self.masking(tokens, lengths, int(self._epoch), index)
-        target = torch.from_numpy(target)
+            raise InputError(
+                f"row {int(index[tokens.max(1).argmax()])} holds the id {int(tokens.max())}, but the dictionary has "
+                f"{self.vocabulary_size:,} entries; use the dict.txt the data was made with"
+            )
+        positions, originals, uniforms, num_masked = self.masking(tokens, lengths, int(self._epoch), index)
+        target = torch.from_numpy(originals)
         return {
             "id": torch.from_numpy(index),
             "nsentences": len(index),

@@ -5,6 +5,7 @@ that stream without its ``</s>``, cut into at most two segments. Rows are found 
 numbers each; nothing is copied until a batch is read.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,7 +70,7 @@ def build_rows(
     nothing = np.zeros(0, np.int64)
     parts = [(nothing, nothing, nothing)]
     for part in _parts(document_ends):
-        parts.append(_cut(document_starts[part], document_ends[part], line_ends, tokens_per_sample, pairs, seed, part.start))
+        parts.append(_cut(document_starts[part], document_ends[part], line_ends, tokens_per_sample, pairs, seed, part.start))  # noqa: PERF401
     start, first, second = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     # from tokens to stream offsets: add the line ends that lie before
     begin = start + np.searchsorted(tokens_until, start, side="right")
@@ -84,7 +85,7 @@ def _parts(document_ends: np.ndarray) -> list[slice]:
         return []
     marks = np.searchsorted(document_ends, np.arange(TOKENS_AT_ONCE, document_ends[-1], TOKENS_AT_ONCE))
     edges = np.unique(np.concatenate([[0], marks, [len(document_ends)]]))
-    return [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(int(a), int(b)) for a, b in itertools.pairwise(edges)]
 
 
 def _cut(

@@ -30,7 +30,8 @@ def read_lines(path: str | Path) -> Iterator[str]:
     number = 0
     try:
         with _open(path) as stream:
-            for number, line in enumerate(stream, start=1):
+            for line in stream:
+                number += 1
                 yield line.rstrip(b"\n").removesuffix(b"\r").decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(
@@ -51,7 +52,7 @@ def _open(path: str | Path) -> contextlib.AbstractContextManager[BinaryIO]:
 
 @contextlib.contextmanager
 def written_whole(path: str | Path, mode: str = "w") -> Iterator:
-    """Open a file for writing that appears under its name only when all of it is there.
+    r"""Open a file for writing that appears under its name only when all of it is there.
 
     Args:
         path: where the file shall be; its folder is made.

@@ -54,7 +54,7 @@ def train_wordpiece(
         show_progress=False,
     )
     tokenizer.train_from_iterator(lines, trainer)
-    pieces = sorted(tokenizer.get_vocab(), key=tokenizer.token_to_id)
+    pieces = symbols_of(tokenizer)
     if len(pieces) <= len(LEADING):
         raise InputError("the text holds no word to learn a vocabulary from; give files with text in them")
     if len(pieces) > size - 1:
@@ -64,15 +64,28 @@ def train_wordpiece(
         )
     vocabulary = {piece: index for index, piece in enumerate([*pieces, MASK])}
     finished = Tokenizer(_model(vocab=vocabulary))
-    finished.normalizer, finished.pre_tokenizer, finished.decoder = tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.decoder
+    finished.normalizer, finished.pre_tokenizer, finished.decoder = (
+        tokenizer.normalizer,
+        tokenizer.pre_tokenizer,
+        tokenizer.decoder,
+    )
     finished.add_special_tokens([*LEADING, MASK])
     finished.encode_special_tokens = True
     return finished
 
 
+def symbols_of(tokenizer: Tokenizer) -> list[str]:
+    """All entries of the vocabulary, in the order of their ids."""
+    ids = tokenizer.get_vocab()
+    return sorted(ids, key=ids.__getitem__)
+
+
 def _model(**vocabulary: dict[str, int]) -> models.WordPiece:
     return models.WordPiece(
-        **vocabulary, unk_token=UNK, max_input_chars_per_word=MAX_CHARACTERS_PER_WORD, continuing_subword_prefix=CONTINUATION
+        **vocabulary,
+        unk_token=UNK,
+        max_input_chars_per_word=MAX_CHARACTERS_PER_WORD,
+        continuing_subword_prefix=CONTINUATION,
     )
 
 
@@ -107,7 +120,7 @@ def sample_lines(paths: Sequence[str | Path], max_characters: int, seed: int = 1
 
 def save_vocabulary(tokenizer: Tokenizer, folder: str | Path) -> None:
     """Write ``tokenizer.json`` and ``dict.txt`` (``piece 1`` a line, without the four leading specials, as fairseq wants it)."""
-    pieces = sorted(tokenizer.get_vocab(), key=tokenizer.token_to_id)
+    pieces = symbols_of(tokenizer)
     if tuple(pieces[: len(LEADING)]) != LEADING or pieces[-1] != MASK:
         raise InputError(f"a vocabulary must begin with {' '.join(LEADING)} and end with {MASK}")
     folder = Path(folder)

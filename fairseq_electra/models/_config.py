@@ -3,9 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Optional
 
+import torch
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
+from fairseq_electra.memory import keep_freed_memory
 from fairseq_electra.modules.sizes import MODEL_SIZES, POSITIONS, EncoderSizes, named_sizes
+from fairseq_electra.precision import use_fast_fp32
 
 AS_SIZE = "; default: as --arch has it"
 
@@ -16,7 +19,8 @@ class EncoderConfig(FairseqDataclass):
 
     # under hydra an arch function alone is ignored in silence: so the table is chosen by a field, and arch functions only set it
     model_size: Optional[ChoiceEnum(list(MODEL_SIZES))] = field(  # type: ignore[valid-type]
-        default=None, metadata={"help": "row of the size table; set by --arch electra_tiny, electra_small, electra_base, electra_large"}
+        default=None,
+        metadata={"help": "row of the size table; set by --arch electra_tiny, electra_small, electra_base, electra_large"},
     )
     embedding_size: Optional[int] = field(default=None, metadata={"help": "size of token, position and segment vectors" + AS_SIZE})
     hidden_size: Optional[int] = field(default=None, metadata={"help": "size of the hidden states" + AS_SIZE})
@@ -28,10 +32,21 @@ class EncoderConfig(FairseqDataclass):
     )
     max_position_embeddings: Optional[int] = field(default=None, metadata={"help": "longest row with learned positions, tokens" + AS_SIZE})
     dropout: Optional[float] = field(default=None, metadata={"help": "dropout of embeddings and sublayers, probability" + AS_SIZE})
+    fast_fp32: bool = field(
+        default=False, metadata={"help": "let oneDNN do float32 matrix products on the CPU, after a test that they stay float32"}
+    )
     attention_dropout: Optional[float] = field(default=None, metadata={"help": "dropout of attention weights, probability" + AS_SIZE})
 
 
-SIZE_FIELDS = [name for name in EncoderConfig.__dataclass_fields__ if not name.startswith("_")]
+SIZE_FIELDS = [name for name in EncoderConfig.__dataclass_fields__ if name not in ("_name", "fast_fp32")]
+
+
+def prepare_processor(cfg) -> None:
+    """Set this process up for the model's arithmetic, if it is done on the CPU."""
+    if not torch.cuda.is_available():
+        keep_freed_memory()
+    if cfg.fast_fp32:
+        use_fast_fp32()
 
 
 def encoder_sizes(cfg) -> EncoderSizes:

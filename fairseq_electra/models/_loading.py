@@ -27,7 +27,9 @@ def check_tensors(state_dict: dict, own: dict) -> None:
         if name not in state_dict:
             raise InputError(f"the checkpoint has no tensor {name}: it is of another model; {advice}")
         if state_dict[name].shape != tensor.shape:
-            raise InputError(f"the checkpoint's {name} has the shape {tuple(state_dict[name].shape)}, this model's {tuple(tensor.shape)}; {advice}")
+            raise InputError(
+                f"the checkpoint's {name} has the shape {tuple(state_dict[name].shape)}, this model's {tuple(tensor.shape)}; {advice}"
+            )
     for name in state_dict:
         if name not in own:
             raise InputError(f"the checkpoint has a tensor {name} that this model has not; {advice}")

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from fairseq_electra import compat
 from fairseq_electra.data.binarized import dictionary_digest
 from fairseq_electra.errors import InputError
-from fairseq_electra.models._config import EncoderConfig, encoder_sizes
+from fairseq_electra.models._config import EncoderConfig, encoder_sizes, prepare_processor
 from fairseq_electra.models._loading import check_dictionary, check_tensors
 from fairseq_electra.modules.embeddings import Embeddings
 from fairseq_electra.modules.encoder import Encoder, check_row_length, initialize, initialize_as_dense_default
 from fairseq_electra.modules.heads import MaskedLMHead, ReplacedTokenHead
 from fairseq_electra.modules.losses import probabilities
 from fairseq_electra.modules.sampling import corrupt, sample_tokens, sampling_probabilities
-from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, EncoderSizes
+from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,8 @@ class ElectraConfig(EncoderConfig):
     """Options of ``--arch electra_*``; the names are those of google-research/electra configure_pretraining.py."""
 
     generator_hidden_size: Optional[float] = field(
-        default=None, metadata={"help": "the generator's hidden size, as a share of the discriminator's; default: as --arch has it"}
+        default=None,
+        metadata={"help": "the generator's hidden size, as a share of the discriminator's; default: as --arch has it"},
     )
     generator_layers: float = field(default=1.0, metadata={"help": "the generator's layers, as a share of the discriminator's"})
     tie_embeddings: ChoiceEnum(["none", "tokens", "all"]) = field(  # type: ignore[valid-type]
@@ -92,6 +93,7 @@ class ElectraModel(BaseFairseqModel):
     @classmethod
     def build_model(cls, cfg, task) -> "ElectraModel":
         """Build the model for a task that has ``source_dictionary`` and ``cfg.tokens_per_sample``."""
+        prepare_processor(cfg)
         check_row_length(encoder_sizes(cfg), task.cfg.tokens_per_sample)
         return cls(cfg, task.source_dictionary)
 
@@ -142,7 +144,9 @@ class ElectraModel(BaseFairseqModel):
     def generator_tokens(self) -> nn.Embedding:
         """The token table the generator reads and predicts with. Weight: (V, E)."""
         own = self.generator_embeddings
-        return self.embeddings.tokens if own is None or own.tokens is None else own.tokens
+        found = self.embeddings.tokens if own is None or own.tokens is None else own.tokens
+        assert found is not None  # the discriminator always has one
+        return found
 
     def max_positions(self) -> Optional[int]:
         """Longest row: None, since the task makes rows that fit."""

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Optional
 
 import torch
+from fairseq.dataclass import ChoiceEnum
 from fairseq.models import ARCH_CONFIG_REGISTRY, BaseFairseqModel, register_model
 from omegaconf import II, OmegaConf, open_dict
 from torch import Tensor, nn
@@ -12,11 +13,12 @@ from torch import Tensor, nn
 from fairseq_electra import compat
 from fairseq_electra.data.binarized import dictionary_digest
 from fairseq_electra.errors import InputError
-from fairseq_electra.models._config import EncoderConfig, encoder_sizes
+from fairseq_electra.models._config import EncoderConfig, encoder_sizes, prepare_processor
 from fairseq_electra.models._loading import check_dictionary, check_tensors
 from fairseq_electra.modules.embeddings import Embeddings
 from fairseq_electra.modules.encoder import Encoder, check_row_length, initialize, initialize_as_dense_default
 from fairseq_electra.modules.heads import SentenceHead
+from fairseq_electra.precision import autocast
 
 logger = logging.getLogger(__name__)
 HEADS = "classification_heads."
@@ -27,6 +29,13 @@ class ElectraEncoderConfig(EncoderConfig):
     """Options of ``--arch electra_encoder``. Its sizes come from ``--finetune-from-model``; without one, from ``--model-size``."""
 
     head_dropout: float = field(default=0.1, metadata={"help": "dropout before a sentence head, probability"})
+    pooling: ChoiceEnum(["first", "mean"]) = field(  # type: ignore[valid-type]
+        default="first",
+        metadata={"help": "what a sentence head reads: <s>, as in the paper, or the mean of the row, for nets trained briefly"},
+    )
+    autocast: ChoiceEnum(["none", "bf16"]) = field(  # type: ignore[valid-type]
+        default="none", metadata={"help": "bf16: matrix products in bfloat16, weights kept in float32; on CPU and GPU"}
+    )
     finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
     max_positions: int = II("task.max_positions")  # the stock tasks overwrite it; the table's size is max_position_embeddings
 
@@ -44,7 +53,7 @@ class ElectraEncoder(BaseFairseqModel):
         super().__init__()
         self.sizes = encoder_sizes(cfg)
         self.bos, self.pad, self.eos = dictionary.bos(), dictionary.pad(), dictionary.eos()
-        self.head_dropout = cfg.head_dropout
+        self.head_dropout, self.pooling, self.autocast = cfg.head_dropout, str(cfg.pooling), str(cfg.autocast)
         self.embeddings = Embeddings(self.sizes, len(dictionary), self.pad)
         self.encoder = Encoder(self.sizes)
         self.classification_heads = nn.ModuleDict()
@@ -57,12 +66,13 @@ class ElectraEncoder(BaseFairseqModel):
     @classmethod
     def build_model(cls, cfg, task) -> "ElectraEncoder":
         """Build the model with the sizes of the checkpoint it starts from."""
+        prepare_processor(cfg)
         adopt_sizes(cfg)
         return cls(cfg, task.source_dictionary)
 
     def register_classification_head(self, name: str, num_classes: int, inner_dim: int | None = None, **kwargs: Any) -> None:
         """Add a head for sentences (fairseq's tasks call this); ``inner_dim`` is RoBERTa's and not used."""
-        self.classification_heads[name] = SentenceHead(self.sizes.hidden_size, num_classes, self.head_dropout)
+        self.classification_heads[name] = SentenceHead(self.sizes.hidden_size, num_classes, self.head_dropout, self.pooling)
 
     def forward(
         self,
@@ -89,8 +99,11 @@ class ElectraEncoder(BaseFairseqModel):
         padding_mask = src_tokens == self.pad
         if segment_ids is None:
             segment_ids = segments_of(src_tokens, self.eos).masked_fill(padding_mask, 0)
-        hidden = self.encoder(self.embeddings(src_tokens, segment_ids), padding_mask)
-        return (self.classification_heads[classification_head_name](hidden) if classification_head_name else hidden), {}
+        with autocast(self.autocast, src_tokens.device.type):
+            hidden = self.encoder(self.embeddings(src_tokens, segment_ids), padding_mask)
+        if classification_head_name is None:
+            return hidden, {}
+        return self.classification_heads[classification_head_name](hidden, padding_mask), {}
 
     def _check_rows(self, tokens: Tensor) -> None:
         check_row_length(self.sizes, tokens.shape[1])
@@ -100,7 +113,9 @@ class ElectraEncoder(BaseFairseqModel):
         if bool((tokens[:, 0] != self.bos).any()):
             raise InputError(f"rows must begin with <s>; add --init-token {self.bos}")
         if bool(((tokens[:, 1:] == self.eos) & (tokens[:, :-1] == self.eos)).any()):
-            raise InputError("rows hold </s> </s> (RoBERTa's recipe, which ELECTRA never saw), or an empty sentence; drop --separator-token")
+            raise InputError(
+                "rows hold </s> </s> (RoBERTa's recipe, which ELECTRA never saw), or an empty sentence; drop --separator-token"
+            )
 
     def max_positions(self) -> int:
         """Longest row, in tokens."""
@@ -148,19 +163,21 @@ def adopt_sizes(cfg) -> None:
         return
     source = cfg.finetune_from_model
     if not source:
-        raise InputError("electra_encoder needs its sizes: give --finetune-from-model CHECKPOINT, or, to start from nothing, --model-size tiny")
+        raise InputError(
+            "electra_encoder needs its sizes: give --finetune-from-model CHECKPOINT, or, to start from nothing, --model-size tiny"
+        )
     saved = checkpoint_utils.load_checkpoint_to_cpu(source).get("cfg")
     model = saved.model if saved is not None and "model" in saved else None
     if model is None or model.get("model_size") is None:
         raise InputError(f"{source} holds no ELECTRA; give a checkpoint that --arch electra_* or electra_encoder has saved")
-    sizes = asdict(encoder_sizes(OmegaConf.merge({name: None for name in EncoderConfig.__dataclass_fields__}, model)))
+    sizes = asdict(encoder_sizes(OmegaConf.merge(dict.fromkeys(EncoderConfig.__dataclass_fields__), model)))
     adopted = {"model_size": str(model.model_size)} | {name: value for name, value in sizes.items() if cfg[name] is None}
     parent = cfg._get_parent()  # merge_with_parent has given this copy the parent of the original
-    for target in (cfg, parent.get("model") if parent is not None else None):
-        if OmegaConf.is_config(target):
-            with open_dict(target):
-                for name, value in adopted.items():
-                    target[name] = value
+    original = parent.get("model") if parent is not None else None
+    for target in [cfg, original] if OmegaConf.is_config(original) else [cfg]:
+        with open_dict(target):
+            for name, value in adopted.items():
+                target[name] = value
 
 
 def _names(keys: list[str]) -> str:

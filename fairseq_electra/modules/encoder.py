@@ -1,5 +1,6 @@
 """The Transformer encoder of BERT: post-LayerNorm, exact GELU, embedding size apart from hidden size."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -92,11 +93,12 @@ def initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.trunc_normal_(module.weight, std=INITIALIZER_RANGE, a=-2 * INITIALIZER_RANGE, b=2 * INITIALIZER_RANGE)
     if isinstance(module, nn.Embedding) and module.padding_idx is not None:
-        nn.init.zeros_(module.weight[module.padding_idx].detach())
+        with torch.no_grad():
+            module.weight[module.padding_idx] = 0.0
     if isinstance(module, nn.LayerNorm):
         nn.init.ones_(module.weight)
     if getattr(module, "bias", None) is not None:
-        nn.init.zeros_(module.bias)
+        nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
 
 def initialize_as_dense_default(linear: nn.Linear) -> None:

@@ -46,17 +46,30 @@ class ReplacedTokenHead(nn.Module):
 
 
 class SentenceHead(nn.Module):
-    """The paper's head for sentences: dropout and one linear layer on ``<s>``. (B, T, C) -> (B, number of classes).
+    """The paper's head for sentences: dropout and one linear layer on ``<s>``.
+
+    Args:
+        hidden_size: C.
+        num_classes: scores to give.
+        dropout: before the linear layer, probability.
+        pooling: ``first`` reads ``<s>``. ``mean`` reads the mean over the row: a net pre-trained for minutes has learned little for
+            ``<s>``, which is never replaced.
 
     Source: google-research/electra finetune/classification/classification_tasks.py::ClassificationTask.get_prediction_module.
     """
 
-    def __init__(self, hidden_size: int, num_classes: int, dropout: float):
+    def __init__(self, hidden_size: int, num_classes: int, dropout: float, pooling: str = "first"):
         super().__init__()
+        self.pooling = pooling
         self.dropout = nn.Dropout(dropout)
         self.prediction = nn.Linear(hidden_size, num_classes)
         initialize_as_dense_default(self.prediction)
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Score the classes."""
-        return self.prediction(self.dropout(hidden[:, 0]))
+    def forward(self, hidden: Tensor, padding_mask: Tensor) -> Tensor:
+        """Score the classes. Shapes: (B, T, C), (B, T) -> (B, number of classes)."""
+        if self.pooling == "first":
+            pooled = hidden[:, 0]
+        else:
+            real = (~padding_mask).to(hidden.dtype).unsqueeze(-1)
+            pooled = (hidden * real).sum(1) / real.sum(1)
+        return self.prediction(self.dropout(pooled))

@@ -27,9 +27,14 @@ class EncoderSizes:
         if self.positions not in POSITIONS:
             raise InputError(f"--positions must be one of {', '.join(POSITIONS)}, got {self.positions!r}")
         if self.hidden_size % self.num_attention_heads:
-            raise InputError(f"--hidden-size {self.hidden_size} cannot be shared by {self.num_attention_heads} attention heads; choose a multiple")
+            raise InputError(
+                f"--hidden-size {self.hidden_size} cannot be shared by {self.num_attention_heads} attention heads; choose a multiple"
+            )
         if self.positions == "rotary" and self.hidden_size // self.num_attention_heads % 2:
-            raise InputError(f"rotary positions turn pairs: --hidden-size {self.hidden_size} over {self.num_attention_heads} heads is odd; choose an even size")
+            raise InputError(
+                f"rotary positions turn pairs: --hidden-size {self.hidden_size} over {self.num_attention_heads} heads "
+                "is odd; choose an even size"
+            )
         for name in ("dropout", "attention_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"--{name.replace('_', '-')} must lie in [0, 1), got {getattr(self, name)}")

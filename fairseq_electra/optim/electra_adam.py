@@ -22,7 +22,9 @@ class ElectraAdamConfig(FairseqDataclass):
     adam_betas: Any = field(default=(0.9, 0.999), metadata={"help": "decay rates of the two moments"})
     adam_eps: float = field(default=1e-6, metadata={"help": "added to the root of the second moment"})
     weight_decay: float = field(default=0.01, metadata={"help": "decoupled, times the learning rate; not on biases and LayerNorm"})
-    bias_correction: bool = field(default=False, metadata={"help": "correct the moments' bias towards 0, as Adam's paper; the original does not"})
+    bias_correction: bool = field(
+        default=False, metadata={"help": "correct the moments' bias towards 0, as Adam's paper; the original does not"}
+    )
     lr: List[float] = II("optimization.lr")
 
 
@@ -65,7 +67,7 @@ class ElectraAdam(FairseqOptimizer):
             betas = [float(beta) for beta in betas.strip("()[]").split(",")]
         elif OmegaConf.is_config(betas):
             betas = OmegaConf.to_container(betas)
-        return {"lr": lr[0] if isinstance(lr, Collection) else lr, "betas": tuple(betas), "eps": self.cfg.adam_eps}
+        return {"lr": next(iter(lr)) if isinstance(lr, Collection) else lr, "betas": tuple(betas), "eps": self.cfg.adam_eps}
 
     def load_state_dict(self, state_dict: dict, optimizer_overrides: dict | None = None) -> None:
         """Load the moments; options are those of this run, each group keeping its own weight decay."""

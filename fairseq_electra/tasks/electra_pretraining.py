@@ -18,8 +18,7 @@ from fairseq_electra.data.masking import Masking
 from fairseq_electra.data.rows import build_rows
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.diagnosis import Diagnosis, unigram_baseline
-from fairseq_electra.memory import keep_freed_memory
-from fairseq_electra.precision import autocast, use_fast_fp32
+from fairseq_electra.precision import autocast
 
 logger = logging.getLogger(__name__)
 SHORTEST, LONGEST = 8, 65535
@@ -29,7 +28,10 @@ SHORTEST, LONGEST = 8, 65535
 class ElectraPretrainingConfig(FairseqDataclass):
     """Options of ``--task electra_pretraining``."""
 
-    data: str = field(default=MISSING, metadata={"help": "folder with dict.txt, train.bin, train.idx, valid.bin, ...; a:b:c for one folder an epoch"})
+    data: str = field(
+        default=MISSING,
+        metadata={"help": "folder with dict.txt, train.bin, train.idx, valid.bin, ...; a:b:c for one folder an epoch"},
+    )
     tokens_per_sample: int = field(default=128, metadata={"help": "tokens of a row, <s> and </s> counted"})
     rows: ChoiceEnum(["pairs", "blocks"]) = field(  # type: ignore[valid-type]
         default="pairs", metadata={"help": "segment pairs, as the original, or plain blocks"}
@@ -43,7 +45,8 @@ class ElectraPretrainingConfig(FairseqDataclass):
         default="none", metadata={"help": "bf16: matrix products in bfloat16, weights kept in float32; on CPU and GPU"}
     )
     fast_fp32: bool = field(
-        default=False, metadata={"help": "let oneDNN do float32 matrix products on the CPU, after a test that they stay float32"}
+        default=False,
+        metadata={"help": "let oneDNN do float32 matrix products on the CPU, after a test that they stay float32"},
     )
     seed: int = II("common.seed")
     fp16: bool = II("common.fp16")
@@ -68,10 +71,6 @@ class ElectraPretrainingTask(FairseqTask):
     def setup_task(cls, cfg: ElectraPretrainingConfig, **kwargs: Any) -> "ElectraPretrainingTask":
         """Check the options and load the dictionary of the first data folder."""
         check_options(cfg)
-        if cfg.cpu or not torch.cuda.is_available():
-            keep_freed_memory()
-        if cfg.fast_fp32:
-            use_fast_fp32()
         dictionary = load_dictionary(utils.split_paths(cfg.data)[0])
         logger.info(f"dictionary: {len(dictionary):,} entries")
         return cls(cfg, dictionary)
@@ -113,7 +112,9 @@ class ElectraPretrainingTask(FairseqTask):
         if split != "train":
             baseline = unigram_baseline(corpus.ids, dictionary)
             self.diagnosis.unigram[split] = baseline
-            logger.info(f"{prefix}: a unigram generator has masked_lm_loss {baseline.loss:.3f} and masked_lm_accuracy {baseline.accuracy:.4f}")
+            logger.info(
+                f"{prefix}: a unigram generator has masked_lm_loss {baseline.loss:.3f} and masked_lm_accuracy {baseline.accuracy:.4f}"
+            )
         self.datasets[split] = MaskedRows(
             corpus,
             rows,
@@ -174,9 +175,14 @@ def check_options(cfg: ElectraPretrainingConfig) -> None:
         raise InputError(f"--mask-prob must lie between 0 and 1, got {cfg.mask_prob}; ELECTRA uses 0.15 (small, base) or 0.25 (large)")
     shares = (cfg.leave_unmasked_prob, cfg.random_token_prob)
     if min(shares) < 0 or sum(shares) > 1:
-        raise InputError(f"--leave-unmasked-prob and --random-token-prob are shares of the masked tokens, got {shares[0]} and {shares[1]}; give two that add up to at most 1")
+        raise InputError(
+            f"--leave-unmasked-prob and --random-token-prob are shares of the masked tokens, got {shares[0]} and {shares[1]}; "
+            "give two that add up to at most 1"
+        )
     if not SHORTEST <= cfg.tokens_per_sample <= LONGEST:
-        raise InputError(f"--tokens-per-sample must lie between {SHORTEST} and {LONGEST}, got {cfg.tokens_per_sample}; ELECTRA uses 128 or 512")
+        raise InputError(
+            f"--tokens-per-sample must lie between {SHORTEST} and {LONGEST}, got {cfg.tokens_per_sample}; ELECTRA uses 128 or 512"
+        )
     if cfg.across_documents and cfg.rows == "pairs":
         raise InputError("--across-documents is for --rows blocks: a segment pair comes from one document; drop one of the two")
     if cfg.fp16 and (cfg.cpu or not torch.cuda.is_available()):

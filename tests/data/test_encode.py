@@ -48,8 +48,18 @@ def test_one_pass_writes_what_fairseq_preprocess_writes_byte_for_byte(tmp_path, 
         pieces = electra("encode", "--vocab", vocabulary, stdin=text).stdout
     (tmp_path / "train.pieces").write_text(pieces, newline="\n")
     fairseq(
-        "preprocess", "--task", "electra_pretraining", "--only-source", "--srcdict", vocabulary / "dict.txt",
-        "--trainpref", tmp_path / "train.pieces", "--destdir", tmp_path / "classic", "--workers", str(workers),
+        "preprocess",
+        "--task",
+        "electra_pretraining",
+        "--only-source",
+        "--srcdict",
+        vocabulary / "dict.txt",
+        "--trainpref",
+        tmp_path / "train.pieces",
+        "--destdir",
+        tmp_path / "classic",
+        "--workers",
+        str(workers),
     )
     electra("encode", "--vocab", vocabulary, "--destdir", tmp_path / "direct", "--trainpref", awkward)
     for name in ("train.bin", "train.idx", "dict.txt"):
@@ -121,14 +131,24 @@ def test_sentencepiece_goes_through_fairseqs_own_bpe(tmp_path, corpus_lines):
     sentencepiece.SentencePieceTrainer.train(input=str(tmp_path / "text"), model_prefix=str(tmp_path / "spm"), vocab_size=500)
     model = sentencepiece.SentencePieceProcessor(str(tmp_path / "spm.model"))
     (tmp_path / "dict.txt").write_text("".join(f"{model.id_to_piece(i)} 1\n" for i in range(3, 500)))
-    from omegaconf import OmegaConf
     from fairseq.data.encoders.sentencepiece_bpe import SentencepieceBPE, SentencepieceConfig
+    from omegaconf import OmegaConf
 
     bpe = SentencepieceBPE(OmegaConf.merge(OmegaConf.structured(SentencepieceConfig), {"sentencepiece_model": str(tmp_path / "spm.model")}))
     (tmp_path / "train.pieces").write_text("".join(bpe.encode(line) + "\n" for line in corpus_lines[:60]))
     fairseq(
-        "preprocess", "--task", "electra_pretraining", "--only-source", "--srcdict", tmp_path / "dict.txt",
-        "--trainpref", tmp_path / "train.pieces", "--validpref", tmp_path / "train.pieces", "--destdir", tmp_path / "bin",
+        "preprocess",
+        "--task",
+        "electra_pretraining",
+        "--only-source",
+        "--srcdict",
+        tmp_path / "dict.txt",
+        "--trainpref",
+        tmp_path / "train.pieces",
+        "--validpref",
+        tmp_path / "train.pieces",
+        "--destdir",
+        tmp_path / "bin",
     )
     dictionary = load_dictionary(tmp_path / "bin")
     assert dictionary.symbols[-1] == "<mask>"
@@ -173,7 +193,16 @@ def test_encode_leaves_nothing_behind_when_it_fails(tmp_path, vocabulary):
     assert done.returncode == 1 and "line 10001: not UTF-8" in done.stderr
     assert list((tmp_path / "out").iterdir()) == []
     (tmp_path / "empty.txt").write_text("\n\n")
-    done = electra("encode", "--vocab", vocabulary, "--destdir", tmp_path / "out", "--trainpref", tmp_path / "empty.txt", check=False)
+    done = electra(
+        "encode",
+        "--vocab",
+        vocabulary,
+        "--destdir",
+        tmp_path / "out",
+        "--trainpref",
+        tmp_path / "empty.txt",
+        check=False,
+    )
     assert done.returncode == 1 and "no text to encode" in done.stderr
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -192,7 +221,10 @@ def test_a_vocabulary_too_small_for_its_characters_is_refused(corpus_lines):
 
 
 def test_our_commands_do_not_load_fairseq(vocabulary):
-    code = "import sys; from fairseq_electra.cli import main; main(['encode', '--vocab', sys.argv[1]]); assert 'fairseq' not in sys.modules and 'torch' not in sys.modules"
+    code = (
+        "import sys; from fairseq_electra.cli import main; main(['encode', '--vocab', sys.argv[1]]); "
+        "assert not {'fairseq', 'torch'} & set(sys.modules)"
+    )
     run([sys.executable, "-c", code, vocabulary], input="text\n")
 
 

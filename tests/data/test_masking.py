@@ -8,7 +8,14 @@ VOCABULARY, MASK, PAD, EOS, BOS = 1000, 999, 1, 2, 0
 
 
 def masking(**changes):
-    plain = {"mask_prob": 0.15, "leave_unmasked_prob": 0.15, "random_token_prob": 0.0, "mask_index": MASK, "pad_index": PAD, "first_piece": 4}
+    plain = {
+        "mask_prob": 0.15,
+        "leave_unmasked_prob": 0.15,
+        "random_token_prob": 0.0,
+        "mask_index": MASK,
+        "pad_index": PAD,
+        "first_piece": 4,
+    }
     return Masking(**(plain | changes))
 
 
@@ -100,8 +107,10 @@ def test_random_replacement_draws_from_all_pieces():
 
 def test_masks_depend_on_seed_epoch_and_row_and_on_nothing_else():
     tokens, lengths, rows = batch(64)
+
     def at(indices, epoch=1, seed=1):
         return masking(seed=seed)(tokens[indices].copy(), lengths[indices], epoch, rows[indices])
+
     whole = at(np.arange(64))
     for part in (np.arange(5), np.array([63, 2, 17])):
         for a, b in zip(at(part), whole, strict=True):

@@ -33,7 +33,10 @@ def refused(log, message):
         (["--mask-prob", "1"], "--mask-prob must lie between 0 and 1, got 1.0"),
         (["--temperature", "0"], "--temperature must be above 0, got 0.0"),
         (["--fp16"], "--fp16 needs a GPU; on a CPU use --autocast bf16"),
-        (["--positions", "learned", "--max-position-embeddings", "32"], "rows of 64 tokens are longer than the position table"),
+        (
+            ["--positions", "learned", "--max-position-embeddings", "32"],
+            "rows of 64 tokens are longer than the position table",
+        ),
         (["--tokens-per-sample", "4"], "--tokens-per-sample must lie between"),
         (["--leave-unmasked-prob", "0.9", "--random-token-prob", "0.2"], "add up to at most 1"),
         (["--across-documents"], "--across-documents is for --rows blocks"),
@@ -70,7 +73,10 @@ def mask_first(dictionary):
     [
         (lambda d: truncate(d / "train.bin"), "train.bin is"),
         (lambda d: truncate(d / "train.idx"), "train.idx is"),
-        (lambda d: (d / "train.idx").write_bytes(b"TNTIDX\x00\x00" + bytes(40)), "is no index of fairseq's mmap format"),
+        (
+            lambda d: (d / "train.idx").write_bytes(b"TNTIDX\x00\x00" + bytes(40)),
+            "is no index of fairseq's mmap format",
+        ),
         (lambda d: (d / "train.idx").write_bytes(b""), "is no index of fairseq's mmap format"),
         (lambda d: (d / "train.idx").unlink(), "no "),
         (lambda d: drop_lines(d / "dict.txt"), "but the dictionary has"),
@@ -101,7 +107,10 @@ def trained(tmp_path_factory, data_bin):
 
 def test_a_checkpoint_of_other_sizes(tmp_path, data_bin, trained):
     shutil.copytree(trained, tmp_path / "save")
-    refused(train(data_bin, tmp_path / "save", *ONE, "--intermediate-size", "48", "--max-update", "2", check=False), "has the shape")
+    refused(
+        train(data_bin, tmp_path / "save", *ONE, "--intermediate-size", "48", "--max-update", "2", check=False),
+        "has the shape",
+    )
     assert weights(tmp_path / "save").keys() == weights(trained).keys()
 
 

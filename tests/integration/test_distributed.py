@@ -20,7 +20,19 @@ from fairseq_electra.models.electra import ElectraConfig, ElectraModel
 from tests.conftest import TINY_NET, randomize_parameters
 from tests.integration.training import command, environment, read, train, weights
 
-ONE_UPDATE = [*TINY_NET, "--max-update", "1", "--disable-validation", "--optimizer", "sgd", "--lr", "1.0", "--warmup-updates", "0", "--no-epoch-checkpoints"]
+ONE_UPDATE = [
+    *TINY_NET,
+    "--max-update",
+    "1",
+    "--disable-validation",
+    "--optimizer",
+    "sgd",
+    "--lr",
+    "1.0",
+    "--warmup-updates",
+    "0",
+    "--no-epoch-checkpoints",
+]
 
 
 def free_port() -> int:
@@ -34,10 +46,25 @@ def train_on_two_ranks(data, save_dir, *arguments):
     processes = [
         subprocess.Popen(
             command(
-                data, save_dir, *arguments, "--distributed-world-size", 2, "--distributed-rank", rank, "--distributed-no-spawn",
-                "--distributed-init-method", f"tcp://127.0.0.1:{port}", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp",
+                data,
+                save_dir,
+                *arguments,
+                "--distributed-world-size",
+                2,
+                "--distributed-rank",
+                rank,
+                "--distributed-no-spawn",
+                "--distributed-init-method",
+                f"tcp://127.0.0.1:{port}",
+                "--distributed-backend",
+                "gloo",
+                "--ddp-backend",
+                "legacy_ddp",
             ),
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment(),
         )
         for rank in range(2)
     ]
@@ -99,7 +126,14 @@ def toy():
         dictionary.add_symbol(f"p{i}")
     dictionary.add_symbol("<mask>")
     task = SimpleNamespace(source_dictionary=dictionary, cfg=SimpleNamespace(tokens_per_sample=32, mask_prob=0.15))
-    config = {"model_size": "tiny", "hidden_size": 32, "embedding_size": 16, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = {
+        "model_size": "tiny",
+        "hidden_size": 32,
+        "embedding_size": 16,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
     torch.manual_seed(0)
     model = ElectraModel.build_model(OmegaConf.merge(OmegaConf.structured(ElectraConfig), config), task).double()
     randomize_parameters(model)
@@ -108,7 +142,17 @@ def toy():
     ids = np.concatenate([[*rng.integers(4, 99, size), 2, 2] for size in sizes]).astype(np.uint16)
     line_sizes = np.array([[size + 1, 1] for size in sizes], np.int32).ravel()
     masking = Masking(0.15, 0.15, 0.0, mask_index=99, pad_index=1, first_piece=4)
-    dataset = MaskedRows(Binarized(ids, line_sizes), build_rows(line_sizes, 32), masking, 32, bos=0, pad=1, eos=2, vocabulary_size=100, seed=1)
+    dataset = MaskedRows(
+        Binarized(ids, line_sizes),
+        build_rows(line_sizes, 32),
+        masking,
+        32,
+        bos=0,
+        pad=1,
+        eos=2,
+        vocabulary_size=100,
+        seed=1,
+    )
     assert len(dataset) == 32
     return model, ReplacedTokenDetection(OmegaConf.structured(ReplacedTokenDetectionConfig), task), dataset
 

@@ -1,5 +1,8 @@
 """A run that is broken off and started again is the undisturbed run, to the last bit."""
 
+import functools
+import operator
+
 import pytest
 import torch
 from fairseq.data import iterators
@@ -24,7 +27,9 @@ def samples(task, workers, epochs, resume_at=None):
                 state = itr.state_dict()
                 dataset = task.load_dataset("train")
                 task.dataset_to_epoch_iter = {}
-                itr = task.get_batch_iterator(dataset, max_sentences=8, num_workers=workers, seed=1, epoch=state["epoch"], data_buffer_size=2)
+                itr = task.get_batch_iterator(
+                    dataset, max_sentences=8, num_workers=workers, seed=1, epoch=state["epoch"], data_buffer_size=2
+                )
                 itr.load_state_dict(state)
                 batches += list(itr.next_epoch_itr())
                 break
@@ -38,7 +43,7 @@ def flat(epochs):
 
 def same(left, right):
     assert [len(epoch) for epoch in left] == [len(epoch) for epoch in right]
-    for a, b in zip(sum(left, []), sum(right, []), strict=True):
+    for a, b in zip(functools.reduce(operator.iadd, left, []), functools.reduce(operator.iadd, right, []), strict=True):
         for key in a:
             assert torch.equal(a[key], b[key]), key
 
@@ -59,7 +64,19 @@ def test_restart_in_the_second_epoch(make_task, workers):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_killed_and_restarted_equals_undisturbed(tmp_path, data_bin, workers):
-    options = [*SMALL, "--dropout", "0.1", "--max-update", "40", "--save-interval-updates", "5", "--num-workers", workers, "--disable-validation", "--no-epoch-checkpoints"]
+    options = [
+        *SMALL,
+        "--dropout",
+        "0.1",
+        "--max-update",
+        "40",
+        "--save-interval-updates",
+        "5",
+        "--num-workers",
+        workers,
+        "--disable-validation",
+        "--no-epoch-checkpoints",
+    ]
     whole = train(data_bin, tmp_path / "whole", *options)
     epochs = {record["epoch"] for record in whole.records}
     assert max(epochs) >= 3

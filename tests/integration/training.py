@@ -14,8 +14,28 @@ from fairseq_electra.evaluation.training_log import read_log
 from tests.conftest import ROOT, TINY_NET, USER_DIR
 
 COMMON = [
-    *("--user-dir", str(USER_DIR), "--task", "electra_pretraining", "--arch", "electra_tiny", "--criterion", "replaced_token_detection"),
-    *("--tokens-per-sample", "64", "--batch-size", "8", "--optimizer", "electra_adam", "--lr", "1e-3", "--clip-norm", "1.0"),
+    *(
+        "--user-dir",
+        str(USER_DIR),
+        "--task",
+        "electra_pretraining",
+        "--arch",
+        "electra_tiny",
+        "--criterion",
+        "replaced_token_detection",
+    ),
+    *(
+        "--tokens-per-sample",
+        "64",
+        "--batch-size",
+        "8",
+        "--optimizer",
+        "electra_adam",
+        "--lr",
+        "1e-3",
+        "--clip-norm",
+        "1.0",
+    ),
     *("--lr-scheduler", "polynomial_decay", "--warmup-updates", "2", "--total-num-update", "100", "--cpu"),
     *("--log-format", "json", "--log-interval", "1"),
 ]
@@ -39,7 +59,16 @@ class Log:
 
 
 def command(data, save_dir, *arguments) -> list[str]:
-    return [sys.executable, "-m", "fairseq_cli.train", str(data), *COMMON, "--save-dir", str(save_dir), *map(str, arguments)]
+    return [
+        sys.executable,
+        "-m",
+        "fairseq_cli.train",
+        str(data),
+        *COMMON,
+        "--save-dir",
+        str(save_dir),
+        *map(str, arguments),
+    ]
 
 
 def environment() -> dict:
@@ -48,7 +77,13 @@ def environment() -> dict:
 
 def train(data, save_dir, *arguments, check=True, cwd=None) -> Log:
     done = subprocess.run(
-        command(data, save_dir, *arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(), timeout=280, cwd=cwd
+        command(data, save_dir, *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+        timeout=280,
+        cwd=cwd,
     )
     assert not check or done.returncode == 0, done.stdout[-4000:]
     return read(done.stdout, save_dir, done.returncode)
@@ -81,7 +116,12 @@ def read(text: str, save_dir, status: int) -> Log:
 def train_and_kill(data, save_dir, *arguments, at_update: int) -> None:
     """Start a run and kill it without warning once it has logged an update."""
     process = subprocess.Popen(
-        command(data, save_dir, *arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(), start_new_session=True
+        command(data, save_dir, *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+        start_new_session=True,
     )
     deadline = time.time() + 200
     for line in process.stdout:

@@ -13,9 +13,17 @@ V = 200
 
 def theirs(model_class, sizes, **changes):
     config = transformers.ElectraConfig(
-        vocab_size=V, embedding_size=sizes.embedding_size, hidden_size=sizes.hidden_size, intermediate_size=sizes.intermediate_size,
-        num_hidden_layers=sizes.num_hidden_layers, num_attention_heads=sizes.num_attention_heads, hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0, pad_token_id=1, attn_implementation="eager", **changes,
+        vocab_size=V,
+        embedding_size=sizes.embedding_size,
+        hidden_size=sizes.hidden_size,
+        intermediate_size=sizes.intermediate_size,
+        num_hidden_layers=sizes.num_hidden_layers,
+        num_attention_heads=sizes.num_attention_heads,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        pad_token_id=1,
+        attn_implementation="eager",
+        **changes,
     )
     return model_class(config).eval()
 
@@ -57,7 +65,7 @@ def setting(make_task, make_model):
     import dataclasses
 
     task = make_task()
-    task.dictionary.symbols = task.dictionary.symbols[: V - 1] + ["<mask>"]
+    task.dictionary.symbols = [*task.dictionary.symbols[: V - 1], "<mask>"]
     model = make_model(task, positions="learned", intermediate_size=96, num_attention_heads=2, generator_hidden_size=0.75).double().eval()
     g, d = model.generator.sizes, model.discriminator.sizes
     g = dataclasses.replace(g, intermediate_size=4 * g.hidden_size)
@@ -68,7 +76,10 @@ def setting(make_task, make_model):
     copy_all(
         linear(generator.generator_predictions.dense, model.generator_head.dense)
         + linear(generator.generator_predictions.LayerNorm, model.generator_head.layer_norm)
-        + [(generator.generator_lm_head.weight, model.embeddings.tokens.weight), (generator.generator_lm_head.bias, model.generator_head.bias)]
+        + [
+            (generator.generator_lm_head.weight, model.embeddings.tokens.weight),
+            (generator.generator_lm_head.bias, model.generator_head.bias),
+        ]
         + linear(discriminator.discriminator_predictions.dense, model.discriminator_head.dense)
         + linear(discriminator.discriminator_predictions.dense_prediction, model.discriminator_head.prediction)
     )
@@ -148,11 +159,19 @@ def test_parameter_counts_equal_those_of_transformers(size):
     with torch.device("meta"):
         for ours, head, model_class in (
             (sizes, ReplacedTokenHead(sizes), transformers.ElectraForPreTraining),
-            (g := sizes.generator(GENERATOR_HIDDEN_SIZE[size], 1.0), MaskedLMHead(g, vocabulary), transformers.ElectraForMaskedLM),
+            (
+                g := sizes.generator(GENERATOR_HIDDEN_SIZE[size], 1.0),
+                MaskedLMHead(g, vocabulary),
+                transformers.ElectraForMaskedLM,
+            ),
         ):
             config = transformers.ElectraConfig(
-                vocab_size=vocabulary, embedding_size=ours.embedding_size, hidden_size=ours.hidden_size,
-                intermediate_size=ours.intermediate_size, num_hidden_layers=ours.num_hidden_layers, num_attention_heads=ours.num_attention_heads,
+                vocab_size=vocabulary,
+                embedding_size=ours.embedding_size,
+                hidden_size=ours.hidden_size,
+                intermediate_size=ours.intermediate_size,
+                num_hidden_layers=ours.num_hidden_layers,
+                num_attention_heads=ours.num_attention_heads,
             )
             them = sum(p.numel() for p in model_class(config).parameters())
             us = sum(p.numel() for m in (Embeddings(ours, vocabulary, 1), Encoder(ours), head) for p in m.parameters())
@@ -160,7 +179,10 @@ def test_parameter_counts_equal_those_of_transformers(size):
 
 
 def test_rotary_positions_are_those_of_roformer():
-    from transformers.models.roformer.modeling_roformer import RoFormerSelfAttention, RoFormerSinusoidalPositionalEmbedding
+    from transformers.models.roformer.modeling_roformer import (
+        RoFormerSelfAttention,
+        RoFormerSinusoidalPositionalEmbedding,
+    )
 
     from fairseq_electra.modules.attention import rotary_angles, rotate
 

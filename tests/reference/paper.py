@@ -60,8 +60,14 @@ def encoder(embedded, real, p, prefix, heads, layers, rotary):
     for i in range(layers):
         name = f"{prefix}.layers.{i}."
         a = attention(
-            x, p[name + "attention.qkv.weight"], p[name + "attention.qkv.bias"], p[name + "attention.out.weight"],
-            p[name + "attention.out.bias"], heads, real, rotary,
+            x,
+            p[name + "attention.qkv.weight"],
+            p[name + "attention.qkv.bias"],
+            p[name + "attention.out.weight"],
+            p[name + "attention.out.bias"],
+            heads,
+            real,
+            rotary,
         )
         x = layer_norm(x + a, p[name + "attention_layer_norm.weight"], p[name + "attention_layer_norm.bias"])
         f = gelu(x @ p[name + "intermediate.weight"].T + p[name + "intermediate.bias"])
