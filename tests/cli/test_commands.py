@@ -1,0 +1,107 @@
+import csv
+import json
+
+import pytest
+
+from tests.conftest import TINY_NET, USER_DIR, electra
+from tests.integration.training import train
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, data_bin):
+    folder = tmp_path_factory.mktemp("trained")
+    log = train(data_bin, folder / "save", *TINY_NET, "--max-update", "5", "--num-workers", "0")
+    (folder / "train.log").write_text(log.text)
+    return folder
+
+
+def test_inspect_shows_pairs_short_rows_and_padding(trained, data_bin):
+    shown = electra("inspect", trained / "save" / "checkpoint_last.pt", data_bin, "--width", "100").stdout
+    heads = [line for line in shown.splitlines() if line.startswith("row ")]
+    assert len(heads) == 3
+    assert any("2 segments, 0 of padding" in head for head in heads) and any("1 segment," in head for head in heads)
+    assert any(not head.endswith(" 0 of padding") for head in heads) and "<pad> x" in shown
+    assert max(map(len, shown.splitlines())) <= 100
+    for label in ("original", "masked", "sampled", "replaced", "p(replaced)"):
+        assert shown.count(f"\n{label} ") >= 3
+    assert "<mask>" in shown and " yes" in shown
+
+
+def test_inspect_tells_the_truth(trained, data_bin, make_task):
+    """What is printed is what the loader masked: the originals are the text's own tokens."""
+    shown = electra("inspect", trained / "save" / "checkpoint_last.pt", data_bin, "--rows", "2", "--width", "100000").stdout.splitlines()
+    task = make_task()
+    dataset = task.load_dataset("valid")
+    rows = dataset.rows
+    ids = dataset.corpus.ids[rows.start[2] : rows.start[2] + rows.length[2]]
+    words = [task.dictionary[int(i)] for i in ids if i != 2]
+    original = next(line for line in shown if line.startswith("original")).split()[1:]
+    assert [word for word in original if word not in ("<s>", "</s>", "<pad>") and not word.startswith("x")] == words or original[
+        1 : 1 + int(rows.first[2])
+    ] == words[: int(rows.first[2])]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["absent.pt", "DATA"], "no such checkpoint"),
+        (["CHECKPOINT", "absent"], "no such data folder"),
+        (["CHECKPOINT", "DATA", "--split", "absent"], "absent.idx"),
+        (["CHECKPOINT", "DATA", "--rows", "99999"], "--rows must lie between 0 and"),
+    ],
+)
+def test_inspect_refuses(trained, data_bin, arguments, message):
+    known = {"CHECKPOINT": trained / "save" / "checkpoint_last.pt", "DATA": data_bin}
+    done = electra("inspect", *[known.get(a, a) for a in arguments], check=False)
+    assert done.returncode == 1 and message in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+
+
+def test_plot_draws_and_writes_the_numbers(trained, tmp_path):
+    electra("plot", trained / "train.log", "--output", tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    rows = list(csv.DictReader((tmp_path / "curves.csv").open()))
+    assert [row["subset"] for row in rows] == ["train_inner"] * 5 + ["valid"]
+    assert float(rows[0]["masked_lm_loss"]) > 5 and 0 <= float(rows[-1]["disc_auc"]) <= 1
+
+
+def test_plot_refuses_a_log_without_records(tmp_path):
+    (tmp_path / "a.log").write_text("nothing here\n")
+    done = electra("plot", tmp_path / "a.log", check=False)
+    assert done.returncode == 1 and "--log-format json" in done.stderr
+
+
+def test_user_dir_and_version():
+    assert electra("user-dir").stdout.strip() == str(USER_DIR)
+    assert "fairseq_electra 0.1.0" in electra("--version").stdout
+
+
+def test_corpus_splits_by_file_and_labels_half(tmp_path):
+    from fairseq_electra.data.corpus import builtin_documents, fingerprint, swap_examples
+
+    electra("corpus", "--output", tmp_path)
+    documents = builtin_documents()
+    assert fingerprint(documents) == fingerprint(builtin_documents())
+    by_split = {split: {d.source for d in documents if d.split == split} for split in ("train", "valid", "test")}
+    assert not by_split["train"] & by_split["test"] and not by_split["train"] & by_split["valid"]
+    train_text = (tmp_path / "train.txt").read_text()
+    examples = swap_examples(documents, "test")
+    assert len(examples) > 800
+    assert 0.45 < sum(e.swapped for e in examples) / len(examples) < 0.55
+    assert not any(e.sentence + " " in train_text for e in examples if not e.swapped)
+    rows = [line.split("\t") for line in (tmp_path / "test.swap.tsv").read_text().splitlines()]
+    assert rows == [[str(int(e.swapped)), e.sentence] for e in examples]
+
+
+def test_quickstart_table_says_when_the_difference_is_too_small():
+    from fairseq_electra.cli.quickstart import table
+
+    results = {
+        "majority": 50.0,
+        "tfidf": 55.0,
+        "scratch": {"lr": 1e-3, "accuracy": [50, 51, 52]},
+        "pretrained": {"lr": 1e-4, "accuracy": [50, 53, 52]},
+    }
+    assert "NOT above twice" in table(results)
+    results["pretrained"]["accuracy"] = [60, 61, 62]
+    assert "10.0, above twice" in table(results)
+    assert json.dumps(results)

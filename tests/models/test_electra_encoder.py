@@ -1,0 +1,172 @@
+"""Fine-tuning with fairseq's own sentence_prediction."""
+
+import shutil
+
+import pytest
+import torch
+
+from fairseq_electra.data.encode import encode_to_binary, write_binarized
+from fairseq_electra.data.wordpiece import load_wordpiece
+from fairseq_electra.models.electra_encoder import segments_of
+from tests.conftest import TINY_NET, fairseq
+from tests.integration.training import refusal, train, weights
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory, data_bin):
+    folder = tmp_path_factory.mktemp("pretrained")
+    train(data_bin, folder / "save", *TINY_NET, "--max-update", "3", "--disable-validation")
+    return folder / "save" / "checkpoint_last.pt"
+
+
+@pytest.fixture(scope="module")
+def task_bin(tmp_path_factory, corpus_lines, vocabulary):
+    """Is it the first or the second sentence of two that begins with a capital? Any label will do here."""
+    folder = tmp_path_factory.mktemp("task")
+    lines = [line[:80] for line in corpus_lines if len(line) > 80][:48]
+    tokenizer = load_wordpiece(vocabulary)
+    for split in ("train", "valid"):
+        encode_to_binary(tokenizer, lines, folder / "input0" / split, vocabulary)
+        encode_to_binary(tokenizer, lines[::-1], folder / "input1" / split, vocabulary)
+        write_binarized(folder / "label" / split, [[[4 + (len(line.split()) % 2)] for line in lines]], 6, 2)
+    (folder / "label" / "dict.txt").write_text("0 1\n1 1\n")
+    return folder
+
+
+def arguments(data, save_dir, *more):
+    return [
+        data,
+        "--task",
+        "sentence_prediction",
+        "--criterion",
+        "sentence_prediction",
+        "--arch",
+        "electra_encoder",
+        "--num-classes",
+        "2",
+        "--init-token",
+        "0",
+        "--max-positions",
+        "128",
+        "--batch-size",
+        "8",
+        "--optimizer",
+        "electra_adam",
+        "--lr",
+        "1e-4",
+        "--clip-norm",
+        "1.0",
+        "--max-update",
+        "6",
+        "--cpu",
+        "--save-dir",
+        save_dir,
+        "--log-format",
+        "json",
+        "--log-interval",
+        "1",
+        "--num-workers",
+        "0",
+        *more,
+    ]
+
+
+def tune(data, save_dir, *more, check=True):
+    return fairseq("train", *arguments(data, save_dir, *more), check=check)
+
+
+def test_sizes_and_weights_come_from_the_checkpoint_and_the_result_stands_alone(tmp_path, task_bin, pretrained):
+    source = shutil.copy(pretrained, tmp_path / "source.pt")
+    done = tune(task_bin, tmp_path / "save", "--finetune-from-model", source)
+    output = done.stdout + done.stderr
+    assert "tensors kept" in output and "initialised (classification_heads.sentence_classification_head)" in output
+    assert "generator_head" in output
+    tuned = weights(tmp_path / "save")
+    assert tuned["embeddings.tokens.weight"].shape == (1000, 16)
+    assert not any(key.startswith(("generator", "discriminator")) for key in tuned)
+    config = torch.load(tmp_path / "save" / "checkpoint_last.pt", weights_only=True)["cfg"]["model"]
+    assert (config["hidden_size"], config["num_hidden_layers"], config["positions"]) == (32, 2, "rotary")
+    (tmp_path / "source.pt").unlink()
+    moved = shutil.move(tmp_path / "save", tmp_path / "elsewhere")
+    common = [
+        "--task",
+        "sentence_prediction",
+        "--criterion",
+        "sentence_prediction",
+        "--num-classes",
+        "2",
+        "--path",
+        f"{moved}/checkpoint_last.pt",
+        "--batch-size",
+        "8",
+        "--cpu",
+        "--valid-subset",
+        "valid",
+    ]
+    done = fairseq("validate", task_bin, *common)
+    assert "valid on 'valid' subset | loss" in done.stdout
+
+
+def test_the_encoder_is_the_pretrained_discriminator(tmp_path, task_bin, pretrained):
+    tune(task_bin, tmp_path / "save", "--finetune-from-model", pretrained, "--lr", "0.0")
+    source, tuned = weights(pretrained.parent), weights(tmp_path / "save")
+    for key, tensor in tuned.items():
+        if not key.startswith("classification_heads"):
+            assert torch.equal(tensor, source[key.replace("encoder.", "discriminator.", 1)]), key
+
+
+def test_segments_follow_the_first_separator():
+    tokens = torch.tensor([[0, 5, 2, 6, 7, 2, 1], [0, 5, 6, 7, 8, 9, 2]])
+    assert segments_of(tokens, 2).tolist() == [[0, 0, 0, 1, 1, 1, 1], [0] * 7]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ([], "electra_encoder needs its sizes"),
+        (["--model-size", "tiny", "--separator-token", "2"], "drop --separator-token"),
+    ],
+)
+def test_refusals(tmp_path, task_bin, more, message):
+    done = tune(task_bin, tmp_path / "save", *more, check=False)
+    assert done.returncode != 0 and message in done.stderr.splitlines()[-1]
+
+
+def test_a_missing_init_token_is_refused(tmp_path, task_bin):
+    given = list(arguments(task_bin, tmp_path / "save", "--model-size", "tiny"))
+    at = given.index("--init-token")
+    done = fairseq("train", *given[:at], *given[at + 2 :], check=False)
+    assert done.returncode != 0 and "add --init-token 0" in done.stderr.splitlines()[-1]
+
+
+def test_another_dictionary_is_refused(tmp_path, task_bin, pretrained):
+    data = shutil.copytree(task_bin, tmp_path / "data")
+    path = data / "input0" / "dict.txt"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[1:-1], lines[0], lines[-1]]) + "\n")
+    done = tune(data, tmp_path / "save", "--finetune-from-model", pretrained, check=False)
+    assert done.returncode != 0 and "trained with another dictionary" in done.stderr.splitlines()[-1]
+
+
+def test_a_checkpoint_without_electra_is_refused(tmp_path, task_bin, pretrained):
+    state = torch.load(pretrained, weights_only=True)
+    state["cfg"]["model"] = {"_name": "roberta"}
+    torch.save(state, tmp_path / "other.pt")
+    done = tune(task_bin, tmp_path / "save", "--finetune-from-model", tmp_path / "other.pt", check=False)
+    assert done.returncode != 0 and "holds no ELECTRA" in done.stderr.splitlines()[-1]
+
+
+def test_refusal_helper_notices_when_nothing_is_refused(tmp_path, data_bin):
+    with pytest.raises(AssertionError, match="nothing was refused"):
+        refusal(data_bin, tmp_path / "save", *TINY_NET, "--max-update", "1", "--disable-validation", "--no-save")
+
+
+@pytest.mark.parametrize("pooling", ["first", "mean"])
+def test_heads_read_what_they_should(pooling):
+    from fairseq_electra.modules.heads import SentenceHead
+
+    head = SentenceHead(4, 3, 0.0, pooling)
+    hidden = torch.randn(2, 5, 4)
+    mask = torch.tensor([[False] * 5, [False, False, True, True, True]])
+    pooled = hidden[:, 0] if pooling == "first" else torch.stack([hidden[0].mean(0), hidden[1, :2].mean(0)])
+    assert torch.allclose(head(hidden, mask), head.prediction(pooled), atol=1e-6)

@@ -1,0 +1,92 @@
+"""Each change to fairseq does its work, and fairseq still needs it: a test here fails once it does not."""
+
+import argparse
+import inspect
+
+import pytest
+import torch
+from fairseq import checkpoint_utils, options, trainer
+from fairseq.file_io import PathManager
+
+from fairseq_electra import compat
+from fairseq_electra.errors import InputError
+
+
+def source_of(function) -> str:
+    while function.__closure__:
+        cells = [cell.cell_contents for cell in function.__closure__ if inspect.isfunction(cell.cell_contents)]
+        if not cells:
+            break
+        function = cells[0]
+    return inspect.getsource(function)
+
+
+def test_fairseq_still_puts_namespaces_into_checkpoints(tmp_path):
+    assert "torch.load(f, map_location" in source_of(checkpoint_utils.load_checkpoint_to_cpu)
+    torch.save({"args": argparse.Namespace(a=1)}, tmp_path / "a.pt")
+    assert torch.load(tmp_path / "a.pt", weights_only=True)["args"].a == 1
+
+
+def test_fairseq_still_takes_bf16_for_a_tpu():
+    assert "if args.bf16:\n        args.tpu = True" in inspect.getsource(options.parse_args_and_arch)
+    args = argparse.Namespace(bf16=True, tpu=True)
+    compat.forget_tpu(args)
+    assert args.tpu is False
+
+
+def test_fairseq_still_copies_checkpoints_in_place(tmp_path, monkeypatch):
+    plain = next(cell.cell_contents for cell in PathManager.copy.__closure__ if callable(cell.cell_contents))
+    assert "shutil.copyfile(src_path, dst_path)" in inspect.getsource(plain)
+    source, target = tmp_path / "new", tmp_path / "last"
+    source.write_text("new")
+    target.write_text("last good")
+
+    def die(src, dst):
+        with open(dst, "w") as stream:
+            stream.write("ne")
+        raise OSError("killed, or the disk is full")
+
+    monkeypatch.setattr("shutil.copyfile", die)
+    with pytest.raises(OSError, match="killed"):
+        PathManager.copy(str(source), str(target), overwrite=True)
+    assert target.read_text() == "last good" and list(tmp_path.iterdir()) in ([source, target], [target, source])
+    monkeypatch.undo()
+    assert PathManager.copy(str(source), str(target), overwrite=True)
+    assert target.read_text() == "new"
+
+
+def test_fairseq_still_says_nothing_of_the_rows_of_an_infinite_loss():
+    assert 'raise FloatingPointError("gradients are Nan/Inf")' in source_of(trainer.Trainer.train_step)
+
+
+def test_applying_twice_changes_nothing():
+    before = (PathManager.copy, trainer.Trainer.train_step, checkpoint_utils.load_checkpoint_to_cpu)
+    compat.apply()
+    assert (PathManager.copy, trainer.Trainer.train_step, checkpoint_utils.load_checkpoint_to_cpu) == before
+
+
+def test_the_sentence_is_found_behind_other_errors():
+    try:
+        try:
+            raise InputError("one sentence")
+        except InputError:
+            raise RuntimeError("Cannot load model parameters") from None
+    except RuntimeError as error:
+        assert str(compat.input_error(error)) == "one sentence"
+    assert compat.input_error(ValueError("other")) is None
+
+
+def test_memory_and_precision_settings_say_whether_they_took():
+    from fairseq_electra.memory import keep_freed_memory
+    from fairseq_electra.precision import use_fast_fp32
+
+    assert keep_freed_memory() in (True, False)
+    before = torch.get_float32_matmul_precision()
+    try:
+        left, right = torch.randn(300, 300), torch.randn(300, 300)
+        exact = left.double() @ right.double()
+        on = use_fast_fp32()
+        assert on == (torch.get_float32_matmul_precision() == "medium")
+        assert ((left @ right).double() - exact).norm() / exact.norm() < 1e-5
+    finally:
+        torch.set_float32_matmul_precision(before)
