@@ -51,7 +51,7 @@ def main() -> None:
         torch.set_num_threads(args.threads)
         keep_freed_memory()
         load = os.getloadavg()[0]
-        report: dict = {"loader": loader.compare(32, args.rounds)}
+        report: dict = {"loader": loader.compare(256, args.rounds)}
         report |= {size: training_step.compare(size, args.rows, args.rounds) for size in args.sizes}
         report |= {
             "machine": {

@@ -12,13 +12,10 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Stream(IntEnum):
-    """What a draw is for. Draws of different streams are independent."""
+    """What draws are for. Draws of different streams are independent."""
 
     ROWS = 1
-    MASK = 2
-    KEEP = 3
-    RANDOM = 4
-    SAMPLE = 5
+    MASKS = 2
 
 
 def mix(x: np.ndarray) -> np.ndarray:
@@ -36,10 +33,9 @@ def mix(x: np.ndarray) -> np.ndarray:
 
 def row_keys(stream: Stream, seed: int, epoch: np.ndarray | int, row: np.ndarray) -> np.ndarray:
     """One key for each row: all its draws start from it. Shape: (B,), uint64."""
-    key: np.ndarray = np.full(len(row), (seed * 16 + stream) & (2**64 - 1), np.uint64)
-    for counter in (epoch, row):
-        key = mix(key + GOLDEN) ^ np.asarray(counter).astype(np.uint64)
-    return mix(key + GOLDEN)
+    key = mix(np.array([(seed * 16 + stream) & (2**64 - 1)], np.uint64))
+    key = mix((key + GOLDEN) ^ np.asarray(epoch).astype(np.uint64))
+    return mix((key + GOLDEN) ^ np.asarray(row).astype(np.uint64))
 
 
 def bits(keys: np.ndarray, slots: int) -> np.ndarray:
@@ -47,6 +43,6 @@ def bits(keys: np.ndarray, slots: int) -> np.ndarray:
     return mix(keys[:, None] + np.arange(1, slots + 1, dtype=np.uint64) * GOLDEN)
 
 
-def uniform(stream: Stream, seed: int, epoch: np.ndarray | int, row: np.ndarray, slots: int) -> np.ndarray:
-    """Uniform numbers in [0, 1) with 53 random bits. Shape: (B, slots), float64."""
-    return (bits(row_keys(stream, seed, epoch, row), slots) >> np.uint64(11)) * 2.0**-53
+def fractions(words: np.ndarray) -> np.ndarray:
+    """Turn random words into uniform numbers in [0, 1) with 53 random bits. Shape kept, float64."""
+    return (words >> np.uint64(11)) * 2.0**-53

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fairseq_electra.data.hashing import Stream, bits, row_keys, uniform
+from fairseq_electra.data.hashing import Stream, bits, fractions, row_keys
 
 POSITION_BITS = np.uint64(0xFFFF)  # a row has fewer than 65,536 tokens
 
@@ -49,7 +49,7 @@ class Masking:
         The spare slots come last: position 0, target ``pad_index``.
 
         Args:
-            tokens: the text; written over with what the generator sees. Shape: (B, T), int64.
+            tokens: the text; written over with what the generator sees. Shape: (B, T), int64, contiguous.
             lengths: tokens of each row. Shape: (B,).
             epoch, rows: what the draws are keyed by. ``rows`` has shape (B,).
 
@@ -57,41 +57,46 @@ class Masking:
             positions of the masked tokens, ascending, int64; the tokens that stood there, int64; uniform numbers in [0, 1) for the
             generator's samples, float64 (so that no half precision rounds them); masked tokens of each row. Shapes: (B, K) thrice, (B,).
         """
-        width = tokens.shape[1]
-        num_slots = self.slots(width)
+        width, num_slots = tokens.shape[1], self.slots(tokens.shape[1])
+        # one row of random words for all that is drawn: the order of the tokens, what is shown, the samples, random pieces
+        words = bits(row_keys(Stream.MASKS, self.seed, epoch, rows), width + (3 if self.random_token_prob else 2) * num_slots)
+        order, drawn = words[:, :width], fractions(words[:, width:])
+        draw, sample_uniforms = drawn[:, :num_slots], drawn[:, num_slots : 2 * num_slots]
+
         candidate = (tokens >= self.first_piece - 1) & (tokens != self.mask_index)
         wanted = np.clip(np.rint(self.mask_prob * lengths).astype(np.int64), 1, num_slots)
-        num_masked = np.minimum(wanted, candidate.sum(1))
-        order = bits(row_keys(Stream.MASK, self.seed, epoch, rows), width)
         if self.word_starts is None:
-            positions = _smallest(order, candidate, num_slots)
+            positions, num_masked = _smallest(order, candidate, wanted, num_slots)
         else:
-            positions, num_masked = _smallest_words(order, candidate, num_masked, self.word_starts[tokens], num_slots)
+            positions, num_masked = _smallest_words(order, candidate, wanted, self.word_starts[tokens], num_slots)
         used = np.arange(num_slots) < num_masked[:, None]
-        positions = np.where(used, positions, width)
+        positions[~used] = width
         positions.sort(axis=1)
-        positions[positions == width] = 0
-        original = np.take_along_axis(tokens, positions, 1)
+        positions[~used] = 0
 
-        shown = np.full_like(original, self.mask_index)
-        draw = uniform(Stream.KEEP, self.seed, epoch, rows, num_slots)
-        keep = draw < self.leave_unmasked_prob
+        flat = tokens.reshape(-1)
+        places = positions + np.arange(0, len(flat), width)[:, None]
+        originals = flat.take(places)
+        shown = np.where(draw < self.leave_unmasked_prob, originals, self.mask_index)
         if self.random_token_prob:
-            piece = uniform(Stream.RANDOM, self.seed, epoch, rows, num_slots) * (self.mask_index - self.first_piece)
-            random = ~keep & (draw < self.leave_unmasked_prob + self.random_token_prob)
-            shown = np.where(random, self.first_piece + piece.astype(np.int64), shown)
-        np.put_along_axis(tokens, positions, np.where(keep | ~used, original, shown), 1)
-        target = np.where(used, original, self.pad_index)
-        return positions, target, uniform(Stream.SAMPLE, self.seed, epoch, rows, num_slots), num_masked
+            piece = self.first_piece + (drawn[:, 2 * num_slots :] * (self.mask_index - self.first_piece)).astype(np.int64)
+            random = (draw >= self.leave_unmasked_prob) & (draw < self.leave_unmasked_prob + self.random_token_prob)
+            shown = np.where(random, piece, shown)
+        flat[places[used]] = shown[used]
+        return positions, np.where(used, originals, self.pad_index), sample_uniforms, num_masked
 
 
-def _smallest(order: np.ndarray, candidate: np.ndarray, num_slots: int) -> np.ndarray:
-    """Positions of the ``num_slots`` candidates that come first in ``order``, in that order. (B, T), (B, T) -> (B, K)."""
+def _smallest(order: np.ndarray, candidate: np.ndarray, wanted: np.ndarray, num_slots: int) -> tuple[np.ndarray, np.ndarray]:
+    """Find the candidates that come first in ``order``.
+
+    Returns their positions in that order, (B, K), and how many of them each row uses, (B,): as many as wanted, if there are.
+    """
     # order and position in one word: one partition of values does the work of an argpartition and a gather
     order = (order & ~POSITION_BITS) | np.arange(order.shape[1], dtype=np.uint64)
     order[~candidate] |= ~POSITION_BITS
     order.partition(num_slots - 1, axis=1)
-    return (np.sort(order[:, :num_slots], axis=1) & POSITION_BITS).astype(np.int64)
+    first = np.sort(order[:, :num_slots], axis=1)
+    return (first & POSITION_BITS).astype(np.int64), np.minimum(wanted, (first < ~POSITION_BITS).sum(1))
 
 
 def _smallest_words(
@@ -102,6 +107,7 @@ def _smallest_words(
     Returns the positions, (B, K), and how many of them each row uses, (B,).
     """
     width = order.shape[1]
+    wanted = np.minimum(wanted, candidate.sum(1))
     column = np.arange(width)
     begins = starts | ~candidate
     begins[:, 1:] |= ~candidate[:, :-1]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fairseq_electra.data.hashing import Stream, uniform
+from fairseq_electra.data.hashing import Stream, bits, fractions, row_keys
 
 SINGLE_SEGMENT_PROB = 0.1  # google-research/electra build_pretraining_dataset.py::ExampleBuilder._create_example
 SHORT_ROW_PROB = 0.05  # the same file, end of _create_example
@@ -99,7 +99,7 @@ def _cut(
         document = np.repeat(np.arange(len(starts)), guess)
         first_row = np.cumsum(guess) - guess
         row = np.arange(len(document)) - first_row[document]
-        draw = uniform(Stream.ROWS, seed, first_document + document, row, slots=4)
+        draw = fractions(bits(row_keys(Stream.ROWS, seed, first_document + document, row), slots=4))
         if pairs:
             single = draw[:, 0] < SINGLE_SEGMENT_PROB
             short = draw[:, 1] < SHORT_ROW_PROB
@@ -147,18 +147,24 @@ def gather_rows(
     Returns:
         tokens, int64; segment of each token (0, 1; 0 for padding), int64; and the rows' lengths, int64. Shapes: (B, T), (B, T), (B,).
     """
-    first = rows.first[index].astype(np.int64)[:, None]
-    second = rows.second[index].astype(np.int64)[:, None]
-    span = rows.length[index][:, None]
-    column = np.arange(max(int(span.max()), width))
-    ids = stream.take(rows.start[index][:, None] + column[: int(span.max())], mode="clip")
-    text = ids[(ids != eos) & (column[: ids.shape[1]] < span)]
-    column = column[:width]
-    length = first + second + 2 + (second > 0)
-    tokens = np.full((len(index), width), pad, np.int64)
-    tokens[(column > 0) & (column != first + 1) & (column < first + second + 2)] = text
-    tokens[:, 0] = bos
-    np.put_along_axis(tokens, first + 1, eos, axis=1)
-    np.put_along_axis(tokens, length - 1, eos, axis=1)
-    segments = ((column > first + 1) & (column < length)).astype(np.int64)
-    return tokens, segments, length[:, 0]
+    first, second = rows.first[index].astype(np.int64), rows.second[index].astype(np.int64)
+    has_second = second > 0
+    lengths = first + second + 2 + has_second
+    ids = stream.take(_ranges(rows.start[index], rows.length[index]))
+    # everything below is on the batch as one flat array: fancy indexing in two dimensions costs several times as much
+    begins = np.arange(0, len(index) * width, width)
+    tokens = np.full(len(index) * width, pad, np.int64)
+    segment_begins = np.stack([begins + 1, begins + first + 2], 1).ravel()
+    tokens[_ranges(segment_begins, np.stack([first, second], 1).ravel())] = ids[ids != eos]
+    tokens[begins] = bos
+    tokens[begins + first + 1] = eos
+    tokens[(begins + lengths - 1)] = eos
+    column = np.arange(width)
+    segments = ((column > first[:, None] + 1) & (column < lengths[:, None])).astype(np.int64)
+    return tokens.reshape(-1, width), segments, lengths
+
+
+def _ranges(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Concatenate ``arange(start, start + size)`` of all. Shapes: (N,), (N,) -> (sum of sizes,), int64."""
+    ends = np.cumsum(sizes, dtype=np.int64)
+    return np.arange(ends[-1]) + np.repeat(starts - ends + sizes, sizes)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fairseq_electra.data.hashing import Stream, uniform
+from fairseq_electra.data.hashing import Stream, bits, fractions, row_keys
 from fairseq_electra.data.masking import Masking
 
 VOCABULARY, MASK, PAD, EOS, BOS = 1000, 999, 1, 2, 0
@@ -31,17 +31,15 @@ def batch(rows=256, width=128, seed=0):
 
 def plain_masking(tokens, lengths, epoch, rows, seed=1, mask_prob=0.15, leave=0.15):
     """The rule of the docstring, row by row: the candidates with the smallest draws are masked, in order of position."""
-    from fairseq_electra.data.hashing import bits, row_keys
-
     width = tokens.shape[1]
     slots = round(mask_prob * width)
     found = []
     for tokens_of_row, length, row in zip(tokens, lengths, rows, strict=True):
-        order = bits(row_keys(Stream.MASK, seed, epoch, np.array([row])), width)[0] & ~np.uint64(0xFFFF)
+        words = bits(row_keys(Stream.MASKS, seed, epoch, np.array([row])), width + 2 * slots)[0]
+        order, keep = words[:width] & ~np.uint64(0xFFFF), fractions(words[width : width + slots])
         candidates = [t for t in range(length) if tokens_of_row[t] > 2 and tokens_of_row[t] != MASK]
         number = min(max(int(np.rint(mask_prob * length)), 1), len(candidates), slots)
         at = sorted(sorted(candidates, key=lambda t: (order[t], t))[:number])
-        keep = uniform(Stream.KEEP, seed, epoch, np.array([row]), slots)[0]
         shown = [tokens_of_row[t] if keep[k] < leave else MASK for k, t in enumerate(at)]
         found.append((at, [tokens_of_row[t] for t in at], shown))
     return found
@@ -121,18 +119,21 @@ def test_masks_depend_on_seed_epoch_and_row_and_on_nothing_else():
         assert (other[2] != whole[2]).all()
 
 
-def test_uniforms_are_uniform_and_unrelated_between_streams():
+def test_draws_are_uniform_and_unrelated():
     rows = np.arange(2000)
-    draws = {stream: uniform(stream, 1, 1, rows, 50) for stream in Stream}
-    for stream, draw in draws.items():
+    draws = [
+        fractions(bits(row_keys(stream, seed, epoch, rows), 50)) for stream, seed, epoch in ((1, 1, 1), (2, 1, 1), (2, 2, 1), (2, 1, 2))
+    ]
+    for draw in draws:
         assert draw.min() >= 0 and draw.max() < 1
         counts = np.histogram(draw, 100, (0, 1))[0]
-        assert ((counts - 1000) ** 2 / 1000).sum() < 149, stream  # 99 degrees of freedom, one in a thousand
-        assert abs(np.corrcoef(draw[:, 0], draw[:, 1])[0, 1]) < 0.08
-        assert abs(np.corrcoef(draw[:-1, 0], draw[1:, 0])[0, 1]) < 0.08
-    for other in Stream:
-        if other is not Stream.MASK:
-            assert abs(np.corrcoef(draws[Stream.MASK].ravel(), draws[other].ravel())[0, 1]) < 0.012
+        assert ((counts - 1000) ** 2 / 1000).sum() < 149  # 99 degrees of freedom, one in a thousand
+        for lag in (1, 2, 7, 19, 38):  # slots of a row, and the same slot of neighbouring rows
+            assert abs(np.corrcoef(draw[:, :-lag].ravel(), draw[:, lag:].ravel())[0, 1]) < 0.013
+            assert abs(np.corrcoef(draw[:-lag].ravel(), draw[lag:].ravel())[0, 1]) < 0.013
+    for i, left in enumerate(draws):
+        for right in draws[:i]:
+            assert abs(np.corrcoef(left.ravel(), right.ravel())[0, 1]) < 0.013
 
 
 def test_whole_words_are_masked_together():

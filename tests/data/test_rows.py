@@ -59,7 +59,7 @@ def test_rows_stay_within_their_document(documents):
 def test_one_row_in_ten_is_single_and_one_in_twenty_is_short():
     sizes = np.array([*[9] * 200_000, 1], np.int32)  # one long document of short lines
     rows = build_rows(sizes, 128)
-    assert (rows.second == 0).mean() == pytest.approx(0.10, abs=0.006)
+    assert (rows.second == 0).mean() == pytest.approx(0.10, abs=0.01)
     # 5 % draw a length from 5 to 128, all but one in 124 of them below 128
     assert (rows.sizes < 128).mean() == pytest.approx(0.05 * 123 / 124, abs=0.005)
     short = rows.sizes[rows.sizes < 128]
