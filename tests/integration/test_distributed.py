@@ -22,6 +22,7 @@ from tests.integration.training import command, environment, read, train, weight
 
 ONE_UPDATE = [
     *TINY_NET,
+    *("--rows", "blocks"),
     "--max-update",
     "1",
     "--disable-validation",
@@ -144,7 +145,7 @@ def toy():
     masking = Masking(0.15, 0.15, 0.0, mask_index=99, pad_index=1, first_piece=4)
     dataset = MaskedRows(
         Binarized(ids, line_sizes),
-        build_rows(line_sizes, 32),
+        build_rows(line_sizes, 32, pairs=False),
         masking,
         32,
         bos=0,
