@@ -6,6 +6,7 @@ The text, the masks, the generator's samples, what was replaced, and how likely 
 """
 
 import argparse
+import logging
 import shutil
 
 from fairseq_electra.errors import InputError
@@ -41,6 +42,7 @@ def run(args: argparse.Namespace) -> None:
     import fairseq_electra
 
     fairseq_electra.register()
+    logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
     model, task = load_pretrained(args.checkpoint, args.data)
     dataset = task.load_dataset(args.split)
     rows = args.rows or telling_rows(dataset)

@@ -5,6 +5,7 @@ from typing import Optional
 
 import torch
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from omegaconf import OmegaConf
 
 from fairseq_electra.memory import keep_freed_memory
 from fairseq_electra.modules.sizes import MODEL_SIZES, POSITIONS, EncoderSizes, named_sizes
@@ -39,6 +40,16 @@ class EncoderConfig(FairseqDataclass):
 
 
 SIZE_FIELDS = [name for name in EncoderConfig.__dataclass_fields__ if name not in ("_name", "fast_fp32")]
+
+
+def with_defaults(cfg, config_class: type[FairseqDataclass]):
+    """Fill in the options that the configuration does not have.
+
+    fairseq does so for models named by their own name, not for those named by an arch: a checkpoint of an older version would lack
+    what has come since.
+    """
+    missing = {name: f.default for name, f in config_class.__dataclass_fields__.items() if name not in cfg and name != "_name"}
+    return OmegaConf.merge(missing, cfg)
 
 
 def prepare_processor(cfg) -> None:

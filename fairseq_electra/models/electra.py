@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fairseq_electra import compat
 from fairseq_electra.data.binarized import dictionary_digest
 from fairseq_electra.errors import InputError
-from fairseq_electra.models._config import EncoderConfig, encoder_sizes, prepare_processor
+from fairseq_electra.models._config import EncoderConfig, encoder_sizes, prepare_processor, with_defaults
 from fairseq_electra.models._loading import check_dictionary, check_tensors
 from fairseq_electra.modules.embeddings import Embeddings
 from fairseq_electra.modules.encoder import Encoder, check_row_length, initialize, initialize_as_dense_default
@@ -93,6 +93,7 @@ class ElectraModel(BaseFairseqModel):
     @classmethod
     def build_model(cls, cfg, task) -> "ElectraModel":
         """Build the model for a task that has ``source_dictionary`` and ``cfg.tokens_per_sample``."""
+        cfg = with_defaults(cfg, ElectraConfig)
         prepare_processor(cfg)
         check_row_length(encoder_sizes(cfg), task.cfg.tokens_per_sample)
         return cls(cfg, task.source_dictionary)

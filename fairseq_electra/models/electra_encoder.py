@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fairseq_electra import compat
 from fairseq_electra.data.binarized import dictionary_digest
 from fairseq_electra.errors import InputError
-from fairseq_electra.models._config import EncoderConfig, encoder_sizes, prepare_processor
+from fairseq_electra.models._config import EncoderConfig, encoder_sizes, prepare_processor, with_defaults
 from fairseq_electra.models._loading import check_dictionary, check_tensors
 from fairseq_electra.modules.embeddings import Embeddings
 from fairseq_electra.modules.encoder import Encoder, check_row_length, initialize, initialize_as_dense_default
@@ -170,7 +170,7 @@ def adopt_sizes(cfg) -> None:
     model = saved.model if saved is not None and "model" in saved else None
     if model is None or model.get("model_size") is None:
         raise InputError(f"{source} holds no ELECTRA; give a checkpoint that --arch electra_* or electra_encoder has saved")
-    sizes = asdict(encoder_sizes(OmegaConf.merge(dict.fromkeys(EncoderConfig.__dataclass_fields__), model)))
+    sizes = asdict(encoder_sizes(with_defaults(model, EncoderConfig)))
     adopted = {"model_size": str(model.model_size)} | {name: value for name, value in sizes.items() if cfg[name] is None}
     parent = cfg._get_parent()  # merge_with_parent has given this copy the parent of the original
     original = parent.get("model") if parent is not None else None

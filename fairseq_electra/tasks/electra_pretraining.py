@@ -44,10 +44,6 @@ class ElectraPretrainingConfig(FairseqDataclass):
     autocast: ChoiceEnum(["none", "bf16"]) = field(  # type: ignore[valid-type]
         default="none", metadata={"help": "bf16: matrix products in bfloat16, weights kept in float32; on CPU and GPU"}
     )
-    fast_fp32: bool = field(
-        default=False,
-        metadata={"help": "let oneDNN do float32 matrix products on the CPU, after a test that they stay float32"},
-    )
     seed: int = II("common.seed")
     fp16: bool = II("common.fp16")
     cpu: bool = II("common.cpu")

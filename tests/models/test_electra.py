@@ -111,3 +111,17 @@ def test_bf16_gives_nearly_the_same_losses(make_task, make_model):
     full = plain.valid_step(sample, model, criterion_for(task))
     assert low[0].item() == pytest.approx(full[0].item(), rel=2e-3)
     assert low[0].item() != full[0].item()
+
+
+def test_options_younger_than_a_checkpoint_take_their_defaults(make_task, make_model):
+    from omegaconf import OmegaConf, open_dict
+
+    from fairseq_electra.models.electra import ElectraConfig, ElectraModel
+
+    cfg = OmegaConf.merge(OmegaConf.structured(ElectraConfig), {"model_size": "tiny"})
+    plain = OmegaConf.create(OmegaConf.to_container(cfg, enum_to_str=True))
+    with open_dict(plain):
+        for name in ("fast_fp32", "disallow_correct", "generator_layers"):
+            del plain[name]
+    model = ElectraModel.build_model(plain, make_task())
+    assert len(model.generator.layers) == 4 and model.disallow_correct is False
