@@ -23,11 +23,12 @@ def mix(x: np.ndarray) -> np.ndarray:
 
     Source: the output function of SplitMix64 (Steele, Lea and Flood 2014, section 5; constants of variant 13 by D. Stafford).
     """
-    x ^= x >> np.uint64(30)
+    shifted = x >> np.uint64(30)
+    x ^= shifted
     x *= np.uint64(0xBF58476D1CE4E5B9)
-    x ^= x >> np.uint64(27)
+    x ^= np.right_shift(x, np.uint64(27), out=shifted)
     x *= np.uint64(0x94D049BB133111EB)
-    x ^= x >> np.uint64(31)
+    x ^= np.right_shift(x, np.uint64(31), out=shifted)
     return x
 
 
@@ -38,9 +39,9 @@ def row_keys(stream: Stream, seed: int, epoch: np.ndarray | int, row: np.ndarray
     return mix((key + GOLDEN) ^ np.asarray(row).astype(np.uint64))
 
 
-def bits(keys: np.ndarray, slots: int) -> np.ndarray:
-    """Random words: SplitMix64 started at each row's key. Shape: (B,) -> (B, slots), uint64."""
-    return mix(keys[:, None] + np.arange(1, slots + 1, dtype=np.uint64) * GOLDEN)
+def bits(keys: np.ndarray, slots: int, first: int = 0) -> np.ndarray:
+    """Random words: SplitMix64 started at each row's key, from its word number ``first`` on. Shape: (B,) -> (B, slots), uint64."""
+    return mix(keys[:, None] + np.arange(first + 1, first + slots + 1, dtype=np.uint64) * GOLDEN)
 
 
 def fractions(words: np.ndarray) -> np.ndarray:

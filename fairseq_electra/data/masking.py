@@ -6,7 +6,7 @@ import numpy as np
 
 from fairseq_electra.data.hashing import Stream, bits, fractions, row_keys
 
-POSITION_BITS = np.uint64(0xFFFF)  # a row has fewer than 65,536 tokens
+LAST = np.uint32(2**32 - 1)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Masking:
         The spare slots come last: position 0, target ``pad_index``.
 
         Args:
-            tokens: the text; written over with what the generator sees. Shape: (B, T), int64, contiguous.
+            tokens: the text; written over with what the generator sees. Shape: (B, T), contiguous.
             lengths: tokens of each row. Shape: (B,).
             epoch, rows: what the draws are keyed by. ``rows`` has shape (B,).
 
@@ -58,9 +58,10 @@ class Masking:
             generator's samples, float64 (so that no half precision rounds them); masked tokens of each row. Shapes: (B, K) thrice, (B,).
         """
         width, num_slots = tokens.shape[1], self.slots(tokens.shape[1])
-        # one row of random words for all that is drawn: the order of the tokens, what is shown, the samples, random pieces
-        words = bits(row_keys(Stream.MASKS, self.seed, epoch, rows), width + (3 if self.random_token_prob else 2) * num_slots)
-        order, drawn = words[:, :width], fractions(words[:, width:])
+        # one stream of random words a row for all that is drawn: the order of the tokens, what is shown, the samples, random pieces
+        keys = row_keys(Stream.MASKS, self.seed, epoch, rows)
+        order = bits(keys, (width + 1) // 2).view(np.uint32)[:, :width]
+        drawn = fractions(bits(keys, (3 if self.random_token_prob else 2) * num_slots, first=width))
         draw, sample_uniforms = drawn[:, :num_slots], drawn[:, num_slots : 2 * num_slots]
 
         candidate = (tokens >= self.first_piece - 1) & (tokens != self.mask_index)
@@ -83,20 +84,22 @@ class Masking:
             random = (draw >= self.leave_unmasked_prob) & (draw < self.leave_unmasked_prob + self.random_token_prob)
             shown = np.where(random, piece, shown)
         flat[places[used]] = shown[used]
-        return positions, np.where(used, originals, self.pad_index), sample_uniforms, num_masked
+        return positions, np.where(used, originals, self.pad_index).astype(np.int64), sample_uniforms, num_masked
 
 
 def _smallest(order: np.ndarray, candidate: np.ndarray, wanted: np.ndarray, num_slots: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find the candidates that come first in ``order``.
+    """Find the candidates that come first in ``order``, which is written over.
 
     Returns their positions in that order, (B, K), and how many of them each row uses, (B,): as many as wanted, if there are.
     """
     # order and position in one word: one partition of values does the work of an argpartition and a gather
-    order = (order & ~POSITION_BITS) | np.arange(order.shape[1], dtype=np.uint64)
-    order[~candidate] |= ~POSITION_BITS
+    position_bits = np.uint32((1 << (order.shape[1] - 1).bit_length()) - 1)
+    order &= ~position_bits
+    order |= np.arange(order.shape[1], dtype=np.uint32)
+    np.putmask(order, ~candidate, LAST)
     order.partition(num_slots - 1, axis=1)
     first = np.sort(order[:, :num_slots], axis=1)
-    return (first & POSITION_BITS).astype(np.int64), np.minimum(wanted, (first < ~POSITION_BITS).sum(1))
+    return (first & position_bits).astype(np.int64), np.minimum(wanted, (first != LAST).sum(1))
 
 
 def _smallest_words(
@@ -113,7 +116,7 @@ def _smallest_words(
     begins[:, 1:] |= ~candidate[:, :-1]
     begins[:, 0] = True
     head = np.maximum.accumulate(np.where(begins, column, 0), axis=1)  # where each token's word begins
-    word_order = np.where(candidate, np.take_along_axis(order, head, 1) >> np.uint64(1), np.uint64(2**63))
+    word_order = np.where(candidate, np.take_along_axis(order, head, 1) >> np.uint32(1), LAST)
     ranked = np.argsort(word_order, axis=1, kind="stable")  # tokens of a word stay together, in their order
     ranked_head = np.take_along_axis(head, ranked, 1)
     last = np.append(ranked_head[:, 1:] != ranked_head[:, :-1], np.ones((len(order), 1), bool), axis=1)

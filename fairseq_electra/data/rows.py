@@ -145,7 +145,7 @@ def gather_rows(
         bos, pad, eos: ids of the special symbols.
 
     Returns:
-        tokens, int64; segment of each token (0, 1; 0 for padding), int64; and the rows' lengths, int64. Shapes: (B, T), (B, T), (B,).
+        tokens, int32; segment of each token (0, 1; 0 for padding), int32; and the rows' lengths, int64. Shapes: (B, T), (B, T), (B,).
     """
     first, second = rows.first[index].astype(np.int64), rows.second[index].astype(np.int64)
     has_second = second > 0
@@ -153,14 +153,14 @@ def gather_rows(
     ids = stream.take(_ranges(rows.start[index], rows.length[index]))
     # everything below is on the batch as one flat array: fancy indexing in two dimensions costs several times as much
     begins = np.arange(0, len(index) * width, width)
-    tokens = np.full(len(index) * width, pad, np.int64)
+    tokens = np.full(len(index) * width, pad, np.int32)  # ids need no 64 bits, and half of the memory is half of the time
     segment_begins = np.stack([begins + 1, begins + first + 2], 1).ravel()
     tokens[_ranges(segment_begins, np.stack([first, second], 1).ravel())] = ids[ids != eos]
     tokens[begins] = bos
     tokens[begins + first + 1] = eos
     tokens[(begins + lengths - 1)] = eos
     column = np.arange(width)
-    segments = ((column > first[:, None] + 1) & (column < lengths[:, None])).astype(np.int64)
+    segments = ((column > first[:, None] + 1) & (column < lengths[:, None])).astype(np.int32)
     return tokens.reshape(-1, width), segments, lengths
 
 

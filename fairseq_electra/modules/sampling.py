@@ -76,7 +76,7 @@ def corrupt(src_tokens: Tensor, masked_positions: Tensor, target: Tensor, sample
     """
     used = target != pad
     # spare slots write back what stands at position 0, which is never masked: every slot can be written without a branch
-    written = torch.where(used, sampled, src_tokens.gather(1, masked_positions))
+    written = torch.where(used, sampled.to(src_tokens.dtype), src_tokens.gather(1, masked_positions))
     replaced = used & (sampled != target)
     corrupted = src_tokens.scatter(1, masked_positions, written)
     return corrupted, torch.zeros_like(src_tokens, dtype=torch.bool).scatter(1, masked_positions, replaced)

@@ -35,8 +35,10 @@ def plain_masking(tokens, lengths, epoch, rows, seed=1, mask_prob=0.15, leave=0.
     slots = round(mask_prob * width)
     found = []
     for tokens_of_row, length, row in zip(tokens, lengths, rows, strict=True):
-        words = bits(row_keys(Stream.MASKS, seed, epoch, np.array([row])), width + 2 * slots)[0]
-        order, keep = words[:width] & ~np.uint64(0xFFFF), fractions(words[width : width + slots])
+        key = row_keys(Stream.MASKS, seed, epoch, np.array([row]))
+        halves = [int(word) >> shift & 0xFFFFFFFF for word in bits(key, width // 2)[0] for shift in (0, 32)]
+        order = [half >> 7 for half in halves]  # 7 bits tell a position below 128
+        keep = fractions(bits(key, slots, first=width))[0]
         candidates = [t for t in range(length) if tokens_of_row[t] > 2 and tokens_of_row[t] != MASK]
         number = min(max(int(np.rint(mask_prob * length)), 1), len(candidates), slots)
         at = sorted(sorted(candidates, key=lambda t: (order[t], t))[:number])
