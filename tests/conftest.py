@@ -18,7 +18,7 @@ import fairseq_electra  # noqa: E402
 
 fairseq_electra.register()
 
-from fairseq_electra.data.corpus import builtin_documents  # noqa: E402
+from fairseq_electra.data.corpus import Document, builtin_documents  # noqa: E402
 from fairseq_electra.data.encode import encode_to_binary  # noqa: E402
 from fairseq_electra.data.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece  # noqa: E402
 
@@ -38,10 +38,15 @@ TINY_NET = [
 
 
 @pytest.fixture(scope="session")
-def corpus_lines() -> list[str]:
+def documents() -> list[Document]:
+    """The built-in corpus."""
+    return builtin_documents()
+
+
+@pytest.fixture(scope="session")
+def corpus_lines(documents) -> list[str]:
     """Real English: the language reference of this Python, one paragraph a line, blank lines between documents."""
-    documents = [document for document in builtin_documents() if document.source.startswith("topic ")]
-    return [line for document in documents for line in (*document.paragraphs, "")]
+    return [line for document in documents if document.source.startswith("topic ") for line in (*document.paragraphs, "")]
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import operator
 
 import pytest
 import torch
-from fairseq.data import iterators
 
 from tests.integration.training import SMALL, assert_same_weights, train, train_and_kill, weights
 
@@ -15,7 +14,7 @@ def samples(task, workers, epochs, resume_at=None):
     dataset = task.load_dataset("train")
 
     def iterator():
-        return task.get_batch_iterator(dataset, max_sentences=8, num_workers=workers, seed=1, epoch=1, data_buffer_size=2)
+        return task.get_batch_iterator(dataset, max_sentences=8, num_workers=workers, seed=1, epoch=1, data_buffer_size=0)
 
     itr, found = iterator(), []
     while len(found) < epochs:
@@ -28,7 +27,7 @@ def samples(task, workers, epochs, resume_at=None):
                 dataset = task.load_dataset("train")
                 task.dataset_to_epoch_iter = {}
                 itr = task.get_batch_iterator(
-                    dataset, max_sentences=8, num_workers=workers, seed=1, epoch=state["epoch"], data_buffer_size=2
+                    dataset, max_sentences=8, num_workers=workers, seed=1, epoch=state["epoch"], data_buffer_size=0
                 )
                 itr.load_state_dict(state)
                 batches += list(itr.next_epoch_itr())
@@ -62,34 +61,33 @@ def test_restart_in_the_second_epoch(make_task, workers):
     same(flat(samples(make_task(), workers, 3, resume_at=(2, 3))), expected)
 
 
+LONG_RUN = [
+    *SMALL,
+    *("--dropout", "0.1", "--max-update", "40", "--save-interval-updates", "5", "--disable-validation", "--no-epoch-checkpoints"),
+]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, data_bin):
+    """The log and the folder of a run of three epochs and more that nobody breaks off."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "save"
+    log = train(data_bin, folder, *LONG_RUN, "--num-workers", 0)
+    assert max(record["epoch"] for record in log.records) >= 3
+    return log, folder
+
+
 @pytest.mark.parametrize("workers", [0, 1])
-def test_killed_and_restarted_equals_undisturbed(tmp_path, data_bin, workers):
-    options = [
-        *SMALL,
-        "--dropout",
-        "0.1",
-        "--max-update",
-        "40",
-        "--save-interval-updates",
-        "5",
-        "--num-workers",
-        workers,
-        "--disable-validation",
-        "--no-epoch-checkpoints",
-    ]
-    whole = train(data_bin, tmp_path / "whole", *options)
-    epochs = {record["epoch"] for record in whole.records}
-    assert max(epochs) >= 3
+def test_killed_and_restarted_equals_undisturbed(tmp_path, data_bin, undisturbed, workers):
+    whole, folder = undisturbed
     updates_an_epoch = int(max(r["num_updates"] for r in whole.records if r["epoch"] == 1))
-    train_and_kill(data_bin, tmp_path / "killed", *options, at_update=updates_an_epoch + 7)
-    resumed = train(data_bin, tmp_path / "killed", *options)
+    train_and_kill(data_bin, tmp_path / "killed", *LONG_RUN, "--num-workers", workers, at_update=updates_an_epoch + 7)
+    resumed = train(data_bin, tmp_path / "killed", *LONG_RUN, "--num-workers", workers)
     assert "Loaded checkpoint" in resumed.text
     assert resumed.losses == whole.losses[-len(resumed.losses) :]
     assert 0 < len(resumed.losses) < 40
-    assert_same_weights(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+    assert_same_weights(weights(tmp_path / "killed"), weights(folder))
 
 
 def test_batches_are_reshuffled_every_epoch(make_task):
     epochs = samples(make_task(), 0, 2)
     assert [b["id"].tolist() for b in epochs[0]] != [b["id"].tolist() for b in epochs[1]]
-    assert isinstance(iterators.EpochBatchIterator, type)
