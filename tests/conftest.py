@@ -23,18 +23,8 @@ from fairseq_electra.data.encode import encode_to_binary  # noqa: E402
 from fairseq_electra.data.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece  # noqa: E402
 
 torch.set_num_threads(1)
-TINY_NET = [
-    "--hidden-size",
-    "32",
-    "--embedding-size",
-    "16",
-    "--intermediate-size",
-    "64",
-    "--num-hidden-layers",
-    "2",
-    "--num-attention-heads",
-    "2",
-]
+NET = {"hidden_size": 32, "embedding_size": 16, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+TINY_NET = [word for name, size in NET.items() for word in (f"--{name.replace('_', '-')}", str(size))]
 
 
 @pytest.fixture(scope="session")
@@ -88,16 +78,7 @@ def make_model():
     from fairseq_electra.models.electra import ElectraConfig, ElectraModel
 
     def make(task, randomize=True, **changes):
-        plain = {
-            "model_size": "tiny",
-            "hidden_size": 32,
-            "embedding_size": 16,
-            "intermediate_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "dropout": 0.0,
-            "attention_dropout": 0.0,
-        }
+        plain = {"model_size": "tiny", **NET, "dropout": 0.0, "attention_dropout": 0.0}
         model = ElectraModel.build_model(OmegaConf.merge(OmegaConf.structured(ElectraConfig), plain | changes), task)
         if randomize:
             randomize_parameters(model)

@@ -36,7 +36,8 @@ def open_binarized(prefix: str | Path, vocabulary_size: int) -> Binarized:
     for path in (index, data):
         if not path.is_file():
             raise InputError(f"no {path}; {REMEDY}")
-    head = index.read_bytes()[:HEADER] if index.stat().st_size < 1 << 16 else _head(index)
+    with open(index, "rb") as stream:
+        head = stream.read(HEADER)
     if head[: len(INDEX_MAGIC)] != INDEX_MAGIC or len(head) < HEADER:
         raise InputError(f"{index} is no index of fairseq's mmap format; {REMEDY}")
     code, number = head[-9], int.from_bytes(head[-8:], "little")
@@ -60,11 +61,6 @@ def open_binarized(prefix: str | Path, vocabulary_size: int) -> Binarized:
             f"{data} holds the id {largest}, but the dictionary has {vocabulary_size:,} entries; use the dict.txt it was made with"
         )
     return Binarized(ids, line_sizes)
-
-
-def _head(path: Path) -> bytes:
-    with open(path, "rb") as stream:
-        return stream.read(HEADER)
 
 
 def load_dictionary(folder: str | Path):

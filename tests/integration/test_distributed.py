@@ -17,7 +17,7 @@ from fairseq_electra.data.masking import Masking
 from fairseq_electra.data.rows import build_rows
 from fairseq_electra.data.wordpiece import load_wordpiece
 from fairseq_electra.models.electra import ElectraConfig, ElectraModel
-from tests.conftest import TINY_NET, randomize_parameters
+from tests.conftest import NET, TINY_NET, randomize_parameters
 from tests.integration.training import command, environment, read, train, weights
 
 ONE_UPDATE = [
@@ -127,14 +127,7 @@ def toy():
         dictionary.add_symbol(f"p{i}")
     dictionary.add_symbol("<mask>")
     task = SimpleNamespace(source_dictionary=dictionary, cfg=SimpleNamespace(tokens_per_sample=32, mask_prob=0.15))
-    config = {
-        "model_size": "tiny",
-        "hidden_size": 32,
-        "embedding_size": 16,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-    }
+    config = {"model_size": "tiny", **NET}
     torch.manual_seed(0)
     model = ElectraModel.build_model(OmegaConf.merge(OmegaConf.structured(ElectraConfig), config), task).double()
     randomize_parameters(model)

@@ -6,7 +6,8 @@ import operator
 import pytest
 import torch
 
-from tests.integration.training import SMALL, assert_same_weights, train, train_and_kill, weights
+from tests.conftest import TINY_NET
+from tests.integration.training import assert_same_weights, train, train_and_kill, weights
 
 
 def samples(task, workers, epochs, resume_at=None):
@@ -62,7 +63,7 @@ def test_restart_in_the_second_epoch(make_task, workers):
 
 
 LONG_RUN = [
-    *SMALL,
+    *TINY_NET,
     *("--dropout", "0.1", "--max-update", "40", "--save-interval-updates", "5", "--disable-validation", "--no-epoch-checkpoints"),
 ]
 

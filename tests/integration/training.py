@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from fairseq_electra.evaluation.training_log import read_log
-from tests.conftest import ROOT, TINY_NET, USER_DIR
+from tests.conftest import ROOT, USER_DIR
 
 COMMON = [
     *(
@@ -141,6 +141,3 @@ def assert_same_weights(left: dict, right: dict) -> None:
     assert left.keys() == right.keys()
     for key, tensor in left.items():
         assert torch.equal(tensor, right[key]), key
-
-
-SMALL = TINY_NET
