@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fairseq_electra.modules.encoder import initialize
 from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, EncoderSizes
 
 DISC_WEIGHT = 50.0
@@ -82,6 +83,7 @@ def fairseq_step(size: str, num_tokens: int, dropout: float) -> Step:
     to_score = nn.Sequential(nn.Linear(sizes.hidden_size, sizes.hidden_size), nn.GELU(), nn.Linear(sizes.hidden_size, 1))
     networks = nn.ModuleList([embeddings, generator, discriminator, to_vocabulary, to_score])
     networks.register_parameter("bias", bias)
+    networks.apply(initialize)
 
     def step(sample: dict) -> Tensor:
         tokens, segments, positions, target, real = _inputs(sample)
@@ -144,7 +146,7 @@ class FairseqEncoder(nn.Module):
 
 def _inputs(sample: dict) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     net = sample["net_input"]
-    return net["src_tokens"], net["segment_ids"], net["masked_positions"], sample["target"], ~net["padding_mask"]
+    return net["src_tokens"].long(), net["segment_ids"].long(), net["masked_positions"], sample["target"], ~net["padding_mask"]
 
 
 def _corrupt(tokens: Tensor, positions: Tensor, target: Tensor, sampled: Tensor) -> tuple[Tensor, Tensor]:

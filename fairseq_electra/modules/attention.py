@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fairseq_electra.modules.dropout import dropout
 from fairseq_electra.modules.losses import precise
 from fairseq_electra.modules.sizes import EncoderSizes
 
@@ -61,19 +62,19 @@ class SelfAttention(nn.Module):
         else:
             query, key = rotate(qkv[:, :, :2], angles).permute(2, 0, 3, 1, 4).unbind(0)
             value = qkv[:, :, 2].transpose(1, 2)
-        dropout = self.attention_dropout if self.training else 0.0
+        probability = self.attention_dropout if self.training else 0.0
         if hidden.device.type == "cpu" and length <= SHORT_ROW_ON_CPU:
-            mixed = _matrix_attention(query, key, value, bias, dropout)
+            mixed = _matrix_attention(query, key, value, bias, probability)
         else:
             mask = None if bias is None else bias.to(query.dtype)
-            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=probability)
         return self.out(mixed.transpose(1, 2).reshape(rows, length, width))
 
 
-def _matrix_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
+def _matrix_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, probability: float) -> Tensor:
     """Attention as two matrix products. Shapes: (B, H, T, D) thrice -> (B, H, T, D)."""
     scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-2, -1))
     if bias is not None:
         scores = scores + bias.to(scores.dtype)
-    weights = F.dropout(scores.softmax(-1), dropout, training=dropout > 0)
+    weights = dropout(scores.softmax(-1), probability, training=True)
     return torch.matmul(weights.to(value.dtype), value)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from fairseq_electra.modules.dropout import Dropout
 from fairseq_electra.modules.sizes import NUM_SEGMENTS, EncoderSizes
 
 LAYER_NORM_EPS = 1e-12  # BERT's; PyTorch's default is 1e-5
@@ -26,7 +27,7 @@ class Embeddings(nn.Module):
         learned = sizes.positions == "learned"
         self.positions = nn.Embedding(sizes.max_position_embeddings, sizes.embedding_size) if learned else None
         self.layer_norm = nn.LayerNorm(sizes.embedding_size, eps=LAYER_NORM_EPS)
-        self.dropout = nn.Dropout(sizes.dropout)
+        self.dropout = Dropout(sizes.dropout)
 
     def forward(self, tokens: Tensor, segment_ids: Tensor, table: nn.Embedding | None = None) -> Tensor:
         """Look tokens up. Shapes: (B, T), (B, T) -> (B, T, E).

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.modules.attention import SelfAttention, rotary_angles
+from fairseq_electra.modules.dropout import Dropout
 from fairseq_electra.modules.embeddings import LAYER_NORM_EPS
 from fairseq_electra.modules.sizes import EncoderSizes
 
@@ -23,7 +24,7 @@ class EncoderLayer(nn.Module):
         self.intermediate = nn.Linear(sizes.hidden_size, sizes.intermediate_size)
         self.output = nn.Linear(sizes.intermediate_size, sizes.hidden_size)
         self.output_layer_norm = nn.LayerNorm(sizes.hidden_size, eps=LAYER_NORM_EPS)
-        self.dropout = nn.Dropout(sizes.dropout)
+        self.dropout = Dropout(sizes.dropout)
 
     def forward(self, hidden: Tensor, bias: Tensor | None, angles: Tensor | None) -> Tensor:
         """Apply the layer; arguments as :meth:`SelfAttention.forward` has them."""

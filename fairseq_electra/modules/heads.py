@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fairseq_electra.modules.dropout import Dropout
 from fairseq_electra.modules.embeddings import LAYER_NORM_EPS
 from fairseq_electra.modules.encoder import initialize_as_dense_default
 from fairseq_electra.modules.sizes import EncoderSizes
@@ -61,7 +62,7 @@ class SentenceHead(nn.Module):
     def __init__(self, hidden_size: int, num_classes: int, dropout: float, pooling: str = "first"):
         super().__init__()
         self.pooling = pooling
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.prediction = nn.Linear(hidden_size, num_classes)
         initialize_as_dense_default(self.prediction)
 
