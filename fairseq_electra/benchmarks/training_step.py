@@ -12,7 +12,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from fairseq_electra.benchmarks.baselines import DISC_WEIGHT, Step, fairseq_step, transformers_step
+from fairseq_electra.benchmarks.baselines import Step, fairseq_step, transformers_step
 from fairseq_electra.data.binarized import Binarized
 from fairseq_electra.data.masked_rows import MaskedRows
 from fairseq_electra.data.masking import Masking

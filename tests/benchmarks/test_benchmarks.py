@@ -5,6 +5,7 @@ import torch
 
 from fairseq_electra.benchmarks import __main__ as program
 from fairseq_electra.benchmarks import training_step
+from fairseq_electra.benchmarks.baselines import DISC_WEIGHT
 
 SAMPLE_ROWS = 2
 
@@ -16,7 +17,7 @@ def test_every_variant_computes_the_two_losses_of_an_untrained_net(variant):
     with variant.settings():
         loss = step(training_step.random_batch(SAMPLE_ROWS))
     loss.backward()
-    untrained = math.log(training_step.VOCABULARY) + training_step.DISC_WEIGHT * math.log(2)
+    untrained = math.log(training_step.VOCABULARY) + DISC_WEIGHT * math.log(2)
     assert loss.item() == pytest.approx(untrained, rel=0.25)
     assert all(parameter.grad is not None for parameter in network.parameters() if parameter.requires_grad)
 
