@@ -1,15 +1,16 @@
 """Every change to fairseq, in one place: which line it mends, and why. tests/test_compat.py fails once one is no longer needed."""
 
 import argparse
-import contextlib
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 import traceback
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from fairseq_electra.errors import InputError
@@ -19,16 +20,20 @@ logger = logging.getLogger(__name__)
 
 def apply() -> None:
     """Apply them all; doing so again changes nothing."""
-    allow_namespaces()
+    allow_numbers()
     speak_plainly()
     copy_checkpoints_whole()
     name_rows_of_infinite_losses()
     explain_damaged_checkpoints()
 
 
-def allow_namespaces() -> None:
-    """checkpoint_utils.py::load_checkpoint_to_cpu, ``torch.load(f)``: checkpoints hold an argparse.Namespace, which is only data."""
-    torch.serialization.add_safe_globals([argparse.Namespace])
+def allow_numbers() -> None:
+    """criterions/sentence_prediction.py, ``metrics.log_derived("acc_and_f1", ...)``: checkpoints hold NumPy's numbers, only data."""
+    from numpy._core.multiarray import scalar
+    from numpy.dtypes import Float32DType, Float64DType, Int64DType
+
+    kinds = (np.dtype, Float32DType, Float64DType, Int64DType)
+    torch.serialization.add_safe_globals([scalar, *kinds])
 
 
 def speak_plainly() -> None:
@@ -52,9 +57,15 @@ def speak_plainly() -> None:
 
 def input_error(error: BaseException | None) -> InputError | None:
     """Find what the user should read in an error, or in what it was raised from."""
-    while error is not None and not isinstance(error, InputError):
+    while error is not None:
+        # from a loader's worker or a spawned process it comes as text, behind a traceback
+        _, found, sentence = str(error).rpartition(f"{InputError.__name__}: ")
+        if found:
+            return InputError(sentence.strip())
+        if isinstance(error, InputError):
+            return error
         error = error.__cause__ or error.__context__
-    return error
+    return None
 
 
 def copy_checkpoints_whole() -> None:
@@ -129,13 +140,16 @@ def explain_damaged_checkpoints() -> None:
         except InputError:
             raise
         except Exception as error:
-            with contextlib.suppress(OSError):
-                size = f", {os.path.getsize(path):,} bytes"  # noqa: PTH202
-                raise InputError(
-                    f"{path}{size}: no checkpoint that can be loaded safely (weights only): damaged, cut short or foreign "
-                    f"({(str(error) or type(error).__name__).splitlines()[0][:120]}); use the checkpoint before it"
-                ) from error
-            raise
+            if not Path(path).is_file():
+                raise InputError(f"no such checkpoint: {path}; check the path") from error
+            kind = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
+            if kind:
+                reason = f"it holds {kind[1]}, which is code and not only numbers, so it is not loaded; save it again without"
+            else:
+                reason = (
+                    f"damaged or cut short ({(str(error) or type(error).__name__).splitlines()[0][:120]}); use the checkpoint before it"
+                )
+            raise InputError(f"{path}, {Path(path).stat().st_size:,} bytes: {reason}") from error
 
     load_checkpoint_to_cpu.explains = True  # type: ignore[attr-defined]
     checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu

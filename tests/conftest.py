@@ -64,7 +64,7 @@ def make_task(data_bin):
     from fairseq_electra.tasks.electra_pretraining import ElectraPretrainingConfig, ElectraPretrainingTask
 
     def make(**changes):
-        plain = {"data": str(data_bin), "tokens_per_sample": 64, "seed": 1, "fp16": False, "cpu": True}
+        plain = {"data": str(data_bin), "tokens_per_sample": 64, "seed": 1, "fp16": False, "cpu": True, "train_subset": "train"}
         return ElectraPretrainingTask.setup_task(OmegaConf.merge(OmegaConf.structured(ElectraPretrainingConfig), plain | changes))
 
     return make

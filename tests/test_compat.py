@@ -2,10 +2,14 @@
 
 import argparse
 import inspect
+import platform
+import sys
 
+import numpy as np
 import pytest
 import torch
 from fairseq import checkpoint_utils, options, trainer
+from fairseq.criterions import sentence_prediction
 from fairseq.file_io import PathManager
 
 from fairseq_electra import compat
@@ -21,10 +25,25 @@ def source_of(function) -> str:
     return inspect.getsource(function)
 
 
-def test_fairseq_still_puts_namespaces_into_checkpoints(tmp_path):
+def test_fairseq_still_puts_numpys_numbers_into_checkpoints(tmp_path):
+    """sentence_prediction --report-acc-and-f1 makes one of scikit-learn's, and --best-checkpoint-metric saves it."""
     assert "torch.load(f, map_location" in source_of(checkpoint_utils.load_checkpoint_to_cpu)
-    torch.save({"args": argparse.Namespace(a=1)}, tmp_path / "a.pt")
-    assert torch.load(tmp_path / "a.pt", weights_only=True)["args"].a == 1
+    scores = sentence_prediction.acc_and_f1(np.array([0, 1, 1]), np.array([0, 1, 0]))
+    assert isinstance(scores["acc_and_f1"], np.generic)
+    torch.save({"best": [scores["acc_and_f1"], np.float32(1), np.int64(2)]}, tmp_path / "a.pt")
+    assert torch.load(tmp_path / "a.pt", weights_only=True)["best"] == [scores["acc_and_f1"], 1, 2]
+
+
+def test_a_checkpoint_with_code_in_it_is_refused_by_name(tmp_path):
+    torch.save({"model": argparse.Namespace(a=1)}, tmp_path / "a.pt")
+    with pytest.raises(InputError, match=r"a\.pt, .* bytes: it holds argparse\.Namespace, which is code"):
+        checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / "a.pt"))
+
+
+def test_the_sentence_is_found_in_another_process_traceback():
+    text = "Caught InputError in DataLoader worker process 0.\nTraceback:\n  ...\nfairseq_electra.errors.InputError: one sentence\n"
+    assert str(compat.input_error(InputError(text))) == "one sentence"
+    assert str(compat.input_error(RuntimeError(text))) == "one sentence"
 
 
 def test_fairseq_still_takes_bf16_for_a_tpu():
@@ -80,7 +99,7 @@ def test_memory_and_precision_settings_say_whether_they_took():
     from fairseq_electra.memory import keep_freed_memory
     from fairseq_electra.precision import use_fast_fp32
 
-    assert keep_freed_memory() in (True, False)
+    assert keep_freed_memory() == (sys.platform == "linux" and bool(platform.libc_ver()[0]))
     before = torch.get_float32_matmul_precision()
     try:
         left, right = torch.randn(300, 300), torch.randn(300, 300)

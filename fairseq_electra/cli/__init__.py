@@ -42,8 +42,11 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"fairseq-electra {chosen.command}: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # the reader (head, less) went away
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):  # the reader (head, less) went away
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        else:
+            print(f"fairseq-electra {chosen.command}: cannot use {error.filename}: {error.strerror}; check the path", file=sys.stderr)
         return 1
     return 0
 

@@ -64,9 +64,11 @@ def load_pretrained(checkpoint: str, data: str):
 
     if not Path(checkpoint).is_file():
         raise InputError(f"no such checkpoint: {checkpoint}; fairseq-train writes checkpoint_last.pt into its --save-dir")
-    models, cfg, task = checkpoint_utils.load_model_ensemble_and_task([checkpoint], arg_overrides={"data": data})
-    if cfg.task._name != "electra_pretraining":
-        raise InputError(f"{checkpoint} was trained for {cfg.task._name}; inspect shows checkpoints of electra_pretraining")
+    trained_for = checkpoint_utils.load_checkpoint_to_cpu(checkpoint)["cfg"].task._name
+    if trained_for != "electra_pretraining":
+        raise InputError(f"{checkpoint} was trained for {trained_for}; inspect shows checkpoints of electra_pretraining")
+    overrides = {"data": data, "fp16": False}  # it may have been trained on a GPU
+    models, _, task = checkpoint_utils.load_model_ensemble_and_task([checkpoint], arg_overrides=overrides)
     return models[0].eval(), task
 
 

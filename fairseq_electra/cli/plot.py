@@ -11,6 +11,7 @@ from fairseq_electra.data.text import written_whole
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.training_log import read_log
 
+PICTURES = (".png", ".svg", ".pdf")
 PANELS = (
     ("losses, nats", ("masked_lm_loss", "disc_loss")),
     ("generator, share right", ("masked_lm_accuracy", "mask_token_accuracy", "sampled_masked_lm_accuracy")),
@@ -33,10 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Read, write the numbers, draw."""
-    records = [record for log in args.log for record in read_log(log)]
+    output = Path(args.output)
+    if output.suffix.lower() not in PICTURES:
+        raise InputError(f"--output {output} names no picture; end it with {', '.join(PICTURES)}")
+    # a resumed run logs again what it had lost: the later record counts
+    records = list({(record["subset"], record["num_updates"]): record for log in args.log for record in read_log(log)}.values())
     if not records:
         raise InputError(f"no records in {', '.join(args.log)}; train with --log-format json and keep what it prints")
-    output = Path(args.output)
     names = sorted({name for record in records for name in record if name not in ("subset", "num_updates")})
     with written_whole(output.with_suffix(".csv")) as stream:
         table = csv.DictWriter(stream, ["subset", "num_updates", *names])
@@ -69,4 +73,5 @@ def draw(records: list[dict], output: Path, title: str) -> None:
         axis.grid(alpha=0.3)
         axis.legend(fontsize=7)
     figure.suptitle(title)
-    figure.savefig(output, dpi=100)
+    with written_whole(output, "wb") as stream:
+        figure.savefig(stream, dpi=100, format=output.suffix[1:].lower())

@@ -5,7 +5,7 @@ fairseq-electra vocab --size 16000 --output vocab wiki.train*.txt.xz
 
 import argparse
 
-from fairseq_electra.data.wordpiece import LEADING, sample_lines, save_vocabulary, train_wordpiece
+from fairseq_electra.data.wordpiece import CHARACTER_COVERAGE, LEADING, sample_lines, save_vocabulary, train_wordpiece
 from fairseq_electra.errors import InputError
 
 
@@ -24,6 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="learn from at most so many million characters, drawn by line; 0 for all (default %(default)s)",
     )
     parser.add_argument("--min-frequency", type=int, default=2, help="join no pair of pieces seen less often (default %(default)s)")
+    parser.add_argument(
+        "--character-coverage",
+        type=float,
+        default=CHARACTER_COVERAGE,
+        metavar="SHARE",
+        help="the most frequent characters, as many as make up this share of the text, get pieces of their own (default %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=1, help="chooses the sampled lines (default %(default)s)")
     parser.add_argument("--moses", metavar="LANGUAGE", nargs="?", const="en", help="normalise punctuation with sacremoses first")
 
@@ -32,12 +39,23 @@ def run(args: argparse.Namespace) -> None:
     """Train and save."""
     if args.size <= len(LEADING) + 1:
         raise InputError(f"--size must be above {len(LEADING) + 1}, the number of special symbols, got {args.size}")
+    if args.min_frequency < 0 or not args.sample >= 0:
+        raise InputError(f"--min-frequency and --sample must not be negative, got {args.min_frequency} and {args.sample}")
+    if not 0 < args.character_coverage <= 1:
+        raise InputError(f"--character-coverage must lie above 0 and not above 1, got {args.character_coverage}")
     lines = sample_lines(args.files, int(args.sample * 1e6), args.seed)
     if args.moses:
         from fairseq_electra.data.encode import punctuation_normalizer
 
         lines = map(punctuation_normalizer(args.moses), lines)
-    tokenizer = train_wordpiece(lines, args.size, cased=args.cased, keep_accents=args.keep_accents, min_frequency=args.min_frequency)
+    tokenizer = train_wordpiece(
+        lines,
+        args.size,
+        cased=args.cased,
+        keep_accents=args.keep_accents,
+        min_frequency=args.min_frequency,
+        character_coverage=args.character_coverage,
+    )
     save_vocabulary(tokenizer, args.output)
     size = tokenizer.get_vocab_size()
     print(f"{args.output}: {size:,} ids" + (f" (the text gave no more than {size:,})" if size < args.size else ""))

@@ -78,7 +78,7 @@ def load_dictionary(folder: str | Path):
         raise InputError(f"no {path}; {REMEDY}")
     try:
         dictionary = Dictionary.load(str(path))
-    except (ValueError, RuntimeError) as error:
+    except Exception as error:  # fairseq raises plain Exception for a wrong encoding
         raise InputError(f"{path} is no dictionary: {error}; use the one made by fairseq-electra vocab") from error
     index = dictionary.add_symbol(MASK)
     if index != len(dictionary) - 1:

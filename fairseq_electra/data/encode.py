@@ -53,14 +53,19 @@ def encode_to_binary(tokenizer: Tokenizer, lines: Iterable[str], prefix: str | P
         number of lines and of ids, each line's ``</s>`` among them.
 
     Raises:
-        InputError: there was no text. Nothing is left behind.
+        InputError: there was no text, or a vocabulary does not fit what is there. Nothing is left behind.
     """
     dictionary = Path(vocabulary) / DICTIONARY_FILE
     if not dictionary.is_file():
         raise InputError(f"no {DICTIONARY_FILE} in {vocabulary}; make one with: fairseq-electra vocab --output {vocabulary} FILE...")
+    if symbols_of(tokenizer) != [*LEADING, *(line.rsplit(" ", 1)[0] for line in dictionary.read_text(encoding="utf-8").splitlines())]:
+        raise InputError(f"{vocabulary}: tokenizer.json and {DICTIONARY_FILE} have not the same ids; make both with fairseq-electra vocab")
+    beside = Path(prefix).parent / DICTIONARY_FILE
+    if beside.is_file() and beside.read_bytes() != dictionary.read_bytes():
+        raise InputError(f"{beside} is of another vocabulary than {vocabulary}; choose another folder, or remove what is in this one")
     batches = ([encoding.ids for encoding in batch] for batch in encode_lines(tokenizer, lines))
     written = write_binarized(prefix, batches, tokenizer.get_vocab_size(), LEADING.index(EOS))
-    with written_whole(Path(prefix).parent / DICTIONARY_FILE, "wb") as copy:
+    with written_whole(beside, "wb") as copy:
         copy.write(dictionary.read_bytes())
     return written
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fairseq_electra.data.hashing import Stream, bits, fractions, row_keys
+from fairseq_electra.errors import InputError
 
 SINGLE_SEGMENT_PROB = 0.1  # google-research/electra build_pretraining_dataset.py::ExampleBuilder._create_example
 SHORT_ROW_PROB = 0.05  # the same file, end of _create_example
@@ -61,7 +62,7 @@ def build_rows(
     ends = np.cumsum(line_sizes, dtype=np.int64)  # stream offset behind each line
     tokens_until = ends - np.arange(1, len(ends) + 1)  # tokens (without line ends) up to there
     texts = line_sizes > 1
-    last_line = np.flatnonzero(texts & np.append(~texts[1:], True))  # of each document
+    last_line = last_lines(line_sizes)
     if across_documents and not pairs:
         last_line = last_line[-1:]
     document_ends = tokens_until[last_line]  # in tokens
@@ -77,6 +78,12 @@ def build_rows(
     end = start + first + second
     end += np.searchsorted(tokens_until, end, side="left")
     return Rows(begin, (end - begin).astype(np.int32), first.astype(np.uint16), second.astype(np.uint16))
+
+
+def last_lines(line_sizes: np.ndarray) -> np.ndarray:
+    """Find each document's last line of text. Shapes: (number of lines,) -> (number of documents,)."""
+    texts = np.asarray(line_sizes) > 1
+    return np.flatnonzero(texts & np.append(~texts[1:], True))
 
 
 def _parts(document_ends: np.ndarray) -> list[slice]:
@@ -151,11 +158,17 @@ def gather_rows(
     has_second = second > 0
     lengths = first + second + 2 + has_second
     ids = stream.take(_ranges(rows.start[index], rows.length[index]))
+    ids = ids[ids != eos]
+    if len(ids) != int(first.sum() + second.sum()):
+        raise InputError(
+            f"among the rows {', '.join(map(str, index[:8]))} ... a line does not end with </s>, or holds one inside; make the data again "
+            "with fairseq-electra encode --destdir, which takes a </s> in the text for text"
+        )
     # everything below is on the batch as one flat array: fancy indexing in two dimensions costs several times as much
     begins = np.arange(0, len(index) * width, width)
     tokens = np.full(len(index) * width, pad, np.int32)  # ids need no 64 bits, and half of the memory is half of the time
     segment_begins = np.stack([begins + 1, begins + first + 2], 1).ravel()
-    tokens[_ranges(segment_begins, np.stack([first, second], 1).ravel())] = ids[ids != eos]
+    tokens[_ranges(segment_begins, np.stack([first, second], 1).ravel())] = ids
     tokens[begins] = bos
     tokens[begins + first + 1] = eos
     tokens[(begins + lengths - 1)] = eos

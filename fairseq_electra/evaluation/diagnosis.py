@@ -33,10 +33,11 @@ def unigram_baseline(ids: np.ndarray, dictionary) -> Unigram:
 
 @dataclass
 class Diagnosis:
-    """Follows the validations of one run."""
+    """Follows the validations of one run, on the first of its validation sets."""
 
     unigram: dict[str, Unigram] = field(default_factory=dict)
     best_auc: float = 0.0
+    last_update: float = -1.0
 
     def advice(self, stats: dict) -> list[str]:
         """Return the sentences that the latest validation calls for, none if all is well.
@@ -44,14 +45,18 @@ class Diagnosis:
         Args:
             stats: metrics by name, with ``num_updates``.
         """
-        lines = []
+        lines: list[str] = []
         updates, auc = stats.get("num_updates", 0), _number(stats.get("disc_auc"))
-        loss, replaced = _number(stats.get("masked_lm_loss")), _number(stats.get("replaced_rate"))
+        # not masked_lm_accuracy: some masked tokens are left visible, and copying them is learnt at once
+        accuracy, replaced = _number(stats.get("mask_token_accuracy")), _number(stats.get("replaced_rate"))
+        if updates == self.last_update:  # the next of several validation sets
+            return lines
+        self.last_update = updates
         floor = next(iter(self.unigram.values()), None)
-        if updates >= PATIENCE and floor and loss > 0.99 * floor.loss:
+        if updates >= PATIENCE and floor and accuracy < 1.05 * floor.accuracy:
             lines.append(
-                f"the generator is no better than piece frequencies after {updates} updates (masked_lm_loss {loss:.3f}, unigram "
-                f"{floor.loss:.3f}): try --positions rotary, shorter rows, or half the learning rate"
+                f"the generator is no better than piece frequencies after {updates} updates (mask_token_accuracy {accuracy:.4f}, "
+                f"unigram {floor.accuracy:.4f}): try --positions rotary, shorter rows, or half the learning rate"
             )
         elif updates >= PATIENCE and auc < CHANCE_AUC:
             lines.append(

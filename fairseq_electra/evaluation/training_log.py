@@ -11,7 +11,8 @@ def read_log(path: str | Path) -> list[dict]:
     records = []
     for line in read_lines(path):
         subset, _, body = line.partition("| INFO | ")[2].partition(" | ")
-        if not body.startswith('{"epoch"') or subset == "train":
+        # a run that was killed may leave its last line unfinished
+        if not body.startswith('{"epoch"') or not body.endswith("}") or subset == "train":
             continue
         values = {name.removeprefix(f"{subset}_"): value for name, value in json.loads(body).items()}
         records.append({"subset": subset, **{name: float(value) for name, value in values.items() if value not in (None, "None")}})

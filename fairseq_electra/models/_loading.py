@@ -12,8 +12,9 @@ def check_dictionary(state_dict: dict, version: Tensor) -> None:
         state_dict: of the checkpoint.
         version: SHA-256 of this run's dictionary. Shape: (32,), uint8.
     """
-    stored = state_dict.get("dictionary_version")
-    if stored is not None and stored.tolist() != version.tolist():
+    # the moving average of fairseq's --store-ema leaves it out
+    stored = state_dict.setdefault("dictionary_version", version)
+    if stored.tolist() != version.tolist():
         raise InputError(
             f"the checkpoint was trained with another dictionary (SHA-256 {bytes(stored.tolist()).hex()[:12]}..., "
             f"this data's is {bytes(version.tolist()).hex()[:12]}...); encode the data with the checkpoint's vocabulary"

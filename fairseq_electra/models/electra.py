@@ -95,7 +95,8 @@ class ElectraModel(BaseFairseqModel):
         """Build the model for a task that has ``source_dictionary`` and ``cfg.tokens_per_sample``."""
         cfg = with_defaults(cfg, ElectraConfig)
         prepare_processor(cfg)
-        check_row_length(encoder_sizes(cfg), task.cfg.tokens_per_sample)
+        width = task.cfg.tokens_per_sample
+        check_row_length(encoder_sizes(cfg), width, f"give --max-position-embeddings {width}, or --positions rotary")
         return cls(cfg, task.source_dictionary)
 
     def forward(

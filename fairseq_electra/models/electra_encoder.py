@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Optional
 
 import torch
@@ -37,6 +38,7 @@ class ElectraEncoderConfig(EncoderConfig):
         default="none", metadata={"help": "bf16: matrix products in bfloat16, weights kept in float32; on CPU and GPU"}
     )
     finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
+    save_dir: str = II("checkpoint.save_dir")
     max_positions: int = II("task.max_positions")  # the stock tasks overwrite it; the table's size is max_position_embeddings
 
 
@@ -106,7 +108,8 @@ class ElectraEncoder(BaseFairseqModel):
         return self.classification_heads[classification_head_name](hidden, padding_mask), {}
 
     def _check_rows(self, tokens: Tensor) -> None:
-        check_row_length(self.sizes, tokens.shape[1])
+        limit = self.sizes.max_position_embeddings
+        check_row_length(self.sizes, tokens.shape[1], f"cut them: --max-positions {limit} --shorten-method truncate")
         if self._separators_checked:
             return
         self._separators_checked = True  # once is enough, and looking makes a GPU wait
@@ -138,6 +141,12 @@ class ElectraEncoder(BaseFairseqModel):
         fresh = [key for key in own if key.startswith(HEADS) and key not in state_dict]
         for key in fresh:
             state_dict[key] = own[key]
+        for key in own:
+            if key.startswith(HEADS) and state_dict[key].shape != own[key].shape:
+                raise InputError(
+                    f"the checkpoint's {key} has the shape {tuple(state_dict[key].shape)}, this task's {tuple(own[key].shape)}; "
+                    "for a head of its own give the task another --classification-head-name"
+                )
         check_tensors(state_dict, own)
         if dropped or foreign or fresh:
             logger.info(
@@ -161,7 +170,9 @@ def adopt_sizes(cfg) -> None:
 
     if cfg.model_size is not None:
         return
-    source = cfg.finetune_from_model
+    source, last = cfg.finetune_from_model, Path(cfg.save_dir) / "checkpoint_last.pt"
+    if source and not Path(source).is_file() and last.is_file():
+        source = str(last)  # a run that is resumed needs no more than its own checkpoint
     if not source:
         raise InputError(
             "electra_encoder needs its sizes: give --finetune-from-model CHECKPOINT, or, to start from nothing, --model-size tiny"

@@ -15,7 +15,7 @@ class Embeddings(nn.Module):
     Args:
         sizes: of the encoder it feeds.
         num_tokens: V; 0 for embeddings without a token table of their own, which borrow one in every call.
-        pad: id whose vector gets no gradient.
+        pad: id whose vector starts at 0; looking it up gives it no gradient.
 
     Source: google-research/electra model/modeling.py::embedding_lookup, embedding_postprocessor. Positions count from 0.
     """

@@ -59,7 +59,8 @@ class Encoder(nn.Module):
         Returns:
             the last layer's output. Shape: (B, T, C).
         """
-        hidden = embedded if self.projection is None else self.projection(embedded)
+        # the residual stream keeps its type: under autocast the projection alone would turn all of it into half precision
+        hidden = embedded if self.projection is None else self.projection(embedded).to(embedded.dtype)
         bias = None
         if padding_mask is not None:
             bias = padding_mask.to(hidden.dtype)[:, None, None, :] * UNSEEN
@@ -75,12 +76,11 @@ class Encoder(nn.Module):
         return hidden
 
 
-def check_row_length(sizes: EncoderSizes, tokens_per_sample: int) -> None:
-    """Refuse rows that the position table has no vectors for."""
+def check_row_length(sizes: EncoderSizes, tokens_per_sample: int, remedy: str) -> None:
+    """Refuse rows that the position table has no vectors for; ``remedy`` ends the sentence."""
     if sizes.positions == "learned" and tokens_per_sample > sizes.max_position_embeddings:
         raise InputError(
-            f"rows of {tokens_per_sample} tokens are longer than the position table; "
-            f"give --max-position-embeddings {tokens_per_sample}, or --positions rotary"
+            f"rows of {tokens_per_sample} tokens are longer than the position table of {sizes.max_position_embeddings}; {remedy}"
         )
 
 

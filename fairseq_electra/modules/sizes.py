@@ -26,6 +26,9 @@ class EncoderSizes:
     def __post_init__(self):
         if self.positions not in POSITIONS:
             raise InputError(f"--positions must be one of {', '.join(POSITIONS)}, got {self.positions!r}")
+        for name in ("embedding_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(self, name)}")
         if self.hidden_size % self.num_attention_heads:
             raise InputError(
                 f"--hidden-size {self.hidden_size} cannot be shared by {self.num_attention_heads} attention heads; choose a multiple"
@@ -50,6 +53,11 @@ class EncoderSizes:
         """
         hidden = round(self.hidden_size * width)
         heads = max(1, hidden // HEAD_SIZE)
+        if hidden < 1 or hidden % heads:
+            raise InputError(
+                f"--generator-hidden-size {width:.3g} of {self.hidden_size} makes {hidden}, which {heads} attention heads cannot share; "
+                "choose a share that makes a multiple of 64"
+            )
         return replace(
             self,
             hidden_size=hidden,

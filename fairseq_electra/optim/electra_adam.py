@@ -64,14 +64,25 @@ class ElectraAdam(FairseqOptimizer):
         """The options that win over a checkpoint's on resume."""
         lr, betas = self.cfg.lr, self.cfg.adam_betas
         if isinstance(betas, str):
-            betas = [float(beta) for beta in betas.strip("()[]").split(",")]
+            try:
+                betas = [float(beta) for beta in betas.strip("()[]").split(",")]
+            except ValueError:
+                betas = []
         elif OmegaConf.is_config(betas):
             betas = OmegaConf.to_container(betas)
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+            raise InputError(f"--adam-betas must be two numbers in [0, 1), such as '(0.9, 0.999)', got {self.cfg.adam_betas!r}")
         return {"lr": next(iter(lr)) if isinstance(lr, Collection) else lr, "betas": tuple(betas), "eps": self.cfg.adam_eps}
 
     def load_state_dict(self, state_dict: dict, optimizer_overrides: dict | None = None) -> None:
-        """Load the moments; options are those of this run, each group keeping its own weight decay."""
+        """Load the moments; options are those of this run, each group keeping its own weight decay.
+
+        Moments that were gathered without bias correction have no step count: they stay uncorrected, as by then they are unbiased.
+        """
         decays = [group["weight_decay"] for group in self.param_groups]
         super().load_state_dict(state_dict, {**self.optimizer_config, **(optimizer_overrides or {})})
         for group, decay in zip(self.param_groups, decays, strict=True):
             group["weight_decay"] = decay
+        if not self.cfg.bias_correction:
+            for state in self._optimizer.state.values():
+                state["step"].fill_(LONG_AGO)

@@ -12,10 +12,10 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.tasks import FairseqTask, register_task
 from omegaconf import II, MISSING
 
-from fairseq_electra.data.binarized import load_dictionary, open_binarized, word_starts
+from fairseq_electra.data.binarized import dictionary_digest, load_dictionary, open_binarized, word_starts
 from fairseq_electra.data.masked_rows import MaskedRows
 from fairseq_electra.data.masking import Masking
-from fairseq_electra.data.rows import build_rows
+from fairseq_electra.data.rows import build_rows, last_lines
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.diagnosis import Diagnosis, unigram_baseline
 from fairseq_electra.precision import autocast
@@ -47,6 +47,7 @@ class ElectraPretrainingConfig(FairseqDataclass):
     seed: int = II("common.seed")
     fp16: bool = II("common.fp16")
     cpu: bool = II("common.cpu")
+    train_subset: str = II("dataset.train_subset")
 
 
 @register_task("electra_pretraining", dataclass=ElectraPretrainingConfig)
@@ -80,8 +81,17 @@ class ElectraPretrainingTask(FairseqTask):
             combine: taken for fairseq's sake.
         """
         folders = utils.split_paths(self.cfg.data)
-        prefix = Path(folders[(epoch - 1) % len(folders)] if split == "train" else folders[0]) / split
-        cfg, dictionary = self.cfg, self.dictionary
+        dictionary = self.dictionary
+        folder = Path(folders[(epoch - 1) % len(folders)] if split == self.cfg.train_subset else folders[0])
+        if folder != Path(folders[0]) and dictionary_digest(load_dictionary(folder)) != dictionary_digest(dictionary):
+            raise InputError(f"{folder} has another dict.txt than {folders[0]}; encode both with one vocabulary")
+        cfg, prefix = self.cfg, folder / split
+        if split != cfg.train_subset and not Path(f"{prefix}.idx").is_file():
+            there = ", ".join(sorted(path.stem for path in folder.glob("*.idx"))) or "nothing"
+            raise InputError(
+                f"no {prefix}.idx, the folder holds {there}; name one of these, make it with fairseq-electra encode --{split}pref, "
+                "or train with --disable-validation"
+            )
         corpus = open_binarized(prefix, len(dictionary))
         rows = build_rows(
             corpus.line_sizes,
@@ -102,14 +112,16 @@ class ElectraPretrainingTask(FairseqTask):
         )
         fill = float(rows.sizes.mean(dtype="float64")) / cfg.tokens_per_sample
         logger.info(
-            f"{prefix}: {len(corpus.line_sizes):,} lines, {len(rows):,} rows of up to {cfg.tokens_per_sample} tokens, "
+            f"{prefix}: {len(corpus.line_sizes):,} lines in {len(last_lines(corpus.line_sizes)):,} documents, "
+            f"{len(rows):,} rows of up to {cfg.tokens_per_sample} tokens, "
             f"{fill:.0%} filled, {(rows.second > 0).mean():.0%} with two segments"
         )
-        if split != "train":
+        if split != cfg.train_subset:
             baseline = unigram_baseline(corpus.ids, dictionary)
             self.diagnosis.unigram[split] = baseline
             logger.info(
-                f"{prefix}: a unigram generator has masked_lm_loss {baseline.loss:.3f} and masked_lm_accuracy {baseline.accuracy:.4f}"
+                f"{prefix}: a unigram generator has, where <mask> is shown, a loss of {baseline.loss:.3f} "
+                f"and mask_token_accuracy {baseline.accuracy:.4f}"
             )
         self.datasets[split] = MaskedRows(
             corpus,

@@ -36,9 +36,9 @@ def test_inspect_tells_the_truth(trained, data_bin, make_task):
     ids = dataset.corpus.ids[rows.start[2] : rows.start[2] + rows.length[2]]
     words = [task.dictionary[int(i)] for i in ids if i != 2]
     original = next(line for line in shown if line.startswith("original")).split()[1:]
-    assert [word for word in original if word not in ("<s>", "</s>", "<pad>") and not word.startswith("x")] == words or original[
-        1 : 1 + int(rows.first[2])
-    ] == words[: int(rows.first[2])]
+    first = int(rows.first[2])
+    row = ["<s>", *words[:first], "</s>", *words[first:], *(["</s>"] if rows.second[2] else [])]
+    assert original[: len(row)] == row
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,25 @@ def test_plot_draws_and_writes_the_numbers(trained, tmp_path):
     rows = list(csv.DictReader((tmp_path / "curves.csv").open()))
     assert [row["subset"] for row in rows] == ["train_inner"] * 5 + ["valid"]
     assert float(rows[0]["masked_lm_loss"]) > 5 and 0 <= float(rows[-1]["disc_auc"]) <= 1
+
+
+def test_plot_takes_logs_of_runs_that_were_killed_and_resumed(trained, tmp_path):
+    whole = (trained / "train.log").read_text().splitlines()
+    records = [index for index, line in enumerate(whole) if "train_inner" in line]
+    cut = whole[records[3]][:-20]  # update 4 is not finished, and the resumed run begins again behind update 2
+    log = tmp_path / "train.log"
+    log.write_text("\n".join([*whole[: records[3]], cut, *whole[records[2] :]]) + "\n")
+    electra("plot", log, "--output", tmp_path / "curves.svg")
+    rows = list(csv.DictReader((tmp_path / "curves.csv").open()))
+    assert [int(float(row["num_updates"])) for row in rows] == [1, 2, 3, 4, 5, 5]
+
+
+def test_output_that_cannot_be_written_is_named(trained, tmp_path):
+    done = electra("plot", trained / "train.log", "--output", tmp_path / "curves.csv", check=False)
+    assert done.returncode == 1 and "names no picture" in done.stderr
+    (tmp_path / "file").write_text("")
+    done = electra("corpus", "--output", tmp_path / "file", check=False)
+    assert done.returncode == 1 and "check the path" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_plot_refuses_a_log_without_records(tmp_path):

@@ -1,12 +1,22 @@
 import gzip
 import lzma
+import shutil
 import sys
 
 import numpy as np
 import pytest
+from tokenizers import normalizers
 
 from fairseq_electra.data.text import read_lines
-from fairseq_electra.data.wordpiece import LEADING, MASK, load_wordpiece, sample_lines, save_vocabulary, train_wordpiece
+from fairseq_electra.data.wordpiece import (
+    LEADING,
+    MASK,
+    frequent_characters,
+    load_wordpiece,
+    sample_lines,
+    save_vocabulary,
+    train_wordpiece,
+)
 from fairseq_electra.errors import InputError
 from tests.conftest import electra, fairseq, run
 
@@ -99,6 +109,28 @@ def test_case_and_accents(options, kept):
 def test_training_is_repeatable(corpus_lines):
     first, second = (train_wordpiece(corpus_lines, 600).get_vocab() for _ in range(2))
     assert first == second
+
+
+def test_training_is_repeatable_where_signs_stand_in_words_and_rare_characters_are_left_out():
+    lines = ["20°c and 30°c cost 5€ or 6€", "a×b−c ångström naïve", "10½ km² of 面積 and ψ"] * 50 + ["שלום zß", "ωmega"]
+    first, second = (train_wordpiece(lines, 150, character_coverage=0.99).get_vocab() for _ in range(2))
+    assert first == second
+    assert "##°" in first and "##面" not in first and "ש" not in first
+
+
+def test_rare_characters_have_no_pieces_but_ascii_has():
+    normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=True)
+    lines = ["aaaa Éé"] * 100 + ["~", "ψ"]
+    assert frequent_characters(lines, normalizer, 0.99) == ["a", "e", "~"]
+    assert frequent_characters(lines, normalizer, 1.0) == ["a", "e", "~", "ψ"]
+
+
+def test_a_sample_of_a_pipe_is_refused_and_all_of_it_is_not(tmp_path, corpus_lines):
+    options = ["--size", "600", "--output", tmp_path / "vocab", "-"]
+    done = electra("vocab", *options, input="\n".join(corpus_lines), check=False)
+    assert done.returncode == 1 and "--sample 0" in done.stderr
+    electra("vocab", *options, "--sample", "0", input="\n".join(corpus_lines))
+    assert load_wordpiece(tmp_path / "vocab").get_vocab_size() == 600
 
 
 def test_a_sample_is_spread_over_the_text(tmp_path):
@@ -205,6 +237,20 @@ def test_encode_leaves_nothing_behind_when_it_fails(tmp_path, vocabulary):
     )
     assert done.returncode == 1 and "no text to encode" in done.stderr
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_encode_refuses_what_does_not_fit_together(tmp_path, vocabulary, corpus_lines):
+    (tmp_path / "a.txt").write_text("good line\n")
+    save_vocabulary(train_wordpiece(corpus_lines, 700), tmp_path / "other")
+    into = ["--destdir", tmp_path / "out", "--trainpref", tmp_path / "a.txt"]
+    electra("encode", "--vocab", vocabulary, *into)
+    before = (tmp_path / "out" / "train.bin").read_bytes()
+    done = electra("encode", "--vocab", tmp_path / "other", *into, check=False)
+    assert done.returncode == 1 and "is of another vocabulary" in done.stderr
+    assert (tmp_path / "out" / "train.bin").read_bytes() == before
+    shutil.copy(vocabulary / "dict.txt", tmp_path / "other" / "dict.txt")
+    done = electra("encode", "--vocab", tmp_path / "other", "--destdir", tmp_path / "new", "--trainpref", tmp_path / "a.txt", check=False)
+    assert done.returncode == 1 and "have not the same ids" in done.stderr and not (tmp_path / "new").exists()
 
 
 def test_encode_refuses_a_folder_without_vocabulary(tmp_path):

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from fairseq_electra.data.binarized import Binarized
+from fairseq_electra.errors import InputError
 from tests.conftest import TINY_NET
 from tests.integration.training import refusal, train, weights
 
@@ -42,6 +44,7 @@ def refused(log, message):
         (["--across-documents"], "--across-documents is for --rows blocks"),
         (["--hidden-size", "33"], "cannot be shared by 2 attention heads"),
         (["--arch", "electra"], "no model size None; choose --arch electra_tiny"),
+        (["--num-attention-heads", "0"], "--num-attention-heads must be 1 or more, got 0"),
         (["--dropout", "1.5"], "--dropout must lie in [0, 1), got 1.5"),
     ],
 )
@@ -82,6 +85,7 @@ def mask_first(dictionary):
         (lambda d: drop_lines(d / "dict.txt"), "but the dictionary has"),
         (lambda d: mask_first(d / "dict.txt"), "<mask> must be the last entry, but is number 4"),
         (lambda d: (d / "dict.txt").unlink(), "dict.txt"),
+        (lambda d: (d / "dict.txt").write_bytes("é 1\n".encode("latin-1")), "is no dictionary"),
         (lambda d: (d / "dict.txt").write_text("no count here\n"), "is no dictionary"),
     ],
 )
@@ -127,7 +131,7 @@ def test_a_damaged_checkpoint(tmp_path, data_bin, trained, damage):
     shutil.copytree(trained, tmp_path / "save")
     path = tmp_path / "save" / "checkpoint_last.pt"
     path.write_bytes(damage(path.read_bytes()))
-    assert "no checkpoint that can be loaded safely" in refusal(data_bin, tmp_path / "save", *ONE, "--max-update", "2")
+    assert "damaged or cut short" in refusal(data_bin, tmp_path / "save", *ONE, "--max-update", "2")
 
 
 @pytest.mark.parametrize("broken", ["generator_head.bias", "discriminator_head.dense.bias"])
@@ -144,13 +148,38 @@ def test_losses_that_are_not_finite_stop_the_run_and_name_their_rows(tmp_path, d
     assert len(report["rows"]) == 8 and report["epoch"] == 1
 
 
-def test_an_id_beyond_the_dictionary_in_the_middle_of_a_long_text_is_found_when_its_row_is_read(make_task):
-    from fairseq_electra.data.binarized import Binarized
-    from fairseq_electra.errors import InputError
+def overwrite_ids(folder, place, value):
+    ids = np.memmap(folder / "train.bin", np.uint16, "r+")
+    ids[place] = value
+    ids.flush()
 
+
+def test_what_a_worker_process_finds_is_one_sentence_too(tmp_path, copied):
+    """An end of line inside a line, in the middle of the text."""
+    overwrite_ids(copied, slice(100, 4000, 10), 2)
+    refused(train(copied, tmp_path / "save", *ONE, "--num-workers", "1", check=False), "holds one inside; make the data again")
+
+
+def test_an_id_beyond_the_dictionary_in_the_middle_of_a_long_text_is_found_when_its_row_is_read(make_task):
     dataset = make_task().load_dataset("train")
     ids = dataset.corpus.ids.copy()
     ids[dataset.rows.start[3] + 1] = 5000
     dataset.corpus = Binarized(ids, dataset.corpus.line_sizes)
     with pytest.raises(InputError, match="row 3 holds the id 5000"):
         dataset.collater([1, 2, 3])
+
+
+def test_a_second_folder_of_another_vocabulary(tmp_path, copied, data_bin, make_task):
+    lines = (copied / "dict.txt").read_text().splitlines()
+    (copied / "dict.txt").write_text("\n".join([*lines[1:-1], lines[0], lines[-1]]) + "\n")
+    task = make_task(data=f"{data_bin}:{copied}")
+    task.load_dataset("train", epoch=1)
+    with pytest.raises(InputError, match=r"has another dict\.txt"):
+        task.load_dataset("train", epoch=2)
+
+
+def test_no_text_to_validate_on(copied, make_task):
+    for path in copied.glob("valid.*"):
+        path.unlink()
+    with pytest.raises(InputError, match=r"the folder holds train; .*--disable-validation"):
+        make_task(data=str(copied)).load_dataset("valid")

@@ -52,7 +52,7 @@ def same(left, right):
 def test_three_epochs_are_the_same_for_any_number_of_workers(make_task, workers):
     expected = flat(samples(make_task(), 0, 3))
     masks = [{int(i): row for b in epoch for i, row in zip(b["id"], b["masked_positions"], strict=True)} for epoch in expected]
-    assert all((masks[0][i] != masks[1][i]).any() or (masks[1][i] != masks[2][i]).any() for i in masks[0])
+    assert sum((masks[0][i] != masks[1][i]).any() and (masks[1][i] != masks[2][i]).any() for i in masks[0]) > 0.9 * len(masks[0])
     same(flat(samples(make_task(), workers, 3)), expected)
 
 
@@ -92,3 +92,15 @@ def test_killed_and_restarted_equals_undisturbed(tmp_path, data_bin, undisturbed
 def test_batches_are_reshuffled_every_epoch(make_task):
     epochs = samples(make_task(), 0, 2)
     assert [b["id"].tolist() for b in epochs[0]] != [b["id"].tolist() for b in epochs[1]]
+
+
+def test_the_moving_average_of_the_weights_is_kept_and_resumed(tmp_path, data_bin):
+    more = [*TINY_NET, "--store-ema", "--ema-decay", "0.5", "--num-workers", 0]
+    train(data_bin, tmp_path / "save", *more, "--max-update", "2")
+    log = train(data_bin, tmp_path / "save", *more, "--max-update", "3")
+    assert "Loaded checkpoint" in log.text
+    state = torch.load(tmp_path / "save" / "checkpoint_last.pt", weights_only=True)
+    average = state["extra_state"]["ema"]
+    name = "discriminator_head.dense.weight"
+    assert average.keys() >= state["model"].keys() - {"dictionary_version"}
+    assert 0 < (average[name] - state["model"][name]).abs().max() < 0.1

@@ -125,3 +125,23 @@ def test_options_younger_than_a_checkpoint_take_their_defaults(make_task, make_m
             del plain[name]
     model = ElectraModel.build_model(plain, make_task())
     assert len(model.generator.layers) == 4 and model.disallow_correct is False
+
+
+def test_under_autocast_the_residual_stream_stays_float32(make_task, make_model):
+    task = make_task()
+    model = make_model(task, embedding_size=16, hidden_size=32)
+    sample = task.load_dataset("valid").collater([0, 1])["net_input"]
+    states: list[torch.Tensor] = []
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        model.discriminator(model.embeddings(sample["src_tokens"], sample["segment_ids"]), sample["padding_mask"], states)
+    assert model.discriminator.projection is not None
+    assert {state.dtype for state in states} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("size", "width", "message"),
+    [("large", 1 / 3, "--generator-hidden-size 0.333 of 1024 makes 341, which 5"), ("tiny", 0.001, "of 128 makes 0")],
+)
+def test_generator_widths_that_cannot_be(size, width, message):
+    with pytest.raises(InputError, match=message):
+        named_sizes(size).generator(width, 1.0)

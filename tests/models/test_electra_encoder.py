@@ -170,3 +170,23 @@ def test_heads_read_what_they_should(pooling):
     mask = torch.tensor([[False] * 5, [False, False, True, True, True]])
     pooled = hidden[:, 0] if pooling == "first" else torch.stack([hidden[0].mean(0), hidden[1, :2].mean(0)])
     assert torch.allclose(head(hidden, mask), head.prediction(pooled), atol=1e-6)
+
+
+def test_a_resumed_run_does_not_need_what_it_started_from(tmp_path, task_bin, pretrained):
+    """Nor does it mind NumPy's numbers among its best scores; and bf16 products fit heads behind a projection."""
+    source = shutil.copy(pretrained, tmp_path / "source.pt")
+    scored = ["--report-acc-and-f1", "--best-checkpoint-metric", "acc_and_f1", "--maximize-best-checkpoint-metric", "--autocast", "bf16"]
+    tune(task_bin, tmp_path / "save", "--finetune-from-model", source, "--max-update", "2", *scored)
+    (tmp_path / "source.pt").unlink()
+    done = tune(task_bin, tmp_path / "save", "--finetune-from-model", source, "--max-update", "3", *scored)
+    assert "Loaded checkpoint" in done.stdout + done.stderr
+
+
+def test_an_absent_source_and_a_head_of_other_classes_are_refused(tmp_path, task_bin, pretrained):
+    done = tune(task_bin, tmp_path / "save", "--finetune-from-model", tmp_path / "absent.pt", check=False)
+    assert "no such checkpoint" in done.stderr.splitlines()[-1]
+    tune(task_bin, tmp_path / "two", "--finetune-from-model", pretrained, "--max-update", "1")
+    more = ["--finetune-from-model", tmp_path / "two" / "checkpoint_last.pt", "--num-classes", "3"]
+    done = tune(task_bin, tmp_path / "three", *more, check=False)
+    assert done.returncode != 0 and "another --classification-head-name" in done.stderr.splitlines()[-1]
+    tune(task_bin, tmp_path / "three", *more, "--classification-head-name", "three", "--max-update", "1")

@@ -6,7 +6,7 @@ import torch
 from omegaconf import OmegaConf
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.optim.electra_adam import ElectraAdam, ElectraAdamConfig
+from fairseq_electra.optim.electra_adam import LONG_AGO, ElectraAdam, ElectraAdamConfig
 
 
 def optimizer_for(params, **changes):
@@ -61,6 +61,23 @@ def test_a_restored_optimizer_goes_on_alike_and_keeps_its_groups_decay():
             p.grad = torch.full_like(p, 0.5)
         optimizer.step()
     assert all(torch.equal(p, q) for p, q in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("betas", ["0.9", "(0.9, x)", "(0.9, 1.0)"])
+def test_betas_that_cannot_be_are_refused(betas):
+    with pytest.raises(InputError, match="--adam-betas must be two numbers"):
+        optimizer_for(parameters(), adam_betas=betas)
+
+
+def test_a_run_that_goes_on_without_bias_correction_has_none():
+    params = parameters()
+    optimizer = optimizer_for(params, bias_correction=True)
+    for p in params:
+        p.grad = torch.ones_like(p)
+    optimizer.step()
+    other = optimizer_for(params)
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    assert all(state["step"] == LONG_AGO for state in other.optimizer.state.values())
 
 
 def test_betas_may_be_written_as_text():
