@@ -51,17 +51,8 @@ def _train(job: tuple[str, list[str], str, int]) -> tuple[str, str]:
 
     fairseq_electra.register()
     torch.set_num_threads(threads)
-    sys.argv = [
-        "fairseq-train",
-        *arguments,
-        "--user-dir",
-        USER_DIR,
-        "--log-format",
-        "json",
-        "--cpu",
-        "--num-workers",
-        "0",
-    ]
+    ours = ["--user-dir", USER_DIR, "--log-format", "json", "--cpu", "--num-workers", "0"]
+    sys.argv = ["fairseq-train", *arguments, *ours]
     try:
         train.cli_main()
     except (Exception, SystemExit) as error:

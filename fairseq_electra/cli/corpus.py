@@ -7,9 +7,8 @@ import argparse
 from pathlib import Path
 
 from fairseq_electra.data.corpus import builtin_documents, fingerprint, swap_examples
+from fairseq_electra.data.encode import SPLITS
 from fairseq_electra.data.text import written_whole
-
-SPLITS = ("train", "valid", "test")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,12 +10,10 @@ import sys
 import time
 from collections.abc import Iterator
 
-from fairseq_electra.data.encode import encode_to_binary, encode_to_pieces, punctuation_normalizer
+from fairseq_electra.data.encode import SPLITS, encode_to_binary, encode_to_pieces, punctuation_normalizer
 from fairseq_electra.data.text import read_lines
 from fairseq_electra.data.wordpiece import load_wordpiece
 from fairseq_electra.errors import InputError
-
-SPLITS = ("train", "valid", "test")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

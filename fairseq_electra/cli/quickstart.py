@@ -9,6 +9,7 @@ this sentence swapped?", and compares it with the same net from scratch, with TF
 import argparse
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import time
 from pathlib import Path
 
 from fairseq_electra.cli import corpus as corpus_command
-from fairseq_electra.data.encode import encode_to_binary, write_binarized
+from fairseq_electra.data.encode import SPLITS, encode_to_binary, write_binarized
 from fairseq_electra.data.text import read_lines, written_whole
 from fairseq_electra.data.wordpiece import (
     DICTIONARY_FILE,
@@ -29,7 +30,6 @@ from fairseq_electra.data.wordpiece import (
 from fairseq_electra.errors import InputError
 from fairseq_electra.launch import USER_DIR, train_all
 
-SPLITS = ("train", "valid", "test")
 VOCABULARY = 4096
 PRETRAINING = {"updates": 1300, "rows": 16, "tokens": 64, "lr": 1e-3}
 FINETUNING = {"train": 2000, "valid": 800, "test": 1200, "epochs": 3, "batch": 32}
@@ -87,39 +87,15 @@ def read_examples(folder: Path, split: str) -> tuple[list[int], list[str]]:
 
 def pretrain(folder: Path, updates: int) -> None:
     """Run ``fairseq-train`` and show how it goes."""
-    command = [
-        *(sys.executable, "-m", "fairseq_cli.train", str(folder / "data-bin"), "--user-dir", USER_DIR),
-        *("--task", "electra_pretraining", "--arch", "electra_tiny", "--criterion", "replaced_token_detection"),
-        *(
-            "--tokens-per-sample",
-            str(PRETRAINING["tokens"]),
-            "--batch-size",
-            str(PRETRAINING["rows"]),
-            "--autocast",
-            "bf16",
-            "--cpu",
-        ),
-        *("--optimizer", "electra_adam", "--adam-betas", "(0.9, 0.98)", "--lr", str(PRETRAINING["lr"]), "--clip-norm", "1.0"),
-        *(
-            "--lr-scheduler",
-            "polynomial_decay",
-            "--warmup-updates",
-            str(updates // 20),
-            "--total-num-update",
-            str(updates),
-        ),
-        *(
-            "--max-update",
-            str(updates),
-            "--log-format",
-            "json",
-            "--log-interval",
-            str(max(updates // 20, 1)),
-            "--num-workers",
-            "0",
-        ),
-        *("--save-dir", str(folder / "pretrained"), "--no-epoch-checkpoints", "--validate-interval", "1000"),
-    ]
+    folders = ["--user-dir", USER_DIR, "--save-dir", str(folder / "pretrained")]
+    options = shlex.split(f"""
+        --task electra_pretraining --arch electra_tiny --criterion replaced_token_detection --autocast bf16 --cpu
+        --tokens-per-sample {PRETRAINING["tokens"]} --batch-size {PRETRAINING["rows"]}
+        --optimizer electra_adam --adam-betas '(0.9, 0.98)' --lr {PRETRAINING["lr"]} --clip-norm 1.0
+        --lr-scheduler polynomial_decay --warmup-updates {updates // 20} --total-num-update {updates} --max-update {updates}
+        --no-epoch-checkpoints --validate-interval 1000 --log-format json --log-interval {max(updates // 20, 1)} --num-workers 0
+    """)
+    command = [sys.executable, "-m", "fairseq_cli.train", str(folder / "data-bin"), *folders, *options]
     log = folder / "pretrain.log"
     with (
         open(log, "w", encoding="utf-8") as stream,
@@ -161,45 +137,15 @@ def finetune(folder: Path) -> dict:
 def finetuning_arguments(folder: Path, start: list[str], lr: float, seed: int) -> list[str]:
     """Arguments of one ``fairseq-train`` with the stock task; ``start`` says where the net comes from."""
     updates = FINETUNING["epochs"] * -(-FINETUNING["train"] // FINETUNING["batch"])
-    return [
-        *(
-            str(folder / "swap-bin"),
-            "--task",
-            "sentence_prediction",
-            "--criterion",
-            "sentence_prediction",
-            "--arch",
-            "electra_encoder",
-        ),
-        *(
-            "--num-classes",
-            "2",
-            "--init-token",
-            "0",
-            "--max-positions",
-            "128",
-            "--shorten-method",
-            "truncate",
-            "--pooling",
-            "mean",
-            "--autocast",
-            "bf16",
-            "--batch-size",
-            str(FINETUNING["batch"]),
-            *start,
-        ),
-        *("--optimizer", "electra_adam", "--bias-correction", "--lr", str(lr), "--clip-norm", "1.0", "--seed", str(seed)),
-        *(
-            "--lr-scheduler",
-            "polynomial_decay",
-            "--warmup-updates",
-            str(updates // 10),
-            "--total-num-update",
-            str(updates),
-        ),
-        *("--max-epoch", str(FINETUNING["epochs"]), "--valid-subset", "valid,test", "--batch-size-valid", "64"),
-        *("--no-save", "--save-dir", str(folder / "finetune")),
-    ]
+    options = shlex.split(f"""
+        --task sentence_prediction --criterion sentence_prediction --arch electra_encoder --pooling mean --autocast bf16
+        --num-classes 2 --init-token 0 --max-positions 128 --shorten-method truncate
+        --batch-size {FINETUNING["batch"]} --max-epoch {FINETUNING["epochs"]} --seed {seed}
+        --optimizer electra_adam --bias-correction --lr {lr} --clip-norm 1.0
+        --lr-scheduler polynomial_decay --warmup-updates {updates // 10} --total-num-update {updates}
+        --valid-subset valid,test --batch-size-valid 64 --no-save
+    """)
+    return [str(folder / "swap-bin"), "--save-dir", str(folder / "finetune"), *start, *options]
 
 
 def best_epoch(found: list[dict]) -> dict[str, float]:

@@ -13,6 +13,7 @@ from fairseq_electra.data.text import written_whole
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, EOS, LEADING, symbols_of
 from fairseq_electra.errors import InputError
 
+SPLITS = ("train", "valid", "test")
 LINES_AT_ONCE = 4096
 INDEX_MAGIC = b"MMIDIDX\x00\x00"  # fairseq/data/indexed_dataset.py::MMapIndexedDataset.Index
 DTYPE_CODES: dict[np.dtype, int] = {np.dtype(np.uint16): 8, np.dtype(np.uint32): 9}  # fairseq/data/indexed_dataset.py::_code_to_dtype

@@ -14,30 +14,10 @@ from fairseq_electra.evaluation.training_log import read_log
 from tests.conftest import ROOT, USER_DIR
 
 COMMON = [
-    *(
-        "--user-dir",
-        str(USER_DIR),
-        "--task",
-        "electra_pretraining",
-        "--arch",
-        "electra_tiny",
-        "--criterion",
-        "replaced_token_detection",
-    ),
-    *(
-        "--tokens-per-sample",
-        "64",
-        "--batch-size",
-        "8",
-        "--optimizer",
-        "electra_adam",
-        "--lr",
-        "1e-3",
-        "--clip-norm",
-        "1.0",
-    ),
-    *("--lr-scheduler", "polynomial_decay", "--warmup-updates", "2", "--total-num-update", "100", "--cpu"),
-    *("--log-format", "json", "--log-interval", "1"),
+    *("--user-dir", str(USER_DIR)),
+    *"--task electra_pretraining --arch electra_tiny --criterion replaced_token_detection --cpu".split(),
+    *"--tokens-per-sample 64 --batch-size 8 --optimizer electra_adam --lr 1e-3 --clip-norm 1.0".split(),
+    *"--lr-scheduler polynomial_decay --warmup-updates 2 --total-num-update 100 --log-format json --log-interval 1".split(),
 ]
 
 

@@ -35,38 +35,9 @@ def task_bin(tmp_path_factory, corpus_lines, vocabulary):
 
 def arguments(data, save_dir, *more):
     return [
-        data,
-        "--task",
-        "sentence_prediction",
-        "--criterion",
-        "sentence_prediction",
-        "--arch",
-        "electra_encoder",
-        "--num-classes",
-        "2",
-        "--init-token",
-        "0",
-        "--max-positions",
-        "128",
-        "--batch-size",
-        "8",
-        "--optimizer",
-        "electra_adam",
-        "--lr",
-        "1e-4",
-        "--clip-norm",
-        "1.0",
-        "--max-update",
-        "6",
-        "--cpu",
-        "--save-dir",
-        save_dir,
-        "--log-format",
-        "json",
-        "--log-interval",
-        "1",
-        "--num-workers",
-        "0",
+        *(data, "--save-dir", save_dir, "--task", "sentence_prediction", "--criterion", "sentence_prediction"),
+        *"--arch electra_encoder --num-classes 2 --init-token 0 --max-positions 128 --batch-size 8 --max-update 6 --cpu".split(),
+        *"--optimizer electra_adam --lr 1e-4 --clip-norm 1.0 --log-format json --log-interval 1 --num-workers 0".split(),
         *more,
     ]
 
@@ -88,22 +59,8 @@ def test_sizes_and_weights_come_from_the_checkpoint_and_the_result_stands_alone(
     assert (config["hidden_size"], config["num_hidden_layers"], config["positions"]) == (32, 2, "rotary")
     (tmp_path / "source.pt").unlink()
     moved = shutil.move(tmp_path / "save", tmp_path / "elsewhere")
-    common = [
-        "--task",
-        "sentence_prediction",
-        "--criterion",
-        "sentence_prediction",
-        "--num-classes",
-        "2",
-        "--path",
-        f"{moved}/checkpoint_last.pt",
-        "--batch-size",
-        "8",
-        "--cpu",
-        "--valid-subset",
-        "valid",
-    ]
-    done = fairseq("validate", task_bin, *common)
+    options = "--task sentence_prediction --criterion sentence_prediction --num-classes 2 --batch-size 8 --cpu --valid-subset valid"
+    done = fairseq("validate", task_bin, "--path", f"{moved}/checkpoint_last.pt", *options.split())
     assert "valid on 'valid' subset | loss" in done.stdout
 
 
