@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Set up (nothing to do the second time), then lint, types and tests. Arguments go to pytest: -m slow, -k masking, ...
+# Set up (nothing to do the second time), then lint, types and tests. Arguments go to pytest: -k masking, ...
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/setup.sh
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/mypy
-OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m "not slow" "$@"
+.venv/bin/python -m pytest "$@"

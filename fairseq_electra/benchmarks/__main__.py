@@ -42,7 +42,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds; in each, every variant has its turn (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="threads (default: %(default)s, which a shared machine disturbs least)")
     parser.add_argument("--output", default="benchmark.json", metavar="FILE", help="where the figures go (default: %(default)s)")
+    parser.add_argument("--table", metavar="FILE", help="measure nothing: print the tables of figures that were written before")
     args = parser.parse_args()
+    if args.table:
+        print(markdown(json.loads(Path(args.table).read_text(encoding="utf-8"))))
+        return
 
     fairseq_electra.register()
     from fairseq_electra.benchmarks import loader, training_step

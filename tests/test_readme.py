@@ -1,0 +1,54 @@
+"""What the README says is what was measured, and its commands exist."""
+
+import csv
+import json
+import re
+import shlex
+
+import pytest
+from fairseq import options
+
+from fairseq_electra.benchmarks.__main__ import markdown
+from fairseq_electra.cli.quickstart import table
+from tests.conftest import ROOT, USER_DIR
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = ROOT / "examples"
+TRAIN_COMMANDS = [
+    shlex.split(found.replace("\\\n", " "), comments=True)[1:]
+    for found in re.findall(
+        r"^fairseq-train (?:.*\\\n)*.*", README + (EXAMPLES / "pretraining" / "README.md").read_text(encoding="utf-8"), re.M
+    )
+]
+
+
+def assert_says(text: str) -> None:
+    for line in filter(None, text.splitlines()):
+        assert line in README, f"README lacks: {line}"
+
+
+def test_the_quick_starts_table():
+    assert_says(table(json.loads((EXAMPLES / "quickstart" / "results.json").read_text())))
+
+
+def test_the_speed_tables():
+    assert_says(markdown(json.loads((EXAMPLES / "benchmark" / "benchmark.json").read_text())))
+
+
+def test_the_figures_of_the_long_run():
+    rows = list(csv.DictReader((EXAMPLES / "pretraining" / "curves.csv").open()))
+    last = [row for row in rows if row["subset"] == "valid"][-1]
+    for name in ("masked_lm_accuracy", "mask_token_accuracy", "disc_auc"):
+        assert f"{name}` {float(last[name]):.3f}" in README.replace("\n", " "), name
+
+
+@pytest.mark.parametrize("arguments", TRAIN_COMMANDS, ids=range(len(TRAIN_COMMANDS)))
+def test_every_option_of_every_training_command_exists(arguments):
+    pipe = arguments.index("|") if "|" in arguments else len(arguments)
+    given = [str(USER_DIR) if word == "fairseq_electra" else word for word in arguments[:pipe]]
+    parsed = options.parse_args_and_arch(options.get_training_parser(), input_args=given)
+    assert parsed.task in ("electra_pretraining", "sentence_prediction")
+
+
+def test_there_are_training_commands():
+    assert len(TRAIN_COMMANDS) >= 2
