@@ -5,6 +5,7 @@ import inspect
 import platform
 import sys
 
+import fairseq_cli.train
 import numpy as np
 import pytest
 import torch
@@ -76,6 +77,20 @@ def test_fairseq_still_copies_checkpoints_in_place(tmp_path, monkeypatch):
 
 def test_fairseq_still_says_nothing_of_the_rows_of_an_infinite_loss():
     assert 'raise FloatingPointError("gradients are Nan/Inf")' in source_of(trainer.Trainer.train_step)
+
+
+def test_fairseq_train_still_has_no_handler_of_its_own():
+    assert "except" not in inspect.getsource(fairseq_cli.train.cli_main)
+    assert getattr(sys.excepthook, "speaks_plainly", False)
+
+
+def test_fairseq_still_shows_pytorchs_words_on_damaged_checkpoints(tmp_path):
+    assert "damaged" not in source_of(checkpoint_utils.load_checkpoint_to_cpu.__closure__[0].cell_contents)
+    (tmp_path / "a.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(InputError, match="13 bytes: damaged or cut short"):
+        checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / "a.pt"))
+    with pytest.raises(InputError, match="no such checkpoint"):
+        checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / "b.pt"))
 
 
 def test_applying_twice_changes_nothing():
