@@ -20,20 +20,24 @@ logger = logging.getLogger(__name__)
 
 def apply() -> None:
     """Apply them all; doing so again changes nothing."""
-    allow_numbers()
+    allow_plain_data()
     speak_plainly()
     copy_checkpoints_whole()
     name_rows_of_infinite_losses()
     explain_damaged_checkpoints()
 
 
-def allow_numbers() -> None:
-    """criterions/sentence_prediction.py, ``metrics.log_derived("acc_and_f1", ...)``: checkpoints hold NumPy's numbers, only data."""
+def allow_plain_data() -> None:
+    """checkpoint_utils.py::load_checkpoint_to_cpu, ``torch.load(f)``: refuses two kinds of plain data that fairseq itself saves.
+
+    NumPy's numbers (criterions/sentence_prediction.py, ``metrics.log_derived("acc_and_f1", ...)``), and the options of components
+    without a dataclass, such as ``--optimizer sgd``, in an argparse.Namespace.
+    """
     from numpy._core.multiarray import scalar
     from numpy.dtypes import Float32DType, Float64DType, Int64DType
 
     kinds = (np.dtype, Float32DType, Float64DType, Int64DType)
-    torch.serialization.add_safe_globals([scalar, *kinds])
+    torch.serialization.add_safe_globals([argparse.Namespace, scalar, *kinds])
 
 
 def speak_plainly() -> None:

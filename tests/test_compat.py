@@ -4,6 +4,7 @@ import argparse
 import inspect
 import platform
 import sys
+from pathlib import Path
 
 import fairseq_cli.train
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from fairseq import checkpoint_utils, options, trainer
 from fairseq.criterions import sentence_prediction
 from fairseq.file_io import PathManager
+from fairseq.optim import OPTIMIZER_DATACLASS_REGISTRY, OPTIMIZER_REGISTRY
 
 from fairseq_electra import compat
 from fairseq_electra.errors import InputError
@@ -35,9 +37,15 @@ def test_fairseq_still_puts_numpys_numbers_into_checkpoints(tmp_path):
     assert torch.load(tmp_path / "a.pt", weights_only=True)["best"] == [scores["acc_and_f1"], 1, 2]
 
 
+def test_fairseq_still_saves_the_options_of_components_without_a_dataclass_as_a_namespace(tmp_path):
+    assert "sgd" in OPTIMIZER_REGISTRY and "sgd" not in OPTIMIZER_DATACLASS_REGISTRY
+    torch.save({"cfg": {"optimizer": argparse.Namespace(momentum=0.0)}}, tmp_path / "a.pt")
+    assert checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / "a.pt"))["cfg"]["optimizer"].momentum == 0.0
+
+
 def test_a_checkpoint_with_code_in_it_is_refused_by_name(tmp_path):
-    torch.save({"model": argparse.Namespace(a=1)}, tmp_path / "a.pt")
-    with pytest.raises(InputError, match=r"a\.pt, .* bytes: it holds argparse\.Namespace, which is code"):
+    torch.save({"model": Path}, tmp_path / "a.pt")
+    with pytest.raises(InputError, match=r"a\.pt, .* bytes: it holds pathlib\.Path, which is code"):
         checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / "a.pt"))
 
 

@@ -31,8 +31,8 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.launch import USER_DIR, train_all
 
 VOCABULARY = 4096
-PRETRAINING = {"updates": 1300, "rows": 16, "tokens": 64, "lr": 1e-3}
-FINETUNING = {"train": 2000, "valid": 800, "test": 1200, "epochs": 3, "batch": 32}
+PRETRAINING = {"updates": 1400, "rows": 32, "tokens": 64, "lr": 1e-3}
+FINETUNING = {"train": 2500, "valid": 800, "test": 1200, "epochs": 3, "batch": 32}
 LEARNING_RATES = (1e-4, 3e-4, 1e-3)
 SEEDS = (1, 2, 3)
 
@@ -125,7 +125,7 @@ def finetune(folder: Path) -> dict:
     def run_all(runs: list[tuple[str, float, int]]) -> None:
         named = {f"{net}-lr{lr:g}-seed{seed}": finetuning_arguments(folder, nets[net], lr, seed) for net, lr, seed in runs}
         for name, validations in train_all(named, folder / "finetune", max(1, min(os.cpu_count() or 1, 4))):
-            found[name] = best_epoch(validations)
+            found[name] = last_accuracies(validations)
             print(f"    {name:<28} valid {found[name]['valid']:.1f}   test {found[name]['test']:.1f}", flush=True)
 
     run_all([(net, lr, SEEDS[0]) for net in nets for lr in LEARNING_RATES])
@@ -143,17 +143,14 @@ def finetuning_arguments(folder: Path, start: list[str], lr: float, seed: int) -
         --batch-size {FINETUNING["batch"]} --max-epoch {FINETUNING["epochs"]} --seed {seed}
         --optimizer electra_adam --bias-correction --lr {lr} --clip-norm 1.0
         --lr-scheduler polynomial_decay --warmup-updates {updates // 10} --total-num-update {updates}
-        --valid-subset valid,test --batch-size-valid 64 --no-save
+        --valid-subset valid,test --batch-size-valid 64 --validate-interval {FINETUNING["epochs"]} --no-save
     """)
     return [str(folder / "swap-bin"), "--save-dir", str(folder / "finetune"), *start, *options]
 
 
-def best_epoch(found: list[dict]) -> dict[str, float]:
-    """Accuracy in per cent on valid, and on test at the epoch that was best on valid."""
-    by_epoch: dict[float, dict[str, float]] = {}
-    for record in found:
-        by_epoch.setdefault(record["epoch"], {})[record["subset"]] = record["accuracy"]
-    return max(by_epoch.values(), key=lambda accuracy: accuracy["valid"])
+def last_accuracies(found: list[dict]) -> dict[str, float]:
+    """Accuracy in per cent on valid and on test, at the end of a run."""
+    return {record["subset"]: record["accuracy"] for record in found}
 
 
 def majority(folder: Path) -> float:
