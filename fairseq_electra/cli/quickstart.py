@@ -31,7 +31,7 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.launch import USER_DIR, train_all
 
 VOCABULARY = 4096
-PRETRAINING = {"updates": 1400, "rows": 32, "tokens": 64, "lr": 1e-3}
+PRETRAINING = {"updates": 1200, "rows": 32, "tokens": 64, "lr": 1e-3}
 FINETUNING = {"train": 2500, "valid": 800, "test": 1200, "epochs": 3, "batch": 32}
 LEARNING_RATES = (1e-4, 3e-4, 1e-3)
 SEEDS = (1, 2, 3)
