@@ -1,12 +1,17 @@
 """Every change to fairseq, in one place: which line it mends, and why. tests/test_compat.py fails once one is no longer needed."""
 
 import argparse
+import atexit
+import contextlib
 import json
 import logging
 import os
+import queue
 import re
 import shutil
 import sys
+import threading
+import time
 import traceback
 from pathlib import Path
 
@@ -25,6 +30,7 @@ def apply() -> None:
     copy_checkpoints_whole()
     name_rows_of_infinite_losses()
     explain_damaged_checkpoints()
+    stop_readers_at_exit()
 
 
 def allow_plain_data() -> None:
@@ -157,6 +163,29 @@ def explain_damaged_checkpoints() -> None:
 
     load_checkpoint_to_cpu.explains = True  # type: ignore[attr-defined]
     checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu
+
+
+def stop_readers_at_exit() -> None:
+    """data/iterators.py::BufferedIterator._create_consumer, ``daemon = True``: a run that ends within an epoch ends by abort().
+
+    The thread is still making batches inside PyTorch when the interpreter goes, which C++ answers with "terminate called".
+    """
+    atexit.unregister(stop_readers)
+    atexit.register(stop_readers)
+
+
+def stop_readers(seconds: float = 10.0) -> None:
+    """Let the threads that read ahead finish the batch in hand, and no more."""
+    from fairseq.data.iterators import BackgroundConsumer
+
+    readers = [thread for thread in threading.enumerate() if isinstance(thread, BackgroundConsumer)]
+    for reader in readers:
+        reader._max_len = 0
+    deadline = time.monotonic() + seconds
+    while any(reader.is_alive() for reader in readers) and time.monotonic() < deadline:
+        for reader in readers:  # room in a full queue, which it may be waiting for
+            with contextlib.suppress(queue.Empty):
+                reader._queue.get(timeout=0.02)
 
 
 def forget_tpu(args: argparse.Namespace) -> None:

@@ -3,6 +3,8 @@
 import argparse
 import inspect
 import platform
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from fairseq.optim import OPTIMIZER_DATACLASS_REGISTRY, OPTIMIZER_REGISTRY
 
 from fairseq_electra import compat
 from fairseq_electra.errors import InputError
+from tests.conftest import ROOT
 
 
 def source_of(function) -> str:
@@ -40,7 +43,7 @@ def test_fairseq_still_puts_numpys_numbers_into_checkpoints(tmp_path):
 def test_fairseq_still_saves_the_options_of_components_without_a_dataclass_as_a_namespace(tmp_path):
     assert "sgd" in OPTIMIZER_REGISTRY and "sgd" not in OPTIMIZER_DATACLASS_REGISTRY
     torch.save({"cfg": {"optimizer": argparse.Namespace(momentum=0.0)}}, tmp_path / "a.pt")
-    assert checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / "a.pt"))["cfg"]["optimizer"].momentum == 0.0
+    assert torch.load(tmp_path / "a.pt", weights_only=True)["cfg"]["optimizer"].momentum == 0.0
 
 
 def test_a_checkpoint_with_code_in_it_is_refused_by_name(tmp_path):
@@ -132,3 +135,31 @@ def test_memory_and_precision_settings_say_whether_they_took():
         assert ((left @ right).double() - exact).norm() / exact.norm() < 1e-5
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+READ_AHEAD = """
+import sys
+import torch
+from fairseq.data.iterators import BufferedIterator
+
+class Source:
+    def __len__(self):
+        return 10**9
+    def __iter__(self):
+        while True:
+            yield [torch.randn(64) for _ in range(50)]
+
+if sys.argv[1] == "mended":
+    import fairseq_electra
+    fairseq_electra.register()
+batches = BufferedIterator(5, Source())
+next(batches)
+batches._queue.maxsize = 0  # so that it works, and does not wait, when the program ends
+"""
+
+
+@pytest.mark.parametrize(("kind", "status"), [("plain", -signal.SIGABRT), ("mended", 0)])
+def test_fairseq_still_aborts_where_its_reader_is_at_work_at_the_end(kind, status):
+    ends = [subprocess.run([sys.executable, "-c", READ_AHEAD, kind], cwd=ROOT, capture_output=True).returncode for _ in range(2)]
+    assert status in ends
+    assert kind == "plain" or set(ends) == {0}

@@ -9,6 +9,7 @@ import pytest
 from fairseq import options
 
 from fairseq_electra.benchmarks.__main__ import markdown
+from fairseq_electra.cli.quickstart import table
 from tests.conftest import ROOT, USER_DIR
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -24,6 +25,10 @@ TRAIN_COMMANDS = [
 def assert_says(text: str) -> None:
     for line in filter(None, text.splitlines()):
         assert line in README, f"README lacks: {line}"
+
+
+def test_the_quick_starts_table():
+    assert_says(table(json.loads((EXAMPLES / "quickstart" / "results.json").read_text())))
 
 
 def test_the_speed_tables():
