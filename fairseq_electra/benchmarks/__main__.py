@@ -80,7 +80,7 @@ def markdown(report: dict) -> str:
         f"{machine['processor']}, {machine['threads']} of {machine['cores']} cores, torch {machine['torch']}; "
         f"load {machine['load_before']} before, {machine['load_after']} after",
         "",
-        "| loader, rows of 128 | tokens per second of one core | range |",
+        "| loader, batches of 256 rows of 128 | tokens per second of one core | range |",
         "|---|---|---|",
     ]
     lines += [
