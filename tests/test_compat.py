@@ -3,6 +3,7 @@
 import argparse
 import inspect
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import torch
 from fairseq import checkpoint_utils, options, trainer
 from fairseq.criterions import sentence_prediction
+from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
 from fairseq.optim import OPTIMIZER_DATACLASS_REGISTRY, OPTIMIZER_REGISTRY
 
@@ -163,3 +165,10 @@ def test_fairseq_still_aborts_where_its_reader_is_at_work_at_the_end(kind, statu
     ends = [subprocess.run([sys.executable, "-c", READ_AHEAD, kind], cwd=ROOT, capture_output=True).returncode for _ in range(2)]
     assert status in ends
     assert kind == "plain" or set(ends) == {0}
+
+
+def test_fairseq_still_counts_gpus_where_it_starts_processes():
+    source = inspect.getsource(distributed_utils)
+    assert "cfg.device_id = cfg.distributed_rank % torch.cuda.device_count()" in source
+    assert re.search(r"nprocs=min\(\s+torch\.cuda\.device_count\(\),", source)
+    assert distributed_utils.call_main.distributes_on_cpus

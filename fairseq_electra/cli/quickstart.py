@@ -28,7 +28,7 @@ from fairseq_electra.data.wordpiece import (
     train_wordpiece,
 )
 from fairseq_electra.errors import InputError
-from fairseq_electra.launch import USER_DIR, train_all
+from fairseq_electra.many_runs import USER_DIR, train_all
 
 VOCABULARY = 4096
 PRETRAINING = {"updates": 1200, "rows": 32, "tokens": 64, "lr": 1e-3}

@@ -1,0 +1,123 @@
+"""Run one fairseq command as several processes that train together: on CPUs or GPUs, one machine or several.
+
+one machine       fairseq-electra launch -n 4 -- fairseq-train data-bin ...
+several machines  the same line on each, with --nodes 2 --node-rank 0 --master-addr HOST (rank 1 on the second, and so on)
+slurm             srun --nodes 2 --ntasks-per-node 1 fairseq-electra launch -n 8 -- fairseq-train data-bin ...
+
+Give the fairseq command as for one process, without --distributed-* options. The batch of an update is that of all processes together.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+import fairseq_electra
+from fairseq_electra.errors import InputError
+from fairseq_electra.rank import FOLDER, TOOLS
+
+PORT = 29500
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("-n", "--processes", type=int, required=True, help="processes on this machine; with GPUs, one for each")
+    parser.add_argument("--nodes", type=int, help="machines (default: slurm's number, or 1)")
+    parser.add_argument("--node-rank", type=int, help="number of this machine, from 0 (default: slurm's, or 0)")
+    parser.add_argument("--master-addr", help="name or address of machine 0 (default: slurm's first)")
+    parser.add_argument("--master-port", type=int, default=PORT, help=f"a free port of machine 0, with several machines ({PORT})")
+    parser.add_argument(
+        "command", nargs="+", metavar="-- COMMAND", help="fairseq-train, fairseq-hydra-train or fairseq-validate, and its arguments"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Start the processes, wait for them, and check that they were one run."""
+    tool, given = args.command[0], args.command[1:]
+    check_command(tool, given)
+    if args.processes < 1:
+        raise InputError(f"-n must be at least 1, got {args.processes}")
+    where = placement(args)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // args.processes)))
+    with tempfile.TemporaryDirectory(prefix="fairseq-electra-") as folder:
+        os.environ[FOLDER] = folder
+        failure = run_torchrun([*where, "--nproc-per-node", str(args.processes), "-m", "fairseq_electra.rank", tool, *given])
+        said = sorted({path.read_text() for path in Path(folder).glob("*.error")})
+        if said:
+            raise InputError(said[0])
+        if failure:
+            raise InputError(failure)
+        joined = len(list(Path(folder).glob("*.joined")))
+        if joined != args.processes:
+            raise InputError(
+                f"only {joined} of {args.processes} processes joined the run, so {tool} trained nothing or separate copies; "
+                "drop its own options of distribution"
+            )
+
+
+def run_torchrun(arguments: list[str]) -> str:
+    """Run torchrun in this process; returns what went wrong, empty if nothing."""
+    from torch.distributed import run as torchrun
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    try:
+        torchrun.main(arguments)
+    except ChildFailedError as error:
+        rank, first = error.get_first_failure()
+        ended = f"was ended by signal {-first.exitcode}" if first.exitcode < 0 else f"ended with status {first.exitcode}"
+        return f"process {rank} {ended}, so all were stopped; the reason is above, and the same line goes on from the last checkpoint"
+    return ""
+
+
+def check_command(tool: str, given: list[str]) -> None:
+    """Refuse what would run as separate copies, or from another copy of this package."""
+    if tool not in TOOLS:
+        raise InputError(f"launch runs {', '.join(TOOLS)}, got {tool}; name one of these after --")
+    for word in given:
+        if re.match(r"--distributed-|distributed_training\.(distributed_|device_id)|--device-id", word):
+            raise InputError(f"{word.split('=')[0]}: launch itself says which process is which; drop this option")
+    for i, word in enumerate(given):
+        named = re.match(r"(?:--user-dir|common\.user_dir)(?:=(.*))?$", word)
+        if named:
+            check_user_dir(named[1] or (given[i + 1] if i + 1 < len(given) else ""))
+
+
+def check_user_dir(named: str) -> None:
+    """Refuse a second copy of this package."""
+    own, other = Path(fairseq_electra.__file__).parent.resolve(), Path(named).resolve()
+    if other.name == own.name and other != own:
+        raise InputError(
+            f'this command is of {own}, --user-dir names {other}: two copies; give --user-dir "$(fairseq-electra user-dir)", '
+            "or install the other with pip install -e"
+        )
+
+
+def placement(args: argparse.Namespace) -> list[str]:
+    """Say to torchrun which machine this is, from the options or from slurm's environment."""
+    slurm = os.environ.get("SLURM_STEP_NODELIST") or os.environ.get("SLURM_JOB_NODELIST")
+    nodes, rank, address = args.nodes, args.node_rank, args.master_addr
+    if nodes is None and slurm:
+        nodes = int(os.environ.get("SLURM_STEP_NUM_NODES") or os.environ.get("SLURM_JOB_NUM_NODES") or 1)
+        tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS") or os.environ.get("SLURM_NTASKS") or nodes)
+        if tasks != nodes:
+            raise InputError(
+                f"slurm started {tasks} tasks on {nodes} machines; launch starts the processes itself: use --ntasks-per-node 1"
+            )
+        rank = int(os.environ.get("SLURM_NODEID", 0)) if rank is None else rank
+        address = address or (first_host(slurm) if nodes > 1 else None)
+    if (nodes or 1) == 1:
+        return ["--standalone"]
+    if rank is None or address is None or not 0 <= rank < nodes:
+        raise InputError(f"with --nodes {nodes}, give --master-addr and --node-rank 0 to {nodes - 1}, got {address} and {rank}")
+    return ["--nnodes", str(nodes), "--node-rank", str(rank), "--master-addr", address, "--master-port", str(args.master_port)]
+
+
+def first_host(nodelist: str) -> str:
+    """Name the first machine of a list that slurm abbreviates."""
+    try:
+        shown = subprocess.run(["scontrol", "show", "hostnames", nodelist], capture_output=True, text=True, check=True).stdout.split()
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise InputError(f"cannot read slurm's machines {nodelist!r} with scontrol ({error}); give --master-addr") from error
+    return shown[0]

@@ -1,0 +1,126 @@
+import argparse
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from fairseq_electra import cli
+from fairseq_electra.cli.launch import add_arguments, placement
+from fairseq_electra.errors import InputError
+from tests.conftest import TINY_NET, electra
+from tests.integration.test_distributed import free_port
+from tests.integration.training import COMMON, read, train
+
+FIFTY = [
+    *TINY_NET,
+    "--max-update",
+    "50",
+    "--no-epoch-checkpoints",
+    "--num-workers",
+    "0",
+    "--batch-size",
+    "4",
+    "--validate-interval-updates",
+    "25",
+]
+
+
+def launch(ranks, data, save_dir, *arguments, options=(), check=True):
+    given = ["fairseq-train", str(data), *COMMON, "--save-dir", str(save_dir), *map(str, arguments)]
+    done = electra("launch", "-n", ranks, *options, "--", *given, check=check)
+    return done if not check else read(done.stdout + done.stderr, save_dir, 0)
+
+
+def validations(log):
+    return [
+        {k: float(v) for k, v in r.items() if k.startswith("valid_") and "wps" not in k and "ups" not in k}
+        for r in log.records
+        if r["subset"] == "valid"
+    ]
+
+
+def test_one_two_and_four_processes_train_alike(tmp_path, data_bin):
+    """Fifty updates of 16 rows each: one process in four parts, two in two parts, four in one."""
+    one = train(data_bin, tmp_path / "1", *FIFTY, "--update-freq", 4)
+    assert one.updates == 50 and len(validations(one)) >= 2
+    for ranks in (1, 2, 4):
+        several = launch(ranks, data_bin, tmp_path / f"ranks{ranks}", *FIFTY, "--update-freq", 4 // ranks)
+        assert f"{ranks} processes have joined" in several.text
+        assert len(one.losses) == 50 and several.losses == pytest.approx(one.losses, rel=1e-5)
+        for left, right in zip(validations(one), validations(several), strict=True):
+            assert right == pytest.approx(left, rel=1e-5)
+
+
+def test_a_sentence_is_said_once_and_the_status_is_1(tmp_path, data_bin):
+    done = launch(2, data_bin, tmp_path / "save", "--mask-prob", "2", check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("--mask-prob must lie between 0 and 1") == 1 and "Traceback" not in done.stderr
+
+
+def test_a_process_that_dies_ends_all(tmp_path, data_bin):
+    done = launch(2, data_bin, tmp_path / "save", "--patience", "not-a-number", check=False)
+    assert done.returncode == 1 and "ended with status 2, so all were stopped" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["-n", "0", "--", "fairseq-train", "data"], "-n must be at least 1, got 0"),
+        (["-n", "2", "--", "python", "train.py"], "launch runs fairseq-train, .* got python"),
+        (["-n", "2", "--", "fairseq-train", "data", "--distributed-world-size", "2"], "--distributed-world-size: launch itself says"),
+        (["-n", "2", "--", "fairseq-hydra-train", "distributed_training.distributed_world_size=2"], "launch itself says"),
+        (["-n", "2", "--nodes", "2", "--", "fairseq-train", "data"], "give --master-addr and --node-rank 0 to 1"),
+        (["-n", "2", "--", "fairseq-train", "data", "--user-dir", "/elsewhere/fairseq_electra"], "two copies"),
+    ],
+)
+def test_launch_refuses(arguments, sentence, capsys):
+    assert cli.main(["launch", *arguments]) == 1
+    said = capsys.readouterr().err
+    assert re.search(sentence, said), said
+
+
+@pytest.mark.parametrize("options", [[], ["--distributed-init-method", "tcp://127.0.0.1:29511"]])
+def test_fairseq_alone_starts_nothing_on_cpus_and_says_so(tmp_path, data_bin, options):
+    """The second ended with status 0."""
+    log = train(data_bin, tmp_path / "save", "--distributed-world-size", 2, *options, check=False)
+    assert log.status == 1 and "fairseq-electra launch -n 2" in log.text.splitlines()[-1]
+
+
+def place(monkeypatch, *options, **environment):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return placement(parser.parse_args(["-n", "8", *options, "--", "fairseq-train"]))
+
+
+def test_slurm_names_the_machines(tmp_path, monkeypatch):
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text('#!/bin/sh\n[ "$3" = "node[07-08]" ] && printf "node07\\nnode08\\n"\n')
+    scontrol.chmod(0o755)
+    slurm = {"SLURM_STEP_NODELIST": "node[07-08]", "SLURM_STEP_NUM_NODES": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_NODEID": "1"}
+    found = place(monkeypatch, PATH=f"{tmp_path}:{os.environ['PATH']}", **slurm)
+    assert found == "--nnodes 2 --node-rank 1 --master-addr node07 --master-port 29500".split()
+    with pytest.raises(InputError, match="16 tasks on 2 machines"):
+        place(monkeypatch, SLURM_STEP_NUM_TASKS="16")
+
+
+def test_two_machines_are_one_run(tmp_path, data_bin):
+    """Both on this machine: as torchrun sees it, two."""
+    port = str(free_port())
+    given = [str(data_bin), *COMMON, *TINY_NET, "--max-update", "2", "--save-dir", str(tmp_path / "save"), "--num-workers", "0"]
+    with ThreadPoolExecutor() as pool:
+        runs = [
+            pool.submit(
+                electra,
+                *f"launch -n 1 --nodes 2 --node-rank {rank} --master-addr 127.0.0.1 --master-port {port} --".split(),
+                "fairseq-train",
+                *given,
+                check=False,
+            )
+            for rank in range(2)
+        ]
+        done = [run.result() for run in runs]
+    assert [d.returncode for d in done] == [0, 0], done[0].stderr[-2000:]
+    assert "2 processes have joined" in done[0].stdout + done[0].stderr
