@@ -1,19 +1,23 @@
-"""Read what ``fairseq-train --log-format json`` printed."""
+"""Read what ``fairseq-train --log-format json``, or fairseq-hydra-train, printed."""
 
 import json
+import re
 from pathlib import Path
 
 from fairseq_electra.data.text import read_lines
+
+# fairseq-train: "time | INFO | valid | {...}"; hydra: "[time][valid][INFO] - {...}"
+RECORD = re.compile(r"(?:\| INFO \| (\S+) \| |\[([^]\s]+)\]\[INFO\] - )(\{\"epoch\".*\})$")
 
 
 def read_log(path: str | Path) -> list[dict]:
     """Return the log's records, with ``subset`` (train_inner, valid, ...) and metrics as numbers under their plain names."""
     records = []
     for line in read_lines(path):
-        subset, _, body = line.partition("| INFO | ")[2].partition(" | ")
-        # a run that was killed may leave its last line unfinished
-        if not body.startswith('{"epoch"') or not body.endswith("}") or subset == "train":
+        found = RECORD.search(line)  # not in a last line that a killed run left unfinished
+        subset = found and (found[1] or found[2])
+        if not found or subset == "train":
             continue
-        values = {name.removeprefix(f"{subset}_"): value for name, value in json.loads(body).items()}
+        values = {name.removeprefix(f"{subset}_"): value for name, value in json.loads(found[3]).items()}
         records.append({"subset": subset, **{name: float(value) for name, value in values.items() if value not in (None, "None")}})
     return records

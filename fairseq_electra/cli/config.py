@@ -1,0 +1,101 @@
+"""Turn a fairseq-train command line into the YAML file that gives fairseq-hydra-train the same run, every option listed.
+
+fairseq-electra config -- fairseq-train data-bin --task ... > my.yaml
+fairseq-hydra-train --config-dir . --config-name my optimization.lr=[2e-4]
+"""
+
+import argparse
+import shlex
+import sys
+from dataclasses import fields
+
+from omegaconf import OmegaConf
+
+import fairseq_electra
+from fairseq_electra.errors import InputError
+
+# of fairseq's groups, those that training reads
+GROUPS = (
+    *("task", "model", "criterion", "optimizer", "lr_scheduler"),
+    *("optimization", "dataset", "checkpoint", "common", "ema", "distributed_training"),
+)
+OF_THE_MACHINE = {"distributed_world_size", "nprocs_per_node"}  # fairseq counts the GPUs it finds
+# where hydra works: in the folder it is called from, so that data-bin is found there and the same line resumes, as fairseq-train does
+HYDRA = {"run": {"dir": "."}, "output_subdir": None}
+WIDTH = 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("command", nargs="+", metavar="-- COMMAND", help="fairseq-train and its arguments")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the file."""
+    if args.command[0] != "fairseq-train":
+        raise InputError(f"config translates fairseq-train, got {args.command[0]}; give its command line after --")
+    sys.stdout.write(to_yaml(args.command[1:]))
+
+
+def to_yaml(arguments: list[str]) -> str:
+    """Write the file for fairseq-train's arguments."""
+    cfg = compose(arguments)
+    groups = {"hydra": HYDRA} | {name: group for name in GROUPS if (group := own_options(cfg, name))}
+    return f"# @package _group_\n{comment(arguments)}\n{OmegaConf.to_yaml(OmegaConf.create(groups))}"
+
+
+def compose(arguments: list[str]):
+    """Read a command line as fairseq-train does. Model and arch differ: hydra knows the model, whose size is a field."""
+    from fairseq import options
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+    from fairseq.models import ARCH_MODEL_NAME_REGISTRY
+
+    fairseq_electra.register()
+    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), input_args=arguments))
+    cfg.model._name = ARCH_MODEL_NAME_REGISTRY.get(cfg.model._name, cfg.model._name)
+    return cfg
+
+
+def own_options(cfg, name: str) -> dict:
+    """Take a group's options, but not those that merely follow another group's ("task.seed" is "common.seed")."""
+    group = OmegaConf.to_container(cfg[name], resolve=True, enum_to_str=True)
+    assert isinstance(group, dict)
+    links = {f.name: str(f.default)[2:-1] for f in fields(dataclass_of(cfg, name)) if str(f.default).startswith("${")}
+    left_out = {key for key, link in links.items() if group[key] == OmegaConf.select(cfg, link)} | OF_THE_MACHINE
+    return {str(key): value for key, value in group.items() if key not in left_out and (key != "_name" or value is not None)}
+
+
+def dataclass_of(cfg, name: str) -> type:
+    """Find the dataclass that declares a group."""
+    from fairseq.dataclass.configs import FairseqConfig
+    from fairseq.models import MODEL_DATACLASS_REGISTRY
+    from fairseq.registry import REGISTRIES
+    from fairseq.tasks import TASK_DATACLASS_REGISTRY
+
+    if name in ("task", "model") or name in REGISTRIES:
+        registry = {"task": TASK_DATACLASS_REGISTRY, "model": MODEL_DATACLASS_REGISTRY}.get(name)
+        found = (REGISTRIES[name]["dataclass_registry"] if registry is None else registry).get(cfg[name]._name)
+        if found is None:
+            raise InputError(f"{name} {cfg[name]._name} has no dataclass, so fairseq-hydra-train cannot take it; choose another {name}")
+        return found
+    default = FairseqConfig.__dataclass_fields__[name].default
+    return default if isinstance(default, type) else FairseqConfig.__dataclass_fields__[name].type
+
+
+def comment(arguments: list[str]) -> str:
+    """Write the command line as comment lines that can be pasted into a shell once "# " is gone."""
+    words = [f" {shlex.quote(word)}" if word.startswith("-") else f"\0{shlex.quote(word)}" for word in arguments]
+    lines = ["# fairseq-train"]
+    for option in "".join(words).replace(" --", "\n--").split("\n"):
+        option = option.replace("\0", " ")
+        if len(lines[-1]) + len(option) + 1 > WIDTH:
+            lines[-1] += " \\"
+            lines.append("#    ")
+        lines[-1] += f" {option.strip()}"
+    return "\n".join(lines)
+
+
+def from_comment(text: str) -> list[str]:
+    """Read the arguments back from the head of a file that :func:`to_yaml` made."""
+    lines = [line[1:] for line in text.splitlines()[1:] if line.startswith("#")]
+    return shlex.split("\n".join(lines).replace("\\\n", " "))[1:]

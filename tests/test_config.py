@@ -1,0 +1,109 @@
+"""The YAML files are their command lines, to the last bit."""
+
+import re
+import shlex
+
+import pytest
+from omegaconf import OmegaConf
+
+from fairseq_electra.cli.config import GROUPS, OF_THE_MACHINE, compose, dataclass_of, from_comment, to_yaml
+from fairseq_electra.modules.sizes import MODEL_SIZES
+from tests.conftest import NET, USER_DIR, electra, run
+from tests.integration.training import assert_same_weights, read, weights
+
+FOLDER = USER_DIR / "config" / "pretraining"
+FILES = [f"electra_{size}" for size in MODEL_SIZES]
+SMALLER = {
+    **{f"model.{name}": size for name, size in NET.items()},
+    "optimization.max_update": 3,
+    "optimization.update_freq": "[2]",
+    "dataset.batch_size": 8,
+    "dataset.num_workers": 0,
+    "dataset.disable_validation": "true",
+    "common.cpu": "true",
+    "common.log_interval": 1,
+}
+
+
+def as_options(changes: dict) -> list[str]:
+    """Hydra's overrides as fairseq-train's options."""
+    words = []
+    for name, value in changes.items():
+        words.append(f"--{name.split('.')[1].replace('_', '-')}")
+        if value != "true":
+            words.append(str(value).strip("[]"))
+    return words
+
+
+def hydra(name, changes, *options, folder=FOLDER, **kwargs):
+    given = [f"{key}={value}" for key, value in changes.items()]
+    done = run(["fairseq-hydra-train", *options, "--config-dir", folder, "--config-name", name, *given], **kwargs)
+    return done.stdout + done.stderr
+
+
+def command_line(name) -> list[str]:
+    return from_comment((FOLDER / f"{name}.yaml").read_text())
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_each_file_is_what_its_command_line_makes_and_lists_every_option(name):
+    text = (FOLDER / f"{name}.yaml").read_text()
+    assert to_yaml(from_comment(text)) == text
+    cfg, listed = compose(from_comment(text)), OmegaConf.create(text)
+    for group in GROUPS:
+        options = {f for f, o in dataclass_of(cfg, group).__dataclass_fields__.items() if not str(o.default).startswith("${")}
+        assert set(listed[group]) | {"_name"} == (options - OF_THE_MACHINE) | {"_name"}, group
+
+
+def test_the_recipe_of_tiny_is_the_readmes():
+    readme = (USER_DIR.parent / "README.md").read_text()
+    shown = shlex.split(re.search(r"^fairseq-train data-bin (?:.*\\\n)*.*", readme, re.M)[0].replace("\\\n", " "))
+    assert command_line("electra_tiny") == shown[1 : shown.index("|")]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_hydra_gives_the_command_lines_losses_and_weights_to_the_last_bit(tmp_path, data_bin, name):
+    """Run as the files stand, but on a smaller net: data and checkpoints in the folder where both are started."""
+    logs = {}
+    for kind in ("command", "hydra"):
+        folder = tmp_path / kind
+        folder.mkdir()
+        (folder / "data-bin").symlink_to(data_bin)
+        (folder / "fairseq_electra").symlink_to(USER_DIR)
+    done = run(["fairseq-train", *command_line(name), *as_options(SMALLER)], cwd=tmp_path / "command")
+    logs["command"] = read(done.stdout + done.stderr, tmp_path / "command" / "checkpoints", 0)
+    logs["hydra"] = read(hydra(name, SMALLER, cwd=tmp_path / "hydra"), tmp_path / "hydra" / "checkpoints", 0)
+    assert len(logs["command"].losses) == 3 and logs["hydra"].losses == logs["command"].losses
+    assert_same_weights(weights(tmp_path / "hydra" / "checkpoints"), weights(tmp_path / "command" / "checkpoints"))
+
+
+def test_the_same_hydra_line_goes_on_where_it_stopped(tmp_path, data_bin):
+    (tmp_path / "data-bin").symlink_to(data_bin)
+    changes = SMALLER | {"common.user_dir": USER_DIR, "+lr_scheduler.total_num_update": 100}
+    hydra("electra_tiny", changes, cwd=tmp_path)
+    text = hydra("electra_tiny", changes | {"optimization.max_update": 5}, cwd=tmp_path)
+    assert re.search(r"Loaded checkpoint .*checkpoint_last\.pt \(epoch \d @ 3 updates\)", text), text[-2000:]
+
+
+def test_a_sweep_over_learning_rate_and_seed(tmp_path, data_bin):
+    """Four runs, each with its folder, each as if it were run alone."""
+    common = SMALLER | {"task.data": data_bin, "common.user_dir": USER_DIR}
+    swept = {"optimization.lr": "[1e-3],[2e-3]", "common.seed": "1,2", "hydra.sweep.dir": tmp_path / "sweep"}
+    hydra("electra_tiny", common | swept, "-m", cwd=tmp_path)
+    found = {i: weights(tmp_path / "sweep" / str(i) / "checkpoints") for i in range(4)}
+    name = "discriminator_head.dense.weight"
+    assert len({tuple(found[i][name].flatten().tolist()) for i in found}) == 4
+    alone = common | {"optimization.lr": "[2e-3]", "common.seed": 2}
+    hydra("electra_tiny", alone, cwd=tmp_path)
+    assert_same_weights(found[3], weights(tmp_path / "checkpoints"))
+
+
+def test_config_translates_any_training_command(tmp_path):
+    given = ["data-bin", "--user-dir", USER_DIR, *command_line("electra_small")[3:], "--lr", "1e-4", "--total-num-update", "7"]
+    made = OmegaConf.create(electra("config", "--", "fairseq-train", *given).stdout)
+    assert made.optimization.lr == [1e-4] and made.lr_scheduler.total_num_update == 7
+
+
+def test_config_refuses_other_commands():
+    done = electra("config", "--", "fairseq-validate", "data-bin", check=False)
+    assert done.returncode == 1 and "config translates fairseq-train, got fairseq-validate" in done.stderr
