@@ -28,7 +28,7 @@ def apply() -> None:
     """Apply them all; doing so again changes nothing."""
     allow_plain_data()
     speak_plainly()
-    copy_checkpoints_whole()
+    save_checkpoints_whole()
     name_rows_of_infinite_losses()
     explain_damaged_checkpoints()
     stop_readers_at_exit()
@@ -80,30 +80,56 @@ def input_error(error: BaseException | None) -> InputError | None:
     return None
 
 
-def copy_checkpoints_whole() -> None:
+def save_checkpoints_whole() -> None:
     """checkpoint_utils.py::save_checkpoint, ``PathManager.copy(checkpoints[0], cp)``: overwrites checkpoint_last.pt in place.
 
-    A process killed at that moment would lose the last good checkpoint; so the copy is made beside it and renamed.
+    A process killed at that moment, or a full disk, would lose the last good checkpoint: so the copy is made beside it and renamed.
+    And ``_torch_persistent_save``, which saves beside it as well, writes a second and third attempt behind the first, waits five
+    seconds, leaves them on the full disk and says so in PyTorch's words.
     """
+    from fairseq import checkpoint_utils
     from fairseq.file_io import PathManager
 
-    plain = PathManager.copy
-    if getattr(plain, "copies_whole", False):
+    plain_copy, plain_save = PathManager.copy, checkpoint_utils.torch_persistent_save
+    if getattr(plain_copy, "saves_whole", False):
         return
 
     def copy(src_path: str, dst_path: str, overwrite: bool = False) -> bool:
         if not Path(src_path).is_file():
-            return plain(src_path, dst_path, overwrite)
-        partial = f"{dst_path}.{os.getpid()}.partial"
-        try:
+            return plain_copy(src_path, dst_path, overwrite)
+        with whole(dst_path) as partial:
             shutil.copyfile(src_path, partial)
-            os.replace(partial, dst_path)  # noqa: PTH105
-        finally:
-            Path(partial).unlink(missing_ok=True)
         return True
 
-    copy.copies_whole = True  # type: ignore[attr-defined]
+    def torch_persistent_save(obj, filename, async_write: bool = False):
+        if async_write or not isinstance(filename, str):
+            return plain_save(obj, filename, async_write)
+        with whole(filename) as partial, open(partial, "wb") as stream:
+            torch.save(obj, stream)
+        return None
+
+    copy.saves_whole = True  # type: ignore[attr-defined]
     PathManager.copy = staticmethod(copy)
+    checkpoint_utils.torch_persistent_save = torch_persistent_save
+
+
+@contextlib.contextmanager
+def whole(path: str):
+    """Give a name to write to; what was written there takes the place of ``path`` only once it is complete."""
+    partial = Path(f"{path}.tmp")
+    try:
+        yield partial
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:
+        partial.unlink(missing_ok=True)
+        reason: BaseException = error
+        while reason.__context__ is not None and not isinstance(reason, OSError):
+            reason = reason.__context__  # PyTorch speaks of zip archives, the disk's own words are behind
+        free = shutil.disk_usage(partial.parent).free
+        raise InputError(
+            f"cannot write {path} ({str(reason).splitlines()[0]}; {free / 1e6:,.1f} MB free); "
+            "the checkpoints before it are whole: make room, and the same line goes on from the last"
+        ) from error
 
 
 def name_rows_of_infinite_losses() -> None:

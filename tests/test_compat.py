@@ -77,15 +77,30 @@ def test_fairseq_still_copies_checkpoints_in_place(tmp_path, monkeypatch):
     def die(src, dst):
         with open(dst, "w") as stream:
             stream.write("ne")
-        raise OSError("killed, or the disk is full")
+        raise OSError("No space left on device")
 
     monkeypatch.setattr("shutil.copyfile", die)
-    with pytest.raises(OSError, match="killed"):
+    with pytest.raises(InputError, match=r"cannot write .*last \(No space left on device; .* MB free\); the"):
         PathManager.copy(str(source), str(target), overwrite=True)
-    assert target.read_text() == "last good" and list(tmp_path.iterdir()) in ([source, target], [target, source])
+    assert target.read_text() == "last good" and {*tmp_path.iterdir()} == {source, target}
     monkeypatch.undo()
     assert PathManager.copy(str(source), str(target), overwrite=True)
     assert target.read_text() == "new"
+
+
+def test_fairseq_still_writes_one_attempt_behind_the_other(tmp_path, monkeypatch):
+    attempts = inspect.getsource(checkpoint_utils._torch_persistent_save)
+    assert "for i in range(3):" in attempts and "seek" not in attempts and "time.sleep" in attempts
+    (tmp_path / "last.pt").write_text("last good")
+
+    def die(obj, stream):
+        stream.write(b"P")
+        raise RuntimeError("file write failed")
+
+    monkeypatch.setattr("torch.save", die)
+    with pytest.raises(InputError, match="file write failed"):
+        checkpoint_utils.torch_persistent_save({}, str(tmp_path / "last.pt"))
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("last.pt", "last good")]
 
 
 def test_fairseq_still_says_nothing_of_the_rows_of_an_infinite_loss():

@@ -40,6 +40,7 @@ def validations(log):
     ]
 
 
+@pytest.mark.long
 def test_one_two_and_four_processes_train_alike(tmp_path, data_bin):
     """Fifty updates of 16 rows each: one process in four parts, two in two parts, four in one."""
     one = train(data_bin, tmp_path / "1", *FIFTY, "--update-freq", 4)
