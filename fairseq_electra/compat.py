@@ -31,6 +31,7 @@ def apply() -> None:
     save_checkpoints_whole()
     name_rows_of_infinite_losses()
     explain_damaged_checkpoints()
+    start_average_from_weights()
     stop_readers_at_exit()
     distribute_on_cpus()
 
@@ -191,6 +192,38 @@ def explain_damaged_checkpoints() -> None:
 
     load_checkpoint_to_cpu.explains = True  # type: ignore[attr-defined]
     checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu
+
+
+def start_average_from_weights() -> None:
+    """trainer.py::Trainer.load_checkpoint, ``self.ema.restore(state["model"], ...)``: comes after ``del state["model"]``.
+
+    So --store-ema could not go on from a checkpoint that was saved without it.
+    """
+    from fairseq import checkpoint_utils
+    from fairseq.trainer import Trainer
+
+    plain = Trainer.load_checkpoint
+    if getattr(plain, "starts_average", False):
+        return
+
+    def load_checkpoint(self, *args, **kwargs):
+        if not self.cfg.ema.store_ema:
+            return plain(self, *args, **kwargs)
+        read = checkpoint_utils.load_checkpoint_to_cpu
+
+        def with_average(*args, **kwargs):
+            state = read(*args, **kwargs)
+            state["extra_state"].setdefault("ema", dict(state["model"]))
+            return state
+
+        checkpoint_utils.load_checkpoint_to_cpu = with_average
+        try:
+            return plain(self, *args, **kwargs)
+        finally:
+            checkpoint_utils.load_checkpoint_to_cpu = read
+
+    load_checkpoint.starts_average = True  # type: ignore[attr-defined]
+    Trainer.load_checkpoint = load_checkpoint
 
 
 def stop_readers_at_exit() -> None:

@@ -187,3 +187,12 @@ def test_fairseq_still_counts_gpus_where_it_starts_processes():
     assert "cfg.device_id = cfg.distributed_rank % torch.cuda.device_count()" in source
     assert re.search(r"nprocs=min\(\s+torch\.cuda\.device_count\(\),", source)
     assert distributed_utils.call_main.distributes_on_cpus
+
+
+def test_fairseq_still_drops_the_weights_before_it_starts_the_average_from_them():
+    source = source_of(trainer.Trainer.load_checkpoint)
+    assert (
+        source.index('state["model"] = None') < source.index('state["model"], build_fp32_params')
+        if 'state["model"] = None' in source
+        else (source.index('del state["model"]') < source.index('state["model"], build_fp32_params'))
+    )

@@ -14,6 +14,7 @@ COMMANDS = {
     "encode": "text to pieces, or straight to what fairseq trains on",
     "corpus": "write the built-in corpus and its labelled task",
     "config": "turn a fairseq-train command line into the YAML of fairseq-hydra-train",
+    "average": "average the weights of checkpoints, or take out their moving average",
     "launch": "run a fairseq command as several processes: CPUs, GPUs, machines, slurm",
     "inspect": "show what a checkpoint sees, row by row",
     "plot": "draw the curves of a training log",

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from fairseq_electra.data.text import read_lines
 
-# fairseq-train: "time | INFO | valid | {...}"; hydra: "[time][valid][INFO] - {...}"
-RECORD = re.compile(r"(?:\| INFO \| (\S+) \| |\[([^]\s]+)\]\[INFO\] - )(\{\"epoch\".*\})$")
+# fairseq-train and fairseq-validate: "time | INFO | valid | {...}"; hydra: "[time][valid][INFO] - {...}"
+RECORD = re.compile(r"(?:\| INFO \| (\S+) \| |\[([^]\s]+)\]\[INFO\] - )(\{\".*\})$")
 
 
 def read_log(path: str | Path) -> list[dict]:

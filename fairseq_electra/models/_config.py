@@ -36,10 +36,13 @@ class EncoderConfig(FairseqDataclass):
     fast_fp32: bool = field(
         default=False, metadata={"help": "let oneDNN do float32 matrix products on the CPU, after a test that they stay float32"}
     )
+    checkpoint_activations: bool = field(
+        default=False, metadata={"help": "keep only the layers' inputs for the backward pass and compute the rest again: less memory"}
+    )
     attention_dropout: Optional[float] = field(default=None, metadata={"help": "dropout of attention weights, probability" + AS_SIZE})
 
 
-SIZE_FIELDS = [name for name in EncoderConfig.__dataclass_fields__ if name not in ("_name", "fast_fp32")]
+SIZE_FIELDS = [name for name in EncoderConfig.__dataclass_fields__ if name not in ("_name", "fast_fp32", "checkpoint_activations")]
 
 
 def with_defaults(cfg, config_class: type[FairseqDataclass]):

@@ -74,13 +74,13 @@ class ElectraModel(BaseFairseqModel):
         self.temperature, self.disallow_correct = cfg.temperature, cfg.disallow_correct
 
         self.embeddings = Embeddings(sizes, num_tokens, self.pad)
-        self.discriminator = Encoder(sizes)
+        self.discriminator = Encoder(sizes, cfg.checkpoint_activations)
         self.discriminator_head = ReplacedTokenHead(sizes)
         # what is shared exists once, in self.embeddings
         self.generator_embeddings = None
         if str(cfg.tie_embeddings) != "all":
             self.generator_embeddings = Embeddings(sizes, 0 if str(cfg.tie_embeddings) == "tokens" else num_tokens, self.pad)
-        self.generator = Encoder(generator_sizes)
+        self.generator = Encoder(generator_sizes, cfg.checkpoint_activations)
         self.generator_head = MaskedLMHead(generator_sizes, num_tokens)
         # "version" in the name: fairseq's moving average of the weights leaves such buffers alone
         self.register_buffer("dictionary_version", torch.frombuffer(bytearray(dictionary_digest(dictionary)), dtype=torch.uint8))

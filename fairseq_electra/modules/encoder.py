@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.modules.attention import SelfAttention, rotary_angles
@@ -37,13 +38,14 @@ class Encoder(nn.Module):
 
     Args:
         sizes: of the encoder.
+        checkpoint_activations: keep only each layer's input for the backward pass, which computes the rest again.
 
     Source: google-research/electra model/modeling.py::BertModel, transformer_model.
     """
 
-    def __init__(self, sizes: EncoderSizes):
+    def __init__(self, sizes: EncoderSizes, checkpoint_activations: bool = False):
         super().__init__()
-        self.sizes = sizes
+        self.sizes, self.checkpoint_activations = sizes, checkpoint_activations
         same = sizes.embedding_size == sizes.hidden_size
         self.projection = None if same else nn.Linear(sizes.embedding_size, sizes.hidden_size)
         self.layers = nn.ModuleList(EncoderLayer(sizes) for _ in range(sizes.num_hidden_layers))
@@ -70,7 +72,10 @@ class Encoder(nn.Module):
         if all_layers is not None:
             all_layers.append(hidden)
         for layer in self.layers:
-            hidden = layer(hidden, bias, angles)
+            if self.checkpoint_activations and torch.is_grad_enabled():
+                hidden = checkpoint(layer, hidden, bias, angles, use_reentrant=False)
+            else:
+                hidden = layer(hidden, bias, angles)
             if all_layers is not None:
                 all_layers.append(hidden)
         return hidden

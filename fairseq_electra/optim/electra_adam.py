@@ -9,6 +9,7 @@ from fairseq.dataclass import FairseqDataclass
 from fairseq.optim import FairseqOptimizer, register_optimizer
 from omegaconf import II, OmegaConf
 from torch import nn
+from torch.optim.adamw import adamw
 
 from fairseq_electra.errors import InputError
 
@@ -50,14 +51,49 @@ class ElectraAdam(FairseqOptimizer):
             {"params": vectors, "weight_decay": 0.0},
         ]
         self._optimizer = torch.optim.AdamW([group for group in groups if group["params"]], fused=True, **self.optimizer_config)
-        if not cfg.bias_correction:
-            # PyTorch's fused step always corrects by 1 - beta^step: from a step of long ago on, that is 1
-            for p in params:
-                self._optimizer.state[p] = {
-                    "step": torch.full((), LONG_AGO, dtype=torch.float32, device=p.device),
-                    "exp_avg": torch.zeros_like(p, memory_format=torch.preserve_format),
-                    "exp_avg_sq": torch.zeros_like(p, memory_format=torch.preserve_format),
-                }
+        self._half = any(p.dtype in (torch.bfloat16, torch.float16) for p in params)
+        # PyTorch's fused step always corrects by 1 - beta^step: from a step of long ago on, that is 1
+        start = 0.0 if cfg.bias_correction else LONG_AGO
+        for p in params:
+            kind = torch.promote_types(p.dtype, torch.float32)
+            self._optimizer.state[p] = {
+                "step": torch.full((), start, dtype=torch.float32, device=p.device),
+                "exp_avg": torch.zeros_like(p, dtype=kind, memory_format=torch.preserve_format),
+                "exp_avg_sq": torch.zeros_like(p, dtype=kind, memory_format=torch.preserve_format),
+            }
+
+    @property
+    def supports_memory_efficient_fp16(self) -> bool:
+        """Half-precision weights without a float32 copy: the moments stay float32."""
+        return True
+
+    def step(self, closure=None, scale: float = 1.0, groups=None) -> None:
+        """Do one step; weights in half precision are widened one at a time."""
+        if not self._half:
+            super().step(closure, scale, groups)
+            return
+        if scale != 1.0:
+            self.multiply_grads(1.0 / scale)
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    self._step_wide(p, p.grad, group)
+
+    @torch.no_grad()
+    def _step_wide(self, p: nn.Parameter, grad: torch.Tensor, group: dict) -> None:
+        state, wide = self._optimizer.state[p], p.float()
+        adamw(
+            *([wide], [grad.float()], [state["exp_avg"]], [state["exp_avg_sq"]], [], [state["step"]]),
+            fused=True,
+            amsgrad=False,
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            maximize=False,
+        )
+        p.copy_(wide)
 
     @property
     def optimizer_config(self) -> dict[str, Any]:

@@ -46,7 +46,14 @@ class ElectraPretrainingConfig(FairseqDataclass):
     )
     seed: int = II("common.seed")
     fp16: bool = II("common.fp16")
+    bf16: bool = II("common.bf16")
+    memory_efficient_fp16: bool = II("common.memory_efficient_fp16")
+    memory_efficient_bf16: bool = II("common.memory_efficient_bf16")
+    amp: bool = II("common.amp")
+    tpu: bool = II("common.tpu")
     cpu: bool = II("common.cpu")
+    ddp_backend: Any = II("distributed_training.ddp_backend")
+    write_checkpoints_asynchronously: bool = II("checkpoint.write_checkpoints_asynchronously")
     train_subset: str = II("dataset.train_subset")
 
 
@@ -193,5 +200,18 @@ def check_options(cfg: ElectraPretrainingConfig) -> None:
         )
     if cfg.across_documents and cfg.rows == "pairs":
         raise InputError("--across-documents is for --rows blocks: a segment pair comes from one document; drop one of the two")
-    if cfg.fp16 and (cfg.cpu or not torch.cuda.is_available()):
-        raise InputError("--fp16 needs a GPU; on a CPU use --autocast bf16")
+    on_cpu = cfg.cpu or not torch.cuda.is_available()
+    for name in ("fp16", "amp"):  # fairseq would crash, or train in float32 without a word
+        if cfg[name] and on_cpu:
+            raise InputError(f"--{name} needs a GPU; on a CPU use --autocast bf16")
+    for name in ("fp16", "bf16"):
+        if cfg[f"memory_efficient_{name}"] and not cfg[name]:
+            raise InputError(f"common.memory_efficient_{name}=true does nothing by itself; give common.{name}=true too")
+    if str(cfg.autocast) != "none" and (cfg.fp16 or cfg.bf16 or cfg.amp):
+        raise InputError("--autocast and --fp16, --bf16 or --amp are two ways to the same end; give one of them (--autocast bf16)")
+    if cfg.tpu:
+        raise InputError("--tpu has not been tried with ELECTRA; leave it out to train on GPUs or CPUs")
+    if str(cfg.ddp_backend) == "fully_sharded":
+        raise InputError("--ddp-backend fully_sharded needs fairscale, which no longer follows PyTorch; use pytorch_ddp")
+    if cfg.write_checkpoints_asynchronously:
+        raise InputError("--write-checkpoints-asynchronously leaves checkpoint_last.pt unwritten; leave it out")

@@ -1,0 +1,77 @@
+"""Average the weights of several checkpoints, or take out the moving average that --store-ema keeps.
+
+fairseq-electra average checkpoints/checkpoint_*_*.pt --output averaged.pt
+fairseq-electra average --ema checkpoints/checkpoint_last.pt --output ema.pt
+
+fairseq-validate --path, --finetune-from-model and fairseq-electra inspect read the result as any checkpoint.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+
+import fairseq_electra
+from fairseq_electra.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("checkpoints", nargs="+", type=Path, metavar="CHECKPOINT", help="of one run, or of runs of one network")
+    parser.add_argument("--output", type=Path, required=True, metavar="CHECKPOINT", help="where to write the average")
+    parser.add_argument("--ema", action="store_true", help="average the moving averages of the weights, not the weights")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the average. All but the weights comes from the last checkpoint; the optimizer's state is left out."""
+    from fairseq import checkpoint_utils
+
+    fairseq_electra.register()
+    total: dict[str, Tensor] = {}
+    for path in args.checkpoints:
+        state = checkpoint_utils.load_checkpoint_to_cpu(str(path))
+        weights = weights_of(state, path, ema=args.ema)
+        check_alike(weights, total or weights, path, args.checkpoints[0])
+        for name, tensor in weights.items():
+            if not tensor.is_floating_point():
+                total[name] = tensor
+            elif name in total:
+                total[name] += tensor.double()
+            else:
+                total[name] = tensor.double()
+    number = len(args.checkpoints)
+    state["model"] = {
+        name: (tensor / number).to(weights[name].dtype) if tensor.is_floating_point() else tensor for name, tensor in total.items()
+    }
+    state["cfg"] = OmegaConf.to_container(state["cfg"], resolve=True, enum_to_str=True)  # as fairseq saves it
+    state.pop("last_optimizer_state", None)
+    state["extra_state"].pop("ema", None)
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint_utils.torch_persistent_save(state, str(args.output))
+    kind = "moving averages" if args.ema else "checkpoints"
+    print(f"{args.output}: the average of {number} {kind}, {sum(t.numel() for t in total.values()):,} numbers")
+
+
+def weights_of(state: dict, path: Path, *, ema: bool) -> dict[str, Tensor]:
+    """Take a checkpoint's weights, or their moving average; buffers that it leaves alone are the checkpoint's own."""
+    if "model" not in state:
+        raise InputError(f"{path} is no checkpoint of fairseq: it has no model; give what fairseq-train saved")
+    if not ema:
+        return state["model"]
+    average = (state.get("extra_state") or {}).get("ema")
+    if not average:
+        raise InputError(f"{path} has no moving average; train with --store-ema, or leave --ema out")
+    return {**state["model"], **average}
+
+
+def check_alike(weights: dict[str, Tensor], first: dict[str, Tensor], path: Path, first_path: Path) -> None:
+    """Refuse checkpoints of different networks, or dictionaries."""
+    for name in sorted({*weights, *first}):
+        left, right = weights.get(name), first.get(name)
+        if left is None or right is None or left.shape != right.shape:
+            shapes = [None if tensor is None else tuple(tensor.shape) for tensor in (left, right)]
+            raise InputError(f"{path} and {first_path} are not of one network: {name} has the shapes {shapes[0]} and {shapes[1]}")
+        if not left.is_floating_point() and not torch.equal(left, right):
+            raise InputError(f"{path} and {first_path} differ in {name}; average only checkpoints of one dictionary")

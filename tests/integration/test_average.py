@@ -1,0 +1,94 @@
+"""Averaged weights, and moving averages, are evaluated and fine-tuned like any checkpoint; fairseq-validate gives training's figures."""
+
+import shutil
+
+import pytest
+import torch
+
+from tests.conftest import TINY_NET, electra, fairseq
+from tests.integration.training import read, train, weights
+
+RUN = [
+    *TINY_NET,
+    *"--max-update 8 --save-interval-updates 4 --validate-interval-updates 4 --no-epoch-checkpoints --num-workers 0".split(),
+    *"--store-ema --ema-decay 0.5 --lr 1e-2".split(),
+]
+
+
+def validated(data, checkpoint, *options):
+    """What fairseq-validate says of a checkpoint."""
+    done = fairseq(
+        *("validate", data, "--task", "electra_pretraining", "--path", checkpoint, "--batch-size", 8, "--cpu", "--log-format", "json"),
+        *("--num-workers", 0, *options),
+    )
+    (record,) = [r for r in read(done.stdout + done.stderr, checkpoint, 0).records if r["subset"] == "valid"] or [{}]
+    return record
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, data_bin):
+    folder = tmp_path_factory.mktemp("trained") / "save"
+    return train(data_bin, folder, *RUN), folder
+
+
+METRICS = ("loss", "masked_lm_loss", "masked_lm_accuracy", "replaced_rate", "disc_loss", "disc_accuracy", "disc_recall", "disc_auc")
+
+
+def test_fairseq_validate_gives_the_figures_of_training_each_time(data_bin, trained):
+    log, folder = trained
+    during = [r for r in log.records if r["subset"] == "valid"][-1]
+    first, second = (validated(data_bin, folder / "checkpoint_last.pt") for _ in range(2))
+    assert {k: first[k] for k in METRICS} == {k: second[k] for k in METRICS} == {k: during[k] for k in METRICS}
+    other = validated(data_bin, folder / "checkpoint_last.pt", "--batch-size", 5)
+    for name in ("loss", "masked_lm_loss", "disc_loss"):
+        assert other[name] == pytest.approx(during[name], rel=1e-3)
+
+
+def test_the_average_of_two_checkpoints(tmp_path, data_bin, trained):
+    _, folder = trained
+    paths = sorted(folder.glob("checkpoint_*_*.pt"))
+    assert len(paths) == 2
+    said = electra("average", *paths, "--output", tmp_path / "new" / "averaged.pt").stdout
+    assert "the average of 2 checkpoints" in said
+    one, two, found = weights(folder, paths[0].name), weights(folder, paths[1].name), weights(tmp_path / "new", "averaged.pt")
+    assert found.keys() == one.keys()
+    for name, tensor in found.items():
+        expected = (one[name].double() + two[name].double()) / 2 if tensor.is_floating_point() else one[name]
+        assert torch.equal(tensor, expected.to(tensor.dtype)), name
+    assert validated(data_bin, tmp_path / "new" / "averaged.pt")["loss"] > 0
+
+
+def test_the_moving_average_is_evaluated_and_differs_from_the_weights(tmp_path, data_bin, trained):
+    _, folder = trained
+    electra("average", "--ema", folder / "checkpoint_last.pt", "--output", tmp_path / "ema.pt")
+    state = torch.load(folder / "checkpoint_last.pt", weights_only=True)
+    for name, tensor in weights(tmp_path, "ema.pt").items():
+        assert torch.equal(tensor, state["extra_state"]["ema"].get(name, state["model"][name])), name
+    last, average = (validated(data_bin, path)["loss"] for path in (folder / "checkpoint_last.pt", tmp_path / "ema.pt"))
+    assert last != average and average == pytest.approx(last, rel=0.1)
+    # goes on from the average, with a fresh optimizer
+    log = train(data_bin, tmp_path / "on", *RUN, "--finetune-from-model", tmp_path / "ema.pt", "--max-update", 1)
+    assert log.updates == 1
+
+
+def refused(*arguments):
+    done = electra("average", *arguments, check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_what_cannot_be_averaged_is_refused_and_nothing_is_written(tmp_path, data_bin, trained):
+    _, folder = trained
+    path, output = folder / "checkpoint_last.pt", tmp_path / "averaged.pt"
+    state = torch.load(path, weights_only=True)
+    state["model"]["discriminator_head.dense.bias"] = torch.zeros(3)
+    torch.save(state, tmp_path / "other.pt")
+    assert "not of one network: discriminator_head.dense.bias" in refused(path, tmp_path / "other.pt", "--output", output)
+    torch.save({"cfg": None}, tmp_path / "none.pt")
+    shutil.copy(path, tmp_path / "cut.pt")
+    (tmp_path / "cut.pt").write_bytes(path.read_bytes()[:1000])
+    assert "damaged or cut short" in refused(tmp_path / "cut.pt", "--output", output)
+    del state["extra_state"]["ema"]
+    torch.save(state, tmp_path / "plain.pt")
+    assert "has no moving average; train with --store-ema" in refused("--ema", tmp_path / "plain.pt", "--output", output)
+    assert not output.exists()
