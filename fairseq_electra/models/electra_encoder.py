@@ -57,7 +57,7 @@ class ElectraEncoder(BaseFairseqModel):
         self.bos, self.pad, self.eos = dictionary.bos(), dictionary.pad(), dictionary.eos()
         self.head_dropout, self.pooling, self.autocast = cfg.head_dropout, str(cfg.pooling), str(cfg.autocast)
         self.embeddings = Embeddings(self.sizes, len(dictionary), self.pad)
-        self.encoder = Encoder(self.sizes)
+        self.encoder = Encoder(self.sizes, cfg.checkpoint_activations)
         self.classification_heads = nn.ModuleDict()
         self.register_buffer("dictionary_version", torch.frombuffer(bytearray(dictionary_digest(dictionary)), dtype=torch.uint8))
         self.apply(initialize)

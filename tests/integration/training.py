@@ -1,5 +1,7 @@
 """Run fairseq-train in tests and read what it says."""
 
+import io
+import logging
 import os
 import signal
 import subprocess
@@ -67,6 +69,30 @@ def train(data, save_dir, *arguments, check=True, cwd=None) -> Log:
     )
     assert not check or done.returncode == 0, done.stdout[-4000:]
     return read(done.stdout, save_dir, done.returncode)
+
+
+def train_here(data, save_dir, *arguments) -> Log:
+    """Run fairseq-train in this process, which saves its start; for options that need no process of their own."""
+    from fairseq import checkpoint_utils, options
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+    from fairseq_cli import train as fairseq_train
+
+    for function in (checkpoint_utils.save_checkpoint, fairseq_train.should_stop_early):
+        vars(function).clear()  # what an earlier run in this process has left: the best score
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("now | INFO | %(name)s | %(message)s"))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        given = command(data, save_dir, *arguments)[3:]
+        fairseq_train.main(convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), input_args=given)))
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)
+    return read(stream.getvalue(), save_dir, 0)
 
 
 def refusal(data, save_dir, *arguments) -> str:
