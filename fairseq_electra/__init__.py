@@ -20,8 +20,23 @@ B rows of a batch, T tokens of a row, K masked slots of a row, V vocabulary, E e
 
 import logging
 import sys
+from pathlib import Path
 
 __version__ = "0.1.0"
+
+
+def refuse_second_copy() -> None:
+    """Refuse to work where Python would find another copy of this package as well: some files would come from either."""
+    from fairseq_electra.errors import InputError
+
+    own = Path(__file__).parent.resolve()
+    for entry in sys.path:
+        other = Path(entry, "fairseq_electra").resolve()
+        if other != own and (other / "__init__.py").is_file():
+            raise InputError(
+                f'two copies of fairseq_electra: {own}, in use, and {other}; give --user-dir "$(fairseq-electra user-dir)" to use the '
+                "installed one, or install the other with pip install -e"
+            )
 
 
 def register() -> None:
@@ -29,6 +44,7 @@ def register() -> None:
     from fairseq_electra import compat
 
     compat.apply()
+    refuse_second_copy()
     from fairseq_electra import criterions, data, models, optim, tasks  # noqa: F401
     from fairseq_electra.criterions import replaced_token_detection  # noqa: F401
     from fairseq_electra.data import bpe  # noqa: F401

@@ -65,9 +65,7 @@ def make_task(data_bin):
 
     def make(**changes):
         plain = {"data": str(data_bin), "tokens_per_sample": 64, "seed": 1, "fp16": False, "cpu": True, "train_subset": "train"}
-        plain |= dict.fromkeys(
-            ["bf16", "memory_efficient_fp16", "memory_efficient_bf16", "amp", "tpu", "write_checkpoints_asynchronously"], False
-        )
+        plain |= dict.fromkeys(["bf16", "memory_efficient_fp16", "memory_efficient_bf16", "amp", "tpu"], False)
         plain["ddp_backend"] = "pytorch_ddp"
         return ElectraPretrainingTask.setup_task(OmegaConf.merge(OmegaConf.structured(ElectraPretrainingConfig), plain | changes))
 

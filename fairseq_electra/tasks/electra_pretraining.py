@@ -53,7 +53,6 @@ class ElectraPretrainingConfig(FairseqDataclass):
     tpu: bool = II("common.tpu")
     cpu: bool = II("common.cpu")
     ddp_backend: Any = II("distributed_training.ddp_backend")
-    write_checkpoints_asynchronously: bool = II("checkpoint.write_checkpoints_asynchronously")
     train_subset: str = II("dataset.train_subset")
 
 
@@ -213,5 +212,3 @@ def check_options(cfg: ElectraPretrainingConfig) -> None:
         raise InputError("--tpu has not been tried with ELECTRA; leave it out to train on GPUs or CPUs")
     if str(cfg.ddp_backend) == "fully_sharded":
         raise InputError("--ddp-backend fully_sharded needs fairscale, which no longer follows PyTorch; use pytorch_ddp")
-    if cfg.write_checkpoints_asynchronously:
-        raise InputError("--write-checkpoints-asynchronously leaves checkpoint_last.pt unwritten; leave it out")

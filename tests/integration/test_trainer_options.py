@@ -19,26 +19,35 @@ def of(log, subset, name):
     return [record[name] for record in log.records if record["subset"] == subset and name in record]
 
 
+def fits_bfloat16(tensor):
+    return torch.equal(tensor, tensor.bfloat16().float())
+
+
 @pytest.mark.parametrize(
-    ("options", "weights_in", "moments_in"),
+    ("options", "half_weights", "exact"),
     [
-        (["--autocast", "bf16"], torch.float32, torch.float32),
-        (["--bf16"], torch.bfloat16, torch.float32),
-        (["--bf16", "--memory-efficient-bf16"], torch.bfloat16, torch.float32),
+        (["--autocast", "bf16"], False, True),
+        (["--bf16"], True, False),
+        (["--memory-efficient-bf16"], True, True),
     ],
     ids=["autocast", "bf16", "memory-efficient-bf16"],
 )
-def test_half_precision_trains_like_float32_and_resumes_to_the_last_bit(tmp_path, data_bin, options, weights_in, moments_in):
+def test_half_precision_trains_like_float32_and_resumes(tmp_path, data_bin, options, half_weights, exact):
     plain = train_here(data_bin, tmp_path / "plain", *RUN, "--max-update", 6)
     half = train_here(data_bin, tmp_path / "half", *RUN, "--max-update", 6, *options)
     assert half.losses != plain.losses and half.losses == pytest.approx(plain.losses, rel=0.02)
     state = torch.load(tmp_path / "half" / "checkpoint_last.pt", weights_only=True)
-    assert {tensor.dtype for tensor in state["model"].values() if tensor.is_floating_point()} == {weights_in}
-    assert {moments["exp_avg"].dtype for moments in state["last_optimizer_state"]["state"].values()} == {moments_in}
+    # fairseq saves all in float32: what was bfloat16 has zeros behind its eighth bit
+    assert fits_bfloat16(state["model"]["discriminator_head.dense.weight"]) == half_weights
+    assert not any(
+        fits_bfloat16(state["exp_avg"]) for state in state["last_optimizer_state"]["state"].values() if state["exp_avg"].dim() > 1
+    )
     train_here(data_bin, tmp_path / "two", *RUN, "--max-update", 3, *options)
     resumed = train_here(data_bin, tmp_path / "two", *RUN, "--max-update", 6, *options)
-    assert resumed.losses == half.losses[3:]
-    assert_same_weights(weights(tmp_path / "two"), weights(tmp_path / "half"))
+    # with --bf16, fairseq keeps float32 weights while it trains and saves their bfloat16 copies only
+    assert (resumed.losses == half.losses[3:]) == exact and resumed.losses == pytest.approx(half.losses[3:], rel=5e-3)
+    if exact:
+        assert_same_weights(weights(tmp_path / "two"), weights(tmp_path / "half"))
 
 
 def test_clip_norm(tmp_path, data_bin):
@@ -56,7 +65,7 @@ def test_patience(tmp_path, data_bin):
 
 
 def test_keep_best_checkpoints(tmp_path, data_bin):
-    log = train_here(data_bin, tmp_path / "save", *VALIDATED, "--max-update", 8, "--keep-best-checkpoints", 2)
+    log = train_here(data_bin, tmp_path / "save", *VALIDATED, "--max-update", 8, "--save-interval-updates", 1, "--keep-best-checkpoints", 2)
     losses = of(log, "valid", "loss")
     kept = sorted(float(path.stem.rsplit("_", 1)[1][:-1]) for path in (tmp_path / "save").glob("checkpoint.best_loss_*.pt"))
     assert len(set(losses)) > 2 and kept == pytest.approx(sorted(losses)[:2], abs=2e-3)
@@ -88,7 +97,7 @@ def two_updates(tmp_path_factory, data_bin):
     train_here(data_bin, folder / "save", *RUN, "--max-update", 2)
     path = folder / "save" / "checkpoint_last.pt"
     state = torch.load(path, weights_only=True)
-    state["extra_state"]["previous_training_time"] = 5000.0
+    state["extra_state"]["best"] = 0.5
     torch.save(state, path)
     return whole, folder / "save"
 
@@ -97,21 +106,21 @@ def two_updates(tmp_path_factory, data_bin):
     ("option", "first_update", "goes_on", "remembers"),
     [
         (None, 3, True, True),
-        ("--reset-optimizer", 1, False, True),
+        ("--reset-optimizer", 1, False, False),
         ("--reset-dataloader", 3, False, True),
         ("--reset-lr-scheduler", 3, True, True),
         ("--reset-meters", 3, True, False),
     ],
 )
 def test_reset(tmp_path, data_bin, two_updates, option, first_update, goes_on, remembers):
-    """What is not reset goes on: update count and moments, the place in the data, the time spent so far."""
+    """What is not reset goes on: update count and moments, the place in the data, the best score."""
     whole, folder = two_updates
     shutil.copytree(folder, tmp_path / "save")
     log = train_here(data_bin, tmp_path / "save", *RUN, "--max-update", 3, *([option] if option else []))
     assert "Loaded checkpoint" in log.text and of(log, "train_inner", "num_updates")[0] == first_update
     assert (log.losses == whole.losses[2:]) == goes_on
-    spent = torch.load(tmp_path / "save" / "checkpoint_last.pt", weights_only=True)["extra_state"]["previous_training_time"]
-    assert (spent > 5000) == remembers
+    state = torch.load(tmp_path / "save" / "checkpoint_last.pt", weights_only=True)
+    assert (state["extra_state"].get("best") == 0.5) == remembers
 
 
 @pytest.mark.parametrize("multiple", [1, 4])
@@ -144,7 +153,7 @@ def test_folders_of_data_take_turns_and_a_run_resumes_in_the_second(tmp_path, da
     data = ":".join(map(str, shards))
     whole = train_here(data, tmp_path / "whole", *RUN, "--max-epoch", 4)
     read = re.findall(r"(\S+)/train: [\d,]+ lines", whole.text)
-    assert read == [str(shards[number]) for number in (0, 1, 0, 1)]
+    assert read[:4] == [str(shards[number]) for number in (0, 1, 0, 1)]
     middle = int(max(r["num_updates"] for r in whole.records if r["epoch"] == 1)) + 1
     train_here(data, tmp_path / "two", *RUN, "--max-update", middle)
     resumed = train_here(data, tmp_path / "two", *RUN, "--max-epoch", 4)
@@ -181,7 +190,6 @@ def test_the_average_starts_from_the_weights_of_a_checkpoint_that_has_none(tmp_p
         (["--amp"], "--amp needs a GPU; on a CPU use --autocast bf16"),
         (["--autocast", "bf16", "--bf16"], "two ways to the same end"),
         (["--ddp-backend", "fully_sharded"], "needs fairscale"),
-        (["--write-checkpoints-asynchronously"], "leaves checkpoint_last.pt unwritten"),
         (["--tpu"], "--tpu has not been tried"),
     ],
 )

@@ -1,0 +1,133 @@
+"""fairseq-train on ELECTRA against fairseq-train on masked_lm with roberta: the same encoder, dropout, rows and threads, in turn.
+
+    python -m fairseq_electra.benchmarks.trainer --output trainer.json
+
+ELECTRA trains two networks where masked_lm trains one. Two pairs for each size: like for like in float32, and each with the best settings
+that its own command line allows on this machine.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from fairseq_electra.benchmarks.__main__ import processor
+from fairseq_electra.compat import whole
+from fairseq_electra.data.corpus import builtin_documents
+from fairseq_electra.data.encode import encode_to_binary
+from fairseq_electra.data.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece
+from fairseq_electra.evaluation.training_log import read_log
+from fairseq_electra.many_runs import USER_DIR
+from fairseq_electra.modules.sizes import MODEL_SIZES
+
+SIZES = ("tiny", "small")
+VOCABULARY, TOKENS = 8000, 128
+WARM_UP = 5  # updates whose time is not counted
+THEIRS, OURS = "masked_lm, roberta", "electra_pretraining"
+BEST = ", best settings"
+
+
+def main() -> None:
+    """Measure, write the report and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--output", default="trainer.json", help="the report (trainer.json)")
+    parser.add_argument("--rounds", type=int, default=3, help="times that each is run, in turn (3)")
+    parser.add_argument("--updates", type=int, default=25, help="updates of a run (25)")
+    parser.add_argument("--rows", type=int, default=16, help="rows of a batch (16)")
+    args = parser.parse_args()
+    report: dict = {"processor": processor(), "torch": torch.__version__, "threads": 1, "batch": [args.rows, TOKENS]}
+    with tempfile.TemporaryDirectory() as folder:
+        data = make_data(Path(folder))
+        for size in SIZES:
+            variants = command_lines(size)
+            speeds: dict[str, list[float]] = {name: [] for name in variants}
+            for number in range(args.rounds):
+                for name, options in variants.items():
+                    log = Path(folder, f"{size}-{number}.log")
+                    speeds[name].append(tokens_per_second(data, log, [*options, *shared(args.rows, args.updates)]))
+                    print(size, name, round(speeds[name][-1]), flush=True)
+            report[size] = [row(name, speeds) for name in variants]
+    with whole(args.output) as partial:
+        partial.write_text(json.dumps(report, indent=2) + "\n")
+    print(markdown(report))
+
+
+def make_data(folder: Path) -> Path:
+    """Binarize the built-in corpus."""
+    lines = [line for document in builtin_documents() for line in (*document.paragraphs, "")]
+    save_vocabulary(train_wordpiece(lines, VOCABULARY), folder / "vocab")
+    encode_to_binary(load_wordpiece(folder / "vocab"), lines, folder / "data" / "train", folder / "vocab")
+    return folder / "data"
+
+
+def command_lines(size: str) -> dict[str, list[str]]:
+    """Options of each variant. Both read full rows; dropout as ELECTRA's size has it, which best settings may leave out."""
+    net = MODEL_SIZES[size]
+    theirs = "--task masked_lm --criterion masked_lm --arch roberta --sample-break-mode none --optimizer adam".split()
+    for option, value in (
+        *(("layers", net.num_hidden_layers), ("embed-dim", net.hidden_size)),
+        *(("ffn-embed-dim", net.intermediate_size), ("attention-heads", net.num_attention_heads)),
+    ):
+        theirs += [f"--encoder-{option}", str(value)]
+    ours = f"--user-dir {USER_DIR} --task electra_pretraining --criterion replaced_token_detection --arch electra_{size}".split()
+    ours += "--rows blocks --across-documents --optimizer electra_adam".split()
+    dropout = ["--dropout", str(net.dropout), "--attention-dropout", str(net.attention_dropout)]
+    none = ["--dropout", "0", "--attention-dropout", "0"]
+    return {
+        THEIRS: [*theirs, *dropout],
+        OURS: [*ours, *dropout],
+        # --bf16 ends it in a traceback, --fp16 and --amp need a GPU
+        THEIRS + BEST: [*theirs, *none, "--num-workers", "0"],
+        OURS + BEST: [*ours, *none, "--autocast", "bf16", "--num-workers", "0"],
+    }
+
+
+def shared(rows: int, updates: int) -> list[str]:
+    """Options of all variants."""
+    given = f"--tokens-per-sample {TOKENS} --batch-size {rows} --max-update {updates} --lr 1e-4 --lr-scheduler fixed --clip-norm 1.0"
+    return [*given.split(), *"--cpu --no-save --disable-validation --log-format json --log-interval 1".split()]
+
+
+def tokens_per_second(data: Path, log: Path, options: list[str]) -> float:
+    """Run fairseq-train on one thread; returns the median of the speeds that it logs after the first updates."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with log.open("w") as stream:
+        command = [sys.executable, "-m", "fairseq_cli.train", str(data), *options]
+        subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, env=environment, check=True)
+    return statistics.median(record["wps"] for record in read_log(log)[WARM_UP:] if record["subset"] == "train_inner")
+
+
+def row(name: str, speeds: dict[str, list[float]]) -> dict:
+    """Summarize a variant: its speed, and its ratio to stock fairseq, round by round."""
+    base = speeds[THEIRS + (BEST if name.endswith(BEST) else "")]
+    ratios = [ours / theirs for ours, theirs in zip(speeds[name], base, strict=True)]
+    spread = [round(min(ratios), 2), round(max(ratios), 2)]
+    return {
+        "variant": name,
+        "tokens_per_second": round(statistics.median(speeds[name])),
+        "ratio": round(statistics.median(ratios), 2),
+        "ratio_range": spread,
+    }
+
+
+def markdown(report: dict) -> str:
+    """Write the table of a report."""
+    lines = [
+        f"| fairseq-train, batches of {report['batch'][0]} x {report['batch'][1]}, one thread | tokens/s | ratio | range |",
+        "|---|---|---|---|",
+    ]
+    for size in SIZES:
+        for found in report.get(size, ()):
+            low, high = found["ratio_range"]
+            lines.append(f"| {size}: {found['variant']} | {found['tokens_per_second']:,} | {found['ratio']:.2f} | {low} to {high} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
