@@ -50,5 +50,12 @@ def test_every_option_of_every_training_command_exists(arguments):
     assert parsed.task in ("electra_pretraining", "sentence_prediction")
 
 
+def test_the_tests_that_the_table_of_options_names_exist():
+    named = re.findall(r"`(tests/\S+)::(\w+)` \|", README)
+    assert len(named) > 20
+    for path, test in named:
+        assert f"def {test}(" in (ROOT / path).read_text(), test
+
+
 def test_there_are_training_commands():
     assert len(TRAIN_COMMANDS) >= 2

@@ -27,7 +27,7 @@ from fairseq_electra.many_runs import USER_DIR
 from fairseq_electra.modules.sizes import MODEL_SIZES
 
 SIZES = ("tiny", "small")
-VOCABULARY, TOKENS = 8000, 128
+VOCABULARY, TOKENS = 30000, 128
 WARM_UP = 5  # updates whose time is not counted
 THEIRS, OURS = "masked_lm, roberta", "electra_pretraining"
 BEST = ", best settings"
@@ -38,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", default="trainer.json", help="the report (trainer.json)")
     parser.add_argument("--rounds", type=int, default=3, help="times that each is run, in turn (3)")
-    parser.add_argument("--updates", type=int, default=25, help="updates of a run (25)")
+    parser.add_argument("--updates", type=int, default=20, help="updates of a run (20)")
     parser.add_argument("--rows", type=int, default=16, help="rows of a batch (16)")
     args = parser.parse_args()
     report: dict = {"processor": processor(), "torch": torch.__version__, "threads": 1, "batch": [args.rows, TOKENS]}
@@ -69,14 +69,14 @@ def make_data(folder: Path) -> Path:
 def command_lines(size: str) -> dict[str, list[str]]:
     """Options of each variant. Both read full rows; dropout as ELECTRA's size has it, which best settings may leave out."""
     net = MODEL_SIZES[size]
-    theirs = "--task masked_lm --criterion masked_lm --arch roberta --sample-break-mode none --optimizer adam".split()
+    theirs = ["--task", "masked_lm", "--criterion", "masked_lm", "--arch", "roberta", "--sample-break-mode", "none", "--optimizer", "adam"]
     for option, value in (
         *(("layers", net.num_hidden_layers), ("embed-dim", net.hidden_size)),
         *(("ffn-embed-dim", net.intermediate_size), ("attention-heads", net.num_attention_heads)),
     ):
         theirs += [f"--encoder-{option}", str(value)]
     ours = f"--user-dir {USER_DIR} --task electra_pretraining --criterion replaced_token_detection --arch electra_{size}".split()
-    ours += "--rows blocks --across-documents --optimizer electra_adam".split()
+    ours += ["--rows", "blocks", "--across-documents", "--optimizer", "electra_adam"]
     dropout = ["--dropout", str(net.dropout), "--attention-dropout", str(net.attention_dropout)]
     none = ["--dropout", "0", "--attention-dropout", "0"]
     return {
@@ -91,7 +91,7 @@ def command_lines(size: str) -> dict[str, list[str]]:
 def shared(rows: int, updates: int) -> list[str]:
     """Options of all variants."""
     given = f"--tokens-per-sample {TOKENS} --batch-size {rows} --max-update {updates} --lr 1e-4 --lr-scheduler fixed --clip-norm 1.0"
-    return [*given.split(), *"--cpu --no-save --disable-validation --log-format json --log-interval 1".split()]
+    return [*given.split(), *["--cpu", "--no-save", "--disable-validation", "--log-format", "json", "--log-interval", "1"]]
 
 
 def tokens_per_second(data: Path, log: Path, options: list[str]) -> float:
