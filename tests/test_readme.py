@@ -8,6 +8,7 @@ import shlex
 import pytest
 from fairseq import options
 
+from fairseq_electra.benchmarks import trainer
 from fairseq_electra.benchmarks.__main__ import markdown
 from fairseq_electra.cli.quickstart import table
 from tests.conftest import ROOT, USER_DIR
@@ -33,6 +34,10 @@ def test_the_quick_starts_table():
 
 def test_the_speed_tables():
     assert_says(markdown(json.loads((EXAMPLES / "benchmark" / "benchmark.json").read_text())))
+
+
+def test_the_table_of_the_trainer():
+    assert_says(trainer.markdown(json.loads((EXAMPLES / "benchmark" / "trainer.json").read_text())))
 
 
 def test_the_figures_of_the_long_run():
