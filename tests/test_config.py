@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 
 import pytest
 from omegaconf import OmegaConf
@@ -37,7 +38,7 @@ def as_options(changes: dict) -> list[str]:
 
 def hydra(name, changes, *options, folder=FOLDER, **kwargs):
     given = [f"{key}={value}" for key, value in changes.items()]
-    done = run(["fairseq-hydra-train", *options, "--config-dir", folder, "--config-name", name, *given], **kwargs)
+    done = run([sys.executable, "-m", "fairseq_cli.hydra_train", *options, "--config-dir", folder, "--config-name", name, *given], **kwargs)
     return done.stdout + done.stderr
 
 
@@ -70,7 +71,7 @@ def test_hydra_gives_the_command_lines_losses_and_weights_to_the_last_bit(tmp_pa
         folder.mkdir()
         (folder / "data-bin").symlink_to(data_bin)
         (folder / "fairseq_electra").symlink_to(USER_DIR)
-    done = run(["fairseq-train", *command_line(name), *as_options(SMALLER)], cwd=tmp_path / "command")
+    done = run([sys.executable, "-m", "fairseq_cli.train", *command_line(name), *as_options(SMALLER)], cwd=tmp_path / "command")
     logs["command"] = read(done.stdout + done.stderr, tmp_path / "command" / "checkpoints", 0)
     logs["hydra"] = read(hydra(name, SMALLER, cwd=tmp_path / "hydra"), tmp_path / "hydra" / "checkpoints", 0)
     assert len(logs["command"].losses) == 3 and logs["hydra"].losses == logs["command"].losses
