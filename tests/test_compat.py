@@ -177,6 +177,8 @@ batches._queue.maxsize = 0  # so that it works, and does not wait, when the prog
 
 @pytest.mark.parametrize(("kind", "status"), [("plain", -signal.SIGABRT), ("mended", 0)])
 def test_fairseq_still_aborts_where_its_reader_is_at_work_at_the_end(kind, status):
+    if kind == "plain" and sys.version_info >= (3, 12):
+        pytest.skip("seen on Python 3.11 only")
     ends = [subprocess.run([sys.executable, "-c", READ_AHEAD, kind], cwd=ROOT, capture_output=True).returncode for _ in range(2)]
     assert status in ends
     assert kind == "plain" or set(ends) == {0}

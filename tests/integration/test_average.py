@@ -11,7 +11,7 @@ from tests.integration.training import read, train, weights
 RUN = [
     *TINY_NET,
     *"--max-update 8 --save-interval-updates 4 --validate-interval-updates 4 --no-epoch-checkpoints --num-workers 0".split(),
-    *"--store-ema --ema-decay 0.5 --lr 1e-2".split(),
+    *"--store-ema --ema-decay 0.5".split(),
 ]
 
 
@@ -39,9 +39,6 @@ def test_fairseq_validate_gives_the_figures_of_training_each_time(data_bin, trai
     during = [r for r in log.records if r["subset"] == "valid"][-1]
     first, second = (validated(data_bin, folder / "checkpoint_last.pt") for _ in range(2))
     assert {k: first[k] for k in METRICS} == {k: second[k] for k in METRICS} == {k: during[k] for k in METRICS}
-    other = validated(data_bin, folder / "checkpoint_last.pt", "--batch-size", 5)
-    for name in ("loss", "masked_lm_loss", "disc_loss"):
-        assert other[name] == pytest.approx(during[name], rel=1e-3)
 
 
 def test_the_average_of_two_checkpoints(tmp_path, data_bin, trained):
