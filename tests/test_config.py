@@ -62,6 +62,7 @@ def test_the_recipe_of_tiny_is_the_readmes():
     assert command_line("electra_tiny") == shown[1 : shown.index("|")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", FILES)
 def test_hydra_gives_the_command_lines_losses_and_weights_to_the_last_bit(tmp_path, data_bin, name):
     """Run as the files stand, but on a smaller net: data and checkpoints in the folder where both are started."""
@@ -86,6 +87,7 @@ def test_the_same_hydra_line_goes_on_where_it_stopped(tmp_path, data_bin):
     assert re.search(r"Loaded checkpoint .*checkpoint_last\.pt \(epoch \d @ 3 updates\)", text), text[-2000:]
 
 
+@pytest.mark.long
 def test_a_sweep_over_learning_rate_and_seed(tmp_path, data_bin):
     """Four runs, each with its folder, each as if it were run alone."""
     common = SMALLER | {"task.data": data_bin, "common.user_dir": USER_DIR}

@@ -84,6 +84,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.long
 def test_a_full_disk(small_disk, data_bin, undisturbed):
     folder = small_disk / "save"
     train(data_bin, folder, *RUN, "--max-update", 100)
