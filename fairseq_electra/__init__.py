@@ -14,6 +14,7 @@ The flow, and where each step lives::
      -> metrics     evaluation/detection.py, diagnosis.py     masked_lm_*, disc_*, and advice
      -> checkpoint  fairseq's trainer                         exact resume
      -> fine-tune   models/electra_encoder.py                 with fairseq's own sentence tasks
+     -> export      interchange/                              transformers' folders, out and in; the hub interface
 
 B rows of a batch, T tokens of a row, K masked slots of a row, V vocabulary, E embedding size, C hidden size.
 """
@@ -51,6 +52,14 @@ def register() -> None:
     from fairseq_electra.models import electra, electra_encoder  # noqa: F401
     from fairseq_electra.optim import electra_adam  # noqa: F401
     from fairseq_electra.tasks import electra_pretraining  # noqa: F401
+
+
+def from_pretrained(path, checkpoint_file=None, vocabulary=None, generator=None):
+    """Load a trained network: :func:`fairseq_electra.interchange.hub_interface.from_pretrained`."""
+    register()
+    from fairseq_electra.interchange import hub_interface
+
+    return hub_interface.from_pretrained(path, checkpoint_file, vocabulary, generator)
 
 
 # fairseq reports at every start that a package for its speech models is missing

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import importlib
+import keyword
 import os
 import sys
 from importlib import metadata
@@ -14,6 +15,8 @@ COMMANDS = {
     "encode": "text to pieces, or straight to what fairseq trains on",
     "corpus": "write the built-in corpus and its labelled task",
     "config": "turn a fairseq-train command line into the YAML of fairseq-hydra-train",
+    "export": "turn a checkpoint into a folder that transformers loads",
+    "import": "turn a folder of transformers into a checkpoint to go on from",
     "average": "average the weights of checkpoints, or take out their moving average",
     "launch": "run a fairseq command as several processes: CPUs, GPUs, machines, slurm",
     "inspect": "show what a checkpoint sees, row by row",
@@ -32,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
         commands.add_parser(name, help=summary, add_help=False)
     given = sys.argv[1:] if arguments is None else arguments
     chosen, rest = parser.parse_args(given[:1]), given[1:]
-    module = importlib.import_module(f"fairseq_electra.cli.{chosen.command.replace('-', '_')}")
+    module_name = chosen.command.replace("-", "_")
+    module = importlib.import_module(f"fairseq_electra.cli.{module_name}{'_' if keyword.iskeyword(module_name) else ''}")
     command = argparse.ArgumentParser(
         prog=f"fairseq-electra {chosen.command}",
         description=module.__doc__,

@@ -10,7 +10,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from fairseq_electra.data.text import written_whole
-from fairseq_electra.data.wordpiece import DICTIONARY_FILE, EOS, LEADING, symbols_of
+from fairseq_electra.data.wordpiece import DICTIONARY_FILE, EOS, LEADING, TOKENIZER_FILE, symbols_of
 from fairseq_electra.errors import InputError
 
 SPLITS = ("train", "valid", "test")
@@ -42,13 +42,13 @@ def encode_to_pieces(tokenizer: Tokenizer, lines: Iterable[str]) -> Iterator[str
 
 
 def encode_to_binary(tokenizer: Tokenizer, lines: Iterable[str], prefix: str | Path, vocabulary: str | Path) -> tuple[int, int]:
-    """Write ``PREFIX.bin``, ``PREFIX.idx`` and, beside them, ``dict.txt``: what ``fairseq-preprocess --only-source`` writes.
+    """Write ``PREFIX.bin``, ``PREFIX.idx`` and, ``dict.txt``, as ``fairseq-preprocess --only-source`` does, and ``tokenizer.json``.
 
     Args:
         tokenizer: as :func:`fairseq_electra.data.wordpiece.load_wordpiece` gives it.
         lines: text.
         prefix: folder and split, such as ``data-bin/train``.
-        vocabulary: the folder of the tokenizer; its ``dict.txt`` is copied.
+        vocabulary: the folder of the tokenizer; its two files are copied.
 
     Returns:
         number of lines and of ids, each line's ``</s>`` among them.
@@ -66,8 +66,9 @@ def encode_to_binary(tokenizer: Tokenizer, lines: Iterable[str], prefix: str | P
         raise InputError(f"{beside} is of another vocabulary than {vocabulary}; choose another folder, or remove what is in this one")
     batches = ([encoding.ids for encoding in batch] for batch in encode_lines(tokenizer, lines))
     written = write_binarized(prefix, batches, tokenizer.get_vocab_size(), LEADING.index(EOS))
-    with written_whole(beside, "wb") as copy:
-        copy.write(dictionary.read_bytes())
+    for name in (DICTIONARY_FILE, TOKENIZER_FILE):  # the tokenizer too: who has the data can read new text
+        with written_whole(beside.with_name(name), "wb") as copy:
+            copy.write((Path(vocabulary) / name).read_bytes())
     return written
 
 

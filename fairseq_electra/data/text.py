@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import lzma
 import os
+import shutil
 import sys
 import zlib
 from collections.abc import Iterator
@@ -68,3 +69,24 @@ def written_whole(path: str | Path, mode: str = "w") -> Iterator:
         os.replace(partial, path)  # noqa: PTH105
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def folder_written_whole(path: str | Path) -> Iterator[Path]:
+    """Give a folder to fill, which takes its name only when all of it is there.
+
+    Raises:
+        InputError: there is something at that place already.
+    """
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path} is there already and not empty; name a new folder")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        if path.is_dir():
+            path.rmdir()
+        partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -1,14 +1,16 @@
 """The sizes that every ELECTRA model takes as options. The underscore keeps fairseq from importing this file as a model."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Optional
 
 import torch
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
-from omegaconf import OmegaConf
+from omegaconf import II, OmegaConf, open_dict
 
+from fairseq_electra.errors import InputError
 from fairseq_electra.memory import keep_freed_memory
-from fairseq_electra.modules.sizes import MODEL_SIZES, POSITIONS, EncoderSizes, named_sizes
+from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, POSITIONS, EncoderSizes, named_sizes
 from fairseq_electra.precision import use_fast_fp32
 
 AS_SIZE = "; default: as --arch has it"
@@ -40,9 +42,14 @@ class EncoderConfig(FairseqDataclass):
         default=False, metadata={"help": "keep only the layers' inputs for the backward pass and compute the rest again: less memory"}
     )
     attention_dropout: Optional[float] = field(default=None, metadata={"help": "dropout of attention weights, probability" + AS_SIZE})
+    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
+    save_dir: str = II("checkpoint.save_dir")
 
 
-SIZE_FIELDS = [name for name in EncoderConfig.__dataclass_fields__ if name not in ("_name", "fast_fp32", "checkpoint_activations")]
+SIZE_FIELDS = [
+    "model_size",
+    *EncoderSizes.__dataclass_fields__,
+]
 
 
 def with_defaults(cfg, config_class: type[FairseqDataclass]):
@@ -67,3 +74,57 @@ def encoder_sizes(cfg) -> EncoderSizes:
     """Look up the sizes that a model's configuration asks for."""
     given = {name: str(cfg[name]) if name in ("model_size", "positions") and cfg[name] is not None else cfg[name] for name in SIZE_FIELDS}
     return named_sizes(**given)
+
+
+def adopt_sizes(cfg, config_class: type[EncoderConfig]) -> None:
+    """Fill in the sizes of the checkpoint to start from, here and in the configuration that will be saved.
+
+    So a fine-tuned checkpoint can be loaded when the one it came from is gone. What the user gave wins.
+
+    Args:
+        cfg: options of the model to be; nothing is done where it names its size.
+        config_class: the fields to adopt are those of this class that :func:`sizes_in` knows.
+    """
+    from fairseq import checkpoint_utils
+
+    if cfg.model_size is not None:
+        return
+    source, last = cfg.finetune_from_model, Path(cfg.save_dir) / "checkpoint_last.pt"
+    if source and not Path(source).is_file() and last.is_file():
+        source = str(last)  # a run that is resumed needs no more than its own checkpoint
+    if not source:
+        raise InputError(
+            "the net has no sizes: give --finetune-from-model CHECKPOINT, or, to start from nothing, --arch electra_small or another "
+            "size (electra_encoder: --model-size small; hydra: model.model_size=small)"
+        )
+    saved = checkpoint_utils.load_checkpoint_to_cpu(source).get("cfg")
+    model = saved.model if saved is not None and "model" in saved else None
+    if model is None or model.get("model_size") is None:
+        raise InputError(f"{source} holds no ELECTRA; give a checkpoint that --arch electra_* or electra_encoder has saved")
+    defaults = {name: f.default for name, f in config_class.__dataclass_fields__.items()}
+    found = sizes_in(with_defaults(model, config_class))
+    adopted = {name: value for name, value in found.items() if name in defaults and cfg[name] == defaults[name]}
+    parent = cfg._get_parent()  # merge_with_parent has given this copy the parent of the original
+    original = parent.get("model") if parent is not None else None
+    for target in [cfg, original] if OmegaConf.is_config(original) else [cfg]:
+        with open_dict(target):
+            for name, value in adopted.items():
+                target[name] = value
+
+
+def sizes_in(cfg) -> dict:
+    """Return what decides the shapes of a model with this configuration, every size as a number."""
+    sizes = asdict(encoder_sizes(cfg))
+    if "generator_layers" not in cfg:
+        return {"model_size": str(cfg.model_size), **sizes}
+    width = cfg.generator_hidden_size
+    return {
+        "model_size": str(cfg.model_size),
+        **sizes,
+        "generator_hidden_size": GENERATOR_HIDDEN_SIZE[str(cfg.model_size)] if width is None else width,
+        "generator_layers": cfg.generator_layers,
+        "generator_num_attention_heads": cfg.generator_num_attention_heads,
+        "generator_intermediate_size": cfg.generator_intermediate_size,
+        "tie_embeddings": str(cfg.tie_embeddings),
+        "untie_lm_head": cfg.untie_lm_head,
+    }

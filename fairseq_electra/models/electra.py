@@ -6,13 +6,13 @@ from typing import NamedTuple, Optional
 
 import torch
 from fairseq.dataclass import ChoiceEnum
-from fairseq.models import BaseFairseqModel, register_model, register_model_architecture
+from fairseq.models import ARCH_CONFIG_REGISTRY, BaseFairseqModel, register_model, register_model_architecture
 from torch import Tensor, nn
 
 from fairseq_electra import compat
 from fairseq_electra.data.binarized import dictionary_digest
 from fairseq_electra.errors import InputError
-from fairseq_electra.models._config import EncoderConfig, encoder_sizes, prepare_processor, with_defaults
+from fairseq_electra.models._config import EncoderConfig, adopt_sizes, encoder_sizes, prepare_processor, with_defaults
 from fairseq_electra.models._loading import check_dictionary, check_tensors
 from fairseq_electra.modules.embeddings import Embeddings
 from fairseq_electra.modules.encoder import Encoder, check_row_length, initialize, initialize_as_dense_default
@@ -33,9 +33,18 @@ class ElectraConfig(EncoderConfig):
         metadata={"help": "the generator's hidden size, as a share of the discriminator's; default: as --arch has it"},
     )
     generator_layers: float = field(default=1.0, metadata={"help": "the generator's layers, as a share of the discriminator's"})
+    generator_num_attention_heads: Optional[int] = field(
+        default=None, metadata={"help": "the generator's attention heads; default: one for every 64 of its hidden size"}
+    )
+    generator_intermediate_size: Optional[int] = field(
+        default=None, metadata={"help": "the generator's feed-forward size; default: four times its hidden size"}
+    )
     tie_embeddings: ChoiceEnum(["none", "tokens", "all"]) = field(  # type: ignore[valid-type]
         default="all",
         metadata={"help": "what the networks share: none, the token table, or all embeddings with their LayerNorm (the original)"},
+    )
+    untie_lm_head: bool = field(
+        default=False, metadata={"help": "the generator predicts with a table of its own; the original: with the one it reads"}
     )
     temperature: float = field(default=1.0, metadata={"help": "divides the generator's scores when it is sampled; above 0"})
     disallow_correct: bool = field(default=False, metadata={"help": "never sample the original token"})
@@ -69,7 +78,7 @@ class ElectraModel(BaseFairseqModel):
         if width is None:
             width = GENERATOR_HIDDEN_SIZE[str(cfg.model_size)]
         _check(cfg, width)
-        generator_sizes = sizes.generator(width, cfg.generator_layers)
+        generator_sizes = sizes.generator(width, cfg.generator_layers, cfg.generator_num_attention_heads, cfg.generator_intermediate_size)
         self.pad, num_tokens = dictionary.pad(), len(dictionary)
         self.temperature, self.disallow_correct = cfg.temperature, cfg.disallow_correct
 
@@ -81,7 +90,7 @@ class ElectraModel(BaseFairseqModel):
         if str(cfg.tie_embeddings) != "all":
             self.generator_embeddings = Embeddings(sizes, 0 if str(cfg.tie_embeddings) == "tokens" else num_tokens, self.pad)
         self.generator = Encoder(generator_sizes, cfg.checkpoint_activations)
-        self.generator_head = MaskedLMHead(generator_sizes, num_tokens)
+        self.generator_head = MaskedLMHead(generator_sizes, num_tokens, cfg.untie_lm_head)
         # "version" in the name: fairseq's moving average of the weights leaves such buffers alone
         self.register_buffer("dictionary_version", torch.frombuffer(bytearray(dictionary_digest(dictionary)), dtype=torch.uint8))
 
@@ -93,6 +102,7 @@ class ElectraModel(BaseFairseqModel):
     @classmethod
     def build_model(cls, cfg, task) -> "ElectraModel":
         """Build the model for a task that has ``source_dictionary`` and ``cfg.tokens_per_sample``."""
+        adopt_sizes(cfg, ElectraConfig)
         cfg = with_defaults(cfg, ElectraConfig)
         prepare_processor(cfg)
         width = task.cfg.tokens_per_sample
@@ -127,14 +137,36 @@ class ElectraModel(BaseFairseqModel):
 
     def generate(self, src_tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None, masked_positions: Tensor) -> Tensor:
         """Score every piece at the masked positions. Shapes: (B, T) thrice, (B, K) -> (B, K, V)."""
-        embeddings = self.generator_embeddings or self.embeddings
-        hidden = self.generator(embeddings(src_tokens, segment_ids, self.generator_tokens), padding_mask)
+        hidden = self.extract_generator_features(src_tokens, segment_ids, padding_mask)
         hidden = hidden.gather(1, masked_positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
         return self.generator_head(hidden, self.generator_tokens.weight)
 
     def discriminate(self, tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None) -> Tensor:
         """Score every token as replaced (above 0) or not. Shapes: (B, T) thrice -> (B, T)."""
-        return self.discriminator_head(self.discriminator(self.embeddings(tokens, segment_ids), padding_mask))
+        return self.discriminator_head(self.extract_features(tokens, segment_ids, padding_mask))
+
+    def extract_features(
+        self, tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None, all_layers: list[Tensor] | None = None
+    ) -> Tensor:
+        """Encode rows with the discriminator.
+
+        Args:
+            tokens: ids. Shape: (B, T).
+            segment_ids: 0 or 1. Shape: (B, T).
+            padding_mask: True at padding; None: there is none. Shape: (B, T).
+            all_layers: a list that receives the input of the first layer and the output of each. Shapes: (B, T, C).
+
+        Returns:
+            the last layer's output. Shape: (B, T, C).
+        """
+        return self.discriminator(self.embeddings(tokens, segment_ids), padding_mask, all_layers)
+
+    def extract_generator_features(
+        self, tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None, all_layers: list[Tensor] | None = None
+    ) -> Tensor:
+        """Encode rows with the generator; arguments and result as :meth:`extract_features`."""
+        embeddings = self.generator_embeddings or self.embeddings
+        return self.generator(embeddings(tokens, segment_ids, self.generator_tokens), padding_mask, all_layers)
 
     def _bent(self, probs: Tensor, logits: Tensor, target: Tensor) -> Tensor:
         """The distribution to sample from: the generator's own, unless options say otherwise."""
@@ -179,5 +211,7 @@ def _register(size: str) -> None:
         compat.forget_tpu(args)
 
 
+# a bare --arch electra takes its sizes from --finetune-from-model
+ARCH_CONFIG_REGISTRY["electra"] = compat.forget_tpu
 for _size in MODEL_SIZES:
     _register(_size)

@@ -1,20 +1,19 @@
 """The discriminator without its head, for fine-tuning with fairseq's own sentence tasks and with ours."""
 
 import logging
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Optional
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from fairseq.dataclass import ChoiceEnum
 from fairseq.models import ARCH_CONFIG_REGISTRY, BaseFairseqModel, register_model
-from omegaconf import II, OmegaConf, open_dict
+from omegaconf import II
 from torch import Tensor, nn
 
 from fairseq_electra import compat
 from fairseq_electra.data.binarized import dictionary_digest
 from fairseq_electra.errors import InputError
-from fairseq_electra.models._config import EncoderConfig, encoder_sizes, prepare_processor, with_defaults
+from fairseq_electra.models._config import EncoderConfig, adopt_sizes, encoder_sizes, prepare_processor
 from fairseq_electra.models._loading import check_dictionary, check_tensors
 from fairseq_electra.modules.embeddings import Embeddings
 from fairseq_electra.modules.encoder import Encoder, check_row_length, initialize, initialize_as_dense_default
@@ -37,8 +36,6 @@ class ElectraEncoderConfig(EncoderConfig):
     autocast: ChoiceEnum(["none", "bf16"]) = field(  # type: ignore[valid-type]
         default="none", metadata={"help": "bf16: matrix products in bfloat16, weights kept in float32; on CPU and GPU"}
     )
-    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
-    save_dir: str = II("checkpoint.save_dir")
     max_positions: int = II("task.max_positions")  # the stock tasks overwrite it; the table's size is max_position_embeddings
 
 
@@ -69,12 +66,14 @@ class ElectraEncoder(BaseFairseqModel):
     def build_model(cls, cfg, task) -> "ElectraEncoder":
         """Build the model with the sizes of the checkpoint it starts from."""
         prepare_processor(cfg)
-        adopt_sizes(cfg)
+        adopt_sizes(cfg, EncoderConfig)
         return cls(cfg, task.source_dictionary)
 
-    def register_classification_head(self, name: str, num_classes: int, inner_dim: int | None = None, **kwargs: Any) -> None:
+    def register_classification_head(
+        self, name: str, num_classes: int, inner_dim: int | None = None, dense: bool = False, **kwargs: Any
+    ) -> None:
         """Add a head for sentences (fairseq's tasks call this); ``inner_dim`` is RoBERTa's and not used."""
-        self.classification_heads[name] = SentenceHead(self.sizes.hidden_size, num_classes, self.head_dropout, self.pooling)
+        self.classification_heads[name] = SentenceHead(self.sizes.hidden_size, num_classes, self.head_dropout, self.pooling, dense)
 
     def forward(
         self,
@@ -102,10 +101,16 @@ class ElectraEncoder(BaseFairseqModel):
         if segment_ids is None:
             segment_ids = segments_of(src_tokens, self.eos).masked_fill(padding_mask, 0)
         with autocast(self.autocast, src_tokens.device.type):
-            hidden = self.encoder(self.embeddings(src_tokens, segment_ids), padding_mask)
+            hidden = self.extract_features(src_tokens, segment_ids, padding_mask)
         if classification_head_name is None:
             return hidden, {}
         return self.classification_heads[classification_head_name](hidden, padding_mask), {}
+
+    def extract_features(
+        self, tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None, all_layers: list[Tensor] | None = None
+    ) -> Tensor:
+        """Encode rows; arguments and result as :meth:`ElectraModel.extract_features`."""
+        return self.encoder(self.embeddings(tokens, segment_ids), padding_mask, all_layers)
 
     def _check_rows(self, tokens: Tensor) -> None:
         limit = self.sizes.max_position_embeddings
@@ -159,36 +164,6 @@ def segments_of(tokens: Tensor, eos: int) -> Tensor:
     """0 up to and with the first ``</s>`` of a row, 1 behind it. Shape kept: (B, T)."""
     ends = (tokens == eos).long()
     return (ends.cumsum(1) - ends).clamp(max=1)
-
-
-def adopt_sizes(cfg) -> None:
-    """Fill in the sizes of the checkpoint to start from, here and in the configuration that will be saved.
-
-    So a fine-tuned checkpoint can be loaded when the one it came from is gone. What the user gave wins.
-    """
-    from fairseq import checkpoint_utils
-
-    if cfg.model_size is not None:
-        return
-    source, last = cfg.finetune_from_model, Path(cfg.save_dir) / "checkpoint_last.pt"
-    if source and not Path(source).is_file() and last.is_file():
-        source = str(last)  # a run that is resumed needs no more than its own checkpoint
-    if not source:
-        raise InputError(
-            "electra_encoder needs its sizes: give --finetune-from-model CHECKPOINT, or, to start from nothing, --model-size tiny"
-        )
-    saved = checkpoint_utils.load_checkpoint_to_cpu(source).get("cfg")
-    model = saved.model if saved is not None and "model" in saved else None
-    if model is None or model.get("model_size") is None:
-        raise InputError(f"{source} holds no ELECTRA; give a checkpoint that --arch electra_* or electra_encoder has saved")
-    sizes = asdict(encoder_sizes(with_defaults(model, EncoderConfig)))
-    adopted = {"model_size": str(model.model_size)} | {name: value for name, value in sizes.items() if cfg[name] is None}
-    parent = cfg._get_parent()  # merge_with_parent has given this copy the parent of the original
-    original = parent.get("model") if parent is not None else None
-    for target in [cfg, original] if OmegaConf.is_config(original) else [cfg]:
-        with open_dict(target):
-            for name, value in adopted.items():
-                target[name] = value
 
 
 def _names(keys: list[str]) -> str:

@@ -15,19 +15,22 @@ class MaskedLMHead(nn.Module):
     Args:
         sizes: of the generator.
         num_tokens: V.
+        untied: multiply with a table of its own, not with the one given.
 
     Source: google-research/electra run_pretraining.py::PretrainingModel._get_masked_lm_output.
     """
 
-    def __init__(self, sizes: EncoderSizes, num_tokens: int):
+    def __init__(self, sizes: EncoderSizes, num_tokens: int, untied: bool = False):
         super().__init__()
         self.dense = nn.Linear(sizes.hidden_size, sizes.embedding_size)
         self.layer_norm = nn.LayerNorm(sizes.embedding_size, eps=LAYER_NORM_EPS)
+        self.table = nn.Embedding(num_tokens, sizes.embedding_size) if untied else None
         self.bias = nn.Parameter(Tensor(num_tokens).zero_())
 
     def forward(self, hidden: Tensor, table: Tensor) -> Tensor:
         """Score every piece. Shapes: (..., C), (V, E) -> (..., V)."""
-        return F.linear(self.layer_norm(F.gelu(self.dense(hidden))), table, self.bias)
+        own = table if self.table is None else self.table.weight
+        return F.linear(self.layer_norm(F.gelu(self.dense(hidden))), own, self.bias)
 
 
 class ReplacedTokenHead(nn.Module):
@@ -55,13 +58,15 @@ class SentenceHead(nn.Module):
         dropout: before the linear layer, probability.
         pooling: ``first`` reads ``<s>``. ``mean`` reads the mean over the row: a net pre-trained for minutes has learned little for
             ``<s>``, which is never replaced.
+        dense: put a dense layer and GELU before the linear layer, as transformers' heads have it.
 
     Source: google-research/electra finetune/classification/classification_tasks.py::ClassificationTask.get_prediction_module.
     """
 
-    def __init__(self, hidden_size: int, num_classes: int, dropout: float, pooling: str = "first"):
+    def __init__(self, hidden_size: int, num_classes: int, dropout: float, pooling: str = "first", dense: bool = False):
         super().__init__()
         self.pooling = pooling
+        self.dense = nn.Linear(hidden_size, hidden_size) if dense else None
         self.dropout = Dropout(dropout)
         self.prediction = nn.Linear(hidden_size, num_classes)
         initialize_as_dense_default(self.prediction)
@@ -73,4 +78,6 @@ class SentenceHead(nn.Module):
         else:
             real = (~padding_mask).to(hidden.dtype).unsqueeze(-1)
             pooled = (hidden * real).sum(1) / real.sum(1)
+        if self.dense is not None:
+            pooled = F.gelu(self.dense(self.dropout(pooled)))
         return self.prediction(self.dropout(pooled))

@@ -42,26 +42,28 @@ class EncoderSizes:
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"--{name.replace('_', '-')} must lie in [0, 1), got {getattr(self, name)}")
 
-    def generator(self, width: float, depth: float) -> "EncoderSizes":
+    def generator(self, width: float, depth: float, heads: int | None = None, intermediate_size: int | None = None) -> "EncoderSizes":
         """Sizes of the generator beside this discriminator.
 
         Args:
-            width: its hidden size as a share of the discriminator's; feed-forward size and heads follow.
+            width: its hidden size as a share of the discriminator's.
             depth: its layers as a share of the discriminator's.
+            heads: attention heads; by default one for every 64 of the hidden size.
+            intermediate_size: by default four times the hidden size.
 
         Source: google-research/electra run_pretraining.py::get_generator_config.
         """
         hidden = round(self.hidden_size * width)
-        heads = max(1, hidden // HEAD_SIZE)
+        heads = heads or max(1, hidden // HEAD_SIZE)
         if hidden < 1 or hidden % heads:
             raise InputError(
                 f"--generator-hidden-size {width:.3g} of {self.hidden_size} makes {hidden}, which {heads} attention heads cannot share; "
-                "choose a share that makes a multiple of 64"
+                "choose a share that makes a multiple of 64, or --generator-num-attention-heads"
             )
         return replace(
             self,
             hidden_size=hidden,
-            intermediate_size=4 * hidden,
+            intermediate_size=intermediate_size or 4 * hidden,
             num_attention_heads=heads,
             num_hidden_layers=max(1, round(self.num_hidden_layers * depth)),
         )

@@ -80,7 +80,7 @@ def test_segments_follow_the_first_separator():
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ([], "electra_encoder needs its sizes"),
+        ([], "the net has no sizes"),
         (["--model-size", "tiny", "--separator-token", "2"], "drop --separator-token"),
     ],
 )

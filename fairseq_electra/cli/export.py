@@ -1,0 +1,37 @@
+"""Turn a checkpoint into a folder that transformers loads.
+
+fairseq-electra export --to transformers checkpoints/checkpoint_last.pt my-electra
+
+A pre-training checkpoint gives the discriminator in the folder and the generator in its subfolder "generator", a fine-tuned one the
+encoder with its head. Before anything is written, transformers' own networks must agree with ours within 1e-5.
+"""
+
+import argparse
+import logging
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="saved by fairseq-train")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder to write; new or empty")
+    parser.add_argument("--to", choices=["transformers"], required=True, help="format")
+    parser.add_argument("--vocab", type=Path, metavar="DIR", help="folder of the vocabulary (default: the checkpoint's, or its data's)")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="training log, for the figures of the model card")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Export."""
+    import fairseq_electra
+    from fairseq_electra.interchange import require_transformers
+
+    require_transformers()
+    fairseq_electra.register()
+    logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
+    from fairseq_electra.evaluation.training_log import read_log
+    from fairseq_electra.interchange.export_transformers import export_transformers
+    from fairseq_electra.interchange.pretrained import load_checkpoint
+
+    records = read_log(args.log) if args.log else []
+    for line in export_transformers(load_checkpoint(args.checkpoint, args.vocab), args.folder, records):
+        print(line)

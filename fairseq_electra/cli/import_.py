@@ -1,0 +1,34 @@
+"""Turn a folder of transformers into a checkpoint to go on from.
+
+fairseq-electra import electra-small-discriminator --generator electra-small-generator released/checkpoint.pt
+fairseq-train data-bin ... --arch electra --finetune-from-model released/checkpoint.pt
+
+The vocabulary, with fairseq's ids, comes beside the checkpoint; encode the text with it: fairseq-electra encode --vocab released.
+Before anything is written, our networks must agree with transformers' own within 1e-5.
+"""
+
+import argparse
+import logging
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the discriminator: config.json, model.safetensors, tokenizer.json, ...")
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="file to write, in a new folder")
+    parser.add_argument("--generator", type=Path, metavar="DIR", help="the generator (default: DIR/generator, if it is there)")
+    parser.add_argument("--seed", type=int, default=1, help="of what the folder does not have (default %(default)s)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Import."""
+    import fairseq_electra
+    from fairseq_electra.interchange import require_transformers
+
+    require_transformers()
+    fairseq_electra.register()
+    from fairseq_electra.interchange.import_transformers import import_transformers
+
+    logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
+    for line in import_transformers(args.folder, args.checkpoint, args.generator, args.seed):
+        print(line)

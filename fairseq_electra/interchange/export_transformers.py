@@ -1,0 +1,201 @@
+"""A folder that transformers loads, from a checkpoint of fairseq."""
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from fairseq_electra.data.text import folder_written_whole
+from fairseq_electra.errors import InputError
+from fairseq_electra.interchange import parity
+from fairseq_electra.interchange.model_card import model_card
+from fairseq_electra.interchange.names import HEADS, Part, embeddings_part, encoder_part, to_theirs
+from fairseq_electra.interchange.pretrained import Pretrained
+from fairseq_electra.interchange.tokenizer_files import write_tokenizer
+from fairseq_electra.interchange.transformers_config import config_of, family_of
+from fairseq_electra.interchange.transformers_folder import GENERATOR, sines
+from fairseq_electra.models.electra import ElectraModel
+from fairseq_electra.models.electra_encoder import HEADS as HEADS_HERE
+from fairseq_electra.models.electra_encoder import ElectraEncoder
+from fairseq_electra.modules.encoder import EncoderLayer
+from fairseq_electra.modules.heads import SentenceHead
+from fairseq_electra.modules.sizes import EncoderSizes
+
+SAFE = 8.0  # from here on GELU is the identity in float32
+
+
+@dataclass
+class Export:
+    """One network to write.
+
+    Args:
+        role: discriminator, generator, or the name of a head for sentences.
+        class_name: transformers'.
+        tensors: by their names.
+        config: its config.json.
+        left_out: our tensors that have no place there, and why.
+    """
+
+    role: str
+    class_name: str
+    tensors: dict[str, Tensor]
+    config: dict
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def subfolder(self) -> str:
+        """Where it lies in the folder."""
+        return GENERATOR if self.role == GENERATOR else "."
+
+
+def export_transformers(pretrained: Pretrained, folder: str | Path, records: list[dict] | None = None) -> list[str]:
+    """Write a folder for transformers once its networks, loaded from there, agree with ours.
+
+    Args:
+        pretrained: what to export.
+        folder: where to; new or empty.
+        records: of the training log, for the model card.
+
+    Returns:
+        lines that say what was written, what was left out, and how large the differences are.
+
+    Raises:
+        InputError: something cannot be exported, or the networks do not agree. Nothing is left behind.
+    """
+    import transformers
+    from safetensors.torch import save_file
+
+    transformers.utils.logging.disable_progress_bar()
+    networks = networks_of(pretrained)
+    sizes = sizes_of(pretrained.model)
+    rows = parity.rows_of_text(pretrained.tokenizer, sizes.max_position_embeddings)
+    lines, differences = [], {}
+    with folder_written_whole(folder) as partial:
+        for network in networks:
+            place = partial / network.subfolder
+            place.mkdir(exist_ok=True)
+            (place / "config.json").write_text(json.dumps(network.config, indent=2) + "\n", encoding="utf-8")
+            save_file(network.tensors, place / "model.safetensors", metadata={"format": "pt"})
+            write_tokenizer(pretrained.tokenizer, place, sizes.max_position_embeddings)
+            theirs = getattr(transformers, network.class_name).from_pretrained(place, local_files_only=True).eval()
+            differences[network.role] = parity.difference(pretrained.model, network.role, theirs, rows)
+            lines.append(f"{Path(folder) / network.subfolder}: {network.class_name}, {len(network.tensors)} tensors")
+            lines += [f"left out: {name}: {reason}" for name, reason in network.left_out.items()]
+        (partial / "README.md").write_text(model_card(pretrained, networks, records or []), encoding="utf-8")
+        lines.append(parity.check(differences))
+    return lines
+
+
+def sizes_of(model: ElectraModel | ElectraEncoder) -> EncoderSizes:
+    """Sizes of the encoder, the discriminator's."""
+    return model.discriminator.sizes if isinstance(model, ElectraModel) else model.sizes
+
+
+def networks_of(pretrained: Pretrained) -> list[Export]:
+    """Find the networks in a model: discriminator and generator, or encoder and head."""
+    model, state = pretrained.model, pretrained.model.state_dict()
+    if isinstance(model, ElectraEncoder):
+        return [_encoder(pretrained, model, state)]
+    sizes, base = model.discriminator.sizes, family_of(model.discriminator.sizes)
+    return [_discriminator(model, state, sizes, base), _generator(model, state, model.generator.sizes, base)]
+
+
+def _discriminator(model: ElectraModel, state: dict[str, Tensor], sizes: EncoderSizes, family: str) -> Export:
+    head, left_out = HEADS["replaced_token", family], {}
+    if head.class_name is None:
+        left_out = dict.fromkeys((name for name in state if name.startswith("discriminator_head.")), head.reason)
+        head = HEADS["none", family]
+    prefix = f"{family}." if head.names else ""
+    parts = [
+        embeddings_part("embeddings.", prefix, sizes),
+        encoder_part("discriminator.", prefix, sizes),
+        Part("discriminator_head.", "", head.names),
+    ]
+    return _export("discriminator", head.class_name, state, parts, sizes, prefix, left_out)
+
+
+def _generator(model: ElectraModel, state: dict[str, Tensor], sizes: EncoderSizes, family: str) -> Export:
+    head, prefix = HEADS["masked_lm", family], f"{family}."
+    own = model.generator_embeddings
+    tokens = "embeddings." if own is None or own.tokens is None else "generator_embeddings."
+    names, untied = dict(head.names), model.generator_head.table is not None
+    if not untied:
+        del names["table.weight"]
+    parts = [
+        embeddings_part(tokens, prefix, sizes, others=False),
+        embeddings_part("embeddings." if own is None else "generator_embeddings.", prefix, sizes, tokens=False),
+        encoder_part("generator.", prefix, sizes),
+        Part("generator_head.", "", names),
+    ]
+    network = _export(GENERATOR, head.class_name, state, parts, sizes, prefix, {}, tie_word_embeddings=not untied)
+    if untied and family == "roformer":
+        network.tensors["cls.predictions.decoder.bias"] = network.tensors["cls.predictions.bias"].clone()
+    return network
+
+
+def _encoder(pretrained: Pretrained, model: ElectraEncoder, state: dict[str, Tensor]) -> Export:
+    family, names = family_of(model.sizes), list(model.classification_heads)
+    if len(names) > 1:
+        raise InputError(f"the checkpoint has the heads {', '.join(names)}; transformers' classes have one; train with one")
+    head = HEADS["sentence" if names else "none", family]
+    prefix = f"{family}." if names else ""
+    parts = [embeddings_part("embeddings.", prefix, model.sizes), encoder_part("encoder.", prefix, model.sizes)]
+    more: dict = {}
+    if names:
+        name = names[0]
+        ours = cast(SentenceHead, model.classification_heads[name])
+        if ours.pooling != "first":
+            raise InputError(
+                "the head reads the mean of the row (--pooling mean), transformers' the first token; fine-tune without --pooling"
+            )
+        last = cast(EncoderLayer, model.encoder.layers[-1]).output_layer_norm
+        state = {**state, **{f"{HEADS_HERE}{name}.{key}": tensor for key, tensor in with_dense(ours, last).items()}}
+        parts.append(Part(f"{HEADS_HERE}{name}.", "", head.names))
+        labels = pretrained.labels[name]
+        regression = pretrained.cfg is not None and bool(pretrained.cfg.task.get("regression_target", False))
+        more = {
+            "id2label": {str(i): label for i, label in enumerate(labels)},
+            "label2id": {label: i for i, label in enumerate(labels)},
+            "problem_type": "regression" if regression else "single_label_classification",
+            "classifier_dropout": model.head_dropout,
+        }
+    return _export(names[0] if names else "encoder", head.class_name, state, parts, model.sizes, prefix, {}, **more)
+
+
+def with_dense(head: SentenceHead, layer_norm: torch.nn.LayerNorm) -> dict[str, Tensor]:
+    """Write a head without a dense layer as transformers' head, which has one with GELU.
+
+    The dense layer adds to every value a bias that no value can outweigh, so that GELU is the identity; the last bias takes it away.
+
+    Args:
+        head: ours.
+        layer_norm: what the head reads comes from here: it bounds every value by ``|weight| sqrt(C - 1) + |bias|``.
+    """
+    if head.dense is not None:
+        return dict(head.state_dict())
+    weight, bias = head.prediction.weight.double(), head.prediction.bias.double()
+    width = weight.shape[1]
+    bound = layer_norm.weight.double().abs() * math.sqrt(width - 1) + layer_norm.bias.double().abs()
+    shift = (bound + SAFE).ceil()
+    return {
+        "dense.weight": torch.eye(width),
+        "dense.bias": shift.float(),
+        "prediction.weight": head.prediction.weight.detach().clone(),
+        "prediction.bias": (bias - weight @ shift).float().detach(),
+    }
+
+
+def _export(
+    role: str, class_name: str | None, state: dict[str, Tensor], parts: list[Part], sizes: EncoderSizes, prefix: str, left_out: dict, **more
+) -> Export:
+    tensors = to_theirs(state, parts)
+    if sizes.positions == "rotary":
+        tensors[f"{prefix}encoder.embed_positions.weight"] = sines(sizes)
+    vocabulary_size = tensors[f"{prefix}embeddings.word_embeddings.weight"].shape[0]
+    assert class_name is not None  # a head without a class was left out before
+    config = config_of(sizes, vocabulary_size, class_name, pad=1, **more)
+    return Export(role, class_name, tensors, config, left_out)

@@ -1,0 +1,79 @@
+"""README.md of an exported folder: what the network is and where it comes from, out of the checkpoint and the training log."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fairseq_electra.interchange.pretrained import Pretrained
+
+if TYPE_CHECKING:
+    from fairseq_electra.interchange.export_transformers import Export
+
+METRICS = (
+    "masked_lm_loss",
+    "masked_lm_accuracy",
+    "replaced_rate",
+    "disc_loss",
+    "disc_precision",
+    "disc_recall",
+    "disc_auc",
+    "accuracy",
+    "loss",
+)
+TASK_FIELDS = ("tokens_per_sample", "rows", "mask_prob", "autocast")
+
+
+def model_card(pretrained: Pretrained, networks: Sequence["Export"], records: list[dict]) -> str:
+    """Write the card.
+
+    Args:
+        pretrained: the network.
+        networks: what is exported.
+        records: of the training log; the last one of the validation set is shown.
+    """
+    lines = ["---", "library_name: transformers", "tags:", "- electra", "- fairseq_electra", "---", "", "# ELECTRA", ""]
+    for network in networks:
+        config = network.config
+        number = sum(tensor.numel() for tensor in network.tensors.values())
+        lines.append(
+            f"- `{network.subfolder}`: `{network.class_name}`, {number:,} numbers: {config['num_hidden_layers']} layers, hidden size "
+            f"{config['hidden_size']}, {config['num_attention_heads']} heads, embedding size {config['embedding_size']}"
+        )
+        lines += [f"  - left out: {reason}" for reason in dict.fromkeys(network.left_out.values())]
+    lines += ["", f"Vocabulary: WordPiece, {len(pretrained.dictionary):,} entries. Special symbols written out in text stay text; to mask,"]
+    lines += ["use `tokenizer(text, split_special_tokens=False)`.", "", "```python"]
+    lines += ["from transformers import AutoTokenizer, " + ", ".join(dict.fromkeys(network.class_name for network in networks))]
+    lines += ["", 'tokenizer = AutoTokenizer.from_pretrained("FOLDER")']
+    for network in networks:
+        place = "FOLDER" if network.subfolder == "." else f"FOLDER/{network.subfolder}"
+        lines.append(f'{network.role.split("_")[0]} = {network.class_name}.from_pretrained("{place}")')
+    lines += ["```", "", "## Training", ""]
+    lines += _training(pretrained) or ["Not known."]
+    last = next((record for record in reversed(records) if record["subset"] not in ("train", "train_inner")), None)
+    if last is not None:
+        lines += ["", f"## Evaluation, on `{last['subset']}` after {int(last.get('num_updates', 0)):,} updates", ""]
+        lines += ["| metric | value |", "|---|---|"]
+        lines += [f"| {name} | {last[name]:g} |" for name in METRICS if name in last]
+    return "\n".join(lines) + "\n"
+
+
+def _training(pretrained: Pretrained) -> list[str]:
+    cfg = pretrained.cfg
+    if cfg is None or not pretrained.updates:
+        return []
+    corpus = ", ".join(Path(part).name for part in str(cfg.task.get("data", "")).split(":"))
+    optimizer, optimization = cfg.get("optimizer") or {}, cfg.optimization
+    rows = [
+        ("task", cfg.task.get("_name")),
+        ("data", corpus),
+        ("updates", f"{pretrained.updates:,}"),
+        ("rows of a batch", cfg.dataset.get("batch_size")),
+        ("learning rate", ", ".join(map(str, optimization.lr))),
+        ("update frequency", ", ".join(map(str, optimization.update_freq))),
+        ("clip norm", optimization.clip_norm),
+        ("optimizer", optimizer.get("_name")),
+        ("seed", cfg.common.seed),
+        *((name.replace("_", " "), cfg.task.get(name)) for name in TASK_FIELDS),
+    ]
+    shown = [(name, value) for name, value in rows if value is not None]
+    return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in shown)]

@@ -1,0 +1,160 @@
+"""Which tensor here is which in transformers: one table, read in both directions.
+
+A network is a list of parts; a part says which of our modules is which of theirs, and names its tensors. A tensor of ours that is
+several of theirs is those, one below the other.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fairseq_electra.errors import InputError
+from fairseq_electra.modules.sizes import EncoderSizes
+
+Names = dict[str, str | tuple[str, ...]]
+
+
+def _linear(ours: str, theirs: str) -> Names:
+    return {f"{ours}.{kind}": f"{theirs}.{kind}" for kind in ("weight", "bias")}
+
+
+EMBEDDINGS: Names = {
+    "tokens.weight": "embeddings.word_embeddings.weight",
+    "segments.weight": "embeddings.token_type_embeddings.weight",
+    "positions.weight": "embeddings.position_embeddings.weight",
+    **_linear("layer_norm", "embeddings.LayerNorm"),
+}
+PROJECTION: Names = _linear("projection", "embeddings_project")
+LAYER: Names = {
+    **{
+        f"attention.qkv.{kind}": tuple(f"attention.self.{part}.{kind}" for part in ("query", "key", "value")) for kind in ("weight", "bias")
+    },
+    **_linear("attention.out", "attention.output.dense"),
+    **_linear("attention_layer_norm", "attention.output.LayerNorm"),
+    **_linear("intermediate", "intermediate.dense"),
+    **_linear("output", "output.dense"),
+    **_linear("output_layer_norm", "output.LayerNorm"),
+}
+
+
+@dataclass(frozen=True)
+class Head:
+    """transformers' class with a head like ours, and the head's names. Without a class: the reason why there is none."""
+
+    class_name: str | None
+    names: Names
+    reason: str = ""
+
+
+_CLASSIFIER = {**_linear("dense", "classifier.dense"), **_linear("prediction", "classifier.out_proj")}
+# a new head is a new row for each family
+HEADS: dict[tuple[str, str], Head] = {
+    ("none", "electra"): Head("ElectraModel", {}),
+    ("none", "roformer"): Head("RoFormerModel", {}),
+    ("replaced_token", "electra"): Head(
+        "ElectraForPreTraining",
+        {
+            **_linear("dense", "discriminator_predictions.dense"),
+            **_linear("prediction", "discriminator_predictions.dense_prediction"),
+        },
+    ),
+    ("replaced_token", "roformer"): Head(None, {}, "transformers has no class for p(replaced) of a net with rotary positions"),
+    ("masked_lm", "electra"): Head(
+        "ElectraForMaskedLM",
+        {
+            **_linear("dense", "generator_predictions.dense"),
+            **_linear("layer_norm", "generator_predictions.LayerNorm"),
+            "table.weight": "generator_lm_head.weight",
+            "bias": "generator_lm_head.bias",
+        },
+    ),
+    ("masked_lm", "roformer"): Head(
+        "RoFormerForMaskedLM",
+        {
+            **_linear("dense", "cls.predictions.transform.dense"),
+            **_linear("layer_norm", "cls.predictions.transform.LayerNorm"),
+            "table.weight": "cls.predictions.decoder.weight",
+            "bias": "cls.predictions.bias",
+        },
+    ),
+    ("sentence", "electra"): Head("ElectraForSequenceClassification", _CLASSIFIER),
+    ("sentence", "roformer"): Head("RoFormerForSequenceClassification", _CLASSIFIER),
+}
+CLASSES = {head.class_name: (kind, family) for (kind, family), head in HEADS.items() if head.class_name}
+
+# what transformers stores besides a network's own numbers, by the end of the name
+COMPUTED = {
+    "embeddings.position_ids": "counts from 0",
+    "embeddings.token_type_ids": "zeros",
+    "encoder.embed_positions.weight": "sines, computed here",
+    "cls.predictions.decoder.bias": "cls.predictions.bias once more",
+}
+OTHER_HEADS = ("classifier.", "qa_outputs.", "sequence_summary.")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One module: the beginnings of its tensors' names here and there, and the rest of the names."""
+
+    ours: str
+    theirs: str
+    names: Names
+
+
+def embeddings_part(ours: str, theirs: str, sizes: EncoderSizes, *, tokens: bool = True, others: bool = True) -> Part:
+    """Return the embeddings: the token table, what else there is, or both."""
+    kept = {name: their for name, their in EMBEDDINGS.items() if (tokens if name == "tokens.weight" else others)}
+    if sizes.positions == "rotary":
+        kept.pop("positions.weight", None)
+    return Part(ours, theirs, kept)
+
+
+def encoder_part(ours: str, theirs: str, sizes: EncoderSizes) -> Part:
+    """Return an encoder: its projection, where it has one, and its layers."""
+    names = dict(PROJECTION) if sizes.embedding_size != sizes.hidden_size else {}
+    for i in range(sizes.num_hidden_layers):
+        for name, their in LAYER.items():
+            parts = [f"encoder.layer.{i}.{part}" for part in ([their] if isinstance(their, str) else their)]
+            names[f"layers.{i}.{name}"] = parts[0] if isinstance(their, str) else tuple(parts)
+    return Part(ours, theirs, names)
+
+
+def pairs(parts: list[Part]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each of our names with theirs."""
+    for part in parts:
+        for ours, theirs in part.names.items():
+            yield part.ours + ours, [part.theirs + name for name in ([theirs] if isinstance(theirs, str) else theirs)]
+
+
+def to_theirs(tensors: dict[str, Tensor], parts: list[Part]) -> dict[str, Tensor]:
+    """Rename our tensors; a part's tensors must all be there."""
+    renamed: dict[str, Tensor] = {}
+    for ours, theirs in pairs(parts):
+        for name, tensor in zip(theirs, tensors[ours].chunk(len(theirs)), strict=True):
+            renamed[name] = tensor.clone().contiguous()  # safetensors refuses tensors that share memory
+    return renamed
+
+
+def to_ours(tensors: dict[str, Tensor], parts: list[Part], source: str) -> tuple[dict[str, Tensor], list[str]]:
+    """Rename their tensors.
+
+    Args:
+        tensors: theirs.
+        parts: of the network.
+        source: names the file in errors.
+
+    Returns:
+        ours, and the names of those that no part asks for.
+
+    Raises:
+        InputError: one is missing.
+    """
+    renamed, left = {}, dict(tensors)
+    for ours, theirs in pairs(parts):
+        for name in theirs:
+            if name not in tensors:
+                raise InputError(f"{source} lacks the tensor {name}; it is damaged, or its config.json is of another model")
+        renamed[ours] = torch.cat([left.pop(name) for name in theirs])
+    return renamed, list(left)

@@ -1,0 +1,93 @@
+"""Do two networks say the same? Hidden states of every layer and scores, on text with padding and pairs."""
+
+import itertools
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from fairseq_electra.data.corpus import builtin_documents
+from fairseq_electra.data.wordpiece import BOS, EOS, LEADING, PAD
+from fairseq_electra.errors import InputError
+from fairseq_electra.models.electra import ElectraModel
+from fairseq_electra.models.electra_encoder import ElectraEncoder, segments_of
+
+TOLERANCE = 1e-5
+ROWS = 8
+WIDTH = 96
+
+
+def rows_of_text(tokenizer: Tokenizer, longest: int) -> Tensor:
+    """Make rows of real English, half of them pairs, of unequal length, and two of random ids. Shape: (ROWS + 2, at most WIDTH)."""
+    bos, pad, eos = (LEADING.index(symbol) for symbol in (BOS, PAD, EOS))
+    width = min(WIDTH, longest)
+    paragraphs = (text for document in builtin_documents() for text in document.paragraphs if len(text) > 4 * width)
+    texts = [tokenizer.encode(text, add_special_tokens=False).ids for text in itertools.islice(paragraphs, 2 * ROWS)]
+    rows = torch.full((ROWS + 2, width), pad)
+    for i in range(ROWS):
+        room = width - i * width // (2 * ROWS)  # the first row is full, the last half empty
+        first, second = texts[2 * i : 2 * i + 2]
+        ids = [bos, *first[: room - 2], eos]
+        if i % 2:
+            ids = [bos, *first[: room // 3], eos, *second[: room - room // 3 - 3], eos]
+        rows[i, : len(ids)] = torch.tensor(ids)
+    draws = torch.Generator().manual_seed(1)
+    rows[ROWS:] = torch.randint(len(LEADING), tokenizer.get_vocab_size(), (2, width), generator=draws)
+    rows[ROWS:, 0], rows[ROWS:, -1] = bos, eos
+    return rows
+
+
+def difference(model: ElectraModel | ElectraEncoder, role: str, theirs: Any, rows: Tensor, order: Tensor | None = None) -> dict[str, float]:
+    """Compare one of our networks with transformers' on the same rows.
+
+    Args:
+        model: ours, float32.
+        role: discriminator, generator, or the name of a head for sentences.
+        theirs: a model of transformers.
+        rows: of :func:`rows_of_text`. Shape: (B, T).
+        order: for each of our ids theirs; None: the same. Shape: (V,).
+
+    Returns:
+        the largest difference over all tokens that are not padding: ``hidden states`` and, where there is a head, ``scores``.
+    """
+    pad, eos = LEADING.index(PAD), LEADING.index(EOS)
+    padding = rows == pad
+    segments = segments_of(rows, eos).masked_fill(padding, 0)
+    order = torch.arange(int(rows.max()) + 1) if order is None else order
+    states: list[Tensor] = []
+    with torch.no_grad():
+        hidden = (model.extract_generator_features if role == "generator" else model.extract_features)(rows, segments, padding, states)
+        found = theirs(
+            input_ids=order[rows], token_type_ids=segments, attention_mask=(~padding).long(), output_hidden_states=True, return_dict=True
+        )
+        if role == "discriminator" and isinstance(model, ElectraModel):
+            scores = model.discriminator_head(hidden)[~padding]
+        elif role == "generator":
+            scores = model.generator_head(hidden, model.generator_tokens.weight)[~padding]
+        elif role in model.classification_heads:
+            scores = model.classification_heads[role](hidden, padding)
+    both = zip(states, found.hidden_states, strict=True)
+    largest = {"hidden states": max(float((us - them)[~padding].abs().max()) for us, them in both)}
+    if "logits" in found:
+        their_scores = found.logits if role not in ("discriminator", "generator") else found.logits[~padding]
+        if role == "generator":
+            their_scores = their_scores[:, order] if len(order) == their_scores.shape[1] else their_scores
+        largest["scores"] = float((scores - their_scores).abs().max())
+    return largest
+
+
+def check(differences: dict[str, dict[str, float]]) -> str:
+    """Return the largest differences as one line.
+
+    Raises:
+        InputError: one is larger than TOLERANCE.
+    """
+    for role, found in differences.items():
+        for what, value in found.items():
+            if not value <= TOLERANCE:
+                raise InputError(
+                    f"the {role}'s {what} differ from transformers' by {value:.1e}, more than {TOLERANCE:.0e}; nothing was written"
+                )
+    parts = [f"{role} " + ", ".join(f"{what} {value:.1e}" for what, value in found.items()) for role, found in differences.items()]
+    return "largest difference from transformers: " + "; ".join(parts)

@@ -1,0 +1,126 @@
+"""A network with its vocabulary, out of a fairseq checkpoint or on its way into one."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+from tokenizers import Tokenizer
+
+from fairseq_electra.data.binarized import load_dictionary
+from fairseq_electra.data.wordpiece import TOKENIZER_FILE, load_wordpiece, symbols_of
+from fairseq_electra.errors import InputError
+from fairseq_electra.models._config import with_defaults
+from fairseq_electra.models.electra import ElectraConfig, ElectraModel
+from fairseq_electra.models.electra_encoder import HEADS, ElectraEncoder, ElectraEncoderConfig
+
+
+@dataclass
+class Pretrained:
+    """A network in evaluation mode, and what it reads with.
+
+    Args:
+        model: for pre-training, or an encoder with heads.
+        tokenizer: with the ids of the dictionary.
+        dictionary: fairseq's.
+        cfg: the run's configuration, if there was a run.
+        updates: of the run.
+        labels: of each head, in the order of its scores, where known.
+    """
+
+    model: ElectraModel | ElectraEncoder
+    tokenizer: Tokenizer
+    dictionary: Any
+    cfg: DictConfig | None = None
+    updates: int = 0
+    labels: dict[str, list[str]] = field(default_factory=dict)
+
+
+def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> Pretrained:
+    """Load what fairseq-train saved; the data it was trained on is not needed.
+
+    Args:
+        path: of the checkpoint.
+        vocabulary: folder with ``dict.txt`` and ``tokenizer.json``; by default the checkpoint's, or that of its data.
+
+    Raises:
+        InputError: it is no checkpoint of ours, or the vocabulary is missing or another one.
+    """
+    from fairseq import checkpoint_utils
+
+    path = Path(path)
+    state = checkpoint_utils.load_checkpoint_to_cpu(str(path))
+    cfg = state.get("cfg")
+    name = cfg.model.get("_name") if cfg is not None and "model" in cfg else None
+    # an arch names the model in old checkpoints, the model itself in new ones
+    if name is None or not (name == "electra_encoder" or name.startswith("electra")):
+        raise InputError(f"{path} is a checkpoint of {name}, not of ELECTRA; give one that --arch electra_* or electra_encoder has saved")
+    data = Path(str(cfg.task.get("data", "")).split(":")[0])
+    places = [Path(vocabulary)] if vocabulary else [path.parent, data]
+    folder = next((place for place in places if (place / TOKENIZER_FILE).is_file()), None)
+    if folder is None:
+        raise InputError(f"no {TOKENIZER_FILE} in {' or '.join(map(str, places))}; name the vocabulary's folder: --vocab DIR")
+    tokenizer, dictionary = load_wordpiece(folder), load_dictionary(folder)
+    if symbols_of(tokenizer) != dictionary.symbols:
+        raise InputError(f"{folder}: {TOKENIZER_FILE} and dict.txt have not the same ids; make both with fairseq-electra vocab")
+    model_class, config_class = (ElectraEncoder, ElectraEncoderConfig) if name == "electra_encoder" else (ElectraModel, ElectraConfig)
+    model = model_class(with_defaults(cfg.model, config_class), dictionary)
+    labels = {}
+    for key, tensor in state["model"].items():
+        if key.startswith(HEADS) and key.endswith(".prediction.weight"):
+            head = key.removeprefix(HEADS).removesuffix(".prediction.weight")
+            model.register_classification_head(head, tensor.shape[0])
+            labels[head] = read_labels(data, tensor.shape[0])
+    model.load_state_dict(state["model"])
+    history = state.get("optimizer_history") or [{}]
+    return Pretrained(model.eval(), tokenizer, dictionary, cfg, int(history[-1].get("num_updates", 0)), labels)
+
+
+def read_labels(data: Path, number: int) -> list[str]:
+    """Return the labels of fairseq's sentence tasks, from ``label/dict.txt``; without it LABEL_0, LABEL_1, ..."""
+    from fairseq.data import Dictionary
+
+    path = data / "label" / "dict.txt"
+    if path.is_file():
+        dictionary = Dictionary.load(str(path))
+        labels = dictionary.symbols[dictionary.nspecial :]
+        labels = [label for label in labels if not label.startswith("madeupword")]
+        if len(labels) == number:
+            return labels
+    return [f"LABEL_{i}" for i in range(number)]
+
+
+def checkpoint_state(model: ElectraModel, model_cfg: dict, data: str) -> dict:
+    """Return what fairseq-train would save for a network that has not been trained by it.
+
+    Args:
+        model: the network.
+        model_cfg: fields of :class:`ElectraConfig` that differ from their defaults.
+        data: named as the data folder; ``inspect`` and others are given another.
+    """
+    from fairseq.dataclass.configs import FairseqConfig
+
+    from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetectionConfig
+    from fairseq_electra.tasks.electra_pretraining import ElectraPretrainingConfig
+
+    cfg = OmegaConf.structured(FairseqConfig)
+    with open_dict(cfg):
+        for group, name, config_class in (
+            ("task", "electra_pretraining", ElectraPretrainingConfig),
+            ("model", "electra", ElectraConfig),
+            ("criterion", "replaced_token_detection", ReplacedTokenDetectionConfig),
+        ):
+            cfg[group] = {field: f.default for field, f in config_class.__dataclass_fields__.items()} | {"_name": name}
+        cfg.task.data = data
+        cfg.model |= model_cfg
+    container = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
+    history = {"criterion_name": "ReplacedTokenDetectionCriterion", "optimizer_name": "none", "lr_scheduler_state": {}, "num_updates": 0}
+    return {
+        "args": None,
+        "cfg": container,
+        "model": model.state_dict(),
+        "criterion": None,
+        "optimizer_history": [history],
+        "task_state": {},
+        "extra_state": {"metrics": None, "previous_training_time": 0},
+    }

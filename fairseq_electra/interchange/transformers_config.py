@@ -1,0 +1,86 @@
+"""config.json of transformers, both ways."""
+
+from pathlib import Path
+
+from fairseq_electra.errors import InputError
+from fairseq_electra.modules.embeddings import LAYER_NORM_EPS
+from fairseq_electra.modules.encoder import INITIALIZER_RANGE
+from fairseq_electra.modules.sizes import NUM_SEGMENTS, EncoderSizes
+
+FAMILIES = {"electra": "learned", "roformer": "rotary"}  # model_type: positions
+# transformers' defaults, for what a config.json leaves out (configuration_electra.py, configuration_roformer.py)
+DEFAULTS: dict[str, dict] = {
+    "electra": {
+        "vocab_size": 30522,
+        "embedding_size": 128,
+        "hidden_size": 256,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 4,
+        "intermediate_size": 1024,
+        "max_position_embeddings": 512,
+    },
+    "roformer": {
+        "vocab_size": 50000,
+        "embedding_size": None,
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "intermediate_size": 3072,
+        "max_position_embeddings": 1536,
+    },
+}
+# what the encoder here does, and no other way
+REQUIRED: dict = {
+    "hidden_act": "gelu",
+    "layer_norm_eps": LAYER_NORM_EPS,
+    "type_vocab_size": NUM_SEGMENTS,
+    "position_embedding_type": "absolute",
+    "is_decoder": False,
+    "rotary_value": False,
+}
+
+
+def family_of(sizes: EncoderSizes) -> str:
+    """Return transformers' model_type for a net: electra, or roformer for one with rotary positions."""
+    return next(family for family, positions in FAMILIES.items() if positions == sizes.positions)
+
+
+def read_sizes(config: dict, source: Path) -> tuple[EncoderSizes, int]:
+    """Return the sizes in a config.json, and V.
+
+    Raises:
+        InputError: another model type, or one that computes something else than the encoder here.
+    """
+    family = config.get("model_type")
+    if family not in FAMILIES:
+        raise InputError(f"{source} is of the model type {family!r}; electra can be imported, and roformer, its like with rotary positions")
+    for name, wanted in REQUIRED.items():
+        if config.get(name, wanted) != wanted:
+            raise InputError(f"{source} asks for {name} {config[name]!r}, where the encoder here has {wanted!r}; it cannot be imported")
+    found = {name: config.get(name, default) for name, default in DEFAULTS[family].items()}
+    found["embedding_size"] = found["embedding_size"] or found["hidden_size"]
+    for name, value in found.items():
+        if not isinstance(value, int) or value < 1:
+            raise InputError(f"{source} has {name} {value!r}; it must be a whole number above 0")
+    vocabulary_size = int(found.pop("vocab_size"))
+    dropout = {"dropout": config.get("hidden_dropout_prob", 0.1), "attention_dropout": config.get("attention_probs_dropout_prob", 0.1)}
+    try:
+        return EncoderSizes(**found, positions=FAMILIES[family], **dropout), vocabulary_size
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+
+
+def config_of(sizes: EncoderSizes, vocabulary_size: int, class_name: str, pad: int, **more) -> dict:
+    """Return the config.json of a network; ``more`` is added to it."""
+    return {
+        "architectures": [class_name],
+        "model_type": family_of(sizes),
+        "vocab_size": vocabulary_size,
+        **{name: getattr(sizes, name) for name in DEFAULTS["electra"] if name != "vocab_size"},
+        "hidden_dropout_prob": sizes.dropout,
+        "attention_probs_dropout_prob": sizes.attention_dropout,
+        **{name: value for name, value in REQUIRED.items() if name != "rotary_value" or sizes.positions == "rotary"},
+        "initializer_range": INITIALIZER_RANGE,
+        "pad_token_id": pad,
+        **more,
+    }

@@ -1,0 +1,330 @@
+"""Read a folder of transformers: its networks in our modules. Needs safetensors, not transformers."""
+
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from omegaconf import OmegaConf
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from fairseq_electra.data.wordpiece import symbols_of
+from fairseq_electra.errors import InputError
+from fairseq_electra.interchange.names import (
+    CLASSES,
+    COMPUTED,
+    HEADS,
+    OTHER_HEADS,
+    Part,
+    embeddings_part,
+    encoder_part,
+    to_ours,
+)
+from fairseq_electra.interchange.pretrained import Pretrained
+from fairseq_electra.interchange.tokenizer_files import read_json, read_tokenizer
+from fairseq_electra.interchange.transformers_config import family_of, read_sizes
+from fairseq_electra.models._config import with_defaults
+from fairseq_electra.models.electra import ElectraConfig, ElectraModel
+from fairseq_electra.models.electra_encoder import HEADS as HEADS_HERE
+from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
+from fairseq_electra.modules.attention import rotary_angles
+from fairseq_electra.modules.embeddings import Embeddings
+from fairseq_electra.modules.encoder import Encoder
+from fairseq_electra.modules.heads import MaskedLMHead, ReplacedTokenHead, SentenceHead
+from fairseq_electra.modules.sizes import MODEL_SIZES, EncoderSizes
+
+GENERATOR = "generator"  # subfolder
+SENTENCE_HEAD = "sentence_classification_head"  # fairseq's default --classification-head-name
+
+
+@dataclass
+class Network:
+    """One network as it lies in a folder.
+
+    Args:
+        folder: where.
+        config: its config.json.
+        sizes: of its encoder.
+        vocabulary_size: V.
+        head: which of :data:`names.HEADS` it has; ``none`` too for heads of other tasks.
+        tensors: by our names, beginning with ``embeddings.``, ``encoder.`` and ``head.``; rows of the vocabulary in their order.
+        unused: tensors of the file that are not among them, each with the reason.
+        theirs: all tensors of the file.
+    """
+
+    folder: Path
+    config: dict
+    sizes: EncoderSizes
+    vocabulary_size: int
+    head: str
+    tensors: dict[str, Tensor]
+    unused: dict[str, str]
+    theirs: dict[str, Tensor]
+
+
+@dataclass
+class Imported:
+    """What a folder gave, and what became of it.
+
+    Args:
+        pretrained: the network with our ids.
+        model_cfg: fields of its configuration.
+        order: for each of our ids theirs. Shape: (V,).
+        networks: by role: discriminator, generator, sentence.
+        unused: tensors that were not used, each with the reason.
+        initialised: our tensors that the folder did not have.
+    """
+
+    pretrained: Pretrained
+    model_cfg: dict
+    order: Tensor
+    networks: dict[str, Network]
+    unused: dict[str, str] = field(default_factory=dict)
+    initialised: list[str] = field(default_factory=list)
+
+
+def is_transformers_folder(path: str | Path) -> bool:
+    """Tell a folder of transformers by its config.json."""
+    return (Path(path) / "config.json").is_file()
+
+
+def read_network(folder: Path) -> Network:
+    """Read one network.
+
+    Raises:
+        InputError: something is missing, unknown, damaged, not finite or does not fit the rest.
+    """
+    if not is_transformers_folder(folder):
+        raise InputError(f"{folder} is no model of transformers: it has no config.json; give the folder that holds it")
+    config = read_json(folder / "config.json")
+    sizes, vocabulary_size = read_sizes(config, folder / "config.json")
+    family = family_of(sizes)
+    tensors, source = read_tensors(folder)
+    class_name = (config.get("architectures") or [None])[0]
+    head = CLASSES.get(class_name, ("none", family))[0]
+    base = f"{family}." if any(name.startswith(f"{family}.") for name in tensors) else ""
+    names = dict(HEADS[head, family].names)
+    table = names.pop("table.weight", None)
+    parts = [
+        embeddings_part("embeddings.", base, sizes),
+        encoder_part("encoder.", base, sizes),
+        Part("head.", "", names),
+    ]
+    found, left = to_ours(tensors, parts, str(source))
+    if table in left and not torch.equal(tensors[table], found["embeddings.tokens.weight"]):
+        found["head.table.weight"] = tensors[table]
+    unused = {}
+    for name in left:
+        if name == table:
+            if "head.table.weight" not in found:
+                unused[name] = "the token table once more"
+            continue
+        unused[name] = _reason(name, class_name)
+        if not unused[name]:
+            raise InputError(f"{source} has a tensor {name} that no ELECTRA has; it cannot be imported without loss")
+    _check_computed(tensors, sizes, source)
+    network = Network(folder, config, sizes, vocabulary_size, head, found, unused, tensors)
+    _check_shapes(network, source)
+    return network
+
+
+def _reason(name: str, class_name: str | None) -> str:
+    for ending, reason in COMPUTED.items():
+        if name.endswith(ending):
+            return reason
+    return f"the head of {class_name}" if class_name and name.startswith(OTHER_HEADS) else ""
+
+
+def _check_computed(tensors: dict[str, Tensor], sizes: EncoderSizes, source: Path) -> None:
+    """A table of sines that was changed, or a second bias, would be another network."""
+    for name, tensor in tensors.items():
+        if name.endswith("encoder.embed_positions.weight"):
+            expected = sines(sizes)
+            if tensor.shape != expected.shape or not torch.allclose(tensor, expected, atol=1e-6):
+                raise InputError(f"{source}: {name} is not the table of sines that rotary positions have; it cannot be imported")
+        if name.endswith("cls.predictions.decoder.bias") and not torch.equal(tensor, tensors["cls.predictions.bias"]):
+            raise InputError(f"{source}: {name} differs from cls.predictions.bias; the two must be one")
+
+
+def sines(sizes: EncoderSizes) -> Tensor:
+    """RoFormer's table: sines in the first half, cosines in the second. Shape: (positions, head size).
+
+    Source: transformers modeling_roformer.py::RoFormerSinusoidalPositionalEmbedding.
+    """
+    head_size = sizes.hidden_size // sizes.num_attention_heads
+    angles = rotary_angles(sizes.max_position_embeddings, head_size, torch.device("cpu"))
+    return torch.cat([angles.imag, angles.real], 1).float()
+
+
+def _check_shapes(network: Network, source: Path) -> None:
+    s, v, c = network.sizes, network.vocabulary_size, network.sizes.hidden_size
+    with torch.device("meta"):
+        skeleton = _skeleton(s, v, network)
+    for name, tensor in network.tensors.items():
+        if tensor.shape != skeleton[name]:
+            raise InputError(
+                f"{source}: {name} has the shape {tuple(tensor.shape)}, but config.json makes it {tuple(skeleton[name])} "
+                f"(V {v}, hidden {c}); the two do not belong together"
+            )
+        if not bool(tensor.isfinite().all()):
+            raise InputError(f"{source}: {name} holds numbers that are not finite; copy it again")
+
+
+def _skeleton(sizes: EncoderSizes, vocabulary_size: int, network: Network) -> dict[str, torch.Size]:
+    modules = {"embeddings": Embeddings(sizes, vocabulary_size, 1), "encoder": Encoder(sizes)}
+    if network.head == "replaced_token":
+        modules["head"] = ReplacedTokenHead(sizes)
+    elif network.head == "masked_lm":
+        modules["head"] = MaskedLMHead(sizes, vocabulary_size, untied=True)
+    elif network.head == "sentence":
+        classes = network.tensors["head.prediction.bias"].numel()
+        modules["head"] = SentenceHead(sizes.hidden_size, classes, 0.0, dense=True)
+    return {f"{part}.{name}": tensor.shape for part, module in modules.items() for name, tensor in module.state_dict().items()}
+
+
+def read_tensors(folder: Path) -> tuple[dict[str, Tensor], Path]:
+    """Read model.safetensors, or pytorch_model.bin without running any code in it, as float32; and name the file."""
+    path = folder / "model.safetensors"
+    if path.is_file():
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            tensors = load_file(path)
+        except (SafetensorError, ValueError, OSError) as error:
+            raise InputError(
+                f"{path}, {path.stat().st_size:,} bytes: damaged or cut short ({str(error).splitlines()[0]}); copy it again"
+            ) from error
+    else:
+        path = folder / "pytorch_model.bin"
+        if not path.is_file():
+            raise InputError(f"no model.safetensors or pytorch_model.bin in {folder}; a file of another framework must be converted first")
+        try:
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # PyTorch raises many kinds
+            kind = re.search(r"Unsupported (?:global: GLOBAL|operand|class) (\S+)", str(error))
+            reason = f"it holds {kind[1]}, which is code and not only numbers" if kind else "damaged, cut short, or no file of PyTorch"
+            raise InputError(f"{path}, {path.stat().st_size:,} bytes: not loaded: {reason}; use its model.safetensors") from error
+        if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+            raise InputError(f"{path} holds no table of tensors; use its model.safetensors")
+    floats = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    # before 2021 LayerNorm's two were called as in TensorFlow
+    old = {".gamma": ".weight", ".beta": ".bias"}
+    return {next((name.removesuffix(a) + b for a, b in old.items() if name.endswith(a)), name): t for name, t in floats.items()}, path
+
+
+def dictionary_of(symbols: list[str]):
+    """Fairseq's Dictionary with these entries."""
+    from fairseq.data import Dictionary
+
+    dictionary = Dictionary()
+    for symbol in symbols[dictionary.nspecial :]:
+        dictionary.add_symbol(symbol)
+    return dictionary
+
+
+def read_folder(folder: str | Path, generator: str | Path | None = None, seed: int = 1) -> Imported:
+    """Read a folder of transformers into a network for pre-training, or, where it has a head for sentences, into an encoder with it.
+
+    Args:
+        folder: of the discriminator.
+        generator: folder of the generator; by default the folder's subfolder ``generator``, if there is one.
+        seed: of what the folder does not have.
+    """
+    folder = Path(folder)
+    main = read_network(folder)
+    if main.head == "masked_lm":
+        raise InputError(f"{folder} holds a generator; give the discriminator's folder, and this one with --generator")
+    tokenizer, ids = read_tokenizer(folder, main.vocabulary_size)
+    order = torch.tensor(ids)
+    if main.head == "sentence":
+        return _read_classifier(main, tokenizer, order)
+    other = folder / GENERATOR if generator is None and is_transformers_folder(folder / GENERATOR) else generator
+    second = read_network(Path(other)) if other is not None else None
+    model_cfg = {"model_size": nearest(main.sizes), **asdict(main.sizes)}
+    networks = {"discriminator": main}
+    tensors = {
+        **_renamed(main, {"embeddings.": "embeddings.", "encoder.": "discriminator.", "head.": "discriminator_head."}, order),
+    }
+    if second is not None:
+        _check_generator(main, second, tokenizer, Path(str(other)))
+        networks[GENERATOR] = second
+        theirs = _renamed(second, {"embeddings.": "generator_embeddings.", "encoder.": "generator.", "head.": "generator_head."}, order)
+        tie = _tie(tensors, theirs)
+        if tie == "all":
+            theirs = {name: tensor for name, tensor in theirs.items() if not name.startswith("generator_embeddings.")}
+        elif tie == "tokens":
+            del theirs["generator_embeddings.tokens.weight"]
+        tensors |= theirs
+        model_cfg |= {
+            "generator_hidden_size": second.sizes.hidden_size / main.sizes.hidden_size,
+            "generator_layers": second.sizes.num_hidden_layers / main.sizes.num_hidden_layers,
+            "generator_num_attention_heads": second.sizes.num_attention_heads,
+            "generator_intermediate_size": second.sizes.intermediate_size,
+            "tie_embeddings": tie,
+            "untie_lm_head": "generator_head.table.weight" in tensors,
+        }
+    dictionary = dictionary_of(symbols_of(tokenizer))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = ElectraModel(with_defaults(OmegaConf.create(model_cfg), ElectraConfig), dictionary)
+    own = model.state_dict()
+    initialised = [name for name in own if name not in tensors and name != "dictionary_version"]
+    model.load_state_dict({**own, **tensors})
+    unused = {f"{role}: {name}": reason for role, network in networks.items() for name, reason in network.unused.items()}
+    return Imported(Pretrained(model.eval(), tokenizer, dictionary), model_cfg, order, networks, unused, initialised)
+
+
+def nearest(sizes: EncoderSizes) -> str:
+    """Name the row of the size table that a net is nearest to: the same positions, the nearest hidden size."""
+    alike = {name: row for name, row in MODEL_SIZES.items() if row.positions == sizes.positions}
+    return min(alike, key=lambda name: abs(alike[name].hidden_size - sizes.hidden_size))
+
+
+def _renamed(network: Network, prefixes: dict[str, str], order: Tensor) -> dict[str, Tensor]:
+    """Give a network's tensors the model's names, and rows of the vocabulary our order."""
+    renamed = {}
+    for name, tensor in network.tensors.items():
+        theirs = next(prefix for prefix in prefixes if name.startswith(prefix))
+        of_vocabulary = name in ("embeddings.tokens.weight", "head.table.weight", "head.bias")
+        renamed[prefixes[theirs] + name.removeprefix(theirs)] = tensor[order] if of_vocabulary else tensor
+    return renamed
+
+
+def _tie(discriminator: dict[str, Tensor], generator: dict[str, Tensor]) -> str:
+    """Tell what the two networks share: the names of ``--tie-embeddings``."""
+    prefix = "generator_embeddings."
+    pairs = [(name.removeprefix(prefix), tensor) for name, tensor in generator.items() if name.startswith(prefix)]
+    same = {name: torch.equal(tensor, discriminator[f"embeddings.{name}"]) for name, tensor in pairs}
+    return "all" if all(same.values()) else "tokens" if same["tokens.weight"] else "none"
+
+
+def _check_generator(main: Network, second: Network, tokenizer: Tokenizer, folder: Path) -> None:
+    if second.head != "masked_lm":
+        raise InputError(f"{folder} holds no generator: its config.json names {second.config.get('architectures')}, not a ForMaskedLM")
+    for name in ("positions", "embedding_size", "max_position_embeddings"):
+        mine, its = getattr(main.sizes, name), getattr(second.sizes, name)
+        if mine != its:
+            raise InputError(f"generator and discriminator must have the same {name}, and have {its} and {mine}; leave the generator out")
+    if any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
+        own, _ = read_tokenizer(folder, second.vocabulary_size)
+        if symbols_of(own) != symbols_of(tokenizer):
+            raise InputError(f"{folder} has another vocabulary than the discriminator's; leave the generator out")
+    elif second.vocabulary_size != main.vocabulary_size:
+        raise InputError(f"{folder} has {second.vocabulary_size:,} entries, the discriminator {main.vocabulary_size:,}; leave it out")
+
+
+def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor) -> Imported:
+    """Make an encoder with transformers' head for sentences."""
+    dictionary = dictionary_of(symbols_of(tokenizer))
+    model_cfg = {"model_size": nearest(main.sizes), **asdict(main.sizes)}
+    cfg = OmegaConf.create({**model_cfg, "autocast": "none"})
+    model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), dictionary)
+    classes = main.tensors["head.prediction.bias"].numel()
+    model.register_classification_head(SENTENCE_HEAD, classes, dense=True)
+    prefixes = {"embeddings.": "embeddings.", "encoder.": "encoder.", "head.": f"{HEADS_HERE}{SENTENCE_HEAD}."}
+    model.load_state_dict({**model.state_dict(), **_renamed(main, prefixes, order)})
+    labels = [str(main.config.get("id2label", {}).get(str(i), f"LABEL_{i}")) for i in range(classes)]
+    pretrained = Pretrained(model.eval(), tokenizer, dictionary, labels={SENTENCE_HEAD: labels})
+    return Imported(pretrained, model_cfg, order, {"sentence": main}, main.unused)
