@@ -25,7 +25,7 @@ from fairseq_electra.modules.sampling import corrupt, sample_tokens, sampling_pr
 CHECKPOINTS = ("checkpoint_best.pt", "checkpoint_last.pt")
 BOS_ID, PAD_ID, EOS_ID = (LEADING.index(symbol) for symbol in (BOS, PAD, EOS))
 Text = str | tuple[str, ...]
-Rows = Tensor | Text | list[Text | Tensor]
+Rows = Tensor | Text | list  # of Text or Tensor
 
 
 class Corruption(NamedTuple):

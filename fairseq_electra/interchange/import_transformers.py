@@ -44,9 +44,10 @@ def import_transformers(folder: str | Path, checkpoint: str | Path, generator: s
     present = [name for name in (DICTIONARY_FILE, TOKENIZER_FILE) if (data / name).exists()]
     if present:
         raise InputError(f"{data / present[0]} is there already, of another vocabulary perhaps; name a checkpoint in a new folder")
+    state = checkpoint_state(model, imported.model_cfg, str(data))
     save_vocabulary(imported.pretrained.tokenizer, data)
     try:
-        checkpoint_utils.torch_persistent_save(checkpoint_state(model, imported.model_cfg, str(data)), str(checkpoint))
+        checkpoint_utils.torch_persistent_save(state, str(checkpoint))
     except BaseException:
         for name in (DICTIONARY_FILE, TOKENIZER_FILE):
             (data / name).unlink(missing_ok=True)

@@ -112,7 +112,7 @@ def checkpoint_state(model: ElectraModel, model_cfg: dict, data: str) -> dict:
         ):
             cfg[group] = {field: f.default for field, f in config_class.__dataclass_fields__.items()} | {"_name": name}
         cfg.task.data = data
-        cfg.model |= model_cfg
+        cfg.model.update(model_cfg)
     container = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
     history = {"criterion_name": "ReplacedTokenDetectionCriterion", "optimizer_name": "none", "lr_scheduler_state": {}, "num_updates": 0}
     return {
