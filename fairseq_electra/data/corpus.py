@@ -6,6 +6,7 @@ runs this. Nothing is redistributed. It is technical English under the PSF licen
 
 import ast
 import hashlib
+import itertools
 import re
 import sysconfig
 import textwrap
@@ -51,14 +52,24 @@ def builtin_documents() -> list[Document]:
         InputError: this Python has neither its topics nor its sources.
     """
     documents, seen = [], set()
-    for source, text in [*_topics(), *_docstrings(Path(sysconfig.get_paths()["stdlib"]))]:
-        paragraphs = tuple(" ".join(block.split()) for block in re.split(r"\n\s*\n", textwrap.dedent(text)) if block.strip())
+    for source, paragraphs in _texts():
         if sum(map(len, paragraphs)) > SHORTEST_DOCUMENT and paragraphs not in seen:
             seen.add(paragraphs)
             documents.append(Document(source, paragraphs))
     if not documents:
         raise InputError("this Python comes without its documentation and sources; use one from python.org or your system's full package")
     return documents
+
+
+def builtin_paragraphs() -> Iterator[str]:
+    """Yield the corpus's paragraphs one by one, without reading on: the first few come at once."""
+    for _, paragraphs in _texts():
+        yield from paragraphs
+
+
+def _texts() -> Iterator[tuple[str, tuple[str, ...]]]:
+    for source, text in itertools.chain(_topics(), _docstrings(Path(sysconfig.get_paths()["stdlib"]))):
+        yield source, tuple(" ".join(block.split()) for block in re.split(r"\n\s*\n", textwrap.dedent(text)) if block.strip())
 
 
 def fingerprint(documents: list[Document]) -> str:

@@ -149,9 +149,7 @@ def _encoder(pretrained: Pretrained, model: ElectraEncoder, state: dict[str, Ten
         name = names[0]
         ours = cast(SentenceHead, model.classification_heads[name])
         if ours.pooling != "first":
-            raise InputError(
-                "the head reads the mean of the row (--pooling mean), transformers' the first token; fine-tune without --pooling"
-            )
+            raise InputError("the head reads the mean of the row, transformers' the first token; fine-tune without --pooling mean")
         last = cast(EncoderLayer, model.encoder.layers[-1]).output_layer_norm
         state = {**state, **{f"{HEADS_HERE}{name}.{key}": tensor for key, tensor in with_dense(ours, last).items()}}
         parts.append(Part(f"{HEADS_HERE}{name}.", "", head.names))

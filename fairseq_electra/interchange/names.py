@@ -89,7 +89,7 @@ COMPUTED = {
     "embeddings.position_ids": "counts from 0",
     "embeddings.token_type_ids": "zeros",
     "encoder.embed_positions.weight": "sines, computed here",
-    "cls.predictions.decoder.bias": "cls.predictions.bias once more",
+    "cls.predictions.decoder.bias": "used as cls.predictions.bias",
 }
 OTHER_HEADS = ("classifier.", "qa_outputs.", "sequence_summary.")
 

@@ -7,7 +7,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from fairseq_electra.data.corpus import builtin_documents
+from fairseq_electra.data.corpus import builtin_paragraphs
 from fairseq_electra.data.wordpiece import BOS, EOS, LEADING, PAD
 from fairseq_electra.errors import InputError
 from fairseq_electra.models.electra import ElectraModel
@@ -22,7 +22,7 @@ def rows_of_text(tokenizer: Tokenizer, longest: int) -> Tensor:
     """Make rows of real English, half of them pairs, of unequal length, and two of random ids. Shape: (ROWS + 2, at most WIDTH)."""
     bos, pad, eos = (LEADING.index(symbol) for symbol in (BOS, PAD, EOS))
     width = min(WIDTH, longest)
-    paragraphs = (text for document in builtin_documents() for text in document.paragraphs if len(text) > 4 * width)
+    paragraphs = (text for text in builtin_paragraphs() if len(text) > 4 * width)
     texts = [tokenizer.encode(text, add_special_tokens=False).ids for text in itertools.islice(paragraphs, 2 * ROWS)]
     rows = torch.full((ROWS + 2, width), pad)
     for i in range(ROWS):

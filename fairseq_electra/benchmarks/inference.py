@@ -1,0 +1,157 @@
+"""``python -m fairseq_electra.benchmarks.inference``: the hub interface against transformers, the same nets, sentences and thread.
+
+transformers runs twice: on the sentences as they come, padded to the longest of each batch, and sorted by length first, which is what
+ours does by itself. Both include the tokenizer.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+import fairseq_electra
+from fairseq_electra.benchmarks.__main__ import alone, processor
+from fairseq_electra.data.corpus import builtin_paragraphs
+from fairseq_electra.data.text import read_lines, written_whole
+from fairseq_electra.memory import keep_freed_memory
+
+BATCH = 32
+
+
+def sentences(path: str | None, number: int) -> list[str]:
+    """Sentences of mixed length: of a text file, or of the built-in corpus; every paragraph is cut at its full stops."""
+    lines = read_lines(path) if path else builtin_paragraphs()
+    found: list[str] = []
+    for line in lines:
+        found += [part.strip() for part in line.split(". ") if 10 < len(part) < 1500]
+        if len(found) >= number:
+            break
+    return found[:number]
+
+
+def transformers_runs(folder: Path, texts: list[str]) -> dict[str, dict[str, Callable[[], list]]]:
+    """Make transformers' way of both tasks, plain and sorted by length."""
+    from transformers import AutoModel, AutoModelForPreTraining, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    detector, encoder = (kind.from_pretrained(folder).eval() for kind in (AutoModelForPreTraining, AutoModel))
+
+    @torch.inference_mode()
+    def run(model, by_length: bool, detect: bool) -> list:
+        ids = tokenizer(texts)
+        order = list(range(len(texts)))
+        if by_length:
+            order.sort(key=lambda i: len(ids["input_ids"][i]))
+        found: list = [None] * len(texts)
+        for first in range(0, len(order), BATCH):
+            chosen = order[first : first + BATCH]
+            batch = tokenizer.pad({name: [column[i] for i in chosen] for name, column in ids.items()}, return_tensors="pt")
+            output = model(**batch)
+            values = output.logits.sigmoid() if detect else output.last_hidden_state
+            for i, value in zip(chosen, values, strict=True):
+                found[i] = value[: len(ids["input_ids"][i])]
+        return found
+
+    return {
+        "detect_replaced": {
+            "transformers": lambda: run(detector, False, True),
+            "transformers, sorted by length": lambda: run(detector, True, True),
+        },
+        "extract_features": {
+            "transformers": lambda: run(encoder, False, False),
+            "transformers, sorted by length": lambda: run(encoder, True, False),
+        },
+    }
+
+
+def compare(checkpoint: str, vocabulary: str | None, texts: list[str], rounds: int) -> dict:
+    """Time all variants in turn; ratios are to transformers sorted by length."""
+    from fairseq_electra.interchange.export_transformers import export_transformers
+    from fairseq_electra.interchange.pretrained import load_checkpoint
+
+    with TemporaryDirectory() as folder:
+        export_transformers(load_checkpoint(checkpoint, vocabulary), Path(folder) / "net")
+        runs = transformers_runs(Path(folder) / "net", texts)
+        hub = fairseq_electra.from_pretrained(checkpoint, vocabulary=vocabulary)
+        report: dict = {}
+        for task, variants in runs.items():
+            variants["fairseq_electra"] = lambda task=task: getattr(hub, task)(texts)  # type: ignore[misc]
+            expected, found = variants["transformers"](), variants["fairseq_electra"]()
+            difference = max(float((a - b).abs().max()) for a, b in zip(expected, found, strict=True))
+            seconds: dict[str, list[float]] = {name: [] for name in variants}
+            for _ in range(rounds):
+                for name, run in variants.items():
+                    start = time.process_time()
+                    run()
+                    seconds[name].append(time.process_time() - start)
+            base = seconds["transformers, sorted by length"]
+            report[task] = {"largest_difference": difference, "rows": []}
+            for name, taken in seconds.items():
+                ratios = [b / t for b, t in zip(base, taken, strict=True)]
+                report[task]["rows"].append(
+                    {
+                        "variant": name,
+                        "sentences_per_cpu_second": round(len(texts) / statistics.median(taken), 1),
+                        "ratio": round(statistics.median(ratios), 2),
+                        "ratio_range": [round(min(ratios), 2), round(max(ratios), 2)],
+                    }
+                )
+    return report
+
+
+def markdown(report: dict) -> str:
+    """Tables of a report."""
+    machine = report["machine"]
+    lines = [f"{machine['processor']}, {machine['threads']} thread, torch {machine['torch']}, transformers {machine['transformers']}", ""]
+    lines += [f"| {report['sentences']} sentences, batches of {BATCH} | sentences/s of one core | ratio | range |", "|---|---|---|---|"]
+    for net, tasks in report["nets"].items():
+        for task, found in tasks.items():
+            for row in found["rows"]:
+                low, high = row["ratio_range"]
+                lines.append(
+                    f"| {net}, {task}: {row['variant']} | {row['sentences_per_cpu_second']:,} | {row['ratio']:.2f} | {low} to {high} |"
+                )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoints", nargs="*", metavar="NAME=CHECKPOINT", help="pre-training checkpoints with learned positions")
+    parser.add_argument("--vocab", metavar="DIR", help="folder of the vocabulary (default: the checkpoint's, or its data's)")
+    parser.add_argument("--text", metavar="FILE", help="where the sentences come from (default: the built-in corpus)")
+    parser.add_argument("--sentences", type=int, default=256, help="how many (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds; in each, every variant has its turn (default: %(default)s)")
+    parser.add_argument("--output", default="inference.json", metavar="FILE", help="where the figures go (default: %(default)s)")
+    parser.add_argument("--table", metavar="FILE", help="measure nothing: print the table of figures that were written before")
+    args = parser.parse_args()
+    if args.table:
+        print(markdown(json.loads(Path(args.table).read_text(encoding="utf-8"))))
+        return
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    torch.set_num_threads(1)
+    os.environ["RAYON_NUM_THREADS"] = "1"  # tokenizers; process time counts all threads anyway
+    keep_freed_memory()
+    with alone():
+        texts = sentences(args.text, args.sentences)
+        nets = {}
+        for given in args.checkpoints:
+            name, _, path = given.rpartition("=")
+            nets[name or path] = compare(path, args.vocab, texts, args.rounds)
+    machine = {"processor": processor(), "threads": 1, "torch": torch.__version__, "transformers": transformers.__version__}
+    report = {"machine": machine, "sentences": len(texts), "nets": nets}
+    with written_whole(args.output) as stream:
+        stream.write(json.dumps(report, indent=2) + "\n")
+    print(markdown(report))
+
+
+if __name__ == "__main__":
+    main()
