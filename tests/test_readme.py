@@ -1,24 +1,30 @@
 """What the README says is what was measured, and its commands exist."""
 
+import ast
 import csv
 import json
+import os
 import re
 import shlex
+import sys
+from pathlib import Path
 
 import pytest
 from fairseq import options
 
-from fairseq_electra.benchmarks import trainer
+from fairseq_electra.benchmarks import inference, trainer
 from fairseq_electra.benchmarks.__main__ import markdown
 from fairseq_electra.cli.quickstart import table
-from tests.conftest import ROOT, USER_DIR
+from tests.conftest import ROOT, TINY_NET, USER_DIR, run
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = ROOT / "examples"
 TRAIN_COMMANDS = [
     shlex.split(found.replace("\\\n", " "), comments=True)[1:]
     for found in re.findall(
-        r"^fairseq-train (?:.*\\\n)*.*", README + (EXAMPLES / "pretraining" / "README.md").read_text(encoding="utf-8"), re.M
+        r"^fairseq-train (?:.*\\\n)*.*",
+        "\n".join([README, *((EXAMPLES / name / "README.md").read_text(encoding="utf-8") for name in ("pretraining", "interchange"))]),
+        re.M,
     )
 ]
 
@@ -38,6 +44,28 @@ def test_the_speed_tables():
 
 def test_the_table_of_the_trainer():
     assert_says(trainer.markdown(json.loads((EXAMPLES / "benchmark" / "trainer.json").read_text())))
+
+
+def test_the_table_of_inference():
+    assert_says(inference.markdown(json.loads((EXAMPLES / "benchmark" / "inference.json").read_text())))
+
+
+@pytest.mark.long
+def test_the_page_on_interchange_works_from_start_to_end(tmp_path):
+    """All blocks of the page, in order, with a smaller net and fewer updates."""
+    page = (EXAMPLES / "interchange" / "README.md").read_text(encoding="utf-8")
+    page = page.replace("--max-update 300", f"--max-update 4 {' '.join(TINY_NET)}").replace("source .venv/bin/activate\n", "")
+    page = page.replace("fairseq_electra --task", f"{USER_DIR} --task")
+    printed = []
+    folder = Path(sys.executable).parent
+    for language, block in re.findall(r"^```(bash|python)\n(.*?)^```", page, re.M | re.S):
+        command = ["bash", "-euc", block] if language == "bash" else [sys.executable, "-c", block]
+        printed.append(run(command, cwd=tmp_path, env={"PATH": f"{folder}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}).stdout)
+    assert len(printed) == 5 and "largest difference from transformers" in printed[0]
+    theirs, ours = ([ast.literal_eval(line) for line in text.splitlines() if line.startswith("[")] for text in printed[1:3])
+    for left, right in zip(theirs[:2], ours[:2], strict=True):
+        assert left == pytest.approx(right, abs=0.0011)
+    assert [token.removeprefix("##") for token in theirs[2]] == [token.removeprefix("##") for token in ours[2]]
 
 
 def test_the_figures_of_the_long_run():

@@ -27,7 +27,7 @@ TEXTS = [
 
 @pytest.fixture
 def hub(pretrained):
-    return ElectraHubInterface(pretrained(positions="learned"), batch_size=2)
+    return ElectraHubInterface(pretrained(positions="learned"), max_tokens=24)
 
 
 def plain(model, row):
@@ -174,7 +174,7 @@ def test_predict_is_the_head_on_each_row(pretrained, positions):
     model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), start.dictionary).eval()
     model.register_classification_head("mnli", 3)
     randomize_parameters(model, std=0.2)
-    hub = ElectraHubInterface(dataclasses.replace(start, model=model.eval(), labels={"mnli": ["a", "b", "c"]}), batch_size=2)
+    hub = ElectraHubInterface(dataclasses.replace(start, model=model.eval(), labels={"mnli": ["a", "b", "c"]}), max_tokens=24)
     scores = hub.predict("mnli", TEXTS)
     for text, found in zip(TEXTS, scores, strict=True):
         row = hub.encode(*([text] if isinstance(text, str) else text))[None]
