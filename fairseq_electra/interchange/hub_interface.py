@@ -94,7 +94,7 @@ class ElectraHubInterface(nn.Module):
     def __init__(self, pretrained: Pretrained, max_tokens: int | None = None):
         super().__init__()
         self.model, self.tokenizer, self.dictionary = pretrained.model, pretrained.tokenizer, pretrained.dictionary
-        self.labels, self.max_tokens = pretrained.labels, max_tokens
+        self.labels, self.initialised, self.max_tokens = pretrained.labels, pretrained.initialised, max_tokens
         self.sizes = sizes_of(self.model)
         self.eval()
 
@@ -166,7 +166,7 @@ class ElectraHubInterface(nn.Module):
     @torch.inference_mode()
     def detect_replaced(self, tokens: Rows):
         """Return how likely each token was replaced, p(replaced): (B, T), or of a list (T,) each."""
-        model = self._pretraining("detect_replaced")
+        model = self._pretraining("detect_replaced", "discriminator_head")
         return self._each(tokens, lambda batch: model.discriminator_head(self._features(batch)).sigmoid())
 
     @torch.inference_mode()
@@ -180,7 +180,7 @@ class ElectraHubInterface(nn.Module):
         Returns:
             ``(sentence, probability, token)`` for each answer, the likeliest first; a list of such lists for several sentences.
         """
-        model = self._pretraining("fill_mask")
+        model = self._pretraining("fill_mask", "generator")
         several = [masked_input] if isinstance(masked_input, str) else list(masked_input)
         rows = []
         for text in several:
@@ -213,7 +213,7 @@ class ElectraHubInterface(nn.Module):
             temperature: divides its scores; above 0.
             seed: of masks and samples.
         """
-        model = self._pretraining("sample_corruption")
+        model = self._pretraining("sample_corruption", "generator")
         if not (0 < mask_prob < 1 and temperature > 0):
             raise InputError(f"mask_prob must lie between 0 and 1 and temperature above 0, got {mask_prob} and {temperature}")
         batch = self._padded(self._rows(tokens)) if isinstance(tokens, list) else self._batch(tokens)
@@ -265,11 +265,14 @@ class ElectraHubInterface(nn.Module):
         segments = segments_of(batch, EOS_ID).masked_fill(padding, 0)
         return (padding if bool(padding.any()) else None), segments
 
-    def _pretraining(self, method: str) -> ElectraModel:
+    def _pretraining(self, method: str, part: str) -> ElectraModel:
+        """Return the model, if it has what a method needs and has not made it up."""
         if not isinstance(self.model, ElectraModel):
             raise InputError(
                 f"{method} needs a pre-training checkpoint; this is a fine-tuned encoder, without generator and discriminator head"
             )
+        if any(name.startswith(part) for name in self.initialised):
+            raise InputError(f"{method} needs the {part.replace('_', ' ')}, which the folder does not hold; load the checkpoint of fairseq")
         return self.model
 
     def _batch(self, tokens: Tensor | Text) -> Tensor:

@@ -55,9 +55,11 @@ def import_transformers(folder: str | Path, checkpoint: str | Path, generator: s
     used = sum(len(network.tensors) for network in imported.networks.values())
     lines = [f"{checkpoint}: {used} tensors of {', '.join(imported.networks)}; {DICTIONARY_FILE} and {TOKENIZER_FILE} beside it"]
     lines += [f"not used: {name}: {reason}" for name, reason in imported.unused.items()]
-    if imported.initialised:
-        parts = dict.fromkeys(name.split(".")[0] for name in imported.initialised)
-        lines.append(f"not in the folder, initialised with --seed {seed}: {', '.join(parts)} ({len(imported.initialised)} tensors)")
+    if imported.pretrained.initialised:
+        parts = dict.fromkeys(name.split(".")[0] for name in imported.pretrained.initialised)
+        lines.append(
+            f"not in the folder, initialised with --seed {seed}: {', '.join(parts)} ({len(imported.pretrained.initialised)} tensors)"
+        )
     return [*lines, line]
 
 

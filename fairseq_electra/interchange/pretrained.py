@@ -26,6 +26,7 @@ class Pretrained:
         cfg: the run's configuration, if there was a run.
         updates: of the run.
         labels: of each head, in the order of its scores, where known.
+        initialised: tensors that were not found and are random.
     """
 
     model: ElectraModel | ElectraEncoder
@@ -34,6 +35,7 @@ class Pretrained:
     cfg: DictConfig | None = None
     updates: int = 0
     labels: dict[str, list[str]] = field(default_factory=dict)
+    initialised: list[str] = field(default_factory=list)
 
 
 def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> Pretrained:

@@ -74,7 +74,6 @@ class Imported:
         order: for each of our ids theirs. Shape: (V,).
         networks: by role: discriminator, generator, sentence.
         unused: tensors that were not used, each with the reason.
-        initialised: our tensors that the folder did not have.
     """
 
     pretrained: Pretrained
@@ -82,7 +81,6 @@ class Imported:
     order: Tensor
     networks: dict[str, Network]
     unused: dict[str, str] = field(default_factory=dict)
-    initialised: list[str] = field(default_factory=list)
 
 
 def is_transformers_folder(path: str | Path) -> bool:
@@ -274,7 +272,8 @@ def read_folder(folder: str | Path, generator: str | Path | None = None, seed: i
     initialised = [name for name in own if name not in tensors and name != "dictionary_version"]
     model.load_state_dict({**own, **tensors})
     unused = {f"{role}: {name}": reason for role, network in networks.items() for name, reason in network.unused.items()}
-    return Imported(Pretrained(model.eval(), tokenizer, dictionary), model_cfg, order, networks, unused, initialised)
+    pretrained = Pretrained(model.eval(), tokenizer, dictionary, initialised=initialised)
+    return Imported(pretrained, model_cfg, order, networks, unused)
 
 
 def nearest(sizes: EncoderSizes) -> str:

@@ -183,3 +183,15 @@ def test_predict_is_the_head_on_each_row(pretrained, positions):
     assert hub.predict("mnli", TEXTS[0], return_logits=True).shape == (1, 3)
     with pytest.raises(InputError, match="needs a pre-training checkpoint"):
         hub.detect_replaced("text")
+
+
+def test_what_a_folder_does_not_hold_is_not_made_up(tmp_path, pretrained, make_theirs):
+    export_transformers(pretrained(positions="rotary"), tmp_path / "out")
+    rotary = fairseq_electra.from_pretrained(tmp_path / "out")
+    assert len(rotary.fill_mask("a <mask>")) == 5
+    with pytest.raises(InputError, match="needs the discriminator head, which the folder does not hold"):
+        rotary.detect_replaced("text")
+    alone = fairseq_electra.from_pretrained(make_theirs(generator=None).folder)
+    assert alone.detect_replaced("text").shape[0] == 1
+    with pytest.raises(InputError, match="fill_mask needs the generator"):
+        alone.fill_mask("a <mask>")

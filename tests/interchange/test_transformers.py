@@ -63,7 +63,7 @@ def test_ours_to_transformers_and_back_is_equal_to_the_bit(tmp_path, pretrained,
     back = read_folder(tmp_path / "out")
     before, after = ours.model.state_dict(), back.pretrained.model.state_dict()
     if changes["positions"] == "rotary":
-        assert sum("no class for p(replaced)" in line for line in lines) == len(back.initialised) == 4
+        assert sum("no class for p(replaced)" in line for line in lines) == len(back.pretrained.initialised) == 4
         before, after = ({n: t for n, t in s.items() if not n.startswith("discriminator_head.")} for s in (before, after))
     same(before, after)
     assert symbols_of(back.pretrained.tokenizer) == ours.dictionary.symbols
