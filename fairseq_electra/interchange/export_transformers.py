@@ -14,10 +14,11 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.model_card import model_card
 from fairseq_electra.interchange.names import HEADS, Part, embeddings_part, encoder_part, to_theirs
+from fairseq_electra.interchange.network_files import sines
 from fairseq_electra.interchange.pretrained import Pretrained
 from fairseq_electra.interchange.tokenizer_files import write_tokenizer
 from fairseq_electra.interchange.transformers_config import config_of, family_of
-from fairseq_electra.interchange.transformers_folder import GENERATOR, sines
+from fairseq_electra.interchange.transformers_folder import GENERATOR
 from fairseq_electra.models.electra import ElectraModel
 from fairseq_electra.models.electra_encoder import HEADS as HEADS_HERE
 from fairseq_electra.models.electra_encoder import ElectraEncoder

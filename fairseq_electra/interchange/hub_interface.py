@@ -14,8 +14,9 @@ from fairseq_electra.data.masking import Masking
 from fairseq_electra.data.wordpiece import BOS, EOS, LEADING, MASK, PAD
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange.export_transformers import sizes_of
+from fairseq_electra.interchange.network_files import is_transformers_folder
 from fairseq_electra.interchange.pretrained import Pretrained, load_checkpoint
-from fairseq_electra.interchange.transformers_folder import is_transformers_folder, read_folder
+from fairseq_electra.interchange.transformers_folder import read_folder
 from fairseq_electra.models.electra import ElectraModel
 from fairseq_electra.models.electra_encoder import ElectraEncoder, segments_of
 from fairseq_electra.modules.encoder import check_row_length

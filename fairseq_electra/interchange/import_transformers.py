@@ -6,8 +6,9 @@ from typing import Any
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE, save_vocabulary
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange import parity
+from fairseq_electra.interchange.network_files import Network
 from fairseq_electra.interchange.pretrained import checkpoint_state
-from fairseq_electra.interchange.transformers_folder import Imported, Network, read_folder
+from fairseq_electra.interchange.transformers_folder import Imported, read_folder
 from fairseq_electra.models.electra import ElectraModel
 
 
