@@ -175,6 +175,7 @@ batches._queue.maxsize = 0  # so that it works, and does not wait, when the prog
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "status"), [("plain", -signal.SIGABRT), ("mended", 0)])
 def test_fairseq_still_aborts_where_its_reader_is_at_work_at_the_end(kind, status):
     if kind == "plain" and sys.version_info >= (3, 12):

@@ -121,7 +121,7 @@ class ElectraHubInterface(nn.Module):
         texts = [self._join(sentence) for sentence in (sentences[:-1] if len(sentences) > 1 and not sentences[-1] else sentences)]
         return texts[0] if len(texts) == 1 else texts
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def extract_features(self, tokens: Rows, return_all_hiddens: bool = False):
         """Return the last hidden states, (B, T, C), or of a list (T, C) each.
 
@@ -164,13 +164,13 @@ class ElectraHubInterface(nn.Module):
         count = features.new_zeros(len(spans)).index_add_(0, word_of_piece, features.new_ones(len(word_of_piece)))
         return WordFeatures([text[a:b] for a, b in spans], spans, sums / count.clamp(min=1)[:, None])
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def detect_replaced(self, tokens: Rows):
         """Return how likely each token was replaced, p(replaced): (B, T), or of a list (T,) each."""
         model = self._pretraining("detect_replaced", "discriminator_head")
         return self._each(tokens, lambda batch: model.discriminator_head(self._features(batch)).sigmoid())
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def fill_mask(self, masked_input: str | Sequence[str], topk: int = 5):
         """Let the generator fill in ``<mask>``.
 
@@ -204,7 +204,7 @@ class ElectraHubInterface(nn.Module):
             )
         return filled[0] if isinstance(masked_input, str) else filled
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def sample_corruption(self, tokens: Rows, mask_prob: float = 0.15, temperature: float = 1.0, seed: int = 1) -> Corruption:
         """Mask rows, and let the generator fill them in, as in pre-training; the same seed gives the same result.
 
@@ -228,7 +228,7 @@ class ElectraHubInterface(nn.Module):
         sampled = sample_tokens(sampling_probabilities(logits, temperature, None), uniforms)
         return Corruption(batch, *corrupt(src_tokens, positions, target, sampled, PAD_ID))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def predict(self, head: str, tokens: Rows, return_logits: bool = False):
         """Apply a head for sentences.
 

@@ -149,12 +149,15 @@ def to_ours(tensors: dict[str, Tensor], parts: list[Part], source: str) -> tuple
         ours, and the names of those that no part asks for.
 
     Raises:
-        InputError: one is missing.
+        InputError: one is missing, or parts of one have different shapes.
     """
     renamed, left = {}, dict(tensors)
     for ours, theirs in pairs(parts):
         for name in theirs:
             if name not in tensors:
                 raise InputError(f"{source} lacks the tensor {name}; it is damaged, or its config.json is of another model")
+        shapes = {tuple(tensors[name].shape) for name in theirs}
+        if len(shapes) > 1:
+            raise InputError(f"{source}: {', '.join(theirs)} must have one shape, and have {', '.join(map(str, sorted(shapes)))}")
         renamed[ours] = torch.cat([left.pop(name) for name in theirs])
     return renamed, list(left)

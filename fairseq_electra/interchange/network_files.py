@@ -65,7 +65,7 @@ def read_network(folder: Path) -> Network:
     if DECODER_BIAS in tensors:  # RoFormer computes with this one; where its tables are untied, the other one may differ
         tensors["cls.predictions.bias"] = tensors[DECODER_BIAS]
     class_name = (config.get("architectures") or [None])[0]
-    head = CLASSES.get(class_name, ("none", family))[0]
+    head = CLASSES[class_name][0] if class_name in CLASSES else _head_in(tensors, family)
     base = f"{family}." if any(name.startswith(f"{family}.") for name in tensors) else ""
     names = dict(HEADS[head, family].names)
     table = names.pop("table.weight", None)
@@ -90,6 +90,15 @@ def read_network(folder: Path) -> Network:
     network = Network(folder, config, sizes, vocabulary_size, head, found, unused, tensors)
     _check_shapes(network, source)
     return network
+
+
+def _head_in(tensors: dict[str, Tensor], family: str) -> str:
+    """Tell the head by its tensors, where config.json names no class, or one without a head of ours."""
+    for (kind, its_family), head in HEADS.items():
+        needed = [name for ours, name in head.names.items() if ours != "table.weight"]
+        if its_family == family and needed and all(name in tensors for name in needed):
+            return kind
+    return "none"
 
 
 def _reason(name: str, class_name: str | None) -> str:

@@ -69,6 +69,7 @@ def read_tokenizer(folder: Path, vocabulary_size: int) -> tuple[Tokenizer, list[
             raise InputError(f"{source} holds {type(model).__name__}, not WordPiece with {CONTINUATION}; ELECTRA's vocabularies are that")
         pieces = symbols_of(theirs)
         longest_word, parts = model.max_input_chars_per_word, (theirs.normalizer, theirs.pre_tokenizer)
+        whole = [token for token in theirs.get_added_tokens_decoder().values() if not token.special]
     else:
         source = folder / "vocab.txt"
         if not source.is_file():
@@ -83,9 +84,11 @@ def read_tokenizer(folder: Path, vocabulary_size: int) -> tuple[Tokenizer, list[
             strip_accents=options.get("strip_accents"),
             handle_chinese_chars=options.get("tokenize_chinese_chars", True),
         )
-        longest_word, parts = MAX_CHARACTERS_PER_WORD, (normalizer, pre_tokenizers.BertPreTokenizer())
+        longest_word, parts, whole = MAX_CHARACTERS_PER_WORD, (normalizer, pre_tokenizers.BertPreTokenizer()), []
     _check_pieces(pieces, special, source, vocabulary_size)
-    return _with_our_ids(pieces, special, longest_word, *parts)
+    tokenizer, order = _with_our_ids(pieces, special, longest_word, *parts)
+    tokenizer.add_tokens([token for token in whole if token.content not in special.values()])
+    return tokenizer, order
 
 
 def _check_pieces(pieces: list[str], special: dict[str, str], source: Path, vocabulary_size: int) -> None:

@@ -107,6 +107,7 @@ def test_slurm_names_the_machines(tmp_path, monkeypatch):
         place(monkeypatch, SLURM_STEP_NUM_TASKS="16")
 
 
+@pytest.mark.long
 def test_two_machines_are_one_run(tmp_path, data_bin):
     """Both on this machine: as torchrun sees it, two."""
     port = str(free_port())

@@ -55,6 +55,7 @@ def test_the_average_of_two_checkpoints(tmp_path, data_bin, trained):
     assert validated(data_bin, tmp_path / "new" / "averaged.pt")["loss"] > 0
 
 
+@pytest.mark.long
 def test_the_moving_average_is_evaluated_and_differs_from_the_weights(tmp_path, data_bin, trained):
     _, folder = trained
     electra("average", "--ema", folder / "checkpoint_last.pt", "--output", tmp_path / "ema.pt")

@@ -167,6 +167,7 @@ def test_two_ranks_give_the_gradient_of_one_batch_in_float64():
     assert (found - expected).norm() / expected.norm() < 1e-10
 
 
+@pytest.mark.long
 def test_validation_metrics_are_the_same_on_two_ranks(tmp_path, data_bin):
     options = [*TINY_NET, "--max-update", "2", "--no-save"]
     single = train(data_bin, tmp_path / "single", *options, "--batch-size", 8, "--update-freq", 2)

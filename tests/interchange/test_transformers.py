@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import fairseq_electra
 from fairseq_electra.data.encode import encode_to_binary
 from fairseq_electra.data.wordpiece import load_wordpiece, symbols_of
 from fairseq_electra.errors import InputError
@@ -113,6 +114,20 @@ def test_their_tokenizer_gives_the_same_ids_in_our_order(make_theirs, corpus_lin
         assert [order[i] for i in ours] == expected, text
 
 
+def test_words_that_were_added_to_their_tokenizer_stay_whole(tmp_path, make_theirs):
+    made = make_theirs(generator=None)
+    theirs = transformers.AutoTokenizer.from_pretrained(made.folder)
+    theirs.add_tokens(["extraword", "Two Words"])
+    made.discriminator.resize_token_embeddings(len(theirs))
+    for part in (made.discriminator, theirs):
+        part.save_pretrained(made.folder)
+    imported = read_folder(made.folder)
+    order = imported.order.tolist()
+    for text in ["the extraword is", "anextrawordis Two Words", "two words"]:
+        ours = imported.pretrained.tokenizer.encode(text, add_special_tokens=False).ids
+        assert [order[i] for i in ours] == theirs(text, add_special_tokens=False)["input_ids"]
+
+
 def test_our_tokenizer_gives_the_same_ids_in_transformers_on_ten_thousand_lines(tmp_path, pretrained, corpus_lines):
     ours = pretrained()
     export_transformers(ours, tmp_path / "out")
@@ -176,13 +191,35 @@ def fine_tune(tmp_path, tokenizer, checkpoint):
     (data / "label").mkdir()
     (data / "labels").write_text("yes\n" * 8 + "no\n" * 8)
     fairseq("preprocess", "--only-source", "--trainpref", data / "labels", "--destdir", data / "label")
+    tuned = tmp_path / "tuned"
     done = fairseq(
-        *["train", data, "--task", "sentence_prediction", "--criterion", "sentence_prediction", "--arch", "electra_encoder"],
+        *[
+            "train",
+            data,
+            "--save-dir",
+            tuned,
+            "--task",
+            "sentence_prediction",
+            "--criterion",
+            "sentence_prediction",
+            "--arch",
+            "electra_encoder",
+        ],
         *["--finetune-from-model", checkpoint, "--num-classes", "2", "--init-token", "0", "--max-positions", "64", "--cpu"],
-        *["--optimizer", "electra_adam", "--lr", "1e-4", "--batch-size", "8", "--max-update", "3", "--disable-validation", "--no-save"],
+        *["--optimizer", "electra_adam", "--lr", "1e-4", "--batch-size", "8", "--max-update", "3", "--disable-validation"],
         cwd=tmp_path,
     )
     assert "tensors kept" in done.stdout + done.stderr
+    last = tuned / "checkpoint_last.pt"
+    done = electra("export", "--to", "transformers", last, tmp_path / "out", "--vocab", checkpoint.parent)
+    assert "ElectraForSequenceClassification" in done.stdout and "largest difference" in done.stdout
+    classifier = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
+    ours = fairseq_electra.from_pretrained(last, vocabulary=checkpoint.parent)
+    assert ours.labels["sentence_classification_head"] == list(classifier.config.id2label.values())
+    assert set(classifier.config.id2label.values()) == {"yes", "no"}
+    with torch.no_grad():
+        expected = classifier(ours.encode("the name is good")[None]).logits
+    assert (ours.predict("sentence_classification_head", "the name is good", return_logits=True) - expected).abs().max() < 1e-5
 
 
 def test_a_missing_generator_is_initialised_and_said_so(tmp_path, make_theirs):
@@ -199,6 +236,14 @@ def test_heads_of_other_tasks_and_bare_models_are_read(tmp_path, make_theirs):
     made = make_theirs(generator=None, class_name="ElectraModel")
     lines = import_transformers(made.folder, tmp_path / "bare" / "checkpoint.pt")
     assert any("discriminator_head" in line for line in lines)
+
+
+def test_a_head_is_known_by_its_tensors_where_no_class_is_named(tmp_path, make_theirs):
+    made = make_theirs()
+    for place in (".", "generator"):
+        edit(made.folder / place / "config.json", architectures=None)
+    lines = import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
+    assert not any("initialised" in line for line in lines)
 
 
 def swap_query_and_key(monkeypatch):
@@ -340,6 +385,11 @@ def not_finite(folder):
     save_file(tensors, folder / "model.safetensors")
 
 
+def query_of_another_shape(folder):
+    name = "electra.encoder.layer.0.attention.self.query.weight"
+    save_file({**load_file(folder / "model.safetensors"), name: torch.ones(5, 7)}, folder / "model.safetensors")
+
+
 def unknown_tensor(folder):
     save_file({**load_file(folder / "model.safetensors"), "electra.encoder.relative": torch.ones(2)}, folder / "model.safetensors")
 
@@ -399,6 +449,7 @@ def generator_alone(folder):
         (truncated, "damaged or cut short"),
         (tampered_header, "damaged or cut short"),
         (not_finite, "not finite"),
+        (query_of_another_shape, "must have one shape"),
         (unknown_tensor, "has a tensor electra.encoder.relative"),
         (vocabulary_of_another_size, "has 6 entries, but the network's token table"),
         (no_vocabulary, "no tokenizer.json or vocab.txt"),

@@ -139,6 +139,7 @@ def test_a_resumed_run_does_not_need_what_it_started_from(tmp_path, task_bin, pr
     assert "Loaded checkpoint" in done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_an_absent_source_and_a_head_of_other_classes_are_refused(tmp_path, task_bin, pretrained):
     done = tune(task_bin, tmp_path / "save", "--finetune-from-model", tmp_path / "absent.pt", check=False)
     assert "no such checkpoint" in done.stderr.splitlines()[-1]
