@@ -6,8 +6,10 @@ from typing import Any
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE, save_vocabulary
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange import parity
+from fairseq_electra.interchange.names import HEADS
 from fairseq_electra.interchange.network_files import Network
 from fairseq_electra.interchange.pretrained import checkpoint_state
+from fairseq_electra.interchange.transformers_config import family_of
 from fairseq_electra.interchange.transformers_folder import Imported, read_folder
 from fairseq_electra.models.electra import ElectraModel
 
@@ -78,9 +80,6 @@ def compare(imported: Imported) -> dict[str, dict[str, float]]:
 def transformers_model(network: Network):
     """Build transformers' model from the tensors that were read, so that no file is read in another way."""
     import transformers
-
-    from fairseq_electra.interchange.names import HEADS
-    from fairseq_electra.interchange.transformers_config import family_of
 
     family = family_of(network.sizes)
     name = str(HEADS[network.head, family].class_name)

@@ -81,13 +81,14 @@ def make_theirs(tmp_path, their_pieces):
 
 
 def write_tokenizer(folder, pieces, kind, cased):
-    if kind == "vocab.txt":
-        (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
-        (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": not cased, "tokenizer_class": "ElectraTokenizer"}))
-    else:
-        tokenizer = transformers.BertTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, do_lower_case=not cased)
+    (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": not cased, "tokenizer_class": "ElectraTokenizer"}))
+    if kind == "tokenizer.json":
+        tokenizer = transformers.BertTokenizerFast.from_pretrained(folder, do_lower_case=not cased)
+        (folder / "vocab.txt").unlink()
         tokenizer.save_pretrained(folder)
         assert (folder / "tokenizer.json").is_file()
+        (folder / "vocab.txt").unlink(missing_ok=True)
 
 
 @pytest.fixture
