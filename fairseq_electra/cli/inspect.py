@@ -44,6 +44,8 @@ def run(args: argparse.Namespace) -> None:
     fairseq_electra.register()
     logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
     model, task = load_pretrained(args.checkpoint, args.data)
+    if model.discriminator is None:
+        raise InputError(f"{args.checkpoint} was trained with --generator-only; inspect shows what a discriminator makes of a row")
     dataset = task.load_dataset(args.split)
     rows = args.rows or telling_rows(dataset)
     if max(rows) >= len(dataset) or min(rows) < 0:

@@ -50,33 +50,36 @@ class ReplacedTokenDetection(FairseqCriterion):
         used = target != self.pad
         scores = cross_entropy(output.gen_logits, target, output.gen_probs)
         mlm_sum = scores.nll.masked_fill(~used, 0.0).sum()
-        disc_logits = output.disc_logits.to(precise(output.disc_logits.dtype))
-        rtd = F.binary_cross_entropy_with_logits(disc_logits, output.is_replaced.to(disc_logits.dtype), reduction="none")
-        rtd_sum = rtd.masked_fill(padding_mask, 0.0).sum()
-        loss = self.gen_weight * mlm_sum + self.disc_weight * self.mask_prob * rtd_sum
+        loss = self.gen_weight * mlm_sum
+        if output.disc_logits is not None:
+            disc_logits = output.disc_logits.to(precise(output.disc_logits.dtype))
+            rtd = F.binary_cross_entropy_with_logits(disc_logits, output.is_replaced.to(disc_logits.dtype), reduction="none")
+            rtd_sum = rtd.masked_fill(padding_mask, 0.0).sum()
+            loss = loss + self.disc_weight * self.mask_prob * rtd_sum
         with torch.no_grad():
             log = {
                 "loss": loss.detach(),
                 "masked_lm_sum": mlm_sum.detach(),
-                "disc_sum": rtd_sum.detach(),
                 "sample_size": sample["nmasked"],
                 "ntokens": sample["ntokens"],
                 "nsentences": sample["nsentences"],
                 **self._generator_counts(scores.best, output, net_input, target, used),
-                **_discriminator_counts(disc_logits, output.is_replaced, ~padding_mask),
             }
+            if output.disc_logits is not None:
+                log |= {"disc_sum": rtd_sum.detach(), **_discriminator_counts(disc_logits, output.is_replaced, ~padding_mask)}
         return loss, sample["nmasked"], log
 
     def _generator_counts(self, best: Tensor, output, net_input: dict, target: Tensor, used: Tensor) -> dict[str, Tensor]:
         correct = (best == target) & used
         hidden = used & (net_input["src_tokens"].gather(1, net_input["masked_positions"]) == self.mask)
-        sampled = output.corrupted_tokens.gather(1, net_input["masked_positions"])
         counts = {
             "masked_lm_correct": correct.sum(),
             "mask_token_correct": (correct & hidden).sum(),
             "mask_token_count": hidden.sum(),
-            "sampled_correct": ((sampled == target) & used).sum(),
         }
+        if output.corrupted_tokens is not None:
+            sampled = output.corrupted_tokens.gather(1, net_input["masked_positions"])
+            counts["sampled_correct"] = ((sampled == target) & used).sum()
         if not self.training:  # one more pass over all scores
             logprobs = output.gen_logits.log_softmax(-1, dtype=torch.float32)
             counts["gen_entropy_sum"] = -((logprobs.exp() * logprobs).sum(-1) * used).sum()

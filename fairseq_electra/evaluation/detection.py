@@ -54,10 +54,12 @@ def log_metrics(logs: list[dict]) -> None:
     share("masked_lm_loss", "masked_lm_sum", masked)
     share("masked_lm_accuracy", "masked_lm_correct", masked)
     share("mask_token_accuracy", "mask_token_correct", total["mask_token_count"])
-    share("sampled_masked_lm_accuracy", "sampled_correct", masked)
-    share("replaced_rate", "replaced", tokens)
     if "gen_entropy_sum" in total:
         share("gen_entropy", "gen_entropy_sum", masked)
+    if "disc_sum" not in total:
+        return
+    share("sampled_masked_lm_accuracy", "sampled_correct", masked)
+    share("replaced_rate", "replaced", tokens)
     share("disc_loss", "disc_sum", tokens)
     total["disc_right"] = tokens - total["replaced"] - total["flagged"] + 2 * total["flagged_replaced"]
     share("disc_accuracy", "disc_right", tokens)

@@ -93,7 +93,7 @@ def export_transformers(pretrained: Pretrained, folder: str | Path, records: lis
 
 def sizes_of(model: ElectraModel | ElectraEncoder) -> EncoderSizes:
     """Sizes of the encoder, the discriminator's."""
-    return model.discriminator.sizes if isinstance(model, ElectraModel) else model.sizes
+    return model.sizes
 
 
 def networks_of(pretrained: Pretrained) -> list[Export]:
@@ -101,26 +101,27 @@ def networks_of(pretrained: Pretrained) -> list[Export]:
     model, state = pretrained.model, pretrained.model.state_dict()
     if isinstance(model, ElectraEncoder):
         return [_encoder(pretrained, model, state)]
-    sizes, base = model.discriminator.sizes, family_of(model.discriminator.sizes)
-    return [_discriminator(model, state, sizes, base), _generator(model, state, model.generator.sizes, base)]
+    family = family_of(model.sizes)
+    discriminator = [] if model.discriminator is None else [_discriminator(model, state, family)]
+    return [*discriminator, _generator(model, state, family)]
 
 
-def _discriminator(model: ElectraModel, state: dict[str, Tensor], sizes: EncoderSizes, family: str) -> Export:
+def _discriminator(model: ElectraModel, state: dict[str, Tensor], family: str) -> Export:
     head, left_out = HEADS["replaced_token", family], {}
     if head.class_name is None:
         left_out = dict.fromkeys((name for name in state if name.startswith("discriminator_head.")), head.reason)
         head = HEADS["none", family]
     prefix = f"{family}." if head.names else ""
     parts = [
-        embeddings_part("embeddings.", prefix, sizes),
-        encoder_part("discriminator.", prefix, sizes),
+        embeddings_part("embeddings.", prefix, model.sizes),
+        encoder_part("discriminator.", prefix, model.sizes),
         Part("discriminator_head.", "", head.names),
     ]
-    return _export("discriminator", head.class_name, state, parts, sizes, prefix, left_out)
+    return _export("discriminator", head.class_name, state, parts, model.sizes, prefix, left_out)
 
 
-def _generator(model: ElectraModel, state: dict[str, Tensor], sizes: EncoderSizes, family: str) -> Export:
-    head, prefix = HEADS["masked_lm", family], f"{family}."
+def _generator(model: ElectraModel, state: dict[str, Tensor], family: str) -> Export:
+    head, prefix, sizes = HEADS["masked_lm", family], f"{family}.", model.generator.sizes
     own = model.generator_embeddings
     tokens = "embeddings." if own is None or own.tokens is None else "generator_embeddings."
     names, untied = dict(head.names), model.generator_head.table is not None

@@ -168,7 +168,12 @@ class ElectraHubInterface(nn.Module):
     def detect_replaced(self, tokens: Rows):
         """Return how likely each token was replaced, p(replaced): (B, T), or of a list (T,) each."""
         model = self._pretraining("detect_replaced", "discriminator_head")
-        return self._each(tokens, lambda batch: model.discriminator_head(self._features(batch)).sigmoid())
+
+        def probability(batch: Tensor) -> Tensor:
+            padding_mask, segments = self._masks(batch)
+            return model.discriminate(batch, segments, padding_mask).sigmoid()
+
+        return self._each(tokens, probability)
 
     @torch.no_grad()
     def fill_mask(self, masked_input: str | Sequence[str], topk: int = 5):

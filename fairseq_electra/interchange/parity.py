@@ -62,6 +62,7 @@ def difference(model: ElectraModel | ElectraEncoder, role: str, theirs: Any, row
             input_ids=order[rows], token_type_ids=segments, attention_mask=(~padding).long(), output_hidden_states=True, return_dict=True
         )
         if role == "discriminator" and isinstance(model, ElectraModel):
+            assert model.discriminator_head is not None
             scores = model.discriminator_head(hidden)[~padding]
         elif role == "generator":
             scores = model.generator_head(hidden, model.generator_tokens.weight)[~padding]

@@ -76,7 +76,7 @@ def encoder_sizes(cfg) -> EncoderSizes:
     return named_sizes(**given)
 
 
-def adopt_sizes(cfg, config_class: type[EncoderConfig]) -> None:
+def adopt_sizes(cfg, config_class: type[EncoderConfig], of_generator: bool = False) -> None:
     """Fill in the sizes of the checkpoint to start from, here and in the configuration that will be saved.
 
     So a fine-tuned checkpoint can be loaded when the one it came from is gone. What the user gave wins.
@@ -84,6 +84,7 @@ def adopt_sizes(cfg, config_class: type[EncoderConfig]) -> None:
     Args:
         cfg: options of the model to be; nothing is done where it names its size.
         config_class: the fields to adopt are those of this class that :func:`sizes_in` knows.
+        of_generator: take the sizes of the checkpoint's generator instead.
     """
     from fairseq import checkpoint_utils
 
@@ -103,6 +104,8 @@ def adopt_sizes(cfg, config_class: type[EncoderConfig]) -> None:
         raise InputError(f"{source} holds no ELECTRA; give a checkpoint that --arch electra_* or electra_encoder has saved")
     defaults = {name: f.default for name, f in config_class.__dataclass_fields__.items()}
     found = sizes_in(with_defaults(model, config_class))
+    if of_generator and "generator_layers" in model:
+        found |= asdict(generator_sizes(model))
     adopted = {name: value for name, value in found.items() if name in defaults and cfg[name] == defaults[name]}
     parent = cfg._get_parent()  # merge_with_parent has given this copy the parent of the original
     original = parent.get("model") if parent is not None else None
@@ -117,14 +120,27 @@ def sizes_in(cfg) -> dict:
     sizes = asdict(encoder_sizes(cfg))
     if "generator_layers" not in cfg:
         return {"model_size": str(cfg.model_size), **sizes}
-    width = cfg.generator_hidden_size
     return {
         "model_size": str(cfg.model_size),
         **sizes,
-        "generator_hidden_size": GENERATOR_HIDDEN_SIZE[str(cfg.model_size)] if width is None else width,
+        "generator_hidden_size": generator_width(cfg),
         "generator_layers": cfg.generator_layers,
         "generator_num_attention_heads": cfg.generator_num_attention_heads,
         "generator_intermediate_size": cfg.generator_intermediate_size,
         "tie_embeddings": str(cfg.tie_embeddings),
         "untie_lm_head": cfg.untie_lm_head,
+        "generator_only": cfg.generator_only,
     }
+
+
+def generator_width(cfg) -> float:
+    """Return the generator's hidden size as a share of the discriminator's; alone, it has the size that is named."""
+    if cfg.generator_hidden_size is not None:
+        return cfg.generator_hidden_size
+    return 1.0 if cfg.generator_only else GENERATOR_HIDDEN_SIZE[str(cfg.model_size)]
+
+
+def generator_sizes(cfg) -> EncoderSizes:
+    """Look up the sizes of the generator that a model's configuration asks for."""
+    shares = (generator_width(cfg), cfg.generator_layers)
+    return encoder_sizes(cfg).generator(*shares, cfg.generator_num_attention_heads, cfg.generator_intermediate_size)

@@ -12,14 +12,22 @@ from torch import Tensor, nn
 from fairseq_electra import compat
 from fairseq_electra.data.binarized import dictionary_digest
 from fairseq_electra.errors import InputError
-from fairseq_electra.models._config import EncoderConfig, adopt_sizes, encoder_sizes, prepare_processor, with_defaults
+from fairseq_electra.models._config import (
+    EncoderConfig,
+    adopt_sizes,
+    encoder_sizes,
+    generator_sizes,
+    generator_width,
+    prepare_processor,
+    with_defaults,
+)
 from fairseq_electra.models._loading import check_dictionary, check_tensors
 from fairseq_electra.modules.embeddings import Embeddings
 from fairseq_electra.modules.encoder import Encoder, check_row_length, initialize, initialize_as_dense_default
 from fairseq_electra.modules.heads import MaskedLMHead, ReplacedTokenHead
 from fairseq_electra.modules.losses import probabilities
 from fairseq_electra.modules.sampling import corrupt, sample_tokens, sampling_probabilities
-from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES
+from fairseq_electra.modules.sizes import MODEL_SIZES
 
 logger = logging.getLogger(__name__)
 
@@ -46,18 +54,22 @@ class ElectraConfig(EncoderConfig):
     untie_lm_head: bool = field(
         default=False, metadata={"help": "the generator predicts with a table of its own; the original: with the one it reads"}
     )
+    generator_only: bool = field(
+        default=False,
+        metadata={"help": "no discriminator: a plain masked language model of the sizes named, to compare with"},
+    )
     temperature: float = field(default=1.0, metadata={"help": "divides the generator's scores when it is sampled; above 0"})
     disallow_correct: bool = field(default=False, metadata={"help": "never sample the original token"})
 
 
 class ElectraOutput(NamedTuple):
-    """What one pass gives, in the order it comes about."""
+    """What one pass gives, in the order it comes about; without a discriminator, the first two alone."""
 
     gen_logits: Tensor  # (B, K, V)
     gen_probs: Tensor  # (B, K, V), without gradient
-    corrupted_tokens: Tensor  # (B, T)
-    is_replaced: Tensor  # (B, T)
-    disc_logits: Tensor  # (B, T)
+    corrupted_tokens: Tensor | None = None  # (B, T)
+    is_replaced: Tensor | None = None  # (B, T)
+    disc_logits: Tensor | None = None  # (B, T)
 
 
 @register_model("electra", dataclass=ElectraConfig)
@@ -74,29 +86,25 @@ class ElectraModel(BaseFairseqModel):
     def __init__(self, cfg: ElectraConfig, dictionary):
         super().__init__()
         sizes = encoder_sizes(cfg)
-        width = cfg.generator_hidden_size
-        if width is None:
-            width = GENERATOR_HIDDEN_SIZE[str(cfg.model_size)]
-        _check(cfg, width)
-        generator_sizes = sizes.generator(width, cfg.generator_layers, cfg.generator_num_attention_heads, cfg.generator_intermediate_size)
-        self.pad, num_tokens = dictionary.pad(), len(dictionary)
+        _check(cfg, generator_width(cfg))
+        self.sizes, self.pad, num_tokens = sizes, dictionary.pad(), len(dictionary)
         self.temperature, self.disallow_correct = cfg.temperature, cfg.disallow_correct
 
         self.embeddings = Embeddings(sizes, num_tokens, self.pad)
-        self.discriminator = Encoder(sizes, cfg.checkpoint_activations)
-        self.discriminator_head = ReplacedTokenHead(sizes)
+        self.discriminator = None if cfg.generator_only else Encoder(sizes, cfg.checkpoint_activations)
+        self.discriminator_head = None if cfg.generator_only else ReplacedTokenHead(sizes)
         # what is shared exists once, in self.embeddings
         self.generator_embeddings = None
-        if str(cfg.tie_embeddings) != "all":
+        if str(cfg.tie_embeddings) != "all" and not cfg.generator_only:
             self.generator_embeddings = Embeddings(sizes, 0 if str(cfg.tie_embeddings) == "tokens" else num_tokens, self.pad)
-        self.generator = Encoder(generator_sizes, cfg.checkpoint_activations)
-        self.generator_head = MaskedLMHead(generator_sizes, num_tokens, cfg.untie_lm_head)
+        self.generator = Encoder(generator_sizes(cfg), cfg.checkpoint_activations)
+        self.generator_head = MaskedLMHead(self.generator.sizes, num_tokens, cfg.untie_lm_head)
         # "version" in the name: fairseq's moving average of the weights leaves such buffers alone
         self.register_buffer("dictionary_version", torch.frombuffer(bytearray(dictionary_digest(dictionary)), dtype=torch.uint8))
 
         self.apply(initialize)
-        for linear in (self.discriminator.projection, self.generator.projection, self.discriminator_head.prediction):
-            if linear is not None:
+        for name, linear in self.named_modules():
+            if name.endswith(".projection") or name == "discriminator_head.prediction":
                 initialize_as_dense_default(linear)
 
     @classmethod
@@ -130,6 +138,8 @@ class ElectraModel(BaseFairseqModel):
         """
         gen_logits = self.generate(src_tokens, segment_ids, padding_mask, masked_positions)
         gen_probs = probabilities(gen_logits)
+        if self.discriminator is None:
+            return ElectraOutput(gen_logits, gen_probs)
         sampled = sample_tokens(self._bent(gen_probs, gen_logits, target), sample_uniforms)
         corrupted_tokens, is_replaced = corrupt(src_tokens, masked_positions, target, sampled, self.pad)
         disc_logits = self.discriminate(corrupted_tokens, segment_ids, padding_mask)
@@ -143,7 +153,9 @@ class ElectraModel(BaseFairseqModel):
 
     def discriminate(self, tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None) -> Tensor:
         """Score every token as replaced (above 0) or not. Shapes: (B, T) thrice -> (B, T)."""
-        return self.discriminator_head(self.extract_features(tokens, segment_ids, padding_mask))
+        hidden = self.extract_features(tokens, segment_ids, padding_mask)
+        assert self.discriminator_head is not None  # where there is an encoder there is a head
+        return self.discriminator_head(hidden)
 
     def extract_features(
         self, tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None, all_layers: list[Tensor] | None = None
@@ -159,6 +171,8 @@ class ElectraModel(BaseFairseqModel):
         Returns:
             the last layer's output. Shape: (B, T, C).
         """
+        if self.discriminator is None:
+            raise InputError("the net was trained with --generator-only and has no discriminator; use its generator")
         return self.discriminator(self.embeddings(tokens, segment_ids), padding_mask, all_layers)
 
     def extract_generator_features(
@@ -197,7 +211,7 @@ def _check(cfg: ElectraConfig, width: float) -> None:
         raise InputError(f"--temperature must be above 0, got {cfg.temperature}; 1 samples the generator's own distribution")
     if width <= 0 or cfg.generator_layers <= 0:
         raise InputError(f"--generator-hidden-size and --generator-layers are shares above 0, got {width} and {cfg.generator_layers}")
-    if width >= 1:
+    if width >= 1 and not cfg.generator_only:
         logger.warning(
             f"--generator-hidden-size {width}: a generator as large as the discriminator is known to collapse it; "
             "the paper found 1/4 to 1/2 best (section 3.2)"

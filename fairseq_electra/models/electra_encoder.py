@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fairseq_electra import compat
 from fairseq_electra.data.binarized import dictionary_digest
 from fairseq_electra.errors import InputError
-from fairseq_electra.models._config import EncoderConfig, adopt_sizes, encoder_sizes, prepare_processor
+from fairseq_electra.models._config import EncoderConfig, adopt_sizes, encoder_sizes, prepare_processor, with_defaults
 from fairseq_electra.models._loading import check_dictionary, check_tensors
 from fairseq_electra.modules.embeddings import Embeddings
 from fairseq_electra.modules.encoder import Encoder, check_row_length, initialize, initialize_as_dense_default
@@ -36,6 +36,9 @@ class ElectraEncoderConfig(EncoderConfig):
     autocast: ChoiceEnum(["none", "bf16"]) = field(  # type: ignore[valid-type]
         default="none", metadata={"help": "bf16: matrix products in bfloat16, weights kept in float32; on CPU and GPU"}
     )
+    network: ChoiceEnum(["discriminator", "generator"]) = field(  # type: ignore[valid-type]
+        default="discriminator", metadata={"help": "which network of a pre-training checkpoint to fine-tune"}
+    )
     max_positions: int = II("task.max_positions")  # the stock tasks overwrite it; the table's size is max_position_embeddings
 
 
@@ -52,6 +55,7 @@ class ElectraEncoder(BaseFairseqModel):
         super().__init__()
         self.sizes = encoder_sizes(cfg)
         self.bos, self.pad, self.eos = dictionary.bos(), dictionary.pad(), dictionary.eos()
+        self.network = str(cfg.network)
         self.head_dropout, self.pooling, self.autocast = cfg.head_dropout, str(cfg.pooling), str(cfg.autocast)
         self.embeddings = Embeddings(self.sizes, len(dictionary), self.pad)
         self.encoder = Encoder(self.sizes, cfg.checkpoint_activations)
@@ -66,8 +70,8 @@ class ElectraEncoder(BaseFairseqModel):
     def build_model(cls, cfg, task) -> "ElectraEncoder":
         """Build the model with the sizes of the checkpoint it starts from."""
         prepare_processor(cfg)
-        adopt_sizes(cfg, EncoderConfig)
-        return cls(cfg, task.source_dictionary)
+        adopt_sizes(cfg, EncoderConfig, of_generator=str(cfg.network) == "generator")
+        return cls(with_defaults(cfg, ElectraEncoderConfig), task.source_dictionary)
 
     def register_classification_head(
         self, name: str, num_classes: int, inner_dim: int | None = None, dense: bool = False, **kwargs: Any
@@ -135,11 +139,7 @@ class ElectraEncoder(BaseFairseqModel):
             raise InputError("the checkpoint holds no ELECTRA discriminator; give one that --arch electra_* or electra_encoder has saved")
         check_dictionary(state_dict, self.dictionary_version)
         own = self.state_dict()
-        dropped = [key for key in state_dict if key.startswith(("generator", "discriminator_head"))]
-        for key in dropped:
-            del state_dict[key]
-        for key in [key for key in state_dict if key.startswith("discriminator.")]:
-            state_dict["encoder." + key.removeprefix("discriminator.")] = state_dict.pop(key)
+        dropped = self._take_network(state_dict)
         foreign = [key for key in state_dict if key.startswith(HEADS) and key not in own]
         for key in foreign:
             del state_dict[key]
@@ -158,6 +158,23 @@ class ElectraEncoder(BaseFairseqModel):
                 f"from the checkpoint: {len(own) - len(fresh)} tensors kept, {len(dropped) + len(foreign)} dropped "
                 f"({_names(dropped + foreign)}), {len(fresh)} initialised ({_names(fresh)})"
             )
+
+    def _take_network(self, state_dict: dict) -> list[str]:
+        """Name the tensors of the chosen network as here, and drop the other's; returns the names of these."""
+        if any(key.startswith("encoder.") for key in state_dict):
+            return []  # fine-tuned before
+        if not any(key.startswith(f"{self.network}.") for key in state_dict):
+            raise InputError(f"the checkpoint holds no {self.network}: it was trained with --generator-only; give --network generator")
+        if self.network == "generator":  # its embeddings are the discriminator's, but for those of its own
+            for key in [key for key in state_dict if key.startswith("generator_embeddings.")]:
+                state_dict[key.removeprefix("generator_")] = state_dict.pop(key)
+        kept = (f"{self.network}.", "embeddings.", "dictionary_version")
+        dropped = [key for key in state_dict if not key.startswith(kept)]
+        for key in dropped:
+            del state_dict[key]
+        for key in [key for key in state_dict if key.startswith(f"{self.network}.")]:
+            state_dict["encoder." + key.removeprefix(f"{self.network}.")] = state_dict.pop(key)
+        return dropped
 
 
 def segments_of(tokens: Tensor, eos: int) -> Tensor:
