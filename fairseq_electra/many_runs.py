@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import fairseq_electra
@@ -13,7 +13,9 @@ from fairseq_electra.evaluation.training_log import read_log
 USER_DIR = str(Path(fairseq_electra.__file__).parent)
 
 
-def train_all(runs: Mapping[str, Sequence[str]], logs: Path, processes: int, threads: int = 1) -> Iterator[tuple[str, list[dict]]]:
+def train_all(
+    runs: Mapping[str, Sequence[str]], logs: Path, processes: int, threads: int = 1, then: Callable[[str], None] | None = None
+) -> Iterator[tuple[str, list[dict]]]:
     """Train side by side, each run in a fresh process forked from one that has fairseq loaded.
 
     Args:
@@ -21,6 +23,7 @@ def train_all(runs: Mapping[str, Sequence[str]], logs: Path, processes: int, thr
         logs: folder for ``NAME.log``.
         processes: how many at a time.
         threads: of each.
+        then: called with a run's name in its process once it has trained.
 
     Yields:
         name and validations of each run as it ends; a validation is a dict of metrics, as fairseq logs them, with ``subset``.
@@ -31,7 +34,7 @@ def train_all(runs: Mapping[str, Sequence[str]], logs: Path, processes: int, thr
     logs.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["fairseq_electra", "fairseq_cli.train"])
-    jobs = [(name, list(arguments), str(logs / f"{name}.log"), threads) for name, arguments in runs.items()]
+    jobs = [(name, list(arguments), str(logs / f"{name}.log"), threads, then) for name, arguments in runs.items()]
     with context.Pool(processes, maxtasksperchild=1) as pool:
         for name, trouble in pool.imap_unordered(_train, jobs):
             log = logs / f"{name}.log"
@@ -40,9 +43,10 @@ def train_all(runs: Mapping[str, Sequence[str]], logs: Path, processes: int, thr
             yield name, [record for record in read_log(log) if record["subset"] != "train_inner"]
 
 
-def _train(job: tuple[str, list[str], str, int]) -> tuple[str, str]:
+def _train(job: tuple[str, list[str], str, int, Callable[[str], None] | None]) -> tuple[str, str]:
     """Run ``fairseq-train`` in this process; returns the run's name and what went wrong, empty if nothing."""
-    name, arguments, log, threads = job
+    name, arguments, log, threads, then = job
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
     with open(log, "wb") as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
@@ -51,10 +55,12 @@ def _train(job: tuple[str, list[str], str, int]) -> tuple[str, str]:
 
     fairseq_electra.register()
     torch.set_num_threads(threads)
-    ours = ["--user-dir", USER_DIR, "--log-format", "json", "--cpu", "--num-workers", "0"]
+    ours = ["--user-dir", USER_DIR, "--log-format", "json", "--num-workers", "0", *([] if torch.cuda.is_available() else ["--cpu"])]
     sys.argv = ["fairseq-train", *arguments, *ours]
     try:
         train.cli_main()
+        if then is not None:
+            then(name)
     except (Exception, SystemExit) as error:
         return name, f"{type(error).__name__}: {error}"
     return name, ""

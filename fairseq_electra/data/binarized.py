@@ -63,6 +63,19 @@ def open_binarized(prefix: str | Path, vocabulary_size: int) -> Binarized:
     return Binarized(ids, line_sizes)
 
 
+def count_lines(index: Path) -> int:
+    """Read from an index how many lines there are.
+
+    Raises:
+        InputError: it is no index of fairseq's mmap format.
+    """
+    with open(index, "rb") as stream:
+        head = stream.read(HEADER)
+    if head[: len(INDEX_MAGIC)] != INDEX_MAGIC or len(head) < HEADER:
+        raise InputError(f"{index} is no index of fairseq's mmap format; {REMEDY}")
+    return int.from_bytes(head[-8:], "little")
+
+
 def load_dictionary(folder: str | Path):
     """Load ``dict.txt`` of a data folder as fairseq's Dictionary, with ``<mask>`` as its last entry (appended where missing).
 

@@ -19,5 +19,7 @@ def read_log(path: str | Path) -> list[dict]:
         if not found or subset == "train":
             continue
         values = {name.removeprefix(f"{subset}_"): value for name, value in json.loads(found[3]).items()}
-        records.append({"subset": subset, **{name: float(value) for name, value in values.items() if value not in (None, "None")}})
+        # fairseq's criterion for sentences logs all its predictions as lists
+        numbers = {name: float(value) for name, value in values.items() if not isinstance(value, list) and value not in (None, "None")}
+        records.append({"subset": subset, **numbers})
     return records

@@ -8,7 +8,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from tokenizers import Tokenizer
 
 from fairseq_electra.data.binarized import load_dictionary
-from fairseq_electra.data.wordpiece import TOKENIZER_FILE, load_wordpiece, symbols_of
+from fairseq_electra.data.task_folder import TASK_FILE, TaskInfo, read_task_info
+from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE, load_wordpiece, symbols_of
 from fairseq_electra.errors import InputError
 from fairseq_electra.models._config import with_defaults
 from fairseq_electra.models.electra import ElectraConfig, ElectraModel
@@ -25,6 +26,7 @@ class Pretrained:
         dictionary: fairseq's.
         cfg: the run's configuration, if there was a run.
         updates: of the run.
+        task: what an encoder was fine-tuned for, where known.
         labels: of each head, in the order of its scores, where known.
         initialised: tensors that were not found and are random.
     """
@@ -34,6 +36,7 @@ class Pretrained:
     dictionary: Any
     cfg: DictConfig | None = None
     updates: int = 0
+    task: TaskInfo | None = None
     labels: dict[str, list[str]] = field(default_factory=dict)
     initialised: list[str] = field(default_factory=list)
 
@@ -58,7 +61,7 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
     if name is None or not (name == "electra_encoder" or name.startswith("electra")):
         raise InputError(f"{path} is a checkpoint of {name}, not of ELECTRA; give one that --arch electra_* or electra_encoder has saved")
     data = Path(str(cfg.task.get("data", "")).split(":")[0])
-    places = [Path(vocabulary)] if vocabulary else [path.parent, data]
+    places = [Path(vocabulary)] if vocabulary else [path.parent, data, data / "input0"]
     folder = next((place for place in places if (place / TOKENIZER_FILE).is_file()), None)
     if folder is None:
         raise InputError(f"no {TOKENIZER_FILE} in {' or '.join(map(str, places))}; name the vocabulary's folder: --vocab DIR")
@@ -72,18 +75,21 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
         if key.startswith(HEADS) and key.endswith(".prediction.weight"):
             head = key.removeprefix(HEADS).removesuffix(".prediction.weight")
             model.register_classification_head(head, tensor.shape[0])
-            labels[head] = read_labels(data, tensor.shape[0])
+            labels[head] = read_labels([path.parent, data], tensor.shape[0])
     model.load_state_dict(state["model"])
     history = state.get("optimizer_history") or [{}]
-    return Pretrained(model.eval(), tokenizer, dictionary, cfg, int(history[-1].get("num_updates", 0)), labels)
+    known = [read_task_info(place) for place in (path.parent, data) if labels and (place / TASK_FILE).is_file()]
+    updates = int(history[-1].get("num_updates", 0))
+    return Pretrained(model.eval(), tokenizer, dictionary, cfg, updates, known[0] if known else None, labels)
 
 
-def read_labels(data: Path, number: int) -> list[str]:
-    """Return the labels of fairseq's sentence tasks, from ``label/dict.txt``; without it LABEL_0, LABEL_1, ..."""
+def read_labels(folders: list[Path], number: int) -> list[str]:
+    """Return the labels of fairseq's sentence tasks, from the first ``label/dict.txt`` there is; without it LABEL_0, LABEL_1, ..."""
     from fairseq.data import Dictionary
 
-    path = data / "label" / "dict.txt"
-    if path.is_file():
+    for path in (folder / "label" / DICTIONARY_FILE for folder in folders):
+        if not path.is_file():
+            continue
         dictionary = Dictionary.load(str(path))
         labels = dictionary.symbols[dictionary.nspecial :]
         labels = [label for label in labels if not label.startswith("madeupword")]

@@ -129,7 +129,7 @@ def sizes_in(cfg) -> dict:
         "generator_intermediate_size": cfg.generator_intermediate_size,
         "tie_embeddings": str(cfg.tie_embeddings),
         "untie_lm_head": cfg.untie_lm_head,
-        "generator_only": cfg.generator_only,
+        "generator_only": cfg.get("generator_only", False),  # not in older checkpoints
     }
 
 
@@ -137,7 +137,7 @@ def generator_width(cfg) -> float:
     """Return the generator's hidden size as a share of the discriminator's; alone, it has the size that is named."""
     if cfg.generator_hidden_size is not None:
         return cfg.generator_hidden_size
-    return 1.0 if cfg.generator_only else GENERATOR_HIDDEN_SIZE[str(cfg.model_size)]
+    return 1.0 if cfg.get("generator_only", False) else GENERATOR_HIDDEN_SIZE[str(cfg.model_size)]
 
 
 def generator_sizes(cfg) -> EncoderSizes:

@@ -18,6 +18,7 @@ from fairseq_electra.models._loading import check_dictionary, check_tensors
 from fairseq_electra.modules.embeddings import Embeddings
 from fairseq_electra.modules.encoder import Encoder, check_row_length, initialize, initialize_as_dense_default
 from fairseq_electra.modules.heads import SentenceHead
+from fairseq_electra.optim.depths import mark_depths
 from fairseq_electra.precision import autocast
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class ElectraEncoder(BaseFairseqModel):
     ) -> None:
         """Add a head for sentences (fairseq's tasks call this); ``inner_dim`` is RoBERTa's and not used."""
         self.classification_heads[name] = SentenceHead(self.sizes.hidden_size, num_classes, self.head_dropout, self.pooling, dense)
+        mark_depths(self, HEADS, "encoder.layers.", self.sizes.num_hidden_layers)
 
     def forward(
         self,

@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim.adamw import adamw
 
 from fairseq_electra.errors import InputError
+from fairseq_electra.optim.depths import layers_below_head
 
 LONG_AGO = 1e9  # a step count at which bias correction is 1 in float32
 
@@ -26,31 +27,43 @@ class ElectraAdamConfig(FairseqDataclass):
     bias_correction: bool = field(
         default=False, metadata={"help": "correct the moments' bias towards 0, as Adam's paper; the original does not"}
     )
+    layer_decay: float = field(
+        default=1.0, metadata={"help": "learning rate of each layer as a share of that of the layer above it; the paper fine-tunes with .8"}
+    )
+    layer_decay_once_more: bool = field(
+        default=False, metadata={"help": "as the original's code: one more --layer-decay for all that lies below the head"}
+    )
     lr: List[float] = II("optimization.lr")
 
 
 @register_optimizer("electra_adam", dataclass=ElectraAdamConfig)
 class ElectraAdam(FairseqOptimizer):
-    """AdamW without bias correction, without decay of vectors, and fused.
+    """AdamW without bias correction, without decay of vectors, fused, and with a learning rate for each layer.
 
     Args:
         cfg: its options.
-        params: the network's parameters. Those with one dimension (biases, LayerNorm) are not decayed.
+        params: the network's parameters. Those with one dimension (biases, LayerNorm) are not decayed. With ``layer_decay`` the
+            learning rate of one that lies d layers below the head is ``lr * layer_decay ** d`` (:mod:`fairseq_electra.optim.depths`).
 
-    Source: google-research/electra model/optimization.py::AdamWeightDecayOptimizer.
+    Source: google-research/electra model/optimization.py::AdamWeightDecayOptimizer, _get_layer_lrs; there d is larger by one.
     """
 
     def __init__(self, cfg: ElectraAdamConfig, params: Iterable[nn.Parameter]):
         super().__init__(cfg)
+        if not 0 < cfg.layer_decay <= 1:
+            raise InputError(f"--layer-decay must lie in (0, 1], got {cfg.layer_decay}; the paper: .8 (small, base) or .9 (large), 1: none")
         params = [p for p in params if p.requires_grad]
-        matrices, vectors = ([p for p in params if (p.dim() > 1) == wanted] for wanted in (True, False))
-        if len(params) == 1 and vectors:
+        if len(params) == 1 and params[0].dim() == 1:
             raise InputError("electra_adam cannot tell weights from biases in one flat tensor; add --fp16-no-flatten-grads")
-        groups = [
-            {"params": matrices, "weight_decay": cfg.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
-        self._optimizer = torch.optim.AdamW([group for group in groups if group["params"]], fused=True, **self.optimizer_config)
+        groups: dict[tuple[int, bool], dict] = {}
+        for p in params:
+            below, is_matrix = self._layers_below_head(p), p.dim() > 1
+            decay, scale = cfg.weight_decay if is_matrix else 0.0, cfg.layer_decay**below
+            group = groups.setdefault((below, not is_matrix), {"params": [], "weight_decay": decay, "lr_scale": scale})
+            group["params"].append(p)
+        ordered = [groups[key] for key in sorted(groups)]
+        self._optimizer = torch.optim.AdamW(ordered, fused=True, **self.optimizer_config)
+        self.set_lr(self.optimizer_config["lr"])
         self._half = any(p.dtype in (torch.bfloat16, torch.float16) for p in params)
         # PyTorch's fused step always corrects by 1 - beta^step: from a step of long ago on, that is 1
         start = 0.0 if cfg.bias_correction else LONG_AGO
@@ -61,6 +74,21 @@ class ElectraAdam(FairseqOptimizer):
                 "exp_avg": torch.zeros_like(p, dtype=kind, memory_format=torch.preserve_format),
                 "exp_avg_sq": torch.zeros_like(p, dtype=kind, memory_format=torch.preserve_format),
             }
+
+    def _layers_below_head(self, p: nn.Parameter) -> int:
+        if self.cfg.layer_decay == 1:
+            return 0
+        below = layers_below_head(p)
+        return below + 1 if below and self.cfg.layer_decay_once_more else below
+
+    def set_lr(self, lr: float) -> None:
+        """Set the head's learning rate, and with it every layer's."""
+        for group in self.param_groups:
+            group["lr"] = lr * group["lr_scale"]
+
+    def get_lr(self) -> float:
+        """Return the head's learning rate."""
+        return self.param_groups[0]["lr"] / self.param_groups[0]["lr_scale"]
 
     @property
     def supports_memory_efficient_fp16(self) -> bool:
@@ -111,14 +139,14 @@ class ElectraAdam(FairseqOptimizer):
         return {"lr": next(iter(lr)) if isinstance(lr, Collection) else lr, "betas": tuple(betas), "eps": self.cfg.adam_eps}
 
     def load_state_dict(self, state_dict: dict, optimizer_overrides: dict | None = None) -> None:
-        """Load the moments; options are those of this run, each group keeping its own weight decay.
+        """Load the moments; options are those of this run, each group keeping its own weight decay and share of the learning rate.
 
         Moments that were gathered without bias correction have no step count: they stay uncorrected, as by then they are unbiased.
         """
-        decays = [group["weight_decay"] for group in self.param_groups]
+        own = [{name: group[name] for name in ("weight_decay", "lr_scale")} for group in self.param_groups]
         super().load_state_dict(state_dict, {**self.optimizer_config, **(optimizer_overrides or {})})
-        for group, decay in zip(self.param_groups, decays, strict=True):
-            group["weight_decay"] = decay
+        for group, options in zip(self.param_groups, own, strict=True):
+            group.update(options)
         if not self.cfg.bias_correction:
             for state in self._optimizer.state.values():
                 state["step"].fill_(LONG_AGO)

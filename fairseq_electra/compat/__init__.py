@@ -18,10 +18,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fairseq_electra.compat import sentences
+from fairseq_electra.data.task_folder import TASK_FILE
+from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE
 from fairseq_electra.errors import InputError
 from fairseq_electra.rank import FOLDER, note
 
 logger = logging.getLogger(__name__)
+# what a checkpoint is read with: where it lies in the folder of the data, and in that of the checkpoints
+BESIDE = {name: name for name in (DICTIONARY_FILE, TOKENIZER_FILE, TASK_FILE, f"label/{DICTIONARY_FILE}")}
+BESIDE |= {f"input0/{name}": name for name in (DICTIONARY_FILE, TOKENIZER_FILE)}
 
 
 def apply() -> None:
@@ -34,6 +40,9 @@ def apply() -> None:
     start_average_from_weights()
     stop_readers_at_exit()
     distribute_on_cpus()
+    keep_vocabulary_beside_checkpoints()
+    sentences.gather_predictions()
+    sentences.compare_numbers_of_lines()
 
 
 def allow_plain_data() -> None:
@@ -131,6 +140,32 @@ def whole(path: str):
             f"cannot write {path} ({str(reason).splitlines()[0]}; {free / 1e6:,.1f} MB free); "
             "the checkpoints before it are whole: make room, and the same line goes on from the last"
         ) from error
+
+
+def keep_vocabulary_beside_checkpoints() -> None:
+    """checkpoint_utils.py::save_checkpoint: a checkpoint alone cannot be used, what turns text into its ids lies with the data.
+
+    So the vocabulary, and the labels of a sentence task, are copied into the folder of the checkpoints.
+    """
+    from fairseq import checkpoint_utils
+
+    plain = checkpoint_utils.save_checkpoint
+    if getattr(plain, "keeps_vocabulary", False):
+        return
+
+    def save_checkpoint(cfg, trainer, *args, **kwargs):
+        data = Path(str(getattr(trainer.cfg.task, "data", "")).split(os.pathsep)[0])
+        if not cfg.no_save and trainer.is_data_parallel_master and Path(cfg.save_dir).is_dir():
+            for place, name in BESIDE.items():
+                source, copy = data / place, Path(cfg.save_dir) / name
+                if source.is_file() and not copy.exists():
+                    copy.parent.mkdir(exist_ok=True)
+                    with whole(str(copy)) as partial:
+                        shutil.copyfile(source, partial)
+        return plain(cfg, trainer, *args, **kwargs)
+
+    save_checkpoint.keeps_vocabulary = True  # type: ignore[attr-defined]
+    checkpoint_utils.save_checkpoint = save_checkpoint
 
 
 def name_rows_of_infinite_losses() -> None:

@@ -1,0 +1,78 @@
+r"""Fine-tune nets on tasks with many seeds, and compare them in a table. The same line goes on where it was stopped.
+
+fairseq-electra finetune --data glue-bin/CoLA glue-bin/RTE --net ours=checkpoints/checkpoint_last.pt --net scratch=scratch:tiny \
+    --seeds 5 --lr 1e-4 3e-4 1e-3 --output runs/glue -- --pooling mean
+
+What follows -- goes to fairseq-train. Nothing is chosen on test, whose scores are kept for `fairseq-electra submit`.
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from fairseq_electra.data.text import written_whole
+from fairseq_electra.errors import InputError
+
+RESULTS_FILE = "results.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--data", nargs="+", type=Path, required=True, metavar="DIR", help="tasks, written by: fairseq-electra prepare")
+    parser.add_argument(
+        "--net",
+        action="append",
+        required=True,
+        metavar="NAME=CHECKPOINT",
+        help="a net to fine-tune; also NAME=generator:CHECKPOINT, and NAME=scratch:SIZE for one from nothing; several to compare them",
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for runs and results")
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 1 to N (default %(default)s)")
+    parser.add_argument(
+        "--lr",
+        type=float,
+        nargs="+",
+        default=[],
+        metavar="RATE",
+        help="learning rates to choose from on valid, with seed 1, for each net and task (default: the recipe's)",
+    )
+    parser.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="examples of an update, instead of the recipe's 32")
+    cores = min(os.cpu_count() or 1, 4)
+    parser.add_argument("--processes", type=int, default=cores, metavar="N", help="runs at a time (default %(default)s)")
+    parser.add_argument("--keep-checkpoints", action="store_true", help="leave the checkpoints of every run")
+    parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENTS", help="further arguments of fairseq-train")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train, score and print the table."""
+    import fairseq_electra
+
+    fairseq_electra.register()
+    from fairseq_electra.evaluation import finetuning
+
+    nets = [finetuning.read_net(text) for text in args.net]
+    if len({net.name for net in nets}) < len(nets):
+        raise InputError(f"--net: the names {', '.join(net.name for net in nets)} must differ")
+    if args.seeds < 1 or args.processes < 1:
+        raise InputError(f"--seeds and --processes must be 1 or more, got {args.seeds} and {args.processes}")
+    results = finetuning.study(
+        nets,
+        args.data,
+        args.output,
+        rates=args.lr,
+        seeds=range(1, args.seeds + 1),
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        extra=args.arguments,
+        processes=args.processes,
+        threads=max(1, (os.cpu_count() or 1) // args.processes),
+        keep_checkpoints=args.keep_checkpoints,
+        say=lambda line: print(line, flush=True),
+    )
+    with written_whole(args.output / RESULTS_FILE) as stream:
+        stream.write(json.dumps(results, indent=2) + "\n")
+    with written_whole(args.output / "results.md") as stream:
+        stream.write(finetuning.table(results) + "\n")
+    print(f"\n{finetuning.table(results)}\n\nresults: {args.output / RESULTS_FILE}")

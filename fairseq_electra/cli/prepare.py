@@ -1,0 +1,121 @@
+"""Turn labelled text into a folder that fairseq's sentence_prediction and sentence_ranking read.
+
+fairseq-electra prepare --vocab vocab --destdir glue-bin --glue GLUE                       # a folder for each task that is there
+fairseq-electra prepare --vocab vocab --destdir my-bin --text question answer --label class --train a.tsv --valid b.jsonl
+fairseq-electra prepare --vocab vocab --destdir swag-bin --swag SWAG
+"""
+
+import argparse
+from pathlib import Path
+
+from fairseq_electra.data.examples import Columns, Example, read_examples
+from fairseq_electra.data.glue import FOLDERS, GLUE, read_glue
+from fairseq_electra.data.multiple_choice import RACE_LETTERS, SWAG_ENDINGS, read_race, read_swag
+from fairseq_electra.data.task_folder import PREDICTION, RANKING, TaskInfo, write_task_folder
+from fairseq_electra.errors import InputError
+from fairseq_electra.evaluation.sentence_metrics import OF_CLASSES, OF_NUMBERS
+
+SPLITS = ("train", "valid", "test")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--vocab", required=True, metavar="DIR", help="folder written by: fairseq-electra vocab")
+    parser.add_argument(
+        "--destdir", required=True, type=Path, metavar="DIR", help="folder to write; --glue makes a subfolder for each task"
+    )
+    parser.add_argument("--max-positions", type=int, default=128, metavar="N", help="tokens of the longest row (default %(default)s)")
+    sources = parser.add_argument_group("GLUE, SWAG, RACE")
+    sources.add_argument("--glue", metavar="DIR", help="GLUE's folder")
+    sources.add_argument(
+        "--tasks", nargs="+", choices=list(GLUE), metavar="TASK", help=f"of GLUE: {', '.join(GLUE)} (default: all there are)"
+    )
+    sources.add_argument("--swag", metavar="DIR", help="SWAG's folder, with train.csv and val.csv")
+    sources.add_argument("--race", metavar="DIR", help="RACE's folder, with train, dev and test")
+    own = parser.add_argument_group("your own TSV, or JSON lines if named .jsonl")
+    own.add_argument("--text", nargs="+", metavar="COLUMN", help="the column, or two, with the text")
+    own.add_argument("--label", metavar="COLUMN", help="the column with the label")
+    for split in SPLITS:
+        own.add_argument(f"--{split}", metavar="FILE", help=f"examples of {split}")
+    own.add_argument("--header", nargs="+", metavar="COLUMN", help="names of the columns, where a TSV does not begin with them")
+    own.add_argument(
+        "--labels", nargs="+", metavar="LABEL", help="all labels, in the order of their scores (default: those of train, sorted)"
+    )
+    own.add_argument("--regression", action="store_true", help="the labels are numbers")
+    own.add_argument("--metrics", nargs="+", choices=[*OF_CLASSES, *OF_NUMBERS], help="to score with; the first one decides")
+    parser.add_argument(
+        "--double-unordered", action="store_true", help="add each pair of train the other way round (the original's MRPC, STS-B)"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Read, check and write."""
+    given = [name for name in ("glue", "swag", "race", "text") if getattr(args, name)]
+    if len(given) != 1:
+        raise InputError(f"give one of --glue, --swag, --race and --text, got {', '.join(given) or 'none'}")
+    if given == ["glue"]:
+        _prepare_glue(args)
+        return
+    splits, info = {"swag": _swag, "race": _race, "text": _own}[given[0]](args)
+    _write(args.destdir, args, splits, info)
+
+
+def _prepare_glue(args: argparse.Namespace) -> None:
+    there = [name for name in GLUE if any((Path(args.glue) / each).is_dir() for each in FOLDERS.get(name, (name,)))]
+    if not there and not args.tasks:
+        raise InputError(f"{args.glue} holds no folder of GLUE ({', '.join(GLUE)}); give the folder that holds them")
+    for name in args.tasks or there:
+        task = GLUE[name]
+        info = TaskInfo(name, PREDICTION, len(task.texts), task.labels, task.metrics, args.max_positions)
+        _write(args.destdir / name, args, read_glue(args.glue, name), info, args.double_unordered and task.unordered)
+    missing = [name for name in GLUE if name not in there]
+    if missing and not args.tasks:
+        print(f"not there: {', '.join(missing)}")
+
+
+def _swag(args: argparse.Namespace) -> tuple[dict[str, list[Example]], TaskInfo]:
+    return read_swag(args.swag), TaskInfo("SWAG", RANKING, 1 + len(SWAG_ENDINGS), (), ("accuracy",), args.max_positions)
+
+
+def _race(args: argparse.Namespace) -> tuple[dict[str, list[Example]], TaskInfo]:
+    return read_race(args.race), TaskInfo("RACE", RANKING, 1 + len(RACE_LETTERS), (), ("accuracy",), args.max_positions)
+
+
+def _own(args: argparse.Namespace) -> tuple[dict[str, list[Example]], TaskInfo]:
+    files = {split: path for split in SPLITS if (path := getattr(args, split))}
+    if not args.label or "train" not in files:
+        raise InputError("--text needs --label COLUMN and --train FILE beside it")
+    if len(args.text) > 2:
+        raise InputError(f"--text names {len(args.text)} columns; a row holds one sentence or a pair")
+    header = tuple(args.header) if args.header else None
+    splits = {}
+    for split, path in files.items():
+        try:
+            splits[split] = read_examples(path, Columns(tuple(args.text), args.label, header))
+        except InputError:
+            if split != "test" or header:  # test may have no labels
+                raise
+            splits[split] = read_examples(path, Columns(tuple(args.text), None, header))
+    found = {example.label for example in splits["train"] if example.label is not None}
+    labels = () if args.regression else tuple(args.labels or sorted(found, key=_in_order))
+    if len(labels) == 1:
+        raise InputError(f"{files['train']}: every label is {labels[0]!r}; two or more are needed, or --regression for numbers")
+    metrics = tuple(args.metrics or (("pearson", "spearman") if args.regression else ("accuracy",)))
+    if any((name in OF_NUMBERS) != args.regression for name in metrics):
+        raise InputError(f"--metrics {' '.join(metrics)}: {', '.join(OF_NUMBERS)} are for numbers (--regression), the others for classes")
+    return splits, TaskInfo(args.destdir.name, PREDICTION, len(args.text), labels, metrics, args.max_positions)
+
+
+def _in_order(label: str) -> tuple[float, str]:
+    """Numbers by their value, and before all else."""
+    try:
+        return float(label), label
+    except ValueError:
+        return float("inf"), label
+
+
+def _write(folder: Path, args: argparse.Namespace, splits: dict, info: TaskInfo, double: bool | None = None) -> None:
+    double = args.double_unordered if double is None else double
+    finished = write_task_folder(folder, args.vocab, splits, info, double)
+    what = f"{info.choices} choices" if info.choices else f"{len(info.labels)} labels" if info.labels else "numbers"
+    print(f"{folder}: {', '.join(f'{split} {number:,}' for split, number in finished.examples.items())}; {what}; {', '.join(info.metrics)}")

@@ -1,0 +1,89 @@
+"""Multiple choice: SWAG (Zellers et al. 2018) and RACE (Lai et al. 2017), as a context and its possible continuations or answers."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+from fairseq_electra.data.examples import Example
+from fairseq_electra.data.text import read_lines
+from fairseq_electra.errors import InputError
+
+SWAG_FILES = {"train": "train.csv", "valid": "val.csv", "test": "test.csv"}
+SWAG_ENDINGS = [f"ending{i}" for i in range(4)]
+RACE_FOLDERS = {"train": "train", "valid": "dev", "test": "test"}
+RACE_LETTERS = "ABCD"
+
+
+def read_swag(folder: str | Path) -> dict[str, list[Example]]:
+    """Read SWAG's csv files.
+
+    Args:
+        folder: with ``train.csv``, ``val.csv``, ``test.csv``, of which the last has no labels.
+
+    Returns:
+        examples by split; their texts are the context and four endings, each with the words that begin its sentence.
+    """
+    found = {split: _swag_file(Path(folder) / name) for split, name in SWAG_FILES.items() if (Path(folder) / name).is_file()}
+    if not found:
+        raise InputError(f"{folder} holds none of {', '.join(SWAG_FILES.values())}; give SWAG's folder of csv files")
+    return found
+
+
+def _swag_file(path: Path) -> list[Example]:
+    reader = csv.DictReader(io.StringIO("\n".join(read_lines(path)) + "\n"), strict=True)
+    missing = [name for name in ("sent1", "sent2", *SWAG_ENDINGS) if name not in (reader.fieldnames or [])]
+    if missing:
+        raise InputError(f"{path} has no column {missing[0]!r}; give SWAG's own csv files")
+    examples = []
+    try:
+        for row in reader:
+            place = f"{path}, line {reader.line_num}"
+            if None in row or None in row.values():
+                raise InputError(f"{place}: another number of columns than the {len(reader.fieldnames or [])} of the first line")
+            examples.append(Example((row["sent1"], *(f"{row['sent2']} {row[ending]}" for ending in SWAG_ENDINGS)), row.get("label"), place))
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: not csv ({error})") from error
+    if not examples:
+        raise InputError(f"{path} holds no example; give a file with at least one line of data")
+    return examples
+
+
+def read_race(folder: str | Path) -> dict[str, list[Example]]:
+    """Read RACE: a file for each passage, with questions, four options and the letter of the answer.
+
+    Args:
+        folder: with ``train``, ``dev`` and ``test``, each with ``middle`` and ``high`` or directly with files.
+
+    Returns:
+        examples by split; their texts are the passage and, for each option, the question with the option put in the place of its gap
+        ``_``, or behind it.
+    """
+    found = {}
+    for split, name in RACE_FOLDERS.items():
+        paths = sorted((Path(folder) / name).rglob("*.txt"))
+        if paths:
+            found[split] = [example for path in paths for example in _race_file(path)]
+    if not found:
+        raise InputError(f"{folder} holds no train, dev or test folder with .txt files; give RACE's folder")
+    return found
+
+
+def _race_file(path: Path) -> list[Example]:
+    try:
+        record = json.loads("\n".join(read_lines(path)))
+        passage, questions, options, answers = (record[key] for key in ("article", "questions", "options", "answers"))
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is no file of RACE ({error!r}); needs article, questions, options, answers") from error
+    if not len(questions) == len(options) == len(answers):
+        raise InputError(
+            f"{path}: {len(questions)} questions, {len(options)} sets of options and {len(answers)} answers; need equally many"
+        )
+    examples = []
+    for number, (question, choices, answer) in enumerate(zip(questions, options, answers, strict=True), 1):
+        place = f"{path}, question {number}"
+        if len(choices) != len(RACE_LETTERS) or answer not in RACE_LETTERS:
+            raise InputError(f"{place}: {len(choices)} options and the answer {answer!r}; need four, and one of {', '.join(RACE_LETTERS)}")
+        filled = [question.replace("_", choice) if "_" in question else f"{question} {choice}" for choice in choices]
+        examples.append(Example((" ".join(passage.split()), *filled), str(RACE_LETTERS.index(answer)), place))
+    return examples

@@ -1,0 +1,202 @@
+"""A sentence task as fairseq's sentence_prediction and sentence_ranking read it, and what our own commands need to know of it.
+
+::
+
+    DIR/task.json                    TaskInfo
+    DIR/input0/{train,valid,...}     first sentence, or context of a multiple choice; with dict.txt and tokenizer.json
+    DIR/input1, input2, ...          second sentence, or the choices
+    DIR/label/dict.txt, train.bin    classes; for numbers and for choices DIR/label/train.label, a line each
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from fairseq_electra.data.encode import encode_lines, write_binarized
+from fairseq_electra.data.examples import Example
+from fairseq_electra.data.text import folder_written_whole, written_whole
+from fairseq_electra.data.wordpiece import BOS, DICTIONARY_FILE, EOS, LEADING, TOKENIZER_FILE, UNK, load_wordpiece
+from fairseq_electra.errors import InputError
+
+TASK_FILE = "task.json"
+BOS_ID, EOS_ID, UNK_ID = (LEADING.index(symbol) for symbol in (BOS, EOS, UNK))
+PREDICTION, RANKING = "sentence_prediction", "sentence_ranking"
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """What a task is.
+
+    Args:
+        name: of the task.
+        kind: fairseq's task, ``sentence_prediction`` or ``sentence_ranking``.
+        inputs: texts of an example; of a multiple choice, the context and every choice.
+        labels: classes in the order of their scores; empty for numbers and for choices.
+        metrics: to score predictions with, the first of them decides.
+        max_positions: tokens of the longest row.
+        examples: number of them by split.
+    """
+
+    name: str
+    kind: str
+    inputs: int
+    labels: tuple[str, ...]
+    metrics: tuple[str, ...]
+    max_positions: int
+    examples: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def regression(self) -> bool:
+        """Whether the labels are numbers."""
+        return self.kind == PREDICTION and not self.labels
+
+    @property
+    def choices(self) -> int:
+        """How many choices there are; 0: it is no multiple choice."""
+        return self.inputs - 1 if self.kind == RANKING else 0
+
+
+def read_task_info(folder: str | Path) -> TaskInfo:
+    """Read ``task.json`` of a prepared folder.
+
+    Raises:
+        InputError: there is none, or it is not one of ours.
+    """
+    path = Path(folder) / TASK_FILE
+    if not path.is_file():
+        raise InputError(f"no {path}; make the folder with fairseq-electra prepare")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        values |= {name: tuple(values[name]) for name in ("labels", "metrics")}
+        return TaskInfo(**values)
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path} is damaged ({error}); make the folder again with fairseq-electra prepare") from error
+
+
+def truncate(texts: Sequence[list[int]], room: int) -> list[list[int]]:
+    """Cut texts so that together they have at most ``room`` ids: always the last id of the longest, of equal ones of the later.
+
+    Source: google-research/electra finetune/classification/classification_tasks.py::_truncate_seq_pair.
+    """
+    lengths = [len(text) for text in texts]
+    while sum(lengths) > room:
+        lengths[max(range(len(lengths)), key=lambda i: (lengths[i], i))] -= 1
+    return [text[:length] for text, length in zip(texts, lengths, strict=True)]
+
+
+def fit(texts: Sequence[list[int]], kind: str, max_positions: int) -> list[list[int]]:
+    """Cut the texts of an example so that its rows have at most ``max_positions`` tokens; an empty text becomes ``<unk>``.
+
+    A pair gives way by :func:`truncate`. The context of a multiple choice stands in all its rows, so it gives way to the longest
+    choice, and a choice to nothing but half of the row.
+    """
+    texts = [text or [UNK_ID] for text in texts]
+    if kind != RANKING:
+        return truncate(texts, max_positions - 1 - len(texts))
+    room = max_positions - 3
+    choices = [text[: room // 2] for text in texts[1:]]
+    return [texts[0][: room - max(map(len, choices))], *choices]
+
+
+def rows_of(texts: Sequence[list[int]], kind: str) -> list[list[int]]:
+    """Make the rows of an example: ``<s> A </s> [B </s>]``, or of a multiple choice ``<s> choice </s> context </s>`` for each."""
+    parts = [[choice, texts[0]] for choice in texts[1:]] if kind == RANKING else [texts]
+    return [[BOS_ID, *(i for text in part for i in [*text, EOS_ID])] for part in parts]
+
+
+def encode_texts(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> list[list[list[int]]]:
+    """Ids of every text of every example."""
+    flat = (encoding.ids for batch in encode_lines(tokenizer, (text for each in texts for text in each)) for encoding in batch)
+    return [[next(flat) for _ in each] for each in texts]
+
+
+def write_task_folder(
+    folder: str | Path,
+    vocabulary: str | Path,
+    splits: dict[str, list[Example]],
+    info: TaskInfo,
+    double_unordered: bool = False,
+) -> TaskInfo:
+    """Write a task; nothing is left behind where something is wrong.
+
+    Args:
+        folder: new or empty.
+        vocabulary: folder with ``tokenizer.json`` and ``dict.txt``.
+        splits: examples by split.
+        info: what the task is; ``examples`` is filled in.
+        double_unordered: add every pair of train the other way round.
+
+    Returns:
+        the finished info.
+
+    Raises:
+        InputError: a label is unknown, missing or no number, or examples differ in their number of texts; names file and line.
+    """
+    tokenizer = load_wordpiece(vocabulary)
+    dictionary = Path(vocabulary) / DICTIONARY_FILE
+    if not dictionary.is_file():
+        raise InputError(f"no {dictionary}; make both files with: fairseq-electra vocab --output {vocabulary} FILE...")
+    if not 16 <= info.max_positions <= 65535:
+        raise InputError(f"--max-positions must lie between 16 and 65535, got {info.max_positions}; ELECTRA uses 128 for sentences")
+    counts = {}
+    with folder_written_whole(folder) as partial:
+        for split, examples in splits.items():
+            check_examples(examples, info, labelled=not split.startswith("test"))
+            if double_unordered and split == "train":
+                examples = examples + [Example(example.texts[::-1], example.label, example.place) for example in examples]
+            _write_inputs(
+                partial, split, encode_texts(tokenizer, [example.texts for example in examples]), info, tokenizer.get_vocab_size()
+            )
+            labels = [example.label for example in examples if example.label is not None]
+            if labels:
+                _write_labels(partial / "label", split, labels, info)
+            counts[split] = len(examples)
+        for name in (DICTIONARY_FILE, TOKENIZER_FILE):
+            (partial / "input0" / name).write_bytes((Path(vocabulary) / name).read_bytes())
+        finished = TaskInfo(**(asdict(info) | {"examples": counts}))
+        (partial / TASK_FILE).write_text(json.dumps(asdict(finished), indent=2) + "\n", encoding="utf-8")
+    return finished
+
+
+def check_examples(examples: list[Example], info: TaskInfo, labelled: bool) -> None:
+    """Refuse what cannot be trained on or scored."""
+    known = set(info.labels or map(str, range(info.choices)))
+    for example in examples:
+        if len(example.texts) != info.inputs:
+            raise InputError(f"{example.place}: {len(example.texts)} texts where {info.inputs} are expected")
+        if example.label is None:
+            if labelled:
+                raise InputError(f"{example.place}: no label; only splits named test... may lack them")
+        elif info.regression:
+            try:
+                finite = math.isfinite(float(example.label))
+            except ValueError:
+                finite = False
+            if not finite:
+                raise InputError(f"{example.place}: the label {example.label!r} is no number; leave out --regression for classes")
+        elif example.label not in known:
+            listed = ", ".join(sorted(known)[:8]) + (", ..." if len(known) > 8 else "")
+            raise InputError(f"{example.place}: unknown label {example.label!r}; known are {listed}; name all with --labels")
+
+
+def _write_inputs(folder: Path, split: str, examples: list[list[list[int]]], info: TaskInfo, vocabulary_size: int) -> None:
+    columns: list[list[list[int]]] = [[] for _ in range(info.inputs)]
+    for texts in examples:
+        for column, text in zip(columns, fit(texts, info.kind, info.max_positions), strict=True):
+            column.append(text)
+    for i, column in enumerate(columns):
+        write_binarized(folder / f"input{i}" / split, [column], vocabulary_size, EOS_ID)
+
+
+def _write_labels(folder: Path, split: str, labels: list[str], info: TaskInfo) -> None:
+    if not info.labels:
+        with written_whole(folder / f"{split}.label") as stream:
+            stream.writelines(f"{label}\n" for label in labels)
+        return
+    ids = [[len(LEADING) + info.labels.index(label)] for label in labels]
+    write_binarized(folder / split, [ids], len(LEADING) + len(info.labels), EOS_ID)
+    (folder / DICTIONARY_FILE).write_text("".join(f"{label} 1\n" for label in info.labels), encoding="utf-8")

@@ -1,0 +1,59 @@
+"""How the paper fine-tunes, as arguments of ``fairseq-train``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fairseq_electra.data.task_folder import RANKING, TaskInfo
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is chosen for a size and a task (Clark et al. 2020, table 7, where it differs from google-research/electra's code)."""
+
+    lr: float
+    layer_decay: float = 0.8
+    epochs: int = 3
+    batch_size: int = 32
+    warmup: float = 0.1
+
+
+OF_SIZE = {"tiny": Recipe(3e-4), "small": Recipe(3e-4), "base": Recipe(1e-4), "large": Recipe(5e-5, layer_decay=0.9)}
+EPOCHS = {"RTE": 10, "STS-B": 10}
+
+
+def recipe_for(size: str, task: str) -> Recipe:
+    """Look up the recipe for one of the sizes that the paper has, or tiny, and a task, GLUE's or another."""
+    return replace(OF_SIZE[size], epochs=EPOCHS.get(task, 3))
+
+
+def arguments(data: Path, info: TaskInfo, recipe: Recipe, start: Sequence[str], seed: int) -> list[str]:
+    """Write a run as arguments of ``fairseq-train``.
+
+    Args:
+        data: folder of the task.
+        info: what it is.
+        recipe: how to train.
+        start: where the net comes from: ``--finetune-from-model CHECKPOINT``, or ``--model-size tiny`` for a new one.
+        seed: of the head, of dropout and of the order of examples.
+    """
+    updates = recipe.epochs * -(-info.examples["train"] // recipe.batch_size)
+    if info.kind == RANKING:
+        task = ["--task", RANKING, "--criterion", RANKING, "--num-classes", str(info.choices)]
+    else:
+        task = ["--task", info.kind, "--criterion", info.kind, "--num-classes", str(max(1, len(info.labels)))]
+        task += ["--regression-target"] if info.regression else []
+        task += ["--report-mcc"] if "mcc" in info.metrics else []
+        task += ["--report-acc-and-f1"] if "f1" in info.metrics else []
+        task += ["--report-pearson-and-spearman"] if info.regression else []
+    valid = [split for split in info.examples if split.startswith("valid")]
+    return [
+        *(str(data), *task, "--arch", "electra_encoder", *start),
+        *("--init-token", "0", "--max-positions", str(info.max_positions)),
+        *("--optimizer", "electra_adam", "--lr", f"{recipe.lr:g}", "--layer-decay", f"{recipe.layer_decay:g}"),
+        *("--weight-decay", "0.0", "--clip-norm", "1.0"),
+        *("--batch-size", str(recipe.batch_size), "--required-batch-size-multiple", "1", "--max-epoch", str(recipe.epochs)),
+        *("--lr-scheduler", "polynomial_decay", "--warmup-updates", str(round(recipe.warmup * updates))),
+        *("--total-num-update", str(updates), "--no-epoch-checkpoints", "--seed", str(seed)),
+        *(["--valid-subset", ",".join(valid)] if valid else ["--disable-validation"]),
+    ]

@@ -1,0 +1,77 @@
+"""GLUE's metrics, by scikit-learn and scipy, in per cent."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from fairseq_electra.errors import InputError
+
+
+def _accuracy(found: np.ndarray, target: np.ndarray) -> float:
+    return float((found == target).mean())
+
+
+def _f1(found: np.ndarray, target: np.ndarray) -> float:
+    from sklearn.metrics import f1_score
+
+    return f1_score(target, found, zero_division=0)
+
+
+def _macro_f1(found: np.ndarray, target: np.ndarray) -> float:
+    from sklearn.metrics import f1_score
+
+    return f1_score(target, found, average="macro", zero_division=0)
+
+
+def _mcc(found: np.ndarray, target: np.ndarray) -> float:
+    from sklearn.metrics import matthews_corrcoef
+
+    return matthews_corrcoef(target, found)
+
+
+def _pearson(found: np.ndarray, target: np.ndarray) -> float:
+    from scipy.stats import pearsonr
+
+    return pearsonr(found, target)[0] if np.ptp(found) > 0 else math.nan
+
+
+def _spearman(found: np.ndarray, target: np.ndarray) -> float:
+    from scipy.stats import spearmanr
+
+    return spearmanr(found, target)[0] if np.ptp(found) > 0 else math.nan
+
+
+OF_CLASSES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "accuracy": _accuracy,
+    "f1": _f1,
+    "macro_f1": _macro_f1,
+    "mcc": _mcc,
+}
+OF_NUMBERS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"pearson": _pearson, "spearman": _spearman}
+
+
+def score(metrics: Sequence[str], logits: np.ndarray, target: np.ndarray) -> dict[str, float]:
+    """Score predictions.
+
+    Args:
+        metrics: names; accuracy, f1 (of class 1), macro_f1, mcc for classes, pearson, spearman for numbers.
+        logits: scores, (N, number of classes), or predicted numbers, (N, 1).
+        target: classes from 0 on, or numbers. Shape: (N,).
+
+    Returns:
+        each metric in per cent; a correlation with a constant is nan.
+    """
+    unknown = [name for name in metrics if name not in OF_CLASSES | OF_NUMBERS]
+    if unknown:
+        raise InputError(f"no metric {unknown[0]!r}; choose from {', '.join(OF_CLASSES | OF_NUMBERS)}")
+    classes, numbers = logits.argmax(-1), logits[:, 0].astype(np.float64)
+    found = {name: (OF_CLASSES[name], classes) if name in OF_CLASSES else (OF_NUMBERS[name], numbers) for name in metrics}
+    return {name: 100 * float(metric(predicted, target)) for name, (metric, predicted) in found.items()}
+
+
+def is_constant(logits: np.ndarray) -> bool:
+    """Tell whether a net says the same of everything: one class, or one number to within a thousandth of a unit."""
+    if logits.shape[-1] == 1:
+        return float(np.ptp(logits)) < 1e-3
+    return len(np.unique(logits.argmax(-1))) == 1

@@ -1,0 +1,34 @@
+"""How deep in the network a parameter lies, written on the parameter itself: an optimizer is given parameters without their names."""
+
+from torch import nn
+
+from fairseq_electra.errors import InputError
+
+# fairseq's own attribute: its float32 copies of half-precision parameters keep it (optim/fp16_optimizer.py::build_fp32_params)
+ATTRIBUTE, PREFIX = "param_group", "layers_below_head_"
+
+
+def mark_depths(model: nn.Module, heads: str, layers: str, num_layers: int) -> None:
+    """Write on every parameter how many layers below the head it lies: head 0, last layer 1, ..., embeddings num_layers + 1.
+
+    Args:
+        model: its parameters are marked.
+        heads: beginning of the names of the heads' parameters.
+        layers: beginning of the names of the layers' parameters, up to the layer's number.
+        num_layers: of the encoder.
+    """
+    for name, parameter in model.named_parameters():
+        below = num_layers + 1
+        if name.startswith(heads):
+            below = 0
+        elif name.startswith(layers):
+            below = num_layers - int(name.removeprefix(layers).split(".")[0])
+        setattr(parameter, ATTRIBUTE, f"{PREFIX}{below}")
+
+
+def layers_below_head(parameter: nn.Parameter) -> int:
+    """Read what :func:`mark_depths` wrote."""
+    mark = str(getattr(parameter, ATTRIBUTE, ""))
+    if not mark.startswith(PREFIX):
+        raise InputError("--layer-decay needs to know the layers of the network: it is for --arch electra_encoder; leave it out")
+    return int(mark.removeprefix(PREFIX))
