@@ -17,6 +17,7 @@ COMMANDS = {
     "config": "turn a fairseq-train command line into the YAML of fairseq-hydra-train",
     "prepare": "turn labelled text (GLUE, SWAG, RACE, any TSV) into a folder to fine-tune on",
     "finetune": "fine-tune nets on tasks with many seeds, and compare them",
+    "submit": "write GLUE's submission files from such runs",
     "predict": "apply a fine-tuned net to text",
     "export": "turn a checkpoint into a folder that transformers loads",
     "import": "turn a folder of transformers into a checkpoint to go on from",

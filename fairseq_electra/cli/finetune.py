@@ -14,8 +14,6 @@ from pathlib import Path
 from fairseq_electra.data.text import written_whole
 from fairseq_electra.errors import InputError
 
-RESULTS_FILE = "results.json"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -37,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RATE",
         help="learning rates to choose from on valid, with seed 1, for each net and task (default: the recipe's)",
     )
-    parser.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
+    parser.add_argument("--epochs", nargs="+", default=[], metavar="N", help="instead of the recipe's; TASK=N for one task alone")
     parser.add_argument("--batch-size", type=int, metavar="N", help="examples of an update, instead of the recipe's 32")
     cores = min(os.cpu_count() or 1, 4)
     parser.add_argument("--processes", type=int, default=cores, metavar="N", help="runs at a time (default %(default)s)")
@@ -63,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
         args.output,
         rates=args.lr,
         seeds=range(1, args.seeds + 1),
-        epochs=args.epochs,
+        epochs=read_epochs(args.epochs),
         batch_size=args.batch_size,
         extra=args.arguments,
         processes=args.processes,
@@ -71,8 +69,20 @@ def run(args: argparse.Namespace) -> None:
         keep_checkpoints=args.keep_checkpoints,
         say=lambda line: print(line, flush=True),
     )
-    with written_whole(args.output / RESULTS_FILE) as stream:
+    path = args.output / finetuning.RESULTS_FILE
+    with written_whole(path) as stream:
         stream.write(json.dumps(results, indent=2) + "\n")
     with written_whole(args.output / "results.md") as stream:
         stream.write(finetuning.table(results) + "\n")
-    print(f"\n{finetuning.table(results)}\n\nresults: {args.output / RESULTS_FILE}")
+    print(f"\n{finetuning.table(results)}\n\nresults: {path}")
+
+
+def read_epochs(given: list[str]) -> dict[str, int]:
+    """Read ``N`` and ``TASK=N``; the name of the first is empty."""
+    found = {}
+    for text in given:
+        task, _, number = text.rpartition("=")
+        if not number.isdecimal() or int(number) < 1:
+            raise InputError(f"--epochs {text}: give a number, or TASK=NUMBER, such as --epochs 3 RTE=10")
+        found[task] = int(number)
+    return found

@@ -21,9 +21,9 @@ from fairseq_electra.evaluation.recipes import Recipe
 from fairseq_electra.evaluation.sentence_metrics import is_constant, score
 from fairseq_electra.many_runs import train_all
 
-RESULT_FILE, LOGITS_FILE = "result.json", "logits.npz"
-HEAD = "sentence_classification_head"
-KINDS = ("scratch", "generator")
+RESULT_FILE, LOGITS_FILE = "result.json", "logits.npz"  # of a run
+RESULTS_FILE = "results.json"  # of a study
+DIAGNOSTIC = "AX"  # has no training set: GLUE asks for what a net that was trained on MNLI says of it
 
 
 @dataclass(frozen=True)
@@ -110,17 +110,16 @@ class Predict:
 
     def __call__(self, name: str) -> None:
         """Do it for the run of this name."""
-        from fairseq_electra.evaluation.predictions import examples_of, logits_of, targets_of
+        from fairseq_electra.evaluation.predictions import scores_of, targets_of
         from fairseq_electra.interchange.hub_interface import from_pretrained
 
         run, place = self.runs[name], self.folder / name
         net = from_pretrained(place / "checkpoints", "checkpoint_last.pt")
-        logits, targets = {}, {}
-        for split in run.info.examples:
-            if split != "train":
-                logits[split] = logits_of(net, HEAD, examples_of(run.data, run.info, split, len(net.dictionary))).numpy()
-            if split.startswith("valid"):
-                targets[split] = targets_of(run.data, run.info, split)
+        logits = scores_of(net, run.data, run.info)
+        targets = {split: targets_of(run.data, run.info, split) for split in logits if split.startswith("valid")}
+        diagnostic = run.data.with_name(DIAGNOSTIC)
+        if run.info.name == "MNLI" and diagnostic.is_dir():
+            logits[DIAGNOSTIC] = scores_of(net, diagnostic, read_task_info(diagnostic))["test"]
         with written_whole(place / LOGITS_FILE, "wb") as stream:
             np.savez(stream, **logits)  # type: ignore[arg-type]
         result = {
@@ -173,7 +172,7 @@ def study(
     *,
     rates: Sequence[float] = (),
     seeds: Sequence[int],
-    epochs: int | None = None,
+    epochs: Mapping[str, int] | None = None,
     batch_size: int | None = None,
     extra: Sequence[str] = (),
     processes: int = 1,
@@ -189,7 +188,7 @@ def study(
         output: folder for the runs; those that are there are not done again.
         rates: learning rates to try with the first seed; the one that is best on valid is used for all. None: the recipe's.
         seeds: of the runs.
-        epochs: instead of the recipe's.
+        epochs: instead of the recipe's, by task; that of the name "" is for all others.
         batch_size: instead of the recipe's.
         extra: further arguments of ``fairseq-train``.
         processes: runs at a time.
@@ -204,7 +203,7 @@ def study(
 
     def run(net: Net, data: Path, info: TaskInfo, lr: float | None, seed: int) -> Run:
         recipe = recipes.recipe_for(net.size, info.name)
-        changes = {"lr": lr, "epochs": epochs, "batch_size": batch_size}
+        changes = {"lr": lr, "epochs": (epochs or {}).get(info.name, (epochs or {}).get("")), "batch_size": batch_size}
         recipe = replace(recipe, **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
         if not net.checkpoint:  # layers that have learned nothing have nothing to keep
             recipe = replace(recipe, layer_decay=1.0)

@@ -38,6 +38,12 @@ def logits_of(net: ElectraHubInterface, head: str, examples: list[list[list[int]
     return scores.view(len(examples), -1)
 
 
+def scores_of(net: ElectraHubInterface, data: Path, info: TaskInfo) -> dict[str, np.ndarray]:
+    """Score all splits of a task but train. Shape, by split: (N, number of classes or choices)."""
+    head, number = next(iter(net.labels)), len(net.dictionary)
+    return {split: logits_of(net, head, examples_of(data, info, split, number)).numpy() for split in info.examples if split != "train"}
+
+
 def targets_of(data: Path, info: TaskInfo, split: str) -> np.ndarray:
     """Read the labels of a split: classes from 0 on, or numbers. Shape: (N,)."""
     if info.labels:

@@ -1,0 +1,27 @@
+"""Write the files that GLUE's server takes, from the runs of `fairseq-electra finetune`.
+
+fairseq-electra submit runs/glue --net ours --output submission && (cd submission && zip ../submission.zip *.tsv)
+
+Each prediction is that of the mean of all seeds' scores. The diagnostic set AX is judged by the net of MNLI.
+"""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("runs", type=Path, metavar="DIR", help="the --output of fairseq-electra finetune")
+    parser.add_argument("--net", required=True, metavar="NAME", help="which of its nets")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write; new or empty")
+    parser.add_argument("--single", action="store_true", help="the seed that is best on valid, instead of the mean of all")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write them."""
+    from fairseq_electra.evaluation.finetuning import RESULTS_FILE
+    from fairseq_electra.evaluation.submission import read_results, write_submission
+
+    results = read_results(args.runs / RESULTS_FILE)
+    for name in write_submission(results, args.runs, args.net, args.output, args.single):
+        print(args.output / name)

@@ -1,0 +1,72 @@
+"""Predictions in the files that GLUE's server takes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from fairseq_electra.data.glue import GLUE
+from fairseq_electra.data.text import folder_written_whole, written_whole
+from fairseq_electra.errors import InputError
+from fairseq_electra.evaluation.finetuning import ensemble_logits
+
+LARGEST_SCORE = 5.0  # of STS-B
+
+
+def write_submission(results: dict, runs: Path, net: str, output: Path, single: bool = False) -> list[str]:
+    """Write a file for each test set that was scored.
+
+    Args:
+        results: of :func:`fairseq_electra.evaluation.finetuning.study`.
+        runs: folder of the runs.
+        net: name of the one to submit.
+        output: folder to write; new or empty.
+        single: take the seed that is best on valid, instead of the mean of all seeds' scores.
+
+    Returns:
+        the names of the files.
+
+    Raises:
+        InputError: there is no such net, or no test set was scored.
+    """
+    lines = [line for line in results["summary"] if line["net"] == net]
+    if not lines:
+        raise InputError(f"no net {net!r} in the results, they have {', '.join(each['name'] for each in results['nets'])}")
+    written = []
+    with folder_written_whole(output) as partial:
+        for line in lines:
+            task = line["task"]
+            if task not in GLUE:
+                continue
+            chosen = [each for each in results["runs"] if (each["net"], each["task"], each["lr"]) == (net, task, line["lr"])]
+            chosen = [each for each in chosen if each["seed"] in line["seeds"]]
+            if single:
+                chosen = [max(chosen, key=lambda each: each["metrics"]["valid"][GLUE[task].metrics[0]])]
+            logits = ensemble_logits(chosen, runs)
+            for split in logits:
+                if split.startswith("valid"):
+                    continue
+                name = f"{split}.tsv" if split in GLUE else GLUE[task].submission.get(split, f"{task}.tsv")
+                _write(partial / name, logits[split], GLUE[task].labels)
+                written.append(name)
+        if not written:
+            raise InputError(f"{runs} holds no scores of a test set of GLUE; prepare the tasks with their test files")
+    return written
+
+
+def _write(path: Path, logits: np.ndarray, labels: tuple[str, ...]) -> None:
+    with written_whole(path) as stream:
+        stream.write("index\tprediction\n")
+        for i, scores in enumerate(logits):
+            stream.write(f"{i}\t{labels[scores.argmax()] if labels else f'{min(max(scores[0], 0.0), LARGEST_SCORE):.3f}'}\n")
+
+
+def read_results(path: Path) -> dict:
+    """Read the results of a study.
+
+    Raises:
+        InputError: they are not there.
+    """
+    if not path.is_file():
+        raise InputError(f"no {path}; make it with fairseq-electra finetune --output {path.parent}")
+    return json.loads(path.read_text(encoding="utf-8"))
