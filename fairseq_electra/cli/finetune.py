@@ -9,6 +9,7 @@ What follows -- goes to fairseq-train. Nothing is chosen on test, whose scores a
 import argparse
 import json
 import os
+import shlex
 from pathlib import Path
 
 from fairseq_electra.data.text import written_whole
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, metavar="N", help="examples of an update, instead of the recipe's 32")
     cores = min(os.cpu_count() or 1, 4)
     parser.add_argument("--processes", type=int, default=cores, metavar="N", help="runs at a time (default %(default)s)")
+    parser.add_argument("--dry-run", action="store_true", help="print the command line of each first run, and do nothing")
     parser.add_argument("--keep-checkpoints", action="store_true", help="leave the checkpoints of every run")
     parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENTS", help="further arguments of fairseq-train")
 
@@ -48,33 +50,39 @@ def run(args: argparse.Namespace) -> None:
     import fairseq_electra
 
     fairseq_electra.register()
-    from fairseq_electra.evaluation import finetuning
+    from fairseq_electra.evaluation.finetuning import Settings, first_runs, study
+    from fairseq_electra.evaluation.nets import read_net
+    from fairseq_electra.evaluation.results import RESULTS_FILE, table
 
-    nets = [finetuning.read_net(text) for text in args.net]
+    nets = [read_net(text) for text in args.net]
     if len({net.name for net in nets}) < len(nets):
         raise InputError(f"--net: the names {', '.join(net.name for net in nets)} must differ")
     if args.seeds < 1 or args.processes < 1:
         raise InputError(f"--seeds and --processes must be 1 or more, got {args.seeds} and {args.processes}")
-    results = finetuning.study(
+    settings = Settings(read_epochs(args.epochs), args.batch_size, tuple(args.arguments))
+    if args.dry_run:
+        for runs in first_runs(nets, args.data, settings, args.lr, seed=1).values():
+            for each in runs:
+                print(shlex.join(["fairseq-train", *each.arguments(args.output), "--user-dir", "fairseq_electra"]))
+        return
+    results = study(
         nets,
         args.data,
         args.output,
+        settings,
         rates=args.lr,
         seeds=range(1, args.seeds + 1),
-        epochs=read_epochs(args.epochs),
-        batch_size=args.batch_size,
-        extra=args.arguments,
         processes=args.processes,
         threads=max(1, (os.cpu_count() or 1) // args.processes),
         keep_checkpoints=args.keep_checkpoints,
         say=lambda line: print(line, flush=True),
     )
-    path = args.output / finetuning.RESULTS_FILE
+    path = args.output / RESULTS_FILE
     with written_whole(path) as stream:
         stream.write(json.dumps(results, indent=2) + "\n")
     with written_whole(args.output / "results.md") as stream:
-        stream.write(finetuning.table(results) + "\n")
-    print(f"\n{finetuning.table(results)}\n\nresults: {path}")
+        stream.write(table(results) + "\n")
+    print(f"\n{table(results)}\n\nresults: {path}")
 
 
 def read_epochs(given: list[str]) -> dict[str, int]:

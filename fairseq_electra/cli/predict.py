@@ -89,7 +89,6 @@ def _answers(net, head: str):
     from fairseq_electra.data.task_folder import PREDICTION, RANKING
 
     task = net.cfg.task if net.cfg is not None else {}
-    kind = task.get("_name") or PREDICTION
     longest = net.task.max_positions if net.task else task.get("max_positions") or LONGEST
     longest = min(int(longest), net.model.max_positions())
     labels = net.labels[head]
@@ -106,6 +105,6 @@ def _answers(net, head: str):
     def label(scores: list[float]) -> dict:
         return {"label": labels[scores.index(max(scores))], "probabilities": dict(zip(labels, shares(scores), strict=True))}
 
-    if kind == RANKING:
-        return kind, longest, choice
+    if net.kind == RANKING:
+        return RANKING, longest, choice
     return PREDICTION, longest, number if len(labels) == 1 else label

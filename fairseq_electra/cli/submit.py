@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write them."""
-    from fairseq_electra.evaluation.finetuning import RESULTS_FILE
+    from fairseq_electra.evaluation.results import RESULTS_FILE
     from fairseq_electra.evaluation.submission import read_results, write_submission
 
     results = read_results(args.runs / RESULTS_FILE)

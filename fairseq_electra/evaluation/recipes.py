@@ -1,5 +1,6 @@
 """How the paper fine-tunes, as arguments of ``fairseq-train``."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,8 +44,9 @@ def arguments(data: Path, info: TaskInfo, recipe: Recipe, start: Sequence[str], 
     else:
         task = ["--task", info.kind, "--criterion", info.kind, "--num-classes", str(max(1, len(info.labels)))]
         task += ["--regression-target"] if info.regression else []
-        task += ["--report-mcc"] if "mcc" in info.metrics else []
-        task += ["--report-acc-and-f1"] if "f1" in info.metrics else []
+        if info.labels == ("0", "1"):  # fairseq takes the labels' names for numbers, and F1 for that of two classes
+            task += ["--report-mcc"] if "mcc" in info.metrics else []
+            task += ["--report-acc-and-f1"] if "f1" in info.metrics else []
         task += ["--report-pearson-and-spearman"] if info.regression else []
     valid = [split for split in info.examples if split.startswith("valid")]
     return [
@@ -57,3 +59,9 @@ def arguments(data: Path, info: TaskInfo, recipe: Recipe, start: Sequence[str], 
         *("--total-num-update", str(updates), "--no-epoch-checkpoints", "--seed", str(seed)),
         *(["--valid-subset", ",".join(valid)] if valid else ["--disable-validation"]),
     ]
+
+
+def head_arguments(info: TaskInfo) -> list[str]:
+    """Name the head after the task, so that it is not that of the checkpoint."""
+    option = "--ranking-head-name" if info.kind == RANKING else "--classification-head-name"
+    return [option, re.sub(r"\W", "_", info.name)]

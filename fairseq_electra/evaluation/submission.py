@@ -8,7 +8,7 @@ import numpy as np
 from fairseq_electra.data.glue import GLUE
 from fairseq_electra.data.text import folder_written_whole, written_whole
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.finetuning import ensemble_logits
+from fairseq_electra.evaluation.results import ensemble_logits
 
 LARGEST_SCORE = 5.0  # of STS-B
 

@@ -9,6 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from fairseq_electra.data.task_folder import RANKING
 from fairseq_electra.data.text import folder_written_whole
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange import parity
@@ -26,6 +27,8 @@ from fairseq_electra.modules.encoder import EncoderLayer
 from fairseq_electra.modules.heads import SentenceHead
 from fairseq_electra.modules.sizes import EncoderSizes
 
+# of transformers' multiple choice: what it reads is our head
+SUMMARY = {"summary_type": "first", "summary_use_proj": True, "summary_activation": "gelu"}
 SAFE = 8.0  # from here on GELU is the identity in float32
 
 
@@ -143,7 +146,8 @@ def _encoder(pretrained: Pretrained, model: ElectraEncoder, state: dict[str, Ten
     family, names = family_of(model.sizes), list(model.classification_heads)
     if len(names) > 1:
         raise InputError(f"the checkpoint has the heads {', '.join(names)}; transformers' classes have one; train with one")
-    head = HEADS["sentence" if names else "none", family]
+    ranking = pretrained.kind == RANKING
+    head = HEADS["none" if not names else "choice" if ranking else "sentence", family]
     prefix = f"{family}." if names else ""
     parts = [embeddings_part("embeddings.", prefix, model.sizes), encoder_part("encoder.", prefix, model.sizes)]
     more: dict = {}
@@ -156,13 +160,15 @@ def _encoder(pretrained: Pretrained, model: ElectraEncoder, state: dict[str, Ten
         state = {**state, **{f"{HEADS_HERE}{name}.{key}": tensor for key, tensor in with_dense(ours, last).items()}}
         parts.append(Part(f"{HEADS_HERE}{name}.", "", head.names))
         labels = pretrained.labels[name]
-        regression = pretrained.cfg is not None and bool(pretrained.cfg.task.get("regression_target", False))
         more = {
             "id2label": {str(i): label for i, label in enumerate(labels)},
             "label2id": {label: i for i, label in enumerate(labels)},
-            "problem_type": "regression" if regression else "single_label_classification",
-            "classifier_dropout": model.head_dropout,
         }
+        if ranking:
+            more = SUMMARY | {"summary_last_dropout": model.head_dropout}
+        else:
+            kind = "regression" if len(labels) == 1 else "single_label_classification"
+            more |= {"problem_type": kind, "classifier_dropout": model.head_dropout}
     return _export(names[0] if names else "encoder", head.class_name, state, parts, model.sizes, prefix, {}, **more)
 
 

@@ -96,7 +96,7 @@ class ElectraHubInterface(nn.Module):
         super().__init__()
         self.model, self.tokenizer, self.dictionary = pretrained.model, pretrained.tokenizer, pretrained.dictionary
         self.labels, self.initialised, self.max_tokens = pretrained.labels, pretrained.initialised, max_tokens
-        self.task, self.cfg = pretrained.task, pretrained.cfg
+        self.task, self.cfg, self.kind = pretrained.task, pretrained.cfg, pretrained.kind
         self.sizes = sizes_of(self.model)
         self.eval()
 

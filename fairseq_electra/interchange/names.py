@@ -49,6 +49,7 @@ class Head:
 
 
 _CLASSIFIER = {**_linear("dense", "classifier.dense"), **_linear("prediction", "classifier.out_proj")}
+_CHOICE = {**_linear("dense", "sequence_summary.summary"), **_linear("prediction", "classifier")}
 # a new head is a new row for each family
 HEADS: dict[tuple[str, str], Head] = {
     ("none", "electra"): Head("ElectraModel", {}),
@@ -81,6 +82,8 @@ HEADS: dict[tuple[str, str], Head] = {
     ),
     ("sentence", "electra"): Head("ElectraForSequenceClassification", _CLASSIFIER),
     ("sentence", "roformer"): Head("RoFormerForSequenceClassification", _CLASSIFIER),
+    ("choice", "electra"): Head("ElectraForMultipleChoice", _CHOICE),
+    ("choice", "roformer"): Head("RoFormerForMultipleChoice", _CHOICE),
 }
 CLASSES = {head.class_name: (kind, family) for (kind, family), head in HEADS.items() if head.class_name}
 
@@ -91,6 +94,7 @@ COMPUTED = {
     "encoder.embed_positions.weight": "sines, computed here",
     "cls.predictions.decoder.bias": "used as cls.predictions.bias",
 }
+SENTENCE_HEADS = ("sentence", "choice")  # ours is one module for both
 OTHER_HEADS = ("classifier.", "qa_outputs.", "sequence_summary.")
 
 

@@ -8,7 +8,17 @@ import torch
 from torch import Tensor
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.interchange.names import CLASSES, COMPUTED, HEADS, OTHER_HEADS, Part, embeddings_part, encoder_part, to_ours
+from fairseq_electra.interchange.names import (
+    CLASSES,
+    COMPUTED,
+    HEADS,
+    OTHER_HEADS,
+    SENTENCE_HEADS,
+    Part,
+    embeddings_part,
+    encoder_part,
+    to_ours,
+)
 from fairseq_electra.interchange.tokenizer_files import read_json
 from fairseq_electra.interchange.transformers_config import family_of, read_sizes
 from fairseq_electra.modules.attention import rotary_angles
@@ -147,7 +157,7 @@ def _skeleton(sizes: EncoderSizes, vocabulary_size: int, network: Network) -> di
         modules["head"] = ReplacedTokenHead(sizes)
     elif network.head == "masked_lm":
         modules["head"] = MaskedLMHead(sizes, vocabulary_size, untied=True)
-    elif network.head == "sentence":
+    elif network.head in SENTENCE_HEADS:
         classes = network.tensors["head.prediction.bias"].numel()
         modules["head"] = SentenceHead(sizes.hidden_size, classes, 0.0, dense=True)
     return {f"{part}.{name}": tensor.shape for part, module in modules.items() for name, tensor in module.state_dict().items()}

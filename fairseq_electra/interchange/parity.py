@@ -58,9 +58,10 @@ def difference(model: ElectraModel | ElectraEncoder, role: str, theirs: Any, row
     states: list[Tensor] = []
     with torch.no_grad():
         hidden = (model.extract_generator_features if role == "generator" else model.extract_features)(rows, segments, padding, states)
-        found = theirs(
-            input_ids=order[rows], token_type_ids=segments, attention_mask=(~padding).long(), output_hidden_states=True, return_dict=True
-        )
+        inputs = {"input_ids": order[rows], "token_type_ids": segments, "attention_mask": (~padding).long()}
+        if type(theirs).__name__.endswith("ForMultipleChoice"):  # of a single choice
+            inputs = {name: tensor.unsqueeze(1) for name, tensor in inputs.items()}
+        found = theirs(**inputs, output_hidden_states=True, return_dict=True)
         if role == "discriminator" and isinstance(model, ElectraModel):
             assert model.discriminator_head is not None
             scores = model.discriminator_head(hidden)[~padding]

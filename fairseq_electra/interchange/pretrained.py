@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from tokenizers import Tokenizer
 
 from fairseq_electra.data.binarized import load_dictionary
-from fairseq_electra.data.task_folder import TASK_FILE, TaskInfo, read_task_info
+from fairseq_electra.data.task_folder import PREDICTION, RANKING, TASK_FILE, TaskInfo, read_task_info
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE, load_wordpiece, symbols_of
 from fairseq_electra.errors import InputError
 from fairseq_electra.models._config import with_defaults
@@ -39,6 +39,13 @@ class Pretrained:
     task: TaskInfo | None = None
     labels: dict[str, list[str]] = field(default_factory=dict)
     initialised: list[str] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """What the heads are for, as fairseq's name of the task: sentence_prediction or sentence_ranking."""
+        if self.task is not None:
+            return self.task.kind
+        return RANKING if self.cfg is not None and self.cfg.task.get("_name") == RANKING else PREDICTION
 
 
 def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> Pretrained:

@@ -8,8 +8,10 @@ from omegaconf import OmegaConf
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from fairseq_electra.data.task_folder import PREDICTION, RANKING, TaskInfo
 from fairseq_electra.data.wordpiece import symbols_of
 from fairseq_electra.errors import InputError
+from fairseq_electra.interchange.names import SENTENCE_HEADS
 from fairseq_electra.interchange.network_files import Network, is_transformers_folder, read_network
 from fairseq_electra.interchange.pretrained import Pretrained
 from fairseq_electra.interchange.tokenizer_files import read_tokenizer
@@ -66,7 +68,7 @@ def read_folder(folder: str | Path, generator: str | Path | None = None, seed: i
         raise InputError(f"{folder} holds a generator; give the discriminator's folder, and this one with --generator")
     tokenizer, ids = read_tokenizer(folder, main.vocabulary_size)
     order = torch.tensor(ids)
-    if main.head == "sentence":
+    if main.head in SENTENCE_HEADS:
         return _read_classifier(main, tokenizer, order)
     other = folder / GENERATOR if generator is None and is_transformers_folder(folder / GENERATOR) else generator
     second = read_network(Path(other)) if other is not None else None
@@ -155,5 +157,7 @@ def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor) -> Impo
     prefixes = {"embeddings.": "embeddings.", "encoder.": "encoder.", "head.": f"{HEADS_HERE}{SENTENCE_HEAD}."}
     model.load_state_dict({**model.state_dict(), **_renamed(main, prefixes, order)})
     labels = [str(main.config.get("id2label", {}).get(str(i), f"LABEL_{i}")) for i in range(classes)]
-    pretrained = Pretrained(model.eval(), tokenizer, dictionary, labels={SENTENCE_HEAD: labels})
-    return Imported(pretrained, model_cfg, order, {"sentence": main}, main.unused)
+    kind = RANKING if main.head == "choice" else PREDICTION
+    task = TaskInfo(main.folder.name, kind, 0, tuple(labels) if classes > 1 else (), (), main.sizes.max_position_embeddings)
+    pretrained = Pretrained(model.eval(), tokenizer, dictionary, task=task, labels={SENTENCE_HEAD: labels})
+    return Imported(pretrained, model_cfg, order, {main.head: main}, main.unused)

@@ -1,0 +1,71 @@
+"""The paper's fine-tuning as files for fairseq-hydra-train, each of them the recipe of its task."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from fairseq_electra.cli.config import to_yaml
+from fairseq_electra.data.glue import GLUE
+from fairseq_electra.data.task_folder import PREDICTION, RANKING, TaskInfo
+from fairseq_electra.evaluation.recipes import arguments, head_arguments, recipe_for
+from tests.conftest import ROOT
+
+FOLDER = ROOT / "examples" / "glue"
+# examples in GLUE's train.tsv (Wang et al. 2018, table 1; MRPC and STS-B both ways round)
+PRESETS = {
+    "CoLA": 8551,
+    "SST-2": 67349,
+    "MRPC": 2 * 3668,
+    "STS-B": 2 * 5749,
+    "QQP": 363846,
+    "MNLI": 392702,
+    "QNLI": 104743,
+    "RTE": 2490,
+    "WNLI": 635,
+}
+
+
+def command_line(name: str) -> list[str]:
+    task = GLUE[name]
+    examples = {"train": PRESETS[name], **dict.fromkeys((split for split in task.files if split.startswith("valid")), 1)}
+    info = TaskInfo(name, PREDICTION, len(task.texts), task.labels, task.metrics, 128, examples)
+    start = ["--finetune-from-model", "checkpoints/checkpoint_last.pt"]
+    own = arguments(Path("glue-bin") / name, info, recipe_for("small", name), start, seed=1)
+    return [*own, "--save-dir", f"checkpoints/{name}", "--user-dir", "fairseq_electra"]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_each_file_is_the_recipe_of_its_task(name):
+    assert (FOLDER / f"{name}.yaml").read_text() == to_yaml(command_line(name))
+
+
+def test_the_recipes_are_the_papers():
+    """Clark et al. 2020, table 7."""
+    assert [(recipe_for(size, "MNLI").lr, recipe_for(size, "MNLI").layer_decay) for size in ("small", "base", "large")] == [
+        (3e-4, 0.8),
+        (1e-4, 0.8),
+        (5e-5, 0.9),
+    ]
+    assert {name: recipe_for("base", name).epochs for name in GLUE if name != "AX"} == {
+        **dict.fromkeys(("CoLA", "SST-2", "MRPC", "QQP", "MNLI", "QNLI", "WNLI"), 3),
+        **dict.fromkeys(("RTE", "STS-B"), 10),
+    }
+    line = command_line("RTE")
+    given = {option: line[line.index(option) + 1] for option in ("--total-num-update", "--warmup-updates", "--weight-decay", "--batch-size")}
+    assert given == {"--total-num-update": "780", "--warmup-updates": "78", "--weight-decay": "0.0", "--batch-size": "32"}
+
+
+def test_stock_metrics_are_asked_for_only_where_the_stock_criterion_can_give_them():
+    def options(labels, metrics):
+        return arguments(Path("x"), TaskInfo("x", PREDICTION, 1, labels, metrics, 128, {"train": 9}), recipe_for("tiny", "x"), [], 1)
+
+    assert "--report-mcc" in options(("0", "1"), ("mcc",))
+    assert "--report-mcc" not in options(("no", "yes"), ("mcc",))
+    assert "--report-acc-and-f1" not in options(("0", "1", "2"), ("accuracy", "macro_f1"))
+
+
+def test_a_head_is_named_as_python_and_fairseq_allow():
+    for kind, option in ((PREDICTION, "--classification-head-name"), (RANKING, "--ranking-head-name")):
+        assert head_arguments(TaskInfo("SST-2 v1.1", kind, 1, (), (), 128)) == [option, "SST_2_v1_1"]
+    torch.nn.ModuleDict()["SST_2_v1_1"] = torch.nn.Linear(1, 1)
