@@ -1,9 +1,12 @@
 """Changes to fairseq's tasks for sentences: the metrics of several processes, and labels that do not belong to their texts."""
 
 import types
+from collections.abc import Callable
 from pathlib import Path
 
 from fairseq_electra.data.binarized import count_lines
+from fairseq_electra.data.task_folder import PREDICTION
+from fairseq_electra.data.wordpiece import DICTIONARY_FILE
 from fairseq_electra.errors import InputError
 
 
@@ -46,6 +49,47 @@ def _compare_before_loading(task: type) -> None:
 
     task.load_dataset = load_dataset  # type: ignore[attr-defined]
     task.compares_numbers = True  # type: ignore[attr-defined]
+
+
+def name_ranking_heads() -> None:
+    """tasks/sentence_ranking.py::build_model, ``getattr(args, "ranking_head_name", ...)``: is given the model's options, which lack it.
+
+    So the head would have another name than --ranking-head-name, under which the criterion looks for it.
+    """
+    from fairseq import models
+    from fairseq.tasks.sentence_ranking import SentenceRankingTask
+
+    def build_model(self, args, from_checkpoint=False):
+        model = models.build_model(args, self, from_checkpoint)
+        model.register_classification_head(self.args.ranking_head_name, num_classes=1)
+        return model
+
+    SentenceRankingTask.build_model = build_model
+
+
+def explain_absent_data() -> None:
+    """tasks/sentence_prediction.py::load_dictionary and sentence_ranking.py: an absent folder ends in Python's words on dict.txt."""
+    from fairseq.tasks.sentence_prediction import SentencePredictionTask
+    from fairseq.tasks.sentence_ranking import SentenceRankingTask
+
+    for task in (SentencePredictionTask, SentenceRankingTask):
+        plain = task.setup_task
+        if not getattr(plain, "explains", False):
+            task.setup_task = classmethod(_look_before_setup(plain.__func__))
+
+
+def _look_before_setup(plain: Callable) -> Callable:
+    def setup_task(cls, args, **kwargs):
+        wanted = [Path(args.data) / "input0" / DICTIONARY_FILE]
+        if getattr(args, "_name", None) == PREDICTION and not args.regression_target:
+            wanted.append(Path(args.data) / "label" / DICTIONARY_FILE)
+        for path in wanted:
+            if not path.is_file():
+                raise InputError(f"no {path}; fairseq-electra prepare makes such folders, and --regression-target is for numbers")
+        return plain(cls, args, **kwargs)
+
+    setup_task.explains = True  # type: ignore[attr-defined]
+    return setup_task
 
 
 def check_numbers_of_lines(folder: Path, split: str) -> None:

@@ -1,5 +1,6 @@
 """A network with its vocabulary, out of a fairseq checkpoint or on its way into one."""
 
+import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,10 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
     # an arch names the model in old checkpoints, the model itself in new ones
     if name is None or not (name == "electra_encoder" or name.startswith("electra")):
         raise InputError(f"{path} is a checkpoint of {name}, not of ELECTRA; give one that --arch electra_* or electra_encoder has saved")
+    if isinstance(cfg.task, argparse.Namespace):  # of a task without a dataclass, sentence_ranking: all options of the run
+        with open_dict(cfg):
+            plain = {key: value for key, value in vars(cfg.task).items() if isinstance(value, str | int | float | None)}
+            cfg.task = {**plain, "_name": cfg.task.task}
     data = Path(str(cfg.task.get("data", "")).split(":")[0])
     places = [Path(vocabulary)] if vocabulary else [path.parent, data, data / "input0"]
     folder = next((place for place in places if (place / TOKENIZER_FILE).is_file()), None)

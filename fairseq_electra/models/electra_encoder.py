@@ -1,13 +1,13 @@
 """The discriminator without its head, for fine-tuning with fairseq's own sentence tasks and with ours."""
 
+import argparse
 import logging
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Optional
 
 import torch
 from fairseq.dataclass import ChoiceEnum
 from fairseq.models import ARCH_CONFIG_REGISTRY, BaseFairseqModel, register_model
-from omegaconf import II
 from torch import Tensor, nn
 
 from fairseq_electra import compat
@@ -23,6 +23,7 @@ from fairseq_electra.precision import autocast
 
 logger = logging.getLogger(__name__)
 HEADS = "classification_heads."
+LONGEST = 512  # as the default of sentence_prediction
 
 
 @dataclass
@@ -40,7 +41,8 @@ class ElectraEncoderConfig(EncoderConfig):
     network: ChoiceEnum(["discriminator", "generator"]) = field(  # type: ignore[valid-type]
         default="discriminator", metadata={"help": "which network of a pre-training checkpoint to fine-tune"}
     )
-    max_positions: int = II("task.max_positions")  # the stock tasks overwrite it; the table's size is max_position_embeddings
+    # the stock tasks write it here; sentence_ranking takes it from here. The table's size is max_position_embeddings
+    max_positions: Optional[int] = field(default=None, metadata={"help": "tokens of the longest row; default: 512"})
 
 
 @register_model("electra_encoder", dataclass=ElectraEncoderConfig)
@@ -189,4 +191,10 @@ def _names(keys: list[str]) -> str:
     return ", ".join(dict.fromkeys(key.split(".")[0] if not key.startswith(HEADS) else ".".join(key.split(".")[:2]) for key in keys)) or "-"
 
 
-ARCH_CONFIG_REGISTRY["electra_encoder"] = compat.forget_tpu
+def complete_arguments(args: argparse.Namespace) -> None:
+    """Fill in what fairseq's command line leaves out for this arch."""
+    compat.forget_tpu(args)
+    args.max_positions = getattr(args, "max_positions", LONGEST)  # sentence_ranking has no such option of its own
+
+
+ARCH_CONFIG_REGISTRY["electra_encoder"] = complete_arguments

@@ -52,7 +52,9 @@ def test_the_recipes_are_the_papers():
         **dict.fromkeys(("RTE", "STS-B"), 10),
     }
     line = command_line("RTE")
-    given = {option: line[line.index(option) + 1] for option in ("--total-num-update", "--warmup-updates", "--weight-decay", "--batch-size")}
+    given = {
+        option: line[line.index(option) + 1] for option in ("--total-num-update", "--warmup-updates", "--weight-decay", "--batch-size")
+    }
     assert given == {"--total-num-update": "780", "--warmup-updates": "78", "--weight-decay": "0.0", "--batch-size": "32"}
 
 

@@ -1,0 +1,85 @@
+"""Changes to fairseq's way of starting several processes and of gathering what they found."""
+
+import logging
+import os
+
+import torch
+
+from fairseq_electra.errors import InputError
+from fairseq_electra.rank import FOLDER, note
+
+logger = logging.getLogger(__name__)
+
+
+def distribute_on_cpus() -> None:
+    """distributed/utils.py::call_main: without a GPU it crashes, or ends with status 0 having trained nothing.
+
+    ``cfg.device_id = cfg.distributed_rank % torch.cuda.device_count()`` divides by zero under torchrun,
+    ``nprocs=min(torch.cuda.device_count(), ...)`` starts no process, and ``--ddp-backend c10d`` names a GPU to DDP.
+    """
+    from fairseq.distributed import utils
+
+    plain = utils.call_main
+    if getattr(plain, "distributes_on_cpus", False):
+        return
+
+    def call_main(cfg, main, **kwargs):
+        take_rank(cfg)
+        return plain(cfg, main, **kwargs)
+
+    call_main.distributes_on_cpus = True  # type: ignore[attr-defined]
+    utils.call_main = call_main
+
+    plain_init = utils.distributed_init
+
+    def distributed_init(cfg):
+        rank = plain_init(cfg)
+        logger.info(f"{torch.distributed.get_world_size()} processes have joined")
+        note("joined")
+        return rank
+
+    utils.distributed_init = distributed_init
+
+
+def take_rank(cfg) -> None:
+    """Take this process's place from torchrun's environment, or refuse a way of starting that would train nothing."""
+    options, ranks = cfg.distributed_training, int(os.environ.get("WORLD_SIZE", 1))
+    on_cpu = cfg.common.cpu or not torch.cuda.is_available()
+    if FOLDER in os.environ or (ranks > 1 and "RANK" in os.environ and "MASTER_ADDR" in os.environ):
+        options.distributed_init_method = "env://"
+        options.distributed_world_size = ranks
+        options.distributed_rank = int(os.environ["RANK"])
+        options.device_id = 0 if on_cpu else int(os.environ["LOCAL_RANK"])
+        options.distributed_no_spawn = True
+        if on_cpu:
+            options.distributed_backend, options.ddp_backend = "gloo", "legacy_ddp"
+        elif options.device_id >= torch.cuda.device_count():
+            raise InputError(
+                f"process {options.distributed_rank} has no GPU: this machine has {torch.cuda.device_count()}; start as many processes"
+            )
+    elif on_cpu and not options.distributed_no_spawn and (options.distributed_world_size > 1 or options.distributed_init_method):
+        world = options.distributed_world_size
+        raise InputError(
+            f"fairseq starts no processes on CPUs (--distributed-world-size {world}): "
+            f"use fairseq-electra launch -n {max(world, 2)} -- fairseq-train ..., or --distributed-world-size 1 for a single one"
+        )
+
+
+def gather_without_gpu() -> None:
+    """distributed/utils.py::all_gather_list, ``torch.cuda.ByteTensor(buffer_size)``: crashes without a GPU, and holds 16 kB a process.
+
+    It is what gathers the predictions that MCC, F1 and correlations are computed from.
+    """
+    from fairseq.distributed import utils
+
+    if getattr(utils.all_gather_list, "needs_no_gpu", False):
+        return
+
+    def all_gather_list(data, group=None, max_size=16384):
+        group = group or utils.get_global_group()
+        found = [None] * utils.get_world_size(group)
+        torch.distributed.all_gather_object(found, data, group=group)
+        return found
+
+    all_gather_list.needs_no_gpu = True  # type: ignore[attr-defined]
+    utils.all_gather_list = all_gather_list

@@ -1,0 +1,256 @@
+"""Sentence tasks from raw text to predictions, through the commands."""
+
+import json
+import re
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from fairseq_electra.data.task_folder import read_task_info
+from fairseq_electra.evaluation.finetuning import Settings, study
+from fairseq_electra.evaluation.nets import read_net
+from fairseq_electra.evaluation.predictions import scores_of, targets_of
+from fairseq_electra.evaluation.recipes import arguments, recipe_for
+from fairseq_electra.evaluation.sentence_metrics import score
+from fairseq_electra.interchange.hub_interface import from_pretrained
+from tests.conftest import TINY_NET, USER_DIR, electra, fairseq, run
+from tests.integration.sentence_tasks import CHOICE, NUMBERS, PAIR, SINGLE, SIZES, logits_in, predict, prepare_all, texts_of
+from tests.integration.training import assert_same_weights, read, train, weights
+
+KINDS = (SINGLE, PAIR, NUMBERS, CHOICE)
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory, vocabulary, corpus_lines):
+    folder = tmp_path_factory.mktemp("sentences")
+    prepare_all(folder, vocabulary, corpus_lines)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory, data_bin):
+    folder = tmp_path_factory.mktemp("pretrained")
+    train(data_bin, folder / "save", *TINY_NET, "--max-update", "3", "--disable-validation")
+    return folder / "save" / "checkpoint_last.pt"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, sources, pretrained):
+    """Two nets, four tasks, two seeds."""
+    folder = tmp_path_factory.mktemp("runs")
+    done = electra(
+        *("finetune", "--data", *(sources / "bin" / name for name in KINDS), "--output", folder / "runs"),
+        *("--net", f"ours={pretrained}", "--net", "scratch=scratch:tiny", "--seeds", "2", "--epochs", "1", "single=2"),
+        *("--lr", "1e-3", "1e-2", "--batch-size", "8", "--keep-checkpoints", "--processes", "2", "--", "--head-dropout", "0"),
+    )
+    return folder / "runs", json.loads((folder / "runs" / "results.json").read_text()), done.stdout
+
+
+def stock(data, save_dir, net, *more):
+    """The command line that `finetune` would use, without its schedule's length."""
+    own = arguments(data, read_task_info(data), recipe_for("tiny", ""), ["--finetune-from-model", str(net)], 1)
+    return [*own, "--save-dir", save_dir, "--cpu", "--log-format", "json", "--log-interval", "1", *more]
+
+
+def test_a_study_runs_every_net_task_and_seed_and_says_what_came_out(results, pretrained):
+    folder, found, printed = results
+    done = {(each["net"], each["task"], each["lr"], each["seed"]) for each in found["runs"]}
+    assert len(done) == len(found["runs"]) == 2 * len(KINDS) * (2 + 1)  # two rates with seed 1, then seed 2 at the better one
+    assert {(line["net"], line["task"]) for line in found["summary"]} == {(net, task) for net in ("ours", "scratch") for task in KINDS}
+    assert found["nets"][0]["sha256"] == read_net(f"x={pretrained}").sha256 and len(found["nets"][0]["sha256"]) == 64
+    assert {"torch", "fairseq_electra", "commit"} <= found["versions"].keys()
+    assert (folder / "results.md").read_text().strip() in printed
+    for line in found["summary"]:
+        metric = next(iter(line["metrics"]["valid"]))
+        of_rate = {
+            each["lr"]: each for each in found["runs"] if (each["net"], each["task"], each["seed"]) == (line["net"], line["task"], 1)
+        }
+        assert line["lr"] == max(sorted(of_rate), key=lambda lr: of_rate[lr]["metrics"]["valid"][metric])
+        values = line["metrics"]["valid"][metric]["values"]
+        assert len(values) == 2 and line["metrics"]["valid"][metric]["median"] == pytest.approx(sum(values) / 2)
+        assert line["metrics"]["valid"][metric]["standard_deviation"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
+
+
+def test_scores_are_those_of_the_saved_nets_and_ensembles_those_of_the_mean(results, sources):
+    folder, found, _ = results
+    line = next(each for each in found["summary"] if (each["net"], each["task"]) == ("ours", SINGLE))
+    data, each = sources / "bin" / SINGLE, []
+    info = read_task_info(data)
+    target = targets_of(data, info, "valid")
+    for seed in (1, 2):
+        place = folder / "ours" / SINGLE / f"lr{line['lr']:g}-seed{seed}"
+        logits = logits_in(place)
+        assert {split: len(scores) for split, scores in logits.items()} == {"valid": SIZES["valid"], "test": SIZES["test"]}
+        fresh = scores_of(from_pretrained(place / "checkpoints", "checkpoint_last.pt"), data, info)
+        assert np.array_equal(fresh["valid"], logits["valid"])
+        assert score(info.metrics, logits["valid"], target)["mcc"] == line["metrics"]["valid"]["mcc"]["values"][seed - 1]
+        each.append(logits["valid"])
+    ensemble = score(info.metrics, (each[0] + each[1]) / 2, target)
+    assert {name: metric["ensemble"] for name, metric in line["metrics"]["valid"].items()} == pytest.approx(ensemble)
+
+
+def test_fairseqs_own_metrics_are_ours(results):
+    """The last validation that the stock criterion logged, against scikit-learn and scipy on the saved scores."""
+    folder, found, _ = results
+    for task, ours, theirs in (
+        (SINGLE, "mcc", "mcc"),
+        (SINGLE, "accuracy", "accuracy"),
+        (SINGLE, "f1", "f1"),
+        (NUMBERS, "pearson", "pearson"),
+    ):
+        each = next(each for each in found["runs"] if (each["net"], each["task"]) == ("ours", task))
+        log = (folder / "ours" / task / f"lr{each['lr']:g}-seed{each['seed']}.log").read_text()
+        logged = float(re.findall(rf'"valid_{theirs}": "?([-0-9.]+)', log)[-1])
+        assert each["metrics"]["valid"][ours] == pytest.approx(logged, abs=0.051), (task, ours)
+
+
+def test_what_was_done_is_not_done_again_and_what_differs_is_refused(results, sources, pretrained):
+    folder, found, _ = results
+    said = []
+    data = [sources / "bin" / SINGLE]
+    nets = [read_net(f"ours={pretrained}")]
+    settings = Settings({"": 1, SINGLE: 2}, 8, ("--head-dropout", "0"))
+    again = study(nets, data, folder, settings, rates=[1e-3, 1e-2], seeds=[1, 2], say=said.append)
+    assert said == [] and again["summary"] == [line for line in found["summary"] if (line["net"], line["task"]) == ("ours", SINGLE)]
+    for net, changed in ((nets[0], Settings({SINGLE: 3}, 8)), (read_net("ours=scratch:tiny"), settings)):
+        with pytest.raises(Exception, match="was done with other arguments or another checkpoint"):
+            study([net], data, folder, changed, rates=[1e-3, 1e-2], seeds=[1, 2], say=said.append)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_predictions_of_raw_text_are_those_of_the_study_in_order_without_source_or_data(tmp_path, results, sources, name):
+    """The run's folder alone is moved; neither the data nor the pre-training checkpoint is within reach."""
+    folder, found, _ = results
+    line = next(each for each in found["summary"] if (each["net"], each["task"]) == ("ours", name))
+    place = folder / "ours" / name / f"lr{line['lr']:g}-seed1"
+    shutil.copytree(place / "checkpoints", tmp_path / "moved")
+    config = torch.load(tmp_path / "moved" / "checkpoint_last.pt", weights_only=True)
+    task = config["cfg"]["task"]
+    (task if isinstance(task, dict) else vars(task))["data"] = "/nowhere"
+    config["cfg"]["checkpoint"]["finetune_from_model"] = "/nowhere/checkpoint.pt"
+    torch.save(config, tmp_path / "moved" / "checkpoint_last.pt")
+    (tmp_path / "moved" / "checkpoint_best.pt").unlink()
+    answers = predict(tmp_path / "moved" / "checkpoint_last.pt", texts_of(sources, name, "test"), cwd=tmp_path)
+    expected = logits_in(place)["test"]
+    assert np.abs(np.array([answer["logits"] for answer in answers]) - expected).max() < 1e-5
+    if name == NUMBERS:
+        assert [answer["score"] for answer in answers] == [answer["logits"][0] for answer in answers]
+        return
+    labels = [answer["choice"] if name == CHOICE else answer["label"] for answer in answers]
+    known = {SINGLE: ["0", "1"], PAIR: ["long", "short"], CHOICE: [0, 1, 2, 3]}[name]
+    assert labels == [known[i] for i in expected.argmax(1)]
+    shares = torch.tensor(expected, dtype=torch.float64).softmax(1).tolist()
+    found = [answer["probabilities"] for answer in answers]
+    assert [list(each.values()) if name != CHOICE else each for each in found] == [pytest.approx(each, abs=1e-6) for each in shares]
+
+
+def test_logits_do_not_depend_on_the_batch(results, sources):
+    folder, found, _ = results
+    line = next(each for each in found["summary"] if (each["net"], each["task"]) == ("ours", PAIR))
+    place, data = folder / "ours" / PAIR / f"lr{line['lr']:g}-seed1" / "checkpoints", sources / "bin" / PAIR
+    several = []
+    for max_tokens in (1, 100, 100_000):
+        net = from_pretrained(place, "checkpoint_last.pt")
+        net.max_tokens = max_tokens
+        several.append(scores_of(net, data, read_task_info(data))["valid"])
+    for other in several[1:]:
+        assert np.abs(other - several[0]).max() < 1e-5 and np.array_equal(other.argmax(1), several[0].argmax(1))
+
+
+def test_the_same_seed_gives_the_same_run_with_any_number_of_workers(tmp_path, sources, pretrained):
+    found = []
+    for i, workers in enumerate(("0", "0", "2")):
+        fairseq("train", *stock(sources / "bin" / PAIR, tmp_path / str(i), pretrained, "--max-update", "4", "--num-workers", workers))
+        found.append(weights(tmp_path / str(i)))
+    assert_same_weights(found[0], found[1])
+    assert_same_weights(found[0], found[2])
+    fairseq("train", *stock(sources / "bin" / PAIR, tmp_path / "seed", pretrained, "--max-update", "4", "--seed", "2"))
+    assert any(not torch.equal(tensor, found[0][key]) for key, tensor in weights(tmp_path / "seed").items())
+
+
+@pytest.mark.parametrize("name", [SINGLE, NUMBERS, CHOICE])
+def test_one_process_and_two_ranks_have_the_same_losses_and_metrics(tmp_path, sources, pretrained, name):
+    """21 examples in batches of 4 for two ranks: the last batches are unequal, and one rank has one less."""
+    more = ["--batch-size", "4", "--max-update", "5", "--head-dropout", "0", "--num-workers", "0", "--no-save"]
+    own = stock(sources / "bin" / name, tmp_path / "one", pretrained, *more, "--update-freq", "2")
+    one = fairseq("train", *own)
+    own = stock(sources / "bin" / name, tmp_path / "two", pretrained, *more)
+    two = electra("launch", "-n", "2", "--", "fairseq-train", *own, "--user-dir", USER_DIR)
+    assert "2 processes have joined" in two.stdout + two.stderr
+    logs = [read(done.stdout + done.stderr, tmp_path / rank, 0) for rank, done in (("one", one), ("two", two))]
+    assert len(logs[0].losses) == 5 and logs[1].losses == pytest.approx(logs[0].losses, abs=2e-3)  # logged to three places
+    metrics = {SINGLE: ("mcc", "f1", "accuracy"), NUMBERS: ("pearson", "spearman"), CHOICE: ("accuracy",)}[name]
+    for log in logs:
+        log.records = [record for record in log.records if record["subset"] == "valid"]
+    left, right = (log.records[-1] for log in logs)
+    for metric in (*metrics, "loss"):
+        assert right[metric] == pytest.approx(left[metric], abs=2e-3), metric
+
+
+def test_a_net_that_was_fine_tuned_starts_the_next_task_with_a_head_of_its_own(tmp_path, results, sources):
+    """STILTs: a checkpoint of a task with two classes is the start for one with numbers, and for one with choices."""
+    folder, found, _ = results
+    line = next(each for each in found["summary"] if (each["net"], each["task"]) == ("ours", PAIR))
+    first = folder / "ours" / PAIR / f"lr{line['lr']:g}-seed1" / "checkpoints" / "checkpoint_last.pt"
+    data = [sources / "bin" / name for name in (NUMBERS, CHOICE)]
+    more = study(
+        [read_net(f"next={first}")], data, tmp_path, Settings({"": 1}, 16), rates=[1e-4], seeds=[1], keep_checkpoints=True, say=print
+    )
+    assert len(more["summary"]) == 2
+    tuned = weights(tmp_path / "next" / NUMBERS / "lr0.0001-seed1" / "checkpoints")
+    assert {key for key in tuned if "heads" in key} == {f"classification_heads.{NUMBERS}.prediction.{kind}" for kind in ("weight", "bias")}
+    before = weights(first.parent)["encoder.layers.0.output.weight"]
+    assert 0 < (tuned["encoder.layers.0.output.weight"] - before).abs().max() < 1e-2
+
+
+def test_a_run_that_says_the_same_of_everything_is_flagged(tmp_path, sources):
+    found = study(
+        [read_net("scratch=scratch:tiny")],
+        [sources / "bin" / SINGLE],
+        tmp_path,
+        Settings({"": 1}, 16, ("--head-dropout", "0", *TINY_NET)),
+        rates=[1e-9],
+        seeds=[1],
+        say=print,
+    )
+    run_of = found["runs"][0]
+    logits = logits_in(tmp_path / "scratch" / SINGLE / "lr1e-09-seed1")
+    assert run_of["constant"] == (len(np.unique(logits["valid"].argmax(1))) == 1 or len(np.unique(logits["test"].argmax(1))) == 1)
+    assert found["summary"][0]["degenerate_seeds"] == ([1] if run_of["constant"] else [])
+
+
+def test_hydra_gives_the_command_lines_losses(tmp_path, sources, pretrained):
+    own = stock(sources / "bin" / SINGLE, tmp_path / "line", pretrained, "--max-update", "4", "--num-workers", "0")
+    fairseq("train", *own)
+    made = electra("config", "--", "fairseq-train", *own[:-4], "--max-update", "4", "--num-workers", "0", "--user-dir", USER_DIR)
+    (tmp_path / "single.yaml").write_text(made.stdout)
+    hydra = [sys.executable, "-m", "fairseq_cli.hydra_train", "--config-dir", tmp_path, "--config-name", "single"]
+    run([*hydra, f"checkpoint.save_dir={tmp_path}/hydra"])
+    assert_same_weights(weights(tmp_path / "line"), weights(tmp_path / "hydra"))
+
+
+@pytest.mark.parametrize(
+    ("net", "sentence"),
+    [
+        ("absent.pt", "no such checkpoint: absent.pt"),
+        ("a/b=x", "give NAME=CHECKPOINT"),
+        ("x=scratch:huge", "no size 'huge'; choose from tiny, small"),
+    ],
+)
+def test_nets_that_cannot_be(net, sentence):
+    with pytest.raises(Exception, match=re.escape(sentence)):
+        read_net(net if "=" in net else f"x={net}")
+
+
+def test_a_checkpoint_without_a_discriminator_is_refused_and_its_generator_taken(tmp_path, data_bin, sources):
+    train(data_bin, tmp_path / "mlm", *TINY_NET, "--generator-only", "--max-update", "2", "--disable-validation")
+    checkpoint = tmp_path / "mlm" / "checkpoint_last.pt"
+    with pytest.raises(Exception, match=rf"holds no discriminator; give --net x=generator:{checkpoint}"):
+        read_net(f"x={checkpoint}")
+    done = fairseq("train", *stock(sources / "bin" / SINGLE, tmp_path / "a", checkpoint), check=False)
+    assert done.returncode != 0 and "give --network generator" in done.stderr.splitlines()[-1]
+    fairseq("train", *stock(sources / "bin" / SINGLE, tmp_path / "b", checkpoint, "--network", "generator", "--max-update", "1"))
+    assert torch.equal(weights(tmp_path / "b")["encoder.layers.1.output.bias"], weights(tmp_path / "b")["encoder.layers.1.output.bias"])
