@@ -99,7 +99,7 @@ def read_glue(folder: str | Path, name: str) -> dict[str, list[Example]]:
 
 
 def _original_mrpc(place: Path) -> dict[str, list[Example]]:
-    """Read Microsoft's files, out of which GLUE's ``dev_ids.tsv`` takes the dev set; their first line has a byte order mark."""
+    """Read Microsoft's files, out of which GLUE's ``dev_ids.tsv`` takes the dev set."""
     train, ids, test = place / "msr_paraphrase_train.txt", place / "dev_ids.tsv", place / "msr_paraphrase_test.txt"
     if not (train.is_file() and ids.is_file()):
         return {}
