@@ -88,7 +88,7 @@ def read_glue(folder: str | Path, name: str) -> dict[str, list[Example]]:
         if path is not None:
             labelled = not split.startswith("test")
             header = task.header if labelled else None
-            columns = Columns(task.texts, task.label if labelled else None, header, skip_short_lines=name == "QQP")
+            columns = Columns(task.texts, task.label if labelled else None, header, skip_short_lines=labelled and name == "QQP")
             found[split] = read_examples(path, columns)
     if name == "MRPC" and "train" not in found:
         found |= _original_mrpc(place)
