@@ -20,6 +20,7 @@ from fairseq_electra.data.wordpiece import load_wordpiece
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.predictions import examples_of, targets_of
 from fairseq_electra.evaluation.recipes import Recipe, arguments
+from tests.conftest import electra
 
 BOS, EOS, UNK = 0, 2, 3
 LABELS = ("no", "yes", "not sure")
@@ -242,6 +243,15 @@ def test_an_example_with_another_number_of_texts_is_named(tmp_path, vocabulary):
     examples = [Example(("a", "b"), "no", "x.tsv, line 2"), Example(("a",), "no", "x.tsv, line 3")]
     with pytest.raises(InputError, match=r"^x\.tsv, line 3: 1 texts where 2 are expected$"):
         write_task_folder(tmp_path / "task", vocabulary, {"train": examples}, PAIR)
+
+
+def test_f1_of_more_than_two_classes_is_refused_before_anything_is_trained(tmp_path, vocabulary):
+    (tmp_path / "a.tsv").write_text("text\tlabel\nA\tno\nB\tyes\nC\tmaybe\n")
+    own = ["--text", "text", "--label", "label", "--train", tmp_path / "a.tsv", "--metrics", "accuracy", "f1"]
+    done = electra("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "task", *own, check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "--metrics f1 is for two classes, and there are 3: maybe, no, yes; use macro_f1" in done.stderr
+    assert not (tmp_path / "task").exists()
 
 
 @pytest.mark.parametrize("positions", [15, 65536])
