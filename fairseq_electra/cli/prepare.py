@@ -103,6 +103,8 @@ def _own(args: argparse.Namespace) -> tuple[dict[str, list[Example]], TaskInfo]:
     metrics = tuple(args.metrics or (("pearson", "spearman") if args.regression else ("accuracy",)))
     if any((name in OF_NUMBERS) != args.regression for name in metrics):
         raise InputError(f"--metrics {' '.join(metrics)}: {', '.join(OF_NUMBERS)} are for numbers (--regression), the others for classes")
+    if "f1" in metrics and len(labels) != 2:
+        raise InputError(f"--metrics f1 is for two classes, and there are {len(labels)}: {', '.join(labels)}; use macro_f1")
     return splits, TaskInfo(args.destdir.name, PREDICTION, len(args.text), labels, metrics, args.max_positions)
 
 

@@ -54,8 +54,8 @@ def read_examples(path: str | Path, columns: Columns) -> list[Example]:
     name = str(path).removesuffix(".gz").removesuffix(".xz")
     rows = _json_rows(path, columns) if name.endswith(JSON_ENDINGS) else _tsv_rows(path, columns)
     examples = []
-    for number, values in rows:
-        place = f"{path}, line {number}"
+    for number, raw in rows:
+        place, values = f"{path}, line {number}", [value.strip() for value in raw]
         label = values.pop() if columns.label is not None else None
         if label == "":
             raise InputError(f"{place}: the label in column {columns.label!r} is empty; every line of this file needs one")
@@ -69,8 +69,14 @@ def _wanted(columns: Columns) -> list[str]:
     return [*columns.texts, *([columns.label] if columns.label is not None else [])]
 
 
+def _numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+    """Lines from 1 on; a byte order mark, which spreadsheets write, belongs to no column."""
+    for number, line in enumerate(read_lines(path), 1):
+        yield number, line.removeprefix("\ufeff") if number == 1 else line
+
+
 def _tsv_rows(path: str | Path, columns: Columns) -> Iterator[tuple[int, list[str]]]:
-    lines = enumerate(read_lines(path), 1)
+    lines = _numbered_lines(path)
     header: Sequence[str] | None = columns.header
     if header is None:
         header = next(lines, (1, ""))[1].split("\t")
@@ -86,11 +92,11 @@ def _tsv_rows(path: str | Path, columns: Columns) -> Iterator[tuple[int, list[st
             if columns.skip_short_lines:
                 continue
             raise InputError(f"{path}, line {number}: {len(values)} columns, not {len(header)}; tabs only stand between columns")
-        yield number, [values[place].strip() for place in places]
+        yield number, [values[place] for place in places]
 
 
 def _json_rows(path: str | Path, columns: Columns) -> Iterator[tuple[int, list[str]]]:
-    for number, line in enumerate(read_lines(path), 1):
+    for number, line in _numbered_lines(path):
         if not line.strip():
             continue
         try:

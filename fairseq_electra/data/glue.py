@@ -88,7 +88,7 @@ def read_glue(folder: str | Path, name: str) -> dict[str, list[Example]]:
         if path is not None:
             labelled = not split.startswith("test")
             header = task.header if labelled else None
-            columns = Columns(task.texts, task.label if labelled else None, header, skip_short_lines=name == "QQP")
+            columns = Columns(task.texts, task.label if labelled else None, header, skip_short_lines=labelled and name == "QQP")
             found[split] = read_examples(path, columns)
     if name == "MRPC" and "train" not in found:
         found |= _original_mrpc(place)
@@ -99,7 +99,7 @@ def read_glue(folder: str | Path, name: str) -> dict[str, list[Example]]:
 
 
 def _original_mrpc(place: Path) -> dict[str, list[Example]]:
-    """Read Microsoft's files, out of which GLUE's ``dev_ids.tsv`` takes the dev set; their first line has a byte order mark."""
+    """Read Microsoft's files, out of which GLUE's ``dev_ids.tsv`` takes the dev set."""
     train, ids, test = place / "msr_paraphrase_train.txt", place / "dev_ids.tsv", place / "msr_paraphrase_test.txt"
     if not (train.is_file() and ids.is_file()):
         return {}

@@ -32,18 +32,19 @@ def read_swag(folder: str | Path) -> dict[str, list[Example]]:
 
 def _swag_file(path: Path) -> list[Example]:
     reader = csv.DictReader(io.StringIO("\n".join(read_lines(path)) + "\n"), strict=True)
-    missing = [name for name in ("sent1", "sent2", *SWAG_ENDINGS) if name not in (reader.fieldnames or [])]
-    if missing:
-        raise InputError(f"{path} has no column {missing[0]!r}; give SWAG's own csv files")
     examples = []
     try:
+        missing = [name for name in ("sent1", "sent2", *SWAG_ENDINGS) if name not in (reader.fieldnames or [])]
+        if missing:
+            raise InputError(f"{path} has no column {missing[0]!r}; give SWAG's own csv files")
         for row in reader:
             place = f"{path}, line {reader.line_num}"
             if None in row or None in row.values():
                 raise InputError(f"{place}: another number of columns than the {len(reader.fieldnames or [])} of the first line")
             examples.append(Example((row["sent1"], *(f"{row['sent2']} {row[ending]}" for ending in SWAG_ENDINGS)), row.get("label"), place))
     except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: not csv ({error})") from error
+        # the line that is being read, not the last that was
+        raise InputError(f"{path}, line {reader.reader.line_num}: not csv ({error}); close every quote, and double those inside") from error
     if not examples:
         raise InputError(f"{path} holds no example; give a file with at least one line of data")
     return examples
@@ -73,6 +74,8 @@ def _race_file(path: Path) -> list[Example]:
     try:
         record = json.loads("\n".join(read_lines(path)))
         passage, questions, options, answers = (record[key] for key in ("article", "questions", "options", "answers"))
+        if not isinstance(passage, str) or not all(isinstance(each, list) for each in (questions, options, answers)):
+            raise TypeError("the article must be a text and the others lists")
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise InputError(f"{path} is no file of RACE ({error!r}); needs article, questions, options, answers") from error
     if not len(questions) == len(options) == len(answers):
@@ -82,7 +85,9 @@ def _race_file(path: Path) -> list[Example]:
     examples = []
     for number, (question, choices, answer) in enumerate(zip(questions, options, answers, strict=True), 1):
         place = f"{path}, question {number}"
-        if len(choices) != len(RACE_LETTERS) or answer not in RACE_LETTERS:
+        if not isinstance(choices, list) or not all(isinstance(text, str) for text in (question, *choices)):
+            raise InputError(f"{place}: the question {question!r} has the options {choices!r}; all must be texts")
+        if len(choices) != len(RACE_LETTERS) or answer not in list(RACE_LETTERS):
             raise InputError(f"{place}: {len(choices)} options and the answer {answer!r}; need four, and one of {', '.join(RACE_LETTERS)}")
         filled = [question.replace("_", choice) if "_" in question else f"{question} {choice}" for choice in choices]
         examples.append(Example((" ".join(passage.split()), *filled), str(RACE_LETTERS.index(answer)), place))

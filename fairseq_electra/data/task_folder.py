@@ -134,7 +134,8 @@ def write_task_folder(
         the finished info.
 
     Raises:
-        InputError: a label is unknown, missing or no number, or examples differ in their number of texts; names file and line.
+        InputError: a label is unknown, missing or no number, or examples differ in their number of texts; names file and line. Or only
+            pairs can be turned round, and these are none.
     """
     tokenizer = load_wordpiece(vocabulary)
     dictionary = Path(vocabulary) / DICTIONARY_FILE
@@ -142,6 +143,8 @@ def write_task_folder(
         raise InputError(f"no {dictionary}; make both files with: fairseq-electra vocab --output {vocabulary} FILE...")
     if not 16 <= info.max_positions <= 65535:
         raise InputError(f"--max-positions must lie between 16 and 65535, got {info.max_positions}; ELECTRA uses 128 for sentences")
+    if double_unordered and (info.kind == RANKING or info.inputs != 2):
+        raise InputError(f"--double-unordered is for pairs of sentences, and {info.name} has none; leave it out")
     counts = {}
     with folder_written_whole(folder) as partial:
         for split, examples in splits.items():

@@ -2,12 +2,14 @@
 
 import statistics
 import subprocess
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
 from fairseq_electra.data.task_folder import TaskInfo
+from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.sentence_metrics import score
 
 RESULT_FILE, LOGITS_FILE = "result.json", "logits.npz"  # of a run
@@ -42,11 +44,21 @@ def summarize(results: list[dict], info: TaskInfo, data: Path, folder: Path) -> 
 
 
 def ensemble_logits(results: list[dict], folder: Path) -> dict[str, np.ndarray]:
-    """Average the scores of runs. Shape, by split: (N, number of classes)."""
-    each = [
-        np.load(folder / result["net"] / result["task"] / f"lr{result['lr']:g}-seed{result['seed']}" / LOGITS_FILE) for result in results
-    ]
-    return {split: np.mean([logits[split] for logits in each], axis=0) for split in each[0].files}
+    """Average the scores of runs. Shape, by split: (N, number of classes).
+
+    Raises:
+        InputError: those of a run are not there, or damaged.
+    """
+    each = [_logits(folder / result["net"] / result["task"] / f"lr{result['lr']:g}-seed{result['seed']}") for result in results]
+    return {split: np.mean([logits[split] for logits in each], axis=0) for split in each[0]}
+
+
+def _logits(run: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(run / LOGITS_FILE) as saved:
+            return dict(saved)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"cannot read {run / LOGITS_FILE} ({error}); remove {run} and run fairseq-electra finetune again") from error
 
 
 def versions() -> dict[str, str]:

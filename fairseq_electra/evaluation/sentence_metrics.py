@@ -32,13 +32,13 @@ def _mcc(found: np.ndarray, target: np.ndarray) -> float:
 def _pearson(found: np.ndarray, target: np.ndarray) -> float:
     from scipy.stats import pearsonr
 
-    return pearsonr(found, target)[0] if np.ptp(found) > 0 else 0.0
+    return pearsonr(found, target)[0] if np.ptp(found) > 0 and np.ptp(target) > 0 else 0.0
 
 
 def _spearman(found: np.ndarray, target: np.ndarray) -> float:
     from scipy.stats import spearmanr
 
-    return spearmanr(found, target)[0] if np.ptp(found) > 0 else 0.0
+    return spearmanr(found, target)[0] if np.ptp(found) > 0 and np.ptp(target) > 0 else 0.0
 
 
 OF_CLASSES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
@@ -59,7 +59,7 @@ def score(metrics: Sequence[str], logits: np.ndarray, target: np.ndarray) -> dic
         target: classes from 0 on, or numbers. Shape: (N,).
 
     Returns:
-        each metric in per cent; the correlation of a constant is 0, as its MCC is.
+        each metric in per cent; the correlation with a constant is 0, as its MCC is.
     """
     unknown = [name for name in metrics if name not in OF_CLASSES | OF_NUMBERS]
     if unknown:

@@ -65,8 +65,11 @@ def read_results(path: Path) -> dict:
     """Read the results of a study.
 
     Raises:
-        InputError: they are not there.
+        InputError: they are not there, or damaged.
     """
     if not path.is_file():
         raise InputError(f"no {path}; make it with fairseq-electra finetune --output {path.parent}")
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}); make it again with fairseq-electra finetune --output {path.parent}") from error

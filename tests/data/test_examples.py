@@ -1,0 +1,163 @@
+import gzip
+import json
+import lzma
+import re
+
+import pytest
+
+from fairseq_electra.data.examples import Columns, Example, read_examples
+from fairseq_electra.errors import InputError
+
+PAIR = Columns(("first", "second"), "label")
+TSV = "id\tfirst\tsecond\tlabel\n7\tOne bird.\tTwo birds.\tno\n8\tA cat.\tA feline.\tyes\n"
+READ = [("One bird.", "Two birds.", "no"), ("A cat.", "A feline.", "yes")]
+
+
+def plain(examples):
+    return [(*example.texts, example.label) for example in examples]
+
+
+def write(path, content):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def json_lines(*records):
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+def refusal(path, columns):
+    with pytest.raises(InputError) as caught:
+        read_examples(path, columns)
+    return str(caught.value)
+
+
+def test_columns_are_found_by_name_and_given_in_the_order_asked_for(tmp_path):
+    path = write(tmp_path / "a.tsv", TSV)
+    assert plain(read_examples(path, PAIR)) == READ
+    assert plain(read_examples(path, Columns(("second", "first"), "id"))) == [
+        ("Two birds.", "One bird.", "7"),
+        ("A feline.", "A cat.", "8"),
+    ]
+
+
+def test_names_can_be_given_for_a_file_without_header(tmp_path):
+    path = write(tmp_path / "a.tsv", TSV.split("\n", 1)[1])
+    columns = Columns(PAIR.texts, "label", header=("id", "first", "second", "label"))
+    assert plain(read_examples(path, columns)) == READ
+    assert [example.place for example in read_examples(path, columns)] == [f"{path}, line 1", f"{path}, line 2"]
+
+
+def test_a_file_read_without_label_gives_none(tmp_path):
+    path = write(tmp_path / "a.tsv", TSV)
+    assert read_examples(path, Columns(("first",)))[1] == Example(("A cat.",), None, f"{path}, line 3")
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".json", ".jsonlines"])
+def test_json_lines_are_told_by_the_name_of_the_file(tmp_path, ending):
+    records = [dict(zip(("label", "second", "first"), (label, second, first), strict=True)) for first, second, label in READ]
+    path = write(tmp_path / f"a{ending}", "\n" + json_lines(records[0]) + "  \n" + json_lines(records[1]))
+    examples = read_examples(path, PAIR)
+    assert plain(examples) == READ
+    assert [example.place for example in examples] == [f"{path}, line 2", f"{path}, line 4"]
+
+
+def test_json_numbers_are_labels_as_they_stand_and_zero_is_one(tmp_path):
+    path = write(tmp_path / "a.jsonl", '{"t": "a", "l": 0}\n{"t": "b", "l": 2.50}\n{"t": "c", "l": "2.50"}\n')
+    assert [example.label for example in read_examples(path, Columns(("t",), "l"))] == ["0", "2.5", "2.50"]
+
+
+def test_tabs_and_line_ends_written_inside_json_stay_in_the_text(tmp_path):
+    path = write(tmp_path / "a.jsonl", json_lines({"t": "one\ttwo\nthree", "l": "x"}))
+    assert read_examples(path, Columns(("t",), "l"))[0].texts == ("one\ttwo\nthree",)
+
+
+@pytest.mark.parametrize(("ending", "opener"), [(".gz", gzip.open), (".xz", lzma.open)])
+def test_a_compressed_file_is_read_as_the_plain_one(tmp_path, ending, opener):
+    for name, content in (
+        ("a.tsv", TSV),
+        ("a.jsonl", json_lines(*(dict(zip(("first", "second", "label"), row, strict=True)) for row in READ))),
+    ):
+        with opener(tmp_path / (name + ending), "wb") as stream:
+            stream.write(content.encode())
+        assert plain(read_examples(tmp_path / (name + ending), PAIR)) == READ
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_a_byte_order_mark_belongs_to_no_column(tmp_path, compress):
+    end = ".gz" if compress is gzip.compress else ""
+    by_name = write(tmp_path / f"a.tsv{end}", compress(("\ufefffirst\tsecond\tlabel\n" + "A\tB\tyes\n").encode()))
+    headless = write(tmp_path / f"b.tsv{end}", compress("\ufeffyes\tA\tB\n".encode()))
+    records = write(tmp_path / f"c.jsonl{end}", compress(("\ufeff" + json_lines({"first": "A", "second": "B", "label": "yes"})).encode()))
+    for path, columns in ((by_name, PAIR), (headless, Columns(PAIR.texts, "label", ("label", "first", "second"))), (records, PAIR)):
+        assert plain(read_examples(path, columns)) == [("A", "B", "yes")]
+
+
+def test_a_zero_width_space_of_the_same_code_elsewhere_is_text(tmp_path):
+    path = write(tmp_path / "a.tsv", "first\tsecond\tlabel\nA\tB\tyes\n\ufeffC\tD\tno\n")
+    assert read_examples(path, PAIR)[1].texts == ("\ufeffC", "D")
+
+
+def test_carriage_returns_before_line_ends_are_no_part_of_the_last_column(tmp_path):
+    path = write(tmp_path / "a.tsv", TSV.replace("\n", "\r\n"))
+    assert plain(read_examples(path, PAIR)) == READ
+
+
+def test_quotes_are_characters_like_others(tmp_path):
+    rows = ['"one "" two\t"\tx', "it's \"so\"\t'no'\tx", '"open\tclose"\tx']
+    path = write(tmp_path / "a.tsv", "\n".join(["first\tsecond\tlabel", *rows]) + "\n")
+    assert ["\t".join([*example.texts, example.label]) for example in read_examples(path, PAIR)] == rows
+
+
+def test_blanks_around_a_column_go_and_those_inside_stay(tmp_path):
+    path = write(tmp_path / "a.tsv", "first\tsecond\tlabel\n two  words \t\u00a0x\u2028y\t yes \n")
+    assert plain(read_examples(path, PAIR)) == [("two  words", "x\u2028y", "yes")]
+
+
+def test_an_empty_text_is_an_example_and_an_empty_line_is_none(tmp_path):
+    path = write(tmp_path / "a.tsv", "first\tsecond\tlabel\n\n\tB\tyes\n\n")
+    assert read_examples(path, PAIR) == [Example(("", "B"), "yes", f"{path}, line 3")]
+
+
+def test_lines_of_another_length_can_be_passed_over(tmp_path):
+    path = write(tmp_path / "a.tsv", "first\tsecond\tlabel\nA\tB\nC\tD\tno\nE\tF\tyes\tmore\n")
+    columns = Columns(PAIR.texts, "label", skip_short_lines=True)
+    assert read_examples(path, columns) == [Example(("C", "D"), "no", f"{path}, line 3")]
+
+
+HEAD = "first\tsecond\tlabel\n"
+GOOD = '{"first": "A", "second": "B", "label": "x"}\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.tsv", "first\tsecond\tclass\nA\tB\tx\n", "{} has no column 'label', its first line names 'first', 'second', 'class'; name one"),
+        ("a.tsv", "second\tlabel\nB\tx\n", "{} has no column 'first', its first line names 'second', 'label'; name one"),
+        ("a.tsv", HEAD + "A\tB\tx\n\nA\tB\n", "{}, line 4: 2 columns, not 3; tabs only stand between columns"),
+        ("a.tsv", HEAD + "A\tB\tx\ty\n", "{}, line 2: 4 columns, not 3; tabs only stand between columns"),
+        ("a.tsv", HEAD + "A\tB\tx\nA\tB\t \n", "{}, line 3: the label in column 'label' is empty; every line of this file needs one"),
+        ("a.tsv", "", "{} has no column 'first', its first line names ''"),
+        ("a.tsv", HEAD, "{} holds no example; give a file with at least one line of data"),
+        ("a.tsv", HEAD + "\n\n", "{} holds no example; give a file with at least one line of data"),
+        ("a.tsv", HEAD.encode() + b"A\tcaf\xe9\tx\n", "{}, line 2: not UTF-8 (byte 0xe9 at column 5); convert it first"),
+        ("a.tsv.gz", gzip.compress((HEAD + "A\tB\tx\n").encode())[:-9], "{}: damaged or cut-short compressed file after line"),
+        ("a.jsonl", "", "{} holds no example; give a file with at least one line of data"),
+        ("a.jsonl", " \n\n", "{} holds no example; give a file with at least one line of data"),
+        ("a.jsonl", GOOD + "{'first': 'A'}\n", "{}, line 2: not JSON (Expecting property name"),
+        ("a.jsonl", GOOD + GOOD[:-3] + "\n", "{}, line 2: not JSON (Unterminated string"),
+        ("a.jsonl", GOOD + '["A", "B", "x"]\n', "{}, line 2: list, not an object; every line must be one, such as {{...}}"),
+        ("a.jsonl", "null\n", "{}, line 1: NoneType, not an object"),
+        ("a.jsonl", GOOD + '{"first": "A", "label": "x"}\n', "{}, line 2: no 'second', it has 'first', 'label'"),
+        ("a.jsonl", '{"first": "A", "second": "B", "label": null}\n', "{}, line 1: no 'label', it has"),
+        ("a.jsonl", GOOD + GOOD.replace("x", ""), "{}, line 2: the label in column 'label' is empty"),
+        ("a.jsonl", GOOD + GOOD.replace("x", "  "), "{}, line 2: the label in column 'label' is empty"),
+    ],
+)
+def test_bad_input_is_refused_by_file_and_line(tmp_path, name, content, message):
+    path = write(tmp_path / name, content)
+    assert refusal(path, PAIR).startswith(message.format(path))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    assert re.fullmatch(rf"cannot read {re.escape(str(tmp_path))}/absent\.tsv: .*; check the path", refusal(tmp_path / "absent.tsv", PAIR))
