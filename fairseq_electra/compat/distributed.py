@@ -83,3 +83,18 @@ def gather_without_gpu() -> None:
 
     all_gather_list.needs_no_gpu = True  # type: ignore[attr-defined]
     utils.all_gather_list = all_gather_list
+
+
+def broadcast_checkpoints() -> None:
+    """distributed/utils.py::_broadcast_object_slow, ``torch.load(buffer)``: refuses fairseq's own placeholders and options.
+
+    So no run of several processes could start from a checkpoint. These are bytes from another process of this run, not a file.
+    """
+    from fairseq.distributed import utils
+
+    def _broadcast_object_slow(obj, src_rank, group, dist_device):
+        found = [obj]
+        torch.distributed.broadcast_object_list(found, src=src_rank, group=group, device=dist_device)
+        return found[0]
+
+    utils._broadcast_object_slow = _broadcast_object_slow

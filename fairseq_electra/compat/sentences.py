@@ -4,6 +4,8 @@ import types
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from fairseq_electra.data.binarized import count_lines
 from fairseq_electra.data.task_folder import PREDICTION
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE
@@ -27,6 +29,26 @@ def gather_predictions() -> None:
 
     SentencePredictionCriterion.__init__ = __init__
     SentencePredictionCriterion.gathers_predictions = True
+
+
+def correlate_single_examples() -> None:
+    """criterions/sentence_prediction.py::pearson_and_spearman: scipy refuses a batch of one example, and the run ends.
+
+    The correlation of one example, or with a constant, is 0, as in evaluation/sentence_metrics.py.
+    """
+    from fairseq.criterions import sentence_prediction
+
+    plain = sentence_prediction.pearson_and_spearman
+    if getattr(plain, "takes_single_examples", False):
+        return
+
+    def pearson_and_spearman(preds, labels):
+        if len(preds) < 2 or min(np.ptp(preds), np.ptp(labels)) == 0:
+            return {"pearson": 0.0, "spearmanr": 0.0, "corr": 0.0}
+        return plain(preds, labels)
+
+    pearson_and_spearman.takes_single_examples = True  # type: ignore[attr-defined]
+    sentence_prediction.pearson_and_spearman = pearson_and_spearman
 
 
 def compare_numbers_of_lines() -> None:

@@ -147,6 +147,7 @@ class ElectraAdam(FairseqOptimizer):
         super().load_state_dict(state_dict, {**self.optimizer_config, **(optimizer_overrides or {})})
         for group, options in zip(self.param_groups, own, strict=True):
             group.update(options)
+        self.set_lr(self.param_groups[0]["lr"])  # fairseq has given all groups the same
         if not self.cfg.bias_correction:
             for state in self._optimizer.state.values():
                 state["step"].fill_(LONG_AGO)

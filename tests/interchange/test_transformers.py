@@ -1,6 +1,5 @@
 """Out to transformers and back, and the other way round."""
 
-import dataclasses
 import json
 import lzma
 import pickle
@@ -18,11 +17,10 @@ from fairseq_electra.data.wordpiece import load_wordpiece, symbols_of
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange import export_transformers as exporting
 from fairseq_electra.interchange import names, parity
-from fairseq_electra.interchange.export_transformers import export_transformers, with_dense
+from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.import_transformers import import_transformers
 from fairseq_electra.interchange.pretrained import load_checkpoint
 from fairseq_electra.interchange.transformers_folder import read_folder
-from fairseq_electra.modules.heads import SentenceHead
 from tests.conftest import ROOT, electra
 from tests.integration.training import train_here
 from tests.interchange.conftest import transformers
@@ -275,63 +273,6 @@ def test_parity_looks_at_padding_pairs_and_all_of_the_vocabulary(pretrained):
     ends = (rows == 2).sum(1)
     assert (rows == 1).any() and (ends == 1).any() and (ends == 2).any() and len(set((rows != 1).sum(1).tolist())) >= 6
     assert parity.rows_of_text(pretrained().tokenizer, 16).shape[1] == 16
-
-
-@pytest.mark.parametrize("positions", ["learned", "rotary"])
-@pytest.mark.parametrize("classes", [1, 3])
-def test_a_head_for_sentences_is_exported_exactly(tmp_path, pretrained, positions, classes):
-    from omegaconf import OmegaConf
-
-    from fairseq_electra.models._config import with_defaults
-    from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
-    from tests.conftest import NET, randomize_parameters
-
-    start = pretrained()
-    cfg = OmegaConf.create({**NET, "model_size": "tiny", "positions": positions})
-    model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), start.dictionary).eval()
-    model.register_classification_head("sentence_classification_head", classes)
-    randomize_parameters(model, std=0.2)
-    run = OmegaConf.create({"task": {"regression_target": classes == 1}})
-    labels = {"sentence_classification_head": [f"label {i}" for i in range(classes)]}
-    ours = dataclasses.replace(start, model=model.eval(), labels=labels, cfg=run)
-    lines = export_transformers(ours, tmp_path / "out")
-    assert "sentence_classification_head hidden states" in lines[-1]
-    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
-    assert theirs.config.problem_type == ("regression" if classes == 1 else "single_label_classification")
-    assert [theirs.config.id2label[i] for i in range(classes)] == labels["sentence_classification_head"]
-    back = read_folder(tmp_path / "out").pretrained
-    rows = parity.rows_of_text(start.tokenizer, 64)
-    hidden = model.extract_features(rows, torch.zeros_like(rows), rows == 1)
-    padding = rows == 1
-    expected, found = (m.classification_heads["sentence_classification_head"](hidden, padding) for m in (model, back.model))
-    assert (expected - found).abs().max() < 1e-5
-
-
-def test_the_dense_layer_is_the_identity_for_the_largest_values_a_layer_norm_can_give():
-    torch.manual_seed(0)
-    head, layer_norm = SentenceHead(64, 3, 0.0), torch.nn.LayerNorm(64)
-    torch.nn.init.normal_(layer_norm.weight, 1.0, 0.5)
-    torch.nn.init.normal_(layer_norm.bias, 0.0, 0.5)
-    dense = SentenceHead(64, 3, 0.0, dense=True)
-    dense.load_state_dict(with_dense(head, layer_norm))
-    hidden = layer_norm(torch.cat([torch.eye(64), -torch.eye(64), torch.randn(200, 64)]) * 1e3).unsqueeze(1)
-    padding = torch.zeros(len(hidden), 1, dtype=torch.bool)
-    assert hidden.abs().max() > 7
-    assert (head(hidden, padding) - dense(hidden, padding)).abs().max() < 1e-5
-
-
-def test_the_mean_of_the_row_cannot_be_exported(tmp_path, pretrained):
-    from omegaconf import OmegaConf
-
-    from fairseq_electra.models._config import with_defaults
-    from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
-
-    start = pretrained()
-    cfg = OmegaConf.create({"model_size": "tiny", "pooling": "mean"})
-    model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), start.dictionary).eval()
-    model.register_classification_head("head", 2)
-    with pytest.raises(InputError, match="fine-tune without --pooling mean"):
-        export_transformers(dataclasses.replace(start, model=model, labels={"head": ["a", "b"]}), tmp_path / "out")
 
 
 def edit(path, **changes):

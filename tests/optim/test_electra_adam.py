@@ -6,6 +6,7 @@ import torch
 from omegaconf import OmegaConf
 
 from fairseq_electra.errors import InputError
+from fairseq_electra.optim.depths import layers_below_head, mark_depths
 from fairseq_electra.optim.electra_adam import LONG_AGO, ElectraAdam, ElectraAdamConfig
 
 
@@ -87,3 +88,71 @@ def test_betas_may_be_written_as_text():
 def test_one_flat_tensor_is_refused():
     with pytest.raises(InputError, match="--fp16-no-flatten-grads"):
         optimizer_for([torch.nn.Parameter(torch.zeros(10))])
+
+
+def encoder_with_head(layers=3):
+    torch.manual_seed(1)
+    net = torch.nn.Module()
+    net.embeddings = torch.nn.ModuleDict({"tokens": torch.nn.Embedding(5, 4), "layer_norm": torch.nn.LayerNorm(4)})
+    net.encoder = torch.nn.ModuleDict({"projection": torch.nn.Linear(4, 4)})
+    net.encoder["layers"] = torch.nn.ModuleList(torch.nn.Linear(4, 4) for _ in range(layers))
+    net.classification_heads = torch.nn.ModuleDict({"x": torch.nn.Linear(4, 2)})
+    mark_depths(net, "classification_heads.", "encoder.layers.", layers)
+    return net
+
+
+def googles_rates(name, layers, lr, decay):
+    """google-research/electra model/optimization.py::_get_layer_lrs, transcribed: embeddings 0, layer i i + 1, head layers + 2."""
+    depth = layers + 2
+    if name.startswith("embeddings") or "projection" in name:
+        depth = 0
+    elif name.startswith("encoder.layers."):
+        depth = int(name.split(".")[2]) + 1
+    return lr * decay ** (layers + 2 - depth)
+
+
+@pytest.mark.parametrize("once_more", [False, True])
+def test_layers_learn_as_fast_as_the_paper_says_or_as_the_originals_code_does(once_more):
+    """The code has one factor more than the paper for all but the head: its last layer learns at decay ** 2."""
+    net, layers = encoder_with_head(), 3
+    optimizer = optimizer_for(net.parameters(), layer_decay=0.8, layer_decay_once_more=once_more, weight_decay=0.0, lr=[0.01])
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in net.named_parameters():
+        of_code = googles_rates(name, layers, 0.01, 0.8)
+        paper = of_code if "heads" in name else of_code / 0.8
+        assert rates[id(parameter)] == pytest.approx(of_code if once_more else paper), name
+    before = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    for name, parameter in net.named_parameters():  # all gradients are alike, so steps differ by the rates alone
+        step = (before[name] - parameter).detach()
+        assert torch.allclose(step, torch.full_like(step, rates[id(parameter)] * 0.1 / 0.001**0.5), rtol=1e-4), name
+
+
+def test_a_schedule_and_a_resumed_run_keep_every_layers_share():
+    net = encoder_with_head()
+    one, two = (optimizer_for(net.parameters(), layer_decay=0.5, weight_decay=0.01) for _ in range(2))
+    one.set_lr(0.02)
+    assert one.get_lr() == pytest.approx(0.02)
+    assert {round(group["lr"] / 0.02, 6) for group in one.param_groups} == {1, 0.5, 0.25, 0.125, 0.0625}
+    for group in one.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    one.step()
+    two.load_state_dict(copy.deepcopy(one.state_dict()), {"lr": 0.04})
+    assert two.get_lr() == pytest.approx(0.04)
+    assert [group["lr"] / two.get_lr() for group in two.param_groups] == [group["lr"] / one.get_lr() for group in one.param_groups]
+    assert {group["weight_decay"] for group in two.param_groups} == {0.0, 0.01}
+
+
+@pytest.mark.parametrize("decay", [0.0, -0.5, 1.1])
+def test_a_layer_decay_that_cannot_be_is_refused(decay):
+    with pytest.raises(InputError, match=r"--layer-decay must lie in \(0, 1\]"):
+        optimizer_for(encoder_with_head().parameters(), layer_decay=decay)
+
+
+def test_layer_decay_for_a_net_without_marked_layers_is_refused():
+    with pytest.raises(InputError, match="it is for --arch electra_encoder"):
+        optimizer_for(parameters(), layer_decay=0.8)
+    assert layers_below_head(next(encoder_with_head().classification_heads.parameters())) == 0

@@ -1,0 +1,109 @@
+"""Heads for sentences and for multiple choice, in transformers and here."""
+
+import dataclasses
+import types
+
+import pytest
+import torch
+from fairseq.criterions.sentence_prediction import SentencePredictionConfig, SentencePredictionCriterion
+from omegaconf import OmegaConf
+
+from fairseq_electra.errors import InputError
+from fairseq_electra.interchange import parity
+from fairseq_electra.interchange.export_transformers import export_transformers, with_dense
+from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
+from fairseq_electra.models._config import with_defaults
+from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig, segments_of
+from fairseq_electra.modules.heads import SentenceHead
+from tests.conftest import NET, randomize_parameters
+from tests.interchange.conftest import transformers
+
+
+def encoder_with_head(dictionary, classes, **changes):
+    cfg = OmegaConf.create({**NET, "model_size": "tiny", **changes})
+    model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), dictionary).eval()
+    model.register_classification_head(SENTENCE_HEAD, classes)
+    randomize_parameters(model, std=0.2)
+    return model.eval()
+
+
+@pytest.mark.parametrize("positions", ["learned", "rotary"])
+@pytest.mark.parametrize("classes", [1, 3])
+def test_a_head_for_sentences_is_exported_exactly(tmp_path, pretrained, positions, classes):
+    start = pretrained()
+    model = encoder_with_head(start.dictionary, classes, positions=positions)
+    run = OmegaConf.create({"task": {"regression_target": classes == 1}})
+    labels = {"sentence_classification_head": [f"label {i}" for i in range(classes)]}
+    ours = dataclasses.replace(start, model=model.eval(), labels=labels, cfg=run)
+    lines = export_transformers(ours, tmp_path / "out")
+    assert "sentence_classification_head hidden states" in lines[-1]
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
+    assert theirs.config.problem_type == ("regression" if classes == 1 else "single_label_classification")
+    assert [theirs.config.id2label[i] for i in range(classes)] == labels["sentence_classification_head"]
+    back = read_folder(tmp_path / "out").pretrained
+    rows = parity.rows_of_text(start.tokenizer, 64)
+    hidden = model.extract_features(rows, torch.zeros_like(rows), rows == 1)
+    padding = rows == 1
+    expected, found = (m.classification_heads["sentence_classification_head"](hidden, padding) for m in (model, back.model))
+    assert (expected - found).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("positions", ["learned", "rotary"])
+def test_a_head_for_multiple_choice_is_exported_exactly_and_read_back(tmp_path, pretrained, positions):
+    start = pretrained()
+    model = encoder_with_head(start.dictionary, 1, positions=positions)
+    run = OmegaConf.create({"task": {"_name": "sentence_ranking"}})
+    ours = dataclasses.replace(start, model=model, labels={SENTENCE_HEAD: ["LABEL_0"]}, cfg=run)
+    export_transformers(ours, tmp_path / "out")
+    theirs = transformers.AutoModelForMultipleChoice.from_pretrained(tmp_path / "out").eval()
+    rows = parity.rows_of_text(start.tokenizer, 64)[:8]
+    padding, segments = rows == 1, segments_of(rows, 2).masked_fill(rows == 1, 0)
+    expected = model.classification_heads[SENTENCE_HEAD](model.extract_features(rows, segments, padding), padding)
+    inputs = {"input_ids": rows, "token_type_ids": segments, "attention_mask": (~padding).long()}
+    found = theirs(**{name: tensor.view(2, 4, -1) for name, tensor in inputs.items()}).logits
+    assert (found - expected.view(2, 4)).abs().max() < 2e-5
+    back = read_folder(tmp_path / "out").pretrained
+    assert back.kind == "sentence_ranking"
+    again = back.model.classification_heads[SENTENCE_HEAD](model.extract_features(rows, segments, padding), padding)
+    assert (again - expected).abs().max() < 2e-5
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_heads_and_losses_are_theirs_on_random_weights(make_theirs, classes):
+    """transformers' own classification head, imported, with fairseq's criterion: scores and loss within 1e-5."""
+    regression = classes == 1
+    made = make_theirs(generator=None, class_name="ElectraForSequenceClassification", num_labels=classes)
+    back = read_folder(made.folder).pretrained
+    rows = parity.rows_of_text(back.tokenizer, 64)
+    padding, segments = rows == 1, segments_of(rows, 2).masked_fill(rows == 1, 0)
+    target = torch.rand(len(rows)) * 5 if regression else torch.arange(len(rows)) % classes
+    order = read_folder(made.folder).order
+    inputs = {"input_ids": order[rows], "token_type_ids": segments, "attention_mask": (~padding).long(), "labels": target}
+    theirs = made.discriminator(**inputs)
+    cfg = OmegaConf.structured(SentencePredictionConfig(classification_head_name=SENTENCE_HEAD, regression_target=regression))
+    criterion = SentencePredictionCriterion(cfg, types.SimpleNamespace(label_dictionary=None, target_dictionary=back.dictionary))
+    sample = {"net_input": {"src_tokens": rows}, "target": target, "ntokens": rows.numel()}
+    scores, _ = back.model(rows, classification_head_name=SENTENCE_HEAD)
+    loss, size, _ = criterion(back.model, sample)
+    assert (scores - theirs.logits).abs().max() < 1e-5
+    assert size == len(rows) and abs(float(loss) / size - float(theirs.loss)) < 1e-5 * max(1, float(theirs.loss))
+
+
+def test_the_dense_layer_is_the_identity_for_the_largest_values_a_layer_norm_can_give():
+    torch.manual_seed(0)
+    head, layer_norm = SentenceHead(64, 3, 0.0), torch.nn.LayerNorm(64)
+    torch.nn.init.normal_(layer_norm.weight, 1.0, 0.5)
+    torch.nn.init.normal_(layer_norm.bias, 0.0, 0.5)
+    dense = SentenceHead(64, 3, 0.0, dense=True)
+    dense.load_state_dict(with_dense(head, layer_norm))
+    hidden = layer_norm(torch.cat([torch.eye(64), -torch.eye(64), torch.randn(200, 64)]) * 1e3).unsqueeze(1)
+    padding = torch.zeros(len(hidden), 1, dtype=torch.bool)
+    assert hidden.abs().max() > 7
+    assert (head(hidden, padding) - dense(hidden, padding)).abs().max() < 1e-5
+
+
+def test_the_mean_of_the_row_cannot_be_exported(tmp_path, pretrained):
+    start = pretrained()
+    model = encoder_with_head(start.dictionary, 2, pooling="mean")
+    with pytest.raises(InputError, match="fine-tune without --pooling mean"):
+        export_transformers(dataclasses.replace(start, model=model, labels={SENTENCE_HEAD: ["a", "b"]}), tmp_path / "out")
