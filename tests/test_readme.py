@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from fairseq_electra.benchmarks import inference, trainer
 from fairseq_electra.benchmarks.__main__ import markdown
 from fairseq_electra.cli.quickstart import table
 from tests.conftest import ROOT, TINY_NET, USER_DIR, run
+from tests.integration.training import train
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = ROOT / "examples"
@@ -23,7 +25,9 @@ TRAIN_COMMANDS = [
     shlex.split(found.replace("\\\n", " "), comments=True)[1:]
     for found in re.findall(
         r"^fairseq-train (?:.*\\\n)*.*",
-        "\n".join([README, *((EXAMPLES / name / "README.md").read_text(encoding="utf-8") for name in ("pretraining", "interchange"))]),
+        "\n".join(
+            [README, *((EXAMPLES / name / "README.md").read_text(encoding="utf-8") for name in ("pretraining", "interchange", "glue"))]
+        ),
         re.M,
     )
 ]
@@ -92,3 +96,36 @@ def test_the_tests_that_the_table_of_options_names_exist():
 
 def test_there_are_training_commands():
     assert len(TRAIN_COMMANDS) >= 2
+
+
+@pytest.mark.long
+def test_the_page_on_glue_works_from_start_to_end(tmp_path, data_bin, vocabulary, corpus_lines):
+    """All blocks of the page, in order, on small files in GLUE's layout, with a smaller net and fewer epochs and seeds."""
+    train(data_bin, tmp_path / "checkpoints", *TINY_NET, "--max-update", "3", "--disable-validation")
+    shutil.copytree(vocabulary, tmp_path / "vocab")
+    texts = [line[:60].replace("\t", " ") for line in corpus_lines if len(line) > 60]
+    pairs = list(zip(texts[:40], texts[1:41], strict=True))
+    for task, label in (("RTE", "label"), ("STS-B", "score")):
+        (tmp_path / "GLUE" / task).mkdir(parents=True)
+        for split in ("train", "dev", "test"):
+            labels = [["entailment", "not_entailment"][i % 2] if task == "RTE" else f"{i % 6}.0" for i in range(len(pairs))]
+            named = split != "test"
+            lines = [f"{i}\t{a}\t{b}" + (f"\t{labels[i]}" if named else "") for i, (a, b) in enumerate(pairs)]
+            header = "index\tsentence1\tsentence2" + (f"\t{label}" if named else "")
+            (tmp_path / "GLUE" / task / f"{split}.tsv").write_text("\n".join([header, *lines]) + "\n")
+    (tmp_path / "pairs.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in pairs))
+    (tmp_path / "train.tsv").write_text("question\tanswer\tclass\n" + "".join(f"{a}\t{b}\t{i % 3}\n" for i, (a, b) in enumerate(pairs)))
+    rows = [{"question": a, "answer": b, "class": str(i % 3)} for i, (a, b) in enumerate(pairs)]
+    (tmp_path / "valid.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    page = (EXAMPLES / "glue" / "README.md").read_text(encoding="utf-8").replace("source .venv/bin/activate\n", "")
+    page = page.replace("--max-epoch 10", "--max-epoch 1 --cpu").replace("--seeds 5", "--seeds 2 --epochs 1")
+    for block in re.findall(r"^```bash\n(.*?)^```", page, re.M | re.S):
+        run(
+            ["bash", "-euc", block],
+            cwd=tmp_path,
+            env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"},
+        )
+    assert len((tmp_path / "predictions.jsonl").read_text().splitlines()) == len(pairs)
+    assert (tmp_path / "my-rte" / "config.json").is_file() and (tmp_path / "my-bin" / "task.json").is_file()
+    for name in ("RTE", "STS-B"):
+        assert len((tmp_path / "submission" / f"{name}.tsv").read_text().splitlines()) == 1 + len(pairs)

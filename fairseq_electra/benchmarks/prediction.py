@@ -1,0 +1,140 @@
+"""``python -m fairseq_electra.benchmarks.prediction``: ``fairseq-electra predict`` against transformers' pipeline, text to label.
+
+The same weights (a net from scratch: speed does not ask what a net knows), the same lines of mixed length, the same threads, tokenizer
+included, in turn within one process. The pipeline runs in batches of several sizes; ratios are to its best.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+import fairseq_electra
+from fairseq_electra.benchmarks.__main__ import alone, processor
+from fairseq_electra.benchmarks.inference import sentences
+from fairseq_electra.data.corpus import builtin_paragraphs
+from fairseq_electra.data.text import written_whole
+from fairseq_electra.data.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece
+from fairseq_electra.memory import keep_freed_memory
+
+BATCHES = (1, 8, 32, 128)
+VOCABULARY = 8192
+LONGEST = 128
+HEAD = "sentence_classification_head"
+
+
+def new_net(size: str, folder: Path):
+    """Make a net of this size with learned positions and a head for two classes, with a vocabulary of the built-in corpus."""
+    from omegaconf import OmegaConf
+
+    from fairseq_electra.data.binarized import load_dictionary
+    from fairseq_electra.interchange.pretrained import Pretrained
+    from fairseq_electra.models._config import with_defaults
+    from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
+
+    save_vocabulary(train_wordpiece(builtin_paragraphs(), VOCABULARY), folder)
+    dictionary = load_dictionary(folder)
+    torch.manual_seed(1)
+    cfg = OmegaConf.create({"model_size": size, "positions": "learned", "max_position_embeddings": LONGEST})
+    model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), dictionary)
+    model.register_classification_head(HEAD, 2)
+    return Pretrained(model.eval(), load_wordpiece(folder), dictionary, labels={HEAD: ["no", "yes"]})
+
+
+def variants(size: str, texts: list[str], folder: Path) -> dict[str, Callable[[], list[float]]]:
+    """Make every way to answer the texts; each gives the probability of the first label for each text."""
+    from transformers import pipeline
+
+    from fairseq_electra.evaluation.predictions import Predictor
+    from fairseq_electra.interchange.export_transformers import export_transformers
+    from fairseq_electra.interchange.hub_interface import ElectraHubInterface
+
+    pretrained = new_net(size, folder / "vocab")
+    export_transformers(pretrained, folder / "net")
+    classify = pipeline("text-classification", model=str(folder / "net"), top_k=None)
+
+    def theirs(rows: int) -> list[float]:
+        answers: list = classify(texts, batch_size=rows, truncation=True, max_length=LONGEST)
+        return [next(each["score"] for each in answer if each["label"] == "no") for answer in answers]
+
+    predictor = Predictor(ElectraHubInterface(pretrained), HEAD)
+    made: dict[str, Callable[[], list[float]]] = {
+        f"transformers' pipeline, batches of {rows}": lambda rows=rows: theirs(rows)  # type: ignore[misc]
+        for rows in BATCHES
+    }
+    return made | {"fairseq-electra predict": lambda: [answer["probabilities"]["no"] for answer in predictor(texts)]}
+
+
+def compare(size: str, texts: list[str], rounds: int) -> dict:
+    """Time all variants in turn."""
+    with tempfile.TemporaryDirectory() as folder:
+        runs = variants(size, texts, Path(folder))
+        answers = {name: run() for name, run in runs.items()}
+        seconds: dict[str, list[float]] = {name: [] for name in runs}
+        for _ in range(rounds):
+            for name, run in runs.items():
+                start = time.perf_counter()
+                run()
+                seconds[name].append(time.perf_counter() - start)
+    *others, ours = runs
+    best = min(others, key=lambda name: statistics.median(seconds[name]))
+    difference = max(abs(a - b) for name in others for a, b in zip(answers[name], answers[ours], strict=True))
+    rows = []
+    for name, taken in seconds.items():
+        ratios = [b / t for b, t in zip(seconds[best], taken, strict=True)]
+        rows.append(
+            {
+                "variant": name,
+                "lines_per_second": round(len(texts) / statistics.median(taken), 1),
+                "ratio": round(statistics.median(ratios), 2),
+                "ratio_range": [round(min(ratios), 2), round(max(ratios), 2)],
+            }
+        )
+    return {"largest_difference": difference, "rows": rows}
+
+
+def markdown(report: dict) -> str:
+    """Table of a report."""
+    machine = report["machine"]
+    lines = [f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}, transformers {machine['transformers']}", ""]
+    lines += [f"| {report['lines']} lines of text, label out | lines/s | ratio | range |", "|---|---|---|---|"]
+    for size, found in report["sizes"].items():
+        for row in found["rows"]:
+            low, high = row["ratio_range"]
+            lines.append(f"| {size}: {row['variant']} | {row['lines_per_second']:,} | {row['ratio']:.2f} | {low} to {high} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", nargs="+", default=["tiny", "small"], help="rows of the size table (default: tiny small)")
+    parser.add_argument("--text", metavar="FILE", help="where the lines come from (default: the built-in corpus)")
+    parser.add_argument("--lines", type=int, default=512, help="how many (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="for both (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds; in each, every variant has its turn (default: %(default)s)")
+    parser.add_argument("--output", default="prediction.json", metavar="FILE", help="where the figures go (default: %(default)s)")
+    args = parser.parse_args()
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    fairseq_electra.register()
+    torch.set_num_threads(args.threads)
+    keep_freed_memory()
+    texts = sentences(args.text, args.lines)
+    with alone():
+        found = {size: compare(size, texts, args.rounds) for size in args.sizes}
+    machine = {"processor": processor(), "threads": args.threads, "torch": torch.__version__, "transformers": transformers.__version__}
+    report = {"machine": machine, "lines": len(texts), "sizes": found}
+    with written_whole(args.output) as stream:
+        stream.write(json.dumps(report, indent=2) + "\n")
+    print(markdown(report))
+
+
+if __name__ == "__main__":
+    main()
