@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import itertools
 import json
 import os
 import re
@@ -21,15 +22,10 @@ from tests.integration.training import train
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = ROOT / "examples"
+PAGES = ("pretraining", "interchange", "glue")
+COMMANDS = "\n".join([README, *((EXAMPLES / name / "README.md").read_text(encoding="utf-8") for name in PAGES)])
 TRAIN_COMMANDS = [
-    shlex.split(found.replace("\\\n", " "), comments=True)[1:]
-    for found in re.findall(
-        r"^fairseq-train (?:.*\\\n)*.*",
-        "\n".join(
-            [README, *((EXAMPLES / name / "README.md").read_text(encoding="utf-8") for name in ("pretraining", "interchange", "glue"))]
-        ),
-        re.M,
-    )
+    shlex.split(found.replace("\\\n", " "), comments=True)[1:] for found in re.findall(r"^fairseq-train (?:.*\\\n)*.*", COMMANDS, re.M)
 ]
 
 
@@ -82,7 +78,7 @@ def test_the_figures_of_the_long_run():
 @pytest.mark.parametrize("arguments", TRAIN_COMMANDS, ids=range(len(TRAIN_COMMANDS)))
 def test_every_option_of_every_training_command_exists(arguments):
     pipe = arguments.index("|") if "|" in arguments else len(arguments)
-    given = [str(USER_DIR) if word == "fairseq_electra" else word for word in arguments[:pipe]]
+    given = [str(USER_DIR) if word in ("fairseq_electra", "$(fairseq-electra user-dir)") else word for word in arguments[:pipe]]
     parsed = options.parse_args_and_arch(options.get_training_parser(), input_args=given)
     assert parsed.task in ("electra_pretraining", "sentence_prediction")
 
@@ -104,7 +100,7 @@ def test_the_page_on_glue_works_from_start_to_end(tmp_path, data_bin, vocabulary
     train(data_bin, tmp_path / "checkpoints", *TINY_NET, "--max-update", "3", "--disable-validation")
     shutil.copytree(vocabulary, tmp_path / "vocab")
     texts = [line[:60].replace("\t", " ") for line in corpus_lines if len(line) > 60]
-    pairs = list(zip(texts[:40], texts[1:41], strict=True))
+    pairs = list(itertools.pairwise(texts[:41]))
     for task, label in (("RTE", "label"), ("STS-B", "score")):
         (tmp_path / "GLUE" / task).mkdir(parents=True)
         for split in ("train", "dev", "test"):
@@ -118,13 +114,10 @@ def test_the_page_on_glue_works_from_start_to_end(tmp_path, data_bin, vocabulary
     rows = [{"question": a, "answer": b, "class": str(i % 3)} for i, (a, b) in enumerate(pairs)]
     (tmp_path / "valid.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     page = (EXAMPLES / "glue" / "README.md").read_text(encoding="utf-8").replace("source .venv/bin/activate\n", "")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     page = page.replace("--max-epoch 10", "--max-epoch 1 --cpu").replace("--seeds 5", "--seeds 2 --epochs 1")
     for block in re.findall(r"^```bash\n(.*?)^```", page, re.M | re.S):
-        run(
-            ["bash", "-euc", block],
-            cwd=tmp_path,
-            env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"},
-        )
+        run(["bash", "-euc", block], cwd=tmp_path, env={"PATH": path, "HF_HUB_OFFLINE": "1"})
     assert len((tmp_path / "predictions.jsonl").read_text().splitlines()) == len(pairs)
     assert (tmp_path / "my-rte" / "config.json").is_file() and (tmp_path / "my-bin" / "task.json").is_file()
     for name in ("RTE", "STS-B"):
