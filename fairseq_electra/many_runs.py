@@ -4,18 +4,26 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import fairseq_electra
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.training_log import read_log
 
+# name, arguments, log, threads, and what to do with the name then
+Job = tuple[str, list[str], str, int, Callable[[str], None] | None]
 USER_DIR = str(Path(fairseq_electra.__file__).parent)
 
 
 def train_all(
-    runs: Mapping[str, Sequence[str]], logs: Path, processes: int, threads: int = 1, then: Callable[[str], None] | None = None
-) -> Iterator[tuple[str, list[dict]]]:
+    runs: Mapping[str, Sequence[str]],
+    logs: Path,
+    processes: int,
+    threads: int = 1,
+    then: Callable[[str], None] | None = None,
+) -> Iterator[tuple[str, str, list[dict]]]:
     """Train side by side, each run in a fresh process forked from one that has fairseq loaded.
 
     Args:
@@ -26,24 +34,30 @@ def train_all(
         then: called with a run's name in its process once it has trained.
 
     Yields:
-        name and validations of each run as it ends; a validation is a dict of metrics, as fairseq logs them, with ``subset``.
+        name of each run as it ends, what went wrong, empty if nothing, and its validations: dicts of metrics, as fairseq logs them,
+        with ``subset``.
 
     Raises:
-        InputError: a run failed; names its log.
+        InputError: a process was killed; what runs beside it ends too.
     """
     logs.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["fairseq_electra", "fairseq_cli.train"])
     jobs = [(name, list(arguments), str(logs / f"{name}.log"), threads, then) for name, arguments in runs.items()]
-    with context.Pool(processes, maxtasksperchild=1) as pool:
-        for name, trouble in pool.imap_unordered(_train, jobs):
-            log = logs / f"{name}.log"
-            if trouble:
-                raise InputError(f"run {name} failed: {trouble}; its log is {log}")
-            yield name, [record for record in read_log(log) if record["subset"] != "train_inner"]
+    with ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=1) as pool:
+        pending = [pool.submit(_train, job) for job in jobs]
+        for ended in as_completed(pending):
+            try:
+                name, trouble = ended.result()
+            except BrokenProcessPool as error:
+                raise InputError(
+                    f"a process of the runs in {logs} was killed, perhaps for want of memory: fewer --processes need less; "
+                    "the same line goes on with what is not done"
+                ) from error
+            yield name, trouble, [record for record in read_log(logs / f"{name}.log") if record["subset"] != "train_inner"]
 
 
-def _train(job: tuple[str, list[str], str, int, Callable[[str], None] | None]) -> tuple[str, str]:
+def _train(job: Job) -> tuple[str, str]:
     """Run ``fairseq-train`` in this process; returns the run's name and what went wrong, empty if nothing."""
     name, arguments, log, threads, then = job
     Path(log).parent.mkdir(parents=True, exist_ok=True)

@@ -52,13 +52,14 @@ def run(args: argparse.Namespace) -> None:
     fairseq_electra.register()
     from fairseq_electra.evaluation.finetuning import Settings, first_runs, study
     from fairseq_electra.evaluation.nets import read_net
-    from fairseq_electra.evaluation.results import RESULTS_FILE, table
+    from fairseq_electra.evaluation.results import RESULTS_FILE, provenance, table
 
     nets = [read_net(text) for text in args.net]
     if len({net.name for net in nets}) < len(nets):
         raise InputError(f"--net: the names {', '.join(net.name for net in nets)} must differ")
-    if args.seeds < 1 or args.processes < 1:
-        raise InputError(f"--seeds and --processes must be 1 or more, got {args.seeds} and {args.processes}")
+    for name in ("seeds", "processes", "batch_size"):
+        if (value := getattr(args, name)) is not None and value < 1:
+            raise InputError(f"--{name.replace('_', '-')} must be 1 or more, got {value}")
     settings = Settings(read_epochs(args.epochs), args.batch_size, tuple(args.arguments))
     if args.dry_run:
         for runs in first_runs(nets, args.data, settings, args.lr, seed=1).values():
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
     with written_whole(path) as stream:
         stream.write(json.dumps(results, indent=2) + "\n")
     with written_whole(args.output / "results.md") as stream:
-        stream.write(table(results) + "\n")
+        stream.write(f"{table(results)}\n\n{provenance(results)}\n")
     print(f"\n{table(results)}\n\nresults: {path}")
 
 

@@ -124,7 +124,9 @@ def finetune(folder: Path) -> dict:
 
     def run_all(runs: list[tuple[str, float, int]]) -> None:
         named = {f"{net}-lr{lr:g}-seed{seed}": finetuning_arguments(folder, nets[net], lr, seed) for net, lr, seed in runs}
-        for name, validations in train_all(named, folder / "finetune", max(1, min(os.cpu_count() or 1, 4))):
+        for name, trouble, validations in train_all(named, folder / "finetune", max(1, min(os.cpu_count() or 1, 4))):
+            if trouble:
+                raise InputError(f"run {name} failed: {trouble}; its log is {folder / 'finetune' / name}.log")
             found[name] = last_accuracies(validations)
             print(f"    {name:<28} valid {found[name]['valid']:.1f}   test {found[name]['test']:.1f}", flush=True)
 

@@ -3,6 +3,7 @@
 import argparse
 import atexit
 import contextlib
+import filecmp
 import json
 import logging
 import os
@@ -162,7 +163,7 @@ def keep_vocabulary_beside_checkpoints() -> None:
         if not cfg.no_save and trainer.is_data_parallel_master and Path(cfg.save_dir).is_dir():
             for place, name in BESIDE.items():
                 source, copy = data / place, Path(cfg.save_dir) / name
-                if source.is_file() and not copy.exists():
+                if source.is_file() and not (copy.is_file() and filecmp.cmp(source, copy, shallow=False)):
                     copy.parent.mkdir(exist_ok=True)
                     with whole(str(copy)) as partial:
                         shutil.copyfile(source, partial)

@@ -71,6 +71,7 @@ def gather_without_gpu() -> None:
     It is what gathers the predictions that MCC, F1 and correlations are computed from.
     """
     from fairseq.distributed import utils
+    from fairseq.utils import move_to_cpu
 
     if getattr(utils.all_gather_list, "needs_no_gpu", False):
         return
@@ -78,7 +79,7 @@ def gather_without_gpu() -> None:
     def all_gather_list(data, group=None, max_size=16384):
         group = group or utils.get_global_group()
         found = [None] * utils.get_world_size(group)
-        torch.distributed.all_gather_object(found, data, group=group)
+        torch.distributed.all_gather_object(found, move_to_cpu(data), group=group)
         return found
 
     all_gather_list.needs_no_gpu = True  # type: ignore[attr-defined]

@@ -1,6 +1,8 @@
 """Fine-tune nets on tasks with many seeds: every run leaves its scores behind, so that it is done once."""
 
+import hashlib
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +16,7 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation import recipes
 from fairseq_electra.evaluation.nets import Net
 from fairseq_electra.evaluation.recipes import Recipe
-from fairseq_electra.evaluation.results import LOGITS_FILE, RESULT_FILE, summarize, versions
+from fairseq_electra.evaluation.results import LOGITS_FILE, RESULT_FILE, RUN_FILE, summarize, versions
 from fairseq_electra.evaluation.sentence_metrics import is_constant, score
 from fairseq_electra.many_runs import train_all
 
@@ -22,12 +24,20 @@ DIAGNOSTIC = "AX"  # has no training set: GLUE asks for what a net that was trai
 
 
 @dataclass(frozen=True)
+class Task:
+    """A task's folder, what it is, and a digest of all that is in it."""
+
+    folder: Path
+    info: TaskInfo
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Run:
     """One training."""
 
     net: Net
-    data: Path
-    info: TaskInfo
+    task: Task
     recipe: Recipe
     seed: int
     extra: tuple[str, ...] = ()
@@ -35,14 +45,33 @@ class Run:
     @property
     def name(self) -> str:
         """Its folder."""
-        return f"{self.net.name}/{self.info.name}/lr{self.recipe.lr:g}-seed{self.seed}"
+        return f"{self.net.name}/{self.task.info.name}/lr{self.recipe.lr:g}-seed{self.seed}"
+
+    @property
+    def options(self) -> list[str]:
+        """Arguments of ``fairseq-train``, but for the folders."""
+        own = recipes.arguments(self.task.info, self.recipe, self.seed)
+        if self.net.has_head:  # that of another task (STILTs): this one gets its own
+            own += recipes.head_arguments(self.task.info)
+        return [*own, *self.net.options, *self.extra]
 
     def arguments(self, folder: Path) -> list[str]:
-        """Arguments of ``fairseq-train``."""
-        own = recipes.arguments(self.data, self.info, self.recipe, self.net.start, self.seed)
-        if self.net.has_head:  # that of another task (STILTs): this one gets its own
-            own += recipes.head_arguments(self.info)
-        return [*own, "--save-dir", str(folder / self.name / "checkpoints"), *self.extra]
+        """All arguments of ``fairseq-train``."""
+        start = ["--finetune-from-model", self.net.checkpoint] if self.net.checkpoint else []
+        return [str(self.task.folder), *start, "--save-dir", str(folder / self.name / "checkpoints"), *self.options]
+
+    @property
+    def record(self) -> dict:
+        """What makes it this run and no other."""
+        return {
+            "net": self.net.name,
+            "checkpoint": self.net.sha256,
+            "task": self.task.info.name,
+            "data": self.task.sha256,
+            "lr": self.recipe.lr,
+            "seed": self.seed,
+            "options": self.options,
+        }
 
 
 @dataclass(frozen=True)
@@ -59,13 +88,14 @@ class Settings:
     batch_size: int | None = None
     extra: tuple[str, ...] = ()
 
-    def run(self, net: Net, data: Path, info: TaskInfo, lr: float | None, seed: int) -> Run:
+    def run(self, net: Net, task: Task, lr: float | None, seed: int) -> Run:
         """Plan a run; without a learning rate, at the recipe's."""
-        changes = {"lr": lr, "epochs": self.epochs.get(info.name, self.epochs.get("")), "batch_size": self.batch_size}
+        name = task.info.name
+        changes = {"lr": lr, "epochs": self.epochs.get(name, self.epochs.get("")), "batch_size": self.batch_size}
         changes = {name: value for name, value in changes.items() if value is not None}
         if not net.checkpoint:  # layers that have learned nothing have nothing to keep
             changes["layer_decay"] = 1.0
-        return Run(net, data, info, replace(recipes.recipe_for(net.size, info.name), **changes), seed, self.extra)  # type: ignore[arg-type]
+        return Run(net, task, replace(recipes.recipe_for(net.size, name), **changes), seed, self.extra)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -78,70 +108,101 @@ class Predict:
 
     def __call__(self, name: str) -> None:
         """Do it for the run of this name."""
+        import torch
+
         from fairseq_electra.evaluation.predictions import scores_of, targets_of
         from fairseq_electra.interchange.hub_interface import from_pretrained
 
-        run, place = self.runs[name], self.folder / name
+        task, place = self.runs[name].task, self.folder / name
         net = from_pretrained(place / "checkpoints", "checkpoint_last.pt")
-        logits = scores_of(net, run.data, run.info)
-        targets = {split: targets_of(run.data, run.info, split) for split in logits if split.startswith("valid")}
-        diagnostic = run.data.with_name(DIAGNOSTIC)
-        if run.info.name == "MNLI" and diagnostic.is_dir():
+        net.to("cuda" if torch.cuda.is_available() else "cpu")
+        logits = scores_of(net, task.folder, task.info)
+        targets = {split: target for split in logits if (target := targets_of(task.folder, task.info, split)) is not None}
+        diagnostic = task.folder.with_name(DIAGNOSTIC)
+        if task.info.name == "MNLI" and diagnostic.is_dir():
             logits[DIAGNOSTIC] = scores_of(net, diagnostic, read_task_info(diagnostic))["test"]
         with written_whole(place / LOGITS_FILE, "wb") as stream:
             np.savez(stream, **logits)  # type: ignore[arg-type]
-        result = {
-            "net": run.net.name,
-            "checkpoint": run.net.sha256,
-            "task": run.info.name,
-            "lr": run.recipe.lr,
-            "seed": run.seed,
-            "metrics": {split: score(run.info.metrics, logits[split], target) for split, target in targets.items()},
-            "constant": any(is_constant(scores) for scores in logits.values()),
-            "arguments": run.arguments(self.folder),
-        }
-        with written_whole(place / RESULT_FILE) as stream:
-            stream.write(json.dumps(result, indent=2) + "\n")
+        trouble = "not finite" if any(not np.isfinite(scores).all() for scores in logits.values()) else ""
+        trouble = trouble or ("constant" if is_constant(logits["valid"]) else "")
+        metrics = {split: score(task.info.metrics, logits[split], target) for split, target in targets.items()}
+        _write_json(place / RESULT_FILE, {"trouble": trouble, "metrics": metrics})
         if not self.keep_checkpoints:
             shutil.rmtree(place / "checkpoints")
 
 
 def do(runs: Iterable[Run], folder: Path, processes: int, threads: int, keep: bool, say: Callable[[str], None]) -> dict[str, dict]:
-    """Do the runs that are not done yet; returns the result of each by its name.
+    """Do the runs that are not done yet, and go on with those that were broken off; returns the result of each by its name.
 
     Raises:
-        InputError: a run failed, or was done before with other arguments or from another checkpoint.
+        InputError: a run failed, or its folder is that of another run.
     """
     found: dict[str, dict] = {}
     missing: dict[str, Run] = {}
     for run in runs:
-        path = folder / run.name / RESULT_FILE
-        if not path.is_file():
+        begun, result = folder / run.name / RUN_FILE, folder / run.name / RESULT_FILE
+        if begun.is_file():
+            before = _read_json(begun)
+            differs = [key for key, value in run.record.items() if before.get(key) != value]
+            if differs:
+                raise InputError(f"{begun.parent} was begun with other {' and '.join(differs)}; remove it, or give another --output")
+        if result.is_file():
+            found[run.name] = run.record | _read_json(result)
+        else:
             missing[run.name] = run
-            continue
-        found[run.name] = json.loads(path.read_text(encoding="utf-8"))
-        if found[run.name]["arguments"] != run.arguments(folder) or found[run.name]["checkpoint"] != run.net.sha256:
-            raise InputError(f"{path.parent} was done with other arguments or another checkpoint; remove it, or give another --output")
+    for name, run in missing.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        _write_json(folder / name / RUN_FILE, run.record | {"versions": versions()})
     arguments = {name: run.arguments(folder) for name, run in missing.items()}
-    for name, _ in train_all(arguments, folder, processes, threads, Predict(folder, missing, keep)):
-        found[name] = json.loads((folder / name / RESULT_FILE).read_text(encoding="utf-8"))
+    failed = []
+    for name, trouble, _ in train_all(arguments, folder, processes, threads, Predict(folder, missing, keep)):
+        if trouble.startswith(FloatingPointError.__name__):
+            _write_json(folder / name / RESULT_FILE, {"trouble": "diverged", "metrics": {}})
+        elif trouble:
+            failed.append(f"run {name} failed: {trouble}; its log is {folder / name}.log")
+            continue
+        found[name] = missing[name].record | _read_json(folder / name / RESULT_FILE)
         say(f"{name}: " + _figures(found[name]))
+    if failed:
+        raise InputError(failed[0] + (f" (and {len(failed) - 1} more)" if failed[1:] else ""))
     return found
 
 
+def _write_json(path: Path, values: dict) -> None:
+    with written_whole(path) as stream:
+        stream.write(json.dumps(values, indent=2) + "\n")
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}); remove its folder, and the run is done again") from error
+
+
 def _figures(result: dict) -> str:
-    figures = "   ".join(f"{split} " + " ".join(f"{k} {v:.1f}" for k, v in found.items()) for split, found in result["metrics"].items())
-    return figures + ("   predictions are constant" if result["constant"] else "")
+    figures = [f"{split} " + " ".join(f"{k} {v:.1f}" for k, v in found.items()) for split, found in result["metrics"].items()]
+    return "   ".join([*figures, *([result["trouble"]] if result["trouble"] else [])])
 
 
 def first_runs(
     nets: Sequence[Net], folders: Sequence[Path], settings: Settings, rates: Sequence[float], seed: int
-) -> dict[tuple[Net, Path], list[Run]]:
-    """Plan what each net does first on each task: a run at every learning rate, or at the recipe's; the largest tasks come first."""
-    tasks = [(folder, trainable(folder)) for folder in folders]
+) -> dict[tuple[str, Path], list[Run]]:
+    """Plan what each net does first on each task: a run at every learning rate, or at the recipe's; the largest tasks come first.
+
+    Raises:
+        InputError: two folders hold tasks of one name, or the settings speak of a task that is not there.
+    """
+    tasks = [trainable(folder) for folder in folders]
+    names = [task.info.name for task in tasks]
+    if len(set(names)) < len(names):
+        raise InputError(f"--data: the tasks' names {', '.join(names)} must differ; prepare one of them under another name")
+    strange = [name for name in settings.epochs if name and name not in names]
+    if strange:
+        raise InputError(f"--epochs {strange[0]}=...: no such task; there are {', '.join(names)}")
     # else the longest run would keep one process busy alone at the end
-    tasks.sort(key=lambda task: -task[1].examples["train"])
-    return {(net, data): [settings.run(net, data, info, lr, seed) for lr in (rates or (None,))] for data, info in tasks for net in nets}
+    tasks.sort(key=lambda task: -task.info.examples["train"])
+    return {(net.name, task.folder): [settings.run(net, task, lr, seed) for lr in (rates or (None,))] for task in tasks for net in nets}
 
 
 def study(
@@ -176,27 +237,31 @@ def study(
     """
     tried = first_runs(nets, folders, settings, rates, seeds[0])
     found = do([each for runs in tried.values() for each in runs], output, processes, threads, keep_checkpoints, say)
-    chosen = {key: max(runs, key=lambda each: decisive(found[each.name], each.info)) for key, runs in tried.items()}
+    chosen = {key: max(runs, key=lambda each: decisive(found[each.name], each.task.info)) for key, runs in tried.items()}
     rest = [replace(best, seed=seed) for best in chosen.values() for seed in seeds[1:]]
     found |= do(rest, output, processes, threads, keep_checkpoints, say)
     summary = [
-        summarize([found[replace(best, seed=seed).name] for seed in seeds], best.info, best.data, output)
+        summarize([found[replace(best, seed=seed).name] for seed in seeds], best.task.info, best.task.folder, output)
         for net in nets
         for data in folders
-        for best in [chosen[net, data]]
+        for best in [chosen[net.name, data]]
     ]
     return {"nets": [net.description for net in nets], "versions": versions(), "summary": summary, "runs": list(found.values())}
 
 
-def trainable(folder: Path) -> TaskInfo:
+def trainable(folder: Path) -> Task:
     """Read a task that has something to train and something to score on."""
     info = read_task_info(folder)
     lacking = [split for split in ("train", "valid") if split not in info.examples]
     if lacking:
         raise InputError(f"{folder} has no {' and no '.join(lacking)}; a task to fine-tune on needs both")
-    return info
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(str(path.relative_to(folder)).encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return Task(folder, info, digest.hexdigest())
 
 
 def decisive(result: dict, info: TaskInfo) -> float:
     """Return what a run is chosen by: the task's first metric on valid."""
-    return result["metrics"]["valid"][info.metrics[0]]
+    return result["metrics"]["valid"][info.metrics[0]] if result["metrics"] else -math.inf

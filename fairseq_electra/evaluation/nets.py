@@ -27,11 +27,11 @@ class Net:
     sha256: str = ""
 
     @property
-    def start(self) -> list[str]:
-        """Arguments of ``fairseq-train``."""
+    def options(self) -> list[str]:
+        """Arguments of ``fairseq-train``, but for the checkpoint."""
         if not self.checkpoint:
             return ["--model-size", self.size]
-        return ["--finetune-from-model", self.checkpoint, *(["--network", self.network] if self.network != "discriminator" else [])]
+        return ["--network", self.network] if self.network != "discriminator" else []
 
     @property
     def description(self) -> dict[str, str]:
@@ -69,6 +69,8 @@ def read_net(text: str) -> Net:
         )
     network = "generator" if kind == "generator" else "discriminator"
     has_head = any(key.startswith(HEADS) for key in state["model"])
+    if has_head and network == "generator":
+        raise InputError(f"--net {text}: {checkpoint} was fine-tuned and holds one network; give --net {name}={checkpoint}")
     if not has_head and not any(key.startswith(f"{network}.") for key in state["model"]):
         advice = f"give --net {name}=generator:{checkpoint}" if network == "discriminator" else f"give --net {name}={checkpoint}"
         raise InputError(f"--net {text}: {checkpoint} holds no {network}; {advice}")

@@ -49,8 +49,10 @@ def scores_of(net: ElectraHubInterface, data: Path, info: TaskInfo) -> dict[str,
     return {split: logits_of(net, head, examples_of(data, info, split, number)).numpy() for split in info.examples if split != "train"}
 
 
-def targets_of(data: Path, info: TaskInfo, split: str) -> np.ndarray:
-    """Read the labels of a split: classes from 0 on, or numbers. Shape: (N,)."""
+def targets_of(data: Path, info: TaskInfo, split: str) -> np.ndarray | None:
+    """Read the labels of a split, if it has any: classes from 0 on, or numbers. Shape: (N,)."""
+    if not (data / "label" / (f"{split}.idx" if info.labels else f"{split}.label")).is_file():
+        return None
     if info.labels:
         ids = open_binarized(data / "label" / split, len(LEADING) + len(info.labels)).ids
         return ids.reshape(-1, 2)[:, 0].astype(np.int64) - len(LEADING)
@@ -91,7 +93,7 @@ class Predictor:
         while batch := list(itertools.islice(remaining, LINES_AT_ONCE)):
             texts = [line.split("\t") for _, line in batch]
             for (number, _), parts in zip(batch, texts, strict=True):
-                expected = expected or len(parts)
+                expected = expected or max(len(parts), 2 if self.net.kind == RANKING else 1)
                 if len(parts) != expected:
                     raise InputError(
                         f"{self.source}, line {number}: {len(parts)} texts between tabs, where {expected} are expected; "

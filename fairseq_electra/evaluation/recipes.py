@@ -1,9 +1,11 @@
-"""How the paper fine-tunes, as arguments of ``fairseq-train``."""
+"""How the paper fine-tunes, as arguments of ``fairseq-train``.
+
+Different from the original's code: the loss is a mean over the batch, not a sum, before the gradient is clipped, and numbers such as
+STS-B's are learned as they are, not divided by the largest (run_finetuning.py, classification_tasks.py::RegressionTask).
+"""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from fairseq_electra.data.task_folder import RANKING, TaskInfo
 
@@ -28,40 +30,33 @@ def recipe_for(size: str, task: str) -> Recipe:
     return replace(OF_SIZE[size], epochs=EPOCHS.get(task, 3))
 
 
-def arguments(data: Path, info: TaskInfo, recipe: Recipe, start: Sequence[str], seed: int) -> list[str]:
-    """Write a run as arguments of ``fairseq-train``.
+def arguments(info: TaskInfo, recipe: Recipe, seed: int) -> list[str]:
+    """Write a run as arguments of ``fairseq-train``, but for the folders and where the net comes from.
 
     Args:
-        data: folder of the task.
-        info: what it is.
+        info: what the task is.
         recipe: how to train.
-        start: where the net comes from: ``--finetune-from-model CHECKPOINT``, or ``--model-size tiny`` for a new one.
         seed: of the head, of dropout and of the order of examples.
     """
     updates = recipe.epochs * -(-info.examples["train"] // recipe.batch_size)
-    if info.kind == RANKING:
-        task = ["--task", RANKING, "--criterion", RANKING, "--num-classes", str(info.choices)]
-    else:
-        task = ["--task", info.kind, "--criterion", info.kind, "--num-classes", str(max(1, len(info.labels)))]
-        task += ["--regression-target"] if info.regression else []
-        if info.labels == ("0", "1"):  # fairseq takes the labels' names for numbers, and F1 for that of two classes
-            task += ["--report-mcc"] if "mcc" in info.metrics else []
-            task += ["--report-acc-and-f1"] if "f1" in info.metrics else []
-        task += ["--report-pearson-and-spearman"] if info.regression else []
-    valid = [split for split in info.examples if split.startswith("valid")]
+    task = ["--task", info.kind, "--criterion", info.kind, "--num-classes", str(info.choices or max(1, len(info.labels)))]
+    task += ["--regression-target", "--report-pearson-and-spearman"] if info.regression else []
+    if info.labels == ("0", "1"):  # fairseq takes the labels' names for numbers, and F1 for that of two classes
+        task += ["--report-mcc"] if "mcc" in info.metrics else []
+        task += ["--report-acc-and-f1"] if "f1" in info.metrics else []
     return [
-        *(str(data), *task, "--arch", "electra_encoder", *start),
-        *("--init-token", "0", "--max-positions", str(info.max_positions)),
+        *task,
+        *("--arch", "electra_encoder", "--init-token", "0", "--max-positions", str(info.max_positions)),
         *("--optimizer", "electra_adam", "--lr", f"{recipe.lr:g}", "--layer-decay", f"{recipe.layer_decay:g}"),
         *("--weight-decay", "0.0", "--clip-norm", "1.0"),
         *("--batch-size", str(recipe.batch_size), "--required-batch-size-multiple", "1", "--max-epoch", str(recipe.epochs)),
         *("--lr-scheduler", "polynomial_decay", "--warmup-updates", str(round(recipe.warmup * updates))),
         *("--total-num-update", str(updates), "--no-epoch-checkpoints", "--seed", str(seed)),
-        *(["--valid-subset", ",".join(valid)] if valid else ["--disable-validation"]),
+        *("--valid-subset", ",".join(split for split in info.examples if split.startswith("valid"))),
     ]
 
 
 def head_arguments(info: TaskInfo) -> list[str]:
     """Name the head after the task, so that it is not that of the checkpoint."""
     option = "--ranking-head-name" if info.kind == RANKING else "--classification-head-name"
-    return [option, re.sub(r"\W", "_", info.name)]
+    return [option, re.sub(r"\W", "_", info.name) + "_head"]

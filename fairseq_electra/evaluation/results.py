@@ -1,5 +1,6 @@
 """What many runs come to: median, mean and spread of their scores, the ensemble of their nets, and a table."""
 
+import contextlib
 import statistics
 import subprocess
 import zipfile
@@ -12,20 +13,30 @@ from fairseq_electra.data.task_folder import TaskInfo
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.sentence_metrics import score
 
-RESULT_FILE, LOGITS_FILE = "result.json", "logits.npz"  # of a run
+RUN_FILE, RESULT_FILE, LOGITS_FILE = "run.json", "result.json", "logits.npz"  # of a run
 RESULTS_FILE = "results.json"  # of a study
 
 
 def summarize(results: list[dict], info: TaskInfo, data: Path, folder: Path) -> dict:
-    """Sum up the seeds of one net on one task: median, mean and standard deviation, runs gone wrong, and the mean of their scores."""
+    """Sum up the seeds of one net on one task: median, mean and standard deviation, runs gone wrong, and the mean of their scores.
+
+    Args:
+        results: of its runs; those that diverged have no scores and count as gone wrong alone.
+        info: what the task is.
+        data: the task's folder.
+        folder: of the runs.
+    """
     from fairseq_electra.evaluation.predictions import targets_of
 
+    scored = [result for result in results if result["metrics"]]
     metrics: dict[str, dict[str, dict]] = {}
-    for split in results[0]["metrics"]:
-        ensemble = score(info.metrics, ensemble_logits(results, folder)[split], targets_of(data, info, split))
+    for split in scored[0]["metrics"] if scored else ():
+        target = targets_of(data, info, split)
+        assert target is not None  # it has been scored
+        ensemble = score(info.metrics, ensemble_logits(scored, folder)[split], target)
         metrics[split] = {}
         for name in info.metrics:
-            values = [result["metrics"][split][name] for result in results]
+            values = [result["metrics"][split][name] for result in scored]
             metrics[split][name] = {
                 "median": statistics.median(values),
                 "mean": statistics.fmean(values),
@@ -38,7 +49,7 @@ def summarize(results: list[dict], info: TaskInfo, data: Path, folder: Path) -> 
         "task": info.name,
         "lr": results[0]["lr"],
         "seeds": [result["seed"] for result in results],
-        "degenerate_seeds": [result["seed"] for result in results if result["constant"]],
+        "degenerate_seeds": {result["seed"]: result["trouble"] for result in results if result["trouble"]},
         "metrics": metrics,
     }
 
@@ -63,7 +74,10 @@ def _logits(run: Path) -> dict[str, np.ndarray]:
 
 def versions() -> dict[str, str]:
     """Name the versions that results depend on, and the commit where this is a checkout."""
-    found = {name: metadata.version(name) for name in ("fairseq_electra", "torch", "numpy", "tokenizers")}
+    found = {}
+    for name in ("fairseq_electra", "fairseq-fixed", "fairseq", "torch", "numpy", "tokenizers", "scikit-learn", "scipy"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
     here = Path(__file__).parent
     try:
         commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=False)
@@ -73,23 +87,36 @@ def versions() -> dict[str, str]:
 
 
 def table(results: dict) -> str:
-    """Markdown table of the results on valid: a row for each task and metric, a column for each net."""
+    """Markdown table of the scores: a row for each task, split and metric, a column for each net."""
     names = [net["name"] for net in results["nets"]]
     count = max(len(line["seeds"]) for line in results["summary"])
     lines = [f"| median of {count} seeds (mean ± standard deviation) | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
-    tasks = list(dict.fromkeys(line["task"] for line in results["summary"]))
-    for task in tasks:
+    for task in dict.fromkeys(line["task"] for line in results["summary"]):
         of_task = {line["net"]: line for line in results["summary"] if line["task"] == task}
-        first = next(iter(of_task.values()))
-        for split, metrics in first["metrics"].items():
-            for metric in metrics:
-                title = f"{task}{', mismatched' if split == 'valid1' else ''}, {metric}"
-                lines.append(f"| {title} | {' | '.join(_cell(of_task[name], split, metric) for name in names)} |")
+        rows = dict.fromkeys((split, metric) for line in of_task.values() for split in line["metrics"] for metric in line["metrics"][split])
+        for split, metric in rows:
+            title = task + {"valid": "", "valid1": ", mismatched"}.get(split, f", {split}") + f", {metric}"
+            lines.append(f"| {title} | {' | '.join(_cell(of_task[name], split, metric) for name in names)} |")
     return "\n".join(lines)
 
 
 def _cell(line: dict, split: str, metric: str) -> str:
+    trouble = line["degenerate_seeds"].values()
+    notes = [f"{list(trouble).count(kind)} {kind}" for kind in dict.fromkeys(trouble)]
+    if not line["metrics"]:
+        return ", ".join(notes)
     found = line["metrics"][split][metric]
-    constant = len(line["degenerate_seeds"])
-    note = f", {constant} constant" if constant else ""
-    return f"{found['median']:.1f} ({found['mean']:.1f} ± {found['standard_deviation']:.1f}{note})"
+    spread = f"{found['mean']:.1f} ± {found['standard_deviation']:.1f}"
+    return f"{found['median']:.1f} ({', '.join([spread, *notes])})"
+
+
+def provenance(results: dict) -> str:
+    """Markdown of what stands behind the scores: learning rates, ensembles, checkpoints and versions."""
+    lines = ["| net, task | learning rate | the mean of all seeds' scores, on valid |", "|---|---|---|"]
+    for line in results["summary"]:
+        found = ", ".join(f"{name} {metric['ensemble']:.1f}" for name, metric in line["metrics"].get("valid", {}).items())
+        lines.append(f"| {line['net']}, {line['task']} | {line['lr']:g} | {found} |")
+    lines.append("")
+    lines += [f"- {net['name']}: {net['size']}, {net['network']} {net['sha256']}".rstrip() for net in results["nets"]]
+    lines.append("- " + ", ".join(f"{name} {version}" for name, version in results["versions"].items()))
+    return "\n".join(lines)

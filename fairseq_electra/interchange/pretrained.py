@@ -44,9 +44,9 @@ class Pretrained:
     @property
     def kind(self) -> str:
         """What the heads are for, as fairseq's name of the task: sentence_prediction or sentence_ranking."""
-        if self.task is not None:
-            return self.task.kind
-        return RANKING if self.cfg is not None and self.cfg.task.get("_name") == RANKING else PREDICTION
+        if self.cfg is not None:
+            return RANKING if self.cfg.task.get("_name") == RANKING else PREDICTION
+        return self.task.kind if self.task is not None else PREDICTION
 
 
 def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> Pretrained:

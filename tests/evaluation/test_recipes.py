@@ -1,7 +1,5 @@
 """The paper's fine-tuning as files for fairseq-hydra-train, each of them the recipe of its task."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -30,9 +28,8 @@ def command_line(name: str) -> list[str]:
     task = GLUE[name]
     examples = {"train": PRESETS[name], **dict.fromkeys((split for split in task.files if split.startswith("valid")), 1)}
     info = TaskInfo(name, PREDICTION, len(task.texts), task.labels, task.metrics, 128, examples)
-    start = ["--finetune-from-model", "checkpoints/checkpoint_last.pt"]
-    own = arguments(Path("glue-bin") / name, info, recipe_for("small", name), start, seed=1)
-    return [*own, "--save-dir", f"checkpoints/{name}", "--user-dir", "fairseq_electra"]
+    folders = [f"glue-bin/{name}", "--finetune-from-model", "checkpoints/checkpoint_last.pt", "--save-dir", f"checkpoints/{name}"]
+    return [*folders, *arguments(info, recipe_for("small", name), seed=1), "--user-dir", "fairseq_electra"]
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -60,7 +57,7 @@ def test_the_recipes_are_the_papers():
 
 def test_stock_metrics_are_asked_for_only_where_the_stock_criterion_can_give_them():
     def options(labels, metrics):
-        return arguments(Path("x"), TaskInfo("x", PREDICTION, 1, labels, metrics, 128, {"train": 9}), recipe_for("tiny", "x"), [], 1)
+        return arguments(TaskInfo("x", PREDICTION, 1, labels, metrics, 128, {"train": 9}), recipe_for("tiny", "x"), 1)
 
     assert "--report-mcc" in options(("0", "1"), ("mcc",))
     assert "--report-mcc" not in options(("no", "yes"), ("mcc",))
@@ -69,5 +66,6 @@ def test_stock_metrics_are_asked_for_only_where_the_stock_criterion_can_give_the
 
 def test_a_head_is_named_as_python_and_fairseq_allow():
     for kind, option in ((PREDICTION, "--classification-head-name"), (RANKING, "--ranking-head-name")):
-        assert head_arguments(TaskInfo("SST-2 v1.1", kind, 1, (), (), 128)) == [option, "SST_2_v1_1"]
-    torch.nn.ModuleDict()["SST_2_v1_1"] = torch.nn.Linear(1, 1)
+        assert head_arguments(TaskInfo("SST-2 v1.1", kind, 1, (), (), 128)) == [option, "SST_2_v1_1_head"]
+    for name in ("SST_2_v1_1_head", "train_head"):
+        torch.nn.ModuleDict()[name] = torch.nn.Linear(1, 1)

@@ -1,8 +1,10 @@
 """Sentence tasks from raw text to predictions, through the commands."""
 
 import json
+import os
 import re
 import shutil
+import signal
 import sys
 
 import numpy as np
@@ -10,12 +12,15 @@ import pytest
 import torch
 
 from fairseq_electra.data.task_folder import read_task_info
+from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.finetuning import Settings, study
 from fairseq_electra.evaluation.nets import read_net
 from fairseq_electra.evaluation.predictions import scores_of, targets_of
 from fairseq_electra.evaluation.recipes import arguments, recipe_for
+from fairseq_electra.evaluation.results import table
 from fairseq_electra.evaluation.sentence_metrics import score
 from fairseq_electra.interchange.hub_interface import from_pretrained
+from fairseq_electra.many_runs import train_all
 from tests.conftest import TINY_NET, USER_DIR, electra, fairseq, run
 from tests.integration.sentence_tasks import CHOICE, NUMBERS, PAIR, SINGLE, SIZES, logits_in, predict, prepare_all, texts_of
 from tests.integration.training import assert_same_weights, read, train, weights
@@ -51,8 +56,8 @@ def results(tmp_path_factory, sources, pretrained):
 
 def stock(data, save_dir, net, *more):
     """The command line that `finetune` would use, without its schedule's length."""
-    own = arguments(data, read_task_info(data), recipe_for("tiny", ""), ["--finetune-from-model", str(net)], 1)
-    return [*own, "--save-dir", save_dir, "--cpu", "--log-format", "json", "--log-interval", "1", *more]
+    own = arguments(read_task_info(data), recipe_for("tiny", ""), 1)
+    return [data, "--finetune-from-model", net, "--save-dir", save_dir, *own, "--cpu", "--log-format", "json", "--log-interval", "1", *more]
 
 
 def test_a_study_runs_every_net_task_and_seed_and_says_what_came_out(results, pretrained):
@@ -62,7 +67,9 @@ def test_a_study_runs_every_net_task_and_seed_and_says_what_came_out(results, pr
     assert {(line["net"], line["task"]) for line in found["summary"]} == {(net, task) for net in ("ours",) for task in KINDS}
     assert found["nets"][0]["sha256"] == read_net(f"x={pretrained}").sha256 and len(found["nets"][0]["sha256"]) == 64
     assert {"torch", "fairseq_electra", "commit"} <= found["versions"].keys()
-    assert (folder / "results.md").read_text().strip() in printed
+    assert table(found) in printed
+    page = (folder / "results.md").read_text()
+    assert table(found) in page and found["nets"][0]["sha256"] in page and f"torch {found['versions']['torch']}" in page
     for line in found["summary"]:
         metric = next(iter(line["metrics"]["valid"]))
         of_rate = {
@@ -110,9 +117,45 @@ def test_what_was_done_is_not_done_again_and_what_differs_is_refused(results, so
     settings = Settings({"": 1, SINGLE: 2}, 8, ("--head-dropout", "0"))
     again = study(nets, data, folder, settings, rates=[1e-3, 1e-2], seeds=[1, 2], say=said.append)
     assert said == [] and again["summary"] == [line for line in found["summary"] if (line["net"], line["task"]) == ("ours", SINGLE)]
-    for net, changed in ((nets[0], Settings({SINGLE: 3}, 8)), (read_net("ours=scratch:tiny"), settings)):
-        with pytest.raises(Exception, match="was done with other arguments or another checkpoint"):
+    changes = {"options": (nets[0], Settings({SINGLE: 3}, 8)), "checkpoint and options": (read_net("ours=scratch:tiny"), settings)}
+    for differs, (net, changed) in changes.items():
+        with pytest.raises(InputError, match=f"was begun with other {differs}; remove it"):
             study([net], data, folder, changed, rates=[1e-3, 1e-2], seeds=[1, 2], say=said.append)
+
+
+def test_a_run_that_was_broken_off_is_not_taken_for_another(tmp_path, results, sources, pretrained):
+    """Its checkpoint would be gone on with; and data that was changed in place is other data."""
+    folder, found, _ = results
+    line = next(each for each in found["summary"] if each["task"] == SINGLE)
+    name = f"ours/{SINGLE}/lr{line['lr']:g}-seed1"
+    shutil.copytree(folder / name, tmp_path / name)
+    (tmp_path / name / "result.json").unlink()
+    shutil.copytree(sources / "bin" / SINGLE, tmp_path / "data")
+    plan = {"rates": [line["lr"]], "seeds": [1]}
+    with pytest.raises(InputError, match="begun with other options"):
+        study([read_net(f"ours={pretrained}")], [tmp_path / "data"], tmp_path, Settings({"": 2}, 8, ("--head-dropout", "0.3")), **plan)
+    settings = Settings({"": 2}, 8, ("--head-dropout", "0"))
+    again = study([read_net(f"ours={pretrained}")], [tmp_path / "data"], tmp_path, settings, **plan)
+    assert again["summary"][0]["metrics"]["valid"]["mcc"]["values"][0] == line["metrics"]["valid"]["mcc"]["values"][0]
+    with open(tmp_path / "data" / "task.json", "a") as stream:
+        stream.write("\n")
+    with pytest.raises(InputError, match="begun with other data"):
+        study([read_net(f"ours={pretrained}")], [tmp_path / "data"], tmp_path, settings, **plan)
+
+
+def test_plans_that_cannot_be_are_refused(tmp_path, sources):
+    net = [read_net("scratch=scratch:tiny")]
+    data = sources / "bin" / SINGLE
+    shutil.copytree(data, tmp_path / "again")
+    with pytest.raises(InputError, match="the tasks' names single, single must differ"):
+        study(net, [data, tmp_path / "again"], tmp_path / "runs", Settings(), seeds=[1])
+    with pytest.raises(InputError, match=r"--epochs RTTE=\.\.\.: no such task; there are single"):
+        study(net, [data], tmp_path / "runs", Settings({"RTTE": 3}), seeds=[1])
+    shutil.rmtree(tmp_path / "again" / "label")
+    (tmp_path / "again" / "task.json").write_text(json.dumps({**json.loads((data / "task.json").read_text()), "examples": {"train": 4}}))
+    with pytest.raises(InputError, match="has no valid; a task to fine-tune on needs both"):
+        study(net, [tmp_path / "again"], tmp_path / "runs", Settings(), seeds=[1])
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -198,22 +241,37 @@ def test_a_net_that_was_fine_tuned_starts_the_next_task_with_a_head_of_its_own(t
     more = study([net], data, tmp_path, settings, rates=[1e-4], seeds=[1], keep_checkpoints=True)
     assert len(more["summary"]) == 2
     tuned = weights(tmp_path / "next" / NUMBERS / "lr0.0001-seed1" / "checkpoints")
-    assert {key for key in tuned if "heads" in key} == {f"classification_heads.{NUMBERS}.prediction.{kind}" for kind in ("weight", "bias")}
+    assert {key for key in tuned if "heads" in key} == {
+        f"classification_heads.{NUMBERS}_head.prediction.{kind}" for kind in ("weight", "bias")
+    }
     before = weights(first.parent)["encoder.layers.0.output.weight"]
     assert 0 < (tuned["encoder.layers.0.output.weight"] - before).abs().max() < 1e-2
 
 
-def test_a_run_that_says_the_same_of_everything_is_flagged(tmp_path, sources):
-    """A net whose head learns much too fast, and one that hardly learns; what their scores say decides."""
-    flagged = []
-    for lr in (1.0, 1e-6):
-        settings = Settings({"": 1}, 16, ("--head-dropout", "0", *TINY_NET))
-        found = study([read_net("scratch=scratch:tiny")], [sources / "bin" / SINGLE], tmp_path, settings, rates=[lr], seeds=[1])
-        logits = logits_in(tmp_path / "scratch" / SINGLE / f"lr{lr:g}-seed1")
-        flagged.append(any(len(set(scores.argmax(1).tolist())) == 1 for scores in logits.values()))
-        assert found["runs"][0]["constant"] == flagged[-1]
-        assert found["summary"][0]["degenerate_seeds"] == ([1] if flagged[-1] else [])
-    assert flagged[0]
+def test_runs_gone_wrong_are_flagged_and_do_not_stop_the_others(tmp_path, sources):
+    """At three learning rates: one at which the loss overflows, one at which all answers become the same, one that is chosen."""
+    settings = Settings({"": 1}, 16, ("--head-dropout", "0", *TINY_NET))
+    data = [sources / "bin" / NUMBERS]
+    found = study([read_net("scratch=scratch:tiny")], data, tmp_path, settings, rates=[1e30, 1e-3], seeds=[1])
+    assert {each["lr"]: each["trouble"] for each in found["runs"]} == {1e30: "diverged", 1e-3: ""}
+    assert found["summary"][0]["lr"] == 1e-3 and found["summary"][0]["degenerate_seeds"] == {}
+    found = study([read_net("scratch=scratch:tiny")], data, tmp_path, settings, rates=[1e30], seeds=[1])
+    assert found["summary"][0]["degenerate_seeds"] == {1: "diverged"} and found["summary"][0]["metrics"] == {}
+    found = study([read_net("scratch=scratch:tiny")], [sources / "bin" / SINGLE], tmp_path, settings, rates=[1.0], seeds=[1])
+    logits = logits_in(tmp_path / "scratch" / SINGLE / "lr1-seed1")["valid"]
+    assert len(set(logits.argmax(1).tolist())) == 1
+    assert found["summary"][0]["degenerate_seeds"] == {1: "constant"} and ", 1 constant)" in table(found)
+
+
+def test_a_killed_process_ends_the_study_in_a_sentence(tmp_path, sources):
+    data = sources / "bin" / SINGLE
+    own = [str(data), *arguments(read_task_info(data), recipe_for("tiny", ""), 1), "--model-size", "tiny", *TINY_NET, "--max-update", "1"]
+    with pytest.raises(InputError, match="was killed, perhaps for want of memory"):
+        list(train_all({name: [*own, "--no-save"] for name in "ab"}, tmp_path, 1, then=kill_this_process))
+
+
+def kill_this_process(name):
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.long
@@ -236,7 +294,7 @@ def test_hydra_gives_the_command_lines_losses(tmp_path, sources, pretrained):
     ],
 )
 def test_nets_that_cannot_be(net, sentence):
-    with pytest.raises(Exception, match=re.escape(sentence)):
+    with pytest.raises(InputError, match=re.escape(sentence)):
         read_net(net if "=" in net else f"x={net}")
 
 
@@ -244,7 +302,7 @@ def test_nets_that_cannot_be(net, sentence):
 def test_a_checkpoint_without_a_discriminator_is_refused_and_its_generator_taken(tmp_path, data_bin, sources):
     train(data_bin, tmp_path / "mlm", *TINY_NET, "--generator-only", "--max-update", "2", "--disable-validation")
     checkpoint = tmp_path / "mlm" / "checkpoint_last.pt"
-    with pytest.raises(Exception, match=rf"holds no discriminator; give --net x=generator:{checkpoint}"):
+    with pytest.raises(InputError, match=rf"holds no discriminator; give --net x=generator:{checkpoint}"):
         read_net(f"x={checkpoint}")
     done = fairseq("train", *stock(sources / "bin" / SINGLE, tmp_path / "a", checkpoint), check=False)
     assert done.returncode != 0 and "give --network generator" in done.stderr.splitlines()[-1]
