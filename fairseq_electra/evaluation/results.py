@@ -49,7 +49,7 @@ def summarize(results: list[dict], info: TaskInfo, data: Path, folder: Path) -> 
         "task": info.name,
         "lr": results[0]["lr"],
         "seeds": [result["seed"] for result in results],
-        "degenerate_seeds": {result["seed"]: result["trouble"] for result in results if result["trouble"]},
+        "degenerate_seeds": {str(result["seed"]): result["trouble"] for result in results if result["trouble"]},
         "metrics": metrics,
     }
 

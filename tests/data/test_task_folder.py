@@ -124,7 +124,7 @@ def fairseqs_batch(folder, split):
     from fairseq import options, tasks
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
-    given = arguments(folder, read_task_info(folder), Recipe(1e-4), ["--model-size", "tiny"], 1)
+    given = [str(folder), "--model-size", "tiny", *arguments(read_task_info(folder), Recipe(1e-4), 1)]
     cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), given))
     task = tasks.setup_task(cfg.task)
     assert type(task).__module__.startswith("fairseq.tasks.")

@@ -241,9 +241,8 @@ def test_a_net_that_was_fine_tuned_starts_the_next_task_with_a_head_of_its_own(t
     more = study([net], data, tmp_path, settings, rates=[1e-4], seeds=[1], keep_checkpoints=True)
     assert len(more["summary"]) == 2
     tuned = weights(tmp_path / "next" / NUMBERS / "lr0.0001-seed1" / "checkpoints")
-    assert {key for key in tuned if "heads" in key} == {
-        f"classification_heads.{NUMBERS}_head.prediction.{kind}" for kind in ("weight", "bias")
-    }
+    head = f"classification_heads.{NUMBERS}_head.prediction"
+    assert {key for key in tuned if "heads" in key} == {f"{head}.weight", f"{head}.bias"}
     before = weights(first.parent)["encoder.layers.0.output.weight"]
     assert 0 < (tuned["encoder.layers.0.output.weight"] - before).abs().max() < 1e-2
 
@@ -256,11 +255,11 @@ def test_runs_gone_wrong_are_flagged_and_do_not_stop_the_others(tmp_path, source
     assert {each["lr"]: each["trouble"] for each in found["runs"]} == {1e30: "diverged", 1e-3: ""}
     assert found["summary"][0]["lr"] == 1e-3 and found["summary"][0]["degenerate_seeds"] == {}
     found = study([read_net("scratch=scratch:tiny")], data, tmp_path, settings, rates=[1e30], seeds=[1])
-    assert found["summary"][0]["degenerate_seeds"] == {1: "diverged"} and found["summary"][0]["metrics"] == {}
+    assert found["summary"][0]["degenerate_seeds"] == {"1": "diverged"} and found["summary"][0]["metrics"] == {}
     found = study([read_net("scratch=scratch:tiny")], [sources / "bin" / SINGLE], tmp_path, settings, rates=[1.0], seeds=[1])
     logits = logits_in(tmp_path / "scratch" / SINGLE / "lr1-seed1")["valid"]
     assert len(set(logits.argmax(1).tolist())) == 1
-    assert found["summary"][0]["degenerate_seeds"] == {1: "constant"} and ", 1 constant)" in table(found)
+    assert found["summary"][0]["degenerate_seeds"] == {"1": "constant"} and ", 1 constant)" in table(found)
 
 
 def test_a_killed_process_ends_the_study_in_a_sentence(tmp_path, sources):
