@@ -7,11 +7,12 @@ checkpoints or of transformers. Rows longer than those of the training are cut, 
 """
 
 import argparse
+import contextlib
 import json
 import logging
 import sys
 
-from fairseq_electra.data.text import read_lines
+from fairseq_electra.data.text import read_lines, written_whole
 from fairseq_electra.errors import InputError
 
 
@@ -20,12 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="saved by fairseq-train, or a folder")
     parser.add_argument("--input", default="-", metavar="FILE", help="text; plain, .gz or .xz (default: standard input)")
     parser.add_argument("--vocab", metavar="DIR", help="folder of the vocabulary (default: the checkpoint's, or its data's)")
+    parser.add_argument("--output", metavar="FILE", help="for the answers, written whole or not at all (default: standard output, at once)")
     parser.add_argument("--head", metavar="NAME", help="of several heads, the one to apply")
     parser.add_argument("--logits", action="store_true", help="add the scores themselves")
 
 
 def run(args: argparse.Namespace) -> None:
     """Load the net, and read until the text ends."""
+    import torch
     from tqdm import tqdm
 
     import fairseq_electra
@@ -35,20 +38,25 @@ def run(args: argparse.Namespace) -> None:
     from fairseq_electra.evaluation.predictions import Predictor
 
     net = fairseq_electra.from_pretrained(args.checkpoint, vocabulary=args.vocab)
+    net.to("cuda" if torch.cuda.is_available() else "cpu")
     head = args.head or only_head(net.labels, args.checkpoint)
     if head not in net.labels:
         raise InputError(f"{args.checkpoint} has no head {head!r}, it has {', '.join(net.labels) or 'none'}")
     source = "standard input" if args.input == "-" else args.input
-    number = 0
-    with tqdm(unit=" lines", disable=not sys.stderr.isatty()) as bar:
-        for answer in Predictor(net, head, source)(read_lines(args.input)):
+    answers = Predictor(net, head, source)(read_lines(args.input))
+    with (
+        tqdm(unit=" lines", disable=not sys.stderr.isatty()) as bar,
+        written_whole(args.output) if args.output else contextlib.nullcontext(sys.stdout) as stream,
+    ):
+        number = 0
+        for answer in answers:
+            number += 1
             if not args.logits:
                 del answer["logits"]
-            sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
-            number += 1
+            stream.write(json.dumps(answer, ensure_ascii=False) + "\n")
             bar.update()
-    if not number:
-        raise InputError(f"{source} is empty; give one input a line")
+        if not number:
+            raise InputError(f"{source} is empty; give one input a line")
 
 
 def only_head(labels: dict[str, list[str]], checkpoint: str) -> str:

@@ -8,10 +8,11 @@ fairseq-electra prepare --vocab vocab --destdir swag-bin --swag SWAG
 import argparse
 from pathlib import Path
 
-from fairseq_electra.data.examples import Columns, Example, read_examples
+from fairseq_electra.data.examples import Columns, Example, has_labels, read_examples
 from fairseq_electra.data.glue import FOLDERS, GLUE, read_glue
 from fairseq_electra.data.multiple_choice import RACE_LETTERS, SWAG_ENDINGS, read_race, read_swag
-from fairseq_electra.data.task_folder import PREDICTION, RANKING, TaskInfo, write_task_folder
+from fairseq_electra.data.task_folder import PREDICTION, RANKING, TaskInfo, check_task, write_task_folder
+from fairseq_electra.data.wordpiece import LEADING, MASK
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.sentence_metrics import OF_CLASSES, OF_NUMBERS
 
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--destdir", required=True, type=Path, metavar="DIR", help="folder to write; --glue makes a subfolder for each task"
     )
-    parser.add_argument("--max-positions", type=int, default=128, metavar="N", help="tokens of the longest row (default %(default)s)")
+    parser.add_argument("--max-positions", type=int, metavar="N", help="tokens of the longest row (default 128; of RACE 512)")
     sources = parser.add_argument_group("GLUE, SWAG, RACE")
     sources.add_argument("--glue", metavar="DIR", help="GLUE's folder")
     sources.add_argument(
@@ -53,24 +54,34 @@ def run(args: argparse.Namespace) -> None:
     given = [name for name in ("glue", "swag", "race", "text") if getattr(args, name)]
     if len(given) != 1:
         raise InputError(f"give one of --glue, --swag, --race and --text, got {', '.join(given) or 'none'}")
+    args.max_positions = args.max_positions or (512 if args.race else 128)
     if given == ["glue"]:
-        _prepare_glue(args)
-        return
-    splits, info = {"swag": _swag, "race": _race, "text": _own}[given[0]](args)
-    _write(args.destdir, args, splits, info)
+        plans = _glue(args)
+    else:
+        plans = [(args.destdir, *{"swag": _swag, "race": _race, "text": _own}[given[0]](args), args.double_unordered)]
+    for _, splits, info, double in plans:  # nothing is written where one of them is wrong
+        check_task(splits, info, double)
+    for folder, splits, info, double in plans:
+        finished = write_task_folder(folder, args.vocab, splits, info, double)
+        what = f"{info.choices} choices" if info.choices else f"{len(info.labels)} labels" if info.labels else "numbers"
+        numbers = ", ".join(f"{split} {number:,}" for split, number in finished.examples.items())
+        cut = sum(finished.shortened.values())
+        print(f"{folder}: {numbers}; {what}; {', '.join(info.metrics)}" + (f"; {cut:,} cut to {info.max_positions} tokens" if cut else ""))
 
 
-def _prepare_glue(args: argparse.Namespace) -> None:
+def _glue(args: argparse.Namespace) -> list[tuple[Path, dict[str, list[Example]], TaskInfo, bool]]:
     there = [name for name in GLUE if any((Path(args.glue) / each).is_dir() for each in FOLDERS.get(name, (name,)))]
     if not there and not args.tasks:
         raise InputError(f"{args.glue} holds no folder of GLUE ({', '.join(GLUE)}); give the folder that holds them")
-    for name in args.tasks or there:
-        task = GLUE[name]
-        info = TaskInfo(name, PREDICTION, len(task.texts), task.labels, task.metrics, args.max_positions)
-        _write(args.destdir / name, args, read_glue(args.glue, name), info, args.double_unordered and task.unordered)
     missing = [name for name in GLUE if name not in there]
     if missing and not args.tasks:
         print(f"not there: {', '.join(missing)}")
+    plans = []
+    for name in args.tasks or there:
+        task = GLUE[name]
+        info = TaskInfo(name, PREDICTION, len(task.texts), task.labels, task.metrics, args.max_positions)
+        plans.append((args.destdir / name, read_glue(args.glue, name), info, args.double_unordered and task.unordered))
+    return plans
 
 
 def _swag(args: argparse.Namespace) -> tuple[dict[str, list[Example]], TaskInfo]:
@@ -88,16 +99,19 @@ def _own(args: argparse.Namespace) -> tuple[dict[str, list[Example]], TaskInfo]:
     if len(args.text) > 2:
         raise InputError(f"--text names {len(args.text)} columns; a row holds one sentence or a pair")
     header = tuple(args.header) if args.header else None
+    columns = Columns(tuple(args.text), args.label, header)
     splits = {}
     for split, path in files.items():
-        try:
-            splits[split] = read_examples(path, Columns(tuple(args.text), args.label, header))
-        except InputError:
-            if split != "test" or header:  # test may have no labels
-                raise
-            splits[split] = read_examples(path, Columns(tuple(args.text), None, header))
+        if split == "test" and not has_labels(path, columns):
+            unlabelled = Columns(columns.texts, None, tuple(name for name in header if name != args.label) if header else None)
+            splits[split] = read_examples(path, unlabelled)
+        else:
+            splits[split] = read_examples(path, columns)
     found = {example.label for example in splits["train"] if example.label is not None}
     labels = () if args.regression else tuple(args.labels or sorted(found, key=_in_order))
+    strange = [label for label in labels if labels.count(label) > 1 or label in (*LEADING, MASK)]
+    if strange:
+        raise InputError(f"--labels: {strange[0]!r} stands there twice, or is a symbol of fairseq's; name each label once, by another name")
     if len(labels) == 1:
         raise InputError(f"{files['train']}: every label is {labels[0]!r}; two or more are needed, or --regression for numbers")
     metrics = tuple(args.metrics or (("pearson", "spearman") if args.regression else ("accuracy",)))
@@ -114,10 +128,3 @@ def _in_order(label: str) -> tuple[float, str]:
         return float(label), label
     except ValueError:
         return float("inf"), label
-
-
-def _write(folder: Path, args: argparse.Namespace, splits: dict, info: TaskInfo, double: bool | None = None) -> None:
-    double = args.double_unordered if double is None else double
-    finished = write_task_folder(folder, args.vocab, splits, info, double)
-    what = f"{info.choices} choices" if info.choices else f"{len(info.labels)} labels" if info.labels else "numbers"
-    print(f"{folder}: {', '.join(f'{split} {number:,}' for split, number in finished.examples.items())}; {what}; {', '.join(info.metrics)}")

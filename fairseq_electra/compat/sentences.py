@@ -108,10 +108,31 @@ def _look_before_setup(plain: Callable) -> Callable:
         for path in wanted:
             if not path.is_file():
                 raise InputError(f"no {path}; fairseq-electra prepare makes such folders, and --regression-target is for numbers")
+        check_number_of_classes(Path(args.data), args.num_classes, bool(wanted[1:]))
         return plain(cls, args, **kwargs)
 
     setup_task.explains = True  # type: ignore[attr-defined]
     return setup_task
+
+
+def check_number_of_classes(folder: Path, given: int, of_classes: bool) -> None:
+    """Refuse --num-classes that the folder's labels, or the inputs of a multiple choice, exceed."""
+    if of_classes:
+        lines = (folder / "label" / DICTIONARY_FILE).read_text(encoding="utf-8").splitlines()
+        names = [line.rsplit(" ", 1)[0] for line in lines if not line.startswith("madeupword")]
+        if len(names) > given:
+            path = folder / "label" / DICTIONARY_FILE
+            raise InputError(
+                f"{path} names {len(names)} labels, {', '.join(names[:8])}: more than --num-classes {given}; give {len(names)}"
+            )
+    labels = sorted(folder.glob("label/*.label")) if not of_classes else []
+    choices = len(list(folder.glob("input[0-9]*"))) - 1
+    for path in labels if choices > 1 else ():
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if not (line.strip().isdecimal() and int(line) < min(given, choices)):
+                raise InputError(f"{path}, line {number}: {line.strip()!r} is no choice from 0 to {min(given, choices) - 1}")
+    if choices > 1 and choices != given:
+        raise InputError(f"{folder} has {choices} choices (input1 to input{choices}), not {given}; give --num-classes {choices}")
 
 
 def check_numbers_of_lines(folder: Path, split: str) -> None:

@@ -56,11 +56,7 @@ def encode_to_binary(tokenizer: Tokenizer, lines: Iterable[str], prefix: str | P
     Raises:
         InputError: there was no text, or a vocabulary does not fit what is there. Nothing is left behind.
     """
-    dictionary = Path(vocabulary) / DICTIONARY_FILE
-    if not dictionary.is_file():
-        raise InputError(f"no {DICTIONARY_FILE} in {vocabulary}; make one with: fairseq-electra vocab --output {vocabulary} FILE...")
-    if symbols_of(tokenizer) != [*LEADING, *(line.rsplit(" ", 1)[0] for line in dictionary.read_text(encoding="utf-8").splitlines())]:
-        raise InputError(f"{vocabulary}: tokenizer.json and {DICTIONARY_FILE} have not the same ids; make both with fairseq-electra vocab")
+    dictionary = check_ids(tokenizer, vocabulary)
     beside = Path(prefix).parent / DICTIONARY_FILE
     if beside.is_file() and beside.read_bytes() != dictionary.read_bytes():
         raise InputError(f"{beside} is of another vocabulary than {vocabulary}; choose another folder, or remove what is in this one")
@@ -70,6 +66,16 @@ def encode_to_binary(tokenizer: Tokenizer, lines: Iterable[str], prefix: str | P
         with written_whole(beside.with_name(name), "wb") as copy:
             copy.write((Path(vocabulary) / name).read_bytes())
     return written
+
+
+def check_ids(tokenizer: Tokenizer, vocabulary: str | Path) -> Path:
+    """Refuse a vocabulary whose two files have not the same ids; returns the path of the dictionary."""
+    dictionary = Path(vocabulary) / DICTIONARY_FILE
+    if not dictionary.is_file():
+        raise InputError(f"no {DICTIONARY_FILE} in {vocabulary}; make one with: fairseq-electra vocab --output {vocabulary} FILE...")
+    if symbols_of(tokenizer) != [*LEADING, *(line.rsplit(" ", 1)[0] for line in dictionary.read_text(encoding="utf-8").splitlines())]:
+        raise InputError(f"{vocabulary}: tokenizer.json and {DICTIONARY_FILE} have not the same ids; make both with fairseq-electra vocab")
+    return dictionary
 
 
 def write_binarized(prefix: str | Path, batches: Iterable[list[list[int]]], vocabulary_size: int, eos: int) -> tuple[int, int]:

@@ -51,8 +51,7 @@ def read_examples(path: str | Path, columns: Columns) -> list[Example]:
     Raises:
         InputError: a column is missing, a line has another number of columns, a label is empty, or there is no example; names the line.
     """
-    name = str(path).removesuffix(".gz").removesuffix(".xz")
-    rows = _json_rows(path, columns) if name.endswith(JSON_ENDINGS) else _tsv_rows(path, columns)
+    rows = _json_rows(path, columns) if _is_json(path) else _tsv_rows(path, columns)
     examples = []
     for number, raw in rows:
         place, values = f"{path}, line {number}", [value.strip() for value in raw]
@@ -63,6 +62,23 @@ def read_examples(path: str | Path, columns: Columns) -> list[Example]:
     if not examples:
         raise InputError(f"{path} holds no example; give a file with at least one line of data")
     return examples
+
+
+def has_labels(path: str | Path, columns: Columns) -> bool:
+    """Tell by a file's first line, or first record, whether it has the column with the label, or with ``header`` all its columns."""
+    first = next((line for _, line in _numbered_lines(path) if line.strip()), "")
+    if _is_json(path):
+        try:
+            record = json.loads(first)
+        except json.JSONDecodeError:
+            return True  # reading it will say what is wrong
+        return not isinstance(record, dict) or columns.label in record
+    names = first.split("\t")
+    return len(names) == len(columns.header) if columns.header is not None else columns.label in names
+
+
+def _is_json(path: str | Path) -> bool:
+    return str(path).removesuffix(".gz").removesuffix(".xz").endswith(JSON_ENDINGS)
 
 
 def _wanted(columns: Columns) -> list[str]:
@@ -107,5 +123,6 @@ def _json_rows(path: str | Path, columns: Columns) -> Iterator[tuple[int, list[s
             raise InputError(f"{path}, line {number}: {type(record).__name__}, not an object; every line must be one, such as {{...}}")
         missing = [name for name in _wanted(columns) if name not in record or record[name] is None]
         if missing:
-            raise InputError(f"{path}, line {number}: no {missing[0]!r}, it has {', '.join(map(repr, record))}")
+            found = f"{missing[0]!r} is null" if missing[0] in record else f"no {missing[0]!r}, it has {', '.join(map(repr, record))}"
+            raise InputError(f"{path}, line {number}: {found}; every record needs a value there")
         yield number, [str(record[name]) for name in _wanted(columns)]

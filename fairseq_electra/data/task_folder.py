@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from fairseq_electra.data.encode import encode_lines, write_binarized
+from fairseq_electra.data.encode import check_ids, encode_lines, write_binarized
 from fairseq_electra.data.examples import Example
 from fairseq_electra.data.text import folder_written_whole, written_whole
 from fairseq_electra.data.wordpiece import BOS, DICTIONARY_FILE, EOS, LEADING, TOKENIZER_FILE, UNK, load_wordpiece
@@ -39,6 +39,7 @@ class TaskInfo:
         metrics: to score predictions with, the first of them decides.
         max_positions: tokens of the longest row.
         examples: number of them by split.
+        shortened: by split, how many of them did not fit into ``max_positions``.
     """
 
     name: str
@@ -48,6 +49,7 @@ class TaskInfo:
     metrics: tuple[str, ...]
     max_positions: int
     examples: dict[str, int] = field(default_factory=dict)
+    shortened: dict[str, int] = field(default_factory=dict)
 
     @property
     def regression(self) -> bool:
@@ -137,32 +139,35 @@ def write_task_folder(
         InputError: a label is unknown, missing or no number, or examples differ in their number of texts; names file and line. Or only
             pairs can be turned round, and these are none.
     """
+    check_task(splits, info, double_unordered)
     tokenizer = load_wordpiece(vocabulary)
-    dictionary = Path(vocabulary) / DICTIONARY_FILE
-    if not dictionary.is_file():
-        raise InputError(f"no {dictionary}; make both files with: fairseq-electra vocab --output {vocabulary} FILE...")
-    if not 16 <= info.max_positions <= 65535:
-        raise InputError(f"--max-positions must lie between 16 and 65535, got {info.max_positions}; ELECTRA uses 128 for sentences")
-    if double_unordered and (info.kind == RANKING or info.inputs != 2):
-        raise InputError(f"--double-unordered is for pairs of sentences, and {info.name} has none; leave it out")
-    counts = {}
+    check_ids(tokenizer, vocabulary)
+    counts, shortened = {}, {}
     with folder_written_whole(folder) as partial:
         for split, examples in splits.items():
-            check_examples(examples, info, labelled=not split.startswith("test"))
             if double_unordered and split == "train":
                 examples = examples + [Example(example.texts[::-1], example.label, example.place) for example in examples]
-            _write_inputs(
-                partial, split, encode_texts(tokenizer, [example.texts for example in examples]), info, tokenizer.get_vocab_size()
-            )
+            texts = encode_texts(tokenizer, [example.texts for example in examples])
+            shortened[split] = _write_inputs(partial, split, texts, info, tokenizer.get_vocab_size())
             labels = [example.label for example in examples if example.label is not None]
             if labels:
                 _write_labels(partial / "label", split, labels, info)
             counts[split] = len(examples)
         for name in (DICTIONARY_FILE, TOKENIZER_FILE):
             (partial / "input0" / name).write_bytes((Path(vocabulary) / name).read_bytes())
-        finished = TaskInfo(**(asdict(info) | {"examples": counts}))
+        finished = TaskInfo(**(asdict(info) | {"examples": counts, "shortened": shortened}))
         (partial / TASK_FILE).write_text(json.dumps(asdict(finished), indent=2) + "\n", encoding="utf-8")
     return finished
+
+
+def check_task(splits: dict[str, list[Example]], info: TaskInfo, double_unordered: bool = False) -> None:
+    """Refuse what :func:`write_task_folder` cannot write; arguments and errors as there."""
+    if not 16 <= info.max_positions <= 65535:
+        raise InputError(f"--max-positions must lie between 16 and 65535, got {info.max_positions}; ELECTRA uses 128 for sentences")
+    if double_unordered and (info.kind == RANKING or info.inputs != 2):
+        raise InputError(f"--double-unordered is for pairs of sentences, and {info.name} has none; leave it out")
+    for split, examples in splits.items():
+        check_examples(examples, info, labelled=not split.startswith("test"))
 
 
 def check_examples(examples: list[Example], info: TaskInfo, labelled: bool) -> None:
@@ -186,13 +191,18 @@ def check_examples(examples: list[Example], info: TaskInfo, labelled: bool) -> N
             raise InputError(f"{example.place}: unknown label {example.label!r}; known are {listed}; name all with --labels")
 
 
-def _write_inputs(folder: Path, split: str, examples: list[list[list[int]]], info: TaskInfo, vocabulary_size: int) -> None:
+def _write_inputs(folder: Path, split: str, examples: list[list[list[int]]], info: TaskInfo, vocabulary_size: int) -> int:
+    """Write the texts; returns how many examples were shortened."""
     columns: list[list[list[int]]] = [[] for _ in range(info.inputs)]
+    shortened = 0
     for texts in examples:
-        for column, text in zip(columns, fit(texts, info.kind, info.max_positions), strict=True):
+        fitted = fit(texts, info.kind, info.max_positions)
+        shortened += any(len(after) < len(before) for before, after in zip(texts, fitted, strict=True))
+        for column, text in zip(columns, fitted, strict=True):
             column.append(text)
     for i, column in enumerate(columns):
         write_binarized(folder / f"input{i}" / split, [column], vocabulary_size, EOS_ID)
+    return shortened
 
 
 def _write_labels(folder: Path, split: str, labels: list[str], info: TaskInfo) -> None:

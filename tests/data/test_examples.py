@@ -149,7 +149,7 @@ GOOD = '{"first": "A", "second": "B", "label": "x"}\n'
         ("a.jsonl", GOOD + '["A", "B", "x"]\n', "{}, line 2: list, not an object; every line must be one, such as {{...}}"),
         ("a.jsonl", "null\n", "{}, line 1: NoneType, not an object"),
         ("a.jsonl", GOOD + '{"first": "A", "label": "x"}\n', "{}, line 2: no 'second', it has 'first', 'label'"),
-        ("a.jsonl", '{"first": "A", "second": "B", "label": null}\n', "{}, line 1: no 'label', it has"),
+        ("a.jsonl", '{"first": "A", "second": "B", "label": null}\n', "{}, line 1: 'label' is null; every record needs a value"),
         ("a.jsonl", GOOD + GOOD.replace("x", ""), "{}, line 2: the label in column 'label' is empty"),
         ("a.jsonl", GOOD + GOOD.replace("x", "  "), "{}, line 2: the label in column 'label' is empty"),
     ],

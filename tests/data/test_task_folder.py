@@ -280,7 +280,7 @@ def test_a_folder_in_use_is_left_as_it_is_and_an_empty_one_is_filled(tmp_path, v
 def test_a_vocabulary_without_its_dictionary_is_refused(tmp_path, vocabulary):
     shutil.copytree(vocabulary, tmp_path / "vocab")
     (tmp_path / "vocab" / "dict.txt").unlink()
-    with pytest.raises(InputError, match=r"no .*vocab/dict\.txt; make both files with: fairseq-electra vocab --output"):
+    with pytest.raises(InputError, match=r"no dict\.txt in .*vocab; make one with: fairseq-electra vocab --output"):
         write_task_folder(tmp_path / "task", tmp_path / "vocab", {"train": [Example(("a",), "no", "")]}, SINGLE)
     assert not (tmp_path / "task").exists()
 

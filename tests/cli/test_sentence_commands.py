@@ -1,0 +1,207 @@
+"""Wrong use of the commands for sentence tasks ends in one sentence, status 1, and nothing half-written."""
+
+import contextlib
+import io
+import json
+import shutil
+
+import pytest
+
+from fairseq_electra import cli
+from fairseq_electra.data.task_folder import read_task_info
+from tests.conftest import TINY_NET
+from tests.integration.test_sentence_tasks import stock
+from tests.integration.training import refusal, train, train_here
+
+PAIRS = "one\ttwo\tclass\na b\tc d\tyes\ne f\tg h\tno\ni j\tk l\tyes\n"
+
+
+def command(*arguments, text=None, monkeypatch=None) -> tuple[int, str, str]:
+    """Run a command in this process; returns status, output and what it said."""
+    output, said = io.StringIO(), io.StringIO()
+    if text is not None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(said):
+        status = cli.main([str(word) for word in arguments])
+    return status, output.getvalue(), said.getvalue()
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "train.tsv").write_text(PAIRS)
+    (tmp_path / "valid.tsv").write_text(PAIRS)
+    return tmp_path
+
+
+def prepare(folder, vocabulary, *more):
+    given = ["--text", "one", "two", "--label", "class", "--train", folder / "train.tsv", "--valid", folder / "valid.tsv"]
+    return command("prepare", "--vocab", vocabulary, "--destdir", folder / "bin", *given, *more)
+
+
+def assert_refused(folder, done, *sentence):
+    status, _, said = done
+    assert status == 1 and len(said.strip().splitlines()) == 1 and all(part in said for part in sentence), said
+    assert not (folder / "bin").exists() and not list(folder.glob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("train.tsv", "one\ttwo\tclass\na\tb\n", ("train.tsv, line 2", "2 columns, not 3")),
+        ("train.tsv", PAIRS + "x\ty\t\n", ("train.tsv, line 5", "is empty")),
+        ("valid.tsv", PAIRS + "x\ty\tmaybe\n", ("valid.tsv, line 5", "unknown label 'maybe'", "no, yes")),
+        ("train.tsv", "", ("train.tsv",)),
+        ("train.tsv", "one\ttwo\tclass\n", ("train.tsv", "no example")),
+        ("train.tsv", "one\ttwo\tklass\na\tb\tc\n", ("train.tsv", "no column 'class'")),
+        ("train.tsv", "one\ttwo\tclass\na\tb\t<unk>\na\tb\tx\n", ("'<unk>'", "by another name")),
+    ],
+)
+def test_files_that_cannot_be_prepared(files, vocabulary, name, text, sentence):
+    (files / name).write_text(text)
+    assert_refused(files, prepare(files, vocabulary), *sentence)
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["--swag", "x"], "give one of --glue, --swag, --race and --text"),
+        (["--max-positions", "8"], "--max-positions must lie between 16 and"),
+        (["--metrics", "pearson"], "are for numbers"),
+        (["--labels", "yes", "yes", "no"], "'yes' stands there twice"),
+        (["--regression"], "the label 'yes' is no number"),
+        (["--train", "absent.tsv"], "absent.tsv"),
+        (["--vocab", "absent"], "absent"),
+    ],
+)
+def test_options_that_cannot_be(files, vocabulary, more, sentence):
+    assert_refused(files, prepare(files, vocabulary, *more), sentence)
+
+
+def test_a_mistake_in_a_labelled_test_file_is_not_taken_for_a_file_without_labels(files, vocabulary):
+    (files / "test.tsv").write_text("one\ttwo\tclass\na\tb\tyes\nc\td\t\n")
+    assert_refused(files, prepare(files, vocabulary, "--test", files / "test.tsv"), "test.tsv, line 3", "is empty")
+    (files / "test.tsv").write_text("two\tone\na\tb\n")
+    assert prepare(files, vocabulary, "--test", files / "test.tsv")[0] == 0
+    assert not (files / "bin" / "label" / "test.idx").exists() and read_task_info(files / "bin").examples["test"] == 1
+
+
+def test_a_header_may_be_given_for_a_test_file_without_labels_too(files, vocabulary):
+    for name in ("train.tsv", "valid.tsv"):
+        (files / name).write_text("yes\ta\tb\nno\tc\td\n")
+    (files / "test.tsv").write_text("a\tb\n")
+    assert prepare(files, vocabulary, "--header", "class", "one", "two", "--test", files / "test.tsv")[0] == 0
+
+
+def test_one_wrong_file_of_glue_and_no_task_is_written(tmp_path, vocabulary):
+    for task, label in (("RTE", "entailment"), ("WNLI", "2")):
+        (tmp_path / "GLUE" / task).mkdir(parents=True)
+        (tmp_path / "GLUE" / task / "train.tsv").write_text(f"index\tsentence1\tsentence2\tlabel\n0\ta\tb\t{label}\n")
+    done = command("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--glue", tmp_path / "GLUE")
+    assert_refused(tmp_path, done, "WNLI/train.tsv, line 2", "unknown label '2'")
+
+
+def test_a_vocabulary_of_two_halves_is_refused(files, vocabulary):
+    shutil.copytree(vocabulary, files / "vocab")
+    lines = (files / "vocab" / "dict.txt").read_text().splitlines()
+    (files / "vocab" / "dict.txt").write_text("\n".join([lines[1], lines[0], *lines[2:]]) + "\n")
+    assert_refused(files, prepare(files, files / "vocab"), "have not the same ids")
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory, vocabulary, data_bin):
+    """Checkpoints of pre-training, of a pair task, and of a multiple choice."""
+    folder = tmp_path_factory.mktemp("tuned")
+    train(data_bin, folder / "pretrained", *TINY_NET, "--max-update", "2", "--disable-validation")
+    source = folder / "pretrained" / "checkpoint_last.pt"
+    for name in ("train.tsv", "valid.tsv"):
+        (folder / name).write_text(PAIRS)
+    prepare(folder, vocabulary)
+    quick = ["--max-update", "1", "--disable-validation", "--num-workers", "0"]
+    train_here(folder / "bin", folder / "pair", *stock(folder / "bin", folder / "pair", source, *quick)[1:])
+    (folder / "swag").mkdir()
+    row = "0,a b,So,c,d,e,f,1\n"
+    (folder / "swag" / "train.csv").write_text(",sent1,sent2,ending0,ending1,ending2,ending3,label\n" + row * 3)
+    assert command("prepare", "--vocab", vocabulary, "--destdir", folder / "choice-bin", "--swag", folder / "swag")[0] == 0
+    info = json.loads((folder / "choice-bin" / "task.json").read_text())
+    (folder / "choice-bin" / "task.json").write_text(json.dumps(info | {"examples": {"train": 3, "valid": 3}}))
+    train_here(folder / "choice-bin", folder / "choice", *stock(folder / "choice-bin", folder / "choice", source, *quick)[1:])
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "text", "sentence"),
+    [
+        ("pair/checkpoint_last.pt", "one\ttwo\nalone\n", "standard input, line 2: 1 texts between tabs, where 2 are expected"),
+        ("pair/checkpoint_last.pt", "", "standard input is empty"),
+        ("choice/checkpoint_last.pt", "a\tb\tc\n", "line 1: 3 texts between tabs, where 5 are expected"),
+        ("pretrained/checkpoint_last.pt", "a\n", "has no head; fine-tune it first"),
+        ("absent.pt", "a\n", "no such folder or checkpoint"),
+    ],
+)
+def test_predict_refuses(tuned, monkeypatch, tmp_path, checkpoint, text, sentence):
+    given = ["predict", tuned / checkpoint, "--output", tmp_path / "answers.jsonl"]
+    status, output, said = command(*given, text=text, monkeypatch=monkeypatch)
+    assert status == 1 and output == "" and sentence in said.splitlines()[-1], said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_multiple_choice_without_its_description_still_needs_choices(tuned, monkeypatch, tmp_path):
+    shutil.copytree(tuned / "choice", tmp_path / "choice")
+    (tmp_path / "choice" / "task.json").unlink()
+    checkpoint = tmp_path / "choice" / "checkpoint_last.pt"
+    shutil.move(tuned / "choice-bin" / "task.json", tmp_path / "task.json")
+    try:
+        status, _, said = command("predict", checkpoint, text="alone\n", monkeypatch=monkeypatch)
+        assert status == 1 and "line 1: 1 texts between tabs, where 2 are expected" in said
+        status, output, _ = command("predict", checkpoint, text="context\tone\ttwo\tthree\n", monkeypatch=monkeypatch)
+        assert status == 0 and len(json.loads(output)["probabilities"]) == 3
+    finally:
+        shutil.move(tmp_path / "task.json", tuned / "choice-bin" / "task.json")
+
+
+def test_predict_writes_a_file_whole(tuned, monkeypatch, tmp_path):
+    given = ["predict", tuned / "pair" / "checkpoint_last.pt", "--output", tmp_path / "answers.jsonl"]
+    status, output, _ = command(*given, text="a\tb\nc d e\tf\n", monkeypatch=monkeypatch)
+    answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    assert status == 0 and output == "" and [set(answer) for answer in answers] == [{"label", "probabilities"}] * 2
+    assert set(answers[0]["probabilities"]) == {"yes", "no"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "spoil", "more", "sentence"),
+    [
+        ("bin", lambda f: None, ["--num-classes", "1"], "names 2 labels, no, yes: more than --num-classes 1; give 2"),
+        ("bin", lambda f: shutil.rmtree(f / "label"), [], "label/dict.txt; fairseq-electra prepare makes such folders"),
+        ("bin", lambda f: shutil.copy(f / "input0" / "train.idx", f / "label" / "train.idx"), [], ""),
+        ("bin", lambda f: (f / "input0" / "train.idx").unlink(), [], "no"),
+        ("choice-bin", lambda f: None, ["--num-classes", "3"], "has 4 choices (input1 to input4), not 3; give --num-classes 4"),
+        (
+            "choice-bin",
+            lambda f: (f / "label" / "train.label").write_text("0\n7\n1\n"),
+            [],
+            "train.label, line 2: '7' is no choice from 0 to 3",
+        ),
+        ("choice-bin", lambda f: (f / "label" / "train.label").write_text("0\n1\n"), [], "train.label has 2 lines and"),
+    ],
+)
+def test_folders_that_do_not_fit_the_stock_command(tuned, tmp_path, folder, spoil, more, sentence):
+    shutil.copytree(tuned / folder, tmp_path / "bin")
+    own = stock(tmp_path / "bin", tmp_path / "save", tuned / "pretrained" / "checkpoint_last.pt", *more)
+    spoil(tmp_path / "bin")
+    assert sentence in refusal(tmp_path / "bin", tmp_path / "save", *own[1:])
+    assert not (tmp_path / "save" / "checkpoint_last.pt").exists()
+
+
+def test_folders_of_one_run_are_not_mixed_with_another(tuned, tmp_path, vocabulary):
+    """What lies beside a checkpoint is of the last task that was trained there."""
+    save = tmp_path / "save"
+    shutil.copytree(tuned / "pair", save)
+    (save / "checkpoint_last.pt").unlink()
+    text = "text\tclass\na\tgood\nb\tbad\nc\tgood\n"
+    (tmp_path / "one.tsv").write_text(text)
+    given = ["--text", "text", "--label", "class", "--train", tmp_path / "one.tsv", "--valid", tmp_path / "one.tsv"]
+    assert command("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "one", *given)[0] == 0
+    source = tuned / "pretrained" / "checkpoint_last.pt"
+    own = stock(tmp_path / "one", save, source, "--max-update", "1", "--disable-validation", "--num-workers", "0")
+    train_here(tmp_path / "one", save, *own[1:])
+    assert read_task_info(save).inputs == 1 and (save / "label" / "dict.txt").read_text() == "bad 1\ngood 1\n"
