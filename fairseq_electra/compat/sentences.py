@@ -67,7 +67,10 @@ def _compare_before_loading(task: type) -> None:
     def load_dataset(self, split, *args, **kwargs):
         settings = getattr(self, "cfg", None) or self.args
         check_numbers_of_lines(Path(settings.data), split)
-        return plain(self, split, *args, **kwargs)
+        try:
+            return plain(self, split, *args, **kwargs)
+        except (ValueError, AssertionError, EOFError) as error:
+            raise InputError(f"{settings.data}: {split} cannot be read ({error}); make the folder again") from error
 
     task.load_dataset = load_dataset  # type: ignore[attr-defined]
     task.compares_numbers = True  # type: ignore[attr-defined]
@@ -137,14 +140,15 @@ def check_number_of_classes(folder: Path, given: int, of_classes: bool) -> None:
 
 def check_numbers_of_lines(folder: Path, split: str) -> None:
     """Refuse a split whose texts and labels are not equally many."""
-    texts = sorted(folder.glob(f"input[0-9]*/{split}.idx"))
+    texts = [each / f"{split}.idx" for each in sorted(folder.glob("input[0-9]*"))]
+    absent = [path for path in texts if not path.is_file()]
+    if absent:
+        there = ", ".join(sorted(path.stem for path in absent[0].parent.glob("*.idx"))) or "nothing"
+        raise InputError(f"no {absent[0]}, the folder holds {there}; fairseq-electra prepare makes such folders")
     numbers = {path: count_lines(path) for path in [*texts, *folder.glob(f"label/{split}.idx")]}
     for path in folder.glob(f"label/{split}.label"):
         with open(path, "rb") as stream:
             numbers[path] = sum(1 for _ in stream)
-    if not texts:
-        there = ", ".join(sorted(path.stem for path in folder.glob("input0/*.idx"))) or "nothing"
-        raise InputError(f"no {folder}/input0/{split}.idx, the folder holds {there}; fairseq-electra prepare makes such folders")
     first = texts[0]
     for path, number in numbers.items():
         if number != numbers[first]:

@@ -11,7 +11,7 @@ from fairseq_electra import cli
 from fairseq_electra.data.task_folder import read_task_info
 from tests.conftest import TINY_NET
 from tests.integration.test_sentence_tasks import stock
-from tests.integration.training import refusal, train, train_here
+from tests.integration.training import refusal_here, run_here, train
 
 PAIRS = "one\ttwo\tclass\na b\tc d\tyes\ne f\tg h\tno\ni j\tk l\tyes\n"
 
@@ -117,14 +117,14 @@ def tuned(tmp_path_factory, vocabulary, data_bin):
         (folder / name).write_text(PAIRS)
     prepare(folder, vocabulary)
     quick = ["--max-update", "1", "--disable-validation", "--num-workers", "0"]
-    train_here(folder / "bin", folder / "pair", *stock(folder / "bin", folder / "pair", source, *quick)[1:])
+    run_here(stock(folder / "bin", folder / "pair", source, *quick), folder / "pair")
     (folder / "swag").mkdir()
     row = "0,a b,So,c,d,e,f,1\n"
     (folder / "swag" / "train.csv").write_text(",sent1,sent2,ending0,ending1,ending2,ending3,label\n" + row * 3)
     assert command("prepare", "--vocab", vocabulary, "--destdir", folder / "choice-bin", "--swag", folder / "swag")[0] == 0
     info = json.loads((folder / "choice-bin" / "task.json").read_text())
     (folder / "choice-bin" / "task.json").write_text(json.dumps(info | {"examples": {"train": 3, "valid": 3}}))
-    train_here(folder / "choice-bin", folder / "choice", *stock(folder / "choice-bin", folder / "choice", source, *quick)[1:])
+    run_here(stock(folder / "choice-bin", folder / "choice", source, *quick), folder / "choice")
     return folder
 
 
@@ -172,8 +172,9 @@ def test_predict_writes_a_file_whole(tuned, monkeypatch, tmp_path):
     [
         ("bin", lambda f: None, ["--num-classes", "1"], "names 2 labels, no, yes: more than --num-classes 1; give 2"),
         ("bin", lambda f: shutil.rmtree(f / "label"), [], "label/dict.txt; fairseq-electra prepare makes such folders"),
-        ("bin", lambda f: shutil.copy(f / "input0" / "train.idx", f / "label" / "train.idx"), [], ""),
-        ("bin", lambda f: (f / "input0" / "train.idx").unlink(), [], "no"),
+        ("bin", lambda f: shutil.copy(f / "input0" / "train.bin", f / "label" / "train.idx"), [], "no index of fairseq's mmap format"),
+        ("bin", lambda f: (f / "input0" / "train.idx").unlink(), [], "input0/train.idx, the folder holds valid;"),
+        ("bin", lambda f: (f / "input1" / "train.idx").unlink(), [], "input1/train.idx, the folder holds valid;"),
         ("choice-bin", lambda f: None, ["--num-classes", "3"], "has 4 choices (input1 to input4), not 3; give --num-classes 4"),
         (
             "choice-bin",
@@ -186,9 +187,9 @@ def test_predict_writes_a_file_whole(tuned, monkeypatch, tmp_path):
 )
 def test_folders_that_do_not_fit_the_stock_command(tuned, tmp_path, folder, spoil, more, sentence):
     shutil.copytree(tuned / folder, tmp_path / "bin")
-    own = stock(tmp_path / "bin", tmp_path / "save", tuned / "pretrained" / "checkpoint_last.pt", *more)
+    own = stock(tmp_path / "bin", tmp_path / "save", tuned / "pretrained" / "checkpoint_last.pt", "--disable-validation", *more)
     spoil(tmp_path / "bin")
-    assert sentence in refusal(tmp_path / "bin", tmp_path / "save", *own[1:])
+    assert sentence in refusal_here(own)
     assert not (tmp_path / "save" / "checkpoint_last.pt").exists()
 
 
@@ -203,5 +204,5 @@ def test_folders_of_one_run_are_not_mixed_with_another(tuned, tmp_path, vocabula
     assert command("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "one", *given)[0] == 0
     source = tuned / "pretrained" / "checkpoint_last.pt"
     own = stock(tmp_path / "one", save, source, "--max-update", "1", "--disable-validation", "--num-workers", "0")
-    train_here(tmp_path / "one", save, *own[1:])
+    run_here(own, save)
     assert read_task_info(save).inputs == 1 and (save / "label" / "dict.txt").read_text() == "bad 1\ngood 1\n"

@@ -72,9 +72,13 @@ def train(data, save_dir, *arguments, check=True, cwd=None) -> Log:
 
 
 def train_here(data, save_dir, *arguments) -> Log:
-    """Run fairseq-train in this process, which saves its start; for options that need no process of their own."""
-    from fairseq import checkpoint_utils, options
-    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+    """Pre-train in this process, which saves its start; for options that need no process of their own."""
+    return run_here(command(data, save_dir, *arguments)[3:], save_dir)
+
+
+def run_here(arguments: list, save_dir) -> Log:
+    """Run fairseq-train with all its arguments in this process."""
+    from fairseq import checkpoint_utils
     from fairseq_cli import train as fairseq_train
 
     for function in (checkpoint_utils.save_checkpoint, fairseq_train.should_stop_early):
@@ -87,8 +91,7 @@ def train_here(data, save_dir, *arguments) -> Log:
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     try:
-        given = command(data, save_dir, *arguments)[3:]
-        fairseq_train.main(convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), input_args=given)))
+        fairseq_train.main(configuration(arguments))
     finally:
         root.setLevel(level)
         root.removeHandler(handler)
@@ -96,21 +99,32 @@ def train_here(data, save_dir, *arguments) -> Log:
 
 
 def refusal(data, save_dir, *arguments) -> str:
-    """Run fairseq-train in this process until it refuses; returns the sentence that the user would read."""
-    from fairseq import options
-    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+    """Pre-train in this process until fairseq-train refuses; returns the sentence that the user would read."""
+    return refusal_here(command(data, save_dir, *arguments)[3:])
+
+
+def refusal_here(arguments: list) -> str:
+    """Run fairseq-train with all its arguments in this process until it refuses."""
     from fairseq_cli.train import main
 
     from fairseq_electra.compat import input_error
 
     try:
-        given = [*command(data, save_dir, *arguments)[3:]]
-        main(convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), input_args=given)))
+        main(configuration(arguments))
     except Exception as error:
         found = input_error(error)
         assert found is not None, error
         return str(found)
     raise AssertionError("nothing was refused")
+
+
+def configuration(arguments: list):
+    """Read a command line as fairseq-train does."""
+    from fairseq import options
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+    given = [str(word) for word in arguments]
+    return convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), input_args=given))
 
 
 def read(text: str, save_dir, status: int) -> Log:
