@@ -7,17 +7,21 @@ import re
 import signal
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import fairseq_cli.train
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from fairseq import checkpoint_utils, options, trainer
 from fairseq.criterions import sentence_prediction
 from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
 from fairseq.optim import OPTIMIZER_DATACLASS_REGISTRY, OPTIMIZER_REGISTRY
+from fairseq.tasks import sentence_prediction as sentence_prediction_task
+from fairseq.tasks import sentence_ranking
 
 from fairseq_electra import compat
 from fairseq_electra.errors import InputError
@@ -195,3 +199,55 @@ def test_fairseq_still_counts_gpus_where_it_starts_processes():
 def test_fairseq_still_drops_the_weights_before_it_starts_the_average_from_them():
     source = source_of(trainer.Trainer.load_checkpoint)
     assert source.index('del state["model"]') < source.index('state["model"], build_fp32_params')
+
+
+def stock_source(module) -> str:
+    """What fairseq's file says, whatever has been put in its place."""
+    return Path(module.__file__).read_text(encoding="utf-8")
+
+
+def test_fairseq_still_sums_lists_of_predictions_over_processes():
+    assert '"pred"' in stock_source(sentence_prediction) and "return True" in stock_source(sentence_prediction)
+    cfg = sentence_prediction.SentencePredictionConfig(report_mcc=True)
+    task = types.SimpleNamespace(label_dictionary=None, target_dictionary=None)
+    criterion = sentence_prediction.SentencePredictionCriterion(cfg, task)
+    assert criterion.train().logging_outputs_can_be_summed() and not criterion.eval().logging_outputs_can_be_summed()
+    plain = sentence_prediction.SentencePredictionCriterion(sentence_prediction.SentencePredictionConfig(), task)
+    assert plain.eval().logging_outputs_can_be_summed()
+
+
+def test_fairseq_still_gathers_through_a_gpu_alone_and_sends_checkpoints_through_torch_load():
+    text = stock_source(distributed_utils)
+    assert "torch.cuda.ByteTensor(buffer_size)" in text and 'obj = torch.load(buffer, map_location="cpu")' in text
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        everyone = torch.distributed.group.WORLD
+        found = distributed_utils.all_gather_list({"pred": list(range(10_000)), "loss": torch.ones(1)}, everyone)
+        assert found == [{"pred": list(range(10_000)), "loss": torch.ones(1)}]
+        sent = {"cfg": argparse.Namespace(a=Path("x")), "model": {"w": torch.ones(2)}}
+        found = distributed_utils.broadcast_object(sent, 0, everyone)
+        assert found["cfg"].a == Path("x") and torch.equal(found["model"]["w"], torch.ones(2))
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def test_scipy_still_refuses_to_correlate_one_example():
+    assert "pearson_corr = pearsonr(preds, labels)[0]" in stock_source(sentence_prediction)
+    with pytest.raises(ValueError, match="at least 2"):
+        scipy.stats.pearsonr([1.0], [2.0])
+    assert sentence_prediction.pearson_and_spearman(np.array([1.0]), np.array([2.0])) == {"pearson": 0.0, "spearmanr": 0.0, "corr": 0.0}
+    assert sentence_prediction.pearson_and_spearman(np.ones(5), np.arange(5))["corr"] == 0
+    found = sentence_prediction.pearson_and_spearman(np.array([1.0, 2.0, 4.0]), np.array([2.0, 3.0, 9.0]))
+    assert found["spearmanr"] == 1 and found["pearson"] == pytest.approx(np.corrcoef([1, 2, 4], [2, 3, 9])[0, 1])
+
+
+def test_sentence_ranking_still_looks_for_its_heads_name_among_the_models_options():
+    assert 'getattr(args, "ranking_head_name", "sentence_classification_head")' in stock_source(sentence_ranking)
+
+
+def test_fairseq_still_reads_texts_and_labels_apart():
+    """tests/cli/test_sentence_commands.py has what comes of folders that are absent, damaged, or of unequal length."""
+    for task in (sentence_prediction_task.SentencePredictionTask, sentence_ranking.SentenceRankingTask):
+        assert task.compares_numbers and task.setup_task.explains
+        text = source_of(task.load_dataset)
+        assert "input0" in text and not re.search(r"len\((input0|label_dataset)\) *[!=]=", text)
