@@ -17,6 +17,7 @@ from fairseq import options
 from fairseq_electra.benchmarks import inference, trainer
 from fairseq_electra.benchmarks.__main__ import markdown
 from fairseq_electra.cli.quickstart import table
+from fairseq_electra.evaluation import results
 from tests.conftest import ROOT, TINY_NET, USER_DIR, run
 from tests.integration.training import train
 
@@ -48,6 +49,10 @@ def test_the_table_of_the_trainer():
 
 def test_the_table_of_inference():
     assert_says(inference.markdown(json.loads((EXAMPLES / "benchmark" / "inference.json").read_text())))
+
+
+def test_the_table_of_glue():
+    assert_says(results.table(json.loads((EXAMPLES / "glue" / "results.json").read_text())))
 
 
 @pytest.mark.long
@@ -114,6 +119,7 @@ def test_the_page_on_glue_works_from_start_to_end(tmp_path, data_bin, vocabulary
     rows = [{"question": a, "answer": b, "class": str(i % 3)} for i, (a, b) in enumerate(pairs)]
     (tmp_path / "valid.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     page = (EXAMPLES / "glue" / "README.md").read_text(encoding="utf-8").replace("source .venv/bin/activate\n", "")
+    page = page.partition("## The table of the main page")[0]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     page = page.replace("--max-epoch 10", "--max-epoch 1 --cpu").replace("--seeds 5", "--seeds 2 --epochs 1")
     for block in re.findall(r"^```bash\n(.*?)^```", page, re.M | re.S):
