@@ -46,6 +46,7 @@ def apply() -> None:
     sentences.gather_predictions()
     sentences.correlate_single_examples()
     sentences.compare_numbers_of_lines()
+    sentences.score_all_examples()
     sentences.name_ranking_heads()
     sentences.explain_absent_data()
 

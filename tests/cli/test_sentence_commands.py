@@ -6,12 +6,13 @@ import json
 import shutil
 
 import pytest
+from fairseq import tasks
 
 from fairseq_electra import cli
 from fairseq_electra.data.task_folder import read_task_info
 from tests.conftest import TINY_NET
 from tests.integration.test_sentence_tasks import stock
-from tests.integration.training import refusal_here, run_here, train
+from tests.integration.training import configuration, refusal_here, run_here, train
 
 PAIRS = "one\ttwo\tclass\na b\tc d\tyes\ne f\tg h\tno\ni j\tk l\tyes\n"
 
@@ -206,3 +207,17 @@ def test_folders_of_one_run_are_not_mixed_with_another(tuned, tmp_path, vocabula
     own = stock(tmp_path / "one", save, source, "--max-update", "1", "--disable-validation", "--num-workers", "0")
     run_here(own, save)
     assert read_task_info(save).inputs == 1 and (save / "label" / "dict.txt").read_text() == "bad 1\ngood 1\n"
+
+
+@pytest.mark.parametrize("folder", ["bin", "choice-bin"])
+def test_every_example_of_a_validation_set_is_scored(tuned, tmp_path, folder):
+    """Three examples, fewer than the eight whose multiples fairseq asks for by default; training keeps to that."""
+    shutil.copytree(tuned / folder, tmp_path / "bin")
+    for path in sorted((tmp_path / "bin").rglob("train.*")):
+        shutil.copy(path, path.with_name(path.name.replace("train", "valid")))
+    own = stock(tmp_path / "bin", tmp_path / "save", tuned / "pretrained" / "checkpoint_last.pt")
+    task = tasks.setup_task(configuration(own).task)
+    for split, scored in (("valid", 3), ("train", 0)):
+        dataset = task.load_dataset(split)
+        batches = task.get_batch_iterator(dataset, max_sentences=32, required_batch_size_multiple=8)
+        assert sum(map(len, batches.frozen_batches)) == scored
