@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from fairseq import options
 
-from fairseq_electra.benchmarks import inference, trainer
+from fairseq_electra.benchmarks import inference, prediction, trainer
 from fairseq_electra.benchmarks.__main__ import markdown
 from fairseq_electra.cli.quickstart import table
 from fairseq_electra.evaluation import results
@@ -49,6 +49,12 @@ def test_the_table_of_the_trainer():
 
 def test_the_table_of_inference():
     assert_says(inference.markdown(json.loads((EXAMPLES / "benchmark" / "inference.json").read_text())))
+
+
+def test_the_table_of_prediction():
+    report = json.loads((EXAMPLES / "benchmark" / "prediction.json").read_text())
+    assert_says(prediction.markdown(report))
+    assert all(found["largest_difference"] < 3e-6 for found in report["sizes"].values())
 
 
 def test_the_table_of_glue():

@@ -19,6 +19,7 @@ from fairseq_electra.evaluation.predictions import scores_of, targets_of
 from fairseq_electra.evaluation.recipes import arguments, recipe_for
 from fairseq_electra.evaluation.results import table
 from fairseq_electra.evaluation.sentence_metrics import score
+from fairseq_electra.evaluation.submission import write_submission
 from fairseq_electra.interchange.hub_interface import from_pretrained
 from fairseq_electra.many_runs import train_all
 from tests.conftest import TINY_NET, USER_DIR, electra, fairseq, run
@@ -260,6 +261,24 @@ def test_runs_gone_wrong_are_flagged_and_do_not_stop_the_others(tmp_path, source
     logits = logits_in(tmp_path / "scratch" / SINGLE / "lr1-seed1")["valid"]
     assert len(set(logits.argmax(1).tolist())) == 1
     assert found["summary"][0]["degenerate_seeds"] == {"1": "constant"} and ", 1 constant)" in table(found)
+
+
+def test_a_net_of_mnli_is_scored_on_both_sets_and_judges_the_diagnostic_one(tmp_path, vocabulary):
+    labels = ["contradiction", "entailment", "neutral"]
+    files = {"MNLI/train": 24, "MNLI/dev_matched": 6, "MNLI/dev_mismatched": 9, "MNLI/test_matched": 4, "MNLI/test_mismatched": 5}
+    for name, size in (files | {"diagnostic/diagnostic": 7}).items():
+        named = "test" not in name and "diagnostic" not in name
+        lines = [f"{i}\tclass {i}\tvalue {i % 3}" + (f"\t{labels[i % 3]}" if named else "") for i in range(size)]
+        (tmp_path / "GLUE" / name).parent.mkdir(parents=True, exist_ok=True)
+        header = "index\tsentence1\tsentence2" + ("\tgold_label" if named else "")
+        (tmp_path / "GLUE" / f"{name}.tsv").write_text("\n".join([header, *lines]) + "\n")
+    electra("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--glue", tmp_path / "GLUE")
+    settings = Settings({"": 1}, 8, tuple(TINY_NET))
+    found = study([read_net("x=scratch:tiny")], [tmp_path / "bin" / "MNLI"], tmp_path / "runs", settings, rates=[1e-3], seeds=[1, 2])
+    assert set(found["summary"][0]["metrics"]) == {"valid", "valid1"} and "| MNLI, mismatched, accuracy |" in table(found)
+    write_submission(found, tmp_path / "runs", "x", tmp_path / "submission")
+    sizes = {path.name: len(path.read_text().splitlines()) - 1 for path in (tmp_path / "submission").iterdir()}
+    assert sizes == {"MNLI-m.tsv": 4, "MNLI-mm.tsv": 5, "AX.tsv": 7}
 
 
 def test_a_killed_process_ends_the_study_in_a_sentence(tmp_path, sources):
