@@ -1,5 +1,6 @@
 """Fixtures: a small corpus and vocabulary, made once, and small nets on them."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -25,6 +26,12 @@ from fairseq_electra.data.wordpiece import load_wordpiece, save_vocabulary, trai
 torch.set_num_threads(1)
 NET = {"hidden_size": 32, "embedding_size": 16, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 TINY_NET = [word for name, size in NET.items() for word in (f"--{name.replace('_', '-')}", str(size))]
+
+
+@pytest.fixture(autouse=True)
+def loud():
+    """A command that ran in this process may have silenced the package's loggers."""
+    logging.getLogger("fairseq_electra").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

@@ -141,7 +141,7 @@ GOOD = '{"first": "A", "second": "B", "label": "x"}\n'
         ("a.tsv", HEAD, "{} holds no example; give a file with at least one line of data"),
         ("a.tsv", HEAD + "\n\n", "{} holds no example; give a file with at least one line of data"),
         ("a.tsv", HEAD.encode() + b"A\tcaf\xe9\tx\n", "{}, line 2: not UTF-8 (byte 0xe9 at column 5); convert it first"),
-        ("a.tsv.gz", gzip.compress((HEAD + "A\tB\tx\n").encode())[:-9], "{}: damaged or cut-short compressed file after line"),
+        ("a.tsv.gz", gzip.compress((HEAD + "A\tB\tx\n").encode(), mtime=0)[:-9], "{}: damaged or cut-short compressed file after line"),
         ("a.jsonl", "", "{} holds no example; give a file with at least one line of data"),
         ("a.jsonl", " \n\n", "{} holds no example; give a file with at least one line of data"),
         ("a.jsonl", GOOD + "{'first': 'A'}\n", "{}, line 2: not JSON (Expecting property name"),
