@@ -19,11 +19,20 @@ The flow, and where each step lives::
 B rows of a batch, T tokens of a row, K masked slots of a row, V vocabulary, E embedding size, C hidden size.
 """
 
+import importlib
 import logging
 import sys
 from pathlib import Path
 
 __version__ = "0.1.0"
+# what fairseq finds by a name on its command line
+REGISTERED = (
+    *("criterions.question_answering", "criterions.replaced_token_detection", "criterions.token_classification"),
+    "data.bpe",
+    *("models.electra", "models.electra_encoder"),
+    "optim.electra_adam",
+    *("tasks.electra_pretraining", "tasks.question_answering", "tasks.token_classification"),
+)
 
 
 def refuse_second_copy() -> None:
@@ -46,12 +55,8 @@ def register() -> None:
 
     compat.apply()
     refuse_second_copy()
-    from fairseq_electra import criterions, data, models, optim, tasks  # noqa: F401
-    from fairseq_electra.criterions import replaced_token_detection  # noqa: F401
-    from fairseq_electra.data import bpe  # noqa: F401
-    from fairseq_electra.models import electra, electra_encoder  # noqa: F401
-    from fairseq_electra.optim import electra_adam  # noqa: F401
-    from fairseq_electra.tasks import electra_pretraining  # noqa: F401
+    for module in REGISTERED:
+        importlib.import_module(f"{__name__}.{module}")
 
 
 def from_pretrained(path, checkpoint_file=None, vocabulary=None, generator=None):

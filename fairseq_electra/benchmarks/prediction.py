@@ -50,7 +50,7 @@ def variants(size: str, texts: list[str], folder: Path) -> dict[str, Callable[[]
     """Make every way to answer the texts; each gives the probability of the first label for each text."""
     from transformers import pipeline
 
-    from fairseq_electra.evaluation.predictions import Predictor
+    from fairseq_electra.evaluation.predictions import SentencePredictor
     from fairseq_electra.interchange.export_transformers import export_transformers
     from fairseq_electra.interchange.hub_interface import ElectraHubInterface
 
@@ -62,7 +62,7 @@ def variants(size: str, texts: list[str], folder: Path) -> dict[str, Callable[[]
         answers: list = classify(texts, batch_size=rows, truncation=True, max_length=LONGEST)
         return [next(each["score"] for each in answer if each["label"] == "no") for answer in answers]
 
-    predictor = Predictor(ElectraHubInterface(pretrained), HEAD)
+    predictor = SentencePredictor(ElectraHubInterface(pretrained), HEAD)
     made: dict[str, Callable[[], list[float]]] = {
         f"transformers' pipeline, batches of {rows}": lambda rows=rows: theirs(rows)  # type: ignore[misc]
         for rows in BATCHES

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import json
 import logging
+import math
 import sys
 
 from fairseq_electra.data.text import read_lines, written_whole
@@ -23,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vocab", metavar="DIR", help="folder of the vocabulary (default: the checkpoint's, or its data's)")
     parser.add_argument("--output", metavar="FILE", help="for the answers, written whole or not at all (default: standard output, at once)")
     parser.add_argument("--head", metavar="NAME", help="of several heads, the one to apply")
+    parser.add_argument("--threshold", type=float, default=math.inf, metavar="X", help="of answers: none where `unanswerable` is above it")
+    parser.add_argument("--n-best", type=int, default=0, metavar="N", help="of answers: list the N best")
     parser.add_argument("--logits", action="store_true", help="add the scores themselves")
 
 
@@ -35,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
 
     fairseq_electra.register()
     logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
-    from fairseq_electra.evaluation.predictions import Predictor
+    from fairseq_electra.evaluation.predictions import predictor_of
 
     net = fairseq_electra.from_pretrained(args.checkpoint, vocabulary=args.vocab)
     net.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -43,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
     if head not in net.labels:
         raise InputError(f"{args.checkpoint} has no head {head!r}, it has {', '.join(net.labels) or 'none'}")
     source = "standard input" if args.input == "-" else args.input
-    answers = Predictor(net, head, source)(read_lines(args.input))
+    answers = predictor_of(net, head, source, args.threshold, args.n_best)(read_lines(args.input))
     with (
         tqdm(unit=" lines", disable=not sys.stderr.isatty()) as bar,
         written_whole(args.output) if args.output else contextlib.nullcontext(sys.stdout) as stream,
@@ -52,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
         for answer in answers:
             number += 1
             if not args.logits:
-                del answer["logits"]
+                answer.pop("logits", None)
             stream.write(json.dumps(answer, ensure_ascii=False) + "\n")
             bar.update()
         if not number:

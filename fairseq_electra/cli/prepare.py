@@ -1,17 +1,25 @@
-"""Turn labelled text into a folder that fairseq's sentence_prediction and sentence_ranking read.
+"""Turn labelled text into a folder that fairseq's sentence_prediction and sentence_ranking and our own tasks read.
 
 fairseq-electra prepare --vocab vocab --destdir glue-bin --glue GLUE                       # a folder for each task that is there
 fairseq-electra prepare --vocab vocab --destdir my-bin --text question answer --label class --train a.tsv --valid b.jsonl
 fairseq-electra prepare --vocab vocab --destdir swag-bin --swag SWAG
+fairseq-electra prepare --vocab vocab --destdir squad-bin --squad --train train-v1.1.json --valid dev-v1.1.json
+fairseq-electra prepare --vocab vocab --destdir ner-bin --conll --train train.conll --valid dev.conll --test test.conll
 """
 
 import argparse
 from pathlib import Path
 
+from fairseq_electra.data.conll import read_conll
 from fairseq_electra.data.examples import Columns, Example, has_labels, read_examples
 from fairseq_electra.data.glue import FOLDERS, GLUE, read_glue
 from fairseq_electra.data.multiple_choice import RACE_LETTERS, SWAG_ENDINGS, read_race, read_swag
-from fairseq_electra.data.task_folder import PREDICTION, RANKING, TaskInfo, check_task, write_task_folder
+from fairseq_electra.data.question_folder import write_question_folder
+from fairseq_electra.data.squad import read_squad
+from fairseq_electra.data.tag_folder import write_tag_folder
+from fairseq_electra.data.tags import BIO, SCHEMES
+from fairseq_electra.data.task_folder import check_task, write_task_folder
+from fairseq_electra.data.task_info import ANSWERING, PREDICTION, RANKING, TAG_METRICS, TAGGING, TaskInfo
 from fairseq_electra.data.wordpiece import LEADING, MASK
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.sentence_metrics import OF_CLASSES, OF_NUMBERS
@@ -25,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--destdir", required=True, type=Path, metavar="DIR", help="folder to write; --glue makes a subfolder for each task"
     )
-    parser.add_argument("--max-positions", type=int, metavar="N", help="tokens of the longest row (default 128; of RACE 512)")
+    parser.add_argument("--max-positions", type=int, metavar="N", help="tokens of the longest row (default 128; of RACE and SQuAD 512)")
     sources = parser.add_argument_group("GLUE, SWAG, RACE")
     sources.add_argument("--glue", metavar="DIR", help="GLUE's folder")
     sources.add_argument(
@@ -33,7 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     sources.add_argument("--swag", metavar="DIR", help="SWAG's folder, with train.csv and val.csv")
     sources.add_argument("--race", metavar="DIR", help="RACE's folder, with train, dev and test")
-    own = parser.add_argument_group("your own TSV, or JSON lines if named .jsonl")
+    windows = parser.add_argument_group("questions, and words in columns")
+    windows.add_argument("--squad", action="store_true", help="questions and contexts, files of SQuAD's form, 1.1 or 2.0")
+    windows.add_argument("--conll", action="store_true", help="a word a line, its tag in the last column, a blank line between sentences")
+    windows.add_argument("--stride", type=int, metavar="N", help="pieces from window to window (default 128; of --conll half a row)")
+    windows.add_argument("--max-question", type=int, default=64, metavar="N", help="pieces of the longest question (default %(default)s)")
+    windows.add_argument(
+        "--scheme", choices=SCHEMES, default=BIO, help="tags of the files; trained and scored are BIO, or BIOES with --bioes"
+    )
+    windows.add_argument("--bioes", action="store_true", help="convert the tags to BIOES")
+    own = parser.add_argument_group("your own TSV, or JSON lines if named .jsonl; --train, --valid and --test also for the group above")
     own.add_argument("--text", nargs="+", metavar="COLUMN", help="the column, or two, with the text")
     own.add_argument("--label", metavar="COLUMN", help="the column with the label")
     for split in SPLITS:
@@ -51,10 +68,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Read, check and write."""
-    given = [name for name in ("glue", "swag", "race", "text") if getattr(args, name)]
+    given = [name for name in ("glue", "swag", "race", "text", "squad", "conll") if getattr(args, name)]
     if len(given) != 1:
-        raise InputError(f"give one of --glue, --swag, --race and --text, got {', '.join(given) or 'none'}")
-    args.max_positions = args.max_positions or (512 if args.race else 128)
+        raise InputError(f"give one of --glue, --swag, --race, --text, --squad and --conll, got {', '.join(given) or 'none'}")
+    args.max_positions = args.max_positions or (512 if args.race or args.squad else 128)
+    if args.squad or args.conll:
+        (_questions if args.squad else _words)(args)
+        return
     if given == ["glue"]:
         plans = _glue(args)
     else:
@@ -120,6 +140,49 @@ def _own(args: argparse.Namespace) -> tuple[dict[str, list[Example]], TaskInfo]:
     if "f1" in metrics and len(labels) != 2:
         raise InputError(f"--metrics f1 is for two classes, and there are {len(labels)}: {', '.join(labels)}; use macro_f1")
     return splits, TaskInfo(args.destdir.name, PREDICTION, len(args.text), labels, metrics, args.max_positions)
+
+
+def _files(args: argparse.Namespace) -> dict[str, str]:
+    files = {split: path for split in SPLITS if (path := getattr(args, split))}
+    if not files:
+        raise InputError("give the files: --train FILE --valid FILE, and --test FILE where there is one")
+    return files
+
+
+def _questions(args: argparse.Namespace) -> None:
+    splits = {split: read_squad(path, labelled=split != "test") for split, path in _files(args).items()}
+    some_without = any(not question.answers for split, squad in splits.items() if split != "test" for question in squad.questions)
+    info = TaskInfo(
+        args.destdir.name,
+        ANSWERING,
+        2,
+        (),
+        ("f1", "exact_match", *(("answerable_f1", "unanswerable_accuracy", "threshold") if some_without else ())),
+        args.max_positions,
+        stride=128 if args.stride is None else args.stride,
+        max_question=args.max_question,
+        unanswerable=some_without,
+    )
+    finished = write_question_folder(args.destdir, args.vocab, splits, info)
+    print(f"{args.destdir}: {_numbers(finished)}; questions{', some without an answer' if some_without else ''}; " + _windows(finished))
+
+
+def _words(args: argparse.Namespace) -> None:
+    splits = {split: read_conll(path, args.scheme) for split, path in _files(args).items()}
+    if "train" not in splits:
+        raise InputError("--conll needs --train FILE: its tags are those to learn")
+    stride = max(1, (args.max_positions - 2) // 2) if args.stride is None else args.stride
+    info = TaskInfo(args.destdir.name, TAGGING, 1, (), TAG_METRICS, args.max_positions, stride=stride)
+    finished = write_tag_folder(args.destdir, args.vocab, splits, info, args.bioes)
+    print(f"{args.destdir}: {_numbers(finished)}; {len(finished.labels)} tags; " + _windows(finished))
+
+
+def _numbers(info: TaskInfo) -> str:
+    return ", ".join(f"{split} {number:,}" for split, number in info.examples.items())
+
+
+def _windows(info: TaskInfo) -> str:
+    return f"{sum(info.shortened.values()):,} in several windows of {info.max_positions} tokens"
 
 
 def _in_order(label: str) -> tuple[float, str]:

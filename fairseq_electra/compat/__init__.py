@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from fairseq_electra.compat import distributed, sentences
-from fairseq_electra.data.task_folder import TASK_FILE
+from fairseq_electra.data.task_info import TASK_FILE
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE
 from fairseq_electra.errors import InputError
 

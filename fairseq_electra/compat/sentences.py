@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fairseq_electra.data.binarized import count_lines
-from fairseq_electra.data.task_folder import PREDICTION
+from fairseq_electra.data.task_info import PREDICTION
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE
 from fairseq_electra.errors import InputError
 

@@ -8,75 +8,21 @@
     DIR/label/dict.txt, train.bin    classes; for numbers and for choices DIR/label/train.label, a line each
 """
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
 from fairseq_electra.data.encode import check_ids, encode_lines, write_binarized
 from fairseq_electra.data.examples import Example
+from fairseq_electra.data.task_info import RANKING, TaskInfo, write_task_info
 from fairseq_electra.data.text import folder_written_whole, written_whole
-from fairseq_electra.data.wordpiece import BOS, DICTIONARY_FILE, EOS, LEADING, TOKENIZER_FILE, UNK, load_wordpiece
+from fairseq_electra.data.wordpiece import BOS, DICTIONARY_FILE, EOS, LEADING, PAD, TOKENIZER_FILE, UNK, load_wordpiece
 from fairseq_electra.errors import InputError
 
-TASK_FILE = "task.json"
-BOS_ID, EOS_ID, UNK_ID = (LEADING.index(symbol) for symbol in (BOS, EOS, UNK))
-PREDICTION, RANKING = "sentence_prediction", "sentence_ranking"
-
-
-@dataclass(frozen=True)
-class TaskInfo:
-    """What a task is.
-
-    Args:
-        name: of the task.
-        kind: fairseq's task, ``sentence_prediction`` or ``sentence_ranking``.
-        inputs: texts of an example; of a multiple choice, the context and every choice.
-        labels: classes in the order of their scores; empty for numbers and for choices.
-        metrics: to score predictions with, the first of them decides.
-        max_positions: tokens of the longest row.
-        examples: number of them by split.
-        shortened: by split, how many of them did not fit into ``max_positions``.
-    """
-
-    name: str
-    kind: str
-    inputs: int
-    labels: tuple[str, ...]
-    metrics: tuple[str, ...]
-    max_positions: int
-    examples: dict[str, int] = field(default_factory=dict)
-    shortened: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def regression(self) -> bool:
-        """Whether the labels are numbers."""
-        return self.kind == PREDICTION and not self.labels
-
-    @property
-    def choices(self) -> int:
-        """How many choices there are; 0: it is no multiple choice."""
-        return self.inputs - 1 if self.kind == RANKING else 0
-
-
-def read_task_info(folder: str | Path) -> TaskInfo:
-    """Read ``task.json`` of a prepared folder.
-
-    Raises:
-        InputError: there is none, or it is not one of ours.
-    """
-    path = Path(folder) / TASK_FILE
-    if not path.is_file():
-        raise InputError(f"no {path}; make the folder with fairseq-electra prepare")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        values |= {name: tuple(values[name]) for name in ("labels", "metrics")}
-        return TaskInfo(**values)
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path} is damaged ({error}); make the folder again with fairseq-electra prepare") from error
+BOS_ID, PAD_ID, EOS_ID, UNK_ID = (LEADING.index(symbol) for symbol in (BOS, PAD, EOS, UNK))
 
 
 def truncate(texts: Sequence[list[int]], room: int) -> list[list[int]]:
@@ -156,7 +102,7 @@ def write_task_folder(
         for name in (DICTIONARY_FILE, TOKENIZER_FILE):
             (partial / "input0" / name).write_bytes((Path(vocabulary) / name).read_bytes())
         finished = TaskInfo(**(asdict(info) | {"examples": counts, "shortened": shortened}))
-        (partial / TASK_FILE).write_text(json.dumps(asdict(finished), indent=2) + "\n", encoding="utf-8")
+        write_task_info(partial, finished)
     return finished
 
 

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fairseq_electra.data.task_folder import TaskInfo, read_task_info
+from fairseq_electra.data.task_info import TaskInfo, read_task_info
 from fairseq_electra.data.text import written_whole
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation import recipes
 from fairseq_electra.evaluation.nets import Net
 from fairseq_electra.evaluation.recipes import Recipe
 from fairseq_electra.evaluation.results import LOGITS_FILE, RESULT_FILE, RUN_FILE, summarize, versions
-from fairseq_electra.evaluation.sentence_metrics import is_constant, score
 from fairseq_electra.many_runs import train_all
 
 DIAGNOSTIC = "AX"  # has no training set: GLUE asks for what a net that was trained on MNLI says of it
@@ -95,7 +94,7 @@ class Settings:
         changes = {name: value for name, value in changes.items() if value is not None}
         if not net.checkpoint:  # layers that have learned nothing have nothing to keep
             changes["layer_decay"] = 1.0
-        return Run(net, task, replace(recipes.recipe_for(net.size, name), **changes), seed, self.extra)  # type: ignore[arg-type]
+        return Run(net, task, replace(recipes.recipe_for(net.size, name, task.info.kind), **changes), seed, self.extra)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -110,22 +109,23 @@ class Predict:
         """Do it for the run of this name."""
         import torch
 
-        from fairseq_electra.evaluation.predictions import scores_of, targets_of
+        from fairseq_electra.evaluation.protocol import evaluation_of
         from fairseq_electra.interchange.hub_interface import from_pretrained
 
         task, place = self.runs[name].task, self.folder / name
         net = from_pretrained(place / "checkpoints", "checkpoint_last.pt")
         net.to("cuda" if torch.cuda.is_available() else "cpu")
-        logits = scores_of(net, task.folder, task.info)
-        targets = {split: target for split in logits if (target := targets_of(task.folder, task.info, split)) is not None}
+        evaluation = evaluation_of(task.folder, task.info)
+        scores = {split: evaluation.scores(net, split) for split in task.info.examples if split != "train"}
+        found = {split: evaluation.metrics(split, each) for split, each in scores.items()}
+        metrics = {split: each for split, each in found.items() if each is not None}
         diagnostic = task.folder.with_name(DIAGNOSTIC)
         if task.info.name == "MNLI" and diagnostic.is_dir():
-            logits[DIAGNOSTIC] = scores_of(net, diagnostic, read_task_info(diagnostic))["test"]
+            scores[DIAGNOSTIC] = evaluation_of(diagnostic).scores(net, "test")
         with written_whole(place / LOGITS_FILE, "wb") as stream:
-            np.savez(stream, **logits)  # type: ignore[arg-type]
-        trouble = "not finite" if any(not np.isfinite(scores).all() for scores in logits.values()) else ""
-        trouble = trouble or ("constant" if is_constant(logits["valid"]) else "")
-        metrics = {split: score(task.info.metrics, logits[split], target) for split, target in targets.items()}
+            np.savez(stream, **scores)  # type: ignore[arg-type]
+        trouble = "not finite" if any(np.isnan(each).any() for each in scores.values()) else ""
+        trouble = trouble or ("constant" if evaluation.is_constant(scores["valid"]) else "")
         _write_json(place / RESULT_FILE, {"trouble": trouble, "metrics": metrics})
         if not self.keep_checkpoints:
             shutil.rmtree(place / "checkpoints")

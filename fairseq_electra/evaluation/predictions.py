@@ -1,66 +1,35 @@
-"""Scores of a fine-tuned net for text, or for the examples of a task's folder, whatever the batches are."""
+"""Answers of a fine-tuned net to lines of text, in their order, whatever the batches are."""
 
 import itertools
+import math
+import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from fairseq_electra.data.binarized import open_binarized
-from fairseq_electra.data.task_folder import RANKING, TaskInfo, encode_texts, fit, rows_of
-from fairseq_electra.data.wordpiece import LEADING
+from fairseq_electra.data.question_folder import Questions, context_pieces, find_windows, in_memory, question_pieces
+from fairseq_electra.data.squad import Question
+from fairseq_electra.data.tag_folder import SPECIAL, Row, rows_of_words
+from fairseq_electra.data.tag_rows import TagRows
+from fairseq_electra.data.tags import BIO, BIOES, entities_of, legal_transitions
+from fairseq_electra.data.task_folder import encode_texts, fit, rows_of
+from fairseq_electra.data.task_info import ANSWERING, RANKING, TAGGING, TaskInfo
 from fairseq_electra.errors import InputError
+from fairseq_electra.evaluation.answering import answers_to
+from fairseq_electra.evaluation.answers import BEGIN, END, SCORE, UNANSWERABLE
+from fairseq_electra.evaluation.sentences import logits_of
+from fairseq_electra.evaluation.tagging import in_order, tags_of_words, word_scores
 from fairseq_electra.interchange.hub_interface import ElectraHubInterface
 
 LINES_AT_ONCE = 4096  # sorted by length among themselves
+# a word stands between blanks, and punctuation at its ends is words of its own
+_WORD = re.compile(r"""[("'\[{<«“‘]|[)"'\]}>»”’.,;:!?…]+(?=\s|$)|[^\s("'\[{<«“‘]\S*?(?=[)"'\]}>»”’.,;:!?…]*(?:\s|$))""")
 
 
-def examples_of(data: Path, info: TaskInfo, split: str, vocabulary_size: int) -> list[list[list[int]]]:
-    """Read a split's examples back: for each the rows that make it up."""
-    columns = []
-    for i in range(info.inputs):
-        text = open_binarized(data / f"input{i}" / split, vocabulary_size)
-        ends = text.line_sizes.cumsum()
-        columns.append([text.ids[end - size : end - 1].tolist() for end, size in zip(ends, text.line_sizes, strict=True)])
-    return [rows_of(texts, info.kind) for texts in zip(*columns, strict=True)]
-
-
-def logits_of(net: ElectraHubInterface, head: str, examples: list[list[list[int]]]) -> Tensor:
-    """Score examples.
-
-    Args:
-        net: with the head.
-        head: its name.
-        examples: for each its rows, as ids; several rows are the choices of a multiple choice.
-
-    Returns:
-        scores. Shape: (N, number of classes), or (N, number of choices).
-    """
-    rows = [torch.tensor(row) for each in examples for row in each]
-    scores = torch.stack(net.predict(head, rows, return_logits=True)).cpu()
-    return scores.view(len(examples), -1)
-
-
-def scores_of(net: ElectraHubInterface, data: Path, info: TaskInfo) -> dict[str, np.ndarray]:
-    """Score all splits of a task but train. Shape, by split: (N, number of classes or choices)."""
-    head, number = next(iter(net.labels)), len(net.dictionary)
-    return {split: logits_of(net, head, examples_of(data, info, split, number)).numpy() for split in info.examples if split != "train"}
-
-
-def targets_of(data: Path, info: TaskInfo, split: str) -> np.ndarray | None:
-    """Read the labels of a split, if it has any: classes from 0 on, or numbers. Shape: (N,)."""
-    if not (data / "label" / (f"{split}.idx" if info.labels else f"{split}.label")).is_file():
-        return None
-    if info.labels:
-        ids = open_binarized(data / "label" / split, len(LEADING) + len(info.labels)).ids
-        return ids.reshape(-1, 2)[:, 0].astype(np.int64) - len(LEADING)
-    return np.loadtxt(data / "label" / f"{split}.label", dtype=np.float64 if info.regression else np.int64, ndmin=1)
-
-
-class Predictor:
-    """Answers of a head to lines of text, in their order.
+class Predictor(ABC):
+    """Answers of a head to lines of text.
 
     Args:
         net: with the head.
@@ -78,32 +47,39 @@ class Predictor:
     def __call__(self, lines: Iterable[str]) -> Iterator[dict]:
         """Answer each line.
 
-        Args:
-            lines: a text, or several with tabs between them: a pair, or a context and its choices.
-
-        Yields:
-            ``logits`` and, for classes, ``label`` and ``probabilities`` by label, for numbers ``score``, for a multiple choice
-            ``choice``, from 0 on, and ``probabilities``.
-
         Raises:
-            InputError: a line has another number of texts than the task, or than the first line; names it.
+            InputError: a line is not as the head needs it; names it.
         """
-        expected = self.net.task.inputs if self.net.task else 0
         remaining = enumerate(iter(lines), 1)
         while batch := list(itertools.islice(remaining, LINES_AT_ONCE)):
-            texts = [line.split("\t") for _, line in batch]
-            for (number, _), parts in zip(batch, texts, strict=True):
-                expected = expected or max(len(parts), 2 if self.net.kind == RANKING else 1)
-                if len(parts) != expected:
-                    raise InputError(
-                        f"{self.source}, line {number}: {len(parts)} texts between tabs, where {expected} are expected; "
-                        "write one input a line, as those of the training"
-                    )
-            kind = self.net.kind
-            examples = [rows_of(fit(ids, kind, self.max_positions), kind) for ids in encode_texts(self.net.tokenizer, texts)]
-            logits = logits_of(self.net, self.head, examples)
-            for scores, shares in zip(logits.tolist(), logits.double().softmax(1).tolist(), strict=True):
-                yield self._answer(scores, shares) | {"logits": scores}
+            yield from self.answer([number for number, _ in batch], [line for _, line in batch])
+
+    @abstractmethod
+    def answer(self, numbers: list[int], lines: list[str]) -> Iterator[dict]:
+        """Answer some lines, whose numbers are for errors."""
+
+
+class SentencePredictor(Predictor):
+    """Classes, numbers and choices of lines: a text, or several with tabs between them: a pair, or a context and its choices.
+
+    Yields ``logits`` and, for classes, ``label`` and ``probabilities`` by label, for numbers ``score``, for a multiple choice ``choice``,
+    from 0 on, and ``probabilities``. All lines must have as many texts as the training, or as the first.
+    """
+
+    def __init__(self, net: ElectraHubInterface, head: str, source: str = "text"):
+        super().__init__(net, head, source)
+        self._expected = net.task.inputs if net.task else 0
+
+    def answer(self, numbers: list[int], lines: list[str]) -> Iterator[dict]:
+        """Answer some lines."""
+        texts, kind = [line.split("\t") for line in lines], self.net.kind
+        for number, parts in zip(numbers, texts, strict=True):
+            self._expected = self._expected or max(len(parts), 2 if kind == RANKING else 1)
+            check_texts(parts, self._expected, f"{self.source}, line {number}")
+        examples = [rows_of(fit(ids, kind, self.max_positions), kind) for ids in encode_texts(self.net.tokenizer, texts)]
+        logits = logits_of(self.net, self.head, examples)
+        for scores, shares in zip(logits.tolist(), logits.double().softmax(1).tolist(), strict=True):
+            yield self._answer(scores, shares) | {"logits": scores}
 
     def _answer(self, scores: list[float], shares: list[float]) -> dict:
         best = scores.index(max(scores))
@@ -112,3 +88,107 @@ class Predictor:
         if len(self.labels) == 1:
             return {"score": scores[0]}
         return {"label": self.labels[best], "probabilities": dict(zip(self.labels, shares, strict=True))}
+
+
+def check_texts(parts: list[str], expected: int, place: str) -> None:
+    """Refuse a line with another number of texts."""
+    if len(parts) != expected:
+        raise InputError(
+            f"{place}: {len(parts)} texts between tabs, where {expected} are expected; write one input a line, as those of the training"
+        )
+
+
+class _Rows:
+    """Rows of words in memory."""
+
+    def __init__(self, rows: list[Row]):
+        self.rows, self.sizes = rows, np.array([len(row.pieces) + SPECIAL for row in rows])
+
+    def row(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        row = self.rows[index]
+        scored = np.full(len(row.pieces), -1)
+        scored[row.first_pieces] = 0
+        return np.array(row.pieces), scored
+
+
+class TagPredictor(Predictor):
+    """Entities of lines of text.
+
+    Yields ``words``, ``tags``, the best sequence of them that is legal, ``entities``, of each ``type``, ``text``, ``begin`` and ``end`` in
+    the line, in characters, and ``logits``, the log-probabilities of each word's tags.
+    """
+
+    def answer(self, numbers: list[int], lines: list[str]) -> Iterator[dict]:
+        """Answer some lines."""
+        spans = [[found.span() for found in _WORD.finditer(line)] for line in lines]
+        words = [[line[a:b] for a, b in each] for line, each in zip(lines, spans, strict=True)]
+        room = self.max_positions - SPECIAL
+        stride = self.net.task.stride if self.net.task and self.net.task.stride else max(1, room // 2)
+        rows = [row for pieces in encode_texts(self.net.tokenizer, words) if pieces for row in rows_of_words(pieces, room, stride)]
+        sentence = np.repeat(np.arange(len(lines)), [len(each) for each in words])
+        scores = np.zeros((0, len(self.labels)), dtype=np.float32)
+        if rows:
+            batches = self.net.batches(TagRows(_Rows(rows), ""))
+            scores = in_order(torch.cat([word_scores(self.net.model, self.head, batch).cpu() for batch in batches]).numpy())
+        tags = tags_of_words(scores, sentence, legal_transitions(self.labels))
+        for i, line in enumerate(lines):
+            own = sentence == i
+            yield self._answer(line, spans[i], [self.labels[tag] for tag in tags[own]]) | {"logits": scores[own].tolist()}
+
+    def _answer(self, line: str, spans: list[tuple[int, int]], tags: list[str]) -> dict:
+        scheme = BIOES if any(label.startswith("S-") for label in self.labels) else BIO
+        entities = []
+        for entity in entities_of(tags, scheme):
+            begin, end = spans[entity.first][0], spans[entity.end - 1][1]
+            entities.append({"type": entity.type, "text": line[begin:end], "begin": begin, "end": end})
+        return {"entities": entities, "words": [line[a:b] for a, b in spans], "tags": tags}
+
+
+class AnswerPredictor(Predictor):
+    """Answers to lines of a question and its context, with a tab between.
+
+    Yields ``answer``, as it stands in the context, ``begin`` and ``end`` there, in characters, and ``probability``; of nets that know
+    questions without an answer ``unanswerable``, how likely this is one, on the scale of the study's threshold. ``n_best`` has the best
+    answers.
+
+    Args:
+        net, head, source: as for :class:`Predictor`.
+        threshold: above it, the answer is empty.
+        n_best: how many answers to list; 0: none.
+    """
+
+    def __init__(self, net: ElectraHubInterface, head: str, source: str = "text", threshold: float = math.inf, n_best: int = 0):
+        super().__init__(net, head, source)
+        self.threshold, self.n_best = threshold, n_best
+        self._info = net.task or TaskInfo("", ANSWERING, 2, (), (), self.max_positions, stride=128, max_question=64)
+
+    def answer(self, numbers: list[int], lines: list[str]) -> Iterator[dict]:
+        """Answer some lines."""
+        texts = [line.split("\t") for line in lines]
+        for number, parts in zip(numbers, texts, strict=True):
+            check_texts(parts, 2, f"{self.source}, line {number}")
+        pieces = question_pieces(self.net.tokenizer, (question for question, _ in texts), self._info.max_question)
+        number_of = {context: i for i, context in enumerate(dict.fromkeys(context for _, context in texts))}
+        contexts, offsets = context_pieces(self.net.tokenizer, list(number_of))
+        asked = [Question(str(number), parts[0], number_of[parts[1]], ()) for number, parts in zip(numbers, texts, strict=True)]
+        windows = find_windows(asked, pieces, offsets, self._info, self.source)
+        questions = Questions(in_memory(pieces), in_memory(contexts), np.concatenate(offsets), windows)
+        for (_, context), found in zip(texts, answers_to(self.net, self.head, questions), strict=True):
+            yield self._answer(context, found[np.isfinite(found[:, SCORE])], float(found[0, UNANSWERABLE]))
+
+    def _answer(self, context: str, found: np.ndarray, unanswerable: float) -> dict:
+        listed = [
+            {"answer": context[begin:end], "begin": begin, "end": end, "probability": math.exp(score)}
+            for begin, end, score in zip(*found[:, [BEGIN, END]].astype(int).T.tolist(), found[:, SCORE].tolist(), strict=True)
+        ]
+        nothing = {"answer": "", "begin": 0, "end": 0, "probability": 0.0}
+        best = nothing if unanswerable > self.threshold or not listed else listed[0]
+        more = {"unanswerable": unanswerable} if self._info.unanswerable else {}
+        return best | more | ({"n_best": listed[: self.n_best]} if self.n_best else {})
+
+
+def predictor_of(net: ElectraHubInterface, head: str, source: str, threshold: float = math.inf, n_best: int = 0) -> Predictor:
+    """Return the one for the kind of task that a net was trained for; the last two arguments are for answers."""
+    if net.kind == ANSWERING:
+        return AnswerPredictor(net, head, source, threshold, n_best)
+    return (TagPredictor if net.kind == TAGGING else SentencePredictor)(net, head, source)

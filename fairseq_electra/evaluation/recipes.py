@@ -7,7 +7,7 @@ STS-B's are learned as they are, not divided by the largest (run_finetuning.py, 
 import re
 from dataclasses import dataclass, replace
 
-from fairseq_electra.data.task_folder import RANKING, TaskInfo
+from fairseq_electra.data.task_info import ANSWERING, PREDICTION, RANKING, TaskInfo
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Recipe:
 
 
 OF_SIZE = {"tiny": Recipe(3e-4), "small": Recipe(3e-4), "base": Recipe(1e-4), "large": Recipe(5e-5, layer_decay=0.9)}
-EPOCHS = {"RTE": 10, "STS-B": 10}
+EPOCHS = {"RTE": 10, "STS-B": 10, ANSWERING: 2}
 
 
-def recipe_for(size: str, task: str) -> Recipe:
-    """Look up the recipe for one of the sizes that the paper has, or tiny, and a task, GLUE's or another."""
-    return replace(OF_SIZE[size], epochs=EPOCHS.get(task, 3))
+def recipe_for(size: str, task: str, kind: str = PREDICTION) -> Recipe:
+    """Look up the recipe for one of the sizes that the paper has, or tiny, and a task, GLUE's or another, of a kind."""
+    return replace(OF_SIZE[size], epochs=EPOCHS.get(task, EPOCHS.get(kind, 3)))
 
 
 def arguments(info: TaskInfo, recipe: Recipe, seed: int) -> list[str]:
@@ -38,15 +38,19 @@ def arguments(info: TaskInfo, recipe: Recipe, seed: int) -> list[str]:
         recipe: how to train.
         seed: of the head, of dropout and of the order of examples.
     """
-    updates = recipe.epochs * -(-info.examples["train"] // recipe.batch_size)
-    task = ["--task", info.kind, "--criterion", info.kind, "--num-classes", str(info.choices or max(1, len(info.labels)))]
+    updates = recipe.epochs * -(-(info.rows or info.examples)["train"] // recipe.batch_size)
+    task = ["--task", info.kind, "--criterion", info.kind]
+    rows: list[str] = []
+    if info.kind in (PREDICTION, RANKING):  # ours read the rest from task.json
+        task += ["--num-classes", str(info.choices or max(1, len(info.labels)))]
+        rows = ["--init-token", "0", "--max-positions", str(info.max_positions)]
     task += ["--regression-target", "--report-pearson-and-spearman"] if info.regression else []
     if info.labels == ("0", "1"):  # fairseq takes the labels' names for numbers, and F1 for that of two classes
         task += ["--report-mcc"] if "mcc" in info.metrics else []
         task += ["--report-acc-and-f1"] if "f1" in info.metrics else []
     return [
         *task,
-        *("--arch", "electra_encoder", "--init-token", "0", "--max-positions", str(info.max_positions)),
+        *("--arch", "electra_encoder", *rows),
         *("--optimizer", "electra_adam", "--lr", f"{recipe.lr:g}", "--layer-decay", f"{recipe.layer_decay:g}"),
         *("--weight-decay", "0.0", "--clip-norm", "1.0"),
         *("--batch-size", str(recipe.batch_size), "--required-batch-size-multiple", "1", "--max-epoch", str(recipe.epochs)),

@@ -4,14 +4,14 @@ import contextlib
 import statistics
 import subprocess
 import zipfile
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
-from fairseq_electra.data.task_folder import TaskInfo
+from fairseq_electra.data.task_info import TaskInfo
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.sentence_metrics import score
 
 RUN_FILE, RESULT_FILE, LOGITS_FILE = "run.json", "result.json", "logits.npz"  # of a run
 RESULTS_FILE = "results.json"  # of a study
@@ -26,14 +26,15 @@ def summarize(results: list[dict], info: TaskInfo, data: Path, folder: Path) -> 
         data: the task's folder.
         folder: of the runs.
     """
-    from fairseq_electra.evaluation.predictions import targets_of
+    from fairseq_electra.evaluation.protocol import evaluation_of
 
+    evaluation = evaluation_of(data, info)
     scored = [result for result in results if result["metrics"]]
     metrics: dict[str, dict[str, dict]] = {}
+    merged = merged_scores(scored, folder, evaluation.merge) if scored else {}
     for split in scored[0]["metrics"] if scored else ():
-        target = targets_of(data, info, split)
-        assert target is not None  # it has been scored
-        ensemble = score(info.metrics, ensemble_logits(scored, folder)[split], target)
+        ensemble = evaluation.metrics(split, merged[split])
+        assert ensemble is not None  # it has been scored
         metrics[split] = {}
         for name in info.metrics:
             values = [result["metrics"][split][name] for result in scored]
@@ -54,17 +55,17 @@ def summarize(results: list[dict], info: TaskInfo, data: Path, folder: Path) -> 
     }
 
 
-def ensemble_logits(results: list[dict], folder: Path) -> dict[str, np.ndarray]:
-    """Average the scores of runs. Shape, by split: (N, number of classes).
+def merged_scores(results: list[dict], folder: Path, merge: Callable[[list[np.ndarray]], np.ndarray]) -> dict[str, np.ndarray]:
+    """Put together what the nets of several runs say, by split.
 
     Raises:
-        InputError: those of a run are not there, or damaged.
+        InputError: the scores of a run are not there, or damaged.
     """
-    each = [_logits(folder / result["net"] / result["task"] / f"lr{result['lr']:g}-seed{result['seed']}") for result in results]
-    return {split: np.mean([logits[split] for logits in each], axis=0) for split in each[0]}
+    each = [_scores(folder / result["net"] / result["task"] / f"lr{result['lr']:g}-seed{result['seed']}") for result in results]
+    return {split: merge([scores[split] for scores in each]) for split in each[0]}
 
 
-def _logits(run: Path) -> dict[str, np.ndarray]:
+def _scores(run: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(run / LOGITS_FILE) as saved:
             return dict(saved)

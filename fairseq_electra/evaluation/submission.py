@@ -8,7 +8,7 @@ import numpy as np
 from fairseq_electra.data.glue import GLUE
 from fairseq_electra.data.text import folder_written_whole, written_whole
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.results import ensemble_logits
+from fairseq_electra.evaluation.results import merged_scores
 
 LARGEST_SCORE = 5.0  # of STS-B
 
@@ -42,7 +42,7 @@ def write_submission(results: dict, runs: Path, net: str, output: Path, single: 
             chosen = [each for each in chosen if each["seed"] in line["seeds"]]
             if single:
                 chosen = [max(chosen, key=lambda each: each["metrics"]["valid"][GLUE[task].metrics[0]])]
-            logits = ensemble_logits(chosen, runs)
+            logits = merged_scores(chosen, runs, lambda scores: np.mean(scores, axis=0))
             for split in logits:
                 if split.startswith("valid"):
                     continue

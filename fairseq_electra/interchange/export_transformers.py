@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from fairseq_electra.data.task_folder import RANKING
+from fairseq_electra.data.task_info import RANKING
 from fairseq_electra.data.text import folder_written_whole
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange import parity

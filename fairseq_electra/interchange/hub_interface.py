@@ -3,14 +3,16 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from fairseq import utils
 from torch import Tensor, nn
 
 from fairseq_electra.data.masking import Masking
+from fairseq_electra.data.task_info import PREDICTION, RANKING
 from fairseq_electra.data.wordpiece import BOS, EOS, LEADING, MASK, PAD
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange.export_transformers import sizes_of
@@ -22,6 +24,9 @@ from fairseq_electra.models.electra_encoder import ElectraEncoder, segments_of
 from fairseq_electra.modules.encoder import check_row_length
 from fairseq_electra.modules.losses import probabilities
 from fairseq_electra.modules.sampling import corrupt, sample_tokens, sampling_probabilities
+
+if TYPE_CHECKING:
+    from fairseq_electra.data.task_rows import TaskRows
 
 CHECKPOINTS = ("checkpoint_best.pt", "checkpoint_last.pt")
 MAX_TOKENS = (512, 16_384)  # CPU, GPU
@@ -246,6 +251,8 @@ class ElectraHubInterface(nn.Module):
         Returns:
             (B, number of classes), or of a list (number of classes,) each.
         """
+        if self.kind not in (PREDICTION, RANKING):
+            raise InputError(f"the network was trained for {self.kind}; predict is for sentences, fairseq-electra predict for all")
         if not isinstance(self.model, ElectraEncoder) or head not in self.model.classification_heads:
             known = ", ".join(self.model.classification_heads) if isinstance(self.model, ElectraEncoder) else ""
             raise InputError(f"the network has no head {head!r}, it has {known or 'none for sentences: fine-tune it first'}")
@@ -312,11 +319,28 @@ class ElectraHubInterface(nn.Module):
             return compute(self._batch(tokens))
         rows = self._rows(tokens)
         found: list[Tensor] = [torch.empty(0)] * len(rows)
-        for chosen in _alike(rows, self.max_tokens or MAX_TOKENS[self.device.type == "cuda"]):
+        for chosen in self._alike([len(row) for row in rows]):
             results = compute(self._padded([rows[i] for i in chosen]))
             for i, result in zip(chosen, results, strict=True):
                 found[i] = result[: len(rows[i])] if of_tokens else result
         return found
+
+    def batches(self, dataset: "TaskRows") -> Iterator[dict]:
+        """Batches of all rows of a task, those of like length together, on the network's device."""
+        for chosen in self._alike(dataset.sizes.tolist()):
+            yield utils.apply_to_sample(lambda tensor: tensor.to(self.device), dataset.collater(chosen))
+
+    def _alike(self, sizes: list[int]) -> Iterator[list[int]]:
+        """Numbers of rows in batches of like length that with their padding hold so many tokens as allowed, or one row."""
+        max_tokens = self.max_tokens or MAX_TOKENS[self.device.type == "cuda"]
+        batch: list[int] = []
+        for i in sorted(range(len(sizes)), key=sizes.__getitem__):
+            if batch and (len(batch) + 1) * sizes[i] > max_tokens:
+                yield batch
+                batch = []
+            batch.append(i)
+        if batch:
+            yield batch
 
     def _join(self, ids: list[int]) -> str:
         symbols = self.dictionary.symbols
@@ -328,15 +352,3 @@ class ElectraHubInterface(nn.Module):
             token = token.removeprefix("##")
             return re.sub(rf"\s*{MASK}", lambda _: token, text)
         return text.replace(MASK, token)
-
-
-def _alike(rows: list[Tensor], max_tokens: int) -> Iterator[list[int]]:
-    """Numbers of the rows, in batches of like length that with their padding hold so many tokens, or one row."""
-    batch: list[int] = []
-    for i in sorted(range(len(rows)), key=lambda i: len(rows[i])):
-        if batch and (len(batch) + 1) * len(rows[i]) > max_tokens:
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch

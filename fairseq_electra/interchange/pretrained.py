@@ -7,14 +7,17 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from tokenizers import Tokenizer
+from torch import Tensor, nn
 
 from fairseq_electra.data.binarized import load_dictionary
-from fairseq_electra.data.task_folder import PREDICTION, RANKING, TASK_FILE, TaskInfo, read_task_info
+from fairseq_electra.data.task_info import ANSWERING, KINDS, PREDICTION, TAGGING, TASK_FILE, TaskInfo, read_task_info
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE, load_wordpiece, symbols_of
 from fairseq_electra.errors import InputError
 from fairseq_electra.models._config import with_defaults
 from fairseq_electra.models.electra import ElectraConfig, ElectraModel
 from fairseq_electra.models.electra_encoder import HEADS, ElectraEncoder, ElectraEncoderConfig
+from fairseq_electra.modules.answer_heads import ConditionalAnswerHead, IndependentAnswerHead
+from fairseq_electra.modules.heads import SentenceHead, TokenHead
 
 
 @dataclass
@@ -43,9 +46,10 @@ class Pretrained:
 
     @property
     def kind(self) -> str:
-        """What the heads are for, as fairseq's name of the task: sentence_prediction or sentence_ranking."""
+        """What the heads are for, by the name of the task: one of :data:`fairseq_electra.data.task_info.KINDS`."""
         if self.cfg is not None:
-            return RANKING if self.cfg.task.get("_name") == RANKING else PREDICTION
+            name = self.cfg.task.get("_name")
+            return name if name in KINDS else PREDICTION
         return self.task.kind if self.task is not None else PREDICTION
 
 
@@ -83,16 +87,37 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
     model_class, config_class = (ElectraEncoder, ElectraEncoderConfig) if name == "electra_encoder" else (ElectraModel, ElectraConfig)
     model = model_class(with_defaults(cfg.model, config_class), dictionary)
     labels = {}
-    for key, tensor in state["model"].items():
-        if key.startswith(HEADS) and key.endswith(".prediction.weight"):
-            head = key.removeprefix(HEADS).removesuffix(".prediction.weight")
-            model.register_classification_head(head, tensor.shape[0])
-            labels[head] = read_labels([path.parent, data], tensor.shape[0])
+    of_heads = {key.removeprefix(HEADS): tensor for key, tensor in state["model"].items() if key.startswith(HEADS)}
+    for head in dict.fromkeys(key.split(".")[0] for key in of_heads):
+        tensors = {key.removeprefix(f"{head}."): tensor for key, tensor in of_heads.items() if key.startswith(f"{head}.")}
+        module = head_of(str(cfg.task.get("_name")), tensors, model)
+        model.register_head(head, module)
+        labels[head] = [] if "last.weight" in tensors else read_labels([path.parent, data], len(tensors["prediction.weight"]))
+    if isinstance(model, ElectraEncoder):
+        model.autocast = "none"  # that of the training; what is predicted does not depend on the batch
     model.load_state_dict(state["model"])
     history = state.get("optimizer_history") or [{}]
     known = [read_task_info(place) for place in (path.parent, data) if labels and (place / TASK_FILE).is_file()]
     updates = int(history[-1].get("num_updates", 0))
     return Pretrained(model.eval(), tokenizer, dictionary, cfg, updates, known[0] if known else None, labels)
+
+
+def head_of(task: str, tensors: dict[str, Tensor], model: ElectraEncoder) -> nn.Module:
+    """Make the head that a task's checkpoint holds.
+
+    Args:
+        task: its name.
+        tensors: of the head.
+        model: that it is for.
+    """
+    width = model.sizes.hidden_size
+    if task == ANSWERING:
+        conditional = ConditionalAnswerHead(width, "answerability.0.weight" in tensors)
+        return conditional if "last.weight" in tensors else IndependentAnswerHead(width)
+    classes = len(tensors["prediction.weight"])
+    if task == TAGGING:
+        return TokenHead(width, classes, model.head_dropout)
+    return SentenceHead(width, classes, model.head_dropout, model.pooling)
 
 
 def read_labels(folders: list[Path], number: int) -> list[str]:

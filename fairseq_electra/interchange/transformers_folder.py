@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from fairseq_electra.data.task_folder import PREDICTION, RANKING, TaskInfo
+from fairseq_electra.data.task_info import PREDICTION, RANKING, TaskInfo
 from fairseq_electra.data.wordpiece import symbols_of
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange.names import SENTENCE_HEADS

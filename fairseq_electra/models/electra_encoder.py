@@ -80,7 +80,11 @@ class ElectraEncoder(BaseFairseqModel):
         self, name: str, num_classes: int, inner_dim: int | None = None, dense: bool = False, **kwargs: Any
     ) -> None:
         """Add a head for sentences (fairseq's tasks call this); ``inner_dim`` is RoBERTa's and not used."""
-        self.classification_heads[name] = SentenceHead(self.sizes.hidden_size, num_classes, self.head_dropout, self.pooling, dense)
+        self.register_head(name, SentenceHead(self.sizes.hidden_size, num_classes, self.head_dropout, self.pooling, dense))
+
+    def register_head(self, name: str, head: nn.Module) -> None:
+        """Add a head, called with hidden states (B, T, C), padding (B, T) and what :meth:`forward` is given for it."""
+        self.classification_heads[name] = head
         mark_depths(self, HEADS, "encoder.layers.", self.sizes.num_hidden_layers)
 
     def forward(
@@ -90,8 +94,9 @@ class ElectraEncoder(BaseFairseqModel):
         segment_ids: Tensor | None = None,
         features_only: bool = False,
         classification_head_name: str | None = None,
+        head_inputs: dict[str, Tensor] | None = None,
         **kwargs: Any,
-    ) -> tuple[Tensor, dict]:
+    ) -> tuple[Any, dict]:
         """Encode rows ``<s> A </s>`` or ``<s> A </s> B </s>``.
 
         Args:
@@ -100,9 +105,10 @@ class ElectraEncoder(BaseFairseqModel):
             segment_ids: 0 or 1; by default 0 up to the first ``</s>`` and 1 behind it. Shape: (B, T).
             features_only: not used: there is no language-model head.
             classification_head_name: head to apply.
+            head_inputs: what it is called with behind the hidden states, where that is not the padding, (B, T), alone.
 
         Returns:
-            the head's scores, (B, number of classes), or without a head the hidden states, (B, T, C); and an empty dict.
+            the head's scores, of a sentence (B, number of classes), or without a head the hidden states, (B, T, C); and an empty dict.
         """
         self._check_rows(src_tokens)
         padding_mask = src_tokens == self.pad
@@ -112,7 +118,8 @@ class ElectraEncoder(BaseFairseqModel):
             hidden = self.extract_features(src_tokens, segment_ids, padding_mask)
         if classification_head_name is None:
             return hidden, {}
-        return self.classification_heads[classification_head_name](hidden, padding_mask), {}
+        inputs = {"padding_mask": padding_mask} if head_inputs is None else head_inputs
+        return self.classification_heads[classification_head_name](hidden, **inputs), {}
 
     def extract_features(
         self, tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None, all_layers: list[Tensor] | None = None

@@ -81,3 +81,25 @@ class SentenceHead(nn.Module):
         if self.dense is not None:
             pooled = F.gelu(self.dense(self.dropout(pooled)))
         return self.prediction(self.dropout(pooled))
+
+
+class TokenHead(nn.Module):
+    """A score of every tag for every token: dropout and one linear layer.
+
+    Args:
+        hidden_size: C.
+        num_classes: tags.
+        dropout: before the linear layer, probability.
+
+    Source: google-research/electra finetune/tagging/tagging_tasks.py::TaggingTask.get_prediction_module.
+    """
+
+    def __init__(self, hidden_size: int, num_classes: int, dropout: float):
+        super().__init__()
+        self.dropout = Dropout(dropout)
+        self.prediction = nn.Linear(hidden_size, num_classes)
+        initialize_as_dense_default(self.prediction)
+
+    def forward(self, hidden: Tensor, padding_mask: Tensor) -> Tensor:
+        """Score the tags. Shapes: (B, T, C), (B, T) -> (B, T, number of tags)."""
+        return self.prediction(self.dropout(hidden))

@@ -9,7 +9,7 @@ import pytest
 from fairseq import tasks
 
 from fairseq_electra import cli
-from fairseq_electra.data.task_folder import read_task_info
+from fairseq_electra.data.task_info import read_task_info
 from tests.conftest import TINY_NET
 from tests.integration.test_sentence_tasks import stock
 from tests.integration.training import configuration, refusal_here, run_here, train

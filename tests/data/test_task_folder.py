@@ -5,21 +5,12 @@ import pytest
 
 from fairseq_electra.data.binarized import load_dictionary
 from fairseq_electra.data.examples import Columns, Example, read_examples
-from fairseq_electra.data.task_folder import (
-    PREDICTION,
-    RANKING,
-    TaskInfo,
-    encode_texts,
-    fit,
-    read_task_info,
-    rows_of,
-    truncate,
-    write_task_folder,
-)
+from fairseq_electra.data.task_folder import encode_texts, fit, rows_of, truncate, write_task_folder
+from fairseq_electra.data.task_info import PREDICTION, RANKING, TaskInfo, read_task_info
 from fairseq_electra.data.wordpiece import load_wordpiece
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.predictions import examples_of, targets_of
 from fairseq_electra.evaluation.recipes import Recipe, arguments
+from fairseq_electra.evaluation.sentences import examples_of, targets_of
 from tests.conftest import electra
 
 BOS, EOS, UNK = 0, 2, 3

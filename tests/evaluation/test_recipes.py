@@ -5,7 +5,7 @@ import torch
 
 from fairseq_electra.cli.config import to_yaml
 from fairseq_electra.data.glue import GLUE
-from fairseq_electra.data.task_folder import PREDICTION, RANKING, TaskInfo
+from fairseq_electra.data.task_info import PREDICTION, RANKING, TaskInfo
 from fairseq_electra.evaluation.recipes import arguments, head_arguments, recipe_for
 from tests.conftest import ROOT
 

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from fairseq_electra.data.task_folder import read_task_info
+from fairseq_electra.data.task_info import read_task_info
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.finetuning import Settings, study
 from fairseq_electra.evaluation.nets import read_net
-from fairseq_electra.evaluation.predictions import scores_of, targets_of
+from fairseq_electra.evaluation.protocol import evaluation_of
 from fairseq_electra.evaluation.recipes import arguments, recipe_for
 from fairseq_electra.evaluation.results import table
 from fairseq_electra.evaluation.sentence_metrics import score
+from fairseq_electra.evaluation.sentences import targets_of
 from fairseq_electra.evaluation.submission import write_submission
 from fairseq_electra.interchange.hub_interface import from_pretrained
 from fairseq_electra.many_runs import train_all
@@ -92,8 +93,8 @@ def test_scores_are_those_of_the_saved_nets_and_ensembles_those_of_the_mean(resu
         place = folder / "ours" / SINGLE / f"lr{line['lr']:g}-seed{seed}"
         logits = logits_in(place)
         assert {split: len(scores) for split, scores in logits.items()} == {"valid": SIZES["valid"], "test": SIZES["test"]}
-        fresh = scores_of(from_pretrained(place / "checkpoints", "checkpoint_last.pt"), data, info)
-        assert np.array_equal(fresh["valid"], logits["valid"])
+        fresh = evaluation_of(data).scores(from_pretrained(place / "checkpoints", "checkpoint_last.pt"), "valid")
+        assert np.array_equal(fresh, logits["valid"])
         assert score(info.metrics, logits["valid"], target)["mcc"] == line["metrics"]["valid"]["mcc"]["values"][seed - 1]
         each.append(logits["valid"])
     ensemble = score(info.metrics, (each[0] + each[1]) / 2, target)
@@ -194,7 +195,7 @@ def test_logits_do_not_depend_on_the_batch(results, sources):
     for max_tokens in (1, 100, 100_000):
         net = from_pretrained(place, "checkpoint_last.pt")
         net.max_tokens = max_tokens
-        several.append(scores_of(net, data, read_task_info(data))["valid"])
+        several.append(evaluation_of(data).scores(net, "valid"))
     for other in several[1:]:
         assert np.abs(other - several[0]).max() < 1e-5 and np.array_equal(other.argmax(1), several[0].argmax(1))
 

@@ -1,0 +1,77 @@
+"""What a prepared task is: ``task.json`` in its folder, which goes along with the checkpoints."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from fairseq_electra.errors import InputError
+
+TASK_FILE = "task.json"
+PREDICTION, RANKING, TAGGING, ANSWERING = "sentence_prediction", "sentence_ranking", "token_classification", "question_answering"
+TAG_METRICS = ("entity_f1", "legal_f1", "entity_precision", "entity_recall", "accuracy")
+KINDS = (PREDICTION, RANKING, TAGGING, ANSWERING)
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """What a task is.
+
+    Args:
+        name: of the task.
+        kind: the task that trains on it: one of :data:`KINDS`.
+        inputs: texts of an example; of a multiple choice, the context and every choice; of a question, itself and its context.
+        labels: classes, or tags, in the order of their scores; empty where there are none.
+        metrics: to score predictions with, the first of them decides.
+        max_positions: tokens of the longest row.
+        examples: number of them by split.
+        shortened: by split, how many of them did not fit into ``max_positions``.
+        rows: by split, how many there are, where an example may have several.
+        stride: of windows, in pieces; 0: there are no windows.
+        max_question: pieces of the longest question.
+        unanswerable: some questions have no answer.
+    """
+
+    name: str
+    kind: str
+    inputs: int
+    labels: tuple[str, ...]
+    metrics: tuple[str, ...]
+    max_positions: int
+    examples: dict[str, int] = field(default_factory=dict)
+    shortened: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+    stride: int = 0
+    max_question: int = 0
+    unanswerable: bool = False
+
+    @property
+    def regression(self) -> bool:
+        """Whether the labels are numbers."""
+        return self.kind == PREDICTION and not self.labels
+
+    @property
+    def choices(self) -> int:
+        """How many choices there are; 0: it is no multiple choice."""
+        return self.inputs - 1 if self.kind == RANKING else 0
+
+
+def read_task_info(folder: str | Path) -> TaskInfo:
+    """Read ``task.json`` of a prepared folder.
+
+    Raises:
+        InputError: there is none, or it is not one of ours.
+    """
+    path = Path(folder) / TASK_FILE
+    if not path.is_file():
+        raise InputError(f"no {path}; make the folder with fairseq-electra prepare")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        values |= {name: tuple(values[name]) for name in ("labels", "metrics")}
+        return TaskInfo(**values)
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path} is damaged ({error}); make the folder again with fairseq-electra prepare") from error
+
+
+def write_task_info(folder: Path, info: TaskInfo) -> None:
+    """Write ``task.json`` into a folder."""
+    (folder / TASK_FILE).write_text(json.dumps(asdict(info), indent=2) + "\n", encoding="utf-8")

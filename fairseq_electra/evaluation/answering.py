@@ -1,0 +1,76 @@
+"""Answers to the questions of a prepared folder."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from fairseq_electra.data.binarized import load_dictionary
+from fairseq_electra.data.question_folder import QuestionFolder, Questions
+from fairseq_electra.data.question_rows import QuestionRows
+from fairseq_electra.evaluation.answers import BEGIN, END, SCORE, UNANSWERABLE, answers_of_questions, score_split, window_answers
+from fairseq_electra.evaluation.protocol import Evaluation
+
+if TYPE_CHECKING:
+    from fairseq_electra.interchange.hub_interface import ElectraHubInterface
+
+N_BEST, BEAM, MAX_ANSWER_LENGTH = 20, 20, 30  # SQuAD's, as google-research/electra configure_finetuning.py has them
+
+
+def answers_to(net: "ElectraHubInterface", head: str, questions: Questions) -> np.ndarray:
+    """Answer questions.
+
+    Args:
+        net: with the head.
+        head: its name.
+        questions: N.
+
+    Returns:
+        as :func:`answers_of_questions`. Shape: (N, N_BEST, 4).
+    """
+    batches = net.batches(QuestionRows(questions))
+    found = [window_answers(net.model, head, batch, BEAM, N_BEST, MAX_ANSWER_LENGTH).cpu() for batch in batches]
+    return answers_of_questions(questions, torch.cat(found).double().numpy(), N_BEST)
+
+
+class AnswerEvaluation(Evaluation):
+    """Scores are the best answers of each question: (questions, n, 4), the columns of :mod:`fairseq_electra.evaluation.answers`."""
+
+    def scores(self, net: "ElectraHubInterface", split: str) -> np.ndarray:
+        """Answer the split's questions."""
+        return answers_to(net, next(iter(net.labels)), self._folder(split))
+
+    def metrics(self, split: str, scores: np.ndarray) -> dict[str, float] | None:
+        """Compare with the answers, where there are any."""
+        folder = self._folder(split)
+        if not any(question["answers"] for question in folder.texts()[0]):
+            return None
+        return score_split(folder, scores, self.info.unanswerable)
+
+    def is_constant(self, scores: np.ndarray) -> bool:
+        """Tell whether all questions get the same place in their context."""
+        return len(np.unique(scores[:, 0, [BEGIN, END]], axis=0)) == 1
+
+    def merge(self, scores: Sequence[np.ndarray]) -> np.ndarray:
+        """Add up what each net gives to an answer; the mean of how likely there is none."""
+        return np.stack([_merge(answers, len(answers[0])) for answers in zip(*scores, strict=True)])
+
+    def _folder(self, split: str) -> QuestionFolder:
+        return QuestionFolder(self.folder, split, len(load_dictionary(self.folder / "input0")))
+
+
+def _merge(answers: Sequence[np.ndarray], count: int) -> np.ndarray:
+    """Merge the answers to one question: of each net (n, 4)."""
+    shares: dict[tuple[float, float], float] = {}
+    for answer in np.concatenate(answers):
+        place = (answer[BEGIN], answer[END])
+        shares[place] = shares.get(place, 0.0) + float(np.exp(answer[SCORE])) / len(answers)
+    best = sorted(shares, key=lambda place: -shares[place])[:count]
+    merged = np.zeros((count, 4))
+    merged[:, SCORE] = -np.inf
+    with np.errstate(divide="ignore"):
+        merged[: len(best), SCORE] = np.log([shares[place] for place in best])
+    merged[: len(best), [BEGIN, END]] = best
+    merged[:, UNANSWERABLE] = np.mean([answer[0, UNANSWERABLE] for answer in answers])
+    return merged

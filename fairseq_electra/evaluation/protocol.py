@@ -1,0 +1,52 @@
+"""What a study needs of a task, whatever its kind: scores of a net, what they are worth, and the scores of several nets together."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fairseq_electra.data.task_info import ANSWERING, TAGGING, TaskInfo, read_task_info
+
+if TYPE_CHECKING:
+    from fairseq_electra.interchange.hub_interface import ElectraHubInterface
+
+
+class Evaluation(ABC):
+    """A task's folder and how nets are scored on it.
+
+    Args:
+        folder: of the task.
+        info: what it is.
+    """
+
+    def __init__(self, folder: Path, info: TaskInfo):
+        self.folder, self.info = folder, info
+
+    @abstractmethod
+    def scores(self, net: "ElectraHubInterface", split: str) -> np.ndarray:
+        """Return all that a net says of a split."""
+
+    @abstractmethod
+    def metrics(self, split: str, scores: np.ndarray) -> dict[str, float] | None:
+        """Return what scores are worth, by the names of ``info.metrics``; None: the split has no labels."""
+
+    @abstractmethod
+    def is_constant(self, scores: np.ndarray) -> bool:
+        """Tell whether a net says the same of everything."""
+
+    def merge(self, scores: Sequence[np.ndarray]) -> np.ndarray:
+        """Return what several nets say together: the mean."""
+        return np.mean(scores, axis=0)
+
+
+def evaluation_of(folder: Path, info: TaskInfo | None = None) -> Evaluation:
+    """Return that of a task's folder, which ``info`` need not be read from again."""
+    from fairseq_electra.evaluation.answering import AnswerEvaluation
+    from fairseq_electra.evaluation.sentences import SentenceEvaluation
+    from fairseq_electra.evaluation.tagging import TagEvaluation
+
+    info = info or read_task_info(folder)
+    kinds: dict[str, type[Evaluation]] = {TAGGING: TagEvaluation, ANSWERING: AnswerEvaluation}
+    return kinds.get(info.kind, SentenceEvaluation)(folder, info)

@@ -1,0 +1,107 @@
+"""Tags of words: their scores, which sequence is chosen, and what it is worth, entities by seqeval."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fairseq_electra.data.binarized import load_dictionary
+from fairseq_electra.data.tag_folder import TagFolder
+from fairseq_electra.data.tag_rows import TagRows
+from fairseq_electra.data.tags import Transitions, decode, legal_transitions
+from fairseq_electra.evaluation.protocol import Evaluation
+
+if TYPE_CHECKING:
+    from fairseq_electra.interchange.hub_interface import ElectraHubInterface
+
+
+@torch.no_grad()
+def word_scores(model, head: str, batch: dict) -> Tensor:
+    """Score the tags of a batch's words.
+
+    Args:
+        model: an encoder with a head for tokens.
+        head: its name.
+        batch: of :class:`fairseq_electra.data.tag_rows.TagRows`.
+
+    Returns:
+        for each word that is scored in these rows: row, column, and the log-probability of each tag. Shape: (words, 2 + K), float32.
+    """
+    scores, _ = model(**batch["net_input"], classification_head_name=head)
+    row, column = (batch["target"] >= 0).nonzero(as_tuple=True)
+    places = torch.stack([batch["id"][row], column], 1).float()  # numbers stay exact up to 2^24
+    return torch.cat([places, scores[row, column].float().log_softmax(-1)], 1)
+
+
+def in_order(words: np.ndarray) -> np.ndarray:
+    """Log-probabilities of words of all rows, (words, 2 + K) in any order, in the order of the text: (words, K)."""
+    return words[np.lexsort((words[:, 1], words[:, 0])), 2:]
+
+
+def tags_of_words(scores: np.ndarray, sentence: np.ndarray, transitions: Transitions | None = None) -> np.ndarray:
+    """Choose the best tag of each word, or the best legal sequence of each sentence.
+
+    Args:
+        scores: log-probabilities of words in the order of the text. Shape: (words, K).
+        sentence: of each its number. Shape: (words,).
+        transitions: what is legal; None: everything.
+
+    Returns:
+        tags. Shape: (words,).
+    """
+    if transitions is None or not len(scores):
+        return scores.argmax(-1)
+    parts = np.split(scores, np.flatnonzero(np.diff(sentence)) + 1)
+    return np.concatenate([decode(part, transitions) for part in parts])
+
+
+def score_tags(found: np.ndarray, target: np.ndarray, sentence: np.ndarray, labels: tuple[str, ...]) -> dict[str, float]:
+    """Score tags by entities, as conlleval does: a broken one counts as it can be read. In per cent.
+
+    Args:
+        found: tags. Shape: (words,).
+        target: right ones. Shape: (words,).
+        sentence: of each word its number. Shape: (words,).
+        labels: the tags' names.
+
+    Returns:
+        ``entity_f1``, ``entity_precision``, ``entity_recall`` over all entities, and ``accuracy`` over words.
+
+    Source: seqeval.metrics, default mode.
+    """
+    from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
+
+    bounds = np.flatnonzero(np.diff(sentence)) + 1
+    ours, gold = ([[labels[i] for i in part] for part in np.split(tags, bounds)] for tags in (found, target))
+    precision, recall, f1, _ = precision_recall_fscore_support(gold, ours, average="micro", zero_division=0)
+    scores = {"entity_f1": f1, "entity_precision": precision, "entity_recall": recall, "accuracy": (found == target).mean()}
+    return {name: 100 * float(value) for name, value in scores.items()}
+
+
+def score_split(folder: TagFolder, scores: np.ndarray, labels: tuple[str, ...]) -> dict[str, float]:
+    """Score a split by the log-probabilities of its words, (words, K); ``legal_f1`` is the F1 of the best legal sequences."""
+    target, sentence = folder.targets()
+    legal = score_tags(tags_of_words(scores, sentence, legal_transitions(labels)), target, sentence, labels)
+    return score_tags(scores.argmax(-1), target, sentence, labels) | {"legal_f1": legal["entity_f1"]}
+
+
+class TagEvaluation(Evaluation):
+    """Scores are log-probabilities of all words' tags: (words, K)."""
+
+    def scores(self, net: "ElectraHubInterface", split: str) -> np.ndarray:
+        """Score the split's words."""
+        rows = TagRows(self._folder(split), split)
+        found = [word_scores(net.model, next(iter(net.labels)), batch).cpu() for batch in net.batches(rows)]
+        return in_order(torch.cat(found).numpy())
+
+    def metrics(self, split: str, scores: np.ndarray) -> dict[str, float] | None:
+        """Compare with the tags."""
+        return score_split(self._folder(split), scores, self.info.labels)
+
+    def is_constant(self, scores: np.ndarray) -> bool:
+        """Tell whether all words get one tag."""
+        return len(np.unique(scores.argmax(-1))) == 1
+
+    def _folder(self, split: str) -> TagFolder:
+        return TagFolder(self.folder, split, len(load_dictionary(self.folder / "input0")), len(self.info.labels))

@@ -1,0 +1,87 @@
+"""Questions whose answer stands in a text, or does not: SQuAD 1.1 and 2.0."""
+
+import math
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from fairseq.dataclass import ChoiceEnum
+from fairseq.logging import metrics
+from fairseq.tasks import register_task
+from torch import nn
+
+from fairseq_electra.data.question_folder import QuestionFolder
+from fairseq_electra.data.question_rows import QuestionRows
+from fairseq_electra.data.task_info import ANSWERING
+from fairseq_electra.errors import InputError
+from fairseq_electra.evaluation.answers import answers_of_questions, score_split, window_answers
+from fairseq_electra.modules.answer_heads import ConditionalAnswerHead, IndependentAnswerHead
+from fairseq_electra.tasks._prepared_folder import PreparedFolderConfig, PreparedFolderTask
+
+CONDITIONAL, INDEPENDENT = "conditional", "independent"
+
+
+@dataclass
+class QuestionAnsweringConfig(PreparedFolderConfig):
+    """Options of ``--task question_answering``."""
+
+    answer_head: ChoiceEnum([CONDITIONAL, INDEPENDENT]) = field(  # type: ignore[valid-type]
+        default=CONDITIONAL, metadata={"help": "the paper's, whose end depends on its start, or the plain one that transformers has"}
+    )
+    beam: int = field(default=20, metadata={"help": "starts that the conditional head tries"})
+    max_answer_length: int = field(default=30, metadata={"help": "pieces of the longest answer"})
+
+
+@register_task(ANSWERING, dataclass=QuestionAnsweringConfig)
+class QuestionAnsweringTask(PreparedFolderTask):
+    """Extractive question answering (Clark et al. 2020, appendix B)."""
+
+    kind = ANSWERING
+
+    def __init__(self, cfg: QuestionAnsweringConfig, *args: Any):
+        super().__init__(cfg, *args)
+        for name in ("beam", "max_answer_length"):
+            if getattr(cfg, name) < 1:
+                raise InputError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(cfg, name)}; SQuAD's are 20 and 30")
+
+    def build_head(self, model) -> nn.Module:
+        """Make the head."""
+        return answer_head(str(self.cfg.answer_head), model.sizes.hidden_size, self.info.unanswerable)
+
+    def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> QuestionRows:
+        """Map a split."""
+        self.check_split(split)
+        folder = QuestionFolder(self.cfg.data, split, len(self.dictionary))
+        self.datasets[split] = QuestionRows(folder, self.cfg.seed, shuffle=split == self.cfg.train_subset)
+        return self.datasets[split]
+
+    def valid_step(self, sample: dict, model, criterion):
+        """Find the loss and each window's best answer, as :func:`answers_of_questions` takes them, under ``windows``."""
+        loss, sample_size, log = super().valid_step(sample, model, criterion)
+        found = window_answers(model, self.cfg.classification_head_name, sample, self.cfg.beam, 1, self.cfg.max_answer_length)
+        return loss, sample_size, log | {"windows": found.cpu(), "split": sample["split"]}
+
+    def reduce_metrics(self, logging_outputs: list[dict], criterion) -> None:
+        """Log the scores of all questions, whichever process answered them."""
+        super().reduce_metrics(logging_outputs, criterion)
+        found = [log["windows"] for log in logging_outputs if "windows" in log]
+        if found:
+            metrics.log_concat_tensor("_windows", torch.cat(found))
+            rows = self.datasets[logging_outputs[0]["split"]]
+            for name in self.info.metrics:
+                metrics.log_derived(name, partial(self._score, rows, name))
+
+    def _score(self, rows: QuestionRows, name: str, meters: dict) -> float:
+        windows = meters["_windows"].tensor
+        if len(windows) < len(rows):
+            return math.nan  # fairseq asks after every batch as well
+        folder = rows.questions
+        assert isinstance(folder, QuestionFolder)
+        answers = answers_of_questions(folder, windows.double().numpy(), 1)
+        return round(score_split(folder, answers, self.info.unanswerable)[name], 2)
+
+
+def answer_head(kind: str, hidden_size: int, unanswerable: bool) -> nn.Module:
+    """Make a head of one kind."""
+    return IndependentAnswerHead(hidden_size) if kind == INDEPENDENT else ConditionalAnswerHead(hidden_size, unanswerable)
