@@ -19,7 +19,7 @@ from fairseq_electra.data.squad import read_squad
 from fairseq_electra.data.tag_folder import write_tag_folder
 from fairseq_electra.data.tags import BIO, SCHEMES
 from fairseq_electra.data.task_folder import check_task, write_task_folder
-from fairseq_electra.data.task_info import ANSWERING, PREDICTION, RANKING, TAG_METRICS, TAGGING, TaskInfo
+from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, PREDICTION, RANKING, STRIDE, TAG_METRICS, TAGGING, TaskInfo
 from fairseq_electra.data.wordpiece import LEADING, MASK
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.sentence_metrics import OF_CLASSES, OF_NUMBERS
@@ -44,8 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     windows = parser.add_argument_group("questions, and words in columns")
     windows.add_argument("--squad", action="store_true", help="questions and contexts, files of SQuAD's form, 1.1 or 2.0")
     windows.add_argument("--conll", action="store_true", help="a word a line, its tag in the last column, a blank line between sentences")
-    windows.add_argument("--stride", type=int, metavar="N", help="pieces from window to window (default 128; of --conll half a row)")
-    windows.add_argument("--max-question", type=int, default=64, metavar="N", help="pieces of the longest question (default %(default)s)")
+    windows.add_argument("--stride", type=int, metavar="N", help=f"pieces from window to window (default {STRIDE}; of --conll half a row)")
+    windows.add_argument(
+        "--max-question", type=int, default=MAX_QUESTION, metavar="N", help="pieces of the longest question (default %(default)s)"
+    )
     windows.add_argument(
         "--scheme", choices=SCHEMES, default=BIO, help="tags of the files; trained and scored are BIO, or BIOES with --bioes"
     )
@@ -159,7 +161,7 @@ def _questions(args: argparse.Namespace) -> None:
         (),
         ("f1", "exact_match", *(("answerable_f1", "unanswerable_accuracy", "threshold") if some_without else ())),
         args.max_positions,
-        stride=128 if args.stride is None else args.stride,
+        stride=STRIDE if args.stride is None else args.stride,
         max_question=args.max_question,
         unanswerable=some_without,
     )

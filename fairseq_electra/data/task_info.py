@@ -9,6 +9,7 @@ from fairseq_electra.errors import InputError
 TASK_FILE = "task.json"
 PREDICTION, RANKING, TAGGING, ANSWERING = "sentence_prediction", "sentence_ranking", "token_classification", "question_answering"
 TAG_METRICS = ("entity_f1", "legal_f1", "entity_precision", "entity_recall", "accuracy")
+STRIDE, MAX_QUESTION = 128, 64  # of SQuAD, as google-research/electra configure_finetuning.py has them
 KINDS = (PREDICTION, RANKING, TAGGING, ANSWERING)
 
 

@@ -15,7 +15,7 @@ from fairseq_electra.data.tag_folder import SPECIAL, Row, rows_of_words
 from fairseq_electra.data.tag_rows import TagRows
 from fairseq_electra.data.tags import BIO, BIOES, entities_of, legal_transitions
 from fairseq_electra.data.task_folder import encode_texts, fit, rows_of
-from fairseq_electra.data.task_info import ANSWERING, RANKING, TAGGING, TaskInfo
+from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, RANKING, STRIDE, TAGGING, TaskInfo
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.answering import answers_to
 from fairseq_electra.evaluation.answers import BEGIN, END, SCORE, UNANSWERABLE
@@ -160,7 +160,7 @@ class AnswerPredictor(Predictor):
     def __init__(self, net: ElectraHubInterface, head: str, source: str = "text", threshold: float = math.inf, n_best: int = 0):
         super().__init__(net, head, source)
         self.threshold, self.n_best = threshold, n_best
-        self._info = net.task or TaskInfo("", ANSWERING, 2, (), (), self.max_positions, stride=128, max_question=64)
+        self._info = net.task or TaskInfo("", ANSWERING, 2, (), (), self.max_positions, stride=STRIDE, max_question=MAX_QUESTION)
 
     def answer(self, numbers: list[int], lines: list[str]) -> Iterator[dict]:
         """Answer some lines."""

@@ -9,12 +9,11 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from fairseq_electra.data.task_info import RANKING
 from fairseq_electra.data.text import folder_written_whole
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.model_card import model_card
-from fairseq_electra.interchange.names import HEADS, Part, embeddings_part, encoder_part, to_theirs
+from fairseq_electra.interchange.names import HEADS, TASK_OF_HEAD, Part, embeddings_part, encoder_part, to_theirs
 from fairseq_electra.interchange.network_files import sines
 from fairseq_electra.interchange.pretrained import Pretrained
 from fairseq_electra.interchange.tokenizer_files import write_tokenizer
@@ -23,6 +22,7 @@ from fairseq_electra.interchange.transformers_folder import GENERATOR
 from fairseq_electra.models.electra import ElectraModel
 from fairseq_electra.models.electra_encoder import HEADS as HEADS_HERE
 from fairseq_electra.models.electra_encoder import ElectraEncoder
+from fairseq_electra.modules.answer_heads import ConditionalAnswerHead
 from fairseq_electra.modules.encoder import EncoderLayer
 from fairseq_electra.modules.heads import SentenceHead
 from fairseq_electra.modules.sizes import EncoderSizes
@@ -146,30 +146,42 @@ def _encoder(pretrained: Pretrained, model: ElectraEncoder, state: dict[str, Ten
     family, names = family_of(model.sizes), list(model.classification_heads)
     if len(names) > 1:
         raise InputError(f"the checkpoint has the heads {', '.join(names)}; transformers' classes have one; train with one")
-    ranking = pretrained.kind == RANKING
-    head = HEADS["none" if not names else "choice" if ranking else "sentence", family]
+    kind = next(kind for kind, task in TASK_OF_HEAD.items() if task == pretrained.kind) if names else "none"
+    head = HEADS[kind, family]
     prefix = f"{family}." if names else ""
     parts = [embeddings_part("embeddings.", prefix, model.sizes), encoder_part("encoder.", prefix, model.sizes)]
     more: dict = {}
     if names:
-        name = names[0]
-        ours = cast(SentenceHead, model.classification_heads[name])
-        if ours.pooling != "first":
-            raise InputError("the head reads the mean of the row, transformers' the first token; fine-tune without --pooling mean")
-        last = cast(EncoderLayer, model.encoder.layers[-1]).output_layer_norm
-        state = {**state, **{f"{HEADS_HERE}{name}.{key}": tensor for key, tensor in with_dense(ours, last).items()}}
+        name, labels = names[0], pretrained.labels[names[0]]
+        state = {**state, **{f"{HEADS_HERE}{name}.{key}": tensor for key, tensor in _head(model, name).items()}}
         parts.append(Part(f"{HEADS_HERE}{name}.", "", head.names))
-        labels = pretrained.labels[name]
-        more = {
-            "id2label": {str(i): label for i, label in enumerate(labels)},
-            "label2id": {label: i for i, label in enumerate(labels)},
-        }
-        if ranking:
+        if labels:
+            more = {
+                "id2label": {str(i): label for i, label in enumerate(labels)},
+                "label2id": {label: i for i, label in enumerate(labels)},
+                "classifier_dropout": model.head_dropout,
+            }
+        if kind == "choice":
             more = SUMMARY | {"summary_last_dropout": model.head_dropout}
-        else:
-            kind = "regression" if len(labels) == 1 else "single_label_classification"
-            more |= {"problem_type": kind, "classifier_dropout": model.head_dropout}
+        elif kind == "sentence":
+            more["problem_type"] = "regression" if len(labels) == 1 else "single_label_classification"
     return _export(names[0] if names else "encoder", head.class_name, state, parts, model.sizes, prefix, {}, **more)
+
+
+def _head(model: ElectraEncoder, name: str) -> dict[str, Tensor]:
+    """Return a head's tensors as transformers' head has them.
+
+    Raises:
+        InputError: it has none like it.
+    """
+    ours = model.classification_heads[name]
+    if isinstance(ours, ConditionalAnswerHead):
+        raise InputError("transformers has no head whose end depends on its start; fine-tune with --answer-head independent")
+    if not isinstance(ours, SentenceHead):
+        return ours.state_dict()
+    if ours.pooling != "first":
+        raise InputError("the head reads the mean of the row, transformers' the first token; fine-tune without --pooling mean")
+    return with_dense(ours, cast(EncoderLayer, model.encoder.layers[-1]).output_layer_norm)
 
 
 def with_dense(head: SentenceHead, layer_norm: torch.nn.LayerNorm) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fairseq_electra.data.task_info import ANSWERING, PREDICTION, RANKING, TAGGING
 from fairseq_electra.errors import InputError
 from fairseq_electra.modules.sizes import EncoderSizes
 
@@ -84,6 +85,10 @@ HEADS: dict[tuple[str, str], Head] = {
     ("sentence", "roformer"): Head("RoFormerForSequenceClassification", _CLASSIFIER),
     ("choice", "electra"): Head("ElectraForMultipleChoice", _CHOICE),
     ("choice", "roformer"): Head("RoFormerForMultipleChoice", _CHOICE),
+    ("token", "electra"): Head("ElectraForTokenClassification", _linear("prediction", "classifier")),
+    ("token", "roformer"): Head("RoFormerForTokenClassification", _linear("prediction", "classifier")),
+    ("answer", "electra"): Head("ElectraForQuestionAnswering", _linear("prediction", "qa_outputs")),
+    ("answer", "roformer"): Head("RoFormerForQuestionAnswering", _linear("prediction", "qa_outputs")),
 }
 CLASSES = {head.class_name: (kind, family) for (kind, family), head in HEADS.items() if head.class_name}
 
@@ -94,7 +99,7 @@ COMPUTED = {
     "encoder.embed_positions.weight": "sines, computed here",
     "cls.predictions.decoder.bias": "used as cls.predictions.bias",
 }
-SENTENCE_HEADS = ("sentence", "choice")  # ours is one module for both
+TASK_OF_HEAD = {"sentence": PREDICTION, "choice": RANKING, "token": TAGGING, "answer": ANSWERING}
 OTHER_HEADS = ("classifier.", "qa_outputs.", "sequence_summary.")
 
 

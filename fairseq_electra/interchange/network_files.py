@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from fairseq_electra.errors import InputError
+from fairseq_electra.interchange.heads import head_of
 from fairseq_electra.interchange.names import (
     CLASSES,
     COMPUTED,
     HEADS,
     OTHER_HEADS,
-    SENTENCE_HEADS,
+    TASK_OF_HEAD,
     Part,
     embeddings_part,
     encoder_part,
@@ -24,7 +25,7 @@ from fairseq_electra.interchange.transformers_config import family_of, read_size
 from fairseq_electra.modules.attention import rotary_angles
 from fairseq_electra.modules.embeddings import Embeddings
 from fairseq_electra.modules.encoder import Encoder
-from fairseq_electra.modules.heads import MaskedLMHead, ReplacedTokenHead, SentenceHead
+from fairseq_electra.modules.heads import MaskedLMHead, ReplacedTokenHead
 from fairseq_electra.modules.sizes import EncoderSizes
 
 DECODER_BIAS = "cls.predictions.decoder.bias"
@@ -157,9 +158,9 @@ def _skeleton(sizes: EncoderSizes, vocabulary_size: int, network: Network) -> di
         modules["head"] = ReplacedTokenHead(sizes)
     elif network.head == "masked_lm":
         modules["head"] = MaskedLMHead(sizes, vocabulary_size, untied=True)
-    elif network.head in SENTENCE_HEADS:
-        classes = network.tensors["head.prediction.bias"].numel()
-        modules["head"] = SentenceHead(sizes.hidden_size, classes, 0.0, dense=True)
+    elif network.head in TASK_OF_HEAD:
+        own = {name.removeprefix("head."): tensor for name, tensor in network.tensors.items() if name.startswith("head.")}
+        modules["head"] = head_of(TASK_OF_HEAD[network.head], own, sizes.hidden_size, 0.0)
     return {f"{part}.{name}": tensor.shape for part, module in modules.items() for name, tensor in module.state_dict().items()}
 
 

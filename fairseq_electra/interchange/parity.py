@@ -1,17 +1,18 @@
 """Do two networks say the same? Hidden states of every layer and scores, on text with padding and pairs."""
 
 import itertools
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 
 from fairseq_electra.data.corpus import builtin_paragraphs
 from fairseq_electra.data.wordpiece import BOS, EOS, LEADING, PAD
 from fairseq_electra.errors import InputError
 from fairseq_electra.models.electra import ElectraModel
 from fairseq_electra.models.electra_encoder import ElectraEncoder, segments_of
+from fairseq_electra.modules.heads import SentenceHead
 
 TOLERANCE = 1e-5
 ROWS = 8
@@ -54,6 +55,7 @@ def difference(model: ElectraModel | ElectraEncoder, role: str, theirs: Any, row
     pad, eos = LEADING.index(PAD), LEADING.index(EOS)
     padding = rows == pad
     segments = segments_of(rows, eos).masked_fill(padding, 0)
+    of_tokens = role in ("discriminator", "generator")
     order = torch.arange(int(rows.max()) + 1) if order is None else order
     states: list[Tensor] = []
     with torch.no_grad():
@@ -68,11 +70,15 @@ def difference(model: ElectraModel | ElectraEncoder, role: str, theirs: Any, row
         elif role == "generator":
             scores = model.generator_head(hidden, model.generator_tokens.weight)[~padding]
         elif role in model.classification_heads:
-            scores = model.classification_heads[role](hidden, padding)
+            head = model.classification_heads[role]
+            of_tokens = not isinstance(head, SentenceHead)
+            scores = cast(nn.Linear, head.prediction)(hidden)[~padding] if of_tokens else head(hidden, padding)
     both = zip(states, found.hidden_states, strict=True)
     largest = {"hidden states": max(float((us - them)[~padding].abs().max()) for us, them in both)}
+    if "start_logits" in found:
+        found["logits"] = torch.stack([found.start_logits, found.end_logits], -1)
     if "logits" in found:
-        their_scores = found.logits if role not in ("discriminator", "generator") else found.logits[~padding]
+        their_scores = found.logits[~padding] if of_tokens else found.logits
         if role == "generator":
             their_scores = their_scores[:, order] if len(order) == their_scores.shape[1] else their_scores
         largest["scores"] = float((scores - their_scores).abs().max())

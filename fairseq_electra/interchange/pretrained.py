@@ -7,17 +7,15 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from tokenizers import Tokenizer
-from torch import Tensor, nn
 
 from fairseq_electra.data.binarized import load_dictionary
-from fairseq_electra.data.task_info import ANSWERING, KINDS, PREDICTION, TAGGING, TASK_FILE, TaskInfo, read_task_info
+from fairseq_electra.data.task_info import ANSWERING, KINDS, PREDICTION, TASK_FILE, TaskInfo, read_task_info
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE, load_wordpiece, symbols_of
 from fairseq_electra.errors import InputError
+from fairseq_electra.interchange.heads import head_of
 from fairseq_electra.models._config import with_defaults
 from fairseq_electra.models.electra import ElectraConfig, ElectraModel
 from fairseq_electra.models.electra_encoder import HEADS, ElectraEncoder, ElectraEncoderConfig
-from fairseq_electra.modules.answer_heads import ConditionalAnswerHead, IndependentAnswerHead
-from fairseq_electra.modules.heads import SentenceHead, TokenHead
 
 
 @dataclass
@@ -90,9 +88,9 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
     of_heads = {key.removeprefix(HEADS): tensor for key, tensor in state["model"].items() if key.startswith(HEADS)}
     for head in dict.fromkeys(key.split(".")[0] for key in of_heads):
         tensors = {key.removeprefix(f"{head}."): tensor for key, tensor in of_heads.items() if key.startswith(f"{head}.")}
-        module = head_of(str(cfg.task.get("_name")), tensors, model)
-        model.register_head(head, module)
-        labels[head] = [] if "last.weight" in tensors else read_labels([path.parent, data], len(tensors["prediction.weight"]))
+        task = str(cfg.task.get("_name"))
+        model.register_head(head, head_of(task, tensors, model.sizes.hidden_size, model.head_dropout, model.pooling))
+        labels[head] = [] if task == ANSWERING else read_labels([path.parent, data], len(tensors["prediction.weight"]))
     if isinstance(model, ElectraEncoder):
         model.autocast = "none"  # that of the training; what is predicted does not depend on the batch
     model.load_state_dict(state["model"])
@@ -100,24 +98,6 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
     known = [read_task_info(place) for place in (path.parent, data) if labels and (place / TASK_FILE).is_file()]
     updates = int(history[-1].get("num_updates", 0))
     return Pretrained(model.eval(), tokenizer, dictionary, cfg, updates, known[0] if known else None, labels)
-
-
-def head_of(task: str, tensors: dict[str, Tensor], model: ElectraEncoder) -> nn.Module:
-    """Make the head that a task's checkpoint holds.
-
-    Args:
-        task: its name.
-        tensors: of the head.
-        model: that it is for.
-    """
-    width = model.sizes.hidden_size
-    if task == ANSWERING:
-        conditional = ConditionalAnswerHead(width, "answerability.0.weight" in tensors)
-        return conditional if "last.weight" in tensors else IndependentAnswerHead(width)
-    classes = len(tensors["prediction.weight"])
-    if task == TAGGING:
-        return TokenHead(width, classes, model.head_dropout)
-    return SentenceHead(width, classes, model.head_dropout, model.pooling)
 
 
 def read_labels(folders: list[Path], number: int) -> list[str]:

@@ -8,10 +8,11 @@ from omegaconf import OmegaConf
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from fairseq_electra.data.task_info import PREDICTION, RANKING, TaskInfo
+from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, STRIDE, TaskInfo
 from fairseq_electra.data.wordpiece import symbols_of
 from fairseq_electra.errors import InputError
-from fairseq_electra.interchange.names import SENTENCE_HEADS
+from fairseq_electra.interchange.heads import head_of
+from fairseq_electra.interchange.names import TASK_OF_HEAD
 from fairseq_electra.interchange.network_files import Network, is_transformers_folder, read_network
 from fairseq_electra.interchange.pretrained import Pretrained
 from fairseq_electra.interchange.tokenizer_files import read_tokenizer
@@ -68,7 +69,7 @@ def read_folder(folder: str | Path, generator: str | Path | None = None, seed: i
         raise InputError(f"{folder} holds a generator; give the discriminator's folder, and this one with --generator")
     tokenizer, ids = read_tokenizer(folder, main.vocabulary_size)
     order = torch.tensor(ids)
-    if main.head in SENTENCE_HEADS:
+    if main.head in TASK_OF_HEAD:
         return _read_classifier(main, tokenizer, order)
     other = folder / GENERATOR if generator is None and is_transformers_folder(folder / GENERATOR) else generator
     second = read_network(Path(other)) if other is not None else None
@@ -147,17 +148,21 @@ def _check_generator(main: Network, second: Network, tokenizer: Tokenizer, folde
 
 
 def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor) -> Imported:
-    """Make an encoder with transformers' head for sentences."""
+    """Make an encoder with the head that transformers has for a task."""
     dictionary = dictionary_of(symbols_of(tokenizer))
     model_cfg = {"model_size": nearest(main.sizes), **asdict(main.sizes)}
     cfg = OmegaConf.create({**model_cfg, "autocast": "none"})
     model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), dictionary)
+    kind = TASK_OF_HEAD[main.head]
     classes = main.tensors["head.prediction.bias"].numel()
-    model.register_classification_head(SENTENCE_HEAD, classes, dense=True)
+    own = {name.removeprefix("head."): tensor for name, tensor in main.tensors.items() if name.startswith("head.")}
+    model.register_head(SENTENCE_HEAD, head_of(kind, own, main.sizes.hidden_size, model.head_dropout))
     prefixes = {"embeddings.": "embeddings.", "encoder.": "encoder.", "head.": f"{HEADS_HERE}{SENTENCE_HEAD}."}
     model.load_state_dict({**model.state_dict(), **_renamed(main, prefixes, order)})
     labels = [str(main.config.get("id2label", {}).get(str(i), f"LABEL_{i}")) for i in range(classes)]
-    kind = RANKING if main.head == "choice" else PREDICTION
-    task = TaskInfo(main.folder.name, kind, 0, tuple(labels) if classes > 1 else (), (), main.sizes.max_position_embeddings)
+    if kind == ANSWERING:
+        labels = []
+    names = tuple(labels) if classes > 1 else ()
+    task = TaskInfo(main.folder.name, kind, 0, names, (), main.sizes.max_position_embeddings, stride=STRIDE, max_question=MAX_QUESTION)
     pretrained = Pretrained(model.eval(), tokenizer, dictionary, task=task, labels={SENTENCE_HEAD: labels})
     return Imported(pretrained, model_cfg, order, {main.head: main}, main.unused)
