@@ -13,7 +13,7 @@ from fairseq_electra.data.question_folder import Questions, context_pieces, find
 from fairseq_electra.data.squad import Question
 from fairseq_electra.data.tag_folder import SPECIAL, Row, rows_of_words
 from fairseq_electra.data.tag_rows import TagRows
-from fairseq_electra.data.tags import BIO, BIOES, entities_of, legal_transitions
+from fairseq_electra.data.tags import entities_of, legal_transitions, scheme_of
 from fairseq_electra.data.task_folder import encode_texts, fit, rows_of
 from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, RANKING, STRIDE, TAGGING, TaskInfo
 from fairseq_electra.errors import InputError
@@ -115,7 +115,7 @@ class TagPredictor(Predictor):
     """Entities of lines of text.
 
     Yields ``words``, ``tags``, the best sequence of them that is legal, ``entities``, of each ``type``, ``text``, ``begin`` and ``end`` in
-    the line, in characters, and ``logits``, the log-probabilities of each word's tags.
+    the line, in characters, and ``logits``, the log-probabilities of each word's tags. Tags that are not those of entities have none.
     """
 
     def answer(self, numbers: list[int], lines: list[str]) -> Iterator[dict]:
@@ -136,9 +136,9 @@ class TagPredictor(Predictor):
             yield self._answer(line, spans[i], [self.labels[tag] for tag in tags[own]]) | {"logits": scores[own].tolist()}
 
     def _answer(self, line: str, spans: list[tuple[int, int]], tags: list[str]) -> dict:
-        scheme = BIOES if any(label.startswith("S-") for label in self.labels) else BIO
+        scheme = scheme_of(self.labels)
         entities = []
-        for entity in entities_of(tags, scheme):
+        for entity in entities_of(tags, scheme) if scheme else ():
             begin, end = spans[entity.first][0], spans[entity.end - 1][1]
             entities.append({"type": entity.type, "text": line[begin:end], "begin": begin, "end": end})
         return {"entities": entities, "words": [line[a:b] for a, b in spans], "tags": tags}
