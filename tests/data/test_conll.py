@@ -110,7 +110,7 @@ def test_a_bad_file_is_refused_with_its_name_and_line(tmp_path, text, scheme, me
 
 
 def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path):
-    with pytest.raises(InputError, match="cannot read .*none.conll: No such file"):
+    with pytest.raises(InputError, match=r"cannot read .*none\.conll: No such file"):
         read_conll(tmp_path / "none.conll", BIO)
     (tmp_path / "bad.conll").write_bytes(b"a O\n\xff O\n")
     with pytest.raises(InputError, match=r"bad\.conll, line 2: not UTF-8"):
