@@ -24,8 +24,24 @@ from fairseq_electra.evaluation.tagging import in_order, tags_of_words, word_sco
 from fairseq_electra.interchange.hub_interface import ElectraHubInterface
 
 LINES_AT_ONCE = 4096  # sorted by length among themselves
-# a word stands between blanks, and punctuation at its ends is words of its own
-_WORD = re.compile(r"""[("'\[{<«“‘]|[)"'\]}>»”’.,;:!?…]+(?=\s|$)|[^\s("'\[{<«“‘]\S*?(?=[)"'\]}>»”’.,;:!?…]*(?:\s|$))""")
+OPENING, CLOSING = """("'[{<«“‘""", """)"']}>»”’.,;:!?…"""
+_SIGNS = re.compile(r"([.!?])\1*|.")
+
+
+def spans_of_words(line: str) -> list[tuple[int, int]]:
+    """Find the words of a line: what stands between blanks, but for the punctuation at its ends, each sign of which is a word of its own.
+
+    A run of one of ``.!?`` is one word. The time is linear in the line, whatever stands there.
+    """
+    spans = []
+    for found in re.finditer(r"\S+", line):
+        first, end = found.span()
+        begin = end - len(found[0].lstrip(OPENING))
+        stop = max(begin, first + len(found[0].rstrip(CLOSING)))
+        spans += [(i, i + 1) for i in range(first, begin)]
+        spans += [(begin, stop)] if begin < stop else []
+        spans += [sign.span() for sign in _SIGNS.finditer(line, stop, end)]
+    return spans
 
 
 class Predictor(ABC):
@@ -120,7 +136,7 @@ class TagPredictor(Predictor):
 
     def answer(self, numbers: list[int], lines: list[str]) -> Iterator[dict]:
         """Answer some lines."""
-        spans = [[found.span() for found in _WORD.finditer(line)] for line in lines]
+        spans = [spans_of_words(line) for line in lines]
         words = [[line[a:b] for a, b in each] for line, each in zip(lines, spans, strict=True)]
         room = self.max_positions - SPECIAL
         stride = self.net.task.stride if self.net.task and self.net.task.stride else max(1, room // 2)

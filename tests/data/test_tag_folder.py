@@ -1,6 +1,7 @@
 import itertools
 import random
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from fairseq_electra.data.tag_folder import TagFolder, rows_of_words, write_tag_
 from fairseq_electra.data.tag_rows import TagRows
 from fairseq_electra.data.tags import BIO, BIOES, Entity, all_tags, tags_of
 from fairseq_electra.data.task_info import TAG_METRICS, TAGGING, TaskInfo, read_task_info
+from fairseq_electra.data.windows import best_window
 from fairseq_electra.data.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece
 from fairseq_electra.errors import InputError
 from tests.conftest import electra
@@ -81,6 +83,28 @@ def test_rows_are_as_full_as_can_be_and_the_next_begins_a_stride_on():
             assert c == a + 1 or sum(map(len, words[a : c - 1])) < stride
             overlaps += c < b
     assert overlaps > 100
+
+
+def test_the_window_with_most_context_is_found_for_each_piece():
+    rng = random.Random(5)
+    for _ in range(200):
+        windows = [(0, rng.randint(1, 20))]
+        for _ in range(rng.randrange(8)):
+            first = rng.randint(windows[-1][0] + 1, windows[-1][1])
+            windows.append((first, max(windows[-1][1], first + rng.randint(1, 20))))
+        found = best_window(windows[-1][1], windows).tolist()
+        for place, window in enumerate(found):
+            context = {i: 100 * min(place - a, b - 1 - place) + b - a for i, (a, b) in enumerate(windows) if a <= place < b}
+            assert window == max(context, key=lambda i: (context[i], -i))
+
+
+def test_a_sentence_as_long_as_a_book_needs_little_memory():
+    words = [[5 + i % 900] for i in range(60_000)]
+    tracemalloc.start()
+    rows = rows_of_words(words, 126, 63)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(rows) == 952 and sum(len(row.words) for row in rows) == len(words) and peak < 50e6
 
 
 def test_a_sentence_that_fits_is_one_row():

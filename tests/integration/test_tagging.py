@@ -106,7 +106,7 @@ def test_predictions_of_raw_text_are_those_of_the_folder_that_is_gone(tmp_path, 
 def test_offsets_are_those_of_the_line_as_it_was_written(tmp_path, trained):
     lines = ['  The (Python   object), "return";\u00a0caf\u00e9 import!', "\tyield\t"]
     answers = predict_here(trained[1], lines, tmp_path)
-    assert answers[0]["words"] == ["The", "(", "Python", "object", "),", '"', "return", '";', "caf\u00e9", "import", "!"]
+    assert answers[0]["words"] == ["The", "(", "Python", "object", ")", ",", '"', "return", '"', ";", "caf\u00e9", "import", "!"]
     assert answers[1]["words"] == ["yield"]
     for line, answer in zip(lines, answers, strict=True):
         assert "".join(answer["words"]) == "".join(line.split())
