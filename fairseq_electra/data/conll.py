@@ -38,7 +38,8 @@ def read_conll(path: str | Path, scheme: str) -> list[Sentence]:
     """
     found, now = [], _Open()
     for number, line in enumerate(read_lines(path), 1):
-        columns = line.split("\t") if "\t" in line else line.split()
+        line = line.removeprefix("\ufeff") if number == 1 else line
+        columns = line.split("\t") if "\t" in line else line.strip().split(" ")  # a no-break space is part of the word
         if not line.strip() or columns[0] == DOCUMENT:
             found += _close(now, path, scheme)
             now = _Open()

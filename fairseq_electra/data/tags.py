@@ -7,7 +7,8 @@ import numpy as np
 
 BIO, IOB1, BIOES = "BIO", "IOB1", "BIOES"
 SCHEMES = (BIO, IOB1, BIOES)
-PREFIXES = {BIO: "BI", IOB1: "IB", BIOES: "BIES"}  # IOB1 begins an entity with I; with B only right behind another of its type
+# IOB1 begins an entity with I; with B only right behind another of its type
+PREFIXES = {BIO: ("B", "I"), IOB1: ("I", "B"), BIOES: ("B", "I", "E", "S")}
 OUTSIDE = "O"
 
 
@@ -37,7 +38,7 @@ def entities_of(tags: Sequence[str], scheme: str) -> list[Entity]:
     before, kind_before = OUTSIDE, ""
     for i, tag in enumerate([*tags, OUTSIDE]):
         prefix, _, kind = tag.partition("-")
-        if tag != OUTSIDE and not (prefix and prefix in PREFIXES[scheme] and kind):
+        if tag != OUTSIDE and not (prefix in PREFIXES[scheme] and kind):
             raise TagError(f"unknown tag {tag!r}; {scheme} has O, {', '.join(each + '-TYPE' for each in PREFIXES[scheme])}", i)
         inside = before not in (OUTSIDE, "E", "S") and kind == kind_before  # an entity of this type is open
         if scheme == BIOES and before in ("B", "I") and not (inside and prefix in ("I", "E")):
@@ -72,6 +73,16 @@ def all_tags(types: Sequence[str], scheme: str) -> tuple[str, ...]:
     return (OUTSIDE, *(f"{prefix}-{kind}" for kind in types for prefix in PREFIXES[scheme]))
 
 
+def scheme_of(tags: Sequence[str]) -> str | None:
+    """Tell the scheme of all the tags that a net knows, which may be another's: IOB1 where a type has no B; None: they are no entities'."""
+    parts = {tag.partition("-")[::2] for tag in tags if tag != OUTSIDE}
+    if any(prefix not in PREFIXES[BIOES] or not kind for prefix, kind in parts):
+        return None
+    if any(prefix in ("E", "S") for prefix, _ in parts):
+        return BIOES
+    return BIO if all(("B", kind) in parts for _, kind in parts) else IOB1
+
+
 class Transitions(NamedTuple):
     """Which tag may follow which, (K, K), begin a sentence, (K,), and end it, (K,). Bool."""
 
@@ -81,9 +92,12 @@ class Transitions(NamedTuple):
 
 
 def legal_transitions(tags: Sequence[str]) -> Transitions:
-    """Find what BIO allows, or BIOES if there are its tags: an entity that is begun goes on in its type."""
+    """Find what the tags' scheme allows: in BIO and BIOES an entity that is begun goes on in its type, in others everything is legal."""
+    scheme, number = scheme_of(tags), len(tags)
+    if scheme not in (BIO, BIOES):
+        return Transitions(np.ones((number, number), dtype=bool), np.ones(number, dtype=bool), np.ones(number, dtype=bool))
     parts = [tag.partition("-")[::2] for tag in tags]
-    ends = any(prefix in ("E", "S") for prefix, _ in parts)
+    ends = scheme == BIOES
     opens = np.array([prefix in ("B", "I") for prefix, _ in parts])  # an entity is open behind it
     continues = np.array([prefix in ("I", "E") for prefix, _ in parts])
     same = np.array([[a == b for _, b in parts] for _, a in parts])

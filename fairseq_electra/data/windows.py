@@ -25,7 +25,10 @@ def best_window(length: int, windows: list[tuple[int, int]]) -> np.ndarray:
 
     Source: google-research/electra finetune/qa/qa_utils.py, ``_check_is_max_context``.
     """
-    place = np.arange(length)[None]
-    first, end = (np.array(side)[:, None] for side in zip(*windows, strict=True))
-    score = np.minimum(place - first, end - 1 - place) + 0.01 * (end - first)
-    return np.where((place >= first) & (place < end), score, -np.inf).argmax(0)
+    best, number = np.full(length, -np.inf), np.zeros(length, dtype=np.int64)
+    for i, (first, end) in enumerate(windows):  # a table of all windows and pieces would be large: a line may be a book
+        place = np.arange(end - first)
+        score = np.minimum(place, place[::-1]) + 0.01 * (end - first)
+        better = score > best[first:end]
+        best[first:end][better], number[first:end][better] = score[better], i
+    return number

@@ -13,7 +13,7 @@ from fairseq_electra.data.question_folder import Questions, context_pieces, find
 from fairseq_electra.data.squad import Question
 from fairseq_electra.data.tag_folder import SPECIAL, Row, rows_of_words
 from fairseq_electra.data.tag_rows import TagRows
-from fairseq_electra.data.tags import BIO, BIOES, entities_of, legal_transitions
+from fairseq_electra.data.tags import entities_of, legal_transitions, scheme_of
 from fairseq_electra.data.task_folder import encode_texts, fit, rows_of
 from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, RANKING, STRIDE, TAGGING, TaskInfo
 from fairseq_electra.errors import InputError
@@ -24,8 +24,24 @@ from fairseq_electra.evaluation.tagging import in_order, tags_of_words, word_sco
 from fairseq_electra.interchange.hub_interface import ElectraHubInterface
 
 LINES_AT_ONCE = 4096  # sorted by length among themselves
-# a word stands between blanks, and punctuation at its ends is words of its own
-_WORD = re.compile(r"""[("'\[{<«“‘]|[)"'\]}>»”’.,;:!?…]+(?=\s|$)|[^\s("'\[{<«“‘]\S*?(?=[)"'\]}>»”’.,;:!?…]*(?:\s|$))""")
+OPENING, CLOSING = """("'[{<«“‘""", """)"']}>»”’.,;:!?…"""
+_SIGNS = re.compile(r"([.!?])\1*|.")
+
+
+def spans_of_words(line: str) -> list[tuple[int, int]]:
+    """Find the words of a line: what stands between blanks, but for the punctuation at its ends, each sign of which is a word of its own.
+
+    A run of one of ``.!?`` is one word. The time is linear in the line, whatever stands there.
+    """
+    spans = []
+    for found in re.finditer(r"\S+", line):
+        first, end = found.span()
+        begin = end - len(found[0].lstrip(OPENING))
+        stop = max(begin, first + len(found[0].rstrip(CLOSING)))
+        spans += [(i, i + 1) for i in range(first, begin)]
+        spans += [(begin, stop)] if begin < stop else []
+        spans += [sign.span() for sign in _SIGNS.finditer(line, stop, end)]
+    return spans
 
 
 class Predictor(ABC):
@@ -115,12 +131,12 @@ class TagPredictor(Predictor):
     """Entities of lines of text.
 
     Yields ``words``, ``tags``, the best sequence of them that is legal, ``entities``, of each ``type``, ``text``, ``begin`` and ``end`` in
-    the line, in characters, and ``logits``, the log-probabilities of each word's tags.
+    the line, in characters, and ``logits``, the log-probabilities of each word's tags. Tags that are not those of entities have none.
     """
 
     def answer(self, numbers: list[int], lines: list[str]) -> Iterator[dict]:
         """Answer some lines."""
-        spans = [[found.span() for found in _WORD.finditer(line)] for line in lines]
+        spans = [spans_of_words(line) for line in lines]
         words = [[line[a:b] for a, b in each] for line, each in zip(lines, spans, strict=True)]
         room = self.max_positions - SPECIAL
         stride = self.net.task.stride if self.net.task and self.net.task.stride else max(1, room // 2)
@@ -136,9 +152,9 @@ class TagPredictor(Predictor):
             yield self._answer(line, spans[i], [self.labels[tag] for tag in tags[own]]) | {"logits": scores[own].tolist()}
 
     def _answer(self, line: str, spans: list[tuple[int, int]], tags: list[str]) -> dict:
-        scheme = BIOES if any(label.startswith("S-") for label in self.labels) else BIO
+        scheme = scheme_of(self.labels)
         entities = []
-        for entity in entities_of(tags, scheme):
+        for entity in entities_of(tags, scheme) if scheme else ():
             begin, end = spans[entity.first][0], spans[entity.end - 1][1]
             entities.append({"type": entity.type, "text": line[begin:end], "begin": begin, "end": end})
         return {"entities": entities, "words": [line[a:b] for a, b in spans], "tags": tags}

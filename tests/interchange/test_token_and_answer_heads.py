@@ -1,0 +1,216 @@
+"""Heads for tokens and for answers, in transformers and here."""
+
+import dataclasses
+import json
+import types
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from fairseq_electra.criterions.question_answering import QuestionAnsweringLoss, QuestionAnsweringLossConfig
+from fairseq_electra.criterions.token_classification import TokenClassificationLoss
+from fairseq_electra.data.tags import decode, legal_transitions
+from fairseq_electra.data.task_info import ANSWERING, TAGGING, TaskInfo
+from fairseq_electra.errors import InputError
+from fairseq_electra.evaluation.predictions import predictor_of
+from fairseq_electra.interchange import parity
+from fairseq_electra.interchange.export_transformers import export_transformers
+from fairseq_electra.interchange.hub_interface import from_pretrained
+from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
+from fairseq_electra.models._config import with_defaults
+from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig, segments_of
+from fairseq_electra.modules.answer_heads import ConditionalAnswerHead, IndependentAnswerHead
+from fairseq_electra.modules.heads import TokenHead
+from tests.conftest import NET, randomize_parameters
+from tests.integration.sentence_tasks import predict
+from tests.interchange.conftest import transformers
+
+TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+POSITIONS = ["learned", "rotary"]
+FAMILIES = ["Electra", "RoFormer"]
+HEAD = "head"
+PAD, EOS = 1, 2
+SENTENCES = ["The object is returned (by reference) here.", "", "One"]
+WORDS = [["The", "object", "is", "returned", "(", "by", "reference", ")", "here", "."], [], ["One"]]
+CONTEXT = "An object's type determines the operations that the object supports and the values for objects of that type."
+QUESTIONS = [f"What does it determine?\t{CONTEXT}", f"Which objects?\t{CONTEXT[:60]}"]
+
+
+def with_head(start, head, kind, labels, **changes):
+    cfg = OmegaConf.create({**NET, "model_size": "tiny", **changes})
+    model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), start.dictionary)
+    model.register_head(HEAD, head)
+    randomize_parameters(model, std=0.2)
+    return dataclasses.replace(start, model=model.eval(), labels={HEAD: labels}, task=TaskInfo("x", kind, 1, tuple(labels), (), 64))
+
+
+def inputs_of(rows, order=None):
+    padding = rows == PAD
+    segments = segments_of(rows, EOS).masked_fill(padding, 0)
+    return {"input_ids": rows if order is None else order[rows], "token_type_ids": segments, "attention_mask": (~padding).long()}
+
+
+def task_with(head):
+    return types.SimpleNamespace(cfg=types.SimpleNamespace(classification_head_name=head))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tags_and_their_loss_are_theirs_on_random_weights(make_theirs, family):
+    """transformers' own head, imported, with our criterion: scores and loss within 1e-5."""
+    made = make_theirs(family, generator=None, class_name=f"{family}ForTokenClassification", num_labels=5)
+    back = read_folder(made.folder)
+    rows = parity.rows_of_text(back.pretrained.tokenizer, 64)
+    target = torch.randint(-1, 5, rows.shape, generator=torch.Generator().manual_seed(1)).masked_fill(rows == PAD, -1)
+    with torch.no_grad():
+        theirs = made.discriminator(**inputs_of(rows, back.order), labels=target.masked_fill(target < 0, -100))
+        scores, _ = back.pretrained.model(rows, classification_head_name=SENTENCE_HEAD)
+        sample = {"net_input": {"src_tokens": rows}, "target": target, "ntokens": int((rows != PAD).sum())}
+        loss, words, log = TokenClassificationLoss(None, task_with(SENTENCE_HEAD))(back.pretrained.model, sample)
+    assert (scores - theirs.logits)[rows != PAD].abs().max() < 1e-5
+    assert words == int((target >= 0).sum()) == log["sample_size"] and 100 < words < sample["ntokens"]
+    assert abs(float(loss) / words - float(theirs.loss)) < 1e-5 * max(1, float(theirs.loss))
+    assert back.pretrained.kind == TAGGING and back.pretrained.labels == {SENTENCE_HEAD: [f"LABEL_{i}" for i in range(5)]}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_answers_and_their_loss_are_theirs_on_random_weights(make_theirs, family):
+    """On rows without padding, which transformers scores as if an answer could be there."""
+    made = make_theirs(family, generator=None, class_name=f"{family}ForQuestionAnswering")
+    back = read_folder(made.folder)
+    rows = parity.rows_of_text(back.pretrained.tokenizer, 64)
+    rows = rows[(rows != PAD).all(1)]
+    first, last = torch.tensor([0, 5, 12]), torch.tensor([0, 9, 63])
+    assert rows.shape == (3, 64)
+    with torch.no_grad():
+        theirs = made.discriminator(**inputs_of(rows, back.order), start_positions=first, end_positions=last)
+        allowed = torch.ones(rows.shape, dtype=torch.bool)
+        own, _ = back.pretrained.model(rows, classification_head_name=SENTENCE_HEAD, head_inputs={"allowed": allowed})
+        criterion = QuestionAnsweringLoss(QuestionAnsweringLossConfig(), task_with(SENTENCE_HEAD))
+        sample = {"net_input": {"src_tokens": rows}, "first": first, "last": last, "allowed": allowed, "ntokens": rows.numel()}
+        loss, size, _ = criterion(back.pretrained.model, sample)
+    assert (own.first - theirs.start_logits).abs().max() < 1e-5 and (own.last - theirs.end_logits).abs().max() < 1e-5
+    assert size == 3 and abs(float(loss) / size - float(theirs.loss)) < 1e-5 * max(1, float(theirs.loss))
+    assert own.unanswerable is None
+    assert back.pretrained.kind == ANSWERING and back.pretrained.labels == {SENTENCE_HEAD: []}
+
+
+@pytest.mark.parametrize("positions", POSITIONS)
+def test_a_head_for_tokens_is_exported_exactly_and_read_back(tmp_path, pretrained, positions):
+    ours = with_head(pretrained(), TokenHead(NET["hidden_size"], 5, 0.1), TAGGING, TAGS, positions=positions)
+    lines = export_transformers(ours, tmp_path / "out")
+    assert f"{HEAD} hidden states" in lines[-1] and "scores" in lines[-1]
+    theirs = transformers.AutoModelForTokenClassification.from_pretrained(tmp_path / "out").eval()
+    assert [theirs.config.id2label[i] for i in range(5)] == TAGS
+    assert {tag: i for i, tag in enumerate(TAGS)} == theirs.config.label2id
+    rows = parity.rows_of_text(ours.tokenizer, 64)
+    back = read_folder(tmp_path / "out").pretrained
+    with torch.no_grad():
+        expected, _ = ours.model(rows, classification_head_name=HEAD)
+        found = theirs(**inputs_of(rows)).logits
+        again, _ = back.model(rows, classification_head_name=SENTENCE_HEAD)
+    assert (found - expected)[rows != PAD].abs().max() < 2e-5
+    assert (again - expected)[rows != PAD].abs().max() < 2e-5
+    assert back.kind == TAGGING and back.labels == {SENTENCE_HEAD: TAGS}
+
+
+@pytest.mark.parametrize("positions", POSITIONS)
+def test_the_plain_head_for_answers_is_exported_exactly_and_read_back(tmp_path, pretrained, positions):
+    ours = with_head(pretrained(), IndependentAnswerHead(NET["hidden_size"]), ANSWERING, [], positions=positions)
+    export_transformers(ours, tmp_path / "out")
+    theirs = transformers.AutoModelForQuestionAnswering.from_pretrained(tmp_path / "out").eval()
+    rows = parity.rows_of_text(ours.tokenizer, 64)
+    back = read_folder(tmp_path / "out").pretrained
+    inputs = {"allowed": rows != PAD}
+    with torch.no_grad():
+        expected, _ = ours.model(rows, classification_head_name=HEAD, head_inputs=inputs)
+        found = theirs(**inputs_of(rows))
+        again, _ = back.model(rows, classification_head_name=SENTENCE_HEAD, head_inputs=inputs)
+    for own, their, read_back in zip(expected[:2], (found.start_logits, found.end_logits), again[:2], strict=True):
+        assert (own - their)[rows != PAD].abs().max() < 2e-5 and (own - read_back).abs().max() < 2e-5
+    assert back.kind == ANSWERING and back.labels == {SENTENCE_HEAD: []}
+
+
+@pytest.mark.parametrize("answerability", [False, True])
+def test_the_papers_head_for_answers_cannot_be_exported(tmp_path, pretrained, answerability):
+    ours = with_head(pretrained(), ConditionalAnswerHead(NET["hidden_size"], answerability), ANSWERING, [])
+    with pytest.raises(InputError) as caught:
+        export_transformers(ours, tmp_path / "out")
+    assert str(caught.value) == "transformers has no head whose end depends on its start; fine-tune with --answer-head independent"
+    assert list(tmp_path.iterdir()) == []
+
+
+def their_word_scores(folder, words):
+    """Log-probabilities of each word's tags at its first piece, by transformers alone."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModelForTokenClassification.from_pretrained(folder).eval()
+    encoding = tokenizer(words, is_split_into_words=True, return_tensors="pt")
+    places = [encoding.word_ids().index(i) for i in range(len(words))]
+    with torch.no_grad():
+        return model(**encoding).logits[0, places].log_softmax(-1).numpy()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "labels",
+    [TAGS, ["B-LOC", "I-LOC", "I-PER", "I-ORG", "O"], ["NOUN", "VERB", "DET", "ADP", "X"]],
+    ids=["BIO", "IOB1 without every B", "parts of speech"],
+)
+def test_a_folder_of_transformers_tags_text(make_theirs, family, labels):
+    id2label = dict(enumerate(labels))
+    made = make_theirs(family, generator=None, class_name=f"{family}ForTokenClassification", id2label=id2label)
+    net = from_pretrained(made.folder)
+    assert net.labels == {SENTENCE_HEAD: labels} and net.kind == TAGGING
+    answers = list(predictor_of(net, SENTENCE_HEAD, "text")(SENTENCES))
+    assert [answer["words"] for answer in answers] == WORDS
+    for line, answer in zip(SENTENCES, answers, strict=True):
+        if not line:
+            assert answer == {"words": [], "tags": [], "entities": [], "logits": []}
+            continue
+        expected = their_word_scores(made.folder, answer["words"])
+        assert np.abs(expected - answer["logits"]).max() < 1e-4
+        best = decode(expected, legal_transitions(labels)) if labels == TAGS else expected.argmax(1)
+        assert answer["tags"] == [labels[tag] for tag in best]
+        for entity in answer["entities"]:
+            assert line[entity["begin"] : entity["end"]] == entity["text"] and entity["type"] in ("PER", "LOC", "ORG")
+        if labels[0] == "NOUN":
+            assert answer["entities"] == []
+        else:
+            assert bool(answer["entities"]) == (set(answer["tags"]) != {"O"})
+
+
+def their_answer(folder, question, context):
+    """The likeliest part of the context, of at most 30 tokens, by transformers alone."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    encoding = tokenizer(question, context, return_tensors="pt", return_offsets_mapping=True)
+    offsets = encoding.pop("offset_mapping")[0].tolist()
+    with torch.no_grad():
+        found = transformers.AutoModelForQuestionAnswering.from_pretrained(folder).eval()(**encoding)
+    own = [place for place, part in enumerate(encoding.sequence_ids(0)) if part == 1]
+    spans = [(float(found.start_logits[0, a] + found.end_logits[0, b]), a, b) for a in own for b in own if a <= b < a + 30]
+    _, a, b = max(spans)
+    return offsets[a][0], offsets[b][1]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_folder_of_transformers_answers_questions(make_theirs, family):
+    made = make_theirs(family, generator=None, class_name=f"{family}ForQuestionAnswering")
+    net = from_pretrained(made.folder)
+    assert net.kind == ANSWERING
+    answers = list(predictor_of(net, SENTENCE_HEAD, "text", n_best=3)(QUESTIONS))
+    for line, answer in zip(QUESTIONS, answers, strict=True):
+        question, context = line.split("\t")
+        assert (answer["begin"], answer["end"]) == their_answer(made.folder, question, context)
+        assert answer["answer"] == context[answer["begin"] : answer["end"]] and 0 < answer["probability"] <= 1
+        assert len(answer["n_best"]) == 3 and answer["n_best"][0]["answer"] == answer["answer"]
+
+
+def test_the_command_answers_from_a_folder_of_transformers(tmp_path, make_theirs):
+    made = make_theirs(generator=None, class_name="ElectraForTokenClassification", id2label=dict(enumerate(TAGS)))
+    expected = list(predictor_of(from_pretrained(made.folder), SENTENCE_HEAD, "text")(SENTENCES))
+    found = predict(made.folder, SENTENCES, cwd=tmp_path)
+    logits = [each.pop("logits") for each in found]
+    assert found == [{name: value for name, value in each.items() if name != "logits"} for each in expected]
+    assert all(np.abs(np.array(one) - each["logits"]).max() < 1e-5 for one, each in zip(logits, expected, strict=True) if one)
+    assert json.loads((made.folder / "config.json").read_text())["architectures"] == ["ElectraForTokenClassification"]
