@@ -206,6 +206,11 @@ class QuestionFolder(Questions):
         """Read the questions, as dicts with ``id``, ``context``, ``text`` and ``answers``, and the contexts."""
         return [json.loads(line) for line in self._open("jsonl")], [json.loads(line) for line in self._open("contexts.jsonl")]
 
+    def context_of_each(self) -> list[str]:
+        """Read the context of each question."""
+        questions, contexts = self.texts()
+        return [contexts[question["context"]] for question in questions]
+
     def _open(self, ending: str) -> list[str]:
         path = self.folder / "text" / f"{self.split}.{ending}"
         try:

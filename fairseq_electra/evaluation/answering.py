@@ -9,7 +9,16 @@ import torch
 from fairseq_electra.data.binarized import load_dictionary
 from fairseq_electra.data.question_folder import QuestionFolder, Questions
 from fairseq_electra.data.question_rows import QuestionRows
-from fairseq_electra.evaluation.answers import BEGIN, END, SCORE, UNANSWERABLE, answers_of_questions, score_split, window_answers
+from fairseq_electra.evaluation.answers import (
+    BEGIN,
+    END,
+    SCORE,
+    UNANSWERABLE,
+    answers_of_questions,
+    score_split,
+    whole_words,
+    window_answers,
+)
 from fairseq_electra.evaluation.protocol import Evaluation
 
 if TYPE_CHECKING:
@@ -39,7 +48,8 @@ class AnswerEvaluation(Evaluation):
 
     def scores(self, net: "ElectraHubInterface", split: str) -> np.ndarray:
         """Answer the split's questions."""
-        return answers_to(net, next(iter(net.labels)), self._folder(split))
+        folder = self._folder(split)
+        return whole_words(answers_to(net, next(iter(net.labels)), folder), folder.context_of_each())
 
     def metrics(self, split: str, scores: np.ndarray) -> dict[str, float] | None:
         """Compare with the answers, where there are any."""

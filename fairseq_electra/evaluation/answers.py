@@ -154,6 +154,39 @@ def answers_of_questions(questions: Questions, windows: np.ndarray, count: int) 
     return found
 
 
+def whole_words(answers: np.ndarray, contexts: Sequence[str]) -> np.ndarray:
+    """Widen answers that begin or end within a word to all of it, as google-research/electra finetune/qa/qa_metrics.py does by words.
+
+    Args:
+        answers: as :func:`answers_of_questions` returns them. Shape: (N, m, 4).
+        contexts: of each question.
+
+    Returns:
+        the same, but that of answers that have become alike only the best is left. Shape: (N, m, 4).
+    """
+    found = answers.copy()
+    for number, context in enumerate(contexts):
+        seen, rows = set(), []
+        for row in answers[number][np.isfinite(answers[number, :, SCORE])]:
+            begin, end = int(row[BEGIN]), int(row[END])
+            while 0 < begin < end and _within_word(context, begin):
+                begin -= 1
+            while begin < end < len(context) and _within_word(context, end):
+                end += 1
+            if (begin, end) not in seen:
+                seen.add((begin, end))
+                rows.append((begin, end, row[SCORE], row[UNANSWERABLE]))
+        found[number, :, [BEGIN, END]], found[number, :, SCORE] = 0, -np.inf
+        if rows:
+            found[number, : len(rows)] = rows
+    return found
+
+
+def _within_word(text: str, place: int) -> bool:
+    """Tell whether a word goes on between two characters. A CJK ideograph is a word of its own, as BERT's tokenizer has it."""
+    return all(each.isalnum() and not "\u3400" <= each <= "\u9fff" for each in text[place - 1 : place + 1])
+
+
 def texts_of(answers: np.ndarray, contexts: Sequence[str]) -> list[str]:
     """The best answer of each question, as it stands in its context; empty where there is none. Shapes: (N, m, 4), N."""
     return [
@@ -164,7 +197,6 @@ def texts_of(answers: np.ndarray, contexts: Sequence[str]) -> list[str]:
 
 def score_split(folder: QuestionFolder, answers: np.ndarray, unanswerable: bool) -> dict[str, float]:
     """Score the answers of a split: (questions, m, 4)."""
-    questions, contexts = folder.texts()
-    texts = texts_of(answers, [contexts[question["context"]] for question in questions])
-    golds = [[text for _, text in question["answers"]] for question in questions]
+    texts = texts_of(answers, folder.context_of_each())
+    golds = [[text for _, text in question["answers"]] for question in folder.texts()[0]]
     return score_answers(texts, golds, answers[:, 0, UNANSWERABLE] if unanswerable else None)

@@ -18,7 +18,7 @@ from fairseq_electra.data.task_folder import encode_texts, fit, rows_of
 from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, RANKING, STRIDE, TAGGING, TaskInfo
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.answering import answers_to
-from fairseq_electra.evaluation.answers import BEGIN, END, SCORE, UNANSWERABLE
+from fairseq_electra.evaluation.answers import BEGIN, END, SCORE, UNANSWERABLE, whole_words
 from fairseq_electra.evaluation.sentences import logits_of
 from fairseq_electra.evaluation.tagging import in_order, tags_of_words, word_scores
 from fairseq_electra.interchange.hub_interface import ElectraHubInterface
@@ -189,7 +189,8 @@ class AnswerPredictor(Predictor):
         asked = [Question(str(number), parts[0], number_of[parts[1]], ()) for number, parts in zip(numbers, texts, strict=True)]
         windows = find_windows(asked, pieces, offsets, self._info, self.source)
         questions = Questions(in_memory(pieces), in_memory(contexts), np.concatenate(offsets), windows)
-        for (_, context), found in zip(texts, answers_to(self.net, self.head, questions), strict=True):
+        answers = whole_words(answers_to(self.net, self.head, questions), [context for _, context in texts])
+        for (_, context), found in zip(texts, answers, strict=True):
             yield self._answer(context, found[np.isfinite(found[:, SCORE])], float(found[0, UNANSWERABLE]))
 
     def _answer(self, context: str, found: np.ndarray, unanswerable: float) -> dict:

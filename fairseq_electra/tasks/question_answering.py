@@ -15,7 +15,7 @@ from fairseq_electra.data.question_folder import QuestionFolder
 from fairseq_electra.data.question_rows import QuestionRows
 from fairseq_electra.data.task_info import ANSWERING
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.answers import answers_of_questions, score_split, window_answers
+from fairseq_electra.evaluation.answers import answers_of_questions, score_split, whole_words, window_answers
 from fairseq_electra.modules.answer_heads import ConditionalAnswerHead, IndependentAnswerHead
 from fairseq_electra.tasks._prepared_folder import PreparedFolderConfig, PreparedFolderTask
 
@@ -78,7 +78,7 @@ class QuestionAnsweringTask(PreparedFolderTask):
             return math.nan  # fairseq asks after every batch as well
         folder = rows.questions
         assert isinstance(folder, QuestionFolder)
-        answers = answers_of_questions(folder, windows.double().numpy(), 1)
+        answers = whole_words(answers_of_questions(folder, windows.double().numpy(), 1), folder.context_of_each())
         return round(score_split(folder, answers, self.info.unanswerable)[name], 2)
 
 

@@ -27,6 +27,7 @@ from fairseq_electra.evaluation.answers import (
     score_answers,
     texts_of,
     token_f1,
+    whole_words,
 )
 
 INFO = TaskInfo("questions", ANSWERING, 2, (), ("f1", "exact_match"), 64, stride=16, max_question=16)
@@ -370,3 +371,22 @@ def test_a_net_that_gives_every_question_the_same_place_is_told_from_others(tmp_
     assert evaluation.is_constant(same)
     same[1, 0, END] = 6
     assert not evaluation.is_constant(same)
+
+
+def test_an_answer_is_whole_words_and_stands_there_once():
+    context = "Ismail El-Gizouli 1990s 北京大学 naïve."
+    spans = {
+        (2, 9): (0, 9),
+        (0, 9): (0, 9),
+        (10, 12): (10, 17),
+        (18, 20): (18, 23),
+        (25, 26): (25, 26),
+        (30, 31): (29, 34),
+        (34, 35): (34, 35),
+    }
+    answers = np.array([[(*span, -float(i), 0.5) for i, span in enumerate(spans)] + [(0, 0, -np.inf, 0.5)]])
+    found = whole_words(answers, [context])
+    expected = list(dict.fromkeys(spans.values()))
+    assert [tuple(row[:2]) for row in found[0, : len(expected)]] == expected
+    assert found[0, : len(expected), SCORE].tolist() == [0, -2, -3, -4, -5, -6] and np.isneginf(found[0, len(expected) :, SCORE]).all()
+    assert (found[..., UNANSWERABLE] == 0.5).all()
