@@ -68,6 +68,8 @@ def _train(job: Job) -> tuple[str, str]:
     from fairseq_cli import train
 
     fairseq_electra.register()
+    from fairseq_electra import compat
+
     torch.set_num_threads(threads)
     ours = ["--user-dir", USER_DIR, "--log-format", "json", "--num-workers", "0", *([] if torch.cuda.is_available() else ["--cpu"])]
     sys.argv = ["fairseq-train", *arguments, *ours]
@@ -76,5 +78,5 @@ def _train(job: Job) -> tuple[str, str]:
         if then is not None:
             then(name)
     except (Exception, SystemExit) as error:
-        return name, f"{type(error).__name__}: {error}"
+        return name, str(compat.input_error(error) or f"{type(error).__name__}: {error}")
     return name, ""

@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> None:
     from fairseq_electra.evaluation.finetuning import Settings, first_runs, study
     from fairseq_electra.evaluation.nets import read_net
     from fairseq_electra.evaluation.results import RESULTS_FILE, provenance, table
+    from fairseq_electra.many_runs import USER_DIR
 
     nets = [read_net(text) for text in args.net]
     if len({net.name for net in nets}) < len(nets):
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
     if args.dry_run:
         for runs in first_runs(nets, args.data, settings, args.lr, seed=1).values():
             for each in runs:
-                print(shlex.join(["fairseq-train", *each.arguments(args.output), "--user-dir", "fairseq_electra"]))
+                print(shlex.join(["fairseq-train", *each.arguments(args.output), "--user-dir", USER_DIR]))
         return
     results = study(
         nets,

@@ -19,7 +19,7 @@ from fairseq_electra.errors import InputError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="saved by fairseq-train, or a folder")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="saved by fairseq-train, or a folder: its best, or else its last")
     parser.add_argument("--input", default="-", metavar="FILE", help="text; plain, .gz or .xz (default: standard input)")
     parser.add_argument("--vocab", metavar="DIR", help="folder of the vocabulary (default: the checkpoint's, or its data's)")
     parser.add_argument("--output", metavar="FILE", help="for the answers, written whole or not at all (default: standard output, at once)")

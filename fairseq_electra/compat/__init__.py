@@ -223,7 +223,11 @@ def explain_damaged_checkpoints() -> None:
             if not Path(path).is_file():
                 raise InputError(f"no such checkpoint: {path}; check the path") from error
             kind = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
-            if kind:
+            with open(path, "rb") as stream:
+                start = stream.read(2)
+            if start[:1] != b"\x80" and start != b"PK":  # a pickle, a zip archive
+                reason = "no checkpoint; give one that fairseq-train has saved"
+            elif kind:
                 reason = f"it holds {kind[1]}, which is code and not only numbers, so it is not loaded; save it again without"
             else:
                 reason = (

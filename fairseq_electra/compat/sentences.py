@@ -142,14 +142,14 @@ def _look_before_setup(plain: Callable) -> Callable:
 
 
 def check_number_of_classes(folder: Path, given: int, of_classes: bool) -> None:
-    """Refuse --num-classes that the folder's labels, or the inputs of a multiple choice, exceed."""
+    """Refuse --num-classes that is not the number of the folder's labels, or of the choices of a multiple choice."""
     if of_classes:
         lines = (folder / "label" / DICTIONARY_FILE).read_text(encoding="utf-8").splitlines()
         names = [line.rsplit(" ", 1)[0] for line in lines if not line.startswith("madeupword")]
-        if len(names) > given:
-            path = folder / "label" / DICTIONARY_FILE
+        if len(names) != given:
+            path, than = folder / "label" / DICTIONARY_FILE, "more" if len(names) > given else "fewer"
             raise InputError(
-                f"{path} names {len(names)} labels, {', '.join(names[:8])}: more than --num-classes {given}; give {len(names)}"
+                f"{path} names {len(names)} labels, {', '.join(names[:8])}: {than} than --num-classes {given}; give {len(names)}"
             )
     labels = sorted(folder.glob("label/*.label")) if not of_classes else []
     choices = len(list(folder.glob("input[0-9]*"))) - 1

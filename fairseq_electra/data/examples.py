@@ -96,6 +96,8 @@ def _tsv_rows(path: str | Path, columns: Columns) -> Iterator[tuple[int, list[st
     header: Sequence[str] | None = columns.header
     if header is None:
         header = next(lines, (1, ""))[1].split("\t")
+    if not any(header):
+        raise InputError(f"{path} is empty, or its first line is; give a file whose first line names the columns")
     missing = [name for name in _wanted(columns) if name not in header]
     if missing:
         raise InputError(f"{path} has no column {missing[0]!r}, its first line names {', '.join(map(repr, header))}; name one of these")

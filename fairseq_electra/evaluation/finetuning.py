@@ -1,6 +1,9 @@
 """Fine-tune nets on tasks with many seeds: every run leaves its scores behind, so that it is done once."""
 
+import contextlib
 import hashlib
+import io
+import itertools
 import json
 import math
 import shutil
@@ -10,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fairseq_electra.data.binarized import dictionary_digest, load_dictionary
 from fairseq_electra.data.task_info import TaskInfo, read_task_info
 from fairseq_electra.data.text import written_whole
 from fairseq_electra.errors import InputError
@@ -17,8 +21,9 @@ from fairseq_electra.evaluation import recipes
 from fairseq_electra.evaluation.nets import Net
 from fairseq_electra.evaluation.recipes import Recipe
 from fairseq_electra.evaluation.results import LOGITS_FILE, RESULT_FILE, RUN_FILE, summarize, versions
-from fairseq_electra.many_runs import train_all
+from fairseq_electra.many_runs import USER_DIR, train_all
 
+SET_HERE = ("--arch", "--criterion", "--finetune-from-model", "--lr", "--restore-file", "--save-dir", "--seed", "--task", "--user-dir")
 DIAGNOSTIC = "AX"  # has no training set: GLUE asks for what a net that was trained on MNLI says of it
 
 
@@ -150,11 +155,13 @@ def do(runs: Iterable[Run], folder: Path, processes: int, threads: int, keep: bo
             found[run.name] = run.record | _read_json(result)
         else:
             missing[run.name] = run
+    if missing:
+        check_arguments(next(iter(missing.values())), folder)
     for name, run in missing.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         _write_json(folder / name / RUN_FILE, run.record | {"versions": versions()})
     arguments = {name: run.arguments(folder) for name, run in missing.items()}
-    failed = []
+    failed, done = [], 0
     for name, trouble, _ in train_all(arguments, folder, processes, threads, Predict(folder, missing, keep)):
         if trouble.startswith(FloatingPointError.__name__):
             _write_json(folder / name / RESULT_FILE, {"trouble": "diverged", "metrics": {}})
@@ -162,10 +169,27 @@ def do(runs: Iterable[Run], folder: Path, processes: int, threads: int, keep: bo
             failed.append(f"run {name} failed: {trouble}; its log is {folder / name}.log")
             continue
         found[name] = missing[name].record | _read_json(folder / name / RESULT_FILE)
-        say(f"{name}: " + _figures(found[name]))
+        done += 1
+        say(f"{done} of {len(missing)}: {name}: " + _figures(found[name]))
     if failed:
         raise InputError(failed[0] + (f" (and {len(failed) - 1} more)" if failed[1:] else ""))
     return found
+
+
+def check_arguments(run: Run, folder: Path) -> None:
+    """Refuse further arguments that fairseq-train does not know, or that a study sets itself, before anything is written."""
+    from fairseq import options
+
+    for word in run.extra:
+        if word.partition("=")[0] in SET_HERE:
+            raise InputError(f"{word} behind --: a study sets it itself; take it out")
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            options.parse_args_and_arch(options.get_training_parser(), input_args=[*run.arguments(folder), "--user-dir", USER_DIR])
+    except SystemExit as error:
+        reason = said.getvalue().strip().splitlines()[-1:] or [""]
+        raise InputError(f"fairseq-train refuses what stands behind --: {reason[0].rpartition('error: ')[2]}") from error
 
 
 def _write_json(path: Path, values: dict) -> None:
@@ -197,6 +221,11 @@ def first_runs(
     names = [task.info.name for task in tasks]
     if len(set(names)) < len(names):
         raise InputError(f"--data: the tasks' names {', '.join(names)} must differ; prepare one of them under another name")
+    for net, task in itertools.product(nets, tasks):
+        if net.dictionary and net.dictionary != dictionary_digest(load_dictionary(task.folder / "input0")):
+            raise InputError(
+                f"{task.folder} was prepared with another vocabulary than that of {net.checkpoint}; prepare it again with the checkpoint's"
+            )
     strange = [name for name in settings.epochs if name and name not in names]
     if strange:
         raise InputError(f"--epochs {strange[0]}=...: no such task; there are {', '.join(names)}")

@@ -17,6 +17,7 @@ class Net:
         network: the checkpoint's discriminator, or its generator.
         has_head: the checkpoint was fine-tuned before.
         sha256: of the checkpoint; empty without one.
+        dictionary: digest of its vocabulary; empty without one.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Net:
     network: str = "discriminator"
     has_head: bool = False
     sha256: str = ""
+    dictionary: bytes = b""
 
     @property
     def options(self) -> list[str]:
@@ -76,4 +78,5 @@ def read_net(text: str) -> Net:
         raise InputError(f"--net {text}: {checkpoint} holds no {network}; {advice}")
     with open(checkpoint, "rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    return Net(name, checkpoint, str(size), network, has_head, sha256)
+    dictionary = bytes(state["model"]["dictionary_version"].tolist()) if "dictionary_version" in state["model"] else b""
+    return Net(name, checkpoint, str(size), network, has_head, sha256, dictionary)
