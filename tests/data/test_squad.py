@@ -79,7 +79,7 @@ BAD = {
         "question q1: the answer 'France' is not in the context at character 21, there is 'rance '",
     ),
     "second answer elsewhere": (squad(asked(), asked(2, answer="france")), "question q2: the answer 'france' is not in the context"),
-    "negative start": (squad(asked(start=-6, answer="Norse.")), "question q1: the answer 'Norse.' is not in the context at character -6"),
+    "negative start": (squad(asked(start=-6, answer="Norse")), "question q1: the answer 'Norse' is not in the context at character -6"),
     "start behind the end": (squad(asked(start=900)), "question q1: the answer 'France' is not in the context at character 900"),
     "infinite start": (squad(asked(start=math.inf)), "question q1: damaged (OverflowError"),
     "start in words": (squad(asked(start="here")), "question q1: damaged (ValueError"),
@@ -366,7 +366,7 @@ def test_batches_are_those_put_together_by_hand(folder, vocabulary, corpus_lines
     assert rows.sizes.tolist() == [len(row["tokens"]) for row in expected] and rows.sizes.max() == INFO.max_positions
     assert sum(row["first"] > 0 for row in expected) > 20 and sum(row["window_first"] > 0 for row in expected) > 20
     order = np.random.default_rng(1).permutation(len(rows)).tolist()
-    for chosen in (order[:7], order[7:8], order[8:]):
+    for chosen in (order[:7], order[7:8], order[8:], np.argsort(rows.sizes)[:3].tolist()):
         batch = rows.collater([rows[i] for i in chosen])
         width = max(len(expected[i]["tokens"]) for i in chosen)
         plain = [expected[i]["tokens"] + [PAD] * (width - len(expected[i]["tokens"])) for i in chosen]
