@@ -120,7 +120,7 @@ def test_fairseq_train_still_has_no_handler_of_its_own():
 def test_fairseq_still_shows_pytorchs_words_on_damaged_checkpoints(tmp_path):
     assert "damaged" not in source_of(checkpoint_utils.load_checkpoint_to_cpu.__closure__[0].cell_contents)
     (tmp_path / "a.pt").write_bytes(b"no checkpoint")
-    with pytest.raises(InputError, match="13 bytes: damaged or cut short"):
+    with pytest.raises(InputError, match="13 bytes: no checkpoint, or damaged or cut short"):
         checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / "a.pt"))
     with pytest.raises(InputError, match="no such checkpoint"):
         checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / "b.pt"))

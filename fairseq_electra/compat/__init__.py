@@ -226,7 +226,7 @@ def explain_damaged_checkpoints() -> None:
             with open(path, "rb") as stream:
                 start = stream.read(2)
             if start[:1] != b"\x80" and start != b"PK":  # a pickle, a zip archive
-                reason = "no checkpoint; give one that fairseq-train has saved"
+                reason = "no checkpoint, or damaged or cut short; give one that fairseq-train has saved"
             elif kind:
                 reason = f"it holds {kind[1]}, which is code and not only numbers, so it is not loaded; save it again without"
             else:

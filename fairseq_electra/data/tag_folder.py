@@ -11,6 +11,7 @@ A sentence that is longer than a row lies in several, which overlap. The tag of 
 word is learned and scored once.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import accumulate
@@ -184,6 +185,7 @@ class TagFolder:
         tags = self._tags[here].astype(np.int64) - len(LEADING)
         return self._ids[here], np.where(tags >= 0, tags, -1)
 
+    @functools.cached_property
     def targets(self) -> tuple[np.ndarray, np.ndarray]:
         """Tags of all words in order, and of each word the number of its sentence. Shapes: (words,) twice."""
         tags = self._tags.astype(np.int64) - len(LEADING)

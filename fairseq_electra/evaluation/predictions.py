@@ -205,7 +205,15 @@ class AnswerPredictor(Predictor):
 
 
 def predictor_of(net: ElectraHubInterface, head: str, source: str, threshold: float = math.inf, n_best: int = 0) -> Predictor:
-    """Return the one for the kind of task that a net was trained for; the last two arguments are for answers."""
+    """Return the one for the kind of task that a net was trained for.
+
+    Raises:
+        InputError: one of the last two arguments is given, and the net does not answer questions, or not such without an answer.
+    """
     if net.kind == ANSWERING:
+        if threshold < math.inf and net.task and not net.task.unanswerable:
+            raise InputError("--threshold is for nets trained with questions without an answer; leave it out")
         return AnswerPredictor(net, head, source, threshold, n_best)
+    if threshold < math.inf or n_best:
+        raise InputError(f"--threshold and --n-best are for answers to questions, and this net was trained for {net.kind}; leave them out")
     return (TagPredictor if net.kind == TAGGING else SentencePredictor)(net, head, source)

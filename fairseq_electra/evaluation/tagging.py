@@ -81,7 +81,7 @@ def score_tags(found: np.ndarray, target: np.ndarray, sentence: np.ndarray, labe
 
 def score_split(folder: TagFolder, scores: np.ndarray, labels: tuple[str, ...]) -> dict[str, float]:
     """Score a split by the log-probabilities of its words, (words, K); ``legal_f1`` is the F1 of the best legal sequences."""
-    target, sentence = folder.targets()
+    target, sentence = folder.targets
     legal = score_tags(tags_of_words(scores, sentence, legal_transitions(labels)), target, sentence, labels)
     return score_tags(scores.argmax(-1), target, sentence, labels) | {"legal_f1": legal["entity_f1"]}
 

@@ -52,7 +52,7 @@ class TokenClassificationTask(PreparedFolderTask):
 
     def _score(self, folder: TagFolder, name: str, meters: dict) -> float:
         words = meters["_words"].tensor
-        if len(words) < len(folder.targets()[0]):
+        if len(words) < len(folder.targets[0]):
             return math.nan  # fairseq asks after every batch as well
         scores = in_order(words.numpy())
         return round(score_split(folder, scores, self.info.labels)[name], 2)

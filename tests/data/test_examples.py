@@ -137,7 +137,7 @@ GOOD = '{"first": "A", "second": "B", "label": "x"}\n'
         ("a.tsv", HEAD + "A\tB\tx\n\nA\tB\n", "{}, line 4: 2 columns, not 3; tabs only stand between columns"),
         ("a.tsv", HEAD + "A\tB\tx\ty\n", "{}, line 2: 4 columns, not 3; tabs only stand between columns"),
         ("a.tsv", HEAD + "A\tB\tx\nA\tB\t \n", "{}, line 3: the label in column 'label' is empty; every line of this file needs one"),
-        ("a.tsv", "", "{} has no column 'first', its first line names ''"),
+        ("a.tsv", "", "{} is empty, or its first line is"),
         ("a.tsv", HEAD, "{} holds no example; give a file with at least one line of data"),
         ("a.tsv", HEAD + "\n\n", "{} holds no example; give a file with at least one line of data"),
         ("a.tsv", HEAD.encode() + b"A\tcaf\xe9\tx\n", "{}, line 2: not UTF-8 (byte 0xe9 at column 5); convert it first"),

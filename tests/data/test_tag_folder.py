@@ -157,7 +157,7 @@ def test_a_folder_gives_back_the_words_and_all_tags_in_order(tmp_path, any_vocab
     tokenizer, size = load_wordpiece(any_vocabulary), len(load_dictionary(tmp_path / "task" / "input0"))
     for split, sentences in splits.items():
         folder = TagFolder(tmp_path / "task", split, size, len(finished.labels))
-        tags, of_sentence = folder.targets()
+        tags, of_sentence = folder.targets
         expected = [tags_of(each.entities, len(each.words), scheme) for each in sentences]
         assert [finished.labels[tag] for tag in tags] == [tag for each in expected for tag in each]
         assert of_sentence.tolist() == [i for i, each in enumerate(expected) for _ in each]

@@ -163,6 +163,7 @@ def test_the_search_finds_the_best_of_all_pairs(kind, beam, count, longest):
         with torch.no_grad():
             found = head.search(hidden, allowed, begins, beam, count, longest)
         assert found.first.shape == found.last.shape == found.score.shape == (5, count) and found.unanswerable.shape == (5,)
+        assert torch.isfinite(found.unanswerable).all()
         p = parameters(head)
         for i, (row, may, start) in enumerate(rows_of(hidden, allowed, begins)):
             pairs = pairs_by_hand(p, row, may, start, beam, longest)
