@@ -13,7 +13,9 @@ The flow, and where each step lives::
      -> losses      criterions/replaced_token_detection.py    gen_weight * MLM + disc_weight * RTD: sums, one denominator
      -> metrics     evaluation/detection.py, diagnosis.py     masked_lm_*, disc_*, and advice
      -> checkpoint  fairseq's trainer                         exact resume
-     -> fine-tune   models/electra_encoder.py                 with fairseq's own sentence tasks
+     -> fine-tune   models/electra_encoder.py                 with fairseq's own sentence tasks, and ours:
+        words       tasks/token_classification.py             data/conll.py, data/tag_folder.py -> evaluation/tagging.py
+        questions   tasks/question_answering.py               data/squad.py, data/question_folder.py -> evaluation/answers.py
      -> export      interchange/                              transformers' folders, out and in; the hub interface
 
 B rows of a batch, T tokens of a row, K masked slots of a row, V vocabulary, E embedding size, C hidden size.

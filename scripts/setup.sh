@@ -30,6 +30,7 @@ pip install pip setuptools wheel cython ninja numpy
 pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch
 say "torch is there; building fairseq"
 pip install --no-build-isolation fairseq-fixed
+pip install seqeval # with build isolation: its setup.py asks for a version from setuptools_scm
 pip install --no-build-isolation -e '.[dev]'
 # fairseq asks for torchaudio, and nothing here uses it; there is no build of it for a torch without CUDA, and transformers trips over it
 if ! .venv/bin/python -c 'import torchaudio' 2>/dev/null; then .venv/bin/python -m pip -q uninstall -y torchaudio; fi

@@ -17,13 +17,14 @@ from fairseq import options
 from fairseq_electra.benchmarks import inference, prediction, trainer
 from fairseq_electra.benchmarks.__main__ import markdown
 from fairseq_electra.cli.quickstart import table
+from fairseq_electra.data.task_info import KINDS
 from fairseq_electra.evaluation import results
 from tests.conftest import ROOT, TINY_NET, USER_DIR, run
 from tests.integration.training import train
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = ROOT / "examples"
-PAGES = ("pretraining", "interchange", "glue")
+PAGES = ("pretraining", "interchange", "glue", "ner", "squad")
 COMMANDS = "\n".join([README, *((EXAMPLES / name / "README.md").read_text(encoding="utf-8") for name in PAGES)])
 TRAIN_COMMANDS = [
     shlex.split(found.replace("\\\n", " "), comments=True)[1:] for found in re.findall(r"^fairseq-train (?:.*\\\n)*.*", COMMANDS, re.M)
@@ -91,7 +92,7 @@ def test_every_option_of_every_training_command_exists(arguments):
     pipe = arguments.index("|") if "|" in arguments else len(arguments)
     given = [str(USER_DIR) if word in ("fairseq_electra", "$(fairseq-electra user-dir)") else word for word in arguments[:pipe]]
     parsed = options.parse_args_and_arch(options.get_training_parser(), input_args=given)
-    assert parsed.task in ("electra_pretraining", "sentence_prediction")
+    assert parsed.task in ("electra_pretraining", *KINDS)
 
 
 def test_the_tests_that_the_table_of_options_names_exist():
@@ -134,3 +135,47 @@ def test_the_page_on_glue_works_from_start_to_end(tmp_path, data_bin, vocabulary
     assert (tmp_path / "my-rte" / "config.json").is_file() and (tmp_path / "my-bin" / "task.json").is_file()
     for name in ("RTE", "STS-B"):
         assert len((tmp_path / "submission" / f"{name}.tsv").read_text().splitlines()) == 1 + len(pairs)
+
+
+def run_blocks(page: str, folder: Path) -> None:
+    """Run all blocks of a page, up to its table, with fewer epochs."""
+    page = (EXAMPLES / page / "README.md").read_text(encoding="utf-8").partition("## Many nets")[0]
+    page = page.replace("source .venv/bin/activate\n", "").replace("--max-epoch", "--max-update 3 --cpu --max-epoch")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for block in re.findall(r"^```bash\n(.*?)^```", page, re.M | re.S):
+        run(["bash", "-euc", block], cwd=folder, env={"PATH": path, "HF_HUB_OFFLINE": "1"})
+
+
+@pytest.fixture
+def pretrained(tmp_path, data_bin, vocabulary) -> Path:
+    """A folder with what the pages need: checkpoints and vocab."""
+    train(data_bin, tmp_path / "checkpoints", *TINY_NET, "--max-update", "3", "--disable-validation")
+    shutil.copytree(vocabulary, tmp_path / "vocab")
+    return tmp_path
+
+
+@pytest.mark.long
+def test_the_page_on_questions_works_from_start_to_end(pretrained, corpus_lines):
+    contexts = [line for line in corpus_lines if len(line) > 80][:12]
+    made = [
+        {"id": str(i), "question": text[:30], "answers": [{"answer_start": 40, "text": text[40:60]}]} for i, text in enumerate(contexts)
+    ]
+    paragraphs = [{"context": text, "qas": [question]} for text, question in zip(contexts, made, strict=True)]
+    for split in ("train", "dev"):
+        (pretrained / f"{split}-v1.1.json").write_text(json.dumps({"data": [{"title": "", "paragraphs": paragraphs}]}))
+    (pretrained / "questions.tsv").write_text("".join(f"{text[:30]}\t{text}\n" for text in contexts))
+    run_blocks("squad", pretrained)
+    answers = [json.loads(line) for line in (pretrained / "answers.jsonl").read_text().splitlines()]
+    assert [text[each["begin"] : each["end"]] for text, each in zip(contexts, answers, strict=True)] == [each["answer"] for each in answers]
+
+
+@pytest.mark.long
+def test_the_page_on_entities_works_from_start_to_end(pretrained, corpus_lines):
+    sentences = [line.split()[:20] for line in corpus_lines if len(line) > 80][:12]
+    text = "".join("".join(f"{word}\t{'B-name' if word[0].isupper() else 'O'}\n" for word in words) + "\n" for words in sentences)
+    for split in ("train", "dev", "test"):
+        (pretrained / f"{split}.conll").write_text(text)
+    (pretrained / "sentences.txt").write_text("".join(" ".join(words) + "\n" for words in sentences))
+    run_blocks("ner", pretrained)
+    assert len((pretrained / "entities.jsonl").read_text().splitlines()) == len(sentences)
+    assert (pretrained / "my-ner" / "config.json").is_file()

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import nn
 
 import fairseq_electra
 from fairseq_electra.benchmarks.__main__ import alone, processor
@@ -21,6 +22,7 @@ from fairseq_electra.data.corpus import builtin_paragraphs
 from fairseq_electra.data.text import written_whole
 from fairseq_electra.data.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece
 from fairseq_electra.memory import keep_freed_memory
+from fairseq_electra.modules.heads import SentenceHead
 
 BATCHES = (1, 8, 32, 128)
 VOCABULARY = 8192
@@ -28,8 +30,13 @@ LONGEST = 128
 HEAD = "sentence_classification_head"
 
 
-def new_net(size: str, folder: Path):
-    """Make a net of this size with learned positions and a head for two classes, with a vocabulary of the built-in corpus."""
+def sentence_head(hidden_size: int) -> tuple[str, nn.Module, list[str]]:
+    """Make a head for two classes: its name, itself, its labels."""
+    return HEAD, SentenceHead(hidden_size, 2, 0.1), ["no", "yes"]
+
+
+def new_net(size: str, folder: Path, longest: int = LONGEST, head_of: Callable = sentence_head):
+    """Make a net of this size with learned positions and a head, with a vocabulary of the built-in corpus."""
     from omegaconf import OmegaConf
 
     from fairseq_electra.data.binarized import load_dictionary
@@ -40,10 +47,11 @@ def new_net(size: str, folder: Path):
     save_vocabulary(train_wordpiece(builtin_paragraphs(), VOCABULARY), folder)
     dictionary = load_dictionary(folder)
     torch.manual_seed(1)
-    cfg = OmegaConf.create({"model_size": size, "positions": "learned", "max_position_embeddings": LONGEST})
+    cfg = OmegaConf.create({"model_size": size, "positions": "learned", "max_position_embeddings": longest})
     model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), dictionary)
-    model.register_classification_head(HEAD, 2)
-    return Pretrained(model.eval(), load_wordpiece(folder), dictionary, labels={HEAD: ["no", "yes"]})
+    name, head, labels = head_of(model.sizes.hidden_size)
+    model.register_head(name, head)
+    return Pretrained(model.eval(), load_wordpiece(folder), dictionary, labels={name: labels})
 
 
 def variants(size: str, texts: list[str], folder: Path) -> dict[str, Callable[[], list[float]]]:

@@ -38,8 +38,11 @@ def run(args: argparse.Namespace) -> None:
 
     fairseq_electra.register()
     logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
+    from fairseq_electra.evaluation.answering import N_BEST
     from fairseq_electra.evaluation.predictions import predictor_of
 
+    if not 0 <= args.n_best <= N_BEST:
+        raise InputError(f"--n-best must lie between 0 and {N_BEST}, got {args.n_best}")
     net = fairseq_electra.from_pretrained(args.checkpoint, vocabulary=args.vocab)
     net.to("cuda" if torch.cuda.is_available() else "cpu")
     head = args.head or only_head(net.labels, args.checkpoint)

@@ -51,10 +51,12 @@ def write_question_folder(folder: str | Path, vocabulary: str | Path, splits: di
         InputError: a row has no room for a question and a window, or nothing is left of an answer once the vocabulary has cut it into
             pieces; names the question.
     """
-    if info.max_positions - SPECIAL - info.max_question < SHORTEST_WINDOW or not info.stride >= 1:
+    if info.stride < 1 or info.max_question < 1:
+        raise InputError(f"--stride {info.stride} and --max-question {info.max_question} must be 1 or more; SQuAD's are 128 and 64")
+    if info.max_positions - SPECIAL - info.max_question < SHORTEST_WINDOW:
         raise InputError(
             f"--max-positions {info.max_positions} leaves no window of {SHORTEST_WINDOW} pieces behind a question of "
-            f"{info.max_question}, or --stride {info.stride} is below 1; SQuAD's are 512, 64 and 128"
+            f"{info.max_question}; SQuAD's are 512 and 64"
         )
     tokenizer = load_wordpiece(vocabulary)
     check_ids(tokenizer, vocabulary)

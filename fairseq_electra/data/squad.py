@@ -74,6 +74,7 @@ def _questions(data: dict, path: str | Path) -> Iterator[tuple[str, dict]]:
                 context = paragraph["context"]
                 if not isinstance(context, str):
                     raise TypeError
+                _check_text(context, f"{path}, {place}: the context")
                 for record in paragraph["qas"]:
                     yield context, record
     except (KeyError, TypeError) as error:
@@ -85,11 +86,16 @@ def _question(record: dict, context: str, number: int, path: str | Path, labelle
     name = record.get("id", "without an id") if isinstance(record, dict) else "without an id"
     place = f"{path}, question {name}"
     try:
-        text, answers = str(record["question"]).strip(), record.get("answers", [])
+        text, answers = record["question"], record.get("answers", [])
+        if not isinstance(text, str):
+            raise TypeError("the question is no text")
+        text = text.strip()
         found = tuple(dict.fromkeys((int(answer["answer_start"]), str(answer["text"])) for answer in answers))
         question = Question(str(record["id"]), text, number, () if record.get("is_impossible") else found)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise InputError(f"{place}: damaged ({type(error).__name__}: {error}); it needs id, question and answers") from error
+    _check_text(question.id, f"{path}, question {question.id!a}: the id")
+    _check_text(question.text, f"{place}: the question")
     if not text:
         raise InputError(f"{place}: the question is empty; write one, or take it out")
     for start, answer in question.answers:
@@ -99,3 +105,13 @@ def _question(record: dict, context: str, number: int, path: str | Path, labelle
     if labelled and not question.answers and not record.get("is_impossible"):
         raise InputError(f'{place}: no answer; give one, or "is_impossible": true')
     return question
+
+
+def _check_text(text: str, what: str) -> None:
+    """Refuse what JSON can write and UTF-8 cannot: one half of a character of UTF-16."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{what} holds half a character, {text[error.start]!a} at {error.start}; write both halves, or take it out"
+        ) from error

@@ -41,9 +41,11 @@ def arguments(info: TaskInfo, recipe: Recipe, seed: int) -> list[str]:
     updates = recipe.epochs * -(-(info.rows or info.examples)["train"] // recipe.batch_size)
     task = ["--task", info.kind, "--criterion", info.kind]
     rows: list[str] = []
-    if info.kind in (PREDICTION, RANKING):  # ours read the rest from task.json
+    if info.kind in (PREDICTION, RANKING):
         task += ["--num-classes", str(info.choices or max(1, len(info.labels)))]
         rows = ["--init-token", "0", "--max-positions", str(info.max_positions)]
+    else:  # these read from task.json what they are, and score all of valid
+        task += ["--best-checkpoint-metric", info.metrics[0], "--maximize-best-checkpoint-metric"]
     task += ["--regression-target", "--report-pearson-and-spearman"] if info.regression else []
     if info.labels == ("0", "1"):  # fairseq takes the labels' names for numbers, and F1 for that of two classes
         task += ["--report-mcc"] if "mcc" in info.metrics else []

@@ -76,7 +76,7 @@ def _scores(run: Path) -> dict[str, np.ndarray]:
 def versions() -> dict[str, str]:
     """Name the versions that results depend on, and the commit where this is a checkout."""
     found = {}
-    for name in ("fairseq_electra", "fairseq-fixed", "fairseq", "torch", "numpy", "tokenizers", "scikit-learn", "scipy"):
+    for name in ("fairseq_electra", "fairseq-fixed", "fairseq", "torch", "numpy", "tokenizers", "scikit-learn", "scipy", "seqeval"):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     here = Path(__file__).parent

@@ -38,7 +38,7 @@ def import_transformers(folder: str | Path, checkpoint: str | Path, generator: s
     model = imported.pretrained.model
     if not isinstance(model, ElectraModel):
         raise InputError(
-            f"{folder} holds a fine-tuned classifier, and pre-training checkpoints have no place for its head; "
+            f"{folder} holds a fine-tuned net, and pre-training checkpoints have no place for its head; "
             "fairseq_electra.from_pretrained uses it as it is"
         )
     differences = compare(imported)

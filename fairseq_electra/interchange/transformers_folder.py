@@ -56,7 +56,7 @@ def dictionary_of(symbols: list[str]):
 
 
 def read_folder(folder: str | Path, generator: str | Path | None = None, seed: int = 1) -> Imported:
-    """Read a folder of transformers into a network for pre-training, or, where it has a head for sentences, into an encoder with it.
+    """Read a folder of transformers into a network for pre-training, or, where it has a task's head, into an encoder with it.
 
     Args:
         folder: of the discriminator.

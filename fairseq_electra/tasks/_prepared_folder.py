@@ -49,9 +49,9 @@ class PreparedFolderTask(FairseqTask):
 
     def build_model(self, cfg, from_checkpoint: bool = False):
         """Build the model and its head."""
-        model = models.build_model(cfg, self, from_checkpoint)
-        if not hasattr(model, "register_head"):
+        if getattr(cfg, "_name", None) != "electra_encoder":
             raise InputError(f"--task {self.kind} needs --arch electra_encoder")
+        model = models.build_model(cfg, self, from_checkpoint)
         model.register_head(self.cfg.classification_head_name, self.build_head(model))
         return model
 

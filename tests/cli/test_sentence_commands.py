@@ -65,7 +65,7 @@ def test_files_that_cannot_be_prepared(files, vocabulary, name, text, sentence):
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        (["--swag", "x"], "give one of --glue, --swag, --race and --text"),
+        (["--swag", "x"], "give one of --glue, --swag, --race, --text, --squad and --conll"),
         (["--max-positions", "8"], "--max-positions must lie between 16 and"),
         (["--metrics", "pearson"], "are for numbers"),
         (["--labels", "yes", "yes", "no"], "'yes' stands there twice"),

@@ -5,11 +5,11 @@ import torch
 
 from fairseq_electra.cli.config import to_yaml
 from fairseq_electra.data.glue import GLUE
-from fairseq_electra.data.task_info import PREDICTION, RANKING, TaskInfo
+from fairseq_electra.data.task_info import ANSWERING, PREDICTION, RANKING, TAG_METRICS, TAGGING, TaskInfo
 from fairseq_electra.evaluation.recipes import arguments, head_arguments, recipe_for
 from tests.conftest import ROOT
 
-FOLDER = ROOT / "examples" / "glue"
+EXAMPLES = ROOT / "examples"
 # examples in GLUE's train.tsv (Wang et al. 2018, table 1; MRPC and STS-B both ways round)
 PRESETS = {
     "CoLA": 8551,
@@ -24,6 +24,23 @@ PRESETS = {
 }
 
 
+# of the tasks that are ours: folder, kind, metrics, examples of train
+OURS = {
+    "squad1.1": ("squad", ANSWERING, ("f1", "exact_match"), 87599),  # Rajpurkar et al. 2016
+    "squad2.0": ("squad", ANSWERING, ("f1", "exact_match", "answerable_f1", "unanswerable_accuracy", "threshold"), 130319),  # 2018
+    "conll2003": ("ner", TAGGING, TAG_METRICS, 14041),  # Tjong Kim Sang and De Meulder 2003
+    "wnut17": ("ner", TAGGING, TAG_METRICS, 3394),
+    "ncbi_disease": ("ner", TAGGING, TAG_METRICS, 5424),
+}
+
+
+def our_command_line(name: str) -> list[str]:
+    folder, kind, metrics, examples = OURS[name]
+    info = TaskInfo(name, kind, 1, (), metrics, 512, {"train": examples, "valid": 1})
+    folders = [f"{folder}-bin/{name}", "--finetune-from-model", "checkpoints/checkpoint_last.pt", "--save-dir", f"checkpoints/{name}"]
+    return [*folders, *arguments(info, recipe_for("small", name, kind), seed=1), "--user-dir", "fairseq_electra"]
+
+
 def command_line(name: str) -> list[str]:
     task = GLUE[name]
     examples = {"train": PRESETS[name], **dict.fromkeys((split for split in task.files if split.startswith("valid")), 1)}
@@ -34,7 +51,12 @@ def command_line(name: str) -> list[str]:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_each_file_is_the_recipe_of_its_task(name):
-    assert (FOLDER / f"{name}.yaml").read_text() == to_yaml(command_line(name))
+    assert (EXAMPLES / "glue" / f"{name}.yaml").read_text() == to_yaml(command_line(name))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_so_is_each_of_questions_and_words(name):
+    assert (EXAMPLES / OURS[name][0] / f"{name}.yaml").read_text() == to_yaml(our_command_line(name))
 
 
 def test_the_recipes_are_the_papers():

@@ -1,0 +1,225 @@
+"""``python -m fairseq_electra.benchmarks.questions``: questions to windows, and questions to answers, against transformers.
+
+The same weights (a net from scratch with the plain head: speed does not ask what a net knows), the same questions, windows of the same
+size and stride, the same threads, in turn within one process. transformers' side is what its question-answering example does: its fast
+tokenizer makes the windows with their offsets, the net runs on batches of them, and the best 20 answers of each question are picked from
+the 20 best starts and ends of each window. Padded as there, and in a way that the example does not have: sorted by length.
+"""
+
+import argparse
+import functools
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import fairseq_electra
+from fairseq_electra.benchmarks.__main__ import alone, processor
+from fairseq_electra.benchmarks.inference import sentences
+from fairseq_electra.benchmarks.prediction import new_net
+from fairseq_electra.data.question_folder import context_pieces, find_windows, question_pieces
+from fairseq_electra.data.squad import Question, Squad, read_squad
+from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, STRIDE, TaskInfo
+from fairseq_electra.data.text import written_whole
+from fairseq_electra.memory import keep_freed_memory
+
+LONGEST = 384  # as transformers' example
+BATCHES = (1, 8, 32)
+HEAD = "head"
+COUNT, ANSWER = 20, 30
+
+
+def made_up(number: int) -> Squad:
+    """Make questions out of the built-in corpus: contexts of eight sentences, each asked for five of their beginnings."""
+    lines = sentences(None, number * 2)
+    contexts = [". ".join(lines[i : i + 8]) for i in range(0, len(lines) - 8, 8)]
+    asked = [(k, line) for k in range(len(contexts)) for line in lines[8 * k : 8 * k + 5]]
+    questions = [Question(str(i), line[:60], k, ((contexts[k].index(line[:40]), line[:40]),)) for i, (k, line) in enumerate(asked[:number])]
+    return Squad(contexts, questions)
+
+
+def features(squad: Squad, tokenizer, their_tokenizer) -> dict[str, Callable[[], int]]:
+    """Both ways from questions to windows with their answers' places; each gives the number of windows."""
+    info = TaskInfo("", ANSWERING, 2, (), (), LONGEST, stride=STRIDE, max_question=MAX_QUESTION)
+
+    def ours() -> int:
+        pieces = question_pieces(tokenizer, (question.text for question in squad.questions), MAX_QUESTION)
+        _, offsets = context_pieces(tokenizer, squad.contexts)
+        return len(find_windows(squad.questions, pieces, offsets, info, ""))
+
+    def theirs() -> int:
+        windows = their_windows(squad, their_tokenizer)
+        places = []
+        for i, number in enumerate(windows["overflow_to_sample_mapping"]):
+            begin, text = squad.questions[number].answers[0] if squad.questions[number].answers else (0, "")
+            offsets, of = windows["offset_mapping"][i], windows.sequence_ids(i)
+            first = of.index(1)
+            last = len(of) - 1 - of[::-1].index(1)
+            if not text or offsets[first][0] > begin or offsets[last][1] < begin + len(text):
+                places.append((0, 0))
+                continue
+            while first < len(offsets) and offsets[first][0] <= begin:
+                first += 1
+            while offsets[last][1] >= begin + len(text):
+                last -= 1
+            places.append((first - 1, last + 1))
+        return len(places)
+
+    return {"transformers' tokenizer, as its example": theirs, "fairseq-electra prepare": ours}
+
+
+def their_windows(squad: Squad, tokenizer):
+    """Windows as transformers' example makes them."""
+    texts = [question.text for question in squad.questions], [squad.contexts[question.context] for question in squad.questions]
+    overlap = LONGEST - 3 - MAX_QUESTION - STRIDE  # transformers calls the pieces that two windows share their stride
+    return tokenizer(
+        *texts, truncation="only_second", max_length=LONGEST, stride=overlap, return_overflowing_tokens=True, return_offsets_mapping=True
+    )
+
+
+def answers(squad: Squad, pretrained, folder: Path) -> dict[str, Callable[[], list[str]]]:
+    """All ways from questions to answers; each gives the answers."""
+    from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+
+    from fairseq_electra.evaluation.predictions import AnswerPredictor
+    from fairseq_electra.interchange.hub_interface import ElectraHubInterface
+
+    model, tokenizer = AutoModelForQuestionAnswering.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    predictor = AnswerPredictor(ElectraHubInterface(pretrained), HEAD)
+    lines = [f"{question.text}\t{squad.contexts[question.context]}".replace("\n", " ") for question in squad.questions]
+
+    @torch.inference_mode()
+    def theirs(rows: int, by_length: bool) -> list[str]:
+        windows = their_windows(squad, tokenizer)
+        number = len(windows["input_ids"])
+        order = sorted(range(number), key=lambda i: len(windows["input_ids"][i])) if by_length else list(range(number))
+        best: list[list[tuple[float, str]]] = [[] for _ in squad.questions]
+        for first in range(0, number, rows):
+            chosen = order[first : first + rows]
+            columns = {name: [windows[name][i] for i in chosen] for name in ("input_ids", "token_type_ids", "attention_mask")}
+            padding: dict = {} if by_length else {"padding": "max_length", "max_length": LONGEST}
+            found = model(**tokenizer.pad(columns, return_tensors="pt", **padding))
+            for i, start, end in zip(chosen, found.start_logits.numpy(), found.end_logits.numpy(), strict=True):
+                question = windows["overflow_to_sample_mapping"][i]
+                best[question] += _candidates(start, end, windows["offset_mapping"][i], windows.sequence_ids(i), squad, question)
+        return [max(each)[1] for each in best]
+
+    made: dict[str, Callable[[], list[str]]] = {}
+    for rows in BATCHES:
+        for by_length in (False, True):
+            how = "sorted by length" if by_length else f"padded to {LONGEST}, as its example"
+            made[f"transformers, {how}, batches of {rows}"] = functools.partial(theirs, rows, by_length)
+    return made | {"fairseq-electra predict": lambda: [answer["answer"] for answer in predictor(lines)]}
+
+
+def _candidates(start: np.ndarray, end: np.ndarray, offsets: list, of: list, squad: Squad, question: int) -> list[tuple[float, str]]:
+    """The answers of a window, as transformers' example finds them, with their scores."""
+    context = squad.contexts[squad.questions[question].context]
+    first = of.index(1)
+    last = len(of) - of[::-1].index(1)
+    starts, ends = start[first:last].argsort()[-COUNT:] + first, end[first:last].argsort()[-COUNT:] + first
+    return [(start[a] + end[b], context[offsets[a][0] : offsets[b][1]]) for a in starts for b in ends if a <= b < a + ANSWER]
+
+
+def timed(runs: dict[str, Callable], rounds: int, number: int, unit: str) -> list[dict]:
+    """Time all in turn; ratios are to the fastest of all but the last."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    *others, _ = runs
+    best = min(others, key=lambda name: statistics.median(seconds[name]))
+    rows = []
+    for name, taken in seconds.items():
+        ratios = [b / t for b, t in zip(seconds[best], taken, strict=True)]
+        rows.append(
+            {
+                "variant": name,
+                unit: round(number / statistics.median(taken), 1),
+                "ratio": round(statistics.median(ratios), 2),
+                "ratio_range": [round(min(ratios), 2), round(max(ratios), 2)],
+            }
+        )
+    return rows
+
+
+def compare(size: str, squad: Squad, rounds: int) -> dict:
+    """Time everything for a net of this size."""
+    from transformers import AutoTokenizer
+
+    from fairseq_electra.interchange.export_transformers import export_transformers
+    from fairseq_electra.modules.answer_heads import IndependentAnswerHead
+
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        pretrained = new_net(size, folder / "vocab", LONGEST, lambda hidden_size: (HEAD, IndependentAnswerHead(hidden_size), []))
+        pretrained.task = TaskInfo("", ANSWERING, 2, (), (), LONGEST, stride=STRIDE, max_question=MAX_QUESTION)
+        export_transformers(pretrained, folder / "net")
+        windows = features(squad, pretrained.tokenizer, AutoTokenizer.from_pretrained(folder / "net"))
+        numbers = {name: run() for name, run in windows.items()}
+        found = answers(squad, pretrained, folder / "net")
+        texts = {name: run() for name, run in found.items()}
+        *others, ours = found
+        same = min(statistics.fmean(a == b for a, b in zip(texts[name], texts[ours], strict=True)) for name in others)
+        number = numbers["fairseq-electra prepare"]
+        return {
+            "windows": numbers,
+            "same_answers": round(same, 4),
+            "features": timed(windows, rounds, number, "windows_per_second"),
+            "answers": timed(found, rounds, number, "windows_per_second"),
+        }
+
+
+def markdown(report: dict) -> str:
+    """Table of a report."""
+    machine = report["machine"]
+    lines = [f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}, transformers {machine['transformers']}", ""]
+    lines += ["| questions to | windows/s | ratio | range |", "|---|---|---|---|"]
+    for size, found in report["sizes"].items():
+        for what in ("features", "answers"):
+            for row in found[what]:
+                low, high = row["ratio_range"]
+                title = f"{what if what == 'features' else f'{size}: {what}'}: {row['variant']}"
+                lines.append(f"| {title} | {row['windows_per_second']:,} | {row['ratio']:.2f} | {low} to {high} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", nargs="+", default=["tiny", "small"], help="rows of the size table (default: tiny small)")
+    parser.add_argument("--squad", metavar="FILE", help="where the questions come from (default: made up from the built-in corpus)")
+    parser.add_argument("--questions", type=int, default=200, help="how many (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="for both (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds; in each, every variant has its turn (default: %(default)s)")
+    parser.add_argument("--output", default="questions.json", metavar="FILE", help="where the figures go (default: %(default)s)")
+    args = parser.parse_args()
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    fairseq_electra.register()
+    torch.set_num_threads(args.threads)
+    keep_freed_memory()
+    squad = made_up(args.questions)
+    if args.squad:
+        squad = read_squad(args.squad)
+        squad = Squad(squad.contexts, squad.questions[: args.questions])
+        squad = Squad(squad.contexts[: squad.questions[-1].context + 1], squad.questions)
+    with alone():
+        found = {size: compare(size, squad, args.rounds) for size in args.sizes}
+    machine = {"processor": processor(), "threads": args.threads, "torch": torch.__version__, "transformers": transformers.__version__}
+    report = {"machine": machine, "questions": len(squad.questions), "sizes": found}
+    with written_whole(args.output) as stream:
+        stream.write(json.dumps(report, indent=2) + "\n")
+    print(markdown(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,372 @@
+"""SQuAD's scores against a transcription of its rules, thresholds against all there are, and windows put together by hand."""
+
+import itertools
+import math
+import random
+import re
+import string
+from collections import defaultdict
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fairseq_electra.data.question_folder import Questions, in_memory
+from fairseq_electra.data.task_info import ANSWERING, TaskInfo
+from fairseq_electra.evaluation.answering import AnswerEvaluation
+from fairseq_electra.evaluation.answers import (
+    BEGIN,
+    END,
+    SCORE,
+    UNANSWERABLE,
+    answers_of_questions,
+    best_over,
+    best_threshold,
+    exact_match,
+    normalize_answer,
+    score_answers,
+    texts_of,
+    token_f1,
+)
+
+INFO = TaskInfo("questions", ANSWERING, 2, (), ("f1", "exact_match"), 64, stride=16, max_question=16)
+
+
+def words_left(text):
+    """Lower case; no ASCII punctuation; then no articles; what is between blanks."""
+    kept = "".join(character for character in text.lower() if character not in string.punctuation)
+    return re.sub(r"\b(?:a|an|the)\b", " ", kept, flags=re.UNICODE).split()
+
+
+def exact_by_hand(found, gold):
+    return int(words_left(found) == words_left(gold))
+
+
+def f1_by_hand(found, gold):
+    ours, theirs = words_left(found), words_left(gold)
+    if not ours or not theirs:
+        return int(ours == theirs)
+    rest, common = list(theirs), 0
+    for word in ours:
+        if word in rest:
+            rest.remove(word)
+            common += 1
+    if not common:
+        return 0
+    precision, recall = common / len(ours), common / len(theirs)
+    return 2 * precision * recall / (precision + recall)
+
+
+def best_by_hand(metric, found, golds):
+    golds = [gold for gold in golds if words_left(gold)]
+    return max([metric(found, gold) for gold in golds or [""]])
+
+
+def threshold_by_hand(answered, empty, unanswerable):
+    """All there are: below all values, and each of them. Returns the best sum and the smallest threshold that has it."""
+    totals = {}
+    for threshold in [min(unanswerable) - 1, *unanswerable]:
+        totals[threshold] = math.fsum(
+            nothing if unsure > threshold else answer for answer, nothing, unsure in zip(answered, empty, unanswerable, strict=True)
+        )
+    best = max(totals.values())
+    return best, min(threshold for threshold, total in totals.items() if total > best - 1e-9)
+
+
+CASES = {
+    "case and articles": ("The Eiffel  Tower", "eiffel tower", 1, 1),
+    "articles inside words stay": ("theatre than an ant", "ant theatre than", 0, 1),
+    "an article at a hyphen": ("vitamin-a", "vitamina", 1, 1),
+    "an article before punctuation": ("a. the, an", "", 1, 1),
+    "points in a name": ("U.S.A.", "USA", 1, 1),
+    "a point as an article": ("U. S. A.", "us", 0, 0),
+    "apostrophes": ("the dog's", "dogs", 1, 1),
+    "typographic quotes stay": ("“Norse”", "norse", 0, 0),
+    "a long dash stays": ("1066–1087", "10661087", 0, 0),
+    "symbols go": ("$5.50", "550", 1, 1),
+    "only symbols": ("$%&", "...", 1, 1),
+    "only symbols, and a word": ("$%&", "five", 0, 0),
+    "accents count": ("Café", "cafe", 0, 0),
+    "accents in two ways": ("caf\u00e9", "cafe\u0301", 0, 0),
+    "lower case that grows": ("İstanbul", "istanbul", 0, 0),
+    "an article in front of an accent": ("a\u0301 b", "b", 0, 2 / 3),
+    "blanks of every kind": ("one\u00a0two\tthree\nfour", "one two three four", 1, 1),
+    "a zero-width blank is none": ("one\u200btwo", "one two", 0, 0),
+    "order does not matter to f1": ("b a c", "c b", 0, 1),
+    "repeated words": ("no no no", "no no", 0, 0.8),
+    "repeated words in one alone": ("very very big", "big very dog", 0, 2 / 3),
+    "half": ("Denver Broncos", "Broncos of Denver Colorado", 0, 2 / 3),
+    "nothing in common": ("Denver", "Carolina", 0, 0),
+    "both empty": ("", "", 1, 1),
+    "empty answer": ("", "France", 0, 0),
+    "empty gold": ("France", "", 0, 0),
+    "articles alone": ("the a an", "The", 1, 1),
+    "articles alone, and a word": ("the", "the Normans", 0, 0),
+    "CJK is one word": ("北京 市", "北京市", 0, 0),
+}
+
+
+@pytest.mark.parametrize(("found", "gold", "exact", "f1"), CASES.values(), ids=CASES)
+def test_hard_cases_worked_out_by_hand(found, gold, exact, f1):
+    assert exact_match(found, gold) == exact == exact_by_hand(found, gold) == exact_match(gold, found)
+    assert token_f1(found, gold) == pytest.approx(f1) == f1_by_hand(found, gold)
+    assert token_f1(gold, found) == pytest.approx(f1)
+
+
+def random_answer(rng):
+    words = [
+        "the",
+        "a",
+        "an",
+        "An",
+        "no",
+        "No!",
+        "yes",
+        "U.S.",
+        "dog's",
+        "“x”",
+        "é",
+        "e\u0301",
+        "$5",
+        "-",
+        "...",
+        "\u00a0",
+        "the,",
+        "İ",
+        "ẞ",
+        "",
+    ]
+    return rng.choice([" ", "  ", "-", ""]).join(rng.choice(words) for _ in range(rng.randrange(6)))
+
+
+def test_random_answers_score_as_a_transcription_of_the_rules_says():
+    rng = random.Random(1)
+    values = set()
+    for _ in range(5000):
+        found, golds = random_answer(rng), [random_answer(rng) for _ in range(rng.randrange(4))]
+        assert normalize_answer(found) == " ".join(words_left(found))
+        assert best_over(exact_match, found, golds) == best_by_hand(exact_by_hand, found, golds)
+        value = best_over(token_f1, found, golds)
+        assert value == pytest.approx(best_by_hand(f1_by_hand, found, golds), abs=1e-12)
+        values.add(round(value, 6))
+    assert len(values) > 8
+
+
+@pytest.mark.parametrize(
+    ("found", "golds", "exact", "f1"),
+    [
+        ("big dog", ["dog", "the big dog", "cat"], 1, 1),
+        ("big dog", ["dog", "big red dog"], 0, 0.8),
+        ("", [], 1, 1),
+        ("the", [], 1, 1),
+        ("dog", [], 0, 0),
+        ("", ["the", "dog"], 0, 0),
+        ("the", ["the", "dog"], 0, 0),
+        ("", ["the", "..."], 1, 1),
+    ],
+    ids=["the exact one", "the nearest", "rightly nothing", "an article for nothing", "something for nothing", *"a b c".split()],
+)
+def test_the_gold_answer_that_fits_best_counts_and_one_of_articles_does_not(found, golds, exact, f1):
+    for order in itertools.permutations(golds):
+        assert best_over(exact_match, found, order) == exact and best_over(token_f1, found, order) == pytest.approx(f1)
+
+
+def test_the_best_threshold_is_found_among_all_of_them():
+    rng = np.random.default_rng(1)
+    below = above = 0
+    for trial in range(600):
+        size = int(rng.integers(1, 12))
+        without = rng.random(size) < rng.choice([0.0, 0.3, 0.5, 1.0])
+        answered = np.where(without, 0.0, rng.integers(0, 5, size) / 4)
+        unanswerable = rng.normal(size=size) if trial % 2 else rng.integers(-2, 3, size).astype(float)
+        threshold = best_threshold(answered, without.astype(float), unanswerable)
+        best, smallest = threshold_by_hand(answered.tolist(), without.tolist(), unanswerable.tolist())
+        assert threshold == smallest and math.fsum(np.where(unanswerable > threshold, without, answered)) == pytest.approx(best)
+        below += threshold < unanswerable.min()
+        above += threshold == unanswerable.max()
+    assert below > 50 and above > 50
+
+
+def test_f1s_that_do_not_add_up_exactly_lose_nothing_at_the_best_threshold():
+    rng = np.random.default_rng(2)
+    for _ in range(300):
+        size = int(rng.integers(1, 40))
+        without = rng.random(size) < 0.5
+        answered = np.where(without, 0.0, rng.choice([0, 1 / 3, 2 / 3, 0.8, 1], size))
+        unanswerable = rng.normal(size=size).round(int(rng.integers(0, 3)))
+        threshold = best_threshold(answered, without.astype(float), unanswerable)
+        best, _ = threshold_by_hand(answered.tolist(), without.tolist(), unanswerable.tolist())
+        assert math.fsum(np.where(unanswerable > threshold, without, answered)) == pytest.approx(best, abs=1e-9)
+
+
+def test_scores_without_unanswerable_questions_are_means():
+    texts, golds = ["the dog", "red cat", "", "x"], [["dog"], ["cat", "big red cat"], ["y"], ["z", "X!"]]
+    assert score_answers(texts, golds) == pytest.approx({"f1": 100 * 2.8 / 4, "exact_match": 50.0})
+
+
+def test_scores_with_unanswerable_questions_worked_out_by_hand():
+    texts, golds = ["dog", "red cat", "horse", "cow", "hen"], [["dog"], ["cat"], [], ["the"], ["hen"]]
+    found = score_answers(texts, golds, np.array([0.1, 0.4, 0.9, 0.5, 0.7]))
+    # above 0.4: horse, cow and hen get none, of which the last had one; above 0.7 horse alone, and cow is wrong
+    assert found == pytest.approx(
+        {
+            "f1": 100 * (1 + 2 / 3 + 2) / 5,
+            "exact_match": 60.0,
+            "answerable_f1": 100 * 5 / 9,
+            "unanswerable_accuracy": 100.0,
+            "threshold": 0.4,
+        }
+    )
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_random_scores_with_unanswerable_questions_are_those_of_the_rules(share):
+    rng, numbers = random.Random(int(10 * share)), np.random.default_rng(3)
+    for _ in range(150):
+        size = rng.randrange(1, 15)
+        golds = [[] if rng.random() < share else [random_answer(rng) for _ in range(rng.randrange(1, 4))] for _ in range(size)]
+        texts = [rng.choice(gold) if gold and rng.random() < 0.5 else random_answer(rng) for gold in golds]
+        unanswerable = numbers.integers(0, 6, size).astype(float)
+        found = score_answers(texts, golds, unanswerable)
+        without = [not any(words_left(gold) for gold in each) for each in golds]
+        f1 = [best_by_hand(f1_by_hand, text, gold) for text, gold in zip(texts, golds, strict=True)]
+        best, _ = threshold_by_hand(f1, without, unanswerable.tolist())
+        said = ["" if unsure > found["threshold"] else text for text, unsure in zip(texts, unanswerable, strict=True)]
+        for name, metric in (("f1", f1_by_hand), ("exact_match", exact_by_hand)):
+            assert found[name] == pytest.approx(100 * np.mean([best_by_hand(metric, a, b) for a, b in zip(said, golds, strict=True)]))
+        assert found["f1"] == pytest.approx(100 * best / size)
+        for name, chosen in (("answerable_f1", False), ("unanswerable_accuracy", True)):
+            part = [best_by_hand(f1_by_hand, a, b) for a, b, none in zip(said, golds, without, strict=True) if none is chosen]
+            assert found[name] == pytest.approx(100 * np.mean(part) if part else 0.0)
+        assert all(type(value) is float for value in found.values())
+
+
+def make_questions(rng, number=7, contexts=4):
+    """Questions to contexts of several windows, and where their pieces begin and end."""
+    lengths = [rng.randrange(1, 60) for _ in range(contexts)]
+    offsets = []
+    for length in lengths:
+        begins = np.cumsum([rng.randrange(1, 7) for _ in range(length)])
+        offsets.append(np.stack([begins, begins + 1], 1).astype(np.int32))
+    windows = []
+    for question in range(number):
+        context = rng.randrange(contexts)
+        starts = range(0, max(1, lengths[context] - 8), 8)
+        windows += [(question, context, start, min(lengths[context], start + 16), -1, -1) for start in starts]
+    pieces = in_memory([[7] * length for length in lengths])
+    return Questions(in_memory([[5]] * number), pieces, np.concatenate(offsets), np.array(windows, dtype=np.int32)), offsets
+
+
+def random_windows(rng, questions, count, missing):
+    """Of each window its number, how likely there is none, and answers, best first, of which some are missing."""
+    rows = []
+    for number, (_, _, first, end, _, _) in enumerate(questions.windows.tolist()):
+        there = 0 if rng.random() < missing else rng.randrange(1, count + 1)
+        scores = sorted((rng.choice([rng.uniform(-9, 0), -float(rng.randrange(5))]) for _ in range(there)), reverse=True)
+        answers = []
+        for score in scores:
+            begin = rng.randrange(first, end)
+            answers.append((begin, rng.randrange(begin, end), score))
+        answers += [(first + 900, first - 900, -math.inf)] * (count - there)
+        rows.append([number, rng.uniform(-3, 3), *itertools.chain.from_iterable(answers)])
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("kept", [1, 3, 20])
+@pytest.mark.parametrize("missing", [0.0, 0.6, 1.0])
+def test_windows_are_put_together_whatever_their_order(kept, missing):
+    rng = random.Random(kept)
+    for _ in range(60):
+        questions, offsets = make_questions(rng)
+        rows = random_windows(rng, questions, 4, missing)
+        expected = defaultdict(list)
+        unanswerable = defaultdict(list)
+        for number, unsure, *answers in rows.tolist():
+            question, context = questions.windows[int(number), :2].tolist()
+            unanswerable[question].append(unsure)
+            for first, last, score in threes(answers):
+                if score > -math.inf:
+                    expected[question].append((score, offsets[context][int(first)][0], offsets[context][int(last)][1]))
+        rng.shuffle(order := list(range(len(rows))))
+        found = answers_of_questions(questions, rows[order], kept)
+        assert found.shape == (len(questions), kept, 4)
+        for question in range(len(questions)):
+            best = sorted(expected[question], reverse=True)[:kept]
+            own = found[question][np.isfinite(found[question][:, SCORE])]
+            assert own[:, SCORE].tolist() == [score for score, _, _ in best]
+            assert {tuple(row) for row in own[:, [SCORE, BEGIN, END]].tolist()} <= set(expected[question])
+            rest = found[question][len(best) :]
+            assert (rest[:, SCORE] == -math.inf).all() and not rest[:, [BEGIN, END]].any()
+            assert (found[question][:, UNANSWERABLE] == min(unanswerable[question])).all()
+
+
+def threes(values):
+    return zip(*[iter(values)] * 3, strict=True)
+
+
+def test_a_question_none_of_whose_windows_came_has_no_answer():
+    questions, _ = make_questions(random.Random(5))
+    rows = random_windows(random.Random(5), questions, 2, 0.0)
+    found = answers_of_questions(questions, rows[questions.windows[:, 0] != 3], 2)
+    assert (found[3, :, SCORE] == -math.inf).all() and (found[3, :, UNANSWERABLE] == math.inf).all()
+    assert np.isfinite(np.delete(found, 3, 0)[:, 0]).all()
+
+
+def test_texts_stand_as_they_do_in_the_context():
+    answers = np.array([[[2, 8, -0.1, 0.0], [0, 1, -3, 0.0]], [[0, 0, -math.inf, 1.0], [0, 0, -math.inf, 1.0]]])
+    assert texts_of(answers, ["a B\u0301 C d", "none"]) == ["B\u0301 C d", ""]
+
+
+def answer_lists(*questions, count=3):
+    found = np.zeros((len(questions), count, 4))
+    found[:, :, SCORE] = -math.inf
+    for row, (unsure, *answers) in zip(found, questions, strict=True):
+        row[:, UNANSWERABLE] = unsure
+        for place, (begin, end, probability) in zip(row, answers, strict=False):
+            place[:3] = begin, end, math.log(probability)
+    return found
+
+
+def test_nets_together_add_up_what_each_gives_to_an_answer(tmp_path):
+    one = answer_lists((0.2, (5, 9, 0.5), (0, 4, 0.3), (7, 9, 0.1)), (1.0,), (-1, (1, 2, 0.9)))
+    two = answer_lists((0.4, (0, 4, 0.6), (7, 9, 0.2)), (2.5,), (3, (3, 4, 0.8), (1, 2, 0.1)))
+    merged = AnswerEvaluation(tmp_path, INFO).merge([one, two])
+    expected = answer_lists((0.3, (0, 4, 0.45), (5, 9, 0.25), (7, 9, 0.15)), (1.75,), (1, (1, 2, 0.5), (3, 4, 0.4)))
+    assert merged.shape == expected.shape
+    assert np.exp(merged[:, :, SCORE]) == pytest.approx(np.exp(expected[:, :, SCORE]))
+    assert merged[:, :, [BEGIN, END]].tolist() == expected[:, :, [BEGIN, END]].tolist()
+    assert merged[:, :, UNANSWERABLE] == pytest.approx(expected[:, :, UNANSWERABLE])
+
+
+def test_merging_is_a_plain_sum_over_nets_and_one_net_is_itself(tmp_path):
+    rng = np.random.default_rng(4)
+    evaluation = AnswerEvaluation(tmp_path, replace(INFO, unanswerable=True))
+    for _ in range(50):
+        nets = []
+        for _ in range(3):
+            lists = []
+            for _ in range(4):
+                places = rng.permutation(6)[: rng.integers(0, 5)]
+                shares = np.sort(rng.uniform(0.01, 0.2, len(places)))[::-1]
+                lists.append((rng.normal(), *((int(place), int(place) + 3, share) for place, share in zip(places, shares, strict=True))))
+            nets.append(answer_lists(*lists, count=5))
+        assert evaluation.merge(nets[:1]) == pytest.approx(nets[0])
+        merged = evaluation.merge(nets)
+        for question in range(4):
+            sums = defaultdict(float)
+            for net in nets:
+                for begin, end, score, _ in net[question]:
+                    sums[begin, end] += math.exp(score) / 3
+            best = sorted((share for share in sums.values() if share), reverse=True)[:5]
+            finite = merged[question][np.isfinite(merged[question][:, SCORE])]
+            assert np.exp(finite[:, SCORE]) == pytest.approx(np.array(best))
+            assert [sums[begin, end] for begin, end in finite[:, [BEGIN, END]]] == pytest.approx(best)
+            assert merged[question, :, UNANSWERABLE] == pytest.approx(np.mean([net[question, 0, UNANSWERABLE] for net in nets]))
+
+
+def test_a_net_that_gives_every_question_the_same_place_is_told_from_others(tmp_path):
+    evaluation = AnswerEvaluation(tmp_path, INFO)
+    same = answer_lists((0, (3, 5, 0.5), (1, 2, 0.2)), (1, (3, 5, 0.9), (7, 8, 0.1)))
+    assert evaluation.is_constant(same)
+    same[1, 0, END] = 6
+    assert not evaluation.is_constant(same)
