@@ -101,6 +101,11 @@ def test_other_schemes_give_the_same_entities(tmp_path, scheme):
         ("\n\t\n  \n\r\n", BIO, " holds no sentence"),
         ("-DOCSTART- -X- O O\n\n", BIO, " holds no sentence"),
     ],
+    ids=[
+        *("one column", "one column alone", "no word", "a word of blanks", "no tag", "a no-break space between"),
+        *("unknown prefix", "no prefix", "another scheme", "I without B", "I without B in a new document"),
+        *("no end", "no end in the sentence", "empty file", "blank file", "a document alone"),
+    ],
 )
 def test_a_bad_file_is_refused_with_its_name_and_line(tmp_path, text, scheme, message):
     path = write(tmp_path / "bad.conll", text)

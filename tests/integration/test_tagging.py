@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fairseq_electra import cli
 from fairseq_electra.data.conll import read_conll
 from fairseq_electra.data.tags import BIO, BIOES, entities_of, legal_transitions, tags_of
 from fairseq_electra.data.task_info import ANSWERING, TAG_METRICS, TAGGING, TaskInfo, read_task_info
@@ -114,6 +115,17 @@ def test_offsets_are_those_of_the_line_as_it_was_written(tmp_path, trained):
         for entity in answer["entities"]:
             assert line[entity["begin"] : entity["end"]] == entity["text"] == entity["text"].strip()
         assert [entity["type"] for entity in answer["entities"]] == [kind for kind, _, _ in entities_of(answer["tags"], BIO)]
+
+
+def test_an_exported_net_tags_text_as_the_checkpoint_does(tmp_path, trained):
+    pytest.importorskip("transformers")
+    assert cli.main(["export", str(trained[1] / "checkpoint_last.pt"), str(tmp_path / "out"), "--to", "transformers"]) == 0
+    lines = ["a python object statement and a return", "Import!", ""]
+    ours, theirs = (predict_here(place, lines, tmp_path) for place in (trained[1] / "checkpoint_last.pt", tmp_path / "out"))
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one["tags"], one["entities"]) == (other["tags"], other["entities"])
+        assert np.abs(np.array(one["logits"]) - np.array(other["logits"])).max(initial=0) < 2e-5
+    assert [entity["text"] for entity in ours[0]["entities"]] == ["python object statement", "return"]
 
 
 def test_bioes_is_trained_and_scored_in_its_own_tags(tmp_path, sources, vocabulary):

@@ -24,7 +24,7 @@ from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncode
 from fairseq_electra.modules.answer_heads import ConditionalAnswerHead, IndependentAnswerHead
 from fairseq_electra.modules.heads import TokenHead
 from tests.conftest import NET, randomize_parameters
-from tests.integration.sentence_tasks import predict
+from tests.integration.tagging_task import predict_here
 from tests.interchange.conftest import transformers
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
@@ -209,7 +209,7 @@ def test_a_folder_of_transformers_answers_questions(make_theirs, family):
 def test_the_command_answers_from_a_folder_of_transformers(tmp_path, make_theirs):
     made = make_theirs(generator=None, class_name="ElectraForTokenClassification", id2label=dict(enumerate(TAGS)))
     expected = list(predictor_of(from_pretrained(made.folder), SENTENCE_HEAD, "text")(SENTENCES))
-    found = predict(made.folder, SENTENCES, cwd=tmp_path)
+    found = predict_here(made.folder, SENTENCES, tmp_path)
     logits = [each.pop("logits") for each in found]
     assert found == [{name: value for name, value in each.items() if name != "logits"} for each in expected]
     assert all(np.abs(np.array(one) - each["logits"]).max() < 1e-5 for one, each in zip(logits, expected, strict=True) if one)
