@@ -172,6 +172,7 @@ def test_predict_writes_a_file_whole(tuned, monkeypatch, tmp_path):
     ("folder", "spoil", "more", "sentence"),
     [
         ("bin", lambda f: None, ["--num-classes", "1"], "names 2 labels, no, yes: more than --num-classes 1; give 2"),
+        ("bin", lambda f: None, ["--num-classes", "3"], "names 2 labels, no, yes: fewer than --num-classes 3; give 2"),
         ("bin", lambda f: shutil.rmtree(f / "label"), [], "label/dict.txt; fairseq-electra prepare makes such folders"),
         ("bin", lambda f: shutil.copy(f / "input0" / "train.bin", f / "label" / "train.idx"), [], "no index of fairseq's mmap format"),
         ("bin", lambda f: (f / "input0" / "train.idx").unlink(), [], "input0/train.idx, the folder holds valid;"),

@@ -160,6 +160,31 @@ def test_plans_that_cannot_be_are_refused(tmp_path, sources):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("extra", "sentence"),
+    [
+        (("--poolin", "mean"), "refuses what stands behind --: unrecognized arguments: --poolin mean"),
+        (("--pooling", "maen"), "refuses what stands behind --: argument --pooling: invalid choice: 'maen'"),
+        (("--save-dir", "zz"), "--save-dir behind --: a study sets it itself"),
+    ],
+)
+def test_options_behind_the_dashes_are_refused_before_anything_is_written(tmp_path, sources, extra, sentence):
+    settings = Settings(extra=extra)
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        study([read_net("scratch=scratch:tiny")], [sources / "bin" / SINGLE], tmp_path / "runs", settings, seeds=[1])
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_of_another_vocabulary_is_refused_before_anything_is_written(tmp_path, sources, pretrained):
+    shutil.copytree(sources / "bin" / SINGLE, tmp_path / "other")
+    path = tmp_path / "other" / "input0" / "dict.txt"
+    first, second, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([second, first, *rest]) + "\n")
+    with pytest.raises(InputError, match="other was prepared with another vocabulary than that of"):
+        study([read_net(f"ours={pretrained}")], [tmp_path / "other"], tmp_path / "runs", Settings(), seeds=[1])
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_predictions_of_raw_text_are_those_of_the_study_in_order_without_source_or_data(tmp_path, results, sources, name):
     """The run's folder alone is moved; neither the data nor the pre-training checkpoint is within reach."""
