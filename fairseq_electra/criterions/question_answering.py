@@ -10,6 +10,7 @@ from fairseq.logging import metrics
 from torch import Tensor
 
 from fairseq_electra.errors import InputError
+from fairseq_electra.modules.answer_heads import AnswerScores
 
 
 @dataclass
@@ -36,9 +37,13 @@ class QuestionAnsweringLoss(FairseqCriterion):
 
     def forward(self, model, sample: dict, reduce: bool = True) -> tuple[Tensor, int, dict]:
         """Compute the loss of a batch; returns it, the number of rows, and sums for the log."""
-        first, last = sample["first"], sample["last"]
-        inputs = {"allowed": sample["allowed"], "first": first}
+        inputs = {"allowed": sample["allowed"], "first": sample["first"]}
         scores, _ = model(**sample["net_input"], classification_head_name=self.head, head_inputs=inputs)
+        return self.loss_of(scores, sample)
+
+    def loss_of(self, scores: AnswerScores, sample: dict) -> tuple[Tensor, int, dict]:
+        """Compute the loss of scores; result as :meth:`forward`."""
+        first, last = sample["first"], sample["last"]
         span = (F.cross_entropy(scores.first, first, reduction="sum") + F.cross_entropy(scores.last, last, reduction="sum")) / 2
         loss = span
         log = {"span_loss": span.detach(), "sample_size": len(first), "ntokens": sample["ntokens"], "nsentences": len(first)}

@@ -7,6 +7,8 @@ from fairseq.dataclass import FairseqDataclass
 from fairseq.logging import metrics
 from torch import Tensor
 
+from fairseq_electra.modules.losses import precise
+
 
 @register_criterion("token_classification", dataclass=FairseqDataclass)
 class TokenClassificationLoss(FairseqCriterion):
@@ -19,7 +21,12 @@ class TokenClassificationLoss(FairseqCriterion):
     def forward(self, model, sample: dict, reduce: bool = True) -> tuple[Tensor, int, dict]:
         """Compute the loss of a batch; returns it, the number of words, and sums for the log."""
         scores, _ = model(**sample["net_input"], classification_head_name=self.head)
+        return self.loss_of(scores, sample)
+
+    def loss_of(self, scores: Tensor, sample: dict) -> tuple[Tensor, int, dict]:
+        """Compute the loss of scores, (B, T, K); result as :meth:`forward`."""
         target = sample["target"]
+        scores = scores.to(precise(scores.dtype))
         loss = F.cross_entropy(scores.flatten(0, 1), target.flatten(), ignore_index=-1, reduction="sum")
         words = int((target >= 0).sum())
         log = {"loss": loss.detach(), "sample_size": words, "ntokens": sample["ntokens"], "nsentences": len(target)}

@@ -1,4 +1,4 @@
-"""Questions and their contexts as the task question_answering reads them: everything memory-mapped, windows found beforehand.
+"""Questions and their contexts as the task question_answering reads them: ids, offsets and windows, memory-mapped.
 
 ::
 
@@ -11,6 +11,7 @@
     DIR/text/{train,valid,...}.contexts.jsonl
 """
 
+import functools
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -204,6 +205,10 @@ class QuestionFolder(Questions):
 
     def texts(self) -> tuple[list[dict], list[str]]:
         """Read the questions, as dicts with ``id``, ``context``, ``text`` and ``answers``, and the contexts."""
+        return self._texts
+
+    @functools.cached_property
+    def _texts(self) -> tuple[list[dict], list[str]]:
         return [json.loads(line) for line in self._open("jsonl")], [json.loads(line) for line in self._open("contexts.jsonl")]
 
     def context_of_each(self) -> list[str]:

@@ -9,7 +9,8 @@ from fairseq_electra.errors import InputError
 TASK_FILE = "task.json"
 PREDICTION, RANKING, TAGGING, ANSWERING = "sentence_prediction", "sentence_ranking", "token_classification", "question_answering"
 TAG_METRICS = ("entity_f1", "legal_f1", "entity_precision", "entity_recall", "accuracy")
-STRIDE, MAX_QUESTION = 128, 64  # of SQuAD, as google-research/electra configure_finetuning.py has them
+# of SQuAD, as google-research/electra configure_finetuning.py has them
+STRIDE, MAX_QUESTION, BEAM, MAX_ANSWER_LENGTH = 128, 64, 20, 30
 KINDS = (PREDICTION, RANKING, TAGGING, ANSWERING)
 
 

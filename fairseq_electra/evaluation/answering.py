@@ -9,6 +9,7 @@ import torch
 from fairseq_electra.data.binarized import load_dictionary
 from fairseq_electra.data.question_folder import QuestionFolder, Questions
 from fairseq_electra.data.question_rows import QuestionRows
+from fairseq_electra.data.task_info import BEAM, MAX_ANSWER_LENGTH
 from fairseq_electra.evaluation.answers import (
     BEGIN,
     END,
@@ -24,7 +25,7 @@ from fairseq_electra.evaluation.protocol import Evaluation
 if TYPE_CHECKING:
     from fairseq_electra.interchange.hub_interface import ElectraHubInterface
 
-N_BEST, BEAM, MAX_ANSWER_LENGTH = 20, 20, 30  # SQuAD's, as google-research/electra configure_finetuning.py has them
+N_BEST = 20  # SQuAD's, as google-research/electra configure_finetuning.py has it
 
 
 def answers_to(net: "ElectraHubInterface", head: str, questions: Questions) -> np.ndarray:
@@ -40,8 +41,11 @@ def answers_to(net: "ElectraHubInterface", head: str, questions: Questions) -> n
     """
     options = net.cfg.task if net.cfg is not None else {}
     beam, longest = int(options.get("beam", BEAM)), int(options.get("max_answer_length", MAX_ANSWER_LENGTH))
-    batches = net.batches(QuestionRows(questions))
-    found = [window_answers(net.model, head, batch, beam, N_BEST, longest).cpu() for batch in batches]
+    found = []
+    with torch.no_grad():
+        for batch in net.batches(QuestionRows(questions)):
+            hidden, _ = net.model(**batch["net_input"])
+            found.append(window_answers(hidden, net.model.classification_heads[head], batch, beam, N_BEST, longest).cpu())
     return answers_of_questions(questions, torch.cat(found).double().numpy(), N_BEST)
 
 

@@ -5,6 +5,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -98,13 +99,12 @@ def score_answers(texts: Sequence[str], golds: Sequence[Sequence[str]], unanswer
     }
 
 
-@torch.no_grad()
-def window_answers(model, head: str, batch: dict, beam: int, count: int, longest: int) -> Tensor:
+def window_answers(hidden: Tensor, head: Any, batch: dict, beam: int, count: int, longest: int) -> Tensor:
     """Find the best answers of each window of a batch.
 
     Args:
-        model: an encoder with an answer head.
-        head: its name.
+        hidden: the encoder's states of its rows. Shape: (B, T, C).
+        head: one of :mod:`fairseq_electra.modules.answer_heads`.
         batch: of :class:`fairseq_electra.data.question_rows.QuestionRows`.
         beam: first pieces that a conditional head tries.
         count: answers of a window, n.
@@ -113,8 +113,7 @@ def window_answers(model, head: str, batch: dict, beam: int, count: int, longest
     Returns:
         as :func:`answers_of_questions` takes it. Shape: (B, 2 + 3n), float32.
     """
-    hidden, _ = model(**batch["net_input"])
-    found = model.classification_heads[head].search(hidden, batch["allowed"], batch["begins"], beam, count, longest)
+    found = head.search(hidden, batch["allowed"], batch["begins"], beam, count, longest)
     # a window's number stays exact up to 2^24; its place in the context follows from it
     shift = batch["context_first"].unsqueeze(1) - batch["window_first"].unsqueeze(1)
     answers = torch.stack([(found.first - shift).float(), (found.last - shift).float(), found.score], -1)
@@ -145,7 +144,7 @@ def answers_of_questions(questions: Questions, windows: np.ndarray, count: int) 
         number = int(of_windows[order[a]])
         offsets = questions.offsets(int(questions.windows[numbers[order[a]], 1]))
         answers = rows[:, 2:].reshape(-1, 3)
-        answers = answers[np.isfinite(answers[:, 2])]
+        answers = answers[~np.isneginf(answers[:, 2])]
         best = answers[np.argsort(-answers[:, 2], kind="stable")[:count]]
         first, last = best[:, :2].astype(np.int64).T
         found[number, : len(best), BEGIN], found[number, : len(best), END] = offsets[first, 0], offsets[last, 1]
@@ -167,7 +166,7 @@ def whole_words(answers: np.ndarray, contexts: Sequence[str]) -> np.ndarray:
     found = answers.copy()
     for number, context in enumerate(contexts):
         seen, rows = set(), []
-        for row in answers[number][np.isfinite(answers[number, :, SCORE])]:
+        for row in answers[number][~np.isneginf(answers[number, :, SCORE])]:
             begin, end = int(row[BEGIN]), int(row[END])
             while 0 < begin < end and _within_word(context, begin):
                 begin -= 1

@@ -5,11 +5,13 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from fairseq_electra.data.question_folder import Questions, context_pieces, find_windows, in_memory, question_pieces
+from fairseq_electra.data.question_folder import SHORTEST_WINDOW, Questions, context_pieces, find_windows, in_memory, question_pieces
+from fairseq_electra.data.question_folder import SPECIAL as QUESTION_SPECIAL
 from fairseq_electra.data.squad import Question
 from fairseq_electra.data.tag_folder import SPECIAL, Row, rows_of_words
 from fairseq_electra.data.tag_rows import TagRows
@@ -176,7 +178,11 @@ class AnswerPredictor(Predictor):
     def __init__(self, net: ElectraHubInterface, head: str, source: str = "text", threshold: float = math.inf, n_best: int = 0):
         super().__init__(net, head, source)
         self.threshold, self.n_best = threshold, n_best
-        self._info = net.task or TaskInfo("", ANSWERING, 2, (), (), self.max_positions, stride=STRIDE, max_question=MAX_QUESTION)
+        longest_question = self.max_positions - QUESTION_SPECIAL - SHORTEST_WINDOW
+        if longest_question < 1:
+            raise InputError(f"the network has {self.max_positions} positions, too few for a question and its context")
+        info = net.task or TaskInfo("", ANSWERING, 2, (), (), 0, stride=STRIDE, max_question=MAX_QUESTION, unanswerable=True)
+        self._info = replace(info, max_positions=self.max_positions, max_question=min(info.max_question, longest_question))
 
     def answer(self, numbers: list[int], lines: list[str]) -> Iterator[dict]:
         """Answer some lines."""

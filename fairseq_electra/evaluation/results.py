@@ -4,7 +4,7 @@ import contextlib
 import statistics
 import subprocess
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import metadata
 from pathlib import Path
 
@@ -87,8 +87,8 @@ def versions() -> dict[str, str]:
     return found | ({"commit": commit.stdout.strip()} if commit.returncode == 0 else {})
 
 
-def table(results: dict) -> str:
-    """Markdown table of the scores: a row for each task, split and metric, a column for each net."""
+def table(results: dict, metrics: Collection[str] = ()) -> str:
+    """Markdown table of the scores: a row for each task, split and metric, all or those named, a column for each net."""
     names = [net["name"] for net in results["nets"]]
     count = max(len(line["seeds"]) for line in results["summary"])
     lines = [f"| median of {count} seeds (mean ± standard deviation) | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
@@ -96,6 +96,8 @@ def table(results: dict) -> str:
         of_task = {line["net"]: line for line in results["summary"] if line["task"] == task}
         rows = dict.fromkeys((split, metric) for line in of_task.values() for split in line["metrics"] for metric in line["metrics"][split])
         for split, metric in rows:
+            if metrics and metric not in metrics:
+                continue
             title = task + {"valid": "", "valid1": ", mismatched"}.get(split, f", {split}") + f", {metric}"
             lines.append(f"| {title} | {' | '.join(_cell(of_task[name], split, metric) for name in names)} |")
     return "\n".join(lines)

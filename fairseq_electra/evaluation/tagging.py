@@ -29,6 +29,11 @@ def word_scores(model, head: str, batch: dict) -> Tensor:
         for each word that is scored in these rows: row, column, and the log-probability of each tag. Shape: (words, 2 + K), float32.
     """
     scores, _ = model(**batch["net_input"], classification_head_name=head)
+    return words_of(scores, batch)
+
+
+def words_of(scores: Tensor, batch: dict) -> Tensor:
+    """Pick the words out of all pieces' scores, (B, T, K); result as :func:`word_scores`."""
     row, column = (batch["target"] >= 0).nonzero(as_tuple=True)
     places = torch.stack([batch["id"][row], column], 1).float()  # numbers stay exact up to 2^24
     return torch.cat([places, scores[row, column].float().log_softmax(-1)], 1)

@@ -1,6 +1,6 @@
 """A folder of transformers as one of our models: its networks, its vocabulary, and what they share."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -163,6 +163,8 @@ def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor) -> Impo
     if kind == ANSWERING:
         labels = []
     names = tuple(labels) if classes > 1 else ()
-    task = TaskInfo(main.folder.name, kind, 0, names, (), main.sizes.max_position_embeddings, stride=STRIDE, max_question=MAX_QUESTION)
+    task = TaskInfo(main.folder.name, kind, 0, names, (), main.sizes.max_position_embeddings)
+    if kind == ANSWERING:
+        task = replace(task, stride=STRIDE, max_question=MAX_QUESTION, unanswerable=True)
     pretrained = Pretrained(model.eval(), tokenizer, dictionary, task=task, labels={SENTENCE_HEAD: labels})
     return Imported(pretrained, model_cfg, order, {main.head: main}, main.unused)

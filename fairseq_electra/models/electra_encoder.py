@@ -83,7 +83,7 @@ class ElectraEncoder(BaseFairseqModel):
         self.register_head(name, SentenceHead(self.sizes.hidden_size, num_classes, self.head_dropout, self.pooling, dense))
 
     def register_head(self, name: str, head: nn.Module) -> None:
-        """Add a head, called with hidden states (B, T, C), padding (B, T) and what :meth:`forward` is given for it."""
+        """Add a head, called with hidden states (B, T, C) and padding (B, T), or what :meth:`forward` is given for it instead."""
         self.classification_heads[name] = head
         mark_depths(self, HEADS, "encoder.layers.", self.sizes.num_hidden_layers)
 
@@ -108,7 +108,8 @@ class ElectraEncoder(BaseFairseqModel):
             head_inputs: what it is called with behind the hidden states, where that is not the padding, (B, T), alone.
 
         Returns:
-            the head's scores, of a sentence (B, number of classes), or without a head the hidden states, (B, T, C); and an empty dict.
+            the head's scores, of a sentence (B, number of classes), of tokens (B, T, number of tags), of answers
+            :class:`fairseq_electra.modules.answer_heads.AnswerScores`; or without a head the hidden states, (B, T, C); and an empty dict.
         """
         self._check_rows(src_tokens)
         padding_mask = src_tokens == self.pad

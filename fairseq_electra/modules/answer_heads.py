@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairseq_electra.modules.encoder import initialize_as_dense_default
+from fairseq_electra.modules.losses import precise
 
 NEVER = -1e4  # added to the scores of tokens that are not allowed
 
@@ -53,11 +54,14 @@ class IndependentAnswerHead(nn.Module):
 
     def forward(self, hidden: Tensor, allowed: Tensor, first: Tensor | None = None) -> AnswerScores:
         """Score every token; ``first`` is not used."""
-        scores = self.prediction(hidden).masked_fill(~allowed.unsqueeze(-1), NEVER)
+        scores = _precise(self.prediction(hidden)).masked_fill(~allowed.unsqueeze(-1), NEVER)
         return AnswerScores(scores[..., 0], scores[..., 1], None)
 
     def search(self, hidden: Tensor, allowed: Tensor, begins: Tensor, beam: int, count: int, longest: int) -> Answers:
-        """Find the best answers of all there are; arguments and result as :meth:`ConditionalAnswerHead.search`."""
+        """Find the best answers of all there are; arguments and result as :meth:`ConditionalAnswerHead.search`, ``beam`` is not used.
+
+        ``unanswerable`` is the log-probability of ``<s>``, twice, less that of the best answer.
+        """
         scores = self(hidden, allowed)
         first, last = scores.first.log_softmax(-1), scores.last.log_softmax(-1)
         starts = first.masked_fill(~begins, -torch.inf)
@@ -111,6 +115,9 @@ class ConditionalAnswerHead(nn.Module):
             beam: first tokens to try.
             count: answers to return, n.
             longest: tokens of an answer.
+
+        Returns:
+            the answers; ``unanswerable`` is a logit, 0 without a net for it.
         """
         scores = self._starts(hidden, allowed)
         starts, first = scores.log_softmax(-1).masked_fill(~begins, -torch.inf).topk(min(beam, scores.shape[1]), -1)
@@ -124,7 +131,7 @@ class ConditionalAnswerHead(nn.Module):
         return Answers(found, index % width, best, best.new_zeros(len(best)) if unanswerable is None else unanswerable)
 
     def _starts(self, hidden: Tensor, allowed: Tensor) -> Tensor:
-        return self.first(hidden).squeeze(-1).masked_fill(~allowed, NEVER)
+        return _precise(self.first(hidden)).squeeze(-1).masked_fill(~allowed, NEVER)
 
     def _ends(self, hidden: Tensor, allowed: Tensor, first: Tensor) -> Tensor:
         """Score last tokens for each first one. Shapes: (B, k) -> (B, k, T). A product with [a; b] is a sum of two, so a is done once."""
@@ -133,13 +140,17 @@ class ConditionalAnswerHead(nn.Module):
         given = F.linear(chosen, of_first, self.dense.bias)
         each = F.linear(hidden, of_each)
         scores = [self.last(F.gelu(each + one.unsqueeze(1))).squeeze(-1) for one in given.unbind(1)]  # (B, T, inner) for all would be large
-        return torch.stack(scores, 1).masked_fill(~allowed.unsqueeze(1), NEVER)
+        return _precise(torch.stack(scores, 1)).masked_fill(~allowed.unsqueeze(1), NEVER)
 
     def _unanswerable(self, hidden: Tensor, starts: Tensor) -> Tensor | None:
         if self.answerability is None:
             return None
-        attended = (starts.softmax(-1).unsqueeze(1) @ hidden).squeeze(1)
-        return self.answerability(torch.cat([hidden[:, 0], attended], -1)).squeeze(-1)
+        attended = (starts.softmax(-1).to(hidden.dtype).unsqueeze(1) @ hidden).squeeze(1)
+        return _precise(self.answerability(torch.cat([hidden[:, 0], attended], -1))).squeeze(-1)
+
+
+def _precise(scores: Tensor) -> Tensor:
+    return scores.to(precise(scores.dtype))
 
 
 def _without_none(allowed: Tensor) -> Tensor:

@@ -1,16 +1,22 @@
 """What the tasks that read a folder of ``fairseq-electra prepare`` have in common."""
 
+import math
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
+import numpy as np
 from fairseq import models
 from fairseq.dataclass import FairseqDataclass
+from fairseq.logging import metrics
 from fairseq.tasks import FairseqTask
 from omegaconf import II, MISSING
+from torch import Tensor
 
 from fairseq_electra.data.binarized import load_dictionary
 from fairseq_electra.data.task_info import TaskInfo, read_task_info
+from fairseq_electra.data.task_rows import TaskRows
 from fairseq_electra.errors import InputError
 
 
@@ -21,6 +27,7 @@ class PreparedFolderConfig(FairseqDataclass):
     data: str = field(default=MISSING, metadata={"help": "folder written by: fairseq-electra prepare"})
     classification_head_name: str = field(default="head", metadata={"help": "name of the head"})
     seed: int = II("common.seed")
+    max_valid_steps: Optional[int] = II("dataset.max_valid_steps")
     train_subset: str = II("dataset.train_subset")
 
 
@@ -34,21 +41,33 @@ class PreparedFolderTask(FairseqTask):
     """
 
     kind = ""
+    meter = ""  # of what validation gathers
 
     def __init__(self, cfg: PreparedFolderConfig, dictionary, info: TaskInfo):
         super().__init__(cfg)
         self.dictionary, self.info = dictionary, info
+        self._scored: tuple[Tensor | None, dict[str, float]] = (None, {})
 
     @classmethod
     def setup_task(cls, cfg: PreparedFolderConfig, **kwargs: Any) -> "PreparedFolderTask":
-        """Read what the folder is, and its dictionary."""
+        """Read what the folder is, and its dictionary.
+
+        Raises:
+            InputError: it was prepared for another task, or only a part of valid shall be scored.
+        """
+        if cfg.max_valid_steps:
+            raise InputError(f"--max-valid-steps {cfg.max_valid_steps}: scores are those of the whole set; leave it out")
         info = read_task_info(cfg.data)
         if info.kind != cls.kind:
             raise InputError(f"{cfg.data} was prepared for --task {info.kind}, not {cls.kind}")
         return cls(cfg, load_dictionary(Path(cfg.data) / "input0"), info)
 
     def build_model(self, cfg, from_checkpoint: bool = False):
-        """Build the model and its head."""
+        """Build the model and its head.
+
+        Raises:
+            InputError: it is not ``electra_encoder``.
+        """
         if getattr(cfg, "_name", None) != "electra_encoder":
             raise InputError(f"--task {self.kind} needs --arch electra_encoder")
         model = models.build_model(cfg, self, from_checkpoint)
@@ -65,13 +84,52 @@ class PreparedFolderTask(FairseqTask):
             raise InputError(f"{self.cfg.data} has no {split}, it has {', '.join(self.info.examples)}; name one of these")
 
     def get_batch_iterator(self, *args: Any, **kwargs: Any):
-        """Leave out no row; arguments and result as FairseqTask's."""
+        """Leave out no row, as fairseq's data_utils.py::batch_by_size does by default; arguments and result as FairseqTask's."""
         kwargs["required_batch_size_multiple"] = 1
         return super().get_batch_iterator(*args, **kwargs)
+
+    def filter_indices_by_size(self, indices, dataset, max_positions=None, ignore_invalid_inputs=False):
+        """Refuse rows that the model or ``--max-tokens`` has no room for, which fairseq would leave out of train."""
+        limit = max_positions if isinstance(max_positions, int) else min(max_positions or (1 << 30,))
+        longest = int(dataset.sizes.max())
+        if longest > limit:
+            raise InputError(
+                f"{self.cfg.data} has rows of {longest} tokens, and there is room for {limit} (the network's positions, or --max-tokens); "
+                f"prepare it again with --max-positions {limit}"
+            )
+        return indices
 
     def max_positions(self) -> None:
         """No limit: rows were made to fit."""
         return
+
+    def post_validate(self, model, stats: dict, agg) -> None:
+        """Forget what was gathered, which fairseq would keep and write into every checkpoint."""
+        metrics.reset_meter("valid", self.meter)
+
+    def log_scores(self, rows: TaskRows, found: Tensor, expected: int) -> None:
+        """Log the task's metrics once all is gathered.
+
+        Args:
+            rows: of the split.
+            found: what this batch adds, in any order. Shape: (n, columns).
+            expected: how many there are in the end; fairseq asks for the metrics after every batch as well, and gets NaN.
+        """
+        metrics.log_concat_tensor(self.meter, found)
+        for name in self.info.metrics:
+            metrics.log_derived(name, partial(self._score, rows, expected, name))
+
+    def _score(self, rows: TaskRows, expected: int, name: str, meters: dict) -> float:
+        gathered = meters[self.meter].tensor
+        if gathered is None or len(gathered) < expected:
+            return math.nan
+        if self._scored[0] is not gathered:  # once for all metrics
+            self._scored = (gathered, self.score(rows, gathered.double().numpy()))
+        return round(self._scored[1][name], 2)
+
+    def score(self, rows: TaskRows, gathered: np.ndarray) -> dict[str, float]:
+        """Score a split by what was gathered."""
+        raise NotImplementedError
 
     @property
     def source_dictionary(self):

@@ -1,19 +1,18 @@
 """Questions whose answer stands in a text, or does not: SQuAD 1.1 and 2.0."""
 
-import math
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from fairseq.dataclass import ChoiceEnum
-from fairseq.logging import metrics
 from fairseq.tasks import register_task
 from torch import nn
 
 from fairseq_electra.data.question_folder import QuestionFolder
 from fairseq_electra.data.question_rows import QuestionRows
-from fairseq_electra.data.task_info import ANSWERING
+from fairseq_electra.data.task_info import ANSWERING, BEAM, MAX_ANSWER_LENGTH
+from fairseq_electra.data.task_rows import TaskRows
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.answers import answers_of_questions, score_split, whole_words, window_answers
 from fairseq_electra.modules.answer_heads import ConditionalAnswerHead, IndependentAnswerHead
@@ -29,21 +28,23 @@ class QuestionAnsweringConfig(PreparedFolderConfig):
     answer_head: ChoiceEnum([CONDITIONAL, INDEPENDENT]) = field(  # type: ignore[valid-type]
         default=CONDITIONAL, metadata={"help": "the paper's, whose end depends on its start, or the plain one that transformers has"}
     )
-    beam: int = field(default=20, metadata={"help": "starts that the conditional head tries"})
-    max_answer_length: int = field(default=30, metadata={"help": "pieces of the longest answer"})
+    beam: int = field(default=BEAM, metadata={"help": "starts that the conditional head tries"})
+    max_answer_length: int = field(default=MAX_ANSWER_LENGTH, metadata={"help": "pieces of the longest answer"})
 
 
 @register_task(ANSWERING, dataclass=QuestionAnsweringConfig)
 class QuestionAnsweringTask(PreparedFolderTask):
     """Extractive question answering (Clark et al. 2020, appendix B)."""
 
-    kind = ANSWERING
+    kind, meter = ANSWERING, "_windows"
 
     def __init__(self, cfg: QuestionAnsweringConfig, *args: Any):
         super().__init__(cfg, *args)
         for name in ("beam", "max_answer_length"):
             if getattr(cfg, name) < 1:
-                raise InputError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(cfg, name)}; SQuAD's are 20 and 30")
+                raise InputError(
+                    f"--{name.replace('_', '-')} must be 1 or more, got {getattr(cfg, name)}; SQuAD's are {BEAM} and {MAX_ANSWER_LENGTH}"
+                )
 
     def build_head(self, model) -> nn.Module:
         """Make the head."""
@@ -58,8 +59,12 @@ class QuestionAnsweringTask(PreparedFolderTask):
 
     def valid_step(self, sample: dict, model, criterion):
         """Find the loss and each window's best answer, as :func:`answers_of_questions` takes them, under ``windows``."""
-        loss, sample_size, log = super().valid_step(sample, model, criterion)
-        found = window_answers(model, self.cfg.classification_head_name, sample, self.cfg.beam, 1, self.cfg.max_answer_length)
+        model.eval()
+        with torch.no_grad():
+            hidden, _ = model(**sample["net_input"])
+            head = model.classification_heads[self.cfg.classification_head_name]
+            loss, sample_size, log = criterion.loss_of(head(hidden, sample["allowed"], sample["first"]), sample)
+            found = window_answers(hidden, head, sample, self.cfg.beam, 1, self.cfg.max_answer_length)
         return loss, sample_size, log | {"windows": found.cpu(), "split": sample["split"]}
 
     def reduce_metrics(self, logging_outputs: list[dict], criterion) -> None:
@@ -67,19 +72,15 @@ class QuestionAnsweringTask(PreparedFolderTask):
         super().reduce_metrics(logging_outputs, criterion)
         found = [log["windows"] for log in logging_outputs if "windows" in log]
         if found:
-            metrics.log_concat_tensor("_windows", torch.cat(found))
             rows = self.datasets[logging_outputs[0]["split"]]
-            for name in self.info.metrics:
-                metrics.log_derived(name, partial(self._score, rows, name))
+            self.log_scores(rows, torch.cat(found), len(rows))
 
-    def _score(self, rows: QuestionRows, name: str, meters: dict) -> float:
-        windows = meters["_windows"].tensor
-        if len(windows) < len(rows):
-            return math.nan  # fairseq asks after every batch as well
+    def score(self, rows: TaskRows, gathered: np.ndarray) -> dict[str, float]:
+        """Score the answers."""
+        assert isinstance(rows, QuestionRows) and isinstance(rows.questions, QuestionFolder)
         folder = rows.questions
-        assert isinstance(folder, QuestionFolder)
-        answers = whole_words(answers_of_questions(folder, windows.double().numpy(), 1), folder.context_of_each())
-        return round(score_split(folder, answers, self.info.unanswerable)[name], 2)
+        answers = whole_words(answers_of_questions(folder, gathered, 1), folder.context_of_each())
+        return score_split(folder, answers, self.info.unanswerable)
 
 
 def answer_head(kind: str, hidden_size: int, unanswerable: bool) -> nn.Module:

@@ -1,18 +1,17 @@
-"""A tag for every word: entities, chunks, parts of speech."""
+"""A tag for every word: entities, chunks."""
 
-import math
-from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
-from fairseq.logging import metrics
 from fairseq.tasks import register_task
 from torch import nn
 
 from fairseq_electra.data.tag_folder import TagFolder
 from fairseq_electra.data.tag_rows import TagRows
 from fairseq_electra.data.task_info import TAGGING
-from fairseq_electra.evaluation.tagging import in_order, score_split, word_scores
+from fairseq_electra.data.task_rows import TaskRows
+from fairseq_electra.evaluation.tagging import in_order, score_split, words_of
 from fairseq_electra.modules.heads import TokenHead
 from fairseq_electra.tasks._prepared_folder import PreparedFolderConfig, PreparedFolderTask
 
@@ -21,7 +20,7 @@ from fairseq_electra.tasks._prepared_folder import PreparedFolderConfig, Prepare
 class TokenClassificationTask(PreparedFolderTask):
     """Tagging by the first piece of each word (Clark et al. 2020, and Devlin et al. 2019, section 5.3)."""
 
-    kind = TAGGING
+    kind, meter = TAGGING, "_words"
 
     def build_head(self, model) -> nn.Module:
         """Make the head."""
@@ -36,23 +35,21 @@ class TokenClassificationTask(PreparedFolderTask):
 
     def valid_step(self, sample: dict, model, criterion):
         """Find the loss and the scores of words, as :func:`in_order` takes them, under ``words``."""
-        loss, sample_size, log = super().valid_step(sample, model, criterion)
-        found = word_scores(model, self.cfg.classification_head_name, sample)
-        return loss, sample_size, log | {"words": found.cpu(), "split": sample["split"]}
+        model.eval()
+        with torch.no_grad():
+            scores, _ = model(**sample["net_input"], classification_head_name=self.cfg.classification_head_name)
+            loss, sample_size, log = criterion.loss_of(scores, sample)
+        return loss, sample_size, log | {"words": words_of(scores, sample).cpu(), "split": sample["split"]}
 
     def reduce_metrics(self, logging_outputs: list[dict], criterion) -> None:
         """Log the scores of all sentences, whichever process tagged them."""
         super().reduce_metrics(logging_outputs, criterion)
         found = [log["words"] for log in logging_outputs if "words" in log]
         if found:
-            metrics.log_concat_tensor("_words", torch.cat(found))
-            folder = self.datasets[logging_outputs[0]["split"]].words
-            for name in self.info.metrics:
-                metrics.log_derived(name, partial(self._score, folder, name))
+            rows = self.datasets[logging_outputs[0]["split"]]
+            self.log_scores(rows, torch.cat(found), len(rows.words.targets[0]))
 
-    def _score(self, folder: TagFolder, name: str, meters: dict) -> float:
-        words = meters["_words"].tensor
-        if len(words) < len(folder.targets[0]):
-            return math.nan  # fairseq asks after every batch as well
-        scores = in_order(words.numpy())
-        return round(score_split(folder, scores, self.info.labels)[name], 2)
+    def score(self, rows: TaskRows, gathered: np.ndarray) -> dict[str, float]:
+        """Score the tags."""
+        assert isinstance(rows, TagRows) and isinstance(rows.words, TagFolder)
+        return score_split(rows.words, in_order(gathered), self.info.labels)

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from fairseq_electra.data.squad import read_squad
 from fairseq_electra.data.task_info import ANSWERING, TAGGING, read_task_info
@@ -132,7 +133,7 @@ def test_predictions_of_raw_text_are_the_studys_in_order_without_the_data(result
         assert [each["probability"] for each in answer["n_best"]] == pytest.approx(np.exp(there[:, SCORE]).tolist(), abs=1e-5)
         assert all(each["answer"] == context[each["begin"] : each["end"]] for each in [answer, *answer["n_best"]])
         best = {name: value for name, value in answer.items() if name not in ("n_best", "unanswerable")}
-        assert best == answer["n_best"][0] and len(answer["n_best"]) == N_BEST
+        assert best == answer["n_best"][0] and 10 < len(answer["n_best"]) <= N_BEST
         assert ("unanswerable" in answer) == (version == "2.0")
         assert answer.get("unanswerable", 0.0) == pytest.approx(own[0, UNANSWERABLE] if version == "2.0" else 0.0, abs=1e-5)
     turned = predict(monkeypatch, place, asked[::-1])
@@ -197,7 +198,9 @@ def test_answers_do_not_depend_on_the_batch(results, sources, version):
         several.append(evaluation_of(sources / "bin" / version).scores(net, "valid"))
     for other in several[1:]:
         assert np.array_equal(other[:, 0, [BEGIN, END]], several[0][:, 0, [BEGIN, END]])
-        assert np.abs(other[:, :, [SCORE, UNANSWERABLE]] - several[0][:, :, [SCORE, UNANSWERABLE]]).max() < 1e-5
+        there = np.isfinite(several[0][..., SCORE])
+        assert there.any() and np.array_equal(np.isfinite(other[..., SCORE]), there)
+        assert np.abs(other[there][:, [SCORE, UNANSWERABLE]] - several[0][there][:, [SCORE, UNANSWERABLE]]).max() < 1e-5
 
 
 @pytest.mark.parametrize("version", HEADS)
@@ -209,6 +212,17 @@ def test_a_resumed_run_is_the_undisturbed_one(tmp_path, sources, version):
     rest = run_here(stock(data, tmp_path / "part", *more, "--max-update", "25"), tmp_path / "part")
     assert first.losses + rest.losses == whole.losses and len(rest.losses) == 6
     assert_same_weights(weights(tmp_path / "whole"), weights(tmp_path / "part"))
+
+
+def test_checkpoints_do_not_grow_by_what_validations_have_gathered(tmp_path, sources):
+    more = ["--max-update", "3", "--save-interval-updates", "1"]
+    log = run_here(stock(sources / "bin" / "2.0", tmp_path / "save", *more), tmp_path / "save")
+    assert len(valid_records(log)) == 3 and not any(math.isnan(record["f1"]) for record in valid_records(log))
+    state = torch.load(tmp_path / "save" / "checkpoint_last.pt", weights_only=True)
+    gathered = [
+        values["tensor"] for meters in state["extra_state"]["metrics"].values() for _, name, _, values in meters if name == "_windows"
+    ]
+    assert gathered == [None]
 
 
 @pytest.mark.long
@@ -246,6 +260,8 @@ def test_a_folder_of_another_task_is_refused(tmp_path, sources, vocabulary):
     [
         (["--valid-subset", "dev"], "1.1 has no dev, it has train, valid, test; name one of these"),
         (["--train-subset", "training"], "1.1 has no training, it has train, valid, test; name one of these"),
+        (["--max-valid-steps", "2"], "--max-valid-steps 2: scores are those of the whole set; leave it out"),
+        (["--max-tokens", "30"], "and there is room for 30 (the network's positions, or --max-tokens); prepare it again with"),
         (["--beam", "0"], "--beam must be 1 or more, got 0; SQuAD's are 20 and 30"),
         (["--max-answer-length", "-1"], "--max-answer-length must be 1 or more, got -1"),
         (["--answerability-weight", "-1"], "--answerability-weight must not be negative"),

@@ -14,6 +14,7 @@ from fairseq_electra.criterions.token_classification import TokenClassificationL
 from fairseq_electra.data.tags import decode, legal_transitions
 from fairseq_electra.data.task_info import ANSWERING, TAGGING, TaskInfo
 from fairseq_electra.errors import InputError
+from fairseq_electra.evaluation.answers import whole_words
 from fairseq_electra.evaluation.predictions import predictor_of
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.export_transformers import export_transformers
@@ -201,9 +202,12 @@ def test_a_folder_of_transformers_answers_questions(make_theirs, family):
     answers = list(predictor_of(net, SENTENCE_HEAD, "text", n_best=3)(QUESTIONS))
     for line, answer in zip(QUESTIONS, answers, strict=True):
         question, context = line.split("\t")
-        assert (answer["begin"], answer["end"]) == their_answer(made.folder, question, context)
+        theirs = whole_words(np.array([[(*their_answer(made.folder, question, context), 0, 0)]]), [context])
+        assert [answer["begin"], answer["end"]] == theirs[0, 0, :2].tolist()
         assert answer["answer"] == context[answer["begin"] : answer["end"]] and 0 < answer["probability"] <= 1
         assert len(answer["n_best"]) == 3 and answer["n_best"][0]["answer"] == answer["answer"]
+    below = min(answer["unanswerable"] for answer in answers) - 1
+    assert {answer["answer"] for answer in predictor_of(net, SENTENCE_HEAD, "text", threshold=below)(QUESTIONS)} == {""}
 
 
 def test_the_command_answers_from_a_folder_of_transformers(tmp_path, make_theirs):

@@ -234,3 +234,13 @@ def test_the_conditional_heads_probabilities_of_all_pairs_and_of_none_add_up_to_
     with torch.no_grad():
         found = head.search(hidden, allowed, begins, 99, 15, 99)
     assert 0 < found.score.exp().sum().item() < 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_net_in_half_precision_decides_among_float32_scores(kind, dtype):
+    head = make_head(kind).to(dtype)
+    hidden, allowed, begins = make_batch([5, 9])
+    scores = head(hidden.to(dtype), allowed, torch.tensor([4, 0]))
+    answers = head.search(hidden.to(dtype), allowed, begins, 4, 5, 6)
+    assert {each.dtype for each in (*scores, answers.score, answers.unanswerable) if each is not None} == {torch.float32}
