@@ -202,7 +202,7 @@ def test_a_folder_of_transformers_answers_questions(make_theirs, family):
     answers = list(predictor_of(net, SENTENCE_HEAD, "text", n_best=3)(QUESTIONS))
     for line, answer in zip(QUESTIONS, answers, strict=True):
         question, context = line.split("\t")
-        theirs = whole_words(np.array([[(*their_answer(made.folder, question, context), 0, 0)]]), [context])
+        theirs = whole_words(np.array([[(*their_answer(made.folder, question, context), 0.0, 0.0)]]), [context])
         assert [answer["begin"], answer["end"]] == theirs[0, 0, :2].tolist()
         assert answer["answer"] == context[answer["begin"] : answer["end"]] and 0 < answer["probability"] <= 1
         assert len(answer["n_best"]) == 3 and answer["n_best"][0]["answer"] == answer["answer"]
