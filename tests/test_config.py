@@ -79,6 +79,7 @@ def test_hydra_gives_the_command_lines_losses_and_weights_to_the_last_bit(tmp_pa
     assert_same_weights(weights(tmp_path / "hydra" / "checkpoints"), weights(tmp_path / "command" / "checkpoints"))
 
 
+@pytest.mark.long
 def test_the_same_hydra_line_goes_on_where_it_stopped(tmp_path, data_bin):
     (tmp_path / "data-bin").symlink_to(data_bin)
     changes = SMALLER | {"common.user_dir": USER_DIR, "+lr_scheduler.total_num_update": 100}

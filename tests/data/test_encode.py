@@ -154,6 +154,7 @@ def test_bpe_round_trip(vocabulary):
     assert [bpe.is_beginning_of_word(piece) for piece in ("the", "##re")] == [True, False]
 
 
+@pytest.mark.long
 def test_sentencepiece_goes_through_fairseqs_own_bpe(tmp_path, corpus_lines):
     import sentencepiece
 

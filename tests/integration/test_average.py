@@ -75,6 +75,7 @@ def refused(*arguments):
     return done.stderr
 
 
+@pytest.mark.long
 def test_what_cannot_be_averaged_is_refused_and_nothing_is_written(tmp_path, data_bin, trained):
     _, folder = trained
     path, output = folder / "checkpoint_last.pt", tmp_path / "averaged.pt"

@@ -56,7 +56,7 @@ def test_three_epochs_are_the_same_for_any_number_of_workers(make_task, workers)
     same(flat(samples(make_task(), workers, 3)), expected)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_restart_in_the_second_epoch(make_task, workers):
     expected = flat(samples(make_task(), 0, 3))
     same(flat(samples(make_task(), workers, 3, resume_at=(2, 3))), expected)
@@ -77,7 +77,7 @@ def undisturbed(tmp_path_factory, data_bin):
     return log, folder
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_killed_and_restarted_equals_undisturbed(tmp_path, data_bin, undisturbed, workers):
     whole, folder = undisturbed
     updates_an_epoch = int(max(r["num_updates"] for r in whole.records if r["epoch"] == 1))
@@ -94,6 +94,7 @@ def test_batches_are_reshuffled_every_epoch(make_task):
     assert [b["id"].tolist() for b in epochs[0]] != [b["id"].tolist() for b in epochs[1]]
 
 
+@pytest.mark.long
 def test_the_moving_average_of_the_weights_is_kept_and_resumed(tmp_path, data_bin):
     more = [*TINY_NET, "--store-ema", "--ema-decay", "0.5", "--num-workers", 0]
     train(data_bin, tmp_path / "save", *more, "--max-update", "2")

@@ -129,6 +129,7 @@ def test_heads_read_what_they_should(pooling):
     assert torch.allclose(head(hidden, mask), head.prediction(pooled), atol=1e-6)
 
 
+@pytest.mark.long
 def test_a_resumed_run_does_not_need_what_it_started_from(tmp_path, task_bin, pretrained):
     """Nor does it mind NumPy's numbers among its best scores; and bf16 products fit heads behind a projection."""
     source = shutil.copy(pretrained, tmp_path / "source.pt")
@@ -140,11 +141,15 @@ def test_a_resumed_run_does_not_need_what_it_started_from(tmp_path, task_bin, pr
 
 
 @pytest.mark.long
+@pytest.mark.long
 def test_an_absent_source_and_a_head_of_other_classes_are_refused(tmp_path, task_bin, pretrained):
     done = tune(task_bin, tmp_path / "save", "--finetune-from-model", tmp_path / "absent.pt", check=False)
     assert "no such checkpoint" in done.stderr.splitlines()[-1]
     tune(task_bin, tmp_path / "two", "--finetune-from-model", pretrained, "--max-update", "1")
     more = ["--finetune-from-model", tmp_path / "two" / "checkpoint_last.pt", "--num-classes", "3"]
-    done = tune(task_bin, tmp_path / "three", *more, check=False)
+    shutil.copytree(task_bin, tmp_path / "bin")
+    with open(tmp_path / "bin" / "label" / "dict.txt", "a") as stream:
+        stream.write("third 1\n")
+    done = tune(tmp_path / "bin", tmp_path / "three", *more, check=False)
     assert done.returncode != 0 and "another --classification-head-name" in done.stderr.splitlines()[-1]
-    tune(task_bin, tmp_path / "three", *more, "--classification-head-name", "three", "--max-update", "1")
+    tune(tmp_path / "bin", tmp_path / "three", *more, "--classification-head-name", "three", "--max-update", "1")
