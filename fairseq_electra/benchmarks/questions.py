@@ -26,12 +26,14 @@ from fairseq_electra.data.question_folder import context_pieces, find_windows, q
 from fairseq_electra.data.squad import Question, Squad, read_squad
 from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, STRIDE, TaskInfo
 from fairseq_electra.data.text import written_whole
+from fairseq_electra.evaluation.answers import whole_words
 from fairseq_electra.memory import keep_freed_memory
 
 LONGEST = 384  # as transformers' example
 BATCHES = (1, 8, 32)
 HEAD = "head"
 COUNT, ANSWER = 20, 30
+PLACE = np.eye(2, 4)  # begin and end as an answer of evaluation/answers.py
 
 
 def made_up(number: int) -> Squad:
@@ -82,8 +84,8 @@ def their_windows(squad: Squad, tokenizer):
     )
 
 
-def answers(squad: Squad, pretrained, folder: Path) -> dict[str, Callable[[], list[str]]]:
-    """All ways from questions to answers; each gives the answers."""
+def answers(squad: Squad, pretrained, folder: Path) -> dict[str, Callable[[], list[tuple[int, int]]]]:
+    """All ways from questions to answers; each gives where these stand, in characters."""
     from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
     from fairseq_electra.evaluation.predictions import AnswerPredictor
@@ -94,11 +96,11 @@ def answers(squad: Squad, pretrained, folder: Path) -> dict[str, Callable[[], li
     lines = [f"{question.text}\t{squad.contexts[question.context]}".replace("\n", " ") for question in squad.questions]
 
     @torch.inference_mode()
-    def theirs(rows: int, by_length: bool) -> list[str]:
+    def theirs(rows: int, by_length: bool) -> list[tuple[int, int]]:
         windows = their_windows(squad, tokenizer)
         number = len(windows["input_ids"])
         order = sorted(range(number), key=lambda i: len(windows["input_ids"][i])) if by_length else list(range(number))
-        best: list[list[tuple[float, str]]] = [[] for _ in squad.questions]
+        best: list[list[tuple[float, tuple[int, int]]]] = [[] for _ in squad.questions]
         for first in range(0, number, rows):
             chosen = order[first : first + rows]
             columns = {name: [windows[name][i] for i in chosen] for name in ("input_ids", "token_type_ids", "attention_mask")}
@@ -106,24 +108,23 @@ def answers(squad: Squad, pretrained, folder: Path) -> dict[str, Callable[[], li
             found = model(**tokenizer.pad(columns, return_tensors="pt", **padding))
             for i, start, end in zip(chosen, found.start_logits.numpy(), found.end_logits.numpy(), strict=True):
                 question = windows["overflow_to_sample_mapping"][i]
-                best[question] += _candidates(start, end, windows["offset_mapping"][i], windows.sequence_ids(i), squad, question)
+                best[question] += _candidates(start, end, windows["offset_mapping"][i], windows.sequence_ids(i))
         return [max(each)[1] for each in best]
 
-    made: dict[str, Callable[[], list[str]]] = {}
+    made: dict[str, Callable[[], list[tuple[int, int]]]] = {}
     for rows in BATCHES:
         for by_length in (False, True):
             how = "sorted by length" if by_length else f"padded to {LONGEST}, as its example"
             made[f"transformers, {how}, batches of {rows}"] = functools.partial(theirs, rows, by_length)
-    return made | {"fairseq-electra predict": lambda: [answer["answer"] for answer in predictor(lines)]}
+    return made | {"fairseq-electra predict": lambda: [(answer["begin"], answer["end"]) for answer in predictor(lines)]}
 
 
-def _candidates(start: np.ndarray, end: np.ndarray, offsets: list, of: list, squad: Squad, question: int) -> list[tuple[float, str]]:
+def _candidates(start: np.ndarray, end: np.ndarray, offsets: list, of: list) -> list[tuple[float, tuple[int, int]]]:
     """The answers of a window, as transformers' example finds them, with their scores."""
-    context = squad.contexts[squad.questions[question].context]
     first = of.index(1)
     last = len(of) - of[::-1].index(1)
     starts, ends = start[first:last].argsort()[-COUNT:] + first, end[first:last].argsort()[-COUNT:] + first
-    return [(start[a] + end[b], context[offsets[a][0] : offsets[b][1]]) for a in starts for b in ends if a <= b < a + ANSWER]
+    return [(start[a] + end[b], (offsets[a][0], offsets[b][1])) for a in starts for b in ends if a <= b < a + ANSWER]
 
 
 def timed(runs: dict[str, Callable], rounds: int, number: int, unit: str) -> list[dict]:
@@ -165,9 +166,10 @@ def compare(size: str, squad: Squad, rounds: int) -> dict:
         windows = features(squad, pretrained.tokenizer, AutoTokenizer.from_pretrained(folder / "net"))
         numbers = {name: run() for name, run in windows.items()}
         found = answers(squad, pretrained, folder / "net")
-        texts = {name: run() for name, run in found.items()}
+        contexts = [squad.contexts[question.context] for question in squad.questions]
+        places = {name: whole_words(np.array(run(), dtype=float)[:, None] @ PLACE, contexts)[:, 0, :2] for name, run in found.items()}
         *others, ours = found
-        same = min(statistics.fmean(a == b for a, b in zip(texts[name], texts[ours], strict=True)) for name in others)
+        same = min(float((places[name] == places[ours]).all(-1).mean()) for name in others)
         number = numbers["fairseq-electra prepare"]
         return {
             "windows": numbers,

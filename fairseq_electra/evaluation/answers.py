@@ -183,7 +183,12 @@ def whole_words(answers: np.ndarray, contexts: Sequence[str]) -> np.ndarray:
 
 def _within_word(text: str, place: int) -> bool:
     """Tell whether a word goes on between two characters. A CJK ideograph is a word of its own, as BERT's tokenizer has it."""
-    return all(each.isalnum() and not "\u3400" <= each <= "\u9fff" for each in text[place - 1 : place + 1])
+    before, behind = text[place - 1], text[place]
+    return before.isalnum() and behind.isalnum() and not (_is_ideograph(before) or _is_ideograph(behind))
+
+
+def _is_ideograph(character: str) -> bool:
+    return "\u3400" <= character <= "\u9fff"
 
 
 def texts_of(answers: np.ndarray, contexts: Sequence[str]) -> list[str]:

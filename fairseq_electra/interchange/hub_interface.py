@@ -327,12 +327,12 @@ class ElectraHubInterface(nn.Module):
 
     def batches(self, dataset: "TaskRows") -> Iterator[dict]:
         """Batches of all rows of a task, those of like length together, on the network's device."""
-        for chosen in self._alike(dataset.sizes.tolist()):
+        for chosen in self._alike(dataset.sizes.tolist(), 2):  # windows are longer than sentences
             yield utils.apply_to_sample(lambda tensor: tensor.to(self.device), dataset.collater(chosen))
 
-    def _alike(self, sizes: list[int]) -> Iterator[list[int]]:
+    def _alike(self, sizes: list[int], times: int = 1) -> Iterator[list[int]]:
         """Numbers of rows in batches of like length that with their padding hold so many tokens as allowed, or one row."""
-        max_tokens = self.max_tokens or MAX_TOKENS[self.device.type == "cuda"]
+        max_tokens = self.max_tokens or times * MAX_TOKENS[self.device.type == "cuda"]
         batch: list[int] = []
         for i in sorted(range(len(sizes)), key=sizes.__getitem__):
             if batch and (len(batch) + 1) * sizes[i] > max_tokens:
