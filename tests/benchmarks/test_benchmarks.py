@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fairseq_electra.benchmarks import __main__ as program
-from fairseq_electra.benchmarks import training_step
+from fairseq_electra.benchmarks import questions, training_step
 from fairseq_electra.benchmarks.baselines import DISC_WEIGHT
 
 SAMPLE_ROWS = 2
@@ -32,3 +32,15 @@ def test_the_report_becomes_a_table():
     table = program.markdown(report)
     assert "| a loader | 1,000,000 | 900,000 to 1,100,000 |" in table
     assert "| a net | 10 | 5,000 | 2.00 | 1.9 to 2.1 |" in table
+
+
+@pytest.mark.long
+def test_both_ways_from_questions_to_answers_find_the_same():
+    """Of questions with one window each; those of several are weighed in another way there."""
+    squad = questions.made_up(10)
+    assert all(squad.contexts[each.context][each.answers[0][0] :].startswith(each.answers[0][1]) for each in squad.questions)
+    found = questions.compare("tiny", squad, rounds=1)
+    assert found["same_answers"] > 0.8 and len(set(found["windows"].values())) == 1
+    assert {row["variant"] for row in found["answers"]} >= {"fairseq-electra predict"}
+    report = {"machine": {"processor": "", "threads": 1, "torch": "", "transformers": ""}, "sizes": {"tiny": found}}
+    assert "| tiny: answers: fairseq-electra predict |" in questions.markdown(report)
