@@ -83,27 +83,34 @@ def compare(size: str, texts: list[str], rounds: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         runs = variants(size, texts, Path(folder))
         answers = {name: run() for name, run in runs.items()}
-        seconds: dict[str, list[float]] = {name: [] for name in runs}
-        for _ in range(rounds):
-            for name, run in runs.items():
-                start = time.perf_counter()
-                run()
-                seconds[name].append(time.perf_counter() - start)
+        rows = timed(runs, rounds, len(texts), "lines_per_second")
     *others, ours = runs
-    best = min(others, key=lambda name: statistics.median(seconds[name]))
     difference = max(abs(a - b) for name in others for a, b in zip(answers[name], answers[ours], strict=True))
+    return {"largest_difference": difference, "rows": rows}
+
+
+def timed(runs: dict[str, Callable], rounds: int, number: int, unit: str) -> list[dict]:
+    """Time all in turn; ratios are to the fastest of all but the last."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    *others, _ = runs
+    best = min(others, key=lambda name: statistics.median(seconds[name]))
     rows = []
     for name, taken in seconds.items():
         ratios = [b / t for b, t in zip(seconds[best], taken, strict=True)]
         rows.append(
             {
                 "variant": name,
-                "lines_per_second": round(len(texts) / statistics.median(taken), 1),
+                unit: round(number / statistics.median(taken), 1),
                 "ratio": round(statistics.median(ratios), 2),
                 "ratio_range": [round(min(ratios), 2), round(max(ratios), 2)],
             }
         )
-    return {"largest_difference": difference, "rows": rows}
+    return rows
 
 
 def markdown(report: dict) -> str:
@@ -118,30 +125,40 @@ def markdown(report: dict) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def read_arguments(description: str | None, number: int, output: str, unit: str) -> argparse.Namespace:
+    """Read the command line of a comparison, of so many lines or questions."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=["tiny", "small"], help="rows of the size table (default: tiny small)")
-    parser.add_argument("--text", metavar="FILE", help="where the lines come from (default: the built-in corpus)")
-    parser.add_argument("--lines", type=int, default=512, help="how many (default: %(default)s)")
+    parser.add_argument("--text", metavar="FILE", help=f"where the {unit} come from (default: the built-in corpus)")
+    parser.add_argument(f"--{unit}", type=int, default=number, help="how many (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="for both (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds; in each, every variant has its turn (default: %(default)s)")
-    parser.add_argument("--output", default="prediction.json", metavar="FILE", help="where the figures go (default: %(default)s)")
-    args = parser.parse_args()
+    parser.add_argument("--output", default=output, metavar="FILE", help="where the figures go (default: %(default)s)")
+    return parser.parse_args()
+
+
+def measured(args: argparse.Namespace, unit: str, number: int, compare: Callable[[str], dict]) -> dict:
+    """Compare for every size, and write and return the report."""
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
     fairseq_electra.register()
     torch.set_num_threads(args.threads)
     keep_freed_memory()
-    texts = sentences(args.text, args.lines)
     with alone():
-        found = {size: compare(size, texts, args.rounds) for size in args.sizes}
+        found = {size: compare(size) for size in args.sizes}
     machine = {"processor": processor(), "threads": args.threads, "torch": torch.__version__, "transformers": transformers.__version__}
-    report = {"machine": machine, "lines": len(texts), "sizes": found}
+    report = {"machine": machine, unit: number, "sizes": found}
     with written_whole(args.output) as stream:
         stream.write(json.dumps(report, indent=2) + "\n")
-    print(markdown(report))
+    return report
+
+
+def main() -> None:
+    """Run."""
+    args = read_arguments(__doc__, 512, "prediction.json", "lines")
+    texts = sentences(args.text, args.lines)
+    print(markdown(measured(args, "lines", len(texts), lambda size: compare(size, texts, args.rounds))))
 
 
 if __name__ == "__main__":

@@ -6,28 +6,20 @@ tokenizer makes the windows with their offsets, the net runs on batches of them,
 the 20 best starts and ends of each window. Padded as there, and in a way that the example does not have: sorted by length.
 """
 
-import argparse
 import functools
-import json
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
-import fairseq_electra
-from fairseq_electra.benchmarks.__main__ import alone, processor
 from fairseq_electra.benchmarks.inference import sentences
-from fairseq_electra.benchmarks.prediction import new_net
+from fairseq_electra.benchmarks.prediction import measured, new_net, read_arguments, timed
 from fairseq_electra.data.question_folder import context_pieces, find_windows, question_pieces
 from fairseq_electra.data.squad import Question, Squad, read_squad
 from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, STRIDE, TaskInfo
-from fairseq_electra.data.text import written_whole
 from fairseq_electra.evaluation.answers import whole_words
-from fairseq_electra.memory import keep_freed_memory
 
 LONGEST = 384  # as transformers' example
 BATCHES = (1, 8, 32)
@@ -127,30 +119,6 @@ def _candidates(start: np.ndarray, end: np.ndarray, offsets: list, of: list) -> 
     return [(start[a] + end[b], (offsets[a][0], offsets[b][1])) for a in starts for b in ends if a <= b < a + ANSWER]
 
 
-def timed(runs: dict[str, Callable], rounds: int, number: int, unit: str) -> list[dict]:
-    """Time all in turn; ratios are to the fastest of all but the last."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
-    *others, _ = runs
-    best = min(others, key=lambda name: statistics.median(seconds[name]))
-    rows = []
-    for name, taken in seconds.items():
-        ratios = [b / t for b, t in zip(seconds[best], taken, strict=True)]
-        rows.append(
-            {
-                "variant": name,
-                unit: round(number / statistics.median(taken), 1),
-                "ratio": round(statistics.median(ratios), 2),
-                "ratio_range": [round(min(ratios), 2), round(max(ratios), 2)],
-            }
-        )
-    return rows
-
-
 def compare(size: str, squad: Squad, rounds: int) -> dict:
     """Time everything for a net of this size."""
     from transformers import AutoTokenizer
@@ -195,31 +163,13 @@ def markdown(report: dict) -> str:
 
 def main() -> None:
     """Run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", nargs="+", default=["tiny", "small"], help="rows of the size table (default: tiny small)")
-    parser.add_argument("--squad", metavar="FILE", help="where the questions come from (default: made up from the built-in corpus)")
-    parser.add_argument("--questions", type=int, default=200, help="how many (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="for both (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds; in each, every variant has its turn (default: %(default)s)")
-    parser.add_argument("--output", default="questions.json", metavar="FILE", help="where the figures go (default: %(default)s)")
-    args = parser.parse_args()
-    import transformers
-
-    transformers.utils.logging.set_verbosity_error()
-    fairseq_electra.register()
-    torch.set_num_threads(args.threads)
-    keep_freed_memory()
+    args = read_arguments(__doc__, 200, "questions.json", "questions")
     squad = made_up(args.questions)
-    if args.squad:
-        squad = read_squad(args.squad)
+    if args.text:
+        squad = read_squad(args.text)
         squad = Squad(squad.contexts, squad.questions[: args.questions])
         squad = Squad(squad.contexts[: squad.questions[-1].context + 1], squad.questions)
-    with alone():
-        found = {size: compare(size, squad, args.rounds) for size in args.sizes}
-    machine = {"processor": processor(), "threads": args.threads, "torch": torch.__version__, "transformers": transformers.__version__}
-    report = {"machine": machine, "questions": len(squad.questions), "sizes": found}
-    with written_whole(args.output) as stream:
-        stream.write(json.dumps(report, indent=2) + "\n")
+    report = measured(args, "questions", len(squad.questions), lambda size: compare(size, squad, args.rounds))
     print(markdown(report))
 
 

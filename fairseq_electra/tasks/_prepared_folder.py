@@ -1,6 +1,7 @@
 """What the tasks that read a folder of ``fairseq-electra prepare`` have in common."""
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from fairseq.dataclass import FairseqDataclass
 from fairseq.logging import metrics
 from fairseq.tasks import FairseqTask
 from omegaconf import II, MISSING
-from torch import Tensor
+from torch import Tensor, nn
 
 from fairseq_electra.data.binarized import load_dictionary
 from fairseq_electra.data.task_info import TaskInfo, read_task_info
@@ -31,7 +32,7 @@ class PreparedFolderConfig(FairseqDataclass):
     train_subset: str = II("dataset.train_subset")
 
 
-class PreparedFolderTask(FairseqTask):
+class PreparedFolderTask(FairseqTask, ABC):
     """A task of one kind; its subclass has the head and the rows.
 
     Args:
@@ -74,9 +75,9 @@ class PreparedFolderTask(FairseqTask):
         model.register_head(self.cfg.classification_head_name, self.build_head(model))
         return model
 
-    def build_head(self, model):
+    @abstractmethod
+    def build_head(self, model) -> nn.Module:
         """Make the head: a module of its own for each task."""
-        raise NotImplementedError
 
     def check_split(self, split: str) -> None:
         """Refuse a split that is not there."""
@@ -127,9 +128,9 @@ class PreparedFolderTask(FairseqTask):
             self._scored = (gathered, self.score(rows, gathered.double().numpy()))
         return round(self._scored[1][name], 2)
 
+    @abstractmethod
     def score(self, rows: TaskRows, gathered: np.ndarray) -> dict[str, float]:
         """Score a split by what was gathered."""
-        raise NotImplementedError
 
     @property
     def source_dictionary(self):
