@@ -14,7 +14,7 @@
 import functools
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +24,10 @@ from fairseq_electra.data.binarized import Binarized, open_binarized
 from fairseq_electra.data.encode import LINES_AT_ONCE, check_ids, write_binarized
 from fairseq_electra.data.squad import Question, Squad
 from fairseq_electra.data.task_folder import EOS_ID, UNK_ID
-from fairseq_electra.data.task_info import TaskInfo, write_task_info
+from fairseq_electra.data.task_info import TaskInfo, finish_folder
 from fairseq_electra.data.text import folder_written_whole
 from fairseq_electra.data.windows import windows_of
-from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE, load_wordpiece
+from fairseq_electra.data.wordpiece import load_wordpiece
 from fairseq_electra.errors import InputError
 
 # pieces of the context: first and end of the window, first and last of the answer, both -1 where the window does not hold it
@@ -67,11 +67,7 @@ def write_question_folder(folder: str | Path, vocabulary: str | Path, splits: di
             windows = _write_split(partial, split, squad, info, tokenizer)
             counts[split], rows[split] = len(squad.questions), len(windows)
             shortened[split] = int((np.bincount(windows[:, 0]) > 1).sum())
-        for name in (DICTIONARY_FILE, TOKENIZER_FILE):
-            (partial / "input0" / name).write_bytes((Path(vocabulary) / name).read_bytes())
-        finished = TaskInfo(**(asdict(info) | {"examples": counts, "rows": rows, "shortened": shortened}))
-        write_task_info(partial, finished)
-    return finished
+        return finish_folder(partial, vocabulary, replace(info, examples=counts, rows=rows, shortened=shortened))
 
 
 def _write_split(folder: Path, split: str, squad: Squad, info: TaskInfo, tokenizer: Tokenizer) -> np.ndarray:

@@ -13,7 +13,7 @@ word is learned and scored once.
 
 import functools
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
@@ -25,10 +25,10 @@ from fairseq_electra.data.conll import Sentence
 from fairseq_electra.data.encode import check_ids, write_binarized
 from fairseq_electra.data.tags import BIO, BIOES, all_tags, tags_of
 from fairseq_electra.data.task_folder import EOS_ID, PAD_ID, UNK_ID, encode_texts
-from fairseq_electra.data.task_info import TaskInfo, write_task_info
+from fairseq_electra.data.task_info import TaskInfo, finish_folder
 from fairseq_electra.data.text import folder_written_whole
 from fairseq_electra.data.windows import best_window
-from fairseq_electra.data.wordpiece import DICTIONARY_FILE, LEADING, TOKENIZER_FILE, load_wordpiece
+from fairseq_electra.data.wordpiece import DICTIONARY_FILE, LEADING, load_wordpiece
 from fairseq_electra.errors import InputError
 
 SPECIAL = 2  # <s> row </s>
@@ -118,11 +118,7 @@ def write_tag_folder(
             counts[split], rows[split] = len(sentences), len(of_sentence)
             shortened[split] = int((np.bincount(of_sentence) > 1).sum())
         (partial / "label" / DICTIONARY_FILE).write_text("".join(f"{label} 1\n" for label in labels), encoding="utf-8")
-        for name in (DICTIONARY_FILE, TOKENIZER_FILE):
-            (partial / "input0" / name).write_bytes((Path(vocabulary) / name).read_bytes())
-        finished = TaskInfo(**(asdict(info) | {"examples": counts, "rows": rows, "shortened": shortened, "labels": labels}))
-        write_task_info(partial, finished)
-    return finished
+        return finish_folder(partial, vocabulary, replace(info, examples=counts, rows=rows, shortened=shortened, labels=labels))
 
 
 def _write_split(

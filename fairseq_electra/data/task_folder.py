@@ -10,16 +10,16 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
 from fairseq_electra.data.encode import check_ids, encode_lines, write_binarized
 from fairseq_electra.data.examples import Example
-from fairseq_electra.data.task_info import RANKING, TaskInfo, write_task_info
+from fairseq_electra.data.task_info import RANKING, TaskInfo, finish_folder
 from fairseq_electra.data.text import folder_written_whole, written_whole
-from fairseq_electra.data.wordpiece import BOS, DICTIONARY_FILE, EOS, LEADING, PAD, TOKENIZER_FILE, UNK, load_wordpiece
+from fairseq_electra.data.wordpiece import BOS, DICTIONARY_FILE, EOS, LEADING, PAD, UNK, load_wordpiece
 from fairseq_electra.errors import InputError
 
 BOS_ID, PAD_ID, EOS_ID, UNK_ID = (LEADING.index(symbol) for symbol in (BOS, PAD, EOS, UNK))
@@ -99,11 +99,7 @@ def write_task_folder(
             if labels:
                 _write_labels(partial / "label", split, labels, info)
             counts[split] = len(examples)
-        for name in (DICTIONARY_FILE, TOKENIZER_FILE):
-            (partial / "input0" / name).write_bytes((Path(vocabulary) / name).read_bytes())
-        finished = TaskInfo(**(asdict(info) | {"examples": counts, "shortened": shortened}))
-        write_task_info(partial, finished)
-    return finished
+        return finish_folder(partial, vocabulary, replace(info, examples=counts, shortened=shortened))
 
 
 def check_task(splits: dict[str, list[Example]], info: TaskInfo, double_unordered: bool = False) -> None:

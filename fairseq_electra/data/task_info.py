@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE
 from fairseq_electra.errors import InputError
 
 TASK_FILE = "task.json"
@@ -74,6 +75,9 @@ def read_task_info(folder: str | Path) -> TaskInfo:
         raise InputError(f"{path} is damaged ({error}); make the folder again with fairseq-electra prepare") from error
 
 
-def write_task_info(folder: Path, info: TaskInfo) -> None:
-    """Write ``task.json`` into a folder."""
+def finish_folder(folder: Path, vocabulary: str | Path, info: TaskInfo) -> TaskInfo:
+    """Put into a task's folder what all of them have: the vocabulary, beside ``input0``, and ``task.json``; returns ``info``."""
+    for name in (DICTIONARY_FILE, TOKENIZER_FILE):
+        (folder / "input0" / name).write_bytes((Path(vocabulary) / name).read_bytes())
     (folder / TASK_FILE).write_text(json.dumps(asdict(info), indent=2) + "\n", encoding="utf-8")
+    return info
