@@ -18,7 +18,7 @@ from fairseq_electra.data.masking import Masking
 from fairseq_electra.data.rows import build_rows, last_lines
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.diagnosis import Diagnosis, unigram_baseline
-from fairseq_electra.precision import autocast
+from fairseq_electra.precision import autocast, cpu_has_bf16
 
 logger = logging.getLogger(__name__)
 SHORTEST, LONGEST = 8, 65535
@@ -203,6 +203,8 @@ def check_options(cfg: ElectraPretrainingConfig) -> None:
     for name in ("fp16", "amp"):  # fairseq would crash, or train in float32 without a word
         if cfg[name] and on_cpu:
             raise InputError(f"--{name} needs a GPU; on a CPU use --autocast bf16")
+    if cfg.bf16 and on_cpu:
+        cpu_has_bf16()
     for name in ("fp16", "bf16"):
         if cfg[f"memory_efficient_{name}"] and not cfg[name]:
             raise InputError(f"common.memory_efficient_{name}=true does nothing by itself; give common.{name}=true too")

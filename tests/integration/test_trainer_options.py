@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 
+from fairseq_electra.precision import cpu_has_bf16
 from tests.conftest import TINY_NET
 from tests.integration.test_distributed import change
 from tests.integration.training import assert_same_weights, refusal, train, train_here, weights
@@ -35,7 +36,8 @@ def fits_bfloat16(tensor):
 def test_half_precision_trains_like_float32_and_resumes(tmp_path, data_bin, options, half_weights, exact):
     plain = train_here(data_bin, tmp_path / "plain", *RUN, "--max-update", 6)
     half = train_here(data_bin, tmp_path / "half", *RUN, "--max-update", 6, *options)
-    assert half.losses != plain.losses and half.losses == pytest.approx(plain.losses, rel=0.02)
+    assert (half.losses != plain.losses) == ("--autocast" not in options or cpu_has_bf16())
+    assert half.losses == pytest.approx(plain.losses, rel=0.02)
     state = torch.load(tmp_path / "half" / "checkpoint_last.pt", weights_only=True)
     # fairseq saves all in float32: what was bfloat16 has zeros behind its eighth bit
     assert fits_bfloat16(state["model"]["discriminator_head.dense.weight"]) == half_weights

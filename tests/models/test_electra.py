@@ -100,17 +100,21 @@ def test_sizes_that_cannot_be(changes, message):
         named_sizes("tiny", **changes)
 
 
-def test_bf16_gives_nearly_the_same_losses(make_task, make_model):
+def test_bf16_gives_nearly_the_same_losses_and_where_it_would_crawl_the_same(make_task, make_model, monkeypatch):
+    from fairseq_electra import precision
     from tests.criterions.test_replaced_token_detection import criterion_for
 
     task = make_task(autocast="bf16")
     plain = make_task()
     model = make_model(task, randomize=False)
     sample = task.load_dataset("valid").collater(list(range(16)))
+    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: True)
     low = task.valid_step(sample, model, criterion_for(task))
+    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: False)
+    off = task.valid_step(sample, model, criterion_for(task))
     full = plain.valid_step(sample, model, criterion_for(task))
     assert low[0].item() == pytest.approx(full[0].item(), rel=2e-3)
-    assert low[0].item() != full[0].item()
+    assert low[0].item() != full[0].item() == off[0].item()
 
 
 def test_options_younger_than_a_checkpoint_take_their_defaults(make_task, make_model):
