@@ -17,9 +17,13 @@ def autocast(kind: str, device: str) -> contextlib.AbstractContextManager:
         kind: ``none``, or ``bf16`` for matrix products in bfloat16; they stay float32 on a CPU that cannot do them well.
         device: ``cpu`` or ``cuda``.
     """
-    if kind == "bf16" and (device != "cpu" or cpu_has_bf16()):
-        return torch.autocast(device, dtype=torch.bfloat16)
-    return contextlib.nullcontext()
+    dtype = product_type(kind, device)
+    return contextlib.nullcontext() if dtype == torch.float32 else torch.autocast(device, dtype=dtype)
+
+
+def product_type(kind: str, device: str) -> torch.dtype:
+    """Tell which type matrix products are done in under :func:`autocast`; arguments as there."""
+    return torch.bfloat16 if kind == "bf16" and (device != "cpu" or cpu_has_bf16()) else torch.float32
 
 
 @functools.cache

@@ -8,6 +8,7 @@ from fairseq.data import FairseqDataset
 
 from fairseq_electra.data.binarized import Binarized
 from fairseq_electra.data.masking import Masking
+from fairseq_electra.data.packing import Packing, gather_packed
 from fairseq_electra.data.rows import Rows, gather_rows
 from fairseq_electra.errors import InputError
 
@@ -23,6 +24,7 @@ class MaskedRows(FairseqDataset):
         bos, pad, eos: ids of the special symbols.
         vocabulary_size: V; a larger id in a row is an error.
         seed: of the order of the rows.
+        packing: of these rows: where given, an item is a packed row, and these rows are the documents in it.
     """
 
     def __init__(
@@ -37,8 +39,10 @@ class MaskedRows(FairseqDataset):
         eos: int,
         vocabulary_size: int,
         seed: int,
+        packing: Packing | None = None,
     ):
-        self.corpus, self.rows, self.masking, self.width = corpus, rows, masking, width
+        self.corpus, self.rows, self.masking, self.width, self.packing = corpus, rows, masking, width, packing
+        self.rows_of_batch = 0
         self.bos, self.pad, self.eos, self.vocabulary_size, self.seed = bos, pad, eos, vocabulary_size, seed
         # shared memory: fairseq keeps worker processes, and the copies of the dataset in them, from one epoch to the next
         self._epoch = torch.ones((), dtype=torch.int64).share_memory_()
@@ -52,7 +56,7 @@ class MaskedRows(FairseqDataset):
         return indices
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.rows if self.packing is None else self.packing)
 
     def collater(self, samples: Sequence[int] | np.ndarray) -> dict:
         """Read, pad and mask rows.
@@ -61,41 +65,55 @@ class MaskedRows(FairseqDataset):
             samples: row numbers, B of them.
 
         Returns:
-            fairseq's sample: ``id`` (B,), ``nsentences``, ``ntokens`` (no padding), ``nmasked``, ``target`` (B, K), and in
-            ``net_input`` ``src_tokens``, ``segment_ids``, ``padding_mask`` (B, T), ``masked_positions``, ``target``,
-            ``sample_uniforms`` (B, K). Empty for no rows.
+            fairseq's sample: ``id`` (B,), ``nsentences``, ``ntokens`` (no padding), ``nmasked``, ``npairs`` (of tokens
+            of which one sees the other), ``target`` (B, K), and in ``net_input`` ``src_tokens``, ``segment_ids``, ``padding_mask`` (B, T),
+            ``masked_positions``, ``target``, ``sample_uniforms`` (B, K), and of packed rows ``document_ends`` (B, D). Empty for no rows.
+            A batch of fewer than ``rows_of_batch`` rows is filled up with rows of padding, which weigh nothing.
         """
         if len(samples) == 0:
             return {}
         index = np.asarray(samples, np.int64)
-        tokens, segments, lengths = gather_rows(self.corpus.ids, self.rows, index, self.width, bos=self.bos, pad=self.pad, eos=self.eos)
+        tokens, segments, lengths, ends = self._read(index)
         if int(tokens.max()) >= self.vocabulary_size:
             raise InputError(
                 f"row {int(index[tokens.max(1).argmax()])} holds the id {int(tokens.max())}, but the dictionary has "
                 f"{self.vocabulary_size:,} entries; use the dict.txt the data was made with"
             )
         positions, originals, uniforms, num_masked = self.masking(tokens, lengths, int(self._epoch), index)
-        target = torch.from_numpy(originals)
+        arrays = {
+            "src_tokens": (tokens, self.pad),
+            "segment_ids": (segments, 0),
+            "padding_mask": (np.arange(self.width) >= lengths[:, None], True),
+            "masked_positions": (positions, 0),
+            "target": (originals, self.pad),
+            "sample_uniforms": (uniforms, 0),
+        }
+        documents = lengths
+        if ends is not None:
+            arrays["document_ends"] = (ends, self.width)
+            documents = np.diff(np.minimum(ends, lengths[:, None]), axis=1, prepend=0)
+        missing = max(0, self.rows_of_batch - len(index))
+        net_input = {name: torch.from_numpy(_filled_up(array, missing, value)) for name, (array, value) in arrays.items()}
         return {
             "id": torch.from_numpy(index),
             "nsentences": len(index),
             "ntokens": int(lengths.sum()),
             "nmasked": int(num_masked.sum()),
-            "target": target,
-            "net_input": {
-                "src_tokens": torch.from_numpy(tokens),
-                "segment_ids": torch.from_numpy(segments),
-                "padding_mask": torch.from_numpy(np.arange(self.width) >= lengths[:, None]),
-                "masked_positions": torch.from_numpy(positions),
-                "target": target,
-                "sample_uniforms": torch.from_numpy(uniforms),
-            },
+            "npairs": int((documents * documents).sum()),
+            "target": net_input["target"],
+            "net_input": net_input,
         }
+
+    def _read(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+        special = {"bos": self.bos, "pad": self.pad, "eos": self.eos}
+        if self.packing is None:
+            return *gather_rows(self.corpus.ids, self.rows, index, self.width, **special), None
+        return gather_packed(self.corpus.ids, self.rows, self.packing, index, self.width, **special)
 
     @property
     def sizes(self) -> np.ndarray:
         """Tokens of each row. Shape: (number of rows,)."""
-        return self.rows.sizes
+        return self.rows.sizes if self.packing is None else self.packing.sizes
 
     def num_tokens(self, index: int) -> int:
         """Tokens that the row takes in a batch: all rows are padded to one width."""
@@ -125,3 +143,7 @@ class MaskedRows(FairseqDataset):
     def set_epoch(self, epoch: int) -> None:
         """Choose the masks; reaches the worker processes too."""
         self._epoch.fill_(epoch)
+
+
+def _filled_up(array: np.ndarray, missing: int, value: int) -> np.ndarray:
+    return np.concatenate([array, np.full((missing, array.shape[1]), value, array.dtype)]) if missing else array

@@ -22,6 +22,7 @@ from fairseq_electra.models._config import (
     with_defaults,
 )
 from fairseq_electra.models._loading import check_dictionary, check_tensors
+from fairseq_electra.modules.documents import PackedDocuments
 from fairseq_electra.modules.embeddings import Embeddings
 from fairseq_electra.modules.encoder import Encoder, check_row_length, initialize, initialize_as_dense_default
 from fairseq_electra.modules.heads import MaskedLMHead, ReplacedTokenHead
@@ -125,6 +126,7 @@ class ElectraModel(BaseFairseqModel):
         masked_positions: Tensor,
         target: Tensor,
         sample_uniforms: Tensor,
+        document_ends: Tensor | None = None,
     ) -> ElectraOutput:
         """Corrupt the text and judge every token.
 
@@ -135,30 +137,46 @@ class ElectraModel(BaseFairseqModel):
             masked_positions: where the generator guesses. Shape: (B, K).
             target: what stood there, padding in spare slots. Shape: (B, K).
             sample_uniforms: numbers in [0, 1) that choose the samples. Shape: (B, K).
+            document_ends: of packed rows, as :func:`fairseq_electra.data.packing.gather_packed` gives it. Shape: (B, D).
         """
-        gen_logits = self.generate(src_tokens, segment_ids, padding_mask, masked_positions)
+        documents = None if document_ends is None else PackedDocuments.of(document_ends, src_tokens.shape[1])
+        gen_logits = self.generate(src_tokens, segment_ids, padding_mask, masked_positions, documents)
         gen_probs = probabilities(gen_logits)
         if self.discriminator is None:
             return ElectraOutput(gen_logits, gen_probs)
         sampled = sample_tokens(self._bent(gen_probs, gen_logits, target), sample_uniforms)
         corrupted_tokens, is_replaced = corrupt(src_tokens, masked_positions, target, sampled, self.pad)
-        disc_logits = self.discriminate(corrupted_tokens, segment_ids, padding_mask)
+        disc_logits = self.discriminate(corrupted_tokens, segment_ids, padding_mask, documents)
         return ElectraOutput(gen_logits, gen_probs, corrupted_tokens, is_replaced, disc_logits)
 
-    def generate(self, src_tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None, masked_positions: Tensor) -> Tensor:
+    def generate(
+        self,
+        src_tokens: Tensor,
+        segment_ids: Tensor,
+        padding_mask: Tensor | None,
+        masked_positions: Tensor,
+        documents: PackedDocuments | None = None,
+    ) -> Tensor:
         """Score every piece at the masked positions. Shapes: (B, T) thrice, (B, K) -> (B, K, V)."""
-        hidden = self.extract_generator_features(src_tokens, segment_ids, padding_mask)
+        hidden = self.extract_generator_features(src_tokens, segment_ids, padding_mask, documents=documents)
         hidden = hidden.gather(1, masked_positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
         return self.generator_head(hidden, self.generator_tokens.weight)
 
-    def discriminate(self, tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None) -> Tensor:
+    def discriminate(
+        self, tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None, documents: PackedDocuments | None = None
+    ) -> Tensor:
         """Score every token as replaced (above 0) or not. Shapes: (B, T) thrice -> (B, T)."""
-        hidden = self.extract_features(tokens, segment_ids, padding_mask)
+        hidden = self.extract_features(tokens, segment_ids, padding_mask, documents=documents)
         assert self.discriminator_head is not None  # where there is an encoder there is a head
         return self.discriminator_head(hidden)
 
     def extract_features(
-        self, tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None, all_layers: list[Tensor] | None = None
+        self,
+        tokens: Tensor,
+        segment_ids: Tensor,
+        padding_mask: Tensor | None,
+        all_layers: list[Tensor] | None = None,
+        documents: PackedDocuments | None = None,
     ) -> Tensor:
         """Encode rows with the discriminator.
 
@@ -167,20 +185,27 @@ class ElectraModel(BaseFairseqModel):
             segment_ids: 0 or 1. Shape: (B, T).
             padding_mask: True at padding; None: there is none. Shape: (B, T).
             all_layers: a list that receives the input of the first layer and the output of each. Shapes: (B, T, C).
+            documents: of packed rows; None: a row is one document.
 
         Returns:
             the last layer's output. Shape: (B, T, C).
         """
         if self.discriminator is None:
             raise InputError("the net was trained with --generator-only and has no discriminator; use its generator")
-        return self.discriminator(self.embeddings(tokens, segment_ids), padding_mask, all_layers)
+        return self.discriminator(self.embeddings(tokens, segment_ids, documents=documents), padding_mask, all_layers, documents)
 
     def extract_generator_features(
-        self, tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None, all_layers: list[Tensor] | None = None
+        self,
+        tokens: Tensor,
+        segment_ids: Tensor,
+        padding_mask: Tensor | None,
+        all_layers: list[Tensor] | None = None,
+        documents: PackedDocuments | None = None,
     ) -> Tensor:
         """Encode rows with the generator; arguments and result as :meth:`extract_features`."""
         embeddings = self.generator_embeddings or self.embeddings
-        return self.generator(embeddings(tokens, segment_ids, self.generator_tokens), padding_mask, all_layers)
+        embedded = embeddings(tokens, segment_ids, self.generator_tokens, documents)
+        return self.generator(embedded, padding_mask, all_layers, documents)
 
     def _bent(self, probs: Tensor, logits: Tensor, target: Tensor) -> Tensor:
         """The distribution to sample from: the generator's own, unless options say otherwise."""

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from fairseq_electra.modules.documents import PackedDocuments
 from fairseq_electra.modules.dropout import Dropout
 from fairseq_electra.modules.sizes import NUM_SEGMENTS, EncoderSizes
 
@@ -29,15 +30,19 @@ class Embeddings(nn.Module):
         self.layer_norm = nn.LayerNorm(sizes.embedding_size, eps=LAYER_NORM_EPS)
         self.dropout = Dropout(sizes.dropout)
 
-    def forward(self, tokens: Tensor, segment_ids: Tensor, table: nn.Embedding | None = None) -> Tensor:
+    def forward(
+        self, tokens: Tensor, segment_ids: Tensor, table: nn.Embedding | None = None, documents: PackedDocuments | None = None
+    ) -> Tensor:
         """Look tokens up. Shapes: (B, T), (B, T) -> (B, T, E).
 
         Args:
             tokens: ids.
             segment_ids: 0 or 1.
             table: token table to use instead of its own.
+            documents: of packed rows, in each of which positions count from 0.
         """
         vectors = (table or self.tokens)(tokens) + self.segments(segment_ids)  # type: ignore[misc]
         if self.positions is not None:
-            vectors = vectors + self.positions(torch.arange(tokens.shape[1], device=tokens.device))
+            columns = torch.arange(tokens.shape[1], device=tokens.device)
+            vectors = vectors + self.positions(columns if documents is None else documents.positions)
         return self.dropout(self.layer_norm(vectors))

@@ -6,13 +6,13 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.modules.attention import SelfAttention, rotary_angles
+from fairseq_electra.modules.attention import Seen, SelfAttention, rotary_angles, seen_by_documents, seen_past_padding
+from fairseq_electra.modules.documents import PackedDocuments
 from fairseq_electra.modules.dropout import Dropout
 from fairseq_electra.modules.embeddings import LAYER_NORM_EPS
 from fairseq_electra.modules.sizes import EncoderSizes
 
 INITIALIZER_RANGE = 0.02
-UNSEEN = -10000.0  # added to the scores of padding: its weight is exactly 0 in every float type
 
 
 class EncoderLayer(nn.Module):
@@ -27,9 +27,9 @@ class EncoderLayer(nn.Module):
         self.output_layer_norm = nn.LayerNorm(sizes.hidden_size, eps=LAYER_NORM_EPS)
         self.dropout = Dropout(sizes.dropout)
 
-    def forward(self, hidden: Tensor, bias: Tensor | None, angles: Tensor | None) -> Tensor:
+    def forward(self, hidden: Tensor, seen: Seen, angles: Tensor | None) -> Tensor:
         """Apply the layer; arguments as :meth:`SelfAttention.forward` has them."""
-        hidden = self.attention_layer_norm(hidden + self.dropout(self.attention(hidden, bias, angles)))
+        hidden = self.attention_layer_norm(hidden + self.dropout(self.attention(hidden, seen, angles)))
         return self.output_layer_norm(hidden + self.dropout(self.output(F.gelu(self.intermediate(hidden)))))
 
 
@@ -50,32 +50,38 @@ class Encoder(nn.Module):
         self.projection = None if same else nn.Linear(sizes.embedding_size, sizes.hidden_size)
         self.layers = nn.ModuleList(EncoderLayer(sizes) for _ in range(sizes.num_hidden_layers))
 
-    def forward(self, embedded: Tensor, padding_mask: Tensor | None, all_layers: list[Tensor] | None = None) -> Tensor:
+    def forward(
+        self,
+        embedded: Tensor,
+        padding_mask: Tensor | None,
+        all_layers: list[Tensor] | None = None,
+        documents: PackedDocuments | None = None,
+    ) -> Tensor:
         """Encode rows.
 
         Args:
             embedded: what :class:`Embeddings` gives. Shape: (B, T, E).
             padding_mask: True at padding. Shape: (B, T). None: there is none.
             all_layers: a list that receives the input of the first layer and the output of each. Shapes: (B, T, C).
+            documents: of packed rows, in which each document sees itself alone. None: a row is one.
 
         Returns:
             the last layer's output. Shape: (B, T, C).
         """
         # the residual stream keeps its type: under autocast the projection alone would turn all of it into half precision
         hidden = embedded if self.projection is None else self.projection(embedded).to(embedded.dtype)
-        bias = None
-        if padding_mask is not None:
-            bias = padding_mask.to(hidden.dtype)[:, None, None, :] * UNSEEN
+        seen = seen_past_padding(padding_mask, hidden.dtype) if documents is None else seen_by_documents(documents, hidden)
         angles = None
         if self.sizes.positions == "rotary":
             angles = rotary_angles(hidden.shape[1], self.sizes.hidden_size // self.sizes.num_attention_heads, hidden.device)
+            angles = angles if documents is None else angles[documents.positions]
         if all_layers is not None:
             all_layers.append(hidden)
         for layer in self.layers:
             if self.checkpoint_activations and torch.is_grad_enabled():
-                hidden = checkpoint(layer, hidden, bias, angles, use_reentrant=False)
+                hidden = checkpoint(layer, hidden, seen, angles, use_reentrant=False)
             else:
-                hidden = layer(hidden, bias, angles)
+                hidden = layer(hidden, seen, angles)
             if all_layers is not None:
                 all_layers.append(hidden)
         return hidden

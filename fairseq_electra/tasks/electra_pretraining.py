@@ -9,16 +9,20 @@ from typing import Any
 import torch
 from fairseq import utils
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.distributed.utils import get_global_world_size
+from fairseq.logging import metrics
 from fairseq.tasks import FairseqTask, register_task
 from omegaconf import II, MISSING
 
 from fairseq_electra.data.binarized import dictionary_digest, load_dictionary, open_binarized, word_starts
 from fairseq_electra.data.masked_rows import MaskedRows
 from fairseq_electra.data.masking import Masking
+from fairseq_electra.data.packing import pack
 from fairseq_electra.data.rows import build_rows, last_lines
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.diagnosis import Diagnosis, unigram_baseline
-from fairseq_electra.precision import autocast, cpu_has_bf16
+from fairseq_electra.modules.flops import Flops, peak_flops, pretraining_flops
+from fairseq_electra.precision import autocast, cpu_has_bf16, product_type
 
 logger = logging.getLogger(__name__)
 SHORTEST, LONGEST = 8, 65535
@@ -35,6 +39,10 @@ class ElectraPretrainingConfig(FairseqDataclass):
     tokens_per_sample: int = field(default=128, metadata={"help": "tokens of a row, <s> and </s> counted"})
     rows: ChoiceEnum(["pairs", "blocks"]) = field(  # type: ignore[valid-type]
         default="pairs", metadata={"help": "segment pairs, as the original, or plain blocks"}
+    )
+    pack: bool = field(
+        default=False,
+        metadata={"help": "let short rows share one, each of them seeing itself alone: for corpora of short documents, no padding"},
     )
     across_documents: bool = field(default=False, metadata={"help": "let blocks run on over the end of a document"})
     mask_prob: float = field(default=0.15, metadata={"help": "share of tokens to mask; the paper: .15, large .25"})
@@ -69,6 +77,8 @@ class ElectraPretrainingTask(FairseqTask):
         super().__init__(cfg)
         self.dictionary = dictionary
         self.diagnosis = Diagnosis()
+        self.flops: Flops | None = None  # of the model, once it is built
+        self.peak = 0.0  # FLOP/s of a device, once it is at work
 
     @classmethod
     def setup_task(cls, cfg: ElectraPretrainingConfig, **kwargs: Any) -> "ElectraPretrainingTask":
@@ -77,6 +87,13 @@ class ElectraPretrainingTask(FairseqTask):
         dictionary = load_dictionary(utils.split_paths(cfg.data)[0])
         logger.info(f"dictionary: {len(dictionary):,} entries")
         return cls(cfg, dictionary)
+
+    def build_model(self, cfg, from_checkpoint: bool = False):
+        """Build the model and count its operations."""
+        model = super().build_model(cfg, from_checkpoint)
+        discriminator = None if model.discriminator is None else model.discriminator.sizes
+        self.flops = pretraining_flops(discriminator, model.generator.sizes, len(self.dictionary))
+        return model
 
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> MaskedRows:
         """Map a split and find its rows.
@@ -116,12 +133,14 @@ class ElectraPretrainingTask(FairseqTask):
             word_starts=word_starts(dictionary) if cfg.mask_whole_words else None,
             seed=cfg.seed,
         )
-        fill = float(rows.sizes.mean(dtype="float64")) / cfg.tokens_per_sample
+        packing = pack(rows.sizes, cfg.tokens_per_sample, cfg.seed) if cfg.pack else None
         logger.info(
             f"{prefix}: {len(corpus.line_sizes):,} lines in {len(last_lines(corpus.line_sizes)):,} documents, "
             f"{len(rows):,} rows of up to {cfg.tokens_per_sample} tokens, "
-            f"{fill:.0%} filled, {(rows.second > 0).mean():.0%} with two segments"
+            f"{rows.sizes.mean() / cfg.tokens_per_sample:.0%} filled, {(rows.second > 0).mean():.0%} with two segments"
         )
+        if packing is not None:
+            logger.info(f"{prefix}: packed into {len(packing):,}, {packing.sizes.mean() / cfg.tokens_per_sample:.1%} filled")
         if split != cfg.train_subset:
             baseline = unigram_baseline(corpus.ids, dictionary)
             self.diagnosis.unigram[split] = baseline
@@ -139,6 +158,7 @@ class ElectraPretrainingTask(FairseqTask):
             eos=dictionary.eos(),
             vocabulary_size=len(dictionary),
             seed=cfg.seed,
+            packing=packing,
         )
         return self.datasets[split]
 
@@ -152,7 +172,28 @@ class ElectraPretrainingTask(FairseqTask):
             loss = loss * 0
         with torch.autograd.profiler.record_function("backward"):
             optimizer.backward(loss)
+        if self.flops is not None:
+            self._find_peak(sample["id"].device.type)
+            log["flops"] = 0.0 if ignore_grad else self.flops.of_step(sample["ntokens"], sample["npairs"], sample["nmasked"])
         return loss, sample_size, log
+
+    def _find_peak(self, device: str) -> None:
+        if self.peak:
+            return
+        dtype = product_type(str(self.cfg.autocast), device)
+        if self.cfg.bf16 or self.cfg.fp16:
+            dtype = torch.bfloat16 if self.cfg.bf16 else torch.float16
+        self.peak = peak_flops(device, dtype)
+        kind, devices = str(dtype).removeprefix("torch."), get_global_world_size()
+        logger.info(f"mfu: share of {self.peak / 1e12:.3g} TFLOP/s in {kind} on each of {devices} devices")
+
+    def reduce_metrics(self, logging_outputs: list[dict], criterion) -> None:
+        """Log fairseq's metrics and the criterion's, and in training ``tflops`` and ``mfu``: useful products a second, and their share."""
+        super().reduce_metrics(logging_outputs, criterion)
+        flops = float(sum(log.get("flops", 0.0) for log in logging_outputs))
+        if flops and self.peak:
+            metrics.log_speed("tflops", flops / 1e12, priority=91, round=4)
+            metrics.log_speed("mfu", flops / (self.peak * get_global_world_size()), priority=92, round=4)
 
     def valid_step(self, sample, model, criterion):
         """Forward only, under ``--autocast``; arguments and result as FairseqTask's."""

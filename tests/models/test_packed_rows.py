@@ -1,0 +1,123 @@
+"""Documents in packed rows are seen as they are alone."""
+
+import numpy as np
+import pytest
+import torch
+
+from fairseq_electra.data.encode import encode_to_binary
+from fairseq_electra.data.wordpiece import load_wordpiece
+from fairseq_electra.modules import attention
+from fairseq_electra.modules.documents import Buckets, PackedDocuments
+from tests.criterions.test_replaced_token_detection import criterion_for
+
+TENSORS = ("src_tokens", "segment_ids", "padding_mask", "masked_positions", "target", "sample_uniforms")
+
+
+def unpacked(net_input: dict, pad: int) -> tuple[dict, list[tuple[int, slice]]]:
+    """The same documents, masks and numbers, each in a row of its own; and where each stands: its packed row and columns."""
+    rows, width = net_input["src_tokens"].shape
+    found, places = [], []
+    for row in range(rows):
+        begin = 0
+        length = int((~net_input["padding_mask"][row]).sum())
+        for end in net_input["document_ends"][row].tolist():
+            end = min(end, length)
+            if end == begin:
+                continue
+            target, positions = net_input["target"][row], net_input["masked_positions"][row]
+            own = (target != pad) & (positions >= begin) & (positions < end)
+            spare = torch.zeros(len(own) - int(own.sum()), dtype=torch.long)
+            tokens = torch.full((width,), pad, dtype=torch.int32)
+            tokens[: end - begin] = net_input["src_tokens"][row, begin:end]
+            segments = torch.zeros(width, dtype=torch.int32)
+            segments[: end - begin] = net_input["segment_ids"][row, begin:end]
+            uniforms = torch.cat([net_input["sample_uniforms"][row][own], spare.double()])
+            positions = torch.cat([positions[own] - begin, spare])
+            found.append((tokens, segments, tokens == pad, positions, torch.cat([target[own], spare + pad]), uniforms))
+            places.append((row, slice(begin, end)))
+            begin = end
+    return dict(zip(TENSORS, map(torch.stack, zip(*found, strict=True)), strict=True)), places
+
+
+@pytest.fixture(scope="module")
+def paragraphs(tmp_path_factory, corpus_lines, vocabulary):
+    """Binarized: each paragraph is a document, most are short."""
+    folder = tmp_path_factory.mktemp("paragraphs")
+    short = [line[:150] for line in corpus_lines if line][:160]
+    encode_to_binary(load_wordpiece(vocabulary), [line for text in short for line in (text, "")], folder / "train", vocabulary)
+    return folder
+
+
+@pytest.fixture
+def packed(make_task, paragraphs):
+    def make(width):
+        task = make_task(data=str(paragraphs), tokens_per_sample=width, pack=True)
+        return task, task.load_dataset("train")
+
+    return make
+
+
+@pytest.mark.parametrize("positions", ["learned", "rotary"])
+@pytest.mark.parametrize(("width", "short"), [(64, 256), (64, 16), (512, 256)], ids=["mask", "buckets", "buckets of 512"])
+def test_losses_and_gradients_are_those_of_the_documents_alone(packed, make_model, monkeypatch, positions, width, short):
+    monkeypatch.setattr(attention, "SHORT_ROW_ON_CPU", short)
+    task, dataset = packed(width)
+    model = make_model(task, positions=positions, max_position_embeddings=512).double()
+    criterion = criterion_for(task)
+    sample = dataset.collater([len(dataset) - 1, *range(5)])
+    together = model(**sample["net_input"])
+    loss, masked, _ = criterion(model, sample)
+    loss.backward()
+    gradients = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    model.zero_grad()
+
+    net_input, places = unpacked(sample["net_input"], task.dictionary.pad())
+    assert len(places) > 1.4 * len(sample["id"])
+    alone = model(**net_input)
+    for document, (row, columns) in enumerate(places):
+        length = columns.stop - columns.start
+        assert torch.equal(together.corrupted_tokens[row, columns], alone.corrupted_tokens[document, :length])
+        assert torch.allclose(together.disc_logits[row, columns], alone.disc_logits[document, :length], atol=1e-9)
+    apart, masked_apart, _ = criterion(model, {**sample, "net_input": net_input, "target": net_input["target"]})
+    assert masked_apart == masked and apart.item() == pytest.approx(loss.item(), rel=1e-9)
+    apart.backward()
+    for name, parameter in model.named_parameters():
+        assert torch.allclose(parameter.grad, gradients[name], rtol=1e-6, atol=1e-9), name
+
+
+def test_in_float32_the_loss_differs_by_less_than_1e_5(packed, make_model):
+    task, dataset = packed(128)
+    model, criterion = make_model(task, randomize=False), criterion_for(task)
+    sample = dataset.collater(list(range(len(dataset))))
+    net_input, _ = unpacked(sample["net_input"], task.dictionary.pad())
+    with torch.no_grad():
+        loss, masked, _ = criterion(model, sample)
+        apart, _, _ = criterion(model, {**sample, "net_input": net_input, "target": net_input["target"]})
+    assert (apart / masked).item() == pytest.approx((loss / masked).item(), rel=1e-5)
+
+
+def test_a_token_sees_its_own_document_alone():
+    documents = PackedDocuments.of(torch.tensor([[3, 8, 8], [2, 4, 8]], dtype=torch.int32), 8)
+    assert documents.numbers.tolist() == [[0, 0, 0, 1, 1, 1, 1, 1], [0, 0, 1, 1, 2, 2, 2, 2]]
+    assert documents.positions.tolist() == [[0, 1, 2, 0, 1, 2, 3, 4], [0, 1, 0, 1, 0, 1, 2, 3]]
+    expected = np.kron(np.eye(3, dtype=bool), np.ones((8, 8), bool))[:8, :8]
+    expected[:3, 3:] = expected[3:, :3] = False
+    expected[:3, :3] = expected[3:, 3:] = True
+    assert np.array_equal(~documents.apart()[0, 0].numpy(), expected)
+    assert documents.bounds().tolist() == [0, 3, 8, 8, 10, 12, 16]
+
+
+def test_buckets_hold_every_token_once():
+    ends = torch.tensor([[5, 40, 41, 64], [64, 64, 64, 64]], dtype=torch.int32)
+    buckets = Buckets.of(PackedDocuments.of(ends, 64), -1.0, multiple=16)
+    assert buckets.documents == [2, 1, 1, 1] and buckets.sizes == [32, 32, 48, 64]
+    assert torch.equal(buckets.order[buckets.places], torch.arange(128))
+    real = torch.cat([(bias == 0).flatten() for bias in buckets.biases])
+    assert sorted(buckets.order[real].tolist()) == list(range(128))
+
+
+def test_operations_are_counted_within_documents(packed):
+    _, dataset = packed(64)
+    sample = dataset.collater([0, 1, 2])
+    inside = [dataset.packing.documents[dataset.packing.bounds[row] : dataset.packing.bounds[row + 1]] for row in range(3)]
+    assert sample["npairs"] == sum(int((dataset.rows.sizes[documents].astype(int) ** 2).sum()) for documents in inside)
