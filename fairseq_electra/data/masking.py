@@ -62,7 +62,8 @@ class Masking:
         keys = row_keys(Stream.MASKS, self.seed, epoch, rows)
         order = bits(keys, (width + 1) // 2).view(np.uint32)[:, :width]
         drawn = fractions(bits(keys, (3 if self.random_token_prob else 2) * num_slots, first=width))
-        draw, sample_uniforms = drawn[:, :num_slots], drawn[:, num_slots : 2 * num_slots]
+        # a copy: views of other strides would make compiled graphs anew for batches that are filled up
+        draw, sample_uniforms = drawn[:, :num_slots], drawn[:, num_slots : 2 * num_slots].copy()
 
         candidate = (tokens >= self.first_piece - 1) & (tokens != self.mask_index)
         wanted = np.clip(np.rint(self.mask_prob * lengths).astype(np.int64), 1, num_slots)

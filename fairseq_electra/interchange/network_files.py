@@ -22,7 +22,7 @@ from fairseq_electra.interchange.names import (
 )
 from fairseq_electra.interchange.tokenizer_files import read_json
 from fairseq_electra.interchange.transformers_config import family_of, read_sizes
-from fairseq_electra.modules.attention import rotary_angles
+from fairseq_electra.modules.attention import rotary_turns
 from fairseq_electra.modules.embeddings import Embeddings
 from fairseq_electra.modules.encoder import Encoder
 from fairseq_electra.modules.heads import MaskedLMHead, ReplacedTokenHead
@@ -134,8 +134,8 @@ def sines(sizes: EncoderSizes) -> Tensor:
     Source: transformers modeling_roformer.py::RoFormerSinusoidalPositionalEmbedding.
     """
     head_size = sizes.hidden_size // sizes.num_attention_heads
-    angles = rotary_angles(sizes.max_position_embeddings, head_size, torch.device("cpu"))
-    return torch.cat([angles.imag, angles.real], 1).float()
+    cos, sin = rotary_turns(sizes.max_position_embeddings, head_size, torch.device("cpu")).unbind(-1)
+    return torch.cat([sin, cos], 1).float()
 
 
 def _check_shapes(network: Network, source: Path) -> None:

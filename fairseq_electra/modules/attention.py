@@ -34,32 +34,33 @@ def seen_by_documents(documents: PackedDocuments, hidden: Tensor) -> Seen:
     return documents.apart().to(hidden.dtype) * UNSEEN
 
 
-def rotary_angles(num_positions: int, head_size: int, device: torch.device) -> Tensor:
-    """Unit complex numbers that turn pair i at position t by t / 10000^(2i / head_size). Shape: (T, head_size / 2), complex128.
+def rotary_turns(num_positions: int, head_size: int, device: torch.device) -> Tensor:
+    """Cosine and sine of t / 10000^(2i / head_size), the angle by which pair i at position t is turned.
+
+    Returns:
+        float64. Shape: (T, head_size / 2, 2).
 
     Source: Su et al. 2021 (arXiv 2104.09864) section 3.2.2.
     """
     frequency = 10000.0 ** (-torch.arange(0, head_size, 2, device=device, dtype=torch.float64) / head_size)
     angle = torch.arange(num_positions, device=device, dtype=torch.float64)[:, None] * frequency
-    return torch.polar(torch.ones_like(angle), angle)
+    return torch.stack([angle.cos(), angle.sin()], -1)
 
 
-def rotate(vectors: Tensor, angles: Tensor) -> Tensor:
+def rotate(vectors: Tensor, turns: Tensor) -> Tensor:
     """Turn neighbouring pairs (0, 1), (2, 3), ... of each head, as RoFormer does.
 
     Args:
         vectors: Shape: (B, T, ..., head size), which the result has too.
-        angles: of :func:`rotary_angles`, for all rows or, (B, T, head size / 2), for each.
+        turns: of :func:`rotary_turns`, for all rows or, (B, T, head size / 2, 2), for each.
     """
     pairs = vectors.to(precise(vectors.dtype)).unflatten(-1, (-1, 2))
-    angles = angles.reshape(-1, vectors.shape[1], *(1,) * (vectors.dim() - 3), angles.shape[-1])
+    turns = turns.to(pairs.dtype).reshape(-1, vectors.shape[1], *(1,) * (vectors.dim() - 3), *turns.shape[-2:])
     if torch.compiler.is_compiling():  # the compiler knows no complex numbers
-        cos, sin = angles.real.to(pairs.dtype), angles.imag.to(pairs.dtype)
-        first, second = pairs.unbind(-1)
-        turned = torch.stack([first * cos - second * sin, first * sin + second * cos], -1)
+        (x, y), (cos, sin) = pairs.unbind(-1), turns.unbind(-1)
+        turned = torch.stack([x * cos - y * sin, x * sin + y * cos], -1)
     else:
-        pairs = torch.view_as_complex(pairs)
-        turned = torch.view_as_real(pairs * angles.to(pairs.dtype))
+        turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(turns))
     return turned.flatten(-2).to(vectors.dtype)
 
 
@@ -79,14 +80,14 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(sizes.hidden_size, 3 * sizes.hidden_size)
         self.out = nn.Linear(sizes.hidden_size, sizes.hidden_size)
 
-    def forward(self, hidden: Tensor, seen: Seen, angles: Tensor | None) -> Tensor:
+    def forward(self, hidden: Tensor, seen: Seen, turns: Tensor | None) -> Tensor:
         """Attend.
 
         Args:
             hidden: Shape: (B, T, C).
             seen: what is added to the scores, large and negative where a token must not be seen, shape (B, 1, 1 or T, T); or documents,
                 each of which sees itself alone. None: all are seen.
-            angles: of :func:`rotary_angles`, or None.
+            turns: of :func:`rotary_turns`, or None.
 
         Returns:
             Shape: (B, T, C).
@@ -94,8 +95,8 @@ class SelfAttention(nn.Module):
         rows, length, width = hidden.shape
         qkv = self.qkv(hidden).view(rows, length, 3, self.heads, width // self.heads)
         query, key, value = qkv.unbind(2)  # (B, T, H, D) each
-        if angles is not None:
-            query, key = rotate(qkv[:, :, :2], angles).unbind(2)
+        if turns is not None:
+            query, key = rotate(qkv[:, :, :2], turns).unbind(2)
         probability = self.attention_dropout if self.training else 0.0
         if isinstance(seen, Buckets):
             mixed = _bucket_attention(query, key, value, seen, probability)

@@ -25,11 +25,28 @@ def dropout(values: Tensor, probability: float, training: bool) -> Tensor:
         return values
     if values.device.type != "cpu" or dropped == LEVELS:
         return F.dropout(values, probability)
-    draws = torch.empty((values.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    draw = torch.ops.fairseq_electra.draw_int16 if torch.compiler.is_compiling() else draw_int16
     # int16 to float32 and a comparison in place: the quickest way, a mask of bool takes twice the time
-    keep = draws.view(torch.int16)[: values.numel()].view(values.shape).to(torch.float32)
+    keep = draw(values.detach()).to(torch.float32)
     keep = keep.ge_(dropped - LEVELS // 2).mul_(LEVELS / (LEVELS - dropped))
     return values * keep.to(values.dtype)
+
+
+def draw_int16(values: Tensor) -> Tensor:
+    """Draw numbers of 16 bits, uniformly, from PyTorch's generator for CPUs. Shape: that of the values, which do not matter."""
+    draws = torch.empty((values.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    return draws.view(torch.int16)[: values.numel()].view(values.shape)
+
+
+# For compiled graphs an operator of its own, since a compiler would else draw every value by its slow way. The tag keeps it from being
+# run again for the backward pass; that it takes the values keeps the draws of two layers from being found equal and made once.
+torch.library.define("fairseq_electra::draw_int16", "(Tensor values) -> Tensor", tags=(torch.Tag.nondeterministic_seeded,))
+torch.library.impl("fairseq_electra::draw_int16", "CPU")(draw_int16)
+
+
+@torch.library.register_fake("fairseq_electra::draw_int16")
+def _(values: Tensor) -> Tensor:
+    return torch.empty(values.shape, dtype=torch.int16)
 
 
 class Dropout(nn.Module):

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.modules.attention import Seen, SelfAttention, rotary_angles, seen_by_documents, seen_past_padding
+from fairseq_electra.modules.attention import Seen, SelfAttention, rotary_turns, seen_by_documents, seen_past_padding
 from fairseq_electra.modules.documents import PackedDocuments
 from fairseq_electra.modules.dropout import Dropout
 from fairseq_electra.modules.embeddings import LAYER_NORM_EPS
@@ -27,9 +27,9 @@ class EncoderLayer(nn.Module):
         self.output_layer_norm = nn.LayerNorm(sizes.hidden_size, eps=LAYER_NORM_EPS)
         self.dropout = Dropout(sizes.dropout)
 
-    def forward(self, hidden: Tensor, seen: Seen, angles: Tensor | None) -> Tensor:
+    def forward(self, hidden: Tensor, seen: Seen, turns: Tensor | None) -> Tensor:
         """Apply the layer; arguments as :meth:`SelfAttention.forward` has them."""
-        hidden = self.attention_layer_norm(hidden + self.dropout(self.attention(hidden, seen, angles)))
+        hidden = self.attention_layer_norm(hidden + self.dropout(self.attention(hidden, seen, turns)))
         return self.output_layer_norm(hidden + self.dropout(self.output(F.gelu(self.intermediate(hidden)))))
 
 
@@ -71,17 +71,17 @@ class Encoder(nn.Module):
         # the residual stream keeps its type: under autocast the projection alone would turn all of it into half precision
         hidden = embedded if self.projection is None else self.projection(embedded).to(embedded.dtype)
         seen = seen_past_padding(padding_mask, hidden.dtype) if documents is None else seen_by_documents(documents, hidden)
-        angles = None
+        turns = None
         if self.sizes.positions == "rotary":
-            angles = rotary_angles(hidden.shape[1], self.sizes.hidden_size // self.sizes.num_attention_heads, hidden.device)
-            angles = angles if documents is None else angles[documents.positions]
+            turns = rotary_turns(hidden.shape[1], self.sizes.hidden_size // self.sizes.num_attention_heads, hidden.device)
+            turns = turns if documents is None else turns[documents.positions]
         if all_layers is not None:
             all_layers.append(hidden)
         for layer in self.layers:
             if self.checkpoint_activations and torch.is_grad_enabled():
-                hidden = checkpoint(layer, hidden, seen, angles, use_reentrant=False)
+                hidden = checkpoint(layer, hidden, seen, turns, use_reentrant=False)
             else:
-                hidden = layer(hidden, seen, angles)
+                hidden = layer(hidden, seen, turns)
             if all_layers is not None:
                 all_layers.append(hidden)
         return hidden

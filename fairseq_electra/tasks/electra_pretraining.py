@@ -21,6 +21,7 @@ from fairseq_electra.data.packing import pack
 from fairseq_electra.data.rows import build_rows, last_lines
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.diagnosis import Diagnosis, unigram_baseline
+from fairseq_electra.modules.attention import SHORT_ROW_ON_CPU
 from fairseq_electra.modules.flops import Flops, peak_flops, pretraining_flops
 from fairseq_electra.precision import autocast, cpu_has_bf16, product_type
 
@@ -79,6 +80,7 @@ class ElectraPretrainingTask(FairseqTask):
         self.diagnosis = Diagnosis()
         self.flops: Flops | None = None  # of the model, once it is built
         self.peak = 0.0  # FLOP/s of a device, once it is at work
+        self.compiled = False
 
     @classmethod
     def setup_task(cls, cfg: ElectraPretrainingConfig, **kwargs: Any) -> "ElectraPretrainingTask":
@@ -91,6 +93,13 @@ class ElectraPretrainingTask(FairseqTask):
     def build_model(self, cfg, from_checkpoint: bool = False):
         """Build the model and count its operations."""
         model = super().build_model(cfg, from_checkpoint)
+        self.compiled = bool(cfg.get("compile", False))
+        width = self.cfg.tokens_per_sample
+        if self.compiled and self.cfg.pack and width > SHORT_ROW_ON_CPU and not torch.cuda.is_available():
+            raise InputError(
+                f"--compile and --pack go together on a CPU up to --tokens-per-sample {SHORT_ROW_ON_CPU}, got {width}: the shapes of "
+                "longer packed rows differ from batch to batch; leave out one of the two"
+            )
         discriminator = None if model.discriminator is None else model.discriminator.sizes
         self.flops = pretraining_flops(discriminator, model.generator.sizes, len(self.dictionary))
         return model
@@ -162,10 +171,19 @@ class ElectraPretrainingTask(FairseqTask):
         )
         return self.datasets[split]
 
+    def get_batch_iterator(self, dataset: MaskedRows, *args: Any, **kwargs: Any):
+        """Let the last batch have the shape of the others where a graph is compiled for it; arguments and result as FairseqTask's."""
+        iterator = super().get_batch_iterator(dataset, *args, **kwargs)
+        if self.compiled:
+            dataset.rows_of_batch = max(map(len, iterator.frozen_batches), default=0)
+        return iterator
+
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
         """Forward and backward, under ``--autocast``; arguments and result as FairseqTask's."""
         model.train()
         model.set_num_updates(update_num)
+        if self.compiled:
+            torch.compiler.cudagraph_mark_step_begin()
         with torch.autograd.profiler.record_function("forward"), self._autocast(sample):
             loss, sample_size, log = criterion(model, sample)
         if ignore_grad:
