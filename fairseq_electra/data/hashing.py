@@ -4,6 +4,7 @@ A draw depends on (stream, seed, two counters, slot) and on nothing else: not on
 before. So masks are the same under any number of workers and ranks, and exact on resume.
 """
 
+import functools
 from enum import IntEnum
 
 import numpy as np
@@ -34,9 +35,16 @@ def mix(x: np.ndarray) -> np.ndarray:
 
 def row_keys(stream: Stream, seed: int, epoch: np.ndarray | int, row: np.ndarray) -> np.ndarray:
     """One key for each row: all its draws start from it. Shape: (B,), uint64."""
-    key = mix(np.array([(seed * 16 + stream) & (2**64 - 1)], np.uint64))
-    key = mix((key + GOLDEN) ^ np.asarray(epoch).astype(np.uint64))
+    key = _epoch_key(stream, seed, epoch) if isinstance(epoch, int) else _epoch_keys(stream, seed, epoch)
     return mix((key + GOLDEN) ^ np.asarray(row).astype(np.uint64))
+
+
+def _epoch_keys(stream: Stream, seed: int, epoch: np.ndarray | int) -> np.ndarray:
+    key = mix(np.array([(seed * 16 + stream) & (2**64 - 1)], np.uint64))
+    return mix((key + GOLDEN) ^ np.asarray(epoch).astype(np.uint64))
+
+
+_epoch_key = functools.lru_cache(maxsize=16)(_epoch_keys)  # for the batches of an epoch it is one and the same
 
 
 def bits(keys: np.ndarray, slots: int, first: int = 0) -> np.ndarray:

@@ -9,7 +9,7 @@ from fairseq.data import FairseqDataset
 from fairseq_electra.data.binarized import Binarized
 from fairseq_electra.data.masking import Masking
 from fairseq_electra.data.packing import Packing, gather_packed
-from fairseq_electra.data.rows import Rows, gather_rows
+from fairseq_electra.data.rows import Rows, columns_before, gather_rows
 from fairseq_electra.errors import InputError
 
 
@@ -83,7 +83,7 @@ class MaskedRows(FairseqDataset):
         arrays = {
             "src_tokens": (tokens, self.pad),
             "segment_ids": (segments, 0),
-            "padding_mask": (np.arange(self.width) >= lengths[:, None], True),
+            "padding_mask": (~columns_before(lengths, self.width), True),
             "masked_positions": (positions, 0),
             "target": (originals, self.pad),
             "sample_uniforms": (uniforms, 0),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fairseq_electra.data.hashing import Stream, bits, fractions, row_keys
+from fairseq_electra.data.rows import columns_before
 
 LAST = np.uint32(2**32 - 1)
 
@@ -71,7 +72,7 @@ class Masking:
             positions, num_masked = _smallest(order, candidate, wanted, num_slots)
         else:
             positions, num_masked = _smallest_words(order, candidate, wanted, self.word_starts[tokens], num_slots)
-        used = np.arange(num_slots) < num_masked[:, None]
+        used = columns_before(num_masked, num_slots)
         positions[~used] = width
         positions.sort(axis=1)
         positions[~used] = 0
@@ -97,7 +98,7 @@ def _smallest(order: np.ndarray, candidate: np.ndarray, wanted: np.ndarray, num_
     position_bits = np.uint32((1 << (order.shape[1] - 1).bit_length()) - 1)
     order &= ~position_bits
     order |= np.arange(order.shape[1], dtype=np.uint32)
-    np.putmask(order, ~candidate, LAST)
+    order |= (candidate.astype(np.int32) - 1).view(np.uint32)  # LAST where there is none, in half the time of a choice
     order.partition(num_slots - 1, axis=1)
     first = np.sort(order[:, :num_slots], axis=1)
     return (first & position_bits).astype(np.int64), np.minimum(wanted, (first != LAST).sum(1))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fairseq_electra.data.rows import Rows, gather_rows
+from fairseq_electra.data.rows import Rows, columns_before, gather_rows
 
 
 @dataclass(frozen=True)
@@ -98,11 +98,10 @@ def gather_packed(
     ends = np.cumsum(lengths)  # in the batch, as if it had no padding
     behind_row = ends[last - 1]
     row_lengths = np.diff(behind_row, prepend=0)
-    real = np.arange(tokens.shape[1]) < lengths[:, None]
-    filled = np.arange(width) < row_lengths[:, None]
+    real, filled = columns_before(lengths, tokens.shape[1]), columns_before(row_lengths, width)
     packed_tokens, packed_segments = np.full((len(index), width), pad, np.int32), np.zeros((len(index), width), np.int32)
     packed_tokens[filled], packed_segments[filled] = tokens[real], segments[real]
     document_ends = np.full((len(index), packing.most + 1), width, np.int32)
-    within = np.arange(packing.most + 1) < counts[:, None]
+    within = columns_before(counts, packing.most + 1)
     document_ends[within] = ends - np.repeat(behind_row - row_lengths, counts)
     return packed_tokens, packed_segments, row_lengths, document_ends

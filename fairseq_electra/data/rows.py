@@ -5,6 +5,7 @@ that stream without its ``</s>``, cut into at most two segments. Rows are found 
 numbers each; nothing is copied until a batch is read.
 """
 
+import functools
 import itertools
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from fairseq_electra.errors import InputError
 SINGLE_SEGMENT_PROB = 0.1  # google-research/electra build_pretraining_dataset.py::ExampleBuilder._create_example
 SHORT_ROW_PROB = 0.05  # the same file, end of _create_example
 SHORTEST_ROW = 5
+WIDEST_TABLE = 1024  # columns of a table of 1 MB
 TOKENS_AT_ONCE = 1 << 24  # bounds the memory of the search
 
 
@@ -166,17 +168,26 @@ def gather_rows(
         )
     # ids need no 64 bits, and half of the memory is half of the time
     tokens = np.full((len(index), width), pad, np.int32)
-    column = np.arange(width, dtype=np.int32)
-    end_of_first, end = first[:, None] + 1, lengths[:, None] - 1
-    inside = (column < end) & (column != end_of_first)
-    inside[:, 0] = False
-    tokens[inside] = ids
     row = np.arange(len(index))
+    inside = columns_before(lengths - 1, width)
+    inside[:, 0] = inside[row, first + 1] = False
+    tokens[inside] = ids
     tokens[:, 0] = bos
-    tokens[row, first + 1] = eos
-    tokens[row, lengths - 1] = eos
-    segments = ((column > end_of_first) & (column <= end)).astype(np.int32)
-    return tokens, segments, lengths.astype(np.int64)
+    tokens[row, first + 1] = tokens[row, lengths - 1] = eos
+    segments = columns_before(lengths, width) != columns_before(first + 2, width)
+    return tokens, segments.astype(np.int32), lengths.astype(np.int64)
+
+
+def columns_before(ends: np.ndarray, width: int) -> np.ndarray:
+    """True in the columns before each end. Shapes: (B,) -> (B, T), bool."""
+    if width <= WIDEST_TABLE:  # looking rows up takes a fifth of the time of comparing
+        return _triangle(width).take(ends, axis=0)
+    return np.arange(width) < ends[:, None]
+
+
+@functools.lru_cache(maxsize=4)
+def _triangle(width: int) -> np.ndarray:
+    return np.tri(width + 1, width, -1, dtype=bool)
 
 
 def _ranges(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
