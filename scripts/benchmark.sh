@@ -1,6 +1,13 @@
 #!/usr/bin/env bash
-# Speed of the training step and of the loader against others, in one process and in turn. Arguments go to the program; --help lists them.
+# Speed against others, in turn on one machine.
+#
+#   bash scripts/benchmark.sh [options]          training step and loader
+#   bash scripts/benchmark.sh NAME [options]     packing, scaling, text, trainer, inference, prediction, questions, gpu
+#
+# --help lists the options of each. All but text, trainer and gpu run on one thread unless --threads says otherwise.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/setup.sh
-OMP_NUM_THREADS=1 exec .venv/bin/python -m fairseq_electra.benchmarks "$@"
+name=""
+if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then name=".$1"; shift; fi
+OMP_NUM_THREADS=1 exec .venv/bin/python -m "fairseq_electra.benchmarks$name" "$@"

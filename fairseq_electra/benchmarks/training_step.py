@@ -13,10 +13,13 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from fairseq_electra.benchmarks.baselines import Step, fairseq_step, transformers_step
+from fairseq_electra.benchmarks.bound import products_alone, step_products
 from fairseq_electra.data.binarized import Binarized
 from fairseq_electra.data.masked_rows import MaskedRows
 from fairseq_electra.data.masking import Masking
 from fairseq_electra.data.rows import build_rows
+from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES
+from fairseq_electra.precision import cpu_has_bf16
 
 VOCABULARY = 30522
 CLIP_NORM = 1.0
@@ -30,33 +33,59 @@ class Variant:
     make: Callable[[], Step]
     bf16: bool = False
     fast_fp32: bool = False
+    compiled: bool = False
+
+    @property
+    def products(self) -> tuple[torch.dtype, bool]:
+        """How its matrix products are done."""
+        return (torch.bfloat16 if self.bf16 else torch.float32), self.fast_fp32
 
     @contextlib.contextmanager
     def settings(self) -> Iterator[None]:
         """Number formats of the variant."""
-        torch.set_float32_matmul_precision("medium" if self.fast_fp32 else "highest")
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
+        with float32_products(self.fast_fp32), torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
             yield
-        torch.set_float32_matmul_precision("highest")
 
 
-def variants(size: str) -> list[Variant]:
-    """All that is compared at one size; the first is what the others are measured against."""
-    return [
+@contextlib.contextmanager
+def float32_products(fast: bool) -> Iterator[None]:
+    """Let oneDNN do float32 products, or not."""
+    torch.set_float32_matmul_precision("medium" if fast else "highest")
+    yield
+    torch.set_float32_matmul_precision("highest")
+
+
+def variants(size: str, compiled: bool = False) -> list[Variant]:
+    """All that is compared at one size; the first is what the others are measured against.
+
+    Args:
+        size: row of the size table.
+        compiled: ours under ``--compile`` as well, which takes minutes to begin.
+    """
+    ours, bare = "fairseq_electra", ", no dropout"
+    found = [
         Variant("transformers, head on all positions", lambda: transformers_step(size, VOCABULARY, 0.1, masked_only=False)),
         Variant("transformers, head on masked positions", lambda: transformers_step(size, VOCABULARY, 0.1, masked_only=True)),
         Variant("fairseq's modules, head on masked positions", lambda: fairseq_step(size, VOCABULARY, 0.1)),
-        Variant("fairseq_electra", lambda: our_step(size, 0.1)),
-        Variant("fairseq_electra, --fast-fp32", lambda: our_step(size, 0.1), fast_fp32=True),
-        Variant("fairseq_electra, --fast-fp32, no dropout", lambda: our_step(size, 0.0), fast_fp32=True),
+        Variant(ours, lambda: our_step(size, 0.1)),
+        Variant(f"{ours}, --fast-fp32", lambda: our_step(size, 0.1), fast_fp32=True),
+        Variant(f"{ours}, --fast-fp32{bare}", lambda: our_step(size, 0.0), fast_fp32=True),
         Variant(
             "transformers, head on all positions, bf16",
             lambda: transformers_step(size, VOCABULARY, 0.1, masked_only=False),
             bf16=True,
         ),
-        Variant("fairseq_electra, --autocast bf16", lambda: our_step(size, 0.1), bf16=True),
-        Variant("fairseq_electra, --autocast bf16, no dropout", lambda: our_step(size, 0.0), bf16=True),
+        Variant(f"{ours}, --autocast bf16", lambda: our_step(size, 0.1), bf16=True),
+        Variant(f"{ours}, --autocast bf16{bare}", lambda: our_step(size, 0.0), bf16=True),
     ]
+    if compiled:
+        found += [
+            Variant(f"{ours}, --fast-fp32 --compile", lambda: our_step(size, 0.1, True), fast_fp32=True, compiled=True),
+            Variant(f"{ours}, --fast-fp32 --compile{bare}", lambda: our_step(size, 0.0, True), fast_fp32=True, compiled=True),
+            Variant(f"{ours}, --autocast bf16 --compile", lambda: our_step(size, 0.1, True), bf16=True, compiled=True),
+            Variant(f"{ours}, --autocast bf16 --compile{bare}", lambda: our_step(size, 0.0, True), bf16=True, compiled=True),
+        ]
+    return [variant for variant in found if not variant.bf16 or cpu_has_bf16()]
 
 
 def toy_task() -> SimpleNamespace:
@@ -70,13 +99,14 @@ def toy_task() -> SimpleNamespace:
     return SimpleNamespace(source_dictionary=dictionary, cfg=SimpleNamespace(tokens_per_sample=128, mask_prob=0.15))
 
 
-def our_step(size: str, dropout: float) -> Step:
-    """This package's model and criterion. Learned positions at every size, as all others here have them."""
+def our_step(size: str, dropout: float, compiled: bool = False, width: int = 128, cuda_graphs: bool = False) -> Step:
+    """This package's model and criterion, for rows of so many tokens. Learned positions at every size, as all others here have them."""
     from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionConfig
     from fairseq_electra.models.electra import ElectraConfig, ElectraModel
 
     task = toy_task()
     changes = {"model_size": size, "positions": "learned", "dropout": dropout, "attention_dropout": dropout}
+    changes |= {"compile": compiled, "cuda_graphs": cuda_graphs, "max_position_embeddings": max(512, width)}
     model = ElectraModel.build_model(OmegaConf.merge(OmegaConf.structured(ElectraConfig), changes), task)
     criterion = ReplacedTokenDetection(OmegaConf.structured(ReplacedTokenDetectionConfig), task)
 
@@ -111,15 +141,16 @@ def run_step(variant: Variant, network: nn.Module, step: Callable, optimizer: to
     optimizer.step()
 
 
-def compare(size: str, rows: int, rounds: int) -> list[dict]:
-    """Time all variants, one step of each in every round.
+def compare(size: str, rows: int, rounds: int, compiled: bool = False) -> list[dict]:
+    """Time all variants, one step of each in every round, and the matrix products of a step alone.
 
     Returns:
         for each variant its name, milliseconds of processor time and of wall time a step (median over rounds), tokens per second
-        of both, and the ratio to the first variant round by round (median, smallest, largest).
+        of both, the ratio to the first variant round by round (median, smallest, largest), and which share of its processor time the
+        products of ELECTRA's step would take alone, in its own number format.
     """
     sample = random_batch(rows)
-    chosen = variants(size)
+    chosen = variants(size, compiled)
     made = []
     for variant in chosen:
         torch.manual_seed(1)
@@ -127,18 +158,29 @@ def compare(size: str, rows: int, rounds: int) -> list[dict]:
         network.train()
         made.append((variant, network, step, torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)))
         run_step(*made[-1], sample)
+    sizes = MODEL_SIZES[size]
+    generator, slots = sizes.generator(GENERATOR_HIDDEN_SIZE[size], 1.0), sample["target"].shape[1]
+    products = step_products(sizes, generator, VOCABULARY, rows, sample["net_input"]["src_tokens"].shape[1], slots)
+    bounds = {kind: products_alone(products, kind[0]) for kind in dict.fromkeys(variant.products for variant in chosen)}
     cpu: list[list[float]] = [[] for _ in made]
     wall: list[list[float]] = [[] for _ in made]
+    bound: dict[tuple[torch.dtype, bool], list[float]] = {kind: [] for kind in bounds}
     for _ in range(rounds):
         for index, parts in enumerate(made):
             start_cpu, start = time.process_time(), time.perf_counter()
             run_step(*parts, sample)
             cpu[index].append(time.process_time() - start_cpu)
             wall[index].append(time.perf_counter() - start)
+        for kind, run in bounds.items():
+            with float32_products(kind[1]):
+                start_cpu = time.process_time()
+                run()
+                bound[kind].append(time.process_time() - start_cpu)
     tokens = sample["ntokens"]
     results = []
     for index, variant in enumerate(chosen):
         ratios = [first / own for first, own in zip(cpu[0], cpu[index], strict=True)]
+        shares = [alone / own for alone, own in zip(bound[variant.products], cpu[index], strict=True)]
         results.append(
             {
                 "variant": variant.name,
@@ -147,6 +189,7 @@ def compare(size: str, rows: int, rounds: int) -> list[dict]:
                 "tokens_per_cpu_second": round(tokens / statistics.median(cpu[index])),
                 "ratio": round(statistics.median(ratios), 2),
                 "ratio_range": [round(min(ratios), 2), round(max(ratios), 2)],
+                "of_products": round(statistics.median(shares), 2),
             }
         )
     return results

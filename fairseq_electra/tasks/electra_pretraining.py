@@ -184,7 +184,7 @@ class ElectraPretrainingTask(FairseqTask):
         model.set_num_updates(update_num)
         if self.compiled:
             torch.compiler.cudagraph_mark_step_begin()
-        with torch.autograd.profiler.record_function("forward"), self._autocast(sample):
+        with torch.autograd.profiler.record_function("forward"), self.autocast(sample):
             loss, sample_size, log = criterion(model, sample)
         if ignore_grad:
             loss = loss * 0
@@ -216,10 +216,11 @@ class ElectraPretrainingTask(FairseqTask):
     def valid_step(self, sample, model, criterion):
         """Forward only, under ``--autocast``; arguments and result as FairseqTask's."""
         model.eval()
-        with torch.no_grad(), self._autocast(sample):
+        with torch.no_grad(), self.autocast(sample):
             return criterion(model, sample)
 
-    def _autocast(self, sample: dict) -> contextlib.AbstractContextManager:
+    def autocast(self, sample: dict) -> contextlib.AbstractContextManager:
+        """Return the context to run the model in on a batch."""
         return autocast(str(self.cfg.autocast), sample["id"].device.type)
 
     def post_validate(self, model, stats: dict, agg) -> None:

@@ -4,13 +4,20 @@ import pytest
 import torch
 
 from fairseq_electra.benchmarks import __main__ as program
-from fairseq_electra.benchmarks import questions, training_step
+from fairseq_electra.benchmarks import gpu, packing, questions, scaling, text, training_step
 from fairseq_electra.benchmarks.baselines import DISC_WEIGHT
 
 SAMPLE_ROWS = 2
 
 
-@pytest.mark.parametrize("variant", training_step.variants("tiny"), ids=lambda variant: variant.name)
+VARIANTS = training_step.variants("tiny", compiled=True)
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [pytest.param(variant, marks=[pytest.mark.long] * variant.compiled) for variant in VARIANTS],
+    ids=lambda variant: variant.name,
+)
 def test_every_variant_computes_the_two_losses_of_an_untrained_net(variant):
     torch.manual_seed(1)
     network, step = variant.make()
@@ -30,8 +37,10 @@ def test_the_report_becomes_a_table():
         "batch": [8, 128],
     }
     table = program.markdown(report)
-    assert "| a loader | 1,000,000 | 900,000 to 1,100,000 |" in table
+    assert "| a loader | 1,000,000 | 900,000 to 1,100,000 |" in table and "products alone" not in table
     assert "| a net | 10 | 5,000 | 2.00 | 1.9 to 2.1 |" in table
+    report["tiny"][0]["of_products"] = 0.756
+    assert "| a net | 10 | 5,000 | 2.00 | 1.9 to 2.1 | 76% |" in program.markdown(report)
 
 
 @pytest.mark.long
@@ -44,3 +53,41 @@ def test_both_ways_from_questions_to_answers_find_the_same():
     assert {row["variant"] for row in found["answers"]} >= {"fairseq-electra predict"}
     report = {"machine": {"processor": "", "threads": 1, "torch": "", "transformers": ""}, "sizes": {"tiny": found}}
     assert "| tiny: answers: fairseq-electra predict |" in questions.markdown(report)
+
+
+@pytest.mark.long
+def test_packed_rows_are_compared_with_padded_ones_on_the_same_text(corpus_lines):
+    paragraphs = [line[:200] for line in corpus_lines if line][:1500]
+    rows = packing.compare(paragraphs, "tiny", 128, 1024, "none", rounds=1)
+    assert [row["variant"] for row in rows] == [packing.PADDED, packing.PACKED] and rows[0]["ratio"] == 1
+    assert rows[0]["filled"] < 0.8 and rows[1]["filled"] > 0.95 and rows[1]["ratio"] > 1
+    machine = {"processor": "a processor", "threads": 1, "torch": ""}
+    found = [{"size": "tiny", "width": 128, "rows": rows}]
+    assert "| tiny, rows of 128: --pack |" in packing.markdown({"machine": machine, "found": found})
+
+
+@pytest.mark.long
+def test_the_ways_from_text_to_ids_are_compared(tmp_path, corpus_lines):
+    (tmp_path / "text").write_text("\n".join(corpus_lines) + "\n", encoding="utf-8")
+    found = text.compare([tmp_path / "text"], 0.3, 0.3, [0.1], rounds=1)
+    assert [row["way"] for row in found["rows"]] == [text.OURS, text.OURS_ON_ONE_CORE, text.CHAIN, text.CHAIN_WITHOUT_MOSES]
+    assert all(row["megabytes_per_cpu_second"] > 0 for row in found["rows"]) and found["rows"][2]["cpu"]["ratio"] == 1
+    assert f"| {text.CHAIN} |" in text.markdown({"processor": "", "cores": 1, "found": found})
+    with pytest.raises(RuntimeError, match="status 1"):
+        text.electra("encode", "--vocab", tmp_path / "absent")
+
+
+@pytest.mark.long
+def test_points_of_the_scaling_are_measured_and_drawn(tmp_path):
+    points = [scaling.measure("tiny", width, rows, "none", threads=1) for width, rows in ((128, 1), (128, 2), (512, 1))]
+    assert all(point["tokens_per_second"] > 0 and point["megabytes"] > 100 for point in points)
+    scaling.plot({"points": points}, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.long
+def test_the_program_for_gpus_runs_without_one():
+    found = gpu.compare("tiny", 1, 16, "cpu", rounds=1, repeats=1)
+    assert [row["variant"] for row in found["variants"]] == [gpu.THEIRS, gpu.OURS, f"{gpu.OURS}, --compile"]
+    assert len(found["top"]) == gpu.TOP and found["variants"][0]["ratio"] == 1
+    assert "| tiny, 1 x 16: fairseq_electra |" in gpu.markdown({"device": "", "torch": "", "points": [found]})

@@ -1,0 +1,203 @@
+"""``python -m fairseq_electra.benchmarks.gpu``: training steps on a GPU against transformers and against what the GPU could do.
+
+For each size and length of rows, in turn within one process: transformers (head on masked positions, bfloat16), and ours eager,
+compiled, and compiled with CUDA graphs. The bound is the time of the step's matrix products alone, measured in bfloat16, and of moving
+what must be moved, by the measured speed of copies. The most expensive kernels of our fastest step are listed.
+
+``--device cpu`` tries the program where there is no GPU.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+import fairseq_electra
+from fairseq_electra.benchmarks.__main__ import alone, processor
+from fairseq_electra.benchmarks.bound import clock, products_alone, step_products
+from fairseq_electra.data.text import written_whole
+from fairseq_electra.modules.flops import peak_flops, pretraining_flops
+from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES
+
+POINTS = ("small:128:128", "base:64:512", "large:32:512")
+THEIRS = "transformers, head on masked positions"
+OURS = "fairseq_electra"
+# moved per token, once kernels are fused: 160 bytes for each hidden unit of each layer, and 22 for each score of a masked position
+BYTES_PER_UNIT, BYTES_PER_SCORE = 160, 22
+STEPS = 10  # of a variant in a round
+TOP = 5  # kernels listed
+
+
+def steps(size: str, rows: int, width: int, device: str) -> dict[str, Callable[[], None]]:
+    """Make a training step of every variant."""
+    from fairseq_electra.benchmarks.baselines import transformers_step
+    from fairseq_electra.benchmarks.training_step import CLIP_NORM, VOCABULARY, our_step, random_batch
+
+    sample = moved(random_batch(rows, width), device)
+    makers = {
+        THEIRS: lambda: transformers_step(size, VOCABULARY, 0.0, masked_only=True),
+        OURS: lambda: our_step(size, 0.0, width=width),
+        f"{OURS}, --compile": lambda: our_step(size, 0.0, True, width),
+    }
+    if device == "cuda":
+        makers[f"{OURS}, --compile --cuda-graphs"] = lambda: our_step(size, 0.0, True, width, cuda_graphs=True)
+    made: dict[str, Callable[[], None]] = {}
+    for name, make in makers.items():
+        torch.manual_seed(1)
+        network, step = make()
+        network.to(device).train()
+        optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
+
+        def run(network=network, step=step, optimizer=optimizer) -> None:
+            optimizer.zero_grad()
+            torch.compiler.cudagraph_mark_step_begin()
+            with torch.autocast(device, dtype=torch.bfloat16):
+                loss = step(sample)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP_NORM, foreach=True)
+            optimizer.step()
+
+        made[name] = run
+    return made
+
+
+def moved(sample: dict, device: str) -> dict:
+    """Move a batch's tensors."""
+    on_device = {name: tensor.to(device) for name, tensor in sample["net_input"].items()}
+    return {**sample, "net_input": on_device, "target": on_device["target"]}
+
+
+def seconds_of_traffic(size: str, rows: int, width: int, slots: int, num_tokens: int, device: str) -> float:
+    """Seconds to move what a fused step must move, by the speed of a large copy."""
+    large = torch.empty((256 if device == "cuda" else 16) << 20, dtype=torch.uint8, device=device)
+    into = torch.empty_like(large)
+    into.copy_(large)
+    start = time.perf_counter() if device == "cpu" else clock(device)
+    for _ in range(20):
+        into.copy_(large)
+    end = time.perf_counter() if device == "cpu" else clock(device)
+    speed = 20 * 2 * large.numel() / (end - start)
+    sizes = MODEL_SIZES[size]
+    generator = sizes.generator(GENERATOR_HIDDEN_SIZE[size], 1.0)
+    units = sum(each.hidden_size * each.num_hidden_layers for each in (sizes, generator))
+    return rows * (width * BYTES_PER_UNIT * units + slots * num_tokens * BYTES_PER_SCORE) / speed
+
+
+def compare(size: str, rows: int, width: int, device: str, rounds: int, repeats: int = STEPS) -> dict:
+    """Time all variants in turn, and find the bound."""
+    from fairseq_electra.benchmarks.training_step import VOCABULARY
+
+    runs = steps(size, rows, width, device)
+    memory = {}
+    for name, run in runs.items():
+        if device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        for _ in range(3):
+            run()
+        memory[name] = round(torch.cuda.max_memory_allocated() / 2**20) if device == "cuda" else None
+    sizes, slots = MODEL_SIZES[size], max(1, round(0.15 * width))
+    generator = sizes.generator(GENERATOR_HIDDEN_SIZE[size], 1.0)
+    alone_run = products_alone(step_products(sizes, generator, VOCABULARY, rows, width, slots), torch.bfloat16, device)
+    alone_run()
+    seconds: dict[str, list[float]] = {name: [] for name in [*runs, "products"]}
+    for _ in range(rounds):
+        for name, run in [*runs.items(), ("products", alone_run)]:
+            start = clock(device)
+            for _ in range(repeats):
+                run()
+            seconds[name].append((clock(device) - start) / repeats)
+    products = statistics.median(seconds.pop("products"))
+    bound = products + seconds_of_traffic(size, rows, width, slots, VOCABULARY, device)
+    flops = pretraining_flops(sizes, generator, VOCABULARY).of_step(rows * width, rows * width**2, rows * slots)
+    peak = peak_flops(device, torch.bfloat16)
+    variants = []
+    for name, taken in seconds.items():
+        ratios = [theirs / own for theirs, own in zip(seconds[THEIRS], taken, strict=True)]
+        middle = statistics.median(taken)
+        variants.append(
+            {
+                "variant": name,
+                "ms": round(1000 * middle, 2),
+                "tokens_per_second": round(rows * width / middle),
+                "ratio": round(statistics.median(ratios), 2),
+                "ratio_range": [round(min(ratios), 2), round(max(ratios), 2)],
+                "mfu": round(flops / middle / peak, 3),
+                "of_bound": round(bound / middle, 3),
+                "megabytes": memory[name],
+            }
+        )
+    fastest = min(seconds, key=lambda name: statistics.median(seconds[name]))
+    return {
+        "size": size,
+        "rows": rows,
+        "width": width,
+        "variants": variants,
+        "profiled": fastest,
+        "top": top_kernels(runs[fastest], device),
+    }
+
+
+def top_kernels(run: Callable[[], None], device: str) -> list[dict]:
+    """Profile a step; returns the kernels that took most of it."""
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if device == "cuda":
+        activities.append(torch.profiler.ProfilerActivity.CUDA)
+    with torch.profiler.profile(activities=activities) as profile:
+        run()
+        clock(device)
+    kind = "self_device_time_total" if device == "cuda" else "self_cpu_time_total"
+    events = sorted(profile.key_averages(), key=lambda event: getattr(event, kind), reverse=True)
+    whole = sum(getattr(event, kind) for event in events)
+    return [{"kernel": event.key, "share": round(getattr(event, kind) / whole, 3)} for event in events[:TOP]]
+
+
+def markdown(report: dict) -> str:
+    """Table of a report."""
+    lines = [f"{report['device']}, torch {report['torch']}", ""]
+    lines += [
+        "| training step, bfloat16, no dropout | ms | tokens/s | ratio | range | MFU | of the bound | MB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for found in report["points"]:
+        for row in found["variants"]:
+            low, high = row["ratio_range"]
+            lines.append(
+                f"| {found['size']}, {found['rows']} x {found['width']}: {row['variant']} | {row['ms']} | {row['tokens_per_second']:,} | "
+                f"{row['ratio']:.2f} | {low} to {high} | {row['mfu']:.1%} | {row['of_bound']:.0%} | {row['megabytes'] or ''} |"
+            )
+    for found in report["points"]:
+        top = ", ".join(f"{each['kernel']} {each['share']:.0%}" for each in found["top"])
+        lines += ["", f"{found['size']}, {found['profiled']}: {top}"]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--points", nargs="+", default=list(POINTS), metavar="SIZE:ROWS:WIDTH", help="default: %(default)s")
+    parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds; in each, every variant has its turn (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of a variant in a round (default: %(default)s)")
+    parser.add_argument("--output", default="gpu.json", metavar="FILE", help="where the figures go (default: %(default)s)")
+    args = parser.parse_args()
+    if args.device == "cuda" and not torch.cuda.is_available():
+        parser.error("there is no GPU here; --device cpu tries the program without one")
+    fairseq_electra.register()
+    points = []
+    with alone():
+        for point in args.points:
+            size, rows, width = point.split(":")
+            points.append(compare(size, int(rows), int(width), args.device, args.rounds, args.steps))
+    device = torch.cuda.get_device_name() if args.device == "cuda" else processor()
+    report = {"device": device, "torch": torch.__version__, "points": points}
+    with written_whole(Path(args.output)) as stream:
+        stream.write(json.dumps(report, indent=2) + "\n")
+    print(markdown(report))
+
+
+if __name__ == "__main__":
+    main()

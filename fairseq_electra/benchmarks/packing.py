@@ -1,0 +1,157 @@
+"""``python -m fairseq_electra.benchmarks.packing``: packed rows against padded ones, on text whose paragraphs are documents.
+
+The same text, model, vocabulary and slots in a batch, in turn within one process; counted are tokens of text, not padding.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import fairseq_electra
+from fairseq_electra.benchmarks.__main__ import alone, processor
+from fairseq_electra.data.corpus import builtin_paragraphs
+from fairseq_electra.data.encode import encode_to_binary
+from fairseq_electra.data.text import read_lines, written_whole
+from fairseq_electra.data.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece
+from fairseq_electra.memory import keep_freed_memory
+
+VOCABULARY = 8192
+PARAGRAPHS = 20_000
+BATCHES = 4  # of a variant in a round
+PADDED, PACKED = "padded", "--pack"
+
+
+def steps_on(paragraphs: list[str], size: str, width: int, slots: int, autocast: str) -> dict[str, tuple[float, Callable[[], int]]]:
+    """Make both ways to train on paragraphs.
+
+    Args:
+        paragraphs: of text, each a document.
+        size: row of the size table.
+        width: tokens of a row.
+        slots: of a batch, padding counted.
+        autocast: none or bf16.
+
+    Returns:
+        by name, the share of slots that is text, and a function that trains on some batches and returns the tokens in them.
+    """
+    from omegaconf import OmegaConf
+
+    from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionConfig
+    from fairseq_electra.models.electra import ElectraConfig, ElectraModel
+    from fairseq_electra.tasks.electra_pretraining import ElectraPretrainingConfig, ElectraPretrainingTask
+
+    ways: dict[str, tuple[float, Callable[[], int]]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        save_vocabulary(train_wordpiece(paragraphs, VOCABULARY), folder)
+        lines: Iterable[str] = (line for paragraph in paragraphs for line in (paragraph, ""))
+        encode_to_binary(load_wordpiece(folder), lines, Path(folder) / "train", folder)
+        for name in (PADDED, PACKED):
+            options = {"data": folder, "tokens_per_sample": width, "pack": name == PACKED, "autocast": autocast, "seed": 1}
+            options |= {"train_subset": "train", "cpu": not torch.cuda.is_available(), "ddp_backend": "pytorch_ddp"}
+            options |= dict.fromkeys(["fp16", "bf16", "memory_efficient_fp16", "memory_efficient_bf16", "amp", "tpu"], False)
+            cfg: Any = OmegaConf.merge(OmegaConf.structured(ElectraPretrainingConfig), options)
+            task = ElectraPretrainingTask.setup_task(cfg)
+            dataset = task.load_dataset("train")
+            torch.manual_seed(1)
+            sizes = {"model_size": size, "max_position_embeddings": max(512, width), "dropout": 0.0, "attention_dropout": 0.0}
+            model = ElectraModel.build_model(OmegaConf.merge(OmegaConf.structured(ElectraConfig), sizes), task)
+            criterion = ReplacedTokenDetection(OmegaConf.structured(ReplacedTokenDetectionConfig), task)
+            optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+            order = iter(dataset.ordered_indices().reshape(-1)[: len(dataset) // (slots // width) * (slots // width)].tolist())
+
+            def train(task=task, dataset=dataset, model=model, criterion=criterion, optimizer=optimizer, order=order) -> int:
+                tokens = 0
+                for _ in range(BATCHES):
+                    sample = dataset.collater(list(islice(order, slots // width)))
+                    optimizer.zero_grad()
+                    model.train()
+                    with task.autocast(sample):
+                        loss, masked, _ = criterion(model, sample)
+                    (loss / masked).backward()
+                    optimizer.step()
+                    tokens += sample["ntokens"]
+                return tokens
+
+            ways[name] = (float(dataset.sizes.mean()) / width, train)
+    return ways
+
+
+def compare(paragraphs: list[str], size: str, width: int, slots: int, autocast: str, rounds: int) -> list[dict]:
+    """Time both, in turn, after a round to warm up; in processor time of all threads."""
+    ways = steps_on(paragraphs, size, width, slots, autocast)
+    speeds: dict[str, list[float]] = {name: [] for name in ways}
+    for _, train in ways.values():
+        train()
+    for _ in range(rounds):
+        for name, (_, train) in ways.items():
+            start = time.process_time()
+            tokens = train()
+            speeds[name].append(tokens / (time.process_time() - start))
+    rows = []
+    for name, found in speeds.items():
+        ratios = [own / other for own, other in zip(found, speeds[PADDED], strict=True)]
+        rows.append(
+            {
+                "variant": name,
+                "filled": round(ways[name][0], 3),
+                "tokens_per_cpu_second": round(statistics.median(found)),
+                "ratio": round(statistics.median(ratios), 2),
+                "ratio_range": [round(min(ratios), 2), round(max(ratios), 2)],
+            }
+        )
+    return rows
+
+
+def markdown(report: dict) -> str:
+    """Table of a report."""
+    machine = report["machine"]
+    lines = [f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}", ""]
+    lines += ["| rows of paragraphs | filled | tokens of text/s of one core | ratio | range |", "|---|---|---|---|---|"]
+    for found in report["found"]:
+        for row in found["rows"]:
+            low, high = row["ratio_range"]
+            title = f"{found['size']}, rows of {found['width']}: {row['variant']}"
+            lines.append(f"| {title} | {row['filled']:.1%} | {row['tokens_per_cpu_second']:,} | {row['ratio']:.2f} | {low} to {high} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--text", metavar="FILE", help="paragraphs, a line each (default: the built-in corpus)")
+    parser.add_argument("--sizes", nargs="+", default=["tiny", "small"], help="rows of the size table (default: tiny small)")
+    parser.add_argument("--widths", nargs="+", type=int, default=[128, 512], help="tokens of a row (default: 128 512)")
+    parser.add_argument("--slots", type=int, default=4096, help="of a batch, tokens and padding (default: %(default)s)")
+    parser.add_argument("--autocast", default="none", choices=["none", "bf16"], help="type of products (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="threads (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds; in each, both have their turn (default: %(default)s)")
+    parser.add_argument("--output", default="packing.json", metavar="FILE", help="where the figures go (default: %(default)s)")
+    args = parser.parse_args()
+    fairseq_electra.register()
+    torch.set_num_threads(args.threads)
+    keep_freed_memory()
+    text = read_lines(args.text) if args.text else builtin_paragraphs()
+    paragraphs = list(islice((line for line in text if line.strip()), PARAGRAPHS))
+    with alone():
+        found = [
+            {"size": size, "width": width, "rows": compare(paragraphs, size, width, args.slots, args.autocast, args.rounds)}
+            for size in args.sizes
+            for width in args.widths
+        ]
+    machine = {"processor": processor(), "threads": args.threads, "torch": torch.__version__, "autocast": args.autocast}
+    report = {"machine": machine, "found": found}
+    with written_whole(args.output) as stream:
+        stream.write(json.dumps(report, indent=2) + "\n")
+    print(markdown(report))
+
+
+if __name__ == "__main__":
+    main()

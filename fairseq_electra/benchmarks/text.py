@@ -1,0 +1,185 @@
+"""``python -m fairseq_electra.benchmarks.text FILE ...``: from raw text to what fairseq trains on, against the classic chain.
+
+The classic chain is sacremoses' tokenizer, WordPiece to text, and fairseq-preprocess, each reading what the one before wrote. Each
+program is a process; counted are its processor time, the wall time and the most memory it held. The last two of the chain write the same
+bytes as ``fairseq-electra encode --destdir``, which is checked.
+"""
+
+import argparse
+import filecmp
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from fairseq_electra.benchmarks.__main__ import alone, processor
+from fairseq_electra.data.text import read_lines, written_whole
+from fairseq_electra.many_runs import USER_DIR
+
+VOCABULARY = 30_000
+CORES = str(os.cpu_count() or 1)
+CHAIN = "sacremoses, pieces, fairseq-preprocess"
+CHAIN_WITHOUT_MOSES = "pieces, fairseq-preprocess"
+OURS = "fairseq-electra encode --destdir"
+OURS_ON_ONE_CORE = "fairseq-electra encode --destdir, one core"
+
+
+class Cost(NamedTuple):
+    """What processes took: seconds of all cores, seconds on the clock, and MB of memory at most."""
+
+    cpu: float
+    wall: float
+    memory: float
+
+    def __add__(self, other) -> "Cost":
+        return Cost(self.cpu + other.cpu, self.wall + other.wall, max(self.memory, other.memory))
+
+
+def run(*command: str | Path, stdin: Path | None = None, stdout: Path | None = None, threads: int | None = None) -> Cost:
+    """Run a program to its end.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    environment = dict(os.environ) | ({} if threads is None else {"RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)})
+    with open(stdin or os.devnull, "rb") as source, open(stdout or os.devnull, "wb") as sink:
+        start = time.perf_counter()
+        child = subprocess.Popen([str(part) for part in command], stdin=source, stdout=sink, stderr=subprocess.DEVNULL, env=environment)
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise RuntimeError(f"{' '.join(map(str, command))} ended with status {child.returncode}")
+    return Cost(usage.ru_utime + usage.ru_stime, time.perf_counter() - start, usage.ru_maxrss / 1024)
+
+
+def electra(*arguments: str | Path, **how) -> Cost:
+    """Run one of our commands."""
+    return run(sys.executable, "-c", "import sys; from fairseq_electra.cli import main; sys.exit(main())", *arguments, **how)
+
+
+def preprocess(pieces: Path, vocabulary: Path, destination: Path) -> Cost:
+    """Run fairseq-preprocess on pieces."""
+    command = [sys.executable, "-m", "fairseq_cli.preprocess", "--user-dir", USER_DIR, "--task", "electra_pretraining", "--only-source"]
+    files = ["--srcdict", str(vocabulary / "dict.txt"), "--trainpref", str(pieces), "--destdir", str(destination)]
+    return run(*command, *files, "--workers", CORES)
+
+
+def ways(text: Path, vocabulary: Path, folder: Path) -> dict[str, Cost]:
+    """Encode a text in every way, once."""
+    words, word_pieces, pieces = folder / "words", folder / "word_pieces", folder / "pieces"
+    costs = {OURS: electra("encode", "--vocab", vocabulary, "--destdir", folder / "ours", "--trainpref", text)}
+    costs[OURS_ON_ONE_CORE] = electra("encode", "--vocab", vocabulary, "--destdir", folder / "one", "--trainpref", text, threads=1)
+    moses = run(sys.executable, "-m", "sacremoses.cli", "-l", "en", "-j", CORES, "-q", "tokenize", stdin=text, stdout=words)
+    moses += electra("encode", "--vocab", vocabulary, stdin=words, stdout=word_pieces)
+    costs[CHAIN] = moses + preprocess(word_pieces, vocabulary, folder / "moses")
+    plain = electra("encode", "--vocab", vocabulary, stdin=text, stdout=pieces)
+    costs[CHAIN_WITHOUT_MOSES] = plain + preprocess(pieces, vocabulary, folder / "chain")
+    for name in ("train.bin", "train.idx"):
+        if not filecmp.cmp(folder / "ours" / name, folder / "chain" / name, shallow=False):
+            raise RuntimeError(f"{name} differs between the two ways")
+    return costs
+
+
+def cut(files: list[Path], megabytes: float, output: Path) -> float:
+    """Write the first so many megabytes of texts, whole lines; returns how many there were."""
+    written = 0
+    with open(output, "w", encoding="utf-8") as stream:
+        for line in (line for file in files for line in read_lines(file)):
+            if written >= megabytes * 1e6:
+                break
+            written += len(line.encode()) + 1
+            stream.write(line + "\n")
+    return written / 1e6
+
+
+def compare(files: list[Path], megabytes: float, vocabulary_megabytes: float, memory_at: list[float], rounds: int) -> dict:
+    """Measure all.
+
+    Args:
+        files: of text.
+        megabytes: of it that all ways encode.
+        vocabulary_megabytes: of it that a vocabulary of 30,000 is trained on.
+        memory_at: megabytes at which ours runs once more, for its memory.
+        rounds: how often; ratios are those of each round.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        text, vocabulary = folder / "text", folder / "vocab"
+        trained_on = cut(files, vocabulary_megabytes, text)
+        trained = electra("vocab", "--size", str(VOCABULARY), "--output", vocabulary, text)
+        megabytes = cut(files, megabytes, text)
+        found: dict[str, list[Cost]] = {}
+        for number in range(rounds):
+            (folder / str(number)).mkdir()
+            for way, cost in ways(text, vocabulary, folder / str(number)).items():
+                found.setdefault(way, []).append(cost)
+        memory = {}
+        for size in memory_at:
+            actual = cut(files, size, text)
+            cost = electra("encode", "--vocab", vocabulary, "--destdir", folder / f"at{size}", "--trainpref", text)
+            memory[f"{actual:.0f}"] = round(cost.memory)
+    return {
+        "megabytes": round(megabytes, 1),
+        "vocabulary": {"entries": VOCABULARY, "megabytes": round(trained_on), "cpu_seconds": round(trained.cpu, 1)},
+        "memory": memory,
+        "rows": [row(way, costs, found[CHAIN], megabytes) for way, costs in found.items()],
+    }
+
+
+def row(way: str, costs: list[Cost], base: list[Cost], megabytes: float) -> dict:
+    """Summarize a way; ratios are to the chain, of processor time and of wall time."""
+
+    def ratio(attribute: str) -> dict:
+        ratios = [getattr(theirs, attribute) / getattr(own, attribute) for own, theirs in zip(costs, base, strict=True)]
+        return {"ratio": round(statistics.median(ratios), 2), "range": [round(min(ratios), 2), round(max(ratios), 2)]}
+
+    return {
+        "way": way,
+        "megabytes_per_cpu_second": round(megabytes / statistics.median(cost.cpu for cost in costs), 2),
+        "megabytes_per_second": round(megabytes / statistics.median(cost.wall for cost in costs), 2),
+        "cpu": ratio("cpu"),
+        "wall": ratio("wall"),
+    }
+
+
+def markdown(report: dict) -> str:
+    """Table of a report."""
+    found, made = report["found"], report["found"]["vocabulary"]
+    lines = [f"{report['processor']}, {report['cores']} cores", ""]
+    lines += [f"| {found['megabytes']} MB of text to ids | MB/s of a core | ratio | MB/s | ratio | range |", "|---|---|---|---|---|---|"]
+    for each in found["rows"]:
+        low, high = each["wall"]["range"]
+        lines.append(
+            f"| {each['way']} | {each['megabytes_per_cpu_second']} | {each['cpu']['ratio']} | {each['megabytes_per_second']} | "
+            f"{each['wall']['ratio']} | {low} to {high} |"
+        )
+    sizes = ", ".join(f"{memory} MB for {size} MB of text" for size, memory in found["memory"].items())
+    lines += ["", f"A vocabulary of {made['entries']:,} of {made['megabytes']} MB takes {made['cpu_seconds']} seconds of a core."]
+    return "\n".join([*lines, f"Most memory of `encode`: {sizes}."])
+
+
+def main() -> None:
+    """Run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="text, a paragraph a line")
+    parser.add_argument("--megabytes", type=float, default=10, help="of text for all ways (default: %(default)s)")
+    parser.add_argument("--vocabulary-megabytes", type=float, default=100, help="to train a vocabulary on (default: %(default)s)")
+    parser.add_argument("--memory-at", nargs="*", type=float, default=[25, 100, 225], help="megabytes (default: 25 100 225)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often (default: %(default)s)")
+    parser.add_argument("--output", default="text.json", metavar="FILE", help="where the figures go (default: %(default)s)")
+    args = parser.parse_args()
+    with alone():
+        found = compare(args.files, args.megabytes, args.vocabulary_megabytes, args.memory_at, args.rounds)
+    report = {"processor": processor(), "cores": os.cpu_count(), "found": found}
+    with written_whole(args.output) as stream:
+        stream.write(json.dumps(report, indent=2) + "\n")
+    print(markdown(report))
+
+
+if __name__ == "__main__":
+    main()
