@@ -74,11 +74,14 @@ def ways(text: Path, vocabulary: Path, folder: Path) -> dict[str, Cost]:
     words, word_pieces, pieces = folder / "words", folder / "word_pieces", folder / "pieces"
     costs = {OURS: electra("encode", "--vocab", vocabulary, "--destdir", folder / "ours", "--trainpref", text)}
     costs[OURS_ON_ONE_CORE] = electra("encode", "--vocab", vocabulary, "--destdir", folder / "one", "--trainpref", text, threads=1)
-    moses = run(sys.executable, "-m", "sacremoses.cli", "-l", "en", "-j", CORES, "-q", "tokenize", stdin=text, stdout=words)
+    tokenize = ["-c", "from sacremoses.cli import cli; cli()", "-l", "en", "-j", CORES, "-q", "tokenize"]
+    moses = run(sys.executable, *tokenize, stdin=text, stdout=words)
     moses += electra("encode", "--vocab", vocabulary, stdin=words, stdout=word_pieces)
     costs[CHAIN] = moses + preprocess(word_pieces, vocabulary, folder / "moses")
     plain = electra("encode", "--vocab", vocabulary, stdin=text, stdout=pieces)
     costs[CHAIN_WITHOUT_MOSES] = plain + preprocess(pieces, vocabulary, folder / "chain")
+    if sum(1 for _ in read_lines(words)) != sum(1 for _ in read_lines(text)):
+        raise RuntimeError("sacremoses has lost lines")
     for name in ("train.bin", "train.idx"):
         if not filecmp.cmp(folder / "ours" / name, folder / "chain" / name, shallow=False):
             raise RuntimeError(f"{name} differs between the two ways")

@@ -2,15 +2,17 @@ import gzip
 import lzma
 import shutil
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
-from tokenizers import normalizers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from fairseq_electra.data.text import read_lines
 from fairseq_electra.data.wordpiece import (
     LEADING,
     MASK,
+    count_words,
     frequent_characters,
     load_wordpiece,
     sample_lines,
@@ -119,10 +121,21 @@ def test_training_is_repeatable_where_signs_stand_in_words_and_rare_characters_a
 
 
 def test_rare_characters_have_no_pieces_but_ascii_has():
-    normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=True)
-    lines = ["aaaa Éé"] * 100 + ["~", "ψ"]
-    assert frequent_characters(lines, normalizer, 0.99) == ["a", "e", "~"]
-    assert frequent_characters(lines, normalizer, 1.0) == ["a", "e", "~", "ψ"]
+    words = Counter({"aaaa": 100, "ee": 100, "~": 1, "ψ": 1})
+    assert frequent_characters(words, 0.99) == ["a", "e", "~"]
+    assert frequent_characters(words, 1.0) == ["a", "e", "~", "ψ"]
+
+
+def test_words_are_those_that_the_library_makes_of_whole_lines(corpus_lines):
+    tokenizer = Tokenizer(models.WordPiece())
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    odd = ["a\tb  c\u00a0d\x1ce\u3000f", " ", "", "面積and ΟΔΟΣ.", "e\u0301 \u0301e İI ﬁ", "\u2028x\u0085y"]
+    lines = [*corpus_lines[:500], *odd]
+    plain = Counter(
+        word for line in lines for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(line))
+    )
+    assert count_words(tokenizer, lines) == plain
 
 
 def test_a_sample_of_a_pipe_is_refused_and_all_of_it_is_not(tmp_path, corpus_lines):
