@@ -69,7 +69,7 @@ def load_pretrained(checkpoint: str, data: str):
     trained_for = checkpoint_utils.load_checkpoint_to_cpu(checkpoint)["cfg"].task._name
     if trained_for != "electra_pretraining":
         raise InputError(f"{checkpoint} was trained for {trained_for}; inspect shows checkpoints of electra_pretraining")
-    overrides = {"data": data, "fp16": False}  # it may have been trained on a GPU
+    overrides = {"data": data, "fp16": False, "compile": False, "cuda_graphs": False}  # it may have been trained on a GPU
     models, _, task = checkpoint_utils.load_model_ensemble_and_task([checkpoint], arg_overrides=overrides)
     return models[0].eval(), task
 

@@ -122,6 +122,8 @@ class ElectraModel(BaseFairseqModel):
         prepare_processor(cfg)
         width = task.cfg.tokens_per_sample
         check_row_length(encoder_sizes(cfg), width, f"give --max-position-embeddings {width}, or --positions rotary")
+        if cfg.cuda_graphs and not (cfg.compile and torch.cuda.is_available()):
+            raise InputError("--cuda-graphs needs --compile and a GPU; leave it out")
         model = cls(cfg, task.source_dictionary)
         if cfg.compile:  # in place: names in checkpoints stay as they are
             model.compile(fullgraph=True, dynamic=False, mode="reduce-overhead" if cfg.cuda_graphs else None)
@@ -241,8 +243,6 @@ class ElectraModel(BaseFairseqModel):
 
 
 def _check(cfg: ElectraConfig, width: float) -> None:
-    if cfg.cuda_graphs and not (cfg.compile and torch.cuda.is_available()):
-        raise InputError("--cuda-graphs needs --compile and a GPU; leave it out")
     if not cfg.temperature > 0:
         raise InputError(f"--temperature must be above 0, got {cfg.temperature}; 1 samples the generator's own distribution")
     if width <= 0 or cfg.generator_layers <= 0:

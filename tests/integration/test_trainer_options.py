@@ -52,6 +52,15 @@ def test_half_precision_trains_like_float32_and_resumes(tmp_path, data_bin, opti
         assert_same_weights(weights(tmp_path / "two"), weights(tmp_path / "half"))
 
 
+def test_packed_rows_train_and_the_log_tells_the_share_of_the_machine_that_is_used(tmp_path, data_bin):
+    log = train_here(data_bin, tmp_path / "save", *VALIDATED, "--pack", "--max-update", 6)
+    assert "packed into" in log.text and len(log.losses) == 6
+    peak = float(re.search(r"mfu: share of (\S+) TFLOP/s in float32 on each of 1 devices", log.text).group(1))
+    for mfu, tflops in zip(of(log, "train_inner", "mfu"), of(log, "train_inner", "tflops"), strict=True):
+        assert 0 <= mfu < 1 and mfu == pytest.approx(tflops / peak, abs=1.5e-4 + 1e-4 / peak)
+    assert max(of(log, "train_inner", "mfu")) > 0 and not of(log, "valid", "mfu")
+
+
 def test_clip_norm(tmp_path, data_bin):
     """Plain gradient descent with a rate of 1 moves the weights by the gradient."""
     descent = [*RUN, "--optimizer", "sgd", "--lr", "1.0", "--warmup-updates", "0", "--max-update", 1]
@@ -191,6 +200,8 @@ def test_the_average_starts_from_the_weights_of_a_checkpoint_that_has_none(tmp_p
         (["--memory-efficient-fp16"], "--fp16 needs a GPU"),
         (["--amp"], "--amp needs a GPU; on a CPU use --autocast bf16"),
         (["--autocast", "bf16", "--bf16"], "two ways to the same end"),
+        (["--cuda-graphs"], "--cuda-graphs needs --compile and a GPU"),
+        (["--compile", "--pack", "--tokens-per-sample", "512"], "up to --tokens-per-sample 256, got 512"),
         (["--ddp-backend", "fully_sharded"], "needs fairscale"),
         (["--tpu"], "--tpu has not been tried"),
     ],
