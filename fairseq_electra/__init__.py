@@ -6,6 +6,7 @@ The flow, and where each step lives::
      -> pieces      data/wordpiece.py                         tokenizer.json + dict.txt, the same ids in both
      -> binary      data/encode.py, or fairseq-preprocess     data-bin/{dict.txt,train.bin,train.idx}
      -> rows        data/rows.py                              segment pairs or blocks, (B, T) ids, memory-mapped
+        (packed     data/packing.py, modules/documents.py     with --pack: documents share a row, each sees itself alone)
      -> masked      data/masking.py, data/masked_rows.py      src_tokens (B, T), masked_positions, target, sample_uniforms (B, K)
      -> generator   models/electra.py                         gen_logits (B, K, V)
      -> sampled     modules/sampling.py                       corrupted_tokens, is_replaced (B, T)

@@ -1,6 +1,7 @@
 """The task of pre-training: from a folder of binarized text to masked batches."""
 
 import contextlib
+import importlib.util
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,12 +95,9 @@ class ElectraPretrainingTask(FairseqTask):
         """Build the model and count its operations."""
         model = super().build_model(cfg, from_checkpoint)
         self.compiled = bool(cfg.get("compile", False))
-        width = self.cfg.tokens_per_sample
-        if self.compiled and self.cfg.pack and width > SHORT_ROW_ON_CPU and not torch.cuda.is_available():
-            raise InputError(
-                f"--compile and --pack go together on a CPU up to --tokens-per-sample {SHORT_ROW_ON_CPU}, got {width}: the shapes of "
-                "longer packed rows differ from batch to batch; leave out one of the two"
-            )
+        if self.cfg.pack:
+            on_gpu = torch.cuda.is_available() and not self.cfg.cpu
+            check_packing(self.cfg, self.compiled, model.generator.sizes.attention_dropout, on_gpu)
         discriminator = None if model.discriminator is None else model.discriminator.sizes
         self.flops = pretraining_flops(discriminator, model.generator.sizes, len(self.dictionary))
         return model
@@ -274,3 +272,25 @@ def check_options(cfg: ElectraPretrainingConfig) -> None:
         raise InputError("--tpu has not been tried with ELECTRA; leave it out to train on GPUs or CPUs")
     if str(cfg.ddp_backend) == "fully_sharded":
         raise InputError("--ddp-backend fully_sharded needs fairscale, which no longer follows PyTorch; use pytorch_ddp")
+
+
+def check_packing(cfg: ElectraPretrainingConfig, compiled: bool, attention_dropout: float, on_gpu: bool) -> None:
+    """Refuse ``--pack`` where attention within documents would need a matrix of T x T for long rows, or would leave dropout out."""
+    width = cfg.tokens_per_sample
+    if not on_gpu:
+        if compiled and width > SHORT_ROW_ON_CPU:
+            raise InputError(
+                f"--compile and --pack go together on a CPU up to --tokens-per-sample {SHORT_ROW_ON_CPU}, got {width}: the shapes of "
+                "longer packed rows differ from batch to batch; leave out one of the two"
+            )
+        return
+    if str(cfg.autocast) == "none":
+        if width > SHORT_ROW_ON_CPU:
+            raise InputError(
+                f"--pack with --tokens-per-sample {width} needs --autocast bf16 on a GPU, whose kernel takes half precision only"
+            )
+        return
+    if importlib.util.find_spec("torch.nn.attention.varlen") is None:
+        raise InputError(f"--pack with --autocast bf16 needs torch 2.10 or newer on a GPU, this is {torch.__version__}")
+    if attention_dropout > 0:
+        raise InputError(f"--attention-dropout {attention_dropout} cannot be had with --pack --autocast bf16 on a GPU; give 0")

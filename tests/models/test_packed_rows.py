@@ -1,13 +1,17 @@
 """Documents in packed rows are seen as they are alone."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
 
 from fairseq_electra.data.encode import encode_to_binary
 from fairseq_electra.data.wordpiece import load_wordpiece
+from fairseq_electra.errors import InputError
 from fairseq_electra.modules import attention
 from fairseq_electra.modules.documents import Buckets, PackedDocuments
+from fairseq_electra.tasks.electra_pretraining import check_packing
 from tests.criterions.test_replaced_token_detection import criterion_for
 
 TENSORS = ("src_tokens", "segment_ids", "padding_mask", "masked_positions", "target", "sample_uniforms")
@@ -121,3 +125,20 @@ def test_operations_are_counted_within_documents(packed):
     sample = dataset.collater([0, 1, 2])
     inside = [dataset.packing.documents[dataset.packing.bounds[row] : dataset.packing.bounds[row + 1]] for row in range(3)]
     assert sample["npairs"] == sum(int((dataset.rows.sizes[documents].astype(int) ** 2).sum()) for documents in inside)
+
+
+@pytest.mark.parametrize(
+    ("options", "compiled", "dropout", "on_gpu", "message"),
+    [
+        ({"tokens_per_sample": 512}, True, 0.1, False, "up to --tokens-per-sample 256, got 512"),
+        ({"tokens_per_sample": 512}, False, 0.0, True, "--tokens-per-sample 512 needs --autocast bf16 on a GPU"),
+        ({"tokens_per_sample": 128, "autocast": "bf16"}, False, 0.1, True, "--attention-dropout 0.1 cannot be had with --pack"),
+        ({"tokens_per_sample": 512}, False, 0.1, False, None),
+        ({"tokens_per_sample": 128}, True, 0.1, True, None),
+        ({"tokens_per_sample": 512, "autocast": "bf16"}, True, 0.0, True, None),
+    ],
+)
+def test_what_packed_rows_cannot_do_is_refused(make_task, options, compiled, dropout, on_gpu, message):
+    cfg = make_task(pack=True, **options).cfg
+    with nullcontext() if message is None else pytest.raises(InputError, match=message):
+        check_packing(cfg, compiled, dropout, on_gpu)
