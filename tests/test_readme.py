@@ -41,7 +41,8 @@ def test_the_quick_starts_table():
 
 
 def test_the_speed_tables():
-    assert_says(markdown(json.loads((EXAMPLES / "benchmark" / "benchmark.json").read_text())))
+    for name in ("benchmark", "avx2"):
+        assert_says(markdown(json.loads((EXAMPLES / "benchmark" / f"{name}.json").read_text())))
 
 
 def test_the_table_of_the_trainer():
