@@ -16,7 +16,7 @@ The flow, and where each step lives::
      -> checkpoint  fairseq's trainer                         exact resume
      -> fine-tune   models/electra_encoder.py                 with fairseq's own sentence tasks, and ours:
         words       tasks/token_classification.py             data/conll.py, data/tag_folder.py -> evaluation/tagging.py
-        questions   tasks/question_answering.py               data/squad.py, data/question_folder.py -> evaluation/answers.py
+        questions   tasks/question_answering.py               data/squad.py, question_folder.py -> evaluation/answers.py, answer_metrics.py
      -> export      interchange/                              transformers' folders, out and in; the hub interface
 
 B rows of a batch, T tokens of a row, K masked slots of a row, V vocabulary, E embedding size, C hidden size.

@@ -25,6 +25,16 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.sentence_metrics import OF_CLASSES, OF_NUMBERS
 
 SPLITS = ("train", "valid", "test")
+# which sources an option is for, where it is not for all
+SOURCES_OF = {
+    "tasks": ("glue",),
+    "double_unordered": ("glue", "text"),
+    "stride": ("squad", "conll"),
+    "max_question": ("squad",),
+    **dict.fromkeys(("scheme", "bioes"), ("conll",)),
+    **dict.fromkeys(("label", "header", "labels", "regression", "metrics"), ("text",)),
+    **dict.fromkeys(SPLITS, ("text", "squad", "conll")),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,11 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     windows.add_argument("--squad", action="store_true", help="questions and contexts, files of SQuAD's form, 1.1 or 2.0")
     windows.add_argument("--conll", action="store_true", help="a word a line, its tag in the last column, a blank line between sentences")
     windows.add_argument("--stride", type=int, metavar="N", help=f"pieces from window to window (default {STRIDE}; of --conll half a row)")
+    windows.add_argument("--max-question", type=int, metavar="N", help=f"pieces of the longest question (default {MAX_QUESTION})")
     windows.add_argument(
-        "--max-question", type=int, default=MAX_QUESTION, metavar="N", help="pieces of the longest question (default %(default)s)"
-    )
-    windows.add_argument(
-        "--scheme", choices=SCHEMES, default=BIO, help="tags of the files; trained and scored are BIO, or BIOES with --bioes"
+        "--scheme", choices=SCHEMES, help=f"tags of the files (default {BIO}); trained and scored are BIO, or BIOES with --bioes"
     )
     windows.add_argument("--bioes", action="store_true", help="convert the tags to BIOES")
     own = parser.add_argument_group("your own TSV, or JSON lines if named .jsonl; --train, --valid and --test also for the group above")
@@ -73,6 +81,10 @@ def run(args: argparse.Namespace) -> None:
     given = [name for name in ("glue", "swag", "race", "text", "squad", "conll") if getattr(args, name)]
     if len(given) != 1:
         raise InputError(f"give one of --glue, --swag, --race, --text, --squad and --conll, got {', '.join(given) or 'none'}")
+    for option, sources in SOURCES_OF.items():
+        if getattr(args, option) not in (None, False) and given[0] not in sources:
+            name, known = option.replace("_", "-"), ", ".join(f"--{source}" for source in sources)
+            raise InputError(f"--{name} is an option of {known}, not of --{given[0]}; leave it out")
     args.max_positions = args.max_positions or (512 if args.race or args.squad else 128)
     if args.squad or args.conll:
         (_questions if args.squad else _words)(args)
@@ -162,7 +174,7 @@ def _questions(args: argparse.Namespace) -> None:
         ("f1", "exact_match", *(("answerable_f1", "unanswerable_accuracy", "threshold") if some_without else ())),
         args.max_positions,
         stride=STRIDE if args.stride is None else args.stride,
-        max_question=args.max_question,
+        max_question=MAX_QUESTION if args.max_question is None else args.max_question,
         unanswerable=some_without,
     )
     finished = write_question_folder(args.destdir, args.vocab, splits, info)
@@ -170,7 +182,7 @@ def _questions(args: argparse.Namespace) -> None:
 
 
 def _words(args: argparse.Namespace) -> None:
-    splits = {split: read_conll(path, args.scheme) for split, path in _files(args).items()}
+    splits = {split: read_conll(path, args.scheme or BIO) for split, path in _files(args).items()}
     if "train" not in splits:
         raise InputError("--conll needs --train FILE: its tags are those to learn")
     stride = max(1, (args.max_positions - 2) // 2) if args.stride is None else args.stride

@@ -70,6 +70,8 @@ def test_files_that_cannot_be_prepared(files, vocabulary, name, text, sentence):
         (["--metrics", "pearson"], "are for numbers"),
         (["--labels", "yes", "yes", "no"], "'yes' stands there twice"),
         (["--regression"], "the label 'yes' is no number"),
+        (["--bioes"], "--bioes is an option of --conll, not of --text; leave it out"),
+        (["--stride", "64"], "--stride is an option of --squad, --conll, not of --text"),
         (["--train", "absent.tsv"], "absent.tsv"),
         (["--vocab", "absent"], "absent"),
     ],

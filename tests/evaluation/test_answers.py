@@ -13,22 +13,9 @@ import pytest
 
 from fairseq_electra.data.question_folder import Questions, in_memory
 from fairseq_electra.data.task_info import ANSWERING, TaskInfo
+from fairseq_electra.evaluation.answer_metrics import best_over, best_threshold, exact_match, normalize_answer, score_answers, token_f1
 from fairseq_electra.evaluation.answering import AnswerEvaluation
-from fairseq_electra.evaluation.answers import (
-    BEGIN,
-    END,
-    SCORE,
-    UNANSWERABLE,
-    answers_of_questions,
-    best_over,
-    best_threshold,
-    exact_match,
-    normalize_answer,
-    score_answers,
-    texts_of,
-    token_f1,
-    whole_words,
-)
+from fairseq_electra.evaluation.answers import BEGIN, END, SCORE, UNANSWERABLE, answers_of_questions, texts_of, whole_words
 
 INFO = TaskInfo("questions", ANSWERING, 2, (), ("f1", "exact_match"), 64, stride=16, max_question=16)
 

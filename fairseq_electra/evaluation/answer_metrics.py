@@ -1,0 +1,91 @@
+"""SQuAD's own rules: exact match, F1, and the threshold above which a question has no answer."""
+
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def normalize_answer(text: str) -> str:
+    """Lower-case, without punctuation and articles, single blanks. Source: SQuAD's evaluate-v2.0.py::normalize_answer."""
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+
+
+def exact_match(found: str, gold: str) -> float:
+    """1 or 0. Source: SQuAD's evaluate-v2.0.py::compute_exact."""
+    return float(normalize_answer(found) == normalize_answer(gold))
+
+
+def token_f1(found: str, gold: str) -> float:
+    """F1 of the words in common, 0 to 1; of no words at all, whether both have none. Source: SQuAD's evaluate-v2.0.py::compute_f1."""
+    ours, theirs = normalize_answer(found).split(), normalize_answer(gold).split()
+    if not ours or not theirs:
+        return float(ours == theirs)
+    common = sum((Counter(ours) & Counter(theirs)).values())
+    return 2 * common / (len(ours) + len(theirs))
+
+
+def best_over(metric: Callable[[str, str], float], found: str, golds: Sequence[str]) -> float:
+    """Score against the gold answer that fits best; no gold answer is the empty one. Gold answers of which nothing is left do not count.
+
+    Source: SQuAD's evaluate-v2.0.py::get_raw_scores.
+    """
+    kept = [gold for gold in golds if normalize_answer(gold)]
+    return max(metric(found, gold) for gold in kept or [""])
+
+
+def best_threshold(answered: np.ndarray, empty: np.ndarray, unanswerable: np.ndarray) -> float:
+    """Find the threshold with the best sum of scores: above it a question is given no answer.
+
+    Args:
+        answered: score of each question's answer. Shape: (N,).
+        empty: score of giving none. Shape: (N,).
+        unanswerable: how likely there is none; any scale. Shape: (N,).
+
+    Returns:
+        the smallest of those values, or one below them all, that is best.
+
+    Source: SQuAD's evaluate-v2.0.py::find_best_thresh.
+    """
+    order = np.argsort(unanswerable, kind="stable")
+    values = unanswerable[order]
+    totals = empty.sum() + np.concatenate([[0.0], np.cumsum((answered - empty)[order])])
+    last = np.append(values[1:] != values[:-1], True)  # of equal values all are answered, or none
+    totals, values = totals[np.append(True, last)], values[last]
+    best = int(totals.argmax())
+    return float(values[best - 1]) if best else float(values[0] - 1.0)
+
+
+def score_answers(texts: Sequence[str], golds: Sequence[Sequence[str]], unanswerable: np.ndarray | None = None) -> dict[str, float]:
+    """Score answers as SQuAD does.
+
+    Args:
+        texts: of each question the best answer. N.
+        golds: of each question the right ones; none: it has no answer.
+        unanswerable: how likely there is none, where questions may have none: the threshold with the best F1 is chosen. Shape: (N,).
+
+    Returns:
+        ``f1`` and ``exact_match`` in per cent; with ``unanswerable`` also ``answerable_f1``, F1 of the questions that have an answer,
+        ``unanswerable_accuracy`` and ``threshold``.
+    """
+    f1 = np.array([best_over(token_f1, text, gold) for text, gold in zip(texts, golds, strict=True)])
+    exact = np.array([best_over(exact_match, text, gold) for text, gold in zip(texts, golds, strict=True)])
+    if unanswerable is None:
+        return {"f1": 100 * float(f1.mean()), "exact_match": 100 * float(exact.mean())}
+    without = np.array([not any(normalize_answer(gold) for gold in each) for each in golds])
+    empty = without.astype(np.float64)
+    threshold = best_threshold(f1, empty, unanswerable)
+    silent = unanswerable > threshold
+    f1, exact = np.where(silent, empty, f1), np.where(silent, empty, exact)
+    parts = {"answerable_f1": f1[~without], "unanswerable_accuracy": f1[without]}
+    return {
+        "f1": 100 * float(f1.mean()),
+        "exact_match": 100 * float(exact.mean()),
+        **{name: 100 * float(part.mean()) if len(part) else 0.0 for name, part in parts.items()},
+        "threshold": threshold,
+    }
