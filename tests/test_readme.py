@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from fairseq import options
 
-from fairseq_electra.benchmarks import inference, packing, prediction, text, trainer
+from fairseq_electra.benchmarks import inference, packing, prediction, questions, text, trainer
 from fairseq_electra.benchmarks.__main__ import markdown
 from fairseq_electra.cli.quickstart import table
 from fairseq_electra.data.task_info import KINDS
@@ -49,8 +49,8 @@ def test_the_table_of_the_trainer():
     assert_says(trainer.markdown(json.loads((EXAMPLES / "benchmark" / "trainer.json").read_text())))
 
 
-@pytest.mark.parametrize(("name", "module"), [("packing", packing), ("text", text)])
-def test_the_tables_of_packing_and_of_text(name, module):
+@pytest.mark.parametrize(("name", "module"), [("packing", packing), ("text", text), ("questions", questions)])
+def test_the_tables_of_other_comparisons(name, module):
     assert_says(module.markdown(json.loads((EXAMPLES / "benchmark" / f"{name}.json").read_text())))
 
 
