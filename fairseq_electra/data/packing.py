@@ -7,6 +7,8 @@ import numpy as np
 
 from fairseq_electra.data.rows import Rows, columns_before, gather_rows
 
+WIDTHS = 32  # documents are read to a multiple of this: few widths, whose tables of columns are kept
+
 
 @dataclass(frozen=True)
 class Packing:
@@ -94,7 +96,8 @@ def gather_packed(
     counts = packing.bounds[index + 1] - packing.bounds[index]
     last = np.cumsum(counts)
     documents = packing.documents[np.arange(last[-1]) + np.repeat(packing.bounds[index] - last + counts, counts)]
-    tokens, segments, lengths = gather_rows(stream, rows, documents, int(rows.sizes[documents].max()), bos=bos, pad=pad, eos=eos)
+    longest = -(-int(rows.sizes[documents].max()) // WIDTHS) * WIDTHS
+    tokens, segments, lengths = gather_rows(stream, rows, documents, longest, bos=bos, pad=pad, eos=eos)
     ends = np.cumsum(lengths)  # in the batch, as if it had no padding
     behind_row = ends[last - 1]
     row_lengths = np.diff(behind_row, prepend=0)

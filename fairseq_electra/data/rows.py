@@ -185,7 +185,7 @@ def columns_before(ends: np.ndarray, width: int) -> np.ndarray:
     return np.arange(width) < ends[:, None]
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=32)
 def _triangle(width: int) -> np.ndarray:
     return np.tri(width + 1, width, -1, dtype=bool)
 
