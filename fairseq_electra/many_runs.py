@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -44,7 +45,7 @@ def train_all(
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["fairseq_electra", "fairseq_cli.train"])
     jobs = [(name, list(arguments), str(logs / f"{name}.log"), threads, then) for name, arguments in runs.items()]
-    with ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=1, initializer=_end_with_parent) as pool:
         pending = [pool.submit(_train, job) for job in jobs]
         for ended in as_completed(pending):
             try:
@@ -55,6 +56,18 @@ def train_all(
                     "the same line goes on with what is not done"
                 ) from error
             yield name, trouble, [record for record in read_log(logs / f"{name}.log") if record["subset"] != "train_inner"]
+
+
+def _end_with_parent() -> None:
+    """Leave no run behind when the process that planned it is killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _train(job: Job) -> tuple[str, str]:

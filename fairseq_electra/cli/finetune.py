@@ -47,6 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train, score and print the table."""
+    import torch
+
     import fairseq_electra
 
     fairseq_electra.register()
@@ -75,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
         rates=args.lr,
         seeds=range(1, args.seeds + 1),
         processes=args.processes,
-        threads=max(1, (os.cpu_count() or 1) // args.processes),
+        threads=max(1, torch.get_num_threads() // args.processes),
         keep_checkpoints=args.keep_checkpoints,
         say=lambda line: print(line, flush=True),
     )

@@ -1,11 +1,15 @@
 """Sentence tasks from raw text to predictions, through the commands."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -316,6 +320,36 @@ def test_a_killed_process_ends_the_study_in_a_sentence(tmp_path, sources):
 
 def kill_this_process(name):
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_study_leaves_no_run_behind(tmp_path, sources):
+    log = tmp_path / "runs" / "x" / SINGLE / "lr0.001-seed1.log"
+    line = ["finetune", "--data", sources / "bin" / SINGLE, "--net", "x=scratch:tiny", "--output", tmp_path / "runs", "--epochs", "9999"]
+    more = ["--lr", "1e-3", "--seeds", "1", "--", *TINY_NET, "--log-interval", "1"]
+    command = "import sys; from fairseq_electra.cli import main; sys.exit(main())"
+    study_of_one = subprocess.Popen([sys.executable, "-c", command, *line, *more])
+    wait_until(lambda: log.is_file() and "train_inner" in log.read_text())
+    assert writers_of(log)
+    study_of_one.kill()
+    study_of_one.wait()
+    wait_until(lambda: not writers_of(log))
+
+
+def wait_until(done, seconds=60):
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def writers_of(log):
+    """Processes whose output goes there."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "fd" / "1").readlink() == log:
+                found.append(process.name)
+    return found
 
 
 @pytest.mark.long
