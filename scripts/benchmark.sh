@@ -2,7 +2,7 @@
 # Speed against others, in turn on one machine.
 #
 #   bash scripts/benchmark.sh [options]          training step and loader
-#   bash scripts/benchmark.sh NAME [options]     packing, scaling, text, trainer, inference, prediction, questions, gpu
+#   bash scripts/benchmark.sh NAME [options]     packing, scaling, text, trainer, bookkeeping, inference, prediction, questions, gpu
 #
 # --help lists the options of each. All but text, trainer and gpu run on one thread unless --threads says otherwise.
 set -euo pipefail

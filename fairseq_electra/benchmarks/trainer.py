@@ -62,10 +62,10 @@ def main() -> None:
     print(markdown(report))
 
 
-def make_data(folder: Path) -> Path:
-    """Binarize the built-in corpus."""
+def make_data(folder: Path, vocabulary: int = VOCABULARY) -> Path:
+    """Binarize the built-in corpus, with a vocabulary of so many pieces."""
     lines = [line for document in builtin_documents() for line in (*document.paragraphs, "")]
-    save_vocabulary(train_wordpiece(lines, VOCABULARY), folder / "vocab")
+    save_vocabulary(train_wordpiece(lines, vocabulary), folder / "vocab")
     encode_to_binary(load_wordpiece(folder / "vocab"), lines, folder / "data" / "train", folder / "vocab")
     return folder / "data"
 

@@ -43,7 +43,7 @@ def area_under_curve(histogram: Tensor) -> float:
 def log_metrics(logs: list[dict]) -> None:
     """Turn the criterion's sums into fairseq's meters; losses and entropy in nats, the rest shares of 1."""
     histogram = sum(log["disc_histogram"] for log in logs if "disc_histogram" in log)
-    total = {key: float(sum(log.get(key, 0) for log in logs)) for key in logs[0] if key != "disc_histogram"}
+    total = _numbers({key: sum(log.get(key, 0) for log in logs) for key in logs[0] if key != "disc_histogram"})
     masked, tokens = total["sample_size"], total["ntokens"]
 
     def share(name: str, part: str, whole: float) -> None:
@@ -69,3 +69,10 @@ def log_metrics(logs: list[dict]) -> None:
         # a leading underscore keeps a meter out of the log
         metrics.log_scalar_sum("_disc_histogram", histogram.cpu())
         metrics.log_derived("disc_auc", lambda meters: round(area_under_curve(meters["_disc_histogram"].sum), 4))
+
+
+def _numbers(sums: dict[str, Tensor | float]) -> dict[str, float]:
+    """Read all from the device at once: each one apart would wait for it again."""
+    tensors = {key: value.double() for key, value in sums.items() if isinstance(value, Tensor)}
+    read = torch.stack(list(tensors.values())).tolist() if tensors else []
+    return {**{key: float(value) for key, value in sums.items() if key not in tensors}, **dict(zip(tensors, read, strict=True))}

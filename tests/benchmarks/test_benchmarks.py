@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fairseq_electra.benchmarks import __main__ as program
-from fairseq_electra.benchmarks import gpu, packing, questions, scaling, text, training_step
+from fairseq_electra.benchmarks import bookkeeping, gpu, packing, questions, scaling, text, training_step
 from fairseq_electra.benchmarks.baselines import DISC_WEIGHT
 
 SAMPLE_ROWS = 2
@@ -91,3 +91,14 @@ def test_the_program_for_gpus_runs_without_one():
     assert [row["variant"] for row in found["variants"]] == [gpu.THEIRS, gpu.OURS, f"{gpu.OURS}, --compile"]
     assert len(found["top"]) == gpu.TOP and found["variants"][0]["ratio"] == 1
     assert "| tiny, 1 x 16: fairseq_electra |" in gpu.markdown({"device": "", "torch": "", "points": [found]})
+
+
+@pytest.mark.long
+def test_an_update_of_empty_networks_is_taken_apart(data_bin):
+    found = bookkeeping.compare(data_bin, rounds=1, updates=2)
+    assert list(found) == list(bookkeeping.VARIANTS)
+    for parts in found.values():
+        summed = sum(value for part, value in parts.items() if part not in ("total", "least", "most"))
+        assert min(parts["networks"], parts["optimizer"], parts["batch"]) > 0 and summed == pytest.approx(parts["total"], abs=0.01)
+    assert found["--update-freq 8"]["networks"] > 4 * found["as it comes"]["networks"]
+    assert "| optimizer | " in bookkeeping.markdown({"milliseconds": found})
