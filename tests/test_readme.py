@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from fairseq import options
 
-from fairseq_electra.benchmarks import inference, packing, prediction, questions, text, trainer
-from fairseq_electra.benchmarks.__main__ import markdown
+from fairseq_electra.benchmarks import inference, packing, prediction, questions, summary, text, trainer
+from fairseq_electra.benchmarks.__main__ import markdown as steps
 from fairseq_electra.cli.quickstart import table
 from fairseq_electra.data.task_info import KINDS
 from fairseq_electra.evaluation import results
@@ -31,37 +31,39 @@ TRAIN_COMMANDS = [
 ]
 
 
-def assert_says(text: str) -> None:
+SPEED = (EXAMPLES / "benchmark" / "README.md").read_text(encoding="utf-8")
+
+
+def assert_says(text: str, page: str = README) -> None:
     for line in filter(None, text.splitlines()):
-        assert line in README, f"README lacks: {line}"
+        assert line in page, f"the page lacks: {line}"
+
+
+def report(name: str) -> dict:
+    return json.loads((EXAMPLES / "benchmark" / f"{name}.json").read_text())
 
 
 def test_the_quick_starts_table():
     assert_says(table(json.loads((EXAMPLES / "quickstart" / "results.json").read_text())))
 
 
-def test_the_speed_tables():
-    for name in ("benchmark", "avx2"):
-        assert_says(markdown(json.loads((EXAMPLES / "benchmark" / f"{name}.json").read_text())))
+def test_the_table_of_speed():
+    assert_says(summary.markdown(EXAMPLES / "benchmark"))
 
 
-def test_the_table_of_the_trainer():
-    assert_says(trainer.markdown(json.loads((EXAMPLES / "benchmark" / "trainer.json").read_text())))
+@pytest.mark.parametrize(
+    ("name", "markdown"),
+    [
+        *(("benchmark", steps), ("avx2", steps), ("trainer", trainer.markdown), ("packing", packing.markdown), ("text", text.markdown)),
+        *(("inference", inference.markdown), ("prediction", prediction.markdown), ("questions", questions.markdown)),
+    ],
+)
+def test_the_tables_of_the_page_on_speed(name, markdown):
+    assert_says(markdown(report(name)), SPEED)
 
 
-@pytest.mark.parametrize(("name", "module"), [("packing", packing), ("text", text), ("questions", questions)])
-def test_the_tables_of_other_comparisons(name, module):
-    assert_says(module.markdown(json.loads((EXAMPLES / "benchmark" / f"{name}.json").read_text())))
-
-
-def test_the_table_of_inference():
-    assert_says(inference.markdown(json.loads((EXAMPLES / "benchmark" / "inference.json").read_text())))
-
-
-def test_the_table_of_prediction():
-    report = json.loads((EXAMPLES / "benchmark" / "prediction.json").read_text())
-    assert_says(prediction.markdown(report))
-    assert all(found["largest_difference"] < 3e-6 for found in report["sizes"].values())
+def test_predictions_agree_with_those_of_transformers():
+    assert all(found["largest_difference"] < 3e-6 for found in report("prediction")["sizes"].values())
 
 
 def test_the_table_of_glue():

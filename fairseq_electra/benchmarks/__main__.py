@@ -26,11 +26,11 @@ def alone() -> Iterator[None]:
 
 
 def processor() -> str:
-    """Name the processor."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
+    """Name the processor; family and model tell what ``AMD EPYC`` alone does not."""
+    with contextlib.suppress(OSError, KeyError):
+        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+        says = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
+        return f"{says['model name']}, family {says['cpu family']}, model {says['model']}"
     return platform.processor()
 
 
