@@ -45,17 +45,23 @@ def train_all(
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["fairseq_electra", "fairseq_cli.train"])
     jobs = [(name, list(arguments), str(logs / f"{name}.log"), threads, then) for name, arguments in runs.items()]
+    others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=1, initializer=_end_with_parent) as pool:
-        pending = [pool.submit(_train, job) for job in jobs]
-        for ended in as_completed(pending):
-            try:
+        try:
+            pending = [pool.submit(_train, job) for job in jobs]
+            for ended in as_completed(pending):
                 name, trouble = ended.result()
-            except BrokenProcessPool as error:
-                raise InputError(
-                    f"a process of the runs in {logs} was killed, perhaps for want of memory: fewer --processes need less; "
-                    "the same line goes on with what is not done"
-                ) from error
-            yield name, trouble, [record for record in read_log(logs / f"{name}.log") if record["subset"] != "train_inner"]
+                yield name, trouble, [record for record in read_log(logs / f"{name}.log") if record["subset"] != "train_inner"]
+        except BrokenProcessPool as error:
+            raise InputError(
+                f"a process of the runs in {logs} was killed, perhaps for want of memory: fewer --processes need less; "
+                "the same line goes on with what is not done"
+            ) from error
+        except BaseException:  # Ctrl-C above all: the pool would do all that is left first
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in set(multiprocessing.active_children()) - others:
+                child.terminate()
+            raise
 
 
 def _end_with_parent() -> None:

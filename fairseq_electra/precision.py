@@ -41,7 +41,7 @@ def cpu_has_bf16() -> bool:
 def use_fast_fp32() -> bool:
     """Send float32 matrix products to oneDNN, if on this machine they stay float32.
 
-    On CPUs where MKL takes a slow path (AMD's) this is about twice as fast. But PyTorch offers it only as "medium" precision, which on
+    This is faster where MKL takes a slow path, on AMD's CPUs. But PyTorch offers it only as "medium" precision, which on
     a CPU with bfloat16 units may mean bfloat16; so a product is compared with float64 first.
 
     Returns:

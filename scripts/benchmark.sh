@@ -4,7 +4,7 @@
 #   bash scripts/benchmark.sh [options]          training step and loader
 #   bash scripts/benchmark.sh NAME [options]     packing, scaling, text, trainer, bookkeeping, inference, prediction, questions, gpu
 #
-# --help lists the options of each. All but text, trainer and gpu run on one thread unless --threads says otherwise.
+# --help lists the options of each. One thread is used but by text, scaling (all cores), prediction, questions (two) and gpu.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/setup.sh

@@ -1,53 +1,22 @@
 """``python -m fairseq_electra.benchmarks``: run the comparisons, print a table, write JSON."""
 
-import argparse
-import contextlib
-import fcntl
-import json
 import os
-import platform
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 
 import fairseq_electra
-from fairseq_electra.data.text import written_whole
+from fairseq_electra.benchmarks.report import alone, new_parser, processor, publish, read_arguments
 from fairseq_electra.memory import keep_freed_memory
-
-
-@contextlib.contextmanager
-def alone() -> Iterator[None]:
-    """Wait until no other benchmark of this kind runs on the machine."""
-    with open(Path(tempfile.gettempdir()) / "fairseq_electra.benchmark.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def processor() -> str:
-    """Name the processor; family and model tell what ``AMD EPYC`` alone does not."""
-    with contextlib.suppress(OSError, KeyError):
-        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
-        says = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
-        return f"{says['model name']}, family {says['cpu family']}, model {says['model']}"
-    return platform.processor()
 
 
 def main() -> None:
     """Run."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__, "benchmark.json")
     parser.add_argument("--sizes", nargs="+", default=["tiny", "small"], help="nets (default: %(default)s)")
     parser.add_argument("--rows", type=int, default=8, help="rows of 128 tokens in a batch (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds; in each, every variant has its turn (default: %(default)s)")
     parser.add_argument("--compile", action="store_true", help="ours under --compile as well; begins with minutes of compilation")
     parser.add_argument("--threads", type=int, default=1, help="threads (default: %(default)s, which a shared machine disturbs least)")
-    parser.add_argument("--output", default="benchmark.json", metavar="FILE", help="where the figures go (default: %(default)s)")
-    parser.add_argument("--table", metavar="FILE", help="measure nothing: print the tables of figures that were written before")
-    args = parser.parse_args()
-    if args.table:
-        print(markdown(json.loads(Path(args.table).read_text(encoding="utf-8"))))
-        return
+    args = read_arguments(parser, markdown)
 
     fairseq_electra.register()
     from fairseq_electra.benchmarks import loader, training_step
@@ -69,9 +38,7 @@ def main() -> None:
             },
             "batch": [args.rows, 128],
         }
-    with written_whole(args.output) as stream:
-        stream.write(json.dumps(report, indent=2) + "\n")
-    print(markdown(report))
+    publish(report, args.output, markdown)
 
 
 def markdown(report: dict) -> str:

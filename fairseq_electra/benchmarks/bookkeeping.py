@@ -3,7 +3,6 @@
 Networks of one layer and eight dimensions, one row of 16 tokens: what is left is the cost of an update itself, by its parts.
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -17,9 +16,8 @@ from pathlib import Path
 import torch
 
 import fairseq_electra
-from fairseq_electra.benchmarks.__main__ import alone, processor
+from fairseq_electra.benchmarks.report import alone, new_parser, processor, publish, read_arguments
 from fairseq_electra.benchmarks.trainer import make_data
-from fairseq_electra.data.text import written_whole
 from fairseq_electra.many_runs import USER_DIR
 
 WARM_UP = 50  # updates that are not counted
@@ -28,7 +26,7 @@ LINE = f"--user-dir {USER_DIR} --task electra_pretraining --criterion replaced_t
 LINE += (
     " --tokens-per-sample 16 --batch-size 1 --optimizer electra_adam --lr 1e-4 --lr-scheduler polynomial_decay --total-num-update 100000"
 )
-LINE += " --cpu --no-save --disable-validation --log-format json --num-workers 0"
+LINE += " --cpu --no-save --disable-validation --log-format json --num-workers 0 --data-buffer-size 0"
 VARIANTS = {
     "as it comes": "--clip-norm 1.0",
     "--log-interval 1": "--clip-norm 1.0 --log-interval 1",
@@ -146,21 +144,13 @@ def main() -> None:
     if sys.argv[1:2] == ["--train"]:
         print(json.dumps(train(sys.argv[2:])))
         return
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="rounds; in each, every variant has its turn (default: %(default)s)")
+    parser = new_parser(__doc__, "bookkeeping.json")
     parser.add_argument("--updates", type=int, default=500, help="updates of a run (default: %(default)s)")
-    parser.add_argument("--output", default="bookkeeping.json", metavar="FILE", help="where the figures go (default: %(default)s)")
-    parser.add_argument("--table", metavar="FILE", help="measure nothing: print the table of figures that were written before")
-    args = parser.parse_args()
-    if args.table:
-        print(markdown(json.loads(Path(args.table).read_text(encoding="utf-8"))))
-        return
+    args = read_arguments(parser, markdown)
     with alone(), tempfile.TemporaryDirectory() as folder:
         found = compare(make_data(Path(folder), 1000), args.rounds, args.updates)
     report = {"machine": {"processor": processor(), "threads": 1, "torch": torch.__version__}, "milliseconds": found}
-    with written_whole(args.output) as stream:
-        stream.write(json.dumps(report, indent=2) + "\n")
-    print(markdown(report))
+    publish(report, args.output, markdown)
 
 
 def markdown(report: dict) -> str:

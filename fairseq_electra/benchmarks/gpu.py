@@ -1,58 +1,66 @@
 """``python -m fairseq_electra.benchmarks.gpu``: training steps on a GPU against transformers and against what the GPU could do.
 
-For each size and length of rows, in turn within one process: transformers (head on masked positions, bfloat16), and ours eager,
-compiled, and compiled with CUDA graphs. The bound is the time of the step's matrix products alone, measured in bfloat16, and of moving
-what must be moved, by the measured speed of copies. The most expensive kernels of our fastest step are listed.
+For each size and length of rows, in turn within one process, in bfloat16: transformers (head on masked positions), eager and compiled, and
+ours eager, compiled, and compiled with CUDA graphs. The bound is the time of the step's matrix products alone, measured, and of moving an
+estimate of what fused kernels must move, at the measured speed of copies, one after the other. The most expensive kernels of our fastest
+step are listed.
 
 ``--device cpu`` tries the program where there is no GPU.
 """
 
-import argparse
-import json
+import functools
+import gc
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
+from torch.autograd import DeviceType
 
 import fairseq_electra
-from fairseq_electra.benchmarks.__main__ import alone, processor
 from fairseq_electra.benchmarks.bound import clock, products_alone, step_products
-from fairseq_electra.data.text import written_whole
+from fairseq_electra.benchmarks.report import alone, new_parser, processor, publish, ratios, read_arguments
 from fairseq_electra.modules.flops import peak_flops, pretraining_flops
 from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES
 
 POINTS = ("small:128:128", "base:64:512", "large:32:512")
 THEIRS = "transformers, head on masked positions"
 OURS = "fairseq_electra"
-# moved per token, once kernels are fused: 160 bytes for each hidden unit of each layer, and 22 for each score of a masked position
+# An estimate of what is moved per token. Of each hidden unit of each layer, 80 numbers of two bytes: forward 32 (projections 4, 2, 9 with
+# GELU, 5; attention 4; two sums with their norms 8), backward 48 (projections 8, 4, 10, 12 with GELU; attention 8; norms 6). Of each score
+# of a masked position 22 bytes: written, read and sampled from in bfloat16, softmax in float32, and its gradient.
 BYTES_PER_UNIT, BYTES_PER_SCORE = 160, 22
 STEPS = 10  # of a variant in a round
 TOP = 5  # kernels listed
 
 
-def steps(size: str, rows: int, width: int, device: str) -> dict[str, Callable[[], None]]:
-    """Make a training step of every variant."""
+def makers_of_steps(size: str, rows: int, width: int, device: str) -> dict[str, Callable[[], Callable[[], None]]]:
+    """Functions that make a training step, one for every variant."""
     from fairseq_electra.benchmarks.baselines import transformers_step
     from fairseq_electra.benchmarks.training_step import CLIP_NORM, VOCABULARY, our_step, random_batch
 
     sample = moved(random_batch(rows, width), device)
-    makers = {
+
+    def theirs_compiled():
+        network, step = transformers_step(size, VOCABULARY, 0.0, masked_only=True)
+        return network, torch.compile(step)
+
+    networks = {
         THEIRS: lambda: transformers_step(size, VOCABULARY, 0.0, masked_only=True),
+        f"{THEIRS}, torch.compile": theirs_compiled,
         OURS: lambda: our_step(size, 0.0, width=width),
         f"{OURS}, --compile": lambda: our_step(size, 0.0, True, width),
     }
     if device == "cuda":
-        makers[f"{OURS}, --compile --cuda-graphs"] = lambda: our_step(size, 0.0, True, width, cuda_graphs=True)
-    made: dict[str, Callable[[], None]] = {}
-    for name, make in makers.items():
+        networks[f"{OURS}, --compile --cuda-graphs"] = lambda: our_step(size, 0.0, True, width, cuda_graphs=True)
+
+    def make(name: str) -> Callable[[], None]:
         torch.manual_seed(1)
-        network, step = make()
+        network, step = networks[name]()
         network.to(device).train()
         optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
 
-        def run(network=network, step=step, optimizer=optimizer) -> None:
+        def run() -> None:
             optimizer.zero_grad()
             torch.compiler.cudagraph_mark_step_begin()
             with torch.autocast(device, dtype=torch.bfloat16):
@@ -61,8 +69,26 @@ def steps(size: str, rows: int, width: int, device: str) -> dict[str, Callable[[
             torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP_NORM, foreach=True)
             optimizer.step()
 
-        made[name] = run
-    return made
+        for _ in range(3):  # compile, and come up to speed
+            run()
+        return run
+
+    return {name: functools.partial(make, name) for name in networks}
+
+
+def megabytes_of(make: Callable[[], Callable[[], None]], device: str) -> int | None:
+    """Most memory of a GPU that a variant takes when it is alone."""
+    if device == "cpu":
+        return None
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    run = make()
+    most = torch.cuda.max_memory_allocated() - before
+    del run
+    torch._dynamo.reset()  # compiled graphs hold on to their memory
+    gc.collect()
+    torch.cuda.empty_cache()
+    return round(most / 2**20)
 
 
 def moved(sample: dict, device: str) -> dict:
@@ -72,7 +98,7 @@ def moved(sample: dict, device: str) -> dict:
 
 
 def seconds_of_traffic(size: str, rows: int, width: int, slots: int, num_tokens: int, device: str) -> float:
-    """Seconds to move what a fused step must move, by the speed of a large copy."""
+    """Seconds to move what fused kernels must move, by the speed of a large copy."""
     large = torch.empty((256 if device == "cuda" else 16) << 20, dtype=torch.uint8, device=device)
     into = torch.empty_like(large)
     into.copy_(large)
@@ -91,14 +117,10 @@ def compare(size: str, rows: int, width: int, device: str, rounds: int, repeats:
     """Time all variants in turn, and find the bound."""
     from fairseq_electra.benchmarks.training_step import VOCABULARY
 
-    runs = steps(size, rows, width, device)
-    memory = {}
-    for name, run in runs.items():
-        if device == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-        for _ in range(3):
-            run()
-        memory[name] = round(torch.cuda.max_memory_allocated() / 2**20) if device == "cuda" else None
+    makers = makers_of_steps(size, rows, width, device)
+    memory = {name: megabytes_of(make, device) for name, make in makers.items()}
+    torch._dynamo.reset()  # else the graphs of all points would count as one network's, of which it allows eight
+    runs = {name: make() for name, make in makers.items()}
     sizes, slots = MODEL_SIZES[size], max(1, round(0.15 * width))
     generator = sizes.generator(GENERATOR_HIDDEN_SIZE[size], 1.0)
     alone_run = products_alone(step_products(sizes, generator, VOCABULARY, rows, width, slots), torch.bfloat16, device)
@@ -116,15 +138,13 @@ def compare(size: str, rows: int, width: int, device: str, rounds: int, repeats:
     peak = peak_flops(device, torch.bfloat16)
     variants = []
     for name, taken in seconds.items():
-        ratios = [theirs / own for theirs, own in zip(seconds[THEIRS], taken, strict=True)]
         middle = statistics.median(taken)
         variants.append(
             {
                 "variant": name,
                 "ms": round(1000 * middle, 2),
                 "tokens_per_second": round(rows * width / middle),
-                "ratio": round(statistics.median(ratios), 2),
-                "ratio_range": [round(min(ratios), 2), round(max(ratios), 2)],
+                **ratios(seconds[THEIRS], taken),
                 "mfu": round(flops / middle / peak, 3),
                 "of_bound": round(bound / middle, 3),
                 "megabytes": memory[name],
@@ -150,7 +170,9 @@ def top_kernels(run: Callable[[], None], device: str) -> list[dict]:
         run()
         clock(device)
     kind = "self_device_time_total" if device == "cuda" else "self_cpu_time_total"
-    events = sorted(profile.key_averages(), key=lambda event: getattr(event, kind), reverse=True)
+    # of a GPU the kernels alone: their time is also that of the operators that started them
+    own = [e for e in profile.key_averages() if device == "cpu" or (e.device_type == DeviceType.CUDA and not e.is_user_annotation)]
+    events = sorted(own, key=lambda event: getattr(event, kind), reverse=True)
     whole = sum(getattr(event, kind) for event in events)
     return [{"kernel": event.key, "share": round(getattr(event, kind) / whole, 3)} for event in events[:TOP]]
 
@@ -177,13 +199,11 @@ def markdown(report: dict) -> str:
 
 def main() -> None:
     """Run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__, "gpu.json")
     parser.add_argument("--points", nargs="+", default=list(POINTS), metavar="SIZE:ROWS:WIDTH", help="default: %(default)s")
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="default: %(default)s")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds; in each, every variant has its turn (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=STEPS, help="of a variant in a round (default: %(default)s)")
-    parser.add_argument("--output", default="gpu.json", metavar="FILE", help="where the figures go (default: %(default)s)")
-    args = parser.parse_args()
+    args = read_arguments(parser, markdown)
     if args.device == "cuda" and not torch.cuda.is_available():
         parser.error("there is no GPU here; --device cpu tries the program without one")
     fairseq_electra.register()
@@ -194,9 +214,7 @@ def main() -> None:
             points.append(compare(size, int(rows), int(width), args.device, args.rounds, args.steps))
     device = torch.cuda.get_device_name() if args.device == "cuda" else processor()
     report = {"device": device, "torch": torch.__version__, "points": points}
-    with written_whole(Path(args.output)) as stream:
-        stream.write(json.dumps(report, indent=2) + "\n")
-    print(markdown(report))
+    publish(report, args.output, markdown)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,6 @@ transformers runs three ways: on the sentences as they come, 32 a batch, padded 
 by itself; and sorted in batches of 8, its best of 4, 8, 16 and 32 on the machine where this was written. All include the tokenizer.
 """
 
-import argparse
-import json
 import os
 import statistics
 import time
@@ -16,9 +14,9 @@ from tempfile import TemporaryDirectory
 import torch
 
 import fairseq_electra
-from fairseq_electra.benchmarks.__main__ import alone, processor
+from fairseq_electra.benchmarks.report import alone, new_parser, processor, publish, ratios, read_arguments
 from fairseq_electra.data.corpus import builtin_paragraphs
-from fairseq_electra.data.text import read_lines, written_whole
+from fairseq_electra.data.text import read_lines
 from fairseq_electra.memory import keep_freed_memory
 
 AS_THEY_COME, SORTED = "transformers, as they come, by 32", "transformers, sorted by length, by {}"
@@ -93,13 +91,11 @@ def compare(checkpoint: str, vocabulary: str | None, texts: list[str], rounds: i
             base = seconds[BEST]
             report[task] = {"largest_difference": difference, "rows": []}
             for name, taken in seconds.items():
-                ratios = [b / t for b, t in zip(base, taken, strict=True)]
                 report[task]["rows"].append(
                     {
                         "variant": name,
                         "sentences_per_cpu_second": round(len(texts) / statistics.median(taken), 1),
-                        "ratio": round(statistics.median(ratios), 2),
-                        "ratio_range": [round(min(ratios), 2), round(max(ratios), 2)],
+                        **ratios(base, taken),
                     }
                 )
     return report
@@ -122,18 +118,12 @@ def markdown(report: dict) -> str:
 
 def main() -> None:
     """Run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__, "inference.json")
     parser.add_argument("checkpoints", nargs="*", metavar="NAME=CHECKPOINT", help="pre-training checkpoints with learned positions")
     parser.add_argument("--vocab", metavar="DIR", help="folder of the vocabulary (default: the checkpoint's, or its data's)")
     parser.add_argument("--text", metavar="FILE", help="where the sentences come from (default: the built-in corpus)")
     parser.add_argument("--sentences", type=int, default=256, help="how many (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds; in each, every variant has its turn (default: %(default)s)")
-    parser.add_argument("--output", default="inference.json", metavar="FILE", help="where the figures go (default: %(default)s)")
-    parser.add_argument("--table", metavar="FILE", help="measure nothing: print the table of figures that were written before")
-    args = parser.parse_args()
-    if args.table:
-        print(markdown(json.loads(Path(args.table).read_text(encoding="utf-8"))))
-        return
+    args = read_arguments(parser, markdown)
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
@@ -148,9 +138,7 @@ def main() -> None:
             nets[name or path] = compare(path, args.vocab, texts, args.rounds)
     machine = {"processor": processor(), "threads": 1, "torch": torch.__version__, "transformers": transformers.__version__}
     report = {"machine": machine, "sentences": len(texts), "nets": nets}
-    with written_whole(args.output) as stream:
-        stream.write(json.dumps(report, indent=2) + "\n")
-    print(markdown(report))
+    publish(report, args.output, markdown)
 
 
 if __name__ == "__main__":

@@ -3,23 +3,21 @@
 The same text, model, vocabulary and slots in a batch, in turn within one process; counted are tokens of text, not padding.
 """
 
-import argparse
-import json
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import fairseq_electra
-from fairseq_electra.benchmarks.__main__ import alone, processor
+from fairseq_electra.benchmarks.report import alone, new_parser, processor, publish, ratios, read_arguments
 from fairseq_electra.data.corpus import builtin_paragraphs
 from fairseq_electra.data.encode import encode_to_binary
-from fairseq_electra.data.text import read_lines, written_whole
+from fairseq_electra.data.text import read_lines
 from fairseq_electra.data.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece
 from fairseq_electra.memory import keep_freed_memory
 
@@ -65,7 +63,7 @@ def steps_on(paragraphs: list[str], size: str, width: int, slots: int, autocast:
             model = ElectraModel.build_model(OmegaConf.merge(OmegaConf.structured(ElectraConfig), sizes), task)
             criterion = ReplacedTokenDetection(OmegaConf.structured(ReplacedTokenDetectionConfig), task)
             optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-            order = iter(dataset.ordered_indices().reshape(-1)[: len(dataset) // (slots // width) * (slots // width)].tolist())
+            order = cycle(dataset.ordered_indices().tolist())
 
             def train(task=task, dataset=dataset, model=model, criterion=criterion, optimizer=optimizer, order=order) -> int:
                 tokens = 0
@@ -97,14 +95,12 @@ def compare(paragraphs: list[str], size: str, width: int, slots: int, autocast: 
             speeds[name].append(tokens / (time.process_time() - start))
     rows = []
     for name, found in speeds.items():
-        ratios = [own / other for own, other in zip(found, speeds[PADDED], strict=True)]
         rows.append(
             {
                 "variant": name,
                 "filled": round(ways[name][0], 3),
                 "tokens_per_cpu_second": round(statistics.median(found)),
-                "ratio": round(statistics.median(ratios), 2),
-                "ratio_range": [round(min(ratios), 2), round(max(ratios), 2)],
+                **ratios(found, speeds[PADDED]),
             }
         )
     return rows
@@ -125,16 +121,16 @@ def markdown(report: dict) -> str:
 
 def main() -> None:
     """Run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__, "packing.json")
     parser.add_argument("--text", metavar="FILE", help="paragraphs, a line each (default: the built-in corpus)")
     parser.add_argument("--sizes", nargs="+", default=["tiny", "small"], help="rows of the size table (default: tiny small)")
     parser.add_argument("--widths", nargs="+", type=int, default=[128, 512], help="tokens of a row (default: 128 512)")
     parser.add_argument("--slots", type=int, default=4096, help="of a batch, tokens and padding (default: %(default)s)")
     parser.add_argument("--autocast", default="none", choices=["none", "bf16"], help="type of products (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="threads (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds; in each, both have their turn (default: %(default)s)")
-    parser.add_argument("--output", default="packing.json", metavar="FILE", help="where the figures go (default: %(default)s)")
-    args = parser.parse_args()
+    args = read_arguments(parser, markdown)
+    if args.slots < max(args.widths):
+        parser.error(f"--slots {args.slots} holds no row of {max(args.widths)}")
     fairseq_electra.register()
     torch.set_num_threads(args.threads)
     keep_freed_memory()
@@ -148,9 +144,7 @@ def main() -> None:
         ]
     machine = {"processor": processor(), "threads": args.threads, "torch": torch.__version__, "autocast": args.autocast}
     report = {"machine": machine, "found": found}
-    with written_whole(args.output) as stream:
-        stream.write(json.dumps(report, indent=2) + "\n")
-    print(markdown(report))
+    publish(report, args.output, markdown)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ included, in turn within one process. The pipeline runs in batches of several si
 """
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -16,10 +15,9 @@ import torch
 from torch import nn
 
 import fairseq_electra
-from fairseq_electra.benchmarks.__main__ import alone, processor
 from fairseq_electra.benchmarks.inference import sentences
+from fairseq_electra.benchmarks.report import Markdown, alone, new_parser, processor, publish, ratios, read_arguments
 from fairseq_electra.data.corpus import builtin_paragraphs
-from fairseq_electra.data.text import written_whole
 from fairseq_electra.data.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece
 from fairseq_electra.memory import keep_freed_memory
 from fairseq_electra.modules.heads import SentenceHead
@@ -101,15 +99,7 @@ def timed(runs: dict[str, Callable], rounds: int, number: int, unit: str) -> lis
     best = min(others, key=lambda name: statistics.median(seconds[name]))
     rows = []
     for name, taken in seconds.items():
-        ratios = [b / t for b, t in zip(seconds[best], taken, strict=True)]
-        rows.append(
-            {
-                "variant": name,
-                unit: round(number / statistics.median(taken), 1),
-                "ratio": round(statistics.median(ratios), 2),
-                "ratio_range": [round(min(ratios), 2), round(max(ratios), 2)],
-            }
-        )
+        rows.append({"variant": name, unit: round(number / statistics.median(taken), 1), **ratios(seconds[best], taken)})
     return rows
 
 
@@ -125,20 +115,18 @@ def markdown(report: dict) -> str:
     return "\n".join(lines)
 
 
-def read_arguments(description: str | None, number: int, output: str, unit: str) -> argparse.Namespace:
+def arguments(description: str | None, number: int, output: str, unit: str, markdown: Markdown) -> argparse.Namespace:
     """Read the command line of a comparison, of so many lines or questions."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(description, output)
     parser.add_argument("--sizes", nargs="+", default=["tiny", "small"], help="rows of the size table (default: tiny small)")
     parser.add_argument("--text", metavar="FILE", help=f"where the {unit} come from (default: the built-in corpus)")
     parser.add_argument(f"--{unit}", type=int, default=number, help="how many (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="for both (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds; in each, every variant has its turn (default: %(default)s)")
-    parser.add_argument("--output", default=output, metavar="FILE", help="where the figures go (default: %(default)s)")
-    return parser.parse_args()
+    return read_arguments(parser, markdown)
 
 
-def measured(args: argparse.Namespace, unit: str, number: int, compare: Callable[[str], dict]) -> dict:
-    """Compare for every size, and write and return the report."""
+def measure(args: argparse.Namespace, unit: str, number: int, compare: Callable[[str], dict], markdown: Markdown) -> None:
+    """Compare for every size, and publish the report."""
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
@@ -148,17 +136,14 @@ def measured(args: argparse.Namespace, unit: str, number: int, compare: Callable
     with alone():
         found = {size: compare(size) for size in args.sizes}
     machine = {"processor": processor(), "threads": args.threads, "torch": torch.__version__, "transformers": transformers.__version__}
-    report = {"machine": machine, unit: number, "sizes": found}
-    with written_whole(args.output) as stream:
-        stream.write(json.dumps(report, indent=2) + "\n")
-    return report
+    publish({"machine": machine, unit: number, "sizes": found}, args.output, markdown)
 
 
 def main() -> None:
     """Run."""
-    args = read_arguments(__doc__, 512, "prediction.json", "lines")
+    args = arguments(__doc__, 512, "prediction.json", "lines", markdown)
     texts = sentences(args.text, args.lines)
-    print(markdown(measured(args, "lines", len(texts), lambda size: compare(size, texts, args.rounds))))
+    measure(args, "lines", len(texts), lambda size: compare(size, texts, args.rounds), markdown)
 
 
 if __name__ == "__main__":

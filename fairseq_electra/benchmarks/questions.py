@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from fairseq_electra.benchmarks.inference import sentences
-from fairseq_electra.benchmarks.prediction import measured, new_net, read_arguments, timed
+from fairseq_electra.benchmarks.prediction import arguments, measure, new_net, timed
 from fairseq_electra.data.question_folder import context_pieces, find_windows, question_pieces
 from fairseq_electra.data.squad import Question, Squad, read_squad
 from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, STRIDE, TaskInfo
@@ -119,8 +119,8 @@ def _candidates(start: np.ndarray, end: np.ndarray, offsets: list, of: list) -> 
     return [(start[a] + end[b], (offsets[a][0], offsets[b][1])) for a in starts for b in ends if a <= b < a + ANSWER]
 
 
-def compare(size: str, squad: Squad, rounds: int) -> dict:
-    """Time everything for a net of this size."""
+def compare(size: str, squad: Squad, rounds: int, with_features: bool = True) -> dict:
+    """Time questions to answers for a net of this size, and questions to windows, which no size changes."""
     from transformers import AutoTokenizer
 
     from fairseq_electra.interchange.export_transformers import export_transformers
@@ -133,16 +133,17 @@ def compare(size: str, squad: Squad, rounds: int) -> dict:
         export_transformers(pretrained, folder / "net")
         windows = features(squad, pretrained.tokenizer, AutoTokenizer.from_pretrained(folder / "net"))
         numbers = {name: run() for name, run in windows.items()}
+        number = numbers["fairseq-electra prepare"]
+        timed_features = {"features": timed(windows, rounds, number, "windows_per_second")} if with_features else {}
         found = answers(squad, pretrained, folder / "net")
         contexts = [squad.contexts[question.context] for question in squad.questions]
         places = {name: whole_words(np.array(run(), dtype=float)[:, None] @ PLACE, contexts)[:, 0, :2] for name, run in found.items()}
         *others, ours = found
         same = min(float((places[name] == places[ours]).all(-1).mean()) for name in others)
-        number = numbers["fairseq-electra prepare"]
         return {
             "windows": numbers,
             "same_answers": round(same, 4),
-            "features": timed(windows, rounds, number, "windows_per_second"),
+            **timed_features,
             "answers": timed(found, rounds, number, "windows_per_second"),
         }
 
@@ -154,7 +155,7 @@ def markdown(report: dict) -> str:
     lines += ["| questions to | windows/s | ratio | range |", "|---|---|---|---|"]
     for size, found in report["sizes"].items():
         for what in ("features", "answers"):
-            for row in found[what]:
+            for row in found.get(what, ()):
                 low, high = row["ratio_range"]
                 title = f"{what if what == 'features' else f'{size}: {what}'}: {row['variant']}"
                 lines.append(f"| {title} | {row['windows_per_second']:,} | {row['ratio']:.2f} | {low} to {high} |")
@@ -163,14 +164,14 @@ def markdown(report: dict) -> str:
 
 def main() -> None:
     """Run."""
-    args = read_arguments(__doc__, 200, "questions.json", "questions")
+    args = arguments(__doc__, 200, "questions.json", "questions", markdown)
     squad = made_up(args.questions)
     if args.text:
         squad = read_squad(args.text)
         squad = Squad(squad.contexts, squad.questions[: args.questions])
         squad = Squad(squad.contexts[: squad.questions[-1].context + 1], squad.questions)
-    report = measured(args, "questions", len(squad.questions), lambda size: compare(size, squad, args.rounds))
-    print(markdown(report))
+    first = args.sizes[0]
+    measure(args, "questions", len(squad.questions), lambda size: compare(size, squad, args.rounds, size == first), markdown)
 
 
 if __name__ == "__main__":

@@ -16,15 +16,12 @@ from pathlib import Path
 import torch
 
 import fairseq_electra
-from fairseq_electra.benchmarks.__main__ import alone, processor
-from fairseq_electra.data.text import written_whole
+from fairseq_electra.benchmarks.report import alone, new_parser, processor, publish, read_arguments
 from fairseq_electra.memory import keep_freed_memory
 
-STEPS = 3  # timed, after one to warm up
 
-
-def measure(size: str, width: int, rows: int, autocast: str, threads: int) -> dict:
-    """Train a few steps in this process: tokens per second, and MB of memory at most (of the GPU, where there is one)."""
+def measure(size: str, width: int, rows: int, autocast: str, threads: int, steps: int) -> dict:
+    """Train a few steps on the CPU, after one to warm up: tokens per second, and MB that this process held at most."""
     fairseq_electra.register()
     from fairseq_electra.benchmarks.training_step import Variant, our_step, random_batch, run_step
     from fairseq_electra.precision import cpu_has_bf16
@@ -37,7 +34,7 @@ def measure(size: str, width: int, rows: int, autocast: str, threads: int) -> di
     network.train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
     seconds = []
-    for _ in range(1 + STEPS):
+    for _ in range(1 + steps):
         start = time.perf_counter()
         run_step(variant, network, step, optimizer, sample)
         seconds.append(time.perf_counter() - start)
@@ -56,8 +53,20 @@ def measure(size: str, width: int, rows: int, autocast: str, threads: int) -> di
 def in_a_process(args: argparse.Namespace, *point: object) -> dict:
     """Run :func:`measure` in a process of its own."""
     command = [sys.executable, "-m", "fairseq_electra.benchmarks.scaling", "--point", *map(str, point)]
-    command += ["--autocast", args.autocast, "--threads", str(args.threads)]
+    command += ["--autocast", args.autocast, "--threads", str(args.threads), "--rounds", str(args.rounds)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+
+
+def markdown(report: dict) -> str:
+    """Table of a report."""
+    machine = report["machine"]
+    lines = [f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}", ""]
+    lines += ["| net, rows | tokens/s | range | MB |", "|---|---|---|---|"]
+    for point in report["points"]:
+        low, high = point["range"]
+        title = f"{point['size']}, {point['rows']} x {point['width']}"
+        lines.append(f"| {title} | {point['tokens_per_second']:,} | {low:,} to {high:,} | {point['megabytes']:,} |")
+    return "\n".join(lines)
 
 
 def plot(report: dict, output: Path) -> None:
@@ -85,20 +94,19 @@ def plot(report: dict, output: Path) -> None:
 
 def main() -> None:
     """Run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__, "scaling.json", rounds=3)
     parser.add_argument("--sizes", nargs="+", default=["tiny", "small"], help="rows of the size table (default: tiny small)")
     parser.add_argument("--widths", nargs="+", type=int, default=[128, 512, 2048], help="tokens of a row (default: 128 512 2048)")
     parser.add_argument("--rows", nargs="+", type=int, default=[8, 32, 128, 256], help="of a batch (default: 8 32 128 256)")
     parser.add_argument("--most-tokens", type=int, default=32768, help="of a batch; larger ones are left out (default: %(default)s)")
     parser.add_argument("--autocast", default="none", choices=["none", "bf16"], help="type of products (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads (default: %(default)s)")
-    parser.add_argument("--output", default="scaling.json", metavar="FILE", help="where the figures go (default: %(default)s)")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them too")
     parser.add_argument("--point", nargs=3, metavar=("SIZE", "WIDTH", "ROWS"), help="one point, in this process, as JSON")
-    args = parser.parse_args()
+    args = read_arguments(parser, markdown)
     if args.point:
         size, width, rows = args.point
-        print(json.dumps(measure(size, int(width), int(rows), args.autocast, args.threads)))
+        print(json.dumps(measure(size, int(width), int(rows), args.autocast, args.threads, args.rounds)))
         return
     points = []
     with alone():
@@ -107,8 +115,7 @@ def main() -> None:
             print(points[-1], flush=True)
     machine = {"processor": processor(), "threads": args.threads, "torch": torch.__version__, "autocast": args.autocast}
     report = {"machine": machine, "points": points}
-    with written_whole(args.output) as stream:
-        stream.write(json.dumps(report, indent=2) + "\n")
+    publish(report, args.output, markdown)
     if args.plot:
         plot(report, args.plot)
 

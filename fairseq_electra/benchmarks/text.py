@@ -5,9 +5,7 @@ program is a process; counted are its processor time, the wall time and the most
 bytes as ``fairseq-electra encode --destdir``, which is checked.
 """
 
-import argparse
 import filecmp
-import json
 import os
 import statistics
 import subprocess
@@ -17,8 +15,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from fairseq_electra.benchmarks.__main__ import alone, processor
-from fairseq_electra.data.text import read_lines, written_whole
+from fairseq_electra.benchmarks.report import alone, new_parser, processor, publish, read_arguments
+from fairseq_electra.data.text import read_lines
 from fairseq_electra.many_runs import USER_DIR
 
 VOCABULARY = 30_000
@@ -27,6 +25,17 @@ CHAIN = "sacremoses, pieces, fairseq-preprocess"
 CHAIN_WITHOUT_MOSES = "pieces, fairseq-preprocess"
 OURS = "fairseq-electra encode --destdir"
 OURS_ON_ONE_CORE = "fairseq-electra encode --destdir, one core"
+
+
+# A program begins with the memory of the one that starts it, as far as its peak goes: so a small one starts it.
+LAUNCHER = """
+import os, resource, sys
+pid = os.spawnv(os.P_NOWAIT, sys.argv[2], sys.argv[2:])
+status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+open(sys.argv[1], "w").write(f"{used.ru_utime + used.ru_stime} {used.ru_maxrss}")
+sys.exit(status)
+"""
 
 
 class Cost(NamedTuple):
@@ -47,14 +56,15 @@ def run(*command: str | Path, stdin: Path | None = None, stdout: Path | None = N
         RuntimeError: it failed.
     """
     environment = dict(os.environ) | ({} if threads is None else {"RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)})
-    with open(stdin or os.devnull, "rb") as source, open(stdout or os.devnull, "wb") as sink:
+    with open(stdin or os.devnull, "rb") as source, open(stdout or os.devnull, "wb") as sink, tempfile.NamedTemporaryFile("r") as usage:
+        launch = [sys.executable, "-S", "-c", LAUNCHER, usage.name, *map(str, command)]
         start = time.perf_counter()
-        child = subprocess.Popen([str(part) for part in command], stdin=source, stdout=sink, stderr=subprocess.DEVNULL, env=environment)
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise RuntimeError(f"{' '.join(map(str, command))} ended with status {child.returncode}")
-    return Cost(usage.ru_utime + usage.ru_stime, time.perf_counter() - start, usage.ru_maxrss / 1024)
+        ended = subprocess.run(launch, stdin=source, stdout=sink, stderr=subprocess.DEVNULL, env=environment, check=False)
+        wall = time.perf_counter() - start
+        if ended.returncode:
+            raise RuntimeError(f"{' '.join(map(str, command))} ended with status {ended.returncode}")
+        cpu, kilobytes = map(float, usage.read().split())
+    return Cost(cpu, wall, kilobytes / 1024)
 
 
 def electra(*arguments: str | Path, **how) -> Cost:
@@ -168,20 +178,16 @@ def markdown(report: dict) -> str:
 
 def main() -> None:
     """Run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="text, a paragraph a line")
+    parser = new_parser(__doc__, "text.json", rounds=3)
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="text, a paragraph a line")
     parser.add_argument("--megabytes", type=float, default=10, help="of text for all ways (default: %(default)s)")
     parser.add_argument("--vocabulary-megabytes", type=float, default=100, help="to train a vocabulary on (default: %(default)s)")
     parser.add_argument("--memory-at", nargs="*", type=float, default=[25, 100, 225], help="megabytes (default: 25 100 225)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often (default: %(default)s)")
-    parser.add_argument("--output", default="text.json", metavar="FILE", help="where the figures go (default: %(default)s)")
-    args = parser.parse_args()
+    args = read_arguments(parser, markdown)
     with alone():
         found = compare(args.files, args.megabytes, args.vocabulary_megabytes, args.memory_at, args.rounds)
     report = {"processor": processor(), "cores": os.cpu_count(), "found": found}
-    with written_whole(args.output) as stream:
-        stream.write(json.dumps(report, indent=2) + "\n")
-    print(markdown(report))
+    publish(report, args.output, markdown)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ ELECTRA trains two networks where masked_lm trains one. For each size: like for 
 settings that its own command line allows on this machine.
 """
 
-import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -17,8 +15,7 @@ from pathlib import Path
 
 import torch
 
-from fairseq_electra.benchmarks.__main__ import processor
-from fairseq_electra.compat import whole
+from fairseq_electra.benchmarks.report import alone, new_parser, processor, publish, ratios, read_arguments
 from fairseq_electra.data.corpus import builtin_documents
 from fairseq_electra.data.encode import encode_to_binary
 from fairseq_electra.data.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece
@@ -35,18 +32,12 @@ FAST, BEST = ", --fast-fp32", ", best settings"
 
 def main() -> None:
     """Measure, write the report and print its table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--output", default="trainer.json", help="the report (trainer.json)")
-    parser.add_argument("--rounds", type=int, default=3, help="times that each is run, in turn (3)")
-    parser.add_argument("--updates", type=int, default=14, help="updates of a run (14)")
-    parser.add_argument("--rows", type=int, default=16, help="rows of a batch (16)")
-    parser.add_argument("--table", metavar="REPORT", help="print the table of a report and measure nothing")
-    args = parser.parse_args()
-    if args.table:
-        print(markdown(json.loads(Path(args.table).read_text())))
-        return
+    parser = new_parser(__doc__, "trainer.json", rounds=3)
+    parser.add_argument("--updates", type=int, default=14, help="updates of a run (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=16, help="rows of a batch (default: %(default)s)")
+    args = read_arguments(parser, markdown)
     report: dict = {"processor": processor(), "torch": torch.__version__, "threads": 1, "batch": [args.rows, TOKENS]}
-    with tempfile.TemporaryDirectory() as folder:
+    with alone(), tempfile.TemporaryDirectory() as folder:
         data = make_data(Path(folder))
         for size in SIZES:
             variants = command_lines(size)
@@ -57,9 +48,7 @@ def main() -> None:
                     speeds[name].append(tokens_per_second(data, log, [*options, *shared(args.rows, args.updates)]))
                     print(size, name, round(speeds[name][-1]), flush=True)
             report[size] = [row(name, speeds) for name in variants]
-    with whole(args.output) as partial:
-        partial.write_text(json.dumps(report, indent=2) + "\n")
-    print(markdown(report))
+    publish(report, args.output, markdown)
 
 
 def make_data(folder: Path, vocabulary: int = VOCABULARY) -> Path:
@@ -111,19 +100,14 @@ def tokens_per_second(data: Path, log: Path, options: list[str]) -> float:
 def row(name: str, speeds: dict[str, list[float]]) -> dict:
     """Summarize a variant: its speed, and its ratio to stock fairseq, round by round."""
     base = speeds[THEIRS + (BEST if name.endswith(BEST) else "")]
-    ratios = [ours / theirs for ours, theirs in zip(speeds[name], base, strict=True)]
-    spread = [round(min(ratios), 2), round(max(ratios), 2)]
-    return {
-        "variant": name,
-        "tokens_per_second": round(statistics.median(speeds[name])),
-        "ratio": round(statistics.median(ratios), 2),
-        "ratio_range": spread,
-    }
+    return {"variant": name, "tokens_per_second": round(statistics.median(speeds[name])), **ratios(speeds[name], base)}
 
 
 def markdown(report: dict) -> str:
     """Write the table of a report."""
     lines = [
+        f"{report['processor']}, torch {report['torch']}",
+        "",
         f"| fairseq-train, batches of {report['batch'][0]} x {report['batch'][1]}, one thread | tokens/s | ratio | range |",
         "|---|---|---|---|",
     ]

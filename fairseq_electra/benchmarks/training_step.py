@@ -14,6 +14,7 @@ from torch import nn
 
 from fairseq_electra.benchmarks.baselines import Step, fairseq_step, transformers_step
 from fairseq_electra.benchmarks.bound import products_alone, step_products
+from fairseq_electra.benchmarks.report import ratios
 from fairseq_electra.data.binarized import Binarized
 from fairseq_electra.data.masked_rows import MaskedRows
 from fairseq_electra.data.masking import Masking
@@ -63,18 +64,17 @@ def variants(size: str, compiled: bool = False) -> list[Variant]:
         compiled: ours under ``--compile`` as well, which takes minutes to begin.
     """
     ours, bare = "fairseq_electra", ", no dropout"
+    baselines: dict[str, Callable[[], Step]] = {
+        "transformers, head on all positions": lambda: transformers_step(size, VOCABULARY, 0.1, masked_only=False),
+        "transformers, head on masked positions": lambda: transformers_step(size, VOCABULARY, 0.1, masked_only=True),
+        "fairseq's modules, head on masked positions": lambda: fairseq_step(size, VOCABULARY, 0.1),
+    }
     found = [
-        Variant("transformers, head on all positions", lambda: transformers_step(size, VOCABULARY, 0.1, masked_only=False)),
-        Variant("transformers, head on masked positions", lambda: transformers_step(size, VOCABULARY, 0.1, masked_only=True)),
-        Variant("fairseq's modules, head on masked positions", lambda: fairseq_step(size, VOCABULARY, 0.1)),
+        *(Variant(name, make) for name, make in baselines.items()),
         Variant(ours, lambda: our_step(size, 0.1)),
         Variant(f"{ours}, --fast-fp32", lambda: our_step(size, 0.1), fast_fp32=True),
         Variant(f"{ours}, --fast-fp32{bare}", lambda: our_step(size, 0.0), fast_fp32=True),
-        Variant(
-            "transformers, head on all positions, bf16",
-            lambda: transformers_step(size, VOCABULARY, 0.1, masked_only=False),
-            bf16=True,
-        ),
+        *(Variant(f"{name}, bf16", make, bf16=True) for name, make in baselines.items()),
         Variant(f"{ours}, --autocast bf16", lambda: our_step(size, 0.1), bf16=True),
         Variant(f"{ours}, --autocast bf16{bare}", lambda: our_step(size, 0.0), bf16=True),
     ]
@@ -145,10 +145,11 @@ def compare(size: str, rows: int, rounds: int, compiled: bool = False) -> list[d
     """Time all variants, one step of each in every round, and the matrix products of a step alone.
 
     Returns:
-        for each variant its name, milliseconds of processor time and of wall time a step (median over rounds), tokens per second
-        of both, the ratio to the first variant round by round (median, smallest, largest), and which share of its processor time the
-        products of ELECTRA's step would take alone, in its own number format.
+        for each variant its name, milliseconds of processor time and of wall time a step (median over rounds), tokens per second of
+        processor time, the ratio to the first variant round by round (median, smallest, largest), and which share of its processor time
+        the products of ELECTRA's step would take alone, in its own number format.
     """
+    torch._dynamo.reset()  # else the graphs of all sizes would count as one network's, of which it allows eight
     sample = random_batch(rows)
     chosen = variants(size, compiled)
     made = []
@@ -179,7 +180,6 @@ def compare(size: str, rows: int, rounds: int, compiled: bool = False) -> list[d
     tokens = sample["ntokens"]
     results = []
     for index, variant in enumerate(chosen):
-        ratios = [first / own for first, own in zip(cpu[0], cpu[index], strict=True)]
         shares = [alone / own for alone, own in zip(bound[variant.products], cpu[index], strict=True)]
         results.append(
             {
@@ -187,8 +187,7 @@ def compare(size: str, rows: int, rounds: int, compiled: bool = False) -> list[d
                 "cpu_ms": round(1000 * statistics.median(cpu[index]), 1),
                 "wall_ms": round(1000 * statistics.median(wall[index]), 1),
                 "tokens_per_cpu_second": round(tokens / statistics.median(cpu[index])),
-                "ratio": round(statistics.median(ratios), 2),
-                "ratio_range": [round(min(ratios), 2), round(max(ratios), 2)],
+                **ratios(cpu[0], cpu[index]),
                 "of_products": round(statistics.median(shares), 2),
             }
         )

@@ -18,13 +18,14 @@ class Packing:
         documents: their numbers, those of one packed row side by side. Shape: (number of documents,), int64.
         bounds: where each packed row begins in ``documents``, and the end. Shape: (number of packed rows + 1,), int64.
         sizes: tokens of each packed row. Shape: (number of packed rows,), int32.
-        most: documents of the packed row that has most.
+        columns: one more than the packed row of most documents has, rounded up to a power of two: much the same for all texts of a
+            kind, which a compiled graph is glad of.
     """
 
     documents: np.ndarray
     bounds: np.ndarray
     sizes: np.ndarray
-    most: int
+    columns: int
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -73,7 +74,7 @@ def pack(sizes: np.ndarray, width: int, seed: int = 1) -> Packing:
     bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     documents = np.concatenate([np.zeros(0, np.int64), *(part.ravel() for part in parts)])
     row_sizes = np.repeat([sum(pattern) for pattern, _ in patterns], [rows for _, rows in patterns]).astype(np.int32)
-    return Packing(documents, bounds, row_sizes, int(counts.max(initial=0)))
+    return Packing(documents, bounds, row_sizes, 1 << int(counts.max(initial=0)).bit_length())
 
 
 def gather_packed(
@@ -104,7 +105,7 @@ def gather_packed(
     real, filled = columns_before(lengths, tokens.shape[1]), columns_before(row_lengths, width)
     packed_tokens, packed_segments = np.full((len(index), width), pad, np.int32), np.zeros((len(index), width), np.int32)
     packed_tokens[filled], packed_segments[filled] = tokens[real], segments[real]
-    document_ends = np.full((len(index), packing.most + 1), width, np.int32)
-    within = columns_before(counts, packing.most + 1)
+    document_ends = np.full((len(index), packing.columns), width, np.int32)
+    within = columns_before(counts, packing.columns)
     document_ends[within] = ends - np.repeat(behind_row - row_lengths, counts)
     return packed_tokens, packed_segments, row_lengths, document_ends

@@ -1,5 +1,6 @@
 """The sizes that every ELECTRA model takes as options. The underscore keeps fairseq from importing this file as a model."""
 
+import logging
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Optional
@@ -13,6 +14,7 @@ from fairseq_electra.memory import keep_freed_memory
 from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, POSITIONS, EncoderSizes, named_sizes
 from fairseq_electra.precision import use_fast_fp32
 
+logger = logging.getLogger(__name__)
 AS_SIZE = "; default: as --arch has it"
 
 
@@ -64,8 +66,11 @@ def with_defaults(cfg, config_class: type[FairseqDataclass]):
 
 def prepare_processor(cfg) -> None:
     """Set this process up for the model's arithmetic, if it is done on the CPU."""
-    if not torch.cuda.is_available():
-        keep_freed_memory()
+    if torch.cuda.is_available():
+        if cfg.fast_fp32:  # PyTorch's setting would let the GPU round its products to TF32
+            logger.warning("--fast-fp32: off, it is for machines without a GPU")
+        return
+    keep_freed_memory()
     if cfg.fast_fp32:
         use_fast_fp32()
 

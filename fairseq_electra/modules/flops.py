@@ -1,6 +1,7 @@
 """Floating-point operations of pre-training: what the matrix products of a step cost, and what the machine could do."""
 
 import functools
+import re
 import time
 from typing import NamedTuple
 
@@ -9,9 +10,13 @@ import torch
 from fairseq_electra.modules.sizes import EncoderSizes
 
 BACKWARD_TOO = 3  # a step costs its forward pass three times: every product has two in the backward pass
-# bfloat16, dense, of the makers' data sheets, FLOP/s; the first name that is part of the device's counts
-KNOWN_PEAKS = {"H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "A10": 125e12}
-PRODUCT = 1024  # rows and columns of the matrices of a measurement
+# bfloat16, dense, of the makers' data sheets, FLOP/s; the first whose words are among the device's counts
+KNOWN_PEAKS = {"H200": 989e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989e12, "A100": 312e12} | {
+    "L40S": 362e12,
+    "L4": 121e12,
+    "A10": 125e12,
+}
+PRODUCT = {"cpu": 1024, "cuda": 8192}  # rows and columns of the matrices of a measurement: enough work for all of the device
 
 
 class Flops(NamedTuple):
@@ -69,17 +74,19 @@ def peak_flops(device: str, dtype: torch.dtype) -> float:
         device: ``cpu`` or ``cuda``.
         dtype: of the products.
     """
-    if device == "cuda" and dtype != torch.float32:
-        name = torch.cuda.get_device_name()
-        known = next((peak for part, peak in KNOWN_PEAKS.items() if part in name), None)
-        if known:
-            return known
-    left, right = (torch.ones(PRODUCT, PRODUCT, dtype=dtype, device=device) for _ in range(2))
+    if device == "cuda" and dtype != torch.float32 and (known := known_peak(torch.cuda.get_device_name())):
+        return known
+    size = PRODUCT[device]
+    left, right = (torch.ones(size, size, dtype=dtype, device=device) for _ in range(2))
     best = float("inf")
     for _ in range(4):
         start = time.perf_counter()
-        for _ in range(1 if device == "cpu" else 50):
-            product = left @ right
+        product = left @ right
         product[0, 0].item()  # waits for a GPU
         best = min(best, time.perf_counter() - start)
-    return (1 if device == "cpu" else 50) * 2.0 * PRODUCT**3 / best
+    return 2.0 * size**3 / best
+
+
+def known_peak(name: str) -> float | None:
+    """Look a GPU up by the name that PyTorch has for it."""
+    return next((peak for words, peak in KNOWN_PEAKS.items() if re.search(rf"\b{words}\b", name)), None)

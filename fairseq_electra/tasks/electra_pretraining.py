@@ -62,6 +62,7 @@ class ElectraPretrainingConfig(FairseqDataclass):
     amp: bool = II("common.amp")
     tpu: bool = II("common.tpu")
     cpu: bool = II("common.cpu")
+    update_freq: Any = II("optimization.update_freq")
     ddp_backend: Any = II("distributed_training.ddp_backend")
     train_subset: str = II("dataset.train_subset")
 
@@ -95,6 +96,8 @@ class ElectraPretrainingTask(FairseqTask):
         """Build the model and count its operations."""
         model = super().build_model(cfg, from_checkpoint)
         self.compiled = bool(cfg.get("compile", False))
+        if cfg.get("cuda_graphs", False) and max(self.cfg.update_freq) > 1:
+            raise InputError("--cuda-graphs and --update-freq cannot be had together: a graph's gradients do not outlive it; drop one")
         if self.cfg.pack:
             on_gpu = torch.cuda.is_available() and not self.cfg.cpu
             check_packing(self.cfg, self.compiled, model.generator.sizes.attention_dropout, on_gpu)
@@ -180,8 +183,7 @@ class ElectraPretrainingTask(FairseqTask):
         """Forward and backward, under ``--autocast``; arguments and result as FairseqTask's."""
         model.train()
         model.set_num_updates(update_num)
-        if self.compiled:
-            torch.compiler.cudagraph_mark_step_begin()
+        self._begin_step()
         with torch.autograd.profiler.record_function("forward"), self.autocast(sample):
             loss, sample_size, log = criterion(model, sample)
         if ignore_grad:
@@ -192,6 +194,10 @@ class ElectraPretrainingTask(FairseqTask):
             self._find_peak(sample["id"].device.type)
             log["flops"] = 0.0 if ignore_grad else self.flops.of_step(sample["ntokens"], sample["npairs"], sample["nmasked"])
         return loss, sample_size, log
+
+    def _begin_step(self) -> None:
+        if self.compiled:  # a CUDA graph may use the memory of the last step's again
+            torch.compiler.cudagraph_mark_step_begin()
 
     def _find_peak(self, device: str) -> None:
         if self.peak:
@@ -214,6 +220,7 @@ class ElectraPretrainingTask(FairseqTask):
     def valid_step(self, sample, model, criterion):
         """Forward only, under ``--autocast``; arguments and result as FairseqTask's."""
         model.eval()
+        self._begin_step()
         with torch.no_grad(), self.autocast(sample):
             return criterion(model, sample)
 
@@ -258,16 +265,17 @@ def check_options(cfg: ElectraPretrainingConfig) -> None:
     if cfg.across_documents and cfg.rows == "pairs":
         raise InputError("--across-documents is for --rows blocks: a segment pair comes from one document; drop one of the two")
     on_cpu = cfg.cpu or not torch.cuda.is_available()
-    for name in ("fp16", "amp"):  # fairseq would crash, or train in float32 without a word
-        if cfg[name] and on_cpu:
-            raise InputError(f"--{name} needs a GPU; on a CPU use --autocast bf16")
+    if cfg.fp16 and on_cpu:  # fairseq would crash
+        raise InputError("--fp16 needs a GPU; on a CPU use --autocast bf16")
+    if cfg.amp:  # on a CPU fairseq would train in float32 without a word
+        raise InputError("--amp is not offered; use --autocast bf16, which needs no scaled losses, or --fp16 on a GPU")
     if cfg.bf16 and on_cpu:
         cpu_has_bf16()
     for name in ("fp16", "bf16"):
         if cfg[f"memory_efficient_{name}"] and not cfg[name]:
             raise InputError(f"common.memory_efficient_{name}=true does nothing by itself; give common.{name}=true too")
-    if str(cfg.autocast) != "none" and (cfg.fp16 or cfg.bf16 or cfg.amp):
-        raise InputError("--autocast and --fp16, --bf16 or --amp are two ways to the same end; give one of them (--autocast bf16)")
+    if str(cfg.autocast) != "none" and (cfg.fp16 or cfg.bf16):
+        raise InputError("--autocast and --fp16 or --bf16 are two ways to the same end; give one of them (--autocast bf16)")
     if cfg.tpu:
         raise InputError("--tpu has not been tried with ELECTRA; leave it out to train on GPUs or CPUs")
     if str(cfg.ddp_backend) == "fully_sharded":

@@ -22,7 +22,7 @@ def test_every_document_lies_in_one_packed_row_and_none_is_too_long(corpus):
     assert np.array_equal(np.sort(packing.documents), np.arange(len(rows)))
     for row in range(len(packing)):
         inside = packing.documents[packing.bounds[row] : packing.bounds[row + 1]]
-        assert packing.sizes[row] == rows.sizes[inside].sum() <= WIDTH and 0 < len(inside) <= packing.most
+        assert packing.sizes[row] == rows.sizes[inside].sum() <= WIDTH and 0 < len(inside) < packing.columns
     assert packing.sizes.mean() / WIDTH > 0.95 > 0.75 > rows.sizes.mean() / WIDTH
 
 

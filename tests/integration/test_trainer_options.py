@@ -198,7 +198,7 @@ def test_the_average_starts_from_the_weights_of_a_checkpoint_that_has_none(tmp_p
     [
         (["--fp16"], "--fp16 needs a GPU; on a CPU use --autocast bf16"),
         (["--memory-efficient-fp16"], "--fp16 needs a GPU"),
-        (["--amp"], "--amp needs a GPU; on a CPU use --autocast bf16"),
+        (["--amp"], "--amp is not offered; use --autocast bf16"),
         (["--autocast", "bf16", "--bf16"], "two ways to the same end"),
         (["--cuda-graphs"], "--cuda-graphs needs --compile and a GPU"),
         (["--compile", "--pack", "--tokens-per-sample", "512"], "up to --tokens-per-sample 256, got 512"),

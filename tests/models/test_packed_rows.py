@@ -1,16 +1,18 @@
 """Documents in packed rows are seen as they are alone."""
 
+import itertools
 from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from fairseq_electra.data.encode import encode_to_binary
 from fairseq_electra.data.wordpiece import load_wordpiece
 from fairseq_electra.errors import InputError
-from fairseq_electra.modules import attention
-from fairseq_electra.modules.documents import Buckets, PackedDocuments
+from fairseq_electra.modules import attention, encoder
+from fairseq_electra.modules.documents import Buckets, PackedDocuments, Spans
 from fairseq_electra.tasks.electra_pretraining import check_packing
 from tests.criterions.test_replaced_token_detection import criterion_for
 
@@ -87,6 +89,27 @@ def test_losses_and_gradients_are_those_of_the_documents_alone(packed, make_mode
     apart.backward()
     for name, parameter in model.named_parameters():
         assert torch.allclose(parameter.grad, gradients[name], rtol=1e-6, atol=1e-9), name
+
+
+def test_the_kernel_for_gpus_is_told_where_documents_lie(packed, make_model, monkeypatch):
+    """The kernel itself needs a GPU: a loop over the documents stands in for it."""
+    task, dataset = packed(64)
+    model = make_model(task, max_position_embeddings=512).double().eval()
+    net_input = dataset.collater(list(range(6)))["net_input"]
+    expected = model(**net_input)
+
+    def varlen_attn(query, key, value, bounds, key_bounds, longest, longest_key):
+        assert bounds.dtype == torch.int32 and torch.equal(bounds, key_bounds) and longest == longest_key == 64
+        assert bounds[0] == 0 and bounds[-1] == len(query) and int(bounds.diff().min()) >= 0 and int(bounds.diff().max()) <= longest
+        parts = [tuple(x[a:b].transpose(0, 1) for x in (query, key, value)) for a, b in itertools.pairwise(bounds.tolist())]
+        return torch.cat([F.scaled_dot_product_attention(*part).transpose(0, 1) for part in parts])
+
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", varlen_attn)
+    monkeypatch.setattr(encoder, "seen_by_documents", lambda documents, hidden: Spans(documents.bounds(), hidden.shape[1]))
+    found = model(**net_input)
+    real = ~net_input["padding_mask"]
+    assert torch.equal(found.corrupted_tokens, expected.corrupted_tokens)
+    assert torch.allclose(found.disc_logits[real], expected.disc_logits[real], atol=1e-9)
 
 
 def test_in_float32_the_loss_differs_by_less_than_1e_5(packed, make_model):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fairseq_electra.modules.flops import BACKWARD_TOO, peak_flops, pretraining_flops
+from fairseq_electra.modules.flops import BACKWARD_TOO, known_peak, peak_flops, pretraining_flops
 from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES
 from tests.models.test_flops import MASKED, ROWS, VOCABULARY, WIDTH, flops_of_an_update
 
@@ -30,6 +30,12 @@ def test_the_count_of_a_whole_pre_training_is_that_of_the_paper(size):
     forward = count.of_step(tokens, tokens * width, 0.15625 * tokens) / BACKWARD_TOO
     look_ups = 2 * 2.0 * BERT_VOCABULARY * sizes.embedding_size * tokens
     assert 2 * (forward + look_ups) == pytest.approx(published, rel=0.03)
+
+
+def test_a_peak_is_looked_up_by_whole_words():
+    names = {"NVIDIA A100-SXM4-80GB": 312e12, "NVIDIA H100 80GB HBM3": 989e12, "NVIDIA H100 PCIe": 756e12, "NVIDIA L40S": 362e12}
+    names |= {"NVIDIA L4": 121e12, "NVIDIA L40": None, "NVIDIA RTX A1000": None, "NVIDIA A10G": None}
+    assert {name: known_peak(name) for name in names} == names
 
 
 def test_a_peak_that_is_not_known_is_measured():

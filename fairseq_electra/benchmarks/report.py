@@ -1,0 +1,69 @@
+"""What all comparisons share: their turn on the machine, the options that all have, ratios, and the report."""
+
+import argparse
+import contextlib
+import fcntl
+import json
+import platform
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from fairseq_electra.data.text import written_whole
+
+Markdown = Callable[[dict], str]
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other benchmark of this kind runs on the machine."""
+    with open(Path(tempfile.gettempdir()) / "fairseq_electra.benchmark.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def processor() -> str:
+    """Name the processor; family and model tell what ``AMD EPYC`` alone does not."""
+    with contextlib.suppress(OSError, KeyError):
+        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+        says = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
+        return f"{says['model name']}, family {says['cpu family']}, model {says['model']}"
+    return platform.processor()
+
+
+def new_parser(description: str | None, output: str, rounds: int = 5) -> argparse.ArgumentParser:
+    """Make a parser with the options that all comparisons have.
+
+    Args:
+        description: of the program.
+        output: where its report goes if nothing else is said.
+        rounds: likewise.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=rounds, help="rounds; in each, every variant has its turn (default: %(default)s)")
+    parser.add_argument("--output", default=output, metavar="FILE", help="where the figures go (default: %(default)s)")
+    parser.add_argument("--table", metavar="FILE", help="measure nothing: print the tables of figures that were written before")
+    return parser
+
+
+def read_arguments(parser: argparse.ArgumentParser, markdown: Markdown, words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read a command line; with ``--table`` print the tables and exit."""
+    args = parser.parse_args(words)
+    if args.table:
+        print(markdown(json.loads(Path(args.table).read_text(encoding="utf-8"))))
+        parser.exit()
+    return args
+
+
+def publish(report: dict, output: str, markdown: Markdown) -> None:
+    """Write a report, and print its tables."""
+    with written_whole(output) as stream:
+        stream.write(json.dumps(report, indent=2) + "\n")
+    print(markdown(report))
+
+
+def ratios(of: Sequence[float], to: Sequence[float]) -> dict:
+    """Ratio of two series of measurements, round by round: its median, and its smallest and largest."""
+    found = [a / b for a, b in zip(of, to, strict=True)]
+    return {"ratio": round(statistics.median(found), 2), "ratio_range": [round(min(found), 2), round(max(found), 2)]}
