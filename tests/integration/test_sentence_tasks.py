@@ -322,17 +322,20 @@ def kill_this_process(name):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_killed_study_leaves_no_run_behind(tmp_path, sources):
-    log = tmp_path / "runs" / "x" / SINGLE / "lr0.001-seed1.log"
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_study_that_is_stopped_leaves_no_run_behind(tmp_path, sources, how):
+    folder = tmp_path / "runs" / "x" / SINGLE
+    log = folder / "lr0.001-seed1.log"
     line = ["finetune", "--data", sources / "bin" / SINGLE, "--net", "x=scratch:tiny", "--output", tmp_path / "runs", "--epochs", "9999"]
-    more = ["--lr", "1e-3", "--seeds", "1", "--", *TINY_NET, "--log-interval", "1"]
-    command = "import sys; from fairseq_electra.cli import main; sys.exit(main())"
-    study_of_one = subprocess.Popen([sys.executable, "-c", command, *line, *more])
+    more = ["--lr", "1e-3", "2e-3", "--seeds", "1", "--processes", "1", "--", *TINY_NET, "--log-interval", "1"]
+    command = "import signal, sys; from fairseq_electra.cli import main; signal.signal(signal.SIGINT, signal.default_int_handler); main()"
+    process = subprocess.Popen([sys.executable, "-c", command, *line, *more], stderr=subprocess.DEVNULL)
     wait_until(lambda: log.is_file() and "train_inner" in log.read_text())
     assert writers_of(log)
-    study_of_one.kill()
-    study_of_one.wait()
+    process.send_signal(how)
+    assert process.wait(60) != 0
     wait_until(lambda: not writers_of(log))
+    assert [path.name for path in folder.glob("*.log")] == [log.name]
 
 
 def wait_until(done, seconds=60):
