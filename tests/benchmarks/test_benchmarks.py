@@ -79,9 +79,11 @@ def test_the_ways_from_text_to_ids_are_compared(tmp_path, corpus_lines):
 
 @pytest.mark.long
 def test_points_of_the_scaling_are_measured_and_drawn(tmp_path):
-    points = [scaling.measure("tiny", width, rows, "none", threads=1) for width, rows in ((128, 1), (128, 2), (512, 1))]
+    points = [scaling.measure("tiny", width, rows, "none", threads=1, steps=1) for width, rows in ((128, 1), (128, 2), (512, 1))]
     assert all(point["tokens_per_second"] > 0 and point["megabytes"] > 100 for point in points)
-    scaling.plot({"points": points}, tmp_path / "plot.png")
+    report = {"machine": {"processor": "", "threads": 1, "torch": ""}, "points": points}
+    assert "| tiny, 2 x 128 |" in scaling.markdown(report)
+    scaling.plot(report, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
