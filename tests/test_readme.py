@@ -70,6 +70,13 @@ def test_the_table_of_glue():
     assert_says(results.table(json.loads((EXAMPLES / "glue" / "results.json").read_text())))
 
 
+def test_the_table_of_entities():
+    found = json.loads((EXAMPLES / "ner" / "results.json").read_text())
+    assert_says(results.table(found, ["entity_f1", "legal_f1"]))
+    medians = {(line["net"], line["task"]): line["metrics"]["test"]["entity_f1"]["median"] for line in found["summary"]}
+    assert all(medians["electra", task] > medians["scratch", task] for task in ("wnut17", "ncbi_disease"))
+
+
 @pytest.mark.long
 def test_the_page_on_interchange_works_from_start_to_end(tmp_path):
     """All blocks of the page, in order, with a smaller net and fewer updates."""
