@@ -77,6 +77,16 @@ def test_the_table_of_entities():
     assert all(medians["electra", task] > medians["scratch", task] for task in ("wnut17", "ncbi_disease"))
 
 
+def test_the_tables_of_questions():
+    found = json.loads((EXAMPLES / "squad" / "results.json").read_text())
+    assert_says(results.table(found))
+    plain = json.loads((EXAMPLES / "squad" / "results_plain_head.json").read_text())
+    assert_says(results.table(plain), (EXAMPLES / "squad" / "README.md").read_text(encoding="utf-8"))
+    electra, scratch, other = (line["metrics"]["valid"] for line in [*found["summary"], *plain["summary"]])
+    assert electra["f1"]["median"] > scratch["f1"]["median"]
+    assert electra["exact_match"]["median"] > other["exact_match"]["median"] and electra["f1"]["median"] < other["f1"]["median"]
+
+
 @pytest.mark.long
 def test_the_page_on_interchange_works_from_start_to_end(tmp_path):
     """All blocks of the page, in order, with a smaller net and fewer updates."""
