@@ -184,6 +184,8 @@ def main() -> None:
     parser.add_argument("--vocabulary-megabytes", type=float, default=100, help="to train a vocabulary on (default: %(default)s)")
     parser.add_argument("--memory-at", nargs="*", type=float, default=[25, 100, 225], help="megabytes (default: 25 100 225)")
     args = read_arguments(parser, markdown)
+    if not args.files:
+        parser.error("name files of text")
     with alone():
         found = compare(args.files, args.megabytes, args.vocabulary_megabytes, args.memory_at, args.rounds)
     report = {"processor": processor(), "cores": os.cpu_count(), "found": found}
