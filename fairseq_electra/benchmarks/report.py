@@ -47,9 +47,9 @@ def new_parser(description: str | None, output: str, rounds: int = 5) -> argpars
     return parser
 
 
-def read_arguments(parser: argparse.ArgumentParser, markdown: Markdown, words: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read a command line; with ``--table`` print the tables and exit."""
-    args = parser.parse_args(words)
+def read_arguments(parser: argparse.ArgumentParser, markdown: Markdown) -> argparse.Namespace:
+    """Read the command line; with ``--table`` print the tables and exit."""
+    args = parser.parse_args()
     if args.table:
         print(markdown(json.loads(Path(args.table).read_text(encoding="utf-8"))))
         parser.exit()

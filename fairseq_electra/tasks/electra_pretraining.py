@@ -267,7 +267,7 @@ def check_options(cfg: ElectraPretrainingConfig) -> None:
     on_cpu = cfg.cpu or not torch.cuda.is_available()
     if cfg.fp16 and on_cpu:  # fairseq would crash
         raise InputError("--fp16 needs a GPU; on a CPU use --autocast bf16")
-    if cfg.amp:  # on a CPU fairseq would train in float32 without a word
+    if cfg.amp:  # it would scale losses, and yet train in float32
         raise InputError("--amp is not offered; use --autocast bf16, which needs no scaled losses, or --fp16 on a GPU")
     if cfg.bf16 and on_cpu:
         cpu_has_bf16()
