@@ -28,9 +28,14 @@ class EncoderLayer(nn.Module):
         self.dropout = Dropout(sizes.dropout)
 
     def forward(self, hidden: Tensor, seen: Seen, turns: Tensor | None) -> Tensor:
-        """Apply the layer; arguments as :meth:`SelfAttention.forward` has them."""
-        hidden = self.attention_layer_norm(hidden + self.dropout(self.attention(hidden, seen, turns)))
-        return self.output_layer_norm(hidden + self.dropout(self.output(F.gelu(self.intermediate(hidden)))))
+        """Apply the layer; arguments as :meth:`SelfAttention.forward` has them.
+
+        Under autocast the residual stream has the products' type, half as much to move; each LayerNorm computes in float32.
+        """
+        mixed = self.attention(hidden, seen, turns)
+        hidden = self.attention_layer_norm(hidden + self.dropout(mixed)).to(mixed.dtype)
+        output = self.output(F.gelu(self.intermediate(hidden)))
+        return self.output_layer_norm(hidden + self.dropout(output)).to(output.dtype)
 
 
 class Encoder(nn.Module):
@@ -68,8 +73,7 @@ class Encoder(nn.Module):
         Returns:
             the last layer's output. Shape: (B, T, C).
         """
-        # the residual stream keeps its type: under autocast the projection alone would turn all of it into half precision
-        hidden = embedded if self.projection is None else self.projection(embedded).to(embedded.dtype)
+        hidden = embedded if self.projection is None else self.projection(embedded)
         seen = seen_past_padding(padding_mask, hidden.dtype) if documents is None else seen_by_documents(documents, hidden)
         turns = None
         if self.sizes.positions == "rotary":
