@@ -1,6 +1,7 @@
 """Time one training step of every variant, in turn, in one process."""
 
 import contextlib
+import re
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -102,13 +103,15 @@ def toy_task() -> SimpleNamespace:
 def our_step(size: str, dropout: float, compiled: bool = False, width: int = 128, cuda_graphs: bool = False) -> Step:
     """This package's model and criterion, for rows of so many tokens. Learned positions at every size, as all others here have them."""
     from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionConfig
-    from fairseq_electra.models.electra import ElectraConfig, ElectraModel
+    from fairseq_electra.models.electra import ElectraConfig, ElectraModel, compile_options
 
     task = toy_task()
     changes = {"model_size": size, "positions": "learned", "dropout": dropout, "attention_dropout": dropout}
     changes |= {"compile": compiled, "cuda_graphs": cuda_graphs, "max_position_embeddings": max(512, width)}
     model = ElectraModel.build_model(OmegaConf.merge(OmegaConf.structured(ElectraConfig), changes), task)
     criterion = ReplacedTokenDetection(OmegaConf.structured(ReplacedTokenDetectionConfig), task)
+    if compiled:
+        criterion.compile_score(**compile_options(cuda_graphs))
 
     def step(sample: dict) -> torch.Tensor:
         loss, masked, _ = criterion(model, sample)
@@ -141,8 +144,15 @@ def run_step(variant: Variant, network: nn.Module, step: Callable, optimizer: to
     optimizer.step()
 
 
-def compare(size: str, rows: int, rounds: int, compiled: bool = False) -> list[dict]:
-    """Time all variants, one step of each in every round, and the matrix products of a step alone.
+def compare(size: str, rows: int, rounds: int, compiled: bool = False, pattern: str = "") -> list[dict]:
+    """Time variants, one step of each in every round, and the matrix products of a step alone.
+
+    Args:
+        size: row of the size table.
+        rows: of a batch, 128 tokens each.
+        rounds: how many.
+        compiled: ours under ``--compile`` as well.
+        pattern: regular expression that names of variants must have; the first is always there.
 
     Returns:
         for each variant its name, milliseconds of processor time and of wall time a step (median over rounds), tokens per second of
@@ -151,7 +161,8 @@ def compare(size: str, rows: int, rounds: int, compiled: bool = False) -> list[d
     """
     torch._dynamo.reset()  # else the graphs of all sizes would count as one network's, of which it allows eight
     sample = random_batch(rows)
-    chosen = variants(size, compiled)
+    first, *others = variants(size, compiled)
+    chosen = [first, *(variant for variant in others if re.search(pattern, variant.name))]
     made = []
     for variant in chosen:
         torch.manual_seed(1)

@@ -1,6 +1,7 @@
 """ELECTRA's loss: the generator's masked-language-model loss and the discriminator's, over one denominator."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.detection import log_metrics, score_histogram
+from fairseq_electra.models.electra import ElectraOutput
 from fairseq_electra.modules.losses import cross_entropy, precise
 
 
@@ -45,29 +47,37 @@ class ReplacedTokenDetection(FairseqCriterion):
             the summed loss, the number of masked tokens (fairseq divides the gradient by it), and sums for the log.
         """
         net_input = sample["net_input"]
-        output = model(**net_input)
-        target, padding_mask = sample["target"], net_input["padding_mask"]
-        used = target != self.pad
+        loss, sums = self.score(model(**net_input), net_input, sample["target"], self.training)
+        log = {"sample_size": sample["nmasked"], "ntokens": sample["ntokens"], "nsentences": sample["nsentences"], **sums}
+        return loss, sample["nmasked"], log
+
+    def compile_score(self, **options: Any) -> None:
+        """Put :meth:`score` under ``torch.compile``, options as there; the network is compiled apart, within what distributes it."""
+        self.score = torch.compile(self.score, **options)  # type: ignore[method-assign]
+
+    def score(
+        self, output: ElectraOutput, net_input: dict[str, Tensor], target: Tensor, training: bool
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Compute the summed loss of a batch, and sums for the log. Shape of ``target``: (B, K)."""
+        padding_mask, used = net_input["padding_mask"], target != self.pad
         scores = cross_entropy(output.gen_logits, target, output.gen_probs)
         mlm_sum = scores.nll.masked_fill(~used, 0.0).sum()
         loss = self.gen_weight * mlm_sum
         if output.disc_logits is not None:
+            assert output.is_replaced is not None  # they come together
             disc_logits = output.disc_logits.to(precise(output.disc_logits.dtype))
             rtd = F.binary_cross_entropy_with_logits(disc_logits, output.is_replaced.to(disc_logits.dtype), reduction="none")
             rtd_sum = rtd.masked_fill(padding_mask, 0.0).sum()
             loss = loss + self.disc_weight * self.mask_prob * rtd_sum
         with torch.no_grad():
-            log = {
-                "loss": loss.detach(),
-                "masked_lm_sum": mlm_sum.detach(),
-                "sample_size": sample["nmasked"],
-                "ntokens": sample["ntokens"],
-                "nsentences": sample["nsentences"],
-                **self._generator_counts(scores.best, output, net_input, target, used),
-            }
-            if output.disc_logits is not None:
-                log |= {"disc_sum": rtd_sum.detach(), **_discriminator_counts(disc_logits, output.is_replaced, ~padding_mask)}
-        return loss, sample["nmasked"], log
+            sums = {"loss": loss.detach(), "masked_lm_sum": mlm_sum.detach()}
+            sums |= self._generator_counts(scores.best, output, net_input, target, used)
+            if not training:  # one more pass over all scores
+                logprobs = output.gen_logits.log_softmax(-1, dtype=torch.float32)
+                sums["gen_entropy_sum"] = -((logprobs.exp() * logprobs).sum(-1) * used).sum()
+            if output.is_replaced is not None:
+                sums |= {"disc_sum": rtd_sum.detach(), **_discriminator_counts(disc_logits, output.is_replaced, ~padding_mask)}
+        return loss, sums
 
     def _generator_counts(self, best: Tensor, output, net_input: dict, target: Tensor, used: Tensor) -> dict[str, Tensor]:
         correct = (best == target) & used
@@ -80,9 +90,6 @@ class ReplacedTokenDetection(FairseqCriterion):
         if output.corrupted_tokens is not None:
             sampled = output.corrupted_tokens.gather(1, net_input["masked_positions"])
             counts["sampled_correct"] = ((sampled == target) & used).sum()
-        if not self.training:  # one more pass over all scores
-            logprobs = output.gen_logits.log_softmax(-1, dtype=torch.float32)
-            counts["gen_entropy_sum"] = -((logprobs.exp() * logprobs).sum(-1) * used).sum()
         return counts
 
     @staticmethod

@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass, field
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import torch
 from fairseq.dataclass import ChoiceEnum
@@ -79,6 +79,11 @@ class ElectraOutput(NamedTuple):
     disc_logits: Tensor | None = None  # (B, T)
 
 
+def compile_options(cuda_graphs: bool) -> dict[str, Any]:
+    """Return what ``torch.compile`` is told: one graph for one shape, or an error."""
+    return {"fullgraph": True, "dynamic": False, "mode": "reduce-overhead" if cuda_graphs else None}
+
+
 @register_model("electra", dataclass=ElectraConfig)
 class ElectraModel(BaseFairseqModel):
     """Generator and discriminator, trained together.
@@ -126,7 +131,7 @@ class ElectraModel(BaseFairseqModel):
             raise InputError("--cuda-graphs needs --compile and a GPU; leave it out")
         model = cls(cfg, task.source_dictionary)
         if cfg.compile:  # in place: names in checkpoints stay as they are
-            model.compile(fullgraph=True, dynamic=False, mode="reduce-overhead" if cfg.cuda_graphs else None)
+            model.compile(**compile_options(cfg.cuda_graphs))
         return model
 
     def forward(

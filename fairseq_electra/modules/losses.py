@@ -31,7 +31,8 @@ class _CrossEntropy(torch.autograd.Function):
     def backward(ctx, grad: Tensor, _best) -> tuple[Tensor, None, None]:
         probs, target = ctx.saved_tensors
         grad = grad.unsqueeze(-1)
-        grad_logits = probs.mul_(grad)  # nobody else holds probs, and backward runs once
+        # nobody else holds probs, and backward runs once; a compiler sees to its memory itself
+        grad_logits = probs * grad if torch.compiler.is_compiling() else probs.mul_(grad)
         grad_logits.scatter_add_(-1, target.unsqueeze(-1), -grad)
         return grad_logits.to(ctx.dtype), None, None
 

@@ -22,6 +22,7 @@ from fairseq_electra.data.packing import pack
 from fairseq_electra.data.rows import build_rows, last_lines
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.diagnosis import Diagnosis, unigram_baseline
+from fairseq_electra.models.electra import compile_options
 from fairseq_electra.modules.attention import SHORT_ROW_ON_CPU
 from fairseq_electra.modules.flops import Flops, peak_flops, pretraining_flops
 from fairseq_electra.precision import autocast, cpu_has_bf16, product_type
@@ -82,7 +83,7 @@ class ElectraPretrainingTask(FairseqTask):
         self.diagnosis = Diagnosis()
         self.flops: Flops | None = None  # of the model, once it is built
         self.peak = 0.0  # FLOP/s of a device, once it is at work
-        self.compiled = False
+        self.compiled = self.cuda_graphs = False  # what the model was built with
 
     @classmethod
     def setup_task(cls, cfg: ElectraPretrainingConfig, **kwargs: Any) -> "ElectraPretrainingTask":
@@ -95,8 +96,8 @@ class ElectraPretrainingTask(FairseqTask):
     def build_model(self, cfg, from_checkpoint: bool = False):
         """Build the model and count its operations."""
         model = super().build_model(cfg, from_checkpoint)
-        self.compiled = bool(cfg.get("compile", False))
-        if cfg.get("cuda_graphs", False) and max(self.cfg.update_freq) > 1:
+        self.compiled, self.cuda_graphs = bool(cfg.get("compile", False)), bool(cfg.get("cuda_graphs", False))
+        if self.cuda_graphs and max(self.cfg.update_freq) > 1:
             raise InputError("--cuda-graphs and --update-freq cannot be had together: a graph's gradients do not outlive it; drop one")
         if self.cfg.pack:
             on_gpu = torch.cuda.is_available() and not self.cfg.cpu
@@ -104,6 +105,13 @@ class ElectraPretrainingTask(FairseqTask):
         discriminator = None if model.discriminator is None else model.discriminator.sizes
         self.flops = pretraining_flops(discriminator, model.generator.sizes, len(self.dictionary))
         return model
+
+    def build_criterion(self, cfg, from_checkpoint: bool = False):
+        """Build the criterion, compiled where the model is."""
+        criterion = super().build_criterion(cfg, from_checkpoint)
+        if self.compiled:
+            criterion.compile_score(**compile_options(self.cuda_graphs))
+        return criterion
 
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> MaskedRows:
         """Map a split and find its rows.
