@@ -1,0 +1,162 @@
+"""What a GPU does otherwise than a CPU. Skipped where there is none."""
+
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch._dynamo.utils import counters
+
+from tests.conftest import TINY_NET, electra
+from tests.criterions.test_replaced_token_detection import criterion_for
+from tests.integration.sentence_tasks import PAIR, prepare_all
+from tests.integration.training import command, run_here, weights
+from tests.models.test_packed_rows import paragraphs, unpacked  # noqa: F401
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+NET = {"hidden_size": 128, "embedding_size": 64, "intermediate_size": 256, "num_attention_heads": 4}
+RUN = ["--num-workers", "0", "--no-epoch-checkpoints", "--max-update", "12", *TINY_NET]
+BARE = ["--dropout", "0", "--attention-dropout", "0"]
+
+
+def train_on_gpu(data, save_dir, *arguments):
+    """Run fairseq-train in this process."""
+    line = [word for word in command(data, save_dir, *arguments)[3:] if word != "--cpu"]
+    return run_here(line, save_dir)
+
+
+def moved(sample):
+    net_input = {name: tensor.cuda() for name, tensor in sample["net_input"].items()}
+    return {**sample, "net_input": net_input, "target": sample["target"].cuda()}
+
+
+@pytest.fixture
+def prepared(make_task, make_model):
+    """A network, its criterion and a batch with padding."""
+    task = make_task(cpu=False)
+    dataset = task.load_dataset("valid")
+    sample = dataset.collater([*dataset.sizes.argsort()[:3], *dataset.sizes.argsort()[-5:]])
+    assert sample["net_input"]["padding_mask"].any()
+    return make_model(task, **NET), criterion_for(task), sample
+
+
+def test_float32_is_what_a_cpu_computes(prepared):
+    model, criterion, sample = prepared
+    loss, _, log = criterion(model, sample)
+    loss.backward()
+    expected = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    model.cuda()
+    found, _, own = criterion(model, moved(sample))
+    found.backward()
+    assert found.item() == pytest.approx(loss.item(), rel=1e-4)
+    assert own["replaced"].item() == pytest.approx(log["replaced"].item(), abs=1)  # a draw at the edge may fall to the other side
+    for name, parameter in model.named_parameters():
+        assert (parameter.grad.cpu() - expected[name]).norm() <= 2e-2 * expected[name].norm() + 1e-4, name
+
+
+def test_autocast_is_near_float32(prepared):
+    model, criterion, sample = prepared
+    model.cuda()
+    loss, _, _ = criterion(model, moved(sample))
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        near, _, _ = criterion(model, moved(sample))
+    assert near.dtype == torch.float32 and near.item() == pytest.approx(loss.item(), rel=2e-2)
+
+
+def test_packed_documents_are_those_alone(make_task, make_model, paragraphs):  # noqa: F811
+    """By the kernel that takes documents of any length."""
+    task = make_task(data=str(paragraphs), tokens_per_sample=128, pack=True, cpu=False)
+    dataset = task.load_dataset("train")
+    model, criterion = make_model(task, **NET).cuda(), criterion_for(task)
+    sample = dataset.collater(list(range(8)))
+    net_input, places = unpacked(sample["net_input"], task.dictionary.pad())
+    apart = moved({**sample, "net_input": net_input, "target": net_input["target"]})
+    together = moved(sample)
+    found = {}
+    for name, batch in (("together", together), ("apart", apart)):
+        model.zero_grad()
+        with torch.autocast("cuda", dtype=torch.bfloat16):
+            loss, _, _ = criterion(model, batch)
+            output = model(**batch["net_input"])
+        loss.backward()
+        gradient = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+        found[name] = (loss.item(), gradient, output.gen_logits.float())
+    assert found["together"][0] == pytest.approx(found["apart"][0], rel=1e-2)
+    assert F.cosine_similarity(found["together"][1], found["apart"][1], dim=0) > 0.99
+    document, (row, columns) = 0, places[0]
+    slots = (sample["target"][row] != task.dictionary.pad()) & (sample["net_input"]["masked_positions"][row] < columns.stop)
+    number = int(slots.sum())
+    assert torch.allclose(found["together"][2][row][slots.cuda()], found["apart"][2][document][:number], atol=0.1, rtol=0.05)
+
+
+def test_an_update_never_waits_for_the_gpu(prepared):
+    model, criterion, sample = prepared
+    model.cuda()
+    sample = moved(sample)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+
+    def update():
+        with torch.autocast("cuda", dtype=torch.bfloat16):
+            loss, _, _ = criterion(model, sample)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    update()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        update()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--autocast", "bf16"],
+        ["--bf16"],
+        ["--fp16", "--fp16-no-flatten-grads", "--fp16-init-scale", "4"],
+        ["--checkpoint-activations", "--autocast", "bf16"],
+    ],
+    ids=["autocast", "bf16", "fp16", "checkpoints of activations"],
+)
+def test_number_formats_train_alike(tmp_path, data_bin, options):
+    plain = train_on_gpu(data_bin, tmp_path / "plain", *RUN, *BARE)
+    found = train_on_gpu(data_bin, tmp_path / "found", *RUN, *BARE, *options)
+    assert found.updates == plain.updates == 12
+    assert found.losses == pytest.approx(plain.losses, rel=0.03)
+
+
+@pytest.mark.parametrize("packed", [[], ["--pack"]], ids=["rows", "packed"])
+@pytest.mark.parametrize("graphs", [[], ["--cuda-graphs"]], ids=["compiled", "CUDA graphs"])
+def test_compiled_runs_are_the_plain_one(tmp_path, data_bin, packed, graphs):
+    options = [*RUN, *BARE, "--autocast", "bf16", *packed]
+    plain = train_on_gpu(data_bin, tmp_path / "plain", *options)
+    torch._dynamo.reset()
+    counters.clear()
+    compiled = train_on_gpu(data_bin, tmp_path / "compiled", *options, "--compile", *graphs)
+    assert compiled.losses[:6] == pytest.approx(plain.losses[:6], rel=0.01)
+    assert compiled.losses == pytest.approx(plain.losses, rel=0.1)
+    assert not counters["graph_break"] and counters["stats"]["unique_graphs"] == 4
+    assert weights(tmp_path / "compiled").keys() == weights(tmp_path / "plain").keys()
+
+
+@pytest.mark.parametrize("options", [["--dropout", "0.1"], ["--autocast", "bf16", "--pack", *BARE]], ids=["dropout", "packed"])
+def test_a_run_resumes(tmp_path, data_bin, options):
+    train_on_gpu(data_bin, tmp_path / "whole", *RUN, *options)
+    train_on_gpu(data_bin, tmp_path / "parts", *RUN, *options, "--max-update", "5")
+    parts = train_on_gpu(data_bin, tmp_path / "parts", *RUN, *options)
+    assert parts.updates == 12
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, resumed[name]), (name, (tensor.float() - resumed[name].float()).abs().max().item())
+
+
+def test_fine_tuned_and_asked(tmp_path, vocabulary, corpus_lines):
+    data = prepare_all(tmp_path, vocabulary, corpus_lines) / PAIR
+    sizes = ["--net", "scratch=scratch:tiny", "--seeds", "1", "--epochs", "2", "--lr", "1e-3", "--processes", "1", "--keep-checkpoints"]
+    electra("finetune", "--data", data, *sizes, "--output", tmp_path / "runs", "--", *TINY_NET)
+    checkpoint = next((tmp_path / "runs").rglob("*.pt"))
+    done = electra("predict", checkpoint, input="one sentence\tand another\n")
+    assert json.loads(done.stdout.splitlines()[0])
