@@ -16,6 +16,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=8, help="rows of 128 tokens in a batch (default: %(default)s)")
     parser.add_argument("--compile", action="store_true", help="ours under --compile as well; begins with minutes of compilation")
     parser.add_argument("--threads", type=int, default=1, help="threads (default: %(default)s, which a shared machine disturbs least)")
+    parser.add_argument("--only", metavar="PATTERN", help="no loader, and of the steps the first and those whose name has this pattern")
     args = read_arguments(parser, markdown)
 
     fairseq_electra.register()
@@ -25,8 +26,8 @@ def main() -> None:
         torch.set_num_threads(args.threads)
         keep_freed_memory()
         load = os.getloadavg()[0]
-        report: dict = {"loader": loader.compare(256, args.rounds)}
-        report |= {size: training_step.compare(size, args.rows, args.rounds, args.compile) for size in args.sizes}
+        report: dict = {} if args.only else {"loader": loader.compare(256, args.rounds)}
+        report |= {size: training_step.compare(size, args.rows, args.rounds, args.compile, args.only or "") for size in args.sizes}
         report |= {
             "machine": {
                 "processor": processor(),
@@ -47,13 +48,12 @@ def markdown(report: dict) -> str:
     lines = [
         f"{machine['processor']}, {machine['threads']} of {machine['cores']} cores, torch {machine['torch']}; "
         f"load {machine['load_before']} before, {machine['load_after']} after",
-        "",
-        "| loader, batches of 256 rows of 128 | tokens per second of one core | range |",
-        "|---|---|---|",
     ]
-    lines += [
-        f"| {row['loader']} | {row['tokens_per_cpu_second']:,} | {row['range'][0]:,} to {row['range'][1]:,} |" for row in report["loader"]
-    ]
+    if "loader" in report:
+        lines += ["", "| loader, batches of 256 rows of 128 | tokens per second of one core | range |", "|---|---|---|"]
+    for row in report.get("loader", ()):
+        low, high = row["range"]
+        lines.append(f"| {row['loader']} | {row['tokens_per_cpu_second']:,} | {low:,} to {high:,} |")
     for size in [size for size in report if size not in ("machine", "batch", "loader")]:
         rows, width = report["batch"]
         bounded = "of_products" in report[size][0]

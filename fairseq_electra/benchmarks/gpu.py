@@ -1,7 +1,7 @@
 """``python -m fairseq_electra.benchmarks.gpu``: training steps on a GPU against transformers and against what the GPU could do.
 
-For each size and length of rows, in turn within one process, in bfloat16: transformers (head on masked positions), eager and compiled, and
-ours eager, compiled, and compiled with CUDA graphs. The bound is the time of the step's matrix products alone, measured, and of moving an
+For each size and length of rows, in turn within one process, in bfloat16: transformers (head on masked positions) and ours, each eager,
+compiled, and compiled with CUDA graphs. The bound is the time of the step's matrix products alone, measured, and of moving an
 estimate of what fused kernels must move, at the measured speed of copies, one after the other. The most expensive kernels of our fastest
 step are listed.
 
@@ -9,7 +9,6 @@ step are listed.
 """
 
 import functools
-import gc
 import statistics
 import time
 from collections.abc import Callable
@@ -25,7 +24,9 @@ from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES
 
 POINTS = ("small:128:128", "base:64:512", "large:32:512")
 THEIRS = "transformers, head on masked positions"
+COMPILED, GRAPHED = ", torch.compile", ", torch.compile with CUDA graphs"
 OURS = "fairseq_electra"
+OURS_GRAPHED = f"{OURS}, --compile --cuda-graphs"
 # An estimate of what is moved per token. Of each hidden unit of each layer, 80 numbers of two bytes: forward 32 (projections 4, 2, 9 with
 # GELU, 5; attention 4; two sums with their norms 8), backward 48 (projections 8, 4, 10, 12 with GELU; attention 8; norms 6). Of each score
 # of a masked position 22 bytes: written, read and sampled from in bfloat16, softmax in float32, and its gradient.
@@ -34,28 +35,32 @@ STEPS = 10  # of a variant in a round
 TOP = 5  # kernels listed
 
 
-def makers_of_steps(size: str, rows: int, width: int, device: str) -> dict[str, Callable[[], Callable[[], None]]]:
-    """Functions that make a training step, one for every variant."""
+def makers_of_steps(size: str, rows: int, width: int, device: str) -> dict[str, Callable[[], tuple[Callable[[], None], int | None]]]:
+    """Functions that make a training step, one for every variant, and tell the most memory of a GPU that it has taken, in MB."""
     from fairseq_electra.benchmarks.baselines import transformers_step
     from fairseq_electra.benchmarks.training_step import CLIP_NORM, VOCABULARY, our_step, random_batch
 
     sample = moved(random_batch(rows, width), device)
 
-    def theirs_compiled():
+    def theirs_compiled(mode: str | None = None):
         network, step = transformers_step(size, VOCABULARY, 0.0, masked_only=True)
-        return network, torch.compile(step)
+        return network, torch.compile(step, mode=mode)
 
     networks = {
         THEIRS: lambda: transformers_step(size, VOCABULARY, 0.0, masked_only=True),
-        f"{THEIRS}, torch.compile": theirs_compiled,
+        THEIRS + COMPILED: theirs_compiled,
         OURS: lambda: our_step(size, 0.0, width=width),
         f"{OURS}, --compile": lambda: our_step(size, 0.0, True, width),
     }
     if device == "cuda":
-        networks[f"{OURS}, --compile --cuda-graphs"] = lambda: our_step(size, 0.0, True, width, cuda_graphs=True)
+        networks[THEIRS + GRAPHED] = lambda: theirs_compiled("reduce-overhead")
+        networks[OURS_GRAPHED] = lambda: our_step(size, 0.0, True, width, cuda_graphs=True)
 
-    def make(name: str) -> Callable[[], None]:
+    def make(name: str) -> tuple[Callable[[], None], int | None]:
         torch.manual_seed(1)
+        if device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
         network, step = networks[name]()
         network.to(device).train()
         optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
@@ -71,24 +76,9 @@ def makers_of_steps(size: str, rows: int, width: int, device: str) -> dict[str, 
 
         for _ in range(3):  # compile, and come up to speed
             run()
-        return run
+        return run, round((torch.cuda.max_memory_allocated() - before) / 2**20) if device == "cuda" else None
 
     return {name: functools.partial(make, name) for name in networks}
-
-
-def megabytes_of(make: Callable[[], Callable[[], None]], device: str) -> int | None:
-    """Most memory of a GPU that a variant takes when it is alone."""
-    if device == "cpu":
-        return None
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    run = make()
-    most = torch.cuda.max_memory_allocated() - before
-    del run
-    torch._dynamo.reset()  # compiled graphs hold on to their memory
-    gc.collect()
-    torch.cuda.empty_cache()
-    return round(most / 2**20)
 
 
 def moved(sample: dict, device: str) -> dict:
@@ -117,10 +107,9 @@ def compare(size: str, rows: int, width: int, device: str, rounds: int, repeats:
     """Time all variants in turn, and find the bound."""
     from fairseq_electra.benchmarks.training_step import VOCABULARY
 
-    makers = makers_of_steps(size, rows, width, device)
-    memory = {name: megabytes_of(make, device) for name, make in makers.items()}
     torch._dynamo.reset()  # else the graphs of all points would count as one network's, of which it allows eight
-    runs = {name: make() for name, make in makers.items()}
+    made = {name: make() for name, make in makers_of_steps(size, rows, width, device).items()}
+    runs = {name: run for name, (run, _) in made.items()}
     sizes, slots = MODEL_SIZES[size], max(1, round(0.15 * width))
     generator = sizes.generator(GENERATOR_HIDDEN_SIZE[size], 1.0)
     alone_run = products_alone(step_products(sizes, generator, VOCABULARY, rows, width, slots), torch.bfloat16, device)
@@ -147,7 +136,7 @@ def compare(size: str, rows: int, width: int, device: str, rounds: int, repeats:
                 **ratios(seconds[THEIRS], taken),
                 "mfu": round(flops / middle / peak, 3),
                 "of_bound": round(bound / middle, 3),
-                "megabytes": memory[name],
+                "megabytes": made[name][1],
             }
         )
     fastest = min(seconds, key=lambda name: statistics.median(seconds[name]))

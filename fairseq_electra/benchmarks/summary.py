@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from fairseq_electra.benchmarks import packing, text, trainer
+from fairseq_electra.benchmarks import gpu, packing, text, trainer
 
 SIZES = ("tiny", "small")
 OURS, NAIVE = "fairseq_electra", "transformers, head on all positions"
@@ -18,15 +18,19 @@ SORTED = "transformers, sorted by length, its best batch"
 
 def markdown(folder: Path) -> str:
     """Read a folder's reports; returns a table of how many times as fast ours is, for tiny and small where that makes a difference."""
-    steps, steps_bf16, line, packed, ids, hub, predict, questions = (
+    steps, steps_bf16, on_gpu, line, packed, ids, hub, predict, questions = (
         json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("avx2", "benchmark", "trainer", "packing", "text", "inference", "prediction", "questions")
+        for name in ("avx2", "benchmark", "gpu", "trainer", "packing", "text", "inference", "prediction", "questions")
     )
     rows: list[tuple[str, str, list[float]]] = []
     for variant, against in BASELINES.items():
         rows.append(("pre-training step, float32", against, [_faster(steps[size], OURS, variant) for size in SIZES]))
     bf16 = [_faster(steps_bf16[size], f"{OURS}, --autocast bf16", f"{NAIVE}, bf16") for size in SIZES]
     rows.append(("pre-training step, bfloat16", f"{BASELINES[NAIVE]}, bfloat16", bf16))
+    for point in on_gpu["points"]:
+        for variant in (gpu.THEIRS, gpu.THEIRS + gpu.COMPILED, gpu.THEIRS + gpu.GRAPHED):
+            times = _faster(point["variants"], gpu.OURS_GRAPHED, variant)
+            rows.append((f"pre-training step of {point['size']} on a GPU, `--compile --cuda-graphs`", variant, [times]))
     alike = [_faster(line[size], trainer.OURS, trainer.THEIRS) for size in SIZES]
     best = [_faster(line[size], trainer.OURS + trainer.BEST, trainer.THEIRS + trainer.BEST) for size in SIZES]
     rows.append(("`fairseq-train`, two networks, float32", "its `masked_lm`, one network, float32", alike))

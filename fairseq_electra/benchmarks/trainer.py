@@ -2,8 +2,8 @@
 
     python -m fairseq_electra.benchmarks.trainer --output trainer.json
 
-ELECTRA trains two networks where masked_lm trains one. For each size: like for like in float32, and each with the best
-settings that its own command line allows on this machine.
+ELECTRA trains two networks where masked_lm trains one. For each size: like for like in float32 (on a GPU in half precision), and each with
+the best settings that its own command line allows on this machine.
 """
 
 import os
@@ -25,27 +25,32 @@ from fairseq_electra.modules.sizes import MODEL_SIZES
 
 SIZES = ("tiny", "small")
 VOCABULARY, TOKENS = 30000, 128
-WARM_UP = 5  # updates whose time is not counted
+RECORDS, WARM_UP = 14, 5  # in a log, and those that are not counted
 THEIRS, OURS = "masked_lm, roberta", "electra_pretraining"
-FAST, BEST = ", --fast-fp32", ", best settings"
+FAST, BEST, HALF = ", --fast-fp32", ", best settings", ", half precision"
 
 
 def main() -> None:
     """Measure, write the report and print its table."""
     parser = new_parser(__doc__, "trainer.json", rounds=3)
-    parser.add_argument("--updates", type=int, default=14, help="updates of a run (default: %(default)s)")
+    parser.add_argument("--updates", type=int, default=RECORDS, help="updates of a run (default: %(default)s)")
     parser.add_argument("--rows", type=int, default=16, help="rows of a batch (default: %(default)s)")
+    parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=MODEL_SIZES, help="default: %(default)s")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="default: %(default)s")
     args = read_arguments(parser, markdown)
-    report: dict = {"processor": processor(), "torch": torch.__version__, "threads": 1, "batch": [args.rows, TOKENS]}
+    on_cpu = args.device == "cpu"
+    device = processor() if on_cpu else torch.cuda.get_device_name()
+    report: dict = {"processor": device, "torch": torch.__version__, "threads": 1, "batch": [args.rows, TOKENS]}
     with alone(), tempfile.TemporaryDirectory() as folder:
         data = make_data(Path(folder))
-        for size in SIZES:
-            variants = command_lines(size)
+        for size in args.sizes:
+            variants = command_lines(size) if on_cpu else command_lines_for_gpu(size)
             speeds: dict[str, list[float]] = {name: [] for name in variants}
             for number in range(args.rounds):
                 for name, options in variants.items():
                     log = Path(folder, f"{size}-{number}.log")
-                    speeds[name].append(tokens_per_second(data, log, [*options, *shared(args.rows, args.updates)]))
+                    options = [*options, *shared(args.rows, args.updates), *(["--cpu"] if on_cpu else [])]
+                    speeds[name].append(tokens_per_second(data, log, options))
                     print(size, name, round(speeds[name][-1]), flush=True)
             report[size] = [row(name, speeds) for name in variants]
     publish(report, args.output, markdown)
@@ -60,18 +65,8 @@ def make_data(folder: Path, vocabulary: int = VOCABULARY) -> Path:
 
 
 def command_lines(size: str) -> dict[str, list[str]]:
-    """Options of each variant. Both read full rows; dropout as ELECTRA's size has it, which best settings may leave out."""
-    net = MODEL_SIZES[size]
-    theirs = ["--task", "masked_lm", "--criterion", "masked_lm", "--arch", "roberta", "--sample-break-mode", "none", "--optimizer", "adam"]
-    for option, value in (
-        *(("layers", net.num_hidden_layers), ("embed-dim", net.hidden_size)),
-        *(("ffn-embed-dim", net.intermediate_size), ("attention-heads", net.num_attention_heads)),
-    ):
-        theirs += [f"--encoder-{option}", str(value)]
-    ours = f"--user-dir {USER_DIR} --task electra_pretraining --criterion replaced_token_detection --arch electra_{size}".split()
-    ours += ["--rows", "blocks", "--across-documents", "--optimizer", "electra_adam"]
-    dropout = ["--dropout", str(net.dropout), "--attention-dropout", str(net.attention_dropout)]
-    none = ["--dropout", "0", "--attention-dropout", "0"]
+    """Options of each variant on a CPU. Both read full rows; dropout as ELECTRA's size has it, which best settings may leave out."""
+    theirs, ours, dropout, none = parts_of_lines(size)
     return {
         THEIRS: [*theirs, *dropout],
         OURS: [*ours, *dropout],
@@ -82,10 +77,39 @@ def command_lines(size: str) -> dict[str, list[str]]:
     }
 
 
+def command_lines_for_gpu(size: str) -> dict[str, list[str]]:
+    """Options of each variant on a GPU. Stock fairseq has float16 weights with float32 copies: --bf16 ends it in a traceback."""
+    theirs, ours, dropout, none = parts_of_lines(size)
+    return {
+        THEIRS + HALF: [*theirs, *dropout, "--fp16"],
+        OURS + HALF: [*ours, *dropout, "--autocast", "bf16"],
+        THEIRS + BEST: [*theirs, *none, "--fp16"],
+        OURS + BEST: [*ours, *none, "--autocast", "bf16", "--compile", "--cuda-graphs"],
+    }
+
+
+def parts_of_lines(size: str) -> tuple[list[str], list[str], list[str], list[str]]:
+    """Options of stock fairseq and of ours, of dropout as the size has it, and of none."""
+    net = MODEL_SIZES[size]
+    theirs = ["--task", "masked_lm", "--criterion", "masked_lm", "--arch", "roberta", "--sample-break-mode", "none", "--optimizer", "adam"]
+    for option, value in (
+        *(("layers", net.num_hidden_layers), ("embed-dim", net.hidden_size)),
+        *(("ffn-embed-dim", net.intermediate_size), ("attention-heads", net.num_attention_heads)),
+    ):
+        theirs += [f"--encoder-{option}", str(value)]
+    ours = f"--user-dir {USER_DIR} --task electra_pretraining --criterion replaced_token_detection --arch electra_{size}".split()
+    ours += ["--rows", "blocks", "--across-documents", "--optimizer", "electra_adam"]
+    dropout = ["--dropout", str(net.dropout), "--attention-dropout", str(net.attention_dropout)]
+    return theirs, ours, dropout, ["--dropout", "0", "--attention-dropout", "0"]
+
+
 def shared(rows: int, updates: int) -> list[str]:
-    """Options of all variants."""
+    """Options of all variants, for so many records in a log."""
     given = f"--tokens-per-sample {TOKENS} --batch-size {rows} --max-update {updates} --lr 1e-4 --lr-scheduler fixed --clip-norm 1.0"
-    return [*given.split(), *["--cpu", "--no-save", "--disable-validation", "--log-format", "json", "--log-interval", "1"]]
+    return [
+        *given.split(),
+        *["--no-save", "--disable-validation", "--log-format", "json", "--log-interval", str(max(1, updates // RECORDS))],
+    ]
 
 
 def tokens_per_second(data: Path, log: Path, options: list[str]) -> float:
@@ -99,7 +123,7 @@ def tokens_per_second(data: Path, log: Path, options: list[str]) -> float:
 
 def row(name: str, speeds: dict[str, list[float]]) -> dict:
     """Summarize a variant: its speed, and its ratio to stock fairseq, round by round."""
-    base = speeds[THEIRS + (BEST if name.endswith(BEST) else "")]
+    base = speeds[next(theirs for theirs in speeds if theirs.startswith(THEIRS) and theirs.endswith(BEST) == name.endswith(BEST))]
     return {"variant": name, "tokens_per_second": round(statistics.median(speeds[name])), **ratios(speeds[name], base)}
 
 
@@ -111,7 +135,7 @@ def markdown(report: dict) -> str:
         f"| fairseq-train, batches of {report['batch'][0]} x {report['batch'][1]}, one thread | tokens/s | ratio | range |",
         "|---|---|---|---|",
     ]
-    for size in SIZES:
+    for size in MODEL_SIZES:
         for found in report.get(size, ()):
             low, high = found["ratio_range"]
             lines.append(f"| {size}: {found['variant']} | {found['tokens_per_second']:,} | {found['ratio']:.2f} | {low} to {high} |")
