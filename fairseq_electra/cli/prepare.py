@@ -171,7 +171,7 @@ def _questions(args: argparse.Namespace) -> None:
         ANSWERING,
         2,
         (),
-        ("f1", "exact_match", *(("answerable_f1", "unanswerable_accuracy", "threshold") if some_without else ())),
+        ("f1", "exact_match", *(("answerable_f1", "unanswerable_accuracy", "best_answer_f1", "threshold") if some_without else ())),
         args.max_positions,
         stride=STRIDE if args.stride is None else args.stride,
         max_question=MAX_QUESTION if args.max_question is None else args.max_question,

@@ -71,7 +71,7 @@ def score_answers(texts: Sequence[str], golds: Sequence[Sequence[str]], unanswer
 
     Returns:
         ``f1`` and ``exact_match`` in per cent; with ``unanswerable`` also ``answerable_f1``, F1 of the questions that have an answer,
-        ``unanswerable_accuracy`` and ``threshold``.
+        ``unanswerable_accuracy`` and ``threshold``; and ``best_answer_f1``, F1 of the questions that have an answer if all got one.
     """
     f1 = np.array([best_over(token_f1, text, gold) for text, gold in zip(texts, golds, strict=True)])
     exact = np.array([best_over(exact_match, text, gold) for text, gold in zip(texts, golds, strict=True)])
@@ -80,9 +80,10 @@ def score_answers(texts: Sequence[str], golds: Sequence[Sequence[str]], unanswer
     without = np.array([not any(normalize_answer(gold) for gold in each) for each in golds])
     empty = without.astype(np.float64)
     threshold = best_threshold(f1, empty, unanswerable)
+    best_answer_f1 = f1[~without]
     silent = unanswerable > threshold
     f1, exact = np.where(silent, empty, f1), np.where(silent, empty, exact)
-    parts = {"answerable_f1": f1[~without], "unanswerable_accuracy": f1[without]}
+    parts = {"answerable_f1": f1[~without], "unanswerable_accuracy": f1[without], "best_answer_f1": best_answer_f1}
     return {
         "f1": 100 * float(f1.mean()),
         "exact_match": 100 * float(exact.mean()),

@@ -202,6 +202,7 @@ def test_scores_with_unanswerable_questions_worked_out_by_hand():
             "exact_match": 60.0,
             "answerable_f1": 100 * 5 / 9,
             "unanswerable_accuracy": 100.0,
+            "best_answer_f1": 100 * 8 / 9,
             "threshold": 0.4,
         }
     )
@@ -226,6 +227,8 @@ def test_random_scores_with_unanswerable_questions_are_those_of_the_rules(share)
         for name, chosen in (("answerable_f1", False), ("unanswerable_accuracy", True)):
             part = [best_by_hand(f1_by_hand, a, b) for a, b, none in zip(said, golds, without, strict=True) if none is chosen]
             assert found[name] == pytest.approx(100 * np.mean(part) if part else 0.0)
+        best_answers = [best for best, none in zip(f1, without, strict=True) if not none]
+        assert found["best_answer_f1"] == pytest.approx(100 * np.mean(best_answers) if best_answers else 0.0)
         assert all(type(value) is float for value in found.values())
 
 

@@ -23,11 +23,13 @@ PRESETS = {
     "WNLI": 635,
 }
 
+ANSWER_METRICS = ("f1", "exact_match")
+UNANSWERABLE_METRICS = ("answerable_f1", "unanswerable_accuracy", "best_answer_f1", "threshold")
 
 # of the tasks that are ours: folder, kind, metrics, examples of train
 OURS = {
-    "squad1.1": ("squad", ANSWERING, ("f1", "exact_match"), 87599),  # Rajpurkar et al. 2016
-    "squad2.0": ("squad", ANSWERING, ("f1", "exact_match", "answerable_f1", "unanswerable_accuracy", "threshold"), 130319),  # 2018
+    "squad1.1": ("squad", ANSWERING, ANSWER_METRICS, 87599),  # Rajpurkar et al. 2016
+    "squad2.0": ("squad", ANSWERING, (*ANSWER_METRICS, *UNANSWERABLE_METRICS), 130319),  # 2018
     "conll2003": ("ner", TAGGING, TAG_METRICS, 14041),  # Tjong Kim Sang and De Meulder 2003
     "wnut17": ("ner", TAGGING, TAG_METRICS, 3394),
     "ncbi_disease": ("ner", TAGGING, TAG_METRICS, 5424),
