@@ -52,7 +52,7 @@ def main() -> None:
                     options = [*options, *shared(args.rows, args.updates), *(["--cpu"] if on_cpu else [])]
                     speeds[name].append(tokens_per_second(data, log, options))
                     print(size, name, round(speeds[name][-1]), flush=True)
-            report[size] = [row(name, speeds) for name in variants]
+            report[size] = summarize(speeds)
     publish(report, args.output, markdown)
 
 
@@ -121,10 +121,13 @@ def tokens_per_second(data: Path, log: Path, options: list[str]) -> float:
     return statistics.median(record["wps"] for record in read_log(log)[WARM_UP:] if record["subset"] == "train_inner")
 
 
-def row(name: str, speeds: dict[str, list[float]]) -> dict:
-    """Summarize a variant: its speed, and its ratio to stock fairseq, round by round."""
-    base = speeds[next(theirs for theirs in speeds if theirs.startswith(THEIRS) and theirs.endswith(BEST) == name.endswith(BEST))]
-    return {"variant": name, "tokens_per_second": round(statistics.median(speeds[name])), **ratios(speeds[name], base)}
+def summarize(speeds: dict[str, list[float]]) -> list[dict]:
+    """Of every variant its speed, and its ratio round by round to stock fairseq, the last one before it."""
+    base, found = "", []
+    for name, own in speeds.items():
+        base = name if name.startswith(THEIRS) else base
+        found.append({"variant": name, "tokens_per_second": round(statistics.median(own)), **ratios(own, speeds[base])})
+    return found
 
 
 def markdown(report: dict) -> str:

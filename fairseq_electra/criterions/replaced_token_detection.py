@@ -63,21 +63,18 @@ class ReplacedTokenDetection(FairseqCriterion):
         scores = cross_entropy(output.gen_logits, target, output.gen_probs)
         mlm_sum = scores.nll.masked_fill(~used, 0.0).sum()
         loss = self.gen_weight * mlm_sum
+        sums = {"masked_lm_sum": mlm_sum.detach(), **self._generator_counts(scores.best, output, net_input, target, used)}
+        if not training:  # one more pass over all scores
+            logprobs = output.gen_logits.detach().log_softmax(-1, dtype=torch.float32)
+            sums["gen_entropy_sum"] = -((logprobs.exp() * logprobs).sum(-1) * used).sum()
         if output.disc_logits is not None:
             assert output.is_replaced is not None  # they come together
             disc_logits = output.disc_logits.to(precise(output.disc_logits.dtype))
             rtd = F.binary_cross_entropy_with_logits(disc_logits, output.is_replaced.to(disc_logits.dtype), reduction="none")
             rtd_sum = rtd.masked_fill(padding_mask, 0.0).sum()
             loss = loss + self.disc_weight * self.mask_prob * rtd_sum
-        with torch.no_grad():
-            sums = {"loss": loss.detach(), "masked_lm_sum": mlm_sum.detach()}
-            sums |= self._generator_counts(scores.best, output, net_input, target, used)
-            if not training:  # one more pass over all scores
-                logprobs = output.gen_logits.log_softmax(-1, dtype=torch.float32)
-                sums["gen_entropy_sum"] = -((logprobs.exp() * logprobs).sum(-1) * used).sum()
-            if output.is_replaced is not None:
-                sums |= {"disc_sum": rtd_sum.detach(), **_discriminator_counts(disc_logits, output.is_replaced, ~padding_mask)}
-        return loss, sums
+            sums |= {"disc_sum": rtd_sum.detach(), **_discriminator_counts(disc_logits.detach(), output.is_replaced, ~padding_mask)}
+        return loss, {"loss": loss.detach(), **sums}
 
     def _generator_counts(self, best: Tensor, output, net_input: dict, target: Tensor, used: Tensor) -> dict[str, Tensor]:
         correct = (best == target) & used

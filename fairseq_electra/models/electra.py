@@ -62,7 +62,7 @@ class ElectraConfig(EncoderConfig):
     temperature: float = field(default=1.0, metadata={"help": "divides the generator's scores when it is sampled; above 0"})
     disallow_correct: bool = field(default=False, metadata={"help": "never sample the original token"})
     compile: bool = field(
-        default=False, metadata={"help": "both networks as one graph of torch.compile; the first update takes a minute or more"}
+        default=False, metadata={"help": "networks and losses as graphs of torch.compile; the first update takes a minute or more"}
     )
     cuda_graphs: bool = field(
         default=False, metadata={"help": "with --compile, on a GPU: replay updates as CUDA graphs, which small updates gain by"}

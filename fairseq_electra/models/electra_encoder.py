@@ -36,7 +36,7 @@ class ElectraEncoderConfig(EncoderConfig):
         metadata={"help": "what a sentence head reads: <s>, as in the paper, or the mean of the row, for nets trained briefly"},
     )
     autocast: ChoiceEnum(["none", "bf16"]) = field(  # type: ignore[valid-type]
-        default="none", metadata={"help": "bf16: matrix products in bfloat16, weights kept in float32; on CPU and GPU"}
+        default="none", metadata={"help": "bf16: the network computes in bfloat16, its weights stay float32; on CPU and GPU"}
     )
     network: ChoiceEnum(["discriminator", "generator"]) = field(  # type: ignore[valid-type]
         default="discriminator", metadata={"help": "which network of a pre-training checkpoint to fine-tune"}
@@ -117,6 +117,7 @@ class ElectraEncoder(BaseFairseqModel):
             segment_ids = segments_of(src_tokens, self.eos).masked_fill(padding_mask, 0)
         with autocast(self.autocast, src_tokens.device.type):
             hidden = self.extract_features(src_tokens, segment_ids, padding_mask)
+        hidden = hidden.to(self.embeddings.layer_norm.weight.dtype)  # heads compute as precisely as the weights are
         if classification_head_name is None:
             return hidden, {}
         inputs = {"padding_mask": padding_mask} if head_inputs is None else head_inputs

@@ -51,7 +51,7 @@ def cross_entropy(logits: Tensor, target: Tensor, probs: Tensor | None = None) -
     """Score targets; in float32 whatever the float type of the scores.
 
     The same as ``F.cross_entropy(..., reduction="none")`` and ``argmax``, in half the time at a vocabulary of 16,000 and more. The
-    backward pass may run only once, and writes over ``probs``.
+    backward pass may run only once, and without a compiler writes over ``probs``.
 
     Args:
         logits: Shape: (..., V).

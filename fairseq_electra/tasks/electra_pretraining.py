@@ -53,7 +53,7 @@ class ElectraPretrainingConfig(FairseqDataclass):
     random_token_prob: float = field(default=0.0, metadata={"help": "share of masked tokens that it sees as a random piece"})
     mask_whole_words: bool = field(default=False, metadata={"help": "mask all pieces of a word together"})
     autocast: ChoiceEnum(["none", "bf16"]) = field(  # type: ignore[valid-type]
-        default="none", metadata={"help": "bf16: matrix products in bfloat16, weights kept in float32; on CPU and GPU"}
+        default="none", metadata={"help": "bf16: the networks compute in bfloat16, their weights stay float32; on CPU and GPU"}
     )
     seed: int = II("common.seed")
     fp16: bool = II("common.fp16")
@@ -106,9 +106,9 @@ class ElectraPretrainingTask(FairseqTask):
         self.flops = pretraining_flops(discriminator, model.generator.sizes, len(self.dictionary))
         return model
 
-    def build_criterion(self, cfg, from_checkpoint: bool = False):
-        """Build the criterion, compiled where the model is."""
-        criterion = super().build_criterion(cfg, from_checkpoint)
+    def build_criterion(self, cfg, *args: Any, **kwargs: Any):
+        """Build the criterion, compiled where the model is; arguments and result as FairseqTask's, which differ between its releases."""
+        criterion = super().build_criterion(cfg, *args, **kwargs)
         if self.compiled:
             criterion.compile_score(**compile_options(self.cuda_graphs))
         return criterion
@@ -230,7 +230,10 @@ class ElectraPretrainingTask(FairseqTask):
         model.eval()
         self._begin_step()
         with torch.no_grad(), self.autocast(sample):
-            return criterion(model, sample)
+            loss, sample_size, log = criterion(model, sample)
+        if self.cuda_graphs:  # fairseq-validate keeps the logs of all batches, and a graph writes over its own
+            log = {name: value.clone() if isinstance(value, torch.Tensor) else value for name, value in log.items()}
+        return loss, sample_size, log
 
     def autocast(self, sample: dict) -> contextlib.AbstractContextManager:
         """Return the context to run the model in on a batch."""

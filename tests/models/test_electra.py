@@ -118,6 +118,18 @@ def test_bf16_gives_nearly_the_same_losses_and_where_it_would_crawl_the_same(mak
     assert low[0].item() != full[0].item() == off[0].item()
 
 
+def test_logs_of_a_validation_outlive_the_next_replay_of_a_graph(make_task, make_model):
+    task = make_task()
+    task.cuda_graphs = True
+    sample, model, memory = task.load_dataset("valid").collater([0, 1]), make_model(task), torch.zeros(())
+
+    def replayed(model, sample):
+        return memory, 1, {"loss": memory.add_(1.0), "ntokens": 5}
+
+    logs = [task.valid_step(sample, model, replayed)[2] for _ in range(2)]
+    assert logs == [{"loss": 1.0, "ntokens": 5}, {"loss": 2.0, "ntokens": 5}]
+
+
 def test_options_younger_than_a_checkpoint_take_their_defaults(make_task, make_model):
     from omegaconf import OmegaConf, open_dict
 

@@ -4,12 +4,19 @@ import shutil
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
+from fairseq_electra import precision
 from fairseq_electra.data.encode import encode_to_binary, write_binarized
 from fairseq_electra.data.wordpiece import load_wordpiece
-from fairseq_electra.models.electra_encoder import segments_of
-from tests.conftest import TINY_NET, fairseq
+from fairseq_electra.models._config import with_defaults
+from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig, segments_of
+from fairseq_electra.modules.answer_heads import AnswerScores, IndependentAnswerHead
+from fairseq_electra.modules.heads import SentenceHead, TokenHead
+from tests.conftest import NET, TINY_NET, fairseq, randomize_parameters
 from tests.integration.training import refusal, train, weights
+
+HEADS = [SentenceHead(32, 3, 0.0), TokenHead(32, 5, 0.0), IndependentAnswerHead(32)]
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +134,28 @@ def test_heads_read_what_they_should(pooling):
     mask = torch.tensor([[False] * 5, [False, False, True, True, True]])
     pooled = hidden[:, 0] if pooling == "first" else torch.stack([hidden[0].mean(0), hidden[1, :2].mean(0)])
     assert torch.allclose(head(hidden, mask), head.prediction(pooled), atol=1e-6)
+
+
+@pytest.mark.parametrize("head", HEADS, ids=lambda head: type(head).__name__)
+def test_under_autocast_heads_compute_in_float32(make_task, monkeypatch, head):
+    """On every machine: where products of bfloat16 are slow, autocast is off unless it is told otherwise."""
+    dictionary = make_task().dictionary
+    cfg = OmegaConf.create({**NET, "model_size": "tiny", "autocast": "bf16"})
+    model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), dictionary).eval()
+    model.register_head("head", head)
+    randomize_parameters(model)
+    rows = torch.tensor([[0, 7, 8, 9, 2, 10, 11, 2], [0, 7, 2, 8, 2, 1, 1, 1]])
+    given = {"classification_head_name": "head"}
+    if isinstance(head, IndependentAnswerHead):
+        given["head_inputs"] = {"allowed": rows > 3}
+    found = []
+    for bf16 in (False, True):
+        monkeypatch.setattr(precision, "cpu_has_bf16", lambda bf16=bf16: bf16)
+        scores, _ = model(rows, **given)
+        scores = scores.first if isinstance(scores, AnswerScores) else scores
+        assert scores.dtype == torch.float32
+        found.append(scores)
+    assert not torch.equal(*found) and torch.allclose(*found, atol=0.1, rtol=0.05)
 
 
 @pytest.mark.long
