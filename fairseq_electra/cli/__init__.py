@@ -15,7 +15,7 @@ COMMANDS = {
     "encode": "text to pieces, or straight to what fairseq trains on",
     "corpus": "write the built-in corpus and its labelled task",
     "config": "turn a fairseq-train command line into the YAML of fairseq-hydra-train",
-    "prepare": "turn labelled text (GLUE, SWAG, RACE, any TSV) into a folder to fine-tune on",
+    "prepare": "turn labelled text (GLUE, SWAG, RACE, any TSV; SQuAD; columns of tags) into a folder to fine-tune on",
     "finetune": "fine-tune nets on tasks with many seeds, and compare them",
     "submit": "write GLUE's submission files from such runs",
     "predict": "apply a fine-tuned net to text",

@@ -220,6 +220,8 @@ def explain_damaged_checkpoints() -> None:
         except InputError:
             raise
         except Exception as error:
+            if Path(path).is_dir():
+                raise InputError(f"{path} is a folder; name a checkpoint in it, such as {Path(path) / 'checkpoint_best.pt'}") from error
             if not Path(path).is_file():
                 raise InputError(f"no such checkpoint: {path}; check the path") from error
             kind = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fairseq_electra.data.binarized import count_lines
-from fairseq_electra.data.task_info import PREDICTION
+from fairseq_electra.data.task_info import ANSWERING, PREDICTION, TAGGING, TASK_FILE, read_task_info
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE
 from fairseq_electra.errors import InputError
 
@@ -134,6 +134,8 @@ def _look_before_setup(plain: Callable) -> Callable:
         for path in wanted:
             if not path.is_file():
                 raise InputError(f"no {path}; fairseq-electra prepare makes such folders, and --regression-target is for numbers")
+        if (Path(args.data) / TASK_FILE).is_file() and (kind := read_task_info(args.data).kind) in (TAGGING, ANSWERING):
+            raise InputError(f"{args.data} was prepared for --task {kind}, not {PREDICTION}")
         check_number_of_classes(Path(args.data), args.num_classes, bool(wanted[1:]))
         return plain(cls, args, **kwargs)
 

@@ -216,6 +216,8 @@ def predictor_of(net: ElectraHubInterface, head: str, source: str, threshold: fl
     Raises:
         InputError: one of the last two arguments is given, and the net does not answer questions, or not such without an answer.
     """
+    if math.isnan(threshold):
+        raise InputError("--threshold nan is no number; give one, such as that which validation logged")
     if net.kind == ANSWERING:
         if threshold < math.inf and net.task and not net.task.unanswerable:
             raise InputError("--threshold is for nets trained with questions without an answer; leave it out")

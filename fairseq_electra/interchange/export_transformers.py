@@ -13,7 +13,7 @@ from fairseq_electra.data.text import folder_written_whole
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.model_card import model_card
-from fairseq_electra.interchange.names import HEADS, TASK_OF_HEAD, Part, embeddings_part, encoder_part, to_theirs
+from fairseq_electra.interchange.names import HEADS, TASK_OF_HEAD, UNANSWERABLE, Part, embeddings_part, encoder_part, to_theirs
 from fairseq_electra.interchange.network_files import sines
 from fairseq_electra.interchange.pretrained import Pretrained
 from fairseq_electra.interchange.tokenizer_files import write_tokenizer
@@ -165,6 +165,8 @@ def _encoder(pretrained: Pretrained, model: ElectraEncoder, state: dict[str, Ten
             more = SUMMARY | {"summary_last_dropout": model.head_dropout}
         elif kind == "sentence":
             more["problem_type"] = "regression" if len(labels) == 1 else "single_label_classification"
+        elif kind == "answer" and pretrained.task is not None:
+            more[UNANSWERABLE] = pretrained.task.unanswerable
     return _export(names[0] if names else "encoder", head.class_name, state, parts, model.sizes, prefix, {}, **more)
 
 

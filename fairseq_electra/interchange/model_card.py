@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fairseq_electra.data.task_info import TAGGING
 from fairseq_electra.interchange.pretrained import Pretrained
 
 if TYPE_CHECKING:
@@ -47,7 +48,10 @@ def model_card(pretrained: Pretrained, networks: Sequence["Export"], records: li
     for network in networks:
         place = "FOLDER" if network.subfolder == "." else f"FOLDER/{network.subfolder}"
         lines.append(f'{network.role.split("_")[0]} = {network.class_name}.from_pretrained("{place}")')
-    lines += ["```", "", "## Training", ""]
+    lines += ["```", ""]
+    if pretrained.kind == TAGGING:
+        lines += ['Words are tagged at their first piece: `pipeline("token-classification", "FOLDER", aggregation_strategy="first")`.', ""]
+    lines += ["## Training", ""]
     lines += _training(pretrained) or ["Not known."]
     last = next((record for record in reversed(records) if record["subset"] not in ("train", "train_inner")), None)
     if last is not None:

@@ -100,6 +100,7 @@ COMPUTED = {
     "cls.predictions.decoder.bias": "used as cls.predictions.bias",
 }
 TASK_OF_HEAD = {"sentence": PREDICTION, "choice": RANKING, "token": TAGGING, "answer": ANSWERING}
+UNANSWERABLE = "has_unanswerable_questions"  # our entry in a config.json of transformers, which says nothing of it
 OTHER_HEADS = ("classifier.", "qa_outputs.", "sequence_summary.")
 
 

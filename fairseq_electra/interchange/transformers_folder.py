@@ -12,7 +12,7 @@ from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, STRIDE, Task
 from fairseq_electra.data.wordpiece import symbols_of
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange.heads import head_of
-from fairseq_electra.interchange.names import TASK_OF_HEAD
+from fairseq_electra.interchange.names import TASK_OF_HEAD, UNANSWERABLE
 from fairseq_electra.interchange.network_files import Network, is_transformers_folder, read_network
 from fairseq_electra.interchange.pretrained import Pretrained
 from fairseq_electra.interchange.tokenizer_files import read_tokenizer
@@ -165,6 +165,6 @@ def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor) -> Impo
     names = tuple(labels) if classes > 1 else ()
     task = TaskInfo(main.folder.name, kind, 0, names, (), main.sizes.max_position_embeddings)
     if kind == ANSWERING:
-        task = replace(task, stride=STRIDE, max_question=MAX_QUESTION, unanswerable=True)
+        task = replace(task, stride=STRIDE, max_question=MAX_QUESTION, unanswerable=bool(main.config.get(UNANSWERABLE, True)))
     pretrained = Pretrained(model.eval(), tokenizer, dictionary, task=task, labels={SENTENCE_HEAD: labels})
     return Imported(pretrained, model_cfg, order, {main.head: main}, main.unused)

@@ -252,6 +252,10 @@ def test_a_folder_of_another_task_is_refused(tmp_path, sources, vocabulary):
     )
     of_tags = [TAGGING if word == ANSWERING else word for word in of_questions]
     assert "1.1 was prepared for --task question_answering, not token_classification" in refusal_here(of_tags)
+    fairseqs = "--batch-size 8 --task sentence_prediction --criterion sentence_prediction --num-classes 2 --arch electra_encoder --cpu"
+    assert "tags was prepared for --task token_classification, not sentence_prediction" in refusal_here(
+        [tmp_path / "tags", "--save-dir", tmp_path / "save", *fairseqs.split()]
+    )
     assert not (tmp_path / "save" / "checkpoint_last.pt").exists()
 
 
@@ -266,6 +270,8 @@ def test_a_folder_of_another_task_is_refused(tmp_path, sources, vocabulary):
         (["--max-answer-length", "-1"], "--max-answer-length must be 1 or more, got -1"),
         (["--answerability-weight", "-1"], "--answerability-weight must not be negative"),
         (["--arch", "electra_tiny"], "--task question_answering needs --arch electra_encoder"),
+        (["--criterion", "sentence_prediction"], "--task question_answering needs --criterion question_answering"),
+        (["--best-checkpoint-metric", "entity_f1"], "--best-checkpoint-metric entity_f1: validation logs loss, f1, exact_match; name one"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -131,6 +131,10 @@ def test_the_plain_head_for_answers_is_exported_exactly_and_read_back(tmp_path, 
     for own, their, read_back in zip(expected[:2], (found.start_logits, found.end_logits), again[:2], strict=True):
         assert (own - their)[rows != PAD].abs().max() < 2e-5 and (own - read_back).abs().max() < 2e-5
     assert back.kind == ANSWERING and back.labels == {SENTENCE_HEAD: []}
+    with pytest.raises(InputError, match="--threshold is for nets trained with questions without an answer"):
+        predictor_of(from_pretrained(tmp_path / "out"), SENTENCE_HEAD, "text", threshold=0.3)
+    with pytest.raises(InputError, match="--threshold nan is no number"):
+        predictor_of(ours, HEAD, "text", threshold=float("nan"))
 
 
 @pytest.mark.parametrize("answerability", [False, True])
