@@ -88,6 +88,7 @@ def rows32(tmp_path_factory, corpus_lines, vocabulary):
     return folder
 
 
+@pytest.mark.long
 def test_one_batch_two_halves_and_two_ranks_take_the_same_step(tmp_path, rows32):
     train(rows32, tmp_path / "start", *ONE_UPDATE, "--batch-size", 32, "--lr", "0.0")
     one = train(rows32, tmp_path / "one", *ONE_UPDATE, "--batch-size", 32)

@@ -322,6 +322,7 @@ def kill_this_process(name):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_study_that_is_stopped_leaves_no_run_behind(tmp_path, sources, how):
     folder = tmp_path / "runs" / "x" / SINGLE

@@ -181,6 +181,7 @@ def test_tensorboard(tmp_path, data_bin):
         assert [event.value for event in events.Scalars(name)] == pytest.approx(of(log, subset, name), abs=1e-3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["tqdm", "simple"])
 def test_other_logs(tmp_path, data_bin, kind):
     log = train(data_bin, tmp_path / "save", *NET, "--max-update", 2, "--log-format", kind)

@@ -131,6 +131,7 @@ def test_rows_that_are_too_long_and_wrong_uses_end_in_a_sentence(hub):
         fairseq_electra.from_pretrained("absent")
 
 
+@pytest.mark.long
 def test_a_fairseq_folder_and_its_export_say_the_same_with_and_without_fairseq(tmp_path, data_bin, vocabulary):
     train_here(data_bin, tmp_path / "save", *TINY_NET, "--positions", "learned", "--max-update", "2", "--disable-validation")
     hub = fairseq_electra.from_pretrained(tmp_path / "save")  # the vocabulary is found beside the data
