@@ -43,14 +43,14 @@ def main() -> None:
     report: dict = {"processor": device, "torch": torch.__version__, "threads": 1, "batch": [args.rows, TOKENS]}
     with alone(), tempfile.TemporaryDirectory() as folder:
         data = make_data(Path(folder))
+        common = [*shared(args.rows, args.updates), *(["--cpu"] if on_cpu else [])]
         for size in args.sizes:
             variants = command_lines(size) if on_cpu else command_lines_for_gpu(size)
             speeds: dict[str, list[float]] = {name: [] for name in variants}
             for number in range(args.rounds):
                 for name, options in variants.items():
                     log = Path(folder, f"{size}-{number}.log")
-                    options = [*options, *shared(args.rows, args.updates), *(["--cpu"] if on_cpu else [])]
-                    speeds[name].append(tokens_per_second(data, log, options))
+                    speeds[name].append(tokens_per_second(data, log, [*options, *common]))
                     print(size, name, round(speeds[name][-1]), flush=True)
             report[size] = summarize(speeds)
     publish(report, args.output, markdown)

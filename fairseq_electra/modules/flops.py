@@ -12,8 +12,14 @@ from fairseq_electra.modules.sizes import EncoderSizes
 BACKWARD_TOO = 3  # a step costs its forward pass three times: every product has two in the backward pass
 # bfloat16, dense, of the makers' data sheets, FLOP/s; the first whose words are among the device's counts
 KNOWN_PEAKS = {
-    **{"H200": 989e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989e12, "A100": 312e12},
-    **{"L40S": 362e12, "L4": 121e12, "A10": 125e12},
+    "H200": 989e12,
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "L4": 121e12,
+    "A10": 125e12,
 }
 PRODUCT = {"cpu": 1024, "cuda": 8192}  # rows and columns of the matrices of a measurement: enough work for all of the device
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch._dynamo.utils import counters
 
+from fairseq_electra.benchmarks.gpu import moved
 from tests.conftest import TINY_NET, electra
 from tests.criterions.test_replaced_token_detection import criterion_for
 from tests.integration.sentence_tasks import PAIR, prepare_all
@@ -23,11 +24,6 @@ def train_on_gpu(data, save_dir, *arguments):
     """Run fairseq-train in this process."""
     line = [word for word in command(data, save_dir, *arguments)[3:] if word != "--cpu"]
     return run_here(line, save_dir)
-
-
-def moved(sample):
-    net_input = {name: tensor.cuda() for name, tensor in sample["net_input"].items()}
-    return {**sample, "net_input": net_input, "target": sample["target"].cuda()}
 
 
 @pytest.fixture
@@ -47,7 +43,7 @@ def test_float32_is_what_a_cpu_computes(prepared):
     expected = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
     model.zero_grad()
     model.cuda()
-    found, _, own = criterion(model, moved(sample))
+    found, _, own = criterion(model, moved(sample, "cuda"))
     found.backward()
     assert found.item() == pytest.approx(loss.item(), rel=1e-4)
     assert own["replaced"].item() == pytest.approx(log["replaced"].item(), abs=1)  # a draw at the edge may fall to the other side
@@ -58,9 +54,9 @@ def test_float32_is_what_a_cpu_computes(prepared):
 def test_autocast_is_near_float32(prepared):
     model, criterion, sample = prepared
     model.cuda()
-    loss, _, _ = criterion(model, moved(sample))
+    loss, _, _ = criterion(model, moved(sample, "cuda"))
     with torch.autocast("cuda", dtype=torch.bfloat16):
-        near, _, _ = criterion(model, moved(sample))
+        near, _, _ = criterion(model, moved(sample, "cuda"))
     assert near.dtype == torch.float32 and near.item() == pytest.approx(loss.item(), rel=2e-2)
 
 
@@ -71,8 +67,8 @@ def test_packed_documents_are_those_alone(make_task, make_model, paragraphs):  #
     model, criterion = make_model(task, **NET).cuda(), criterion_for(task)
     sample = dataset.collater(list(range(8)))
     net_input, places = unpacked(sample["net_input"], task.dictionary.pad())
-    apart = moved({**sample, "net_input": net_input, "target": net_input["target"]})
-    together = moved(sample)
+    apart = moved({**sample, "net_input": net_input, "target": net_input["target"]}, "cuda")
+    together = moved(sample, "cuda")
     found = {}
     for name, batch in (("together", together), ("apart", apart)):
         model.zero_grad()
@@ -93,7 +89,7 @@ def test_packed_documents_are_those_alone(make_task, make_model, paragraphs):  #
 def test_an_update_never_waits_for_the_gpu(prepared):
     model, criterion, sample = prepared
     model.cuda()
-    sample = moved(sample)
+    sample = moved(sample, "cuda")
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
 
     def update():
