@@ -11,7 +11,7 @@ from omegaconf import II, OmegaConf, open_dict
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.memory import keep_freed_memory
-from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, POSITIONS, EncoderSizes, named_sizes
+from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, NORMS, POSITIONS, EncoderSizes, named_sizes
 from fairseq_electra.precision import use_fast_fp32
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,12 @@ class EncoderConfig(FairseqDataclass):
     num_attention_heads: Optional[int] = field(default=None, metadata={"help": "attention heads" + AS_SIZE})
     positions: Optional[ChoiceEnum(list(POSITIONS))] = field(  # type: ignore[valid-type]
         default=None, metadata={"help": "learned (the original; tiny nets do not learn with it) or rotary" + AS_SIZE}
+    )
+    norm: Optional[ChoiceEnum(list(NORMS))] = field(  # type: ignore[valid-type]
+        default=None,
+        metadata={
+            "help": "LayerNorm behind each sublayer (post, the original), there with scaled residuals (deepnorm), or before it (pre)"
+        },
     )
     max_position_embeddings: Optional[int] = field(default=None, metadata={"help": "longest row with learned positions, tokens" + AS_SIZE})
     dropout: Optional[float] = field(default=None, metadata={"help": "dropout of embeddings and sublayers, probability" + AS_SIZE})
@@ -77,7 +83,9 @@ def prepare_processor(cfg) -> None:
 
 def encoder_sizes(cfg) -> EncoderSizes:
     """Look up the sizes that a model's configuration asks for."""
-    given = {name: str(cfg[name]) if name in ("model_size", "positions") and cfg[name] is not None else cfg[name] for name in SIZE_FIELDS}
+    given = {
+        name: str(cfg[name]) if name in ("model_size", "positions", "norm") and cfg[name] is not None else cfg[name] for name in SIZE_FIELDS
+    }
     return named_sizes(**given)
 
 

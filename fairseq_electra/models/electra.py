@@ -24,7 +24,7 @@ from fairseq_electra.models._config import (
 from fairseq_electra.models._loading import check_dictionary, check_tensors
 from fairseq_electra.modules.documents import PackedDocuments
 from fairseq_electra.modules.embeddings import Embeddings
-from fairseq_electra.modules.encoder import Encoder, check_row_length, initialize, initialize_as_dense_default
+from fairseq_electra.modules.encoder import Encoder, check_row_length, initialize, initialize_as_dense_default, shrink_branches
 from fairseq_electra.modules.heads import MaskedLMHead, ReplacedTokenHead
 from fairseq_electra.modules.losses import probabilities
 from fairseq_electra.modules.sampling import corrupt, sample_tokens, sampling_probabilities
@@ -115,6 +115,7 @@ class ElectraModel(BaseFairseqModel):
         self.register_buffer("dictionary_version", torch.frombuffer(bytearray(dictionary_digest(dictionary)), dtype=torch.uint8))
 
         self.apply(initialize)
+        self.apply(shrink_branches)
         for name, linear in self.named_modules():
             if name.endswith(".projection") or name == "discriminator_head.prediction":
                 initialize_as_dense_default(linear)

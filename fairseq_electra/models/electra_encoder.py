@@ -16,7 +16,7 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.models._config import EncoderConfig, adopt_sizes, encoder_sizes, prepare_processor, with_defaults
 from fairseq_electra.models._loading import check_dictionary, check_tensors
 from fairseq_electra.modules.embeddings import Embeddings
-from fairseq_electra.modules.encoder import Encoder, check_row_length, initialize, initialize_as_dense_default
+from fairseq_electra.modules.encoder import Encoder, check_row_length, initialize, initialize_as_dense_default, shrink_branches
 from fairseq_electra.modules.heads import SentenceHead
 from fairseq_electra.optim.depths import mark_depths
 from fairseq_electra.precision import autocast
@@ -65,6 +65,7 @@ class ElectraEncoder(BaseFairseqModel):
         self.classification_heads = nn.ModuleDict()
         self.register_buffer("dictionary_version", torch.frombuffer(bytearray(dictionary_digest(dictionary)), dtype=torch.uint8))
         self.apply(initialize)
+        self.apply(shrink_branches)
         if self.encoder.projection is not None:
             initialize_as_dense_default(self.encoder.projection)
         self._separators_checked = False

@@ -1,4 +1,4 @@
-"""The Transformer encoder of BERT: post-LayerNorm, exact GELU, embedding size apart from hidden size."""
+"""The Transformer encoder of BERT: exact GELU, embedding size apart from hidden size; LayerNorm where the sizes say."""
 
 import torch
 import torch.nn.functional as F
@@ -10,13 +10,22 @@ from fairseq_electra.modules.attention import Seen, SelfAttention, rotary_turns,
 from fairseq_electra.modules.documents import PackedDocuments
 from fairseq_electra.modules.dropout import Dropout
 from fairseq_electra.modules.embeddings import LAYER_NORM_EPS
+from fairseq_electra.modules.losses import precise
 from fairseq_electra.modules.sizes import EncoderSizes
 
 INITIALIZER_RANGE = 0.02
 
 
 class EncoderLayer(nn.Module):
-    """Attention and feed-forward network, each followed by dropout, residual connection and LayerNorm. (B, T, C) -> (B, T, C)."""
+    """Attention and feed-forward network, each with dropout, residual connection and LayerNorm. (B, T, C) -> (B, T, C).
+
+    With f for a sublayer and its dropout, ``sizes.norm`` chooses between
+
+    - ``post``, the original: LN(h + f(h));
+    - ``deepnorm``: LN(a h + f(h)), a above 1: deep nets survive a short warm-up. It equals LN(h + f(h) / a), so a trained net
+      becomes a ``post`` one by dividing the last matrix of each sublayer (Wang et al. 2022, arXiv 2203.00555);
+    - ``pre``: h + f(LN(h)), with one more LayerNorm behind the last layer (Xiong et al. 2020, arXiv 2002.04745).
+    """
 
     def __init__(self, sizes: EncoderSizes):
         super().__init__()
@@ -26,16 +35,29 @@ class EncoderLayer(nn.Module):
         self.output = nn.Linear(sizes.intermediate_size, sizes.hidden_size)
         self.output_layer_norm = nn.LayerNorm(sizes.hidden_size, eps=LAYER_NORM_EPS)
         self.dropout = Dropout(sizes.dropout)
+        self.pre_norm, self.residual_scale = sizes.norm == "pre", sizes.residual_scale
 
     def forward(self, hidden: Tensor, seen: Seen, turns: Tensor | None) -> Tensor:
         """Apply the layer; arguments as :meth:`SelfAttention.forward` has them.
 
-        Under autocast the residual stream has the products' type, half as much to move; each LayerNorm computes in float32.
+        Under autocast the residual stream has the products' type, half as much to move; each LayerNorm computes in float32. With
+        ``pre`` nothing normalizes the stream, whose sum over the layers would lose digits: it stays float32.
         """
+        if self.pre_norm:
+            hidden = hidden + self.dropout(self.attention(self.attention_layer_norm(hidden), seen, turns))
+            return hidden + self.dropout(self.feed_forward(self.output_layer_norm(hidden)))
         mixed = self.attention(hidden, seen, turns)
-        hidden = self.attention_layer_norm(hidden + self.dropout(mixed)).to(mixed.dtype)
-        output = self.output(F.gelu(self.intermediate(hidden)))
-        return self.output_layer_norm(hidden + self.dropout(output)).to(output.dtype)
+        hidden = self.attention_layer_norm(self.add(hidden, self.dropout(mixed))).to(mixed.dtype)
+        output = self.feed_forward(hidden)
+        return self.output_layer_norm(self.add(hidden, self.dropout(output))).to(output.dtype)
+
+    def feed_forward(self, hidden: Tensor) -> Tensor:
+        """Apply the two matrices and GELU between them. Shape kept: (B, T, C)."""
+        return self.output(F.gelu(self.intermediate(hidden)))
+
+    def add(self, hidden: Tensor, branch: Tensor) -> Tensor:
+        """Add a sublayer's output to the scaled residual stream. Shapes kept: (B, T, C)."""
+        return torch.add(branch, hidden, alpha=self.residual_scale)
 
 
 class Encoder(nn.Module):
@@ -54,6 +76,9 @@ class Encoder(nn.Module):
         same = sizes.embedding_size == sizes.hidden_size
         self.projection = None if same else nn.Linear(sizes.embedding_size, sizes.hidden_size)
         self.layers = nn.ModuleList(EncoderLayer(sizes) for _ in range(sizes.num_hidden_layers))
+        self.layer_norm = nn.LayerNorm(sizes.hidden_size, eps=LAYER_NORM_EPS) if sizes.norm == "pre" else None
+        if sizes.norm == "deepnorm":  # the tensors of post-LayerNorm compute something else here, and must not be loaded unsaid
+            self.register_buffer("residual_scale", torch.tensor(sizes.residual_scale))
 
     def forward(
         self,
@@ -71,9 +96,11 @@ class Encoder(nn.Module):
             documents: of packed rows, in which each document sees itself alone. None: a row is one.
 
         Returns:
-            the last layer's output. Shape: (B, T, C).
+            the last layer's output, normalized. Shape: (B, T, C).
         """
         hidden = embedded if self.projection is None else self.projection(embedded)
+        if self.layer_norm is not None:
+            hidden = hidden.to(precise(hidden.dtype))
         seen = seen_past_padding(padding_mask, hidden.dtype) if documents is None else seen_by_documents(documents, hidden)
         turns = None
         if self.sizes.positions == "rotary":
@@ -88,7 +115,7 @@ class Encoder(nn.Module):
                 hidden = layer(hidden, seen, turns)
             if all_layers is not None:
                 all_layers.append(hidden)
-        return hidden
+        return hidden if self.layer_norm is None else self.layer_norm(hidden)
 
 
 def check_row_length(sizes: EncoderSizes, tokens_per_sample: int, remedy: str) -> None:
@@ -115,6 +142,19 @@ def initialize(module: nn.Module) -> None:
         nn.init.ones_(module.weight)
     if getattr(module, "bias", None) is not None:
         nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def shrink_branches(module: nn.Module) -> None:
+    """Let an encoder with ``deepnorm`` start with smaller sublayers; use with ``Module.apply``, behind :func:`initialize`.
+
+    Values, the projection behind attention and both feed-forward matrices, as Wang et al. 2022, figure 2; queries and keys stay.
+    """
+    if isinstance(module, Encoder) and module.sizes.norm == "deepnorm":
+        for layer in module.layers:
+            values = layer.attention.qkv.weight[2 * module.sizes.hidden_size :]
+            for weight in (values, layer.attention.out.weight, layer.intermediate.weight, layer.output.weight):
+                weight.mul_(module.sizes.branch_gain)
 
 
 def initialize_as_dense_default(linear: nn.Linear) -> None:

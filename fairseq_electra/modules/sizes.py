@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from fairseq_electra.errors import InputError
 
 POSITIONS = ("learned", "rotary")
+NORMS = ("post", "deepnorm", "pre")
 NUM_SEGMENTS = 2
 HEAD_SIZE = 64  # of every published ELECTRA
 
@@ -22,10 +23,12 @@ class EncoderSizes:
     max_position_embeddings: int = 512  # longest row with learned positions
     dropout: float = 0.1  # of embeddings and of each sublayer's output
     attention_dropout: float = 0.1
+    norm: str = "post"  # where LayerNorm stands: modules/encoder.py::EncoderLayer
 
     def __post_init__(self):
-        if self.positions not in POSITIONS:
-            raise InputError(f"--positions must be one of {', '.join(POSITIONS)}, got {self.positions!r}")
+        for name, known in (("positions", POSITIONS), ("norm", NORMS)):
+            if getattr(self, name) not in known:
+                raise InputError(f"--{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         for name in ("embedding_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(self, name)}")
@@ -41,6 +44,19 @@ class EncoderSizes:
         for name in ("dropout", "attention_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"--{name.replace('_', '-')} must lie in [0, 1), got {getattr(self, name)}")
+
+    @property
+    def residual_scale(self) -> float:
+        """What the residual stream is multiplied with before a sublayer's output is added to it: (2 * layers)^(1/4), or 1.
+
+        Source: Wang et al. 2022 (arXiv 2203.00555), table 2, encoder-only.
+        """
+        return (2 * self.num_hidden_layers) ** 0.25 if self.norm == "deepnorm" else 1.0
+
+    @property
+    def branch_gain(self) -> float:
+        """How much smaller than otherwise a sublayer's matrices start: (8 * layers)^(-1/4), or 1. Source: as above."""
+        return (8 * self.num_hidden_layers) ** -0.25 if self.norm == "deepnorm" else 1.0
 
     def generator(self, width: float, depth: float, heads: int | None = None, intermediate_size: int | None = None) -> "EncoderSizes":
         """Sizes of the generator beside this discriminator.
