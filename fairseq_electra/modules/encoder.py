@@ -1,5 +1,7 @@
 """The Transformer encoder of BERT: exact GELU, embedding size apart from hidden size; LayerNorm where the sizes say."""
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -151,7 +153,7 @@ def shrink_branches(module: nn.Module) -> None:
     Values, the projection behind attention and both feed-forward matrices, as Wang et al. 2022, figure 2; queries and keys stay.
     """
     if isinstance(module, Encoder) and module.sizes.norm == "deepnorm":
-        for layer in module.layers:
+        for layer in cast(list[EncoderLayer], module.layers):
             values = layer.attention.qkv.weight[2 * module.sizes.hidden_size :]
             for weight in (values, layer.attention.out.weight, layer.intermediate.weight, layer.output.weight):
                 weight.mul_(module.sizes.branch_gain)
