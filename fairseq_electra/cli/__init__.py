@@ -23,6 +23,7 @@ COMMANDS = {
     "import": "turn a folder of transformers into a checkpoint to go on from",
     "average": "average the weights of checkpoints, or take out their moving average",
     "launch": "run a fairseq command as several processes: CPUs, GPUs, machines, slurm",
+    "corrupt": "corrupt a validation set with a trained generator, to compare discriminators on",
     "inspect": "show what a checkpoint sees, row by row",
     "plot": "draw the curves of a training log",
     "quickstart": "pre-train, fine-tune and compare in minutes",

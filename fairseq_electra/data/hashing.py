@@ -17,6 +17,7 @@ class Stream(IntEnum):
 
     ROWS = 1
     MASKS = 2
+    FIXED = 3
 
 
 def mix(x: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The dataset that fairseq iterates over: items are row numbers, and a batch is read and masked in one go."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ class MaskedRows(FairseqDataset):
         vocabulary_size: V; a larger id in a row is an error.
         seed: of the order of the rows.
         packing: of these rows: where given, an item is a packed row, and these rows are the documents in it.
+        fixed: corrupted copies of the corpus's ids by name (:mod:`fairseq_electra.data.fixed_corruption`), which are read beside it.
     """
 
     def __init__(
@@ -40,8 +41,10 @@ class MaskedRows(FairseqDataset):
         vocabulary_size: int,
         seed: int,
         packing: Packing | None = None,
+        fixed: Mapping[str, np.ndarray] | None = None,
     ):
         self.corpus, self.rows, self.masking, self.width, self.packing = corpus, rows, masking, width, packing
+        self.fixed = dict(fixed or {})
         self.rows_of_batch = 0
         self.bos, self.pad, self.eos, self.vocabulary_size, self.seed = bos, pad, eos, vocabulary_size, seed
         # shared memory: fairseq keeps worker processes, and the copies of the dataset in them, from one epoch to the next
@@ -68,6 +71,7 @@ class MaskedRows(FairseqDataset):
             fairseq's sample: ``id`` (B,), ``nsentences``, ``ntokens`` (no padding), ``nmasked``, ``npairs`` (of tokens
             of which one sees the other), ``target`` (B, K), and in ``net_input`` ``src_tokens``, ``segment_ids``, ``padding_mask`` (B, T),
             ``masked_positions``, ``target``, ``sample_uniforms`` (B, K), and of packed rows ``document_ends`` (B, D). Empty for no rows.
+            And where there are fixed corruptions, ``fixed``: of each by its name ``tokens`` and ``is_replaced`` (B, T).
             A batch of fewer than ``rows_of_batch`` rows is filled up with rows of padding, which weigh nothing.
         """
         if len(samples) == 0:
@@ -79,6 +83,8 @@ class MaskedRows(FairseqDataset):
                 f"row {int(index[tokens.max(1).argmax()])} holds the id {int(tokens.max())}, but the dictionary has "
                 f"{self.vocabulary_size:,} entries; use the dict.txt the data was made with"
             )
+        copies = {name: self._read(index, ids)[0] for name, ids in self.fixed.items()}
+        fixed = {name: (copy, copy != tokens) for name, copy in copies.items()}  # masking writes over the tokens
         positions, originals, uniforms, num_masked = self.masking(tokens, lengths, int(self._epoch), index)
         arrays = {
             "src_tokens": (tokens, self.pad),
@@ -94,7 +100,7 @@ class MaskedRows(FairseqDataset):
             documents = np.diff(np.minimum(ends, lengths[:, None]), axis=1, prepend=0)
         missing = max(0, self.rows_of_batch - len(index))
         net_input = {name: torch.from_numpy(_filled_up(array, missing, value)) for name, (array, value) in arrays.items()}
-        return {
+        sample = {
             "id": torch.from_numpy(index),
             "nsentences": len(index),
             "ntokens": int(lengths.sum()),
@@ -103,12 +109,21 @@ class MaskedRows(FairseqDataset):
             "target": net_input["target"],
             "net_input": net_input,
         }
+        if fixed:
+            sample["fixed"] = {
+                name: {
+                    "tokens": torch.from_numpy(_filled_up(copy, missing, self.pad)),
+                    "is_replaced": torch.from_numpy(_filled_up(replaced, missing, False)),
+                }
+                for name, (copy, replaced) in fixed.items()
+            }
+        return sample
 
-    def _read(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
-        special = {"bos": self.bos, "pad": self.pad, "eos": self.eos}
+    def _read(self, index: np.ndarray, ids: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+        special, ids = {"bos": self.bos, "pad": self.pad, "eos": self.eos}, self.corpus.ids if ids is None else ids
         if self.packing is None:
-            return *gather_rows(self.corpus.ids, self.rows, index, self.width, **special), None
-        return gather_packed(self.corpus.ids, self.rows, self.packing, index, self.width, **special)
+            return *gather_rows(ids, self.rows, index, self.width, **special), None
+        return gather_packed(ids, self.rows, self.packing, index, self.width, **special)
 
     @property
     def sizes(self) -> np.ndarray:

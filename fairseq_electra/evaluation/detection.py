@@ -4,8 +4,11 @@ import torch
 from fairseq.logging import metrics
 from torch import Tensor
 
+from fairseq_electra.modules.documents import PackedDocuments
+
 BINS = 2000
 LARGEST_LOGIT = 10.0
+HISTOGRAM = "_histogram"  # ends the names of sums that a metric ending in _auc is made of
 
 
 def score_histogram(logits: Tensor, is_replaced: Tensor, real: Tensor) -> Tensor:
@@ -26,6 +29,27 @@ def score_histogram(logits: Tensor, is_replaced: Tensor, real: Tensor) -> Tensor
     return counts.scatter_add_(0, bin_of.flatten(), real.flatten().long()).view(2, BINS)
 
 
+def fixed_histograms(model, sample: dict) -> dict[str, Tensor]:
+    """Let the discriminator judge a batch's fixed corruptions (:mod:`fairseq_electra.data.fixed_corruption`).
+
+    Args:
+        model: an :class:`fairseq_electra.models.electra.ElectraModel`; without a discriminator there is nothing to judge.
+        sample: of :meth:`fairseq_electra.data.masked_rows.MaskedRows.collater`.
+
+    Returns:
+        for each corruption what :func:`score_histogram` counts, by the corruption's name and ``_histogram``.
+    """
+    if model.discriminator is None:
+        return {}
+    net, found = sample["net_input"], {}
+    ends = net.get("document_ends")
+    documents = None if ends is None else PackedDocuments.of(ends, net["src_tokens"].shape[1])
+    for name, fixed in sample.get("fixed", {}).items():
+        logits = model.discriminate(fixed["tokens"], net["segment_ids"], net["padding_mask"], documents)
+        found[name + HISTOGRAM] = score_histogram(logits.float(), fixed["is_replaced"], ~net["padding_mask"])
+    return found
+
+
 def area_under_curve(histogram: Tensor) -> float:
     """Area under the ROC curve: how often a replaced token scores above an original one, ties counted half; nan without both.
 
@@ -42,8 +66,8 @@ def area_under_curve(histogram: Tensor) -> float:
 
 def log_metrics(logs: list[dict]) -> None:
     """Turn the criterion's sums into fairseq's meters; losses and entropy in nats, the rest shares of 1."""
-    histogram = sum(log["disc_histogram"] for log in logs if "disc_histogram" in log)
-    total = _numbers({key: sum(log.get(key, 0) for log in logs) for key in logs[0] if key != "disc_histogram"})
+    histograms = {key for log in logs for key in log if key.endswith(HISTOGRAM)}
+    total = _numbers({key: sum(log.get(key, 0) for log in logs) for key in logs[0] if key not in histograms})
     masked, tokens = total["sample_size"], total["ntokens"]
 
     def share(name: str, part: str, whole: float) -> None:
@@ -65,10 +89,14 @@ def log_metrics(logs: list[dict]) -> None:
     share("disc_accuracy", "disc_right", tokens)
     share("disc_precision", "flagged_replaced", total["flagged"])
     share("disc_recall", "flagged_replaced", total["replaced"])
-    if isinstance(histogram, Tensor):
-        # a leading underscore keeps a meter out of the log
-        metrics.log_scalar_sum("_disc_histogram", histogram.cpu())
-        metrics.log_derived("disc_auc", lambda meters: round(area_under_curve(meters["_disc_histogram"].sum), 4))
+    for key in sorted(histograms):
+        _log_area(key.removesuffix(HISTOGRAM), sum(log[key] for log in logs if key in log))
+
+
+def _log_area(name: str, histogram: Tensor) -> None:
+    # a leading underscore keeps a meter out of the log
+    metrics.log_scalar_sum(f"_{name}{HISTOGRAM}", histogram.cpu())
+    metrics.log_derived(f"{name}_auc", lambda meters: round(area_under_curve(meters[f"_{name}{HISTOGRAM}"].sum), 4))
 
 
 def _numbers(sums: dict[str, Tensor | float]) -> dict[str, float]:

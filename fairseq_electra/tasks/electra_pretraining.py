@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from fairseq import utils
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
@@ -15,12 +16,14 @@ from fairseq.logging import metrics
 from fairseq.tasks import FairseqTask, register_task
 from omegaconf import II, MISSING
 
-from fairseq_electra.data.binarized import dictionary_digest, load_dictionary, open_binarized, word_starts
+from fairseq_electra.data.binarized import Binarized, dictionary_digest, load_dictionary, open_binarized, word_starts
+from fairseq_electra.data.fixed_corruption import BY_FREQUENCY, BY_GENERATOR, SEED, corrupt_by_frequency, load_corruption
 from fairseq_electra.data.masked_rows import MaskedRows
 from fairseq_electra.data.masking import Masking
 from fairseq_electra.data.packing import pack
 from fairseq_electra.data.rows import build_rows, last_lines
 from fairseq_electra.errors import InputError
+from fairseq_electra.evaluation.detection import fixed_histograms
 from fairseq_electra.evaluation.diagnosis import Diagnosis, unigram_baseline
 from fairseq_electra.models.electra import compile_options
 from fairseq_electra.modules.attention import SHORT_ROW_ON_CPU
@@ -139,7 +142,7 @@ class ElectraPretrainingTask(FairseqTask):
             cfg.tokens_per_sample,
             pairs=cfg.rows == "pairs",
             across_documents=cfg.across_documents,
-            seed=cfg.seed,
+            seed=cfg.seed if split == cfg.train_subset else SEED,  # all runs are validated on the same rows
         )
         masking = Masking(
             cfg.mask_prob,
@@ -151,7 +154,8 @@ class ElectraPretrainingTask(FairseqTask):
             word_starts=word_starts(dictionary) if cfg.mask_whole_words else None,
             seed=cfg.seed,
         )
-        packing = pack(rows.sizes, cfg.tokens_per_sample, cfg.seed) if cfg.pack else None
+        packing = pack(rows.sizes, cfg.tokens_per_sample, cfg.seed if split == cfg.train_subset else SEED) if cfg.pack else None
+        fixed: dict[str, np.ndarray] = {}
         logger.info(
             f"{prefix}: {len(corpus.line_sizes):,} lines in {len(last_lines(corpus.line_sizes)):,} documents, "
             f"{len(rows):,} rows of up to {cfg.tokens_per_sample} tokens, "
@@ -166,6 +170,7 @@ class ElectraPretrainingTask(FairseqTask):
                 f"{prefix}: a unigram generator has, where <mask> is shown, a loss of {baseline.loss:.3f} "
                 f"and mask_token_accuracy {baseline.accuracy:.4f}"
             )
+            fixed = self._fixed_corruptions(prefix, corpus)
         self.datasets[split] = MaskedRows(
             corpus,
             rows,
@@ -177,11 +182,26 @@ class ElectraPretrainingTask(FairseqTask):
             vocabulary_size=len(dictionary),
             seed=cfg.seed,
             packing=packing,
+            fixed=fixed,
         )
         return self.datasets[split]
 
+    def _fixed_corruptions(self, prefix: Path, corpus: Binarized) -> dict[str, np.ndarray]:
+        dictionary = self.dictionary
+        found = {BY_FREQUENCY: corrupt_by_frequency(corpus.ids, dictionary.nspecial, len(dictionary) - 1)}
+        of_generator = load_corruption(prefix, corpus)
+        if of_generator is not None:
+            found[BY_GENERATOR], name = of_generator
+            logger.info(f"{prefix}: {BY_GENERATOR}_auc is that of replacements by {name}")
+        return found
+
     def get_batch_iterator(self, dataset: MaskedRows, *args: Any, **kwargs: Any):
-        """Let the last batch have the shape of the others where a graph is compiled for it; arguments and result as FairseqTask's."""
+        """Score every row of a validation set, and let the last batch have the shape of the others where a graph is compiled for it.
+
+        Arguments and result as FairseqTask's.
+        """
+        if dataset is not self.datasets.get(self.cfg.train_subset):
+            kwargs["required_batch_size_multiple"] = 1  # fairseq would leave out the rows behind the last multiple of 8
         iterator = super().get_batch_iterator(dataset, *args, **kwargs)
         if self.compiled:
             dataset.rows_of_batch = max(map(len, iterator.frozen_batches), default=0)
@@ -231,6 +251,7 @@ class ElectraPretrainingTask(FairseqTask):
         self._begin_step()
         with torch.no_grad(), self.autocast(sample):
             loss, sample_size, log = criterion(model, sample)
+            log |= fixed_histograms(model, sample)
         if self.cuda_graphs:  # fairseq-validate keeps the logs of all batches, and a graph writes over its own
             log = {name: value.clone() if isinstance(value, torch.Tensor) else value for name, value in log.items()}
         return loss, sample_size, log

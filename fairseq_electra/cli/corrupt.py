@@ -1,0 +1,71 @@
+"""Corrupt a validation set with a trained generator, once: a second yardstick beside the one that every validation has.
+
+Each validation reports fixed_auc, how well the discriminator finds replacements drawn by frequency. With the file that this command writes
+into the data folder it also reports fixed_generator_auc, on replacements that a real generator made. Both can be compared between runs
+that read the same data folder.
+
+    fairseq-electra corrupt checkpoints/checkpoint_last.pt data-bin
+"""
+
+import argparse
+import hashlib
+import logging
+from pathlib import Path
+
+from fairseq_electra.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="saved by fairseq-train --task electra_pretraining; its generator is used")
+    parser.add_argument("data", metavar="DATA", help="folder of binarized text, with the checkpoint's dict.txt")
+    parser.add_argument("--split", default="valid", help="which part of the data (default %(default)s)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Corrupt the split and write it beside the text."""
+    import fairseq_electra
+
+    fairseq_electra.register()
+    logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
+    from fairseq_electra.cli.inspect import load_pretrained
+    from fairseq_electra.data.binarized import open_binarized
+    from fairseq_electra.data.fixed_corruption import BY_GENERATOR, WIDTH, corrupt_by_rows, save_corruption
+
+    model, task = load_pretrained(args.checkpoint, args.data)
+    sizes = model.generator.sizes
+    if sizes.positions == "learned" and sizes.max_position_embeddings < WIDTH:
+        raise InputError(f"{args.checkpoint} reads rows of {sizes.max_position_embeddings} tokens, fewer than the {WIDTH} needed")
+    prefix, dictionary = Path(args.data) / args.split, task.source_dictionary
+    corpus = open_binarized(prefix, len(dictionary))
+    special = {"bos": dictionary.bos(), "pad": dictionary.pad(), "eos": dictionary.eos()}
+    corrupted = corrupt_by_rows(corpus, rows_by_generator(model, dictionary), **special)
+    with open(args.checkpoint, "rb") as stream:
+        name = f"the generator of {Path(args.checkpoint).name} (SHA-256 {hashlib.file_digest(stream, 'sha256').hexdigest()[:12]}...)"
+    path = save_corruption(prefix, corpus, corrupted, name)
+    print(f"{path}: {(corrupted != corpus.ids).mean():.1%} of {len(corpus.ids):,} ids replaced by {name}; logged as {BY_GENERATOR}_auc")
+
+
+def rows_by_generator(model, dictionary):
+    """Return a function that masks rows, (B, T), and puts the generator's samples there, as :func:`corrupt_by_rows` asks for."""
+    import numpy as np
+    import torch
+
+    from fairseq_electra.data.fixed_corruption import SEED, SHARE
+    from fairseq_electra.data.masking import Masking
+    from fairseq_electra.modules.losses import probabilities
+    from fairseq_electra.modules.sampling import corrupt, sample_tokens
+
+    pad = dictionary.pad()
+    masking = Masking(SHARE, 0.15, 0.0, mask_index=len(dictionary) - 1, pad_index=pad, first_piece=dictionary.nspecial, seed=SEED)
+
+    @torch.no_grad()
+    def corrupt_rows(tokens: np.ndarray, index: np.ndarray) -> np.ndarray:
+        masked = tokens.copy()
+        positions, target, uniforms, _ = (torch.from_numpy(found) for found in masking(masked, (tokens != pad).sum(1), 1, index))
+        shown = torch.from_numpy(masked)
+        logits = model.generate(shown, torch.zeros_like(shown), shown == pad, positions)
+        sampled = sample_tokens(probabilities(logits), uniforms)
+        return corrupt(shown, positions, target, sampled, pad)[0].numpy()
+
+    return corrupt_rows
