@@ -54,7 +54,7 @@ def arguments(info: TaskInfo, recipe: Recipe, seed: int) -> list[str]:
         *task,
         *("--arch", "electra_encoder", *rows),
         *("--optimizer", "electra_adam", "--lr", f"{recipe.lr:g}", "--layer-decay", f"{recipe.layer_decay:g}"),
-        *("--weight-decay", "0.0", "--clip-norm", "1.0"),
+        *("--weight-decay", "0.0", "--clip-norm", "1.0", "--bias-correction", "off"),
         *("--batch-size", str(recipe.batch_size), "--required-batch-size-multiple", "1", "--max-epoch", str(recipe.epochs)),
         *("--lr-scheduler", "polynomial_decay", "--warmup-updates", str(round(recipe.warmup * updates))),
         *("--total-num-update", str(updates), "--no-epoch-checkpoints", "--seed", str(seed)),

@@ -1,5 +1,6 @@
 """ELECTRA for pre-training: a generator corrupts the text, a discriminator finds what was replaced."""
 
+import argparse
 import logging
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Optional
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from fairseq_electra import compat
 from fairseq_electra.data.binarized import dictionary_digest
 from fairseq_electra.errors import InputError
+from fairseq_electra.models import _traits
 from fairseq_electra.models._config import (
     EncoderConfig,
     adopt_sizes,
@@ -119,6 +121,12 @@ class ElectraModel(BaseFairseqModel):
         for name, linear in self.named_modules():
             if name.endswith(".projection") or name == "discriminator_head.prediction":
                 initialize_as_dense_default(linear)
+
+    @classmethod
+    def add_args(cls, parser) -> None:
+        """Declare the options of the command line."""
+        super().add_args(parser)
+        _traits.add_arguments(parser)
 
     @classmethod
     def build_model(cls, cfg, task) -> "ElectraModel":
@@ -265,6 +273,8 @@ def _register(size: str) -> None:
     def architecture(args) -> None:
         args.model_size = size
         compat.forget_tpu(args)
+        if isinstance(args, argparse.Namespace):  # fairseq calls this again for the options in a checkpoint
+            _traits.fill_in(args)
 
 
 # a bare --arch electra takes its sizes from --finetune-from-model

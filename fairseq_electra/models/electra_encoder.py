@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fairseq_electra import compat
 from fairseq_electra.data.binarized import dictionary_digest
 from fairseq_electra.errors import InputError
+from fairseq_electra.models import _traits
 from fairseq_electra.models._config import EncoderConfig, adopt_sizes, encoder_sizes, prepare_processor, with_defaults
 from fairseq_electra.models._loading import check_dictionary, check_tensors
 from fairseq_electra.modules.embeddings import Embeddings
@@ -204,6 +205,8 @@ def _names(keys: list[str]) -> str:
 def complete_arguments(args: argparse.Namespace) -> None:
     """Fill in what fairseq's command line leaves out for this arch."""
     compat.forget_tpu(args)
+    if isinstance(args, argparse.Namespace) and getattr(args, "model_size", None) is not None:
+        _traits.fill_in(args)
     args.max_positions = getattr(args, "max_positions", LONGEST)  # sentence_ranking has no such option of its own
 
 

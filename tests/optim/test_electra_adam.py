@@ -31,11 +31,11 @@ def plain_steps(values, gradients, steps, correct, lr=0.1, b1=0.9, b2=0.999, eps
     return values
 
 
-@pytest.mark.parametrize("correct", [False, True])
-def test_steps_are_the_originals(correct):
+@pytest.mark.parametrize("given", ["on", "off", True, False, None])  # YAML reads on and off as true and false
+def test_steps_are_the_originals_or_those_of_adams_paper(given):
     params = parameters()
-    expected = [plain_steps(p.detach().double().numpy(), lambda x: 2 * x, 7, correct) for p in params]
-    optimizer = optimizer_for(params, bias_correction=correct)
+    expected = [plain_steps(p.detach().double().numpy(), lambda x: 2 * x, 7, given not in ("off", False)) for p in params]
+    optimizer = optimizer_for(params, bias_correction=given)
     for _ in range(7):
         optimizer.zero_grad()
         optimizer.backward(sum((p**2).sum() for p in params))
@@ -76,7 +76,7 @@ def test_a_run_that_goes_on_without_bias_correction_has_none():
     for p in params:
         p.grad = torch.ones_like(p)
     optimizer.step()
-    other = optimizer_for(params)
+    other = optimizer_for(params, bias_correction="off")
     other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     assert all(state["step"] == LONG_AGO for state in other.optimizer.state.values())
 
@@ -115,7 +115,9 @@ def googles_rates(name, layers, lr, decay):
 def test_layers_learn_as_fast_as_the_paper_says_or_as_the_originals_code_does(once_more):
     """The code has one factor more than the paper for all but the head: its last layer learns at decay ** 2."""
     net, layers = encoder_with_head(), 3
-    optimizer = optimizer_for(net.parameters(), layer_decay=0.8, layer_decay_once_more=once_more, weight_decay=0.0, lr=[0.01])
+    optimizer = optimizer_for(
+        net.parameters(), layer_decay=0.8, layer_decay_once_more=once_more, weight_decay=0.0, bias_correction="off", lr=[0.01]
+    )
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     for name, parameter in net.named_parameters():
         of_code = googles_rates(name, layers, 0.01, 0.8)

@@ -1,0 +1,59 @@
+"""What a command line leaves open about a net beyond its size: choices that train safely, the original's, or those of a checkpoint.
+
+The size table keeps the original's shapes, for checkpoints and YAML files that say nothing else. ``--arch`` on a command line fills in what
+is here, so what is saved is always explicit.
+"""
+
+import argparse
+import logging
+from pathlib import Path
+
+import torch
+
+from fairseq_electra.modules.sizes import MODEL_SIZES
+
+logger = logging.getLogger(__name__)
+SAFE = {"positions": "rotary", "norm": "pre"}
+ORIGINALS = {
+    # Clark et al. 2020 names BERT's network (section 3.1) and Adam
+    "paper": {"positions": "learned", "norm": "post", "bias_correction": "on"},
+    # google-research/electra model/modeling.py, model/optimization.py::AdamWeightDecayOptimizer
+    "google": {"positions": "learned", "norm": "post", "bias_correction": "off"},
+}
+AS = "as_the"  # "as" is a word of Python's
+
+
+def add_arguments(parser) -> None:
+    """Declare ``--as``, which a command line alone has: a YAML file lists what it stands for."""
+    parser.add_argument(
+        "--as",
+        dest=AS,
+        choices=sorted(ORIGINALS),
+        help="what is not given otherwise as the paper has it (--positions learned --norm post), or its code (and --bias-correction off)",
+    )
+
+
+def fill_in(args: argparse.Namespace) -> None:
+    """Fill in what the command line leaves open: as ``--as`` says, or as the checkpoint to start from has it, or safely."""
+    original = args.__dict__.pop(AS, None)
+    chosen = ORIGINALS[original] if original else SAFE | traits_of_start(args)
+    for name, value in chosen.items():
+        if getattr(args, name, None) is None:
+            setattr(args, name, value)
+
+
+def traits_of_start(args: argparse.Namespace) -> dict[str, str]:
+    """Read the traits of the checkpoint that a run would start from; none where there is no such checkpoint of ours."""
+    restored = Path(args.save_dir, args.restore_file) if args.restore_file == "checkpoint_last.pt" else Path(args.restore_file)
+    path = next((path for path in (restored, Path(args.finetune_from_model or "")) if path.is_file()), None)
+    if path is None:
+        return {}
+    try:  # without its tensors
+        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["cfg"]["model"]
+        size = MODEL_SIZES[str(saved["model_size"])]
+    except Exception:  # of another model, or damaged: fairseq will come to it and say so
+        return {}
+    found = {"positions": saved.get("positions") or size.positions, "norm": saved.get("norm") or size.norm}
+    if any(found[name] != SAFE[name] for name in found):
+        logger.info(f"as in {path}: --positions {found['positions']} --norm {found['norm']}")
+    return found

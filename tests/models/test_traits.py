@@ -1,0 +1,87 @@
+"""What a command line leaves open: safe choices, the original's with --as, and those of a checkpoint that is gone on from."""
+
+import pytest
+import torch
+
+from fairseq_electra.errors import InputError
+from fairseq_electra.models._traits import SAFE
+from tests.conftest import TINY_NET
+from tests.integration.training import assert_same_weights, command, configuration, refusal, train, train_here, weights
+
+
+def options(*arguments, arch="electra_small"):
+    cfg = configuration(command("data", "nowhere", *arguments, "--arch", arch)[3:])
+    return cfg.model.positions, cfg.model.norm, cfg.optimizer.bias_correction
+
+
+def test_an_arch_by_itself_is_safe():
+    assert options()[:2] == (SAFE["positions"], SAFE["norm"])
+
+
+@pytest.mark.parametrize(("name", "correction"), [("google", "off"), ("paper", "on")])
+def test_as_is_the_original_bit_by_bit(name, correction):
+    assert options("--as", name) == ("learned", "post", correction)
+
+
+def test_what_is_given_wins_over_what_as_stands_for():
+    assert options("--as", "google", "--norm", "pre", "--bias-correction", "on") == ("learned", "pre", "on")
+
+
+def test_the_old_spelling_of_bias_correction_is_understood():
+    assert options("--bias-correction", "--no-save")[2] == "on"
+
+
+def make_old(save_dir):
+    """Turn a checkpoint into one of a version that knew no --norm and left positions to the size table."""
+    path = save_dir / "checkpoint_last.pt"
+    state = torch.load(path, weights_only=True)
+    del state["cfg"]["model"]["norm"]
+    state["cfg"]["model"]["positions"] = None
+    torch.save(state, path)
+
+
+def test_an_old_checkpoint_is_resumed_by_its_old_line_bit_by_bit(data_bin, tmp_path):
+    small = [*TINY_NET, "--arch", "electra_small", "--dropout", "0", "--attention-dropout", "0"]
+    original = ["--positions", "learned", "--norm", "post", "--bias-correction", "off"]
+    train_here(data_bin, tmp_path / "whole", *small, *original, "--max-update", 6)
+    train_here(data_bin, tmp_path / "old", *small, *original, "--max-update", 3)
+    make_old(tmp_path / "old")
+    log = train(data_bin, tmp_path / "old", *small, "--max-update", 6)
+    assert "--positions learned --norm post" in log.text
+    assert_same_weights(weights(tmp_path / "whole"), weights(tmp_path / "old"))
+
+
+def test_an_old_checkpoint_is_validated_and_loaded_as_what_it_is(data_bin, tmp_path):
+    from fairseq_electra.cli.inspect import load_pretrained
+    from fairseq_electra.interchange.pretrained import load_checkpoint
+
+    small = [*TINY_NET, "--arch", "electra_small"]
+    train_here(data_bin, tmp_path / "old", *small, "--as", "paper", "--max-update", 1)
+    make_old(tmp_path / "old")
+    path = tmp_path / "old" / "checkpoint_last.pt"
+    for model in (load_pretrained(str(path), str(data_bin))[0], load_checkpoint(path).model):
+        assert (model.sizes.positions, model.sizes.norm) == ("learned", "post")
+
+
+def test_tensors_of_another_kind_are_refused(data_bin, tmp_path):
+    train_here(data_bin, tmp_path / "net", *TINY_NET, "--norm", "post", "--max-update", 1)
+    for norm, tensor in (("deepnorm", "residual_scale"), ("pre", "layer_norm")):
+        found = refusal(data_bin, tmp_path / "net", *TINY_NET, "--norm", norm, "--max-update", 2)
+        assert tensor in found and "give the --arch and options it was trained with" in found
+
+
+def test_a_net_that_is_fine_tuned_from_nothing_has_the_same_traits():
+    line = "--arch electra_encoder --model-size small --task sentence_prediction --criterion sentence_prediction --num-classes 2".split()
+    cfg = configuration(["data", *command("data", "x")[4:6], *line, "--optimizer", "electra_adam", "--lr", "1e-3", "--batch-size", "8"])
+    assert (cfg.model.positions, cfg.model.norm) == (SAFE["positions"], SAFE["norm"])
+
+
+def test_a_word_that_is_neither_on_nor_off_is_refused(data_bin, tmp_path):
+    found = refusal(data_bin, tmp_path, *TINY_NET, "--bias-correction", "perhaps")
+    assert found == "--bias-correction must be on or off, got 'perhaps'"
+    with pytest.raises(SystemExit):
+        options("--as", "bert")
+    with pytest.raises(InputError, match="--norm must be one of"):
+        from fairseq_electra.modules.sizes import named_sizes
+
+        named_sizes("small", norm="sandwich")
