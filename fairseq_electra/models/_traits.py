@@ -13,7 +13,7 @@ import torch
 from fairseq_electra.modules.sizes import MODEL_SIZES
 
 logger = logging.getLogger(__name__)
-SAFE = {"positions": "rotary", "norm": "pre"}
+SAFE = {"positions": "rotary", "norm": "scaled"}
 ORIGINALS = {
     # Clark et al. 2020 names BERT's network (section 3.1) and Adam
     "paper": {"positions": "learned", "norm": "post", "bias_correction": "on"},

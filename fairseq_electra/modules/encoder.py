@@ -24,8 +24,9 @@ class EncoderLayer(nn.Module):
     With f for a sublayer and its dropout, ``sizes.norm`` chooses between
 
     - ``post``, the original: LN(h + f(h));
-    - ``deepnorm``: LN(a h + f(h)), a above 1: deep nets survive a short warm-up. It equals LN(h + f(h) / a), so a trained net
-      becomes a ``post`` one by dividing the last matrix of each sublayer (Wang et al. 2022, arXiv 2203.00555);
+    - ``deepnorm`` and ``scaled``: LN(a h + f(h)), a above 1 (:attr:`EncoderSizes.residual_scale`), with which deep nets survive a short
+      warm-up. It equals LN(h + f(h) / a), so a trained net becomes a ``post`` one by dividing the last matrix of each sublayer.
+      ``deepnorm`` also starts with smaller sublayers, as its authors have it (Wang et al. 2022, arXiv 2203.00555);
     - ``pre``: h + f(LN(h)), with one more LayerNorm behind the last layer (Xiong et al. 2020, arXiv 2002.04745).
     """
 
@@ -79,7 +80,7 @@ class Encoder(nn.Module):
         self.projection = None if same else nn.Linear(sizes.embedding_size, sizes.hidden_size)
         self.layers = nn.ModuleList(EncoderLayer(sizes) for _ in range(sizes.num_hidden_layers))
         self.layer_norm = nn.LayerNorm(sizes.hidden_size, eps=LAYER_NORM_EPS) if sizes.norm == "pre" else None
-        if sizes.norm == "deepnorm":  # the tensors of post-LayerNorm compute something else here, and must not be loaded unsaid
+        if sizes.residual_scale != 1:  # the tensors of post-LayerNorm compute something else here, and must not be loaded unsaid
             self.register_buffer("residual_scale", torch.tensor(sizes.residual_scale))
 
     def forward(
@@ -150,13 +151,16 @@ def initialize(module: nn.Module) -> None:
 def shrink_branches(module: nn.Module) -> None:
     """Let an encoder with ``deepnorm`` start with smaller sublayers; use with ``Module.apply``, behind :func:`initialize`.
 
-    Values, the projection behind attention and both feed-forward matrices, as Wang et al. 2022, figure 2; queries and keys stay.
+    Values, the projection behind attention and both feed-forward matrices times (8 N)^(-1/4), N layers; queries and keys stay.
+
+    Source: Wang et al. 2022 (arXiv 2203.00555), figure 2 and table 2.
     """
     if isinstance(module, Encoder) and module.sizes.norm == "deepnorm":
+        gain = (8 * len(module.layers)) ** -0.25
         for layer in cast(list[EncoderLayer], module.layers):
             values = layer.attention.qkv.weight[2 * module.sizes.hidden_size :]
             for weight in (values, layer.attention.out.weight, layer.intermediate.weight, layer.output.weight):
-                weight.mul_(module.sizes.branch_gain)
+                weight.mul_(gain)
 
 
 def initialize_as_dense_default(linear: nn.Linear) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from fairseq_electra.errors import InputError
 
 POSITIONS = ("learned", "rotary")
-NORMS = ("post", "deepnorm", "pre")
+NORMS = ("post", "deepnorm", "scaled", "pre")
 NUM_SEGMENTS = 2
 HEAD_SIZE = 64  # of every published ELECTRA
 
@@ -47,16 +47,12 @@ class EncoderSizes:
 
     @property
     def residual_scale(self) -> float:
-        """What the residual stream is multiplied with before a sublayer's output is added to it: (2 * layers)^(1/4), or 1.
+        """What the residual stream is multiplied with before a sublayer's output is added to it; N layers.
 
-        Source: Wang et al. 2022 (arXiv 2203.00555), table 2, encoder-only.
+        ``deepnorm``: (2 N)^(1/4) (Wang et al. 2022, arXiv 2203.00555, table 2, encoder-only). ``scaled``: (2 N)^(1/2), so that all 2 N
+        sublayers together weigh as much as the embeddings. Else 1.
         """
-        return (2 * self.num_hidden_layers) ** 0.25 if self.norm == "deepnorm" else 1.0
-
-    @property
-    def branch_gain(self) -> float:
-        """How much smaller than otherwise a sublayer's matrices start: (8 * layers)^(-1/4), or 1. Source: as above."""
-        return (8 * self.num_hidden_layers) ** -0.25 if self.norm == "deepnorm" else 1.0
+        return (2 * self.num_hidden_layers) ** {"deepnorm": 0.25, "scaled": 0.5}.get(self.norm, 0.0)
 
     def generator(self, width: float, depth: float, heads: int | None = None, intermediate_size: int | None = None) -> "EncoderSizes":
         """Sizes of the generator beside this discriminator.

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.modules.encoder import Encoder, initialize, shrink_branches
-from fairseq_electra.modules.sizes import EncoderSizes
+from fairseq_electra.modules.sizes import NORMS, EncoderSizes
 
 
 def encoder(norm, layers=3, **more):
@@ -28,7 +28,8 @@ def written_out(net, embedded):
     """The formulas of EncoderLayer's docstring; attention alone is the layer's own."""
     from fairseq_electra.modules.attention import rotary_turns
 
-    norm, scale = net.sizes.norm, (2 * len(net.layers)) ** 0.25 if net.sizes.norm == "deepnorm" else 1.0
+    norm, sublayers = net.sizes.norm, 2 * len(net.layers)
+    scale = {"post": 1.0, "deepnorm": sublayers**0.25, "scaled": sublayers**0.5, "pre": None}[norm]
     hidden = F.linear(embedded, net.projection.weight, net.projection.bias)
     turns = rotary_turns(embedded.shape[1], 8, hidden.device)
     for layer in net.layers:
@@ -43,29 +44,30 @@ def written_out(net, embedded):
     return layer_norm(hidden, net.layer_norm) if norm == "pre" else hidden
 
 
-@pytest.mark.parametrize("norm", ["post", "deepnorm", "pre"])
+@pytest.mark.parametrize("norm", NORMS)
 def test_each_kind_is_its_formula(norm):
     net, embedded = encoder(norm), torch.randn(2, 5, 8, dtype=torch.float64)
     assert torch.allclose(net(embedded, None), written_out(net, embedded), rtol=0, atol=1e-10)
 
 
-def test_deepnorm_is_post_with_the_last_matrix_of_each_sublayer_divided():
-    deep, post, embedded = encoder("deepnorm"), encoder("post"), torch.randn(2, 5, 8, dtype=torch.float64)
-    state = {name: tensor for name, tensor in deep.state_dict().items() if name != "residual_scale"}
+@pytest.mark.parametrize(("norm", "scale"), [("deepnorm", 6**0.25), ("scaled", 6**0.5)])
+def test_a_scaled_net_is_a_post_one_with_the_last_matrix_of_each_sublayer_divided(norm, scale):
+    scaled, post, embedded = encoder(norm), encoder("post"), torch.randn(2, 5, 8, dtype=torch.float64)
+    state = {name: tensor for name, tensor in scaled.state_dict().items() if name != "residual_scale"}
     post.load_state_dict(state)
-    assert not torch.allclose(deep(embedded, None), post(embedded, None), atol=1e-3)
+    assert not torch.allclose(scaled(embedded, None), post(embedded, None), atol=1e-3)
     for layer in post.layers:
         for linear in (layer.attention.out, layer.output):
-            linear.weight.data /= 6**0.25
-            linear.bias.data /= 6**0.25
-    assert torch.allclose(deep(embedded, None), post(embedded, None), rtol=0, atol=1e-10)
+            linear.weight.data /= scale
+            linear.bias.data /= scale
+    assert torch.allclose(scaled(embedded, None), post(embedded, None), rtol=0, atol=1e-10)
 
 
-def test_the_numbers_of_the_paper_for_twelve_layers():
-    sizes = EncoderSizes(8, 16, 32, 12, 2, norm="deepnorm")
-    assert sizes.residual_scale == pytest.approx(2.2134, abs=1e-4)
-    assert sizes.branch_gain == pytest.approx(0.3195, abs=1e-4)
-    assert sizes.generator(0.5, 0.5, 1).residual_scale == pytest.approx(12**0.25)
+def test_the_scales_of_twelve_layers():
+    deepnorm, scaled = (EncoderSizes(8, 16, 32, 12, 2, norm=norm) for norm in ("deepnorm", "scaled"))
+    assert deepnorm.residual_scale == pytest.approx(2.2134, abs=1e-4)  # table 2 of DeepNet's paper: 24^(1/4)
+    assert scaled.residual_scale == pytest.approx(4.8990, abs=1e-4)
+    assert scaled.generator(0.5, 0.5, 1).residual_scale == pytest.approx(12**0.5)
 
 
 def test_deepnorm_starts_with_smaller_sublayers_and_whole_queries_and_keys():
@@ -91,5 +93,5 @@ def test_a_net_of_another_kind_is_not_loaded_unsaid():
 
 
 def test_a_kind_that_does_not_exist_is_refused():
-    with pytest.raises(InputError, match="--norm must be one of post, deepnorm, pre, got 'sandwich'"):
+    with pytest.raises(InputError, match="--norm must be one of post, deepnorm, scaled, pre, got 'sandwich'"):
         EncoderSizes(8, 16, 32, 1, 2, norm="sandwich")
