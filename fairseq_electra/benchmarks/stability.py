@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from fairseq_electra.benchmarks import stability_baseline
 from fairseq_electra.benchmarks.report import processor
 from fairseq_electra.data.text import written_whole
 from fairseq_electra.many_runs import train_all
@@ -43,6 +44,7 @@ CAUSES = {
     "no dropout": "--dropout 0 --attention-dropout 0",
     "batches twice as large": "--batch-size 32",
 }
+THEIRS = "transformers' classes, AdamW"
 DECIDING = ("the default", "post-LayerNorm", "pre-LayerNorm", "learned positions")
 FIGURES = ("fixed_auc", "disc_auc", "disc_loss", "replaced_rate", "mask_token_accuracy")
 
@@ -112,16 +114,24 @@ def main() -> None:
         if report["shape"] != shape:
             parser.error(f"{args.output} holds runs of the shape {report['shape']}, not {shape}; name another --output")
     wanted = {name: options for name, options in plan(args.study, args.seeds).items() if (args.only or "") in name}
+    if args.study == "causes" and THEIRS not in report["runs"] and (args.only or "") in THEIRS:
+        torch.set_num_threads(1)
+        found = stability_baseline.train(args.data, args, RECIPE)
+        record(report, args.output, THEIRS, {"options": "", "curve": found, "alive": is_alive(found)})
     lines = {name: arguments(args.data, options, args) for name, options in wanted.items() if name not in report["runs"]}
     for name, trouble, records in train_all(lines, args.output.with_suffix(".logs"), args.processes):
         found = curve(records)
-        report["runs"][name] = {"options": wanted[name], "curve": found, "alive": bool(found) and not trouble and is_alive(found)}
-        if trouble:
-            report["runs"][name]["trouble"] = trouble
-        with written_whole(args.output) as stream:
-            stream.write(json.dumps(report, indent=1) + "\n")
-        print(markdown({**report, "runs": {name: report["runs"][name]}}).splitlines()[-1], flush=True)
+        run = {"options": wanted[name], "curve": found, "alive": bool(found) and not trouble and is_alive(found)}
+        record(report, args.output, name, run | ({"trouble": trouble} if trouble else {}))
     print(markdown(report))
+
+
+def record(report: dict, output: Path, name: str, run: dict) -> None:
+    """Add a run to a report, write the report and print the run's line."""
+    report["runs"][name] = run
+    with written_whole(output) as stream:
+        stream.write(json.dumps(report, indent=1) + "\n")
+    print(markdown({**report, "runs": {name: run}}).splitlines()[-1], flush=True)
 
 
 def markdown(report: dict) -> str:
