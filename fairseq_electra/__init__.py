@@ -33,7 +33,7 @@ REGISTERED = (
     *("criterions.question_answering", "criterions.replaced_token_detection", "criterions.token_classification"),
     "data.bpe",
     *("models.electra", "models.electra_encoder"),
-    "optim.electra_adam",
+    *("optim.electra_adam", "optim.warmup_stable_decay"),
     *("tasks.electra_pretraining", "tasks.question_answering", "tasks.token_classification"),
 )
 
@@ -53,7 +53,7 @@ def refuse_second_copy() -> None:
 
 
 def register() -> None:
-    """Register tasks, models, criterions and optimizers with fairseq, and mend it (:mod:`fairseq_electra.compat`)."""
+    """Register tasks, models, criterions, optimizers and schedulers with fairseq, and mend it (:mod:`fairseq_electra.compat`)."""
     from fairseq_electra import compat
 
     compat.apply()
