@@ -15,6 +15,7 @@ from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.model_card import model_card
 from fairseq_electra.interchange.names import HEADS, TASK_OF_HEAD, UNANSWERABLE, Part, embeddings_part, encoder_part, to_theirs
 from fairseq_electra.interchange.network_files import sines
+from fairseq_electra.interchange.norms import as_post_norm
 from fairseq_electra.interchange.pretrained import Pretrained
 from fairseq_electra.interchange.tokenizer_files import write_tokenizer
 from fairseq_electra.interchange.transformers_config import config_of, family_of
@@ -90,6 +91,8 @@ def export_transformers(pretrained: Pretrained, folder: str | Path, records: lis
             lines.append(f"{Path(folder) / network.subfolder}: {network.class_name}, {len(network.tensors)} tensors")
             lines += [f"left out: {name}: {reason}" for name, reason in network.left_out.items()]
         (partial / "README.md").write_text(model_card(pretrained, networks, records or []), encoding="utf-8")
+        if sizes.norm == "deepnorm":
+            lines.append("the residual scale of --norm deepnorm is folded into the weights: read back, this is a net with --norm post")
         lines.append(parity.check(differences))
     return lines
 
@@ -115,6 +118,7 @@ def _discriminator(model: ElectraModel, state: dict[str, Tensor], family: str) -
         left_out = dict.fromkeys((name for name in state if name.startswith("discriminator_head.")), head.reason)
         head = HEADS["none", family]
     prefix = f"{family}." if head.names else ""
+    state = as_post_norm(state, "discriminator.", model.sizes)
     parts = [
         embeddings_part("embeddings.", prefix, model.sizes),
         encoder_part("discriminator.", prefix, model.sizes),
@@ -128,6 +132,7 @@ def _generator(model: ElectraModel, state: dict[str, Tensor], family: str) -> Ex
     own = model.generator_embeddings
     tokens = "embeddings." if own is None or own.tokens is None else "generator_embeddings."
     names, untied = dict(head.names), model.generator_head.table is not None
+    state = as_post_norm(state, "generator.", sizes)
     if not untied:
         del names["table.weight"]
     parts = [
@@ -146,6 +151,7 @@ def _encoder(pretrained: Pretrained, model: ElectraEncoder, state: dict[str, Ten
     family, names = family_of(model.sizes), list(model.classification_heads)
     if len(names) > 1:
         raise InputError(f"the checkpoint has the heads {', '.join(names)}; transformers' classes have one; train with one")
+    state = as_post_norm(state, "encoder.", model.sizes)
     kind = next(kind for kind, task in TASK_OF_HEAD.items() if task == pretrained.kind) if names else "none"
     head = HEADS[kind, family]
     prefix = f"{family}." if names else ""

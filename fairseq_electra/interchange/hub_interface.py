@@ -133,7 +133,8 @@ class ElectraHubInterface(nn.Module):
 
         Args:
             tokens: rows.
-            return_all_hiddens: return a list instead: the first layer's input and the output of each, (layers + 1) times that.
+            return_all_hiddens: return a list instead: the first layer's input and the output of each, (layers + 1) times that. Of a
+                net with ``--norm pre`` these are not normalized; its last hidden states are.
         """
         if not return_all_hiddens:
             return self._each(tokens, self._features)

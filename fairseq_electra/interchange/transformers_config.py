@@ -65,7 +65,7 @@ def read_sizes(config: dict, source: Path) -> tuple[EncoderSizes, int]:
     vocabulary_size = int(found.pop("vocab_size"))
     dropout = {"dropout": config.get("hidden_dropout_prob", 0.1), "attention_dropout": config.get("attention_probs_dropout_prob", 0.1)}
     try:
-        return EncoderSizes(**found, positions=FAMILIES[family], **dropout), vocabulary_size
+        return EncoderSizes(**found, positions=FAMILIES[family], norm="post", **dropout), vocabulary_size
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
 

@@ -87,7 +87,7 @@ class ElectraEncoder(BaseFairseqModel):
     def register_head(self, name: str, head: nn.Module) -> None:
         """Add a head, called with hidden states (B, T, C) and padding (B, T), or what :meth:`forward` is given for it instead."""
         self.classification_heads[name] = head
-        mark_depths(self, HEADS, "encoder.layers.", self.sizes.num_hidden_layers)
+        mark_depths(self, HEADS, "encoder.layers.", "encoder.layer_norm.", self.sizes.num_hidden_layers)
 
     def forward(
         self,

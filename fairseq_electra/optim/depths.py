@@ -8,19 +8,24 @@ from fairseq_electra.errors import InputError
 ATTRIBUTE, PREFIX = "param_group", "layers_below_head_"
 
 
-def mark_depths(model: nn.Module, heads: str, layers: str, num_layers: int) -> None:
+def mark_depths(model: nn.Module, heads: str, layers: str, final_norm: str, num_layers: int) -> None:
     """Write on every parameter how many layers below the head it lies: head 0, last layer 1, ..., embeddings num_layers + 1.
+
+    A LayerNorm behind the last layer, which the original has not, counts as part of that layer.
 
     Args:
         model: its parameters are marked.
         heads: beginning of the names of the heads' parameters.
         layers: beginning of the names of the layers' parameters, up to the layer's number.
+        final_norm: beginning of the names of a LayerNorm behind the last layer; there need not be one.
         num_layers: of the encoder.
     """
     for name, parameter in model.named_parameters():
         below = num_layers + 1
         if name.startswith(heads):
             below = 0
+        elif name.startswith(final_norm):
+            below = 1
         elif name.startswith(layers):
             below = num_layers - int(name.removeprefix(layers).split(".")[0])
         setattr(parameter, ATTRIBUTE, f"{PREFIX}{below}")

@@ -13,8 +13,9 @@ from fairseq_electra.models._config import with_defaults
 from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig, segments_of
 from fairseq_electra.modules.answer_heads import AnswerScores, IndependentAnswerHead
 from fairseq_electra.modules.heads import SentenceHead, TokenHead
-from tests.conftest import NET, TINY_NET, fairseq, randomize_parameters
-from tests.integration.training import refusal, train, weights
+from fairseq_electra.optim.depths import layers_below_head
+from tests.conftest import NET, TINY_NET, USER_DIR, fairseq, randomize_parameters
+from tests.integration.training import refusal, refusal_here, run_here, train, train_here, weights
 
 HEADS = [SentenceHead(32, 3, 0.0), TokenHead(32, 5, 0.0), IndependentAnswerHead(32)]
 
@@ -77,6 +78,38 @@ def test_the_encoder_is_the_pretrained_discriminator(tmp_path, task_bin, pretrai
     for key, tensor in tuned.items():
         if not key.startswith("classification_heads"):
             assert torch.equal(tensor, source[key.replace("encoder.", "discriminator.", 1)]), key
+
+
+@pytest.mark.parametrize(("norm", "network", "wrong"), [("deepnorm", "generator", "post"), ("pre", "discriminator", "deepnorm")])
+def test_the_norm_comes_from_the_checkpoint_and_another_is_refused(tmp_path, data_bin, task_bin, norm, network, wrong):
+    options = [*TINY_NET, "--norm", norm, "--generator-layers", "0.5", "--max-update", "2", "--disable-validation"]
+    train_here(data_bin, tmp_path / "source", *options)
+    start = ["--user-dir", USER_DIR, "--finetune-from-model", tmp_path / "source" / "checkpoint_last.pt", "--network", network]
+    given = arguments(task_bin, tmp_path / "save", *start, "--max-update", "2", "--disable-validation")
+    run_here([*given, "--lr", "0.0"], tmp_path / "save")
+    state = torch.load(tmp_path / "save" / "checkpoint_last.pt", weights_only=True)
+    assert state["cfg"]["model"]["norm"] == norm
+    source = weights(tmp_path / "source")
+    encoder = {key: tensor for key, tensor in state["model"].items() if key.startswith("encoder.")}
+    assert encoder.keys() == {key.replace(network, "encoder", 1) for key in source if key.startswith(f"{network}.")}
+    for key, tensor in encoder.items():
+        assert torch.equal(tensor, source[key.replace("encoder", network, 1)]), key
+    expected = f"the checkpoint was trained with --norm {norm}, this model has --norm {wrong}; give --norm {norm}"
+    assert refusal_here([*given, "--norm", wrong, "--save-dir", tmp_path / "refused"]) == expected
+    assert refusal(data_bin, tmp_path / "source", *options, "--norm", wrong) == expected  # resumed with another
+
+
+def test_every_parameter_of_a_pre_norm_net_has_a_depth_and_the_final_norm_that_of_the_last_layer(make_task):
+    cfg = OmegaConf.create({**NET, "model_size": "tiny", "norm": "pre"})
+    model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), make_task().dictionary)
+    model.register_classification_head("head", 2)
+    expected = {"classification_heads": 0, "encoder.layer_norm": 1, "encoder.layers.1": 1, "encoder.layers.0": 2, "embeddings": 3}
+    expected["encoder.projection"] = 3
+    found = {name: layers_below_head(parameter) for name, parameter in model.named_parameters()}
+    assert sum(name.startswith("encoder.layer_norm.") for name in found) == 2
+    for name, depth in found.items():
+        (wanted,) = {depth for start, depth in expected.items() if name.startswith(f"{start}.")}
+        assert depth == wanted, name
 
 
 def test_segments_follow_the_first_separator():

@@ -97,7 +97,7 @@ def encoder_with_head(layers=3):
     net.encoder = torch.nn.ModuleDict({"projection": torch.nn.Linear(4, 4)})
     net.encoder["layers"] = torch.nn.ModuleList(torch.nn.Linear(4, 4) for _ in range(layers))
     net.classification_heads = torch.nn.ModuleDict({"x": torch.nn.Linear(4, 2)})
-    mark_depths(net, "classification_heads.", "encoder.layers.", layers)
+    mark_depths(net, "classification_heads.", "encoder.layers.", "encoder.layer_norm.", layers)
     return net
 
 

@@ -1,0 +1,39 @@
+"""Nets whose LayerNorm stands elsewhere than in transformers' ELECTRA and RoFormer: turned into such a net, or refused."""
+
+from torch import Tensor
+
+from fairseq_electra.errors import InputError
+from fairseq_electra.modules.sizes import EncoderSizes
+
+# what a sublayer ends with: the layer whose output is added to the residual stream
+LAST_OF_SUBLAYER = ("attention.out.weight", "attention.out.bias", "output.weight", "output.bias")
+
+
+def as_post_norm(tensors: dict[str, Tensor], prefix: str, sizes: EncoderSizes) -> dict[str, Tensor]:
+    """Turn an encoder into one with ``--norm post`` that computes the same.
+
+    With deepnorm a layer is LN(a h + f(h)) = LN(h + f(h) / a), so the last weights and biases of f are divided by a.
+
+    Args:
+        tensors: of the whole model; left as they are.
+        prefix: beginning of the names of the encoder's tensors.
+        sizes: of this encoder; generator and discriminator may have different scales a.
+
+    Returns:
+        all tensors, those of the encoder as ``--norm post`` has them.
+
+    Raises:
+        InputError: ``--norm pre``, which is no post-LayerNorm net in other weights.
+    """
+    if sizes.norm == "post":
+        return tensors
+    if sizes.norm == "pre":
+        raise InputError(
+            "transformers' ELECTRA and RoFormer classes cannot hold a net trained with --norm pre; use its checkpoint with "
+            "fairseq_electra.from_pretrained, or train with --norm deepnorm, which can be exported"
+        )
+    folded = {name: tensor for name, tensor in tensors.items() if name != f"{prefix}residual_scale"}
+    for i in range(sizes.num_hidden_layers):
+        for name in (f"{prefix}layers.{i}.{last}" for last in LAST_OF_SUBLAYER):
+            folded[name] = (tensors[name].double() / sizes.residual_scale).to(tensors[name].dtype)
+    return folded
