@@ -1,8 +1,5 @@
 """What every ELECTRA model checks before it takes a checkpoint's tensors."""
 
-import re
-from collections.abc import Iterable
-
 from torch import Tensor
 
 from fairseq_electra.errors import InputError
@@ -25,10 +22,7 @@ def check_dictionary(state_dict: dict, version: Tensor) -> None:
 
 
 def check_tensors(state_dict: dict, own: dict) -> None:
-    """Refuse a checkpoint whose tensors are not the model's, naming the first that differs, or the ``--norm`` that does."""
-    theirs, ours = norm_of(state_dict), norm_of(own)
-    if theirs != ours:
-        raise InputError(f"the checkpoint was trained with --norm {theirs}, this model has --norm {ours}; give --norm {theirs}")
+    """Refuse a checkpoint whose tensors are not the model's, naming the first that differs."""
     advice = "give the --arch and options it was trained with"
     for name, tensor in own.items():
         if name not in state_dict:
@@ -40,13 +34,3 @@ def check_tensors(state_dict: dict, own: dict) -> None:
     for name in state_dict:
         if name not in own:
             raise InputError(f"the checkpoint has a tensor {name} that this model has not; {advice}")
-
-
-def norm_of(names: Iterable[str]) -> str:
-    """Tell the ``--norm`` of a model by the names of its tensors: deepnorm and pre have one that post has not."""
-    for name in names:
-        if name.endswith(".residual_scale"):
-            return "deepnorm"
-        if re.fullmatch(r"(discriminator|generator|encoder)\.layer_norm\.(weight|bias)", name):
-            return "pre"
-    return "post"

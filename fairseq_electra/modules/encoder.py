@@ -47,8 +47,8 @@ class EncoderLayer(nn.Module):
         ``pre`` nothing normalizes the stream, whose sum over the layers would lose digits: it stays float32.
         """
         if self.pre_norm:
-            hidden = hidden + self.dropout(self.attention(self.attention_layer_norm(hidden), seen, turns))
-            return hidden + self.dropout(self.feed_forward(self.output_layer_norm(hidden)))
+            hidden = hidden + self.dropout(self.attention(normalize(hidden, self.attention_layer_norm), seen, turns))
+            return hidden + self.dropout(self.feed_forward(normalize(hidden, self.output_layer_norm)))
         mixed = self.attention(hidden, seen, turns)
         hidden = self.attention_layer_norm(self.add(hidden, self.dropout(mixed))).to(mixed.dtype)
         output = self.feed_forward(hidden)
@@ -118,7 +118,12 @@ class Encoder(nn.Module):
                 hidden = layer(hidden, seen, turns)
             if all_layers is not None:
                 all_layers.append(hidden)
-        return hidden if self.layer_norm is None else self.layer_norm(hidden)
+        return hidden if self.layer_norm is None else normalize(hidden, self.layer_norm)
+
+
+def normalize(hidden: Tensor, layer_norm: nn.LayerNorm) -> Tensor:
+    """Apply LayerNorm to a stream that may be more precise than its weights, which --bf16 halves. Shape kept: (B, T, C)."""
+    return layer_norm(hidden.to(layer_norm.weight.dtype))
 
 
 def check_row_length(sizes: EncoderSizes, tokens_per_sample: int, remedy: str) -> None:

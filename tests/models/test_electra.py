@@ -154,6 +154,17 @@ def test_under_autocast_the_residual_stream_has_the_type_of_the_products(make_ta
     assert {state.dtype for state in states} == {torch.bfloat16}
 
 
+def test_half_precision_weights_leave_the_stream_of_a_pre_norm_net_in_float32(make_task, make_model):
+    task = make_task()
+    model = make_model(task, norm="pre")
+    sample = task.load_dataset("valid").collater([0, 1])["net_input"]
+    given = sample["src_tokens"], sample["segment_ids"], sample["padding_mask"]
+    full, half, states = model.discriminate(*given), model.bfloat16().discriminate(*given), []
+    model.extract_features(*given, states)
+    assert {state.dtype for state in states} == {torch.float32} and half.dtype == torch.bfloat16
+    assert not torch.equal(full, half.float()) and (full - half.float())[~given[2]].abs().max() < 0.05
+
+
 @pytest.mark.parametrize(
     ("size", "width", "message"),
     [("large", 1 / 3, "--generator-hidden-size 0.333 of 1024 makes 341, which 5"), ("tiny", 0.001, "of 128 makes 0")],
