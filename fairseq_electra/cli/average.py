@@ -15,6 +15,7 @@ from torch import Tensor
 
 import fairseq_electra
 from fairseq_electra.errors import InputError
+from fairseq_electra.models._loading import RESIDUAL_SCALE, same_scale
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
         weights = weights_of(state, path, ema=args.ema)
         check_alike(weights, total or weights, path, args.checkpoints[0])
         for name, tensor in weights.items():
-            if not tensor.is_floating_point():
+            if is_constant(name, tensor):
                 total[name] = tensor
             elif name in total:
                 total[name] += tensor.double()
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
                 total[name] = tensor.double()
     number = len(args.checkpoints)
     state["model"] = {
-        name: (tensor / number).to(weights[name].dtype) if tensor.is_floating_point() else tensor for name, tensor in total.items()
+        name: tensor if is_constant(name, tensor) else (tensor / number).to(weights[name].dtype) for name, tensor in total.items()
     }
     state["cfg"] = OmegaConf.to_container(state["cfg"], resolve=True, enum_to_str=True)  # as fairseq saves it
     state.pop("last_optimizer_state", None)
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def weights_of(state: dict, path: Path, *, ema: bool) -> dict[str, Tensor]:
-    """Take a checkpoint's weights, or their moving average; buffers that it leaves alone are the checkpoint's own."""
+    """Take a checkpoint's weights, or their moving average; what is constant is the checkpoint's own."""
     if "model" not in state:
         raise InputError(f"{path} is no checkpoint of fairseq: it has no model; give what fairseq-train saved")
     if not ema:
@@ -63,7 +64,12 @@ def weights_of(state: dict, path: Path, *, ema: bool) -> dict[str, Tensor]:
     average = (state.get("extra_state") or {}).get("ema")
     if not average:
         raise InputError(f"{path} has no moving average; train with --store-ema, or leave --ema out")
-    return {**state["model"], **average}
+    return {**state["model"], **{name: tensor for name, tensor in average.items() if not is_constant(name, tensor)}}
+
+
+def is_constant(name: str, tensor: Tensor) -> bool:
+    """Tell what is the same in all checkpoints of one network: the dictionary's digest, and the residual scale of its --norm."""
+    return not tensor.is_floating_point() or name.endswith(RESIDUAL_SCALE)
 
 
 def check_alike(weights: dict[str, Tensor], first: dict[str, Tensor], path: Path, first_path: Path) -> None:
@@ -75,3 +81,5 @@ def check_alike(weights: dict[str, Tensor], first: dict[str, Tensor], path: Path
             raise InputError(f"{path} and {first_path} are not of one network: {name} has the shapes {shapes[0]} and {shapes[1]}")
         if not left.is_floating_point() and not torch.equal(left, right):
             raise InputError(f"{path} and {first_path} differ in {name}; average only checkpoints of one dictionary")
+        if name.endswith(RESIDUAL_SCALE) and not same_scale(left, right):
+            raise InputError(f"{path} and {first_path} differ in {name}; average only checkpoints of one --norm")

@@ -91,8 +91,8 @@ def export_transformers(pretrained: Pretrained, folder: str | Path, records: lis
             lines.append(f"{Path(folder) / network.subfolder}: {network.class_name}, {len(network.tensors)} tensors")
             lines += [f"left out: {name}: {reason}" for name, reason in network.left_out.items()]
         (partial / "README.md").write_text(model_card(pretrained, networks, records or []), encoding="utf-8")
-        if sizes.norm == "deepnorm":
-            lines.append("the residual scale of --norm deepnorm is folded into the weights: read back, this is a net with --norm post")
+        if sizes.residual_scale != 1:
+            lines.append(f"the residual scale of --norm {sizes.norm} is folded into the weights: read back, this is a net with --norm post")
         lines.append(parity.check(differences))
     return lines
 

@@ -41,12 +41,9 @@ def model_card(pretrained: Pretrained, networks: Sequence["Export"], records: li
             f"{config['hidden_size']}, {config['num_attention_heads']} heads, embedding size {config['embedding_size']}"
         )
         lines += [f"  - left out: {reason}" for reason in dict.fromkeys(network.left_out.values())]
-    if pretrained.model.sizes.norm == "deepnorm":
-        lines += [
-            "",
-            "Trained with DeepNorm (`--norm deepnorm`); the scale of its residual connections is folded into the last weights and",
-        ]
-        lines += ["biases of each sublayer, so these classes compute what was trained."]
+    if pretrained.model.sizes.residual_scale != 1:
+        lines += ["", f"Trained with scaled residual connections (`--norm {pretrained.model.sizes.norm}`); the scale is folded into the"]
+        lines += ["last weights and biases of each sublayer, so these classes compute what was trained."]
     lines += ["", f"Vocabulary: WordPiece, {len(pretrained.dictionary):,} entries. Special symbols written out in text stay text; to mask,"]
     lines += ["use `tokenizer(text, split_special_tokens=False)`.", "", "```python"]
     lines += ["from transformers import AutoTokenizer, " + ", ".join(dict.fromkeys(network.class_name for network in networks))]

@@ -12,7 +12,7 @@ LAST_OF_SUBLAYER = ("attention.out.weight", "attention.out.bias", "output.weight
 def as_post_norm(tensors: dict[str, Tensor], prefix: str, sizes: EncoderSizes) -> dict[str, Tensor]:
     """Turn an encoder into one with ``--norm post`` that computes the same.
 
-    With deepnorm a layer is LN(a h + f(h)) = LN(h + f(h) / a), so the last weights and biases of f are divided by a.
+    With a scaled residual stream a sublayer is LN(a h + f(h)) = LN(h + f(h) / a): the last weights and biases of f are divided by a.
 
     Args:
         tensors: of the whole model; left as they are.
@@ -25,13 +25,13 @@ def as_post_norm(tensors: dict[str, Tensor], prefix: str, sizes: EncoderSizes) -
     Raises:
         InputError: ``--norm pre``, which is no post-LayerNorm net in other weights.
     """
-    if sizes.norm == "post":
-        return tensors
     if sizes.norm == "pre":
         raise InputError(
             "transformers' ELECTRA and RoFormer classes cannot hold a net trained with --norm pre; use its checkpoint with "
-            "fairseq_electra.from_pretrained, or train with --norm deepnorm, which can be exported"
+            "fairseq_electra.from_pretrained, or train with another --norm, which can be exported"
         )
+    if sizes.residual_scale == 1:
+        return tensors
     folded = {name: tensor for name, tensor in tensors.items() if name != f"{prefix}residual_scale"}
     for i in range(sizes.num_hidden_layers):
         for name in (f"{prefix}layers.{i}.{last}" for last in LAST_OF_SUBLAYER):

@@ -4,6 +4,8 @@ from torch import Tensor
 
 from fairseq_electra.errors import InputError
 
+RESIDUAL_SCALE = ".residual_scale"  # the constant of modules/encoder.py::Encoder
+
 
 def check_dictionary(state_dict: dict, version: Tensor) -> None:
     """Refuse a checkpoint that was trained on other ids.
@@ -31,6 +33,15 @@ def check_tensors(state_dict: dict, own: dict) -> None:
             raise InputError(
                 f"the checkpoint's {name} has the shape {tuple(state_dict[name].shape)}, this model's {tuple(tensor.shape)}; {advice}"
             )
+        if name.endswith(RESIDUAL_SCALE) and not same_scale(state_dict[name], tensor):
+            raise InputError(
+                f"the checkpoint's {name} is {float(state_dict[name]):.3f}, this model's {float(tensor):.3f}: of another --norm; {advice}"
+            )
     for name in state_dict:
         if name not in own:
             raise InputError(f"the checkpoint has a tensor {name} that this model has not; {advice}")
+
+
+def same_scale(left: Tensor, right: Tensor) -> bool:
+    """Tell whether two residual scales are of one ``--norm``; bfloat16 and moving averages change the last digits."""
+    return abs(float(left) - float(right)) < 0.02 * float(right)

@@ -1,4 +1,4 @@
-"""Nets with --norm deepnorm in transformers' classes, and what becomes of those with --norm pre."""
+"""Nets with a scaled residual stream in transformers' classes, and what becomes of those with --norm pre."""
 
 import dataclasses
 
@@ -21,14 +21,14 @@ from fairseq_electra.models._config import with_defaults
 from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig, segments_of
 from fairseq_electra.modules.answer_heads import IndependentAnswerHead
 from fairseq_electra.modules.heads import SentenceHead, TokenHead
+from fairseq_electra.modules.sizes import NORMS
 from tests.conftest import NET, TINY_NET, randomize_parameters
 from tests.integration.training import train_here
 from tests.interchange.conftest import transformers
 
 HEAD, PAD = "head", 1
-REFUSAL = (
-    "cannot hold a net trained with --norm pre; use its checkpoint with fairseq_electra.from_pretrained, or train with --norm deepnorm"
-)
+SCALED = [norm for norm in NORMS if norm not in ("post", "pre")]
+REFUSAL = "cannot hold a net trained with --norm pre; use its checkpoint with fairseq_electra.from_pretrained, or train with another --norm"
 
 
 def inputs_of(rows):
@@ -69,10 +69,11 @@ def assert_close(left, right, rows, bound=1e-5):
         {"positions": "rotary", "num_hidden_layers": 4, "generator_layers": 0.5, "tie_embeddings": "tokens"},
     ],
 )
-def test_a_deepnorm_net_and_its_generator_are_exported_and_read_back_as_the_same_functions(tmp_path, pretrained, changes):
-    ours = pretrained(norm="deepnorm", **changes)
+@pytest.mark.parametrize("norm", SCALED)
+def test_a_scaled_net_and_its_generator_are_exported_and_read_back_as_the_same_functions(tmp_path, pretrained, changes, norm):
+    ours = pretrained(norm=norm, **changes)
     lines = export_transformers(ours, tmp_path / "out")
-    assert "the residual scale of --norm deepnorm is folded into the weights" in lines[-2] and "largest difference" in lines[-1]
+    assert f"the residual scale of --norm {norm} is folded into the weights" in lines[-2] and "largest difference" in lines[-1]
     assert not any("residual_scale" in line for line in lines)
     rows = parity.rows_of_text(ours.tokenizer, 64)
     learned = changes["positions"] == "learned"
@@ -114,7 +115,7 @@ def test_only_the_ends_of_sublayers_are_divided_each_by_its_networks_scale(tmp_p
     assert divided == 4 * (4 + 2)
 
 
-def test_an_exported_deepnorm_net_loses_no_number_and_its_card_says_what_it_was(tmp_path, pretrained):
+def test_an_exported_scaled_net_loses_no_number_and_its_card_says_what_it_was(tmp_path, pretrained):
     ours = pretrained(norm="deepnorm", positions="learned")
     export_transformers(ours, tmp_path / "out")
     tensors = [t for place in (".", "generator") for t in load_file(tmp_path / "out" / place / "model.safetensors").values()]
@@ -122,9 +123,9 @@ def test_an_exported_deepnorm_net_loses_no_number_and_its_card_says_what_it_was(
         p.numel() for name, p in ours.model.embeddings.named_parameters() if name != "tokens.weight"
     )
     assert sum(t.numel() for t in tensors) == sum(p.numel() for p in ours.model.parameters()) + table  # of either network
-    assert "Trained with DeepNorm (`--norm deepnorm`)" in (tmp_path / "out" / "README.md").read_text()
+    assert "Trained with scaled residual connections (`--norm deepnorm`)" in (tmp_path / "out" / "README.md").read_text()
     export_transformers(pretrained(norm="post", positions="learned"), tmp_path / "post")
-    assert "DeepNorm" not in (tmp_path / "post" / "README.md").read_text()
+    assert "scaled residual" not in (tmp_path / "post" / "README.md").read_text()
 
 
 def test_parity_notices_a_scale_that_is_not_folded_and_leaves_nothing_behind(tmp_path, pretrained, monkeypatch):
@@ -159,10 +160,11 @@ def scores_of(model, name, kind, rows):
     return torch.stack(found[:2], -1) if kind == "answer" else found
 
 
+@pytest.mark.parametrize("norm", SCALED)
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
 @pytest.mark.parametrize("kind", HEADS)
-def test_a_fine_tuned_deepnorm_net_is_exported_with_its_head_and_read_back(tmp_path, pretrained, kind, positions):
-    ours = tuned(pretrained(), kind, "deepnorm", positions)
+def test_a_fine_tuned_scaled_net_is_exported_with_its_head_and_read_back(tmp_path, pretrained, kind, positions, norm):
+    ours = tuned(pretrained(), kind, norm, positions)
     export_transformers(ours, tmp_path / "out")
     family = "Electra" if positions == "learned" else "RoFormer"
     theirs = theirs_in(tmp_path / "out", family + HEADS[kind][3])
@@ -219,6 +221,14 @@ def test_a_trained_net_of_either_kind_is_used_by_all_that_reads_checkpoints(tmp_
     assert run("average", "--ema", middle, last, "--output", mean) == 0
     average = load_checkpoint(mean, save)
     assert average.model.sizes.norm == norm
+    if norm == "deepnorm":  # a checkpoint of another scale, as --norm of another kind or depth would have it
+        state = torch.load(last, weights_only=True)
+        state["model"]["discriminator.residual_scale"] *= 1.2
+        torch.save(state, tmp_path / "other.pt")
+        assert run("average", middle, last, tmp_path / "other.pt", "--output", tmp_path / "no.pt") == 1
+        assert "differ in discriminator.residual_scale; average only checkpoints of one --norm" in capsys.readouterr().err
+        with pytest.raises(InputError, match=r"residual_scale is 1\.697, this model's 1\.414: of another --norm; give the --arch and"):
+            load_checkpoint(tmp_path / "other.pt", save)
     status = run("export", "--to", "transformers", mean, tmp_path / "out", "--vocab", save)
     if norm == "pre":
         assert status == 1 and REFUSAL in capsys.readouterr().err and not (tmp_path / "out").exists()
