@@ -17,8 +17,12 @@ Step = tuple[nn.Module, Callable[[dict], Tensor]]
 
 
 def gumbel_sample(logits: Tensor) -> Tensor:
-    """Sample as google-research/electra and electra_pytorch do. Shape: (..., V) -> (...)."""
-    noise = torch.empty_like(logits).uniform_().clamp_(1e-9, 1 - 1e-7).log_().neg_().log_().neg_()
+    """Sample as google-research/electra and electra_pytorch do. Shape: (..., V) -> (...).
+
+    The noise is float32 whatever the scores are: in bfloat16 it would have a few hundred values, none above 5.6, and sample another
+    distribution.
+    """
+    noise = torch.empty_like(logits, dtype=torch.float32).uniform_().clamp_(1e-9, 1 - 1e-7).log_().neg_().log_().neg_()
     return (logits.float() + noise).argmax(-1)
 
 
