@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -37,15 +38,19 @@ REST = "the rest"
 
 
 class Clock:
-    """Processor time by part. Of parts inside of each other the innermost counts."""
+    """Time by part. Of parts inside of each other the innermost counts.
 
-    def __init__(self) -> None:
+    Args:
+        now: tells the time in seconds; by default that of the processor.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.process_time) -> None:
         self.spent: defaultdict[str, float] = defaultdict(float)
-        self._open, self._since = [REST], time.process_time()
+        self._now, self._open, self._since = now, [REST], now()
 
     def charge(self) -> None:
         """Book the time since the last call on the part that is open."""
-        now = time.process_time()
+        now = self._now()
         self.spent[self._open[-1]] += now - self._since
         self._since = now
 
@@ -65,19 +70,15 @@ class Clock:
         setattr(owner, name, timed)
 
 
-def train(options: list[str]) -> dict[str, float]:
-    """Run ``fairseq-train`` in this process, once; returns the milliseconds that each part of an update takes."""
+def watch_trainer(clock: Clock) -> None:
+    """Let a clock book the parts of an update of ``fairseq-train`` in this process, but for the wait for a batch."""
     from fairseq import trainer
     from fairseq.logging import progress_bar
     from fairseq_cli import train
-    from torch.utils.data import dataloader
 
-    fairseq_electra.register()
     from fairseq_electra.optim.electra_adam import ElectraAdam
     from fairseq_electra.tasks.electra_pretraining import ElectraPretrainingTask
 
-    clock = Clock()
-    clock.watch(dataloader._BaseDataLoaderIter, "__next__", "batch")
     clock.watch(trainer.Trainer, "_prepare_sample", "batch")
     clock.watch(ElectraPretrainingTask, "train_step", "networks")
     for owner, name in ((trainer.Trainer, "zero_grad"), (trainer.Trainer, "clip_grad_norm"), (ElectraAdam, "multiply_grads")):
@@ -88,6 +89,18 @@ def train(options: list[str]) -> dict[str, float]:
     clock.watch(trainer.Trainer, "set_num_updates", "learning rate")
     clock.watch(train, "validate_and_save", "whether to validate or save")
     clock.watch(progress_bar.JsonProgressBar, "log", "log")
+
+
+def train(options: list[str]) -> dict[str, float]:
+    """Run ``fairseq-train`` in this process, once; returns the milliseconds that each part of an update takes."""
+    from fairseq import trainer
+    from fairseq_cli import train
+    from torch.utils.data import dataloader
+
+    fairseq_electra.register()
+    clock = Clock()
+    clock.watch(dataloader._BaseDataLoaderIter, "__next__", "batch")
+    watch_trainer(clock)
     spent: dict[str, float] = {}
     step = trainer.Trainer.train_step
 

@@ -41,24 +41,25 @@ def forward_products(sizes: EncoderSizes, rows: int, width: int) -> list[Product
 
 
 def step_products(
-    discriminator: EncoderSizes, generator: EncoderSizes, num_tokens: int, rows: int, width: int, slots: int
+    discriminator: EncoderSizes | None, generator: EncoderSizes, num_tokens: int, rows: int, width: int, slots: int
 ) -> list[Product]:
     """List all products of a training step: forward, and two for each backward.
 
     Args:
-        discriminator, generator: their sizes.
+        discriminator, generator: their sizes. Without a discriminator, a plain masked language model.
         num_tokens: V.
         rows, width: B and T.
         slots: K, masked slots of a row.
     """
-    hidden, tokens = discriminator.hidden_size, rows * width
     forward = [
-        *forward_products(discriminator, rows, width),
-        *(Product(1, 1, tokens, hidden, hidden), Product(1, 1, tokens, hidden, 1)),
         *forward_products(generator, rows, width),
         Product(1, 1, rows * slots, generator.hidden_size, generator.embedding_size),
         Product(1, 1, rows * slots, generator.embedding_size, num_tokens),
     ]
+    if discriminator is not None:
+        hidden, tokens = discriminator.hidden_size, rows * width
+        forward += forward_products(discriminator, rows, width)
+        forward += [Product(1, 1, tokens, hidden, hidden), Product(1, 1, tokens, hidden, 1)]
     to_inputs = [each._replace(inner=each.columns, columns=each.inner) for each in forward]
     to_weights = [each._replace(rows=each.inner, inner=each.rows) for each in forward]
     return [*forward, *to_inputs, *to_weights]

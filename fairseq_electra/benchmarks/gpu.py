@@ -10,7 +10,7 @@ step are listed.
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.autograd import DeviceType
@@ -19,7 +19,7 @@ import fairseq_electra
 from fairseq_electra.benchmarks.bound import clock, products_alone, step_products
 from fairseq_electra.benchmarks.report import alone, new_parser, processor, publish, ratios, read_arguments
 from fairseq_electra.modules.flops import peak_flops, pretraining_flops
-from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES
+from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, EncoderSizes
 
 POINTS = ("small:128:128", "base:32:512", "large:16:512")
 THEIRS = "transformers, head on masked positions"
@@ -90,8 +90,15 @@ def moved(sample: dict, device: str) -> dict:
     return {**sample, "net_input": on_device, "target": on_device["target"]}
 
 
-def seconds_of_traffic(size: str, rows: int, width: int, slots: int, num_tokens: int, device: str) -> float:
-    """Seconds to move what fused kernels must move, by the speed of a large copy."""
+def seconds_of_traffic(networks: Sequence[EncoderSizes], rows: int, width: int, slots: int, num_tokens: int, device: str) -> float:
+    """Seconds to move what fused kernels must move, by the speed of a large copy.
+
+    Args:
+        networks: sizes of discriminator and generator.
+        rows, width, slots: B, T and K.
+        num_tokens: V.
+        device: ``cuda``, or ``cpu``.
+    """
     large = torch.empty((256 if device == "cuda" else 16) << 20, dtype=torch.uint8, device=device)
     into = torch.empty_like(large)
     into.copy_(large)
@@ -100,9 +107,7 @@ def seconds_of_traffic(size: str, rows: int, width: int, slots: int, num_tokens:
         into.copy_(large)
     end = time.perf_counter() if device == "cpu" else clock(device)
     speed = 20 * 2 * large.numel() / (end - start)
-    sizes = MODEL_SIZES[size]
-    generator = sizes.generator(GENERATOR_HIDDEN_SIZE[size], 1.0)
-    units = sum(each.hidden_size * each.num_hidden_layers for each in (sizes, generator))
+    units = sum(each.hidden_size * each.num_hidden_layers for each in networks)
     return rows * (width * BYTES_PER_UNIT * units + slots * num_tokens * BYTES_PER_SCORE) / speed
 
 
@@ -125,7 +130,7 @@ def compare(size: str, rows: int, width: int, device: str, rounds: int, repeats:
                 run()
             seconds[name].append((clock(device) - start) / repeats)
     products = statistics.median(seconds.pop("products"))
-    bound = products + seconds_of_traffic(size, rows, width, slots, VOCABULARY, device)
+    bound = products + seconds_of_traffic((sizes, generator), rows, width, slots, VOCABULARY, device)
     flops = pretraining_flops(sizes, generator, VOCABULARY).of_step(rows * width, rows * width**2, rows * slots)
     peak = peak_flops(device, torch.bfloat16)
     variants = []
@@ -155,18 +160,31 @@ def compare(size: str, rows: int, width: int, device: str, rounds: int, repeats:
 
 def top_kernels(run: Callable[[], None], device: str) -> list[dict]:
     """Profile a step; returns the kernels that took most of it."""
-    activities = [torch.profiler.ProfilerActivity.CPU]
-    if device == "cuda":
-        activities.append(torch.profiler.ProfilerActivity.CUDA)
-    with torch.profiler.profile(activities=activities) as profile:
+    with profiler(device) as profile:
         run()
         clock(device)
+    return largest_shares(kernel_seconds(profile, device))
+
+
+def profiler(device: str) -> torch.profiler.profile:
+    """Make a profiler of what a device does."""
+    kinds = torch.profiler.ProfilerActivity
+    return torch.profiler.profile(activities=[kinds.CPU, *([kinds.CUDA] if device == "cuda" else [])])
+
+
+def kernel_seconds(profile: torch.profiler.profile, device: str) -> dict[str, float]:
+    """Read from a profile how long each kernel ran."""
     kind = "self_device_time_total" if device == "cuda" else "self_cpu_time_total"
     # of a GPU the kernels alone: their time is also that of the operators that started them
     own = [e for e in profile.key_averages() if device == "cpu" or (e.device_type == DeviceType.CUDA and not e.is_user_annotation)]
-    events = sorted(own, key=lambda event: getattr(event, kind), reverse=True)
-    whole = sum(getattr(event, kind) for event in events)
-    return [{"kernel": event.key, "share": round(getattr(event, kind) / whole, 3)} for event in events[:TOP]]
+    return {event.key: getattr(event, kind) / 1e6 for event in own}
+
+
+def largest_shares(seconds: dict[str, float]) -> list[dict]:
+    """List the kernels that took most of the time, and their shares of it."""
+    whole = sum(seconds.values())
+    ordered = sorted(seconds, key=lambda name: seconds[name], reverse=True)
+    return [{"kernel": name, "share": round(seconds[name] / whole, 3)} for name in ordered[:TOP]]
 
 
 def markdown(report: dict) -> str:

@@ -4,8 +4,11 @@ import argparse
 import contextlib
 import fcntl
 import json
+import os
 import platform
 import statistics
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -61,6 +64,31 @@ def publish(report: dict, output: str, markdown: Markdown) -> None:
     with written_whole(output) as stream:
         stream.write(json.dumps(report, indent=2) + "\n")
     print(markdown(report))
+
+
+def run_logged(command: Sequence[str], log: Path, threads: int, seconds: float | None = None) -> None:
+    """Run a program of this package's Python in a process of its own.
+
+    Args:
+        command: the module and its arguments.
+        log: where all that it prints goes.
+        threads: of the CPU.
+        seconds: when to end it; None: never.
+
+    Raises:
+        RuntimeError: it failed; the end of its log is in the message.
+        TimeoutError: it did not end in time.
+    """
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    with log.open("w") as stream:
+        words = [sys.executable, "-m", *command]
+        try:
+            done = subprocess.run(words, stdout=stream, stderr=subprocess.STDOUT, env=environment, timeout=seconds)
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError(f"{command[0]} was ended: no time was left") from error
+    if done.returncode:
+        end = log.read_text(encoding="utf-8").splitlines()[-20:]
+        raise RuntimeError("\n".join([f"{command[0]} ended with status {done.returncode}, and last printed", *end]))
 
 
 def ratios(of: Sequence[float], to: Sequence[float]) -> dict:

@@ -1,33 +1,41 @@
-"""fairseq-train on ELECTRA against fairseq-train on masked_lm with roberta: the same encoder, dropout, rows and threads, in turn.
+"""fairseq-train on ELECTRA against fairseq-train on masked_lm with roberta, in turn: the same encoder, rows, dropout and threads.
 
     python -m fairseq_electra.benchmarks.trainer --output trainer.json
 
-ELECTRA trains two networks where masked_lm trains one. For each size: like for like in float32 (on a GPU in half precision), and each with
-the best settings that its own command line allows on this machine.
+ELECTRA trains two networks where masked_lm trains one; the report says how many times the matrix products that is, and how long they take
+alone. The encoders have the same layers, hidden and embedding size (roberta's are equal, so ours of small is wider than --arch has it),
+vocabulary and masked share; ours has the positions and LayerNorm of its --arch, and, in a variant of its own, those of roberta. For each
+size: like for like in float32 (on a GPU in half precision), and each with the best settings that its own command line allows on this
+machine.
 """
 
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from fairseq_electra.benchmarks.report import alone, new_parser, processor, publish, ratios, read_arguments
+from fairseq_electra.benchmarks.bound import clock, products_alone, step_products
+from fairseq_electra.benchmarks.report import alone, new_parser, processor, publish, ratios, read_arguments, run_logged
+from fairseq_electra.data.binarized import load_dictionary
 from fairseq_electra.data.corpus import builtin_documents
 from fairseq_electra.data.encode import encode_to_binary
 from fairseq_electra.data.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece
 from fairseq_electra.evaluation.training_log import read_log
 from fairseq_electra.many_runs import USER_DIR
-from fairseq_electra.modules.sizes import MODEL_SIZES
+from fairseq_electra.modules.flops import pretraining_flops
+from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, EncoderSizes
 
 SIZES = ("tiny", "small")
 VOCABULARY, TOKENS = 30000, 128
+MASKED = 0.15  # share of tokens, which both have by default
 RECORDS, WARM_UP = 14, 5  # in a log, and those that are not counted
 THEIRS, OURS = "masked_lm, roberta", "electra_pretraining"
-FAST, BEST, HALF = ", --fast-fp32", ", best settings", ", half precision"
+ALIKE, FAST, BEST, HALF = ", roberta's positions and LayerNorm", ", --fast-fp32", ", best settings", ", half precision"
+AS_ROBERTA = ["--positions", "learned", "--norm", "post"]
 
 
 def main() -> None:
@@ -37,22 +45,31 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=16, help="rows of a batch (default: %(default)s)")
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=MODEL_SIZES, help="default: %(default)s")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="default: %(default)s")
+    parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: %(default)s)")
     args = read_arguments(parser, markdown)
     on_cpu = args.device == "cpu"
     device = processor() if on_cpu else torch.cuda.get_device_name()
-    report: dict = {"processor": device, "torch": torch.__version__, "threads": 1, "batch": [args.rows, TOKENS]}
+    report: dict = {"processor": device, "torch": torch.__version__, "threads": args.threads, "batch": [args.rows, TOKENS]}
+    torch.set_num_threads(args.threads)
     with alone(), tempfile.TemporaryDirectory() as folder:
         data = make_data(Path(folder))
+        report |= {"vocabulary": len(load_dictionary(data)), "nets": {}, "products": {}}
         common = [*shared(args.rows, args.updates), *(["--cpu"] if on_cpu else [])]
         for size in args.sizes:
             variants = command_lines(size) if on_cpu else command_lines_for_gpu(size)
             speeds: dict[str, list[float]] = {name: [] for name in variants}
+            products = products_of_both(size, report["vocabulary"], args.rows, args.device)
+            seconds: list[list[float]] = []
             for number in range(args.rounds):
                 for name, options in variants.items():
                     log = Path(folder, f"{size}-{number}.log")
-                    speeds[name].append(tokens_per_second(data, log, [*options, *common]))
+                    speeds[name].append(tokens_per_second(data, log, [*options, *common], args.threads))
                     print(size, name, round(speeds[name][-1]), flush=True)
+                seconds.append([wall_seconds(run, args.device) for run in products])
             report[size] = summarize(speeds)
+            update = args.rows * TOKENS / report[size][0]["tokens_per_second"]
+            report["products"][size] = summarize_products(size, report["vocabulary"], seconds, update)
+            report["nets"][size] = {name: getattr(MODEL_SIZES[size], name) for name in ("positions", "norm")}
     publish(report, args.output, markdown)
 
 
@@ -67,10 +84,12 @@ def make_data(folder: Path, vocabulary: int = VOCABULARY) -> Path:
 def command_lines(size: str) -> dict[str, list[str]]:
     """Options of each variant on a CPU. Both read full rows; dropout as ELECTRA's size has it, which best settings may leave out."""
     theirs, ours, dropout, none = parts_of_lines(size)
+    alike = {OURS + ALIKE: [*ours, *dropout, *AS_ROBERTA], OURS + ALIKE + FAST: [*ours, *dropout, *AS_ROBERTA, "--fast-fp32"]}
     return {
         THEIRS: [*theirs, *dropout],
         OURS: [*ours, *dropout],
         OURS + FAST: [*ours, *dropout, "--fast-fp32"],
+        **({} if is_alike(size) else alike),
         # --bf16 ends it in a traceback, --fp16 and --amp need a GPU
         THEIRS + BEST: [*theirs, *none, "--num-workers", "0"],
         OURS + BEST: [*ours, *none, "--autocast", "bf16", "--num-workers", "0"],
@@ -80,17 +99,33 @@ def command_lines(size: str) -> dict[str, list[str]]:
 def command_lines_for_gpu(size: str) -> dict[str, list[str]]:
     """Options of each variant on a GPU. Stock fairseq has float16 weights with float32 copies: --bf16 ends it in a traceback."""
     theirs, ours, dropout, none = parts_of_lines(size)
+    alike = {OURS + ALIKE + HALF: [*ours, *dropout, *AS_ROBERTA, "--autocast", "bf16"]}
     return {
         THEIRS + HALF: [*theirs, *dropout, "--fp16"],
         OURS + HALF: [*ours, *dropout, "--autocast", "bf16"],
+        **({} if is_alike(size) else alike),
         THEIRS + BEST: [*theirs, *none, "--fp16"],
         OURS + BEST: [*ours, *none, "--autocast", "bf16", "--compile", "--cuda-graphs"],
     }
 
 
+def is_alike(size: str) -> bool:
+    """Tell whether a size has roberta's positions and LayerNorm as it comes."""
+    return [MODEL_SIZES[size].positions, MODEL_SIZES[size].norm] == AS_ROBERTA[1::2]
+
+
+def networks(size: str) -> list[tuple[EncoderSizes | None, EncoderSizes]]:
+    """Sizes of what masked_lm and ours train: discriminator, of which masked_lm has none, and generator.
+
+    masked_lm's network is ours' discriminator with another head; roberta has an embedding size equal to its hidden size.
+    """
+    net = replace(MODEL_SIZES[size], embedding_size=MODEL_SIZES[size].hidden_size)
+    return [(None, net), (net, net.generator(GENERATOR_HIDDEN_SIZE[size], 1.0))]
+
+
 def parts_of_lines(size: str) -> tuple[list[str], list[str], list[str], list[str]]:
     """Options of stock fairseq and of ours, of dropout as the size has it, and of none."""
-    net = MODEL_SIZES[size]
+    (_, net), _ = networks(size)
     theirs = ["--task", "masked_lm", "--criterion", "masked_lm", "--arch", "roberta", "--sample-break-mode", "none", "--optimizer", "adam"]
     for option, value in (
         *(("layers", net.num_hidden_layers), ("embed-dim", net.hidden_size)),
@@ -98,26 +133,57 @@ def parts_of_lines(size: str) -> tuple[list[str], list[str], list[str], list[str
     ):
         theirs += [f"--encoder-{option}", str(value)]
     ours = f"--user-dir {USER_DIR} --task electra_pretraining --criterion replaced_token_detection --arch electra_{size}".split()
-    ours += ["--rows", "blocks", "--across-documents", "--optimizer", "electra_adam"]
+    ours += ["--rows", "blocks", "--across-documents", "--optimizer", "electra_adam", "--embedding-size", str(net.embedding_size)]
     dropout = ["--dropout", str(net.dropout), "--attention-dropout", str(net.attention_dropout)]
     return theirs, ours, dropout, ["--dropout", "0", "--attention-dropout", "0"]
+
+
+def products_of_both(size: str, num_tokens: int, rows: int, device: str) -> list[Callable[[], None]]:
+    """Make functions that do the matrix products of an update alone, of masked_lm and of ours, in the first variant's number format."""
+    kind, slots = torch.float32 if device == "cpu" else torch.float16, round(MASKED * TOKENS)
+    products = [step_products(*both, num_tokens, rows, TOKENS, slots) for both in networks(size)]
+    return [products_alone(each, kind, device) for each in products]
+
+
+def wall_seconds(run: Callable[[], None], device: str, repeats: int = 3) -> float:
+    """Seconds on the clock of one of several calls, after one to warm up."""
+    run()
+    clock(device)
+    start = time.perf_counter()
+    for _ in range(repeats):
+        run()
+    clock(device)
+    return (time.perf_counter() - start) / repeats
+
+
+def summarize_products(size: str, num_tokens: int, seconds: list[list[float]], update: float) -> dict:
+    """Compare the matrix products of both, counted, and alone with the whole update of masked_lm.
+
+    Args:
+        size: row of the size table.
+        num_tokens: V.
+        seconds: of the products alone, of masked_lm's and of ours; a pair for each round.
+        update: seconds of masked_lm's update.
+    """
+    counts = [pretraining_flops(*both, num_tokens).of_step(1, TOKENS, MASKED) for both in networks(size)]
+    theirs, ours = (statistics.median(each) for each in zip(*seconds, strict=True))
+    alone = {"their_share": round(theirs / update, 2), "our_share": round(ours / update, 2)}
+    return {"flops_per_token": [round(count) for count in counts], "times": round(counts[1] / counts[0], 3), **alone}
 
 
 def shared(rows: int, updates: int) -> list[str]:
     """Options of all variants, for so many records in a log."""
     given = f"--tokens-per-sample {TOKENS} --batch-size {rows} --max-update {updates} --lr 1e-4 --lr-scheduler fixed --clip-norm 1.0"
+    given += " --distributed-world-size 1"
     return [
         *given.split(),
         *["--no-save", "--disable-validation", "--log-format", "json", "--log-interval", str(max(1, updates // RECORDS))],
     ]
 
 
-def tokens_per_second(data: Path, log: Path, options: list[str]) -> float:
-    """Run fairseq-train on one thread; returns the median of the speeds that it logs after the first updates."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with log.open("w") as stream:
-        command = [sys.executable, "-m", "fairseq_cli.train", str(data), *options]
-        subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, env=environment, check=True)
+def tokens_per_second(data: Path, log: Path, options: list[str], threads: int) -> float:
+    """Run fairseq-train; returns the median of the speeds that it logs after the first updates."""
+    run_logged(["fairseq_cli.train", str(data), *options], log, threads)
     return statistics.median(record["wps"] for record in read_log(log)[WARM_UP:] if record["subset"] == "train_inner")
 
 
@@ -132,16 +198,29 @@ def summarize(speeds: dict[str, list[float]]) -> list[dict]:
 
 def markdown(report: dict) -> str:
     """Write the table of a report."""
+    threads, counted = report["threads"], report.get("products", {})
     lines = [
         f"{report['processor']}, torch {report['torch']}",
         "",
-        f"| fairseq-train, batches of {report['batch'][0]} x {report['batch'][1]}, one thread | tokens/s | ratio | range |",
-        "|---|---|---|---|",
+        f"| fairseq-train, batches of {report['batch'][0]} x {report['batch'][1]}, {threads if threads > 1 else 'one'} "
+        f"thread{'s' * (threads > 1)} | tokens/s | ratio | range |" + " ratio of products/s |" * bool(counted),
+        "|---|---|---|---|" + "---|" * bool(counted),
     ]
     for size in MODEL_SIZES:
         for found in report.get(size, ()):
             low, high = found["ratio_range"]
-            lines.append(f"| {size}: {found['variant']} | {found['tokens_per_second']:,} | {found['ratio']:.2f} | {low} to {high} |")
+            line = f"| {size}: {found['variant']} | {found['tokens_per_second']:,} | {found['ratio']:.2f} | {low} to {high} |"
+            times = counted[size]["times"] if counted and found["variant"].startswith(OURS) else 1.0
+            lines.append(line + f" {found['ratio'] * times:.2f} |" * bool(counted))
+    for size, found in counted.items():
+        net = report["nets"][size]
+        ratio = next(row["ratio"] for row in report[size] if row["variant"].startswith(OURS))
+        lines += [
+            "",
+            f"{size} ({net['positions']} positions, --norm {net['norm']}): ours does {found['times']:.2f} times the matrix products of "
+            f"masked_lm in {1 / ratio:.2f} times the time. Alone, they would take {found['our_share']:.0%} of masked_lm's update, and "
+            f"its own {found['their_share']:.0%}.",
+        ]
     return "\n".join(lines)
 
 

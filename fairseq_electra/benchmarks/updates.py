@@ -1,0 +1,246 @@
+"""``python -m fairseq_electra.benchmarks.updates``: the training step alone, ``fairseq-train``, and what lies between.
+
+For each size, rows and length of rows, in turn: the step alone on one batch (``step_alone.py``), and ``fairseq-train`` from end to end, its
+start left out (``watched.py``). One command line makes both, so they have the same network, dropout, number format and full rows, here of
+random ids. The bound is the time of the step's matrix products alone, on a GPU with that of moving an estimate of what fused kernels must
+move.
+
+The report is written after every point. Nothing is begun that would probably take longer than what is left of ``--minutes``.
+"""
+
+import argparse
+import logging
+import shlex
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import fairseq_electra
+from fairseq_electra.benchmarks import watched
+from fairseq_electra.benchmarks.bound import clock
+from fairseq_electra.benchmarks.gpu import POINTS, kernel_seconds, largest_shares, profiler
+from fairseq_electra.benchmarks.report import alone, new_parser, processor, publish, ratios, read_arguments
+from fairseq_electra.benchmarks.step_alone import StepAlone
+from fairseq_electra.benchmarks.trainer import RECORDS, WARM_UP
+from fairseq_electra.data.encode import write_binarized
+from fairseq_electra.many_runs import USER_DIR
+from fairseq_electra.modules.sizes import MODEL_SIZES
+
+DEFAULTS = {"cpu": ("tiny:16:128", "small:8:128"), "cuda": POINTS}
+OPTIONS = {"cpu": "", "cuda": "--autocast bf16 --compile --cuda-graphs"}
+UPDATES, STEPS = {"cpu": RECORDS, "cuda": 400}, {"cpu": 4, "cuda": 60}
+STEP, TRAINER = "step", "trainer"
+TITLES = {STEP: "the step alone", TRAINER: "`fairseq-train`"}
+LINE = f"--user-dir {USER_DIR} --task electra_pretraining --criterion replaced_token_detection --rows blocks --across-documents"
+LINE += " --optimizer electra_adam --lr 1e-4 --lr-scheduler polynomial_decay --warmup-updates 10000 --total-num-update 1000000"
+LINE += " --clip-norm 1.0 --no-save --disable-validation --log-format json --distributed-world-size 1"
+
+
+def point(text: str) -> tuple[str, int, int]:
+    """Read SIZE:ROWS:WIDTH."""
+    size, *numbers = text.split(":")
+    if size not in MODEL_SIZES or len(numbers) != 2 or not all(number.isdecimal() and int(number) for number in numbers):
+        raise argparse.ArgumentTypeError(f"{text!r} is no SIZE:ROWS:WIDTH such as small:128:128; sizes: {', '.join(MODEL_SIZES)}")
+    return size, int(numbers[0]), int(numbers[1])
+
+
+def make_data(folder: Path, tokens: int) -> None:
+    """Write a folder of binarized text: random ids, at least so many, with a vocabulary of BERT's size."""
+    from fairseq_electra.benchmarks.training_step import VOCABULARY, toy_task
+
+    toy_task().source_dictionary.save(str(folder / "dict.txt"))
+    rng, length = np.random.default_rng(0), 1000
+    lines = ([rng.integers(4, VOCABULARY - 1, length).tolist()] for _ in range(tokens // length + 1))
+    write_binarized(folder / "train", lines, VOCABULARY, eos=2)
+
+
+def compare(size: str, rows: int, width: int, args: argparse.Namespace, further: float, end: float) -> dict:
+    """Measure the step alone and the trainer in turn.
+
+    Args:
+        size: row of the size table.
+        rows, width: B and T.
+        args: the program's.
+        further: when to begin no further round, on the monotonic clock.
+        end: when to break off a run of the trainer.
+
+    Raises:
+        RuntimeError, TimeoutError: a run of the trainer failed, or the first one did not end in time.
+    """
+    torch._dynamo.reset()  # else the graphs of all points would count as one network's, of which it allows eight
+    began, last = time.monotonic(), args.updates + watched.updates_after(args.device)
+    with tempfile.TemporaryDirectory() as folder:
+        make_data(Path(folder), (last + 2) * rows * width)
+        line = [folder, *LINE.split(), "--arch", f"electra_{size}", "--tokens-per-sample", str(width), "--batch-size", str(rows)]
+        line += ["--max-position-embeddings", str(max(512, width)), "--max-update", str(last)]
+        line += ["--log-interval", str(max(1, args.updates // RECORDS)), *(["--cpu"] if args.device == "cpu" else [])]
+        line += shlex.split(args.options)
+        step = StepAlone(line, args.device)
+        for _ in range(3):  # compile, and come up to speed
+            step()
+        products = step.products()
+        products()
+        found: list[dict] = []
+        first, longest = max(1, args.updates * WARM_UP // RECORDS), 0.0
+        while len(found) < args.rounds and (not found or time.monotonic() + longest < further):
+            start = time.monotonic()
+            measured: dict = {STEP: step.measure(args.steps), "products": seconds_of(products, args.device)}
+            if args.device == "cuda":
+                torch.cuda.empty_cache()  # the trainer needs the memory
+            log = Path(folder, f"{len(found)}.log")
+            try:
+                measured[TRAINER] = watched.run(line, log, first, args.updates, args.threads, end - time.monotonic())
+            except TimeoutError:
+                if not found:
+                    raise
+                break
+            measured[TRAINER]["wall"] = rows * width / measured[TRAINER]["wps"]
+            found.append(measured)
+            longest = max(longest, time.monotonic() - start)
+            share = measured[STEP]["wall"] / measured[TRAINER]["wall"]
+            print(f"{size}, {rows} x {width}: {share:.0%} of the step's speed", flush=True)
+    seconds = time.monotonic() - began - longest * (len(found) - 1)
+    return {"size": size, "rows": rows, "width": width, "seconds": round(seconds), **summarize(step, found)}
+
+
+def seconds_of(run: Callable[[], None], device: str) -> float:
+    """Seconds that a function takes, on the clock of :func:`fairseq_electra.benchmarks.bound.clock`."""
+    start = clock(device)
+    run()
+    return clock(device) - start
+
+
+def summarize(step: StepAlone, found: list[dict]) -> dict:
+    """Take medians over rounds, and relate them to each other and to the bound.
+
+    Args:
+        step: that was measured.
+        found: of each round the seconds of ``step`` and ``trainer``, and of the ``products`` alone.
+    """
+
+    def median(name: str, of: str) -> float:
+        return statistics.median(each[of][name] for each in found)
+
+    on_gpu, sizes = step.device == "cuda", step.sizes[0]
+    bound = statistics.median(each["products"] for each in found) + step.traffic_seconds()
+    rows, width, _ = step.batch
+    report: dict = {"rounds": len(found), "net": {name: getattr(sizes, name) for name in ("positions", "norm", "dropout")}}
+    for name in (STEP, TRAINER):
+        parts = [each[name]["parts"] for each in found]
+        report[name] = {
+            "updates_per_second": round(1 / median("wall", name), 3),
+            "tokens_per_second": round(rows * width / median("wall", name)),
+            "host_ms": round(1e3 * median("processor", name), 2),
+            "mfu": round(statistics.median(step.flops / each[name]["wall"] / each[TRAINER]["peak"] for each in found), 4),
+            "of_bound": round(bound / median("wall" if on_gpu else "processor", name), 3),
+            "parts": {part: round(statistics.median(each.get(part, 0.0) for each in parts), 3) for part in parts[0]},
+        }
+    report[TRAINER]["mfu_logged"] = round(median("mfu", TRAINER), 4)
+    report |= ratios([each[STEP]["wall"] for each in found], [each[TRAINER]["wall"] for each in found])
+    if on_gpu:
+        with profiler(step.device) as profile:
+            step()
+            clock(step.device)
+        kernels = kernel_seconds(profile, step.device)
+        report[STEP] |= {"host_ms": round(1e3 * step.launch_seconds(), 2), "device_ms": round(1e3 * sum(kernels.values()), 2)}
+        report[TRAINER] |= {
+            f"{kind}_ms": round(1e3 * median(name, TRAINER), 2) for kind, name in (("host", "launch"), ("device", "kernels"))
+        }
+        report["top"] = largest_shares(kernels)
+    return report
+
+
+def markdown(report: dict) -> str:
+    """Write the tables of a report."""
+    points = {f"{each['size']}, {each['rows']} x {each['width']}": each for each in report["points"]}
+    lines = [
+        f"{report['device']}, {report['threads']} thread{'s' * (report['threads'] > 1)}, torch {report['torch']}; "
+        f"options: {report['options'] or 'none'}",
+        "",
+        "| net, batch | updates/s | of the step's | range | host ms | times the step's | device ms | MFU | in the log | of the bound |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for title, found in points.items():
+        share = f"{found['ratio']:.0%} | {found['ratio_range'][0]:.0%} to {found['ratio_range'][1]:.0%}"
+        times = f"{found[TRAINER]['host_ms'] / found[STEP]['host_ms']:.2f}"
+        for name, beside in ((STEP, (" | ", "", "")), (TRAINER, (share, times, f"{found[TRAINER]['mfu_logged']:.1%}"))):
+            row, (shares, times_host, logged) = found[name], beside
+            lines.append(
+                f"| {title}: {TITLES[name]} | {row['updates_per_second']:.2f} | {shares} | {row['host_ms']:.2f} | {times_host} | "
+                f"{row.get('device_ms', '')} | {row['mfu']:.1%} | {logged} | {row['of_bound']:.0%} |"
+            )
+    columns = [(f"{title}: {TITLES[name]}", found[name]["parts"]) for title, found in points.items() for name in (STEP, TRAINER)]
+    parts = dict.fromkeys(part for _, column in columns for part in column)
+    lines += ["", f"| {report['parts']} | " + " | ".join(title for title, _ in columns) + " |", "|---|" + "---|" * len(columns)]
+    for part in sorted(parts, key=lambda part: -max(column.get(part, 0.0) for _, column in columns)):
+        values = (f"{column[part]:.2f}" if part in column else "" for _, column in columns)
+        lines.append(f"| {part} | " + " | ".join(values) + " |")
+    for title, found in points.items():
+        net = f"{title}: {found['net']['positions']} positions, --norm {found['net']['norm']}, dropout {found['net']['dropout']}"
+        top = ", ".join(f"{each['kernel']} {each['share']:.0%}" for each in found.get("top", ()))
+        lines += ["", net + (f"; most expensive kernels of the step: {top}" if top else "")]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run."""
+    parser = new_parser(__doc__, "updates.json", rounds=2)
+    parser.add_argument("--points", nargs="+", type=point, metavar="SIZE:ROWS:WIDTH", help=f"default: {DEFAULTS}")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="default: %(default)s")
+    parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: %(default)s)")
+    parser.add_argument("--updates", type=int, help=f"of a run of fairseq-train (default: {UPDATES})")
+    parser.add_argument("--steps", type=int, help=f"of the step alone, in a round (default: {STEPS})")
+    parser.add_argument("--options", help=f'of fairseq-train, for both, as --options="--norm deepnorm" (default: {OPTIONS})')
+    parser.add_argument("--minutes", type=float, default=11.0, help="to begin nothing more after (default: %(default)s)")
+    args = read_arguments(parser, markdown)
+    if args.device == "cuda" and not torch.cuda.is_available():
+        parser.error("there is no GPU here; --device cpu measures without one")
+    args.points = args.points or [point(text) for text in DEFAULTS[args.device]]
+    args.updates, args.steps = args.updates or UPDATES[args.device], args.steps or STEPS[args.device]
+    args.options = OPTIONS[args.device] if args.options is None else args.options
+    if args.updates < 2:
+        parser.error(f"--updates must be 2 or more, got {args.updates}: the first is not counted")
+    logging.basicConfig(level=logging.WARNING)  # before fairseq does
+    fairseq_electra.register()
+    torch.set_num_threads(args.threads)
+    failed = measure_all(args)
+    if failed:
+        parser.exit(1, "".join(f"not measured: {line}\n" for line in failed))
+
+
+def measure_all(args: argparse.Namespace) -> list[str]:
+    """Measure all points and write the report after each; returns those that could not be measured, with the reasons."""
+    on_gpu, failed, longest = args.device == "cuda", [], 0.0
+    report: dict = {
+        "device": torch.cuda.get_device_name() if on_gpu else processor(),
+        "torch": torch.__version__,
+        "threads": args.threads,
+        "options": args.options,
+        "parts": "host ms of an update, waits for the GPU included" if on_gpu else "processor ms of an update",
+        "points": [],
+    }
+    with alone():
+        end = time.monotonic() + 60 * args.minutes
+        for number, (size, rows, width) in enumerate(args.points):
+            began, name = time.monotonic(), f"{size}:{rows}:{width}"
+            if began + longest > end:
+                failed.append(f"{name}, for which no time was left")
+                continue
+            further = began + (end - began) / (len(args.points) - number)  # an equal share of the time for each
+            try:
+                report["points"].append(compare(size, rows, width, args, further, end))
+            except (RuntimeError, TimeoutError) as error:
+                failed.append(f"{name}: {error}")
+                continue
+            longest = max(longest, report["points"][-1]["seconds"])
+            publish(report, args.output, markdown)
+    return failed
+
+
+if __name__ == "__main__":
+    main()
