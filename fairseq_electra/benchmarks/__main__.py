@@ -20,7 +20,7 @@ def main() -> None:
     args = read_arguments(parser, markdown)
 
     fairseq_electra.register()
-    from fairseq_electra.benchmarks import loader, training_step
+    from fairseq_electra.benchmarks import baselines, loader, training_step
 
     with alone():
         torch.set_num_threads(args.threads)
@@ -38,6 +38,7 @@ def main() -> None:
                 "load_after": round(os.getloadavg()[0], 2),
             },
             "batch": [args.rows, 128],
+            "nets": {size: baselines.nets(size) for size in args.sizes},
         }
     publish(report, args.output, markdown)
 
@@ -54,7 +55,7 @@ def markdown(report: dict) -> str:
     for row in report.get("loader", ()):
         low, high = row["range"]
         lines.append(f"| {row['loader']} | {row['tokens_per_cpu_second']:,} | {low:,} to {high:,} |")
-    for size in [size for size in report if size not in ("machine", "batch", "loader")]:
+    for size in [size for size in report if size not in ("machine", "batch", "loader", "nets")]:
         rows, width = report["batch"]
         bounded = "of_products" in report[size][0]
         lines += [
@@ -69,6 +70,8 @@ def markdown(report: dict) -> str:
                 f"| {row['variant']} | {row['cpu_ms']:.0f} | {row['tokens_per_cpu_second']:,} | {row['ratio']:.2f} | {low} to {high} |"
                 + (f" {row['of_products']:.0%} |" if bounded else "")
             )
+        if "nets" in report:
+            lines += ["", report["nets"][size]]
     return "\n".join(lines)
 
 

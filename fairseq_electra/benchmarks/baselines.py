@@ -1,6 +1,7 @@
 """The same training step, built from others' parts. Each factory returns a function that takes a batch and returns the loss to minimise.
 
-All of them train the same networks on the same batch with ELECTRA's two losses, exact GELU and the given dropout.
+All of them train networks of the same sizes on the same batch with ELECTRA's two losses, exact GELU and the given dropout. Positions are
+learned and LayerNorm stands behind each sublayer, as in the original.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,18 @@ from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, En
 
 DISC_WEIGHT = 50.0
 Step = tuple[nn.Module, Callable[[dict], Tensor]]
+NET = "learned positions, --norm post"  # of all baselines, as of the original
+
+
+def nets_are_alike(size: str) -> bool:
+    """Tell whether ours has the baselines' positions and LayerNorm as it comes."""
+    return (MODEL_SIZES[size].positions, MODEL_SIZES[size].norm) == ("learned", "post")
+
+
+def nets(size: str) -> str:
+    """Say which networks are compared, for a report."""
+    ours = MODEL_SIZES[size]
+    return f"{size}: fairseq_electra has {ours.positions} positions, --norm {ours.norm}; the others {NET}"
 
 
 def gumbel_sample(logits: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 """``python -m fairseq_electra.benchmarks.gpu``: training steps on a GPU against transformers and against what the GPU could do.
 
-For each size and length of rows, in turn within one process, in bfloat16: transformers (head on masked positions) and ours, each eager,
-compiled, and compiled with CUDA graphs. The bound is the time of the step's matrix products alone, measured, and of moving an
-estimate of what fused kernels must move, at the measured speed of copies, one after the other. The most expensive kernels of our fastest
-step are listed.
+For each size and length of rows, in turn within one process, in bfloat16: transformers (head on masked positions; its ELECTRA has learned
+positions and LayerNorm behind each sublayer) and ours, with the network of --arch, each eager, compiled, and compiled with CUDA graphs. The
+bound is the time of the step's matrix products alone, measured, and of moving an estimate of what fused kernels must move, at the measured
+speed of copies, one after the other. The most expensive kernels of our fastest step are listed.
 
 ``--device cpu`` tries the program where there is no GPU.
 """
@@ -16,6 +16,7 @@ import torch
 from torch.autograd import DeviceType
 
 import fairseq_electra
+from fairseq_electra.benchmarks.baselines import nets
 from fairseq_electra.benchmarks.bound import clock, products_alone, step_products
 from fairseq_electra.benchmarks.report import alone, new_parser, processor, publish, ratios, read_arguments
 from fairseq_electra.modules.flops import peak_flops, pretraining_flops
@@ -152,6 +153,7 @@ def compare(size: str, rows: int, width: int, device: str, rounds: int, repeats:
         "size": size,
         "rows": rows,
         "width": width,
+        "nets": nets(size),
         "variants": variants,
         "profiled": fastest,
         "top": top_kernels(runs[fastest], device),
@@ -201,6 +203,8 @@ def markdown(report: dict) -> str:
                 f"| {found['size']}, {found['rows']} x {found['width']}: {row['variant']} | {row['ms']} | {row['tokens_per_second']:,} | "
                 f"{row['ratio']:.2f} | {low} to {high} | {row['mfu']:.1%} | {row['of_bound']:.0%} | {row['megabytes'] or ''} |"
             )
+    for line in dict.fromkeys(found["nets"] for found in report["points"] if "nets" in found):
+        lines += ["", line]
     for found in report["points"]:
         top = ", ".join(f"{each['kernel']} {each['share']:.0%}" for each in found["top"])
         lines += ["", f"{found['size']}, {found['profiled']}: {top}"]

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from fairseq_electra.benchmarks.baselines import nets_are_alike
 from fairseq_electra.benchmarks.bound import clock, products_alone, step_products
 from fairseq_electra.benchmarks.report import alone, new_parser, processor, publish, ratios, read_arguments, run_logged
 from fairseq_electra.data.binarized import load_dictionary
@@ -89,7 +90,7 @@ def command_lines(size: str) -> dict[str, list[str]]:
         THEIRS: [*theirs, *dropout],
         OURS: [*ours, *dropout],
         OURS + FAST: [*ours, *dropout, "--fast-fp32"],
-        **({} if is_alike(size) else alike),
+        **({} if nets_are_alike(size) else alike),
         # --bf16 ends it in a traceback, --fp16 and --amp need a GPU
         THEIRS + BEST: [*theirs, *none, "--num-workers", "0"],
         OURS + BEST: [*ours, *none, "--autocast", "bf16", "--num-workers", "0"],
@@ -103,15 +104,10 @@ def command_lines_for_gpu(size: str) -> dict[str, list[str]]:
     return {
         THEIRS + HALF: [*theirs, *dropout, "--fp16"],
         OURS + HALF: [*ours, *dropout, "--autocast", "bf16"],
-        **({} if is_alike(size) else alike),
+        **({} if nets_are_alike(size) else alike),
         THEIRS + BEST: [*theirs, *none, "--fp16"],
         OURS + BEST: [*ours, *none, "--autocast", "bf16", "--compile", "--cuda-graphs"],
     }
-
-
-def is_alike(size: str) -> bool:
-    """Tell whether a size has roberta's positions and LayerNorm as it comes."""
-    return [MODEL_SIZES[size].positions, MODEL_SIZES[size].norm] == AS_ROBERTA[1::2]
 
 
 def networks(size: str) -> list[tuple[EncoderSizes | None, EncoderSizes]]:

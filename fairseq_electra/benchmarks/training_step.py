@@ -13,7 +13,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from fairseq_electra.benchmarks.baselines import Step, fairseq_step, transformers_step
+from fairseq_electra.benchmarks.baselines import NET, Step, fairseq_step, nets_are_alike, transformers_step
 from fairseq_electra.benchmarks.bound import products_alone, step_products
 from fairseq_electra.benchmarks.report import ratios
 from fairseq_electra.data.binarized import Binarized
@@ -73,6 +73,7 @@ def variants(size: str, compiled: bool = False) -> list[Variant]:
     found = [
         *(Variant(name, make) for name, make in baselines.items()),
         Variant(ours, lambda: our_step(size, 0.1)),
+        Variant(f"{ours}, {NET}", lambda: our_step(size, 0.1, positions="learned", norm="post")),
         Variant(f"{ours}, --fast-fp32", lambda: our_step(size, 0.1), fast_fp32=True),
         Variant(f"{ours}, --fast-fp32{bare}", lambda: our_step(size, 0.0), fast_fp32=True),
         *(Variant(f"{name}, bf16", make, bf16=True) for name, make in baselines.items()),
@@ -86,7 +87,8 @@ def variants(size: str, compiled: bool = False) -> list[Variant]:
             Variant(f"{ours}, --autocast bf16 --compile", lambda: our_step(size, 0.1, True), bf16=True, compiled=True),
             Variant(f"{ours}, --autocast bf16 --compile{bare}", lambda: our_step(size, 0.0, True), bf16=True, compiled=True),
         ]
-    return [variant for variant in found if not variant.bf16 or cpu_has_bf16()]
+    same = nets_are_alike(size)
+    return [variant for variant in found if not (same and NET in variant.name) and (not variant.bf16 or cpu_has_bf16())]
 
 
 def toy_task() -> SimpleNamespace:
@@ -100,13 +102,13 @@ def toy_task() -> SimpleNamespace:
     return SimpleNamespace(source_dictionary=dictionary, cfg=SimpleNamespace(tokens_per_sample=128, mask_prob=0.15))
 
 
-def our_step(size: str, dropout: float, compiled: bool = False, width: int = 128, cuda_graphs: bool = False) -> Step:
-    """This package's model and criterion, for rows of so many tokens. Learned positions at every size, as all others here have them."""
+def our_step(size: str, dropout: float, compiled: bool = False, width: int = 128, cuda_graphs: bool = False, **net: str) -> Step:
+    """This package's model and criterion, for rows of so many tokens: the network of ``--arch``, but for options in ``net``."""
     from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionConfig
     from fairseq_electra.models.electra import ElectraConfig, ElectraModel, compile_options
 
     task = toy_task()
-    changes = {"model_size": size, "positions": "learned", "dropout": dropout, "attention_dropout": dropout}
+    changes: dict = {"model_size": size, "dropout": dropout, "attention_dropout": dropout, **net}
     changes |= {"compile": compiled, "cuda_graphs": cuda_graphs, "max_position_embeddings": max(512, width)}
     model = ElectraModel.build_model(OmegaConf.merge(OmegaConf.structured(ElectraConfig), changes), task)
     criterion = ReplacedTokenDetection(OmegaConf.structured(ReplacedTokenDetectionConfig), task)

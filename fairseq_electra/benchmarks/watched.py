@@ -99,7 +99,7 @@ def run(arguments: list[str], log: Path, first: int, last: int, threads: int, se
 
 def train(report: Path, first: int, last: int, arguments: list[str]) -> None:
     """Run ``fairseq-train`` in this process, once, and write what :class:`Watch` found."""
-    from fairseq_cli import train  # the first of fairseq: it sets up the log, and whoever comes first does
+    from fairseq_cli import train  # before all else of fairseq: who comes first sets up the log
 
     fairseq_electra.register()
     from fairseq.data import iterators
