@@ -18,9 +18,9 @@ SORTED = "transformers, sorted by length, its best batch"
 
 def markdown(folder: Path) -> str:
     """Read a folder's reports; returns a table of how many times as fast ours is, for tiny and small where that makes a difference."""
-    steps, steps_bf16, on_gpu, line, packed, ids, hub, predict, questions = (
+    steps, steps_bf16, on_gpu, line, between, packed, ids, hub, predict, questions = (
         json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("avx2", "benchmark", "gpu", "trainer", "packing", "text", "inference", "prediction", "questions")
+        for name in ("avx2", "benchmark", "gpu", "trainer", "updates", "packing", "text", "inference", "prediction", "questions")
     )
     rows: list[tuple[str, str, list[float]]] = []
     for variant, against in BASELINES.items():
@@ -35,6 +35,8 @@ def markdown(folder: Path) -> str:
     best = [_faster(line[size], trainer.OURS + trainer.BEST, trainer.THEIRS + trainer.BEST) for size in SIZES]
     rows.append(("`fairseq-train`, two networks, float32", "its `masked_lm`, one network, float32", alike))
     rows.append(("`fairseq-train`, two networks, best settings", "its `masked_lm`, one network, best settings", best))
+    of_step = {point["size"]: point["ratio"] for point in between["points"]}
+    rows.append(("`fairseq-train`", "its training step alone", [of_step[size] for size in SIZES]))
     for width in (128, 512):
         ratios = [_faster(found["rows"], packing.PACKED, packing.PADDED) for found in packed["found"] if found["width"] == width]
         rows.append((f"text with `--pack`, paragraphs, rows of {width}", "padded rows", ratios))
