@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fairseq_electra.compat import distributed, sentences
+from fairseq_electra.compat import distributed, metrics, sentences
 from fairseq_electra.data.task_info import TASK_FILE
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE
 from fairseq_electra.errors import InputError
@@ -42,6 +42,9 @@ def apply() -> None:
     distributed.distribute_on_cpus()
     distributed.gather_without_gpu()
     distributed.broadcast_checkpoints()
+    distributed.sum_stats_without_waiting()
+    metrics.know_our_meter()
+    metrics.read_stats_when_asked()
     keep_vocabulary_beside_checkpoints()
     sentences.gather_predictions()
     sentences.correlate_single_examples()

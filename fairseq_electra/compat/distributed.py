@@ -99,3 +99,25 @@ def broadcast_checkpoints() -> None:
         return found[0]
 
     utils._broadcast_object_slow = _broadcast_object_slow
+
+
+def sum_stats_without_waiting() -> None:
+    """distributed/utils.py::all_reduce_dict, ``torch.cat(...).to(device=device)``: waits for the device in every update.
+
+    It copies the numbers that the host knows (tokens, rows) out of memory that the device cannot read by itself. From pinned memory
+    the copy needs no wait, and the numbers travel with those that lie on the device already, in one reduction instead of two.
+    """
+    from fairseq.distributed import utils
+
+    plain = utils.all_reduce_dict
+    if getattr(plain, "sums_without_waiting", False):
+        return
+
+    def all_reduce_dict(data, device, group):
+        numbers = {name: float(value) for name, value in data.items() if not torch.is_tensor(value)}
+        packed = torch.tensor([*numbers.values()], dtype=torch.double, pin_memory=device.type == "cuda")
+        moved = dict(zip(numbers, packed.to(device, non_blocking=True).unbind(), strict=True))
+        return plain({name: moved.get(name, value) for name, value in data.items()}, device, group)
+
+    all_reduce_dict.sums_without_waiting = True  # type: ignore[attr-defined]
+    utils.all_reduce_dict = all_reduce_dict

@@ -1,14 +1,36 @@
 """How well replaced tokens are detected: ELECTRA's metrics from sums, so that batches and ranks add up."""
 
+from collections import OrderedDict
+from functools import partial, reduce
+from operator import add
+
 import torch
 from fairseq.logging import metrics
+from fairseq.logging.meters import AverageMeter, MetersDict
 from torch import Tensor
 
+from fairseq_electra.evaluation.meters import SumsOnDevice, pack
 from fairseq_electra.modules.documents import PackedDocuments
 
 BINS = 2000
 LARGEST_LOGIT = 10.0
-HISTOGRAM = "_histogram"  # ends the names of sums that a metric ending in _auc is made of
+HISTOGRAM = "_histogram"  # ends the names of counts that a metric ending in _auc is made of
+SUMS = "_electra_sums"  # the meter that all figures are derived from; a leading underscore keeps it out of the log
+# metric: sum of what is counted, and of what it is a share of
+SHARES = {
+    "loss": ("loss", "sample_size"),
+    "masked_lm_loss": ("masked_lm_sum", "sample_size"),
+    "masked_lm_accuracy": ("masked_lm_correct", "sample_size"),
+    "mask_token_accuracy": ("mask_token_correct", "mask_token_count"),
+    "gen_entropy": ("gen_entropy_sum", "sample_size"),
+    "sampled_masked_lm_accuracy": ("sampled_correct", "sample_size"),
+    "replaced_rate": ("replaced", "ntokens"),
+    "disc_loss": ("disc_sum", "ntokens"),
+    "disc_accuracy": ("disc_right", "ntokens"),
+    "disc_precision": ("flagged_replaced", "flagged"),
+    "disc_recall": ("flagged_replaced", "replaced"),
+}
+COUNTED = tuple(dict.fromkeys(name for pair in SHARES.values() for name in pair if name != "disc_right"))
 
 
 def score_histogram(logits: Tensor, is_replaced: Tensor, real: Tensor) -> Tensor:
@@ -65,42 +87,64 @@ def area_under_curve(histogram: Tensor) -> float:
 
 
 def log_metrics(logs: list[dict]) -> None:
-    """Turn the criterion's sums into fairseq's meters; losses and entropy in nats, the rest shares of 1."""
-    histograms = {key for log in logs for key in log if key.endswith(HISTOGRAM)}
-    total = _numbers({key: sum(log.get(key, 0) for log in logs) for key in logs[0] if key not in histograms})
-    masked, tokens = total["sample_size"], total["ntokens"]
+    """Turn the criterion's sums into fairseq's meters; losses and entropy in nats, the rest shares of 1.
 
-    def share(name: str, part: str, whole: float) -> None:
-        if whole > 0:
-            metrics.log_scalar(name, total[part] / whole, whole, round=4)
-
-    share("loss", "loss", masked)
-    share("masked_lm_loss", "masked_lm_sum", masked)
-    share("masked_lm_accuracy", "masked_lm_correct", masked)
-    share("mask_token_accuracy", "mask_token_correct", total["mask_token_count"])
-    if "gen_entropy_sum" in total:
-        share("gen_entropy", "gen_entropy_sum", masked)
-    if "disc_sum" not in total:
-        return
-    share("sampled_masked_lm_accuracy", "sampled_correct", masked)
-    share("replaced_rate", "replaced", tokens)
-    share("disc_loss", "disc_sum", tokens)
-    total["disc_right"] = tokens - total["replaced"] - total["flagged"] + 2 * total["flagged_replaced"]
-    share("disc_accuracy", "disc_right", tokens)
-    share("disc_precision", "flagged_replaced", total["flagged"])
-    share("disc_recall", "flagged_replaced", total["replaced"])
-    for key in sorted(histograms):
-        _log_area(key.removesuffix(HISTOGRAM), sum(log[key] for log in logs if key in log))
+    Nothing is read from the device here: the figures are derived from the sums when the log asks for them.
+    """
+    histograms = [name for name in logs[0] if name.endswith(HISTOGRAM)]
+    counted = [name for name in COUNTED if name in logs[0]] + histograms
+    sums = {name: reduce(add, (log[name] for log in logs if name in log)) for name in counted}
+    on_device = {name: value for name, value in sums.items() if isinstance(value, Tensor)}
+    on_host = {"updates": 1} | {name: value for name, value in sums.items() if name not in on_device}
+    layout, vector = pack(on_device)
+    for meters in metrics.get_active_aggregators():
+        if SUMS not in meters:
+            meters.add_meter(SUMS, SumsOnDevice(), priority=10)
+            _take_over_averages(meters)
+        meters[SUMS].update(on_host, layout, vector)
+    for name, (part, _) in SHARES.items():
+        if part in sums or (part == "disc_right" and "replaced" in sums):
+            metrics.log_derived(name, partial(_logged_share, name), priority=10)
+    for name in histograms:
+        metrics.log_derived(f"{name.removesuffix(HISTOGRAM)}_auc", partial(_logged_area, name))
 
 
-def _log_area(name: str, histogram: Tensor) -> None:
-    # a leading underscore keeps a meter out of the log
-    metrics.log_scalar_sum(f"_{name}{HISTOGRAM}", histogram.cpu())
-    metrics.log_derived(f"{name}_auc", lambda meters: round(area_under_curve(meters[f"_{name}{HISTOGRAM}"].sum), 4))
+def share_of(total: dict, name: str) -> float | None:
+    """Compute a metric of ``SHARES`` from sums by name; None where there is nothing to count."""
+    part, whole = SHARES[name]
+    if not total.get(whole, 0) > 0:
+        return None
+    if part == "disc_right":
+        return (total["ntokens"] - total["replaced"] - total["flagged"] + 2 * total["flagged_replaced"]) / total[whole]
+    return total[part] / total[whole]
 
 
-def _numbers(sums: dict[str, Tensor | float]) -> dict[str, float]:
-    """Read all from the device at once: each one apart would wait for it again."""
-    tensors = {key: value.double() for key, value in sums.items() if isinstance(value, Tensor)}
-    read = torch.stack(list(tensors.values())).tolist() if tensors else []
-    return {**{key: float(value) for key, value in sums.items() if key not in tensors}, **dict(zip(tensors, read, strict=True))}
+def auc_of(total: dict, name: str = "disc_histogram") -> float:
+    """Compute the area under the curve from sums by name; nan where there is nothing to compare."""
+    histogram = total.get(name)
+    return float("nan") if histogram is None else area_under_curve(histogram.view(2, BINS))
+
+
+def _logged_share(name: str, meters: MetersDict) -> float | None:
+    share = share_of(meters[SUMS].read(), name)
+    return None if share is None else round(share, 4)
+
+
+def _logged_area(name: str, meters: MetersDict) -> float:
+    return round(auc_of(meters[SUMS].read(), name), 4)
+
+
+def _take_over_averages(meters: MetersDict) -> None:
+    """Go on from the averages in checkpoints of this package before it kept sums."""
+    total: dict = {}
+    for name, (part, whole) in SHARES.items():
+        average = meters.get(name)
+        if isinstance(average, AverageMeter):
+            total |= {whole: average.count} | ({} if part == "disc_right" else {part: average.sum})
+            # in its place: MetersDict itself allows no second meter of a name
+            OrderedDict.__setitem__(meters, name, MetersDict._DerivedMeter(partial(_logged_share, name)))
+    histogram = meters.get("_disc_histogram")
+    if histogram is not None and isinstance(histogram.sum, Tensor):
+        total["disc_histogram"] = histogram.sum.flatten()
+        histogram.reset()
+    meters[SUMS].total = total

@@ -240,8 +240,9 @@ class ElectraPretrainingTask(FairseqTask):
     def reduce_metrics(self, logging_outputs: list[dict], criterion) -> None:
         """Log fairseq's metrics and the criterion's, and in training ``tflops`` and ``mfu``: useful products a second, and their share."""
         super().reduce_metrics(logging_outputs, criterion)
-        flops = float(sum(log.get("flops", 0.0) for log in logging_outputs))
-        if flops and self.peak:
+        if self.peak and any("flops" in log for log in logging_outputs):
+            # of several processes it is a tensor on the device, which must not be read here
+            flops = sum(log["flops"] for log in logging_outputs)
             metrics.log_speed("tflops", flops / 1e12, priority=91, round=4)
             metrics.log_speed("mfu", flops / (self.peak * get_global_world_size()), priority=92, round=4)
 
