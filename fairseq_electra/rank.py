@@ -36,8 +36,8 @@ def main() -> None:
             raise
         if os.environ.get("FAIRSEQ_ELECTRA_TRACEBACK"):
             traceback.print_exc()
-        note("error", str(cause))
-        sys.exit(1)
+        note(type(cause).__name__, str(cause))
+        sys.exit(cause.status)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
     except InputError as error:
         print(f"fairseq-electra {chosen.command}: {error}", file=sys.stderr)
-        return 1
+        return error.status
     except OSError as error:
         if isinstance(error, BrokenPipeError):  # the reader (head, less) went away
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

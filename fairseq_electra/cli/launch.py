@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 import fairseq_electra
-from fairseq_electra.errors import InputError
+from fairseq_electra.errors import InputError, RunCollapsed
 from fairseq_electra.rank import FOLDER, TOOLS
 
 PORT = 29500
@@ -44,9 +44,10 @@ def run(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="fairseq-electra-") as folder:
         os.environ[FOLDER] = folder
         failure = run_torchrun([*where, "--nproc-per-node", str(args.processes), "-m", "fairseq_electra.rank", tool, *given])
-        said = sorted({path.read_text() for path in Path(folder).glob("*.error")})
-        if said:
-            raise InputError(said[0])
+        for kind in (RunCollapsed, InputError):
+            said = sorted({path.read_text() for path in Path(folder).glob(f"*.{kind.__name__}")})
+            if said:
+                raise kind(said[0])
         if failure:
             raise InputError(failure)
         joined = len(list(Path(folder).glob("*.joined")))

@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fairseq_electra.compat import distributed, metrics, sentences
+from fairseq_electra.compat import distributed, metrics, sentences, task_state
 from fairseq_electra.data.task_info import TASK_FILE
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE
-from fairseq_electra.errors import InputError
+from fairseq_electra.errors import InputError, RunCollapsed
 
 logger = logging.getLogger(__name__)
 # what a checkpoint is read with: where it lies in the folder of the data, and in that of the checkpoints
@@ -45,6 +45,7 @@ def apply() -> None:
     distributed.sum_stats_without_waiting()
     metrics.know_our_meter()
     metrics.read_stats_when_asked()
+    task_state.restore_task_state()
     keep_vocabulary_beside_checkpoints()
     sentences.gather_predictions()
     sentences.correlate_single_examples()
@@ -68,7 +69,12 @@ def allow_plain_data() -> None:
 
 
 def speak_plainly() -> None:
-    """fairseq_cli/train.py has no handler: an :class:`InputError` would end in a traceback of forty lines above its one sentence."""
+    """fairseq_cli/train.py has no handler: an :class:`InputError` would end in a traceback of forty lines above its one sentence.
+
+    fairseq-hydra-train has one, hydra's, which prints its own traceback and ends with status 1 whatever it was; HYDRA_FULL_ERROR makes
+    it let errors pass.
+    """
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     previous = sys.excepthook
     if getattr(previous, "speaks_plainly", False):
         return
@@ -81,6 +87,7 @@ def speak_plainly() -> None:
         if os.environ.get("FAIRSEQ_ELECTRA_TRACEBACK"):
             traceback.print_exception(kind, error, trace)
         print(f"fairseq_electra: error: {cause}", file=sys.stderr)
+        sys.exit(cause.status)
 
     hook.speaks_plainly = True  # type: ignore[attr-defined]
     sys.excepthook = hook
@@ -90,9 +97,10 @@ def input_error(error: BaseException | None) -> InputError | None:
     """Find what the user should read in an error, or in what it was raised from."""
     while error is not None:
         # from a loader's worker or a spawned process it comes as text, behind a traceback
-        _, found, sentence = str(error).rpartition(f"{InputError.__name__}: ")
-        if found:
-            return InputError(sentence.strip())
+        for kind in (RunCollapsed, InputError):
+            _, found, sentence = str(error).rpartition(f"{kind.__name__}: ")
+            if found:
+                return kind(sentence.strip())
         if isinstance(error, InputError):
             return error
         error = error.__cause__ or error.__context__

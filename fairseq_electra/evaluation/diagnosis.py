@@ -1,11 +1,15 @@
-"""Is pre-training going well? The trivial baselines, and advice in words when a run goes the known wrong ways."""
+"""Is pre-training going well? The trivial baseline, and warnings in words when a run goes the known wrong ways."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-CHANCE_AUC = 0.55
-PATIENCE = 1000  # updates before silence at the start counts as a failure
+from fairseq_electra.evaluation.failures import DiscriminatorAtChance, Failure, GeneratorAhead, GeneratorAtUnigram
+from fairseq_electra.evaluation.stretch import Stretch
+
+ENOUGH = 4000  # replaced tokens behind a judgement: the standard error of the AUC is then .005
+FEWEST = 50  # updates behind a judgement
+KEPT = 1000  # updates to remember: the longest patience of a failure
 
 
 @dataclass(frozen=True)
@@ -33,49 +37,51 @@ def unigram_baseline(ids: np.ndarray, dictionary) -> Unigram:
 
 @dataclass
 class Diagnosis:
-    """Follows the validations of one run, on the first of its validation sets."""
+    """Follows the training of one run.
+
+    Attributes:
+        unigram: the baselines of the data sets; the first counts.
+        gathered: the latest updates, as long as they are too few to judge by.
+        history: the last stretches that were judged.
+        failures: what to look for.
+    """
 
     unigram: dict[str, Unigram] = field(default_factory=dict)
-    best_auc: float = 0.0
-    last_update: float = -1.0
+    gathered: Stretch | None = None
+    history: list[Stretch] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=lambda: [DiscriminatorAtChance(), GeneratorAtUnigram(), GeneratorAhead()])
 
-    def advice(self, stats: dict) -> list[str]:
-        """Return the sentences that the latest validation calls for, none if all is well.
+    def follow(self, stretch: Stretch) -> list[str]:
+        """Return the sentences that are due after the latest updates, none if all is well or nothing has changed."""
+        now = stretch if self.gathered is None else self.gathered + stretch
+        if now.end - now.start < FEWEST or (now.replaced or now.hidden) < ENOUGH:
+            self.gathered = now
+            return []
+        self.gathered = None
+        self.history = [*(each for each in self.history if each.end > now.end - KEPT), now]
+        return [f"update {now.end}: {line}" for failure in self.failures for line in failure.follow(self.history, self._accuracy)]
 
-        Args:
-            stats: metrics by name, with ``num_updates``.
-        """
-        lines: list[str] = []
-        updates, auc = stats.get("num_updates", 0), _number(stats.get("disc_auc"))
-        # not masked_lm_accuracy: some masked tokens are left visible, and copying them is learnt at once
-        accuracy, replaced = _number(stats.get("mask_token_accuracy")), _number(stats.get("replaced_rate"))
-        if updates == self.last_update:  # the next of several validation sets
-            return lines
-        self.last_update = updates
-        floor = next(iter(self.unigram.values()), None)
-        if updates >= PATIENCE and floor and accuracy < 1.05 * floor.accuracy:
-            lines.append(
-                f"the generator is no better than piece frequencies after {updates} updates (mask_token_accuracy {accuracy:.4f}, "
-                f"unigram {floor.accuracy:.4f}): try --positions rotary, shorter rows, or half the learning rate"
-            )
-        elif updates >= PATIENCE and auc < CHANCE_AUC:
-            lines.append(
-                f"the discriminator is at chance after {updates} updates (disc_auc {auc:.3f}; a disc_loss near "
-                f"{_entropy(replaced):.3f} is only the base rate): try a smaller generator, half the learning rate or a longer warm-up"
-            )
-        if self.best_auc - auc > 0.05:
-            lines.append(
-                f"the generator outruns the discriminator: disc_auc fell from {self.best_auc:.3f} to {auc:.3f} while {replaced:.1%} of "
-                "the tokens are replaced: try a smaller --generator-hidden-size, --temperature above 1 or a larger --disc-weight"
-            )
-        self.best_auc = max(self.best_auc, auc)
-        return lines
+    def collapse(self, updates: int) -> str:
+        """Describe the collapse that was said and has lasted for ``updates`` updates; empty if there is none."""
+        for failure in self.failures:
+            if failure.is_collapse and failure.said and failure.since is not None and self.history[-1].end - failure.since >= updates:
+                return failure.report(self.history[-1], self._accuracy)
+        return ""
 
+    @property
+    def _accuracy(self) -> float:
+        return next((each.accuracy for each in self.unigram.values()), 0.0)
 
-def _number(value: object) -> float:
-    return float("nan") if value is None else float(value)  # type: ignore[arg-type]
+    def state_dict(self) -> dict:
+        """Return, as plain numbers, what a resumed run needs to go on."""
+        return {
+            "gathered": self.gathered and asdict(self.gathered),
+            "history": [asdict(each) for each in self.history],
+            "failures": {type(each).__name__: asdict(each) for each in self.failures},
+        }
 
-
-def _entropy(share: float) -> float:
-    """Cross-entropy, in nats, of always guessing the base rate."""
-    return float(-(share * np.log(share) + (1 - share) * np.log1p(-share))) if 0 < share < 1 else 0.0
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from a checkpoint's state."""
+        self.gathered = state["gathered"] and Stretch(**state["gathered"])
+        self.history = [Stretch(**each) for each in state["history"]]
+        self.failures = [type(each)(**state["failures"].get(type(each).__name__, {})) for each in self.failures]

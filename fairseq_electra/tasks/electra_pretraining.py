@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from fairseq import utils
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
-from fairseq.distributed.utils import get_global_world_size
+from fairseq.distributed.utils import get_global_rank, get_global_world_size
 from fairseq.logging import metrics
 from fairseq.tasks import FairseqTask, register_task
 from omegaconf import II, MISSING
@@ -22,9 +22,10 @@ from fairseq_electra.data.masked_rows import MaskedRows
 from fairseq_electra.data.masking import Masking
 from fairseq_electra.data.packing import pack
 from fairseq_electra.data.rows import build_rows, last_lines
-from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.detection import fixed_histograms
+from fairseq_electra.errors import InputError, RunCollapsed
+from fairseq_electra.evaluation.detection import SUMS, auc_of, fixed_histograms
 from fairseq_electra.evaluation.diagnosis import Diagnosis, unigram_baseline
+from fairseq_electra.evaluation.stretch import Stretch
 from fairseq_electra.models.electra import compile_options
 from fairseq_electra.modules.attention import SHORT_ROW_ON_CPU
 from fairseq_electra.modules.flops import Flops, peak_flops, pretraining_flops
@@ -32,6 +33,7 @@ from fairseq_electra.precision import autocast, cpu_has_bf16, product_type
 
 logger = logging.getLogger(__name__)
 SHORTEST, LONGEST = 8, 65535
+UNIGRAM_IDS = 1 << 22  # of the training text, where it has to serve: enough to know how frequent its most frequent piece is
 
 
 @dataclass
@@ -58,7 +60,15 @@ class ElectraPretrainingConfig(FairseqDataclass):
     autocast: ChoiceEnum(["none", "bf16"]) = field(  # type: ignore[valid-type]
         default="none", metadata={"help": "bf16: the networks compute in bfloat16, their weights stay float32; on CPU and GPU"}
     )
+    stop_when_collapsed: int = field(
+        default=0,
+        metadata={
+            "help": "end the run with exit status 3 once the log has warned that it collapsed (discriminator at chance, or generator no "
+            "better than piece frequencies) and it has been so for this many updates in a row; checkpoints stay as they are; 0: never"
+        },
+    )
     seed: int = II("common.seed")
+    log_interval: int = II("common.log_interval")
     fp16: bool = II("common.fp16")
     bf16: bool = II("common.bf16")
     memory_efficient_fp16: bool = II("common.memory_efficient_fp16")
@@ -163,8 +173,8 @@ class ElectraPretrainingTask(FairseqTask):
         )
         if packing is not None:
             logger.info(f"{prefix}: packed into {len(packing):,}, {packing.sizes.mean() / cfg.tokens_per_sample:.1%} filled")
-        if split != cfg.train_subset:
-            baseline = unigram_baseline(corpus.ids, dictionary)
+        if split != cfg.train_subset or not self.diagnosis.unigram:
+            baseline = unigram_baseline(corpus.ids[: UNIGRAM_IDS if split == cfg.train_subset else None], dictionary)
             self.diagnosis.unigram[split] = baseline
             logger.info(
                 f"{prefix}: a unigram generator has, where <mask> is shown, a loss of {baseline.loss:.3f} "
@@ -240,11 +250,38 @@ class ElectraPretrainingTask(FairseqTask):
     def reduce_metrics(self, logging_outputs: list[dict], criterion) -> None:
         """Log fairseq's metrics and the criterion's, and in training ``tflops`` and ``mfu``: useful products a second, and their share."""
         super().reduce_metrics(logging_outputs, criterion)
-        if self.peak and any("flops" in log for log in logging_outputs):
+        if not any("flops" in log for log in logging_outputs):  # no training step
+            return
+        if self.peak:
             # of several processes it is a tensor on the device, which must not be read here
             flops = sum(log["flops"] for log in logging_outputs)
             metrics.log_speed("tflops", flops / 1e12, priority=91, round=4)
             metrics.log_speed("mfu", flops / (self.peak * get_global_world_size()), priority=92, round=4)
+
+        meters = metrics.get_meters("train_inner")
+        if meters and "num_updates" in meters and meters["num_updates"].val % self.cfg.log_interval == 0:
+            self._diagnose(meters)
+
+    def _diagnose(self, meters) -> None:
+        """Say what is wrong with the run, at the updates where the log reads its figures anyway; every process comes to the same end."""
+        total, update = meters[SUMS].read(), meters["num_updates"].val
+        lines = self.diagnosis.follow(Stretch.of(total, auc_of(total), update, meters["lr"].val if "lr" in meters else 0.0))
+        limit = self.cfg.stop_when_collapsed
+        collapse = self.diagnosis.collapse(limit) if limit else ""
+        if collapse:
+            raise RunCollapsed(f"update {update}: {collapse}; ended by --stop-when-collapsed {limit}, checkpoints are as they were")
+        if get_global_rank() == 0:
+            for line in lines:
+                logger.warning(line)
+
+    def state_dict(self) -> dict:
+        """Return what a resumed run needs to know of its past, for the checkpoint."""
+        return {"diagnosis": self.diagnosis.state_dict()}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Go on from a checkpoint's state; one of before this package kept any is empty."""
+        if "diagnosis" in state_dict:
+            self.diagnosis.load_state_dict(state_dict["diagnosis"])
 
     def valid_step(self, sample, model, criterion):
         """Forward only, under ``--autocast``; arguments and result as FairseqTask's."""
@@ -260,11 +297,6 @@ class ElectraPretrainingTask(FairseqTask):
     def autocast(self, sample: dict) -> contextlib.AbstractContextManager:
         """Return the context to run the model in on a batch."""
         return autocast(str(self.cfg.autocast), sample["id"].device.type)
-
-    def post_validate(self, model, stats: dict, agg) -> None:
-        """Log advice where the numbers call for it (fairseq calls this after each validation)."""
-        for line in self.diagnosis.advice(stats):
-            logger.warning(line)
 
     def max_positions(self) -> None:
         """No limit: rows are made to fit."""
@@ -297,6 +329,8 @@ def check_options(cfg: ElectraPretrainingConfig) -> None:
         )
     if cfg.across_documents and cfg.rows == "pairs":
         raise InputError("--across-documents is for --rows blocks: a segment pair comes from one document; drop one of the two")
+    if cfg.stop_when_collapsed < 0:
+        raise InputError(f"--stop-when-collapsed must not be negative, got {cfg.stop_when_collapsed}; 0 lets the run go on")
     on_cpu = cfg.cpu or not torch.cuda.is_available()
     if cfg.fp16 and on_cpu:  # fairseq would crash
         raise InputError("--fp16 needs a GPU; on a CPU use --autocast bf16")

@@ -1,0 +1,28 @@
+"""A change to fairseq's checkpoints: what a task remembers comes back with them."""
+
+
+def restore_task_state() -> None:
+    """trainer.py::Trainer.load_checkpoint: takes all from a checkpoint but ``task_state``, which Trainer.state_dict puts there.
+
+    It is laid into ``extra_state`` as well, which load_checkpoint hands back, on every process.
+    """
+    from fairseq.trainer import Trainer
+
+    plain_state, plain_load = Trainer.state_dict, Trainer.load_checkpoint
+    if getattr(plain_state, "restores_task_state", False):
+        return
+
+    def state_dict(self):
+        state = plain_state(self)
+        state["extra_state"]["task_state"] = state["task_state"]
+        return state
+
+    def load_checkpoint(self, *args, reset_meters=False, **kwargs):
+        extra_state = plain_load(self, *args, reset_meters=reset_meters, **kwargs)
+        state = (extra_state or {}).get("task_state")
+        if state and not reset_meters:
+            self.task.load_state_dict(state)
+        return extra_state
+
+    state_dict.restores_task_state = True  # type: ignore[attr-defined]
+    Trainer.state_dict, Trainer.load_checkpoint = state_dict, load_checkpoint

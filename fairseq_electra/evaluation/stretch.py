@@ -1,0 +1,80 @@
+"""What a stretch of a training run has shown."""
+
+import math
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The updates after ``start`` up to ``end``, as sums, so that stretches add up.
+
+    ``tokens``, ``replaced``, ``found`` (replaced and flagged), ``hidden`` (masked tokens that show ``<mask>``) and ``guessed`` (of these,
+    rightly) are counts; ``disc_sum`` is in nats; ``auc_sum`` is ``disc_auc`` times ``replaced``; ``lr`` is the learning rate at the end.
+    Without a discriminator all but ``hidden`` and ``guessed`` are 0.
+    """
+
+    start: int
+    end: int
+    lr: float
+    hidden: float
+    guessed: float
+    tokens: float = 0.0
+    replaced: float = 0.0
+    found: float = 0.0
+    disc_sum: float = 0.0
+    auc_sum: float = 0.0
+
+    @classmethod
+    def of(cls, total: dict, auc: float, end: int, lr: float) -> "Stretch":
+        """Take what counts from the criterion's sums by name, ``updates`` among them."""
+        start, generator = end - int(total["updates"]), (total["mask_token_count"], total["mask_token_correct"])
+        if not total.get("replaced"):
+            return cls(start, end, lr, *generator)
+        names = ("ntokens", "replaced", "flagged_replaced", "disc_sum")
+        return cls(start, end, lr, *generator, *(float(total[name]) for name in names), auc * total["replaced"])
+
+    def __add__(self, later: "Stretch") -> "Stretch":
+        """Join the stretch that follows."""
+        sums = {each.name: getattr(self, each.name) + getattr(later, each.name) for each in fields(self)[3:]}
+        return Stretch(self.start, later.end, later.lr, **sums)
+
+    @property
+    def auc(self) -> float:
+        """``disc_auc``; nan without a discriminator."""
+        return self.auc_sum / self.replaced if self.replaced else math.nan
+
+    @property
+    def auc_error(self) -> float:
+        """Standard error of ``auc`` at chance: that of the Mann-Whitney statistic, sqrt((m + n + 1) / (12 m n)), of m and n scores."""
+        original = self.tokens - self.replaced
+        return math.sqrt((self.tokens + 1) / (12 * self.replaced * original)) if self.replaced and original else math.inf
+
+    @property
+    def recall(self) -> float:
+        """``disc_recall``."""
+        return self.found / self.replaced if self.replaced else math.nan
+
+    @property
+    def disc_loss(self) -> float:
+        """``disc_loss``, in nats."""
+        return self.disc_sum / self.tokens if self.tokens else math.nan
+
+    @property
+    def base_rate_loss(self) -> float:
+        """What ``disc_loss`` is for a discriminator that always predicts the share of replaced tokens: its entropy, in nats."""
+        share = self.replaced / self.tokens if self.tokens else 0.0
+        return -(share * math.log(share) + (1 - share) * math.log1p(-share)) if 0 < share < 1 else 0.0
+
+    @property
+    def accuracy(self) -> float:
+        """``mask_token_accuracy``; not ``masked_lm_accuracy``, as copying the masked tokens that stay visible is learnt at once."""
+        return self.guessed / self.hidden if self.hidden else math.nan
+
+
+def rising(stretches: list[Stretch], updates: int, by: float) -> bool:
+    """Whether ``disc_auc`` has risen by ``by`` from the first to the second half of the last ``updates`` updates."""
+    recent = [each for each in stretches if each.end > stretches[-1].end - updates]
+    middle = (recent[0].start + recent[-1].end) / 2
+    halves = ([each.auc for each in recent if each.end <= middle], [each.auc for each in recent if each.end > middle])
+    first, second = (sum(half) / len(half) if half else math.nan for half in halves)
+    return second - first > by
