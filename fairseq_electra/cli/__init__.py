@@ -26,6 +26,7 @@ COMMANDS = {
     "corrupt": "corrupt a validation set with a trained generator, to compare discriminators on",
     "inspect": "show what a checkpoint sees, row by row",
     "plot": "draw the curves of a training log",
+    "speedrun": "from raw text to a table of scores, with pre-training of so many minutes",
     "quickstart": "pre-train, fine-tune and compare in minutes",
     "user-dir": "print the folder to give to fairseq's --user-dir",
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fairseq_electra.data.conll import read_conll
 from fairseq_electra.data.examples import Columns, Example, has_labels, read_examples
-from fairseq_electra.data.glue import FOLDERS, GLUE, read_glue
+from fairseq_electra.data.glue import FOLDERS, GLUE, glue_task
 from fairseq_electra.data.multiple_choice import RACE_LETTERS, SWAG_ENDINGS, read_race, read_swag
 from fairseq_electra.data.question_folder import write_question_folder
 from fairseq_electra.data.squad import read_squad
@@ -112,9 +112,8 @@ def _glue(args: argparse.Namespace) -> list[tuple[Path, dict[str, list[Example]]
         print(f"not there: {', '.join(missing)}")
     plans = []
     for name in args.tasks or there:
-        task = GLUE[name]
-        info = TaskInfo(name, PREDICTION, len(task.texts), task.labels, task.metrics, args.max_positions)
-        plans.append((args.destdir / name, read_glue(args.glue, name), info, args.double_unordered and task.unordered))
+        splits, info = glue_task(args.glue, name, args.max_positions)
+        plans.append((args.destdir / name, splits, info, args.double_unordered and GLUE[name].unordered))
     return plans
 
 

@@ -11,8 +11,6 @@ import json
 import os
 import shlex
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -28,7 +26,9 @@ from fairseq_electra.data.wordpiece import (
     train_wordpiece,
 )
 from fairseq_electra.errors import InputError
-from fairseq_electra.many_runs import USER_DIR, train_all
+from fairseq_electra.evaluation.training_log import read_record
+from fairseq_electra.many_runs import train_all
+from fairseq_electra.one_run import follow
 
 VOCABULARY = 4096
 PRETRAINING = {"updates": 1200, "rows": 32, "tokens": 64, "lr": 1e-3}
@@ -87,7 +87,7 @@ def read_examples(folder: Path, split: str) -> tuple[list[int], list[str]]:
 
 def pretrain(folder: Path, updates: int) -> None:
     """Run ``fairseq-train`` and show how it goes."""
-    folders = ["--user-dir", USER_DIR, "--save-dir", str(folder / "pretrained")]
+    folders = ["--save-dir", str(folder / "pretrained")]
     options = shlex.split(f"""
         --task electra_pretraining --arch electra_tiny --criterion replaced_token_detection --autocast bf16 --cpu
         --tokens-per-sample {PRETRAINING["tokens"]} --batch-size {PRETRAINING["rows"]}
@@ -95,23 +95,16 @@ def pretrain(folder: Path, updates: int) -> None:
         --lr-scheduler polynomial_decay --warmup-updates {updates // 20} --total-num-update {updates} --max-update {updates}
         --no-epoch-checkpoints --validate-interval 1000 --log-format json --log-interval {max(updates // 20, 1)} --num-workers 0
     """)
-    command = [sys.executable, "-m", "fairseq_cli.train", str(folder / "data-bin"), *folders, *options]
     log = folder / "pretrain.log"
-    with (
-        open(log, "w", encoding="utf-8") as stream,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process,
-    ):
-        for line in process.stdout or ():
-            stream.write(line)
-            if "| train_inner | {" in line:
-                record = json.loads(line[line.index("{") :])
-                print(
-                    f"    {int(record['num_updates']) / updates:4.0%}   generator right {float(record['masked_lm_accuracy']):.3f}   "
-                    f"detection AUC {float(record['disc_auc']):.3f}   {float(record['wall']):4.0f} s",
-                    flush=True,
-                )
-    if process.returncode:
-        raise InputError(f"pre-training failed; its log is {log}")
+    log.unlink(missing_ok=True)
+    for _, line in follow([str(folder / "data-bin"), *folders, *options], log):
+        record = read_record(line)
+        if record is not None and record["subset"] == "train_inner":
+            print(
+                f"    {record['num_updates'] / updates:4.0%}   generator right {record['masked_lm_accuracy']:.3f}   "
+                f"detection AUC {record['disc_auc']:.3f}   {record['wall']:4.0f} s",
+                flush=True,
+            )
 
 
 def finetune(folder: Path) -> dict:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fairseq_electra.data.examples import Columns, Example, read_examples
+from fairseq_electra.data.task_info import PREDICTION, TaskInfo
 from fairseq_electra.errors import InputError
 
 ENTAILMENT = ("entailment", "not_entailment")
@@ -96,6 +97,12 @@ def read_glue(folder: str | Path, name: str) -> dict[str, list[Example]]:
         wanted = ", ".join(" or ".join(names) for names in task.files.values())
         raise InputError(f"{place} holds none of {wanted}; give GLUE's files under their own names")
     return found
+
+
+def glue_task(folder: str | Path, name: str, max_positions: int) -> tuple[dict[str, list[Example]], TaskInfo]:
+    """Read a task and say what it is; arguments and errors as :func:`read_glue`, and the tokens of the longest row."""
+    task = GLUE[name]
+    return read_glue(folder, name), TaskInfo(name, PREDICTION, len(task.texts), task.labels, task.metrics, max_positions)
 
 
 def _original_mrpc(place: Path) -> dict[str, list[Example]]:

@@ -174,11 +174,15 @@ def sample_lines(paths: Sequence[str | Path], max_characters: int, seed: int = 1
         if not Path(path).is_file() and (str(path) == "-" or Path(path).exists()):
             raise InputError(f"a sample needs files that can be read twice, and {path} is none; give a file, or all of it with --sample 0")
     total = sum(len(line) for path in paths for line in read_lines(path))
-    rng, share = random.Random(seed), max_characters / max(total, 1)
-    for path in paths:
-        for line in read_lines(path):
-            if share >= 1 or rng.random() < share:
-                yield line
+    yield from draw_lines((line for path in paths for line in read_lines(path)), max_characters / max(total, 1), seed)
+
+
+def draw_lines(lines: Iterable[str], share: float, seed: int = 1) -> Iterator[str]:
+    """Yield about this share of the lines, in order; all of them where it is 1 or more."""
+    rng = random.Random(seed)
+    for line in lines:
+        if share >= 1 or rng.random() < share:
+            yield line
 
 
 def save_vocabulary(tokenizer: Tokenizer, folder: str | Path) -> None:

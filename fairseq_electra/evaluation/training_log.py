@@ -12,14 +12,17 @@ RECORD = re.compile(r"(?:\| INFO \| (\S+) \| |\[([^]\s]+)\]\[INFO\] - )(\{\".*\}
 
 def read_log(path: str | Path) -> list[dict]:
     """Return the log's records, with ``subset`` (train_inner, valid, ...) and metrics as numbers under their plain names."""
-    records = []
-    for line in read_lines(path):
-        found = RECORD.search(line)  # not in a last line that a killed run left unfinished
-        subset = found and (found[1] or found[2])
-        if not found or subset == "train":
-            continue
-        values = {name.removeprefix(f"{subset}_"): value for name, value in json.loads(found[3]).items()}
-        # fairseq's criterion for sentences logs all its predictions as lists
-        numbers = {name: float(value) for name, value in values.items() if not isinstance(value, list) and value not in (None, "None")}
-        records.append({"subset": subset, **numbers})
-    return records
+    # a last line that a killed run left unfinished is no record
+    return [record for record in map(read_record, read_lines(path)) if record is not None]
+
+
+def read_record(line: str) -> dict | None:
+    """Read one line of a log; returns None where it is no record, or the summary of an epoch."""
+    found = RECORD.search(line)
+    subset = found and (found[1] or found[2])
+    if not found or subset == "train":
+        return None
+    values = {name.removeprefix(f"{subset}_"): value for name, value in json.loads(found[3]).items()}
+    # fairseq's criterion for sentences logs all its predictions as lists
+    numbers = {name: float(value) for name, value in values.items() if not isinstance(value, list) and value not in (None, "None")}
+    return {"subset": subset, **numbers}

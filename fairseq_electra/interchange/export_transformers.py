@@ -57,13 +57,14 @@ class Export:
         return GENERATOR if self.role == GENERATOR else "."
 
 
-def export_transformers(pretrained: Pretrained, folder: str | Path, records: list[dict] | None = None) -> list[str]:
+def export_transformers(pretrained: Pretrained, folder: str | Path, records: list[dict] | None = None, more: str = "") -> list[str]:
     """Write a folder for transformers once its networks, loaded from there, agree with ours.
 
     Args:
         pretrained: what to export.
         folder: where to; new or empty.
         records: of the training log, for the model card.
+        more: Markdown to end the model card with.
 
     Returns:
         lines that say what was written, what was left out, and how large the differences are.
@@ -90,7 +91,7 @@ def export_transformers(pretrained: Pretrained, folder: str | Path, records: lis
             differences[network.role] = parity.difference(pretrained.model, network.role, theirs, rows)
             lines.append(f"{Path(folder) / network.subfolder}: {network.class_name}, {len(network.tensors)} tensors")
             lines += [f"left out: {name}: {reason}" for name, reason in network.left_out.items()]
-        (partial / "README.md").write_text(model_card(pretrained, networks, records or []), encoding="utf-8")
+        (partial / "README.md").write_text(model_card(pretrained, networks, records or [], more), encoding="utf-8")
         if sizes.residual_scale != 1:
             lines.append(f"the residual scale of --norm {sizes.norm} is folded into the weights: read back, this is a net with --norm post")
         lines.append(parity.check(differences))

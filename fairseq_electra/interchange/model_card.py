@@ -18,21 +18,24 @@ METRICS = (
     "disc_precision",
     "disc_recall",
     "disc_auc",
+    "fixed_auc",
     "accuracy",
     "loss",
 )
 TASK_FIELDS = ("tokens_per_sample", "rows", "mask_prob", "autocast")
 
 
-def model_card(pretrained: Pretrained, networks: Sequence["Export"], records: list[dict]) -> str:
+def model_card(pretrained: Pretrained, networks: Sequence["Export"], records: list[dict], more: str = "") -> str:
     """Write the card.
 
     Args:
         pretrained: the network.
-        networks: what is exported.
+        networks: what is exported; empty: the card is that of a checkpoint of fairseq.
         records: of the training log; the last one of the validation set is shown.
+        more: Markdown to end with.
     """
-    lines = ["---", "library_name: transformers", "tags:", "- electra", "- fairseq_electra", "---", "", "# ELECTRA", ""]
+    library = "transformers" if networks else "fairseq"
+    lines = ["---", f"library_name: {library}", "tags:", "- electra", "- fairseq_electra", "---", "", "# ELECTRA", ""]
     for network in networks:
         config = network.config
         number = sum(tensor.numel() for tensor in network.tensors.values())
@@ -41,17 +44,10 @@ def model_card(pretrained: Pretrained, networks: Sequence["Export"], records: li
             f"{config['hidden_size']}, {config['num_attention_heads']} heads, embedding size {config['embedding_size']}"
         )
         lines += [f"  - left out: {reason}" for reason in dict.fromkeys(network.left_out.values())]
-    if pretrained.model.sizes.residual_scale != 1:
+    if networks and pretrained.model.sizes.residual_scale != 1:
         lines += ["", f"Trained with scaled residual connections (`--norm {pretrained.model.sizes.norm}`); the scale is folded into the"]
         lines += ["last weights and biases of each sublayer, so these classes compute what was trained."]
-    lines += ["", f"Vocabulary: WordPiece, {len(pretrained.dictionary):,} entries. Special symbols written out in text stay text; to mask,"]
-    lines += ["use `tokenizer(text, split_special_tokens=False)`.", "", "```python"]
-    lines += ["from transformers import AutoTokenizer, " + ", ".join(dict.fromkeys(network.class_name for network in networks))]
-    lines += ["", 'tokenizer = AutoTokenizer.from_pretrained("FOLDER")']
-    for network in networks:
-        place = "FOLDER" if network.subfolder == "." else f"FOLDER/{network.subfolder}"
-        lines.append(f'{network.role.split("_")[0]} = {network.class_name}.from_pretrained("{place}")')
-    lines += ["```", ""]
+    lines += _usage(networks, len(pretrained.dictionary))
     if pretrained.kind == TAGGING:
         lines += ['Words are tagged at their first piece: `pipeline("token-classification", "FOLDER", aggregation_strategy="first")`.', ""]
     lines += ["## Training", ""]
@@ -61,7 +57,22 @@ def model_card(pretrained: Pretrained, networks: Sequence["Export"], records: li
         lines += ["", f"## Evaluation, on `{last['subset']}` after {int(last.get('num_updates', 0)):,} updates", ""]
         lines += ["| metric | value |", "|---|---|"]
         lines += [f"| {name} | {last[name]:g} |" for name in METRICS if name in last]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + (f"\n{more}" if more else "")
+
+
+def _usage(networks: Sequence["Export"], num_tokens: int) -> list[str]:
+    """Say how the network is loaded."""
+    vocabulary = f"Vocabulary: WordPiece, {num_tokens:,} entries. Special symbols written out in text stay text"
+    if not networks:
+        code = ["import fairseq_electra", "", 'electra = fairseq_electra.from_pretrained("CHECKPOINTS")']
+        return [f"{vocabulary}.", "", "```python", *code, "```", ""]
+    lines = ["", f"{vocabulary}; to mask,", "use `tokenizer(text, split_special_tokens=False)`.", "", "```python"]
+    lines += ["from transformers import AutoTokenizer, " + ", ".join(dict.fromkeys(network.class_name for network in networks))]
+    lines += ["", 'tokenizer = AutoTokenizer.from_pretrained("FOLDER")']
+    for network in networks:
+        place = "FOLDER" if network.subfolder == "." else f"FOLDER/{network.subfolder}"
+        lines.append(f'{network.role.split("_")[0]} = {network.class_name}.from_pretrained("{place}")')
+    return [*lines, "```", ""]
 
 
 def _training(pretrained: Pretrained) -> list[str]:

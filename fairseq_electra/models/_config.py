@@ -37,9 +37,7 @@ class EncoderConfig(FairseqDataclass):
     )
     norm: Optional[ChoiceEnum(list(NORMS))] = field(  # type: ignore[valid-type]
         default=None,
-        metadata={
-            "help": "LayerNorm behind each sublayer (post, the original), there with scaled residuals (deepnorm), or before it (pre)"
-        },
+        metadata={"help": "LayerNorm behind each sublayer: post (the original), deepnorm, scaled (calmer); before it: pre" + AS_SIZE},
     )
     max_position_embeddings: Optional[int] = field(default=None, metadata={"help": "longest row with learned positions, tokens" + AS_SIZE})
     dropout: Optional[float] = field(default=None, metadata={"help": "dropout of embeddings and sublayers, probability" + AS_SIZE})

@@ -38,7 +38,12 @@ HEALTHY = {
     "tiny, warm-up 200": (100, 3600, [0.60, 0.53, 0.56, 0.56, 0.56, 0.57], [0.03, 0.05, 0.08, 0.1, 0.11, 0.118]),
     "tiny, no clipping": (100, 3600, [0.53, 0.54, 0.55, 0.56, 0.57, 0.58], [0.03, 0.05, 0.08, 0.1, 0.11, 0.117]),
     "small, pre, rotary": (200, 1800, [0.77, 0.56, 0.61, 0.66, 0.62], [0.03, 0.045, 0.05, 0.057, 0.078]),
-    "small, pre, rotary, corrected": (200, 1800, [0.81, 0.74, 0.59, 0.66, 0.67, 0.66, 0.61], [0.03, 0.04, 0.045, 0.05, 0.051, 0.082, 0.101]),
+    "small, pre, rotary, corrected": (
+        200,
+        1800,
+        [0.81, 0.74, 0.59, 0.66, 0.67, 0.66, 0.61],
+        [0.03, 0.04, 0.045, 0.05, 0.051, 0.082, 0.101],
+    ),
     "small, deepnorm, rotary": (200, 1800, [0.80, 0.73, 0.59, 0.63], [0.03, 0.04, 0.05, 0.072]),
     "small, pre, rotary, 3,600 updates": (
         *(200, 1800),
@@ -197,7 +202,9 @@ def test_the_advice_names_options_that_exist():
     line = ["data", *COMMON, *TINY_NET]
     diagnosis = Diagnosis({"valid": Unigram(7.0, 0.045)})
     advised = {
-        option for failure in diagnosis.failures for option in re.findall(r"--[a-z-]+", failure.report(stretch(0, 9, 0.5, 0.04, 9000), 0.045))
+        option
+        for failure in diagnosis.failures
+        for option in re.findall(r"--[a-z-]+", failure.report(stretch(0, 9, 0.5, 0.04, 9000), 0.045))
     }
     assert len(advised) == 6 and advised <= known_options(line)
 

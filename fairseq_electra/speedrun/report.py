@@ -1,0 +1,52 @@
+"""What a speedrun leaves behind: an export for transformers, a model card, results.json and a README with the table."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from fairseq_electra.data.text import written_whole
+from fairseq_electra.errors import InputError
+from fairseq_electra.evaluation.results import RESULTS_FILE
+from fairseq_electra.evaluation.training_log import read_log
+from fairseq_electra.speedrun.table import markdown
+
+EXPORTED, CARD, README = "transformers", "model_card.md", "README.md"
+
+
+def export(folder: Path, results: dict[str, Any]) -> list[str]:
+    """Write the export, where transformers has a class for the network, and the model card.
+
+    Args:
+        folder: of the speedrun.
+        results: what :func:`fairseq_electra.speedrun.table.markdown` takes; its tables go into the card.
+
+    Returns:
+        lines that say what was written, or why there is no export.
+    """
+    from fairseq_electra.interchange import require_transformers
+    from fairseq_electra.interchange.export_transformers import export_transformers
+    from fairseq_electra.interchange.model_card import model_card
+    from fairseq_electra.interchange.pretrained import load_checkpoint
+
+    pretrained = load_checkpoint(folder / "checkpoints" / "checkpoint_last.pt")
+    records, more = read_log(folder / "pretraining.log"), f"## Results\n\n{markdown(results)}\n"
+    try:
+        require_transformers()
+        shutil.rmtree(folder / EXPORTED, ignore_errors=True)
+        lines = export_transformers(pretrained, folder / EXPORTED, records, more)
+        card = (folder / EXPORTED / README).read_text(encoding="utf-8")
+    except InputError as error:
+        lines = [f"no export for transformers: {error}"]
+        card = model_card(pretrained, [], records, more)
+    with written_whole(folder / CARD) as stream:
+        stream.write(card)
+    return lines
+
+
+def write(folder: Path, results: dict[str, Any], exported: list[str]) -> None:
+    """Write results.json and the README."""
+    with written_whole(folder / RESULTS_FILE) as stream:
+        stream.write(json.dumps(results, indent=2) + "\n")
+    with written_whole(folder / README) as stream:
+        stream.write(f"# Speedrun\n\n{markdown(results)}\n\n" + "".join(f"- {line}\n" for line in exported))

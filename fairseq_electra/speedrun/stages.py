@@ -1,0 +1,186 @@
+"""A speedrun's stages in their order, each of them recorded once it is done."""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fairseq_electra.data.encode import encode_to_binary
+from fairseq_electra.data.wordpiece import draw_lines, load_wordpiece, save_vocabulary, train_wordpiece
+from fairseq_electra.errors import InputError
+from fairseq_electra.evaluation.pretraining_recipes import TOKENS, networks
+from fairseq_electra.evaluation.results import RESULTS_FILE, versions
+from fairseq_electra.modules.flops import encoder_flops
+from fairseq_electra.modules.parameters import discriminator_parameters
+from fairseq_electra.speedrun import glue, report
+from fairseq_electra.speedrun.machine import SIZES, bytes_needed, check_disk, this_machine
+from fairseq_electra.speedrun.measuring import choose, measure
+from fairseq_electra.speedrun.plan import FEWEST_UPDATES, Pace, Plan, make_plan
+from fairseq_electra.speedrun.pretraining import clock_time, pretrain
+from fairseq_electra.speedrun.published import flops_of
+from fairseq_electra.speedrun.state import STATE_FILE, State
+from fairseq_electra.speedrun.table import markdown
+from fairseq_electra.speedrun.text import Text, survey, vocabulary_size
+
+CHECKPOINT = "checkpoints/checkpoint_last.pt"
+VOCABULARY_SAMPLE = 100e6  # characters that the vocabulary is learned from
+
+
+class Stages:
+    """One speedrun.
+
+    Args:
+        folder: for all that is made.
+        settings: what decides the results, as the command has read it.
+        say: takes lines of progress.
+
+    Raises:
+        InputError: something is wrong with the folder, the text, GLUE or the disk.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any], say: Callable[[str], None] = print):
+        self.folder, self.settings, self.say = folder, settings, say
+        self.seconds = 60 * settings["--minutes"]
+        self.vocabulary, self.data = folder / "vocab", folder / "data-bin"
+        self.machine = this_machine()
+        self.sizes = (settings["--size"],) if settings["--size"] else SIZES[self.machine.kind]
+
+    def run(self) -> str:
+        """Do what is not done yet; returns the table, and what the folder holds."""
+        text = None
+        if not (self.folder / STATE_FILE).is_file():  # what is wrong is said before a folder is made
+            text = self.check_input()
+        state = State(self.folder, self.settings)
+        if not state.is_done("report"):
+            self.do(state, text)
+        results = state.stage("report", dict)
+        names = [name for name in (report.README, RESULTS_FILE, report.CARD, CHECKPOINT, report.EXPORTED) if (self.folder / name).exists()]
+        return f"\n{markdown(results)}\n\n{self.folder} holds {', '.join(names)}"
+
+    def check_input(self) -> Text:
+        """Read all that will be read, and look at the disk."""
+        if self.settings["--glue"]:
+            glue.read_tasks(Path(self.settings["--glue"]), self.settings["--tasks"])
+        text = survey(list(self.settings["TEXT"]))
+        self.check_disk(text, self.sizes[0])
+        return text
+
+    def check_disk(self, text: Text, size: str) -> None:
+        """Look whether there is room for a network of this size."""
+        processes = self.machine.processes if self.settings["--glue"] else 0
+        num_tokens = vocabulary_size(text.characters, size)
+        check_disk(self.folder, bytes_needed(*networks(size), num_tokens, text.characters, processes))
+
+    def do(self, state: State, surveyed: Text | None) -> None:
+        """Do one stage after the other."""
+        text = Text(**state.stage("text", lambda: asdict(surveyed or self.check_input())))
+        self.say(
+            f"1/6 text: {text.characters:,} characters in {text.documents:,} documents; held out: {text.valid_characters:,} characters"
+        )
+        self.say("2/6 vocabulary and encoding")
+        num_tokens = state.stage("vocabulary", lambda: self.learn_vocabulary(text))
+        encoded = state.stage("encoding", lambda: self.encode(text))
+        self.say(f"    {num_tokens:,} pieces; train has {encoded['train']:,} tokens, valid {encoded['valid']:,}")
+        self.say(f"3/6 measuring {self.machine.description}")
+        chosen = state.stage("plan", lambda: self.choose_plan(text, num_tokens))
+        plan, pace = Plan(**chosen["plan"]), Pace(**chosen["pace"])
+        minutes = self.settings["--minutes"]
+        self.say(
+            f"4/6 pre-training electra_{plan.size} for {minutes:g} minutes: {plan.updates:,} updates of {plan.rows} rows, "
+            f"{plan.tokens / 1e6:,.1f} M tokens, peak learning rate {plan.lr:g}"
+        )
+        trained = state.stage(
+            "pretraining",
+            lambda: pretrain(self.data, self.folder, plan, pace, self.seconds, self.machine, state, self.say),
+        )
+        study = None
+        if self.settings["--glue"]:
+            study = state.stage("finetuning", lambda: self.finetune(plan, pace, num_tokens))
+        else:
+            self.say("5/6 fine-tuning: none, since there is no --glue")
+        self.say("6/6 export and report")
+        results = self.results(num_tokens, encoded, trained, study)
+        exported = state.stage("export", lambda: report.export(self.folder, results))
+        for line in exported:
+            self.say(f"    {line}")
+        report.write(self.folder, results, exported)
+        state.stage("report", lambda: results)
+
+    def learn_vocabulary(self, text: Text) -> int:
+        """Train the vocabulary on train; returns how many pieces it has."""
+        share = VOCABULARY_SAMPLE / text.characters
+        tokenizer = train_wordpiece(draw_lines(text.lines("train"), share), vocabulary_size(text.characters, self.sizes[0]))
+        save_vocabulary(tokenizer, self.vocabulary)
+        return tokenizer.get_vocab_size()
+
+    def encode(self, text: Text) -> dict[str, int]:
+        """Write train and valid as fairseq reads them; returns their numbers of ids."""
+        tokenizer = load_wordpiece(self.vocabulary)
+        return {
+            split: encode_to_binary(tokenizer, text.lines(split), self.data / split, self.vocabulary)[1] for split in ("train", "valid")
+        }
+
+    def choose_plan(self, text: Text, num_tokens: int) -> dict[str, Any]:
+        """Measure, choose and plan."""
+        start, log = time.monotonic(), self.folder / "measuring.log"
+        parameters = {size: discriminator_parameters(networks(size)[0], num_tokens) for size in self.sizes}
+        chosen = choose(
+            parameters,
+            self.settings["--batch-size"],
+            self.seconds,
+            lambda size, rows: measure(self.data, size, rows, self.machine, log),
+            self.say,
+        )
+        plan = make_plan(chosen.size, chosen.rows, self.seconds, chosen.pace, self.settings["--lr"])
+        if plan.updates < FEWEST_UPDATES:
+            needed = (chosen.pace.start + chosen.pace.close + FEWEST_UPDATES * chosen.pace.update) / 60
+            self.discard()
+            raise InputError(
+                f"--minutes {self.seconds / 60:g} leaves time for {plan.updates} updates after a start of {chosen.pace.start:.0f} s; "
+                f"give {1.5 * needed:.1f} or more, and a few minutes to learn something"
+            )
+        self.check_disk(text, plan.size)
+        self.say(f"    measured in {time.monotonic() - start:.0f} s")
+        return {"plan": asdict(plan), "pace": asdict(chosen.pace)}
+
+    def discard(self) -> None:
+        """Remove what there is before pre-training, so that the folder can be used by another command line."""
+        for place in (self.vocabulary, self.data):
+            shutil.rmtree(place)
+        for name in ("measuring.log", STATE_FILE):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def finetune(self, plan: Plan, pace: Pace, num_tokens: int) -> dict[str, Any]:
+        """Prepare the tasks, tell how long it will take, and fine-tune."""
+        tasks, seeds, destination = self.settings["--tasks"], self.settings["--seeds"], self.folder / "glue-bin"
+        glue.prepare(Path(self.settings["--glue"]), tasks, self.vocabulary, destination)
+        folders = [destination / name for name in tasks]
+        both = flops_of(*networks(plan.size), num_tokens, TOKENS, 1)["products"]
+        alone = encoder_flops(networks(plan.size)[0]).of_step(TOKENS, TOKENS**2, 0)
+        speed = plan.rows * TOKENS / pace.update * both / alone
+        seconds = glue.estimated_seconds(folders, plan.size, seeds, self.machine, speed)
+        self.say(f"5/6 fine-tuning on {', '.join(tasks)} with {seeds} seeds: {len(tasks) * seeds} runs, about {clock_time(seconds)}")
+        checkpoint = self.folder / CHECKPOINT
+        return glue.finetune(checkpoint, folders, self.folder / "finetuning", plan.size, seeds, self.machine, self.say)
+
+    def results(self, num_tokens: int, encoded: dict[str, int], trained: dict[str, Any], study: dict[str, Any] | None) -> dict[str, Any]:
+        """Gather what results.json holds."""
+        plan = Plan(**trained["plan"])
+        seconds = {"pretraining": trained["device_seconds"]} | ({"finetuning": study["device_seconds"]} if study else {})
+        return {
+            **{name: getattr(plan, name) for name in ("size", "rows", "lr", "warmup", "updates")},
+            "minutes": self.settings["--minutes"],
+            "device": self.machine.description,
+            "vocabulary": num_tokens,
+            "text_tokens": encoded,
+            "tokens": trained["tokens"],
+            "padded_tokens": plan.tokens,
+            "parameters": discriminator_parameters(networks(plan.size)[0], num_tokens),
+            "flops": flops_of(*networks(plan.size), num_tokens, TOKENS, plan.rows * plan.updates),
+            "seconds": seconds,
+            "valid": trained["valid"],
+            "glue": study,
+            "versions": versions(),
+        }
