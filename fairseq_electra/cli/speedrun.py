@@ -40,7 +40,8 @@ def run(args: argparse.Namespace) -> None:
     import fairseq_electra
 
     fairseq_electra.register()
-    logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
+    for name in ("fairseq", "fairseq_electra"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     from fairseq_electra.speedrun.stages import Stages
 
     try:

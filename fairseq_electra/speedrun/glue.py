@@ -22,7 +22,7 @@ USUAL_TASKS = ("CoLA", "MRPC", "STS-B", "RTE")
 OPTIONS = {"tiny": ("--bias-correction", "--pooling", "mean"), "small": ("--bias-correction",), "base": ("--bias-correction",)}
 RUN_SECONDS = 4.0  # to start a run and to score it
 UPDATE_SECONDS = 0.03  # of fairseq's trainer, however small the network
-PADDING = 1.6  # tokens of a batch, by those that are text
+PADDING = 1.3  # tokens of a batch, by those that are text
 
 
 def read_tasks(folder: Path, names: Sequence[str]) -> dict[str, tuple[dict[str, list[Example]], TaskInfo]]:
@@ -103,7 +103,7 @@ def finetune(
     from fairseq_electra.evaluation.nets import read_net
 
     start = time.monotonic()
-    settings = Settings(extra=(*OPTIONS[size], *machine.precision))
+    settings = Settings(extra=(*OPTIONS[size], *machine.options))
     results = study(
         [read_net(f"electra={checkpoint}")],
         folders,

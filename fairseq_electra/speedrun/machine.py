@@ -47,17 +47,17 @@ class Machine:
         return min(SIDE_BY_SIDE, os.cpu_count() or 1) if self.kind == "cuda" else self.threads
 
     @property
-    def precision(self) -> list[str]:
-        """Options of ``fairseq-train`` for the number format."""
-        return ["--autocast", "bf16"] if self.bf16 else []
+    def options(self) -> list[str]:
+        """Options of ``fairseq-train`` for any training: the number format, and one device where there are several."""
+        precision = ["--autocast", "bf16"] if self.bf16 else [] if self.kind == "cuda" else ["--fast-fp32"]
+        return [*precision, *(["--distributed-world-size", "1"] if self.kind == "cuda" else [])]
 
     @property
-    def options(self) -> list[str]:
+    def pretraining_options(self) -> list[str]:
         """Options of ``fairseq-train`` for pre-training."""
         if self.kind == "cpu":
-            return ["--cpu", "--num-workers", "0", *(self.precision or ["--fast-fp32"])]
-        readers = min(READERS, os.cpu_count() or 1)
-        return ["--compile", "--cuda-graphs", "--num-workers", str(readers), "--distributed-world-size", "1", *self.precision]
+            return ["--cpu", "--num-workers", "0", *self.options]
+        return ["--compile", "--cuda-graphs", "--num-workers", str(min(READERS, os.cpu_count() or 1)), *self.options]
 
 
 def this_machine() -> Machine:

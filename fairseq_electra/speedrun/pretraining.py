@@ -33,7 +33,7 @@ def training_arguments(data: Path, save_dir: Path, plan: Plan, machine: Machine)
         --save-interval {NEVER} --validate-interval {NEVER}
         --log-format json --log-interval {max(1, plan.updates // RECORDS)}
     """)
-    return [str(data), "--save-dir", str(save_dir), *options, *OF_SIZE[plan.size].net_options, *machine.options]
+    return [str(data), "--save-dir", str(save_dir), *options, *OF_SIZE[plan.size].net_options, *machine.pretraining_options]
 
 
 @dataclass
@@ -112,7 +112,7 @@ class Segment:
         self.plan, self.clock, self.pace, self.seconds, self.state, self.say = plan, clock, pace, seconds, state, say
         self.before = replace(clock)
         self.first: tuple[int, float] | None = None  # updates and seconds of the first record
-        self.shown, self.fixed_auc = 0.0, ""
+        self.shown, self.fixed_auc = int(clock.updates / plan.updates * LINES), ""
 
     def train(self, arguments: list[str], log: Path) -> Plan:
         """Train; returns the plan to go on with, the same one if it is done."""
@@ -143,9 +143,9 @@ class Segment:
             self.first = done, now
             self.pace = replace(self.pace, start=max(0.0, now - (done - self.before.updates) * self.pace.update))
         share = done / self.plan.updates
-        if share < 1 and share - self.shown < 1 / LINES:
+        if int(share * LINES) == self.shown:
             return
-        self.shown = share
+        self.shown = int(share * LINES)
         left = (self.plan.updates - done) * self.seconds_of_update(done, now)
         tokens = self.plan.rows * TOKENS * done / 1e6
         self.say(

@@ -53,9 +53,7 @@ class Stages:
         if not (self.folder / STATE_FILE).is_file():  # what is wrong is said before a folder is made
             text = self.check_input()
         state = State(self.folder, self.settings)
-        if not state.is_done("report"):
-            self.do(state, text)
-        results = state.stage("report", dict)
+        results = state.result("report") or self.do(state, text)
         names = [name for name in (report.README, RESULTS_FILE, report.CARD, CHECKPOINT, report.EXPORTED) if (self.folder / name).exists()]
         return f"\n{markdown(results)}\n\n{self.folder} holds {', '.join(names)}"
 
@@ -73,8 +71,8 @@ class Stages:
         num_tokens = vocabulary_size(text.characters, size)
         check_disk(self.folder, bytes_needed(*networks(size), num_tokens, text.characters, processes))
 
-    def do(self, state: State, surveyed: Text | None) -> None:
-        """Do one stage after the other."""
+    def do(self, state: State, surveyed: Text | None) -> dict[str, Any]:
+        """Do one stage after the other; returns what results.json holds."""
         text = Text(**state.stage("text", lambda: asdict(surveyed or self.check_input())))
         self.say(
             f"1/6 text: {text.characters:,} characters in {text.documents:,} documents; held out: {text.valid_characters:,} characters"
@@ -106,7 +104,7 @@ class Stages:
         for line in exported:
             self.say(f"    {line}")
         report.write(self.folder, results, exported)
-        state.stage("report", lambda: results)
+        return state.stage("report", lambda: results)
 
     def learn_vocabulary(self, text: Text) -> int:
         """Train the vocabulary on train; returns how many pieces it has."""

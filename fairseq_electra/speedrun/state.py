@@ -52,9 +52,9 @@ class State:
             self._write()
         return self.values["done"][name]
 
-    def is_done(self, name: str) -> bool:
-        """Tell whether a stage is done."""
-        return name in self.values["done"]
+    def result(self, name: str) -> Any:
+        """Return the result of a stage that is done, or else None."""
+        return self.values["done"].get(name)
 
     def note(self, name: str, values: dict[str, Any]) -> None:
         """Record how far a stage is that is under way."""

@@ -1,0 +1,89 @@
+"""Published figures, and tables that set a run beside them."""
+
+import pytest
+
+from fairseq_electra.speedrun.published import AVERAGES, BASE, NEAREST, SMALL, nearest_average
+from fairseq_electra.speedrun.table import markdown
+
+
+def summary(task, metrics, trouble=None):
+    found = {
+        name: {"median": value, "mean": value - 1, "standard_deviation": 0.5, "values": [value] * 5, "ensemble": value}
+        for name, value in metrics.items()
+    }
+    return {"task": task, "seeds": [1, 2, 3, 4, 5], "degenerate_seeds": trouble or {}, "metrics": {"valid": found} if metrics else {}}
+
+
+@pytest.fixture
+def results():
+    return {
+        "size": "tiny",
+        "rows": 16,
+        "lr": 1e-3,
+        "warmup": 70,
+        "updates": 1400,
+        "minutes": 5.0,
+        "device": "a laptop, 2 threads",
+        "vocabulary": 8192,
+        "tokens": 2_600_000,
+        "padded_tokens": 2_867_200,
+        "parameters": 1_900_000,
+        "flops": {"paper": 2e14, "products": 3e13},
+        "seconds": {"pretraining": 297.4, "finetuning": 600.0},
+        "valid": {"mask_token_accuracy": 0.1234, "disc_auc": 0.654},
+        "glue": {
+            "summary": [
+                summary("CoLA", {"mcc": 10.0}),
+                summary("MRPC", {"accuracy": 70.0, "f1": 80.0}, {"3": "constant"}),
+                summary("WNLI", {"accuracy": 50.0}),
+                summary("RTE", {}, {"1": "diverged"}),
+            ]
+        },
+    }
+
+
+def test_the_small_models_flops_are_those_of_the_paper_in_its_convention():
+    assert SMALL.flops["paper"] == pytest.approx(1.4e18, rel=0.08)
+    assert SMALL.tokens == 16_384_000_000
+    # matrix products alone, but three passes instead of two: fewer, as no look-up counts as a product
+    assert 0.8 < SMALL.flops["products"] / SMALL.flops["paper"] < 1.2
+    assert BASE.flops is None
+
+
+def test_published_means_grow_with_their_flops():
+    assert [entry[1:] for entry in AVERAGES] == sorted(entry[1:] for entry in AVERAGES)
+    assert {size: published.size for size, published in NEAREST.items()} == {"tiny": "small", "small": "small", "base": "base"}
+
+
+@pytest.mark.parametrize(("count", "name"), [(1e14, "6.25 % trained"), (1.2e17, "6.25 %"), (1.3e17, "12.5 %"), (1e19, "ELECTRA-Base")])
+def test_the_nearest_mean_is_the_nearest_by_ratio(count, name):
+    assert name in nearest_average(count)[0]
+
+
+def test_scores_stand_beside_the_published_ones_of_the_same_metric(results):
+    lines = markdown(results).splitlines()
+    assert "| CoLA, mcc | 10.0 (9.0 ± 0.5) | 56.8 |" in lines
+    assert "| MRPC, accuracy | 70.0 (69.0 ± 0.5; seed 3 constant) | 87.4 |" in lines
+    assert "| MRPC, f1 | 80.0 (79.0 ± 0.5; seed 3 constant) |  |" in lines
+    assert "| WNLI, accuracy | 50.0 (49.0 ± 0.5) |  |" in lines and "| RTE | seed 1 diverged | |" in lines
+    assert "| mean of these 2 tasks | 40.0 | 72.1 |" in lines
+
+
+def test_costs_stand_beside_the_published_ones_in_the_same_convention(results):
+    lines = markdown(results).splitlines()
+    assert "| FLOPs, as the paper counts | 2.00e+14 | 1.29e+18 |" in lines
+    assert "| device-seconds of pre-training | 297 |  |" in lines and "| device-seconds of fine-tuning | 600 |  |" in lines
+    assert any("445.0 times those of this run" in line and "74.1" in line for line in lines)
+    unknown = markdown(results | {"size": "base"}).splitlines()
+    assert "| FLOPs, as the paper counts | 2.00e+14 | not published |" in unknown
+
+
+def test_fixed_auc_is_shown_where_the_log_has_it(results):
+    assert "masked-token accuracy 0.123, disc_auc 0.654." in markdown(results)
+    with_it = results | {"valid": results["valid"] | {"fixed_auc": 0.71}}
+    assert "masked-token accuracy 0.123, disc_auc 0.654, fixed_auc 0.710." in markdown(with_it)
+
+
+def test_a_run_without_glue_has_no_scores(results):
+    shown = markdown(results | {"glue": None, "seconds": {"pretraining": 297.4}})
+    assert "GLUE, dev" not in shown and "device-seconds of pre-training" in shown and "fine-tuning" not in shown
