@@ -28,7 +28,7 @@ class StepAlone:
         device: ``cpu`` or ``cuda``.
 
     Attributes:
-        sizes: of discriminator and generator.
+        sizes: of discriminator, None under ``--generator-only``, and generator.
         batch: B, T and K.
         flops: of the matrix products of a step.
     """
@@ -49,7 +49,8 @@ class StepAlone:
         dataset = self.task.load_dataset(cfg.dataset.train_subset)
         full = np.flatnonzero(dataset.sizes == cfg.task.tokens_per_sample)[: cfg.dataset.batch_size]
         sample = dataset.collater(full)
-        self.sizes = self.model.discriminator.sizes, self.model.generator.sizes
+        discriminator = self.model.discriminator
+        self.sizes = None if discriminator is None else discriminator.sizes, self.model.generator.sizes
         rows, width = sample["net_input"]["src_tokens"].shape
         self.batch = rows, width, sample["target"].shape[1]
         count = pretraining_flops(*self.sizes, len(self.task.dictionary))
@@ -122,4 +123,6 @@ class StepAlone:
         if self.device == "cpu":
             return 0.0
         rows, width, slots = self.batch
-        return seconds_of_traffic(self.sizes, rows, width, slots, len(self.task.dictionary), self.device)
+        return seconds_of_traffic(
+            [each for each in self.sizes if each is not None], rows, width, slots, len(self.task.dictionary), self.device
+        )

@@ -35,8 +35,8 @@ def markdown(folder: Path) -> str:
     best = [_faster(line[size], trainer.OURS + trainer.BEST, trainer.THEIRS + trainer.BEST) for size in SIZES]
     rows.append(("`fairseq-train`, two networks, float32", "its `masked_lm`, one network, float32", alike))
     rows.append(("`fairseq-train`, two networks, best settings", "its `masked_lm`, one network, best settings", best))
-    of_step = {point["size"]: point["ratio"] for point in between["points"]}
-    rows.append(("`fairseq-train`", "its training step alone", [of_step[size] for size in SIZES]))
+    of_step = {point["size"]: point["host"]["ratio"] for point in between["points"]}
+    rows.append(("`fairseq-train`, processor time", "its training step alone", [of_step[size] for size in SIZES]))
     for width in (128, 512):
         ratios = [_faster(found["rows"], packing.PACKED, packing.PADDED) for found in packed["found"] if found["width"] == width]
         rows.append((f"text with `--pack`, paragraphs, rows of {width}", "padded rows", ratios))

@@ -14,7 +14,7 @@ import shlex
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +70,8 @@ def compare(size: str, rows: int, width: int, args: argparse.Namespace, further:
         end: when to break off a run of the trainer.
 
     Raises:
-        RuntimeError, TimeoutError: a run of the trainer failed, or the first one did not end in time.
+        RuntimeError: a run of the trainer failed.
+        TimeoutError: its first one did not end in time.
     """
     torch._dynamo.reset()  # else the graphs of all points would count as one network's, of which it allows eight
     began, last = time.monotonic(), args.updates + watched.updates_after(args.device)
@@ -83,36 +84,48 @@ def compare(size: str, rows: int, width: int, args: argparse.Namespace, further:
         step = StepAlone(line, args.device)
         for _ in range(3):  # compile, and come up to speed
             step()
-        products = step.products()
-        products()
         found: list[dict] = []
-        first, longest = max(1, args.updates * WARM_UP // RECORDS), 0.0
-        while len(found) < args.rounds and (not found or time.monotonic() + longest < further):
-            start = time.monotonic()
-            measured: dict = {STEP: step.measure(args.steps), "products": seconds_of(products, args.device)}
-            if args.device == "cuda":
-                torch.cuda.empty_cache()  # the trainer needs the memory
-            log = Path(folder, f"{len(found)}.log")
-            try:
-                measured[TRAINER] = watched.run(line, log, first, args.updates, args.threads, end - time.monotonic())
-            except TimeoutError:
-                if not found:
-                    raise
-                break
-            measured[TRAINER]["wall"] = rows * width / measured[TRAINER]["wps"]
+        for measured in rounds(step, line, Path(folder), args, end):
             found.append(measured)
-            longest = max(longest, time.monotonic() - start)
-            share = measured[STEP]["wall"] / measured[TRAINER]["wall"]
-            print(f"{size}, {rows} x {width}: {share:.0%} of the step's speed", flush=True)
-    seconds = time.monotonic() - began - longest * (len(found) - 1)
-    return {"size": size, "rows": rows, "width": width, "seconds": round(seconds), **summarize(step, found)}
+            print(f"{size}, {rows} x {width}: {measured[STEP]['wall'] / measured[TRAINER]['wall']:.0%} of the step's speed", flush=True)
+            if len(found) == 1:
+                first = time.monotonic() - began
+            if time.monotonic() + measured["seconds"] > further:
+                break
+    if not found:
+        raise TimeoutError("no time was left for fairseq-train")
+    return {"size": size, "rows": rows, "width": width, "seconds": round(first), **summarize(step, found)}
 
 
-def seconds_of(run: Callable[[], None], device: str) -> float:
-    """Seconds that a function takes, on the clock of :func:`fairseq_electra.benchmarks.bound.clock`."""
-    start = clock(device)
-    run()
-    return clock(device) - start
+def rounds(step: StepAlone, line: list[str], folder: Path, args: argparse.Namespace, end: float) -> Iterator[dict]:
+    """Yield what each round finds: of ``step`` and ``trainer``, of the ``products`` alone, and the ``seconds`` that it took.
+
+    Args:
+        step: the step alone, up to speed.
+        line: arguments of ``fairseq-train``.
+        folder: where logs may go.
+        args: the program's.
+        end: when to break off, on the monotonic clock.
+    """
+    products, repeats = step.products(), 1 if args.device == "cpu" else 10
+    products()
+    first = max(1, args.updates * WARM_UP // RECORDS)
+    for number in range(args.rounds):
+        start = time.monotonic()
+        alone_now = step.measure(args.steps)
+        on_clock = clock(args.device)
+        for _ in range(repeats):
+            products()
+        bound = (clock(args.device) - on_clock) / repeats
+        if args.device == "cuda":
+            torch.cuda.empty_cache()  # the trainer needs the memory
+        try:
+            trained = watched.run(line, folder / f"{number}.log", first, args.updates, args.threads, end - time.monotonic())
+        except TimeoutError:
+            return
+        rows, width, _ = step.batch
+        trained["wall"] = rows * width / trained["wps"]
+        yield {STEP: alone_now, TRAINER: trained, "products": bound, "seconds": time.monotonic() - start}
 
 
 def summarize(step: StepAlone, found: list[dict]) -> dict:
@@ -126,7 +139,7 @@ def summarize(step: StepAlone, found: list[dict]) -> dict:
     def median(name: str, of: str) -> float:
         return statistics.median(each[of][name] for each in found)
 
-    on_gpu, sizes = step.device == "cuda", step.sizes[0]
+    on_gpu, sizes = step.device == "cuda", step.sizes[1]
     bound = statistics.median(each["products"] for each in found) + step.traffic_seconds()
     rows, width, _ = step.batch
     report: dict = {"rounds": len(found), "net": {name: getattr(sizes, name) for name in ("positions", "norm", "dropout")}}
@@ -142,6 +155,7 @@ def summarize(step: StepAlone, found: list[dict]) -> dict:
         }
     report[TRAINER]["mfu_logged"] = round(median("mfu", TRAINER), 4)
     report |= ratios([each[STEP]["wall"] for each in found], [each[TRAINER]["wall"] for each in found])
+    report["host"] = ratios([each[STEP]["processor"] for each in found], [each[TRAINER]["processor"] for each in found])
     if on_gpu:
         with profiler(step.device) as profile:
             step()
@@ -151,6 +165,7 @@ def summarize(step: StepAlone, found: list[dict]) -> dict:
         report[TRAINER] |= {
             f"{kind}_ms": round(1e3 * median(name, TRAINER), 2) for kind, name in (("host", "launch"), ("device", "kernels"))
         }
+        report["host"] = ratios([report[STEP]["host_ms"]], [report[TRAINER]["host_ms"]])
         report["top"] = largest_shares(kernels)
     return report
 
@@ -162,16 +177,18 @@ def markdown(report: dict) -> str:
         f"{report['device']}, {report['threads']} thread{'s' * (report['threads'] > 1)}, torch {report['torch']}; "
         f"options: {report['options'] or 'none'}",
         "",
-        "| net, batch | updates/s | of the step's | range | host ms | times the step's | device ms | MFU | in the log | of the bound |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| net, batch | updates/s | of the step's | host ms | the step's share | device ms | MFU | in the log | of the bound |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for title, found in points.items():
-        share = f"{found['ratio']:.0%} | {found['ratio_range'][0]:.0%} to {found['ratio_range'][1]:.0%}"
-        times = f"{found[TRAINER]['host_ms'] / found[STEP]['host_ms']:.2f}"
-        for name, beside in ((STEP, (" | ", "", "")), (TRAINER, (share, times, f"{found[TRAINER]['mfu_logged']:.1%}"))):
-            row, (shares, times_host, logged) = found[name], beside
+        shares = [
+            f"{ratio['ratio']:.0%} ({ratio['ratio_range'][0]:.0%} to {ratio['ratio_range'][1]:.0%})" for ratio in (found, found["host"])
+        ]
+        beside = {STEP: ("", "", ""), TRAINER: (*shares, f"{found[TRAINER]['mfu_logged']:.1%}")}
+        for name, (speed, host, logged) in beside.items():
+            row = found[name]
             lines.append(
-                f"| {title}: {TITLES[name]} | {row['updates_per_second']:.2f} | {shares} | {row['host_ms']:.2f} | {times_host} | "
+                f"| {title}: {TITLES[name]} | {row['updates_per_second']:.2f} | {speed} | {row['host_ms']:.2f} | {host} | "
                 f"{row.get('device_ms', '')} | {row['mfu']:.1%} | {logged} | {row['of_bound']:.0%} |"
             )
     columns = [(f"{title}: {TITLES[name]}", found[name]["parts"]) for title, found in points.items() for name in (STEP, TRAINER)]
@@ -190,13 +207,17 @@ def markdown(report: dict) -> str:
 def main() -> None:
     """Run."""
     parser = new_parser(__doc__, "updates.json", rounds=2)
-    parser.add_argument("--points", nargs="+", type=point, metavar="SIZE:ROWS:WIDTH", help=f"default: {DEFAULTS}")
+    on_cpu, on_gpu = (" ".join(DEFAULTS[device]) for device in ("cpu", "cuda"))
+    parser.add_argument("--points", nargs="+", type=point, metavar="SIZE:ROWS:WIDTH", help=f"default: {on_cpu}; on a GPU: {on_gpu}")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: %(default)s)")
-    parser.add_argument("--updates", type=int, help=f"of a run of fairseq-train (default: {UPDATES})")
-    parser.add_argument("--steps", type=int, help=f"of the step alone, in a round (default: {STEPS})")
-    parser.add_argument("--options", help=f'of fairseq-train, for both, as --options="--norm deepnorm" (default: {OPTIONS})')
-    parser.add_argument("--minutes", type=float, default=11.0, help="to begin nothing more after (default: %(default)s)")
+    numbers = "(default: {cpu}, on a GPU: {cuda})"
+    parser.add_argument("--updates", type=int, help=f"of a run of fairseq-train {numbers.format(**UPDATES)}")
+    parser.add_argument("--steps", type=int, help=f"of the step alone, in a round {numbers.format(**STEPS)}")
+    parser.add_argument(
+        "--options", help=f"of fairseq-train, for both, such as --options='--norm deepnorm' (default: none, on a GPU: {OPTIONS['cuda']})"
+    )
+    parser.add_argument("--minutes", type=float, default=11.0, help="after these nothing more is begun (default: %(default)s)")
     args = read_arguments(parser, markdown)
     if args.device == "cuda" and not torch.cuda.is_available():
         parser.error("there is no GPU here; --device cpu measures without one")

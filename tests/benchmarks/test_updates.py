@@ -38,6 +38,7 @@ def test_step_and_trainer_are_measured_with_the_same_network(tmp_path, monkeypat
     assert step["parts"].keys() == {"networks", "gradients", "optimizer", REST} < trainer["parts"].keys()
     assert trainer["mfu_logged"] == pytest.approx(trainer["mfu"], rel=0.05)
     assert point["ratio"] == pytest.approx(trainer["updates_per_second"] / step["updates_per_second"], abs=0.01)
+    assert point["host"]["ratio"] == pytest.approx(step["host_ms"] / trainer["host_ms"], abs=0.01)
     table = updates.markdown(found)
     assert "| tiny, 2 x 16: the step alone |" in table and f"options: {NET}" in table and "learned positions, --norm deepnorm" in table
 
@@ -72,6 +73,7 @@ def test_a_point_that_fails_or_for_which_no_time_is_left_is_named_and_the_report
             raise RuntimeError("out of memory")
         net = {"positions": "learned", "norm": "post", "dropout": 0.0}
         point = {"size": size, "rows": rows, "width": width, "seconds": 61, "net": net, "ratio": 1.0, "ratio_range": [1.0, 1.0]}
+        point["host"] = {"ratio": 1.0, "ratio_range": [1.0, 1.0]}
         return {**point, "step": figures, "trainer": figures}
 
     monkeypatch.setattr(updates, "compare", compare)

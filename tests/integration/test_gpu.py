@@ -1,5 +1,7 @@
 """What a GPU does otherwise than a CPU. Skipped where there is none."""
 
+import argparse
+import contextlib
 import json
 
 import pytest
@@ -7,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch._dynamo.utils import counters
 
+from fairseq_electra.benchmarks import updates
 from fairseq_electra.benchmarks.gpu import moved
 from tests.conftest import TINY_NET, electra
 from tests.criterions.test_replaced_token_detection import criterion_for
@@ -147,6 +150,19 @@ def test_a_run_resumes(tmp_path, data_bin, options):
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     for name, tensor in whole.items():
         assert torch.equal(tensor, resumed[name]), (name, (tensor.float() - resumed[name].float()).abs().max().item())
+
+
+@pytest.mark.parametrize("options", ["--autocast bf16", "--autocast bf16 --compile --cuda-graphs"], ids=["eager", "CUDA graphs"])
+def test_step_and_trainer_are_measured(tmp_path, monkeypatch, options):
+    monkeypatch.setattr(updates, "alone", contextlib.nullcontext)
+    plain = {"device": "cuda", "threads": 1, "rounds": 1, "updates": 28, "steps": 5, "options": options, "minutes": 5.0}
+    args = argparse.Namespace(**plain, points=[("small", 32, 128)], output=str(tmp_path / "updates.json"))
+    assert updates.measure_all(args) == []
+    (point,) = json.loads((tmp_path / "updates.json").read_text())["points"]
+    for each in (point["step"], point["trainer"]):
+        assert 0 < each["device_ms"] < 1000 / each["updates_per_second"] * 1.5 and each["host_ms"] > 0 and 0 < each["of_bound"] < 1.5
+    assert point["trainer"]["mfu_logged"] == pytest.approx(point["trainer"]["mfu"], rel=0.05)
+    assert len(point["top"]) == 5
 
 
 def test_fine_tuned_and_asked(tmp_path, vocabulary, corpus_lines):
