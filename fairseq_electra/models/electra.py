@@ -31,6 +31,7 @@ from fairseq_electra.modules.heads import MaskedLMHead, ReplacedTokenHead
 from fairseq_electra.modules.losses import probabilities
 from fairseq_electra.modules.sampling import corrupt, sample_tokens, sampling_probabilities
 from fairseq_electra.modules.sizes import MODEL_SIZES
+from fairseq_electra.optim.gradients import mark_networks
 
 logger = logging.getLogger(__name__)
 
@@ -121,6 +122,7 @@ class ElectraModel(BaseFairseqModel):
         for name, linear in self.named_modules():
             if name.endswith(".projection") or name == "discriminator_head.prediction":
                 initialize_as_dense_default(linear)
+        mark_networks(self)
 
     @classmethod
     def add_args(cls, parser) -> None:

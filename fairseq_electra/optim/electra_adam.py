@@ -2,17 +2,18 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any, List
+from typing import Any, List, NamedTuple
 
 import torch
 from fairseq.dataclass import FairseqDataclass
 from fairseq.optim import FairseqOptimizer, register_optimizer
 from omegaconf import II, OmegaConf
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.optim.depths import layers_below_head
+from fairseq_electra.optim.gradients import Gradients
 
 LONG_AGO = 1e9  # a step count at which bias correction is 1 in float32
 
@@ -41,6 +42,15 @@ class ElectraAdamConfig(FairseqDataclass):
     lr: List[float] = II("optimization.lr")
 
 
+class _Moments(NamedTuple):
+    """A parameter and what goes with it; all tensors are written over by a step."""
+
+    parameter: nn.Parameter
+    first: Tensor
+    second: Tensor
+    step: Tensor  # ()
+
+
 @register_optimizer("electra_adam", dataclass=ElectraAdamConfig)
 class ElectraAdam(FairseqOptimizer):
     """AdamW without decay of vectors, fused, with a learning rate for each layer, and without bias correction where that is asked for.
@@ -49,6 +59,9 @@ class ElectraAdam(FairseqOptimizer):
         cfg: its options.
         params: the network's parameters. Those with one dimension (biases, LayerNorm) are not decayed. With ``layer_decay`` the
             learning rate of one that lies d layers below the head is ``lr * layer_decay ** d`` (:mod:`fairseq_electra.optim.depths`).
+
+    Attributes:
+        gradients: of the update in hand; None where some parameter is not in float32, or lies on another device.
 
     Source: google-research/electra model/optimization.py::AdamWeightDecayOptimizer, _get_layer_lrs; there d is larger by one.
     """
@@ -79,6 +92,15 @@ class ElectraAdam(FairseqOptimizer):
                 "exp_avg": torch.zeros_like(p, dtype=kind, memory_format=torch.preserve_format),
                 "exp_avg_sq": torch.zeros_like(p, dtype=kind, memory_format=torch.preserve_format),
             }
+        alike = {(p.dtype, p.device) for p in params}
+        self.gradients = Gradients(params) if len(alike) == 1 and params[0].dtype == torch.float32 else None
+        self._moments: list[list[_Moments]] = []
+        self._collect_moments()
+
+    def _collect_moments(self) -> None:
+        """Find each group's tensors once: looking 400 of them up in every update takes longer than to start the step."""
+        state, names = self._optimizer.state, ("exp_avg", "exp_avg_sq", "step")
+        self._moments = [[_Moments(p, *(state[p][name] for name in names)) for p in group["params"]] for group in self.param_groups]
 
     @property
     def bias_correction(self) -> bool:
@@ -109,17 +131,72 @@ class ElectraAdam(FairseqOptimizer):
         """Half-precision weights without a float32 copy: the moments stay float32."""
         return True
 
+    def multiply_grads(self, c) -> None:
+        """Let the next :meth:`step` multiply the gradients by a number or a tensor of shape ()."""
+        if self.gradients is None:
+            super().multiply_grads(c)
+        else:
+            self.gradients.factor = self.gradients.factor * c
+
+    def clip_grad_norm(self, max_norm: float, aggregate_norm_fn=None) -> Tensor:
+        """Let the next :meth:`step` clip the gradients; arguments and result as FairseqOptimizer's."""
+        if self.gradients is None or aggregate_norm_fn is not None:
+            self._multiply_now()
+            return super().clip_grad_norm(max_norm, aggregate_norm_fn)
+        return self.gradients.clip(max_norm)
+
+    def _multiply_now(self) -> None:
+        if self.gradients is not None:
+            super().multiply_grads(self.gradients.factor)
+            self.gradients.factor = 1.0
+
+    def zero_grad(self) -> None:
+        """Clear the gradients, and what was to happen to them."""
+        for own in self._moments:
+            for moments in own:
+                moments.parameter.grad = None
+        if self.gradients is not None:
+            self.gradients.factor = 1.0
+
     def step(self, closure=None, scale: float = 1.0, groups=None) -> None:
         """Do one step; weights in half precision are widened one at a time."""
-        if not self._half:
-            super().step(closure, scale, groups)
-            return
         if scale != 1.0:
             self.multiply_grads(1.0 / scale)
+        if self.gradients is not None:
+            self._step_at_once(self.gradients)
+            return
+        if not self._half:
+            super().step(closure, 1.0, groups)
+            return
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
                     self._step_wide(p, p.grad, group)
+
+    @torch.no_grad()
+    def _step_at_once(self, gradients: Gradients) -> None:
+        """Do one step of torch.optim.AdamW, without its bookkeeping."""
+        divisor, dropped = gradients.divisor(), gradients.dropped if gradients.drop_nonfinite else None
+        for group, everything in zip(self.param_groups, self._moments, strict=True):
+            present = [moments for moments in everything if moments.parameter.grad is not None]
+            if not present:
+                continue
+            params, first, second, steps = map(list, zip(*present, strict=True))
+            if self.cfg.bias_correction:
+                torch._foreach_add_(steps, 1.0 if dropped is None else 1.0 - dropped)
+            torch._fused_adamw_(
+                *(params, [p.grad for p in params], first, second, [], steps),
+                amsgrad=False,
+                lr=group["lr"],
+                beta1=group["betas"][0],
+                beta2=group["betas"][1],
+                weight_decay=group["weight_decay"],
+                eps=group["eps"],
+                maximize=False,
+                grad_scale=divisor,
+                found_inf=dropped,
+            )
+        gradients.factor = 1.0
 
     @torch.no_grad()
     def _step_wide(self, p: nn.Parameter, grad: torch.Tensor, group: dict) -> None:
@@ -165,3 +242,4 @@ class ElectraAdam(FairseqOptimizer):
         if not self.bias_correction:
             for state in self._optimizer.state.values():
                 state["step"].fill_(LONG_AGO)
+        self._collect_moments()

@@ -1,0 +1,79 @@
+"""All gradients of an update at once: their norms, and what they are still to be multiplied with."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+ATTRIBUTE = "network"  # written on a parameter: an optimizer is given parameters without their names
+GENERATOR, DISCRIMINATOR = "gen_gnorm", "disc_gnorm"
+PREFIXES = {GENERATOR: ("generator.", "generator_head."), DISCRIMINATOR: ("discriminator.", "discriminator_head.")}
+
+
+def mark_networks(model: nn.Module) -> None:
+    """Write on every parameter of generator and discriminator which of the two it belongs to; embeddings belong to neither."""
+    for name, parameter in model.named_parameters():
+        for network, prefixes in PREFIXES.items():
+            if name.startswith(prefixes):
+                setattr(parameter, ATTRIBUTE, network)
+
+
+class Gradients:
+    """The gradients of one update.
+
+    They are read once, for their norms, and once by the optimizer's step, which multiplies each with :attr:`factor` on the fly: the
+    number of masked tokens and clipping in one. Nothing here waits for the device.
+
+    Args:
+        params: in float32, all on one device; those of a model that :func:`mark_networks` has marked are told apart.
+
+    Attributes:
+        factor: what the gradients are still to be multiplied with; a number, or a tensor on their device.
+        norms: after :meth:`clip`, by its name in the log: ``gnorm`` of all gradients, ``gen_gnorm`` and ``disc_gnorm`` of those of
+            generator and discriminator with their heads. The embeddings count in ``gnorm`` alone, whether the networks share them or
+            not. Before clipping, as fairseq's. Shapes: ().
+        drop_nonfinite: do no step with gradients that are not finite, nor any step after that. Else nothing is looked at.
+        dropped: 1 where a step is not done. Shape: (), float32, on the device.
+    """
+
+    def __init__(self, params: list[nn.Parameter]):
+        self._networks: dict[str, list[nn.Parameter]] = {}
+        for p in params:
+            self._networks.setdefault(getattr(p, ATTRIBUTE, ""), []).append(p)
+        self._device = params[0].device
+        self.factor: float | Tensor = 1.0
+        self.norms: dict[str, Tensor] = {}
+        self.drop_nonfinite = False
+        self.dropped = torch.zeros((), device=self._device)
+
+    @torch.no_grad()
+    def clip(self, max_norm: float) -> Tensor:
+        """Find the norms, and let :attr:`factor` scale the gradients down to ``max_norm`` (0: not at all).
+
+        Returns:
+            the norm of all gradients. Shape: ().
+
+        Source: fairseq utils.py::clip_grad_norm_. Deviation: the norm of the networks' norms, to which rounding makes a difference.
+        """
+        gradients = {network: [p.grad for p in params if p.grad is not None] for network, params in self._networks.items()}
+        found = {network: _norm(torch._foreach_norm(own)) for network, own in gradients.items() if own}
+        if not found:
+            return torch.zeros((), device=self._device)
+        own = torch.stack(list(found.values())) * self.factor
+        total = torch.linalg.vector_norm(own)
+        self.norms = {"gnorm": total, **{name: norm for name, norm in zip(found, own.unbind(), strict=True) if name}}
+        if max_norm > 0:
+            self.factor = self.factor * (float(max_norm) / (total + 1e-6)).clamp_(max=1)
+        if self.drop_nonfinite:
+            self.dropped = torch.maximum(self.dropped, (~torch.isfinite(total)).float())
+        return total
+
+    def divisor(self) -> Tensor | None:
+        """What the optimizer's step divides by: one over :attr:`factor`; None for a factor of 1. Shape: (), float32, on the device."""
+        if isinstance(self.factor, Tensor):
+            return self.factor.to(self._device, torch.float32).reciprocal()
+        return None if self.factor == 1 else torch.full((), 1 / self.factor, device=self._device)
+
+
+def _norm(norms: Sequence[Tensor]) -> Tensor:
+    return torch.linalg.vector_norm(torch.stack(tuple(norms)))
