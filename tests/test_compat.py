@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
-from fairseq import checkpoint_utils, options, trainer
+from fairseq import checkpoint_utils, options, trainer, utils
 from fairseq.criterions import sentence_prediction
 from fairseq.data import data_utils
 from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
+from fairseq.logging import meters
 from fairseq.optim import OPTIMIZER_DATACLASS_REGISTRY, OPTIMIZER_REGISTRY
 from fairseq.tasks import sentence_prediction as sentence_prediction_task
 from fairseq.tasks import sentence_ranking
@@ -112,6 +113,30 @@ def test_fairseq_still_says_nothing_of_the_rows_of_an_infinite_loss():
     assert 'raise FloatingPointError("gradients are Nan/Inf")' in source_of(trainer.Trainer.train_step)
 
 
+def test_fairseq_still_waits_for_the_device_in_every_update():
+    """tests/integration/test_updates.py has what comes of looking later."""
+    text = stock_source(trainer)
+    assert "if not torch.isfinite(grad_norm).all():" in text
+    assert "or torch.isfinite(grad_norm)" in text and "logging_output = agg.get_smoothed_values()" in text
+
+
+def test_fairseq_still_puts_tensors_into_the_metrics_of_a_checkpoint():
+    meter = meters.AverageMeter()
+    meter.update(torch.tensor(2.0))
+    assert isinstance(meter.state_dict()["sum"], torch.Tensor)
+    assert '"metrics": metrics.state_dict()' in stock_source(trainer)
+
+
+def test_fairseq_still_seeds_every_device_and_the_numbers_drawn_are_the_same():
+    assert "utils.set_torch_seed(seed)" in stock_source(trainer) and "get_rng_state()" in inspect.getsource(utils.set_torch_seed)
+    fake = types.SimpleNamespace(tpu=False, cuda=False, cfg=types.SimpleNamespace(common=types.SimpleNamespace(seed=3)))
+    fake.get_num_updates = lambda: 4
+    utils.set_torch_seed(7)
+    expected = torch.rand(5)
+    trainer.Trainer._set_seed(fake)
+    assert torch.equal(torch.rand(5), expected)
+
+
 def test_fairseq_train_still_has_no_handler_of_its_own():
     assert "except" not in inspect.getsource(fairseq_cli.train.cli_main)
     assert getattr(sys.excepthook, "speaks_plainly", False)
@@ -127,9 +152,12 @@ def test_fairseq_still_shows_pytorchs_words_on_damaged_checkpoints(tmp_path):
 
 
 def test_applying_twice_changes_nothing():
-    before = (PathManager.copy, trainer.Trainer.train_step, checkpoint_utils.load_checkpoint_to_cpu)
+    def now():
+        return PathManager.copy, checkpoint_utils.load_checkpoint_to_cpu, dict(vars(trainer.Trainer))
+
+    before = now()
     compat.apply()
-    assert (PathManager.copy, trainer.Trainer.train_step, checkpoint_utils.load_checkpoint_to_cpu) == before
+    assert now() == before
 
 
 def test_the_sentence_is_found_behind_other_errors():

@@ -4,8 +4,6 @@ import argparse
 import atexit
 import contextlib
 import filecmp
-import json
-import logging
 import os
 import queue
 import re
@@ -19,12 +17,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fairseq_electra.compat import distributed, metrics, sentences, task_state
+from fairseq_electra.compat import batches, distributed, metrics, sentences, task_state, updates
 from fairseq_electra.data.task_info import TASK_FILE
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE
 from fairseq_electra.errors import InputError, RunCollapsed
 
-logger = logging.getLogger(__name__)
 # what a checkpoint is read with: where it lies in the folder of the data, and in that of the checkpoints
 BESIDE = {name: name for name in (DICTIONARY_FILE, TOKENIZER_FILE, TASK_FILE, f"label/{DICTIONARY_FILE}")}
 BESIDE |= {f"input0/{name}": name for name in (DICTIONARY_FILE, TOKENIZER_FILE)}
@@ -35,7 +32,12 @@ def apply() -> None:
     allow_plain_data()
     speak_plainly()
     save_checkpoints_whole()
-    name_rows_of_infinite_losses()
+    updates.name_rows_of_infinite_losses()
+    updates.look_at_gradients_later()
+    updates.log_norms_of_networks()
+    updates.save_metrics_as_numbers()
+    updates.seed_own_device()
+    batches.send_batches_ahead()
     explain_damaged_checkpoints()
     start_average_from_weights()
     stop_readers_at_exit()
@@ -183,38 +185,6 @@ def keep_vocabulary_beside_checkpoints() -> None:
 
     save_checkpoint.keeps_vocabulary = True  # type: ignore[attr-defined]
     checkpoint_utils.save_checkpoint = save_checkpoint
-
-
-def name_rows_of_infinite_losses() -> None:
-    """trainer.py::Trainer.train_step, ``raise FloatingPointError("gradients are Nan/Inf")``: says nothing of the data.
-
-    The rows of the update are written to nonfinite_rows.json in the folder of the checkpoints.
-    """
-    from fairseq.trainer import Trainer
-
-    plain = Trainer.train_step
-    if getattr(plain, "names_rows", False):
-        return
-
-    def train_step(self, samples, raise_oom=False):
-        try:
-            return plain(self, samples, raise_oom)
-        except FloatingPointError:
-            rows = [int(row) for sample in samples if sample and "id" in sample for row in sample["id"]]
-            path = Path(self.cfg.checkpoint.save_dir) / "nonfinite_rows.json"
-            report = {"update": self.get_num_updates(), "epoch": _epoch_of(self), "rows": rows}
-            path.write_text(json.dumps(report) + "\n")
-            logger.error(f"loss or gradient is not finite at update {report['update']}; the {len(rows)} rows are written to {path}")
-            raise
-
-    train_step.names_rows = True  # type: ignore[attr-defined]
-    Trainer.train_step = train_step
-
-
-def _epoch_of(trainer) -> int | None:
-    dataset = trainer.task.datasets.get(trainer.cfg.dataset.train_subset)
-    epoch = getattr(dataset, "_epoch", None)
-    return None if epoch is None else int(epoch)
 
 
 def explain_damaged_checkpoints() -> None:

@@ -46,6 +46,7 @@ class MaskedRows(FairseqDataset):
         self.corpus, self.rows, self.masking, self.width, self.packing = corpus, rows, masking, width, packing
         self.fixed = dict(fixed or {})
         self.rows_of_batch = 0
+        self.sends_ahead = False
         self.bos, self.pad, self.eos, self.vocabulary_size, self.seed = bos, pad, eos, vocabulary_size, seed
         # shared memory: fairseq keeps worker processes, and the copies of the dataset in them, from one epoch to the next
         self._epoch = torch.ones((), dtype=torch.int64).share_memory_()

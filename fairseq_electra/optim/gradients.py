@@ -37,9 +37,9 @@ class Gradients:
     """
 
     def __init__(self, params: list[nn.Parameter]):
-        self._networks: dict[str, list[nn.Parameter]] = {}
+        self._networks: dict[str, list[nn.Parameter]] = {network: [] for network in ("", *PREFIXES)}
         for p in params:
-            self._networks.setdefault(getattr(p, ATTRIBUTE, ""), []).append(p)
+            self._networks[getattr(p, ATTRIBUTE, "")].append(p)
         self._device = params[0].device
         self.factor: float | Tensor = 1.0
         self.norms: dict[str, Tensor] = {}

@@ -206,12 +206,13 @@ class ElectraPretrainingTask(FairseqTask):
         return found
 
     def get_batch_iterator(self, dataset: MaskedRows, *args: Any, **kwargs: Any):
-        """Score every row of a validation set, and let the last batch have the shape of the others where a graph is compiled for it.
+        """Score every row of a validation set, and send batches to a GPU ahead of their updates.
 
-        Arguments and result as FairseqTask's.
+        The last batch has the shape of the others where a graph is compiled for it. Arguments and result as FairseqTask's.
         """
         if dataset is not self.datasets.get(self.cfg.train_subset):
             kwargs["required_batch_size_multiple"] = 1  # fairseq would leave out the rows behind the last multiple of 8
+        dataset.sends_ahead = torch.cuda.is_available() and not self.cfg.cpu
         iterator = super().get_batch_iterator(dataset, *args, **kwargs)
         if self.compiled:
             dataset.rows_of_batch = max(map(len, iterator.frozen_batches), default=0)
