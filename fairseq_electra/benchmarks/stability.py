@@ -39,6 +39,8 @@ CAUSES = {
     "beta2 .98": "--adam-betas (0.9,0.98)",
     "no clipping": "--clip-norm 0",
     "half the weight of the discriminator's loss": "--disc-weight 25",
+    "half the rate for the generator": "--generator-lr 0.5",
+    "twice the rate for the generator": "--generator-lr 2",
     "generator of a third of the layers": "--generator-layers 0.34",
     "generator of half the width": "--generator-hidden-size 0.5",
     "no dropout": "--dropout 0 --attention-dropout 0",

@@ -13,7 +13,7 @@ from torch.optim.adamw import adamw
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.optim.depths import layers_below_head
-from fairseq_electra.optim.gradients import Gradients
+from fairseq_electra.optim.gradients import ATTRIBUTE, GENERATOR, Gradients
 
 LONG_AGO = 1e9  # a step count at which bias correction is 1 in float32
 
@@ -39,6 +39,7 @@ class ElectraAdamConfig(FairseqDataclass):
     layer_decay_once_more: bool = field(
         default=False, metadata={"help": "as the original's code: one more --layer-decay for all that lies below the head"}
     )
+    generator_lr: float = field(default=1.0, metadata={"help": "pre-training: learning rate of the generator, as a share of --lr"})
     lr: List[float] = II("optimization.lr")
 
 
@@ -70,14 +71,18 @@ class ElectraAdam(FairseqOptimizer):
         super().__init__(cfg)
         if not 0 < cfg.layer_decay <= 1:
             raise InputError(f"--layer-decay must lie in (0, 1], got {cfg.layer_decay}; the paper: .8 (small, base) or .9 (large), 1: none")
+        self.bias_correction = _is_on(cfg.bias_correction)
         params = [p for p in params if p.requires_grad]
         if len(params) == 1 and params[0].dim() == 1:
             raise InputError("electra_adam cannot tell weights from biases in one flat tensor; add --fp16-no-flatten-grads")
-        groups: dict[tuple[int, bool], dict] = {}
+        if cfg.generator_lr < 0:
+            raise InputError(f"--generator-lr must not be negative, got {cfg.generator_lr}; 1: that of the discriminator")
+        groups: dict[tuple[int, bool, float], dict] = {}
         for p in params:
             below, is_matrix = self._layers_below_head(p), p.dim() > 1
             decay, scale = cfg.weight_decay if is_matrix else 0.0, cfg.layer_decay**below
-            group = groups.setdefault((below, not is_matrix), {"params": [], "weight_decay": decay, "lr_scale": scale})
+            scale *= cfg.generator_lr if getattr(p, ATTRIBUTE, None) == GENERATOR else 1
+            group = groups.setdefault((below, not is_matrix, scale), {"params": [], "weight_decay": decay, "lr_scale": scale})
             group["params"].append(p)
         ordered = [groups[key] for key in sorted(groups)]
         self._optimizer = torch.optim.AdamW(ordered, fused=True, **self.optimizer_config)
@@ -102,15 +107,6 @@ class ElectraAdam(FairseqOptimizer):
         state, names = self._optimizer.state, ("exp_avg", "exp_avg_sq", "step")
         self._moments = [[_Moments(p, *(state[p][name] for name in names)) for p in group["params"]] for group in self.param_groups]
 
-    @property
-    def bias_correction(self) -> bool:
-        """Whether the moments' bias is corrected."""
-        given = self.cfg.bias_correction
-        found = {"none": True, "on": True, "true": True, "off": False, "false": False}.get(str(given).lower())  # YAML reads on as true
-        if found is None:
-            raise InputError(f"--bias-correction must be on or off, got {given!r}")
-        return found
-
     def _layers_below_head(self, p: nn.Parameter) -> int:
         if self.cfg.layer_decay == 1:
             return 0
@@ -124,7 +120,8 @@ class ElectraAdam(FairseqOptimizer):
 
     def get_lr(self) -> float:
         """Return the head's learning rate."""
-        return self.param_groups[0]["lr"] / self.param_groups[0]["lr_scale"]
+        group = max(self.param_groups, key=lambda group: group["lr_scale"])
+        return group["lr"] / group["lr_scale"]
 
     @property
     def supports_memory_efficient_fp16(self) -> bool:
@@ -182,7 +179,7 @@ class ElectraAdam(FairseqOptimizer):
             if not present:
                 continue
             params, first, second, steps = map(list, zip(*present, strict=True))
-            if self.cfg.bias_correction:
+            if self.bias_correction:
                 torch._foreach_add_(steps, 1.0 if dropped is None else 1.0 - dropped)
             torch._fused_adamw_(
                 *(params, [p.grad for p in params], first, second, [], steps),
@@ -243,3 +240,10 @@ class ElectraAdam(FairseqOptimizer):
             for state in self._optimizer.state.values():
                 state["step"].fill_(LONG_AGO)
         self._collect_moments()
+
+
+def _is_on(bias_correction: Any) -> bool:
+    found = {"none": True, "on": True, "true": True, "off": False, "false": False}.get(str(bias_correction).lower())  # YAML: on is true
+    if found is None:
+        raise InputError(f"--bias-correction must be on or off, got {bias_correction!r}")
+    return found

@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from fairseq_electra.errors import InputError
 from fairseq_electra.optim.depths import layers_below_head, mark_depths
 from fairseq_electra.optim.electra_adam import LONG_AGO, ElectraAdam, ElectraAdamConfig
+from fairseq_electra.optim.gradients import mark_networks
 
 
 def optimizer_for(params, **changes):
@@ -158,3 +159,17 @@ def test_layer_decay_for_a_net_without_marked_layers_is_refused():
     with pytest.raises(InputError, match="it is for --arch electra_encoder"):
         optimizer_for(parameters(), layer_decay=0.8)
     assert layers_below_head(next(encoder_with_head().classification_heads.parameters())) == 0
+
+
+def test_the_generator_has_a_rate_of_its_own_and_the_embeddings_do_not():
+    net = torch.nn.ModuleDict({name: torch.nn.Linear(2, 2) for name in ("generator", "generator_head", "discriminator", "embeddings")})
+    mark_networks(net)
+    optimizer = optimizer_for(net.parameters(), generator_lr=0.5)
+    optimizer.set_lr(0.2)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in net.named_parameters():
+        assert rates[id(parameter)] == pytest.approx(0.1 if name.startswith("generator") else 0.2), name
+    assert optimizer.get_lr() == pytest.approx(0.2)
+    assert len(optimizer_for(net.parameters()).param_groups) == 2  # as in checkpoints of before
+    with pytest.raises(InputError, match="--generator-lr must not be negative, got -1"):
+        optimizer_for(net.parameters(), generator_lr=-1)
