@@ -11,7 +11,7 @@ class InputError(ValueError):
     status = 1
 
 
-class RunCollapsed(InputError):
+class RunCollapsedError(InputError):
     """Pre-training has failed for so long that ``--stop-when-collapsed`` ends it; the status tells scripts that it was this."""
 
     status = 3

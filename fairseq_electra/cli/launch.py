@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 import fairseq_electra
-from fairseq_electra.errors import InputError, RunCollapsed
+from fairseq_electra.errors import InputError, RunCollapsedError
 from fairseq_electra.rank import FOLDER, TOOLS
 
 PORT = 29500
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="fairseq-electra-") as folder:
         os.environ[FOLDER] = folder
         failure = run_torchrun([*where, "--nproc-per-node", str(args.processes), "-m", "fairseq_electra.rank", tool, *given])
-        for kind in (RunCollapsed, InputError):
+        for kind in (RunCollapsedError, InputError):
             said = sorted({path.read_text() for path in Path(folder).glob(f"*.{kind.__name__}")})
             if said:
                 raise kind(said[0])

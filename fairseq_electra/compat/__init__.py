@@ -20,7 +20,7 @@ import torch
 from fairseq_electra.compat import batches, distributed, metrics, sentences, task_state, updates
 from fairseq_electra.data.task_info import TASK_FILE
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE
-from fairseq_electra.errors import InputError, RunCollapsed
+from fairseq_electra.errors import InputError, RunCollapsedError
 
 # what a checkpoint is read with: where it lies in the folder of the data, and in that of the checkpoints
 BESIDE = {name: name for name in (DICTIONARY_FILE, TOKENIZER_FILE, TASK_FILE, f"label/{DICTIONARY_FILE}")}
@@ -99,7 +99,7 @@ def input_error(error: BaseException | None) -> InputError | None:
     """Find what the user should read in an error, or in what it was raised from."""
     while error is not None:
         # from a loader's worker or a spawned process it comes as text, behind a traceback
-        for kind in (RunCollapsed, InputError):
+        for kind in (RunCollapsedError, InputError):
             _, found, sentence = str(error).rpartition(f"{kind.__name__}: ")
             if found:
                 return kind(sentence.strip())

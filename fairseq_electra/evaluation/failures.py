@@ -136,8 +136,8 @@ class GeneratorAhead(Failure):
         """See :meth:`Failure.report`."""
         return (
             f"the generator has been ahead of the discriminator since update {self.since} (disc_auc {now.auc:.3f} and not rising, best "
-            f"{self.best:.3f}, while mask_token_accuracy is {now.accuracy:.3f}); start again with a smaller --generator-hidden-size or half "
-            "of --lr"
+            f"{self.best:.3f}, while mask_token_accuracy is {now.accuracy:.3f}); start again with a smaller --generator-hidden-size or "
+            "half of --lr"
         )
 
     def relief(self, now: Stretch) -> str:

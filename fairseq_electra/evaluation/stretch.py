@@ -27,11 +27,11 @@ class Stretch:
     @classmethod
     def of(cls, total: dict, auc: float, end: int, lr: float) -> "Stretch":
         """Take what counts from the criterion's sums by name, ``updates`` among them."""
-        start, generator = end - int(total["updates"]), (total["mask_token_count"], total["mask_token_correct"])
+        start, hidden, guessed = end - total["updates"], total["mask_token_count"], total["mask_token_correct"]
         if not total.get("replaced"):
-            return cls(start, end, lr, *generator)
-        names = ("ntokens", "replaced", "flagged_replaced", "disc_sum")
-        return cls(start, end, lr, *generator, *(float(total[name]) for name in names), auc * total["replaced"])
+            return cls(start, end, lr, hidden, guessed)
+        replaced, found = total["replaced"], total["flagged_replaced"]
+        return cls(start, end, lr, hidden, guessed, total["ntokens"], replaced, found, total["disc_sum"], auc * replaced)
 
     def __add__(self, later: "Stretch") -> "Stretch":
         """Join the stretch that follows."""

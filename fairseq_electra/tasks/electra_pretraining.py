@@ -22,7 +22,7 @@ from fairseq_electra.data.masked_rows import MaskedRows
 from fairseq_electra.data.masking import Masking
 from fairseq_electra.data.packing import pack
 from fairseq_electra.data.rows import build_rows, last_lines
-from fairseq_electra.errors import InputError, RunCollapsed
+from fairseq_electra.errors import InputError, RunCollapsedError
 from fairseq_electra.evaluation.detection import SUMS, auc_of, fixed_histograms
 from fairseq_electra.evaluation.diagnosis import Diagnosis, unigram_baseline
 from fairseq_electra.evaluation.stretch import Stretch
@@ -270,7 +270,7 @@ class ElectraPretrainingTask(FairseqTask):
         limit = self.cfg.stop_when_collapsed
         collapse = self.diagnosis.collapse(limit) if limit else ""
         if collapse:
-            raise RunCollapsed(f"update {update}: {collapse}; ended by --stop-when-collapsed {limit}, checkpoints are as they were")
+            raise RunCollapsedError(f"update {update}: {collapse}; ended by --stop-when-collapsed {limit}, checkpoints are as they were")
         if get_global_rank() == 0:
             for line in lines:
                 logger.warning(line)
