@@ -4,7 +4,7 @@ import contextlib
 import math
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from fairseq_electra.errors import InputError
@@ -109,7 +109,8 @@ def pace_of(times: list[tuple[int, float]], ended: float) -> Pace:
         times: updates, and seconds from the start until they were done.
         ended: seconds until the last line.
     """
-    first = next(entry for entry in times if entry[0] >= WARM_UP * times[-1][0])
-    update = (times[-1][1] - first[1]) / max(1, times[-1][0] - first[0])
-    pace = Pace(times[0][1] - times[0][0] * update, update, ended - times[-1][1])
-    return replace(pace, start=max(0.0, pace.start))
+    (first, until_first), (last, until_last) = next(entry for entry in times if entry[0] >= WARM_UP * times[-1][0]), times[-1]
+    if last == first:  # so slow that one update was all: its time is that of the start as well
+        return Pace(0.0, until_last / last, ended - until_last)
+    update = (until_last - until_first) / (last - first)
+    return Pace(max(0.0, times[0][1] - times[0][0] * update), update, ended - until_last)

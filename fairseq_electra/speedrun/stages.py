@@ -20,7 +20,7 @@ from fairseq_electra.speedrun.measuring import choose, measure
 from fairseq_electra.speedrun.plan import FEWEST_UPDATES, Pace, Plan, make_plan
 from fairseq_electra.speedrun.pretraining import clock_time, pretrain
 from fairseq_electra.speedrun.published import flops_of
-from fairseq_electra.speedrun.state import STATE_FILE, State
+from fairseq_electra.speedrun.state import STATE_FILE, State, is_begun
 from fairseq_electra.speedrun.table import markdown
 from fairseq_electra.speedrun.text import Text, survey, vocabulary_size
 
@@ -50,7 +50,8 @@ class Stages:
     def run(self) -> str:
         """Do what is not done yet; returns the table, and what the folder holds."""
         text = None
-        if not (self.folder / STATE_FILE).is_file():  # what is wrong is said before a folder is made
+        if not is_begun(self.folder):  # what is wrong is said before a folder is made
+            self.say("1/6 text")
             text = self.check_input()
         state = State(self.folder, self.settings)
         results = state.result("report") or self.do(state, text)
@@ -74,9 +75,7 @@ class Stages:
     def do(self, state: State, surveyed: Text | None) -> dict[str, Any]:
         """Do one stage after the other; returns what results.json holds."""
         text = Text(**state.stage("text", lambda: asdict(surveyed or self.check_input())))
-        self.say(
-            f"1/6 text: {text.characters:,} characters in {text.documents:,} documents; held out: {text.valid_characters:,} characters"
-        )
+        self.say(f"    {text.characters:,} characters in {text.documents:,} documents; held out: {text.valid_characters:,} characters")
         self.say("2/6 vocabulary and encoding")
         num_tokens = state.stage("vocabulary", lambda: self.learn_vocabulary(text))
         encoded = state.stage("encoding", lambda: self.encode(text))
@@ -87,7 +86,7 @@ class Stages:
         minutes = self.settings["--minutes"]
         self.say(
             f"4/6 pre-training electra_{plan.size} for {minutes:g} minutes: {plan.updates:,} updates of {plan.rows} rows, "
-            f"{plan.tokens / 1e6:,.1f} M tokens, peak learning rate {plan.lr:g}"
+            f"{plan.tokens / 1e6:,.1f} M tokens, peak learning rate {plan.lr:g}; the minutes are those of this stage"
         )
         trained = state.stage(
             "pretraining",

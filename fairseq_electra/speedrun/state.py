@@ -9,7 +9,20 @@ from typing import Any
 from fairseq_electra.data.text import written_whole
 from fairseq_electra.errors import InputError
 
-STATE_FILE = "state.json"
+STATE_FILE, LOCK_FILE = "state.json", ".lock"
+
+
+def is_begun(folder: Path) -> bool:
+    """Tell whether a folder holds the record of a speedrun.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    if (folder / STATE_FILE).is_file():
+        return True
+    if folder.is_dir() and any(path.name != LOCK_FILE for path in folder.iterdir()):
+        raise InputError(f"{folder} holds something else than a speedrun; give another --output")
+    return False
 
 
 class State:
@@ -25,9 +38,7 @@ class State:
 
     def __init__(self, folder: Path, arguments: dict[str, Any]):
         self.path = folder / STATE_FILE
-        if folder.is_dir() and any(path for path in folder.iterdir() if path.name != ".lock") and not self.path.is_file():
-            raise InputError(f"{folder} holds something else than a speedrun; give another --output")
-        if self.path.is_file():
+        if is_begun(folder):
             self.values = self._read()
             differs = [name for name, value in self.values["arguments"].items() if arguments.get(name) != value]
             if differs:
@@ -37,7 +48,7 @@ class State:
         else:
             self.values = {"arguments": arguments, "done": {}, "notes": {}}
         folder.mkdir(parents=True, exist_ok=True)
-        self.lock = open(folder / ".lock", "w")  # noqa: SIM115 (held until the process ends)
+        self.lock = open(folder / LOCK_FILE, "w")  # noqa: SIM115 (held until the process ends)
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
