@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from fairseq import options
 
-from fairseq_electra.benchmarks import bookkeeping, gpu, inference, packing, prediction, questions, summary, text, trainer
+from fairseq_electra.benchmarks import bookkeeping, gpu, inference, packing, prediction, questions, summary, text, trainer, updates
 from fairseq_electra.benchmarks.__main__ import markdown as steps
 from fairseq_electra.cli.quickstart import table
 from fairseq_electra.data.task_info import KINDS
@@ -57,6 +57,7 @@ def test_the_table_of_speed():
         *(("benchmark", steps), ("avx2", steps), ("trainer", trainer.markdown), ("packing", packing.markdown), ("text", text.markdown)),
         *(("inference", inference.markdown), ("prediction", prediction.markdown), ("questions", questions.markdown)),
         *(("bookkeeping", bookkeeping.markdown), ("gpu", gpu.markdown), ("amx", steps)),
+        ("updates", updates.markdown),
     ],
 )
 def test_the_tables_of_the_page_on_speed(name, markdown):
