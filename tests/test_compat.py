@@ -1,6 +1,7 @@
 """Each change to fairseq does its work, and fairseq still needs it: a test here fails once it does not."""
 
 import argparse
+import contextlib
 import inspect
 import platform
 import re
@@ -17,7 +18,7 @@ import scipy.stats
 import torch
 from fairseq import checkpoint_utils, options, trainer, utils
 from fairseq.criterions import sentence_prediction
-from fairseq.data import data_utils
+from fairseq.data import data_utils, iterators
 from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
 from fairseq.logging import meters
@@ -135,6 +136,35 @@ def test_fairseq_still_seeds_every_device_and_the_numbers_drawn_are_the_same():
     expected = torch.rand(5)
     trainer.Trainer._set_seed(fake)
     assert torch.equal(torch.rand(5), expected)
+
+
+def test_fairseq_still_copies_a_batch_when_its_update_begins(monkeypatch):
+    """With streams that only note what is asked of them; tests/integration/test_gpu.py has real ones."""
+    assert "sample = utils.move_to_cuda(sample)" in stock_source(trainer) and "move_to_cuda" not in stock_source(iterators)
+    notes = []
+
+    class Stream:
+        def record_event(self):
+            notes.append("copied")
+            return "the copy"
+
+        def wait_event(self, event):
+            notes.append(f"wait for {event}")
+
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext(notes.append("beside")))
+    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, stream: notes.append(f"hold {tensor.tolist()}"))
+    monkeypatch.setattr(utils, "move_to_cuda", lambda sample: {"net_input": {"a": torch.ones(1)}, "nsentences": 1, **sample})
+
+    class Batches(list):
+        dataset = types.SimpleNamespace(sends_ahead=True)
+
+    found = list(iterators.BufferedIterator(2, Batches([{"id": torch.zeros(1)}])))
+    assert found == [{"net_input": {"a": torch.ones(1)}, "nsentences": 1, "id": torch.zeros(1)}]
+    assert notes == ["beside", "copied", "wait for the copy", "hold [1.0]", "hold [0.0]"]
+    Batches.dataset.sends_ahead = False
+    assert list(iterators.BufferedIterator(2, Batches([{}, {"id": 3}]))) == [{}, {"id": 3}] and len(notes) == 5
 
 
 def test_fairseq_train_still_has_no_handler_of_its_own():

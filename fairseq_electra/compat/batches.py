@@ -52,17 +52,17 @@ def send_batches_ahead() -> None:
     if getattr(plain_init, "sends_ahead", False):
         return
 
-    def __init__(self, size, iterable):
+    def initialize(self, size, iterable):
         if getattr(getattr(iterable, "dataset", None), "sends_ahead", False):
             iterable = SentAhead(iterable)
         plain_init(self, size, iterable)
 
-    def __next__(self):
+    def next_batch(self):
         item = plain_next(self)
         return item.received() if isinstance(item, _Sent) else item
 
-    __init__.sends_ahead = True  # type: ignore[attr-defined]
-    BufferedIterator.__init__, BufferedIterator.__next__ = __init__, __next__
+    initialize.sends_ahead = True  # type: ignore[attr-defined]
+    BufferedIterator.__init__, BufferedIterator.__next__ = initialize, next_batch
 
 
 def _tensors(sample: Any) -> Iterable[Tensor]:

@@ -7,14 +7,16 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
+from fairseq import trainer
 from torch._dynamo.utils import counters
 
 from fairseq_electra.benchmarks import updates
 from fairseq_electra.benchmarks.gpu import moved
+from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection
 from tests.conftest import TINY_NET, electra
 from tests.criterions.test_replaced_token_detection import criterion_for
 from tests.integration.sentence_tasks import PAIR, prepare_all
-from tests.integration.training import command, run_here, weights
+from tests.integration.training import assert_same_weights, command, run_here, weights
 from tests.models.test_packed_rows import paragraphs, unpacked  # noqa: F401
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -108,6 +110,51 @@ def test_an_update_never_waits_for_the_gpu(prepared):
         update()
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("options", [[], ["--compile", "--cuda-graphs"]], ids=["eager", "CUDA graphs"])
+def test_an_update_of_the_trainer_never_waits_for_the_gpu(tmp_path, data_bin, monkeypatch, options):
+    """From the fourth update on, by when all is compiled and recorded, and but for those of the log, which reads its figures."""
+    plain = trainer.Trainer.train_step
+
+    def train_step(self, *args, **kwargs):
+        torch.cuda.set_sync_debug_mode("error" if self.get_num_updates() > 4 else "default")
+        try:
+            return plain(self, *args, **kwargs)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(trainer.Trainer, "train_step", train_step)
+    torch._dynamo.reset()
+    log = train_on_gpu(data_bin, tmp_path / "save", *RUN, *BARE, "--autocast", "bf16", "--log-interval", "100", *options)
+    assert log.updates == 12
+
+
+def test_looking_later_changes_nothing(tmp_path, data_bin, monkeypatch):
+    options = [*RUN, "--dropout", "0.1", "--save-interval-updates", "5"]
+    later = train_on_gpu(data_bin, tmp_path / "later", *options)
+    monkeypatch.setattr("fairseq_electra.compat.updates.would_wait", lambda trainer: False)
+    plain = train_on_gpu(data_bin, tmp_path / "plain", *options)
+    assert later.losses == plain.losses
+    assert_same_weights(weights(tmp_path / "later"), weights(tmp_path / "plain"))
+
+
+def test_a_gradient_that_is_not_finite_ends_the_run_and_names_its_rows(tmp_path, data_bin, monkeypatch):
+    plain, rows = ReplacedTokenDetection.forward, []
+
+    def forward(self, model, sample, reduce=True):
+        ids = sample["id"].tolist()
+        rows.append(ids)
+        loss, sample_size, log = plain(self, model, sample, reduce)
+        return (loss * float("nan") if ids == rows[2] else loss), sample_size, log
+
+    rows.extend([[-1], [-1]])
+    monkeypatch.setattr(ReplacedTokenDetection, "forward", forward)
+    with pytest.raises(FloatingPointError, match="gradients are Nan/Inf"):
+        train_on_gpu(data_bin, tmp_path / "save", *RUN, "--disable-validation")
+    report = json.loads((tmp_path / "save" / "nonfinite_rows.json").read_text())
+    assert report == {"update": 0, "epoch": 1, "rows": rows[2]}
+    assert not list((tmp_path / "save").glob("checkpoint*.pt"))
 
 
 @pytest.mark.parametrize(
