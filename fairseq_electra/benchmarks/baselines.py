@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairseq_electra.modules.encoder import initialize
-from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, EncoderSizes
+from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, EncoderSizes, safe_sizes
 
 DISC_WEIGHT = 50.0
 Step = tuple[nn.Module, Callable[[dict], Tensor]]
@@ -20,12 +20,12 @@ NET = "learned positions, --norm post"  # of all baselines, as of the original
 
 def nets_are_alike(size: str) -> bool:
     """Tell whether ours has the baselines' positions and LayerNorm as it comes."""
-    return (MODEL_SIZES[size].positions, MODEL_SIZES[size].norm) == ("learned", "post")
+    return (safe_sizes(size).positions, safe_sizes(size).norm) == ("learned", "post")
 
 
 def nets(size: str) -> str:
     """Say which networks are compared, for a report."""
-    ours = MODEL_SIZES[size]
+    ours = safe_sizes(size)
     return f"{size}: fairseq_electra has {ours.positions} positions, --norm {ours.norm}; the others {NET}"
 
 

@@ -28,7 +28,7 @@ from fairseq_electra.data.wordpiece import load_wordpiece, save_vocabulary, trai
 from fairseq_electra.evaluation.training_log import read_log
 from fairseq_electra.many_runs import USER_DIR
 from fairseq_electra.modules.flops import pretraining_flops
-from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, EncoderSizes
+from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, EncoderSizes, safe_sizes
 
 SIZES = ("tiny", "small")
 VOCABULARY, TOKENS = 30000, 128
@@ -70,7 +70,7 @@ def main() -> None:
             report[size] = summarize(speeds)
             update = args.rows * TOKENS / report[size][0]["tokens_per_second"]
             report["products"][size] = summarize_products(size, report["vocabulary"], seconds, update)
-            report["nets"][size] = {name: getattr(MODEL_SIZES[size], name) for name in ("positions", "norm")}
+            report["nets"][size] = {name: getattr(safe_sizes(size), name) for name in ("positions", "norm")}
     publish(report, args.output, markdown)
 
 

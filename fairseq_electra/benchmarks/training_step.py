@@ -20,7 +20,7 @@ from fairseq_electra.data.binarized import Binarized
 from fairseq_electra.data.masked_rows import MaskedRows
 from fairseq_electra.data.masking import Masking
 from fairseq_electra.data.rows import build_rows
-from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES
+from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, SAFE
 from fairseq_electra.precision import cpu_has_bf16
 
 VOCABULARY = 30522
@@ -108,7 +108,7 @@ def our_step(size: str, dropout: float, compiled: bool = False, width: int = 128
     from fairseq_electra.models.electra import ElectraConfig, ElectraModel, compile_options
 
     task = toy_task()
-    changes: dict = {"model_size": size, "dropout": dropout, "attention_dropout": dropout, **net}
+    changes: dict = {"model_size": size, "dropout": dropout, "attention_dropout": dropout, **SAFE, **net}
     changes |= {"compile": compiled, "cuda_graphs": cuda_graphs, "max_position_embeddings": max(512, width)}
     model = ElectraModel.build_model(OmegaConf.merge(OmegaConf.structured(ElectraConfig), changes), task)
     criterion = ReplacedTokenDetection(OmegaConf.structured(ReplacedTokenDetectionConfig), task)

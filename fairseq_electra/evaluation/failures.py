@@ -79,7 +79,7 @@ class DiscriminatorAtChance(Failure):
         return (
             f"the discriminator has been at chance since update {self.since} (disc_auc {now.auc:.3f}, disc_recall {now.recall:.3f}, "
             f"disc_loss {now.disc_loss:.3f}, where always predicting the base rate gives {now.base_rate_loss:.3f}); start again with what "
-            "this run lacks of --norm deepnorm, --positions rotary, --bias-correction on, half of --lr and a longer --warmup-updates"
+            "this run lacks of --norm scaled, --positions rotary, --bias-correction on, half of --lr and a longer --warmup-updates"
         )
 
     def relief(self, now: Stretch) -> str:
@@ -106,7 +106,7 @@ class GeneratorAtUnigram(Failure):
         return (
             f"the generator has been no better than piece frequencies since update {self.since} (mask_token_accuracy {now.accuracy:.4f}, "
             f"always guessing the most frequent piece {unigram:.4f}); start again with what this run lacks of --positions rotary, "
-            "--norm deepnorm and half of --lr"
+            "--norm scaled and half of --lr"
         )
 
     def relief(self, now: Stretch) -> str:

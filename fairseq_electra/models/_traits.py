@@ -10,10 +10,9 @@ from pathlib import Path
 
 import torch
 
-from fairseq_electra.modules.sizes import MODEL_SIZES
+from fairseq_electra.modules.sizes import MODEL_SIZES, SAFE
 
 logger = logging.getLogger(__name__)
-SAFE = {"positions": "rotary", "norm": "scaled"}
 ORIGINALS = {
     # Clark et al. 2020 names BERT's network (section 3.1) and Adam
     "paper": {"positions": "learned", "norm": "post", "bias_correction": "on"},
@@ -44,8 +43,10 @@ def fill_in(args: argparse.Namespace) -> None:
 
 def traits_of_start(args: argparse.Namespace) -> dict[str, str]:
     """Read the traits of the checkpoint that a run would start from; none where there is no such checkpoint of ours."""
-    restored = Path(args.save_dir, args.restore_file) if args.restore_file == "checkpoint_last.pt" else Path(args.restore_file)
-    path = next((path for path in (restored, Path(args.finetune_from_model or "")) if path.is_file()), None)
+    named = [args.restore_file]
+    if args.restore_file == "checkpoint_last.pt":  # fairseq checkpoint_utils.py::load_checkpoint
+        named = [Path(args.save_dir, args.restore_file), args.continue_once, args.finetune_from_model]
+    path = next((path for path in map(Path, filter(None, named)) if path.is_file()), None)
     if path is None:
         return {}
     try:  # without its tensors

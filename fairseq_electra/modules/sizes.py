@@ -6,6 +6,7 @@ from fairseq_electra.errors import InputError
 
 POSITIONS = ("learned", "rotary")
 NORMS = ("post", "deepnorm", "scaled", "pre")
+SAFE = {"positions": "rotary", "norm": "scaled"}  # what --arch on a command line stands for beside a row of the table
 NUM_SEGMENTS = 2
 HEAD_SIZE = 64  # of every published ELECTRA
 
@@ -104,3 +105,8 @@ def named_sizes(model_size: str | None, **changes: int | float | str | None) -> 
             f"no model size {model_size!r}; choose --arch electra_tiny, _small, _base or _large (hydra: model.model_size=small)"
         )
     return replace(MODEL_SIZES[model_size], **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
+
+
+def safe_sizes(model_size: str) -> EncoderSizes:
+    """Look up what ``--arch`` on a command line stands for."""
+    return replace(MODEL_SIZES[model_size], **SAFE)  # type: ignore[arg-type]

@@ -31,7 +31,7 @@ def last_update(save_dir) -> int:
 
 def check(text: str, save_dir) -> None:
     sentence = next(line for line in text.splitlines() if ENDED in line)
-    assert "--norm deepnorm" in sentence and sentence.endswith("; ended by --stop-when-collapsed 300, checkpoints are as they were")
+    assert "--norm scaled" in sentence and sentence.endswith("; ended by --stop-when-collapsed 300, checkpoints are as they were")
     assert text.count(ENDED) == 1 and "Traceback" not in text
     assert last_update(save_dir) == 200
 
