@@ -108,7 +108,7 @@ def our_step(size: str, dropout: float, compiled: bool = False, width: int = 128
     from fairseq_electra.models.electra import ElectraConfig, ElectraModel, compile_options
 
     task = toy_task()
-    changes: dict = {"model_size": size, "dropout": dropout, "attention_dropout": dropout, **SAFE, **net}
+    changes: dict = {"model_size": size, "dropout": dropout, "attention_dropout": dropout, **SAFE[size], **net}
     changes |= {"compile": compiled, "cuda_graphs": cuda_graphs, "max_position_embeddings": max(512, width)}
     model = ElectraModel.build_model(OmegaConf.merge(OmegaConf.structured(ElectraConfig), changes), task)
     criterion = ReplacedTokenDetection(OmegaConf.structured(ReplacedTokenDetectionConfig), task)

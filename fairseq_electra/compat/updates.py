@@ -160,8 +160,8 @@ def log_norms_of_networks() -> None:
         return
 
     def _reduce_and_log_stats(self, logging_outputs, sample_size, grad_norm=None):
-        gradients = gradients_of(self)
-        if grad_norm is None or gradients is None or not gradients.norms:
+        gradients = None if grad_norm is None else gradients_of(self)
+        if gradients is None or not gradients.norms:
             return plain(self, logging_outputs, sample_size, grad_norm)
         metrics.log_speed("ups", 1.0, priority=100, round=2)
         for place, (name, norm) in enumerate(gradients.norms.items()):

@@ -35,7 +35,7 @@ def add_arguments(parser) -> None:
 def fill_in(args: argparse.Namespace) -> None:
     """Fill in what the command line leaves open: as ``--as`` says, or as the checkpoint to start from has it, or safely."""
     original = args.__dict__.pop(AS, None)
-    chosen = ORIGINALS[original] if original else SAFE | traits_of_start(args)
+    chosen = ORIGINALS[original] if original else SAFE[args.model_size] | traits_of_start(args)
     for name, value in chosen.items():
         if getattr(args, name, None) is None:
             setattr(args, name, value)
@@ -55,6 +55,6 @@ def traits_of_start(args: argparse.Namespace) -> dict[str, str]:
     except Exception:  # of another model, or damaged: fairseq will come to it and say so
         return {}
     found = {"positions": saved.get("positions") or size.positions, "norm": saved.get("norm") or size.norm}
-    if any(found[name] != SAFE[name] for name in found):
+    if found != SAFE[str(saved["model_size"])]:
         logger.info(f"as in {path}: --positions {found['positions']} --norm {found['norm']}")
     return found

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.models._traits import SAFE
 from tests.conftest import TINY_NET
 from tests.integration.training import assert_same_weights, command, configuration, refusal, train, train_here, weights
 
@@ -14,8 +13,9 @@ def options(*arguments, arch="electra_small"):
     return cfg.model.positions, cfg.model.norm, cfg.optimizer.bias_correction
 
 
-def test_an_arch_by_itself_is_safe():
-    assert options()[:2] == (SAFE["positions"], SAFE["norm"])
+@pytest.mark.parametrize(("size", "norm"), [("tiny", "post"), ("small", "scaled"), ("base", "scaled"), ("large", "scaled")])
+def test_an_arch_by_itself_is_safe(size, norm):
+    assert options(arch=f"electra_{size}")[:2] == ("rotary", norm)
 
 
 @pytest.mark.parametrize(("name", "correction"), [("google", "off"), ("paper", "on")])
@@ -73,7 +73,7 @@ def test_tensors_of_another_kind_are_refused(data_bin, tmp_path):
 def test_a_net_that_is_fine_tuned_from_nothing_has_the_same_traits():
     line = "--arch electra_encoder --model-size small --task sentence_prediction --criterion sentence_prediction --num-classes 2".split()
     cfg = configuration(["data", *command("data", "x")[4:6], *line, "--optimizer", "electra_adam", "--lr", "1e-3", "--batch-size", "8"])
-    assert (cfg.model.positions, cfg.model.norm) == (SAFE["positions"], SAFE["norm"])
+    assert (cfg.model.positions, cfg.model.norm) == ("rotary", "scaled")
 
 
 def test_a_word_that_is_neither_on_nor_off_is_refused(data_bin, tmp_path):
