@@ -14,7 +14,8 @@ def autocast(kind: str, device: str) -> contextlib.AbstractContextManager:
     """Return the context to run a network in.
 
     Args:
-        kind: ``none``, or ``bf16`` for matrix products in bfloat16; they stay float32 on a CPU that cannot do them well.
+        kind: ``none``, or ``bf16`` or ``fp16`` for matrix products in bfloat16 or float16; ``bf16`` stays float32 on a CPU that cannot
+            do it well, while losses for ``fp16`` are scaled, so nothing else can stand in for it.
         device: ``cpu`` or ``cuda``.
     """
     dtype = product_type(kind, device)
@@ -23,7 +24,25 @@ def autocast(kind: str, device: str) -> contextlib.AbstractContextManager:
 
 def product_type(kind: str, device: str) -> torch.dtype:
     """Tell which type matrix products are done in under :func:`autocast`; arguments as there."""
+    if kind == "fp16":
+        return torch.float16
     return torch.bfloat16 if kind == "bf16" and (device != "cpu" or cpu_has_bf16()) else torch.float32
+
+
+@functools.cache
+def cpu_multiplies_fp16() -> bool:
+    """Tell whether PyTorch multiplies float16 matrices on this CPU at all, and log once if oneDNN does not.
+
+    PyTorch's own loops are some 50 times as slow as float32: enough to try a net that was trained on a GPU, or a test.
+    """
+    try:
+        with torch.autocast("cpu", dtype=torch.float16):
+            found = (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float16
+    except RuntimeError:
+        return False
+    if found and not torch.ops.mkldnn._is_mkldnn_fp16_supported():
+        logger.warning("this CPU multiplies float16 matrices far slower than float32 ones: --autocast fp16 will crawl")
+    return found
 
 
 @functools.cache

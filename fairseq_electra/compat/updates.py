@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from fairseq_electra.errors import InputError
 from fairseq_electra.optim.gradients import Gradients
+from fairseq_electra.optim.loss_scale import SMALLEST
 
 logger = logging.getLogger(__name__)
 LATEST = 8  # updates that a gradient which is not finite is noticed after, at the latest
@@ -54,7 +56,7 @@ class _Done(NamedTuple):
     number: int
     samples: list
     gradients: Gradients
-    dropped: Tensor  # (), in the host's memory once it has arrived
+    hopeless: Tensor  # (), in the host's memory once it has arrived
     arrived: Any  # a CUDA event, or None where nothing is to wait for
 
 
@@ -64,6 +66,9 @@ def look_at_gradients_later() -> None:
     On one GPU with ``electra_adam`` the device itself leaves out a step whose gradients are not finite, and all after it. The host
     learns of it a few updates later: then it does that update once more, with the same weights, for fairseq to see and say what
     happened. Before it validates or saves it waits for news of all updates. On a CPU, and on several GPUs, all stays as it was.
+
+    Where losses are scaled (``--autocast fp16``), gradients that overflow are nothing to end a run for: the device leaves out that
+    step alone. The host learns in the same way of a scale that has become too small; on several processes in the same update.
     """
     from fairseq.trainer import Trainer
 
@@ -75,25 +80,31 @@ def look_at_gradients_later() -> None:
     @functools.wraps(step)
     def train_step(self, samples, raise_oom=False):
         gradients, number = gradients_of(self), self.get_num_updates()
-        if gradients is None or not would_wait(self):
-            return step(self, samples, raise_oom)
-        gradients.drop_nonfinite = True
+        if gradients is not None:
+            gradients.drop_nonfinite = would_wait(self)
         output = step(self, samples, raise_oom)
+        if gradients is None or not gradients.may_be_dropped:
+            return output
         if output is not None:  # else it ran out of memory, and did nothing
-            _done(self).append(_Done(number, samples, gradients, *_sent_back(gradients.dropped)))
+            _done(self).append(_Done(number, samples, gradients, *_sent_back(gradients.hopeless)))
         last = self.get_num_updates() >= (self.cfg.optimization.max_update or float("inf"))
         look(self, 0 if last else LATEST)
         return output
 
     def look(self, unseen: int = 0) -> None:
         """Look at the updates that the device has reported on, and wait until at most so many are left."""
-        done = _done(self)
-        while done and (len(done) > unseen or done[0].arrived is None or done[0].arrived.query()):
+        done, alone = _done(self), self.data_parallel_world_size == 1
+        while done and (len(done) > unseen or done[0].arrived is None or (alone and done[0].arrived.query())):
             update = done.popleft()
             if update.arrived is not None:
                 update.arrived.synchronize()
-            if update.dropped.tolist():  # not bool(), which would count as a wait
+            if update.hopeless.tolist():  # not bool(), which would count as a wait
                 done.clear()
+                if update.gradients.loss_scale is not None:
+                    raise InputError(
+                        f"--autocast fp16: losses overflow even where they are scaled by less than {SMALLEST:g}; use --autocast bf16 if "
+                        "the GPU has it, a lower --lr or a longer --warmup-updates"
+                    )
                 again(self, update)
 
     def again(self, update: _Done) -> None:
@@ -169,6 +180,8 @@ def log_norms_of_networks() -> None:
         clip_norm = self.cfg.optimization.clip_norm
         if clip_norm > 0:
             metrics.log_scalar("clip", (gradients.norms["gnorm"] > clip_norm) * 100.0, priority=500, round=1)
+        if gradients.loss_scale is not None:
+            metrics.log_scalar("loss_scale", gradients.loss_scale.scale, priority=700, round=4, weight=0)
         self.task.reduce_metrics(logging_outputs, self.get_criterion())
         return {"sample_size": sample_size}
 

@@ -14,6 +14,7 @@ from torch.optim.adamw import adamw
 from fairseq_electra.errors import InputError
 from fairseq_electra.optim.depths import layers_below_head
 from fairseq_electra.optim.gradients import ATTRIBUTE, GENERATOR, Gradients
+from fairseq_electra.optim.loss_scale import LossScale
 
 LONG_AGO = 1e9  # a step count at which bias correction is 1 in float32
 
@@ -99,6 +100,7 @@ class ElectraAdam(FairseqOptimizer):
             }
         alike = {(p.dtype, p.device) for p in params}
         self.gradients = Gradients(params) if len(alike) == 1 and params[0].dtype == torch.float32 else None
+        self._saved_scale: dict[str, float] | None = None
         self._moments: list[list[_Moments]] = []
         self._collect_moments()
 
@@ -128,6 +130,19 @@ class ElectraAdam(FairseqOptimizer):
         """Half-precision weights without a float32 copy: the moments stay float32."""
         return True
 
+    def scale_losses(self) -> None:
+        """Scale losses from now on, and leave out steps whose gradients overflow; doing so again changes nothing."""
+        if self.gradients is None:
+            raise InputError("--autocast fp16 needs weights in float32; leave out --fp16, --bf16 and the like")
+        if self.gradients.loss_scale is None:
+            self.gradients.loss_scale = LossScale(self.gradients.device, self._saved_scale)
+            self.gradients.restart()
+
+    def backward(self, loss: Tensor) -> None:
+        """Compute the gradients of a loss, scaled where losses are."""
+        scaled = self.gradients is not None and self.gradients.loss_scale is not None
+        super().backward(loss * self.gradients.loss_scale.scale if scaled else loss)  # type: ignore[union-attr]
+
     def multiply_grads(self, c) -> None:
         """Let the next :meth:`step` multiply the gradients by a number or a tensor of shape ()."""
         if self.gradients is None:
@@ -153,7 +168,7 @@ class ElectraAdam(FairseqOptimizer):
             for moments in own:
                 moments.parameter.grad = None
         if self.gradients is not None:
-            self.gradients.factor = 1.0
+            self.gradients.restart()
 
     def step(self, closure=None, scale: float = 1.0, groups=None) -> None:
         """Do one step; weights in half precision are widened one at a time."""
@@ -173,7 +188,7 @@ class ElectraAdam(FairseqOptimizer):
     @torch.no_grad()
     def _step_at_once(self, gradients: Gradients) -> None:
         """Do one step of torch.optim.AdamW, without its bookkeeping."""
-        divisor, dropped = gradients.divisor(), gradients.dropped if gradients.drop_nonfinite else None
+        divisor, dropped = gradients.divisor(), gradients.dropped if gradients.may_be_dropped else None
         for group, everything in zip(self.param_groups, self._moments, strict=True):
             present = [moments for moments in everything if moments.parameter.grad is not None]
             if not present:
@@ -193,7 +208,9 @@ class ElectraAdam(FairseqOptimizer):
                 grad_scale=divisor,
                 found_inf=dropped,
             )
-        gradients.factor = 1.0
+        if gradients.loss_scale is not None:
+            gradients.loss_scale.update(gradients.dropped)
+        gradients.restart()
 
     @torch.no_grad()
     def _step_wide(self, p: nn.Parameter, grad: torch.Tensor, group: dict) -> None:
@@ -226,6 +243,13 @@ class ElectraAdam(FairseqOptimizer):
             raise InputError(f"--adam-betas must be two numbers in [0, 1), such as '(0.9, 0.999)', got {self.cfg.adam_betas!r}")
         return {"lr": next(iter(lr)) if isinstance(lr, Collection) else lr, "betas": tuple(betas), "eps": self.cfg.adam_eps}
 
+    def state_dict(self) -> dict:
+        """Return groups and moments, and the loss scale where there is one."""
+        state = super().state_dict()
+        if self.gradients is not None and self.gradients.loss_scale is not None:
+            state["scaled_losses"] = self.gradients.loss_scale.state_dict()
+        return state
+
     def load_state_dict(self, state_dict: dict, optimizer_overrides: dict | None = None) -> None:
         """Load the moments; options are those of this run, each group keeping its own weight decay and share of the learning rate.
 
@@ -240,6 +264,7 @@ class ElectraAdam(FairseqOptimizer):
             for state in self._optimizer.state.values():
                 state["step"].fill_(LONG_AGO)
         self._collect_moments()
+        self._saved_scale = state_dict.get("scaled_losses")
 
 
 def _is_on(bias_correction: Any) -> bool:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from fairseq_electra.optim.loss_scale import SMALLEST, LossScale
+
 ATTRIBUTE = "network"  # written on a parameter: an optimizer is given parameters without their names
 GENERATOR, DISCRIMINATOR = "gen_gnorm", "disc_gnorm"
 PREFIXES = {GENERATOR: ("generator.", "generator_head."), DISCRIMINATOR: ("discriminator.", "discriminator_head.")}
@@ -22,7 +24,7 @@ class Gradients:
     """The gradients of one update.
 
     They are read once, for their norms, and once by the optimizer's step, which multiplies each with :attr:`factor` on the fly: the
-    number of masked tokens and clipping in one. Nothing here waits for the device.
+    number of masked tokens, clipping and the loss scale in one. Nothing here waits for the device.
 
     Args:
         params: in float32, all on one device; those of a model that :func:`mark_networks` has marked are told apart.
@@ -31,8 +33,9 @@ class Gradients:
         factor: what the gradients are still to be multiplied with; a number, or a tensor on their device.
         norms: after :meth:`clip`, by its name in the log: ``gnorm`` of all gradients, ``gen_gnorm`` and ``disc_gnorm`` of those of
             generator and discriminator with their heads. The embeddings count in ``gnorm`` alone, whether the networks share them or
-            not. Before clipping, as fairseq's. Shapes: ().
-        drop_nonfinite: do no step with gradients that are not finite, nor any step after that. Else nothing is looked at.
+            not. Before clipping, as fairseq's. An update that overflowed has those of the one before it. Shapes: ().
+        drop_nonfinite: do no step with gradients that are not finite, nor any step after that.
+        loss_scale: where losses are scaled; then only the step whose gradients overflow is not done.
         dropped: 1 where a step is not done. Shape: (), float32, on the device.
     """
 
@@ -40,39 +43,59 @@ class Gradients:
         self._networks: dict[str, list[nn.Parameter]] = {network: [] for network in ("", *PREFIXES)}
         for p in params:
             self._networks[getattr(p, ATTRIBUTE, "")].append(p)
-        self._device = params[0].device
-        self.factor: float | Tensor = 1.0
+        self.device = params[0].device
         self.norms: dict[str, Tensor] = {}
         self.drop_nonfinite = False
-        self.dropped = torch.zeros((), device=self._device)
+        self.loss_scale: LossScale | None = None
+        self.dropped = torch.zeros((), device=self.device)
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin an update."""
+        self.factor: float | Tensor = 1.0 if self.loss_scale is None else self.loss_scale.scale.reciprocal()
+
+    @property
+    def may_be_dropped(self) -> bool:
+        """Whether the step depends on :attr:`dropped`."""
+        return self.drop_nonfinite or self.loss_scale is not None
+
+    @property
+    def hopeless(self) -> Tensor:
+        """1 where the run must end: a step was not done, or with scaled losses the scale is too small. Shape: (), float32."""
+        return self.dropped if self.loss_scale is None else (self.loss_scale.scale < SMALLEST).float()
 
     @torch.no_grad()
     def clip(self, max_norm: float) -> Tensor:
         """Find the norms, and let :attr:`factor` scale the gradients down to ``max_norm`` (0: not at all).
 
         Returns:
-            the norm of all gradients. Shape: ().
+            ``gnorm``. Shape: ().
 
         Source: fairseq utils.py::clip_grad_norm_. Deviation: the norm of the networks' norms, to which rounding makes a difference.
         """
         gradients = {network: [p.grad for p in params if p.grad is not None] for network, params in self._networks.items()}
         found = {network: _norm(torch._foreach_norm(own)) for network, own in gradients.items() if own}
         if not found:
-            return torch.zeros((), device=self._device)
+            return torch.zeros((), device=self.device)
         own = torch.stack(list(found.values())) * self.factor
         total = torch.linalg.vector_norm(own)
-        self.norms = {"gnorm": total, **{name: norm for name, norm in zip(found, own.unbind(), strict=True) if name}}
+        norms = {"gnorm": total, **{name: norm for name, norm in zip(found, own.unbind(), strict=True) if name}}
         if max_norm > 0:
             self.factor = self.factor * (float(max_norm) / (total + 1e-6)).clamp_(max=1)
-        if self.drop_nonfinite:
-            self.dropped = torch.maximum(self.dropped, (~torch.isfinite(total)).float())
-        return total
+        if self.may_be_dropped:
+            dropped = (~torch.isfinite(total)).float()
+            self.dropped = dropped if self.loss_scale is not None else torch.maximum(self.dropped, dropped)
+        if self.loss_scale is not None:
+            before = {name: self.norms.get(name, torch.zeros_like(norm)) for name, norm in norms.items()}
+            norms = {name: torch.where(self.dropped > 0, before[name], norm) for name, norm in norms.items()}
+        self.norms = norms
+        return norms["gnorm"]
 
     def divisor(self) -> Tensor | None:
         """What the optimizer's step divides by: one over :attr:`factor`; None for a factor of 1. Shape: (), float32, on the device."""
         if isinstance(self.factor, Tensor):
-            return self.factor.to(self._device, torch.float32).reciprocal()
-        return None if self.factor == 1 else torch.full((), 1 / self.factor, device=self._device)
+            return self.factor.to(self.device, torch.float32).reciprocal()
+        return None if self.factor == 1 else torch.full((), 1 / self.factor, device=self.device)
 
 
 def _norm(norms: Sequence[Tensor]) -> Tensor:

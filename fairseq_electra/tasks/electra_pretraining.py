@@ -30,12 +30,14 @@ from fairseq_electra.evaluation.stretch import Stretch
 from fairseq_electra.models.electra import compile_options
 from fairseq_electra.modules.attention import SHORT_ROW_ON_CPU
 from fairseq_electra.modules.flops import Flops, peak_flops, pretraining_flops
-from fairseq_electra.precision import autocast, cpu_has_bf16, product_type
+from fairseq_electra.optim.electra_adam import ElectraAdam
+from fairseq_electra.precision import autocast, cpu_has_bf16, cpu_multiplies_fp16, product_type
 
 logger = logging.getLogger(__name__)
 SHORTEST, LONGEST = 8, 65535
 SPEEDS = ("wps", "ups", "tflops", "mfu")
 UNIGRAM_IDS = 1 << 22  # of the training text, where it has to serve: enough to know how frequent its most frequent piece is
+VARLEN_CAPABILITY = (8, 0)  # what the kernel for documents of any length asks of a GPU
 
 
 @dataclass
@@ -59,8 +61,12 @@ class ElectraPretrainingConfig(FairseqDataclass):
     leave_unmasked_prob: float = field(default=0.15, metadata={"help": "share of masked tokens that the generator sees as they are"})
     random_token_prob: float = field(default=0.0, metadata={"help": "share of masked tokens that it sees as a random piece"})
     mask_whole_words: bool = field(default=False, metadata={"help": "mask all pieces of a word together"})
-    autocast: ChoiceEnum(["none", "bf16"]) = field(  # type: ignore[valid-type]
-        default="none", metadata={"help": "bf16: the networks compute in bfloat16, their weights stay float32; on CPU and GPU"}
+    autocast: ChoiceEnum(["none", "bf16", "fp16"]) = field(  # type: ignore[valid-type]
+        default="none",
+        metadata={
+            "help": "bf16: the networks compute in bfloat16, their weights stay float32; on CPU and GPU. "
+            "fp16: in float16, with scaled losses; for GPUs without bfloat16"
+        },
     )
     stop_when_collapsed: int = field(
         default=0,
@@ -225,6 +231,8 @@ class ElectraPretrainingTask(FairseqTask):
         """Forward and backward, under ``--autocast``; arguments and result as FairseqTask's."""
         model.train()
         model.set_num_updates(update_num)
+        if str(self.cfg.autocast) == "fp16":
+            scale_losses(optimizer)
         self._begin_step()
         with torch.autograd.profiler.record_function("forward"), self.autocast(sample):
             loss, sample_size, log = criterion(model, sample)
@@ -335,6 +343,13 @@ class ElectraPretrainingTask(FairseqTask):
         return self.dictionary
 
 
+def scale_losses(optimizer) -> None:
+    """Let the optimizer scale losses, or refuse one that cannot."""
+    if not isinstance(optimizer, ElectraAdam):
+        raise InputError("--autocast fp16 needs --optimizer electra_adam, which scales losses and leaves out updates that overflow")
+    optimizer.scale_losses()
+
+
 def check_options(cfg: ElectraPretrainingConfig) -> None:
     """Refuse what cannot work, before anything is loaded."""
     if not 0 < cfg.mask_prob < 1:
@@ -365,6 +380,10 @@ def check_options(cfg: ElectraPretrainingConfig) -> None:
             raise InputError(f"common.memory_efficient_{name}=true does nothing by itself; give common.{name}=true too")
     if str(cfg.autocast) != "none" and (cfg.fp16 or cfg.bf16):
         raise InputError("--autocast and --fp16 or --bf16 are two ways to the same end; give one of them (--autocast bf16)")
+    if str(cfg.autocast) == "fp16" and on_cpu and not cpu_multiplies_fp16():
+        raise InputError(
+            f"--autocast fp16 needs a GPU: PyTorch {torch.__version__} multiplies no float16 matrices here; use --autocast bf16"
+        )
     if cfg.tpu:
         raise InputError("--tpu has not been tried with ELECTRA; leave it out to train on GPUs or CPUs")
     if str(cfg.ddp_backend) == "fully_sharded":
@@ -388,6 +407,11 @@ def check_packing(cfg: ElectraPretrainingConfig, compiled: bool, attention_dropo
             )
         return
     if importlib.util.find_spec("torch.nn.attention.varlen") is None:
-        raise InputError(f"--pack with --autocast bf16 needs torch 2.10 or newer on a GPU, this is {torch.__version__}")
+        raise InputError(f"--pack with --autocast {cfg.autocast} needs torch 2.10 or newer on a GPU, this is {torch.__version__}")
+    if torch.cuda.get_device_capability() < VARLEN_CAPABILITY:
+        raise InputError(
+            f"--pack with --autocast {cfg.autocast} needs a GPU of compute capability 8.0 (A100) or newer, this is a "
+            f"{torch.cuda.get_device_name()}; leave out one of the two"
+        )
     if attention_dropout > 0:
-        raise InputError(f"--attention-dropout {attention_dropout} cannot be had with --pack --autocast bf16 on a GPU; give 0")
+        raise InputError(f"--attention-dropout {attention_dropout} cannot be had with --pack --autocast {cfg.autocast} on a GPU; give 0")
