@@ -35,7 +35,7 @@ def add_arguments(parser) -> None:
 def fill_in(args: argparse.Namespace) -> None:
     """Fill in what the command line leaves open: as ``--as`` says, or as the checkpoint to start from has it, or safely."""
     original = args.__dict__.pop(AS, None)
-    chosen = ORIGINALS[original] if original else SAFE[args.model_size] | traits_of_start(args)
+    chosen = ORIGINALS[original] if original else SAFE[str(args.model_size)] | {"bias_correction": "on"} | traits_of_start(args)
     for name, value in chosen.items():
         if getattr(args, name, None) is None:
             setattr(args, name, value)

@@ -15,7 +15,7 @@ def options(*arguments, arch="electra_small"):
 
 @pytest.mark.parametrize(("size", "norm"), [("tiny", "post"), ("small", "scaled"), ("base", "scaled"), ("large", "scaled")])
 def test_an_arch_by_itself_is_safe(size, norm):
-    assert options(arch=f"electra_{size}")[:2] == ("rotary", norm)
+    assert options(arch=f"electra_{size}") == ("rotary", norm, "on")
 
 
 @pytest.mark.parametrize(("name", "correction"), [("google", "off"), ("paper", "on")])
