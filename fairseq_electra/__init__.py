@@ -12,7 +12,7 @@ The flow, and where each step lives::
      -> sampled     modules/sampling.py                       corrupted_tokens, is_replaced (B, T)
      -> discriminator  models/electra.py                      disc_logits (B, T)
      -> losses      criterions/replaced_token_detection.py    gen_weight * MLM + disc_weight * RTD: sums, one denominator
-     -> metrics     evaluation/detection.py, diagnosis.py     masked_lm_*, disc_*, and advice
+     -> metrics     evaluation/detection.py, diagnosis.py     masked_lm_*, disc_*, and warnings
      -> checkpoint  fairseq's trainer                         exact resume
      -> fine-tune   models/electra_encoder.py                 with fairseq's own sentence tasks, and ours:
         words       tasks/token_classification.py             data/conll.py, data/tag_folder.py -> evaluation/tagging.py

@@ -27,7 +27,7 @@ from fairseq.tasks import sentence_prediction as sentence_prediction_task
 from fairseq.tasks import sentence_ranking
 
 from fairseq_electra import compat
-from fairseq_electra.errors import InputError
+from fairseq_electra.errors import InputError, RunCollapsedError
 from tests.conftest import ROOT
 
 
@@ -65,6 +65,17 @@ def test_the_sentence_is_found_in_another_process_traceback():
     text = "Caught InputError in DataLoader worker process 0.\nTraceback:\n  ...\nfairseq_electra.errors.InputError: one sentence\n"
     assert str(compat.input_error(InputError(text))) == "one sentence"
     assert str(compat.input_error(RuntimeError(text))) == "one sentence"
+
+
+def test_a_collapsed_run_is_known_by_its_status():
+    found = compat.input_error(RuntimeError("Traceback:\n  ...\nfairseq_electra.errors.RunCollapsedError: one sentence\n"))
+    assert type(found) is RunCollapsedError and str(found) == "one sentence"
+    for kind, status in ((InputError, 1), (RunCollapsedError, 3)):
+        code = (
+            f"import fairseq_electra as f; f.register(); from fairseq_electra import errors; raise errors.{kind.__name__}('one sentence')"
+        )
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == status and done.stderr.splitlines()[-1] == "fairseq_electra: error: one sentence"
 
 
 def test_fairseq_still_takes_bf16_for_a_tpu():

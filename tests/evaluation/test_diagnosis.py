@@ -6,9 +6,14 @@ import math
 import re
 
 import pytest
+import torch
 from fairseq import options
+from fairseq.logging.meters import AverageMeter
 
+from fairseq_electra.errors import RunCollapsedError
+from fairseq_electra.evaluation.detection import BINS, SUMS
 from fairseq_electra.evaluation.diagnosis import Diagnosis, Unigram
+from fairseq_electra.evaluation.meters import SumsOnDevice
 from fairseq_electra.evaluation.stretch import Stretch
 from tests.conftest import ROOT, TINY_NET
 from tests.integration.training import COMMON
@@ -168,7 +173,6 @@ def test_few_tokens_are_gathered_until_they_mean_something():
 
 
 def test_the_error_of_the_auc_is_that_of_scores_at_chance():
-    import torch
     from sklearn.metrics import roc_auc_score
 
     torch.manual_seed(0)
@@ -196,6 +200,42 @@ def test_a_collapse_counts_only_once_it_was_said():
         diagnosis.follow(each)
         found.append((bool(diagnosis.collapse(1)), bool(diagnosis.collapse(500))))
     assert found == [(False, False)] * 3 + [(True, False)] * 2 + [(True, True)] * 2
+
+
+def at_chance(update: int) -> dict:
+    """The meters of the log after a hundred updates at chance."""
+    sums, numbers = SumsOnDevice(), {"num_updates": AverageMeter(), "lr": AverageMeter()}
+    sums.total = {"updates": 100, "mask_token_count": 46_000, "mask_token_correct": 4600, "ntokens": 360_000, "replaced": 52_200}
+    sums.total |= {"flagged_replaced": 0, "disc_sum": entropy(0.145) * 360_000, "disc_histogram": torch.ones(2 * BINS, dtype=torch.int64)}
+    for name, value in (("num_updates", update), ("lr", 1e-3)):
+        numbers[name].update(value, 0)
+    return {SUMS: sums, **numbers}
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_every_process_ends_and_the_first_alone_speaks(make_task, monkeypatch, caplog, rank):
+    monkeypatch.setattr("fairseq_electra.tasks.electra_pretraining.get_global_rank", lambda: rank)
+    task = make_task(stop_when_collapsed=400)
+    for update in (100, 200, 300):
+        task._diagnose(at_chance(update))
+    spoken = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(spoken) == 1 - rank and all(line.startswith("update 300: the discriminator has been at chance") for line in spoken)
+    with pytest.raises(RunCollapsedError, match=r"^update 400: .* since update 0 .*; ended by --stop-when-collapsed 400, checkpoints are"):
+        task._diagnose(at_chance(400))
+
+
+def test_without_a_validation_text_the_training_text_gives_the_piece_frequencies(make_task, caplog):
+    alone, both = make_task(), make_task()
+    alone.load_dataset("train")
+    both.load_dataset("valid")
+    both.load_dataset("train")
+    assert [*alone.diagnosis.unigram] == ["train"] and [*both.diagnosis.unigram] == ["valid"]
+    assert 0.02 < alone.diagnosis.unigram["train"].accuracy < 0.2
+
+
+def test_a_negative_limit_is_refused(make_task):
+    with pytest.raises(ValueError, match="--stop-when-collapsed must not be negative, got -1; 0 lets the run go on"):
+        make_task(stop_when_collapsed=-1)
 
 
 def test_the_advice_names_options_that_exist():

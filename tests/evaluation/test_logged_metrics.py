@@ -192,6 +192,28 @@ def test_nothing_is_read_between_two_logs(make_task, all_ranks):
         metrics.get_smoothed_values("train_inner")
 
 
+def test_the_diagnosis_reads_only_what_the_log_reads_anyway(make_task, monkeypatch):
+    task, read = make_task(log_interval=2), []
+    plain = torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: read.append(update) or plain(tensor))
+    for update in range(1, 6):
+        with metrics.aggregate("train_inner"):
+            metrics.log_scalar("num_updates", update, weight=0)
+            metrics.log_scalar("lr", update * 1e-4, weight=0)
+            task.reduce_metrics([sums_of(update)], MetricsAlone())
+        if update % 2 == 0:
+            found = metrics.get_smoothed_values("train_inner")
+            metrics.reset_meters("train_inner")
+    seen = task.diagnosis.gathered
+    assert read == [2, 4] and (seen.start, seen.end, seen.lr) == (0, 4, 4e-4)
+    with metrics.aggregate() as whole:
+        log_metrics([sums_of(update) for update in (1, 2, 3, 4)])
+    expected = whole.get_smoothed_values()
+    assert round(seen.recall, 4) == expected["disc_recall"] and round(seen.disc_loss, 4) == expected["disc_loss"]
+    assert round(seen.accuracy, 4) == expected["mask_token_accuracy"]
+    assert seen.auc == pytest.approx(expected["disc_auc"], abs=0.02) and found["num_updates"] == 4
+
+
 class MetricsAlone:
     """A criterion that has nothing but its metrics."""
 

@@ -7,14 +7,19 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
-from fairseq import trainer
+from fairseq import utils
+from fairseq.distributed import utils as distributed_utils
+from fairseq.logging import metrics
+from fairseq.trainer import Trainer
 from torch._dynamo.utils import counters
 
 from fairseq_electra.benchmarks import updates
 from fairseq_electra.benchmarks.gpu import moved
 from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection
+from fairseq_electra.evaluation.detection import log_metrics
 from tests.conftest import TINY_NET, electra
 from tests.criterions.test_replaced_token_detection import criterion_for
+from tests.evaluation.test_logged_metrics import MetricsAlone, sums_of
 from tests.integration.sentence_tasks import PAIR, prepare_all
 from tests.integration.training import assert_same_weights, command, run_here, weights
 from tests.models.test_packed_rows import paragraphs, unpacked  # noqa: F401
@@ -115,7 +120,7 @@ def test_an_update_never_waits_for_the_gpu(prepared):
 @pytest.mark.parametrize("options", [[], ["--compile", "--cuda-graphs"]], ids=["eager", "CUDA graphs"])
 def test_an_update_of_the_trainer_never_waits_for_the_gpu(tmp_path, data_bin, monkeypatch, options):
     """From the fourth update on, by when all is compiled and recorded, and but for those of the log, which reads its figures."""
-    plain = trainer.Trainer.train_step
+    plain = Trainer.train_step
 
     def train_step(self, *args, **kwargs):
         torch.cuda.set_sync_debug_mode("error" if self.get_num_updates() > 4 else "default")
@@ -124,7 +129,7 @@ def test_an_update_of_the_trainer_never_waits_for_the_gpu(tmp_path, data_bin, mo
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
-    monkeypatch.setattr(trainer.Trainer, "train_step", train_step)
+    monkeypatch.setattr(Trainer, "train_step", train_step)
     torch._dynamo.reset()
     log = train_on_gpu(data_bin, tmp_path / "save", *RUN, *BARE, "--autocast", "bf16", "--log-interval", "100", *options)
     assert log.updates == 12
@@ -155,6 +160,31 @@ def test_a_gradient_that_is_not_finite_ends_the_run_and_names_its_rows(tmp_path,
     report = json.loads((tmp_path / "save" / "nonfinite_rows.json").read_text())
     assert report == {"update": 0, "epoch": 1, "rows": rows[2]}
     assert not list((tmp_path / "save").glob("checkpoint*.pt"))
+
+
+@pytest.mark.parametrize("of_all_processes", [False, True])
+def test_metrics_never_wait_for_the_gpu_between_two_logs(make_task, monkeypatch, of_all_processes):
+    """The sums of several processes are added up before; here their sum is that of one."""
+    monkeypatch.setattr(distributed_utils, "all_reduce", lambda buffer, group: None)
+    task, trainer = make_task(cpu=False, log_interval=100), Trainer.__new__(Trainer)
+    task.peak, trainer.task, trainer._criterion, trainer.tpu = 1e12, task, MetricsAlone(), False
+    logs = [utils.move_to_cuda(sums_of(update)) for update in range(3)]
+    metrics.reset()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for update, log in enumerate(logs):
+            summed = distributed_utils.all_reduce_dict(log, torch.device("cuda"), None) if of_all_processes else log
+            with metrics.aggregate("train_inner"):
+                metrics.log_scalar("num_updates", update + 1, weight=0)
+                trainer._reduce_and_log_stats([summed], 7)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    found = metrics.get_smoothed_values("train_inner")
+    metrics.reset()
+    with metrics.aggregate("train_inner"):
+        log_metrics([sums_of(update) for update in range(3)])
+    for name, value in metrics.get_smoothed_values("train_inner").items():
+        assert found[name] == pytest.approx(value, abs=2e-4), name
 
 
 @pytest.mark.parametrize(
