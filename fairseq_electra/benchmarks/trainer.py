@@ -4,9 +4,9 @@
 
 ELECTRA trains two networks where masked_lm trains one; the report says how many times the matrix products that is, and how long they take
 alone. The encoders have the same layers, hidden and embedding size (roberta's are equal, so ours of small is wider than --arch has it),
-vocabulary and masked share; ours has the positions and LayerNorm of its --arch, and, in a variant of its own, those of roberta. For each
-size: like for like in float32 (on a GPU in half precision), and each with the best settings that its own command line allows on this
-machine.
+vocabulary (of BERT's size; the text is random ids) and masked share. Ours has the positions and LayerNorm of its --arch, and, in a variant
+of its own, those of roberta. For each size: like for like in float32 (on a GPU in half precision), and each with the best settings that its
+own command line allows on this machine.
 """
 
 import statistics
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from fairseq_electra.benchmarks.baselines import nets_are_alike
@@ -23,7 +24,7 @@ from fairseq_electra.benchmarks.bound import clock, products_alone, step_product
 from fairseq_electra.benchmarks.report import alone, new_parser, processor, publish, ratios, read_arguments, run_logged
 from fairseq_electra.data.binarized import load_dictionary
 from fairseq_electra.data.corpus import builtin_documents
-from fairseq_electra.data.encode import encode_to_binary
+from fairseq_electra.data.encode import encode_to_binary, write_binarized
 from fairseq_electra.data.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece
 from fairseq_electra.evaluation.training_log import read_log
 from fairseq_electra.many_runs import USER_DIR
@@ -31,7 +32,7 @@ from fairseq_electra.modules.flops import pretraining_flops
 from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, EncoderSizes, safe_sizes
 
 SIZES = ("tiny", "small")
-VOCABULARY, TOKENS = 30000, 128
+TOKENS = 128
 MASKED = 0.15  # share of tokens, which both have by default
 RECORDS, WARM_UP = 14, 5  # in a log, and those that are not counted
 THEIRS, OURS = "masked_lm, roberta", "electra_pretraining"
@@ -53,7 +54,8 @@ def main() -> None:
     report: dict = {"processor": device, "torch": torch.__version__, "threads": args.threads, "batch": [args.rows, TOKENS]}
     torch.set_num_threads(args.threads)
     with alone(), tempfile.TemporaryDirectory() as folder:
-        data = make_data(Path(folder))
+        data = Path(folder)
+        write_random_ids(data, (args.updates + 2) * args.rows * TOKENS)
         report |= {"vocabulary": len(load_dictionary(data)), "nets": {}, "products": {}}
         common = [*shared(args.rows, args.updates), *(["--cpu"] if on_cpu else [])]
         for size in args.sizes:
@@ -74,7 +76,17 @@ def main() -> None:
     publish(report, args.output, markdown)
 
 
-def make_data(folder: Path, vocabulary: int = VOCABULARY) -> Path:
+def write_random_ids(folder: Path, tokens: int) -> None:
+    """Write a folder of binarized text: random ids, at least so many, with a vocabulary of BERT's size."""
+    from fairseq_electra.benchmarks.training_step import VOCABULARY, toy_task
+
+    toy_task().source_dictionary.save(str(folder / "dict.txt"))
+    rng, length = np.random.default_rng(0), 1000
+    lines = ([rng.integers(4, VOCABULARY - 1, length).tolist()] for _ in range(tokens // length + 1))
+    write_binarized(folder / "train", lines, VOCABULARY, eos=2)
+
+
+def make_data(folder: Path, vocabulary: int) -> Path:
     """Binarize the built-in corpus, with a vocabulary of so many pieces."""
     lines = [line for document in builtin_documents() for line in (*document.paragraphs, "")]
     save_vocabulary(train_wordpiece(lines, vocabulary), folder / "vocab")
@@ -195,11 +207,12 @@ def summarize(speeds: dict[str, list[float]]) -> list[dict]:
 def markdown(report: dict) -> str:
     """Write the table of a report."""
     threads, counted = report["threads"], report.get("products", {})
+    vocabulary = f", {report['vocabulary']:,} pieces" if counted else ""
     lines = [
         f"{report['processor']}, torch {report['torch']}",
         "",
         f"| fairseq-train, batches of {report['batch'][0]} x {report['batch'][1]}, {threads if threads > 1 else 'one'} "
-        f"thread{'s' * (threads > 1)} | tokens/s | ratio | range |" + " ratio of products/s |" * bool(counted),
+        f"thread{'s' * (threads > 1)}{vocabulary} | tokens/s | ratio | range |" + " ratio of products/s |" * bool(counted),
         "|---|---|---|---|" + "---|" * bool(counted),
     ]
     for size in MODEL_SIZES:

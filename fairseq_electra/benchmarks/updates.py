@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 
 import fairseq_electra
@@ -26,8 +25,7 @@ from fairseq_electra.benchmarks.bound import clock
 from fairseq_electra.benchmarks.gpu import POINTS, kernel_seconds, largest_shares, profiler
 from fairseq_electra.benchmarks.report import alone, new_parser, processor, publish, ratios, read_arguments
 from fairseq_electra.benchmarks.step_alone import StepAlone
-from fairseq_electra.benchmarks.trainer import RECORDS, WARM_UP
-from fairseq_electra.data.encode import write_binarized
+from fairseq_electra.benchmarks.trainer import RECORDS, WARM_UP, write_random_ids
 from fairseq_electra.many_runs import USER_DIR
 from fairseq_electra.modules.sizes import MODEL_SIZES
 
@@ -49,16 +47,6 @@ def point(text: str) -> tuple[str, int, int]:
     return size, int(numbers[0]), int(numbers[1])
 
 
-def make_data(folder: Path, tokens: int) -> None:
-    """Write a folder of binarized text: random ids, at least so many, with a vocabulary of BERT's size."""
-    from fairseq_electra.benchmarks.training_step import VOCABULARY, toy_task
-
-    toy_task().source_dictionary.save(str(folder / "dict.txt"))
-    rng, length = np.random.default_rng(0), 1000
-    lines = ([rng.integers(4, VOCABULARY - 1, length).tolist()] for _ in range(tokens // length + 1))
-    write_binarized(folder / "train", lines, VOCABULARY, eos=2)
-
-
 def compare(size: str, rows: int, width: int, args: argparse.Namespace, further: float, end: float) -> dict:
     """Measure the step alone and the trainer in turn.
 
@@ -76,7 +64,7 @@ def compare(size: str, rows: int, width: int, args: argparse.Namespace, further:
     torch._dynamo.reset()  # else the graphs of all points would count as one network's, of which it allows eight
     began, last = time.monotonic(), args.updates + watched.updates_after(args.device)
     with tempfile.TemporaryDirectory() as folder:
-        make_data(Path(folder), (last + 2) * rows * width)
+        write_random_ids(Path(folder), (last + 2) * rows * width)
         line = [folder, *LINE.split(), "--arch", f"electra_{size}", "--tokens-per-sample", str(width), "--batch-size", str(rows)]
         line += ["--max-position-embeddings", str(max(512, width)), "--max-update", str(last)]
         line += ["--log-interval", str(max(1, args.updates // RECORDS)), *(["--cpu"] if args.device == "cpu" else [])]

@@ -76,5 +76,5 @@ def test_the_report_says_how_the_products_compare():
         "products": {"tiny": products | {"times": 1.2}},
     }
     table = trainer.markdown({**report, "nets": {"tiny": {"positions": "rotary", "norm": "post"}}})
-    assert "16 x 128, 2 threads |" in table and "| tiny: electra_pretraining | 800 | 0.80 | 0.8 to 0.8 | 0.96 |" in table
+    assert "16 x 128, 2 threads, 30,522 pieces |" in table and "| tiny: electra_pretraining | 800 | 0.80 | 0.8 to 0.8 | 0.96 |" in table
     assert "1.20 times the matrix products of masked_lm in 1.25 times the time" in table

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from fairseq_electra.benchmarks import report, updates, watched
+from fairseq_electra.benchmarks import report, trainer, updates, watched
 from fairseq_electra.benchmarks.bookkeeping import REST
 from fairseq_electra.benchmarks.step_alone import StepAlone
 from fairseq_electra.modules.encoder import EncoderLayer
@@ -29,22 +29,22 @@ def test_step_and_trainer_are_measured_with_the_same_network(tmp_path, monkeypat
     found = json.loads((tmp_path / "updates.json").read_text())
     (point,) = found["points"]
     assert point["net"] == {"positions": "learned", "norm": "deepnorm", "dropout": 0.1}
-    step, trainer = point["step"], point["trainer"]
-    assert step.keys() | {"mfu_logged"} == trainer.keys()
-    for each in (step, trainer):
+    step, trained = point["step"], point["trainer"]
+    assert step.keys() | {"mfu_logged"} == trained.keys()
+    for each in (step, trained):
         assert sum(each["parts"].values()) == pytest.approx(each["host_ms"], rel=0.05)
         assert each["tokens_per_second"] == pytest.approx(2 * 16 * each["updates_per_second"], rel=0.05)
         assert 0 < each["of_bound"] < 1.5
-    assert step["parts"].keys() == {"networks", "gradients", "optimizer", REST} < trainer["parts"].keys()
-    assert trainer["mfu_logged"] == pytest.approx(trainer["mfu"], rel=0.05)
-    assert point["ratio"] == pytest.approx(trainer["updates_per_second"] / step["updates_per_second"], abs=0.01)
-    assert point["host"]["ratio"] == pytest.approx(step["host_ms"] / trainer["host_ms"], abs=0.01)
+    assert step["parts"].keys() == {"networks", "gradients", "optimizer", REST} < trained["parts"].keys()
+    assert trained["mfu_logged"] == pytest.approx(trained["mfu"], rel=0.05)
+    assert point["ratio"] == pytest.approx(trained["updates_per_second"] / step["updates_per_second"], abs=0.01)
+    assert point["host"]["ratio"] == pytest.approx(step["host_ms"] / trained["host_ms"], abs=0.01)
     table = updates.markdown(found)
     assert "| tiny, 2 x 16: the step alone |" in table and f"options: {NET}" in table and "learned positions, --norm deepnorm" in table
 
 
 def test_the_step_alone_has_the_operations_that_are_counted(tmp_path):
-    updates.make_data(tmp_path, 500)
+    trainer.write_random_ids(tmp_path, 500)
     line = [str(tmp_path), *updates.LINE.split(), "--arch", "electra_small", "--tokens-per-sample", "16", "--batch-size", "3", "--cpu"]
     step = StepAlone([*line, *"--num-hidden-layers 1 --norm pre".split()], "cpu")
     layers = [module for module in step.model.modules() if isinstance(module, EncoderLayer)]
