@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-INITIAL = 128.0  # losses are sums, so their gradients are large already
+INITIAL = 4.0  # losses are sums over a batch, so their gradients are large already
 SMALLEST = 2.0**-14  # gradients that overflow even so are not a matter of their scale
 INTERVAL = 2000  # updates without an overflow after which the scale is doubled
 
