@@ -13,7 +13,7 @@ from fairseq_electra.data.wordpiece import load_wordpiece
 from fairseq_electra.errors import InputError
 from fairseq_electra.modules import attention, encoder
 from fairseq_electra.modules.documents import Buckets, PackedDocuments, Spans
-from fairseq_electra.tasks.electra_pretraining import check_packing
+from fairseq_electra.tasks._pretraining_options import check_packing
 from tests.criterions.test_replaced_token_detection import criterion_for
 
 TENSORS = ("src_tokens", "segment_ids", "padding_mask", "masked_positions", "target", "sample_uniforms")

@@ -1,0 +1,132 @@
+"""The options of pre-training, and those that cannot work. The underscore keeps fairseq from importing this file as a task."""
+
+import importlib.util
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from omegaconf import II, MISSING
+
+from fairseq_electra.errors import InputError
+from fairseq_electra.modules.attention import SHORT_ROW_ON_CPU
+from fairseq_electra.precision import cpu_has_bf16, cpu_multiplies_fp16
+
+SHORTEST, LONGEST = 8, 65535
+VARLEN_CAPABILITY = (8, 0)  # what the kernel for documents of any length asks of a GPU
+
+
+@dataclass
+class ElectraPretrainingConfig(FairseqDataclass):
+    """Options of ``--task electra_pretraining``."""
+
+    data: str = field(
+        default=MISSING,
+        metadata={"help": "folder with dict.txt, train.bin, train.idx, valid.bin, ...; a:b:c for one folder an epoch"},
+    )
+    tokens_per_sample: int = field(default=128, metadata={"help": "tokens of a row, <s> and </s> counted"})
+    rows: ChoiceEnum(["pairs", "blocks"]) = field(  # type: ignore[valid-type]
+        default="pairs", metadata={"help": "segment pairs, as the original, or plain blocks"}
+    )
+    pack: bool = field(
+        default=False,
+        metadata={"help": "let short rows share one, each of them seeing itself alone: for corpora of short documents, no padding"},
+    )
+    across_documents: bool = field(default=False, metadata={"help": "let blocks run on over the end of a document"})
+    mask_prob: float = field(default=0.15, metadata={"help": "share of tokens to mask; the paper: .15, large .25"})
+    leave_unmasked_prob: float = field(default=0.15, metadata={"help": "share of masked tokens that the generator sees as they are"})
+    random_token_prob: float = field(default=0.0, metadata={"help": "share of masked tokens that it sees as a random piece"})
+    mask_whole_words: bool = field(default=False, metadata={"help": "mask all pieces of a word together"})
+    autocast: ChoiceEnum(["none", "bf16", "fp16"]) = field(  # type: ignore[valid-type]
+        default="none",
+        metadata={
+            "help": "bf16: the networks compute in bfloat16, their weights stay float32; on CPU and GPU. "
+            "fp16: in float16, with scaled losses; for GPUs without bfloat16"
+        },
+    )
+    stop_when_collapsed: int = field(
+        default=0,
+        metadata={
+            "help": "end the run with exit status 3 once the log has warned that it collapsed (discriminator at chance, or generator no "
+            "better than piece frequencies) and it has been so for this many updates in a row; checkpoints stay as they are; 0: never"
+        },
+    )
+    seed: int = II("common.seed")
+    log_interval: int = II("common.log_interval")
+    fp16: bool = II("common.fp16")
+    bf16: bool = II("common.bf16")
+    memory_efficient_fp16: bool = II("common.memory_efficient_fp16")
+    memory_efficient_bf16: bool = II("common.memory_efficient_bf16")
+    amp: bool = II("common.amp")
+    tpu: bool = II("common.tpu")
+    cpu: bool = II("common.cpu")
+    update_freq: Any = II("optimization.update_freq")
+    ddp_backend: Any = II("distributed_training.ddp_backend")
+    train_subset: str = II("dataset.train_subset")
+
+
+def check_options(cfg: ElectraPretrainingConfig) -> None:
+    """Refuse what cannot work, before anything is loaded."""
+    if not 0 < cfg.mask_prob < 1:
+        raise InputError(f"--mask-prob must lie between 0 and 1, got {cfg.mask_prob}; ELECTRA uses 0.15 (small, base) or 0.25 (large)")
+    shares = (cfg.leave_unmasked_prob, cfg.random_token_prob)
+    if min(shares) < 0 or sum(shares) > 1:
+        raise InputError(
+            f"--leave-unmasked-prob and --random-token-prob are shares of the masked tokens, got {shares[0]} and {shares[1]}; "
+            "give two that add up to at most 1"
+        )
+    if not SHORTEST <= cfg.tokens_per_sample <= LONGEST:
+        raise InputError(
+            f"--tokens-per-sample must lie between {SHORTEST} and {LONGEST}, got {cfg.tokens_per_sample}; ELECTRA uses 128 or 512"
+        )
+    if cfg.across_documents and cfg.rows == "pairs":
+        raise InputError("--across-documents is for --rows blocks: a segment pair comes from one document; drop one of the two")
+    if cfg.stop_when_collapsed < 0:
+        raise InputError(f"--stop-when-collapsed must not be negative, got {cfg.stop_when_collapsed}; 0 lets the run go on")
+    on_cpu = cfg.cpu or not torch.cuda.is_available()
+    if cfg.fp16 and on_cpu:  # fairseq would crash
+        raise InputError("--fp16 needs a GPU; on a CPU use --autocast bf16")
+    if cfg.amp:  # it would scale losses, and yet train in float32
+        raise InputError("--amp is not offered; use --autocast bf16, which needs no scaled losses, or --fp16 on a GPU")
+    if cfg.bf16 and on_cpu:
+        cpu_has_bf16()
+    for name in ("fp16", "bf16"):
+        if cfg[f"memory_efficient_{name}"] and not cfg[name]:
+            raise InputError(f"common.memory_efficient_{name}=true does nothing by itself; give common.{name}=true too")
+    if str(cfg.autocast) != "none" and (cfg.fp16 or cfg.bf16):
+        raise InputError("--autocast and --fp16 or --bf16 are two ways to the same end; give one of them (--autocast bf16)")
+    if str(cfg.autocast) == "fp16" and on_cpu and not cpu_multiplies_fp16():
+        raise InputError(
+            f"--autocast fp16 needs a GPU: PyTorch {torch.__version__} multiplies no float16 matrices here; use --autocast bf16"
+        )
+    if cfg.tpu:
+        raise InputError("--tpu has not been tried with ELECTRA; leave it out to train on GPUs or CPUs")
+    if str(cfg.ddp_backend) == "fully_sharded":
+        raise InputError("--ddp-backend fully_sharded needs fairscale, which no longer follows PyTorch; use pytorch_ddp")
+
+
+def check_packing(cfg: ElectraPretrainingConfig, compiled: bool, attention_dropout: float, on_gpu: bool) -> None:
+    """Refuse ``--pack`` where attention within documents would need a matrix of T x T for long rows, or would leave dropout out."""
+    width = cfg.tokens_per_sample
+    if not on_gpu:
+        if compiled and width > SHORT_ROW_ON_CPU:
+            raise InputError(
+                f"--compile and --pack go together on a CPU up to --tokens-per-sample {SHORT_ROW_ON_CPU}, got {width}: the shapes of "
+                "longer packed rows differ from batch to batch; leave out one of the two"
+            )
+        return
+    if str(cfg.autocast) == "none":
+        if width > SHORT_ROW_ON_CPU:
+            raise InputError(
+                f"--pack with --tokens-per-sample {width} needs --autocast bf16 on a GPU, whose kernel takes half precision only"
+            )
+        return
+    if importlib.util.find_spec("torch.nn.attention.varlen") is None:
+        raise InputError(f"--pack with --autocast {cfg.autocast} needs torch 2.10 or newer on a GPU, this is {torch.__version__}")
+    if torch.cuda.get_device_capability() < VARLEN_CAPABILITY:
+        raise InputError(
+            f"--pack with --autocast {cfg.autocast} needs a GPU of compute capability 8.0 (A100) or newer, this is a "
+            f"{torch.cuda.get_device_name()}; leave out one of the two"
+        )
+    if attention_dropout > 0:
+        raise InputError(f"--attention-dropout {attention_dropout} cannot be had with --pack --autocast {cfg.autocast} on a GPU; give 0")
