@@ -84,9 +84,10 @@ def costs(results: dict[str, Any], published: Published) -> str:
 def sources(results: dict[str, Any], published: Published) -> str:
     """Say where the published figures come from, and which published mean has the nearest cost."""
     name, count, mean = nearest_average(results["flops"]["paper"])
+    ratio = count / results["flops"]["paper"]
     lines = [
         f"{published.name}: {published.source}. {published.note}".rstrip(),
         f"The published mean of eight GLUE tasks with the nearest FLOPs: {name}, {mean} with {count:.1e} FLOPs, "
-        f"{count / results['flops']['paper']:,.1f} times those of this run ({PAPER}).",
+        f"{ratio:,.{0 if ratio > 10 else 1}f} times those of this run ({PAPER}).",
     ]
     return "\n\n".join(lines)

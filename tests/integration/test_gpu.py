@@ -3,6 +3,8 @@
 import argparse
 import contextlib
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -249,3 +251,16 @@ def test_fine_tuned_and_asked(tmp_path, vocabulary, corpus_lines):
     checkpoint = next((tmp_path / "runs").rglob("*.pt"))
     done = electra("predict", checkpoint, input="one sentence\tand another\n")
     assert json.loads(done.stdout.splitlines()[0])
+
+
+@pytest.mark.long
+def test_a_speedrun_trains_a_compiled_small_in_its_minutes(tmp_path, corpus_lines):
+    (tmp_path / "text.txt").write_text("".join(f"{line}\n" for line in corpus_lines))
+    program = "import sys; from fairseq_electra.cli import main; sys.exit(main())"
+    given = ["speedrun", "--minutes", "4", str(tmp_path / "text.txt"), "--output", str(tmp_path / "run")]
+    done = subprocess.run([sys.executable, "-c", program, *given], capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert found["size"] == "small" and found["device"] == torch.cuda.get_device_name()
+    assert "--compile --cuda-graphs" in done.stdout and 150 < found["seconds"]["pretraining"] < 250
+    assert found["valid"]["num_updates"] == found["updates"] and found["valid"]["mask_token_accuracy"] > 0.05
