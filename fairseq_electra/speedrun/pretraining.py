@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fairseq_electra.evaluation.pretraining_recipes import OF_SIZE, TOKENS
+from fairseq_electra.evaluation.pretraining_recipes import TOKENS
 from fairseq_electra.evaluation.training_log import read_log, read_record
 from fairseq_electra.one_run import follow
 from fairseq_electra.speedrun.machine import Machine
@@ -27,13 +27,13 @@ def training_arguments(data: Path, save_dir: Path, plan: Plan, machine: Machine)
     options = shlex.split(f"""
         --task electra_pretraining --arch electra_{plan.size} --criterion replaced_token_detection
         --tokens-per-sample {TOKENS} --batch-size {plan.rows}
-        --optimizer electra_adam --bias-correction --lr {plan.lr:g} --clip-norm 1.0
+        --optimizer electra_adam --lr {plan.lr:g} --clip-norm 1.0
         --lr-scheduler polynomial_decay --warmup-updates {plan.warmup} --total-num-update {plan.updates} --max-update {plan.updates}
         --save-interval-updates {plan.save_every} --keep-interval-updates 1 --no-epoch-checkpoints
         --save-interval {NEVER} --validate-interval {NEVER}
         --log-format json --log-interval {max(1, plan.updates // RECORDS)}
     """)
-    return [str(data), "--save-dir", str(save_dir), *options, *OF_SIZE[plan.size].net_options, *machine.pretraining_options]
+    return [str(data), "--save-dir", str(save_dir), *options, *machine.pretraining_options]
 
 
 @dataclass

@@ -57,9 +57,8 @@ def test_a_plan_follows_the_recipe_unless_told_otherwise():
 
 def test_the_recipes():
     assert [OF_SIZE[size].lr for size in ("tiny", "small", "base")] == [1e-3, 5e-4, 2e-4]
-    assert OF_SIZE["tiny"].net_options == [] and networks("tiny")[1].hidden_size == 64
-    assert OF_SIZE["small"].net_options == ["--positions", "rotary", "--norm", "deepnorm"]
-    assert networks("small")[0].norm == networks("small")[1].norm == "deepnorm"
+    assert networks("tiny")[1].hidden_size == 64
+    assert networks("small")[0].norm == networks("small")[1].norm == "scaled"
 
 
 PLAN = Plan("tiny", 32, 1e-3, 50, 1000, 100)
