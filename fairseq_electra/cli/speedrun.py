@@ -3,7 +3,7 @@
 fairseq-electra speedrun --minutes 5 wiki.train*.txt.xz                   # tiny on a laptop, small or base on a GPU
 fairseq-electra speedrun --minutes 60 --glue GLUE wiki.train*.txt.xz
 
-The minutes are those of pre-training alone. The same command line goes on where it was stopped or killed.
+The minutes are those of pre-training alone. Stopped or killed, the same command line resumes.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
     try:
         print(Stages(args.output, settings(args), say).run())
     except KeyboardInterrupt:
-        say("\nstopped; the same command line goes on from here")
+        say("\nstopped; run the same command line again to resume")
         raise SystemExit(130) from None
 
 

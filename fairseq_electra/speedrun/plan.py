@@ -10,7 +10,7 @@ ENOUGH_UPDATES = 1000  # with fewer, a smaller batch is better than a shorter ru
 FEWEST_UPDATES = 20
 CAUTION = 0.96  # share of the time that is planned for
 SAVES, SHORTEST_SAVE = 10, 30.0  # checkpoints of a run, and the seconds that lie between two at least
-LATE, EARLY = 0.03, 0.10  # a run that would end so much of its time too late or too early is planned anew
+LATE, EARLY = 0.03, 0.10  # a run that would end so much of its time too late or too early is replanned
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def make_plan(size: str, rows: int, seconds: float, pace: Pace, lr: float | None
     return Plan(size, rows, recipe.lr if lr is None else lr, max(1, round(recipe.warmup * updates)), updates, save_every)
 
 
-def planned_anew(plan: Plan, done: int, pace: Pace, spent: float, seconds: float) -> Plan | None:
+def replan(plan: Plan, done: int, pace: Pace, spent: float, seconds: float) -> Plan | None:
     """Change the number of updates of a run that would not end in time.
 
     Args:

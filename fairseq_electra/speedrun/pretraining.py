@@ -1,4 +1,4 @@
-"""Pre-training in the time given: run, shown, saved, planned anew where the machine turns out faster or slower, and gone on with."""
+"""Pre-training in the time given: shows its progress, replans when the machine is faster or slower than measured, resumes after a kill."""
 
 import contextlib
 import re
@@ -12,7 +12,7 @@ from fairseq_electra.evaluation.pretraining_recipes import TOKENS
 from fairseq_electra.evaluation.training_log import read_log, read_record
 from fairseq_electra.one_run import follow
 from fairseq_electra.speedrun.machine import Machine
-from fairseq_electra.speedrun.plan import Pace, Plan, planned_anew
+from fairseq_electra.speedrun.plan import Pace, Plan, replan
 from fairseq_electra.speedrun.state import State
 
 NOTE = "pretraining"
@@ -63,7 +63,7 @@ def pretrain(
         pace: measured before.
         seconds: the training may take.
         machine: it runs on.
-        state: of the speedrun; holds the plan of a run that is gone on with.
+        state: of the speedrun; holds plan and clock of a run that was interrupted.
         say: takes lines of progress.
 
     Returns:
@@ -76,7 +76,7 @@ def pretrain(
     if noted:
         plan, clock = Plan(**noted["plan"]), Clock(**noted["clock"])
         if clock.updates < plan.updates:
-            say(f"    going on after update {clock.updates:,} of {plan.updates:,}")
+            say(f"    resuming after update {clock.updates:,} of {plan.updates:,}")
         clock.spent -= min(pace.start, clock.spent)  # the next start is not the plan's fault
     save_dir, log = folder / "checkpoints", folder / "pretraining.log"
     while clock.updates < plan.updates:
@@ -115,7 +115,7 @@ class Segment:
         self.shown, self.fixed_auc = int(clock.updates / plan.updates * LINES), ""
 
     def train(self, arguments: list[str], log: Path) -> Plan:
-        """Train; returns the plan to go on with, the same one if it is done."""
+        """Train; returns the plan to continue with, the same one if it is done."""
         now = 0.0
         with contextlib.closing(follow(arguments, log)) as lines:
             for now, line in lines:
@@ -169,13 +169,13 @@ class Segment:
         self.state.note(NOTE, {"plan": asdict(self.plan), "clock": asdict(self.clock)})
 
     def judge(self, now: float) -> Plan | None:
-        """Plan anew if this run would end too late or much too early."""
+        """Replan if this run would end too late or much too early."""
         pace = replace(self.pace, update=self.seconds_of_update(self.clock.updates, now))
-        better = planned_anew(self.plan, self.clock.updates, pace, self.clock.spent, self.seconds)
+        better = replan(self.plan, self.clock.updates, pace, self.clock.spent, self.seconds)
         if better is not None:
             self.say(
                 f"    {1 / pace.update:.2f} updates/s instead of {1 / self.pace.update:.2f}: {better.updates:,} updates now end in time, "
-                f"not {self.plan.updates:,}; starting again from the checkpoint"
+                f"not {self.plan.updates:,}; restarting from the checkpoint"
             )
         return better
 

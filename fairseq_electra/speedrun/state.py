@@ -1,4 +1,4 @@
-"""What a speedrun has done so far, in ``state.json``: the same command line goes on from there."""
+"""What a speedrun has done so far, in ``state.json``: the same command line resumes from there."""
 
 import fcntl
 import json
@@ -43,7 +43,7 @@ class State:
             differs = [name for name, value in self.values["arguments"].items() if arguments.get(name) != value]
             if differs:
                 raise InputError(
-                    f"{folder} was begun with another {' and '.join(differs)}; repeat that command line to go on, or give another --output"
+                    f"{folder} was begun with another {' and '.join(differs)}; repeat that command line to resume, or give another --output"
                 )
         else:
             self.values = {"arguments": arguments, "done": {}, "notes": {}}

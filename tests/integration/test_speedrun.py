@@ -1,4 +1,4 @@
-"""A speedrun from text to table, killed in the middle of pre-training and gone on with."""
+"""A speedrun from text to table, killed in the middle of pre-training and resumed."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def test_from_text_to_table_with_a_kill_in_the_middle(command, tmp_path):
     second = begin(command, tmp_path)
     said, _ = second.communicate(timeout=900)
     assert second.returncode == 0, said
-    assert "going on after update" in said and "measured in" not in said, said
+    assert "resuming after update" in said and "measured in" not in said, said
     run = tmp_path / "run"
     found = json.loads((run / "results.json").read_text())
     assert found["size"] == "tiny" and found["valid"]["num_updates"] == found["updates"] and found["glue"]["summary"][0]["seeds"] == [1, 2]

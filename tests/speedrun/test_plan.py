@@ -10,7 +10,7 @@ from fairseq_electra.speedrun.plan import (
     Plan,
     choose_size,
     make_plan,
-    planned_anew,
+    replan,
     rows_for,
     updates_in,
 )
@@ -66,19 +66,19 @@ PLAN = Plan("tiny", 32, 1e-3, 50, 1000, 100)
 
 @pytest.mark.parametrize("update", [0.26, 0.28, 0.29])
 def test_a_run_that_is_on_time_keeps_its_plan(update):
-    assert planned_anew(PLAN, 100, Pace(8, update, 2), spent=8 + 100 * update, seconds=300) is None
+    assert replan(PLAN, 100, Pace(8, update, 2), spent=8 + 100 * update, seconds=300) is None
 
 
 @pytest.mark.parametrize("update", [0.05, 0.15, 0.35, 0.6])
 def test_a_run_that_is_late_or_early_is_planned_to_end_in_time(update):
     pace, spent = Pace(8, update, 2), 8 + 100 * update
-    plan = planned_anew(PLAN, 100, pace, spent, seconds=300)
+    plan = replan(PLAN, 100, pace, spent, seconds=300)
     assert plan is not None and plan.warmup == PLAN.warmup
     end = spent + pace.start + (plan.updates - 100) * update
     assert 0.95 * 300 <= end <= 300
-    assert planned_anew(plan, 200, pace, spent + pace.start + 100 * update, seconds=300) is None
+    assert replan(plan, 200, pace, spent + pace.start + 100 * update, seconds=300) is None
 
 
 def test_no_start_is_spent_on_too_little():
     # 20 s are left and a start takes 8: what is late stays late
-    assert planned_anew(PLAN, 700, Pace(8, 0.4, 2), spent=280, seconds=300) is None
+    assert replan(PLAN, 700, Pace(8, 0.4, 2), spent=280, seconds=300) is None

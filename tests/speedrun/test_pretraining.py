@@ -108,7 +108,7 @@ def test_at_another_pace_it_is_planned_anew_and_ends_in_time(train, update):
     assert 270 <= trainer.clock <= 300
     # the second run trains to the end of its schedule
     assert result["plan"]["updates"] == result["valid"]["num_updates"] == trainer.runs[1]
-    assert sum("starting again from the checkpoint" in line for line in said) == 1
+    assert sum("restarting from the checkpoint" in line for line in said) == 1
 
 
 def test_a_machine_that_slows_down_later_ends_in_time_too(train):
@@ -124,7 +124,7 @@ def test_after_a_kill_it_goes_on_from_the_checkpoint_with_the_same_plan(train):
     assert 500 < trainer.saved < 700
     saved, said = trainer.saved, []
     plan, result = train(trainer, said)
-    assert said[0] == f"    going on after update {saved} of {plan.updates:,}"
+    assert said[0] == f"    resuming after update {saved} of {plan.updates:,}"
     assert trainer.runs == [plan.updates] * 2 and result["valid"]["num_updates"] == plan.updates
     # the time of both runs but for what was lost
     assert result["device_seconds"] == pytest.approx(trainer.clock - (699 - saved) * 0.2, abs=0.5)

@@ -46,7 +46,7 @@ def test_notes_are_kept(tmp_path):
 def test_another_command_line_is_refused(tmp_path):
     end(begin(tmp_path))
     before = (tmp_path / "state.json").read_text()
-    with pytest.raises(InputError, match="was begun with another --minutes and --size; repeat that command line to go on"):
+    with pytest.raises(InputError, match="was begun with another --minutes and --size; repeat that command line to resume"):
         begin(tmp_path, **{"--minutes": 6.0, "--size": "tiny"})
     assert (tmp_path / "state.json").read_text() == before
 
