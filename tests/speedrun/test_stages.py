@@ -69,6 +69,8 @@ def speedrun(tmp_path, text, glue_folder, monkeypatch):
         assert (data / "train.bin").is_file() and (data / "valid.bin").is_file()
         return TRAINED | {"plan": plan.__dict__}
 
+    monkeypatch.setattr(stages, "this_machine", lambda: machine.Machine("cpu", "a laptop", True, 2))
+
     def run(**changes):
         settings = {"TEXT": {str(text): text.stat().st_size}, "--minutes": 5.0, "--glue": str(glue_folder), "--tasks": ["CoLA", "RTE"]}
         settings |= {"--size": None, "--batch-size": None, "--lr": None, "--seeds": 2}
