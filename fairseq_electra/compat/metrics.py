@@ -1,7 +1,7 @@
 """Changes to fairseq's bookkeeping of metrics, which would let the host wait for the device in every update."""
 
 from collections import UserDict
-from functools import partial
+from functools import partial, wraps
 
 from fairseq_electra.evaluation.meters import SumsOnDevice
 
@@ -39,6 +39,7 @@ def read_stats_when_asked() -> None:
     if getattr(plain, "reads_when_asked", False):
         return
 
+    @wraps(plain)  # with the marks of other changes
     def _reduce_and_log_stats(self, *args, **kwargs):
         read = MetersDict.get_smoothed_values
         MetersDict.get_smoothed_values = lambda meters: StatsWhenAsked(meters)

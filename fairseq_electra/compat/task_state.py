@@ -1,5 +1,7 @@
 """A change to fairseq's checkpoints: what a task remembers comes back with them."""
 
+import functools
+
 
 def restore_task_state() -> None:
     """trainer.py::Trainer.load_checkpoint: takes all from a checkpoint but ``task_state``, which Trainer.state_dict puts there.
@@ -12,11 +14,13 @@ def restore_task_state() -> None:
     if getattr(plain_state, "restores_task_state", False):
         return
 
+    @functools.wraps(plain_state)  # with the marks of other changes
     def state_dict(self):
         state = plain_state(self)
         state["extra_state"]["task_state"] = state["task_state"]
         return state
 
+    @functools.wraps(plain_load)
     def load_checkpoint(self, *args, reset_meters=False, **kwargs):
         extra_state = plain_load(self, *args, reset_meters=reset_meters, **kwargs)
         state = (extra_state or {}).get("task_state")

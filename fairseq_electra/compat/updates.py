@@ -170,6 +170,7 @@ def log_norms_of_networks() -> None:
     if getattr(plain, "logs_networks", False):
         return
 
+    @functools.wraps(plain)  # with the marks of other changes
     def _reduce_and_log_stats(self, logging_outputs, sample_size, grad_norm=None):
         gradients = None if grad_norm is None else gradients_of(self)
         if gradients is None or not gradients.norms:
@@ -197,6 +198,7 @@ def save_metrics_as_numbers() -> None:
     if getattr(plain, "saves_numbers", False):
         return
 
+    @functools.wraps(plain)
     def state_dict(self):
         state = plain(self)
         for meters in state["extra_state"]["metrics"].values():

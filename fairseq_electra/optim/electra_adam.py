@@ -195,7 +195,7 @@ class ElectraAdam(FairseqOptimizer):
                 continue
             params, first, second, steps = map(list, zip(*present, strict=True))
             if self.bias_correction:
-                torch._foreach_add_(steps, 1.0 if dropped is None else 1.0 - dropped)
+                torch._foreach_add_(steps, 1.0 if dropped is None else [1.0 - dropped] * len(steps))
             torch._fused_adamw_(
                 *(params, [p.grad for p in params], first, second, [], steps),
                 amsgrad=False,

@@ -216,7 +216,8 @@ class ElectraPretrainingTask(FairseqTask):
             metrics.log_speed("mfu", flops / (self.peak * get_global_world_size()), priority=92, round=4)
 
         meters = metrics.get_meters("train_inner")
-        if meters and "num_updates" in meters and meters["num_updates"].val % self.cfg.log_interval == 0:
+        update = meters["num_updates"].val if meters and "num_updates" in meters else None
+        if update is not None and update % self.cfg.log_interval == 0:
             self._diagnose(meters)
 
     def _diagnose(self, meters) -> None:

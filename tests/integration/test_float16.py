@@ -10,7 +10,7 @@ from fairseq_electra.modules.attention import UNSEEN
 from fairseq_electra.modules.embeddings import LAYER_NORM_EPS
 from fairseq_electra.optim import loss_scale
 from fairseq_electra.precision import autocast
-from fairseq_electra.tasks import electra_pretraining
+from fairseq_electra.tasks import _pretraining_options, electra_pretraining
 from tests.conftest import TINY_NET
 from tests.criterions.test_replaced_token_detection import criterion_for
 from tests.integration.test_distributed import rows32, train_on_two_ranks  # noqa: F401
@@ -105,7 +105,7 @@ def test_refused(tmp_path, data_bin, options, sentence):
 
 
 def test_a_cpu_that_multiplies_no_float16_matrices_is_refused(tmp_path, data_bin, monkeypatch):
-    monkeypatch.setattr(electra_pretraining, "cpu_multiplies_fp16", lambda: False)
+    monkeypatch.setattr(_pretraining_options, "cpu_multiplies_fp16", lambda: False)
     assert "--autocast fp16 needs a GPU" in refusal(data_bin, tmp_path / "save", *FLOAT16, "--max-update", 1)
 
 
@@ -118,10 +118,10 @@ def test_packed_rows_need_a_gpu_that_has_a_kernel_for_them(make_task, monkeypatc
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla T4")
     task = make_task(autocast="fp16", pack=True)
     if not sentence:
-        electra_pretraining.check_packing(task.cfg, False, dropout, on_gpu=True)
+        _pretraining_options.check_packing(task.cfg, False, dropout, on_gpu=True)
         return
-    with pytest.raises(electra_pretraining.InputError, match=sentence):
-        electra_pretraining.check_packing(task.cfg, False, dropout, on_gpu=True)
+    with pytest.raises(_pretraining_options.InputError, match=sentence):
+        _pretraining_options.check_packing(task.cfg, False, dropout, on_gpu=True)
 
 
 def test_float16_holds_what_the_networks_add_and_divide_by():

@@ -151,17 +151,21 @@ def test_operations_are_counted_within_documents(packed):
 
 
 @pytest.mark.parametrize(
-    ("options", "compiled", "dropout", "on_gpu", "message"),
+    ("options", "compiled", "dropout", "capability", "message"),
     [
-        ({"tokens_per_sample": 512}, True, 0.1, False, "up to --tokens-per-sample 256, got 512"),
-        ({"tokens_per_sample": 512}, False, 0.0, True, "--tokens-per-sample 512 needs --autocast bf16 on a GPU"),
-        ({"tokens_per_sample": 128, "autocast": "bf16"}, False, 0.1, True, "--attention-dropout 0.1 cannot be had with --pack"),
-        ({"tokens_per_sample": 512}, False, 0.1, False, None),
-        ({"tokens_per_sample": 128}, True, 0.1, True, None),
-        ({"tokens_per_sample": 512, "autocast": "bf16"}, True, 0.0, True, None),
+        ({"tokens_per_sample": 512}, True, 0.1, None, "up to --tokens-per-sample 256, got 512"),
+        ({"tokens_per_sample": 512}, False, 0.0, 9, "--tokens-per-sample 512 needs --autocast bf16 on a GPU"),
+        ({"tokens_per_sample": 128, "autocast": "bf16"}, False, 0.1, 9, "--attention-dropout 0.1 cannot be had with --pack"),
+        ({"tokens_per_sample": 128, "autocast": "fp16"}, False, 0.0, 7, "needs a GPU of compute capability 8.0"),
+        ({"tokens_per_sample": 512}, False, 0.1, None, None),
+        ({"tokens_per_sample": 128}, True, 0.1, 9, None),
+        ({"tokens_per_sample": 512, "autocast": "bf16"}, True, 0.0, 9, None),
     ],
 )
-def test_what_packed_rows_cannot_do_is_refused(make_task, options, compiled, dropout, on_gpu, message):
+def test_what_packed_rows_cannot_do_is_refused(make_task, monkeypatch, options, compiled, dropout, capability, message):
+    """``capability``: the first number of a GPU's, or None for a CPU."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (capability, 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
     cfg = make_task(pack=True, **options).cfg
     with nullcontext() if message is None else pytest.raises(InputError, match=message):
-        check_packing(cfg, compiled, dropout, on_gpu)
+        check_packing(cfg, compiled, dropout, capability is not None)
