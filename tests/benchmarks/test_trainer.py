@@ -63,7 +63,7 @@ def test_the_products_that_are_timed_are_those_that_are_counted():
 
 def test_the_report_says_how_the_products_compare():
     found = trainer.summarize({trainer.THEIRS: [1000.0], trainer.OURS: [800.0]})
-    products = trainer.summarize_products("tiny", 30000, [[0.5, 0.6], [0.7, 0.9], [0.6, 0.8]], update=1.0)
+    products = trainer.summarize_products("tiny", 30522, [[0.5, 0.6], [0.7, 0.9], [0.6, 0.8]], update=1.0)
     ours, theirs = products["flops_per_token"][1], products["flops_per_token"][0]
     assert products["times"] == pytest.approx(ours / theirs, abs=1e-3) and products["times"] > 1.1
     assert (products["their_share"], products["our_share"]) == (0.6, 0.8)
@@ -72,6 +72,7 @@ def test_the_report_says_how_the_products_compare():
         "torch": "",
         "threads": 2,
         "batch": [16, 128],
+        "vocabulary": 30522,
         "tiny": found,
         "products": {"tiny": products | {"times": 1.2}},
     }
