@@ -49,6 +49,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: %(default)s)")
     args = read_arguments(parser, markdown)
+    if args.updates <= WARM_UP:
+        parser.error(f"--updates must be {WARM_UP + 1} or more, got {args.updates}: the first {WARM_UP} are not counted")
     on_cpu = args.device == "cpu"
     device = processor() if on_cpu else torch.cuda.get_device_name()
     report: dict = {"processor": device, "torch": torch.__version__, "threads": args.threads, "batch": [args.rows, TOKENS]}
