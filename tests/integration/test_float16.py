@@ -79,9 +79,9 @@ def test_two_ranks_leave_out_the_updates_that_one_process_does(tmp_path, rows32)
     ranks = train_on_two_ranks(rows32, tmp_path / "ranks", *options, "--batch-size", 16)
     assert of(one, "loss_scale")[-1] < loss_scale.INITIAL / 8 and of(one, "gnorm")[-1] > 0
     assert saved_scale(tmp_path / "ranks")["since"] > 0  # it has found a scale
-    done, left_out = (of(log, "gnorm").count(0) for log in (ranks, one))
-    assert 0 < done <= left_out < 8
-    assert ranks.losses == pytest.approx(one.losses, rel=0.05)
+    first, other = (of(log, "gnorm").count(0) for log in (ranks, one))
+    assert 0 < first <= other < 8
+    assert ranks.losses[: first + 1] == pytest.approx(one.losses[: first + 1], rel=1e-3)
 
 
 def test_losses_that_no_scale_can_help_end_the_run_with_a_sentence(tmp_path, data_bin, monkeypatch):
