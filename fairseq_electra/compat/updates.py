@@ -56,6 +56,7 @@ class _Done(NamedTuple):
     number: int
     samples: list
     gradients: Gradients
+    alone: bool  # else all processes must look in the same update
     hopeless: Tensor  # (), in the host's memory once it has arrived
     arrived: Any  # a CUDA event, or None where nothing is to wait for
 
@@ -86,15 +87,15 @@ def look_at_gradients_later() -> None:
         if gradients is None or not gradients.may_be_dropped:
             return output
         if output is not None:  # else it ran out of memory, and did nothing
-            _done(self).append(_Done(number, samples, gradients, *_sent_back(gradients.hopeless)))
+            _done(self).append(_Done(number, samples, gradients, gradients.drop_nonfinite, *_sent_back(gradients.hopeless)))
         last = self.get_num_updates() >= (self.cfg.optimization.max_update or float("inf"))
         look(self, 0 if last else LATEST)
         return output
 
     def look(self, unseen: int = 0) -> None:
         """Look at the updates that the device has reported on, and wait until at most so many are left."""
-        done, alone = _done(self), self.data_parallel_world_size == 1
-        while done and (len(done) > unseen or done[0].arrived is None or (alone and done[0].arrived.query())):
+        done = _done(self)
+        while done and (len(done) > unseen or done[0].arrived is None or (done[0].alone and done[0].arrived.query())):
             update = done.popleft()
             if update.arrived is not None:
                 update.arrived.synchronize()

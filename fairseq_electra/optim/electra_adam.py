@@ -190,14 +190,14 @@ class ElectraAdam(FairseqOptimizer):
         """Do one step of torch.optim.AdamW, without its bookkeeping."""
         divisor, dropped = gradients.divisor(), gradients.dropped if gradients.may_be_dropped else None
         for group, everything in zip(self.param_groups, self._moments, strict=True):
-            present = [moments for moments in everything if moments.parameter.grad is not None]
+            present = [(grad, *moments) for moments in everything if (grad := moments.parameter.grad) is not None]
             if not present:
                 continue
-            params, first, second, steps = map(list, zip(*present, strict=True))
+            grads, params, first, second, steps = map(list, zip(*present, strict=True))
             if self.bias_correction:
                 torch._foreach_add_(steps, 1.0 if dropped is None else [1.0 - dropped] * len(steps))
             torch._fused_adamw_(
-                *(params, [p.grad for p in params], first, second, [], steps),
+                *(params, grads, first, second, [], steps),
                 amsgrad=False,
                 lr=group["lr"],
                 beta1=group["betas"][0],
