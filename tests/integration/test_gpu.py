@@ -193,11 +193,12 @@ def test_metrics_never_wait_for_the_gpu_between_two_logs(make_task, monkeypatch,
     "options",
     [
         ["--autocast", "bf16"],
+        ["--autocast", "fp16"],
         ["--bf16"],
         ["--fp16", "--fp16-no-flatten-grads", "--fp16-init-scale", "4"],
         ["--checkpoint-activations", "--autocast", "bf16"],
     ],
-    ids=["autocast", "bf16", "fp16", "checkpoints of activations"],
+    ids=["autocast bf16", "autocast fp16", "bf16", "fp16", "checkpoints of activations"],
 )
 def test_number_formats_train_alike(tmp_path, data_bin, options):
     plain = train_on_gpu(data_bin, tmp_path / "plain", *RUN, *BARE)
@@ -220,7 +221,11 @@ def test_compiled_runs_are_the_plain_one(tmp_path, data_bin, packed, graphs):
     assert weights(tmp_path / "compiled").keys() == weights(tmp_path / "plain").keys()
 
 
-@pytest.mark.parametrize("options", [["--dropout", "0.1"], ["--autocast", "bf16", "--pack", *BARE]], ids=["dropout", "packed"])
+@pytest.mark.parametrize(
+    "options",
+    [["--dropout", "0.1"], ["--autocast", "bf16", "--pack", *BARE], ["--autocast", "fp16", "--disc-weight", "5000"]],
+    ids=["dropout", "packed", "scaled losses"],
+)
 def test_a_run_resumes(tmp_path, data_bin, options):
     train_on_gpu(data_bin, tmp_path / "whole", *RUN, *options)
     train_on_gpu(data_bin, tmp_path / "parts", *RUN, *options, "--max-update", "5")
