@@ -91,7 +91,7 @@ def pretrain(folder: Path, updates: int) -> None:
     options = shlex.split(f"""
         --task electra_pretraining --arch electra_tiny --criterion replaced_token_detection --autocast bf16 --cpu
         --tokens-per-sample {PRETRAINING["tokens"]} --batch-size {PRETRAINING["rows"]}
-        --optimizer electra_adam --adam-betas '(0.9, 0.98)' --lr {PRETRAINING["lr"]} --clip-norm 1.0
+        --optimizer electra_adam --adam-betas '(0.9, 0.98)' --bias-correction off --lr {PRETRAINING["lr"]} --clip-norm 1.0
         --lr-scheduler polynomial_decay --warmup-updates {updates // 20} --total-num-update {updates} --max-update {updates}
         --no-epoch-checkpoints --validate-interval 1000 --log-format json --log-interval {max(updates // 20, 1)} --num-workers 0
     """)
