@@ -16,6 +16,7 @@ FOLDER = USER_DIR / "config" / "pretraining"
 FILES = [f"electra_{size}" for size in MODEL_SIZES]
 SMALLER = {
     **{f"model.{name}": size for name, size in NET.items()},
+    "model.generator_hidden_size": 0.5,  # a third of 32 could not be turned by rotary positions
     "optimization.max_update": 3,
     "optimization.update_freq": "[2]",
     "dataset.batch_size": 8,
