@@ -4,6 +4,7 @@
 counts is for how long the figures have been bad without a rise. The bounds were chosen on the curves in tests/evaluation/test_diagnosis.py.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,7 +14,7 @@ RISE = 0.01  # of disc_auc, from the first half of a failure's patience to the s
 
 
 @dataclass
-class Failure:
+class Failure(ABC):
     """One way of failing, followed through a run.
 
     Attributes:
@@ -44,21 +45,21 @@ class Failure:
         self.said = lasted
         return [self.report(history[-1], unigram)]
 
+    @abstractmethod
     def holds(self, now: Stretch, unigram: float) -> bool:
         """Whether the latest figures are those of this failure. Once it was said, it takes more to call it over."""
-        raise NotImplementedError
 
     def is_lasting(self, history: list[Stretch]) -> bool:
         """Whether nothing in the figures promises an end of it."""
         return not rising(history, self.patience, RISE)
 
+    @abstractmethod
     def report(self, now: Stretch, unigram: float) -> str:
         """Put the failure into words: since when, the figures, what to change."""
-        raise NotImplementedError
 
+    @abstractmethod
     def relief(self, now: Stretch) -> str:
         """Put into words that it is over."""
-        raise NotImplementedError
 
 
 @dataclass
