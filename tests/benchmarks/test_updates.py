@@ -23,6 +23,7 @@ def arguments(tmp_path, **changes):
     return argparse.Namespace(**{**plain, "output": str(tmp_path / "updates.json"), **changes})
 
 
+@pytest.mark.long
 def test_step_and_trainer_are_measured_with_the_same_network(tmp_path, monkeypatch):
     monkeypatch.setattr(updates, "alone", contextlib.nullcontext)
     assert updates.measure_all(arguments(tmp_path, points=[("tiny", 2, 16)])) == []
