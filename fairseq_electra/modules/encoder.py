@@ -24,8 +24,8 @@ class EncoderLayer(nn.Module):
     With f for a sublayer and its dropout, ``sizes.norm`` chooses between
 
     - ``post``, the original: LN(h + f(h));
-    - ``deepnorm`` and ``scaled``: LN(a h + f(h)), a above 1 (:attr:`EncoderSizes.residual_scale`), with which deep nets survive a short
-      warm-up. It equals LN(h + f(h) / a), so a trained net becomes a ``post`` one by dividing the last matrix of each sublayer.
+    - ``deepnorm`` and ``scaled``: LN(a h + f(h)), a above 1 (:attr:`EncoderSizes.residual_scale`), which calms deep nets under a
+      short warm-up. It equals LN(h + f(h) / a), so a trained net becomes a ``post`` one by dividing the last matrix of each sublayer.
       ``deepnorm`` also starts with smaller sublayers, as its authors have it (Wang et al. 2022, arXiv 2203.00555);
     - ``pre``: h + f(LN(h)), with one more LayerNorm behind the last layer (Xiong et al. 2020, arXiv 2002.04745).
     """

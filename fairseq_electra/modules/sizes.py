@@ -89,8 +89,8 @@ MODEL_SIZES = {
     "base": EncoderSizes(768, 768, 3072, 12, 12),
     "large": EncoderSizes(1024, 1024, 4096, 24, 16),
 }
-# what --arch on a command line stands for beside a row of the table: chosen by the runs on examples/stability/README.md. Four layers need
-# no scaling
+# what --arch on a command line stands for beside a row of the table: chosen by the single runs on examples/stability/README.md. Four layers
+# need no scaling
 SAFE = {size: {"positions": "rotary", "norm": "post" if size == "tiny" else "scaled"} for size in MODEL_SIZES}
 GENERATOR_HIDDEN_SIZE = {"tiny": 1 / 2, "small": 1 / 4, "base": 1 / 3, "large": 1 / 4}
 
