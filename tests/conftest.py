@@ -30,8 +30,9 @@ TINY_NET = [word for name, size in NET.items() for word in (f"--{name.replace('_
 
 @pytest.fixture(autouse=True)
 def loud():
-    """A command that ran in this process may have silenced the package's loggers."""
-    logging.getLogger("fairseq_electra").setLevel(logging.NOTSET)
+    """A command that ran in this process may have silenced fairseq's loggers and the package's."""
+    for name in ("fairseq", "fairseq_electra"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import shlex
-import tempfile
 from pathlib import Path
 
 import torch
@@ -66,13 +65,12 @@ def plan(study: str, seeds: bool) -> dict[str, str]:
     return runs
 
 
-def arguments(data: Path, options: str, args: argparse.Namespace) -> list[str]:
-    """Write a run as arguments of ``fairseq-train``."""
+def arguments(data: Path, name: str, options: str, args: argparse.Namespace) -> list[str]:
+    """Write a run as arguments of ``fairseq-train``; it saves nothing, but fairseq tries whether it could, in a folder of the run's own."""
     recipe = f"--lr {RECIPE['rate']} --warmup-updates {round(RECIPE['warmup'] * RECIPE['total'])} --total-num-update {RECIPE['total']}"
     shape = f"--tokens-per-sample {args.tokens} --batch-size {args.rows} --batch-size-valid 32 --max-update {args.updates}"
     every = f"--validate-interval-updates {max(1, args.updates // 6)}"
-    folder = tempfile.gettempdir()  # nothing is saved, but fairseq wants a folder that it may write to
-    return [str(data), "--save-dir", folder, *shlex.split(f"{COMMON} {recipe} {shape} {every}"), *shlex.split(options)]
+    return [str(data), "--save-dir", str(args.output.with_suffix(".logs") / name), *shlex.split(f"{COMMON} {recipe} {shape} {every}"), *shlex.split(options)]
 
 
 def curve(records: list[dict]) -> list[dict]:
@@ -120,7 +118,7 @@ def main() -> None:
         torch.set_num_threads(1)
         found = stability_baseline.train(args.data, args, RECIPE)
         record(report, args.output, THEIRS, {"options": "", "curve": found, "alive": is_alive(found)})
-    lines = {name: arguments(args.data, options, args) for name, options in wanted.items() if name not in report["runs"]}
+    lines = {name: arguments(args.data, name, options, args) for name, options in wanted.items() if name not in report["runs"]}
     for name, trouble, records in train_all(lines, args.output.with_suffix(".logs"), args.processes):
         found = curve(records)
         run = {"options": wanted[name], "curve": found, "alive": bool(found) and not trouble and is_alive(found)}
