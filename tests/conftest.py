@@ -22,6 +22,7 @@ fairseq_electra.register()
 from fairseq_electra.data.corpus import Document, builtin_documents  # noqa: E402
 from fairseq_electra.data.encode import encode_to_binary  # noqa: E402
 from fairseq_electra.data.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece  # noqa: E402
+from tests import forked  # noqa: E402
 
 torch.set_num_threads(1)
 NET = {"hidden_size": 32, "embedding_size": 16, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -117,18 +118,23 @@ def run(command, cwd=None, check=True, env=None, **kwargs):
         env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
         **kwargs,
     )
+    return checked(done, check)
+
+
+def checked(done, check=True):
+    """Return a finished process, which must have succeeded where check says so."""
     assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done
 
 
-def fairseq(tool, *arguments, **kwargs):
+def fairseq(tool, *arguments, check=True, **kwargs):
     """Run fairseq-train, fairseq-preprocess, ... with this plugin."""
-    return run([sys.executable, "-m", f"fairseq_cli.{tool}", *arguments, "--user-dir", USER_DIR], **kwargs)
-
-
-def electra(*arguments, **kwargs):
-    """Run one of our commands."""
-    return run(
-        [sys.executable, "-c", "import sys; from fairseq_electra.cli import main; sys.exit(main())", *arguments],
-        **kwargs,
+    return checked(
+        forked.run([sys.executable, "-m", f"fairseq_cli.{tool}", *map(str, arguments), "--user-dir", str(USER_DIR)], **kwargs), check
     )
+
+
+def electra(*arguments, check=True, **kwargs):
+    """Run one of our commands."""
+    code = "import sys; from fairseq_electra.cli import main; sys.exit(main())"
+    return checked(forked.run([sys.executable, "-c", code, *map(str, arguments)], **kwargs), check)

@@ -56,8 +56,7 @@ def test_dictionary_and_tokenizer_hold_the_same_ids(vocabulary):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_one_pass_writes_what_fairseq_preprocess_writes_byte_for_byte(tmp_path, vocabulary, awkward, workers):
-    with open(awkward, "rb") as text:
-        pieces = electra("encode", "--vocab", vocabulary, stdin=text).stdout
+    pieces = electra("encode", "--vocab", vocabulary, input=awkward).stdout
     (tmp_path / "train.pieces").write_text(pieces, newline="\n")
     fairseq(
         "preprocess",

@@ -17,8 +17,9 @@ from fairseq_electra.data.masking import Masking
 from fairseq_electra.data.rows import build_rows
 from fairseq_electra.data.wordpiece import load_wordpiece
 from fairseq_electra.models.electra import ElectraConfig, ElectraModel
+from tests import forked
 from tests.conftest import NET, TINY_NET, randomize_parameters
-from tests.integration.training import command, environment, read, train, weights
+from tests.integration.training import command, read, train, weights
 
 ONE_UPDATE = [
     *TINY_NET,
@@ -65,7 +66,7 @@ def train_on_two_ranks(data, save_dir, *arguments):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=environment(),
+            env=forked.environment(),
         )
         for rank in range(2)
     ]

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.conftest import TINY_NET
-from tests.integration.training import assert_same_weights, command, environment, train, weights
+from tests.integration.training import assert_same_weights, command, train, weights
 
 RUN = [
     *TINY_NET,
@@ -23,7 +24,7 @@ RUN = [
 def kill(data, folder, log: Path, moment) -> list[str]:
     """Start the run, kill it without warning once ``moment()`` is true; returns what it was writing."""
     with log.open("w") as stream:
-        process = subprocess.Popen(command(data, folder, *RUN), stdout=stream, stderr=stream, env=environment())
+        process = subprocess.Popen(command(data, folder, *RUN), stdout=stream, stderr=stream, env=forked.environment())
         start = time.monotonic()
         while not moment():
             assert process.poll() is None and time.monotonic() - start < 120, log.read_text()[-2000:]

@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 
 from fairseq_electra.evaluation.training_log import read_log
-from tests.conftest import ROOT, USER_DIR
+from tests import forked
+from tests.conftest import USER_DIR
 
 COMMON = [
     *("--user-dir", str(USER_DIR)),
@@ -53,20 +54,8 @@ def command(data, save_dir, *arguments) -> list[str]:
     ]
 
 
-def environment() -> dict:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-
-
 def train(data, save_dir, *arguments, check=True, cwd=None) -> Log:
-    done = subprocess.run(
-        command(data, save_dir, *arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment(),
-        timeout=280,
-        cwd=cwd,
-    )
+    done = forked.run(command(data, save_dir, *arguments), cwd=cwd, merged=True)
     assert not check or done.returncode == 0, done.stdout[-4000:]
     return read(done.stdout, save_dir, done.returncode)
 
@@ -140,7 +129,7 @@ def train_and_kill(data, save_dir, *arguments, at_update: int) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=environment(),
+        env=forked.environment(),
         start_new_session=True,
     )
     deadline = time.time() + 200
