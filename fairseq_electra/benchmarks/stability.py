@@ -66,7 +66,7 @@ def plan(study: str, seeds: bool) -> dict[str, str]:
 
 
 def arguments(data: Path, name: str, options: str, args: argparse.Namespace) -> list[str]:
-    """Write a run as arguments of ``fairseq-train``; it saves nothing, but fairseq tries whether it could, in a folder of the run's own."""
+    """Write a run as arguments of ``fairseq-train``. Nothing is saved, but fairseq wants a folder that it may write to: one for each run."""
     recipe = f"--lr {RECIPE['rate']} --warmup-updates {round(RECIPE['warmup'] * RECIPE['total'])} --total-num-update {RECIPE['total']}"
     shape = f"--tokens-per-sample {args.tokens} --batch-size {args.rows} --batch-size-valid 32 --max-update {args.updates}"
     every = f"--validate-interval-updates {max(1, args.updates // 6)}"
