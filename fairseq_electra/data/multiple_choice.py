@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from fairseq_electra.data.examples import Example
+from fairseq_electra.data.json_values import check_text
 from fairseq_electra.data.text import read_lines
 from fairseq_electra.errors import InputError
 
@@ -87,6 +88,8 @@ def _race_file(path: Path) -> list[Example]:
         place = f"{path}, question {number}"
         if not isinstance(choices, list) or not all(isinstance(text, str) for text in (question, *choices)):
             raise InputError(f"{place}: the question {question!r} has the options {choices!r}; all must be texts")
+        for text in (passage, question, *choices):
+            check_text(text, f"{place}: a text")
         if len(choices) != len(RACE_LETTERS) or answer not in list(RACE_LETTERS):
             raise InputError(f"{place}: {len(choices)} options and the answer {answer!r}; need four, and one of {', '.join(RACE_LETTERS)}")
         filled = [question.replace("_", choice) if "_" in question else f"{question} {choice}" for choice in choices]

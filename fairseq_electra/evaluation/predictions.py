@@ -1,4 +1,4 @@
-"""Answers of a fine-tuned net to lines of text, in their order, whatever the batches are."""
+"""Answers of a fine-tuned net to inputs, in their order, whatever the batches are."""
 
 import itertools
 import math
@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from fairseq_electra.data.inputs import Input, texts_in
 from fairseq_electra.data.question_folder import SHORTEST_WINDOW, Questions, context_pieces, find_windows, in_memory, question_pieces
 from fairseq_electra.data.question_folder import SPECIAL as QUESTION_SPECIAL
 from fairseq_electra.data.squad import Question
@@ -47,7 +48,7 @@ def spans_of_words(line: str) -> list[tuple[int, int]]:
 
 
 class Predictor(ABC):
-    """Answers of a head to lines of text.
+    """Answers of a head to inputs: lines of text, or texts that are apart already, as a tuple.
 
     Args:
         net: with the head.
@@ -62,35 +63,35 @@ class Predictor(ABC):
         longest = net.task.max_positions if net.task else options.get("max_positions") or net.sizes.max_position_embeddings
         self.max_positions = min(int(longest), net.model.max_positions() or int(longest))
 
-    def __call__(self, lines: Iterable[str]) -> Iterator[dict]:
-        """Answer each line.
+    def __call__(self, inputs: Iterable[Input]) -> Iterator[dict]:
+        """Answer each input.
 
         Raises:
-            InputError: a line is not as the head needs it; names it.
+            InputError: one is not as the head needs it; names it.
         """
-        remaining = enumerate(iter(lines), 1)
+        remaining = enumerate(iter(inputs), 1)
         while batch := list(itertools.islice(remaining, LINES_AT_ONCE)):
-            yield from self.answer([number for number, _ in batch], [line for _, line in batch])
+            yield from self.answer([number for number, _ in batch], [given for _, given in batch])
 
     @abstractmethod
-    def answer(self, numbers: list[int], lines: list[str]) -> Iterator[dict]:
-        """Answer some lines, whose numbers are for errors."""
+    def answer(self, numbers: list[int], inputs: list[Input]) -> Iterator[dict]:
+        """Answer some inputs, whose numbers are for errors."""
 
 
 class SentencePredictor(Predictor):
-    """Classes, numbers and choices of lines: a text, or several with tabs between them: a pair, or a context and its choices.
+    """Classes, numbers and choices: of a text, or of several, in a line with tabs between them: a pair, or a context and its choices.
 
     Yields ``logits`` and, for classes, ``label`` and ``probabilities`` by label, for numbers ``score``, for a multiple choice ``choice``,
-    from 0 on, and ``probabilities``. All lines must have as many texts as the training, or as the first.
+    from 0 on, and ``probabilities``. All inputs must have as many texts as the training, or as the first.
     """
 
     def __init__(self, net: ElectraHubInterface, head: str, source: str = "text"):
         super().__init__(net, head, source)
         self._expected = net.task.inputs if net.task else 0
 
-    def answer(self, numbers: list[int], lines: list[str]) -> Iterator[dict]:
-        """Answer some lines."""
-        texts, kind = [line.split("\t") for line in lines], self.net.kind
+    def answer(self, numbers: list[int], inputs: list[Input]) -> Iterator[dict]:
+        """Answer some inputs."""
+        texts, kind = [texts_in(given) for given in inputs], self.net.kind
         for number, parts in zip(numbers, texts, strict=True):
             self._expected = self._expected or max(len(parts), 2 if kind == RANKING else 1)
             check_texts(parts, self._expected, f"{self.source}, line {number}")
@@ -136,8 +137,9 @@ class TagPredictor(Predictor):
     the line, in characters, and ``logits``, the log-probabilities of each word's tags. Tags that are not those of entities have none.
     """
 
-    def answer(self, numbers: list[int], lines: list[str]) -> Iterator[dict]:
-        """Answer some lines."""
+    def answer(self, numbers: list[int], inputs: list[Input]) -> Iterator[dict]:
+        """Answer some inputs."""
+        lines = [given if isinstance(given, str) else given[0] for given in inputs]
         spans = [spans_of_words(line) for line in lines]
         words = [[line[a:b] for a, b in each] for line, each in zip(lines, spans, strict=True)]
         room = self.max_positions - SPECIAL
@@ -163,7 +165,7 @@ class TagPredictor(Predictor):
 
 
 class AnswerPredictor(Predictor):
-    """Answers to lines of a question and its context, with a tab between.
+    """Answers to questions and their contexts, in a line with a tab between.
 
     Yields ``answer``, as it stands in the context, ``begin`` and ``end`` there, in characters, and ``probability``; of nets that know
     questions without an answer ``unanswerable``, how likely this is one, on the scale of the study's threshold. ``n_best`` has the best
@@ -184,9 +186,9 @@ class AnswerPredictor(Predictor):
         info = net.task or TaskInfo("", ANSWERING, 2, (), (), 0, stride=STRIDE, max_question=MAX_QUESTION, unanswerable=True)
         self._info = replace(info, max_positions=self.max_positions, max_question=min(info.max_question, longest_question))
 
-    def answer(self, numbers: list[int], lines: list[str]) -> Iterator[dict]:
-        """Answer some lines."""
-        texts = [line.split("\t") for line in lines]
+    def answer(self, numbers: list[int], inputs: list[Input]) -> Iterator[dict]:
+        """Answer some inputs."""
+        texts = [texts_in(given) for given in inputs]
         for number, parts in zip(numbers, texts, strict=True):
             check_texts(parts, 2, f"{self.source}, line {number}")
         pieces = question_pieces(self.net.tokenizer, (question for question, _ in texts), self._info.max_question)
