@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -19,6 +18,7 @@ from fairseq_electra.data.tag_rows import TagRows
 from fairseq_electra.data.tags import entities_of, legal_transitions, scheme_of
 from fairseq_electra.data.task_folder import encode_texts, fit, rows_of
 from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, RANKING, STRIDE, TAGGING, TaskInfo
+from fairseq_electra.data.words import spans_of_words
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.answering import answers_to
 from fairseq_electra.evaluation.answers import BEGIN, END, SCORE, UNANSWERABLE, whole_words
@@ -27,24 +27,6 @@ from fairseq_electra.evaluation.tagging import in_order, tags_of_words, word_sco
 from fairseq_electra.interchange.hub_interface import ElectraHubInterface
 
 LINES_AT_ONCE = 4096  # sorted by length among themselves
-OPENING, CLOSING = """("'[{<«“‘""", """)"']}>»”’.,;:!?…"""
-_SIGNS = re.compile(r"([.!?])\1*|.")
-
-
-def spans_of_words(line: str) -> list[tuple[int, int]]:
-    """Find the words of a line: what stands between blanks, but for the punctuation at its ends, each sign of which is a word of its own.
-
-    A run of one of ``.!?`` is one word. The time is linear in the line, whatever stands there.
-    """
-    spans = []
-    for found in re.finditer(r"\S+", line):
-        first, end = found.span()
-        begin = end - len(found[0].lstrip(OPENING))
-        stop = max(begin, first + len(found[0].rstrip(CLOSING)))
-        spans += [(i, i + 1) for i in range(first, begin)]
-        spans += [(begin, stop)] if begin < stop else []
-        spans += [sign.span() for sign in _SIGNS.finditer(line, stop, end)]
-    return spans
 
 
 class Predictor(ABC):

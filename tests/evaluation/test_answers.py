@@ -380,3 +380,25 @@ def test_an_answer_is_whole_words_and_stands_there_once():
     assert [tuple(row[:2]) for row in found[0, : len(expected)]] == expected
     assert found[0, : len(expected), SCORE].tolist() == [0, -2, -3, -4, -5, -6] and np.isneginf(found[0, len(expected) :, SCORE]).all()
     assert (found[..., UNANSWERABLE] == 0.5).all()
+
+
+def spans_widened(context, *spans):
+    answers = np.array([[(*span, -float(i), 0.5) for i, span in enumerate(spans)]])
+    return [context[int(a) : int(b)] for a, b in whole_words(answers, [context])[0, :, :2] if b > a]
+
+
+def test_answers_in_scripts_without_blanks_are_what_their_pieces_cover():
+    japanese, korean, thai = "きのうはコーヒーがとてもすきでした", "서울에서 만났다", "ฉันชอบกาแฟมาก"
+    for context, answer in ((japanese, "コーヒー"), (korean, "서울"), (thai, "กาแฟ"), ("他在iPhone上看2008年的书", "iPhone")):
+        place = context.index(answer)
+        assert spans_widened(context, (place, place + len(answer))) == [answer]
+    assert spans_widened("他在iPhone上看2008年的书", (3, 5), (11, 12)) == ["iPhone", "2008"]
+
+
+@pytest.mark.parametrize("context", ["the cafe\u0301 is", "का हिन्दी में", "xx か\u3099 き", "a \u1112\u1161\u11ab b"])
+def test_no_answer_ends_between_a_letter_and_its_mark(context):
+    """Whatever piece of the middle word is found, its last character has all its marks, and so has the one before its first."""
+    first, end = context.index(" ") + 1, context.rindex(" ")
+    for begin in range(first, end):
+        for stop in range(begin + 1, end + 1):
+            assert spans_widened(context, (begin, stop)) == [context[first:end]]
