@@ -12,7 +12,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from fairseq_electra.data.conll import read_conll
+from fairseq_electra.data.conll import has_tags, read_conll
 from fairseq_electra.data.examples import Columns, Example, classes_of, has_labels, is_json, quoted_cells, read_examples
 from fairseq_electra.data.glue import FOLDERS, GLUE, glue_task
 from fairseq_electra.data.multiple_choice import RACE_LETTERS, SWAG_ENDINGS, read_race, read_swag
@@ -188,19 +188,23 @@ def _questions(args: argparse.Namespace) -> None:
         max_question=MAX_QUESTION if args.max_question is None else args.max_question,
         unanswerable=some_without,
         columns=QUESTION_COLUMNS,
+        unlabelled=tuple(split for split, squad in splits.items() if not squad.labelled),
     )
     finished = write_question_folder(args.destdir, args.vocab, splits, info)
     print(f"{args.destdir}: {_numbers(finished)}; questions{', some without an answer' if some_without else ''}; " + _windows(finished))
 
 
 def _words(args: argparse.Namespace) -> None:
-    splits = {split: read_conll(path, args.scheme or BIO) for split, path in _files(args).items()}
+    files = _files(args)
+    unlabelled = tuple(split for split, path in files.items() if split == "test" and not has_tags(path))
+    splits = {split: read_conll(path, args.scheme or BIO, tagged=split not in unlabelled) for split, path in files.items()}
     if "train" not in splits:
         raise InputError("--conll needs --train FILE: its tags are those to learn")
     stride = max(1, (args.max_positions - 2) // 2) if args.stride is None else args.stride
-    info = TaskInfo(args.destdir.name, TAGGING, 1, (), TAG_METRICS, args.max_positions, stride=stride)
+    info = TaskInfo(args.destdir.name, TAGGING, 1, (), TAG_METRICS, args.max_positions, stride=stride, unlabelled=unlabelled)
     finished = write_tag_folder(args.destdir, args.vocab, splits, info, args.bioes)
-    print(f"{args.destdir}: {_numbers(finished)}; {len(finished.labels)} tags; " + _windows(finished))
+    untagged = f"; {unlabelled[0]} has no tags" if unlabelled else ""
+    print(f"{args.destdir}: {_numbers(finished)}; {len(finished.labels)} tags{untagged}; " + _windows(finished))
 
 
 def _numbers(info: TaskInfo) -> str:

@@ -32,7 +32,7 @@ def read_swag(folder: str | Path) -> dict[str, list[Example]]:
 
 
 def _swag_file(path: Path) -> list[Example]:
-    reader = csv.DictReader(io.StringIO("\n".join(read_lines(path)) + "\n"), strict=True)
+    reader = csv.DictReader(io.StringIO("\n".join(read_lines(path)).removeprefix("\ufeff") + "\n"), strict=True)
     examples = []
     try:
         missing = [name for name in ("sent1", "sent2", *SWAG_ENDINGS) if name not in (reader.fieldnames or [])]
@@ -73,7 +73,7 @@ def read_race(folder: str | Path) -> dict[str, list[Example]]:
 
 def _race_file(path: Path) -> list[Example]:
     try:
-        record = json.loads("\n".join(read_lines(path)))
+        record = json.loads("\n".join(read_lines(path)).removeprefix("\ufeff"))
         passage, questions, options, answers = (record[key] for key in ("article", "questions", "options", "answers"))
         if not isinstance(passage, str) or not all(isinstance(each, list) for each in (questions, options, answers)):
             raise TypeError("the article must be a text and the others lists")

@@ -31,10 +31,11 @@ class Question:
 
 @dataclass(frozen=True)
 class Squad:
-    """A file's contexts and questions, in its order."""
+    """A file's contexts and questions, in its order; ``labelled``: it says of them what answer they have."""
 
     contexts: list[str]
     questions: list[Question]
+    labelled: bool = True
 
 
 def is_squad(path: str | Path) -> bool:
@@ -42,34 +43,44 @@ def is_squad(path: str | Path) -> bool:
     return str(path).removesuffix(".gz").removesuffix(".xz").endswith(".json")
 
 
-def read_squad(path: str | Path, labelled: bool = True) -> Squad:
+def read_squad(path: str | Path, labelled: bool | None = True) -> Squad:
     """Read ``{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", "answers", "is_impossible"}]}]}]}``.
 
     Args:
         path: a JSON file; plain, ``.gz`` or ``.xz``.
-        labelled: every question must have an answer, or say that it has none.
+        labelled: every question must have an answer, or say that it has none. False: so it must be for all, or for no question. None: for
+            any, as answers are not used.
 
     Raises:
         InputError: the file is not of that form, a value is of the wrong kind, an answer does not stand where it says, an id comes twice,
             or there is no question; names the question.
     """
-    text = "\n".join(read_lines(path))
+    text = "\n".join(read_lines(path)).removeprefix("\ufeff")
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg}); give a file of SQuAD's form") from error
-    found, seen = Squad([], []), set()
+    contexts: list[str] = []
+    questions: list[Question] = []
+    seen, silent, said = set(), [], 0
     for context, record in _questions(data, path):
-        if not found.contexts or found.contexts[-1] is not context:
-            found.contexts.append(context)
-        question = _question(record, context, len(found.contexts) - 1, path, labelled)
+        if not contexts or contexts[-1] is not context:
+            contexts.append(context)
+        question = _question(record, context, len(contexts) - 1, path)
         if question.id in seen:
             raise InputError(f"{path}, question {question.id}: this id comes twice; every question needs its own")
         seen.add(question.id)
-        found.questions.append(question)
-    if not found.questions:
+        questions.append(question)
+        if question.answers or record.get("is_impossible"):
+            said += 1
+        else:
+            silent.append(question.id)
+    if not questions:
         raise InputError(f"{path} holds no question; give a file with paragraphs and questions in them")
-    return found
+    if silent and (labelled or (labelled is False and said)):
+        others = "" if labelled else f", where {said:,} others have one"
+        raise InputError(f'{path}, question {silent[0]}: no answer{others}; give one, or "is_impossible": true')
+    return Squad(contexts, questions, not silent)
 
 
 def _questions(data: dict, path: str | Path) -> Iterator[tuple[str, dict]]:
@@ -87,7 +98,7 @@ def _questions(data: dict, path: str | Path) -> Iterator[tuple[str, dict]]:
         raise InputError(f"{path}, {place}: {missing}; SQuAD's form is data, paragraphs, context and qas") from error
 
 
-def _question(record: dict, context: str, number: int, path: str | Path, labelled: bool) -> Question:
+def _question(record: dict, context: str, number: int, path: str | Path) -> Question:
     name = record.get("id") if isinstance(record, dict) else None
     if isinstance(name, str):
         check_text(name, f"{path}, question {name!a}: the id")
@@ -107,8 +118,6 @@ def _question(record: dict, context: str, number: int, path: str | Path, labelle
     found = _answers(answers, context, place)
     if found and impossible:
         raise InputError(f'{place}: "is_impossible" is true, and there are answers; take out one or the other')
-    if labelled and not found and not impossible:
-        raise InputError(f'{place}: no answer; give one, or "is_impossible": true')
     return Question(str(name), text, number, found)
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from fairseq_electra.data.conll import with_column
 from fairseq_electra.data.inputs import Input, texts_in
 from fairseq_electra.data.question_folder import SHORTEST_WINDOW, Questions, context_pieces, find_windows, in_memory, question_pieces
 from fairseq_electra.data.question_folder import SPECIAL as QUESTION_SPECIAL
@@ -124,18 +125,32 @@ class TagPredictor(Predictor):
         lines = [given if isinstance(given, str) else given[0] for given in inputs]
         spans = [spans_of_words(line) for line in lines]
         words = [[line[a:b] for a, b in each] for line, each in zip(lines, spans, strict=True)]
+        for line, own, (tags, scores) in zip(lines, spans, self.tag(words), strict=True):
+            yield self._answer(line, own, tags) | {"logits": scores.tolist()}
+
+    def tag(self, words: list[list[str]]) -> Iterator[tuple[list[str], np.ndarray]]:
+        """Tag the words of sentences; yields for each its tags, and their log-probabilities, (words, K), float32."""
         room = self.max_positions - SPECIAL
         stride = self.net.task.stride if self.net.task and self.net.task.stride else max(1, room // 2)
         rows = [row for pieces in encode_texts(self.net.tokenizer, words) if pieces for row in rows_of_words(pieces, room, stride)]
-        sentence = np.repeat(np.arange(len(lines)), [len(each) for each in words])
+        lengths = [len(each) for each in words]
         scores = np.zeros((0, len(self.labels)), dtype=np.float32)
         if rows:
             batches = self.net.batches(TagRows(_Rows(rows), ""))
             scores = in_order(torch.cat([word_scores(self.net.model, self.head, batch).cpu() for batch in batches]).numpy())
-        tags = tags_of_words(scores, sentence, legal_transitions(self.labels))
-        for i, line in enumerate(lines):
-            own = sentence == i
-            yield self._answer(line, spans[i], [self.labels[tag] for tag in tags[own]]) | {"logits": scores[own].tolist()}
+        tags = tags_of_words(scores, np.repeat(np.arange(len(words)), lengths), legal_transitions(self.labels))
+        bounds = np.cumsum(lengths)[:-1]
+        for own, part in zip(np.split(tags, bounds), np.split(scores, bounds), strict=True):
+            yield [self.labels[tag] for tag in own], part
+
+    def tag_lines(self, sentences: Iterable[list[tuple[str, str | None]]]) -> Iterator[str]:
+        """Add a column with the tags to lines as :func:`fairseq_electra.data.conll.read_words` yields them."""
+        remaining = iter(sentences)
+        while batch := list(itertools.islice(remaining, LINES_AT_ONCE)):
+            found = self.tag([[word for _, word in lines if word is not None] for lines in batch])
+            for lines, (tags, _) in zip(batch, found, strict=True):
+                own = iter(tags)
+                yield from (line if word is None else with_column(line, next(own)) for line, word in lines)
 
     def _answer(self, line: str, spans: list[tuple[int, int]], tags: list[str]) -> dict:
         scheme = scheme_of(self.labels)

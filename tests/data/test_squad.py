@@ -83,6 +83,23 @@ def test_only_a_test_file_may_lack_answers(tmp_path):
         read_squad(path)
 
 
+def test_a_test_file_has_answers_for_all_questions_or_for_none(tmp_path, vocabulary):
+    some = written(tmp_path / "some.json", squad(asked(1), {"id": "q2", "question": "What?", "answers": []}, asked(3)))
+    with pytest.raises(InputError, match=r"question q2: no answer, where 2 others have one; give one, or"):
+        read_squad(some, labelled=False)
+    assert len(read_squad(some, labelled=None).questions) == 3
+    none = written(tmp_path / "none.json", squad({"id": "q1", "question": "What?"}))
+    assert not read_squad(none, labelled=False).labelled
+    given = ["--vocab", vocabulary, "--destdir", tmp_path / "bin", "--squad", "--train", written(tmp_path / "a.json", squad(asked()))]
+    assert command("prepare", *given, "--test", none)[0] == 0
+    assert read_task_info(tmp_path / "bin").unlabelled == ("test",)
+
+
+def test_a_byte_order_mark_does_not_matter(tmp_path):
+    (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(squad(asked())).encode())
+    assert len(read_squad(tmp_path / "a.json").questions) == 1
+
+
 BAD = {
     "answer elsewhere": (
         squad(asked(start=21)),
