@@ -26,7 +26,8 @@ def spans_of_words(line: str) -> list[tuple[int, int]]:
     - In scripts without blanks between words (Han, kana, Thai, ...) each character is a word, with its combining marks; their wide
       punctuation too.
 
-    Contractions and hyphens stay: files differ in them. The time is linear in the line, whatever stands there.
+    Contractions, hyphens and the particles of Korean stay in their words: files differ in them. The time is linear in the line, whatever
+    stands there.
 
     Returns:
         begin and end of each, in characters.

@@ -11,8 +11,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fairseq_electra.data.question_folder import Questions, in_memory
+from fairseq_electra.data.question_folder import Questions, context_pieces, in_memory, pieces_of_span
 from fairseq_electra.data.task_info import ANSWERING, TaskInfo
+from fairseq_electra.data.wordpiece import train_wordpiece
 from fairseq_electra.evaluation.answer_metrics import best_over, best_threshold, exact_match, normalize_answer, score_answers, token_f1
 from fairseq_electra.evaluation.answering import AnswerEvaluation
 from fairseq_electra.evaluation.answers import BEGIN, END, SCORE, UNANSWERABLE, answers_of_questions, texts_of, whole_words
@@ -402,3 +403,26 @@ def test_no_answer_ends_between_a_letter_and_its_mark(context):
     for begin in range(first, end):
         for stop in range(begin + 1, end + 1):
             assert spans_widened(context, (begin, stop)) == [context[first:end]]
+
+
+ANSWERS = {
+    "きのうはコーヒーがとてもすきでした": "コーヒー",
+    "ぼくがみたのはガンダムだ": "ガンダム",
+    "他昨天在北京买了iPhone": "北京",
+    "서울에서 친구를 만났다": "서울",
+    "ฉันอยู่ที่นี่": "ที่",
+    "वह हिन्दी में": "हिन्दी",
+    "the cafe\u0301s of Zürich": "cafe\u0301s",
+    "naïve Ελλάδα now": "Ελλάδα",
+}
+
+
+@pytest.mark.parametrize("keep_accents", [False, True])
+def test_the_pieces_of_an_answer_give_back_its_text_in_every_script(keep_accents):
+    """Pieces are single characters, of which the default vocabulary strips accents and vowel signs."""
+    contexts = list(ANSWERS)
+    tokenizer = train_wordpiece(contexts, 1000, keep_accents=keep_accents, min_frequency=1000, character_coverage=1.0)
+    for context, where in zip(contexts, context_pieces(tokenizer, contexts)[1], strict=True):
+        answer = ANSWERS[context]
+        first, last = pieces_of_span(where, context.index(answer), answer, "")
+        assert spans_widened(context, (where[first, 0], where[last, 1])) == [answer]
