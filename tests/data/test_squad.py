@@ -113,7 +113,7 @@ BAD = {
     "start in quotes": (squad(asked(start="20")), 'question q1: answer_start is "20", a text; write a whole number, without quotes'),
     "start with a point": (squad(asked(start=20.5)), "question q1: answer_start is 20.5, a number with a point; write a whole number"),
     "answer that is a number": (
-        squad(asked(answer=10, start=37)),
+        squad(asked(answer=10, start=34)),
         "question q1: the text of an answer is 10, a whole number; write a text",
     ),
     "answer that is a list": (squad(asked(answer=["France"])), 'question q1: the text of an answer is ["France"], a list; write a text'),
