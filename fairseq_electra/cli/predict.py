@@ -1,9 +1,13 @@
 """Apply a fine-tuned net to text: one input a line, one JSON object a line out, in the same order.
 
 fairseq-electra predict checkpoints/checkpoint_best.pt < sentences.txt > predictions.jsonl
+fairseq-electra predict checkpoints/checkpoint_best.pt --input test.jsonl > predictions.jsonl
+fairseq-electra predict answering/checkpoint_best.pt --input dev-v2.0.json > answers.jsonl  # a file of SQuAD's form; answers have ids
+fairseq-electra predict tagging/checkpoint_best.pt --words < test.conll > tagged.conll  # given words; their tags in a last column
 
-A pair is two texts with a tab between them, a multiple choice the context and its choices. CHECKPOINT may also be a folder of
-checkpoints or of transformers. Rows longer than those of the training are cut, the longest text first.
+A pair is two texts with a tab between them, a multiple choice the context and its choices. A file that is named .jsonl, or begins with
+a JSON object, is read as JSON lines; the texts are in the columns of the training, or in those that --text names. CHECKPOINT may also be
+a folder of checkpoints or of transformers. Rows longer than those of the training are cut, the longest text first.
 """
 
 import argparse
@@ -12,15 +16,33 @@ import json
 import logging
 import math
 import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from fairseq_electra.data.text import read_lines, written_whole
+from fairseq_electra.data.conll import read_words
+from fairseq_electra.data.inputs import read_inputs, source_name
+from fairseq_electra.data.squad import QUESTION_COLUMNS, is_squad, read_squad
+from fairseq_electra.data.task_info import ANSWERING, TAGGING
+from fairseq_electra.data.text import written_whole
 from fairseq_electra.errors import InputError
+
+if TYPE_CHECKING:
+    from fairseq_electra.evaluation.predictions import Predictor
+    from fairseq_electra.interchange.hub_interface import ElectraHubInterface
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="saved by fairseq-train, or a folder: its best, or else its last")
     parser.add_argument("--input", default="-", metavar="FILE", help="text; plain, .gz or .xz (default: standard input)")
+    parser.add_argument(
+        "--text", nargs="+", metavar="COLUMN", help="the input is JSON lines, with the text in these columns (default: the training's)"
+    )
+    parser.add_argument(
+        "--words",
+        action="store_true",
+        help="of tags: the input is a word a line, in the first column, with blank lines between sentences; each line gets its tag",
+    )
     parser.add_argument("--vocab", metavar="DIR", help="folder of the vocabulary (default: the checkpoint's, or its data's)")
     parser.add_argument("--output", metavar="FILE", help="for the answers, written whole or not at all (default: standard output, at once)")
     parser.add_argument("--head", metavar="NAME", help="of several heads, the one to apply")
@@ -48,21 +70,60 @@ def run(args: argparse.Namespace) -> None:
     head = args.head or only_head(net.labels, args.checkpoint)
     if head not in net.labels:
         raise InputError(f"{args.checkpoint} has no head {head!r}, it has {', '.join(net.labels) or 'none'}")
-    source = "standard input" if args.input == "-" else args.input
-    answers = predictor_of(net, head, source, args.threshold, args.n_best)(read_lines(args.input))
+    source = source_name(args.input)
+    predictor = predictor_of(net, head, source, args.threshold, args.n_best)
+    lines = _tagged_lines(args, predictor) if args.words else _json_lines(args, net, predictor)
     with (
         tqdm(unit=" lines", disable=not sys.stderr.isatty()) as bar,
         written_whole(args.output) if args.output else contextlib.nullcontext(sys.stdout) as stream,
     ):
         number = 0
-        for answer in answers:
+        for line in lines:
             number += 1
-            if not args.logits:
-                answer.pop("logits", None)
-            stream.write(json.dumps(answer, ensure_ascii=False) + "\n")
+            stream.write(f"{line}\n")
             bar.update()
         if not number:
             raise InputError(f"{source} is empty; give one input a line")
+
+
+def _json_lines(args: argparse.Namespace, net: "ElectraHubInterface", predictor: "Predictor") -> Iterator[str]:
+    """Answers as JSON lines."""
+    if net.kind == ANSWERING and is_squad(args.input) and not args.text:
+        squad = read_squad(args.input, labelled=None)
+        found = predictor((question.text, squad.contexts[question.context]) for question in squad.questions)
+        answers: Iterator[dict] = ({"id": question.id, **answer} for question, answer in zip(squad.questions, found, strict=True))
+    else:
+        answers = predictor(read_inputs(args.input, columns_of(net, args.text), json_lines=bool(args.text)))
+    for answer in answers:
+        if not args.logits:
+            answer.pop("logits", None)
+        yield json.dumps(answer, ensure_ascii=False)
+
+
+def _tagged_lines(args: argparse.Namespace, predictor: "Predictor") -> Iterator[str]:
+    """Lines of words with their tags."""
+    from fairseq_electra.evaluation.predictions import TagPredictor
+
+    if not isinstance(predictor, TagPredictor):
+        raise InputError(f"--words is for tags, and this net was trained for {predictor.net.kind}; leave it out")
+    if args.text or args.logits:
+        raise InputError("--words puts a tag behind each word, so --text and --logits have no place beside it; leave them out")
+    return predictor.tag_lines(read_words(args.input))
+
+
+def columns_of(net: "ElectraHubInterface", named: list[str] | None) -> tuple[str, ...]:
+    """Return the columns of JSON lines that hold the texts of an input: the ones named, or else those of the training.
+
+    Raises:
+        InputError: as many as named are not what the net needs.
+    """
+    known = net.task.columns if net.task else ()
+    if named is None:
+        return known or (QUESTION_COLUMNS if net.kind == ANSWERING else ())
+    needed = {TAGGING: 1, ANSWERING: 2}.get(net.kind) or (net.task.inputs if net.task else 0)
+    if needed and len(named) != needed:
+        raise InputError(f"--text names {len(named)} columns, {' '.join(named)}, and this net was trained on {needed}; name as many")
+    return tuple(named)
 
 
 def only_head(labels: dict[str, list[str]], checkpoint: str) -> str:

@@ -8,14 +8,16 @@ fairseq-electra prepare --vocab vocab --destdir ner-bin --conll --train train.co
 """
 
 import argparse
+import sys
+from dataclasses import replace
 from pathlib import Path
 
-from fairseq_electra.data.conll import read_conll
-from fairseq_electra.data.examples import Columns, Example, has_labels, read_examples
+from fairseq_electra.data.conll import has_tags, read_conll
+from fairseq_electra.data.examples import Columns, Example, classes_of, has_labels, is_json, quoted_cells, read_examples
 from fairseq_electra.data.glue import FOLDERS, GLUE, glue_task
 from fairseq_electra.data.multiple_choice import RACE_LETTERS, SWAG_ENDINGS, read_race, read_swag
 from fairseq_electra.data.question_folder import write_question_folder
-from fairseq_electra.data.squad import read_squad
+from fairseq_electra.data.squad import QUESTION_COLUMNS, read_squad
 from fairseq_electra.data.tag_folder import write_tag_folder
 from fairseq_electra.data.tags import BIO, SCHEMES
 from fairseq_electra.data.task_folder import check_task, write_task_folder
@@ -32,7 +34,7 @@ SOURCES_OF = {
     "stride": ("squad", "conll"),
     "max_question": ("squad",),
     **dict.fromkeys(("scheme", "bioes"), ("conll",)),
-    **dict.fromkeys(("label", "header", "labels", "regression", "metrics"), ("text",)),
+    **dict.fromkeys(("label", "header", "quoted", "labels", "regression", "metrics"), ("text",)),
     **dict.fromkeys(SPLITS, ("text", "squad", "conll")),
 }
 
@@ -66,6 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for split in SPLITS:
         own.add_argument(f"--{split}", metavar="FILE", help=f"examples of {split}")
     own.add_argument("--header", nargs="+", metavar="COLUMN", help="names of the columns, where a TSV does not begin with them")
+    own.add_argument(
+        "--quoted", action="store_true", help='cells of a TSV may stand in quotes, as spreadsheets write them: "a ""b"" c" is a "b" c'
+    )
     own.add_argument(
         "--labels", nargs="+", metavar="LABEL", help="all labels, in the order of their scores (default: those of train, sorted)"
     )
@@ -131,17 +136,11 @@ def _own(args: argparse.Namespace) -> tuple[dict[str, list[Example]], TaskInfo]:
         raise InputError("--text needs --label COLUMN and --train FILE beside it")
     if len(args.text) > 2:
         raise InputError(f"--text names {len(args.text)} columns; a row holds one sentence or a pair")
-    header = tuple(args.header) if args.header else None
-    columns = Columns(tuple(args.text), args.label, header)
-    splits = {}
-    for split, path in files.items():
-        if split == "test" and not has_labels(path, columns):
-            unlabelled = Columns(columns.texts, None, tuple(name for name in header if name != args.label) if header else None)
-            splits[split] = read_examples(path, unlabelled)
-        else:
-            splits[split] = read_examples(path, columns)
-    found = {example.label for example in splits["train"] if example.label is not None}
-    labels = () if args.regression else tuple(args.labels or sorted(found, key=_in_order))
+    columns = Columns(
+        tuple(args.text), args.label, tuple(args.header) if args.header else None, quoted=args.quoted, numbers=args.regression
+    )
+    splits = {split: _examples(path, columns, split == "test") for split, path in files.items()}
+    labels = () if args.regression else tuple(args.labels or classes_of(splits["train"]))
     strange = [label for label in labels if labels.count(label) > 1 or label in (*LEADING, MASK)]
     if strange:
         raise InputError(f"--labels: {strange[0]!r} stands there twice, or is a symbol of fairseq's; name each label once, by another name")
@@ -152,7 +151,20 @@ def _own(args: argparse.Namespace) -> tuple[dict[str, list[Example]], TaskInfo]:
         raise InputError(f"--metrics {' '.join(metrics)}: {', '.join(OF_NUMBERS)} are for numbers (--regression), the others for classes")
     if "f1" in metrics and len(labels) != 2:
         raise InputError(f"--metrics f1 is for two classes, and there are {len(labels)}: {', '.join(labels)}; use macro_f1")
-    return splits, TaskInfo(args.destdir.name, PREDICTION, len(args.text), labels, metrics, args.max_positions)
+    info = TaskInfo(args.destdir.name, PREDICTION, len(args.text), labels, metrics, args.max_positions, columns=columns.texts)
+    return splits, info
+
+
+def _examples(path: str, columns: Columns, may_lack_labels: bool) -> list[Example]:
+    if may_lack_labels and not has_labels(path, columns):
+        header = tuple(name for name in columns.header if name != columns.label) if columns.header else None
+        columns = replace(columns, label=None, header=header)
+    examples = read_examples(path, columns)
+    if not (columns.quoted or is_json(path)) and (number := quoted_cells(examples)):
+        cells = len(examples) * (len(columns.texts) + (columns.label is not None))
+        warning = f"{number:,} of {cells:,} cells begin and end with quotes, which are read as text; if they are not, give --quoted"
+        print(f"warning: {path}: {warning}", file=sys.stderr)
+    return examples
 
 
 def _files(args: argparse.Namespace) -> dict[str, str]:
@@ -175,19 +187,24 @@ def _questions(args: argparse.Namespace) -> None:
         stride=STRIDE if args.stride is None else args.stride,
         max_question=MAX_QUESTION if args.max_question is None else args.max_question,
         unanswerable=some_without,
+        columns=QUESTION_COLUMNS,
+        unlabelled=tuple(split for split, squad in splits.items() if not squad.labelled),
     )
     finished = write_question_folder(args.destdir, args.vocab, splits, info)
     print(f"{args.destdir}: {_numbers(finished)}; questions{', some without an answer' if some_without else ''}; " + _windows(finished))
 
 
 def _words(args: argparse.Namespace) -> None:
-    splits = {split: read_conll(path, args.scheme or BIO) for split, path in _files(args).items()}
+    files = _files(args)
+    unlabelled = tuple(split for split, path in files.items() if split == "test" and not has_tags(path))
+    splits = {split: read_conll(path, args.scheme or BIO, tagged=split not in unlabelled) for split, path in files.items()}
     if "train" not in splits:
         raise InputError("--conll needs --train FILE: its tags are those to learn")
     stride = max(1, (args.max_positions - 2) // 2) if args.stride is None else args.stride
-    info = TaskInfo(args.destdir.name, TAGGING, 1, (), TAG_METRICS, args.max_positions, stride=stride)
+    info = TaskInfo(args.destdir.name, TAGGING, 1, (), TAG_METRICS, args.max_positions, stride=stride, unlabelled=unlabelled)
     finished = write_tag_folder(args.destdir, args.vocab, splits, info, args.bioes)
-    print(f"{args.destdir}: {_numbers(finished)}; {len(finished.labels)} tags; " + _windows(finished))
+    untagged = f"; {unlabelled[0]} has no tags" if unlabelled else ""
+    print(f"{args.destdir}: {_numbers(finished)}; {len(finished.labels)} tags{untagged}; " + _windows(finished))
 
 
 def _numbers(info: TaskInfo) -> str:
@@ -196,11 +213,3 @@ def _numbers(info: TaskInfo) -> str:
 
 def _windows(info: TaskInfo) -> str:
     return f"{sum(info.shortened.values()):,} in several windows of {info.max_positions} tokens"
-
-
-def _in_order(label: str) -> tuple[float, str]:
-    """Numbers by their value, and before all else."""
-    try:
-        return float(label), label
-    except ValueError:
-        return float("inf"), label

@@ -102,7 +102,8 @@ def read_glue(folder: str | Path, name: str) -> dict[str, list[Example]]:
 def glue_task(folder: str | Path, name: str, max_positions: int) -> tuple[dict[str, list[Example]], TaskInfo]:
     """Read a task and say what it is; arguments and errors as :func:`read_glue`, and the tokens of the longest row."""
     task = GLUE[name]
-    return read_glue(folder, name), TaskInfo(name, PREDICTION, len(task.texts), task.labels, task.metrics, max_positions)
+    info = TaskInfo(name, PREDICTION, len(task.texts), task.labels, task.metrics, max_positions, columns=task.texts)
+    return read_glue(folder, name), info
 
 
 def _original_mrpc(place: Path) -> dict[str, list[Example]]:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from fairseq_electra.data.examples import Example
+from fairseq_electra.data.json_values import check_text
 from fairseq_electra.data.text import read_lines
 from fairseq_electra.errors import InputError
 
@@ -31,7 +32,7 @@ def read_swag(folder: str | Path) -> dict[str, list[Example]]:
 
 
 def _swag_file(path: Path) -> list[Example]:
-    reader = csv.DictReader(io.StringIO("\n".join(read_lines(path)) + "\n"), strict=True)
+    reader = csv.DictReader(io.StringIO("\n".join(read_lines(path)).removeprefix("\ufeff") + "\n"), strict=True)
     examples = []
     try:
         missing = [name for name in ("sent1", "sent2", *SWAG_ENDINGS) if name not in (reader.fieldnames or [])]
@@ -54,7 +55,8 @@ def read_race(folder: str | Path) -> dict[str, list[Example]]:
     """Read RACE: a file for each passage, with questions, four options and the letter of the answer.
 
     Args:
-        folder: with ``train``, ``dev`` and ``test``, each with ``middle`` and ``high`` or directly with files.
+        folder: with ``train``, ``dev`` and ``test``, each with ``middle`` and ``high`` or directly with files; those of ``test`` may lack
+            the answers.
 
     Returns:
         examples by split; their texts are the passage and, for each option, the question with the option put in the place of its gap
@@ -64,16 +66,18 @@ def read_race(folder: str | Path) -> dict[str, list[Example]]:
     for split, name in RACE_FOLDERS.items():
         paths = sorted((Path(folder) / name).rglob("*.txt"))
         if paths:
-            found[split] = [example for path in paths for example in _race_file(path)]
+            found[split] = [example for path in paths for example in _race_file(path, labelled=split != "test")]
     if not found:
         raise InputError(f"{folder} holds no train, dev or test folder with .txt files; give RACE's folder")
     return found
 
 
-def _race_file(path: Path) -> list[Example]:
+def _race_file(path: Path, labelled: bool) -> list[Example]:
     try:
-        record = json.loads("\n".join(read_lines(path)))
-        passage, questions, options, answers = (record[key] for key in ("article", "questions", "options", "answers"))
+        record = json.loads("\n".join(read_lines(path)).removeprefix("\ufeff"))
+        passage, questions, options = (record[key] for key in ("article", "questions", "options"))
+        given = labelled or "answers" in record
+        answers = record["answers"] if given else [None] * len(questions)
         if not isinstance(passage, str) or not all(isinstance(each, list) for each in (questions, options, answers)):
             raise TypeError("the article must be a text and the others lists")
     except (json.JSONDecodeError, KeyError, TypeError) as error:
@@ -87,8 +91,11 @@ def _race_file(path: Path) -> list[Example]:
         place = f"{path}, question {number}"
         if not isinstance(choices, list) or not all(isinstance(text, str) for text in (question, *choices)):
             raise InputError(f"{place}: the question {question!r} has the options {choices!r}; all must be texts")
-        if len(choices) != len(RACE_LETTERS) or answer not in list(RACE_LETTERS):
+        for text in (passage, question, *choices):
+            check_text(text, f"{place}: a text")
+        if len(choices) != len(RACE_LETTERS) or (given and answer not in list(RACE_LETTERS)):
             raise InputError(f"{place}: {len(choices)} options and the answer {answer!r}; need four, and one of {', '.join(RACE_LETTERS)}")
         filled = [question.replace("_", choice) if "_" in question else f"{question} {choice}" for choice in choices]
-        examples.append(Example((" ".join(passage.split()), *filled), str(RACE_LETTERS.index(answer)), place))
+        label = str(RACE_LETTERS.index(answer)) if given else None
+        examples.append(Example((" ".join(passage.split()), *filled), label, place))
     return examples

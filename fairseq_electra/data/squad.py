@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fairseq_electra.data.json_values import check_text, described, text_of
 from fairseq_electra.data.text import read_lines
 from fairseq_electra.errors import InputError
+
+QUESTION_COLUMNS = ("question", "context")  # of an input in JSON lines
 
 
 @dataclass(frozen=True)
@@ -28,40 +31,56 @@ class Question:
 
 @dataclass(frozen=True)
 class Squad:
-    """A file's contexts and questions, in its order."""
+    """A file's contexts and questions, in its order; ``labelled``: it says of them what answer they have."""
 
     contexts: list[str]
     questions: list[Question]
+    labelled: bool = True
 
 
-def read_squad(path: str | Path, labelled: bool = True) -> Squad:
+def is_squad(path: str | Path) -> bool:
+    """Tell by its name whether a file is of SQuAD's form, one JSON object, and not JSON lines."""
+    return str(path).removesuffix(".gz").removesuffix(".xz").endswith(".json")
+
+
+def read_squad(path: str | Path, labelled: bool | None = True) -> Squad:
     """Read ``{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", "answers", "is_impossible"}]}]}]}``.
 
     Args:
         path: a JSON file; plain, ``.gz`` or ``.xz``.
-        labelled: every question must have an answer, or say that it has none.
+        labelled: every question must have an answer, or say that it has none. False: so it must be for all, or for no question. None: for
+            any, as answers are not used.
 
     Raises:
-        InputError: the file is not of that form, an answer does not stand where it says, an id comes twice, or there is no question;
-            names the question.
+        InputError: the file is not of that form, a value is of the wrong kind, an answer does not stand where it says, an id comes twice,
+            or there is no question; names the question.
     """
-    text = "\n".join(read_lines(path))
+    text = "\n".join(read_lines(path)).removeprefix("\ufeff")
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg}); give a file of SQuAD's form") from error
-    found, seen = Squad([], []), set()
+    contexts: list[str] = []
+    questions: list[Question] = []
+    seen, silent, said = set(), [], 0
     for context, record in _questions(data, path):
-        if not found.contexts or found.contexts[-1] is not context:
-            found.contexts.append(context)
-        question = _question(record, context, len(found.contexts) - 1, path, labelled)
+        if not contexts or contexts[-1] is not context:
+            contexts.append(context)
+        question = _question(record, context, len(contexts) - 1, path)
         if question.id in seen:
             raise InputError(f"{path}, question {question.id}: this id comes twice; every question needs its own")
         seen.add(question.id)
-        found.questions.append(question)
-    if not found.questions:
+        questions.append(question)
+        if question.answers or record.get("is_impossible"):
+            said += 1
+        else:
+            silent.append(question.id)
+    if not questions:
         raise InputError(f"{path} holds no question; give a file with paragraphs and questions in them")
-    return found
+    if silent and (labelled or (labelled is False and said)):
+        others = "" if labelled else f", where {said:,} others have one"
+        raise InputError(f'{path}, question {silent[0]}: no answer{others}; give one, or "is_impossible": true')
+    return Squad(contexts, questions, not silent)
 
 
 def _questions(data: dict, path: str | Path) -> Iterator[tuple[str, dict]]:
@@ -71,10 +90,7 @@ def _questions(data: dict, path: str | Path) -> Iterator[tuple[str, dict]]:
             place = f"article {i + 1}"
             for k, paragraph in enumerate(article["paragraphs"]):
                 place = f"article {i + 1}, paragraph {k + 1}"
-                context = paragraph["context"]
-                if not isinstance(context, str):
-                    raise TypeError
-                _check_text(context, f"{path}, {place}: the context")
+                context = text_of(paragraph["context"], f"{path}, {place}: the context")
                 for record in paragraph["qas"]:
                     yield context, record
     except (KeyError, TypeError) as error:
@@ -82,36 +98,46 @@ def _questions(data: dict, path: str | Path) -> Iterator[tuple[str, dict]]:
         raise InputError(f"{path}, {place}: {missing}; SQuAD's form is data, paragraphs, context and qas") from error
 
 
-def _question(record: dict, context: str, number: int, path: str | Path, labelled: bool) -> Question:
-    name = record.get("id", "without an id") if isinstance(record, dict) else "without an id"
-    place = f"{path}, question {name}"
+def _question(record: dict, context: str, number: int, path: str | Path) -> Question:
+    name = record.get("id") if isinstance(record, dict) else None
+    if isinstance(name, str):
+        check_text(name, f"{path}, question {name!a}: the id")
+    place = f"{path}, question {name if isinstance(name, str | int) else 'without an id'}"
     try:
-        text, answers = record["question"], record.get("answers", [])
-        if not isinstance(text, str):
-            raise TypeError("the question is no text")
-        text = text.strip()
-        found = tuple(dict.fromkeys((int(answer["answer_start"]), str(answer["text"])) for answer in answers))
-        question = Question(str(record["id"]), text, number, () if record.get("is_impossible") else found)
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        text, name, answers = record["question"], record["id"], record.get("answers")
+        impossible = record.get("is_impossible")
+    except (KeyError, TypeError) as error:
         raise InputError(f"{place}: damaged ({type(error).__name__}: {error}); it needs id, question and answers") from error
-    _check_text(question.id, f"{path}, question {question.id!a}: the id")
-    _check_text(question.text, f"{place}: the question")
+    if not isinstance(name, str | int) or isinstance(name, bool):
+        raise InputError(f"{place}: the id is {described(name)}; write a text or a whole number")
+    if impossible is not None and not isinstance(impossible, bool):
+        raise InputError(f'{place}: "is_impossible" is {described(impossible)}; write true or false, without quotes')
+    text = text_of(text, f"{place}: the question").strip()
     if not text:
         raise InputError(f"{place}: the question is empty; write one, or take it out")
-    for start, answer in question.answers:
+    found = _answers(answers, context, place)
+    if found and impossible:
+        raise InputError(f'{place}: "is_impossible" is true, and there are answers; take out one or the other')
+    return Question(str(name), text, number, found)
+
+
+def _answers(answers: object, context: str, place: str) -> tuple[tuple[int, str], ...]:
+    """The different answers of a record; null is none."""
+    if answers is None:
+        return ()
+    if not isinstance(answers, list):
+        raise InputError(f'{place}: "answers" is {described(answers)}; write a list of objects with text and answer_start')
+    found = []
+    for each in answers:
+        try:
+            start, answer = each["answer_start"], each["text"]
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{place}: damaged ({type(error).__name__}: {error}); an answer needs text and answer_start") from error
+        if not isinstance(start, int) or isinstance(start, bool):
+            raise InputError(f"{place}: answer_start is {described(start)}; write a whole number, without quotes")
+        answer = text_of(answer, f"{place}: the text of an answer")
         if not answer.strip() or start < 0 or context[start : start + len(answer)] != answer:
             there = context[max(start, 0) : max(start, 0) + len(answer)]
             raise InputError(f"{place}: the answer {answer!r} is not in the context at character {start}, there is {there!r}")
-    if labelled and not question.answers and not record.get("is_impossible"):
-        raise InputError(f'{place}: no answer; give one, or "is_impossible": true')
-    return question
-
-
-def _check_text(text: str, what: str) -> None:
-    """Refuse what JSON can write and UTF-8 cannot: one half of a character of UTF-16."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"{what} holds half a character, {text[error.start]!a} at {error.start}; write both halves, or take it out"
-        ) from error
+        found.append((start, answer))
+    return tuple(dict.fromkeys(found))

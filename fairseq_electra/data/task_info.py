@@ -32,6 +32,8 @@ class TaskInfo:
         stride: of windows, in pieces; 0: there are no windows.
         max_question: pieces of the longest question.
         unanswerable: some questions have no answer.
+        columns: names of an example's texts in JSON lines; empty where files of the task have none.
+        unlabelled: splits without labels, where the files of the split do not tell.
     """
 
     name: str
@@ -46,6 +48,8 @@ class TaskInfo:
     stride: int = 0
     max_question: int = 0
     unanswerable: bool = False
+    columns: tuple[str, ...] = ()
+    unlabelled: tuple[str, ...] = ()
 
     @property
     def regression(self) -> bool:
@@ -70,6 +74,7 @@ def read_task_info(folder: str | Path) -> TaskInfo:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         values |= {name: tuple(values[name]) for name in ("labels", "metrics")}
+        values |= {name: tuple(values.get(name, ())) for name in ("columns", "unlabelled")}  # not in folders of before
         return TaskInfo(**values)
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path} is damaged ({error}); make the folder again with fairseq-electra prepare") from error

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fairseq_electra.data.question_folder import QuestionFolder, Questions
+from fairseq_electra.data.scripts import is_within_word
 from fairseq_electra.evaluation.answer_metrics import score_answers
 
 # columns of an answer: first and end character in the context, log-probability, and how likely the question has none
@@ -70,7 +71,10 @@ def answers_of_questions(questions: Questions, windows: np.ndarray, count: int) 
 
 
 def whole_words(answers: np.ndarray, contexts: Sequence[str]) -> np.ndarray:
-    """Widen answers that begin or end within a word to all of it, as google-research/electra finetune/qa/qa_metrics.py does by words.
+    """Widen answers that begin or end within a word to all of it, by :func:`fairseq_electra.data.scripts.is_within_word`.
+
+    So a piece of a word is no answer where blanks stand between words, and in other scripts an answer is what its pieces cover. The
+    original does not widen: google-research/electra finetune/qa/qa_metrics.py::get_final_text maps the pieces back to their text.
 
     Args:
         answers: as :func:`answers_of_questions` returns them. Shape: (N, m, 4).
@@ -84,9 +88,9 @@ def whole_words(answers: np.ndarray, contexts: Sequence[str]) -> np.ndarray:
         seen, rows = set(), []
         for row in answers[number][~np.isneginf(answers[number, :, SCORE])]:
             begin, end = int(row[BEGIN]), int(row[END])
-            while 0 < begin < end and _within_word(context, begin):
+            while 0 < begin < end and is_within_word(context, begin):
                 begin -= 1
-            while begin < end < len(context) and _within_word(context, end):
+            while begin < end < len(context) and is_within_word(context, end):
                 end += 1
             if (begin, end) not in seen:
                 seen.add((begin, end))
@@ -95,16 +99,6 @@ def whole_words(answers: np.ndarray, contexts: Sequence[str]) -> np.ndarray:
         if rows:
             found[number, : len(rows)] = rows
     return found
-
-
-def _within_word(text: str, place: int) -> bool:
-    """Tell whether a word goes on between two characters. A CJK ideograph is a word of its own, as BERT's tokenizer has it."""
-    before, behind = text[place - 1], text[place]
-    return before.isalnum() and behind.isalnum() and not (_is_ideograph(before) or _is_ideograph(behind))
-
-
-def _is_ideograph(character: str) -> bool:
-    return "\u3400" <= character <= "\u9fff"
 
 
 def texts_of(answers: np.ndarray, contexts: Sequence[str]) -> list[str]:

@@ -1,8 +1,7 @@
-"""Answers of a fine-tuned net to lines of text, in their order, whatever the batches are."""
+"""Answers of a fine-tuned net to inputs, in their order, whatever the batches are."""
 
 import itertools
 import math
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -10,6 +9,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from fairseq_electra.data.conll import with_column
+from fairseq_electra.data.inputs import Input, texts_in
 from fairseq_electra.data.question_folder import SHORTEST_WINDOW, Questions, context_pieces, find_windows, in_memory, question_pieces
 from fairseq_electra.data.question_folder import SPECIAL as QUESTION_SPECIAL
 from fairseq_electra.data.squad import Question
@@ -18,6 +19,7 @@ from fairseq_electra.data.tag_rows import TagRows
 from fairseq_electra.data.tags import entities_of, legal_transitions, scheme_of
 from fairseq_electra.data.task_folder import encode_texts, fit, rows_of
 from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, RANKING, STRIDE, TAGGING, TaskInfo
+from fairseq_electra.data.words import spans_of_words
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.answering import answers_to
 from fairseq_electra.evaluation.answers import BEGIN, END, SCORE, UNANSWERABLE, whole_words
@@ -26,28 +28,10 @@ from fairseq_electra.evaluation.tagging import in_order, tags_of_words, word_sco
 from fairseq_electra.interchange.hub_interface import ElectraHubInterface
 
 LINES_AT_ONCE = 4096  # sorted by length among themselves
-OPENING, CLOSING = """("'[{<«“‘""", """)"']}>»”’.,;:!?…"""
-_SIGNS = re.compile(r"([.!?])\1*|.")
-
-
-def spans_of_words(line: str) -> list[tuple[int, int]]:
-    """Find the words of a line: what stands between blanks, but for the punctuation at its ends, each sign of which is a word of its own.
-
-    A run of one of ``.!?`` is one word. The time is linear in the line, whatever stands there.
-    """
-    spans = []
-    for found in re.finditer(r"\S+", line):
-        first, end = found.span()
-        begin = end - len(found[0].lstrip(OPENING))
-        stop = max(begin, first + len(found[0].rstrip(CLOSING)))
-        spans += [(i, i + 1) for i in range(first, begin)]
-        spans += [(begin, stop)] if begin < stop else []
-        spans += [sign.span() for sign in _SIGNS.finditer(line, stop, end)]
-    return spans
 
 
 class Predictor(ABC):
-    """Answers of a head to lines of text.
+    """Answers of a head to inputs: lines of text, or texts that are apart already, as a tuple.
 
     Args:
         net: with the head.
@@ -62,35 +46,35 @@ class Predictor(ABC):
         longest = net.task.max_positions if net.task else options.get("max_positions") or net.sizes.max_position_embeddings
         self.max_positions = min(int(longest), net.model.max_positions() or int(longest))
 
-    def __call__(self, lines: Iterable[str]) -> Iterator[dict]:
-        """Answer each line.
+    def __call__(self, inputs: Iterable[Input]) -> Iterator[dict]:
+        """Answer each input.
 
         Raises:
-            InputError: a line is not as the head needs it; names it.
+            InputError: one is not as the head needs it; names it.
         """
-        remaining = enumerate(iter(lines), 1)
+        remaining = enumerate(iter(inputs), 1)
         while batch := list(itertools.islice(remaining, LINES_AT_ONCE)):
-            yield from self.answer([number for number, _ in batch], [line for _, line in batch])
+            yield from self.answer([number for number, _ in batch], [given for _, given in batch])
 
     @abstractmethod
-    def answer(self, numbers: list[int], lines: list[str]) -> Iterator[dict]:
-        """Answer some lines, whose numbers are for errors."""
+    def answer(self, numbers: list[int], inputs: list[Input]) -> Iterator[dict]:
+        """Answer some inputs, whose numbers are for errors."""
 
 
 class SentencePredictor(Predictor):
-    """Classes, numbers and choices of lines: a text, or several with tabs between them: a pair, or a context and its choices.
+    """Classes, numbers and choices: of a text, or of several, in a line with tabs between them: a pair, or a context and its choices.
 
     Yields ``logits`` and, for classes, ``label`` and ``probabilities`` by label, for numbers ``score``, for a multiple choice ``choice``,
-    from 0 on, and ``probabilities``. All lines must have as many texts as the training, or as the first.
+    from 0 on, and ``probabilities``. All inputs must have as many texts as the training, or as the first.
     """
 
     def __init__(self, net: ElectraHubInterface, head: str, source: str = "text"):
         super().__init__(net, head, source)
         self._expected = net.task.inputs if net.task else 0
 
-    def answer(self, numbers: list[int], lines: list[str]) -> Iterator[dict]:
-        """Answer some lines."""
-        texts, kind = [line.split("\t") for line in lines], self.net.kind
+    def answer(self, numbers: list[int], inputs: list[Input]) -> Iterator[dict]:
+        """Answer some inputs."""
+        texts, kind = [texts_in(given) for given in inputs], self.net.kind
         for number, parts in zip(numbers, texts, strict=True):
             self._expected = self._expected or max(len(parts), 2 if kind == RANKING else 1)
             check_texts(parts, self._expected, f"{self.source}, line {number}")
@@ -136,22 +120,37 @@ class TagPredictor(Predictor):
     the line, in characters, and ``logits``, the log-probabilities of each word's tags. Tags that are not those of entities have none.
     """
 
-    def answer(self, numbers: list[int], lines: list[str]) -> Iterator[dict]:
-        """Answer some lines."""
+    def answer(self, numbers: list[int], inputs: list[Input]) -> Iterator[dict]:
+        """Answer some inputs."""
+        lines = [given if isinstance(given, str) else given[0] for given in inputs]
         spans = [spans_of_words(line) for line in lines]
         words = [[line[a:b] for a, b in each] for line, each in zip(lines, spans, strict=True)]
+        for line, own, (tags, scores) in zip(lines, spans, self.tag(words), strict=True):
+            yield self._answer(line, own, tags) | {"logits": scores.tolist()}
+
+    def tag(self, words: list[list[str]]) -> Iterator[tuple[list[str], np.ndarray]]:
+        """Tag the words of sentences; yields for each its tags, and their log-probabilities, (words, K), float32."""
         room = self.max_positions - SPECIAL
         stride = self.net.task.stride if self.net.task and self.net.task.stride else max(1, room // 2)
         rows = [row for pieces in encode_texts(self.net.tokenizer, words) if pieces for row in rows_of_words(pieces, room, stride)]
-        sentence = np.repeat(np.arange(len(lines)), [len(each) for each in words])
+        lengths = [len(each) for each in words]
         scores = np.zeros((0, len(self.labels)), dtype=np.float32)
         if rows:
             batches = self.net.batches(TagRows(_Rows(rows), ""))
             scores = in_order(torch.cat([word_scores(self.net.model, self.head, batch).cpu() for batch in batches]).numpy())
-        tags = tags_of_words(scores, sentence, legal_transitions(self.labels))
-        for i, line in enumerate(lines):
-            own = sentence == i
-            yield self._answer(line, spans[i], [self.labels[tag] for tag in tags[own]]) | {"logits": scores[own].tolist()}
+        tags = tags_of_words(scores, np.repeat(np.arange(len(words)), lengths), legal_transitions(self.labels))
+        bounds = np.cumsum(lengths)[:-1]
+        for own, part in zip(np.split(tags, bounds), np.split(scores, bounds), strict=True):
+            yield [self.labels[tag] for tag in own], part
+
+    def tag_lines(self, sentences: Iterable[list[tuple[str, str | None]]]) -> Iterator[str]:
+        """Add a column with the tags to lines as :func:`fairseq_electra.data.conll.read_words` yields them."""
+        remaining = iter(sentences)
+        while batch := list(itertools.islice(remaining, LINES_AT_ONCE)):
+            found = self.tag([[word for _, word in lines if word is not None] for lines in batch])
+            for lines, (tags, _) in zip(batch, found, strict=True):
+                own = iter(tags)
+                yield from (line if word is None else with_column(line, next(own)) for line, word in lines)
 
     def _answer(self, line: str, spans: list[tuple[int, int]], tags: list[str]) -> dict:
         scheme = scheme_of(self.labels)
@@ -163,7 +162,7 @@ class TagPredictor(Predictor):
 
 
 class AnswerPredictor(Predictor):
-    """Answers to lines of a question and its context, with a tab between.
+    """Answers to questions and their contexts, in a line with a tab between.
 
     Yields ``answer``, as it stands in the context, ``begin`` and ``end`` there, in characters, and ``probability``; of nets that know
     questions without an answer ``unanswerable``, how likely this is one, on the scale of the study's threshold. ``n_best`` has the best
@@ -184,9 +183,9 @@ class AnswerPredictor(Predictor):
         info = net.task or TaskInfo("", ANSWERING, 2, (), (), 0, stride=STRIDE, max_question=MAX_QUESTION, unanswerable=True)
         self._info = replace(info, max_positions=self.max_positions, max_question=min(info.max_question, longest_question))
 
-    def answer(self, numbers: list[int], lines: list[str]) -> Iterator[dict]:
-        """Answer some lines."""
-        texts = [line.split("\t") for line in lines]
+    def answer(self, numbers: list[int], inputs: list[Input]) -> Iterator[dict]:
+        """Answer some inputs."""
+        texts = [texts_in(given) for given in inputs]
         for number, parts in zip(numbers, texts, strict=True):
             check_texts(parts, 2, f"{self.source}, line {number}")
         pieces = question_pieces(self.net.tokenizer, (question for question, _ in texts), self._info.max_question)

@@ -101,7 +101,9 @@ class TagEvaluation(Evaluation):
         return in_order(torch.cat(found).numpy())
 
     def metrics(self, split: str, scores: np.ndarray) -> dict[str, float] | None:
-        """Compare with the tags."""
+        """Compare with the tags, where there are any."""
+        if split in self.info.unlabelled:
+            return None
         return score_split(self._folder(split), scores, self.info.labels)
 
     def is_constant(self, scores: np.ndarray) -> bool:

@@ -91,9 +91,11 @@ class PreparedFolderTask(FairseqTask, ABC):
         """Make the head: a module of its own for each task."""
 
     def check_split(self, split: str) -> None:
-        """Refuse a split that is not there."""
+        """Refuse a split that is not there, or has no labels to train on and to score with."""
         if split not in self.info.examples:
             raise InputError(f"{self.cfg.data} has no {split}, it has {', '.join(self.info.examples)}; name one of these")
+        if split in self.info.unlabelled:
+            raise InputError(f"{split} of {self.cfg.data} has no labels; apply the net to its file with fairseq-electra predict")
 
     def get_batch_iterator(self, *args: Any, **kwargs: Any):
         """Leave out no row, as fairseq's data_utils.py::batch_by_size does by default; arguments and result as FairseqTask's."""

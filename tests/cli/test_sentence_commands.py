@@ -95,6 +95,33 @@ def test_a_header_may_be_given_for_a_test_file_without_labels_too(files, vocabul
     assert prepare(files, vocabulary, "--header", "class", "one", "two", "--test", files / "test.tsv")[0] == 0
 
 
+def test_cells_in_quotes_are_warned_of_and_quoted_reads_them(files, vocabulary):
+    text = 'one\ttwo\tclass\n"a ""b"""\tc\t"yes"\n"d\te"\tf\tno\n'
+    (files / "train.tsv").write_text(text.replace("d\te", "d e"))
+    (files / "valid.tsv").write_text(text.replace("d\te", "d e"))
+    status, _, said = prepare(files, vocabulary)
+    assert status == 0 and said.count("train.tsv: 3 of 6 cells begin and end with quotes, which are read as text") == 1, said
+    assert read_task_info(files / "bin").labels == ('"yes"', "no")
+    shutil.rmtree(files / "bin")
+    for name in ("train.tsv", "valid.tsv"):
+        (files / name).write_text(text)
+    status, _, said = prepare(files, vocabulary, "--quoted")
+    assert (status, said) == (0, "") and read_task_info(files / "bin").labels == ("no", "yes")
+
+
+def test_labels_of_wrong_or_several_kinds_are_refused_and_numbers_to_predict_may_have_points_or_none(files, vocabulary):
+    given = ["--text", "one", "--label", "y", "--train", files / "a.jsonl", "--valid", files / "a.jsonl"]
+    for labels, sentence in (
+        ('["a"] "b"', "a.jsonl, line 1: the label 'y' is [\"a\"], a list"),
+        ("1 1.0 true", "write all labels of a file"),
+    ):
+        (files / "a.jsonl").write_text("".join(f'{{"one": "x", "y": {label}}}\n' for label in labels.split()))
+        assert_refused(files, command("prepare", "--vocab", vocabulary, "--destdir", files / "bin", *given), sentence)
+    (files / "a.jsonl").write_text("".join(f'{{"one": "x", "y": {label}}}\n' for label in (1, 2.5, 3)))
+    assert command("prepare", "--vocab", vocabulary, "--destdir", files / "bin", *given, "--regression")[0] == 0
+    assert (files / "bin" / "label" / "train.label").read_text() == "1\n2.5\n3\n"
+
+
 def test_one_wrong_file_of_glue_and_no_task_is_written(tmp_path, vocabulary):
     for task, label in (("RTE", "entailment"), ("WNLI", "2")):
         (tmp_path / "GLUE" / task).mkdir(parents=True)
@@ -160,6 +187,25 @@ def test_a_multiple_choice_without_its_description_still_needs_choices(tuned, mo
         assert status == 0 and len(json.loads(output)["probabilities"]) == 3
     finally:
         shutil.move(tmp_path / "task.json", tuned / "choice-bin" / "task.json")
+
+
+def test_predict_reads_json_lines_by_the_names_of_the_training(tuned, monkeypatch):
+    pairs = [("a b", "c d"), ("e f g", "")]
+    plain = command("predict", tuned / "pair", text="".join(f"{one}\t{two}\n" for one, two in pairs), monkeypatch=monkeypatch)
+    renamed = "".join(json.dumps({"q": one, "a": two}) + "\n" for one, two in pairs)
+    by_name = renamed.replace('"q"', '"one"').replace('"a":', '"two":')
+    assert plain[0] == 0 and plain[1].count("label") == 2
+    assert command("predict", tuned / "pair", text=by_name, monkeypatch=monkeypatch)[:2] == plain[:2]
+    assert command("predict", tuned / "pair", "--text", "q", "a", text=renamed, monkeypatch=monkeypatch)[:2] == plain[:2]
+    assert "line 1: no 'one', it has 'q', 'a'; name the columns with --text" in refused(tuned / "pair", renamed, monkeypatch)
+    assert "--text names 1 columns, q, and this net was trained on 2" in refused(tuned / "pair", renamed, monkeypatch, "--text", "q")
+    assert "line 1: a JSON record with 'q', 'a', and the network does not know" in refused(tuned / "choice", renamed, monkeypatch)
+
+
+def refused(checkpoint, text, monkeypatch, *more):
+    status, output, said = command("predict", checkpoint, *more, text=text, monkeypatch=monkeypatch)
+    assert status == 1 and output == ""
+    return said.splitlines()[-1]
 
 
 def test_predict_writes_a_file_whole(tuned, monkeypatch, tmp_path):

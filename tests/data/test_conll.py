@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_electra.data.conll import read_conll
+from fairseq_electra.data.conll import has_tags, read_conll, read_words, with_column
 from fairseq_electra.data.tags import BIO, BIOES, IOB1, Entity
 from fairseq_electra.errors import InputError
 
@@ -120,6 +120,52 @@ def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path):
     (tmp_path / "bad.conll").write_bytes(b"a O\n\xff O\n")
     with pytest.raises(InputError, match=r"bad\.conll, line 2: not UTF-8"):
         read_conll(tmp_path / "bad.conll", BIO)
+
+
+def test_words_alone_are_sentences_without_entities(tmp_path):
+    path = write(tmp_path / "a.conll", "\ufeff-DOCSTART-\n\nEU\nrejects \n \n\u00a310\u00a0000\n")
+    assert not has_tags(path) and [(each.words, each.entities) for each in read_conll(path, BIO, tagged=False)] == [
+        (["EU", "rejects"], []),
+        (["\u00a310\u00a0000"], []),
+    ]
+    for text in (PLAIN, PLAIN.replace("\t", " "), "-DOCSTART- O\n\n" + PLAIN, "EU\t\n", "", "\n\n"):
+        assert has_tags(write(tmp_path / "b.conll", text))
+
+
+def test_a_file_with_tags_in_some_lines_alone_is_refused(tmp_path):
+    path = write(tmp_path / "a.conll", "EU\n\nrejects\tO\n")
+    with pytest.raises(InputError) as caught:
+        read_conll(path, BIO, tagged=False)
+    assert str(caught.value).startswith(
+        f"{path}, line 3: 'rejects\\tO' is more than a word, and the first line has no tag; tag all or none"
+    )
+
+
+@pytest.mark.parametrize("between", ["", "\t", " ", "\tNNP\t", " NNP "])
+def test_given_words_keep_all_lines_and_get_a_column(tmp_path, between):
+    columns = between and between + "O"
+    lines = ["-DOCSTART- -X- O", "", f"EU{columns}", f"rejects{columns}", "", "\t", f"Peter{columns}"]
+    sentences = list(read_words(write(tmp_path / "a.conll", "\ufeff" + "\n".join(lines) + "\r\n")))
+    assert [line for sentence in sentences for line, _ in sentence] == lines
+    words = [[word for _, word in sentence if word is not None] for sentence in sentences]
+    assert [each for each in words if each] == [["EU", "rejects"], ["Peter"]]
+    blank = between.startswith(" ")
+    assert with_column(lines[2], "B-X") == f"EU{columns}{' ' if blank else chr(9)}B-X"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a\n\tO\n", ", line 2: '\\tO' has no word in its first column"),
+        ("", " holds no word; give"),
+        ("\n-DOCSTART- O\n", " holds no word"),
+    ],
+)
+def test_given_words_that_are_none_are_refused(tmp_path, text, message):
+    path = write(tmp_path / "a.conll", text)
+    with pytest.raises(InputError) as caught:
+        list(read_words(path))
+    assert str(caught.value).startswith(f"{path}{message}")
 
 
 def counted(path):

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from fairseq_electra.data.examples import Columns, Example, read_examples
+from fairseq_electra.data.examples import Columns, Example, classes_of, has_labels, quoted_cells, read_examples
 from fairseq_electra.errors import InputError
 
 PAIR = Columns(("first", "second"), "label")
@@ -64,7 +64,112 @@ def test_json_lines_are_told_by_the_name_of_the_file(tmp_path, ending):
 
 def test_json_numbers_are_labels_as_they_stand_and_zero_is_one(tmp_path):
     path = write(tmp_path / "a.jsonl", '{"t": "a", "l": 0}\n{"t": "b", "l": 2.50}\n{"t": "c", "l": "2.50"}\n')
-    assert [example.label for example in read_examples(path, Columns(("t",), "l"))] == ["0", "2.5", "2.50"]
+    assert [example.label for example in read_examples(path, Columns(("t",), "l", numbers=True))] == ["0", "2.5", "2.50"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "read"),
+    [("0 1 0", "0 1 0"), ("true false true", "true false true"), ("0.5 1.0 1e3", "0.5 1.0 1000.0"), ('"1" "a" "x"', "1 a x")],
+)
+def test_json_labels_of_one_kind_are_classes(tmp_path, labels, read):
+    path = write(tmp_path / "a.jsonl", "".join(f'{{"t": "a", "l": {label}}}\n' for label in labels.split()))
+    assert [example.label for example in read_examples(path, Columns(("t",), "l"))] == read.split()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        (
+            "1",
+            "1.0",
+            "line 3: the label '1.0' is a number with a point, where line 1 has a whole number; write all labels of a file in one way",
+        ),
+        ("1", "true", "line 3: the label 'true' is true or false, where line 1 has a whole number; write all labels"),
+        ('"1"', "1", "line 3: the label '1' is a whole number, where line 1 has a text; write all labels"),
+    ],
+)
+def test_json_labels_of_several_kinds_are_refused(tmp_path, first, second, message):
+    path = write(tmp_path / "a.jsonl", f'{{"t": "a", "l": {first}}}\n\n{{"t": "b", "l": {second}}}\n')
+    assert refusal(path, Columns(("t",), "l")).startswith(f"{path}, {message}")
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ('{"t": "a", "l": ["a"]}', "the label 'l' is [\"a\"], a list; a label is a text, a finite number, true or false"),
+        ('{"t": "a", "l": {"is": 1}}', "the label 'l' is {\"is\": 1}, an object; a label is a text"),
+        ('{"t": "a", "l": NaN}', "the label 'l' is NaN, a number with a point; a label is a text"),
+        ('{"t": "a", "l": 1e999}', "the label 'l' is Infinity, a number with a point; a label is a text"),
+        ('{"t": "a", "l": "\\ud83d"}', "the label 'l' holds half a character, '\\ud83d' at 0"),
+        ('{"t": "a", "l": "two\\nlines"}', "the label 'two\\nlines' holds a line end; write it in one line"),
+        ('{"t": ["a", "b"], "l": "x"}', 'the text \'t\' is ["a", "b"], a list; write a text, in quotes'),
+        ('{"t": {"de": "a"}, "l": "x"}', 'the text \'t\' is {"de": "a"}, an object; write a text'),
+        ('{"t": 1984, "l": "x"}', "the text 't' is 1984, a whole number; write a text"),
+        ('{"t": false, "l": "x"}', "the text 't' is false, true or false; write a text"),
+        ('{"t": "a\\udc00b", "l": "x"}', "the text 't' holds half a character, '\\udc00' at 1"),
+    ],
+)
+def test_a_value_of_json_that_is_no_text_or_no_label_is_refused_with_its_line(tmp_path, record, message):
+    path = write(tmp_path / "a.jsonl", '{"t": "good", "l": "x"}\n' + record + "\n")
+    assert refusal(path, Columns(("t",), "l")).startswith(f"{path}, line 2: {message}")
+
+
+def test_one_number_written_in_two_ways_is_no_two_classes(tmp_path):
+    path = write(tmp_path / "a.tsv", "t\tl\na\t1\nb\t0\nc\t1.0\n")
+    with pytest.raises(InputError) as caught:
+        classes_of(read_examples(path, Columns(("t",), "l")))
+    assert str(caught.value).startswith(f"{path}, line 4: the label '1.0' is the same number as '1' ({path}, line 2); write it in one way")
+
+
+def test_classes_are_in_order_numbers_first(tmp_path):
+    labels = ["b", "10", "9", "a", "nan", "-1", "9", "inf", "NaN"]
+    path = write(tmp_path / "a.tsv", "t\tl\n" + "".join(f"x\t{label}\n" for label in labels))
+    found = classes_of(read_examples(path, Columns(("t",), "l")))
+    assert found[:3] == ("-1", "9", "10") and sorted(found) == sorted(set(labels))
+
+
+def test_a_json_file_has_labels_if_any_record_has_one(tmp_path):
+    columns = Columns(("t",), "l")
+    for text, expected in (
+        ('{"t": "a"}\n{"t": "b", "l": null}\n', False),
+        ('{"t": "a", "l": null}\n{"t": "b", "l": 0}\n', True),
+        ('{"t": "a"}\n\n{"t": "b", "l": "x"}\n', True),
+        ("no json\n", True),
+    ):
+        assert has_labels(write(tmp_path / "a.jsonl", text), columns) is expected
+
+
+QUOTED = 'id\t"first"\tsecond\t"label"\n7\t"a ""b""\tc"\tx "y"\t"no"\n\n8\t"two\nlines"\t""\tyes\n9\tA\tB\tno\n'
+
+
+def test_quoted_cells_hold_tabs_quotes_and_line_ends(tmp_path):
+    columns = Columns(PAIR.texts, "label", quoted=True)
+    for text in (QUOTED, "\ufeff" + QUOTED.replace("id\t", "", 1).replace("7\t", "").replace("8\t", "").replace("9\t", "")):
+        path = write(tmp_path / "a.tsv", text)
+        assert has_labels(path, columns)
+        found = read_examples(path, columns)
+        assert plain(found) == [('a "b"\tc', 'x "y"', "no"), ("two\nlines", "", "yes"), ("A", "B", "no")]
+        assert [example.place.removeprefix(f"{path}, line ") for example in found] == ["2", "4", "6"]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ('"never closed\tB\tx\nC\tD\tx\n', "line 3: not a TSV with quotes (unexpected end of data); close every quote, and double those"),
+        ('"closed" early\tB\tx\n', "line 3: not a TSV with quotes ("),
+        ('"A\tB"\tx\n', "line 3: 2 columns, not 3"),
+    ],
+)
+def test_bad_quotes_are_refused_with_the_line_where_the_row_begins(tmp_path, row, message):
+    path = write(tmp_path / "a.tsv", "first\tsecond\tlabel\nA\tB\tx\n" + row)
+    assert refusal(path, Columns(PAIR.texts, "label", quoted=True)).startswith(f"{path}, {message}")
+
+
+def test_quotes_that_are_read_as_text_are_counted_and_those_of_a_header_named(tmp_path):
+    path = write(tmp_path / "a.tsv", 'first\tsecond\tlabel\n"A"\tB "b"\t"yes"\n"\t"C" d\tno\n')
+    assert quoted_cells(read_examples(path, PAIR)) == 2
+    path = write(tmp_path / "b.tsv", '"first"\t"second"\t"label"\n"A"\t"B"\t"x"\n')
+    assert refusal(path, PAIR).endswith("give --quoted")
 
 
 def test_tabs_and_line_ends_written_inside_json_stay_in_the_text(tmp_path):

@@ -114,6 +114,12 @@ def test_races_levels_are_read_together_and_its_splits_apart(tmp_path):
     assert passages == {"train": ["train/high/9", "train/middle/10", "train/middle/2"], "valid": ["dev/high/1"], "test": ["test/1"]}
 
 
+def test_races_test_set_may_lack_the_answers_and_a_byte_order_mark_does_not_matter(tmp_path):
+    record = {key: value for key, value in RACE.items() if key != "answers"}
+    write(tmp_path / "test" / "1.txt", "\ufeff" + json.dumps(record))
+    assert [(each.texts, each.label) for each in read_race(tmp_path)["test"]] == [(texts, None) for texts in READ]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -144,6 +150,7 @@ def test_races_levels_are_read_together_and_its_splits_apart(tmp_path):
             json.dumps(RACE | {"options": [RACE["options"][0], ["a", "b", None, "d"]]}),
             "{}, question 2: the question 'Which bird was it?' has the options ['a', 'b', None, 'd']; all must be texts",
         ),
+        (json.dumps(RACE | {"article": "\ud83d"}), "{}, question 1: a text holds half a character, '\\ud83d' at 0"),
         (b"{\n\xff}", "{}, line 2: not UTF-8 (byte 0xff"),
     ],
 )

@@ -2,6 +2,7 @@ import itertools
 import random
 import shutil
 import tracemalloc
+import types
 
 import numpy as np
 import pytest
@@ -16,6 +17,9 @@ from fairseq_electra.data.task_info import TAG_METRICS, TAGGING, TaskInfo, read_
 from fairseq_electra.data.windows import best_window
 from fairseq_electra.data.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece
 from fairseq_electra.errors import InputError
+from fairseq_electra.evaluation.protocol import evaluation_of
+from fairseq_electra.tasks._prepared_folder import PreparedFolderTask
+from tests.cli.test_sentence_commands import command
 from tests.conftest import electra
 
 BOS, PAD, EOS, UNK = 0, 1, 2, 3
@@ -284,3 +288,22 @@ def test_prepare_says_what_it_made_and_names_file_and_line_of_what_it_refuses(tm
     )
     assert refused.returncode == 1 and "Traceback" not in refused.stderr and not (tmp_path / "new").exists()
     assert f"{tmp_path}/valid.conll, line 3: an entity 'LOC' in this sentence; train has PER" in refused.stderr
+
+
+def test_a_test_file_without_tags_is_prepared_and_never_scored(tmp_path, vocabulary):
+    (tmp_path / "train.conll").write_text("Ada\tB-PER\nwrote\tO\n")
+    (tmp_path / "test.conll").write_text("Ada\nwrote\n\nIt\n")
+    given = ["--vocab", vocabulary, "--conll", "--train", tmp_path / "train.conll"]
+    status, output, said = command("prepare", *given, "--destdir", tmp_path / "task", "--test", tmp_path / "test.conll")
+    assert status == 0 and "train 1, test 2; 3 tags; test has no tags; " in output, said
+    info = read_task_info(tmp_path / "task")
+    assert info.unlabelled == ("test",) and info.examples["test"] == 2
+    scores = np.zeros((3, 3), dtype=np.float32)
+    evaluation = evaluation_of(tmp_path / "task")
+    assert evaluation.metrics("test", scores) is None and evaluation.metrics("train", scores[:2]) is not None
+    task = types.SimpleNamespace(info=info, cfg=types.SimpleNamespace(data="DATA"))
+    PreparedFolderTask.check_split(task, "train")
+    with pytest.raises(InputError, match=r"^test of DATA has no labels; apply the net to its file with fairseq-electra predict$"):
+        PreparedFolderTask.check_split(task, "test")
+    status, _, said = command("prepare", *given, "--destdir", tmp_path / "new", "--valid", tmp_path / "test.conll")
+    assert status == 1 and "test.conll, line 1: 'Ada' is not a word and a tag" in said

@@ -11,8 +11,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fairseq_electra.data.question_folder import Questions, in_memory
+from fairseq_electra.data.question_folder import Questions, context_pieces, in_memory, pieces_of_span
 from fairseq_electra.data.task_info import ANSWERING, TaskInfo
+from fairseq_electra.data.wordpiece import train_wordpiece
 from fairseq_electra.evaluation.answer_metrics import best_over, best_threshold, exact_match, normalize_answer, score_answers, token_f1
 from fairseq_electra.evaluation.answering import AnswerEvaluation
 from fairseq_electra.evaluation.answers import BEGIN, END, SCORE, UNANSWERABLE, answers_of_questions, texts_of, whole_words
@@ -380,3 +381,48 @@ def test_an_answer_is_whole_words_and_stands_there_once():
     assert [tuple(row[:2]) for row in found[0, : len(expected)]] == expected
     assert found[0, : len(expected), SCORE].tolist() == [0, -2, -3, -4, -5, -6] and np.isneginf(found[0, len(expected) :, SCORE]).all()
     assert (found[..., UNANSWERABLE] == 0.5).all()
+
+
+def spans_widened(context, *spans):
+    answers = np.array([[(*span, -float(i), 0.5) for i, span in enumerate(spans)]])
+    return [context[int(a) : int(b)] for a, b in whole_words(answers, [context])[0, :, :2] if b > a]
+
+
+def test_answers_in_scripts_without_blanks_are_what_their_pieces_cover():
+    japanese, korean, thai = "きのうはコーヒーがとてもすきでした", "서울에서 만났다", "ฉันชอบกาแฟมาก"
+    for context, answer in ((japanese, "コーヒー"), (korean, "서울"), (thai, "กาแฟ"), ("他在iPhone上看2008年的书", "iPhone")):
+        place = context.index(answer)
+        assert spans_widened(context, (place, place + len(answer))) == [answer]
+    assert spans_widened("他在iPhone上看2008年的书", (3, 5), (11, 12)) == ["iPhone", "2008"]
+
+
+@pytest.mark.parametrize("context", ["the cafe\u0301 is", "का हिन्दी में", "xx か\u3099 き", "a \u1112\u1161\u11ab b"])
+def test_no_answer_ends_between_a_letter_and_its_mark(context):
+    """Whatever piece of the middle word is found, its last character has all its marks, and so has the one before its first."""
+    first, end = context.index(" ") + 1, context.rindex(" ")
+    for begin in range(first, end):
+        for stop in range(begin + 1, end + 1):
+            assert spans_widened(context, (begin, stop)) == [context[first:end]]
+
+
+ANSWERS = {
+    "きのうはコーヒーがとてもすきでした": "コーヒー",
+    "ぼくがみたのはガンダムだ": "ガンダム",
+    "他昨天在北京买了iPhone": "北京",
+    "서울에서 친구를 만났다": "서울",
+    "ฉันอยู่ที่นี่": "ที่",
+    "वह हिन्दी में": "हिन्दी",
+    "the cafe\u0301s of Zürich": "cafe\u0301s",
+    "naïve Ελλάδα now": "Ελλάδα",
+}
+
+
+@pytest.mark.parametrize("keep_accents", [False, True])
+def test_the_pieces_of_an_answer_give_back_its_text_in_every_script(keep_accents):
+    """Pieces are single characters, of which the default vocabulary strips accents and vowel signs."""
+    contexts = list(ANSWERS)
+    tokenizer = train_wordpiece(contexts, 1000, keep_accents=keep_accents, min_frequency=1000, character_coverage=1.0)
+    for context, where in zip(contexts, context_pieces(tokenizer, contexts)[1], strict=True):
+        answer = ANSWERS[context]
+        first, last = pieces_of_span(where, context.index(answer), answer, "")
+        assert spans_widened(context, (where[first, 0], where[last, 1])) == [answer]

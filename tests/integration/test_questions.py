@@ -143,6 +143,20 @@ def test_predictions_of_raw_text_are_the_studys_in_order_without_the_data(result
     assert few == [each[:3] for each in many]
 
 
+def test_a_file_of_squads_form_and_json_lines_get_the_answers_of_plain_lines(results, sources, monkeypatch, tmp_path):
+    place, _ = results["2.0"]
+    asked = questions_of(sources, "2.0", "test")
+    plain = predict(monkeypatch, place, asked)
+    path = sources / "test-2.0.json"
+    status, output, said = command("predict", place / "checkpoints" / "checkpoint_last.pt", "--input", path)
+    assert status == 0, said
+    ids = [question.id for question in read_squad(path, labelled=False).questions]
+    assert [json.loads(line) for line in output.splitlines()] == [{"id": name, **answer} for name, answer in zip(ids, plain, strict=True)]
+    lines = "".join(json.dumps({"context": context, "question": question}) + "\n" for question, context in asked)
+    status, output, said = command("predict", place / "checkpoints" / "checkpoint_last.pt", text=lines, monkeypatch=monkeypatch)
+    assert status == 0 and [json.loads(line) for line in output.splitlines()] == plain, said
+
+
 def test_above_the_threshold_there_is_no_answer(results, sources, monkeypatch):
     place, result = results["2.0"]
     asked = questions_of(sources, "2.0", "valid")

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from fairseq_electra.criterions.question_answering import QuestionAnsweringLoss, QuestionAnsweringLossConfig
 from fairseq_electra.criterions.token_classification import TokenClassificationLoss
+from fairseq_electra.data.conll import read_words
 from fairseq_electra.data.tags import decode, legal_transitions
 from fairseq_electra.data.task_info import ANSWERING, TAGGING, TaskInfo
 from fairseq_electra.errors import InputError
@@ -24,6 +25,7 @@ from fairseq_electra.models._config import with_defaults
 from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig, segments_of
 from fairseq_electra.modules.answer_heads import ConditionalAnswerHead, IndependentAnswerHead
 from fairseq_electra.modules.heads import TokenHead
+from tests.cli.test_sentence_commands import command
 from tests.conftest import NET, randomize_parameters
 from tests.integration.tagging_task import predict_here
 from tests.interchange.conftest import transformers
@@ -183,6 +185,28 @@ def test_a_folder_of_transformers_tags_text(make_theirs, family, labels):
             assert answer["entities"] == []
         else:
             assert bool(answer["entities"]) == (set(answer["tags"]) != {"O"})
+
+
+def test_given_words_are_tagged_as_the_same_words_of_text_and_stand_in_their_file(make_theirs, tmp_path):
+    made = make_theirs(generator=None, class_name="ElectraForTokenClassification", id2label=dict(enumerate(TAGS)))
+    lines = ["-DOCSTART- X", "", *(f"{word} X" for word in WORDS[0]), "", "One X", "U.S., X"]
+    path, output = tmp_path / "a.conll", tmp_path / "tagged.conll"
+    path.write_text("".join(f"{line}\n" for line in lines))
+    status, _, said = command("predict", made.folder, "--words", "--input", path, "--output", output)
+    assert status == 0, said
+    tagged = output.read_text().split("\n")[:-1]
+    predictor = predictor_of(from_pretrained(made.folder), SENTENCE_HEAD, "text")
+    (tags, _), (more, _) = predictor.tag([WORDS[0], ["One", "U.S.,"]])
+    assert tags == next(predictor([SENTENCES[0]]))["tags"]
+    expected = ["", "", *tags, "", *more]
+    assert tagged == [f"{line} {tag}" if tag else line for line, tag in zip(lines, expected, strict=True)]
+    predictor.tag = lambda sentences: [([word[::-1] for word in words], None) for words in sentences]
+    given = [line.split()[0] if line and "DOC" not in line else "" for line in lines]
+    turned = [f"{line} {word[::-1]}" if word else line for line, word in zip(lines, given, strict=True)]
+    assert list(predictor.tag_lines(read_words(path))) == turned
+    for more, sentence in ((["--logits"], "so --text and --logits have no place"), (["--n-best", "2"], "are for answers to questions")):
+        status, _, said = command("predict", made.folder, "--words", "--input", path, *more)
+        assert status == 1 and sentence in said.splitlines()[-1]
 
 
 def their_answer(folder, question, context):

@@ -1,0 +1,66 @@
+"""What to predict on: lines of text, with tabs between the texts of an input, JSON lines, or a file of SQuAD's form."""
+
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from fairseq_electra.data.examples import is_json, numbered_lines, records, value_in
+from fairseq_electra.data.json_values import text_of
+from fairseq_electra.errors import InputError
+
+Input = str | tuple[str, ...]  # a line as it stands, or the texts of a record
+
+
+def read_inputs(path: str | Path, columns: Sequence[str] = (), json_lines: bool = False) -> Iterator[Input]:
+    """Yield the inputs of a file.
+
+    It is read as JSON lines if its name ends so, or if its first line that is not blank is a JSON object. A byte order mark is no text.
+
+    Args:
+        path: plain, ``.gz`` or ``.xz``; ``-`` for standard input.
+        columns: which values of a record are the texts of an input, in their order; empty: not known.
+        json_lines: read it as JSON lines, whatever its name.
+
+    Raises:
+        InputError: the file cannot be read, or a record lacks one of its texts, or has something else there; names the line.
+    """
+    source = source_name(path)
+    lines, head = numbered_lines(path), []
+    for number, line in lines:
+        head.append((number, line))
+        if line.strip():
+            break
+    together = itertools.chain(head, lines)
+    if json_lines or is_json(path) or (head and _is_object(head[-1][1])):
+        for number, record in records(together, source):
+            yield _texts(record, columns, f"{source}, line {number}")
+    else:
+        yield from (line for _, line in together)
+
+
+def source_name(path: str | Path) -> str:
+    """Name a file in messages."""
+    return "standard input" if str(path) == "-" else str(path)
+
+
+def texts_in(given: Input) -> list[str]:
+    """Return the texts of an input."""
+    return given.split("\t") if isinstance(given, str) else list(given)
+
+
+def _texts(record: dict, columns: Sequence[str], place: str) -> tuple[str, ...]:
+    names = ", ".join(map(repr, record))
+    if not columns:
+        raise InputError(f"{place}: a JSON record with {names}, and the network does not know which hold its text; name them with --text")
+    missing = [name for name in columns if name not in record]
+    if missing:
+        raise InputError(f"{place}: no {missing[0]!r}, it has {names}; name the columns with --text")
+    return tuple(text_of(value_in(record, name, place), f"{place}: the text {name!r}") for name in columns)
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return line.lstrip().startswith("{") and isinstance(json.loads(line), dict)
+    except json.JSONDecodeError:
+        return False

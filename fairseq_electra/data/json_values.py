@@ -1,0 +1,65 @@
+"""Values of JSON records: what is a text or a label. Anything else is refused, so that no list and no number becomes text unnoticed."""
+
+import json
+import math
+from typing import Any
+
+from fairseq_electra.errors import InputError
+
+_KINDS = {
+    dict: "an object",
+    list: "a list",
+    str: "a text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number with a point",
+    type(None): "null",
+}
+
+
+def kind_of(value: Any) -> str:
+    """Name the kind of a value that ``json`` has read."""
+    return _KINDS[type(value)]
+
+
+def described(value: Any) -> str:
+    """Write a value and its kind, for messages; a long one is cut."""
+    if value is None:
+        return "null"
+    written = json.dumps(value)
+    return f"{written if len(written) <= 60 else written[:57] + '...'}, {kind_of(value)}"
+
+
+def text_of(value: Any, what: str) -> str:
+    """Return a value that must be a text.
+
+    Args:
+        value: as ``json`` has read it.
+        what: names the value and its place, for errors.
+
+    Raises:
+        InputError: it is none, or cannot be written as UTF-8.
+    """
+    if not isinstance(value, str):
+        raise InputError(f"{what} is {described(value)}; write a text, in quotes")
+    check_text(value, what)
+    return value
+
+
+def label_of(value: Any, what: str) -> str:
+    """Return a label as it stands in the file: a text, a number, ``true`` or ``false``; arguments and errors as :func:`text_of`."""
+    if isinstance(value, str):
+        return text_of(value, what)
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return json.dumps(value)
+    raise InputError(f"{what} is {described(value)}; a label is a text, a finite number, true or false")
+
+
+def check_text(text: str, what: str) -> None:
+    """Refuse what JSON can write and UTF-8 cannot: one half of a character of UTF-16."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{what} holds half a character, {text[error.start]!a} at {error.start}; write both halves, or take it out"
+        ) from error
