@@ -66,11 +66,12 @@ def plan(study: str, seeds: bool) -> dict[str, str]:
 
 
 def arguments(data: Path, name: str, options: str, args: argparse.Namespace) -> list[str]:
-    """Write a run as arguments of ``fairseq-train``. Nothing is saved, but fairseq wants a folder that it may write to: one for each run."""
+    """Write a run as arguments of ``fairseq-train``; nothing is saved, but fairseq wants a folder that it may write to."""
     recipe = f"--lr {RECIPE['rate']} --warmup-updates {round(RECIPE['warmup'] * RECIPE['total'])} --total-num-update {RECIPE['total']}"
     shape = f"--tokens-per-sample {args.tokens} --batch-size {args.rows} --batch-size-valid 32 --max-update {args.updates}"
     every = f"--validate-interval-updates {max(1, args.updates // 6)}"
-    return [str(data), "--save-dir", str(args.output.with_suffix(".logs") / name), *shlex.split(f"{COMMON} {recipe} {shape} {every}"), *shlex.split(options)]
+    folder = args.output.with_suffix(".logs") / name
+    return [str(data), "--save-dir", str(folder), *shlex.split(f"{COMMON} {recipe} {shape} {every}"), *shlex.split(options)]
 
 
 def curve(records: list[dict]) -> list[dict]:
