@@ -35,7 +35,7 @@ CAUSES = {
     "post-LayerNorm, learned positions (--as paper)": "--as paper",
     "the same without bias correction (--as google)": "--as google",
     "no bias correction": "--bias-correction off",
-    "beta2 .98": "--adam-betas (0.9,0.98)",
+    "beta2 .999": "--adam-betas (0.9,0.999)",
     "no clipping": "--clip-norm 0",
     "half the weight of the discriminator's loss": "--disc-weight 25",
     "half the rate for the generator": "--generator-lr 0.5",

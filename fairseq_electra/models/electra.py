@@ -283,7 +283,7 @@ def _register(size: str) -> None:
         args.model_size = size
         compat.forget_tpu(args)
         if isinstance(args, argparse.Namespace):  # fairseq calls this again for the options in a checkpoint
-            _traits.fill_in(args)
+            _traits.fill_in(args, adam_betas=_traits.SAFE_BETAS)
 
 
 # a bare --arch electra takes its sizes from --finetune-from-model

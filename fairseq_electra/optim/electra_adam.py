@@ -23,7 +23,10 @@ LONG_AGO = 1e9  # a step count at which bias correction is 1 in float32
 class ElectraAdamConfig(FairseqDataclass):
     """Options of ``--optimizer electra_adam``."""
 
-    adam_betas: Any = field(default=(0.9, 0.999), metadata={"help": "decay rates of the two moments"})
+    adam_betas: Any = field(
+        default=None,
+        metadata={"help": "decay rates of the two moments; default: (0.9, 0.98) in pre-training, else (0.9, 0.999), Adam's own"},
+    )
     adam_eps: float = field(default=1e-6, metadata={"help": "added to the root of the second moment"})
     weight_decay: float = field(default=0.01, metadata={"help": "decoupled, times the learning rate; not on biases and LayerNorm"})
     bias_correction: Any = field(
@@ -231,7 +234,7 @@ class ElectraAdam(FairseqOptimizer):
     @property
     def optimizer_config(self) -> dict[str, Any]:
         """The options that win over a checkpoint's on resume."""
-        lr, betas = self.cfg.lr, self.cfg.adam_betas
+        lr, betas = self.cfg.lr, self.cfg.adam_betas or (0.9, 0.999)
         if isinstance(betas, str):
             try:
                 betas = [float(beta) for beta in betas.strip("()[]").split(",")]

@@ -10,21 +10,21 @@ from tests.integration.training import assert_same_weights, command, configurati
 
 def options(*arguments, arch="electra_small"):
     cfg = configuration(command("data", "nowhere", *arguments, "--arch", arch)[3:])
-    return cfg.model.positions, cfg.model.norm, cfg.optimizer.bias_correction
+    return cfg.model.positions, cfg.model.norm, cfg.optimizer.bias_correction, cfg.optimizer.adam_betas
 
 
 @pytest.mark.parametrize(("size", "norm"), [("tiny", "post"), ("small", "scaled"), ("base", "scaled"), ("large", "scaled")])
 def test_an_arch_by_itself_is_safe(size, norm):
-    assert options(arch=f"electra_{size}") == ("rotary", norm, "on")
+    assert options(arch=f"electra_{size}") == ("rotary", norm, "on", "(0.9, 0.98)")
 
 
 @pytest.mark.parametrize(("name", "correction"), [("google", "off"), ("paper", "on")])
 def test_as_is_the_original_bit_by_bit(name, correction):
-    assert options("--as", name) == ("learned", "post", correction)
+    assert options("--as", name) == ("learned", "post", correction, "(0.9, 0.999)")
 
 
 def test_what_is_given_wins_over_what_as_stands_for():
-    assert options("--as", "google", "--norm", "pre", "--bias-correction", "on") == ("learned", "pre", "on")
+    assert options("--as", "google", "--norm", "pre", "--bias-correction", "on") == ("learned", "pre", "on", "(0.9, 0.999)")
 
 
 def test_the_old_spelling_of_bias_correction_is_understood():
@@ -42,12 +42,12 @@ def make_old(save_dir):
 
 def test_an_old_checkpoint_is_resumed_by_its_old_line_bit_by_bit(data_bin, tmp_path):
     small = [*TINY_NET, "--arch", "electra_small", "--dropout", "0", "--attention-dropout", "0"]
-    original = ["--positions", "learned", "--norm", "post", "--bias-correction", "off"]
+    original = ["--positions", "learned", "--norm", "post", "--bias-correction", "off", "--adam-betas", "(0.9, 0.999)"]
     train_here(data_bin, tmp_path / "whole", *small, *original, "--max-update", 6)
     train_here(data_bin, tmp_path / "old", *small, *original, "--max-update", 3)
     make_old(tmp_path / "old")
     log = train(data_bin, tmp_path / "old", *small, "--max-update", 6)
-    assert "--positions learned --norm post" in log.text
+    assert "--positions learned --norm post --adam-betas '(0.9, 0.999)'" in log.text
     assert_same_weights(weights(tmp_path / "whole"), weights(tmp_path / "old"))
 
 
@@ -73,7 +73,7 @@ def test_tensors_of_another_kind_are_refused(data_bin, tmp_path):
 def test_a_net_that_is_fine_tuned_from_nothing_has_the_same_traits():
     line = "--arch electra_encoder --model-size small --task sentence_prediction --criterion sentence_prediction --num-classes 2".split()
     cfg = configuration(["data", *command("data", "x")[4:6], *line, "--optimizer", "electra_adam", "--lr", "1e-3", "--batch-size", "8"])
-    assert (cfg.model.positions, cfg.model.norm) == ("rotary", "scaled")
+    assert (cfg.model.positions, cfg.model.norm, cfg.optimizer.adam_betas) == ("rotary", "scaled", None)
 
 
 def test_a_word_that_is_neither_on_nor_off_is_refused(data_bin, tmp_path):
