@@ -4,7 +4,7 @@ fairseq-electra import electra-small-discriminator --generator electra-small-gen
 fairseq-train data-bin ... --arch electra --finetune-from-model released/checkpoint.pt
 
 The vocabulary, with fairseq's ids, comes beside the checkpoint; encode the text with it: fairseq-electra encode --vocab released.
-Before anything is written, our networks must agree with transformers' own within 1e-5.
+Before anything is written, our networks must agree with transformers' own, in float64 within 1e-6 of their values.
 """
 
 import argparse

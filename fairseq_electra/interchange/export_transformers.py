@@ -1,17 +1,16 @@
 """A folder that transformers loads, from a checkpoint of fairseq."""
 
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-import torch
 from torch import Tensor
 
 from fairseq_electra.data.text import folder_written_whole
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange import parity
+from fairseq_electra.interchange.dense_heads import with_dense
 from fairseq_electra.interchange.model_card import model_card
 from fairseq_electra.interchange.names import HEADS, TASK_OF_HEAD, UNANSWERABLE, Part, embeddings_part, encoder_part, to_theirs
 from fairseq_electra.interchange.network_files import sines
@@ -30,7 +29,6 @@ from fairseq_electra.modules.sizes import EncoderSizes
 
 # of transformers' multiple choice: what it reads is our head
 SUMMARY = {"summary_type": "first", "summary_use_proj": True, "summary_activation": "gelu"}
-SAFE = 8.0  # from here on GELU is the identity in float32
 
 
 @dataclass
@@ -79,6 +77,7 @@ def export_transformers(pretrained: Pretrained, folder: str | Path, records: lis
     networks = networks_of(pretrained)
     sizes = sizes_of(pretrained.model)
     rows = parity.rows_of_text(pretrained.tokenizer, sizes.max_position_embeddings)
+    exact = parity.in_double(pretrained.model)
     lines, differences = [], {}
     with folder_written_whole(folder) as partial:
         for network in networks:
@@ -88,7 +87,7 @@ def export_transformers(pretrained: Pretrained, folder: str | Path, records: lis
             save_file(network.tensors, place / "model.safetensors", metadata={"format": "pt"})
             write_tokenizer(pretrained.tokenizer, place, sizes.max_position_embeddings)
             theirs = getattr(transformers, network.class_name).from_pretrained(place, local_files_only=True).eval()
-            differences[network.role] = parity.difference(pretrained.model, network.role, theirs, rows)
+            differences[network.role] = parity.difference(exact, network.role, theirs, rows)
             lines.append(f"{Path(folder) / network.subfolder}: {network.class_name}, {len(network.tensors)} tensors")
             lines += [f"left out: {name}: {reason}" for name, reason in network.left_out.items()]
         (partial / "README.md").write_text(model_card(pretrained, networks, records or [], more), encoding="utf-8")
@@ -191,29 +190,6 @@ def _head(model: ElectraEncoder, name: str) -> dict[str, Tensor]:
     if ours.pooling != "first":
         raise InputError("the head reads the mean of the row, transformers' the first token; fine-tune without --pooling mean")
     return with_dense(ours, cast(EncoderLayer, model.encoder.layers[-1]).output_layer_norm)
-
-
-def with_dense(head: SentenceHead, layer_norm: torch.nn.LayerNorm) -> dict[str, Tensor]:
-    """Write a head without a dense layer as transformers' head, which has one with GELU.
-
-    The dense layer adds to every value a bias that no value can outweigh, so that GELU is the identity; the last bias takes it away.
-
-    Args:
-        head: ours.
-        layer_norm: what the head reads comes from here: it bounds every value by ``|weight| sqrt(C - 1) + |bias|``.
-    """
-    if head.dense is not None:
-        return dict(head.state_dict())
-    weight, bias = head.prediction.weight.double(), head.prediction.bias.double()
-    width = weight.shape[1]
-    bound = layer_norm.weight.double().abs() * math.sqrt(width - 1) + layer_norm.bias.double().abs()
-    shift = (bound + SAFE).ceil()
-    return {
-        "dense.weight": torch.eye(width),
-        "dense.bias": shift.float(),
-        "prediction.weight": head.prediction.weight.detach().clone(),
-        "prediction.bias": (bias - weight @ shift).float().detach(),
-    }
 
 
 def _export(

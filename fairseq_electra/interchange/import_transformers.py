@@ -71,8 +71,9 @@ def compare(imported: Imported) -> dict[str, dict[str, float]]:
     pretrained = imported.pretrained
     limit = min(network.sizes.max_position_embeddings for network in imported.networks.values())
     rows = parity.rows_of_text(pretrained.tokenizer, limit)
+    exact = parity.in_double(pretrained.model)
     return {
-        role: parity.difference(pretrained.model, role, transformers_model(network), rows, imported.order)
+        role: parity.difference(exact, role, transformers_model(network), rows, imported.order)
         for role, network in imported.networks.items()
     }
 

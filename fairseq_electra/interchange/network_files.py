@@ -128,14 +128,14 @@ def _check_computed(tensors: dict[str, Tensor], sizes: EncoderSizes, source: Pat
                 raise InputError(f"{source}: {name} is not the table of sines that rotary positions have; it cannot be imported")
 
 
-def sines(sizes: EncoderSizes) -> Tensor:
+def sines(sizes: EncoderSizes, dtype: torch.dtype = torch.float32) -> Tensor:
     """RoFormer's table: sines in the first half, cosines in the second. Shape: (positions, head size).
 
     Source: transformers modeling_roformer.py::RoFormerSinusoidalPositionalEmbedding.
     """
     head_size = sizes.hidden_size // sizes.num_attention_heads
     cos, sin = rotary_turns(sizes.max_position_embeddings, head_size, torch.device("cpu")).unbind(-1)
-    return torch.cat([sin, cos], 1).float()
+    return torch.cat([sin, cos], 1).to(dtype)
 
 
 def _check_shapes(network: Network, source: Path) -> None:
