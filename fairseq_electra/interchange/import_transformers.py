@@ -9,6 +9,7 @@ from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.names import HEADS
 from fairseq_electra.interchange.network_files import Network
 from fairseq_electra.interchange.pretrained import checkpoint_state
+from fairseq_electra.interchange.tokenizer_parity import compare_tokenizers
 from fairseq_electra.interchange.transformers_config import family_of
 from fairseq_electra.interchange.transformers_folder import Imported, read_folder
 from fairseq_electra.models.electra import ElectraModel
@@ -41,8 +42,7 @@ def import_transformers(folder: str | Path, checkpoint: str | Path, generator: s
             f"{folder} holds a fine-tuned net, and pre-training checkpoints have no place for its head; "
             "fairseq_electra.from_pretrained uses it as it is"
         )
-    differences = compare(imported)
-    line = parity.check(differences)
+    agreed = [compare_tokenizers(Path(folder), imported.pretrained.tokenizer, imported.order.tolist()), parity.check(compare(imported))]
     data = checkpoint.parent
     present = [name for name in (DICTIONARY_FILE, TOKENIZER_FILE) if (data / name).exists()]
     if present:
@@ -63,7 +63,15 @@ def import_transformers(folder: str | Path, checkpoint: str | Path, generator: s
         lines.append(
             f"not in the folder, initialised with --seed {seed}: {', '.join(parts)} ({len(imported.pretrained.initialised)} tensors)"
         )
-    return [*lines, line]
+    if imported.unnamed:
+        lines.append(
+            f"rows of the token table without a piece: {len(imported.unnamed)}, named {_span(imported.unnamed)}, which no text gives"
+        )
+    return [*lines, *agreed]
+
+
+def _span(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
 
 
 def compare(imported: Imported) -> dict[str, dict[str, float]]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange.heads import head_of
+from fairseq_electra.interchange.json_files import read_json
 from fairseq_electra.interchange.names import (
     CLASSES,
     COMPUTED,
@@ -20,7 +21,6 @@ from fairseq_electra.interchange.names import (
     encoder_part,
     to_ours,
 )
-from fairseq_electra.interchange.tokenizer_files import read_json
 from fairseq_electra.interchange.transformers_config import family_of, read_sizes
 from fairseq_electra.modules.attention import rotary_turns
 from fairseq_electra.modules.embeddings import Embeddings

@@ -36,6 +36,7 @@ class Imported:
         order: for each of our ids theirs. Shape: (V,).
         networks: by role: discriminator, generator, sentence.
         unused: tensors that were not used, each with the reason.
+        unnamed: our names for the rows of the token table that no piece belongs to.
     """
 
     pretrained: Pretrained
@@ -43,6 +44,7 @@ class Imported:
     order: Tensor
     networks: dict[str, Network]
     unused: dict[str, str] = field(default_factory=dict)
+    unnamed: list[str] = field(default_factory=list)
 
 
 def dictionary_of(symbols: list[str]):
@@ -67,10 +69,10 @@ def read_folder(folder: str | Path, generator: str | Path | None = None, seed: i
     main = read_network(folder)
     if main.head == "masked_lm":
         raise InputError(f"{folder} holds a generator; give the discriminator's folder, and this one with --generator")
-    tokenizer, ids = read_tokenizer(folder, main.vocabulary_size)
-    order = torch.tensor(ids)
+    vocabulary = read_tokenizer(folder, main.vocabulary_size)
+    tokenizer, order = vocabulary.tokenizer, torch.tensor(vocabulary.order)
     if main.head in TASK_OF_HEAD:
-        return _read_classifier(main, tokenizer, order)
+        return replace(_read_classifier(main, tokenizer, order), unnamed=vocabulary.unnamed)
     other = folder / GENERATOR if generator is None and is_transformers_folder(folder / GENERATOR) else generator
     second = read_network(Path(other)) if other is not None else None
     model_cfg = {"model_size": nearest(main.sizes), **asdict(main.sizes)}
@@ -105,7 +107,7 @@ def read_folder(folder: str | Path, generator: str | Path | None = None, seed: i
     model.load_state_dict({**own, **tensors})
     unused = {f"{role}: {name}": reason for role, network in networks.items() for name, reason in network.unused.items()}
     pretrained = Pretrained(model.eval(), tokenizer, dictionary, initialised=initialised)
-    return Imported(pretrained, model_cfg, order, networks, unused)
+    return Imported(pretrained, model_cfg, order, networks, unused, vocabulary.unnamed)
 
 
 def nearest(sizes: EncoderSizes) -> str:
@@ -140,7 +142,7 @@ def _check_generator(main: Network, second: Network, tokenizer: Tokenizer, folde
         if mine != its:
             raise InputError(f"generator and discriminator must have the same {name}, and have {its} and {mine}; leave the generator out")
     if any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
-        own, _ = read_tokenizer(folder, second.vocabulary_size)
+        own = read_tokenizer(folder, second.vocabulary_size).tokenizer
         if symbols_of(own) != symbols_of(tokenizer):
             raise InputError(f"{folder} has another vocabulary than the discriminator's; leave the generator out")
     elif second.vocabulary_size != main.vocabulary_size:
