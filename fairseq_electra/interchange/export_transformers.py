@@ -11,6 +11,7 @@ from fairseq_electra.data.text import folder_written_whole
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.dense_heads import with_dense
+from fairseq_electra.interchange.head_config import SUMMARY, problem_type
 from fairseq_electra.interchange.model_card import model_card
 from fairseq_electra.interchange.names import HEADS, TASK_OF_HEAD, UNANSWERABLE, Part, embeddings_part, encoder_part, to_theirs
 from fairseq_electra.interchange.network_files import sines
@@ -26,9 +27,6 @@ from fairseq_electra.modules.answer_heads import ConditionalAnswerHead
 from fairseq_electra.modules.encoder import EncoderLayer
 from fairseq_electra.modules.heads import SentenceHead
 from fairseq_electra.modules.sizes import EncoderSizes
-
-# of transformers' multiple choice: what it reads is our head
-SUMMARY = {"summary_type": "first", "summary_use_proj": True, "summary_activation": "gelu"}
 
 
 @dataclass
@@ -170,7 +168,7 @@ def _encoder(pretrained: Pretrained, model: ElectraEncoder, state: dict[str, Ten
         if kind == "choice":
             more = SUMMARY | {"summary_last_dropout": model.head_dropout}
         elif kind == "sentence":
-            more["problem_type"] = "regression" if len(labels) == 1 else "single_label_classification"
+            more["problem_type"] = problem_type(len(labels))
         elif kind == "answer" and pretrained.task is not None:
             more[UNANSWERABLE] = pretrained.task.unanswerable
     return _export(names[0] if names else "encoder", head.class_name, state, parts, model.sizes, prefix, {}, **more)

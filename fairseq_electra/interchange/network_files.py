@@ -77,6 +77,11 @@ def read_network(folder: Path) -> Network:
         tensors["cls.predictions.bias"] = tensors[DECODER_BIAS]
     class_name = (config.get("architectures") or [None])[0]
     head = CLASSES[class_name][0] if class_name in CLASSES else _head_in(tensors, family)
+    if head in TASK_OF_HEAD and class_name is not None and class_name not in CLASSES:
+        raise InputError(
+            f"{folder} is of the class {class_name}, which may compute something else with its head than transformers' "
+            f'{HEADS[head, family].class_name}; if it does not, name that under "architectures" in its config.json'
+        )
     base = f"{family}." if any(name.startswith(f"{family}.") for name in tensors) else ""
     names = dict(HEADS[head, family].names)
     table = names.pop("table.weight", None)
