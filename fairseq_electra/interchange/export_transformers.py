@@ -18,6 +18,7 @@ from fairseq_electra.interchange.network_files import sines
 from fairseq_electra.interchange.norms import as_post_norm
 from fairseq_electra.interchange.pretrained import Pretrained
 from fairseq_electra.interchange.tokenizer_files import write_tokenizer
+from fairseq_electra.interchange.tokenizer_parity import compare_tokenizers
 from fairseq_electra.interchange.transformers_config import config_of, family_of
 from fairseq_electra.interchange.transformers_folder import GENERATOR
 from fairseq_electra.models.electra import ElectraModel
@@ -54,7 +55,7 @@ class Export:
 
 
 def export_transformers(pretrained: Pretrained, folder: str | Path, records: list[dict] | None = None, more: str = "") -> list[str]:
-    """Write a folder for transformers once its networks, loaded from there, agree with ours.
+    """Write a folder for transformers once its tokenizer and networks, loaded from there, agree with ours.
 
     Args:
         pretrained: what to export.
@@ -66,7 +67,7 @@ def export_transformers(pretrained: Pretrained, folder: str | Path, records: lis
         lines that say what was written, what was left out, and how large the differences are.
 
     Raises:
-        InputError: something cannot be exported, or the networks do not agree. Nothing is left behind.
+        InputError: something cannot be exported, or transformers computes something else. Nothing is left behind.
     """
     import transformers
     from safetensors.torch import save_file
@@ -88,6 +89,7 @@ def export_transformers(pretrained: Pretrained, folder: str | Path, records: lis
             differences[network.role] = parity.difference(exact, network.role, theirs, rows)
             lines.append(f"{Path(folder) / network.subfolder}: {network.class_name}, {len(network.tensors)} tensors")
             lines += [f"left out: {name}: {reason}" for name, reason in network.left_out.items()]
+        lines.append(compare_tokenizers(partial, pretrained.tokenizer, list(range(len(pretrained.dictionary)))))
         (partial / "README.md").write_text(model_card(pretrained, networks, records or [], more), encoding="utf-8")
         if sizes.residual_scale != 1:
             lines.append(f"the residual scale of --norm {sizes.norm} is folded into the weights: read back, this is a net with --norm post")

@@ -55,5 +55,5 @@ def compare_tokenizers(folder: Path, ours: Tokenizer, order: list[int]) -> str:
                 f"the tokenizer in {folder} cuts {text[:80]!r} into {there[:160]!r}, as transformers' {name} reads it, and into "
                 f"{here[:160]!r} here; nothing was written"
             )
-    more = f" and with {len(added)} added tokens" if added else ""
+    more = f" and with added tokens ({len(added)})" if added else ""
     return f"tokenizer: the same ids as transformers' {name} on {len(texts)} texts, in several scripts{more}"

@@ -9,6 +9,7 @@ from tokenizers import normalizers
 from fairseq_electra.data.wordpiece import LEADING, MASK, load_wordpiece, save_vocabulary, symbols_of
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange import tokenizer_files
+from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.import_transformers import import_transformers
 from fairseq_electra.interchange.pretrained import load_checkpoint
 from fairseq_electra.interchange.tokenizer_files import read_tokenizer
@@ -179,6 +180,9 @@ def test_a_padded_cased_net_with_an_added_token_is_imported_and_the_command_says
     loaded = load_checkpoint(tmp_path / "in" / "checkpoint.pt")
     assert loaded.model.embeddings.tokens.weight.shape[0] == len(loaded.dictionary) == NEXT + 8
     assert loaded.tokenizer.encode("The [E1]", add_special_tokens=False).tokens == ["The", "[E1]"]
+    lines = export_transformers(loaded, tmp_path / "out")
+    assert any("tokenizer: the same ids" in line and "with added tokens (1)" in line for line in lines)
+    assert transformers.AutoTokenizer.from_pretrained(tmp_path / "out").tokenize("The [E1] [MASK]")[:3] == ["The", "[E1]", "["]
 
 
 def test_a_tokenizer_that_cuts_text_otherwise_is_noticed_and_nothing_is_written(tmp_path, make_folder, monkeypatch):
