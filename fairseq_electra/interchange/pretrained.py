@@ -168,5 +168,5 @@ def _of_finetuning(task: TaskInfo, head: str) -> dict[str, dict]:
     }
 
 
-def _defaults(config_class: type, name: str) -> dict:
+def _defaults(config_class: Any, name: str) -> dict:
     return {field: f.default for field, f in config_class.__dataclass_fields__.items()} | {"_name": name}
