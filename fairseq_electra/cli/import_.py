@@ -4,7 +4,9 @@ fairseq-electra import electra-small-discriminator --generator electra-small-gen
 fairseq-train data-bin ... --arch electra --finetune-from-model released/checkpoint.pt
 
 The vocabulary, with fairseq's ids, comes beside the checkpoint; encode the text with it: fairseq-electra encode --vocab released.
-Before anything is written, our networks must agree with transformers' own within 1e-5.
+A fine-tuned net keeps its head, for fairseq-electra predict; fine-tuned again, it gets the head of the new task. Before anything is
+written, the ids of sample text must be those of transformers' tokenizer, and our networks must agree with transformers' own, in float64
+within 1e-6 of their values.
 """
 
 import argparse
@@ -14,7 +16,12 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the discriminator: config.json, model.safetensors, tokenizer.json, ...")
+    parser.add_argument(
+        "folder",
+        type=Path,
+        metavar="DIR",
+        help="the discriminator, or a fine-tuned net: config.json, model.safetensors, tokenizer.json, ...",
+    )
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="file to write, in a new folder")
     parser.add_argument("--generator", type=Path, metavar="DIR", help="the generator (default: DIR/generator, if it is there)")
     parser.add_argument("--seed", type=int, default=1, help="of what the folder does not have (default %(default)s)")

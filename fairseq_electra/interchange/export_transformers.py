@@ -1,23 +1,24 @@
 """A folder that transformers loads, from a checkpoint of fairseq."""
 
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-import torch
 from torch import Tensor
 
 from fairseq_electra.data.text import folder_written_whole
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange import parity
+from fairseq_electra.interchange.dense_heads import with_dense
+from fairseq_electra.interchange.head_config import SUMMARY, problem_type
 from fairseq_electra.interchange.model_card import model_card
 from fairseq_electra.interchange.names import HEADS, TASK_OF_HEAD, UNANSWERABLE, Part, embeddings_part, encoder_part, to_theirs
 from fairseq_electra.interchange.network_files import sines
 from fairseq_electra.interchange.norms import as_post_norm
 from fairseq_electra.interchange.pretrained import Pretrained
 from fairseq_electra.interchange.tokenizer_files import write_tokenizer
+from fairseq_electra.interchange.tokenizer_parity import compare_tokenizers
 from fairseq_electra.interchange.transformers_config import config_of, family_of
 from fairseq_electra.interchange.transformers_folder import GENERATOR
 from fairseq_electra.models.electra import ElectraModel
@@ -27,10 +28,6 @@ from fairseq_electra.modules.answer_heads import ConditionalAnswerHead
 from fairseq_electra.modules.encoder import EncoderLayer
 from fairseq_electra.modules.heads import SentenceHead
 from fairseq_electra.modules.sizes import EncoderSizes
-
-# of transformers' multiple choice: what it reads is our head
-SUMMARY = {"summary_type": "first", "summary_use_proj": True, "summary_activation": "gelu"}
-SAFE = 8.0  # from here on GELU is the identity in float32
 
 
 @dataclass
@@ -58,7 +55,7 @@ class Export:
 
 
 def export_transformers(pretrained: Pretrained, folder: str | Path, records: list[dict] | None = None, more: str = "") -> list[str]:
-    """Write a folder for transformers once its networks, loaded from there, agree with ours.
+    """Write a folder for transformers once its tokenizer and networks, loaded from there, agree with ours.
 
     Args:
         pretrained: what to export.
@@ -70,7 +67,7 @@ def export_transformers(pretrained: Pretrained, folder: str | Path, records: lis
         lines that say what was written, what was left out, and how large the differences are.
 
     Raises:
-        InputError: something cannot be exported, or the networks do not agree. Nothing is left behind.
+        InputError: something cannot be exported, or transformers computes something else. Nothing is left behind.
     """
     import transformers
     from safetensors.torch import save_file
@@ -79,6 +76,7 @@ def export_transformers(pretrained: Pretrained, folder: str | Path, records: lis
     networks = networks_of(pretrained)
     sizes = sizes_of(pretrained.model)
     rows = parity.rows_of_text(pretrained.tokenizer, sizes.max_position_embeddings)
+    exact = parity.in_double(pretrained.model)
     lines, differences = [], {}
     with folder_written_whole(folder) as partial:
         for network in networks:
@@ -88,9 +86,10 @@ def export_transformers(pretrained: Pretrained, folder: str | Path, records: lis
             save_file(network.tensors, place / "model.safetensors", metadata={"format": "pt"})
             write_tokenizer(pretrained.tokenizer, place, sizes.max_position_embeddings)
             theirs = getattr(transformers, network.class_name).from_pretrained(place, local_files_only=True).eval()
-            differences[network.role] = parity.difference(pretrained.model, network.role, theirs, rows)
+            differences[network.role] = parity.difference(exact, network.role, theirs, rows)
             lines.append(f"{Path(folder) / network.subfolder}: {network.class_name}, {len(network.tensors)} tensors")
             lines += [f"left out: {name}: {reason}" for name, reason in network.left_out.items()]
+        lines.append(compare_tokenizers(partial, pretrained.tokenizer, list(range(len(pretrained.dictionary)))))
         (partial / "README.md").write_text(model_card(pretrained, networks, records or [], more), encoding="utf-8")
         if sizes.residual_scale != 1:
             lines.append(f"the residual scale of --norm {sizes.norm} is folded into the weights: read back, this is a net with --norm post")
@@ -171,7 +170,7 @@ def _encoder(pretrained: Pretrained, model: ElectraEncoder, state: dict[str, Ten
         if kind == "choice":
             more = SUMMARY | {"summary_last_dropout": model.head_dropout}
         elif kind == "sentence":
-            more["problem_type"] = "regression" if len(labels) == 1 else "single_label_classification"
+            more["problem_type"] = problem_type(len(labels))
         elif kind == "answer" and pretrained.task is not None:
             more[UNANSWERABLE] = pretrained.task.unanswerable
     return _export(names[0] if names else "encoder", head.class_name, state, parts, model.sizes, prefix, {}, **more)
@@ -191,29 +190,6 @@ def _head(model: ElectraEncoder, name: str) -> dict[str, Tensor]:
     if ours.pooling != "first":
         raise InputError("the head reads the mean of the row, transformers' the first token; fine-tune without --pooling mean")
     return with_dense(ours, cast(EncoderLayer, model.encoder.layers[-1]).output_layer_norm)
-
-
-def with_dense(head: SentenceHead, layer_norm: torch.nn.LayerNorm) -> dict[str, Tensor]:
-    """Write a head without a dense layer as transformers' head, which has one with GELU.
-
-    The dense layer adds to every value a bias that no value can outweigh, so that GELU is the identity; the last bias takes it away.
-
-    Args:
-        head: ours.
-        layer_norm: what the head reads comes from here: it bounds every value by ``|weight| sqrt(C - 1) + |bias|``.
-    """
-    if head.dense is not None:
-        return dict(head.state_dict())
-    weight, bias = head.prediction.weight.double(), head.prediction.bias.double()
-    width = weight.shape[1]
-    bound = layer_norm.weight.double().abs() * math.sqrt(width - 1) + layer_norm.bias.double().abs()
-    shift = (bound + SAFE).ceil()
-    return {
-        "dense.weight": torch.eye(width),
-        "dense.bias": shift.float(),
-        "prediction.weight": head.prediction.weight.detach().clone(),
-        "prediction.bias": (bias - weight @ shift).float().detach(),
-    }
 
 
 def _export(

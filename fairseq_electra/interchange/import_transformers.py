@@ -1,25 +1,33 @@
 """A checkpoint of fairseq, from a folder of transformers."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from fairseq_electra.data.task_info import TASK_FILE
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE, save_vocabulary
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.names import HEADS
 from fairseq_electra.interchange.network_files import Network
 from fairseq_electra.interchange.pretrained import checkpoint_state
+from fairseq_electra.interchange.tokenizer_parity import compare_tokenizers
 from fairseq_electra.interchange.transformers_config import family_of
 from fairseq_electra.interchange.transformers_folder import Imported, read_folder
-from fairseq_electra.models.electra import ElectraModel
+
+HEAD = "imported_head"  # a name that no task gives to its own, so that a new task begins with a new head
+BESIDE = (DICTIONARY_FILE, TOKENIZER_FILE, TASK_FILE)
 
 
 def import_transformers(folder: str | Path, checkpoint: str | Path, generator: str | Path | None = None, seed: int = 1) -> list[str]:
-    """Write a checkpoint, and its vocabulary beside it, once the networks agree with transformers'.
+    """Write a checkpoint, and its vocabulary beside it, once tokenizer and networks agree with transformers'.
+
+    A fine-tuned net becomes an encoder with a head; fine-tuned again, it leaves the head and gets that of the new task.
 
     Args:
-        folder: of transformers, with the discriminator.
-        checkpoint: file to write; ``dict.txt`` and ``tokenizer.json`` come into its folder.
+        folder: of transformers, with the discriminator, or with a fine-tuned net.
+        checkpoint: file to write; ``dict.txt`` and ``tokenizer.json`` come into its folder, and ``task.json`` of a fine-tuned net.
         generator: folder of the generator; by default the subfolder ``generator``.
         seed: of what the folder does not have.
 
@@ -27,43 +35,59 @@ def import_transformers(folder: str | Path, checkpoint: str | Path, generator: s
         lines that say what was used, what was not, and how large the differences are.
 
     Raises:
-        InputError: something does not fit, or the networks do not agree. Nothing is written.
+        InputError: something does not fit, or transformers computes something else. Nothing is written.
     """
-    from fairseq import checkpoint_utils
-
     checkpoint = Path(checkpoint)
     if checkpoint.exists():
         raise InputError(f"{checkpoint} is there already; name a new file")
-    imported = read_folder(folder, generator, seed)
-    model = imported.pretrained.model
-    if not isinstance(model, ElectraModel):
-        raise InputError(
-            f"{folder} holds a fine-tuned net, and pre-training checkpoints have no place for its head; "
-            "fairseq_electra.from_pretrained uses it as it is"
-        )
-    differences = compare(imported)
-    line = parity.check(differences)
-    data = checkpoint.parent
-    present = [name for name in (DICTIONARY_FILE, TOKENIZER_FILE) if (data / name).exists()]
+    imported = read_folder(folder, generator, seed, head=HEAD)
+    agreed = [compare_tokenizers(Path(folder), imported.pretrained.tokenizer, imported.order.tolist()), parity.check(compare(imported))]
+    present = [name for name in BESIDE if (checkpoint.parent / name).exists()]
     if present:
-        raise InputError(f"{data / present[0]} is there already, of another vocabulary perhaps; name a checkpoint in a new folder")
-    state = checkpoint_state(model, imported.model_cfg, str(data))
-    save_vocabulary(imported.pretrained.tokenizer, data)
+        raise InputError(
+            f"{checkpoint.parent / present[0]} is there already, of another vocabulary perhaps; name a checkpoint in a new folder"
+        )
+    _save(imported, checkpoint)
+    return [*_report(imported, checkpoint, seed), *agreed]
+
+
+def _save(imported: Imported, checkpoint: Path) -> None:
+    """Write the checkpoint and what belongs beside it, or nothing."""
+    from fairseq import checkpoint_utils
+
+    pretrained, folder = imported.pretrained, checkpoint.parent
+    state = checkpoint_state(pretrained.model, imported.model_cfg, str(folder), pretrained.task)
     try:
+        save_vocabulary(pretrained.tokenizer, folder)
+        if pretrained.task is not None:
+            (folder / TASK_FILE).write_text(json.dumps(asdict(pretrained.task), indent=2) + "\n", encoding="utf-8")
         checkpoint_utils.torch_persistent_save(state, str(checkpoint))
     except BaseException:
-        for name in (DICTIONARY_FILE, TOKENIZER_FILE):
-            (data / name).unlink(missing_ok=True)
+        for name in BESIDE:
+            (folder / name).unlink(missing_ok=True)
         raise
-    used = sum(len(network.tensors) for network in imported.networks.values())
-    lines = [f"{checkpoint}: {used} tensors of {', '.join(imported.networks)}; {DICTIONARY_FILE} and {TOKENIZER_FILE} beside it"]
+
+
+def _report(imported: Imported, checkpoint: Path, seed: int) -> list[str]:
+    """Say what was used and what was not."""
+    pretrained, used = imported.pretrained, sum(len(network.tensors) for network in imported.networks.values())
+    roles = ", ".join(imported.networks)
+    if pretrained.task is not None:
+        classes = f" ({', '.join(pretrained.task.labels)})" if pretrained.task.labels else ""
+        roles = f"a net fine-tuned for {pretrained.kind}{classes}, head {HEAD}"
+    lines = [f"{checkpoint}: {used} tensors of {roles}; {DICTIONARY_FILE} and {TOKENIZER_FILE} beside it"]
     lines += [f"not used: {name}: {reason}" for name, reason in imported.unused.items()]
-    if imported.pretrained.initialised:
-        parts = dict.fromkeys(name.split(".")[0] for name in imported.pretrained.initialised)
-        lines.append(
-            f"not in the folder, initialised with --seed {seed}: {', '.join(parts)} ({len(imported.pretrained.initialised)} tensors)"
-        )
-    return [*lines, line]
+    if pretrained.initialised:
+        parts = dict.fromkeys(name.split(".")[0] for name in pretrained.initialised)
+        lines.append(f"not in the folder, initialised with --seed {seed}: {', '.join(parts)} ({len(pretrained.initialised)} tensors)")
+    if imported.unnamed:
+        number, names = len(imported.unnamed), _span(imported.unnamed)
+        lines.append(f"rows of the token table without a piece: {number}, named {names}, which no text gives")
+    return lines
+
+
+def _span(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
 
 
 def compare(imported: Imported) -> dict[str, dict[str, float]]:
@@ -71,8 +95,9 @@ def compare(imported: Imported) -> dict[str, dict[str, float]]:
     pretrained = imported.pretrained
     limit = min(network.sizes.max_position_embeddings for network in imported.networks.values())
     rows = parity.rows_of_text(pretrained.tokenizer, limit)
+    exact = parity.in_double(pretrained.model)
     return {
-        role: parity.difference(pretrained.model, role, transformers_model(network), rows, imported.order)
+        role: parity.difference(exact, role, transformers_model(network), rows, imported.order)
         for role, network in imported.networks.items()
     }
 

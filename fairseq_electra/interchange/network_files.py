@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange.heads import head_of
+from fairseq_electra.interchange.json_files import read_json
 from fairseq_electra.interchange.names import (
     CLASSES,
     COMPUTED,
@@ -20,7 +21,6 @@ from fairseq_electra.interchange.names import (
     encoder_part,
     to_ours,
 )
-from fairseq_electra.interchange.tokenizer_files import read_json
 from fairseq_electra.interchange.transformers_config import family_of, read_sizes
 from fairseq_electra.modules.attention import rotary_turns
 from fairseq_electra.modules.embeddings import Embeddings
@@ -77,6 +77,11 @@ def read_network(folder: Path) -> Network:
         tensors["cls.predictions.bias"] = tensors[DECODER_BIAS]
     class_name = (config.get("architectures") or [None])[0]
     head = CLASSES[class_name][0] if class_name in CLASSES else _head_in(tensors, family)
+    if head in TASK_OF_HEAD and class_name is not None and class_name not in CLASSES:
+        raise InputError(
+            f"{folder} is of the class {class_name}, which may compute something else with its head than transformers' "
+            f'{HEADS[head, family].class_name}; if it does not, name that under "architectures" in its config.json'
+        )
     base = f"{family}." if any(name.startswith(f"{family}.") for name in tensors) else ""
     names = dict(HEADS[head, family].names)
     table = names.pop("table.weight", None)
@@ -128,14 +133,14 @@ def _check_computed(tensors: dict[str, Tensor], sizes: EncoderSizes, source: Pat
                 raise InputError(f"{source}: {name} is not the table of sines that rotary positions have; it cannot be imported")
 
 
-def sines(sizes: EncoderSizes) -> Tensor:
+def sines(sizes: EncoderSizes, dtype: torch.dtype = torch.float32) -> Tensor:
     """RoFormer's table: sines in the first half, cosines in the second. Shape: (positions, head size).
 
     Source: transformers modeling_roformer.py::RoFormerSinusoidalPositionalEmbedding.
     """
     head_size = sizes.hidden_size // sizes.num_attention_heads
     cos, sin = rotary_turns(sizes.max_position_embeddings, head_size, torch.device("cpu")).unbind(-1)
-    return torch.cat([sin, cos], 1).float()
+    return torch.cat([sin, cos], 1).to(dtype)
 
 
 def _check_shapes(network: Network, source: Path) -> None:

@@ -1,8 +1,10 @@
 """Nets whose LayerNorm stands elsewhere than in transformers' ELECTRA and RoFormer: turned into such a net, or refused."""
 
+import torch
 from torch import Tensor
 
 from fairseq_electra.errors import InputError
+from fairseq_electra.modules.encoder import Encoder
 from fairseq_electra.modules.sizes import EncoderSizes
 
 # what a sublayer ends with: the layer whose output is added to the residual stream
@@ -35,5 +37,23 @@ def as_post_norm(tensors: dict[str, Tensor], prefix: str, sizes: EncoderSizes) -
     folded = {name: tensor for name, tensor in tensors.items() if name != f"{prefix}residual_scale"}
     for i in range(sizes.num_hidden_layers):
         for name in (f"{prefix}layers.{i}.{last}" for last in LAST_OF_SUBLAYER):
-            folded[name] = (tensors[name].double() / sizes.residual_scale).to(tensors[name].dtype)
+            folded[name] = _folded(tensors[name], sizes.residual_scale)
     return folded
+
+
+def _folded(tensor: Tensor, scale: float) -> Tensor:
+    return (tensor.double() / scale).to(tensor.dtype)
+
+
+@torch.no_grad()
+def round_as_folded(encoder: Encoder) -> None:
+    """Give an encoder in float64 the numbers that :func:`as_post_norm` makes of it in float32, times the scale.
+
+    Dividing rounds each weight to float32. After this, the two compute the same function to the precision of float64.
+    """
+    scale = encoder.sizes.residual_scale
+    if scale == 1:
+        return
+    for i in range(encoder.sizes.num_hidden_layers):
+        for parameter in (encoder.get_parameter(f"layers.{i}.{last}") for last in LAST_OF_SUBLAYER):
+            parameter.copy_(_folded(parameter.float(), scale).double() * scale)

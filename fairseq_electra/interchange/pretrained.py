@@ -101,7 +101,7 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
 
 
 def read_labels(folders: list[Path], number: int) -> list[str]:
-    """Return the labels of fairseq's sentence tasks, from the first ``label/dict.txt`` there is; without it LABEL_0, LABEL_1, ..."""
+    """Return a head's labels, from the first ``label/dict.txt`` or else ``task.json`` that has so many; or LABEL_0, LABEL_1, ..."""
     from fairseq.data import Dictionary
 
     for path in (folder / "label" / DICTIONARY_FILE for folder in folders):
@@ -112,34 +112,31 @@ def read_labels(folders: list[Path], number: int) -> list[str]:
         labels = [label for label in labels if not label.startswith("madeupword")]
         if len(labels) == number:
             return labels
+    for folder in folders:
+        if (folder / TASK_FILE).is_file() and len(read_task_info(folder).labels) == number:
+            return list(read_task_info(folder).labels)
     return [f"LABEL_{i}" for i in range(number)]
 
 
-def checkpoint_state(model: ElectraModel, model_cfg: dict, data: str) -> dict:
+def checkpoint_state(model: ElectraModel | ElectraEncoder, model_cfg: dict, data: str, task: TaskInfo | None = None) -> dict:
     """Return what fairseq-train would save for a network that has not been trained by it.
 
     Args:
         model: the network.
-        model_cfg: fields of :class:`ElectraConfig` that differ from their defaults.
+        model_cfg: fields of :class:`ElectraConfig`, or of :class:`ElectraEncoderConfig`, that differ from their defaults.
         data: named as the data folder; ``inspect`` and others are given another.
+        task: what an encoder was fine-tuned for.
     """
     from fairseq.dataclass.configs import FairseqConfig
 
-    from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetectionConfig
-    from fairseq_electra.tasks.electra_pretraining import ElectraPretrainingConfig
-
     cfg = OmegaConf.structured(FairseqConfig)
     with open_dict(cfg):
-        for group, name, config_class in (
-            ("task", "electra_pretraining", ElectraPretrainingConfig),
-            ("model", "electra", ElectraConfig),
-            ("criterion", "replaced_token_detection", ReplacedTokenDetectionConfig),
-        ):
-            cfg[group] = {field: f.default for field, f in config_class.__dataclass_fields__.items()} | {"_name": name}
+        for group, values in (_of_pretraining() if task is None else _of_finetuning(task, next(iter(model.classification_heads)))).items():
+            cfg[group] = values
         cfg.task.data = data
         cfg.model.update(model_cfg)
     container = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
-    history = {"criterion_name": "ReplacedTokenDetectionCriterion", "optimizer_name": "none", "lr_scheduler_state": {}, "num_updates": 0}
+    history = {"criterion_name": container["criterion"]["_name"], "optimizer_name": "none", "lr_scheduler_state": {}, "num_updates": 0}
     return {
         "args": None,
         "cfg": container,
@@ -149,3 +146,27 @@ def checkpoint_state(model: ElectraModel, model_cfg: dict, data: str) -> dict:
         "task_state": {},
         "extra_state": {"metrics": None, "previous_training_time": 0},
     }
+
+
+def _of_pretraining() -> dict[str, dict]:
+    from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetectionConfig
+    from fairseq_electra.tasks.electra_pretraining import ElectraPretrainingConfig
+
+    return {
+        "task": _defaults(ElectraPretrainingConfig, "electra_pretraining"),
+        "model": _defaults(ElectraConfig, "electra"),
+        "criterion": _defaults(ReplacedTokenDetectionConfig, "replaced_token_detection"),
+    }
+
+
+def _of_finetuning(task: TaskInfo, head: str) -> dict[str, dict]:
+    options = {"_name": task.kind, "classification_head_name": head}  # task and criterion have one name
+    return {
+        "task": options | {"max_positions": task.max_positions, "num_classes": len(task.labels) or 1},
+        "model": _defaults(ElectraEncoderConfig, "electra_encoder"),
+        "criterion": options,
+    }
+
+
+def _defaults(config_class: Any, name: str) -> dict:
+    return {field: f.default for field, f in config_class.__dataclass_fields__.items()} | {"_name": name}

@@ -1,16 +1,24 @@
 """A vocabulary as transformers' folders keep it, both ways."""
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from fairseq_electra.data.wordpiece import BOS, CONTINUATION, EOS, LEADING, MASK, PAD, TOKENIZER_FILE, UNK, symbols_of
+from fairseq_electra.data.wordpiece import BOS, CONTINUATION, EOS, LEADING, MASK, PAD, TOKENIZER_FILE, UNK
 from fairseq_electra.errors import InputError
+from fairseq_electra.interchange.added_tokens import SPECIAL, read_added_tokens, special_symbols
+from fairseq_electra.interchange.json_files import read_json
+from fairseq_electra.interchange.our_ids import all_pieces, check_special, with_our_ids
 
-# theirs, by the names that transformers gives them, in the order of our ids
-SPECIAL = {"cls_token": "[CLS]", "pad_token": "[PAD]", "sep_token": "[SEP]", "unk_token": "[UNK]", "mask_token": "[MASK]"}
-MAX_CHARACTERS_PER_WORD = 100  # of transformers' BertTokenizer, where a vocab.txt does not say
+MAX_CHARACTERS_PER_WORD = 100  # of transformers' BertTokenizer, whatever tokenizer.json says
+# transformers' classes, without the ending Fast, which is of the same tokenizer: one that cuts text as tokenizer_config.json says ...
+OF_BERT = ("BertTokenizer", "ElectraTokenizer")
+# ... and one that is all in tokenizer.json
+AS_STORED = ("PreTrainedTokenizer", "TokenizersBackend")
+# where no file names a class: transformers models/auto/tokenization_auto.py::TOKENIZER_MAPPING_NAMES
+DEFAULT_CLASS = {"electra": "BertTokenizer", "roformer": "RoFormerTokenizer"}
 
 
 def write_tokenizer(tokenizer: Tokenizer, folder: Path, longest: int) -> None:
@@ -43,103 +51,119 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path, longest: int) -> None:
     (folder / "special_tokens_map.json").write_text(json.dumps(special, indent=2) + "\n", encoding="utf-8")
 
 
-def read_tokenizer(folder: Path, vocabulary_size: int) -> tuple[Tokenizer, list[int]]:
+@dataclass
+class Vocabulary:
+    """A vocabulary of transformers with our ids.
+
+    Args:
+        tokenizer: ours.
+        order: for each of our ids theirs.
+        unnamed: our names for the rows of the token table that no piece belongs to.
+    """
+
+    tokenizer: Tokenizer
+    order: list[int]
+    unnamed: list[str] = field(default_factory=list)
+
+
+def read_tokenizer(folder: Path, vocabulary_size: int) -> Vocabulary:
     """Read tokenizer.json, or vocab.txt, and give its pieces our ids.
+
+    Added tokens stay whole in text. [CLS] and its like do not: written out in text they are text.
 
     Args:
         folder: transformers'.
         vocabulary_size: rows of the network's token table.
 
-    Returns:
-        our tokenizer, and for each of our ids theirs.
-
     Raises:
-        InputError: there is none, it is no WordPiece of BERT's kind, lacks a special symbol or has another size.
+        InputError: there is none, it is no WordPiece of BERT's kind, lacks a special symbol or has too many pieces, or too few.
     """
     options = read_json(folder / "tokenizer_config.json")
-    special = {name: _plain(options.get(name)) or default for name, default in SPECIAL.items()}
-    if (folder / TOKENIZER_FILE).is_file():
-        source = folder / TOKENIZER_FILE
-        try:
-            theirs = Tokenizer.from_file(str(source))
-        except Exception as error:  # tokenizers raises plain Exception
-            raise InputError(f"{source} is no tokenizer ({error}); copy it again") from error
-        model = theirs.model
-        if not isinstance(model, models.WordPiece) or model.continuing_subword_prefix != CONTINUATION:
-            raise InputError(f"{source} holds {type(model).__name__}, not WordPiece with {CONTINUATION}; ELECTRA's vocabularies are that")
-        pieces = symbols_of(theirs)
-        longest_word, parts = model.max_input_chars_per_word, (theirs.normalizer, theirs.pre_tokenizer)
-        whole = [token for token in theirs.get_added_tokens_decoder().values() if not token.special]
+    of_bert = _is_of_bert(folder, options)
+    special = special_symbols(folder, options)
+    stored = _read_stored(folder / TOKENIZER_FILE) if (folder / TOKENIZER_FILE).is_file() else None
+    longest_word, normalizer, pre_tokenizer = MAX_CHARACTERS_PER_WORD, _normalizer(folder, options), pre_tokenizers.BertPreTokenizer()
+    if stored is not None:
+        source, vocabulary = folder / TOKENIZER_FILE, stored.get_vocab(with_added_tokens=False)
+        if not of_bert:
+            longest_word, normalizer, pre_tokenizer = stored.model.max_input_chars_per_word, stored.normalizer, stored.pre_tokenizer
     else:
         source = folder / "vocab.txt"
-        if not source.is_file():
-            raise InputError(f"no {TOKENIZER_FILE} or vocab.txt in {folder}; copy one of them there")
-        try:
-            pieces = source.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        except UnicodeDecodeError as error:
-            raise InputError(f"{source} is not UTF-8 ({error}); copy it again") from error
-        pieces = [piece.removesuffix("\r") for piece in pieces]
-        normalizer = normalizers.BertNormalizer(
-            lowercase=options.get("do_lower_case", True),
-            strip_accents=options.get("strip_accents"),
-            handle_chinese_chars=options.get("tokenize_chinese_chars", True),
-        )
-        longest_word, parts, whole = MAX_CHARACTERS_PER_WORD, (normalizer, pre_tokenizers.BertPreTokenizer()), []
-    _check_pieces(pieces, special, source, vocabulary_size)
-    tokenizer, order = _with_our_ids(pieces, special, longest_word, *parts)
-    tokenizer.add_tokens([token for token in whole if token.content not in special.values()])
-    return tokenizer, order
-
-
-def _check_pieces(pieces: list[str], special: dict[str, str], source: Path, vocabulary_size: int) -> None:
-    if len(pieces) != vocabulary_size:
-        raise InputError(
-            f"{source} has {len(pieces):,} entries, but the network's token table {vocabulary_size:,}; they do not belong together"
-        )
-    seen = set(pieces)
-    if len(seen) != len(pieces):
-        twice = next(piece for i, piece in enumerate(pieces) if piece in pieces[:i])
-        raise InputError(f"{source} has {twice!r} twice; copy it again")
-    for name, symbol in special.items():
-        if symbol not in seen:
-            raise InputError(f"{source} lacks {symbol}; name its {name} in tokenizer_config.json")
-    for symbol in (*LEADING, MASK):
-        if symbol in seen and symbol not in special.values():
-            raise InputError(f"{source} has {symbol} for something else than fairseq's special symbol; rename it there")
-
-
-def _with_our_ids(pieces, special, longest_word, normalizer, pre_tokenizer) -> tuple[Tokenizer, list[int]]:
-    *leading, mask = (pieces.index(symbol) for symbol in special.values())
-    taken = {*leading, mask}
-    order = [*leading, *(i for i in range(len(pieces)) if i not in taken), mask]
-    symbols = [*LEADING, *(pieces[i] for i in order[len(LEADING) : -1]), MASK]
-    tokenizer = Tokenizer(
-        models.WordPiece(
-            vocab={symbol: i for i, symbol in enumerate(symbols)},
-            unk_token=UNK,
-            max_input_chars_per_word=longest_word,
-            continuing_subword_prefix=CONTINUATION,
-        )
-    )
+        vocabulary = _read_lines(source)
+    added = read_added_tokens(folder, options, stored)
+    ids = dict(vocabulary)
+    for content, (_, number) in added.items():
+        if content not in ids:
+            ids[content] = max(ids.values()) + 1 if number is None else number
+    pieces, unnamed = all_pieces(ids, source, vocabulary_size)
+    check_special(set(pieces), special, source)
+    whole = [
+        token
+        for content, (token, _) in added.items()
+        if content not in special.values() and not (token.special and options.get("split_special_tokens"))
+    ]
+    tokenizer, order = with_our_ids(pieces, special, whole, set(vocabulary), longest_word)
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, pre_tokenizer
-    tokenizer.decoder = decoders.WordPiece(prefix=CONTINUATION)
-    tokenizer.add_special_tokens([*LEADING, MASK])
-    tokenizer.encode_special_tokens = True
-    return tokenizer, order
+    return Vocabulary(tokenizer, order, unnamed)
 
 
-def _plain(token: str | dict | None) -> str | None:
-    return token["content"] if isinstance(token, dict) else token
+def _is_of_bert(folder: Path, options: dict) -> bool:
+    """Tell whether tokenizer_config.json decides how text is cut, and not tokenizer.json.
+
+    Raises:
+        InputError: the tokenizer is of a class that cuts text in a way that is not known here.
+    """
+    config = read_json(folder / "config.json")
+    named = options.get("tokenizer_class") or config.get("tokenizer_class")
+    class_name = str(named or DEFAULT_CLASS.get(str(config.get("model_type")), "BertTokenizer"))
+    plain = class_name.removesuffix("Fast")
+    if options.get("auto_map") or plain not in (*OF_BERT, *AS_STORED):
+        what = "code of its own" if options.get("auto_map") else class_name
+        raise InputError(
+            f"the tokenizer in {folder} is {what}, whose way to cut text is not known here; {', '.join(OF_BERT)} and "
+            "PreTrainedTokenizerFast can be imported (named as tokenizer_class in tokenizer_config.json)"
+        )
+    if plain in AS_STORED and not (folder / TOKENIZER_FILE).is_file():
+        raise InputError(f"no {TOKENIZER_FILE} in {folder}, and its {class_name} has no other file; copy it there")
+    return plain in OF_BERT
 
 
-def read_json(path: Path) -> dict:
-    """Read a JSON object; an absent file is an empty one."""
-    if not path.is_file():
-        return {}
+def _normalizer(folder: Path, options: dict) -> normalizers.BertNormalizer:
+    """Make the normalizer of transformers' BertTokenizer (its models/bert/tokenization_bert.py)."""
+    values = {}
+    for name, default in (("do_lower_case", True), ("tokenize_chinese_chars", True), ("strip_accents", None)):
+        values[name] = options.get(name, default)
+        if not (isinstance(values[name], bool) or values[name] is default):
+            raise InputError(f"{folder / 'tokenizer_config.json'} has {name} {values[name]!r}; it must be true or false")
+    return normalizers.BertNormalizer(
+        lowercase=values["do_lower_case"],
+        strip_accents=values["strip_accents"],
+        handle_chinese_chars=values["tokenize_chinese_chars"],
+    )
+
+
+def _read_stored(source: Path) -> Tokenizer:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is no JSON ({error}); copy it again") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path} holds no JSON object; copy it again")
-    return found
+        stored = Tokenizer.from_file(str(source))
+    except Exception as error:  # tokenizers raises plain Exception
+        raise InputError(f"{source} is no tokenizer ({error}); copy it again") from error
+    model = stored.model
+    if not isinstance(model, models.WordPiece) or model.continuing_subword_prefix != CONTINUATION:
+        raise InputError(f"{source} holds {type(model).__name__}, not WordPiece with {CONTINUATION}; ELECTRA's vocabularies are that")
+    return stored
+
+
+def _read_lines(source: Path) -> dict[str, int]:
+    if not source.is_file():
+        raise InputError(f"no {TOKENIZER_FILE} or vocab.txt in {source.parent}; copy one of them there")
+    try:
+        lines = source.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{source} is not UTF-8 ({error}); copy it again") from error
+    pieces: dict[str, int] = {}
+    for number, line in enumerate(lines):
+        piece = line.removesuffix("\r")
+        if piece in pieces:
+            raise InputError(f"{source} has {piece!r} twice; copy it again")
+        pieces[piece] = number
+    return pieces

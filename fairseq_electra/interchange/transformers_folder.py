@@ -11,11 +11,13 @@ from torch import Tensor
 from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, STRIDE, TaskInfo
 from fairseq_electra.data.wordpiece import symbols_of
 from fairseq_electra.errors import InputError
+from fairseq_electra.interchange.head_config import check_head, labels_of
 from fairseq_electra.interchange.heads import head_of
 from fairseq_electra.interchange.names import TASK_OF_HEAD, UNANSWERABLE
 from fairseq_electra.interchange.network_files import Network, is_transformers_folder, read_network
 from fairseq_electra.interchange.pretrained import Pretrained
 from fairseq_electra.interchange.tokenizer_files import read_tokenizer
+from fairseq_electra.interchange.transformers_config import family_of
 from fairseq_electra.models._config import with_defaults
 from fairseq_electra.models.electra import ElectraConfig, ElectraModel
 from fairseq_electra.models.electra_encoder import HEADS as HEADS_HERE
@@ -34,8 +36,9 @@ class Imported:
         pretrained: the network with our ids.
         model_cfg: fields of its configuration.
         order: for each of our ids theirs. Shape: (V,).
-        networks: by role: discriminator, generator, sentence.
+        networks: by role: discriminator, generator, or the name of a head.
         unused: tensors that were not used, each with the reason.
+        unnamed: our names for the rows of the token table that no piece belongs to.
     """
 
     pretrained: Pretrained
@@ -43,6 +46,7 @@ class Imported:
     order: Tensor
     networks: dict[str, Network]
     unused: dict[str, str] = field(default_factory=dict)
+    unnamed: list[str] = field(default_factory=list)
 
 
 def dictionary_of(symbols: list[str]):
@@ -55,22 +59,25 @@ def dictionary_of(symbols: list[str]):
     return dictionary
 
 
-def read_folder(folder: str | Path, generator: str | Path | None = None, seed: int = 1) -> Imported:
+def read_folder(folder: str | Path, generator: str | Path | None = None, seed: int = 1, head: str = SENTENCE_HEAD) -> Imported:
     """Read a folder of transformers into a network for pre-training, or, where it has a task's head, into an encoder with it.
 
     Args:
         folder: of the discriminator.
         generator: folder of the generator; by default the folder's subfolder ``generator``, if there is one.
         seed: of what the folder does not have.
+        head: name for the head of a task.
     """
     folder = Path(folder)
     main = read_network(folder)
     if main.head == "masked_lm":
         raise InputError(f"{folder} holds a generator; give the discriminator's folder, and this one with --generator")
-    tokenizer, ids = read_tokenizer(folder, main.vocabulary_size)
-    order = torch.tensor(ids)
+    vocabulary = read_tokenizer(folder, main.vocabulary_size)
+    tokenizer, order = vocabulary.tokenizer, torch.tensor(vocabulary.order)
     if main.head in TASK_OF_HEAD:
-        return _read_classifier(main, tokenizer, order)
+        if generator is not None:
+            raise InputError(f"{folder} holds a net that was fine-tuned, which has no generator; leave {generator} out")
+        return replace(_read_classifier(main, tokenizer, order, head), unnamed=vocabulary.unnamed)
     other = folder / GENERATOR if generator is None and is_transformers_folder(folder / GENERATOR) else generator
     second = read_network(Path(other)) if other is not None else None
     model_cfg = {"model_size": nearest(main.sizes), **asdict(main.sizes)}
@@ -105,7 +112,7 @@ def read_folder(folder: str | Path, generator: str | Path | None = None, seed: i
     model.load_state_dict({**own, **tensors})
     unused = {f"{role}: {name}": reason for role, network in networks.items() for name, reason in network.unused.items()}
     pretrained = Pretrained(model.eval(), tokenizer, dictionary, initialised=initialised)
-    return Imported(pretrained, model_cfg, order, networks, unused)
+    return Imported(pretrained, model_cfg, order, networks, unused, vocabulary.unnamed)
 
 
 def nearest(sizes: EncoderSizes) -> str:
@@ -140,31 +147,30 @@ def _check_generator(main: Network, second: Network, tokenizer: Tokenizer, folde
         if mine != its:
             raise InputError(f"generator and discriminator must have the same {name}, and have {its} and {mine}; leave the generator out")
     if any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
-        own, _ = read_tokenizer(folder, second.vocabulary_size)
+        own = read_tokenizer(folder, second.vocabulary_size).tokenizer
         if symbols_of(own) != symbols_of(tokenizer):
             raise InputError(f"{folder} has another vocabulary than the discriminator's; leave the generator out")
     elif second.vocabulary_size != main.vocabulary_size:
         raise InputError(f"{folder} has {second.vocabulary_size:,} entries, the discriminator {main.vocabulary_size:,}; leave it out")
 
 
-def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor) -> Imported:
+def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor, head: str) -> Imported:
     """Make an encoder with the head that transformers has for a task."""
+    kind, source = TASK_OF_HEAD[main.head], main.folder / "config.json"
+    classes = main.tensors["head.prediction.bias"].numel()
+    check_head(main.config, main.head, family_of(main.sizes), classes, source)
+    labels = [] if kind == ANSWERING else labels_of(main.config, main.head, classes, source)
     dictionary = dictionary_of(symbols_of(tokenizer))
     model_cfg = {"model_size": nearest(main.sizes), **asdict(main.sizes)}
     cfg = OmegaConf.create({**model_cfg, "autocast": "none"})
     model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), dictionary)
-    kind = TASK_OF_HEAD[main.head]
-    classes = main.tensors["head.prediction.bias"].numel()
     own = {name.removeprefix("head."): tensor for name, tensor in main.tensors.items() if name.startswith("head.")}
-    model.register_head(SENTENCE_HEAD, head_of(kind, own, main.sizes.hidden_size, model.head_dropout))
-    prefixes = {"embeddings.": "embeddings.", "encoder.": "encoder.", "head.": f"{HEADS_HERE}{SENTENCE_HEAD}."}
+    model.register_head(head, head_of(kind, own, main.sizes.hidden_size, model.head_dropout))
+    prefixes = {"embeddings.": "embeddings.", "encoder.": "encoder.", "head.": f"{HEADS_HERE}{head}."}
     model.load_state_dict({**model.state_dict(), **_renamed(main, prefixes, order)})
-    labels = [str(main.config.get("id2label", {}).get(str(i), f"LABEL_{i}")) for i in range(classes)]
-    if kind == ANSWERING:
-        labels = []
     names = tuple(labels) if classes > 1 else ()
     task = TaskInfo(main.folder.name, kind, 0, names, (), main.sizes.max_position_embeddings)
     if kind == ANSWERING:
         task = replace(task, stride=STRIDE, max_question=MAX_QUESTION, unanswerable=bool(main.config.get(UNANSWERABLE, True)))
-    pretrained = Pretrained(model.eval(), tokenizer, dictionary, task=task, labels={SENTENCE_HEAD: labels})
-    return Imported(pretrained, model_cfg, order, {main.head: main}, main.unused)
+    pretrained = Pretrained(model.eval(), tokenizer, dictionary, task=task, labels={head: labels})
+    return Imported(pretrained, model_cfg, order, {head: main}, main.unused)

@@ -80,6 +80,21 @@ def make_theirs(tmp_path, their_pieces):
     return make
 
 
+def in_double(theirs):
+    """A net of transformers in float64, with RoFormer's table of sines (its paper, section 3.2.2), which it stores in float32, anew.
+
+    In float64 two ways to compute one function differ by some 1e-13 of its size on every machine; in float32, by what the machine's order
+    of sums makes of it.
+    """
+    theirs.double()
+    for name, table in theirs.named_parameters():
+        if "embed_positions" in name:
+            positions, width = table.shape
+            angle = torch.arange(positions).double()[:, None] / 10000 ** (torch.arange(0, width, 2).double() / width)
+            table.data.copy_(torch.cat([angle.sin(), angle.cos()], 1))
+    return theirs.eval()
+
+
 def write_tokenizer(folder, pieces, kind, cased):
     (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
     (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": not cased, "tokenizer_class": "ElectraTokenizer"}))

@@ -1,6 +1,7 @@
 """Nets with a scaled residual stream in transformers' classes, and what becomes of those with --norm pre."""
 
 import dataclasses
+import re
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from fairseq_electra.interchange import export_transformers as exporting
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.import_transformers import import_transformers
+from fairseq_electra.interchange.norms import LAST_OF_SUBLAYER
 from fairseq_electra.interchange.pretrained import load_checkpoint
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
 from fairseq_electra.models._config import with_defaults
@@ -24,7 +26,7 @@ from fairseq_electra.modules.heads import SentenceHead, TokenHead
 from fairseq_electra.modules.sizes import NORMS
 from tests.conftest import NET, TINY_NET, randomize_parameters
 from tests.integration.training import train_here
-from tests.interchange.conftest import transformers
+from tests.interchange.conftest import in_double, transformers
 
 HEAD, PAD = "head", 1
 SCALED = [norm for norm in NORMS if norm not in ("post", "pre")]
@@ -37,7 +39,7 @@ def inputs_of(rows):
 
 
 def theirs_in(folder, class_name):
-    return getattr(transformers, class_name).from_pretrained(folder).eval()
+    return in_double(getattr(transformers, class_name).from_pretrained(folder))
 
 
 def of_theirs(model, rows):
@@ -53,8 +55,8 @@ def states_of(model, rows, of_generator=False):
     return states
 
 
-def assert_close(left, right, rows, bound=1e-5):
-    assert len(left) == len(right)
+def assert_close(left, right, rows, bound=1e-11):
+    assert len(left) == len(right) and left[0].dtype == torch.float64
     for a, b in zip(left, right, strict=True):
         assert (a - b)[rows != PAD].abs().max() < bound
 
@@ -79,20 +81,45 @@ def test_a_scaled_net_and_its_generator_are_exported_and_read_back_as_the_same_f
     learned = changes["positions"] == "learned"
     disc = theirs_in(tmp_path / "out", "ElectraForPreTraining" if learned else "RoFormerModel")
     gen = theirs_in(tmp_path / "out" / "generator", "ElectraForMaskedLM" if learned else "RoFormerForMaskedLM")
-    assert_close(states_of(ours.model, rows), of_theirs(disc, rows).hidden_states, rows)
-    assert_close(states_of(ours.model, rows, True), of_theirs(gen, rows).hidden_states, rows)
-    back = read_folder(tmp_path / "out").pretrained.model
+    mine = parity.in_double(ours.model)
+    assert_close(states_of(mine, rows), of_theirs(disc, rows).hidden_states, rows)
+    assert_close(states_of(mine, rows, True), of_theirs(gen, rows).hidden_states, rows)
+    back = read_folder(tmp_path / "out").pretrained.model.double()
     assert back.sizes.norm == back.generator.sizes.norm == "post"
-    assert_close(states_of(ours.model, rows), states_of(back, rows), rows)
-    assert_close(states_of(ours.model, rows, True), states_of(back, rows, True), rows)
+    assert_close(states_of(mine, rows), states_of(back, rows), rows)
+    assert_close(states_of(mine, rows, True), states_of(back, rows, True), rows)
     places = torch.arange(5).expand(len(rows), -1)
     with torch.no_grad():
-        scores = [net.generate(*inputs_of(rows), places) for net in (ours.model, back)]
-        found = [net.discriminate(*inputs_of(rows)) for net in (ours.model, back)]
-    assert (scores[0] - scores[1]).abs().max() < 1e-5
+        scores = [net.generate(*inputs_of(rows), places) for net in (mine, back)]
+        found = [net.discriminate(*inputs_of(rows)) for net in (mine, back)]
+    assert (scores[0] - scores[1]).abs().max() < 1e-11
     if learned:  # else the head is left out
-        assert (found[0] - found[1])[rows != PAD].abs().max() < 1e-5
-        assert (found[0] - of_theirs(disc, rows).logits)[rows != PAD].abs().max() < 1e-5
+        assert (found[0] - found[1])[rows != PAD].abs().max() < 1e-11
+        assert (found[0] - of_theirs(disc, rows).logits)[rows != PAD].abs().max() < 1e-11
+
+
+def test_rounding_the_folded_weights_changes_each_by_half_a_unit_in_the_last_place_at_most(pretrained):
+    model = pretrained(norm="deepnorm", num_hidden_layers=3, generator_layers=0.7).model
+    before, after = model.state_dict(), parity.in_double(model).state_dict()
+    ends = [name for name in before if ".layers." in name and name.split("layers.")[1][2:] in LAST_OF_SUBLAYER]
+    assert len(ends) == 4 * (3 + 2)
+    for name, tensor in after.items():
+        error = (tensor - before[name]).abs()
+        assert (error <= before[name].abs() * 2.0**-24 * (1 + 1e-6)).all() and error.any() == (name in ends), name
+
+
+@pytest.mark.parametrize("changes", [{"norm": "post", "positions": "learned"}, {"norm": "deepnorm", "positions": "rotary"}])
+def test_a_right_net_with_large_layer_norm_gains_is_exported(tmp_path, pretrained, changes):
+    """With such gains rounding errors of float32 grow beyond any bound that a wrong net must not pass."""
+    ours = pretrained(num_hidden_layers=12, **changes)
+    with torch.no_grad():
+        for name, parameter in ours.model.named_parameters():
+            if "norm.weight" in name or ("layers." in name and name.endswith("weight")):
+                parameter.mul_(4)
+    line = export_transformers(ours, tmp_path / "out")[-1]
+    shares = [float(word) for word in re.findall(r"\d\.\de-\d+", line)]
+    assert "in float64" in line and len(shares) >= 3 and max(shares) < 1e-9
+    assert max(state.abs().max() for state in states_of(ours.model, parity.rows_of_text(ours.tokenizer, 64))) > 10
 
 
 def test_only_the_ends_of_sublayers_are_divided_each_by_its_networks_scale(tmp_path, pretrained):
@@ -169,7 +196,7 @@ def test_a_fine_tuned_scaled_net_is_exported_with_its_head_and_read_back(tmp_pat
     family = "Electra" if positions == "learned" else "RoFormer"
     theirs = theirs_in(tmp_path / "out", family + HEADS[kind][3])
     rows = parity.rows_of_text(ours.tokenizer, 64)
-    expected = scores_of(ours.model, HEAD, kind, rows)
+    expected = scores_of(parity.in_double(ours.model), HEAD, kind, rows)
     tokens, segments, padding = inputs_of(rows)
     inputs = {"input_ids": tokens, "token_type_ids": segments, "attention_mask": (~padding).long()}
     if kind == "choice":
@@ -179,9 +206,9 @@ def test_a_fine_tuned_scaled_net_is_exported_with_its_head_and_read_back(tmp_pat
     scores = torch.stack([found.start_logits, found.end_logits], -1) if kind == "answer" else found.logits
     back = read_folder(tmp_path / "out").pretrained
     assert back.model.sizes.norm == "post" and back.kind == HEADS[kind][1]
-    again = scores_of(back.model, SENTENCE_HEAD, kind, rows)
+    again = scores_of(back.model.double(), SENTENCE_HEAD, kind, rows)
     kept = slice(None) if kind in ("sentence", "choice") else ~padding
-    assert (scores - expected)[kept].abs().max() < 2e-5 and (again - expected)[kept].abs().max() < 2e-5
+    assert (scores - expected)[kept].abs().max() < 1e-10 and (again - expected)[kept].abs().max() < 1e-10
 
 
 def test_a_net_with_pre_norm_is_refused_in_one_sentence_before_anything_is_written(tmp_path, pretrained):
@@ -204,17 +231,17 @@ def test_a_trained_net_of_either_kind_is_used_by_all_that_reads_checkpoints(tmp_
     options = [*TINY_NET, "--norm", norm, "--store-ema", "--ema-decay", "0.5", "--disable-validation", "--num-workers", 0]
     train_here(data_bin, save, *options, "--lr", "1e-2", "--max-update", 6, "--save-interval-updates", 3)
     last = save / "checkpoint_last.pt"
-    hub = fairseq_electra.from_pretrained(save)
+    hub = fairseq_electra.from_pretrained(save).double()
     assert hub.sizes.norm == norm
     for text, features, replaced in zip(SENTENCES, hub.extract_features(SENTENCES), hub.detect_replaced(SENTENCES), strict=True):
         row = hub.encode(*([text] if isinstance(text, str) else text))[None]
         with torch.no_grad():
             hidden = hub.model.extract_features(row, segments_of(row, 2), None)
             expected = hub.model.discriminator_head(hidden).sigmoid()
-        assert (features - hidden[0]).abs().max() < 1e-5 and (replaced - expected[0]).abs().max() < 1e-5
+        assert (features - hidden[0]).abs().max() < 1e-11 and (replaced - expected[0]).abs().max() < 1e-11
         if norm == "pre":  # the last LayerNorm is within the features
             own = hub.model.discriminator.layer_norm
-            assert torch.allclose((features - own.bias) / own.weight, normalized(features, own), atol=1e-4)
+            assert torch.allclose((features - own.bias) / own.weight, normalized(features, own), atol=1e-9)
     assert run("inspect", last, data_bin, "--rows", 0) == 0 and "p(replaced)" in capsys.readouterr().out
     (middle,) = save.glob("checkpoint_*_3.pt")
     mean = tmp_path / "mean" / "mean.pt"
@@ -236,9 +263,9 @@ def test_a_trained_net_of_either_kind_is_used_by_all_that_reads_checkpoints(tmp_
     assert status == 0
     rows = parity.rows_of_text(average.tokenizer, 64)
     import_transformers(tmp_path / "out", tmp_path / "in" / "checkpoint.pt")
-    imported = load_checkpoint(tmp_path / "in" / "checkpoint.pt").model
+    imported = load_checkpoint(tmp_path / "in" / "checkpoint.pt").model.double()
     assert imported.sizes.norm == "post"
-    assert_close(states_of(average.model, rows), states_of(imported, rows), rows)
+    assert_close(states_of(parity.in_double(average.model), rows), states_of(imported, rows), rows)
 
 
 def run(*words):

@@ -10,13 +10,14 @@ from omegaconf import OmegaConf
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange import parity
-from fairseq_electra.interchange.export_transformers import export_transformers, with_dense
+from fairseq_electra.interchange.dense_heads import with_dense
+from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
 from fairseq_electra.models._config import with_defaults
 from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig, segments_of
 from fairseq_electra.modules.heads import SentenceHead
 from tests.conftest import NET, randomize_parameters
-from tests.interchange.conftest import transformers
+from tests.interchange.conftest import in_double, transformers
 
 
 def encoder_with_head(dictionary, classes, **changes):
@@ -42,10 +43,10 @@ def test_a_head_for_sentences_is_exported_exactly(tmp_path, pretrained, position
     assert [theirs.config.id2label[i] for i in range(classes)] == labels["sentence_classification_head"]
     back = read_folder(tmp_path / "out").pretrained
     rows = parity.rows_of_text(start.tokenizer, 64)
-    hidden = model.extract_features(rows, torch.zeros_like(rows), rows == 1)
+    hidden = model.double().extract_features(rows, torch.zeros_like(rows), rows == 1)
     padding = rows == 1
-    expected, found = (m.classification_heads["sentence_classification_head"](hidden, padding) for m in (model, back.model))
-    assert (expected - found).abs().max() < 1e-5
+    expected, found = (m.double().classification_heads["sentence_classification_head"](hidden, padding) for m in (model, back.model))
+    assert (expected - found).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
@@ -55,51 +56,94 @@ def test_a_head_for_multiple_choice_is_exported_exactly_and_read_back(tmp_path, 
     run = OmegaConf.create({"task": {"_name": "sentence_ranking"}})
     ours = dataclasses.replace(start, model=model, labels={SENTENCE_HEAD: ["LABEL_0"]}, cfg=run)
     export_transformers(ours, tmp_path / "out")
-    theirs = transformers.AutoModelForMultipleChoice.from_pretrained(tmp_path / "out").eval()
+    theirs = in_double(transformers.AutoModelForMultipleChoice.from_pretrained(tmp_path / "out"))
+    model.double()
     rows = parity.rows_of_text(start.tokenizer, 64)[:8]
     padding, segments = rows == 1, segments_of(rows, 2).masked_fill(rows == 1, 0)
     expected = model.classification_heads[SENTENCE_HEAD](model.extract_features(rows, segments, padding), padding)
     inputs = {"input_ids": rows, "token_type_ids": segments, "attention_mask": (~padding).long()}
     found = theirs(**{name: tensor.view(2, 4, -1) for name, tensor in inputs.items()}).logits
-    assert (found - expected.view(2, 4)).abs().max() < 2e-5
+    assert (found - expected.view(2, 4)).abs().max() < 1e-11
     back = read_folder(tmp_path / "out").pretrained
     assert back.kind == "sentence_ranking"
-    again = back.model.classification_heads[SENTENCE_HEAD](model.extract_features(rows, segments, padding), padding)
-    assert (again - expected).abs().max() < 2e-5
+    again = back.model.double().classification_heads[SENTENCE_HEAD](model.extract_features(rows, segments, padding), padding)
+    assert (again - expected).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("classes", [1, 3])
 def test_heads_and_losses_are_theirs_on_random_weights(make_theirs, classes):
-    """transformers' own classification head, imported, with fairseq's criterion: scores and loss within 1e-5."""
+    """transformers' own classification head, imported, with fairseq's criterion, which computes losses in float32."""
     regression = classes == 1
     made = make_theirs(generator=None, class_name="ElectraForSequenceClassification", num_labels=classes)
     back = read_folder(made.folder).pretrained
     rows = parity.rows_of_text(back.tokenizer, 64)
     padding, segments = rows == 1, segments_of(rows, 2).masked_fill(rows == 1, 0)
-    target = torch.rand(len(rows)) * 5 if regression else torch.arange(len(rows)) % classes
+    target = torch.rand(len(rows)).double() * 5 if regression else torch.arange(len(rows)) % classes
     order = read_folder(made.folder).order
     inputs = {"input_ids": order[rows], "token_type_ids": segments, "attention_mask": (~padding).long(), "labels": target}
-    theirs = made.discriminator(**inputs)
+    theirs = in_double(made.discriminator)(**inputs)
     cfg = OmegaConf.structured(SentencePredictionConfig(classification_head_name=SENTENCE_HEAD, regression_target=regression))
     criterion = SentencePredictionCriterion(cfg, types.SimpleNamespace(label_dictionary=None, target_dictionary=back.dictionary))
     sample = {"net_input": {"src_tokens": rows}, "target": target, "ntokens": rows.numel()}
-    scores, _ = back.model(rows, classification_head_name=SENTENCE_HEAD)
+    scores, _ = back.model.double()(rows, classification_head_name=SENTENCE_HEAD)
     loss, size, _ = criterion(back.model, sample)
-    assert (scores - theirs.logits).abs().max() < 1e-5
+    assert (scores - theirs.logits).abs().max() < 1e-11
     assert size == len(rows) and abs(float(loss) / size - float(theirs.loss)) < 1e-5 * max(1, float(theirs.loss))
 
 
-def test_the_dense_layer_is_the_identity_for_the_largest_values_a_layer_norm_can_give():
-    torch.manual_seed(0)
-    head, layer_norm = SentenceHead(64, 3, 0.0), torch.nn.LayerNorm(64)
+UNIT = 2.0**-24  # largest relative error of rounding to float32
+
+
+def largest_values(layer_norm, width):
+    """What a LayerNorm makes of vectors with one large number, the largest values it can give, and of others. Shape: (N, 1, C)."""
+    return layer_norm(torch.cat([torch.eye(width), -torch.eye(width), torch.randn(200, width)]) * 1e3).unsqueeze(1)
+
+
+def random_layer_norm(width):
+    layer_norm = torch.nn.LayerNorm(width)
     torch.nn.init.normal_(layer_norm.weight, 1.0, 0.5)
     torch.nn.init.normal_(layer_norm.bias, 0.0, 0.5)
-    dense = SentenceHead(64, 3, 0.0, dense=True)
+    return layer_norm
+
+
+def both_heads(classes, width):
+    head, layer_norm, dense = SentenceHead(width, classes, 0.0), random_layer_norm(width), SentenceHead(width, classes, 0.0, dense=True)
+    torch.nn.init.normal_(head.prediction.bias)
     dense.load_state_dict(with_dense(head, layer_norm))
-    hidden = layer_norm(torch.cat([torch.eye(64), -torch.eye(64), torch.randn(200, 64)]) * 1e3).unsqueeze(1)
-    padding = torch.zeros(len(hidden), 1, dtype=torch.bool)
+    hidden = largest_values(layer_norm, width).detach()
     assert hidden.abs().max() > 7
-    assert (head(hidden, padding) - dense(hidden, padding)).abs().max() < 1e-5
+    return head, dense, hidden, torch.zeros(len(hidden), 1, dtype=torch.bool)
+
+
+@pytest.mark.parametrize("classes", [1, 3, 32])
+def test_the_exported_head_for_sentences_is_the_same_function_for_the_largest_values_a_layer_norm_can_give(classes):
+    torch.manual_seed(0)
+    head, dense, hidden, padding = both_heads(classes, 64)
+    exact = head.double()(hidden.double(), padding)
+    assert (dense.double()(hidden.double(), padding) - exact).abs().max() < 1e-13 * exact.abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_exported_head_for_sentences_loses_no_digits_in_float32_and_bfloat16(dtype):
+    """Its errors are those of our head in the same type, on every machine, whose sums may be made in another order."""
+    torch.manual_seed(0)
+    head, dense, hidden, padding = both_heads(3, 64)
+    head, dense, hidden = head.to(dtype), dense.to(dtype), hidden.to(dtype)
+    found, ours = dense(hidden, padding).double(), head(hidden, padding).double()
+    exact = head.double()(hidden.double(), padding)
+    assert (found - exact).pow(2).mean().sqrt() < 3 * (ours - exact).pow(2).mean().sqrt()
+
+
+def test_a_head_with_more_classes_than_half_of_the_hidden_size_is_within_the_bound_of_its_arithmetic():
+    torch.manual_seed(0)
+    head, dense, hidden, padding = both_heads(33, 64)
+    shift, weight = dense.dense.bias.double(), head.prediction.weight.double().abs()
+    assert (hidden[:, 0] + dense.dense.bias).min() >= 8
+    bound = (64 + 4) * UNIT * weight @ (2 * (shift - 8) + 9)  # shift - 8 is b_j or just above
+    exact = head.double()(hidden.double(), padding)
+    error = (dense(hidden, padding).double() - exact).abs().amax(0)
+    assert (error <= bound).all() and bound.max() < 0.02
+    assert (dense.double()(hidden.double(), padding) - exact).abs().amax(0).le(2 * UNIT * (weight @ shift + 4)).all()
 
 
 def test_the_mean_of_the_row_cannot_be_exported(tmp_path, pretrained):

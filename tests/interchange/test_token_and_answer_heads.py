@@ -28,7 +28,7 @@ from fairseq_electra.modules.heads import TokenHead
 from tests.cli.test_sentence_commands import command
 from tests.conftest import NET, randomize_parameters
 from tests.integration.tagging_task import predict_here
-from tests.interchange.conftest import transformers
+from tests.interchange.conftest import in_double, transformers
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 POSITIONS = ["learned", "rotary"]
@@ -61,17 +61,17 @@ def task_with(head):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_tags_and_their_loss_are_theirs_on_random_weights(make_theirs, family):
-    """transformers' own head, imported, with our criterion: scores and loss within 1e-5."""
+    """transformers' own head, imported, with our criterion, in float64."""
     made = make_theirs(family, generator=None, class_name=f"{family}ForTokenClassification", num_labels=5)
     back = read_folder(made.folder)
     rows = parity.rows_of_text(back.pretrained.tokenizer, 64)
     target = torch.randint(-1, 5, rows.shape, generator=torch.Generator().manual_seed(1)).masked_fill(rows == PAD, -1)
     with torch.no_grad():
-        theirs = made.discriminator(**inputs_of(rows, back.order), labels=target.masked_fill(target < 0, -100))
-        scores, _ = back.pretrained.model(rows, classification_head_name=SENTENCE_HEAD)
+        theirs = in_double(made.discriminator)(**inputs_of(rows, back.order), labels=target.masked_fill(target < 0, -100))
+        scores, _ = back.pretrained.model.double()(rows, classification_head_name=SENTENCE_HEAD)
         sample = {"net_input": {"src_tokens": rows}, "target": target, "ntokens": int((rows != PAD).sum())}
         loss, words, log = TokenClassificationLoss(None, task_with(SENTENCE_HEAD))(back.pretrained.model, sample)
-    assert (scores - theirs.logits)[rows != PAD].abs().max() < 1e-5
+    assert (scores - theirs.logits)[rows != PAD].abs().max() < 1e-11
     assert words == int((target >= 0).sum()) == log["sample_size"] and 100 < words < sample["ntokens"]
     assert abs(float(loss) / words - float(theirs.loss)) < 1e-5 * max(1, float(theirs.loss))
     assert back.pretrained.kind == TAGGING and back.pretrained.labels == {SENTENCE_HEAD: [f"LABEL_{i}" for i in range(5)]}
@@ -87,13 +87,13 @@ def test_answers_and_their_loss_are_theirs_on_random_weights(make_theirs, family
     first, last = torch.tensor([0, 5, 12]), torch.tensor([0, 9, 63])
     assert rows.shape == (3, 64)
     with torch.no_grad():
-        theirs = made.discriminator(**inputs_of(rows, back.order), start_positions=first, end_positions=last)
+        theirs = in_double(made.discriminator)(**inputs_of(rows, back.order), start_positions=first, end_positions=last)
         allowed = torch.ones(rows.shape, dtype=torch.bool)
-        own, _ = back.pretrained.model(rows, classification_head_name=SENTENCE_HEAD, head_inputs={"allowed": allowed})
+        own, _ = back.pretrained.model.double()(rows, classification_head_name=SENTENCE_HEAD, head_inputs={"allowed": allowed})
         criterion = QuestionAnsweringLoss(QuestionAnsweringLossConfig(), task_with(SENTENCE_HEAD))
         sample = {"net_input": {"src_tokens": rows}, "first": first, "last": last, "allowed": allowed, "ntokens": rows.numel()}
         loss, size, _ = criterion(back.pretrained.model, sample)
-    assert (own.first - theirs.start_logits).abs().max() < 1e-5 and (own.last - theirs.end_logits).abs().max() < 1e-5
+    assert (own.first - theirs.start_logits).abs().max() < 1e-11 and (own.last - theirs.end_logits).abs().max() < 1e-11
     assert size == 3 and abs(float(loss) / size - float(theirs.loss)) < 1e-5 * max(1, float(theirs.loss))
     assert own.unanswerable is None
     assert back.pretrained.kind == ANSWERING and back.pretrained.labels == {SENTENCE_HEAD: []}
@@ -104,17 +104,17 @@ def test_a_head_for_tokens_is_exported_exactly_and_read_back(tmp_path, pretraine
     ours = with_head(pretrained(), TokenHead(NET["hidden_size"], 5, 0.1), TAGGING, TAGS, positions=positions)
     lines = export_transformers(ours, tmp_path / "out")
     assert f"{HEAD} hidden states" in lines[-1] and "scores" in lines[-1]
-    theirs = transformers.AutoModelForTokenClassification.from_pretrained(tmp_path / "out").eval()
+    theirs = in_double(transformers.AutoModelForTokenClassification.from_pretrained(tmp_path / "out"))
     assert [theirs.config.id2label[i] for i in range(5)] == TAGS
     assert {tag: i for i, tag in enumerate(TAGS)} == theirs.config.label2id
     rows = parity.rows_of_text(ours.tokenizer, 64)
     back = read_folder(tmp_path / "out").pretrained
     with torch.no_grad():
-        expected, _ = ours.model(rows, classification_head_name=HEAD)
+        expected, _ = ours.model.double()(rows, classification_head_name=HEAD)
         found = theirs(**inputs_of(rows)).logits
-        again, _ = back.model(rows, classification_head_name=SENTENCE_HEAD)
-    assert (found - expected)[rows != PAD].abs().max() < 2e-5
-    assert (again - expected)[rows != PAD].abs().max() < 2e-5
+        again, _ = back.model.double()(rows, classification_head_name=SENTENCE_HEAD)
+    assert (found - expected)[rows != PAD].abs().max() < 1e-11
+    assert (again - expected)[rows != PAD].abs().max() < 1e-11
     assert back.kind == TAGGING and back.labels == {SENTENCE_HEAD: TAGS}
 
 
@@ -122,16 +122,16 @@ def test_a_head_for_tokens_is_exported_exactly_and_read_back(tmp_path, pretraine
 def test_the_plain_head_for_answers_is_exported_exactly_and_read_back(tmp_path, pretrained, positions):
     ours = with_head(pretrained(), IndependentAnswerHead(NET["hidden_size"]), ANSWERING, [], positions=positions)
     export_transformers(ours, tmp_path / "out")
-    theirs = transformers.AutoModelForQuestionAnswering.from_pretrained(tmp_path / "out").eval()
+    theirs = in_double(transformers.AutoModelForQuestionAnswering.from_pretrained(tmp_path / "out"))
     rows = parity.rows_of_text(ours.tokenizer, 64)
     back = read_folder(tmp_path / "out").pretrained
     inputs = {"allowed": rows != PAD}
     with torch.no_grad():
-        expected, _ = ours.model(rows, classification_head_name=HEAD, head_inputs=inputs)
+        expected, _ = ours.model.double()(rows, classification_head_name=HEAD, head_inputs=inputs)
         found = theirs(**inputs_of(rows))
-        again, _ = back.model(rows, classification_head_name=SENTENCE_HEAD, head_inputs=inputs)
+        again, _ = back.model.double()(rows, classification_head_name=SENTENCE_HEAD, head_inputs=inputs)
     for own, their, read_back in zip(expected[:2], (found.start_logits, found.end_logits), again[:2], strict=True):
-        assert (own - their)[rows != PAD].abs().max() < 2e-5 and (own - read_back).abs().max() < 2e-5
+        assert (own - their)[rows != PAD].abs().max() < 1e-11 and (own - read_back).abs().max() < 1e-11
     assert back.kind == ANSWERING and back.labels == {SENTENCE_HEAD: []}
     with pytest.raises(InputError, match="--threshold is for nets trained with questions without an answer"):
         predictor_of(from_pretrained(tmp_path / "out"), SENTENCE_HEAD, "text", threshold=0.3)

@@ -219,8 +219,9 @@ def fine_tune(tmp_path, tokenizer, checkpoint):
     assert ours.labels["sentence_classification_head"] == list(classifier.config.id2label.values())
     assert set(classifier.config.id2label.values()) == {"yes", "no"}
     with torch.no_grad():
-        expected = classifier(ours.encode("the name is good")[None]).logits
-    assert (ours.predict("sentence_classification_head", "the name is good", return_logits=True) - expected).abs().max() < 1e-5
+        expected = classifier.double()(ours.encode("the name is good")[None]).logits
+    found = ours.double().predict("sentence_classification_head", "the name is good", return_logits=True)
+    assert (found - expected).abs().max() < 1e-11
 
 
 def test_a_missing_generator_is_initialised_and_said_so(tmp_path, make_theirs):
@@ -229,11 +230,7 @@ def test_a_missing_generator_is_initialised_and_said_so(tmp_path, make_theirs):
     assert "not in the folder, initialised with --seed 7: generator, generator_head" in done.stdout
 
 
-def test_bare_models_are_read_and_tasks_heads_only_as_they_are(tmp_path, make_theirs):
-    made = make_theirs(generator=None, class_name="ElectraForTokenClassification")
-    with pytest.raises(InputError, match="holds a fine-tuned net"):
-        import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
-    shutil.rmtree(made.folder)
+def test_bare_models_are_read(tmp_path, make_theirs):
     made = make_theirs(generator=None, class_name="ElectraModel")
     lines = import_transformers(made.folder, tmp_path / "bare" / "checkpoint.pt")
     assert any("discriminator_head" in line for line in lines)

@@ -1,0 +1,54 @@
+"""Our head for sentences, one linear layer, as transformers' head, which has a dense layer with GELU before it."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from fairseq_electra.modules.heads import SentenceHead
+
+SAFE = 8.0  # from here on GELU is the identity in float32
+
+
+def with_dense(head: SentenceHead, layer_norm: torch.nn.LayerNorm) -> dict[str, Tensor]:
+    """Write a head without a dense layer as one that has it and computes the same.
+
+    The dense layer computes the scores and their negatives, and the last layer subtracts: GELU(s) - GELU(-s) = s, because
+    GELU(s) = s P(s) with P(s) + P(-s) = 1. All weights are copied as they are, so nothing is rounded but by GELU, by a few units in
+    the last place of s, in every float type. The rows that are left are those of the identity; the last layer does not read them.
+
+    Args:
+        head: ours, C inputs.
+        layer_norm: what the head reads comes from here; needed where there are more than C / 2 classes.
+
+    Returns:
+        its tensors, by the names of a head with a dense layer.
+    """
+    if head.dense is not None:
+        return dict(head.state_dict())
+    weight, bias = head.prediction.weight.detach(), head.prediction.bias.detach()
+    classes, width = weight.shape
+    if 2 * classes > width:
+        return _shifted(weight, bias, layer_norm)
+    dense, last, one = torch.eye(width), torch.zeros(classes, width), torch.eye(classes)
+    dense[:classes], dense[classes : 2 * classes] = weight, -weight
+    last[:, :classes], last[:, classes : 2 * classes] = one, -one
+    return {"dense.weight": dense, "dense.bias": torch.zeros(width), "prediction.weight": last, "prediction.bias": bias.clone()}
+
+
+def _shifted(weight: Tensor, bias: Tensor, layer_norm: torch.nn.LayerNorm) -> dict[str, Tensor]:
+    """Write a head of more than C / 2 classes, whose scores and their negatives do not fit into C numbers.
+
+    The dense layer adds to every value a shift that no value can outweigh, so that GELU is the identity; the last bias takes it away.
+    LayerNorm bounds value j by b_j = ``|weight_j| sqrt(C - 1) + |bias_j|``, so the shifted value lies below 2 b_j + 9, and in float32, in
+    whatever order the sums are made, score k is off by at most (C + 4) 2^-24 sum_j |w_kj| (2 b_j + 9).
+    """
+    width = weight.shape[1]
+    bound = layer_norm.weight.double().abs() * math.sqrt(width - 1) + layer_norm.bias.double().abs()
+    shift = (bound + SAFE).ceil()
+    return {
+        "dense.weight": torch.eye(width),
+        "dense.bias": shift.float().detach(),
+        "prediction.weight": weight.clone(),
+        "prediction.bias": (bias.double() - weight.double() @ shift).float().detach(),
+    }

@@ -1,0 +1,95 @@
+"""The pieces of a vocabulary of transformers, with fairseq's ids."""
+
+from pathlib import Path
+
+from tokenizers import AddedToken, Tokenizer, decoders, models
+
+from fairseq_electra.data.wordpiece import CONTINUATION, LEADING, MASK, UNK
+from fairseq_electra.errors import InputError
+
+
+def all_pieces(ids: dict[str, int], source: Path, vocabulary_size: int) -> tuple[list[str], list[str]]:
+    """Put the pieces into the order of the token table, whose other rows, at its end or between, get names that no text gives.
+
+    Args:
+        ids: pieces and their rows.
+        source: names the vocabulary in errors.
+        vocabulary_size: rows of the table.
+
+    Returns:
+        a piece for each row, and the names that were made up.
+
+    Raises:
+        InputError: the vocabulary does not fit the table, or has two pieces for a row.
+    """
+    last = max(ids.values(), default=-1)
+    if last >= vocabulary_size or 2 * len(ids) <= vocabulary_size:
+        raise InputError(
+            f"{source} has {max(len(ids), last + 1):,} entries, but the network's token table {vocabulary_size:,}; "
+            "they do not belong together"
+        )
+    pieces: dict[int, str] = {}
+    for piece, number in ids.items():
+        if not piece:  # what transformers makes of a line of blanks in vocab.txt
+            continue
+        if number in pieces:
+            raise InputError(f"{source.parent} has the id {number} for {pieces[number]!r} and for {piece!r}; copy its files again")
+        pieces[number] = piece
+    free = (name for name in (f"[unused{i}]" for i in range(len(ids) + vocabulary_size)) if name not in ids)
+    unnamed = {number: next(free) for number in range(vocabulary_size) if number not in pieces}
+    named = pieces | unnamed
+    return [named[number] for number in range(vocabulary_size)], list(unnamed.values())
+
+
+def check_special(pieces: set[str], special: dict[str, str], source: Path) -> None:
+    """Refuse a vocabulary without one of the special symbols, or with one of fairseq's for something else."""
+    for name, symbol in special.items():
+        if symbol not in pieces:
+            raise InputError(f"{source} lacks {symbol}; name its {name} in tokenizer_config.json")
+    for symbol in (*LEADING, MASK):
+        if symbol in pieces and symbol not in special.values():
+            raise InputError(f"{source} has {symbol} for something else than fairseq's special symbol; rename it there")
+
+
+def with_our_ids(
+    pieces: list[str], special: dict[str, str], whole: list[AddedToken], vocabulary: set[str], longest_word: int
+) -> tuple[Tokenizer, list[int]]:
+    """Make a tokenizer with our ids, without normalizer and pre-tokenizer.
+
+    Args:
+        pieces: in the order of their ids.
+        special: those that are special symbols here.
+        whole: added tokens.
+        vocabulary: the pieces that words are cut into; an added token that is none of them is found as a whole alone.
+        longest_word: a longer word is ``<unk>``, in characters.
+
+    Returns:
+        the tokenizer, and for each of our ids theirs.
+    """
+    number = {piece: i for i, piece in enumerate(pieces)}
+    *leading, mask = (number[symbol] for symbol in special.values())
+    apart = sorted(number[token.content] for token in whole if token.content not in vocabulary)
+    taken = {*leading, mask, *apart}
+    cut = [*leading, *(i for i in range(len(pieces)) if i not in taken)]
+    symbols = [*LEADING, *(pieces[i] for i in cut[len(LEADING) :])]
+    tokenizer = Tokenizer(
+        models.WordPiece(
+            vocab={symbol: i for i, symbol in enumerate(symbols)},
+            unk_token=UNK,
+            max_input_chars_per_word=longest_word,
+            continuing_subword_prefix=CONTINUATION,
+        )
+    )
+    tokenizer.decoder = decoders.WordPiece(prefix=CONTINUATION)
+    tokenizer.add_special_tokens([*LEADING])
+    # the library numbers what is no piece in the order of its coming; special ones would be cut in text like <s>
+    tokenizer.add_tokens([_as_plain(token) for token in sorted(whole, key=lambda token: number[token.content])])
+    tokenizer.add_special_tokens([MASK])
+    tokenizer.encode_special_tokens = True
+    return tokenizer, [*cut, *apart, mask]
+
+
+def _as_plain(token: AddedToken) -> AddedToken:
+    return AddedToken(
+        token.content, single_word=token.single_word, lstrip=token.lstrip, rstrip=token.rstrip, normalized=token.normalized, special=False
+    )

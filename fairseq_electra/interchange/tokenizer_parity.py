@@ -1,0 +1,59 @@
+"""Does an imported tokenizer cut text as transformers' own does?"""
+
+import itertools
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from fairseq_electra.data.corpus import builtin_paragraphs
+from fairseq_electra.errors import InputError
+
+PARAGRAPHS = 50  # of the built-in English
+SAMPLE = (
+    "Don't STOP “quoting” — U.S. prices: $3.14, 50%…",
+    "Ünïcödé, CAFÉ naïve Ærøskøbing ﬁne Straße ÅNGSTRÖM",
+    "Ελληνικά, ΑΘΉΝΑ και Русский ёлка й",
+    "中文字符 and 日本語のテキスト、カタカナがぎぐ ｶﾞ",
+    "한국어 문장입니다.",
+    "हिन्दी की मात्राएँ, ภาษาไทยน้ำ, العربية نَصّ, עִבְרִית",
+    "Tiếng Việt có dấu, İstanbul ıĞ",
+    "emoji 😀👩‍👩‍👧, zero\u200bwidth, tab\tnbsp\u00a0, e\u0301 and \ufffd",
+)
+
+
+def compare_tokenizers(folder: Path, ours: Tokenizer, order: list[int]) -> str:
+    """Compare the ids of text in several scripts, with accents, and with the tokens that were added to the vocabulary.
+
+    Args:
+        folder: transformers'.
+        ours: read from it.
+        order: for each of our ids theirs.
+
+    Returns:
+        a line that says what was compared.
+
+    Raises:
+        InputError: the ids differ, or transformers does not load its own tokenizer.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        theirs = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # of many kinds, some of packages that a class needs
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(f"transformers does not load the tokenizer in {folder} ({reason}); nothing was written") from error
+    special = {theirs.cls_token, theirs.pad_token, theirs.sep_token, theirs.unk_token, theirs.mask_token}
+    added = [token for token in theirs.get_added_vocab() if token not in special]
+    texts = [*SAMPLE, *(f"one {token} two{token}three" for token in added), *itertools.islice(builtin_paragraphs(), PARAGRAPHS)]
+    name = type(theirs).__name__
+    for text in texts:
+        expected = theirs(text, add_special_tokens=False)["input_ids"]
+        found = [order[i] for i in ours.encode(text, add_special_tokens=False).ids]
+        if found != expected:
+            here, there = (" ".join(map(str, theirs.convert_ids_to_tokens(ids))) for ids in (found, expected))
+            raise InputError(
+                f"the tokenizer in {folder} cuts {text[:80]!r} into {there[:160]!r}, as transformers' {name} reads it, and into "
+                f"{here[:160]!r} here; nothing was written"
+            )
+    more = f" and with added tokens ({len(added)})" if added else ""
+    return f"tokenizer: the same ids as transformers' {name} on {len(texts)} texts, in several scripts{more}"

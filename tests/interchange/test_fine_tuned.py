@@ -1,0 +1,167 @@
+"""Fine-tuned nets of transformers: imported with their heads, started from, or refused where a head computes something else."""
+
+import json
+import logging
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from fairseq_electra.data.task_info import ANSWERING, PREDICTION, RANKING, TAGGING
+from fairseq_electra.errors import InputError
+from fairseq_electra.evaluation.predictions import predictor_of
+from fairseq_electra.interchange import parity
+from fairseq_electra.interchange.hub_interface import from_pretrained
+from fairseq_electra.interchange.import_transformers import HEAD, import_transformers
+from fairseq_electra.interchange.pretrained import load_checkpoint
+from fairseq_electra.interchange.transformers_folder import read_folder
+from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig, segments_of
+from fairseq_electra.modules.heads import SentenceHead
+from tests.interchange.conftest import in_double
+from tests.interchange.test_transformers import edit
+
+MNLI = ["entailment", "neutral", "contradiction"]
+PAD, EOS = 1, 2
+KINDS = {
+    "ElectraForSequenceClassification": (PREDICTION, MNLI),
+    "RoFormerForSequenceClassification": (PREDICTION, MNLI),
+    "ElectraForTokenClassification": (TAGGING, ["O", "B-X", "I-X"]),
+    "ElectraForMultipleChoice": (RANKING, ["LABEL_0"]),
+    "ElectraForQuestionAnswering": (ANSWERING, []),
+}
+
+
+@pytest.mark.parametrize("class_name", KINDS)
+def test_a_fine_tuned_net_is_imported_with_its_head_and_used_from_the_checkpoint(tmp_path, make_theirs, class_name):
+    kind, labels = KINDS[class_name]
+    names = {"id2label": dict(enumerate(labels))} if len(labels) > 1 else {}
+    made = make_theirs("RoFormer" if "RoFormer" in class_name else "Electra", generator=None, class_name=class_name, **names)
+    lines = import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
+    assert f"a net fine-tuned for {kind}" in lines[0] and f"head {HEAD}" in lines[0] and f"{HEAD} hidden states" in lines[-1]
+    assert sorted(path.name for path in (tmp_path / "in").iterdir()) == ["checkpoint.pt", "dict.txt", "task.json", "tokenizer.json"]
+    loaded = load_checkpoint(tmp_path / "in" / "checkpoint.pt")
+    assert loaded.kind == kind and loaded.labels == {HEAD: labels} and loaded.task.max_positions == 96
+    rows = parity.rows_of_text(loaded.tokenizer, 64)
+    padding = rows == PAD
+    order = read_folder(made.folder).order
+    segments = segments_of(rows, EOS).masked_fill(padding, 0)
+    inputs = {"input_ids": order[rows], "token_type_ids": segments, "attention_mask": (~padding).long()}
+    if kind == RANKING:
+        inputs = {name: tensor.unsqueeze(1) for name, tensor in inputs.items()}
+    given = {"allowed": ~padding} if kind == ANSWERING else None
+    with torch.no_grad():
+        theirs = in_double(made.discriminator)(**inputs)
+        ours, _ = loaded.model.double()(rows, classification_head_name=HEAD, head_inputs=given)
+    if kind == ANSWERING:
+        assert (ours.first - theirs.start_logits)[~padding].abs().max() < 1e-11
+        return
+    kept = ~padding if kind == TAGGING else slice(None)
+    assert (ours - theirs.logits)[kept].abs().max() < 1e-11
+
+
+def test_the_labels_of_an_imported_net_are_those_of_its_predictions(tmp_path, make_theirs):
+    made = make_theirs(generator=None, class_name="ElectraForSequenceClassification", id2label=dict(enumerate(MNLI)))
+    import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
+    lines = ["A name.\tIt is a name.", "Short.\tLong."]
+    folder, checkpoint = from_pretrained(made.folder), from_pretrained(tmp_path / "in" / "checkpoint.pt")
+    expected = list(predictor_of(folder, next(iter(folder.labels)), "text")(lines))
+    found = list(predictor_of(checkpoint, HEAD, "text")(lines))
+    assert found == expected and list(found[0]["probabilities"]) == MNLI
+
+
+def test_a_new_task_starts_from_the_encoder_of_an_imported_net_and_gets_a_head_of_its_own(tmp_path, make_theirs, caplog):
+    made = make_theirs(generator=None, class_name="ElectraForSequenceClassification", id2label=dict(enumerate(MNLI)))
+    import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
+    start = load_checkpoint(tmp_path / "in" / "checkpoint.pt")
+    options = {"finetune_from_model": str(tmp_path / "in" / "checkpoint.pt"), "save_dir": str(tmp_path)}
+    cfg = OmegaConf.merge(OmegaConf.structured(ElectraEncoderConfig), options)
+    for head, classes in (("sentence_classification_head", 2), ("sentence_classification_head", 3)):
+        model = ElectraEncoder.build_model(cfg, type("Task", (), {"source_dictionary": start.dictionary}))
+        model.register_classification_head(head, classes)
+        fresh = {name: tensor.clone() for name, tensor in model.classification_heads[head].state_dict().items()}
+        with caplog.at_level(logging.INFO, logger="fairseq_electra"):
+            model.load_state_dict(torch.load(tmp_path / "in" / "checkpoint.pt", weights_only=False)["model"])
+        for name, tensor in start.model.state_dict().items():
+            assert name.startswith("classification_heads.") or torch.equal(model.state_dict()[name], tensor), name
+        assert all(torch.equal(model.classification_heads[head].state_dict()[name], tensor) for name, tensor in fresh.items())
+    assert f"4 dropped (classification_heads.{HEAD}), 2 initialised (classification_heads.sentence_classification_head)" in caplog.text
+
+
+SENTENCE, CHOICE, TAGS = "ElectraForSequenceClassification", "ElectraForMultipleChoice", "ElectraForTokenClassification"
+REFUSED = [
+    (CHOICE, {"summary_type": "last"}, "has summary_type 'last', where the head for multiple choice here has 'first'"),
+    (CHOICE, {"summary_type": "mean"}, "has summary_type 'mean'"),
+    (CHOICE, {"summary_activation": None}, "has summary_activation None"),
+    (CHOICE, {"summary_activation": "tanh"}, "has summary_activation 'tanh'"),
+    (CHOICE, {"summary_proj_to_labels": True}, "has summary_proj_to_labels True"),
+    (SENTENCE, {"problem_type": "multi_label_classification"}, "has problem_type 'multi_label_classification' with 3 scores"),
+    (SENTENCE, {"problem_type": "regression"}, "has problem_type 'regression' with 3 scores"),
+    (SENTENCE, {"id2label": {"0": "yes", "1": "no", "2": "yes"}}, "has 'yes' for 2 classes in id2label"),
+    (TAGS, {"id2label": {"0": "O", "1": "O", "2": "B-X"}}, "has 'O' for 2 classes in id2label"),
+    (SENTENCE, {"id2label": {"0": "yes", "1": "no"}}, "must have the names 0 to 2 in id2label"),
+    (SENTENCE, {"architectures": ["MyElectraForTopics"]}, "is of the class MyElectraForTopics, which may compute something else"),
+]
+
+
+@pytest.mark.parametrize(("class_name", "changes", "sentence"), REFUSED)
+def test_a_head_that_computes_another_function_is_refused_in_one_sentence(tmp_path, make_theirs, class_name, changes, sentence):
+    names = {} if class_name == CHOICE else {"id2label": dict(enumerate(MNLI))}
+    made = make_theirs(generator=None, class_name=class_name, **names)
+    edit(made.folder / "config.json", **changes)
+    for use in (lambda: from_pretrained(made.folder), lambda: import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")):
+        with pytest.raises(InputError) as caught:
+            use()
+        assert sentence in str(caught.value) and "\n" not in str(caught.value)
+    assert not (tmp_path / "in").exists()
+
+
+def test_roformers_multiple_choice_reads_the_last_token_unless_told_otherwise_and_is_refused(make_theirs):
+    made = make_theirs("RoFormer", generator=None, class_name="RoFormerForMultipleChoice", summary_use_proj=True)
+    with pytest.raises(InputError, match="has summary_type 'last'"):
+        read_folder(made.folder)
+
+
+def test_one_score_is_a_number_and_no_class(make_theirs):
+    made = make_theirs(generator=None, class_name=SENTENCE, num_labels=1)
+    assert read_folder(made.folder).pretrained.task.regression
+    edit(made.folder / "config.json", problem_type="single_label_classification")
+    with pytest.raises(InputError, match="has problem_type 'single_label_classification' with 1 scores"):
+        read_folder(made.folder)
+
+
+def test_the_encoder_of_a_net_whose_head_is_refused_is_imported_as_the_refusal_says(tmp_path, make_theirs):
+    made = make_theirs(generator=None, class_name=SENTENCE, problem_type="multi_label_classification", num_labels=5)
+    with pytest.raises(InputError, match='to import the encoder alone, name ElectraModel under "architectures" there'):
+        import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
+    edit(made.folder / "config.json", architectures=["ElectraModel"])
+    lines = import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
+    assert sum("the head of ElectraModel" in line for line in lines) == 4
+
+
+def test_a_fine_tuned_net_takes_no_generator(tmp_path, make_theirs):
+    made = make_theirs(class_name=SENTENCE)
+    with pytest.raises(InputError, match=r"holds a net that was fine-tuned, which has no generator; leave .*generator out"):
+        import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt", made.folder / "generator")
+
+
+def test_parity_notices_a_head_without_its_activation_and_nothing_is_written(tmp_path, make_theirs, monkeypatch):
+    def forward(self, hidden, padding_mask):
+        return self.prediction(self.dense(hidden[:, 0]))
+
+    monkeypatch.setattr(SentenceHead, "forward", forward)
+    made = make_theirs(generator=None, class_name=SENTENCE)
+    with pytest.raises(InputError, match=rf"the {HEAD}'s scores differ from transformers' by .* nothing was written"):
+        import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
+    assert not (tmp_path / "in").exists()
+
+
+def test_the_checkpoint_of_an_imported_net_is_exported_with_the_same_head(tmp_path, make_theirs):
+    from fairseq_electra.interchange.export_transformers import export_transformers
+
+    made = make_theirs(generator=None, class_name=SENTENCE, id2label=dict(enumerate(MNLI)))
+    import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
+    export_transformers(load_checkpoint(tmp_path / "in" / "checkpoint.pt"), tmp_path / "out")
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["architectures"] == [SENTENCE] and list(config["id2label"].values()) == MNLI
+    before, after = (read_folder(folder).pretrained.model.classification_heads.state_dict() for folder in (made.folder, tmp_path / "out"))
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
