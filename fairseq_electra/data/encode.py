@@ -10,7 +10,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from fairseq_electra.data.text import written_whole
-from fairseq_electra.data.wordpiece import DICTIONARY_FILE, EOS, LEADING, TOKENIZER_FILE, symbols_of
+from fairseq_electra.data.wordpiece import DICTIONARY_FILE, EOS, LEADING, TOKENIZER_FILE, read_entries, symbols_of
 from fairseq_electra.errors import InputError
 
 SPLITS = ("train", "valid", "test")
@@ -73,7 +73,7 @@ def check_ids(tokenizer: Tokenizer, vocabulary: str | Path) -> Path:
     dictionary = Path(vocabulary) / DICTIONARY_FILE
     if not dictionary.is_file():
         raise InputError(f"no {DICTIONARY_FILE} in {vocabulary}; make one with: fairseq-electra vocab --output {vocabulary} FILE...")
-    if symbols_of(tokenizer) != [*LEADING, *(line.rsplit(" ", 1)[0] for line in dictionary.read_text(encoding="utf-8").splitlines())]:
+    if symbols_of(tokenizer) != [*LEADING, *read_entries(dictionary)]:
         raise InputError(f"{vocabulary}: tokenizer.json and {DICTIONARY_FILE} have not the same ids; make both with fairseq-electra vocab")
     return dictionary
 

@@ -28,7 +28,7 @@ from fairseq_electra.data.task_folder import EOS_ID, PAD_ID, UNK_ID, encode_text
 from fairseq_electra.data.task_info import TaskInfo, finish_folder
 from fairseq_electra.data.text import folder_written_whole
 from fairseq_electra.data.windows import best_window
-from fairseq_electra.data.wordpiece import DICTIONARY_FILE, LEADING, load_wordpiece
+from fairseq_electra.data.wordpiece import DICTIONARY_FILE, LEADING, load_wordpiece, write_entries
 from fairseq_electra.errors import InputError
 
 SPECIAL = 2  # <s> row </s>
@@ -117,7 +117,7 @@ def write_tag_folder(
             of_sentence = _write_split(partial, split, sentences, labels, scheme, info, tokenizer)
             counts[split], rows[split] = len(sentences), len(of_sentence)
             shortened[split] = int((np.bincount(of_sentence) > 1).sum())
-        (partial / "label" / DICTIONARY_FILE).write_text("".join(f"{label} 1\n" for label in labels), encoding="utf-8")
+        write_entries(partial / "label" / DICTIONARY_FILE, labels)
         return finish_folder(partial, vocabulary, replace(info, examples=counts, rows=rows, shortened=shortened, labels=labels))
 
 

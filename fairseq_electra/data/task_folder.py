@@ -19,7 +19,7 @@ from fairseq_electra.data.encode import check_ids, encode_lines, write_binarized
 from fairseq_electra.data.examples import Example
 from fairseq_electra.data.task_info import RANKING, TaskInfo, finish_folder
 from fairseq_electra.data.text import folder_written_whole, written_whole
-from fairseq_electra.data.wordpiece import BOS, DICTIONARY_FILE, EOS, LEADING, PAD, UNK, load_wordpiece
+from fairseq_electra.data.wordpiece import BOS, DICTIONARY_FILE, EOS, LEADING, PAD, UNK, load_wordpiece, write_entries
 from fairseq_electra.errors import InputError
 
 BOS_ID, PAD_ID, EOS_ID, UNK_ID = (LEADING.index(symbol) for symbol in (BOS, PAD, EOS, UNK))
@@ -154,4 +154,4 @@ def _write_labels(folder: Path, split: str, labels: list[str], info: TaskInfo) -
         return
     ids = [[len(LEADING) + info.labels.index(label)] for label in labels]
     write_binarized(folder / split, [ids], len(LEADING) + len(info.labels), EOS_ID)
-    (folder / DICTIONARY_FILE).write_text("".join(f"{label} 1\n" for label in info.labels), encoding="utf-8")
+    write_entries(folder / DICTIONARY_FILE, info.labels)

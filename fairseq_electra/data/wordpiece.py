@@ -191,10 +191,39 @@ def save_vocabulary(tokenizer: Tokenizer, folder: str | Path) -> None:
     if tuple(pieces[: len(LEADING)]) != LEADING or pieces[-1] != MASK:
         raise InputError(f"a vocabulary must begin with {' '.join(LEADING)} and end with {MASK}")
     folder = Path(folder)
-    with written_whole(folder / DICTIONARY_FILE) as dictionary:
-        dictionary.writelines(f"{piece} 1\n" for piece in pieces[len(LEADING) :])
+    write_entries(folder / DICTIONARY_FILE, pieces[len(LEADING) :])
     with written_whole(folder / TOKENIZER_FILE) as stream:
         stream.write(tokenizer.to_str(pretty=True) + "\n")
+
+
+def write_entries(path: str | Path, entries: Sequence[str]) -> None:
+    """Write a ``dict.txt``: pieces or labels, each on a line with a count of 1.
+
+    Raises:
+        InputError: an entry holds a line end, at which fairseq would cut it in two.
+    """
+    broken = [entry for entry in entries if "\n" in entry or "\r" in entry]
+    if broken:
+        raise InputError(f"{Path(path).name} has one entry a line, and {broken[0]!r} holds a line end; take it out")
+    with written_whole(path) as stream:
+        stream.writelines(f"{entry} 1\n" for entry in entries)
+
+
+def read_entries(path: str | Path) -> list[str]:
+    """Read the entries of a ``dict.txt``, in lines as fairseq cuts them: U+0085 and U+2028 are characters of an entry.
+
+    Raises:
+        InputError: the file is missing or not UTF-8.
+
+    Source: fairseq/data/dictionary.py::Dictionary.add_from_file.
+    """
+    try:
+        with open(path, encoding="utf-8") as lines:
+            return [line.rstrip().rsplit(" ", 1)[0] for line in lines]
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no dictionary: not UTF-8 ({error}); use the one made by fairseq-electra vocab") from error
 
 
 def load_wordpiece(folder: str | Path) -> Tokenizer:
