@@ -5,13 +5,12 @@ fairseq-electra encode --vocab vocab --destdir data-bin --trainpref wiki.train*.
 """
 
 import argparse
-import itertools
 import sys
 import time
 from collections.abc import Iterator
 
 from fairseq_electra.data.encode import SPLITS, encode_to_binary, encode_to_pieces, punctuation_normalizer
-from fairseq_electra.data.text import read_lines
+from fairseq_electra.data.text import read_texts
 from fairseq_electra.data.wordpiece import load_wordpiece
 from fairseq_electra.errors import InputError
 
@@ -21,7 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vocab", required=True, metavar="DIR", help="folder written by: fairseq-electra vocab")
     parser.add_argument("--destdir", metavar="DIR", help="write SPLIT.bin, SPLIT.idx and dict.txt here, in one pass")
     for split in SPLITS:
-        parser.add_argument(f"--{split}pref", nargs="+", metavar="FILE", help=f"text of {split}; plain, .gz or .xz")
+        parser.add_argument(
+            f"--{split}pref", nargs="+", metavar="FILE", help=f"text of {split}; plain, .gz or .xz; the end of a file ends its document"
+        )
     parser.add_argument("--moses", metavar="LANGUAGE", nargs="?", const="en", help="normalise punctuation with sacremoses first")
 
 
@@ -42,5 +43,5 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _lines(files: list[str], moses: str | None) -> Iterator[str]:
-    lines = itertools.chain.from_iterable(map(read_lines, files))
+    lines = read_texts(files)
     return map(punctuation_normalizer(moses), lines) if moses else lines

@@ -3,7 +3,6 @@
 import struct
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from fairseq_electra.data.wordpiece import DICTIONARY_FILE, EOS, LEADING, TOKENI
 from fairseq_electra.errors import InputError
 
 SPLITS = ("train", "valid", "test")
-LINES_AT_ONCE = 4096
+LINES_AT_ONCE, CHARACTERS_AT_ONCE = 4096, 1 << 21
 INDEX_MAGIC = b"MMIDIDX\x00\x00"  # fairseq/data/indexed_dataset.py::MMapIndexedDataset.Index
 DTYPE_CODES: dict[np.dtype, int] = {np.dtype(np.uint16): 8, np.dtype(np.uint32): 9}  # fairseq/data/indexed_dataset.py::_code_to_dtype
 
@@ -28,9 +27,21 @@ def punctuation_normalizer(language: str = "en") -> Callable[[str], str]:
 
 def encode_lines(tokenizer: Tokenizer, lines: Iterable[str]) -> Iterator[list]:
     """Encode lines on all cores, a few thousand at a time; yields one list of ``tokenizers.Encoding`` for each batch of lines."""
-    lines = iter(lines)
-    while batch := list(islice(lines, LINES_AT_ONCE)):
+    for batch in batches_of(lines):
         yield tokenizer.encode_batch_fast(batch, add_special_tokens=False)
+
+
+def batches_of(lines: Iterable[str]) -> Iterator[list[str]]:
+    """Gather lines, a few thousand at a time, fewer of long ones: the library takes some hundred bytes for each of their characters."""
+    batch, characters = list[str](), 0
+    for line in lines:
+        batch.append(line)
+        characters += len(line)
+        if len(batch) == LINES_AT_ONCE or characters >= CHARACTERS_AT_ONCE:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
 
 def encode_to_pieces(tokenizer: Tokenizer, lines: Iterable[str]) -> Iterator[str]:

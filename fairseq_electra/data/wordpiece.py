@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from fairseq_electra.data.text import read_lines, written_whole
+from fairseq_electra.data.text import LONGEST_PART, read_text, written_whole
 from fairseq_electra.errors import InputError
 
 BOS, PAD, EOS, UNK, MASK = "<s>", "<pad>", "</s>", "<unk>", "<mask>"
@@ -21,6 +21,7 @@ CONTINUATION = "##"
 TOKENIZER_FILE, DICTIONARY_FILE = "tokenizer.json", "dict.txt"
 CHARACTER_COVERAGE = 0.9999
 WORDS_IN_A_TEXT, TEXTS_AT_ONCE = 4096, 512
+SHORTEST_PART = 1000  # bytes: a sample is drawn by lines up to this length, however small it is
 MAX_CHARACTERS_PER_WORD = 200  # longer words become <unk>, as in google-research/electra model/tokenization.py
 
 
@@ -161,6 +162,8 @@ def _continues_words(tokenizer: Tokenizer, character: str) -> bool:
 def sample_lines(paths: Sequence[str | Path], max_characters: int, seed: int = 1) -> Iterator[str]:
     """Yield all lines of the files, or, past ``max_characters``, as large a random part of every file, in order.
 
+    A line that is longer than a hundredth of the sample is drawn in parts, so that neither all of it nor nothing is there.
+
     Args:
         paths: text files.
         max_characters: how much text to yield in all, in characters, within about one per cent; 0 for all of it.
@@ -168,13 +171,20 @@ def sample_lines(paths: Sequence[str | Path], max_characters: int, seed: int = 1
     """
     if not max_characters:
         for path in paths:
-            yield from read_lines(path)
+            yield from read_text(path)
         return
     for path in paths:
         if not Path(path).is_file() and (str(path) == "-" or Path(path).exists()):
             raise InputError(f"a sample needs files that can be read twice, and {path} is none; give a file, or all of it with --sample 0")
-    total = sum(len(line) for path in paths for line in read_lines(path))
-    yield from draw_lines((line for path in paths for line in read_lines(path)), max_characters / max(total, 1), seed)
+    total = sum(len(line) for path in paths for line in read_text(path))
+    longest = LONGEST_PART if total <= max_characters else min(LONGEST_PART, max(SHORTEST_PART, max_characters // 100))
+    lines = draw_lines((line for path in paths for line in read_text(path, longest)), max_characters / max(total, 1), seed)
+    drawn = False
+    for line in lines:
+        drawn = drawn or bool(line)
+        yield line
+    if total and not drawn:
+        raise InputError(f"a sample of {max_characters:,} of the text's {total:,} characters holds no line; give a larger --sample")
 
 
 def draw_lines(lines: Iterable[str], share: float, seed: int = 1) -> Iterator[str]:
