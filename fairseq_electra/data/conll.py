@@ -39,12 +39,12 @@ def read_conll(path: str | Path, scheme: str) -> list[Sentence]:
     found, now = [], _Open()
     for number, line in enumerate(read_lines(path), 1):
         line = line.removeprefix("\ufeff") if number == 1 else line
-        columns = line.split("\t") if "\t" in line else line.strip(" ").split(" ")  # a no-break space is part of the word
+        columns = line.split("\t") if "\t" in line else line.strip().split(" ")  # a no-break space is part of the word
         if not line.strip() or columns[0] == DOCUMENT:
             found += _close(now, path, scheme)
             now = _Open()
             continue
-        word, tag = columns[0].strip() or columns[0].strip(" "), columns[-1].strip()  # U+2028 and its like may be words
+        word, tag = columns[0].strip(), columns[-1].strip()
         if len(columns) < 2 or not word or not tag:
             raise InputError(f"{path}, line {number}: {line[:80]!r} is not a word and a tag with a tab or a blank between")
         now.words.append(word)

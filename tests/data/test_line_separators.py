@@ -75,10 +75,10 @@ def test_pieces_with_line_separators_are_joined_whole():
 
 
 @pytest.mark.parametrize("between", ["\t", " "])
-def test_a_word_that_is_a_separator_is_a_word(tmp_path, between):
-    (tmp_path / "a.conll").write_text(f"\u2028{between}O\nword{between}B-X\u2028Y\n", encoding="utf-8")
+def test_a_separator_within_a_word_or_a_tag_does_not_end_its_line(tmp_path, between):
+    (tmp_path / "a.conll").write_text(f"a\u2028b{between}O\nword{between}B-X\x85Y\n", encoding="utf-8")
     (sentence,) = read_conll(tmp_path / "a.conll", BIO)
-    assert (sentence.words, sentence.entities) == (["\u2028", "word"], [Entity("X\u2028Y", 1, 2)])
+    assert (sentence.words, sentence.entities) == (["a\u2028b", "word"], [Entity("X\x85Y", 1, 2)])
 
 
 def test_a_command_line_with_a_separator_is_read_back_from_its_comment():
