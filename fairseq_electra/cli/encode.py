@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from fairseq_electra.data.encode import SPLITS, encode_to_binary, encode_to_pieces, punctuation_normalizer
 from fairseq_electra.data.text import read_texts
+from fairseq_electra.data.unknown import Unknown
 from fairseq_electra.data.wordpiece import load_wordpiece
 from fairseq_electra.errors import InputError
 
@@ -33,13 +34,22 @@ def run(args: argparse.Namespace) -> None:
         raise InputError("--destdir and --trainpref, --validpref or --testpref go together; without them, text comes from standard input")
     tokenizer = load_wordpiece(args.vocab)
     if not splits:
-        for pieces in encode_to_pieces(tokenizer, _lines(["-"], args.moses)):
+        unknown = Unknown()
+        for pieces in encode_to_pieces(tokenizer, _lines(["-"], args.moses), unknown):
             sys.stdout.buffer.write(pieces.encode() + b"\n")
+        print(unknown, file=sys.stderr)
+        _warn(unknown, "standard input")
         return
     for split, files in splits.items():
-        start = time.time()
-        lines, ids = encode_to_binary(tokenizer, _lines(files, args.moses), f"{args.destdir}/{split}", args.vocab)
-        print(f"{args.destdir}/{split}: {lines:,} lines, {ids:,} ids in {time.time() - start:.0f} s")
+        start, unknown, prefix = time.time(), Unknown(), f"{args.destdir}/{split}"
+        lines, ids = encode_to_binary(tokenizer, _lines(files, args.moses), prefix, args.vocab, unknown)
+        print(f"{prefix}: {lines:,} lines, {ids:,} ids in {time.time() - start:.0f} s; {unknown}")
+        _warn(unknown, prefix)
+
+
+def _warn(unknown: Unknown, place: str) -> None:
+    if warning := unknown.warning(place):
+        print(warning, file=sys.stderr)
 
 
 def _lines(files: list[str], moses: str | None) -> Iterator[str]:

@@ -7,11 +7,12 @@ last. ``tokenizer.json`` and ``dict.txt`` carry the same ids, so nothing is perm
 import itertools
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from fairseq_electra.data.accents import find_marks
 from fairseq_electra.data.text import LONGEST_PART, read_text, written_whole
 from fairseq_electra.errors import InputError
 
@@ -33,6 +34,7 @@ def train_wordpiece(
     keep_accents: bool = False,
     min_frequency: int = 2,
     character_coverage: float = CHARACTER_COVERAGE,
+    say: Callable[[str], object] = lambda line: None,
 ) -> Tokenizer:
     """Train a WordPiece vocabulary.
 
@@ -40,10 +42,11 @@ def train_wordpiece(
         lines: text, of any size: its different words are held in memory.
         size: number of ids in all, the five special symbols among them.
         cased: keep upper case.
-        keep_accents: keep accents (always kept when cased).
+        keep_accents: keep accents (always kept when cased, and where the text's script needs its marks: :mod:`data.accents`).
         min_frequency: a pair of pieces seen less often is not joined.
         character_coverage: share of the text that its most frequent characters must make up to get pieces of their own; a word with
             another one is ``<unk>``. Without a bound, a quarter of 16,000 entries went to characters that English Wikipedia hardly has.
+        say: takes a line on what becomes of the accents.
 
     Raises:
         InputError: the text is empty, or holds more different characters than ``size`` has room for.
@@ -51,10 +54,12 @@ def train_wordpiece(
     Source: google-research/electra README (BERT's uncased vocabulary: lower case, accents stripped, CJK characters apart).
     """
     tokenizer = Tokenizer(_model())
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=not cased, strip_accents=not (cased or keep_accents))
+    texts = count_texts(lines)
+    keep_accents = cased or keep_accents or _needs_marks(texts, say)
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=not cased, strip_accents=not keep_accents)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix=CONTINUATION)
-    words = count_words(tokenizer, lines)
+    words = count_words(tokenizer, texts)
     alphabet = frequent_characters(words, character_coverage)
     # The library numbers continuing characters in the order of a randomly seeded hash table, and breaks ties by number. Naming them
     # first, in order, makes the result repeatable; that they count as special symbols is undone below.
@@ -106,17 +111,32 @@ def _model(**vocabulary: dict[str, int]) -> models.WordPiece:
     )
 
 
-def count_words(tokenizer: Tokenizer, lines: Iterable[str]) -> Counter[str]:
+def count_texts(lines: Iterable[str]) -> Counter[str]:
+    """Count what stands between blanks."""
+    texts: Counter[str] = Counter()
+    for line in lines:
+        texts.update(line.split(" "))
+    return texts
+
+
+def _needs_marks(texts: Counter[str], say: Callable[[str], object]) -> bool:
+    """Tell whether a text's script needs its marks, and say what becomes of them."""
+    marks = find_marks(texts)
+    if marks.are_letters:
+        say(f"accents and other marks are kept, as the script needs them: to strip them would change {marks}")
+    elif marks.accents + marks.signs:
+        say(f"accents are stripped, as in the original, which changes {marks}; --keep-accents keeps them")
+    return marks.are_letters
+
+
+def count_words(tokenizer: Tokenizer, texts: Counter[str]) -> Counter[str]:
     """Count what a tokenizer's normalizer and pre-tokenizer, BERT's, make of a text.
 
     Neither looks beyond a blank, so each different word of the text is normalized once: the library, which does it for every word, takes
     half as long again for all of its training.
     """
-    raw: Counter[str] = Counter()
-    for line in lines:
-        raw.update(line.split(" "))
     words: Counter[str] = Counter()
-    for text, count in raw.items():
+    for text, count in texts.items():
         for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text)):
             words[word] += count
     return words

@@ -136,8 +136,8 @@ def test_a_long_line_in_parts_has_the_ids_of_the_whole_line(tmp_path, vocabulary
     tokenizer = load_wordpiece(vocabulary)
     parts = list(read_text(tmp_path / "a.txt", longest))
     if longest >= 64:  # a word of fewer bytes is never cut
-        ids = [each.ids for batch in encode_lines(tokenizer, parts) for each in batch]
-        whole = [each.ids for batch in encode_lines(tokenizer, lines) for each in batch]
+        ids = [each for batch in encode_lines(tokenizer, parts) for each in batch]
+        whole = [each for batch in encode_lines(tokenizer, lines) for each in batch]
         assert [i for each in ids for i in each] == [i for each in whole for i in each]
     assert max(len(part.encode()) for part in parts) <= longest and parts.count("") == 1
     assert all(part.strip() for part in parts if part)
