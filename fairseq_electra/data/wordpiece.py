@@ -22,7 +22,6 @@ CONTINUATION = "##"
 TOKENIZER_FILE, DICTIONARY_FILE = "tokenizer.json", "dict.txt"
 CHARACTER_COVERAGE = 0.9999
 WORDS_IN_A_TEXT, TEXTS_AT_ONCE = 4096, 512
-SHORTEST_PART = 1000  # bytes: a sample is drawn by lines up to this length, however small it is
 MAX_CHARACTERS_PER_WORD = 200  # longer words become <unk>, as in google-research/electra model/tokenization.py
 
 
@@ -182,7 +181,7 @@ def _continues_words(tokenizer: Tokenizer, character: str) -> bool:
 def sample_lines(paths: Sequence[str | Path], max_characters: int, seed: int = 1) -> Iterator[str]:
     """Yield all lines of the files, or, past ``max_characters``, as large a random part of every file, in order.
 
-    A line that is longer than a hundredth of the sample is drawn in parts, so that neither all of it nor nothing is there.
+    A line that is longer than a twentieth of the sample is drawn in parts, so that neither all of it nor nothing is there.
 
     Args:
         paths: text files.
@@ -197,7 +196,7 @@ def sample_lines(paths: Sequence[str | Path], max_characters: int, seed: int = 1
         if not Path(path).is_file() and (str(path) == "-" or Path(path).exists()):
             raise InputError(f"a sample needs files that can be read twice, and {path} is none; give a file, or all of it with --sample 0")
     total = sum(len(line) for path in paths for line in read_text(path))
-    longest = LONGEST_PART if total <= max_characters else min(LONGEST_PART, max(SHORTEST_PART, max_characters // 100))
+    longest = LONGEST_PART if total <= max_characters else min(LONGEST_PART, max(64, max_characters // 20))
     lines = draw_lines((line for path in paths for line in read_text(path, longest)), max_characters / max(total, 1), seed)
     drawn = False
     for line in lines:

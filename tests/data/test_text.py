@@ -193,7 +193,7 @@ def test_a_line_that_is_longer_than_the_sample_is_drawn_in_part(tmp_path, corpus
     (tmp_path / "one.txt").write_text(text, encoding="utf-8")
     wanted = len(text) // 5
     drawn = list(sample_lines([tmp_path / "one.txt"], wanted))
-    assert 0.7 * wanted < sum(map(len, drawn)) < 1.3 * wanted and all(part in text for part in drawn)
+    assert 0.5 * wanted < sum(map(len, drawn)) < 1.5 * wanted and all(part in text for part in drawn)
     assert train_wordpiece(drawn, 500).get_vocab_size() == 500
     assert list(sample_lines([tmp_path / "one.txt"], len(text))) == list(sample_lines([tmp_path / "one.txt"], 0))
 
