@@ -160,7 +160,7 @@ class Stages:
     def finetune(self, plan: Plan, pace: Pace, num_tokens: int) -> dict[str, Any]:
         """Prepare the tasks, tell how long it will take, and fine-tune."""
         tasks, seeds, destination = self.settings["--tasks"], self.settings["--seeds"], self.folder / "glue-bin"
-        glue.prepare(Path(self.settings["--glue"]), tasks, self.vocabulary, destination)
+        glue.prepare(Path(self.settings["--glue"]), tasks, self.vocabulary, destination, self.say_below)
         folders = [destination / name for name in tasks]
         both = flops_of(*networks(plan.size), num_tokens, TOKENS, 1)["products"]
         alone = encoder_flops(networks(plan.size)[0]).of_step(TOKENS, TOKENS**2, 0)
