@@ -1,8 +1,10 @@
 """``fairseq-electra COMMAND``: one module of this folder for each command, imported only when it is called."""
 
 import argparse
+import codecs
 import contextlib
 import importlib
+import io
 import keyword
 import os
 import sys
@@ -39,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
         commands.add_parser(name, help=summary, add_help=False)
+    _write_utf8()
     given = sys.argv[1:] if arguments is None else arguments
     chosen, rest = parser.parse_args(given[:1]), given[1:]
     module_name = chosen.command.replace("-", "_")
@@ -59,9 +62,18 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError):  # the reader (head, less) went away
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         else:
-            print(f"fairseq-electra {chosen.command}: cannot use {error.filename}: {error.strerror}; check the path", file=sys.stderr)
+            what = "cannot write" if error.filename is None else f"cannot use {error.filename}"
+            remedy = "is the disk full?" if error.filename is None else "check the path"
+            print(f"fairseq-electra {chosen.command}: {what}: {error.strerror or error}; {remedy}", file=sys.stderr)
         return 1
     return 0
+
+
+def _write_utf8() -> None:
+    """Let the output be UTF-8 as all files are: with the locale POSIX it would be ASCII, and an accent in a text an error."""
+    for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper) and codecs.lookup(stream.encoding).name != "utf-8":
+            stream.reconfigure(encoding="utf-8", errors=errors)
 
 
 def versions() -> str:

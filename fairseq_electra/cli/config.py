@@ -97,5 +97,5 @@ def comment(arguments: list[str]) -> str:
 
 def from_comment(text: str) -> list[str]:
     """Read the arguments back from the head of a file that :func:`to_yaml` made."""
-    lines = [line[1:] for line in text.splitlines()[1:] if line.startswith("#")]
+    lines = [line[1:] for line in text.split("\n")[1:] if line.startswith("#")]
     return shlex.split("\n".join(lines).replace("\\\n", " "))[1:]

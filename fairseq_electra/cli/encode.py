@@ -5,13 +5,13 @@ fairseq-electra encode --vocab vocab --destdir data-bin --trainpref wiki.train*.
 """
 
 import argparse
-import itertools
 import sys
 import time
 from collections.abc import Iterator
 
 from fairseq_electra.data.encode import SPLITS, encode_to_binary, encode_to_pieces, punctuation_normalizer
-from fairseq_electra.data.text import read_lines
+from fairseq_electra.data.text import read_texts
+from fairseq_electra.data.unknown import Unknown
 from fairseq_electra.data.wordpiece import load_wordpiece
 from fairseq_electra.errors import InputError
 
@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vocab", required=True, metavar="DIR", help="folder written by: fairseq-electra vocab")
     parser.add_argument("--destdir", metavar="DIR", help="write SPLIT.bin, SPLIT.idx and dict.txt here, in one pass")
     for split in SPLITS:
-        parser.add_argument(f"--{split}pref", nargs="+", metavar="FILE", help=f"text of {split}; plain, .gz or .xz")
+        parser.add_argument(
+            f"--{split}pref", nargs="+", metavar="FILE", help=f"text of {split}; plain, .gz or .xz; the end of a file ends its document"
+        )
     parser.add_argument("--moses", metavar="LANGUAGE", nargs="?", const="en", help="normalise punctuation with sacremoses first")
 
 
@@ -32,15 +34,24 @@ def run(args: argparse.Namespace) -> None:
         raise InputError("--destdir and --trainpref, --validpref or --testpref go together; without them, text comes from standard input")
     tokenizer = load_wordpiece(args.vocab)
     if not splits:
-        for pieces in encode_to_pieces(tokenizer, _lines(["-"], args.moses)):
+        unknown = Unknown()
+        for pieces in encode_to_pieces(tokenizer, _lines(["-"], args.moses), unknown):
             sys.stdout.buffer.write(pieces.encode() + b"\n")
+        print(unknown, file=sys.stderr)
+        _warn(unknown, "standard input")
         return
     for split, files in splits.items():
-        start = time.time()
-        lines, ids = encode_to_binary(tokenizer, _lines(files, args.moses), f"{args.destdir}/{split}", args.vocab)
-        print(f"{args.destdir}/{split}: {lines:,} lines, {ids:,} ids in {time.time() - start:.0f} s")
+        start, unknown, prefix = time.time(), Unknown(), f"{args.destdir}/{split}"
+        lines, ids = encode_to_binary(tokenizer, _lines(files, args.moses), prefix, args.vocab, unknown)
+        print(f"{prefix}: {lines:,} lines, {ids:,} ids in {time.time() - start:.0f} s; {unknown}")
+        _warn(unknown, prefix)
+
+
+def _warn(unknown: Unknown, place: str) -> None:
+    if warning := unknown.warning(place):
+        print(warning, file=sys.stderr)
 
 
 def _lines(files: list[str], moses: str | None) -> Iterator[str]:
-    lines = itertools.chain.from_iterable(map(read_lines, files))
+    lines = read_texts(files)
     return map(punctuation_normalizer(moses), lines) if moses else lines

@@ -22,6 +22,7 @@ from fairseq_electra.data.tag_folder import write_tag_folder
 from fairseq_electra.data.tags import BIO, SCHEMES
 from fairseq_electra.data.task_folder import check_task, write_task_folder
 from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, PREDICTION, RANKING, STRIDE, TAG_METRICS, TAGGING, TaskInfo
+from fairseq_electra.data.unknown import Unknown
 from fairseq_electra.data.wordpiece import LEADING, MASK
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.sentence_metrics import OF_CLASSES, OF_NUMBERS
@@ -101,11 +102,14 @@ def run(args: argparse.Namespace) -> None:
     for _, splits, info, double in plans:  # nothing is written where one of them is wrong
         check_task(splits, info, double)
     for folder, splits, info, double in plans:
-        finished = write_task_folder(folder, args.vocab, splits, info, double)
+        unknown = Unknown()
+        finished = write_task_folder(folder, args.vocab, splits, info, double, unknown)
         what = f"{info.choices} choices" if info.choices else f"{len(info.labels)} labels" if info.labels else "numbers"
         numbers = ", ".join(f"{split} {number:,}" for split, number in finished.examples.items())
         cut = sum(finished.shortened.values())
-        print(f"{folder}: {numbers}; {what}; {', '.join(info.metrics)}" + (f"; {cut:,} cut to {info.max_positions} tokens" if cut else ""))
+        more = (f"; {cut:,} cut to {info.max_positions} tokens" if cut else "") + f"; {unknown}"
+        print(f"{folder}: {numbers}; {what}; {', '.join(info.metrics)}{more}")
+        _warn(unknown, folder)
 
 
 def _glue(args: argparse.Namespace) -> list[tuple[Path, dict[str, list[Example]], TaskInfo, bool]]:
@@ -190,8 +194,11 @@ def _questions(args: argparse.Namespace) -> None:
         columns=QUESTION_COLUMNS,
         unlabelled=tuple(split for split, squad in splits.items() if not squad.labelled),
     )
-    finished = write_question_folder(args.destdir, args.vocab, splits, info)
-    print(f"{args.destdir}: {_numbers(finished)}; questions{', some without an answer' if some_without else ''}; " + _windows(finished))
+    unknown = Unknown()
+    finished = write_question_folder(args.destdir, args.vocab, splits, info, unknown)
+    what = f"questions{', some without an answer' if some_without else ''}"
+    print(f"{args.destdir}: {_numbers(finished)}; {what}; {_windows(finished)}; {unknown}")
+    _warn(unknown, args.destdir)
 
 
 def _words(args: argparse.Namespace) -> None:
@@ -202,9 +209,16 @@ def _words(args: argparse.Namespace) -> None:
         raise InputError("--conll needs --train FILE: its tags are those to learn")
     stride = max(1, (args.max_positions - 2) // 2) if args.stride is None else args.stride
     info = TaskInfo(args.destdir.name, TAGGING, 1, (), TAG_METRICS, args.max_positions, stride=stride, unlabelled=unlabelled)
-    finished = write_tag_folder(args.destdir, args.vocab, splits, info, args.bioes)
+    unknown = Unknown()
+    finished = write_tag_folder(args.destdir, args.vocab, splits, info, args.bioes, unknown)
     untagged = f"; {unlabelled[0]} has no tags" if unlabelled else ""
-    print(f"{args.destdir}: {_numbers(finished)}; {len(finished.labels)} tags{untagged}; " + _windows(finished))
+    print(f"{args.destdir}: {_numbers(finished)}; {len(finished.labels)} tags{untagged}; {_windows(finished)}; {unknown}")
+    _warn(unknown, args.destdir)
+
+
+def _warn(unknown: Unknown, folder: Path) -> None:
+    if warning := unknown.warning(str(folder)):
+        print(warning, file=sys.stderr)
 
 
 def _numbers(info: TaskInfo) -> str:

@@ -15,7 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, default=30522, help="ids in all, special symbols among them (default %(default)s, as BERT)")
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for tokenizer.json and dict.txt")
     parser.add_argument("--cased", action="store_true", help="keep upper case, and with it the accents")
-    parser.add_argument("--keep-accents", action="store_true", help="keep accents in an uncased vocabulary")
+    parser.add_argument(
+        "--keep-accents",
+        action="store_true",
+        help="keep accents in an uncased vocabulary (other than Latin, Greek, Arabic and Hebrew letters keep their marks anyway)",
+    )
     parser.add_argument(
         "--sample",
         type=float,
@@ -55,6 +59,7 @@ def run(args: argparse.Namespace) -> None:
         keep_accents=args.keep_accents,
         min_frequency=args.min_frequency,
         character_coverage=args.character_coverage,
+        say=print,
     )
     save_vocabulary(tokenizer, args.output)
     size = tokenizer.get_vocab_size()

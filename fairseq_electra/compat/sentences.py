@@ -8,7 +8,7 @@ import numpy as np
 
 from fairseq_electra.data.binarized import count_lines
 from fairseq_electra.data.task_info import ANSWERING, PREDICTION, TAGGING, TASK_FILE, read_task_info
-from fairseq_electra.data.wordpiece import DICTIONARY_FILE
+from fairseq_electra.data.wordpiece import DICTIONARY_FILE, read_entries
 from fairseq_electra.errors import InputError
 
 
@@ -146,8 +146,7 @@ def _look_before_setup(plain: Callable) -> Callable:
 def check_number_of_classes(folder: Path, given: int, of_classes: bool) -> None:
     """Refuse --num-classes that is not the number of the folder's labels, or of the choices of a multiple choice."""
     if of_classes:
-        lines = (folder / "label" / DICTIONARY_FILE).read_text(encoding="utf-8").splitlines()
-        names = [line.rsplit(" ", 1)[0] for line in lines if not line.startswith("madeupword")]
+        names = [name for name in read_entries(folder / "label" / DICTIONARY_FILE) if not name.startswith("madeupword")]
         if len(names) != given:
             path, than = folder / "label" / DICTIONARY_FILE, "more" if len(names) > given else "fewer"
             raise InputError(
@@ -156,7 +155,7 @@ def check_number_of_classes(folder: Path, given: int, of_classes: bool) -> None:
     labels = sorted(folder.glob("label/*.label")) if not of_classes else []
     choices = len(list(folder.glob("input[0-9]*"))) - 1
     for path in labels if choices > 1 else ():
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(path.read_text(encoding="utf-8").removesuffix("\n").split("\n"), 1):
             if not (line.strip().isdecimal() and int(line) < min(given, choices)):
                 raise InputError(f"{path}, line {number}: {line.strip()!r} is no choice from 0 to {min(given, choices) - 1}")
     if choices > 1 and choices != given:

@@ -39,6 +39,7 @@ class ReplacedTokenDetection(FairseqCriterion):
                 raise InputError(f"--{name.replace('_', '-')} must not be negative, got {getattr(cfg, name)}")
         self.gen_weight, self.disc_weight, self.mask_prob = cfg.gen_weight, cfg.disc_weight, task.cfg.mask_prob
         self.pad, self.mask = task.source_dictionary.pad(), task.source_dictionary.index("<mask>")
+        self.unk = task.source_dictionary.unk()
 
     def forward(self, model, sample: dict, reduce: bool = True) -> tuple[Tensor, int, dict]:
         """Compute the loss of a batch.
@@ -77,16 +78,18 @@ class ReplacedTokenDetection(FairseqCriterion):
         return loss, {"loss": loss.detach(), **sums}
 
     def _generator_counts(self, best: Tensor, output, net_input: dict, target: Tensor, used: Tensor) -> dict[str, Tensor]:
-        correct = (best == target) & used
-        hidden = used & (net_input["src_tokens"].gather(1, net_input["masked_positions"]) == self.mask)
+        known = used & (target != self.unk)  # to guess <unk> is to know nothing, and it is learnt at once where there are many
+        correct = (best == target) & known
+        hidden = known & (net_input["src_tokens"].gather(1, net_input["masked_positions"]) == self.mask)
         counts = {
+            "masked_unknown": (target == self.unk).sum(),
             "masked_lm_correct": correct.sum(),
             "mask_token_correct": (correct & hidden).sum(),
             "mask_token_count": hidden.sum(),
         }
         if output.corrupted_tokens is not None:
             sampled = output.corrupted_tokens.gather(1, net_input["masked_positions"])
-            counts["sampled_correct"] = ((sampled == target) & used).sum()
+            counts["sampled_correct"] = ((sampled == target) & known).sum()
         return counts
 
     @staticmethod

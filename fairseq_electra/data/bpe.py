@@ -30,7 +30,7 @@ class ElectraWordPiece:
 
     def decode(self, pieces: str) -> str:
         """Return readable text; special symbols are left out."""
-        kept = [piece for piece in pieces.split() if piece not in (BOS, PAD, EOS, MASK)]
+        kept = [piece for piece in pieces.split(" ") if piece not in ("", BOS, PAD, EOS, MASK)]
         return self.tokenizer.decoder.decode(kept)
 
     def is_beginning_of_word(self, piece: str) -> bool:

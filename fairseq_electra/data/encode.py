@@ -3,18 +3,18 @@
 import struct
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from fairseq_electra.data.text import written_whole
-from fairseq_electra.data.wordpiece import DICTIONARY_FILE, EOS, LEADING, TOKENIZER_FILE, symbols_of
+from fairseq_electra.data.unknown import Unknown
+from fairseq_electra.data.wordpiece import DICTIONARY_FILE, EOS, LEADING, TOKENIZER_FILE, read_entries, symbols_of
 from fairseq_electra.errors import InputError
 
 SPLITS = ("train", "valid", "test")
-LINES_AT_ONCE = 4096
+LINES_AT_ONCE, CHARACTERS_AT_ONCE = 4096, 1 << 21
 INDEX_MAGIC = b"MMIDIDX\x00\x00"  # fairseq/data/indexed_dataset.py::MMapIndexedDataset.Index
 DTYPE_CODES: dict[np.dtype, int] = {np.dtype(np.uint16): 8, np.dtype(np.uint32): 9}  # fairseq/data/indexed_dataset.py::_code_to_dtype
 
@@ -26,22 +26,45 @@ def punctuation_normalizer(language: str = "en") -> Callable[[str], str]:
     return MosesPunctNormalizer(lang=language).normalize
 
 
-def encode_lines(tokenizer: Tokenizer, lines: Iterable[str]) -> Iterator[list]:
-    """Encode lines on all cores, a few thousand at a time; yields one list of ``tokenizers.Encoding`` for each batch of lines."""
-    lines = iter(lines)
-    while batch := list(islice(lines, LINES_AT_ONCE)):
-        yield tokenizer.encode_batch_fast(batch, add_special_tokens=False)
+def encode_lines(tokenizer: Tokenizer, lines: Iterable[str], unknown: Unknown | None = None) -> Iterator[list[list[int]]]:
+    """Encode lines on all cores, a few thousand at a time; yields for each batch of lines the ids of each.
+
+    Args:
+        tokenizer: as :func:`fairseq_electra.data.wordpiece.load_wordpiece` gives it.
+        lines: text.
+        unknown: counts what the vocabulary does not know.
+    """
+    for batch in batches_of(lines):
+        ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False)]
+        if unknown is not None:
+            unknown.add(tokenizer, batch, ids)
+        yield ids
 
 
-def encode_to_pieces(tokenizer: Tokenizer, lines: Iterable[str]) -> Iterator[str]:
-    """Yield one line of pieces, joined by blanks, for each line of text."""
+def batches_of(lines: Iterable[str]) -> Iterator[list[str]]:
+    """Gather lines, a few thousand at a time, fewer of long ones: the library takes some hundred bytes for each of their characters."""
+    batch, characters = list[str](), 0
+    for line in lines:
+        batch.append(line)
+        characters += len(line)
+        if len(batch) == LINES_AT_ONCE or characters >= CHARACTERS_AT_ONCE:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def encode_to_pieces(tokenizer: Tokenizer, lines: Iterable[str], unknown: Unknown | None = None) -> Iterator[str]:
+    """Yield one line of pieces, joined by blanks, for each line of text; arguments as for :func:`encode_lines`."""
     symbols = symbols_of(tokenizer)
-    for batch in encode_lines(tokenizer, lines):
-        for encoding in batch:  # the fast encoder fills in ids alone
-            yield " ".join([symbols[index] for index in encoding.ids])
+    for batch in encode_lines(tokenizer, lines, unknown):
+        for ids in batch:  # the fast encoder fills in ids alone
+            yield " ".join([symbols[index] for index in ids])
 
 
-def encode_to_binary(tokenizer: Tokenizer, lines: Iterable[str], prefix: str | Path, vocabulary: str | Path) -> tuple[int, int]:
+def encode_to_binary(
+    tokenizer: Tokenizer, lines: Iterable[str], prefix: str | Path, vocabulary: str | Path, unknown: Unknown | None = None
+) -> tuple[int, int]:
     """Write ``PREFIX.bin``, ``PREFIX.idx`` and, ``dict.txt``, as ``fairseq-preprocess --only-source`` does, and ``tokenizer.json``.
 
     Args:
@@ -49,6 +72,7 @@ def encode_to_binary(tokenizer: Tokenizer, lines: Iterable[str], prefix: str | P
         lines: text.
         prefix: folder and split, such as ``data-bin/train``.
         vocabulary: the folder of the tokenizer; its two files are copied.
+        unknown: counts what the vocabulary does not know.
 
     Returns:
         number of lines and of ids, each line's ``</s>`` among them.
@@ -60,8 +84,7 @@ def encode_to_binary(tokenizer: Tokenizer, lines: Iterable[str], prefix: str | P
     beside = Path(prefix).parent / DICTIONARY_FILE
     if beside.is_file() and beside.read_bytes() != dictionary.read_bytes():
         raise InputError(f"{beside} is of another vocabulary than {vocabulary}; choose another folder, or remove what is in this one")
-    batches = ([encoding.ids for encoding in batch] for batch in encode_lines(tokenizer, lines))
-    written = write_binarized(prefix, batches, tokenizer.get_vocab_size(), LEADING.index(EOS))
+    written = write_binarized(prefix, encode_lines(tokenizer, lines, unknown), tokenizer.get_vocab_size(), LEADING.index(EOS))
     for name in (DICTIONARY_FILE, TOKENIZER_FILE):  # the tokenizer too: who has the data can read new text
         with written_whole(beside.with_name(name), "wb") as copy:
             copy.write((Path(vocabulary) / name).read_bytes())
@@ -73,7 +96,7 @@ def check_ids(tokenizer: Tokenizer, vocabulary: str | Path) -> Path:
     dictionary = Path(vocabulary) / DICTIONARY_FILE
     if not dictionary.is_file():
         raise InputError(f"no {DICTIONARY_FILE} in {vocabulary}; make one with: fairseq-electra vocab --output {vocabulary} FILE...")
-    if symbols_of(tokenizer) != [*LEADING, *(line.rsplit(" ", 1)[0] for line in dictionary.read_text(encoding="utf-8").splitlines())]:
+    if symbols_of(tokenizer) != [*LEADING, *read_entries(dictionary)]:
         raise InputError(f"{vocabulary}: tokenizer.json and {DICTIONARY_FILE} have not the same ids; make both with fairseq-electra vocab")
     return dictionary
 

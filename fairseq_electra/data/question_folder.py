@@ -23,9 +23,10 @@ from tokenizers import Tokenizer
 from fairseq_electra.data.binarized import Binarized, open_binarized
 from fairseq_electra.data.encode import LINES_AT_ONCE, check_ids, write_binarized
 from fairseq_electra.data.squad import Question, Squad
-from fairseq_electra.data.task_folder import EOS_ID, UNK_ID
+from fairseq_electra.data.task_folder import EOS_ID
 from fairseq_electra.data.task_info import TaskInfo, finish_folder
 from fairseq_electra.data.text import folder_written_whole
+from fairseq_electra.data.unknown import UNK_ID, Unknown
 from fairseq_electra.data.windows import windows_of
 from fairseq_electra.data.wordpiece import load_wordpiece
 from fairseq_electra.errors import InputError
@@ -36,7 +37,9 @@ SPECIAL = 3  # <s> question </s> window </s>
 SHORTEST_WINDOW = 8
 
 
-def write_question_folder(folder: str | Path, vocabulary: str | Path, splits: dict[str, Squad], info: TaskInfo) -> TaskInfo:
+def write_question_folder(
+    folder: str | Path, vocabulary: str | Path, splits: dict[str, Squad], info: TaskInfo, unknown: Unknown | None = None
+) -> TaskInfo:
     """Write a task; nothing is left behind where something is wrong.
 
     Args:
@@ -44,6 +47,7 @@ def write_question_folder(folder: str | Path, vocabulary: str | Path, splits: di
         vocabulary: folder with ``tokenizer.json`` and ``dict.txt``.
         splits: questions by split.
         info: what the task is; ``examples``, ``rows`` and ``shortened``, questions in several windows, are filled in.
+        unknown: counts what the vocabulary does not know of the contexts.
 
     Returns:
         the finished info.
@@ -64,15 +68,17 @@ def write_question_folder(folder: str | Path, vocabulary: str | Path, splits: di
     counts, rows, shortened = {}, {}, {}
     with folder_written_whole(folder) as partial:
         for split, squad in splits.items():
-            windows = _write_split(partial, split, squad, info, tokenizer)
+            windows = _write_split(partial, split, squad, info, tokenizer, unknown)
             counts[split], rows[split] = len(squad.questions), len(windows)
             shortened[split] = int((np.bincount(windows[:, 0]) > 1).sum())
         return finish_folder(partial, vocabulary, replace(info, examples=counts, rows=rows, shortened=shortened))
 
 
-def _write_split(folder: Path, split: str, squad: Squad, info: TaskInfo, tokenizer: Tokenizer) -> np.ndarray:
+def _write_split(folder: Path, split: str, squad: Squad, info: TaskInfo, tokenizer: Tokenizer, unknown: Unknown | None) -> np.ndarray:
     questions = question_pieces(tokenizer, (question.text for question in squad.questions), info.max_question)
     contexts, offsets = context_pieces(tokenizer, squad.contexts)
+    if unknown is not None:
+        unknown.add(tokenizer, squad.contexts, contexts)
     windows = find_windows(squad.questions, questions, offsets, info, split)
     size = tokenizer.get_vocab_size()
     write_binarized(folder / "input0" / split, [questions], size, EOS_ID)

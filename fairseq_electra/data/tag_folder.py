@@ -18,17 +18,17 @@ from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from fairseq_electra.data.binarized import open_binarized
 from fairseq_electra.data.conll import Sentence
 from fairseq_electra.data.encode import check_ids, write_binarized
 from fairseq_electra.data.tags import BIO, BIOES, all_tags, tags_of
-from fairseq_electra.data.task_folder import EOS_ID, PAD_ID, UNK_ID, encode_texts
+from fairseq_electra.data.task_folder import EOS_ID, PAD_ID, encode_texts
 from fairseq_electra.data.task_info import TaskInfo, finish_folder
 from fairseq_electra.data.text import folder_written_whole
+from fairseq_electra.data.unknown import UNK_ID, Unknown
 from fairseq_electra.data.windows import best_window
-from fairseq_electra.data.wordpiece import DICTIONARY_FILE, LEADING, load_wordpiece
+from fairseq_electra.data.wordpiece import DICTIONARY_FILE, LEADING, load_wordpiece, write_entries
 from fairseq_electra.errors import InputError
 
 SPECIAL = 2  # <s> row </s>
@@ -79,7 +79,12 @@ def rows_of_words(words: Sequence[list[int]], room: int, stride: int) -> list[Ro
 
 
 def write_tag_folder(
-    folder: str | Path, vocabulary: str | Path, splits: dict[str, list[Sentence]], info: TaskInfo, bioes: bool = False
+    folder: str | Path,
+    vocabulary: str | Path,
+    splits: dict[str, list[Sentence]],
+    info: TaskInfo,
+    bioes: bool = False,
+    unknown: Unknown | None = None,
 ) -> TaskInfo:
     """Write a task; nothing is left behind where something is wrong.
 
@@ -89,6 +94,7 @@ def write_tag_folder(
         splits: sentences by split.
         info: what the task is; ``labels``, ``examples``, ``rows`` and ``shortened``, sentences in several rows, are filled in.
         bioes: write the tags as BIOES, else as BIO.
+        unknown: counts what the vocabulary does not know.
 
     Returns:
         the finished info.
@@ -114,20 +120,28 @@ def write_tag_folder(
     counts, rows, shortened = {}, {}, {}
     with folder_written_whole(folder) as partial:
         for split, sentences in splits.items():
-            of_sentence = _write_split(partial, split, sentences, labels, scheme, info, tokenizer)
+            pieces = encode_texts(tokenizer, [each.words for each in sentences], unknown)
+            of_sentence = _write_split(partial, split, sentences, pieces, labels, scheme, info, tokenizer.get_vocab_size())
             counts[split], rows[split] = len(sentences), len(of_sentence)
             shortened[split] = int((np.bincount(of_sentence) > 1).sum())
-        (partial / "label" / DICTIONARY_FILE).write_text("".join(f"{label} 1\n" for label in labels), encoding="utf-8")
+        write_entries(partial / "label" / DICTIONARY_FILE, labels)
         return finish_folder(partial, vocabulary, replace(info, examples=counts, rows=rows, shortened=shortened, labels=labels))
 
 
 def _write_split(
-    folder: Path, split: str, sentences: list[Sentence], labels: tuple[str, ...], scheme: str, info: TaskInfo, tokenizer: Tokenizer
+    folder: Path,
+    split: str,
+    sentences: list[Sentence],
+    pieces: list[list[list[int]]],
+    labels: tuple[str, ...],
+    scheme: str,
+    info: TaskInfo,
+    vocabulary_size: int,
 ) -> np.ndarray:
-    """Write one split; returns the sentence of each row. Shape: (rows,)."""
+    """Write one split, of each word the ids of its pieces; returns the sentence of each row. Shape: (rows,)."""
     number = {label: len(LEADING) + i for i, label in enumerate(labels)}
     texts, targets, of_sentence = [], [], []
-    for i, (sentence, words) in enumerate(zip(sentences, encode_texts(tokenizer, [each.words for each in sentences]), strict=True)):
+    for i, (sentence, words) in enumerate(zip(sentences, pieces, strict=True)):
         tags = tags_of(sentence.entities, len(words), scheme)
         for row in rows_of_words(words, info.max_positions - SPECIAL, info.stride):
             target = [PAD_ID] * len(row.pieces)
@@ -136,7 +150,7 @@ def _write_split(
             texts.append(row.pieces)
             targets.append(target)
             of_sentence.append(i)
-    write_binarized(folder / "input0" / split, [texts], tokenizer.get_vocab_size(), EOS_ID)
+    write_binarized(folder / "input0" / split, [texts], vocabulary_size, EOS_ID)
     write_binarized(folder / "label" / split, [targets], len(LEADING) + len(labels), EOS_ID)
     (folder / "sentences").mkdir(exist_ok=True)
     rows = np.array(of_sentence, dtype=np.int32)

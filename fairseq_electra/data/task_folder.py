@@ -19,10 +19,11 @@ from fairseq_electra.data.encode import check_ids, encode_lines, write_binarized
 from fairseq_electra.data.examples import Example
 from fairseq_electra.data.task_info import RANKING, TaskInfo, finish_folder
 from fairseq_electra.data.text import folder_written_whole, written_whole
-from fairseq_electra.data.wordpiece import BOS, DICTIONARY_FILE, EOS, LEADING, PAD, UNK, load_wordpiece
+from fairseq_electra.data.unknown import UNK_ID, Unknown
+from fairseq_electra.data.wordpiece import BOS, DICTIONARY_FILE, EOS, LEADING, PAD, load_wordpiece, write_entries
 from fairseq_electra.errors import InputError
 
-BOS_ID, PAD_ID, EOS_ID, UNK_ID = (LEADING.index(symbol) for symbol in (BOS, PAD, EOS, UNK))
+BOS_ID, PAD_ID, EOS_ID = (LEADING.index(symbol) for symbol in (BOS, PAD, EOS))
 
 
 def truncate(texts: Sequence[list[int]], room: int) -> list[list[int]]:
@@ -56,9 +57,9 @@ def rows_of(texts: Sequence[list[int]], kind: str) -> list[list[int]]:
     return [[BOS_ID, *(i for text in part for i in [*text, EOS_ID])] for part in parts]
 
 
-def encode_texts(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> list[list[list[int]]]:
-    """Ids of every text of every example."""
-    flat = (encoding.ids for batch in encode_lines(tokenizer, (text for each in texts for text in each)) for encoding in batch)
+def encode_texts(tokenizer: Tokenizer, texts: Sequence[Sequence[str]], unknown: Unknown | None = None) -> list[list[list[int]]]:
+    """Ids of every text of every example; ``unknown`` counts what the vocabulary does not know."""
+    flat = (ids for batch in encode_lines(tokenizer, (text for each in texts for text in each), unknown) for ids in batch)
     return [[next(flat) for _ in each] for each in texts]
 
 
@@ -68,6 +69,7 @@ def write_task_folder(
     splits: dict[str, list[Example]],
     info: TaskInfo,
     double_unordered: bool = False,
+    unknown: Unknown | None = None,
 ) -> TaskInfo:
     """Write a task; nothing is left behind where something is wrong.
 
@@ -77,6 +79,7 @@ def write_task_folder(
         splits: examples by split.
         info: what the task is; ``examples`` is filled in.
         double_unordered: add every pair of train the other way round.
+        unknown: counts what the vocabulary does not know.
 
     Returns:
         the finished info.
@@ -93,7 +96,7 @@ def write_task_folder(
         for split, examples in splits.items():
             if double_unordered and split == "train":
                 examples = examples + [Example(example.texts[::-1], example.label, example.place) for example in examples]
-            texts = encode_texts(tokenizer, [example.texts for example in examples])
+            texts = encode_texts(tokenizer, [example.texts for example in examples], unknown)
             shortened[split] = _write_inputs(partial, split, texts, info, tokenizer.get_vocab_size())
             labels = [example.label for example in examples if example.label is not None]
             if labels:
@@ -154,4 +157,4 @@ def _write_labels(folder: Path, split: str, labels: list[str], info: TaskInfo) -
         return
     ids = [[len(LEADING) + info.labels.index(label)] for label in labels]
     write_binarized(folder / split, [ids], len(LEADING) + len(info.labels), EOS_ID)
-    (folder / DICTIONARY_FILE).write_text("".join(f"{label} 1\n" for label in info.labels), encoding="utf-8")
+    write_entries(folder / DICTIONARY_FILE, info.labels)

@@ -7,12 +7,13 @@ last. ``tokenizer.json`` and ``dict.txt`` carry the same ids, so nothing is perm
 import itertools
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from fairseq_electra.data.text import read_lines, written_whole
+from fairseq_electra.data.accents import find_marks
+from fairseq_electra.data.text import LONGEST_PART, read_text, written_whole
 from fairseq_electra.errors import InputError
 
 BOS, PAD, EOS, UNK, MASK = "<s>", "<pad>", "</s>", "<unk>", "<mask>"
@@ -32,6 +33,7 @@ def train_wordpiece(
     keep_accents: bool = False,
     min_frequency: int = 2,
     character_coverage: float = CHARACTER_COVERAGE,
+    say: Callable[[str], object] = lambda line: None,
 ) -> Tokenizer:
     """Train a WordPiece vocabulary.
 
@@ -39,10 +41,11 @@ def train_wordpiece(
         lines: text, of any size: its different words are held in memory.
         size: number of ids in all, the five special symbols among them.
         cased: keep upper case.
-        keep_accents: keep accents (always kept when cased).
+        keep_accents: keep accents (always kept when cased, and where the text's script needs its marks: :mod:`data.accents`).
         min_frequency: a pair of pieces seen less often is not joined.
         character_coverage: share of the text that its most frequent characters must make up to get pieces of their own; a word with
             another one is ``<unk>``. Without a bound, a quarter of 16,000 entries went to characters that English Wikipedia hardly has.
+        say: takes a line on what becomes of the accents.
 
     Raises:
         InputError: the text is empty, or holds more different characters than ``size`` has room for.
@@ -50,10 +53,12 @@ def train_wordpiece(
     Source: google-research/electra README (BERT's uncased vocabulary: lower case, accents stripped, CJK characters apart).
     """
     tokenizer = Tokenizer(_model())
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=not cased, strip_accents=not (cased or keep_accents))
+    texts = count_texts(lines)
+    keep_accents = cased or keep_accents or _needs_marks(texts, say)
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=not cased, strip_accents=not keep_accents)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix=CONTINUATION)
-    words = count_words(tokenizer, lines)
+    words = count_words(tokenizer, texts)
     alphabet = frequent_characters(words, character_coverage)
     # The library numbers continuing characters in the order of a randomly seeded hash table, and breaks ties by number. Naming them
     # first, in order, makes the result repeatable; that they count as special symbols is undone below.
@@ -105,17 +110,32 @@ def _model(**vocabulary: dict[str, int]) -> models.WordPiece:
     )
 
 
-def count_words(tokenizer: Tokenizer, lines: Iterable[str]) -> Counter[str]:
+def count_texts(lines: Iterable[str]) -> Counter[str]:
+    """Count what stands between blanks."""
+    texts: Counter[str] = Counter()
+    for line in lines:
+        texts.update(line.split(" "))
+    return texts
+
+
+def _needs_marks(texts: Counter[str], say: Callable[[str], object]) -> bool:
+    """Tell whether a text's script needs its marks, and say what becomes of them."""
+    marks = find_marks(texts)
+    if marks.are_letters:
+        say(f"accents and other marks are kept, as the script needs them: to strip them would change {marks}")
+    elif marks.accents + marks.signs:
+        say(f"accents are stripped, as in the original, which changes {marks}; --keep-accents keeps them")
+    return marks.are_letters
+
+
+def count_words(tokenizer: Tokenizer, texts: Counter[str]) -> Counter[str]:
     """Count what a tokenizer's normalizer and pre-tokenizer, BERT's, make of a text.
 
     Neither looks beyond a blank, so each different word of the text is normalized once: the library, which does it for every word, takes
     half as long again for all of its training.
     """
-    raw: Counter[str] = Counter()
-    for line in lines:
-        raw.update(line.split(" "))
     words: Counter[str] = Counter()
-    for text, count in raw.items():
+    for text, count in texts.items():
         for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text)):
             words[word] += count
     return words
@@ -161,6 +181,8 @@ def _continues_words(tokenizer: Tokenizer, character: str) -> bool:
 def sample_lines(paths: Sequence[str | Path], max_characters: int, seed: int = 1) -> Iterator[str]:
     """Yield all lines of the files, or, past ``max_characters``, as large a random part of every file, in order.
 
+    A line that is longer than a twentieth of the sample is drawn in parts, so that neither all of it nor nothing is there.
+
     Args:
         paths: text files.
         max_characters: how much text to yield in all, in characters, within about one per cent; 0 for all of it.
@@ -168,13 +190,20 @@ def sample_lines(paths: Sequence[str | Path], max_characters: int, seed: int = 1
     """
     if not max_characters:
         for path in paths:
-            yield from read_lines(path)
+            yield from read_text(path)
         return
     for path in paths:
         if not Path(path).is_file() and (str(path) == "-" or Path(path).exists()):
             raise InputError(f"a sample needs files that can be read twice, and {path} is none; give a file, or all of it with --sample 0")
-    total = sum(len(line) for path in paths for line in read_lines(path))
-    yield from draw_lines((line for path in paths for line in read_lines(path)), max_characters / max(total, 1), seed)
+    total = sum(len(line) for path in paths for line in read_text(path))
+    longest = LONGEST_PART if total <= max_characters else min(LONGEST_PART, max(64, max_characters // 20))
+    lines = draw_lines((line for path in paths for line in read_text(path, longest)), max_characters / max(total, 1), seed)
+    drawn = False
+    for line in lines:
+        drawn = drawn or bool(line)
+        yield line
+    if total and not drawn:
+        raise InputError(f"a sample of {max_characters:,} of the text's {total:,} characters holds no line; give a larger --sample")
 
 
 def draw_lines(lines: Iterable[str], share: float, seed: int = 1) -> Iterator[str]:
@@ -191,10 +220,39 @@ def save_vocabulary(tokenizer: Tokenizer, folder: str | Path) -> None:
     if tuple(pieces[: len(LEADING)]) != LEADING or pieces[-1] != MASK:
         raise InputError(f"a vocabulary must begin with {' '.join(LEADING)} and end with {MASK}")
     folder = Path(folder)
-    with written_whole(folder / DICTIONARY_FILE) as dictionary:
-        dictionary.writelines(f"{piece} 1\n" for piece in pieces[len(LEADING) :])
+    write_entries(folder / DICTIONARY_FILE, pieces[len(LEADING) :])
     with written_whole(folder / TOKENIZER_FILE) as stream:
         stream.write(tokenizer.to_str(pretty=True) + "\n")
+
+
+def write_entries(path: str | Path, entries: Sequence[str]) -> None:
+    """Write a ``dict.txt``: pieces or labels, each on a line with a count of 1.
+
+    Raises:
+        InputError: an entry holds a line end, at which fairseq would cut it in two.
+    """
+    broken = [entry for entry in entries if "\n" in entry or "\r" in entry]
+    if broken:
+        raise InputError(f"{Path(path).name} has one entry a line, and {broken[0]!r} holds a line end; take it out")
+    with written_whole(path) as stream:
+        stream.writelines(f"{entry} 1\n" for entry in entries)
+
+
+def read_entries(path: str | Path) -> list[str]:
+    """Read the entries of a ``dict.txt``, in lines as fairseq cuts them: U+0085 and U+2028 are characters of an entry.
+
+    Raises:
+        InputError: the file is missing or not UTF-8.
+
+    Source: fairseq/data/dictionary.py::Dictionary.add_from_file.
+    """
+    try:
+        with open(path, encoding="utf-8") as lines:
+            return [line.rstrip().rsplit(" ", 1)[0] for line in lines]
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no dictionary: not UTF-8 ({error}); use the one made by fairseq-electra vocab") from error
 
 
 def load_wordpiece(folder: str | Path) -> Tokenizer:

@@ -16,21 +16,23 @@ BINS = 2000
 LARGEST_LOGIT = 10.0
 HISTOGRAM = "_histogram"  # ends the names of counts that a metric ending in _auc is made of
 SUMS = "_electra_sums"  # the meter that all figures are derived from; a leading underscore keeps it out of the log
+MASKED_PIECES = "masked_pieces"  # masked tokens but <unk>: no sum of its own, so that sums in older checkpoints, which lack it, go on
 # metric: sum of what is counted, and of what it is a share of
 SHARES = {
     "loss": ("loss", "sample_size"),
     "masked_lm_loss": ("masked_lm_sum", "sample_size"),
-    "masked_lm_accuracy": ("masked_lm_correct", "sample_size"),
+    "masked_lm_accuracy": ("masked_lm_correct", MASKED_PIECES),
     "mask_token_accuracy": ("mask_token_correct", "mask_token_count"),
     "gen_entropy": ("gen_entropy_sum", "sample_size"),
-    "sampled_masked_lm_accuracy": ("sampled_correct", "sample_size"),
+    "sampled_masked_lm_accuracy": ("sampled_correct", MASKED_PIECES),
     "replaced_rate": ("replaced", "ntokens"),
     "disc_loss": ("disc_sum", "ntokens"),
     "disc_accuracy": ("disc_right", "ntokens"),
     "disc_precision": ("flagged_replaced", "flagged"),
     "disc_recall": ("flagged_replaced", "replaced"),
 }
-COUNTED = tuple(dict.fromkeys(name for pair in SHARES.values() for name in pair if name != "disc_right"))
+DERIVED = ("disc_right", MASKED_PIECES)
+COUNTED = tuple(dict.fromkeys(["masked_unknown", *(name for pair in SHARES.values() for name in pair if name not in DERIVED)]))
 
 
 def score_histogram(logits: Tensor, is_replaced: Tensor, real: Tensor) -> Tensor:
@@ -112,6 +114,7 @@ def log_metrics(logs: list[dict]) -> None:
 def share_of(total: dict, name: str) -> float | None:
     """Compute a metric of ``SHARES`` from sums by name; None where there is nothing to count."""
     part, whole = SHARES[name]
+    total = {**total, MASKED_PIECES: total.get("sample_size", 0) - total.get("masked_unknown", 0)}
     if not total.get(whole, 0) > 0:
         return None
     if part == "disc_right":
@@ -140,7 +143,7 @@ def _take_over_averages(meters: MetersDict) -> None:
     for name, (part, whole) in SHARES.items():
         average = meters.get(name)
         if isinstance(average, AverageMeter):
-            total |= {whole: average.count} | ({} if part == "disc_right" else {part: average.sum})
+            total |= {key: value for key, value in ((whole, average.count), (part, average.sum)) if key not in DERIVED}
             # in its place: MetersDict itself allows no second meter of a name
             OrderedDict.__setitem__(meters, name, MetersDict._DerivedMeter(partial(_logged_share, name)))
     histogram = meters.get("_disc_histogram")

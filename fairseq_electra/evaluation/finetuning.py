@@ -188,7 +188,7 @@ def check_arguments(run: Run, folder: Path) -> None:
         with contextlib.redirect_stderr(said):
             options.parse_args_and_arch(options.get_training_parser(), input_args=[*run.arguments(folder), "--user-dir", USER_DIR])
     except SystemExit as error:
-        reason = said.getvalue().strip().splitlines()[-1:] or [""]
+        reason = said.getvalue().strip().split("\n")[-1:] or [""]
         raise InputError(f"fairseq-train refuses what stands behind --: {reason[0].rpartition('error: ')[2]}") from error
 
 

@@ -11,6 +11,7 @@ from fairseq_electra.data.examples import Example
 from fairseq_electra.data.glue import GLUE, glue_task
 from fairseq_electra.data.task_folder import check_task, write_task_folder
 from fairseq_electra.data.task_info import PREDICTION, TASK_FILE, TaskInfo, read_task_info
+from fairseq_electra.data.unknown import Unknown
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.pretraining_recipes import TOKENS
 from fairseq_electra.evaluation.recipes import recipe_for
@@ -43,13 +44,16 @@ def read_tasks(folder: Path, names: Sequence[str]) -> dict[str, tuple[dict[str, 
     return found
 
 
-def prepare(folder: Path, names: Sequence[str], vocabulary: Path, destination: Path) -> None:
-    """Write each task's folder, pairs without an order both ways round, as the recipes count on."""
+def prepare(folder: Path, names: Sequence[str], vocabulary: Path, destination: Path, say: Callable[[str], object]) -> None:
+    """Write each task's folder, pairs without an order both ways round, as the recipes count on; ``say`` takes warnings."""
     for name, (splits, info) in read_tasks(folder, names).items():
         place = destination / name
         if not (place / TASK_FILE).is_file():
             shutil.rmtree(place, ignore_errors=True)
-            write_task_folder(place, vocabulary, splits, info, GLUE[name].unordered)
+            unknown = Unknown()
+            write_task_folder(place, vocabulary, splits, info, GLUE[name].unordered, unknown)
+            if warning := unknown.warning(name):
+                say(warning)
 
 
 def estimated_seconds(folders: Sequence[Path], size: str, seeds: int, machine: Machine, tokens_per_second: float) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fairseq_electra.data.encode import encode_to_binary
+from fairseq_electra.data.unknown import Unknown
 from fairseq_electra.data.wordpiece import draw_lines, load_wordpiece, save_vocabulary, train_wordpiece
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.pretraining_recipes import TOKENS, networks
@@ -108,16 +109,23 @@ class Stages:
     def learn_vocabulary(self, text: Text) -> int:
         """Train the vocabulary on train; returns how many pieces it has."""
         share = VOCABULARY_SAMPLE / text.characters
-        tokenizer = train_wordpiece(draw_lines(text.lines("train"), share), vocabulary_size(text.characters, self.sizes[0]))
+        size = vocabulary_size(text.characters, self.sizes[0])
+        tokenizer = train_wordpiece(draw_lines(text.lines("train"), share), size, say=self.say_below)
         save_vocabulary(tokenizer, self.vocabulary)
         return tokenizer.get_vocab_size()
 
     def encode(self, text: Text) -> dict[str, int]:
         """Write train and valid as fairseq reads them; returns their numbers of ids."""
-        tokenizer = load_wordpiece(self.vocabulary)
-        return {
-            split: encode_to_binary(tokenizer, text.lines(split), self.data / split, self.vocabulary)[1] for split in ("train", "valid")
-        }
+        tokenizer, found = load_wordpiece(self.vocabulary), {}
+        for split in ("train", "valid"):
+            unknown = Unknown()
+            found[split] = encode_to_binary(tokenizer, text.lines(split), self.data / split, self.vocabulary, unknown)[1]
+            self.say_below(unknown.warning(split) or f"{split}: {unknown}")
+        return found
+
+    def say_below(self, line: str) -> None:
+        """Show a line that belongs to the stage above it."""
+        self.say(f"    {line}")
 
     def choose_plan(self, text: Text, num_tokens: int) -> dict[str, Any]:
         """Measure, choose and plan."""
@@ -152,7 +160,7 @@ class Stages:
     def finetune(self, plan: Plan, pace: Pace, num_tokens: int) -> dict[str, Any]:
         """Prepare the tasks, tell how long it will take, and fine-tune."""
         tasks, seeds, destination = self.settings["--tasks"], self.settings["--seeds"], self.folder / "glue-bin"
-        glue.prepare(Path(self.settings["--glue"]), tasks, self.vocabulary, destination)
+        glue.prepare(Path(self.settings["--glue"]), tasks, self.vocabulary, destination, self.say_below)
         folders = [destination / name for name in tasks]
         both = flops_of(*networks(plan.size), num_tokens, TOKENS, 1)["products"]
         alone = encoder_flops(networks(plan.size)[0]).of_step(TOKENS, TOKENS**2, 0)

@@ -19,6 +19,7 @@ from fairseq_electra.data.masked_rows import MaskedRows
 from fairseq_electra.data.masking import Masking
 from fairseq_electra.data.packing import pack
 from fairseq_electra.data.rows import build_rows, last_lines
+from fairseq_electra.data.unknown import warning_of_binarized
 from fairseq_electra.errors import InputError, RunCollapsedError
 from fairseq_electra.evaluation.detection import SUMS, auc_of, fixed_histograms
 from fairseq_electra.evaluation.diagnosis import Diagnosis, unigram_baseline
@@ -128,6 +129,9 @@ class ElectraPretrainingTask(FairseqTask):
         )
         if packing is not None:
             logger.info(f"{prefix}: packed into {len(packing):,}, {packing.sizes.mean() / cfg.tokens_per_sample:.1%} filled")
+        warning = warning_of_binarized(str(prefix), corpus.ids, corpus.line_sizes)
+        if warning and get_global_rank() == 0:
+            logger.warning(warning)
         if not (is_train and self.diagnosis.unigram):
             baseline = unigram_baseline(corpus.ids[: UNIGRAM_IDS if is_train else None], dictionary)
             self.diagnosis.unigram[split] = baseline

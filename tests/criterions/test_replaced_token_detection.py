@@ -58,14 +58,16 @@ def test_losses_and_labels_are_those_of_the_paper(make_task, make_model, positio
 def test_counts_agree_with_a_count_token_by_token(make_task, make_model):
     task = make_task()
     sample = task.load_dataset("valid").collater(list(range(8)))
+    sample["target"][:, ::3] = torch.where(sample["target"][:, ::3] == 1, 1, 3)
     model = make_model(task).eval()
-    _, _, log = criterion_for(task).eval()(model, sample)
+    _, sample_size, log = criterion_for(task).eval()(model, sample)
     output = model(**sample["net_input"])
-    right = shown = shown_right = drawn = hit = flagged = 0
+    unknown = right = shown = shown_right = drawn = hit = flagged = 0
     mask = len(task.dictionary) - 1
     for row in range(8):
         for k, target in enumerate(sample["target"][row].tolist()):
-            if target == 1:
+            if target in (1, 3):
+                unknown += target == 3
                 continue
             position = sample["net_input"]["masked_positions"][row, k]
             best = output.gen_logits[row, k].argmax().item() == target
@@ -77,6 +79,7 @@ def test_counts_agree_with_a_count_token_by_token(make_task, make_model):
             if not sample["net_input"]["padding_mask"][row, t] and output.disc_logits[row, t] > 0:
                 flagged += 1
                 hit += output.is_replaced[row, t].item()
+    assert 0 < log["masked_unknown"].item() == unknown < sample_size == (sample["target"] != 1).sum()
     assert log["masked_lm_correct"].item() == right
     assert (log["mask_token_count"].item(), log["mask_token_correct"].item()) == (shown, shown_right)
     assert log["sampled_correct"].item() == drawn

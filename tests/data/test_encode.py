@@ -12,6 +12,7 @@ from fairseq_electra.data.text import read_lines
 from fairseq_electra.data.wordpiece import (
     LEADING,
     MASK,
+    count_texts,
     count_words,
     frequent_characters,
     load_wordpiece,
@@ -134,7 +135,7 @@ def test_words_are_those_that_the_library_makes_of_whole_lines(corpus_lines):
     plain = Counter(
         word for line in lines for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(line))
     )
-    assert count_words(tokenizer, lines) == plain
+    assert count_words(tokenizer, count_texts(lines)) == plain
 
 
 def test_a_sample_of_a_pipe_is_refused_and_all_of_it_is_not(tmp_path, corpus_lines):

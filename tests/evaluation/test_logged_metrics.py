@@ -32,6 +32,7 @@ def sums_of(update: int, training: bool = True, flags: bool = True) -> dict:
         "nsentences": len(real),
         "loss": torch.rand((), generator=generator) * 900,
         "masked_lm_sum": torch.rand((), generator=generator) * 200,
+        "masked_unknown": torch.tensor(update % 4),
         "masked_lm_correct": torch.tensor(7 + update % 5),
         "mask_token_correct": torch.tensor(3 + update % 4),
         "mask_token_count": hidden,
@@ -49,14 +50,15 @@ def log_averages(logs: list[dict]) -> None:
     total = {key: sum(log[key] for log in logs) for key in logs[0]}
     histogram = total.pop("disc_histogram")
     total = {key: float(value) for key, value in total.items()}
+    pieces = total["sample_size"] - total["masked_unknown"]
     right = total["ntokens"] - total["replaced"] - total["flagged"] + 2 * total["flagged_replaced"]
     for name, part, whole in (
         ("loss", total["loss"], total["sample_size"]),
         ("masked_lm_loss", total["masked_lm_sum"], total["sample_size"]),
-        ("masked_lm_accuracy", total["masked_lm_correct"], total["sample_size"]),
+        ("masked_lm_accuracy", total["masked_lm_correct"], pieces),
         ("mask_token_accuracy", total["mask_token_correct"], total["mask_token_count"]),
         ("gen_entropy", total.get("gen_entropy_sum"), total["sample_size"]),
-        ("sampled_masked_lm_accuracy", total["sampled_correct"], total["sample_size"]),
+        ("sampled_masked_lm_accuracy", total["sampled_correct"], pieces),
         ("replaced_rate", total["replaced"], total["ntokens"]),
         ("disc_loss", total["disc_sum"], total["ntokens"]),
         ("disc_accuracy", right, total["ntokens"]),
@@ -120,17 +122,39 @@ def test_a_checkpoint_holds_numbers_and_counts_alone(tmp_path):
 
 def test_a_checkpoint_with_averages_goes_on_with_sums():
     metrics.reset()
-    for update in range(5):
-        log_averages([sums_of(update)])
+    before = [sums_of(update) | {"masked_unknown": torch.tensor(0)} for update in range(5)]  # <unk> counted like any piece
+    for sums in before:
+        log_averages([sums])
     metrics.load_state_dict(metrics.state_dict())
     metrics._active_aggregators["default"] = metrics._aggregators["default"]
     for update in range(5, 9):
         log_metrics([sums_of(update)])
     found = metrics.get_smoothed_values("default")
     metrics.reset()
-    for update in range(9):
-        log_averages([sums_of(update)])
+    for sums in [*before, *(sums_of(update) for update in range(5, 9))]:
+        log_averages([sums])
     assert found == metrics.get_smoothed_values("default")
+
+
+def test_sums_of_a_checkpoint_that_counted_unk_as_a_piece_go_on():
+    old = [{name: value for name, value in sums_of(update).items() if name != "masked_unknown"} for update in range(3)]
+    with metrics.aggregate("train"):
+        for sums in old:
+            log_metrics([sums])
+    metrics.load_state_dict(metrics.state_dict())
+    metrics._active_aggregators["train"] = metrics._aggregators["train"]
+    log_metrics([sums_of(7)])
+    logs = [*old, sums_of(7)]
+    count = sum(log["sample_size"] - int(log.get("masked_unknown", 0)) for log in logs)
+    expected = round(sum(int(log["masked_lm_correct"]) for log in logs) / count, 4)
+    assert metrics.get_smoothed_values("train")["masked_lm_accuracy"] == expected
+
+
+def test_a_text_of_unk_alone_has_no_accuracy():
+    with metrics.aggregate() as aggregate:
+        log_metrics([sums_of(1) | {"masked_unknown": torch.tensor(31), "masked_lm_correct": torch.tensor(0)}])
+    figures = aggregate.get_smoothed_values()
+    assert figures["masked_lm_accuracy"] is None and figures["sampled_masked_lm_accuracy"] is None and figures["masked_lm_loss"] > 0
 
 
 def test_where_no_token_was_flagged_there_is_no_precision():
@@ -231,4 +255,4 @@ def test_the_log_reads_all_sums_at_once(monkeypatch):
             log_metrics([sums_of(update)])
         assert moved == []
         assert len(aggregate.get_smoothed_values()) == 11
-    assert moved == [4000 + 10]
+    assert moved == [4000 + 11]

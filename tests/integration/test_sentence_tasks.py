@@ -168,6 +168,7 @@ def test_plans_that_cannot_be_are_refused(tmp_path, sources):
     ("extra", "sentence"),
     [
         (("--poolin", "mean"), "refuses what stands behind --: unrecognized arguments: --poolin mean"),
+        (("--poolin", "a\u2028b"), "refuses what stands behind --: unrecognized arguments: --poolin a\u2028b"),
         (("--pooling", "maen"), "refuses what stands behind --: argument --pooling: invalid choice: 'maen'"),
         (("--save-dir", "zz"), "--save-dir behind --: a study sets it itself"),
     ],
