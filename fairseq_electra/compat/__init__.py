@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fairseq_electra.compat import batches, distributed, metrics, sentences, task_state, updates
+from fairseq_electra.compat import batches, distributed, fillers, metrics, sentences, task_state, updates
 from fairseq_electra.data.task_info import TASK_FILE
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE
 from fairseq_electra.errors import InputError, RunCollapsedError
@@ -34,6 +34,7 @@ def apply() -> None:
     save_checkpoints_whole()
     updates.name_rows_of_infinite_losses()
     updates.look_at_gradients_later()
+    fillers.leave_out_fillers()
     updates.log_norms_of_networks()
     updates.save_metrics_as_numbers()
     updates.seed_own_device()
