@@ -9,6 +9,7 @@ import pytest
 import torch
 from fairseq import tasks, trainer
 from fairseq.data.iterators import GroupedIterator
+from fairseq.logging import metrics
 from fairseq.trainer import Trainer
 
 from tests.conftest import TINY_NET, USER_DIR
@@ -32,6 +33,7 @@ def one_process(request, tmp_path_factory, data_bin, vocabulary, corpus_lines) -
     else:
         pack = ["--pack"] if request.param == PACKED else []
         given = command(data_bin, folder / "save", *TINY_NET, *SGD, "--tokens-per-sample", 32, *pack)[3:]
+    metrics.reset()  # of other tasks
     cfg = configuration(given)
     task = tasks.setup_task(cfg.task)
     found = Trainer(cfg, task, task.build_model(cfg.model), task.build_criterion(cfg.criterion))
