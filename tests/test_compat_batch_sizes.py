@@ -7,7 +7,7 @@ import pytest
 from fairseq.data import data_utils
 from fairseq.dataclass import configs
 
-from fairseq_electra.compat import batch_sizes
+from fairseq_electra import compat
 from tests.integration.training import command, configuration
 from tests.test_compat import stock_source
 
@@ -32,7 +32,7 @@ def test_a_few_rows_are_a_batch(rows):
 
 
 def test_a_multiple_that_is_given_is_kept_to_and_the_log_says_what_becomes_of_the_batch_size(caplog):
-    batch_sizes.warn_of_smaller_batches.cache_clear()
+    compat.batch_sizes.warn_of_smaller_batches.cache_clear()
     with caplog.at_level(logging.WARNING):
         assert sizes(50, 8, max_sentences=30) == sizes(50, 8, max_sentences=30) == [24, 24, 2]
         assert sizes(50, 4, max_tokens=70) == [4] * 12 + [2]

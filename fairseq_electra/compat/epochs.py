@@ -109,7 +109,7 @@ def _fingerprint(iterator) -> str:
     if not hasattr(iterator, "fingerprint"):
         rows = np.concatenate([np.zeros(0, np.int64), *iterator.frozen_batches])
         sizes = np.ascontiguousarray(getattr(iterator.dataset, "sizes", ()))
-        iterator.fingerprint = hashlib.sha256(rows).hexdigest() + hashlib.sha256(sizes).hexdigest()
+        iterator.fingerprint = hashlib.sha256(rows.data).hexdigest() + hashlib.sha256(sizes.data).hexdigest()
     return iterator.fingerprint
 
 
