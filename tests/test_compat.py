@@ -18,7 +18,7 @@ import scipy.stats
 import torch
 from fairseq import checkpoint_utils, options, trainer, utils
 from fairseq.criterions import sentence_prediction
-from fairseq.data import data_utils, iterators
+from fairseq.data import iterators
 from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
 from fairseq.logging import meters
@@ -313,14 +313,6 @@ def test_scipy_still_refuses_to_correlate_one_example():
 
 def test_sentence_ranking_still_looks_for_its_heads_name_among_the_models_options():
     assert 'getattr(args, "ranking_head_name", "sentence_classification_head")' in stock_source(sentence_ranking)
-
-
-def test_fairseq_still_leaves_out_a_last_batch_that_is_no_multiple():
-    """tests/cli/test_sentence_commands.py shows that validation of sentence tasks does not."""
-    batches = data_utils.batch_by_size(
-        np.arange(71), None, np.full(71, 10, dtype=np.int64), max_sentences=32, required_batch_size_multiple=8
-    )
-    assert sum(map(len, batches)) == 64
 
 
 def test_fairseq_still_reads_texts_and_labels_apart():

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fairseq_electra.compat import batches, distributed, metrics, sentences, task_state, updates
+from fairseq_electra.compat import batch_sizes, batches, distributed, epochs, fillers, metrics, sentences, task_state, updates
 from fairseq_electra.data.task_info import TASK_FILE
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE
 from fairseq_electra.errors import InputError, RunCollapsedError
@@ -34,10 +34,17 @@ def apply() -> None:
     save_checkpoints_whole()
     updates.name_rows_of_infinite_losses()
     updates.look_at_gradients_later()
+    fillers.leave_out_fillers()
     updates.log_norms_of_networks()
     updates.save_metrics_as_numbers()
     updates.seed_own_device()
     batches.send_batches_ahead()
+    batch_sizes.keep_batch_sizes()
+    batch_sizes.keep_last_batches()
+    epochs.note_batching()
+    epochs.go_on_with_rows_left()
+    epochs.count_groups_left()
+    epochs.validate_training_rows_apart()
     explain_damaged_checkpoints()
     start_average_from_weights()
     stop_readers_at_exit()
@@ -52,7 +59,6 @@ def apply() -> None:
     sentences.gather_predictions()
     sentences.correlate_single_examples()
     sentences.compare_numbers_of_lines()
-    sentences.score_all_examples()
     sentences.name_ranking_heads()
     sentences.explain_absent_data()
 

@@ -76,29 +76,6 @@ def _compare_before_loading(task: type) -> None:
     task.compares_numbers = True  # type: ignore[attr-defined]
 
 
-def score_all_examples() -> None:
-    """data/data_utils.py::batch_by_size, ``b = b[:-1]``: leaves out a last batch that is no multiple of 8.
-
-    That is the default of --required-batch-size-multiple: up to seven examples of a validation set were never scored.
-    """
-    from fairseq.tasks.sentence_prediction import SentencePredictionTask
-    from fairseq.tasks.sentence_ranking import SentenceRankingTask
-
-    for task in (SentencePredictionTask, SentenceRankingTask):
-        if not getattr(task, "scores_all", False):
-            task.get_batch_iterator = _with_the_last_batch(task.get_batch_iterator)
-            task.scores_all = True
-
-
-def _with_the_last_batch(plain: Callable) -> Callable:
-    def get_batch_iterator(self, dataset, *args, **kwargs):
-        if any(each is dataset for split, each in self.datasets.items() if not split.startswith("train")):
-            kwargs["required_batch_size_multiple"] = 1
-        return plain(self, dataset, *args, **kwargs)
-
-    return get_batch_iterator
-
-
 def name_ranking_heads() -> None:
     """tasks/sentence_ranking.py::build_model, ``getattr(args, "ranking_head_name", ...)``: is given the model's options, which lack it.
 

@@ -97,11 +97,6 @@ class PreparedFolderTask(FairseqTask, ABC):
         if split in self.info.unlabelled:
             raise InputError(f"{split} of {self.cfg.data} has no labels; apply the net to its file with fairseq-electra predict")
 
-    def get_batch_iterator(self, *args: Any, **kwargs: Any):
-        """Leave out no row, as fairseq's data_utils.py::batch_by_size does by default; arguments and result as FairseqTask's."""
-        kwargs["required_batch_size_multiple"] = 1
-        return super().get_batch_iterator(*args, **kwargs)
-
     def filter_indices_by_size(self, indices, dataset, max_positions=None, ignore_invalid_inputs=False):
         """Refuse rows that the model or ``--max-tokens`` has no room for, which fairseq would leave out of train."""
         limit = max_positions if isinstance(max_positions, int) else min(max_positions or (1 << 30,))

@@ -164,12 +164,10 @@ class ElectraPretrainingTask(FairseqTask):
         return found
 
     def get_batch_iterator(self, dataset: MaskedRows, *args: Any, **kwargs: Any):
-        """Score every row of a validation set, and send batches to a GPU ahead of their updates.
+        """Send batches to a GPU ahead of their updates.
 
         The last batch has the shape of the others where a graph is compiled for it. Arguments and result as FairseqTask's.
         """
-        if dataset is not self.datasets.get(self.cfg.train_subset):
-            kwargs["required_batch_size_multiple"] = 1  # fairseq would leave out the rows behind the last multiple of 8
         dataset.sends_ahead = torch.cuda.is_available() and not self.cfg.cpu
         iterator = super().get_batch_iterator(dataset, *args, **kwargs)
         if self.compiled:

@@ -103,6 +103,19 @@ def test_one_batch_two_halves_and_two_ranks_take_the_same_step(tmp_path, rows32)
         assert (gradients[name] - gradients["one"]).norm() / gradients["one"].norm() < 1e-5, name
 
 
+@pytest.mark.long
+def test_three_batches_on_two_ranks_take_the_step_of_one_process(tmp_path, rows32):
+    """One rank has an empty batch behind its real one."""
+    options = [*ONE_UPDATE, "--batch-size", 11, "--required-batch-size-multiple", 1]
+    train(rows32, tmp_path / "start", *options, "--lr", "0.0")
+    one = train(rows32, tmp_path / "one", *options, "--update-freq", 3)
+    ranks = train_on_two_ranks(rows32, tmp_path / "ranks", *options, "--update-freq", 2)
+    assert ranks.losses == pytest.approx(one.losses, rel=1e-5)
+    begin = weights(tmp_path / "start")
+    expected, found = (change(begin, weights(tmp_path / name)) for name in ("one", "ranks"))
+    assert (found - expected).norm() / expected.norm() < 1e-5
+
+
 def gradient_on_rank(rank: int, port: int, results) -> None:
     """Compute this rank's half in float64, add the halves up as fairseq does, and hand the gradient back."""
     from fairseq.distributed import LegacyDistributedDataParallel

@@ -1,0 +1,224 @@
+"""Changes to fairseq's way through an epoch: a resumed run reads the rows that are left, whatever its batches are now.
+
+A checkpoint says which rows of an epoch were read by the stretches of it that were read in one kind of batches: how the rows were put
+into batches, and how many of these each process has had. From that and the order of the rows all else is computed again.
+"""
+
+import hashlib
+import inspect
+import logging
+from typing import Any
+
+import numpy as np
+
+logger = logging.getLogger(__name__)
+# arguments of FairseqTask.get_batch_iterator that decide which rows are in an epoch's nth batch of each process
+BATCHING = ("max_tokens", "max_sentences", "required_batch_size_multiple", "num_shards", "seed", "grouped_shuffling")
+Stretch = dict[str, Any]  # batching: a value for each of BATCHING; shuffle: whether batches are shuffled; iterations: batches a process
+
+
+def note_batching() -> None:
+    """tasks/fairseq_task.py::FairseqTask.get_batch_iterator: makes batches, and its iterator does not know how."""
+    from fairseq.tasks import FairseqTask
+
+    plain = FairseqTask.get_batch_iterator
+    if getattr(plain, "notes_batching", False):
+        return
+    signature = inspect.signature(plain)
+
+    def get_batch_iterator(self, *args, **kwargs):
+        given = signature.bind(self, *args, **kwargs)
+        given.apply_defaults()
+        iterator = plain(self, *args, **kwargs)
+        if not hasattr(iterator, "batching"):  # fairseq may give the one that it made for an earlier epoch
+            iterator.batching = {name: given.arguments.get(name) for name in BATCHING}
+        return iterator
+
+    get_batch_iterator.notes_batching = True  # type: ignore[attr-defined]
+    FairseqTask.get_batch_iterator = get_batch_iterator
+
+
+def go_on_with_rows_left() -> None:
+    """data/iterators.py::EpochBatchIterator.load_state_dict: skips as many batches as were read, whatever is in them now.
+
+    With another --batch-size or number of processes some rows were read twice in that epoch and others never, or the run ended with
+    "please report this to the fairseq developers".
+    """
+    from fairseq.data.iterators import EpochBatchIterator
+
+    plain_state, plain_load, plain_next = (
+        EpochBatchIterator.state_dict,
+        EpochBatchIterator.load_state_dict,
+        EpochBatchIterator.next_epoch_itr,
+    )
+    if getattr(plain_load, "goes_on", False):
+        return
+
+    def state_dict(self):
+        state = plain_state(self)
+        if hasattr(self, "batching"):
+            state |= {"rows": _fingerprint(self), "batching": self.batching, "stretches": _stretches(self)}
+            if self.end_of_epoch():
+                state["stretches"] = []
+        return state
+
+    def load_state_dict(self, state_dict):
+        present = _stretch(state_dict)
+        read = [stretch for stretch in (*state_dict.get("stretches", []), present) if stretch["iterations"]]
+        self.epoch, self.shuffle = state_dict["epoch"], present["shuffle"]
+        if not hasattr(self, "batching") or not read:
+            plain_load(self, state_dict)
+            return
+        if state_dict.get("rows") != _fingerprint(self):
+            _say_that_the_epoch_begins_anew(self, "rows" in state_dict)
+            plain_load(self, state_dict | {"iterations_in_epoch": 0})
+        elif present["batching"] == self.batching:
+            _read_behind(self, state_dict["stretches"])
+            plain_load(self, state_dict)
+        else:
+            _read_behind(self, read)
+            plain_load(self, state_dict | {"iterations_in_epoch": 0})
+
+    def next_epoch_itr(self, shuffle=True, *args, **kwargs):
+        if self._next_epoch_itr is not None:
+            shuffle = self.shuffle  # of the epoch within which the run was resumed, for the next checkpoint
+        elif _stretches(self) and self.next_epoch_idx != self.epoch:
+            self.stretches, self._frozen_batches = [], self.batches_of_epoch
+        return plain_next(self, shuffle, *args, **kwargs)
+
+    load_state_dict.goes_on = True  # type: ignore[attr-defined]
+    EpochBatchIterator.state_dict, EpochBatchIterator.load_state_dict = state_dict, load_state_dict
+    EpochBatchIterator.next_epoch_itr = next_epoch_itr
+
+
+def _stretches(iterator) -> list[Stretch]:
+    """Return what was read of this epoch before the batches of now."""
+    return getattr(iterator, "stretches", [])
+
+
+def _stretch(state: dict) -> Stretch:
+    return {
+        "batching": state.get("batching"),
+        "shuffle": state.get("shuffle", True),
+        "iterations": state.get("iterations_in_epoch", 0),
+    }
+
+
+def _fingerprint(iterator) -> str:
+    """Return what tells the epoch's rows and their order from others: a hash of their numbers in order, and of their sizes."""
+    if not hasattr(iterator, "fingerprint"):
+        rows = np.concatenate([np.zeros(0, np.int64), *iterator.frozen_batches])
+        sizes = np.ascontiguousarray(getattr(iterator.dataset, "sizes", ()))
+        iterator.fingerprint = hashlib.sha256(rows.data).hexdigest() + hashlib.sha256(sizes.data).hexdigest()
+    return iterator.fingerprint
+
+
+def _say_that_the_epoch_begins_anew(iterator, known: bool) -> None:
+    reason = "its rows are not those of the checkpoint, or have another order (other data, --tokens-per-sample, --seed or the like)"
+    if not known:
+        reason = "the checkpoint is of an older release, which did not note which rows were read"
+    if iterator.shard_id == 0:
+        logger.warning(f"epoch {iterator.epoch} begins anew: {reason}")
+
+
+def _read_behind(iterator, stretches: list[Stretch]) -> None:
+    """Let the epoch's batches be those of the rows that are left behind some stretches of it."""
+    if not stretches:
+        return
+    iterator.stretches, iterator.batches_of_epoch = stretches, iterator.frozen_batches
+    rows = np.concatenate(iterator.frozen_batches)
+    left = rows_left(iterator.dataset, rows, iterator.epoch, stretches)
+    iterator._frozen_batches = tuple(_batches(iterator.dataset, left, iterator.batching))
+    if iterator.shard_id == 0:
+        logger.info(f"epoch {iterator.epoch} goes on with the {len(left):,} of its {len(rows):,} rows that were not read yet")
+
+
+def rows_left(dataset, rows: np.ndarray, epoch: int, stretches: list[Stretch]) -> np.ndarray:
+    """Find the rows of an epoch that were not read yet.
+
+    Args:
+        dataset: that they are of.
+        rows: all rows of the epoch, in the order in which they are put into batches. Shape: (number of rows,).
+        epoch: its number, 1-based.
+        stretches: what was read of it, in order.
+
+    Returns:
+        those that are left, in the same order.
+    """
+    for stretch in stretches:
+        batches = _in_order(_batches(dataset, rows, stretch["batching"]), epoch, stretch)
+        read = batches[: stretch["iterations"] * stretch["batching"]["num_shards"]]
+        rows = rows[~np.isin(rows, np.concatenate(read))]
+    return rows
+
+
+def _batches(dataset, rows: np.ndarray, batching: dict[str, Any]) -> list:
+    names = ("max_tokens", "max_sentences", "required_batch_size_multiple")
+    return dataset.batch_by_size(rows, **{name: batching[name] for name in names})
+
+
+def _in_order(batches: list, epoch: int, stretch: Stretch) -> list:
+    """Shuffle batches as fairseq does (data/iterators.py::EpochBatchIterator)."""
+    from fairseq.data.data_utils import numpy_seed
+
+    batching = stretch["batching"]
+    if not stretch["shuffle"]:
+        return batches
+    shards = batching["num_shards"] if batching["grouped_shuffling"] else 1
+    groups = [batches[first : first + shards] for first in range(0, len(batches) // shards * shards, shards)]
+    with numpy_seed(batching["seed"] + epoch):
+        np.random.shuffle(groups)
+    return [batch for group in groups for batch in group]
+
+
+def count_groups_left() -> None:
+    """data/iterators.py::GroupedIterator, ``math.ceil(len(iterable) / float(chunk_size))``: counts updates from the epoch's begin.
+
+    Where another --update-freq takes over within an epoch, that may be one less than there are: the last batches were left out, and the
+    epoch was taken for unfinished and read once more from its begin.
+    """
+    from fairseq.data.iterators import GroupedIterator
+
+    plain = GroupedIterator.__init__
+    if getattr(plain, "counts_left", False):
+        return
+
+    def initialize(self, iterable, chunk_size, skip_remainder_batch=False):
+        read = getattr(iterable, "n", 0)
+        whole, rest = divmod(len(iterable) - read, chunk_size)
+        plain(self, iterable, chunk_size)
+        self.total = self.n + whole + bool(rest and not skip_remainder_batch)
+        if skip_remainder_batch:
+            iterable.take(read + whole * chunk_size)
+
+    initialize.counts_left = True  # type: ignore[attr-defined]
+    GroupedIterator.__init__ = initialize
+
+
+def validate_training_rows_apart() -> None:
+    """trainer.py::Trainer.get_valid_iterator, ``self.task.dataset(subset)``: --valid-subset train is given the training's own iterator.
+
+    FairseqTask keeps one for a dataset: a validation went through the epoch that was being trained on, and chose its masks. So a
+    validation on the training rows has a dataset of its own.
+    """
+    from fairseq.trainer import Trainer
+
+    plain = Trainer.get_valid_iterator
+    if getattr(plain, "reads_apart", False):
+        return
+
+    def get_valid_iterator(self, subset, *args, **kwargs):
+        if subset != self.cfg.dataset.train_subset:
+            return plain(self, subset, *args, **kwargs)
+        datasets, training = self.task.datasets, self.task.dataset(subset)
+        try:
+            if not hasattr(self, "training_rows_to_validate"):
+                self.task.load_dataset(subset, epoch=1, combine=True)  # as for training
+                self.training_rows_to_validate = self.task.dataset(subset)
+            datasets[subset] = self.training_rows_to_validate
+            return plain(self, subset, *args, **kwargs)
+        finally:
+            datasets[subset] = training
+
+    get_valid_iterator.reads_apart = True  # type: ignore[attr-defined]
+    Trainer.get_valid_iterator = get_valid_iterator

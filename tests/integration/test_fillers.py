@@ -1,0 +1,92 @@
+"""Batches that do not share out evenly over processes and micro-batches: the gradient is that of one process.
+
+tests/integration/test_distributed.py has two real processes.
+"""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from fairseq import tasks, trainer
+from fairseq.data.iterators import GroupedIterator
+from fairseq.logging import metrics
+from fairseq.trainer import Trainer
+
+from tests.conftest import TINY_NET, USER_DIR
+from tests.integration import tagging_task
+from tests.integration.training import command, configuration
+from tests.test_compat import stock_source
+
+SGD = ["--optimizer", "sgd", "--lr", "1.0", "--clip-norm", "0", "--dropout", "0", "--num-workers", "0", "--batch-size", "8"]
+PRETRAINING, PACKED, TAGGING = "pretraining", "packed", "tagging"
+
+
+@pytest.fixture(scope="module", params=[PRETRAINING, PACKED, TAGGING])
+def one_process(request, tmp_path_factory, data_bin, vocabulary, corpus_lines) -> Trainer:
+    """A trainer of one process, which never takes a step by itself: its net stays the same."""
+    folder = tmp_path_factory.mktemp("fillers")
+    if request.param == TAGGING:
+        tagging_task.write_sources(folder, corpus_lines)
+        kind = "--task token_classification --criterion token_classification --arch electra_encoder --disable-validation".split()
+        given = [tagging_task.prepare(folder, vocabulary), "--user-dir", USER_DIR, "--cpu", *kind, "--model-size", "tiny", *TINY_NET, *SGD]
+        given += ["--save-dir", folder / "save", "--head-dropout", "0"]
+    else:
+        pack = ["--pack"] if request.param == PACKED else []
+        given = command(data_bin, folder / "save", *TINY_NET, *SGD, "--tokens-per-sample", 32, *pack)[3:]
+    metrics.reset()  # of other tasks
+    cfg = configuration(given)
+    task = tasks.setup_task(cfg.task)
+    found = Trainer(cfg, task, task.build_model(cfg.model), task.build_criterion(cfg.criterion))
+    found.task.optimizer_step = lambda *args, **kwargs: None
+    found.get_train_iterator(1)
+    return found
+
+
+def updates_of_rank(trainer: Trainer, batches: int, ranks: int, rank: int, freq: int) -> list[list[dict]]:
+    """What fairseq's iterators give a process of so many for each update of an epoch of so many batches."""
+    task, name = trainer.task, trainer.cfg.dataset.train_subset
+    itr = task.get_batch_iterator(
+        task.dataset(name), max_sentences=8, num_shards=ranks, shard_id=rank, disable_iterator_cache=True, data_buffer_size=0
+    )
+    itr._frozen_batches = itr.frozen_batches[:batches]
+    return list(GroupedIterator(itr.next_epoch_itr(shuffle=False), freq))
+
+
+def gradient(trainer: Trainer) -> torch.Tensor:
+    return torch.cat([p.grad.double().flatten() for p in trainer.model.parameters() if p.grad is not None])
+
+
+def contribution(trainer: Trainer, samples: list[dict], monkeypatch) -> tuple[torch.Tensor, SimpleNamespace]:
+    """The gradient that a process adds, not divided, and what it tells the others: its denominator and the numbers for the log."""
+    told = SimpleNamespace()
+
+    def aggregate(self, logs, sample_size, ooms, seconds, ignore=False):
+        told.sample_size, told.rows = sample_size, 0 if ignore else sum(log["nsentences"] for log in logs)
+        return logs, (1.0, ooms, seconds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_sync_stats", lambda self: True)
+        patch.setattr(Trainer, "_aggregate_logging_outputs", aggregate)
+        trainer.train_step(samples)
+    return gradient(trainer), told
+
+
+@pytest.mark.parametrize(
+    ("batches", "ranks", "freq", "fillers"), [(4, 2, 2, 0), (3, 2, 2, 1), (4, 3, 2, 2), (1, 3, 2, 2)], ids=["none", "one", "two", "alone"]
+)
+def test_processes_with_empty_batches_behind_real_ones_give_the_gradient_of_one(one_process, monkeypatch, batches, ranks, freq, fillers):
+    shares = [updates_of_rank(one_process, batches, ranks, rank, freq) for rank in range(ranks)]
+    assert all(len(share) == 1 for share in shares) and sum(not sample for (samples,) in shares for sample in samples) == fillers
+    (everything,) = updates_of_rank(one_process, batches, 1, 0, batches)
+    rows = sum(sample["nsentences"] for sample in everything)
+    found = [contribution(one_process, samples, monkeypatch) for (samples,) in shares]
+    assert sum(told.rows for _, told in found) == rows
+    together = sum(added for added, _ in found) / sum(told.sample_size for _, told in found)
+    one_process.train_step(everything)
+    expected = gradient(one_process)
+    assert expected.norm() > 0 and (together - expected).norm() / expected.norm() < 1e-5
+
+
+def test_fairseq_still_takes_a_processs_whole_update_for_empty_where_its_last_batch_is():
+    assert "if is_dummy_batch:\n            if torch.is_tensor(sample_size):" in stock_source(trainer)
+    assert Trainer.train_step.leaves_out_fillers
