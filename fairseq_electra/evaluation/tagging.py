@@ -100,8 +100,8 @@ class TagEvaluation(Evaluation):
         found = [word_scores(net.model, next(iter(net.labels)), batch).cpu() for batch in net.batches(rows)]
         return in_order(torch.cat(found).numpy())
 
-    def metrics(self, split: str, scores: np.ndarray) -> dict[str, float] | None:
-        """Compare with the tags."""
+    def metrics(self, split: str, scores: np.ndarray, valid: np.ndarray | None = None) -> dict[str, float] | None:
+        """Compare with the tags; nothing has to be chosen on valid."""
         return score_split(self._folder(split), scores, self.info.labels)
 
     def is_constant(self, scores: np.ndarray) -> bool:
