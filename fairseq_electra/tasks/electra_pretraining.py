@@ -27,6 +27,7 @@ from fairseq_electra.models.electra import compile_options
 from fairseq_electra.modules.flops import Flops, peak_flops, pretraining_flops
 from fairseq_electra.optim.electra_adam import ElectraAdam
 from fairseq_electra.precision import autocast, product_type
+from fairseq_electra.tasks._masked_share import MaskedShare
 from fairseq_electra.tasks._pretraining_options import ElectraPretrainingConfig, check_options, check_packing
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class ElectraPretrainingTask(FairseqTask):
         super().__init__(cfg)
         self.dictionary = dictionary
         self.diagnosis = Diagnosis()
+        self.masked_share = MaskedShare(cfg.mask_prob)
         self.flops: Flops | None = None  # of the model, once it is built
         self.peak = 0.0  # FLOP/s of a device, once it is at work
         self.compiled = self.cuda_graphs = False  # what the model was built with
@@ -148,6 +150,8 @@ class ElectraPretrainingTask(FairseqTask):
             packing=packing,
             fixed=None if is_train else self._fixed_corruptions(prefix, corpus),
         )
+        if is_train:
+            self.masked_share.measure(self.datasets[split], str(prefix))
         return self.datasets[split]
 
     def _fixed_corruptions(self, prefix: Path, corpus: Binarized) -> dict[str, np.ndarray]:
@@ -234,12 +238,13 @@ class ElectraPretrainingTask(FairseqTask):
 
     def state_dict(self) -> dict:
         """Return what a resumed run needs to know of its past, for the checkpoint."""
-        return {"diagnosis": self.diagnosis.state_dict()}
+        return {"diagnosis": self.diagnosis.state_dict(), "masked_share": self.masked_share.value}
 
     def load_state_dict(self, state_dict: dict) -> None:
         """Go on from a checkpoint's state; one of before this package kept any is empty."""
         if "diagnosis" in state_dict:
             self.diagnosis.load_state_dict(state_dict["diagnosis"])
+        self.masked_share.restore(state_dict.get("masked_share"))
 
     def valid_step(self, sample, model, criterion):
         """Forward only, under ``--autocast``; arguments and result as FairseqTask's."""
