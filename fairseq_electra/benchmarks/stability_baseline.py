@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fairseq_electra.evaluation.detection import area_under_curve, score_histogram
+from fairseq_electra.evaluation.score_histogram import area_under_curve, score_histogram
 
 
 def train(data: Path, args: argparse.Namespace, recipe: dict) -> list[dict]:

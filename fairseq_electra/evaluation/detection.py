@@ -4,16 +4,14 @@ from collections import OrderedDict
 from functools import partial, reduce
 from operator import add
 
-import torch
 from fairseq.logging import metrics
 from fairseq.logging.meters import AverageMeter, MetersDict
 from torch import Tensor
 
 from fairseq_electra.evaluation.meters import SumsOnDevice, pack
+from fairseq_electra.evaluation.score_histogram import BINS, area_under_curve, in_bins_of_today, score_histogram
 from fairseq_electra.modules.documents import PackedDocuments
 
-BINS = 2000
-LARGEST_LOGIT = 10.0
 HISTOGRAM = "_histogram"  # ends the names of counts that a metric ending in _auc is made of
 SUMS = "_electra_sums"  # the meter that all figures are derived from; a leading underscore keeps it out of the log
 # metric: sum of what is counted, and of what it is a share of
@@ -31,24 +29,6 @@ SHARES = {
     "disc_recall": ("flagged_replaced", "replaced"),
 }
 COUNTED = tuple(dict.fromkeys(name for pair in SHARES.values() for name in pair if name != "disc_right"))
-
-
-def score_histogram(logits: Tensor, is_replaced: Tensor, real: Tensor) -> Tensor:
-    """Count scores in bins of equal width, apart for original and replaced tokens.
-
-    Logits rather than probabilities, so that a timid discriminator, whose probabilities all lie near the base rate, is resolved too.
-
-    Args:
-        logits, is_replaced, real: scores, labels, and False at padding. Shapes: (B, T).
-
-    Returns:
-        counts. Shape: (2, BINS), int64; row 1 holds the replaced tokens.
-    """
-    logits = logits.nan_to_num()  # fairseq finds out about these, and says so
-    bin_of = ((logits.clamp(-LARGEST_LOGIT, LARGEST_LOGIT) + LARGEST_LOGIT) * ((BINS - 1) / (2 * LARGEST_LOGIT))).round().long()
-    bin_of = bin_of + BINS * is_replaced
-    counts = torch.zeros(2 * BINS, dtype=torch.int64, device=logits.device)
-    return counts.scatter_add_(0, bin_of.flatten(), real.flatten().long()).view(2, BINS)
 
 
 def fixed_histograms(model, sample: dict) -> dict[str, Tensor]:
@@ -70,20 +50,6 @@ def fixed_histograms(model, sample: dict) -> dict[str, Tensor]:
         logits = model.discriminate(fixed["tokens"], net["segment_ids"], net["padding_mask"], documents)
         found[name + HISTOGRAM] = score_histogram(logits.float(), fixed["is_replaced"], ~net["padding_mask"])
     return found
-
-
-def area_under_curve(histogram: Tensor) -> float:
-    """Area under the ROC curve: how often a replaced token scores above an original one, ties counted half; nan without both.
-
-    Args:
-        histogram: as :func:`score_histogram` makes it. Shape: (2, BINS).
-    """
-    original, replaced = histogram.double()
-    pairs = original.sum() * replaced.sum()
-    if pairs == 0:
-        return float("nan")
-    below = original.cumsum(0) - original / 2
-    return float((replaced * below).sum() / pairs)
 
 
 def log_metrics(logs: list[dict]) -> None:
@@ -145,6 +111,6 @@ def _take_over_averages(meters: MetersDict) -> None:
             OrderedDict.__setitem__(meters, name, MetersDict._DerivedMeter(partial(_logged_share, name)))
     histogram = meters.get("_disc_histogram")
     if histogram is not None and isinstance(histogram.sum, Tensor):
-        total["disc_histogram"] = histogram.sum.flatten()
+        total["disc_histogram"] = in_bins_of_today(histogram.sum.flatten())
         histogram.reset()
     meters[SUMS].total = total

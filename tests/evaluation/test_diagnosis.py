@@ -11,9 +11,10 @@ from fairseq import options
 from fairseq.logging.meters import AverageMeter
 
 from fairseq_electra.errors import RunCollapsedError
-from fairseq_electra.evaluation.detection import BINS, SUMS
+from fairseq_electra.evaluation.detection import SUMS
 from fairseq_electra.evaluation.diagnosis import Diagnosis, Unigram
 from fairseq_electra.evaluation.meters import SumsOnDevice
+from fairseq_electra.evaluation.score_histogram import BINS
 from fairseq_electra.evaluation.stretch import Stretch
 from tests.conftest import ROOT, TINY_NET
 from tests.integration.training import COMMON

@@ -7,8 +7,9 @@ from fairseq.trainer import Trainer
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fairseq_electra.criterions.replaced_token_detection import _discriminator_counts
-from fairseq_electra.evaluation.detection import area_under_curve, log_metrics
+from fairseq_electra.evaluation.detection import log_metrics
 from fairseq_electra.evaluation.meters import SumsOnDevice, pack
+from fairseq_electra.evaluation.score_histogram import BINS, BINS_BEFORE, area_under_curve
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +117,24 @@ def test_a_checkpoint_holds_numbers_and_counts_alone(tmp_path):
         ((_, name, _, state),) = saved[subset]
         assert name == "_electra_sums" and state["total"].pop("disc_histogram").dtype == torch.int64
         assert {type(value) for value in state["total"].values()} == {int, float}
+
+
+@pytest.mark.parametrize("meter", ["sums", "averages"])
+def test_a_histogram_in_the_bins_of_before_is_gone_on_with(meter):
+    before = torch.zeros(2, BINS_BEFORE, dtype=torch.int64)
+    before[0, 800], before[0, 1200], before[1, 1000], before[1, -1] = 30, 10, 20, 20  # of 40 by 40 pairs 30 x 20 and 40 x 20 are right
+    log = log_metrics if meter == "sums" else log_averages
+    log([{**sums_of(1), "disc_histogram": torch.zeros(2, BINS, dtype=torch.int64)}])
+    saved = metrics.state_dict()
+    for _, name, _, state in saved["default"]:
+        if name == "_electra_sums":
+            state["total"]["disc_histogram"] = before.flatten()
+        elif name == "_disc_histogram":
+            state["sum"] = before
+    metrics.load_state_dict(saved)
+    metrics._active_aggregators["default"] = metrics._aggregators["default"]
+    log_metrics([{**sums_of(2), "disc_histogram": torch.zeros(2, BINS, dtype=torch.int64)}])
+    assert metrics.get_smoothed_values("default")["disc_auc"] == (30 * 20 + 40 * 20) / 40**2
 
 
 def test_a_checkpoint_with_averages_goes_on_with_sums():
@@ -231,4 +250,4 @@ def test_the_log_reads_all_sums_at_once(monkeypatch):
             log_metrics([sums_of(update)])
         assert moved == []
         assert len(aggregate.get_smoothed_values()) == 11
-    assert moved == [4000 + 10]
+    assert moved == [2 * BINS + 10]
