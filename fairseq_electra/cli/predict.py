@@ -3,7 +3,7 @@
 fairseq-electra predict checkpoints/checkpoint_best.pt < sentences.txt > predictions.jsonl
 
 A pair is two texts with a tab between them, a multiple choice the context and its choices. CHECKPOINT may also be a folder of
-checkpoints or of transformers. Rows longer than those of the training are cut, the longest text first.
+checkpoints or of transformers. Rows longer than those of the training are cut, the longest text first, and it says how many.
 """
 
 import argparse
@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> None:
     if head not in net.labels:
         raise InputError(f"{args.checkpoint} has no head {head!r}, it has {', '.join(net.labels) or 'none'}")
     source = "standard input" if args.input == "-" else args.input
-    answers = predictor_of(net, head, source, args.threshold, args.n_best)(read_lines(args.input))
+    predictor = predictor_of(net, head, source, args.threshold, args.n_best)
+    answers = predictor(read_lines(args.input))
     with (
         tqdm(unit=" lines", disable=not sys.stderr.isatty()) as bar,
         written_whole(args.output) if args.output else contextlib.nullcontext(sys.stdout) as stream,
@@ -63,6 +64,8 @@ def run(args: argparse.Namespace) -> None:
             bar.update()
         if not number:
             raise InputError(f"{source} is empty; give one input a line")
+    if predictor.number_cut:
+        print(f"{predictor.number_cut:,} of {number:,} lines {predictor.what_was_cut}", file=sys.stderr)
 
 
 def only_head(labels: dict[str, list[str]], checkpoint: str) -> str:

@@ -39,8 +39,7 @@ def answers_to(net: "ElectraHubInterface", head: str, questions: Questions) -> n
     Returns:
         as :func:`answers_of_questions`. Shape: (N, N_BEST, 4).
     """
-    options = net.cfg.task if net.cfg is not None else {}
-    beam, longest = int(options.get("beam", BEAM)), int(options.get("max_answer_length", MAX_ANSWER_LENGTH))
+    beam, longest = int(net.options.get("beam", BEAM)), int(net.options.get("max_answer_length", MAX_ANSWER_LENGTH))
     found = []
     with torch.no_grad():
         for batch in net.batches(QuestionRows(questions)):

@@ -3,6 +3,7 @@
 import itertools
 import math
 import re
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -16,7 +17,7 @@ from fairseq_electra.data.squad import Question
 from fairseq_electra.data.tag_folder import SPECIAL, Row, rows_of_words
 from fairseq_electra.data.tag_rows import TagRows
 from fairseq_electra.data.tags import entities_of, legal_transitions, scheme_of
-from fairseq_electra.data.task_folder import encode_texts, fit, rows_of
+from fairseq_electra.data.task_folder import encode_texts, fit, is_cut, rows_of
 from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, RANKING, STRIDE, TAGGING, TaskInfo
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.answering import answers_to
@@ -58,9 +59,7 @@ class Predictor(ABC):
     def __init__(self, net: ElectraHubInterface, head: str, source: str = "text"):
         self.net, self.head, self.source = net, head, source
         self.labels = net.labels[head]
-        options = net.cfg.task if net.cfg is not None else {}
-        longest = net.task.max_positions if net.task else options.get("max_positions") or net.sizes.max_position_embeddings
-        self.max_positions = min(int(longest), net.model.max_positions() or int(longest))
+        self.max_positions, self.number_cut = net.longest, 0
 
     def __call__(self, lines: Iterable[str]) -> Iterator[dict]:
         """Answer each line.
@@ -74,7 +73,12 @@ class Predictor(ABC):
 
     @abstractmethod
     def answer(self, numbers: list[int], lines: list[str]) -> Iterator[dict]:
-        """Answer some lines, whose numbers are for errors."""
+        """Answer some lines, whose numbers are for errors; counts in ``number_cut`` those that were cut."""
+
+    @property
+    def what_was_cut(self) -> str:
+        """Ends the sentence that says how many lines were cut, and to what."""
+        return f"were cut to {self.max_positions} tokens, the longest row of the training"
 
 
 class SentencePredictor(Predictor):
@@ -94,7 +98,10 @@ class SentencePredictor(Predictor):
         for number, parts in zip(numbers, texts, strict=True):
             self._expected = self._expected or max(len(parts), 2 if kind == RANKING else 1)
             check_texts(parts, self._expected, f"{self.source}, line {number}")
-        examples = [rows_of(fit(ids, kind, self.max_positions), kind) for ids in encode_texts(self.net.tokenizer, texts)]
+        encoded = encode_texts(self.net.tokenizer, texts)
+        fitted = [fit(ids, kind, self.max_positions) for ids in encoded]
+        self.number_cut += sum(map(is_cut, encoded, fitted))
+        examples = [rows_of(ids, kind) for ids in fitted]
         logits = logits_of(self.net, self.head, examples)
         for scores, shares in zip(logits.tolist(), logits.double().softmax(1).tolist(), strict=True):
             yield self._answer(scores, shares) | {"logits": scores}
@@ -142,7 +149,9 @@ class TagPredictor(Predictor):
         words = [[line[a:b] for a, b in each] for line, each in zip(lines, spans, strict=True)]
         room = self.max_positions - SPECIAL
         stride = self.net.task.stride if self.net.task and self.net.task.stride else max(1, room // 2)
-        rows = [row for pieces in encode_texts(self.net.tokenizer, words) if pieces for row in rows_of_words(pieces, room, stride)]
+        encoded = encode_texts(self.net.tokenizer, words)
+        self.number_cut += sum(any(len(pieces) > room for pieces in each) for each in encoded)
+        rows = [row for each in encoded if each for row in rows_of_words(each, room, stride)]
         sentence = np.repeat(np.arange(len(lines)), [len(each) for each in words])
         scores = np.zeros((0, len(self.labels)), dtype=np.float32)
         if rows:
@@ -152,6 +161,11 @@ class TagPredictor(Predictor):
         for i, line in enumerate(lines):
             own = sentence == i
             yield self._answer(line, spans[i], [self.labels[tag] for tag in tags[own]]) | {"logits": scores[own].tolist()}
+
+    @property
+    def what_was_cut(self) -> str:
+        """Ends the sentence; lines are read whole, in several rows."""
+        return f"have a word that was cut to {self.max_positions - SPECIAL} pieces"
 
     def _answer(self, line: str, spans: list[tuple[int, int]], tags: list[str]) -> dict:
         scheme = scheme_of(self.labels)
@@ -189,7 +203,9 @@ class AnswerPredictor(Predictor):
         texts = [line.split("\t") for line in lines]
         for number, parts in zip(numbers, texts, strict=True):
             check_texts(parts, 2, f"{self.source}, line {number}")
-        pieces = question_pieces(self.net.tokenizer, (question for question, _ in texts), self._info.max_question)
+        whole = question_pieces(self.net.tokenizer, (question for question, _ in texts), sys.maxsize)
+        pieces = [question[: self._info.max_question] for question in whole]
+        self.number_cut += sum(len(question) > self._info.max_question for question in whole)
         number_of = {context: i for i, context in enumerate(dict.fromkeys(context for _, context in texts))}
         contexts, offsets = context_pieces(self.net.tokenizer, list(number_of))
         asked = [Question(str(number), parts[0], number_of[parts[1]], ()) for number, parts in zip(numbers, texts, strict=True)]
@@ -198,6 +214,11 @@ class AnswerPredictor(Predictor):
         answers = whole_words(answers_to(self.net, self.head, questions), [context for _, context in texts])
         for (_, context), found in zip(texts, answers, strict=True):
             yield self._answer(context, found[np.isfinite(found[:, SCORE])], float(found[0, UNANSWERABLE]))
+
+    @property
+    def what_was_cut(self) -> str:
+        """Ends the sentence; contexts are read whole, in several windows."""
+        return f"have a question that was cut to {self._info.max_question} pieces"
 
     def _answer(self, context: str, found: np.ndarray, unanswerable: float) -> dict:
         listed = [

@@ -47,7 +47,7 @@ def import_transformers(folder: str | Path, checkpoint: str | Path, generator: s
     present = [name for name in (DICTIONARY_FILE, TOKENIZER_FILE) if (data / name).exists()]
     if present:
         raise InputError(f"{data / present[0]} is there already, of another vocabulary perhaps; name a checkpoint in a new folder")
-    state = checkpoint_state(model, imported.model_cfg, str(data))
+    state = checkpoint_state(model, imported.model_cfg, str(data), imported.pretrained.longest)
     save_vocabulary(imported.pretrained.tokenizer, data)
     try:
         checkpoint_utils.torch_persistent_save(state, str(checkpoint))

@@ -10,6 +10,7 @@ from fairseq_electra.errors import InputError
 
 # theirs, by the names that transformers gives them, in the order of our ids
 SPECIAL = {"cls_token": "[CLS]", "pad_token": "[PAD]", "sep_token": "[SEP]", "unk_token": "[UNK]", "mask_token": "[MASK]"}
+SHORTEST_ROW = 8
 MAX_CHARACTERS_PER_WORD = 100  # of transformers' BertTokenizer, where a vocab.txt does not say
 
 
@@ -21,7 +22,7 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path, longest: int) -> None:
     Args:
         tokenizer: ours.
         folder: where to.
-        longest: tokens that the network takes.
+        longest: tokens of the longest row that the network was trained on.
     """
     copy = Tokenizer.from_str(tokenizer.to_str())
     copy.post_processor = processors.TemplateProcessing(
@@ -89,6 +90,19 @@ def read_tokenizer(folder: Path, vocabulary_size: int) -> tuple[Tokenizer, list[
     tokenizer, order = _with_our_ids(pieces, special, longest_word, *parts)
     tokenizer.add_tokens([token for token in whole if token.content not in special.values()])
     return tokenizer, order
+
+
+def read_longest(folder: Path, positions: int) -> int:
+    """Read how many tokens a folder's tokenizer cuts text to; at most, and where it does not say, ``positions``.
+
+    Raises:
+        InputError: it is no number, or too small for a row.
+    """
+    path = folder / "tokenizer_config.json"
+    found = read_json(path).get("model_max_length", positions)
+    if isinstance(found, bool) or not isinstance(found, int | float) or not found >= SHORTEST_ROW:
+        raise InputError(f"{path} has model_max_length {found!r}; it must be a number of tokens from {SHORTEST_ROW} on")
+    return int(min(found, positions))
 
 
 def _check_pieces(pieces: list[str], special: dict[str, str], source: Path, vocabulary_size: int) -> None:
