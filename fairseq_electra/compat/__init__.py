@@ -51,6 +51,7 @@ def apply() -> None:
     keep_vocabulary_beside_checkpoints()
     sentences.gather_predictions()
     sentences.correlate_single_examples()
+    sentences.log_losses_in_nats()
     sentences.compare_numbers_of_lines()
     sentences.score_all_examples()
     sentences.name_ranking_heads()

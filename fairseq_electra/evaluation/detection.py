@@ -28,6 +28,7 @@ SHARES = {
     "disc_precision": ("flagged_replaced", "flagged"),
     "disc_recall": ("flagged_replaced", "replaced"),
 }
+IN_PER_CENT = tuple(name for name in SHARES if name.endswith(("_accuracy", "_precision", "_recall")))  # as accuracies of all tasks are
 COUNTED = tuple(dict.fromkeys(name for pair in SHARES.values() for name in pair if name != "disc_right"))
 
 
@@ -53,7 +54,9 @@ def fixed_histograms(model, sample: dict) -> dict[str, Tensor]:
 
 
 def log_metrics(logs: list[dict]) -> None:
-    """Turn the criterion's sums into fairseq's meters; losses and entropy in nats, the rest shares of 1.
+    """Turn the criterion's sums into fairseq's meters.
+
+    Losses and entropy are in nats, accuracy, precision and recall in per cent, the rest in shares of 1.
 
     Nothing is read from the device here: the figures are derived from the sums when the log asks for them.
     """
@@ -77,12 +80,12 @@ def log_metrics(logs: list[dict]) -> None:
 
 def share_of(total: dict, name: str) -> float | None:
     """Compute a metric of ``SHARES`` from sums by name; None where there is nothing to count."""
-    part, whole = SHARES[name]
+    (part, whole), unit = SHARES[name], 100 if name in IN_PER_CENT else 1
     if not total.get(whole, 0) > 0:
         return None
     if part == "disc_right":
-        return (total["ntokens"] - total["replaced"] - total["flagged"] + 2 * total["flagged_replaced"]) / total[whole]
-    return total[part] / total[whole]
+        return unit * (total["ntokens"] - total["replaced"] - total["flagged"] + 2 * total["flagged_replaced"]) / total[whole]
+    return unit * total[part] / total[whole]
 
 
 def auc_of(total: dict, name: str = "disc_histogram") -> float:
@@ -93,7 +96,7 @@ def auc_of(total: dict, name: str = "disc_histogram") -> float:
 
 def _logged_share(name: str, meters: MetersDict) -> float | None:
     share = share_of(meters[SUMS].read(), name)
-    return None if share is None else round(share, 4)
+    return None if share is None else round(share, 2 if name in IN_PER_CENT else 4)
 
 
 def _logged_area(name: str, meters: MetersDict) -> float:

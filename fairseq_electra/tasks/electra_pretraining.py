@@ -135,7 +135,7 @@ class ElectraPretrainingTask(FairseqTask):
             self.diagnosis.unigram[split] = baseline
             logger.info(
                 f"{prefix}: a unigram generator has, where <mask> is shown, a loss of {baseline.loss:.3f} "
-                f"and mask_token_accuracy {baseline.accuracy:.4f}"
+                f"and mask_token_accuracy {baseline.accuracy:.2%}"
             )
         self.datasets[split] = MaskedRows(
             corpus,

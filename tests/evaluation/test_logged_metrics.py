@@ -45,8 +45,8 @@ def sums_of(update: int, training: bool = True, flags: bool = True) -> dict:
     return sums | {"gen_entropy_sum": torch.rand((), generator=generator) * 100}
 
 
-def log_averages(logs: list[dict]) -> None:
-    """The figures as averages of each update's share, weighted by what it is a share of."""
+def log_averages(logs: list[dict], unit: float = 100.0) -> None:
+    """The figures as averages of each update's share, weighted by what it is a share of; accuracies in per cent, or in another unit."""
     total = {key: sum(log[key] for log in logs) for key in logs[0]}
     histogram = total.pop("disc_histogram")
     total = {key: float(value) for key, value in total.items()}
@@ -64,7 +64,11 @@ def log_averages(logs: list[dict]) -> None:
         ("disc_precision", total["flagged_replaced"], total["flagged"]),
         ("disc_recall", total["flagged_replaced"], total["replaced"]),
     ):
-        if part is not None and whole > 0:
+        if part is None or not whole > 0:
+            continue
+        if name.endswith(("_accuracy", "_precision", "_recall")):
+            metrics.log_scalar(name, unit * part / whole, whole, round=2)
+        else:
             metrics.log_scalar(name, part / whole, whole, round=4)
     metrics.log_scalar_sum("_disc_histogram", histogram)
     metrics.log_derived("disc_auc", lambda meters: round(area_under_curve(meters["_disc_histogram"].sum), 4))
@@ -140,7 +144,7 @@ def test_a_histogram_in_the_bins_of_before_is_gone_on_with(meter):
 def test_a_checkpoint_with_averages_goes_on_with_sums():
     metrics.reset()
     for update in range(5):
-        log_averages([sums_of(update)])
+        log_averages([sums_of(update)], unit=1.0)  # as they were then
     metrics.load_state_dict(metrics.state_dict())
     metrics._active_aggregators["default"] = metrics._aggregators["default"]
     for update in range(5, 9):
@@ -228,8 +232,8 @@ def test_the_diagnosis_reads_only_what_the_log_reads_anyway(make_task, monkeypat
     with metrics.aggregate() as whole:
         log_metrics([sums_of(update) for update in (1, 2, 3, 4)])
     expected = whole.get_smoothed_values()
-    assert round(seen.recall, 4) == expected["disc_recall"] and round(seen.disc_loss, 4) == expected["disc_loss"]
-    assert round(seen.accuracy, 4) == expected["mask_token_accuracy"]
+    assert round(100 * seen.recall, 2) == expected["disc_recall"] and round(seen.disc_loss, 4) == expected["disc_loss"]
+    assert round(100 * seen.accuracy, 2) == expected["mask_token_accuracy"]
     assert seen.auc == pytest.approx(expected["disc_auc"], abs=0.02) and found["num_updates"] == 4
 
 
