@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fairseq_electra.compat import batches, distributed, metrics, sentences, task_state, updates
+from fairseq_electra.compat import batches, distributed, metrics, sentences, speeds, task_state, updates
 from fairseq_electra.data.task_info import TASK_FILE
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE
 from fairseq_electra.errors import InputError, RunCollapsedError
@@ -47,6 +47,7 @@ def apply() -> None:
     distributed.sum_stats_without_waiting()
     metrics.know_our_meter()
     metrics.read_stats_when_asked()
+    speeds.leave_validation_out_of_speeds()
     task_state.restore_task_state()
     keep_vocabulary_beside_checkpoints()
     sentences.gather_predictions()

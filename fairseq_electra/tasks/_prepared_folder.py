@@ -117,6 +117,7 @@ class PreparedFolderTask(FairseqTask, ABC):
 
     def post_validate(self, model, stats: dict, agg) -> None:
         """Forget what was gathered, which fairseq would keep and write into every checkpoint."""
+        super().post_validate(model, stats, agg)  # type: ignore[misc]  # compat/speeds.py
         metrics.reset_meter("valid", self.meter)
 
     def log_scores(self, rows: TaskRows, found: Tensor, expected: int, more: tuple[str, ...] = ()) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import time
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,6 @@ from fairseq_electra.tasks._masked_share import MaskedShare
 from fairseq_electra.tasks._pretraining_options import ElectraPretrainingConfig, check_options, check_packing
 
 logger = logging.getLogger(__name__)
-SPEEDS = ("wps", "ups", "tflops", "mfu")
 UNIGRAM_IDS = 1 << 22  # of the training text, where it has to serve: enough to know how frequent its most frequent piece is
 
 
@@ -52,7 +50,6 @@ class ElectraPretrainingTask(FairseqTask):
         self.flops: Flops | None = None  # of the model, once it is built
         self.peak = 0.0  # FLOP/s of a device, once it is at work
         self.compiled = self.cuda_graphs = False  # what the model was built with
-        self._validating_since = 0.0
 
     @classmethod
     def setup_task(cls, cfg: ElectraPretrainingConfig, **kwargs: Any) -> "ElectraPretrainingTask":
@@ -260,24 +257,6 @@ class ElectraPretrainingTask(FairseqTask):
     def autocast(self, sample: dict) -> contextlib.AbstractContextManager:
         """Return the context to run the model in on a batch."""
         return autocast(str(self.cfg.autocast), sample["id"].device.type)
-
-    def begin_valid_epoch(self, epoch: int, model) -> None:
-        """Note when a validation begins; arguments as FairseqTask's."""
-        super().begin_valid_epoch(epoch, model)
-        self._validating_since = time.perf_counter()
-
-    def _leave_validation_out_of_speed(self) -> None:
-        """Set the clocks of all speeds forward: they are of the time spent on training."""
-        now = time.perf_counter()
-        for meters in map(metrics.get_meters, ("default", "train", "train_inner")):
-            for name in SPEEDS:
-                if meters is not None and name in meters:
-                    meters[name].start += now - self._validating_since
-        self._validating_since = now
-
-    def post_validate(self, model, stats: dict, agg) -> None:
-        """Leave the validation out of the speeds in the log (fairseq calls this after each one)."""
-        self._leave_validation_out_of_speed()
 
     def max_positions(self) -> None:
         """No limit: rows are made to fit."""
