@@ -38,7 +38,8 @@ def choose_words(draws: np.ndarray, offset: np.ndarray, candidate: np.ndarray, s
     sampled = np.take_along_axis(_sample(size, draws, candidate & (head == column), budget / np.maximum(candidates, 1), offset), head, 1)
     group = np.where(~candidate, NONE, np.where(size == 1, SINGLE, np.where(sampled, SAMPLED, OTHER)))
     order = np.argsort(_joined(group, draw), axis=1, kind="stable")  # pieces of a word stay together, in their order
-    taken = _fitting(*(np.take_along_axis(each, order, 1) for each in (candidate, size, column - head)), budget)
+    is_candidate, pieces, within = (np.take_along_axis(each, order, 1) for each in (candidate, size, column - head))
+    taken = _fitting(is_candidate, pieces, within, budget)
     taken |= ~taken.any(1, keepdims=True) & (column < budget[:, None])
     chosen = np.empty_like(taken)
     np.put_along_axis(chosen, order, taken, 1)
