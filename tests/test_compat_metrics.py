@@ -3,13 +3,18 @@
 import inspect
 from pathlib import Path
 
+import fairseq_cli.train
 import pytest
 import torch
 from fairseq.distributed import utils as distributed_utils
 from fairseq.logging import meters, metrics
+from fairseq.tasks.sentence_prediction import SentencePredictionTask
+from fairseq.tasks.sentence_ranking import SentenceRankingTask
 from fairseq.trainer import Trainer
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from fairseq_electra.tasks.electra_pretraining import ElectraPretrainingTask
+from fairseq_electra.tasks.question_answering import QuestionAnsweringTask
 from tests.test_compat import source_of
 
 
@@ -119,3 +124,24 @@ def test_what_a_task_remembers_comes_back_except_in_a_new_run(monkeypatch, reset
     assert trainer.state_dict()["extra_state"] == {"epoch": 1, "task_state": {"seen": 3}}
     assert trainer.load_checkpoint("checkpoint_last.pt", reset_meters=reset)["epoch"] == 1
     assert trainer.task.memory == expected
+
+
+@pytest.mark.parametrize("task_class", [ElectraPretrainingTask, SentencePredictionTask, SentenceRankingTask, QuestionAnsweringTask])
+def test_fairseq_still_counts_validation_as_time_of_training_and_no_task_does(task_class, monkeypatch):
+    assert ".start" not in inspect.getsource(fairseq_cli.train.validate) and "start_time" not in inspect.getsource(
+        fairseq_cli.train.validate
+    )
+    task, now = task_class.__new__(task_class), [100.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    metrics.reset()
+    with metrics.aggregate("train"), metrics.aggregate("train_inner"):
+        metrics.log_speed("wps", 0.0)  # starts the clock
+        now[0] += 2
+        task.begin_valid_epoch(1, None)
+        for _ in range(2):  # sets
+            now[0] += 50
+            task.post_validate(None, {}, None)
+        now[0] += 3
+        metrics.log_speed("wps", 500.0)
+    for name in ("default", "train", "train_inner"):
+        assert metrics.get_meter(name, "wps").avg == 100.0, name

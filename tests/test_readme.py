@@ -116,8 +116,8 @@ def test_the_page_on_interchange_works_from_start_to_end(tmp_path):
 def test_the_figures_of_the_long_run():
     rows = list(csv.DictReader((EXAMPLES / "pretraining" / "curves.csv").open()))
     last = [row for row in rows if row["subset"] == "valid"][-1]
-    for name in ("masked_lm_accuracy", "mask_token_accuracy", "disc_auc"):
-        assert f"{name}` {float(last[name]):.3f}" in README.replace("\n", " "), name
+    for name, places in (("masked_lm_accuracy", 1), ("mask_token_accuracy", 1), ("disc_auc", 3)):
+        assert f"{name}` {float(last[name]):.{places}f}" in README.replace("\n", " "), name
 
 
 @pytest.mark.parametrize("arguments", TRAIN_COMMANDS, ids=range(len(TRAIN_COMMANDS)))

@@ -139,13 +139,13 @@ def markdown(report: dict) -> str:
     """Write the table of a report: fixed_auc at every validation, the generator at the end, and what became of the net."""
     runs = report["runs"]
     updates = sorted({point["update"] for run in runs.values() for point in run["curve"]})
-    head = f"| fixed_auc at update | {' | '.join(map(str, updates))} | disc_auc | mask_token_accuracy | |"
+    head = f"| fixed_auc at update | {' | '.join(map(str, updates))} | disc_auc | mask_token_accuracy, % | |"
     lines = [head, "|---|" + "---|" * (len(updates) + 3)]
     for name, run in runs.items():
         at = {point["update"]: point for point in run["curve"]}
         areas = [f"{at[update]['fixed_auc']:.3f}" if update in at else "" for update in updates]
         last = run["curve"][-1] if run["curve"] else {}
-        figures = [f"{last[key]:.3f}" if key in last else "" for key in ("disc_auc", "mask_token_accuracy")]
+        figures = [f"{last[key]:.{places}f}" if key in last else "" for key, places in (("disc_auc", 3), ("mask_token_accuracy", 1))]
         verdict = "alive" if run["alive"] else f"dead{': ' + run['trouble'] if 'trouble' in run else ''}"
         lines.append(f"| {name} | {' | '.join([*areas, *figures])} | {verdict} |")
     return "\n".join(lines)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fairseq_electra.evaluation.detection import area_under_curve, score_histogram
+from fairseq_electra.evaluation.score_histogram import area_under_curve, score_histogram
 
 
 def train(data: Path, args: argparse.Namespace, recipe: dict) -> list[dict]:
@@ -72,7 +72,7 @@ def score(networks, valid, mask: int) -> dict[str, float]:
         guessed = best.gather(1, net["masked_positions"])
         hidden = _shows(net["src_tokens"], net["masked_positions"], mask) & (sample["target"] != valid.pad)
         right, shown = right + int((hidden & (guessed == sample["target"])).sum()), shown + int(hidden.sum())
-    return {"fixed_auc": round(area_under_curve(histogram), 4), "mask_token_accuracy": round(right / shown, 4)}
+    return {"fixed_auc": round(area_under_curve(histogram), 4), "mask_token_accuracy": round(100 * right / shown, 2)}
 
 
 def _shows(tokens: Tensor, positions: Tensor, symbol: int) -> Tensor:

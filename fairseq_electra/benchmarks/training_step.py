@@ -22,6 +22,7 @@ from fairseq_electra.data.masking import Masking
 from fairseq_electra.data.rows import build_rows
 from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, SAFE
 from fairseq_electra.precision import cpu_has_bf16
+from fairseq_electra.tasks._masked_share import MaskedShare
 
 VOCABULARY = 30522
 CLIP_NORM = 1.0
@@ -99,7 +100,7 @@ def toy_task() -> SimpleNamespace:
     for index in range(VOCABULARY - len(dictionary) - 1):
         dictionary.add_symbol(f"piece{index}")
     dictionary.add_symbol("<mask>")
-    return SimpleNamespace(source_dictionary=dictionary, cfg=SimpleNamespace(tokens_per_sample=128, mask_prob=0.15))
+    return SimpleNamespace(source_dictionary=dictionary, cfg=SimpleNamespace(tokens_per_sample=128), masked_share=MaskedShare(0.15))
 
 
 def our_step(size: str, dropout: float, compiled: bool = False, width: int = 128, cuda_graphs: bool = False, **net: str) -> Step:

@@ -14,8 +14,8 @@ from fairseq_electra.evaluation.training_log import read_log
 PICTURES = (".png", ".svg", ".pdf")
 PANELS = (
     ("losses, nats", ("masked_lm_loss", "disc_loss")),
-    ("generator, share right", ("masked_lm_accuracy", "mask_token_accuracy", "sampled_masked_lm_accuracy")),
-    ("discriminator", ("disc_auc", "disc_precision", "disc_recall")),
+    ("per cent", ("masked_lm_accuracy", "mask_token_accuracy", "sampled_masked_lm_accuracy", "disc_precision", "disc_recall")),
+    ("area under the curve", ("disc_auc",)),
     ("tokens per second", ("wps",)),
 )
 

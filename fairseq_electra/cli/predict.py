@@ -7,7 +7,7 @@ fairseq-electra predict tagging/checkpoint_best.pt --words < test.conll > tagged
 
 A pair is two texts with a tab between them, a multiple choice the context and its choices. A file that is named .jsonl, or begins with
 a JSON object, is read as JSON lines; the texts are in the columns of the training, or in those that --text names. CHECKPOINT may also be
-a folder of checkpoints or of transformers. Rows longer than those of the training are cut, the longest text first.
+a folder of checkpoints or of transformers. Rows longer than those of the training are cut, the longest text first, and it says how many.
 """
 
 import argparse
@@ -84,6 +84,8 @@ def run(args: argparse.Namespace) -> None:
             bar.update()
         if not number:
             raise InputError(f"{source} is empty; give one input a line")
+    if predictor.number_cut:
+        print(f"{predictor.number_cut:,} of {number:,} lines {predictor.what_was_cut}", file=sys.stderr)
 
 
 def _json_lines(args: argparse.Namespace, net: "ElectraHubInterface", predictor: "Predictor") -> Iterator[str]:

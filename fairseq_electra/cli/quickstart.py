@@ -101,7 +101,7 @@ def pretrain(folder: Path, updates: int) -> None:
         record = read_record(line)
         if record is not None and record["subset"] == "train_inner":
             print(
-                f"    {record['num_updates'] / updates:4.0%}   generator right {record['masked_lm_accuracy']:.3f}   "
+                f"    {record['num_updates'] / updates:4.0%}   generator right {record['masked_lm_accuracy']:.1f} %   "
                 f"detection AUC {record['disc_auc']:.3f}   {record['wall']:4.0f} s",
                 flush=True,
             )

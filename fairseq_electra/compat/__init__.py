@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fairseq_electra.compat import batch_sizes, batches, distributed, epochs, fillers, metrics, sentences, task_state, updates
+from fairseq_electra.compat import batch_sizes, batches, distributed, epochs, fillers, metrics, sentences, speeds, task_state, updates
 from fairseq_electra.data.task_info import TASK_FILE
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE
 from fairseq_electra.errors import InputError, RunCollapsedError
@@ -54,10 +54,12 @@ def apply() -> None:
     distributed.sum_stats_without_waiting()
     metrics.know_our_meter()
     metrics.read_stats_when_asked()
+    speeds.leave_validation_out_of_speeds()
     task_state.restore_task_state()
     keep_vocabulary_beside_checkpoints()
     sentences.gather_predictions()
     sentences.correlate_single_examples()
+    sentences.log_losses_in_nats()
     sentences.compare_numbers_of_lines()
     sentences.name_ranking_heads()
     sentences.explain_absent_data()

@@ -1,5 +1,6 @@
 """Changes to fairseq's tasks for sentences: the metrics of several processes, and labels that do not belong to their texts."""
 
+import math
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,36 @@ def correlate_single_examples() -> None:
 
     pearson_and_spearman.takes_single_examples = True  # type: ignore[attr-defined]
     sentence_prediction.pearson_and_spearman = pearson_and_spearman
+
+
+def log_losses_in_nats() -> None:
+    """criterions/sentence_prediction.py and sentence_ranking.py::reduce_metrics, ``/ math.log(2)``: losses in bits.
+
+    All other tasks here log nats, the unit that the loss is computed in; a mean squared error has no bits at all. ``ppl``, which fairseq
+    makes of ``nll_loss`` as of bits, keeps its value.
+    """
+    from fairseq.criterions import sentence_prediction, sentence_ranking
+
+    for module in (sentence_prediction, sentence_ranking):
+        if not isinstance(module.metrics, _InNats):
+            module.metrics = _InNats(module.metrics)
+
+
+class _InNats:
+    """fairseq's ``metrics``, given losses in bits."""
+
+    def __init__(self, plain):
+        self._plain = plain
+
+    def __getattr__(self, name: str):
+        return getattr(self._plain, name)
+
+    def log_scalar(self, key: str, value, *args, **kwargs) -> None:
+        self._plain.log_scalar(key, value * math.log(2) if key.endswith("loss") else value, *args, **kwargs)
+        if key == "nll_loss":
+            from fairseq.utils import get_perplexity
+
+            self._plain.log_derived("ppl", lambda meters: get_perplexity(meters[key].smoothed_value, base=math.e))
 
 
 def compare_numbers_of_lines() -> None:

@@ -25,11 +25,12 @@ class ReplacedTokenDetectionConfig(FairseqDataclass):
 
 @register_criterion("replaced_token_detection", dataclass=ReplacedTokenDetectionConfig)
 class ReplacedTokenDetection(FairseqCriterion):
-    """``gen_weight * mlm_sum + disc_weight * mask_prob * rtd_sum`` over the number of masked tokens. In nats.
+    """``gen_weight * mlm_sum + disc_weight * share * rtd_sum`` over the number of masked tokens. In nats.
 
     mlm_sum is the cross-entropy summed over masked tokens, rtd_sum the binary cross-entropy summed over all tokens but padding.
-    mask_prob stands for the ratio of the two counts, so this is ELECTRA's ``gen_weight * mean + disc_weight * mean`` (Clark et al.
-    2020 section 2) in a form that adds up: the same rows in one batch, in two, or on two ranks give the same gradient.
+    share, masked tokens by all tokens of the training text (:mod:`fairseq_electra.tasks._masked_share`), stands for the ratio of the two
+    counts in a batch, so this is ELECTRA's ``gen_weight * mean + disc_weight * mean`` (Clark et al. 2020 section 2) in a form that adds
+    up: the same rows in one batch, in two, or on two ranks give the same gradient.
     """
 
     def __init__(self, cfg: ReplacedTokenDetectionConfig, task):
@@ -37,7 +38,7 @@ class ReplacedTokenDetection(FairseqCriterion):
         for name in ("gen_weight", "disc_weight"):
             if getattr(cfg, name) < 0:
                 raise InputError(f"--{name.replace('_', '-')} must not be negative, got {getattr(cfg, name)}")
-        self.gen_weight, self.disc_weight, self.mask_prob = cfg.gen_weight, cfg.disc_weight, task.cfg.mask_prob
+        self.gen_weight, self.disc_weight, self.share = cfg.gen_weight, cfg.disc_weight, task.masked_share.value
         self.pad, self.mask = task.source_dictionary.pad(), task.source_dictionary.index("<mask>")
         self.unk = task.source_dictionary.unk()
 
@@ -48,6 +49,7 @@ class ReplacedTokenDetection(FairseqCriterion):
             the summed loss, the number of masked tokens (fairseq divides the gradient by it), and sums for the log.
         """
         net_input = sample["net_input"]
+        self.share = self.task.masked_share.value  # fairseq builds the criterion before it loads the training text
         loss, sums = self.score(model(**net_input), net_input, sample["target"], self.training)
         log = {"sample_size": sample["nmasked"], "ntokens": sample["ntokens"], "nsentences": sample["nsentences"], **sums}
         return loss, sample["nmasked"], log
@@ -73,7 +75,7 @@ class ReplacedTokenDetection(FairseqCriterion):
             disc_logits = output.disc_logits.to(precise(output.disc_logits.dtype))
             rtd = F.binary_cross_entropy_with_logits(disc_logits, output.is_replaced.to(disc_logits.dtype), reduction="none")
             rtd_sum = rtd.masked_fill(padding_mask, 0.0).sum()
-            loss = loss + self.disc_weight * self.mask_prob * rtd_sum
+            loss = loss + self.disc_weight * self.share * rtd_sum
             sums |= {"disc_sum": rtd_sum.detach(), **_discriminator_counts(disc_logits.detach(), output.is_replaced, ~padding_mask)}
         return loss, {"loss": loss.detach(), **sums}
 

@@ -12,6 +12,8 @@ from fairseq_electra.data.packing import Packing, gather_packed
 from fairseq_electra.data.rows import Rows, columns_before, gather_rows
 from fairseq_electra.errors import InputError
 
+SAMPLED = 64  # stretches of rows, and rows of a stretch, that a share is measured on: few places to read from, some 4,000 rows
+
 
 class MaskedRows(FairseqDataset):
     """Rows of a corpus, masked anew in every epoch.
@@ -79,11 +81,7 @@ class MaskedRows(FairseqDataset):
             return {}
         index = np.asarray(samples, np.int64)
         tokens, segments, lengths, ends = self._read(index)
-        if int(tokens.max()) >= self.vocabulary_size:
-            raise InputError(
-                f"row {int(index[tokens.max(1).argmax()])} holds the id {int(tokens.max())}, but the dictionary has "
-                f"{self.vocabulary_size:,} entries; use the dict.txt the data was made with"
-            )
+        self._check(tokens, index)
         copies = {name: self._read(index, ids)[0] for name, ids in self.fixed.items()}
         fixed = {name: (copy, copy != tokens) for name, copy in copies.items()}  # masking writes over the tokens
         positions, originals, uniforms, num_masked = self.masking(tokens, lengths, int(self._epoch), index)
@@ -119,6 +117,26 @@ class MaskedRows(FairseqDataset):
                 for name, (copy, replaced) in fixed.items()
             }
         return sample
+
+    def masked_share(self) -> float:
+        """Measure masked tokens by all tokens under the first epoch's masks, of all rows or of 64 stretches of 64, evenly spread."""
+        begins = np.linspace(0, max(0, len(self) - SAMPLED), SAMPLED).astype(np.int64)
+        rows = np.unique(begins[:, None] + np.arange(SAMPLED))
+        tokens = masked = 0
+        for index in np.array_split(rows[rows < len(self)], SAMPLED):
+            if len(index):
+                ids, _, lengths, _ = self._read(index)
+                self._check(ids, index)
+                tokens += int(lengths.sum())
+                masked += int(self.masking(ids, lengths, 1, index)[3].sum())
+        return masked / tokens
+
+    def _check(self, tokens: np.ndarray, index: np.ndarray) -> None:
+        if int(tokens.max()) >= self.vocabulary_size:
+            raise InputError(
+                f"row {int(index[tokens.max(1).argmax()])} holds the id {int(tokens.max())}, but the dictionary has "
+                f"{self.vocabulary_size:,} entries; use the dict.txt the data was made with"
+            )
 
     def _read(self, index: np.ndarray, ids: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
         special, ids = {"bos": self.bos, "pad": self.pad, "eos": self.eos}, self.corpus.ids if ids is None else ids

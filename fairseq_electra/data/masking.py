@@ -6,6 +6,7 @@ import numpy as np
 
 from fairseq_electra.data.hashing import Stream, bits, fractions, row_keys
 from fairseq_electra.data.rows import columns_before
+from fairseq_electra.data.whole_words import choose_words
 
 LAST = np.uint32(2**32 - 1)
 
@@ -21,7 +22,8 @@ class Masking:
         mask_index: id of ``<mask>``, the last of the vocabulary.
         pad_index: marks the slots without a token in ``target``.
         first_piece: the ids from here up to ``<mask>`` are pieces; the smaller ones are special symbols, but for ``<unk>``.
-        word_starts: True for pieces that begin a word; given, whole words are masked. Shape: (V,).
+        word_starts: True for pieces that begin a word; given, whole words are masked, as :mod:`fairseq_electra.data.whole_words` chooses
+            them. Shape: (V,).
         seed: of all choices.
 
     Source: google-research/electra pretrain/pretrain_helpers.py::mask. Deviation: drawn without replacement, so that the share is
@@ -71,7 +73,10 @@ class Masking:
         if self.word_starts is None:
             positions, num_masked = _smallest(order, candidate, wanted, num_slots)
         else:
-            positions, num_masked = _smallest_words(order, candidate, wanted, self.word_starts[tokens], num_slots)
+            offset = fractions(bits(keys, 1, first=width + 3 * num_slots))[:, 0]
+            chosen = choose_words(order, offset, candidate, self.word_starts[tokens], wanted)
+            num_masked = chosen.sum(1)
+            positions = np.sort(np.where(chosen, np.arange(width), width), axis=1)[:, :num_slots]
         used = columns_before(num_masked, num_slots)
         positions[~used] = width
         positions.sort(axis=1)
@@ -102,26 +107,3 @@ def _smallest(order: np.ndarray, candidate: np.ndarray, wanted: np.ndarray, num_
     order.partition(num_slots - 1, axis=1)
     first = np.sort(order[:, :num_slots], axis=1)
     return (first & position_bits).astype(np.int64), np.minimum(wanted, (first != LAST).sum(1))
-
-
-def _smallest_words(
-    order: np.ndarray, candidate: np.ndarray, wanted: np.ndarray, starts: np.ndarray, num_slots: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Like :func:`_smallest`, by whole words: words come in random order for as long as they fit; the first one, if longer, in part.
-
-    Returns the positions, (B, K), and how many of them each row uses, (B,).
-    """
-    width = order.shape[1]
-    wanted = np.minimum(wanted, candidate.sum(1))
-    column = np.arange(width)
-    begins = starts | ~candidate
-    begins[:, 1:] |= ~candidate[:, :-1]
-    begins[:, 0] = True
-    head = np.maximum.accumulate(np.where(begins, column, 0), axis=1)  # where each token's word begins
-    word_order = np.where(candidate, np.take_along_axis(order, head, 1) >> np.uint32(1), LAST)
-    ranked = np.argsort(word_order, axis=1, kind="stable")  # tokens of a word stay together, in their order
-    ranked_head = np.take_along_axis(head, ranked, 1)
-    last = np.append(ranked_head[:, 1:] != ranked_head[:, :-1], np.ones((len(order), 1), bool), axis=1)
-    word_end = np.minimum.accumulate(np.where(last, column + 1, width)[:, ::-1], axis=1)[:, ::-1]
-    fits = (word_end <= wanted[:, None]).sum(1)
-    return ranked[:, :num_slots], np.where(fits, fits, wanted)

@@ -51,6 +51,11 @@ def fit(texts: Sequence[list[int]], kind: str, max_positions: int) -> list[list[
     return [texts[0][: room - max(map(len, choices))], *choices]
 
 
+def is_cut(texts: Sequence[list[int]], fitted: Sequence[list[int]]) -> bool:
+    """Tell whether :func:`fit` has left out a part of an example's texts."""
+    return any(len(after) < len(before) for before, after in zip(texts, fitted, strict=True))
+
+
 def rows_of(texts: Sequence[list[int]], kind: str) -> list[list[int]]:
     """Make the rows of an example: ``<s> A </s> [B </s>]``, or of a multiple choice ``<s> choice </s> context </s>`` for each."""
     parts = [[choice, texts[0]] for choice in texts[1:]] if kind == RANKING else [texts]
@@ -142,7 +147,7 @@ def _write_inputs(folder: Path, split: str, examples: list[list[list[int]]], inf
     shortened = 0
     for texts in examples:
         fitted = fit(texts, info.kind, info.max_positions)
-        shortened += any(len(after) < len(before) for before, after in zip(texts, fitted, strict=True))
+        shortened += is_cut(texts, fitted)
         for column, text in zip(columns, fitted, strict=True):
             column.append(text)
     for i, column in enumerate(columns):

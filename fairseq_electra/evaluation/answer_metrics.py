@@ -9,6 +9,7 @@ import numpy as np
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
+ORACLE = ("oracle_f1", "oracle_threshold")  # of a threshold chosen on the very questions that are scored
 
 
 def normalize_answer(text: str) -> str:
@@ -61,17 +62,21 @@ def best_threshold(answered: np.ndarray, empty: np.ndarray, unanswerable: np.nda
     return float(values[best - 1]) if best else float(values[0] - 1.0)
 
 
-def score_answers(texts: Sequence[str], golds: Sequence[Sequence[str]], unanswerable: np.ndarray | None = None) -> dict[str, float]:
+def score_answers(
+    texts: Sequence[str], golds: Sequence[Sequence[str]], unanswerable: np.ndarray | None = None, threshold: float | None = None
+) -> dict[str, float]:
     """Score answers as SQuAD does.
 
     Args:
         texts: of each question the best answer. N.
         golds: of each question the right ones; none: it has no answer.
-        unanswerable: how likely there is none, where questions may have none: the threshold with the best F1 is chosen. Shape: (N,).
+        unanswerable: how likely there is none, where questions may have none. Shape: (N,).
+        threshold: above it a question is given no answer; None: the one with the best F1 on these questions.
 
     Returns:
         ``f1`` and ``exact_match`` in per cent; with ``unanswerable`` also ``answerable_f1``, F1 of the questions that have an answer,
         ``unanswerable_accuracy`` and ``threshold``; and ``best_answer_f1``, F1 of the questions that have an answer if all got one.
+        With a given threshold also the names of :data:`ORACLE`: the best F1 that any threshold gives here, and that threshold.
     """
     f1 = np.array([best_over(token_f1, text, gold) for text, gold in zip(texts, golds, strict=True)])
     exact = np.array([best_over(exact_match, text, gold) for text, gold in zip(texts, golds, strict=True)])
@@ -79,7 +84,12 @@ def score_answers(texts: Sequence[str], golds: Sequence[Sequence[str]], unanswer
         return {"f1": 100 * float(f1.mean()), "exact_match": 100 * float(exact.mean())}
     without = np.array([not any(normalize_answer(gold) for gold in each) for each in golds])
     empty = without.astype(np.float64)
-    threshold = best_threshold(f1, empty, unanswerable)
+    best = best_threshold(f1, empty, unanswerable)
+    oracle = {}
+    if threshold is None:
+        threshold = best
+    else:
+        oracle = dict(zip(ORACLE, (100 * float(np.where(unanswerable > best, empty, f1).mean()), best), strict=True))
     best_answer_f1 = f1[~without]
     silent = unanswerable > threshold
     f1, exact = np.where(silent, empty, f1), np.where(silent, empty, exact)
@@ -89,4 +99,5 @@ def score_answers(texts: Sequence[str], golds: Sequence[Sequence[str]], unanswer
         "exact_match": 100 * float(exact.mean()),
         **{name: 100 * float(part.mean()) if len(part) else 0.0 for name, part in parts.items()},
         "threshold": threshold,
+        **oracle,
     }

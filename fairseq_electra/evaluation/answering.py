@@ -20,7 +20,7 @@ from fairseq_electra.evaluation.answers import (
     whole_words,
     window_answers,
 )
-from fairseq_electra.evaluation.protocol import Evaluation
+from fairseq_electra.evaluation.protocol import VALID, Evaluation
 
 if TYPE_CHECKING:
     from fairseq_electra.interchange.hub_interface import ElectraHubInterface
@@ -39,8 +39,7 @@ def answers_to(net: "ElectraHubInterface", head: str, questions: Questions) -> n
     Returns:
         as :func:`answers_of_questions`. Shape: (N, N_BEST, 4).
     """
-    options = net.cfg.task if net.cfg is not None else {}
-    beam, longest = int(options.get("beam", BEAM)), int(options.get("max_answer_length", MAX_ANSWER_LENGTH))
+    beam, longest = int(net.options.get("beam", BEAM)), int(net.options.get("max_answer_length", MAX_ANSWER_LENGTH))
     found = []
     with torch.no_grad():
         for batch in net.batches(QuestionRows(questions)):
@@ -57,12 +56,16 @@ class AnswerEvaluation(Evaluation):
         folder = self._folder(split)
         return whole_words(answers_to(net, next(iter(net.labels)), folder), folder.context_of_each())
 
-    def metrics(self, split: str, scores: np.ndarray) -> dict[str, float] | None:
-        """Compare with the answers, where there are any."""
-        folder = self._folder(split)
+    def metrics(self, split: str, scores: np.ndarray, valid: np.ndarray | None = None) -> dict[str, float] | None:
+        """Compare with the answers, where there are any; with valid's threshold for when there is none."""
+        folder, threshold = self._folder(split), None
         if split.startswith("test") and not any(question["answers"] for question in folder.texts()[0]):
             return None
-        return score_split(folder, scores, self.info.unanswerable)
+        if self.info.unanswerable and split != VALID:
+            if valid is None:
+                raise ValueError(f"{split} is scored with the threshold of {VALID}, whose scores must be given")
+            threshold = score_split(self._folder(VALID), valid, True)["threshold"]
+        return score_split(folder, scores, self.info.unanswerable, threshold)
 
     def is_constant(self, scores: np.ndarray) -> bool:
         """Tell whether all questions get the same place in their context."""

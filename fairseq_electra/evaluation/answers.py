@@ -109,8 +109,18 @@ def texts_of(answers: np.ndarray, contexts: Sequence[str]) -> list[str]:
     ]
 
 
-def score_split(folder: QuestionFolder, answers: np.ndarray, unanswerable: bool) -> dict[str, float]:
-    """Score the answers of a split: (questions, m, 4)."""
+def score_split(folder: QuestionFolder, answers: np.ndarray, unanswerable: bool, threshold: float | None = None) -> dict[str, float]:
+    """Score the answers of a split, (questions, m, 4).
+
+    Args:
+        folder: of the split.
+        answers: as :func:`answers_of_questions` returns them.
+        unanswerable: whether questions may have no answer.
+        threshold: above it a question is given none. None: the best one is chosen here, which only valid may do.
+
+    Returns:
+        as :func:`score_answers`.
+    """
     texts = texts_of(answers, folder.context_of_each())
     golds = [[text for _, text in question["answers"]] for question in folder.texts()[0]]
-    return score_answers(texts, golds, answers[:, 0, UNANSWERABLE] if unanswerable else None)
+    return score_answers(texts, golds, answers[:, 0, UNANSWERABLE] if unanswerable else None, threshold)

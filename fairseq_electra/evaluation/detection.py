@@ -4,16 +4,14 @@ from collections import OrderedDict
 from functools import partial, reduce
 from operator import add
 
-import torch
 from fairseq.logging import metrics
 from fairseq.logging.meters import AverageMeter, MetersDict
 from torch import Tensor
 
 from fairseq_electra.evaluation.meters import SumsOnDevice, pack
+from fairseq_electra.evaluation.score_histogram import BINS, area_under_curve, in_bins_of_today, score_histogram
 from fairseq_electra.modules.documents import PackedDocuments
 
-BINS = 2000
-LARGEST_LOGIT = 10.0
 HISTOGRAM = "_histogram"  # ends the names of counts that a metric ending in _auc is made of
 SUMS = "_electra_sums"  # the meter that all figures are derived from; a leading underscore keeps it out of the log
 MASKED_PIECES = "masked_pieces"  # masked tokens but <unk>: no sum of its own, so that sums in older checkpoints, which lack it, go on
@@ -33,24 +31,7 @@ SHARES = {
 }
 DERIVED = ("disc_right", MASKED_PIECES)
 COUNTED = tuple(dict.fromkeys(["masked_unknown", *(name for pair in SHARES.values() for name in pair if name not in DERIVED)]))
-
-
-def score_histogram(logits: Tensor, is_replaced: Tensor, real: Tensor) -> Tensor:
-    """Count scores in bins of equal width, apart for original and replaced tokens.
-
-    Logits rather than probabilities, so that a timid discriminator, whose probabilities all lie near the base rate, is resolved too.
-
-    Args:
-        logits, is_replaced, real: scores, labels, and False at padding. Shapes: (B, T).
-
-    Returns:
-        counts. Shape: (2, BINS), int64; row 1 holds the replaced tokens.
-    """
-    logits = logits.nan_to_num()  # fairseq finds out about these, and says so
-    bin_of = ((logits.clamp(-LARGEST_LOGIT, LARGEST_LOGIT) + LARGEST_LOGIT) * ((BINS - 1) / (2 * LARGEST_LOGIT))).round().long()
-    bin_of = bin_of + BINS * is_replaced
-    counts = torch.zeros(2 * BINS, dtype=torch.int64, device=logits.device)
-    return counts.scatter_add_(0, bin_of.flatten(), real.flatten().long()).view(2, BINS)
+IN_PER_CENT = tuple(name for name in SHARES if name.endswith(("_accuracy", "_precision", "_recall")))  # as accuracies of all tasks are
 
 
 def fixed_histograms(model, sample: dict) -> dict[str, Tensor]:
@@ -74,22 +55,10 @@ def fixed_histograms(model, sample: dict) -> dict[str, Tensor]:
     return found
 
 
-def area_under_curve(histogram: Tensor) -> float:
-    """Area under the ROC curve: how often a replaced token scores above an original one, ties counted half; nan without both.
-
-    Args:
-        histogram: as :func:`score_histogram` makes it. Shape: (2, BINS).
-    """
-    original, replaced = histogram.double()
-    pairs = original.sum() * replaced.sum()
-    if pairs == 0:
-        return float("nan")
-    below = original.cumsum(0) - original / 2
-    return float((replaced * below).sum() / pairs)
-
-
 def log_metrics(logs: list[dict]) -> None:
-    """Turn the criterion's sums into fairseq's meters; losses and entropy in nats, the rest shares of 1.
+    """Turn the criterion's sums into fairseq's meters.
+
+    Losses and entropy are in nats, accuracy, precision and recall in per cent, the rest in shares of 1.
 
     Nothing is read from the device here: the figures are derived from the sums when the log asks for them.
     """
@@ -113,13 +82,13 @@ def log_metrics(logs: list[dict]) -> None:
 
 def share_of(total: dict, name: str) -> float | None:
     """Compute a metric of ``SHARES`` from sums by name; None where there is nothing to count."""
-    part, whole = SHARES[name]
+    (part, whole), unit = SHARES[name], 100 if name in IN_PER_CENT else 1
     total = {**total, MASKED_PIECES: total.get("sample_size", 0) - total.get("masked_unknown", 0)}
     if not total.get(whole, 0) > 0:
         return None
     if part == "disc_right":
-        return (total["ntokens"] - total["replaced"] - total["flagged"] + 2 * total["flagged_replaced"]) / total[whole]
-    return total[part] / total[whole]
+        return unit * (total["ntokens"] - total["replaced"] - total["flagged"] + 2 * total["flagged_replaced"]) / total[whole]
+    return unit * total[part] / total[whole]
 
 
 def auc_of(total: dict, name: str = "disc_histogram") -> float:
@@ -130,7 +99,7 @@ def auc_of(total: dict, name: str = "disc_histogram") -> float:
 
 def _logged_share(name: str, meters: MetersDict) -> float | None:
     share = share_of(meters[SUMS].read(), name)
-    return None if share is None else round(share, 4)
+    return None if share is None else round(share, 2 if name in IN_PER_CENT else 4)
 
 
 def _logged_area(name: str, meters: MetersDict) -> float:
@@ -148,6 +117,6 @@ def _take_over_averages(meters: MetersDict) -> None:
             OrderedDict.__setitem__(meters, name, MetersDict._DerivedMeter(partial(_logged_share, name)))
     histogram = meters.get("_disc_histogram")
     if histogram is not None and isinstance(histogram.sum, Tensor):
-        total["disc_histogram"] = histogram.sum.flatten()
+        total["disc_histogram"] = in_bins_of_today(histogram.sum.flatten())
         histogram.reset()
     meters[SUMS].total = total

@@ -78,7 +78,7 @@ class DiscriminatorAtChance(Failure):
     def report(self, now: Stretch, unigram: float) -> str:
         """See :meth:`Failure.report`."""
         return (
-            f"the discriminator has been at chance since update {self.since} (disc_auc {now.auc:.3f}, disc_recall {now.recall:.3f}, "
+            f"the discriminator has been at chance since update {self.since} (disc_auc {now.auc:.3f}, disc_recall {now.recall:.1%}, "
             f"disc_loss {now.disc_loss:.3f}, where always predicting the base rate gives {now.base_rate_loss:.3f}); start again with what "
             "this run lacks of --norm scaled, --positions rotary, --bias-correction on, half of --lr and a longer --warmup-updates"
         )
@@ -105,14 +105,14 @@ class GeneratorAtUnigram(Failure):
     def report(self, now: Stretch, unigram: float) -> str:
         """See :meth:`Failure.report`."""
         return (
-            f"the generator has been no better than piece frequencies since update {self.since} (mask_token_accuracy {now.accuracy:.4f}, "
-            f"always guessing the most frequent piece {unigram:.4f}); start again with what this run lacks of --positions rotary, "
+            f"the generator has been no better than piece frequencies since update {self.since} (mask_token_accuracy {now.accuracy:.2%}, "
+            f"always guessing the most frequent piece {unigram:.2%}); start again with what this run lacks of --positions rotary, "
             "--norm scaled and half of --lr"
         )
 
     def relief(self, now: Stretch) -> str:
         """See :meth:`Failure.relief`."""
-        return f"the generator is now better than piece frequencies (mask_token_accuracy {now.accuracy:.4f})"
+        return f"the generator is now better than piece frequencies (mask_token_accuracy {now.accuracy:.2%})"
 
 
 @dataclass
@@ -137,7 +137,7 @@ class GeneratorAhead(Failure):
         """See :meth:`Failure.report`."""
         return (
             f"the generator has been ahead of the discriminator since update {self.since} (disc_auc {now.auc:.3f} and not rising, best "
-            f"{self.best:.3f}, while mask_token_accuracy is {now.accuracy:.3f}); start again with a smaller --generator-hidden-size or "
+            f"{self.best:.3f}, while mask_token_accuracy is {now.accuracy:.1%}); start again with a smaller --generator-hidden-size or "
             "half of --lr"
         )
 

@@ -67,6 +67,8 @@ class Run:
     @property
     def record(self) -> dict:
         """What makes it this run and no other."""
+        # runs of before each split had a threshold of its own
+        threshold = {"threshold": "of valid"} if self.task.info.unanswerable and "test" in self.task.info.examples else {}
         return {
             "net": self.net.name,
             "checkpoint": self.net.sha256,
@@ -75,6 +77,7 @@ class Run:
             "lr": self.recipe.lr,
             "seed": self.seed,
             "options": self.options,
+            **threshold,
         }
 
 
@@ -114,7 +117,7 @@ class Predict:
         """Do it for the run of this name."""
         import torch
 
-        from fairseq_electra.evaluation.protocol import evaluation_of
+        from fairseq_electra.evaluation.protocol import VALID, evaluation_of
         from fairseq_electra.interchange.hub_interface import from_pretrained
 
         task, place = self.runs[name].task, self.folder / name
@@ -122,7 +125,7 @@ class Predict:
         net.to("cuda" if torch.cuda.is_available() else "cpu")
         evaluation = evaluation_of(task.folder, task.info)
         scores = {split: evaluation.scores(net, split) for split in task.info.examples if split != "train"}
-        found = {split: evaluation.metrics(split, each) for split, each in scores.items()}
+        found = {split: evaluation.metrics(split, each, scores[VALID]) for split, each in scores.items()}
         metrics = {split: each for split, each in found.items() if each is not None}
         diagnostic = task.folder.with_name(DIAGNOSTIC)
         if task.info.name == "MNLI" and diagnostic.is_dir():

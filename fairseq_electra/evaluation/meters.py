@@ -4,6 +4,8 @@ import torch
 from fairseq.logging.meters import Meter
 from torch import Tensor
 
+from fairseq_electra.evaluation.score_histogram import in_bins_of_today
+
 Layout = tuple[tuple[str, int], ...]  # names in their order in a packed vector, and how many numbers each has
 
 
@@ -69,7 +71,7 @@ class SumsOnDevice(Meter):
     def load_state_dict(self, state_dict: dict) -> None:
         """Go on from the sums of a checkpoint."""
         self.reset()
-        self.total = dict(state_dict["total"])
+        self.total = {name: in_bins_of_today(value) if isinstance(value, Tensor) else value for name, value in state_dict["total"].items()}
 
     @property
     def smoothed_value(self) -> None:  # type: ignore[override]

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -17,7 +18,7 @@ from fairseq_electra.data.squad import Question
 from fairseq_electra.data.tag_folder import SPECIAL, Row, rows_of_words
 from fairseq_electra.data.tag_rows import TagRows
 from fairseq_electra.data.tags import entities_of, legal_transitions, scheme_of
-from fairseq_electra.data.task_folder import encode_texts, fit, rows_of
+from fairseq_electra.data.task_folder import encode_texts, fit, is_cut, rows_of
 from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, RANKING, STRIDE, TAGGING, TaskInfo
 from fairseq_electra.data.words import spans_of_words
 from fairseq_electra.errors import InputError
@@ -42,9 +43,7 @@ class Predictor(ABC):
     def __init__(self, net: ElectraHubInterface, head: str, source: str = "text"):
         self.net, self.head, self.source = net, head, source
         self.labels = net.labels[head]
-        options = net.cfg.task if net.cfg is not None else {}
-        longest = net.task.max_positions if net.task else options.get("max_positions") or net.sizes.max_position_embeddings
-        self.max_positions = min(int(longest), net.model.max_positions() or int(longest))
+        self.max_positions, self.number_cut = net.longest, 0
 
     def __call__(self, inputs: Iterable[Input]) -> Iterator[dict]:
         """Answer each input.
@@ -58,7 +57,12 @@ class Predictor(ABC):
 
     @abstractmethod
     def answer(self, numbers: list[int], inputs: list[Input]) -> Iterator[dict]:
-        """Answer some inputs, whose numbers are for errors."""
+        """Answer some inputs, whose numbers are for errors; counts in ``number_cut`` those that were cut."""
+
+    @property
+    def what_was_cut(self) -> str:
+        """Ends the sentence that says how many lines were cut, and to what."""
+        return f"were cut to {self.max_positions} tokens, the longest row of the training"
 
 
 class SentencePredictor(Predictor):
@@ -78,7 +82,10 @@ class SentencePredictor(Predictor):
         for number, parts in zip(numbers, texts, strict=True):
             self._expected = self._expected or max(len(parts), 2 if kind == RANKING else 1)
             check_texts(parts, self._expected, f"{self.source}, line {number}")
-        examples = [rows_of(fit(ids, kind, self.max_positions), kind) for ids in encode_texts(self.net.tokenizer, texts)]
+        encoded = encode_texts(self.net.tokenizer, texts)
+        fitted = [fit(ids, kind, self.max_positions) for ids in encoded]
+        self.number_cut += sum(map(is_cut, encoded, fitted))
+        examples = [rows_of(ids, kind) for ids in fitted]
         logits = logits_of(self.net, self.head, examples)
         for scores, shares in zip(logits.tolist(), logits.double().softmax(1).tolist(), strict=True):
             yield self._answer(scores, shares) | {"logits": scores}
@@ -132,7 +139,9 @@ class TagPredictor(Predictor):
         """Tag the words of sentences; yields for each its tags, and their log-probabilities, (words, K), float32."""
         room = self.max_positions - SPECIAL
         stride = self.net.task.stride if self.net.task and self.net.task.stride else max(1, room // 2)
-        rows = [row for pieces in encode_texts(self.net.tokenizer, words) if pieces for row in rows_of_words(pieces, room, stride)]
+        encoded = encode_texts(self.net.tokenizer, words)
+        self.number_cut += sum(any(len(pieces) > room for pieces in each) for each in encoded)
+        rows = [row for each in encoded if each for row in rows_of_words(each, room, stride)]
         lengths = [len(each) for each in words]
         scores = np.zeros((0, len(self.labels)), dtype=np.float32)
         if rows:
@@ -151,6 +160,11 @@ class TagPredictor(Predictor):
             for lines, (tags, _) in zip(batch, found, strict=True):
                 own = iter(tags)
                 yield from (line if word is None else with_column(line, next(own)) for line, word in lines)
+
+    @property
+    def what_was_cut(self) -> str:
+        """Ends the sentence; lines are read whole, in several rows."""
+        return f"have a word that was cut to {self.max_positions - SPECIAL} pieces"
 
     def _answer(self, line: str, spans: list[tuple[int, int]], tags: list[str]) -> dict:
         scheme = scheme_of(self.labels)
@@ -188,7 +202,9 @@ class AnswerPredictor(Predictor):
         texts = [texts_in(given) for given in inputs]
         for number, parts in zip(numbers, texts, strict=True):
             check_texts(parts, 2, f"{self.source}, line {number}")
-        pieces = question_pieces(self.net.tokenizer, (question for question, _ in texts), self._info.max_question)
+        whole = question_pieces(self.net.tokenizer, (question for question, _ in texts), sys.maxsize)
+        pieces = [question[: self._info.max_question] for question in whole]
+        self.number_cut += sum(len(question) > self._info.max_question for question in whole)
         number_of = {context: i for i, context in enumerate(dict.fromkeys(context for _, context in texts))}
         contexts, offsets = context_pieces(self.net.tokenizer, list(number_of))
         asked = [Question(str(number), parts[0], number_of[parts[1]], ()) for number, parts in zip(numbers, texts, strict=True)]
@@ -197,6 +213,11 @@ class AnswerPredictor(Predictor):
         answers = whole_words(answers_to(self.net, self.head, questions), [context for _, context in texts])
         for (_, context), found in zip(texts, answers, strict=True):
             yield self._answer(context, found[np.isfinite(found[:, SCORE])], float(found[0, UNANSWERABLE]))
+
+    @property
+    def what_was_cut(self) -> str:
+        """Ends the sentence; contexts are read whole, in several windows."""
+        return f"have a question that was cut to {self._info.max_question} pieces"
 
     def _answer(self, context: str, found: np.ndarray, unanswerable: float) -> dict:
         listed = [

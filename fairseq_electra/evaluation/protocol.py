@@ -12,6 +12,8 @@ from fairseq_electra.data.task_info import ANSWERING, TAGGING, TaskInfo, read_ta
 if TYPE_CHECKING:
     from fairseq_electra.interchange.hub_interface import ElectraHubInterface
 
+VALID = "valid"  # the split on which choices are made
+
 
 class Evaluation(ABC):
     """A task's folder and how nets are scored on it.
@@ -29,8 +31,14 @@ class Evaluation(ABC):
         """Return all that a net says of a split."""
 
     @abstractmethod
-    def metrics(self, split: str, scores: np.ndarray) -> dict[str, float] | None:
-        """Return what scores are worth, by the names of ``info.metrics``; None: the split has no labels."""
+    def metrics(self, split: str, scores: np.ndarray, valid: np.ndarray | None = None) -> dict[str, float] | None:
+        """Return what scores are worth, by the names of ``info.metrics``; None: the split has no labels.
+
+        Args:
+            split: its name.
+            scores: of the split.
+            valid: scores of :data:`VALID`, on which is chosen what depends on data; needed for other splits with unanswerable questions.
+        """
 
     @abstractmethod
     def is_constant(self, scores: np.ndarray) -> bool:

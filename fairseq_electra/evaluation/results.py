@@ -12,6 +12,7 @@ import numpy as np
 
 from fairseq_electra.data.task_info import TaskInfo
 from fairseq_electra.errors import InputError
+from fairseq_electra.evaluation.answer_metrics import ORACLE
 
 RUN_FILE, RESULT_FILE, LOGITS_FILE = "run.json", "result.json", "logits.npz"  # of a run
 RESULTS_FILE = "results.json"  # of a study
@@ -26,17 +27,17 @@ def summarize(results: list[dict], info: TaskInfo, data: Path, folder: Path) -> 
         data: the task's folder.
         folder: of the runs.
     """
-    from fairseq_electra.evaluation.protocol import evaluation_of
+    from fairseq_electra.evaluation.protocol import VALID, evaluation_of
 
     evaluation = evaluation_of(data, info)
     scored = [result for result in results if result["metrics"]]
     metrics: dict[str, dict[str, dict]] = {}
     merged = merged_scores(scored, folder, evaluation.merge) if scored else {}
     for split in scored[0]["metrics"] if scored else ():
-        ensemble = evaluation.metrics(split, merged[split])
+        ensemble = evaluation.metrics(split, merged[split], merged[VALID])
         assert ensemble is not None  # it has been scored
         metrics[split] = {}
-        for name in info.metrics:
+        for name in (*info.metrics, *(name for name in ORACLE if name in ensemble)):
             values = [result["metrics"][split][name] for result in scored]
             metrics[split][name] = {
                 "median": statistics.median(values),

@@ -23,8 +23,8 @@ class SentenceEvaluation(Evaluation):
         head = next(iter(net.labels))
         return logits_of(net, head, examples_of(self.folder, self.info, split, len(net.dictionary))).numpy()
 
-    def metrics(self, split: str, scores: np.ndarray) -> dict[str, float] | None:
-        """Compare with the labels."""
+    def metrics(self, split: str, scores: np.ndarray, valid: np.ndarray | None = None) -> dict[str, float] | None:
+        """Compare with the labels; nothing has to be chosen on valid."""
         target = targets_of(self.folder, self.info, split)
         return None if target is None else score(self.info.metrics, scores, target)
 

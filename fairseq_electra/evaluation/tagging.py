@@ -100,8 +100,8 @@ class TagEvaluation(Evaluation):
         found = [word_scores(net.model, next(iter(net.labels)), batch).cpu() for batch in net.batches(rows)]
         return in_order(torch.cat(found).numpy())
 
-    def metrics(self, split: str, scores: np.ndarray) -> dict[str, float] | None:
-        """Compare with the tags, where there are any."""
+    def metrics(self, split: str, scores: np.ndarray, valid: np.ndarray | None = None) -> dict[str, float] | None:
+        """Compare with the tags, where there are any; nothing has to be chosen on valid."""
         if split in self.info.unlabelled:
             return None
         return score_split(self._folder(split), scores, self.info.labels)

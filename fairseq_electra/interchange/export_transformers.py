@@ -1,19 +1,20 @@
 """A folder that transformers loads, from a checkpoint of fairseq."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
 from torch import Tensor
 
+from fairseq_electra.data.task_info import ANSWERING, MAX_ANSWER_LENGTH
 from fairseq_electra.data.text import folder_written_whole
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.dense_heads import with_dense
 from fairseq_electra.interchange.head_config import SUMMARY, problem_type
 from fairseq_electra.interchange.model_card import model_card
-from fairseq_electra.interchange.names import HEADS, TASK_OF_HEAD, UNANSWERABLE, Part, embeddings_part, encoder_part, to_theirs
+from fairseq_electra.interchange.names import HEADS, SETTINGS, TASK_OF_HEAD, UNANSWERABLE, Part, embeddings_part, encoder_part, to_theirs
 from fairseq_electra.interchange.network_files import sines
 from fairseq_electra.interchange.norms import as_post_norm
 from fairseq_electra.interchange.pretrained import Pretrained
@@ -84,13 +85,14 @@ def export_transformers(pretrained: Pretrained, folder: str | Path, records: lis
             place.mkdir(exist_ok=True)
             (place / "config.json").write_text(json.dumps(network.config, indent=2) + "\n", encoding="utf-8")
             save_file(network.tensors, place / "model.safetensors", metadata={"format": "pt"})
-            write_tokenizer(pretrained.tokenizer, place, sizes.max_position_embeddings)
+            write_tokenizer(pretrained.tokenizer, place, pretrained.longest)
             theirs = getattr(transformers, network.class_name).from_pretrained(place, local_files_only=True).eval()
             differences[network.role] = parity.difference(exact, network.role, theirs, rows)
             lines.append(f"{Path(folder) / network.subfolder}: {network.class_name}, {len(network.tensors)} tensors")
             lines += [f"left out: {name}: {reason}" for name, reason in network.left_out.items()]
         lines.append(compare_tokenizers(partial, pretrained.tokenizer, list(range(len(pretrained.dictionary)))))
         (partial / "README.md").write_text(model_card(pretrained, networks, records or [], more), encoding="utf-8")
+        lines.append(f"texts are cut to {pretrained.longest} tokens, the longest row of the training: model_max_length")
         if sizes.residual_scale != 1:
             lines.append(f"the residual scale of --norm {sizes.norm} is folded into the weights: read back, this is a net with --norm post")
         lines.append(parity.check(differences))
@@ -102,17 +104,24 @@ def sizes_of(model: ElectraModel | ElectraEncoder) -> EncoderSizes:
     return model.sizes
 
 
+def with_room(sizes: EncoderSizes, longest: int) -> EncoderSizes:
+    """Return sizes with positions for rows of so many tokens, which rotary ones may have any number of here, and RoFormer a table."""
+    if sizes.positions == "learned":
+        return sizes
+    return replace(sizes, max_position_embeddings=max(sizes.max_position_embeddings, longest))
+
+
 def networks_of(pretrained: Pretrained) -> list[Export]:
     """Find the networks in a model: discriminator and generator, or encoder and head."""
     model, state = pretrained.model, pretrained.model.state_dict()
     if isinstance(model, ElectraEncoder):
         return [_encoder(pretrained, model, state)]
+    discriminator = [] if model.discriminator is None else [_discriminator(model, state, pretrained.longest)]
+    return [*discriminator, _generator(model, state, pretrained.longest)]
+
+
+def _discriminator(model: ElectraModel, state: dict[str, Tensor], longest: int) -> Export:
     family = family_of(model.sizes)
-    discriminator = [] if model.discriminator is None else [_discriminator(model, state, family)]
-    return [*discriminator, _generator(model, state, family)]
-
-
-def _discriminator(model: ElectraModel, state: dict[str, Tensor], family: str) -> Export:
     head, left_out = HEADS["replaced_token", family], {}
     if head.class_name is None:
         left_out = dict.fromkeys((name for name in state if name.startswith("discriminator_head.")), head.reason)
@@ -124,10 +133,11 @@ def _discriminator(model: ElectraModel, state: dict[str, Tensor], family: str) -
         encoder_part("discriminator.", prefix, model.sizes),
         Part("discriminator_head.", "", head.names),
     ]
-    return _export("discriminator", head.class_name, state, parts, model.sizes, prefix, left_out)
+    return _export("discriminator", head.class_name, state, parts, with_room(model.sizes, longest), prefix, left_out)
 
 
-def _generator(model: ElectraModel, state: dict[str, Tensor], family: str) -> Export:
+def _generator(model: ElectraModel, state: dict[str, Tensor], longest: int) -> Export:
+    family = family_of(model.sizes)
     head, prefix, sizes = HEADS["masked_lm", family], f"{family}.", model.generator.sizes
     own = model.generator_embeddings
     tokens = "embeddings." if own is None or own.tokens is None else "generator_embeddings."
@@ -141,7 +151,7 @@ def _generator(model: ElectraModel, state: dict[str, Tensor], family: str) -> Ex
         encoder_part("generator.", prefix, sizes),
         Part("generator_head.", "", names),
     ]
-    network = _export(GENERATOR, head.class_name, state, parts, sizes, prefix, {}, tie_word_embeddings=not untied)
+    network = _export(GENERATOR, head.class_name, state, parts, with_room(sizes, longest), prefix, {}, tie_word_embeddings=not untied)
     if untied and family == "roformer":
         network.tensors["cls.predictions.decoder.bias"] = network.tensors["cls.predictions.bias"].clone()
     return network
@@ -173,7 +183,20 @@ def _encoder(pretrained: Pretrained, model: ElectraEncoder, state: dict[str, Ten
             more["problem_type"] = problem_type(len(labels))
         elif kind == "answer" and pretrained.task is not None:
             more[UNANSWERABLE] = pretrained.task.unanswerable
-    return _export(names[0] if names else "encoder", head.class_name, state, parts, model.sizes, prefix, {}, **more)
+        if settings := _settings(pretrained):
+            more[SETTINGS] = settings
+    sizes = with_room(model.sizes, pretrained.longest)
+    return _export(names[0] if names else "encoder", head.class_name, state, parts, sizes, prefix, {}, **more)
+
+
+def _settings(pretrained: Pretrained) -> dict[str, int]:
+    """Return those of the fine-tuning's options that rows and answers are made by."""
+    if pretrained.task is None or not pretrained.task.stride:
+        return {}
+    found = {"stride": pretrained.task.stride, "max_question": pretrained.task.max_question}
+    if pretrained.kind == ANSWERING:
+        found["max_answer_length"] = int(pretrained.options.get("max_answer_length", MAX_ANSWER_LENGTH))
+    return {name: value for name, value in found.items() if value}
 
 
 def _head(model: ElectraEncoder, name: str) -> dict[str, Tensor]:

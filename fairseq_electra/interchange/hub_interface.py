@@ -1,5 +1,6 @@
 """A trained network in Python: encode text, extract features, fill masks, find replaced tokens, classify."""
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ from fairseq_electra.modules.sampling import corrupt, sample_tokens, sampling_pr
 if TYPE_CHECKING:
     from fairseq_electra.data.task_rows import TaskRows
 
+logger = logging.getLogger(__name__)
 CHECKPOINTS = ("checkpoint_best.pt", "checkpoint_last.pt")
 MAX_TOKENS = (512, 16_384)  # CPU, GPU
 BOS_ID, PAD_ID, EOS_ID = (LEADING.index(symbol) for symbol in (BOS, PAD, EOS))
@@ -102,6 +104,8 @@ class ElectraHubInterface(nn.Module):
         self.model, self.tokenizer, self.dictionary = pretrained.model, pretrained.tokenizer, pretrained.dictionary
         self.labels, self.initialised, self.max_tokens = pretrained.labels, pretrained.initialised, max_tokens
         self.task, self.cfg, self.kind = pretrained.task, pretrained.cfg, pretrained.kind
+        self.longest, self.options = pretrained.longest, pretrained.options
+        self._warned = False
         self.sizes = sizes_of(self.model)
         self.eval()
 
@@ -294,7 +298,7 @@ class ElectraHubInterface(nn.Module):
         """One input as (B, T) on the network's device."""
         row = tokens if isinstance(tokens, Tensor) else self.encode(*([tokens] if isinstance(tokens, str) else tokens))
         row = row.unsqueeze(0) if row.dim() == 1 else row
-        check_row_length(self.sizes, row.shape[1], "cut the text")
+        self._check_length(row.shape[1])
         return row.to(self.device, torch.int64)
 
     def _rows(self, tokens: list[Text | Tensor]) -> list[Tensor]:
@@ -308,8 +312,17 @@ class ElectraHubInterface(nn.Module):
             else:
                 parts = 1 if isinstance(each, str) else len(each)
                 rows.append(torch.tensor([BOS_ID, *(i for _ in range(parts) for i in [*next(encodings).ids, EOS_ID])]))
-            check_row_length(self.sizes, len(rows[-1]), "cut the text")
+            self._check_length(len(rows[-1]))
         return rows
+
+    def _check_length(self, length: int) -> None:
+        """Refuse rows that there are no positions for, and warn, once, of those longer than any of the training."""
+        check_row_length(self.sizes, length, "cut the text")
+        if length > self.longest and not self._warned:
+            self._warned = True
+            logger.warning(
+                f"a row of {length} tokens, where the training had at most {self.longest}: do not trust what lies behind; cut the text"
+            )
 
     def _padded(self, rows: list[Tensor]) -> Tensor:
         return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD_ID).to(self.device, torch.int64)

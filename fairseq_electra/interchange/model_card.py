@@ -55,6 +55,7 @@ def model_card(pretrained: Pretrained, networks: Sequence["Export"], records: li
     last = next((record for record in reversed(records) if record["subset"] not in ("train", "train_inner")), None)
     if last is not None:
         lines += ["", f"## Evaluation, on `{last['subset']}` after {int(last.get('num_updates', 0)):,} updates", ""]
+        lines += ["Losses in nats; accuracy, precision and recall in per cent.", ""]
         lines += ["| metric | value |", "|---|---|"]
         lines += [f"| {name} | {last[name]:g} |" for name in METRICS if name in last]
     return "\n".join(lines) + "\n" + (f"\n{more}" if more else "")

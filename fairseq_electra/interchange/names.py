@@ -101,6 +101,8 @@ COMPUTED = {
 }
 TASK_OF_HEAD = {"sentence": PREDICTION, "choice": RANKING, "token": TAGGING, "answer": ANSWERING}
 UNANSWERABLE = "has_unanswerable_questions"  # our entry in a config.json of transformers, which says nothing of it
+SETTINGS = "fairseq_electra"  # another: of these options of the fine-tuning those that a task has
+OF_ROWS = ("stride", "max_question", "max_answer_length")
 OTHER_HEADS = ("classifier.", "qa_outputs.", "sequence_summary.")
 
 

@@ -1,6 +1,7 @@
 """A network with its vocabulary, out of a fairseq checkpoint or on its way into one."""
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ class Pretrained:
         task: what an encoder was fine-tuned for, where known.
         labels: of each head, in the order of its scores, where known.
         initialised: tensors that were not found and are random.
+        cut_to: of a folder of transformers, tokens that its tokenizer cuts text to.
+        settings: of a folder of transformers, options of the fine-tuning that :data:`names.SETTINGS` keeps there.
     """
 
     model: ElectraModel | ElectraEncoder
@@ -41,6 +44,26 @@ class Pretrained:
     task: TaskInfo | None = None
     labels: dict[str, list[str]] = field(default_factory=dict)
     initialised: list[str] = field(default_factory=list)
+    cut_to: int | None = None
+    settings: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row of the training, where known; never more than there are learned positions for."""
+        known = [self.cut_to, self.task.max_positions if self.task is not None else None]
+        if self.cfg is not None:
+            of_pretraining = isinstance(self.model, ElectraModel)
+            known.append(self.options.get("tokens_per_sample" if of_pretraining else "max_positions"))
+        sizes = self.model.sizes
+        limits = [int(length) for length in known if length]
+        if not limits or sizes.positions == "learned":
+            limits.append(sizes.max_position_embeddings)
+        return min(limits)
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Options of the task that the net was trained on, as far as they are known."""
+        return self.settings if self.cfg is None else self.cfg.task
 
     @property
     def kind(self) -> str:
@@ -118,13 +141,14 @@ def read_labels(folders: list[Path], number: int) -> list[str]:
     return [f"LABEL_{i}" for i in range(number)]
 
 
-def checkpoint_state(model: ElectraModel | ElectraEncoder, model_cfg: dict, data: str, task: TaskInfo | None = None) -> dict:
+def checkpoint_state(model: ElectraModel | ElectraEncoder, model_cfg: dict, data: str, longest: int, task: TaskInfo | None = None) -> dict:
     """Return what fairseq-train would save for a network that has not been trained by it.
 
     Args:
         model: the network.
         model_cfg: fields of :class:`ElectraConfig`, or of :class:`ElectraEncoderConfig`, that differ from their defaults.
         data: named as the data folder; ``inspect`` and others are given another.
+        longest: tokens of the longest row, as far as known.
         task: what an encoder was fine-tuned for.
     """
     from fairseq.dataclass.configs import FairseqConfig
@@ -134,8 +158,10 @@ def checkpoint_state(model: ElectraModel | ElectraEncoder, model_cfg: dict, data
         for group, values in (_of_pretraining() if task is None else _of_finetuning(task, next(iter(model.classification_heads)))).items():
             cfg[group] = values
         cfg.task.data = data
+        if task is None:
+            cfg.task.tokens_per_sample = longest
         cfg.model.update(model_cfg)
-    container = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
+    container: Any = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
     history = {"criterion_name": container["criterion"]["_name"], "optimizer_name": "none", "lr_scheduler_state": {}, "num_updates": 0}
     return {
         "args": None,

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
@@ -12,6 +13,7 @@ from fairseq_electra.interchange.added_tokens import SPECIAL, read_added_tokens,
 from fairseq_electra.interchange.json_files import read_json
 from fairseq_electra.interchange.our_ids import all_pieces, check_special, with_our_ids
 
+SHORTEST_ROW = 8
 MAX_CHARACTERS_PER_WORD = 100  # of transformers' BertTokenizer, whatever tokenizer.json says
 # transformers' classes, without the ending Fast, which is of the same tokenizer: one that cuts text as tokenizer_config.json says ...
 OF_BERT = ("BertTokenizer", "ElectraTokenizer")
@@ -29,7 +31,7 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path, longest: int) -> None:
     Args:
         tokenizer: ours.
         folder: where to.
-        longest: tokens that the network takes.
+        longest: tokens of the longest row that the network was trained on.
     """
     copy = Tokenizer.from_str(tokenizer.to_str())
     copy.post_processor = processors.TemplateProcessing(
@@ -107,6 +109,19 @@ def read_tokenizer(folder: Path, vocabulary_size: int) -> Vocabulary:
     return Vocabulary(tokenizer, order, unnamed)
 
 
+def read_longest(folder: Path, positions: int) -> int:
+    """Read how many tokens a folder's tokenizer cuts text to; at most, and where it does not say, ``positions``.
+
+    Raises:
+        InputError: it is no number, or too small for a row.
+    """
+    path = folder / "tokenizer_config.json"
+    found = read_json(path).get("model_max_length", positions)
+    if isinstance(found, bool) or not isinstance(found, int | float) or not found >= SHORTEST_ROW:
+        raise InputError(f"{path} has model_max_length {found!r}; it must be a number of tokens from {SHORTEST_ROW} on")
+    return int(min(found, positions))
+
+
 def _is_of_bert(folder: Path, options: dict) -> bool:
     """Tell whether tokenizer_config.json decides how text is cut, and not tokenizer.json.
 
@@ -130,7 +145,7 @@ def _is_of_bert(folder: Path, options: dict) -> bool:
 
 def _normalizer(folder: Path, options: dict) -> normalizers.BertNormalizer:
     """Make the normalizer of transformers' BertTokenizer (its models/bert/tokenization_bert.py)."""
-    values = {}
+    values: dict[str, Any] = {}
     for name, default in (("do_lower_case", True), ("tokenize_chinese_chars", True), ("strip_accents", None)):
         values[name] = options.get(name, default)
         if not (isinstance(values[name], bool) or values[name] is default):

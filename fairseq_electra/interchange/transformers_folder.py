@@ -8,15 +8,15 @@ from omegaconf import OmegaConf
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, STRIDE, TaskInfo
+from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, STRIDE, TAGGING, TaskInfo
 from fairseq_electra.data.wordpiece import symbols_of
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange.head_config import check_head, labels_of
 from fairseq_electra.interchange.heads import head_of
-from fairseq_electra.interchange.names import TASK_OF_HEAD, UNANSWERABLE
+from fairseq_electra.interchange.names import OF_ROWS, SETTINGS, TASK_OF_HEAD, UNANSWERABLE
 from fairseq_electra.interchange.network_files import Network, is_transformers_folder, read_network
 from fairseq_electra.interchange.pretrained import Pretrained
-from fairseq_electra.interchange.tokenizer_files import read_tokenizer
+from fairseq_electra.interchange.tokenizer_files import read_longest, read_tokenizer
 from fairseq_electra.interchange.transformers_config import family_of
 from fairseq_electra.models._config import with_defaults
 from fairseq_electra.models.electra import ElectraConfig, ElectraModel
@@ -111,7 +111,8 @@ def read_folder(folder: str | Path, generator: str | Path | None = None, seed: i
     initialised = [name for name in own if name not in tensors and name != "dictionary_version"]
     model.load_state_dict({**own, **tensors})
     unused = {f"{role}: {name}": reason for role, network in networks.items() for name, reason in network.unused.items()}
-    pretrained = Pretrained(model.eval(), tokenizer, dictionary, initialised=initialised)
+    cut_to = read_longest(folder, main.sizes.max_position_embeddings)
+    pretrained = Pretrained(model.eval(), tokenizer, dictionary, initialised=initialised, cut_to=cut_to)
     return Imported(pretrained, model_cfg, order, networks, unused, vocabulary.unnamed)
 
 
@@ -169,8 +170,22 @@ def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor, head: s
     prefixes = {"embeddings.": "embeddings.", "encoder.": "encoder.", "head.": f"{HEADS_HERE}{head}."}
     model.load_state_dict({**model.state_dict(), **_renamed(main, prefixes, order)})
     names = tuple(labels) if classes > 1 else ()
-    task = TaskInfo(main.folder.name, kind, 0, names, (), main.sizes.max_position_embeddings)
-    if kind == ANSWERING:
-        task = replace(task, stride=STRIDE, max_question=MAX_QUESTION, unanswerable=bool(main.config.get(UNANSWERABLE, True)))
-    pretrained = Pretrained(model.eval(), tokenizer, dictionary, task=task, labels={head: labels})
+    settings = _settings(main)
+    task = TaskInfo(main.folder.name, kind, 0, names, (), read_longest(main.folder, main.sizes.max_position_embeddings))
+    if kind == TAGGING:
+        task = replace(task, stride=settings.get("stride", 0))
+    elif kind == ANSWERING:
+        stride, max_question = settings.get("stride", STRIDE), settings.get("max_question", MAX_QUESTION)
+        task = replace(task, stride=stride, max_question=max_question, unanswerable=bool(main.config.get(UNANSWERABLE, True)))
+    pretrained = Pretrained(model.eval(), tokenizer, dictionary, task=task, labels={head: labels}, settings=settings)
     return Imported(pretrained, model_cfg, order, {head: main}, main.unused)
+
+
+def _settings(main: Network) -> dict[str, int]:
+    """Read what the export has kept of the fine-tuning's options."""
+    found = main.config.get(SETTINGS, {})
+    if not isinstance(found, dict) or any(type(value) is not int or value < 1 for name, value in found.items() if name in OF_ROWS):
+        raise InputError(
+            f"{main.folder / 'config.json'} has {SETTINGS} {found!r}; {', '.join(OF_ROWS)} there must be whole numbers above 0"
+        )
+    return {name: value for name, value in found.items() if name in OF_ROWS}

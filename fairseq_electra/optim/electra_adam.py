@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any, List, NamedTuple
+from typing import Any, List, NamedTuple, cast
 
 import torch
 from fairseq.dataclass import FairseqDataclass
@@ -234,7 +234,7 @@ class ElectraAdam(FairseqOptimizer):
     @property
     def optimizer_config(self) -> dict[str, Any]:
         """The options that win over a checkpoint's on resume."""
-        lr, betas = self.cfg.lr, self.cfg.adam_betas or (0.9, 0.999)
+        lr, betas = self.cfg.lr, cast(Any, self.cfg.adam_betas or (0.9, 0.999))
         if isinstance(betas, str):
             try:
                 betas = [float(beta) for beta in betas.strip("()[]").split(",")]

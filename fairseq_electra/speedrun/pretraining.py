@@ -182,8 +182,8 @@ class Segment:
 
 def figures(record: dict[str, Any]) -> str:
     """Write how good both networks are; a network that is not there has no figure."""
-    names = {"masked-token accuracy": "mask_token_accuracy", "disc_auc": "disc_auc"}
-    return "   ".join(f"{shown} {record[name]:.3f}" for shown, name in names.items() if name in record)
+    found = [f"masked-token accuracy {record['mask_token_accuracy']:.1f} %"] if "mask_token_accuracy" in record else []
+    return "   ".join([*found, *([f"disc_auc {record['disc_auc']:.3f}"] if "disc_auc" in record else [])])
 
 
 def clock_time(seconds: float) -> str:

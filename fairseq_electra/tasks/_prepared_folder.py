@@ -114,18 +114,20 @@ class PreparedFolderTask(FairseqTask, ABC):
 
     def post_validate(self, model, stats: dict, agg) -> None:
         """Forget what was gathered, which fairseq would keep and write into every checkpoint."""
+        super().post_validate(model, stats, agg)  # type: ignore[misc]  # compat/speeds.py
         metrics.reset_meter("valid", self.meter)
 
-    def log_scores(self, rows: TaskRows, found: Tensor, expected: int) -> None:
+    def log_scores(self, rows: TaskRows, found: Tensor, expected: int, more: tuple[str, ...] = ()) -> None:
         """Log the task's metrics once all is gathered.
 
         Args:
             rows: of the split.
             found: what this batch adds, in any order. Shape: (n, columns).
             expected: how many there are in the end; fairseq asks for the metrics after every batch as well, and gets NaN.
+            more: metrics of this split beside those of the task.
         """
         metrics.log_concat_tensor(self.meter, found)
-        for name in self.info.metrics:
+        for name in (*self.info.metrics, *more):
             metrics.log_derived(name, partial(self._score, rows, expected, name))
 
     def _score(self, rows: TaskRows, expected: int, name: str, meters: dict) -> float:

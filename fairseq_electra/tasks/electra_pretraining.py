@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import time
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +27,10 @@ from fairseq_electra.models.electra import compile_options
 from fairseq_electra.modules.flops import Flops, peak_flops, pretraining_flops
 from fairseq_electra.optim.electra_adam import ElectraAdam
 from fairseq_electra.precision import autocast, product_type
+from fairseq_electra.tasks._masked_share import MaskedShare
 from fairseq_electra.tasks._pretraining_options import ElectraPretrainingConfig, check_options, check_packing
 
 logger = logging.getLogger(__name__)
-SPEEDS = ("wps", "ups", "tflops", "mfu")
 UNIGRAM_IDS = 1 << 22  # of the training text, where it has to serve: enough to know how frequent its most frequent piece is
 
 
@@ -48,10 +47,10 @@ class ElectraPretrainingTask(FairseqTask):
         super().__init__(cfg)
         self.dictionary = dictionary
         self.diagnosis = Diagnosis()
+        self.masked_share = MaskedShare(cfg.mask_prob)
         self.flops: Flops | None = None  # of the model, once it is built
         self.peak = 0.0  # FLOP/s of a device, once it is at work
         self.compiled = self.cuda_graphs = False  # what the model was built with
-        self._validating_since = 0.0
 
     @classmethod
     def setup_task(cls, cfg: ElectraPretrainingConfig, **kwargs: Any) -> "ElectraPretrainingTask":
@@ -137,7 +136,7 @@ class ElectraPretrainingTask(FairseqTask):
             self.diagnosis.unigram[split] = baseline
             logger.info(
                 f"{prefix}: a unigram generator has, where <mask> is shown, a loss of {baseline.loss:.3f} "
-                f"and mask_token_accuracy {baseline.accuracy:.4f}"
+                f"and mask_token_accuracy {baseline.accuracy:.2%}"
             )
         self.datasets[split] = MaskedRows(
             corpus,
@@ -152,6 +151,8 @@ class ElectraPretrainingTask(FairseqTask):
             packing=packing,
             fixed=None if is_train else self._fixed_corruptions(prefix, corpus),
         )
+        if is_train:
+            self.masked_share.measure(self.datasets[split], str(prefix))
         return self.datasets[split]
 
     def _fixed_corruptions(self, prefix: Path, corpus: Binarized) -> dict[str, np.ndarray]:
@@ -236,12 +237,13 @@ class ElectraPretrainingTask(FairseqTask):
 
     def state_dict(self) -> dict:
         """Return what a resumed run needs to know of its past, for the checkpoint."""
-        return {"diagnosis": self.diagnosis.state_dict()}
+        return {"diagnosis": self.diagnosis.state_dict(), "masked_share": self.masked_share.value}
 
     def load_state_dict(self, state_dict: dict) -> None:
         """Go on from a checkpoint's state; one of before this package kept any is empty."""
         if "diagnosis" in state_dict:
             self.diagnosis.load_state_dict(state_dict["diagnosis"])
+        self.masked_share.restore(state_dict.get("masked_share"))
 
     def valid_step(self, sample, model, criterion):
         """Forward only, under ``--autocast``; arguments and result as FairseqTask's."""
@@ -257,24 +259,6 @@ class ElectraPretrainingTask(FairseqTask):
     def autocast(self, sample: dict) -> contextlib.AbstractContextManager:
         """Return the context to run the model in on a batch."""
         return autocast(str(self.cfg.autocast), sample["id"].device.type)
-
-    def begin_valid_epoch(self, epoch: int, model) -> None:
-        """Note when a validation begins; arguments as FairseqTask's."""
-        super().begin_valid_epoch(epoch, model)
-        self._validating_since = time.perf_counter()
-
-    def _leave_validation_out_of_speed(self) -> None:
-        """Set the clocks of all speeds forward: they are of the time spent on training."""
-        now = time.perf_counter()
-        for meters in map(metrics.get_meters, ("default", "train", "train_inner")):
-            for name in SPEEDS:
-                if meters is not None and name in meters:
-                    meters[name].start += now - self._validating_since
-        self._validating_since = now
-
-    def post_validate(self, model, stats: dict, agg) -> None:
-        """Leave the validation out of the speeds in the log (fairseq calls this after each one)."""
-        self._leave_validation_out_of_speed()
 
     def max_positions(self) -> None:
         """No limit: rows are made to fit."""

@@ -1,5 +1,7 @@
 """Questions whose answer stands in a text, or does not: SQuAD 1.1 and 2.0."""
 
+import logging
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +16,13 @@ from fairseq_electra.data.question_rows import QuestionRows
 from fairseq_electra.data.task_info import ANSWERING, BEAM, MAX_ANSWER_LENGTH
 from fairseq_electra.data.task_rows import TaskRows
 from fairseq_electra.errors import InputError
+from fairseq_electra.evaluation.answer_metrics import ORACLE
 from fairseq_electra.evaluation.answers import answers_of_questions, score_split, whole_words, window_answers
+from fairseq_electra.evaluation.protocol import VALID
 from fairseq_electra.modules.answer_heads import ConditionalAnswerHead, IndependentAnswerHead
 from fairseq_electra.tasks._prepared_folder import PreparedFolderConfig, PreparedFolderTask
 
+logger = logging.getLogger(__name__)
 CONDITIONAL, INDEPENDENT = "conditional", "independent"
 
 
@@ -40,6 +45,7 @@ class QuestionAnsweringTask(PreparedFolderTask):
 
     def __init__(self, cfg: QuestionAnsweringConfig, *args: Any):
         super().__init__(cfg, *args)
+        self._threshold: float | None = None  # valid's, of this validation
         for name in ("beam", "max_answer_length"):
             if getattr(cfg, name) < 1:
                 raise InputError(
@@ -67,20 +73,37 @@ class QuestionAnsweringTask(PreparedFolderTask):
             found = window_answers(hidden, head, sample, self.cfg.beam, 1, self.cfg.max_answer_length)
         return loss, sample_size, log | {"windows": found.cpu(), "split": sample["split"]}
 
+    def begin_valid_epoch(self, epoch: int, model) -> None:
+        """Forget the last validation's threshold, which was that of other weights; arguments as FairseqTask's."""
+        super().begin_valid_epoch(epoch, model)
+        self._threshold = None
+
     def reduce_metrics(self, logging_outputs: list[dict], criterion) -> None:
         """Log the scores of all questions, whichever process answered them."""
         super().reduce_metrics(logging_outputs, criterion)
         found = [log["windows"] for log in logging_outputs if "windows" in log]
         if found:
             rows = self.datasets[logging_outputs[0]["split"]]
-            self.log_scores(rows, torch.cat(found), len(rows))
+            chosen_elsewhere = self.info.unanswerable and rows.questions.split != VALID
+            self.log_scores(rows, torch.cat(found), len(rows), ORACLE if chosen_elsewhere else ())
 
     def score(self, rows: TaskRows, gathered: np.ndarray) -> dict[str, float]:
-        """Score the answers."""
+        """Score the answers; other splits than valid with the threshold that valid has been given in the same validation."""
         assert isinstance(rows, QuestionRows) and isinstance(rows.questions, QuestionFolder)
         folder = rows.questions
         answers = whole_words(answers_of_questions(folder, gathered, 1), folder.context_of_each())
-        return score_split(folder, answers, self.info.unanswerable)
+        if not self.info.unanswerable:
+            return score_split(folder, answers, False)
+        if folder.split == VALID:
+            found = score_split(folder, answers, True)
+            self._threshold = found["threshold"]
+            return found
+        if self._threshold is None:
+            logger.warning(
+                f"{folder.split} is scored as if every question had an answer: its threshold comes from {VALID}, "
+                f"which was not scored before it; give --valid-subset {VALID},{folder.split}"
+            )
+        return score_split(folder, answers, True, math.inf if self._threshold is None else self._threshold)
 
 
 def answer_head(kind: str, hidden_size: int, unanswerable: bool) -> nn.Module:

@@ -12,7 +12,7 @@ PAGE = ROOT / "examples" / "stability"
 
 
 def curve(*areas):
-    return [{"update": 100 * (i + 1), "fixed_auc": area, "disc_auc": 0.6, "mask_token_accuracy": 0.05} for i, area in enumerate(areas)]
+    return [{"update": 100 * (i + 1), "fixed_auc": area, "disc_auc": 0.6, "mask_token_accuracy": 5.0} for i, area in enumerate(areas)]
 
 
 def test_alive_is_a_net_whose_fixed_auc_rises_over_the_last_third():
@@ -31,7 +31,7 @@ def test_each_cause_differs_from_the_default_and_the_deciding_ones_have_three_se
 def test_the_table_has_a_line_for_each_run():
     runs = {"one": {"curve": curve(0.5, 0.6), "alive": True}, "two": {"curve": [], "alive": False, "trouble": "killed"}}
     lines = stability.markdown({"runs": runs}).splitlines()
-    assert lines[2] == "| one | 0.500 | 0.600 | 0.600 | 0.050 | alive |" and lines[3].endswith("| dead: killed |")
+    assert lines[2] == "| one | 0.500 | 0.600 | 0.600 | 5.0 | alive |" and lines[3].endswith("| dead: killed |")
 
 
 def test_the_page_has_the_table_of_its_report():

@@ -4,6 +4,7 @@ import torch
 from omegaconf import OmegaConf
 
 from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionConfig
+from fairseq_electra.data import masked_rows
 from tests.reference import paper
 
 
@@ -38,6 +39,7 @@ def paper_losses(sample, model, heads, gen_heads, layers, pad):
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
 def test_losses_and_labels_are_those_of_the_paper(make_task, make_model, positions):
     task = make_task()
+    task.masked_share.restore(0.13)
     dataset = task.load_dataset("valid")
     sample = dataset.collater([*dataset.sizes.argsort()[:3], *dataset.sizes.argsort()[-2:]])
     assert sample["net_input"]["padding_mask"].any()
@@ -48,7 +50,7 @@ def test_losses_and_labels_are_those_of_the_paper(make_task, make_model, positio
     mlm, rtd, labels = paper_losses(sample, model, heads=2, gen_heads=1, layers=2, pad=1)
     assert log["masked_lm_sum"].item() == pytest.approx(mlm, rel=1e-9)
     assert log["disc_sum"].item() == pytest.approx(rtd, rel=1e-9)
-    assert loss.item() == pytest.approx(1.5 * mlm + 20.0 * 0.15 * rtd, rel=1e-9)
+    assert loss.item() == pytest.approx(1.5 * mlm + 20.0 * 0.13 * rtd, rel=1e-9)
     assert sample_size == (sample["target"] != 1).sum()
     assert log["replaced"].item() == labels.sum()
     output = model(**sample["net_input"])
@@ -86,6 +88,60 @@ def test_counts_agree_with_a_count_token_by_token(make_task, make_model):
     assert (log["flagged"].item(), log["flagged_replaced"].item()) == (flagged, hit)
     entropy = torch.distributions.Categorical(logits=output.gen_logits).entropy()
     assert log["gen_entropy_sum"].item() == pytest.approx(entropy[sample["target"] != 1].sum().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tokens_per_sample": 128},
+        {"tokens_per_sample": 12},
+        {"tokens_per_sample": 16, "mask_prob": 0.02},
+        {"tokens_per_sample": 32, "mask_whole_words": True},
+        {"pack": True, "rows": "blocks"},
+    ],
+)
+def test_the_two_means_are_weighted_as_asked_for(make_task, make_model, changes):
+    task = make_task(**changes)
+    criterion = criterion_for(task, gen_weight=0.0)  # as fairseq does, before the text is loaded
+    dataset = task.load_dataset("train")
+    dataset.set_epoch(2)  # other masks than those of the measurement
+    sample = dataset.collater(range(len(dataset)))
+    loss, masked, log = criterion(make_model(task), sample)
+    assert loss.item() / masked == pytest.approx(50.0 * log["disc_sum"].item() / sample["ntokens"], rel=0.01)
+
+
+def test_the_share_is_measured_once_and_goes_along_with_the_run(make_task, data_bin, tmp_path, caplog):
+    other = tmp_path / "other"
+    other.mkdir()
+    for ending in ("bin", "idx"):
+        (other / f"train.{ending}").write_bytes((data_bin / f"valid.{ending}").read_bytes())
+    (other / "dict.txt").write_bytes((data_bin / "dict.txt").read_bytes())
+    caplog.set_level("INFO")
+
+    def loaded(epoch, state=None):
+        task = make_task(data=f"{data_bin}:{other}", tokens_per_sample=24)
+        if state is not None:
+            task.load_state_dict(state)
+        task.load_dataset("train", epoch=epoch)
+        return task
+
+    task, by_itself = loaded(1), loaded(2).masked_share.value
+    share = task.masked_share.value
+    assert f"{share:.4f} of the tokens are masked" in caplog.text and 0.1 < share != by_itself
+    task.load_dataset("train", epoch=2)
+    assert task.masked_share.value == loaded(2, task.state_dict()).masked_share.value == share
+    assert loaded(1, {"diagnosis": task.state_dict()["diagnosis"]}).masked_share.value == 0.15  # of a run that began without
+
+
+def test_the_share_of_many_rows_is_that_of_stretches_over_all_of_them(make_task, monkeypatch):
+    dataset = make_task(tokens_per_sample=16).load_dataset("train")
+    dataset.set_epoch(1)
+    whole = dataset.collater(range(len(dataset)))
+    assert dataset.masked_share() == whole["nmasked"] / whole["ntokens"]  # few rows: all are read
+    monkeypatch.setattr(masked_rows, "SAMPLED", 3)
+    step = (len(dataset) - 3) / 2
+    part = dataset.collater([int(begin) + i for begin in (0, step, 2 * step) for i in range(3)])
+    assert dataset.masked_share() == part["nmasked"] / part["ntokens"]
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])

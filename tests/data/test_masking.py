@@ -138,30 +138,90 @@ def test_draws_are_uniform_and_unrelated():
             assert abs(np.corrcoef(left.ravel(), right.ravel())[0, 1]) < 0.013
 
 
-def test_whole_words_are_masked_together():
-    starts = np.ones(VOCABULARY, bool)
-    starts[500:] = False  # ids from 500 on continue a word
-    rng = np.random.default_rng(0)
-    tokens = rng.integers(4, MASK, (2000, 64))
-    tokens[:, 0], tokens[:, -1], tokens[:, 30] = BOS, EOS, EOS
-    original = tokens.copy()
-    lengths = np.full(2000, 64)
-    positions, target, _, counts = masking(word_starts=starts)(tokens, lengths, 1, np.arange(2000))
-    assert counts.max() == 10 and counts.mean() > 8.5
-    for row in range(2000):
+STARTS = np.arange(VOCABULARY) < 500  # ids from 500 on continue a word
+
+
+def words_of(tokens):
+    """Columns of each word of a row; special symbols part words."""
+    words, before = [], None
+    for t, token in enumerate(tokens):
+        if token > 2:
+            if STARTS[token] or before is None or before <= 2:
+                words.append([])
+            words[-1].append(t)
+        before = token
+    return words
+
+
+def text(rows, width=128, continues=0.3, seed=0):
+    """Rows of words: a piece continues the last word with this probability."""
+    rng = np.random.default_rng(seed)
+    tokens = np.where(rng.random((rows, width)) < continues, rng.integers(500, MASK, (rows, width)), rng.integers(4, 500, (rows, width)))
+    tokens[:, 0], tokens[:, -1], tokens[:, width // 2] = BOS, EOS, EOS
+    return tokens, np.full(rows, width), np.arange(rows)
+
+
+def plain_word_masking(tokens, length, row, mask_prob=0.15):
+    """The rule of choose_words word by word, in plain Python; returns the masked columns of a row."""
+    width = len(tokens)
+    slots = round(mask_prob * width)
+    key = row_keys(Stream.MASKS, 1, 1, np.array([row]))
+    halves = [int(word) >> shift & 0xFFFFFFFF for word in bits(key, (width + 1) // 2)[0] for shift in (0, 32)]
+    offset = float(fractions(bits(key, 1, first=width + 3 * slots))[0, 0])
+    words = words_of(tokens)
+    pieces = sum(map(len, words))
+    left = budget = min(max(int(np.rint(mask_prob * length)), 1), slots, pieces)
+    share = budget / max(pieces, 1)
+    by_length = sorted(words, key=lambda word: (-len(word), halves[word[0]]))
+    sampled = [word for j, word in enumerate(by_length) if int((j + 1) * share + offset) > int(j * share + offset)]
+    groups = [[], [], []]
+    for word in words:
+        groups[1 if len(word) == 1 else 0 if word in sampled else 2].append(word)
+    in_order = [word for group in groups for word in sorted(group, key=lambda word: halves[word[0]])]
+    masked = []
+    for word in in_order:
+        if len(word) <= left:
+            masked += word
+            left -= len(word)
+    return sorted(masked or in_order[0][:budget] if in_order else [])
+
+
+@pytest.mark.parametrize(("width", "continues"), [(128, 0.3), (61, 0.7), (24, 0.9), (16, 0.0)])
+def test_fast_masking_of_whole_words_is_the_plain_rule(width, continues):
+    tokens, lengths, rows = text(100, width, continues)
+    lengths -= np.arange(100) % (width // 2)
+    tokens[np.arange(width) >= lengths[:, None]] = PAD
+    expected = [plain_word_masking(*row) for row in zip(tokens.tolist(), lengths.tolist(), rows.tolist(), strict=True)]
+    positions, target, _, counts = masking(word_starts=STARTS)(tokens.copy(), lengths, 1, rows)
+    assert [at[real != PAD].tolist() for at, real in zip(positions, target, strict=True)] == expected
+    assert counts.tolist() == list(map(len, expected))
+
+
+def test_whole_words_are_masked_together_and_use_up_the_budget():
+    tokens, lengths, rows = text(1000)
+    positions, target, _, counts = masking(word_starts=STARTS)(tokens.copy(), lengths, 1, rows)
+    assert counts.max() == 19 and counts.mean() > 18.99
+    for row in range(1000):
         masked = set(positions[row][target[row] != PAD].tolist())
         assert len(masked) == counts[row]
-        word, words = [], []
-        for t in range(64):
-            special = original[row, t] <= 2
-            if special or starts[original[row, t]] or not word or original[row, word[-1]] <= 2:
-                words.append(word)
-                word = []
-            word.append(t)
-        words.append(word)
-        for word in filter(None, words):
-            if 0 < len(masked & set(word)) < len(word):  # only a first word longer than all slots may be cut
-                assert masked < set(word)
+        assert all(len(masked & set(word)) in (0, len(word)) for word in words_of(tokens[row]))
+
+
+@pytest.mark.parametrize("continues", [0.2, 0.5])
+def test_long_words_are_masked_as_often_as_words_of_one_piece(continues):
+    tokens, lengths, rows = text(3000, continues=continues)
+    positions, target, _, counts = masking(word_starts=STARTS)(tokens.copy(), lengths, 1, rows)
+    masked, there = np.zeros(8), np.zeros(8)
+    for row in range(len(rows)):
+        at = set(positions[row][target[row] != PAD].tolist())
+        for word in words_of(tokens[row]):
+            there[min(len(word), 7)] += 1
+            masked[min(len(word), 7)] += word[0] in at
+    rate = masked[1:6] / there[1:6]
+    expected = counts.sum() / (3000 * 125)  # of 128 columns three are special
+    error = 4 * np.sqrt(expected / there[1:6])
+    assert (abs(rate - expected) < error + 0.003).all(), rate
+    assert there[5] > 200
 
 
 def test_a_word_longer_than_all_slots_is_masked_in_part():

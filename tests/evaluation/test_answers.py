@@ -10,14 +10,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
-from fairseq_electra.data.question_folder import Questions, context_pieces, in_memory, pieces_of_span
+from fairseq_electra.data.question_folder import QuestionFolder, Questions, context_pieces, in_memory, pieces_of_span, write_question_folder
+from fairseq_electra.data.question_rows import QuestionRows
+from fairseq_electra.data.squad import Question, Squad
 from fairseq_electra.data.task_info import ANSWERING, TaskInfo
 from fairseq_electra.data.wordpiece import train_wordpiece
 from fairseq_electra.evaluation.answer_metrics import best_over, best_threshold, exact_match, normalize_answer, score_answers, token_f1
 from fairseq_electra.evaluation.answering import AnswerEvaluation
 from fairseq_electra.evaluation.answers import BEGIN, END, SCORE, UNANSWERABLE, answers_of_questions, texts_of, whole_words
+from fairseq_electra.evaluation.finetuning import Run, Task
+from fairseq_electra.evaluation.nets import Net
+from fairseq_electra.evaluation.recipes import Recipe
+from fairseq_electra.evaluation.results import LOGITS_FILE, summarize
+from fairseq_electra.tasks.question_answering import QuestionAnsweringConfig, QuestionAnsweringTask
 
+# options that come from other parts of a run's configuration
+OF_THE_RUN = {"max_valid_steps": None, "train_subset": "train", "best_checkpoint_metric": "f1", "disable_validation": False, "seed": 1}
 INFO = TaskInfo("questions", ANSWERING, 2, (), ("f1", "exact_match"), 64, stride=16, max_question=16)
 
 
@@ -231,6 +241,114 @@ def test_random_scores_with_unanswerable_questions_are_those_of_the_rules(share)
         best_answers = [best for best, none in zip(f1, without, strict=True) if not none]
         assert found["best_answer_f1"] == pytest.approx(100 * np.mean(best_answers) if best_answers else 0.0)
         assert all(type(value) is float for value in found.values())
+
+
+def test_a_given_threshold_is_used_and_the_best_one_stands_beside_it():
+    texts, golds = ["dog", "red cat", "horse", "cow", "hen"], [["dog"], ["cat"], [], ["the"], ["hen"]]
+    unanswerable = np.array([0.1, 0.4, 0.9, 0.5, 0.7])
+    best = score_answers(texts, golds, unanswerable)
+    found = score_answers(texts, golds, unanswerable, 0.2)  # dog alone gets an answer
+    assert found == pytest.approx(
+        {
+            "f1": 100 * (1 + 0 + 1 + 1 + 0) / 5,
+            "exact_match": 60.0,
+            "answerable_f1": 100 / 3,
+            "unanswerable_accuracy": 100.0,
+            "best_answer_f1": 100 * 8 / 9,
+            "threshold": 0.2,
+            "oracle_f1": best["f1"],
+            "oracle_threshold": best["threshold"],
+        }
+    )
+    everything = score_answers(texts, golds, unanswerable, math.inf)
+    assert everything["answerable_f1"] == everything["best_answer_f1"] and everything["unanswerable_accuracy"] == 0.0
+
+
+@pytest.fixture(scope="module")
+def two_splits(tmp_path_factory, vocabulary):
+    """A folder with unanswerable questions in valid and in test, and answers of which each split asks for another threshold."""
+    context = "one two three four five six seven eight"
+    words = {split: ["one", None, "three", "four", None, "six"] for split in ("train", "valid", "test")}
+    splits = {}
+    for split, gold in words.items():
+        questions = [Question(f"{split}{i}", "which?", 0, ((context.index(word), word),) if word else ()) for i, word in enumerate(gold)]
+        splits[split] = Squad([context], questions)
+    names = ("f1", "exact_match", "answerable_f1", "unanswerable_accuracy", "best_answer_f1", "threshold")
+    info = TaskInfo("both", ANSWERING, 2, (), names, 64, stride=16, max_question=8, unanswerable=True)
+    folder = tmp_path_factory.mktemp("answers") / "both"
+    info = write_question_folder(folder, vocabulary, splits, info)
+
+    def scores(unanswerable):
+        said = [(context.index(word or "two"), context.index(word or "two") + len(word or "two"), 0.9) for word in words["test"]]
+        return answer_lists(*((unsure, answer) for unsure, answer in zip(unanswerable, said, strict=True)), count=1)
+
+    # valid separates at 0, test between 2 and 3
+    found = {"valid": scores([-2.0, 1.0, -3.0, -1.0, 4.0, 0.0]), "test": scores([2.0, 3.0, 1.0, 2.0, 5.0, -1.0])}
+    return folder, info, found
+
+
+def test_test_is_scored_with_the_threshold_of_valid(two_splits):
+    folder, info, scores = two_splits
+    evaluation = AnswerEvaluation(folder, info)
+    valid = evaluation.metrics("valid", scores["valid"])
+    assert set(valid) == set(info.metrics) and valid["threshold"] == 0.0 and valid["f1"] == 100.0
+    test = evaluation.metrics("test", scores["test"], scores["valid"])
+    assert test["threshold"] == 0.0 and test["f1"] == pytest.approx(100 * 3 / 6)  # the last answer, and both that have none
+    assert (test["oracle_threshold"], test["oracle_f1"]) == (2.0, 100.0)
+    with pytest.raises(ValueError, match="test is scored with the threshold of valid"):
+        evaluation.metrics("test", scores["test"])
+
+
+def test_an_ensemble_is_scored_with_the_threshold_of_its_own_valid(two_splits, tmp_path):
+    folder, info, scores = two_splits
+    evaluation, results = AnswerEvaluation(folder, info), []
+    for seed, shift in ((1, 0.0), (2, 10.0)):  # thresholds 0 and 10, of both together 5
+        moved = {split: each + shift * (np.arange(4) == UNANSWERABLE) for split, each in scores.items()}
+        place = tmp_path / "net" / info.name / f"lr0.1-seed{seed}"
+        place.mkdir(parents=True)
+        np.savez(place / LOGITS_FILE, **moved)
+        metrics = {split: evaluation.metrics(split, each, moved["valid"]) for split, each in moved.items()}
+        results.append({"net": "net", "task": info.name, "lr": 0.1, "seed": seed, "trouble": "", "metrics": metrics})
+    found = summarize(results, info, folder, tmp_path)["metrics"]
+    assert found["test"]["threshold"]["values"] == [0.0, 10.0] and found["test"]["threshold"]["ensemble"] == 5.0
+    assert found["test"]["f1"]["ensemble"] == pytest.approx(50.0) and found["test"]["oracle_f1"]["ensemble"] == 100.0
+    assert found["test"]["oracle_threshold"]["values"] == [2.0, 12.0] and "oracle_f1" not in found["valid"]
+
+
+def test_runs_that_chose_a_threshold_on_test_are_not_gone_on_with(two_splits):
+    folder, info, _ = two_splits
+    run = Run(Net("net", "", "tiny"), Task(folder, info, ""), Recipe(1e-3), 1)
+    assert run.record["threshold"] == "of valid"
+    for other in (replace(info, unanswerable=False), replace(info, examples={"train": 6, "valid": 6})):
+        assert "threshold" not in replace(run, task=Task(folder, other, "")).record
+
+
+def test_validation_while_training_scores_test_with_the_threshold_of_valid(two_splits, caplog):
+    folder, info, scores = two_splits
+    task = QuestionAnsweringTask.setup_task(
+        OmegaConf.merge(OmegaConf.structured(QuestionAnsweringConfig), OF_THE_RUN | {"data": str(folder)})
+    )
+    size = len(task.dictionary)
+    rows = {split: QuestionRows(QuestionFolder(folder, split, size)) for split in scores}
+    gathered = {split: windows_with(rows[split].questions, each) for split, each in scores.items()}
+    assert task.score(rows["test"], gathered["test"])["threshold"] == math.inf
+    assert "give --valid-subset valid,test" in caplog.text
+    caplog.clear()
+    task.score(rows["valid"], gathered["valid"])
+    expected = AnswerEvaluation(folder, info).metrics("test", scores["test"], scores["valid"])
+    assert task.score(rows["test"], gathered["test"]) == expected and not caplog.text
+    task.begin_valid_epoch(2, None)
+    assert task.score(rows["test"], gathered["test"])["threshold"] == math.inf
+
+
+def windows_with(questions, answers):
+    """What validation gathers: a window for each question, whose answer is given by pieces. Shape: (N, 5)."""
+    offsets = questions.offsets(0)
+    found = []
+    for number, (begin, end, score, unsure) in enumerate(answers[:, 0]):
+        first, last = np.searchsorted(offsets[:, 0], begin), np.searchsorted(offsets[:, 1], end)
+        found.append((number, unsure, first, last, score))
+    return np.array(found)
 
 
 def make_questions(rng, number=7, contexts=4):

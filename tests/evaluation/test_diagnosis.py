@@ -11,9 +11,10 @@ from fairseq import options
 from fairseq.logging.meters import AverageMeter
 
 from fairseq_electra.errors import RunCollapsedError
-from fairseq_electra.evaluation.detection import BINS, SUMS
+from fairseq_electra.evaluation.detection import SUMS
 from fairseq_electra.evaluation.diagnosis import Diagnosis, Unigram
 from fairseq_electra.evaluation.meters import SumsOnDevice
+from fairseq_electra.evaluation.score_histogram import BINS
 from fairseq_electra.evaluation.stretch import Stretch
 from tests.conftest import ROOT, TINY_NET
 from tests.integration.training import COMMON
@@ -105,9 +106,9 @@ def test_the_whole_healthy_run_of_the_main_page_is_not_warned_of():
     names = ("disc_auc", "mask_token_accuracy", "wpb", "replaced_rate", "lr", "disc_recall", "disc_loss")
     run = []
     for row in rows:
-        auc, accuracy, tokens, *others = (float(row[name]) for name in names)
+        auc, accuracy, tokens, rate, lr, recall, loss = (float(row[name]) for name in names)
         end = int(float(row["num_updates"]))
-        run.append(stretch(end - 100, end, auc, accuracy, 100 * tokens, *others))
+        run.append(stretch(end - 100, end, auc, accuracy / 100, 100 * tokens, rate, lr, recall / 100, loss))
     assert len(run) == 280 and said(run, 0.051) == []
 
 
@@ -118,11 +119,11 @@ def test_a_run_that_dies_is_warned_of(run):
 
 def test_the_dead_run_on_a_gpu_is_warned_of_by_update_800_and_its_generator_once_the_rate_has_peaked():
     first, again, generator, once_more = said(on_a_gpu(), 0.059)
-    assert first.startswith("update 800: the discriminator has been at chance since update 400 (disc_auc 0.548, disc_recall 0.000, ")
+    assert first.startswith("update 800: the discriminator has been at chance since update 400 (disc_auc 0.548, disc_recall 0.0%, ")
     assert f"disc_loss 0.398, where always predicting the base rate gives {entropy(0.1386):.3f})" in first
     assert again.startswith("update 1200: the discriminator") and once_more.startswith("update 2000: the discriminator")
     assert generator.startswith("update 1400: the generator has been no better than piece frequencies since update 0 ")
-    assert "(mask_token_accuracy 0.0600, always guessing the most frequent piece 0.0590)" in generator
+    assert "(mask_token_accuracy 6.00%, always guessing the most frequent piece 5.90%)" in generator
 
 
 def test_a_failure_is_said_again_after_twice_the_time_and_its_end_once():

@@ -7,8 +7,9 @@ from fairseq.trainer import Trainer
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fairseq_electra.criterions.replaced_token_detection import _discriminator_counts
-from fairseq_electra.evaluation.detection import area_under_curve, log_metrics
+from fairseq_electra.evaluation.detection import log_metrics
 from fairseq_electra.evaluation.meters import SumsOnDevice, pack
+from fairseq_electra.evaluation.score_histogram import BINS, BINS_BEFORE, area_under_curve
 
 
 @pytest.fixture(autouse=True)
@@ -45,8 +46,8 @@ def sums_of(update: int, training: bool = True, flags: bool = True) -> dict:
     return sums | {"gen_entropy_sum": torch.rand((), generator=generator) * 100}
 
 
-def log_averages(logs: list[dict]) -> None:
-    """The figures as averages of each update's share, weighted by what it is a share of."""
+def log_averages(logs: list[dict], unit: float = 100.0) -> None:
+    """The figures as averages of each update's share, weighted by what it is a share of; accuracies in per cent, or in another unit."""
     total = {key: sum(log[key] for log in logs) for key in logs[0]}
     histogram = total.pop("disc_histogram")
     total = {key: float(value) for key, value in total.items()}
@@ -65,7 +66,11 @@ def log_averages(logs: list[dict]) -> None:
         ("disc_precision", total["flagged_replaced"], total["flagged"]),
         ("disc_recall", total["flagged_replaced"], total["replaced"]),
     ):
-        if part is not None and whole > 0:
+        if part is None or not whole > 0:
+            continue
+        if name.endswith(("_accuracy", "_precision", "_recall")):
+            metrics.log_scalar(name, unit * part / whole, whole, round=2)
+        else:
             metrics.log_scalar(name, part / whole, whole, round=4)
     metrics.log_scalar_sum("_disc_histogram", histogram)
     metrics.log_derived("disc_auc", lambda meters: round(area_under_curve(meters["_disc_histogram"].sum), 4))
@@ -120,11 +125,29 @@ def test_a_checkpoint_holds_numbers_and_counts_alone(tmp_path):
         assert {type(value) for value in state["total"].values()} == {int, float}
 
 
+@pytest.mark.parametrize("meter", ["sums", "averages"])
+def test_a_histogram_in_the_bins_of_before_is_gone_on_with(meter):
+    before = torch.zeros(2, BINS_BEFORE, dtype=torch.int64)
+    before[0, 800], before[0, 1200], before[1, 1000], before[1, -1] = 30, 10, 20, 20  # of 40 by 40 pairs 30 x 20 and 40 x 20 are right
+    log = log_metrics if meter == "sums" else log_averages
+    log([{**sums_of(1), "disc_histogram": torch.zeros(2, BINS, dtype=torch.int64)}])
+    saved = metrics.state_dict()
+    for _, name, _, state in saved["default"]:
+        if name == "_electra_sums":
+            state["total"]["disc_histogram"] = before.flatten()
+        elif name == "_disc_histogram":
+            state["sum"] = before
+    metrics.load_state_dict(saved)
+    metrics._active_aggregators["default"] = metrics._aggregators["default"]
+    log_metrics([{**sums_of(2), "disc_histogram": torch.zeros(2, BINS, dtype=torch.int64)}])
+    assert metrics.get_smoothed_values("default")["disc_auc"] == (30 * 20 + 40 * 20) / 40**2
+
+
 def test_a_checkpoint_with_averages_goes_on_with_sums():
     metrics.reset()
     before = [sums_of(update) | {"masked_unknown": torch.tensor(0)} for update in range(5)]  # <unk> counted like any piece
     for sums in before:
-        log_averages([sums])
+        log_averages([sums], unit=1.0)  # as they were then
     metrics.load_state_dict(metrics.state_dict())
     metrics._active_aggregators["default"] = metrics._aggregators["default"]
     for update in range(5, 9):
@@ -233,8 +256,8 @@ def test_the_diagnosis_reads_only_what_the_log_reads_anyway(make_task, monkeypat
     with metrics.aggregate() as whole:
         log_metrics([sums_of(update) for update in (1, 2, 3, 4)])
     expected = whole.get_smoothed_values()
-    assert round(seen.recall, 4) == expected["disc_recall"] and round(seen.disc_loss, 4) == expected["disc_loss"]
-    assert round(seen.accuracy, 4) == expected["mask_token_accuracy"]
+    assert round(100 * seen.recall, 2) == expected["disc_recall"] and round(seen.disc_loss, 4) == expected["disc_loss"]
+    assert round(100 * seen.accuracy, 2) == expected["mask_token_accuracy"]
     assert seen.auc == pytest.approx(expected["disc_auc"], abs=0.02) and found["num_updates"] == 4
 
 
@@ -255,4 +278,4 @@ def test_the_log_reads_all_sums_at_once(monkeypatch):
             log_metrics([sums_of(update)])
         assert moved == []
         assert len(aggregate.get_smoothed_values()) == 11
-    assert moved == [4000 + 11]
+    assert moved == [2 * BINS + 11]

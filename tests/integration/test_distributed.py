@@ -17,6 +17,7 @@ from fairseq_electra.data.masking import Masking
 from fairseq_electra.data.rows import build_rows
 from fairseq_electra.data.wordpiece import load_wordpiece
 from fairseq_electra.models.electra import ElectraConfig, ElectraModel
+from fairseq_electra.tasks._masked_share import MaskedShare
 from tests import forked
 from tests.conftest import NET, TINY_NET, randomize_parameters
 from tests.integration.training import command, read, train, weights
@@ -141,7 +142,7 @@ def toy():
     for i in range(95):
         dictionary.add_symbol(f"p{i}")
     dictionary.add_symbol("<mask>")
-    task = SimpleNamespace(source_dictionary=dictionary, cfg=SimpleNamespace(tokens_per_sample=32, mask_prob=0.15))
+    task = SimpleNamespace(source_dictionary=dictionary, cfg=SimpleNamespace(tokens_per_sample=32), masked_share=MaskedShare(0.15))
     config = {"model_size": "tiny", **NET}
     torch.manual_seed(0)
     model = ElectraModel.build_model(OmegaConf.merge(OmegaConf.structured(ElectraConfig), config), task).double()

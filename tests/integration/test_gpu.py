@@ -268,4 +268,4 @@ def test_a_speedrun_trains_a_compiled_small_in_its_minutes(tmp_path, corpus_line
     found = json.loads((tmp_path / "run" / "results.json").read_text())
     assert found["size"] == "small" and found["device"] == torch.cuda.get_device_name()
     assert "--compile --cuda-graphs" in done.stdout and 150 < found["seconds"]["pretraining"] < 250
-    assert found["valid"]["num_updates"] == found["updates"] and found["valid"]["mask_token_accuracy"] > 0.05
+    assert found["valid"]["num_updates"] == found["updates"] and found["valid"]["mask_token_accuracy"] > 5

@@ -27,7 +27,7 @@ def results():
         "parameters": 1_900_000,
         "flops": {"paper": 2e14, "products": 3e13},
         "seconds": {"pretraining": 297.4, "finetuning": 600.0},
-        "valid": {"mask_token_accuracy": 0.1234, "disc_auc": 0.654},
+        "valid": {"mask_token_accuracy": 12.34, "disc_auc": 0.654},
         "glue": {
             "summary": [
                 summary("CoLA", {"mcc": 10.0}),

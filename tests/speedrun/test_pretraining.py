@@ -63,7 +63,7 @@ class Trainer:
 
     @staticmethod
     def record(subset, done, prefix="", **more):
-        values = {"mask_token_accuracy": 0.1, "disc_auc": 0.6, **more}
+        values = {"mask_token_accuracy": 10.0, "disc_auc": 0.6, **more}
         values = {prefix + name: str(value) for name, value in values.items()} | {f"{prefix}num_updates": str(done)}
         return f"now | INFO | {subset} | {json.dumps(values)}"
 
@@ -94,9 +94,9 @@ def test_at_the_measured_pace_the_plan_is_kept(train):
     assert said[0].startswith("    fairseq-train ") and "--user-dir fairseq_electra" in said[0]
     progress = [line for line in said if "left" in line]
     assert 18 <= len(progress) <= 20 and progress[-1].startswith("     96%") and "0:12 left" in progress[-1]
-    assert said[-1].startswith(f"    held-out text after {plan.updates:,} updates: masked-token accuracy 0.100   disc_auc 0.600")
+    assert said[-1].startswith(f"    held-out text after {plan.updates:,} updates: masked-token accuracy 10.0 %   disc_auc 0.600")
     assert said[-1].endswith(f"fixed_auc {0.5 + plan.updates / 1e5:.3f}")
-    assert "masked-token accuracy 0.100   disc_auc 0.600" in progress[0] and "fixed_auc" not in progress[0]
+    assert "masked-token accuracy 10.0 %   disc_auc 0.600" in progress[0] and "fixed_auc" not in progress[0]
     assert f"fixed_auc {0.5 + 2 * plan.save_every / 1e5:.3f}" in progress[4]
 
 

@@ -43,9 +43,9 @@ def test_costs_stand_beside_the_published_ones_in_the_same_convention(results):
 
 
 def test_fixed_auc_is_shown_where_the_log_has_it(results):
-    assert "masked-token accuracy 0.123, disc_auc 0.654." in markdown(results)
+    assert "masked-token accuracy 12.3 %, disc_auc 0.654." in markdown(results)
     with_it = results | {"valid": results["valid"] | {"fixed_auc": 0.71}}
-    assert "masked-token accuracy 0.123, disc_auc 0.654, fixed_auc 0.710." in markdown(with_it)
+    assert "masked-token accuracy 12.3 %, disc_auc 0.654, fixed_auc 0.710." in markdown(with_it)
 
 
 def test_a_run_without_glue_has_no_scores(results):

@@ -37,7 +37,7 @@ def glue_folder(tmp_path):
     return tmp_path / "GLUE"
 
 
-TRAINED = {"device_seconds": 290.0, "tokens": 2_000_000, "valid": {"mask_token_accuracy": 0.1, "disc_auc": 0.6, "num_updates": 1000.0}}
+TRAINED = {"device_seconds": 290.0, "tokens": 2_000_000, "valid": {"mask_token_accuracy": 10.0, "disc_auc": 0.6, "num_updates": 1000.0}}
 SCORES = {"median": 50.0, "mean": 50.0, "standard_deviation": 1.0, "values": [49, 51], "ensemble": 50.0}
 
 

@@ -1,0 +1,59 @@
+"""Histograms of scores that add up over batches and ranks, and the area under the ROC curve that they give."""
+
+import torch
+from torch import Tensor
+
+# bins of equal width up to a size of 10, where the scores of most discriminators lie; beyond, wider ones that reach to the largest float32
+LINEAR, LINEAR_BINS = 10.0, 1000  # of each sign
+OUTER_BINS, OUTER_WIDTH = 1120, 0.004  # width in ln(1 + ln(size / 10)): bins of .4 % at 10, 1.3 % at 100, 3 % at 10,000
+BINS = 2 * (LINEAR_BINS + OUTER_BINS)
+BINS_BEFORE = 2000  # in checkpoints of before: of equal width, the outermost at -10 and 10 for all that lies beyond
+
+
+def bin_of(scores: Tensor) -> Tensor:
+    """Number the bins that scores fall in: a larger score never has a smaller number. Shape kept, int64, 0 to BINS - 1."""
+    scores = scores.float().nan_to_num()  # fairseq finds out about these, and says so
+    size = scores.abs()
+    beyond = LINEAR_BINS + (size.clamp(min=LINEAR) / LINEAR).log().log1p() / OUTER_WIDTH
+    steps = torch.where(size < LINEAR, size * (LINEAR_BINS / LINEAR), beyond)
+    return (torch.where(scores < 0, -steps, steps) + BINS // 2).floor().long()
+
+
+def score_histogram(logits: Tensor, is_replaced: Tensor, real: Tensor) -> Tensor:
+    """Count scores in bins, apart for original and replaced tokens.
+
+    Logits rather than probabilities, so that a timid discriminator, whose probabilities all lie near the base rate, is resolved too, and
+    so is one whose probabilities are all 0 or 1.
+
+    Args:
+        logits, is_replaced, real: scores, labels, and False at padding. Shapes: (B, T).
+
+    Returns:
+        counts. Shape: (2, BINS), int64; row 1 holds the replaced tokens.
+    """
+    places = bin_of(logits) + BINS * is_replaced
+    counts = torch.zeros(2 * BINS, dtype=torch.int64, device=logits.device)
+    return counts.scatter_add_(0, places.flatten(), real.flatten().long()).view(2, BINS)
+
+
+def area_under_curve(histogram: Tensor) -> float:
+    """Area under the ROC curve: how often a replaced token scores above an original one, ties counted half; nan without both.
+
+    Args:
+        histogram: as :func:`score_histogram` makes it. Shape: (2, BINS).
+    """
+    original, replaced = histogram.double()
+    pairs = original.sum() * replaced.sum()
+    if pairs == 0:
+        return float("nan")
+    below = original.cumsum(0) - original / 2
+    return float((replaced * below).sum() / pairs)
+
+
+def in_bins_of_today(counts: Tensor) -> Tensor:
+    """Turn the counts of a checkpoint of before into those of today's bins; others stay as they are. Shape: (2 * BINS,), int64."""
+    if counts.numel() != 2 * BINS_BEFORE:
+        return counts
+    places = bin_of(torch.linspace(-LINEAR, LINEAR, BINS_BEFORE))
+    found = torch.zeros(2, BINS, dtype=torch.int64)
+    return found.index_add_(1, places, counts.view(2, BINS_BEFORE).long()).flatten()

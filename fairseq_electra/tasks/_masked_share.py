@@ -1,0 +1,40 @@
+"""The share of tokens that are masked, which the discriminator's loss is weighted with. The underscore keeps fairseq from importing it."""
+
+import logging
+
+from fairseq_electra.data.masked_rows import MaskedRows
+
+logger = logging.getLogger(__name__)
+
+
+class MaskedShare:
+    """Masked tokens by all tokens, measured once for a run.
+
+    ``--mask-prob`` is what is asked for; rounding to whole tokens in short rows, and words that do not fit, make the share another one.
+    It is a constant of the run, so that the loss of a batch is the sum of its rows' losses, and it is the same in every process.
+    Of several data folders, it is that of the first that is read.
+
+    Args:
+        mask_prob: the share until it is measured.
+    """
+
+    def __init__(self, mask_prob: float):
+        self.value, self._mask_prob, self._known = float(mask_prob), float(mask_prob), False
+
+    def measure(self, rows: MaskedRows, name: str) -> None:
+        """Measure it, unless it is known.
+
+        Args:
+            rows: of the training text.
+            name: names them in the log.
+        """
+        if self._known or not len(rows):
+            return
+        self.value, self._known = rows.masked_share(), True
+        logger.info(f"{name}: {self.value:.4f} of the tokens are masked, for --mask-prob {self._mask_prob:g}; --disc-weight counts on this")
+
+    def restore(self, value: float | None) -> None:
+        """Go on with a checkpoint's share; runs that began before it was measured have none, and go on with ``--mask-prob``."""
+        self.value, self._known = self._mask_prob if value is None else value, True
+        if value is None:
+            logger.info(f"the run began with --mask-prob {self._mask_prob:g} as the share of masked tokens, and goes on so")

@@ -1,0 +1,174 @@
+"""How long the rows of the training were goes along with the net, and text is cut to that length wherever it is used."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from fairseq_electra.data.task_info import ANSWERING, PREDICTION, RANKING, TAGGING, TaskInfo
+from fairseq_electra.errors import InputError
+from fairseq_electra.evaluation.predictions import predictor_of
+from fairseq_electra.interchange.export_transformers import export_transformers
+from fairseq_electra.interchange.hub_interface import ElectraHubInterface, from_pretrained
+from fairseq_electra.interchange.import_transformers import import_transformers
+from fairseq_electra.interchange.pretrained import load_checkpoint
+from fairseq_electra.interchange.tokenizer_files import read_longest
+from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
+from fairseq_electra.models._config import with_defaults
+from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
+from fairseq_electra.modules.answer_heads import IndependentAnswerHead
+from fairseq_electra.modules.heads import SentenceHead, TokenHead
+from tests.cli.test_sentence_commands import command
+from tests.conftest import NET, randomize_parameters
+from tests.interchange.conftest import transformers
+
+LONGEST, POSITIONS = 24, 64
+HIDDEN = NET["hidden_size"]
+HEADS = {
+    PREDICTION: (lambda: SentenceHead(HIDDEN, 3, 0.0), ["x", "y", "z"]),
+    RANKING: (lambda: SentenceHead(HIDDEN, 1, 0.0), ["score"]),
+    TAGGING: (lambda: TokenHead(HIDDEN, 3, 0.0), ["O", "B-X", "I-X"]),
+    ANSWERING: (lambda: IndependentAnswerHead(HIDDEN), []),
+}
+SHORT = "The object is returned."
+LONG = " ".join(["An object's type determines the operations that the object supports"] * 8)
+
+
+@pytest.fixture
+def tuned(pretrained):
+    """A fine-tuned net with random weights, whose rows had at most LONGEST tokens, and whose table has more positions."""
+
+    def make(kind=PREDICTION, positions="learned", **changes):
+        start, (head, labels) = pretrained(), HEADS[kind]
+        cfg = OmegaConf.create({**NET, "model_size": "tiny", "positions": positions, "max_position_embeddings": POSITIONS})
+        model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), start.dictionary)
+        model.register_head(SENTENCE_HEAD, head())
+        randomize_parameters(model, std=0.2)
+        info = TaskInfo("x", kind, 1, tuple(labels), (), LONGEST, stride=5, max_question=4, unanswerable=True)
+        return dataclasses.replace(start, model=model.eval(), labels={SENTENCE_HEAD: labels}, task=dataclasses.replace(info, **changes))
+
+    return make
+
+
+@pytest.mark.parametrize("positions", ["learned", "rotary"])
+def test_text_is_cut_alike_by_the_checkpoint_its_export_and_transformers(tmp_path, tuned, positions):
+    ours, lines = tuned(positions=positions), [SHORT, LONG, f"{LONG} {SHORT}"]
+    said = export_transformers(ours, tmp_path / "out")
+    assert any(f"texts are cut to {LONGEST} tokens" in line for line in said)
+    assert json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())["model_max_length"] == LONGEST
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["max_position_embeddings"] == POSITIONS  # as many as the tensor has
+    answers = []
+    for net in (ElectraHubInterface(ours), from_pretrained(tmp_path / "out")):
+        predictor = predictor_of(one_text_a_line(net), SENTENCE_HEAD, "text")
+        answers.append(torch.tensor([answer["logits"] for answer in predictor(lines)]))
+        assert (predictor.max_positions, predictor.number_cut) == (LONGEST, 2)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
+    with torch.no_grad():
+        answers.append(torch.cat([model(**tokenizer(line, truncation=True, return_tensors="pt")).logits for line in lines]))
+    assert (answers[0] - answers[1]).abs().max() < 1e-4 and (answers[0] - answers[2]).abs().max() < 1e-4
+
+
+def one_text_a_line(net):
+    """One text a line, whatever the training had."""
+    if net.task is not None:
+        net.task = dataclasses.replace(net.task, inputs=0)
+    return net
+
+
+def test_rotary_rows_longer_than_transformers_table_get_a_longer_table(tmp_path, tuned):
+    ours = tuned(positions="rotary", max_positions=100)
+    export_transformers(ours, tmp_path / "out")
+    back = read_folder(tmp_path / "out").pretrained
+    assert back.longest == 100 == back.model.sizes.max_position_embeddings
+    assert tuned(max_positions=100).longest == POSITIONS  # of learned ones there are no more
+
+
+def test_the_shorter_of_the_prepared_rows_and_those_of_the_training_counts(tuned):
+    ours = tuned(max_positions=60)
+    for options, expected in (({"max_positions": 40}, 40), ({"max_positions": 512}, 60), ({}, 60)):
+        assert dataclasses.replace(ours, cfg=OmegaConf.create({"task": {"_name": PREDICTION, **options}})).longest == expected
+
+
+def test_the_length_goes_from_pre_training_to_transformers_and_back_into_a_checkpoint(tmp_path, pretrained):
+    ours = pretrained(max_position_embeddings=POSITIONS)
+    assert ours.longest == POSITIONS  # nothing is known of its training
+    ours.cfg = OmegaConf.create({"task": {"_name": "electra_pretraining", "tokens_per_sample": LONGEST}})
+    export_transformers(ours, tmp_path / "out")
+    assert read_folder(tmp_path / "out").pretrained.longest == LONGEST
+    for place in (".", "generator"):
+        assert transformers.AutoTokenizer.from_pretrained(tmp_path / "out" / place).model_max_length == LONGEST
+    import_transformers(tmp_path / "out", tmp_path / "in" / "checkpoint.pt")
+    assert load_checkpoint(tmp_path / "in" / "checkpoint.pt").longest == LONGEST
+
+
+@pytest.mark.parametrize("kind", [TAGGING, ANSWERING])
+def test_windows_and_answers_are_made_alike_after_export(tmp_path, tuned, kind):
+    ours = tuned(kind)
+    ours.cfg = OmegaConf.create({"task": {"_name": kind, "max_answer_length": 3}})
+    export_transformers(ours, tmp_path / "out")
+    lines = [LONG, SHORT] if kind == TAGGING else [f"Which operations does it support?\t{LONG}", f"Which?\t{SHORT}"]
+    found = []
+    for net in (ElectraHubInterface(ours), from_pretrained(tmp_path / "out")):
+        predictor = predictor_of(net, SENTENCE_HEAD, "text")
+        found.append(list(predictor(lines)))
+        assert (net.task.stride, predictor.max_positions, predictor.number_cut) == (5, LONGEST, kind == ANSWERING)
+    if kind == ANSWERING:
+        assert net.task.max_question == 4 and net.options["max_answer_length"] == 3
+        assert [each["answer"] for each in found[0]] == [each["answer"] for each in found[1]]
+    else:
+        assert [each["tags"] for each in found[0]] == [each["tags"] for each in found[1]]
+        assert torch.allclose(*(torch.tensor(each[0]["logits"]) for each in found), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "lines", "sentence"),
+    [
+        (PREDICTION, [SHORT, LONG, LONG], f"2 of 3 lines were cut to {LONGEST} tokens, the longest row of the training"),
+        (RANKING, [f"{SHORT}\tyes\tno", f"{LONG}\tyes\tno"], f"1 of 2 lines were cut to {LONGEST} tokens, the longest row of the training"),
+        (TAGGING, [LONG, "a" * 90], f"1 of 2 lines have a word that was cut to {LONGEST - 2} pieces"),
+        (ANSWERING, [f"Which operations does it support?\t{LONG}"], "1 of 1 lines have a question that was cut to 4 pieces"),
+        (PREDICTION, [SHORT], ""),
+    ],
+)
+def test_predict_says_how_many_lines_it_cut(tmp_path, tuned, monkeypatch, kind, lines, sentence):
+    export_transformers(tuned(kind), tmp_path / "out")
+    status, output, said = command("predict", tmp_path / "out", text="".join(f"{line}\n" for line in lines), monkeypatch=monkeypatch)
+    assert status == 0 and len(output.splitlines()) == len(lines)
+    assert said.strip() == sentence
+
+
+def test_the_hub_warns_once_of_rows_longer_than_those_of_the_training(tuned, caplog):
+    net = ElectraHubInterface(tuned())
+    caplog.set_level("WARNING")
+    caplog.clear()
+    net.extract_features(SHORT)
+    assert not caplog.records
+    for _ in range(2):
+        net.extract_features(LONG[:150])
+    (record,) = caplog.records
+    assert f"the training had at most {LONGEST}" in record.message
+
+
+@pytest.mark.parametrize(("said", "expected"), [({}, 96), ({"model_max_length": 10**30}, 96), ({"model_max_length": 50}, 50)])
+def test_a_folder_says_how_long_its_rows_are(tmp_path, said, expected):
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(said))
+    assert read_longest(tmp_path, 96) == expected
+
+
+@pytest.mark.parametrize("length", ["long", None, True, 0, float("nan")])
+def test_a_length_that_is_none_is_refused(tmp_path, length):
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"model_max_length": length}))
+    with pytest.raises(InputError, match=r"model_max_length .*; it must be a number of tokens from 8 on"):
+        read_longest(tmp_path, 96)
+
+
+@pytest.mark.parametrize("settings", [5, {"stride": 0}, {"max_question": "many"}])
+def test_damaged_settings_of_an_export_are_refused(tmp_path, tuned, settings):
+    export_transformers(tuned(ANSWERING), tmp_path / "out")
+    path = tmp_path / "out" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"fairseq_electra": settings}))
+    with pytest.raises(InputError, match="must be whole numbers above 0"):
+        read_folder(tmp_path / "out")
