@@ -45,7 +45,7 @@ def find_marks(texts: Counter[str]) -> Marks:
     changed = Counter({character: count for character, count in counts.items() if without_marks(character) is not None})
     accents = Counter({character: count for character, count in changed.items() if _script(character) in ACCENTED})
     signs = changed - accents
-    larger = max(accents, signs, key=Counter.total)
+    larger = max(accents, signs, key=lambda kind: kind.total())
     example = min(larger, key=lambda character: (-larger[character], character), default="")
     return Marks(sum(counts.values()), accents.total(), signs.total(), example)
 

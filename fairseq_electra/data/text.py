@@ -104,7 +104,7 @@ def _opened(path: str | Path) -> Iterator[tuple[BinaryIO, _Place]]:
             if suffix in _OPENERS:
                 if head and not head.startswith(_STARTS[suffix]):
                     raise InputError(f"{name} is not compressed as its name says; give it a name that does not end in {suffix}")
-                stream = stack.enter_context(_OPENERS[suffix](raw))  # type: ignore[assignment, operator]
+                stream = stack.enter_context(_OPENERS[suffix](raw))  # type: ignore[operator]
                 head = stream.peek(HEAD)  # type: ignore[attr-defined]
             if other := other_format(head):
                 raise InputError(f"{name} is {other[0]}, not plain text in UTF-8; {other[1]}")
