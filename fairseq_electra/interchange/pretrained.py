@@ -136,7 +136,7 @@ def checkpoint_state(model: ElectraModel | ElectraEncoder, model_cfg: dict, data
         cfg.task.data = data
         cfg.model.update(model_cfg)
     container = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
-    history = {"criterion_name": container["criterion"]["_name"], "optimizer_name": "none", "lr_scheduler_state": {}, "num_updates": 0}
+    history: dict = {"criterion_name": cfg.criterion["_name"], "optimizer_name": "none", "lr_scheduler_state": {}, "num_updates": 0}
     return {
         "args": None,
         "cfg": container,

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
@@ -130,7 +131,7 @@ def _is_of_bert(folder: Path, options: dict) -> bool:
 
 def _normalizer(folder: Path, options: dict) -> normalizers.BertNormalizer:
     """Make the normalizer of transformers' BertTokenizer (its models/bert/tokenization_bert.py)."""
-    values = {}
+    values: dict[str, Any] = {}
     for name, default in (("do_lower_case", True), ("tokenize_chinese_chars", True), ("strip_accents", None)):
         values[name] = options.get(name, default)
         if not (isinstance(values[name], bool) or values[name] is default):
