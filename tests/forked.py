@@ -1,6 +1,6 @@
 """Run commands in copies of a process that has imported PyTorch and fairseq already, which is most of what a short command costs.
 
-Each worker of pytest has one such process, started when it is first needed. It imports neither the plugin nor a command of fairseq: a copy
+Each thread of a worker of pytest has one such process, started when it is first needed. It imports neither the plugin nor a command of fairseq: a copy
 does, as a process of its own would, so that ``--user-dir``, logging and the exit status are those of the command line.
 """
 
@@ -14,8 +14,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
 
 ROOT = Path(__file__).parent.parent
 
@@ -40,7 +43,7 @@ def run(command: list[str], cwd=None, input: str | Path = "", timeout: int = 280
         else:
             Path(files[0]).write_text(input)
         request = {"command": command[1:], "cwd": str(cwd or Path.cwd()), "environment": environment(), "files": files, "timeout": timeout}
-        server = start()
+        server = start(threading.get_ident())  # of its own for each thread: a server answers one request after the other
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
         status = json.loads(server.stdout.readline())
@@ -51,8 +54,8 @@ def run(command: list[str], cwd=None, input: str | Path = "", timeout: int = 280
 
 
 @functools.cache
-def start() -> subprocess.Popen:
-    """Start the process that is copied."""
+def start(thread: int) -> subprocess.Popen:
+    """Start the process that is copied for the commands of a thread."""
     command, pipe = [sys.executable, "-m", "tests.forked"], subprocess.PIPE
     server = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT, env=environment())
     atexit.register(server.stdin.close)  # which ends it
@@ -102,6 +105,7 @@ def wait(copy: int, timeout: int) -> int | None:
 
 def become(request: dict) -> Callable[[], object]:
     """Make this copy what a new process would be; returns what runs its module or code."""
+    np.random.seed()  # as a new process would; Python's own generator is seeded by fork
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])

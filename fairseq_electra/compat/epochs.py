@@ -82,7 +82,9 @@ def go_on_with_rows_left() -> None:
     def next_epoch_itr(self, shuffle=True, *args, **kwargs):
         if self._next_epoch_itr is not None:
             shuffle = self.shuffle  # of the epoch within which the run was resumed, for the next checkpoint
-        elif _stretches(self) and self.next_epoch_idx != self.epoch:
+        elif hasattr(self, "epoch_batch_sampler"):
+            self.epoch_batch_sampler.shuffle = shuffle  # fairseq keeps the sampler of the first epoch, and what it was told then
+        if self._next_epoch_itr is None and _stretches(self) and self.next_epoch_idx != self.epoch:
             self.stretches, self._frozen_batches = [], self.batches_of_epoch
         return plain_next(self, shuffle, *args, **kwargs)
 

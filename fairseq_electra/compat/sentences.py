@@ -55,8 +55,7 @@ def correlate_single_examples() -> None:
 def log_losses_in_nats() -> None:
     """criterions/sentence_prediction.py and sentence_ranking.py::reduce_metrics, ``/ math.log(2)``: losses in bits.
 
-    All other tasks here log nats, the unit that the loss is computed in; a mean squared error has no bits at all. ``ppl``, which fairseq
-    makes of ``nll_loss`` as of bits, keeps its value.
+    All other tasks here log nats, the unit that the loss is computed in; a mean squared error has no bits at all.
     """
     from fairseq.criterions import sentence_prediction, sentence_ranking
 
@@ -76,10 +75,6 @@ class _InNats:
 
     def log_scalar(self, key: str, value, *args, **kwargs) -> None:
         self._plain.log_scalar(key, value * math.log(2) if key.endswith("loss") else value, *args, **kwargs)
-        if key == "nll_loss":
-            from fairseq.utils import get_perplexity
-
-            self._plain.log_derived("ppl", lambda meters: get_perplexity(meters[key].smoothed_value, base=math.e))
 
 
 def compare_numbers_of_lines() -> None:

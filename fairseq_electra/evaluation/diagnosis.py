@@ -23,7 +23,7 @@ class Unigram:
 def unigram_baseline(ids: np.ndarray, dictionary) -> Unigram:
     """Score the best constant guess on the text itself.
 
-    Special symbols do not count, as they are never masked, and ``<unk>`` does not, as no accuracy counts it.
+    Special symbols do not count, as they are never masked. The accuracy leaves ``<unk>`` out, as all accuracies do; the loss does not.
 
     Args:
         ids: the text. Shape: (number of ids,).
@@ -32,9 +32,10 @@ def unigram_baseline(ids: np.ndarray, dictionary) -> Unigram:
     counts = np.zeros(len(dictionary), np.int64)
     for start in range(0, len(ids), 1 << 24):
         counts += np.bincount(ids[start : start + (1 << 24)], minlength=len(dictionary))[: len(dictionary)]
-    counts[[dictionary.bos(), dictionary.pad(), dictionary.eos(), dictionary.unk(), len(dictionary) - 1]] = 0
+    counts[[dictionary.bos(), dictionary.pad(), dictionary.eos(), len(dictionary) - 1]] = 0
     share = counts[counts > 0] / max(counts.sum(), 1)
-    return Unigram(float(-(share * np.log(share)).sum()), float(share.max(initial=0.0)))
+    counts[dictionary.unk()] = 0
+    return Unigram(float(-(share * np.log(share)).sum()), float(counts.max(initial=0) / max(counts.sum(), 1)))
 
 
 @dataclass

@@ -55,8 +55,8 @@ def traits_of_start(args: argparse.Namespace) -> dict[str, str]:
     resumed = [Path(args.restore_file)]
     others = []
     if args.restore_file == "checkpoint_last.pt":  # fairseq checkpoint_utils.py::load_checkpoint
-        resumed = [Path(args.save_dir, args.restore_file)]
-        others = [Path(name) for name in (args.continue_once, args.finetune_from_model) if name]
+        resumed = [Path(args.save_dir, args.restore_file), *([Path(args.continue_once)] if args.continue_once else [])]
+        others = [Path(args.finetune_from_model)] if args.finetune_from_model else []
     path = next((path for path in (*resumed, *others) if path.is_file()), None)
     if path is None:
         return {}
