@@ -1,7 +1,7 @@
 """Run commands in copies of a process that has imported PyTorch and fairseq already, which is most of what a short command costs.
 
-Each thread of a worker of pytest has one such process, started when it is first needed. It imports neither the plugin nor a command of fairseq: a copy
-does, as a process of its own would, so that ``--user-dir``, logging and the exit status are those of the command line.
+Each thread of a worker of pytest has one such process, started when it is first needed. It imports neither the plugin nor a command of
+fairseq: a copy does, as a process of its own would, so that ``--user-dir``, logging and the exit status are those of the command line.
 """
 
 import atexit

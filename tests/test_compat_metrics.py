@@ -126,6 +126,32 @@ def test_what_a_task_remembers_comes_back_except_in_a_new_run(monkeypatch, reset
     assert trainer.task.memory == expected
 
 
+@pytest.mark.parametrize(
+    ("task", "metric", "kept"),
+    [
+        ("sentence_prediction", "loss", False),
+        ("sentence_prediction", "accuracy", True),
+        ("electra_pretraining", "mask_token_accuracy", False),
+        ("electra_pretraining", "loss", True),
+    ],
+)
+def test_a_best_score_in_other_units_is_forgotten(monkeypatch, caplog, task, metric, kept):
+    from types import SimpleNamespace
+
+    from fairseq_electra.compat import units
+
+    saved = {"extra_state": {"best": 0.5}}
+    monkeypatch.setattr(Trainer, "state_dict", lambda self: {"extra_state": {}})
+    monkeypatch.setattr(Trainer, "load_checkpoint", lambda self: dict(saved["extra_state"]))
+    units.forget_best_in_other_units()
+    trainer = Trainer.__new__(Trainer)
+    trainer.cfg = SimpleNamespace(checkpoint=SimpleNamespace(best_checkpoint_metric=metric), task=SimpleNamespace(_name=task))
+    monkeypatch.setattr(Trainer, "is_data_parallel_master", True)
+    assert ("best" in trainer.load_checkpoint()) == kept and (f"the best {metric} so far, 0.5" in caplog.text) != kept
+    saved["extra_state"] |= trainer.state_dict()["extra_state"]
+    assert trainer.load_checkpoint()["best"] == 0.5
+
+
 @pytest.mark.parametrize("task_class", [ElectraPretrainingTask, SentencePredictionTask, SentenceRankingTask, QuestionAnsweringTask])
 def test_fairseq_still_counts_validation_as_time_of_training_and_no_task_does(task_class, monkeypatch):
     assert ".start" not in inspect.getsource(fairseq_cli.train.validate) and "start_time" not in inspect.getsource(

@@ -17,7 +17,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fairseq_electra.compat import batch_sizes, batches, distributed, epochs, fillers, metrics, sentences, speeds, task_state, updates
+from fairseq_electra.compat import (
+    batch_sizes,
+    batches,
+    distributed,
+    epochs,
+    fillers,
+    metrics,
+    sentences,
+    speeds,
+    task_state,
+    units,
+    updates,
+)
 from fairseq_electra.data.task_info import TASK_FILE
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE
 from fairseq_electra.errors import InputError, RunCollapsedError
@@ -56,6 +68,7 @@ def apply() -> None:
     metrics.read_stats_when_asked()
     speeds.leave_validation_out_of_speeds()
     task_state.restore_task_state()
+    units.forget_best_in_other_units()
     keep_vocabulary_beside_checkpoints()
     sentences.gather_predictions()
     sentences.correlate_single_examples()

@@ -70,7 +70,7 @@ def go_on_with_rows_left() -> None:
             plain_load(self, state_dict)
             return
         if state_dict.get("rows") != _fingerprint(self):
-            _say_that_the_epoch_begins_anew(self, "rows" in state_dict)
+            _say_that_the_epoch_begins_anew(self, "rows" in state_dict, sum(stretch["iterations"] for stretch in read))
             plain_load(self, state_dict | {"iterations_in_epoch": 0})
         elif present["batching"] == self.batching:
             _read_behind(self, state_dict["stretches"])
@@ -115,12 +115,12 @@ def _fingerprint(iterator) -> str:
     return iterator.fingerprint
 
 
-def _say_that_the_epoch_begins_anew(iterator, known: bool) -> None:
+def _say_that_the_epoch_begins_anew(iterator, known: bool, batches: int) -> None:
     reason = "its rows are not those of the checkpoint, or have another order (other data, --tokens-per-sample, --seed or the like)"
     if not known:
         reason = "the checkpoint is of an older release, which did not note which rows were read"
     if iterator.shard_id == 0:
-        logger.warning(f"epoch {iterator.epoch} begins anew: {reason}")
+        logger.warning(f"epoch {iterator.epoch} begins anew, behind {batches:,} batches of it: {reason}")
 
 
 def _read_behind(iterator, stretches: list[Stretch]) -> None:
@@ -177,7 +177,8 @@ def count_groups_left() -> None:
     """data/iterators.py::GroupedIterator, ``math.ceil(len(iterable) / float(chunk_size))``: counts updates from the epoch's begin.
 
     Where another --update-freq takes over within an epoch, that may be one less than there are: the last batches were left out, and the
-    epoch was taken for unfinished and read once more from its begin.
+    epoch was taken for unfinished and read once more from its begin. Where --skip-remainder-batch would leave nothing to read, it reads the
+    rest: fairseq_cli/train.py::train needs one update.
     """
     from fairseq.data.iterators import GroupedIterator
 
@@ -189,6 +190,7 @@ def count_groups_left() -> None:
         read = getattr(iterable, "n", 0)
         whole, rest = divmod(len(iterable) - read, chunk_size)
         plain(self, iterable, chunk_size)
+        skip_remainder_batch = skip_remainder_batch and whole > 0
         self.total = self.n + whole + bool(rest and not skip_remainder_batch)
         if skip_remainder_batch:
             iterable.take(read + whole * chunk_size)

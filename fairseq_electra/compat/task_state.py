@@ -23,9 +23,8 @@ def restore_task_state() -> None:
     @functools.wraps(plain_load)
     def load_checkpoint(self, *args, reset_meters=False, **kwargs):
         extra_state = plain_load(self, *args, reset_meters=reset_meters, **kwargs)
-        state = (extra_state or {}).get("task_state")
-        if state and not reset_meters:
-            self.task.load_state_dict(state)
+        if extra_state is not None and not reset_meters:
+            self.task.load_state_dict(extra_state.get("task_state") or {})
         return extra_state
 
     state_dict.restores_task_state = True  # type: ignore[attr-defined]

@@ -9,11 +9,22 @@ from fairseq_electra.data.text import read_lines
 # fairseq-train and fairseq-validate: "time | INFO | valid | {...}"; hydra: "[time][valid][INFO] - {...}"
 RECORD = re.compile(r"(?:\| INFO \| (\S+) \| |\[([^]\s]+)\]\[INFO\] - )(\{\".*\})$")
 
+PER_CENT = ("_accuracy", "_precision", "_recall")
+KNOWS_UNITS = "disc_accuracy"  # above 1 % in any run, as most tokens are original
+
 
 def read_log(path: str | Path) -> list[dict]:
-    """Return the log's records, with ``subset`` (train_inner, valid, ...) and metrics as numbers under their plain names."""
+    """Return the log's records, with ``subset`` (train_inner, valid, ...) and metrics as numbers under their plain names.
+
+    Logs of earlier releases had shares where today's have per cent: they are converted.
+    """
     # a last line that a killed run left unfinished is no record
-    return [record for record in map(read_record, read_lines(path)) if record is not None]
+    records = [record for record in map(read_record, read_lines(path)) if record is not None]
+    known = [record[KNOWS_UNITS] for record in records if KNOWS_UNITS in record]
+    if known and max(known) <= 1:
+        for record in records:
+            record |= {name: 100 * value for name, value in record.items() if name.endswith(PER_CENT)}
+    return records
 
 
 def read_record(line: str) -> dict | None:

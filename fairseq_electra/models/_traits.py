@@ -6,7 +6,6 @@ is here, so what is saved is always explicit.
 
 import argparse
 import logging
-import shlex
 from pathlib import Path
 
 import torch
@@ -36,15 +35,19 @@ def add_arguments(parser) -> None:
     )
 
 
-def fill_in(args: argparse.Namespace, **safe: str) -> None:
-    """Fill in what the command line leaves open: as ``--as`` says, or as the checkpoint to start from has it, or safely.
-
-    Args:
-        args: the command line; changed.
-        safe: further safe choices, of this kind of training.
-    """
+def fill_in(args: argparse.Namespace) -> None:
+    """Fill in what the command line leaves open: as ``--as`` says, or as the checkpoint to start from has it, or safely."""
     original = args.__dict__.pop(AS, None)
-    chosen = ORIGINALS[original] if original else SAFE[str(args.model_size)] | {"bias_correction": "on"} | safe | traits_of_start(args)
+    chosen = ORIGINALS[original] if original else SAFE[str(args.model_size)] | {"bias_correction": "on"} | traits_of_start(args)
+    _set_open(args, chosen)
+
+
+def fill_in_betas(args: argparse.Namespace) -> None:
+    """Fill in Adam's betas of a pre-training whose command line leaves them open, behind :func:`fill_in`."""
+    _set_open(args, {"adam_betas": betas_of_start(args) or SAFE_BETAS})
+
+
+def _set_open(args: argparse.Namespace, chosen: dict[str, str]) -> None:
     for name, value in chosen.items():
         if getattr(args, name, None) is None:
             setattr(args, name, value)
@@ -52,27 +55,39 @@ def fill_in(args: argparse.Namespace, **safe: str) -> None:
 
 def traits_of_start(args: argparse.Namespace) -> dict[str, str]:
     """Read the traits of the checkpoint that a run would start from; none where there is no such checkpoint of ours."""
-    resumed = [Path(args.restore_file)]
-    others = []
-    if args.restore_file == "checkpoint_last.pt":  # fairseq checkpoint_utils.py::load_checkpoint
-        resumed = [Path(args.save_dir, args.restore_file), *([Path(args.continue_once)] if args.continue_once else [])]
-        others = [Path(args.finetune_from_model)] if args.finetune_from_model else []
-    path = next((path for path in (*resumed, *others) if path.is_file()), None)
-    if path is None:
+    path, cfg = _start(args, args.finetune_from_model)
+    saved = cfg.get("model") or {}
+    if saved.get("model_size") not in MODEL_SIZES:
         return {}
-    try:  # without its tensors
-        cfg = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["cfg"]
-        saved = cfg["model"]
-        size = MODEL_SIZES[str(saved["model_size"])]
-    except Exception:  # of another model, or damaged: fairseq will come to it and say so
-        return {}
+    size = MODEL_SIZES[saved["model_size"]]
     found = {"positions": saved.get("positions") or size.positions, "norm": saved.get("norm") or size.norm}
-    usual = dict(SAFE[str(saved["model_size"])])
-    if path in resumed and not args.reset_optimizer and (cfg.get("optimizer") or {}).get("_name") == "electra_adam":
-        betas = cfg["optimizer"].get("adam_betas") or (0.9, 0.999)
-        found["adam_betas"] = betas if isinstance(betas, str) else f"({betas[0]}, {betas[1]})"
-        usual["adam_betas"] = SAFE_BETAS
-    if found != usual:
-        given = (f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in found.items())
-        logger.info(f"as in {path}: {' '.join(given)}")
+    if found != SAFE[saved["model_size"]]:
+        logger.info(f"as in {path}: --positions {found['positions']} --norm {found['norm']}")
     return found
+
+
+def betas_of_start(args: argparse.Namespace) -> str | None:
+    """Read Adam's betas from the checkpoint whose moments a run would go on with; None where there is none."""
+    path, cfg = _start(args)
+    saved = cfg.get("optimizer") or {}
+    if args.reset_optimizer or saved.get("_name") != "electra_adam":
+        return None
+    betas = saved.get("adam_betas") or (0.9, 0.999)
+    found = betas if isinstance(betas, str) else f"({betas[0]}, {betas[1]})"
+    if found != SAFE_BETAS:
+        logger.info(f"as in {path}: --adam-betas '{found}'")
+    return found
+
+
+def _start(args: argparse.Namespace, otherwise: str | None = None) -> tuple[Path | None, dict]:
+    """Find the checkpoint that a run would resume, or else another, and its configuration."""
+    named = [args.restore_file]
+    if args.restore_file == "checkpoint_last.pt":  # fairseq checkpoint_utils.py::load_checkpoint
+        named = [Path(args.save_dir, args.restore_file), args.continue_once, otherwise]
+    path = next((path for path in map(Path, filter(None, named)) if path.is_file()), None)
+    if path is None:
+        return None, {}
+    try:  # without its tensors
+        return path, dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["cfg"])
+    except Exception:  # of another model, or damaged: fairseq will come to it and say so
+        return path, {}

@@ -283,10 +283,17 @@ def _register(size: str) -> None:
         args.model_size = size
         compat.forget_tpu(args)
         if isinstance(args, argparse.Namespace):  # fairseq calls this again for the options in a checkpoint
-            _traits.fill_in(args, adam_betas=_traits.SAFE_BETAS)
+            _traits.fill_in(args)
+            _traits.fill_in_betas(args)
 
 
-# a bare --arch electra takes its sizes from --finetune-from-model
-ARCH_CONFIG_REGISTRY["electra"] = compat.forget_tpu
+def _without_size(args) -> None:
+    """A bare ``--arch electra`` takes its sizes from ``--finetune-from-model``."""
+    compat.forget_tpu(args)
+    if isinstance(args, argparse.Namespace):
+        _traits.fill_in_betas(args)
+
+
+ARCH_CONFIG_REGISTRY["electra"] = _without_size
 for _size in MODEL_SIZES:
     _register(_size)

@@ -16,10 +16,12 @@ class MaskedShare:
 
     Args:
         mask_prob: the share until it is measured.
+        **options: further options that decide it.
     """
 
-    def __init__(self, mask_prob: float):
+    def __init__(self, mask_prob: float, **options: object):
         self.value, self._mask_prob, self._known = float(mask_prob), float(mask_prob), False
+        self._options = {"mask_prob": float(mask_prob), **options}
 
     def measure(self, rows: MaskedRows, name: str) -> None:
         """Measure it, unless it is known.
@@ -33,8 +35,17 @@ class MaskedShare:
         self.value, self._known = rows.masked_share(), True
         logger.info(f"{name}: {self.value:.4f} of the tokens are masked, for --mask-prob {self._mask_prob:g}; --disc-weight counts on this")
 
-    def restore(self, value: float | None) -> None:
-        """Go on with a checkpoint's share; runs that began before it was measured have none, and go on with ``--mask-prob``."""
-        self.value, self._known = self._mask_prob if value is None else value, True
-        if value is None:
+    def state_dict(self) -> dict:
+        """Return the share, and the options that it is of, for the checkpoint."""
+        return {"value": self.value, "options": self._options}
+
+    def load_state_dict(self, state: dict | None) -> None:
+        """Go on with a checkpoint's share, if the options are the same; else it is measured anew.
+
+        Runs that began before it was measured have none, and go on with ``--mask-prob``.
+        """
+        if state is None:
+            self._known = True
             logger.info(f"the run began with --mask-prob {self._mask_prob:g} as the share of masked tokens, and goes on so")
+        elif state["options"] == self._options:
+            self.value, self._known = state["value"], True

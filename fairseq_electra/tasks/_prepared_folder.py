@@ -136,7 +136,7 @@ class PreparedFolderTask(FairseqTask, ABC):
             return math.nan
         if self._scored[0] is not gathered:  # once for all metrics
             self._scored = (gathered, self.score(rows, gathered.double().numpy()))
-        return round(self._scored[1][name], 2)
+        return round(self._scored[1][name], 6 if name.endswith("threshold") else 2)  # a threshold is given to predict
 
     @abstractmethod
     def score(self, rows: TaskRows, gathered: np.ndarray) -> dict[str, float]:

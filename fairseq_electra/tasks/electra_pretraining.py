@@ -47,7 +47,8 @@ class ElectraPretrainingTask(FairseqTask):
         super().__init__(cfg)
         self.dictionary = dictionary
         self.diagnosis = Diagnosis()
-        self.masked_share = MaskedShare(cfg.mask_prob)
+        deciding = ("mask_whole_words", "tokens_per_sample", "rows", "pack", "across_documents")
+        self.masked_share = MaskedShare(cfg.mask_prob, **{name: str(getattr(cfg, name)) for name in deciding})
         self.flops: Flops | None = None  # of the model, once it is built
         self.peak = 0.0  # FLOP/s of a device, once it is at work
         self.compiled = self.cuda_graphs = False  # what the model was built with
@@ -237,13 +238,13 @@ class ElectraPretrainingTask(FairseqTask):
 
     def state_dict(self) -> dict:
         """Return what a resumed run needs to know of its past, for the checkpoint."""
-        return {"diagnosis": self.diagnosis.state_dict(), "masked_share": self.masked_share.value}
+        return {"diagnosis": self.diagnosis.state_dict(), "masked_share": self.masked_share.state_dict()}
 
     def load_state_dict(self, state_dict: dict) -> None:
         """Go on from a checkpoint's state; one of before this package kept any is empty."""
         if "diagnosis" in state_dict:
             self.diagnosis.load_state_dict(state_dict["diagnosis"])
-        self.masked_share.restore(state_dict.get("masked_share"))
+        self.masked_share.load_state_dict(state_dict.get("masked_share"))
 
     def valid_step(self, sample, model, criterion):
         """Forward only, under ``--autocast``; arguments and result as FairseqTask's."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from fairseq.dataclass import ChoiceEnum
+from fairseq.distributed.utils import get_global_rank
 from fairseq.tasks import register_task
 from torch import nn
 
@@ -98,7 +99,7 @@ class QuestionAnsweringTask(PreparedFolderTask):
             found = score_split(folder, answers, True)
             self._threshold = found["threshold"]
             return found
-        if self._threshold is None:
+        if self._threshold is None and get_global_rank() == 0:
             logger.warning(
                 f"{folder.split} is scored as if every question had an answer: its threshold comes from {VALID}, "
                 f"which was not scored before it; give --valid-subset {VALID},{folder.split}"

@@ -39,7 +39,7 @@ def paper_losses(sample, model, heads, gen_heads, layers, pad):
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
 def test_losses_and_labels_are_those_of_the_paper(make_task, make_model, positions):
     task = make_task()
-    task.masked_share.restore(0.13)
+    task.masked_share.value = 0.13
     dataset = task.load_dataset("valid")
     sample = dataset.collater([*dataset.sizes.argsort()[:3], *dataset.sizes.argsort()[-2:]])
     assert sample["net_input"]["padding_mask"].any()
@@ -118,8 +118,8 @@ def test_the_share_is_measured_once_and_goes_along_with_the_run(make_task, data_
     (other / "dict.txt").write_bytes((data_bin / "dict.txt").read_bytes())
     caplog.set_level("INFO")
 
-    def loaded(epoch, state=None):
-        task = make_task(data=f"{data_bin}:{other}", tokens_per_sample=24)
+    def loaded(epoch, state=None, **changes):
+        task = make_task(**{"data": f"{data_bin}:{other}", "tokens_per_sample": 24, **changes})
         if state is not None:
             task.load_state_dict(state)
         task.load_dataset("train", epoch=epoch)
@@ -131,6 +131,7 @@ def test_the_share_is_measured_once_and_goes_along_with_the_run(make_task, data_
     task.load_dataset("train", epoch=2)
     assert task.masked_share.value == loaded(2, task.state_dict()).masked_share.value == share
     assert loaded(1, {"diagnosis": task.state_dict()["diagnosis"]}).masked_share.value == 0.15  # of a run that began without
+    assert loaded(1, task.state_dict(), mask_prob=0.3).masked_share.value == loaded(1, mask_prob=0.3).masked_share.value > 0.25
 
 
 def test_the_share_of_many_rows_is_that_of_stretches_over_all_of_them(make_task, monkeypatch):

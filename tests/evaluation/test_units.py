@@ -1,7 +1,7 @@
 """One unit for losses and one for accuracies, whichever task is logged: nats, and per cent."""
 
 import inspect
-import math
+import json
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from fairseq_electra.criterions.token_classification import TokenClassificationL
 from fairseq_electra.evaluation.answer_metrics import score_answers
 from fairseq_electra.evaluation.sentence_metrics import score
 from fairseq_electra.evaluation.tagging import score_tags
+from fairseq_electra.evaluation.training_log import read_log
 
 SENTENCES = (sentence_prediction.SentencePredictionCriterion, sentence_ranking.SentenceRankingCriterion)
 # four units of loss 1.5 nats, of which three are right
@@ -60,3 +61,13 @@ def test_scores_of_all_tasks_are_per_cent():
     found = score_tags(np.array([1, 0, 1, 0]), np.array([1, 0, 1, 1]), np.array([0, 1, 2, 3]), ("O", "B-X"))
     assert found["accuracy"] == 75.0 and found["entity_precision"] == 100.0
     assert score_answers(["a b", "c", "d", "e"], [["a b"], ["c"], ["d"], ["f"]]) == {"f1": 75.0, "exact_match": 75.0}
+
+
+def test_a_log_of_shares_is_read_as_per_cent(tmp_path):
+    def read_of(accuracy, recall):
+        path = tmp_path / "train.log"
+        line = json.dumps({"valid_disc_accuracy": str(accuracy), "valid_disc_recall": str(recall), "valid_disc_auc": "0.7"})
+        path.write_text(f"now | INFO | valid | {line}\n")
+        return read_log(path)
+
+    assert read_of(0.85, 0.2) == read_of(85, 20) == [{"subset": "valid", "disc_accuracy": 85.0, "disc_recall": 20.0, "disc_auc": 0.7}]

@@ -47,8 +47,18 @@ def test_an_old_checkpoint_is_resumed_by_its_old_line_bit_by_bit(data_bin, tmp_p
     train_here(data_bin, tmp_path / "old", *small, *original, "--max-update", 3)
     make_old(tmp_path / "old")
     log = train(data_bin, tmp_path / "old", *small, "--max-update", 6)
-    assert "--positions learned --norm post --adam-betas '(0.9, 0.999)'" in log.text
+    assert "--positions learned --norm post" in log.text and "--adam-betas '(0.9, 0.999)'" in log.text
     assert_same_weights(weights(tmp_path / "whole"), weights(tmp_path / "old"))
+
+
+def test_a_branch_keeps_the_betas_of_its_trunk_and_a_net_from_given_weights_has_the_safe_ones(data_bin, tmp_path):
+    train_here(data_bin, tmp_path / "trunk", *TINY_NET, "--adam-betas", "(0.9, 0.999)", "--max-update", 1)
+    last = str(tmp_path / "trunk" / "checkpoint_last.pt")
+    assert options("--continue-once", last, arch="electra_tiny")[3] == "(0.9, 0.999)"
+    assert options("--restore-file", last, arch="electra_tiny")[3] == "(0.9, 0.999)"
+    assert options("--restore-file", last, "--reset-optimizer", arch="electra_tiny")[3] == "(0.9, 0.98)"
+    assert options("--finetune-from-model", last, arch="electra_tiny")[3] == "(0.9, 0.98)"
+    assert options("--finetune-from-model", last, arch="electra")[3] == "(0.9, 0.98)"
 
 
 def test_an_old_checkpoint_is_validated_and_loaded_as_what_it_is(data_bin, tmp_path):
