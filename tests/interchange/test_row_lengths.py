@@ -151,6 +151,37 @@ def test_predict_says_how_many_lines_it_cut(tmp_path, tuned, monkeypatch, kind, 
     assert said.strip() == sentence
 
 
+def test_with_given_words_sentences_are_counted_and_not_their_lines(tmp_path, tuned, monkeypatch):
+    export_transformers(tuned(TAGGING), tmp_path / "out")
+    text = "An\nobject\n\n" + "a" * 90 + "\nword\n\n\nand\nmore\n"
+    status, output, said = command("predict", tmp_path / "out", "--words", text=text, monkeypatch=monkeypatch)
+    assert status == 0 and len(output.splitlines()) == len(text.splitlines())
+    assert said.strip() == f"1 of 3 sentences have a word that was cut to {LONGEST - 2} pieces"
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+def test_questions_in_json_lines_that_are_named_like_squads_file_are_told_how_to_be_read(tmp_path, tuned, lines):
+    export_transformers(tuned(ANSWERING), tmp_path / "out")
+    path = tmp_path / "q.json"
+    path.write_text((json.dumps({"question": "Which?", "context": SHORT}) + "\n") * lines)
+    status, output, said = command("predict", tmp_path / "out", "--input", path)
+    assert status == 1 and not output
+    assert f"{path} holds JSON lines and is named like a file of SQuAD's form; name it .jsonl, or give --text question context" in said
+    status, output, said = command("predict", tmp_path / "out", "--input", path, "--text", "question", "context")
+    assert status == 0 and len(output.splitlines()) == lines, said
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [('{"data": [{}]}\n', "no 'paragraphs'"), ('{"data": [\n1 2', "q.json, line 2: not JSON"), ("", "line 1: not JSON")],
+)
+def test_a_damaged_file_of_squads_form_is_not_called_json_lines(tmp_path, tuned, text, sentence):
+    export_transformers(tuned(ANSWERING), tmp_path / "out")
+    (tmp_path / "q.json").write_text(text)
+    status, _, said = command("predict", tmp_path / "out", "--input", tmp_path / "q.json")
+    assert status == 1 and sentence in said and "JSON lines" not in said
+
+
 def test_the_hub_warns_once_of_rows_longer_than_those_of_the_training(tuned, caplog):
     net = ElectraHubInterface(tuned())
     caplog.set_level("WARNING")
