@@ -20,8 +20,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fairseq_electra.data.conll import read_words
+from fairseq_electra.data.examples import numbered_lines, records
 from fairseq_electra.data.inputs import read_inputs, source_name
-from fairseq_electra.data.squad import QUESTION_COLUMNS, is_squad, read_squad
+from fairseq_electra.data.squad import QUESTION_COLUMNS, Squad, is_squad, read_squad
 from fairseq_electra.data.task_info import ANSWERING, TAGGING
 from fairseq_electra.data.text import written_whole
 from fairseq_electra.errors import InputError
@@ -85,13 +86,14 @@ def run(args: argparse.Namespace) -> None:
         if not number:
             raise InputError(f"{source} is empty; give one input a line")
     if predictor.number_cut:
-        print(f"{predictor.number_cut:,} of {number:,} lines {predictor.what_was_cut}", file=sys.stderr)
+        inputs = f"{predictor.number_read:,} {'sentences' if args.words else 'lines'}"
+        print(f"{predictor.number_cut:,} of {inputs} {predictor.what_was_cut}", file=sys.stderr)
 
 
 def _json_lines(args: argparse.Namespace, net: "ElectraHubInterface", predictor: "Predictor") -> Iterator[str]:
     """Answers as JSON lines."""
     if net.kind == ANSWERING and is_squad(args.input) and not args.text:
-        squad = read_squad(args.input, labelled=None)
+        squad = _read_squad(args.input)
         found = predictor((question.text, squad.contexts[question.context]) for question in squad.questions)
         answers: Iterator[dict] = ({"id": question.id, **answer} for question, answer in zip(squad.questions, found, strict=True))
     else:
@@ -100,6 +102,22 @@ def _json_lines(args: argparse.Namespace, net: "ElectraHubInterface", predictor:
         if not args.logits:
             answer.pop("logits", None)
         yield json.dumps(answer, ensure_ascii=False)
+
+
+def _read_squad(path: str) -> Squad:
+    """Read a file of SQuAD's form; says how to give one of JSON lines that is named like it."""
+    try:
+        return read_squad(path, labelled=None)
+    except InputError as error:
+        try:
+            _, first = next(records(numbered_lines(path), path), (0, {"data": []}))
+        except InputError:
+            raise error from None
+        if "data" in first:
+            raise
+        raise InputError(
+            f"{path} holds JSON lines and is named like a file of SQuAD's form; name it .jsonl, or give --text {' '.join(QUESTION_COLUMNS)}"
+        ) from error
 
 
 def _tagged_lines(args: argparse.Namespace, predictor: "Predictor") -> Iterator[str]:

@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-accents",
         action="store_true",
-        help="keep accents in an uncased vocabulary (other than Latin, Greek, Arabic and Hebrew letters keep their marks anyway)",
+        help="keep accents in an uncased vocabulary (all are kept anyway where at least 0.5 %% of the text's letters need their marks, "
+        "as those of Hindi, Thai, Japanese or Russian do)",
     )
     parser.add_argument(
         "--sample",

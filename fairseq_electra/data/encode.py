@@ -55,10 +55,19 @@ def batches_of(lines: Iterable[str]) -> Iterator[list[str]]:
 
 
 def encode_to_pieces(tokenizer: Tokenizer, lines: Iterable[str], unknown: Unknown | None = None) -> Iterator[str]:
-    """Yield one line of pieces, joined by blanks, for each line of text; arguments as for :func:`encode_lines`."""
+    """Yield one line of pieces, joined by blanks, for each line of text; arguments as for :func:`encode_lines`.
+
+    Raises:
+        InputError: the text has an added token with a blank inside, which would be read as several pieces.
+    """
     symbols = symbols_of(tokenizer)
+    with_blanks = {index for index, symbol in enumerate(symbols) if len(symbol.split()) > 1}
     for batch in encode_lines(tokenizer, lines, unknown):
         for ids in batch:  # the fast encoder fills in ids alone
+            if found := with_blanks.intersection(ids):
+                raise InputError(
+                    f"the added token {symbols[min(found)]!r} has a blank inside, as stands between pieces; write ids, with --destdir DIR"
+                )
             yield " ".join([symbols[index] for index in ids])
 
 

@@ -1,13 +1,12 @@
 """Labelled text: one or two sentences and a label, from TSV or JSON lines with named columns."""
 
 import csv
-import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairseq_electra.data.json_values import kind_of, label_of, text_of
+from fairseq_electra.data.json_values import kind_of, label_of, parsed, text_of
 from fairseq_electra.data.text import read_lines
 from fairseq_electra.errors import InputError
 
@@ -139,8 +138,8 @@ def records(lines: Iterable[tuple[int, str]], source: str | Path) -> Iterator[tu
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
+            record = parsed(line)
+        except ValueError as error:
             raise InputError(f"{source}, line {number}: not JSON ({error}); every line must be one object") from error
         if not isinstance(record, dict):
             raise InputError(f"{source}, line {number}: {type(record).__name__}, not an object; every line must be one, such as {{...}}")

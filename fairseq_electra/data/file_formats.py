@@ -3,6 +3,7 @@
 HEAD = 512  # bytes that are looked at
 FEWEST = 16  # bytes that a share can be judged by
 _TAR = 257  # where a tar archive has its mark
+_TAR_MARKS = (b"ustar\x00", b"ustar  \x00")  # of POSIX and of GNU; "gustar" and "ajustar" are words
 _UTF16 = "convert it: iconv -f UTF-16 -t UTF-8 FILE > NEW"
 _UTF32 = "convert it: iconv -f UTF-32 -t UTF-8 FILE > NEW"
 _ARCHIVE = "unpack it, and give the files of text in it"
@@ -44,7 +45,7 @@ def other_format(head: bytes) -> tuple[str, str] | None:
     for start, name, remedy in _FORMATS:
         if head.startswith(start):
             return name, remedy
-    if head[_TAR:].startswith(b"ustar"):
+    if head[_TAR:].startswith(_TAR_MARKS):
         return "a tar archive", _ARCHIVE
     if 4 * head.count(0) >= len(head) >= FEWEST:
         return "binary, or text in UTF-16 without a byte order mark", "convert it if it is text: iconv -f UTF-16LE -t UTF-8 FILE > NEW"

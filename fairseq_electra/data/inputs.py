@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fairseq_electra.data.examples import is_json, numbered_lines, records, value_in
-from fairseq_electra.data.json_values import text_of
+from fairseq_electra.data.json_values import parsed, text_of
 from fairseq_electra.errors import InputError
 
 Input = str | tuple[str, ...]  # a line as it stands, or the texts of a record
@@ -60,7 +60,11 @@ def _texts(record: dict, columns: Sequence[str], place: str) -> tuple[str, ...]:
 
 
 def _is_object(line: str) -> bool:
+    if not line.lstrip().startswith("{"):
+        return False
     try:
-        return line.lstrip().startswith("{") and isinstance(json.loads(line), dict)
+        return isinstance(parsed(line), dict)
     except json.JSONDecodeError:
         return False
+    except ValueError:
+        return True  # reading it will say what is wrong

@@ -17,6 +17,22 @@ _KINDS = {
 }
 
 
+def parsed(text: str) -> Any:
+    """Read JSON.
+
+    Raises:
+        ValueError: it is none (``json.JSONDecodeError``, with the place), or Python has no room for a value.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except RecursionError as error:
+        raise ValueError("lists or objects inside each other, too many to read") from error
+    except ValueError as error:
+        raise ValueError("a whole number of more digits than can be read") from error
+
+
 def kind_of(value: Any) -> str:
     """Name the kind of a value that ``json`` has read."""
     return _KINDS[type(value)]

@@ -2,11 +2,10 @@
 
 import csv
 import io
-import json
 from pathlib import Path
 
 from fairseq_electra.data.examples import Example
-from fairseq_electra.data.json_values import check_text
+from fairseq_electra.data.json_values import check_text, parsed
 from fairseq_electra.data.text import read_lines
 from fairseq_electra.errors import InputError
 
@@ -73,14 +72,15 @@ def read_race(folder: str | Path) -> dict[str, list[Example]]:
 
 
 def _race_file(path: Path, labelled: bool) -> list[Example]:
+    text = "\n".join(read_lines(path)).removeprefix("\ufeff")
     try:
-        record = json.loads("\n".join(read_lines(path)).removeprefix("\ufeff"))
+        record = parsed(text)
         passage, questions, options = (record[key] for key in ("article", "questions", "options"))
         given = labelled or "answers" in record
         answers = record["answers"] if given else [None] * len(questions)
         if not isinstance(passage, str) or not all(isinstance(each, list) for each in (questions, options, answers)):
             raise TypeError("the article must be a text and the others lists")
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is no file of RACE ({error!r}); needs article, questions, options, answers") from error
     if not len(questions) == len(options) == len(answers):
         raise InputError(

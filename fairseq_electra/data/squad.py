@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairseq_electra.data.json_values import check_text, described, text_of
+from fairseq_electra.data.json_values import check_text, described, parsed, text_of
 from fairseq_electra.data.text import read_lines
 from fairseq_electra.errors import InputError
 
@@ -57,9 +57,11 @@ def read_squad(path: str | Path, labelled: bool | None = True) -> Squad:
     """
     text = "\n".join(read_lines(path)).removeprefix("\ufeff")
     try:
-        data = json.loads(text)
+        data = parsed(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg}); give a file of SQuAD's form") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON that can be read ({error}); give a file of SQuAD's form") from error
     contexts: list[str] = []
     questions: list[Question] = []
     seen, silent, said = set(), [], 0

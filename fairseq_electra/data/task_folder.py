@@ -123,12 +123,15 @@ def check_task(splits: dict[str, list[Example]], info: TaskInfo, double_unordere
 def check_examples(examples: list[Example], info: TaskInfo, labelled: bool) -> None:
     """Refuse what cannot be trained on or scored."""
     known = set(info.labels or map(str, range(info.choices)))
+    some_labelled = any(example.label is not None for example in examples)
     for example in examples:
         if len(example.texts) != info.inputs:
             raise InputError(f"{example.place}: {len(example.texts)} texts where {info.inputs} are expected")
         if example.label is None:
             if labelled:
                 raise InputError(f"{example.place}: no label; only splits named test... may lack them")
+            if some_labelled:
+                raise InputError(f"{example.place}: no label, where other examples of its split have one; give all a label or none")
         elif info.regression:
             try:
                 finite = math.isfinite(float(example.label))

@@ -177,17 +177,24 @@ def written_whole(path: str | Path, mode: str = "w") -> Iterator:
 def folder_written_whole(path: str | Path) -> Iterator[Path]:
     """Give a folder to fill, which takes its name only when all of it is there.
 
+    Into the current folder its contents are moved one by one: a shell that stands there would not see a folder put in its place.
+
     Raises:
         InputError: there is something at that place already.
     """
     path = Path(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(f"{path} is there already and not empty; name a new folder")
+    path = path.absolute()  # "." has no name
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.mkdir(parents=True)
     try:
         with _room(path):
             yield partial
+        if path.is_dir() and path.samefile(Path.cwd()):
+            for each in partial.iterdir():
+                each.rename(path / each.name)
+            return
         if path.is_dir():
             path.rmdir()
         partial.rename(path)

@@ -43,7 +43,7 @@ class Predictor(ABC):
     def __init__(self, net: ElectraHubInterface, head: str, source: str = "text"):
         self.net, self.head, self.source = net, head, source
         self.labels = net.labels[head]
-        self.max_positions, self.number_cut = net.longest, 0
+        self.max_positions, self.number_read, self.number_cut = net.longest, 0, 0
 
     def __call__(self, inputs: Iterable[Input]) -> Iterator[dict]:
         """Answer each input.
@@ -53,6 +53,7 @@ class Predictor(ABC):
         """
         remaining = enumerate(iter(inputs), 1)
         while batch := list(itertools.islice(remaining, LINES_AT_ONCE)):
+            self.number_read += len(batch)
             yield from self.answer([number for number, _ in batch], [given for _, given in batch])
 
     @abstractmethod
@@ -61,7 +62,7 @@ class Predictor(ABC):
 
     @property
     def what_was_cut(self) -> str:
-        """Ends the sentence that says how many lines were cut, and to what."""
+        """Ends the sentence that says how many inputs were cut, and to what."""
         return f"were cut to {self.max_positions} tokens, the longest row of the training"
 
 
@@ -156,7 +157,9 @@ class TagPredictor(Predictor):
         """Add a column with the tags to lines as :func:`fairseq_electra.data.conll.read_words` yields them."""
         remaining = iter(sentences)
         while batch := list(itertools.islice(remaining, LINES_AT_ONCE)):
-            found = self.tag([[word for _, word in lines if word is not None] for lines in batch])
+            words = [[word for _, word in lines if word is not None] for lines in batch]
+            self.number_read += sum(map(bool, words))
+            found = self.tag(words)
             for lines, (tags, _) in zip(batch, found, strict=True):
                 own = iter(tags)
                 yield from (line if word is None else with_column(line, next(own)) for line, word in lines)

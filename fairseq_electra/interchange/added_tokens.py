@@ -62,6 +62,9 @@ def special_symbols(folder: Path, options: dict) -> dict[str, str]:
 def _extra_special_tokens(options: dict, folder: Path) -> dict[str, AddedToken]:
     """Read the special tokens that are named in a list, or under a name of their own, such as ``entity_token``."""
     lists = [value for source in (options, read_json(folder / SPECIAL_FILE)) for value in (source.get(name) for name in EXTRA) if value]
+    for value in lists:
+        if not isinstance(value, list | dict):
+            raise InputError(f"{folder} has {value!r} for {' or '.join(EXTRA)}, where a list is expected; copy its files again")
     values = [token for each in lists for token in (each.values() if isinstance(each, dict) else each)]
     own = {name: value for name, value in options.items() if name.endswith("_token") and isinstance(value, str | dict)}
     values += [value for name, value in own.items() if name not in SPECIAL]

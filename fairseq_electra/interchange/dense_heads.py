@@ -28,12 +28,34 @@ def with_dense(head: SentenceHead, layer_norm: torch.nn.LayerNorm) -> dict[str, 
         return dict(head.state_dict())
     weight, bias = head.prediction.weight.detach(), head.prediction.bias.detach()
     classes, width = weight.shape
-    if 2 * classes > width:
+    if _needs_shift(head):
         return _shifted(weight, bias, layer_norm)
     dense, last, one = torch.eye(width), torch.zeros(classes, width), torch.eye(classes)
     dense[:classes], dense[classes : 2 * classes] = weight, -weight
     last[:, :classes], last[:, classes : 2 * classes] = one, -one
     return {"dense.weight": dense, "dense.bias": torch.zeros(width), "prediction.weight": last, "prediction.bias": bias.clone()}
+
+
+@torch.no_grad()
+def round_as_shifted(head: SentenceHead, layer_norm: torch.nn.LayerNorm) -> None:
+    """Give a head in float64 the bias that :func:`with_dense` makes of it in float32, with the shift that it takes away put back.
+
+    The bias is rounded to float32 with the shift in it. After this, the two compute the same function to the precision of float64.
+    """
+    if head.dense is None and _needs_shift(head):
+        added = head.prediction.weight @ _shift(layer_norm)
+        head.prediction.bias.copy_((head.prediction.bias - added).float().double() + added)
+
+
+def _needs_shift(head: SentenceHead) -> bool:
+    classes, width = head.prediction.weight.shape
+    return 2 * classes > width
+
+
+def _shift(layer_norm: torch.nn.LayerNorm) -> Tensor:
+    """Return what :func:`_shifted` adds to each value, in float64. Shape: (C,)."""
+    bound = layer_norm.weight.double().abs() * math.sqrt(layer_norm.weight.numel() - 1) + layer_norm.bias.double().abs()
+    return (bound + SAFE).ceil()
 
 
 def _shifted(weight: Tensor, bias: Tensor, layer_norm: torch.nn.LayerNorm) -> dict[str, Tensor]:
@@ -43,11 +65,9 @@ def _shifted(weight: Tensor, bias: Tensor, layer_norm: torch.nn.LayerNorm) -> di
     LayerNorm bounds value j by b_j = ``|weight_j| sqrt(C - 1) + |bias_j|``, so the shifted value lies below 2 b_j + 9, and in float32, in
     whatever order the sums are made, score k is off by at most (C + 4) 2^-24 sum_j |w_kj| (2 b_j + 9).
     """
-    width = weight.shape[1]
-    bound = layer_norm.weight.double().abs() * math.sqrt(width - 1) + layer_norm.bias.double().abs()
-    shift = (bound + SAFE).ceil()
+    shift = _shift(layer_norm)
     return {
-        "dense.weight": torch.eye(width),
+        "dense.weight": torch.eye(weight.shape[1]),
         "dense.bias": shift.float().detach(),
         "prediction.weight": weight.clone(),
         "prediction.bias": (bias.double() - weight.double() @ shift).float().detach(),

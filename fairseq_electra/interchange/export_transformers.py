@@ -191,9 +191,9 @@ def _encoder(pretrained: Pretrained, model: ElectraEncoder, state: dict[str, Ten
 
 def _settings(pretrained: Pretrained) -> dict[str, int]:
     """Return those of the fine-tuning's options that rows and answers are made by."""
-    if pretrained.task is None or not pretrained.task.stride:
-        return {}
-    found = {"stride": pretrained.task.stride, "max_question": pretrained.task.max_question}
+    task, found = pretrained.task, dict[str, int]()
+    if task is not None and task.stride:
+        found = {"stride": task.stride, "max_question": task.max_question}
     if pretrained.kind == ANSWERING:
         found["max_answer_length"] = int(pretrained.options.get("max_answer_length", MAX_ANSWER_LENGTH))
     return {name: value for name, value in found.items() if value}

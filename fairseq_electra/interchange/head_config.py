@@ -61,9 +61,11 @@ def labels_of(config: dict, kind: str, classes: int, source: Path) -> list[str]:
         InputError: a head that gives one of its labels has two of one name, or another number of names than scores.
     """
     names = config.get("id2label") or {str(i): f"LABEL_{i}" for i in range(classes)}
+    if not isinstance(names, dict):
+        raise InputError(f"{source} must have an object with the names of the classes for id2label, has {names!r:.200}")
     if kind not in NAMES_ITS_LABELS or classes == 1:
         return [str(names.get(str(i), f"LABEL_{i}")) for i in range(classes)]
-    if not isinstance(names, dict) or set(names) != {str(i) for i in range(classes)}:
+    if set(names) != {str(i) for i in range(classes)}:
         raise InputError(f"{source} must have the names 0 to {classes - 1} in id2label, one for each score of the head, has {names!r:.200}")
     labels = [str(names[str(i)]) for i in range(classes)]
     name, times = Counter(labels).most_common(1)[0]

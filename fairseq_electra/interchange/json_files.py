@@ -12,7 +12,7 @@ def read_json(path: Path) -> dict:
         return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no JSON ({error}); copy it again") from error
     if not isinstance(found, dict):
         raise InputError(f"{path} holds no JSON object; copy it again")

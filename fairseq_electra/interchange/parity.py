@@ -6,6 +6,7 @@ others by much more. In float32 large LayerNorm gains let rounding errors grow t
 
 import copy
 import itertools
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -15,11 +16,12 @@ from torch import Tensor, nn
 from fairseq_electra.data.corpus import builtin_paragraphs
 from fairseq_electra.data.wordpiece import BOS, EOS, LEADING, PAD
 from fairseq_electra.errors import InputError
+from fairseq_electra.interchange.dense_heads import round_as_shifted
 from fairseq_electra.interchange.network_files import sines
 from fairseq_electra.interchange.norms import round_as_folded
 from fairseq_electra.models.electra import ElectraModel
 from fairseq_electra.models.electra_encoder import ElectraEncoder, segments_of
-from fairseq_electra.modules.encoder import Encoder
+from fairseq_electra.modules.encoder import Encoder, EncoderLayer
 from fairseq_electra.modules.heads import SentenceHead
 from fairseq_electra.modules.sizes import EncoderSizes
 
@@ -50,11 +52,15 @@ def rows_of_text(tokenizer: Tokenizer, longest: int) -> Tensor:
 
 
 def in_double(model: Model) -> Model:
-    """Copy one of our models into float64, rounded as a folder of transformers holds it where a residual scale is folded."""
+    """Copy one of our models into float64, rounded as a folder of transformers holds it: a residual scale folded, a head shifted."""
     exact = copy.deepcopy(model).double()
     for module in exact.modules():
         if isinstance(module, Encoder):
             round_as_folded(module)
+    if isinstance(exact, ElectraEncoder):
+        for head in exact.classification_heads.values():
+            if isinstance(head, SentenceHead):
+                round_as_shifted(head, cast(EncoderLayer, exact.encoder.layers[-1]).output_layer_norm)
     return exact
 
 
@@ -113,10 +119,10 @@ def _share(ours: Tensor, theirs: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _widen_sines(theirs: Any, sizes: EncoderSizes) -> None:
-    """Compute RoFormer's table, which is stored in float32, in float64; a table of other numbers stays as it is."""
+    """Compute RoFormer's table, of any number of rows, which is stored in float32, in float64; one of other numbers stays as it is."""
     for name, table in theirs.named_parameters():
         if name.endswith("encoder.embed_positions.weight"):
-            exact = sines(sizes, torch.float64)
+            exact = sines(replace(sizes, max_position_embeddings=len(table)), torch.float64)
             if table.shape == exact.shape and torch.allclose(table, exact, rtol=0, atol=1e-6):
                 table.copy_(exact)
 

@@ -141,7 +141,14 @@ def read_labels(folders: list[Path], number: int) -> list[str]:
     return [f"LABEL_{i}" for i in range(number)]
 
 
-def checkpoint_state(model: ElectraModel | ElectraEncoder, model_cfg: dict, data: str, longest: int, task: TaskInfo | None = None) -> dict:
+def checkpoint_state(
+    model: ElectraModel | ElectraEncoder,
+    model_cfg: dict,
+    data: str,
+    longest: int,
+    task: TaskInfo | None = None,
+    settings: Mapping[str, int] | None = None,
+) -> dict:
     """Return what fairseq-train would save for a network that has not been trained by it.
 
     Args:
@@ -150,12 +157,14 @@ def checkpoint_state(model: ElectraModel | ElectraEncoder, model_cfg: dict, data
         data: named as the data folder; ``inspect`` and others are given another.
         longest: tokens of the longest row, as far as known.
         task: what an encoder was fine-tuned for.
+        settings: as those of :class:`Pretrained`.
     """
     from fairseq.dataclass.configs import FairseqConfig
 
     cfg = OmegaConf.structured(FairseqConfig)
     with open_dict(cfg):
-        for group, values in (_of_pretraining() if task is None else _of_finetuning(task, next(iter(model.classification_heads)))).items():
+        groups = _of_pretraining() if task is None else _of_finetuning(task, next(iter(model.classification_heads)), settings or {})
+        for group, values in groups.items():
             cfg[group] = values
         cfg.task.data = data
         if task is None:
@@ -185,10 +194,11 @@ def _of_pretraining() -> dict[str, dict]:
     }
 
 
-def _of_finetuning(task: TaskInfo, head: str) -> dict[str, dict]:
+def _of_finetuning(task: TaskInfo, head: str, settings: Mapping[str, int]) -> dict[str, dict]:
     options = {"_name": task.kind, "classification_head_name": head}  # task and criterion have one name
+    not_in_task_file = {name: settings[name] for name in ("max_answer_length",) if name in settings}
     return {
-        "task": options | {"max_positions": task.max_positions, "num_classes": len(task.labels) or 1},
+        "task": options | {"max_positions": task.max_positions, "num_classes": len(task.labels) or 1} | not_in_task_file,
         "model": _defaults(ElectraEncoderConfig, "electra_encoder"),
         "criterion": options,
     }

@@ -116,7 +116,9 @@ def read_longest(folder: Path, positions: int) -> int:
         InputError: it is no number, or too small for a row.
     """
     path = folder / "tokenizer_config.json"
-    found = read_json(path).get("model_max_length", positions)
+    found = read_json(path).get("model_max_length")
+    if found is None:  # null, too
+        return positions
     if isinstance(found, bool) or not isinstance(found, int | float) or not found >= SHORTEST_ROW:
         raise InputError(f"{path} has model_max_length {found!r}; it must be a number of tokens from {SHORTEST_ROW} on")
     return int(min(found, positions))

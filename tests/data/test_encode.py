@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
+from fairseq_electra.data.encode import encode_lines, encode_to_pieces
 from fairseq_electra.data.text import read_lines
 from fairseq_electra.data.wordpiece import (
     LEADING,
@@ -84,6 +85,15 @@ def test_one_pass_writes_what_fairseq_preprocess_writes_byte_for_byte(tmp_path, 
 def test_special_symbols_in_text_stay_text(vocabulary):
     ids = load_wordpiece(vocabulary).encode(AWKWARD[0], add_special_tokens=False).ids
     assert min(ids) > 3 and max(ids) < 999
+
+
+def test_an_added_token_with_a_blank_inside_goes_into_ids_and_not_into_pieces(vocabulary):
+    tokenizer = load_wordpiece(vocabulary)
+    tokenizer.add_tokens(["new york"])
+    assert list(encode_to_pieces(tokenizer, ["a b"])) == ["a b"]
+    assert next(encode_lines(tokenizer, ["a new york"]))[0][-1] == tokenizer.token_to_id("new york")
+    with pytest.raises(InputError, match=r"the added token 'new york' has a blank inside, .* with --destdir DIR"):
+        list(encode_to_pieces(tokenizer, ["a b", "a new york"]))
 
 
 def test_the_same_text_compressed_gives_the_same_lines(tmp_path):

@@ -48,6 +48,8 @@ def test_other_lines_stay_as_they_are_without_a_byte_order_mark(tmp_path, first)
         (JSON_LINES + '{"first": null}\n', ("first",), False, "a.txt, line 3: 'first' is null"),
         (JSON_LINES + '{"first": ["x"]}\n', ("first",), False, "a.txt, line 3: the text 'first' is [\"x\"], a list; write a text"),
         (JSON_LINES + "plain\n", ("first",), False, "a.txt, line 3: not JSON"),
+        ('{"first": ' + "1" * 5000 + "}\n", ("first",), False, "a.txt, line 1: not JSON (a whole number of more digits"),
+        ('{"first":' * 100_000, ("first",), False, "a.txt, line 1: not JSON (lists or objects inside each other"),
         ("plain\n", ("first",), True, "a.txt, line 1: not JSON"),
     ],
 )

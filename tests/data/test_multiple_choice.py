@@ -5,6 +5,8 @@ import pytest
 
 from fairseq_electra.data.examples import Example
 from fairseq_electra.data.multiple_choice import read_race, read_swag
+from fairseq_electra.data.task_folder import check_task
+from fairseq_electra.data.task_info import RANKING, TaskInfo
 from fairseq_electra.errors import InputError
 
 SWAG_HEADER = ",video-id,fold-ind,startphrase,sent1,sent2,gold-source,ending0,ending1,ending2,ending3"
@@ -120,11 +122,25 @@ def test_races_test_set_may_lack_the_answers_and_a_byte_order_mark_does_not_matt
     assert [(each.texts, each.label) for each in read_race(tmp_path)["test"]] == [(texts, None) for texts in READ]
 
 
+def test_a_test_set_of_which_some_files_lack_the_answers_is_refused_with_the_first_question_without(tmp_path):
+    info = TaskInfo("race", RANKING, 5, (), ("accuracy",), 64)
+    write(tmp_path / "test" / "1.txt", json.dumps(RACE))
+    write(tmp_path / "test" / "2.txt", json.dumps({key: value for key, value in RACE.items() if key != "answers"}))
+    with pytest.raises(
+        InputError, match=r"2\.txt, question 1: no label, where other examples of its split have one; give all a label or none"
+    ):
+        check_task(read_race(tmp_path), info)
+    (tmp_path / "test" / "1.txt").unlink()
+    check_task(read_race(tmp_path), info)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("not json", "{} is no file of RACE (JSONDecodeError("),
         ("", "{} is no file of RACE (JSONDecodeError("),
+        ('{"article": ' + "1" * 5000 + "}", "{} is no file of RACE (ValueError('a whole number of more digits"),
+        ("[" * 100_000, "{} is no file of RACE (ValueError('lists or objects inside each other"),
         (json.dumps([RACE]), "{} is no file of RACE (TypeError("),
         (
             json.dumps({key: value for key, value in RACE.items() if key != "answers"}),

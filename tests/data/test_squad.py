@@ -151,6 +151,8 @@ BAD = {
     "context of another form": (squad(asked(), context=["a"]), 'article 1, paragraph 1: the context is ["a"], a list; write a text'),
     "no qas": ({"data": [{"paragraphs": []}, {"paragraphs": [{"context": "a"}]}]}, "article 2, paragraph 1: no 'qas'"),
     "blank file": ("", "line 1: not JSON"),
+    "a number of too many digits": ('{"data": ' + "1" * 5000 + "}", "not JSON that can be read (a whole number of more digits"),
+    "nested too deeply": ("[" * 100_000, "not JSON that can be read (lists or objects inside each other"),
     "not JSON": ('{"data": [\n{"paragraphs": ]}', "line 2: not JSON"),
 }
 

@@ -15,6 +15,7 @@ import pytest
 
 from fairseq_electra.cli import main
 from fairseq_electra.data.encode import CHARACTERS_AT_ONCE, LINES_AT_ONCE, batches_of, encode_lines, encode_to_binary
+from fairseq_electra.data.file_formats import other_format
 from fairseq_electra.data.text import folder_written_whole, read_lines, read_text, read_texts, written_whole
 from fairseq_electra.data.wordpiece import load_wordpiece, sample_lines, train_wordpiece
 from fairseq_electra.errors import InputError
@@ -109,6 +110,22 @@ def test_standard_input_is_looked_at_too(monkeypatch):
 def test_text_that_begins_like_another_format_is_text(tmp_path, start):
     (tmp_path / "a.txt").write_text(f"{start}\nmore\n", encoding="utf-8")
     assert list(read_lines(tmp_path / "a.txt")) == list(read_text(tmp_path / "a.txt")) == [start, "more"]
+
+
+@pytest.mark.parametrize("word", ["ajustar", "gustar", "ustar"])
+def test_text_with_the_mark_of_a_tar_archive_in_a_word_at_its_place_is_text(tmp_path, word):
+    line = f"{'a ' * 129}"[: 257 - word.index("ustar")] + f"{word} más"
+    assert line.encode()[257:262] == b"ustar"
+    (tmp_path / "a.txt").write_text(f"{line}\n", encoding="utf-8")
+    assert list(read_lines(tmp_path / "a.txt")) == [line]
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_tar_archives_of_every_form_are_told(form):
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=form) as file:
+        file.addfile(tarfile.TarInfo("train.txt"))
+    assert other_format(stream.getvalue())[0] == "a tar archive"
 
 
 LEGACY = [("cp949", "한국어 문장"), ("shift_jis", "日本語の文"), ("koi8-r", "Русский текст"), ("latin-1", "déjà vu")]
@@ -228,6 +245,20 @@ def test_a_file_that_begins_with_a_blank_line_gets_no_second_one(tmp_path):
     (tmp_path / "a.txt").write_text("one\n")
     (tmp_path / "b.txt").write_text("\ntwo\n")
     assert list(read_texts([tmp_path / "a.txt", tmp_path / "b.txt"])) == ["one", "", "two"]
+
+
+def test_the_current_folder_is_filled_and_stays_the_same_one(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    before = (tmp_path / "here").stat().st_ino
+    with folder_written_whole(".") as partial:
+        (partial / "input0").mkdir()
+        (partial / "input0" / "a").write_text("a")
+        assert not list((tmp_path / "here").iterdir())
+    assert (tmp_path / "here" / "input0" / "a").read_text() == "a" and [path.name for path in tmp_path.iterdir()] == ["here"]
+    assert (tmp_path / "here").stat().st_ino == before
+    with pytest.raises(InputError, match="is there already and not empty"), folder_written_whole("."):
+        pass
 
 
 def test_a_full_disk_is_called_that_with_the_path(tmp_path):

@@ -299,6 +299,18 @@ def test_test_is_scored_with_the_threshold_of_valid(two_splits):
         evaluation.metrics("test", scores["test"])
 
 
+def test_a_test_set_of_questions_without_an_answer_is_scored_and_one_that_says_nothing_of_them_is_not(tmp_path, vocabulary, two_splits):
+    _, info, scores = two_splits
+    context = "one two three four five six seven eight"
+    silent = Squad([context], [Question(f"q{i}", "which?", 0, ()) for i in range(6)])
+    valid = Squad([context], [Question(f"v{i}", "which?", 0, ((0, "one"),)) for i in range(6)])
+    info = write_question_folder(tmp_path / "bin", vocabulary, {"valid": valid, "test": silent}, info)
+    found = AnswerEvaluation(tmp_path / "bin", info).metrics("test", scores["test"], scores["valid"])
+    assert found["threshold"] == -2.0 and found["f1"] == found["unanswerable_accuracy"] == 100.0  # all of test lie above
+    unlabelled = replace(info, unlabelled=("test",))
+    assert AnswerEvaluation(tmp_path / "bin", unlabelled).metrics("test", scores["test"], scores["valid"]) is None
+
+
 def test_an_ensemble_is_scored_with_the_threshold_of_its_own_valid(two_splits, tmp_path):
     folder, info, scores = two_splits
     evaluation, results = AnswerEvaluation(folder, info), []

@@ -99,6 +99,8 @@ REFUSED = [
     (SENTENCE, {"id2label": {"0": "yes", "1": "no", "2": "yes"}}, "has 'yes' for 2 classes in id2label"),
     (TAGS, {"id2label": {"0": "O", "1": "O", "2": "B-X"}}, "has 'O' for 2 classes in id2label"),
     (SENTENCE, {"id2label": {"0": "yes", "1": "no"}}, "must have the names 0 to 2 in id2label"),
+    (SENTENCE, {"id2label": ["x"]}, "must have an object with the names of the classes for id2label, has ['x']"),
+    (CHOICE, {"id2label": ["x"]}, "must have an object with the names of the classes for id2label, has ['x']"),
     (SENTENCE, {"architectures": ["MyElectraForTopics"]}, "is of the class MyElectraForTopics, which may compute something else"),
 ]
 

@@ -146,6 +146,23 @@ def test_a_head_with_more_classes_than_half_of_the_hidden_size_is_within_the_bou
     assert (dense.double()(hidden.double(), padding) - exact).abs().amax(0).le(2 * UNIT * (weight @ shift + 4)).all()
 
 
+def test_a_head_with_more_classes_than_half_of_the_hidden_size_is_exported_although_its_bias_is_rounded(tmp_path, pretrained):
+    """Weights of one sign let the shift, and so the rounding of the bias, grow far above the scores."""
+    start, classes = pretrained(), NET["hidden_size"] // 2 + 1
+    model = encoder_with_head(start.dictionary, classes)
+    head = model.classification_heads[SENTENCE_HEAD]
+    head.prediction.weight.data += 1
+    ours = dataclasses.replace(start, model=model, labels={SENTENCE_HEAD: [f"label {i}" for i in range(classes)]})
+    assert "sentence_classification_head hidden states" in export_transformers(ours, tmp_path / "out")[-1]
+    back = read_folder(tmp_path / "out").pretrained.model.classification_heads[SENTENCE_HEAD]
+    layer_norm = model.encoder.layers[-1].output_layer_norm
+    hidden, padding = largest_values(layer_norm, NET["hidden_size"]).detach().double(), torch.zeros(264, 1, dtype=torch.bool)
+    expected, found = head.double()(hidden, padding[: len(hidden)]), back.double()(hidden, padding[: len(hidden)])
+    taken_away = head.prediction.weight.abs() @ back.dense.bias
+    rounding = (expected - found).abs().amax(0)
+    assert (rounding <= UNIT * (taken_away + head.prediction.bias.abs())).all() and rounding.max() > parity.TOLERANCE
+
+
 def test_the_mean_of_the_row_cannot_be_exported(tmp_path, pretrained):
     start = pretrained()
     model = encoder_with_head(start.dictionary, 2, pooling="mean")

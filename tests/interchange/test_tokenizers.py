@@ -152,6 +152,8 @@ def test_rows_between_the_pieces_and_an_added_token_get_names_too(make_folder):
         ({"tokenizer_config": {"strip_accents": 0}}, "has strip_accents 0; it must be true or false"),
         ({"tokenizer_config": {"added_tokens_decoder": ["x"]}}, "added_tokens_decoder in tokenizer_config.json must be an object"),
         ({"tokenizer_config": {"added_tokens_decoder": {"7": "x", "8": 5}}}, "has 5 for an added token"),
+        ({"tokenizer_config": {"extra_special_tokens": 5}}, "has 5 for extra_special_tokens or additional_special_tokens"),
+        ({"tokenizer_config": {"additional_special_tokens": "ab"}}, "has 'ab' for extra_special_tokens or additional_special_tokens"),
         ({"added_tokens": {"[E1]": "x"}}, "has 'x' for the id of an added token"),
         ({"added_tokens": {"[E1]": 5}}, f"has the id 5 for {PIECES[5]!r} and for '[E1]'"),
         ({"added_tokens": {"[E1]": NEXT}}, f"has {NEXT + 1:,} entries, but the network's token table {NEXT:,}"),
