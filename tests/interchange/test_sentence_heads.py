@@ -156,8 +156,9 @@ def test_a_head_with_more_classes_than_half_of_the_hidden_size_is_exported_altho
     assert "sentence_classification_head hidden states" in export_transformers(ours, tmp_path / "out")[-1]
     back = read_folder(tmp_path / "out").pretrained.model.classification_heads[SENTENCE_HEAD]
     layer_norm = model.encoder.layers[-1].output_layer_norm
-    hidden, padding = largest_values(layer_norm, NET["hidden_size"]).detach().double(), torch.zeros(264, 1, dtype=torch.bool)
-    expected, found = head.double()(hidden, padding[: len(hidden)]), back.double()(hidden, padding[: len(hidden)])
+    hidden = largest_values(layer_norm, NET["hidden_size"]).detach().double()
+    padding = torch.zeros(len(hidden), 1, dtype=torch.bool)
+    expected, found = head.double()(hidden, padding), back.double()(hidden, padding)
     taken_away = head.prediction.weight.abs() @ back.dense.bias
     rounding = (expected - found).abs().amax(0)
     assert (rounding <= UNIT * (taken_away + head.prediction.bias.abs())).all() and rounding.max() > parity.TOLERANCE

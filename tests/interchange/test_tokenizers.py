@@ -11,6 +11,7 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.interchange import tokenizer_files
 from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.import_transformers import import_transformers
+from fairseq_electra.interchange.json_files import read_json
 from fairseq_electra.interchange.pretrained import load_checkpoint
 from fairseq_electra.interchange.tokenizer_files import read_tokenizer
 from fairseq_electra.interchange.tokenizer_parity import SAMPLE, compare_tokenizers
@@ -166,6 +167,13 @@ def test_vocabularies_that_cannot_be_read_as_they_are_meant_end_in_one_sentence(
     with pytest.raises(InputError) as caught:
         read_tokenizer(make_folder(**files), NEXT)
     assert sentence in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"x": ' + "1" * 5000 + "}", "{"], ids=["nested", "digits", "cut short"])
+def test_a_file_of_json_that_cannot_be_read_is_named(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(InputError, match=r"config\.json is no JSON .*; copy it again"):
+        read_json(tmp_path / "config.json")
 
 
 def small_net(folder, rows, **config):
