@@ -169,7 +169,7 @@ def test_sums_of_a_checkpoint_that_counted_unk_as_a_piece_go_on():
     log_metrics([sums_of(7)])
     logs = [*old, sums_of(7)]
     count = sum(log["sample_size"] - int(log.get("masked_unknown", 0)) for log in logs)
-    expected = round(sum(int(log["masked_lm_correct"]) for log in logs) / count, 4)
+    expected = round(100 * sum(int(log["masked_lm_correct"]) for log in logs) / count, 2)
     assert metrics.get_smoothed_values("train")["masked_lm_accuracy"] == expected
 
 

@@ -13,7 +13,7 @@ RUN = [
     *TINY_NET,
     *"--warmup-updates 20 --total-num-update 600 --log-interval 50 --num-workers 0 --no-epoch-checkpoints --disable-validation".split(),
 ]
-TOO_FAST = [*RUN, *"--lr 1e-2 --bias-correction off --max-update 600 --stop-when-collapsed 300".split()]
+TOO_FAST = [*RUN, *"--lr 1e-2 --bias-correction off --adam-betas (0.9,0.999) --max-update 600 --stop-when-collapsed 300".split()]
 TOO_FAST += "--save-interval-updates 200 --save-interval 1000".split()
 ENDED = "update 300: the discriminator has been at chance since update 0 (disc_auc 0.50"
 
