@@ -80,8 +80,8 @@ class DiscriminatorAtChance(Failure):
         return (
             f"the discriminator has been at chance since update {self.since} (disc_auc {now.auc:.3f}, disc_recall {now.recall:.1%}, "
             f"disc_loss {now.disc_loss:.3f}, where always predicting the base rate gives {now.base_rate_loss:.3f}); start again with what "
-            "this run lacks of --norm scaled, --positions rotary, --bias-correction on, --adam-betas '(0.9, 0.98)', half of --lr and a longer "
-            "--warmup-updates"
+            "this run lacks of --norm scaled, --positions rotary, --bias-correction on, --adam-betas '(0.9, 0.98)', half of --lr and a "
+            "longer --warmup-updates"
         )
 
     def relief(self, now: Stretch) -> str:
