@@ -34,9 +34,10 @@ def test_the_table_has_a_line_for_each_run():
     assert lines[2] == "| one | 0.500 | 0.600 | 0.600 | 5.0 | alive |" and lines[3].endswith("| dead: killed |")
 
 
-def test_the_page_has_the_table_of_its_report():
+@pytest.mark.parametrize("name", ["rates", "causes"])
+def test_the_page_has_the_tables_of_its_reports(name):
     page = (PAGE / "README.md").read_text()
-    assert stability.markdown(json.loads((PAGE / "causes.json").read_text())) in page
+    assert stability.markdown(json.loads((PAGE / f"{name}.json").read_text())) in page
 
 
 @pytest.mark.long
