@@ -47,7 +47,7 @@ def compare_tokenizers(folder: Path, ours: Tokenizer, order: list[int]) -> str:
     texts = [*SAMPLE, *(f"one {token} two{token}three" for token in added), *itertools.islice(builtin_paragraphs(), PARAGRAPHS)]
     name = type(theirs).__name__
     for text in texts:
-        expected = theirs(text, add_special_tokens=False)["input_ids"]
+        expected = theirs(text, add_special_tokens=False, verbose=False)["input_ids"]
         found = [order[i] for i in ours.encode(text, add_special_tokens=False).ids]
         if found != expected:
             here, there = (" ".join(map(str, theirs.convert_ids_to_tokens(ids))) for ids in (found, expected))
