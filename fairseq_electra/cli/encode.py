@@ -38,18 +38,13 @@ def run(args: argparse.Namespace) -> None:
         for pieces in encode_to_pieces(tokenizer, _lines(["-"], args.moses), unknown):
             sys.stdout.buffer.write(pieces.encode() + b"\n")
         print(unknown, file=sys.stderr)
-        _warn(unknown, "standard input")
+        unknown.warn("standard input")
         return
     for split, files in splits.items():
         start, unknown, prefix = time.time(), Unknown(), f"{args.destdir}/{split}"
         lines, ids = encode_to_binary(tokenizer, _lines(files, args.moses), prefix, args.vocab, unknown)
         print(f"{prefix}: {lines:,} lines, {ids:,} ids in {time.time() - start:.0f} s; {unknown}")
-        _warn(unknown, prefix)
-
-
-def _warn(unknown: Unknown, place: str) -> None:
-    if warning := unknown.warning(place):
-        print(warning, file=sys.stderr)
+        unknown.warn(prefix)
 
 
 def _lines(files: list[str], moses: str | None) -> Iterator[str]:

@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> None:
         cut = sum(finished.shortened.values())
         more = (f"; {cut:,} cut to {info.max_positions} tokens" if cut else "") + f"; {unknown}"
         print(f"{folder}: {numbers}; {what}; {', '.join(info.metrics)}{more}")
-        _warn(unknown, folder)
+        unknown.warn(str(folder))
 
 
 def _glue(args: argparse.Namespace) -> list[tuple[Path, dict[str, list[Example]], TaskInfo, bool]]:
@@ -198,7 +198,7 @@ def _questions(args: argparse.Namespace) -> None:
     finished = write_question_folder(args.destdir, args.vocab, splits, info, unknown)
     what = f"questions{', some without an answer' if some_without else ''}"
     print(f"{args.destdir}: {_numbers(finished)}; {what}; {_windows(finished)}; {unknown}")
-    _warn(unknown, args.destdir)
+    unknown.warn(str(args.destdir))
 
 
 def _words(args: argparse.Namespace) -> None:
@@ -213,12 +213,7 @@ def _words(args: argparse.Namespace) -> None:
     finished = write_tag_folder(args.destdir, args.vocab, splits, info, args.bioes, unknown)
     untagged = f"; {unlabelled[0]} has no tags" if unlabelled else ""
     print(f"{args.destdir}: {_numbers(finished)}; {len(finished.labels)} tags{untagged}; {_windows(finished)}; {unknown}")
-    _warn(unknown, args.destdir)
-
-
-def _warn(unknown: Unknown, folder: Path) -> None:
-    if warning := unknown.warning(str(folder)):
-        print(warning, file=sys.stderr)
+    unknown.warn(str(args.destdir))
 
 
 def _numbers(info: TaskInfo) -> str:

@@ -1,5 +1,6 @@
 """How much of a text its vocabulary does not know: the share of ``<unk>``, and of the characters behind them."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -65,6 +66,11 @@ class Unknown:
         """Return a sentence for texts of which much is lost; empty for others."""
         high = max(self.share_of_ids, self.share_of_characters) >= HIGH
         return f"WARNING: {place}: {self}: {REMEDY}" if high else ""
+
+    def warn(self, place: str) -> None:
+        """Print the warning where one is due."""
+        if warning := self.warning(place):
+            print(warning, file=sys.stderr)
 
 
 def characters_of_each(tokenizer: Tokenizer, lines: Sequence[str]) -> float:

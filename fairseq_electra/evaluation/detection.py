@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fairseq_electra.evaluation.meters import SumsOnDevice, pack
 from fairseq_electra.evaluation.score_histogram import BINS, area_under_curve, in_bins_of_today, score_histogram
+from fairseq_electra.evaluation.training_log import PER_CENT
 from fairseq_electra.modules.documents import PackedDocuments
 
 HISTOGRAM = "_histogram"  # ends the names of counts that a metric ending in _auc is made of
@@ -31,7 +32,7 @@ SHARES = {
 }
 DERIVED = ("disc_right", MASKED_PIECES)
 COUNTED = tuple(dict.fromkeys(["masked_unknown", *(name for pair in SHARES.values() for name in pair if name not in DERIVED)]))
-IN_PER_CENT = tuple(name for name in SHARES if name.endswith(("_accuracy", "_precision", "_recall")))  # as accuracies of all tasks are
+IN_PER_CENT = tuple(name for name in SHARES if name.endswith(PER_CENT))
 
 
 def fixed_histograms(model, sample: dict) -> dict[str, Tensor]:

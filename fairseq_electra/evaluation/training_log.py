@@ -9,7 +9,7 @@ from fairseq_electra.data.text import read_lines
 # fairseq-train and fairseq-validate: "time | INFO | valid | {...}"; hydra: "[time][valid][INFO] - {...}"
 RECORD = re.compile(r"(?:\| INFO \| (\S+) \| |\[([^]\s]+)\]\[INFO\] - )(\{\".*\})$")
 
-PER_CENT = ("_accuracy", "_precision", "_recall")
+PER_CENT = ("_accuracy", "_precision", "_recall")  # ends the names of metrics in per cent, of pre-training as of all tasks
 KNOWS_UNITS = "disc_accuracy"  # above 1 % in any run, as most tokens are original
 
 
