@@ -23,6 +23,7 @@ from fairseq_electra.compat import (
     distributed,
     epochs,
     fillers,
+    memory,
     metrics,
     sentences,
     speeds,
@@ -47,6 +48,7 @@ def apply() -> None:
     updates.name_rows_of_infinite_losses()
     updates.look_at_gradients_later()
     fillers.leave_out_fillers()
+    memory.end_where_memory_runs_out()
     updates.log_norms_of_networks()
     updates.save_metrics_as_numbers()
     updates.seed_own_device()
