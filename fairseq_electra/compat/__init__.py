@@ -25,8 +25,10 @@ from fairseq_electra.compat import (
     fillers,
     memory,
     metrics,
+    patience,
     sentences,
     speeds,
+    starts,
     task_state,
     units,
     updates,
@@ -60,6 +62,7 @@ def apply() -> None:
     epochs.count_groups_left()
     epochs.validate_training_rows_apart()
     explain_damaged_checkpoints()
+    starts.look_before_training()
     start_average_from_weights()
     stop_readers_at_exit()
     distributed.distribute_on_cpus()
@@ -71,6 +74,7 @@ def apply() -> None:
     speeds.leave_validation_out_of_speeds()
     task_state.restore_task_state()
     units.forget_best_in_other_units()
+    patience.remember_patience()
     keep_vocabulary_beside_checkpoints()
     sentences.gather_predictions()
     sentences.correlate_single_examples()
@@ -224,10 +228,7 @@ def explain_damaged_checkpoints() -> None:
         except InputError:
             raise
         except Exception as error:
-            if Path(path).is_dir():
-                raise InputError(f"{path} is a folder; name a checkpoint in it, such as {Path(path) / 'checkpoint_best.pt'}") from error
-            if not Path(path).is_file():
-                raise InputError(f"no such checkpoint: {path}; check the path") from error
+            starts.check_checkpoint(path)
             kind = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
             with open(path, "rb") as stream:
                 start = stream.read(2)
