@@ -20,6 +20,7 @@ import torch
 from fairseq_electra.compat import (
     batch_sizes,
     batches,
+    best_metric,
     distributed,
     epochs,
     fillers,
@@ -63,6 +64,7 @@ def apply() -> None:
     epochs.validate_training_rows_apart()
     explain_damaged_checkpoints()
     starts.look_before_training()
+    best_metric.check_before_training()
     start_average_from_weights()
     stop_readers_at_exit()
     distributed.distribute_on_cpus()

@@ -1,6 +1,7 @@
 """How well replaced tokens are detected: ELECTRA's metrics from sums, so that batches and ranks add up."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from functools import partial, reduce
 from operator import add
 
@@ -33,6 +34,8 @@ SHARES = {
 DERIVED = ("disc_right", MASKED_PIECES)
 COUNTED = tuple(dict.fromkeys(["masked_unknown", *(name for pair in SHARES.values() for name in pair if name not in DERIVED)]))
 IN_PER_CENT = tuple(name for name in SHARES if name.endswith(PER_CENT))
+OF_GENERATOR = ("loss", "masked_lm_loss", "masked_lm_accuracy", "mask_token_accuracy", "gen_entropy")
+SOMETIMES = ("disc_precision",)  # has no value as long as no token is taken for a replacement, as at the begin of a training
 
 
 def fixed_histograms(model, sample: dict) -> dict[str, Tensor]:
@@ -54,6 +57,19 @@ def fixed_histograms(model, sample: dict) -> dict[str, Tensor]:
         logits = model.discriminate(fixed["tokens"], net["segment_ids"], net["padding_mask"], documents)
         found[name + HISTOGRAM] = score_histogram(logits.float(), fixed["is_replaced"], ~net["padding_mask"])
     return found
+
+
+def logged_by_validation(with_discriminator: bool, corruptions: Iterable[str]) -> tuple[str, ...]:
+    """Name the metrics that every validation logs.
+
+    Args:
+        with_discriminator: else there is a generator alone.
+        corruptions: names of the fixed ones.
+    """
+    if not with_discriminator:
+        return OF_GENERATOR
+    areas = (f"{name}_auc" for name in ("disc", *corruptions))
+    return (*(name for name in SHARES if name not in SOMETIMES), *areas)
 
 
 def log_metrics(logs: list[dict]) -> None:

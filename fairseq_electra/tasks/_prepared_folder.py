@@ -30,8 +30,6 @@ class PreparedFolderConfig(FairseqDataclass):
     seed: int = II("common.seed")
     max_valid_steps: Optional[int] = II("dataset.max_valid_steps")
     train_subset: str = II("dataset.train_subset")
-    best_checkpoint_metric: str = II("checkpoint.best_checkpoint_metric")
-    disable_validation: bool = II("dataset.disable_validation")
 
 
 class PreparedFolderTask(FairseqTask, ABC):
@@ -56,16 +54,13 @@ class PreparedFolderTask(FairseqTask, ABC):
         """Read what the folder is, and its dictionary.
 
         Raises:
-            InputError: it was prepared for another task, only a part of valid shall be scored, or there is no such best metric.
+            InputError: it was prepared for another task, or only a part of valid shall be scored.
         """
         if cfg.max_valid_steps:
             raise InputError(f"--max-valid-steps {cfg.max_valid_steps}: scores are those of the whole set; leave it out")
         info = read_task_info(cfg.data)
         if info.kind != cls.kind:
             raise InputError(f"{cfg.data} was prepared for --task {info.kind}, not {cls.kind}")
-        best, logged = cfg.get("best_checkpoint_metric", "loss"), ("loss", *info.metrics)
-        if best not in logged and not cfg.get("disable_validation", False):
-            raise InputError(f"--best-checkpoint-metric {best}: validation logs {', '.join(logged)}; name one of these")
         return cls(cfg, load_dictionary(Path(cfg.data) / "input0"), info)
 
     def build_model(self, cfg, from_checkpoint: bool = False):
@@ -85,6 +80,10 @@ class PreparedFolderTask(FairseqTask, ABC):
         if getattr(cfg, "_name", None) != self.kind:
             raise InputError(f"--task {self.kind} needs --criterion {self.kind}")
         return super().build_criterion(cfg, *args, **kwargs)
+
+    def logged_metrics(self, model, splits: list[str]) -> tuple[str, ...]:
+        """Name the metrics that the validation of a model logs on each of these splits."""
+        return ("loss", *self.info.metrics)
 
     @abstractmethod
     def build_head(self, model) -> nn.Module:
