@@ -28,6 +28,7 @@ from fairseq_electra.compat import (
     metrics,
     patience,
     sentences,
+    shared_memory,
     speeds,
     starts,
     task_state,
@@ -65,6 +66,7 @@ def apply() -> None:
     explain_damaged_checkpoints()
     starts.look_before_training()
     best_metric.check_before_training()
+    shared_memory.end_without_shared_memory()
     start_average_from_weights()
     stop_readers_at_exit()
     distributed.distribute_on_cpus()
