@@ -33,6 +33,33 @@ def open_binarized(prefix: str | Path, vocabulary_size: int) -> Binarized:
         InputError: a file is missing, cut short, of another format, without text, or its ids are beyond the vocabulary.
     """
     index, data = Path(f"{prefix}.idx"), Path(f"{prefix}.bin")
+    dtype, number = check_binarized(prefix)
+    line_sizes = np.asarray(np.memmap(index, np.int32, "r", offset=HEADER, shape=number)) if number else np.zeros(0, np.int32)
+    _check_size(data, int(line_sizes.sum(dtype=np.int64)) * dtype.itemsize)
+    if not (line_sizes > 1).any():
+        raise InputError(f"{data} holds no text; {REMEDY}")
+    ids = np.asarray(np.memmap(data, dtype, "r"))
+    largest = max(int(ids[: 1 << 24].max()), int(ids[-(1 << 24) :].max()))
+    if largest >= vocabulary_size:
+        raise InputError(
+            f"{data} holds the id {largest}, but the dictionary has {vocabulary_size:,} entries; use the dict.txt it was made with"
+        )
+    return Binarized(ids, line_sizes)
+
+
+def check_binarized(prefix: str | Path) -> tuple[np.dtype, int]:
+    """Look at ``PREFIX.bin`` and ``PREFIX.idx`` without reading the text.
+
+    Args:
+        prefix: folder and split, such as ``data-bin/train``.
+
+    Returns:
+        the type of the ids, and the number of lines.
+
+    Raises:
+        InputError: a file is missing, cut short or of another format.
+    """
+    index, data = Path(f"{prefix}.idx"), Path(f"{prefix}.bin")
     for path in (index, data):
         if not path.is_file():
             raise InputError(f"no {path}; {REMEDY}")
@@ -48,19 +75,17 @@ def open_binarized(prefix: str | Path, vocabulary_size: int) -> Binarized:
         raise InputError(
             f"{index} is {index.stat().st_size:,} bytes long, not {HEADER + number * 12:,} as its {number:,} lines need; {REMEDY}"
         )
-    line_sizes = np.asarray(np.memmap(index, np.int32, "r", offset=HEADER, shape=number)) if number else np.zeros(0, np.int32)
-    expected = int(line_sizes.sum(dtype=np.int64)) * dtype.itemsize
+    if number:
+        last_size = np.memmap(index, np.int32, "r", offset=HEADER, shape=number)[-1]
+        last_start = np.memmap(index, np.int64, "r", offset=HEADER + 4 * number, shape=number)[-1]
+        _check_size(data, int(last_start) + int(last_size) * dtype.itemsize)
+    return dtype, number
+
+
+def _check_size(data: Path, expected: int) -> None:
     if data.stat().st_size != expected:
-        raise InputError(f"{data} is {data.stat().st_size:,} bytes long, not {expected:,} as {index.name} says; {REMEDY}")
-    if not (line_sizes > 1).any():
-        raise InputError(f"{data} holds no text; {REMEDY}")
-    ids = np.asarray(np.memmap(data, dtype, "r"))
-    largest = max(int(ids[: 1 << 24].max()), int(ids[-(1 << 24) :].max()))
-    if largest >= vocabulary_size:
-        raise InputError(
-            f"{data} holds the id {largest}, but the dictionary has {vocabulary_size:,} entries; use the dict.txt it was made with"
-        )
-    return Binarized(ids, line_sizes)
+        index = data.with_suffix(".idx").name
+        raise InputError(f"{data} is {data.stat().st_size:,} bytes long, not {expected:,} as {index} says; {REMEDY}")
 
 
 def count_lines(index: Path) -> int:

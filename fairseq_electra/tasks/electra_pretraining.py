@@ -12,7 +12,14 @@ from fairseq.distributed.utils import get_global_rank, get_global_world_size
 from fairseq.logging import metrics
 from fairseq.tasks import FairseqTask, register_task
 
-from fairseq_electra.data.binarized import Binarized, dictionary_digest, load_dictionary, open_binarized, word_starts
+from fairseq_electra.data.binarized import (
+    Binarized,
+    check_binarized,
+    dictionary_digest,
+    load_dictionary,
+    open_binarized,
+    word_starts,
+)
 from fairseq_electra.data.fixed_corruption import BY_FREQUENCY, BY_GENERATOR, SEED, corrupt_by_frequency, load_corruption
 from fairseq_electra.data.masked_rows import MaskedRows
 from fairseq_electra.data.masking import Masking
@@ -20,7 +27,7 @@ from fairseq_electra.data.packing import pack
 from fairseq_electra.data.rows import build_rows, last_lines
 from fairseq_electra.data.unknown import warning_of_binarized
 from fairseq_electra.errors import InputError, RunCollapsedError
-from fairseq_electra.evaluation.detection import SUMS, auc_of, fixed_histograms
+from fairseq_electra.evaluation.detection import SUMS, auc_of, fixed_histograms, logged_by_validation
 from fairseq_electra.evaluation.diagnosis import Diagnosis, unigram_baseline
 from fairseq_electra.evaluation.stretch import Stretch
 from fairseq_electra.models.electra import compile_options
@@ -92,8 +99,8 @@ class ElectraPretrainingTask(FairseqTask):
         folders = utils.split_paths(self.cfg.data)
         dictionary = self.dictionary
         folder = Path(folders[(epoch - 1) % len(folders)] if split == self.cfg.train_subset else folders[0])
-        if folder != Path(folders[0]) and dictionary_digest(load_dictionary(folder)) != dictionary_digest(dictionary):
-            raise InputError(f"{folder} has another dict.txt than {folders[0]}; encode both with one vocabulary")
+        if split == self.cfg.train_subset:
+            self._check_folders([str(folder)] if split in self.datasets else folders, split)
         cfg, prefix = self.cfg, folder / split
         if split != cfg.train_subset and not Path(f"{prefix}.idx").is_file():
             there = ", ".join(sorted(path.stem for path in folder.glob("*.idx"))) or "nothing"
@@ -155,6 +162,14 @@ class ElectraPretrainingTask(FairseqTask):
         if is_train:
             self.masked_share.measure(self.datasets[split], str(prefix))
         return self.datasets[split]
+
+    def _check_folders(self, folders: list[str], split: str) -> None:
+        """Refuse folders that could not be trained on: all of them before the first epoch, not when the epoch of each comes."""
+        first, digest = utils.split_paths(self.cfg.data)[0], dictionary_digest(self.dictionary)
+        for folder in dict.fromkeys(folders):
+            if folder != first and dictionary_digest(load_dictionary(folder)) != digest:
+                raise InputError(f"{folder} has another dict.txt than {first}; encode both with one vocabulary")
+            check_binarized(Path(folder) / split)
 
     def _fixed_corruptions(self, prefix: Path, corpus: Binarized) -> dict[str, np.ndarray]:
         dictionary = self.dictionary
@@ -256,6 +271,11 @@ class ElectraPretrainingTask(FairseqTask):
         if self.cuda_graphs:  # fairseq-validate keeps the logs of all batches, and a graph writes over its own
             log = {name: value.clone() if isinstance(value, torch.Tensor) else value for name, value in log.items()}
         return loss, sample_size, log
+
+    def logged_metrics(self, model, splits: list[str]) -> tuple[str, ...]:
+        """Name the metrics that the validation of a model logs on each of these splits, which are loaded."""
+        corruptions = [set(self.datasets[split].fixed) for split in splits if split in self.datasets]
+        return logged_by_validation(model.discriminator is not None, sorted(set.intersection(*corruptions)) if corruptions else ())
 
     def autocast(self, sample: dict) -> contextlib.AbstractContextManager:
         """Return the context to run the model in on a batch."""

@@ -169,13 +169,39 @@ def test_an_id_beyond_the_dictionary_in_the_middle_of_a_long_text_is_found_when_
         dataset.collater([1, 2, 3])
 
 
-def test_a_second_folder_of_another_vocabulary(tmp_path, copied, data_bin, make_task):
-    lines = (copied / "dict.txt").read_text().splitlines()
-    (copied / "dict.txt").write_text("\n".join([*lines[1:-1], lines[0], lines[-1]]) + "\n")
+def other_vocabulary(folder):
+    lines = (folder / "dict.txt").read_text().splitlines()
+    (folder / "dict.txt").write_text("\n".join([*lines[1:-1], lines[0], lines[-1]]) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (other_vocabulary, r"data has another dict\.txt than .*; encode both with one vocabulary"),
+        (shutil.rmtree, "no such data folder: .*data; "),
+        (lambda folder: (folder / "train.idx").unlink(), r"no .*data/train\.idx; "),
+        (lambda folder: (folder / "train.bin").unlink(), r"no .*data/train\.bin; "),
+        (lambda folder: truncate(folder / "train.bin"), r"data/train\.bin is [\d,]+ bytes long, not "),
+    ],
+    ids=["of another vocabulary", "absent", "without train.idx", "without train.bin", "cut short"],
+)
+def test_a_folder_of_a_later_epoch_is_looked_at_before_the_first(copied, data_bin, make_task, damage, message):
+    damage(copied)
+    task = make_task(data=f"{data_bin}:{data_bin}:{copied}")
+    task.load_dataset("valid")
+    with pytest.raises(InputError, match=message):
+        task.load_dataset("train", epoch=1)
+    assert "train" not in task.datasets
+
+
+def test_a_folder_that_changes_during_the_run_is_found_in_its_epoch(copied, data_bin, make_task):
     task = make_task(data=f"{data_bin}:{copied}")
-    task.load_dataset("train", epoch=1)
+    for epoch in (1, 2, 3):
+        task.load_dataset("train", epoch=epoch)
+    other_vocabulary(copied)
+    task.load_dataset("train", epoch=5)
     with pytest.raises(InputError, match=r"has another dict\.txt"):
-        task.load_dataset("train", epoch=2)
+        task.load_dataset("train", epoch=4)
 
 
 def test_no_text_to_validate_on(copied, make_task):
