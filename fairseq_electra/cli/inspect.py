@@ -13,6 +13,9 @@ from fairseq_electra.errors import InputError
 
 LABELS = ("original", "masked", "sampled", "replaced", "p(replaced)")
 GAP = 2
+# the networks are looked at on a CPU, in float32, and may have been trained otherwise: not everything can be had here
+ON_A_CPU = {"cpu": True, "autocast": "none", "compile": False, "cuda_graphs": False}
+ON_A_CPU |= dict.fromkeys(("fp16", "bf16", "memory_efficient_fp16", "memory_efficient_bf16"), False)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         nargs="+",
         metavar="ROW",
-        help="row numbers; by default a full pair, a short row and one with padding",
+        help="row numbers; by default a full pair, a short row and one with padding; of packed rows those of most and of fewest documents",
     )
     parser.add_argument(
         "--width",
@@ -69,30 +72,37 @@ def load_pretrained(checkpoint: str, data: str):
     trained_for = checkpoint_utils.load_checkpoint_to_cpu(checkpoint)["cfg"].task._name
     if trained_for != "electra_pretraining":
         raise InputError(f"{checkpoint} was trained for {trained_for}; inspect shows checkpoints of electra_pretraining")
-    overrides = {"data": data, "fp16": False, "compile": False, "cuda_graphs": False}  # it may have been trained on a GPU
+    overrides = {"data": data, **ON_A_CPU}
     models, _, task = checkpoint_utils.load_model_ensemble_and_task([checkpoint], arg_overrides=overrides)
     return models[0].eval(), task
 
 
 def telling_rows(dataset) -> list[int]:
-    """Pick a row of two segments without padding, one of a single segment, and the one with the most padding, as far as there are."""
+    """Pick a row of two segments without padding, one of a single segment, and the one with the most padding, as far as there are.
+
+    Of packed rows: the one of most documents, the one of fewest, and the one with the most padding.
+    """
     import numpy as np
 
     rows, sizes = dataset.rows, dataset.sizes
-    candidates = [
-        np.flatnonzero((rows.second > 0) & (sizes == dataset.width)),
-        np.flatnonzero(rows.second == 0),
-        sizes.argsort(kind="stable")[:1],
-    ]
+    if dataset.packing is None:
+        candidates = [np.flatnonzero((rows.second > 0) & (sizes == dataset.width)), np.flatnonzero(rows.second == 0)]
+    else:
+        by_documents = np.diff(dataset.packing.bounds).argsort(kind="stable")
+        candidates = [by_documents[::-1], by_documents]
+    candidates.append(sizes.argsort(kind="stable"))
     return list(dict.fromkeys(int(found[0]) for found in candidates if len(found)))
 
 
 def describe(sample: dict, index: int) -> str:
     """Say in words what kind of row it is."""
-    padding = int(sample["net_input"]["padding_mask"][index].sum())
-    segments = 1 + int(sample["net_input"]["segment_ids"][index].max())
-    tokens = sample["net_input"]["padding_mask"].shape[1] - padding
-    return f"{tokens} tokens in {segments} segment{'s' if segments > 1 else ''}, {padding} of padding"
+    net_input = sample["net_input"]
+    width, padding = net_input["padding_mask"].shape[1], int(net_input["padding_mask"][index].sum())
+    if "document_ends" in net_input:  # the end of the row stands in spare places
+        number, kind = len({end for end in net_input["document_ends"][index].tolist() if end <= width - padding}), "document"
+    else:
+        number, kind = 1 + int(net_input["segment_ids"][index].max()), "segment"
+    return f"{width - padding} tokens in {number} {kind}{'s' if number > 1 else ''}, {padding} of padding"
 
 
 def columns(sample: dict, output, index: int, symbols: list[str]) -> list[tuple[str, ...]]:

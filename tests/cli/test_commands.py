@@ -1,10 +1,13 @@
 import csv
 import json
 
+import numpy as np
 import pytest
+import torch
 
+from fairseq_electra.cli import inspect, main
 from tests.conftest import TINY_NET, USER_DIR, electra
-from tests.integration.training import train
+from tests.integration.training import train, train_here
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,36 @@ def test_inspect_tells_the_truth(trained, data_bin, make_task):
     first = int(rows.first[2])
     row = ["<s>", *words[:first], "</s>", *words[first:], *(["</s>"] if rows.second[2] else [])]
     assert original[: len(row)] == row
+
+
+def test_inspect_shows_packed_rows_with_all_their_documents(make_task, make_model):
+    task = make_task(pack=True, rows="blocks", tokens_per_sample=128)
+    dataset = task.load_dataset("valid")
+    rows = inspect.telling_rows(dataset)
+    numbers = np.diff(dataset.packing.bounds)
+    assert numbers[rows[0]] == numbers.max() > 1 and numbers[rows[1]] == numbers.min() and len(set(rows)) == len(rows)
+    assert any(dataset.sizes[row] == dataset.sizes.min() for row in rows)
+    sample, model = dataset.collater(rows), make_model(task, max_position_embeddings=128).eval()
+    with torch.no_grad():
+        output = model(**sample["net_input"])
+    for index, row in enumerate(rows):
+        heading = inspect.describe(sample, index)
+        documents = "1 document" if numbers[row] == 1 else f"{numbers[row]} documents"
+        assert heading == f"{dataset.sizes[row]} tokens in {documents}, {128 - dataset.sizes[row]} of padding"
+        originals = [cells[0] for cells in inspect.columns(sample, output, index, task.dictionary.symbols)]
+        assert originals.count("<s>") == numbers[row] and "<mask>" not in originals
+
+
+def test_inspect_reads_a_checkpoint_of_any_precision_and_packing(tmp_path, data_bin, capsys):
+    """What it was trained with need not work on the machine where it is looked at."""
+    train_here(data_bin, tmp_path / "save", *TINY_NET, "--max-update", "1", "--num-workers", "0", "--pack", "--disable-validation")
+    path = tmp_path / "save" / "checkpoint_last.pt"
+    state = torch.load(path, weights_only=True)
+    state["cfg"]["task"] |= {"autocast": "none", "fp16": True, "memory_efficient_fp16": True, "cpu": False}
+    torch.save(state, path)
+    assert main(["inspect", str(path), str(data_bin), "--width", "100"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("tokens in ") >= 2 and " documents, " in shown and max(map(len, shown.splitlines())) <= 100
 
 
 @pytest.mark.parametrize(
