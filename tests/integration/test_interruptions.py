@@ -17,7 +17,7 @@ from tests.integration.training import assert_same_weights, command, train, weig
 RUN = [
     *TINY_NET,
     *"--dropout 0.1 --max-update 600 --save-interval-updates 20 --disable-validation --no-epoch-checkpoints".split(),
-    *"--keep-interval-updates 1 --num-workers 0 --log-interval 20".split(),
+    *"--keep-interval-updates 1 --num-workers 0 --log-interval 20 --total-num-update 600".split(),
 ]
 
 
