@@ -57,5 +57,8 @@ def _metric(trainer) -> dict[str, Any]:
 
 def _counted() -> dict[str, Any]:
     """Return what fairseq counts with: attributes of a function, in the program itself where it was started by ``python -m``."""
-    modules = (sys.modules.get(name) for name in ("__main__", "fairseq_cli.train"))
-    return next((vars(module.should_stop_early) for module in modules if hasattr(module, "should_stop_early")), {})
+    for name in ("__main__", "fairseq_cli.train"):
+        function = getattr(sys.modules.get(name), "should_stop_early", None)
+        if function is not None:
+            return vars(function)
+    return {}
