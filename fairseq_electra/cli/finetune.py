@@ -1,9 +1,10 @@
 r"""Fine-tune nets on tasks with many seeds, and compare them in a table. The same line goes on where it was stopped.
 
 fairseq-electra finetune --data glue-bin/CoLA glue-bin/RTE --net ours=checkpoints/checkpoint_last.pt --net scratch=scratch:tiny \
-    --seeds 5 --lr 1e-4 3e-4 1e-3 --output runs/glue -- --pooling mean
+    --seeds 5 --lr 1e-4 3e-4 1e-3 3e-3 --output runs/glue -- --pooling mean
 
-What follows -- goes to fairseq-train. Nothing is chosen on test, whose scores are kept for `fairseq-electra submit`.
+Of several learning rates each net and task gets the one that is best on valid with seed 0, whose scores are not reported. Nothing is chosen
+on test, whose scores are kept for `fairseq-electra submit`. What follows -- goes to fairseq-train.
 """
 
 import argparse
@@ -32,9 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--lr",
         type=float,
         nargs="+",
-        default=[],
         metavar="RATE",
-        help="learning rates to choose from on valid, with seed 1, for each net and task (default: the recipe's)",
+        help="learning rates to choose from on valid, with seed 0; one: no choice (default: 1e-4 3e-4 1e-3 3e-3 for tiny and small, "
+        "a third of that for base, 2e-5 5e-5 2e-4 5e-4 for large)",
     )
     parser.add_argument("--epochs", nargs="+", default=[], metavar="N", help="instead of the recipe's; TASK=N for one task alone")
     parser.add_argument("--batch-size", type=int, metavar="N", help="examples of an update, instead of the recipe's 32")
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     fairseq_electra.register()
     from fairseq_electra.evaluation.finetuning import Settings, first_runs, study
     from fairseq_electra.evaluation.nets import read_net
-    from fairseq_electra.evaluation.results import RESULTS_FILE, provenance, table
+    from fairseq_electra.evaluation.results import RESULTS_FILE, choices, provenance, table
     from fairseq_electra.many_runs import USER_DIR
 
     nets = [read_net(text) for text in args.net]
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
         stream.write(json.dumps(results, indent=2) + "\n")
     with written_whole(args.output / "results.md") as stream:
         stream.write(f"{table(results)}\n\n{provenance(results)}\n")
-    print(f"\n{table(results)}\n\nresults: {path}")
+    print("\n".join(["", table(results), "", *choices(results), f"results: {path}"]))
 
 
 def read_epochs(given: list[str]) -> dict[str, int]:

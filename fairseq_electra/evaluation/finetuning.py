@@ -25,6 +25,7 @@ from fairseq_electra.many_runs import USER_DIR, train_all
 
 SET_HERE = ("--arch", "--criterion", "--finetune-from-model", "--lr", "--restore-file", "--save-dir", "--seed", "--task", "--user-dir")
 DIAGNOSTIC = "AX"  # has no training set: GLUE asks for what a net that was trained on MNLI says of it
+CHOICE_SEED = 0  # of the runs that choose a learning rate: the best of several is lucky as well, so their scores are not reported
 
 
 @dataclass(frozen=True)
@@ -213,9 +214,16 @@ def _figures(result: dict) -> str:
 
 
 def first_runs(
-    nets: Sequence[Net], folders: Sequence[Path], settings: Settings, rates: Sequence[float], seed: int
+    nets: Sequence[Net], folders: Sequence[Path], settings: Settings, rates: Sequence[float] | None, seed: int
 ) -> dict[tuple[str, Path], list[Run]]:
-    """Plan what each net does first on each task: a run at every learning rate, or at the recipe's; the largest tasks come first.
+    """Plan what each net does first on each task; the largest tasks come first.
+
+    Args:
+        nets: to fine-tune.
+        folders: of the tasks.
+        settings: what is changed in the recipes.
+        rates: as of :func:`study`. Several: a run at each, with the seed that chooses. Else one run, at this rate or the recipe's.
+        seed: of that one run.
 
     Raises:
         InputError: two folders hold tasks of one name, or the settings speak of a task that is not there.
@@ -234,7 +242,12 @@ def first_runs(
         raise InputError(f"--epochs {strange[0]}=...: no such task; there are {', '.join(names)}")
     # else the longest run would keep one process busy alone at the end
     tasks.sort(key=lambda task: -task.info.examples["train"])
-    return {(net.name, task.folder): [settings.run(net, task, lr, seed) for lr in (rates or (None,))] for task in tasks for net in nets}
+    planned = {}
+    for task, net in itertools.product(tasks, nets):
+        grid = list(dict.fromkeys(recipes.GRID[net.size] if rates is None else rates))
+        chooses = len(grid) > 1
+        planned[net.name, task.folder] = [settings.run(net, task, lr, CHOICE_SEED if chooses else seed) for lr in grid or (None,)]
+    return planned
 
 
 def study(
@@ -243,7 +256,7 @@ def study(
     output: Path,
     settings: Settings,
     *,
-    rates: Sequence[float] = (),
+    rates: Sequence[float] | None = (),
     seeds: Sequence[int],
     processes: int = 1,
     threads: int = 1,
@@ -257,28 +270,39 @@ def study(
         folders: of tasks, as ``fairseq-electra prepare`` makes them.
         output: folder for the runs; those that are there are not done again.
         settings: what is changed in the recipes.
-        rates: learning rates to try with the first seed; the one that is best on valid is used for all. None: the recipe's.
-        seeds: of the runs.
+        rates: learning rates to try, for each net and task, with a seed of their own; all others use the one that is best on valid. With
+            one rate there is nothing to choose. Empty: the recipe's; None: the grid of the net's size (``recipes.GRID``).
+        seeds: of the runs that are reported.
         processes: runs at a time.
         threads: of each.
         keep_checkpoints: leave them in the runs' folders.
         say: takes a line of progress.
 
     Returns:
-        the results: ``nets``, ``versions``, ``summary``, ``runs``.
+        the results: ``nets``, ``versions``, ``summary``, ``runs``. A line of the summary whose learning rate was chosen has a ``choice``:
+        the ``seed`` that chose, the ``rates`` it tried, and the ``edge`` of these that the chosen one is (lowest, highest, or empty).
+
+    Raises:
+        InputError: the seed that chooses is among those to report, a plan cannot be, or a run failed.
     """
     tried = first_runs(nets, folders, settings, rates, seeds[0])
+    if CHOICE_SEED in seeds and any(len(runs) > 1 for runs in tried.values()):
+        raise InputError(f"seed {CHOICE_SEED} chooses the learning rates and cannot be reported as well; take others")
     found = do([each for runs in tried.values() for each in runs], output, processes, threads, keep_checkpoints, say)
     chosen = {key: max(runs, key=lambda each: decisive(found[each.name], each.task.info)) for key, runs in tried.items()}
-    rest = [replace(best, seed=seed) for best in chosen.values() for seed in seeds[1:]]
-    found |= do(rest, output, processes, threads, keep_checkpoints, say)
-    summary = [
-        summarize([found[replace(best, seed=seed).name] for seed in seeds], best.task.info, best.task.folder, output)
-        for net in nets
-        for data in folders
-        for best in [chosen[net.name, data]]
-    ]
+    rest = [replace(best, seed=seed) for best in chosen.values() for seed in seeds]
+    found |= do([run for run in rest if run.name not in found], output, processes, threads, keep_checkpoints, say)
+    summary = []
+    for key in itertools.product([net.name for net in nets], folders):
+        best, grid = chosen[key], sorted(run.recipe.lr for run in tried[key])
+        line = summarize([found[replace(best, seed=seed).name] for seed in seeds], best.task.info, best.task.folder, output)
+        summary.append(line | ({"choice": choice(best.recipe.lr, grid)} if grid[1:] else {}))
     return {"nets": [net.description for net in nets], "versions": versions(), "summary": summary, "runs": list(found.values())}
+
+
+def choice(lr: float, grid: Sequence[float]) -> dict:
+    """Tell how a learning rate was chosen from a sorted grid; at an edge of it, a rate beyond may be better."""
+    return {"seed": CHOICE_SEED, "rates": list(grid), "edge": {grid[0]: "lowest", grid[-1]: "highest"}.get(lr, "")}
 
 
 def trainable(folder: Path) -> Task:

@@ -22,6 +22,12 @@ class Recipe:
 
 
 OF_SIZE = {"tiny": Recipe(3e-4), "small": Recipe(3e-4), "base": Recipe(1e-4), "large": Recipe(5e-5, layer_decay=0.9)}
+# learning rates to choose from: the recipe's, one below it and two above, each about three times the one before
+GRID = {
+    **dict.fromkeys(("tiny", "small"), (1e-4, 3e-4, 1e-3, 3e-3)),
+    "base": (3e-5, 1e-4, 3e-4, 1e-3),
+    "large": (2e-5, 5e-5, 2e-4, 5e-4),
+}
 EPOCHS = {"RTE": 10, "STS-B": 10, ANSWERING: 2}
 
 

@@ -16,6 +16,7 @@ from fairseq_electra.evaluation.answer_metrics import ORACLE
 
 RUN_FILE, RESULT_FILE, LOGITS_FILE = "run.json", "result.json", "logits.npz"  # of a run
 RESULTS_FILE = "results.json"  # of a study
+SPREAD = "spreads are of fine-tuning alone: all seeds start from the same checkpoint"
 
 
 def summarize(results: list[dict], info: TaskInfo, data: Path, folder: Path) -> dict:
@@ -104,6 +105,25 @@ def table(results: dict, metrics: Collection[str] = ()) -> str:
     return "\n".join(lines)
 
 
+def choices(results: dict) -> list[str]:
+    """Say how learning rates were chosen, and which of them lie at an edge of what was tried; nothing where nothing was chosen."""
+    made = [line for line in results["summary"] if "choice" in line]
+    seeds = sorted({line["choice"]["seed"] for line in made})
+    said = [f"learning rates were chosen on valid with seed {seed}, which is not among the seeds of the scores" for seed in seeds]
+    for line in made:
+        if edge := line["choice"]["edge"]:
+            rates = ", ".join(f"{rate:g}" for rate in line["choice"]["rates"])
+            beyond = {"lowest": "lower", "highest": "higher"}[edge]
+            said.append(f"{line['net']}, {line['task']}: {line['lr']:g} is the {edge} of {rates}; a {beyond} one may be better")
+    return said
+
+
+def _learning_rate(line: dict) -> str:
+    if "choice" not in line:
+        return f"{line['lr']:g}"
+    return f"{line['lr']:g} of {', '.join(f'{rate:g}' for rate in line['choice']['rates'])}"
+
+
 def _cell(line: dict, split: str, metric: str) -> str:
     trouble = line["degenerate_seeds"].values()
     notes = [f"{list(trouble).count(kind)} {kind}" for kind in dict.fromkeys(trouble)]
@@ -119,8 +139,9 @@ def provenance(results: dict) -> str:
     lines = ["| net, task | learning rate | the mean of all seeds' scores, on valid |", "|---|---|---|"]
     for line in results["summary"]:
         found = ", ".join(f"{name} {metric['ensemble']:.1f}" for name, metric in line["metrics"].get("valid", {}).items())
-        lines.append(f"| {line['net']}, {line['task']} | {line['lr']:g} | {found} |")
+        lines.append(f"| {line['net']}, {line['task']} | {_learning_rate(line)} | {found} |")
     lines.append("")
+    lines += [f"- {sentence}" for sentence in (*choices(results), SPREAD)]
     lines += [f"- {net['name']}: {net['size']}, {net['network']} {net['sha256']}".rstrip() for net in results["nets"]]
     lines.append("- " + ", ".join(f"{name} {version}" for name, version in results["versions"].items()))
     return "\n".join(lines)

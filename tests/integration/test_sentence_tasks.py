@@ -69,7 +69,7 @@ def stock(data, save_dir, net, *more):
 def test_a_study_runs_every_net_task_and_seed_and_says_what_came_out(results, pretrained):
     folder, found, printed = results
     done = {(each["net"], each["task"], each["lr"], each["seed"]) for each in found["runs"]}
-    assert len(done) == len(found["runs"]) == len(KINDS) * (2 + 1)  # two rates with seed 1, then seed 2 at the better one
+    assert len(done) == len(found["runs"]) == len(KINDS) * (2 + 2)  # two rates with the seed that chooses, two seeds at the better one
     assert {(line["net"], line["task"]) for line in found["summary"]} == {(net, task) for net in ("ours",) for task in KINDS}
     assert found["nets"][0]["sha256"] == read_net(f"x={pretrained}").sha256 and len(found["nets"][0]["sha256"]) == 64
     assert {"torch", "fairseq_electra", "commit"} <= found["versions"].keys()
@@ -79,9 +79,12 @@ def test_a_study_runs_every_net_task_and_seed_and_says_what_came_out(results, pr
     for line in found["summary"]:
         metric = next(iter(line["metrics"]["valid"]))
         of_rate = {
-            each["lr"]: each for each in found["runs"] if (each["net"], each["task"], each["seed"]) == (line["net"], line["task"], 1)
+            each["lr"]: each for each in found["runs"] if (each["net"], each["task"], each["seed"]) == (line["net"], line["task"], 0)
         }
         assert line["lr"] == max(sorted(of_rate), key=lambda lr: of_rate[lr]["metrics"]["valid"][metric])
+        edge = "lowest" if line["lr"] == 1e-3 else "highest"
+        assert line["choice"] == {"seed": 0, "rates": [1e-3, 1e-2], "edge": edge} and line["seeds"] == [1, 2]
+        assert f"{line['net']}, {line['task']}: {line['lr']:g} is the {edge} of 0.001, 0.01" in page and "seed 0" in printed
         values = line["metrics"]["valid"][metric]["values"]
         assert len(values) == 2 and line["metrics"]["valid"][metric]["median"] == pytest.approx(sum(values) / 2)
         assert line["metrics"]["valid"][metric]["standard_deviation"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)

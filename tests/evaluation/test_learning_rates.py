@@ -1,0 +1,105 @@
+"""How a study chooses a learning rate: on valid, with a seed that is not reported, and what it says of it. No run trains here."""
+
+from pathlib import Path
+
+import pytest
+
+from fairseq_electra.data.task_info import PREDICTION, TaskInfo
+from fairseq_electra.errors import InputError
+from fairseq_electra.evaluation import finetuning
+from fairseq_electra.evaluation.finetuning import CHOICE_SEED, Run, Settings, Task, study
+from fairseq_electra.evaluation.nets import Net
+from fairseq_electra.evaluation.recipes import GRID, OF_SIZE
+from fairseq_electra.evaluation.results import RESULT_FILE, RUN_FILE, SPREAD, choices, provenance
+
+RATES = (1e-4, 3e-4, 1e-3, 3e-3)
+INFO = TaskInfo("RTE", PREDICTION, 2, ("no", "yes"), ("accuracy",), 128, {"train": 64, "valid": 8})
+
+
+@pytest.fixture
+def trained(monkeypatch) -> list[str]:
+    """Names of runs in the order of their training. The third rate is the best, and seed 1 is lucky."""
+    names: list[str] = []
+
+    def train_all(arguments, folder, *_):
+        for name in arguments:
+            names.append(name)
+            rate, seed = name.rpartition("/lr")[2].split("-seed")
+            accuracy = 60.0 - abs(RATES.index(float(rate)) - 2) + (9.0 if seed == "1" else 0.0)
+            finetuning._write_json(folder / name / RESULT_FILE, {"trouble": "", "metrics": {"valid": {"accuracy": accuracy}}})
+            yield name, "", []
+
+    def summarize(results, info, *_):
+        seeds, values = [each["seed"] for each in results], [each["metrics"]["valid"]["accuracy"] for each in results]
+        metrics = {"valid": {"accuracy": {"values": values, "ensemble": 61.0}}}
+        return {"net": results[0]["net"], "task": info.name, "lr": results[0]["lr"], "seeds": seeds, "metrics": metrics}
+
+    monkeypatch.setattr(finetuning, "train_all", train_all)
+    monkeypatch.setattr(finetuning, "summarize", summarize)
+    monkeypatch.setattr(finetuning, "trainable", lambda folder: Task(folder, INFO, "digest"))
+    return names
+
+
+def run_study(folder: Path, rates=RATES, size: str = "tiny", seeds=(1, 2, 3)) -> dict:
+    return study([Net("net", "", size)], [folder / "data"], folder / "runs", Settings(), rates=rates, seeds=seeds)
+
+
+def test_the_seed_that_chooses_the_rate_is_not_among_the_reported_ones(tmp_path, trained):
+    found = run_study(tmp_path)
+    (line,) = found["summary"]
+    assert trained == [
+        *(f"net/RTE/lr{rate:g}-seed{CHOICE_SEED}" for rate in RATES),
+        *(f"net/RTE/lr0.001-seed{seed}" for seed in (1, 2, 3)),
+    ]
+    assert line["choice"] == {"seed": 0, "rates": list(RATES), "edge": ""} and line["lr"] == 1e-3
+    assert line["seeds"] == [1, 2, 3] and line["metrics"]["valid"]["accuracy"]["values"] == [69.0, 60.0, 60.0]
+    assert run_study(tmp_path)["summary"] == [line] and len(trained) == 7
+    with pytest.raises(InputError, match="seed 0 chooses the learning rates and cannot be reported as well"):
+        run_study(tmp_path, seeds=range(3))
+
+
+@pytest.mark.parametrize(
+    ("rates", "said"), [(RATES[:3], "highest of 0.0001, 0.0003, 0.001; a higher"), (RATES[2:], "lowest of 0.001, 0.003; a lower")]
+)
+def test_the_report_says_when_the_chosen_rate_lies_at_an_edge_of_the_grid(tmp_path, trained, rates, said):
+    found = run_study(tmp_path, rates[::-1])
+    sentence = f"net, RTE: 0.001 is the {said} one may be better"
+    assert choices(found) == ["learning rates were chosen on valid with seed 0, which is not among the seeds of the scores", sentence]
+    page = provenance({**found, "nets": [], "versions": {}})
+    assert f"- {sentence}\n" in page and f"- {SPREAD}" in page
+    assert f"| net, RTE | 0.001 of {', '.join(f'{rate:g}' for rate in rates)} | accuracy 61.0 |" in page
+
+
+def test_one_rate_is_no_choice(tmp_path, trained):
+    for rates, lr in (([3e-3], 3e-3), ([1e-4, 1e-4], 1e-4), ((), OF_SIZE["tiny"].lr)):
+        found = run_study(tmp_path, rates, seeds=[1, 2])
+        assert found["summary"][0]["lr"] == lr and "choice" not in found["summary"][0] and choices(found) == []
+    assert len(trained) == 6 and not any(name.endswith(f"seed{CHOICE_SEED}") for name in trained)
+
+
+def test_runs_of_before_count_where_they_still_belong(tmp_path, trained):
+    """Seed 1 chose then, and of two rates: its runs at the rate of now are reported, and no other."""
+    for rate, seed in ((3e-4, 1), (1e-3, 1), (1e-3, 2)):
+        run = Settings().run(Net("net", "", "tiny"), Task(tmp_path / "data", INFO, "digest"), rate, seed)
+        (tmp_path / "runs" / run.name).mkdir(parents=True)
+        finetuning._write_json(tmp_path / "runs" / run.name / RUN_FILE, run.record)
+        finetuning._write_json(tmp_path / "runs" / run.name / RESULT_FILE, {"trouble": "", "metrics": {"valid": {"accuracy": 10.0 * seed}}})
+    found = run_study(tmp_path)
+    assert trained == [*(f"net/RTE/lr{rate:g}-seed0" for rate in RATES), "net/RTE/lr0.001-seed3"]
+    assert found["summary"][0]["metrics"]["valid"]["accuracy"]["values"] == [10.0, 20.0, 60.0]
+    assert {(each["lr"], each["seed"]) for each in found["runs"]} == {*((rate, 0) for rate in RATES), *((1e-3, seed) for seed in (1, 2, 3))}
+
+
+def test_results_of_before_are_read_and_say_nothing_of_a_choice():
+    line = {"net": "net", "task": "RTE", "lr": 1e-3, "seeds": [1, 2], "metrics": {"valid": {"accuracy": {"ensemble": 61.0}}}}
+    old = {"nets": [], "versions": {}, "summary": [line], "runs": []}
+    assert choices(old) == [] and "| net, RTE | 0.001 | accuracy 61.0 |" in provenance(old)
+
+
+@pytest.mark.parametrize("size", GRID)
+def test_the_grid_of_every_size_has_the_recipes_rate_inside(tmp_path, trained, size):
+    planned: list[Run] = next(iter(finetuning.first_runs([Net("net", "", size)], [tmp_path], Settings(), None, seed=1).values()))
+    rates = [run.recipe.lr for run in planned]
+    assert min(rates) < OF_SIZE[size].lr < max(rates) and {run.seed for run in planned} == {CHOICE_SEED}
+    if size in ("tiny", "small"):
+        assert rates == list(RATES)
