@@ -1,10 +1,11 @@
 """The same training step, built from others' parts. Each factory returns a function that takes a batch and returns the loss to minimise.
 
-All of them train networks of the same sizes on the same batch with ELECTRA's two losses, exact GELU and the given dropout. Positions are
-learned and LayerNorm stands behind each sublayer, as in the original.
+All of them train networks of the same sizes on the same batch with ELECTRA's two losses, exact GELU and the given dropout. LayerNorm stands
+behind each sublayer and positions are learned, as in the original; RoFormer's are rotary, as those of ``--arch``.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +27,9 @@ def nets_are_alike(size: str) -> bool:
 def nets(size: str) -> str:
     """Say which networks are compared, for a report."""
     ours = safe_sizes(size)
-    return f"{size}: fairseq_electra has {ours.positions} positions, --norm {ours.norm}; the others {NET}"
+    return (
+        f"{size}: fairseq_electra has {ours.positions} positions, --norm {ours.norm}; RoFormer rotary ones, --norm post; the others {NET}"
+    )
 
 
 def gumbel_sample(logits: Tensor) -> Tensor:
@@ -50,22 +53,10 @@ def transformers_step(size: str, num_tokens: int, dropout: float, *, masked_only
     """
     import transformers
 
-    def config(sizes: EncoderSizes) -> transformers.ElectraConfig:
-        return transformers.ElectraConfig(
-            vocab_size=num_tokens,
-            embedding_size=sizes.embedding_size,
-            hidden_size=sizes.hidden_size,
-            intermediate_size=sizes.intermediate_size,
-            num_hidden_layers=sizes.num_hidden_layers,
-            num_attention_heads=sizes.num_attention_heads,
-            hidden_dropout_prob=dropout,
-            attention_probs_dropout_prob=dropout,
-            pad_token_id=1,
-        )
-
-    sizes = MODEL_SIZES[size]
-    generator = transformers.ElectraForMaskedLM(config(sizes.generator(GENERATOR_HIDDEN_SIZE[size], 1.0)))
-    discriminator = transformers.ElectraForPreTraining(config(sizes))
+    sizes, both = MODEL_SIZES[size], (num_tokens, dropout)
+    small = sizes.generator(GENERATOR_HIDDEN_SIZE[size], 1.0)
+    generator = transformers.ElectraForMaskedLM(transformers.ElectraConfig(**_config(small, *both)))
+    discriminator = transformers.ElectraForPreTraining(transformers.ElectraConfig(**_config(sizes, *both)))
     discriminator.electra.embeddings = generator.electra.embeddings
     networks = nn.ModuleDict({"generator": generator, "discriminator": discriminator})
 
@@ -83,6 +74,44 @@ def transformers_step(size: str, num_tokens: int, dropout: float, *, masked_only
         return _losses(gen_logits, target, discriminator(corrupted, **masks).logits, replaced, real)
 
     return networks, step
+
+
+def roformer_step(size: str, num_tokens: int, dropout: float) -> Step:
+    """The same nets with rotary positions: transformers' RoFormer with ELECTRA's discriminator head; the head on masked positions only."""
+    import transformers
+    from transformers.models.electra.modeling_electra import ElectraDiscriminatorPredictions
+
+    sizes, both = MODEL_SIZES[size], (num_tokens, dropout)
+    small = sizes.generator(GENERATOR_HIDDEN_SIZE[size], 1.0)
+    generator = transformers.RoFormerForMaskedLM(transformers.RoFormerConfig(**_config(small, *both)))
+    discriminator = transformers.RoFormerModel(transformers.RoFormerConfig(**_config(sizes, *both)))
+    discriminator.embeddings = generator.roformer.embeddings
+    to_score = ElectraDiscriminatorPredictions(transformers.ElectraConfig(**_config(sizes, *both)))
+    networks = nn.ModuleDict({"generator": generator, "discriminator": discriminator, "to_score": to_score})
+
+    def step(sample: dict) -> Tensor:
+        tokens, segments, positions, target, real = _inputs(sample)
+        masks = {"attention_mask": real.long(), "token_type_ids": segments}
+        hidden = generator.roformer(tokens, **masks).last_hidden_state
+        gen_logits = generator.cls(hidden.gather(1, positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1])))
+        corrupted, replaced = _corrupt(tokens, positions, target, gumbel_sample(gen_logits.detach()))
+        return _losses(gen_logits, target, to_score(discriminator(corrupted, **masks).last_hidden_state), replaced, real)
+
+    return networks, step
+
+
+def _config(sizes: EncoderSizes, num_tokens: int, dropout: float) -> dict[str, Any]:
+    return {
+        "vocab_size": num_tokens,
+        "embedding_size": sizes.embedding_size,
+        "hidden_size": sizes.hidden_size,
+        "intermediate_size": sizes.intermediate_size,
+        "num_hidden_layers": sizes.num_hidden_layers,
+        "num_attention_heads": sizes.num_attention_heads,
+        "hidden_dropout_prob": dropout,
+        "attention_probs_dropout_prob": dropout,
+        "pad_token_id": 1,
+    }
 
 
 def fairseq_step(size: str, num_tokens: int, dropout: float) -> Step:

@@ -1,7 +1,8 @@
 """``python -m fairseq_electra.benchmarks.prediction``: ``fairseq-electra predict`` against transformers' pipeline, text to label.
 
 The same weights (a net from scratch: speed does not ask what a net knows), the same lines of mixed length, the same threads, tokenizer
-included, in turn within one process. The pipeline runs in batches of several sizes; ratios are to its best.
+included, in turn within one process. The pipeline runs in batches of several sizes; ratios are to its best. Each size is compared twice:
+as the net of ``--arch``, with rotary positions, which transformers runs as RoFormer; and with learned ones, which it runs as ELECTRA.
 """
 
 import argparse
@@ -21,11 +22,13 @@ from fairseq_electra.data.corpus import builtin_paragraphs
 from fairseq_electra.data.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece
 from fairseq_electra.memory import keep_freed_memory
 from fairseq_electra.modules.heads import SentenceHead
+from fairseq_electra.modules.sizes import SAFE, safe_sizes
 
 BATCHES = (1, 8, 32, 128)
 VOCABULARY = 8192
 LONGEST = 128
 HEAD = "sentence_classification_head"
+LEARNED = ", learned positions"
 
 
 def sentence_head(hidden_size: int) -> tuple[str, nn.Module, list[str]]:
@@ -33,8 +36,8 @@ def sentence_head(hidden_size: int) -> tuple[str, nn.Module, list[str]]:
     return HEAD, SentenceHead(hidden_size, 2, 0.1), ["no", "yes"]
 
 
-def new_net(size: str, folder: Path, longest: int = LONGEST, head_of: Callable = sentence_head):
-    """Make a net of this size with learned positions and a head, with a vocabulary of the built-in corpus."""
+def new_net(net: str, folder: Path, longest: int = LONGEST, head_of: Callable = sentence_head):
+    """Make a net (``tiny``, that of ``--arch``, or ``tiny, learned positions``) and a head, with a vocabulary of the built-in corpus."""
     from omegaconf import OmegaConf
 
     from fairseq_electra.data.binarized import load_dictionary
@@ -45,14 +48,16 @@ def new_net(size: str, folder: Path, longest: int = LONGEST, head_of: Callable =
     save_vocabulary(train_wordpiece(builtin_paragraphs(), VOCABULARY), folder)
     dictionary = load_dictionary(folder)
     torch.manual_seed(1)
-    cfg = OmegaConf.create({"model_size": size, "positions": "learned", "max_position_embeddings": longest})
+    size = net.removesuffix(LEARNED)
+    kind = SAFE[size] if net == size else {"positions": "learned", "norm": "post"}
+    cfg = OmegaConf.create({"model_size": size, **kind, "max_position_embeddings": longest})
     model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), dictionary)
     name, head, labels = head_of(model.sizes.hidden_size)
     model.register_head(name, head)
     return Pretrained(model.eval(), load_wordpiece(folder), dictionary, labels={name: labels})
 
 
-def variants(size: str, texts: list[str], folder: Path) -> dict[str, Callable[[], list[float]]]:
+def variants(net: str, texts: list[str], folder: Path) -> dict[str, Callable[[], list[float]]]:
     """Make every way to answer the texts; each gives the probability of the first label for each text."""
     from transformers import pipeline
 
@@ -60,7 +65,7 @@ def variants(size: str, texts: list[str], folder: Path) -> dict[str, Callable[[]
     from fairseq_electra.interchange.export_transformers import export_transformers
     from fairseq_electra.interchange.hub_interface import ElectraHubInterface
 
-    pretrained = new_net(size, folder / "vocab")
+    pretrained = new_net(net, folder / "vocab")
     export_transformers(pretrained, folder / "net")
     classify = pipeline("text-classification", model=str(folder / "net"), top_k=None)
 
@@ -76,10 +81,10 @@ def variants(size: str, texts: list[str], folder: Path) -> dict[str, Callable[[]
     return made | {"fairseq-electra predict": lambda: [answer["probabilities"]["no"] for answer in predictor(texts)]}
 
 
-def compare(size: str, texts: list[str], rounds: int) -> dict:
+def compare(net: str, texts: list[str], rounds: int) -> dict:
     """Time all variants in turn."""
     with tempfile.TemporaryDirectory() as folder:
-        runs = variants(size, texts, Path(folder))
+        runs = variants(net, texts, Path(folder))
         answers = {name: run() for name, run in runs.items()}
         rows = timed(runs, rounds, len(texts), "lines_per_second")
     *others, ours = runs
@@ -112,7 +117,12 @@ def markdown(report: dict) -> str:
         for row in found["rows"]:
             low, high = row["ratio_range"]
             lines.append(f"| {size}: {row['variant']} | {row['lines_per_second']:,} | {row['ratio']:.2f} | {low} to {high} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *nets_of(report)])
+
+
+def nets_of(report: dict) -> list[str]:
+    """Say which nets a report is of: lines for below its table. Reports of before do not tell; theirs had learned positions."""
+    return [line for size, net in report.get("nets", {}).items() for line in ("", f"{size}: {net}")]
 
 
 def arguments(description: str | None, number: int, output: str, unit: str, markdown: Markdown) -> argparse.Namespace:
@@ -126,7 +136,7 @@ def arguments(description: str | None, number: int, output: str, unit: str, mark
 
 
 def measure(args: argparse.Namespace, unit: str, number: int, compare: Callable[[str], dict], markdown: Markdown) -> None:
-    """Compare for every size, and publish the report."""
+    """Compare for every size, with the positions of ``--arch`` and with learned ones, and publish the report."""
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
@@ -134,16 +144,17 @@ def measure(args: argparse.Namespace, unit: str, number: int, compare: Callable[
     torch.set_num_threads(args.threads)
     keep_freed_memory()
     with alone():
-        found = {size: compare(size) for size in args.sizes}
+        found = {net: compare(net) for size in args.sizes for net in (size, size + LEARNED)}
     machine = {"processor": processor(), "threads": args.threads, "torch": torch.__version__, "transformers": transformers.__version__}
-    publish({"machine": machine, unit: number, "sizes": found}, args.output, markdown)
+    nets = {size: f"{safe_sizes(size).positions} positions, --norm {safe_sizes(size).norm}" for size in args.sizes}
+    publish({"machine": machine, unit: number, "nets": nets, "sizes": found}, args.output, markdown)
 
 
 def main() -> None:
     """Run."""
     args = arguments(__doc__, 512, "prediction.json", "lines", markdown)
     texts = sentences(args.text, args.lines)
-    measure(args, "lines", len(texts), lambda size: compare(size, texts, args.rounds), markdown)
+    measure(args, "lines", len(texts), lambda net: compare(net, texts, args.rounds), markdown)
 
 
 if __name__ == "__main__":

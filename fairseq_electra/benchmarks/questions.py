@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from fairseq_electra.benchmarks.inference import sentences
-from fairseq_electra.benchmarks.prediction import arguments, measure, new_net, timed
+from fairseq_electra.benchmarks.prediction import arguments, measure, nets_of, new_net, timed
 from fairseq_electra.data.question_folder import context_pieces, find_windows, question_pieces
 from fairseq_electra.data.squad import Question, Squad, read_squad
 from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, STRIDE, TaskInfo
@@ -119,8 +119,8 @@ def _candidates(start: np.ndarray, end: np.ndarray, offsets: list, of: list) -> 
     return [(start[a] + end[b], (offsets[a][0], offsets[b][1])) for a in starts for b in ends if a <= b < a + ANSWER]
 
 
-def compare(size: str, squad: Squad, rounds: int, with_features: bool = True) -> dict:
-    """Time questions to answers for a net of this size, and questions to windows, which no size changes."""
+def compare(net: str, squad: Squad, rounds: int, with_features: bool = True) -> dict:
+    """Time questions to answers for a net (``prediction.new_net``), and questions to windows, which no size changes."""
     from transformers import AutoTokenizer
 
     from fairseq_electra.interchange.export_transformers import export_transformers
@@ -128,7 +128,7 @@ def compare(size: str, squad: Squad, rounds: int, with_features: bool = True) ->
 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        pretrained = new_net(size, folder / "vocab", LONGEST, lambda hidden_size: (HEAD, IndependentAnswerHead(hidden_size), []))
+        pretrained = new_net(net, folder / "vocab", LONGEST, lambda hidden_size: (HEAD, IndependentAnswerHead(hidden_size), []))
         pretrained.task = TaskInfo("", ANSWERING, 2, (), (), LONGEST, stride=STRIDE, max_question=MAX_QUESTION)
         export_transformers(pretrained, folder / "net")
         windows = features(squad, pretrained.tokenizer, AutoTokenizer.from_pretrained(folder / "net"))
@@ -159,7 +159,7 @@ def markdown(report: dict) -> str:
                 low, high = row["ratio_range"]
                 title = f"{what if what == 'features' else f'{size}: {what}'}: {row['variant']}"
                 lines.append(f"| {title} | {row['windows_per_second']:,} | {row['ratio']:.2f} | {low} to {high} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *nets_of(report)])
 
 
 def main() -> None:
@@ -171,7 +171,7 @@ def main() -> None:
         squad = Squad(squad.contexts, squad.questions[: args.questions])
         squad = Squad(squad.contexts[: squad.questions[-1].context + 1], squad.questions)
     first = args.sizes[0]
-    measure(args, "questions", len(squad.questions), lambda size: compare(size, squad, args.rounds, size == first), markdown)
+    measure(args, "questions", len(squad.questions), lambda net: compare(net, squad, args.rounds, net == first), markdown)
 
 
 if __name__ == "__main__":

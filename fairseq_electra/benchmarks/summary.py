@@ -4,55 +4,117 @@ import json
 import sys
 from pathlib import Path
 
-from fairseq_electra.benchmarks import gpu, packing, text, trainer
+from fairseq_electra.benchmarks import gpu, packing, prediction, text, trainer
 
 SIZES = ("tiny", "small")
-OURS, NAIVE = "fairseq_electra", "transformers, head on all positions"
+OURS, NAIVE, MASKED_ONLY = "fairseq_electra", "transformers, head on all positions", "transformers, head on masked positions"
+BF16 = f"{OURS}, --autocast bf16"
 BASELINES = {
     NAIVE: "transformers as most wire it",
-    "transformers, head on masked positions": "transformers, head on masked positions",
+    MASKED_ONLY: MASKED_ONLY,
+    "transformers' RoFormer, head on masked positions": "transformers' RoFormer (rotary positions), head on masked positions",
     "fairseq's modules, head on masked positions": "ELECTRA of fairseq's modules",
 }
 SORTED = "transformers, sorted by length, its best batch"
+Row = tuple[str, str, list[float]]
 
 
 def markdown(folder: Path) -> str:
-    """Read a folder's reports; returns a table of how many times as fast ours is, for tiny and small where that makes a difference."""
-    steps, steps_bf16, on_gpu, line, between, packed, ids, hub, predict, questions = (
-        json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("avx2", "benchmark", "gpu", "trainer", "updates", "packing", "text", "inference", "prediction", "questions")
-    )
-    rows: list[tuple[str, str, list[float]]] = []
-    for variant, against in BASELINES.items():
-        rows.append(("pre-training step, float32", against, [_faster(steps[size], OURS, variant) for size in SIZES]))
-    bf16 = [_faster(steps_bf16[size], f"{OURS}, --autocast bf16", f"{NAIVE}, bf16") for size in SIZES]
-    rows.append(("pre-training step, bfloat16", f"{BASELINES[NAIVE]}, bfloat16", bf16))
-    for point in on_gpu["points"]:
-        ms = {row["variant"]: row["ms"] for row in point["variants"]}
-        step = f"pre-training step of {point['size']} on a GPU, `--compile --cuda-graphs`"
-        rows += [(step, theirs, [ms[theirs] / ms[gpu.OURS_GRAPHED]]) for theirs in ms if theirs.startswith(gpu.THEIRS)]
-    alike = [_faster(line[size], trainer.OURS, trainer.THEIRS) for size in SIZES]
-    best = [_faster(line[size], trainer.OURS + trainer.BEST, trainer.THEIRS + trainer.BEST) for size in SIZES]
-    rows.append(("`fairseq-train`, two networks, float32", "its `masked_lm`, one network, float32", alike))
-    rows.append(("`fairseq-train`, two networks, best settings", "its `masked_lm`, one network, best settings", best))
-    of_step = {point["size"]: point["host"]["ratio"] for point in between["points"]}
-    rows.append(("`fairseq-train`, processor time", "its training step alone", [of_step[size] for size in SIZES]))
-    for width in (128, 512):
-        ratios = [_faster(found["rows"], packing.PACKED, packing.PADDED) for found in packed["found"] if found["width"] == width]
-        rows.append((f"text with `--pack`, paragraphs, rows of {width}", "padded rows", ratios))
-    ours, theirs = (row["tokens_per_cpu_second"] for row in steps["loader"])
-    rows.append(("masked batches", "fairseq's `masked_lm`", [ours / theirs]))
-    rows.append(("raw text to ids, a core", text.CHAIN, [row["cpu"]["ratio"] for row in ids["found"]["rows"] if row["way"] == text.OURS]))
-    for name, found in hub["nets"]["small"].items():
-        rows.append((f"`{name}` of small", SORTED, [_faster(found["rows"], OURS)]))
-    answers = [_faster(predict["sizes"][size]["rows"], "fairseq-electra predict") for size in SIZES]
-    rows.append(("`fairseq-electra predict`", "transformers' pipeline, its best batch", answers))
-    found = questions["sizes"]
-    windows = _faster(found["tiny"]["features"], "fairseq-electra prepare")
-    rows.append(("questions to windows", "transformers' tokenizer", [windows]))
-    rows.append(("questions to answers", SORTED, [_faster(found[s]["answers"], "fairseq-electra predict") for s in SIZES]))
+    """Read a folder's reports; returns a table of how many times as fast ours is, for tiny and small where that makes a difference.
+
+    What a report has not measured has no row.
+    """
+    read = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
+    rows = [
+        *_steps(read["avx2"], read["benchmark"], read["amx"]),
+        *_on_gpu(read["gpu"]),
+        *_trainer(read["trainer"], read["updates"]),
+        *_packing(read["packing"]),
+        *_text(read["avx2"]["loader"], read["text"]["found"]["rows"]),
+        *((f"`{name}` of small", SORTED, [_faster(found["rows"], OURS)]) for name, found in read["inference"]["nets"]["small"].items()),
+        *_answers(read["prediction"], read["questions"]),
+    ]
     lines = ["| | against | times as fast (tiny, small) |", "|---|---|---|"]
     return "\n".join(lines + [f"| {what} | {against} | {', '.join(map(_rounded, times))} |" for what, against, times in rows])
+
+
+def _steps(float32: dict, bfloat16: dict, amx: dict) -> list[Row]:
+    found: list[Row] = []
+    for kind, report, ours, suffix in (("float32", float32, OURS, ""), ("bfloat16", bfloat16, BF16, ", bf16")):
+        for variant, against in BASELINES.items():
+            if all(_has(report[size], variant + suffix) for size in SIZES):
+                times = [_faster(report[size], ours, variant + suffix) for size in SIZES]
+                found.append((f"pre-training step, {kind}", against + (", bfloat16" if suffix else ""), times))
+    times = [_faster(amx["small"], BF16, f"{MASKED_ONLY}, bf16")]
+    return [*found, ("pre-training step of small, bfloat16, on an Intel processor with AMX", f"{MASKED_ONLY}, bfloat16", times)]
+
+
+def _on_gpu(report: dict) -> list[Row]:
+    found: list[Row] = []
+    for point in report["points"]:
+        ms = {row["variant"]: row["ms"] for row in point["variants"]}
+        step = f"pre-training step of {point['size']} on a GPU, `--compile --cuda-graphs`"
+        found += [(step, theirs, [ms[theirs] / ms[gpu.OURS_GRAPHED]]) for theirs in ms if theirs.startswith(gpu.THEIRS)]
+    return found
+
+
+def _trainer(line: dict, between: dict) -> list[Row]:
+    # reports of before gave ours of small the embedding of its --arch, and both learned positions
+    theirs = "its `masked_lm`, one network" + ("" if "products" in line else " (of small with an embedding twice as wide)")
+    found: list[Row] = []
+    for ours, base, how in (
+        (trainer.OURS, trainer.THEIRS, "float32"),
+        (trainer.OURS + trainer.ALIKE, trainer.THEIRS, "float32, positions and LayerNorm of `roberta`"),
+        (trainer.OURS + trainer.BEST, trainer.THEIRS + trainer.BEST, "best settings"),
+    ):
+        if all(_has(line[size], ours) for size in SIZES):
+            times = [_faster(line[size], ours, base) for size in SIZES]
+            found.append((f"`fairseq-train`, two networks, {how}", f"{theirs}, {how.partition(', ')[0]}", times))
+    of_step = {point["size"]: point["host"]["ratio"] for point in between["points"]}
+    return [*found, ("`fairseq-train`, processor time", "its training step alone", [of_step[size] for size in SIZES])]
+
+
+def _packing(report: dict) -> list[Row]:
+    found: list[Row] = []
+    for width in (128, 512):
+        of_width = [each["rows"] for each in report["found"] if each["width"] == width]
+        for base, against in ((packing.PADDED, "padded rows"), (packing.BY_LENGTH, "batches by length, as many places")):
+            if all(_has(rows, base) for rows in of_width):
+                times = [_faster(rows, packing.PACKED, base) for rows in of_width]
+                found.append((f"text with `--pack`, paragraphs, rows of {width}", against, times))
+    return found
+
+
+def _text(loader: list[dict], ways: list[dict]) -> list[Row]:
+    ours, theirs = (row["tokens_per_cpu_second"] for row in loader)
+    rows = {row["way"]: row for row in ways}
+    ratio, alike = (rows[way]["cpu"]["ratio"] for way in (text.OURS, text.CHAIN_WITHOUT_MOSES))
+    alike = rows[text.OURS]["alike"]["ratio"] if "alike" in rows[text.OURS] else ratio / alike
+    return [
+        ("masked batches", "fairseq's `masked_lm`", [ours / theirs]),
+        ("raw text to ids, a core", f"{text.CHAIN_WITHOUT_MOSES}: the same bytes", [alike]),
+        ("raw text to ids, a core", f"{text.CHAIN}: sacremoses counts", [ratio]),
+    ]
+
+
+def _answers(lines: dict, questions: dict) -> list[Row]:
+    found: list[Row] = []
+    pipeline, windows = "transformers' pipeline, its best batch", "transformers' tokenizer"
+    for report, what, key, against in (
+        (lines["sizes"], "`fairseq-electra predict`", "rows", pipeline),
+        (questions["sizes"], "questions to answers", "answers", SORTED),
+    ):
+        if what.startswith("questions"):
+            found.append(("questions to windows", windows, [_faster(report["tiny"]["features"], "fairseq-electra prepare")]))
+        both = "tiny" + prediction.LEARNED in report  # reports of before have learned positions alone, under the size's name
+        for positions, suffix in (("rotary", ""), ("learned", prediction.LEARNED)) if both else (("learned", ""),):
+            times = [_faster(report[size + suffix][key], "fairseq-electra predict") for size in SIZES]
+            found.append((f"{what}, {positions} positions", against, times))
+    return found
+
+
+def _has(rows: list[dict], variant: str) -> bool:
+    return any(row["variant"] == variant for row in rows)
 
 
 def _faster(rows: list[dict], variant: str, baseline: str = "") -> float:

@@ -13,7 +13,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from fairseq_electra.benchmarks.baselines import NET, Step, fairseq_step, nets_are_alike, transformers_step
+from fairseq_electra.benchmarks.baselines import NET, Step, fairseq_step, nets_are_alike, roformer_step, transformers_step
 from fairseq_electra.benchmarks.bound import products_alone, step_products
 from fairseq_electra.benchmarks.report import ratios
 from fairseq_electra.data.binarized import Binarized
@@ -69,6 +69,7 @@ def variants(size: str, compiled: bool = False) -> list[Variant]:
     baselines: dict[str, Callable[[], Step]] = {
         "transformers, head on all positions": lambda: transformers_step(size, VOCABULARY, 0.1, masked_only=False),
         "transformers, head on masked positions": lambda: transformers_step(size, VOCABULARY, 0.1, masked_only=True),
+        "transformers' RoFormer, head on masked positions": lambda: roformer_step(size, VOCABULARY, 0.1),
         "fairseq's modules, head on masked positions": lambda: fairseq_step(size, VOCABULARY, 0.1),
     }
     found = [
