@@ -16,7 +16,7 @@ from fairseq_electra.evaluation.answer_metrics import ORACLE
 
 RUN_FILE, RESULT_FILE, LOGITS_FILE = "run.json", "result.json", "logits.npz"  # of a run
 RESULTS_FILE = "results.json"  # of a study
-SPREAD = "spreads are of fine-tuning alone: all seeds start from the same checkpoint"
+SPREAD = "spreads are of fine-tuning alone: all seeds of a pre-trained net start from one checkpoint"
 
 
 def summarize(results: list[dict], info: TaskInfo, data: Path, folder: Path) -> dict:
