@@ -5,14 +5,16 @@ import sys
 from pathlib import Path
 
 from fairseq_electra.benchmarks import gpu, packing, prediction, text, trainer
+from fairseq_electra.benchmarks.baselines import NET
 
 SIZES = ("tiny", "small")
 OURS, NAIVE, MASKED_ONLY = "fairseq_electra", "transformers, head on all positions", "transformers, head on masked positions"
+ROFORMER = "transformers' RoFormer, head on masked positions"
 BF16 = f"{OURS}, --autocast bf16"
 BASELINES = {
     NAIVE: "transformers as most wire it",
     MASKED_ONLY: MASKED_ONLY,
-    "transformers' RoFormer, head on masked positions": "transformers' RoFormer (rotary positions), head on masked positions",
+    ROFORMER: ROFORMER,
     "fairseq's modules, head on masked positions": "ELECTRA of fairseq's modules",
 }
 SORTED = "transformers, sorted by length, its best batch"
@@ -43,10 +45,17 @@ def _steps(float32: dict, bfloat16: dict, amx: dict) -> list[Row]:
     for kind, report, ours, suffix in (("float32", float32, OURS, ""), ("bfloat16", bfloat16, BF16, ", bf16")):
         for variant, against in BASELINES.items():
             if all(_has(report[size], variant + suffix) for size in SIZES):
-                times = [_faster(report[size], ours, variant + suffix) for size in SIZES]
-                found.append((f"pre-training step, {kind}", against + (", bfloat16" if suffix else ""), times))
-    times = [_faster(amx["small"], BF16, f"{MASKED_ONLY}, bf16")]
-    return [*found, ("pre-training step of small, bfloat16, on an Intel processor with AMX", f"{MASKED_ONLY}, bfloat16", times)]
+                positions = "rotary" if variant == ROFORMER else "learned"
+                times = [_faster(report[size], _with(positions, report[size], ours), variant + suffix) for size in SIZES]
+                found.append((f"pre-training step, {kind}, {positions} positions", against + (", bfloat16" if suffix else ""), times))
+    times = [_faster(amx["small"], _with("learned", amx["small"], BF16), f"{MASKED_ONLY}, bf16")]
+    return [*found, ("the same step of small on an Intel processor with AMX", f"{MASKED_ONLY}, bfloat16", times)]
+
+
+def _with(positions: str, rows: list[dict], ours: str) -> str:
+    """Name ours with these positions; in reports of before, all that is ours has learned ones."""
+    learned = f"{ours}, {NET}"
+    return learned if positions == "learned" and _has(rows, learned) else ours
 
 
 def _on_gpu(report: dict) -> list[Row]:

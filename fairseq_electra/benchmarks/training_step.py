@@ -80,6 +80,7 @@ def variants(size: str, compiled: bool = False) -> list[Variant]:
         Variant(f"{ours}, --fast-fp32{bare}", lambda: our_step(size, 0.0), fast_fp32=True),
         *(Variant(f"{name}, bf16", make, bf16=True) for name, make in baselines.items()),
         Variant(f"{ours}, --autocast bf16", lambda: our_step(size, 0.1), bf16=True),
+        Variant(f"{ours}, --autocast bf16, {NET}", lambda: our_step(size, 0.1, positions="learned", norm="post"), bf16=True),
         Variant(f"{ours}, --autocast bf16{bare}", lambda: our_step(size, 0.0), bf16=True),
     ]
     if compiled:

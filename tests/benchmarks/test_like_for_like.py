@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from fairseq_electra.benchmarks import packing, prediction, questions, summary, text, trainer, training_step
-from fairseq_electra.benchmarks.baselines import roformer_step
+from fairseq_electra.benchmarks.baselines import NET, roformer_step
 from tests.conftest import ROOT
 
 SLOTS = 512
-ROFORMER = "transformers' RoFormer, head on masked positions"
+ROFORMER = summary.ROFORMER
 
 
 def test_roformer_has_the_parameters_of_the_net_of_tiny():
@@ -83,9 +83,10 @@ def test_the_summary_has_a_row_for_what_was_measured_and_none_for_what_was_not(r
         return lambda report: [report[key].__setitem__(slice(None), [r for r in report[key] if r["variant"] not in names]) for key in keys]
 
     change("avx2", without([ROFORMER], *summary.SIZES))
-    change("benchmark", without([f"{name}, bf16" for name in summary.BASELINES if name != summary.NAIVE], *summary.SIZES))
+    others = [f"{name}, bf16" for name in summary.BASELINES if name != summary.NAIVE]
+    change("benchmark", without([*others, f"{summary.BF16}, {NET}"], *summary.SIZES))
     before = summary.markdown(folder)
-    assert "RoFormer" not in before and before.count("| pre-training step, bfloat16 |") == 1
+    assert "RoFormer" not in before and before.count("| pre-training step, bfloat16, learned positions |") == 1
 
     def add(name, ratio):
         def to(report):
@@ -98,9 +99,12 @@ def test_the_summary_has_a_row_for_what_was_measured_and_none_for_what_was_not(r
     change("benchmark", add("transformers, head on masked positions, bf16", 2.0))
     after = summary.markdown(folder)
     ours = [_ratio(folder, "avx2", size, summary.OURS) / 1.5 for size in summary.SIZES]
-    assert f"| pre-training step, float32 | {summary.BASELINES[ROFORMER]} | {ours[0]:.2f}, {ours[1]:.2f} |" in after
+    assert f"| pre-training step, float32, rotary positions | {ROFORMER} | {ours[0]:.2f}, {ours[1]:.2f} |" in after
     ours = [_ratio(folder, "benchmark", size, summary.BF16) / 2 for size in summary.SIZES]
-    assert f"| pre-training step, bfloat16 | transformers, head on masked positions, bfloat16 | {ours[0]:.2f}, {ours[1]:.2f} |" in after
+    masked_only = "transformers, head on masked positions, bfloat16"
+    assert f"| pre-training step, bfloat16, learned positions | {masked_only} | {ours[0]:.2f}, {ours[1]:.2f} |" in after
+    change("benchmark", add(f"{summary.BF16}, {NET}", 5.0))  # like for like: with the positions of the others
+    assert f"| pre-training step, bfloat16, learned positions | {masked_only} | 2.50, 2.50 |" in summary.markdown(folder)
 
 
 def _ratio(folder, name, size, variant):
