@@ -321,3 +321,28 @@ def test_fairseq_still_reads_texts_and_labels_apart():
         assert task.compares_numbers and task.setup_task.explains
         text = source_of(task.load_dataset)
         assert "input0" in text and not re.search(r"len\((input0|label_dataset)\) *[!=]=", text)
+
+
+def test_fairseq_still_writes_a_checkpoint_under_a_name_that_two_runs_share_and_renames_it_at_once(tmp_path, monkeypatch):
+    plain = stock_source(checkpoint_utils)
+    assert 'PathManager.open(filename + ".tmp", "wb")' in plain and "fsync" not in plain
+    names, synced = [], []
+    save, sync = torch.save, compat.sync
+
+    def saving(obj, stream):
+        names.append(stream.name)
+        save(obj, stream)
+
+    monkeypatch.setattr("torch.save", saving)
+    monkeypatch.setattr(compat, "sync", lambda path: synced.append((str(path), (tmp_path / "last.pt").exists())) or sync(path))
+    checkpoint_utils.torch_persistent_save({"a": 1}, str(tmp_path / "last.pt"))
+    assert synced == [(str(names[0]), False)]
+    checkpoint_utils.torch_persistent_save({"a": 2}, str(tmp_path / "last.pt"))
+    assert len({*names}) == 2 and torch.load(tmp_path / "last.pt")["a"] == 2 and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_run_that_is_stopped_in_a_save_leaves_nothing_half_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.save", lambda obj, stream: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint_utils.torch_persistent_save({}, str(tmp_path / "last.pt"))
+    assert list(tmp_path.iterdir()) == []

@@ -35,6 +35,7 @@ from fairseq_electra.compat import (
     units,
     updates,
 )
+from fairseq_electra.data.partial_files import create_partial, sync, sync_name
 from fairseq_electra.data.task_info import TASK_FILE
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE
 from fairseq_electra.errors import InputError, RunCollapsedError
@@ -176,16 +177,21 @@ def save_checkpoints_whole() -> None:
 @contextlib.contextmanager
 def whole(path: str):
     """Give a name to write to; what was written there takes the place of ``path`` only once it is complete."""
-    partial = Path(f"{path}.tmp")
     try:
-        yield partial
-        partial.replace(path)
+        partial, descriptor = create_partial(Path(path))  # of its own: another process may write the same file
+        try:
+            yield partial
+            sync(partial)
+            partial.replace(path)
+            sync_name(Path(path))
+        finally:
+            partial.unlink(missing_ok=True)
+            os.close(descriptor)
     except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
         reason: BaseException = error
         while reason.__context__ is not None and not isinstance(reason, OSError):
             reason = reason.__context__  # PyTorch speaks of zip archives, the disk's own words are behind
-        free = shutil.disk_usage(partial.parent).free
+        free = shutil.disk_usage(Path(path).parent).free
         raise InputError(
             f"cannot write {path} ({str(reason).splitlines()[0]}; {free / 1e6:,.1f} MB free); "
             "the checkpoints before it are whole: make room, and the same line goes on from the last"

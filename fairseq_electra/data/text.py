@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fairseq_electra.data.file_formats import HEAD, other_format
+from fairseq_electra.data.partial_files import create_partial, sync, sync_name
 from fairseq_electra.errors import InputError
 
 _OPENERS = {".gz": gzip.open, ".xz": lzma.open}
@@ -163,12 +164,15 @@ def written_whole(path: str | Path, mode: str = "w") -> Iterator:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial, descriptor = create_partial(path)
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     try:
-        with _room(path), open(partial, mode, **text) as stream:  # type: ignore[call-overload]
+        with _room(path), open(descriptor, mode, **text) as stream:  # type: ignore[call-overload]
             yield stream
-        os.replace(partial, path)  # noqa: PTH105
+            stream.flush()
+            os.fsync(descriptor)
+            os.replace(partial, path)  # noqa: PTH105 (while it is locked)
+        sync_name(path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -186,11 +190,12 @@ def folder_written_whole(path: str | Path) -> Iterator[Path]:
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(f"{path} is there already and not empty; name a new folder")
     path = path.absolute()  # "." has no name
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial, descriptor = create_partial(path, folder=True)
     try:
         with _room(path):
             yield partial
+            sync(partial)
         if path.is_dir() and path.samefile(Path.cwd()):
             for each in partial.iterdir():
                 each.rename(path / each.name)
@@ -198,8 +203,10 @@ def folder_written_whole(path: str | Path) -> Iterator[Path]:
         if path.is_dir():
             path.rmdir()
         partial.rename(path)
+        sync_name(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ def kill(data, folder, log: Path, moment) -> list[str]:
             time.sleep(0.0005)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "it had ended before"
-    return [path.name for path in folder.glob("*.tmp")]
+    return [path.name for path in folder.glob(".*.partial")]
 
 
 def after_training_began(log: Path, seconds: float):
@@ -59,11 +59,11 @@ def test_ten_kills_two_of_them_in_the_middle_of_a_save(tmp_path, data_bin, undis
     for number in range(10):
         if number in in_a_save:
             # what an earlier kill left would be taken for this one's
-            for path in folder.glob("*.tmp"):
+            for path in folder.glob(".*.partial"):
                 path.unlink()
             left = []
             while not left:  # until the blow falls before the rename
-                left = kill(data_bin, folder, tmp_path / f"{number}.log", lambda: any(folder.glob("*.tmp")))
+                left = kill(data_bin, folder, tmp_path / f"{number}.log", lambda: any(folder.glob(".*.partial")))
         else:
             log = tmp_path / f"{number}.log"
             kill(data_bin, folder, log, after_training_began(log, rng.uniform(0, 0.8)))
@@ -96,7 +96,7 @@ def test_a_full_disk(small_disk, data_bin, undisturbed):
     assert log.status == 1
     said = log.text.strip().splitlines()[-1]
     assert re.search(r"cannot write .*checkpoint_\w+\.pt \(.*No space left on device; 0\.\d MB free\); .*make room", said), said
-    assert "Traceback" not in log.text and not list(folder.glob("*.tmp"))
+    assert "Traceback" not in log.text and not list(folder.glob(".*.partial"))
     assert_same_weights(weights(folder), before)
     ballast.unlink()
     assert "@ 100 updates" in train(data_bin, folder, *RUN).text
