@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from fairseq_electra.data.text import written_whole
+from fairseq_electra.locks import open_lock
 
 Markdown = Callable[[dict], str]
 
@@ -21,7 +22,7 @@ Markdown = Callable[[dict], str]
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
     """Wait until no other benchmark of this kind runs on the machine."""
-    with open(Path(tempfile.gettempdir()) / "fairseq_electra.benchmark.lock", "w") as lock:
+    with open(open_lock(Path(tempfile.gettempdir()) / "fairseq_electra.benchmark.lock"), "r+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -155,7 +155,7 @@ def _own(args: argparse.Namespace) -> tuple[dict[str, list[Example]], TaskInfo]:
         raise InputError(f"--metrics {' '.join(metrics)}: {', '.join(OF_NUMBERS)} are for numbers (--regression), the others for classes")
     if "f1" in metrics and len(labels) != 2:
         raise InputError(f"--metrics f1 is for two classes, and there are {len(labels)}: {', '.join(labels)}; use macro_f1")
-    info = TaskInfo(args.destdir.name, PREDICTION, len(args.text), labels, metrics, args.max_positions, columns=columns.texts)
+    info = TaskInfo(args.destdir.resolve().name, PREDICTION, len(args.text), labels, metrics, args.max_positions, columns=columns.texts)
     return splits, info
 
 
@@ -182,7 +182,7 @@ def _questions(args: argparse.Namespace) -> None:
     splits = {split: read_squad(path, labelled=split != "test") for split, path in _files(args).items()}
     some_without = any(not question.answers for split, squad in splits.items() if split != "test" for question in squad.questions)
     info = TaskInfo(
-        args.destdir.name,
+        args.destdir.resolve().name,
         ANSWERING,
         2,
         (),
@@ -208,7 +208,7 @@ def _words(args: argparse.Namespace) -> None:
     if "train" not in splits:
         raise InputError("--conll needs --train FILE: its tags are those to learn")
     stride = max(1, (args.max_positions - 2) // 2) if args.stride is None else args.stride
-    info = TaskInfo(args.destdir.name, TAGGING, 1, (), TAG_METRICS, args.max_positions, stride=stride, unlabelled=unlabelled)
+    info = TaskInfo(args.destdir.resolve().name, TAGGING, 1, (), TAG_METRICS, args.max_positions, stride=stride, unlabelled=unlabelled)
     unknown = Unknown()
     finished = write_tag_folder(args.destdir, args.vocab, splits, info, args.bioes, unknown)
     untagged = f"; {unlabelled[0]} has no tags" if unlabelled else ""

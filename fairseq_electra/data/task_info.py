@@ -66,7 +66,7 @@ def read_task_info(folder: str | Path) -> TaskInfo:
     """Read ``task.json`` of a prepared folder.
 
     Raises:
-        InputError: there is none, or it is not one of ours.
+        InputError: there is none, or it is not one of ours, or a name in it leads out of the folder where files are named after it.
     """
     path = Path(folder) / TASK_FILE
     if not path.is_file():
@@ -75,9 +75,22 @@ def read_task_info(folder: str | Path) -> TaskInfo:
         values = json.loads(path.read_text(encoding="utf-8"))
         values |= {name: tuple(values[name]) for name in ("labels", "metrics")}
         values |= {name: tuple(values.get(name, ())) for name in ("columns", "unlabelled")}  # not in folders of before
-        return TaskInfo(**values)
+        info = TaskInfo(**values)
+        names = [("name", info.name), *(("split", split) for part in (info.examples, info.shortened, info.rows) for split in part)]
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path} is damaged ({error}); make the folder again with fairseq-electra prepare") from error
+    for what, name in names:
+        if not is_plain_name(name):
+            raise InputError(
+                f"{path}: the {what} {name!r} leads out of the folder where files are named after it; make the folder again with "
+                "fairseq-electra prepare, or give it a plain name there"
+            )
+    return info
+
+
+def is_plain_name(name: object) -> bool:
+    """Tell whether a name can be that of a file or folder, and leads nowhere else."""
+    return isinstance(name, str) and not {"/", "\\", "\0"} & set(name) and name not in (".", "..")
 
 
 def finish_folder(folder: Path, vocabulary: str | Path, info: TaskInfo) -> TaskInfo:

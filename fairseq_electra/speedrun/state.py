@@ -8,6 +8,7 @@ from typing import Any
 
 from fairseq_electra.data.text import written_whole
 from fairseq_electra.errors import InputError
+from fairseq_electra.locks import open_lock
 
 STATE_FILE, LOCK_FILE = "state.json", ".lock"
 
@@ -48,7 +49,7 @@ class State:
         else:
             self.values = {"arguments": arguments, "done": {}, "notes": {}}
         folder.mkdir(parents=True, exist_ok=True)
-        self.lock = open(folder / LOCK_FILE, "w")  # noqa: SIM115 (held until the process ends)
+        self.lock = open(open_lock(folder / LOCK_FILE), "r+")  # noqa: SIM115 (held until the process ends)
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

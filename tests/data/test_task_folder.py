@@ -1,5 +1,7 @@
+import json
 import random
 import shutil
+from dataclasses import asdict
 
 import pytest
 
@@ -9,6 +11,7 @@ from fairseq_electra.data.task_folder import encode_texts, fit, rows_of, truncat
 from fairseq_electra.data.task_info import PREDICTION, RANKING, TaskInfo, read_task_info
 from fairseq_electra.data.wordpiece import load_wordpiece
 from fairseq_electra.errors import InputError
+from fairseq_electra.evaluation.finetuning import trainable
 from fairseq_electra.evaluation.recipes import Recipe, arguments
 from fairseq_electra.evaluation.sentences import examples_of, targets_of
 from tests.conftest import electra
@@ -288,3 +291,24 @@ def test_a_damaged_description_is_named(tmp_path, damage):
 def test_a_task_tells_numbers_and_choices_apart():
     found = {info.name: (info.regression, info.choices) for info in (SINGLE, PAIR, SCORES, CHOICES)}
     assert found == {"single": (False, 0), "pair": (False, 0), "scores": (True, 0), "choices": (False, 4)}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"name": "../../../victim"}, "the name '../../../victim' leads out of the folder"),
+        ({"name": "/tmp/victim"}, "the name '/tmp/victim'"),
+        ({"name": ".."}, "the name '..'"),
+        ({"name": 3}, "the name 3"),
+        ({"examples": {"train": 3, "../valid": 3}}, "the split '../valid'"),
+        ({"rows": {"..": 3}}, "the split '..'"),
+    ],
+)
+def test_names_that_lead_out_of_their_folder_are_refused(tmp_path, change, said):
+    values = asdict(SINGLE) | {"examples": {"train": 3, "valid": 3}}
+    (tmp_path / "task.json").write_text(json.dumps(values))
+    assert read_task_info(tmp_path).name == "single"
+    (tmp_path / "task.json").write_text(json.dumps(values | change))
+    with pytest.raises(InputError) as refused:
+        trainable(tmp_path)
+    assert said in str(refused.value) and "damaged" not in str(refused.value)

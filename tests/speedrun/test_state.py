@@ -66,6 +66,15 @@ def test_two_at_once_are_refused(tmp_path):
     begin(tmp_path)
 
 
+def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path):
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "victim")
+    with pytest.raises(InputError, match=r"run/\.lock is a link, where a file to lock should be; remove it"):
+        begin(tmp_path / "run")
+    assert (tmp_path / "victim").read_text() == "precious"
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", json.dumps({"arguments": [], "done": {}, "notes": {}})])
 def test_a_damaged_record_is_named(tmp_path, content):
     (tmp_path / "state.json").write_text(content)
