@@ -5,6 +5,7 @@
 
 import importlib
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -21,6 +22,8 @@ def note(kind: str, text: str = "") -> None:
 
 def main() -> None:
     """Run ``TOOL ARGUMENTS...`` as torchrun's environment says."""
+    # the launcher is told as well, and says how to go on; a process that waits for others hears nothing but what ends it at once
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     tool = importlib.import_module(TOOLS[sys.argv[1]])
 
     import fairseq_electra

@@ -58,6 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"fairseq-electra {chosen.command}: {error}", file=sys.stderr)
         return error.status
+    except KeyboardInterrupt:
+        print(f"fairseq-electra {chosen.command}: stopped by Ctrl-C; the same line can be given again", file=sys.stderr)
+        raise SystemExit(130) from None
     except OSError as error:
         if isinstance(error, BrokenPipeError):  # the reader (head, less) went away
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

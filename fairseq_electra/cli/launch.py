@@ -8,15 +8,18 @@ Give the fairseq command as for one process, without --distributed-* options. Th
 """
 
 import argparse
+import logging
 import os
 import re
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import fairseq_electra
 from fairseq_electra.errors import InputError, RunCollapsedError
 from fairseq_electra.rank import FOLDER, TOOLS
+from fairseq_electra.saves import name_of, read_note
 
 PORT = 29500
 
@@ -43,7 +46,8 @@ def run(args: argparse.Namespace) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // args.processes)))
     with tempfile.TemporaryDirectory(prefix="fairseq-electra-") as folder:
         os.environ[FOLDER] = folder
-        failure = run_torchrun([*where, "--nproc-per-node", str(args.processes), "-m", "fairseq_electra.rank", tool, *given])
+        command = [*where, "--nproc-per-node", str(args.processes), "-m", "fairseq_electra.rank", tool, *given]
+        failure = run_torchrun(command, Path(folder))
         for kind in (RunCollapsedError, InputError):
             said = sorted({path.read_text() for path in Path(folder).glob(f"*.{kind.__name__}")})
             if said:
@@ -58,13 +62,30 @@ def run(args: argparse.Namespace) -> None:
             )
 
 
-def run_torchrun(arguments: list[str]) -> str:
-    """Run torchrun in this process; returns what went wrong, empty if nothing."""
+def run_torchrun(arguments: list[str], notes: Path) -> str:
+    """Run torchrun in this process.
+
+    Args:
+        arguments: of torchrun.
+        notes: folder of what the processes note.
+
+    Returns:
+        what went wrong, empty if nothing.
+
+    Raises:
+        SystemExit: it was stopped by a signal; how to go on is printed.
+    """
     from torch.distributed import run as torchrun
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+    for module in ("agent.server.api", "multiprocessing.api"):  # which warn of every process that they end
+        logging.getLogger(f"torch.distributed.elastic.{module}").setLevel(logging.ERROR)
     try:
         torchrun.main(arguments)
+    except SignalException as error:
+        print(f"fairseq-electra launch: stopped by {name_of(error.sigval)}; {read_note(notes)}", file=sys.stderr)
+        raise SystemExit(128 + error.sigval) from None
     except ChildFailedError as error:
         rank, first = error.get_first_failure()
         ended = f"was ended by signal {-first.exitcode}" if first.exitcode < 0 else f"ended with status {first.exitcode}"

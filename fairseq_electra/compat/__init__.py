@@ -27,10 +27,13 @@ from fairseq_electra.compat import (
     memory,
     metrics,
     patience,
+    same_run,
+    save_folder,
     sentences,
     shared_memory,
     speeds,
     starts,
+    stopping,
     task_state,
     units,
     updates,
@@ -78,6 +81,10 @@ def apply() -> None:
     metrics.read_stats_when_asked()
     speeds.leave_validation_out_of_speeds()
     task_state.restore_task_state()
+    same_run.refuse_other_runs()
+    save_folder.keep_other_runs_out()
+    stopping.say_how_to_go_on()
+    updates.save_no_crash_of_wrong_input()
     units.forget_best_in_other_units()
     patience.remember_patience()
     keep_vocabulary_beside_checkpoints()
@@ -114,6 +121,7 @@ def speak_plainly() -> None:
         return
 
     def hook(kind, error, trace) -> None:
+        stopping.exit_if_stopped(error)
         cause = input_error(error)
         if cause is None:
             previous(kind, error, trace)

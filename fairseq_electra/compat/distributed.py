@@ -5,6 +5,7 @@ import os
 
 import torch
 
+from fairseq_electra.compat import stopping
 from fairseq_electra.errors import InputError
 from fairseq_electra.rank import FOLDER, note
 
@@ -25,7 +26,11 @@ def distribute_on_cpus() -> None:
 
     def call_main(cfg, main, **kwargs):
         take_rank(cfg)
-        return plain(cfg, main, **kwargs)
+        if "override_args" not in kwargs:  # else fairseq-validate, which saves nothing
+            stopping.begin(cfg)
+        result = plain(cfg, main, **kwargs)
+        stopping.end()
+        return result
 
     call_main.distributes_on_cpus = True  # type: ignore[attr-defined]
     utils.call_main = call_main

@@ -3,6 +3,7 @@
 import functools
 import json
 import logging
+import sys
 from collections import deque
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,18 +11,21 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from fairseq_electra.data.text import written_whole
 from fairseq_electra.errors import InputError
 from fairseq_electra.optim.gradients import Gradients
 from fairseq_electra.optim.loss_scale import SMALLEST
 
 logger = logging.getLogger(__name__)
+# how fairseq's errors begin that every process raises in the same update; the second is that of several GPUs
+OF_ALL = ("gradients are Nan/Inf", "Fatal error: gradients are inconsistent between workers")
 LATEST = 8  # updates that a gradient which is not finite is noticed after, at the latest
 
 
 def name_rows_of_infinite_losses() -> None:
     """trainer.py::Trainer.train_step, ``raise FloatingPointError("gradients are Nan/Inf")``: says nothing of the data.
 
-    The rows of the update are written to nonfinite_rows.json in the folder of the checkpoints.
+    The rows of the update, those of all processes, are written to nonfinite_rows.json in the folder of the checkpoints.
     """
     from fairseq.trainer import Trainer
 
@@ -32,16 +36,55 @@ def name_rows_of_infinite_losses() -> None:
     def train_step(self, samples, raise_oom=False):
         try:
             return plain(self, samples, raise_oom)
-        except FloatingPointError:
+        except FloatingPointError as error:
             rows = [int(row) for sample in samples if sample and "id" in sample for row in sample["id"]]
-            path = Path(self.cfg.checkpoint.save_dir) / "nonfinite_rows.json"
-            report = {"update": self.get_num_updates(), "epoch": _epoch_of(self), "rows": rows}
-            path.write_text(json.dumps(report) + "\n")
-            logger.error(f"loss or gradient is not finite at update {report['update']}; the {len(rows)} rows are written to {path}")
+            # what is found in the sum of all gradients brings every process here; what one finds by itself it writes alone
+            common = self.data_parallel_world_size > 1 and str(error).startswith(OF_ALL)
+            rows = rows_of_all(self, rows) if common else rows
+            if not common or self.is_data_parallel_master:
+                _write_rows(self, rows)
             raise
 
     train_step.names_rows = True  # type: ignore[attr-defined]
     Trainer.train_step = train_step
+
+
+def rows_of_all(trainer, rows: list[int]) -> list[int]:
+    """Gather the rows of all processes, in order of their numbers; all of them must call this."""
+    from fairseq.distributed import utils
+
+    return [row for rows in utils.all_gather_list(rows, trainer.data_parallel_process_group) for row in rows]
+
+
+def _write_rows(trainer, rows: list[int]) -> None:
+    report = {"update": trainer.get_num_updates(), "epoch": _epoch_of(trainer), "rows": rows}
+    path = Path(trainer.cfg.checkpoint.save_dir) / "nonfinite_rows.json"
+    with written_whole(path) as stream:
+        stream.write(json.dumps(report) + "\n")
+    logger.error(f"loss or gradient is not finite at update {report['update']}; the {len(rows)} rows are written to {path}")
+
+
+def save_no_crash_of_wrong_input() -> None:
+    """trainer.py::Trainer.train_step, ``self.save_checkpoint(..."crash.pt"``: for every error in the forward pass.
+
+    Where that is a sentence on wrong options or data, there is nothing to look into.
+    """
+    from fairseq.trainer import Trainer
+
+    from fairseq_electra import compat
+
+    plain = Trainer.save_checkpoint
+    if getattr(plain, "knows_wrong_input", False):
+        return
+
+    @functools.wraps(plain)
+    def save_checkpoint(self, filename, *args, **kwargs):
+        if Path(filename).name == "crash.pt" and compat.input_error(sys.exc_info()[1]) is not None:
+            return None
+        return plain(self, filename, *args, **kwargs)
+
+    save_checkpoint.knows_wrong_input = True  # type: ignore[attr-defined]
+    Trainer.save_checkpoint = save_checkpoint
 
 
 def _epoch_of(trainer) -> int | None:

@@ -4,11 +4,14 @@ import json
 import re
 import time
 import traceback
+import types
 
 import pytest
 import torch
 from fairseq import trainer
+from fairseq.distributed import utils as distributed_utils
 from fairseq.logging import metrics
+from omegaconf import OmegaConf
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fairseq_electra.compat import updates
@@ -205,3 +208,37 @@ def test_time_spent_on_validation_does_not_count_as_training(make_task):
     assert meters["another"].elapsed_time >= 0.3
     for name in ("mfu", "wps"):
         assert 0 < meters[name].elapsed_time <= meters["another"].elapsed_time - 0.3
+
+
+@pytest.mark.parametrize(("said", "expected"), [(updates.OF_ALL[0], [3, 4, 7]), (updates.OF_ALL[1] + ".", [3, 4, 7]), ("else", [3, 4])])
+def test_the_rows_of_all_processes_are_written_by_the_first(tmp_path, monkeypatch, said, expected):
+    """As the first of two processes; gathered only where fairseq raises the error in both."""
+    gathered = []
+    monkeypatch.setattr(distributed_utils, "all_gather_list", lambda rows, group: gathered.append((rows, group)) or [rows, [7]])
+
+    class Process:
+        data_parallel_world_size, data_parallel_process_group, is_data_parallel_master = 2, "both", True
+        cfg = OmegaConf.create({"checkpoint": {"save_dir": str(tmp_path)}, "dataset": {"train_subset": "train"}})
+        task = types.SimpleNamespace(datasets={})
+
+        def get_num_updates(self):
+            return 5
+
+    def plain(self, samples, raise_oom=False):
+        raise FloatingPointError(said)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer.Trainer, "train_step", plain)
+        updates.name_rows_of_infinite_losses()
+        mended = trainer.Trainer.train_step
+    process = Process()
+    with pytest.raises(FloatingPointError):
+        mended(process, [{"id": torch.tensor([3, 4])}, {}])
+    path = tmp_path / "nonfinite_rows.json"
+    assert json.loads(path.read_text()) == {"update": 5, "epoch": None, "rows": expected}
+    assert gathered == ([([3, 4], "both")] if len(expected) == 3 else [])
+    path.unlink()
+    process.is_data_parallel_master = False
+    with pytest.raises(FloatingPointError):
+        mended(process, [{"id": torch.tensor([3, 4])}])
+    assert path.exists() == (said == "else")

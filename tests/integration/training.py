@@ -101,9 +101,9 @@ def refusal_here(arguments: list) -> str:
     try:
         main(configuration(arguments))
     except Exception as error:
-        found = input_error(error)
-        assert found is not None, error
-        return str(found)
+        sentence = str(input_error(error) or "")  # not the error, which would keep the trainer and its lock
+        assert sentence, error
+        return sentence
     raise AssertionError("nothing was refused")
 
 

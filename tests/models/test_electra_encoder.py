@@ -128,11 +128,21 @@ def test_refusals(tmp_path, task_bin, more, message):
     assert done.returncode != 0 and message in done.stderr.splitlines()[-1]
 
 
+def test_a_folder_of_pretraining_is_not_fine_tuned_in(task_bin, pretrained):
+    before = pretrained.read_bytes()
+    said = refusal_here(arguments(task_bin, pretrained.parent, "--user-dir", USER_DIR, "--finetune-from-model", pretrained))
+    assert (
+        f"{pretrained} is of a run with --task electra_pretraining, and this one has sentence_prediction: give another --save-dir" in said
+    )
+    assert "reset" not in said and pretrained.read_bytes() == before
+
+
 def test_a_missing_init_token_is_refused(tmp_path, task_bin):
     given = list(arguments(task_bin, tmp_path / "save", "--model-size", "tiny"))
     at = given.index("--init-token")
     done = fairseq("train", *given[:at], *given[at + 2 :], check=False)
     assert done.returncode != 0 and "add --init-token 0" in done.stderr.splitlines()[-1]
+    assert not list((tmp_path / "save").glob("*.pt")), "fairseq saves a crash.pt"
 
 
 def test_another_dictionary_is_refused(tmp_path, task_bin, pretrained):

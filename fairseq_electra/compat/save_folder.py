@@ -1,0 +1,115 @@
+"""A change to fairseq's trainer: one run at a time writes into a folder of checkpoints.
+
+The mark of a run is a file that its process has locked. The lock ends with the process, however that ends, so a run that was killed
+hinders nobody. It is POSIX's, which the processes that make batches do not inherit, and which network file systems know as well.
+"""
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import socket
+import time
+import weakref
+from pathlib import Path
+
+from fairseq_electra.data.partial_files import remove_abandoned
+from fairseq_electra.errors import InputError
+from fairseq_electra.locks import open_lock
+
+logger = logging.getLogger(__name__)
+LOCK_FILE = ".train.lock"
+
+
+class FolderLock:
+    """A folder in which this process alone trains, for as long as this object lives.
+
+    Args:
+        folder: it is there, and can be written to.
+
+    Raises:
+        InputError: another process trains there.
+    """
+
+    def __init__(self, folder: Path):
+        path = folder / LOCK_FILE
+        while True:
+            descriptor = open_lock(path)
+            _lock(descriptor, path)
+            if _is_at(descriptor, path):
+                break
+            os.close(descriptor)  # the run before has ended, and taken it away
+        about = {"process": os.getpid(), "host": socket.gethostname(), "start": time.strftime("%Y-%m-%d %H:%M:%S")}
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(about).encode() + b"\n", 0)
+        weakref.finalize(self, _release, descriptor, path, os.getpid())
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:  # which of them depends on the system
+        who = _owner(descriptor)
+        os.close(descriptor)
+        raise InputError(f"{path.parent} is in use by another run{who}; wait for its end, or give another --save-dir") from error
+    except OSError as error:
+        logger.warning(f"cannot lock {path} ({error.strerror}), so a second run in this folder would not be noticed: start none")
+
+
+def _owner(descriptor: int) -> str:
+    """Tell which process has the lock; empty if it has not said so yet."""
+    try:
+        about = json.loads(os.pread(descriptor, 4096, 0))
+        return f" (process {about['process']} on {about['host']}, started {about['start']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _release(descriptor: int, path: Path, owner: int) -> None:
+    if os.getpid() != owner:  # a copy of the process
+        return
+    with contextlib.suppress(OSError):
+        path.unlink()
+    os.close(descriptor)
+
+
+_held: weakref.WeakValueDictionary[Path, FolderLock] = weakref.WeakValueDictionary()
+
+
+def held(folder: Path) -> FolderLock:
+    """Return the lock of a folder; a process that has it already has it once more."""
+    folder = folder.resolve()
+    lock = _held.get(folder)
+    if lock is None:
+        lock = _held[folder] = FolderLock(folder)
+        remove_abandoned(folder)
+    return lock
+
+
+def keep_other_runs_out() -> None:
+    """trainer.py::Trainer: two runs in one --save-dir write to the same names, and a checkpoint may become a mixture of both.
+
+    The first process of a run holds the lock as long as its trainer lives; the others belong to it. ``--no-save`` needs none.
+    """
+    from fairseq.distributed import utils
+    from fairseq.trainer import Trainer
+
+    plain = Trainer.__init__
+    if getattr(plain, "keeps_others_out", False):
+        return
+
+    def initialize(self, cfg, *args, **kwargs):
+        if not cfg.checkpoint.no_save and utils.is_master(cfg.distributed_training) and Path(cfg.checkpoint.save_dir).is_dir():
+            self.folder_lock = held(Path(cfg.checkpoint.save_dir))
+        plain(self, cfg, *args, **kwargs)
+
+    initialize.keeps_others_out = True  # type: ignore[attr-defined]
+    Trainer.__init__ = initialize
