@@ -1,7 +1,6 @@
 """One run at a time writes into a folder of checkpoints."""
 
 import fcntl
-import gc
 import json
 import multiprocessing
 import os
@@ -16,7 +15,7 @@ import fairseq.trainer
 import pytest
 
 from fairseq_electra.compat import save_folder
-from fairseq_electra.compat.save_folder import LOCK_FILE, FolderLock, held
+from fairseq_electra.compat.save_folder import LOCK_FILE, FolderLock, hold, release
 from fairseq_electra.errors import InputError
 from tests.conftest import TINY_NET
 from tests.integration.training import refusal, train_here
@@ -60,14 +59,14 @@ def test_a_folder_in_use_is_refused_and_that_of_a_killed_run_is_not(folder, othe
     with pytest.raises(InputError, match=IN_USE):
         FolderLock(folder)
     with pytest.raises(InputError, match=IN_USE):
-        held(folder)
+        hold(folder)
     other.kill()
     other.wait()
     (folder / ".checkpoint_last.pt.0123abcd.partial").write_text("half")
-    lock = held(folder)
+    hold(folder)
     about = json.loads((folder / LOCK_FILE).read_text())
     assert about["process"] == os.getpid() and [*folder.iterdir()] == [folder / LOCK_FILE]
-    del lock
+    release()
     assert [*folder.iterdir()] == []
 
 
@@ -79,16 +78,18 @@ def test_a_refused_run_trains_nothing_and_one_that_saves_nothing_is_not_refused(
     other.kill()
     other.wait()
     assert train_here(data_bin, folder, *options).updates == 1
-    gc.collect()
     assert not (folder / LOCK_FILE).exists() and (folder / "checkpoint_last.pt").exists()
 
 
-def test_a_process_has_a_folder_only_once_and_until_the_last_user_is_gone(folder):
-    one, other = held(folder), held(folder / ".." / "save")
-    assert one is other
-    del one
+def test_a_process_may_train_in_its_folder_again(folder):
+    hold(folder)
+    hold(folder / ".." / "save")
     assert (folder / LOCK_FILE).exists()
-    del other
+    release()
+    assert not (folder / LOCK_FILE).exists()
+    hold(folder)
+    release()
+    release()
     assert not (folder / LOCK_FILE).exists()
 
 

@@ -5,7 +5,7 @@ import os
 
 import torch
 
-from fairseq_electra.compat import stopping
+from fairseq_electra.compat import save_folder, stopping
 from fairseq_electra.errors import InputError
 from fairseq_electra.rank import FOLDER, note
 
@@ -28,7 +28,10 @@ def distribute_on_cpus() -> None:
         take_rank(cfg)
         if "override_args" not in kwargs:  # else fairseq-validate, which saves nothing
             stopping.begin(cfg)
-        result = plain(cfg, main, **kwargs)
+        try:
+            result = plain(cfg, main, **kwargs)
+        finally:
+            save_folder.release()
         stopping.end()
         return result
 

@@ -23,7 +23,7 @@ LOCK_FILE = ".train.lock"
 
 
 class FolderLock:
-    """A folder in which this process alone trains, for as long as this object lives.
+    """A folder in which this process alone trains, until it gives it back or ends.
 
     Args:
         folder: it is there, and can be written to.
@@ -43,7 +43,7 @@ class FolderLock:
         about = {"process": os.getpid(), "host": socket.gethostname(), "start": time.strftime("%Y-%m-%d %H:%M:%S")}
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(about).encode() + b"\n", 0)
-        weakref.finalize(self, _release, descriptor, path, os.getpid())
+        self.release = weakref.finalize(self, _release, descriptor, path, os.getpid())  # also at the end of the process
 
 
 def _lock(descriptor: int, path: Path) -> None:
@@ -81,23 +81,31 @@ def _release(descriptor: int, path: Path, owner: int) -> None:
     os.close(descriptor)
 
 
-_held: weakref.WeakValueDictionary[Path, FolderLock] = weakref.WeakValueDictionary()
+_held: dict[Path, FolderLock] = {}
 
 
-def held(folder: Path) -> FolderLock:
-    """Return the lock of a folder; a process that has it already has it once more."""
+def hold(folder: Path) -> None:
+    """Lock a folder; a process that has it already keeps it.
+
+    Raises:
+        InputError: another process trains there.
+    """
     folder = folder.resolve()
-    lock = _held.get(folder)
-    if lock is None:
-        lock = _held[folder] = FolderLock(folder)
+    if folder not in _held:
+        _held[folder] = FolderLock(folder)
         remove_abandoned(folder)
-    return lock
+
+
+def release() -> None:
+    """Give back all folders that this process has locked."""
+    while _held:
+        _held.popitem()[1].release()
 
 
 def keep_other_runs_out() -> None:
     """trainer.py::Trainer: two runs in one --save-dir write to the same names, and a checkpoint may become a mixture of both.
 
-    The first process of a run holds the lock as long as its trainer lives; the others belong to it. ``--no-save`` needs none.
+    The first process of a run holds the lock until the run ends (compat/distributed.py); the others belong to it. ``--no-save`` needs none.
     """
     from fairseq.distributed import utils
     from fairseq.trainer import Trainer
@@ -108,7 +116,7 @@ def keep_other_runs_out() -> None:
 
     def initialize(self, cfg, *args, **kwargs):
         if not cfg.checkpoint.no_save and utils.is_master(cfg.distributed_training) and Path(cfg.checkpoint.save_dir).is_dir():
-            self.folder_lock = held(Path(cfg.checkpoint.save_dir))
+            hold(Path(cfg.checkpoint.save_dir))
         plain(self, cfg, *args, **kwargs)
 
     initialize.keeps_others_out = True  # type: ignore[attr-defined]

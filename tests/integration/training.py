@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from fairseq_electra.compat import save_folder
 from fairseq_electra.evaluation.training_log import read_log
 from tests import forked
 from tests.conftest import USER_DIR
@@ -82,6 +83,7 @@ def run_here(arguments: list, save_dir) -> Log:
     try:
         fairseq_train.main(configuration(arguments))
     finally:
+        save_folder.release()  # as the end of fairseq-train does
         root.setLevel(level)
         root.removeHandler(handler)
     return read(stream.getvalue(), save_dir, 0)
@@ -101,9 +103,11 @@ def refusal_here(arguments: list) -> str:
     try:
         main(configuration(arguments))
     except Exception as error:
-        sentence = str(input_error(error) or "")  # not the error, which would keep the trainer and its lock
-        assert sentence, error
-        return sentence
+        found = input_error(error)
+        assert found is not None, error
+        return str(found)
+    finally:
+        save_folder.release()
     raise AssertionError("nothing was refused")
 
 
