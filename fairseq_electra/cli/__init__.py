@@ -24,6 +24,7 @@ COMMANDS = {
     "export": "turn a checkpoint into a folder that transformers loads",
     "import": "turn a folder of transformers into a checkpoint to go on from",
     "average": "average the weights of checkpoints, or take out their moving average",
+    "train": "run fairseq-train with this package already loaded; wrong paths are refused at once",
     "launch": "run a fairseq command as several processes: CPUs, GPUs, machines, slurm",
     "corrupt": "corrupt a validation set with a trained generator, to compare discriminators on",
     "inspect": "show what a checkpoint sees, row by row",
@@ -51,9 +52,12 @@ def main(arguments: list[str] | None = None) -> int:
         description=module.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    module.add_arguments(command)
     try:
-        module.run(command.parse_args(rest))
+        if hasattr(module, "run_with"):  # another program's arguments
+            module.run_with(rest)
+        else:
+            module.add_arguments(command)
+            module.run(command.parse_args(rest))
         sys.stdout.flush()
     except InputError as error:
         print(f"fairseq-electra {chosen.command}: {error}", file=sys.stderr)

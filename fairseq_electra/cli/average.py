@@ -8,14 +8,14 @@ fairseq-validate --path, --finetune-from-model and fairseq-electra inspect read 
 
 import argparse
 from pathlib import Path
-
-import torch
-from omegaconf import OmegaConf
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 import fairseq_electra
 from fairseq_electra.errors import InputError
-from fairseq_electra.models._loading import RESIDUAL_SCALE, same_scale
+from fairseq_electra.paths import CHECKPOINT, require
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the average. All but the weights comes from the last checkpoint; the optimizer's state is left out."""
+    require(CHECKPOINT, *args.checkpoints)
     from fairseq import checkpoint_utils
+    from omegaconf import OmegaConf
 
     fairseq_electra.register()
     total: dict[str, Tensor] = {}
@@ -55,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
     print(f"{args.output}: the average of {number} {kind}, {sum(t.numel() for t in total.values()):,} numbers")
 
 
-def weights_of(state: dict, path: Path, *, ema: bool) -> dict[str, Tensor]:
+def weights_of(state: dict, path: Path, *, ema: bool) -> "dict[str, Tensor]":
     """Take a checkpoint's weights, or their moving average; what is constant is the checkpoint's own."""
     if "model" not in state:
         raise InputError(f"{path} is no checkpoint of fairseq: it has no model; give what fairseq-train saved")
@@ -67,13 +69,19 @@ def weights_of(state: dict, path: Path, *, ema: bool) -> dict[str, Tensor]:
     return {**state["model"], **{name: tensor for name, tensor in average.items() if not is_constant(name, tensor)}}
 
 
-def is_constant(name: str, tensor: Tensor) -> bool:
+def is_constant(name: str, tensor: "Tensor") -> bool:
     """Tell what is the same in all checkpoints of one network: the dictionary's digest, and the residual scale of its --norm."""
+    from fairseq_electra.models._loading import RESIDUAL_SCALE
+
     return not tensor.is_floating_point() or name.endswith(RESIDUAL_SCALE)
 
 
-def check_alike(weights: dict[str, Tensor], first: dict[str, Tensor], path: Path, first_path: Path) -> None:
+def check_alike(weights: "dict[str, Tensor]", first: "dict[str, Tensor]", path: Path, first_path: Path) -> None:
     """Refuse checkpoints of different networks, or dictionaries."""
+    import torch
+
+    from fairseq_electra.models._loading import RESIDUAL_SCALE, same_scale
+
     for name in sorted({*weights, *first}):
         left, right = weights.get(name), first.get(name)
         if left is None or right is None or left.shape != right.shape:

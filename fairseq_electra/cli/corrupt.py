@@ -13,6 +13,7 @@ import logging
 from pathlib import Path
 
 from fairseq_electra.errors import InputError
+from fairseq_electra.paths import CHECKPOINT, DATA, require
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Corrupt the split and write it beside the text."""
+    require(CHECKPOINT, args.checkpoint)
+    require(DATA, args.data)
     import fairseq_electra
 
     fairseq_electra.register()

@@ -14,6 +14,7 @@ from fairseq_electra.data.text import read_texts
 from fairseq_electra.data.unknown import Unknown
 from fairseq_electra.data.wordpiece import load_wordpiece
 from fairseq_electra.errors import InputError
+from fairseq_electra.paths import require
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +33,7 @@ def run(args: argparse.Namespace) -> None:
     splits = {split: files for split in SPLITS if (files := getattr(args, f"{split}pref"))}
     if bool(args.destdir) != bool(splits):
         raise InputError("--destdir and --trainpref, --validpref or --testpref go together; without them, text comes from standard input")
+    require("text", *(file for files in splits.values() for file in files))  # all of them, before hours of work on the first
     tokenizer = load_wordpiece(args.vocab)
     if not splits:
         unknown = Unknown()

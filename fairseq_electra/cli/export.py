@@ -12,6 +12,8 @@ import argparse
 import logging
 from pathlib import Path
 
+from fairseq_electra.paths import CHECKPOINT, VOCABULARY, require
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -24,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Export."""
+    require(CHECKPOINT, args.checkpoint)
+    require("log", args.log)
+    require(VOCABULARY, args.vocab)
     import fairseq_electra
     from fairseq_electra.interchange import require_transformers
 

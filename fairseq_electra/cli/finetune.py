@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fairseq_electra.data.text import written_whole
 from fairseq_electra.errors import InputError
+from fairseq_electra.paths import CHECKPOINT, require
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train, score and print the table."""
+    require("folder of a task", *args.data)
+    require(CHECKPOINT, *filter(None, map(checkpoint_of, args.net)))
     import torch
 
     import fairseq_electra
@@ -88,6 +91,12 @@ def run(args: argparse.Namespace) -> None:
     with written_whole(args.output / "results.md") as stream:
         stream.write(f"{table(results)}\n\n{provenance(results)}\n")
     print("\n".join(["", table(results), "", *choices(results), f"results: {path}"]))
+
+
+def checkpoint_of(net: str) -> str | None:
+    """Return the path in ``NAME=CHECKPOINT`` or ``NAME=generator:CHECKPOINT``; None where there is none."""
+    source = net.partition("=")[2].removeprefix("generator:")
+    return source if source and not source.startswith("scratch:") else None
 
 
 def read_epochs(given: list[str]) -> dict[str, int]:

@@ -13,6 +13,8 @@ import argparse
 import logging
 from pathlib import Path
 
+from fairseq_electra.paths import require
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -29,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Import."""
+    require("folder", args.folder, args.generator)
     import fairseq_electra
     from fairseq_electra.interchange import require_transformers
 

@@ -10,6 +10,7 @@ import logging
 import shutil
 
 from fairseq_electra.errors import InputError
+from fairseq_electra.paths import CHECKPOINT, DATA, require
 
 LABELS = ("original", "masked", "sampled", "replaced", "p(replaced)")
 GAP = 2
@@ -40,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Load, corrupt, judge and print."""
+    require(CHECKPOINT, args.checkpoint)
+    require(DATA, args.data)
     import torch
 
     import fairseq_electra

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import fairseq_electra
 from fairseq_electra.errors import InputError, RunCollapsedError
+from fairseq_electra.paths import require_of_training
 from fairseq_electra.rank import FOLDER, TOOLS
 from fairseq_electra.saves import name_of, read_note
 
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> None:
     if args.processes < 1:
         raise InputError(f"-n must be at least 1, got {args.processes}")
     where = placement(args)
+    require_of_training(given)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // args.processes)))
     with tempfile.TemporaryDirectory(prefix="fairseq-electra-") as folder:
         os.environ[FOLDER] = folder
@@ -107,8 +109,10 @@ def check_command(tool: str, given: list[str]) -> None:
 
 
 def check_user_dir(named: str) -> None:
-    """Refuse a second copy of this package."""
+    """Refuse a folder that is not there, and a second copy of this package."""
     own, other = Path(fairseq_electra.__file__).parent.resolve(), Path(named).resolve()
+    if not other.exists():
+        raise InputError(f'--user-dir {named}: no such folder; give --user-dir "$(fairseq-electra user-dir)"')
     if other.name == own.name and other != own:
         raise InputError(
             f'this command is of {own}, --user-dir names {other}: two copies; give --user-dir "$(fairseq-electra user-dir)", '

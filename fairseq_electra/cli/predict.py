@@ -26,6 +26,7 @@ from fairseq_electra.data.squad import QUESTION_COLUMNS, Squad, is_squad, read_s
 from fairseq_electra.data.task_info import ANSWERING, TAGGING
 from fairseq_electra.data.text import written_whole
 from fairseq_electra.errors import InputError
+from fairseq_electra.paths import VOCABULARY, require
 
 if TYPE_CHECKING:
     from fairseq_electra.evaluation.predictions import Predictor
@@ -54,6 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Load the net, and read until the text ends."""
+    require("folder or checkpoint", args.checkpoint)
+    require("input", args.input)
+    require(VOCABULARY, args.vocab)
     import torch
     from tqdm import tqdm
 

@@ -26,6 +26,7 @@ from fairseq_electra.data.unknown import Unknown
 from fairseq_electra.data.wordpiece import LEADING, MASK
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.sentence_metrics import OF_CLASSES, OF_NUMBERS
+from fairseq_electra.paths import require
 
 SPLITS = ("train", "valid", "test")
 # which sources an option is for, where it is not for all
@@ -91,6 +92,7 @@ def run(args: argparse.Namespace) -> None:
         if getattr(args, option) not in (None, False) and given[0] not in sources:
             name, known = option.replace("_", "-"), ", ".join(f"--{source}" for source in sources)
             raise InputError(f"--{name} is an option of {known}, not of --{given[0]}; leave it out")
+    require("file", *(getattr(args, split) for split in SPLITS))
     args.max_positions = args.max_positions or (512 if args.race or args.squad else 128)
     if args.squad or args.conll:
         (_questions if args.squad else _words)(args)

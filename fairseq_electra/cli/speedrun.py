@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Check, then do one stage after the other."""
     check(args)
+    given = settings(args)
     import fairseq_electra
 
     fairseq_electra.register()
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
     from fairseq_electra.speedrun.stages import Stages
 
     try:
-        print(Stages(args.output, settings(args), say).run())
+        print(Stages(args.output, given, say).run())
     except KeyboardInterrupt:
         say("\nstopped; run the same command line again to resume")
         raise SystemExit(130) from None

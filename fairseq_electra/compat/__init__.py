@@ -21,12 +21,15 @@ from fairseq_electra.compat import (
     batch_sizes,
     batches,
     best_metric,
+    command_line,
     distributed,
     epochs,
     fillers,
     memory,
     metrics,
+    mistakes,
     patience,
+    quiet,
     same_run,
     save_folder,
     sentences,
@@ -52,6 +55,9 @@ def apply() -> None:
     """Apply them all; doing so again changes nothing."""
     allow_plain_data()
     speak_plainly()
+    command_line.read_command_lines_plainly()
+    quiet.keep_details_back()
+    mistakes.explain_unwritable_folder()
     save_checkpoints_whole()
     updates.name_rows_of_infinite_losses()
     updates.look_at_gradients_later()
@@ -137,6 +143,7 @@ def speak_plainly() -> None:
 
 def input_error(error: BaseException | None) -> InputError | None:
     """Find what the user should read in an error, or in what it was raised from."""
+    first = error
     while error is not None:
         # from a loader's worker or a spawned process it comes as text, behind a traceback
         for kind in (RunCollapsedError, InputError):
@@ -146,7 +153,7 @@ def input_error(error: BaseException | None) -> InputError | None:
         if isinstance(error, InputError):
             return error
         error = error.__cause__ or error.__context__
-    return None
+    return None if first is None else mistakes.explain(first)
 
 
 def save_checkpoints_whole() -> None:

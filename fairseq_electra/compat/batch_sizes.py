@@ -5,6 +5,8 @@ import logging
 
 import numpy as np
 
+from fairseq_electra.errors import InputError
+
 logger = logging.getLogger(__name__)
 
 
@@ -55,12 +57,23 @@ def keep_last_batches() -> None:
         rows = indices if isinstance(indices, np.ndarray) else np.fromiter(indices, dtype=np.int64, count=-1)
         if max_sentences is not None:
             warn_of_smaller_batches(max_sentences, required_batch_size_multiple)
+        if max_tokens is not None and num_tokens_vec is not None:
+            check_room(int(max_tokens), np.asarray(num_tokens_vec))
         batches = plain(rows, num_tokens_fn, num_tokens_vec, max_tokens, max_sentences, required_batch_size_multiple, fixed_shapes)
         used = sum(map(len, batches))
         return batches if used == len(rows) else [*batches, rows[used:]]
 
     batch_by_size.keeps_last = True  # type: ignore[attr-defined]
     data_utils.batch_by_size = batch_by_size
+
+
+def check_room(max_tokens: int, sizes: np.ndarray) -> None:
+    """Refuse ``--max-tokens`` below the longest row, which fairseq answers with an assertion that does not say how long that is."""
+    longest = int(sizes.max(initial=0))
+    if longest > max_tokens:
+        raise InputError(
+            f"--max-tokens {max_tokens} (or --max-tokens-valid) has no room for a row of {longest} tokens; give {longest} or more"
+        )
 
 
 @functools.cache

@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fairseq_electra.data.binarized import count_lines
 from fairseq_electra.data.examples import Example
@@ -15,7 +15,9 @@ from fairseq_electra.data.unknown import Unknown
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.pretraining_recipes import TOKENS
 from fairseq_electra.evaluation.recipes import recipe_for
-from fairseq_electra.speedrun.machine import Machine
+
+if TYPE_CHECKING:
+    from fairseq_electra.speedrun.machine import Machine
 
 TASKS = tuple(name for name in GLUE if name != "AX")  # which has nothing to train on
 USUAL_TASKS = ("CoLA", "MRPC", "STS-B", "RTE")
@@ -56,7 +58,7 @@ def prepare(folder: Path, names: Sequence[str], vocabulary: Path, destination: P
                 say(warning)
 
 
-def estimated_seconds(folders: Sequence[Path], size: str, seeds: int, machine: Machine, tokens_per_second: float) -> float:
+def estimated_seconds(folders: Sequence[Path], size: str, seeds: int, machine: "Machine", tokens_per_second: float) -> float:
     """Estimate how long all runs take.
 
     Args:
@@ -87,7 +89,7 @@ def _tokens(folder: Path, info: TaskInfo, split: str) -> int:
 
 
 def finetune(
-    checkpoint: Path, folders: Sequence[Path], output: Path, size: str, seeds: int, machine: Machine, say: Callable[[str], None]
+    checkpoint: Path, folders: Sequence[Path], output: Path, size: str, seeds: int, machine: "Machine", say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Fine-tune with every seed; runs that are done are not done again.
 

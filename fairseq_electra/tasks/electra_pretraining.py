@@ -35,6 +35,7 @@ from fairseq_electra.modules.flops import Flops, peak_flops, pretraining_flops
 from fairseq_electra.optim.electra_adam import ElectraAdam
 from fairseq_electra.precision import autocast, product_type
 from fairseq_electra.tasks._masked_share import MaskedShare
+from fairseq_electra.tasks._partners import check_criterion, check_network
 from fairseq_electra.tasks._pretraining_options import ElectraPretrainingConfig, check_options, check_packing
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class ElectraPretrainingTask(FairseqTask):
 
     def build_model(self, cfg, from_checkpoint: bool = False):
         """Build the model and count its operations."""
+        check_network(cfg)
         model = super().build_model(cfg, from_checkpoint)
         self.compiled, self.cuda_graphs = bool(cfg.get("compile", False)), bool(cfg.get("cuda_graphs", False))
         if self.cuda_graphs and max(self.cfg.update_freq) > 1:
@@ -83,6 +85,7 @@ class ElectraPretrainingTask(FairseqTask):
 
     def build_criterion(self, cfg, *args: Any, **kwargs: Any):
         """Build the criterion, compiled where the model is; arguments and result as FairseqTask's, which differ between its releases."""
+        check_criterion(cfg)
         criterion = super().build_criterion(cfg, *args, **kwargs)
         if self.compiled:
             criterion.compile_score(**compile_options(self.cuda_graphs))

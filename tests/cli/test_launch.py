@@ -61,8 +61,8 @@ def test_a_sentence_is_said_once_and_the_status_is_1(tmp_path, data_bin):
 
 
 def test_a_process_that_dies_ends_all(tmp_path, data_bin):
-    done = launch(2, data_bin, tmp_path / "save", "--patience", "not-a-number", check=False)
-    assert done.returncode == 1 and "ended with status 2, so all were stopped" in done.stderr.splitlines()[-1]
+    done = launch(2, data_bin, tmp_path / "save", "--num-workers", "-1", check=False)
+    assert done.returncode == 1 and "ended with status 1, so all were stopped" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -73,13 +73,21 @@ def test_a_process_that_dies_ends_all(tmp_path, data_bin):
         (["-n", "2", "--", "fairseq-train", "data", "--distributed-world-size", "2"], "--distributed-world-size: launch itself says"),
         (["-n", "2", "--", "fairseq-hydra-train", "distributed_training.distributed_world_size=2"], "launch itself says"),
         (["-n", "2", "--nodes", "2", "--", "fairseq-train", "data"], "give --master-addr and --node-rank 0 to 1"),
-        (["-n", "2", "--", "fairseq-train", "data", "--user-dir", "/elsewhere/fairseq_electra"], "two copies"),
+        (["-n", "2", "--", "fairseq-train", "data", "--user-dir", "fairseq_electr"], "--user-dir fairseq_electr: no such folder; give"),
+        (["-n", "2", "--", "fairseq-train", "absent"], "no such data folder: absent; check the path"),
+        (["-n", "2", "--", "fairseq-train", ".", "--finetune-from-model", "absent.pt"], "no such checkpoint: absent.pt"),
     ],
 )
 def test_launch_refuses(arguments, sentence, capsys):
     assert cli.main(["launch", *arguments]) == 1
     said = capsys.readouterr().err
     assert re.search(sentence, said), said
+
+
+def test_launch_refuses_a_second_copy_of_this_package(tmp_path, capsys):
+    (tmp_path / "fairseq_electra").mkdir()
+    assert cli.main(["launch", "-n", "2", "--", "fairseq-train", "data", "--user-dir", str(tmp_path / "fairseq_electra")]) == 1
+    assert "two copies" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [[], ["--distributed-init-method", "tcp://127.0.0.1:29511"]])

@@ -1,0 +1,56 @@
+"""Run fairseq-train with this package: the same options, without --user-dir, and a wrong path is refused at once.
+
+fairseq-electra train data-bin --task electra_pretraining --arch electra_tiny ...
+fairseq-electra train data-bin --task electra_pretraining --help              # with all options of what is named before it
+
+fairseq-train itself imports this package only where --user-dir names its folder: without it, it knows none of the names above.
+"""
+
+import sys
+from pathlib import Path
+
+import fairseq_electra
+from fairseq_electra.paths import require_of_training
+
+
+def run_with(arguments: list[str]) -> None:
+    """Run ``fairseq-train`` in this process.
+
+    Args:
+        arguments: of fairseq-train. A ``--user-dir`` that names this package by a path where it does not lie is put right.
+
+    Raises:
+        InputError: what fairseq or this package refuses, in one sentence.
+    """
+    if not arguments:
+        print(__doc__)
+        return
+    require_of_training(arguments)
+    from fairseq_cli import train
+
+    fairseq_electra.register()
+    from fairseq_electra import compat
+
+    sys.argv = ["fairseq-train", *with_user_dir(arguments)]
+    try:
+        train.cli_main()
+    except Exception as error:
+        cause = compat.input_error(error)
+        if cause is None or cause is error:
+            raise
+        raise cause from error
+
+
+def with_user_dir(arguments: list[str]) -> list[str]:
+    """Return the arguments with this package's folder as ``--user-dir``, unless they name another package."""
+    own = Path(fairseq_electra.__file__).parent
+    kept, words = list[str](), iter(arguments)
+    for word in words:
+        option, given, value = word.partition("=")
+        if option != "--user-dir":
+            kept.append(word)
+            continue
+        value = value if given else next(words, "")
+        if Path(value).name != own.name:
+            return list(arguments)
+    return [*kept, "--user-dir", str(own)]

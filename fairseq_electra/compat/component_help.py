@@ -1,0 +1,59 @@
+"""``--help`` of fairseq's commands: behind fairseq's options those of the components that were named, or else of this package's."""
+
+import argparse
+from collections.abc import Iterator
+from typing import Any
+
+from fairseq_electra.compat.components import known, ours
+
+
+class WithDefaults(argparse.HelpFormatter):
+    """Lines of help that end with the default; their text may hold a bare per cent sign."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ""
+        if "%(" not in text:
+            text = text.replace("%", "%%")
+        has_default = action.option_strings and action.default not in (None, False, argparse.SUPPRESS)
+        return f"{text} (default: %(default)s)" if has_default and "default" not in text else text
+
+
+def print_help(parser: argparse.ArgumentParser, named: argparse.Namespace) -> None:
+    """Print the help of a parser, and then of the components.
+
+    Args:
+        parser: of a command of fairseq.
+        named: what the command line names.
+    """
+    print(parser.format_help())
+    for title, component in components(parser, named):
+        own = argparse.ArgumentParser(add_help=False, usage=argparse.SUPPRESS, formatter_class=WithDefaults)
+        add_options(own.add_argument_group(title), component)
+        print(own.format_help())
+
+
+def components(parser: argparse.ArgumentParser, named: argparse.Namespace) -> Iterator[tuple[str, Any]]:
+    """Yield, with a title, each component that was named, and all of this package's where none of a kind was."""
+    for option, classes in known().items():
+        if not hasattr(named, option):
+            continue
+        chosen, flag = getattr(named, option), f"--{option.replace('_', '-')}"
+        if chosen is not None and chosen != parser.get_default(option):
+            yield f"{flag} {chosen}", classes[chosen]
+            continue
+        names_of: dict[Any, list[str]] = {}
+        for name in ours(option):
+            names_of.setdefault(classes[name], []).append(name)
+        for component, names in names_of.items():
+            yield f"{flag} {', '.join(names)}", component
+
+
+def add_options(group: Any, component: Any) -> None:
+    """Add a component's options, as options.py::parse_args_and_arch does."""
+    from fairseq.dataclass.utils import gen_parser_from_dataclass
+
+    dataclass = getattr(component, "__dataclass", None)
+    if dataclass is not None:  # not add_args, which leaves out the defaults of a network
+        gen_parser_from_dataclass(group, dataclass())
+    elif hasattr(component, "add_args"):
+        component.add_args(group)

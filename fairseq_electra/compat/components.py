@@ -1,0 +1,20 @@
+"""What fairseq's options name: tasks, networks, criterions, optimizers, ... and which of them are this package's."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import fairseq_electra
+
+
+def known() -> dict[str, Mapping[str, Any]]:
+    """Return all components: for each option (``task``, ``arch``, ``criterion``, ...) classes by name."""
+    from fairseq.models import ARCH_MODEL_REGISTRY
+    from fairseq.registry import REGISTRIES
+    from fairseq.tasks import TASK_REGISTRY
+
+    return {"task": TASK_REGISTRY, "arch": ARCH_MODEL_REGISTRY} | {name: each["registry"] for name, each in REGISTRIES.items()}
+
+
+def ours(option: str) -> list[str]:
+    """Name this package's components of an option; none if the option names no components."""
+    return [name for name, each in known().get(option, {}).items() if each.__module__.startswith(f"{fairseq_electra.__name__}.")]

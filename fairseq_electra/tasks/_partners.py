@@ -1,0 +1,30 @@
+"""What ``--task electra_pretraining`` works with: its networks and its criterion."""
+
+from typing import Any
+
+from fairseq.criterions import CRITERION_REGISTRY
+from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
+
+from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection
+from fairseq_electra.errors import InputError
+from fairseq_electra.models.electra import ElectraModel
+
+
+def check_network(cfg: Any) -> None:
+    """Refuse a network that is no generator with a discriminator.
+
+    Args:
+        cfg: options of the network; None if fairseq-hydra-train was given none.
+    """
+    name = getattr(cfg, "_name", None)
+    found = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY.get(name)
+    if found is None or not issubclass(found, ElectraModel):
+        sizes = [arch for arch, model in ARCH_MODEL_REGISTRY.items() if model is ElectraModel and arch != "electra"]
+        raise InputError(f"--arch {'is missing' if name is None else name}: --task electra_pretraining needs one of {', '.join(sizes)}")
+
+
+def check_criterion(cfg: Any) -> None:
+    """Refuse another criterion than replaced-token detection."""
+    name = getattr(cfg, "_name", None)
+    if not issubclass(CRITERION_REGISTRY.get(name, object), ReplacedTokenDetection):
+        raise InputError(f"--criterion {name}: --task electra_pretraining needs --criterion replaced_token_detection")
