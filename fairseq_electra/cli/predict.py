@@ -89,6 +89,8 @@ def run(args: argparse.Namespace) -> None:
             bar.update()
         if not number:
             raise InputError(f"{source} is empty; give one input a line")
+    if warning := predictor.warning():
+        print(f"warning: {source}: {warning}", file=sys.stderr)
     if predictor.number_cut:
         inputs = f"{predictor.number_read:,} {'sentences' if args.words else 'lines'}"
         print(f"{predictor.number_cut:,} of {inputs} {predictor.what_was_cut}", file=sys.stderr)

@@ -31,6 +31,7 @@ from fairseq_electra.compat import (
     patience,
     quiet,
     same_run,
+    sameness,
     save_folder,
     sentences,
     shared_memory,
@@ -94,6 +95,7 @@ def apply() -> None:
     units.forget_best_in_other_units()
     patience.remember_patience()
     keep_vocabulary_beside_checkpoints()
+    sameness.say_when_all_is_the_same()
     sentences.gather_predictions()
     sentences.correlate_single_examples()
     sentences.log_losses_in_nats()

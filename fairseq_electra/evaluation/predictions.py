@@ -24,6 +24,7 @@ from fairseq_electra.data.words import spans_of_words
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.answering import answers_to
 from fairseq_electra.evaluation.answers import BEGIN, END, SCORE, UNANSWERABLE, whole_words
+from fairseq_electra.evaluation.sameness import OF_ANY, OF_ANY_WORDS, Range, characters, sentence
 from fairseq_electra.evaluation.sentences import logits_of
 from fairseq_electra.evaluation.tagging import in_order, tags_of_words, word_scores
 from fairseq_electra.interchange.hub_interface import ElectraHubInterface
@@ -44,6 +45,7 @@ class Predictor(ABC):
         self.net, self.head, self.source = net, head, source
         self.labels = net.labels[head]
         self.max_positions, self.number_read, self.number_cut = net.longest, 0, 0
+        self.said = Range()
 
     def __call__(self, inputs: Iterable[Input]) -> Iterator[dict]:
         """Answer each input.
@@ -59,6 +61,15 @@ class Predictor(ABC):
     @abstractmethod
     def answer(self, numbers: list[int], inputs: list[Input]) -> Iterator[dict]:
         """Answer some inputs, whose numbers are for errors; counts in ``number_cut`` those that were cut."""
+
+    def warning(self) -> str:
+        """Return a sentence where the same was said of all inputs, or nothing."""
+        same = self.said.same(OF_ANY)
+        return "" if same is None else sentence(self.in_words(same), self.said.number, "inputs")
+
+    @abstractmethod
+    def in_words(self, said: list[float]) -> str:
+        """Put into words what was said of all inputs, as :class:`Range` has it."""
 
     @property
     def what_was_cut(self) -> str:
@@ -88,8 +99,15 @@ class SentencePredictor(Predictor):
         self.number_cut += sum(map(is_cut, encoded, fitted))
         examples = [rows_of(ids, kind) for ids in fitted]
         logits = logits_of(self.net, self.head, examples)
+        self.said.add_scores(logits)
         for scores, shares in zip(logits.tolist(), logits.double().softmax(1).tolist(), strict=True):
             yield self._answer(scores, shares) | {"logits": scores}
+
+    def in_words(self, said: list[float]) -> str:
+        """See :meth:`Predictor.in_words`."""
+        if self.net.kind == RANKING:
+            return f"choice {said[0]:.0f}"
+        return f"{said[0]:.3f}" if len(self.labels) == 1 else repr(self.labels[int(said[0])])
 
     def _answer(self, scores: list[float], shares: list[float]) -> dict:
         best = scores.index(max(scores))
@@ -149,6 +167,7 @@ class TagPredictor(Predictor):
             batches = self.net.batches(TagRows(_Rows(rows), ""))
             scores = in_order(torch.cat([word_scores(self.net.model, self.head, batch).cpu() for batch in batches]).numpy())
         tags = tags_of_words(scores, np.repeat(np.arange(len(words)), lengths), legal_transitions(self.labels))
+        self.said.add(torch.from_numpy(tags))
         bounds = np.cumsum(lengths)[:-1]
         for own, part in zip(np.split(tags, bounds), np.split(scores, bounds), strict=True):
             yield [self.labels[tag] for tag in own], part
@@ -168,6 +187,15 @@ class TagPredictor(Predictor):
     def what_was_cut(self) -> str:
         """Ends the sentence; lines are read whole, in several rows."""
         return f"have a word that was cut to {self.max_positions - SPECIAL} pieces"
+
+    def warning(self) -> str:
+        """See :meth:`Predictor.warning`; text may well hold no entity."""
+        same = self.said.same(OF_ANY_WORDS)
+        return "" if same is None else sentence(self.in_words(same), self.said.number, "words")
+
+    def in_words(self, said: list[float]) -> str:
+        """See :meth:`Predictor.in_words`."""
+        return repr(self.labels[int(said[0])])
 
     def _answer(self, line: str, spans: list[tuple[int, int]], tags: list[str]) -> dict:
         scheme = scheme_of(self.labels)
@@ -214,6 +242,7 @@ class AnswerPredictor(Predictor):
         windows = find_windows(asked, pieces, offsets, self._info, self.source)
         questions = Questions(in_memory(pieces), in_memory(contexts), np.concatenate(offsets), windows)
         answers = whole_words(answers_to(self.net, self.head, questions), [context for _, context in texts])
+        self.said.add(torch.from_numpy(answers[:, 0, [BEGIN, END]]))
         for (_, context), found in zip(texts, answers, strict=True):
             yield self._answer(context, found[np.isfinite(found[:, SCORE])], float(found[0, UNANSWERABLE]))
 
@@ -221,6 +250,10 @@ class AnswerPredictor(Predictor):
     def what_was_cut(self) -> str:
         """Ends the sentence; contexts are read whole, in several windows."""
         return f"have a question that was cut to {self._info.max_question} pieces"
+
+    def in_words(self, said: list[float]) -> str:
+        """See :meth:`Predictor.in_words`."""
+        return characters(said)
 
     def _answer(self, context: str, found: np.ndarray, unanswerable: float) -> dict:
         listed = [

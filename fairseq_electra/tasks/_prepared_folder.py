@@ -1,15 +1,19 @@
 """What the tasks that read a folder of ``fairseq-electra prepare`` have in common."""
 
+import logging
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
+import torch
 from fairseq import models
 from fairseq.dataclass import FairseqDataclass
+from fairseq.distributed.utils import get_global_rank
 from fairseq.logging import metrics
 from fairseq.tasks import FairseqTask
 from omegaconf import II, MISSING
@@ -19,6 +23,9 @@ from fairseq_electra.data.binarized import load_dictionary
 from fairseq_electra.data.task_info import TaskInfo, read_task_info
 from fairseq_electra.data.task_rows import TaskRows
 from fairseq_electra.errors import InputError
+from fairseq_electra.evaluation.sameness import OF_LABELLED, Range, sentence
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -136,6 +143,20 @@ class PreparedFolderTask(FairseqTask, ABC):
         if self._scored[0] is not gathered:  # once for all metrics
             self._scored = (gathered, self.score(rows, gathered.double().numpy()))
         return round(self._scored[1][name], 6 if name.endswith("threshold") else 2)  # a threshold is given to predict
+
+    def say_when_all_is_the_same(self, said: np.ndarray, name: Callable[[list[float]], str], examples: str) -> None:
+        """Warn of a net that says the same of everything.
+
+        Args:
+            said: numbers of tags, (n,), or places, (n, 2).
+            name: puts one of them into words.
+            examples: what they are said of, in the plural.
+        """
+        found = Range()
+        found.add(torch.from_numpy(said))
+        same = found.same(OF_LABELLED)
+        if same is not None and get_global_rank() == 0:
+            logger.warning(sentence(name(same), found.number, f"{examples} of this validation set"))
 
     @abstractmethod
     def score(self, rows: TaskRows, gathered: np.ndarray) -> dict[str, float]:

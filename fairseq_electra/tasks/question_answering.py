@@ -18,8 +18,9 @@ from fairseq_electra.data.task_info import ANSWERING, BEAM, MAX_ANSWER_LENGTH
 from fairseq_electra.data.task_rows import TaskRows
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.answer_metrics import ORACLE
-from fairseq_electra.evaluation.answers import answers_of_questions, score_split, whole_words, window_answers
+from fairseq_electra.evaluation.answers import BEGIN, END, answers_of_questions, score_split, whole_words, window_answers
 from fairseq_electra.evaluation.protocol import VALID
+from fairseq_electra.evaluation.sameness import characters
 from fairseq_electra.modules.answer_heads import ConditionalAnswerHead, IndependentAnswerHead
 from fairseq_electra.tasks._prepared_folder import PreparedFolderConfig, PreparedFolderTask
 
@@ -93,6 +94,7 @@ class QuestionAnsweringTask(PreparedFolderTask):
         assert isinstance(rows, QuestionRows) and isinstance(rows.questions, QuestionFolder)
         folder = rows.questions
         answers = whole_words(answers_of_questions(folder, gathered, 1), folder.context_of_each())
+        self.say_when_all_is_the_same(answers[:, 0, [BEGIN, END]], characters, "questions")
         if not self.info.unanswerable:
             return score_split(folder, answers, False)
         if folder.split == VALID:

@@ -52,4 +52,6 @@ class TokenClassificationTask(PreparedFolderTask):
     def score(self, rows: TaskRows, gathered: np.ndarray) -> dict[str, float]:
         """Score the tags."""
         assert isinstance(rows, TagRows) and isinstance(rows.words, TagFolder)
-        return score_split(rows.words, in_order(gathered), self.info.labels)
+        scores = in_order(gathered)
+        self.say_when_all_is_the_same(scores.argmax(-1), lambda same: repr(self.info.labels[int(same[0])]), "words")
+        return score_split(rows.words, scores, self.info.labels)

@@ -10,6 +10,7 @@ from fairseq import tasks
 
 from fairseq_electra import cli
 from fairseq_electra.data.task_info import read_task_info
+from fairseq_electra.evaluation.sameness import OF_ANY
 from tests.conftest import TINY_NET
 from tests.integration.test_sentence_tasks import stock
 from tests.integration.training import configuration, refusal_here, run_here, train
@@ -173,6 +174,15 @@ def test_predict_refuses(tuned, monkeypatch, tmp_path, checkpoint, text, sentenc
     status, output, said = command(*given, text=text, monkeypatch=monkeypatch)
     assert status == 1 and output == "" and sentence in said.splitlines()[-1], said
     assert not list(tmp_path.iterdir())
+
+
+def test_predict_says_where_it_has_one_answer_to_everything(tuned, monkeypatch):
+    given = ["predict", tuned / "pair" / "checkpoint_last.pt"]
+    for number, warned in ((OF_ANY, True), (OF_ANY - 1, False)):
+        status, output, said = command(*given, text="one\ttwo\n" * number, monkeypatch=monkeypatch)
+        answer = json.loads(output.splitlines()[0])["label"]
+        assert status == 0
+        assert (f"warning: standard input: the net answers {answer!r} for all {OF_ANY} inputs: it has learnt nothing yet" in said) == warned
 
 
 def test_a_multiple_choice_without_its_description_still_needs_choices(tuned, monkeypatch, tmp_path):

@@ -80,6 +80,20 @@ def test_the_encoder_is_the_pretrained_discriminator(tmp_path, task_bin, pretrai
             assert torch.equal(tensor, source[key.replace("encoder.", "discriminator.", 1)]), key
 
 
+def test_validation_says_where_the_net_has_one_answer_to_everything(tmp_path, task_bin, pretrained, monkeypatch):
+    plain = ElectraEncoder.register_head
+
+    def register_head(self, name, head):
+        torch.nn.init.zeros_(head.prediction.weight)
+        head.prediction.bias.data = torch.tensor([0.0, 1.0])
+        plain(self, name, head)
+
+    monkeypatch.setattr(ElectraEncoder, "register_head", register_head)
+    given = arguments(task_bin, tmp_path / "save", "--user-dir", USER_DIR, "--finetune-from-model", pretrained)
+    log = run_here([*given, "--max-update", "1", "--lr", "0.0"], tmp_path / "save")
+    assert "the net answers '1' for all 48 examples of this validation set: it has learnt nothing yet" in log.text
+
+
 @pytest.mark.parametrize(("norm", "network", "wrong"), [("deepnorm", "generator", "post"), ("pre", "discriminator", "deepnorm")])
 def test_the_norm_comes_from_the_checkpoint_and_another_is_refused(tmp_path, data_bin, task_bin, norm, network, wrong):
     options = [*TINY_NET, "--norm", norm, "--generator-layers", "0.5", "--max-update", "2", "--disable-validation"]
