@@ -55,7 +55,7 @@ def test_fairseqs_iterator_makes_its_batches_so(make_task):
 def test_a_run_in_a_container_with_little_shared_memory_ends(tmp_path, data_bin):
     given = [*command(data_bin, tmp_path / "save", *TINY_NET, "--max-update", "20", "--disable-validation", "--num-workers", "2")]
     script = 'mount -t tmpfs -o size=64k tmpfs /dev/shm || exit 77; exec "$@"'
-    done = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", *given], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", *given], capture_output=True, text=True, timeout=280)
     if "denied" in done.stderr or "not permitted" in done.stderr or done.returncode == 77:
         pytest.skip("a mount of its own needs root")
     assert done.returncode == 1
