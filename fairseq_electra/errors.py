@@ -1,5 +1,7 @@
 """The exceptions that speak to the user."""
 
+from collections.abc import Iterable
+
 
 class InputError(ValueError):
     """Something outside the program is wrong: data, options or a checkpoint.
@@ -15,3 +17,28 @@ class RunCollapsedError(InputError):
     """Pre-training has failed for so long that ``--stop-when-collapsed`` ends it; the status tells scripts that it was this."""
 
     status = 3
+
+
+class ExampleError(InputError):
+    """One example of many cannot be used.
+
+    Args:
+        kind: what is wrong with it, in words that can be counted: ``12 labels that are empty`` is ``12`` and the kind.
+        message: as of every :class:`InputError`, with the example's place.
+    """
+
+    def __init__(self, kind: str, message: str):
+        super().__init__(message)
+        self.kind = kind
+
+
+def shortened(text: str, longest: int = 60) -> str:
+    """Cut a text for a message."""
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def listed(names: Iterable[str], most: int = 8) -> str:
+    """List names in a message: at most so many, each cut to 60 characters, and the number of the others."""
+    names = list(names)
+    others = [f"and {len(names) - most:,} more"] if len(names) > most else []
+    return ", ".join([*map(shortened, names[:most]), *others])

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.paths import CHECKPOINT, DATA, require
+from fairseq_electra.progress import Progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,15 +43,20 @@ def run(args: argparse.Namespace) -> None:
     prefix, dictionary = Path(args.data) / args.split, task.source_dictionary
     corpus = open_binarized(prefix, len(dictionary))
     special = {"bos": dictionary.bos(), "pad": dictionary.pad(), "eos": dictionary.eos()}
-    corrupted = corrupt_by_rows(corpus, rows_by_generator(model, dictionary), **special)
+    with Progress() as progress:
+        progress.stage(f"corrupting {prefix}", "rows")
+        corrupted = corrupt_by_rows(corpus, rows_by_generator(model, dictionary, progress), **special)
     with open(args.checkpoint, "rb") as stream:
         name = f"the generator of {Path(args.checkpoint).name} (SHA-256 {hashlib.file_digest(stream, 'sha256').hexdigest()[:12]}...)"
     path = save_corruption(prefix, corpus, corrupted, name)
     print(f"{path}: {(corrupted != corpus.ids).mean():.1%} of {len(corpus.ids):,} ids replaced by {name}; logged as {BY_GENERATOR}_auc")
 
 
-def rows_by_generator(model, dictionary):
-    """Return a function that masks rows, (B, T), and puts the generator's samples there, as :func:`corrupt_by_rows` asks for."""
+def rows_by_generator(model, dictionary, progress: Progress | None = None):
+    """Return a function that masks rows, (B, T), and puts the generator's samples there, as :func:`corrupt_by_rows` asks for.
+
+    ``progress`` counts the rows.
+    """
     import numpy as np
     import torch
 
@@ -69,6 +75,8 @@ def rows_by_generator(model, dictionary):
         shown = torch.from_numpy(masked)
         logits = model.generate(shown, torch.zeros_like(shown), shown == pad, positions)
         sampled = sample_tokens(probabilities(logits), uniforms)
+        if progress is not None:
+            progress.add(len(tokens))
         return corrupt(shown, positions, target, sampled, pad)[0].numpy()
 
     return corrupt_rows

@@ -27,6 +27,7 @@ from fairseq_electra.data.task_info import ANSWERING, TAGGING
 from fairseq_electra.data.text import written_whole
 from fairseq_electra.errors import InputError
 from fairseq_electra.paths import VOCABULARY, require
+from fairseq_electra.progress import Progress
 
 if TYPE_CHECKING:
     from fairseq_electra.evaluation.predictions import Predictor
@@ -59,7 +60,6 @@ def run(args: argparse.Namespace) -> None:
     require("input", args.input)
     require(VOCABULARY, args.vocab)
     import torch
-    from tqdm import tqdm
 
     import fairseq_electra
 
@@ -79,14 +79,14 @@ def run(args: argparse.Namespace) -> None:
     predictor = predictor_of(net, head, source, args.threshold, args.n_best)
     lines = _tagged_lines(args, predictor) if args.words else _json_lines(args, net, predictor)
     with (
-        tqdm(unit=" lines", disable=not sys.stderr.isatty()) as bar,
+        Progress(beside=None if args.output else sys.stdout) as net.progress,
         written_whole(args.output) if args.output else contextlib.nullcontext(sys.stdout) as stream,
     ):
+        net.progress.stage(f"predicting on {source}", "rows")
         number = 0
         for line in lines:
             number += 1
             stream.write(f"{line}\n")
-            bar.update()
         if not number:
             raise InputError(f"{source} is empty; give one input a line")
     if warning := predictor.warning():
@@ -103,7 +103,7 @@ def _json_lines(args: argparse.Namespace, net: "ElectraHubInterface", predictor:
         found = predictor((question.text, squad.contexts[question.context]) for question in squad.questions)
         answers: Iterator[dict] = ({"id": question.id, **answer} for question, answer in zip(squad.questions, found, strict=True))
     else:
-        answers = predictor(read_inputs(args.input, columns_of(net, args.text), json_lines=bool(args.text)))
+        answers = predictor(read_inputs(args.input, columns_of(net, args.text), named=bool(args.text)))
     for answer in answers:
         if not args.logits:
             answer.pop("logits", None)

@@ -1,17 +1,23 @@
 """Train a WordPiece vocabulary and write tokenizer.json and dict.txt with the same ids.
 
 fairseq-electra vocab --size 16000 --output vocab wiki.train*.txt.xz
+fairseq-electra vocab --size 16000 --output vocab --text body articles.jsonl.gz
 """
 
 import argparse
 
+from fairseq_electra.data.documents import reader_of
 from fairseq_electra.data.wordpiece import CHARACTER_COVERAGE, LEADING, sample_lines, save_vocabulary, train_wordpiece
 from fairseq_electra.errors import InputError
+from fairseq_electra.progress import Progress
+
+TEXT_HELP = "the files are JSON lines, or CSV or TSV if named so: take the text in this column; each record is a document"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="text: one paragraph a line; plain, .gz or .xz")
+    parser.add_argument("--text", metavar="COLUMN", help=TEXT_HELP)
     parser.add_argument("--size", type=int, default=30522, help="ids in all, special symbols among them (default %(default)s, as BERT)")
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for tokenizer.json and dict.txt")
     parser.add_argument("--cased", action="store_true", help="keep upper case, and with it the accents")
@@ -48,20 +54,25 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"--min-frequency and --sample must not be negative, got {args.min_frequency} and {args.sample}")
     if not 0 < args.character_coverage <= 1:
         raise InputError(f"--character-coverage must lie above 0 and not above 1, got {args.character_coverage}")
-    lines = sample_lines(args.files, int(args.sample * 1e6), args.seed)
-    if args.moses:
-        from fairseq_electra.data.encode import punctuation_normalizer
+    said: list[str] = []  # in the end, not into the line of a terminal that tells the progress
+    with Progress() as progress:
+        lines = sample_lines(args.files, int(args.sample * 1e6), args.seed, reader_of(args.text), progress)
+        if args.moses:
+            from fairseq_electra.data.encode import punctuation_normalizer
 
-        lines = map(punctuation_normalizer(args.moses), lines)
-    tokenizer = train_wordpiece(
-        lines,
-        args.size,
-        cased=args.cased,
-        keep_accents=args.keep_accents,
-        min_frequency=args.min_frequency,
-        character_coverage=args.character_coverage,
-        say=print,
-    )
+            lines = map(punctuation_normalizer(args.moses), lines)
+        tokenizer = train_wordpiece(
+            lines,
+            args.size,
+            cased=args.cased,
+            keep_accents=args.keep_accents,
+            min_frequency=args.min_frequency,
+            character_coverage=args.character_coverage,
+            say=said.append,
+            progress=progress,
+        )
+    for line in said:
+        print(line)
     save_vocabulary(tokenizer, args.output)
     size = tokenizer.get_vocab_size()
     print(f"{args.output}: {size:,} ids" + (f" (the text gave no more than {size:,})" if size < args.size else ""))

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fairseq_electra.data.examples import numbered_lines
-from fairseq_electra.data.inputs import source_name
+from fairseq_electra.data.examples import numbered_lines, source_name
 from fairseq_electra.data.tags import OUTSIDE, Entity, TagError, entities_of
 from fairseq_electra.errors import InputError
 

@@ -1,16 +1,19 @@
-"""Labelled text: one or two sentences and a label, from TSV or JSON lines with named columns."""
+"""Labelled text: one or two sentences and a label, from TSV, CSV or JSON lines with named columns."""
 
 import csv
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fairseq_electra.data.faults import STRICT, Faults
 from fairseq_electra.data.json_values import kind_of, label_of, parsed, text_of
 from fairseq_electra.data.text import read_lines
-from fairseq_electra.errors import InputError
+from fairseq_electra.errors import ExampleError, InputError, listed, shortened
 
 JSON_ENDINGS = (".json", ".jsonl", ".jsonlines")
+CSV_DELIMITERS = ",;\t"  # spreadsheets write a semicolon where the comma is the decimal point
 
 
 @dataclass(frozen=True)
@@ -49,28 +52,56 @@ class Columns:
     numbers: bool = False
 
 
-def read_examples(path: str | Path, columns: Columns) -> list[Example]:
-    """Read a file of examples: JSON lines if its name ends so (``.jsonl``, ``.json``, also ``.gz`` or ``.xz`` behind), else TSV.
+def read_examples(path: str | Path, columns: Columns, faults: Faults = STRICT) -> list[Example]:
+    """Read a file of examples, as :func:`read_rows` does, without the blanks around texts and labels.
 
-    TSV is read without quoting, as GLUE's files are: every tab ends a column; ``columns.quoted`` changes that.
+    Args:
+        path: of the file.
+        columns: what to read.
+        faults: gathers examples that cannot be used.
 
     Raises:
         InputError: a column is missing, a line has another number of columns, a label is empty, a value of JSON is of the wrong kind, or
             there is no example; names the line.
     """
-    rows = _json_rows(path, columns) if is_json(path) else _tsv_rows(path, columns)
     examples = []
-    for number, raw in rows:
-        place, values = f"{path}, line {number}", [value.strip() for value in raw]
-        label = values.pop() if columns.label is not None else None
-        if label == "":
-            raise InputError(f"{place}: the label in column {columns.label!r} is empty; every line of this file needs one")
-        if label is not None and ("\n" in label or "\r" in label):
-            raise InputError(f"{place}: the label {label!r} holds a line end; write it in one line")
-        examples.append(Example(tuple(values), label, place))
-    if not examples:
+    before = len(faults.found)
+    for number, raw in read_rows(path, columns, faults=faults):
+        with faults:
+            examples.append(_example([value.strip() for value in raw], columns.label, f"{path}, line {number}"))
+    if not examples and len(faults.found) == before:
         raise InputError(f"{path} holds no example; give a file with at least one line of data")
     return examples
+
+
+def _example(values: list[str], label_column: str | None, place: str) -> Example:
+    label = values.pop() if label_column is not None else None
+    if label == "":
+        raise ExampleError("without a label", f"{place}: the label in column {label_column!r} is empty; every line of this file needs one")
+    if label is not None and ("\n" in label or "\r" in label):
+        raise ExampleError(
+            "with a line end in the label", f"{place}: the label {shortened(label)!r} holds a line end; write it in one line"
+        )
+    return Example(tuple(values), label, place)
+
+
+def read_rows(path: str | Path, columns: Columns, json_lines: bool = False, faults: Faults = STRICT) -> Iterator[tuple[int, list[str]]]:
+    """Yield the values of each row or record and the line in which it begins: the texts, and the label where there is one.
+
+    A file is JSON lines, or CSV, if its name ends so (``.jsonl``, ``.json``, ``.csv``, also ``.gz`` or ``.xz`` behind), else TSV. TSV is
+    read without quoting, as GLUE's files are: every tab ends a column; ``columns.quoted`` changes that. The columns of a CSV are between
+    commas, semicolons or tabs, by its first line.
+
+    Args:
+        path: of the file; ``-`` for standard input.
+        columns: what to read.
+        json_lines: whether it is JSON lines, whatever its name.
+        faults: gathers rows that cannot be used.
+
+    Raises:
+        InputError: as :func:`read_examples`.
+    """
+    return (_json_rows if is_json(path) or json_lines else _table_rows)(path, columns, faults)
 
 
 def has_labels(path: str | Path, columns: Columns) -> bool:
@@ -80,7 +111,7 @@ def has_labels(path: str | Path, columns: Columns) -> bool:
             return any(record.get(columns.label) is not None for _, record in records(numbered_lines(path), path))
         except InputError:
             return True  # reading it will say what is wrong
-    names = next((cells for _, cells in _cells(path, columns.quoted) if any(cells)), [])
+    names = next((cells for _, cells in _cells(path, columns) if any(cells)), [])
     return len(names) == len(columns.header) if columns.header is not None else columns.label in names
 
 
@@ -115,7 +146,26 @@ def quoted_cells(examples: Iterable[Example]) -> int:
 
 def is_json(path: str | Path) -> bool:
     """Tell by its name whether a file holds JSON lines."""
-    return str(path).removesuffix(".gz").removesuffix(".xz").endswith(JSON_ENDINGS)
+    return _ends(path, JSON_ENDINGS)
+
+
+def is_csv(path: str | Path) -> bool:
+    """Tell by its name whether a file is a CSV."""
+    return _ends(path, (".csv",))
+
+
+def is_table(path: str | Path) -> bool:
+    """Tell by its name whether a file is a CSV or a TSV."""
+    return _ends(path, (".csv", ".tsv"))
+
+
+def _ends(path: str | Path, endings: tuple[str, ...]) -> bool:
+    return str(path).lower().removesuffix(".gz").removesuffix(".xz").endswith(endings)
+
+
+def source_name(path: str | Path) -> str:
+    """Name a file in messages."""
+    return "standard input" if str(path) == "-" else str(path)
 
 
 def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
@@ -124,12 +174,13 @@ def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
         yield number, line.removeprefix("\ufeff") if number == 1 else line
 
 
-def records(lines: Iterable[tuple[int, str]], source: str | Path) -> Iterator[tuple[int, dict]]:
+def records(lines: Iterable[tuple[int, str]], source: str | Path, faults: Faults = STRICT) -> Iterator[tuple[int, dict]]:
     """Yield the records of JSON lines and their line numbers; blank lines are passed over.
 
     Args:
         lines: numbered.
         source: names them in errors.
+        faults: gathers lines that are no records.
 
     Raises:
         InputError: a line is no JSON object.
@@ -137,20 +188,26 @@ def records(lines: Iterable[tuple[int, str]], source: str | Path) -> Iterator[tu
     for number, line in lines:
         if not line.strip():
             continue
-        try:
-            record = parsed(line)
-        except ValueError as error:
-            raise InputError(f"{source}, line {number}: not JSON ({error}); every line must be one object") from error
-        if not isinstance(record, dict):
-            raise InputError(f"{source}, line {number}: {type(record).__name__}, not an object; every line must be one, such as {{...}}")
-        yield number, record
+        with faults:
+            yield number, _record(line, f"{source}, line {number}")
+
+
+def _record(line: str, place: str) -> dict:
+    try:
+        record = parsed(line)
+    except ValueError as error:
+        raise ExampleError("that are not JSON", f"{place}: not JSON ({error}); every line must be one object") from error
+    if not isinstance(record, dict):
+        message = f"{place}: {type(record).__name__}, not an object; every line must be one, such as {{...}}"
+        raise ExampleError("that are not JSON objects", message)
+    return record
 
 
 def value_in(record: dict, name: str, place: str) -> object:
     """Return a record's value; refuse a record without it."""
     if record.get(name) is None:
-        found = f"{name!r} is null" if name in record else f"no {name!r}, it has {', '.join(map(repr, record))}"
-        raise InputError(f"{place}: {found}; every record needs a value there")
+        found = f"{name!r} is null" if name in record else f"no {name!r}, it has {listed(map(repr, record))}"
+        raise ExampleError(f"without a value in {name!r}", f"{place}: {found}; every record needs a value there")
     return record[name]
 
 
@@ -166,25 +223,37 @@ def _wanted(columns: Columns) -> list[str]:
     return [*columns.texts, *([columns.label] if columns.label is not None else [])]
 
 
-def _cells(path: str | Path, quoted: bool) -> Iterator[tuple[int, list[str]]]:
-    """Cells of each row of a TSV, and the line in which it begins."""
-    if not quoted:
-        for number, line in numbered_lines(path):
+def _cells(path: str | Path, columns: Columns) -> Iterator[tuple[int, list[str]]]:
+    """Cells of each row of a table, and the line in which it begins."""
+    lines = numbered_lines(path)
+    if not (columns.quoted or is_csv(path)):
+        for number, line in lines:
             yield number, line.split("\t") if line else []
         return
-    reader = csv.reader((f"{line}\n" for _, line in numbered_lines(path)), delimiter="\t", strict=True)
+    first = next(lines, (1, ""))
+    kind, delimiter = ("CSV", _delimiter(first[1], columns.header)) if is_csv(path) else ("TSV", "\t")
+    reader = csv.reader((f"{line}\n" for _, line in itertools.chain([first], lines)), delimiter=delimiter, strict=True)
     number = 1
     try:
         for cells in reader:
             yield number, cells
             number = reader.line_num + 1
     except csv.Error as error:
-        message = f"{path}, line {number}: not a TSV with quotes ({error}); close every quote, and double those inside"
+        message = f"{path}, line {number}: not a {kind} with quotes ({error}); close every quote, and double those inside"
         raise InputError(message) from error
 
 
-def _tsv_rows(path: str | Path, columns: Columns) -> Iterator[tuple[int, list[str]]]:
-    rows = _cells(path, columns.quoted)
+def _delimiter(line: str, header: Sequence[str] | None) -> str:
+    """Find what stands between the cells of a CSV: what cuts its first line into as many as there are names, or into most."""
+
+    def cells(delimiter: str) -> int:
+        return len(next(csv.reader([line], delimiter=delimiter), []))
+
+    return max(CSV_DELIMITERS, key=lambda delimiter: (header is not None and cells(delimiter) == len(header), cells(delimiter)))
+
+
+def _table_rows(path: str | Path, columns: Columns, faults: Faults) -> Iterator[tuple[int, list[str]]]:
+    rows = _cells(path, columns)
     header: Sequence[str] | None = columns.header
     if header is None:
         header = next(rows, (1, [""]))[1]
@@ -192,32 +261,46 @@ def _tsv_rows(path: str | Path, columns: Columns) -> Iterator[tuple[int, list[st
         raise InputError(f"{path} is empty, or its first line is; give a file whose first line names the columns")
     missing = [name for name in _wanted(columns) if name not in header]
     if missing:
-        advice = "give --quoted" if f'"{missing[0]}"' in header else "name one of these"
-        raise InputError(f"{path} has no column {missing[0]!r}, its first line names {', '.join(map(repr, header))}; {advice}")
+        raise InputError(
+            f"{path} has no column {missing[0]!r}, its first line names {listed(map(repr, header))}; {_advice(header, missing[0])}"
+        )
     places = [header.index(name) for name in _wanted(columns)]
+    between = "quote cells that hold what stands between columns" if is_csv(path) else "tabs only stand between columns"
     for number, values in rows:
-        if not values:
+        if not values or (columns.skip_short_lines and len(values) != len(header)):
             continue
-        if len(values) != len(header):
-            if columns.skip_short_lines:
-                continue
-            raise InputError(f"{path}, line {number}: {len(values)} columns, not {len(header)}; tabs only stand between columns")
-        yield number, [values[place] for place in places]
+        if len(values) == len(header):
+            yield number, [values[place] for place in places]
+            continue
+        with faults:
+            message = f"{path}, line {number}: {len(values)} columns, not {len(header)}; {between}"
+            raise ExampleError("with another number of columns", message)
 
 
-def _json_rows(path: str | Path, columns: Columns) -> Iterator[tuple[int, list[str]]]:
+def _advice(header: Sequence[str], missing: str) -> str:
+    """Say what to do about a column that a header has not."""
+    if f'"{missing}"' in header:
+        return "give --quoted"
+    if len(header) == 1 and any(missing in next(csv.reader(header, delimiter=each), []) for each in CSV_DELIMITERS):
+        return "give a CSV a name that ends in .csv"
+    return "name one of these"
+
+
+def _json_rows(path: str | Path, columns: Columns, faults: Faults) -> Iterator[tuple[int, list[str]]]:
+    source = source_name(path)
     first_line, first_kind = 0, ""
-    for number, record in records(numbered_lines(path), path):
-        place = f"{path}, line {number}"
-        values = [value_in(record, name, place) for name in _wanted(columns)]
-        label = values.pop() if columns.label is not None else None
-        row = [text_of(value, f"{place}: the text {name!r}") for name, value in zip(columns.texts, values, strict=True)]
-        if columns.label is not None:
-            row.append(label_of(label, f"{place}: the label {columns.label!r}"))
-            kind = kind_of(label)
-            if not first_kind:
-                first_line, first_kind = number, kind
-            if kind != first_kind and not columns.numbers:
-                written = f"{place}: the label {row[-1]!r} is {kind}, where line {first_line} has {first_kind}"
-                raise InputError(f"{written}; write all labels of a file in one way")
-        yield number, row
+    for number, record in records(numbered_lines(path), source, faults):
+        place = f"{source}, line {number}"
+        with faults:
+            values = [value_in(record, name, place) for name in _wanted(columns)]
+            label = values.pop() if columns.label is not None else None
+            row = [text_of(value, f"{place}: the text {name!r}") for name, value in zip(columns.texts, values, strict=True)]
+            if columns.label is not None:
+                row.append(label_of(label, f"{place}: the label {columns.label!r}"))
+                kind = kind_of(label)
+                if not first_kind:
+                    first_line, first_kind = number, kind
+                if kind != first_kind and not columns.numbers:
+                    written = f"{place}: the label {row[-1]!r} is {kind}, where line {first_line} has {first_kind}"
+                    raise ExampleError("with a label of another kind", f"{written}; write all labels of a file in one way")
+            yield number, row

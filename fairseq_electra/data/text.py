@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +21,7 @@ _OPENERS = {".gz": gzip.open, ".xz": lzma.open}
 _STARTS = {".gz": (b"\x1f\x8b",), ".xz": (b"\xfd7zXZ\x00", b"]\x00\x00")}  # lzma.open reads both
 _BLANKS = (b" ", b"\t", "\u3000".encode())
 LONGEST_PART = 1 << 20  # bytes of a line that are read at once: no paragraph is longer, and the library takes a hundred times as much
+Reader = Callable[[str | Path, int], Iterator[str]]  # reads running text as read_text does
 
 
 def read_lines(path: str | Path) -> Iterator[str]:
@@ -55,24 +56,40 @@ def read_text(path: str | Path, longest: int = LONGEST_PART) -> Iterator[str]:
         InputError: as :func:`read_lines`.
     """
     with _opened(path) as (stream, place):
-        while line := stream.readline(longest):
-            place.line, place.column = place.line + 1, 0
-            if len(line) < longest or line.endswith(b"\n"):
-                yield _decoded(line)
-            else:
-                yield from _parts(line, stream, longest, place)
+        yield from read_parts(stream, longest, place)
 
 
-def read_texts(paths: Iterable[str | Path]) -> Iterator[str]:
-    """Yield the lines of several files of running text as :func:`read_text` does; the end of a file ends its document.
+def read_parts(stream: BinaryIO, longest: int, place: "_Place | None" = None) -> Iterator[str]:
+    """Yield the lines of a stream as :func:`read_text` does.
+
+    Args:
+        stream: UTF-8.
+        longest: bytes of a part, 8 or more.
+        place: told where the reader is.
+    """
+    place = place or _Place()
+    while line := stream.readline(longest):
+        place.line, place.column = place.line + 1, 0
+        if len(line) < longest or line.endswith(b"\n"):
+            yield _decoded(line)
+        else:
+            yield from _parts(line, stream, longest, place)
+
+
+def read_texts(paths: Iterable[str | Path], read: Reader = read_text) -> Iterator[str]:
+    """Yield the lines of several files of running text; the end of a file ends its document.
 
     Where neither a blank line ends a file nor one begins the next, one is put between them.
+
+    Args:
+        paths: the files.
+        read: reads one of them.
 
     Source: google-research/electra build_pretraining_dataset.py::ExampleWriter.write_examples.
     """
     last = ""
     for path in paths:
-        lines = read_text(path)
+        lines = read(path, LONGEST_PART)
         first = next(lines, None)
         if first is None:
             continue

@@ -13,8 +13,9 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from fairseq_electra.data.accents import find_marks
-from fairseq_electra.data.text import LONGEST_PART, read_text, written_whole
+from fairseq_electra.data.text import LONGEST_PART, Reader, read_text, written_whole
 from fairseq_electra.errors import InputError
+from fairseq_electra.progress import Progress
 
 BOS, PAD, EOS, UNK, MASK = "<s>", "<pad>", "</s>", "<unk>", "<mask>"
 LEADING = (BOS, PAD, EOS, UNK)  # fairseq's Dictionary puts these at 0..3 by itself
@@ -34,6 +35,7 @@ def train_wordpiece(
     min_frequency: int = 2,
     character_coverage: float = CHARACTER_COVERAGE,
     say: Callable[[str], object] = lambda line: None,
+    progress: Progress | None = None,
 ) -> Tokenizer:
     """Train a WordPiece vocabulary.
 
@@ -46,14 +48,17 @@ def train_wordpiece(
         character_coverage: share of the text that its most frequent characters must make up to get pieces of their own; a word with
             another one is ``<unk>``. Without a bound, a quarter of 16,000 entries went to characters that English Wikipedia hardly has.
         say: takes a line on what becomes of the accents.
+        progress: told what is being done behind the reading.
 
     Raises:
         InputError: the text is empty, or holds more different characters than ``size`` has room for.
 
     Source: google-research/electra README (BERT's uncased vocabulary: lower case, accents stripped, CJK characters apart).
     """
+    progress = progress or Progress()
     tokenizer = Tokenizer(_model())
     texts = count_texts(lines)
+    progress.stage("counting words")
     keep_accents = cased or keep_accents or _needs_marks(texts, say)
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=not cased, strip_accents=not keep_accents)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -74,6 +79,7 @@ def train_wordpiece(
     )
     by_words = Tokenizer(_model())
     by_words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    progress.stage("learning pieces")
     by_words.train_from_iterator(_repeated(words), trainer)
     pieces = symbols_of(by_words)
     if len(pieces) <= len(LEADING):
@@ -178,7 +184,9 @@ def _continues_words(tokenizer: Tokenizer, character: str) -> bool:
     return len(tokenizer.pre_tokenizer.pre_tokenize_str(text)) == 1
 
 
-def sample_lines(paths: Sequence[str | Path], max_characters: int, seed: int = 1) -> Iterator[str]:
+def sample_lines(
+    paths: Sequence[str | Path], max_characters: int, seed: int = 1, read: Reader = read_text, progress: Progress | None = None
+) -> Iterator[str]:
     """Yield all lines of the files, or, past ``max_characters``, as large a random part of every file, in order.
 
     A line that is longer than a twentieth of the sample is drawn in parts, so that neither all of it nor nothing is there.
@@ -187,19 +195,22 @@ def sample_lines(paths: Sequence[str | Path], max_characters: int, seed: int = 1
         paths: text files.
         max_characters: how much text to yield in all, in characters, within about one per cent; 0 for all of it.
         seed: chooses the lines.
+        read: reads a file.
+        progress: told how many lines were read.
     """
+    progress = progress or Progress()
     if not max_characters:
-        for path in paths:
-            yield from read_text(path)
+        yield from progress.over((line for path in paths for line in read(path, LONGEST_PART)), "reading the text", "lines")
         return
     for path in paths:
         if not Path(path).is_file() and (str(path) == "-" or Path(path).exists()):
             raise InputError(f"a sample needs files that can be read twice, and {path} is none; give a file, or all of it with --sample 0")
-    total = sum(len(line) for path in paths for line in read_text(path))
+    lines = (line for path in paths for line in read(path, LONGEST_PART))
+    total = sum(map(len, progress.over(lines, "counting the text's characters", "lines")))
     longest = LONGEST_PART if total <= max_characters else min(LONGEST_PART, max(64, max_characters // 20))
-    lines = draw_lines((line for path in paths for line in read_text(path, longest)), max_characters / max(total, 1), seed)
+    lines = progress.over((line for path in paths for line in read(path, longest)), "drawing lines of the text", "lines")
     drawn = False
-    for line in lines:
+    for line in draw_lines(lines, max_characters / max(total, 1), seed):
         drawn = drawn or bool(line)
         yield line
     if total and not drawn:

@@ -25,6 +25,7 @@ from fairseq_electra.models.electra_encoder import ElectraEncoder, segments_of
 from fairseq_electra.modules.encoder import check_row_length
 from fairseq_electra.modules.losses import probabilities
 from fairseq_electra.modules.sampling import corrupt, sample_tokens, sampling_probabilities
+from fairseq_electra.progress import Progress
 
 if TYPE_CHECKING:
     from fairseq_electra.data.task_rows import TaskRows
@@ -97,6 +98,9 @@ class ElectraHubInterface(nn.Module):
         pretrained: what to use; put into evaluation mode.
         max_tokens: of a list, computed together, padding counted; by default 512 on a CPU, which gains nothing from more and loses on
             padding, and 16,384 on a GPU.
+
+    Attributes:
+        progress: counts the rows of lists that were computed.
     """
 
     def __init__(self, pretrained: Pretrained, max_tokens: int | None = None):
@@ -106,6 +110,7 @@ class ElectraHubInterface(nn.Module):
         self.task, self.cfg, self.kind = pretrained.task, pretrained.cfg, pretrained.kind
         self.longest, self.options = pretrained.longest, pretrained.options
         self._warned = False
+        self.progress = Progress()
         self.sizes = sizes_of(self.model)
         self.eval()
 
@@ -351,10 +356,12 @@ class ElectraHubInterface(nn.Module):
         for i in sorted(range(len(sizes)), key=sizes.__getitem__):
             if batch and (len(batch) + 1) * sizes[i] > max_tokens:
                 yield batch
+                self.progress.add(len(batch))
                 batch = []
             batch.append(i)
         if batch:
             yield batch
+            self.progress.add(len(batch))
 
     def _join(self, ids: list[int]) -> str:
         symbols = self.dictionary.symbols
