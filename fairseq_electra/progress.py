@@ -56,6 +56,10 @@ class Progress:
     def over(self, items: Iterable[T], what: str, unit: str, total: int = 0) -> Iterator[T]:
         """Yield the items of a part of the work, and count them; arguments as for :meth:`stage`."""
         self.stage(what, unit, total)
+        yield from self.count(items)
+
+    def count(self, items: Iterable[T]) -> Iterator[T]:
+        """Yield items, and count them in the part of the work that has begun."""
         for item in items:
             yield item
             self.add()

@@ -5,30 +5,38 @@ fairseq-electra prepare --vocab vocab --destdir my-bin --text question answer --
 fairseq-electra prepare --vocab vocab --destdir swag-bin --swag SWAG
 fairseq-electra prepare --vocab vocab --destdir squad-bin --squad --train train-v1.1.json --valid dev-v1.1.json
 fairseq-electra prepare --vocab vocab --destdir ner-bin --conll --train train.conll --valid dev.conll --test test.conll
+
+Examples that cannot be used are listed all at once, with their files and lines, and counted by kind; --skip-bad leaves them out.
 """
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from fairseq_electra.data.conll import has_tags, read_conll
-from fairseq_electra.data.examples import Columns, Example, classes_of, has_labels, is_json, quoted_cells, read_examples
+from fairseq_electra.data.examples import Columns, Example, classes_of, has_labels, is_csv, is_json, quoted_cells, read_examples
+from fairseq_electra.data.faults import Faults
 from fairseq_electra.data.glue import FOLDERS, GLUE, glue_task
 from fairseq_electra.data.multiple_choice import RACE_LETTERS, SWAG_ENDINGS, read_race, read_swag
 from fairseq_electra.data.question_folder import write_question_folder
 from fairseq_electra.data.squad import QUESTION_COLUMNS, read_squad
-from fairseq_electra.data.tag_folder import write_tag_folder
+from fairseq_electra.data.tag_folder import with_known_types, write_tag_folder
 from fairseq_electra.data.tags import BIO, SCHEMES
-from fairseq_electra.data.task_folder import check_task, write_task_folder
+from fairseq_electra.data.task_folder import check_task, usable_examples, write_task_folder
 from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, PREDICTION, RANKING, STRIDE, TAG_METRICS, TAGGING, TaskInfo
 from fairseq_electra.data.unknown import Unknown
 from fairseq_electra.data.wordpiece import LEADING, MASK
-from fairseq_electra.errors import InputError
+from fairseq_electra.errors import InputError, listed, shortened
 from fairseq_electra.evaluation.sentence_metrics import OF_CLASSES, OF_NUMBERS
 from fairseq_electra.paths import require
+from fairseq_electra.progress import Progress
 
 SPLITS = ("train", "valid", "test")
+# labels that are more than this many, and more than half of the examples, are no classes
+MANY_CLASSES = 20
 # which sources an option is for, where it is not for all
 SOURCES_OF = {
     "tasks": ("glue",),
@@ -37,8 +45,9 @@ SOURCES_OF = {
     "max_question": ("squad",),
     **dict.fromkeys(("scheme", "bioes"), ("conll",)),
     **dict.fromkeys(("label", "header", "quoted", "labels", "regression", "metrics"), ("text",)),
-    **dict.fromkeys(SPLITS, ("text", "squad", "conll")),
+    **dict.fromkeys((*SPLITS, "skip_bad"), ("text", "squad", "conll")),
 }
+Read = TypeVar("Read")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,11 +73,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scheme", choices=SCHEMES, help=f"tags of the files (default {BIO}); trained and scored are BIO, or BIOES with --bioes"
     )
     windows.add_argument("--bioes", action="store_true", help="convert the tags to BIOES")
-    own = parser.add_argument_group("your own TSV, or JSON lines if named .jsonl; --train, --valid and --test also for the group above")
+    own = parser.add_argument_group(
+        "your own TSV, JSON lines (named .jsonl) or CSV (named .csv); --train, --valid, --test and --skip-bad also for the group above"
+    )
     own.add_argument("--text", nargs="+", metavar="COLUMN", help="the column, or two, with the text")
     own.add_argument("--label", metavar="COLUMN", help="the column with the label")
     for split in SPLITS:
         own.add_argument(f"--{split}", metavar="FILE", help=f"examples of {split}")
+    own.add_argument("--skip-bad", action="store_true", help="leave out examples that cannot be used, and list them")
     own.add_argument("--header", nargs="+", metavar="COLUMN", help="names of the columns, where a TSV does not begin with them")
     own.add_argument(
         "--quoted", action="store_true", help='cells of a TSV may stand in quotes, as spreadsheets write them: "a ""b"" c" is a "b" c'
@@ -105,7 +117,8 @@ def run(args: argparse.Namespace) -> None:
         check_task(splits, info, double)
     for folder, splits, info, double in plans:
         unknown = Unknown()
-        finished = write_task_folder(folder, args.vocab, splits, info, double, unknown)
+        with Progress() as progress:
+            finished = write_task_folder(folder, args.vocab, splits, info, double, unknown, progress)
         what = f"{info.choices} choices" if info.choices else f"{len(info.labels)} labels" if info.labels else "numbers"
         numbers = ", ".join(f"{split} {number:,}" for split, number in finished.examples.items())
         cut = sum(finished.shortened.values())
@@ -123,17 +136,19 @@ def _glue(args: argparse.Namespace) -> list[tuple[Path, dict[str, list[Example]]
         print(f"not there: {', '.join(missing)}")
     plans = []
     for name in args.tasks or there:
-        splits, info = glue_task(args.glue, name, args.max_positions)
+        splits, info = _reading(f"{args.glue}, {name}", glue_task, args.glue, name, args.max_positions)
         plans.append((args.destdir / name, splits, info, args.double_unordered and GLUE[name].unordered))
     return plans
 
 
 def _swag(args: argparse.Namespace) -> tuple[dict[str, list[Example]], TaskInfo]:
-    return read_swag(args.swag), TaskInfo("SWAG", RANKING, 1 + len(SWAG_ENDINGS), (), ("accuracy",), args.max_positions)
+    info = TaskInfo("SWAG", RANKING, 1 + len(SWAG_ENDINGS), (), ("accuracy",), args.max_positions)
+    return _reading(args.swag, read_swag, args.swag), info
 
 
 def _race(args: argparse.Namespace) -> tuple[dict[str, list[Example]], TaskInfo]:
-    return read_race(args.race), TaskInfo("RACE", RANKING, 1 + len(RACE_LETTERS), (), ("accuracy",), args.max_positions)
+    info = TaskInfo("RACE", RANKING, 1 + len(RACE_LETTERS), (), ("accuracy",), args.max_positions)
+    return _reading(args.race, read_race, args.race), info
 
 
 def _own(args: argparse.Namespace) -> tuple[dict[str, list[Example]], TaskInfo]:
@@ -145,8 +160,17 @@ def _own(args: argparse.Namespace) -> tuple[dict[str, list[Example]], TaskInfo]:
     columns = Columns(
         tuple(args.text), args.label, tuple(args.header) if args.header else None, quoted=args.quoted, numbers=args.regression
     )
-    splits = {split: _examples(path, columns, split == "test") for split, path in files.items()}
+    faults = Faults(args.skip_bad)
+    splits = {split: _examples(path, columns, split == "test", faults) for split, path in files.items()}
+    if not splits["train"]:
+        _settle(faults, splits)
     labels = () if args.regression else tuple(args.labels or classes_of(splits["train"]))
+    if len(labels) > MANY_CLASSES and 2 * len(labels) > len(splits["train"]) and not args.labels:
+        found = f"{len(labels):,} different values in {len(splits['train']):,} examples, such as {shortened(labels[-1])!r}"
+        raise InputError(
+            f"{files['train']}: the column {args.label!r} has {found}, so they are no classes; are --text and --label swapped? For "
+            "numbers, give --regression"
+        )
     strange = [label for label in labels if labels.count(label) > 1 or label in (*LEADING, MASK)]
     if strange:
         raise InputError(f"--labels: {strange[0]!r} stands there twice, or is a symbol of fairseq's; name each label once, by another name")
@@ -156,17 +180,33 @@ def _own(args: argparse.Namespace) -> tuple[dict[str, list[Example]], TaskInfo]:
     if any((name in OF_NUMBERS) != args.regression for name in metrics):
         raise InputError(f"--metrics {' '.join(metrics)}: {', '.join(OF_NUMBERS)} are for numbers (--regression), the others for classes")
     if "f1" in metrics and len(labels) != 2:
-        raise InputError(f"--metrics f1 is for two classes, and there are {len(labels)}: {', '.join(labels)}; use macro_f1")
+        raise InputError(f"--metrics f1 is for two classes, and there are {len(labels)}: {listed(labels)}; use macro_f1")
     info = TaskInfo(args.destdir.resolve().name, PREDICTION, len(args.text), labels, metrics, args.max_positions, columns=columns.texts)
+    splits = {split: usable_examples(split, examples, info, faults) for split, examples in splits.items()}
+    _settle(faults, splits)
     return splits, info
 
 
-def _examples(path: str, columns: Columns, may_lack_labels: bool) -> list[Example]:
+def _reading(what: str | Path, read: Callable[..., Read], *arguments: object) -> Read:
+    """Read, and show what the time goes on."""
+    with Progress() as progress:
+        progress.stage(f"reading {what}")
+        return read(*arguments)
+
+
+def _settle(faults: Faults, splits: dict[str, list]) -> None:
+    """Refuse, or name, examples that cannot be used."""
+    faults.settle({split: len(examples) for split, examples in splits.items()})
+    if faults.found:
+        print(f"left out: {len(faults.found):,} examples: {faults.listing()}", file=sys.stderr)
+
+
+def _examples(path: str, columns: Columns, may_lack_labels: bool, faults: Faults) -> list[Example]:
     if may_lack_labels and not has_labels(path, columns):
         header = tuple(name for name in columns.header if name != columns.label) if columns.header else None
         columns = replace(columns, label=None, header=header)
-    examples = read_examples(path, columns)
-    if not (columns.quoted or is_json(path)) and (number := quoted_cells(examples)):
+    examples = _reading(path, read_examples, path, columns, faults)
+    if not (columns.quoted or is_json(path) or is_csv(path)) and (number := quoted_cells(examples)):
         cells = len(examples) * (len(columns.texts) + (columns.label is not None))
         warning = f"{number:,} of {cells:,} cells begin and end with quotes, which are read as text; if they are not, give --quoted"
         print(f"warning: {path}: {warning}", file=sys.stderr)
@@ -181,7 +221,9 @@ def _files(args: argparse.Namespace) -> dict[str, str]:
 
 
 def _questions(args: argparse.Namespace) -> None:
-    splits = {split: read_squad(path, labelled=split != "test") for split, path in _files(args).items()}
+    files, faults = _files(args), Faults(args.skip_bad)
+    splits = {split: _reading(path, read_squad, path, split != "test", faults) for split, path in files.items()}
+    faults.settle({split: len(squad.questions) for split, squad in splits.items()})
     some_without = any(not question.answers for split, squad in splits.items() if split != "test" for question in squad.questions)
     info = TaskInfo(
         args.destdir.resolve().name,
@@ -197,7 +239,9 @@ def _questions(args: argparse.Namespace) -> None:
         unlabelled=tuple(split for split, squad in splits.items() if not squad.labelled),
     )
     unknown = Unknown()
-    finished = write_question_folder(args.destdir, args.vocab, splits, info, unknown)
+    with Progress() as progress:
+        finished = write_question_folder(args.destdir, args.vocab, splits, info, unknown, faults, progress)
+    _settle(faults, {})
     what = f"questions{', some without an answer' if some_without else ''}"
     print(f"{args.destdir}: {_numbers(finished)}; {what}; {_windows(finished)}; {unknown}")
     unknown.warn(str(args.destdir))
@@ -206,13 +250,17 @@ def _questions(args: argparse.Namespace) -> None:
 def _words(args: argparse.Namespace) -> None:
     files = _files(args)
     unlabelled = tuple(split for split, path in files.items() if split == "test" and not has_tags(path))
-    splits = {split: read_conll(path, args.scheme or BIO, tagged=split not in unlabelled) for split, path in files.items()}
-    if "train" not in splits:
+    if "train" not in files:
         raise InputError("--conll needs --train FILE: its tags are those to learn")
+    scheme, faults = args.scheme or BIO, Faults(args.skip_bad)
+    splits = {split: _reading(path, read_conll, path, scheme, split not in unlabelled, faults) for split, path in files.items()}
+    splits = with_known_types(splits, faults)
+    _settle(faults, splits)
     stride = max(1, (args.max_positions - 2) // 2) if args.stride is None else args.stride
     info = TaskInfo(args.destdir.resolve().name, TAGGING, 1, (), TAG_METRICS, args.max_positions, stride=stride, unlabelled=unlabelled)
     unknown = Unknown()
-    finished = write_tag_folder(args.destdir, args.vocab, splits, info, args.bioes, unknown)
+    with Progress() as progress:
+        finished = write_tag_folder(args.destdir, args.vocab, splits, info, args.bioes, unknown, progress)
     untagged = f"; {unlabelled[0]} has no tags" if unlabelled else ""
     print(f"{args.destdir}: {_numbers(finished)}; {len(finished.labels)} tags{untagged}; {_windows(finished)}; {unknown}")
     unknown.warn(str(args.destdir))
@@ -223,4 +271,5 @@ def _numbers(info: TaskInfo) -> str:
 
 
 def _windows(info: TaskInfo) -> str:
-    return f"{sum(info.shortened.values()):,} in several windows of {info.max_positions} tokens"
+    several, windows = sum(info.shortened.values()), sum(info.rows.values())
+    return f"{several:,} in several windows of {info.max_positions} tokens, {windows:,} windows in all"

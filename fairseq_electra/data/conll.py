@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fairseq_electra.data.examples import numbered_lines, source_name
+from fairseq_electra.data.faults import STRICT, Faults
 from fairseq_electra.data.tags import OUTSIDE, Entity, TagError, entities_of
-from fairseq_electra.errors import InputError
+from fairseq_electra.errors import ExampleError, InputError
 
 DOCUMENT = "-DOCSTART-"
 
@@ -25,39 +26,53 @@ class _Open:
     words: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
+    broken: bool = False
 
 
-def read_conll(path: str | Path, scheme: str, tagged: bool = True) -> list[Sentence]:
+def read_conll(path: str | Path, scheme: str, tagged: bool = True, faults: Faults = STRICT) -> list[Sentence]:
     """Read sentences. Columns are separated by tabs, or where a line has none by blanks; the word is the first, the tag the last.
 
     Args:
         path: plain, ``.gz`` or ``.xz``.
         scheme: of the tags, one of :data:`tags.SCHEMES`.
         tagged: the words have tags; else they are in a column alone.
+        faults: gathers sentences that cannot be used.
 
     Raises:
         InputError: a line has one column, or without tags several, a tag is unknown or cannot stand where it does, or there is no
             sentence; names the line.
     """
-    found, now = [], _Open()
+    found, now, before = list[Sentence](), _Open(), len(faults.found)
     for number, line in numbered_lines(path):
         if _is_between(line):
-            found += _close(now, path, scheme)
+            with faults:
+                found += _close(now, path, scheme)
             now = _Open()
-            continue
-        columns = _columns(line)
-        word, tag = columns[0].strip(), columns[-1].strip()
-        if tagged and (len(columns) < 2 or not word or not tag):
-            raise InputError(f"{path}, line {number}: {line[:80]!r} is not a word and a tag with a tab or a blank between")
-        if not tagged and len(columns) > 1:
-            raise InputError(f"{path}, line {number}: {line[:80]!r} is more than a word, and the first line has no tag; tag all or none")
-        now.words.append(word)
-        now.tags.append(tag if tagged else OUTSIDE)
-        now.lines.append(number)
-    found += _close(now, path, scheme)
-    if not found:
+        elif not now.broken:
+            now.broken = True
+            with faults:
+                word, tag = _word_and_tag(line, tagged, f"{path}, line {number}")
+                now.words.append(word)
+                now.tags.append(tag)
+                now.lines.append(number)
+                now.broken = False
+    with faults:
+        found += _close(now, path, scheme)
+    if not found and len(faults.found) == before:
         raise InputError(f"{path} holds no sentence; give a file with a word and a tag a line")
     return found
+
+
+def _word_and_tag(line: str, tagged: bool, place: str) -> tuple[str, str]:
+    columns = _columns(line)
+    word, tag = columns[0].strip(), columns[-1].strip()
+    if tagged and (len(columns) < 2 or not word or not tag):
+        message = f"{place}: {line[:80]!r} is not a word and a tag with a tab or a blank between"
+        raise ExampleError("with a line that is not a word and a tag", message)
+    if not tagged and len(columns) > 1:
+        message = f"{place}: {line[:80]!r} is more than a word, and the first line has no tag; tag all or none"
+        raise ExampleError("with tags, where the first line has none", message)
+    return word, tag if tagged else OUTSIDE
 
 
 def has_tags(path: str | Path) -> bool:
@@ -105,9 +120,9 @@ def _is_between(line: str) -> bool:
 
 
 def _close(now: _Open, path: str | Path, scheme: str) -> list[Sentence]:
-    if not now.words:
+    if now.broken or not now.words:
         return []
     try:
         return [Sentence(now.words, entities_of(now.tags, scheme), f"{path}, line {now.lines[0]}")]
     except TagError as error:
-        raise InputError(f"{path}, line {now.lines[error.index]}: {error}") from error
+        raise ExampleError("with a tag that cannot stand there", f"{path}, line {now.lines[error.index]}: {error}") from error

@@ -1,13 +1,12 @@
 """Examples that cannot be used: the first one ends the reading, or all are gathered, counted by kind, and left out if so wished."""
 
-import sys
 from collections import Counter
 
-from fairseq_electra.errors import ExampleError, InputError, listed
+from fairseq_electra.errors import ExampleError, InputError
 
 
 class Faults:
-    """Where ``with faults:`` stands around the reading of one example, what is wrong with it is noted, and the example passed over.
+    """Where ``with faults:`` stands around the reading of one example, what is wrong with it is noted, and the example is passed over.
 
     Args:
         skip: examples that cannot be used are left out in the end; else they are an error.
@@ -31,29 +30,31 @@ class Faults:
         return True
 
     def settle(self, kept: dict[str, int]) -> None:
-        """Print all that was found, a line each, on standard error, and count it by kind.
+        """Refuse what was found, unless it is to be left out.
 
         Args:
             kept: number of examples that can be used, by split.
 
         Raises:
-            InputError: there was something, and it is not to be left out, or nothing else is left of a split. What is found alone is
-                raised as it is.
+            InputError: there are examples that cannot be used, and they are not to be left out: the numbers by kind, and a line for each
+                example. Where it is only one, that is the message. Or nothing is left of a split, with the first example alone.
         """
-        if not self.found:
+        empty = [split for split, number in kept.items() if not number]
+        if not self.found or (self.skip and not empty):
             return
         if len(self.found) == 1 and not self.skip:
             raise self.found[0]
-        for error in self.found:
-            print(error, file=sys.stderr)
-        counts = Counter(error.kind if isinstance(error, ExampleError) else "with a value of another form" for error in self.found)
-        kinds = listed(f"{number:,} {kind}" for kind, number in counts.most_common())
-        empty = [split for split, number in kept.items() if not number]
-        if not self.skip:
-            raise InputError(f"{len(self.found):,} examples cannot be used: {kinds}; mend them, or leave them out with --skip-bad")
         if empty:
-            raise InputError(f"no example of {empty[0]} can be used, of all splits there are {kinds}; mend them")
-        print(f"left out: {len(self.found):,} examples: {kinds}", file=sys.stderr)
+            raise InputError(f"no example of {empty[0]} can be used; of all there are {self._kinds()}, such as {self.found[0]}")
+        raise InputError(f"{len(self.found):,} examples cannot be used; mend them, or leave them out with --skip-bad: {self.listing()}")
+
+    def listing(self) -> str:
+        """Return the numbers by kind, and a line for each example that cannot be used."""
+        return "".join([self._kinds(), *(f"\n  {error}" for error in self.found)])
+
+    def _kinds(self) -> str:
+        counts = Counter(error.kind if isinstance(error, ExampleError) else "with a value of another form" for error in self.found)
+        return ", ".join(f"{number:,} {kind}" for kind, number in counts.most_common())
 
 
 class _Strict(Faults):

@@ -22,14 +22,16 @@ from tokenizers import Tokenizer
 
 from fairseq_electra.data.binarized import Binarized, open_binarized
 from fairseq_electra.data.encode import LINES_AT_ONCE, check_ids, write_binarized
+from fairseq_electra.data.faults import STRICT, Faults
 from fairseq_electra.data.squad import Question, Squad
 from fairseq_electra.data.task_folder import EOS_ID
 from fairseq_electra.data.task_info import TaskInfo, finish_folder
 from fairseq_electra.data.text import folder_written_whole
 from fairseq_electra.data.unknown import UNK_ID, Unknown
-from fairseq_electra.data.windows import windows_of
+from fairseq_electra.data.windows import number_of_windows, windows_of
 from fairseq_electra.data.wordpiece import load_wordpiece
-from fairseq_electra.errors import InputError
+from fairseq_electra.errors import ExampleError, InputError
+from fairseq_electra.progress import Progress
 
 # pieces of the context: first and end of the window, first and last of the answer, both -1 where the window does not hold it
 WINDOW = ("question", "context", "first", "end", "answer_first", "answer_last")
@@ -38,7 +40,13 @@ SHORTEST_WINDOW = 8
 
 
 def write_question_folder(
-    folder: str | Path, vocabulary: str | Path, splits: dict[str, Squad], info: TaskInfo, unknown: Unknown | None = None
+    folder: str | Path,
+    vocabulary: str | Path,
+    splits: dict[str, Squad],
+    info: TaskInfo,
+    unknown: Unknown | None = None,
+    faults: Faults = STRICT,
+    progress: Progress | None = None,
 ) -> TaskInfo:
     """Write a task; nothing is left behind where something is wrong.
 
@@ -48,6 +56,8 @@ def write_question_folder(
         splits: questions by split.
         info: what the task is; ``examples``, ``rows`` and ``shortened``, questions in several windows, are filled in.
         unknown: counts what the vocabulary does not know of the contexts.
+        faults: gathers questions of whose answer the vocabulary leaves nothing.
+        progress: told how many contexts are cut into pieces, and how many windows are made, of how many.
 
     Returns:
         the finished info.
@@ -65,21 +75,37 @@ def write_question_folder(
         )
     tokenizer = load_wordpiece(vocabulary)
     check_ids(tokenizer, vocabulary)
+    progress = progress or Progress()
     counts, rows, shortened = {}, {}, {}
     with folder_written_whole(folder) as partial:
         for split, squad in splits.items():
-            windows = _write_split(partial, split, squad, info, tokenizer, unknown)
-            counts[split], rows[split] = len(squad.questions), len(windows)
-            shortened[split] = int((np.bincount(windows[:, 0]) > 1).sum())
+            windows = _write_split(partial, split, squad, info, tokenizer, unknown, faults, progress)
+            windows_of_each = np.bincount(windows[:, 0])
+            counts[split], rows[split] = len(windows_of_each), len(windows)
+            shortened[split] = int((windows_of_each > 1).sum())
+        faults.settle(counts)
         return finish_folder(partial, vocabulary, replace(info, examples=counts, rows=rows, shortened=shortened))
 
 
-def _write_split(folder: Path, split: str, squad: Squad, info: TaskInfo, tokenizer: Tokenizer, unknown: Unknown | None) -> np.ndarray:
-    questions = question_pieces(tokenizer, (question.text for question in squad.questions), info.max_question)
-    contexts, offsets = context_pieces(tokenizer, squad.contexts)
+def _write_split(
+    folder: Path,
+    split: str,
+    squad: Squad,
+    info: TaskInfo,
+    tokenizer: Tokenizer,
+    unknown: Unknown | None,
+    faults: Faults,
+    progress: Progress,
+) -> np.ndarray:
+    progress.stage(f"{split}: cutting contexts into pieces", "contexts", len(squad.contexts))
+    contexts, offsets = context_pieces(tokenizer, squad.contexts, progress)
     if unknown is not None:
         unknown.add(tokenizer, squad.contexts, contexts)
-    windows = find_windows(squad.questions, questions, offsets, info, split)
+    squad = replace(squad, questions=_with_answers_in_pieces(squad.questions, offsets, split, faults))
+    if not squad.questions:
+        return np.empty((0, len(WINDOW)), dtype=np.int32)
+    questions = question_pieces(tokenizer, (question.text for question in squad.questions), info.max_question)
+    windows = find_windows(squad.questions, questions, offsets, info, split, progress)
     size = tokenizer.get_vocab_size()
     write_binarized(folder / "input0" / split, [questions], size, EOS_ID)
     write_binarized(folder / "input1" / split, [contexts], size, EOS_ID)
@@ -96,25 +122,45 @@ def _write_split(folder: Path, split: str, squad: Squad, info: TaskInfo, tokeniz
     return windows
 
 
+def _with_answers_in_pieces(questions: list[Question], offsets: list[np.ndarray], split: str, faults: Faults) -> list[Question]:
+    """Return the questions of whose answer the vocabulary leaves something, or that have none; ``faults`` gathers the others."""
+    found = []
+    for question in questions:
+        with faults:
+            for start, text in question.answers[:1]:
+                pieces_of_span(offsets[question.context], start, text, place=f"{split}, question {question.id}")
+            found.append(question)
+    return found
+
+
 def question_pieces(tokenizer: Tokenizer, texts: Iterable[str], longest: int) -> list[list[int]]:
     """Ids of questions, cut to ``longest``."""
     return [encoding.ids[:longest] or [UNK_ID] for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
 
-def context_pieces(tokenizer: Tokenizer, texts: list[str]) -> tuple[list[list[int]], list[np.ndarray]]:
+def context_pieces(tokenizer: Tokenizer, texts: list[str], progress: Progress | None = None) -> tuple[list[list[int]], list[np.ndarray]]:
     """Ids of contexts, and of each piece where it begins and ends in the text, in characters. Shape of each: (pieces, 2), int32.
 
-    A context of which the vocabulary's normalization leaves nothing is one ``<unk>`` that covers no character.
+    A context of which the vocabulary's normalization leaves nothing is one ``<unk>`` that covers no character. ``progress`` counts them.
     """
+    progress = progress or Progress()
     ids, offsets = [], []
     for first in range(0, len(texts), LINES_AT_ONCE):
         for encoding in tokenizer.encode_batch(texts[first : first + LINES_AT_ONCE], add_special_tokens=False):
+            progress.add()
             ids.append(encoding.ids or [UNK_ID])
             offsets.append(np.array(encoding.offsets or [(0, 0)], dtype=np.int32))
     return ids, offsets
 
 
-def find_windows(questions: list[Question], pieces: list[list[int]], offsets: list[np.ndarray], info: TaskInfo, place: str) -> np.ndarray:
+def find_windows(
+    questions: list[Question],
+    pieces: list[list[int]],
+    offsets: list[np.ndarray],
+    info: TaskInfo,
+    place: str,
+    progress: Progress | None = None,
+) -> np.ndarray:
     """Find the windows of each question, and the pieces of its first answer in them.
 
     Args:
@@ -123,17 +169,22 @@ def find_windows(questions: list[Question], pieces: list[list[int]], offsets: li
         offsets: of each context, as :func:`context_pieces` gives them.
         info: ``max_positions`` and ``stride`` are used.
         place: names the questions in errors.
+        progress: told how many windows there will be, and counts them.
 
     Returns:
         the columns of WINDOW. Shape: (windows, 6), int32.
     """
-    found = []
+    progress, found = progress or Progress(), []
+    rooms = [info.max_positions - SPECIAL - len(question) for question in pieces]
+    lengths = (len(offsets[question.context]) for question in questions)
+    total = sum(number_of_windows(length, room, info.stride) for length, room in zip(lengths, rooms, strict=True))
+    progress.stage(f"{place}: making windows of {len(questions):,} questions", "windows", total)
     for number, question in enumerate(questions):
         where = offsets[question.context]
         first = last = -1
         if question.answers:
             first, last = pieces_of_span(where, *question.answers[0], place=f"{place}, question {question.id}")
-        for begin, end in windows_of(len(where), info.max_positions - SPECIAL - len(pieces[number]), info.stride):
+        for begin, end in progress.count(windows_of(len(where), rooms[number], info.stride)):
             held = begin <= first and last < end
             found.append((number, question.context, begin, end, first if held else -1, last if held else -1))
     return np.array(found, dtype=np.int32)
@@ -148,7 +199,8 @@ def pieces_of_span(offsets: np.ndarray, start: int, text: str, place: str) -> tu
     first = int(np.searchsorted(offsets[:, 1], start, side="right"))
     last = int(np.searchsorted(offsets[:, 0], start + len(text), side="left")) - 1
     if last < first:
-        raise InputError(f"{place}: the vocabulary's normalization leaves nothing of the answer {text!r}; take the question out")
+        message = f"{place}: the vocabulary's normalization leaves nothing of the answer {text!r}; take the question out"
+        raise ExampleError("with an answer of which the vocabulary leaves nothing", message)
     return first, last
 
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fairseq_electra.data.faults import STRICT, Faults
 from fairseq_electra.data.json_values import check_text, described, parsed, text_of
 from fairseq_electra.data.text import read_lines
-from fairseq_electra.errors import InputError
+from fairseq_electra.errors import ExampleError, InputError
 
 QUESTION_COLUMNS = ("question", "context")  # of an input in JSON lines
 
@@ -43,13 +44,14 @@ def is_squad(path: str | Path) -> bool:
     return str(path).removesuffix(".gz").removesuffix(".xz").endswith(".json")
 
 
-def read_squad(path: str | Path, labelled: bool | None = True) -> Squad:
+def read_squad(path: str | Path, labelled: bool | None = True, faults: Faults = STRICT) -> Squad:
     """Read ``{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", "answers", "is_impossible"}]}]}]}``.
 
     Args:
         path: a JSON file; plain, ``.gz`` or ``.xz``.
         labelled: every question must have an answer, or say that it has none. False: so it must be for all, or for no question. None: for
             any, as answers are not used.
+        faults: gathers questions that cannot be used.
 
     Raises:
         InputError: the file is not of that form, a value is of the wrong kind, an answer does not stand where it says, an id comes twice,
@@ -64,24 +66,33 @@ def read_squad(path: str | Path, labelled: bool | None = True) -> Squad:
         raise InputError(f"{path}: not JSON that can be read ({error}); give a file of SQuAD's form") from error
     contexts: list[str] = []
     questions: list[Question] = []
-    seen, silent, said = set(), [], 0
+    seen, silent, said = set(), set(), 0
+    before = len(faults.found)
     for context, record in _questions(data, path):
         if not contexts or contexts[-1] is not context:
             contexts.append(context)
-        question = _question(record, context, len(contexts) - 1, path)
-        if question.id in seen:
-            raise InputError(f"{path}, question {question.id}: this id comes twice; every question needs its own")
-        seen.add(question.id)
-        questions.append(question)
-        if question.answers or record.get("is_impossible"):
-            said += 1
-        else:
-            silent.append(question.id)
-    if not questions:
+        with faults:
+            question = _question(record, context, len(contexts) - 1, path)
+            if question.id in seen:
+                message = f"{path}, question {question.id}: this id comes twice; every question needs its own"
+                raise ExampleError("with the id of another", message)
+            seen.add(question.id)
+            questions.append(question)
+            if question.answers or record.get("is_impossible"):
+                said += 1
+            else:
+                silent.add(question.id)
+    if not questions and len(faults.found) == before:
         raise InputError(f"{path} holds no question; give a file with paragraphs and questions in them")
     if silent and (labelled or (labelled is False and said)):
         others = "" if labelled else f", where {said:,} others have one"
-        raise InputError(f'{path}, question {silent[0]}: no answer{others}; give one, or "is_impossible": true')
+        for question in questions:
+            with faults:
+                if question.id in silent:
+                    message = f'{path}, question {question.id}: no answer{others}; give one, or "is_impossible": true'
+                    raise ExampleError("without an answer", message)
+        questions = [question for question in questions if question.id not in silent]
+        silent.clear()
     return Squad(contexts, questions, not silent)
 
 
@@ -116,10 +127,11 @@ def _question(record: dict, context: str, number: int, path: str | Path) -> Ques
         raise InputError(f'{place}: "is_impossible" is {described(impossible)}; write true or false, without quotes')
     text = text_of(text, f"{place}: the question").strip()
     if not text:
-        raise InputError(f"{place}: the question is empty; write one, or take it out")
+        raise ExampleError("that are empty", f"{place}: the question is empty; write one, or take it out")
     found = _answers(answers, context, place)
     if found and impossible:
-        raise InputError(f'{place}: "is_impossible" is true, and there are answers; take out one or the other')
+        message = f'{place}: "is_impossible" is true, and there are answers; take out one or the other'
+        raise ExampleError("that are impossible and have answers", message)
     return Question(str(name), text, number, found)
 
 
@@ -140,6 +152,7 @@ def _answers(answers: object, context: str, place: str) -> tuple[tuple[int, str]
         answer = text_of(answer, f"{place}: the text of an answer")
         if not answer.strip() or start < 0 or context[start : start + len(answer)] != answer:
             there = context[max(start, 0) : max(start, 0) + len(answer)]
-            raise InputError(f"{place}: the answer {answer!r} is not in the context at character {start}, there is {there!r}")
+            message = f"{place}: the answer {answer!r} is not in the context at character {start}, there is {there!r}"
+            raise ExampleError("with an answer that is not where it says", message)
         found.append((start, answer))
     return tuple(dict.fromkeys(found))

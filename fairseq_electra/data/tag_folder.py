@@ -22,6 +22,7 @@ import numpy as np
 from fairseq_electra.data.binarized import open_binarized
 from fairseq_electra.data.conll import Sentence
 from fairseq_electra.data.encode import check_ids, write_binarized
+from fairseq_electra.data.faults import STRICT, Faults
 from fairseq_electra.data.tags import BIO, BIOES, all_tags, tags_of
 from fairseq_electra.data.task_folder import EOS_ID, PAD_ID, encode_texts
 from fairseq_electra.data.task_info import TaskInfo, finish_folder
@@ -29,7 +30,8 @@ from fairseq_electra.data.text import folder_written_whole
 from fairseq_electra.data.unknown import UNK_ID, Unknown
 from fairseq_electra.data.windows import best_window
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, LEADING, load_wordpiece, write_entries
-from fairseq_electra.errors import InputError
+from fairseq_electra.errors import ExampleError, InputError, listed
+from fairseq_electra.progress import Progress
 
 SPECIAL = 2  # <s> row </s>
 
@@ -85,6 +87,7 @@ def write_tag_folder(
     info: TaskInfo,
     bioes: bool = False,
     unknown: Unknown | None = None,
+    progress: Progress | None = None,
 ) -> TaskInfo:
     """Write a task; nothing is left behind where something is wrong.
 
@@ -95,6 +98,7 @@ def write_tag_folder(
         info: what the task is; ``labels``, ``examples``, ``rows`` and ``shortened``, sentences in several rows, are filled in.
         bioes: write the tags as BIOES, else as BIO.
         unknown: counts what the vocabulary does not know.
+        progress: told how many sentences are cut into pieces.
 
     Returns:
         the finished info.
@@ -106,26 +110,45 @@ def write_tag_folder(
     if room < 8 or not 1 <= info.stride <= room:
         raise InputError(f"--max-positions {info.max_positions} and --stride {info.stride}: rows need 10 tokens, and a stride within them")
     scheme = BIOES if bioes else BIO
-    types = sorted({entity.type for sentence in splits["train"] for entity in sentence.entities})
-    labels = all_tags(types, scheme)
-    for sentences in splits.values():
-        for sentence in sentences:
-            strange = [entity for entity in sentence.entities if entity.type not in types]
-            if strange:
-                raise InputError(
-                    f"{sentence.place}: an entity {strange[0].type!r} in this sentence; train has {', '.join(types) or 'none'}"
-                )
+    progress = progress or Progress()
+    splits = with_known_types(splits)
+    labels = all_tags(types_of(splits["train"]), scheme)
     tokenizer = load_wordpiece(vocabulary)
     check_ids(tokenizer, vocabulary)
     counts, rows, shortened = {}, {}, {}
     with folder_written_whole(folder) as partial:
         for split, sentences in splits.items():
-            pieces = encode_texts(tokenizer, [each.words for each in sentences], unknown)
+            progress.stage(f"{folder}, {split}", "sentences", len(sentences))
+            pieces = encode_texts(tokenizer, [each.words for each in sentences], unknown, progress)
             of_sentence = _write_split(partial, split, sentences, pieces, labels, scheme, info, tokenizer.get_vocab_size())
             counts[split], rows[split] = len(sentences), len(of_sentence)
             shortened[split] = int((np.bincount(of_sentence) > 1).sum())
         write_entries(partial / "label" / DICTIONARY_FILE, labels)
         return finish_folder(partial, vocabulary, replace(info, examples=counts, rows=rows, shortened=shortened, labels=labels))
+
+
+def types_of(sentences: Sequence[Sentence]) -> list[str]:
+    """List the types of entities."""
+    return sorted({entity.type for sentence in sentences for entity in sentence.entities})
+
+
+def with_known_types(splits: dict[str, list[Sentence]], faults: Faults = STRICT) -> dict[str, list[Sentence]]:
+    """Return the sentences of each split all of whose entities are of types that train has; ``faults`` gathers the others.
+
+    Raises:
+        InputError: there is another sentence; names file and line.
+    """
+    types, known = types_of(splits["train"]), dict[str, list[Sentence]]()
+    for split, sentences in splits.items():
+        known[split] = []
+        for sentence in sentences:
+            with faults:
+                strange = [entity.type for entity in sentence.entities if entity.type not in types]
+                if strange:
+                    message = f"{sentence.place}: an entity {strange[0]!r} in this sentence; train has {listed(types) or 'none'}"
+                    raise ExampleError("with an entity of a type that train has not", message)
+                known[split].append(sentence)
+    return known
 
 
 def _write_split(

@@ -17,11 +17,13 @@ from tokenizers import Tokenizer
 
 from fairseq_electra.data.encode import check_ids, encode_lines, write_binarized
 from fairseq_electra.data.examples import Example
+from fairseq_electra.data.faults import STRICT, Faults
 from fairseq_electra.data.task_info import RANKING, TaskInfo, finish_folder
 from fairseq_electra.data.text import folder_written_whole, written_whole
 from fairseq_electra.data.unknown import UNK_ID, Unknown
 from fairseq_electra.data.wordpiece import BOS, DICTIONARY_FILE, EOS, LEADING, PAD, load_wordpiece, write_entries
-from fairseq_electra.errors import InputError
+from fairseq_electra.errors import ExampleError, InputError, listed, shortened
+from fairseq_electra.progress import Progress
 
 BOS_ID, PAD_ID, EOS_ID = (LEADING.index(symbol) for symbol in (BOS, PAD, EOS))
 
@@ -62,9 +64,12 @@ def rows_of(texts: Sequence[list[int]], kind: str) -> list[list[int]]:
     return [[BOS_ID, *(i for text in part for i in [*text, EOS_ID])] for part in parts]
 
 
-def encode_texts(tokenizer: Tokenizer, texts: Sequence[Sequence[str]], unknown: Unknown | None = None) -> list[list[list[int]]]:
-    """Ids of every text of every example; ``unknown`` counts what the vocabulary does not know."""
-    flat = (ids for batch in encode_lines(tokenizer, (text for each in texts for text in each), unknown) for ids in batch)
+def encode_texts(
+    tokenizer: Tokenizer, texts: Sequence[Sequence[str]], unknown: Unknown | None = None, progress: Progress | None = None
+) -> list[list[list[int]]]:
+    """Ids of every text of every example; ``unknown`` counts what the vocabulary does not know, ``progress`` the examples."""
+    lines = (text for each in (progress or Progress()).count(texts) for text in each)
+    flat = (ids for batch in encode_lines(tokenizer, lines, unknown) for ids in batch)
     return [[next(flat) for _ in each] for each in texts]
 
 
@@ -75,6 +80,7 @@ def write_task_folder(
     info: TaskInfo,
     double_unordered: bool = False,
     unknown: Unknown | None = None,
+    progress: Progress | None = None,
 ) -> TaskInfo:
     """Write a task; nothing is left behind where something is wrong.
 
@@ -85,6 +91,7 @@ def write_task_folder(
         info: what the task is; ``examples`` is filled in.
         double_unordered: add every pair of train the other way round.
         unknown: counts what the vocabulary does not know.
+        progress: told how many examples are cut into pieces.
 
     Returns:
         the finished info.
@@ -93,6 +100,7 @@ def write_task_folder(
         InputError: a label is unknown, missing or no number, or examples differ in their number of texts; names file and line. Or only
             pairs can be turned round, and these are none.
     """
+    progress = progress or Progress()
     check_task(splits, info, double_unordered)
     tokenizer = load_wordpiece(vocabulary)
     check_ids(tokenizer, vocabulary)
@@ -101,7 +109,8 @@ def write_task_folder(
         for split, examples in splits.items():
             if double_unordered and split == "train":
                 examples = examples + [Example(example.texts[::-1], example.label, example.place) for example in examples]
-            texts = encode_texts(tokenizer, [example.texts for example in examples], unknown)
+            progress.stage(f"{folder}, {split}", "examples", len(examples))
+            texts = encode_texts(tokenizer, [example.texts for example in examples], unknown, progress)
             shortened[split] = _write_inputs(partial, split, texts, info, tokenizer.get_vocab_size())
             labels = [example.label for example in examples if example.label is not None]
             if labels:
@@ -117,31 +126,49 @@ def check_task(splits: dict[str, list[Example]], info: TaskInfo, double_unordere
     if double_unordered and (info.kind == RANKING or info.inputs != 2):
         raise InputError(f"--double-unordered is for pairs of sentences, and {info.name} has none; leave it out")
     for split, examples in splits.items():
-        check_examples(examples, info, labelled=not split.startswith("test"))
+        usable_examples(split, examples, info)
 
 
-def check_examples(examples: list[Example], info: TaskInfo, labelled: bool) -> None:
-    """Refuse what cannot be trained on or scored."""
+def usable_examples(split: str, examples: list[Example], info: TaskInfo, faults: Faults = STRICT) -> list[Example]:
+    """Return the examples of a split that can be trained on or scored; ``faults`` gathers the others.
+
+    Raises:
+        InputError: as :func:`write_task_folder`.
+    """
     known = set(info.labels or map(str, range(info.choices)))
-    some_labelled = any(example.label is not None for example in examples)
+    labelled, some_labelled = not split.startswith("test"), any(example.label is not None for example in examples)
+    usable = []
     for example in examples:
-        if len(example.texts) != info.inputs:
-            raise InputError(f"{example.place}: {len(example.texts)} texts where {info.inputs} are expected")
-        if example.label is None:
-            if labelled:
-                raise InputError(f"{example.place}: no label; only splits named test... may lack them")
-            if some_labelled:
-                raise InputError(f"{example.place}: no label, where other examples of its split have one; give all a label or none")
-        elif info.regression:
-            try:
-                finite = math.isfinite(float(example.label))
-            except ValueError:
-                finite = False
-            if not finite:
-                raise InputError(f"{example.place}: the label {example.label!r} is no number; leave out --regression for classes")
-        elif example.label not in known:
-            listed = ", ".join(sorted(known)[:8]) + (", ..." if len(known) > 8 else "")
-            raise InputError(f"{example.place}: unknown label {example.label!r}; known are {listed}; name all with --labels")
+        with faults:
+            _check_example(example, info, known, labelled, some_labelled)
+            usable.append(example)
+    return usable
+
+
+def _check_example(example: Example, info: TaskInfo, known: set[str], labelled: bool, some_labelled: bool) -> None:
+    if len(example.texts) != info.inputs:
+        raise InputError(f"{example.place}: {len(example.texts)} texts where {info.inputs} are expected")
+    if example.label is None:
+        if labelled:
+            raise ExampleError("without a label", f"{example.place}: no label; only splits named test... may lack them")
+        if some_labelled:
+            message = f"{example.place}: no label, where other examples of its split have one; give all a label or none"
+            raise ExampleError("without a label", message)
+    elif info.regression:
+        if not _is_number(example.label):
+            message = f"{example.place}: the label {shortened(example.label)!r} is no number; leave out --regression for classes"
+            raise ExampleError("with a label that is no number", message)
+    elif example.label not in known:
+        label, names = shortened(example.label), listed(sorted(known))
+        message = f"{example.place}: unknown label {label!r}; known are {names}; name all with --labels"
+        raise ExampleError("with an unknown label", message)
+
+
+def _is_number(label: str) -> bool:
+    try:
+        return math.isfinite(float(label))
+    except ValueError:
+        return False
 
 
 def _write_inputs(folder: Path, split: str, examples: list[list[list[int]]], info: TaskInfo, vocabulary_size: int) -> int:

@@ -17,6 +17,12 @@ def windows_of(length: int, room: int, stride: int) -> list[tuple[int, int]]:
         first += min(end - first, stride)
 
 
+def number_of_windows(length: int, room: int, stride: int) -> int:
+    """Count the windows of :func:`windows_of` without making them."""
+    step = min(room, stride)
+    return 1 + max(0, -((room - length) // step))
+
+
 def best_window(length: int, windows: list[tuple[int, int]]) -> np.ndarray:
     """Tell for each piece in which window it has most context: the smaller of both sides, and a hundredth of the window's length.
 
