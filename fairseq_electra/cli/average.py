@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import fairseq_electra
+from fairseq_electra.checkpoints import checkpoint_in
 from fairseq_electra.errors import InputError
 from fairseq_electra.paths import CHECKPOINT, require
 
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("checkpoints", nargs="+", type=Path, metavar="CHECKPOINT", help="of one run, or of runs of one network")
+    parser.add_argument(
+        "checkpoints",
+        nargs="+",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="of one run, or of runs of one network; of a folder its best, or else its last",
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="CHECKPOINT", help="where to write the average")
     parser.add_argument("--ema", action="store_true", help="average the moving averages of the weights, not the weights")
 
@@ -33,10 +40,11 @@ def run(args: argparse.Namespace) -> None:
 
     fairseq_electra.register()
     total: dict[str, Tensor] = {}
-    for path in args.checkpoints:
+    paths = list(map(checkpoint_in, args.checkpoints))
+    for path in paths:
         state = checkpoint_utils.load_checkpoint_to_cpu(str(path))
         weights = weights_of(state, path, ema=args.ema)
-        check_alike(weights, total or weights, path, args.checkpoints[0])
+        check_alike(weights, total or weights, path, paths[0])
         for name, tensor in weights.items():
             if is_constant(name, tensor):
                 total[name] = tensor
@@ -44,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
                 total[name] += tensor.double()
             else:
                 total[name] = tensor.double()
-    number = len(args.checkpoints)
+    number = len(paths)
     state["model"] = {
         name: tensor if is_constant(name, tensor) else (tensor / number).to(weights[name].dtype) for name, tensor in total.items()
     }

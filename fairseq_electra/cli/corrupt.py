@@ -12,6 +12,7 @@ import hashlib
 import logging
 from pathlib import Path
 
+from fairseq_electra.checkpoints import checkpoint_in
 from fairseq_electra.errors import InputError
 from fairseq_electra.paths import CHECKPOINT, DATA, require
 from fairseq_electra.progress import Progress
@@ -19,7 +20,11 @@ from fairseq_electra.progress import Progress
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="saved by fairseq-train --task electra_pretraining; its generator is used")
+    parser.add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="saved by fairseq-train --task electra_pretraining, or a folder: its best, or else its last; its generator is used",
+    )
     parser.add_argument("data", metavar="DATA", help="folder of binarized text, with the checkpoint's dict.txt")
     parser.add_argument("--split", default="valid", help="which part of the data (default %(default)s)")
 
@@ -36,6 +41,7 @@ def run(args: argparse.Namespace) -> None:
     from fairseq_electra.data.binarized import open_binarized
     from fairseq_electra.data.fixed_corruption import BY_GENERATOR, WIDTH, corrupt_by_rows, save_corruption
 
+    args.checkpoint = str(checkpoint_in(args.checkpoint))
     model, task = load_pretrained(args.checkpoint, args.data)
     sizes = model.generator.sizes
     if sizes.positions == "learned" and sizes.max_position_embeddings < WIDTH:

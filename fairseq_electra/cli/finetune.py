@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="NAME=CHECKPOINT",
-        help="a net to fine-tune; also NAME=generator:CHECKPOINT, and NAME=scratch:SIZE for one from nothing; several to compare them",
+        help="a net to fine-tune, from a checkpoint or a folder (its best, or else its last); also NAME=generator:CHECKPOINT, and "
+        "NAME=scratch:SIZE for one from nothing; several to compare them",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for runs and results")
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 1 to N (default %(default)s)")

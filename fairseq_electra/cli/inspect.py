@@ -9,6 +9,7 @@ import argparse
 import logging
 import shutil
 
+from fairseq_electra.checkpoints import checkpoint_in
 from fairseq_electra.errors import InputError
 from fairseq_electra.paths import CHECKPOINT, DATA, require
 
@@ -21,7 +22,11 @@ ON_A_CPU |= dict.fromkeys(("fp16", "bf16", "memory_efficient_fp16", "memory_effi
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="saved by fairseq-train --task electra_pretraining")
+    parser.add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="saved by fairseq-train --task electra_pretraining, or a folder: its best, or else its last",
+    )
     parser.add_argument("data", metavar="DATA", help="folder of binarized text, with the checkpoint's dict.txt")
     parser.add_argument("--split", default="valid", help="which part of the data (default %(default)s)")
     parser.add_argument(
@@ -65,11 +70,12 @@ def run(args: argparse.Namespace) -> None:
 
 
 def load_pretrained(checkpoint: str, data: str):
-    """Load a pre-training checkpoint for a data folder; returns the model, in evaluation mode, and its task."""
+    """Load a pre-training checkpoint, or that of a folder, for a data folder; returns the model, in evaluation mode, and its task."""
     from pathlib import Path
 
     from fairseq import checkpoint_utils
 
+    checkpoint = str(checkpoint_in(checkpoint))
     if not Path(checkpoint).is_file():
         raise InputError(f"no such checkpoint: {checkpoint}; fairseq-train writes checkpoint_last.pt into its --save-dir")
     trained_for = checkpoint_utils.load_checkpoint_to_cpu(checkpoint)["cfg"].task._name

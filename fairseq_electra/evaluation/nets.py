@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
+from fairseq_electra.checkpoints import checkpoint_in
 from fairseq_electra.errors import InputError
 
 
@@ -43,7 +44,7 @@ class Net:
 
 
 def read_net(text: str) -> Net:
-    """Read ``NAME=CHECKPOINT``, ``NAME=generator:CHECKPOINT`` or ``NAME=scratch:SIZE``.
+    """Read ``NAME=CHECKPOINT``, ``NAME=generator:CHECKPOINT`` or ``NAME=scratch:SIZE``; a checkpoint may be a folder of them.
 
     Raises:
         InputError: it is none of these, or the checkpoint is not there or not ours.
@@ -61,7 +62,7 @@ def read_net(text: str) -> Net:
         if rest not in MODEL_SIZES:
             raise InputError(f"--net {text}: no size {rest!r}; choose from {', '.join(MODEL_SIZES)}")
         return Net(name, "", rest)
-    checkpoint = rest if kind == "generator" else source
+    checkpoint = str(checkpoint_in(rest if kind == "generator" else source))
     state = checkpoint_utils.load_checkpoint_to_cpu(checkpoint)
     saved = state.get("cfg")
     size = saved.model.get("model_size") if saved is not None and "model" in saved else None

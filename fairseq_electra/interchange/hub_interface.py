@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from fairseq import utils
 from torch import Tensor, nn
 
+from fairseq_electra.checkpoints import CHECKPOINTS, checkpoint_in
 from fairseq_electra.data.masking import Masking
 from fairseq_electra.data.task_info import PREDICTION, RANKING
 from fairseq_electra.data.wordpiece import BOS, EOS, LEADING, MASK, PAD
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from fairseq_electra.data.task_rows import TaskRows
 
 logger = logging.getLogger(__name__)
-CHECKPOINTS = ("checkpoint_best.pt", "checkpoint_last.pt")
 MAX_TOKENS = (512, 16_384)  # CPU, GPU
 BOS_ID, PAD_ID, EOS_ID = (LEADING.index(symbol) for symbol in (BOS, PAD, EOS))
 Text = str | tuple[str, ...]
@@ -76,15 +76,13 @@ def from_pretrained(
     path = Path(path)
     if path.is_dir() and checkpoint_file is None and is_transformers_folder(path):
         return ElectraHubInterface(read_folder(path, generator).pretrained)
-    if path.is_dir():
-        there = [path / name for name in ([checkpoint_file] if checkpoint_file else CHECKPOINTS) if (path / name).is_file()]
-        if not there:
-            wanted = checkpoint_file or f"config.json, {' or '.join(CHECKPOINTS)}"
-            raise InputError(f"{path} holds no {wanted}; give a folder of transformers, a folder of checkpoints or one checkpoint")
-        path = there[0]
-    elif not path.is_file():
+    names = [checkpoint_file] if checkpoint_file else CHECKPOINTS
+    if path.is_dir() and not any((path / name).is_file() for name in names):
+        wanted = checkpoint_file or f"config.json, {' or '.join(CHECKPOINTS)}"
+        raise InputError(f"{path} holds no {wanted}; give a folder of transformers, a folder of checkpoints or one checkpoint")
+    if not path.exists():
         raise InputError(f"no such folder or checkpoint: {path}; check the path")
-    return ElectraHubInterface(load_checkpoint(path, vocabulary))
+    return ElectraHubInterface(load_checkpoint(checkpoint_in(path, names), vocabulary))
 
 
 class ElectraHubInterface(nn.Module):

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 from tokenizers import Tokenizer
 
+from fairseq_electra.checkpoints import checkpoint_in
 from fairseq_electra.data.binarized import load_dictionary
 from fairseq_electra.data.task_info import ANSWERING, KINDS, PREDICTION, TASK_FILE, TaskInfo, read_task_info
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE, load_wordpiece, symbols_of
@@ -78,7 +79,7 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
     """Load what fairseq-train saved; the data it was trained on is not needed.
 
     Args:
-        path: of the checkpoint.
+        path: of the checkpoint, or of a folder of them (:func:`fairseq_electra.checkpoints.checkpoint_in`).
         vocabulary: folder with ``dict.txt`` and ``tokenizer.json``; by default the checkpoint's, or that of its data.
 
     Raises:
@@ -86,7 +87,7 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
     """
     from fairseq import checkpoint_utils
 
-    path = Path(path)
+    path = checkpoint_in(path)
     state = checkpoint_utils.load_checkpoint_to_cpu(str(path))
     cfg = state.get("cfg")
     name = cfg.model.get("_name") if cfg is not None and "model" in cfg else None
