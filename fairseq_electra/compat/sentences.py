@@ -10,7 +10,7 @@ import numpy as np
 from fairseq_electra.data.binarized import count_lines
 from fairseq_electra.data.task_info import ANSWERING, PREDICTION, TAGGING, TASK_FILE, read_task_info
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, read_entries
-from fairseq_electra.errors import InputError
+from fairseq_electra.errors import InputError, listed
 
 
 def gather_predictions() -> None:
@@ -152,9 +152,7 @@ def check_number_of_classes(folder: Path, given: int, of_classes: bool) -> None:
         names = [name for name in read_entries(folder / "label" / DICTIONARY_FILE) if not name.startswith("madeupword")]
         if len(names) != given:
             path, than = folder / "label" / DICTIONARY_FILE, "more" if len(names) > given else "fewer"
-            raise InputError(
-                f"{path} names {len(names)} labels, {', '.join(names[:8])}: {than} than --num-classes {given}; give {len(names)}"
-            )
+            raise InputError(f"{path} names {len(names)} labels, {listed(names)}: {than} than --num-classes {given}; give {len(names)}")
     labels = sorted(folder.glob("label/*.label")) if not of_classes else []
     choices = len(list(folder.glob("input[0-9]*"))) - 1
     for path in labels if choices > 1 else ():

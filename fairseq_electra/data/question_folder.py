@@ -30,7 +30,7 @@ from fairseq_electra.data.text import folder_written_whole
 from fairseq_electra.data.unknown import UNK_ID, Unknown
 from fairseq_electra.data.windows import number_of_windows, windows_of
 from fairseq_electra.data.wordpiece import load_wordpiece
-from fairseq_electra.errors import ExampleError, InputError
+from fairseq_electra.errors import ExampleError, InputError, shortened
 from fairseq_electra.progress import Progress
 
 # pieces of the context: first and end of the window, first and last of the answer, both -1 where the window does not hold it
@@ -199,7 +199,7 @@ def pieces_of_span(offsets: np.ndarray, start: int, text: str, place: str) -> tu
     first = int(np.searchsorted(offsets[:, 1], start, side="right"))
     last = int(np.searchsorted(offsets[:, 0], start + len(text), side="left")) - 1
     if last < first:
-        message = f"{place}: the vocabulary's normalization leaves nothing of the answer {text!r}; take the question out"
+        message = f"{place}: the vocabulary's normalization leaves nothing of the answer {shortened(text)!r}; take the question out"
         raise ExampleError("with an answer of which the vocabulary leaves nothing", message)
     return first, last
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from fairseq_electra.data.faults import STRICT, Faults
 from fairseq_electra.data.json_values import check_text, described, parsed, text_of
 from fairseq_electra.data.text import read_lines
-from fairseq_electra.errors import ExampleError, InputError
+from fairseq_electra.errors import ExampleError, InputError, shortened
 
 QUESTION_COLUMNS = ("question", "context")  # of an input in JSON lines
 
@@ -152,7 +152,7 @@ def _answers(answers: object, context: str, place: str) -> tuple[tuple[int, str]
         answer = text_of(answer, f"{place}: the text of an answer")
         if not answer.strip() or start < 0 or context[start : start + len(answer)] != answer:
             there = context[max(start, 0) : max(start, 0) + len(answer)]
-            message = f"{place}: the answer {answer!r} is not in the context at character {start}, there is {there!r}"
+            message = f"{place}: the answer {shortened(answer)!r} is not in the context at character {start}, there is {shortened(there)!r}"
             raise ExampleError("with an answer that is not where it says", message)
         found.append((start, answer))
     return tuple(dict.fromkeys(found))

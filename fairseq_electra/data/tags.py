@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fairseq_electra.errors import shortened
+
 BIO, IOB1, BIOES = "BIO", "IOB1", "BIOES"
 SCHEMES = (BIO, IOB1, BIOES)
 # IOB1 begins an entity with I; with B only right behind another of its type
@@ -39,7 +41,7 @@ def entities_of(tags: Sequence[str], scheme: str) -> list[Entity]:
     for i, tag in enumerate([*tags, OUTSIDE]):
         prefix, _, kind = tag.partition("-")
         if tag != OUTSIDE and not (prefix in PREFIXES[scheme] and kind):
-            raise TagError(f"unknown tag {tag!r}; {scheme} has O, {', '.join(each + '-TYPE' for each in PREFIXES[scheme])}", i)
+            raise TagError(f"unknown tag {shortened(tag)!r}; {scheme} has O, {', '.join(each + '-TYPE' for each in PREFIXES[scheme])}", i)
         inside = before not in (OUTSIDE, "E", "S") and kind == kind_before  # an entity of this type is open
         if scheme == BIOES and before in ("B", "I") and not (inside and prefix in ("I", "E")):
             raise TagError(f"the entity before {tag!r} has no end; in {scheme} it ends with E-{kind_before}", min(i, len(tags) - 1))

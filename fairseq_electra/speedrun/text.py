@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fairseq_electra.data.text import read_text
+from fairseq_electra.data.documents import read_plain
 from fairseq_electra.errors import InputError
 
 VALID_SHARE, MOST_VALID = 0.05, 300_000  # of the characters, and characters
@@ -54,7 +54,7 @@ def units(files: Sequence[str]) -> Iterator[tuple[bool, list[str]]]:
     """Cut text into documents, and long documents at the ends of lines; yields whether a document begins here, and the lines."""
     for file in files:
         first, unit, length = True, list[str](), 0
-        for line in read_text(file):
+        for line in read_plain(file):
             blank = not line.strip()
             if unit and (blank or length > LONGEST_UNIT):
                 yield first, unit

@@ -12,6 +12,7 @@ from fairseq_electra.data.encode import encode_to_pieces
 from fairseq_electra.data.text import read_lines, read_texts
 from fairseq_electra.data.wordpiece import load_wordpiece, sample_lines
 from fairseq_electra.errors import InputError
+from fairseq_electra.speedrun.text import survey
 
 # as WikiText writes it: a blank at both ends of a line, blank lines that are a blank, a blank between the signs of a section's heading
 WIKITEXT = (
@@ -101,8 +102,10 @@ def test_records_without_the_column_are_refused_with_their_line(tmp_path, name, 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json.xz", "a.CSV", "a.tsv.gz"])
 def test_a_table_is_not_taken_for_plain_text(tmp_path, name):
-    with pytest.raises(InputError, match=f"{name} is a table by its name.* and not plain text"):
-        list(reader_of()(tmp_path / name, 64))
+    path = written(tmp_path / name, "text\n")
+    for read in (lambda: list(reader_of()(path, 64)), lambda: survey([str(path)])):
+        with pytest.raises(InputError, match=f"{name} is a table by its name.* and not plain text"):
+            read()
 
 
 @pytest.mark.parametrize(

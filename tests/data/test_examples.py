@@ -1,7 +1,10 @@
+import csv
 import gzip
+import io
 import json
 import lzma
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -268,3 +271,47 @@ def test_bad_input_is_refused_by_file_and_line(tmp_path, name, content, message)
 
 def test_a_missing_file_is_named(tmp_path):
     assert re.fullmatch(rf"cannot read {re.escape(str(tmp_path))}/absent\.tsv: .*; check the path", refusal(tmp_path / "absent.tsv", PAIR))
+
+
+CELLS = [["first", "second", "label"], ["A, or B", 'a "quote"', "x"], ["two\nlines", "; \t", "y"], ["", "B", "x"]]
+
+
+def as_csv(delimiter):
+    stream = io.StringIO()
+    csv.writer(stream, delimiter=delimiter).writerows(CELLS)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.CSV", "a.csv.gz"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_csv_is_told_by_its_name_and_what_stands_between_its_columns_by_its_first_line(tmp_path, name, delimiter):
+    content = ("\ufeff" + as_csv(delimiter)).encode()
+    path = write(tmp_path / name, gzip.compress(content) if name.endswith("gz") else content)
+    found = read_examples(path, PAIR)
+    assert [[*example.texts, example.label] for example in found] == [[cell.strip() for cell in row] for row in CELLS[1:]]
+    assert [example.place for example in found] == [f"{path}, line {number}" for number in (2, 3, 5)]
+    assert has_labels(path, PAIR) and not has_labels(path, replace(PAIR, label="class"))
+
+
+def test_a_csv_without_a_header_is_cut_into_as_many_columns_as_are_named(tmp_path):
+    path = write(tmp_path / "a.csv", "a, b, c, d;e, f;x\n")
+    (example,) = read_examples(path, replace(PAIR, header=("first", "second", "label")))
+    assert (example.texts, example.label) == (("a, b, c, d", "e, f"), "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "first,second,label\nA,B\n", "{}, line 2: 2 columns, not 3; quote cells that hold what stands between columns"),
+        ("a.csv", 'first,second,label\nA,"B,x\n', "{}, line 2: not a CSV with quotes"),
+        ("a.csv", "", "{} is empty, or its first line is"),
+        ("a.csv", "first,class\n", "{} has no column 'second', its first line names 'first', 'class'; name one of these"),
+        ("a.tsv", "first,second,label\nA,B,x\n", "{} has no column 'first', its first line names 'first,second,label'; give a CSV a name"),
+        ("a.tsv", "word " * 2000 + "\n", "{} has no column 'first', its first line names 'word word"),
+        ("a.tsv", "\t".join(map(str, range(5000))) + "\n", "{} has no column 'first', its first line names '0', '1', '2', '3',"),
+    ],
+)
+def test_a_csv_that_cannot_be_read_is_refused_and_a_csv_named_tsv_is_recognised_in_a_short_message(tmp_path, name, content, message):
+    path = write(tmp_path / name, content)
+    said = refusal(path, PAIR)
+    assert said.startswith(message.format(path)) and len(said) < 300

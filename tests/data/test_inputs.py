@@ -57,3 +57,13 @@ def test_records_without_their_texts_are_refused_with_the_line(tmp_path, text, c
     with pytest.raises(InputError) as caught:
         list(read_inputs(write(tmp_path / "a.txt", text), columns, named))
     assert message in str(caught.value)
+
+
+def test_tables_give_the_texts_of_their_columns(tmp_path):
+    rows = 'id,second,first\n1,"a, b","one\ntwo"\n2,,x\n'
+    assert list(read_inputs(write(tmp_path / "a.csv", rows), ("first", "second"))) == [("one\ntwo", "a, b"), ("x", "")]
+    tsv = write(tmp_path / "a.tsv", "id\tfirst\tsecond\n1\tone\t two\n")
+    assert list(read_inputs(tsv, ("second", "first"), named=True)) == [(" two", "one")]
+    assert list(read_inputs(tsv, ("second", "first"))) == ["id\tfirst\tsecond", "1\tone\t two"], "lines of pairs, as without a name"
+    with pytest.raises(InputError, match=r"a\.csv is a CSV by its name, and the network does not know which columns"):
+        list(read_inputs(tmp_path / "a.csv"))
