@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
             lines = progress.over(_lines(["-"], args, documents), "standard input", "lines")
             for pieces in encode_to_pieces(tokenizer, lines, unknown):
                 sys.stdout.buffer.write(pieces.encode() + b"\n")
-        print(f"{documents}; {unknown}", file=sys.stderr)
+        print(f"{unknown}; {documents}", file=sys.stderr)
         _warn("standard input", 1, args, documents, unknown)
         return
     for split, files in splits.items():

@@ -6,8 +6,9 @@ fairseq-electra predict answering/checkpoint_best.pt --input dev-v2.0.json > ans
 fairseq-electra predict tagging/checkpoint_best.pt --words < test.conll > tagged.conll  # given words; their tags in a last column
 
 A pair is two texts with a tab between them, a multiple choice the context and its choices. A file that is named .jsonl, or begins with
-a JSON object, is read as JSON lines; the texts are in the columns of the training, or in those that --text names. CHECKPOINT may also be
-a folder of checkpoints or of transformers. Rows longer than those of the training are cut, the longest text first, and it says how many.
+a JSON object, is read as JSON lines, and one that is named .csv as a CSV; the texts are in the columns of the training, or in those that
+--text names, which gives a .tsv columns as well. CHECKPOINT may also be a folder of checkpoints or of transformers. Rows longer than those
+of the training are cut, the longest text first, and it says how many.
 """
 
 import argparse
@@ -39,7 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="saved by fairseq-train, or a folder: its best, or else its last")
     parser.add_argument("--input", default="-", metavar="FILE", help="text; plain, .gz or .xz (default: standard input)")
     parser.add_argument(
-        "--text", nargs="+", metavar="COLUMN", help="the input is JSON lines, with the text in these columns (default: the training's)"
+        "--text",
+        nargs="+",
+        metavar="COLUMN",
+        help="the input is JSON lines, or CSV or TSV if named so, with the text in these columns (default: the training's)",
     )
     parser.add_argument(
         "--words",

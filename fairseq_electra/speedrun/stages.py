@@ -15,6 +15,7 @@ from fairseq_electra.evaluation.pretraining_recipes import TOKENS, networks
 from fairseq_electra.evaluation.results import RESULTS_FILE, versions
 from fairseq_electra.modules.flops import encoder_flops
 from fairseq_electra.modules.parameters import discriminator_parameters
+from fairseq_electra.progress import Progress
 from fairseq_electra.speedrun import glue, report
 from fairseq_electra.speedrun.machine import SIZES, bytes_needed, check_disk, this_machine
 from fairseq_electra.speedrun.measuring import choose, measure
@@ -110,7 +111,12 @@ class Stages:
         """Train the vocabulary on train; returns how many pieces it has."""
         share = VOCABULARY_SAMPLE / text.characters
         size = vocabulary_size(text.characters, self.sizes[0])
-        tokenizer = train_wordpiece(draw_lines(text.lines("train"), share), size, say=self.say_below)
+        said: list[str] = []  # behind the progress, which has a line of the terminal
+        with Progress() as progress:
+            lines = progress.over(text.lines("train"), "    reading train", "lines")
+            tokenizer = train_wordpiece(draw_lines(lines, share), size, say=said.append, progress=progress)
+        for line in said:
+            self.say_below(line)
         save_vocabulary(tokenizer, self.vocabulary)
         return tokenizer.get_vocab_size()
 
@@ -119,7 +125,9 @@ class Stages:
         tokenizer, found = load_wordpiece(self.vocabulary), {}
         for split in ("train", "valid"):
             unknown = Unknown()
-            found[split] = encode_to_binary(tokenizer, text.lines(split), self.data / split, self.vocabulary, unknown)[1]
+            with Progress() as progress:
+                lines = progress.over(text.lines(split), f"    encoding {split}", "lines")
+                found[split] = encode_to_binary(tokenizer, lines, self.data / split, self.vocabulary, unknown)[1]
             self.say_below(unknown.warning(split) or f"{split}: {unknown}")
         return found
 
