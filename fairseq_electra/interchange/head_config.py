@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from fairseq_electra.errors import InputError
+from fairseq_electra.interchange.names import HEADS
 
 # of transformers' multiple choice: what its head must read and compute to be ours
 SUMMARY = {"summary_type": "first", "summary_use_proj": True, "summary_activation": "gelu", "summary_proj_to_labels": False}
@@ -14,7 +15,6 @@ SUMMARY_DEFAULTS: dict[str, dict] = {
 }
 NAMES_ITS_LABELS = ("sentence", "token")
 REMEDY = 'to import the encoder alone, name {} under "architectures" there'
-BARE = {"electra": "ElectraModel", "roformer": "RoFormerModel"}
 
 
 def problem_type(classes: int) -> str:
@@ -35,7 +35,7 @@ def check_head(config: dict, kind: str, family: str, classes: int, source: Path)
     Raises:
         InputError: it is refused; says why.
     """
-    remedy = REMEDY.format(BARE[family])
+    remedy = REMEDY.format(HEADS["none", family].class_name)
     if kind == "choice":
         for name, wanted in SUMMARY.items():
             found = config.get(name, SUMMARY_DEFAULTS[family][name])

@@ -10,10 +10,9 @@ from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE, save
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.names import HEADS
-from fairseq_electra.interchange.network_files import Network
+from fairseq_electra.interchange.network_files import BIAS, DECODER_BIAS, Network
 from fairseq_electra.interchange.pretrained import checkpoint_state
 from fairseq_electra.interchange.tokenizer_parity import compare_tokenizers
-from fairseq_electra.interchange.transformers_config import family_of
 from fairseq_electra.interchange.transformers_folder import Imported, read_folder
 
 HEAD = "imported_head"  # a name that no task gives to its own, so that a new task begins with a new head
@@ -26,7 +25,7 @@ def import_transformers(folder: str | Path, checkpoint: str | Path, generator: s
     A fine-tuned net becomes an encoder with a head; fine-tuned again, it leaves the head and gets that of the new task.
 
     Args:
-        folder: of transformers, with the discriminator, or with a fine-tuned net.
+        folder: of transformers or sentence-transformers, with the discriminator, a BERT, or a fine-tuned net.
         checkpoint: file to write; ``dict.txt`` and ``tokenizer.json`` come into its folder, and ``task.json`` of a fine-tuned net.
         generator: folder of the generator; by default the subfolder ``generator``.
         seed: of what the folder does not have.
@@ -41,7 +40,7 @@ def import_transformers(folder: str | Path, checkpoint: str | Path, generator: s
     if checkpoint.exists():
         raise InputError(f"{checkpoint} is there already; name a new file")
     imported = read_folder(folder, generator, seed, head=HEAD)
-    agreed = [compare_tokenizers(Path(folder), imported.pretrained.tokenizer, imported.order.tolist()), parity.check(compare(imported))]
+    agreed = [compare_tokenizers(imported.folder, imported.pretrained.tokenizer, imported.order.tolist()), parity.check(compare(imported))]
     present = [name for name in BESIDE if (checkpoint.parent / name).exists()]
     if present:
         raise InputError(
@@ -76,6 +75,7 @@ def _report(imported: Imported, checkpoint: Path, seed: int) -> list[str]:
         classes = f" ({', '.join(pretrained.task.labels)})" if pretrained.task.labels else ""
         roles = f"a net fine-tuned for {pretrained.kind}{classes}, head {HEAD}"
     lines = [f"{checkpoint}: {used} tensors of {roles}; {DICTIONARY_FILE} and {TOKENIZER_FILE} beside it"]
+    lines += imported.notes
     lines += [f"not used: {name}: {reason}" for name, reason in imported.unused.items()]
     if pretrained.initialised:
         parts = dict.fromkeys(name.split(".")[0] for name in pretrained.initialised)
@@ -106,13 +106,20 @@ def transformers_model(network: Network):
     """Build transformers' model from the tensors that were read, so that no file is read in another way."""
     import transformers
 
-    family = family_of(network.sizes)
+    family = network.family
     name = str(HEADS[network.head, family].class_name)
-    config_class: Any = {"electra": transformers.ElectraConfig, "roformer": transformers.RoFormerConfig}[family]
+    config_class: Any = {
+        "electra": transformers.ElectraConfig,
+        "roformer": transformers.RoFormerConfig,
+        "bert": transformers.BertConfig,
+    }[family]
     config = config_class.from_dict({**network.config, "tie_word_embeddings": "head.table.weight" not in network.tensors})
-    model = getattr(transformers, name)(config).eval()
+    without_pooler = {"add_pooling_layer": False} if name == "BertModel" else {}
+    model = getattr(transformers, name)(config, **without_pooler).eval()
     own = model.state_dict()
-    tensors = network.theirs
+    tensors = dict(network.theirs)
+    if BIAS in tensors:  # the one number that transformers may store under either name
+        tensors.setdefault(DECODER_BIAS, tensors[BIAS])
     if network.head == "none":  # the file may be that of a class with a head
         tensors = {key.removeprefix(f"{family}."): tensor for key, tensor in tensors.items()}
     missing = [key for key in own if key not in tensors and not key.endswith(("decoder.bias", "decoder.weight", "lm_head.weight"))]

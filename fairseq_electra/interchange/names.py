@@ -51,10 +51,17 @@ class Head:
 
 _CLASSIFIER = {**_linear("dense", "classifier.dense"), **_linear("prediction", "classifier.out_proj")}
 _CHOICE = {**_linear("dense", "sequence_summary.summary"), **_linear("prediction", "classifier")}
+_MASKED_LM: Names = {  # of BERT, and of RoFormer, which took it over
+    **_linear("dense", "cls.predictions.transform.dense"),
+    **_linear("layer_norm", "cls.predictions.transform.LayerNorm"),
+    "table.weight": "cls.predictions.decoder.weight",
+    "bias": "cls.predictions.bias",
+}
 # a new head is a new row for each family
 HEADS: dict[tuple[str, str], Head] = {
     ("none", "electra"): Head("ElectraModel", {}),
     ("none", "roformer"): Head("RoFormerModel", {}),
+    ("none", "bert"): Head("BertModel", {}),
     ("replaced_token", "electra"): Head(
         "ElectraForPreTraining",
         {
@@ -72,25 +79,23 @@ HEADS: dict[tuple[str, str], Head] = {
             "bias": "generator_lm_head.bias",
         },
     ),
-    ("masked_lm", "roformer"): Head(
-        "RoFormerForMaskedLM",
-        {
-            **_linear("dense", "cls.predictions.transform.dense"),
-            **_linear("layer_norm", "cls.predictions.transform.LayerNorm"),
-            "table.weight": "cls.predictions.decoder.weight",
-            "bias": "cls.predictions.bias",
-        },
-    ),
+    ("masked_lm", "roformer"): Head("RoFormerForMaskedLM", _MASKED_LM),
+    ("masked_lm", "bert"): Head("BertForMaskedLM", _MASKED_LM),
     ("sentence", "electra"): Head("ElectraForSequenceClassification", _CLASSIFIER),
     ("sentence", "roformer"): Head("RoFormerForSequenceClassification", _CLASSIFIER),
     ("choice", "electra"): Head("ElectraForMultipleChoice", _CHOICE),
     ("choice", "roformer"): Head("RoFormerForMultipleChoice", _CHOICE),
     ("token", "electra"): Head("ElectraForTokenClassification", _linear("prediction", "classifier")),
     ("token", "roformer"): Head("RoFormerForTokenClassification", _linear("prediction", "classifier")),
+    ("token", "bert"): Head("BertForTokenClassification", _linear("prediction", "classifier")),
     ("answer", "electra"): Head("ElectraForQuestionAnswering", _linear("prediction", "qa_outputs")),
     ("answer", "roformer"): Head("RoFormerForQuestionAnswering", _linear("prediction", "qa_outputs")),
+    ("answer", "bert"): Head("BertForQuestionAnswering", _linear("prediction", "qa_outputs")),
 }
 CLASSES = {head.class_name: (kind, family) for (kind, family), head in HEADS.items() if head.class_name}
+CLASSES["BertForPreTraining"] = ("masked_lm", "bert")  # and a head for the next sentence
+# classes of heads that read a pooler, a dense layer with tanh on [CLS], which no head here has
+WITH_POOLER = ("BertForSequenceClassification", "BertForMultipleChoice")
 
 # what transformers stores besides a network's own numbers, by the end of the name
 COMPUTED = {
@@ -104,6 +109,12 @@ UNANSWERABLE = "has_unanswerable_questions"  # our entry in a config.json of tra
 SETTINGS = "fairseq_electra"  # another: of these options of the fine-tuning those that a task has
 OF_ROWS = ("stride", "max_question", "max_answer_length")
 OTHER_HEADS = ("classifier.", "qa_outputs.", "sequence_summary.")
+# of BERT: what ELECTRA has no place for, by the beginning of the name
+OF_BERT = {
+    "pooler.": "BERT's pooler, which ELECTRA has not",
+    "cls.seq_relationship.": "BERT's head for the next sentence, which ELECTRA has not",
+    "cls.predictions.": "BERT's masked-LM head",
+}
 
 
 @dataclass(frozen=True)

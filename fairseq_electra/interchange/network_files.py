@@ -1,6 +1,5 @@
-"""The files of one network in a folder of transformers: config.json and the tensors. Needs safetensors, not transformers."""
+"""The files of one network in a folder of transformers: config.json and what its tensors are. Needs safetensors, not transformers."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,27 +7,31 @@ import torch
 from torch import Tensor
 
 from fairseq_electra.errors import InputError
+from fairseq_electra.interchange.head_config import REMEDY
 from fairseq_electra.interchange.heads import head_of
 from fairseq_electra.interchange.json_files import read_json
 from fairseq_electra.interchange.names import (
     CLASSES,
     COMPUTED,
     HEADS,
+    OF_BERT,
     OTHER_HEADS,
     TASK_OF_HEAD,
+    WITH_POOLER,
     Part,
     embeddings_part,
     encoder_part,
     to_ours,
 )
-from fairseq_electra.interchange.transformers_config import family_of, read_sizes
+from fairseq_electra.interchange.tensor_files import read_tensors
+from fairseq_electra.interchange.transformers_config import read_sizes
 from fairseq_electra.modules.attention import rotary_turns
 from fairseq_electra.modules.embeddings import Embeddings
 from fairseq_electra.modules.encoder import Encoder
 from fairseq_electra.modules.heads import MaskedLMHead, ReplacedTokenHead
 from fairseq_electra.modules.sizes import EncoderSizes
 
-DECODER_BIAS = "cls.predictions.decoder.bias"
+BIAS, DECODER_BIAS = "cls.predictions.bias", "cls.predictions.decoder.bias"
 
 
 @dataclass
@@ -55,6 +58,11 @@ class Network:
     unused: dict[str, str]
     theirs: dict[str, Tensor]
 
+    @property
+    def family(self) -> str:
+        """The model_type of transformers."""
+        return self.config["model_type"]
+
 
 def is_transformers_folder(path: str | Path) -> bool:
     """Tell a folder of transformers by its config.json."""
@@ -71,17 +79,12 @@ def read_network(folder: Path) -> Network:
         raise InputError(f"{folder} is no model of transformers: it has no config.json; give the folder that holds it")
     config = read_json(folder / "config.json")
     sizes, vocabulary_size = read_sizes(config, folder / "config.json")
-    family = family_of(sizes)
+    family = config["model_type"]
     tensors, source = read_tensors(folder)
     if DECODER_BIAS in tensors:  # RoFormer computes with this one; where its tables are untied, the other one may differ
-        tensors["cls.predictions.bias"] = tensors[DECODER_BIAS]
+        tensors[BIAS] = tensors[DECODER_BIAS]
     class_name = (config.get("architectures") or [None])[0]
-    head = CLASSES[class_name][0] if class_name in CLASSES else _head_in(tensors, family)
-    if head in TASK_OF_HEAD and class_name is not None and class_name not in CLASSES:
-        raise InputError(
-            f"{folder} is of the class {class_name}, which may compute something else with its head than transformers' "
-            f'{HEADS[head, family].class_name}; if it does not, name that under "architectures" in its config.json'
-        )
+    head = _head_of(class_name, tensors, family, folder)
     base = f"{family}." if any(name.startswith(f"{family}.") for name in tensors) else ""
     names = dict(HEADS[head, family].names)
     table = names.pop("table.weight", None)
@@ -99,13 +102,31 @@ def read_network(folder: Path) -> Network:
             if "head.table.weight" not in found:
                 unused[name] = "the token table once more"
             continue
-        unused[name] = _reason(name, class_name)
+        unused[name] = _reason(name, class_name, family)
         if not unused[name]:
             raise InputError(f"{source} has a tensor {name} that no ELECTRA has; it cannot be imported without loss")
     _check_computed(tensors, sizes, source)
     network = Network(folder, config, sizes, vocabulary_size, head, found, unused, tensors)
     _check_shapes(network, source)
     return network
+
+
+def _head_of(class_name: str | None, tensors: dict[str, Tensor], family: str, folder: Path) -> str:
+    """Tell the head by the class that config.json names, or else by the tensors; one that may compute something else is refused."""
+    if class_name in WITH_POOLER:
+        raise InputError(
+            f"{folder / 'config.json'} names the class {class_name}, whose head reads BERT's pooler, as no head here does; "
+            + REMEDY.format(HEADS["none", family].class_name)
+        )
+    if class_name in CLASSES and (CLASSES[class_name][0], family) in HEADS:
+        return CLASSES[class_name][0]
+    head = _head_in(tensors, family)
+    if head in TASK_OF_HEAD and class_name is not None and class_name not in CLASSES:
+        raise InputError(
+            f"{folder} is of the class {class_name}, which may compute something else with its head than transformers' "
+            f'{HEADS[head, family].class_name}; if it does not, name that under "architectures" in its config.json'
+        )
+    return head
 
 
 def _head_in(tensors: dict[str, Tensor], family: str) -> str:
@@ -117,10 +138,14 @@ def _head_in(tensors: dict[str, Tensor], family: str) -> str:
     return "none"
 
 
-def _reason(name: str, class_name: str | None) -> str:
+def _reason(name: str, class_name: str | None, family: str) -> str:
     for ending, reason in COMPUTED.items():
         if name.endswith(ending):
             return reason
+    if family == "bert":
+        for beginning, reason in OF_BERT.items():
+            if name.removeprefix("bert.").startswith(beginning):
+                return reason
     return f"the head of {class_name}" if class_name and name.startswith(OTHER_HEADS) else ""
 
 
@@ -167,34 +192,3 @@ def _skeleton(sizes: EncoderSizes, vocabulary_size: int, network: Network) -> di
         own = {name.removeprefix("head."): tensor for name, tensor in network.tensors.items() if name.startswith("head.")}
         modules["head"] = head_of(TASK_OF_HEAD[network.head], own, sizes.hidden_size, 0.0)
     return {f"{part}.{name}": tensor.shape for part, module in modules.items() for name, tensor in module.state_dict().items()}
-
-
-def read_tensors(folder: Path) -> tuple[dict[str, Tensor], Path]:
-    """Read model.safetensors, or pytorch_model.bin without running any code in it, as float32; and name the file."""
-    path = folder / "model.safetensors"
-    if path.is_file():
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            tensors = load_file(path)
-        except (SafetensorError, ValueError, OSError) as error:
-            raise InputError(
-                f"{path}, {path.stat().st_size:,} bytes: damaged or cut short ({str(error).splitlines()[0]}); copy it again"
-            ) from error
-    else:
-        path = folder / "pytorch_model.bin"
-        if not path.is_file():
-            raise InputError(f"no model.safetensors or pytorch_model.bin in {folder}; a file of another framework must be converted first")
-        try:
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # PyTorch raises many kinds
-            kind = re.search(r"Unsupported (?:global: GLOBAL|operand|class) (\S+)", str(error))
-            reason = f"it holds {kind[1]}, which is code and not only numbers" if kind else "damaged, cut short, or no file of PyTorch"
-            raise InputError(f"{path}, {path.stat().st_size:,} bytes: not loaded: {reason}; use its model.safetensors") from error
-        if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
-            raise InputError(f"{path} holds no table of tensors; use its model.safetensors")
-    floats = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
-    # before 2021 LayerNorm's two were called as in TensorFlow
-    old = {".gamma": ".weight", ".beta": ".bias"}
-    return {next((name.removesuffix(a) + b for a, b in old.items() if name.endswith(a)), name): t for name, t in floats.items()}, path

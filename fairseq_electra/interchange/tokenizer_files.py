@@ -12,6 +12,7 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.interchange.added_tokens import SPECIAL, read_added_tokens, special_symbols
 from fairseq_electra.interchange.json_files import read_json
 from fairseq_electra.interchange.our_ids import all_pieces, check_special, with_our_ids
+from fairseq_electra.interchange.sentence_transformers import SETTINGS_FILE
 
 SHORTEST_ROW = 8
 MAX_CHARACTERS_PER_WORD = 100  # of transformers' BertTokenizer, whatever tokenizer.json says
@@ -110,18 +111,20 @@ def read_tokenizer(folder: Path, vocabulary_size: int) -> Vocabulary:
 
 
 def read_longest(folder: Path, positions: int) -> int:
-    """Read how many tokens a folder's tokenizer cuts text to; at most, and where it does not say, ``positions``.
+    """Read how many tokens a folder's tokenizer, or sentence-transformers, cuts text to; at most, and where none says, ``positions``.
 
     Raises:
         InputError: it is no number, or too small for a row.
     """
-    path = folder / "tokenizer_config.json"
-    found = read_json(path).get("model_max_length")
-    if found is None:  # null, too
-        return positions
-    if isinstance(found, bool) or not isinstance(found, int | float) or not found >= SHORTEST_ROW:
-        raise InputError(f"{path} has model_max_length {found!r}; it must be a number of tokens from {SHORTEST_ROW} on")
-    return int(min(found, positions))
+    limits: list[int | float] = [positions]
+    for name, key in (("tokenizer_config.json", "model_max_length"), (SETTINGS_FILE, "max_seq_length")):
+        found = read_json(folder / name).get(key)
+        if found is None:  # null, too
+            continue
+        if isinstance(found, bool) or not isinstance(found, int | float) or not found >= SHORTEST_ROW:
+            raise InputError(f"{folder / name} has {key} {found!r}; it must be a number of tokens from {SHORTEST_ROW} on")
+        limits.append(found)
+    return int(min(limits))
 
 
 def _is_of_bert(folder: Path, options: dict) -> bool:

@@ -7,8 +7,8 @@ from fairseq_electra.modules.embeddings import LAYER_NORM_EPS
 from fairseq_electra.modules.encoder import INITIALIZER_RANGE
 from fairseq_electra.modules.sizes import NUM_SEGMENTS, EncoderSizes
 
-FAMILIES = {"electra": "learned", "roformer": "rotary"}  # model_type: positions
-# transformers' defaults, for what a config.json leaves out (configuration_electra.py, configuration_roformer.py)
+FAMILIES = {"electra": "learned", "roformer": "rotary", "bert": "learned"}  # model_type: positions
+# transformers' defaults, for what a config.json leaves out (configuration_electra.py, configuration_roformer.py, configuration_bert.py)
 DEFAULTS: dict[str, dict] = {
     "electra": {
         "vocab_size": 30522,
@@ -28,6 +28,14 @@ DEFAULTS: dict[str, dict] = {
         "intermediate_size": 3072,
         "max_position_embeddings": 1536,
     },
+    "bert": {
+        "vocab_size": 30522,
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "intermediate_size": 3072,
+        "max_position_embeddings": 512,
+    },
 }
 # what the encoder here does, and no other way
 REQUIRED: dict = {
@@ -41,7 +49,7 @@ REQUIRED: dict = {
 
 
 def family_of(sizes: EncoderSizes) -> str:
-    """Return transformers' model_type for a net: electra, or roformer for one with rotary positions."""
+    """Return transformers' model_type that a net is exported as: electra, or roformer for one with rotary positions."""
     return next(family for family, positions in FAMILIES.items() if positions == sizes.positions)
 
 
@@ -53,12 +61,14 @@ def read_sizes(config: dict, source: Path) -> tuple[EncoderSizes, int]:
     """
     family = config.get("model_type")
     if family not in FAMILIES:
-        raise InputError(f"{source} is of the model type {family!r}; electra can be imported, and roformer, its like with rotary positions")
+        raise InputError(
+            f"{source} is of the model type {family!r}; electra and bert can be imported, and roformer, their like with rotary positions"
+        )
     for name, wanted in REQUIRED.items():
         if config.get(name, wanted) != wanted:
             raise InputError(f"{source} asks for {name} {config[name]!r}, where the encoder here has {wanted!r}; it cannot be imported")
     found = {name: config.get(name, default) for name, default in DEFAULTS[family].items()}
-    found["embedding_size"] = found["embedding_size"] or found["hidden_size"]
+    found["embedding_size"] = found.get("embedding_size") or found["hidden_size"]  # of BERT: the hidden size always
     for name, value in found.items():
         if not isinstance(value, int) or value < 1:
             raise InputError(f"{source} has {name} {value!r}; it must be a whole number above 0")

@@ -16,8 +16,8 @@ from fairseq_electra.interchange.heads import head_of
 from fairseq_electra.interchange.names import OF_ROWS, SETTINGS, TASK_OF_HEAD, UNANSWERABLE
 from fairseq_electra.interchange.network_files import Network, is_transformers_folder, read_network
 from fairseq_electra.interchange.pretrained import Pretrained
+from fairseq_electra.interchange.sentence_transformers import find_network
 from fairseq_electra.interchange.tokenizer_files import read_longest, read_tokenizer
-from fairseq_electra.interchange.transformers_config import family_of
 from fairseq_electra.models._config import with_defaults
 from fairseq_electra.models.electra import ElectraConfig, ElectraModel
 from fairseq_electra.models.electra_encoder import HEADS as HEADS_HERE
@@ -25,6 +25,11 @@ from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncode
 from fairseq_electra.modules.sizes import MODEL_SIZES, EncoderSizes
 
 GENERATOR = "generator"  # subfolder
+OTHER_GENERATOR = "another generator is given"
+BERT_TWICE = (
+    "BERT's encoder is the discriminator, and with its masked-LM head the generator, which is as large: for a small one, initialised, name "
+    'BertModel under "architectures" in config.json'
+)
 SENTENCE_HEAD = "sentence_classification_head"  # fairseq's default --classification-head-name
 
 
@@ -39,6 +44,7 @@ class Imported:
         networks: by role: discriminator, generator, or the name of a head.
         unused: tensors that were not used, each with the reason.
         unnamed: our names for the rows of the token table that no piece belongs to.
+        notes: sentences on what became of the folder.
     """
 
     pretrained: Pretrained
@@ -47,6 +53,12 @@ class Imported:
     networks: dict[str, Network]
     unused: dict[str, str] = field(default_factory=dict)
     unnamed: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        """Where the first network lies, and its tokenizer."""
+        return next(iter(self.networks.values())).folder
 
 
 def dictionary_of(symbols: list[str]):
@@ -62,31 +74,37 @@ def dictionary_of(symbols: list[str]):
 def read_folder(folder: str | Path, generator: str | Path | None = None, seed: int = 1, head: str = SENTENCE_HEAD) -> Imported:
     """Read a folder of transformers into a network for pre-training, or, where it has a task's head, into an encoder with it.
 
+    A BERT is read as the discriminator; one with a masked-LM head is the generator as well.
+
     Args:
         folder: of the discriminator.
         generator: folder of the generator; by default the folder's subfolder ``generator``, if there is one.
         seed: of what the folder does not have.
         head: name for the head of a task.
     """
-    folder = Path(folder)
+    folder, not_read = find_network(Path(folder))
     main = read_network(folder)
-    if main.head == "masked_lm":
+    if main.head == "masked_lm" and main.family != "bert":
         raise InputError(f"{folder} holds a generator; give the discriminator's folder, and this one with --generator")
     vocabulary = read_tokenizer(folder, main.vocabulary_size)
     tokenizer, order = vocabulary.tokenizer, torch.tensor(vocabulary.order)
     if main.head in TASK_OF_HEAD:
         if generator is not None:
             raise InputError(f"{folder} holds a net that was fine-tuned, which has no generator; leave {generator} out")
-        return replace(_read_classifier(main, tokenizer, order, head), unnamed=vocabulary.unnamed)
+        found = _read_classifier(main, tokenizer, order, head)
+        return replace(found, unnamed=vocabulary.unnamed, unused=found.unused | not_read)
     other = folder / GENERATOR if generator is None and is_transformers_folder(folder / GENERATOR) else generator
-    second = read_network(Path(other)) if other is not None else None
+    main, second = _split(main, with_generator=other is None)
+    notes = [BERT_TWICE] if second is not None else []
+    if other is not None:
+        second = read_network(Path(other))
+        _check_generator(main, second, tokenizer, Path(other))
     model_cfg = {"model_size": nearest(main.sizes), **asdict(main.sizes)}
     networks = {"discriminator": main}
     tensors = {
         **_renamed(main, {"embeddings.": "embeddings.", "encoder.": "discriminator.", "head.": "discriminator_head."}, order),
     }
     if second is not None:
-        _check_generator(main, second, tokenizer, Path(str(other)))
         networks[GENERATOR] = second
         theirs = _renamed(second, {"embeddings.": "generator_embeddings.", "encoder.": "generator.", "head.": "generator_head."}, order)
         tie = _tie(tensors, theirs)
@@ -110,10 +128,26 @@ def read_folder(folder: str | Path, generator: str | Path | None = None, seed: i
     own = model.state_dict()
     initialised = [name for name in own if name not in tensors and name != "dictionary_version"]
     model.load_state_dict({**own, **tensors})
-    unused = {f"{role}: {name}": reason for role, network in networks.items() for name, reason in network.unused.items()}
+    unused = {f"{role}: {name}": reason for role, network in networks.items() for name, reason in network.unused.items()} | not_read
     cut_to = read_longest(folder, main.sizes.max_position_embeddings)
     pretrained = Pretrained(model.eval(), tokenizer, dictionary, initialised=initialised, cut_to=cut_to)
-    return Imported(pretrained, model_cfg, order, networks, unused, vocabulary.unnamed)
+    return Imported(pretrained, model_cfg, order, networks, unused, vocabulary.unnamed, notes)
+
+
+def _split(main: Network, with_generator: bool) -> tuple[Network, Network | None]:
+    """Make of a BERT with a masked-LM head the discriminator, its encoder, and the generator, all of it; other nets are left alone.
+
+    Args:
+        main: as it was read.
+        with_generator: whether its head is wanted.
+    """
+    if main.head != "masked_lm":
+        return main, None
+    own = {name: tensor for name, tensor in main.tensors.items() if not name.startswith("head.")}
+    if with_generator:
+        return replace(main, head="none", tensors=own), replace(main, unused={})
+    of_head = {name: OTHER_GENERATOR for name in main.theirs if name.startswith("cls.predictions.")}
+    return replace(main, head="none", tensors=own, unused=main.unused | of_head), None
 
 
 def nearest(sizes: EncoderSizes) -> str:
@@ -159,7 +193,7 @@ def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor, head: s
     """Make an encoder with the head that transformers has for a task."""
     kind, source = TASK_OF_HEAD[main.head], main.folder / "config.json"
     classes = main.tensors["head.prediction.bias"].numel()
-    check_head(main.config, main.head, family_of(main.sizes), classes, source)
+    check_head(main.config, main.head, main.family, classes, source)
     labels = [] if kind == ANSWERING else labels_of(main.config, main.head, classes, source)
     dictionary = dictionary_of(symbols_of(tokenizer))
     model_cfg = {"model_size": nearest(main.sizes), **asdict(main.sizes)}

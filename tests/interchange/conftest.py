@@ -67,7 +67,7 @@ def make_theirs(tmp_path, their_pieces):
         for i, model in enumerate(models):
             model.eval()
             sines = {name: tensor.clone() for name, tensor in model.state_dict().items() if "embed_positions" in name}
-            randomize_parameters(model, seed=i, std=0.2 if sizes is SMALL else 0.03)
+            randomize_parameters(model, seed=i, std=0.2 if sizes["hidden_size"] == SMALL["hidden_size"] else 0.03)
             model.load_state_dict(sines, strict=False)
             place = folder / "generator" if i else folder
             model.save_pretrained(place)

@@ -286,7 +286,7 @@ def no_model(folder):
 
 
 def other_type(folder):
-    edit(folder / "config.json", model_type="bert")
+    edit(folder / "config.json", model_type="albert")
 
 
 def other_activation(folder):
@@ -381,7 +381,7 @@ def generator_alone(folder):
     ("spoil", "sentence"),
     [
         (no_model, "has no config.json"),
-        (other_type, "model type 'bert'"),
+        (other_type, "model type 'albert'"),
         (other_activation, "asks for hidden_act 'relu'"),
         (config_no_json, "is no JSON"),
         (other_width, "do not belong together"),

@@ -1,0 +1,63 @@
+"""Folders of sentence-transformers: where the network lies, and what else they hold."""
+
+import json
+from pathlib import Path
+
+from fairseq_electra.errors import InputError
+from fairseq_electra.interchange.json_files import read_json
+
+MODULES_FILE = "modules.json"
+SETTINGS_FILE = "sentence_bert_config.json"  # beside the network's config.json
+REASON = "of sentence-transformers, behind the network"
+OF_MEAN = "; a head here reads the mean too with --pooling mean"
+
+
+def find_network(folder: Path) -> tuple[Path, dict[str, str]]:
+    """Find the network in a folder of sentence-transformers.
+
+    Args:
+        folder: of sentence-transformers, or any other.
+
+    Returns:
+        the folder of the network, which is ``folder`` itself where it has no ``modules.json``; and what is not read, with the reason.
+
+    Raises:
+        InputError: ``modules.json`` is damaged or lists no network.
+
+    Source: sentence_transformers SentenceTransformer.py::SentenceTransformer._load_sbert_model.
+    """
+    path = folder / MODULES_FILE
+    if not path.is_file():
+        return folder, {}
+    modules = _read_modules(path)
+    networks = [where for kind, where in modules if kind == "Transformer"]
+    if len(networks) != 1:
+        kinds = ", ".join(kind for kind, _ in modules) or "nothing"
+        raise InputError(f"{path} lists {kinds}, where one Transformer is expected; give the folder that holds the network's config.json")
+    network = folder / networks[0]
+    unused = {
+        where or kind: f"{kind} {REASON}{OF_MEAN if _reads_the_mean(folder / where, kind) else ''}"
+        for kind, where in modules
+        if kind != "Transformer"
+    }
+    if read_json(network / SETTINGS_FILE).get("do_lower_case"):
+        unused["do_lower_case"] = f"{SETTINGS_FILE} lets sentence-transformers lower-case text; here tokenizer_config.json decides"
+    return network, unused
+
+
+def is_sentence_transformers(folder: Path) -> bool:
+    """Tell a folder of sentence-transformers by its list of modules."""
+    return (folder / MODULES_FILE).is_file()
+
+
+def _read_modules(path: Path) -> list[tuple[str, str]]:
+    """Read the kind of each module, without its package, and its subfolder."""
+    try:
+        modules = json.loads(path.read_text(encoding="utf-8"))
+        return [(str(module["type"]).rsplit(".", 1)[-1], str(module["path"])) for module in modules]
+    except (ValueError, RecursionError, TypeError, KeyError) as error:
+        raise InputError(f"{path} is no list of modules with type and path; copy it again") from error
+
+
+def _reads_the_mean(folder: Path, kind: str) -> bool:
+    return kind == "Pooling" and bool(read_json(folder / "config.json").get("pooling_mode_mean_tokens"))
