@@ -21,6 +21,8 @@ COMMANDS = {
     "finetune": "fine-tune nets on tasks with many seeds, and compare them",
     "submit": "write GLUE's submission files from such runs",
     "predict": "apply a fine-tuned net to text",
+    "detect": "say how likely each token of a text was replaced",
+    "fill": "let the generator guess what stands at <mask>",
     "export": "turn a checkpoint into a folder that transformers loads",
     "import": "turn a folder of transformers into a checkpoint to go on from",
     "average": "average the weights of checkpoints, or take out their moving average",

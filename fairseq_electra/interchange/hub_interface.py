@@ -201,7 +201,6 @@ class ElectraHubInterface(nn.Module):
         Returns:
             ``(sentence, probability, token)`` for each answer, the likeliest first; a list of such lists for several sentences.
         """
-        model = self._pretraining("fill_mask", "generator")
         several = [masked_input] if isinstance(masked_input, str) else list(masked_input)
         rows = []
         for text in several:
@@ -209,20 +208,39 @@ class ElectraHubInterface(nn.Module):
                 raise InputError(f"fill_mask needs one {MASK} in a sentence, found {text.count(MASK)} in {text[:80]!r}")
             before, after = (self.encode(part)[1:-1].tolist() for part in text.split(MASK))
             rows.append(torch.tensor([BOS_ID, *before, self.mask, *after, EOS_ID]))
-
-        def scores(batch: Tensor) -> Tensor:
-            padding_mask, segments = self._masks(batch)
-            positions = (batch == self.mask).int().argmax(1, keepdim=True)
-            return probabilities(model.generate(batch, segments, padding_mask, positions)).expand(-1, batch.shape[1], -1)
-
         filled = []
-        for text, found in zip(several, self._each(rows, scores), strict=True):
-            values, ids = found[0].topk(topk)
+        for text, ((values,), (ids,)) in zip(several, self.guess_masked(rows, topk), strict=True):
             tokens = [self._join([i]) for i in ids.tolist()]
             filled.append(
                 [(self._put(text, i, token), value, token) for i, token, value in zip(ids.tolist(), tokens, values.tolist(), strict=True)]
             )
         return filled[0] if isinstance(masked_input, str) else filled
+
+    @torch.no_grad()
+    def guess_masked(self, rows: list[Tensor], topk: int = 5) -> list[tuple[Tensor, Tensor]]:
+        """Let the generator guess every ``<mask>`` of rows, each as if the others stayed masked.
+
+        Args:
+            rows: ids, one of them or more ``<mask>``. Shape: (T,) each.
+            topk: how many guesses.
+
+        Returns:
+            of each row and its masks in their order the probabilities and the ids, the likeliest first. Shapes: (masks, topk) twice.
+        """
+        model = self._pretraining("fill_mask", "generator")
+
+        def best(batch: Tensor) -> Tensor:
+            padding_mask, segments = self._masks(batch)
+            masked = (batch == self.mask).int()
+            positions = masked.argsort(dim=1, descending=True, stable=True)[:, : int(masked.sum(1).max())]  # (B, K), spare ones behind
+            values, ids = probabilities(model.generate(batch, segments, padding_mask, positions)).topk(topk)
+            return torch.stack([values.double(), ids.double()], 1)  # (B, 2, K, topk)
+
+        found = []
+        for row, (values, ids) in zip(rows, self._each(rows, best, of_tokens=False), strict=True):
+            number = int((row == self.mask).sum())
+            found.append((values[:number], ids[:number].long()))
+        return found
 
     @torch.no_grad()
     def sample_corruption(self, tokens: Rows, mask_prob: float = 0.15, temperature: float = 1.0, seed: int = 1) -> Corruption:
@@ -295,7 +313,10 @@ class ElectraHubInterface(nn.Module):
                 f"{method} needs a pre-training checkpoint; this is a fine-tuned encoder, without generator and discriminator head"
             )
         if any(name.startswith(part) for name in self.initialised):
-            raise InputError(f"{method} needs the {part.replace('_', ' ')}, which the folder does not hold; load the checkpoint of fairseq")
+            raise InputError(
+                f"{method} needs the {part.replace('_', ' ')}, which the folder of transformers does not hold: it is random before it is "
+                "trained; go on with pre-training, or load the net's own checkpoint"
+            )
         return self.model
 
     def _batch(self, tokens: Tensor | Text) -> Tensor:

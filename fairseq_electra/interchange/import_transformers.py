@@ -55,7 +55,15 @@ def _save(imported: Imported, checkpoint: Path) -> None:
     from fairseq import checkpoint_utils
 
     pretrained, folder = imported.pretrained, checkpoint.parent
-    state = checkpoint_state(pretrained.model, imported.model_cfg, str(folder), pretrained.longest, pretrained.task, pretrained.settings)
+    state = checkpoint_state(
+        pretrained.model,
+        imported.model_cfg,
+        str(folder),
+        pretrained.longest,
+        pretrained.task,
+        pretrained.settings,
+        pretrained.initialised,
+    )
     try:
         save_vocabulary(pretrained.tokenizer, folder)
         if pretrained.task is not None:

@@ -1,7 +1,7 @@
 """A network with its vocabulary, out of a fairseq checkpoint or on its way into one."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from fairseq_electra.models._config import with_defaults
 from fairseq_electra.models.electra import ElectraConfig, ElectraModel
 from fairseq_electra.models.electra_encoder import HEADS, ElectraEncoder, ElectraEncoderConfig
 
+INITIALISED = "initialised"  # in a checkpoint's extra_state
+
 
 @dataclass
 class Pretrained:
@@ -32,7 +34,7 @@ class Pretrained:
         updates: of the run.
         task: what an encoder was fine-tuned for, where known.
         labels: of each head, in the order of its scores, where known.
-        initialised: tensors that were not found and are random.
+        initialised: tensors that were not found, in the folder of transformers that the net comes from, and are random.
         cut_to: of a folder of transformers, tokens that its tokenizer cuts text to.
         settings: of a folder of transformers, options of the fine-tuning that :data:`names.SETTINGS` keeps there.
     """
@@ -121,7 +123,8 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
     history = state.get("optimizer_history") or [{}]
     known = [read_task_info(place) for place in (path.parent, data) if labels and (place / TASK_FILE).is_file()]
     updates = int(history[-1].get("num_updates", 0))
-    return Pretrained(model.eval(), tokenizer, dictionary, cfg, updates, known[0] if known else None, labels)
+    initialised = list((state.get("extra_state") or {}).get(INITIALISED, ()))  # which training takes away
+    return Pretrained(model.eval(), tokenizer, dictionary, cfg, updates, known[0] if known else None, labels, initialised)
 
 
 def read_labels(folders: list[Path], number: int) -> list[str]:
@@ -149,6 +152,7 @@ def checkpoint_state(
     longest: int,
     task: TaskInfo | None = None,
     settings: Mapping[str, int] | None = None,
+    initialised: Sequence[str] = (),
 ) -> dict:
     """Return what fairseq-train would save for a network that has not been trained by it.
 
@@ -158,7 +162,7 @@ def checkpoint_state(
         data: named as the data folder; ``inspect`` and others are given another.
         longest: tokens of the longest row, as far as known.
         task: what an encoder was fine-tuned for.
-        settings: as those of :class:`Pretrained`.
+        settings, initialised: as those of :class:`Pretrained`.
     """
     from fairseq.dataclass.configs import FairseqConfig
 
@@ -180,7 +184,7 @@ def checkpoint_state(
         "criterion": None,
         "optimizer_history": [history],
         "task_state": {},
-        "extra_state": {"metrics": None, "previous_training_time": 0},
+        "extra_state": {"metrics": None, "previous_training_time": 0, INITIALISED: list(initialised)},
     }
 
 

@@ -191,7 +191,7 @@ def test_what_a_folder_does_not_hold_is_not_made_up(tmp_path, pretrained, make_t
     export_transformers(pretrained(positions="rotary"), tmp_path / "out")
     rotary = fairseq_electra.from_pretrained(tmp_path / "out")
     assert len(rotary.fill_mask("a <mask>")) == 5
-    with pytest.raises(InputError, match="needs the discriminator head, which the folder does not hold"):
+    with pytest.raises(InputError, match="needs the discriminator head, which the folder of transformers does not hold"):
         rotary.detect_replaced("text")
     alone = fairseq_electra.from_pretrained(make_theirs(generator=None).folder)
     assert alone.detect_replaced("text").shape[0] == 1

@@ -1,0 +1,66 @@
+"""What ``detect`` and ``fill`` share: they read lines, and write JSON, or colours on a terminal."""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fairseq_electra.data.examples import numbered_lines
+from fairseq_electra.data.inputs import source_name
+from fairseq_electra.errors import InputError
+
+if TYPE_CHECKING:
+    from fairseq_electra.evaluation.token_answers import LineAnswers
+    from fairseq_electra.interchange.hub_interface import ElectraHubInterface
+
+
+def add_line_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of both commands."""
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="of pre-training; or a folder of checkpoints or of transformers")
+    parser.add_argument("--input", default="-", metavar="FILE", help="text; plain, .gz or .xz (default: standard input)")
+    parser.add_argument("--vocab", metavar="DIR", help="folder of the vocabulary (default: the checkpoint's, or its data's)")
+    parser.add_argument(
+        "--generator", metavar="DIR", help="beside a folder of transformers: its generator (default: the subfolder generator)"
+    )
+    parser.add_argument("--format", choices=["json", "color"], help="of the output (default: color on a terminal, else json)")
+
+
+def load(args: argparse.Namespace) -> "ElectraHubInterface":
+    """Load the net, onto a GPU if there is one."""
+    import torch
+
+    import fairseq_electra
+
+    fairseq_electra.register()
+    logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
+    net = fairseq_electra.from_pretrained(args.checkpoint, vocabulary=args.vocab, generator=args.generator)
+    return net.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def write_answers(args: argparse.Namespace, answers: "LineAnswers", coloured: Callable[[dict], str], legend: str = "") -> None:
+    """Answer every line of the input.
+
+    Args:
+        args: of :func:`add_line_arguments`.
+        answers: what answers them; of text that is typed, each line at once.
+        coloured: an answer as it is shown on a terminal.
+        legend: shown before them.
+
+    Raises:
+        InputError: there is no line.
+    """
+    answers.source = source_name(args.input)
+    if args.input == "-" and sys.stdin.isatty():
+        answers.at_once = 1
+    in_colour = sys.stdout.isatty() if args.format is None else args.format == "color"
+    if in_colour and legend:
+        print(legend)
+    for answer in answers(line for _, line in numbered_lines(args.input)):
+        print(coloured(answer) if in_colour else json.dumps(answer, ensure_ascii=False), flush=answers.at_once == 1)
+    if not answers.number_read:
+        raise InputError(f"{answers.source} is empty; give one text a line")
+    if answers.number_cut:
+        cut, read = f"{answers.number_cut:,}", f"{answers.number_read:,}"
+        print(f"{cut} of {read} lines were cut to {answers.net.longest} tokens, the longest row of the training", file=sys.stderr)

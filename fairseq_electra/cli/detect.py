@@ -1,0 +1,25 @@
+"""Say how likely each token of a text was replaced: one text a line in; JSON lines out, or colours on a terminal.
+
+echo "The orchestra played the sandwich." | fairseq-electra detect checkpoints
+
+Each JSON line has the text and its tokens: token, begin and end in the text in characters, and p_replaced. The net is a pre-training
+checkpoint, a folder of checkpoints (its best, or else its last), or a folder of transformers with the discriminator.
+"""
+
+import argparse
+
+from fairseq_electra.cli._token_lines import add_line_arguments, load, write_answers
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add_line_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Load the net, and judge every line."""
+    net = load(args)
+    from fairseq_electra.evaluation.coloured import LEGEND, shaded
+    from fairseq_electra.evaluation.token_answers import Detector
+
+    write_answers(args, Detector(net), shaded, LEGEND)
