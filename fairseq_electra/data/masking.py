@@ -6,6 +6,7 @@ import numpy as np
 
 from fairseq_electra.data.hashing import Stream, bits, fractions, row_keys
 from fairseq_electra.data.rows import columns_before
+from fairseq_electra.data.spans import choose_spans
 from fairseq_electra.data.whole_words import choose_words
 
 LAST = np.uint32(2**32 - 1)
@@ -24,6 +25,8 @@ class Masking:
         first_piece: the ids from here up to ``<mask>`` are pieces; the smaller ones are special symbols, but for ``<unk>``.
         word_starts: True for pieces that begin a word; given, whole words are masked, as :mod:`fairseq_electra.data.whole_words` chooses
             them. Shape: (V,).
+        mean_span: above 1, spans of this mean length are masked, in tokens, or where words are given in words, as
+            :mod:`fairseq_electra.data.spans` chooses them.
         seed: of all choices.
 
     Source: google-research/electra pretrain/pretrain_helpers.py::mask. Deviation: drawn without replacement, so that the share is
@@ -37,6 +40,7 @@ class Masking:
     pad_index: int
     first_piece: int
     word_starts: np.ndarray | None = None
+    mean_span: float = 1.0
     seed: int = 1
 
     def slots(self, width: int) -> int:
@@ -48,7 +52,7 @@ class Masking:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Mask a batch.
 
-        Row i uses ``clip(round(mask_prob * length), 1, candidates)`` of the K slots; with whole words at most so many.
+        Row i uses ``clip(round(mask_prob * length), 1, candidates)`` of the K slots; with whole words or spans at most so many.
         The spare slots come last: position 0, target ``pad_index``.
 
         Args:
@@ -70,11 +74,16 @@ class Masking:
 
         candidate = (tokens >= self.first_piece - 1) & (tokens != self.mask_index)
         wanted = np.clip(np.rint(self.mask_prob * lengths).astype(np.int64), 1, num_slots)
-        if self.word_starts is None:
+        if self.word_starts is None and self.mean_span <= 1:
             positions, num_masked = _smallest(order, candidate, wanted, num_slots)
         else:
-            offset = fractions(bits(keys, 1, first=width + 3 * num_slots))[:, 0]
-            chosen = choose_words(order, offset, candidate, self.word_starts[tokens], wanted)
+            starts = np.ones(tokens.shape, bool) if self.word_starts is None else self.word_starts[tokens]
+            if self.mean_span > 1:
+                begin_draws = bits(keys, (width + 1) // 2, first=width + 3 * num_slots).view(np.uint32)[:, :width]
+                chosen = choose_spans(order, begin_draws, candidate, starts, wanted, self.mean_span)
+            else:
+                offset = fractions(bits(keys, 1, first=width + 3 * num_slots))[:, 0]
+                chosen = choose_words(order, offset, candidate, starts, wanted)
             num_masked = chosen.sum(1)
             positions = np.sort(np.where(chosen, np.arange(width), width), axis=1)[:, :num_slots]
         used = columns_before(num_masked, num_slots)

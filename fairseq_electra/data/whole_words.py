@@ -32,12 +32,28 @@ def choose_words(draws: np.ndarray, offset: np.ndarray, candidate: np.ndarray, s
     column = np.arange(candidate.shape[1])
     candidates = candidate.sum(1)
     budget = np.minimum(wanted, candidates)
-    head = _heads(candidate, starts)
-    size = _sizes(head, candidate)
+    head = first_columns(candidate, starts)
+    size = sizes_of_words(head, candidate)
     draw = np.take_along_axis(draws, head, 1)
     sampled = np.take_along_axis(_sample(size, draws, candidate & (head == column), budget / np.maximum(candidates, 1), offset), head, 1)
     group = np.where(~candidate, NONE, np.where(size == 1, SINGLE, np.where(sampled, SAMPLED, OTHER)))
-    order = np.argsort(_joined(group, draw), axis=1, kind="stable")  # pieces of a word stay together, in their order
+    return take_words(join_keys(group, draw), candidate, size, head, budget)
+
+
+def take_words(keys: np.ndarray, candidate: np.ndarray, size: np.ndarray, head: np.ndarray, budget: np.ndarray) -> np.ndarray:
+    """Take words one after the other, each that fits in what is left of the budget; where none fits at all, the first in part.
+
+    Args:
+        keys: words are taken in their order; all pieces of a word have one, and what is no candidate the greatest. Shape: (B, T), uint64.
+        candidate: pieces that may be taken. Shape: (B, T), bool.
+        size, head: of each piece's word. Shape: (B, T).
+        budget: pieces of each row, no more than there are candidates. Shape: (B,).
+
+    Returns:
+        True at the pieces that are taken. Shape: (B, T), bool.
+    """
+    column = np.arange(candidate.shape[1])
+    order = np.argsort(keys, axis=1, kind="stable")  # pieces of a word stay together, in their order
     is_candidate, pieces, within = (np.take_along_axis(each, order, 1) for each in (candidate, size, column - head))
     taken = _fitting(is_candidate, pieces, within, budget)
     taken |= ~taken.any(1, keepdims=True) & (column < budget[:, None])
@@ -46,7 +62,7 @@ def choose_words(draws: np.ndarray, offset: np.ndarray, candidate: np.ndarray, s
     return chosen
 
 
-def _heads(candidate: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def first_columns(candidate: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """Column where each piece's word begins; what is no candidate is a word of its own. Shape: (B, T)."""
     begins = starts | ~candidate
     begins[:, 1:] |= ~candidate[:, :-1]
@@ -54,7 +70,7 @@ def _heads(candidate: np.ndarray, starts: np.ndarray) -> np.ndarray:
     return np.maximum.accumulate(np.where(begins, np.arange(candidate.shape[1]), 0), axis=1)
 
 
-def _sizes(head: np.ndarray, candidate: np.ndarray) -> np.ndarray:
+def sizes_of_words(head: np.ndarray, candidate: np.ndarray) -> np.ndarray:
     """Pieces of each piece's word; 0 for what is no candidate. Shape: (B, T)."""
     flat = head + head.shape[1] * np.arange(len(head))[:, None]
     return np.bincount(flat[candidate], minlength=head.size)[flat]
@@ -70,14 +86,14 @@ def _sample(size: np.ndarray, draws: np.ndarray, is_head: np.ndarray, share: np.
     Returns:
         whether a word is taken, at its first piece. Shape: (B, T), bool.
     """
-    order = np.argsort(_joined(np.where(is_head, size.shape[1] - size, size.shape[1]), draws), axis=1, kind="stable")
+    order = np.argsort(join_keys(np.where(is_head, size.shape[1] - size, size.shape[1]), draws), axis=1, kind="stable")
     rank = np.empty_like(order)
     np.put_along_axis(rank, order, np.arange(size.shape[1])[None], 1)
     share, offset = share[:, None], offset[:, None]
     return np.floor((rank + 1) * share + offset) > np.floor(rank * share + offset)
 
 
-def _joined(first: np.ndarray, then: np.ndarray) -> np.ndarray:
+def join_keys(first: np.ndarray, then: np.ndarray) -> np.ndarray:
     """Keys that sort by the first number, below 2^32, and where it is the same by the second, uint32. Shape kept, uint64."""
     return first.astype(np.uint64) << np.uint64(32) | then
 

@@ -13,6 +13,7 @@ from fairseq_electra.modules.attention import SHORT_ROW_ON_CPU
 from fairseq_electra.precision import cpu_has_bf16, cpu_multiplies_fp16
 
 SHORTEST, LONGEST = 8, 65535
+SPANS_OF_A_ROW = 3  # with fewer, spans that do not fit make the mean length another than the one asked for
 VARLEN_CAPABILITY = (8, 0)  # what the kernel for documents of any length asks of a GPU
 
 
@@ -37,6 +38,10 @@ class ElectraPretrainingConfig(FairseqDataclass):
     leave_unmasked_prob: float = field(default=0.15, metadata={"help": "share of masked tokens that the generator sees as they are"})
     random_token_prob: float = field(default=0.0, metadata={"help": "share of masked tokens that it sees as a random piece"})
     mask_whole_words: bool = field(default=False, metadata={"help": "mask all pieces of a word together"})
+    mask_spans: float = field(
+        default=0.0,
+        metadata={"help": "mask spans of this mean length, in tokens, or with --mask-whole-words in words; 0: single ones"},
+    )
     autocast: ChoiceEnum(["none", "bf16", "fp16"]) = field(  # type: ignore[valid-type]
         default="none",
         metadata={
@@ -78,6 +83,14 @@ def check_options(cfg: ElectraPretrainingConfig) -> None:
     if not SHORTEST <= cfg.tokens_per_sample <= LONGEST:
         raise InputError(
             f"--tokens-per-sample must lie between {SHORTEST} and {LONGEST}, got {cfg.tokens_per_sample}; ELECTRA uses 128 or 512"
+        )
+    masked = cfg.mask_prob * cfg.tokens_per_sample
+    longest = round(masked / SPANS_OF_A_ROW, 2)
+    if cfg.mask_spans and not 1 <= cfg.mask_spans <= longest:
+        raise InputError(
+            f"--mask-spans {cfg.mask_spans:g}: of a row of {cfg.tokens_per_sample} tokens {masked:.3g} are masked, with room for "
+            f"fewer than {SPANS_OF_A_ROW} spans; "
+            + (f"give a mean length from 1 to {longest:g}, or 0" if longest >= 1 else "give longer rows, or 0")
         )
     if cfg.across_documents and cfg.rows == "pairs":
         raise InputError("--across-documents is for --rows blocks: a segment pair comes from one document; drop one of the two")

@@ -55,7 +55,8 @@ class ElectraPretrainingTask(FairseqTask):
         super().__init__(cfg)
         self.dictionary = dictionary
         self.diagnosis = Diagnosis()
-        deciding = ("mask_whole_words", "tokens_per_sample", "rows", "pack", "across_documents")
+        deciding = ["mask_whole_words", "tokens_per_sample", "rows", "pack", "across_documents"]
+        deciding += ["mask_spans"] if cfg.mask_spans else []  # checkpoints of before that option have none
         self.masked_share = MaskedShare(cfg.mask_prob, **{name: str(getattr(cfg, name)) for name in deciding})
         self.flops: Flops | None = None  # of the model, once it is built
         self.peak = 0.0  # FLOP/s of a device, once it is at work
@@ -129,6 +130,7 @@ class ElectraPretrainingTask(FairseqTask):
             pad_index=dictionary.pad(),
             first_piece=dictionary.nspecial,
             word_starts=word_starts(dictionary) if cfg.mask_whole_words else None,
+            mean_span=cfg.mask_spans,
             seed=cfg.seed,
         )
         packing = pack(rows.sizes, cfg.tokens_per_sample, seed) if cfg.pack else None
