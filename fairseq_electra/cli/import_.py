@@ -4,7 +4,8 @@ fairseq-electra import electra-small-discriminator --generator electra-small-gen
 fairseq-train data-bin ... --arch electra --finetune-from-model released/checkpoint.pt
 
 The vocabulary, with fairseq's ids, comes beside the checkpoint; encode the text with it: fairseq-electra encode --vocab released.
-A fine-tuned net keeps its head, for fairseq-electra predict; fine-tuned again, it gets the head of the new task. Before anything is
+A fine-tuned net keeps its head, for fairseq-electra predict; fine-tuned again, it gets the head of the new task. A BERT, also one of
+sentence-transformers, becomes the discriminator; one with a masked-LM head the generator as well. Before anything is
 written, the ids of sample text must be those of transformers' tokenizer, and our networks must agree with transformers' own, in float64
 within 1e-6 of their values.
 """
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folder",
         type=Path,
         metavar="DIR",
-        help="the discriminator, or a fine-tuned net: config.json, model.safetensors, tokenizer.json, ...",
+        help="the discriminator, a BERT, or a fine-tuned net: config.json, model.safetensors, tokenizer.json, ...",
     )
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="file to write, in a new folder")
     parser.add_argument("--generator", type=Path, metavar="DIR", help="the generator (default: DIR/generator, if it is there)")

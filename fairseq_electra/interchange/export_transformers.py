@@ -14,7 +14,18 @@ from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.dense_heads import with_dense
 from fairseq_electra.interchange.head_config import SUMMARY, problem_type
 from fairseq_electra.interchange.model_card import model_card
-from fairseq_electra.interchange.names import HEADS, SETTINGS, TASK_OF_HEAD, UNANSWERABLE, Part, embeddings_part, encoder_part, to_theirs
+from fairseq_electra.interchange.names import (
+    BIAS,
+    DECODER_BIAS,
+    HEADS,
+    SETTINGS,
+    TASK_OF_HEAD,
+    UNANSWERABLE,
+    Part,
+    embeddings_part,
+    encoder_part,
+    to_theirs,
+)
 from fairseq_electra.interchange.network_files import sines
 from fairseq_electra.interchange.norms import as_post_norm
 from fairseq_electra.interchange.pretrained import Pretrained
@@ -153,7 +164,7 @@ def _generator(model: ElectraModel, state: dict[str, Tensor], longest: int) -> E
     ]
     network = _export(GENERATOR, head.class_name, state, parts, with_room(sizes, longest), prefix, {}, tie_word_embeddings=not untied)
     if untied and family == "roformer":
-        network.tensors["cls.predictions.decoder.bias"] = network.tensors["cls.predictions.bias"].clone()
+        network.tensors[DECODER_BIAS] = network.tensors[BIAS].clone()
     return network
 
 

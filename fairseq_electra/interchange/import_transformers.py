@@ -9,8 +9,8 @@ from fairseq_electra.data.task_info import TASK_FILE
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE, save_vocabulary
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange import parity
-from fairseq_electra.interchange.names import HEADS
-from fairseq_electra.interchange.network_files import BIAS, DECODER_BIAS, Network
+from fairseq_electra.interchange.names import BIAS, DECODER_BIAS, HEADS
+from fairseq_electra.interchange.network_files import Network
 from fairseq_electra.interchange.pretrained import checkpoint_state
 from fairseq_electra.interchange.tokenizer_parity import compare_tokenizers
 from fairseq_electra.interchange.transformers_folder import Imported, read_folder

@@ -51,11 +51,13 @@ class Head:
 
 _CLASSIFIER = {**_linear("dense", "classifier.dense"), **_linear("prediction", "classifier.out_proj")}
 _CHOICE = {**_linear("dense", "sequence_summary.summary"), **_linear("prediction", "classifier")}
+# the same numbers, or those of the second where tables are untied; transformers may store either alone
+BIAS, DECODER_BIAS = "cls.predictions.bias", "cls.predictions.decoder.bias"
 _MASKED_LM: Names = {  # of BERT, and of RoFormer, which took it over
     **_linear("dense", "cls.predictions.transform.dense"),
     **_linear("layer_norm", "cls.predictions.transform.LayerNorm"),
     "table.weight": "cls.predictions.decoder.weight",
-    "bias": "cls.predictions.bias",
+    "bias": BIAS,
 }
 # a new head is a new row for each family
 HEADS: dict[tuple[str, str], Head] = {
@@ -102,7 +104,7 @@ COMPUTED = {
     "embeddings.position_ids": "counts from 0",
     "embeddings.token_type_ids": "zeros",
     "encoder.embed_positions.weight": "sines, computed here",
-    "cls.predictions.decoder.bias": "used as cls.predictions.bias",
+    DECODER_BIAS: f"used as {BIAS}",
 }
 TASK_OF_HEAD = {"sentence": PREDICTION, "choice": RANKING, "token": TAGGING, "answer": ANSWERING}
 UNANSWERABLE = "has_unanswerable_questions"  # our entry in a config.json of transformers, which says nothing of it

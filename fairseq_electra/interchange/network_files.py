@@ -11,8 +11,10 @@ from fairseq_electra.interchange.head_config import REMEDY
 from fairseq_electra.interchange.heads import head_of
 from fairseq_electra.interchange.json_files import read_json
 from fairseq_electra.interchange.names import (
+    BIAS,
     CLASSES,
     COMPUTED,
+    DECODER_BIAS,
     HEADS,
     OF_BERT,
     OTHER_HEADS,
@@ -30,8 +32,6 @@ from fairseq_electra.modules.embeddings import Embeddings
 from fairseq_electra.modules.encoder import Encoder
 from fairseq_electra.modules.heads import MaskedLMHead, ReplacedTokenHead
 from fairseq_electra.modules.sizes import EncoderSizes
-
-BIAS, DECODER_BIAS = "cls.predictions.bias", "cls.predictions.decoder.bias"
 
 
 @dataclass
@@ -144,7 +144,7 @@ def _reason(name: str, class_name: str | None, family: str) -> str:
             return reason
     if family == "bert":
         for beginning, reason in OF_BERT.items():
-            if name.removeprefix("bert.").startswith(beginning):
+            if name.removeprefix(f"{family}.").startswith(beginning):
                 return reason
     return f"the head of {class_name}" if class_name and name.startswith(OTHER_HEADS) else ""
 

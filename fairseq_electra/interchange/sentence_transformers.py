@@ -8,6 +8,7 @@ from fairseq_electra.interchange.json_files import read_json
 
 MODULES_FILE = "modules.json"
 SETTINGS_FILE = "sentence_bert_config.json"  # beside the network's config.json
+NETWORKS = ("Transformer", "BERT")  # the second in its first releases
 REASON = "of sentence-transformers, behind the network"
 OF_MEAN = "; a head here reads the mean too with --pooling mean"
 
@@ -30,7 +31,7 @@ def find_network(folder: Path) -> tuple[Path, dict[str, str]]:
     if not path.is_file():
         return folder, {}
     modules = _read_modules(path)
-    networks = [where for kind, where in modules if kind == "Transformer"]
+    networks = [where for kind, where in modules if kind in NETWORKS]
     if len(networks) != 1:
         kinds = ", ".join(kind for kind, _ in modules) or "nothing"
         raise InputError(f"{path} lists {kinds}, where one Transformer is expected; give the folder that holds the network's config.json")
@@ -38,7 +39,7 @@ def find_network(folder: Path) -> tuple[Path, dict[str, str]]:
     unused = {
         where or kind: f"{kind} {REASON}{OF_MEAN if _reads_the_mean(folder / where, kind) else ''}"
         for kind, where in modules
-        if kind != "Transformer"
+        if kind not in NETWORKS
     }
     if read_json(network / SETTINGS_FILE).get("do_lower_case"):
         unused["do_lower_case"] = f"{SETTINGS_FILE} lets sentence-transformers lower-case text; here tokenizer_config.json decides"

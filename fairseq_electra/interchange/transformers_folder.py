@@ -13,7 +13,7 @@ from fairseq_electra.data.wordpiece import symbols_of
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange.head_config import check_head, labels_of
 from fairseq_electra.interchange.heads import head_of
-from fairseq_electra.interchange.names import OF_ROWS, SETTINGS, TASK_OF_HEAD, UNANSWERABLE
+from fairseq_electra.interchange.names import HEADS, OF_ROWS, SETTINGS, TASK_OF_HEAD, UNANSWERABLE, Part, pairs
 from fairseq_electra.interchange.network_files import Network, is_transformers_folder, read_network
 from fairseq_electra.interchange.pretrained import Pretrained
 from fairseq_electra.interchange.sentence_transformers import find_network
@@ -146,7 +146,8 @@ def _split(main: Network, with_generator: bool) -> tuple[Network, Network | None
     own = {name: tensor for name, tensor in main.tensors.items() if not name.startswith("head.")}
     if with_generator:
         return replace(main, head="none", tensors=own), replace(main, unused={})
-    of_head = {name: OTHER_GENERATOR for name in main.theirs if name.startswith("cls.predictions.")}
+    head = Part("head.", "", HEADS["masked_lm", main.family].names)
+    of_head = {name: OTHER_GENERATOR for _, theirs in pairs([head]) for name in theirs if name in main.theirs}
     return replace(main, head="none", tensors=own, unused=main.unused | of_head), None
 
 

@@ -87,10 +87,10 @@ def check_options(cfg: ElectraPretrainingConfig) -> None:
     masked = cfg.mask_prob * cfg.tokens_per_sample
     longest = round(masked / SPANS_OF_A_ROW, 2)
     if cfg.mask_spans and not 1 <= cfg.mask_spans <= longest:
+        remedy = f"give a mean length from 1 to {longest:g}, or 0" if longest >= 1 else "give longer rows, or 0"
         raise InputError(
-            f"--mask-spans {cfg.mask_spans:g}: of a row of {cfg.tokens_per_sample} tokens {masked:.3g} are masked, with room for "
-            f"fewer than {SPANS_OF_A_ROW} spans; "
-            + (f"give a mean length from 1 to {longest:g}, or 0" if longest >= 1 else "give longer rows, or 0")
+            f"--mask-spans {cfg.mask_spans:g} does not fit rows of {cfg.tokens_per_sample} tokens, of which {masked:.3g} are masked in "
+            f"{SPANS_OF_A_ROW} spans or more; {remedy}"
         )
     if cfg.across_documents and cfg.rows == "pairs":
         raise InputError("--across-documents is for --rows blocks: a segment pair comes from one document; drop one of the two")

@@ -84,6 +84,8 @@ def test_a_bert_is_the_discriminators_encoder_and_is_exported_as_electra_bit_for
     for ours, them in zip(states, expected, strict=True):
         assert (ours - them)[~padding].abs().max() < 1e-11
     assert_exported_as_electra(tmp_path / "in" / "checkpoint.pt", tmp_path / "out", made.folder, imported.order)
+    with pytest.raises(InputError, match=r"detect_replaced needs the discriminator head, .* it is random before it is trained"):
+        ElectraHubInterface(load_checkpoint(tmp_path / "in" / "checkpoint.pt")).detect_replaced("the name")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +177,7 @@ def test_a_bert_that_computes_something_else_is_refused_in_one_sentence(tmp_path
 def of_sentence_transformers(folder, network=""):
     """Make a folder of sentence-transformers; old ones have the network in a subfolder."""
     modules = [
-        {"idx": 0, "name": "0", "path": network, "type": "sentence_transformers.models.Transformer"},
+        {"idx": 0, "name": "0", "path": network, "type": f"sentence_transformers.models.{'BERT' if network else 'Transformer'}"},
         {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
         {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"},
     ]
@@ -191,7 +193,7 @@ def of_sentence_transformers(folder, network=""):
     (folder / network / "sentence_bert_config.json").write_text('{"max_seq_length": 24, "do_lower_case": true}')
 
 
-@pytest.mark.parametrize("network", ["", "0_Transformer"])
+@pytest.mark.parametrize("network", ["", "0_BERT"])
 def test_folders_of_sentence_transformers_are_read(tmp_path, make_bert, network):
     made = make_bert()
     expected = read_folder(made.folder).pretrained
