@@ -1,6 +1,7 @@
 """Examples that cannot be used: the first one ends the reading, or all are gathered, counted by kind, and left out if so wished."""
 
 from collections import Counter
+from typing import Literal
 
 from fairseq_electra.errors import ExampleError, InputError
 
@@ -60,7 +61,8 @@ class Faults:
 class _Strict(Faults):
     """Passes over nothing."""
 
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> Literal[False]:
+        """Let the error go on."""
         return False
 
 

@@ -205,8 +205,8 @@ def sample_lines(
     for path in paths:
         if not Path(path).is_file() and (str(path) == "-" or Path(path).exists()):
             raise InputError(f"a sample needs files that can be read twice, and {path} is none; give a file, or all of it with --sample 0")
-    lines = (line for path in paths for line in read(path, LONGEST_PART))
-    total = sum(map(len, progress.over(lines, "counting the text's characters", "lines")))
+    whole = (line for path in paths for line in read(path, LONGEST_PART))
+    total = sum(map(len, progress.over(whole, "counting the text's characters", "lines")))
     longest = LONGEST_PART if total <= max_characters else min(LONGEST_PART, max(64, max_characters // 20))
     lines = progress.over((line for path in paths for line in read(path, longest)), "drawing lines of the text", "lines")
     drawn = False
