@@ -68,7 +68,7 @@ def _watch(task: type) -> None:
 
 
 def _head_of(task, model) -> nn.Module | None:
-    settings = getattr(task, "cfg", None) or task.args
+    settings = getattr(task, "cfg", None) or getattr(task, "args", None)
     name = getattr(settings, "ranking_head_name", None) or getattr(settings, "classification_head_name", None)
     heads = getattr(model, "classification_heads", {})
     return heads[name] if name in heads else None  # noqa: SIM401  (of PyTorch, which has no get)
