@@ -1,8 +1,6 @@
 """Fine-tune nets on tasks with many seeds: every run leaves its scores behind, so that it is done once."""
 
-import contextlib
 import hashlib
-import io
 import itertools
 import json
 import math
@@ -187,13 +185,10 @@ def check_arguments(run: Run, folder: Path) -> None:
     for word in run.extra:
         if word.partition("=")[0] in SET_HERE:
             raise InputError(f"{word} behind --: a study sets it itself; take it out")
-    said = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
-            options.parse_args_and_arch(options.get_training_parser(), input_args=[*run.arguments(folder), "--user-dir", USER_DIR])
-    except SystemExit as error:
-        reason = said.getvalue().strip().split("\n")[-1:] or [""]
-        raise InputError(f"fairseq-train refuses what stands behind --: {reason[0].rpartition('error: ')[2]}") from error
+        options.parse_args_and_arch(options.get_training_parser(), input_args=[*run.arguments(folder), "--user-dir", USER_DIR])
+    except InputError as error:
+        raise InputError(f"fairseq-train refuses what stands behind --: {error}") from error
 
 
 def _write_json(path: Path, values: dict) -> None:

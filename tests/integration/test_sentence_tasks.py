@@ -170,9 +170,9 @@ def test_plans_that_cannot_be_are_refused(tmp_path, sources):
 @pytest.mark.parametrize(
     ("extra", "sentence"),
     [
-        (("--poolin", "mean"), "refuses what stands behind --: unrecognized arguments: --poolin mean"),
-        (("--poolin", "a\u2028b"), "refuses what stands behind --: unrecognized arguments: --poolin a\u2028b"),
-        (("--pooling", "maen"), "refuses what stands behind --: argument --pooling: invalid choice: 'maen'"),
+        (("--poolin", "mean"), "refuses what stands behind --: --poolin is no option here; did you mean --pooling?"),
+        (("--poolin", "a\u2028b"), "refuses what stands behind --: --poolin is no option here; did you mean --pooling?"),
+        (("--pooling", "maen"), "refuses what stands behind --: --pooling maen: there is no such name; did you mean mean?"),
         (("--save-dir", "zz"), "--save-dir behind --: a study sets it itself"),
     ],
 )

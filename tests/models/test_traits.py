@@ -89,7 +89,7 @@ def test_a_net_that_is_fine_tuned_from_nothing_has_the_same_traits():
 def test_a_word_that_is_neither_on_nor_off_is_refused(data_bin, tmp_path):
     found = refusal(data_bin, tmp_path, *TINY_NET, "--bias-correction", "perhaps")
     assert found == "--bias-correction must be on or off, got 'perhaps'"
-    with pytest.raises(SystemExit):
+    with pytest.raises(InputError, match="--as bert: there is no such name; choose from google, paper"):
         options("--as", "bert")
     with pytest.raises(InputError, match="--norm must be one of"):
         from fairseq_electra.modules.sizes import named_sizes
