@@ -1,6 +1,7 @@
 """A change to fairseq's tasks for sentences: validation says so where a net has one answer to everything."""
 
 import logging
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +44,7 @@ def say_when_all_is_the_same() -> None:
             _watch(task)
 
 
-def _watch(task: type) -> None:
+def _watch(task: Any) -> None:
     def begin_valid_epoch(self, epoch, model):
         super(task, self).begin_valid_epoch(epoch, model)
         head = _head_of(self, model)
@@ -64,10 +65,10 @@ def _watch(task: type) -> None:
         if same is not None and _is_first_process():
             logger.warning(sentence(_name(self, head.watch, same[0]), said.number, "examples of this validation set"))
 
-    task.begin_valid_epoch, task.post_validate = begin_valid_epoch, post_validate  # type: ignore[attr-defined]
+    task.begin_valid_epoch, task.post_validate = begin_valid_epoch, post_validate
 
 
-def _head_of(task, model) -> nn.Module | None:
+def _head_of(task, model) -> Any:  # a module with its watch, or None
     settings = getattr(task, "cfg", None) or getattr(task, "args", None)
     name = getattr(settings, "ranking_head_name", None) or getattr(settings, "classification_head_name", None)
     heads = getattr(model, "classification_heads", {})
