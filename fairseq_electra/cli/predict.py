@@ -20,11 +20,12 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from fairseq_electra.data.conll import read_words
+from fairseq_electra.data.conll import FIRST_AND_LAST, WordColumns, read_words
 from fairseq_electra.data.examples import numbered_lines, records
 from fairseq_electra.data.inputs import read_inputs, source_name
 from fairseq_electra.data.squad import QUESTION_COLUMNS, Squad, is_squad, read_squad
-from fairseq_electra.data.task_info import ANSWERING, TAGGING
+from fairseq_electra.data.tags import BIO
+from fairseq_electra.data.task_info import ANSWERING, TAGGING, TaskInfo
 from fairseq_electra.data.text import written_whole
 from fairseq_electra.errors import InputError
 from fairseq_electra.paths import VOCABULARY, require
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--words",
         action="store_true",
-        help="of tags: the input is a word a line, in the first column, with blank lines between sentences; each line gets its tag",
+        help="of tags: the input is a word a line, in the column of the training, with blank lines between sentences; each gets its tag",
     )
     parser.add_argument("--vocab", metavar="DIR", help="folder of the vocabulary (default: the checkpoint's, or its data's)")
     parser.add_argument("--output", metavar="FILE", help="for the answers, written whole or not at all (default: standard output, at once)")
@@ -138,7 +139,13 @@ def _tagged_lines(args: argparse.Namespace, predictor: "Predictor") -> Iterator[
         raise InputError(f"--words is for tags, and this net was trained for {predictor.net.kind}; leave it out")
     if args.text or args.logits:
         raise InputError("--words puts a tag behind each word, so --text and --logits have no place beside it; leave them out")
-    return predictor.tag_lines(read_words(args.input))
+    scheme, columns = form_of(predictor.net.task)
+    return predictor.tag_lines(read_words(args.input, scheme, columns))
+
+
+def form_of(task: TaskInfo | None) -> tuple[str, WordColumns]:
+    """Return how the files that a net was trained on write their tags, and their columns, where known."""
+    return (BIO, FIRST_AND_LAST) if task is None else (task.scheme or BIO, WordColumns(task.word_column, task.tag_column))
 
 
 def columns_of(net: "ElectraHubInterface", named: list[str] | None) -> tuple[str, ...]:

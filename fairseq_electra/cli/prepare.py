@@ -5,6 +5,7 @@ fairseq-electra prepare --vocab vocab --destdir my-bin --text question answer --
 fairseq-electra prepare --vocab vocab --destdir swag-bin --swag SWAG
 fairseq-electra prepare --vocab vocab --destdir squad-bin --squad --train train-v1.1.json --valid dev-v1.1.json
 fairseq-electra prepare --vocab vocab --destdir ner-bin --conll --train train.conll --valid dev.conll --test test.conll
+fairseq-electra prepare --vocab vocab --destdir pos-bin --conll --scheme none --word-column 2 --tag-column 4 --train en.conllu
 
 Examples that cannot be used are listed all at once, with their files and lines, and counted by kind; --skip-bad leaves them out.
 """
@@ -16,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from fairseq_electra.data.conll import has_tags, read_conll
+from fairseq_electra.data.conll import WordColumns, has_tags, read_conll
 from fairseq_electra.data.examples import Columns, Example, classes_of, has_labels, is_csv, is_json, quoted_cells, read_examples
 from fairseq_electra.data.faults import Faults
 from fairseq_electra.data.glue import FOLDERS, GLUE, glue_task
@@ -24,9 +25,19 @@ from fairseq_electra.data.multiple_choice import RACE_LETTERS, SWAG_ENDINGS, rea
 from fairseq_electra.data.question_folder import write_question_folder
 from fairseq_electra.data.squad import QUESTION_COLUMNS, read_squad
 from fairseq_electra.data.tag_folder import with_known_types, write_tag_folder
-from fairseq_electra.data.tags import BIO, SCHEMES
+from fairseq_electra.data.tags import BIO, NONE, SCHEMES
 from fairseq_electra.data.task_folder import check_task, usable_examples, write_task_folder
-from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, PREDICTION, RANKING, STRIDE, TAG_METRICS, TAGGING, TaskInfo
+from fairseq_electra.data.task_info import (
+    ANSWERING,
+    MAX_QUESTION,
+    PLAIN_TAG_METRICS,
+    PREDICTION,
+    RANKING,
+    STRIDE,
+    TAG_METRICS,
+    TAGGING,
+    TaskInfo,
+)
 from fairseq_electra.data.unknown import Unknown
 from fairseq_electra.data.wordpiece import LEADING, MASK
 from fairseq_electra.errors import InputError, listed, shortened
@@ -43,7 +54,7 @@ SOURCES_OF = {
     "double_unordered": ("glue", "text"),
     "stride": ("squad", "conll"),
     "max_question": ("squad",),
-    **dict.fromkeys(("scheme", "bioes"), ("conll",)),
+    **dict.fromkeys(("scheme", "bioes", "word_column", "tag_column"), ("conll",)),
     **dict.fromkeys(("label", "header", "quoted", "labels", "regression", "metrics"), ("text",)),
     **dict.fromkeys((*SPLITS, "skip_bad"), ("text", "squad", "conll")),
 }
@@ -66,12 +77,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sources.add_argument("--race", metavar="DIR", help="RACE's folder, with train, dev and test")
     windows = parser.add_argument_group("questions, and words in columns")
     windows.add_argument("--squad", action="store_true", help="questions and contexts, files of SQuAD's form, 1.1 or 2.0")
-    windows.add_argument("--conll", action="store_true", help="a word a line, its tag in the last column, a blank line between sentences")
+    windows.add_argument("--conll", action="store_true", help="a word a line, its tag in another column, a blank line between sentences")
     windows.add_argument("--stride", type=int, metavar="N", help=f"pieces from window to window (default {STRIDE}; of --conll half a row)")
     windows.add_argument("--max-question", type=int, metavar="N", help=f"pieces of the longest question (default {MAX_QUESTION})")
     windows.add_argument(
-        "--scheme", choices=SCHEMES, help=f"tags of the files (default {BIO}); trained and scored are BIO, or BIOES with --bioes"
+        "--scheme",
+        choices=SCHEMES,
+        help=f"tags of the files (default {BIO}); trained and scored are BIO, or BIOES with --bioes; {NONE}: any tags, kept as they are",
     )
+    windows.add_argument("--word-column", type=int, metavar="N", help="of --conll: column with the words, from 1 on (default 1)")
+    windows.add_argument("--tag-column", type=int, metavar="N", help="of --conll: column with the tags (default: the last)")
     windows.add_argument("--bioes", action="store_true", help="convert the tags to BIOES")
     own = parser.add_argument_group(
         "your own TSV, JSON lines (named .jsonl) or CSV (named .csv); --train, --valid, --test and --skip-bad also for the group above"
@@ -249,21 +264,45 @@ def _questions(args: argparse.Namespace) -> None:
 
 def _words(args: argparse.Namespace) -> None:
     files = _files(args)
-    unlabelled = tuple(split for split, path in files.items() if split == "test" and not has_tags(path))
+    scheme, columns, faults = args.scheme or BIO, _word_columns(args), Faults(args.skip_bad)
+    unlabelled = tuple(split for split, path in files.items() if split == "test" and not has_tags(path, scheme, columns))
     if "train" not in files:
         raise InputError("--conll needs --train FILE: its tags are those to learn")
-    scheme, faults = args.scheme or BIO, Faults(args.skip_bad)
-    splits = {split: _reading(path, read_conll, path, scheme, split not in unlabelled, faults) for split, path in files.items()}
-    splits = with_known_types(splits, faults)
+    splits = {split: _reading(path, read_conll, path, scheme, split not in unlabelled, columns, faults) for split, path in files.items()}
+    splits = with_known_types(splits, faults, scheme)
     _settle(faults, splits)
     stride = max(1, (args.max_positions - 2) // 2) if args.stride is None else args.stride
-    info = TaskInfo(args.destdir.resolve().name, TAGGING, 1, (), TAG_METRICS, args.max_positions, stride=stride, unlabelled=unlabelled)
+    info = TaskInfo(
+        args.destdir.resolve().name,
+        TAGGING,
+        1,
+        (),
+        PLAIN_TAG_METRICS if scheme == NONE else TAG_METRICS,
+        args.max_positions,
+        stride=stride,
+        unlabelled=unlabelled,
+        scheme=scheme,
+        word_column=columns.word,
+        tag_column=columns.tag,
+    )
     unknown = Unknown()
     with Progress() as progress:
         finished = write_tag_folder(args.destdir, args.vocab, splits, info, args.bioes, unknown, progress)
     untagged = f"; {unlabelled[0]} has no tags" if unlabelled else ""
-    print(f"{args.destdir}: {_numbers(finished)}; {len(finished.labels)} tags{untagged}; {_windows(finished)}; {unknown}")
+    cut = sum(finished.cut.values())
+    cut_words = f"; {cut:,} have a word that was cut to {args.max_positions - 2} pieces" if cut else ""
+    print(f"{args.destdir}: {_numbers(finished)}; {len(finished.labels)} tags{untagged}; {_windows(finished)}{cut_words}; {unknown}")
     unknown.warn(str(args.destdir))
+
+
+def _word_columns(args: argparse.Namespace) -> WordColumns:
+    word, tag = args.word_column, args.tag_column
+    word = 1 if word is None else word
+    if word < 1 or (tag is not None and (tag < 1 or tag == word)):
+        raise InputError(f"--word-column {word} and --tag-column {tag}: name two columns, counted from 1")
+    if args.bioes and args.scheme == NONE:
+        raise InputError(f"--bioes converts tags of entities, and with --scheme {NONE} they are kept as they are; leave out one of the two")
+    return WordColumns(word, tag or 0)
 
 
 def _numbers(info: TaskInfo) -> str:

@@ -1,15 +1,39 @@
-"""Files of words in columns: a word a line, its tag in the last column, a blank line between sentences (CoNLL 2003, WNUT-17, ...)."""
+"""Files of words in columns: a word a line, its tag in another column, a blank line between sentences (CoNLL 2003, WNUT-17, ...)."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from fairseq_electra.data.examples import numbered_lines, source_name
 from fairseq_electra.data.faults import STRICT, Faults
-from fairseq_electra.data.tags import OUTSIDE, Entity, TagError, entities_of
+from fairseq_electra.data.tags import BIO, Entity, TagError, entities_of, is_tag
 from fairseq_electra.errors import ExampleError, InputError
 
 DOCUMENT = "-DOCSTART-"
+
+
+_NOT_A_WORD = re.compile(r"\d+[-.]\d+")  # first column of CoNLL-U: several words written as one, or a word that is not written
+
+
+class WordColumns(NamedTuple):
+    """Numbers of the columns with the words and their tags, from 1 on; ``tag`` 0: the last."""
+
+    word: int = 1
+    tag: int = 0
+
+    def word_in(self, cells: list[str]) -> str:
+        """Return the word of a line, empty where it has none."""
+        return cells[self.word - 1].strip() if len(cells) >= self.word else ""
+
+    def tag_in(self, cells: list[str]) -> str | None:
+        """Return the tag of a line; None where it has no such column."""
+        there = len(cells) >= self.tag if self.tag else len(cells) > self.word
+        return cells[self.tag - 1].strip() if there else None
+
+
+FIRST_AND_LAST = WordColumns()
 
 
 @dataclass
@@ -29,31 +53,36 @@ class _Open:
     broken: bool = False
 
 
-def read_conll(path: str | Path, scheme: str, tagged: bool = True, faults: Faults = STRICT) -> list[Sentence]:
-    """Read sentences. Columns are separated by tabs, or where a line has none by blanks; the word is the first, the tag the last.
+def read_conll(
+    path: str | Path, scheme: str, tagged: bool = True, columns: WordColumns = FIRST_AND_LAST, faults: Faults = STRICT
+) -> list[Sentence]:
+    """Read sentences. Columns are separated by tabs, or where a line has none by blanks.
+
+    Lines of comments are passed over, as are those of CoNLL-U that are no word (:func:`_lines`).
 
     Args:
         path: plain, ``.gz`` or ``.xz``.
         scheme: of the tags, one of :data:`tags.SCHEMES`.
-        tagged: the words have tags; else they are in a column alone.
+        tagged: the words have tags; else there is no column for them.
+        columns: where words and tags are.
         faults: gathers sentences that cannot be used.
 
     Raises:
-        InputError: a line has one column, or without tags several, a tag is unknown or cannot stand where it does, or there is no
-            sentence; names the line.
+        InputError: a line lacks one of the columns, or without tags has one for them, a tag is unknown or cannot stand where it does, or
+            there is no sentence; names the line.
     """
     found, now, before = list[Sentence](), _Open(), len(faults.found)
-    for number, line in numbered_lines(path):
-        if _is_between(line):
+    for number, line, cells, ends in _lines(path, columns, scheme):
+        if ends:
             with faults:
                 found += _close(now, path, scheme)
             now = _Open()
-        elif not now.broken:
+        elif cells is not None and not now.broken:
             now.broken = True
             with faults:
-                word, tag = _word_and_tag(line, tagged, f"{path}, line {number}")
+                word, tag = _word_and_tag(line, cells, tagged, columns, f"{path}, line {number}")
                 now.words.append(word)
-                now.tags.append(tag)
+                now.tags += [tag] if tag else []
                 now.lines.append(number)
                 now.broken = False
     with faults:
@@ -63,42 +92,48 @@ def read_conll(path: str | Path, scheme: str, tagged: bool = True, faults: Fault
     return found
 
 
-def _word_and_tag(line: str, tagged: bool, place: str) -> tuple[str, str]:
-    columns = _columns(line)
-    word, tag = columns[0].strip(), columns[-1].strip()
-    if tagged and (len(columns) < 2 or not word or not tag):
-        message = f"{place}: {line[:80]!r} is not a word and a tag with a tab or a blank between"
+def _word_and_tag(line: str, cells: list[str], tagged: bool, columns: WordColumns, place: str) -> tuple[str, str | None]:
+    word, tag = columns.word_in(cells), columns.tag_in(cells)
+    if tagged and (not word or not tag):
+        where = f" in columns {columns.word} and {columns.tag or 'the last'}" if columns != FIRST_AND_LAST else ""
+        message = f"{place}: {line[:80]!r} is not a word and a tag with a tab or a blank between{where}"
         raise ExampleError("with a line that is not a word and a tag", message)
-    if not tagged and len(columns) > 1:
+    if not tagged and tag is not None:
         message = f"{place}: {line[:80]!r} is more than a word, and the first line has no tag; tag all or none"
         raise ExampleError("with tags, where the first line has none", message)
-    return word, tag if tagged else OUTSIDE
+    if not word:
+        message = f"{place}: {line[:80]!r} has no word in column {columns.word}; write one, or leave the line blank"
+        raise ExampleError("with a line without a word", message)
+    return word, tag
 
 
-def has_tags(path: str | Path) -> bool:
-    """Tell by its first word whether a file has tags; one without words counts as if it had."""
-    return next((len(_columns(line)) > 1 for _, line in numbered_lines(path) if not _is_between(line)), True)
+def has_tags(path: str | Path, scheme: str = BIO, columns: WordColumns = FIRST_AND_LAST) -> bool:
+    """Tell by its first word whether a file has tags; one without words counts as if it had. Arguments as :func:`read_conll`."""
+    words = (cells for _, _, cells, _ in _lines(path, columns, scheme) if cells is not None)
+    return next((columns.tag_in(cells) is not None for cells in words), True)
 
 
-def read_words(path: str | Path) -> Iterator[list[tuple[str, str | None]]]:
-    """Yield the lines of each sentence, and behind each its word, which is in the first column; other columns may be there.
+def read_words(path: str | Path, scheme: str = BIO, columns: WordColumns = FIRST_AND_LAST) -> Iterator[list[tuple[str, str | None]]]:
+    """Yield the lines of each sentence, and behind each its word; other columns may be there. Arguments as :func:`read_conll`.
 
-    Lines between sentences have no word and come with the sentence before them, so that all lines are yielded.
+    Comments and lines between sentences have no word; the latter come with the sentence before them, so that all lines are yielded.
 
     Raises:
         InputError: a line has something in another column and no word, or there is no word in the file.
     """
     sentence: list[tuple[str, str | None]] = []
-    words, source = 0, source_name(path)
-    for number, line in numbered_lines(path):
-        word = None if _is_between(line) else _columns(line)[0].strip()
+    words, ended, source = 0, False, source_name(path)
+    for number, line, cells, ends in _lines(path, columns, scheme):
+        word = None if cells is None else columns.word_in(cells)
         if word == "":
-            raise InputError(f"{source}, line {number}: {line[:80]!r} has no word in its first column; write one, or leave the line blank")
-        if word and sentence and sentence[-1][1] is None:
+            place = "its first column" if columns.word == 1 else f"column {columns.word}"
+            raise InputError(f"{source}, line {number}: {line[:80]!r} has no word in {place}; write one, or leave the line blank")
+        if word and ended:
             yield sentence
-            sentence = []
+            sentence, ended = [], False
         sentence.append((line, word))
         words += word is not None
+        ended = ended or ends
     if not words:
         raise InputError(f"{source} holds no word; give a file with a word a line, and a blank line between sentences")
     yield sentence
@@ -106,17 +141,40 @@ def read_words(path: str | Path) -> Iterator[list[tuple[str, str | None]]]:
 
 def with_column(line: str, value: str) -> str:
     """Add a last column to a line, behind a tab, or behind a blank where the line has several columns and no tab."""
-    between = " " if len(_columns(line)) > 1 and "\t" not in line else "\t"
+    between = " " if len(_cells(line)) > 1 and "\t" not in line else "\t"
     return line.rstrip(" ") + between + value
 
 
-def _columns(line: str) -> list[str]:
-    return line.split("\t") if "\t" in line else line.strip().split(" ")  # a no-break space is part of the word
+def _cells(line: str) -> list[str]:
+    # a no-break space is part of the word
+    return line.split("\t") if "\t" in line else [cell for cell in line.strip().split(" ") if cell]
 
 
-def _is_between(line: str) -> bool:
-    """Whether a line is between sentences: blank, or the beginning of a document."""
-    return not line.strip() or _columns(line)[0] == DOCUMENT
+def _lines(path: str | Path, columns: WordColumns, scheme: str) -> Iterator[tuple[int, str, list[str] | None, bool]]:
+    """Yield number and text of each line, its columns, None where it holds no word, and whether it ends a sentence.
+
+    A line ends a sentence if it is blank or the beginning of a document. It is passed over, wherever it stands, if the words are not in
+    the first column and this one begins with ``#``, or has the number of a range or of an empty word of CoNLL-U. Where the words are in
+    the first column, ``#`` may be one: a line is a comment there only before a sentence, if it begins with ``# `` and ends with no tag.
+    """
+    begun = False
+    for number, line in numbered_lines(path):
+        cells = _cells(line)
+        if not line.strip() or DOCUMENT in cells[: columns.word]:
+            begun = False
+            yield number, line, None, True
+        elif _is_comment(line, cells, columns, scheme, begun) or (columns.word > 1 and _NOT_A_WORD.fullmatch(cells[0])):
+            yield number, line, None, False
+        else:
+            begun = True
+            yield number, line, cells, False
+
+
+def _is_comment(line: str, cells: list[str], columns: WordColumns, scheme: str, begun: bool) -> bool:
+    if columns.word > 1:
+        return cells[0].startswith("#")
+    tag = columns.tag_in(cells)
+    return not begun and line.startswith("# ") and "\t" not in line and not (tag is None or is_tag(tag, scheme))
 
 
 def _close(now: _Open, path: str | Path, scheme: str) -> list[Sentence]:
@@ -125,4 +183,4 @@ def _close(now: _Open, path: str | Path, scheme: str) -> list[Sentence]:
     try:
         return [Sentence(now.words, entities_of(now.tags, scheme), f"{path}, line {now.lines[0]}")]
     except TagError as error:
-        raise ExampleError("with a tag that cannot stand there", f"{path}, line {now.lines[error.index]}: {error}") from error
+        raise ExampleError(error.kind, f"{path}, line {now.lines[error.index]}: {error}") from error

@@ -23,14 +23,14 @@ from fairseq_electra.data.binarized import open_binarized
 from fairseq_electra.data.conll import Sentence
 from fairseq_electra.data.encode import check_ids, write_binarized
 from fairseq_electra.data.faults import STRICT, Faults
-from fairseq_electra.data.tags import BIO, BIOES, all_tags, tags_of
+from fairseq_electra.data.tags import BIO, BIOES, NONE, OUTSIDE, all_tags, tags_of
 from fairseq_electra.data.task_folder import EOS_ID, PAD_ID, encode_texts
 from fairseq_electra.data.task_info import TaskInfo, finish_folder
 from fairseq_electra.data.text import folder_written_whole
 from fairseq_electra.data.unknown import UNK_ID, Unknown
 from fairseq_electra.data.windows import best_window
-from fairseq_electra.data.wordpiece import DICTIONARY_FILE, LEADING, load_wordpiece, write_entries
-from fairseq_electra.errors import ExampleError, InputError, listed
+from fairseq_electra.data.wordpiece import DICTIONARY_FILE, LEADING, MASK, load_wordpiece, write_entries
+from fairseq_electra.errors import ExampleError, InputError, listed, shortened
 from fairseq_electra.progress import Progress
 
 SPECIAL = 2  # <s> row </s>
@@ -95,8 +95,8 @@ def write_tag_folder(
         folder: new or empty.
         vocabulary: folder with ``tokenizer.json`` and ``dict.txt``.
         splits: sentences by split.
-        info: what the task is; ``labels``, ``examples``, ``rows`` and ``shortened``, sentences in several rows, are filled in.
-        bioes: write the tags as BIOES, else as BIO.
+        info: what the task is; ``labels``, ``examples``, ``rows``, ``shortened``, sentences in several rows, and ``cut`` are filled in.
+        bioes: write the tags as BIOES, else as BIO; without a scheme in ``info`` they are written as they are.
         unknown: counts what the vocabulary does not know.
         progress: told how many sentences are cut into pieces.
 
@@ -104,49 +104,60 @@ def write_tag_folder(
         the finished info.
 
     Raises:
-        InputError: a split has an entity of a type that train has not; names file and line. Or the row has no room.
+        InputError: a split has an entity of a type, or a tag, that train has not; names file and line. Or the row has no room.
     """
     room = info.max_positions - SPECIAL
     if room < 8 or not 1 <= info.stride <= room:
         raise InputError(f"--max-positions {info.max_positions} and --stride {info.stride}: rows need 10 tokens, and a stride within them")
-    scheme = BIOES if bioes else BIO
+    scheme = NONE if info.scheme == NONE else BIOES if bioes else BIO
     progress = progress or Progress()
-    splits = with_known_types(splits)
-    labels = all_tags(types_of(splits["train"]), scheme)
+    splits = with_known_types(splits, scheme=scheme)
+    types = types_of(splits["train"])
+    if scheme == NONE and (symbols := set(types) & {*LEADING, MASK}):
+        raise InputError(f"train has the tag {min(symbols)!r}, which is a symbol of fairseq's; call it something else")
+    labels = all_tags(types, scheme)
     tokenizer = load_wordpiece(vocabulary)
     check_ids(tokenizer, vocabulary)
-    counts, rows, shortened = {}, {}, {}
+    counts, rows, in_several, cut = {}, {}, {}, {}
     with folder_written_whole(folder) as partial:
         for split, sentences in splits.items():
             progress.stage(f"{folder}, {split}", "sentences", len(sentences))
             pieces = encode_texts(tokenizer, [each.words for each in sentences], unknown, progress)
             of_sentence = _write_split(partial, split, sentences, pieces, labels, scheme, info, tokenizer.get_vocab_size())
             counts[split], rows[split] = len(sentences), len(of_sentence)
-            shortened[split] = int((np.bincount(of_sentence) > 1).sum())
+            in_several[split] = int((np.bincount(of_sentence) > 1).sum())
+            cut[split] = sum(any(len(word) > room for word in each) for each in pieces)
         write_entries(partial / "label" / DICTIONARY_FILE, labels)
-        return finish_folder(partial, vocabulary, replace(info, examples=counts, rows=rows, shortened=shortened, labels=labels))
+        finished = replace(info, examples=counts, rows=rows, shortened=in_several, cut=cut, labels=labels)
+        return finish_folder(partial, vocabulary, finished)
 
 
 def types_of(sentences: Sequence[Sentence]) -> list[str]:
-    """List the types of entities."""
+    """List the types of entities; of tags without a scheme, the tags."""
     return sorted({entity.type for sentence in sentences for entity in sentence.entities})
 
 
-def with_known_types(splits: dict[str, list[Sentence]], faults: Faults = STRICT) -> dict[str, list[Sentence]]:
+def with_known_types(splits: dict[str, list[Sentence]], faults: Faults = STRICT, scheme: str = BIO) -> dict[str, list[Sentence]]:
     """Return the sentences of each split all of whose entities are of types that train has; ``faults`` gathers the others.
+
+    Args:
+        splits: sentences by split.
+        faults: gathers sentences that cannot be used.
+        scheme: of the tags; without one, each is a type.
 
     Raises:
         InputError: there is another sentence; names file and line.
     """
     types, known = types_of(splits["train"]), dict[str, list[Sentence]]()
+    what, kind = ("a tag", "with a tag") if scheme == NONE else ("an entity", "with an entity of a type")
     for split, sentences in splits.items():
         known[split] = []
         for sentence in sentences:
             with faults:
                 strange = [entity.type for entity in sentence.entities if entity.type not in types]
                 if strange:
-                    message = f"{sentence.place}: an entity {strange[0]!r} in this sentence; train has {listed(types) or 'none'}"
-                    raise ExampleError("with an entity of a type that train has not", message)
+                    message = f"{sentence.place}: {what} {shortened(strange[0])!r} in this sentence; train has {listed(types) or 'none'}"
+                    raise ExampleError(f"{kind} that train has not", message)
                 known[split].append(sentence)
     return known
 
@@ -163,6 +174,7 @@ def _write_split(
 ) -> np.ndarray:
     """Write one split, of each word the ids of its pieces; returns the sentence of each row. Shape: (rows,)."""
     number = {label: len(LEADING) + i for i, label in enumerate(labels)}
+    number.setdefault(OUTSIDE, len(LEADING))  # words without tags, which are never scored, where O is no tag
     texts, targets, of_sentence = [], [], []
     for i, (sentence, words) in enumerate(zip(sentences, pieces, strict=True)):
         tags = tags_of(sentence.entities, len(words), scheme)

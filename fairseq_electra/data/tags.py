@@ -1,4 +1,4 @@
-"""Tags of words: entities in BIO, IOB1 and BIOES, both ways, and which tag may follow which."""
+"""Tags of words: entities in five schemes, both ways, which tag may follow which, and tags that are not those of entities."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,10 +7,12 @@ import numpy as np
 
 from fairseq_electra.errors import shortened
 
-BIO, IOB1, BIOES = "BIO", "IOB1", "BIOES"
-SCHEMES = (BIO, IOB1, BIOES)
+BIO, IOB1, BIOES, BILOU, BMES = "BIO", "IOB1", "BIOES", "BILOU", "BMES"
+NONE = "none"  # tags as they are, such as parts of speech: each word is an entity of its own, whose type is the tag
+SCHEMES = (BIO, IOB1, BIOES, BILOU, BMES, NONE)
 # IOB1 begins an entity with I; with B only right behind another of its type
-PREFIXES = {BIO: ("B", "I"), IOB1: ("I", "B"), BIOES: ("B", "I", "E", "S")}
+PREFIXES = {BIO: ("B", "I"), IOB1: ("I", "B"), BIOES: tuple("BIES"), BILOU: tuple("BILU"), BMES: tuple("BMES")}
+WITH_ENDS = (BIOES, BILOU, BMES)  # one scheme in three spellings: first word, words within, last word, only word
 OUTSIDE = "O"
 
 
@@ -23,11 +25,11 @@ class Entity(NamedTuple):
 
 
 class TagError(ValueError):
-    """A tag that its scheme does not have, or not there. ``index``: of the word."""
+    """A tag that its scheme does not have, or not there. ``kind``: what is wrong, in words that can be counted; ``index``: of the word."""
 
-    def __init__(self, message: str, index: int):
+    def __init__(self, kind: str, message: str, index: int):
         super().__init__(message)
-        self.index = index
+        self.kind, self.index = kind, index
 
 
 def entities_of(tags: Sequence[str], scheme: str) -> list[Entity]:
@@ -36,17 +38,20 @@ def entities_of(tags: Sequence[str], scheme: str) -> list[Entity]:
     Raises:
         TagError: a tag is unknown, or cannot stand where it does.
     """
+    if scheme == NONE:
+        return [Entity(tag, i, i + 1) for i, tag in enumerate(tags)]
     found: list[Entity] = []
     before, kind_before = OUTSIDE, ""
     for i, tag in enumerate([*tags, OUTSIDE]):
-        prefix, _, kind = tag.partition("-")
-        if tag != OUTSIDE and not (prefix in PREFIXES[scheme] and kind):
-            raise TagError(f"unknown tag {shortened(tag)!r}; {scheme} has O, {', '.join(each + '-TYPE' for each in PREFIXES[scheme])}", i)
+        if not is_tag(tag, scheme):
+            raise TagError("with an unknown tag", f"unknown tag {shortened(tag)!r}; {_known(tag, scheme)}", i)
+        prefix, _, kind = _in_bioes(tag, scheme).partition("-")
         inside = before not in (OUTSIDE, "E", "S") and kind == kind_before  # an entity of this type is open
-        if scheme == BIOES and before in ("B", "I") and not (inside and prefix in ("I", "E")):
-            raise TagError(f"the entity before {tag!r} has no end; in {scheme} it ends with E-{kind_before}", min(i, len(tags) - 1))
+        if scheme in WITH_ENDS and before in ("B", "I") and not (inside and prefix in ("I", "E")):
+            message = f"the entity before {shortened(tag)!r} has no end; in {scheme} it ends with {PREFIXES[scheme][2]}-{kind_before}"
+            raise TagError("with an entity that has no end", message, min(i, len(tags) - 1))
         if scheme != IOB1 and prefix in ("I", "E") and not inside:
-            raise TagError(f"{tag!r} continues no entity; in {scheme} it must begin with B-{kind}; or give --scheme {IOB1}", i)
+            raise TagError("with a stray tag", _stray(tag, kind, tags[i - 1] if i else None, scheme), i)
         if tag != OUTSIDE:
             if prefix in ("B", "S") or not inside:
                 found.append(Entity(kind, i, i + 1))
@@ -56,33 +61,72 @@ def entities_of(tags: Sequence[str], scheme: str) -> list[Entity]:
     return found
 
 
+def is_tag(tag: str, scheme: str) -> bool:
+    """Tell whether a scheme has a tag."""
+    prefix, _, kind = tag.partition("-")
+    return scheme == NONE or tag == OUTSIDE or bool(kind and prefix in PREFIXES[scheme])
+
+
+def _in_bioes(tag: str, scheme: str) -> str:
+    """Spell a tag of another of the schemes with ends as BIOES does."""
+    prefix, _, kind = tag.partition("-")
+    return f"{PREFIXES[BIOES][PREFIXES[scheme].index(prefix)]}-{kind}" if scheme in WITH_ENDS and tag != OUTSIDE else tag
+
+
+def _known(tag: str, scheme: str) -> str:
+    """Say which tags a scheme has, and which other one has this tag."""
+    own = f"{scheme} has O, {', '.join(each + '-TYPE' for each in PREFIXES[scheme])}"
+    others = [other for other in PREFIXES if is_tag(tag, other)]
+    if others:
+        return f"{own}; {shortened(tag)!r} is of {' or '.join(others)}: give --scheme {others[0]} if the file is"
+    return f"{own}; give --scheme {NONE} for tags that are not those of entities"
+
+
+def _stray(tag: str, kind: str, before: str | None, scheme: str) -> str:
+    """Say what is wrong with a tag that continues an entity where none of its type is open."""
+    place = "it is the first of its sentence" if before is None else f"the tag before it is {shortened(before)!r}"
+    advice = f", or give --scheme {IOB1}, which lets it begin an entity" if scheme == BIO else ""
+    tag, kind = shortened(tag), shortened(kind)
+    return f"a stray {tag!r}: no entity of type {kind!r} is open, {place}; in {scheme} one begins with B-{kind}: write that{advice}"
+
+
 def tags_of(entities: Sequence[Entity], length: int, scheme: str) -> list[str]:
     """Write the entities of a sentence of ``length`` words; the inverse of :func:`entities_of`."""
     tags = [OUTSIDE] * length
     for i, (kind, first, end) in enumerate(entities):
+        if scheme == NONE:
+            tags[first] = kind
+            continue
         touches = i > 0 and entities[i - 1].end == first and entities[i - 1].type == kind
-        begin, last = "I" if scheme == IOB1 and not touches else "B", "I"
-        if scheme == BIOES:
-            begin, last = ("S" if end - first == 1 else "B"), "E"
-        tags[first:end] = [f"{begin}-{kind}", *[f"I-{kind}"] * (end - first - 1)]
+        begin, within, last = "I" if scheme == IOB1 and not touches else "B", "I", "I"
+        if scheme in WITH_ENDS:
+            begin, within, last, single = PREFIXES[scheme]
+            begin = single if end - first == 1 else begin
+        tags[first:end] = [f"{begin}-{kind}", *[f"{within}-{kind}"] * (end - first - 1)]
         if end - first > 1:
             tags[end - 1] = f"{last}-{kind}"
     return tags
 
 
 def all_tags(types: Sequence[str], scheme: str) -> tuple[str, ...]:
-    """Every tag of some types: O, and those of each type in turn."""
+    """Every tag of some types: O, and those of each type in turn; without a scheme the types themselves."""
+    if scheme == NONE:
+        return tuple(types)
     return (OUTSIDE, *(f"{prefix}-{kind}" for kind in types for prefix in PREFIXES[scheme]))
 
 
 def scheme_of(tags: Sequence[str]) -> str | None:
     """Tell the scheme of all the tags that a net knows, which may be another's: IOB1 where a type has no B; None: they are no entities'."""
-    parts = {tag.partition("-")[::2] for tag in tags if tag != OUTSIDE}
-    if any(prefix not in PREFIXES[BIOES] or not kind for prefix, kind in parts):
-        return None
-    if any(prefix in ("E", "S") for prefix, _ in parts):
-        return BIOES
-    return BIO if all(("B", kind) in parts for _, kind in parts) else IOB1
+    entities = [tag for tag in tags if tag != OUTSIDE]
+    if all(is_tag(tag, BIO) for tag in entities):
+        return BIO if all(f"B-{tag.partition('-')[2]}" in entities for tag in entities) else IOB1
+    return next((scheme for scheme in WITH_ENDS if all(is_tag(tag, scheme) for tag in entities)), None)
+
+
+def in_bioes(tags: Sequence[str]) -> list[str]:
+    """Spell all the tags that a net knows as BIOES does, if they are those of BILOU or BMES; else they stay as they are."""
+    scheme = scheme_of(tags)
+    return [_in_bioes(tag, scheme) if scheme else tag for tag in tags]
 
 
 class Transitions(NamedTuple):
@@ -94,12 +138,12 @@ class Transitions(NamedTuple):
 
 
 def legal_transitions(tags: Sequence[str]) -> Transitions:
-    """Find what the tags' scheme allows: in BIO and BIOES an entity that is begun goes on in its type, in others everything is legal."""
+    """Find what the tags' scheme allows: an entity that is begun goes on in its type; in IOB1, and of other tags, everything is legal."""
     scheme, number = scheme_of(tags), len(tags)
-    if scheme not in (BIO, BIOES):
+    if scheme not in (BIO, *WITH_ENDS):
         return Transitions(np.ones((number, number), dtype=bool), np.ones(number, dtype=bool), np.ones(number, dtype=bool))
-    parts = [tag.partition("-")[::2] for tag in tags]
-    ends = scheme == BIOES
+    parts = [tag.partition("-")[::2] for tag in in_bioes(tags)]
+    ends = scheme in WITH_ENDS
     opens = np.array([prefix in ("B", "I") for prefix, _ in parts])  # an entity is open behind it
     continues = np.array([prefix in ("I", "E") for prefix, _ in parts])
     same = np.array([[a == b for _, b in parts] for _, a in parts])

@@ -10,6 +10,7 @@ from fairseq_electra.errors import InputError
 TASK_FILE = "task.json"
 PREDICTION, RANKING, TAGGING, ANSWERING = "sentence_prediction", "sentence_ranking", "token_classification", "question_answering"
 TAG_METRICS = ("entity_f1", "legal_f1", "entity_precision", "entity_recall", "accuracy")
+PLAIN_TAG_METRICS = ("accuracy", "macro_f1")  # of tags that are not those of entities
 # of SQuAD, as google-research/electra configure_finetuning.py has them
 STRIDE, MAX_QUESTION, BEAM, MAX_ANSWER_LENGTH = 128, 64, 20, 30
 KINDS = (PREDICTION, RANKING, TAGGING, ANSWERING)
@@ -28,12 +29,16 @@ class TaskInfo:
         max_positions: tokens of the longest row.
         examples: number of them by split.
         shortened: by split, how many of them did not fit into ``max_positions``.
+        cut: by split, how many questions were cut to ``max_question``, or sentences have a word that was cut to a row.
         rows: by split, how many there are, where an example may have several.
         stride: of windows, in pieces; 0: there are no windows.
         max_question: pieces of the longest question.
         unanswerable: some questions have no answer.
         columns: names of an example's texts in JSON lines; empty where files of the task have none.
         unlabelled: splits without labels, where the files of the split do not tell.
+        label_column: name of the column with the label; empty where it has none.
+        scheme: how the files' tags are written: one of :data:`tags.SCHEMES`; empty: they have none.
+        word_column, tag_column: numbers of the files' columns with words and tags, as :class:`conll.WordColumns` has them.
     """
 
     name: str
@@ -50,6 +55,11 @@ class TaskInfo:
     unanswerable: bool = False
     columns: tuple[str, ...] = ()
     unlabelled: tuple[str, ...] = ()
+    label_column: str = ""
+    scheme: str = ""
+    word_column: int = 1
+    tag_column: int = 0
+    cut: dict[str, int] = field(default_factory=dict)
 
     @property
     def regression(self) -> bool:

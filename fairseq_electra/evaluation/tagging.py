@@ -1,5 +1,6 @@
 """Tags of words: their scores, which sequence is chosen, and what it is worth, entities by seqeval."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,8 +10,10 @@ from torch import Tensor
 from fairseq_electra.data.binarized import load_dictionary
 from fairseq_electra.data.tag_folder import TagFolder
 from fairseq_electra.data.tag_rows import TagRows
-from fairseq_electra.data.tags import Transitions, decode, legal_transitions
+from fairseq_electra.data.tags import Transitions, decode, in_bioes, legal_transitions
+from fairseq_electra.data.task_info import PLAIN_TAG_METRICS, TAG_METRICS
 from fairseq_electra.evaluation.protocol import Evaluation
+from fairseq_electra.evaluation.sentence_metrics import score
 
 if TYPE_CHECKING:
     from fairseq_electra.interchange.hub_interface import ElectraHubInterface
@@ -78,17 +81,38 @@ def score_tags(found: np.ndarray, target: np.ndarray, sentence: np.ndarray, labe
     from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
 
     bounds = np.flatnonzero(np.diff(sentence)) + 1
-    ours, gold = ([[labels[i] for i in part] for part in np.split(tags, bounds)] for tags in (found, target))
+    spelt = in_bioes(labels)  # seqeval would take the L and U of BILOU for tags outside
+    ours, gold = ([[spelt[i] for i in part] for part in np.split(tags, bounds)] for tags in (found, target))
     precision, recall, f1, _ = precision_recall_fscore_support(gold, ours, average="micro", zero_division=0)
     scores = {"entity_f1": f1, "entity_precision": precision, "entity_recall": recall, "accuracy": (found == target).mean()}
     return {name: 100 * float(value) for name, value in scores.items()}
 
 
-def score_split(folder: TagFolder, scores: np.ndarray, labels: tuple[str, ...]) -> dict[str, float]:
-    """Score a split by the log-probabilities of its words, (words, K); ``legal_f1`` is the F1 of the best legal sequences."""
-    target, sentence = folder.targets
+def score_words(
+    scores: np.ndarray, target: np.ndarray, sentence: np.ndarray, labels: tuple[str, ...], metrics: Sequence[str] = TAG_METRICS
+) -> dict[str, float]:
+    """Score words by the log-probabilities of their tags.
+
+    Args:
+        scores: in the order of the text. Shape: (words, K).
+        target: right tags. Shape: (words,).
+        sentence: of each word its number. Shape: (words,).
+        labels: the tags' names.
+        metrics: of the task, which tell whether its tags are those of entities.
+
+    Returns:
+        as :func:`score_tags`, and ``legal_f1``, the F1 of the best legal sequences; of other tags than those of entities ``accuracy``
+        and ``macro_f1``. In per cent.
+    """
+    if tuple(metrics) == PLAIN_TAG_METRICS:
+        return score(metrics, scores, target)
     legal = score_tags(tags_of_words(scores, sentence, legal_transitions(labels)), target, sentence, labels)
     return score_tags(scores.argmax(-1), target, sentence, labels) | {"legal_f1": legal["entity_f1"]}
+
+
+def score_split(folder: TagFolder, scores: np.ndarray, labels: tuple[str, ...], metrics: Sequence[str] = TAG_METRICS) -> dict[str, float]:
+    """Score a split by the log-probabilities of its words, (words, K); as :func:`score_words`."""
+    return score_words(scores, *folder.targets, labels, metrics)
 
 
 class TagEvaluation(Evaluation):
@@ -104,7 +128,7 @@ class TagEvaluation(Evaluation):
         """Compare with the tags, where there are any; nothing has to be chosen on valid."""
         if split in self.info.unlabelled:
             return None
-        return score_split(self._folder(split), scores, self.info.labels)
+        return score_split(self._folder(split), scores, self.info.labels, self.info.metrics)
 
     def is_constant(self, scores: np.ndarray) -> bool:
         """Tell whether all words get one tag."""

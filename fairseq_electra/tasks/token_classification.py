@@ -26,6 +26,12 @@ class TokenClassificationTask(PreparedFolderTask):
         """Make the head."""
         return TokenHead(model.sizes.hidden_size, len(self.info.labels), model.head_dropout)
 
+    def targets_of_train(self) -> np.ndarray | None:
+        """Return the tags of all words of train, from 0 on, shape (words,), where the folder has a train."""
+        if "train" not in self.info.examples:
+            return None
+        return TagFolder(self.cfg.data, "train", len(self.dictionary), len(self.info.labels)).targets[0]
+
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> TagRows:
         """Map a split."""
         self.check_split(split)
@@ -54,4 +60,4 @@ class TokenClassificationTask(PreparedFolderTask):
         assert isinstance(rows, TagRows) and isinstance(rows.words, TagFolder)
         scores = in_order(gathered)
         self.say_when_all_is_the_same(scores.argmax(-1), lambda same: repr(self.info.labels[int(same[0])]), "words")
-        return score_split(rows.words, scores, self.info.labels)
+        return score_split(rows.words, scores, self.info.labels, self.info.metrics)

@@ -88,7 +88,7 @@ def test_a_sentence_with_a_bad_line_is_left_out_whole_and_counted_once(tmp_path)
     assert [sentence.words for sentence in found] == [["d"], ["h", "i"]]
     lines = [int(str(error).partition("line ")[2].partition(":")[0]) for error in faults.found]
     assert lines == [3, 7, 14], "the first sentence has a bad tag and a line without one: its first bad line is named"
-    assert faults.listing().startswith("2 with a line that is not a word and a tag, 1 with a tag that cannot stand there\n")
+    assert faults.listing().startswith("2 with a line that is not a word and a tag, 1 with a stray tag\n")
     known = with_known_types({"train": found[:1], "valid": found}, faults)
     assert [sentence.words for sentence in known["valid"]] == [["d"]] and "line 11: an entity 'LOC'" in str(faults.found[-1])
 

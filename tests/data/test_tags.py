@@ -7,15 +7,21 @@ import numpy as np
 import pytest
 
 from fairseq_electra.data.tags import (
+    BILOU,
     BIO,
     BIOES,
+    BMES,
     IOB1,
+    NONE,
+    PREFIXES,
     SCHEMES,
+    WITH_ENDS,
     Entity,
     TagError,
     all_tags,
     decode,
     entities_of,
+    in_bioes,
     legal_transitions,
     scheme_of,
     tags_of,
@@ -37,7 +43,7 @@ def random_entities(rng, length):
     return found
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", [scheme for scheme in SCHEMES if scheme != NONE])
 def test_tags_of_random_entities_are_read_as_these_entities(scheme):
     rng = random.Random(1)
     seen = {"adjacent, same type": 0, "adjacent, other type": 0, "one word": 0, "whole sentence": 0, "none": 0}
@@ -74,7 +80,9 @@ def test_tags_of_random_entities_are_read_as_these_entities(scheme):
 )
 def test_tags_written_by_hand(entities, bio, iob1, bioes):
     entities = [Entity(*each) for each in entities]
-    for scheme, tags in {BIO: bio, IOB1: iob1, BIOES: bioes}.items():
+    spelt = {BILOU: str.maketrans("ES", "LU"), BMES: str.maketrans("I", "M")}  # types here are in small letters
+    with_ends = {scheme: bioes.translate(letters) for scheme, letters in spelt.items()}
+    for scheme, tags in {BIO: bio, IOB1: iob1, BIOES: bioes, **with_ends}.items():
         assert tags_of(entities, 3, scheme) == tags.split()
         assert entities_of(tags.split(), scheme) == entities
 
@@ -87,11 +95,19 @@ def test_iob1_reads_a_b_wherever_it_stands():
 @pytest.mark.parametrize(
     ("scheme", "tags", "index", "message"),
     [
-        (BIO, "O I-a", 1, "'I-a' continues no entity; in BIO it must begin with B-a; or give --scheme IOB1"),
-        (BIO, "I-a", 0, "'I-a' continues no entity"),
-        (BIO, "B-a I-b", 1, "'I-b' continues no entity"),
-        (BIO, "B-a O I-a", 2, "'I-a' continues no entity"),
-        (BIO, "B-a E-a", 1, "unknown tag 'E-a'; BIO has O, B-TYPE, I-TYPE"),
+        (
+            BIO,
+            "O I-a",
+            1,
+            "a stray 'I-a': no entity of type 'a' is open, the tag before it is 'O'; in BIO one begins with B-a: write that, "
+            "or give --scheme IOB1, which lets it begin an entity",
+        ),
+        (BIO, "I-a", 0, "a stray 'I-a': no entity of type 'a' is open, it is the first of its sentence; in BIO"),
+        (BIO, "B-a I-b", 1, "a stray 'I-b': no entity of type 'b' is open, the tag before it is 'B-a'"),
+        (BIO, "B-a O I-a", 2, "a stray 'I-a'"),
+        (BIO, "B-a E-a", 1, "unknown tag 'E-a'; BIO has O, B-TYPE, I-TYPE; 'E-a' is of BIOES or BMES: give --scheme BIOES if the file is"),
+        (BIO, "U-a", 0, "unknown tag 'U-a'; BIO has O, B-TYPE, I-TYPE; 'U-a' is of BILOU: give --scheme BILOU if the file is"),
+        (BIO, "NOUN", 0, "unknown tag 'NOUN'; BIO has O, B-TYPE, I-TYPE; give --scheme none for tags that are not those of entities"),
         (BIO, "O O S-a", 2, "unknown tag 'S-a'"),
         (BIO, "O X-a", 1, "unknown tag 'X-a'"),
         (BIO, "B", 0, "unknown tag 'B'"),
@@ -104,10 +120,20 @@ def test_iob1_reads_a_b_wherever_it_stands():
         (IOB1, "IB-a", 0, "unknown tag 'IB-a'; IOB1 has O, I-TYPE, B-TYPE"),
         (IOB1, "I-a S-a", 1, "unknown tag 'S-a'"),
         (BIOES, "IES-a", 0, "unknown tag 'IES-a'; BIOES has O, B-TYPE, I-TYPE, E-TYPE, S-TYPE"),
-        (BIOES, "E-a", 0, "'E-a' continues no entity; in BIOES it must begin with B-a"),
-        (BIOES, "O I-a E-a", 1, "'I-a' continues no entity"),
-        (BIOES, "S-a E-a", 1, "'E-a' continues no entity"),
-        (BIOES, "B-a E-a I-a", 2, "'I-a' continues no entity"),
+        (
+            BIOES,
+            "E-a",
+            0,
+            "a stray 'E-a': no entity of type 'a' is open, it is the first of its sentence; in BIOES one begins with B-a: write that",
+        ),
+        (BIOES, "O I-a E-a", 1, "a stray 'I-a'"),
+        (BIOES, "S-a E-a", 1, "a stray 'E-a'"),
+        (BIOES, "B-a E-a I-a", 2, "a stray 'I-a'"),
+        (BILOU, "B-a O", 1, "the entity before 'O' has no end; in BILOU it ends with L-a"),
+        (BILOU, "U-a L-a", 1, "a stray 'L-a'"),
+        (BILOU, "B-a E-a", 1, "unknown tag 'E-a'; BILOU has O, B-TYPE, I-TYPE, L-TYPE, U-TYPE"),
+        (BMES, "S-a M-a", 1, "a stray 'M-a'"),
+        (BMES, "B-a I-a", 1, "unknown tag 'I-a'; BMES has O, B-TYPE, M-TYPE, E-TYPE, S-TYPE; 'I-a' is of BIO or IOB1 or BIOES or BILOU"),
         (BIOES, "O B-a", 1, "the entity before 'O' has no end; in BIOES it ends with E-a"),
         (BIOES, "B-a I-a", 1, "the entity before 'O' has no end"),
         (BIOES, "B-a O", 1, "the entity before 'O' has no end"),
@@ -140,7 +166,7 @@ def is_legal(tags, transitions):
 
 
 @pytest.mark.parametrize("types", [(), ("a",), ("a", "b")], ids=["no type", "one type", "two types"])
-@pytest.mark.parametrize("scheme", [BIO, BIOES])
+@pytest.mark.parametrize("scheme", [BIO, *WITH_ENDS])
 def test_a_sequence_is_legal_if_and_only_if_it_can_be_read(scheme, types):
     labels = all_tags(types, scheme)
     transitions = legal_transitions(labels)
@@ -150,7 +176,7 @@ def test_a_sequence_is_legal_if_and_only_if_it_can_be_read(scheme, types):
 
 
 @pytest.mark.parametrize("types", [("a",), ("a", "b")], ids=["one type", "two types"])
-@pytest.mark.parametrize("scheme", [BIO, BIOES])
+@pytest.mark.parametrize("scheme", [BIO, *WITH_ENDS])
 def test_the_legal_sequence_with_the_largest_sum_is_found(scheme, types):
     labels = all_tags(types, scheme)
     transitions = legal_transitions(labels)
@@ -168,7 +194,7 @@ def test_the_legal_sequence_with_the_largest_sum_is_found(scheme, types):
     assert changed > 50
 
 
-@pytest.mark.parametrize("scheme", [BIO, BIOES])
+@pytest.mark.parametrize("scheme", [BIO, *WITH_ENDS])
 def test_what_is_legal_already_is_left_as_it_is(scheme):
     labels, rng = all_tags(TYPES, scheme), random.Random(2)
     for _ in range(100):
@@ -187,12 +213,31 @@ def test_what_is_legal_already_is_left_as_it_is(scheme):
         ("B-LOC B-MISC I-LOC I-MISC I-PER O", IOB1),
         ("NOUN VERB", None),
         ("LABEL_0 LABEL_1", None),
-        ("O B-a L-a", None),
+        ("O B-a L-a", BILOU),
+        ("U-a O", BILOU),
+        ("O B-a M-a E-a S-a", BMES),
+        ("B-a L-a E-a", None),
         ("O B-", None),
     ],
 )
 def test_the_scheme_of_another_nets_tags_is_told_by_them(tags, scheme):
     tags = tags.split()
     assert scheme_of(tags) == scheme
-    if scheme not in (BIO, BIOES):
+    if scheme not in (BIO, *WITH_ENDS):
         assert all(each.all() for each in legal_transitions(tags))
+
+
+def test_what_has_no_scheme_is_kept_as_it_is():
+    tags = "DET NOUN NOUN O B-x".split()
+    entities = entities_of(tags, NONE)
+    assert entities == [Entity(tag, i, i + 1) for i, tag in enumerate(tags)] and tags_of(entities, 5, NONE) == tags
+    assert all_tags(("DET", "NOUN"), NONE) == ("DET", "NOUN")
+
+
+@pytest.mark.parametrize("scheme", WITH_ENDS)
+def test_the_schemes_with_ends_are_one_in_three_spellings(scheme):
+    assert in_bioes(all_tags(TYPES, scheme)) == list(all_tags(TYPES, BIOES))
+    for other in (all_tags(TYPES, BIO), ("NOUN", "L-x", "E-x")):
+        assert in_bioes(other) == list(other)
+    entities = random_entities(random.Random(3), 20)
+    assert entities_of(in_bioes(tags_of(entities, 20, scheme) + [f"{p}-q" for p in PREFIXES[scheme]])[:20], BIOES) == entities

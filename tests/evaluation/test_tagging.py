@@ -9,7 +9,7 @@ from seqeval.metrics import accuracy_score, f1_score, precision_score, recall_sc
 
 from fairseq_electra.data.conll import Sentence
 from fairseq_electra.data.tag_folder import TagFolder, write_tag_folder
-from fairseq_electra.data.tags import BIO, BIOES, Entity, all_tags, entities_of, legal_transitions, tags_of
+from fairseq_electra.data.tags import BILOU, BIO, BIOES, BMES, Entity, all_tags, entities_of, legal_transitions, tags_of
 from fairseq_electra.data.task_info import TAG_METRICS, TAGGING, TaskInfo
 from fairseq_electra.evaluation.protocol import evaluation_of
 from fairseq_electra.evaluation.tagging import in_order, score_split, score_tags, tags_of_words, word_scores
@@ -162,6 +162,17 @@ def test_broken_bioes_is_scored_as_seqeval_does():
         gold = [tags_of(entities, length, BIOES) for length, entities in random_sentences(rng, 10)]
         found = changed(rng, labels, gold, 0.2)
         assert ours(gold, found, labels) == pytest.approx(seqeval(gold, found))
+
+
+@pytest.mark.parametrize("scheme", [BILOU, BMES])
+def test_other_spellings_of_bioes_are_scored_as_bioes_is(scheme):
+    rng = np.random.default_rng(8)
+    gold = [tags_of(entities, length, BIOES) for length, entities in random_sentences(rng, 10)]
+    labels, spelt = all_tags(("a", "b"), BIOES), all_tags(("a", "b"), scheme)
+    found = changed(rng, labels, gold, 0.2)
+    other = [[[spelt[labels.index(tag)] for tag in tags] for tags in sentences] for sentences in (gold, found)]
+    scores = ours(*other, spelt)
+    assert scores == ours(gold, found, labels) == pytest.approx(seqeval(gold, found)) and 0 < scores["entity_f1"] < 100
 
 
 @pytest.mark.filterwarnings("error")

@@ -141,6 +141,16 @@ def test_bioes_is_trained_and_scored_in_its_own_tags(tmp_path, sources, vocabula
     assert tags_of(entities_of(answer["tags"], BIOES), 5, BIOES) == answer["tags"]
 
 
+def test_weights_of_tags_change_the_loss_and_weights_of_one_do_not(tmp_path, sources):
+    losses = {}
+    for given in ("", "O=1 B-code=1", "balanced"):
+        more = ["--class-weights", given] if given else []
+        save_dir = tmp_path / (given.split("=")[0] or "plain")
+        losses[given] = run_here(training(sources / "task", save_dir, "--max-update", 2, "--no-save", *more), save_dir).losses
+    assert losses[""] == losses["O=1 B-code=1"] and len(losses["balanced"]) == 2
+    assert min(abs(one - other) for one, other in zip(losses[""], losses["balanced"], strict=True)) > 1e-3
+
+
 @pytest.mark.long
 def test_one_process_and_two_ranks_have_the_same_losses_and_metrics(tmp_path, sources):
     """The rows of valid in batches of 4 for two ranks: the last batches are unequal, and one rank may have one less."""

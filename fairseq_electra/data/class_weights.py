@@ -1,0 +1,54 @@
+"""Weights of classes or tags in the loss, so that rare ones count for more."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from fairseq_electra.errors import InputError
+
+BALANCED = "balanced"
+HELP = f"weight of each label in the loss: {BALANCED} (n / (k * n of the label), counted in train), or LABEL=WEIGHT ..., others 1"
+
+
+def class_weights(given: str, labels: Sequence[str], targets: np.ndarray | None) -> np.ndarray:
+    """Read ``--class-weights``.
+
+    Args:
+        given: the option's value: ``balanced``, or ``LABEL=WEIGHT`` with blanks between.
+        labels: in the order of their scores. K.
+        targets: labels of all examples or words of train, from 0 on; None: there is no train. Shape: (n,).
+
+    Returns:
+        weight of each label; ``balanced`` gives all labels that train has the same sum, n / k, and those that it has not 1.
+        Shape: (K,), float32.
+
+    Raises:
+        InputError: there is no such label, a weight is no number above 0, or ``balanced`` is wanted and there is no train.
+
+    Source: sklearn.utils.class_weight.compute_class_weight.
+    """
+    weights = np.ones(len(labels), dtype=np.float32)
+    if given == BALANCED:
+        if targets is None:
+            raise InputError(f"--class-weights {BALANCED} counts the labels of train, which is not there; give LABEL=WEIGHT ...")
+        counts = np.bincount(targets, minlength=len(labels))
+        there = counts > 0
+        weights[there] = len(targets) / (there.sum() * counts[there])
+        return weights
+    for part in given.split():
+        label, _, value = part.rpartition("=")
+        if label not in labels:
+            raise InputError(f"--class-weights {part}: write {BALANCED}, or LABEL=WEIGHT, where the labels are {', '.join(labels)}")
+        weights[list(labels).index(label)] = _above_zero(value, part)
+    return weights
+
+
+def _above_zero(value: str, part: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise InputError(f"--class-weights {part}: the weight must be a number above 0")
+    return number
