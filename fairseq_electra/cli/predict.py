@@ -20,13 +20,15 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from fairseq_electra.data.conll import FIRST_AND_LAST, WordColumns, read_words
+from fairseq_electra.data.conll import read_words
 from fairseq_electra.data.examples import numbered_lines, records
 from fairseq_electra.data.inputs import read_inputs, source_name
-from fairseq_electra.data.squad import QUESTION_COLUMNS, Squad, is_squad, read_squad
+from fairseq_electra.data.squad import QUESTION_COLUMNS, Squad, read_squad
+from fairseq_electra.data.squad_forms import is_squad
 from fairseq_electra.data.tags import BIO
 from fairseq_electra.data.task_info import ANSWERING, TAGGING, TaskInfo
 from fairseq_electra.data.text import written_whole
+from fairseq_electra.data.word_columns import FIRST_AND_LAST, WordColumns
 from fairseq_electra.errors import InputError
 from fairseq_electra.paths import VOCABULARY, require
 from fairseq_electra.progress import Progress

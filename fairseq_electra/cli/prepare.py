@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from fairseq_electra.data.conll import WordColumns, has_tags, read_conll
+from fairseq_electra.data.conll import has_tags, read_conll
 from fairseq_electra.data.examples import Columns, Example, classes_of, has_labels, is_csv, is_json, quoted_cells, read_examples
 from fairseq_electra.data.faults import Faults
 from fairseq_electra.data.glue import FOLDERS, GLUE, glue_task
@@ -39,6 +39,7 @@ from fairseq_electra.data.task_info import (
     TaskInfo,
 )
 from fairseq_electra.data.unknown import Unknown
+from fairseq_electra.data.word_columns import WordColumns
 from fairseq_electra.data.wordpiece import LEADING, MASK
 from fairseq_electra.errors import InputError, listed, shortened
 from fairseq_electra.evaluation.sentence_metrics import OF_CLASSES, OF_NUMBERS

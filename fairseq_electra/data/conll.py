@@ -1,39 +1,14 @@
 """Files of words in columns: a word a line, its tag in another column, a blank line between sentences (CoNLL 2003, WNUT-17, ...)."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
-from fairseq_electra.data.examples import numbered_lines, source_name
+from fairseq_electra.data.examples import source_name
 from fairseq_electra.data.faults import STRICT, Faults
-from fairseq_electra.data.tags import BIO, Entity, TagError, entities_of, is_tag
+from fairseq_electra.data.tags import BIO, Entity, TagError, entities_of
+from fairseq_electra.data.word_columns import FIRST_AND_LAST, WordColumns, cells_of, word_lines
 from fairseq_electra.errors import ExampleError, InputError
-
-DOCUMENT = "-DOCSTART-"
-
-
-_NOT_A_WORD = re.compile(r"\d+[-.]\d+")  # first column of CoNLL-U: several words written as one, or a word that is not written
-
-
-class WordColumns(NamedTuple):
-    """Numbers of the columns with the words and their tags, from 1 on; ``tag`` 0: the last."""
-
-    word: int = 1
-    tag: int = 0
-
-    def word_in(self, cells: list[str]) -> str:
-        """Return the word of a line, empty where it has none."""
-        return cells[self.word - 1].strip() if len(cells) >= self.word else ""
-
-    def tag_in(self, cells: list[str]) -> str | None:
-        """Return the tag of a line; None where it has no such column."""
-        there = len(cells) >= self.tag if self.tag else len(cells) > self.word
-        return cells[self.tag - 1].strip() if there else None
-
-
-FIRST_AND_LAST = WordColumns()
 
 
 @dataclass
@@ -58,7 +33,7 @@ def read_conll(
 ) -> list[Sentence]:
     """Read sentences. Columns are separated by tabs, or where a line has none by blanks.
 
-    Lines of comments are passed over, as are those of CoNLL-U that are no word (:func:`_lines`).
+    Lines of comments are passed over, as are those of CoNLL-U that are no word (:func:`word_lines`).
 
     Args:
         path: plain, ``.gz`` or ``.xz``.
@@ -72,7 +47,7 @@ def read_conll(
             there is no sentence; names the line.
     """
     found, now, before = list[Sentence](), _Open(), len(faults.found)
-    for number, line, cells, ends in _lines(path, columns, scheme):
+    for number, line, cells, ends in word_lines(path, columns, scheme):
         if ends:
             with faults:
                 found += _close(now, path, scheme)
@@ -109,7 +84,7 @@ def _word_and_tag(line: str, cells: list[str], tagged: bool, columns: WordColumn
 
 def has_tags(path: str | Path, scheme: str = BIO, columns: WordColumns = FIRST_AND_LAST) -> bool:
     """Tell by its first word whether a file has tags; one without words counts as if it had. Arguments as :func:`read_conll`."""
-    words = (cells for _, _, cells, _ in _lines(path, columns, scheme) if cells is not None)
+    words = (cells for _, _, cells, _ in word_lines(path, columns, scheme) if cells is not None)
     return next((columns.tag_in(cells) is not None for cells in words), True)
 
 
@@ -123,7 +98,7 @@ def read_words(path: str | Path, scheme: str = BIO, columns: WordColumns = FIRST
     """
     sentence: list[tuple[str, str | None]] = []
     words, ended, source = 0, False, source_name(path)
-    for number, line, cells, ends in _lines(path, columns, scheme):
+    for number, line, cells, ends in word_lines(path, columns, scheme):
         word = None if cells is None else columns.word_in(cells)
         if word == "":
             place = "its first column" if columns.word == 1 else f"column {columns.word}"
@@ -141,40 +116,8 @@ def read_words(path: str | Path, scheme: str = BIO, columns: WordColumns = FIRST
 
 def with_column(line: str, value: str) -> str:
     """Add a last column to a line, behind a tab, or behind a blank where the line has several columns and no tab."""
-    between = " " if len(_cells(line)) > 1 and "\t" not in line else "\t"
+    between = " " if len(cells_of(line)) > 1 and "\t" not in line else "\t"
     return line.rstrip(" ") + between + value
-
-
-def _cells(line: str) -> list[str]:
-    # a no-break space is part of the word
-    return line.split("\t") if "\t" in line else [cell for cell in line.strip().split(" ") if cell]
-
-
-def _lines(path: str | Path, columns: WordColumns, scheme: str) -> Iterator[tuple[int, str, list[str] | None, bool]]:
-    """Yield number and text of each line, its columns, None where it holds no word, and whether it ends a sentence.
-
-    A line ends a sentence if it is blank or the beginning of a document. It is passed over, wherever it stands, if the words are not in
-    the first column and this one begins with ``#``, or has the number of a range or of an empty word of CoNLL-U. Where the words are in
-    the first column, ``#`` may be one: a line is a comment there only before a sentence, if it begins with ``# `` and ends with no tag.
-    """
-    begun = False
-    for number, line in numbered_lines(path):
-        cells = _cells(line)
-        if not line.strip() or DOCUMENT in cells[: columns.word]:
-            begun = False
-            yield number, line, None, True
-        elif _is_comment(line, cells, columns, scheme, begun) or (columns.word > 1 and _NOT_A_WORD.fullmatch(cells[0])):
-            yield number, line, None, False
-        else:
-            begun = True
-            yield number, line, cells, False
-
-
-def _is_comment(line: str, cells: list[str], columns: WordColumns, scheme: str, begun: bool) -> bool:
-    if columns.word > 1:
-        return cells[0].startswith("#")
-    tag = columns.tag_in(cells)
-    return not begun and line.startswith("# ") and "\t" not in line and not (tag is None or is_tag(tag, scheme))
 
 
 def _close(now: _Open, path: str | Path, scheme: str) -> list[Sentence]:

@@ -1,13 +1,11 @@
 """SQuAD's files, 1.1 and 2.0, and any file of that form."""
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from fairseq_electra.data.faults import STRICT, Faults
-from fairseq_electra.data.json_values import check_text, described, parsed, text_of
-from fairseq_electra.data.text import read_lines
+from fairseq_electra.data.json_values import check_text, described, text_of
+from fairseq_electra.data.squad_forms import answers_in, is_empty_of_datasets, questions_in, without_blanks
 from fairseq_electra.errors import ExampleError, InputError, shortened
 
 QUESTION_COLUMNS = ("question", "context")  # of an input in JSON lines
@@ -32,23 +30,26 @@ class Question:
 
 @dataclass(frozen=True)
 class Squad:
-    """A file's contexts and questions, in its order; ``labelled``: it says of them what answer they have."""
+    """A file's contexts and questions, in its order.
+
+    Args:
+        contexts: each text once.
+        questions: all of them.
+        labelled: the file says of them what answer they have.
+        repaired: answers that had blanks around them.
+    """
 
     contexts: list[str]
     questions: list[Question]
     labelled: bool = True
-
-
-def is_squad(path: str | Path) -> bool:
-    """Tell by its name whether a file is of SQuAD's form, one JSON object, and not JSON lines."""
-    return str(path).removesuffix(".gz").removesuffix(".xz").endswith(".json")
+    repaired: int = 0
 
 
 def read_squad(path: str | Path, labelled: bool | None = True, faults: Faults = STRICT) -> Squad:
-    """Read ``{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", "answers", "is_impossible"}]}]}]}``.
+    """Read ``{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", "answers", "is_impossible"}]}]}]}``, or records.
 
     Args:
-        path: a JSON file; plain, ``.gz`` or ``.xz``.
+        path: a JSON file of that form, or of one that :func:`squad_forms.questions_in` has; plain, ``.gz`` or ``.xz``.
         labelled: every question must have an answer, or say that it has none. False: so it must be for all, or for no question. None: for
             any, as answers are not used.
         faults: gathers questions that cannot be used.
@@ -57,31 +58,29 @@ def read_squad(path: str | Path, labelled: bool | None = True, faults: Faults = 
         InputError: the file is not of that form, a value is of the wrong kind, an answer does not stand where it says, an id comes twice,
             or there is no question; names the question.
     """
-    text = "\n".join(read_lines(path)).removeprefix("\ufeff")
-    try:
-        data = parsed(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg}); give a file of SQuAD's form") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON that can be read ({error}); give a file of SQuAD's form") from error
-    contexts: list[str] = []
+    contexts: dict[str, int] = {}
     questions: list[Question] = []
-    seen, silent, said = set(), set(), 0
+    seen, silent, nothing = set[str](), set[str](), set[str]()
+    said = repaired = 0
     before = len(faults.found)
-    for context, record in _questions(data, path):
-        if not contexts or contexts[-1] is not context:
-            contexts.append(context)
+    for context, record in questions_in(path, faults):
         with faults:
-            question = _question(record, context, len(contexts) - 1, path)
+            question = _question(record, context, contexts.get(context, len(contexts)), path)
             if question.id in seen:
                 message = f"{path}, question {question.id}: this id comes twice; every question needs its own"
                 raise ExampleError("with the id of another", message)
             seen.add(question.id)
+            contexts.setdefault(context, question.context)
             questions.append(question)
-            if question.answers or record.get("is_impossible"):
+            repaired += sum(each["text"] != each["text"].strip() for each in answers_in(record.get("answers"), ""))
+            if is_empty_of_datasets(record.get("answers")) and not record.get("is_impossible"):
+                nothing.add(question.id)
+            elif question.answers or record.get("is_impossible"):
                 said += 1
             else:
                 silent.add(question.id)
+    if labelled is False and not said:
+        silent |= nothing  # where no question has an answer, empty lists do not say that there is none
     if not questions and len(faults.found) == before:
         raise InputError(f"{path} holds no question; give a file with paragraphs and questions in them")
     if silent and (labelled or (labelled is False and said)):
@@ -93,22 +92,7 @@ def read_squad(path: str | Path, labelled: bool | None = True, faults: Faults = 
                     raise ExampleError("without an answer", message)
         questions = [question for question in questions if question.id not in silent]
         silent.clear()
-    return Squad(contexts, questions, not silent)
-
-
-def _questions(data: dict, path: str | Path) -> Iterator[tuple[str, dict]]:
-    place = "its beginning"
-    try:
-        for i, article in enumerate(data["data"]):
-            place = f"article {i + 1}"
-            for k, paragraph in enumerate(article["paragraphs"]):
-                place = f"article {i + 1}, paragraph {k + 1}"
-                context = text_of(paragraph["context"], f"{path}, {place}: the context")
-                for record in paragraph["qas"]:
-                    yield context, record
-    except (KeyError, TypeError) as error:
-        missing = f"no {error}" if isinstance(error, KeyError) else "another form"
-        raise InputError(f"{path}, {place}: {missing}; SQuAD's form is data, paragraphs, context and qas") from error
+    return Squad(list(contexts), questions, not silent, repaired)
 
 
 def _question(record: dict, context: str, number: int, path: str | Path) -> Question:
@@ -136,13 +120,9 @@ def _question(record: dict, context: str, number: int, path: str | Path) -> Ques
 
 
 def _answers(answers: object, context: str, place: str) -> tuple[tuple[int, str], ...]:
-    """The different answers of a record; null is none."""
-    if answers is None:
-        return ()
-    if not isinstance(answers, list):
-        raise InputError(f'{place}: "answers" is {described(answers)}; write a list of objects with text and answer_start')
+    """The different answers of a record, without blanks around them; null is none."""
     found = []
-    for each in answers:
+    for each in answers_in(answers, place):
         try:
             start, answer = each["answer_start"], each["text"]
         except (KeyError, TypeError) as error:
@@ -150,6 +130,8 @@ def _answers(answers: object, context: str, place: str) -> tuple[tuple[int, str]
         if not isinstance(start, int) or isinstance(start, bool):
             raise InputError(f"{place}: answer_start is {described(start)}; write a whole number, without quotes")
         answer = text_of(answer, f"{place}: the text of an answer")
+        if answer.strip():
+            start, answer = without_blanks(start, answer, context)
         if not answer.strip() or start < 0 or context[start : start + len(answer)] != answer:
             there = context[max(start, 0) : max(start, 0) + len(answer)]
             message = f"{place}: the answer {shortened(answer)!r} is not in the context at character {start}, there is {shortened(there)!r}"

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fairseq_electra.data.conll import WordColumns, has_tags, read_conll, read_words
+from fairseq_electra.data.conll import has_tags, read_conll, read_words
 from fairseq_electra.data.faults import Faults
 from fairseq_electra.data.tag_folder import TagFolder, with_known_types
 from fairseq_electra.data.tags import BILOU, BIO, BIOES, BMES, IOB1, NONE, Entity
 from fairseq_electra.data.task_info import PLAIN_TAG_METRICS, read_task_info
+from fairseq_electra.data.word_columns import WordColumns
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.protocol import evaluation_of
 from tests.cli.test_sentence_commands import command
