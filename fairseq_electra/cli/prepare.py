@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sources.add_argument("--swag", metavar="DIR", help="SWAG's folder, with train.csv and val.csv")
     sources.add_argument("--race", metavar="DIR", help="RACE's folder, with train, dev and test")
     windows = parser.add_argument_group("questions, and words in columns")
-    windows.add_argument("--squad", action="store_true", help="questions and contexts, files of SQuAD's form, 1.1 or 2.0")
+    windows.add_argument("--squad", action="store_true", help="questions and contexts, files of SQuAD's form or the datasets library's")
     windows.add_argument("--conll", action="store_true", help="a word a line, its tag in another column, a blank line between sentences")
     windows.add_argument("--stride", type=int, metavar="N", help=f"pieces from window to window (default {STRIDE}; of --conll half a row)")
     windows.add_argument("--max-question", type=int, metavar="N", help=f"pieces of the longest question (default {MAX_QUESTION})")
@@ -259,7 +259,10 @@ def _questions(args: argparse.Namespace) -> None:
         finished = write_question_folder(args.destdir, args.vocab, splits, info, unknown, faults, progress)
     _settle(faults, {})
     what = f"questions{', some without an answer' if some_without else ''}"
-    print(f"{args.destdir}: {_numbers(finished)}; {what}; {_windows(finished)}; {unknown}")
+    cut, repaired = sum(finished.cut.values()), sum(squad.repaired for squad in splits.values())
+    more = f"; {cut:,} questions cut to {info.max_question} pieces" if cut else ""
+    more += f"; {repaired:,} answers had blanks around them, which were taken away" if repaired else ""
+    print(f"{args.destdir}: {_numbers(finished)}; {what}; {_windows(finished)}{more}; {unknown}")
     unknown.warn(str(args.destdir))
 
 

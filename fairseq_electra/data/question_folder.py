@@ -13,6 +13,7 @@
 
 import functools
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +55,7 @@ def write_question_folder(
         folder: new or empty.
         vocabulary: folder with ``tokenizer.json`` and ``dict.txt``.
         splits: questions by split.
-        info: what the task is; ``examples``, ``rows`` and ``shortened``, questions in several windows, are filled in.
+        info: what the task is; ``examples``, ``rows``, ``shortened``, questions in several windows, and ``cut`` are filled in.
         unknown: counts what the vocabulary does not know of the contexts.
         faults: gathers questions of whose answer the vocabulary leaves nothing.
         progress: told how many contexts are cut into pieces, and how many windows are made, of how many.
@@ -76,15 +77,15 @@ def write_question_folder(
     tokenizer = load_wordpiece(vocabulary)
     check_ids(tokenizer, vocabulary)
     progress = progress or Progress()
-    counts, rows, shortened = {}, {}, {}
+    counts, rows, shortened, cut = {}, {}, {}, {}
     with folder_written_whole(folder) as partial:
         for split, squad in splits.items():
-            windows = _write_split(partial, split, squad, info, tokenizer, unknown, faults, progress)
+            windows, cut[split] = _write_split(partial, split, squad, info, tokenizer, unknown, faults, progress)
             windows_of_each = np.bincount(windows[:, 0])
             counts[split], rows[split] = len(windows_of_each), len(windows)
             shortened[split] = int((windows_of_each > 1).sum())
         faults.settle(counts)
-        return finish_folder(partial, vocabulary, replace(info, examples=counts, rows=rows, shortened=shortened))
+        return finish_folder(partial, vocabulary, replace(info, examples=counts, rows=rows, shortened=shortened, cut=cut))
 
 
 def _write_split(
@@ -96,15 +97,17 @@ def _write_split(
     unknown: Unknown | None,
     faults: Faults,
     progress: Progress,
-) -> np.ndarray:
+) -> tuple[np.ndarray, int]:
+    """Write one split; returns the columns of WINDOW, shape (windows, 6), and how many questions were cut."""
     progress.stage(f"{split}: cutting contexts into pieces", "contexts", len(squad.contexts))
     contexts, offsets = context_pieces(tokenizer, squad.contexts, progress)
     if unknown is not None:
         unknown.add(tokenizer, squad.contexts, contexts)
     squad = replace(squad, questions=_with_answers_in_pieces(squad.questions, offsets, split, faults))
     if not squad.questions:
-        return np.empty((0, len(WINDOW)), dtype=np.int32)
-    questions = question_pieces(tokenizer, (question.text for question in squad.questions), info.max_question)
+        return np.empty((0, len(WINDOW)), dtype=np.int32), 0
+    whole = question_pieces(tokenizer, (question.text for question in squad.questions), sys.maxsize)
+    questions = [pieces[: info.max_question] for pieces in whole]
     windows = find_windows(squad.questions, questions, offsets, info, split, progress)
     size = tokenizer.get_vocab_size()
     write_binarized(folder / "input0" / split, [questions], size, EOS_ID)
@@ -119,7 +122,7 @@ def _write_split(
             stream.write(json.dumps(record, ensure_ascii=False) + "\n")
     with open(folder / "text" / f"{split}.contexts.jsonl", "w", encoding="utf-8") as stream:
         stream.writelines(json.dumps(context, ensure_ascii=False) + "\n" for context in squad.contexts)
-    return windows
+    return windows, sum(len(pieces) > info.max_question for pieces in whole)
 
 
 def _with_answers_in_pieces(questions: list[Question], offsets: list[np.ndarray], split: str, faults: Faults) -> list[Question]:

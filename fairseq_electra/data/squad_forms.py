@@ -65,7 +65,9 @@ def _read(path: str | Path):
     try:
         return parsed(text)
     except json.JSONDecodeError as error:
-        raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg}); give a file of SQuAD's form") from error
+        raise InputError(
+            f"{path}, line {error.lineno}: not JSON ({error.msg}); give a file of SQuAD's form, or name JSON lines .jsonl"
+        ) from error
     except ValueError as error:
         raise InputError(f"{path}: not JSON that can be read ({error}); give a file of SQuAD's form") from error
 
