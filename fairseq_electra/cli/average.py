@@ -59,6 +59,8 @@ def run(args: argparse.Namespace) -> None:
     state["cfg"] = OmegaConf.to_container(state["cfg"], resolve=True, enum_to_str=True)  # as fairseq saves it
     state.pop("last_optimizer_state", None)
     state["extra_state"].pop("ema", None)
+    for kept in (state, state["extra_state"]):
+        (kept.get("task_state") or {}).pop("threshold", None)  # that of other weights
     args.output.parent.mkdir(parents=True, exist_ok=True)
     checkpoint_utils.torch_persistent_save(state, str(args.output))
     kind = "moving averages" if args.ema else "checkpoints"

@@ -3,7 +3,9 @@
 fairseq-electra predict checkpoints/checkpoint_best.pt < sentences.txt > predictions.jsonl
 fairseq-electra predict checkpoints/checkpoint_best.pt --input test.jsonl > predictions.jsonl
 fairseq-electra predict answering/checkpoint_best.pt --input dev-v2.0.json > answers.jsonl  # a file of SQuAD's form; answers have ids
+fairseq-electra predict answering/checkpoint_best.pt --input dev-v2.0.json --output predictions.json  # as SQuAD's own script reads them
 fairseq-electra predict tagging/checkpoint_best.pt --words < test.conll > tagged.conll  # given words; their tags in a last column
+fairseq-electra predict checkpoints/checkpoint_best.pt --gold test.tsv  # a labelled file; prints the scores that a study reports
 
 A pair is two texts with a tab between them, a multiple choice the context and its choices. A file that is named .jsonl, or begins with
 a JSON object, is read as JSON lines, and one that is named .csv as a CSV; the texts are in the columns of the training, or in those that
@@ -17,16 +19,16 @@ import json
 import logging
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from fairseq_electra.data.conll import read_words
-from fairseq_electra.data.examples import numbered_lines, records
+from fairseq_electra.data.examples import Columns, numbered_lines, records
 from fairseq_electra.data.inputs import read_inputs, source_name
 from fairseq_electra.data.squad import QUESTION_COLUMNS, Squad, read_squad
 from fairseq_electra.data.squad_forms import is_squad
-from fairseq_electra.data.tags import BIO
-from fairseq_electra.data.task_info import ANSWERING, TAGGING, TaskInfo
+from fairseq_electra.data.tags import BIO, SCHEMES
+from fairseq_electra.data.task_info import ANSWERING, PREDICTION, RANKING, TAGGING, TaskInfo
 from fairseq_electra.data.text import written_whole
 from fairseq_electra.data.word_columns import FIRST_AND_LAST, WordColumns
 from fairseq_electra.errors import InputError
@@ -56,15 +58,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vocab", metavar="DIR", help="folder of the vocabulary (default: the checkpoint's, or its data's)")
     parser.add_argument("--output", metavar="FILE", help="for the answers, written whole or not at all (default: standard output, at once)")
     parser.add_argument("--head", metavar="NAME", help="of several heads, the one to apply")
-    parser.add_argument("--threshold", type=float, default=math.inf, metavar="X", help="of answers: none where `unanswerable` is above it")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        metavar="X",
+        help="of answers: none where `unanswerable` is above it (default: none; for --gold and predictions.json the checkpoint's own)",
+    )
     parser.add_argument("--n-best", type=int, default=0, metavar="N", help="of answers: list the N best")
     parser.add_argument("--logits", action="store_true", help="add the scores themselves")
+    gold = parser.add_argument_group(
+        "scores on a labelled file; TSV, CSV and JSON lines have the training's columns unless others are named"
+    )
+    gold.add_argument("--gold", metavar="FILE", help="instead of --input: a file as prepare reads it; --output is for the answers")
+    gold.add_argument("--label", metavar="COLUMN", help="the column with the label")
+    gold.add_argument("--header", nargs="+", metavar="COLUMN", help="names of the columns, where a TSV does not begin with them")
+    gold.add_argument("--quoted", action="store_true", help="cells of a TSV may stand in quotes")
+    gold.add_argument("--scheme", choices=SCHEMES, help="tags of the file (default: the training's)")
 
 
 def run(args: argparse.Namespace) -> None:
     """Load the net, and read until the text ends."""
+    _check(args)
     require("folder or checkpoint", args.checkpoint)
     require("input", args.input)
+    require("labelled file", args.gold)
     require(VOCABULARY, args.vocab)
     import torch
 
@@ -82,8 +99,12 @@ def run(args: argparse.Namespace) -> None:
     head = args.head or only_head(net.labels, args.checkpoint)
     if head not in net.labels:
         raise InputError(f"{args.checkpoint} has no head {head!r}, it has {', '.join(net.labels) or 'none'}")
-    source = source_name(args.input)
-    predictor = predictor_of(net, head, source, args.threshold, args.n_best)
+    source = source_name(args.gold or args.input)
+    n_best = max(args.n_best, 1) if args.gold and net.kind == ANSWERING else args.n_best
+    predictor = predictor_of(net, head, source, threshold_of(args, net), n_best)
+    if args.gold:
+        _score(args, net, predictor)
+        return
     lines = _tagged_lines(args, predictor) if args.words else _json_lines(args, net, predictor)
     with (
         Progress(beside=None if args.output else sys.stdout) as net.progress,
@@ -96,11 +117,84 @@ def run(args: argparse.Namespace) -> None:
             stream.write(f"{line}\n")
         if not number:
             raise InputError(f"{source} is empty; give one input a line")
+    _say_what_to_know(predictor, "sentences" if args.words else "lines")
+
+
+def _say_what_to_know(predictor: "Predictor", unit: str) -> None:
+    """Say where all answers are the same, and how many inputs were cut."""
     if warning := predictor.warning():
-        print(f"warning: {source}: {warning}", file=sys.stderr)
+        print(f"warning: {predictor.source}: {warning}", file=sys.stderr)
     if predictor.number_cut:
-        inputs = f"{predictor.number_read:,} {'sentences' if args.words else 'lines'}"
-        print(f"{predictor.number_cut:,} of {inputs} {predictor.what_was_cut}", file=sys.stderr)
+        print(f"{predictor.number_cut:,} of {predictor.number_read:,} {unit} {predictor.what_was_cut}", file=sys.stderr)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse options that do not go together."""
+    if args.gold and (args.input != "-" or args.words):
+        raise InputError(f"--gold {args.gold} is what is read; leave out {'--words' if args.words else '--input'}")
+    alone = [name for name in ("label", "header", "quoted", "scheme") if getattr(args, name)]
+    if alone and not args.gold:
+        raise InputError(f"--{alone[0]} is for --gold FILE; leave it out")
+
+
+def _is_predictions(args: argparse.Namespace, net: "ElectraHubInterface") -> bool:
+    """Whether the answers to a file of questions are to be written as one object, by their ids."""
+    named = bool(args.output) and args.output.endswith(".json")
+    return named and net.kind == ANSWERING and (bool(args.gold) or (is_squad(args.input) and not args.text))
+
+
+def threshold_of(args: argparse.Namespace, net: "ElectraHubInterface") -> float:
+    """Return the threshold above which a question gets no answer: the one given, or where answers are scored the checkpoint's.
+
+    Raises:
+        InputError: the checkpoint has none.
+    """
+    if args.threshold is not None:
+        return args.threshold
+    may_lack_answers = net.kind == ANSWERING and (net.task is None or net.task.unanswerable)
+    if not may_lack_answers or not (args.gold or _is_predictions(args, net)):
+        return math.inf
+    if net.threshold is None:
+        raise InputError(
+            f"{args.checkpoint} keeps no threshold above which a question has no answer, as no validation chose one for its weights; "
+            "give --threshold X, that of valid, or --threshold inf for an answer to every question"
+        )
+    return net.threshold
+
+
+def _score(args: argparse.Namespace, net: "ElectraHubInterface", predictor: "Predictor") -> None:
+    """Print the scores of a labelled file, and write the answers."""
+    from fairseq_electra.evaluation.gold import GoldForm, score_file
+
+    texts, label = columns_of(net, args.text), args.label or (net.task.label_column if net.task else "")
+    if net.kind in (PREDICTION, RANKING) and not (texts and label):
+        raise InputError("--gold: the network does not know which columns hold texts and label; name them with --text and --label")
+    columns = Columns(texts, label, tuple(args.header) if args.header else None, quoted=args.quoted, numbers=len(predictor.labels) == 1)
+    scheme, words = form_of(net.task)
+    with Progress() as net.progress:
+        net.progress.stage(f"predicting on {predictor.source}", "rows")
+        answers, metrics = score_file(predictor, args.gold, GoldForm(columns, args.scheme or scheme, words))
+    if args.output:
+        with written_whole(args.output) as stream:
+            if _is_predictions(args, net):
+                stream.write(predictions_json(answers))
+            else:
+                stream.writelines(f"{_line(answer, args)}\n" for answer in answers)
+    print(json.dumps({name: round(value, 6) for name, value in metrics.items()}))
+    _say_what_to_know(predictor, "examples")
+
+
+def predictions_json(answers: Iterable[dict]) -> str:
+    """Write answers as SQuAD's evaluation reads them: one object, of each question its answer by its id.
+
+    Source: SQuAD's evaluate-v2.0.py, ``preds``.
+    """
+    return json.dumps({answer["id"]: answer["answer"] for answer in answers}, ensure_ascii=False) + "\n"
+
+
+def _line(answer: dict, args: argparse.Namespace) -> str:
+    left_out = [name for name, wanted in (("logits", args.logits), ("n_best", args.n_best)) if not wanted]
+    return json.dumps({name: value for name, value in answer.items() if name not in left_out}, ensure_ascii=False)
 
 
 def _json_lines(args: argparse.Namespace, net: "ElectraHubInterface", predictor: "Predictor") -> Iterator[str]:
@@ -111,10 +205,11 @@ def _json_lines(args: argparse.Namespace, net: "ElectraHubInterface", predictor:
         answers: Iterator[dict] = ({"id": question.id, **answer} for question, answer in zip(squad.questions, found, strict=True))
     else:
         answers = predictor(read_inputs(args.input, columns_of(net, args.text), named=bool(args.text)))
+    if _is_predictions(args, net):
+        yield predictions_json(answers).rstrip("\n")
+        return
     for answer in answers:
-        if not args.logits:
-            answer.pop("logits", None)
-        yield json.dumps(answer, ensure_ascii=False)
+        yield _line(answer, args)
 
 
 def _read_squad(path: str) -> Squad:

@@ -247,6 +247,11 @@ class AnswerPredictor(Predictor):
             yield self._answer(context, found[np.isfinite(found[:, SCORE])], float(found[0, UNANSWERABLE]))
 
     @property
+    def unanswerable(self) -> bool:
+        """Whether the net knows questions without an answer."""
+        return self._info.unanswerable
+
+    @property
     def what_was_cut(self) -> str:
         """Ends the sentence; contexts are read whole, in several windows."""
         return f"have a question that was cut to {self._info.max_question} pieces"

@@ -107,7 +107,7 @@ class ElectraHubInterface(nn.Module):
         self.model, self.tokenizer, self.dictionary = pretrained.model, pretrained.tokenizer, pretrained.dictionary
         self.labels, self.initialised, self.max_tokens = pretrained.labels, pretrained.initialised, max_tokens
         self.task, self.cfg, self.kind = pretrained.task, pretrained.cfg, pretrained.kind
-        self.longest, self.options = pretrained.longest, pretrained.options
+        self.longest, self.options, self.threshold = pretrained.longest, pretrained.options, pretrained.threshold
         self._warned = False
         self.progress = Progress()
         self.sizes = sizes_of(self.model)

@@ -37,6 +37,7 @@ class Pretrained:
         initialised: tensors that were not found, in the folder of transformers that the net comes from, and are random.
         cut_to: of a folder of transformers, tokens that its tokenizer cuts text to.
         settings: of a folder of transformers, options of the fine-tuning that :data:`names.SETTINGS` keeps there.
+        threshold: above it a question has no answer, as the validation of these weights has chosen it, if there was one.
     """
 
     model: ElectraModel | ElectraEncoder
@@ -49,6 +50,7 @@ class Pretrained:
     initialised: list[str] = field(default_factory=list)
     cut_to: int | None = None
     settings: dict[str, int] = field(default_factory=dict)
+    threshold: float | None = None
 
     @property
     def longest(self) -> int:
@@ -124,7 +126,9 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
     known = [read_task_info(place) for place in (path.parent, data) if labels and (place / TASK_FILE).is_file()]
     updates = int(history[-1].get("num_updates", 0))
     initialised = list((state.get("extra_state") or {}).get(INITIALISED, ()))  # which training takes away
-    return Pretrained(model.eval(), tokenizer, dictionary, cfg, updates, known[0] if known else None, labels, initialised)
+    threshold = (state.get("task_state") or {}).get("threshold")
+    task = known[0] if known else None
+    return Pretrained(model.eval(), tokenizer, dictionary, cfg, updates, task, labels, initialised, threshold=threshold)
 
 
 def read_labels(folders: list[Path], number: int) -> list[str]:

@@ -75,6 +75,21 @@ class QuestionAnsweringTask(PreparedFolderTask):
             found = window_answers(hidden, head, sample, self.cfg.beam, 1, self.cfg.max_answer_length)
         return loss, sample_size, log | {"windows": found.cpu(), "split": sample["split"]}
 
+    def train_step(self, *args: Any, **kwargs: Any):
+        """Train, and forget the threshold of the weights of before; arguments and result as FairseqTask's."""
+        self._threshold = None
+        return super().train_step(*args, **kwargs)
+
+    def state_dict(self) -> dict:
+        """Return what a checkpoint keeps: with its weights, the threshold that their validation has chosen."""
+        chosen = {} if self._threshold is None else {"threshold": self._threshold}
+        return super().state_dict() | chosen
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Take back what a checkpoint has kept."""
+        self._threshold = state_dict.get("threshold")
+        super().load_state_dict({name: value for name, value in state_dict.items() if name != "threshold"})
+
     def begin_valid_epoch(self, epoch: int, model) -> None:
         """Forget the last validation's threshold, which was that of other weights; arguments as FairseqTask's."""
         super().begin_valid_epoch(epoch, model)
