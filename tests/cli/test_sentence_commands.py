@@ -10,7 +10,9 @@ from fairseq import tasks
 
 from fairseq_electra import cli
 from fairseq_electra.data.task_info import read_task_info
+from fairseq_electra.evaluation.protocol import evaluation_of
 from fairseq_electra.evaluation.sameness import OF_ANY
+from fairseq_electra.interchange.hub_interface import from_pretrained
 from tests.conftest import TINY_NET
 from tests.integration.test_sentence_tasks import stock
 from tests.integration.training import configuration, refusal_here, run_here, train
@@ -216,6 +218,61 @@ def refused(checkpoint, text, monkeypatch, *more):
     status, output, said = command("predict", checkpoint, *more, text=text, monkeypatch=monkeypatch)
     assert status == 1 and output == ""
     return said.splitlines()[-1]
+
+
+def test_predict_scores_a_labelled_file_as_a_study_scores_its_folder(tuned, tmp_path):
+    """In the columns of the training, in columns that are named, and in a file without names."""
+    evaluation = evaluation_of(tuned / "bin")
+    expected = evaluation.metrics("valid", evaluation.scores(from_pretrained(tuned / "pair", "checkpoint_last.pt"), "valid"))
+    renamed = "".join(line.replace("one\ttwo\tclass", "q\ta\ty") for line in PAIRS.splitlines(keepends=True))
+    (tmp_path / "renamed.tsv").write_text(renamed)
+    (tmp_path / "bare.tsv").write_text(PAIRS.split("\n", 1)[1])
+    names = ["--text", "q", "a", "--label", "y"]
+    for given in (
+        [tuned / "valid.tsv"],
+        [tmp_path / "renamed.tsv", *names],
+        [tmp_path / "bare.tsv", *names, "--header", "q", "a", "y"],
+    ):
+        status, output, said = command("predict", tuned / "pair", "--gold", *given, "--output", tmp_path / "answers.jsonl")
+        assert status == 0 and json.loads(output) == pytest.approx(expected, abs=1e-5), said
+        answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+        assert [answer["gold"] for answer in answers] == ["yes", "no", "yes"] and "logits" not in answers[0]
+        right = sum(answer["label"] == answer["gold"] for answer in answers)
+        assert expected["accuracy"] == pytest.approx(100 * right / 3)
+
+
+def test_predict_scores_choices_by_their_number(tuned, tmp_path):
+    choices = ["So c", "So d", "So e", "So f"]
+    given = ["--text", "context", "c0", "c1", "c2", "c3", "--label", "right"]
+    accuracies = []
+    for right in range(4):
+        row = {"context": "a b", **{f"c{i}": choice for i, choice in enumerate(choices)}, "right": right}
+        (tmp_path / "gold.jsonl").write_text(json.dumps(row) + "\n")
+        status, output, said = command("predict", tuned / "choice", "--gold", tmp_path / "gold.jsonl", *given)
+        assert status == 0, said
+        accuracies.append(json.loads(output))
+    assert sorted(each["accuracy"] for each in accuracies) == [0, 0, 0, 100]
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "sentence"),
+    [
+        (PAIRS + "x\ty\tmaybe\n", [], "gold.tsv, line 5: the label 'maybe' is none of the network's, no, yes; give it as in training"),
+        (PAIRS + "x\ty\t\n", [], "gold.tsv, line 5: the label in column 'class' is empty"),
+        (PAIRS.replace("class", "klass"), [], "gold.tsv has no column 'class'"),
+        (PAIRS, ["--input", "x.txt"], "gold.tsv is what is read; leave out --input"),
+    ],
+)
+def test_predict_refuses_a_labelled_file_that_it_cannot_score(tuned, tmp_path, text, more, sentence):
+    (tmp_path / "gold.tsv").write_text(text)
+    given = ["predict", tuned / "pair", "--gold", tmp_path / "gold.tsv", "--output", tmp_path / "answers.jsonl", *more]
+    status, output, said = command(*given)
+    assert status == 1 and output == "" and sentence in said.splitlines()[-1], said
+    assert not (tmp_path / "answers.jsonl").exists()
+
+
+def test_options_of_labelled_files_are_refused_without_one(tuned, monkeypatch):
+    assert "--label is for --gold FILE; leave it out" in refused(tuned / "pair", "a\tb\n", monkeypatch, "--label", "y")
 
 
 def test_predict_writes_a_file_whole(tuned, monkeypatch, tmp_path):

@@ -7,9 +7,11 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from fairseq_electra.data.squad import read_squad
 from fairseq_electra.data.task_info import ANSWERING, TAGGING, read_task_info
+from fairseq_electra.evaluation.answer_metrics import score_answers
 from fairseq_electra.evaluation.answering import N_BEST
 from fairseq_electra.evaluation.answers import BEGIN, END, SCORE, UNANSWERABLE, texts_of
 from fairseq_electra.evaluation.finetuning import Settings, study
@@ -17,6 +19,7 @@ from fairseq_electra.evaluation.nets import read_net
 from fairseq_electra.evaluation.protocol import evaluation_of
 from fairseq_electra.evaluation.recipes import Recipe, arguments
 from fairseq_electra.interchange.hub_interface import from_pretrained
+from fairseq_electra.tasks.question_answering import QuestionAnsweringConfig, QuestionAnsweringTask
 from tests.cli.test_sentence_commands import command
 from tests.conftest import TINY_NET, USER_DIR, electra, fairseq
 from tests.integration.sentence_tasks import logits_in
@@ -170,6 +173,63 @@ def test_above_the_threshold_there_is_no_answer(results, sources, monkeypatch):
             expected = {"answer": "", "begin": 0, "end": 0} if silent else {name: before[name] for name in ("answer", "begin", "end")}
             assert {name: answer[name] for name in expected} == expected and len(answer["n_best"]) == 2
     assert 0 < sum(answer["unanswerable"] > middle for answer in plain) < len(plain)
+
+
+@pytest.mark.parametrize("version", HEADS)
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_a_labelled_file_is_scored_as_the_study_scores_it_with_the_threshold_of_valid(results, sources, tmp_path, version, split):
+    place, result = results[version]
+    checkpoint, path = place / "checkpoints" / "checkpoint_last.pt", sources / f"{split}-{version}.json"
+    status, output, said = command("predict", checkpoint, "--gold", path, "--output", tmp_path / "predictions.json")
+    assert status == 0, said
+    found, expected = json.loads(output), result["metrics"][split]
+    assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-5)
+    assert ("threshold" in found) == (version == "2.0")
+    predictions = json.loads((tmp_path / "predictions.json").read_text())
+    questions = read_squad(path).questions
+    assert list(predictions) == [question.id for question in questions]
+    golds = [[text for _, text in question.answers] for question in questions]
+    scores = score_answers(list(predictions.values()), golds)  # what SQuAD's script does with this file
+    assert {name: found[name] for name in scores} == pytest.approx(scores, abs=1e-5)
+
+
+def test_predictions_by_id_are_the_answers_of_the_lines(results, sources, tmp_path):
+    place, result = results["2.0"]
+    given = ["predict", place / "checkpoints", "--input", sources / "test-2.0.json"]
+    threshold = from_pretrained(place / "checkpoints", "checkpoint_last.pt").threshold
+    assert threshold == pytest.approx(result["metrics"]["valid"]["threshold"], abs=1e-5)
+    given[1] /= "checkpoint_last.pt"
+    assert command(*given, "--output", tmp_path / "predictions.json")[0] == 0
+    assert command(*given, "--output", tmp_path / "answers.jsonl", f"--threshold={threshold}")[0] == 0
+    answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    assert json.loads((tmp_path / "predictions.json").read_text()) == {answer["id"]: answer["answer"] for answer in answers}
+    assert len({bool(answer["answer"]) for answer in answers}) == 2 or threshold > 100
+
+
+def test_weights_that_no_validation_has_seen_have_no_threshold(results, sources, tmp_path):
+    place, _ = results["2.0"]
+    assert command("average", place / "checkpoints" / "checkpoint_last.pt", "--output", tmp_path / "average.pt")[0] == 0
+    given = ["predict", tmp_path / "average.pt", "--vocab", place / "checkpoints", "--gold", sources / "test-2.0.json"]
+    for name in ("task.json", "dict.txt", "tokenizer.json"):
+        shutil.copy(place / "checkpoints" / name, tmp_path / name)
+    status, output, said = command(*given)
+    assert status == 1 and output == "" and "average.pt keeps no threshold above which a question has no answer" in said
+    status, output, said = command(*given, "--threshold", "inf")
+    found = json.loads(output)
+    assert found["unanswerable_accuracy"] == 0 and found["answerable_f1"] == found["best_answer_f1"], said
+    task = setup(QuestionAnsweringTask, sources / "bin" / "2.0")
+    task._threshold = -0.5
+    kept = task.state_dict()
+    other = setup(QuestionAnsweringTask, sources / "bin" / "2.0")
+    other.load_state_dict(kept)
+    assert kept == {"threshold": -0.5} and other.state_dict() == kept
+    with pytest.raises(AttributeError):
+        other.train_step({}, None, None, None, 1)
+    assert other.state_dict() == {}
+
+
+def setup(task, data):
+    return task.setup_task(OmegaConf.merge(OmegaConf.structured(QuestionAnsweringConfig), {"data": str(data), "max_valid_steps": None}))
 
 
 def test_a_net_of_1_1_gives_an_answer_to_a_question_without_pieces_and_to_a_text_without_any(results, monkeypatch):

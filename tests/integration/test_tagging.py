@@ -1,11 +1,14 @@
 """Tagging from a file of words to predictions, through fairseq-train and the commands."""
 
+import json
+
 import numpy as np
 import pytest
+from seqeval.metrics import f1_score
 
 from fairseq_electra import cli
 from fairseq_electra.data.conll import read_conll
-from fairseq_electra.data.tags import BIO, BIOES, entities_of, legal_transitions, tags_of
+from fairseq_electra.data.tags import BILOU, BIO, BIOES, entities_of, legal_transitions, tags_of
 from fairseq_electra.data.task_info import ANSWERING, TAG_METRICS, TAGGING, TaskInfo, read_task_info
 from fairseq_electra.evaluation.finetuning import Settings, study
 from fairseq_electra.evaluation.nets import read_net
@@ -14,6 +17,7 @@ from fairseq_electra.evaluation.recipes import arguments, head_arguments, recipe
 from fairseq_electra.evaluation.results import table
 from fairseq_electra.evaluation.tagging import tags_of_words
 from fairseq_electra.interchange.hub_interface import from_pretrained
+from tests.cli.test_sentence_commands import command
 from tests.conftest import TINY_NET, USER_DIR, electra, fairseq
 from tests.integration.sentence_tasks import logits_in
 from tests.integration.tagging_task import LONGEST, NUMBERS, predict_here, prepare, training, write_sources
@@ -139,6 +143,46 @@ def test_bioes_is_trained_and_scored_in_its_own_tags(tmp_path, sources, vocabula
     assert {name: validations(log)[-1][name] for name in TAG_METRICS} == pytest.approx(metrics, abs=0.006)
     (answer,) = predict_here(tmp_path / "save", ["python object return the import"], tmp_path)
     assert tags_of(entities_of(answer["tags"], BIOES), 5, BIOES) == answer["tags"]
+
+
+@pytest.mark.parametrize("scheme", [BIO, BILOU])
+def test_a_labelled_file_is_scored_as_a_study_scores_its_folder_in_whatever_scheme_it_is(tmp_path, sources, trained, scheme):
+    evaluation = evaluation_of(sources / "task")
+    expected = evaluation.metrics("test", evaluation.scores(from_pretrained(trained[1], "checkpoint_last.pt"), "test"))
+    sentences = read_conll(sources / "test.conll", BIO)
+    tags = [tags_of(each.entities, len(each.words), scheme) for each in sentences]
+    blocks = [
+        "".join(f"{word}\t{tag}\n" for word, tag in zip(each.words, own, strict=True)) for each, own in zip(sentences, tags, strict=True)
+    ]
+    (tmp_path / "gold.conll").write_text("\n".join(blocks))
+    given = ["predict", trained[1] / "checkpoint_last.pt", "--gold", tmp_path / "gold.conll", "--output", tmp_path / "answers.jsonl"]
+    status, output, said = command(*given, *(["--scheme", scheme] if scheme != BIO else []))
+    assert status == 0 and json.loads(output) == pytest.approx(expected, abs=1e-5), said
+    assert 0 < expected["entity_f1"] < 100 and set(expected) == set(TAG_METRICS)
+    answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    gold = [tags_of(each.entities, len(each.words), BIO) for each in sentences]
+    assert [(answer["words"], answer["gold"]) for answer in answers] == [
+        (each.words, own) for each, own in zip(sentences, gold, strict=True)
+    ]
+    f1 = f1_score(gold, [answer["tags"] for answer in answers])  # the answers are the legal sequences
+    assert 100 * f1 == pytest.approx(expected["legal_f1"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "sentence"),
+    [
+        ("a\tB-place\n", [], "line 1: the tag 'B-place' in this sentence is none of the network's, O, B-code"),
+        ("a\tU-code\n", [], "line 1: unknown tag 'U-code'; BIO has O, B-TYPE, I-TYPE; 'U-code' is of BILOU: give --scheme BILOU"),
+        ("a\n", [], "line 1: 'a' is not a word and a tag"),
+        ("a\tO\n", ["--words"], "is what is read; leave out --words"),
+        ("a\tNOUN\n", ["--scheme", "none"], "the tag 'NOUN' in this sentence is none of the network's"),
+        ("a\tO\n", ["--threshold", "1"], "--threshold and --n-best are for answers to questions"),
+    ],
+)
+def test_labelled_files_that_cannot_be_scored_are_refused(tmp_path, trained, text, more, sentence):
+    (tmp_path / "gold").write_text(text)
+    status, output, said = command("predict", trained[1], "--gold", tmp_path / "gold", "--output", tmp_path / "answers", *more)
+    assert status == 1 and output == "" and sentence in said.splitlines()[-1] and not (tmp_path / "answers").exists()
 
 
 def test_weights_of_tags_change_the_loss_and_weights_of_one_do_not(tmp_path, sources):
