@@ -197,8 +197,8 @@ def _own(args: argparse.Namespace) -> tuple[dict[str, list[Example]], TaskInfo]:
         raise InputError(f"--metrics {' '.join(metrics)}: {', '.join(OF_NUMBERS)} are for numbers (--regression), the others for classes")
     if "f1" in metrics and len(labels) != 2:
         raise InputError(f"--metrics f1 is for two classes, and there are {len(labels)}: {listed(labels)}; use macro_f1")
-    own = {"columns": columns.texts, "label_column": args.label}
-    info = TaskInfo(args.destdir.resolve().name, PREDICTION, len(args.text), labels, metrics, args.max_positions, **own)
+    name, texts = args.destdir.resolve().name, columns.texts
+    info = TaskInfo(name, PREDICTION, len(texts), labels, metrics, args.max_positions, columns=texts, label_column=args.label)
     splits = {split: usable_examples(split, examples, info, faults) for split, examples in splits.items()}
     _settle(faults, splits)
     return splits, info

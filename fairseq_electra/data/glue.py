@@ -102,8 +102,8 @@ def read_glue(folder: str | Path, name: str) -> dict[str, list[Example]]:
 def glue_task(folder: str | Path, name: str, max_positions: int) -> tuple[dict[str, list[Example]], TaskInfo]:
     """Read a task and say what it is; arguments and errors as :func:`read_glue`, and the tokens of the longest row."""
     task = GLUE[name]
-    own = {"columns": task.texts, "label_column": task.label or ""}
-    info = TaskInfo(name, PREDICTION, len(task.texts), task.labels, task.metrics, max_positions, **own)
+    label = task.label or ""
+    info = TaskInfo(name, PREDICTION, len(task.texts), task.labels, task.metrics, max_positions, columns=task.texts, label_column=label)
     return read_glue(folder, name), info
 
 

@@ -91,13 +91,13 @@ def answers_in(answers: object, place: str) -> list:
         return []
     if isinstance(answers, list):
         return answers
-    columns = [answers.get(name) for name in ("text", "answer_start")] if isinstance(answers, dict) else []
-    if not columns or not all(isinstance(column, list) for column in columns) or len(columns[0]) != len(columns[1]):
+    texts, starts = (answers.get(name) if isinstance(answers, dict) else None for name in ("text", "answer_start"))
+    if not (isinstance(texts, list) and isinstance(starts, list) and len(texts) == len(starts)):
         raise InputError(
             f'{place}: "answers" is {described(answers)}; write a list of objects with text and answer_start, '
             "or an object with a list of each, equally long"
         )
-    return [{"text": text, "answer_start": start} for text, start in zip(*columns, strict=True)]
+    return [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
 
 
 def without_blanks(start: int, answer: str, context: str) -> tuple[int, str]:

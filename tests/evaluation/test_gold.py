@@ -1,17 +1,23 @@
 """Scores of labelled files for nets that predict numbers, and for plain tags."""
 
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import pearsonr, spearmanr
 
-from fairseq_electra.data.conll import Sentence
-from fairseq_electra.data.examples import Example
-from fairseq_electra.data.tags import BIO, NONE, entities_of
+from fairseq_electra.data.conll import Sentence, read_conll
+from fairseq_electra.data.examples import Columns, Example, read_examples
+from fairseq_electra.data.squad import read_squad
+from fairseq_electra.data.tags import BIO, NONE, all_tags, entities_of, tags_of
+from fairseq_electra.data.task_info import TAG_METRICS
+from fairseq_electra.data.word_columns import FIRST_AND_LAST
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.gold import score_examples, score_questions, score_sentences_of_words
+from fairseq_electra.evaluation.gold import GoldForm, score_examples, score_file, score_questions, score_sentences_of_words
+from fairseq_electra.evaluation.predictions import AnswerPredictor, SentencePredictor, TagPredictor
 
+REAL = Path(__file__).parents[3] / "shared" / "data"
 NUMBERS = [0.25, 3.5, 1.0, 2.0]
 
 
@@ -53,3 +59,75 @@ def test_plain_tags_are_scored_by_accuracy_and_macro_f1():
 def test_the_best_answer_is_needed_above_the_threshold_too():
     with pytest.raises(ValueError, match="n_best must be 1 or more"):
         score_questions(predictor([], n_best=0), None)
+
+
+class PerfectTags(TagPredictor):
+    """Always right, but for the last word of every tenth sentence."""
+
+    def __init__(self, labels, gold):
+        self.labels, self.gold, self.number_read, self.net = labels, iter(gold), 0, types.SimpleNamespace(task=None)
+
+    def tag(self, words):
+        """Look the tags up."""
+        for _ in words:
+            number, tags = next(self.gold)
+            scores = np.log(np.eye(len(self.labels), dtype=np.float32)[[self.labels.index(tag) for tag in tags]] + 1e-3)
+            scores[-1] = np.roll(scores[-1], 1) if number % 10 == 0 else scores[-1]
+            yield [self.labels[tag] for tag in scores.argmax(1)], scores
+
+
+class PerfectAnswers(AnswerPredictor):
+    """Always right about where an answer is, and sure that there is none in every third question."""
+
+    def __init__(self, squad, threshold):
+        self.squad, self.threshold, self.n_best = squad, threshold, 1
+        self._info = types.SimpleNamespace(unanswerable=True)
+
+    def __call__(self, inputs):
+        for number, (question, _) in enumerate(zip(self.squad.questions, inputs, strict=True)):
+            yield {"n_best": [{"answer": question.answers[0][1] if question.answers else "x"}], "unanswerable": float(number % 3 == 0)}
+
+
+class PerfectClasses(SentencePredictor):
+    """Always right, but for the first example."""
+
+    def __init__(self, labels, gold):
+        self.labels, self.gold, self.net = labels, gold, types.SimpleNamespace(task=None)
+
+    def __call__(self, inputs):
+        for number, (_, label) in enumerate(zip(inputs, self.gold, strict=True)):
+            right = self.labels.index(label) ^ (number == 0)
+            yield {"logits": [float(i == right) for i in range(len(self.labels))]}
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"no {REAL}")
+def test_a_real_file_of_words_is_read_and_scored():
+    path = REAL / "ner" / "wnut17" / "dev.conll"
+    sentences = read_conll(path, BIO)
+    gold = [tags_of(each.entities, len(each.words), BIO) for each in sentences]
+    labels = all_tags(sorted({entity.type for each in sentences for entity in each.entities}), BIO)
+    form = GoldForm(Columns(()), BIO, FIRST_AND_LAST)
+    _, metrics = score_file(PerfectTags(labels, enumerate(gold)), str(path), form)
+    wrong = len(range(0, len(gold), 10))
+    assert metrics["accuracy"] == pytest.approx(100 - 100 * wrong / sum(map(len, gold))) and 50 < metrics["entity_f1"] < 100
+    _, metrics = score_file(PerfectTags(labels, ((1, tags) for tags in gold)), str(path), form)
+    assert metrics == dict.fromkeys(TAG_METRICS, 100.0)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"no {REAL}")
+def test_a_real_file_of_questions_is_read_and_scored_at_the_given_threshold():
+    path = REAL / "squad" / "dev-v2.0.json"
+    squad = read_squad(path)
+    form = GoldForm(Columns(()), BIO, FIRST_AND_LAST)
+    _, metrics = score_file(PerfectAnswers(squad, 0.5), str(path), form)
+    right = [(number % 3 == 0) == (not question.answers) for number, question in enumerate(squad.questions)]
+    assert metrics["exact_match"] == metrics["f1"] == pytest.approx(100 * sum(right) / len(right)) and metrics["threshold"] == 0.5
+    assert metrics["best_answer_f1"] == 100
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"no {REAL}")
+def test_a_real_file_of_pairs_is_read_and_scored():
+    path, columns = REAL / "glue" / "RTE" / "dev.tsv", Columns(("sentence1", "sentence2"), "label")
+    gold = [example.label for example in read_examples(path, columns)]
+    _, metrics = score_file(PerfectClasses(["entailment", "not_entailment"], gold), str(path), GoldForm(columns, BIO, FIRST_AND_LAST))
+    assert len(gold) == 277 and metrics == pytest.approx({"accuracy": 100 * 276 / 277})
