@@ -195,15 +195,19 @@ def test_a_labelled_file_is_scored_as_the_study_scores_it_with_the_threshold_of_
 
 def test_predictions_by_id_are_the_answers_of_the_lines(results, sources, tmp_path):
     place, result = results["2.0"]
-    given = ["predict", place / "checkpoints", "--input", sources / "test-2.0.json"]
-    threshold = from_pretrained(place / "checkpoints", "checkpoint_last.pt").threshold
-    assert threshold == pytest.approx(result["metrics"]["valid"]["threshold"], abs=1e-5)
-    given[1] /= "checkpoint_last.pt"
-    assert command(*given, "--output", tmp_path / "predictions.json")[0] == 0
-    assert command(*given, "--output", tmp_path / "answers.jsonl", f"--threshold={threshold}")[0] == 0
-    answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
-    assert json.loads((tmp_path / "predictions.json").read_text()) == {answer["id"]: answer["answer"] for answer in answers}
-    assert len({bool(answer["answer"]) for answer in answers}) == 2 or threshold > 100
+    checkpoint = place / "checkpoints" / "checkpoint_last.pt"
+    own = from_pretrained(checkpoint).threshold
+    assert own == pytest.approx(result["metrics"]["valid"]["threshold"], abs=1e-5)
+    middle = float(np.median(logits_in(place)["test"][:, 0, UNANSWERABLE]))
+    found = {}
+    for threshold, given in ((own, []), (middle, [f"--threshold={middle}"])):
+        start = ["predict", checkpoint, "--input", sources / "test-2.0.json", "--output"]
+        assert command(*start, tmp_path / "predictions.json", *given)[0] == 0
+        assert command(*start, tmp_path / "answers.jsonl", f"--threshold={threshold}")[0] == 0
+        answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+        found[threshold] = json.loads((tmp_path / "predictions.json").read_text())
+        assert found[threshold] == {answer["id"]: answer["answer"] for answer in answers}
+    assert {bool(answer) for answer in found[middle].values()} == {True, False} and found[middle] != found[own]
 
 
 def test_weights_that_no_validation_has_seen_have_no_threshold(results, sources, tmp_path):
@@ -217,19 +221,23 @@ def test_weights_that_no_validation_has_seen_have_no_threshold(results, sources,
     status, output, said = command(*given, "--threshold", "inf")
     found = json.loads(output)
     assert found["unanswerable_accuracy"] == 0 and found["answerable_f1"] == found["best_answer_f1"], said
-    task = setup(QuestionAnsweringTask, sources / "bin" / "2.0")
+
+
+def test_a_task_keeps_the_threshold_of_its_validation_until_it_trains(sources):
+    def new():
+        given = {"data": str(sources / "bin" / "2.0"), "max_valid_steps": None, "best_checkpoint_metric": "loss"}
+        cfg = OmegaConf.merge(OmegaConf.structured(QuestionAnsweringConfig), given | {"disable_validation": False, "train_subset": "train"})
+        return QuestionAnsweringTask.setup_task(cfg)
+
+    task, other = new(), new()
+    assert task.state_dict() == {}
     task._threshold = -0.5
-    kept = task.state_dict()
-    other = setup(QuestionAnsweringTask, sources / "bin" / "2.0")
-    other.load_state_dict(kept)
-    assert kept == {"threshold": -0.5} and other.state_dict() == kept
-    with pytest.raises(AttributeError):
+    assert task.state_dict() == {"threshold": -0.5}
+    other.load_state_dict(task.state_dict())
+    assert other.state_dict() == {"threshold": -0.5}
+    with pytest.raises(AttributeError):  # there is no model to train
         other.train_step({}, None, None, None, 1)
     assert other.state_dict() == {}
-
-
-def setup(task, data):
-    return task.setup_task(OmegaConf.merge(OmegaConf.structured(QuestionAnsweringConfig), {"data": str(data), "max_valid_steps": None}))
 
 
 def test_a_net_of_1_1_gives_an_answer_to_a_question_without_pieces_and_to_a_text_without_any(results, monkeypatch):
