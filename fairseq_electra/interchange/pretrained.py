@@ -127,8 +127,8 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
     updates = int(history[-1].get("num_updates", 0))
     initialised = list((state.get("extra_state") or {}).get(INITIALISED, ()))  # which training takes away
     threshold = (state.get("task_state") or {}).get("threshold")
-    task = known[0] if known else None
-    return Pretrained(model.eval(), tokenizer, dictionary, cfg, updates, task, labels, initialised, threshold=threshold)
+    info = known[0] if known else None
+    return Pretrained(model.eval(), tokenizer, dictionary, cfg, updates, info, labels, initialised, threshold=threshold)
 
 
 def read_labels(folders: list[Path], number: int) -> list[str]:

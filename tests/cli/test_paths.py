@@ -15,6 +15,7 @@ from tests.conftest import ROOT, USER_DIR
 WRONG = [
     ["predict", "absent"],
     ["predict", ".", "--input", "absent"],
+    ["predict", ".", "--gold", "absent"],
     ["inspect", "absent", "."],
     ["corrupt", ".", "absent"],
     ["export", "--to", "transformers", "absent", "out"],

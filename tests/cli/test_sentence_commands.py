@@ -221,16 +221,18 @@ def refused(checkpoint, text, monkeypatch, *more):
 
 
 def test_predict_scores_a_labelled_file_as_a_study_scores_its_folder(tuned, tmp_path):
-    """In the columns of the training, in columns that are named, and in a file without names."""
+    """In the columns of the training, in columns that are named, in a file without names, and in a CSV."""
     evaluation = evaluation_of(tuned / "bin")
     expected = evaluation.metrics("valid", evaluation.scores(from_pretrained(tuned / "pair", "checkpoint_last.pt"), "valid"))
     renamed = "".join(line.replace("one\ttwo\tclass", "q\ta\ty") for line in PAIRS.splitlines(keepends=True))
     (tmp_path / "renamed.tsv").write_text(renamed)
     (tmp_path / "bare.tsv").write_text(PAIRS.split("\n", 1)[1])
+    (tmp_path / "valid.csv").write_text(PAIRS.replace("\t", ","))
     names = ["--text", "q", "a", "--label", "y"]
     for given in (
         [tuned / "valid.tsv"],
         [tmp_path / "renamed.tsv", *names],
+        [tmp_path / "valid.csv"],
         [tmp_path / "bare.tsv", *names, "--header", "q", "a", "y"],
     ):
         status, output, said = command("predict", tuned / "pair", "--gold", *given, "--output", tmp_path / "answers.jsonl")

@@ -157,6 +157,19 @@ def test_sentences_that_lack_a_column_are_gathered(tmp_path):
     assert "line 2: '2' has no word in column 2" in faults.listing()
 
 
+def test_prepare_lists_sentences_that_cannot_be_used_and_leaves_them_out(tmp_path, vocabulary):
+    train = write(tmp_path / "train", "1\ta\tB-X\n2\tb\tI-X\n\n1\tc\tI-X\n\n1\td\n\n# e\n1\tf\tU-X\n")
+    valid = write(tmp_path / "valid", "1\tg\tB-X\n\n1\th\tB-Y\n\n1\ti\tO\n2\tj\tI-X\n")
+    given = ["prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--conll", "--word-column", "2", "--tag-column", "3"]
+    files = ["--train", train, "--valid", valid]
+    kinds = "2 with a stray tag, 1 with a line that is not a word and a tag, 1 with an unknown tag, 1 with an entity of a type that train"
+    status, _, said = command(*given, *files)
+    assert status == 1 and not (tmp_path / "bin").exists()
+    assert f": 5 examples cannot be used; mend them, or leave them out with --skip-bad: {kinds} has not\n" in said and said.count("\n") == 6
+    status, output, said = command(*given, *files, "--skip-bad")
+    assert status == 0 and "train 1, valid 1; 3 tags" in output and said.startswith(f"left out: 5 examples: {kinds} has not\n"), said
+
+
 def in_scheme(tags, scheme):
     """Spell BIO's tags in another scheme: a word is the last of its entity if no I follows it."""
     if scheme == BIO:
