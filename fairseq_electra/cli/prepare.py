@@ -180,18 +180,11 @@ def _own(args: argparse.Namespace) -> tuple[dict[str, list[Example]], TaskInfo]:
     splits = {split: _examples(path, columns, split == "test", faults) for split, path in files.items()}
     if not splits["train"]:
         _settle(faults, splits)
-    labels = () if args.regression else tuple(args.labels or classes_of(splits["train"]))
-    if len(labels) > MANY_CLASSES and 2 * len(labels) > len(splits["train"]) and not args.labels:
-        found = f"{len(labels):,} different values in {len(splits['train']):,} examples, such as {shortened(labels[-1])!r}"
-        raise InputError(
-            f"{files['train']}: the column {args.label!r} has {found}, so they are no classes; are --text and --label swapped? For "
-            "numbers, give --regression"
-        )
-    strange = [label for label in labels if labels.count(label) > 1 or label in (*LEADING, MASK)]
-    if strange:
-        raise InputError(f"--labels: {strange[0]!r} stands there twice, or is a symbol of fairseq's; name each label once, by another name")
-    if len(labels) == 1:
-        raise InputError(f"{files['train']}: every label is {labels[0]!r}; two or more are needed, or --regression for numbers")
+    try:
+        labels = () if args.regression else _classes(args, splits["train"])
+    except InputError:
+        faults.settle({split: len(examples) for split, examples in splits.items()})  # what cannot be used may well be why
+        raise
     metrics = tuple(args.metrics or (("pearson", "spearman") if args.regression else ("accuracy",)))
     if any((name in OF_NUMBERS) != args.regression for name in metrics):
         raise InputError(f"--metrics {' '.join(metrics)}: {', '.join(OF_NUMBERS)} are for numbers (--regression), the others for classes")
@@ -202,6 +195,23 @@ def _own(args: argparse.Namespace) -> tuple[dict[str, list[Example]], TaskInfo]:
     splits = {split: usable_examples(split, examples, info, faults) for split, examples in splits.items()}
     _settle(faults, splits)
     return splits, info
+
+
+def _classes(args: argparse.Namespace, examples: list[Example]) -> tuple[str, ...]:
+    """Return the classes of train, in the order of their scores, and refuse what can be none."""
+    labels = tuple(args.labels or classes_of(examples))
+    if len(labels) > MANY_CLASSES and 2 * len(labels) > len(examples) and not args.labels:
+        found = f"{len(labels):,} different values in {len(examples):,} examples, such as {shortened(labels[-1])!r}"
+        raise InputError(
+            f"{args.train}: the column {args.label!r} has {found}, so they are no classes; are --text and --label swapped? For "
+            "numbers, give --regression"
+        )
+    strange = [label for label in labels if labels.count(label) > 1 or label in (*LEADING, MASK)]
+    if strange:
+        raise InputError(f"--labels: {strange[0]!r} stands there twice, or is a symbol of fairseq's; name each label once, by another name")
+    if len(labels) == 1:
+        raise InputError(f"{args.train}: every label is {labels[0]!r}; two or more are needed, or --regression for numbers")
+    return labels
 
 
 def _reading(what: str | Path, read: Callable[..., Read], *arguments: object) -> Read:

@@ -113,10 +113,11 @@ def test_cells_in_quotes_are_warned_of_and_quoted_reads_them(files, vocabulary):
 
 
 def test_labels_of_wrong_or_several_kinds_are_refused_and_numbers_to_predict_may_have_points_or_none(files, vocabulary):
-    given = ["--text", "one", "--label", "y", "--train", files / "a.jsonl", "--valid", files / "a.jsonl"]
+    given = ["--text", "one", "--label", "y", "--train", files / "a.jsonl"]
     for labels, sentence in (
         ('["a"] "b"', "a.jsonl, line 1: the label 'y' is [\"a\"], a list"),
-        ("1 1.0 true", "write all labels of a file"),
+        ("1 1.0", "write all labels of a file"),
+        ("1 true", "write all labels of a file"),
     ):
         (files / "a.jsonl").write_text("".join(f'{{"one": "x", "y": {label}}}\n' for label in labels.split()))
         assert_refused(files, command("prepare", "--vocab", vocabulary, "--destdir", files / "bin", *given), sentence)
