@@ -225,9 +225,8 @@ def test_weights_that_no_validation_has_seen_have_no_threshold(results, sources,
 
 def test_a_task_keeps_the_threshold_of_its_validation_until_it_trains(sources):
     def new():
-        given = {"data": str(sources / "bin" / "2.0"), "max_valid_steps": None, "best_checkpoint_metric": "loss"}
-        cfg = OmegaConf.merge(OmegaConf.structured(QuestionAnsweringConfig), given | {"disable_validation": False, "train_subset": "train"})
-        return QuestionAnsweringTask.setup_task(cfg)
+        given = {"data": str(sources / "bin" / "2.0"), "max_valid_steps": None, "train_subset": "train"}
+        return QuestionAnsweringTask.setup_task(OmegaConf.merge(OmegaConf.structured(QuestionAnsweringConfig), given))
 
     task, other = new(), new()
     assert task.state_dict() == {}
