@@ -26,7 +26,7 @@ def details():
 
 
 def test_ten_lines_precede_the_first_update_and_the_rest_lies_beside_the_checkpoints(tmp_path, data_bin):
-    log = train_here(data_bin, tmp_path / "save", *TINY_NET, "--max-update", "1")
+    log = train_here(data_bin, tmp_path / "save", *TINY_NET, "--warmup-updates", "0", "--max-update", "1")
     lines = log.text.replace(str(tmp_path), "").replace(str(data_bin), "").splitlines()
     first = next(i for i, line in enumerate(lines) if "| train_inner | {" in line)
     assert first <= 9  # and fairseq's advice on tensorboardX, which comes before this package is imported

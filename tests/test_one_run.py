@@ -19,7 +19,19 @@ from tests.integration.training import COMMON
 
 def arguments(data, folder, updates):
     options = [word for word in COMMON if word not in COMMON[:2]]
-    return [str(data), *options, *TINY_NET, "--save-dir", str(folder), "--max-update", str(updates), "--num-workers", "0"]
+    return [
+        str(data),
+        *options,
+        *TINY_NET,
+        "--save-dir",
+        str(folder),
+        "--max-update",
+        str(updates),
+        "--total-num-update",
+        str(updates),
+        "--num-workers",
+        "0",
+    ]
 
 
 def test_lines_come_with_their_times_and_go_to_the_log_until_the_generator_is_closed(data_bin, tmp_path):

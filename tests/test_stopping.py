@@ -129,7 +129,7 @@ def test_a_stopped_launch_ends_in_one_line(tmp_path, monkeypatch, capsys, number
     (tmp_path / "checkpoint_last.pt").write_text("")
     monkeypatch.setattr(torchrun, "main", main)
     with pytest.raises(SystemExit) as ended:
-        cli.main(["launch", "-n", "1", "--", "fairseq-train", "data"])
+        cli.main(["launch", "-n", "1", "--", "fairseq-train", str(tmp_path)])
     assert ended.value.code == 128 + number
     sentence = f"stopped by {name}; the same line goes on from {tmp_path}/checkpoint_last.pt, which has 7 updates"
     assert capsys.readouterr().err == f"fairseq-electra launch: {sentence}\n"

@@ -4,6 +4,7 @@ import argparse
 import atexit
 import contextlib
 import filecmp
+import functools
 import os
 import queue
 import re
@@ -226,6 +227,7 @@ def keep_vocabulary_beside_checkpoints() -> None:
     if getattr(plain, "keeps_vocabulary", False):
         return
 
+    @functools.wraps(plain)  # with the marks of other changes
     def save_checkpoint(cfg, trainer, *args, **kwargs):
         data = Path(str(getattr(trainer.cfg.task, "data", "")).split(os.pathsep)[0])
         if not cfg.no_save and trainer.is_data_parallel_master and Path(cfg.save_dir).is_dir():

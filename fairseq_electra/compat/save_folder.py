@@ -6,6 +6,7 @@ hinders nobody. It is POSIX's, which the processes that make batches do not inhe
 
 import contextlib
 import fcntl
+import functools
 import json
 import logging
 import os
@@ -114,6 +115,7 @@ def keep_other_runs_out() -> None:
     if getattr(plain, "keeps_others_out", False):
         return
 
+    @functools.wraps(plain)  # with the marks of other changes
     def initialize(self, cfg, *args, **kwargs):
         if not cfg.checkpoint.no_save and utils.is_master(cfg.distributed_training) and Path(cfg.checkpoint.save_dir).is_dir():
             hold(Path(cfg.checkpoint.save_dir))

@@ -136,7 +136,8 @@ def test_predict_tells_its_source_and_shows_the_progress_of_its_net(monkeypatch,
     monkeypatch.setattr("fairseq_electra.from_pretrained", lambda *_, **__: net)
     monkeypatch.setattr("fairseq_electra.evaluation.predictions.predictor_of", predictor_of)
     (tmp_path / "text.txt").write_text("one\ntwo\n")
-    assert main(["predict", "net", "--input", str(tmp_path / "text.txt")]) == 0
+    (tmp_path / "net").mkdir()
+    assert main(["predict", str(tmp_path / "net"), "--input", str(tmp_path / "text.txt")]) == 0
     assert capsys.readouterr().out == '{"score": 0}\n{"score": 1}\n'
     assert noted == [(f"predicting on {tmp_path}/text.txt", "rows", 2, 0)]
 

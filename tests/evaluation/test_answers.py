@@ -24,7 +24,7 @@ from fairseq_electra.evaluation.results import LOGITS_FILE, summarize
 from fairseq_electra.tasks.question_answering import QuestionAnsweringConfig, QuestionAnsweringTask
 
 # options that come from other parts of a run's configuration
-OF_THE_RUN = {"max_valid_steps": None, "train_subset": "train", "best_checkpoint_metric": "f1", "disable_validation": False, "seed": 1}
+OF_THE_RUN = {"max_valid_steps": None, "train_subset": "train", "seed": 1}
 INFO = TaskInfo("questions", ANSWERING, 2, (), ("f1", "exact_match"), 64, stride=16, max_question=16)
 
 

@@ -38,7 +38,7 @@ def after_training_began(log: Path, seconds: float):
     began = []
 
     def moment() -> bool:
-        if not began and "Start iterating over samples" in log.read_text():
+        if not began and "| train_inner |" in log.read_text():
             began.append(time.monotonic())
         return bool(began) and time.monotonic() - began[0] > seconds
 

@@ -330,7 +330,7 @@ def kill_this_process(name):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_study_that_is_stopped_leaves_no_run_behind(tmp_path, sources, how):
     folder = tmp_path / "runs" / "x" / SINGLE
-    log = folder / "lr0.001-seed1.log"
+    log = folder / "lr0.001-seed0.log"  # the seed that chooses
     line = ["finetune", "--data", sources / "bin" / SINGLE, "--net", "x=scratch:tiny", "--output", tmp_path / "runs", "--epochs", "9999"]
     more = ["--lr", "1e-3", "2e-3", "--seeds", "1", "--processes", "1", "--", *TINY_NET, "--log-interval", "1"]
     command = "import signal, sys; from fairseq_electra.cli import main; signal.signal(signal.SIGINT, signal.default_int_handler); main()"

@@ -83,4 +83,4 @@ def test_max_update_alone_plans_the_schedule(tmp_path, data_bin):
 def test_a_decay_without_a_checkpoint_or_length_is_refused_and_nothing_is_saved(tmp_path, data_bin):
     assert "--start-decay found no checkpoint to resume from" in refusal(data_bin, tmp_path / "save", *SCHEDULE, "--start-decay")
     assert "longer than the run of 14 updates" in refusal(data_bin, tmp_path / "save", *SCHEDULE, "--total-num-update", 14)
-    assert list((tmp_path / "save").iterdir()) == []
+    assert list((tmp_path / "save").glob("*.pt")) == []
