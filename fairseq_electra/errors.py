@@ -1,5 +1,7 @@
-"""The exceptions that speak to the user."""
+"""The exceptions that speak to the user, and how the last line of a program is printed."""
 
+import io
+import sys
 from collections.abc import Iterable
 
 
@@ -42,3 +44,12 @@ def listed(names: Iterable[str], most: int = 8) -> str:
     names = list(names)
     others = [f"and {len(names) - most:,} more"] if len(names) > most else []
     return ", ".join([*map(shortened, names[:most]), *others])
+
+
+def print_last_line(sentence: str) -> None:
+    """Print to standard error, from an excepthook that ends the process.
+
+    PyTorch's excepthook of processes that train as one (``distributed_c10d.py::init_process_group``) gives the hook before it a buffer
+    in place of standard error, and loses what is in it if that hook ends the process.
+    """
+    print(sentence, file=sys.__stderr__ if isinstance(sys.stderr, io.StringIO) else sys.stderr)

@@ -1,5 +1,7 @@
 """A run that is stopped says in one line how to go on."""
 
+import inspect
+import io
 import os
 import signal
 import sys
@@ -9,11 +11,13 @@ import fairseq_cli.train
 import pytest
 from fairseq.trainer import Trainer
 from omegaconf import OmegaConf
+from torch.distributed import distributed_c10d
 from torch.distributed import run as torchrun
 from torch.distributed.elastic.multiprocessing.api import SignalException
 
 from fairseq_electra import cli
 from fairseq_electra.compat import stopping
+from fairseq_electra.errors import print_last_line
 from fairseq_electra.rank import FOLDER
 from fairseq_electra.saves import NOTE, Saves, read_note
 from tests import forked
@@ -75,10 +79,21 @@ def test_ctrl_c_ends_a_run_in_one_line_and_leaves_its_checkpoints(tmp_path, data
         try:
             train_here(data_bin, save, *OPTIONS, "--num-workers", "0")
         except KeyboardInterrupt as error:
-            sys.excepthook(type(error), error, error.__traceback__)
+            stopping.exit_if_stopped(error)
     sentence = f"stopped by Ctrl-C at update 4; the same line goes on from {save / 'checkpoint_last.pt'}, which has 3 updates"
     assert ended.value.code == 130 and capsys.readouterr().err.splitlines()[-1] == f"fairseq_electra: {sentence}"
     assert left(save) == {"checkpoint_last.pt", "checkpoint_1_3.pt"}
+
+
+def test_the_last_line_is_not_lost_in_the_buffer_of_pytorchs_excepthook(monkeypatch):
+    """Where processes train as one, PyTorch's hook calls the one before it so."""
+    seen, buffer = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "__stderr__", seen)
+    monkeypatch.setattr(sys, "stderr", buffer)
+    print_last_line("the sentence")
+    assert seen.getvalue() == "the sentence\n" and not buffer.getvalue()
+    source = inspect.getsource(distributed_c10d.init_process_group)
+    assert "sys.stderr = buf = io.StringIO()" in source and "old_hook(*args)" in source
 
 
 def test_the_other_processes_of_a_run_say_nothing(tmp_path, monkeypatch, capsys):

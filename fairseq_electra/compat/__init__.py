@@ -46,7 +46,7 @@ from fairseq_electra.compat import (
 from fairseq_electra.data.partial_files import create_partial, sync, sync_name
 from fairseq_electra.data.task_info import TASK_FILE
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE
-from fairseq_electra.errors import InputError, RunCollapsedError
+from fairseq_electra.errors import InputError, RunCollapsedError, print_last_line
 
 # what a checkpoint is read with: where it lies in the folder of the data, and in that of the checkpoints
 BESIDE = {name: name for name in (DICTIONARY_FILE, TOKENIZER_FILE, TASK_FILE, f"label/{DICTIONARY_FILE}")}
@@ -137,7 +137,7 @@ def speak_plainly() -> None:
             return
         if os.environ.get("FAIRSEQ_ELECTRA_TRACEBACK"):
             traceback.print_exception(kind, error, trace)
-        print(f"fairseq_electra: error: {cause}", file=sys.stderr)
+        print_last_line(f"fairseq_electra: error: {cause}")
         sys.exit(cause.status)
 
     hook.speaks_plainly = True  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ import threading
 import weakref
 from types import FrameType
 
+from fairseq_electra.errors import print_last_line
 from fairseq_electra.rank import FOLDER, note
 from fairseq_electra.saves import NOTE, Saves, name_of
 
@@ -85,7 +86,7 @@ def exit_if_stopped(error: BaseException) -> None:
     if _Run.is_first:
         trainer = None if _Run.trainer is None else _Run.trainer()
         at = "" if trainer is None else f" at update {trainer.get_num_updates():,}"
-        print(f"fairseq_electra: stopped by {name_of(number)}{at}; {_Run.saves}", file=sys.stderr)
+        print_last_line(f"fairseq_electra: stopped by {name_of(number)}{at}; {_Run.saves}")
     sys.exit(128 + number)
 
 
