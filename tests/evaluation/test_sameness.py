@@ -13,7 +13,7 @@ from torch import nn
 
 from fairseq_electra.data.tag_folder import TagFolder
 from fairseq_electra.data.tag_rows import TagRows
-from fairseq_electra.data.task_info import ANSWERING, PREDICTION, RANKING, TAGGING
+from fairseq_electra.data.task_info import ANSWERING, PREDICTION, RANKING, TAG_METRICS, TAGGING
 from fairseq_electra.evaluation import predictions
 from fairseq_electra.evaluation.predictions import AnswerPredictor, SentencePredictor, TagPredictor
 from fairseq_electra.evaluation.sameness import OF_ANY, OF_ANY_WORDS, OF_LABELLED, Range, sentence
@@ -104,7 +104,7 @@ def test_stock_tasks_say_it_of_a_validation_set_and_not_of_training(kind, scores
 
 def test_tasks_of_words_and_questions_look_at_what_they_score(monkeypatch, caplog):
     words = TokenClassificationTask.__new__(TokenClassificationTask)
-    words.info = types.SimpleNamespace(labels=("B", "O"))
+    words.info = types.SimpleNamespace(labels=("B", "O"), metrics=TAG_METRICS)
     rows = TagRows.__new__(TagRows)
     rows.words = TagFolder.__new__(TagFolder)
     monkeypatch.setattr(token_classification, "score_split", lambda *rest: {})

@@ -179,7 +179,7 @@ def test_a_damaged_file_of_squads_form_is_not_called_json_lines(tmp_path, tuned,
     export_transformers(tuned(ANSWERING), tmp_path / "out")
     (tmp_path / "q.json").write_text(text)
     status, _, said = command("predict", tmp_path / "out", "--input", tmp_path / "q.json")
-    assert status == 1 and sentence in said and "JSON lines" not in said
+    assert status == 1 and sentence in said and "holds JSON lines" not in said
 
 
 def test_the_hub_warns_once_of_rows_longer_than_those_of_the_training(tuned, caplog):

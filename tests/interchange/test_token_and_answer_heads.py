@@ -10,7 +10,7 @@ import torch
 from omegaconf import OmegaConf
 
 from fairseq_electra.criterions.question_answering import QuestionAnsweringLoss, QuestionAnsweringLossConfig
-from fairseq_electra.criterions.token_classification import TokenClassificationLoss
+from fairseq_electra.criterions.token_classification import TokenClassificationConfig, TokenClassificationLoss
 from fairseq_electra.data.conll import read_words
 from fairseq_electra.data.tags import decode, legal_transitions
 from fairseq_electra.data.task_info import ANSWERING, TAGGING, TaskInfo
@@ -70,7 +70,7 @@ def test_tags_and_their_loss_are_theirs_on_random_weights(make_theirs, family):
         theirs = in_double(made.discriminator)(**inputs_of(rows, back.order), labels=target.masked_fill(target < 0, -100))
         scores, _ = back.pretrained.model.double()(rows, classification_head_name=SENTENCE_HEAD)
         sample = {"net_input": {"src_tokens": rows}, "target": target, "ntokens": int((rows != PAD).sum())}
-        loss, words, log = TokenClassificationLoss(None, task_with(SENTENCE_HEAD))(back.pretrained.model, sample)
+        loss, words, log = TokenClassificationLoss(TokenClassificationConfig(), task_with(SENTENCE_HEAD))(back.pretrained.model, sample)
     assert (scores - theirs.logits)[rows != PAD].abs().max() < 1e-11
     assert words == int((target >= 0).sum()) == log["sample_size"] and 100 < words < sample["ntokens"]
     assert abs(float(loss) / words - float(theirs.loss)) < 1e-5 * max(1, float(theirs.loss))
