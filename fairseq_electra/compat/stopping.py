@@ -1,5 +1,6 @@
 """A change to fairseq's end: a run that is stopped, by Ctrl-C or SIGTERM, says in one line how to go on."""
 
+import functools
 import multiprocessing
 import os
 import signal
@@ -99,11 +100,13 @@ def say_how_to_go_on() -> None:
     if getattr(plain, "says_how", False):
         return
 
+    @functools.wraps(plain)  # with the marks of other changes
     def initialize(self, cfg, *args, **kwargs):
         begin(cfg)
         plain(self, cfg, *args, **kwargs)
         _Run.trainer = weakref.ref(self)
 
+    @functools.wraps(plain_save)
     def save_checkpoint(cfg, trainer, *args, **kwargs):
         path = plain_save(cfg, trainer, *args, **kwargs)
         if path is not None and _Run.saves is not None:
@@ -111,7 +114,5 @@ def say_how_to_go_on() -> None:
             _leave_note()
         return path
 
-    vars(initialize).update(vars(plain))  # the marks of other changes
     initialize.says_how = True  # type: ignore[attr-defined]
-    vars(save_checkpoint).update(vars(plain_save))
     Trainer.__init__, checkpoint_utils.save_checkpoint = initialize, save_checkpoint
