@@ -46,7 +46,7 @@ def ours(args: argparse.Namespace, work: Path) -> dict[str, list[float]]:
         if not folder.is_dir():
             splits, info = glue_task(args.glue, task, LONGEST)
             write_task_folder(folder, checkpoint.parent, {split: splits[split] for split in SPLITS}, info)
-    settings = Settings(epochs_of(args), BATCH, AS_TRAINER)
+    settings = Settings(epochs_of(args), BATCH, (*AS_TRAINER, *(["--autocast", "bf16"] if args.bf16 else [])))
     net, seeds = read_net(f"ours={checkpoint}"), range(1, args.seeds + 1)
     results = study([net], folders, work / "ours", settings, rates=[args.lr], seeds=seeds, processes=args.processes, threads=args.threads)
     return {line["task"]: line["metrics"]["valid"][GLUE[line["task"]].metrics[0]]["values"] for line in results["summary"]}
@@ -62,7 +62,7 @@ def theirs(args: argparse.Namespace, work: Path) -> dict[str, list[float]]:
         if not output.is_file():
             options = {"net": args.net, "glue": args.glue, "task": task, "output": output, "seed": seed, "lr": args.lr}
             options |= {"epochs": epochs_of(args)[task], "batch-size": BATCH, "longest": LONGEST, "warmup": WARMUP}
-            words = [f"--{name}={value}" for name, value in options.items()]
+            words = [*(f"--{name}={value}" for name, value in options.items()), *(["--bf16"] if args.bf16 else [])]
             run_logged(["fairseq_electra.benchmarks.fine_tuning_baseline", *words], output.with_suffix(".log"), args.threads)
             print(f"transformers' Trainer, {task}, seed {seed}: {output.read_text().strip()}", flush=True)
         return json.loads(output.read_text())[GLUE[task].metrics[0]]
@@ -97,8 +97,12 @@ def markdown(report: dict) -> str:
         cells = [f"{statistics.fmean(found[side]):.1f} ± {statistics.stdev(found[side]):.1f}" for side in ("ours", "theirs")]
         cells += [f"{found['difference']:+.1f}", f"{2 * found['standard_error']:.1f}"]
         lines.append(f"| {task}, {GLUE[task].metrics[0]}, {settings['epochs'][task]} epochs | {' | '.join(cells)} |")
-    lines += ["", f"{report['net']}, batches of {BATCH}, learning rate {settings['lr']:g}, warm-up of {WARMUP:.0%}, linear decay; "]
-    lines[-1] += ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    precision = "bfloat16" if settings["bf16"] else "float32"
+    lines += [
+        "",
+        f"{report['net']}, batches of {BATCH}, learning rate {settings['lr']:g}, warm-up of {WARMUP:.0%}, linear decay, {precision}",
+    ]
+    lines.append(", ".join(f"{name} {version}" for name, version in report["versions"].items()))
     return "\n".join(lines)
 
 
@@ -111,6 +115,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 1 to N, two or more (default %(default)s)")
     parser.add_argument("--lr", type=float, default=1e-4, help="of both (default %(default)s)")
     parser.add_argument("--epochs", nargs="+", default=["3"], metavar="N", help="of both; TASK=N for one task alone (default 3)")
+    parser.add_argument("--bf16", action="store_true", help="both under autocast to bfloat16")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), metavar="N", help="runs at a time (default %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of a run (default %(default)s)")
     parser.add_argument("--work", type=Path, default=Path("fine_tuning"), metavar="DIR", help="folder for the runs (default %(default)s)")
@@ -125,7 +130,7 @@ def main() -> None:
     tasks = {task: compared(sides[0][task], sides[1][task]) for task in args.tasks}
     versions = {name: metadata.version(name) for name in ("torch", "transformers", "accelerate")}
     report = {"net": Path(args.net).name, "processor": processor(), "versions": versions, "seeds": args.seeds}
-    publish(report | {"settings": {"lr": args.lr, "epochs": epochs_of(args)}, "tasks": tasks}, args.output, markdown)
+    publish(report | {"settings": {"lr": args.lr, "epochs": epochs_of(args), "bf16": args.bf16}, "tasks": tasks}, args.output, markdown)
 
 
 if __name__ == "__main__":

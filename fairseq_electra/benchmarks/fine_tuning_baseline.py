@@ -69,8 +69,10 @@ def train(args: argparse.Namespace) -> dict[str, float]:
         weight_decay=0.0,
         adam_epsilon=1e-6,
         max_grad_norm=1.0,
+        bf16=args.bf16,
         save_strategy="no",
         report_to="none",
+        remove_unused_columns=False,
         disable_tqdm=True,
         logging_steps=100,
         use_cpu=not torch.cuda.is_available(),
@@ -95,6 +97,7 @@ def main() -> None:
         parser.add_argument(name, type=int, required=True)
     for name in ("--lr", "--warmup"):
         parser.add_argument(name, type=float, required=True)
+    parser.add_argument("--bf16", action="store_true")
     args = parser.parse_args()
     metrics = train(args)
     with written_whole(args.output) as stream:
