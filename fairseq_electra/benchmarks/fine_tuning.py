@@ -1,9 +1,10 @@
 """``python -m fairseq_electra.benchmarks.fine_tuning NET GLUE``: fine-tuning here beside transformers' Trainer, from one published net.
 
-NET is a folder of transformers, BERT or ELECTRA. Both sides start from its weights and have the same head (the paper's), batches of so many
-examples, learning rate and schedule, Adam with bias correction, and no layer decay; what differs is the program, and what a seed draws.
-Scores, not seconds, are compared: the means of several seeds, and whether they differ by more than twice the standard error. transformers'
-Trainer needs the package accelerate. Runs that are done are kept in --work, so the same line goes on where it was stopped.
+NET is a folder of transformers, BERT or ELECTRA. Both sides start from its weights and have the same head (one linear layer on the mean
+over the row), batches of so many examples, learning rate and schedule, Adam with bias correction, and no layer decay; what differs is the
+program, and what a seed draws. Scores, not seconds, are compared: the means of several seeds, and whether they differ by more than twice
+the standard error. transformers' Trainer needs the package accelerate. Runs that are done are kept in --work, so the same line goes on
+where it was stopped.
 """
 
 import argparse
@@ -28,7 +29,7 @@ TASKS = ("CoLA", "MRPC", "RTE", "STS-B")
 SPLITS = ("train", "valid")
 LONGEST, BATCH, WARMUP = 128, 32, 0.1
 # behind the recipe's own options: what transformers' Trainer does
-AS_TRAINER = ("--layer-decay", "1.0", "--bias-correction", "on", "--adam-betas", "(0.9, 0.999)", "--adam-eps", "1e-6")
+AS_TRAINER = ("--pooling", "mean", "--layer-decay", "1.0", "--bias-correction", "on", "--adam-betas", "(0.9, 0.999)", "--adam-eps", "1e-6")
 
 
 def ours(args: argparse.Namespace, work: Path) -> dict[str, list[float]]:

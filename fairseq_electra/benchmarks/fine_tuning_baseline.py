@@ -17,7 +17,7 @@ from fairseq_electra.modules.encoder import initialize_as_dense_default
 
 
 class Classifier(nn.Module):
-    """The head of the paper, dropout and one linear layer on the first token, on any encoder of transformers.
+    """Dropout and one linear layer on the mean over the row, as ``--pooling mean`` here, on any encoder of transformers.
 
     Args:
         folder: of the encoder.
@@ -33,9 +33,11 @@ class Classifier(nn.Module):
         self.dropout, self.prediction = nn.Dropout(dropout), nn.Linear(self.encoder.config.hidden_size, outputs)
         initialize_as_dense_default(self.prediction)
 
-    def forward(self, labels: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
+    def forward(self, labels: Tensor, attention_mask: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
         """Return ``loss``, a mean over the rows, and ``logits``. Shape of these: (B, outputs)."""
-        logits = self.prediction(self.dropout(self.encoder(**inputs).last_hidden_state[:, 0]))
+        hidden = self.encoder(attention_mask=attention_mask, **inputs).last_hidden_state
+        real = attention_mask.unsqueeze(-1).to(hidden.dtype)
+        logits = self.prediction(self.dropout((hidden * real).sum(1) / real.sum(1)))
         if logits.shape[-1] == 1:
             return {"loss": F.mse_loss(logits[:, 0], labels.float()), "logits": logits}
         return {"loss": F.cross_entropy(logits, labels), "logits": logits}

@@ -17,6 +17,7 @@ from fairseq_electra.modules.heads import SentenceHead
 from tests.conftest import run
 from tests.interchange.conftest import SMALL, transformers
 
+PAD = 1
 SIZES = {name: size for name, size in SMALL.items() if name != "embedding_size"}
 PAIRS = [("The name of a class is a string.", "A name."), ("It returns a list, or none. " * 9, "The function returns. " * 9)]
 
@@ -39,11 +40,12 @@ def test_both_sides_cut_pairs_to_the_same_rows(bert):
 def test_both_sides_compute_the_same_function_of_the_same_weights(bert):
     imported = read_folder(bert)
     theirs = fine_tuning_baseline.Classifier(str(bert), 3).double().eval()
-    head = SentenceHead(SIZES["hidden_size"], 3, 0.1).double().eval()
+    head = SentenceHead(SIZES["hidden_size"], 3, 0.1, "mean").double().eval()
     head.prediction = copy.deepcopy(theirs.prediction)
-    rows = torch.tensor(rows_of(encode_texts(imported.pretrained.tokenizer, PAIRS[:1])[0], PREDICTION))
-    padding, segments = torch.zeros_like(rows, dtype=torch.bool), ((rows == 2).long().cumsum(1) - (rows == 2).long()).clamp(max=1)
-    inputs = {"input_ids": imported.order[rows], "token_type_ids": segments, "attention_mask": torch.ones_like(rows)}
+    row = rows_of(encode_texts(imported.pretrained.tokenizer, PAIRS[:1])[0], PREDICTION)[0]
+    rows = torch.tensor([[*row, PAD, PAD, PAD]])
+    padding, segments = rows == PAD, ((rows == 2).long().cumsum(1) - (rows == 2).long()).clamp(max=1)
+    inputs = {"input_ids": imported.order[rows], "token_type_ids": segments, "attention_mask": (~padding).long()}
     with torch.no_grad():
         expected = theirs(labels=torch.tensor([1]), **inputs)
         ours = head(imported.pretrained.model.double().extract_features(rows, segments, padding), padding)
