@@ -50,6 +50,7 @@ def summarize(results: list[dict], info: TaskInfo, data: Path, folder: Path) -> 
     return {
         "net": results[0]["net"],
         "task": info.name,
+        "labels": list(info.labels),
         "lr": results[0]["lr"],
         "seeds": [result["seed"] for result in results],
         "degenerate_seeds": {str(result["seed"]): result["trouble"] for result in results if result["trouble"]},

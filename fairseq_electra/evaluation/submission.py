@@ -7,7 +7,7 @@ import numpy as np
 
 from fairseq_electra.data.glue import GLUE
 from fairseq_electra.data.text import folder_written_whole, written_whole
-from fairseq_electra.errors import InputError
+from fairseq_electra.errors import InputError, listed
 from fairseq_electra.evaluation.results import merged_scores
 
 LARGEST_SCORE = 5.0  # of STS-B
@@ -27,7 +27,7 @@ def write_submission(results: dict, runs: Path, net: str, output: Path, single: 
         the names of the files.
 
     Raises:
-        InputError: there is no such net, or no test set was scored.
+        InputError: there is no such net, a task's labels are not GLUE's, or no test set was scored.
     """
     lines = [line for line in results["summary"] if line["net"] == net]
     if not lines:
@@ -40,21 +40,37 @@ def write_submission(results: dict, runs: Path, net: str, output: Path, single: 
                 continue
             chosen = [each for each in results["runs"] if (each["net"], each["task"], each["lr"]) == (net, task, line["lr"])]
             chosen = [each for each in chosen if each["seed"] in line["seeds"]]
+            labels = _labels(line)
             if single:
-                chosen = [max(chosen, key=lambda each: each["metrics"]["valid"][GLUE[task].metrics[0]])]
+                decides = next(iter(line["metrics"]["valid"]))  # the task's first
+                chosen = [max(chosen, key=lambda each: each["metrics"]["valid"][decides])]
             logits = merged_scores(chosen, runs, lambda scores: np.mean(scores, axis=0))
             for split in logits:
                 if split.startswith("valid"):
                     continue
                 name = f"{split}.tsv" if split in GLUE else GLUE[task].submission.get(split, f"{task}.tsv")
-                _write(partial / name, logits[split], GLUE[task].labels)
+                _write(partial / name, logits[split], labels)
                 written.append(name)
         if not written:
             raise InputError(f"{runs} holds no scores of a test set of GLUE; prepare the tasks with their test files")
     return written
 
 
-def _write(path: Path, logits: np.ndarray, labels: tuple[str, ...]) -> None:
+def _labels(line: dict) -> list[str]:
+    """Return the names of the classes in the order of the scores, in which the task's folder may differ from GLUE's files."""
+    task, labels = line["task"], line.get("labels")
+    if labels is None:
+        raise InputError(
+            f"the results do not say in which order the labels of {task} are; repeat the line of fairseq-electra finetune that made them, "
+            "which trains nothing again"
+        )
+    if sorted(labels) != sorted(GLUE[task].labels):
+        wanted, got = (listed(names) or "numbers" for names in (GLUE[task].labels, labels))
+        raise InputError(f"{task} was trained on {got}, and GLUE's server wants {wanted}; prepare the task with these as its labels")
+    return labels
+
+
+def _write(path: Path, logits: np.ndarray, labels: list[str]) -> None:
     with written_whole(path) as stream:
         stream.write("index\tprediction\n")
         for i, scores in enumerate(logits):

@@ -24,17 +24,20 @@ class Study:
         self.folder = folder
         self.results = {"nets": [{"name": OURS}, {"name": "theirs"}], "summary": [], "runs": []}
 
-    def add(self, task, logits, metric=50.0, lr=1e-4, seed=1, net=OURS, chosen=True):
-        """Add a run; `logits` by split. Of the chosen ones the table of results has a line."""
+    def add(self, task, logits, metric=50.0, lr=1e-4, seed=1, net=OURS, chosen=True, labels=None, name=None):
+        """Add a run; `logits` by split. Of the chosen ones the table of results has a line. `labels` and metric are GLUE's, or own ones."""
         place = self.folder / net / task / f"lr{lr:g}-seed{seed}"
         place.mkdir(parents=True)
         np.savez(place / "logits.npz", **{split: np.array(scores, dtype=np.float32) for split, scores in logits.items()})
-        name = GLUE[task].metrics[0] if task in GLUE else "accuracy"
+        name = name or (GLUE[task].metrics[0] if task in GLUE else "accuracy")
+        if labels is None:
+            labels = GLUE[task].labels if task in GLUE else ()
         self.results["runs"].append({"net": net, "task": task, "lr": lr, "seed": seed, "metrics": {"valid": {name: metric}}})
         if chosen:
             lines = [line for line in self.results["summary"] if (line["net"], line["task"]) == (net, task)]
             if not lines:
-                lines = [{"net": net, "task": task, "lr": lr, "seeds": []}]
+                metrics = {"valid": {name: {}}}
+                lines = [{"net": net, "task": task, "labels": list(labels), "lr": lr, "seeds": [], "metrics": metrics}]
                 self.results["summary"] += lines
             lines[0]["seeds"].append(seed)
 
@@ -75,6 +78,45 @@ def test_labels_are_the_words_of_the_task_in_the_order_of_the_examples(tmp_path,
     assert lines_of(tmp_path, name) == ["index\tprediction", *(f"{i}\t{labels[each]}" for i, each in enumerate(order)), ""]
 
 
+@pytest.mark.parametrize(("task", "labels"), [("RTE", ENTAILMENT[::-1]), ("MNLI", ("entailment", "neutral", "contradiction"))])
+def test_a_folder_whose_labels_have_another_order_gets_its_own_words(tmp_path, study, task, labels):
+    study.add(task, {"test": np.eye(len(labels)), **({"AX": np.eye(3)[::-1]} if task == "MNLI" else {})}, labels=labels)
+    name, *more = study.write()
+    assert lines_of(tmp_path, name) == ["index\tprediction", *(f"{i}\t{label}" for i, label in enumerate(labels)), ""]
+    assert [lines_of(tmp_path, each)[1:4] for each in more] in ([], [["0\tcontradiction", "1\tneutral", "2\tentailment"]])
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "said"),
+    [
+        ("MNLI", ("0", "1", "2"), "MNLI was trained on 0, 1, 2, and GLUE's server wants contradiction, entailment, neutral; prepare"),
+        ("RTE", (*ENTAILMENT, "unknown"), "RTE was trained on entailment, not_entailment, unknown, and GLUE's"),
+        ("RTE", (), "RTE was trained on numbers, and GLUE's server wants entailment, not_entailment; prepare"),
+        ("STS-B", ("0.0", "5.0"), "STS-B was trained on 0.0, 5.0, and GLUE's server wants numbers; prepare"),
+    ],
+)
+def test_labels_that_glue_does_not_know_are_refused(tmp_path, study, task, labels, said):
+    study.add(task, {"test": np.eye(max(1, len(labels)))}, labels=labels)
+    with pytest.raises(InputError) as caught:
+        study.write()
+    assert str(caught.value).startswith(said) and nothing_written(tmp_path)
+
+
+def test_results_of_before_do_not_name_the_labels_and_are_to_be_written_again(tmp_path, study):
+    study.add("RTE", {"test": [[0, 1]]})
+    del study.results["summary"][0]["labels"]
+    with pytest.raises(InputError, match="do not say in which order the labels of RTE are; repeat the line of fairseq-electra finetune"):
+        study.write()
+    assert nothing_written(tmp_path)
+
+
+def test_single_goes_by_a_metric_of_an_own_folder(tmp_path, study):
+    study.add("CoLA", {"test": [[1, 0]]}, metric=60.0, seed=1, name="accuracy")
+    study.add("CoLA", {"test": [[0, 1]]}, metric=70.0, seed=2, name="accuracy")
+    study.write(single=True)
+    assert lines_of(tmp_path, "CoLA.tsv")[1] == "0\t1"
+
+
 def test_the_splits_of_mnli_and_the_diagnostic_set_have_predictions_of_their_own(tmp_path, study):
     study.add("MNLI", {"valid": [[0, 0, 9]], "test": [[9, 0, 0]], "test1": [[0, 9, 0], [9, 0, 0]], "AX": [[0, 0, 9]]})
     assert study.write() == ["MNLI-m.tsv", "MNLI-mm.tsv", "AX.tsv"]
@@ -113,7 +155,7 @@ def test_single_takes_the_seed_that_is_best_on_valid(tmp_path, study):
     assert lines_of(tmp_path, "RTE.tsv", "again")[1:] == ["0\tnot_entailment", "1\tentailment", ""]
 
 
-def test_single_goes_by_the_first_of_glues_metrics(tmp_path, study):
+def test_single_goes_by_the_first_of_the_tasks_metrics(tmp_path, study):
     study.add("MRPC", {"test": [[1, 0]]}, metric=60.0, seed=1)
     study.add("MRPC", {"test": [[0, 1]]}, metric=70.0, seed=2)
     for run, value in zip(study.results["runs"], (90.0, 80.0), strict=True):
