@@ -11,6 +11,7 @@ from fairseq_electra.errors import InputError, listed
 from fairseq_electra.evaluation.results import merged_scores
 
 LARGEST_SCORE = 5.0  # of STS-B
+FAILED = ("diverged", "not finite")  # runs whose scores are not there, or no numbers
 
 
 def write_submission(results: dict, runs: Path, net: str, output: Path, single: bool = False) -> list[str]:
@@ -21,13 +22,13 @@ def write_submission(results: dict, runs: Path, net: str, output: Path, single: 
         runs: folder of the runs.
         net: name of the one to submit.
         output: folder to write; new or empty.
-        single: take the seed that is best on valid, instead of the mean of all seeds' scores.
+        single: take the seed that is best on valid, instead of the mean of all seeds' scores. Seeds that diverged have no part in it.
 
     Returns:
         the names of the files.
 
     Raises:
-        InputError: there is no such net, a task's labels are not GLUE's, or no test set was scored.
+        InputError: there is no such net, a task's labels are not GLUE's, all its runs went wrong, or no test set was scored.
     """
     lines = [line for line in results["summary"] if line["net"] == net]
     if not lines:
@@ -40,6 +41,12 @@ def write_submission(results: dict, runs: Path, net: str, output: Path, single: 
                 continue
             chosen = [each for each in results["runs"] if (each["net"], each["task"], each["lr"]) == (net, task, line["lr"])]
             chosen = [each for each in chosen if each["seed"] in line["seeds"]]
+            chosen = [each for each in chosen if each["trouble"] not in FAILED]
+            if not chosen:
+                raise InputError(
+                    f"{net}: all its runs on {task} went wrong, {' and '.join(sorted(set(line['degenerate_seeds'].values())))}, so there is "
+                    "nothing to submit for it; give finetune a lower --lr, or leave the task out of --data"
+                )
             labels = _labels(line)
             if single:
                 decides = next(iter(line["metrics"]["valid"]))  # the task's first

@@ -24,22 +24,26 @@ class Study:
         self.folder = folder
         self.results = {"nets": [{"name": OURS}, {"name": "theirs"}], "summary": [], "runs": []}
 
-    def add(self, task, logits, metric=50.0, lr=1e-4, seed=1, net=OURS, chosen=True, labels=None, name=None):
+    def add(self, task, logits, metric=50.0, lr=1e-4, seed=1, net=OURS, chosen=True, labels=None, name=None, trouble=""):
         """Add a run; `logits` by split. Of the chosen ones the table of results has a line. `labels` and metric are GLUE's, or own ones."""
         place = self.folder / net / task / f"lr{lr:g}-seed{seed}"
         place.mkdir(parents=True)
-        np.savez(place / "logits.npz", **{split: np.array(scores, dtype=np.float32) for split, scores in logits.items()})
+        if trouble != "diverged":
+            np.savez(place / "logits.npz", **{split: np.array(scores, dtype=np.float32) for split, scores in logits.items()})
         name = name or (GLUE[task].metrics[0] if task in GLUE else "accuracy")
         if labels is None:
             labels = GLUE[task].labels if task in GLUE else ()
-        self.results["runs"].append({"net": net, "task": task, "lr": lr, "seed": seed, "metrics": {"valid": {name: metric}}})
+        found = {} if trouble == "diverged" else {"valid": {name: metric}}
+        self.results["runs"].append({"net": net, "task": task, "lr": lr, "seed": seed, "trouble": trouble, "metrics": found})
         if chosen:
             lines = [line for line in self.results["summary"] if (line["net"], line["task"]) == (net, task)]
             if not lines:
                 metrics = {"valid": {name: {}}}
                 lines = [{"net": net, "task": task, "labels": list(labels), "lr": lr, "seeds": [], "metrics": metrics}]
+                lines[0]["degenerate_seeds"] = {}
                 self.results["summary"] += lines
             lines[0]["seeds"].append(seed)
+            lines[0]["degenerate_seeds"] |= {str(seed): trouble} if trouble else {}
 
     def write(self, net=OURS, single=False, name="out"):
         return write_submission(self.results, self.folder, net, self.folder.parent / name, single)
@@ -163,6 +167,21 @@ def test_single_goes_by_the_first_of_the_tasks_metrics(tmp_path, study):
         run["metrics"]["valid1"] = {"accuracy": value}
     study.write(single=True)
     assert lines_of(tmp_path, "MRPC.tsv")[1] == "0\t1"
+
+
+def test_seeds_that_went_wrong_have_no_part_in_it(tmp_path, study):
+    nan = float("nan")
+    study.add("RTE", {}, seed=1, trouble="diverged")
+    study.add("RTE", {"test": [[nan, nan]]}, metric=99.0, seed=2, trouble="not finite")
+    study.add("RTE", {"test": [[0, 1]]}, metric=50.0, seed=3, trouble="constant")
+    for single in (False, True):
+        study.write(single=single, name=f"single{single}")
+        assert lines_of(tmp_path, "RTE.tsv", f"single{single}")[1] == "0\tnot_entailment"
+    study.add("CoLA", {}, seed=1, trouble="diverged")
+    with pytest.raises(InputError) as caught:
+        study.write()
+    assert str(caught.value).startswith("ours: all its runs on CoLA went wrong, diverged, so there is nothing to submit for it; give")
+    assert not (tmp_path / "out").exists()
 
 
 def test_numbers_of_several_seeds_are_averaged_before_they_are_clipped(tmp_path, study):
