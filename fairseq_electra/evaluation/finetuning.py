@@ -1,6 +1,5 @@
 """Fine-tune nets on tasks with many seeds: every run leaves its scores behind, so that it is done once."""
 
-import hashlib
 import itertools
 import json
 import math
@@ -12,27 +11,18 @@ from pathlib import Path
 import numpy as np
 
 from fairseq_electra.data.binarized import dictionary_digest, load_dictionary
-from fairseq_electra.data.task_info import TaskInfo, read_task_info
+from fairseq_electra.data.task_info import TaskInfo
 from fairseq_electra.data.text import written_whole
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation import recipes
 from fairseq_electra.evaluation.nets import Net
 from fairseq_electra.evaluation.recipes import Recipe
 from fairseq_electra.evaluation.results import LOGITS_FILE, RESULT_FILE, RUN_FILE, summarize, versions
+from fairseq_electra.evaluation.trainable import DIAGNOSTIC, Task, diagnostic_set, trainable
 from fairseq_electra.many_runs import USER_DIR, train_all
 
 SET_HERE = ("--arch", "--criterion", "--finetune-from-model", "--lr", "--restore-file", "--save-dir", "--seed", "--task", "--user-dir")
-DIAGNOSTIC = "AX"  # has no training set: GLUE asks for what a net that was trained on MNLI says of it
 CHOICE_SEED = 0  # of the runs that choose a learning rate: the best of several is lucky as well, so their scores are not reported
-
-
-@dataclass(frozen=True)
-class Task:
-    """A task's folder, what it is, and a digest of all that is in it."""
-
-    folder: Path
-    info: TaskInfo
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -126,8 +116,7 @@ class Predict:
         scores = {split: evaluation.scores(net, split) for split in task.info.examples if split != "train"}
         found = {split: evaluation.metrics(split, each, scores[VALID]) for split, each in scores.items()}
         metrics = {split: each for split, each in found.items() if each is not None}
-        diagnostic = task.folder.with_name(DIAGNOSTIC)
-        if task.info.name == "MNLI" and diagnostic.is_dir():
+        if diagnostic := diagnostic_set(task.folder, task.info):
             scores[DIAGNOSTIC] = evaluation_of(diagnostic).scores(net, "test")
         with written_whole(place / LOGITS_FILE, "wb") as stream:
             np.savez(stream, **scores)  # type: ignore[arg-type]
@@ -221,7 +210,8 @@ def first_runs(
         seed: of that one run.
 
     Raises:
-        InputError: two folders hold tasks of one name, or the settings speak of a task that is not there.
+        InputError: two folders hold tasks of one name, one does not fit its net or the diagnostic set beside it, or the settings speak of
+            a task that is not there.
     """
     tasks = [trainable(folder) for folder in folders]
     names = [task.info.name for task in tasks]
@@ -298,19 +288,6 @@ def study(
 def choice(lr: float, grid: Sequence[float]) -> dict:
     """Tell how a learning rate was chosen from a sorted grid; at an edge of it, a rate beyond may be better."""
     return {"seed": CHOICE_SEED, "rates": list(grid), "edge": {grid[0]: "lowest", grid[-1]: "highest"}.get(lr, "")}
-
-
-def trainable(folder: Path) -> Task:
-    """Read a task that has something to train and something to score on."""
-    info = read_task_info(folder)
-    lacking = [split for split in ("train", "valid") if split not in info.examples]
-    if lacking:
-        raise InputError(f"{folder} has no {' and no '.join(lacking)}; a task to fine-tune on needs both")
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(str(path.relative_to(folder)).encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return Task(folder, info, digest.hexdigest())
 
 
 def decisive(result: dict, info: TaskInfo) -> float:

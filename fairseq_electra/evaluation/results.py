@@ -62,9 +62,16 @@ def merged_scores(results: list[dict], folder: Path, merge: Callable[[list[np.nd
     """Put together what the nets of several runs say, by split.
 
     Raises:
-        InputError: the scores of a run are not there, or damaged.
+        InputError: the scores of a run are not there, damaged, or of other splits than those of the others.
     """
-    each = [_scores(folder / result["net"] / result["task"] / f"lr{result['lr']:g}-seed{result['seed']}") for result in results]
+    places = [folder / result["net"] / result["task"] / f"lr{result['lr']:g}-seed{result['seed']}" for result in results]
+    each = [_scores(place) for place in places]
+    for place, scores in zip(places, each, strict=True):
+        if scores.keys() != each[0].keys():
+            raise InputError(
+                f"{place} has scores of {', '.join(scores)}, and {places[0]} of {', '.join(each[0])}; remove the one that lacks some, and "
+                "run fairseq-electra finetune again"
+            )
     return {split: merge([scores[split] for scores in each]) for split in each[0]}
 
 

@@ -11,9 +11,9 @@ from fairseq_electra.data.task_folder import encode_texts, fit, rows_of, truncat
 from fairseq_electra.data.task_info import PREDICTION, RANKING, TaskInfo, read_task_info
 from fairseq_electra.data.wordpiece import load_wordpiece
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.finetuning import trainable
 from fairseq_electra.evaluation.recipes import Recipe, arguments
 from fairseq_electra.evaluation.sentences import examples_of, targets_of
+from fairseq_electra.evaluation.trainable import trainable
 from tests.conftest import electra
 
 BOS, EOS, UNK = 0, 2, 3

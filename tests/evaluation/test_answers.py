@@ -17,10 +17,11 @@ from fairseq_electra.data.task_info import ANSWERING, TaskInfo
 from fairseq_electra.data.wordpiece import train_wordpiece
 from fairseq_electra.evaluation.answering import AnswerEvaluation
 from fairseq_electra.evaluation.answers import BEGIN, END, SCORE, UNANSWERABLE, answers_of_questions, texts_of, whole_words
-from fairseq_electra.evaluation.finetuning import Run, Task
+from fairseq_electra.evaluation.finetuning import Run
 from fairseq_electra.evaluation.nets import Net
 from fairseq_electra.evaluation.recipes import Recipe
 from fairseq_electra.evaluation.results import LOGITS_FILE, summarize
+from fairseq_electra.evaluation.trainable import Task
 from fairseq_electra.tasks.question_answering import QuestionAnsweringConfig, QuestionAnsweringTask
 
 # options that come from other parts of a run's configuration

@@ -7,10 +7,11 @@ import pytest
 from fairseq_electra.data.task_info import PREDICTION, TaskInfo
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation import finetuning
-from fairseq_electra.evaluation.finetuning import CHOICE_SEED, Run, Settings, Task, study
+from fairseq_electra.evaluation.finetuning import CHOICE_SEED, Run, Settings, study
 from fairseq_electra.evaluation.nets import Net
 from fairseq_electra.evaluation.recipes import GRID, OF_SIZE
 from fairseq_electra.evaluation.results import RESULT_FILE, RUN_FILE, SPREAD, choices, provenance
+from fairseq_electra.evaluation.trainable import Task
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
 INFO = TaskInfo("RTE", PREDICTION, 2, ("no", "yes"), ("accuracy",), 128, {"train": 64, "valid": 8})
