@@ -43,9 +43,10 @@ def write_submission(results: dict, runs: Path, net: str, output: Path, single: 
             chosen = [each for each in chosen if each["seed"] in line["seeds"]]
             chosen = [each for each in chosen if each["trouble"] not in FAILED]
             if not chosen:
+                reasons = " and ".join(sorted(set(line["degenerate_seeds"].values())))
                 raise InputError(
-                    f"{net}: all its runs on {task} went wrong, {' and '.join(sorted(set(line['degenerate_seeds'].values())))}, so there is "
-                    "nothing to submit for it; give finetune a lower --lr, or leave the task out of --data"
+                    f"{net}: all its runs on {task} went wrong, {reasons}, so there is nothing to submit for it; give finetune a lower "
+                    "--lr, or leave the task out of --data"
                 )
             labels = _labels(line)
             if single:

@@ -1,7 +1,6 @@
 """Folders of tasks that nets are fine-tuned on, and the diagnostic set that a net of MNLI judges beside its own."""
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +44,7 @@ def diagnostic_set(folder: Path, info: TaskInfo) -> Path | None:
     Raises:
         InputError: it has nothing to judge, or was prepared in another way than MNLI.
     """
-    place = Path(os.path.abspath(folder)).with_name(DIAGNOSTIC)
+    place = folder.resolve().with_name(DIAGNOSTIC)
     if info.name != "MNLI" or not place.is_dir():
         return None
     found = read_task_info(place)
