@@ -21,7 +21,15 @@ from fairseq_electra.evaluation.results import LOGITS_FILE, RESULT_FILE, RUN_FIL
 from fairseq_electra.evaluation.trainable import DIAGNOSTIC, Task, diagnostic_set, trainable
 from fairseq_electra.many_runs import USER_DIR, train_all
 
-SET_HERE = ("--arch", "--criterion", "--finetune-from-model", "--lr", "--restore-file", "--save-dir", "--seed", "--task", "--user-dir")
+SET_HERE = (
+    *("-a", "--arch", "--criterion", "--finetune-from-model", "--lr", "--restore-file", "--save-dir", "--seed", "--task", "--user-dir"),
+    "--valid-subset",
+)
+# the schedule is worked out from epochs, batch and examples: another of these would end it too early, or never
+SCHEDULE = (
+    *("--batch-size", "--max-epoch", "--max-sentences", "--max-tokens", "--max-update", "--total-num-update", "--update-freq"),
+    "--warmup-updates",
+)
 CHOICE_SEED = 0  # of the runs that choose a learning rate: the best of several is lucky as well, so their scores are not reported
 
 
@@ -168,16 +176,26 @@ def do(runs: Iterable[Run], folder: Path, processes: int, threads: int, keep: bo
 
 
 def check_arguments(run: Run, folder: Path) -> None:
-    """Refuse further arguments that fairseq-train does not know, or that a study sets itself, before anything is written."""
+    """Refuse further arguments that fairseq-train does not know, before anything is written."""
     from fairseq import options
 
-    for word in run.extra:
-        if word.partition("=")[0] in SET_HERE:
-            raise InputError(f"{word} behind --: a study sets it itself; take it out")
     try:
         options.parse_args_and_arch(options.get_training_parser(), input_args=[*run.arguments(folder), "--user-dir", USER_DIR])
     except InputError as error:
         raise InputError(f"fairseq-train refuses what stands behind --: {error}") from error
+
+
+def check_extra(extra: Sequence[str]) -> None:
+    """Refuse further arguments that a study sets itself."""
+    for word in extra:
+        name = word.partition("=")[0]
+        if name in SET_HERE:
+            raise InputError(f"{name} behind --: a study sets it itself; take it out")
+        if name in SCHEDULE:
+            raise InputError(
+                f"{name} behind --: a study works the schedule out from epochs and batch size; take it out, and give --epochs or "
+                "--batch-size before --"
+            )
 
 
 def _write_json(path: Path, values: dict) -> None:
@@ -210,9 +228,10 @@ def first_runs(
         seed: of that one run.
 
     Raises:
-        InputError: two folders hold tasks of one name, one does not fit its net or the diagnostic set beside it, or the settings speak of
-            a task that is not there.
+        InputError: two folders hold tasks of one name, one does not fit its net or the diagnostic set beside it, the settings speak of a
+            task that is not there, or a further argument is one that a study sets itself.
     """
+    check_extra(settings.extra)
     tasks = [trainable(folder) for folder in folders]
     names = [task.info.name for task in tasks]
     if len(set(names)) < len(names):

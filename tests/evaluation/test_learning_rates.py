@@ -6,7 +6,7 @@ import pytest
 
 from fairseq_electra.data.task_info import PREDICTION, TaskInfo
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation import finetuning
+from fairseq_electra.evaluation import finetuning, recipes
 from fairseq_electra.evaluation.finetuning import CHOICE_SEED, Run, Settings, study
 from fairseq_electra.evaluation.nets import Net
 from fairseq_electra.evaluation.recipes import GRID, OF_SIZE
@@ -95,6 +95,26 @@ def test_results_of_before_are_read_and_say_nothing_of_a_choice():
     line = {"net": "net", "task": "RTE", "lr": 1e-3, "seeds": [1, 2], "metrics": {"valid": {"accuracy": {"ensemble": 61.0}}}}
     old = {"nets": [], "versions": {}, "summary": [line], "runs": []}
     assert choices(old) == [] and "| net, RTE | 0.001 | accuracy 61.0 |" in provenance(old)
+
+
+@pytest.mark.parametrize("word", ["--save-dir", "-a", "--valid-subset=test", "--max-epoch", "--batch-size=8", "--update-freq"])
+def test_what_a_study_sets_itself_is_refused_behind_the_dashes(tmp_path, trained, word):
+    name = word.partition("=")[0]
+    advice = "give --epochs or --batch-size before --" if name in finetuning.SCHEDULE else "sets it itself; take it out"
+    net, settings = [Net("net", "", "tiny")], Settings(extra=("--pooling", "mean", word, "1"))
+    for plan in (finetuning.first_runs, lambda *args: study(args[0], args[1], tmp_path / "runs", args[2], seeds=[1])):
+        with pytest.raises(InputError, match=rf"^{name} behind --: a study .*{advice}"):
+            plan(net, [tmp_path], settings, (), 1)
+    assert not trained and not (tmp_path / "runs").exists()
+
+
+def test_the_options_of_the_schedule_are_those_that_a_recipe_writes():
+    """A new one there must be refused behind -- as well."""
+    written = {word for word in recipes.arguments(INFO, OF_SIZE["tiny"], 1) if word.startswith("--")}
+    free = {"--best-checkpoint-metric", "--bias-correction", "--clip-norm", "--init-token", "--layer-decay", "--lr-scheduler"}
+    free |= {"--max-positions", "--no-epoch-checkpoints", "--num-classes", "--optimizer"}
+    free |= {"--required-batch-size-multiple", "--weight-decay"}
+    assert written - free <= {*finetuning.SCHEDULE, *finetuning.SET_HERE}
 
 
 @pytest.mark.parametrize("size", GRID)

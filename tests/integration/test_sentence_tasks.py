@@ -173,7 +173,6 @@ def test_plans_that_cannot_be_are_refused(tmp_path, sources):
         (("--poolin", "mean"), "refuses what stands behind --: --poolin is no option here; did you mean --pooling?"),
         (("--poolin", "a\u2028b"), "refuses what stands behind --: --poolin is no option here; did you mean --pooling?"),
         (("--pooling", "maen"), "refuses what stands behind --: --pooling maen: there is no such name; did you mean mean?"),
-        (("--save-dir", "zz"), "--save-dir behind --: a study sets it itself"),
     ],
 )
 def test_options_behind_the_dashes_are_refused_before_anything_is_written(tmp_path, sources, extra, sentence):
