@@ -169,7 +169,8 @@ def _score(args: argparse.Namespace, net: "ElectraHubInterface", predictor: "Pre
     texts, label = columns_of(net, args.text), args.label or (net.task.label_column if net.task else "")
     if net.kind in (PREDICTION, RANKING) and not (texts and label):
         raise InputError("--gold: the network does not know which columns hold texts and label; name them with --text and --label")
-    columns = Columns(texts, label, tuple(args.header) if args.header else None, quoted=args.quoted, numbers=len(predictor.labels) == 1)
+    header, numbers = tuple(args.header) if args.header else None, len(predictor.labels) == 1 and net.kind != RANKING
+    columns = Columns(texts, label, header, quoted=args.quoted, numbers=numbers)
     scheme, words = form_of(net.task)
     with Progress() as net.progress:
         net.progress.stage(f"predicting on {predictor.source}", "rows")

@@ -12,7 +12,7 @@ from fairseq_electra.data.conll import Sentence, read_conll
 from fairseq_electra.data.examples import Columns, Example, read_examples
 from fairseq_electra.data.squad import Squad, read_squad
 from fairseq_electra.data.tags import NONE, scheme_of, tags_of
-from fairseq_electra.data.task_info import PLAIN_TAG_METRICS, TAG_METRICS
+from fairseq_electra.data.task_info import PLAIN_TAG_METRICS, RANKING, TAG_METRICS
 from fairseq_electra.data.word_columns import WordColumns
 from fairseq_electra.errors import InputError, listed, shortened
 from fairseq_electra.evaluation.answer_metrics import score_answers
@@ -66,9 +66,9 @@ def score_examples(predictor: SentencePredictor, examples: list[Example]) -> Sco
     """Score classes, numbers or choices.
 
     Returns:
-        the metrics of the task; where it is not known, those of classes or numbers.
+        the metrics of the task; where it is not known, accuracy, or of numbers both correlations.
     """
-    of_choices, labels = predictor.net.task is not None and predictor.net.task.choices > 0, predictor.labels
+    of_choices, labels = predictor.net.kind == RANKING, predictor.labels
     numbers = len(labels) == 1 and not of_choices
     target = _targets(examples, None if numbers else [str(i) for i in range(len(examples[0].texts) - 1)] if of_choices else labels)
     answers = list(predictor(example.texts for example in examples))

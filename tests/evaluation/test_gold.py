@@ -11,7 +11,7 @@ from fairseq_electra.data.conll import Sentence, read_conll
 from fairseq_electra.data.examples import Columns, Example, read_examples
 from fairseq_electra.data.squad import read_squad
 from fairseq_electra.data.tags import BIO, NONE, all_tags, entities_of, tags_of
-from fairseq_electra.data.task_info import TAG_METRICS
+from fairseq_electra.data.task_info import PREDICTION, RANKING, TAG_METRICS, TaskInfo
 from fairseq_electra.data.word_columns import FIRST_AND_LAST
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.gold import GoldForm, score_examples, score_file, score_questions, score_sentences_of_words
@@ -21,14 +21,14 @@ REAL = Path(__file__).parents[3] / "shared" / "data"
 NUMBERS = [0.25, 3.5, 1.0, 2.0]
 
 
-def predictor(labels, answers=(), tags=None, task=None, **more):
+def predictor(labels, answers=(), tags=None, task=None, kind=PREDICTION, **more):
     """One that answers as it is told."""
 
     def told(inputs):
         assert len(list(inputs)) == len(answers)
         return iter(answers)
 
-    said = types.SimpleNamespace(labels=labels, net=types.SimpleNamespace(task=task), number_read=0, tag=tags, **more)
+    said = types.SimpleNamespace(labels=labels, net=types.SimpleNamespace(task=task, kind=kind), number_read=0, tag=tags, **more)
     return type("Told", (), {"__call__": lambda self, inputs: told(inputs), "__getattr__": lambda self, name: getattr(said, name)})()
 
 
@@ -42,6 +42,18 @@ def test_numbers_of_a_net_without_a_task_are_scored_by_both_correlations():
     for label in ("much", "inf"):
         with pytest.raises(InputError, match=r"^a, line 7: the label '.*' is no number, and the network was trained on numbers$"):
             score_examples(net, [Example(("x",), label, "a, line 7")])
+
+
+def test_choices_of_a_net_without_a_task_are_scored_by_accuracy_as_those_of_one_with_it():
+    """Its only label, LABEL_0, is that of each choice's score, not of a number."""
+    logits, right = [[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]], ["1", "1", "1"]
+    examples = [Example(("context", "first", "second"), label, f"a.jsonl, line {i}") for i, label in enumerate(right)]
+    for task in (None, TaskInfo("SWAG", RANKING, 3, (), ("accuracy",), 64)):
+        net = predictor(["LABEL_0"], [{"choice": int(np.argmax(each)), "logits": each} for each in logits], task=task, kind=RANKING)
+        answers, metrics = score_examples(net, examples)
+        assert metrics == {"accuracy": pytest.approx(200 / 3)} and [answer["gold"] for answer in answers] == right
+    with pytest.raises(InputError, match="the label '1.5' is none of the network's, 0, 1; give it as in training"):
+        score_examples(predictor(["LABEL_0"], kind=RANKING), [Example(("context", "first", "second"), "1.5", "a.jsonl, line 1")])
 
 
 def test_plain_tags_are_scored_by_accuracy_and_macro_f1():
@@ -92,7 +104,7 @@ class PerfectClasses(SentencePredictor):
     """Always right, but for the first example."""
 
     def __init__(self, labels, gold):
-        self.labels, self.gold, self.net = labels, gold, types.SimpleNamespace(task=None)
+        self.labels, self.gold, self.net = labels, gold, types.SimpleNamespace(task=None, kind=PREDICTION)
 
     def __call__(self, inputs):
         for number, (_, label) in enumerate(zip(inputs, self.gold, strict=True)):
