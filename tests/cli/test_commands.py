@@ -102,7 +102,8 @@ def test_plot_takes_logs_of_runs_that_were_killed_and_resumed(trained, tmp_path)
     records = [index for index, line in enumerate(whole) if "train_inner" in line]
     cut = whole[records[3]][:-20]  # update 4 is not finished, and the resumed run begins again behind update 2
     log = tmp_path / "train.log"
-    log.write_text("\n".join([*whole[: records[3]], cut, *whole[records[2] :]]) + "\n")
+    # as behind `| tee -a`: the cut line has no end, so the first line of the resumed run stands behind it
+    log.write_text("\n".join([*whole[: records[3]], cut + whole[records[2]], *whole[records[2] + 1 :]]) + "\n")
     electra("plot", log, "--output", tmp_path / "curves.svg")
     rows = list(csv.DictReader((tmp_path / "curves.csv").open()))
     assert [int(float(row["num_updates"])) for row in rows] == [1, 2, 3, 4, 5, 5]

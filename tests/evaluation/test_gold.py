@@ -52,7 +52,7 @@ def test_choices_of_a_net_without_a_task_are_scored_by_accuracy_as_those_of_one_
         net = predictor(["LABEL_0"], [{"choice": int(np.argmax(each)), "logits": each} for each in logits], task=task, kind=RANKING)
         answers, metrics = score_examples(net, examples)
         assert metrics == {"accuracy": pytest.approx(200 / 3)} and [answer["gold"] for answer in answers] == right
-    with pytest.raises(InputError, match="the label '1.5' is none of the network's, 0, 1; give it as in training"):
+    with pytest.raises(InputError, match=r"the label '1\.5' is none of the network's, 0, 1; give it as in training"):
         score_examples(predictor(["LABEL_0"], kind=RANKING), [Example(("context", "first", "second"), "1.5", "a.jsonl, line 1")])
 
 

@@ -63,11 +63,32 @@ def test_scores_of_all_tasks_are_per_cent():
     assert score_answers(["a b", "c", "d", "e"], [["a b"], ["c"], ["d"], ["f"]]) == {"f1": 75.0, "exact_match": 75.0}
 
 
-def test_a_log_of_shares_is_read_as_per_cent(tmp_path):
-    def read_of(accuracy, recall):
-        path = tmp_path / "train.log"
-        line = json.dumps({"valid_disc_accuracy": str(accuracy), "valid_disc_recall": str(recall), "valid_disc_auc": "0.7"})
-        path.write_text(f"now | INFO | valid | {line}\n")
-        return read_log(path)
+def line_of(accuracy, recall, **more):
+    values = {"valid_disc_accuracy": str(accuracy), "valid_disc_recall": str(recall), "valid_disc_auc": "0.7", **more}
+    return f"now | INFO | valid | {json.dumps(values)}"
 
-    assert read_of(0.85, 0.2) == read_of(85, 20) == [{"subset": "valid", "disc_accuracy": 85.0, "disc_recall": 20.0, "disc_auc": 0.7}]
+
+IN_PER_CENT = {"subset": "valid", "disc_accuracy": 85.0, "disc_recall": 20.0, "disc_auc": 0.7}
+
+
+def test_a_record_of_shares_is_read_as_per_cent_wherever_it_stands_in_the_log(tmp_path):
+    """A run of an earlier release may have been gone on with."""
+    path = tmp_path / "train.log"
+    for lines in ([(0.85, 0.2)], [(85, 20)], [(0.85, 0.2), (85, 20)], [(85, 20), (0.85, 0.2), (0.85, 0.2)]):
+        path.write_text("".join(f"{line_of(*each)}\n" for each in lines))
+        assert read_log(path) == [IN_PER_CENT] * len(lines)
+
+
+def test_accuracies_of_a_generator_alone_stay_as_they_are(tmp_path):
+    """Early in a run .4 per cent is usual, and later logs of shares look the same."""
+    (tmp_path / "train.log").write_text('now | INFO | train_inner | {"masked_lm_accuracy": "0.4"}\n')
+    assert read_log(tmp_path / "train.log") == [{"subset": "train_inner", "masked_lm_accuracy": 0.4}]
+
+
+def test_a_record_that_was_cut_is_left_out_and_what_is_glued_to_it_is_read(tmp_path):
+    whole = line_of(85, 20)
+    for at in range(1, len(whole)):
+        (tmp_path / "train.log").write_text(f"{whole[:at]}{whole}\n{whole}\n{whole[:at]}")
+        assert read_log(tmp_path / "train.log") == [IN_PER_CENT] * 2
+    (tmp_path / "train.log").write_text(whole.replace("85", '"') + "\n")
+    assert read_log(tmp_path / "train.log") == []
