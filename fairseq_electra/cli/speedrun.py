@@ -45,11 +45,7 @@ def run(args: argparse.Namespace) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     from fairseq_electra.speedrun.stages import Stages
 
-    try:
-        print(Stages(args.output, given, say).run())
-    except KeyboardInterrupt:
-        say("\nstopped; run the same command line again to resume")
-        raise SystemExit(130) from None
+    print(Stages(args.output, given, say).run())
 
 
 def say(line: str) -> None:

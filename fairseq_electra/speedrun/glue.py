@@ -18,6 +18,7 @@ from fairseq_electra.evaluation.recipes import recipe_for
 
 if TYPE_CHECKING:
     from fairseq_electra.speedrun.machine import Machine
+    from fairseq_electra.speedrun.state import State
 
 TASKS = tuple(name for name in GLUE if name != "AX")  # which has nothing to train on
 USUAL_TASKS = ("CoLA", "MRPC", "STS-B", "RTE")
@@ -25,6 +26,7 @@ USUAL_TASKS = ("CoLA", "MRPC", "STS-B", "RTE")
 OPTIONS = {"tiny": ("--bias-correction", "--pooling", "mean"), "small": ("--bias-correction",), "base": ("--bias-correction",)}
 RUN_SECONDS = 4.0  # to start a run and to score it
 UPDATE_SECONDS = 0.03  # of fairseq's trainer, however small the network
+NOTE = "finetuning"  # in the record of the speedrun
 PADDING = 1.3  # tokens of a batch, by those that are text
 
 
@@ -89,7 +91,14 @@ def _tokens(folder: Path, info: TaskInfo, split: str) -> int:
 
 
 def finetune(
-    checkpoint: Path, folders: Sequence[Path], output: Path, size: str, seeds: int, machine: "Machine", say: Callable[[str], None]
+    checkpoint: Path,
+    folders: Sequence[Path],
+    output: Path,
+    size: str,
+    seeds: int,
+    machine: "Machine",
+    state: "State",
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Fine-tune with every seed; runs that are done are not done again.
 
@@ -100,15 +109,24 @@ def finetune(
         size: of the network.
         seeds: runs of each task.
         machine: it runs on.
+        state: of the speedrun; holds the seconds of a study that was interrupted, as they were when its last run ended.
         say: takes lines of progress.
 
     Returns:
-        what :func:`fairseq_electra.evaluation.finetuning.study` gives, and ``device_seconds``.
+        what :func:`fairseq_electra.evaluation.finetuning.study` gives, and ``device_seconds``, those of all starts together.
     """
     from fairseq_electra.evaluation.finetuning import Settings, study
     from fairseq_electra.evaluation.nets import read_net
 
-    start = time.monotonic()
+    before, start = state.noted(NOTE).get("device_seconds", 0.0), time.monotonic()
+
+    def seconds() -> dict[str, float]:
+        return {"device_seconds": round(before + time.monotonic() - start, 1)}
+
+    def run_ended(line: str) -> None:
+        state.note(NOTE, seconds())
+        say(f"    {line}")
+
     settings = Settings(extra=(*OPTIONS[size], *machine.options))
     results = study(
         [read_net(f"electra={checkpoint}")],
@@ -118,6 +136,6 @@ def finetune(
         seeds=range(1, seeds + 1),
         processes=machine.processes,
         threads=max(1, machine.threads // machine.processes),
-        say=lambda line: say(f"    {line}"),
+        say=run_ended,
     )
-    return results | {"device_seconds": round(time.monotonic() - start, 1)}
+    return results | seconds()

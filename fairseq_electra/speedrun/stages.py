@@ -96,11 +96,12 @@ class Stages:
         )
         study = None
         if self.settings["--glue"]:
-            study = state.stage("finetuning", lambda: self.finetune(plan, pace, num_tokens))
+            study = state.stage("finetuning", lambda: self.finetune(plan, pace, num_tokens, state))
         else:
             self.say("5/6 fine-tuning: none, since there is no --glue")
         self.say("6/6 export and report")
-        results = self.results(num_tokens, encoded, trained, study)
+        device = chosen.get("device", self.machine.description)  # of the training, though another machine may end the run
+        results = self.results(device, num_tokens, encoded, trained, study)
         exported = state.stage("export", lambda: report.export(self.folder, results))
         for line in exported:
             self.say(f"    {line}")
@@ -156,7 +157,7 @@ class Stages:
             )
         self.check_disk(text, plan.size)
         self.say(f"    measured in {time.monotonic() - start:.0f} s")
-        return {"plan": asdict(plan), "pace": asdict(chosen.pace)}
+        return {"plan": asdict(plan), "pace": asdict(chosen.pace), "device": self.machine.description}
 
     def discard(self) -> None:
         """Remove what there is before pre-training, so that the folder can be used by another command line."""
@@ -165,7 +166,7 @@ class Stages:
         for name in ("measuring.log", STATE_FILE):
             (self.folder / name).unlink(missing_ok=True)
 
-    def finetune(self, plan: Plan, pace: Pace, num_tokens: int) -> dict[str, Any]:
+    def finetune(self, plan: Plan, pace: Pace, num_tokens: int, state: State) -> dict[str, Any]:
         """Prepare the tasks, tell how long it will take, and fine-tune."""
         tasks, seeds, destination = self.settings["--tasks"], self.settings["--seeds"], self.folder / "glue-bin"
         glue.prepare(Path(self.settings["--glue"]), tasks, self.vocabulary, destination, self.say_below)
@@ -176,16 +177,18 @@ class Stages:
         seconds = glue.estimated_seconds(folders, plan.size, seeds, self.machine, speed)
         self.say(f"5/6 fine-tuning on {', '.join(tasks)} with {seeds} seeds: {len(tasks) * seeds} runs, about {clock_time(seconds)}")
         checkpoint = self.folder / CHECKPOINT
-        return glue.finetune(checkpoint, folders, self.folder / "finetuning", plan.size, seeds, self.machine, self.say)
+        return glue.finetune(checkpoint, folders, self.folder / "finetuning", plan.size, seeds, self.machine, state, self.say)
 
-    def results(self, num_tokens: int, encoded: dict[str, int], trained: dict[str, Any], study: dict[str, Any] | None) -> dict[str, Any]:
+    def results(
+        self, device: str, num_tokens: int, encoded: dict[str, int], trained: dict[str, Any], study: dict[str, Any] | None
+    ) -> dict[str, Any]:
         """Gather what results.json holds."""
         plan = Plan(**trained["plan"])
         seconds = {"pretraining": trained["device_seconds"]} | ({"finetuning": study["device_seconds"]} if study else {})
         return {
             **{name: getattr(plan, name) for name in ("size", "rows", "lr", "warmup", "updates")},
             "minutes": self.settings["--minutes"],
-            "device": self.machine.description,
+            "device": device,
             "vocabulary": num_tokens,
             "text_tokens": encoded,
             "tokens": trained["tokens"],

@@ -39,6 +39,14 @@ class State:
 
     def __init__(self, folder: Path, arguments: dict[str, Any]):
         self.path = folder / STATE_FILE
+        is_begun(folder)  # refuses a folder of something else before anything is written there
+        folder.mkdir(parents=True, exist_ok=True)
+        self.lock = open(open_lock(folder / LOCK_FILE), "r+")  # noqa: SIM115 (held until the process ends)
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"another speedrun is at work in {folder}; wait for it, or give another --output") from error
+        # read behind the lock: one that has just ended may have written more
         if is_begun(folder):
             self.values = self._read()
             differs = [name for name, value in self.values["arguments"].items() if arguments.get(name) != value]
@@ -48,12 +56,6 @@ class State:
                 )
         else:
             self.values = {"arguments": arguments, "done": {}, "notes": {}}
-        folder.mkdir(parents=True, exist_ok=True)
-        self.lock = open(open_lock(folder / LOCK_FILE), "r+")  # noqa: SIM115 (held until the process ends)
-        try:
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(f"another speedrun is at work in {folder}; wait for it, or give another --output") from error
         self._write()
 
     def stage(self, name: str, work: Callable[[], Any]) -> Any:

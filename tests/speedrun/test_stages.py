@@ -9,9 +9,11 @@ import pytest
 
 from fairseq_electra import cli
 from fairseq_electra.errors import InputError
+from fairseq_electra.evaluation import finetuning, nets
 from fairseq_electra.speedrun import glue, machine, report, stages
 from fairseq_electra.speedrun.plan import Pace
 from fairseq_electra.speedrun.stages import Stages
+from fairseq_electra.speedrun.state import State
 
 
 class Killed(BaseException):
@@ -128,6 +130,41 @@ def test_killed_at_any_stage_it_goes_on_there(speedrun, name):
     assert speedrun() == interrupted
 
 
+def test_the_device_is_the_one_that_trained_though_another_ends_the_run(speedrun, monkeypatch):
+    speedrun.killed_at = ["finetune"]
+    with pytest.raises(Killed):
+        speedrun()
+    monkeypatch.setattr(stages, "this_machine", lambda: machine.Machine("cpu", "another one", True, 2))
+    assert " on a laptop" in speedrun()
+
+
+def test_the_seconds_of_fine_tuning_are_those_of_all_starts(tmp_path, monkeypatch):
+    """Killed after three of five runs, ten seconds each, and four seconds into the fourth."""
+    now = [0.0]
+    monkeypatch.setattr(glue.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(nets, "read_net", lambda text: text)
+    done = []
+
+    def study(*args, say, **kwargs):
+        for number in range(len(done), 5):
+            now[0] += 4
+            if number == 3 and now[0] < 100:
+                raise Killed
+            now[0] += 6
+            done.append(number)
+            say(f"{number}")
+        return {"summary": []}
+
+    monkeypatch.setattr(finetuning, "study", study)
+    state = State(tmp_path, {})
+    given = [tmp_path / "x.pt", [], tmp_path, "tiny", 5, machine.Machine("cpu", "a laptop", True, 2)]
+    with pytest.raises(Killed):
+        glue.finetune(*given, state, str)
+    state.lock.close()
+    now[0], state = 1000.0, State(tmp_path, {})
+    assert glue.finetune(*given, state, str) == {"summary": [], "device_seconds": 50.0}
+
+
 def test_a_finished_folder_shows_its_table_again_and_does_nothing(speedrun):
     shown = speedrun()
     del speedrun.calls[:]
@@ -201,4 +238,5 @@ def test_what_cannot_be_ends_in_one_sentence(tmp_path, text, glue_folder, argume
 
 def test_ctrl_c_says_how_to_go_on(tmp_path, text, monkeypatch):
     monkeypatch.setattr(stages.Stages, "run", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
-    assert command("--minutes", "1", text, "--output", tmp_path / "run")[0] == 130
+    status, said = command("--minutes", "1", text, "--output", tmp_path / "run")
+    assert status == 130 and said == "fairseq-electra speedrun: stopped by Ctrl-C; the same line can be given again\n"

@@ -1,10 +1,12 @@
 """The record of a speedrun."""
 
+import fcntl
 import json
 
 import pytest
 
 from fairseq_electra.errors import InputError
+from fairseq_electra.speedrun import state as state_module
 from fairseq_electra.speedrun.state import State
 
 ARGUMENTS = {"TEXT": {"/a.txt": 9}, "--minutes": 5.0, "--size": None}
@@ -64,6 +66,18 @@ def test_two_at_once_are_refused(tmp_path):
         begin(tmp_path)
     end(first)
     begin(tmp_path)
+
+
+def test_what_another_one_wrote_before_it_let_go_of_the_lock_is_kept(tmp_path, monkeypatch):
+    first, lock = begin(tmp_path), fcntl.flock
+
+    def after_the_other(*args):
+        first.stage("one", lambda: 7)
+        end(first)
+        lock(*args)
+
+    monkeypatch.setattr(state_module.fcntl, "flock", after_the_other)
+    assert begin(tmp_path).stage("one", lambda: pytest.fail("done twice")) == 7
 
 
 def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path):
