@@ -89,12 +89,20 @@ def versions() -> dict[str, str]:
     for name in ("fairseq_electra", "fairseq-fixed", "fairseq", "torch", "numpy", "tokenizers", "scikit-learn", "scipy", "seqeval"):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-    here = Path(__file__).parent
-    try:
-        commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=False)
-    except OSError:
-        return found
-    return found | ({"commit": commit.stdout.strip()} if commit.returncode == 0 else {})
+    commit = commit_of(Path(__file__).parents[1])
+    return found | ({"commit": commit} if commit else {})
+
+
+def commit_of(package: Path) -> str:
+    """Name the commit that a package's folder is checked out from; empty where the repository is another, which it was installed within."""
+    found = []
+    for command in (["rev-parse", "--show-toplevel"], ["describe", "--always", "--dirty"]):
+        try:
+            done = subprocess.run(["git", *command], cwd=package, capture_output=True, text=True, check=False)
+        except OSError:
+            return ""
+        found.append(done.stdout.strip() if done.returncode == 0 else "")
+    return found[1] if found[0] and Path(found[0]).resolve() == package.resolve().parent else ""
 
 
 def table(results: dict, metrics: Collection[str] = ()) -> str:
