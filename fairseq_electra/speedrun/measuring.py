@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-import tempfile
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,22 +84,25 @@ def measure(data: Path, size: str, rows: int, machine: Machine, log: Path) -> Pa
         size: of the network.
         rows: of a batch.
         machine: it runs on.
-        log: file for what fairseq-train prints.
+        log: file for what fairseq-train prints; checkpoints lie beside it meanwhile.
     """
     updates = UPDATES[machine.kind]
     plan = Plan(size, rows, OF_SIZE[size].lr, max(1, updates // 10), updates, updates)
-    with tempfile.TemporaryDirectory() as scratch:
-        arguments = training_arguments(data, Path(scratch), plan, machine)
+    scratch = log.with_suffix(".scratch")  # on the disk that has been looked at
+    shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
+    try:
+        arguments = training_arguments(data, scratch, plan, machine)
         if machine.kind == "cpu":
             arguments += ["--stop-time-hours", f"{LONGEST / 3600:.6f}"]
-        seconds, times, ended = math.nan, list[tuple[int, float]](), math.nan
+        seconds, times = math.nan, list[tuple[int, float]]()
         with contextlib.closing(follow(arguments, log)) as lines:
             for seconds, line in lines:
                 record = read_record(line)
                 if record is not None and record["subset"] == "train_inner":
                     times.append((int(record["num_updates"]), seconds))
-        ended = seconds
-    return pace_of(times, ended)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return pace_of(times, seconds)
 
 
 def pace_of(times: list[tuple[int, float]], ended: float) -> Pace:

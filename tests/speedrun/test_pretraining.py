@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -216,17 +217,29 @@ def test_a_run_that_fails_for_another_reason_is_not_tried_again():
 
 
 def test_a_slow_cpu_ends_its_measurement(monkeypatch, tmp_path):
-    given = []
+    given: list[str] = []
+    (tmp_path / "run").mkdir()
+    log = tmp_path / "run" / "measuring.log"
 
     def follow(arguments, log):
+        assert not saved_in(arguments).exists()
+        saved_in(arguments).mkdir()
         given.extend(arguments)
         yield 9.0, Trainer.record("train_inner", 1)
         yield 10.0, Trainer.record("train_inner", 2)
         yield 12.0, "the end"
 
     monkeypatch.setattr(measuring, "follow", follow)
-    pace = measuring.measure(tmp_path, "tiny", 16, MACHINE, tmp_path / "log")
+    pace = measuring.measure(tmp_path, "tiny", 16, MACHINE, log)
     assert pace == Pace(8.0, 1.0, 2.0) and float(given[given.index("--stop-time-hours") + 1]) * 3600 == pytest.approx(20, abs=0.1)
+    # its checkpoints lie on the disk that was looked at, and neither they nor those of a killed run stay there
+    assert saved_in(given).parent == log.parent and not saved_in(given).exists()
+    saved_in(given).mkdir()
+    assert measuring.measure(tmp_path, "tiny", 16, MACHINE, log) == pace and not saved_in(given).exists()
+
+
+def saved_in(arguments):
+    return Path(arguments[arguments.index("--save-dir") + 1])
 
 
 def test_times_are_written_as_clocks_write_them():
