@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import fairseq_electra
-from fairseq_electra.data.wordpiece import load_wordpiece
+from fairseq_electra.data.wordpiece import load_wordpiece, train_wordpiece
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.coloured import guessed, shaded
 from fairseq_electra.evaluation.token_answers import Detector, Filler
@@ -113,3 +113,32 @@ def test_guesses_are_shown_in_their_places_and_below():
     guesses = [[{"token": "##s", "probability": 0.5}, {"token": "man", "probability": 0.25}], [{"token": "is", "probability": 1.0}]]
     found = guessed({"text": "dog <mask> it <mask>.", "guesses": guesses})
     assert found == "dog\033[1;32ms\033[0m it \033[1;32mis\033[0m.\n  ##s 0.50  man 0.25\n  is 1.00"
+
+
+def plain(coloured):
+    return re.sub("\033\\[[0-9;]*m", "", coloured)
+
+
+def test_a_syllable_of_several_pieces_is_shown_once_in_the_colour_of_the_most_suspicious():
+    """A vocabulary without accents takes 한 and 국 apart, so that their pieces share an offset."""
+    text = "한국 말"
+    offsets = train_wordpiece(["한 국 말"] * 20, 60).encode(text, add_special_tokens=False).offsets
+    assert len(offsets) > len(set(offsets))  # else this shows nothing
+    tokens = [{"token": "x", "begin": a, "end": b, "p_replaced": 0.0} for a, b in offsets]
+    assert shaded({"text": text, "tokens": tokens}) == text
+    for first, second in ((0.1, 0.9), (0.9, 0.1)):
+        tokens = [{"token": "x", "begin": 0, "end": 1, "p_replaced": first}, {"token": "##y", "begin": 0, "end": 2, "p_replaced": second}]
+        found = shaded({"text": text, "tokens": tokens})
+        assert found.startswith("\033[41;97m한") and plain(found) == text
+
+
+@pytest.mark.parametrize("text", ["全角\u3000空白", "a\u00a0b", "می\u200cخواهم", "क\u094d\u200dष", "so\u00adft", "\u200eabc", "a\tb"])
+def test_blanks_and_joiners_of_a_text_are_left_as_they_are(text):
+    assert shaded({"text": text, "tokens": []}) == text
+
+
+@pytest.mark.parametrize("character", ["\x1b", "\x07", "\x9b", "\x7f", "\r", "\u202e", "\u2066", "\u2069"])
+def test_what_commands_a_terminal_is_taken_away_from_texts_and_guesses(character):
+    assert shaded({"text": f"a{character}b", "tokens": []}) == "a\N{REPLACEMENT CHARACTER}b"
+    found = guessed({"text": f"{character}<mask>", "guesses": [[{"token": f"a{character}", "probability": 1.0}]]})
+    assert character not in plain(found) and found.count("\N{REPLACEMENT CHARACTER}") == 3
