@@ -61,7 +61,8 @@ class Diagnosis:
             self.gathered = now
             return []
         self.gathered = None
-        self.history = [*(each for each in self.history if each.end > now.end - KEPT), now]
+        # the one before in any case: of a single stretch nobody can tell what rises
+        self.history = [*([each for each in self.history if each.end > now.end - KEPT] or self.history[-1:]), now]
         return [f"update {now.end}: {line}" for failure in self.failures for line in failure.follow(self.history, self._accuracy)]
 
     def collapse(self, updates: int) -> str:

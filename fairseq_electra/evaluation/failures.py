@@ -31,7 +31,7 @@ class Failure(ABC):
         """Return the sentence that is due: the failure begins, has lasted twice as long as last said, or is over.
 
         Args:
-            history: the run's last stretches.
+            history: the run's last stretches, and always the one before the latest.
             unigram: the mask_token_accuracy of always guessing the most frequent piece; 0 if unknown.
         """
         if not self.holds(history[-1], unigram):
@@ -50,8 +50,8 @@ class Failure(ABC):
         """Whether the latest figures are those of this failure. Once it was said, it takes more to call it over."""
 
     def is_lasting(self, history: list[Stretch]) -> bool:
-        """Whether nothing in the figures promises an end of it."""
-        return not rising(history, self.patience, RISE)
+        """Whether nothing in the figures promises an end of it; it takes two stretches to tell."""
+        return len(history) > 1 and not rising(history, self.patience, RISE)
 
     @abstractmethod
     def report(self, now: Stretch, unigram: float) -> str:

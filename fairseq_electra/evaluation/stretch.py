@@ -72,9 +72,13 @@ class Stretch:
 
 
 def rising(stretches: list[Stretch], updates: int, by: float) -> bool:
-    """Whether ``disc_auc`` has risen by ``by`` from the first to the second half of the last ``updates`` updates."""
+    """Whether ``disc_auc`` has risen by ``by`` from the first to the second half of the last ``updates`` updates.
+
+    Where stretches are so long that this is but one, it is compared with the one before. Two or more are needed.
+    """
     recent = [each for each in stretches if each.end > stretches[-1].end - updates]
+    recent = recent if len(recent) > 1 else stretches[-2:]
     middle = (recent[0].start + recent[-1].end) / 2
-    halves = ([each.auc for each in recent if each.end <= middle], [each.auc for each in recent if each.end > middle])
-    first, second = (sum(half) / len(half) if half else math.nan for half in halves)
+    cut = max(1, sum(each.end <= middle for each in recent))
+    first, second = (sum(each.auc for each in half) / len(half) for half in (recent[:cut], recent[cut:]))
     return second - first > by

@@ -4,6 +4,8 @@ import csv
 import json
 import math
 import re
+from functools import reduce
+from operator import add
 
 import pytest
 import torch
@@ -15,7 +17,7 @@ from fairseq_electra.evaluation.detection import SUMS
 from fairseq_electra.evaluation.diagnosis import Diagnosis, Unigram
 from fairseq_electra.evaluation.meters import SumsOnDevice
 from fairseq_electra.evaluation.score_histogram import BINS
-from fairseq_electra.evaluation.stretch import Stretch
+from fairseq_electra.evaluation.stretch import Stretch, rising
 from tests.conftest import ROOT, TINY_NET
 from tests.integration.training import COMMON
 
@@ -163,6 +165,34 @@ def test_a_generator_alone_is_judged_by_its_guesses_alone():
     assert [line.split(" (")[0] for line in said(run)] == [
         "update 1000: the generator has been no better than piece frequencies since update 0"
     ]
+
+
+def joined(run: list[Stretch], step: int) -> list[Stretch]:
+    """The same run with a longer --log-interval."""
+    return [reduce(add, [each for each in run if end - step < each.end <= end]) for end in range(step, run[-1].end + 1, step)]
+
+
+@pytest.mark.parametrize("step", [300, 400, 600])
+def test_a_long_interval_of_the_log_warns_of_no_other_runs(step):
+    for run in HEALTHY.values():
+        stretches = short_run(*run)
+        if step % stretches[0].end == 0:
+            assert said(joined(stretches, step)) == []
+    assert "at chance since update" in said(joined(short_run(100, 3600, [0.7, *[0.51] * 23], [0.09] * 24), step))[0]
+
+
+@pytest.mark.parametrize("step", [200, 1000, 2000])
+def test_a_generator_at_unigram_is_warned_of_at_any_interval_of_the_log(step):
+    run = [Stretch(i * 100, i * 100 + 100, 1e-3, 5000, 225) for i in range(60)]
+    first = said(joined(run, step))[0]
+    assert first.startswith(f"update {max(1000, 2 * step)}: the generator has been no better than piece frequencies since update 0 ")
+
+
+@pytest.mark.parametrize(("first", "second"), [(1000, 1050), (50, 1050), (300, 600)])
+def test_of_two_stretches_of_any_length_the_second_is_compared_with_the_first(first, second):
+    for rise in (0.005, 0.015, -0.1):
+        run = [stretch(0, first, 0.5, 0.05, 9000), stretch(first, second, 0.5 + rise, 0.05, 9000)]
+        assert rising(run, 300, 0.01) == (rise > 0.01)
 
 
 def test_few_tokens_are_gathered_until_they_mean_something():
