@@ -100,6 +100,7 @@ def run(args: argparse.Namespace) -> None:
     if head not in net.labels:
         raise InputError(f"{args.checkpoint} has no head {head!r}, it has {', '.join(net.labels) or 'none'}")
     source = source_name(args.gold or args.input)
+    check_gold_options(args, net.kind)
     n_best = max(args.n_best, 1) if args.gold and net.kind == ANSWERING else args.n_best
     predictor = predictor_of(net, head, source, threshold_of(args, net), n_best)
     if args.gold:
@@ -135,6 +136,16 @@ def _check(args: argparse.Namespace) -> None:
     alone = [name for name in ("label", "header", "quoted", "scheme") if getattr(args, name)]
     if alone and not args.gold:
         raise InputError(f"--{alone[0]} is for --gold FILE; leave it out")
+
+
+def check_gold_options(args: argparse.Namespace, kind: str) -> None:
+    """Refuse options of labelled files that a net of this kind does not read."""
+    columns = ("text", "label", "header", "quoted")
+    read: tuple[str, ...] = {TAGGING: ("scheme",), ANSWERING: ()}.get(kind, columns)
+    unread = [f"--{name}" for name in (*columns, "scheme") if getattr(args, name) and name not in read]
+    if args.gold and unread:
+        what = {TAGGING: "words and tags in the columns of the training", ANSWERING: "SQuAD's form"}.get(kind, "named columns")
+        raise InputError(f"--gold of a net for {kind} is a file of {what}; leave out {' and '.join(unread)}")
 
 
 def _is_predictions(args: argparse.Namespace, net: "ElectraHubInterface") -> bool:
@@ -181,8 +192,14 @@ def _score(args: argparse.Namespace, net: "ElectraHubInterface", predictor: "Pre
                 stream.write(predictions_json(answers))
             else:
                 stream.writelines(f"{_line(answer, args)}\n" for answer in answers)
-    print(json.dumps({name: round(value, 6) for name, value in metrics.items()}))
+    print(metrics_line(metrics))
     _say_what_to_know(predictor, "examples")
+
+
+def metrics_line(metrics: dict[str, float]) -> str:
+    """Write metrics as a line of JSON, which knows no infinite number: a threshold that no question lies above is null."""
+    finite = {name: round(value, 6) if math.isfinite(value) else None for name, value in metrics.items()}
+    return json.dumps(finite, allow_nan=False)
 
 
 def predictions_json(answers: Iterable[dict]) -> str:

@@ -219,8 +219,8 @@ def test_weights_that_no_validation_has_seen_have_no_threshold(results, sources,
     status, output, said = command(*given)
     assert status == 1 and output == "" and "average.pt keeps no threshold above which a question has no answer" in said
     status, output, said = command(*given, "--threshold", "inf")
-    found = json.loads(output)
-    assert found["unanswerable_accuracy"] == 0 and found["answerable_f1"] == found["best_answer_f1"], said
+    found = json.loads(output, parse_constant=pytest.fail)
+    assert found["threshold"] is None and found["unanswerable_accuracy"] == 0 and found["answerable_f1"] == found["best_answer_f1"], said
 
 
 def test_a_task_keeps_the_threshold_of_its_validation_until_it_trains(sources):

@@ -1,0 +1,44 @@
+"""What of `predict --gold` is read by a net of which kind, and what it prints."""
+
+import argparse
+import json
+
+import pytest
+
+from fairseq_electra.cli.predict import add_arguments, check_gold_options, metrics_line
+from fairseq_electra.data.task_info import ANSWERING, KINDS, PREDICTION, RANKING, TAGGING
+from fairseq_electra.errors import InputError
+
+GIVEN = {"--text": ["a"], "--label": ["b"], "--header": ["a", "b"], "--quoted": [], "--scheme": ["BIO"]}
+READ = {PREDICTION: {"--text", "--label", "--header", "--quoted"}, TAGGING: {"--scheme"}, ANSWERING: set()}
+READ[RANKING] = READ[PREDICTION]
+
+
+def arguments(*words):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser.parse_args(["net.pt", *words])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_options_that_a_kind_of_net_does_not_read_are_refused(kind):
+    check_gold_options(arguments("--gold", "x"), kind)
+    for option, values in GIVEN.items():
+        given = arguments("--gold", "x", option, *values)
+        if option in READ[kind]:
+            check_gold_options(given, kind)
+        else:
+            with pytest.raises(InputError, match=rf"^--gold of a net for {kind} is a file of .*; leave out {option}$"):
+                check_gold_options(given, kind)
+
+
+def test_several_are_named_together_and_text_alone_may_be_of_any_net():
+    with pytest.raises(InputError, match=r"is a file of SQuAD's form; leave out --text and --quoted and --scheme$"):
+        check_gold_options(arguments("--gold", "x", "--scheme", "BIO", "--quoted", "--text", "a"), ANSWERING)
+    check_gold_options(arguments("--text", "a"), TAGGING)
+
+
+def test_metrics_are_json_even_where_no_question_may_lie_above_the_threshold():
+    for infinite in (float("inf"), float("-inf"), float("nan")):
+        line = metrics_line({"f1": 50.1234567, "threshold": infinite})
+        assert json.loads(line, parse_constant=pytest.fail) == {"f1": 50.123457, "threshold": None}
