@@ -1,5 +1,6 @@
 """Answers to the questions of a prepared folder."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from fairseq_electra.evaluation.answers import (
     SCORE,
     UNANSWERABLE,
     answers_of_questions,
+    places_of,
     score_split,
     whole_words,
     window_answers,
@@ -68,8 +70,9 @@ class AnswerEvaluation(Evaluation):
         return score_split(folder, scores, self.info.unanswerable, threshold)
 
     def is_constant(self, scores: np.ndarray) -> bool:
-        """Tell whether all questions get the same place in their context."""
-        return len(np.unique(scores[:, 0, [BEGIN, END]], axis=0)) == 1
+        """Tell whether all questions of valid get the same place in their context, or with its best threshold no answer at all."""
+        threshold = score_split(self._folder(VALID), scores, True)["threshold"] if self.info.unanswerable else math.inf
+        return len(np.unique(places_of(scores, threshold), axis=0)) == 1
 
     def merge(self, scores: Sequence[np.ndarray]) -> np.ndarray:
         """Add up what each net gives to an answer; the mean of how likely there is none."""

@@ -1,6 +1,7 @@
 """From the answers of windows to those of questions, and to their scores."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -99,6 +100,15 @@ def whole_words(answers: np.ndarray, contexts: Sequence[str]) -> np.ndarray:
         if rows:
             found[number, : len(rows)] = rows
     return found
+
+
+def places_of(answers: np.ndarray, threshold: float = math.inf) -> np.ndarray:
+    """Where the best answer of each question begins and ends, as what a net says of all of them. Shapes: (N, m, 4), (N, 2).
+
+    Where every question lies above the threshold the net answers nothing, whatever it would have answered: all places are 0.
+    """
+    silent = answers[:, 0, UNANSWERABLE] > threshold
+    return np.zeros((len(answers), 2)) if silent.all() else answers[:, 0, [BEGIN, END]]
 
 
 def texts_of(answers: np.ndarray, contexts: Sequence[str]) -> list[str]:

@@ -42,7 +42,11 @@ class Evaluation(ABC):
 
     @abstractmethod
     def is_constant(self, scores: np.ndarray) -> bool:
-        """Tell whether a net says the same of everything."""
+        """Tell whether a net says the same of everything.
+
+        Args:
+            scores: of :data:`VALID`.
+        """
 
     def merge(self, scores: Sequence[np.ndarray]) -> np.ndarray:
         """Return what several nets say together: the mean."""

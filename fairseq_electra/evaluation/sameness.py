@@ -46,14 +46,16 @@ class Range:
 
     def same(self, fewest: int) -> list[float] | None:
         """Return what is said of every example; None if it differs, or if there are fewer examples than needed."""
-        if self.low is None or self.high is None or self.number < fewest or float((self.high - self.low).max()) >= CLOSE:
+        if self.low is None or self.high is None or self.number < fewest:
+            return None
+        if not float((self.high - self.low).max()) < CLOSE:  # nan, where one of them is, is not below it either
             return None
         return self.low.reshape(-1).tolist()
 
 
 def characters(said: list[float]) -> str:
-    """Put a place in a text into words: its first and its end character."""
-    return f"characters {said[0]:.0f} to {said[1]:.0f}"
+    """Put a place in a text into words: its first and its end character; where it is empty, nothing."""
+    return "nothing" if said[0] == said[1] else f"characters {said[0]:.0f} to {said[1]:.0f}"
 
 
 def sentence(said: str, number: int, examples: str) -> str:

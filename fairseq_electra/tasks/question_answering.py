@@ -18,7 +18,7 @@ from fairseq_electra.data.task_info import ANSWERING, BEAM, MAX_ANSWER_LENGTH
 from fairseq_electra.data.task_rows import TaskRows
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.answer_metrics import ORACLE
-from fairseq_electra.evaluation.answers import BEGIN, END, answers_of_questions, score_split, whole_words, window_answers
+from fairseq_electra.evaluation.answers import answers_of_questions, places_of, score_split, whole_words, window_answers
 from fairseq_electra.evaluation.protocol import VALID
 from fairseq_electra.evaluation.sameness import characters
 from fairseq_electra.modules.answer_heads import ConditionalAnswerHead, IndependentAnswerHead
@@ -109,19 +109,27 @@ class QuestionAnsweringTask(PreparedFolderTask):
         assert isinstance(rows, QuestionRows) and isinstance(rows.questions, QuestionFolder)
         folder = rows.questions
         answers = whole_words(answers_of_questions(folder, gathered, 1), folder.context_of_each())
-        self.say_when_all_is_the_same(answers[:, 0, [BEGIN, END]], characters, "questions")
+        threshold = math.inf
         if not self.info.unanswerable:
-            return score_split(folder, answers, False)
-        if folder.split == VALID:
+            found = score_split(folder, answers, False)
+        elif folder.split == VALID:
             found = score_split(folder, answers, True)
-            self._threshold = found["threshold"]
-            return found
-        if self._threshold is None and get_global_rank() == 0:
+            self._threshold = threshold = found["threshold"]
+        else:
+            threshold = self._threshold_of_valid(folder.split)
+            found = score_split(folder, answers, True, threshold)
+        self.say_when_all_is_the_same(places_of(answers, threshold), characters, "questions")
+        return found
+
+    def _threshold_of_valid(self, split: str) -> float:
+        if self._threshold is not None:
+            return self._threshold
+        if get_global_rank() == 0:
             logger.warning(
-                f"{folder.split} is scored as if every question had an answer: its threshold comes from {VALID}, "
-                f"which was not scored before it; give --valid-subset {VALID},{folder.split}"
+                f"{split} is scored as if every question had an answer: its threshold comes from {VALID}, "
+                f"which was not scored before it; give --valid-subset {VALID},{split}"
             )
-        return score_split(folder, answers, True, math.inf if self._threshold is None else self._threshold)
+        return math.inf
 
 
 def answer_head(kind: str, hidden_size: int, unanswerable: bool) -> nn.Module:

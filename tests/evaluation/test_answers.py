@@ -259,6 +259,17 @@ def test_a_net_that_gives_every_question_the_same_place_is_told_from_others(tmp_
     assert not evaluation.is_constant(same)
 
 
+def test_a_net_that_answers_no_question_of_valid_at_its_best_threshold_is_told_from_others(two_splits):
+    folder, info, scores = two_splits
+    evaluation = AnswerEvaluation(folder, info)
+    wrong = scores["valid"].copy()
+    wrong[:, 0, [BEGIN, END]] = [(0, 1), (8, 13)] * 3  # "o" and "three f", in the place of all
+    found = evaluation.metrics("valid", wrong)
+    assert found["unanswerable_accuracy"] == 100 and found["answerable_f1"] == 0
+    assert evaluation.is_constant(wrong) and not evaluation.is_constant(scores["valid"])
+    assert not AnswerEvaluation(folder, replace(info, unanswerable=False)).is_constant(wrong)
+
+
 def test_an_answer_is_whole_words_and_stands_there_once():
     context = "Ismail El-Gizouli 1990s 北京大学 naïve."
     spans = {

@@ -16,6 +16,7 @@ from fairseq_electra.data.tag_rows import TagRows
 from fairseq_electra.data.task_info import ANSWERING, PREDICTION, RANKING, TAG_METRICS, TAGGING
 from fairseq_electra.evaluation import predictions
 from fairseq_electra.evaluation.predictions import AnswerPredictor, SentencePredictor, TagPredictor
+from fairseq_electra.evaluation.protocol import VALID
 from fairseq_electra.evaluation.sameness import OF_ANY, OF_ANY_WORDS, OF_LABELLED, Range, sentence
 from fairseq_electra.evaluation.sentence_metrics import is_constant
 from fairseq_electra.tasks import question_answering, token_classification
@@ -35,6 +36,9 @@ def test_the_same_is_told_from_the_nearly_same():
     assert range_of([2] * 9).same(OF_LABELLED) is None and Range().same(0) is None
     assert range_of([2] * 9, [3], [2] * 5).same(OF_LABELLED) is None
     assert range_of([[3, 7]] * 10).same(OF_LABELLED) == [3, 7] and range_of([[3, 7]] * 10, [[3, 8]]).same(OF_LABELLED) is None
+    nan = float("nan")
+    for batches in ([[0.5] * 12, [nan]], [[nan], [0.5] * 12], [[nan] * 12]):
+        assert range_of(*batches).same(OF_LABELLED) is None
     assert range_of([0.5, 0.5009] * 5).same(OF_LABELLED) == [0.5] and range_of([0.5, 0.502] * 5).same(OF_LABELLED) is None
 
 
@@ -127,6 +131,12 @@ def test_tasks_of_words_and_questions_look_at_what_they_score(monkeypatch, caplo
     varied[5, 0, 1] = 8
     questions.score(rows, varied)
     assert not caplog.text
+    questions.info.unanswerable, rows.questions.split = True, VALID
+    for threshold, warned in ((-0.5, True), (0.0, False)):  # what all are: 0, above the first and not above the second
+        caplog.clear()
+        monkeypatch.setattr(question_answering, "score_split", lambda *rest, found=threshold: {"threshold": found})
+        questions.score(rows, varied)
+        assert ("the net answers nothing for all 12 questions of this validation set" in caplog.text) == warned
 
 
 def net(kind: str, names: list[str]):
