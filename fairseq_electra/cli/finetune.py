@@ -29,7 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a net to fine-tune, from a checkpoint or a folder (its best, or else its last); also NAME=generator:CHECKPOINT, and "
         "NAME=scratch:SIZE for one from nothing; several to compare them",
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for runs and results")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder for runs and results; results.json, which submit reads, is of the last line alone, so name all --data and --net in it",
+    )
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 1 to N (default %(default)s)")
     parser.add_argument(
         "--lr",

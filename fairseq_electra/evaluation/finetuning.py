@@ -13,7 +13,7 @@ import numpy as np
 from fairseq_electra.data.binarized import dictionary_digest, load_dictionary
 from fairseq_electra.data.task_info import TaskInfo
 from fairseq_electra.data.text import written_whole
-from fairseq_electra.errors import InputError
+from fairseq_electra.errors import InputError, listed
 from fairseq_electra.evaluation import recipes
 from fairseq_electra.evaluation.nets import Net
 from fairseq_electra.evaluation.recipes import Recipe
@@ -30,6 +30,8 @@ SCHEDULE = (
     *("--batch-size", "--max-epoch", "--max-sentences", "--max-tokens", "--max-update", "--total-num-update", "--update-freq"),
     "--warmup-updates",
 )
+CHECKPOINTS = "checkpoints"  # in a run's folder
+KEPT = "keep_checkpoints"  # in a run's result: whether they stay
 CHOICE_SEED = 0  # of the runs that choose a learning rate: the best of several is lucky as well, so their scores are not reported
 
 
@@ -59,7 +61,7 @@ class Run:
     def arguments(self, folder: Path) -> list[str]:
         """All arguments of ``fairseq-train``."""
         start = ["--finetune-from-model", self.net.checkpoint] if self.net.checkpoint else []
-        return [str(self.task.folder), *start, "--save-dir", str(folder / self.name / "checkpoints"), *self.options]
+        return [str(self.task.folder), *start, "--save-dir", str(folder / self.name / CHECKPOINTS), *self.options]
 
     @property
     def record(self) -> dict:
@@ -118,7 +120,7 @@ class Predict:
         from fairseq_electra.interchange.hub_interface import from_pretrained
 
         task, place = self.runs[name].task, self.folder / name
-        net = from_pretrained(place / "checkpoints", "checkpoint_last.pt")
+        net = from_pretrained(place / CHECKPOINTS, "checkpoint_last.pt")
         net.to("cuda" if torch.cuda.is_available() else "cpu")
         evaluation = evaluation_of(task.folder, task.info)
         scores = {split: evaluation.scores(net, split) for split in task.info.examples if split != "train"}
@@ -130,9 +132,22 @@ class Predict:
             np.savez(stream, **scores)  # type: ignore[arg-type]
         trouble = "not finite" if any(np.isnan(each).any() for each in scores.values()) else ""
         trouble = trouble or ("constant" if evaluation.is_constant(scores["valid"]) else "")
-        _write_json(place / RESULT_FILE, {"trouble": trouble, "metrics": metrics})
-        if not self.keep_checkpoints:
-            shutil.rmtree(place / "checkpoints")
+        finish(place, {"trouble": trouble, "metrics": metrics}, self.keep_checkpoints)
+
+
+def finish(run: Path, result: dict, keep_checkpoints: bool) -> None:
+    """Write the result of a run that has ended, and remove its checkpoints unless they are to be kept."""
+    _write_json(run / RESULT_FILE, result | {KEPT: keep_checkpoints})
+    if not keep_checkpoints:
+        shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
+
+
+def result_of(run: Path) -> dict:
+    """Read the result of a run that has ended; removes its checkpoints where it was killed just before it could."""
+    result = _read_json(run / RESULT_FILE)
+    if not result.pop(KEPT, True):  # results of before do not say
+        shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
+    return result
 
 
 def do(runs: Iterable[Run], folder: Path, processes: int, threads: int, keep: bool, say: Callable[[str], None]) -> dict[str, dict]:
@@ -151,9 +166,12 @@ def do(runs: Iterable[Run], folder: Path, processes: int, threads: int, keep: bo
             if differs:
                 raise InputError(f"{begun.parent} was begun with other {' and '.join(differs)}; remove it, or give another --output")
         if result.is_file():
-            found[run.name] = run.record | _read_json(result)
+            found[run.name] = run.record | result_of(folder / run.name)
         else:
             missing[run.name] = run
+    without = [name for name in found if not (folder / name / CHECKPOINTS).is_dir()]
+    if keep and without:
+        say(f"--keep-checkpoints: none are left of runs done before, {listed(without)}; remove their folders to have them done again")
     if missing:
         check_arguments(next(iter(missing.values())), folder)
     for name, run in missing.items():
@@ -163,11 +181,11 @@ def do(runs: Iterable[Run], folder: Path, processes: int, threads: int, keep: bo
     failed, done = [], 0
     for name, trouble, _ in train_all(arguments, folder, processes, threads, Predict(folder, missing, keep)):
         if trouble.startswith(FloatingPointError.__name__):
-            _write_json(folder / name / RESULT_FILE, {"trouble": "diverged", "metrics": {}})
+            finish(folder / name, {"trouble": "diverged", "metrics": {}}, keep)
         elif trouble:
             failed.append(f"run {name} failed: {trouble}; its log is {folder / name}.log")
             continue
-        found[name] = missing[name].record | _read_json(folder / name / RESULT_FILE)
+        found[name] = missing[name].record | result_of(folder / name)
         done += 1
         say(f"{done} of {len(missing)}: {name}: " + _figures(found[name]))
     if failed:

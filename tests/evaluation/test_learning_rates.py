@@ -41,8 +41,8 @@ def trained(monkeypatch) -> list[str]:
     return names
 
 
-def run_study(folder: Path, rates=RATES, size: str = "tiny", seeds=(1, 2, 3)) -> dict:
-    return study([Net("net", "", size)], [folder / "data"], folder / "runs", Settings(), rates=rates, seeds=seeds)
+def run_study(folder: Path, rates=RATES, size: str = "tiny", seeds=(1, 2, 3), **more) -> dict:
+    return study([Net("net", "", size)], [folder / "data"], folder / "runs", Settings(), rates=rates, seeds=seeds, **more)
 
 
 def test_the_seed_that_chooses_the_rate_is_not_among_the_reported_ones(tmp_path, trained):
@@ -89,6 +89,35 @@ def test_runs_of_before_count_where_they_still_belong(tmp_path, trained):
     assert trained == [*(f"net/RTE/lr{rate:g}-seed0" for rate in RATES), "net/RTE/lr0.001-seed3"]
     assert found["summary"][0]["metrics"]["valid"]["accuracy"]["values"] == [10.0, 20.0, 60.0]
     assert {(each["lr"], each["seed"]) for each in found["runs"]} == {*((rate, 0) for rate in RATES), *((1e-3, seed) for seed in (1, 2, 3))}
+
+
+def test_checkpoints_that_were_to_go_are_removed_by_the_next_start_and_no_others(tmp_path, trained):
+    """A run may be killed between its result and the removal; results of before do not say what was to become of the checkpoints."""
+    run_study(tmp_path, rates=(1e-3,), seeds=(1, 2, 3))
+    places = [tmp_path / "runs" / name for name in trained]
+    for place, kept in zip(places, ({"keep_checkpoints": False}, {"keep_checkpoints": True}, {}), strict=True):
+        finetuning._write_json(place / RESULT_FILE, {"trouble": "", "metrics": {"valid": {"accuracy": 1.0}}, **kept})
+        (place / "checkpoints").mkdir()
+    found = run_study(tmp_path, rates=(1e-3,), seeds=(1, 2, 3))
+    assert [(place / "checkpoints").is_dir() for place in places] == [False, True, True]
+    assert len(trained) == 3 and not any("keep_checkpoints" in each for each in found["runs"])
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_checkpoints_of_a_run_that_ended_stay_where_that_was_asked_for(tmp_path, keep):
+    (tmp_path / "checkpoints").mkdir()
+    finetuning.finish(tmp_path, {"trouble": "diverged", "metrics": {}}, keep)
+    assert (tmp_path / "checkpoints").is_dir() == keep and finetuning.result_of(tmp_path) == {"trouble": "diverged", "metrics": {}}
+
+
+def test_keeping_checkpoints_that_are_gone_is_said_in_one_line(tmp_path, trained):
+    run_study(tmp_path, rates=(1e-3,), seeds=(1, 2))
+    (tmp_path / "runs" / trained[0] / "checkpoints").mkdir()
+    said = []
+    run_study(tmp_path, rates=(1e-3,), seeds=(1, 2, 3), keep_checkpoints=True, say=said.append)
+    assert [line for line in said if "--keep-checkpoints" in line] == [
+        "--keep-checkpoints: none are left of runs done before, net/RTE/lr0.001-seed2; remove their folders to have them done again"
+    ]
 
 
 def test_results_of_before_are_read_and_say_nothing_of_a_choice():
