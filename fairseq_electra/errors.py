@@ -21,6 +21,14 @@ class RunCollapsedError(InputError):
     status = 3
 
 
+class DivergedError(InputError):
+    """The losses have grown beyond what numbers can hold: the network does not train at this learning rate."""
+
+
+class DeviceFaultError(FloatingPointError):
+    """A gradient was not finite once, and finite when the same update was done again: that is no matter of the learning rate."""
+
+
 class ExampleError(InputError):
     """One example of many cannot be used.
 

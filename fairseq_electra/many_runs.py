@@ -10,11 +10,12 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import fairseq_electra
-from fairseq_electra.errors import InputError
+from fairseq_electra.errors import DeviceFaultError, DivergedError, InputError
 from fairseq_electra.evaluation.training_log import read_log
 
 # name, arguments, log, threads, and what to do with the name then
 Job = tuple[str, list[str], str, int, Callable[[str], None] | None]
+DIVERGED = "diverged: "  # begins what went wrong with a run whose losses are beyond all numbers
 USER_DIR = str(Path(fairseq_electra.__file__).parent)
 
 
@@ -35,8 +36,8 @@ def train_all(
         then: called with a run's name in its process once it has trained.
 
     Yields:
-        name of each run as it ends, what went wrong, empty if nothing, and its validations: dicts of metrics, as fairseq logs them,
-        with ``subset``.
+        name of each run as it ends, what went wrong, as :func:`trouble_of` has it, empty if nothing, and its validations: dicts of
+        metrics, as fairseq logs them, with ``subset``.
 
     Raises:
         InputError: a process was killed; what runs beside it ends too.
@@ -97,5 +98,17 @@ def _train(job: Job) -> tuple[str, str]:
         if then is not None:
             then(name)
     except (Exception, SystemExit) as error:
-        return name, str(compat.input_error(error) or f"{type(error).__name__}: {error}")
+        return name, trouble_of(error, compat.input_error(error))
     return name, ""
+
+
+def trouble_of(error: BaseException, known: InputError | None) -> str:
+    """Put into words what ended a run; begins with :data:`DIVERGED` where it does not train at its learning rate.
+
+    Args:
+        error: that ended it.
+        known: what :func:`fairseq_electra.compat.input_error` has found in it.
+    """
+    text = str(known or f"{type(error).__name__}: {error}")
+    diverged = isinstance(known or error, FloatingPointError | DivergedError) and not isinstance(error, DeviceFaultError)
+    return DIVERGED + text if diverged else text

@@ -46,7 +46,7 @@ from fairseq_electra.compat import (
 from fairseq_electra.data.partial_files import create_partial, sync, sync_name
 from fairseq_electra.data.task_info import TASK_FILE
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE
-from fairseq_electra.errors import InputError, RunCollapsedError, print_last_line
+from fairseq_electra.errors import DivergedError, InputError, RunCollapsedError, print_last_line
 
 # what a checkpoint is read with: where it lies in the folder of the data, and in that of the checkpoints
 BESIDE = {name: name for name in (DICTIONARY_FILE, TOKENIZER_FILE, TASK_FILE, f"label/{DICTIONARY_FILE}")}
@@ -149,7 +149,7 @@ def input_error(error: BaseException | None) -> InputError | None:
     first = error
     while error is not None:
         # from a loader's worker or a spawned process it comes as text, behind a traceback
-        for kind in (RunCollapsedError, InputError):
+        for kind in (RunCollapsedError, DivergedError, InputError):
             _, found, sentence = str(error).rpartition(f"{kind.__name__}: ")
             if found:
                 return kind(sentence.strip())

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fairseq_electra.data.text import written_whole
-from fairseq_electra.errors import InputError
+from fairseq_electra.errors import DeviceFaultError, DivergedError
 from fairseq_electra.optim.gradients import Gradients
 from fairseq_electra.optim.loss_scale import SMALLEST
 
@@ -145,7 +145,7 @@ def look_at_gradients_later() -> None:
             if update.hopeless.tolist():  # not bool(), which would count as a wait
                 done.clear()
                 if update.gradients.loss_scale is not None:
-                    raise InputError(
+                    raise DivergedError(
                         f"--autocast fp16: losses overflow even where they are scaled by less than {SMALLEST:g}; use --autocast bf16 if "
                         "the GPU has it, a lower --lr or a longer --warmup-updates"
                     )
@@ -157,7 +157,7 @@ def look_at_gradients_later() -> None:
         update.gradients.dropped.zero_()
         self.set_num_updates(update.number)
         step(self, update.samples)
-        raise FloatingPointError(f"gradients were Nan/Inf at update {update.number}, but not when it was done once more")
+        raise DeviceFaultError(f"gradients were Nan/Inf at update {update.number}, but not when it was done once more")
 
     def clip_grad_norm(self, clip_norm):
         norm, gradients = clip(self, clip_norm), gradients_of(self)

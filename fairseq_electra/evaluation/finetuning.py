@@ -19,7 +19,7 @@ from fairseq_electra.evaluation.nets import Net
 from fairseq_electra.evaluation.recipes import Recipe
 from fairseq_electra.evaluation.results import LOGITS_FILE, RESULT_FILE, RUN_FILE, summarize, versions
 from fairseq_electra.evaluation.trainable import DIAGNOSTIC, Task, diagnostic_set, trainable
-from fairseq_electra.many_runs import USER_DIR, train_all
+from fairseq_electra.many_runs import DIVERGED, USER_DIR, train_all
 
 SET_HERE = (
     *("-a", "--arch", "--criterion", "--finetune-from-model", "--lr", "--restore-file", "--save-dir", "--seed", "--task", "--user-dir"),
@@ -180,7 +180,7 @@ def do(runs: Iterable[Run], folder: Path, processes: int, threads: int, keep: bo
     arguments = {name: run.arguments(folder) for name, run in missing.items()}
     failed, done = [], 0
     for name, trouble, _ in train_all(arguments, folder, processes, threads, Predict(folder, missing, keep)):
-        if trouble.startswith(FloatingPointError.__name__):
+        if trouble.startswith(DIVERGED):
             finish(folder / name, {"trouble": "diverged", "metrics": {}}, keep)
         elif trouble:
             failed.append(f"run {name} failed: {trouble}; its log is {folder / name}.log")

@@ -12,6 +12,7 @@ from fairseq_electra.evaluation.nets import Net
 from fairseq_electra.evaluation.recipes import GRID, OF_SIZE
 from fairseq_electra.evaluation.results import RESULT_FILE, RUN_FILE, SPREAD, choices, provenance
 from fairseq_electra.evaluation.trainable import Task
+from fairseq_electra.many_runs import DIVERGED
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
 INFO = TaskInfo("RTE", PREDICTION, 2, ("no", "yes"), ("accuracy",), 128, {"train": 64, "valid": 8})
@@ -101,6 +102,15 @@ def test_checkpoints_that_were_to_go_are_removed_by_the_next_start_and_no_others
     found = run_study(tmp_path, rates=(1e-3,), seeds=(1, 2, 3))
     assert [(place / "checkpoints").is_dir() for place in places] == [False, True, True]
     assert len(trained) == 3 and not any("keep_checkpoints" in each for each in found["runs"])
+
+
+def test_a_run_that_diverged_is_reported_and_one_that_failed_ends_the_study(tmp_path, trained, monkeypatch):
+    ended = {"1": DIVERGED + "losses overflow", "2": "FloatingPointError, but of the device"}
+    monkeypatch.setattr(finetuning, "train_all", lambda arguments, *_: ((name, ended[name[-1]], []) for name in arguments))
+    monkeypatch.setattr(finetuning, "summarize", lambda results, *_: {"trouble": [each["trouble"] for each in results]})
+    assert run_study(tmp_path, rates=(1e-3,), seeds=(1,))["summary"] == [{"trouble": ["diverged"]}]
+    with pytest.raises(InputError, match=r"run net/RTE/lr0\.001-seed2 failed: FloatingPointError, but of the device"):
+        run_study(tmp_path, rates=(1e-3,), seeds=(1, 2))
 
 
 @pytest.mark.parametrize("keep", [False, True])

@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fairseq_electra.compat import updates
 from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection
+from fairseq_electra.errors import DeviceFaultError
 from tests.conftest import TINY_NET
 from tests.integration.training import assert_same_weights, train_here, weights
 
@@ -135,7 +136,7 @@ def test_an_update_that_cannot_be_repeated_ends_the_run_all_the_same(tmp_path, d
             rows.append(-1)
         return norm
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(FloatingPointError, match="at update 2, but not when"):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(DeviceFaultError, match="at update 2, but not when"):
         patch.setattr(updates.Gradients, "clip", clip)
         train_here(data_bin, tmp_path / "save", *RUN, "--max-update", 11)
 
