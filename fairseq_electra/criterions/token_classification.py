@@ -33,7 +33,11 @@ class TokenClassificationLoss(FairseqCriterion):
         self.register_buffer("weights", weights, persistent=False)
 
     def forward(self, model, sample: dict, reduce: bool = True) -> tuple[Tensor, float, dict]:
-        """Compute the loss of a batch; returns it, the sum of the words' weights, their number without any, and sums for the log."""
+        """Compute the loss of a batch.
+
+        Returns:
+            the loss, what the gradient is divided by (the words' weights added up, or without weights their number), and sums for the log.
+        """
         scores, _ = model(**sample["net_input"], classification_head_name=self.head)
         return self.loss_of(scores, sample)
 

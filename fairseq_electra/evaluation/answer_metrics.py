@@ -75,7 +75,8 @@ def score_answers(
 
     Returns:
         ``f1`` and ``exact_match`` in per cent; with ``unanswerable`` also ``answerable_f1``, F1 of the questions that have an answer,
-        ``unanswerable_accuracy`` and ``threshold``; and ``best_answer_f1``, F1 of the questions that have an answer if all got one.
+        ``unanswerable_accuracy`` and ``threshold``; and ``best_answer_f1``, F1 of the questions that have an answer, were every
+        question given its best one.
         With a given threshold also the names of :data:`ORACLE`: the best F1 that any threshold gives here, and that threshold.
     """
     f1 = np.array([best_over(token_f1, text, gold) for text, gold in zip(texts, golds, strict=True)])

@@ -143,7 +143,8 @@ class TagPredictor(Predictor):
     """Entities of lines of text.
 
     Yields ``words``, ``tags``, the best sequence of them that is legal, ``entities``, of each ``type``, ``text``, ``begin`` and ``end`` in
-    the line, in characters, and ``logits``, the log-probabilities of each word's tags. Tags that are not those of entities have none.
+    the line, in characters, and ``logits``, the log-probabilities of each word's tags. For other tags than those
+    of entities, ``entities`` is empty.
     """
 
     def answer(self, numbers: list[int], inputs: list[Input]) -> Iterator[dict]:

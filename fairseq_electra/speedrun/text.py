@@ -74,7 +74,7 @@ def hash_of(unit: Iterable[str]) -> int:
 
 
 def survey(files: Sequence[str]) -> Text:
-    """Read all text once and draw the validation set: whole documents, by hash, up to 5 % of the text and 300,000 characters.
+    """Read all text once and draw the validation set: whole documents, by hash, until 5 % of it or 300,000 characters are reached.
 
     Raises:
         InputError: a file cannot be read twice, or there is too little text for two sets.
