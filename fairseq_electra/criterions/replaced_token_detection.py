@@ -38,9 +38,14 @@ class ReplacedTokenDetection(FairseqCriterion):
         for name in ("gen_weight", "disc_weight"):
             if getattr(cfg, name) < 0:
                 raise InputError(f"--{name.replace('_', '-')} must not be negative, got {getattr(cfg, name)}")
-        self.gen_weight, self.disc_weight, self.share = cfg.gen_weight, cfg.disc_weight, task.masked_share.value
+        self.gen_weight, self.disc_weight = cfg.gen_weight, cfg.disc_weight
         self.pad, self.mask = task.source_dictionary.pad(), task.source_dictionary.index("<mask>")
         self.unk = task.source_dictionary.unk()
+
+    @property
+    def share(self) -> float:
+        """Masked tokens by all tokens; not known before fairseq has loaded the training text, which it does after it builds this."""
+        return self.task.masked_share.value
 
     def forward(self, model, sample: dict, reduce: bool = True) -> tuple[Tensor, int, dict]:
         """Compute the loss of a batch.
@@ -49,7 +54,6 @@ class ReplacedTokenDetection(FairseqCriterion):
             the summed loss, the number of masked tokens (fairseq divides the gradient by it), and sums for the log.
         """
         net_input = sample["net_input"]
-        self.share = self.task.masked_share.value  # fairseq builds the criterion before it loads the training text
         loss, sums = self.score(model(**net_input), net_input, sample["target"], self.training)
         log = {"sample_size": sample["nmasked"], "ntokens": sample["ntokens"], "nsentences": sample["nsentences"], **sums}
         return loss, sample["nmasked"], log
