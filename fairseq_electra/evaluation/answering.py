@@ -69,10 +69,10 @@ class AnswerEvaluation(Evaluation):
             threshold = score_split(self._folder(VALID), valid, True)["threshold"]
         return score_split(folder, scores, self.info.unanswerable, threshold)
 
-    def is_constant(self, scores: np.ndarray) -> bool:
-        """Tell whether all questions of valid get the same place in their context, or with its best threshold no answer at all."""
+    def said(self, scores: np.ndarray) -> np.ndarray:
+        """Return the places of the answers, with valid's best threshold."""
         threshold = score_split(self._folder(VALID), scores, True)["threshold"] if self.info.unanswerable else math.inf
-        return len(np.unique(places_of(scores, threshold), axis=0)) == 1
+        return places_of(scores, threshold)
 
     def merge(self, scores: Sequence[np.ndarray]) -> np.ndarray:
         """Add up what each net gives to an answer; the mean of how likely there is none."""

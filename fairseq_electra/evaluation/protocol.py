@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fairseq_electra.data.task_info import ANSWERING, TAGGING, TaskInfo, read_task_info
+from fairseq_electra.evaluation.sameness import all_the_same
 
 if TYPE_CHECKING:
     from fairseq_electra.interchange.hub_interface import ElectraHubInterface
@@ -41,12 +42,16 @@ class Evaluation(ABC):
         """
 
     @abstractmethod
-    def is_constant(self, scores: np.ndarray) -> bool:
-        """Tell whether a net says the same of everything.
+    def said(self, scores: np.ndarray) -> np.ndarray:
+        """Return what a net says of each example, as :meth:`fairseq_electra.evaluation.sameness.Range.add` takes it.
 
         Args:
             scores: of :data:`VALID`.
         """
+
+    def is_constant(self, scores: np.ndarray) -> bool:
+        """Tell whether a net says the same of everything; argument as of :meth:`said`."""
+        return all_the_same(self.said(scores)) is not None
 
     def merge(self, scores: Sequence[np.ndarray]) -> np.ndarray:
         """Return what several nets say together: the mean."""

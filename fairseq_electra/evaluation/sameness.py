@@ -1,11 +1,17 @@
 """Does a net say the same of everything? Then it has learnt nothing, or has collapsed; an accuracy alone does not show it."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
-CLOSE = 1e-3  # numbers that are nearer are the same, as in evaluation/sentence_metrics.py::is_constant
+CLOSE = 1e-3  # numbers that are nearer are the same
 OF_LABELLED = 10  # examples behind a judgement, of a set with all labels in it
 OF_ANY, OF_ANY_WORDS = 100, 1000  # of text that may be of one class indeed, or without entities
+
+
+def said_by(scores: Tensor) -> Tensor:
+    """Return what scores say: of classes the best one, of numbers, (n, 1), the number. Shapes: (n, number of classes), (n,)."""
+    return scores[:, 0].float() if scores.shape[1] == 1 else scores.argmax(1)
 
 
 class Range:
@@ -33,7 +39,7 @@ class Range:
 
     def add_scores(self, scores: Tensor) -> None:
         """Take in scores of classes, (n, number of classes), or predicted numbers, (n, 1)."""
-        self.add(scores[:, 0].float() if scores.shape[1] == 1 else scores.argmax(1))
+        self.add(said_by(scores))
 
     def merge(self, others: list["Range"]) -> "Range":
         """Return what this and other ranges are together, on the CPU."""
@@ -51,6 +57,17 @@ class Range:
         if not float((self.high - self.low).max()) < CLOSE:  # nan, where one of them is, is not below it either
             return None
         return self.low.reshape(-1).tolist()
+
+
+def all_the_same(said: np.ndarray) -> list[float] | None:
+    """Return what is said of every example of a set with all labels in it; None if it differs, or if there are too few.
+
+    Args:
+        said: as :meth:`Range.add` takes it.
+    """
+    found = Range()
+    found.add(torch.from_numpy(said))
+    return found.same(OF_LABELLED)
 
 
 def characters(said: list[float]) -> str:

@@ -67,10 +67,3 @@ def score(metrics: Sequence[str], logits: np.ndarray, target: np.ndarray) -> dic
     classes, numbers = logits.argmax(-1), logits[:, 0].astype(np.float64)
     found = {name: (OF_CLASSES[name], classes) if name in OF_CLASSES else (OF_NUMBERS[name], numbers) for name in metrics}
     return {name: 100 * float(metric(predicted, target)) for name, (metric, predicted) in found.items()}
-
-
-def is_constant(logits: np.ndarray) -> bool:
-    """Tell whether a net says the same of everything: one class, or one number to within a thousandth of a unit."""
-    if logits.shape[-1] == 1:
-        return float(np.ptp(logits)) < 1e-3
-    return len(np.unique(logits.argmax(-1))) == 1

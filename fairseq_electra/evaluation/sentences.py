@@ -11,7 +11,8 @@ from fairseq_electra.data.task_folder import rows_of
 from fairseq_electra.data.task_info import TaskInfo
 from fairseq_electra.data.wordpiece import LEADING
 from fairseq_electra.evaluation.protocol import Evaluation
-from fairseq_electra.evaluation.sentence_metrics import is_constant, score
+from fairseq_electra.evaluation.sameness import said_by
+from fairseq_electra.evaluation.sentence_metrics import score
 from fairseq_electra.interchange.hub_interface import ElectraHubInterface
 
 
@@ -28,9 +29,9 @@ class SentenceEvaluation(Evaluation):
         target = targets_of(self.folder, self.info, split)
         return None if target is None else score(self.info.metrics, scores, target)
 
-    def is_constant(self, scores: np.ndarray) -> bool:
-        """Tell whether one thing is said of everything."""
-        return is_constant(scores)
+    def said(self, scores: np.ndarray) -> np.ndarray:
+        """Return the classes, choices or numbers."""
+        return said_by(torch.from_numpy(scores)).numpy()
 
 
 def examples_of(data: Path, info: TaskInfo, split: str, vocabulary_size: int) -> list[list[list[int]]]:

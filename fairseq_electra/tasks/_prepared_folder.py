@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
-import torch
 from fairseq import models
 from fairseq.dataclass import FairseqDataclass
 from fairseq.distributed.utils import get_global_rank
@@ -23,7 +22,7 @@ from fairseq_electra.data.binarized import load_dictionary
 from fairseq_electra.data.task_info import TaskInfo, read_task_info
 from fairseq_electra.data.task_rows import TaskRows
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.sameness import OF_LABELLED, Range, sentence
+from fairseq_electra.evaluation.sameness import all_the_same, sentence
 
 logger = logging.getLogger(__name__)
 
@@ -152,11 +151,9 @@ class PreparedFolderTask(FairseqTask, ABC):
             name: puts one of them into words.
             examples: what they are said of, in the plural.
         """
-        found = Range()
-        found.add(torch.from_numpy(said))
-        same = found.same(OF_LABELLED)
+        same = all_the_same(said)
         if same is not None and get_global_rank() == 0:
-            logger.warning(sentence(name(same), found.number, f"{examples} of this validation set"))
+            logger.warning(sentence(name(same), len(said), f"{examples} of this validation set"))
 
     @abstractmethod
     def score(self, rows: TaskRows, gathered: np.ndarray) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import argparse
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +14,12 @@ from torch import nn
 
 from fairseq_electra.data.tag_folder import TagFolder
 from fairseq_electra.data.tag_rows import TagRows
-from fairseq_electra.data.task_info import ANSWERING, PREDICTION, RANKING, TAG_METRICS, TAGGING
+from fairseq_electra.data.task_info import ANSWERING, PREDICTION, RANKING, TAG_METRICS, TAGGING, TaskInfo
 from fairseq_electra.evaluation import predictions
 from fairseq_electra.evaluation.predictions import AnswerPredictor, SentencePredictor, TagPredictor
 from fairseq_electra.evaluation.protocol import VALID
 from fairseq_electra.evaluation.sameness import OF_ANY, OF_ANY_WORDS, OF_LABELLED, Range, sentence
-from fairseq_electra.evaluation.sentence_metrics import is_constant
+from fairseq_electra.evaluation.sentences import SentenceEvaluation
 from fairseq_electra.tasks import question_answering, token_classification
 from fairseq_electra.tasks.question_answering import QuestionAnsweringTask
 from fairseq_electra.tasks.token_classification import TokenClassificationTask
@@ -50,7 +51,9 @@ def test_it_judges_as_studies_do(columns, spread):
     found = Range()
     for part in scores.split(7):
         found.add_scores(part)
-    assert (found.same(OF_LABELLED) is not None) == is_constant(scores.numpy())
+    plain = np.ptp(scores.numpy()) < 1e-3 if columns == 1 else len(np.unique(scores.numpy().argmax(1))) == 1
+    judged = SentenceEvaluation(Path(), TaskInfo("x", PREDICTION, 1, (), (), 16)).is_constant(scores.numpy())
+    assert (found.same(OF_LABELLED) is not None) == judged == plain == (spread < 1)
 
 
 def test_processes_are_judged_together():

@@ -1,6 +1,7 @@
 """Every metric against its formula in plain NumPy, and against scikit-learn and scipy called apart from the package."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from fairseq_electra.data.glue import GLUE
+from fairseq_electra.data.task_info import PREDICTION, TaskInfo
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.sentence_metrics import OF_CLASSES, OF_NUMBERS, is_constant, score
+from fairseq_electra.evaluation.sentence_metrics import OF_CLASSES, OF_NUMBERS, score
+from fairseq_electra.evaluation.sentences import SentenceEvaluation
 
 
 def counts(found, target):
@@ -186,4 +189,7 @@ def test_an_unknown_metric_is_refused_with_the_known_ones():
     ],
 )
 def test_a_net_that_says_one_thing_is_told_from_one_that_says_two(logits, constant):
-    assert is_constant(np.array(logits, dtype=np.float32)) is constant
+    """Of ten examples or more."""
+    task = SentenceEvaluation(Path(), TaskInfo("x", PREDICTION, 1, (), (), 16))
+    assert task.is_constant(np.array(logits * 10, dtype=np.float32)) is constant
+    assert not task.is_constant(np.array(logits * 3, dtype=np.float32)[:9])
