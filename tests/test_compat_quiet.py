@@ -6,7 +6,7 @@ import warnings
 
 import fairseq_cli.train
 import pytest
-from fairseq import options
+from fairseq import checkpoint_utils, options
 
 from fairseq_electra.compat import quiet
 from fairseq_electra.compat.quiet import FILE, Details
@@ -76,6 +76,7 @@ def test_only_known_warnings_of_libraries_are_kept_back(monkeypatch):
     seen: list[str] = []
     monkeypatch.setattr(warnings, "showwarning", lambda message, *rest: seen.append(str(message)))
     monkeypatch.setattr(fairseq_cli.train.Trainer, "begin_epoch", lambda self, epoch: None)
+    monkeypatch.setattr(checkpoint_utils, "verify_checkpoint_directory", lambda save_dir: None)
     quiet.keep_details_back()
     warnings.showwarning(UserWarning("hydra.experimental.compose() is no longer experimental"), UserWarning, "compose.py", 1)
     warnings.showwarning(UserWarning("of another library"), UserWarning, "other.py", 1)

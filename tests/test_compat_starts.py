@@ -4,13 +4,15 @@ from types import SimpleNamespace
 
 import fairseq_cli.train
 import pytest
+import torch
 from fairseq import checkpoint_utils, trainer
 
 from fairseq_electra.compat import patience
+from fairseq_electra.compat.quiet import FILE
 from fairseq_electra.compat.starts import NothingLeft, check_start, reason_to_end
 from fairseq_electra.errors import InputError
 from tests.conftest import TINY_NET
-from tests.integration.training import refusal, train_here
+from tests.integration.training import command, configuration, refusal, run_configured, train_here
 from tests.test_compat import stock_source
 
 RUN = [*TINY_NET, "--num-workers", "0", "--no-epoch-checkpoints"]
@@ -141,6 +143,20 @@ def test_patience_counts_the_validations_before_a_restart(tmp_path, data_bin):
     again = train_here(data_bin, tmp_path / "save", *given, "--max-update", 20)
     assert "already 3 validations without a better loss (--patience): nothing is left to train" in again.text and not again.losses
     assert len(train_here(data_bin, tmp_path / "save", *VALIDATED, "--patience", 4, "--max-update", 20).losses) == 1
+
+
+def test_the_runs_of_a_sweep_know_nothing_of_each_other(tmp_path, data_bin):
+    """In one process, and read before the first begins, as hydra does; the second cannot be better than the first."""
+    rates = {"good": 1e-3, "worse": 0}
+    given = [*RUN, "--validate-interval-updates", 1, "--max-update", 2, "--patience", 3]
+    read = {name: configuration(command(data_bin, tmp_path / name, *given, "--lr", rate)[3:]) for name, rate in rates.items()}
+    for name, cfg in read.items():
+        log = run_configured(cfg, tmp_path / name)
+        assert log.updates == 2 and (tmp_path / name / "checkpoint_best.pt").is_file()
+        kept = (tmp_path / name / FILE).read_text()
+        assert f"'lr': [{float(rates[name])}]" in kept and kept.count("begin training epoch") == 1
+    best = [torch.load(tmp_path / name / "checkpoint_last.pt", weights_only=True)["extra_state"]["best"] for name in rates]
+    assert best[0] < best[1]
 
 
 def run_of(metric="loss", maximize=False, **more):

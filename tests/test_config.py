@@ -92,13 +92,16 @@ def test_the_same_hydra_line_goes_on_where_it_stopped(tmp_path, data_bin):
 @pytest.mark.long
 def test_a_sweep_over_learning_rate_and_seed(tmp_path, data_bin):
     """Four runs, each with its folder, each as if it were run alone."""
-    common = SMALLER | {"task.data": data_bin, "common.user_dir": USER_DIR}
-    swept = {"optimization.lr": "[1e-3],[2e-3]", "common.seed": "1,2", "hydra.sweep.dir": tmp_path / "sweep"}
+    common = SMALLER | {"task.data": data_bin, "common.user_dir": USER_DIR, "dataset.disable_validation": "false"}
+    swept = {"optimization.lr": "[2e-3],[1e-6]", "common.seed": "1,2", "hydra.sweep.dir": tmp_path / "sweep"}
     hydra("electra_tiny", common | swept, "-m", cwd=tmp_path)
     found = {i: weights(tmp_path / "sweep" / str(i) / "checkpoints") for i in range(4)}
     name = "discriminator_head.dense.weight"
     assert len({tuple(found[i][name].flatten().tolist()) for i in found}) == 4
-    alone = common | {"optimization.lr": "[2e-3]", "common.seed": 2}
+    for i in found:  # the last two are worse than those before
+        kept = tmp_path / "sweep" / str(i) / "checkpoints"
+        assert (kept / "checkpoint_best.pt").is_file() and (kept / "details.log").read_text().count("begin training epoch 1") == 1
+    alone = common | {"optimization.lr": "[1e-6]", "common.seed": 2}
     hydra("electra_tiny", alone, cwd=tmp_path)
     assert_same_weights(found[3], weights(tmp_path / "checkpoints"))
 

@@ -19,6 +19,15 @@ def remember_patience() -> None:
     extend_checkpoints("remembers_patience", note_progress, recall_progress)
 
 
+def forget() -> None:
+    """Forget what the run before, of the same process, has left: the runs of a sweep are made one after the other."""
+    from fairseq import checkpoint_utils
+
+    vars(checkpoint_utils.save_checkpoint).pop("best", None)
+    for name in FIGURES:
+        _counted().pop(name, None)
+
+
 def note_progress(trainer, state: dict) -> None:
     """Write down which metric decides, and what --patience has counted; see :func:`extend_checkpoints`."""
     state["extra_state"]["best_metric"] = _metric(trainer)

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import logging
 import re
 import warnings
@@ -46,7 +47,7 @@ class Details(logging.Filter):
         return False
 
     def begin(self, shown: bool) -> None:
-        """Begin a command, which prints all lines or those that matter; what waited for it is printed or goes on waiting."""
+        """Begin a command or a run, which prints all lines or those that matter; what waited for it is printed or goes on waiting."""
         self.shown = shown
         if self.file is not None:
             self.file.close()
@@ -84,10 +85,14 @@ def _matters(record: logging.LogRecord) -> bool:
 
 
 def keep_details_back() -> None:
-    """fairseq_cli/train.py::main, ``logger.info(cfg)`` and the like: a hundred lines, one of 7,000 characters, before the first update."""
+    """fairseq_cli/train.py::main, ``logger.info(cfg)`` and the like: a hundred lines, one of 7,000 characters, before the first update.
+
+    It looks at its folder just before the first of them, so that there the file of a run before, of the same process, is left.
+    """
+    from fairseq import checkpoint_utils
     from fairseq.trainer import Trainer
 
-    plain = Trainer.begin_epoch
+    plain, plain_look = Trainer.begin_epoch, checkpoint_utils.verify_checkpoint_directory
     if getattr(plain, "keeps_details", False):
         return
     for name in LOGGERS:
@@ -108,8 +113,14 @@ def keep_details_back() -> None:
             details.write_to(self.cfg.checkpoint.save_dir)
         return plain(self, epoch)
 
+    @functools.wraps(plain_look)  # with the marks of other changes
+    def verify_checkpoint_directory(save_dir: str) -> None:
+        details.begin(details.shown)
+        plain_look(save_dir)
+
     begin_epoch.keeps_details = True  # type: ignore[attr-defined]
     Trainer.begin_epoch, warnings.showwarning = begin_epoch, showwarning
+    checkpoint_utils.verify_checkpoint_directory = verify_checkpoint_directory
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:

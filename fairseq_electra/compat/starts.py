@@ -26,7 +26,8 @@ def look_before_training() -> None:
     """checkpoint_utils.py::load_checkpoint: trains from random weights where the file of --restore-file is not there.
 
     And fairseq_cli/train.py::train looks at --max-update and --stop-time-hours behind an update only: a run that has ended, started
-    again, would do one more and save it.
+    again, would do one more and save it. And a run of a sweep (``fairseq-hydra-train -m``) would be compared with the best score of the
+    runs before it, and end by their --patience.
     """
     from fairseq import checkpoint_utils
 
@@ -36,6 +37,7 @@ def look_before_training() -> None:
 
     @functools.wraps(plain)
     def load_checkpoint(cfg, trainer, **passthrough_args):
+        patience.forget()
         check_start(cfg, trainer.checkpoint_suffix)
         extra_state, epoch_itr = plain(cfg, trainer, **passthrough_args)
         ended = reason_to_end(trainer, epoch_itr)

@@ -68,11 +68,13 @@ def train_here(data, save_dir, *arguments) -> Log:
 
 def run_here(arguments: list, save_dir) -> Log:
     """Run fairseq-train with all its arguments in this process."""
-    from fairseq import checkpoint_utils
+    return run_configured(configuration(arguments), save_dir)
+
+
+def run_configured(cfg, save_dir) -> Log:
+    """Run fairseq-train in this process with what :func:`configuration` has read."""
     from fairseq_cli import train as fairseq_train
 
-    for function in (checkpoint_utils.save_checkpoint, fairseq_train.should_stop_early):
-        vars(function).clear()  # what an earlier run in this process has left: the best score
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("now | INFO | %(name)s | %(message)s"))
@@ -81,7 +83,7 @@ def run_here(arguments: list, save_dir) -> Log:
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     try:
-        fairseq_train.main(configuration(arguments))
+        fairseq_train.main(cfg)
     finally:
         save_folder.release()  # as the end of fairseq-train does
         root.setLevel(level)
