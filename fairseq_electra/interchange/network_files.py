@@ -121,12 +121,22 @@ def _head_of(class_name: str | None, tensors: dict[str, Tensor], family: str, fo
     if class_name in CLASSES and (CLASSES[class_name][0], family) in HEADS:
         return CLASSES[class_name][0]
     head = _head_in(tensors, family)
+    if class_name is None and head == "token" and _may_be_of_sentences(tensors):
+        raise InputError(
+            f"{folder} has a classifier that may be for tags, sentences or multiple choice, and its config.json names no class; name it "
+            f'under "architectures" there, such as {HEADS[head, family].class_name}'
+        )
     if head in TASK_OF_HEAD and class_name is not None and class_name not in CLASSES:
         raise InputError(
             f"{folder} is of the class {class_name}, which may compute something else with its head than transformers' "
             f'{HEADS[head, family].class_name}; if it does not, name that under "architectures" in its config.json'
         )
     return head
+
+
+def _may_be_of_sentences(tensors: dict[str, Tensor]) -> bool:
+    """Tell whether a classifier may read more than its token: behind a pooler, as BERT's; or with one score, as for multiple choice."""
+    return any(".pooler." in f".{name}" for name in tensors) or len(tensors["classifier.bias"]) == 1
 
 
 def _head_in(tensors: dict[str, Tensor], family: str) -> str:

@@ -174,6 +174,24 @@ def test_a_bert_that_computes_something_else_is_refused_in_one_sentence(tmp_path
         assert any("not used: discriminator: classifier.weight" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("family", "class_name"),
+    [("Bert", "BertForSequenceClassification"), ("Bert", "BertForMultipleChoice"), ("RoFormer", "RoFormerForMultipleChoice")],
+)
+def test_a_classifier_of_no_named_class_that_may_be_for_sentences_is_refused(make_theirs, family, class_name):
+    sizes = SIZES if family == "Bert" else SMALL
+    made = make_theirs(family, sizes=sizes, generator=None, class_name=class_name)
+    edit(made.folder / "config.json", architectures=None)
+    with pytest.raises(InputError, match=f'names no class; name it under "architectures" there, such as {family}ForTokenClassification'):
+        read_folder(made.folder)
+
+
+def test_a_tagger_of_no_named_class_is_known_by_its_tensors(make_bert):
+    made = make_bert("BertForTokenClassification", num_labels=5)
+    edit(made.folder / "config.json", architectures=None)
+    assert read_folder(made.folder).pretrained.kind == "token_classification"
+
+
 def of_sentence_transformers(folder, network=""):
     """Make a folder of sentence-transformers; old ones have the network in a subfolder."""
     modules = [
