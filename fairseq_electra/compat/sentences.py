@@ -78,7 +78,10 @@ class _InNats:
 
 
 def compare_numbers_of_lines() -> None:
-    """tasks/sentence_prediction.py::load_dataset and sentence_ranking.py: read labels and texts apart, and never compare how many."""
+    """tasks/sentence_prediction.py::load_dataset and sentence_ranking.py: read labels and texts apart, and never compare how many.
+
+    Without labels a multiple choice has a loss of 0, and the other tasks end in a KeyError.
+    """
     from fairseq.tasks.sentence_prediction import SentencePredictionTask
     from fairseq.tasks.sentence_ranking import SentenceRankingTask
 
@@ -93,6 +96,7 @@ def _compare_before_loading(task: type) -> None:
     def load_dataset(self, split, *args, **kwargs):
         settings = getattr(self, "cfg", None) or self.args
         check_numbers_of_lines(Path(settings.data), split)
+        check_labels(Path(settings.data), split)
         try:
             return plain(self, split, *args, **kwargs)
         except (ValueError, AssertionError, EOFError) as error:
@@ -161,6 +165,12 @@ def check_number_of_classes(folder: Path, given: int, of_classes: bool) -> None:
                 raise InputError(f"{path}, line {number}: {line.strip()!r} is no choice from 0 to {min(given, choices) - 1}")
     if choices > 1 and choices != given:
         raise InputError(f"{folder} has {choices} choices (input1 to input{choices}), not {given}; give --num-classes {choices}")
+
+
+def check_labels(folder: Path, split: str) -> None:
+    """Refuse a split that has no labels to train on and to score with."""
+    if not any((folder / "label" / f"{split}{ending}").is_file() for ending in (".idx", ".label")):
+        raise InputError(f"{split} of {folder} has no labels; apply the net to its file with fairseq-electra predict")
 
 
 def check_numbers_of_lines(folder: Path, split: str) -> None:
