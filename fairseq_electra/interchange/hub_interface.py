@@ -273,10 +273,11 @@ class ElectraHubInterface(nn.Module):
         Args:
             head: its name; fairseq's tasks call theirs ``sentence_classification_head``. ``labels`` has the names of its classes.
             tokens: rows.
-            return_logits: return the scores themselves, as for regression, not their log-softmax.
+            return_logits: return the scores themselves, not their log-softmax.
 
         Returns:
-            (B, number of classes), or of a list (number of classes,) each.
+            (B, number of classes), or of a list (number of classes,) each. Of a head with one score (regression, multiple choice) the
+            scores themselves.
         """
         if self.kind not in (PREDICTION, RANKING):
             raise InputError(f"the network was trained for {self.kind}; predict is for sentences, fairseq-electra predict for all")
@@ -287,7 +288,7 @@ class ElectraHubInterface(nn.Module):
 
         def scores(batch: Tensor) -> Tensor:
             logits = module(self._features(batch), batch == PAD_ID)
-            return logits if return_logits else F.log_softmax(logits, -1)
+            return logits if return_logits or logits.shape[-1] == 1 else F.log_softmax(logits, -1)
 
         return self._each(tokens, scores, of_tokens=False)
 

@@ -185,6 +185,9 @@ def test_predict_is_the_head_on_each_row(pretrained, positions):
     assert hub.predict("mnli", TEXTS[0], return_logits=True).shape == (1, 3)
     with pytest.raises(InputError, match="needs a pre-training checkpoint"):
         hub.detect_replaced("text")
+    model.register_classification_head("similarity", 1)
+    score = hub.double().eval().predict("similarity", TEXTS[0])
+    assert score.shape == (1, 1) and score != 0 and torch.equal(score, hub.predict("similarity", TEXTS[0], return_logits=True))
 
 
 def test_what_a_folder_does_not_hold_is_not_made_up(tmp_path, pretrained, make_theirs):
