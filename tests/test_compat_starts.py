@@ -129,6 +129,19 @@ def test_every_end_of_a_run_is_known(changes, sentence):
     assert reason_to_end(run, SimpleNamespace(next_epoch_idx=3)) == ""
 
 
+def test_hours_count_as_updates_do(tmp_path, data_bin):
+    """From nothing in a fine-tuning; --continue-once goes on with both."""
+    train_here(data_bin, tmp_path / "save", *RUN, "--max-update", 1, "--disable-validation")
+    last = tmp_path / "save" / "checkpoint_last.pt"
+    state = torch.load(last, weights_only=True)
+    state["extra_state"]["previous_training_time"] = 5 * 3600
+    torch.save(state, last)
+    given = [*RUN, "--disable-validation", "--no-save", "--stop-time-hours", 1, "--max-update", 3]
+    assert train_here(data_bin, tmp_path / "new", *given, "--finetune-from-model", last).updates == 3
+    log = train_here(data_bin, tmp_path / "new", *given, "--continue-once", last)
+    assert "already trained for 5.00 of 1 hours (--stop-time-hours)" in log.text and not log.updates
+
+
 def test_fairseq_still_counts_for_patience_within_a_process():
     assert "should_stop_early.num_runs += 1" in stock_source(fairseq_cli.train)
     assert "num_runs" not in stock_source(checkpoint_utils) + stock_source(trainer)

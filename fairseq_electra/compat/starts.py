@@ -27,7 +27,8 @@ def look_before_training() -> None:
 
     And fairseq_cli/train.py::train looks at --max-update and --stop-time-hours behind an update only: a run that has ended, started
     again, would do one more and save it. And a run of a sweep (``fairseq-hydra-train -m``) would be compared with the best score of the
-    runs before it, and end by their --patience.
+    runs before it, and end by their --patience. To --stop-time-hours the hours of the checkpoint count, also where a new training
+    takes its weights alone.
     """
     from fairseq import checkpoint_utils
 
@@ -40,6 +41,8 @@ def look_before_training() -> None:
         patience.forget()
         check_start(cfg, trainer.checkpoint_suffix)
         extra_state, epoch_itr = plain(cfg, trainer, **passthrough_args)
+        if not trainer.get_num_updates():  # a fine-tuning, or --reset-optimizer: the hours before it were another training's
+            trainer._previous_training_time = 0
         ended = reason_to_end(trainer, epoch_itr)
         if not ended:
             schedules.check_schedule(trainer, epoch_itr)
