@@ -101,7 +101,7 @@ def export_transformers(pretrained: Pretrained, folder: str | Path, records: lis
             differences[network.role] = parity.difference(exact, network.role, theirs, rows)
             lines.append(f"{Path(folder) / network.subfolder}: {network.class_name}, {len(network.tensors)} tensors")
             lines += [f"left out: {name}: {reason}" for name, reason in network.left_out.items()]
-        lines.append(compare_tokenizers(partial, pretrained.tokenizer, list(range(len(pretrained.dictionary)))))
+        lines.append(compare_tokenizers(partial / networks[0].subfolder, pretrained.tokenizer, list(range(len(pretrained.dictionary)))))
         (partial / "README.md").write_text(model_card(pretrained, networks, records or [], more), encoding="utf-8")
         lines.append(f"texts are cut to {pretrained.longest} tokens, the longest row of the training: model_max_length")
         if sizes.residual_scale != 1:

@@ -69,9 +69,9 @@ def _usage(networks: Sequence["Export"], num_tokens: int) -> list[str]:
         return [f"{vocabulary}.", "", "```python", *code, "```", ""]
     lines = ["", f"{vocabulary}; to mask,", "use `tokenizer(text, split_special_tokens=False)`.", "", "```python"]
     lines += ["from transformers import AutoTokenizer, " + ", ".join(dict.fromkeys(network.class_name for network in networks))]
-    lines += ["", 'tokenizer = AutoTokenizer.from_pretrained("FOLDER")']
-    for network in networks:
-        place = "FOLDER" if network.subfolder == "." else f"FOLDER/{network.subfolder}"
+    places = ["FOLDER" if network.subfolder == "." else f"FOLDER/{network.subfolder}" for network in networks]
+    lines += ["", f'tokenizer = AutoTokenizer.from_pretrained("{places[0]}")']
+    for network, place in zip(networks, places, strict=True):
         lines.append(f'{network.role.split("_")[0]} = {network.class_name}.from_pretrained("{place}")')
     return [*lines, "```", ""]
 

@@ -19,6 +19,7 @@ from fairseq_electra.interchange import export_transformers as exporting
 from fairseq_electra.interchange import names, parity
 from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.import_transformers import import_transformers
+from fairseq_electra.interchange.network_files import read_network
 from fairseq_electra.interchange.pretrained import load_checkpoint
 from fairseq_electra.interchange.transformers_folder import read_folder
 from tests.conftest import ROOT, electra
@@ -67,6 +68,18 @@ def test_ours_to_transformers_and_back_is_equal_to_the_bit(tmp_path, pretrained,
     same(before, after)
     assert symbols_of(back.pretrained.tokenizer) == ours.dictionary.symbols
     assert back.order.tolist() == list(range(len(ours.dictionary)))
+
+
+def test_a_generator_alone_is_exported_into_its_subfolder(tmp_path, pretrained):
+    ours = pretrained(generator_only=True, positions="learned")
+    lines = export_transformers(ours, tmp_path / "out")
+    assert "largest difference" in lines[-1] and sorted(path.name for path in (tmp_path / "out").iterdir()) == ["README.md", "generator"]
+    assert 'AutoTokenizer.from_pretrained("FOLDER/generator")' in (tmp_path / "out" / "README.md").read_text()
+    back = read_network(tmp_path / "out" / "generator")
+    for name, tensor in ours.model.generator.state_dict().items():
+        if name in back.tensors:
+            assert torch.equal(tensor, back.tensors[f"encoder.{name}"])
+    assert torch.equal(ours.model.embeddings.tokens.weight, back.tensors["embeddings.tokens.weight"])
 
 
 @pytest.mark.parametrize("family", ["Electra", "RoFormer"])
