@@ -13,7 +13,7 @@ from torch.optim.adamw import adamw
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.optim.depths import layers_below_head
-from fairseq_electra.optim.gradients import ATTRIBUTE, GENERATOR, Gradients
+from fairseq_electra.optim.gradients import OF_GENERATOR, Gradients
 from fairseq_electra.optim.loss_scale import LossScale
 
 LONG_AGO = 1e9  # a step count at which bias correction is 1 in float32
@@ -43,7 +43,10 @@ class ElectraAdamConfig(FairseqDataclass):
     layer_decay_once_more: bool = field(
         default=False, metadata={"help": "as the original's code: one more --layer-decay for all that lies below the head"}
     )
-    generator_lr: float = field(default=1.0, metadata={"help": "pre-training: learning rate of the generator, as a share of --lr"})
+    generator_lr: float = field(
+        default=1.0,
+        metadata={"help": "pre-training: learning rate of the generator, as a share of --lr; embeddings that are shared have --lr itself"},
+    )
     lr: List[float] = II("optimization.lr")
 
 
@@ -85,7 +88,7 @@ class ElectraAdam(FairseqOptimizer):
         for p in params:
             below, is_matrix = self._layers_below_head(p), p.dim() > 1
             decay, scale = cfg.weight_decay if is_matrix else 0.0, cfg.layer_decay**below
-            scale *= cfg.generator_lr if getattr(p, ATTRIBUTE, None) == GENERATOR else 1
+            scale *= cfg.generator_lr if getattr(p, OF_GENERATOR, False) else 1
             group = groups.setdefault((below, not is_matrix, scale), {"params": [], "weight_decay": decay, "lr_scale": scale})
             group["params"].append(p)
         ordered = [groups[key] for key in sorted(groups)]

@@ -7,17 +7,23 @@ from torch import Tensor, nn
 
 from fairseq_electra.optim.loss_scale import SMALLEST, LossScale
 
-ATTRIBUTE = "network"  # written on a parameter: an optimizer is given parameters without their names
+# written on a parameter: an optimizer is given parameters without their names
+ATTRIBUTE, OF_GENERATOR = "network", "of_generator"
 GENERATOR, DISCRIMINATOR = "gen_gnorm", "disc_gnorm"
 PREFIXES = {GENERATOR: ("generator.", "generator_head."), DISCRIMINATOR: ("discriminator.", "discriminator_head.")}
 
 
 def mark_networks(model: nn.Module) -> None:
-    """Write on every parameter of generator and discriminator which of the two it belongs to; embeddings belong to neither."""
+    """Write on every parameter of generator and discriminator which of the two it belongs to; embeddings belong to neither.
+
+    And on all that the generator does not share, embeddings too, that it is the generator's: it learns at its rate.
+    """
     for name, parameter in model.named_parameters():
         for network, prefixes in PREFIXES.items():
             if name.startswith(prefixes):
                 setattr(parameter, ATTRIBUTE, network)
+        if name.startswith((*PREFIXES[GENERATOR], "generator_embeddings.")):
+            setattr(parameter, OF_GENERATOR, True)
 
 
 class Gradients:

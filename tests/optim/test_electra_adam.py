@@ -8,7 +8,6 @@ from omegaconf import OmegaConf
 from fairseq_electra.errors import InputError
 from fairseq_electra.optim.depths import layers_below_head, mark_depths
 from fairseq_electra.optim.electra_adam import LONG_AGO, ElectraAdam, ElectraAdamConfig
-from fairseq_electra.optim.gradients import mark_networks
 
 
 def optimizer_for(params, **changes):
@@ -161,9 +160,11 @@ def test_layer_decay_for_a_net_without_marked_layers_is_refused():
     assert layers_below_head(next(encoder_with_head().classification_heads.parameters())) == 0
 
 
-def test_the_generator_has_a_rate_of_its_own_and_the_embeddings_do_not():
-    net = torch.nn.ModuleDict({name: torch.nn.Linear(2, 2) for name in ("generator", "generator_head", "discriminator", "embeddings")})
-    mark_networks(net)
+@pytest.mark.parametrize("tie", ["all", "tokens", "none"])
+def test_the_generator_has_a_rate_of_its_own_and_embeddings_that_are_shared_do_not(make_task, make_model, tie):
+    net = make_model(make_task(), tie_embeddings=tie)
+    own = {name.split(".")[1] for name, _ in net.named_parameters() if name.startswith("generator_embeddings.")}
+    assert own == {"all": set(), "tokens": {"segments", "layer_norm"}, "none": {"tokens", "segments", "layer_norm"}}[tie]
     optimizer = optimizer_for(net.parameters(), generator_lr=0.5)
     optimizer.set_lr(0.2)
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
