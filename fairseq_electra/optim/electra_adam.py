@@ -260,7 +260,17 @@ class ElectraAdam(FairseqOptimizer):
         """Load the moments; options are those of this run, each group keeping its own weight decay and share of the learning rate.
 
         Moments that were gathered without bias correction have no step count: they stay uncorrected, as by then they are unbiased.
+
+        Raises:
+            InputError: ``--generator-lr`` or ``--layer-decay`` puts the parameters into other groups, so that moments would be mistaken.
         """
+        before, now = (_groups(groups) for groups in (state_dict["param_groups"], self.param_groups))
+        if before != now:
+            given = ", ".join(f"--{name.replace('_', '-')} {getattr(self.cfg, name):g}" for name in ("generator_lr", "layer_decay"))
+            raise InputError(
+                f"the checkpoint's optimizer has {len(before)} groups of parameters, {given} makes {len(now)} or others: go on with the "
+                "values that the run began with, or give --reset-optimizer, which begins moments and schedule anew"
+            )
         own = [{name: group[name] for name in ("weight_decay", "lr_scale")} for group in self.param_groups]
         super().load_state_dict(state_dict, {**self.optimizer_config, **(optimizer_overrides or {})})
         for group, options in zip(self.param_groups, own, strict=True):
@@ -271,6 +281,12 @@ class ElectraAdam(FairseqOptimizer):
                 state["step"].fill_(LONG_AGO)
         self._collect_moments()
         self._saved_scale = state_dict.get("scaled_losses")
+
+
+def _groups(groups: list[dict]) -> list[tuple[int, bool, bool]]:
+    """Tell groups apart: their lengths, and whether they learn more slowly or faster than the head, which orders them."""
+    scales = [group.get("lr_scale", 1.0) for group in groups]
+    return [(len(group["params"]), scale < 1, scale > 1) for group, scale in zip(groups, scales, strict=True)]
 
 
 def _is_on(bias_correction: Any) -> bool:

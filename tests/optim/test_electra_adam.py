@@ -160,6 +160,29 @@ def test_layer_decay_for_a_net_without_marked_layers_is_refused():
     assert layers_below_head(next(encoder_with_head().classification_heads.parameters())) == 0
 
 
+@pytest.mark.parametrize(("before", "now"), [(1, 0.5), (0.5, 1), (0.5, 2), (2, 1)])
+def test_another_generator_lr_that_makes_other_groups_is_refused_in_a_sentence(make_task, make_model, before, now):
+    net = make_model(make_task())
+    state = optimizer_for(net.parameters(), generator_lr=before).state_dict()
+    with pytest.raises(InputError, match=rf"--generator-lr {now}, --layer-decay 1 makes .* or give --reset-optimizer"):
+        optimizer_for(net.parameters(), generator_lr=now).load_state_dict(state)
+
+
+def test_another_generator_lr_of_the_same_groups_is_taken_over(make_task, make_model):
+    net = make_model(make_task())
+    optimizer = optimizer_for(net.parameters(), generator_lr=0.25)
+    optimizer.load_state_dict(optimizer_for(net.parameters(), generator_lr=0.5).state_dict())
+    assert {group["lr_scale"] for group in optimizer.param_groups} == {0.25, 1}
+
+
+@pytest.mark.parametrize(("before", "now"), [(1, 0.8), (0.8, 1)])
+def test_layer_decay_that_begins_or_ends_within_a_run_is_refused_in_a_sentence(before, now):
+    net = encoder_with_head()
+    state = optimizer_for(net.parameters(), layer_decay=before).state_dict()
+    with pytest.raises(InputError, match=rf"--layer-decay {now} makes .* go on with the values that the run began with"):
+        optimizer_for(net.parameters(), layer_decay=now).load_state_dict(state)
+
+
 @pytest.mark.parametrize("tie", ["all", "tokens", "none"])
 def test_the_generator_has_a_rate_of_its_own_and_embeddings_that_are_shared_do_not(make_task, make_model, tie):
     net = make_model(make_task(), tie_embeddings=tie)
