@@ -32,7 +32,7 @@ def check_before_training() -> None:
 
 
 def check_metric(cfg, logged: tuple[str, ...] | None) -> None:
-    """Refuse a metric that is not logged, and to keep the checkpoint where it is worst.
+    """Refuse a metric that is not logged, and a direction that would keep the worst checkpoint.
 
     Args:
         cfg: fairseq's options of checkpoints.

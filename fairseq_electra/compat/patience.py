@@ -13,8 +13,8 @@ FIGURES = ("best", "num_runs")  # what should_stop_early keeps: best score, and 
 def remember_patience() -> None:
     """fairseq_cli/train.py::should_stop_early, ``should_stop_early.num_runs += 1``: each process begins to count for --patience.
 
-    A run that is started again more often than that never stopped early. And the best score of a checkpoint says not which metric it is
-    of: with another --best-checkpoint-metric it might stand for ever, and checkpoint_best.pt never be written again.
+    A run that is started again more often than that never stopped early. And a checkpoint does not say which metric its best score is of:
+    under another --best-checkpoint-metric no later score might ever beat it, and checkpoint_best.pt never be written again.
     """
     extend_checkpoints("remembers_patience", note_progress, recall_progress)
 

@@ -25,15 +25,17 @@ class ElectraAdamConfig(FairseqDataclass):
 
     adam_betas: Any = field(
         default=None,
-        metadata={"help": "decay rates of the two moments; default: (0.9, 0.98) in pre-training, else (0.9, 0.999), Adam's own"},
+        metadata={
+            "help": "decay rates of the two moments; default on a command line: (0.9, 0.98) in pre-training, else (0.9, 0.999), Adam's own"
+        },
     )
     adam_eps: float = field(default=1e-6, metadata={"help": "added to the root of the second moment"})
     weight_decay: float = field(default=0.01, metadata={"help": "decoupled, times the learning rate; not on biases and LayerNorm"})
     bias_correction: Any = field(
         default=None,
         metadata={
-            "help": "{on,off}: correct the moments' bias towards 0, as Adam's paper; the original does not, and its first hundred updates "
-            "are 3 to 6.6 times as large as they seem; default: on",
+            "help": "{on,off}: correct Adam's moments for starting at 0, as its paper does. ELECTRA's code does not, so its first hundred "
+            "updates are 3 to 6.6 times as large as --lr says; default: on",
             "argparse_const": "on",
         },
     )
