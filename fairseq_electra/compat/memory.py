@@ -4,6 +4,8 @@ import functools
 
 from fairseq_electra.errors import InputError
 
+OF_MEMORY = ("out of memory", "can't allocate memory")  # of a GPU, of a CPU
+
 
 def end_where_memory_runs_out() -> None:
     """trainer.py::Trainer.train_step, ``has_oom``: sets the gradients to zero and goes on.
@@ -22,7 +24,7 @@ def end_where_memory_runs_out() -> None:
         try:
             return plain(self, samples, raise_oom=True)
         except RuntimeError as error:
-            if raise_oom or "out of memory" not in str(error):
+            if raise_oom or not any(words in str(error) for words in OF_MEMORY):
                 raise
             raise InputError(
                 f"out of memory at update {self.get_num_updates() + 1}, in batches of {_shapes(samples)}: give a smaller --batch-size or "

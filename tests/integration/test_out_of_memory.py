@@ -12,8 +12,14 @@ from tests.integration.training import command, configuration
 from tests.test_compat import stock_source
 
 
-@pytest.mark.parametrize("several", [False, True], ids=["one process", "several"])
-def test_an_update_whose_second_batch_finds_no_memory_ends_the_run_with_a_sentence(tmp_path, data_bin, monkeypatch, several):
+GPU = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore of it")
+CPU = RuntimeError(
+    "[enforce fail at alloc_cpu.cpp:125] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
+)
+
+
+@pytest.mark.parametrize(("several", "error"), [(False, GPU), (True, GPU), (False, CPU)], ids=["one process", "several", "CPU"])
+def test_an_update_whose_second_batch_finds_no_memory_ends_the_run_with_a_sentence(tmp_path, data_bin, monkeypatch, several, error):
     metrics.reset()  # of other tasks
     given = [*TINY_NET, "--num-workers", "0", "--batch-size", "8", "--update-freq", "2", "--tokens-per-sample", 32]
     cfg = configuration(command(data_bin, tmp_path, *given)[3:])
@@ -25,7 +31,7 @@ def test_an_update_whose_second_batch_finds_no_memory_ends_the_run_with_a_senten
     def train_step(*args, **kwargs):
         calls.append(args)
         if len(calls) == 2:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore of it")
+            raise error
         return plain(*args, **kwargs)
 
     monkeypatch.setattr(task, "train_step", train_step)
