@@ -186,6 +186,23 @@ def test_another_update_freq_within_an_epoch_groups_all_batches_that_are_left(re
     assert whole == ([group for group in found if len(group) == freq] or found) and not unfinished and not more
 
 
+@pytest.mark.parametrize(("rows", "batches"), [(200, 1), (NUMBER, 1), (50, 2)])
+def test_the_only_batch_of_an_epoch_is_no_remainder(rows, batches):
+    itrs = readers(sentences, rows=rows, skip_remainder_batch=True)
+    assert len(read(itrs)) == batches and len(read(itrs)) == batches
+
+
+def test_the_only_batch_that_is_left_of_a_resumed_epoch_is_no_remainder():
+    first = readers(sentences, rows=10, skip_remainder_batch=True)
+    before = read(first, 4)
+    after = read(readers(sentences, rows=100, state=first[0].state_dict(), skip_remainder_batch=True))
+    assert numbers(before, after) == list(range(NUMBER))
+
+
+def test_fairseq_still_leaves_out_the_last_batch_whatever_its_size():
+    assert "total_num_itrs = len(itr) - 1\n            itr.take(total_num_itrs)" in stock_source(iterators)
+
+
 def test_fairseq_still_counts_updates_from_the_begin_of_the_epoch():
     assert "math.ceil(len(iterable) / float(chunk_size))" in stock_source(iterators)
 

@@ -178,11 +178,12 @@ def count_groups_left() -> None:
 
     Where another --update-freq takes over within an epoch, that may be one less than there are: the last batches were left out, and the
     epoch was taken for unfinished and read once more from its begin. Where --skip-remainder-batch would leave nothing to read, it reads the
-    rest: fairseq_cli/train.py::train needs one update.
+    rest: fairseq_cli/train.py::train needs one update. So does EpochBatchIterator._get_iterator_for_epoch, which leaves out the last batch
+    before, whatever its size.
     """
-    from fairseq.data.iterators import GroupedIterator
+    from fairseq.data.iterators import EpochBatchIterator, GroupedIterator
 
-    plain = GroupedIterator.__init__
+    plain, plain_epoch = GroupedIterator.__init__, EpochBatchIterator._get_iterator_for_epoch
     if getattr(plain, "counts_left", False):
         return
 
@@ -195,8 +196,16 @@ def count_groups_left() -> None:
         if skip_remainder_batch:
             iterable.take(read + whole * chunk_size)
 
+    def _get_iterator_for_epoch(self, epoch, shuffle, fix_batches_to_gpus=False, offset=0):
+        skips = self.skip_remainder_batch
+        self.skip_remainder_batch = skips and len(self) - offset > 1
+        try:
+            return plain_epoch(self, epoch, shuffle, fix_batches_to_gpus, offset)
+        finally:
+            self.skip_remainder_batch = skips
+
     initialize.counts_left = True  # type: ignore[attr-defined]
-    GroupedIterator.__init__ = initialize
+    GroupedIterator.__init__, EpochBatchIterator._get_iterator_for_epoch = initialize, _get_iterator_for_epoch
 
 
 def validate_training_rows_apart() -> None:

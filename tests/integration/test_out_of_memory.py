@@ -11,7 +11,6 @@ from tests.conftest import TINY_NET
 from tests.integration.training import command, configuration
 from tests.test_compat import stock_source
 
-
 GPU = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore of it")
 CPU = RuntimeError(
     "[enforce fail at alloc_cpu.cpp:125] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
