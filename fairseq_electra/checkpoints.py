@@ -6,6 +6,7 @@ from pathlib import Path
 from fairseq_electra.errors import InputError
 
 CHECKPOINTS = ("checkpoint_best.pt", "checkpoint_last.pt")
+IMPORT = "becomes one with fairseq-electra import"  # what is of transformers
 
 
 def checkpoint_in(path: str | Path, names: Sequence[str] = CHECKPOINTS) -> Path:
@@ -23,6 +24,11 @@ def checkpoint_in(path: str | Path, names: Sequence[str] = CHECKPOINTS) -> Path:
         return path
     found = next((path / name for name in names if (path / name).is_file()), None)
     if found is None:
-        what = " a folder of transformers becomes one with fairseq-electra import;" if (path / "config.json").is_file() else ""
-        raise InputError(f"{path} holds no {' or '.join(names)};{what} give a checkpoint, or the --save-dir of a run")
+        raise InputError(f"{without(path, names)}; give a checkpoint, or the --save-dir of a run")
     return found
+
+
+def without(folder: Path, names: Sequence[str] = CHECKPOINTS) -> str:
+    """Say that a folder holds none of some checkpoints, and what to do with one of transformers."""
+    more = f"; a folder of transformers {IMPORT}" if (folder / "config.json").is_file() else ""
+    return f"{folder} holds no {' or '.join(names)}{more}"

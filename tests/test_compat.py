@@ -192,6 +192,18 @@ def test_fairseq_still_shows_pytorchs_words_on_damaged_checkpoints(tmp_path):
         checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / "b.pt"))
 
 
+@pytest.mark.parametrize(("name", "state"), [("pytorch_model.bin", {"encoder.weight": torch.ones(1)}), ("a.pt", [torch.ones(1)])])
+def test_what_is_no_checkpoint_of_fairseq_is_not_called_damaged(tmp_path, name, state):
+    torch.save(state, tmp_path / name)
+    with pytest.raises(
+        InputError, match=r"bytes: no checkpoint of fairseq; a net of transformers becomes one with fairseq-electra import$"
+    ):
+        checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / name))
+    (tmp_path / "model.safetensors").write_bytes((0x80).to_bytes(8, "little") + b"{}")
+    with pytest.raises(InputError, match="no checkpoint of fairseq; a net of transformers becomes one"):
+        checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / "model.safetensors"))
+
+
 def test_applying_twice_changes_nothing():
     def now():
         return PathManager.copy, checkpoint_utils.load_checkpoint_to_cpu, dict(vars(trainer.Trainer))

@@ -43,7 +43,13 @@ def test_a_checkpoint_to_start_from_that_is_not_there_is_named(tmp_path, option)
     name = f"--{option.replace('_', '-')}"
     with pytest.raises(InputError, match=rf"no such checkpoint: .*chekpoint\.pt \({name}\); check the path"):
         check_start(options(tmp_path, **{option: str(tmp_path / "chekpoint.pt")}), "")
-    with pytest.raises(InputError, match=rf"{name} \S+ is a folder; name a checkpoint in it, such as "):
+    with pytest.raises(InputError, match=rf"{name} \S+ is a folder: \S+ holds no checkpoint_best\.pt or checkpoint_last\.pt; name a"):
+        check_start(options(tmp_path, **{option: str(tmp_path)}), "")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"last\.pt; a folder of transformers becomes one with fairseq-electra import; name a"):
+        check_start(options(tmp_path, **{option: str(tmp_path)}), "")
+    (tmp_path / "checkpoint_last.pt").write_bytes(b"")
+    with pytest.raises(InputError, match=rf"{name} \S+ is a folder; name a checkpoint in it, such as \S+checkpoint_last\.pt"):
         check_start(options(tmp_path, **{option: str(tmp_path)}), "")
     (tmp_path / "checkpoint1.pt").write_bytes(b"")
     check_start(options(tmp_path, **{option: str(tmp_path / "checkpoint1.pt")}), "")

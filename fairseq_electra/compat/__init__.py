@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fairseq_electra.checkpoints import IMPORT
 from fairseq_electra.compat import (
     batch_sizes,
     batches,
@@ -244,7 +245,10 @@ def keep_vocabulary_beside_checkpoints() -> None:
 
 
 def explain_damaged_checkpoints() -> None:
-    """checkpoint_utils.py::load_checkpoint_to_cpu, ``torch.load(f)``: a file cut short ends in PyTorch's words on zip archives."""
+    """checkpoint_utils.py::load_checkpoint_to_cpu, ``torch.load(f)``: a file cut short ends in PyTorch's words on zip archives.
+
+    And what PyTorch can read and is no checkpoint of fairseq's, such as transformers' pytorch_model.bin, ends in a KeyError.
+    """
     from fairseq import checkpoint_utils
 
     plain = checkpoint_utils.load_checkpoint_to_cpu
@@ -261,7 +265,9 @@ def explain_damaged_checkpoints() -> None:
             kind = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
             with open(path, "rb") as stream:
                 start = stream.read(2)
-            if start[:1] != b"\x80" and start != b"PK":  # a pickle, a zip archive
+            if isinstance(error, (KeyError, TypeError, AttributeError)) or Path(path).suffix == ".safetensors":
+                reason = f"no checkpoint of fairseq; a net of transformers {IMPORT}"
+            elif start[:1] != b"\x80" and start != b"PK":  # a pickle, a zip archive
                 reason = "no checkpoint, or damaged or cut short; give one that fairseq-train has saved"
             elif kind:
                 reason = f"it holds {kind[1]}, which is code and not only numbers, so it is not loaded; save it again without"

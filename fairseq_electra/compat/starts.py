@@ -5,6 +5,7 @@ import logging
 import math
 from pathlib import Path
 
+from fairseq_electra.checkpoints import CHECKPOINTS, without
 from fairseq_electra.compat import patience, schedules
 from fairseq_electra.errors import InputError
 
@@ -96,9 +97,12 @@ def check_checkpoint(path: str, option: str = "", folder: str = "") -> None:
 
     if PathManager.isfile(path):
         return
-    named = f"{option} {path}".strip()
     if Path(path).is_dir():
-        raise InputError(f"{named} is a folder; name a checkpoint in it, such as {Path(path) / 'checkpoint_best.pt'}")
+        found = next((Path(path) / name for name in CHECKPOINTS if Path(path, name).is_file()), None)
+        named = f"{option} {path}".strip()
+        if found is None:
+            raise InputError(f"{named} is a folder: {without(Path(path))}; name a checkpoint")
+        raise InputError(f"{named} is a folder; name a checkpoint in it, such as {found}")
     meant = Path(folder, path)
     remedy = f"perhaps {meant} is meant" if folder and meant.is_file() else "check the path"
     raise InputError(f"no such checkpoint: {path}{f' ({option})' if option else ''}; {remedy}")
