@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import errno
 import inspect
 import platform
 import re
@@ -95,10 +96,10 @@ def test_fairseq_still_copies_checkpoints_in_place(tmp_path, monkeypatch):
     def die(src, dst):
         with open(dst, "w") as stream:
             stream.write("ne")
-        raise OSError("No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("shutil.copyfile", die)
-    with pytest.raises(InputError, match=r"cannot write .*last \(No space left on device; .* MB free\); the"):
+    with pytest.raises(InputError, match=r"cannot write .*last \(.*No space left on device; .* MB free\); make room$"):
         PathManager.copy(str(source), str(target), overwrite=True)
     assert target.read_text() == "last good" and {*tmp_path.iterdir()} == {source, target}
     monkeypatch.undo()
@@ -119,6 +120,29 @@ def test_fairseq_still_writes_one_attempt_behind_the_other(tmp_path, monkeypatch
     with pytest.raises(InputError, match="file write failed"):
         checkpoint_utils.torch_persistent_save({}, str(tmp_path / "last.pt"))
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("last.pt", "last good")]
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), r"\(\[Errno 13\] Permission denied\); check the path, and its rights$"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), r"\(\[Errno \d+\] Disk quota exceeded; \S+ MB free\); make room$"),
+        (OSError(), r"\(OSError\); check the path, and its rights$"),
+        (RuntimeError(), r"\(RuntimeError; \S+ MB free\); make room$"),
+    ],
+)
+def test_a_failed_write_is_told_what_helps_against_its_cause(tmp_path, monkeypatch, error, sentence):
+    def die(obj, stream):
+        raise error
+
+    monkeypatch.setattr("torch.save", die)
+    with pytest.raises(InputError, match=sentence):
+        checkpoint_utils.torch_persistent_save({}, str(tmp_path / "last.pt"))
+
+
+def test_a_path_that_is_not_there_is_told_so(tmp_path):
+    with pytest.raises(InputError, match=r"No such file or directory.*\); check the path, and its rights$"):
+        checkpoint_utils.torch_persistent_save({}, str(tmp_path / "absent" / "last.pt"))
 
 
 def test_fairseq_still_says_nothing_of_the_rows_of_an_infinite_loss():
@@ -195,9 +219,7 @@ def test_fairseq_still_shows_pytorchs_words_on_damaged_checkpoints(tmp_path):
 @pytest.mark.parametrize(("name", "state"), [("pytorch_model.bin", {"encoder.weight": torch.ones(1)}), ("a.pt", [torch.ones(1)])])
 def test_what_is_no_checkpoint_of_fairseq_is_not_called_damaged(tmp_path, name, state):
     torch.save(state, tmp_path / name)
-    with pytest.raises(
-        InputError, match=r"bytes: no checkpoint of fairseq; a net of transformers becomes one with fairseq-electra import$"
-    ):
+    with pytest.raises(InputError, match=r"bytes: no checkpoint of fairseq; a net of transformers becomes one with fairseq-electra import"):
         checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / name))
     (tmp_path / "model.safetensors").write_bytes((0x80).to_bytes(8, "little") + b"{}")
     with pytest.raises(InputError, match="no checkpoint of fairseq; a net of transformers becomes one"):

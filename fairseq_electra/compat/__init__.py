@@ -3,6 +3,7 @@
 import argparse
 import atexit
 import contextlib
+import errno
 import filecmp
 import functools
 import os
@@ -170,7 +171,7 @@ def save_checkpoints_whole() -> None:
     from fairseq import checkpoint_utils
     from fairseq.file_io import PathManager
 
-    plain_copy, plain_save = PathManager.copy, checkpoint_utils.torch_persistent_save
+    plain_copy, plain_save, plain_round = PathManager.copy, checkpoint_utils.torch_persistent_save, checkpoint_utils.save_checkpoint
     if getattr(plain_copy, "saves_whole", False):
         return
 
@@ -188,14 +189,25 @@ def save_checkpoints_whole() -> None:
             torch.save(obj, stream)
         return None
 
+    @functools.wraps(plain_round)
+    def save_checkpoint(*args, **kwargs):
+        try:
+            return plain_round(*args, **kwargs)
+        except NotWrittenError as error:
+            raise InputError(f"{error}; the checkpoints before it are whole, and the same line goes on from the last") from error
+
     copy.saves_whole = True  # type: ignore[attr-defined]
     PathManager.copy = staticmethod(copy)
-    checkpoint_utils.torch_persistent_save = torch_persistent_save
+    checkpoint_utils.torch_persistent_save, checkpoint_utils.save_checkpoint = torch_persistent_save, save_checkpoint
 
 
 @contextlib.contextmanager
 def whole(path: str):
-    """Give a name to write to; what was written there takes the place of ``path`` only once it is complete."""
+    """Give a name to write to; what was written there takes the place of ``path`` only once it is complete.
+
+    Raises:
+        NotWrittenError: the disk is full, or the place cannot be written to.
+    """
     try:
         partial, descriptor = create_partial(Path(path))  # of its own: another process may write the same file
         try:
@@ -210,11 +222,15 @@ def whole(path: str):
         reason: BaseException = error
         while reason.__context__ is not None and not isinstance(reason, OSError):
             reason = reason.__context__  # PyTorch speaks of zip archives, the disk's own words are behind
-        free = shutil.disk_usage(Path(path).parent).free
-        raise InputError(
-            f"cannot write {path} ({str(reason).splitlines()[0]}; {free / 1e6:,.1f} MB free); "
-            "the checkpoints before it are whole: make room, and the same line goes on from the last"
-        ) from error
+        said, remedy = (str(reason) or type(reason).__name__).splitlines()[0], "check the path, and its rights"
+        if not isinstance(reason, OSError) or reason.errno in (errno.ENOSPC, errno.EDQUOT):
+            said += f"; {shutil.disk_usage(Path(path).parent).free / 1e6:,.1f} MB free"
+            remedy = "make room"
+        raise NotWrittenError(f"cannot write {path} ({said}); {remedy}") from error
+
+
+class NotWrittenError(InputError):
+    """A file could not be written; what stood there before is whole."""
 
 
 def keep_vocabulary_beside_checkpoints() -> None:
