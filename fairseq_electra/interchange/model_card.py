@@ -10,18 +10,8 @@ from fairseq_electra.interchange.pretrained import Pretrained
 if TYPE_CHECKING:
     from fairseq_electra.interchange.export_transformers import Export
 
-METRICS = (
-    "masked_lm_loss",
-    "masked_lm_accuracy",
-    "replaced_rate",
-    "disc_loss",
-    "disc_precision",
-    "disc_recall",
-    "disc_auc",
-    "fixed_auc",
-    "accuracy",
-    "loss",
-)
+# of a record of the log: what says nothing of how good the network is
+BOOKKEEPING = ("epoch", "num_updates", "ppl", "wps", "ups", "wpb", "bsz", "wall", "seconds", "tflops", "mfu")
 TASK_FIELDS = ("tokens_per_sample", "rows", "mask_prob", "autocast")
 
 
@@ -55,10 +45,15 @@ def model_card(pretrained: Pretrained, networks: Sequence["Export"], records: li
     last = next((record for record in reversed(records) if record["subset"] not in ("train", "train_inner")), None)
     if last is not None:
         lines += ["", f"## Evaluation, on `{last['subset']}` after {int(last.get('num_updates', 0)):,} updates", ""]
-        lines += ["Losses in nats; accuracy, precision and recall in per cent.", ""]
+        lines += ["Losses in nats; accuracy, precision, recall and the scores of tasks in per cent.", ""]
         lines += ["| metric | value |", "|---|---|"]
-        lines += [f"| {name} | {last[name]:g} |" for name in METRICS if name in last]
+        lines += [f"| {name} | {value:g} |" for name, value in last.items() if _is_metric(name)]
     return "\n".join(lines) + "\n" + (f"\n{more}" if more else "")
+
+
+def _is_metric(name: str) -> bool:
+    """Tell a metric from the rest of a record; the best one so far may be another checkpoint's."""
+    return name not in ("subset", *BOOKKEEPING) and not name.startswith("best_")
 
 
 def _usage(networks: Sequence["Export"], num_tokens: int) -> list[str]:
