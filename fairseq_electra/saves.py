@@ -18,19 +18,24 @@ class Saves:
         no_save: there are none.
         restore_file: what the command line says to start from.
         saved: number of updates in the last of them; None: this process has not saved any.
+        path: of that.
     """
 
     save_dir: str
     no_save: bool
     restore_file: str
     saved: int | None = None
+    path: str | None = None
 
     def __str__(self) -> str:
         last = Path(self.save_dir) / LAST
         if self.no_save:
             return "nothing is saved with --no-save, so the same line begins anew"
+        if not last.is_file() and self.saved is not None:  # as with --no-last-checkpoints
+            return f"the same line with --restore-file {self.path} goes on from update {self.saved:,}"
         if not last.is_file():
-            return "nothing was saved yet, so the same line begins anew; --save-interval-updates N saves every N updates"
+            start = "anew" if self.restore_file == LAST else f"at {self.restore_file} again"
+            return f"nothing was saved yet, so the same line begins {start}; --save-interval-updates N saves every N updates"
         if self.restore_file != LAST:
             return f"the same line without --restore-file goes on from {last}"
         return f"the same line goes on from {last}" + ("" if self.saved is None else f", which has {self.saved:,} updates")

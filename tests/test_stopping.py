@@ -52,6 +52,14 @@ def test_fairseq_train_still_says_nothing_when_it_is_stopped():
     assert "KeyboardInterrupt" not in text and "signal" not in text
 
 
+def test_without_a_last_checkpoint_the_latest_is_named(tmp_path, data_bin, monkeypatch):
+    monkeypatch.setattr(stopping, "end", lambda: None)
+    train_here(data_bin, tmp_path / "save", *OPTIONS, "--max-update", 4, "--no-last-checkpoints", "--num-workers", "0")
+    path = tmp_path / "save" / "checkpoint_1_3.pt"
+    assert path.is_file() and str(stopping._Run.saves) == f"the same line with --restore-file {path} goes on from update 3"
+    stopping._Run.saves = None
+
+
 def left(save) -> set[str]:
     return {path.name for path in save.iterdir() if path.suffix == ".pt" or path.name.startswith(".")}
 
@@ -113,6 +121,17 @@ def test_the_other_processes_of_a_run_say_nothing(tmp_path, monkeypatch, capsys)
         ({}, True, "the same line goes on from {}"),
         ({"saved": 1200}, True, "the same line goes on from {}, which has 1,200 updates"),
         ({}, False, "nothing was saved yet, so the same line begins anew; --save-interval-updates N saves every N updates"),
+        (
+            {"restore_file": "a.pt"},
+            False,
+            "nothing was saved yet, so the same line begins at a.pt again; --save-interval-updates N saves every N updates",
+        ),
+        ({"saved": 1200, "path": "b.pt"}, False, "the same line with --restore-file b.pt goes on from update 1,200"),
+        (
+            {"saved": 1200, "path": "b.pt", "restore_file": "a.pt"},
+            False,
+            "the same line with --restore-file b.pt goes on from update 1,200",
+        ),
         ({"no_save": True}, True, "nothing is saved with --no-save, so the same line begins anew"),
         ({"restore_file": "a.pt"}, True, "the same line without --restore-file goes on from {}"),
     ],

@@ -110,7 +110,7 @@ def say_how_to_go_on() -> None:
     def save_checkpoint(cfg, trainer, *args, **kwargs):
         path = plain_save(cfg, trainer, *args, **kwargs)
         if path is not None and _Run.saves is not None:
-            _Run.saves.saved = trainer.get_num_updates()
+            _Run.saves.saved, _Run.saves.path = trainer.get_num_updates(), str(path)
             _leave_note()
         return path
 
