@@ -1,5 +1,6 @@
 """A change to fairseq's tasks for sentences: validation says so where a net has one answer to everything."""
 
+import functools
 import logging
 from typing import Any
 
@@ -20,9 +21,10 @@ class _Watch:
 
     def __init__(self, choices: int):
         self.choices, self.scores, self.range = choices, list[Tensor](), Range()
+        self.is_filler = False  # the batch in hand
 
     def __call__(self, head: nn.Module, inputs: tuple, scores: Tensor) -> None:
-        if head.training:
+        if head.training or self.is_filler:
             return
         self.scores.append(scores.detach())
         if len(self.scores) == self.choices:
@@ -42,6 +44,29 @@ def say_when_all_is_the_same() -> None:
     for task in (SentencePredictionTask, SentenceRankingTask):
         if "post_validate" not in vars(task):
             _watch(task)
+    _tell_fillers()
+
+
+def _tell_fillers() -> None:
+    """trainer.py::Trainer.valid_step, ``self._prepare_sample(sample)``: puts a process's first batch in place of an empty one.
+
+    Empty ones fill up a process's share of the batches; the examples of the first would be counted once more.
+    """
+    from fairseq.trainer import Trainer
+
+    plain = Trainer.valid_step
+    if getattr(plain, "tells_fillers", False):
+        return
+
+    @functools.wraps(plain)
+    def valid_step(self, sample, raise_oom=False):
+        watch = getattr(_head_of(self.task, self.get_model()), "watch", None)
+        if watch is not None:
+            watch.is_filler = not sample
+        return plain(self, sample, raise_oom)
+
+    valid_step.tells_fillers = True  # type: ignore[attr-defined]
+    Trainer.valid_step = valid_step
 
 
 def _watch(task: Any) -> None:
