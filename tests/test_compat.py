@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import types
+import warnings
 from pathlib import Path
 
 import fairseq_cli.train
@@ -19,13 +20,15 @@ import scipy.stats
 import torch
 from fairseq import checkpoint_utils, options, trainer, utils
 from fairseq.criterions import sentence_prediction
-from fairseq.data import iterators
+from fairseq.criterions import sentence_ranking as sentence_ranking_criterion
+from fairseq.data import data_utils, iterators
 from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
 from fairseq.logging import meters
+from fairseq.logging import metrics as fairseq_metrics
 from fairseq.optim import OPTIMIZER_DATACLASS_REGISTRY, OPTIMIZER_REGISTRY
+from fairseq.tasks import FairseqTask, sentence_ranking
 from fairseq.tasks import sentence_prediction as sentence_prediction_task
-from fairseq.tasks import sentence_ranking
 
 from fairseq_electra import compat
 from fairseq_electra.errors import InputError, RunCollapsedError
@@ -227,12 +230,21 @@ def test_what_is_no_checkpoint_of_fairseq_is_not_called_damaged(tmp_path, name, 
 
 
 def test_applying_twice_changes_nothing():
-    def now():
-        return PathManager.copy, checkpoint_utils.load_checkpoint_to_cpu, dict(vars(trainer.Trainer))
+    """Of no module and no class that a change is made to: what it has is the very same object."""
+    changed = [
+        *(checkpoint_utils, data_utils, distributed_utils, iterators, options, sentence_prediction, utils, PathManager, meters, sys),
+        *(iterators.EpochBatchIterator, iterators.GroupedIterator, iterators.BufferedIterator, trainer.Trainer, FairseqTask),
+        *(sentence_prediction.SentencePredictionCriterion, sentence_ranking_criterion, fairseq_metrics, warnings),
+        *(sentence_prediction_task.SentencePredictionTask, sentence_ranking.SentenceRankingTask),
+    ]
+
+    def now() -> list[dict]:
+        return [dict(vars(each)) for each in changed]
 
     before = now()
     compat.apply()
-    assert now() == before
+    for each, then, found in zip(changed, before, now(), strict=True):
+        assert found.keys() == then.keys() and [name for name in then if found[name] is not then[name]] == [], each
 
 
 def test_the_sentence_is_found_behind_other_errors():

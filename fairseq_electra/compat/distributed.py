@@ -101,11 +101,15 @@ def broadcast_checkpoints() -> None:
     """
     from fairseq.distributed import utils
 
+    if getattr(utils._broadcast_object_slow, "sends_bytes", False):
+        return
+
     def _broadcast_object_slow(obj, src_rank, group, dist_device):
         found = [obj]
         torch.distributed.broadcast_object_list(found, src=src_rank, group=group, device=dist_device)
         return found[0]
 
+    _broadcast_object_slow.sends_bytes = True  # type: ignore[attr-defined]
     utils._broadcast_object_slow = _broadcast_object_slow
 
 

@@ -114,11 +114,15 @@ def name_ranking_heads() -> None:
     from fairseq import models
     from fairseq.tasks.sentence_ranking import SentenceRankingTask
 
+    if getattr(SentenceRankingTask.build_model, "names_heads", False):
+        return
+
     def build_model(self, args, from_checkpoint=False):
         model = models.build_model(args, self, from_checkpoint)
         model.register_classification_head(self.args.ranking_head_name, num_classes=1)
         return model
 
+    build_model.names_heads = True  # type: ignore[attr-defined]
     SentenceRankingTask.build_model = build_model
 
 
