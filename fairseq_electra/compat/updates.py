@@ -129,8 +129,7 @@ def look_at_gradients_later() -> None:
         output = step(self, samples, raise_oom)
         if gradients is None or not gradients.may_be_dropped:
             return output
-        if output is not None:  # else it ran out of memory, and did nothing
-            _done(self).append(_Done(number, samples, gradients, gradients.drop_nonfinite, *_sent_back(gradients.hopeless)))
+        _done(self).append(_Done(number, samples, gradients, gradients.drop_nonfinite, *_sent_back(gradients.hopeless)))
         last = self.get_num_updates() >= (self.cfg.optimization.max_update or float("inf"))
         look(self, 0 if last else LATEST)
         return output

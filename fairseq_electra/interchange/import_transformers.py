@@ -39,13 +39,13 @@ def import_transformers(folder: str | Path, checkpoint: str | Path, generator: s
     checkpoint = Path(checkpoint)
     if checkpoint.exists():
         raise InputError(f"{checkpoint} is there already; name a new file")
-    imported = read_folder(folder, generator, seed, head=HEAD)
-    agreed = [compare_tokenizers(imported.folder, imported.pretrained.tokenizer, imported.order.tolist()), parity.check(compare(imported))]
     present = [name for name in BESIDE if (checkpoint.parent / name).exists()]
     if present:
         raise InputError(
             f"{checkpoint.parent / present[0]} is there already, of another vocabulary perhaps; name a checkpoint in a new folder"
         )
+    imported = read_folder(folder, generator, seed, head=HEAD)
+    agreed = [compare_tokenizers(imported.folder, imported.pretrained.tokenizer, imported.order.tolist()), parity.check(compare(imported))]
     _save(imported, checkpoint)
     return [*_report(imported, checkpoint, seed), *agreed]
 

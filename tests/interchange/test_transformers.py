@@ -16,6 +16,7 @@ from fairseq_electra.data.encode import encode_to_binary
 from fairseq_electra.data.wordpiece import load_wordpiece, symbols_of
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange import export_transformers as exporting
+from fairseq_electra.interchange import import_transformers as importing
 from fairseq_electra.interchange import names, parity
 from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.import_transformers import import_transformers
@@ -425,8 +426,9 @@ def test_bad_folders_end_in_one_sentence(tmp_path, make_theirs, monkeypatch, spo
     assert not (tmp_path / "in").exists() and not (tmp_path / "executed").exists()
 
 
-def test_nothing_is_overwritten(tmp_path, make_theirs, pretrained):
+def test_nothing_is_overwritten_and_that_is_looked_at_before_anything_is_read(tmp_path, make_theirs, pretrained, monkeypatch):
     made = make_theirs()
+    monkeypatch.setattr(importing, "read_folder", lambda *_, **__: pytest.fail("read"))
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "checkpoint.pt").write_text("mine")
     with pytest.raises(InputError, match="is there already"):
