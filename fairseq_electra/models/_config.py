@@ -3,7 +3,7 @@
 import logging
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
@@ -87,7 +87,7 @@ def encoder_sizes(cfg) -> EncoderSizes:
     return named_sizes(**given)
 
 
-def adopt_sizes(cfg, config_class: type[EncoderConfig], of_generator: bool = False) -> None:
+def adopt_sizes(cfg, config_class: type[EncoderConfig], of_generator: bool = False) -> Any:
     """Fill in the sizes of the checkpoint to start from, here and in the configuration that will be saved.
 
     So a fine-tuned checkpoint can be loaded when the one it came from is gone. What the user gave wins.
@@ -96,11 +96,14 @@ def adopt_sizes(cfg, config_class: type[EncoderConfig], of_generator: bool = Fal
         cfg: options of the model to be; nothing is done where it names its size.
         config_class: the fields to adopt are those of this class that :func:`sizes_in` knows.
         of_generator: take the sizes of the checkpoint's generator instead.
+
+    Returns:
+        the options of the checkpoint's model; None where it names its size.
     """
     from fairseq import checkpoint_utils
 
     if cfg.model_size is not None:
-        return
+        return None
     source, last = cfg.finetune_from_model, Path(cfg.save_dir) / "checkpoint_last.pt"
     if source and not Path(source).is_file() and last.is_file():
         source = str(last)  # a run that is resumed needs no more than its own checkpoint
@@ -124,6 +127,7 @@ def adopt_sizes(cfg, config_class: type[EncoderConfig], of_generator: bool = Fal
         with open_dict(target):
             for name, value in adopted.items():
                 target[name] = value
+    return model
 
 
 def sizes_in(cfg) -> dict:

@@ -3,6 +3,7 @@
 import argparse
 import logging
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Optional
 
 import torch
@@ -53,6 +54,9 @@ class ElectraEncoder(BaseFairseqModel):
     Args:
         cfg: its options, sizes filled in.
         dictionary: fairseq's, with ``<mask>`` as its last entry.
+
+    Attributes:
+        pooling_before: of the checkpoint that a training starts from, where that was fine-tuned before.
     """
 
     def __init__(self, cfg: ElectraEncoderConfig, dictionary):
@@ -70,13 +74,17 @@ class ElectraEncoder(BaseFairseqModel):
         if self.encoder.projection is not None:
             initialize_as_dense_default(self.encoder.projection)
         self._separators_checked = False
+        self.pooling_before: str | None = None
 
     @classmethod
     def build_model(cls, cfg, task) -> "ElectraEncoder":
         """Build the model with the sizes of the checkpoint it starts from."""
         prepare_processor(cfg)
-        adopt_sizes(cfg, EncoderConfig, of_generator=str(cfg.network) == "generator")
-        return cls(with_defaults(cfg, ElectraEncoderConfig), task.source_dictionary)
+        source = adopt_sizes(cfg, EncoderConfig, of_generator=str(cfg.network) == "generator")
+        model = cls(with_defaults(cfg, ElectraEncoderConfig), task.source_dictionary)
+        if source is not None and "pooling" in source and not (Path(cfg.save_dir) / "checkpoint_last.pt").is_file():
+            model.pooling_before = str(source.pooling)
+        return model
 
     def register_classification_head(
         self, name: str, num_classes: int, inner_dim: int | None = None, dense: bool = False, **kwargs: Any
@@ -159,6 +167,7 @@ class ElectraEncoder(BaseFairseqModel):
         for key in foreign:
             del state_dict[key]
         fresh = [key for key in own if key.startswith(HEADS) and key not in state_dict]
+        self._check_kept_heads([key for key in own if key.startswith(HEADS) and key not in fresh])
         for key in fresh:
             state_dict[key] = own[key]
         for key in own:
@@ -173,6 +182,18 @@ class ElectraEncoder(BaseFairseqModel):
                 f"from the checkpoint: {len(own) - len(fresh)} tensors kept, {len(dropped) + len(foreign)} dropped "
                 f"({_names(dropped + foreign)}), {len(fresh)} initialised ({_names(fresh)})"
             )
+
+    def _check_kept_heads(self, keys: list[str]) -> None:
+        """Name the heads that a fine-tuning goes on with, and refuse to let one read something else than it was trained on."""
+        if self.pooling_before is None:
+            return
+        for name in dict.fromkeys(key.split(".")[1] for key in keys):
+            if isinstance(self.classification_heads[name], SentenceHead) and self.pooling != self.pooling_before:
+                raise InputError(
+                    f"the checkpoint's head {name} was trained with --pooling {self.pooling_before}, this run has {self.pooling}: give "
+                    f"--pooling {self.pooling_before}, or for a head of its own give the task another --classification-head-name"
+                )
+            logger.info(f"the head {name} is the checkpoint's, trained before; for a new one give another --classification-head-name")
 
     def _take_network(self, state_dict: dict) -> list[str]:
         """Name the tensors of the chosen network as here, and drop the other's; returns the names of these."""

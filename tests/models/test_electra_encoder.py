@@ -94,6 +94,25 @@ def test_validation_says_where_the_net_has_one_answer_to_everything(tmp_path, ta
     assert "the net answers '1' for all 48 examples of this validation set: it has learnt nothing yet" in log.text
 
 
+def test_a_net_that_was_fine_tuned_before_keeps_its_head_if_that_reads_the_same(tmp_path, task_bin, pretrained):
+    def given(save, source, *more):
+        options = ["--user-dir", USER_DIR, "--finetune-from-model", source, "--max-update", "1", "--disable-validation", *more]
+        return arguments(task_bin, tmp_path / save, *options)
+
+    first = run_here(given("first", pretrained, "--pooling", "mean"), tmp_path / "first")
+    assert "trained before" not in first.text
+    tuned, name = tmp_path / "first" / "checkpoint_last.pt", "sentence_classification_head"
+    assert f"the checkpoint's head {name} was trained with --pooling mean, this run has first: give --pooling mean" in refusal_here(
+        given("second", tuned)
+    )
+    log = run_here(given("second", tuned, "--pooling", "mean", "--lr", "0.0"), tmp_path / "second")
+    assert f"the head {name} is the checkpoint's, trained before" in log.text
+    key = f"classification_heads.{name}.prediction.weight"
+    assert torch.equal(weights(tmp_path / "second")[key], weights(tmp_path / "first")[key])
+    log = run_here(given("third", tuned, "--classification-head-name", "new"), tmp_path / "third")
+    assert "initialised (classification_heads.new)" in log.text and "trained before" not in log.text
+
+
 @pytest.mark.parametrize(("norm", "network", "wrong"), [("deepnorm", "generator", "post"), ("pre", "discriminator", "deepnorm")])
 def test_the_norm_comes_from_the_checkpoint_and_another_is_refused(tmp_path, data_bin, task_bin, norm, network, wrong):
     options = [*TINY_NET, "--norm", norm, "--generator-layers", "0.5", "--max-update", "2", "--disable-validation"]
