@@ -1,15 +1,17 @@
 """Lines of files of words: which columns hold the word and its tag, and which lines are no word."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from fairseq_electra.data.examples import numbered_lines
-from fairseq_electra.data.tags import is_tag
+from fairseq_electra.data.tags import NONE, is_tag
 
 DOCUMENT = "-DOCSTART-"
 _NOT_A_WORD = re.compile(r"\d+[-.]\d+")  # first column of CoNLL-U: several words written as one, or a word that is not written
+_OF_CONLLU = 10  # columns; there are more where tags were put behind them
 
 
 class WordColumns(NamedTuple):
@@ -36,12 +38,25 @@ def cells_of(line: str) -> list[str]:
     return line.split("\t") if "\t" in line else [cell for cell in line.strip().split(" ") if cell]
 
 
+class _Form(NamedTuple):
+    """How a file writes its words: with tabs between the columns or not, and number of columns."""
+
+    tabs: bool
+    columns: int
+
+
 def word_lines(path: str | Path, columns: WordColumns, scheme: str) -> Iterator[tuple[int, str, list[str] | None, bool]]:
     """Yield number and text of each line, its columns, None where it holds no word, and whether it ends a sentence.
 
-    A line ends a sentence if it is blank or the beginning of a document. Where the words are not in the first column, a line is no word,
-    wherever it stands, if this column begins with ``#``, or has the number of a range or of an empty word of CoNLL-U. Where the words are
-    in the first column, ``#`` may be one: a line is a comment there only before a sentence, if it begins with ``# `` and ends with no tag.
+    A line ends a sentence if it is blank or the beginning of a document. It is no word if it has the number of a range or of an empty word
+    of CoNLL-U, or is a comment. A comment begins with ``#``, as words can; the form of the words, which the first line tells that does not
+    begin so, tells them apart:
+
+    - Words in another column than the first, tabs between the columns: a comment is a line without a tab, or one whose first column is
+      ``#`` or begins with ``# ``, unless it has all columns and one of them beside the word's.
+    - The same, blanks between them: it is a line whose first column is ``#``, or with another number of columns.
+    - Words in the first column: it begins with ``# ``, stands before a sentence and ends with no tag. Where any text is a tag, it has no
+      tab as the words have, or stands before a sentence and has another number of columns.
 
     Args:
         path: plain, ``.gz`` or ``.xz``; ``-`` for standard input.
@@ -49,20 +64,54 @@ def word_lines(path: str | Path, columns: WordColumns, scheme: str) -> Iterator[
         scheme: of the tags, one of :data:`tags.SCHEMES`.
     """
     begun = False
-    for number, line in numbered_lines(path):
+    lines = numbered_lines(path)
+    form, head = _form_of(lines, columns)
+    for number, line in itertools.chain(head, lines):
         cells = cells_of(line)
-        if not line.strip() or DOCUMENT in cells[: columns.word]:
+        if _is_between(line, columns):
             begun = False
             yield number, line, None, True
-        elif _is_comment(line, cells, columns, scheme, begun) or (columns.word > 1 and _NOT_A_WORD.fullmatch(cells[0])):
+        elif _is_comment(line, columns, scheme, form, begun) or _is_not_a_word(cells, columns):
             yield number, line, None, False
         else:
             begun = True
             yield number, line, cells, False
 
 
-def _is_comment(line: str, cells: list[str], columns: WordColumns, scheme: str, begun: bool) -> bool:
-    if columns.word > 1:
-        return cells[0].startswith("#")
+def _form_of(lines: Iterator[tuple[int, str]], columns: WordColumns) -> tuple[_Form, list[tuple[int, str]]]:
+    """Return the form of the first line that can be no comment, or else of the first that can be a word, and the lines read for it."""
+    head, found = [], ""
+    for number, line in lines:
+        head.append((number, line))
+        if _is_between(line, columns):
+            continue
+        if not line.startswith("#"):
+            found = line
+            break
+        found = found or line
+    return _Form("\t" in found, len(cells_of(found))), head
+
+
+def _is_between(line: str, columns: WordColumns) -> bool:
+    return not line.strip() or DOCUMENT in cells_of(line)[: columns.word]
+
+
+def _is_not_a_word(cells: list[str], columns: WordColumns) -> bool:
+    return columns.word > 1 and len(cells) >= _OF_CONLLU and _NOT_A_WORD.fullmatch(cells[0]) is not None
+
+
+def _is_comment(line: str, columns: WordColumns, scheme: str, form: _Form, begun: bool) -> bool:
+    if not line.startswith("#"):
+        return False
+    cells, apart, first = cells_of(line), line.startswith("# "), columns.word == 1
+    if "\t" in line:
+        is_whole = len(cells) == form.columns > columns.word
+        return not first and (cells[0] == "#" or apart) and not is_whole
+    if not first:
+        return form.tabs or cells[0] == "#" or len(cells) != form.columns
+    if not apart:
+        return False
+    if scheme == NONE:
+        return form.tabs or (not begun and len(cells) != form.columns)
     tag = columns.tag_in(cells)
-    return not begun and line.startswith("# ") and "\t" not in line and not (tag is None or is_tag(tag, scheme))
+    return not begun and not (tag is None or is_tag(tag, scheme))

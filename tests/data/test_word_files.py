@@ -109,6 +109,45 @@ def test_a_number_sign_is_a_word_where_it_has_a_tag_and_else_begins_a_comment(tm
     assert [[word for _, word in sentence if word] for sentence in read_words(path)] == words
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("#MeToo\tmetoo\tO\na\tb\tO\n", [["metoo", "b"]]),
+        ("a\tb\tO\n#MeToo\tmetoo\tO\n#\t#\tO\n", [["b", "metoo", "#"]]),
+        ("a b O\n#MeToo metoo O\n", [["b", "metoo"]]),
+        ("3.5\t3.5\tO\n1990-91\t1990-91\tO\n", [["3.5", "1990-91"]]),
+        ("1-1\t0-2\tO\n1-2\t3-5\tO\n", [["0-2", "3-5"]]),
+        ("#FORMAT=WebAnno\n# two words\n#\thttp\n1\tb\tO\n# c\n2\tc\tO\n\n# d\te\n1\td\tO\n", [["b", "c"], ["d"]]),
+        ("#begin document\n# of it O\na b c O\n", [["b"]]),
+    ],
+    ids=["the first word", "two words", "blanks", "numbers", "webanno", "comments", "comments and blanks"],
+)
+def test_words_of_another_column_are_read_whatever_stands_in_the_first(tmp_path, text, words):
+    path, columns = write(tmp_path / "a", text), WordColumns(2)
+    assert [found for found, _ in read(path, BIO, columns=columns)] == words
+    assert [[word for _, word in sentence if word] for sentence in read_words(path, BIO, columns)] == words
+
+
+def test_a_hashtag_without_its_tag_is_refused_where_words_have_tabs(tmp_path):
+    with pytest.raises(InputError, match=r"line 2: '#MeToo\\tmetoo' is not a word and a tag"):
+        read_conll(write(tmp_path / "a", "a\tb\tO\n#MeToo\tmetoo\n"), BIO, columns=WordColumns(2))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("# sent_id = 3\n# text = a b\na\tX\n# in the middle\n#\tY\n", [["a", "#"]]),
+        ("# sent_id = 3\na X\n\n# more of it\n# Y\n", [["a"], ["#"]]),
+        ("# sent_id = 3\na\n", [["a"]]),
+    ],
+    ids=["tabs", "blanks", "words alone"],
+)
+def test_a_comment_is_no_word_where_any_text_is_a_tag(tmp_path, text, words):
+    path = write(tmp_path / "a", text)
+    assert [found for found, _ in read(path, NONE, has_tags(path, NONE))] == words
+    assert [[word for _, word in sentence if word] for sentence in read_words(path, NONE)] == words
+
+
 def test_a_comment_before_words_alone_is_no_tag(tmp_path):
     path = write(tmp_path / "a", "# of the paper\nEU\n#\n\n# more\nrejects\n")
     assert not has_tags(path) and read(path, BIO, False) == [(["EU", "#"], []), (["rejects"], [])]
@@ -146,7 +185,7 @@ def test_sentences_with_a_tag_that_cannot_stand_there_are_gathered_and_counted_b
 
 def test_sentences_that_lack_a_column_are_gathered(tmp_path):
     columns, faults = WordColumns(2, 3), Faults()
-    text = "# c\n1\ta\tX\n2\tb\n3\tc\tX\n\n1-2\tdu\t_\n1\td\tX\n\n1\te\tY\n"
+    text = "# c\n1\ta\tX\n2\tb\n3\tc\tX\n\n# du\n1\td\tX\n\n1\te\tY\n"
     found = read_conll(write(tmp_path / "a", text), NONE, columns=columns, faults=faults)
     assert [sentence.words for sentence in found] == [["d"], ["e"]] and str(faults.found[0]).startswith(f"{tmp_path / 'a'}, line 3: ")
     known = with_known_types({"train": found[:1], "valid": found}, faults, NONE)
