@@ -105,7 +105,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--labels", nargs="+", metavar="LABEL", help="all labels, in the order of their scores (default: those of train, sorted)"
     )
     own.add_argument("--regression", action="store_true", help="the labels are numbers")
-    own.add_argument("--metrics", nargs="+", choices=[*OF_CLASSES, *OF_NUMBERS], help="to score with; the first one decides")
+    own.add_argument(
+        "--metrics",
+        nargs="+",
+        choices=[*OF_CLASSES, *OF_NUMBERS],
+        help="to score with; the first one decides; f1 is that of the second label",
+    )
     parser.add_argument(
         "--double-unordered", action="store_true", help="add each pair of train the other way round (the original's MRPC, STS-B)"
     )
@@ -139,7 +144,8 @@ def run(args: argparse.Namespace) -> None:
         numbers = ", ".join(f"{split} {number:,}" for split, number in finished.examples.items())
         cut = sum(finished.shortened.values())
         more = (f"; {cut:,} cut to {info.max_positions} tokens" if cut else "") + f"; {unknown}"
-        print(f"{folder}: {numbers}; {what}; {', '.join(info.metrics)}{more}")
+        metrics = ", ".join(f"f1 of {info.labels[1]!r}" if name == "f1" else name for name in info.metrics)
+        print(f"{folder}: {numbers}; {what}; {metrics}{more}")
         unknown.warn(str(folder))
 
 

@@ -98,6 +98,12 @@ def test_a_header_may_be_given_for_a_test_file_without_labels_too(files, vocabul
     assert prepare(files, vocabulary, "--header", "class", "one", "two", "--test", files / "test.tsv")[0] == 0
 
 
+def test_prepare_says_of_which_label_f1_is(files, vocabulary):
+    assert "; 2 labels; f1 of 'yes', accuracy;" in prepare(files, vocabulary, "--metrics", "f1", "accuracy")[1]
+    shutil.rmtree(files / "bin")
+    assert "; f1 of 'no';" in prepare(files, vocabulary, "--metrics", "f1", "--labels", "yes", "no")[1]
+
+
 def test_cells_in_quotes_are_warned_of_and_quoted_reads_them(files, vocabulary):
     text = 'one\ttwo\tclass\n"a ""b"""\tc\t"yes"\n"d\te"\tf\tno\n'
     (files / "train.tsv").write_text(text.replace("d\te", "d e"))
