@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from fairseq_electra.data.examples import Columns, is_csv, is_json, is_table, nu
 from fairseq_electra.data.json_values import parsed, text_of
 from fairseq_electra.errors import InputError, listed
 
+_BEGIN = re.compile(r'\s*\{\s*(?:"|$)')  # of an object, also where the line ends within it
 Input = str | tuple[str, ...]  # a line as it stands, or the texts of a record
 
 
@@ -64,12 +66,12 @@ def _texts(record: dict, columns: Sequence[str], place: str) -> tuple[str, ...]:
 
 
 def is_object(line: str) -> bool:
-    """Tell whether a line is a JSON object, or is meant as one that cannot be read."""
+    """Tell whether a line is, or tries to be, a JSON object."""
     if not line.lstrip().startswith("{"):
         return False
     try:
         return isinstance(parsed(line), dict)
     except json.JSONDecodeError:
-        return False
+        return _BEGIN.match(line) is not None
     except ValueError:
         return True  # reading it will say what is wrong

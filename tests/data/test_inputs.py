@@ -33,7 +33,7 @@ def test_json_lines_come_from_standard_input_too(monkeypatch):
     assert list(read_inputs("-", ("first", "second"))) == TEXTS
 
 
-@pytest.mark.parametrize("first", ["plain", "", "{braces} of text", '["a list"]', '"a text"', "5"])
+@pytest.mark.parametrize("first", ["plain", "", "{braces} of text", "{ and", '["a list"]', '"a text"', "5"])
 def test_other_lines_stay_as_they_are_without_a_byte_order_mark(tmp_path, first):
     lines = [first, "", "  two\twords ", '{"first": "later"}', "\ufeff"]
     path = write(tmp_path / "a.txt", "\ufeff" + "\n".join(lines) + "\n")
@@ -51,6 +51,8 @@ def test_other_lines_stay_as_they_are_without_a_byte_order_mark(tmp_path, first)
         ('{"first": ' + "1" * 5000 + "}\n", ("first",), False, "a.txt, line 1: not JSON (a whole number of more digits"),
         ('{"first":' * 100_000, ("first",), False, "a.txt, line 1: not JSON (lists or objects inside each other"),
         ("plain\n", ("first",), True, "a.txt, line 1: not JSON"),
+        (json.dumps(RECORDS[0], indent=1), ("first",), False, "a.txt, line 1: not JSON"),
+        ('{"first": "x"\n', ("first",), False, "a.txt, line 1: not JSON"),
     ],
 )
 def test_records_without_their_texts_are_refused_with_the_line(tmp_path, text, columns, named, message):
