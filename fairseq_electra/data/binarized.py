@@ -128,16 +128,20 @@ def load_dictionary(folder: str | Path):
 
 
 def word_starts(dictionary) -> np.ndarray:
-    """Tell which entries begin a word: WordPiece marks the others with ``##``, sentencepiece these with ``▁``. Shape: (V,), bool."""
-    symbols = dictionary.symbols
-    if any(symbol.startswith(CONTINUATION) for symbol in symbols):
-        return np.array([not symbol.startswith(CONTINUATION) for symbol in symbols])
-    if any(symbol.startswith("▁") for symbol in symbols):
-        return np.array([symbol.startswith("▁") for symbol in symbols])
-    raise InputError(
-        "whole words cannot be told in this dictionary: no entry begins with ## (WordPiece) or ▁ (sentencepiece); "
-        "leave out --mask-whole-words"
-    )
+    """Tell which entries begin a word: WordPiece marks the others with ``##``, sentencepiece these with ``▁``. Shape: (V,), bool.
+
+    The mark that more entries have is the dictionary's: text may hold the other one.
+
+    Raises:
+        InputError: no entry has one of them.
+    """
+    continues, begins = (np.array([symbol.startswith(mark) for symbol in dictionary.symbols]) for mark in (CONTINUATION, "▁"))
+    if not (continues.any() or begins.any()):
+        raise InputError(
+            "whole words cannot be told in this dictionary: no entry begins with ## (WordPiece) or ▁ (sentencepiece); "
+            "leave out --mask-whole-words"
+        )
+    return ~continues if continues.sum() >= begins.sum() else begins
 
 
 def dictionary_digest(dictionary) -> bytes:

@@ -3,11 +3,13 @@ import lzma
 import shutil
 import sys
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
+from fairseq_electra.data.binarized import load_dictionary, word_starts
 from fairseq_electra.data.encode import encode_lines, encode_to_pieces
 from fairseq_electra.data.text import read_lines
 from fairseq_electra.data.wordpiece import (
@@ -48,8 +50,6 @@ def awkward(tmp_path):
 
 
 def test_dictionary_and_tokenizer_hold_the_same_ids(vocabulary):
-    from fairseq_electra.data.binarized import load_dictionary
-
     tokenizer, dictionary = load_wordpiece(vocabulary), load_dictionary(vocabulary)
     assert len(dictionary) == tokenizer.get_vocab_size() == 1000
     assert all(tokenizer.token_to_id(symbol) == i for i, symbol in enumerate(dictionary.symbols))
@@ -177,11 +177,18 @@ def test_bpe_round_trip(vocabulary):
     assert [bpe.is_beginning_of_word(piece) for piece in ("the", "##re")] == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("words", "others"), [("▁the ▁cat ▁##", "s <unk> ##"), ("the cat ▁ <unk>", "##s ##ing")], ids=["sentencepiece", "WordPiece"]
+)
+def test_the_mark_that_more_entries_have_tells_which_begin_a_word(words, others):
+    symbols = [*words.split(), *others.split()]
+    starts = word_starts(SimpleNamespace(symbols=symbols))
+    assert [symbol for symbol, begins in zip(symbols, starts, strict=True) if begins] == words.split()
+
+
 @pytest.mark.long
 def test_sentencepiece_goes_through_fairseqs_own_bpe(tmp_path, corpus_lines):
     import sentencepiece
-
-    from fairseq_electra.data.binarized import load_dictionary, word_starts
 
     (tmp_path / "text").write_text("\n".join(corpus_lines[:300]))
     sentencepiece.SentencePieceTrainer.train(input=str(tmp_path / "text"), model_prefix=str(tmp_path / "spm"), vocab_size=500)
