@@ -212,11 +212,12 @@ def value_in(record: dict, name: str, place: str) -> object:
 
 
 def _number(label: str) -> float:
-    """The label as a number, infinite if it is none."""
+    """The label as a number, infinite if it is none that has a place among others."""
     try:
-        return float(label)
+        number = float(label)
     except ValueError:
         return math.inf
+    return number if math.isfinite(number) else math.inf
 
 
 def _wanted(columns: Columns) -> list[str]:
