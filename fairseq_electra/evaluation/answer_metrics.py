@@ -49,17 +49,19 @@ def best_threshold(answered: np.ndarray, empty: np.ndarray, unanswerable: np.nda
         unanswerable: how likely there is none; any scale. Shape: (N,).
 
     Returns:
-        the smallest of those values, or one below them all, that is best.
+        of all that are best the smallest, as a value between two neighbours of those given, or beyond them all: printed in a few digits,
+        or with scores that another batch has rounded otherwise, it parts the same questions.
 
-    Source: SQuAD's evaluate-v2.0.py::find_best_thresh.
+    Source: SQuAD's evaluate-v2.0.py::find_best_thresh. Deviation: there it is the lower neighbour itself.
     """
     order = np.argsort(unanswerable, kind="stable")
     values = unanswerable[order]
     totals = empty.sum() + np.concatenate([[0.0], np.cumsum((answered - empty)[order])])
     last = np.append(values[1:] != values[:-1], True)  # of equal values all are answered, or none
     totals, values = totals[np.append(True, last)], values[last]
-    best = int(totals.argmax())
-    return float(values[best - 1]) if best else float(values[0] - 1.0)
+    values = values.astype(np.float64)  # there is room between any two of float32
+    between = np.concatenate([values[:1] - 1.0, (values[:-1] + values[1:]) / 2, values[-1:] + 1.0])
+    return float(between[totals.argmax()])
 
 
 def score_answers(

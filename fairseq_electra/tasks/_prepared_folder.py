@@ -141,7 +141,8 @@ class PreparedFolderTask(FairseqTask, ABC):
             return math.nan
         if self._scored[0] is not gathered:  # once for all metrics
             self._scored = (gathered, self.score(rows, gathered.double().numpy()))
-        return round(self._scored[1][name], 6 if name.endswith("threshold") else 2)  # a threshold is given to predict
+        score = self._scored[1][name]
+        return score if name.endswith("threshold") else round(score, 2)  # a threshold is given to predict
 
     def say_when_all_is_the_same(self, said: np.ndarray, name: Callable[[list[float]], str], examples: str) -> None:
         """Warn of a net that says the same of everything.

@@ -56,10 +56,10 @@ def test_test_is_scored_with_the_threshold_of_valid(two_splits):
     folder, info, scores = two_splits
     evaluation = AnswerEvaluation(folder, info)
     valid = evaluation.metrics("valid", scores["valid"])
-    assert set(valid) == set(info.metrics) and valid["threshold"] == 0.0 and valid["f1"] == 100.0
+    assert set(valid) == set(info.metrics) and valid["threshold"] == 0.5 and valid["f1"] == 100.0
     test = evaluation.metrics("test", scores["test"], scores["valid"])
-    assert test["threshold"] == 0.0 and test["f1"] == pytest.approx(100 * 3 / 6)  # the last answer, and both that have none
-    assert (test["oracle_threshold"], test["oracle_f1"]) == (2.0, 100.0)
+    assert test["threshold"] == 0.5 and test["f1"] == pytest.approx(100 * 3 / 6)  # the last answer, and both that have none
+    assert (test["oracle_threshold"], test["oracle_f1"]) == (2.5, 100.0)
     with pytest.raises(ValueError, match="test is scored with the threshold of valid"):
         evaluation.metrics("test", scores["test"])
 
@@ -71,7 +71,7 @@ def test_a_test_set_of_questions_without_an_answer_is_scored_and_one_that_says_n
     valid = Squad([context], [Question(f"v{i}", "which?", 0, ((0, "one"),)) for i in range(6)])
     info = write_question_folder(tmp_path / "bin", vocabulary, {"valid": valid, "test": silent}, info)
     found = AnswerEvaluation(tmp_path / "bin", info).metrics("test", scores["test"], scores["valid"])
-    assert found["threshold"] == -2.0 and found["f1"] == found["unanswerable_accuracy"] == 100.0  # all of test lie above
+    assert found["threshold"] == -1.5 and found["f1"] == found["unanswerable_accuracy"] == 100.0  # all of test lie above
     unlabelled = replace(info, unlabelled=("test",))
     assert AnswerEvaluation(tmp_path / "bin", unlabelled).metrics("test", scores["test"], scores["valid"]) is None
 
@@ -79,7 +79,7 @@ def test_a_test_set_of_questions_without_an_answer_is_scored_and_one_that_says_n
 def test_an_ensemble_is_scored_with_the_threshold_of_its_own_valid(two_splits, tmp_path):
     folder, info, scores = two_splits
     evaluation, results = AnswerEvaluation(folder, info), []
-    for seed, shift in ((1, 0.0), (2, 10.0)):  # thresholds 0 and 10, of both together 5
+    for seed, shift in ((1, 0.0), (2, 10.0)):  # thresholds 0.5 and 10.5, of both together 5.5
         moved = {split: each + shift * (np.arange(4) == UNANSWERABLE) for split, each in scores.items()}
         place = tmp_path / "net" / info.name / f"lr0.1-seed{seed}"
         place.mkdir(parents=True)
@@ -87,9 +87,9 @@ def test_an_ensemble_is_scored_with_the_threshold_of_its_own_valid(two_splits, t
         metrics = {split: evaluation.metrics(split, each, moved["valid"]) for split, each in moved.items()}
         results.append({"net": "net", "task": info.name, "lr": 0.1, "seed": seed, "trouble": "", "metrics": metrics})
     found = summarize(results, info, folder, tmp_path)["metrics"]
-    assert found["test"]["threshold"]["values"] == [0.0, 10.0] and found["test"]["threshold"]["ensemble"] == 5.0
+    assert found["test"]["threshold"]["values"] == [0.5, 10.5] and found["test"]["threshold"]["ensemble"] == 5.5
     assert found["test"]["f1"]["ensemble"] == pytest.approx(50.0) and found["test"]["oracle_f1"]["ensemble"] == 100.0
-    assert found["test"]["oracle_threshold"]["values"] == [2.0, 12.0] and "oracle_f1" not in found["valid"]
+    assert found["test"]["oracle_threshold"]["values"] == [2.5, 12.5] and "oracle_f1" not in found["valid"]
 
 
 def test_runs_that_chose_a_threshold_on_test_are_not_gone_on_with(two_splits):
