@@ -257,7 +257,13 @@ def _questions(args: argparse.Namespace) -> None:
     files, faults = _files(args), Faults(args.skip_bad)
     splits = {split: _reading(path, read_squad, path, split != "test", faults) for split, path in files.items()}
     faults.settle({split: len(squad.questions) for split, squad in splits.items()})
-    some_without = any(not question.answers for split, squad in splits.items() if split != "test" for question in squad.questions)
+    without = {split: sum(not question.answers for question in squad.questions) for split, squad in splits.items() if squad.labelled}
+    some_without = any(number for split, number in without.items() if split != "test")
+    if without.get("test") and not some_without:
+        found = (
+            f"test has {without['test']:,} questions without an answer, {' and '.join(each for each in without if each != 'test')} none"
+        )
+        print(f"warning: {args.destdir}: {found}, so nets learn to answer all, and these count as wrong", file=sys.stderr)
     info = TaskInfo(
         args.destdir.resolve().name,
         ANSWERING,

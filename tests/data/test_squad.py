@@ -95,6 +95,17 @@ def test_a_test_file_has_answers_for_all_questions_or_for_none(tmp_path, vocabul
     assert read_task_info(tmp_path / "bin").unlabelled == ("test",)
 
 
+def test_questions_without_an_answer_in_test_alone_are_warned_of(tmp_path, vocabulary):
+    none = {"answers": [], "is_impossible": True}
+    plain, mixed = (written(tmp_path / f"{i}.json", squad(asked(1), asked(2, **more))) for i, more in enumerate(({}, none)))
+    given = ["prepare", "--vocab", vocabulary, "--squad", "--train", plain, "--test", mixed]
+    status, _, said = command(*given, "--destdir", tmp_path / "a", "--valid", plain)
+    assert status == 0 and f"{tmp_path / 'a'}: test has 1 questions without an answer, train and valid none" in said
+    assert not read_task_info(tmp_path / "a").unanswerable
+    status, _, said = command(*given, "--destdir", tmp_path / "b", "--valid", mixed)
+    assert status == 0 and "without an answer" not in said and read_task_info(tmp_path / "b").unanswerable
+
+
 def test_a_byte_order_mark_does_not_matter(tmp_path):
     (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(squad(asked())).encode())
     assert len(read_squad(tmp_path / "a.json").questions) == 1
