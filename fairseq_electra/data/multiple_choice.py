@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from pathlib import Path
 
 from fairseq_electra.data.examples import Example
@@ -58,8 +59,8 @@ def read_race(folder: str | Path) -> dict[str, list[Example]]:
             the answers.
 
     Returns:
-        examples by split; their texts are the passage and, for each option, the question with the option put in the place of its gap
-        ``_``, or behind it.
+        examples by split; their texts are the passage and, for each option, the question with the option put in the place of its gap,
+        ``_`` or ``____``, or behind it.
     """
     found = {}
     for split, name in RACE_FOLDERS.items():
@@ -95,7 +96,9 @@ def _race_file(path: Path, labelled: bool) -> list[Example]:
             check_text(text, f"{place}: a text")
         if len(choices) != len(RACE_LETTERS) or (given and answer not in list(RACE_LETTERS)):
             raise InputError(f"{place}: {len(choices)} options and the answer {answer!r}; need four, and one of {', '.join(RACE_LETTERS)}")
-        filled = [question.replace("_", choice) if "_" in question else f"{question} {choice}" for choice in choices]
+        filled = [
+            re.sub("_+", lambda _, choice=choice: choice, question) if "_" in question else f"{question} {choice}" for choice in choices
+        ]
         label = str(RACE_LETTERS.index(answer)) if given else None
         examples.append(Example((" ".join(passage.split()), *filled), label, place))
     return examples

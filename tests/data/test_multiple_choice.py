@@ -108,6 +108,14 @@ def test_races_options_take_the_place_of_the_gap_or_stand_behind_the_question(tm
     }
 
 
+@pytest.mark.parametrize("gap", ["_", "____", "__ "])
+def test_races_gap_is_one_however_long_it_is_drawn_and_the_option_stands_there_as_it_is(tmp_path, gap):
+    options = [["sang", r"\1", "a_b", "ran"]]
+    write(tmp_path / "train" / "1.txt", json.dumps(RACE | {"questions": [f"What {gap}? Who _?"], "options": options, "answers": ["A"]}))
+    after = gap.replace("_", "")
+    assert read_race(tmp_path)["train"][0].texts[1:] == tuple(f"What {option}{after}? Who {option}?" for option in options[0])
+
+
 def test_races_levels_are_read_together_and_its_splits_apart(tmp_path):
     for place in ("train/middle/2", "train/high/9", "train/middle/10", "dev/high/1", "test/1"):
         write(tmp_path / f"{place}.txt", json.dumps(RACE | {"article": place}, indent=1))
