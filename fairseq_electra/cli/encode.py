@@ -4,8 +4,8 @@ fairseq-electra encode --vocab vocab < train.txt > train.pieces        # then fa
 fairseq-electra encode --vocab vocab --destdir data-bin --trainpref wiki.train*.txt.xz --validpref wiki.valid.txt.xz
 fairseq-electra encode --vocab vocab --destdir data-bin --text body --trainpref train.jsonl --validpref valid.jsonl
 
-Text is one paragraph or sentence a line, with a blank line between documents; a line of blanks is blank. It says how many documents it
-found, and warns where that looks like another kind of text.
+Text is one paragraph or sentence a line, with a blank line between documents; a line of blanks is blank, and so is one of characters that
+cannot be seen, such as U+200B. It says how many documents it found, and warns where that looks like another kind of text.
 """
 
 import argparse
@@ -77,5 +77,6 @@ def _lines(files: list[str], args: argparse.Namespace, documents: Documents) -> 
 def _warn(place: str, files: int, args: argparse.Namespace, documents: Documents, unknown: Unknown) -> None:
     """Warn of text that is not known, or seems to be meant in another way than it was read, where this was not asked for."""
     unknown.warn(place)
-    if not (args.text or args.documents) and (warning := documents.warning(place, files)):
+    asked_for = args.text or args.documents == BLANK_LINES
+    if not asked_for and (warning := documents.warning(place, files, args.documents or BLANK_LINES)):
         print(warning, file=sys.stderr)

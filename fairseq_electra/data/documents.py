@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fairseq_electra.data.examples import Columns, is_json, is_table, read_rows
 from fairseq_electra.data.inputs import is_object
-from fairseq_electra.data.text import LONGEST_PART, Reader, read_parts, read_text
+from fairseq_electra.data.text import LONGEST_PART, Reader, is_blank, read_parts, read_text
 from fairseq_electra.errors import InputError
 
 BLANK_LINES, LINES, HEADINGS = "blank-lines", "lines", "headings"
@@ -64,7 +64,7 @@ def read_column(path: str | Path, longest: int = LONGEST_PART, *, column: str) -
     """
     begun = False
     for _, (text,) in read_rows(path, Columns((column,)), json_lines=not is_table(path)):
-        lines = [line for line in read_parts(io.BytesIO(text.encode()), longest) if line.strip()]
+        lines = [line for line in read_parts(io.BytesIO(text.encode()), longest) if not is_blank(line)]
         if begun and lines:
             yield ""
         begun = begun or bool(lines)
@@ -75,7 +75,7 @@ def _separated(lines: Iterable[str], by: str) -> Iterator[str]:
     """Put a blank line before each document but the first, and leave out all others."""
     begun = False
     for line in lines:
-        if not line.strip():
+        if is_blank(line):
             continue
         if begun and (by == LINES or _TITLE.fullmatch(line)):
             yield ""
@@ -92,6 +92,7 @@ class Documents:
         documents: between blank lines.
         of_one_line: documents that are one line.
         of_a_heading: those among them that look like a heading, ``= Title =`` or ``== Title ==``.
+        titled: documents that begin with a line of the form ``= Title =``.
         begins_with_json: whether the first line is a JSON object.
     """
 
@@ -99,16 +100,18 @@ class Documents:
     documents: int = 0
     of_one_line: int = 0
     of_a_heading: int = 0
+    titled: int = 0
     begins_with_json: bool = False
 
     def over(self, lines: Iterable[str]) -> Iterator[str]:
         """Yield lines as they are, and count them."""
         length, first = 0, ""
         for line in lines:
-            if line and not line.isspace():
+            if not is_blank(line):
                 if not length:
                     first = line
                     self.documents += 1
+                    self.titled += _TITLE.fullmatch(line) is not None
                     self.begins_with_json = self.begins_with_json or (self.documents == 1 and is_object(line))
                 length += 1
                 self.lines += 1
@@ -127,13 +130,21 @@ class Documents:
         each = self.lines / max(self.documents, 1)
         return f"{self.documents:,} document{'s' if self.documents != 1 else ''} of {each:,.1f} lines with text on average"
 
-    def warning(self, place: str, files: int = 1) -> str:
+    def warning(self, place: str, files: int = 1, by: str = BLANK_LINES) -> str:
         """Return a sentence for text that seems to be meant in another way; empty for other text.
 
         Args:
             place: names the text.
             files: how many there are; each ends a document.
+            by: where documents begin, one of :data:`DOCUMENTS`.
         """
+        if by != BLANK_LINES:
+            if by == LINES or self.titled:
+                return ""
+            return (
+                f"WARNING: {place}: no line among {self.lines:,} is a heading of the form '= Title =', so each file is one document; leave "
+                "out --documents headings where blank lines stand between documents, or give --documents lines if each line is one"
+            )
         enough = self.documents >= ENOUGH_DOCUMENTS
         if self.begins_with_json:
             return f"WARNING: {place}: its first line is JSON and is read as plain text; name its field with the text: --text COLUMN"

@@ -7,6 +7,7 @@ import lzma
 import os
 import shutil
 import sys
+import unicodedata
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from fairseq_electra.errors import InputError
 
 _OPENERS = {".gz": gzip.open, ".xz": lzma.open}
 _STARTS = {".gz": (b"\x1f\x8b",), ".xz": (b"\xfd7zXZ\x00", b"]\x00\x00")}  # lzma.open reads both
+_UNSEEN = ("Cc", "Cf", "Co")  # categories of characters that BERT's normalizer leaves out
 _BLANKS = (b" ", b"\t", "\u3000".encode())
 LONGEST_PART = 1 << 20  # bytes of a line that are read at once: no paragraph is longer, and the library takes a hundred times as much
 Reader = Callable[[str | Path, int], Iterator[str]]  # reads running text as read_text does
@@ -40,6 +42,18 @@ def read_lines(path: str | Path) -> Iterator[str]:
         for line in stream:
             place.line += 1
             yield _decoded(line)
+
+
+def is_blank(line: str) -> bool:
+    """Tell whether a line ends a document: it holds blanks alone, or such characters as U+200B or U+FEFF that no vocabulary has.
+
+    Source: tokenizers/src/normalizers/bert.rs::do_clean_text.
+    """
+    return not any(map(_is_seen, line))
+
+
+def _is_seen(character: str) -> bool:
+    return not (character.isspace() or character == "\ufffd" or unicodedata.category(character) in _UNSEEN)
 
 
 def read_text(path: str | Path, longest: int = LONGEST_PART) -> Iterator[str]:

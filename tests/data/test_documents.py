@@ -9,7 +9,7 @@ import pytest
 from fairseq_electra.cli import main
 from fairseq_electra.data.documents import BLANK_LINES, HEADINGS, LINES, Documents, read_plain, reader_of
 from fairseq_electra.data.encode import encode_to_pieces
-from fairseq_electra.data.text import read_lines, read_texts
+from fairseq_electra.data.text import is_blank, read_lines, read_texts
 from fairseq_electra.data.wordpiece import load_wordpiece, sample_lines
 from fairseq_electra.errors import InputError
 from fairseq_electra.speedrun.text import survey
@@ -137,6 +137,34 @@ def test_lines_and_documents_are_counted_and_yielded_as_they_are():
     assert str(documents) == "3 documents of 1.3 lines with text on average"
 
 
+@pytest.mark.parametrize(
+    "line", ["\u200b", "\ufeff \u00ad", "\t\u2060\u200e", "\ue000", "\ufffd", "\x00\r", "\u2028", " ", "", "\u200b.", "\u3000é", "\u0378"]
+)
+def test_a_line_of_which_the_vocabulary_leaves_nothing_ends_a_document(tmp_path, vocabulary, line):
+    blank = not load_wordpiece(vocabulary).encode(line, add_special_tokens=False).ids
+    assert is_blank(line) == blank
+    lines = ["= A =", line, "b", "= C ="]
+    documents = Documents()
+    assert list(documents.over(lines)) == lines
+    assert (documents.lines, documents.documents) == ((3, 2) if blank else (4, 1))
+    if "\x00" not in line:
+        path = written(tmp_path / "a.txt", "\n".join(lines))
+        assert list(read_plain(path, by=HEADINGS)) == ["= A =", *([] if blank else [line]), "b", "", "= C ="]
+    record = written(tmp_path / "a.jsonl", json.dumps({"body": f"a\n{line}\nb"}))
+    assert len(list(reader_of("body")(record, 64))) == (2 if blank else 3)
+
+
+def test_text_without_the_headings_that_shall_begin_its_documents_is_warned_of():
+    said = "WARNING: train: no line among 3 is a heading of the form '= Title =', so each file is one document"
+    for lines, warning in ((["a", "b", "", "== c =="], said), (["a", "", "= b ="], "")):
+        documents = Documents()
+        list(documents.over(lines))
+        assert documents.warning("train", 1, HEADINGS).startswith(warning) and bool(documents.warning("train", 1, HEADINGS)) == bool(
+            warning
+        )
+        assert documents.warning("train", 1, LINES) == ""
+
+
 def test_encode_says_what_it_understood_and_takes_json_lines(tmp_path, vocabulary, capsys, monkeypatch):
     wiki = written(tmp_path / "wiki.txt", WIKITEXT * 6)
     given = ["encode", "--vocab", str(vocabulary), "--destdir", str(tmp_path / "bin"), "--trainpref", str(wiki)]
@@ -147,6 +175,8 @@ def test_encode_says_what_it_understood_and_takes_json_lines(tmp_path, vocabular
     assert main([*given, "--documents", "headings"]) == 0
     output, said = capsys.readouterr()
     assert "; 12 documents of 4.5 lines" in output and "a heading alone" not in said
+    assert main([*given[:-1], str(written(tmp_path / "other.txt", "one\n\ntwo\n")), "--documents", "headings"]) == 0
+    assert "no line among 2 is a heading of the form '= Title ='" in capsys.readouterr().err
     assert main([*given, "--documents", "headings", "--text", "body"]) == 1
     assert "--documents is for plain text" in capsys.readouterr().err
     content = "".join(json.dumps(record) + "\n" for record in RECORDS)
