@@ -3,6 +3,7 @@
 import csv
 import itertools
 import math
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from fairseq_electra.data.text import read_lines
 from fairseq_electra.errors import ExampleError, InputError, listed, shortened
 
 JSON_ENDINGS = (".json", ".jsonl", ".jsonlines")
+csv.field_size_limit(sys.maxsize)  # of the whole process; it is 131,072 characters, and a document is longer
 CSV_DELIMITERS = ",;\t"  # spreadsheets write a semicolon where the comma is the decimal point
 
 
@@ -105,12 +107,13 @@ def read_rows(path: str | Path, columns: Columns, json_lines: bool = False, faul
 
 
 def has_labels(path: str | Path, columns: Columns) -> bool:
-    """Tell whether a file has labels: a TSV by its first line, which names the column, or with ``header`` has all; JSON by any record."""
+    """Tell whether a file has labels.
+
+    A table has labels if its first line names their column, or, with ``header``, has as many cells as there are names. JSON lines have
+    labels if any record has one.
+    """
     if is_json(path):
-        try:
-            return any(record.get(columns.label) is not None for _, record in records(numbered_lines(path), path))
-        except InputError:
-            return True  # reading it will say what is wrong
+        return any(record.get(columns.label) is not None for _, record in records(numbered_lines(path), path, Faults()))
     names = next((cells for _, cells in _cells(path, columns) if any(cells)), [])
     return len(names) == len(columns.header) if columns.header is not None else columns.label in names
 

@@ -139,7 +139,9 @@ def test_a_json_file_has_labels_if_any_record_has_one(tmp_path):
         ('{"t": "a"}\n{"t": "b", "l": null}\n', False),
         ('{"t": "a", "l": null}\n{"t": "b", "l": 0}\n', True),
         ('{"t": "a"}\n\n{"t": "b", "l": "x"}\n', True),
-        ("no json\n", True),
+        ("no json\n", False),
+        ('{"t": "a"}\nno json\n', False),
+        ('no json\n{"t": "a", "l": "x"}\n', True),
     ):
         assert has_labels(write(tmp_path / "a.jsonl", text), columns) is expected
 
@@ -155,6 +157,13 @@ def test_quoted_cells_hold_tabs_quotes_and_line_ends(tmp_path):
         found = read_examples(path, columns)
         assert plain(found) == [('a "b"\tc', 'x "y"', "no"), ("two\nlines", "", "yes"), ("A", "B", "no")]
         assert [example.place.removeprefix(f"{path}, line ") for example in found] == ["2", "4", "6"]
+
+
+@pytest.mark.parametrize(("name", "quoted"), [("a.csv", False), ("a.tsv", True)])
+def test_a_cell_may_be_as_long_as_a_document(tmp_path, name, quoted):
+    text = "word " * 30_000
+    path = write(tmp_path / name, f't\tl\n"{text}"\tx\n')
+    assert read_examples(path, Columns(("t",), "l", quoted=quoted))[0].texts == (text.strip(),)
 
 
 @pytest.mark.parametrize(
