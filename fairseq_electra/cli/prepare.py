@@ -260,9 +260,7 @@ def _questions(args: argparse.Namespace) -> None:
     without = {split: sum(not question.answers for question in squad.questions) for split, squad in splits.items() if squad.labelled}
     some_without = any(number for split, number in without.items() if split != "test")
     if without.get("test") and not some_without:
-        found = (
-            f"test has {without['test']:,} questions without an answer, {' and '.join(each for each in without if each != 'test')} none"
-        )
+        found = f"test has {without['test']:,} questions without an answer, {' and '.join(each for each in without if each != 'test')} none"
         print(f"warning: {args.destdir}: {found}, so nets learn to answer all, and these count as wrong", file=sys.stderr)
     info = TaskInfo(
         args.destdir.resolve().name,

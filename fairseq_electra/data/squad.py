@@ -50,8 +50,8 @@ def read_squad(path: str | Path, labelled: bool | None = True, faults: Faults = 
 
     Args:
         path: a JSON file of that form, or of one that :func:`squad_forms.questions_in` has; plain, ``.gz`` or ``.xz``.
-        labelled: every question must have an answer, or say that it has none. False: so it must be for all, or for no question. None: for
-            any, as answers are not used.
+        labelled: every question must have an answer, or say that it has none. False: so it must be for all, or for no question. None:
+            answers are not used, so they are not read.
         faults: gathers questions that cannot be used.
 
     Raises:
@@ -65,13 +65,15 @@ def read_squad(path: str | Path, labelled: bool | None = True, faults: Faults = 
     before = len(faults.found)
     for context, record in questions_in(path, faults):
         with faults:
-            question = _question(record, context, contexts.get(context, len(contexts)), path)
+            question = _question(record, context, contexts.get(context, len(contexts)), path, answered=labelled is not None)
             if question.id in seen:
                 message = f"{path}, question {question.id}: this id comes twice; every question needs its own"
                 raise ExampleError("with the id of another", message)
             seen.add(question.id)
             contexts.setdefault(context, question.context)
             questions.append(question)
+            if labelled is None:
+                continue
             repaired += sum(each["text"] != each["text"].strip() for each in answers_in(record.get("answers"), ""))
             if is_empty_of_datasets(record.get("answers")) and not record.get("is_impossible"):
                 nothing.add(question.id)
@@ -92,10 +94,10 @@ def read_squad(path: str | Path, labelled: bool | None = True, faults: Faults = 
                     raise ExampleError("without an answer", message)
         questions = [question for question in questions if question.id not in silent]
         silent.clear()
-    return Squad(list(contexts), questions, not silent, repaired)
+    return Squad(list(contexts), questions, labelled is not None and not silent, repaired)
 
 
-def _question(record: dict, context: str, number: int, path: str | Path) -> Question:
+def _question(record: dict, context: str, number: int, path: str | Path, answered: bool) -> Question:
     name = record.get("id") if isinstance(record, dict) else None
     if isinstance(name, str):
         check_text(name, f"{path}, question {name!a}: the id")
@@ -107,11 +109,13 @@ def _question(record: dict, context: str, number: int, path: str | Path) -> Ques
         raise InputError(f"{place}: damaged ({type(error).__name__}: {error}); it needs id, question and answers") from error
     if not isinstance(name, str | int) or isinstance(name, bool):
         raise InputError(f"{place}: the id is {described(name)}; write a text or a whole number")
-    if impossible is not None and not isinstance(impossible, bool):
-        raise InputError(f'{place}: "is_impossible" is {described(impossible)}; write true or false, without quotes')
     text = text_of(text, f"{place}: the question").strip()
     if not text:
         raise ExampleError("that are empty", f"{place}: the question is empty; write one, or take it out")
+    if not answered:
+        return Question(str(name), text, number, ())
+    if impossible is not None and not isinstance(impossible, bool):
+        raise InputError(f'{place}: "is_impossible" is {described(impossible)}; write true or false, without quotes')
     found = _answers(answers, context, place)
     if found and impossible:
         message = f'{place}: "is_impossible" is true, and there are answers; take out one or the other'

@@ -95,6 +95,24 @@ def test_a_test_file_has_answers_for_all_questions_or_for_none(tmp_path, vocabul
     assert read_task_info(tmp_path / "bin").unlabelled == ("test",)
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"answers": "France"},
+        {"answers": [{"text": "France", "answer_start": 0}]},
+        {"answers": [{"text": 5}]},
+        {"is_impossible": "true"},
+        {"answers": [{"text": "France", "answer_start": 20}], "is_impossible": True},
+    ],
+)
+def test_answers_that_are_not_used_are_not_read(tmp_path, more):
+    path = written(tmp_path / "a.json", squad(asked() | more))
+    found = read_squad(path, labelled=None)
+    assert found.questions == [Question("q1", "Where did they come to?", 0, ())] and not found.labelled
+    with pytest.raises(InputError):
+        read_squad(path)
+
+
 def test_questions_without_an_answer_in_test_alone_are_warned_of(tmp_path, vocabulary):
     none = {"answers": [], "is_impossible": True}
     plain, mixed = (written(tmp_path / f"{i}.json", squad(asked(1), asked(2, **more))) for i, more in enumerate(({}, none)))
