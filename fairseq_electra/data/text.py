@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fairseq_electra.data.file_formats import HEAD, other_format
-from fairseq_electra.data.partial_files import create_partial, sync, sync_name
+from fairseq_electra.data.partial_files import create_partial, remove_abandoned, sync, sync_name
 from fairseq_electra.errors import InputError
 
 _OPENERS = {".gz": gzip.open, ".xz": lzma.open}
@@ -212,32 +212,44 @@ def written_whole(path: str | Path, mode: str = "w") -> Iterator:
 def folder_written_whole(path: str | Path) -> Iterator[Path]:
     """Give a folder to fill, which takes its name only when all of it is there.
 
-    Into the current folder its contents are moved one by one: a shell that stands there would not see a folder put in its place.
+    An empty folder that is there stays the same one, and what is written is moved into it in the end, one by one: it may be a link or the
+    place of a mount, which nothing can be put in the place of, or the current folder of a shell, which would not see it.
 
     Raises:
         InputError: there is something at that place already.
     """
-    path = Path(path)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(f"{path} is there already and not empty; name a new folder")
-    path = path.absolute()  # "." has no name
+    check_is_new(path)
+    path = Path(path).resolve()  # "." has no name, and a link is no folder
+    there = path.is_dir()
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial, descriptor = create_partial(path, folder=True)
+    partial, descriptor = create_partial(path / path.name if there else path, folder=True)
     try:
         with _room(path):
             yield partial
             sync(partial)
-        if path.is_dir() and path.samefile(Path.cwd()):
-            for each in partial.iterdir():
+        if there:
+            for each in list(partial.iterdir()):
                 each.rename(path / each.name)
-            return
-        if path.is_dir():
-            path.rmdir()
-        partial.rename(path)
-        sync_name(path)
+            partial.rmdir()
+            sync_name(partial)
+        else:
+            partial.rename(path)
+            sync_name(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         os.close(descriptor)
+
+
+def check_is_new(path: str | Path) -> None:
+    """Remove what killed writers left in a folder, and refuse it if something else is there.
+
+    Raises:
+        InputError: there is a file, or a folder that is not empty.
+    """
+    path = Path(path)
+    remove_abandoned(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path} is there already and not empty; name a new folder")
 
 
 @contextlib.contextmanager
@@ -248,5 +260,5 @@ def _room(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        free = shutil.disk_usage(path.parent).free
+        free = shutil.disk_usage(path if path.is_dir() else path.parent).free
         raise InputError(f"cannot write {path}: {error.strerror} ({free / 1e6:,.1f} MB free); make room there") from error

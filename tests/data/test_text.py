@@ -247,18 +247,43 @@ def test_a_file_that_begins_with_a_blank_line_gets_no_second_one(tmp_path):
     assert list(read_texts([tmp_path / "a.txt", tmp_path / "b.txt"])) == ["one", "", "two"]
 
 
-def test_the_current_folder_is_filled_and_stays_the_same_one(tmp_path, monkeypatch):
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    before = (tmp_path / "here").stat().st_ino
-    with folder_written_whole(".") as partial:
+@pytest.mark.parametrize("place", ["the current folder", "a folder", "a link to a folder"])
+def test_an_empty_folder_is_filled_and_stays_the_same_one(tmp_path, monkeypatch, place):
+    here = tmp_path / "here"
+    here.mkdir()
+    before, given = here.stat().st_ino, here
+    if place == "the current folder":
+        monkeypatch.chdir(here)
+        given = "."
+    elif place == "a link to a folder":
+        given = tmp_path / "link"
+        given.symlink_to("here")
+    (here / ".here.0123abcd.partial").mkdir()  # of a killed writer
+    with folder_written_whole(given) as partial:
         (partial / "input0").mkdir()
         (partial / "input0" / "a").write_text("a")
-        assert not list((tmp_path / "here").iterdir())
-    assert (tmp_path / "here" / "input0" / "a").read_text() == "a" and [path.name for path in tmp_path.iterdir()] == ["here"]
-    assert (tmp_path / "here").stat().st_ino == before
-    with pytest.raises(InputError, match="is there already and not empty"), folder_written_whole("."):
+        assert list(here.iterdir()) == [partial]
+        with pytest.raises(InputError, match="is there already and not empty"), folder_written_whole(given):
+            pass
+    assert [path.relative_to(here).as_posix() for path in sorted(here.rglob("*"))] == ["input0", "input0/a"]
+    assert here.stat().st_ino == before and sorted(path.name for path in tmp_path.iterdir()) == [
+        "here",
+        *(["link"] if "link" in place else []),
+    ]
+    with pytest.raises(InputError, match="is there already and not empty"), folder_written_whole(given):
         pass
+
+
+def test_an_empty_folder_is_empty_again_where_something_goes_wrong_and_a_link_to_none_makes_one(tmp_path):
+    (tmp_path / "here").mkdir()
+    with pytest.raises(ZeroDivisionError), folder_written_whole(tmp_path / "here") as partial:
+        (partial / "a").write_text("a")
+        raise ZeroDivisionError
+    assert not list((tmp_path / "here").iterdir())
+    (tmp_path / "link").symlink_to("there")
+    with folder_written_whole(tmp_path / "link") as partial:
+        (partial / "a").write_text("a")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "there" / "a").read_text() == "a"
 
 
 def test_a_full_disk_is_called_that_with_the_path(tmp_path):
