@@ -20,7 +20,7 @@ from fairseq_electra.data.text import read_texts
 from fairseq_electra.data.unknown import Unknown
 from fairseq_electra.data.wordpiece import load_wordpiece
 from fairseq_electra.errors import InputError
-from fairseq_electra.paths import require
+from fairseq_electra.paths import VOCABULARY, require
 from fairseq_electra.progress import Progress
 
 
@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> None:
     splits = {split: files for split in SPLITS if (files := getattr(args, f"{split}pref"))}
     if bool(args.destdir) != bool(splits):
         raise InputError("--destdir and --trainpref, --validpref or --testpref go together; without them, text comes from standard input")
+    require(VOCABULARY, args.vocab)
     require("text", *(file for files in splits.values() for file in files))  # all of them, before hours of work on the first
     if args.text and args.documents:
         raise InputError("--documents is for plain text: with --text, each record is a document; leave one of them out")

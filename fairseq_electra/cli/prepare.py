@@ -38,12 +38,13 @@ from fairseq_electra.data.task_info import (
     TAGGING,
     TaskInfo,
 )
+from fairseq_electra.data.text import check_is_new
 from fairseq_electra.data.unknown import Unknown
 from fairseq_electra.data.word_columns import WordColumns
 from fairseq_electra.data.wordpiece import LEADING, MASK
 from fairseq_electra.errors import InputError, listed, shortened
 from fairseq_electra.evaluation.sentence_metrics import OF_CLASSES, OF_NUMBERS
-from fairseq_electra.paths import require
+from fairseq_electra.paths import VOCABULARY, require
 from fairseq_electra.progress import Progress
 
 SPLITS = ("train", "valid", "test")
@@ -125,7 +126,10 @@ def run(args: argparse.Namespace) -> None:
         if getattr(args, option) not in (None, False) and given[0] not in sources:
             name, known = option.replace("_", "-"), ", ".join(f"--{source}" for source in sources)
             raise InputError(f"--{name} is an option of {known}, not of --{given[0]}; leave it out")
+    require(VOCABULARY, args.vocab)
     require("file", *(getattr(args, split) for split in SPLITS))
+    if given != ["glue"]:
+        check_is_new(args.destdir)
     args.max_positions = args.max_positions or (512 if args.race or args.squad else 128)
     if args.squad or args.conll:
         (_questions if args.squad else _words)(args)
@@ -156,8 +160,10 @@ def _glue(args: argparse.Namespace) -> list[tuple[Path, dict[str, list[Example]]
     missing = [name for name in GLUE if name not in there]
     if missing and not args.tasks:
         print(f"not there: {', '.join(missing)}")
-    plans = []
-    for name in args.tasks or there:
+    plans, names = [], args.tasks or there
+    for name in names:  # all of them, before minutes of reading
+        check_is_new(args.destdir / name)
+    for name in names:
         splits, info = _reading(f"{args.glue}, {name}", glue_task, args.glue, name, args.max_positions)
         plans.append((args.destdir / name, splits, info, args.double_unordered and GLUE[name].unordered))
     return plans

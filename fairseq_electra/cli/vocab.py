@@ -5,10 +5,12 @@ fairseq-electra vocab --size 16000 --output vocab --text body articles.jsonl.gz
 """
 
 import argparse
+import math
 
 from fairseq_electra.data.documents import reader_of
 from fairseq_electra.data.wordpiece import CHARACTER_COVERAGE, LEADING, sample_lines, save_vocabulary, train_wordpiece
 from fairseq_electra.errors import InputError
+from fairseq_electra.paths import require
 from fairseq_electra.progress import Progress
 
 TEXT_HELP = "the files are JSON lines, or CSV or TSV if named so: take the text in this column; each record is a document"
@@ -48,10 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train and save."""
+    require("text", *args.files)
     if args.size <= len(LEADING) + 1:
         raise InputError(f"--size must be above {len(LEADING) + 1}, the number of special symbols, got {args.size}")
-    if args.min_frequency < 0 or not args.sample >= 0:
-        raise InputError(f"--min-frequency and --sample must not be negative, got {args.min_frequency} and {args.sample}")
+    if args.min_frequency < 0 or not 0 <= args.sample < math.inf:
+        raise InputError(
+            f"--min-frequency and --sample must be 0 or more, and finite, got {args.min_frequency} and {args.sample}; --sample 0 takes all"
+        )
     if not 0 < args.character_coverage <= 1:
         raise InputError(f"--character-coverage must lie above 0 and not above 1, got {args.character_coverage}")
     said: list[str] = []  # in the end, not into the line of a terminal that tells the progress

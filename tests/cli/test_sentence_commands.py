@@ -140,6 +140,33 @@ def test_one_wrong_file_of_glue_and_no_task_is_written(tmp_path, vocabulary):
     assert_refused(tmp_path, done, "WNLI/train.tsv, line 2", "unknown label '2'")
 
 
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ((), "bin/WNLI is there already and not empty; name a new folder"),
+        (("--vocab", "absent"), "no such folder of a vocabulary: absent; check the path"),
+    ],
+)
+def test_folders_are_looked_at_before_any_task_of_glue_is_read(tmp_path, vocabulary, monkeypatch, more, sentence):
+    for task in ("RTE", "WNLI"):
+        (tmp_path / "GLUE" / task).mkdir(parents=True)
+    (tmp_path / "bin" / "WNLI").mkdir(parents=True)
+    (tmp_path / "bin" / "WNLI" / "task.json").write_text("")
+    monkeypatch.setattr("fairseq_electra.cli.prepare.glue_task", lambda *_: pytest.fail("read"))
+    given = ["--vocab", vocabulary, "--destdir", tmp_path / "bin", "--glue", tmp_path / "GLUE"]
+    status, _, said = command("prepare", *given, *more)
+    assert status == 1 and sentence in said and [path.name for path in (tmp_path / "bin").iterdir()] == ["WNLI"]
+
+
+@pytest.mark.parametrize("source", [["--squad"], ["--conll"], ["--text", "one", "--label", "class"]])
+def test_a_folder_in_use_is_refused_before_anything_is_read(files, vocabulary, source):
+    (files / "bin").mkdir()
+    (files / "bin" / "a").write_text("a")
+    (files / "train.tsv").write_text("nothing of the kind")
+    status, _, said = command("prepare", "--vocab", vocabulary, "--destdir", files / "bin", *source, "--train", files / "train.tsv")
+    assert status == 1 and "bin is there already and not empty; name a new folder" in said
+
+
 def test_a_vocabulary_of_two_halves_is_refused(files, vocabulary):
     shutil.copytree(vocabulary, files / "vocab")
     lines = (files / "vocab" / "dict.txt").read_text().splitlines()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
+from fairseq_electra.cli import main
 from fairseq_electra.data.binarized import load_dictionary, word_starts
 from fairseq_electra.data.encode import encode_lines, encode_to_pieces
 from fairseq_electra.data.text import read_lines
@@ -175,6 +176,13 @@ def test_bpe_round_trip(vocabulary):
     pieces = bpe.encode("The statement is executed")
     assert bpe.decode("<s> " + pieces + " </s>") == "the statement is executed"
     assert [bpe.is_beginning_of_word(piece) for piece in ("the", "##re")] == [True, False]
+
+
+@pytest.mark.parametrize("sample", ["-1", "inf", "nan"])
+def test_a_sample_that_is_no_number_of_characters_is_refused(tmp_path, capsys, sample):
+    (tmp_path / "text").write_text("a\n")
+    assert main(["vocab", "--output", str(tmp_path / "out"), "--sample", sample, str(tmp_path / "text")]) == 1
+    assert f"--sample must be 0 or more, and finite, got 2 and {float(sample)}; --sample 0 takes all" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
