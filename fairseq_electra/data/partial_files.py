@@ -32,10 +32,9 @@ def create_partial(path: Path, folder: bool = False) -> tuple[Path, int]:
             descriptor = os.open(partial, os.O_RDONLY)
         else:
             descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        _lock(descriptor)
-        if partial.exists():
+        if _lock(descriptor) is not False and partial.exists():
             return partial, descriptor
-        os.close(descriptor)  # another writer has removed it before it was locked
+        os.close(descriptor)  # another writer took it for abandoned before it was locked, and has removed it, or does so now
 
 
 def remove_abandoned(folder: Path) -> None:
@@ -60,12 +59,14 @@ def _remove_if_abandoned(partial: Path, folder: bool) -> None:
         os.close(descriptor)
 
 
-def _lock(descriptor: int) -> bool:
-    """Lock a file for as long as it is open; returns whether that worked. Where a file system has no locks it never does."""
+def _lock(descriptor: int) -> bool | None:
+    """Lock a file for as long as it is open; returns whether that worked, False if another holds it, None if there are no locks there."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError:
+        return None
     return True
 
 

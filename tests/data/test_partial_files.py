@@ -85,6 +85,26 @@ def test_a_file_that_was_removed_before_it_was_locked_is_made_again(tmp_path, mo
     assert (tmp_path / "a").read_text() == "whole" and len(locked) == 2
 
 
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_file_that_another_writer_locked_first_to_remove_it_is_left_to_it(tmp_path, monkeypatch, folder):
+    plain, others = partial_files._lock, []
+
+    def lock(descriptor):
+        if not others:
+            (found,) = partials(tmp_path)
+            others.append(os.open(found, os.O_RDONLY))
+            assert plain(others[0])
+        return plain(descriptor)
+
+    monkeypatch.setattr(partial_files, "_lock", lock)
+    partial, descriptor = partial_files.create_partial(tmp_path / "a", folder)
+    monkeypatch.undo()
+    os.close(others[0])
+    partial_files.remove_abandoned(tmp_path)
+    assert partials(tmp_path) == [partial]
+    os.close(descriptor)
+
+
 def test_without_locks_nothing_is_taken_for_abandoned(tmp_path, monkeypatch):
     monkeypatch.setattr("fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError("no locks")))
     (tmp_path / ".a.0123abcd.partial").write_text("of somebody")
