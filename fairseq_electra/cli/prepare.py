@@ -24,8 +24,8 @@ from fairseq_electra.data.glue import FOLDERS, GLUE, glue_task
 from fairseq_electra.data.multiple_choice import RACE_LETTERS, SWAG_ENDINGS, read_race, read_swag
 from fairseq_electra.data.question_folder import write_question_folder
 from fairseq_electra.data.squad import QUESTION_COLUMNS, read_squad
-from fairseq_electra.data.tag_folder import with_known_types, write_tag_folder
-from fairseq_electra.data.tags import BIO, NONE, SCHEMES
+from fairseq_electra.data.tag_folder import types_of, with_known_types, write_tag_folder
+from fairseq_electra.data.tags import BIO, NONE, OUTSIDE, SCHEMES
 from fairseq_electra.data.task_folder import check_task, usable_examples, write_task_folder
 from fairseq_electra.data.task_info import (
     ANSWERING,
@@ -302,6 +302,7 @@ def _words(args: argparse.Namespace) -> None:
     splits = {split: _reading(path, read_conll, path, scheme, split not in unlabelled, columns, faults) for split, path in files.items()}
     splits = with_known_types(splits, faults, scheme)
     _settle(faults, splits)
+    _check_tags(types_of(splits["train"]), files["train"], scheme, columns)
     stride = max(1, (args.max_positions - 2) // 2) if args.stride is None else args.stride
     info = TaskInfo(
         args.destdir.resolve().name,
@@ -324,6 +325,15 @@ def _words(args: argparse.Namespace) -> None:
     cut_words = f"; {cut:,} have a word that was cut to {args.max_positions - 2} pieces" if cut else ""
     print(f"{args.destdir}: {_numbers(finished)}; {len(finished.labels)} tags{untagged}; {_windows(finished)}{cut_words}; {unknown}")
     unknown.warn(str(args.destdir))
+
+
+def _check_tags(types: list[str], path: str, scheme: str, columns: WordColumns) -> None:
+    """Refuse tags that are all the same: types of entities beside O, or without a scheme the tags themselves."""
+    if len(types) < (2 if scheme == NONE else 1):
+        place = f"column {columns.tag}" if columns.tag else "the last column"
+        raise InputError(
+            f"{path}: every tag is {(types or [OUTSIDE])[0]!r} in {place}, where two or more are needed; name the column with --tag-column"
+        )
 
 
 def _word_columns(args: argparse.Namespace) -> WordColumns:

@@ -89,7 +89,7 @@ def test_prepare_says_what_is_lost(tmp_path, vocabulary, capsys, kind):
         text = "text\tlabel\n" + "".join(f"{KOREAN}\t{label}\n" for label in "ab")
         options = ["--text", "text", "--label", "label"]
     elif kind == "tags":
-        text, options = "".join(f"{word}\tO\n" for word in KOREAN.split()), ["--conll"]
+        text, options = "".join(f"{word}\tB-X\n" for word in KOREAN.split()), ["--conll"]
     else:
         question = {"id": "1", "question": "what", "answers": [{"text": "학교", "answer_start": 0}]}
         text = json.dumps({"data": [{"paragraphs": [{"context": KOREAN, "qas": [question]}]}]})

@@ -266,10 +266,12 @@ def test_parts_of_speech_are_prepared_and_scored_by_accuracy_and_macro_f1(tmp_pa
         (["--bioes", "--scheme", "none"], "--bioes converts tags of entities, and with --scheme none they are kept as they are"),
         (["--scheme", "none", "--valid"], "valid.conll, line 1: a tag 'VERB' in this sentence; train has NOUN"),
         (["--scheme", "none", "--train"], "train has the tag '<s>', which is a symbol of fairseq's"),
+        (["--scheme", "none"], "train.conll: every tag is 'NOUN' in the last column, where two or more are needed; name the column"),
+        (["--tag-column", "2"], "train.conll: every tag is 'O' in column 2, where two or more are needed; name the column"),
     ],
 )
 def test_options_and_tags_that_cannot_be_are_refused(tmp_path, vocabulary, more, sentence):
-    files = {"--valid": "a\tVERB\n", "--train": "a\t<s>\n"}
+    files = {"--valid": "a\tVERB\n", "--train": "a\t<s>\nb\tX\n"}
     train = write(tmp_path / "train.conll", "a\tNOUN\n" if "none" in more else "a\tO\n")
     given = ["prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--conll", "--train", train, *more]
     if more[-1] in files:
@@ -279,7 +281,7 @@ def test_options_and_tags_that_cannot_be_are_refused(tmp_path, vocabulary, more,
 
 
 def test_sentences_with_a_word_that_was_cut_are_counted(tmp_path, vocabulary):
-    path = write(tmp_path / "a", f"a\tO\n{'xq' * 40}\tO\n{'zj' * 40}\tO\n\nb\tO\n")
+    path = write(tmp_path / "a", f"a\tO\n{'xq' * 40}\tO\n{'zj' * 40}\tO\n\nb\tB-X\n")
     given = ["--conll", "--max-positions", "16", "--train", path]
     status, output, said = command("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", *given)
     assert status == 0 and "; 1 have a word that was cut to 14 pieces" in output, output + said
