@@ -130,7 +130,8 @@ def run(args: argparse.Namespace) -> None:
     require("file", *(getattr(args, split) for split in SPLITS))
     if given != ["glue"]:
         check_is_new(args.destdir)
-    args.max_positions = args.max_positions or (512 if args.race or args.squad else 128)
+    if args.max_positions is None:
+        args.max_positions = 512 if args.race or args.squad else 128
     if args.squad or args.conll:
         (_questions if args.squad else _words)(args)
         return
@@ -188,6 +189,8 @@ def _own(args: argparse.Namespace) -> tuple[dict[str, list[Example]], TaskInfo]:
     columns = Columns(
         tuple(args.text), args.label, tuple(args.header) if args.header else None, quoted=args.quoted, numbers=args.regression
     )
+    if args.regression and args.labels:
+        raise InputError("--labels names classes, and with --regression the labels are numbers; leave out one of the two")
     faults = Faults(args.skip_bad)
     splits = {split: _examples(path, columns, split == "test", faults) for split, path in files.items()}
     if not splits["train"]:

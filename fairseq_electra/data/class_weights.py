@@ -1,6 +1,7 @@
 """Weights of classes or tags in the loss, so that rare ones count for more."""
 
 import math
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,11 +37,16 @@ def class_weights(given: str, labels: Sequence[str], targets: np.ndarray | None)
         there = counts > 0
         weights[there] = len(targets) / (there.sum() * counts[there])
         return weights
-    for part in given.split():
-        label, _, value = part.rpartition("=")
-        if label not in labels:
-            raise InputError(f"--class-weights {part}: write {BALANCED}, or LABEL=WEIGHT, where the labels are {', '.join(labels)}")
-        weights[list(labels).index(label)] = _above_zero(value, part)
+    known = "|".join(map(re.escape, sorted(labels, key=len, reverse=True)))  # they may hold blanks, and signs of equality
+    part = re.compile(rf"({known})=(\S*)\s*")
+    rest = given.strip()
+    while rest:
+        found = part.match(rest)
+        if not found:
+            wrong = rest.split()[0]
+            raise InputError(f"--class-weights {wrong}: write {BALANCED}, or LABEL=WEIGHT, where the labels are {', '.join(labels)}")
+        weights[list(labels).index(found[1])] = _above_zero(found[2], found[0].rstrip())
+        rest = rest[found.end() :]
     return weights
 
 

@@ -187,8 +187,8 @@ def _write_inputs(folder: Path, split: str, examples: list[list[list[int]]], inf
 
 def _write_labels(folder: Path, split: str, labels: list[str], info: TaskInfo) -> None:
     if not info.labels:
-        with written_whole(folder / f"{split}.label") as stream:
-            stream.writelines(f"{label}\n" for label in labels)
+        with written_whole(folder / f"{split}.label") as stream:  # Python reads numbers such as 1_000, which NumPy does not
+            stream.writelines(f"{float(label)!r}\n" if info.regression else f"{label}\n" for label in labels)
         return
     ids = [[len(LEADING) + info.labels.index(label)] for label in labels]
     write_binarized(folder / split, [ids], len(LEADING) + len(info.labels), EOS_ID)

@@ -70,6 +70,8 @@ def test_files_that_cannot_be_prepared(files, vocabulary, name, text, sentence):
     [
         (["--swag", "x"], "give one of --glue, --swag, --race, --text, --squad and --conll, got swag, text"),
         (["--max-positions", "8"], "--max-positions must lie between 16 and"),
+        (["--max-positions", "0"], "--max-positions must lie between 16 and 65535, got 0"),
+        (["--regression", "--labels", "no", "yes"], "--labels names classes, and with --regression the labels are numbers"),
         (["--metrics", "pearson"], "are for numbers"),
         (["--labels", "yes", "yes", "no"], "'yes' stands there twice"),
         (["--regression"], "the label 'yes' is no number"),
@@ -129,7 +131,7 @@ def test_labels_of_wrong_or_several_kinds_are_refused_and_numbers_to_predict_may
         assert_refused(files, command("prepare", "--vocab", vocabulary, "--destdir", files / "bin", *given), sentence)
     (files / "a.jsonl").write_text("".join(f'{{"one": "x", "y": {label}}}\n' for label in (1, 2.5, 3)))
     assert command("prepare", "--vocab", vocabulary, "--destdir", files / "bin", *given, "--regression")[0] == 0
-    assert (files / "bin" / "label" / "train.label").read_text() == "1\n2.5\n3\n"
+    assert (files / "bin" / "label" / "train.label").read_text() == "1.0\n2.5\n3.0\n"
 
 
 def test_one_wrong_file_of_glue_and_no_task_is_written(tmp_path, vocabulary):

@@ -25,6 +25,13 @@ def test_weights_are_given_by_the_labels_names():
     assert class_weights("O=0.1  ==3 B-b=2e1", LABELS, None).tolist() == pytest.approx([0.1, 1, 1, 3, 20])
 
 
+def test_the_name_of_a_label_may_hold_blanks_and_be_the_end_of_another():
+    labels = ("sure", "not sure", "not", "a=b", "a")
+    assert class_weights(" not sure=2 sure=3  a=b=4 a=5", labels, None).tolist() == [3, 2, 1, 4, 5]
+    with pytest.raises(InputError, match="--class-weights not: write balanced, or LABEL=WEIGHT"):
+        class_weights("sure=1 not so sure=2", labels, None)
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [

@@ -154,12 +154,12 @@ def test_fairseqs_own_task_makes_the_rows_and_labels_of_sentences(tmp_path, voca
 
 
 def test_fairseqs_own_task_reads_numbers_as_labels(tmp_path, vocabulary, corpus_lines):
-    numbers = ["0.000", "5", "2.5e-1", "-1.25", "3.333"]
+    numbers = ["0.000", "5", "2.5e-1", "-1.25", "3_0.333"]
     splits = {split: make_examples(corpus_lines, SCORES, lambda i: numbers[i % 5], 10) for split in ("train", "valid")}
     write_task_folder(tmp_path / "task", vocabulary, splits, SCORES)
     batch = fairseqs_batch(tmp_path / "task", "valid")
-    assert batch["target"].flatten().tolist() == pytest.approx([0, 5, 0.25, -1.25, 3.333] * 2)
-    assert targets_of(tmp_path / "task", SCORES, "valid").tolist() == [0, 5, 0.25, -1.25, 3.333] * 2
+    assert batch["target"].flatten().tolist() == pytest.approx([0, 5, 0.25, -1.25, 30.333] * 2)
+    assert targets_of(tmp_path / "task", SCORES, "valid").tolist() == [0, 5, 0.25, -1.25, 30.333] * 2
     assert rows_in(batch["net_input"]) == [row for (row,) in expected_rows(vocabulary, splits["valid"], SCORES)]
 
 
