@@ -1,11 +1,10 @@
 """Multiple choice: SWAG (Zellers et al. 2018) and RACE (Lai et al. 2017), as a context and its possible continuations or answers."""
 
-import csv
-import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
-from fairseq_electra.data.examples import Example
+from fairseq_electra.data.examples import Columns, Example, has_labels, read_examples
 from fairseq_electra.data.json_values import check_text, parsed
 from fairseq_electra.data.text import read_lines
 from fairseq_electra.errors import InputError
@@ -32,23 +31,15 @@ def read_swag(folder: str | Path) -> dict[str, list[Example]]:
 
 
 def _swag_file(path: Path) -> list[Example]:
-    reader = csv.DictReader(io.StringIO("\n".join(read_lines(path)).removeprefix("\ufeff") + "\n"), strict=True)
-    examples = []
-    try:
-        missing = [name for name in ("sent1", "sent2", *SWAG_ENDINGS) if name not in (reader.fieldnames or [])]
-        if missing:
-            raise InputError(f"{path} has no column {missing[0]!r}; give SWAG's own csv files")
-        for row in reader:
-            place = f"{path}, line {reader.line_num}"
-            if None in row or None in row.values():
-                raise InputError(f"{place}: another number of columns than the {len(reader.fieldnames or [])} of the first line")
-            examples.append(Example((row["sent1"], *(f"{row['sent2']} {row[ending]}" for ending in SWAG_ENDINGS)), row.get("label"), place))
-    except csv.Error as error:
-        # the line that is being read, not the last that was
-        raise InputError(f"{path}, line {reader.reader.line_num}: not csv ({error}); close every quote, and double those inside") from error
-    if not examples:
-        raise InputError(f"{path} holds no example; give a file with at least one line of data")
-    return examples
+    columns = Columns(("sent1", "sent2", *SWAG_ENDINGS), "label")
+    if not has_labels(path, columns):
+        columns = replace(columns, label=None)
+    return [_with_whole_endings(example) for example in read_examples(path, columns)]
+
+
+def _with_whole_endings(example: Example) -> Example:
+    context, begin, *endings = example.texts
+    return replace(example, texts=(context, *(f"{begin} {ending}" for ending in endings)))
 
 
 def read_race(folder: str | Path) -> dict[str, list[Example]]:

@@ -51,7 +51,7 @@ def test_swags_quoted_fields_hold_commas_quotes_and_line_ends(tmp_path):
     path = write(tmp_path / "train.csv", f"{SWAG_HEADER},label\n{QUOTED}")
     assert read_swag(tmp_path) == {
         "train": [
-            Example(QUOTED_TEXTS, "2", f"{path}, line 3"),
+            Example(QUOTED_TEXTS, "2", f"{path}, line 2"),
             Example(("He waits.", "He goes.", "He stays.", "He reads.", "He sleeps."), "0", f"{path}, line 4"),
         ]
     }
@@ -79,15 +79,15 @@ def test_swags_splits_and_a_test_set_without_labels(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (f"{SWAG_HEADER}\n0,v,1,s,A.,B,gold,a.,b.,c.\n", "{}, line 2: another number of columns than the 11 of the first line"),
-        (f"{SWAG_HEADER},label\n{QUOTED}2,v,1,s,A.,B,gold,a.,b.,c.,d.,0,9\n", "{}, line 5: another number of columns than the 12 of"),
-        (f"{SWAG_HEADER.replace('ending3', 'ending4')}\n0,v,1,s,A,B,g,a,b,c,d\n", "{} has no column 'ending3'; give SWAG's own csv files"),
-        (f"{SWAG_HEADER.replace('sent2', 'x')}\n0,v,1,s,A,B,g,a,b,c,d\n", "{} has no column 'sent2'; give SWAG's own csv files"),
+        (f"{SWAG_HEADER}\n0,v,1,s,A.,B,gold,a.,b.,c.\n", "{}, line 2: 10 columns, not 11; quote cells that"),
+        (f"{SWAG_HEADER},label\n{QUOTED}2,v,1,s,A.,B,gold,a.,b.,c.,d.,0,9\n", "{}, line 5: 13 columns, not 12; quote cells"),
+        (f"{SWAG_HEADER.replace('ending3', 'ending4')}\n0,v,1,s,A,B,g,a,b,c,d\n", "{} has no column 'ending3', its first line names"),
+        (f"{SWAG_HEADER.replace('sent2', 'x')}\n0,v,1,s,A,B,g,a,b,c,d\n", "{} has no column 'sent2', its first line names"),
         (f"{SWAG_HEADER},label\n", "{} holds no example; give a file with at least one line of data"),
-        ("", "{} has no column 'sent1'; give SWAG's own csv files"),
-        (f'{SWAG_HEADER}\n0,v,1,s,A.,B,gold,"never closed.,b.,c.,d.\n', "{}, line 2: not csv (unexpected end of data); close every quote"),
-        (f'{SWAG_HEADER}\n0,v,1,s,A.,B,gold,"closed" too early.,b.,c.,d.\n', "{}, line 2: not csv ("),
-        (f'"{SWAG_HEADER}\n0,v,1,s,A,B,g,a,b,c,d\n', "{}, line 2: not csv (unexpected end of data); close every quote"),
+        ("", "{} is empty, or its first line is"),
+        (f'{SWAG_HEADER}\n0,v,1,s,A.,B,gold,"never closed.,b.,c.,d.\n', "{}, line 2: not a CSV with quotes (unexpected end of"),
+        (f'{SWAG_HEADER}\n0,v,1,s,A.,B,gold,"closed" too early.,b.,c.,d.\n', "{}, line 2: not a CSV with quotes ("),
+        (f'"{SWAG_HEADER}\n0,v,1,s,A,B,g,a,b,c,d\n', "{}, line 1: not a CSV with quotes (unexpected end of data); close"),
         (SWAG_HEADER.encode() + b"\n0,v,1,s,A,B,g,a,b,c,\xe9\n", "{}, line 2: not UTF-8 (byte 0xe9"),
     ],
 )
