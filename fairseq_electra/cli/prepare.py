@@ -80,7 +80,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     windows = parser.add_argument_group("questions, and words in columns")
     windows.add_argument("--squad", action="store_true", help="questions and contexts, files of SQuAD's form or the datasets library's")
     windows.add_argument("--conll", action="store_true", help="a word a line, its tag in another column, a blank line between sentences")
-    windows.add_argument("--stride", type=int, metavar="N", help=f"pieces from window to window (default {STRIDE}; of --conll half a row)")
+    windows.add_argument(
+        "--stride",
+        type=int,
+        metavar="N",
+        help=f"pieces from window to window (default {STRIDE}), of --conll from row to row (default half a row)",
+    )
     windows.add_argument("--max-question", type=int, metavar="N", help=f"pieces of the longest question (default {MAX_QUESTION})")
     windows.add_argument(
         "--scheme",
@@ -139,8 +144,9 @@ def run(args: argparse.Namespace) -> None:
         plans = _glue(args)
     else:
         plans = [(args.destdir, *{"swag": _swag, "race": _race, "text": _own}[given[0]](args), args.double_unordered)]
-    for _, splits, info, double in plans:  # nothing is written where one of them is wrong
-        check_task(splits, info, double)
+    if len(plans) > 1:  # nothing is written where one of them is wrong
+        for _, splits, info, double in plans:
+            check_task(splits, info, double)
     for folder, splits, info, double in plans:
         unknown = Unknown()
         with Progress() as progress:
@@ -292,7 +298,7 @@ def _questions(args: argparse.Namespace) -> None:
     cut, repaired = sum(finished.cut.values()), sum(squad.repaired for squad in splits.values())
     more = f"; {cut:,} questions cut to {info.max_question} pieces" if cut else ""
     more += f"; {repaired:,} answers had blanks around them, which were taken away" if repaired else ""
-    print(f"{args.destdir}: {_numbers(finished)}; {what}; {_windows(finished)}{more}; {unknown}")
+    print(f"{args.destdir}: {_numbers(finished)}; {what}; {_rows(finished, 'windows')}{more}; {unknown}")
     unknown.warn(str(args.destdir))
 
 
@@ -326,7 +332,7 @@ def _words(args: argparse.Namespace) -> None:
     untagged = f"; {unlabelled[0]} has no tags" if unlabelled else ""
     cut = sum(finished.cut.values())
     cut_words = f"; {cut:,} have a word that was cut to {args.max_positions - 2} pieces" if cut else ""
-    print(f"{args.destdir}: {_numbers(finished)}; {len(finished.labels)} tags{untagged}; {_windows(finished)}{cut_words}; {unknown}")
+    print(f"{args.destdir}: {_numbers(finished)}; {len(finished.labels)} tags{untagged}; {_rows(finished, 'rows')}{cut_words}; {unknown}")
     unknown.warn(str(args.destdir))
 
 
@@ -353,6 +359,6 @@ def _numbers(info: TaskInfo) -> str:
     return ", ".join(f"{split} {number:,}" for split, number in info.examples.items())
 
 
-def _windows(info: TaskInfo) -> str:
-    several, windows = sum(info.shortened.values()), sum(info.rows.values())
-    return f"{several:,} in several windows of {info.max_positions} tokens, {windows:,} windows in all"
+def _rows(info: TaskInfo, unit: str) -> str:
+    several, number = sum(info.shortened.values()), sum(info.rows.values())
+    return f"{several:,} in several {unit} of {info.max_positions} tokens, {number:,} {unit} in all"

@@ -280,7 +280,7 @@ def test_prepare_says_what_it_made_and_names_file_and_line_of_what_it_refuses(tm
     (tmp_path / "valid.conll").write_text("Ada\tI-PER\n\nIn\tO\nLondon\tI-LOC\n")
     own = ["--conll", "--scheme", "IOB1", "--max-positions", "16", "--train", tmp_path / "train.conll"]
     done = electra("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "task", *own, "--bioes")
-    assert f"{tmp_path}/task: train 2; 5 tags; 1 in several windows of 16 tokens" in done.stdout
+    assert f"{tmp_path}/task: train 2; 5 tags; 1 in several rows of 16 tokens" in done.stdout
     info = read_task_info(tmp_path / "task")
     assert info.labels == ("O", "B-PER", "I-PER", "E-PER", "S-PER") and info.stride == 7 and info.name == "task"
     refused = electra(
