@@ -63,11 +63,7 @@ def check_binarized(prefix: str | Path) -> tuple[np.dtype, int]:
     for path in (index, data):
         if not path.is_file():
             raise InputError(f"no {path}; {REMEDY}")
-    with open(index, "rb") as stream:
-        head = stream.read(HEADER)
-    if head[: len(INDEX_MAGIC)] != INDEX_MAGIC or len(head) < HEADER:
-        raise InputError(f"{index} is no index of fairseq's mmap format; {REMEDY}")
-    code, number = head[-9], int.from_bytes(head[-8:], "little")
+    code, number = _head(index)
     dtype = next((dtype for dtype, known in DTYPE_CODES.items() if known == code), None)
     if dtype is None:
         raise InputError(f"{index} stores its ids as type {code}, not as unsigned 16 or 32 bits; {REMEDY}")
@@ -94,11 +90,16 @@ def count_lines(index: Path) -> int:
     Raises:
         InputError: it is no index of fairseq's mmap format.
     """
+    return _head(index)[1]
+
+
+def _head(index: Path) -> tuple[int, int]:
+    """Return fairseq's number of the ids' type, and the number of lines."""
     with open(index, "rb") as stream:
         head = stream.read(HEADER)
     if head[: len(INDEX_MAGIC)] != INDEX_MAGIC or len(head) < HEADER:
         raise InputError(f"{index} is no index of fairseq's mmap format; {REMEDY}")
-    return int.from_bytes(head[-8:], "little")
+    return head[-9], int.from_bytes(head[-8:], "little")
 
 
 def load_dictionary(folder: str | Path):

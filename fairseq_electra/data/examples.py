@@ -149,20 +149,21 @@ def quoted_cells(examples: Iterable[Example]) -> int:
 
 def is_json(path: str | Path) -> bool:
     """Tell by its name whether a file holds JSON lines."""
-    return _ends(path, JSON_ENDINGS)
+    return ends(path, JSON_ENDINGS)
 
 
 def is_csv(path: str | Path) -> bool:
     """Tell by its name whether a file is a CSV."""
-    return _ends(path, (".csv",))
+    return ends(path, (".csv",))
 
 
 def is_table(path: str | Path) -> bool:
     """Tell by its name whether a file is a CSV or a TSV."""
-    return _ends(path, (".csv", ".tsv"))
+    return ends(path, (".csv", ".tsv"))
 
 
-def _ends(path: str | Path, endings: tuple[str, ...]) -> bool:
+def ends(path: str | Path, endings: tuple[str, ...]) -> bool:
+    """Tell whether a file's name ends so, in capitals or not, but for ``.gz`` or ``.xz`` behind."""
     return str(path).lower().removesuffix(".gz").removesuffix(".xz").endswith(endings)
 
 

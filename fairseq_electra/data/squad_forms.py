@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from fairseq_electra.data.examples import is_json, numbered_lines, records
+from fairseq_electra.data.examples import ends, is_json, numbered_lines, records
 from fairseq_electra.data.faults import STRICT, Faults
 from fairseq_electra.data.json_values import described, parsed, text_of
 from fairseq_electra.data.text import read_lines
@@ -15,7 +15,7 @@ SQUAD_FORM = "SQuAD's form is data, paragraphs, context and qas, that of the dat
 
 def is_squad(path: str | Path) -> bool:
     """Tell by its name whether a file is one JSON object, as SQuAD's are, and not JSON lines."""
-    return str(path).removesuffix(".gz").removesuffix(".xz").endswith(".json")
+    return ends(path, (".json",))
 
 
 def questions_in(path: str | Path, faults: Faults = STRICT) -> Iterator[tuple[str, dict]]:

@@ -1,5 +1,6 @@
 """Files of questions as the datasets library writes them, answers with blanks around them, and questions that are cut."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from fairseq_electra.data.faults import Faults
 from fairseq_electra.data.squad import Question, read_squad
-from fairseq_electra.data.squad_forms import without_blanks
+from fairseq_electra.data.squad_forms import is_squad, without_blanks
 from fairseq_electra.data.task_info import read_task_info
 from fairseq_electra.errors import InputError
 from tests.cli.test_sentence_commands import command
@@ -42,6 +43,13 @@ EXPECTED = [
 def test_records_with_their_context_are_read_and_each_context_once(tmp_path, name, data):
     found = read_squad(written(tmp_path / name, data))
     assert found.contexts == [CONTEXT, "b a b"] and found.questions == EXPECTED and found.labelled
+
+
+@pytest.mark.parametrize("name", ["A.JSON", "a.Json.gz"])
+def test_a_file_of_squads_form_is_told_by_its_name_in_capitals_too(tmp_path, name):
+    content = json.dumps(squad(asked())).encode()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    assert is_squad(tmp_path / name) and len(read_squad(tmp_path / name).questions) == 1
 
 
 def test_answers_in_two_lists_are_read_in_files_of_squads_form_too(tmp_path):
