@@ -87,9 +87,8 @@ def _race_file(path: Path, labelled: bool) -> list[Example]:
             check_text(text, f"{place}: a text")
         if len(choices) != len(RACE_LETTERS) or (given and answer not in list(RACE_LETTERS)):
             raise InputError(f"{place}: {len(choices)} options and the answer {answer!r}; need four, and one of {', '.join(RACE_LETTERS)}")
-        filled = [
-            re.sub("_+", lambda _, choice=choice: choice, question) if "_" in question else f"{question} {choice}" for choice in choices
-        ]
+        parts = re.split("_+", question if "_" in question else f"{question} _")
+        filled = [choice.join(parts) for choice in choices]
         label = str(RACE_LETTERS.index(answer)) if given else None
         examples.append(Example((" ".join(passage.split()), *filled), label, place))
     return examples
