@@ -49,14 +49,14 @@ def word_lines(path: str | Path, columns: WordColumns, scheme: str) -> Iterator[
     """Yield number and text of each line, its columns, None where it holds no word, and whether it ends a sentence.
 
     A line ends a sentence if it is blank or the beginning of a document. It is no word if it has the number of a range or of an empty word
-    of CoNLL-U, or is a comment. A comment begins with ``#``, as words can; the form of the words, which the first line tells that does not
-    begin so, tells them apart:
+    of CoNLL-U, or is a comment. A comment begins with ``#``, as words can. Which of the two it is depends on how words are written, as
+    the first line shows that does not begin so:
 
-    - Words in another column than the first, tabs between the columns: a comment is a line without a tab, or one whose first column is
-      ``#`` or begins with ``# ``, unless it has all columns and one of them beside the word's.
-    - The same, blanks between them: it is a line whose first column is ``#``, or with another number of columns.
-    - Words in the first column: it begins with ``# ``, stands before a sentence and ends with no tag. Where any text is a tag, it has no
-      tab as the words have, or stands before a sentence and has another number of columns.
+    - Words behind the first column, tabs between columns: comments have no tab, or their first column is ``#`` or begins with ``# `` and
+      the number of columns is another, or they have none beside the word's.
+    - Words behind the first column, blanks between columns: the first column of comments is ``#``, or the number of columns is another.
+    - Words in the first column: comments begin with ``# ``, stand before a sentence and end with no tag. With :data:`tags.NONE`, where
+      all texts are tags, they lack the words' tabs, or stand before a sentence and have another number of columns.
 
     Args:
         path: plain, ``.gz`` or ``.xz``; ``-`` for standard input.
