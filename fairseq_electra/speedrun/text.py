@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fairseq_electra.data.documents import read_plain
+from fairseq_electra.data.text import is_blank
 from fairseq_electra.errors import InputError
 
 VALID_SHARE, MOST_VALID = 0.05, 300_000  # of the characters, and characters
@@ -55,7 +56,7 @@ def units(files: Sequence[str]) -> Iterator[tuple[bool, list[str]]]:
     for file in files:
         first, unit, length = True, list[str](), 0
         for line in read_plain(file):
-            blank = not line.strip()
+            blank = is_blank(line)
             if unit and (blank or length > LONGEST_UNIT):
                 yield first, unit
                 first, unit, length = False, [], 0
