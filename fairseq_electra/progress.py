@@ -64,6 +64,12 @@ class Progress:
             yield item
             self.add()
 
+    def say(self, sentence: str) -> None:
+        """Write a sentence to standard error at once, in a line of its own."""
+        if self._shown:
+            self._write("\r" + " " * self._shown + "\r")
+        print(sentence, file=self._stream or sys.stderr, flush=True)
+
     def __enter__(self) -> "Progress":
         stream = self._stream = self._stream or sys.stderr
         self._on_terminal, self._ended = stream.isatty(), threading.Event()

@@ -7,9 +7,11 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from fairseq_electra.cli._unknown_text import UnknownText
 from fairseq_electra.data.examples import numbered_lines
 from fairseq_electra.data.inputs import source_name
 from fairseq_electra.errors import InputError
+from fairseq_electra.progress import Progress
 
 if TYPE_CHECKING:
     from fairseq_electra.evaluation.token_answers import LineAnswers
@@ -57,10 +59,12 @@ def write_answers(args: argparse.Namespace, answers: "LineAnswers", coloured: Ca
     in_colour = sys.stdout.isatty() if args.format is None else args.format == "color"
     if in_colour and legend:
         print(legend)
-    for answer in answers(line for _, line in numbered_lines(args.input)):
+    unknown = UnknownText(answers.source, answers.unknown)
+    for answer in unknown.over(answers(line for _, line in numbered_lines(args.input)), Progress()):
         print(coloured(answer) if in_colour else json.dumps(answer, ensure_ascii=False), flush=answers.at_once == 1)
     if not answers.number_read:
         raise InputError(f"{answers.source} is empty; give one text a line")
+    unknown.say()
     if answers.number_cut:
         cut, read = f"{answers.number_cut:,}", f"{answers.number_read:,}"
         print(f"{cut} of {read} lines were cut to {answers.net.longest} tokens, the longest row of the training", file=sys.stderr)

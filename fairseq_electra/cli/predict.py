@@ -22,6 +22,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from fairseq_electra.cli._unknown_text import UnknownText
 from fairseq_electra.data.conll import read_words
 from fairseq_electra.data.examples import Columns, numbered_lines, records
 from fairseq_electra.data.inputs import read_inputs, source_name
@@ -107,22 +108,24 @@ def run(args: argparse.Namespace) -> None:
         _score(args, net, predictor)
         return
     lines = _tagged_lines(args, predictor) if args.words else _json_lines(args, net, predictor)
+    unknown = UnknownText(source, predictor.unknown)
     with (
         Progress(beside=None if args.output else sys.stdout) as net.progress,
         written_whole(args.output) if args.output else contextlib.nullcontext(sys.stdout) as stream,
     ):
         net.progress.stage(f"predicting on {source}", "rows")
         number = 0
-        for line in lines:
+        for line in unknown.over(lines, net.progress):
             number += 1
             stream.write(f"{line}\n")
         if not number:
             raise InputError(f"{source} is empty; give one input a line")
-    _say_what_to_know(predictor, "sentences" if args.words else "lines")
+    _say_what_to_know(predictor, "sentences" if args.words else "lines", unknown)
 
 
-def _say_what_to_know(predictor: "Predictor", unit: str) -> None:
-    """Say where all answers are the same, and how many inputs were cut."""
+def _say_what_to_know(predictor: "Predictor", unit: str, unknown: UnknownText) -> None:
+    """Say how much of the text is not known, where all answers are the same, and how many inputs were cut."""
+    unknown.say()
     if warning := predictor.warning():
         print(f"warning: {predictor.source}: {warning}", file=sys.stderr)
     if predictor.number_cut:
@@ -193,7 +196,7 @@ def _score(args: argparse.Namespace, net: "ElectraHubInterface", predictor: "Pre
             else:
                 stream.writelines(f"{_line(answer, args)}\n" for answer in answers)
     print(metrics_line(metrics))
-    _say_what_to_know(predictor, "examples")
+    _say_what_to_know(predictor, "examples", UnknownText(predictor.source, predictor.unknown))
 
 
 def metrics_line(metrics: dict[str, float]) -> str:

@@ -1,5 +1,6 @@
 """Changes to fairseq's tasks for sentences: the metrics of several processes, and labels that do not belong to their texts."""
 
+import logging
 import math
 import types
 from collections.abc import Callable
@@ -7,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from fairseq_electra.data.binarized import count_lines
+from fairseq_electra.data.binarized import count_lines, unknown_in_folder
 from fairseq_electra.data.task_info import ANSWERING, PREDICTION, TAGGING, TASK_FILE, read_task_info
 from fairseq_electra.data.wordpiece import DICTIONARY_FILE, read_entries
 from fairseq_electra.errors import InputError, listed
+
+logger = logging.getLogger(__name__)
 
 
 def gather_predictions() -> None:
@@ -94,9 +97,14 @@ def _compare_before_loading(task: type) -> None:
     plain = task.load_dataset  # type: ignore[attr-defined]
 
     def load_dataset(self, split, *args, **kwargs):
+        from fairseq.distributed.utils import get_global_rank
+
         settings = getattr(self, "cfg", None) or self.args
         check_numbers_of_lines(Path(settings.data), split)
         check_labels(Path(settings.data), split)
+        unknown = unknown_in_folder(settings.data, split, len(self.source_dictionary)) if split == "train" else ""
+        if unknown and get_global_rank() == 0:
+            logger.warning(unknown)
         try:
             return plain(self, split, *args, **kwargs)
         except (ValueError, AssertionError, EOFError) as error:

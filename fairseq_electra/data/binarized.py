@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fairseq_electra.data.encode import DTYPE_CODES, INDEX_MAGIC
+from fairseq_electra.data.unknown import warning_of_binarized
 from fairseq_electra.data.wordpiece import CONTINUATION, DICTIONARY_FILE, MASK
 from fairseq_electra.errors import InputError
 
@@ -82,6 +83,24 @@ def _check_size(data: Path, expected: int) -> None:
     if data.stat().st_size != expected:
         index = data.with_suffix(".idx").name
         raise InputError(f"{data} is {data.stat().st_size:,} bytes long, not {expected:,} as {index} says; {REMEDY}")
+
+
+def unknown_in_folder(folder: str | Path, split: str, vocabulary_size: int) -> str:
+    """Return a sentence for a folder of ``fairseq-electra prepare`` where much of the text is ``<unk>``; empty for others.
+
+    Args:
+        folder: with ``input0`` and so on.
+        split: is looked at.
+        vocabulary_size: as for :func:`open_binarized`.
+    """
+    for path in sorted(Path(folder).glob("input[0-9]*")):
+        try:
+            text = open_binarized(path / split, vocabulary_size)
+        except InputError:  # no second text in any example; what else is wrong, reading it says
+            continue
+        if warning := warning_of_binarized(str(path / split), text.ids, text.line_sizes):
+            return warning
+    return ""
 
 
 def count_lines(index: Path) -> int:

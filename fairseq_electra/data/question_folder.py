@@ -56,7 +56,7 @@ def write_question_folder(
         vocabulary: folder with ``tokenizer.json`` and ``dict.txt``.
         splits: questions by split.
         info: what the task is; ``examples``, ``rows``, ``shortened``, questions in several windows, and ``cut`` are filled in.
-        unknown: counts what the vocabulary does not know of the contexts.
+        unknown: counts what the vocabulary does not know of the questions and contexts.
         faults: gathers questions of whose answer the vocabulary leaves nothing.
         progress: told how many contexts are cut into pieces, and how many windows are made, of how many.
 
@@ -100,13 +100,11 @@ def _write_split(
 ) -> tuple[np.ndarray, int]:
     """Write one split; returns the columns of WINDOW, shape (windows, 6), and how many questions were cut."""
     progress.stage(f"{split}: cutting contexts into pieces", "contexts", len(squad.contexts))
-    contexts, offsets = context_pieces(tokenizer, squad.contexts, progress)
-    if unknown is not None:
-        unknown.add(tokenizer, squad.contexts, contexts)
+    contexts, offsets = context_pieces(tokenizer, squad.contexts, progress, unknown)
     squad = replace(squad, questions=_with_answers_in_pieces(squad.questions, offsets, split, faults))
     if not squad.questions:
         return np.empty((0, len(WINDOW)), dtype=np.int32), 0
-    whole = question_pieces(tokenizer, (question.text for question in squad.questions), sys.maxsize)
+    whole = question_pieces(tokenizer, (question.text for question in squad.questions), sys.maxsize, unknown)
     questions = [pieces[: info.max_question] for pieces in whole]
     windows = find_windows(squad.questions, questions, offsets, info, split, progress)
     size = tokenizer.get_vocab_size()
@@ -136,15 +134,22 @@ def _with_answers_in_pieces(questions: list[Question], offsets: list[np.ndarray]
     return found
 
 
-def question_pieces(tokenizer: Tokenizer, texts: Iterable[str], longest: int) -> list[list[int]]:
-    """Ids of questions, cut to ``longest``."""
-    return [encoding.ids[:longest] or [UNK_ID] for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+def question_pieces(tokenizer: Tokenizer, texts: Iterable[str], longest: int, unknown: Unknown | None = None) -> list[list[int]]:
+    """Ids of questions, cut to ``longest``; ``unknown`` counts what the vocabulary does not know of them."""
+    texts = list(texts)
+    ids = [encoding.ids or [UNK_ID] for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+    if unknown is not None:
+        unknown.add(tokenizer, texts, ids)
+    return [each[:longest] for each in ids]
 
 
-def context_pieces(tokenizer: Tokenizer, texts: list[str], progress: Progress | None = None) -> tuple[list[list[int]], list[np.ndarray]]:
+def context_pieces(
+    tokenizer: Tokenizer, texts: list[str], progress: Progress | None = None, unknown: Unknown | None = None
+) -> tuple[list[list[int]], list[np.ndarray]]:
     """Ids of contexts, and of each piece where it begins and ends in the text, in characters. Shape of each: (pieces, 2), int32.
 
-    A context of which the vocabulary's normalization leaves nothing is one ``<unk>`` that covers no character. ``progress`` counts them.
+    A context of which the vocabulary's normalization leaves nothing is one ``<unk>`` that covers no character. ``progress`` counts them,
+    ``unknown`` what the vocabulary does not know of them.
     """
     progress = progress or Progress()
     ids, offsets = [], []
@@ -153,6 +158,8 @@ def context_pieces(tokenizer: Tokenizer, texts: list[str], progress: Progress | 
             progress.add()
             ids.append(encoding.ids or [UNK_ID])
             offsets.append(np.array(encoding.offsets or [(0, 0)], dtype=np.int32))
+    if unknown is not None:
+        unknown.add(tokenizer, texts, ids)
     return ids, offsets
 
 

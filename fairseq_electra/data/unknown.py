@@ -15,6 +15,7 @@ UNK_ID = LEADING.index(UNK)
 HIGH = 0.01
 LINES_LOOKED_AT = 256  # of a batch: their characters are counted, which takes another pass
 IDS_LOOKED_AT = 1 << 22  # of a binarized text
+OF_A_NET = "the network cannot tell these words apart; use one whose vocabulary was made from text like this"
 REMEDY = (
     "the network cannot learn what stands there; make the vocabulary from this text, with --character-coverage 1 for all of its "
     "characters, and put blanks between words where their script has none (a word of more than 200 characters is one <unk>)"
@@ -62,10 +63,10 @@ class Unknown:
     def __str__(self) -> str:
         return f"{self.share_of_ids:.2%} of the ids are <unk>, with {self.share_of_characters:.2%} of the characters behind them"
 
-    def warning(self, place: str) -> str:
+    def warning(self, place: str, remedy: str = REMEDY) -> str:
         """Return a sentence for texts of which much is lost; empty for others."""
         high = max(self.share_of_ids, self.share_of_characters) >= HIGH
-        return f"WARNING: {place}: {self}: {REMEDY}" if high else ""
+        return f"WARNING: {place}: {self}: {remedy}" if high else ""
 
     def warn(self, place: str) -> None:
         """Print the warning where one is due."""

@@ -20,6 +20,7 @@ from fairseq_electra.data.tag_rows import TagRows
 from fairseq_electra.data.tags import entities_of, legal_transitions, scheme_of
 from fairseq_electra.data.task_folder import encode_texts, fit, is_cut, rows_of
 from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, RANKING, STRIDE, TAGGING, TaskInfo
+from fairseq_electra.data.unknown import Unknown
 from fairseq_electra.data.words import spans_of_words
 from fairseq_electra.errors import InputError
 from fairseq_electra.evaluation.answering import answers_to
@@ -45,7 +46,7 @@ class Predictor(ABC):
         self.net, self.head, self.source = net, head, source
         self.labels = net.labels[head]
         self.max_positions, self.number_read, self.number_cut = net.longest, 0, 0
-        self.said = Range()
+        self.said, self.unknown = Range(), Unknown()  # what was answered, and what the vocabulary does not know of the inputs
 
     def __call__(self, inputs: Iterable[Input]) -> Iterator[dict]:
         """Answer each input.
@@ -94,7 +95,7 @@ class SentencePredictor(Predictor):
         for number, parts in zip(numbers, texts, strict=True):
             self._expected = self._expected or max(len(parts), 2 if kind == RANKING else 1)
             check_texts(parts, self._expected, f"{self.source}, line {number}")
-        encoded = encode_texts(self.net.tokenizer, texts)
+        encoded = encode_texts(self.net.tokenizer, texts, self.unknown)
         fitted = [fit(ids, kind, self.max_positions) for ids in encoded]
         self.number_cut += sum(map(is_cut, encoded, fitted))
         examples = [rows_of(ids, kind) for ids in fitted]
@@ -159,7 +160,7 @@ class TagPredictor(Predictor):
         """Tag the words of sentences; yields for each its tags, and their log-probabilities, (words, K), float32."""
         room = self.max_positions - SPECIAL
         stride = self.net.task.stride if self.net.task and self.net.task.stride else max(1, room // 2)
-        encoded = encode_texts(self.net.tokenizer, words)
+        encoded = encode_texts(self.net.tokenizer, words, self.unknown)
         self.number_cut += sum(any(len(pieces) > room for pieces in each) for each in encoded)
         rows = [row for each in encoded if each for row in rows_of_words(each, room, stride)]
         lengths = [len(each) for each in words]
@@ -234,11 +235,11 @@ class AnswerPredictor(Predictor):
         texts = [texts_in(given) for given in inputs]
         for number, parts in zip(numbers, texts, strict=True):
             check_texts(parts, 2, f"{self.source}, line {number}")
-        whole = question_pieces(self.net.tokenizer, (question for question, _ in texts), sys.maxsize)
+        whole = question_pieces(self.net.tokenizer, (question for question, _ in texts), sys.maxsize, self.unknown)
         pieces = [question[: self._info.max_question] for question in whole]
         self.number_cut += sum(len(question) > self._info.max_question for question in whole)
         number_of = {context: i for i, context in enumerate(dict.fromkeys(context for _, context in texts))}
-        contexts, offsets = context_pieces(self.net.tokenizer, list(number_of))
+        contexts, offsets = context_pieces(self.net.tokenizer, list(number_of), unknown=self.unknown)
         asked = [Question(str(number), parts[0], number_of[parts[1]], ()) for number, parts in zip(numbers, texts, strict=True)]
         windows = find_windows(asked, pieces, offsets, self._info, self.source)
         questions = Questions(in_memory(pieces), in_memory(contexts), np.concatenate(offsets), windows)

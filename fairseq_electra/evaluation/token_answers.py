@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
+from fairseq_electra.data.unknown import Unknown
 from fairseq_electra.data.wordpiece import CONTINUATION, MASK
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange.hub_interface import BOS_ID, EOS_ID, ElectraHubInterface
@@ -28,6 +29,7 @@ class LineAnswers(ABC):
         self.net, self.source, self.at_once = net, source, at_once
         self.room = net.longest - 2  # beside <s> and </s>
         self.number_read = self.number_cut = 0
+        self.unknown = Unknown()
 
     def __call__(self, lines: Iterable[str]) -> Iterator[dict]:
         """Answer each line.
@@ -54,6 +56,7 @@ class Detector(LineAnswers):
     def answer(self, lines: list[str]) -> Iterator[dict]:
         """Answer some lines."""
         encodings = self.net.tokenizer.encode_batch(lines, add_special_tokens=False)
+        self.unknown.add(self.net.tokenizer, lines, [encoding.ids for encoding in encodings])
         self.number_cut += sum(len(encoding.ids) > self.room for encoding in encodings)
         rows = [torch.tensor([BOS_ID, *encoding.ids[: self.room], EOS_ID]) for encoding in encodings]
         for line, encoding, found in zip(lines, encodings, self.net.detect_replaced(rows), strict=True):
@@ -93,8 +96,10 @@ class Filler(LineAnswers):
         """Return the ids of a line, cut behind its last ``<mask>`` if need be. Shape: (T,)."""
         if MASK not in line:
             raise InputError(f"{place}: no {MASK} in {line[:80]!r}; write {MASK} where the generator is to guess a token")
-        parts = self.net.tokenizer.encode_batch_fast(line.split(MASK), add_special_tokens=False)
-        ids = [i for part in parts for i in [*part.ids, self.net.mask]][:-1]
+        texts = line.split(MASK)
+        parts = [part.ids for part in self.net.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        self.unknown.add(self.net.tokenizer, texts, parts)
+        ids = [i for part in parts for i in [*part, self.net.mask]][:-1]
         self.number_cut += len(ids) > self.room
         if self.net.mask in ids[self.room :]:
             raise InputError(f"{place}: a {MASK} stands behind the {self.room} tokens that the net reads of a line; shorten the line")

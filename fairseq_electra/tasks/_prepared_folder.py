@@ -18,7 +18,7 @@ from fairseq.tasks import FairseqTask
 from omegaconf import II, MISSING
 from torch import Tensor, nn
 
-from fairseq_electra.data.binarized import load_dictionary
+from fairseq_electra.data.binarized import load_dictionary, unknown_in_folder
 from fairseq_electra.data.task_info import TaskInfo, read_task_info
 from fairseq_electra.data.task_rows import TaskRows
 from fairseq_electra.errors import InputError
@@ -96,11 +96,14 @@ class PreparedFolderTask(FairseqTask, ABC):
         """Make the head: a module of its own for each task."""
 
     def check_split(self, split: str) -> None:
-        """Refuse a split that is not there, or has no labels to train on and to score with."""
+        """Refuse a split that is not there, or has no labels to train on and to score with; warn of a text of which much is unknown."""
         if split not in self.info.examples:
             raise InputError(f"{self.cfg.data} has no {split}, it has {', '.join(self.info.examples)}; name one of these")
         if split in self.info.unlabelled:
             raise InputError(f"{split} of {self.cfg.data} has no labels; apply the net to its file with fairseq-electra predict")
+        unknown = unknown_in_folder(self.cfg.data, split, len(self.dictionary)) if split == self.cfg.train_subset else ""
+        if unknown and get_global_rank() == 0:
+            logger.warning(unknown)
 
     def filter_indices_by_size(self, indices, dataset, max_positions=None, ignore_invalid_inputs=False):
         """Refuse rows that the model or ``--max-tokens`` has no room for, which fairseq would leave out of train."""

@@ -1,17 +1,29 @@
 """What is lost in encoding is counted and said: by encode, by prepare and at the start of training."""
 
+import json
 import logging
 import sys
 
 import numpy as np
 import pytest
+from fairseq.tasks.sentence_prediction import SentencePredictionConfig, SentencePredictionTask
+from omegaconf import OmegaConf
 
 from fairseq_electra.cli import main
 from fairseq_electra.data import unknown as counting
+from fairseq_electra.data.binarized import unknown_in_folder
 from fairseq_electra.data.encode import encode_lines, encode_to_pieces
 from fairseq_electra.data.unknown import UNK_ID, Unknown, unknown_shares, warning_of_binarized
 from fairseq_electra.data.wordpiece import load_wordpiece
+from fairseq_electra.tasks._prepared_folder import PreparedFolderConfig
+from fairseq_electra.tasks.question_answering import QuestionAnsweringConfig, QuestionAnsweringTask
+from fairseq_electra.tasks.token_classification import TokenClassificationTask
 
+TASKS = {
+    "sentences": (SentencePredictionTask, SentencePredictionConfig, {"num_classes": 2, "max_positions": 128}),
+    "tags": (TokenClassificationTask, PreparedFolderConfig, {"train_subset": "train", "max_valid_steps": None}),
+    "questions": (QuestionAnsweringTask, QuestionAnsweringConfig, {"train_subset": "train", "max_valid_steps": None}),
+}
 KOREAN = "학교 선생님 한국어 사람들 오늘 날씨가 좋습니다"
 
 
@@ -82,16 +94,14 @@ def test_encode_of_standard_input_says_it_on_standard_error(vocabulary, monkeypa
 
 
 @pytest.mark.parametrize("kind", ["sentences", "tags", "questions"])
-def test_prepare_says_what_is_lost(tmp_path, vocabulary, capsys, kind):
-    import json
-
+def test_prepare_says_what_is_lost_and_so_does_training(tmp_path, vocabulary, capsys, caplog, kind):
     if kind == "sentences":
         text = "text\tlabel\n" + "".join(f"{KOREAN}\t{label}\n" for label in "ab")
         options = ["--text", "text", "--label", "label"]
     elif kind == "tags":
         text, options = "".join(f"{word}\tB-X\n" for word in KOREAN.split()), ["--conll"]
     else:
-        question = {"id": "1", "question": "what", "answers": [{"text": "학교", "answer_start": 0}]}
+        question = {"id": "1", "question": KOREAN, "answers": [{"text": "학교", "answer_start": 0}]}
         text = json.dumps({"data": [{"paragraphs": [{"context": KOREAN, "qas": [question]}]}]})
         options = ["--squad"]
     (tmp_path / "train").write_text(text, encoding="utf-8")
@@ -102,6 +112,12 @@ def test_prepare_says_what_is_lost(tmp_path, vocabulary, capsys, kind):
     said = capsys.readouterr()
     assert said.out.rstrip().endswith("; 100.00% of the ids are <unk>, with 100.00% of the characters behind them")
     assert said.err.startswith(f"WARNING: {tmp_path}/task: 100.00%")
+    task, config, more = TASKS[kind]
+    more = more | {"data": str(tmp_path / "task"), "seed": 1}
+    task.setup_task(OmegaConf.merge(OmegaConf.structured(config), more)).load_dataset("train")
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith(f"{tmp_path}/task/input0/train: 100.0% of the ids are <unk>")
+    assert not unknown_in_folder(tmp_path / "task", "valid", 1 << 16)
 
 
 def test_shares_of_a_binarized_text_are_counted_line_by_line():

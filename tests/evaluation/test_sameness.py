@@ -153,7 +153,7 @@ def net(kind: str, names: list[str]):
     [(PREDICTION, ["no", "yes"], 2, "'yes'"), (PREDICTION, ["score"], 1, "0.000"), (RANKING, [], 4, "choice 3")],
 )
 def test_predict_looks_at_sentences(monkeypatch, kind, names, columns, said):
-    monkeypatch.setattr(predictions, "encode_texts", lambda tokenizer, texts: [[[5]] * len(parts) for parts in texts])
+    monkeypatch.setattr(predictions, "encode_texts", lambda tokenizer, texts, *_: [[[5]] * len(parts) for parts in texts])
     monkeypatch.setattr(predictions, "logits_of", lambda net, head, examples: torch.arange(columns).float().repeat(len(examples), 1))
     predictor = SentencePredictor(net(kind, names), "head")
     text = "a\tb\tc\td\te" if kind == RANKING else "a"
@@ -168,7 +168,7 @@ def test_predict_looks_at_words(monkeypatch):
         number = torch.arange(OF_ANY_WORDS)
         return torch.stack([number, torch.zeros(OF_ANY_WORDS), torch.zeros(OF_ANY_WORDS), torch.ones(OF_ANY_WORDS)], 1).float()
 
-    monkeypatch.setattr(predictions, "encode_texts", lambda tokenizer, texts: [[[5]] * len(words) for words in texts])
+    monkeypatch.setattr(predictions, "encode_texts", lambda tokenizer, texts, *_: [[[5]] * len(words) for words in texts])
     monkeypatch.setattr(predictions, "word_scores", scores)
     predictor = TagPredictor(net(TAGGING, ["B-X", "O"]), "head")
     list(predictor(["a"] * OF_ANY_WORDS))
@@ -180,8 +180,8 @@ def test_predict_looks_at_words(monkeypatch):
 def test_predict_looks_at_answers(monkeypatch):
     for name in ("find_windows", "in_memory", "Questions"):
         monkeypatch.setattr(predictions, name, lambda *rest: None)
-    monkeypatch.setattr(predictions, "question_pieces", lambda tokenizer, questions, longest: [[5] for _ in questions])
-    monkeypatch.setattr(predictions, "context_pieces", lambda tokenizer, contexts: ([[5]], [np.zeros((1, 2))]))
+    monkeypatch.setattr(predictions, "question_pieces", lambda tokenizer, questions, *_: [[5] for _ in questions])
+    monkeypatch.setattr(predictions, "context_pieces", lambda *_, **__: ([[5]], [np.zeros((1, 2))]))
     monkeypatch.setattr(predictions, "answers_to", lambda *rest: np.tile(np.array([0.0, 4.0, -1.0, 0.0]), (OF_ANY, 1, 1)))
     predictor = AnswerPredictor(net(ANSWERING, []), "head")
     answers = list(predictor(["who?\tthey did"] * OF_ANY))
