@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from fairseq_electra.cli.vocab import TEXT_HELP
+from fairseq_electra.cli.vocab import add_column_arguments, check_column_arguments
 from fairseq_electra.data.documents import BLANK_LINES, DOCUMENTS, HEADINGS, LINES, Documents, reader_of
 from fairseq_electra.data.encode import SPLITS, encode_to_binary, encode_to_pieces, punctuation_normalizer
 from fairseq_electra.data.text import read_texts
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{split}pref", nargs="+", metavar="FILE", help=f"text of {split}; plain, .gz or .xz; the end of a file ends its document"
         )
-    parser.add_argument("--text", metavar="COLUMN", help=TEXT_HELP)
+    add_column_arguments(parser)
     parser.add_argument(
         "--documents",
         choices=DOCUMENTS,
@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> None:
     require("text", *(file for files in splits.values() for file in files))  # all of them, before hours of work on the first
     if args.text and args.documents:
         raise InputError("--documents is for plain text: with --text, each record is a document; leave one of them out")
+    check_column_arguments(args, (file for files in splits.values() for file in files))
     tokenizer = load_wordpiece(args.vocab)
     if not splits:
         unknown, documents = Unknown(), Documents()
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _lines(files: list[str], args: argparse.Namespace, documents: Documents) -> Iterator[str]:
-    lines = documents.over(read_texts(files, reader_of(args.text, args.documents or BLANK_LINES)))
+    lines = documents.over(read_texts(files, reader_of(args.text, args.documents or BLANK_LINES, args.quoted)))
     return map(punctuation_normalizer(args.moses), lines) if args.moses else lines
 
 

@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING
 
 from fairseq_electra.cli._unknown_text import UnknownText
 from fairseq_electra.data.conll import read_words
-from fairseq_electra.data.examples import Columns, numbered_lines, records
+from fairseq_electra.data.examples import Columns, is_table, numbered_lines, records
 from fairseq_electra.data.inputs import read_inputs, source_name
+from fairseq_electra.data.quotes import warn_of_quotes
 from fairseq_electra.data.squad import QUESTION_COLUMNS, Squad, read_squad
 from fairseq_electra.data.squad_forms import is_squad
 from fairseq_electra.data.tags import BIO, SCHEMES
@@ -51,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="COLUMN",
         help="the input is JSON lines, or CSV or TSV if named so, with the text in these columns (default: the training's)",
     )
+    parser.add_argument("--quoted", action="store_true", help="cells of a TSV, given with --text or --gold, may stand in quotes")
     parser.add_argument(
         "--words",
         action="store_true",
@@ -73,7 +75,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     gold.add_argument("--gold", metavar="FILE", help="instead of --input: a file as prepare reads it; --output is for the answers")
     gold.add_argument("--label", metavar="COLUMN", help="the column with the label")
     gold.add_argument("--header", nargs="+", metavar="COLUMN", help="names of the columns, where a TSV does not begin with them")
-    gold.add_argument("--quoted", action="store_true", help="cells of a TSV may stand in quotes")
     gold.add_argument("--scheme", choices=SCHEMES, help="tags of the file (default: the training's)")
 
 
@@ -136,9 +137,11 @@ def _check(args: argparse.Namespace) -> None:
     """Refuse options that do not go together."""
     if args.gold and (args.input != "-" or args.words):
         raise InputError(f"--gold {args.gold} is what is read; leave out {'--words' if args.words else '--input'}")
-    alone = [name for name in ("label", "header", "quoted", "scheme") if getattr(args, name)]
+    alone = [name for name in ("label", "header", "scheme") if getattr(args, name)]
     if alone and not args.gold:
         raise InputError(f"--{alone[0]} is for --gold FILE; leave it out")
+    if args.quoted and not (args.gold or (args.text and is_table(args.input))):
+        raise InputError("--quoted is for the cells of a TSV: give it a name that ends in .tsv, and its columns, --text; or leave it out")
 
 
 def check_gold_options(args: argparse.Namespace, kind: str) -> None:
@@ -186,6 +189,8 @@ def _score(args: argparse.Namespace, net: "ElectraHubInterface", predictor: "Pre
     header, numbers = tuple(args.header) if args.header else None, len(predictor.labels) == 1 and net.kind != RANKING
     columns = Columns(texts, label, header, quoted=args.quoted, numbers=numbers)
     scheme, words = form_of(net.task)
+    if net.kind in (PREDICTION, RANKING):
+        warn_of_quotes(args.gold, columns)
     with Progress() as net.progress:
         net.progress.stage(f"predicting on {predictor.source}", "rows")
         answers, metrics = score_file(predictor, args.gold, GoldForm(columns, args.scheme or scheme, words))
@@ -225,7 +230,10 @@ def _json_lines(args: argparse.Namespace, net: "ElectraHubInterface", predictor:
         found = predictor((question.text, squad.contexts[question.context]) for question in squad.questions)
         answers: Iterator[dict] = ({"id": question.id, **answer} for question, answer in zip(squad.questions, found, strict=True))
     else:
-        answers = predictor(read_inputs(args.input, columns_of(net, args.text), named=bool(args.text)))
+        columns = columns_of(net, args.text)
+        if args.text and is_table(args.input):
+            warn_of_quotes(args.input, Columns(columns, quoted=args.quoted))
+        answers = predictor(read_inputs(args.input, columns, named=bool(args.text), quoted=args.quoted))
     if _is_predictions(args, net):
         yield predictions_json(answers).rstrip("\n")
         return

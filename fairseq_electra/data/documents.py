@@ -24,7 +24,7 @@ MANY_LINES, NEARLY_ALL, OFTEN = 1000, 0.9, 0.1
 ENOUGH_DOCUMENTS = 20
 
 
-def reader_of(column: str | None = None, by: str = BLANK_LINES) -> Reader:
+def reader_of(column: str | None = None, by: str = BLANK_LINES, quoted: bool = False) -> Reader:
     """Return a reader of running text.
 
     Args:
@@ -32,8 +32,9 @@ def reader_of(column: str | None = None, by: str = BLANK_LINES) -> Reader:
             line of its text a paragraph. None: they are plain text.
         by: of plain text, where documents begin: one of :data:`DOCUMENTS`. Behind blank lines; at each line; or at each heading of the
             form ``= Title =``, where blank lines are passed over.
+        quoted: cells of a TSV may stand in quotes.
     """
-    return functools.partial(read_column, column=column) if column else functools.partial(read_plain, by=by)
+    return functools.partial(read_column, column=column, quoted=quoted) if column else functools.partial(read_plain, by=by)
 
 
 def read_plain(path: str | Path, longest: int = LONGEST_PART, by: str = BLANK_LINES) -> Iterator[str]:
@@ -51,19 +52,20 @@ def read_plain(path: str | Path, longest: int = LONGEST_PART, by: str = BLANK_LI
     return lines if by == BLANK_LINES else _separated(lines, by)
 
 
-def read_column(path: str | Path, longest: int = LONGEST_PART, *, column: str) -> Iterator[str]:
+def read_column(path: str | Path, longest: int = LONGEST_PART, *, column: str, quoted: bool = False) -> Iterator[str]:
     """Yield the lines of the texts in a column, with a blank line between records; blank lines within a text are passed over.
 
     Args:
         path: CSV or TSV by its name, else JSON lines; ``-`` for standard input.
         longest: bytes of a line; longer ones are cut.
         column: name of the column, or of the field of a record.
+        quoted: cells of a TSV may stand in quotes.
 
     Raises:
         InputError: the file cannot be read, or a record has no text there; names the line.
     """
     begun = False
-    for _, (text,) in read_rows(path, Columns((column,)), json_lines=not is_table(path)):
+    for _, (text,) in read_rows(path, Columns((column,), quoted=quoted), json_lines=not is_table(path)):
         lines = [line for line in read_parts(io.BytesIO(text.encode()), longest) if not is_blank(line)]
         if begun and lines:
             yield ""

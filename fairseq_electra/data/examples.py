@@ -143,8 +143,12 @@ def classes_of(examples: Sequence[Example]) -> tuple[str, ...]:
 
 def quoted_cells(examples: Iterable[Example]) -> int:
     """Count the texts and labels that begin and end with a quote."""
-    cells = (cell for example in examples for cell in (*example.texts, example.label or ""))
-    return sum(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells)
+    return sum(in_quotes(cell) for example in examples for cell in (*example.texts, example.label or ""))
+
+
+def in_quotes(cell: str) -> bool:
+    """Tell whether a cell begins and ends with a quote."""
+    return len(cell) > 1 and cell[0] == cell[-1] == '"'
 
 
 def is_json(path: str | Path) -> bool:

@@ -14,7 +14,7 @@ _BEGIN = re.compile(r'\s*\{\s*(?:"|$)')  # of an object, also where the line end
 Input = str | tuple[str, ...]  # a line as it stands, or the texts of a record
 
 
-def read_inputs(path: str | Path, columns: Sequence[str] = (), named: bool = False) -> Iterator[Input]:
+def read_inputs(path: str | Path, columns: Sequence[str] = (), named: bool = False, quoted: bool = False) -> Iterator[Input]:
     """Yield the inputs of a file.
 
     It is read as JSON lines if its name ends so, or if its first line that is not blank is a JSON object; as a CSV if its name ends so. A
@@ -24,6 +24,7 @@ def read_inputs(path: str | Path, columns: Sequence[str] = (), named: bool = Fal
         path: plain, ``.gz`` or ``.xz``; ``-`` for standard input.
         columns: which values of a record or row are the texts of an input, in their order; empty: not known.
         named: these were named for this file, so it has columns: it is read as TSV if its name ends so, or else as JSON lines.
+        quoted: cells of a TSV may stand in quotes, as for :class:`fairseq_electra.data.examples.Columns`.
 
     Raises:
         InputError: the file cannot be read, or a record lacks one of its texts, or has something else there; names the line.
@@ -34,7 +35,7 @@ def read_inputs(path: str | Path, columns: Sequence[str] = (), named: bool = Fal
             raise InputError(
                 f"{source} is a CSV by its name, and the network does not know which columns hold its text; name them with --text"
             )
-        for _, texts in read_rows(path, Columns(tuple(columns))):
+        for _, texts in read_rows(path, Columns(tuple(columns), quoted=quoted)):
             yield tuple(texts)
         return
     lines, head = numbered_lines(path), []

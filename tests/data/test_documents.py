@@ -185,3 +185,17 @@ def test_encode_says_what_it_understood_and_takes_json_lines(tmp_path, vocabular
     output, said = capsys.readouterr()
     assert output.split("\n")[:-1] == list(encode_to_pieces(load_wordpiece(vocabulary), DOCUMENT_LINES))
     assert "2 documents of 2.0 lines" in said
+
+
+def test_cells_in_quotes_are_warned_of_and_quoted_reads_them(tmp_path, vocabulary, capsys):
+    path = written(tmp_path / "a.tsv", 'body\tid\n"the ""name"""\t1\nan object\t2\n')
+    warning = f"warning: {path}: 1 of the first 2 cells begin and end with quotes, which are read as text; if they are not, give --quoted"
+    for given in (
+        ["vocab", "--size", "200", "--output", str(tmp_path / "vocab"), str(path), "--text", "body"],
+        ["encode", "--vocab", str(vocabulary), "--destdir", str(tmp_path / "bin"), "--trainpref", str(path), "--text", "body"],
+    ):
+        assert main(given) == 0 and warning in capsys.readouterr().err
+        assert main([*given, "--quoted"]) == 0 and "quotes" not in capsys.readouterr().err
+        assert main([*(word for word in given if word not in ("--text", "body")), "--quoted"]) == 1
+        assert "--quoted is for the cells of a TSV: name the column" in capsys.readouterr().err
+    assert list(reader_of("body", quoted=True)(path, 64)) == ['the "name"', "", "an object"]

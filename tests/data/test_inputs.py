@@ -67,5 +67,7 @@ def test_tables_give_the_texts_of_their_columns(tmp_path):
     tsv = write(tmp_path / "a.tsv", "id\tfirst\tsecond\n1\tone\t two\n")
     assert list(read_inputs(tsv, ("second", "first"), named=True)) == [(" two", "one")]
     assert list(read_inputs(tsv, ("second", "first"))) == ["id\tfirst\tsecond", "1\tone\t two"], "lines of pairs, as without a name"
+    tsv = write(tmp_path / "a.tsv", 'id\tfirst\n1\t"say ""a\tb"""\n')
+    assert list(read_inputs(tsv, ("first",), named=True, quoted=True)) == [('say "a\tb"',)]
     with pytest.raises(InputError, match=r"a\.csv is a CSV by its name, and the network does not know which columns"):
         list(read_inputs(tmp_path / "a.csv"))

@@ -20,7 +20,7 @@ from fairseq_electra.tasks.question_answering import QuestionAnsweringConfig, Qu
 from fairseq_electra.tasks.token_classification import TokenClassificationTask
 
 TASKS = {
-    "sentences": (SentencePredictionTask, SentencePredictionConfig, {"num_classes": 2, "max_positions": 128}),
+    "sentences": (SentencePredictionTask, SentencePredictionConfig, {"num_classes": 2, "max_positions": 128, "regression_target": False}),
     "tags": (TokenClassificationTask, PreparedFolderConfig, {"train_subset": "train", "max_valid_steps": None}),
     "questions": (QuestionAnsweringTask, QuestionAnsweringConfig, {"train_subset": "train", "max_valid_steps": None}),
 }

@@ -40,6 +40,19 @@ def test_predict_warns_beside_the_scores_of_a_labelled_file(tuned, serve, tmp_pa
     assert status == 0 and said.splitlines()[0] == f"WARNING: {gold}: {EVERYTHING}"
 
 
+def test_cells_in_quotes_are_warned_of_and_quoted_reads_them(tuned, serve, tmp_path):  # noqa: F811
+    serve(tuned(PREDICTION, columns=("text",), label_column="label"))
+    table, bare = tmp_path / "quoted.tsv", tmp_path / "bare.tsv"
+    table.write_text('text\tlabel\n"the object"\tx\n"a name"\ty\n')
+    bare.write_text(table.read_text().replace('"', ""))
+    for given in (["--text", "text", "--input"], ["--gold"]):
+        said = command("predict", ".", *given, table)
+        assert said[0] == 0 and f"warning: {table}: 2 of the first " in said[2] and "give --quoted" in said[2]
+        quoted, plain = command("predict", ".", "--quoted", *given, table), command("predict", ".", *given, bare)
+        assert quoted[:2] == plain[:2] and "quotes" not in quoted[2] + plain[2]
+    assert "--quoted is for the cells of a TSV" in command("predict", ".", "--quoted", "--input", table)[2]
+
+
 @pytest.mark.parametrize(("name", "text"), [("detect", KOREAN), ("fill", f"{KOREAN} <mask>")])
 def test_detect_and_fill_warn_of_unknown_words_too(pretrained, serve, monkeypatch, name, text):
     serve(pretrained())
