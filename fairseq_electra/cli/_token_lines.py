@@ -4,12 +4,13 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from fairseq_electra.cli._columns import add_column_arguments, check_column_arguments
 from fairseq_electra.cli._unknown_text import UnknownText
-from fairseq_electra.data.examples import numbered_lines
-from fairseq_electra.data.inputs import source_name
+from fairseq_electra.data.examples import is_table
+from fairseq_electra.data.inputs import read_inputs, source_name
 from fairseq_electra.errors import InputError
 from fairseq_electra.progress import Progress
 
@@ -22,6 +23,7 @@ def add_line_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of both commands."""
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="of pre-training; or a folder of checkpoints or of transformers")
     parser.add_argument("--input", default="-", metavar="FILE", help="text; plain, .gz or .xz (default: standard input)")
+    add_column_arguments(parser, "the input is JSON lines, or CSV or TSV if named so: take the text in this column")
     parser.add_argument("--vocab", metavar="DIR", help="folder of the vocabulary (default: the checkpoint's, or its data's)")
     parser.add_argument(
         "--generator", metavar="DIR", help="beside a folder of transformers: its generator (default: the subfolder generator)"
@@ -60,7 +62,7 @@ def write_answers(args: argparse.Namespace, answers: "LineAnswers", coloured: Ca
     if in_colour and legend:
         print(legend)
     unknown = UnknownText(answers.source, answers.unknown)
-    for answer in unknown.over(answers(line for _, line in numbered_lines(args.input)), Progress()):
+    for answer in unknown.over(answers(_lines(args)), Progress()):
         print(coloured(answer) if in_colour else json.dumps(answer, ensure_ascii=False), flush=answers.at_once == 1)
     if not answers.number_read:
         raise InputError(f"{answers.source} is empty; give one text a line")
@@ -68,3 +70,16 @@ def write_answers(args: argparse.Namespace, answers: "LineAnswers", coloured: Ca
     if answers.number_cut:
         cut, read = f"{answers.number_cut:,}", f"{answers.number_read:,}"
         print(f"{cut} of {read} lines were cut to {answers.net.longest} tokens, the longest row of the training", file=sys.stderr)
+
+
+def _lines(args: argparse.Namespace) -> Iterator[str]:
+    """Texts of the input: its lines, or those of a column.
+
+    Raises:
+        InputError: it holds JSON or a table, and no column was named.
+    """
+    if is_table(args.input) and not args.text:
+        raise InputError(f"{args.input} is a table by its name, and not plain text; name the column with its text: --text COLUMN")
+    check_column_arguments(args, [args.input])
+    for given in read_inputs(args.input, (args.text,) if args.text else (), bool(args.text), args.quoted):
+        yield given if isinstance(given, str) else given[0]

@@ -13,7 +13,8 @@ import sys
 import time
 from collections.abc import Iterator
 
-from fairseq_electra.cli.vocab import add_column_arguments, check_column_arguments
+from fairseq_electra.cli._columns import add_column_arguments, check_column_arguments
+from fairseq_electra.cli.vocab import TEXT_HELP
 from fairseq_electra.data.documents import BLANK_LINES, DOCUMENTS, HEADINGS, LINES, Documents, reader_of
 from fairseq_electra.data.encode import SPLITS, encode_to_binary, encode_to_pieces, punctuation_normalizer
 from fairseq_electra.data.text import read_texts
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{split}pref", nargs="+", metavar="FILE", help=f"text of {split}; plain, .gz or .xz; the end of a file ends its document"
         )
-    add_column_arguments(parser)
+    add_column_arguments(parser, TEXT_HELP)
     parser.add_argument(
         "--documents",
         choices=DOCUMENTS,

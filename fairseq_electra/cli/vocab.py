@@ -6,11 +6,9 @@ fairseq-electra vocab --size 16000 --output vocab --text body articles.jsonl.gz
 
 import argparse
 import math
-from collections.abc import Iterable
 
+from fairseq_electra.cli._columns import add_column_arguments, check_column_arguments
 from fairseq_electra.data.documents import reader_of
-from fairseq_electra.data.examples import Columns, is_table
-from fairseq_electra.data.quotes import warn_of_quotes
 from fairseq_electra.data.wordpiece import CHARACTER_COVERAGE, LEADING, sample_lines, save_vocabulary, train_wordpiece
 from fairseq_electra.errors import InputError
 from fairseq_electra.paths import require
@@ -19,25 +17,10 @@ from fairseq_electra.progress import Progress
 TEXT_HELP = "the files are JSON lines, or CSV or TSV if named so: take the text in this column; each record is a document"
 
 
-def add_column_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare how a text is read that stands in a column."""
-    parser.add_argument("--text", metavar="COLUMN", help=TEXT_HELP)
-    parser.add_argument("--quoted", action="store_true", help="with --text: cells of a TSV may stand in quotes")
-
-
-def check_column_arguments(args: argparse.Namespace, files: Iterable[str]) -> None:
-    """Refuse --quoted without --text, and warn of files whose cells stand in quotes where it is not given."""
-    if args.quoted and not args.text:
-        raise InputError("--quoted is for the cells of a TSV: name the column with the text, --text COLUMN, or leave it out")
-    for path in files if args.text else ():
-        if is_table(path):
-            warn_of_quotes(path, Columns((args.text,), quoted=args.quoted))
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="text: one paragraph a line; plain, .gz or .xz")
-    add_column_arguments(parser)
+    add_column_arguments(parser, TEXT_HELP)
     parser.add_argument("--size", type=int, default=30522, help="ids in all, special symbols among them (default %(default)s, as BERT)")
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for tokenizer.json and dict.txt")
     parser.add_argument("--cased", action="store_true", help="keep upper case, and with it the accents")

@@ -79,6 +79,24 @@ def test_the_commands_write_a_line_of_json_for_each_of_text(hub, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("name", "content", "column", "sentence"),
+    [
+        ("a.jsonl", '{"body": "a name"}\n{"body": "one"}\n', "body", "line 1: a JSON record with 'body', and the network does not know"),
+        ("a.txt", '{"body": "a name"}\n{"body": "one"}\n', "body", "line 1: a JSON record with 'body', and the network does not know"),
+        ("a.csv", "id,body\n1,a name\n2,one\n", "body", "a.csv is a table by its name"),
+        ("a.tsv", "id\tbody\n1\ta name\n2\tone\n", "body", "a.tsv is a table by its name"),
+    ],
+)
+def test_json_and_tables_are_read_by_a_column_and_not_judged_as_plain_text(hub, monkeypatch, tmp_path, name, content, column, sentence):
+    monkeypatch.setattr(fairseq_electra, "from_pretrained", lambda *_, **__: hub)
+    (tmp_path / name).write_text(content)
+    given = ["detect", "checkpoints", "--input", tmp_path / name]
+    status, output, said = command(*given)
+    assert status == 1 and not output and sentence in said
+    assert command(*given, "--text", column)[:2] == command("detect", "checkpoints", text="a name\none\n", monkeypatch=monkeypatch)[:2]
+
+
+@pytest.mark.parametrize(
     ("arguments", "text", "sentence"),
     [
         (["detect", "checkpoints"], "", "standard input is empty"),
