@@ -40,7 +40,10 @@ class ElectraPretrainingConfig(FairseqDataclass):
     mask_whole_words: bool = field(default=False, metadata={"help": "mask all pieces of a word together"})
     mask_spans: float = field(
         default=0.0,
-        metadata={"help": "mask spans of this mean length, in tokens, or with --mask-whole-words in words; 0: single ones"},
+        metadata={
+            "help": "mask spans of this mean length, in tokens, or with --mask-whole-words in words, long ones then somewhat more rarely; "
+            "0: single ones"
+        },
     )
     autocast: ChoiceEnum(["none", "bf16", "fp16"]) = field(  # type: ignore[valid-type]
         default="none",

@@ -93,6 +93,21 @@ def test_spans_of_words_hold_whole_words_of_the_mean_number_given():
     assert words / spans == pytest.approx(2, rel=0.06)
 
 
+@pytest.mark.parametrize("mean", [2.0, 6.0])
+def test_long_words_are_masked_more_rarely_in_spans_by_no_more_than_the_pages_say(mean):
+    tokens, lengths, rows = text(1500)
+    positions, target, _, _ = masking(word_starts=STARTS, mean_span=mean)(tokens.copy(), lengths, 1, rows)
+    masked, there = np.zeros(128), np.zeros(128)
+    for i, row in enumerate(tokens.tolist()):
+        chosen = set(positions[i][target[i] != PAD].tolist())
+        for word in words_of(row):
+            there[len(word)] += 1
+            masked[len(word)] += word[0] in chosen
+    rate = masked[1:4] / there[1:4]
+    assert rate == pytest.approx([0.160, 0.149, 0.140], abs=0.008)
+    assert masked[4:7].sum() / there[4:7].sum() == pytest.approx(0.13, abs=0.02)
+
+
 def test_special_tokens_are_never_masked_and_no_place_of_a_text_is_much_preferred():
     tokens = np.full((6000, 62), 7)
     tokens[:, 0], tokens[:, -1], tokens[:, 31] = BOS, EOS, EOS
