@@ -41,7 +41,7 @@ class ElectraPretrainingConfig(FairseqDataclass):
     mask_spans: float = field(
         default=0.0,
         metadata={
-            "help": "mask spans of this mean length, in tokens, or with --mask-whole-words in words, long ones then somewhat more rarely; "
+            "help": "mask spans of this mean length, in tokens, or with --mask-whole-words in words, of which long ones come more rarely; "
             "0: single ones"
         },
     )

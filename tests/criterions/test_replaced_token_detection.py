@@ -134,6 +134,24 @@ def test_the_share_is_measured_once_and_goes_along_with_the_run(make_task, data_
     assert loaded(1, task.state_dict(), mask_prob=0.3).masked_share.value == loaded(1, mask_prob=0.3).masked_share.value > 0.25
 
 
+def test_the_share_is_measured_anew_where_a_run_goes_on_with_another_text(make_task, data_bin, tmp_path):
+    for name in ("dict.txt", "valid.bin", "valid.idx"):
+        (tmp_path / name.replace("valid", "train")).write_bytes((data_bin / name).read_bytes())
+
+    def share(data, state=None):
+        task = make_task(data=str(data), tokens_per_sample=24)
+        if state is not None:
+            task.load_state_dict(state)
+        task.load_dataset("train")
+        return task.masked_share.value, task.state_dict()
+
+    (here, state), (there, _) = share(data_bin), share(tmp_path)
+    assert here != there
+    assert share(tmp_path, state)[0] == there
+    assert share(f"{tmp_path}:{data_bin}", state)[0] == here, "a folder that was added"
+    assert share(tmp_path, {**state, "masked_share": {**state["masked_share"], "texts": []}})[0] == here, "an older checkpoint"
+
+
 def test_the_share_of_many_rows_is_that_of_stretches_over_all_of_them(make_task, monkeypatch):
     dataset = make_task(tokens_per_sample=16).load_dataset("train")
     dataset.set_epoch(1)
