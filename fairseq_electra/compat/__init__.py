@@ -98,6 +98,7 @@ def apply() -> None:
     units.forget_best_in_other_units()
     patience.remember_patience()
     keep_vocabulary_beside_checkpoints()
+    speeds.leave_saving_out_of_speeds()
     sameness.say_when_all_is_the_same()
     sentences.gather_predictions()
     sentences.correlate_single_examples()

@@ -1,5 +1,6 @@
-"""A change to fairseq's speeds: they are of the time spent on training."""
+"""Changes to fairseq's speeds: they are of the time spent on training."""
 
+import functools
 import time
 
 SPEEDS = ("wps", "ups", "tflops", "mfu")
@@ -10,7 +11,6 @@ def leave_validation_out_of_speeds() -> None:
 
     The clocks of all speeds are set forward by the time that a validation took, in every task.
     """
-    from fairseq.logging import metrics
     from fairseq.tasks import FairseqTask
 
     plain = FairseqTask.begin_valid_epoch
@@ -23,12 +23,38 @@ def leave_validation_out_of_speeds() -> None:
 
     def post_validate(self, model, stats, agg):
         """Set the clocks; fairseq-train calls this after each validation set, where a task has it."""
-        now = time.perf_counter()
-        for meters in map(metrics.get_meters, ("default", "train", "train_inner")):
-            for name in SPEEDS:
-                if meters is not None and name in meters:
-                    meters[name].start += now - self.validating_since
-        self.validating_since = now
+        self.validating_since = _leave_out_since(self.validating_since)
 
     begin_valid_epoch.sets_clocks = True  # type: ignore[attr-defined]
     FairseqTask.begin_valid_epoch, FairseqTask.post_validate = begin_valid_epoch, post_validate
+
+
+def leave_saving_out_of_speeds() -> None:
+    """checkpoint_utils.py::save_checkpoint: counts as time of training, as validation did; a large net takes seconds to be written."""
+    from fairseq import checkpoint_utils
+
+    plain = checkpoint_utils.save_checkpoint
+    if getattr(plain, "sets_clocks", False):
+        return
+
+    @functools.wraps(plain)
+    def save_checkpoint(*args, **kwargs):
+        since = time.perf_counter()
+        saved = plain(*args, **kwargs)
+        _leave_out_since(since)
+        return saved
+
+    save_checkpoint.sets_clocks = True  # type: ignore[attr-defined]
+    checkpoint_utils.save_checkpoint = save_checkpoint
+
+
+def _leave_out_since(begin: float) -> float:
+    """Set the clocks of all speeds forward by the time since then; returns the time that it is now."""
+    from fairseq.logging import metrics
+
+    now = time.perf_counter()
+    for meters in map(metrics.get_meters, ("default", "train", "train_inner")):
+        for name in SPEEDS:
+            if meters is not None and name in meters:
+                meters[name].start += now - begin
+    return now

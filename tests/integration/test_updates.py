@@ -1,5 +1,6 @@
 """An update that does not wait for the device is the one that does: its weights, its log, its end where a gradient is not finite."""
 
+import inspect
 import json
 import re
 import time
@@ -8,13 +9,14 @@ import types
 
 import pytest
 import torch
-from fairseq import trainer
+from fairseq import checkpoint_utils, trainer
 from fairseq.distributed import utils as distributed_utils
 from fairseq.logging import metrics
+from fairseq_cli import train as train_cli
 from omegaconf import OmegaConf
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fairseq_electra.compat import updates
+from fairseq_electra.compat import speeds, updates
 from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection
 from fairseq_electra.errors import DeviceFaultError
 from tests.conftest import TINY_NET
@@ -209,6 +211,28 @@ def test_time_spent_on_validation_does_not_count_as_training(make_task):
     assert meters["another"].elapsed_time >= 0.3
     for name in ("mfu", "wps"):
         assert 0 < meters[name].elapsed_time <= meters["another"].elapsed_time - 0.3
+
+
+def test_time_spent_on_saving_does_not_count_as_training(monkeypatch):
+    monkeypatch.setattr(checkpoint_utils, "save_checkpoint", lambda seconds: time.sleep(seconds) or "saved")
+    speeds.leave_saving_out_of_speeds()
+    mended = checkpoint_utils.save_checkpoint
+    speeds.leave_saving_out_of_speeds()
+    assert checkpoint_utils.save_checkpoint is mended
+    metrics.reset()
+    with metrics.aggregate("train"):
+        for _ in range(2):
+            for name in ("ups", "another"):
+                metrics.log_speed(name, 1.0)
+    assert mended(0.15) == "saved"
+    meters = metrics.get_meters("train")
+    assert 0 < meters["ups"].elapsed_time <= meters["another"].elapsed_time - 0.15
+
+
+def test_fairseqs_train_still_saves_between_two_updates():
+    """Within the time that its speeds divide by."""
+    assert "checkpoint_utils.save_checkpoint(" in inspect.getsource(train_cli.validate_and_save)
+    assert checkpoint_utils.save_checkpoint.sets_clocks
 
 
 @pytest.mark.parametrize(("said", "expected"), [(updates.OF_ALL[0], [3, 4, 7]), (updates.OF_ALL[1] + ".", [3, 4, 7]), ("else", [3, 4])])
