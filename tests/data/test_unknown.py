@@ -120,6 +120,17 @@ def test_prepare_says_what_is_lost_and_so_does_training(tmp_path, vocabulary, ca
     assert not unknown_in_folder(tmp_path / "task", "valid", 1 << 16)
 
 
+def test_questions_are_counted_as_their_contexts_are(tmp_path, vocabulary, capsys):
+    question = {"id": "1", "question": KOREAN, "answers": [{"text": "object", "answer_start": 4}]}
+    text = json.dumps({"data": [{"paragraphs": [{"context": "the object", "qas": [question]}]}]})
+    (tmp_path / "train.json").write_text(text, encoding="utf-8")
+    given = ["prepare", "--vocab", str(vocabulary), "--destdir", str(tmp_path / "task"), "--squad", "--train", str(tmp_path / "train.json")]
+    assert main(given) == 0
+    counted = len(KOREAN.split())
+    ids = counted + len(load_wordpiece(vocabulary).encode("the object", add_special_tokens=False).ids)
+    assert f"{counted / ids:.2%} of the ids are <unk>" in capsys.readouterr().out
+
+
 def test_shares_of_a_binarized_text_are_counted_line_by_line():
     lines = [[5, 3, 2], [2], [3, 2], [3, 3, 2], [7, 8, 9, 2], [2]]
     ids, sizes = np.array([i for line in lines for i in line], np.uint16), np.array([len(line) for line in lines], np.int32)
