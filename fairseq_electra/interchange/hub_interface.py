@@ -20,7 +20,7 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.interchange.export_transformers import sizes_of
 from fairseq_electra.interchange.network_files import is_transformers_folder
 from fairseq_electra.interchange.pretrained import Pretrained, load_checkpoint
-from fairseq_electra.interchange.sentence_transformers import is_sentence_transformers
+from fairseq_electra.interchange.sentence_transformers import is_sentence_transformers, other_case
 from fairseq_electra.interchange.transformers_folder import read_folder
 from fairseq_electra.models.electra import ElectraModel
 from fairseq_electra.models.electra_encoder import ElectraEncoder, segments_of
@@ -76,7 +76,10 @@ def from_pretrained(
     """
     path = Path(path)
     if path.is_dir() and checkpoint_file is None and (is_transformers_folder(path) or is_sentence_transformers(path)):
-        return ElectraHubInterface(read_folder(path, generator).pretrained)
+        found = read_folder(path, generator)
+        if warning := other_case(found.unused, found.pretrained.tokenizer):
+            logger.warning(f"{path}: {warning}")
+        return ElectraHubInterface(found.pretrained)
     names = [checkpoint_file] if checkpoint_file else CHECKPOINTS
     if path.is_dir() and not any((path / name).is_file() for name in names):
         wanted = checkpoint_file or f"config.json, {' or '.join(CHECKPOINTS)}"

@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+from tokenizers import Tokenizer
+
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange.json_files import read_json
 
 MODULES_FILE = "modules.json"
 SETTINGS_FILE = "sentence_bert_config.json"  # beside the network's config.json
+LOWER_CASE = "do_lower_case"  # in that file
 NETWORKS = ("Transformer", "BERT")  # the second in its first releases
 REASON = "of sentence-transformers, behind the network"
 OF_MEAN = "; a head here reads the mean too with --pooling mean"
@@ -41,14 +44,22 @@ def find_network(folder: Path) -> tuple[Path, dict[str, str]]:
         for kind, where in modules
         if kind not in NETWORKS
     }
-    if read_json(network / SETTINGS_FILE).get("do_lower_case"):
-        unused["do_lower_case"] = f"{SETTINGS_FILE} lets sentence-transformers lower-case text; here tokenizer_config.json decides"
+    if read_json(network / SETTINGS_FILE).get(LOWER_CASE):
+        unused[LOWER_CASE] = f"{SETTINGS_FILE} lets sentence-transformers lower-case text; here tokenizer_config.json decides"
     return network, unused
 
 
 def is_sentence_transformers(folder: Path) -> bool:
     """Tell a folder of sentence-transformers by its list of modules."""
     return (folder / MODULES_FILE).is_file()
+
+
+def other_case(unused: dict[str, str], tokenizer: Tokenizer) -> str:
+    """Return a sentence where sentence-transformers lower-cases text and the tokenizer does not, so that ids differ; else nothing."""
+    normalizer = tokenizer.normalizer
+    if LOWER_CASE not in unused or (normalizer is not None and normalizer.normalize_str("A") == "a"):
+        return ""
+    return f"{unused[LOWER_CASE]}, and it keeps capitals, so ids differ: give text in lower case"
 
 
 def _read_modules(path: Path) -> list[tuple[str, str]]:

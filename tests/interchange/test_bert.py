@@ -227,6 +227,14 @@ def test_folders_of_sentence_transformers_are_read(tmp_path, make_bert, network)
     assert torch.equal(before, after)
 
 
+@pytest.mark.parametrize("cased", [False, True])
+def test_text_that_sentence_transformers_lower_cases_and_the_tokenizer_does_not_is_warned_of(make_bert, cased, caplog):
+    made = make_bert(cased=cased)
+    of_sentence_transformers(made.folder)
+    fairseq_electra.from_pretrained(made.folder)
+    assert ("it keeps capitals, so ids differ: give text in lower case" in caplog.text) == cased
+
+
 @pytest.mark.parametrize(
     ("modules", "sentence"),
     [
