@@ -23,7 +23,12 @@ def exact_match(found: str, gold: str) -> float:
 
 
 def token_f1(found: str, gold: str) -> float:
-    """F1 of the words in common, 0 to 1; of no words at all, whether both have none. Source: SQuAD's evaluate-v2.0.py::compute_f1."""
+    """F1 of the words in common, 0 to 1; of no words at all, whether both have none.
+
+    Words are what blanks separate: where a script has none (Chinese, Japanese, Thai), an answer is one word, and F1 is 0 or 1.
+
+    Source: SQuAD's evaluate-v2.0.py::compute_f1.
+    """
     ours, theirs = normalize_answer(found).split(), normalize_answer(gold).split()
     if not ours or not theirs:
         return float(ours == theirs)
