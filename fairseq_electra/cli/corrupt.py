@@ -10,6 +10,7 @@ that read the same data folder.
 import argparse
 import hashlib
 import logging
+import sys
 from pathlib import Path
 
 from fairseq_electra.checkpoints import checkpoint_in
@@ -46,6 +47,8 @@ def run(args: argparse.Namespace) -> None:
     sizes = model.generator.sizes
     if sizes.positions == "learned" and sizes.max_position_embeddings < WIDTH:
         raise InputError(f"{args.checkpoint} reads rows of {sizes.max_position_embeddings} tokens, fewer than the {WIDTH} needed")
+    if warning := too_short(task.cfg.tokens_per_sample):
+        print(warning, file=sys.stderr)
     prefix, dictionary = Path(args.data) / args.split, task.source_dictionary
     corpus = open_binarized(prefix, len(dictionary))
     special = {"bos": dictionary.bos(), "pad": dictionary.pad(), "eos": dictionary.eos()}
@@ -56,6 +59,18 @@ def run(args: argparse.Namespace) -> None:
         name = f"the generator of {Path(args.checkpoint).name} (SHA-256 {hashlib.file_digest(stream, 'sha256').hexdigest()[:12]}...)"
     path = save_corruption(prefix, corpus, corrupted, name)
     print(f"{path}: {(corrupted != corpus.ids).mean():.1%} of {len(corpus.ids):,} ids replaced by {name}; logged as {BY_GENERATOR}_auc")
+
+
+def too_short(trained_on: int) -> str:
+    """Return a sentence for a generator that has seen shorter rows than it corrupts, of at most so many tokens; empty for others."""
+    from fairseq_electra.data.fixed_corruption import WIDTH
+
+    return (
+        f"WARNING: the generator was trained on rows of at most {trained_on} tokens and corrupts rows of {WIDTH}: behind token "
+        f"{trained_on} its replacements may be poor; use one that was trained with --tokens-per-sample {WIDTH} or more"
+        if trained_on < WIDTH
+        else ""
+    )
 
 
 def rows_by_generator(model, dictionary, progress: Progress | None = None):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fairseq_electra.cli import main
-from fairseq_electra.cli.corrupt import rows_by_generator
+from fairseq_electra.cli.corrupt import rows_by_generator, too_short
 from fairseq_electra.interchange.hub_interface import ElectraHubInterface
 from fairseq_electra.progress import Progress
 
@@ -148,3 +148,8 @@ def test_corrupt_counts_rows(make_task, make_model):
     corrupt_rows = rows_by_generator(make_model(task).eval(), task.source_dictionary, progress)
     corrupt_rows(rows, torch.arange(3).numpy())
     assert progress._stage.done == 3
+
+
+def test_a_generator_that_has_seen_shorter_rows_than_it_corrupts_is_warned_of():
+    assert too_short(64).startswith("WARNING: the generator was trained on rows of at most 64 tokens and corrupts rows of 128")
+    assert not too_short(128)
