@@ -211,7 +211,10 @@ def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor, head: s
         task = replace(task, stride=settings.get("stride", 0))
     elif kind == ANSWERING:
         stride, max_question = settings.get("stride", STRIDE), settings.get("max_question", MAX_QUESTION)
-        task = replace(task, stride=stride, max_question=max_question, unanswerable=bool(main.config.get(UNANSWERABLE, True)))
+        unanswerable = main.config.get(UNANSWERABLE, True)
+        if not isinstance(unanswerable, bool):
+            raise InputError(f"{source} has {UNANSWERABLE} {unanswerable!r}; write true or false")
+        task = replace(task, stride=stride, max_question=max_question, unanswerable=unanswerable)
     pretrained = Pretrained(model.eval(), tokenizer, dictionary, task=task, labels={head: labels}, settings=settings)
     return Imported(pretrained, model_cfg, order, {head: main}, main.unused)
 

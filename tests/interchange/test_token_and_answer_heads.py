@@ -238,6 +238,15 @@ def test_a_folder_of_transformers_answers_questions(make_theirs, family):
     assert {answer["answer"] for answer in predictor_of(net, SENTENCE_HEAD, "text", threshold=below)(QUESTIONS)} == {""}
 
 
+@pytest.mark.parametrize("said", ["false", 0, None])
+def test_a_folder_that_does_not_say_true_or_false_of_questions_without_an_answer_is_refused(make_theirs, said):
+    made = make_theirs("Electra", generator=None, class_name="ElectraForQuestionAnswering")
+    config = json.loads((made.folder / "config.json").read_text())
+    (made.folder / "config.json").write_text(json.dumps(config | {"has_unanswerable_questions": said}))
+    with pytest.raises(InputError, match=f"config.json has has_unanswerable_questions {said!r}; write true or false"):
+        from_pretrained(made.folder)
+
+
 def test_the_command_answers_from_a_folder_of_transformers(tmp_path, make_theirs):
     made = make_theirs(generator=None, class_name="ElectraForTokenClassification", id2label=dict(enumerate(TAGS)))
     expected = list(predictor_of(from_pretrained(made.folder), SENTENCE_HEAD, "text")(SENTENCES))
