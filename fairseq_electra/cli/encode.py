@@ -80,6 +80,8 @@ def _lines(files: list[str], args: argparse.Namespace, documents: Documents) -> 
 def _warn(place: str, files: int, args: argparse.Namespace, documents: Documents, unknown: Unknown) -> None:
     """Warn of text that is not known, or seems to be meant in another way than it was read, where this was not asked for."""
     unknown.warn(place)
+    if returns := documents.warning_of_returns(place):
+        print(returns, file=sys.stderr)
     asked_for = args.text or args.documents == BLANK_LINES
     if not asked_for and (warning := documents.warning(place, files, args.documents or BLANK_LINES)):
         print(warning, file=sys.stderr)

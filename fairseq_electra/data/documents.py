@@ -96,6 +96,7 @@ class Documents:
         of_a_heading: those among them that look like a heading, ``= Title =`` or ``== Title ==``.
         titled: documents that begin with a line of the form ``= Title =``.
         begins_with_json: whether the first line is a JSON object.
+        with_returns: lines that hold a carriage return.
     """
 
     lines: int = 0
@@ -104,6 +105,7 @@ class Documents:
     of_a_heading: int = 0
     titled: int = 0
     begins_with_json: bool = False
+    with_returns: int = 0
 
     def over(self, lines: Iterable[str]) -> Iterator[str]:
         """Yield lines as they are, and count them."""
@@ -117,6 +119,7 @@ class Documents:
                     self.begins_with_json = self.begins_with_json or (self.documents == 1 and is_object(line))
                 length += 1
                 self.lines += 1
+                self.with_returns += "\r" in line
             else:
                 self._end(length, first)
                 length = 0
@@ -131,6 +134,15 @@ class Documents:
     def __str__(self) -> str:
         each = self.lines / max(self.documents, 1)
         return f"{self.documents:,} document{'s' if self.documents != 1 else ''} of {each:,.1f} lines with text on average"
+
+    def warning_of_returns(self, place: str) -> str:
+        """Return a sentence for text whose lines seem to end with carriage returns alone, as on old Macintoshes; empty for other text."""
+        if self.with_returns < max(1, OFTEN * self.lines):
+            return ""
+        return (
+            f"WARNING: {place}: {self.with_returns:,} of {self.lines:,} lines hold carriage returns, which end no line here; if they "
+            "are meant to: tr '\\r' '\\n' < FILE > NEW"
+        )
 
     def warning(self, place: str, files: int = 1, by: str = BLANK_LINES) -> str:
         """Return a sentence for text that seems to be meant in another way; empty for other text.

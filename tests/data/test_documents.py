@@ -129,6 +129,15 @@ def test_text_that_seems_to_be_meant_in_another_way_is_warned_of(lines, files, w
     assert said.startswith(f"WARNING: train: {warning}") if warning else said == ""
 
 
+def test_lines_that_end_with_carriage_returns_alone_are_warned_of(tmp_path):
+    for content, warned in ((b"one\rtwo\r\rthree\r", True), (b"one\r\ntwo\r\n", False), (b"a\rb\n" + b"c\n" * 20, False), (b"", False)):
+        (tmp_path / "a.txt").write_bytes(content)
+        documents = Documents()
+        list(documents.over(read_texts([tmp_path / "a.txt"])))
+        assert bool(said := documents.warning_of_returns("a.txt")) == warned
+        assert not warned or said.startswith("WARNING: a.txt: 1 of 1 lines hold carriage returns, which end no line here")
+
+
 def test_lines_and_documents_are_counted_and_yielded_as_they_are():
     lines = ["", "one", " ", "\t", "two", "three", "", "four"]
     documents = Documents()
