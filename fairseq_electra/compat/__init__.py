@@ -66,6 +66,7 @@ def apply() -> None:
     updates.name_rows_of_infinite_losses()
     updates.look_at_gradients_later()
     fillers.leave_out_fillers()
+    fillers.pass_over_fillers_in_fairseq_validate()
     memory.end_where_memory_runs_out()
     updates.log_norms_of_networks()
     updates.save_metrics_as_numbers()

@@ -1,6 +1,7 @@
-"""A change to fairseq's update: a batch that only fills up a process's share weighs nothing, and takes nothing from the others."""
+"""Changes for batches that only fill up a process's share: they weigh nothing, and take nothing from the others."""
 
 import functools
+from collections.abc import Iterator
 
 
 def leave_out_fillers() -> None:
@@ -23,3 +24,38 @@ def leave_out_fillers() -> None:
 
     train_step.leaves_out_fillers = True  # type: ignore[attr-defined]
     Trainer.train_step = train_step
+
+
+def pass_over_fillers_in_fairseq_validate() -> None:
+    """fairseq_cli/validate.py::main, ``task.valid_step(sample, model, criterion)``: for the empty batches of several processes, too.
+
+    No task takes one. They are left out: in a pass over a set no process waits for another before its end.
+    """
+    from fairseq_cli import validate
+
+    if not isinstance(validate.progress_bar, _BarsWithoutFillers):
+        validate.progress_bar = _BarsWithoutFillers(validate.progress_bar)
+
+
+class _BarsWithoutFillers:
+    """fairseq's module ``progress_bar``, whose bars leave out empty batches."""
+
+    def __init__(self, plain):
+        self._plain = plain
+
+    def __getattr__(self, name: str):
+        return getattr(self._plain, name)
+
+    def progress_bar(self, *args, **kwargs) -> "_BarWithoutFillers":
+        return _BarWithoutFillers(self._plain.progress_bar(*args, **kwargs))
+
+
+class _BarWithoutFillers:
+    def __init__(self, bar):
+        self._bar = bar
+
+    def __getattr__(self, name: str):
+        return getattr(self._bar, name)
+
+    def __iter__(self) -> Iterator[dict]:
+        return (sample for sample in self._bar if sample)

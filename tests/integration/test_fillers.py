@@ -3,33 +3,64 @@
 tests/integration/test_distributed.py has two real processes.
 """
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from fairseq import tasks, trainer
 from fairseq.data.iterators import GroupedIterator
-from fairseq.logging import metrics
+from fairseq.logging import metrics, progress_bar
 from fairseq.trainer import Trainer
+from fairseq_cli import validate
 
+from fairseq_electra.cli import main
 from tests.conftest import TINY_NET, USER_DIR
 from tests.integration import tagging_task
+from tests.integration.test_questions import WINDOWS, squad
 from tests.integration.training import command, configuration
 from tests.test_compat import stock_source
 
 SGD = ["--optimizer", "sgd", "--lr", "1.0", "--clip-norm", "0", "--dropout", "0", "--num-workers", "0", "--batch-size", "8"]
-PRETRAINING, PACKED, TAGGING = "pretraining", "packed", "tagging"
+PRETRAINING, PACKED, TAGGING, QUESTIONS, SENTENCES, CHOICES = "pretraining", "packed", "tagging", "questions", "sentences", "choices"
+OF_SENTENCES = "--init-token 0 --max-positions 128"
+TASKS = {
+    TAGGING: "--task token_classification --criterion token_classification",
+    QUESTIONS: "--task question_answering --criterion question_answering",
+    SENTENCES: f"--task sentence_prediction --criterion sentence_prediction --num-classes 2 {OF_SENTENCES}",
+    CHOICES: f"--task sentence_ranking --criterion sentence_ranking --num-classes 4 {OF_SENTENCES}",
+}
 
 
-@pytest.fixture(scope="module", params=[PRETRAINING, PACKED, TAGGING])
+def prepared(kind: str, folder: Path, vocabulary: Path, lines: list[str]) -> Path:
+    """Prepare a task with 32 rows of train or more."""
+    if kind == TAGGING:
+        tagging_task.write_sources(folder, lines)
+        return tagging_task.prepare(folder, vocabulary)
+    texts = [" ".join(line.split()[:20]).replace('"', "") for line in lines if len(line) > 40][:32]
+    if kind == QUESTIONS:
+        (folder / "train.json").write_text(json.dumps(squad(lines, "train", True)))
+        source = ["--squad", *WINDOWS, "--train", folder / "train.json"]
+    elif kind == SENTENCES:
+        (folder / "train.tsv").write_text("text\tlabel\n" + "".join(f"{text}\t{i % 2}\n" for i, text in enumerate(texts)))
+        source = ["--text", "text", "--label", "label", "--train", folder / "train.tsv"]
+    else:
+        rows = "".join(f'0,"{text}",So,one,two,three,four,{i % 4}\n' for i, text in enumerate(texts))
+        (folder / "train.csv").write_text(f",sent1,sent2,ending0,ending1,ending2,ending3,label\n{rows}")
+        source = ["--swag", folder]
+    assert main([str(word) for word in ["prepare", "--vocab", vocabulary, "--destdir", folder / "task", *source]]) == 0
+    return folder / "task"
+
+
+@pytest.fixture(scope="module", params=[PRETRAINING, PACKED, TAGGING, QUESTIONS, SENTENCES, CHOICES])
 def one_process(request, tmp_path_factory, data_bin, vocabulary, corpus_lines) -> Trainer:
     """A trainer of one process, which never takes a step by itself: its net stays the same."""
     folder = tmp_path_factory.mktemp("fillers")
-    if request.param == TAGGING:
-        tagging_task.write_sources(folder, corpus_lines)
-        kind = "--task token_classification --criterion token_classification --arch electra_encoder --disable-validation".split()
-        given = [tagging_task.prepare(folder, vocabulary), "--user-dir", USER_DIR, "--cpu", *kind, "--model-size", "tiny", *TINY_NET, *SGD]
-        given += ["--save-dir", folder / "save", "--head-dropout", "0"]
+    if request.param in TASKS:
+        data, kind = prepared(request.param, folder, vocabulary, corpus_lines), TASKS[request.param].split()
+        given = [data, "--user-dir", USER_DIR, "--cpu", *kind, "--arch", "electra_encoder", "--model-size", "tiny", *TINY_NET, *SGD]
+        given += ["--save-dir", folder / "save", "--head-dropout", "0", "--disable-validation"]
     else:
         pack = ["--pack"] if request.param == PACKED else []
         given = command(data_bin, folder / "save", *TINY_NET, *SGD, "--tokens-per-sample", 32, *pack)[3:]
@@ -90,3 +121,16 @@ def test_processes_with_empty_batches_behind_real_ones_give_the_gradient_of_one(
 def test_fairseq_still_takes_a_processs_whole_update_for_empty_where_its_last_batch_is():
     assert "if is_dummy_batch:\n            if torch.is_tensor(sample_size):" in stock_source(trainer)
     assert Trainer.train_step.leaves_out_fillers
+
+
+def test_fairseq_validate_leaves_out_empty_batches():
+    bar = validate.progress_bar.progress_bar([{"id": 1}, {}, {"id": 2}, {}], log_format="none", default_log_format="none")
+    assert list(bar) == [{"id": 1}, {"id": 2}]
+    bar.log({}, step=1)
+    assert validate.progress_bar.build_progress_bar is progress_bar.build_progress_bar  # the rest of the module is as it was
+
+
+def test_fairseq_validate_still_gives_a_task_every_batch_that_its_bar_yields():
+    plain = stock_source(validate)
+    assert "for i, sample in enumerate(progress):" in plain and "_loss, _sample_size, log_output = task.valid_step(sample" in plain
+    assert "progress = progress_bar.progress_bar(" in plain
