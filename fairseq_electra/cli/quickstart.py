@@ -33,8 +33,8 @@ from fairseq_electra.one_run import follow
 VOCABULARY = 4096
 PRETRAINING = {"updates": 1200, "rows": 32, "tokens": 64, "lr": 1e-3}
 FINETUNING = {"train": 2500, "valid": 800, "test": 1200, "epochs": 3, "batch": 32}
-LEARNING_RATES = (1e-4, 3e-4, 1e-3)
-SEEDS = (1, 2, 3)
+LEARNING_RATES = (1e-4, 1e-3)  # one of them is within a factor of 3.2 of any rate from 3e-5 to 3e-3
+CHOOSING_SEED, SEEDS = 0, (1, 2, 3)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,7 +108,7 @@ def pretrain(folder: Path, updates: int) -> None:
 
 
 def finetune(folder: Path) -> dict:
-    """Fine-tune both nets: the learning rate is chosen on valid with the first seed, and then every seed is scored on test."""
+    """Fine-tune both nets: the learning rate is chosen on valid with a seed that is not reported, then the others are scored on test."""
     nets = {
         "pretrained": ["--finetune-from-model", str(folder / "pretrained" / "checkpoint_last.pt")],
         "scratch": ["--model-size", "tiny"],
@@ -123,9 +123,9 @@ def finetune(folder: Path) -> dict:
             found[name] = last_accuracies(validations)
             print(f"    {name:<28} valid {found[name]['valid']:.1f}   test {found[name]['test']:.1f}", flush=True)
 
-    run_all([(net, lr, SEEDS[0]) for net in nets for lr in LEARNING_RATES])
-    chosen = {net: max(LEARNING_RATES, key=lambda lr: found[f"{net}-lr{lr:g}-seed{SEEDS[0]}"]["valid"]) for net in nets}
-    run_all([(net, chosen[net], seed) for net in nets for seed in SEEDS[1:]])
+    run_all([(net, lr, CHOOSING_SEED) for net in nets for lr in LEARNING_RATES])
+    chosen = {net: max(LEARNING_RATES, key=lambda lr: found[f"{net}-lr{lr:g}-seed{CHOOSING_SEED}"]["valid"]) for net in nets}
+    run_all([(net, chosen[net], seed) for net in nets for seed in SEEDS])
     return {net: {"lr": lr, "accuracy": [found[f"{net}-lr{lr:g}-seed{seed}"]["test"] for seed in SEEDS]} for net, lr in chosen.items()}
 
 
