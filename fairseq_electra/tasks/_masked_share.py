@@ -1,5 +1,6 @@
 """The share of tokens that are masked, which the discriminator's loss is weighted with. The underscore keeps fairseq from importing it."""
 
+import functools
 import logging
 from collections.abc import Callable
 
@@ -17,8 +18,8 @@ class MaskedShare:
 
     Args:
         mask_prob: the share until it is measured.
-        texts: tells the training text from others, as :func:`fairseq_electra.compat.same_run.training_data` does; called when a checkpoint
-            is written or read.
+        texts: tells the training text from others, as :func:`fairseq_electra.compat.same_run.training_data` does; called once, when a
+            checkpoint is written or read.
         **options: further options that decide it.
     """
 
@@ -38,9 +39,13 @@ class MaskedShare:
         self.value, self._known = rows.masked_share(), True
         logger.info(f"{name}: {self.value:.4f} of the tokens are masked, for --mask-prob {self._mask_prob:g}; --disc-weight counts on this")
 
+    @functools.cached_property
+    def _here(self) -> list[str]:
+        return self._texts()
+
     def state_dict(self) -> dict:
         """Return the share, and the options and the text that it is of, for the checkpoint."""
-        return {"value": self.value, "options": self._options, "texts": self._texts()}
+        return {"value": self.value, "options": self._options, "texts": self._here}
 
     def load_state_dict(self, state: dict | None) -> None:
         """Go on with a checkpoint's share, if the options and the text are the same; else it is measured anew.
@@ -51,7 +56,7 @@ class MaskedShare:
         if state is None:
             self._known = True
             logger.info(f"the run began with --mask-prob {self._mask_prob:g} as the share of masked tokens, and goes on so")
-        elif state["options"] == self._options and _overlap(state.get("texts"), self._texts()):
+        elif state["options"] == self._options and _overlap(state.get("texts"), self._here):
             self.value, self._known = state["value"], True
 
 
