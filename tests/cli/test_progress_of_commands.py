@@ -9,6 +9,7 @@ import torch
 
 from fairseq_electra.cli import main
 from fairseq_electra.cli.corrupt import rows_by_generator, too_short
+from fairseq_electra.data.unknown import Unknown
 from fairseq_electra.interchange.hub_interface import ElectraHubInterface
 from fairseq_electra.progress import Progress
 
@@ -131,7 +132,7 @@ def test_predict_tells_its_source_and_shows_the_progress_of_its_net(monkeypatch,
             yield {"score": number}
 
     def predictor_of(*_):
-        return type("Predictor", (), {"number_cut": 0, "warning": lambda _: "", "__call__": staticmethod(answers)})()
+        return type("Predictor", (), {"number_cut": 0, "unknown": Unknown(), "warning": lambda _: "", "__call__": staticmethod(answers)})()
 
     monkeypatch.setattr("fairseq_electra.from_pretrained", lambda *_, **__: net)
     monkeypatch.setattr("fairseq_electra.evaluation.predictions.predictor_of", predictor_of)

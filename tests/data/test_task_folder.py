@@ -130,6 +130,11 @@ def rows_in(net_input):
     return [row[:length].tolist() for row, length in zip(net_input["src_tokens"], net_input["src_lengths"], strict=True)]
 
 
+def assert_refused_without_labels(folder, split):
+    with pytest.raises(InputError, match=f"^{split} of .* has no labels; apply the net to its file with fairseq-electra predict$"):
+        fairseqs_batch(folder, split)
+
+
 @pytest.mark.parametrize("info", [SINGLE, PAIR], ids=lambda info: info.name)
 def test_fairseqs_own_task_makes_the_rows_and_labels_of_sentences(tmp_path, vocabulary, corpus_lines, info):
     splits = {
@@ -142,15 +147,16 @@ def test_fairseqs_own_task_makes_the_rows_and_labels_of_sentences(tmp_path, voca
     assert finished.examples == {"train": 40, "valid": 7, "test": 5}
     size = len(load_dictionary(tmp_path / "task" / "input0"))
     for split, examples in splits.items():
-        batch, expected = fairseqs_batch(tmp_path / "task", split), expected_rows(vocabulary, examples, info)
-        assert rows_in(batch["net_input"]) == [row for (row,) in expected]
+        expected = expected_rows(vocabulary, examples, info)
         assert examples_of(tmp_path / "task", info, split, size) == expected
         assert max(len(row) for (row,) in expected) == info.max_positions
         if split == "test":
-            assert "target" not in batch
-        else:
-            classes = [LABELS.index(example.label) for example in examples]
-            assert batch["target"].flatten().tolist() == classes == targets_of(tmp_path / "task", info, split).tolist()
+            assert_refused_without_labels(tmp_path / "task", split)
+            continue
+        batch = fairseqs_batch(tmp_path / "task", split)
+        assert rows_in(batch["net_input"]) == [row for (row,) in expected]
+        classes = [LABELS.index(example.label) for example in examples]
+        assert batch["target"].flatten().tolist() == classes == targets_of(tmp_path / "task", info, split).tolist()
 
 
 def test_fairseqs_own_task_reads_numbers_as_labels(tmp_path, vocabulary, corpus_lines):
@@ -169,13 +175,14 @@ def test_fairseqs_own_task_makes_the_rows_and_labels_of_a_multiple_choice(tmp_pa
     write_task_folder(tmp_path / "task", vocabulary, splits, CHOICES)
     size = len(load_dictionary(tmp_path / "task" / "input0"))
     for split, examples in splits.items():
-        batch, expected = fairseqs_batch(tmp_path / "task", split), expected_rows(vocabulary, examples, CHOICES)
-        assert [list(rows) for rows in zip(*(rows_in(batch[f"net_input{i}"]) for i in (1, 2, 3, 4)), strict=True)] == expected
+        expected = expected_rows(vocabulary, examples, CHOICES)
         assert examples_of(tmp_path / "task", CHOICES, split, size) == expected
         if split == "test":
-            assert "target" not in batch
-        else:
-            assert batch["target"].tolist() == [i * 3 % 4 for i in range(20)] == targets_of(tmp_path / "task", CHOICES, split).tolist()
+            assert_refused_without_labels(tmp_path / "task", split)
+            continue
+        batch = fairseqs_batch(tmp_path / "task", split)
+        assert [list(rows) for rows in zip(*(rows_in(batch[f"net_input{i}"]) for i in (1, 2, 3, 4)), strict=True)] == expected
+        assert batch["target"].tolist() == [i * 3 % 4 for i in range(20)] == targets_of(tmp_path / "task", CHOICES, split).tolist()
 
 
 def test_pairs_of_train_are_added_the_other_way_round(tmp_path, vocabulary, corpus_lines):
