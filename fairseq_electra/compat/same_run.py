@@ -96,9 +96,13 @@ def _name(cfg, component: str) -> str | None:
 
 def training_data(cfg) -> list[str]:
     """Return what tells a run's training data from others, wherever they lie: a digest for each folder of them; empty if unknown."""
-    data, split = getattr(cfg.task, "data", None), cfg.dataset.train_subset
-    folders = [Path(folder) for folder in str(data or "").split(os.pathsep) if folder]
-    return [found for folder in folders if (found := digest(folder, split.split(",")[0]))]
+    return digests(getattr(cfg.task, "data", None), cfg.dataset.train_subset)
+
+
+def digests(data: str | None, splits: str) -> list[str]:
+    """Return the :func:`digest` of the first of these splits in each folder of data that has it; folders stand between colons."""
+    folders = [Path(folder) for folder in (data or "").split(os.pathsep) if folder]
+    return [found for folder in folders if (found := digest(folder, splits.split(",")[0]))]
 
 
 def digest(folder: Path, split: str) -> str:

@@ -18,7 +18,7 @@ class MaskedShare:
 
     Args:
         mask_prob: the share until it is measured.
-        texts: tells the training text from others, as :func:`fairseq_electra.compat.same_run.training_data` does; called once, when a
+        texts: tells the training text from others, as :func:`fairseq_electra.compat.same_run.digests` does; called once, when a
             checkpoint is written or read.
         **options: further options that decide it.
     """

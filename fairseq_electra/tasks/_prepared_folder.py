@@ -96,11 +96,14 @@ class PreparedFolderTask(FairseqTask, ABC):
         """Make the head: a module of its own for each task."""
 
     def check_split(self, split: str) -> None:
-        """Refuse a split that is not there, or has no labels to train on and to score with; warn of a text of which much is unknown."""
+        """Refuse a split that is not there, or has no labels to train on and to score with."""
         if split not in self.info.examples:
             raise InputError(f"{self.cfg.data} has no {split}, it has {', '.join(self.info.examples)}; name one of these")
         if split in self.info.unlabelled:
             raise InputError(f"{split} of {self.cfg.data} has no labels; apply the net to its file with fairseq-electra predict")
+
+    def warn_of_unknown_text(self, split: str) -> None:
+        """Warn of a training text of which the vocabulary does not know much."""
         unknown = unknown_in_folder(self.cfg.data, split, len(self.dictionary)) if split == self.cfg.train_subset else ""
         if unknown and get_global_rank() == 0:
             logger.warning(unknown)

@@ -1,6 +1,7 @@
 """The task of pre-training: from a folder of binarized text to masked batches."""
 
 import contextlib
+import functools
 import logging
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from fairseq.distributed.utils import get_global_rank, get_global_world_size
 from fairseq.logging import metrics
 from fairseq.tasks import FairseqTask, register_task
 
-from fairseq_electra.compat.same_run import digest
+from fairseq_electra.compat.same_run import digests
 from fairseq_electra.data.binarized import (
     Binarized,
     check_binarized,
@@ -58,7 +59,8 @@ class ElectraPretrainingTask(FairseqTask):
         self.diagnosis = Diagnosis()
         deciding = ["mask_whole_words", "tokens_per_sample", "rows", "pack", "across_documents"]
         deciding += ["mask_spans"] if cfg.mask_spans else []  # checkpoints of before that option have none
-        self.masked_share = MaskedShare(cfg.mask_prob, self._texts, **{name: str(getattr(cfg, name)) for name in deciding})
+        texts = functools.partial(digests, cfg.data, cfg.train_subset)
+        self.masked_share = MaskedShare(cfg.mask_prob, texts, **{name: str(getattr(cfg, name)) for name in deciding})
         self.flops: Flops | None = None  # of the model, once it is built
         self.peak = 0.0  # FLOP/s of a device, once it is at work
         self.compiled = self.cuda_graphs = False  # what the model was built with
@@ -168,10 +170,6 @@ class ElectraPretrainingTask(FairseqTask):
         if is_train:
             self.masked_share.measure(self.datasets[split], str(prefix))
         return self.datasets[split]
-
-    def _texts(self) -> list[str]:
-        """Return what tells the training text from others: a digest of each folder's."""
-        return [found for folder in utils.split_paths(self.cfg.data) if (found := digest(Path(folder), self.cfg.train_subset))]
 
     def _check_folders(self, folders: list[str], split: str) -> None:
         """Refuse folders that could not be trained on: all of them before the first epoch, not when the epoch of each comes."""

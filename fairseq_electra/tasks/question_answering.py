@@ -61,6 +61,7 @@ class QuestionAnsweringTask(PreparedFolderTask):
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> QuestionRows:
         """Map a split."""
         self.check_split(split)
+        self.warn_of_unknown_text(split)
         folder = QuestionFolder(self.cfg.data, split, len(self.dictionary))
         self.datasets[split] = QuestionRows(folder, self.cfg.seed, shuffle=split == self.cfg.train_subset)
         return self.datasets[split]

@@ -35,6 +35,7 @@ class TokenClassificationTask(PreparedFolderTask):
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> TagRows:
         """Map a split."""
         self.check_split(split)
+        self.warn_of_unknown_text(split)
         folder = TagFolder(self.cfg.data, split, len(self.dictionary), len(self.info.labels))
         self.datasets[split] = TagRows(folder, split, self.cfg.seed, shuffle=split == self.cfg.train_subset)
         return self.datasets[split]

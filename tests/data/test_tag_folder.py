@@ -301,7 +301,7 @@ def test_a_test_file_without_tags_is_prepared_and_never_scored(tmp_path, vocabul
     scores = np.zeros((3, 3), dtype=np.float32)
     evaluation = evaluation_of(tmp_path / "task")
     assert evaluation.metrics("test", scores) is None and evaluation.metrics("train", scores[:2]) is not None
-    task = types.SimpleNamespace(info=info, dictionary=(), cfg=types.SimpleNamespace(data="DATA", train_subset="train"))
+    task = types.SimpleNamespace(info=info, cfg=types.SimpleNamespace(data="DATA"))
     PreparedFolderTask.check_split(task, "train")
     with pytest.raises(InputError, match=r"^test of DATA has no labels; apply the net to its file with fairseq-electra predict$"):
         PreparedFolderTask.check_split(task, "test")
