@@ -46,7 +46,7 @@ for task in wnut17 ncbi_disease; do
   made "ner-bin/$task" || fairseq-electra prepare --vocab vocab --destdir "ner-bin/$task" --conll "${files[@]}"
 done
 fairseq-electra finetune --data ner-bin/wnut17 ner-bin/ncbi_disease --net electra=checkpoints/electra/checkpoint_last.pt \
-    --net scratch=scratch:tiny --seeds 5 --epochs 5 wnut17=10 --lr 1e-4 3e-4 1e-3 3e-3 --output runs/ner -- --bias-correction
+    --net scratch=scratch:tiny --seeds 5 --epochs 5 wnut17=10 --lr 1e-4 3e-4 1e-3 3e-3 --output runs/ner -- --bias-correction --autocast bf16
 
 for version in 1.1 2.0; do
   made "squad-bin/squad$version" || fairseq-electra prepare --vocab vocab --destdir "squad-bin/squad$version" --squad \
@@ -54,8 +54,8 @@ for version in 1.1 2.0; do
 done
 fairseq-electra finetune --data squad-bin/squad1.1 squad-bin/squad2.0 \
     --net electra=checkpoints/electra/checkpoint_last.pt --net scratch=scratch:tiny \
-    --seeds 5 --epochs 3 --lr 1e-4 3e-4 1e-3 3e-3 --output runs/squad -- --bias-correction --disable-validation
+    --seeds 5 --epochs 3 --lr 1e-4 3e-4 1e-3 3e-3 --output runs/squad -- --bias-correction --disable-validation --autocast bf16
 fairseq-electra finetune --data squad-bin/squad1.1 --net plain=checkpoints/electra/checkpoint_last.pt \
     --seeds 5 --epochs 3 --lr 1e-4 3e-4 1e-3 3e-3 --output runs/squad-plain \
-    -- --bias-correction --disable-validation --answer-head independent
+    -- --bias-correction --disable-validation --autocast bf16 --answer-head independent
 echo "$PWD/runs/{glue,ner,squad,squad-plain}/results.json have every run, results.md beside them the tables"
