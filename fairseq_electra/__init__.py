@@ -2,22 +2,23 @@
 
 The flow, and where each step lives::
 
-    raw text        your .txt, or data/corpus.py              one paragraph a line, blank line between documents
-     -> pieces      data/wordpiece.py                         tokenizer.json + dict.txt, the same ids in both
-     -> binary      data/encode.py, or fairseq-preprocess     data-bin/{dict.txt,train.bin,train.idx}
-     -> rows        data/rows.py                              segment pairs or blocks, (B, T) ids, memory-mapped
-        (packed     data/packing.py, modules/documents.py     with --pack: documents share a row, each sees itself alone)
-     -> masked      data/masking.py, data/masked_rows.py      src_tokens (B, T), masked_positions, target, sample_uniforms (B, K)
-     -> generator   models/electra.py                         gen_logits (B, K, V)
-     -> sampled     modules/sampling.py                       corrupted_tokens, is_replaced (B, T)
-     -> discriminator  models/electra.py                      disc_logits (B, T)
-     -> losses      criterions/replaced_token_detection.py    gen_weight * MLM + disc_weight * RTD: sums, one denominator
-     -> metrics     evaluation/detection.py, diagnosis.py     masked_lm_*, disc_*, and warnings
-     -> checkpoint  fairseq's trainer                         exact resume
-     -> fine-tune   models/electra_encoder.py                 with fairseq's own sentence tasks, and ours:
-        words       tasks/token_classification.py             data/conll.py, data/tag_folder.py -> evaluation/tagging.py
-        questions   tasks/question_answering.py               data/squad.py, question_folder.py -> evaluation/answers.py, answer_metrics.py
-     -> export      interchange/                              transformers' folders, out and in; the hub interface
+    raw text        your .txt, or pretraining/corpus.py      one paragraph a line, blank line between documents
+     -> pieces      pretraining/wordpiece.py                 tokenizer.json + dict.txt, the same ids in both
+     -> binary      pretraining/encode.py, fairseq-preprocess   data-bin/{dict.txt,train.bin,train.idx}
+     -> rows        pretraining/rows.py                      segment pairs or blocks, (B, T) ids, memory-mapped
+        (packed     pretraining/packing.py, electra/packed.py   with --pack: documents share a row, each sees itself alone)
+     -> masked      electra/masking.py, pretraining/batches.py  src_tokens (B, T), masked_positions, target, sample_uniforms (B, K)
+     -> generator   models/electra.py                        gen_logits (B, K, V)
+     -> sampled     electra/sampling.py                      corrupted_tokens, is_replaced (B, T)
+     -> discriminator  models/electra.py                     disc_logits (B, T)
+     -> losses      criterions/replaced_token_detection.py   gen_weight * MLM + disc_weight * RTD: sums, one denominator
+     -> metrics     pretraining/metrics.py, diagnosis.py     masked_lm_*, disc_*, and warnings
+     -> checkpoint  fairseq's trainer                        exact resume
+     -> fine-tune   models/electra_encoder.py                with fairseq's own sentence tasks (finetuning/sentences/), and ours:
+        words       tasks/token_classification.py            finetuning/words/
+        questions   tasks/question_answering.py              finetuning/questions/
+     -> use         hub/                                     from_pretrained: detect, fill, predict, features
+     -> export      interchange/                             transformers' folders, out and in
 
 B rows of a batch, T tokens of a row, K masked slots of a row, V vocabulary, E embedding size, C hidden size.
 """
@@ -31,7 +32,7 @@ __version__ = "0.1.0"
 # what fairseq finds by a name on its command line
 REGISTERED = (
     *("criterions.question_answering", "criterions.replaced_token_detection", "criterions.token_classification"),
-    "data.bpe",
+    "tasks._bpe",
     *("models.electra", "models.electra_encoder"),
     *("optim.electra_adam", "optim.warmup_stable_decay"),
     *("tasks.electra_pretraining", "tasks.question_answering", "tasks.token_classification"),
@@ -63,9 +64,9 @@ def register() -> None:
 
 
 def from_pretrained(path, checkpoint_file=None, vocabulary=None, generator=None):
-    """Load a trained network: :func:`fairseq_electra.interchange.hub_interface.from_pretrained`."""
+    """Load a trained network: :func:`fairseq_electra.hub.interface.from_pretrained`."""
     register()
-    from fairseq_electra.interchange import hub_interface
+    from fairseq_electra.hub import interface as hub_interface
 
     return hub_interface.from_pretrained(path, checkpoint_file, vocabulary, generator)
 

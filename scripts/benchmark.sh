@@ -11,4 +11,4 @@ cd "$(dirname "$0")/.."
 bash scripts/setup.sh
 name=""
 if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then name=".$1"; shift; fi
-OMP_NUM_THREADS=1 exec .venv/bin/python -m "fairseq_electra.benchmarks$name" "$@"
+PYTHONPATH=examples OMP_NUM_THREADS=1 exec .venv/bin/python -m "benchmark$name" "$@"

@@ -19,10 +19,10 @@ import fairseq_electra  # noqa: E402
 
 fairseq_electra.register()
 
-from fairseq_electra.data.corpus import Document, builtin_documents  # noqa: E402
-from fairseq_electra.data.encode import encode_to_binary  # noqa: E402
-from fairseq_electra.data.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece  # noqa: E402
-from tests import forked  # noqa: E402
+from fairseq_electra.pretraining.corpus import Document, builtin_documents  # noqa: E402
+from fairseq_electra.pretraining.encode import encode_to_binary  # noqa: E402
+from fairseq_electra.pretraining.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece  # noqa: E402
+from tests.helpers import forked  # noqa: E402
 
 torch.set_num_threads(1)
 NET = {"hidden_size": 32, "embedding_size": 16, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}

@@ -7,7 +7,7 @@ import pytest
 
 from fairseq_electra.checkpoints import checkpoint_in
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.nets import read_net
+from fairseq_electra.finetuning.nets import read_net
 
 
 class LoadedError(InputError):

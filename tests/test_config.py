@@ -8,9 +8,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from fairseq_electra.cli.config import GROUPS, OF_THE_MACHINE, compose, dataclass_of, from_comment, to_yaml
-from fairseq_electra.modules.sizes import MODEL_SIZES
+from fairseq_electra.electra.sizes import MODEL_SIZES
 from tests.conftest import NET, USER_DIR, electra, run
-from tests.integration.training import assert_same_weights, read, weights
+from tests.helpers.training import assert_same_weights, read, weights
 
 FOLDER = USER_DIR / "config" / "pretraining"
 FILES = [f"electra_{size}" for size in MODEL_SIZES]

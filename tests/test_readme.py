@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from fairseq import options
 
-from fairseq_electra.benchmarks import bookkeeping, gpu, inference, packing, prediction, questions, summary, text, trainer, updates
-from fairseq_electra.benchmarks.__main__ import markdown as steps
+from benchmark import bookkeeping, gpu, inference, packing, prediction, questions, summary, text, trainer, updates
+from benchmark.__main__ import markdown as steps
 from fairseq_electra.cli.quickstart import table
-from fairseq_electra.data.task_info import KINDS
-from fairseq_electra.evaluation import results
+from fairseq_electra.finetuning import results
+from fairseq_electra.finetuning.kind import KINDS
 from tests.conftest import ROOT, TINY_NET, USER_DIR, run
-from tests.integration.training import train
+from tests.helpers.training import train
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = ROOT / "examples"

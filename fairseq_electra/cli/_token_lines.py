@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from fairseq_electra.cli._columns import add_column_arguments, check_column_arguments
 from fairseq_electra.cli._unknown_text import UnknownText
-from fairseq_electra.data.examples import is_table
-from fairseq_electra.data.inputs import read_inputs, source_name
 from fairseq_electra.errors import InputError
+from fairseq_electra.files.inputs import read_inputs, source_name
+from fairseq_electra.finetuning.sentences.read import is_table
 from fairseq_electra.progress import Progress
 
 if TYPE_CHECKING:
-    from fairseq_electra.evaluation.token_answers import LineAnswers
-    from fairseq_electra.interchange.hub_interface import ElectraHubInterface
+    from fairseq_electra.hub.interface import ElectraHubInterface
+    from fairseq_electra.hub.token_answers import LineAnswers
 
 
 def add_line_arguments(parser: argparse.ArgumentParser) -> None:

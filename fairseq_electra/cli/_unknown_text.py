@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from fairseq_electra.data.unknown import OF_A_NET, Unknown
+from fairseq_electra.pretraining.unknown import OF_A_NET, Unknown
 from fairseq_electra.progress import Progress
 
 T = TypeVar("T")

@@ -6,9 +6,9 @@ fairseq-electra corpus --output corpus
 import argparse
 from pathlib import Path
 
-from fairseq_electra.data.corpus import builtin_documents, fingerprint, swap_examples
-from fairseq_electra.data.encode import SPLITS
-from fairseq_electra.data.text import written_whole
+from fairseq_electra.files.text import written_whole
+from fairseq_electra.pretraining.corpus import builtin_documents, fingerprint, swap_examples
+from fairseq_electra.pretraining.encode import SPLITS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

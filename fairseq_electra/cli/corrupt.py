@@ -39,8 +39,8 @@ def run(args: argparse.Namespace) -> None:
     fairseq_electra.register()
     logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
     from fairseq_electra.cli.inspect import load_pretrained
-    from fairseq_electra.data.binarized import open_binarized
-    from fairseq_electra.data.fixed_corruption import BY_GENERATOR, WIDTH, corrupt_by_rows, save_corruption
+    from fairseq_electra.pretraining.binarized import open_binarized
+    from fairseq_electra.pretraining.fixed_corruption import BY_GENERATOR, WIDTH, corrupt_by_rows, save_corruption
 
     args.checkpoint = str(checkpoint_in(args.checkpoint))
     model, task = load_pretrained(args.checkpoint, args.data)
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
 
 def too_short(trained_on: int) -> str:
     """Return a sentence for a generator that has seen shorter rows than it corrupts, of at most so many tokens; empty for others."""
-    from fairseq_electra.data.fixed_corruption import WIDTH
+    from fairseq_electra.pretraining.fixed_corruption import WIDTH
 
     return (
         f"WARNING: the generator was trained on rows of at most {trained_on} tokens and corrupts rows of {WIDTH}: behind token "
@@ -81,10 +81,10 @@ def rows_by_generator(model, dictionary, progress: Progress | None = None):
     import numpy as np
     import torch
 
-    from fairseq_electra.data.fixed_corruption import SEED, SHARE
-    from fairseq_electra.data.masking import Masking
-    from fairseq_electra.modules.losses import probabilities
-    from fairseq_electra.modules.sampling import corrupt, sample_tokens
+    from fairseq_electra.electra.fast.cross_entropy import probabilities
+    from fairseq_electra.electra.masking import Masking
+    from fairseq_electra.electra.sampling import corrupt, sample_tokens
+    from fairseq_electra.pretraining.fixed_corruption import SEED, SHARE
 
     pad = dictionary.pad()
     masking = Masking(SHARE, 0.15, 0.0, mask_index=len(dictionary) - 1, pad_index=pad, first_piece=dictionary.nspecial, seed=SEED)

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Load the net, and judge every line."""
     net = load(args)
-    from fairseq_electra.evaluation.coloured import LEGEND, shaded
-    from fairseq_electra.evaluation.token_answers import Detector
+    from fairseq_electra.hub.coloured import LEGEND, shaded
+    from fairseq_electra.hub.token_answers import Detector
 
     write_answers(args, Detector(net), shaded, LEGEND)

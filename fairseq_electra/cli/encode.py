@@ -15,13 +15,13 @@ from collections.abc import Iterator
 
 from fairseq_electra.cli._columns import add_column_arguments, check_column_arguments
 from fairseq_electra.cli.vocab import TEXT_HELP
-from fairseq_electra.data.documents import BLANK_LINES, DOCUMENTS, HEADINGS, LINES, Documents, reader_of
-from fairseq_electra.data.encode import SPLITS, encode_to_binary, encode_to_pieces, punctuation_normalizer
-from fairseq_electra.data.text import read_texts
-from fairseq_electra.data.unknown import Unknown
-from fairseq_electra.data.wordpiece import load_wordpiece
 from fairseq_electra.errors import InputError
+from fairseq_electra.files.text import read_texts
 from fairseq_electra.paths import VOCABULARY, require
+from fairseq_electra.pretraining.documents import BLANK_LINES, DOCUMENTS, HEADINGS, LINES, Documents, reader_of
+from fairseq_electra.pretraining.encode import SPLITS, encode_to_binary, encode_to_pieces, punctuation_normalizer
+from fairseq_electra.pretraining.unknown import Unknown
+from fairseq_electra.pretraining.wordpiece import load_wordpiece
 from fairseq_electra.progress import Progress
 
 

@@ -37,9 +37,9 @@ def run(args: argparse.Namespace) -> None:
     require_transformers()
     fairseq_electra.register()
     logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
-    from fairseq_electra.evaluation.training_log import read_log
+    from fairseq_electra.hub.load import load_checkpoint
     from fairseq_electra.interchange.export_transformers import export_transformers
-    from fairseq_electra.interchange.pretrained import load_checkpoint
+    from fairseq_electra.pretraining.log import read_log
 
     records = read_log(args.log) if args.log else []
     for line in export_transformers(load_checkpoint(args.checkpoint, args.vocab), args.folder, records):

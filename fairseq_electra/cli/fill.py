@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Load the net, and fill every line."""
     net = load(args)
-    from fairseq_electra.evaluation.coloured import guessed
-    from fairseq_electra.evaluation.token_answers import Filler
+    from fairseq_electra.hub.coloured import guessed
+    from fairseq_electra.hub.token_answers import Filler
 
     if not 1 <= args.top <= len(net.dictionary):
         raise InputError(f"--top must lie between 1 and {len(net.dictionary):,}, the entries of the vocabulary, got {args.top}")

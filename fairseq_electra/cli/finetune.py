@@ -13,8 +13,8 @@ import os
 import shlex
 from pathlib import Path
 
-from fairseq_electra.data.text import written_whole
 from fairseq_electra.errors import InputError
+from fairseq_electra.files.text import written_whole
 from fairseq_electra.paths import CHECKPOINT, require
 
 
@@ -63,10 +63,10 @@ def run(args: argparse.Namespace) -> None:
     import fairseq_electra
 
     fairseq_electra.register()
-    from fairseq_electra.evaluation.finetuning import Settings, first_runs, study
-    from fairseq_electra.evaluation.nets import read_net
-    from fairseq_electra.evaluation.results import RESULTS_FILE, choices, provenance, table
-    from fairseq_electra.many_runs import USER_DIR
+    from fairseq_electra.finetuning.nets import read_net
+    from fairseq_electra.finetuning.results import RESULTS_FILE, choices, provenance, table
+    from fairseq_electra.finetuning.runs import USER_DIR
+    from fairseq_electra.finetuning.study import Settings, first_runs, study
 
     nets = [read_net(text) for text in args.net]
     if len({net.name for net in nets}) < len(nets):

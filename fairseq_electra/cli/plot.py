@@ -7,9 +7,9 @@ import argparse
 import csv
 from pathlib import Path
 
-from fairseq_electra.data.text import written_whole
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.training_log import read_log
+from fairseq_electra.files.text import written_whole
+from fairseq_electra.pretraining.log import read_log
 
 PICTURES = (".png", ".svg", ".pdf")
 PANELS = (

@@ -23,23 +23,23 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from fairseq_electra.cli._unknown_text import UnknownText
-from fairseq_electra.data.conll import read_words
-from fairseq_electra.data.examples import Columns, is_table, numbered_lines, records
-from fairseq_electra.data.inputs import read_inputs, source_name
-from fairseq_electra.data.quotes import warn_of_quotes
-from fairseq_electra.data.squad import QUESTION_COLUMNS, Squad, read_squad
-from fairseq_electra.data.squad_forms import is_squad
-from fairseq_electra.data.tags import BIO, SCHEMES
-from fairseq_electra.data.task_info import ANSWERING, PREDICTION, RANKING, TAGGING, TaskInfo
-from fairseq_electra.data.text import written_whole
-from fairseq_electra.data.word_columns import FIRST_AND_LAST, WordColumns
 from fairseq_electra.errors import InputError
+from fairseq_electra.files.inputs import read_inputs, source_name
+from fairseq_electra.files.quotes import warn_of_quotes
+from fairseq_electra.files.text import written_whole
+from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, RANKING, TAGGING, TaskInfo
+from fairseq_electra.finetuning.questions.forms import is_squad
+from fairseq_electra.finetuning.questions.read import QUESTION_COLUMNS, Squad, read_squad
+from fairseq_electra.finetuning.sentences.read import Columns, is_table, numbered_lines, records
+from fairseq_electra.finetuning.words.columns import FIRST_AND_LAST, WordColumns
+from fairseq_electra.finetuning.words.read import read_words
+from fairseq_electra.finetuning.words.tags import BIO, SCHEMES
 from fairseq_electra.paths import VOCABULARY, require
 from fairseq_electra.progress import Progress
 
 if TYPE_CHECKING:
-    from fairseq_electra.evaluation.predictions import Predictor
-    from fairseq_electra.interchange.hub_interface import ElectraHubInterface
+    from fairseq_electra.finetuning.predictions import Predictor
+    from fairseq_electra.hub.interface import ElectraHubInterface
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,8 +91,8 @@ def run(args: argparse.Namespace) -> None:
 
     fairseq_electra.register()
     logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
-    from fairseq_electra.evaluation.answering import N_BEST
-    from fairseq_electra.evaluation.predictions import predictor_of
+    from fairseq_electra.finetuning.predictions import predictor_of
+    from fairseq_electra.finetuning.questions.answering import N_BEST
 
     if not 0 <= args.n_best <= N_BEST:
         raise InputError(f"--n-best must lie between 0 and {N_BEST}, got {args.n_best}")
@@ -181,7 +181,7 @@ def threshold_of(args: argparse.Namespace, net: "ElectraHubInterface") -> float:
 
 def _score(args: argparse.Namespace, net: "ElectraHubInterface", predictor: "Predictor") -> None:
     """Print the scores of a labelled file, and write the answers."""
-    from fairseq_electra.evaluation.gold import GoldForm, score_file
+    from fairseq_electra.finetuning.gold import GoldForm, score_file
 
     texts, label = columns_of(net, args.text), args.label or (net.task.label_column if net.task else "")
     if net.kind in (PREDICTION, RANKING) and not (texts and label):
@@ -259,7 +259,7 @@ def _read_squad(path: str) -> Squad:
 
 def _tagged_lines(args: argparse.Namespace, predictor: "Predictor") -> Iterator[str]:
     """Lines of words with their tags."""
-    from fairseq_electra.evaluation.predictions import TagPredictor
+    from fairseq_electra.finetuning.predictions import TagPredictor
 
     if not isinstance(predictor, TagPredictor):
         raise InputError(f"--words is for tags, and this net was trained for {predictor.net.kind}; leave it out")

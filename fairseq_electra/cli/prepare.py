@@ -17,17 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from fairseq_electra.data.conll import has_tags, read_conll
-from fairseq_electra.data.examples import Columns, Example, classes_of, has_labels, is_csv, is_json, quoted_cells, read_examples
-from fairseq_electra.data.faults import Faults
-from fairseq_electra.data.glue import FOLDERS, GLUE, glue_task
-from fairseq_electra.data.multiple_choice import RACE_LETTERS, SWAG_ENDINGS, read_race, read_swag
-from fairseq_electra.data.question_folder import write_question_folder
-from fairseq_electra.data.squad import QUESTION_COLUMNS, read_squad
-from fairseq_electra.data.tag_folder import types_of, with_known_types, write_tag_folder
-from fairseq_electra.data.tags import BIO, NONE, OUTSIDE, SCHEMES
-from fairseq_electra.data.task_folder import check_task, usable_examples, write_task_folder
-from fairseq_electra.data.task_info import (
+from fairseq_electra.errors import InputError, listed, shortened
+from fairseq_electra.files.faults import Faults
+from fairseq_electra.files.text import check_is_new
+from fairseq_electra.finetuning.kind import (
     ANSWERING,
     MAX_QUESTION,
     PLAIN_TAG_METRICS,
@@ -38,13 +31,20 @@ from fairseq_electra.data.task_info import (
     TAGGING,
     TaskInfo,
 )
-from fairseq_electra.data.text import check_is_new
-from fairseq_electra.data.unknown import Unknown
-from fairseq_electra.data.word_columns import WordColumns
-from fairseq_electra.data.wordpiece import LEADING, MASK
-from fairseq_electra.errors import InputError, listed, shortened
-from fairseq_electra.evaluation.sentence_metrics import OF_CLASSES, OF_NUMBERS
+from fairseq_electra.finetuning.questions.folder import write_question_folder
+from fairseq_electra.finetuning.questions.read import QUESTION_COLUMNS, read_squad
+from fairseq_electra.finetuning.sentences.folder import check_task, usable_examples, write_task_folder
+from fairseq_electra.finetuning.sentences.glue import FOLDERS, GLUE, glue_task
+from fairseq_electra.finetuning.sentences.metrics import OF_CLASSES, OF_NUMBERS
+from fairseq_electra.finetuning.sentences.multiple_choice import RACE_LETTERS, SWAG_ENDINGS, read_race, read_swag
+from fairseq_electra.finetuning.sentences.read import Columns, Example, classes_of, has_labels, is_csv, is_json, quoted_cells, read_examples
+from fairseq_electra.finetuning.words.columns import WordColumns
+from fairseq_electra.finetuning.words.folder import types_of, with_known_types, write_tag_folder
+from fairseq_electra.finetuning.words.read import has_tags, read_conll
+from fairseq_electra.finetuning.words.tags import BIO, NONE, OUTSIDE, SCHEMES
 from fairseq_electra.paths import VOCABULARY, require
+from fairseq_electra.pretraining.unknown import Unknown
+from fairseq_electra.pretraining.wordpiece import LEADING, MASK
 from fairseq_electra.progress import Progress
 
 SPLITS = ("train", "valid", "test")

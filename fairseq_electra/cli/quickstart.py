@@ -15,9 +15,12 @@ import time
 from pathlib import Path
 
 from fairseq_electra.cli import corpus as corpus_command
-from fairseq_electra.data.encode import SPLITS, encode_to_binary, write_binarized
-from fairseq_electra.data.text import read_lines, written_whole
-from fairseq_electra.data.wordpiece import (
+from fairseq_electra.errors import InputError
+from fairseq_electra.files.text import read_lines, written_whole
+from fairseq_electra.finetuning.runs import train_all
+from fairseq_electra.pretraining.encode import SPLITS, encode_to_binary, write_binarized
+from fairseq_electra.pretraining.log import read_record
+from fairseq_electra.pretraining.wordpiece import (
     DICTIONARY_FILE,
     EOS,
     LEADING,
@@ -25,10 +28,7 @@ from fairseq_electra.data.wordpiece import (
     save_vocabulary,
     train_wordpiece,
 )
-from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.training_log import read_record
-from fairseq_electra.many_runs import train_all
-from fairseq_electra.one_run import follow
+from fairseq_electra.speedrun.one_run import follow
 
 VOCABULARY = 4096
 PRETRAINING = {"updates": 1200, "rows": 32, "tokens": 64, "lr": 1e-3}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.pretraining_recipes import OF_SIZE, TOKENS
+from fairseq_electra.pretraining.recipes import OF_SIZE, TOKENS
 from fairseq_electra.speedrun.glue import TASKS, USUAL_TASKS
 
 SEEDS = 5

@@ -19,9 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write them."""
-    from fairseq_electra.data.glue import GLUE
-    from fairseq_electra.evaluation.results import RESULTS_FILE
-    from fairseq_electra.evaluation.submission import read_results, write_submission
+    from fairseq_electra.finetuning.results import RESULTS_FILE
+    from fairseq_electra.finetuning.sentences.glue import GLUE
+    from fairseq_electra.finetuning.sentences.submission import read_results, write_submission
 
     results = read_results(args.runs / RESULTS_FILE)
     left_out = sorted({line["task"] for line in results["summary"]} - set(GLUE))

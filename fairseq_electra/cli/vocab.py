@@ -8,10 +8,10 @@ import argparse
 import math
 
 from fairseq_electra.cli._columns import add_column_arguments, check_column_arguments
-from fairseq_electra.data.documents import reader_of
-from fairseq_electra.data.wordpiece import CHARACTER_COVERAGE, LEADING, sample_lines, save_vocabulary, train_wordpiece
 from fairseq_electra.errors import InputError
 from fairseq_electra.paths import require
+from fairseq_electra.pretraining.documents import reader_of
+from fairseq_electra.pretraining.wordpiece import CHARACTER_COVERAGE, LEADING, sample_lines, save_vocabulary, train_wordpiece
 from fairseq_electra.progress import Progress
 
 TEXT_HELP = "the files are JSON lines, or CSV or TSV if named so: take the text in this column; each record is a document"
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
     with Progress() as progress:
         lines = sample_lines(args.files, int(args.sample * 1e6), args.seed, reader_of(args.text, quoted=args.quoted), progress)
         if args.moses:
-            from fairseq_electra.data.encode import punctuation_normalizer
+            from fairseq_electra.pretraining.encode import punctuation_normalizer
 
             lines = map(punctuation_normalizer(args.moses), lines)
         tokenizer = train_wordpiece(

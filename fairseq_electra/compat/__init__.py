@@ -1,4 +1,4 @@
-"""Every change to fairseq, in one place: which line it mends, and why. tests/test_compat.py fails once one is no longer needed."""
+"""Every change to fairseq, in one place: which line it mends, and why. tests/compat/test_compat.py fails once one is no longer needed."""
 
 import argparse
 import atexit
@@ -45,10 +45,10 @@ from fairseq_electra.compat import (
     units,
     updates,
 )
-from fairseq_electra.data.partial_files import create_partial, sync, sync_name
-from fairseq_electra.data.task_info import TASK_FILE
-from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE
 from fairseq_electra.errors import DivergedError, InputError, RunCollapsedError, print_last_line
+from fairseq_electra.files.partial import create_partial, sync, sync_name
+from fairseq_electra.finetuning.kind import TASK_FILE
+from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE
 
 # what a checkpoint is read with: where it lies in the folder of the data, and in that of the checkpoints
 BESIDE = {name: name for name in (DICTIONARY_FILE, TOKENIZER_FILE, TASK_FILE, f"label/{DICTIONARY_FILE}")}

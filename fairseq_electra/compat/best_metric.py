@@ -1,7 +1,7 @@
 """A change to fairseq's start of a run: the metric that chooses the best checkpoint is one that validation logs."""
 
-from fairseq_electra.data.task_info import PREDICTION, RANKING
 from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.kind import PREDICTION, RANKING
 
 NEITHER = ("replaced_rate", "gen_entropy", "threshold")  # more is neither better nor worse
 REPORTED = {  # by fairseq's sentence_prediction, and the option that asks for it

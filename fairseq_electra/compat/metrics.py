@@ -3,7 +3,7 @@
 from collections import UserDict
 from functools import partial, wraps
 
-from fairseq_electra.evaluation.meters import SumsOnDevice
+from fairseq_electra.pretraining.meters import SumsOnDevice
 
 
 def know_our_meter() -> None:

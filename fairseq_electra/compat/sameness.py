@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fairseq_electra.evaluation.sameness import OF_LABELLED, Range, sentence
+from fairseq_electra.finetuning.sameness import OF_LABELLED, Range, sentence
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ import time
 import weakref
 from pathlib import Path
 
-from fairseq_electra.data.partial_files import remove_abandoned
 from fairseq_electra.errors import InputError
+from fairseq_electra.files.partial import remove_abandoned
 from fairseq_electra.locks import open_lock
 
 logger = logging.getLogger(__name__)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fairseq_electra.data.binarized import count_lines, unknown_in_folder
-from fairseq_electra.data.task_info import ANSWERING, PREDICTION, TAGGING, TASK_FILE, read_task_info
-from fairseq_electra.data.wordpiece import DICTIONARY_FILE, read_entries
 from fairseq_electra.errors import InputError, listed
+from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, TAGGING, TASK_FILE, read_task_info
+from fairseq_electra.pretraining.binarized import count_lines, unknown_in_folder
+from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, read_entries
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def gather_predictions() -> None:
 def correlate_single_examples() -> None:
     """criterions/sentence_prediction.py::pearson_and_spearman: scipy refuses a batch of one example, and the run ends.
 
-    The correlation of one example, or with a constant, is 0, as in evaluation/sentence_metrics.py.
+    The correlation of one example, or with a constant, is 0, as in finetuning/sentences/metrics.py.
     """
     from fairseq.criterions import sentence_prediction
 

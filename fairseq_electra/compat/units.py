@@ -3,7 +3,7 @@
 import logging
 
 from fairseq_electra.compat.task_state import extend_checkpoints
-from fairseq_electra.evaluation.detection import IN_PER_CENT
+from fairseq_electra.pretraining.metrics import IN_PER_CENT
 
 logger = logging.getLogger(__name__)
 UNITS = "nats, per cent"

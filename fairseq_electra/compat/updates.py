@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from fairseq_electra.data.text import written_whole
 from fairseq_electra.errors import DeviceFaultError, DivergedError
+from fairseq_electra.files.text import written_whole
 from fairseq_electra.optim.gradients import Gradients
 from fairseq_electra.optim.loss_scale import SMALLEST
 

@@ -10,7 +10,7 @@ from fairseq.logging import metrics
 from torch import Tensor
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.modules.answer_heads import AnswerScores
+from fairseq_electra.finetuning.questions.heads import AnswerScores
 
 
 @dataclass

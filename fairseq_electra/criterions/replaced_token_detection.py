@@ -9,10 +9,10 @@ from fairseq.criterions import FairseqCriterion, register_criterion
 from fairseq.dataclass import FairseqDataclass
 from torch import Tensor
 
+from fairseq_electra.electra.fast.cross_entropy import cross_entropy, precise
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.detection import log_metrics, score_histogram
 from fairseq_electra.models.electra import ElectraOutput
-from fairseq_electra.modules.losses import cross_entropy, precise
+from fairseq_electra.pretraining.metrics import log_metrics, score_histogram
 
 
 @dataclass

@@ -9,8 +9,8 @@ from fairseq.dataclass import FairseqDataclass
 from fairseq.logging import metrics
 from torch import Tensor
 
-from fairseq_electra.data.class_weights import HELP, class_weights
-from fairseq_electra.modules.losses import precise
+from fairseq_electra.electra.fast.cross_entropy import precise
+from fairseq_electra.finetuning.class_weights import HELP, class_weights
 
 
 @dataclass

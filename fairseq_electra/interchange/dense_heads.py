@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from fairseq_electra.modules.heads import SentenceHead
+from fairseq_electra.electra.heads import SentenceHead
 
 SAFE = 8.0  # from here on GELU is the identity in float32
 

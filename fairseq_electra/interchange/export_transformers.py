@@ -7,9 +7,15 @@ from typing import cast
 
 from torch import Tensor
 
-from fairseq_electra.data.task_info import ANSWERING, MAX_ANSWER_LENGTH
-from fairseq_electra.data.text import folder_written_whole
+from fairseq_electra.electra.encoder import EncoderLayer
+from fairseq_electra.electra.heads import SentenceHead
+from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
+from fairseq_electra.files.text import folder_written_whole
+from fairseq_electra.finetuning.kind import ANSWERING, MAX_ANSWER_LENGTH
+from fairseq_electra.finetuning.questions.heads import ConditionalAnswerHead
+from fairseq_electra.hub.load import Pretrained
+from fairseq_electra.hub.network_files import sines
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.dense_heads import with_dense
 from fairseq_electra.interchange.head_config import SUMMARY, problem_type
@@ -26,9 +32,7 @@ from fairseq_electra.interchange.names import (
     encoder_part,
     to_theirs,
 )
-from fairseq_electra.interchange.network_files import sines
 from fairseq_electra.interchange.norms import as_post_norm
-from fairseq_electra.interchange.pretrained import Pretrained
 from fairseq_electra.interchange.tokenizer_files import write_tokenizer
 from fairseq_electra.interchange.tokenizer_parity import compare_tokenizers
 from fairseq_electra.interchange.transformers_config import config_of, family_of
@@ -36,10 +40,6 @@ from fairseq_electra.interchange.transformers_folder import GENERATOR
 from fairseq_electra.models.electra import ElectraModel
 from fairseq_electra.models.electra_encoder import HEADS as HEADS_HERE
 from fairseq_electra.models.electra_encoder import ElectraEncoder
-from fairseq_electra.modules.answer_heads import ConditionalAnswerHead
-from fairseq_electra.modules.encoder import EncoderLayer
-from fairseq_electra.modules.heads import SentenceHead
-from fairseq_electra.modules.sizes import EncoderSizes
 
 
 @dataclass

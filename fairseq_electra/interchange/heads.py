@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
-from fairseq_electra.data.task_info import ANSWERING, TAGGING
-from fairseq_electra.modules.answer_heads import ConditionalAnswerHead, IndependentAnswerHead
-from fairseq_electra.modules.heads import SentenceHead, TokenHead
+from fairseq_electra.electra.heads import SentenceHead, TokenHead
+from fairseq_electra.finetuning.kind import ANSWERING, TAGGING
+from fairseq_electra.finetuning.questions.heads import ConditionalAnswerHead, IndependentAnswerHead
 
 
 def head_of(task: str, tensors: dict[str, Tensor], hidden_size: int, dropout: float, pooling: str = "first") -> nn.Module:

@@ -5,15 +5,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fairseq_electra.data.task_info import TASK_FILE
-from fairseq_electra.data.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE, save_vocabulary
 from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.kind import TASK_FILE
+from fairseq_electra.hub.load import checkpoint_state
+from fairseq_electra.hub.network_files import Network
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.names import BIAS, DECODER_BIAS, HEADS
-from fairseq_electra.interchange.network_files import Network
-from fairseq_electra.interchange.pretrained import checkpoint_state
 from fairseq_electra.interchange.tokenizer_parity import compare_tokenizers
 from fairseq_electra.interchange.transformers_folder import Imported, read_folder
+from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE, save_vocabulary
 
 HEAD = "imported_head"  # a name that no task gives to its own, so that a new task begins with a new head
 BESIDE = (DICTIONARY_FILE, TOKENIZER_FILE, TASK_FILE)

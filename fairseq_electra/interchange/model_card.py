@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fairseq_electra.data.task_info import TAGGING
-from fairseq_electra.interchange.pretrained import Pretrained
+from fairseq_electra.finetuning.kind import TAGGING
+from fairseq_electra.hub.load import Pretrained
 
 if TYPE_CHECKING:
     from fairseq_electra.interchange.export_transformers import Export

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fairseq_electra.data.task_info import ANSWERING, PREDICTION, RANKING, TAGGING
+from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
-from fairseq_electra.modules.sizes import EncoderSizes
+from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, RANKING, TAGGING
 
 Names = dict[str, str | tuple[str, ...]]
 

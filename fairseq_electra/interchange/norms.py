@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from fairseq_electra.electra.encoder import Encoder
+from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
-from fairseq_electra.modules.encoder import Encoder
-from fairseq_electra.modules.sizes import EncoderSizes
 
 # what a sublayer ends with: the layer whose output is added to the residual stream
 LAST_OF_SUBLAYER = ("attention.out.weight", "attention.out.bias", "output.weight", "output.bias")

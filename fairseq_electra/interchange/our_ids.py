@@ -4,8 +4,8 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models
 
-from fairseq_electra.data.wordpiece import CONTINUATION, LEADING, MASK, UNK
 from fairseq_electra.errors import InputError
+from fairseq_electra.pretraining.wordpiece import CONTINUATION, LEADING, MASK, UNK
 
 
 def all_pieces(ids: dict[str, int], source: Path, vocabulary_size: int) -> tuple[list[str], list[str]]:

@@ -13,17 +13,17 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from fairseq_electra.data.corpus import builtin_paragraphs
-from fairseq_electra.data.wordpiece import BOS, EOS, LEADING, PAD
+from fairseq_electra.electra.encoder import Encoder, EncoderLayer
+from fairseq_electra.electra.heads import SentenceHead
+from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
+from fairseq_electra.hub.network_files import sines
 from fairseq_electra.interchange.dense_heads import round_as_shifted
-from fairseq_electra.interchange.network_files import sines
 from fairseq_electra.interchange.norms import round_as_folded
 from fairseq_electra.models.electra import ElectraModel
 from fairseq_electra.models.electra_encoder import ElectraEncoder, segments_of
-from fairseq_electra.modules.encoder import Encoder, EncoderLayer
-from fairseq_electra.modules.heads import SentenceHead
-from fairseq_electra.modules.sizes import EncoderSizes
+from fairseq_electra.pretraining.corpus import builtin_paragraphs
+from fairseq_electra.pretraining.wordpiece import BOS, EOS, LEADING, PAD
 
 Model = ElectraModel | ElectraEncoder
 TOLERANCE = 1e-6  # of the largest value, or of 1

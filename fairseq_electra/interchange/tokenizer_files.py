@@ -7,12 +7,12 @@ from typing import Any
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from fairseq_electra.data.wordpiece import BOS, CONTINUATION, EOS, LEADING, MASK, PAD, TOKENIZER_FILE, UNK
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange.added_tokens import SPECIAL, read_added_tokens, special_symbols
 from fairseq_electra.interchange.json_files import read_json
 from fairseq_electra.interchange.our_ids import all_pieces, check_special, with_our_ids
 from fairseq_electra.interchange.sentence_transformers import SETTINGS_FILE
+from fairseq_electra.pretraining.wordpiece import BOS, CONTINUATION, EOS, LEADING, MASK, PAD, TOKENIZER_FILE, UNK
 
 SHORTEST_ROW = 8
 MAX_CHARACTERS_PER_WORD = 100  # of transformers' BertTokenizer, whatever tokenizer.json says

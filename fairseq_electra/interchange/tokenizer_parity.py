@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from fairseq_electra.data.corpus import builtin_paragraphs
 from fairseq_electra.errors import InputError
+from fairseq_electra.pretraining.corpus import builtin_paragraphs
 
 PARAGRAPHS = 50  # of the built-in English
 SAMPLE = (

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from fairseq_electra.electra.embeddings import LAYER_NORM_EPS
+from fairseq_electra.electra.encoder import INITIALIZER_RANGE
+from fairseq_electra.electra.sizes import NUM_SEGMENTS, EncoderSizes
 from fairseq_electra.errors import InputError
-from fairseq_electra.modules.embeddings import LAYER_NORM_EPS
-from fairseq_electra.modules.encoder import INITIALIZER_RANGE
-from fairseq_electra.modules.sizes import NUM_SEGMENTS, EncoderSizes
 
 FAMILIES = {"electra": "learned", "roformer": "rotary", "bert": "learned"}  # model_type: positions
 # transformers' defaults, for what a config.json leaves out (configuration_electra.py, configuration_roformer.py, configuration_bert.py)

@@ -8,21 +8,21 @@ from omegaconf import OmegaConf
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from fairseq_electra.data.task_info import ANSWERING, MAX_QUESTION, STRIDE, TAGGING, TaskInfo
-from fairseq_electra.data.wordpiece import symbols_of
+from fairseq_electra.electra.sizes import MODEL_SIZES, EncoderSizes
 from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.kind import ANSWERING, MAX_QUESTION, STRIDE, TAGGING, TaskInfo
+from fairseq_electra.hub.load import Pretrained
+from fairseq_electra.hub.network_files import Network, is_transformers_folder, read_network
 from fairseq_electra.interchange.head_config import check_head, labels_of
 from fairseq_electra.interchange.heads import head_of
 from fairseq_electra.interchange.names import HEADS, OF_ROWS, SETTINGS, TASK_OF_HEAD, UNANSWERABLE, Part, pairs
-from fairseq_electra.interchange.network_files import Network, is_transformers_folder, read_network
-from fairseq_electra.interchange.pretrained import Pretrained
 from fairseq_electra.interchange.sentence_transformers import find_network
 from fairseq_electra.interchange.tokenizer_files import read_longest, read_tokenizer
 from fairseq_electra.models._config import with_defaults
 from fairseq_electra.models.electra import ElectraConfig, ElectraModel
 from fairseq_electra.models.electra_encoder import HEADS as HEADS_HERE
 from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
-from fairseq_electra.modules.sizes import MODEL_SIZES, EncoderSizes
+from fairseq_electra.pretraining.wordpiece import symbols_of
 
 GENERATOR = "generator"  # subfolder
 OTHER_GENERATOR = "another generator is given"

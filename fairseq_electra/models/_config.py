@@ -9,9 +9,9 @@ import torch
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from omegaconf import II, OmegaConf, open_dict
 
+from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, NORMS, POSITIONS, EncoderSizes, named_sizes
 from fairseq_electra.errors import InputError
 from fairseq_electra.memory import keep_freed_memory
-from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, NORMS, POSITIONS, EncoderSizes, named_sizes
 from fairseq_electra.precision import use_fast_fp32
 
 logger = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from fairseq_electra.errors import InputError
 
-RESIDUAL_SCALE = ".residual_scale"  # the constant of modules/encoder.py::Encoder
+RESIDUAL_SCALE = ".residual_scale"  # the constant of electra/encoder.py::Encoder
 
 
 def check_dictionary(state_dict: dict, version: Tensor) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from fairseq_electra.modules.sizes import MODEL_SIZES, SAFE
+from fairseq_electra.electra.sizes import MODEL_SIZES, SAFE
 
 logger = logging.getLogger(__name__)
 ORIGINALS = {

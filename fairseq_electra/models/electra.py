@@ -11,7 +11,13 @@ from fairseq.models import ARCH_CONFIG_REGISTRY, BaseFairseqModel, register_mode
 from torch import Tensor, nn
 
 from fairseq_electra import compat
-from fairseq_electra.data.binarized import dictionary_digest
+from fairseq_electra.electra.embeddings import Embeddings
+from fairseq_electra.electra.encoder import Encoder, check_row_length, initialize, initialize_as_dense_default, shrink_branches
+from fairseq_electra.electra.fast.cross_entropy import probabilities
+from fairseq_electra.electra.heads import MaskedLMHead, ReplacedTokenHead
+from fairseq_electra.electra.packed import PackedDocuments
+from fairseq_electra.electra.sampling import corrupt, sample_tokens, sampling_probabilities
+from fairseq_electra.electra.sizes import MODEL_SIZES
 from fairseq_electra.errors import InputError
 from fairseq_electra.models import _traits
 from fairseq_electra.models._config import (
@@ -24,14 +30,8 @@ from fairseq_electra.models._config import (
     with_defaults,
 )
 from fairseq_electra.models._loading import check_dictionary, check_tensors
-from fairseq_electra.modules.documents import PackedDocuments
-from fairseq_electra.modules.embeddings import Embeddings
-from fairseq_electra.modules.encoder import Encoder, check_row_length, initialize, initialize_as_dense_default, shrink_branches
-from fairseq_electra.modules.heads import MaskedLMHead, ReplacedTokenHead
-from fairseq_electra.modules.losses import probabilities
-from fairseq_electra.modules.sampling import corrupt, sample_tokens, sampling_probabilities
-from fairseq_electra.modules.sizes import MODEL_SIZES
 from fairseq_electra.optim.gradients import mark_networks
+from fairseq_electra.pretraining.binarized import dictionary_digest
 
 logger = logging.getLogger(__name__)
 
@@ -164,7 +164,7 @@ class ElectraModel(BaseFairseqModel):
             masked_positions: where the generator guesses. Shape: (B, K).
             target: what stood there, padding in spare slots. Shape: (B, K).
             sample_uniforms: numbers in [0, 1) that choose the samples. Shape: (B, K).
-            document_ends: of packed rows, as :func:`fairseq_electra.data.packing.gather_packed` gives it. Shape: (B, D).
+            document_ends: of packed rows, as :func:`fairseq_electra.pretraining.packing.gather_packed` gives it. Shape: (B, D).
         """
         documents = None if document_ends is None else PackedDocuments.of(document_ends, src_tokens.shape[1])
         gen_logits = self.generate(src_tokens, segment_ids, padding_mask, masked_positions, documents)

@@ -12,16 +12,16 @@ from fairseq.models import ARCH_CONFIG_REGISTRY, BaseFairseqModel, register_mode
 from torch import Tensor, nn
 
 from fairseq_electra import compat
-from fairseq_electra.data.binarized import dictionary_digest
+from fairseq_electra.electra.embeddings import Embeddings
+from fairseq_electra.electra.encoder import Encoder, check_row_length, initialize, initialize_as_dense_default, shrink_branches
+from fairseq_electra.electra.heads import SentenceHead
 from fairseq_electra.errors import InputError
 from fairseq_electra.models import _traits
 from fairseq_electra.models._config import EncoderConfig, adopt_sizes, encoder_sizes, prepare_processor, with_defaults
 from fairseq_electra.models._loading import check_dictionary, check_tensors
-from fairseq_electra.modules.embeddings import Embeddings
-from fairseq_electra.modules.encoder import Encoder, check_row_length, initialize, initialize_as_dense_default, shrink_branches
-from fairseq_electra.modules.heads import SentenceHead
 from fairseq_electra.optim.depths import mark_depths
 from fairseq_electra.precision import autocast
+from fairseq_electra.pretraining.binarized import dictionary_digest
 
 logger = logging.getLogger(__name__)
 HEADS = "classification_heads."
@@ -119,7 +119,8 @@ class ElectraEncoder(BaseFairseqModel):
 
         Returns:
             the head's scores, of a sentence (B, number of classes), of tokens (B, T, number of tags), of answers
-            :class:`fairseq_electra.modules.answer_heads.AnswerScores`; or without a head the hidden states, (B, T, C); and an empty dict.
+            :class:`fairseq_electra.finetuning.questions.heads.AnswerScores`; or without a head the hidden states, (B, T, C). And an
+            empty dict.
         """
         self._check_rows(src_tokens)
         padding_mask = src_tokens == self.pad

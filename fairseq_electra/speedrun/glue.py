@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fairseq_electra.data.binarized import count_lines
-from fairseq_electra.data.examples import Example
-from fairseq_electra.data.glue import GLUE, glue_task
-from fairseq_electra.data.task_folder import check_task, write_task_folder
-from fairseq_electra.data.task_info import PREDICTION, TASK_FILE, TaskInfo, read_task_info
-from fairseq_electra.data.unknown import Unknown
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.pretraining_recipes import TOKENS
-from fairseq_electra.evaluation.recipes import recipe_for
+from fairseq_electra.finetuning.kind import PREDICTION, TASK_FILE, TaskInfo, read_task_info
+from fairseq_electra.finetuning.recipes import recipe_for
+from fairseq_electra.finetuning.sentences.folder import check_task, write_task_folder
+from fairseq_electra.finetuning.sentences.glue import GLUE, glue_task
+from fairseq_electra.finetuning.sentences.read import Example
+from fairseq_electra.pretraining.binarized import count_lines
+from fairseq_electra.pretraining.recipes import TOKENS
+from fairseq_electra.pretraining.unknown import Unknown
 
 if TYPE_CHECKING:
     from fairseq_electra.speedrun.machine import Machine
@@ -113,10 +113,10 @@ def finetune(
         say: takes lines of progress.
 
     Returns:
-        what :func:`fairseq_electra.evaluation.finetuning.study` gives, and ``device_seconds``, those of all starts together.
+        what :func:`fairseq_electra.finetuning.study.study` gives, and ``device_seconds``, those of all starts together.
     """
-    from fairseq_electra.evaluation.finetuning import Settings, study
-    from fairseq_electra.evaluation.nets import read_net
+    from fairseq_electra.finetuning.nets import read_net
+    from fairseq_electra.finetuning.study import Settings, study
 
     before, start = state.noted(NOTE).get("device_seconds", 0.0), time.monotonic()
 

@@ -1,16 +1,17 @@
 """The machine a speedrun works on: its device, the options that suit it, and room on its disk."""
 
+import contextlib
 import os
+import platform
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from fairseq_electra.benchmarks.report import processor
+from fairseq_electra.electra.parameters import discriminator_parameters, pretraining_parameters
+from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
-from fairseq_electra.modules.parameters import discriminator_parameters, pretraining_parameters
-from fairseq_electra.modules.sizes import EncoderSizes
 from fairseq_electra.precision import cpu_has_bf16
 
 SIZES = {"cpu": ("tiny",), "cuda": ("small", "base")}  # what is worth its time there
@@ -58,6 +59,15 @@ class Machine:
         if self.kind == "cpu":
             return ["--cpu", "--num-workers", "0", *self.options]
         return ["--compile", "--cuda-graphs", "--num-workers", str(min(READERS, os.cpu_count() or 1)), *self.options]
+
+
+def processor() -> str:
+    """Name the processor; family and model tell what ``AMD EPYC`` alone does not."""
+    with contextlib.suppress(OSError, KeyError):
+        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+        says = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
+        return f"{says['model name']}, family {says['cpu family']}, model {says['model']}"
+    return platform.processor()
 
 
 def this_machine() -> Machine:

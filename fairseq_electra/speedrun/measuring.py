@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.pretraining_recipes import OF_SIZE, TOKENS
-from fairseq_electra.evaluation.training_log import read_record
-from fairseq_electra.one_run import follow
+from fairseq_electra.pretraining.log import read_record
+from fairseq_electra.pretraining.recipes import OF_SIZE, TOKENS
 from fairseq_electra.speedrun.machine import Machine
+from fairseq_electra.speedrun.one_run import follow
 from fairseq_electra.speedrun.plan import Pace, Plan, choose_size, is_fed, rows_for, updates_in
 from fairseq_electra.speedrun.pretraining import training_arguments
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from fairseq_electra.evaluation.pretraining_recipes import OF_SIZE, TOKENS, PretrainingRecipe
+from fairseq_electra.pretraining.recipes import OF_SIZE, TOKENS, PretrainingRecipe
 
 TOKENS_PER_PARAMETER = 20  # a size is fed if it sees so many: with fewer, the next smaller one is the better use of the time
 ENOUGH_UPDATES = 1000  # with fewer, a smaller batch is better than a shorter run

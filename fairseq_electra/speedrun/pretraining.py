@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fairseq_electra.evaluation.pretraining_recipes import TOKENS
-from fairseq_electra.evaluation.training_log import read_log, read_record
-from fairseq_electra.one_run import follow
+from fairseq_electra.pretraining.log import read_log, read_record
+from fairseq_electra.pretraining.recipes import TOKENS
 from fairseq_electra.speedrun.machine import Machine
+from fairseq_electra.speedrun.one_run import follow
 from fairseq_electra.speedrun.plan import Pace, Plan, replan
 from fairseq_electra.speedrun.state import State
 

@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from fairseq_electra.modules import flops, paper_flops
-from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, EncoderSizes
+from fairseq_electra.electra import flops, paper_flops
+from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, EncoderSizes
 
 BERT_VOCABULARY = 30522
 PAPER = "Clark et al. 2020, arXiv 2003.10555, table 1"

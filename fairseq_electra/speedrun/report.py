@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from fairseq_electra.data.text import written_whole
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.results import RESULTS_FILE
-from fairseq_electra.evaluation.training_log import read_log
+from fairseq_electra.files.text import written_whole
+from fairseq_electra.finetuning.results import RESULTS_FILE
+from fairseq_electra.pretraining.log import read_log
 from fairseq_electra.speedrun.table import markdown
 
 EXPORTED, CARD, README = "transformers", "model_card.md", "README.md"
@@ -24,10 +24,10 @@ def export(folder: Path, results: dict[str, Any]) -> list[str]:
     Returns:
         lines that say what was written, or why there is no export.
     """
+    from fairseq_electra.hub.load import load_checkpoint
     from fairseq_electra.interchange import require_transformers
     from fairseq_electra.interchange.export_transformers import export_transformers
     from fairseq_electra.interchange.model_card import model_card
-    from fairseq_electra.interchange.pretrained import load_checkpoint
 
     pretrained = load_checkpoint(folder / "checkpoints" / "checkpoint_last.pt")
     records, more = read_log(folder / "pretraining.log"), f"## Results\n\n{markdown(results)}\n"

@@ -7,14 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fairseq_electra.data.encode import encode_to_binary
-from fairseq_electra.data.unknown import Unknown
-from fairseq_electra.data.wordpiece import draw_lines, load_wordpiece, save_vocabulary, train_wordpiece
+from fairseq_electra.electra.flops import encoder_flops
+from fairseq_electra.electra.parameters import discriminator_parameters
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.pretraining_recipes import TOKENS, networks
-from fairseq_electra.evaluation.results import RESULTS_FILE, versions
-from fairseq_electra.modules.flops import encoder_flops
-from fairseq_electra.modules.parameters import discriminator_parameters
+from fairseq_electra.finetuning.results import RESULTS_FILE, versions
+from fairseq_electra.pretraining.encode import encode_to_binary
+from fairseq_electra.pretraining.recipes import TOKENS, networks
+from fairseq_electra.pretraining.unknown import Unknown
+from fairseq_electra.pretraining.wordpiece import draw_lines, load_wordpiece, save_vocabulary, train_wordpiece
 from fairseq_electra.progress import Progress
 from fairseq_electra.speedrun import glue, report
 from fairseq_electra.speedrun.machine import SIZES, bytes_needed, check_disk, this_machine

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fairseq_electra.data.text import written_whole
 from fairseq_electra.errors import InputError
+from fairseq_electra.files.text import written_whole
 from fairseq_electra.locks import open_lock
 
 STATE_FILE, LOCK_FILE = "state.json", ".lock"

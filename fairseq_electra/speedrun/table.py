@@ -3,7 +3,7 @@
 import statistics
 from typing import Any
 
-from fairseq_electra.evaluation.pretraining_recipes import TOKENS
+from fairseq_electra.pretraining.recipes import TOKENS
 from fairseq_electra.speedrun.pretraining import figures
 from fairseq_electra.speedrun.published import NEAREST, PAPER, Published, nearest_average
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fairseq_electra.data.documents import read_plain
-from fairseq_electra.data.text import is_blank
 from fairseq_electra.errors import InputError
+from fairseq_electra.files.text import is_blank
+from fairseq_electra.pretraining.documents import read_plain
 
 VALID_SHARE, MOST_VALID = 0.05, 300_000  # of the characters, and characters
 FEWEST = 100_000  # characters

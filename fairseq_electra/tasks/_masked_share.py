@@ -4,7 +4,7 @@ import functools
 import logging
 from collections.abc import Callable
 
-from fairseq_electra.data.masked_rows import MaskedRows
+from fairseq_electra.pretraining.batches import MaskedRows
 
 logger = logging.getLogger(__name__)
 

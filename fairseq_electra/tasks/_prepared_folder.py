@@ -18,11 +18,11 @@ from fairseq.tasks import FairseqTask
 from omegaconf import II, MISSING
 from torch import Tensor, nn
 
-from fairseq_electra.data.binarized import load_dictionary, unknown_in_folder
-from fairseq_electra.data.task_info import TaskInfo, read_task_info
-from fairseq_electra.data.task_rows import TaskRows
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.sameness import all_the_same, sentence
+from fairseq_electra.finetuning.kind import TaskInfo, read_task_info
+from fairseq_electra.finetuning.rows import TaskRows
+from fairseq_electra.finetuning.sameness import all_the_same, sentence
+from fairseq_electra.pretraining.binarized import load_dictionary, unknown_in_folder
 
 logger = logging.getLogger(__name__)
 

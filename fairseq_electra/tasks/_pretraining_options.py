@@ -8,8 +8,8 @@ import torch
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from omegaconf import II, MISSING
 
+from fairseq_electra.electra.attention import SHORT_ROW_ON_CPU
 from fairseq_electra.errors import InputError
-from fairseq_electra.modules.attention import SHORT_ROW_ON_CPU
 from fairseq_electra.precision import cpu_has_bf16, cpu_multiplies_fp16
 
 SHORTEST, LONGEST = 8, 65535

@@ -14,7 +14,14 @@ from fairseq.logging import metrics
 from fairseq.tasks import FairseqTask, register_task
 
 from fairseq_electra.compat.same_run import digests
-from fairseq_electra.data.binarized import (
+from fairseq_electra.electra.flops import Flops, peak_flops, pretraining_flops
+from fairseq_electra.electra.masking import Masking
+from fairseq_electra.errors import InputError, RunCollapsedError
+from fairseq_electra.models.electra import compile_options
+from fairseq_electra.optim.electra_adam import ElectraAdam
+from fairseq_electra.precision import autocast, product_type
+from fairseq_electra.pretraining.batches import MaskedRows
+from fairseq_electra.pretraining.binarized import (
     Binarized,
     check_binarized,
     dictionary_digest,
@@ -22,20 +29,13 @@ from fairseq_electra.data.binarized import (
     open_binarized,
     word_starts,
 )
-from fairseq_electra.data.fixed_corruption import BY_FREQUENCY, BY_GENERATOR, SEED, corrupt_by_frequency, load_corruption
-from fairseq_electra.data.masked_rows import MaskedRows
-from fairseq_electra.data.masking import Masking
-from fairseq_electra.data.packing import pack
-from fairseq_electra.data.rows import build_rows, last_lines
-from fairseq_electra.data.unknown import warning_of_binarized
-from fairseq_electra.errors import InputError, RunCollapsedError
-from fairseq_electra.evaluation.detection import SUMS, auc_of, fixed_histograms, logged_by_validation
-from fairseq_electra.evaluation.diagnosis import Diagnosis, unigram_baseline
-from fairseq_electra.evaluation.stretch import Stretch
-from fairseq_electra.models.electra import compile_options
-from fairseq_electra.modules.flops import Flops, peak_flops, pretraining_flops
-from fairseq_electra.optim.electra_adam import ElectraAdam
-from fairseq_electra.precision import autocast, product_type
+from fairseq_electra.pretraining.diagnosis import Diagnosis, unigram_baseline
+from fairseq_electra.pretraining.fixed_corruption import BY_FREQUENCY, BY_GENERATOR, SEED, corrupt_by_frequency, load_corruption
+from fairseq_electra.pretraining.metrics import SUMS, auc_of, fixed_histograms, logged_by_validation
+from fairseq_electra.pretraining.packing import pack
+from fairseq_electra.pretraining.rows import build_rows, last_lines
+from fairseq_electra.pretraining.stretch import Stretch
+from fairseq_electra.pretraining.unknown import warning_of_binarized
 from fairseq_electra.tasks._masked_share import MaskedShare
 from fairseq_electra.tasks._partners import check_criterion, check_network
 from fairseq_electra.tasks._pretraining_options import ElectraPretrainingConfig, check_options, check_packing

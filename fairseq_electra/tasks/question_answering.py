@@ -12,16 +12,16 @@ from fairseq.distributed.utils import get_global_rank
 from fairseq.tasks import register_task
 from torch import nn
 
-from fairseq_electra.data.question_folder import QuestionFolder
-from fairseq_electra.data.question_rows import QuestionRows
-from fairseq_electra.data.task_info import ANSWERING, BEAM, MAX_ANSWER_LENGTH
-from fairseq_electra.data.task_rows import TaskRows
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.answer_metrics import ORACLE
-from fairseq_electra.evaluation.answers import answers_of_questions, places_of, score_split, whole_words, window_answers
-from fairseq_electra.evaluation.protocol import VALID
-from fairseq_electra.evaluation.sameness import characters
-from fairseq_electra.modules.answer_heads import ConditionalAnswerHead, IndependentAnswerHead
+from fairseq_electra.finetuning.evaluation import VALID
+from fairseq_electra.finetuning.kind import ANSWERING, BEAM, MAX_ANSWER_LENGTH
+from fairseq_electra.finetuning.questions.answers import answers_of_questions, places_of, score_split, whole_words, window_answers
+from fairseq_electra.finetuning.questions.folder import QuestionFolder
+from fairseq_electra.finetuning.questions.heads import ConditionalAnswerHead, IndependentAnswerHead
+from fairseq_electra.finetuning.questions.metrics import ORACLE
+from fairseq_electra.finetuning.questions.rows import QuestionRows
+from fairseq_electra.finetuning.rows import TaskRows
+from fairseq_electra.finetuning.sameness import characters
 from fairseq_electra.tasks._prepared_folder import PreparedFolderConfig, PreparedFolderTask
 
 logger = logging.getLogger(__name__)

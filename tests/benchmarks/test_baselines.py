@@ -2,7 +2,7 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from fairseq_electra.benchmarks.baselines import gumbel_sample
+from benchmark.baselines import gumbel_sample
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

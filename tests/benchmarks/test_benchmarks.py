@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
-from fairseq_electra.benchmarks import __main__ as program
-from fairseq_electra.benchmarks import bookkeeping, gpu, packing, questions, scaling, text, training_step
-from fairseq_electra.benchmarks.baselines import DISC_WEIGHT
+from benchmark import __main__ as program
+from benchmark import bookkeeping, gpu, packing, questions, scaling, text, training_step
+from benchmark.baselines import DISC_WEIGHT
 
 SAMPLE_ROWS = 2
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from fairseq_electra.benchmarks.bound import products_alone, step_products
-from fairseq_electra.modules.flops import pretraining_flops
-from fairseq_electra.modules.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES
+from benchmark.bound import products_alone, step_products
+from fairseq_electra.electra.flops import pretraining_flops
+from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES
 
 
 @pytest.mark.parametrize("size", MODEL_SIZES)

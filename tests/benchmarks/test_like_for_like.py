@@ -8,8 +8,8 @@ import shutil
 import numpy as np
 import pytest
 
-from fairseq_electra.benchmarks import packing, prediction, questions, summary, text, trainer, training_step
-from fairseq_electra.benchmarks.baselines import NET, roformer_step
+from benchmark import packing, prediction, questions, summary, text, trainer, training_step
+from benchmark.baselines import NET, roformer_step
 from tests.conftest import ROOT
 
 SLOTS = 512

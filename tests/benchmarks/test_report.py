@@ -4,7 +4,7 @@ import fcntl
 
 import pytest
 
-from fairseq_electra.benchmarks.report import alone
+from benchmark.report import alone
 from fairseq_electra.errors import InputError
 
 LOCK = "fairseq_electra.benchmark.lock"

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from fairseq_electra.benchmarks import stability
+from benchmark import stability
 from tests.conftest import ROOT, run
 
 PAGE = ROOT / "examples" / "stability"
@@ -44,7 +44,7 @@ def test_the_page_has_the_tables_of_its_reports(name):
 @pytest.mark.parametrize("name", ["the default", stability.THEIRS])
 def test_a_run_is_made_once_and_kept(data_bin, tmp_path, name):
     output = tmp_path / "found.json"
-    line = [sys.executable, "-m", "fairseq_electra.benchmarks.stability", data_bin, "--only", name, "--output", output]
+    line = [sys.executable, "-m", "benchmark.stability", data_bin, "--only", name, "--output", output]
     shape = ["--updates", "6", "--rows", "2", "--tokens", "32", "--processes", "1"]
     first = run([*line, *shape])
     found = json.loads(output.read_text())["runs"][name]

@@ -6,10 +6,10 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from fairseq_electra.benchmarks import trainer
-from fairseq_electra.data.binarized import load_dictionary
-from fairseq_electra.modules.flops import pretraining_flops
-from fairseq_electra.modules.sizes import safe_sizes
+from benchmark import trainer
+from fairseq_electra.electra.flops import pretraining_flops
+from fairseq_electra.electra.sizes import safe_sizes
+from fairseq_electra.pretraining.binarized import load_dictionary
 
 ROWS = 3
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from fairseq_electra.benchmarks import report, trainer, updates, watched
-from fairseq_electra.benchmarks.bookkeeping import REST
-from fairseq_electra.benchmarks.step_alone import StepAlone
-from fairseq_electra.modules.encoder import EncoderLayer
+from benchmark import report, trainer, updates, watched
+from benchmark.bookkeeping import REST
+from benchmark.step_alone import StepAlone
+from fairseq_electra.electra.encoder import EncoderLayer
 
 NET = "--num-hidden-layers 2 --positions learned --norm deepnorm --dropout 0.1"
 

@@ -7,7 +7,7 @@ import torch
 
 from fairseq_electra.cli import inspect, main
 from tests.conftest import TINY_NET, USER_DIR, electra
-from tests.integration.training import train, train_here
+from tests.helpers.training import train, train_here
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def test_user_dir_and_version():
 
 
 def test_corpus_splits_by_file_and_labels_half(tmp_path, documents):
-    from fairseq_electra.data.corpus import fingerprint, swap_examples
+    from fairseq_electra.pretraining.corpus import fingerprint, swap_examples
 
     done = electra("corpus", "--output", tmp_path)
     assert fingerprint(documents) in done.stdout

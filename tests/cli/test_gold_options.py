@@ -6,8 +6,8 @@ import json
 import pytest
 
 from fairseq_electra.cli.predict import add_arguments, check_gold_options, metrics_line
-from fairseq_electra.data.task_info import ANSWERING, KINDS, PREDICTION, RANKING, TAGGING
 from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.kind import ANSWERING, KINDS, PREDICTION, RANKING, TAGGING
 
 GIVEN = {"--text": ["a"], "--label": ["b"], "--header": ["a", "b"], "--quoted": [], "--scheme": ["BIO"]}
 READ = {PREDICTION: {"--text", "--label", "--header", "--quoted"}, TAGGING: {"--scheme"}, ANSWERING: set()}

@@ -10,8 +10,8 @@ from fairseq_electra import cli
 from fairseq_electra.cli.launch import add_arguments, placement
 from fairseq_electra.errors import InputError
 from tests.conftest import TINY_NET, electra
+from tests.helpers.training import COMMON, read, train
 from tests.integration.test_distributed import free_port
-from tests.integration.training import COMMON, read, train
 
 FIFTY = [
     *TINY_NET,

@@ -9,8 +9,8 @@ import torch
 
 from fairseq_electra.cli import main
 from fairseq_electra.cli.corrupt import rows_by_generator, too_short
-from fairseq_electra.data.unknown import Unknown
-from fairseq_electra.interchange.hub_interface import ElectraHubInterface
+from fairseq_electra.hub.interface import ElectraHubInterface
+from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.progress import Progress
 
 LINES = [f"word {number} of the text {'and more ' * (number % 7)}" for number in range(200)]
@@ -135,7 +135,7 @@ def test_predict_tells_its_source_and_shows_the_progress_of_its_net(monkeypatch,
         return type("Predictor", (), {"number_cut": 0, "unknown": Unknown(), "warning": lambda _: "", "__call__": staticmethod(answers)})()
 
     monkeypatch.setattr("fairseq_electra.from_pretrained", lambda *_, **__: net)
-    monkeypatch.setattr("fairseq_electra.evaluation.predictions.predictor_of", predictor_of)
+    monkeypatch.setattr("fairseq_electra.finetuning.predictions.predictor_of", predictor_of)
     (tmp_path / "text.txt").write_text("one\ntwo\n")
     (tmp_path / "net").mkdir()
     assert main(["predict", str(tmp_path / "net"), "--input", str(tmp_path / "text.txt")]) == 0

@@ -9,13 +9,13 @@ import pytest
 from fairseq import tasks
 
 from fairseq_electra import cli
-from fairseq_electra.data.task_info import read_task_info
-from fairseq_electra.evaluation.protocol import evaluation_of
-from fairseq_electra.evaluation.sameness import OF_ANY
-from fairseq_electra.interchange.hub_interface import from_pretrained
+from fairseq_electra.finetuning.evaluation import evaluation_of
+from fairseq_electra.finetuning.kind import read_task_info
+from fairseq_electra.finetuning.sameness import OF_ANY
+from fairseq_electra.hub.interface import from_pretrained
 from tests.conftest import TINY_NET
+from tests.helpers.training import configuration, refusal_here, run_here, train
 from tests.integration.test_sentence_tasks import stock
-from tests.integration.training import configuration, refusal_here, run_here, train
 
 PAIRS = "one\ttwo\tclass\na b\tc d\tyes\ne f\tg h\tno\ni j\tk l\tyes\n"
 

@@ -4,7 +4,7 @@ import torch
 from omegaconf import OmegaConf
 
 from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionConfig
-from fairseq_electra.data import masked_rows
+from fairseq_electra.pretraining import batches as masked_rows
 from tests.reference import paper
 
 

@@ -8,8 +8,8 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 
 from fairseq_electra.criterions.token_classification import TokenClassificationConfig, TokenClassificationLoss
-from fairseq_electra.data.class_weights import class_weights
 from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.class_weights import class_weights
 
 LABELS = ("O", "B-a", "I-a", "=", "B-b")
 

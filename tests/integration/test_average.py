@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.conftest import TINY_NET, electra, fairseq
-from tests.integration.training import read, train, weights
+from tests.helpers.training import read, train, weights
 
 RUN = [
     *TINY_NET,

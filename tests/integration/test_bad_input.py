@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from fairseq_electra.data.binarized import Binarized
 from fairseq_electra.errors import InputError
+from fairseq_electra.pretraining.binarized import Binarized
 from tests.conftest import TINY_NET
-from tests.integration.training import refusal, train, weights
+from tests.helpers.training import refusal, train, weights
 
 ONE = [*TINY_NET, "--max-update", "1", "--disable-validation"]
 

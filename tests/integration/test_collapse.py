@@ -7,7 +7,7 @@ import torch
 
 from fairseq_electra.cli import config
 from tests.conftest import TINY_NET, USER_DIR, electra, run
-from tests.integration.training import COMMON, read, train, train_here
+from tests.helpers.training import COMMON, read, train, train_here
 
 RUN = [
     *TINY_NET,

@@ -5,7 +5,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from tests.conftest import TINY_NET
-from tests.integration.training import assert_same_weights, train_here, weights
+from tests.helpers.training import assert_same_weights, train_here, weights
 
 # 81 rows of train: ten batches of eight and one of a single row
 RUN = [*TINY_NET, "--num-workers", "0", "--no-epoch-checkpoints", "--max-epoch", "2", "--required-batch-size-multiple", "1"]

@@ -10,17 +10,17 @@ import torch
 from omegaconf import OmegaConf
 
 from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionConfig
-from fairseq_electra.data.binarized import Binarized
-from fairseq_electra.data.encode import encode_to_binary
-from fairseq_electra.data.masked_rows import MaskedRows
-from fairseq_electra.data.masking import Masking
-from fairseq_electra.data.rows import build_rows
-from fairseq_electra.data.wordpiece import load_wordpiece
+from fairseq_electra.electra.masking import Masking
 from fairseq_electra.models.electra import ElectraConfig, ElectraModel
+from fairseq_electra.pretraining.batches import MaskedRows
+from fairseq_electra.pretraining.binarized import Binarized
+from fairseq_electra.pretraining.encode import encode_to_binary
+from fairseq_electra.pretraining.rows import build_rows
+from fairseq_electra.pretraining.wordpiece import load_wordpiece
 from fairseq_electra.tasks._masked_share import MaskedShare
-from tests import forked
 from tests.conftest import NET, TINY_NET, randomize_parameters
-from tests.integration.training import command, read, train, weights
+from tests.helpers import forked
+from tests.helpers.training import command, read, train, weights
 
 ONE_UPDATE = [
     *TINY_NET,

@@ -16,11 +16,11 @@ from fairseq.trainer import Trainer
 from fairseq_cli import validate
 
 from fairseq_electra.cli import main
+from tests.compat.test_compat import stock_source
 from tests.conftest import TINY_NET, USER_DIR
-from tests.integration import tagging_task
+from tests.helpers import tagging_task
+from tests.helpers.training import command, configuration
 from tests.integration.test_questions import WINDOWS, squad
-from tests.integration.training import command, configuration
-from tests.test_compat import stock_source
 
 SGD = ["--optimizer", "sgd", "--lr", "1.0", "--clip-norm", "0", "--dropout", "0", "--num-workers", "0", "--batch-size", "8"]
 PRETRAINING, PACKED, TAGGING, QUESTIONS, SENTENCES, CHOICES = "pretraining", "packed", "tagging", "questions", "sentences", "choices"

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from fairseq_electra.cli import main
 from fairseq_electra.cli.inspect import load_pretrained
 from tests.conftest import TINY_NET
-from tests.integration.training import train_here
+from tests.helpers.training import train_here
 
 
 def validations(log):

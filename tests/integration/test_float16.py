@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from fairseq_electra import precision
-from fairseq_electra.modules.attention import UNSEEN
-from fairseq_electra.modules.embeddings import LAYER_NORM_EPS
+from fairseq_electra.electra.attention import UNSEEN
+from fairseq_electra.electra.embeddings import LAYER_NORM_EPS
 from fairseq_electra.optim import loss_scale
 from fairseq_electra.precision import autocast
 from fairseq_electra.tasks import _pretraining_options, electra_pretraining
 from tests.conftest import TINY_NET
 from tests.criterions.test_replaced_token_detection import criterion_for
+from tests.helpers.training import assert_same_weights, refusal, train, train_here, weights
 from tests.integration.test_distributed import rows32, train_on_two_ranks  # noqa: F401
-from tests.integration.training import assert_same_weights, refusal, train, train_here, weights
 
 pytestmark = pytest.mark.skipif(not precision.cpu_multiplies_fp16(), reason="this CPU multiplies no float16 matrices")
 RUN = [*TINY_NET, "--num-workers", "0", "--no-epoch-checkpoints", "--disable-validation", "--batch-size", "4", "--rows", "blocks"]

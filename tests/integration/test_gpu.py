@@ -15,16 +15,16 @@ from fairseq.logging import metrics
 from fairseq.trainer import Trainer
 from torch._dynamo.utils import counters
 
-from fairseq_electra.benchmarks import updates
-from fairseq_electra.benchmarks.gpu import moved
+from benchmark import updates
+from benchmark.gpu import moved
 from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection
-from fairseq_electra.evaluation.detection import log_metrics
+from fairseq_electra.pretraining.metrics import log_metrics
 from tests.conftest import TINY_NET, electra
 from tests.criterions.test_replaced_token_detection import criterion_for
-from tests.evaluation.test_logged_metrics import MetricsAlone, sums_of
-from tests.integration.sentence_tasks import PAIR, prepare_all
-from tests.integration.training import assert_same_weights, command, run_here, weights
+from tests.helpers.sentence_tasks import PAIR, prepare_all
+from tests.helpers.training import assert_same_weights, command, run_here, weights
 from tests.models.test_packed_rows import paragraphs, unpacked  # noqa: F401
+from tests.pretraining.test_logged_metrics import MetricsAlone, sums_of
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 NET = {"hidden_size": 128, "embedding_size": 64, "intermediate_size": 256, "num_attention_heads": 4}

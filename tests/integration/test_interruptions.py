@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import forked
 from tests.conftest import TINY_NET
-from tests.integration.training import assert_same_weights, command, train, weights
+from tests.helpers import forked
+from tests.helpers.training import assert_same_weights, command, train, weights
 
 RUN = [
     *TINY_NET,

@@ -7,9 +7,9 @@ from fairseq.logging import metrics
 from fairseq.trainer import Trainer
 
 from fairseq_electra.errors import InputError
+from tests.compat.test_compat import stock_source
 from tests.conftest import TINY_NET
-from tests.integration.training import command, configuration
-from tests.test_compat import stock_source
+from tests.helpers.training import command, configuration
 
 GPU = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore of it")
 CPU = RuntimeError(

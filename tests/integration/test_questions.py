@@ -9,21 +9,21 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from fairseq_electra.data.squad import read_squad
-from fairseq_electra.data.task_info import ANSWERING, TAGGING, read_task_info
-from fairseq_electra.evaluation.answer_metrics import score_answers
-from fairseq_electra.evaluation.answering import N_BEST
-from fairseq_electra.evaluation.answers import BEGIN, END, SCORE, UNANSWERABLE, texts_of
-from fairseq_electra.evaluation.finetuning import Settings, study
-from fairseq_electra.evaluation.nets import read_net
-from fairseq_electra.evaluation.protocol import evaluation_of
-from fairseq_electra.evaluation.recipes import Recipe, arguments
-from fairseq_electra.interchange.hub_interface import from_pretrained
+from fairseq_electra.finetuning.evaluation import evaluation_of
+from fairseq_electra.finetuning.kind import ANSWERING, TAGGING, read_task_info
+from fairseq_electra.finetuning.nets import read_net
+from fairseq_electra.finetuning.questions.answering import N_BEST
+from fairseq_electra.finetuning.questions.answers import BEGIN, END, SCORE, UNANSWERABLE, texts_of
+from fairseq_electra.finetuning.questions.metrics import score_answers
+from fairseq_electra.finetuning.questions.read import read_squad
+from fairseq_electra.finetuning.recipes import Recipe, arguments
+from fairseq_electra.finetuning.study import Settings, study
+from fairseq_electra.hub.interface import from_pretrained
 from fairseq_electra.tasks.question_answering import QuestionAnsweringConfig, QuestionAnsweringTask
 from tests.cli.test_sentence_commands import command
 from tests.conftest import TINY_NET, USER_DIR, electra, fairseq
-from tests.integration.sentence_tasks import logits_in
-from tests.integration.training import assert_same_weights, read, refusal_here, run_here, weights
+from tests.helpers.sentence_tasks import logits_in
+from tests.helpers.training import assert_same_weights, read, refusal_here, run_here, weights
 
 SIZES = {"train": 24, "valid": 11, "test": 7}
 WINDOWS = ["--max-positions", "48", "--stride", "12", "--max-question", "10"]

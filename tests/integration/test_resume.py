@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.conftest import TINY_NET
-from tests.integration.training import assert_same_weights, train, train_and_kill, weights
+from tests.helpers.training import assert_same_weights, train, train_and_kill, weights
 
 
 def samples(task, workers, epochs, resume_at=None):

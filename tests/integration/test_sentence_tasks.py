@@ -15,21 +15,21 @@ import numpy as np
 import pytest
 import torch
 
-from fairseq_electra.data.task_info import read_task_info
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.finetuning import Settings, study
-from fairseq_electra.evaluation.nets import read_net
-from fairseq_electra.evaluation.protocol import evaluation_of
-from fairseq_electra.evaluation.recipes import arguments, recipe_for
-from fairseq_electra.evaluation.results import table
-from fairseq_electra.evaluation.sentence_metrics import score
-from fairseq_electra.evaluation.sentences import targets_of
-from fairseq_electra.evaluation.submission import write_submission
-from fairseq_electra.interchange.hub_interface import from_pretrained
-from fairseq_electra.many_runs import train_all
+from fairseq_electra.finetuning.evaluation import evaluation_of
+from fairseq_electra.finetuning.kind import read_task_info
+from fairseq_electra.finetuning.nets import read_net
+from fairseq_electra.finetuning.recipes import arguments, recipe_for
+from fairseq_electra.finetuning.results import table
+from fairseq_electra.finetuning.runs import train_all
+from fairseq_electra.finetuning.sentences.metrics import score
+from fairseq_electra.finetuning.sentences.scores import targets_of
+from fairseq_electra.finetuning.sentences.submission import write_submission
+from fairseq_electra.finetuning.study import Settings, study
+from fairseq_electra.hub.interface import from_pretrained
 from tests.conftest import TINY_NET, USER_DIR, electra, fairseq, run
-from tests.integration.sentence_tasks import CHOICE, NUMBERS, PAIR, SINGLE, SIZES, logits_in, predict, prepare_all, texts_of
-from tests.integration.training import assert_same_weights, read, train, weights
+from tests.helpers.sentence_tasks import CHOICE, NUMBERS, PAIR, SINGLE, SIZES, logits_in, predict, prepare_all, texts_of
+from tests.helpers.training import assert_same_weights, read, train, weights
 
 KINDS = (SINGLE, PAIR, NUMBERS, CHOICE)
 

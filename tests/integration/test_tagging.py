@@ -7,21 +7,21 @@ import pytest
 from seqeval.metrics import f1_score
 
 from fairseq_electra import cli
-from fairseq_electra.data.conll import read_conll
-from fairseq_electra.data.tags import BILOU, BIO, BIOES, entities_of, legal_transitions, tags_of
-from fairseq_electra.data.task_info import ANSWERING, TAG_METRICS, TAGGING, TaskInfo, read_task_info
-from fairseq_electra.evaluation.finetuning import Settings, study
-from fairseq_electra.evaluation.nets import read_net
-from fairseq_electra.evaluation.protocol import evaluation_of
-from fairseq_electra.evaluation.recipes import arguments, head_arguments, recipe_for
-from fairseq_electra.evaluation.results import table
-from fairseq_electra.evaluation.tagging import tags_of_words
-from fairseq_electra.interchange.hub_interface import from_pretrained
+from fairseq_electra.finetuning.evaluation import evaluation_of
+from fairseq_electra.finetuning.kind import ANSWERING, TAG_METRICS, TAGGING, TaskInfo, read_task_info
+from fairseq_electra.finetuning.nets import read_net
+from fairseq_electra.finetuning.recipes import arguments, head_arguments, recipe_for
+from fairseq_electra.finetuning.results import table
+from fairseq_electra.finetuning.study import Settings, study
+from fairseq_electra.finetuning.words.metrics import tags_of_words
+from fairseq_electra.finetuning.words.read import read_conll
+from fairseq_electra.finetuning.words.tags import BILOU, BIO, BIOES, entities_of, legal_transitions, tags_of
+from fairseq_electra.hub.interface import from_pretrained
 from tests.cli.test_sentence_commands import command
 from tests.conftest import TINY_NET, USER_DIR, electra, fairseq
-from tests.integration.sentence_tasks import logits_in
-from tests.integration.tagging_task import LONGEST, NUMBERS, predict_here, prepare, training, write_sources
-from tests.integration.training import assert_same_weights, configuration, read, run_here, weights
+from tests.helpers.sentence_tasks import logits_in
+from tests.helpers.tagging_task import LONGEST, NUMBERS, predict_here, prepare, training, write_sources
+from tests.helpers.training import assert_same_weights, configuration, read, run_here, weights
 
 
 @pytest.fixture(scope="module")

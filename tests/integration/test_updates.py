@@ -20,7 +20,7 @@ from fairseq_electra.compat import speeds, updates
 from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection
 from fairseq_electra.errors import DeviceFaultError
 from tests.conftest import TINY_NET
-from tests.integration.training import assert_same_weights, train_here, weights
+from tests.helpers.training import assert_same_weights, train_here, weights
 
 RUN = [*TINY_NET, "--num-workers", "0", "--no-epoch-checkpoints", "--rows", "blocks", "--dropout", "0.1", "--disable-validation"]
 BAD = 2  # the update whose loss is not finite

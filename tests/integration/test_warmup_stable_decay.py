@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from tests.conftest import TINY_NET
-from tests.integration.training import assert_same_weights, command, refusal, run_here, train_here, weights
+from tests.helpers.training import assert_same_weights, command, refusal, run_here, train_here, weights
 
 SCHEDULE = [
     *TINY_NET,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fairseq_electra.data.wordpiece import load_wordpiece, symbols_of
+from fairseq_electra.pretraining.wordpiece import load_wordpiece, symbols_of
 from tests.conftest import randomize_parameters
 
 transformers = pytest.importorskip("transformers")
@@ -109,7 +109,7 @@ def write_tokenizer(folder, pieces, kind, cased):
 @pytest.fixture
 def pretrained(make_task, make_model, vocabulary):
     """One of our nets with all parameters random, as :func:`load_checkpoint` would give it."""
-    from fairseq_electra.interchange.pretrained import Pretrained
+    from fairseq_electra.hub.load import Pretrained
 
     def make(**changes):
         task = make_task()

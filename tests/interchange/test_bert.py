@@ -11,17 +11,17 @@ from safetensors.torch import load_file
 from scipy.stats import spearmanr
 
 import fairseq_electra
-from fairseq_electra.data.encode import encode_to_binary
-from fairseq_electra.data.wordpiece import load_wordpiece
 from fairseq_electra.errors import InputError
+from fairseq_electra.hub.interface import ElectraHubInterface
+from fairseq_electra.hub.load import load_checkpoint
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.export_transformers import export_transformers
-from fairseq_electra.interchange.hub_interface import ElectraHubInterface
 from fairseq_electra.interchange.import_transformers import import_transformers
-from fairseq_electra.interchange.pretrained import load_checkpoint
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
+from fairseq_electra.pretraining.encode import encode_to_binary
+from fairseq_electra.pretraining.wordpiece import load_wordpiece
 from tests.conftest import ROOT, fairseq
-from tests.integration.training import train_here
+from tests.helpers.training import train_here
 from tests.interchange.conftest import SMALL, transformers
 
 SIZES = {name: size for name, size in SMALL.items() if name != "embedding_size"}

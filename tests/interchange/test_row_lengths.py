@@ -8,19 +8,19 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from fairseq_electra.data.task_info import ANSWERING, PREDICTION, RANKING, TAGGING, TaskInfo
+from fairseq_electra.electra.heads import SentenceHead, TokenHead
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.predictions import predictor_of
+from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, RANKING, TAGGING, TaskInfo
+from fairseq_electra.finetuning.predictions import predictor_of
+from fairseq_electra.finetuning.questions.heads import IndependentAnswerHead
+from fairseq_electra.hub.interface import ElectraHubInterface, from_pretrained
+from fairseq_electra.hub.load import load_checkpoint
 from fairseq_electra.interchange.export_transformers import export_transformers
-from fairseq_electra.interchange.hub_interface import ElectraHubInterface, from_pretrained
 from fairseq_electra.interchange.import_transformers import import_transformers
-from fairseq_electra.interchange.pretrained import load_checkpoint
 from fairseq_electra.interchange.tokenizer_files import read_longest
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
 from fairseq_electra.models._config import with_defaults
 from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
-from fairseq_electra.modules.answer_heads import IndependentAnswerHead
-from fairseq_electra.modules.heads import SentenceHead, TokenHead
 from tests.cli.test_sentence_commands import command
 from tests.conftest import NET, randomize_parameters
 from tests.interchange.conftest import transformers

@@ -8,6 +8,7 @@ import torch
 from fairseq.criterions.sentence_prediction import SentencePredictionConfig, SentencePredictionCriterion
 from omegaconf import OmegaConf
 
+from fairseq_electra.electra.heads import SentenceHead
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.dense_heads import with_dense
@@ -15,7 +16,6 @@ from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
 from fairseq_electra.models._config import with_defaults
 from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig, segments_of
-from fairseq_electra.modules.heads import SentenceHead
 from tests.conftest import NET, randomize_parameters
 from tests.interchange.conftest import in_double, transformers
 

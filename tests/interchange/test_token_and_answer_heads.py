@@ -11,23 +11,23 @@ from omegaconf import OmegaConf
 
 from fairseq_electra.criterions.question_answering import QuestionAnsweringLoss, QuestionAnsweringLossConfig
 from fairseq_electra.criterions.token_classification import TokenClassificationConfig, TokenClassificationLoss
-from fairseq_electra.data.conll import read_words
-from fairseq_electra.data.tags import decode, legal_transitions
-from fairseq_electra.data.task_info import ANSWERING, TAGGING, TaskInfo
+from fairseq_electra.electra.heads import TokenHead
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.answers import whole_words
-from fairseq_electra.evaluation.predictions import predictor_of
+from fairseq_electra.finetuning.kind import ANSWERING, TAGGING, TaskInfo
+from fairseq_electra.finetuning.predictions import predictor_of
+from fairseq_electra.finetuning.questions.answers import whole_words
+from fairseq_electra.finetuning.questions.heads import ConditionalAnswerHead, IndependentAnswerHead
+from fairseq_electra.finetuning.words.read import read_words
+from fairseq_electra.finetuning.words.tags import decode, legal_transitions
+from fairseq_electra.hub.interface import from_pretrained
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.export_transformers import export_transformers
-from fairseq_electra.interchange.hub_interface import from_pretrained
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
 from fairseq_electra.models._config import with_defaults
 from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig, segments_of
-from fairseq_electra.modules.answer_heads import ConditionalAnswerHead, IndependentAnswerHead
-from fairseq_electra.modules.heads import TokenHead
 from tests.cli.test_sentence_commands import command
 from tests.conftest import NET, randomize_parameters
-from tests.integration.tagging_task import predict_here
+from tests.helpers.tagging_task import predict_here
 from tests.interchange.conftest import in_double, transformers
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]

@@ -6,15 +6,15 @@ import string
 import pytest
 from tokenizers import normalizers
 
-from fairseq_electra.data.wordpiece import LEADING, MASK, load_wordpiece, save_vocabulary, symbols_of
 from fairseq_electra.errors import InputError
+from fairseq_electra.hub.load import load_checkpoint
 from fairseq_electra.interchange import tokenizer_files
 from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.import_transformers import import_transformers
 from fairseq_electra.interchange.json_files import read_json
-from fairseq_electra.interchange.pretrained import load_checkpoint
 from fairseq_electra.interchange.tokenizer_files import read_tokenizer
 from fairseq_electra.interchange.tokenizer_parity import SAMPLE, compare_tokenizers
+from fairseq_electra.pretraining.wordpiece import LEADING, MASK, load_wordpiece, save_vocabulary, symbols_of
 from tests.interchange.conftest import SMALL, SPECIAL, transformers
 
 CHARACTERS = sorted({*string.printable, *"".join(SAMPLE), *"abcABCéÉ"} - set(string.whitespace))  # a no-break space too

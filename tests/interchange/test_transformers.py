@@ -12,19 +12,19 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import fairseq_electra
-from fairseq_electra.data.encode import encode_to_binary
-from fairseq_electra.data.wordpiece import load_wordpiece, symbols_of
 from fairseq_electra.errors import InputError
+from fairseq_electra.hub.load import load_checkpoint
+from fairseq_electra.hub.network_files import read_network
 from fairseq_electra.interchange import export_transformers as exporting
 from fairseq_electra.interchange import import_transformers as importing
 from fairseq_electra.interchange import names, parity
 from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.import_transformers import import_transformers
-from fairseq_electra.interchange.network_files import read_network
-from fairseq_electra.interchange.pretrained import load_checkpoint
 from fairseq_electra.interchange.transformers_folder import read_folder
+from fairseq_electra.pretraining.encode import encode_to_binary
+from fairseq_electra.pretraining.wordpiece import load_wordpiece, symbols_of
 from tests.conftest import ROOT, electra
-from tests.integration.training import train_here
+from tests.helpers.training import train_here
 from tests.interchange.conftest import transformers
 
 WIKIPEDIA = ROOT.parent / "shared" / "data" / "corpora" / "wikipedia_en" / "wiki.valid.txt.xz"

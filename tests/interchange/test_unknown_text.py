@@ -6,9 +6,9 @@ import pytest
 
 import fairseq_electra
 from fairseq_electra.cli._unknown_text import UnknownText
-from fairseq_electra.data.task_info import ANSWERING, PREDICTION, TAGGING
-from fairseq_electra.data.unknown import OF_A_NET, Unknown
-from fairseq_electra.interchange.hub_interface import ElectraHubInterface
+from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, TAGGING
+from fairseq_electra.hub.interface import ElectraHubInterface
+from fairseq_electra.pretraining.unknown import OF_A_NET, Unknown
 from fairseq_electra.progress import Progress
 from tests.cli.test_sentence_commands import command
 from tests.interchange.test_row_lengths import tuned  # noqa: F401  # a fixture

@@ -3,9 +3,9 @@ import logging
 import pytest
 import torch
 
+from fairseq_electra.electra.encoder import INITIALIZER_RANGE
+from fairseq_electra.electra.sizes import MODEL_SIZES, named_sizes
 from fairseq_electra.errors import InputError
-from fairseq_electra.modules.encoder import INITIALIZER_RANGE
-from fairseq_electra.modules.sizes import MODEL_SIZES, named_sizes
 
 
 def test_sizes_are_those_of_the_paper():
@@ -83,7 +83,7 @@ def test_long_rows_take_the_fused_kernel_with_the_same_result(make_task, make_mo
     tokens = torch.randint(4, 900, (2, 40))
     mask = torch.arange(40).expand(2, -1) >= torch.tensor([[40], [25]])
     plain = model.discriminate(tokens, torch.zeros_like(tokens), mask)
-    monkeypatch.setattr("fairseq_electra.modules.attention.SHORT_ROW_ON_CPU", 0)
+    monkeypatch.setattr("fairseq_electra.electra.attention.SHORT_ROW_ON_CPU", 0)
     fused = model.discriminate(tokens, torch.zeros_like(tokens), mask)
     assert (plain - fused)[~mask].abs().max() < 1e-12
 

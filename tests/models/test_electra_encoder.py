@@ -7,15 +7,15 @@ import torch
 from omegaconf import OmegaConf
 
 from fairseq_electra import precision
-from fairseq_electra.data.encode import encode_to_binary, write_binarized
-from fairseq_electra.data.wordpiece import load_wordpiece
+from fairseq_electra.electra.heads import SentenceHead, TokenHead
+from fairseq_electra.finetuning.questions.heads import AnswerScores, IndependentAnswerHead
 from fairseq_electra.models._config import with_defaults
 from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig, segments_of
-from fairseq_electra.modules.answer_heads import AnswerScores, IndependentAnswerHead
-from fairseq_electra.modules.heads import SentenceHead, TokenHead
 from fairseq_electra.optim.depths import layers_below_head
+from fairseq_electra.pretraining.encode import encode_to_binary, write_binarized
+from fairseq_electra.pretraining.wordpiece import load_wordpiece
 from tests.conftest import NET, TINY_NET, USER_DIR, fairseq, randomize_parameters
-from tests.integration.training import refusal, refusal_here, run_here, train, train_here, weights
+from tests.helpers.training import refusal, refusal_here, run_here, train, train_here, weights
 
 HEADS = [SentenceHead(32, 3, 0.0), TokenHead(32, 5, 0.0), IndependentAnswerHead(32)]
 
@@ -202,7 +202,7 @@ def test_refusal_helper_notices_when_nothing_is_refused(tmp_path, data_bin):
 
 @pytest.mark.parametrize("pooling", ["first", "mean"])
 def test_heads_read_what_they_should(pooling):
-    from fairseq_electra.modules.heads import SentenceHead
+    from fairseq_electra.electra.heads import SentenceHead
 
     head = SentenceHead(4, 3, 0.0, pooling)
     hidden = torch.randn(2, 5, 4)

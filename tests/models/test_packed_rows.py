@@ -8,11 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fairseq_electra.data.encode import encode_to_binary
-from fairseq_electra.data.wordpiece import load_wordpiece
+from fairseq_electra.electra import attention, encoder
+from fairseq_electra.electra.packed import Buckets, PackedDocuments, Spans
 from fairseq_electra.errors import InputError
-from fairseq_electra.modules import attention, encoder
-from fairseq_electra.modules.documents import Buckets, PackedDocuments, Spans
+from fairseq_electra.pretraining.encode import encode_to_binary
+from fairseq_electra.pretraining.wordpiece import load_wordpiece
 from fairseq_electra.tasks._pretraining_options import check_packing
 from tests.criterions.test_replaced_token_detection import criterion_for
 

@@ -5,7 +5,7 @@ import torch
 
 from fairseq_electra.errors import InputError
 from tests.conftest import TINY_NET
-from tests.integration.training import assert_same_weights, command, configuration, refusal, train, train_here, weights
+from tests.helpers.training import assert_same_weights, command, configuration, refusal, train, train_here, weights
 
 
 def options(*arguments, arch="electra_small"):
@@ -63,7 +63,7 @@ def test_a_branch_keeps_the_betas_of_its_trunk_and_a_net_from_given_weights_has_
 
 def test_an_old_checkpoint_is_validated_and_loaded_as_what_it_is(data_bin, tmp_path):
     from fairseq_electra.cli.inspect import load_pretrained
-    from fairseq_electra.interchange.pretrained import load_checkpoint
+    from fairseq_electra.hub.load import load_checkpoint
 
     small = [*TINY_NET, "--arch", "electra_small"]
     train_here(data_bin, tmp_path / "old", *small, "--as", "paper", "--max-update", 1)
@@ -92,6 +92,6 @@ def test_a_word_that_is_neither_on_nor_off_is_refused(data_bin, tmp_path):
     with pytest.raises(InputError, match="--as bert: there is no such name; choose from google, paper"):
         options("--as", "bert")
     with pytest.raises(InputError, match="--norm must be one of"):
-        from fairseq_electra.modules.sizes import named_sizes
+        from fairseq_electra.electra.sizes import named_sizes
 
         named_sizes("small", norm="sandwich")

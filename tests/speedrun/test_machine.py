@@ -5,9 +5,9 @@ import shutil
 import pytest
 from fairseq import options
 
+from fairseq_electra.electra.parameters import pretraining_parameters
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation.pretraining_recipes import OF_SIZE, networks
-from fairseq_electra.modules.parameters import pretraining_parameters
+from fairseq_electra.pretraining.recipes import OF_SIZE, networks
 from fairseq_electra.speedrun import machine
 from fairseq_electra.speedrun.machine import Machine, bytes_needed, check_disk
 from fairseq_electra.speedrun.plan import Pace, make_plan

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fairseq_electra.evaluation.pretraining_recipes import OF_SIZE, TOKENS, networks
+from fairseq_electra.pretraining.recipes import OF_SIZE, TOKENS, networks
 from fairseq_electra.speedrun.plan import (
     CAUTION,
     FEWEST_UPDATES,

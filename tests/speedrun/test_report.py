@@ -2,7 +2,7 @@
 
 from fairseq_electra.speedrun import report
 from tests.conftest import TINY_NET
-from tests.integration.training import train_here
+from tests.helpers.training import train_here
 
 
 def test_a_network_without_a_class_gets_a_sentence_and_a_card(tmp_path, data_bin, results):

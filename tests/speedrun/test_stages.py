@@ -9,7 +9,8 @@ import pytest
 
 from fairseq_electra import cli
 from fairseq_electra.errors import InputError
-from fairseq_electra.evaluation import finetuning, nets
+from fairseq_electra.finetuning import nets
+from fairseq_electra.finetuning import study as finetuning
 from fairseq_electra.speedrun import glue, machine, report, stages
 from fairseq_electra.speedrun.plan import Pace
 from fairseq_electra.speedrun.stages import Stages

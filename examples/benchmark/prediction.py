@@ -1,0 +1,162 @@
+"""``bash scripts/benchmark.sh prediction``: ``fairseq-electra predict`` against transformers' pipeline, text to label.
+
+The same weights (a net from scratch: speed does not ask what a net knows), the same lines of mixed length, the same threads, tokenizer
+included, in turn within one process. The pipeline runs in batches of several sizes; ratios are to its best. Each size is compared twice:
+as the net of ``--arch``, with rotary positions, which transformers runs as RoFormer; and with learned ones, which it runs as ELECTRA.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import fairseq_electra
+from benchmark.inference import sentences
+from benchmark.report import Markdown, alone, new_parser, publish, ratios, read_arguments
+from fairseq_electra.electra.heads import SentenceHead
+from fairseq_electra.electra.sizes import SAFE, safe_sizes
+from fairseq_electra.memory import keep_freed_memory
+from fairseq_electra.pretraining.corpus import builtin_paragraphs
+from fairseq_electra.pretraining.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece
+from fairseq_electra.speedrun.machine import processor
+
+BATCHES = (1, 8, 32, 128)
+VOCABULARY = 8192
+LONGEST = 128
+HEAD = "sentence_classification_head"
+LEARNED = ", learned positions"
+
+
+def sentence_head(hidden_size: int) -> tuple[str, nn.Module, list[str]]:
+    """Make a head for two classes: its name, itself, its labels."""
+    return HEAD, SentenceHead(hidden_size, 2, 0.1), ["no", "yes"]
+
+
+def new_net(net: str, folder: Path, longest: int = LONGEST, head_of: Callable = sentence_head):
+    """Make a net (``tiny``, that of ``--arch``, or ``tiny, learned positions``) and a head, with a vocabulary of the built-in corpus."""
+    from omegaconf import OmegaConf
+
+    from fairseq_electra.hub.load import Pretrained
+    from fairseq_electra.models._config import with_defaults
+    from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
+    from fairseq_electra.pretraining.binarized import load_dictionary
+
+    save_vocabulary(train_wordpiece(builtin_paragraphs(), VOCABULARY), folder)
+    dictionary = load_dictionary(folder)
+    torch.manual_seed(1)
+    size = net.removesuffix(LEARNED)
+    kind = SAFE[size] if net == size else {"positions": "learned", "norm": "post"}
+    cfg = OmegaConf.create({"model_size": size, **kind, "max_position_embeddings": longest})
+    model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), dictionary)
+    name, head, labels = head_of(model.sizes.hidden_size)
+    model.register_head(name, head)
+    return Pretrained(model.eval(), load_wordpiece(folder), dictionary, labels={name: labels})
+
+
+def variants(net: str, texts: list[str], folder: Path) -> dict[str, Callable[[], list[float]]]:
+    """Make every way to answer the texts; each gives the probability of the first label for each text."""
+    from transformers import pipeline
+
+    from fairseq_electra.finetuning.predictions import SentencePredictor
+    from fairseq_electra.hub.interface import ElectraHubInterface
+    from fairseq_electra.interchange.export_transformers import export_transformers
+
+    pretrained = new_net(net, folder / "vocab")
+    export_transformers(pretrained, folder / "net")
+    classify = pipeline("text-classification", model=str(folder / "net"), top_k=None)
+
+    def theirs(rows: int) -> list[float]:
+        answers: list = classify(texts, batch_size=rows, truncation=True, max_length=LONGEST)
+        return [next(each["score"] for each in answer if each["label"] == "no") for answer in answers]
+
+    predictor = SentencePredictor(ElectraHubInterface(pretrained), HEAD)
+    made: dict[str, Callable[[], list[float]]] = {
+        f"transformers' pipeline, batches of {rows}": lambda rows=rows: theirs(rows)  # type: ignore[misc]
+        for rows in BATCHES
+    }
+    return made | {"fairseq-electra predict": lambda: [answer["probabilities"]["no"] for answer in predictor(texts)]}
+
+
+def compare(net: str, texts: list[str], rounds: int) -> dict:
+    """Time all variants in turn."""
+    with tempfile.TemporaryDirectory() as folder:
+        runs = variants(net, texts, Path(folder))
+        answers = {name: run() for name, run in runs.items()}
+        rows = timed(runs, rounds, len(texts), "lines_per_second")
+    *others, ours = runs
+    difference = max(abs(a - b) for name in others for a, b in zip(answers[name], answers[ours], strict=True))
+    return {"largest_difference": difference, "rows": rows}
+
+
+def timed(runs: dict[str, Callable], rounds: int, number: int, unit: str) -> list[dict]:
+    """Time all in turn; ratios are to the fastest of all but the last."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    *others, _ = runs
+    best = min(others, key=lambda name: statistics.median(seconds[name]))
+    rows = []
+    for name, taken in seconds.items():
+        rows.append({"variant": name, unit: round(number / statistics.median(taken), 1), **ratios(seconds[best], taken)})
+    return rows
+
+
+def markdown(report: dict) -> str:
+    """Table of a report."""
+    machine = report["machine"]
+    lines = [f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}, transformers {machine['transformers']}", ""]
+    lines += [f"| {report['lines']} lines of text, label out | lines/s | ratio | range |", "|---|---|---|---|"]
+    for size, found in report["sizes"].items():
+        for row in found["rows"]:
+            low, high = row["ratio_range"]
+            lines.append(f"| {size}: {row['variant']} | {row['lines_per_second']:,} | {row['ratio']:.2f} | {low} to {high} |")
+    return "\n".join([*lines, *nets_of(report)])
+
+
+def nets_of(report: dict) -> list[str]:
+    """Say which nets a report is of: lines for below its table. Reports of before do not tell; theirs had learned positions."""
+    return [line for size, net in report.get("nets", {}).items() for line in ("", f"{size}: {net}")]
+
+
+def arguments(description: str | None, number: int, output: str, unit: str, markdown: Markdown) -> argparse.Namespace:
+    """Read the command line of a comparison, of so many lines or questions."""
+    parser = new_parser(description, output)
+    parser.add_argument("--sizes", nargs="+", default=["tiny", "small"], help="rows of the size table (default: tiny small)")
+    parser.add_argument("--text", metavar="FILE", help=f"where the {unit} come from (default: the built-in corpus)")
+    parser.add_argument(f"--{unit}", type=int, default=number, help="how many (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="for both (default: %(default)s)")
+    return read_arguments(parser, markdown)
+
+
+def measure(args: argparse.Namespace, unit: str, number: int, compare: Callable[[str], dict], markdown: Markdown) -> None:
+    """Compare for every size, with the positions of ``--arch`` and with learned ones, and publish the report."""
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    fairseq_electra.register()
+    torch.set_num_threads(args.threads)
+    keep_freed_memory()
+    with alone():
+        found = {net: compare(net) for size in args.sizes for net in (size, size + LEARNED)}
+    machine = {"processor": processor(), "threads": args.threads, "torch": torch.__version__, "transformers": transformers.__version__}
+    nets = {size: f"{safe_sizes(size).positions} positions, --norm {safe_sizes(size).norm}" for size in args.sizes}
+    publish({"machine": machine, unit: number, "nets": nets, "sizes": found}, args.output, markdown)
+
+
+def main() -> None:
+    """Run."""
+    args = arguments(__doc__, 512, "prediction.json", "lines", markdown)
+    texts = sentences(args.text, args.lines)
+    measure(args, "lines", len(texts), lambda net: compare(net, texts, args.rounds), markdown)
+
+
+if __name__ == "__main__":
+    main()

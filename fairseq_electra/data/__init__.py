@@ -1,1 +1,0 @@
-"""Text -> pieces -> rows -> masked batches. Each step is one module, and none of them knows the next."""

@@ -1,0 +1,1 @@
+"""ELECTRA as the paper has it, in PyTorch and NumPy alone."""

@@ -1,0 +1,48 @@
+"""What the encoder reads: token, segment and learned position vectors, normalized."""
+
+import torch
+from torch import Tensor, nn
+
+from fairseq_electra.electra.fast.dropout import Dropout
+from fairseq_electra.electra.packed import PackedDocuments
+from fairseq_electra.electra.sizes import NUM_SEGMENTS, EncoderSizes
+
+LAYER_NORM_EPS = 1e-12  # BERT's; PyTorch's default is 1e-5
+
+
+class Embeddings(nn.Module):
+    """Sum of token, segment and (if learned) position vectors, LayerNorm, dropout.
+
+    Args:
+        sizes: of the encoder it feeds.
+        num_tokens: V; 0 for embeddings without a token table of their own, which borrow one in every call.
+        pad: id whose vector starts at 0; looking it up gives it no gradient.
+
+    Source: google-research/electra model/modeling.py::embedding_lookup, embedding_postprocessor. Positions count from 0.
+    """
+
+    def __init__(self, sizes: EncoderSizes, num_tokens: int, pad: int):
+        super().__init__()
+        self.tokens = nn.Embedding(num_tokens, sizes.embedding_size, padding_idx=pad) if num_tokens else None
+        self.segments = nn.Embedding(NUM_SEGMENTS, sizes.embedding_size)
+        learned = sizes.positions == "learned"
+        self.positions = nn.Embedding(sizes.max_position_embeddings, sizes.embedding_size) if learned else None
+        self.layer_norm = nn.LayerNorm(sizes.embedding_size, eps=LAYER_NORM_EPS)
+        self.dropout = Dropout(sizes.dropout)
+
+    def forward(
+        self, tokens: Tensor, segment_ids: Tensor, table: nn.Embedding | None = None, documents: PackedDocuments | None = None
+    ) -> Tensor:
+        """Look tokens up. Shapes: (B, T), (B, T) -> (B, T, E).
+
+        Args:
+            tokens: ids.
+            segment_ids: 0 or 1.
+            table: token table to use instead of its own.
+            documents: of packed rows, in each of which positions count from 0.
+        """
+        vectors = (table or self.tokens)(tokens) + self.segments(segment_ids)  # type: ignore[misc]
+        if self.positions is not None:
+            columns = torch.arange(tokens.shape[1], device=tokens.device)
+            vectors = vectors + self.positions(columns if documents is None else documents.positions)
+        return self.dropout(self.layer_norm(vectors))

@@ -1,0 +1,114 @@
+"""The sizes of a network, and the one table they come from."""
+
+from dataclasses import dataclass, replace
+
+from fairseq_electra.errors import InputError
+
+POSITIONS = ("learned", "rotary")
+NORMS = ("post", "deepnorm", "scaled", "pre")
+NUM_SEGMENTS = 2
+HEAD_SIZE = 64  # of every published ELECTRA
+
+
+@dataclass(frozen=True)
+class EncoderSizes:
+    """Sizes of one encoder; the names are those of google-research/electra model/modeling.py::BertConfig."""
+
+    embedding_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    positions: str = "learned"
+    max_position_embeddings: int = 512  # longest row with learned positions
+    dropout: float = 0.1  # of embeddings and of each sublayer's output
+    attention_dropout: float = 0.1
+    norm: str = "post"  # where LayerNorm stands: electra/encoder.py::EncoderLayer
+
+    def __post_init__(self):
+        for name, known in (("positions", POSITIONS), ("norm", NORMS)):
+            if getattr(self, name) not in known:
+                raise InputError(f"--{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        for name in ("embedding_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(self, name)}")
+        if self.hidden_size % self.num_attention_heads:
+            raise InputError(
+                f"--hidden-size {self.hidden_size} cannot be shared by {self.num_attention_heads} attention heads; choose a multiple"
+            )
+        if self.positions == "rotary" and self.hidden_size // self.num_attention_heads % 2:
+            raise InputError(
+                f"rotary positions turn pairs: --hidden-size {self.hidden_size} over {self.num_attention_heads} heads "
+                "is odd; choose an even size"
+            )
+        for name in ("dropout", "attention_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"--{name.replace('_', '-')} must lie in [0, 1), got {getattr(self, name)}")
+
+    @property
+    def residual_scale(self) -> float:
+        """What the residual stream is multiplied with before a sublayer's output is added to it; N layers.
+
+        ``deepnorm``: (2 N)^(1/4) (Wang et al. 2022, arXiv 2203.00555, table 2, encoder-only). ``scaled``: (2 N)^(1/2), so that all 2 N
+        sublayers together weigh as much as the embeddings. Else 1.
+        """
+        return (2 * self.num_hidden_layers) ** {"deepnorm": 0.25, "scaled": 0.5}.get(self.norm, 0.0)
+
+    def generator(self, width: float, depth: float, heads: int | None = None, intermediate_size: int | None = None) -> "EncoderSizes":
+        """Sizes of the generator beside this discriminator.
+
+        Args:
+            width: its hidden size as a share of the discriminator's.
+            depth: its layers as a share of the discriminator's.
+            heads: attention heads; by default one for every 64 of the hidden size.
+            intermediate_size: by default four times the hidden size.
+
+        Source: google-research/electra run_pretraining.py::get_generator_config.
+        """
+        hidden = round(self.hidden_size * width)
+        heads = heads or max(1, hidden // HEAD_SIZE)
+        if hidden < 1 or hidden % heads:
+            raise InputError(
+                f"--generator-hidden-size {width:.3g} of {self.hidden_size} makes {hidden}, which {heads} attention heads cannot share; "
+                "choose a share that makes a multiple of 64, or --generator-num-attention-heads"
+            )
+        return replace(
+            self,
+            hidden_size=hidden,
+            intermediate_size=intermediate_size or 4 * hidden,
+            num_attention_heads=heads,
+            num_hidden_layers=max(1, round(self.num_hidden_layers * depth)),
+        )
+
+
+# Clark et al. 2020, table 6; google-research/electra configure_pretraining.py and util/training_utils.py. Tiny is ours: at its size
+# learned positions stay at the unigram level for 10 M tokens and more, rotary ones leave it within one, and it is too small to overfit.
+MODEL_SIZES = {
+    "tiny": EncoderSizes(128, 128, 512, 4, 2, positions="rotary", dropout=0.0, attention_dropout=0.0),
+    "small": EncoderSizes(128, 256, 1024, 12, 4),
+    "base": EncoderSizes(768, 768, 3072, 12, 12),
+    "large": EncoderSizes(1024, 1024, 4096, 24, 16),
+}
+# what --arch on a command line stands for beside a row of the table: chosen by the single runs on examples/stability/README.md. Four layers
+# need no scaling
+SAFE = {size: {"positions": "rotary", "norm": "post" if size == "tiny" else "scaled"} for size in MODEL_SIZES}
+GENERATOR_HIDDEN_SIZE = {"tiny": 1 / 2, "small": 1 / 4, "base": 1 / 3, "large": 1 / 4}
+
+
+def named_sizes(model_size: str | None, **changes: int | float | str | None) -> EncoderSizes:
+    """Look a size up in the table and change what is given.
+
+    Args:
+        model_size: tiny, small, base or large.
+        changes: fields of :class:`EncoderSizes`; None keeps the table's value.
+    """
+    if model_size not in MODEL_SIZES:
+        raise InputError(
+            f"no model size {model_size!r}; choose --arch electra_tiny, _small, _base or _large (hydra: model.model_size=small)"
+        )
+    return replace(MODEL_SIZES[model_size], **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
+
+
+def safe_sizes(model_size: str) -> EncoderSizes:
+    """Look up what ``--arch`` on a command line stands for."""
+    return replace(MODEL_SIZES[model_size], **SAFE[model_size])  # type: ignore[arg-type]

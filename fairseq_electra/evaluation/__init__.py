@@ -1,1 +1,0 @@
-"""Metrics and what they mean."""

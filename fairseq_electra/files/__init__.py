@@ -1,0 +1,1 @@
+"""Files of text and of records, read and written."""

@@ -1,0 +1,88 @@
+"""What to predict on: lines of text, with tabs between the texts of an input, JSON lines, or a CSV or TSV with named columns."""
+
+import itertools
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from fairseq_electra.errors import InputError, listed
+from fairseq_electra.files.json_values import parsed, text_of
+from fairseq_electra.finetuning.sentences.read import (
+    Columns,
+    is_csv,
+    is_json,
+    is_table,
+    numbered_lines,
+    read_rows,
+    records,
+    source_name,
+    value_in,
+)
+
+_BEGIN = re.compile(r'\s*\{\s*(?:"|$)')  # of an object, also where the line ends within it
+Input = str | tuple[str, ...]  # a line as it stands, or the texts of a record
+
+
+def read_inputs(path: str | Path, columns: Sequence[str] = (), named: bool = False, quoted: bool = False) -> Iterator[Input]:
+    """Yield the inputs of a file.
+
+    It is read as JSON lines if its name ends so, or if its first line that is not blank is a JSON object; as a CSV if its name ends so. A
+    byte order mark is no text.
+
+    Args:
+        path: plain, ``.gz`` or ``.xz``; ``-`` for standard input.
+        columns: which values of a record or row are the texts of an input, in their order; empty: not known.
+        named: these were named for this file, so it has columns: it is read as TSV if its name ends so, or else as JSON lines.
+        quoted: cells of a TSV may stand in quotes, as for :class:`fairseq_electra.finetuning.sentences.read.Columns`.
+
+    Raises:
+        InputError: the file cannot be read, or a record lacks one of its texts, or has something else there; names the line.
+    """
+    source = source_name(path)
+    if is_csv(path) or (named and is_table(path)):
+        if not columns:
+            raise InputError(
+                f"{source} is a CSV by its name, and the network does not know which columns hold its text; name them with --text"
+            )
+        for _, texts in read_rows(path, Columns(tuple(columns), quoted=quoted)):
+            yield tuple(texts)
+        return
+    lines, head = numbered_lines(path), []
+    for number, line in lines:
+        head.append((number, line))
+        if line.strip():
+            break
+    together = itertools.chain(head, lines)
+    if named or is_json(path) or (head and is_object(head[-1][1])):
+        for number, record in records(together, source):
+            yield _texts(record, columns, f"{source}, line {number}")
+    else:
+        yield from (line for _, line in together)
+
+
+def texts_in(given: Input) -> list[str]:
+    """Return the texts of an input."""
+    return given.split("\t") if isinstance(given, str) else list(given)
+
+
+def _texts(record: dict, columns: Sequence[str], place: str) -> tuple[str, ...]:
+    names = listed(map(repr, record))
+    if not columns:
+        raise InputError(f"{place}: a JSON record with {names}, and the network does not know which hold its text; name them with --text")
+    missing = [name for name in columns if name not in record]
+    if missing:
+        raise InputError(f"{place}: no {missing[0]!r}, it has {names}; name the columns with --text")
+    return tuple(text_of(value_in(record, name, place), f"{place}: the text {name!r}") for name in columns)
+
+
+def is_object(line: str) -> bool:
+    """Tell whether a line is, or tries to be, a JSON object."""
+    if not line.lstrip().startswith("{"):
+        return False
+    try:
+        return isinstance(parsed(line), dict)
+    except json.JSONDecodeError:
+        return _BEGIN.match(line) is not None
+    except ValueError:
+        return True  # reading it will say what is wrong

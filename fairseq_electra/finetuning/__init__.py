@@ -1,0 +1,1 @@
+"""Fine-tuning: what all tasks share, and a room for each kind."""

@@ -1,0 +1,69 @@
+"""What a study needs of a task, whatever its kind: scores of a net, what they are worth, and the scores of several nets together."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fairseq_electra.finetuning.kind import ANSWERING, TAGGING, TaskInfo, read_task_info
+from fairseq_electra.finetuning.sameness import all_the_same
+
+if TYPE_CHECKING:
+    from fairseq_electra.hub.interface import ElectraHubInterface
+
+VALID = "valid"  # the split on which choices are made
+
+
+class Evaluation(ABC):
+    """A task's folder and how nets are scored on it.
+
+    Args:
+        folder: of the task.
+        info: what it is.
+    """
+
+    def __init__(self, folder: Path, info: TaskInfo):
+        self.folder, self.info = folder, info
+
+    @abstractmethod
+    def scores(self, net: "ElectraHubInterface", split: str) -> np.ndarray:
+        """Return all that a net says of a split."""
+
+    @abstractmethod
+    def metrics(self, split: str, scores: np.ndarray, valid: np.ndarray | None = None) -> dict[str, float] | None:
+        """Return what scores are worth, by the names of ``info.metrics``; None: the split has no labels.
+
+        Args:
+            split: its name.
+            scores: of the split.
+            valid: scores of :data:`VALID`, on which is chosen what depends on data; needed for other splits with unanswerable questions.
+        """
+
+    @abstractmethod
+    def said(self, scores: np.ndarray) -> np.ndarray:
+        """Return what a net says of each example, as :meth:`fairseq_electra.finetuning.sameness.Range.add` takes it.
+
+        Args:
+            scores: of :data:`VALID`.
+        """
+
+    def is_constant(self, scores: np.ndarray) -> bool:
+        """Tell whether a net says the same of everything; argument as of :meth:`said`."""
+        return all_the_same(self.said(scores)) is not None
+
+    def merge(self, scores: Sequence[np.ndarray]) -> np.ndarray:
+        """Return what several nets say together: the mean."""
+        return np.mean(scores, axis=0)
+
+
+def evaluation_of(folder: Path, info: TaskInfo | None = None) -> Evaluation:
+    """Return that of a task's folder, which ``info`` need not be read from again."""
+    from fairseq_electra.finetuning.questions.answering import AnswerEvaluation
+    from fairseq_electra.finetuning.sentences.scores import SentenceEvaluation
+    from fairseq_electra.finetuning.words.metrics import TagEvaluation
+
+    info = info or read_task_info(folder)
+    kinds: dict[str, type[Evaluation]] = {TAGGING: TagEvaluation, ANSWERING: AnswerEvaluation}
+    return kinds.get(info.kind, SentenceEvaluation)(folder, info)

@@ -1,0 +1,1 @@
+"""Questions answered by a part of a text."""

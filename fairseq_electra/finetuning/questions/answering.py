@@ -1,0 +1,101 @@
+"""Answers to the questions of a prepared folder."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from fairseq_electra.finetuning.evaluation import VALID, Evaluation
+from fairseq_electra.finetuning.kind import BEAM, MAX_ANSWER_LENGTH
+from fairseq_electra.finetuning.questions.answers import (
+    BEGIN,
+    END,
+    SCORE,
+    UNANSWERABLE,
+    answers_of_questions,
+    places_of,
+    score_split,
+    whole_words,
+    window_answers,
+)
+from fairseq_electra.finetuning.questions.folder import QuestionFolder, Questions
+from fairseq_electra.finetuning.questions.rows import QuestionRows
+from fairseq_electra.pretraining.binarized import load_dictionary
+
+if TYPE_CHECKING:
+    from fairseq_electra.hub.interface import ElectraHubInterface
+
+N_BEST = 20  # SQuAD's, as google-research/electra configure_finetuning.py has it
+
+
+def answers_to(net: "ElectraHubInterface", head: str, questions: Questions) -> np.ndarray:
+    """Answer questions.
+
+    Args:
+        net: with the head; looks for answers as its training did.
+        head: its name.
+        questions: N.
+
+    Returns:
+        as :func:`answers_of_questions`. Shape: (N, N_BEST, 4).
+    """
+    beam, longest = int(net.options.get("beam", BEAM)), int(net.options.get("max_answer_length", MAX_ANSWER_LENGTH))
+    found = []
+    with torch.no_grad():
+        for batch in net.batches(QuestionRows(questions)):
+            hidden, _ = net.model(**batch["net_input"])
+            found.append(window_answers(hidden, net.model.classification_heads[head], batch, beam, N_BEST, longest).cpu())
+    return answers_of_questions(questions, torch.cat(found).double().numpy(), N_BEST)
+
+
+class AnswerEvaluation(Evaluation):
+    """Scores are the best answers of each question.
+
+    Shape: (questions, n, 4), the columns of :mod:`fairseq_electra.finetuning.questions.answers`.
+    """
+
+    def scores(self, net: "ElectraHubInterface", split: str) -> np.ndarray:
+        """Answer the split's questions."""
+        folder = self._folder(split)
+        return whole_words(answers_to(net, next(iter(net.labels)), folder), folder.context_of_each())
+
+    def metrics(self, split: str, scores: np.ndarray, valid: np.ndarray | None = None) -> dict[str, float] | None:
+        """Compare with the answers, where there are any; with valid's threshold for when there is none."""
+        folder, threshold = self._folder(split), None
+        if split in self.info.unlabelled:
+            return None
+        if self.info.unanswerable and split != VALID:
+            if valid is None:
+                raise ValueError(f"{split} is scored with the threshold of {VALID}, whose scores must be given")
+            threshold = score_split(self._folder(VALID), valid, True)["threshold"]
+        return score_split(folder, scores, self.info.unanswerable, threshold)
+
+    def said(self, scores: np.ndarray) -> np.ndarray:
+        """Return the places of the answers, with valid's best threshold."""
+        threshold = score_split(self._folder(VALID), scores, True)["threshold"] if self.info.unanswerable else math.inf
+        return places_of(scores, threshold)
+
+    def merge(self, scores: Sequence[np.ndarray]) -> np.ndarray:
+        """Add up what each net gives to an answer; the mean of how likely there is none."""
+        return np.stack([_merge(answers, len(answers[0])) for answers in zip(*scores, strict=True)])
+
+    def _folder(self, split: str) -> QuestionFolder:
+        return QuestionFolder(self.folder, split, len(load_dictionary(self.folder / "input0")))
+
+
+def _merge(answers: Sequence[np.ndarray], count: int) -> np.ndarray:
+    """Merge the answers to one question: of each net (n, 4)."""
+    shares: dict[tuple[float, float], float] = {}
+    for answer in np.concatenate(answers):
+        place = (answer[BEGIN], answer[END])
+        shares[place] = shares.get(place, 0.0) + float(np.exp(answer[SCORE])) / len(answers)
+    best = sorted(shares, key=lambda place: -shares[place])[:count]
+    merged = np.zeros((count, 4))
+    merged[:, SCORE] = -np.inf
+    with np.errstate(divide="ignore"):
+        merged[: len(best), SCORE] = np.log([shares[place] for place in best])
+    merged[: len(best), [BEGIN, END]] = best
+    merged[:, UNANSWERABLE] = np.mean([answer[0, UNANSWERABLE] for answer in answers])
+    return merged

@@ -1,0 +1,165 @@
+"""Heads that find the answer to a question in its context: the paper's, and the plain one that transformers has.
+
+Both read hidden states (B, T, C) and ``allowed`` (B, T), which is true where an answer may begin or end, and at ``<s>``, which stands for
+none. An answer is the tokens from its first to its last.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fairseq_electra.electra.encoder import initialize_as_dense_default
+from fairseq_electra.electra.fast.cross_entropy import precise
+
+NEVER = -1e4  # added to the scores of tokens that are not allowed
+
+
+class AnswerScores(NamedTuple):
+    """Of training: scores of first and last token, (B, T) each, and of there being no answer, (B,) or None."""
+
+    first: Tensor
+    last: Tensor
+    unanswerable: Tensor | None
+
+
+class Answers(NamedTuple):
+    """The n best answers, best first: first and last token and log-probability, (B, n) each, and how likely there is none, (B,)."""
+
+    first: Tensor
+    last: Tensor
+    score: Tensor
+    unanswerable: Tensor
+
+
+def _linear(inputs: int, outputs: int) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    initialize_as_dense_default(layer)
+    return layer
+
+
+class IndependentAnswerHead(nn.Module):
+    """First and last token are scored by one linear layer each; without an answer both are ``<s>``.
+
+    Args:
+        hidden_size: C.
+
+    Source: google-research/bert run_squad.py::create_model, and transformers' ElectraForQuestionAnswering.
+    """
+
+    def __init__(self, hidden_size: int):
+        super().__init__()
+        self.prediction = _linear(hidden_size, 2)
+
+    def forward(self, hidden: Tensor, allowed: Tensor, first: Tensor | None = None) -> AnswerScores:
+        """Score every token; ``first`` is not used."""
+        scores = _precise(self.prediction(hidden)).masked_fill(~allowed.unsqueeze(-1), NEVER)
+        return AnswerScores(scores[..., 0], scores[..., 1], None)
+
+    def search(self, hidden: Tensor, allowed: Tensor, begins: Tensor, beam: int, count: int, longest: int) -> Answers:
+        """Find the best answers of all there are; arguments and result as :meth:`ConditionalAnswerHead.search`, ``beam`` is not used.
+
+        ``unanswerable`` is the log-probability of ``<s>``, twice, less that of the best answer.
+        """
+        scores = self(hidden, allowed)
+        first, last = scores.first.log_softmax(-1), scores.last.log_softmax(-1)
+        starts = first.masked_fill(~begins, -torch.inf)
+        # answers by first token and length: (B, T, longest)
+        ends = F.pad(last.masked_fill(~_without_none(allowed), -torch.inf), (0, longest - 1), value=-torch.inf).unfold(1, longest, 1)
+        best, index = _best((starts.unsqueeze(-1) + ends).flatten(1), count)
+        found = index // longest
+        none = first[:, 0] + last[:, 0]
+        return Answers(found, found + index % longest, best, none - best[:, 0].clamp(min=NEVER))
+
+
+class ConditionalAnswerHead(nn.Module):
+    """The paper's head: the last token given the first, by a small net, and by another whether there is an answer at all.
+
+    Args:
+        hidden_size: C.
+        answerability: there are questions without an answer.
+        inner_size: of the small nets.
+
+    Source: google-research/electra finetune/qa/qa_tasks.py::QATask.get_prediction_module.
+    """
+
+    def __init__(self, hidden_size: int, answerability: bool, inner_size: int = 512):
+        super().__init__()
+        self.first = _linear(hidden_size, 1)
+        self.dense = _linear(2 * hidden_size, inner_size)  # of the first token, and of each
+        self.last = _linear(inner_size, 1)
+        self.answerability = (
+            nn.Sequential(_linear(2 * hidden_size, inner_size), nn.GELU(), _linear(inner_size, 1)) if answerability else None
+        )
+
+    def forward(self, hidden: Tensor, allowed: Tensor, first: Tensor | None = None) -> AnswerScores:
+        """Score every token.
+
+        Args:
+            hidden: hidden states. Shape: (B, T, C).
+            allowed: where an answer may begin or end, and ``<s>``. Shape: (B, T).
+            first: first tokens of the answers. Shape: (B,).
+        """
+        assert first is not None
+        starts = self._starts(hidden, allowed)
+        return AnswerScores(starts, self._ends(hidden, allowed, first.unsqueeze(1))[:, 0], self._unanswerable(hidden, starts))
+
+    def search(self, hidden: Tensor, allowed: Tensor, begins: Tensor, beam: int, count: int, longest: int) -> Answers:
+        """Find the best answers.
+
+        Args:
+            hidden: hidden states. Shape: (B, T, C).
+            allowed: as in :meth:`forward`. Shape: (B, T).
+            begins: where an answer may begin: where the window has most context. Shape: (B, T).
+            beam: first tokens to try.
+            count: answers to return, n.
+            longest: tokens of an answer.
+
+        Returns:
+            the answers; ``unanswerable`` is a logit, 0 without a net for it.
+        """
+        scores = self._starts(hidden, allowed)
+        starts, first = scores.log_softmax(-1).masked_fill(~begins, -torch.inf).topk(min(beam, scores.shape[1]), -1)
+        ends = self._ends(hidden, allowed, first).log_softmax(-1).masked_fill(~_without_none(allowed).unsqueeze(1), -torch.inf)
+        length = torch.arange(ends.shape[-1], device=ends.device) - first.unsqueeze(-1)
+        ends = ends.masked_fill((length < 0) | (length >= longest), -torch.inf)
+        best, index = _best((starts.unsqueeze(-1) + ends).flatten(1), count)
+        width = ends.shape[-1]
+        unanswerable = self._unanswerable(hidden, scores)
+        found = first.gather(1, (index // width).clamp(max=first.shape[1] - 1))
+        return Answers(found, index % width, best, best.new_zeros(len(best)) if unanswerable is None else unanswerable)
+
+    def _starts(self, hidden: Tensor, allowed: Tensor) -> Tensor:
+        return _precise(self.first(hidden)).squeeze(-1).masked_fill(~allowed, NEVER)
+
+    def _ends(self, hidden: Tensor, allowed: Tensor, first: Tensor) -> Tensor:
+        """Score last tokens for each first one. Shapes: (B, k) -> (B, k, T). A product with [a; b] is a sum of two, so a is done once."""
+        of_first, of_each = self.dense.weight.chunk(2, 1)
+        chosen = hidden.gather(1, first.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
+        given = F.linear(chosen, of_first, self.dense.bias)
+        each = F.linear(hidden, of_each)
+        scores = [self.last(F.gelu(each + one.unsqueeze(1))).squeeze(-1) for one in given.unbind(1)]  # (B, T, inner) for all would be large
+        return _precise(torch.stack(scores, 1)).masked_fill(~allowed.unsqueeze(1), NEVER)
+
+    def _unanswerable(self, hidden: Tensor, starts: Tensor) -> Tensor | None:
+        if self.answerability is None:
+            return None
+        attended = (starts.softmax(-1).to(hidden.dtype).unsqueeze(1) @ hidden).squeeze(1)
+        return _precise(self.answerability(torch.cat([hidden[:, 0], attended], -1))).squeeze(-1)
+
+
+def _precise(scores: Tensor) -> Tensor:
+    return scores.to(precise(scores.dtype))
+
+
+def _without_none(allowed: Tensor) -> Tensor:
+    """An answer is not ``<s>``."""
+    return torch.cat([torch.zeros_like(allowed[:, :1]), allowed[:, 1:]], 1)
+
+
+def _best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The largest of (B, n) and their indices, padded with -inf to ``count``."""
+    best, index = scores.topk(min(count, scores.shape[1]), -1)
+    missing = count - best.shape[1]
+    return F.pad(best, (0, missing), value=-torch.inf), F.pad(index, (0, missing))

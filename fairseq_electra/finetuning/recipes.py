@@ -1,0 +1,74 @@
+"""How the paper fine-tunes, as arguments of ``fairseq-train``.
+
+Different from the original's code: the loss is a mean over the batch, not a sum, before the gradient is clipped, and numbers such as
+STS-B's are learned as they are, not divided by the largest (run_finetuning.py, classification_tasks.py::RegressionTask).
+"""
+
+import re
+from dataclasses import dataclass, replace
+
+from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, RANKING, TaskInfo
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is chosen for a size and a task (Clark et al. 2020, table 7, where it differs from google-research/electra's code)."""
+
+    lr: float
+    layer_decay: float = 0.8
+    epochs: int = 3
+    batch_size: int = 32
+    warmup: float = 0.1
+
+
+OF_SIZE = {"tiny": Recipe(3e-4), "small": Recipe(3e-4), "base": Recipe(1e-4), "large": Recipe(5e-5, layer_decay=0.9)}
+# learning rates to choose from: the recipe's, one below it and two above, each about three times the one before
+GRID = {
+    **dict.fromkeys(("tiny", "small"), (1e-4, 3e-4, 1e-3, 3e-3)),
+    "base": (3e-5, 1e-4, 3e-4, 1e-3),
+    "large": (2e-5, 5e-5, 2e-4, 5e-4),
+}
+EPOCHS = {"RTE": 10, "STS-B": 10, ANSWERING: 2}
+
+
+def recipe_for(size: str, task: str, kind: str = PREDICTION) -> Recipe:
+    """Look up the recipe for one of the sizes that the paper has, or tiny, and a task, GLUE's or another, of a kind."""
+    return replace(OF_SIZE[size], epochs=EPOCHS.get(task, EPOCHS.get(kind, 3)))
+
+
+def arguments(info: TaskInfo, recipe: Recipe, seed: int) -> list[str]:
+    """Write a run as arguments of ``fairseq-train``, but for the folders and where the net comes from.
+
+    Args:
+        info: what the task is.
+        recipe: how to train.
+        seed: of the head, of dropout and of the order of examples.
+    """
+    updates = recipe.epochs * -(-(info.rows or info.examples)["train"] // recipe.batch_size)
+    task = ["--task", info.kind, "--criterion", info.kind]
+    rows: list[str] = []
+    if info.kind in (PREDICTION, RANKING):
+        task += ["--num-classes", str(info.choices or max(1, len(info.labels)))]
+        rows = ["--init-token", "0", "--max-positions", str(info.max_positions)]
+    else:  # these read from task.json what they are, and score all of valid
+        task += ["--best-checkpoint-metric", info.metrics[0], "--maximize-best-checkpoint-metric"]
+    task += ["--regression-target", "--report-pearson-and-spearman"] if info.regression else []
+    if info.labels == ("0", "1"):  # fairseq takes the labels' names for numbers, and F1 for that of two classes
+        task += ["--report-mcc"] if "mcc" in info.metrics else []
+        task += ["--report-acc-and-f1"] if "f1" in info.metrics else []
+    return [
+        *task,
+        *("--arch", "electra_encoder", *rows),
+        *("--optimizer", "electra_adam", "--lr", f"{recipe.lr:g}", "--layer-decay", f"{recipe.layer_decay:g}"),
+        *("--weight-decay", "0.0", "--clip-norm", "1.0", "--bias-correction", "off"),
+        *("--batch-size", str(recipe.batch_size), "--required-batch-size-multiple", "1", "--max-epoch", str(recipe.epochs)),
+        *("--lr-scheduler", "polynomial_decay", "--warmup-updates", str(round(recipe.warmup * updates))),
+        *("--total-num-update", str(updates), "--no-epoch-checkpoints", "--seed", str(seed)),
+        *("--valid-subset", ",".join(split for split in info.examples if split.startswith("valid"))),
+    ]
+
+
+def head_arguments(info: TaskInfo) -> list[str]:
+    """Name the head after the task, so that it is not that of the checkpoint."""
+    option = "--ranking-head-name" if info.kind == RANKING else "--classification-head-name"
+    return [option, re.sub(r"\W", "_", info.name) + "_head"]

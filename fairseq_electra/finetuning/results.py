@@ -1,0 +1,163 @@
+"""What many runs come to: median, mean and spread of their scores, the ensemble of their nets, and a table."""
+
+import contextlib
+import statistics
+import subprocess
+import zipfile
+from collections.abc import Callable, Collection
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.kind import TaskInfo
+from fairseq_electra.finetuning.questions.metrics import ORACLE
+
+RUN_FILE, RESULT_FILE, LOGITS_FILE = "run.json", "result.json", "logits.npz"  # of a run
+RESULTS_FILE = "results.json"  # of a study
+SPREAD = "spreads are of fine-tuning alone: all seeds of a pre-trained net start from one checkpoint"
+
+
+def summarize(results: list[dict], info: TaskInfo, data: Path, folder: Path) -> dict:
+    """Sum up the seeds of one net on one task: median, mean and standard deviation, runs gone wrong, and the mean of their scores.
+
+    Args:
+        results: of its runs; those that diverged have no scores and count as gone wrong alone.
+        info: what the task is.
+        data: the task's folder.
+        folder: of the runs.
+    """
+    from fairseq_electra.finetuning.evaluation import VALID, evaluation_of
+
+    evaluation = evaluation_of(data, info)
+    scored = [result for result in results if result["metrics"]]
+    metrics: dict[str, dict[str, dict]] = {}
+    merged = merged_scores(scored, folder, evaluation.merge) if scored else {}
+    for split in scored[0]["metrics"] if scored else ():
+        ensemble = evaluation.metrics(split, merged[split], merged[VALID])
+        assert ensemble is not None  # it has been scored
+        metrics[split] = {}
+        for name in (*info.metrics, *(name for name in ORACLE if name in ensemble)):
+            values = [result["metrics"][split][name] for result in scored]
+            metrics[split][name] = {
+                "median": statistics.median(values),
+                "mean": statistics.fmean(values),
+                "standard_deviation": statistics.stdev(values) if len(values) > 1 else 0.0,
+                "values": values,
+                "ensemble": ensemble[name],
+            }
+    return {
+        "net": results[0]["net"],
+        "task": info.name,
+        "labels": list(info.labels),
+        "lr": results[0]["lr"],
+        "seeds": [result["seed"] for result in results],
+        "degenerate_seeds": {str(result["seed"]): result["trouble"] for result in results if result["trouble"]},
+        "metrics": metrics,
+    }
+
+
+def merged_scores(results: list[dict], folder: Path, merge: Callable[[list[np.ndarray]], np.ndarray]) -> dict[str, np.ndarray]:
+    """Put together what the nets of several runs say, by split.
+
+    Raises:
+        InputError: the scores of a run are not there, damaged, or of other splits than those of the others.
+    """
+    places = [folder / result["net"] / result["task"] / f"lr{result['lr']:g}-seed{result['seed']}" for result in results]
+    each = [_scores(place) for place in places]
+    for place, scores in zip(places, each, strict=True):
+        if scores.keys() != each[0].keys():
+            raise InputError(
+                f"{place} has scores of {', '.join(scores)}, and {places[0]} of {', '.join(each[0])}; remove the one that lacks some, and "
+                "run fairseq-electra finetune again"
+            )
+    return {split: merge([scores[split] for scores in each]) for split in each[0]}
+
+
+def _scores(run: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(run / LOGITS_FILE) as saved:
+            return dict(saved)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"cannot read {run / LOGITS_FILE} ({error}); remove {run} and run fairseq-electra finetune again") from error
+
+
+def versions() -> dict[str, str]:
+    """Name the versions that results depend on, and the commit where this is a checkout."""
+    found = {}
+    for name in ("fairseq_electra", "fairseq-fixed", "fairseq", "torch", "numpy", "tokenizers", "scikit-learn", "scipy", "seqeval"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    commit = commit_of(Path(__file__).parents[1])
+    return found | ({"commit": commit} if commit else {})
+
+
+def commit_of(package: Path) -> str:
+    """Name the commit that a package's folder is checked out from; empty where the repository is another, which it was installed within."""
+    found = []
+    for command in (["rev-parse", "--show-toplevel"], ["describe", "--always", "--dirty"]):
+        try:
+            done = subprocess.run(["git", *command], cwd=package, capture_output=True, text=True, check=False)
+        except OSError:
+            return ""
+        found.append(done.stdout.strip() if done.returncode == 0 else "")
+    return found[1] if found[0] and Path(found[0]).resolve() == package.resolve().parent else ""
+
+
+def table(results: dict, metrics: Collection[str] = ()) -> str:
+    """Markdown table of the scores: a row for each task, split and metric, all or those named, a column for each net."""
+    names = [net["name"] for net in results["nets"]]
+    count = max(len(line["seeds"]) for line in results["summary"])
+    lines = [f"| median of {count} seeds (mean ± standard deviation) | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
+    for task in dict.fromkeys(line["task"] for line in results["summary"]):
+        of_task = {line["net"]: line for line in results["summary"] if line["task"] == task}
+        rows = dict.fromkeys((split, metric) for line in of_task.values() for split in line["metrics"] for metric in line["metrics"][split])
+        for split, metric in rows:
+            if metrics and metric not in metrics:
+                continue
+            title = task + {"valid": "", "valid1": ", mismatched"}.get(split, f", {split}") + f", {metric}"
+            lines.append(f"| {title} | {' | '.join(_cell(of_task[name], split, metric) for name in names)} |")
+    return "\n".join(lines)
+
+
+def choices(results: dict) -> list[str]:
+    """Say how learning rates were chosen, and which of them lie at an edge of what was tried; nothing where nothing was chosen."""
+    made = [line for line in results["summary"] if "choice" in line]
+    seeds = sorted({line["choice"]["seed"] for line in made})
+    said = [f"learning rates were chosen on valid with seed {seed}, which is not among the seeds of the scores" for seed in seeds]
+    for line in made:
+        if edge := line["choice"]["edge"]:
+            rates = ", ".join(f"{rate:g}" for rate in line["choice"]["rates"])
+            beyond = {"lowest": "lower", "highest": "higher"}[edge]
+            said.append(f"{line['net']}, {line['task']}: {line['lr']:g} is the {edge} of {rates}; a {beyond} one may be better")
+    return said
+
+
+def _learning_rate(line: dict) -> str:
+    if "choice" not in line:
+        return f"{line['lr']:g}"
+    return f"{line['lr']:g} of {', '.join(f'{rate:g}' for rate in line['choice']['rates'])}"
+
+
+def _cell(line: dict, split: str, metric: str) -> str:
+    trouble = line["degenerate_seeds"].values()
+    notes = [f"{list(trouble).count(kind)} {kind}" for kind in dict.fromkeys(trouble)]
+    if not line["metrics"]:
+        return ", ".join(notes)
+    found = line["metrics"][split][metric]
+    spread = f"{found['mean']:.1f} ± {found['standard_deviation']:.1f}"
+    return f"{found['median']:.1f} ({', '.join([spread, *notes])})"
+
+
+def provenance(results: dict) -> str:
+    """Markdown of what stands behind the scores: learning rates, ensembles, checkpoints and versions."""
+    lines = ["| net, task | learning rate | the mean of all seeds' scores, on valid |", "|---|---|---|"]
+    for line in results["summary"]:
+        found = ", ".join(f"{name} {metric['ensemble']:.1f}" for name, metric in line["metrics"].get("valid", {}).items())
+        lines.append(f"| {line['net']}, {line['task']} | {_learning_rate(line)} | {found} |")
+    lines.append("")
+    lines += [f"- {sentence}" for sentence in (*choices(results), SPREAD)]
+    lines += [f"- {net['name']}: {net['size']}, {net['network']} {net['sha256']}".rstrip() for net in results["nets"]]
+    lines.append("- " + ", ".join(f"{name} {version}" for name, version in results["versions"].items()))
+    return "\n".join(lines)

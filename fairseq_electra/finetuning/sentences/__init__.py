@@ -1,0 +1,1 @@
+"""Tasks on sentences and pairs of them."""

@@ -1,0 +1,65 @@
+"""Folders of tasks that nets are fine-tuned on, and the diagnostic set that a net of MNLI judges beside its own."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.kind import TaskInfo, read_task_info
+from fairseq_electra.pretraining.binarized import dictionary_digest, load_dictionary
+
+DIAGNOSTIC = "AX"  # has no training set: GLUE asks for what a net that was trained on MNLI says of it
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task's folder, what it is, and a digest of all that a run reads there, the diagnostic set included."""
+
+    folder: Path
+    info: TaskInfo
+    sha256: str
+
+
+def trainable(folder: Path) -> Task:
+    """Read a task that has something to train and something to score on.
+
+    Raises:
+        InputError: it lacks one of them, cannot be read, or the diagnostic set beside it does not fit it.
+    """
+    info = read_task_info(folder)
+    lacking = [split for split in ("train", "valid") if split not in info.examples]
+    if lacking:
+        raise InputError(f"{folder} has no {' and no '.join(lacking)}; a task to fine-tune on needs both")
+    digest = hashlib.sha256()
+    for place in filter(None, (folder, diagnostic_set(folder, info))):
+        for path in sorted(path for path in place.rglob("*") if path.is_file()):
+            digest.update(str(path.relative_to(place)).encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return Task(folder, info, digest.hexdigest())
+
+
+def diagnostic_set(folder: Path, info: TaskInfo) -> Path | None:
+    """Return the folder of the diagnostic set beside that of MNLI; None where there is none, and beside other tasks.
+
+    Raises:
+        InputError: it has nothing to judge, or was prepared in another way than MNLI.
+    """
+    place = folder.resolve().with_name(DIAGNOSTIC)
+    if info.name != "MNLI" or not place.is_dir():
+        return None
+    found = read_task_info(place)
+    digests = [dictionary_digest(load_dictionary(each / "input0")) for each in (folder, place)]
+    same = {
+        "vocabulary": digests[0] == digests[1],
+        "--max-positions": found.max_positions == info.max_positions,
+        "columns of text": found.inputs == info.inputs,
+        "labels": set(found.labels) == set(info.labels),
+        "splits": "test" in found.examples,
+    }
+    differs = [what for what, is_same in same.items() if not is_same]
+    if differs:
+        raise InputError(
+            f"{place}, which a net of MNLI judges as well, was prepared with other {' and '.join(differs)} than {folder} needs; prepare "
+            "both from GLUE's files with one command line, or move it away"
+        )
+    return place

@@ -1,0 +1,117 @@
+"""Lines of files of words: which columns hold the word and its tag, and which lines are no word."""
+
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from fairseq_electra.finetuning.sentences.read import numbered_lines
+from fairseq_electra.finetuning.words.tags import NONE, is_tag
+
+DOCUMENT = "-DOCSTART-"
+_NOT_A_WORD = re.compile(r"\d+[-.]\d+")  # first column of CoNLL-U: several words written as one, or a word that is not written
+_OF_CONLLU = 10  # columns; there are more where tags were put behind them
+
+
+class WordColumns(NamedTuple):
+    """Numbers of the columns with the words and their tags, from 1 on; ``tag`` 0: the last."""
+
+    word: int = 1
+    tag: int = 0
+
+    def word_in(self, cells: list[str]) -> str:
+        """Return the word of a line, empty where it has none."""
+        return cells[self.word - 1].strip() if len(cells) >= self.word else ""
+
+    def tag_in(self, cells: list[str]) -> str | None:
+        """Return the tag of a line; None where it has no such column."""
+        there = len(cells) >= self.tag if self.tag else len(cells) > self.word
+        return cells[self.tag - 1].strip() if there else None
+
+
+FIRST_AND_LAST = WordColumns()
+
+
+def cells_of(line: str) -> list[str]:
+    """Return the columns of a line: between tabs, or where it has none between blanks. A no-break space is part of the word."""
+    return line.split("\t") if "\t" in line else [cell for cell in line.strip().split(" ") if cell]
+
+
+class _Form(NamedTuple):
+    """How a file writes its words: with tabs between the columns or not, and number of columns."""
+
+    tabs: bool
+    columns: int
+
+
+def word_lines(path: str | Path, columns: WordColumns, scheme: str) -> Iterator[tuple[int, str, list[str] | None, bool]]:
+    """Yield number and text of each line, its columns, None where it holds no word, and whether it ends a sentence.
+
+    A line ends a sentence if it is blank or the beginning of a document. It is no word if it has the number of a range or of an empty word
+    of CoNLL-U, or is a comment. A comment begins with ``#``, as words can. Which of the two it is depends on how words are written, as
+    the first line shows that does not begin so:
+
+    - Words behind the first column, tabs between columns: comments have no tab, or their first column is ``#`` or begins with ``# `` and
+      the number of columns is another, or they have none beside the word's.
+    - Words behind the first column, blanks between columns: the first column of comments is ``#``, or the number of columns is another.
+    - Words in the first column: comments begin with ``# ``, stand before a sentence and end with no tag. With :data:`tags.NONE`, where
+      all texts are tags, they lack the words' tabs, or stand before a sentence and have another number of columns.
+
+    Args:
+        path: plain, ``.gz`` or ``.xz``; ``-`` for standard input.
+        columns: where words and tags are.
+        scheme: of the tags, one of :data:`tags.SCHEMES`.
+    """
+    begun = False
+    lines = numbered_lines(path)
+    form, head = _form_of(lines, columns)
+    for number, line in itertools.chain(head, lines):
+        cells = cells_of(line)
+        if _is_between(line, columns):
+            begun = False
+            yield number, line, None, True
+        elif _is_comment(line, columns, scheme, form, begun) or _is_not_a_word(cells, columns):
+            yield number, line, None, False
+        else:
+            begun = True
+            yield number, line, cells, False
+
+
+def _form_of(lines: Iterator[tuple[int, str]], columns: WordColumns) -> tuple[_Form, list[tuple[int, str]]]:
+    """Return the form of the first line that can be no comment, or else of the first that can be a word, and the lines read for it."""
+    head, found = [], ""
+    for number, line in lines:
+        head.append((number, line))
+        if _is_between(line, columns):
+            continue
+        if not line.startswith("#"):
+            found = line
+            break
+        found = found or line
+    return _Form("\t" in found, len(cells_of(found))), head
+
+
+def _is_between(line: str, columns: WordColumns) -> bool:
+    return not line.strip() or DOCUMENT in cells_of(line)[: columns.word]
+
+
+def _is_not_a_word(cells: list[str], columns: WordColumns) -> bool:
+    return columns.word > 1 and len(cells) >= _OF_CONLLU and _NOT_A_WORD.fullmatch(cells[0]) is not None
+
+
+def _is_comment(line: str, columns: WordColumns, scheme: str, form: _Form, begun: bool) -> bool:
+    if not line.startswith("#"):
+        return False
+    cells, apart, first = cells_of(line), line.startswith("# "), columns.word == 1
+    if "\t" in line:
+        is_whole = len(cells) == form.columns > columns.word
+        return not first and (cells[0] == "#" or apart) and not is_whole
+    if not first:
+        return form.tabs or cells[0] == "#" or len(cells) != form.columns
+    if not apart:
+        return False
+    if scheme == NONE:
+        return form.tabs or (not begun and len(cells) != form.columns)
+    tag = columns.tag_in(cells)
+    return not begun and not (tag is None or is_tag(tag, scheme))

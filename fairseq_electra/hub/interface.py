@@ -1,0 +1,399 @@
+"""A trained network in Python: encode text, extract features, fill masks, find replaced tokens, classify."""
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from fairseq import utils
+from torch import Tensor, nn
+
+from fairseq_electra.checkpoints import CHECKPOINTS, checkpoint_in
+from fairseq_electra.electra.encoder import check_row_length
+from fairseq_electra.electra.fast.cross_entropy import probabilities
+from fairseq_electra.electra.masking import Masking
+from fairseq_electra.electra.sampling import corrupt, sample_tokens, sampling_probabilities
+from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.kind import PREDICTION, RANKING
+from fairseq_electra.hub.load import Pretrained, load_checkpoint
+from fairseq_electra.hub.network_files import is_transformers_folder
+from fairseq_electra.interchange.export_transformers import sizes_of
+from fairseq_electra.interchange.sentence_transformers import is_sentence_transformers, other_case
+from fairseq_electra.interchange.transformers_folder import read_folder
+from fairseq_electra.models.electra import ElectraModel
+from fairseq_electra.models.electra_encoder import ElectraEncoder, segments_of
+from fairseq_electra.pretraining.wordpiece import BOS, EOS, LEADING, MASK, PAD
+from fairseq_electra.progress import Progress
+
+if TYPE_CHECKING:
+    from fairseq_electra.finetuning.rows import TaskRows
+
+logger = logging.getLogger(__name__)
+MAX_TOKENS = (512, 16_384)  # CPU, GPU
+BOS_ID, PAD_ID, EOS_ID = (LEADING.index(symbol) for symbol in (BOS, PAD, EOS))
+Text = str | tuple[str, ...]
+Rows = Tensor | Text | list  # of Text or Tensor
+
+
+class Corruption(NamedTuple):
+    """What the generator made of rows. Shapes: (B, T) thrice."""
+
+    tokens: Tensor
+    corrupted_tokens: Tensor
+    is_replaced: Tensor
+
+
+class WordFeatures(NamedTuple):
+    """The words of a sentence, where each begins and ends in it, in characters, and its features, (words, C)."""
+
+    words: list[str]
+    offsets: list[tuple[int, int]]
+    features: Tensor
+
+
+def from_pretrained(
+    path: str | Path,
+    checkpoint_file: str | None = None,
+    vocabulary: str | Path | None = None,
+    generator: str | Path | None = None,
+) -> "ElectraHubInterface":
+    """Load a network, from this machine alone.
+
+    Args:
+        path: a folder of checkpoints, one checkpoint, or a folder of transformers.
+        checkpoint_file: which of the folder's checkpoints; by default ``checkpoint_best.pt``, or else ``checkpoint_last.pt``.
+        vocabulary: folder with ``dict.txt`` and ``tokenizer.json``; by default that of the checkpoint, or of its data.
+        generator: transformers' folder of the generator; by default the subfolder ``generator``.
+
+    Raises:
+        InputError: there is no network, or it cannot be used.
+
+    Source: the names and shapes are those of fairseq/models/roberta/hub_interface.py::RobertaHubInterface.
+    """
+    path = Path(path)
+    if path.is_dir() and checkpoint_file is None and (is_transformers_folder(path) or is_sentence_transformers(path)):
+        found = read_folder(path, generator)
+        if warning := other_case(found.unused, found.pretrained.tokenizer):
+            logger.warning(f"{path}: {warning}")
+        return ElectraHubInterface(found.pretrained)
+    names = [checkpoint_file] if checkpoint_file else CHECKPOINTS
+    if path.is_dir() and not any((path / name).is_file() for name in names):
+        wanted = checkpoint_file or f"config.json, {' or '.join(CHECKPOINTS)}"
+        raise InputError(f"{path} holds no {wanted}; give a folder of transformers, a folder of checkpoints or one checkpoint")
+    if not path.exists():
+        raise InputError(f"no such folder or checkpoint: {path}; check the path")
+    return ElectraHubInterface(load_checkpoint(checkpoint_in(path, names), vocabulary))
+
+
+class ElectraHubInterface(nn.Module):
+    """A network and its vocabulary.
+
+    Rows are given as ids, (T,) or (B, T) padded, and the result is a tensor (B, ...); or as text: a sentence, a pair of sentences as a
+    tuple, or a list of these or of ids (T,). A list's result is a list, one unpadded tensor for each, in its order; rows of like
+    length are computed together.
+
+    Args:
+        pretrained: what to use; put into evaluation mode.
+        max_tokens: of a list, computed together, padding counted; by default 512 on a CPU, which gains nothing from more and loses on
+            padding, and 16,384 on a GPU.
+
+    Attributes:
+        progress: counts the rows of lists that were computed.
+    """
+
+    def __init__(self, pretrained: Pretrained, max_tokens: int | None = None):
+        super().__init__()
+        self.model, self.tokenizer, self.dictionary = pretrained.model, pretrained.tokenizer, pretrained.dictionary
+        self.labels, self.initialised, self.max_tokens = pretrained.labels, pretrained.initialised, max_tokens
+        self.task, self.cfg, self.kind = pretrained.task, pretrained.cfg, pretrained.kind
+        self.longest, self.options, self.threshold = pretrained.longest, pretrained.options, pretrained.threshold
+        self._warned = False
+        self.progress = Progress()
+        self.sizes = sizes_of(self.model)
+        self.eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is; move it with ``.to("cuda")``."""
+        return next(self.parameters()).device
+
+    def encode(self, sentence: str, *addl_sentences: str) -> Tensor:
+        """Return the ids of ``<s> A </s>``, or ``<s> A </s> B </s>``. Shape: (T,), int64. Special symbols written in text stay text."""
+        pieces = self.tokenizer.encode_batch_fast([sentence, *addl_sentences], add_special_tokens=False)
+        return torch.tensor([BOS_ID, *(i for encoding in pieces for i in [*encoding.ids, EOS_ID])])
+
+    def decode(self, tokens: Tensor) -> str | list[str]:
+        """Return the text of ids (T,), or the texts of several sentences; special symbols but ``<mask>`` are left out."""
+        ids = tokens.tolist()
+        sentences: list[list[int]] = [[]]
+        for i in ids[1:] if ids[:1] == [BOS_ID] else ids:
+            if i == EOS_ID:
+                sentences.append([])
+            elif i != PAD_ID:
+                sentences[-1].append(i)
+        texts = [self._join(sentence) for sentence in (sentences[:-1] if len(sentences) > 1 and not sentences[-1] else sentences)]
+        return texts[0] if len(texts) == 1 else texts
+
+    @torch.no_grad()
+    def extract_features(self, tokens: Rows, return_all_hiddens: bool = False):
+        """Return the last hidden states, (B, T, C), or of a list (T, C) each.
+
+        Args:
+            tokens: rows.
+            return_all_hiddens: return a list instead: the first layer's input and the output of each, (layers + 1) times that. Of a
+                net with ``--norm pre`` these are not normalized; its last hidden states are.
+        """
+        if not return_all_hiddens:
+            return self._each(tokens, self._features)
+
+        def stacked(batch: Tensor) -> Tensor:
+            states: list[Tensor] = []
+            self._features(batch, states)
+            return torch.stack(states, 2)  # (B, T, layers + 1, C)
+
+        found = self._each(tokens, stacked)
+        return [list(each.unbind(-2)) for each in found] if isinstance(found, list) else list(found.unbind(-2))
+
+    def extract_features_aligned_to_words(self, sentence: str | Sequence[str]) -> WordFeatures:
+        """Return one vector for each word: the mean over its pieces, found by the tokenizer's offsets.
+
+        Args:
+            sentence: text, whose words are what stands between blanks; or the words. A word of which the vocabulary's normalization
+                leaves nothing has the vector 0.
+        """
+        text = sentence if isinstance(sentence, str) else " ".join(sentence)
+        if isinstance(sentence, str):
+            spans = [(found.start(), found.end()) for found in re.finditer(r"\S+", text)]
+        else:
+            ends = np.cumsum([len(word) + 1 for word in sentence])
+            spans = [(int(end) - 1 - len(word), int(end) - 1) for end, word in zip(ends, sentence, strict=True)]
+        encoding = self.tokenizer.encode(text, add_special_tokens=False)
+        features = self.extract_features(torch.tensor([BOS_ID, *encoding.ids, EOS_ID]))[0, 1:-1]  # (pieces, C)
+        begins = [begin for begin, _ in spans]
+        word_of_piece = torch.tensor(
+            [int(np.searchsorted(begins, start, side="right")) - 1 for start, _ in encoding.offsets], dtype=torch.long
+        )
+        word_of_piece = word_of_piece.to(features.device)
+        sums = features.new_zeros(len(spans), features.shape[-1]).index_add_(0, word_of_piece, features)
+        count = features.new_zeros(len(spans)).index_add_(0, word_of_piece, features.new_ones(len(word_of_piece)))
+        return WordFeatures([text[a:b] for a, b in spans], spans, sums / count.clamp(min=1)[:, None])
+
+    @torch.no_grad()
+    def detect_replaced(self, tokens: Rows):
+        """Return how likely each token was replaced, p(replaced): (B, T), or of a list (T,) each."""
+        model = self._pretraining("detect_replaced", "discriminator_head")
+
+        def probability(batch: Tensor) -> Tensor:
+            padding_mask, segments = self._masks(batch)
+            return model.discriminate(batch, segments, padding_mask).sigmoid()
+
+        return self._each(tokens, probability)
+
+    @torch.no_grad()
+    def fill_mask(self, masked_input: str | Sequence[str], topk: int = 5):
+        """Let the generator fill in ``<mask>``.
+
+        Args:
+            masked_input: a sentence with one ``<mask>``, or several such sentences.
+            topk: how many answers.
+
+        Returns:
+            ``(sentence, probability, token)`` for each answer, the likeliest first; a list of such lists for several sentences.
+        """
+        several = [masked_input] if isinstance(masked_input, str) else list(masked_input)
+        rows = []
+        for text in several:
+            if text.count(MASK) != 1:
+                raise InputError(f"fill_mask needs one {MASK} in a sentence, found {text.count(MASK)} in {text[:80]!r}")
+            before, after = (self.encode(part)[1:-1].tolist() for part in text.split(MASK))
+            rows.append(torch.tensor([BOS_ID, *before, self.mask, *after, EOS_ID]))
+        filled = []
+        for text, ((values,), (ids,)) in zip(several, self.guess_masked(rows, topk), strict=True):
+            tokens = [self._join([i]) for i in ids.tolist()]
+            filled.append(
+                [(self._put(text, i, token), value, token) for i, token, value in zip(ids.tolist(), tokens, values.tolist(), strict=True)]
+            )
+        return filled[0] if isinstance(masked_input, str) else filled
+
+    @torch.no_grad()
+    def guess_masked(self, rows: list[Tensor], topk: int = 5) -> list[tuple[Tensor, Tensor]]:
+        """Let the generator guess every ``<mask>`` of rows, each as if the others stayed masked.
+
+        Args:
+            rows: ids, one of them or more ``<mask>``. Shape: (T,) each.
+            topk: how many guesses.
+
+        Returns:
+            of each row and its masks in their order the probabilities and the ids, the likeliest first. Shapes: (masks, topk) twice.
+        """
+        model = self._pretraining("fill_mask", "generator")
+
+        def best(batch: Tensor) -> Tensor:
+            padding_mask, segments = self._masks(batch)
+            masked = (batch == self.mask).int()
+            positions = masked.argsort(dim=1, descending=True, stable=True)[:, : int(masked.sum(1).max())]  # (B, K), spare ones behind
+            values, ids = probabilities(model.generate(batch, segments, padding_mask, positions)).topk(topk)
+            return torch.stack([values.double(), ids.double()], 1)  # (B, 2, K, topk)
+
+        found = []
+        for row, (values, ids) in zip(rows, self._each(rows, best, of_tokens=False), strict=True):
+            number = int((row == self.mask).sum())
+            found.append((values[:number], ids[:number].long()))
+        return found
+
+    @torch.no_grad()
+    def sample_corruption(self, tokens: Rows, mask_prob: float = 0.15, temperature: float = 1.0, seed: int = 1) -> Corruption:
+        """Mask rows, and let the generator fill them in, as in pre-training; the same seed gives the same result.
+
+        Args:
+            tokens: rows; of a list, one padded tensor is made.
+            mask_prob: share of a row's tokens that the generator guesses.
+            temperature: divides its scores; above 0.
+            seed: of masks and samples.
+        """
+        model = self._pretraining("sample_corruption", "generator")
+        if not (0 < mask_prob < 1 and temperature > 0):
+            raise InputError(f"mask_prob must lie between 0 and 1 and temperature above 0, got {mask_prob} and {temperature}")
+        batch = self._padded(self._rows(tokens)) if isinstance(tokens, list) else self._batch(tokens)
+        masking = Masking(mask_prob, 0.0, 0.0, mask_index=self.mask, pad_index=PAD_ID, first_piece=len(LEADING), seed=seed)
+        masked = batch.cpu().numpy().copy()
+        lengths = (masked != PAD_ID).sum(1)
+        positions, target, uniforms, _ = (torch.as_tensor(a).to(self.device) for a in masking(masked, lengths, 1, np.arange(len(masked))))
+        src_tokens = torch.from_numpy(masked).to(self.device)
+        padding_mask, segments = self._masks(batch)
+        logits = model.generate(src_tokens, segments, padding_mask, positions)
+        sampled = sample_tokens(sampling_probabilities(logits, temperature, None), uniforms)
+        return Corruption(batch, *corrupt(src_tokens, positions, target, sampled, PAD_ID))
+
+    @torch.no_grad()
+    def predict(self, head: str, tokens: Rows, return_logits: bool = False):
+        """Apply a head for sentences.
+
+        Args:
+            head: its name; fairseq's tasks call theirs ``sentence_classification_head``. ``labels`` has the names of its classes.
+            tokens: rows.
+            return_logits: return the scores themselves, not their log-softmax.
+
+        Returns:
+            (B, number of classes), or of a list (number of classes,) each. Of a head with one score (regression, multiple choice) the
+            scores themselves.
+        """
+        if self.kind not in (PREDICTION, RANKING):
+            raise InputError(f"the network was trained for {self.kind}; predict is for sentences, fairseq-electra predict for all")
+        if not isinstance(self.model, ElectraEncoder) or head not in self.model.classification_heads:
+            known = ", ".join(self.model.classification_heads) if isinstance(self.model, ElectraEncoder) else ""
+            raise InputError(f"the network has no head {head!r}, it has {known or 'none for sentences: fine-tune it first'}")
+        module = self.model.classification_heads[head]
+
+        def scores(batch: Tensor) -> Tensor:
+            logits = module(self._features(batch), batch == PAD_ID)
+            return logits if return_logits or logits.shape[-1] == 1 else F.log_softmax(logits, -1)
+
+        return self._each(tokens, scores, of_tokens=False)
+
+    @property
+    def mask(self) -> int:
+        """Id of ``<mask>``."""
+        return len(self.dictionary) - 1
+
+    def _features(self, batch: Tensor, states: list[Tensor] | None = None) -> Tensor:
+        padding_mask, segments = self._masks(batch)
+        return self.model.extract_features(batch, segments, padding_mask, states)
+
+    def _masks(self, batch: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Padding, if there is any, and segments. Shapes: (B, T) twice."""
+        padding = batch == PAD_ID
+        segments = segments_of(batch, EOS_ID).masked_fill(padding, 0)
+        return (padding if bool(padding.any()) else None), segments
+
+    def _pretraining(self, method: str, part: str) -> ElectraModel:
+        """Return the model, if it has what a method needs and has not made it up."""
+        if not isinstance(self.model, ElectraModel):
+            raise InputError(
+                f"{method} needs a pre-training checkpoint; this is a fine-tuned encoder, without generator and discriminator head"
+            )
+        if any(name.startswith(part) for name in self.initialised):
+            raise InputError(
+                f"{method} needs the {part.replace('_', ' ')}, which the folder of transformers does not hold: it is random before it is "
+                "trained; go on with pre-training, or load the net's own checkpoint"
+            )
+        return self.model
+
+    def _batch(self, tokens: Tensor | Text) -> Tensor:
+        """One input as (B, T) on the network's device."""
+        row = tokens if isinstance(tokens, Tensor) else self.encode(*([tokens] if isinstance(tokens, str) else tokens))
+        row = row.unsqueeze(0) if row.dim() == 1 else row
+        self._check_length(row.shape[1])
+        return row.to(self.device, torch.int64)
+
+    def _rows(self, tokens: list[Text | Tensor]) -> list[Tensor]:
+        """Rows (T,) of a list; all its text is cut into pieces at once."""
+        texts = [(text,) if isinstance(text, str) else text for text in tokens if not isinstance(text, Tensor)]
+        encodings = iter(self.tokenizer.encode_batch_fast([part for text in texts for part in text], add_special_tokens=False))
+        rows = []
+        for each in tokens:
+            if isinstance(each, Tensor):
+                rows.append(each)
+            else:
+                parts = 1 if isinstance(each, str) else len(each)
+                rows.append(torch.tensor([BOS_ID, *(i for _ in range(parts) for i in [*next(encodings).ids, EOS_ID])]))
+            self._check_length(len(rows[-1]))
+        return rows
+
+    def _check_length(self, length: int) -> None:
+        """Refuse rows that there are no positions for, and warn, once, of those longer than any of the training."""
+        check_row_length(self.sizes, length, "cut the text")
+        if length > self.longest and not self._warned:
+            self._warned = True
+            logger.warning(
+                f"a row of {length} tokens, where the training had at most {self.longest}: do not trust what lies behind; cut the text"
+            )
+
+    def _padded(self, rows: list[Tensor]) -> Tensor:
+        return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD_ID).to(self.device, torch.int64)
+
+    def _each(self, tokens: Rows, compute: Callable[[Tensor], Tensor], of_tokens: bool = True):
+        """Compute on rows (B, T): at once, or a list in batches of like length."""
+        if not isinstance(tokens, list):
+            return compute(self._batch(tokens))
+        rows = self._rows(tokens)
+        found: list[Tensor] = [torch.empty(0)] * len(rows)
+        for chosen in self._alike([len(row) for row in rows]):
+            results = compute(self._padded([rows[i] for i in chosen]))
+            for i, result in zip(chosen, results, strict=True):
+                found[i] = result[: len(rows[i])] if of_tokens else result
+        return found
+
+    def batches(self, dataset: "TaskRows") -> Iterator[dict]:
+        """Batches of all rows of a task, those of like length together, on the network's device."""
+        for chosen in self._alike(dataset.sizes.tolist(), 2):  # windows are longer than sentences
+            yield utils.apply_to_sample(lambda tensor: tensor.to(self.device), dataset.collater(chosen))
+
+    def _alike(self, sizes: list[int], times: int = 1) -> Iterator[list[int]]:
+        """Numbers of rows in batches of like length that with their padding hold so many tokens as allowed, or one row."""
+        max_tokens = self.max_tokens or times * MAX_TOKENS[self.device.type == "cuda"]
+        batch: list[int] = []
+        for i in sorted(range(len(sizes)), key=sizes.__getitem__):
+            if batch and (len(batch) + 1) * sizes[i] > max_tokens:
+                yield batch
+                self.progress.add(len(batch))
+                batch = []
+            batch.append(i)
+        if batch:
+            yield batch
+            self.progress.add(len(batch))
+
+    def _join(self, ids: list[int]) -> str:
+        symbols = self.dictionary.symbols
+        return self.tokenizer.decoder.decode([symbols[i] for i in ids])
+
+    def _put(self, text: str, piece: int, token: str) -> str:
+        """Put a piece in the place of the mask; one that continues a word takes the blank before it away."""
+        if self.dictionary.symbols[piece].startswith("##"):
+            token = token.removeprefix("##")
+            return re.sub(rf"\s*{MASK}", lambda _: token, text)
+        return text.replace(MASK, token)

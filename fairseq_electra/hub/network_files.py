@@ -1,0 +1,204 @@
+"""The files of one network in a folder of transformers: config.json and what its tensors are. Needs safetensors, not transformers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fairseq_electra.electra.attention import rotary_turns
+from fairseq_electra.electra.embeddings import Embeddings
+from fairseq_electra.electra.encoder import Encoder
+from fairseq_electra.electra.heads import MaskedLMHead, ReplacedTokenHead
+from fairseq_electra.electra.sizes import EncoderSizes
+from fairseq_electra.errors import InputError
+from fairseq_electra.interchange.head_config import REMEDY
+from fairseq_electra.interchange.heads import head_of
+from fairseq_electra.interchange.json_files import read_json
+from fairseq_electra.interchange.names import (
+    BIAS,
+    CLASSES,
+    COMPUTED,
+    DECODER_BIAS,
+    HEADS,
+    OF_BERT,
+    OTHER_HEADS,
+    TASK_OF_HEAD,
+    WITH_POOLER,
+    Part,
+    embeddings_part,
+    encoder_part,
+    to_ours,
+)
+from fairseq_electra.interchange.tensor_files import read_tensors
+from fairseq_electra.interchange.transformers_config import read_sizes
+
+
+@dataclass
+class Network:
+    """One network as it lies in a folder.
+
+    Args:
+        folder: where.
+        config: its config.json.
+        sizes: of its encoder.
+        vocabulary_size: V.
+        head: which of :data:`names.HEADS` it has; ``none`` too for heads of other tasks.
+        tensors: by our names, beginning with ``embeddings.``, ``encoder.`` and ``head.``; rows of the vocabulary in their order.
+        unused: tensors of the file that are not among them, each with the reason.
+        theirs: all tensors of the file.
+    """
+
+    folder: Path
+    config: dict
+    sizes: EncoderSizes
+    vocabulary_size: int
+    head: str
+    tensors: dict[str, Tensor]
+    unused: dict[str, str]
+    theirs: dict[str, Tensor]
+
+    @property
+    def family(self) -> str:
+        """The model_type of transformers."""
+        return self.config["model_type"]
+
+
+def is_transformers_folder(path: str | Path) -> bool:
+    """Tell a folder of transformers by its config.json."""
+    return (Path(path) / "config.json").is_file()
+
+
+def read_network(folder: Path) -> Network:
+    """Read one network.
+
+    Raises:
+        InputError: something is missing, unknown, damaged, not finite or does not fit the rest.
+    """
+    if not is_transformers_folder(folder):
+        raise InputError(f"{folder} is no model of transformers: it has no config.json; give the folder that holds it")
+    config = read_json(folder / "config.json")
+    sizes, vocabulary_size = read_sizes(config, folder / "config.json")
+    family = config["model_type"]
+    tensors, source = read_tensors(folder)
+    if DECODER_BIAS in tensors:  # RoFormer computes with this one; where its tables are untied, the other one may differ
+        tensors[BIAS] = tensors[DECODER_BIAS]
+    class_name = (config.get("architectures") or [None])[0]
+    head = _head_of(class_name, tensors, family, folder)
+    base = f"{family}." if any(name.startswith(f"{family}.") for name in tensors) else ""
+    names = dict(HEADS[head, family].names)
+    table = names.pop("table.weight", None)
+    parts = [
+        embeddings_part("embeddings.", base, sizes),
+        encoder_part("encoder.", base, sizes),
+        Part("head.", "", names),
+    ]
+    found, left = to_ours(tensors, parts, str(source))
+    if table in left and not torch.equal(tensors[table], found["embeddings.tokens.weight"]):
+        found["head.table.weight"] = tensors[table]
+    unused = {}
+    for name in left:
+        if name == table:
+            if "head.table.weight" not in found:
+                unused[name] = "the token table once more"
+            continue
+        unused[name] = _reason(name, class_name, family)
+        if not unused[name]:
+            raise InputError(f"{source} has a tensor {name} that no ELECTRA has; it cannot be imported without loss")
+    _check_computed(tensors, sizes, source)
+    network = Network(folder, config, sizes, vocabulary_size, head, found, unused, tensors)
+    _check_shapes(network, source)
+    return network
+
+
+def _head_of(class_name: str | None, tensors: dict[str, Tensor], family: str, folder: Path) -> str:
+    """Tell the head by the class that config.json names, or else by the tensors; one that may compute something else is refused."""
+    if class_name in WITH_POOLER:
+        raise InputError(
+            f"{folder / 'config.json'} names the class {class_name}, whose head reads BERT's pooler, as no head here does; "
+            + REMEDY.format(HEADS["none", family].class_name)
+        )
+    if class_name in CLASSES and (CLASSES[class_name][0], family) in HEADS:
+        return CLASSES[class_name][0]
+    head = _head_in(tensors, family)
+    if class_name is None and head == "token" and _may_be_of_sentences(tensors):
+        raise InputError(
+            f"{folder} has a classifier that may be for tags, sentences or multiple choice, and its config.json names no class; name it "
+            f'under "architectures" there, such as {HEADS[head, family].class_name}'
+        )
+    if head in TASK_OF_HEAD and class_name is not None and class_name not in CLASSES:
+        raise InputError(
+            f"{folder} is of the class {class_name}, which may compute something else with its head than transformers' "
+            f'{HEADS[head, family].class_name}; if it does not, name that under "architectures" in its config.json'
+        )
+    return head
+
+
+def _may_be_of_sentences(tensors: dict[str, Tensor]) -> bool:
+    """Tell whether a classifier may read more than its token: behind a pooler, as BERT's; or with one score, as for multiple choice."""
+    return any(".pooler." in f".{name}" for name in tensors) or len(tensors["classifier.bias"]) == 1
+
+
+def _head_in(tensors: dict[str, Tensor], family: str) -> str:
+    """Tell the head by its tensors, where config.json names no class, or one without a head of ours."""
+    for (kind, its_family), head in HEADS.items():
+        needed = [name for ours, name in head.names.items() if ours != "table.weight"]
+        if its_family == family and needed and all(name in tensors for name in needed):
+            return kind
+    return "none"
+
+
+def _reason(name: str, class_name: str | None, family: str) -> str:
+    for ending, reason in COMPUTED.items():
+        if name.endswith(ending):
+            return reason
+    if family == "bert":
+        for beginning, reason in OF_BERT.items():
+            if name.removeprefix(f"{family}.").startswith(beginning):
+                return reason
+    return f"the head of {class_name}" if class_name and name.startswith(OTHER_HEADS) else ""
+
+
+def _check_computed(tensors: dict[str, Tensor], sizes: EncoderSizes, source: Path) -> None:
+    """A table of sines that was changed would be another network."""
+    for name, tensor in tensors.items():
+        if name.endswith("encoder.embed_positions.weight"):
+            expected = sines(sizes)
+            if tensor.shape != expected.shape or not torch.allclose(tensor, expected, atol=1e-6):
+                raise InputError(f"{source}: {name} is not the table of sines that rotary positions have; it cannot be imported")
+
+
+def sines(sizes: EncoderSizes, dtype: torch.dtype = torch.float32) -> Tensor:
+    """RoFormer's table: sines in the first half, cosines in the second. Shape: (positions, head size).
+
+    Source: transformers modeling_roformer.py::RoFormerSinusoidalPositionalEmbedding.
+    """
+    head_size = sizes.hidden_size // sizes.num_attention_heads
+    cos, sin = rotary_turns(sizes.max_position_embeddings, head_size, torch.device("cpu")).unbind(-1)
+    return torch.cat([sin, cos], 1).to(dtype)
+
+
+def _check_shapes(network: Network, source: Path) -> None:
+    s, v, c = network.sizes, network.vocabulary_size, network.sizes.hidden_size
+    with torch.device("meta"):
+        skeleton = _skeleton(s, v, network)
+    for name, tensor in network.tensors.items():
+        if tensor.shape != skeleton[name]:
+            raise InputError(
+                f"{source}: {name} has the shape {tuple(tensor.shape)}, but config.json makes it {tuple(skeleton[name])} "
+                f"(V {v}, hidden {c}); the two do not belong together"
+            )
+        if not bool(tensor.isfinite().all()):
+            raise InputError(f"{source}: {name} holds numbers that are not finite; copy it again")
+
+
+def _skeleton(sizes: EncoderSizes, vocabulary_size: int, network: Network) -> dict[str, torch.Size]:
+    modules = {"embeddings": Embeddings(sizes, vocabulary_size, 1), "encoder": Encoder(sizes)}
+    if network.head == "replaced_token":
+        modules["head"] = ReplacedTokenHead(sizes)
+    elif network.head == "masked_lm":
+        modules["head"] = MaskedLMHead(sizes, vocabulary_size, untied=True)
+    elif network.head in TASK_OF_HEAD:
+        own = {name.removeprefix("head."): tensor for name, tensor in network.tensors.items() if name.startswith("head.")}
+        modules["head"] = head_of(TASK_OF_HEAD[network.head], own, sizes.hidden_size, 0.0)
+    return {f"{part}.{name}": tensor.shape for part, module in modules.items() for name, tensor in module.state_dict().items()}

@@ -1,0 +1,1 @@
+"""From raw text to masked batches, and what is measured of a pre-training."""

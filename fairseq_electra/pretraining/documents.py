@@ -1,0 +1,180 @@
+"""Running text out of files of every kind, and what was understood of it: where documents begin, and what looks like a misunderstanding.
+
+A reader yields lines, with blank ones between documents, as :func:`fairseq_electra.files.text.read_text` does.
+"""
+
+import functools
+import io
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fairseq_electra.errors import InputError
+from fairseq_electra.files.inputs import is_object
+from fairseq_electra.files.text import LONGEST_PART, Reader, is_blank, read_parts, read_text
+from fairseq_electra.finetuning.sentences.read import Columns, is_json, is_table, read_rows
+
+BLANK_LINES, LINES, HEADINGS = "blank-lines", "lines", "headings"
+DOCUMENTS = (BLANK_LINES, LINES, HEADINGS)
+_TITLE = re.compile(r"\s*=\s+[^=\s](.*\S)?\s+=\s*")  # of an article, in WikiText and MediaWiki; those of sections have more signs
+_HEADING = re.compile(r"\s*=.*\S.*=\s*")
+# what is worth a warning: lines of a document that may be many, share of documents that are one line, or only a heading
+MANY_LINES, NEARLY_ALL, OFTEN = 1000, 0.9, 0.1
+ENOUGH_DOCUMENTS = 20
+
+
+def reader_of(column: str | None = None, by: str = BLANK_LINES, quoted: bool = False) -> Reader:
+    """Return a reader of running text.
+
+    Args:
+        column: the files are JSON lines, CSV or TSV, as their names say, with the text in this column; each record is a document, each
+            line of its text a paragraph. None: they are plain text.
+        by: of plain text, where documents begin: one of :data:`DOCUMENTS`. Behind blank lines; at each line; or at each heading of the
+            form ``= Title =``, where blank lines are passed over.
+        quoted: cells of a TSV may stand in quotes.
+    """
+    return functools.partial(read_column, column=column, quoted=quoted) if column else functools.partial(read_plain, by=by)
+
+
+def read_plain(path: str | Path, longest: int = LONGEST_PART, by: str = BLANK_LINES) -> Iterator[str]:
+    """Yield the lines of plain text, with blank lines where :func:`reader_of` says that documents begin.
+
+    Raises:
+        InputError: as :func:`fairseq_electra.files.text.read_text`, or the file's name is that of a table.
+    """
+    if is_json(path) or is_table(path):
+        raise InputError(
+            f"{path} is a table by its name, JSON lines, CSV or TSV, and not plain text; where a command has --text, name its column with "
+            "the text; write the text into a file of lines where it has not"
+        )
+    lines = read_text(path, longest)
+    return lines if by == BLANK_LINES else _separated(lines, by)
+
+
+def read_column(path: str | Path, longest: int = LONGEST_PART, *, column: str, quoted: bool = False) -> Iterator[str]:
+    """Yield the lines of the texts in a column, with a blank line between records; blank lines within a text are passed over.
+
+    Args:
+        path: CSV or TSV by its name, else JSON lines; ``-`` for standard input.
+        longest: bytes of a line; longer ones are cut.
+        column: name of the column, or of the field of a record.
+        quoted: cells of a TSV may stand in quotes.
+
+    Raises:
+        InputError: the file cannot be read, or a record has no text there; names the line.
+    """
+    begun = False
+    for _, (text,) in read_rows(path, Columns((column,), quoted=quoted), json_lines=not is_table(path)):
+        lines = [line for line in read_parts(io.BytesIO(text.encode()), longest) if not is_blank(line)]
+        if begun and lines:
+            yield ""
+        begun = begun or bool(lines)
+        yield from lines
+
+
+def _separated(lines: Iterable[str], by: str) -> Iterator[str]:
+    """Put a blank line before each document but the first, and leave out all others."""
+    begun = False
+    for line in lines:
+        if is_blank(line):
+            continue
+        if begun and (by == LINES or _TITLE.fullmatch(line)):
+            yield ""
+        begun = True
+        yield line
+
+
+@dataclass
+class Documents:
+    """What running text was understood as. Counts the lines that pass.
+
+    Attributes:
+        lines: with text.
+        documents: between blank lines.
+        of_one_line: documents that are one line.
+        of_a_heading: those among them that look like a heading, ``= Title =`` or ``== Title ==``.
+        titled: documents that begin with a line of the form ``= Title =``.
+        begins_with_json: whether the first line is a JSON object.
+        with_returns: lines that hold a carriage return.
+    """
+
+    lines: int = 0
+    documents: int = 0
+    of_one_line: int = 0
+    of_a_heading: int = 0
+    titled: int = 0
+    begins_with_json: bool = False
+    with_returns: int = 0
+
+    def over(self, lines: Iterable[str]) -> Iterator[str]:
+        """Yield lines as they are, and count them."""
+        length, first = 0, ""
+        for line in lines:
+            if not is_blank(line):
+                if not length:
+                    first = line
+                    self.documents += 1
+                    self.titled += _TITLE.fullmatch(line) is not None
+                    self.begins_with_json = self.begins_with_json or (self.documents == 1 and is_object(line))
+                length += 1
+                self.lines += 1
+                self.with_returns += "\r" in line
+            else:
+                self._end(length, first)
+                length = 0
+            yield line
+        self._end(length, first)
+
+    def _end(self, length: int, first: str) -> None:
+        if length == 1:
+            self.of_one_line += 1
+            self.of_a_heading += _HEADING.fullmatch(first) is not None
+
+    def __str__(self) -> str:
+        each = self.lines / max(self.documents, 1)
+        return f"{self.documents:,} document{'s' if self.documents != 1 else ''} of {each:,.1f} lines with text on average"
+
+    def warning_of_returns(self, place: str) -> str:
+        """Return a sentence for text whose lines seem to end with carriage returns alone, as on old Macintoshes; empty for other text."""
+        if self.with_returns < max(1, OFTEN * self.lines):
+            return ""
+        return (
+            f"WARNING: {place}: {self.with_returns:,} of {self.lines:,} lines hold carriage returns, which end no line here; if they "
+            "are meant to: tr '\\r' '\\n' < FILE > NEW"
+        )
+
+    def warning(self, place: str, files: int = 1, by: str = BLANK_LINES) -> str:
+        """Return a sentence for text that seems to be meant in another way; empty for other text.
+
+        Args:
+            place: names the text.
+            files: how many there are; each ends a document.
+            by: where documents begin, one of :data:`DOCUMENTS`.
+        """
+        if by != BLANK_LINES:
+            if by == LINES or self.titled:
+                return ""
+            return (
+                f"WARNING: {place}: no line among {self.lines:,} is a heading of the form '= Title =', so each file is one document; leave "
+                "out --documents headings where blank lines stand between documents, or give --documents lines if each line is one"
+            )
+        enough = self.documents >= ENOUGH_DOCUMENTS
+        if self.begins_with_json:
+            return f"WARNING: {place}: its first line is JSON and is read as plain text; name its field with the text: --text COLUMN"
+        if enough and self.of_a_heading >= OFTEN * self.documents:
+            return (
+                f"WARNING: {place}: {self.of_a_heading:,} of {self.documents:,} documents are a heading alone, as blank lines stand around "
+                "it; --documents headings begins a document at each '= Title =' and passes over blank lines"
+            )
+        if self.documents <= files and self.lines >= MANY_LINES * files:
+            return (
+                f"WARNING: {place}: no blank line among {self.lines:,} lines, so each file is one document; put a blank line between "
+                "documents, or give --documents lines if each line is one"
+            )
+        if enough and self.of_one_line >= NEARLY_ALL * self.documents:
+            return (
+                f"WARNING: {place}: {self.of_one_line:,} of {self.documents:,} documents are one line, as blank lines stand around it; if "
+                "they are paragraphs of longer documents, take out the blank lines between those"
+            )
+        return ""

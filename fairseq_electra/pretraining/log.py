@@ -1,0 +1,46 @@
+"""Read what ``fairseq-train --log-format json``, or fairseq-hydra-train, printed."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+from fairseq_electra.files.text import read_lines
+
+# fairseq-train and fairseq-validate: "time | INFO | valid | {...}"; hydra: "[time][valid][INFO] - {...}"
+# the last one of a line: behind a record that a killed run has cut short, the next run's may stand in the same line
+RECORD = re.compile(r".*(?:\| INFO \| (\S+) \| |\[([^]\s]+)\]\[INFO\] - )(\{\".*\})$")
+
+PER_CENT = ("_accuracy", "_precision", "_recall")  # ends the names of metrics in per cent, of pre-training as of all tasks
+KNOWS_UNITS = "disc_accuracy"  # above 1 % in any run, as most tokens are original
+
+
+def read_log(path: str | Path) -> list[dict]:
+    """Return the log's records, with ``subset`` (train_inner, valid, ...) and metrics as numbers under their plain names.
+
+    Earlier releases logged shares where today's have per cent: such records of pre-training are converted, each by itself, since a run
+    may have been gone on with. Those of ``--generator-only`` do not show which they are, and stay as they were written.
+    """
+    # a record that a killed run left unfinished is none
+    return [_in_per_cent(record) for record in map(read_record, read_lines(path)) if record is not None]
+
+
+def _in_per_cent(record: dict) -> dict:
+    unit = 100 if record.get(KNOWS_UNITS, math.inf) <= 1 else 1
+    return {name: unit * value if name.endswith(PER_CENT) else value for name, value in record.items()}
+
+
+def read_record(line: str) -> dict | None:
+    """Read one line of a log; returns None where it is no record, a damaged one, or the summary of an epoch."""
+    found = RECORD.match(line)
+    subset = found and (found[1] or found[2])
+    if not found or subset == "train":
+        return None
+    try:
+        logged = json.loads(found[3])
+    except ValueError:
+        return None
+    values = {name.removeprefix(f"{subset}_"): value for name, value in logged.items()}
+    # fairseq's criterion for sentences logs all its predictions as lists
+    numbers = {name: float(value) for name, value in values.items() if not isinstance(value, list) and value not in (None, "None")}
+    return {"subset": subset, **numbers}

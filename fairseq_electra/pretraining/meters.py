@@ -1,0 +1,79 @@
+"""A meter that lets sums stay on the device until somebody asks for them."""
+
+import torch
+from fairseq.logging.meters import Meter
+from torch import Tensor
+
+from fairseq_electra.pretraining.score_histogram import in_bins_of_today
+
+Layout = tuple[tuple[str, int], ...]  # names in their order in a packed vector, and how many numbers each has
+
+
+def pack(sums: dict[str, Tensor]) -> tuple[Layout, Tensor]:
+    """Put the sums of an update into one vector of float64, without a wait for the device.
+
+    Args:
+        sums: tensors of any shape and of several types. Integers up to 2^53 stay exact.
+
+    Returns:
+        where each lies, and the vector, which is a copy: a CUDA graph may write over its own outputs later.
+    """
+    by_type: dict[torch.dtype, list[str]] = {}
+    for name, value in sums.items():
+        by_type.setdefault(value.dtype, []).append(name)
+    # one type at a time: int64 and float32 together would become float32, which holds integers up to 2^24 only
+    parts = [torch.cat([sums[name].reshape(-1) for name in names]).double() for names in by_type.values()]
+    return tuple((name, sums[name].numel()) for names in by_type.values() for name in names), torch.cat(parts)
+
+
+class SumsOnDevice(Meter):
+    """Sums by name over all updates since the last reset; several numbers under one name stay a vector of int64 counts.
+
+    An update adds on the device, and :meth:`read` moves what has gathered there to the host, in one piece.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all sums."""
+        self.total: dict[str, float | Tensor] = {}
+        self.layout: Layout = ()
+        self.pending: Tensor | None = None
+
+    def update(self, numbers: dict[str, float], layout: Layout, vector: Tensor) -> None:
+        """Add the sums of one update.
+
+        Args:
+            numbers: those that the host knows already.
+            layout, vector: those on the device, as :func:`pack` gives them.
+        """
+        for name, value in numbers.items():
+            self.total[name] = self.total.get(name, 0) + value
+        if layout != self.layout:
+            self.read()
+        self.layout = layout
+        self.pending = vector if self.pending is None else self.pending + vector  # not in place: several meters share a vector
+
+    def read(self) -> dict[str, float | Tensor]:
+        """Wait for the device once and return all sums: numbers, and vectors on the CPU."""
+        if self.pending is not None:
+            sizes = [size for _, size in self.layout]
+            for (name, size), part in zip(self.layout, self.pending.cpu().split(sizes), strict=True):
+                self.total[name] = self.total.get(name, 0) + (part.item() if size == 1 else part.long())
+            self.pending = None
+        return self.total
+
+    def state_dict(self) -> dict:
+        """Return the sums for a checkpoint."""
+        return {"total": dict(self.read())}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Go on from the sums of a checkpoint."""
+        self.reset()
+        self.total = {name: in_bins_of_today(value) if isinstance(value, Tensor) else value for name, value in state_dict["total"].items()}
+
+    @property
+    def smoothed_value(self) -> None:  # type: ignore[override]
+        """Nothing: what is logged is derived from the sums."""
+        return None

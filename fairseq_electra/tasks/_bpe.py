@@ -1,0 +1,38 @@
+"""fairseq's ``--bpe electra_wordpiece``."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fairseq.data.encoders import register_bpe
+from fairseq.dataclass import FairseqDataclass
+from omegaconf import MISSING
+
+from fairseq_electra.pretraining.wordpiece import BOS, CONTINUATION, EOS, MASK, PAD, TOKENIZER_FILE, load_wordpiece
+
+
+@dataclass
+class ElectraWordPieceConfig(FairseqDataclass):
+    """Options of ``--bpe electra_wordpiece``."""
+
+    wordpiece_vocab: str = field(default=MISSING, metadata={"help": f"folder with {TOKENIZER_FILE}, written by fairseq-electra vocab"})
+
+
+@register_bpe("electra_wordpiece", dataclass=ElectraWordPieceConfig)
+class ElectraWordPiece:
+    """Cut sentences into pieces and join them again."""
+
+    def __init__(self, cfg: ElectraWordPieceConfig):
+        self.tokenizer = load_wordpiece(Path(cfg.wordpiece_vocab))
+
+    def encode(self, text: str) -> str:
+        """Return the pieces, joined by blanks."""
+        return " ".join(self.tokenizer.encode(text, add_special_tokens=False).tokens)
+
+    def decode(self, pieces: str) -> str:
+        """Return readable text; special symbols are left out."""
+        kept = [piece for piece in pieces.split(" ") if piece not in ("", BOS, PAD, EOS, MASK)]
+        return self.tokenizer.decoder.decode(kept)
+
+    def is_beginning_of_word(self, piece: str) -> bool:
+        """Tell whether the piece begins a word."""
+        return not piece.startswith(CONTINUATION)

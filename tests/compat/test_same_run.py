@@ -1,0 +1,119 @@
+"""A folder's checkpoints are gone on from by their own run alone."""
+
+import shutil
+from pathlib import Path
+
+import fairseq.trainer
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from fairseq_electra.compat import same_run
+from fairseq_electra.errors import InputError
+from tests.conftest import TINY_NET
+from tests.helpers.training import refusal, train_here
+
+TWO = [*TINY_NET, "--disable-validation", "--num-workers", "0", "--max-update", "2"]
+
+
+def test_fairseq_still_advises_to_reset_the_optimizer_and_knows_nothing_of_the_data():
+    text = Path(fairseq.trainer.__file__).read_text(encoding="utf-8")
+    assert "Criterion does not match; please reset the optimizer (--reset-optimizer)" in text
+    assert "Optimizer does not match; please reset the optimizer (--reset-optimizer)" in text
+
+
+def configuration(save_dir="save", task="electra_pretraining", criterion="rtd", optimizer="electra_adam", reset=False, data="data-bin"):
+    return OmegaConf.create(
+        {
+            "checkpoint": {"save_dir": str(save_dir), "reset_dataloader": reset},
+            "task": {"_name": task, "data": str(data)},
+            "criterion": {"_name": criterion},
+            "optimizer": {"_name": optimizer},
+            "dataset": {"train_subset": "train"},
+        }
+    )
+
+
+def state(data=("a",), **changes):
+    return {"cfg": configuration(**changes), "extra_state": {same_run.KEY: [*data]}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"task": "other"}, "--task other, and this one has electra_pretraining: give another --save-dir, and --finetune-from-model {}"),
+        ({"criterion": "other"}, "--criterion other, and this one has rtd: give another --save-dir, and --finetune-from-model {}"),
+        (
+            {"optimizer": "other"},
+            "--optimizer other, and this one has electra_adam: give --optimizer other to go on, or another",
+        ),
+        ({"data": ["b"]}, "other data than data-bin: give another --save-dir, with --finetune-from-model {}"),
+    ],
+)
+def test_another_run_in_the_own_folder_is_refused(changes, said):
+    path = "save/checkpoint_last.pt"
+    with pytest.raises(InputError) as refused:
+        same_run.check(configuration(), ["a"], state(**changes), path)
+    assert said.format(path) in str(refused.value) and "reset" not in str(refused.value)
+
+
+def test_a_checkpoint_of_another_folder_that_is_named_may_be_of_other_data_but_not_of_another_task():
+    path = "elsewhere/checkpoint_last.pt"
+    same_run.check(configuration(), ["a"], state(["b"]), path)
+    with pytest.raises(InputError, match=f"--task x, and this one has electra_pretraining: give --finetune-from-model {path}, which takes"):
+        same_run.check(configuration(), ["a"], state(task="x"), path)
+
+
+def test_what_goes_on(tmp_path):
+    path = "save/checkpoint_last.pt"
+    for found in (state(["a"]), state(["b", "a"]), state([]), {"cfg": None, "extra_state": {}}):
+        same_run.check(configuration(), ["a", "c"], found, path)
+    same_run.check(configuration(), [], state(["b"]), path)
+    same_run.check(configuration(reset=True), ["a"], state(["b"]), path)
+
+
+def write(folder, **files):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name.replace("_", ".")).write_bytes(content)
+    return folder
+
+
+def test_the_digest_is_of_the_training_data_wherever_they_lie(tmp_path):
+    long = bytes(range(256)) * 8192
+    one = write(tmp_path / "one", train_bin=long, train_idx=b"12", valid_bin=b"a")
+    write(one / "label", train_label=b"1\n2\n")
+    same = shutil.copytree(one, tmp_path / "same")
+    (same / "valid.bin").write_bytes(b"other")
+    found = same_run.digest(one, "train")
+    assert found and found == same_run.digest(same, "train") and same_run.digest(one, "absent") == ""
+    for place, content in (
+        ("train.idx", b"13"),
+        ("label/train.label", b"1\n3\n"),
+        ("train.bin", long[:-1] + b"x"),
+        ("train.bin", long[1:]),
+    ):
+        changed = shutil.copytree(one, tmp_path / "changed")
+        (changed / place).write_bytes(content)
+        assert same_run.digest(changed, "train") != found, place
+        shutil.rmtree(changed)
+    cfg = configuration(data=f"{one}:{same}:{tmp_path / 'absent'}")
+    assert len(same_run.training_data(cfg)) == 2
+    assert same_run.training_data(OmegaConf.create({"task": {}, "dataset": {"train_subset": "train"}})) == []
+
+
+def test_new_text_with_the_old_folder_is_refused_and_the_old_text_goes_on_from_another_place(tmp_path, data_bin):
+    train_here(data_bin, tmp_path / "save", *TWO)
+    before = (tmp_path / "save" / "checkpoint_last.pt").read_bytes()
+    noted = torch.load(tmp_path / "save" / "checkpoint_last.pt", weights_only=True)["extra_state"][same_run.KEY]
+    assert noted == [same_run.digest(data_bin, "train")]
+    new = shutil.copytree(data_bin, tmp_path / "new")
+    for ending in ("bin", "idx"):
+        shutil.copy(data_bin / f"valid.{ending}", new / f"train.{ending}")
+    three = [*TWO, "--max-update", "3"]
+    assert f"is of a run on other data than {new}: give another --save-dir" in refusal(new, tmp_path / "save", *three)
+    assert (tmp_path / "save" / "checkpoint_last.pt").read_bytes() == before
+    started = train_here(new, tmp_path / "other", *three, "--continue-once", tmp_path / "save" / "checkpoint_last.pt")
+    assert started.updates == 3
+    moved = shutil.copytree(data_bin, tmp_path / "moved")
+    assert train_here(moved, tmp_path / "save", *three).updates == 3

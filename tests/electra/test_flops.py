@@ -1,0 +1,43 @@
+"""One count of operations, against PyTorch's counter and the published ones."""
+
+import pytest
+import torch
+
+from fairseq_electra.electra.flops import BACKWARD_TOO, known_peak, peak_flops, pretraining_flops
+from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES
+from tests.models.test_flops import MASKED, ROWS, VOCABULARY, WIDTH, flops_of_an_update
+
+BERT_VOCABULARY = 30522
+# google-research/electra flops_computation.py, run: a step counts twice a forward pass, and a look-up as a product with the table
+PUBLISHED = {"small": (128, 128, 1_000_000, 1.29e18), "base": (256, 512, 766_000, 6.42e19)}
+
+
+@pytest.mark.parametrize("generator_only", [False, True])
+def test_the_count_of_a_step_is_that_of_pytorch(generator_only):
+    sizes = MODEL_SIZES["tiny"]
+    generator = sizes if generator_only else sizes.generator(GENERATOR_HIDDEN_SIZE["tiny"], 1.0)
+    count = pretraining_flops(None if generator_only else sizes, generator, VOCABULARY)
+    counted = flops_of_an_update(generator_only)
+    assert count.of_step(ROWS * WIDTH, ROWS * WIDTH**2, ROWS * MASKED) == pytest.approx(counted, rel=1e-6)
+
+
+@pytest.mark.parametrize("size", PUBLISHED)
+def test_the_count_of_a_whole_pre_training_is_that_of_the_paper(size):
+    rows, width, updates, published = PUBLISHED[size]
+    sizes = MODEL_SIZES[size]
+    count = pretraining_flops(sizes, sizes.generator(GENERATOR_HIDDEN_SIZE[size], 1.0), BERT_VOCABULARY)
+    tokens = rows * width * updates
+    forward = count.of_step(tokens, tokens * width, 0.15625 * tokens) / BACKWARD_TOO
+    look_ups = 2 * 2.0 * BERT_VOCABULARY * sizes.embedding_size * tokens
+    assert 2 * (forward + look_ups) == pytest.approx(published, rel=0.03)
+
+
+def test_a_peak_is_looked_up_by_whole_words():
+    names = {"NVIDIA A100-SXM4-80GB": 312e12, "NVIDIA H100 80GB HBM3": 989e12, "NVIDIA H100 PCIe": 756e12, "NVIDIA L40S": 362e12}
+    names |= {"NVIDIA L4": 121e12, "NVIDIA L40": None, "NVIDIA RTX A1000": None, "NVIDIA A10G": None}
+    assert {name: known_peak(name) for name in names} == names
+
+
+def test_a_peak_that_is_not_known_is_measured():
+    found = peak_flops("cpu", torch.float32)
+    assert 1e8 < found < 1e14 and peak_flops("cpu", torch.float32) == found

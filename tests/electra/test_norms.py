@@ -1,0 +1,97 @@
+"""Where LayerNorm stands: each kind against the formula written out, and against the kind it can be turned into."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from fairseq_electra.electra.encoder import Encoder, initialize, shrink_branches
+from fairseq_electra.electra.sizes import NORMS, EncoderSizes
+from fairseq_electra.errors import InputError
+
+
+def encoder(norm, layers=3, **more):
+    torch.manual_seed(1)
+    sizes = EncoderSizes(8, 16, 32, layers, 2, positions="rotary", dropout=0.0, attention_dropout=0.0, norm=norm, **more)
+    net = Encoder(sizes).double()
+    net.apply(initialize)
+    for parameter in net.parameters():  # else every LayerNorm would be the same one
+        torch.nn.init.normal_(parameter, std=0.3)
+    return net
+
+
+def layer_norm(values, module):
+    mean, variance = values.mean(-1, keepdim=True), values.var(-1, unbiased=False, keepdim=True)
+    return (values - mean) / (variance + 1e-12).sqrt() * module.weight + module.bias
+
+
+def written_out(net, embedded):
+    """The formulas of EncoderLayer's docstring; attention alone is the layer's own."""
+    from fairseq_electra.electra.attention import rotary_turns
+
+    norm, sublayers = net.sizes.norm, 2 * len(net.layers)
+    scale = {"post": 1.0, "deepnorm": sublayers**0.25, "scaled": sublayers**0.5, "pre": None}[norm]
+    hidden = F.linear(embedded, net.projection.weight, net.projection.bias)
+    turns = rotary_turns(embedded.shape[1], 8, hidden.device)
+    for layer in net.layers:
+        for sublayer, its_norm in (
+            (lambda h, layer=layer: layer.attention(h, None, turns), layer.attention_layer_norm),
+            (lambda h, layer=layer: layer.output(F.gelu(layer.intermediate(h))), layer.output_layer_norm),
+        ):
+            if norm == "pre":
+                hidden = hidden + sublayer(layer_norm(hidden, its_norm))
+            else:
+                hidden = layer_norm(scale * hidden + sublayer(hidden), its_norm)
+    return layer_norm(hidden, net.layer_norm) if norm == "pre" else hidden
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_each_kind_is_its_formula(norm):
+    net, embedded = encoder(norm), torch.randn(2, 5, 8, dtype=torch.float64)
+    assert torch.allclose(net(embedded, None), written_out(net, embedded), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(("norm", "scale"), [("deepnorm", 6**0.25), ("scaled", 6**0.5)])
+def test_a_scaled_net_is_a_post_one_with_the_last_matrix_of_each_sublayer_divided(norm, scale):
+    scaled, post, embedded = encoder(norm), encoder("post"), torch.randn(2, 5, 8, dtype=torch.float64)
+    state = {name: tensor for name, tensor in scaled.state_dict().items() if name != "residual_scale"}
+    post.load_state_dict(state)
+    assert not torch.allclose(scaled(embedded, None), post(embedded, None), atol=1e-3)
+    for layer in post.layers:
+        for linear in (layer.attention.out, layer.output):
+            linear.weight.data /= scale
+            linear.bias.data /= scale
+    assert torch.allclose(scaled(embedded, None), post(embedded, None), rtol=0, atol=1e-10)
+
+
+def test_the_scales_of_twelve_layers():
+    deepnorm, scaled = (EncoderSizes(8, 16, 32, 12, 2, norm=norm) for norm in ("deepnorm", "scaled"))
+    assert deepnorm.residual_scale == pytest.approx(2.2134, abs=1e-4)  # table 2 of DeepNet's paper: 24^(1/4)
+    assert scaled.residual_scale == pytest.approx(4.8990, abs=1e-4)
+    assert scaled.generator(0.5, 0.5, 1).residual_scale == pytest.approx(12**0.5)
+
+
+def test_deepnorm_starts_with_smaller_sublayers_and_whole_queries_and_keys():
+    torch.manual_seed(1)
+    sizes = EncoderSizes(64, 64, 256, 4, 1, norm="deepnorm")
+    net = Encoder(sizes)
+    net.apply(initialize)
+    net.apply(shrink_branches)
+    layer, plain = net.layers[0], 0.02 * 0.8796  # of a normal distribution cut off at two standard deviations
+    queries_and_keys, values = layer.attention.qkv.weight[:128], layer.attention.qkv.weight[128:]
+    assert float(queries_and_keys.detach().std()) == pytest.approx(plain, rel=0.05)
+    for weight in (values, layer.attention.out.weight, layer.intermediate.weight, layer.output.weight):
+        assert float(weight.detach().std()) == pytest.approx(plain * 32**-0.25, rel=0.05)
+
+
+def test_a_net_of_another_kind_is_not_loaded_unsaid():
+    with pytest.raises(RuntimeError, match="residual_scale"):
+        encoder("deepnorm").load_state_dict(encoder("post").state_dict())
+    with pytest.raises(RuntimeError, match="residual_scale"):
+        encoder("post").load_state_dict(encoder("deepnorm").state_dict())
+    with pytest.raises(RuntimeError, match="layer_norm"):
+        encoder("pre").load_state_dict(encoder("post").state_dict())
+
+
+def test_a_kind_that_does_not_exist_is_refused():
+    with pytest.raises(InputError, match="--norm must be one of post, deepnorm, scaled, pre, got 'sandwich'"):
+        EncoderSizes(8, 16, 32, 1, 2, norm="sandwich")

@@ -1,0 +1,23 @@
+"""What is said of a run that ended, and whether its learning rate is to blame."""
+
+import pytest
+
+from fairseq_electra import compat
+from fairseq_electra.errors import DeviceFaultError, DivergedError, InputError
+from fairseq_electra.finetuning.runs import DIVERGED, trouble_of
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (FloatingPointError("gradients are Nan/Inf"), DIVERGED + "FloatingPointError: gradients are Nan/Inf"),
+        (DivergedError("--autocast fp16: losses overflow"), DIVERGED + "--autocast fp16: losses overflow"),
+        # as a process that was spawned hands it on
+        (Exception("Traceback ...\nfairseq_electra.errors.DivergedError: losses overflow\n"), DIVERGED + "losses overflow"),
+        (DeviceFaultError("but not when it was done once more"), "DeviceFaultError: but not when it was done once more"),
+        (InputError("no such file"), "no such file"),
+        (ZeroDivisionError("x"), "ZeroDivisionError: x"),
+    ],
+)
+def test_what_diverged_is_told_from_what_failed(error, said):
+    assert trouble_of(error, compat.input_error(error)) == said

@@ -1,0 +1,82 @@
+"""The yardstick: corruptions that know nothing of the run whose discriminator they measure."""
+
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from fairseq_electra.errors import InputError
+from fairseq_electra.pretraining import fixed_corruption
+from fairseq_electra.pretraining.binarized import Binarized, open_binarized
+from fairseq_electra.pretraining.fixed_corruption import corrupt_by_frequency, corrupt_by_rows, load_corruption, save_corruption
+
+FIRST, MASK, EOS = 4, 40, 2
+
+
+def text(number=400_000):
+    """Ids by Zipf's law, a line end here and there."""
+    generator = np.random.default_rng(1)
+    weights = 1 / np.arange(1, MASK - FIRST + 1)
+    ids = generator.choice(np.arange(FIRST, MASK), number, p=weights / weights.sum()).astype(np.uint16)
+    ids[generator.random(number) < 0.03] = EOS
+    ids[generator.random(number) < 0.01] = MASK  # none of a real text; must never be drawn
+    ids[-1] = EOS
+    return ids
+
+
+def test_replacements_are_drawn_as_often_as_pieces_occur():
+    ids = text()
+    corrupted = corrupt_by_frequency(ids, FIRST, MASK)
+    drawn = np.bincount(corrupted[corrupted != ids], minlength=MASK)[FIRST:]
+    counts = np.bincount(ids, minlength=MASK)[FIRST:MASK]
+    # a draw of piece p changes the text unless p stands there: its share among the changes is p (1 - p)
+    share = counts / counts.sum()
+    expected = share * (1 - share)
+    assert chisquare(drawn, expected / expected.sum() * drawn.sum()).pvalue > 1e-3
+    changed = (corrupted != ids)[(ids >= FIRST) & (ids < MASK)].mean()
+    assert changed == pytest.approx(0.15 * (1 - (share**2).sum()), abs=0.003)
+
+
+def test_special_symbols_stay_and_are_never_drawn():
+    ids = text()
+    corrupted = corrupt_by_frequency(ids, FIRST, MASK)
+    special = (ids < FIRST - 1) | (ids == MASK)
+    assert (corrupted[special] == ids[special]).all()
+    assert ((corrupted[~special] >= FIRST) & (corrupted[~special] < MASK)).all()
+    assert corrupted.dtype == ids.dtype
+
+
+def test_it_is_the_same_every_time_and_the_draws_do_not_depend_on_what_comes_later():
+    ids = text(10_000)
+    assert (corrupt_by_frequency(ids, FIRST, MASK) == corrupt_by_frequency(ids, FIRST, MASK)).all()
+    twice = np.concatenate([ids, ids])  # the same frequencies
+    assert (corrupt_by_frequency(twice, FIRST, MASK)[: len(ids)] == corrupt_by_frequency(ids, FIRST, MASK)).all()
+
+
+def test_rows_are_put_together_again(data_bin):
+    corpus = open_binarized(data_bin / "valid", 1000)
+
+    def add_one(tokens, rows):
+        return np.where(tokens > 3, (tokens + rows[:, None]) % 900 + 4, tokens)
+
+    corrupted = corrupt_by_rows(corpus, add_one, bos=0, pad=1, eos=EOS)
+    assert ((corrupted == EOS) == (corpus.ids == EOS)).all()
+    assert (corrupted[corpus.ids == 3] == 3).all()
+    rows = fixed_corruption.build_rows(corpus.line_sizes, fixed_corruption.WIDTH, pairs=False)
+    for row in (0, 7, len(rows) - 1):
+        span = slice(rows.start[row], rows.start[row] + rows.length[row])
+        before = corpus.ids[span].astype(int)
+        assert (corrupted[span] == np.where(before > 3, (before + row) % 900 + 4, before)).all()
+
+
+def test_a_saved_corruption_comes_back_and_one_of_another_text_is_refused(tmp_path):
+    ids = text(2000)
+    corpus, corrupted = Binarized(ids, np.array([2000])), corrupt_by_frequency(ids, FIRST, MASK)
+    assert load_corruption(tmp_path / "valid", corpus) is None
+    path = save_corruption(tmp_path / "valid", corpus, corrupted, "a generator")
+    found, name = load_corruption(tmp_path / "valid", corpus)
+    assert (found == corrupted).all() and found.dtype == ids.dtype and name == "a generator"
+    with pytest.raises(InputError, match="another text"):
+        load_corruption(tmp_path / "valid", Binarized(ids[::-1].copy(), np.array([2000])))
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(InputError, match="is damaged"):
+        load_corruption(tmp_path / "valid", corpus)
