@@ -19,7 +19,7 @@ import fairseq_electra
 from benchmark.baselines import nets
 from benchmark.bound import clock, products_alone, step_products
 from benchmark.report import alone, new_parser, publish, ratios, read_arguments
-from fairseq_electra.electra.flops import peak_flops, pretraining_flops
+from fairseq_electra.electra.flops import electra_flops, peak_flops
 from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, EncoderSizes
 from fairseq_electra.speedrun.machine import processor
 
@@ -133,7 +133,7 @@ def compare(size: str, rows: int, width: int, device: str, rounds: int, repeats:
             seconds[name].append((clock(device) - start) / repeats)
     products = statistics.median(seconds.pop("products"))
     bound = products + seconds_of_traffic((sizes, generator), rows, width, slots, VOCABULARY, device)
-    flops = pretraining_flops(sizes, generator, VOCABULARY).of_step(rows * width, rows * width**2, rows * slots)
+    flops = electra_flops(sizes, generator, VOCABULARY).of_step(rows * width, rows * width**2, rows * slots)
     peak = peak_flops(device, torch.bfloat16)
     variants = []
     for name, taken in seconds.items():

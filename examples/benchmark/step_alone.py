@@ -14,7 +14,7 @@ import torch
 from benchmark.bookkeeping import Clock
 from benchmark.bound import clock, products_alone, step_products
 from benchmark.gpu import moved, seconds_of_traffic
-from fairseq_electra.electra.flops import pretraining_flops
+from fairseq_electra.electra.objectives import flops_of
 from fairseq_electra.precision import product_type
 
 PARTS = ("networks", "gradients", "optimizer")
@@ -49,11 +49,11 @@ class StepAlone:
         dataset = self.task.load_dataset(cfg.dataset.train_subset)
         full = np.flatnonzero(dataset.sizes == cfg.task.tokens_per_sample)[: cfg.dataset.batch_size]
         sample = dataset.collater(full)
-        discriminator = self.model.discriminator
-        self.sizes = None if discriminator is None else discriminator.sizes, self.model.generator.sizes
+        discriminator = self.model.sizes if self.task.objective.has_discriminator else None
+        self.sizes = discriminator, self.model.generator.sizes
         rows, width = sample["net_input"]["src_tokens"].shape
         self.batch = rows, width, sample["target"].shape[1]
-        count = pretraining_flops(*self.sizes, len(self.task.dictionary))
+        count = flops_of(self.model, len(self.task.dictionary))
         self.flops = count.of_step(sample["ntokens"], sample["npairs"], sample["nmasked"])
         self.sample = moved(sample, device)
 

@@ -22,7 +22,7 @@ import torch
 from benchmark.baselines import nets_are_alike
 from benchmark.bound import clock, products_alone, step_products
 from benchmark.report import alone, new_parser, publish, ratios, read_arguments, run_logged
-from fairseq_electra.electra.flops import pretraining_flops
+from fairseq_electra.electra.flops import electra_flops, masked_lm_flops
 from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, EncoderSizes, safe_sizes
 from fairseq_electra.finetuning.runs import USER_DIR
 from fairseq_electra.pretraining.binarized import load_dictionary
@@ -176,7 +176,8 @@ def summarize_products(size: str, num_tokens: int, seconds: list[list[float]], u
         seconds: of the products alone, of masked_lm's and of ours; a pair for each round.
         update: seconds of masked_lm's update.
     """
-    counts = [pretraining_flops(*both, num_tokens).of_step(1, TOKENS, MASKED) for both in networks(size)]
+    (_, alone), both = networks(size)
+    counts = [count.of_step(1, TOKENS, MASKED) for count in (masked_lm_flops(alone, num_tokens), electra_flops(*both, num_tokens))]
     theirs, ours = (statistics.median(each) for each in zip(*seconds, strict=True))
     alone = {"their_share": round(theirs / update, 2), "our_share": round(ours / update, 2)}
     return {"flops_per_token": [round(count) for count in counts], "times": round(counts[1] / counts[0], 3), **alone}

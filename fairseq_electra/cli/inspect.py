@@ -53,10 +53,12 @@ def run(args: argparse.Namespace) -> None:
     import fairseq_electra
 
     fairseq_electra.register()
+    from fairseq_electra.electra.model import Electra
+
     logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
     model, task = load_pretrained(args.checkpoint, args.data)
-    if model.discriminator is None:
-        raise InputError(f"{args.checkpoint} was trained with --generator-only; inspect shows what a discriminator makes of a row")
+    if not isinstance(model, Electra):
+        raise InputError(f"{args.checkpoint} was trained with --objective mlm; inspect shows what a discriminator makes of a row")
     dataset = task.load_dataset(args.split)
     rows = args.rows or telling_rows(dataset)
     if max(rows) >= len(dataset) or min(rows) < 0:

@@ -9,7 +9,7 @@ from fairseq.dataclass import FairseqDataclass
 from fairseq.logging import metrics
 from torch import Tensor
 
-from fairseq_electra.electra.fast.cross_entropy import precise
+from fairseq_electra.electra.fast.cross_entropy import loss_dtype
 from fairseq_electra.finetuning.class_weights import HELP, class_weights
 
 
@@ -44,7 +44,7 @@ class TokenClassificationLoss(FairseqCriterion):
     def loss_of(self, scores: Tensor, sample: dict) -> tuple[Tensor, float, dict]:
         """Compute the loss of scores, (B, T, K); result as :meth:`forward`."""
         target = sample["target"]
-        scores = scores.to(precise(scores.dtype))
+        scores = scores.to(loss_dtype(scores.dtype))
         weights = None if self.weights is None else self.weights.to(scores.dtype)
         loss = F.cross_entropy(scores.flatten(0, 1), target.flatten(), weights, ignore_index=-1, reduction="sum")
         scored = target >= 0

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fairseq_electra.electra.fast.cross_entropy import precise
+from fairseq_electra.electra.fast.cross_entropy import loss_dtype
 from fairseq_electra.electra.fast.dropout import dropout
 from fairseq_electra.electra.packed import Buckets, PackedDocuments, Spans
 from fairseq_electra.electra.sizes import EncoderSizes
@@ -54,7 +54,7 @@ def rotate(vectors: Tensor, turns: Tensor) -> Tensor:
         vectors: Shape: (B, T, ..., head size), which the result has too.
         turns: of :func:`rotary_turns`, for all rows or, (B, T, head size / 2, 2), for each.
     """
-    pairs = vectors.to(precise(vectors.dtype)).unflatten(-1, (-1, 2))
+    pairs = vectors.to(loss_dtype(vectors.dtype)).unflatten(-1, (-1, 2))
     turns = turns.to(pairs.dtype).reshape(-1, vectors.shape[1], *(1,) * (vectors.dim() - 3), *turns.shape[-2:])
     if torch.compiler.is_compiling():  # the compiler knows no complex numbers
         (x, y), (cos, sin) = pairs.unbind(-1), turns.unbind(-1)

@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from fairseq_electra.electra.attention import Seen, SelfAttention, rotary_turns, seen_by_documents, seen_past_padding
 from fairseq_electra.electra.embeddings import LAYER_NORM_EPS
-from fairseq_electra.electra.fast.cross_entropy import precise
+from fairseq_electra.electra.fast.cross_entropy import loss_dtype
 from fairseq_electra.electra.fast.dropout import Dropout
 from fairseq_electra.electra.packed import PackedDocuments
 from fairseq_electra.electra.sizes import EncoderSizes
@@ -103,7 +103,7 @@ class Encoder(nn.Module):
         """
         hidden = embedded if self.projection is None else self.projection(embedded)
         if self.layer_norm is not None:
-            hidden = hidden.to(precise(hidden.dtype))
+            hidden = hidden.to(loss_dtype(hidden.dtype))
         seen = seen_past_padding(padding_mask, hidden.dtype) if documents is None else seen_by_documents(documents, hidden)
         turns = None
         if self.sizes.positions == "rotary":

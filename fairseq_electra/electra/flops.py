@@ -54,22 +54,30 @@ def encoder_flops(sizes: EncoderSizes) -> Flops:
     return Flops(2.0 * (projection + layers * per_layer), 2.0 * layers * 2 * hidden, 0.0)
 
 
-def pretraining_flops(discriminator: EncoderSizes | None, generator: EncoderSizes, num_tokens: int) -> Flops:
+def masked_lm_flops(sizes: EncoderSizes, num_tokens: int) -> Flops:
+    """Count a masked language model, or a generator, with its head.
+
+    Args:
+        sizes: its sizes.
+        num_tokens: size of the vocabulary, V.
+    """
+    return encoder_flops(sizes)._replace(per_masked=2.0 * sizes.embedding_size * (sizes.hidden_size + num_tokens))
+
+
+def electra_flops(discriminator: EncoderSizes, generator: EncoderSizes, num_tokens: int) -> Flops:
     """Count both networks with their heads.
 
     Args:
-        discriminator: its sizes; None: there is none.
+        discriminator: its sizes.
         generator: its sizes.
-        num_tokens: V.
+        num_tokens: size of the vocabulary, V.
 
     Source: google-research/electra flops_computation.py counts the same products. It also counts each look-up in the token table as a
     product with it, and pointwise work, and takes a step for two forward passes; so do the paper's tables.
     """
-    found = encoder_flops(generator)._replace(per_masked=2.0 * generator.embedding_size * (generator.hidden_size + num_tokens))
-    if discriminator is None:
-        return found
     hidden = discriminator.hidden_size
-    return found + encoder_flops(discriminator) + Flops(2.0 * hidden * (hidden + 1), 0.0, 0.0)
+    head = Flops(2.0 * hidden * (hidden + 1), 0.0, 0.0)
+    return masked_lm_flops(generator, num_tokens) + encoder_flops(discriminator) + head
 
 
 @functools.cache

@@ -18,6 +18,7 @@ from fairseq_electra.electra.fast.cross_entropy import probabilities
 from fairseq_electra.electra.masking import Masking
 from fairseq_electra.electra.sampling import corrupt, sample_tokens, sampling_probabilities
 from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.encoder import segments_of
 from fairseq_electra.finetuning.kind import PREDICTION, RANKING
 from fairseq_electra.hub.load import Pretrained, load_checkpoint
 from fairseq_electra.hub.network_files import is_transformers_folder
@@ -25,7 +26,7 @@ from fairseq_electra.interchange.export_transformers import sizes_of
 from fairseq_electra.interchange.sentence_transformers import is_sentence_transformers, other_case
 from fairseq_electra.interchange.transformers_folder import read_folder
 from fairseq_electra.models.electra import ElectraModel
-from fairseq_electra.models.electra_encoder import ElectraEncoder, segments_of
+from fairseq_electra.models.electra_encoder import ElectraEncoder
 from fairseq_electra.pretraining.wordpiece import BOS, EOS, LEADING, MASK, PAD
 from fairseq_electra.progress import Progress
 

@@ -11,11 +11,12 @@ from tokenizers import Tokenizer
 
 from fairseq_electra.checkpoints import checkpoint_in
 from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.encoder import HEADS
 from fairseq_electra.finetuning.kind import ANSWERING, KINDS, PREDICTION, TASK_FILE, TaskInfo, read_task_info
 from fairseq_electra.interchange.heads import head_of
 from fairseq_electra.models._config import with_defaults
 from fairseq_electra.models.electra import ElectraConfig, ElectraModel
-from fairseq_electra.models.electra_encoder import HEADS, ElectraEncoder, ElectraEncoderConfig
+from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
 from fairseq_electra.pretraining.binarized import load_dictionary
 from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE, load_wordpiece, symbols_of
 

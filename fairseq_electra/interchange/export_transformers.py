@@ -12,6 +12,7 @@ from fairseq_electra.electra.heads import SentenceHead
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import folder_written_whole
+from fairseq_electra.finetuning.encoder import HEADS as HEADS_HERE
 from fairseq_electra.finetuning.kind import ANSWERING, MAX_ANSWER_LENGTH
 from fairseq_electra.finetuning.questions.heads import ConditionalAnswerHead
 from fairseq_electra.hub.load import Pretrained
@@ -38,7 +39,6 @@ from fairseq_electra.interchange.tokenizer_parity import compare_tokenizers
 from fairseq_electra.interchange.transformers_config import config_of, family_of
 from fairseq_electra.interchange.transformers_folder import GENERATOR
 from fairseq_electra.models.electra import ElectraModel
-from fairseq_electra.models.electra_encoder import HEADS as HEADS_HERE
 from fairseq_electra.models.electra_encoder import ElectraEncoder
 
 

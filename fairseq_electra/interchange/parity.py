@@ -17,11 +17,12 @@ from fairseq_electra.electra.encoder import Encoder, EncoderLayer
 from fairseq_electra.electra.heads import SentenceHead
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.encoder import segments_of
 from fairseq_electra.hub.network_files import sines
 from fairseq_electra.interchange.dense_heads import round_as_shifted
 from fairseq_electra.interchange.norms import round_as_folded
 from fairseq_electra.models.electra import ElectraModel
-from fairseq_electra.models.electra_encoder import ElectraEncoder, segments_of
+from fairseq_electra.models.electra_encoder import ElectraEncoder
 from fairseq_electra.pretraining.corpus import builtin_paragraphs
 from fairseq_electra.pretraining.wordpiece import BOS, EOS, LEADING, PAD
 

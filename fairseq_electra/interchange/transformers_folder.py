@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fairseq_electra.electra.sizes import MODEL_SIZES, EncoderSizes
 from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.encoder import HEADS as HEADS_HERE
 from fairseq_electra.finetuning.kind import ANSWERING, MAX_QUESTION, STRIDE, TAGGING, TaskInfo
 from fairseq_electra.hub.load import Pretrained
 from fairseq_electra.hub.network_files import Network, is_transformers_folder, read_network
@@ -20,7 +21,6 @@ from fairseq_electra.interchange.sentence_transformers import find_network
 from fairseq_electra.interchange.tokenizer_files import read_longest, read_tokenizer
 from fairseq_electra.models._config import with_defaults
 from fairseq_electra.models.electra import ElectraConfig, ElectraModel
-from fairseq_electra.models.electra_encoder import HEADS as HEADS_HERE
 from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
 from fairseq_electra.pretraining.wordpiece import symbols_of
 

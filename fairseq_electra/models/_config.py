@@ -9,7 +9,8 @@ import torch
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from omegaconf import II, OmegaConf, open_dict
 
-from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, NORMS, POSITIONS, EncoderSizes, named_sizes
+from fairseq_electra.electra.configuration import generator_sizes, sizes_in
+from fairseq_electra.electra.sizes import MODEL_SIZES, NORMS, POSITIONS
 from fairseq_electra.errors import InputError
 from fairseq_electra.memory import keep_freed_memory
 from fairseq_electra.precision import use_fast_fp32
@@ -52,12 +53,6 @@ class EncoderConfig(FairseqDataclass):
     save_dir: str = II("checkpoint.save_dir")
 
 
-SIZE_FIELDS = [
-    "model_size",
-    *EncoderSizes.__dataclass_fields__,
-]
-
-
 def with_defaults(cfg, config_class: type[FairseqDataclass]):
     """Fill in the options that the configuration does not have.
 
@@ -77,14 +72,6 @@ def prepare_processor(cfg) -> None:
     keep_freed_memory()
     if cfg.fast_fp32:
         use_fast_fp32()
-
-
-def encoder_sizes(cfg) -> EncoderSizes:
-    """Look up the sizes that a model's configuration asks for."""
-    given = {
-        name: str(cfg[name]) if name in ("model_size", "positions", "norm") and cfg[name] is not None else cfg[name] for name in SIZE_FIELDS
-    }
-    return named_sizes(**given)
 
 
 def adopt_sizes(cfg, config_class: type[EncoderConfig], of_generator: bool = False) -> Any:
@@ -128,34 +115,3 @@ def adopt_sizes(cfg, config_class: type[EncoderConfig], of_generator: bool = Fal
             for name, value in adopted.items():
                 target[name] = value
     return model
-
-
-def sizes_in(cfg) -> dict:
-    """Return what decides the shapes of a model with this configuration, every size as a number."""
-    sizes = asdict(encoder_sizes(cfg))
-    if "generator_layers" not in cfg:
-        return {"model_size": str(cfg.model_size), **sizes}
-    return {
-        "model_size": str(cfg.model_size),
-        **sizes,
-        "generator_hidden_size": generator_width(cfg),
-        "generator_layers": cfg.generator_layers,
-        "generator_num_attention_heads": cfg.generator_num_attention_heads,
-        "generator_intermediate_size": cfg.generator_intermediate_size,
-        "tie_embeddings": str(cfg.tie_embeddings),
-        "untie_lm_head": cfg.untie_lm_head,
-        "generator_only": cfg.get("generator_only", False),  # not in older checkpoints
-    }
-
-
-def generator_width(cfg) -> float:
-    """Return the generator's hidden size as a share of the discriminator's; alone, it has the size that is named."""
-    if cfg.generator_hidden_size is not None:
-        return cfg.generator_hidden_size
-    return 1.0 if cfg.get("generator_only", False) else GENERATOR_HIDDEN_SIZE[str(cfg.model_size)]
-
-
-def generator_sizes(cfg) -> EncoderSizes:
-    """Look up the sizes of the generator that a model's configuration asks for."""
-    shares = (generator_width(cfg), cfg.generator_layers)
-    return encoder_sizes(cfg).generator(*shares, cfg.generator_num_attention_heads, cfg.generator_intermediate_size)

@@ -12,19 +12,17 @@ from fairseq.models import ARCH_CONFIG_REGISTRY, BaseFairseqModel, register_mode
 from torch import Tensor, nn
 
 from fairseq_electra import compat
-from fairseq_electra.electra.embeddings import Embeddings
-from fairseq_electra.electra.encoder import Encoder, check_row_length, initialize, initialize_as_dense_default, shrink_branches
+from fairseq_electra.electra.encoder import check_row_length
 from fairseq_electra.electra.heads import SentenceHead
 from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.encoder import HEADS, EncoderWithHeads, encoder_arguments
 from fairseq_electra.models import _traits
-from fairseq_electra.models._config import EncoderConfig, adopt_sizes, encoder_sizes, prepare_processor, with_defaults
+from fairseq_electra.models._config import EncoderConfig, adopt_sizes, prepare_processor, with_defaults
 from fairseq_electra.models._loading import check_dictionary, check_tensors
 from fairseq_electra.optim.depths import mark_depths
-from fairseq_electra.precision import autocast
 from fairseq_electra.pretraining.binarized import dictionary_digest
 
 logger = logging.getLogger(__name__)
-HEADS = "classification_heads."
 LONGEST = 512  # as the default of sentence_prediction
 
 
@@ -48,31 +46,22 @@ class ElectraEncoderConfig(EncoderConfig):
 
 
 @register_model("electra_encoder", dataclass=ElectraEncoderConfig)
-class ElectraEncoder(BaseFairseqModel):
-    """A text encoder with the heads that a task registers.
+class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
+    """The encoder with heads as fairseq knows it.
 
     Args:
         cfg: its options, sizes filled in.
         dictionary: fairseq's, with ``<mask>`` as its last entry.
 
     Attributes:
-        pooling_before: of the checkpoint that a training starts from, where that was fine-tuned before.
+        pooling_before: ``--pooling`` of the fine-tuned checkpoint that a training starts from, if it starts from one.
     """
 
     def __init__(self, cfg: ElectraEncoderConfig, dictionary):
-        super().__init__()
-        self.sizes = encoder_sizes(cfg)
-        self.bos, self.pad, self.eos = dictionary.bos(), dictionary.pad(), dictionary.eos()
-        self.network = str(cfg.network)
-        self.head_dropout, self.pooling, self.autocast = cfg.head_dropout, str(cfg.pooling), str(cfg.autocast)
-        self.embeddings = Embeddings(self.sizes, len(dictionary), self.pad)
-        self.encoder = Encoder(self.sizes, cfg.checkpoint_activations)
-        self.classification_heads = nn.ModuleDict()
-        self.register_buffer("dictionary_version", torch.frombuffer(bytearray(dictionary_digest(dictionary)), dtype=torch.uint8))
-        self.apply(initialize)
-        self.apply(shrink_branches)
-        if self.encoder.projection is not None:
-            initialize_as_dense_default(self.encoder.projection)
+        super().__init__(**encoder_arguments(cfg, len(dictionary), dictionary.eos(), dictionary.pad()))
+        self.bos, self.network = dictionary.bos(), str(cfg.network)
+        digest = torch.frombuffer(bytearray(dictionary_digest(dictionary)), dtype=torch.uint8)
+        self.register_buffer("dictionary_version", digest)
         self._separators_checked = False
         self.pooling_before: str | None = None
 
@@ -93,8 +82,8 @@ class ElectraEncoder(BaseFairseqModel):
         self.register_head(name, SentenceHead(self.sizes.hidden_size, num_classes, self.head_dropout, self.pooling, dense))
 
     def register_head(self, name: str, head: nn.Module) -> None:
-        """Add a head, called with hidden states (B, T, C) and padding (B, T), or what :meth:`forward` is given for it instead."""
-        self.classification_heads[name] = head
+        """Add a head, and tell the optimizer how deep each layer lies."""
+        super().register_head(name, head)
         mark_depths(self, HEADS, "encoder.layers.", "encoder.layer_norm.", self.sizes.num_hidden_layers)
 
     def forward(
@@ -123,22 +112,10 @@ class ElectraEncoder(BaseFairseqModel):
             empty dict.
         """
         self._check_rows(src_tokens)
-        padding_mask = src_tokens == self.pad
-        if segment_ids is None:
-            segment_ids = segments_of(src_tokens, self.eos).masked_fill(padding_mask, 0)
-        with autocast(self.autocast, src_tokens.device.type):
-            hidden = self.extract_features(src_tokens, segment_ids, padding_mask)
-        hidden = hidden.to(self.embeddings.layer_norm.weight.dtype)  # heads compute as precisely as the weights are
+        hidden = self.encode(src_tokens, segment_ids)
         if classification_head_name is None:
             return hidden, {}
-        inputs = {"padding_mask": padding_mask} if head_inputs is None else head_inputs
-        return self.classification_heads[classification_head_name](hidden, **inputs), {}
-
-    def extract_features(
-        self, tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None, all_layers: list[Tensor] | None = None
-    ) -> Tensor:
-        """Encode rows; arguments and result as :meth:`ElectraModel.extract_features`."""
-        return self.encoder(self.embeddings(tokens, segment_ids), padding_mask, all_layers)
+        return self.apply_head(classification_head_name, hidden, src_tokens, head_inputs), {}
 
     def _check_rows(self, tokens: Tensor) -> None:
         limit = self.sizes.max_position_embeddings
@@ -212,12 +189,6 @@ class ElectraEncoder(BaseFairseqModel):
         for key in [key for key in state_dict if key.startswith(f"{self.network}.")]:
             state_dict["encoder." + key.removeprefix(f"{self.network}.")] = state_dict.pop(key)
         return dropped
-
-
-def segments_of(tokens: Tensor, eos: int) -> Tensor:
-    """0 up to and with the first ``</s>`` of a row, 1 behind it. Shape kept: (B, T)."""
-    ends = (tokens == eos).long()
-    return (ends.cumsum(1) - ends).clamp(max=1)
 
 
 def _names(keys: list[str]) -> str:

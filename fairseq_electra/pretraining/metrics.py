@@ -42,14 +42,12 @@ def fixed_histograms(model, sample: dict) -> dict[str, Tensor]:
     """Let the discriminator judge a batch's fixed corruptions (:mod:`fairseq_electra.pretraining.fixed_corruption`).
 
     Args:
-        model: an :class:`fairseq_electra.models.electra.ElectraModel`; without a discriminator there is nothing to judge.
+        model: an :class:`fairseq_electra.electra.model.Electra`.
         sample: of :meth:`fairseq_electra.pretraining.batches.MaskedRows.collater`.
 
     Returns:
         for each corruption what :func:`score_histogram` counts, by the corruption's name and ``_histogram``.
     """
-    if model.discriminator is None:
-        return {}
     net, found = sample["net_input"], {}
     ends = net.get("document_ends")
     documents = None if ends is None else PackedDocuments.of(ends, net["src_tokens"].shape[1])

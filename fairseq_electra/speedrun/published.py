@@ -64,9 +64,9 @@ def flops_of(discriminator: EncoderSizes, generator: EncoderSizes, num_tokens: i
         ``paper``, as its tables count, and ``products``: matrix products alone, a step as three forward passes.
     """
     tokens = rows * width
-    products = flops.pretraining_flops(discriminator, generator, num_tokens)
+    products = flops.electra_flops(discriminator, generator, num_tokens)
     return {
-        "paper": paper_flops.pretraining_flops(discriminator, generator, num_tokens, width, rows),
+        "paper": paper_flops.electra_flops(discriminator, generator, num_tokens, width, rows),
         "products": products.of_step(tokens, tokens * width, paper_flops.GENERATED * tokens),
     }
 

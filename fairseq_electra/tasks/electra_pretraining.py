@@ -14,8 +14,10 @@ from fairseq.logging import metrics
 from fairseq.tasks import FairseqTask, register_task
 
 from fairseq_electra.compat.same_run import digests
-from fairseq_electra.electra.flops import Flops, peak_flops, pretraining_flops
+from fairseq_electra.electra.configuration import objective_of
+from fairseq_electra.electra.flops import Flops, peak_flops
 from fairseq_electra.electra.masking import Masking
+from fairseq_electra.electra.objectives import OBJECTIVES, flops_of
 from fairseq_electra.errors import InputError, RunCollapsedError
 from fairseq_electra.models.electra import compile_options
 from fairseq_electra.optim.electra_adam import ElectraAdam
@@ -64,6 +66,7 @@ class ElectraPretrainingTask(FairseqTask):
         self.flops: Flops | None = None  # of the model, once it is built
         self.peak = 0.0  # FLOP/s of a device, once it is at work
         self.compiled = self.cuda_graphs = False  # what the model was built with
+        self.objective = OBJECTIVES["electra"]  # until it is built
 
     @classmethod
     def setup_task(cls, cfg: ElectraPretrainingConfig, **kwargs: Any) -> "ElectraPretrainingTask":
@@ -83,8 +86,8 @@ class ElectraPretrainingTask(FairseqTask):
         if self.cfg.pack:
             on_gpu = torch.cuda.is_available() and not self.cfg.cpu
             check_packing(self.cfg, self.compiled, model.generator.sizes.attention_dropout, on_gpu)
-        discriminator = None if model.discriminator is None else model.discriminator.sizes
-        self.flops = pretraining_flops(discriminator, model.generator.sizes, len(self.dictionary))
+        self.objective = OBJECTIVES[objective_of(cfg)]
+        self.flops = flops_of(model, len(self.dictionary))
         return model
 
     def build_criterion(self, cfg, *args: Any, **kwargs: Any):
@@ -92,7 +95,7 @@ class ElectraPretrainingTask(FairseqTask):
         check_criterion(cfg)
         criterion = super().build_criterion(cfg, *args, **kwargs)
         if self.compiled:
-            criterion.compile_score(**compile_options(self.cuda_graphs))
+            criterion.compile_loss(**compile_options(self.cuda_graphs))
         return criterion
 
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> MaskedRows:
@@ -275,7 +278,8 @@ class ElectraPretrainingTask(FairseqTask):
         self._begin_step()
         with torch.no_grad(), self.autocast(sample):
             loss, sample_size, log = criterion(model, sample)
-            log |= fixed_histograms(model, sample)
+            if self.objective.has_discriminator:
+                log |= fixed_histograms(model, sample)
         if self.cuda_graphs:  # fairseq-validate keeps the logs of all batches, and a graph writes over its own
             log = {name: value.clone() if isinstance(value, torch.Tensor) else value for name, value in log.items()}
         return loss, sample_size, log
@@ -283,7 +287,7 @@ class ElectraPretrainingTask(FairseqTask):
     def logged_metrics(self, model, splits: list[str]) -> tuple[str, ...]:
         """Name the metrics that the validation of a model logs on each of these splits, which are loaded."""
         corruptions = [set(self.datasets[split].fixed) for split in splits if split in self.datasets]
-        return logged_by_validation(model.discriminator is not None, sorted(set.intersection(*corruptions)) if corruptions else ())
+        return logged_by_validation(self.objective.has_discriminator, sorted(set.intersection(*corruptions)) if corruptions else ())
 
     def autocast(self, sample: dict) -> contextlib.AbstractContextManager:
         """Return the context to run the model in on a batch."""

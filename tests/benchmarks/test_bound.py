@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmark.bound import products_alone, step_products
-from fairseq_electra.electra.flops import pretraining_flops
+from fairseq_electra.electra.flops import electra_flops
 from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES
 
 
@@ -12,7 +12,7 @@ from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES
 def test_the_products_of_a_step_have_its_operations(size):
     sizes, generator = MODEL_SIZES[size], MODEL_SIZES[size].generator(GENERATOR_HIDDEN_SIZE[size], 1.0)
     products = step_products(sizes, generator, 30522, rows=3, width=128, slots=19)
-    count = pretraining_flops(sizes, generator, 30522)
+    count = electra_flops(sizes, generator, 30522)
     assert sum(each.flops for each in products) == pytest.approx(count.of_step(3 * 128, 3 * 128**2, 3 * 19))
 
 

@@ -7,7 +7,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark import trainer
-from fairseq_electra.electra.flops import pretraining_flops
+from fairseq_electra.electra.flops import electra_flops, masked_lm_flops
 from fairseq_electra.electra.sizes import safe_sizes
 from fairseq_electra.pretraining.binarized import load_dictionary
 
@@ -48,14 +48,16 @@ def test_the_count_of_masked_lm_is_that_of_pytorch(data_bin):
         loss, _, _ = criterion(model, sample)
         loss.backward()
     (none, net), _ = trainer.networks("tiny")
-    count = pretraining_flops(none, net, len(load_dictionary(data_bin)))
+    count = masked_lm_flops(net, len(load_dictionary(data_bin)))
     tokens = ROWS * trainer.TOKENS
     assert count.of_step(tokens, tokens * trainer.TOKENS, masked) == pytest.approx(counter.get_total_flops(), rel=1e-6)
 
 
 def test_the_products_that_are_timed_are_those_that_are_counted():
     products = [trainer.step_products(*both, 1000, ROWS, 128, 19) for both in trainer.networks("small")]
-    counts = [pretraining_flops(*both, 1000).of_step(ROWS * 128, ROWS * 128**2, ROWS * 19) for both in trainer.networks("small")]
+    (_, alone), both = trainer.networks("small")
+    flops = (masked_lm_flops(alone, 1000), electra_flops(*both, 1000))
+    counts = [each.of_step(ROWS * 128, ROWS * 128**2, ROWS * 19) for each in flops]
     assert [sum(each.flops for each in found) for found in products] == pytest.approx(counts)
     for run in trainer.products_of_both("tiny", 100, 1, "cpu"):
         assert trainer.wall_seconds(run, "cpu", repeats=1) > 0

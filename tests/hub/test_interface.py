@@ -10,9 +10,9 @@ import torch
 import fairseq_electra
 from fairseq_electra.electra.masking import Masking
 from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.encoder import segments_of
 from fairseq_electra.hub.interface import ElectraHubInterface
 from fairseq_electra.interchange.export_transformers import export_transformers
-from fairseq_electra.models.electra_encoder import segments_of
 from tests.conftest import TINY_NET, run
 from tests.helpers.training import train_here
 

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from fairseq_electra.electra.heads import SentenceHead
 from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.encoder import segments_of
 from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, RANKING, TAGGING
 from fairseq_electra.finetuning.predictions import predictor_of
 from fairseq_electra.hub.interface import from_pretrained
@@ -16,7 +17,7 @@ from fairseq_electra.hub.load import load_checkpoint
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.import_transformers import HEAD, import_transformers
 from fairseq_electra.interchange.transformers_folder import read_folder
-from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig, segments_of
+from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
 from tests.interchange.conftest import in_double
 from tests.interchange.test_transformers import edit
 

@@ -13,6 +13,7 @@ from fairseq_electra import cli
 from fairseq_electra.electra.heads import SentenceHead, TokenHead
 from fairseq_electra.electra.sizes import NORMS
 from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.encoder import segments_of
 from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, RANKING, TAGGING, TaskInfo
 from fairseq_electra.finetuning.questions.heads import IndependentAnswerHead
 from fairseq_electra.hub.load import load_checkpoint
@@ -23,7 +24,7 @@ from fairseq_electra.interchange.import_transformers import import_transformers
 from fairseq_electra.interchange.norms import LAST_OF_SUBLAYER
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
 from fairseq_electra.models._config import with_defaults
-from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig, segments_of
+from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
 from tests.conftest import NET, TINY_NET, randomize_parameters
 from tests.helpers.training import train_here
 from tests.interchange.conftest import in_double, transformers

@@ -10,12 +10,13 @@ from omegaconf import OmegaConf
 
 from fairseq_electra.electra.heads import SentenceHead
 from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.encoder import segments_of
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.dense_heads import with_dense
 from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
 from fairseq_electra.models._config import with_defaults
-from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig, segments_of
+from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
 from tests.conftest import NET, randomize_parameters
 from tests.interchange.conftest import in_double, transformers
 

@@ -13,6 +13,7 @@ from fairseq_electra.criterions.question_answering import QuestionAnsweringLoss,
 from fairseq_electra.criterions.token_classification import TokenClassificationConfig, TokenClassificationLoss
 from fairseq_electra.electra.heads import TokenHead
 from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.encoder import segments_of
 from fairseq_electra.finetuning.kind import ANSWERING, TAGGING, TaskInfo
 from fairseq_electra.finetuning.predictions import predictor_of
 from fairseq_electra.finetuning.questions.answers import whole_words
@@ -24,7 +25,7 @@ from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
 from fairseq_electra.models._config import with_defaults
-from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig, segments_of
+from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
 from tests.cli.test_sentence_commands import command
 from tests.conftest import NET, randomize_parameters
 from tests.helpers.tagging_task import predict_here

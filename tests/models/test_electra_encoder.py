@@ -8,9 +8,10 @@ from omegaconf import OmegaConf
 
 from fairseq_electra import precision
 from fairseq_electra.electra.heads import SentenceHead, TokenHead
+from fairseq_electra.finetuning.encoder import segments_of
 from fairseq_electra.finetuning.questions.heads import AnswerScores, IndependentAnswerHead
 from fairseq_electra.models._config import with_defaults
-from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig, segments_of
+from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
 from fairseq_electra.optim.depths import layers_below_head
 from fairseq_electra.pretraining.encode import encode_to_binary, write_binarized
 from fairseq_electra.pretraining.wordpiece import load_wordpiece

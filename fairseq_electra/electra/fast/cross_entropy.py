@@ -37,14 +37,14 @@ class _CrossEntropy(torch.autograd.Function):
         return grad_logits.to(ctx.dtype), None, None
 
 
-def precise(dtype: torch.dtype) -> torch.dtype:
+def loss_dtype(dtype: torch.dtype) -> torch.dtype:
     """The type that losses are computed in: float32, but float64 for float64."""
     return torch.promote_types(dtype, torch.float32)
 
 
 def probabilities(logits: Tensor) -> Tensor:
     """Softmax over the last dimension, in the precise type, without gradient. Shape kept: (..., V)."""
-    return logits.detach().softmax(-1, dtype=precise(logits.dtype))
+    return logits.detach().softmax(-1, dtype=loss_dtype(logits.dtype))
 
 
 def cross_entropy(logits: Tensor, target: Tensor, probs: Tensor | None = None) -> TokenScores:

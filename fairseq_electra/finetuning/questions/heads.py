@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairseq_electra.electra.encoder import initialize_as_dense_default
-from fairseq_electra.electra.fast.cross_entropy import precise
+from fairseq_electra.electra.fast.cross_entropy import loss_dtype
 
 NEVER = -1e4  # added to the scores of tokens that are not allowed
 
@@ -150,7 +150,7 @@ class ConditionalAnswerHead(nn.Module):
 
 
 def _precise(scores: Tensor) -> Tensor:
-    return scores.to(precise(scores.dtype))
+    return scores.to(loss_dtype(scores.dtype))
 
 
 def _without_none(allowed: Tensor) -> Tensor:

@@ -1,0 +1,87 @@
+"""A model's options, as command lines give them and checkpoints keep them, as the arguments of the core's classes."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from fairseq_electra.electra.model import Electra, MaskedLanguageModel
+from fairseq_electra.electra.objectives import OBJECTIVES
+from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE, EncoderSizes, named_sizes
+
+SIZE_FIELDS = ("model_size", *EncoderSizes.__dataclass_fields__)
+Options = Mapping[str, Any]  # fields of ElectraConfig or ElectraEncoderConfig; those that are left out have their defaults
+
+
+def encoder_sizes(options: Options) -> EncoderSizes:
+    """Look up the sizes of the discriminator, or of the only network."""
+    given = {name: options.get(name) for name in SIZE_FIELDS}
+    names = [name for name in ("model_size", "positions", "norm") if given[name] is not None]
+    return named_sizes(**given | {name: str(given[name]) for name in names})  # choices may be enumerations of fairseq's
+
+
+def objective_of(options: Options) -> str:
+    """Name the objective that a model was built for: a key of :data:`fairseq_electra.electra.objectives.OBJECTIVES`."""
+    if options.get("generator_only"):  # checkpoints from before --objective
+        return "mlm"
+    return str(options.get("objective") or "electra")
+
+
+def generator_share(options: Options) -> float:
+    """Return the generator's hidden size as a share of the discriminator's; a model without a discriminator has the size named."""
+    if options.get("generator_hidden_size") is not None:
+        return options["generator_hidden_size"]
+    if not OBJECTIVES[objective_of(options)].has_discriminator:
+        return 1.0
+    return GENERATOR_HIDDEN_SIZE[str(options["model_size"])]
+
+
+def generator_sizes(options: Options) -> EncoderSizes:
+    """Look up the sizes of the generator."""
+    return encoder_sizes(options).generator(
+        generator_share(options),
+        options.get("generator_layers", 1.0),
+        options.get("generator_num_attention_heads"),
+        options.get("generator_intermediate_size"),
+    )
+
+
+def model_arguments(options: Options, num_tokens: int, pad: int) -> dict[str, Any]:
+    """Return the arguments of :class:`Electra` or :class:`MaskedLanguageModel`, whichever the objective trains."""
+    arguments = {
+        "num_tokens": num_tokens,
+        "pad": pad,
+        "untie_lm_head": options.get("untie_lm_head", False),
+        "checkpoint_activations": options.get("checkpoint_activations", False),
+    }
+    if not OBJECTIVES[objective_of(options)].has_discriminator:
+        return {"sizes": generator_sizes(options), **arguments}
+    return {
+        "sizes": encoder_sizes(options),
+        "generator_sizes": generator_sizes(options),
+        "tie_embeddings": str(options.get("tie_embeddings") or "all"),
+        "temperature": options.get("temperature", 1.0),
+        "disallow_correct": options.get("disallow_correct", False),
+        **arguments,
+    }
+
+
+def build(options: Options, num_tokens: int, pad: int = 1) -> Electra | MaskedLanguageModel:
+    """Build the model of a pre-training checkpoint, its parameters drawn anew."""
+    return OBJECTIVES[objective_of(options)].model(**model_arguments(options, num_tokens, pad))
+
+
+def sizes_in(options: Options) -> dict[str, Any]:
+    """Return the options that decide the shapes of a model, each as a value."""
+    sizes = {"model_size": str(options["model_size"]), **asdict(encoder_sizes(options))}
+    if "generator_layers" not in options:  # of an encoder that was fine-tuned
+        return sizes
+    return {
+        **sizes,
+        "generator_hidden_size": generator_share(options),
+        "generator_layers": options["generator_layers"],
+        "generator_num_attention_heads": options["generator_num_attention_heads"],
+        "generator_intermediate_size": options["generator_intermediate_size"],
+        "tie_embeddings": str(options["tie_embeddings"]),
+        "untie_lm_head": options["untie_lm_head"],
+        "objective": objective_of(options),
+    }

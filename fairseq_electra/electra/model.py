@@ -1,0 +1,233 @@
+"""ELECTRA: a generator corrupts the text, a discriminator predicts for every token whether it was replaced."""
+
+from typing import Literal, NamedTuple
+
+from torch import Tensor, nn
+
+from fairseq_electra.electra.embeddings import Embeddings
+from fairseq_electra.electra.encoder import Encoder, initialize, initialize_as_dense_default, shrink_branches
+from fairseq_electra.electra.fast.cross_entropy import probabilities
+from fairseq_electra.electra.heads import MaskedLMHead, ReplacedTokenHead
+from fairseq_electra.electra.packed import PackedDocuments
+from fairseq_electra.electra.sampling import corrupt, sample_tokens, sampling_probabilities
+from fairseq_electra.electra.sizes import EncoderSizes
+
+TieEmbeddings = Literal["none", "tokens", "all"]
+
+
+class GeneratorOutput(NamedTuple):
+    """What the generator computes. ``gen_probs`` is the softmax of ``gen_logits``, without gradient."""
+
+    gen_logits: Tensor  # (B, K, V)
+    gen_probs: Tensor  # (B, K, V)
+
+
+class ElectraOutput(NamedTuple):
+    """What both networks compute, in the order in which it comes about."""
+
+    gen_logits: Tensor  # (B, K, V)
+    gen_probs: Tensor  # (B, K, V), without gradient
+    corrupted_tokens: Tensor  # (B, T)
+    is_replaced: Tensor  # (B, T)
+    disc_logits: Tensor  # (B, T)
+
+
+class Generator(nn.Module):
+    """A masked language model: what :class:`MaskedLanguageModel` and :class:`Electra` have in common."""
+
+    pad: int
+    embeddings: Embeddings
+    generator_embeddings: Embeddings | None
+    generator: Encoder
+    generator_head: MaskedLMHead
+
+    @property
+    def generator_tokens(self) -> nn.Embedding:
+        """The token table that the generator reads and predicts with. Shape of its weight: (V, E)."""
+        own = self.generator_embeddings
+        table = self.embeddings.tokens if own is None or own.tokens is None else own.tokens
+        assert table is not None  # ``embeddings`` always has one
+        return table
+
+    def generate(
+        self,
+        src_tokens: Tensor,
+        segment_ids: Tensor,
+        padding_mask: Tensor | None,
+        masked_positions: Tensor,
+        documents: PackedDocuments | None = None,
+    ) -> Tensor:
+        """Score every token of the vocabulary at the masked positions. Shapes: (B, T) thrice, (B, K) -> (B, K, V)."""
+        hidden = self.extract_generator_features(src_tokens, segment_ids, padding_mask, documents=documents)
+        hidden = hidden.gather(1, masked_positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
+        return self.generator_head(hidden, self.generator_tokens.weight)
+
+    def extract_generator_features(
+        self,
+        tokens: Tensor,
+        segment_ids: Tensor,
+        padding_mask: Tensor | None,
+        all_layers: list[Tensor] | None = None,
+        documents: PackedDocuments | None = None,
+    ) -> Tensor:
+        """Encode rows with the generator; arguments and result as :meth:`Electra.extract_features`."""
+        embeddings = self.generator_embeddings or self.embeddings
+        embedded = embeddings(tokens, segment_ids, self.generator_tokens, documents)
+        return self.generator(embedded, padding_mask, all_layers, documents)
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters as the original does (:func:`fairseq_electra.electra.encoder.initialize`)."""
+        self.apply(initialize)
+        self.apply(shrink_branches)
+        for name, linear in self.named_modules():
+            if name.endswith(".projection") or name == "discriminator_head.prediction":
+                initialize_as_dense_default(linear)
+
+
+class MaskedLanguageModel(Generator):
+    """One network, trained to predict masked tokens: BERT's objective, with ELECTRA's generator.
+
+    Args:
+        sizes: sizes of the encoder.
+        num_tokens: size of the vocabulary, V.
+        pad: id of padding.
+        untie_lm_head: predict with a token table of its own instead of the one it reads with.
+        checkpoint_activations: keep only each layer's input for the backward pass, which computes the rest again.
+    """
+
+    def __init__(
+        self,
+        sizes: EncoderSizes,
+        num_tokens: int,
+        pad: int = 1,
+        untie_lm_head: bool = False,
+        checkpoint_activations: bool = False,
+    ):
+        super().__init__()
+        self.sizes, self.pad = sizes, pad
+        self.embeddings = Embeddings(sizes, num_tokens, pad)
+        self.generator_embeddings = None
+        self.generator = Encoder(sizes, checkpoint_activations)
+        self.generator_head = MaskedLMHead(sizes, num_tokens, untie_lm_head)
+        self.reset_parameters()
+
+    def forward(
+        self,
+        src_tokens: Tensor,
+        segment_ids: Tensor,
+        padding_mask: Tensor,
+        masked_positions: Tensor,
+        target: Tensor | None = None,
+        sample_uniforms: Tensor | None = None,
+        document_ends: Tensor | None = None,
+    ) -> GeneratorOutput:
+        """Predict the masked tokens; arguments as :meth:`Electra.forward`, ``target`` and ``sample_uniforms`` are not used."""
+        documents = None if document_ends is None else PackedDocuments.of(document_ends, src_tokens.shape[1])
+        gen_logits = self.generate(src_tokens, segment_ids, padding_mask, masked_positions, documents)
+        return GeneratorOutput(gen_logits, probabilities(gen_logits))
+
+
+class Electra(Generator):
+    """Generator and discriminator, trained together.
+
+    Args:
+        sizes: sizes of the discriminator.
+        generator_sizes: sizes of the generator, such as ``sizes.generator(width=1 / 4, depth=1)``.
+        num_tokens: size of the vocabulary, V.
+        pad: id of padding.
+        tie_embeddings: what the networks share: nothing, the token table, or all embeddings with their LayerNorm.
+        untie_lm_head: the generator predicts with a token table of its own instead of the one it reads with.
+        temperature: divides the generator's scores before it is sampled.
+        disallow_correct: never sample the original token.
+        checkpoint_activations: keep only each layer's input for the backward pass, which computes the rest again.
+
+    Source: Clark et al. 2020 section 2; google-research/electra run_pretraining.py::PretrainingModel.
+    """
+
+    def __init__(
+        self,
+        sizes: EncoderSizes,
+        generator_sizes: EncoderSizes,
+        num_tokens: int,
+        pad: int = 1,
+        tie_embeddings: TieEmbeddings = "all",
+        untie_lm_head: bool = False,
+        temperature: float = 1.0,
+        disallow_correct: bool = False,
+        checkpoint_activations: bool = False,
+    ):
+        super().__init__()
+        self.sizes, self.pad = sizes, pad
+        self.temperature, self.disallow_correct = temperature, disallow_correct
+        self.embeddings = Embeddings(sizes, num_tokens, pad)
+        self.discriminator = Encoder(sizes, checkpoint_activations)
+        self.discriminator_head = ReplacedTokenHead(sizes)
+        # what is shared exists once, in self.embeddings
+        self.generator_embeddings = None
+        if tie_embeddings != "all":
+            self.generator_embeddings = Embeddings(sizes, 0 if tie_embeddings == "tokens" else num_tokens, pad)
+        self.generator = Encoder(generator_sizes, checkpoint_activations)
+        self.generator_head = MaskedLMHead(generator_sizes, num_tokens, untie_lm_head)
+        self.reset_parameters()
+
+    def forward(
+        self,
+        src_tokens: Tensor,
+        segment_ids: Tensor,
+        padding_mask: Tensor,
+        masked_positions: Tensor,
+        target: Tensor,
+        sample_uniforms: Tensor,
+        document_ends: Tensor | None = None,
+    ) -> ElectraOutput:
+        """Corrupt the text, and score every token.
+
+        Args:
+            src_tokens: the masked text. Shape: (B, T).
+            segment_ids: segment of each token, 0 or 1. Shape: (B, T).
+            padding_mask: True at padding. Shape: (B, T).
+            masked_positions: positions that the generator predicts. Shape: (B, K).
+            target: the original tokens there, padding in spare slots. Shape: (B, K).
+            sample_uniforms: uniform random numbers in [0, 1), used to sample tokens. Shape: (B, K).
+            document_ends: ends of the documents in packed rows (:class:`PackedDocuments`). Shape: (B, D).
+        """
+        documents = None if document_ends is None else PackedDocuments.of(document_ends, src_tokens.shape[1])
+        gen_logits = self.generate(src_tokens, segment_ids, padding_mask, masked_positions, documents)
+        gen_probs = probabilities(gen_logits)
+        sampled = sample_tokens(self._sampling_distribution(gen_probs, gen_logits, target), sample_uniforms)
+        corrupted_tokens, is_replaced = corrupt(src_tokens, masked_positions, target, sampled, self.pad)
+        disc_logits = self.discriminate(corrupted_tokens, segment_ids, padding_mask, documents)
+        return ElectraOutput(gen_logits, gen_probs, corrupted_tokens, is_replaced, disc_logits)
+
+    def discriminate(
+        self, tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None, documents: PackedDocuments | None = None
+    ) -> Tensor:
+        """Score every token: above 0 it is predicted to be replaced. Shapes: (B, T) thrice -> (B, T)."""
+        return self.discriminator_head(self.extract_features(tokens, segment_ids, padding_mask, documents=documents))
+
+    def extract_features(
+        self,
+        tokens: Tensor,
+        segment_ids: Tensor,
+        padding_mask: Tensor | None,
+        all_layers: list[Tensor] | None = None,
+        documents: PackedDocuments | None = None,
+    ) -> Tensor:
+        """Encode rows with the discriminator.
+
+        Args:
+            tokens: ids. Shape: (B, T).
+            segment_ids: segment of each token, 0 or 1. Shape: (B, T).
+            padding_mask: True at padding; None: there is none. Shape: (B, T).
+            all_layers: a list that receives the input of the first layer and the output of each. Shapes: (B, T, C).
+            documents: the documents of packed rows; None: each row is one document.
+
+        Returns:
+            the last layer's output. Shape: (B, T, C).
+        """
+        return self.discriminator(self.embeddings(tokens, segment_ids, documents=documents), padding_mask, all_layers, documents)
+
+    def _sampling_distribution(self, probs: Tensor, logits: Tensor, target: Tensor) -> Tensor:
+        if self.temperature == 1 and not self.disallow_correct:
+            return probs
+        return sampling_probabilities(logits, self.temperature, target if self.disallow_correct else None)

@@ -1,0 +1,102 @@
+"""An encoder with heads: what fine-tuning trains, and what a fine-tuned checkpoint holds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from fairseq_electra.electra.configuration import Options, encoder_sizes
+from fairseq_electra.electra.embeddings import Embeddings
+from fairseq_electra.electra.encoder import Encoder, initialize, initialize_as_dense_default, shrink_branches
+from fairseq_electra.electra.sizes import EncoderSizes
+from fairseq_electra.precision import autocast
+
+HEADS = "classification_heads."  # begins the names of the heads' tensors
+
+
+class EncoderWithHeads(nn.Module):
+    """A text encoder, and the heads of the tasks that it is trained for.
+
+    Args:
+        sizes: sizes of the encoder.
+        num_tokens: size of the vocabulary, V.
+        eos: id of ``</s>``, which ends the first segment of a row.
+        pad: id of padding.
+        head_dropout: dropout before a head for sentences, probability.
+        pooling: what a head for sentences reads: ``first``, the state of ``<s>``, or ``mean``, the mean over the row.
+        autocast: ``none``, or ``bf16``: the encoder computes in bfloat16.
+        checkpoint_activations: keep only each layer's input for the backward pass, which computes the rest again.
+    """
+
+    def __init__(
+        self,
+        sizes: EncoderSizes,
+        num_tokens: int,
+        eos: int = 2,
+        pad: int = 1,
+        head_dropout: float = 0.1,
+        pooling: str = "first",
+        autocast: str = "none",
+        checkpoint_activations: bool = False,
+    ):
+        super().__init__()
+        self.sizes, self.eos, self.pad = sizes, eos, pad
+        self.head_dropout, self.pooling, self.autocast = head_dropout, pooling, autocast
+        self.embeddings = Embeddings(sizes, num_tokens, pad)
+        self.encoder = Encoder(sizes, checkpoint_activations)
+        self.classification_heads = nn.ModuleDict()
+        self.apply(initialize)
+        self.apply(shrink_branches)
+        if self.encoder.projection is not None:
+            initialize_as_dense_default(self.encoder.projection)
+
+    def register_head(self, name: str, head: nn.Module) -> None:
+        """Add a head; it is called with the last hidden states, (B, T, C), and with what :meth:`apply_head` is given for it."""
+        self.classification_heads[name] = head
+
+    def encode(self, tokens: Tensor, segment_ids: Tensor | None = None) -> Tensor:
+        """Encode rows ``<s> A </s>`` or ``<s> A </s> B </s>``, under ``autocast``.
+
+        Args:
+            tokens: ids, padded on the right. Shape: (B, T).
+            segment_ids: segment of each token, 0 or 1; by default those of :func:`segments_of`. Shape: (B, T).
+
+        Returns:
+            the last hidden states, in the type of the weights. Shape: (B, T, C).
+        """
+        padding_mask = tokens == self.pad
+        if segment_ids is None:
+            segment_ids = segments_of(tokens, self.eos).masked_fill(padding_mask, 0)
+        with autocast(self.autocast, tokens.device.type):
+            hidden = self.extract_features(tokens, segment_ids, padding_mask)
+        return hidden.to(self.embeddings.layer_norm.weight.dtype)  # heads compute as precisely as the weights are
+
+    def apply_head(self, name: str, hidden: Tensor, tokens: Tensor, inputs: Mapping[str, Tensor] | None = None) -> Any:
+        """Score hidden states, (B, T, C), of rows, (B, T), with a head; ``inputs`` are its arguments, by default the padding alone."""
+        return self.classification_heads[name](hidden, **({"padding_mask": tokens == self.pad} if inputs is None else inputs))
+
+    def extract_features(
+        self, tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None, all_layers: list[Tensor] | None = None
+    ) -> Tensor:
+        """Encode rows; arguments and result as :meth:`fairseq_electra.electra.model.Electra.extract_features`."""
+        return self.encoder(self.embeddings(tokens, segment_ids), padding_mask, all_layers)
+
+
+def segments_of(tokens: Tensor, eos: int) -> Tensor:
+    """Return the segment of each token: 0 up to the first ``</s>`` of a row and there, 1 behind it. Shape kept: (B, T)."""
+    ends = (tokens == eos).long()
+    return (ends.cumsum(1) - ends).clamp(max=1)
+
+
+def encoder_arguments(options: Options, num_tokens: int, eos: int = 2, pad: int = 1) -> dict[str, Any]:
+    """Return the arguments of :class:`EncoderWithHeads` for a model's options, as command lines give them and checkpoints keep them."""
+    return {
+        "sizes": encoder_sizes(options),
+        "num_tokens": num_tokens,
+        "eos": eos,
+        "pad": pad,
+        "head_dropout": options.get("head_dropout", 0.1),
+        "pooling": str(options.get("pooling") or "first"),
+        "autocast": str(options.get("autocast") or "none"),
+        "checkpoint_activations": options.get("checkpoint_activations", False),
+    }
