@@ -65,7 +65,6 @@ def register() -> None:
 
 def from_pretrained(path, checkpoint_file=None, vocabulary=None, generator=None):
     """Load a trained network: :func:`fairseq_electra.hub.interface.from_pretrained`."""
-    register()
     from fairseq_electra.hub import interface as hub_interface
 
     return hub_interface.from_pretrained(path, checkpoint_file, vocabulary, generator)

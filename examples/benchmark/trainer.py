@@ -176,8 +176,9 @@ def summarize_products(size: str, num_tokens: int, seconds: list[list[float]], u
         seconds: of the products alone, of masked_lm's and of ours; a pair for each round.
         update: seconds of masked_lm's update.
     """
-    (_, alone), both = networks(size)
-    counts = [count.of_step(1, TOKENS, MASKED) for count in (masked_lm_flops(alone, num_tokens), electra_flops(*both, num_tokens))]
+    (_, net), (_, generator) = networks(size)
+    flops = masked_lm_flops(net, num_tokens), electra_flops(net, generator, num_tokens)
+    counts = [each.of_step(1, TOKENS, MASKED) for each in flops]
     theirs, ours = (statistics.median(each) for each in zip(*seconds, strict=True))
     alone = {"their_share": round(theirs / update, 2), "our_share": round(ours / update, 2)}
     return {"flops_per_token": [round(count) for count in counts], "times": round(counts[1] / counts[0], 3), **alone}

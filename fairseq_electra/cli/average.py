@@ -81,7 +81,7 @@ def weights_of(state: dict, path: Path, *, ema: bool) -> "dict[str, Tensor]":
 
 def is_constant(name: str, tensor: "Tensor") -> bool:
     """Tell what is the same in all checkpoints of one network: the dictionary's digest, and the residual scale of its --norm."""
-    from fairseq_electra.models._loading import RESIDUAL_SCALE
+    from fairseq_electra.electra.state import RESIDUAL_SCALE
 
     return not tensor.is_floating_point() or name.endswith(RESIDUAL_SCALE)
 
@@ -90,7 +90,7 @@ def check_alike(weights: "dict[str, Tensor]", first: "dict[str, Tensor]", path: 
     """Refuse checkpoints of different networks, or dictionaries."""
     import torch
 
-    from fairseq_electra.models._loading import RESIDUAL_SCALE, same_scale
+    from fairseq_electra.electra.state import RESIDUAL_SCALE, same_scale
 
     for name in sorted({*weights, *first}):
         left, right = weights.get(name), first.get(name)

@@ -25,6 +25,6 @@ def run(args: argparse.Namespace) -> None:
     from fairseq_electra.hub.coloured import guessed
     from fairseq_electra.hub.token_answers import Filler
 
-    if not 1 <= args.top <= len(net.dictionary):
-        raise InputError(f"--top must lie between 1 and {len(net.dictionary):,}, the entries of the vocabulary, got {args.top}")
+    if not 1 <= args.top <= len(net.symbols):
+        raise InputError(f"--top must lie between 1 and {len(net.symbols):,}, the entries of the vocabulary, got {args.top}")
     write_answers(args, Filler(net, topk=args.top), guessed)

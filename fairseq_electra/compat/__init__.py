@@ -8,7 +8,6 @@ import filecmp
 import functools
 import os
 import queue
-import re
 import shutil
 import sys
 import threading
@@ -16,10 +15,9 @@ import time
 import traceback
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from fairseq_electra.checkpoints import IMPORT
+from fairseq_electra.checkpoints import allow_plain_data, unreadable
 from fairseq_electra.compat import (
     batch_sizes,
     batches,
@@ -107,19 +105,6 @@ def apply() -> None:
     sentences.compare_numbers_of_lines()
     sentences.name_ranking_heads()
     sentences.explain_absent_data()
-
-
-def allow_plain_data() -> None:
-    """checkpoint_utils.py::load_checkpoint_to_cpu, ``torch.load(f)``: refuses two kinds of plain data that fairseq itself saves.
-
-    NumPy's numbers (criterions/sentence_prediction.py, ``metrics.log_derived("acc_and_f1", ...)``), and the options of components
-    without a dataclass, such as ``--optimizer sgd``, in an argparse.Namespace.
-    """
-    from numpy._core.multiarray import scalar
-    from numpy.dtypes import Float32DType, Float64DType, Int64DType
-
-    kinds = (np.dtype, Float32DType, Float64DType, Int64DType)
-    torch.serialization.add_safe_globals([argparse.Namespace, scalar, *kinds])
 
 
 def speak_plainly() -> None:
@@ -280,20 +265,7 @@ def explain_damaged_checkpoints() -> None:
             raise
         except Exception as error:
             starts.check_checkpoint(path)
-            kind = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
-            with open(path, "rb") as stream:
-                start = stream.read(2)
-            if isinstance(error, (KeyError, TypeError, AttributeError)) or Path(path).suffix == ".safetensors":
-                reason = f"no checkpoint of fairseq; a net of transformers {IMPORT}"
-            elif start[:1] != b"\x80" and start != b"PK":  # a pickle, a zip archive
-                reason = "no checkpoint, or damaged or cut short; give one that fairseq-train has saved"
-            elif kind:
-                reason = f"it holds {kind[1]}, which is code and not only numbers, so it is not loaded; save it again without"
-            else:
-                reason = (
-                    f"damaged or cut short ({(str(error) or type(error).__name__).splitlines()[0][:120]}); use the checkpoint before it"
-                )
-            raise InputError(f"{path}, {Path(path).stat().st_size:,} bytes: {reason}") from error
+            raise unreadable(path, error) from error
 
     load_checkpoint_to_cpu.explains = True  # type: ignore[attr-defined]
     checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu

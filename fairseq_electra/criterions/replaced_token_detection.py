@@ -56,7 +56,7 @@ class ReplacedTokenDetection(FairseqCriterion):
             the summed loss, the number of masked tokens (fairseq divides the gradient by it), and sums for the log.
         """
         net_input = sample["net_input"]
-        batch = MaskedBatch(*(net_input[name] for name in MaskedBatch._fields[:-1]), sample["target"])
+        batch = MaskedBatch(net_input["src_tokens"], net_input["padding_mask"], net_input["masked_positions"], sample["target"])
         loss, sums = self.compute(model(**net_input), batch, self.training)
         log = {"sample_size": sample["nmasked"], "ntokens": sample["ntokens"], "nsentences": sample["nsentences"], **sums}
         return loss, sample["nmasked"], log

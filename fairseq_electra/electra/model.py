@@ -35,6 +35,7 @@ class ElectraOutput(NamedTuple):
 class Generator(nn.Module):
     """A masked language model: what :class:`MaskedLanguageModel` and :class:`Electra` have in common."""
 
+    sizes: EncoderSizes
     pad: int
     embeddings: Embeddings
     generator_embeddings: Embeddings | None

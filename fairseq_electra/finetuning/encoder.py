@@ -28,6 +28,8 @@ class EncoderWithHeads(nn.Module):
         checkpoint_activations: keep only each layer's input for the backward pass, which computes the rest again.
     """
 
+    classification_heads: nn.ModuleDict
+
     def __init__(
         self,
         sizes: EncoderSizes,
@@ -51,29 +53,40 @@ class EncoderWithHeads(nn.Module):
             initialize_as_dense_default(self.encoder.projection)
 
     def register_head(self, name: str, head: nn.Module) -> None:
-        """Add a head; it is called with the last hidden states, (B, T, C), and with what :meth:`apply_head` is given for it."""
+        """Add a head; it is called with the last hidden states, (B, T, C), and the padding, (B, T), or other inputs."""
         self.classification_heads[name] = head
 
-    def encode(self, tokens: Tensor, segment_ids: Tensor | None = None) -> Tensor:
-        """Encode rows ``<s> A </s>`` or ``<s> A </s> B </s>``, under ``autocast``.
+    def forward(
+        self,
+        src_tokens: Tensor,
+        segment_ids: Tensor | None = None,
+        classification_head_name: str | None = None,
+        head_inputs: Mapping[str, Tensor] | None = None,
+        **unused: Any,
+    ) -> tuple[Any, dict]:
+        """Encode rows ``<s> A </s>`` or ``<s> A </s> B </s>``, and score them with a head. The arguments are fairseq's.
 
         Args:
-            tokens: ids, padded on the right. Shape: (B, T).
+            src_tokens: ids, padded on the right. Shape: (B, T).
             segment_ids: segment of each token, 0 or 1; by default those of :func:`segments_of`. Shape: (B, T).
+            classification_head_name: name of the head; None: the hidden states are wanted.
+            head_inputs: arguments of the head behind the hidden states, where they are not the padding, (B, T), alone.
+            unused: further arguments that fairseq gives.
 
         Returns:
-            the last hidden states, in the type of the weights. Shape: (B, T, C).
+            the head's scores: of a sentence (B, number of classes), of tokens (B, T, number of tags), of answers
+            :class:`fairseq_electra.finetuning.questions.heads.AnswerScores`; or the last hidden states, (B, T, C). And an empty dict.
         """
-        padding_mask = tokens == self.pad
+        padding_mask = src_tokens == self.pad
         if segment_ids is None:
-            segment_ids = segments_of(tokens, self.eos).masked_fill(padding_mask, 0)
-        with autocast(self.autocast, tokens.device.type):
-            hidden = self.extract_features(tokens, segment_ids, padding_mask)
-        return hidden.to(self.embeddings.layer_norm.weight.dtype)  # heads compute as precisely as the weights are
-
-    def apply_head(self, name: str, hidden: Tensor, tokens: Tensor, inputs: Mapping[str, Tensor] | None = None) -> Any:
-        """Score hidden states, (B, T, C), of rows, (B, T), with a head; ``inputs`` are its arguments, by default the padding alone."""
-        return self.classification_heads[name](hidden, **({"padding_mask": tokens == self.pad} if inputs is None else inputs))
+            segment_ids = segments_of(src_tokens, self.eos).masked_fill(padding_mask, 0)
+        with autocast(self.autocast, src_tokens.device.type):
+            hidden = self.extract_features(src_tokens, segment_ids, padding_mask)
+        hidden = hidden.to(self.embeddings.layer_norm.weight.dtype)  # heads compute as precisely as the weights are
+        if classification_head_name is None:
+            return hidden, {}
+        inputs = {"padding_mask": padding_mask} if head_inputs is None else head_inputs
+        return self.classification_heads[classification_head_name](hidden, **inputs), {}
 
     def extract_features(
         self, tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None, all_layers: list[Tensor] | None = None

@@ -19,7 +19,8 @@ from fairseq_electra.finetuning.recipes import Recipe
 from fairseq_electra.finetuning.results import LOGITS_FILE, RESULT_FILE, RUN_FILE, summarize, versions
 from fairseq_electra.finetuning.runs import DIVERGED, USER_DIR, train_all
 from fairseq_electra.finetuning.trainable import DIAGNOSTIC, Task, diagnostic_set, trainable
-from fairseq_electra.pretraining.binarized import dictionary_digest, load_dictionary
+from fairseq_electra.pretraining.binarized import load_dictionary
+from fairseq_electra.pretraining.dictionary import dictionary_digest
 
 SET_HERE = (
     *("-a", "--arch", "--criterion", "--finetune-from-model", "--lr", "--restore-file", "--save-dir", "--seed", "--task", "--user-dir"),
@@ -255,7 +256,7 @@ def first_runs(
     if len(set(names)) < len(names):
         raise InputError(f"--data: the tasks' names {', '.join(names)} must differ; prepare one of them under another name")
     for net, task in itertools.product(nets, tasks):
-        if net.dictionary and net.dictionary != dictionary_digest(load_dictionary(task.folder / "input0")):
+        if net.dictionary and net.dictionary != dictionary_digest(load_dictionary(task.folder / "input0").symbols):
             raise InputError(
                 f"{task.folder} was prepared with another vocabulary than that of {net.checkpoint}; prepare it again with the checkpoint's"
             )

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.kind import TaskInfo, read_task_info
-from fairseq_electra.pretraining.binarized import dictionary_digest, load_dictionary
+from fairseq_electra.pretraining.binarized import load_dictionary
+from fairseq_electra.pretraining.dictionary import dictionary_digest
 
 DIAGNOSTIC = "AX"  # has no training set: GLUE asks for what a net that was trained on MNLI says of it
 
@@ -48,7 +49,7 @@ def diagnostic_set(folder: Path, info: TaskInfo) -> Path | None:
     if info.name != "MNLI" or not place.is_dir():
         return None
     found = read_task_info(place)
-    digests = [dictionary_digest(load_dictionary(each / "input0")) for each in (folder, place)]
+    digests = [dictionary_digest(load_dictionary(each / "input0").symbols) for each in (folder, place)]
     same = {
         "vocabulary": digests[0] == digests[1],
         "--max-positions": found.max_positions == info.max_positions,

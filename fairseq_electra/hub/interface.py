@@ -4,29 +4,26 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from fairseq import utils
 from torch import Tensor, nn
 
 from fairseq_electra.checkpoints import CHECKPOINTS, checkpoint_in
 from fairseq_electra.electra.encoder import check_row_length
 from fairseq_electra.electra.fast.cross_entropy import probabilities
 from fairseq_electra.electra.masking import Masking
+from fairseq_electra.electra.model import Electra, Generator, MaskedLanguageModel
 from fairseq_electra.electra.sampling import corrupt, sample_tokens, sampling_probabilities
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.encoder import segments_of
+from fairseq_electra.finetuning.encoder import EncoderWithHeads, segments_of
 from fairseq_electra.finetuning.kind import PREDICTION, RANKING
 from fairseq_electra.hub.load import Pretrained, load_checkpoint
 from fairseq_electra.hub.network_files import is_transformers_folder
-from fairseq_electra.interchange.export_transformers import sizes_of
 from fairseq_electra.interchange.sentence_transformers import is_sentence_transformers, other_case
 from fairseq_electra.interchange.transformers_folder import read_folder
-from fairseq_electra.models.electra import ElectraModel
-from fairseq_electra.models.electra_encoder import ElectraEncoder
 from fairseq_electra.pretraining.wordpiece import BOS, EOS, LEADING, MASK, PAD
 from fairseq_electra.progress import Progress
 
@@ -108,13 +105,13 @@ class ElectraHubInterface(nn.Module):
 
     def __init__(self, pretrained: Pretrained, max_tokens: int | None = None):
         super().__init__()
-        self.model, self.tokenizer, self.dictionary = pretrained.model, pretrained.tokenizer, pretrained.dictionary
+        self.model, self.tokenizer, self.symbols = pretrained.model, pretrained.tokenizer, pretrained.symbols
         self.labels, self.initialised, self.max_tokens = pretrained.labels, pretrained.initialised, max_tokens
         self.task, self.cfg, self.kind = pretrained.task, pretrained.cfg, pretrained.kind
         self.longest, self.options, self.threshold = pretrained.longest, pretrained.options, pretrained.threshold
         self._warned = False
         self.progress = Progress()
-        self.sizes = sizes_of(self.model)
+        self.sizes = self.model.sizes
         self.eval()
 
     @property
@@ -186,7 +183,7 @@ class ElectraHubInterface(nn.Module):
     @torch.no_grad()
     def detect_replaced(self, tokens: Rows):
         """Return how likely each token was replaced, p(replaced): (B, T), or of a list (T,) each."""
-        model = self._pretraining("detect_replaced", "discriminator_head")
+        model = self._discriminator("detect_replaced")
 
         def probability(batch: Tensor) -> Tensor:
             padding_mask, segments = self._masks(batch)
@@ -231,7 +228,7 @@ class ElectraHubInterface(nn.Module):
         Returns:
             of each row and its masks in their order the probabilities and the ids, the likeliest first. Shapes: (masks, topk) twice.
         """
-        model = self._pretraining("fill_mask", "generator")
+        model = self._generator("fill_mask")
 
         def best(batch: Tensor) -> Tensor:
             padding_mask, segments = self._masks(batch)
@@ -256,7 +253,7 @@ class ElectraHubInterface(nn.Module):
             temperature: divides its scores; above 0.
             seed: of masks and samples.
         """
-        model = self._pretraining("sample_corruption", "generator")
+        model = self._generator("sample_corruption")
         if not (0 < mask_prob < 1 and temperature > 0):
             raise InputError(f"mask_prob must lie between 0 and 1 and temperature above 0, got {mask_prob} and {temperature}")
         batch = self._padded(self._rows(tokens)) if isinstance(tokens, list) else self._batch(tokens)
@@ -285,8 +282,8 @@ class ElectraHubInterface(nn.Module):
         """
         if self.kind not in (PREDICTION, RANKING):
             raise InputError(f"the network was trained for {self.kind}; predict is for sentences, fairseq-electra predict for all")
-        if not isinstance(self.model, ElectraEncoder) or head not in self.model.classification_heads:
-            known = ", ".join(self.model.classification_heads) if isinstance(self.model, ElectraEncoder) else ""
+        if not isinstance(self.model, EncoderWithHeads) or head not in self.model.classification_heads:
+            known = ", ".join(self.model.classification_heads) if isinstance(self.model, EncoderWithHeads) else ""
             raise InputError(f"the network has no head {head!r}, it has {known or 'none for sentences: fine-tune it first'}")
         module = self.model.classification_heads[head]
 
@@ -299,9 +296,11 @@ class ElectraHubInterface(nn.Module):
     @property
     def mask(self) -> int:
         """Id of ``<mask>``."""
-        return len(self.dictionary) - 1
+        return len(self.symbols) - 1
 
     def _features(self, batch: Tensor, states: list[Tensor] | None = None) -> Tensor:
+        if isinstance(self.model, MaskedLanguageModel):
+            raise InputError("features are the discriminator's, and a model trained with --objective mlm has none; fine-tune its generator")
         padding_mask, segments = self._masks(batch)
         return self.model.extract_features(batch, segments, padding_mask, states)
 
@@ -311,18 +310,34 @@ class ElectraHubInterface(nn.Module):
         segments = segments_of(batch, EOS_ID).masked_fill(padding, 0)
         return (padding if bool(padding.any()) else None), segments
 
-    def _pretraining(self, method: str, part: str) -> ElectraModel:
-        """Return the model, if it has what a method needs and has not made it up."""
-        if not isinstance(self.model, ElectraModel):
+    def _generator(self, method: str) -> Generator:
+        """Return the model, if it has a generator that was trained."""
+        self._check_pretraining(method)
+        self._check_trained(method, "generator")
+        assert isinstance(self.model, Generator)
+        return self.model
+
+    def _discriminator(self, method: str) -> Electra:
+        """Return the model, if it has a discriminator that was trained."""
+        self._check_pretraining(method)
+        if not isinstance(self.model, Electra):
+            raise InputError(f"{method} needs a discriminator, and a model trained with --objective mlm has none; use fill_mask")
+        self._check_trained(method, "discriminator_head")
+        return self.model
+
+    def _check_pretraining(self, method: str) -> None:
+        if not isinstance(self.model, Generator):
             raise InputError(
                 f"{method} needs a pre-training checkpoint; this is a fine-tuned encoder, without generator and discriminator head"
             )
+
+    def _check_trained(self, method: str, part: str) -> None:
+        """Refuse a part of the model that was drawn at random, as the folder it comes from lacks it."""
         if any(name.startswith(part) for name in self.initialised):
             raise InputError(
                 f"{method} needs the {part.replace('_', ' ')}, which the folder of transformers does not hold: it is random before it is "
                 "trained; go on with pre-training, or load the net's own checkpoint"
             )
-        return self.model
 
     def _batch(self, tokens: Tensor | Text) -> Tensor:
         """One input as (B, T) on the network's device."""
@@ -372,7 +387,7 @@ class ElectraHubInterface(nn.Module):
     def batches(self, dataset: "TaskRows") -> Iterator[dict]:
         """Batches of all rows of a task, those of like length together, on the network's device."""
         for chosen in self._alike(dataset.sizes.tolist(), 2):  # windows are longer than sentences
-            yield utils.apply_to_sample(lambda tensor: tensor.to(self.device), dataset.collater(chosen))
+            yield _moved(dataset.collater(chosen), self.device)
 
     def _alike(self, sizes: list[int], times: int = 1) -> Iterator[list[int]]:
         """Numbers of rows in batches of like length that with their padding hold so many tokens as allowed, or one row."""
@@ -389,12 +404,20 @@ class ElectraHubInterface(nn.Module):
             self.progress.add(len(batch))
 
     def _join(self, ids: list[int]) -> str:
-        symbols = self.dictionary.symbols
-        return self.tokenizer.decoder.decode([symbols[i] for i in ids])
+        return self.tokenizer.decoder.decode([self.symbols[i] for i in ids])
 
     def _put(self, text: str, piece: int, token: str) -> str:
         """Put a piece in the place of the mask; one that continues a word takes the blank before it away."""
-        if self.dictionary.symbols[piece].startswith("##"):
+        if self.symbols[piece].startswith("##"):
             token = token.removeprefix("##")
             return re.sub(rf"\s*{MASK}", lambda _: token, text)
         return text.replace(MASK, token)
+
+
+def _moved(batch: Any, device: torch.device) -> Any:
+    """Move the tensors of a batch, however they are nested in dictionaries and lists."""
+    if isinstance(batch, Tensor):
+        return batch.to(device)
+    if isinstance(batch, dict):
+        return {name: _moved(value, device) for name, value in batch.items()}
+    return [_moved(value, device) for value in batch] if isinstance(batch, list) else batch

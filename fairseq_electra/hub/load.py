@@ -1,24 +1,25 @@
 """A network with its vocabulary, out of a fairseq checkpoint or on its way into one."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+import torch
 from tokenizers import Tokenizer
+from torch import Tensor
 
-from fairseq_electra.checkpoints import checkpoint_in
+from fairseq_electra.checkpoints import checkpoint_in, read_checkpoint
+from fairseq_electra.electra.configuration import build
+from fairseq_electra.electra.model import Electra, Generator, MaskedLanguageModel
+from fairseq_electra.electra.state import check_dictionary, check_tensors
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.encoder import HEADS
+from fairseq_electra.finetuning.encoder import HEADS, EncoderWithHeads, encoder_arguments
 from fairseq_electra.finetuning.kind import ANSWERING, KINDS, PREDICTION, TASK_FILE, TaskInfo, read_task_info
 from fairseq_electra.interchange.heads import head_of
-from fairseq_electra.models._config import with_defaults
-from fairseq_electra.models.electra import ElectraConfig, ElectraModel
-from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
-from fairseq_electra.pretraining.binarized import load_dictionary
-from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE, load_wordpiece, symbols_of
+from fairseq_electra.pretraining.dictionary import dictionary_digest, read_symbols, read_vocabulary
+from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, LEADING, TOKENIZER_FILE, load_wordpiece, symbols_of
 
 INITIALISED = "initialised"  # in a checkpoint's extra_state
 
@@ -29,9 +30,9 @@ class Pretrained:
 
     Args:
         model: for pre-training, or an encoder with heads.
-        tokenizer: with the ids of the dictionary.
-        dictionary: fairseq's.
-        cfg: the run's configuration, if there was a run.
+        tokenizer: its tokenizer, with the same ids.
+        symbols: its vocabulary, in the order of the ids.
+        cfg: the run's options by group, as fairseq saves them, if there was a run.
         updates: of the run.
         task: what an encoder was fine-tuned for, where known.
         labels: of each head, in the order of its scores, where known.
@@ -41,10 +42,10 @@ class Pretrained:
         threshold: above it a question has no answer, as the validation of these weights has chosen it, if there was one.
     """
 
-    model: ElectraModel | ElectraEncoder
+    model: Electra | MaskedLanguageModel | EncoderWithHeads
     tokenizer: Tokenizer
-    dictionary: Any
-    cfg: DictConfig | None = None
+    symbols: list[str]
+    cfg: dict[str, Any] | None = None
     updates: int = 0
     task: TaskInfo | None = None
     labels: dict[str, list[str]] = field(default_factory=dict)
@@ -58,7 +59,7 @@ class Pretrained:
         """Tokens of the longest row of the training, where known; never more than there are learned positions for."""
         known = [self.cut_to, self.task.max_positions if self.task is not None else None]
         if self.cfg is not None:
-            of_pretraining = isinstance(self.model, ElectraModel)
+            of_pretraining = isinstance(self.model, Generator)
             known.append(self.options.get("tokens_per_sample" if of_pretraining else "max_positions"))
         sizes = self.model.sizes
         limits = [int(length) for length in known if length]
@@ -69,150 +70,83 @@ class Pretrained:
     @property
     def options(self) -> Mapping[str, Any]:
         """Options of the task that the net was trained on, as far as they are known."""
-        return self.settings if self.cfg is None else self.cfg.task
+        return self.settings if self.cfg is None else self.cfg["task"]
 
     @property
     def kind(self) -> str:
         """What the heads are for, by the name of the task: one of :data:`fairseq_electra.finetuning.kind.KINDS`."""
         if self.cfg is not None:
-            name = self.cfg.task.get("_name")
+            name = self.cfg["task"].get("_name")
             return name if name in KINDS else PREDICTION
         return self.task.kind if self.task is not None else PREDICTION
 
 
 def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> Pretrained:
-    """Load what fairseq-train saved; the data it was trained on is not needed.
+    """Load what fairseq-train saved; neither fairseq nor the data that it was trained on is needed.
 
     Args:
-        path: of the checkpoint, or of a folder of them (:func:`fairseq_electra.checkpoints.checkpoint_in`).
+        path: a checkpoint, or a folder of them (:func:`fairseq_electra.checkpoints.checkpoint_in`).
         vocabulary: folder with ``dict.txt`` and ``tokenizer.json``; by default the checkpoint's, or that of its data.
 
     Raises:
         InputError: it is no checkpoint of ours, or the vocabulary is missing or another one.
     """
-    from fairseq import checkpoint_utils
-
     path = checkpoint_in(path)
-    state = checkpoint_utils.load_checkpoint_to_cpu(str(path))
-    cfg = state.get("cfg")
-    name = cfg.model.get("_name") if cfg is not None and "model" in cfg else None
+    state = read_checkpoint(path)
+    options: dict[str, Any] = state["cfg"]
+    saved = options.get("model") or {}
+    name = saved.get("_name") or saved.get("arch")
     # an arch names the model in old checkpoints, the model itself in new ones
     if name is None or not (name == "electra_encoder" or name.startswith("electra")):
         raise InputError(f"{path} is a checkpoint of {name}, not of ELECTRA; give one that --arch electra_* or electra_encoder has saved")
-    if isinstance(cfg.task, argparse.Namespace):  # of a task without a dataclass, sentence_ranking: all options of the run
-        with open_dict(cfg):
-            plain = {key: value for key, value in vars(cfg.task).items() if isinstance(value, str | int | float | None)}
-            cfg.task = {**plain, "_name": cfg.task.task}
-    data = Path(str(cfg.task.get("data", "")).split(":")[0])
+    if isinstance(options["task"], argparse.Namespace):  # of a task without a dataclass, sentence_ranking: all options of the run
+        options["task"] = {**vars(options["task"]), "_name": options["task"].task}
+    task = options["task"]
+    data = Path(str(task.get("data", "")).split(":")[0])
     places = [Path(vocabulary)] if vocabulary else [path.parent, data, data / "input0"]
     folder = next((place for place in places if (place / TOKENIZER_FILE).is_file()), None)
     if folder is None:
         raise InputError(f"no {TOKENIZER_FILE} in {' or '.join(map(str, places))}; name the vocabulary's folder: --vocab DIR")
-    tokenizer, dictionary = load_wordpiece(folder), load_dictionary(folder)
-    if symbols_of(tokenizer) != dictionary.symbols:
+    tokenizer = load_wordpiece(folder)
+    symbols = symbols_of(tokenizer)
+    if symbols != read_vocabulary(folder):
         raise InputError(f"{folder}: {TOKENIZER_FILE} and dict.txt have not the same ids; make both with fairseq-electra vocab")
-    model_class, config_class = (ElectraEncoder, ElectraEncoderConfig) if name == "electra_encoder" else (ElectraModel, ElectraConfig)
-    model = model_class(with_defaults(cfg.model, config_class), dictionary)
-    labels = {}
-    of_heads = {key.removeprefix(HEADS): tensor for key, tensor in state["model"].items() if key.startswith(HEADS)}
-    for head in dict.fromkeys(key.split(".")[0] for key in of_heads):
-        tensors = {key.removeprefix(f"{head}."): tensor for key, tensor in of_heads.items() if key.startswith(f"{head}.")}
-        task = str(cfg.task.get("_name"))
-        model.register_head(head, head_of(task, tensors, model.sizes.hidden_size, model.head_dropout, model.pooling))
-        labels[head] = [] if task == ANSWERING else read_labels([path.parent, data], len(tensors["prediction.weight"]))
-    if isinstance(model, ElectraEncoder):
-        model.autocast = "none"  # that of the training; what is predicted does not depend on the batch
-    model.load_state_dict(state["model"])
+
+    tensors: dict[str, Tensor] = state["model"]
+    check_dictionary(tensors, torch.frombuffer(bytearray(dictionary_digest(symbols)), dtype=torch.uint8))
+    del tensors["dictionary_version"]
+    labels: dict[str, list[str]] = {}
+    model: Electra | MaskedLanguageModel | EncoderWithHeads
+    if name == "electra_encoder":
+        model = EncoderWithHeads(**encoder_arguments({**saved, "autocast": "none"}, len(symbols)))
+        of_heads = {key.removeprefix(HEADS): tensor for key, tensor in tensors.items() if key.startswith(HEADS)}
+        for head in dict.fromkeys(key.split(".")[0] for key in of_heads):
+            own = {key.removeprefix(f"{head}."): tensor for key, tensor in of_heads.items() if key.startswith(f"{head}.")}
+            kind = str(task.get("_name"))
+            model.register_head(head, head_of(kind, own, model.sizes.hidden_size, model.head_dropout, model.pooling))
+            labels[head] = [] if kind == ANSWERING else read_labels([path.parent, data], len(own["prediction.weight"]))
+    else:
+        model = build(saved, len(symbols))
+    check_tensors(tensors, model.state_dict())
+    model.load_state_dict(tensors)
     history = state.get("optimizer_history") or [{}]
     known = [read_task_info(place) for place in (path.parent, data) if labels and (place / TASK_FILE).is_file()]
     updates = int(history[-1].get("num_updates", 0))
     initialised = list((state.get("extra_state") or {}).get(INITIALISED, ()))  # which training takes away
     threshold = (state.get("task_state") or {}).get("threshold")
     info = known[0] if known else None
-    return Pretrained(model.eval(), tokenizer, dictionary, cfg, updates, info, labels, initialised, threshold=threshold)
+    return Pretrained(model.eval(), tokenizer, symbols, options, updates, info, labels, initialised, threshold=threshold)
 
 
 def read_labels(folders: list[Path], number: int) -> list[str]:
     """Return a head's labels, from the first ``label/dict.txt`` or else ``task.json`` that has so many; or LABEL_0, LABEL_1, ..."""
-    from fairseq.data import Dictionary
-
     for path in (folder / "label" / DICTIONARY_FILE for folder in folders):
         if not path.is_file():
             continue
-        dictionary = Dictionary.load(str(path))
-        labels = dictionary.symbols[dictionary.nspecial :]
-        labels = [label for label in labels if not label.startswith("madeupword")]
+        labels = [label for label in read_symbols(path)[len(LEADING) :] if not label.startswith("madeupword")]
         if len(labels) == number:
             return labels
     for folder in folders:
         if (folder / TASK_FILE).is_file() and len(read_task_info(folder).labels) == number:
             return list(read_task_info(folder).labels)
     return [f"LABEL_{i}" for i in range(number)]
-
-
-def checkpoint_state(
-    model: ElectraModel | ElectraEncoder,
-    model_cfg: dict,
-    data: str,
-    longest: int,
-    task: TaskInfo | None = None,
-    settings: Mapping[str, int] | None = None,
-    initialised: Sequence[str] = (),
-) -> dict:
-    """Return what fairseq-train would save for a network that has not been trained by it.
-
-    Args:
-        model: the network.
-        model_cfg: fields of :class:`ElectraConfig`, or of :class:`ElectraEncoderConfig`, that differ from their defaults.
-        data: named as the data folder; ``inspect`` and others are given another.
-        longest: tokens of the longest row, as far as known.
-        task: what an encoder was fine-tuned for.
-        settings, initialised: as those of :class:`Pretrained`.
-    """
-    from fairseq.dataclass.configs import FairseqConfig
-
-    cfg = OmegaConf.structured(FairseqConfig)
-    with open_dict(cfg):
-        groups = _of_pretraining() if task is None else _of_finetuning(task, next(iter(model.classification_heads)), settings or {})
-        for group, values in groups.items():
-            cfg[group] = values
-        cfg.task.data = data
-        if task is None:
-            cfg.task.tokens_per_sample = longest
-        cfg.model.update(model_cfg)
-    container: Any = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
-    history = {"criterion_name": container["criterion"]["_name"], "optimizer_name": "none", "lr_scheduler_state": {}, "num_updates": 0}
-    return {
-        "args": None,
-        "cfg": container,
-        "model": model.state_dict(),
-        "criterion": None,
-        "optimizer_history": [history],
-        "task_state": {},
-        "extra_state": {"metrics": None, "previous_training_time": 0, INITIALISED: list(initialised)},
-    }
-
-
-def _of_pretraining() -> dict[str, dict]:
-    from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetectionConfig
-    from fairseq_electra.tasks.electra_pretraining import ElectraPretrainingConfig
-
-    return {
-        "task": _defaults(ElectraPretrainingConfig, "electra_pretraining"),
-        "model": _defaults(ElectraConfig, "electra"),
-        "criterion": _defaults(ReplacedTokenDetectionConfig, "replaced_token_detection"),
-    }
-
-
-def _of_finetuning(task: TaskInfo, head: str, settings: Mapping[str, int]) -> dict[str, dict]:
-    options = {"_name": task.kind, "classification_head_name": head}  # task and criterion have one name
-    not_in_task_file = {name: settings[name] for name in ("max_answer_length",) if name in settings}
-    return {
-        "task": options | {"max_positions": task.max_positions, "num_classes": len(task.labels) or 1} | not_in_task_file,
-        "model": _defaults(ElectraEncoderConfig, "electra_encoder"),
-        "criterion": options,
-    }
-
-
-def _defaults(config_class: Any, name: str) -> dict:
-    return {field: f.default for field, f in config_class.__dataclass_fields__.items()} | {"_name": name}

@@ -84,7 +84,7 @@ class Filler(LineAnswers):
         """Answer some lines."""
         first = self.number_read - len(lines) + 1
         rows = [self._row(line, f"{self.source}, line {number}") for number, line in enumerate(lines, first)]
-        symbols = self.net.dictionary.symbols
+        symbols = self.net.symbols
         for line, (probabilities, ids) in zip(lines, self.net.guess_masked(rows, self.topk), strict=True):
             guesses = [
                 [{"token": symbols[i], "probability": round(p, DIGITS)} for i, p in zip(own_ids, own, strict=True)]

@@ -9,10 +9,12 @@ from torch import Tensor
 
 from fairseq_electra.electra.encoder import EncoderLayer
 from fairseq_electra.electra.heads import SentenceHead
+from fairseq_electra.electra.model import Electra, Generator
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import folder_written_whole
 from fairseq_electra.finetuning.encoder import HEADS as HEADS_HERE
+from fairseq_electra.finetuning.encoder import EncoderWithHeads
 from fairseq_electra.finetuning.kind import ANSWERING, MAX_ANSWER_LENGTH
 from fairseq_electra.finetuning.questions.heads import ConditionalAnswerHead
 from fairseq_electra.hub.load import Pretrained
@@ -38,8 +40,6 @@ from fairseq_electra.interchange.tokenizer_files import write_tokenizer
 from fairseq_electra.interchange.tokenizer_parity import compare_tokenizers
 from fairseq_electra.interchange.transformers_config import config_of, family_of
 from fairseq_electra.interchange.transformers_folder import GENERATOR
-from fairseq_electra.models.electra import ElectraModel
-from fairseq_electra.models.electra_encoder import ElectraEncoder
 
 
 @dataclass
@@ -86,7 +86,7 @@ def export_transformers(pretrained: Pretrained, folder: str | Path, records: lis
 
     transformers.utils.logging.disable_progress_bar()
     networks = networks_of(pretrained)
-    sizes = sizes_of(pretrained.model)
+    sizes = pretrained.model.sizes
     rows = parity.rows_of_text(pretrained.tokenizer, sizes.max_position_embeddings)
     exact = parity.in_double(pretrained.model)
     lines, differences = [], {}
@@ -101,18 +101,13 @@ def export_transformers(pretrained: Pretrained, folder: str | Path, records: lis
             differences[network.role] = parity.difference(exact, network.role, theirs, rows)
             lines.append(f"{Path(folder) / network.subfolder}: {network.class_name}, {len(network.tensors)} tensors")
             lines += [f"left out: {name}: {reason}" for name, reason in network.left_out.items()]
-        lines.append(compare_tokenizers(partial / networks[0].subfolder, pretrained.tokenizer, list(range(len(pretrained.dictionary)))))
+        lines.append(compare_tokenizers(partial / networks[0].subfolder, pretrained.tokenizer, list(range(len(pretrained.symbols)))))
         (partial / "README.md").write_text(model_card(pretrained, networks, records or [], more), encoding="utf-8")
         lines.append(f"texts are cut to {pretrained.longest} tokens, the longest row of the training: model_max_length")
         if sizes.residual_scale != 1:
             lines.append(f"the residual scale of --norm {sizes.norm} is folded into the weights: read back, this is a net with --norm post")
         lines.append(parity.check(differences))
     return lines
-
-
-def sizes_of(model: ElectraModel | ElectraEncoder) -> EncoderSizes:
-    """Sizes of the encoder, the discriminator's."""
-    return model.sizes
 
 
 def with_room(sizes: EncoderSizes, longest: int) -> EncoderSizes:
@@ -125,13 +120,13 @@ def with_room(sizes: EncoderSizes, longest: int) -> EncoderSizes:
 def networks_of(pretrained: Pretrained) -> list[Export]:
     """Find the networks in a model: discriminator and generator, or encoder and head."""
     model, state = pretrained.model, pretrained.model.state_dict()
-    if isinstance(model, ElectraEncoder):
+    if isinstance(model, EncoderWithHeads):
         return [_encoder(pretrained, model, state)]
-    discriminator = [] if model.discriminator is None else [_discriminator(model, state, pretrained.longest)]
+    discriminator = [_discriminator(model, state, pretrained.longest)] if isinstance(model, Electra) else []
     return [*discriminator, _generator(model, state, pretrained.longest)]
 
 
-def _discriminator(model: ElectraModel, state: dict[str, Tensor], longest: int) -> Export:
+def _discriminator(model: Electra, state: dict[str, Tensor], longest: int) -> Export:
     family = family_of(model.sizes)
     head, left_out = HEADS["replaced_token", family], {}
     if head.class_name is None:
@@ -147,7 +142,7 @@ def _discriminator(model: ElectraModel, state: dict[str, Tensor], longest: int) 
     return _export("discriminator", head.class_name, state, parts, with_room(model.sizes, longest), prefix, left_out)
 
 
-def _generator(model: ElectraModel, state: dict[str, Tensor], longest: int) -> Export:
+def _generator(model: Generator, state: dict[str, Tensor], longest: int) -> Export:
     family = family_of(model.sizes)
     head, prefix, sizes = HEADS["masked_lm", family], f"{family}.", model.generator.sizes
     own = model.generator_embeddings
@@ -168,7 +163,7 @@ def _generator(model: ElectraModel, state: dict[str, Tensor], longest: int) -> E
     return network
 
 
-def _encoder(pretrained: Pretrained, model: ElectraEncoder, state: dict[str, Tensor]) -> Export:
+def _encoder(pretrained: Pretrained, model: EncoderWithHeads, state: dict[str, Tensor]) -> Export:
     family, names = family_of(model.sizes), list(model.classification_heads)
     if len(names) > 1:
         raise InputError(f"the checkpoint has the heads {', '.join(names)}; transformers' classes have one; train with one")
@@ -210,7 +205,7 @@ def _settings(pretrained: Pretrained) -> dict[str, int]:
     return {name: value for name, value in found.items() if value}
 
 
-def _head(model: ElectraEncoder, name: str) -> dict[str, Tensor]:
+def _head(model: EncoderWithHeads, name: str) -> dict[str, Tensor]:
     """Return a head's tensors as transformers' head has them.
 
     Raises:

@@ -7,9 +7,9 @@ from typing import Any
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.kind import TASK_FILE
-from fairseq_electra.hub.load import checkpoint_state
 from fairseq_electra.hub.network_files import Network
 from fairseq_electra.interchange import parity
+from fairseq_electra.interchange.checkpoint import checkpoint_state
 from fairseq_electra.interchange.names import BIAS, DECODER_BIAS, HEADS
 from fairseq_electra.interchange.tokenizer_parity import compare_tokenizers
 from fairseq_electra.interchange.transformers_folder import Imported, read_folder
@@ -57,6 +57,7 @@ def _save(imported: Imported, checkpoint: Path) -> None:
     pretrained, folder = imported.pretrained, checkpoint.parent
     state = checkpoint_state(
         pretrained.model,
+        pretrained.symbols,
         imported.model_cfg,
         str(folder),
         pretrained.longest,

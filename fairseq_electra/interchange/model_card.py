@@ -37,7 +37,7 @@ def model_card(pretrained: Pretrained, networks: Sequence["Export"], records: li
     if networks and pretrained.model.sizes.residual_scale != 1:
         lines += ["", f"Trained with scaled residual connections (`--norm {pretrained.model.sizes.norm}`); the scale is folded into the"]
         lines += ["last weights and biases of each sublayer, so these classes compute what was trained."]
-    lines += _usage(networks, len(pretrained.dictionary))
+    lines += _usage(networks, len(pretrained.symbols))
     if pretrained.kind == TAGGING:
         lines += ['Words are tagged at their first piece: `pipeline("token-classification", "FOLDER", aggregation_strategy="first")`.', ""]
     lines += ["## Training", ""]
@@ -75,19 +75,19 @@ def _training(pretrained: Pretrained) -> list[str]:
     cfg = pretrained.cfg
     if cfg is None or not pretrained.updates:
         return []
-    corpus = ", ".join(Path(part).name for part in str(cfg.task.get("data", "")).split(":"))
-    optimizer, optimization = cfg.get("optimizer") or {}, cfg.optimization
+    task, optimization = cfg["task"], cfg["optimization"]
+    corpus = ", ".join(Path(part).name for part in str(task.get("data", "")).split(":"))
     rows = [
-        ("task", cfg.task.get("_name")),
+        ("task", task.get("_name")),
         ("data", corpus),
         ("updates", f"{pretrained.updates:,}"),
-        ("rows of a batch", cfg.dataset.get("batch_size")),
-        ("learning rate", ", ".join(map(str, optimization.lr))),
-        ("update frequency", ", ".join(map(str, optimization.update_freq))),
-        ("clip norm", optimization.clip_norm),
-        ("optimizer", optimizer.get("_name")),
-        ("seed", cfg.common.seed),
-        *((name.replace("_", " "), cfg.task.get(name)) for name in TASK_FIELDS),
+        ("rows of a batch", cfg["dataset"].get("batch_size")),
+        ("learning rate", ", ".join(map(str, optimization["lr"]))),
+        ("update frequency", ", ".join(map(str, optimization["update_freq"]))),
+        ("clip norm", optimization["clip_norm"]),
+        ("optimizer", (cfg.get("optimizer") or {}).get("_name")),
+        ("seed", cfg["common"]["seed"]),
+        *((name.replace("_", " "), task.get(name)) for name in TASK_FIELDS),
     ]
     shown = [(name, value) for name, value in rows if value is not None]
     return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in shown)]

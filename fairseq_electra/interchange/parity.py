@@ -15,18 +15,17 @@ from torch import Tensor, nn
 
 from fairseq_electra.electra.encoder import Encoder, EncoderLayer
 from fairseq_electra.electra.heads import SentenceHead
+from fairseq_electra.electra.model import Electra, Generator, MaskedLanguageModel
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.encoder import segments_of
+from fairseq_electra.finetuning.encoder import EncoderWithHeads, segments_of
 from fairseq_electra.hub.network_files import sines
 from fairseq_electra.interchange.dense_heads import round_as_shifted
 from fairseq_electra.interchange.norms import round_as_folded
-from fairseq_electra.models.electra import ElectraModel
-from fairseq_electra.models.electra_encoder import ElectraEncoder
 from fairseq_electra.pretraining.corpus import builtin_paragraphs
 from fairseq_electra.pretraining.wordpiece import BOS, EOS, LEADING, PAD
 
-Model = ElectraModel | ElectraEncoder
+Model = Electra | MaskedLanguageModel | EncoderWithHeads
 TOLERANCE = 1e-6  # of the largest value, or of 1
 ROWS = 8
 WIDTH = 96
@@ -58,7 +57,7 @@ def in_double(model: Model) -> Model:
     for module in exact.modules():
         if isinstance(module, Encoder):
             round_as_folded(module)
-    if isinstance(exact, ElectraEncoder):
+    if isinstance(exact, EncoderWithHeads):
         for head in exact.classification_heads.values():
             if isinstance(head, SentenceHead):
                 round_as_shifted(head, cast(EncoderLayer, exact.encoder.layers[-1]).output_layer_norm)
@@ -80,7 +79,8 @@ def difference(model: Model, role: str, theirs: Any, rows: Tensor, order: Tensor
         a share of the largest value in the same layer, or of 1.
     """
     theirs.double()
-    _widen_sines(theirs, model.generator.sizes if role == "generator" else model.sizes)
+    generator = model if role == "generator" and isinstance(model, Generator) else None
+    _widen_sines(theirs, model.sizes if generator is None else generator.generator.sizes)
     pad, eos = LEADING.index(PAD), LEADING.index(EOS)
     padding = rows == pad
     segments = segments_of(rows, eos).masked_fill(padding, 0)
@@ -88,17 +88,18 @@ def difference(model: Model, role: str, theirs: Any, rows: Tensor, order: Tensor
     order = torch.arange(int(rows.max()) + 1) if order is None else order
     states: list[Tensor] = []
     with torch.no_grad():
-        hidden = (model.extract_generator_features if role == "generator" else model.extract_features)(rows, segments, padding, states)
+        encoder = cast(Electra | EncoderWithHeads, model)
+        encode = encoder.extract_features if generator is None else generator.extract_generator_features
+        hidden = encode(rows, segments, padding, states)
         inputs = {"input_ids": order[rows], "token_type_ids": segments, "attention_mask": (~padding).long()}
         if type(theirs).__name__.endswith("ForMultipleChoice"):  # of a single choice
             inputs = {name: tensor.unsqueeze(1) for name, tensor in inputs.items()}
         found = theirs(**inputs, output_hidden_states=True, return_dict=True)
-        if role == "discriminator" and isinstance(model, ElectraModel):
-            assert model.discriminator_head is not None
+        if role == "discriminator" and isinstance(model, Electra):
             scores = model.discriminator_head(hidden)[~padding]
-        elif role == "generator":
-            scores = model.generator_head(hidden, model.generator_tokens.weight)[~padding]
-        elif role in model.classification_heads:
+        elif generator is not None:
+            scores = generator.generator_head(hidden, generator.generator_tokens.weight)[~padding]
+        elif isinstance(model, EncoderWithHeads) and role in model.classification_heads:
             head = model.classification_heads[role]
             of_tokens = not isinstance(head, SentenceHead)
             scores = cast(nn.Linear, head.prediction)(hidden)[~padding] if of_tokens else head(hidden, padding)

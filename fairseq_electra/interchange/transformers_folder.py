@@ -4,13 +4,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
-from omegaconf import OmegaConf
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from fairseq_electra.electra.configuration import build
 from fairseq_electra.electra.sizes import MODEL_SIZES, EncoderSizes
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import HEADS as HEADS_HERE
+from fairseq_electra.finetuning.encoder import EncoderWithHeads, encoder_arguments
 from fairseq_electra.finetuning.kind import ANSWERING, MAX_QUESTION, STRIDE, TAGGING, TaskInfo
 from fairseq_electra.hub.load import Pretrained
 from fairseq_electra.hub.network_files import Network, is_transformers_folder, read_network
@@ -19,9 +20,6 @@ from fairseq_electra.interchange.heads import head_of
 from fairseq_electra.interchange.names import HEADS, OF_ROWS, SETTINGS, TASK_OF_HEAD, UNANSWERABLE, Part, pairs
 from fairseq_electra.interchange.sentence_transformers import find_network
 from fairseq_electra.interchange.tokenizer_files import read_longest, read_tokenizer
-from fairseq_electra.models._config import with_defaults
-from fairseq_electra.models.electra import ElectraConfig, ElectraModel
-from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
 from fairseq_electra.pretraining.wordpiece import symbols_of
 
 GENERATOR = "generator"  # subfolder
@@ -59,16 +57,6 @@ class Imported:
     def folder(self) -> Path:
         """Where the first network lies, and its tokenizer."""
         return next(iter(self.networks.values())).folder
-
-
-def dictionary_of(symbols: list[str]):
-    """Fairseq's Dictionary with these entries."""
-    from fairseq.data import Dictionary
-
-    dictionary = Dictionary()
-    for symbol in symbols[dictionary.nspecial :]:
-        dictionary.add_symbol(symbol)
-    return dictionary
 
 
 def read_folder(folder: str | Path, generator: str | Path | None = None, seed: int = 1, head: str = SENTENCE_HEAD) -> Imported:
@@ -121,16 +109,16 @@ def read_folder(folder: str | Path, generator: str | Path | None = None, seed: i
             "tie_embeddings": tie,
             "untie_lm_head": "generator_head.table.weight" in tensors,
         }
-    dictionary = dictionary_of(symbols_of(tokenizer))
+    symbols = symbols_of(tokenizer)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = ElectraModel(with_defaults(OmegaConf.create(model_cfg), ElectraConfig), dictionary)
+        model = build(model_cfg, len(symbols))
     own = model.state_dict()
-    initialised = [name for name in own if name not in tensors and name != "dictionary_version"]
+    initialised = [name for name in own if name not in tensors]
     model.load_state_dict({**own, **tensors})
     unused = {f"{role}: {name}": reason for role, network in networks.items() for name, reason in network.unused.items()} | not_read
     cut_to = read_longest(folder, main.sizes.max_position_embeddings)
-    pretrained = Pretrained(model.eval(), tokenizer, dictionary, initialised=initialised, cut_to=cut_to)
+    pretrained = Pretrained(model.eval(), tokenizer, symbols, initialised=initialised, cut_to=cut_to)
     return Imported(pretrained, model_cfg, order, networks, unused, vocabulary.unnamed, notes)
 
 
@@ -196,10 +184,9 @@ def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor, head: s
     classes = main.tensors["head.prediction.bias"].numel()
     check_head(main.config, main.head, main.family, classes, source)
     labels = [] if kind == ANSWERING else labels_of(main.config, main.head, classes, source)
-    dictionary = dictionary_of(symbols_of(tokenizer))
+    symbols = symbols_of(tokenizer)
     model_cfg = {"model_size": nearest(main.sizes), **asdict(main.sizes)}
-    cfg = OmegaConf.create({**model_cfg, "autocast": "none"})
-    model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), dictionary)
+    model = EncoderWithHeads(**encoder_arguments(model_cfg, len(symbols)))
     own = {name.removeprefix("head."): tensor for name, tensor in main.tensors.items() if name.startswith("head.")}
     model.register_head(head, head_of(kind, own, main.sizes.hidden_size, model.head_dropout))
     prefixes = {"embeddings.": "embeddings.", "encoder.": "encoder.", "head.": f"{HEADS_HERE}{head}."}
@@ -215,7 +202,7 @@ def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor, head: s
         if not isinstance(unanswerable, bool):
             raise InputError(f"{source} has {UNANSWERABLE} {unanswerable!r}; write true or false")
         task = replace(task, stride=stride, max_question=max_question, unanswerable=unanswerable)
-    pretrained = Pretrained(model.eval(), tokenizer, dictionary, task=task, labels={head: labels}, settings=settings)
+    pretrained = Pretrained(model.eval(), tokenizer, symbols, task=task, labels={head: labels}, settings=settings)
     return Imported(pretrained, model_cfg, order, {head: main}, main.unused)
 
 

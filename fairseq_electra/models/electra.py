@@ -8,6 +8,7 @@ from typing import Any, Optional
 import torch
 from fairseq.dataclass import ChoiceEnum
 from fairseq.models import ARCH_CONFIG_REGISTRY, BaseFairseqModel, register_model, register_model_architecture
+from torch import Tensor
 
 from fairseq_electra import compat
 from fairseq_electra.electra.configuration import encoder_sizes, generator_share, model_arguments, objective_of
@@ -15,12 +16,12 @@ from fairseq_electra.electra.encoder import Encoder, check_row_length
 from fairseq_electra.electra.model import Electra, MaskedLanguageModel
 from fairseq_electra.electra.objectives import OBJECTIVES
 from fairseq_electra.electra.sizes import MODEL_SIZES, EncoderSizes
+from fairseq_electra.electra.state import check_dictionary, check_tensors
 from fairseq_electra.errors import InputError
 from fairseq_electra.models import _traits
 from fairseq_electra.models._config import EncoderConfig, adopt_sizes, prepare_processor, with_defaults
-from fairseq_electra.models._loading import check_dictionary, check_tensors
 from fairseq_electra.optim.gradients import mark_networks
-from fairseq_electra.pretraining.binarized import dictionary_digest
+from fairseq_electra.pretraining.dictionary import dictionary_digest
 
 logger = logging.getLogger(__name__)
 
@@ -72,11 +73,12 @@ class PretrainingModel(BaseFairseqModel):
 
     sizes: EncoderSizes
     generator: Encoder
+    dictionary_version: Tensor
 
     def add_to_core(self, dictionary) -> None:
         """Add what only a training with fairseq needs, once the core's modules are there."""
         # "version" in the name: fairseq's moving average of the weights leaves such buffers alone
-        digest = torch.frombuffer(bytearray(dictionary_digest(dictionary)), dtype=torch.uint8)
+        digest = torch.frombuffer(bytearray(dictionary_digest(dictionary.symbols)), dtype=torch.uint8)
         self.register_buffer("dictionary_version", digest)
         mark_networks(self)
 

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from fairseq_electra import compat
 from fairseq_electra.electra.encoder import check_row_length
 from fairseq_electra.electra.heads import SentenceHead
+from fairseq_electra.electra.state import check_dictionary, check_tensors
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import HEADS, EncoderWithHeads, encoder_arguments
 from fairseq_electra.models import _traits
 from fairseq_electra.models._config import EncoderConfig, adopt_sizes, prepare_processor, with_defaults
-from fairseq_electra.models._loading import check_dictionary, check_tensors
 from fairseq_electra.optim.depths import mark_depths
-from fairseq_electra.pretraining.binarized import dictionary_digest
+from fairseq_electra.pretraining.dictionary import dictionary_digest
 
 logger = logging.getLogger(__name__)
 LONGEST = 512  # as the default of sentence_prediction
@@ -57,10 +57,12 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
         pooling_before: ``--pooling`` of the fine-tuned checkpoint that a training starts from, if it starts from one.
     """
 
+    dictionary_version: Tensor
+
     def __init__(self, cfg: ElectraEncoderConfig, dictionary):
         super().__init__(**encoder_arguments(cfg, len(dictionary), dictionary.eos(), dictionary.pad()))
         self.bos, self.network = dictionary.bos(), str(cfg.network)
-        digest = torch.frombuffer(bytearray(dictionary_digest(dictionary)), dtype=torch.uint8)
+        digest = torch.frombuffer(bytearray(dictionary_digest(dictionary.symbols)), dtype=torch.uint8)
         self.register_buffer("dictionary_version", digest)
         self._separators_checked = False
         self.pooling_before: str | None = None
@@ -86,36 +88,10 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
         super().register_head(name, head)
         mark_depths(self, HEADS, "encoder.layers.", "encoder.layer_norm.", self.sizes.num_hidden_layers)
 
-    def forward(
-        self,
-        src_tokens: Tensor,
-        src_lengths: Tensor | None = None,
-        segment_ids: Tensor | None = None,
-        features_only: bool = False,
-        classification_head_name: str | None = None,
-        head_inputs: dict[str, Tensor] | None = None,
-        **kwargs: Any,
-    ) -> tuple[Any, dict]:
-        """Encode rows ``<s> A </s>`` or ``<s> A </s> B </s>``.
-
-        Args:
-            src_tokens: ids, padded on the right. Shape: (B, T).
-            src_lengths: not used.
-            segment_ids: 0 or 1; by default 0 up to the first ``</s>`` and 1 behind it. Shape: (B, T).
-            features_only: not used: there is no language-model head.
-            classification_head_name: head to apply.
-            head_inputs: what it is called with behind the hidden states, where that is not the padding, (B, T), alone.
-
-        Returns:
-            the head's scores, of a sentence (B, number of classes), of tokens (B, T, number of tags), of answers
-            :class:`fairseq_electra.finetuning.questions.heads.AnswerScores`; or without a head the hidden states, (B, T, C). And an
-            empty dict.
-        """
+    def forward(self, src_tokens: Tensor, *args: Any, **kwargs: Any) -> tuple[Any, dict]:
+        """Encode rows, of which the first are looked at; arguments and result as those of :class:`EncoderWithHeads`."""
         self._check_rows(src_tokens)
-        hidden = self.encode(src_tokens, segment_ids)
-        if classification_head_name is None:
-            return hidden, {}
-        return self.apply_head(classification_head_name, hidden, src_tokens, head_inputs), {}
+        return super().forward(src_tokens, *args, **kwargs)
 
     def _check_rows(self, tokens: Tensor) -> None:
         limit = self.sizes.max_position_embeddings

@@ -1,6 +1,5 @@
 """Open what fairseq-preprocess or ``fairseq-electra encode`` wrote, and say what is wrong with it."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,8 +161,3 @@ def word_starts(dictionary) -> np.ndarray:
             "leave out --mask-whole-words"
         )
     return ~continues if continues.sum() >= begins.sum() else begins
-
-
-def dictionary_digest(dictionary) -> bytes:
-    """SHA-256 of the entries in their order, 32 bytes: two dictionaries with the same digest give the same ids."""
-    return hashlib.sha256("\n".join(dictionary.symbols).encode()).digest()

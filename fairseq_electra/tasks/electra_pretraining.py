@@ -26,12 +26,12 @@ from fairseq_electra.pretraining.batches import MaskedRows
 from fairseq_electra.pretraining.binarized import (
     Binarized,
     check_binarized,
-    dictionary_digest,
     load_dictionary,
     open_binarized,
     word_starts,
 )
 from fairseq_electra.pretraining.diagnosis import Diagnosis, unigram_baseline
+from fairseq_electra.pretraining.dictionary import dictionary_digest
 from fairseq_electra.pretraining.fixed_corruption import BY_FREQUENCY, BY_GENERATOR, SEED, corrupt_by_frequency, load_corruption
 from fairseq_electra.pretraining.metrics import SUMS, auc_of, fixed_histograms, logged_by_validation
 from fairseq_electra.pretraining.packing import pack
@@ -176,9 +176,9 @@ class ElectraPretrainingTask(FairseqTask):
 
     def _check_folders(self, folders: list[str], split: str) -> None:
         """Refuse folders that could not be trained on: all of them before the first epoch, not when the epoch of each comes."""
-        first, digest = utils.split_paths(self.cfg.data)[0], dictionary_digest(self.dictionary)
+        first, digest = utils.split_paths(self.cfg.data)[0], dictionary_digest(self.dictionary.symbols)
         for folder in dict.fromkeys(folders):
-            if folder != first and dictionary_digest(load_dictionary(folder)) != digest:
+            if folder != first and dictionary_digest(load_dictionary(folder).symbols) != digest:
                 raise InputError(f"{folder} has another dict.txt than {first}; encode both with one vocabulary")
             check_binarized(Path(folder) / split)
 

@@ -47,7 +47,7 @@ def test_the_count_of_masked_lm_is_that_of_pytorch(data_bin):
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:  # it does not count the other kernel of CPUs
         loss, _, _ = criterion(model, sample)
         loss.backward()
-    (none, net), _ = trainer.networks("tiny")
+    (_, net), _ = trainer.networks("tiny")
     count = masked_lm_flops(net, len(load_dictionary(data_bin)))
     tokens = ROWS * trainer.TOKENS
     assert count.of_step(tokens, tokens * trainer.TOKENS, masked) == pytest.approx(counter.get_total_flops(), rel=1e-6)
@@ -55,8 +55,8 @@ def test_the_count_of_masked_lm_is_that_of_pytorch(data_bin):
 
 def test_the_products_that_are_timed_are_those_that_are_counted():
     products = [trainer.step_products(*both, 1000, ROWS, 128, 19) for both in trainer.networks("small")]
-    (_, alone), both = trainer.networks("small")
-    flops = (masked_lm_flops(alone, 1000), electra_flops(*both, 1000))
+    (_, net), (_, generator) = trainer.networks("small")
+    flops = (masked_lm_flops(net, 1000), electra_flops(net, generator, 1000))
     counts = [each.of_step(ROWS * 128, ROWS * 128**2, ROWS * 19) for each in flops]
     assert [sum(each.flops for each in found) for found in products] == pytest.approx(counts)
     for run in trainer.products_of_both("tiny", 100, 1, "cpu"):

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 import fairseq_electra
+from fairseq_electra.electra.heads import SentenceHead
 from fairseq_electra.electra.masking import Masking
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.encoder import segments_of
+from fairseq_electra.finetuning.encoder import EncoderWithHeads, encoder_arguments, segments_of
 from fairseq_electra.hub.interface import ElectraHubInterface
 from fairseq_electra.interchange.export_transformers import export_transformers
 from tests.conftest import TINY_NET, run
@@ -74,7 +75,7 @@ def test_fill_mask_gives_the_generators_likeliest_pieces(hub):
     logits = hub.model.generate(row[None], torch.zeros_like(row[None]), None, torch.tensor([[at]]))[0, 0]
     values, ids = logits.softmax(-1).topk(3)
     found = hub.fill_mask("the name of a <mask> is short", topk=3)
-    symbols = [hub.dictionary.symbols[i] for i in ids]
+    symbols = [hub.symbols[i] for i in ids]
     assert [value for _, value, _ in found] == pytest.approx(values.tolist(), rel=1e-9)
     assert [token.removeprefix("##") for _, _, token in found] == [symbol.removeprefix("##") for symbol in symbols]
     for (sentence, _, _), symbol in zip(found, symbols, strict=True):
@@ -167,14 +168,12 @@ with torch.no_grad():
 def test_predict_is_the_head_on_each_row(pretrained, positions):
     from omegaconf import OmegaConf
 
-    from fairseq_electra.models._config import with_defaults
-    from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
     from tests.conftest import NET, randomize_parameters
 
     start = pretrained()
     cfg = OmegaConf.create({**NET, "model_size": "tiny", "positions": positions, "autocast": "none"})
-    model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), start.dictionary).eval()
-    model.register_classification_head("mnli", 3)
+    model = EncoderWithHeads(**encoder_arguments(cfg, len(start.symbols))).eval()
+    model.register_head("mnli", SentenceHead(model.sizes.hidden_size, 3, 0.1))
     randomize_parameters(model, std=0.2)
     hub = ElectraHubInterface(dataclasses.replace(start, model=model.eval(), labels={"mnli": ["a", "b", "c"]}), max_tokens=24).double()
     scores = hub.predict("mnli", TEXTS)
@@ -185,7 +184,7 @@ def test_predict_is_the_head_on_each_row(pretrained, positions):
     assert hub.predict("mnli", TEXTS[0], return_logits=True).shape == (1, 3)
     with pytest.raises(InputError, match="needs a pre-training checkpoint"):
         hub.detect_replaced("text")
-    model.register_classification_head("similarity", 1)
+    model.register_head("similarity", SentenceHead(model.sizes.hidden_size, 1, 0.1))
     score = hub.double().eval().predict("similarity", TEXTS[0])
     assert score.shape == (1, 1) and score != 0 and torch.equal(score, hub.predict("similarity", TEXTS[0], return_logits=True))
 

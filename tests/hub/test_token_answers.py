@@ -23,7 +23,7 @@ MASKED = ["the <mask> of a <mask> is short", "<mask>", "a name that is a bit lon
 def hub(make_task, make_model, vocabulary):
     task = make_task()
     model = make_model(task, positions="learned").eval()
-    return ElectraHubInterface(Pretrained(model, load_wordpiece(vocabulary), task.source_dictionary, cut_to=32), max_tokens=48)
+    return ElectraHubInterface(Pretrained(model, load_wordpiece(vocabulary), task.source_dictionary.symbols, cut_to=32), max_tokens=48)
 
 
 def test_every_token_has_its_place_in_the_text_and_what_the_discriminator_says(hub):
@@ -33,7 +33,7 @@ def test_every_token_has_its_place_in_the_text_and_what_the_discriminator_says(h
         row = hub.encode(line)
         expected = hub.model.discriminate(row[None], torch.zeros_like(row[None]), None).sigmoid()[0, 1:-1]
         assert [token["p_replaced"] for token in answer["tokens"]] == pytest.approx(expected.tolist(), abs=2e-6)
-        assert [token["token"] for token in answer["tokens"]] == [hub.dictionary.symbols[i] for i in row[1:-1]]
+        assert [token["token"] for token in answer["tokens"]] == [hub.symbols[i] for i in row[1:-1]]
         for token in answer["tokens"]:
             assert line[token["begin"] : token["end"]].lower() == token["token"].removeprefix("##")
 
@@ -50,7 +50,7 @@ def test_masks_are_guessed_as_if_the_others_stayed_masked(hub):
         assert len(answer["guesses"]) == len(positions)
         for own, value, number in zip(answer["guesses"], values.tolist(), ids.tolist(), strict=True):
             assert [guess["probability"] for guess in own] == pytest.approx(value, abs=2e-6)
-            assert [guess["token"] for guess in own] == [hub.dictionary.symbols[i] for i in number]
+            assert [guess["token"] for guess in own] == [hub.symbols[i] for i in number]
     alone = hub.fill_mask(MASKED[2], topk=3)
     assert [guess["token"] for guess in found[2]["guesses"][0]] == [token for _, _, token in alone]
     assert found[2]["filled"] == alone[0][0]

@@ -18,6 +18,7 @@ from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.import_transformers import HEAD, import_transformers
 from fairseq_electra.interchange.transformers_folder import read_folder
 from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
+from fairseq_electra.pretraining.binarized import load_dictionary
 from tests.interchange.conftest import in_double
 from tests.interchange.test_transformers import edit
 
@@ -73,11 +74,11 @@ def test_the_labels_of_an_imported_net_are_those_of_its_predictions(tmp_path, ma
 def test_a_new_task_starts_from_the_encoder_of_an_imported_net_and_gets_a_head_of_its_own(tmp_path, make_theirs, caplog):
     made = make_theirs(generator=None, class_name="ElectraForSequenceClassification", id2label=dict(enumerate(MNLI)))
     import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
-    start = load_checkpoint(tmp_path / "in" / "checkpoint.pt")
+    start, dictionary = load_checkpoint(tmp_path / "in" / "checkpoint.pt"), load_dictionary(tmp_path / "in")
     options = {"finetune_from_model": str(tmp_path / "in" / "checkpoint.pt"), "save_dir": str(tmp_path)}
     cfg = OmegaConf.merge(OmegaConf.structured(ElectraEncoderConfig), options)
     for head, classes in (("sentence_classification_head", 2), ("sentence_classification_head", 3)):
-        model = ElectraEncoder.build_model(cfg, type("Task", (), {"source_dictionary": start.dictionary}))
+        model = ElectraEncoder.build_model(cfg, type("Task", (), {"source_dictionary": dictionary}))
         model.register_classification_head(head, classes)
         fresh = {name: tensor.clone() for name, tensor in model.classification_heads[head].state_dict().items()}
         with caplog.at_level(logging.INFO, logger="fairseq_electra"):

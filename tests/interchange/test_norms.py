@@ -13,7 +13,7 @@ from fairseq_electra import cli
 from fairseq_electra.electra.heads import SentenceHead, TokenHead
 from fairseq_electra.electra.sizes import NORMS
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.encoder import segments_of
+from fairseq_electra.finetuning.encoder import EncoderWithHeads, encoder_arguments, segments_of
 from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, RANKING, TAGGING, TaskInfo
 from fairseq_electra.finetuning.questions.heads import IndependentAnswerHead
 from fairseq_electra.hub.load import load_checkpoint
@@ -23,8 +23,6 @@ from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.import_transformers import import_transformers
 from fairseq_electra.interchange.norms import LAST_OF_SUBLAYER
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
-from fairseq_electra.models._config import with_defaults
-from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
 from tests.conftest import NET, TINY_NET, randomize_parameters
 from tests.helpers.training import train_here
 from tests.interchange.conftest import in_double, transformers
@@ -175,7 +173,7 @@ def tuned(start, kind, norm, positions):
     """An encoder with a head, all parameters random, as one that was fine-tuned for the kind of task."""
     head, task, labels, _ = HEADS[kind]
     cfg = OmegaConf.create({**NET, "num_hidden_layers": 3, "model_size": "tiny", "norm": norm, "positions": positions})
-    model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), start.dictionary)
+    model = EncoderWithHeads(**encoder_arguments(cfg, len(start.symbols)))
     model.register_head(HEAD, head)
     randomize_parameters(model, std=0.2)
     return dataclasses.replace(start, model=model.eval(), labels={HEAD: labels}, task=TaskInfo("x", task, 1, tuple(labels), (), 64))

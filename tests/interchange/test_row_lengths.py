@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from fairseq_electra.electra.heads import SentenceHead, TokenHead
 from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.encoder import EncoderWithHeads, encoder_arguments
 from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, RANKING, TAGGING, TaskInfo
 from fairseq_electra.finetuning.predictions import predictor_of
 from fairseq_electra.finetuning.questions.heads import IndependentAnswerHead
@@ -19,8 +20,6 @@ from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.import_transformers import import_transformers
 from fairseq_electra.interchange.tokenizer_files import read_longest
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
-from fairseq_electra.models._config import with_defaults
-from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
 from tests.cli.test_sentence_commands import command
 from tests.conftest import NET, randomize_parameters
 from tests.interchange.conftest import transformers
@@ -44,7 +43,7 @@ def tuned(pretrained):
     def make(kind=PREDICTION, positions="learned", **changes):
         start, (head, labels) = pretrained(), HEADS[kind]
         cfg = OmegaConf.create({**NET, "model_size": "tiny", "positions": positions, "max_position_embeddings": POSITIONS})
-        model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), start.dictionary)
+        model = EncoderWithHeads(**encoder_arguments(cfg, len(start.symbols)))
         model.register_head(SENTENCE_HEAD, head())
         randomize_parameters(model, std=0.2)
         info = TaskInfo("x", kind, 1, tuple(labels), (), LONGEST, stride=5, max_question=4, unanswerable=True)

@@ -10,21 +10,19 @@ from omegaconf import OmegaConf
 
 from fairseq_electra.electra.heads import SentenceHead
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.encoder import segments_of
+from fairseq_electra.finetuning.encoder import EncoderWithHeads, encoder_arguments, segments_of
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.dense_heads import with_dense
 from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
-from fairseq_electra.models._config import with_defaults
-from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
 from tests.conftest import NET, randomize_parameters
 from tests.interchange.conftest import in_double, transformers
 
 
-def encoder_with_head(dictionary, classes, **changes):
+def encoder_with_head(num_tokens, classes, **changes):
     cfg = OmegaConf.create({**NET, "model_size": "tiny", **changes})
-    model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), dictionary).eval()
-    model.register_classification_head(SENTENCE_HEAD, classes)
+    model = EncoderWithHeads(**encoder_arguments(cfg, num_tokens)).eval()
+    model.register_head(SENTENCE_HEAD, SentenceHead(model.sizes.hidden_size, classes, 0.1, model.pooling))
     randomize_parameters(model, std=0.2)
     return model.eval()
 
@@ -33,7 +31,7 @@ def encoder_with_head(dictionary, classes, **changes):
 @pytest.mark.parametrize("classes", [1, 3])
 def test_a_head_for_sentences_is_exported_exactly(tmp_path, pretrained, positions, classes):
     start = pretrained()
-    model = encoder_with_head(start.dictionary, classes, positions=positions)
+    model = encoder_with_head(len(start.symbols), classes, positions=positions)
     run = OmegaConf.create({"task": {"regression_target": classes == 1}})
     labels = {"sentence_classification_head": [f"label {i}" for i in range(classes)]}
     ours = dataclasses.replace(start, model=model.eval(), labels=labels, cfg=run)
@@ -53,7 +51,7 @@ def test_a_head_for_sentences_is_exported_exactly(tmp_path, pretrained, position
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
 def test_a_head_for_multiple_choice_is_exported_exactly_and_read_back(tmp_path, pretrained, positions):
     start = pretrained()
-    model = encoder_with_head(start.dictionary, 1, positions=positions)
+    model = encoder_with_head(len(start.symbols), 1, positions=positions)
     run = OmegaConf.create({"task": {"_name": "sentence_ranking"}})
     ours = dataclasses.replace(start, model=model, labels={SENTENCE_HEAD: ["LABEL_0"]}, cfg=run)
     export_transformers(ours, tmp_path / "out")
@@ -84,9 +82,11 @@ def test_heads_and_losses_are_theirs_on_random_weights(make_theirs, classes):
     inputs = {"input_ids": order[rows], "token_type_ids": segments, "attention_mask": (~padding).long(), "labels": target}
     theirs = in_double(made.discriminator)(**inputs)
     cfg = OmegaConf.structured(SentencePredictionConfig(classification_head_name=SENTENCE_HEAD, regression_target=regression))
-    criterion = SentencePredictionCriterion(cfg, types.SimpleNamespace(label_dictionary=None, target_dictionary=back.dictionary))
+    task = types.SimpleNamespace(label_dictionary=None, target_dictionary=types.SimpleNamespace(pad=lambda: 1))
+    criterion = SentencePredictionCriterion(cfg, task)
     sample = {"net_input": {"src_tokens": rows}, "target": target, "ntokens": rows.numel()}
     scores, _ = back.model.double()(rows, classification_head_name=SENTENCE_HEAD)
+    back.model.get_targets = lambda sample, _: sample["target"]  # as fairseq's models have it
     loss, size, _ = criterion(back.model, sample)
     assert (scores - theirs.logits).abs().max() < 1e-11
     assert size == len(rows) and abs(float(loss) / size - float(theirs.loss)) < 1e-5 * max(1, float(theirs.loss))
@@ -150,7 +150,7 @@ def test_a_head_with_more_classes_than_half_of_the_hidden_size_is_within_the_bou
 def test_a_head_with_more_classes_than_half_of_the_hidden_size_is_exported_although_its_bias_is_rounded(tmp_path, pretrained):
     """Weights of one sign let the shift, and so the rounding of the bias, grow far above the scores."""
     start, classes = pretrained(), NET["hidden_size"] // 2 + 1
-    model = encoder_with_head(start.dictionary, classes)
+    model = encoder_with_head(len(start.symbols), classes)
     head = model.classification_heads[SENTENCE_HEAD]
     head.prediction.weight.data += 1
     ours = dataclasses.replace(start, model=model, labels={SENTENCE_HEAD: [f"label {i}" for i in range(classes)]})
@@ -167,6 +167,6 @@ def test_a_head_with_more_classes_than_half_of_the_hidden_size_is_exported_altho
 
 def test_the_mean_of_the_row_cannot_be_exported(tmp_path, pretrained):
     start = pretrained()
-    model = encoder_with_head(start.dictionary, 2, pooling="mean")
+    model = encoder_with_head(len(start.symbols), 2, pooling="mean")
     with pytest.raises(InputError, match="fine-tune without --pooling mean"):
         export_transformers(dataclasses.replace(start, model=model, labels={SENTENCE_HEAD: ["a", "b"]}), tmp_path / "out")

@@ -13,7 +13,7 @@ from fairseq_electra.criterions.question_answering import QuestionAnsweringLoss,
 from fairseq_electra.criterions.token_classification import TokenClassificationConfig, TokenClassificationLoss
 from fairseq_electra.electra.heads import TokenHead
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.encoder import segments_of
+from fairseq_electra.finetuning.encoder import EncoderWithHeads, encoder_arguments, segments_of
 from fairseq_electra.finetuning.kind import ANSWERING, TAGGING, TaskInfo
 from fairseq_electra.finetuning.predictions import predictor_of
 from fairseq_electra.finetuning.questions.answers import whole_words
@@ -24,8 +24,6 @@ from fairseq_electra.hub.interface import from_pretrained
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
-from fairseq_electra.models._config import with_defaults
-from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
 from tests.cli.test_sentence_commands import command
 from tests.conftest import NET, randomize_parameters
 from tests.helpers.tagging_task import predict_here
@@ -44,7 +42,7 @@ QUESTIONS = [f"What does it determine?\t{CONTEXT}", f"Which objects?\t{CONTEXT[:
 
 def with_head(start, head, kind, labels, **changes):
     cfg = OmegaConf.create({**NET, "model_size": "tiny", **changes})
-    model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), start.dictionary)
+    model = EncoderWithHeads(**encoder_arguments(cfg, len(start.symbols)))
     model.register_head(HEAD, head)
     randomize_parameters(model, std=0.2)
     return dataclasses.replace(start, model=model.eval(), labels={HEAD: labels}, task=TaskInfo("x", kind, 1, tuple(labels), (), 64))

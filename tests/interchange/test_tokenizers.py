@@ -188,7 +188,7 @@ def test_a_padded_cased_net_with_an_added_token_is_imported_and_the_command_says
     assert "rows of the token table without a piece: 7, named [unused2] to [unused8], which no text gives" in lines
     assert any(line.startswith("tokenizer: the same ids as transformers' BertTokenizer on 5") for line in lines)
     loaded = load_checkpoint(tmp_path / "in" / "checkpoint.pt")
-    assert loaded.model.embeddings.tokens.weight.shape[0] == len(loaded.dictionary) == NEXT + 8
+    assert loaded.model.embeddings.tokens.weight.shape[0] == len(loaded.symbols) == NEXT + 8
     assert loaded.tokenizer.encode("The [E1]", add_special_tokens=False).tokens == ["The", "[E1]"]
     lines = export_transformers(loaded, tmp_path / "out")
     assert any("tokenizer: the same ids" in line and "with added tokens (1)" in line for line in lines)

@@ -67,8 +67,8 @@ def test_ours_to_transformers_and_back_is_equal_to_the_bit(tmp_path, pretrained,
         assert sum("no class for p(replaced)" in line for line in lines) == len(back.pretrained.initialised) == 4
         before, after = ({n: t for n, t in s.items() if not n.startswith("discriminator_head.")} for s in (before, after))
     same(before, after)
-    assert symbols_of(back.pretrained.tokenizer) == ours.dictionary.symbols
-    assert back.order.tolist() == list(range(len(ours.dictionary)))
+    assert symbols_of(back.pretrained.tokenizer) == ours.symbols
+    assert back.order.tolist() == list(range(len(ours.symbols)))
 
 
 def test_a_generator_alone_is_exported_into_its_subfolder(tmp_path, pretrained):
@@ -164,7 +164,7 @@ def test_our_tokenizer_gives_the_same_ids_in_transformers_on_ten_thousand_lines(
     pair = theirs("a line", "and another")
     assert pair["input_ids"][0] == 0 and pair["input_ids"].count(2) == 2
     assert sum(pair["token_type_ids"]) == len(theirs("and another")["input_ids"]) - 1
-    assert theirs("a <mask>", split_special_tokens=False)["input_ids"][-2] == theirs.mask_token_id == len(ours.dictionary) - 1
+    assert theirs("a <mask>", split_special_tokens=False)["input_ids"][-2] == theirs.mask_token_id == len(ours.symbols) - 1
     if not WIKIPEDIA.is_file():
         pytest.skip(f"the lines of Wikipedia were not compared: no {WIKIPEDIA.name}")
 

@@ -7,12 +7,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from fairseq.data import Dictionary
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from fairseq_electra.cli import main
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import read_lines
 from fairseq_electra.pretraining.binarized import load_dictionary, word_starts
+from fairseq_electra.pretraining.dictionary import read_symbols, read_vocabulary
 from fairseq_electra.pretraining.encode import encode_lines, encode_to_pieces
 from fairseq_electra.pretraining.wordpiece import (
     LEADING,
@@ -318,3 +320,23 @@ def test_saving_refuses_a_vocabulary_in_another_order(tmp_path):
 
     with pytest.raises(InputError, match="must begin with"):
         save_vocabulary(Tokenizer(models.WordPiece({"a": 0, "<unk>": 1}, unk_token="<unk>")), tmp_path)
+
+
+def test_read_vocabulary_gives_what_fairseq_reads(tmp_path, vocabulary):
+    assert read_vocabulary(vocabulary) == load_dictionary(vocabulary).symbols
+    path = tmp_path / "dict.txt"
+    path.write_text("a 3\nb -1\n<s> 0 #fairseq:overwrite\nmadeupword0000 0\n", encoding="utf-8")
+    assert read_symbols(path) == Dictionary.load(str(path)).symbols
+    assert read_vocabulary(tmp_path) == load_dictionary(tmp_path).symbols
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [("a 1\na 2\n", "line 2: 'a' stands there twice"), ("a b\n", "line 1: not a symbol and its count"), ("<s> 1\n", "twice")],
+)
+def test_read_symbols_names_the_line_that_is_wrong(tmp_path, lines, message):
+    (tmp_path / "dict.txt").write_text(lines)
+    with pytest.raises(InputError, match=message):
+        read_symbols(tmp_path / "dict.txt")
+    with pytest.raises((RuntimeError, ValueError)):
+        Dictionary.load(str(tmp_path / "dict.txt"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from fairseq_electra.finetuning.encoder import EncoderWithHeads
 from fairseq_electra.finetuning.evaluation import VALID, Evaluation
 from fairseq_electra.finetuning.kind import BEAM, MAX_ANSWER_LENGTH
 from fairseq_electra.finetuning.questions.answers import (
@@ -41,6 +42,7 @@ def answers_to(net: "ElectraHubInterface", head: str, questions: Questions) -> n
     Returns:
         as :func:`answers_of_questions`. Shape: (N, N_BEST, 4).
     """
+    assert isinstance(net.model, EncoderWithHeads)  # which alone has a head for answers
     beam, longest = int(net.options.get("beam", BEAM)), int(net.options.get("max_answer_length", MAX_ANSWER_LENGTH))
     found = []
     with torch.no_grad():

@@ -22,7 +22,7 @@ class SentenceEvaluation(Evaluation):
     def scores(self, net: ElectraHubInterface, split: str) -> np.ndarray:
         """Score the split's examples."""
         head = next(iter(net.labels))
-        return logits_of(net, head, examples_of(self.folder, self.info, split, len(net.dictionary))).numpy()
+        return logits_of(net, head, examples_of(self.folder, self.info, split, len(net.symbols))).numpy()
 
     def metrics(self, split: str, scores: np.ndarray, valid: np.ndarray | None = None) -> dict[str, float] | None:
         """Compare with the labels; nothing has to be chosen on valid."""

@@ -1,4 +1,4 @@
-"""What every ELECTRA model checks before it takes a checkpoint's tensors."""
+"""What every model checks before it takes a checkpoint's tensors."""
 
 from torch import Tensor
 
