@@ -31,7 +31,7 @@ SENTENCES, QUESTIONS = ["The orchestra played the sandwich .", "An int object is
 def run(python: str, *words: object, text: str | None = None) -> str:
     """Run a command of fairseq or of the package; returns what it printed."""
     command, *rest = map(str, words)
-    program = {"fairseq-electra": "from fairseq_electra.cli import main; main()"}.get(
+    program = {"fairseq-electra": "import sys; from fairseq_electra.cli import main; sys.exit(main())"}.get(
         command, f"from fairseq_cli.{command.removeprefix('fairseq-')} import cli_main; cli_main()"
     )
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
@@ -138,7 +138,7 @@ def run_all(work: Path) -> dict:
     given = {
         "sentences": ["--text", "sentence", "--label", "label", "--max-positions", 64],
         "words": ["--conll", "--max-positions", 64],
-        "questions": ["--squad", "--max-positions", 64, "--stride", 32],
+        "questions": ["--squad", "--max-positions", 96, "--max-question", 32, "--stride", 32],
     }
     endings = {"sentences": "tsv", "words": "conll", "questions": "json"}
     for task, options in given.items():
