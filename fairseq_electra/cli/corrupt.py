@@ -91,9 +91,8 @@ def rows_by_generator(model, dictionary, progress: Progress | None = None):
 
     @torch.no_grad()
     def corrupt_rows(tokens: np.ndarray, index: np.ndarray) -> np.ndarray:
-        masked = tokens.copy()
-        positions, target, uniforms, _ = (torch.from_numpy(found) for found in masking(masked, (tokens != pad).sum(1), 1, index))
-        shown = torch.from_numpy(masked)
+        masked = masking(tokens, (tokens != pad).sum(1), 1, index)
+        shown, positions, target, uniforms = (torch.from_numpy(array) for array in masked[:4])
         logits = model.generate(shown, torch.zeros_like(shown), shown == pad, positions)
         sampled = sample_tokens(probabilities(logits), uniforms)
         if progress is not None:

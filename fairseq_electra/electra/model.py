@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from fairseq_electra.electra.embeddings import Embeddings
 from fairseq_electra.electra.encoder import Encoder, initialize, initialize_as_dense_default, shrink_branches
 from fairseq_electra.electra.fast.cross_entropy import probabilities
+from fairseq_electra.electra.fast.sampling import sample_tokens
 from fairseq_electra.electra.heads import MaskedLMHead, ReplacedTokenHead
 from fairseq_electra.electra.packed import PackedDocuments
-from fairseq_electra.electra.sampling import corrupt, sample_tokens, sampling_probabilities
+from fairseq_electra.electra.sampling import corrupt, sampling_probabilities
 from fairseq_electra.electra.sizes import EncoderSizes
 
 TieEmbeddings = Literal["none", "tokens", "all"]

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from fairseq.data import FairseqDataset
 
-from fairseq_electra.electra.masking import Masking
+from fairseq_electra.electra.masking import Masking, columns_before
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.binarized import Binarized
 from fairseq_electra.pretraining.packing import Packing, gather_packed
-from fairseq_electra.pretraining.rows import Rows, columns_before, gather_rows
+from fairseq_electra.pretraining.rows import Rows, gather_rows
 
 SAMPLED = 64  # stretches of rows, and rows of a stretch, that a share is measured on: few places to read from, some 4,000 rows
 
@@ -83,15 +83,15 @@ class MaskedRows(FairseqDataset):
         tokens, segments, lengths, ends = self._read(index)
         self._check(tokens, index)
         copies = {name: self._read(index, ids)[0] for name, ids in self.fixed.items()}
-        fixed = {name: (copy, copy != tokens) for name, copy in copies.items()}  # masking writes over the tokens
-        positions, originals, uniforms, num_masked = self.masking(tokens, lengths, int(self._epoch), index)
+        fixed = {name: (copy, copy != tokens) for name, copy in copies.items()}
+        masked = self.masking(tokens, lengths, int(self._epoch), index)
         arrays = {
-            "src_tokens": (tokens, self.pad),
+            "src_tokens": (masked.src_tokens, self.pad),
             "segment_ids": (segments, 0),
             "padding_mask": (~columns_before(lengths, self.width), True),
-            "masked_positions": (positions, 0),
-            "target": (originals, self.pad),
-            "sample_uniforms": (uniforms, 0),
+            "masked_positions": (masked.positions, 0),
+            "target": (masked.target, self.pad),
+            "sample_uniforms": (masked.sample_uniforms, 0),
         }
         documents = lengths
         if ends is not None:
@@ -103,7 +103,7 @@ class MaskedRows(FairseqDataset):
             "id": torch.from_numpy(index),
             "nsentences": len(index),
             "ntokens": int(lengths.sum()),
-            "nmasked": int(num_masked.sum()),
+            "nmasked": int(masked.counts.sum()),
             "npairs": int((documents * documents).sum()),
             "target": net_input["target"],
             "net_input": net_input,
@@ -128,7 +128,7 @@ class MaskedRows(FairseqDataset):
                 ids, _, lengths, _ = self._read(index)
                 self._check(ids, index)
                 tokens += int(lengths.sum())
-                masked += int(self.masking(ids, lengths, 1, index)[3].sum())
+                masked += int(self.masking(ids, lengths, 1, index).counts.sum())
         return masked / tokens
 
     def _check(self, tokens: np.ndarray, index: np.ndarray) -> None:

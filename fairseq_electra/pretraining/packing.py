@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fairseq_electra.pretraining.rows import Rows, columns_before, gather_rows
+from fairseq_electra.electra.masking import columns_before
+from fairseq_electra.pretraining.rows import Rows, gather_rows
 
 WIDTHS = 32  # documents are read to a multiple of this: few widths, whose tables of columns are kept
 

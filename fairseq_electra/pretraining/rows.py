@@ -5,19 +5,18 @@ that stream without its ``</s>``, cut into at most two segments. Rows are found 
 numbers each; nothing is copied until a batch is read.
 """
 
-import functools
 import itertools
 from dataclasses import dataclass
 
 import numpy as np
 
 from fairseq_electra.electra.hashing import Stream, bits, fractions, row_keys
+from fairseq_electra.electra.masking import columns_before
 from fairseq_electra.errors import InputError
 
 SINGLE_SEGMENT_PROB = 0.1  # google-research/electra build_pretraining_dataset.py::ExampleBuilder._create_example
 SHORT_ROW_PROB = 0.05  # the same file, end of _create_example
 SHORTEST_ROW = 5
-WIDEST_TABLE = 1024  # columns of a table of 1 MB
 TOKENS_AT_ONCE = 1 << 24  # bounds the memory of the search
 
 
@@ -176,18 +175,6 @@ def gather_rows(
     tokens[row, first + 1] = tokens[row, lengths - 1] = eos
     segments = columns_before(lengths, width) != columns_before(first + 2, width)
     return tokens, segments.astype(np.int32), lengths.astype(np.int64)
-
-
-def columns_before(ends: np.ndarray, width: int) -> np.ndarray:
-    """True in the columns before each end. Shapes: (B,) -> (B, T), bool."""
-    if width <= WIDEST_TABLE:  # looking rows up takes a fifth of the time of comparing
-        return _triangle(width).take(ends, axis=0)
-    return np.arange(width) < ends[:, None]
-
-
-@functools.lru_cache(maxsize=32)
-def _triangle(width: int) -> np.ndarray:
-    return np.tri(width + 1, width, -1, dtype=bool)
 
 
 def _ranges(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -19,8 +19,8 @@ def masked_rows(update: int, rows: int = 16, width: int = 24):
     """Rows that count upwards from a random token: what is missing can be told from what stands beside it."""
     rng = np.random.default_rng(update)
     tokens = FIRST_PIECE + (rng.integers(0, MASK - FIRST_PIECE, (rows, 1)) + np.arange(width)) % (MASK - FIRST_PIECE)
-    positions, target, uniforms, _ = MASKING(tokens, np.full(rows, width), 1, np.arange(rows) + rows * update)
-    return [torch.from_numpy(array) for array in (tokens, positions, target, uniforms)]
+    masked = MASKING(tokens, np.full(rows, width), 1, np.arange(rows) + rows * update)
+    return [torch.from_numpy(array) for array in masked[:4]]
 
 
 def run(model, objective, update):

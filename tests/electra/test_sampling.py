@@ -2,13 +2,15 @@ import numpy as np
 import pytest
 import torch
 
+from fairseq_electra.electra.fast import sampling as fast
 from fairseq_electra.electra.fast.cross_entropy import cross_entropy, probabilities
 from fairseq_electra.electra.sampling import corrupt, sample_tokens, sampling_probabilities
 from tests.reference import paper
 
 
 @pytest.mark.parametrize("vocabulary", [5, 128, 300, 1000])
-def test_samples_follow_the_softmax(vocabulary):
+@pytest.mark.parametrize("sample_tokens", [sample_tokens, fast.sample_tokens])
+def test_samples_follow_the_softmax(sample_tokens, vocabulary):
     torch.manual_seed(vocabulary)
     logits = torch.randn(vocabulary) * 2
     draws = 100_000
@@ -25,22 +27,24 @@ def test_samples_follow_the_softmax(vocabulary):
 
 
 @pytest.mark.parametrize("vocabulary", [5, 127, 128, 129, 1000])
-def test_sampling_by_blocks_inverts_the_distribution_function(vocabulary):
+def test_sample_tokens_inverts_the_distribution_function_plainly_and_by_blocks(vocabulary):
     torch.manual_seed(0)
     logits = torch.randn(500, vocabulary, dtype=torch.float64) * 3
     uniforms = torch.rand(500, dtype=torch.float64)
     uniforms[:3] = torch.tensor([0.0, 1 - 2**-53, 0.5])
-    fast = sample_tokens(probabilities(logits), uniforms)
-    plain = torch.tensor([paper.draw(row.numpy(), u.item()) for row, u in zip(logits, uniforms, strict=True)])
-    assert (fast == plain).sum() >= 498  # a draw may lie on a boundary that rounding moves
-    assert fast.max() < vocabulary
+    expected = torch.tensor([paper.draw(row.numpy(), u.item()) for row, u in zip(logits, uniforms, strict=True)])
+    for draw in (sample_tokens, fast.sample_tokens):
+        drawn = draw(probabilities(logits), uniforms)
+        assert (drawn == expected).sum() >= 498  # a draw may lie on a boundary that rounding moves
+        assert drawn.max() < vocabulary
 
 
 def test_no_token_of_probability_zero_is_drawn():
     probs = torch.zeros(4, 300)
     probs[:, [3, 200]] = 0.5
-    sampled = sample_tokens(probs, torch.tensor([0.0, 0.499, 0.501, 0.99999999999], dtype=torch.float64))
-    assert sampled.tolist() == [3, 3, 200, 200]
+    for draw in (sample_tokens, fast.sample_tokens):
+        sampled = draw(probs, torch.tensor([0.0, 0.499, 0.501, 0.99999999999], dtype=torch.float64))
+        assert sampled.tolist() == [3, 3, 200, 200]
 
 
 def test_temperature_and_disallow_correct():

@@ -60,7 +60,7 @@ def test_fast_masking_of_spans_is_the_plain_rule(mean, words_in, starts, width):
     lengths -= np.arange(60) % (width // 2)
     tokens[np.arange(width) >= lengths[:, None]] = PAD
     expected = [plain_masks(*row, mean, words_in)[0] for row in zip(tokens.tolist(), lengths.tolist(), rows.tolist(), strict=True)]
-    positions, target, _, counts = masking(word_starts=starts, mean_span=mean)(tokens.copy(), lengths, 1, rows)
+    _, positions, target, _, counts = masking(word_starts=starts, mean_span=mean)(tokens, lengths, 1, rows)
     assert [at[real != PAD].tolist() for at, real in zip(positions, target, strict=True)] == expected
     assert counts.tolist() == list(map(len, expected))
 
@@ -68,7 +68,7 @@ def test_fast_masking_of_spans_is_the_plain_rule(mean, words_in, starts, width):
 @pytest.mark.parametrize(("mean", "width"), [(2.0, 128), (3.0, 128), (6.0, 128), (4.0, 512)])
 def test_spans_have_the_mean_length_that_is_given_and_use_up_the_budget(mean, width):
     tokens, lengths, rows = text(51_200 // width, width)
-    positions, target, _, counts = masking(mean_span=mean)(tokens.copy(), lengths, 1, rows)
+    _, positions, target, _, counts = masking(mean_span=mean)(tokens, lengths, 1, rows)
     assert (counts == round(0.15 * width)).all()
     found = [plain_masks(row, width, i, mean, single) for i, row in enumerate(tokens.tolist())]
     length = counts.sum() / sum(used for _, used in found)
@@ -81,7 +81,7 @@ def test_spans_have_the_mean_length_that_is_given_and_use_up_the_budget(mean, wi
 
 def test_spans_of_words_hold_whole_words_of_the_mean_number_given():
     tokens, lengths, rows = text(400)
-    positions, target, _, counts = masking(word_starts=STARTS, mean_span=2.0)(tokens.copy(), lengths, 1, rows)
+    _, positions, target, _, counts = masking(word_starts=STARTS, mean_span=2.0)(tokens, lengths, 1, rows)
     assert counts.max() == 19 and counts.mean() > 18.9
     words = spans = 0
     for i, row in enumerate(tokens.tolist()):
@@ -96,7 +96,7 @@ def test_spans_of_words_hold_whole_words_of_the_mean_number_given():
 @pytest.mark.parametrize("mean", [2.0, 6.0])
 def test_long_words_are_masked_more_rarely_in_spans_by_no_more_than_the_pages_say(mean):
     tokens, lengths, rows = text(1500)
-    positions, target, _, _ = masking(word_starts=STARTS, mean_span=mean)(tokens.copy(), lengths, 1, rows)
+    _, positions, target, _, _ = masking(word_starts=STARTS, mean_span=mean)(tokens, lengths, 1, rows)
     masked, there = np.zeros(128), np.zeros(128)
     for i, row in enumerate(tokens.tolist()):
         chosen = set(positions[i][target[i] != PAD].tolist())
@@ -111,7 +111,7 @@ def test_long_words_are_masked_more_rarely_in_spans_by_no_more_than_the_pages_sa
 def test_special_tokens_are_never_masked_and_no_place_of_a_text_is_much_preferred():
     tokens = np.full((6000, 62), 7)
     tokens[:, 0], tokens[:, -1], tokens[:, 31] = BOS, EOS, EOS
-    positions, target, _, _ = masking(mean_span=2.0)(tokens.copy(), np.full(6000, 62), 1, np.arange(6000))
+    _, positions, target, _, _ = masking(mean_span=2.0)(tokens, np.full(6000, 62), 1, np.arange(6000))
     rate = np.bincount(positions[target != PAD], minlength=62) / 6000
     assert not rate[[0, 31, 61]].any()
     rate = np.delete(rate, [0, 31, 61])
@@ -120,9 +120,9 @@ def test_special_tokens_are_never_masked_and_no_place_of_a_text_is_much_preferre
 
 def test_a_mean_of_one_is_single_tokens_and_of_more_than_the_budget_one_span_in_part():
     tokens, lengths, rows = text(50)
-    for one, other in zip(masking()(tokens.copy(), lengths, 1, rows), masking(mean_span=1.0)(tokens.copy(), lengths, 1, rows), strict=True):
+    for one, other in zip(masking()(tokens, lengths, 1, rows), masking(mean_span=1.0)(tokens, lengths, 1, rows), strict=True):
         assert np.array_equal(one, other)
-    positions, target, _, counts = masking(mean_span=100.0)(tokens.copy(), lengths, 1, rows)
+    _, positions, target, _, counts = masking(mean_span=100.0)(tokens, lengths, 1, rows)
     assert (counts == 19).all() and (positions[:, -1] - positions[:, 0] == 18).all() and (target != PAD).all()
 
 
