@@ -8,7 +8,8 @@ from omegaconf import OmegaConf
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from fairseq_electra.electra.sizes import MODEL_SIZES, EncoderSizes
+from fairseq_electra.electra.size_table import MODEL_SIZES
+from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.kind import ANSWERING, MAX_QUESTION, STRIDE, TAGGING, TaskInfo
 from fairseq_electra.hub.load import Pretrained
@@ -153,7 +154,8 @@ def _split(main: Network, with_generator: bool) -> tuple[Network, Network | None
 
 def nearest(sizes: EncoderSizes) -> str:
     """Name the row of the size table that a net is nearest to: the same positions, the nearest hidden size."""
-    alike = {name: row for name, row in MODEL_SIZES.items() if row.positions == sizes.positions}
+    encoders = {name: row.encoder for name, row in MODEL_SIZES.items()}
+    alike = {name: encoder for name, encoder in encoders.items() if encoder.positions == sizes.positions}
     return min(alike, key=lambda name: abs(alike[name].hidden_size - sizes.hidden_size))
 
 

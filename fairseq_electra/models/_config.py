@@ -9,7 +9,8 @@ import torch
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from omegaconf import II, OmegaConf, open_dict
 
-from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, NORMS, POSITIONS, EncoderSizes, named_sizes
+from fairseq_electra.electra.size_table import MODEL_SIZES, arch_names, named_sizes
+from fairseq_electra.electra.sizes import NORMS, POSITIONS, EncoderSizes
 from fairseq_electra.errors import InputError
 from fairseq_electra.memory import keep_freed_memory
 from fairseq_electra.precision import use_fast_fp32
@@ -25,7 +26,7 @@ class EncoderConfig(FairseqDataclass):
     # under hydra an arch function alone is ignored in silence: so the table is chosen by a field, and arch functions only set it
     model_size: Optional[ChoiceEnum(list(MODEL_SIZES))] = field(  # type: ignore[valid-type]
         default=None,
-        metadata={"help": "row of the size table; set by --arch electra_tiny, electra_small, electra_base, electra_large"},
+        metadata={"help": f"row of the size table; set by --arch {arch_names()}"},
     )
     embedding_size: Optional[int] = field(default=None, metadata={"help": "size of token, position and segment vectors" + AS_SIZE})
     hidden_size: Optional[int] = field(default=None, metadata={"help": "size of the hidden states" + AS_SIZE})
@@ -152,7 +153,7 @@ def generator_width(cfg) -> float:
     """Return the generator's hidden size as a share of the discriminator's; alone, it has the size that is named."""
     if cfg.generator_hidden_size is not None:
         return cfg.generator_hidden_size
-    return 1.0 if cfg.get("generator_only", False) else GENERATOR_HIDDEN_SIZE[str(cfg.model_size)]
+    return 1.0 if cfg.get("generator_only", False) else MODEL_SIZES[str(cfg.model_size)].generator_share
 
 
 def generator_sizes(cfg) -> EncoderSizes:

@@ -17,7 +17,7 @@ from fairseq_electra.electra.fast.cross_entropy import probabilities
 from fairseq_electra.electra.heads import MaskedLMHead, ReplacedTokenHead
 from fairseq_electra.electra.packed import PackedDocuments
 from fairseq_electra.electra.sampling import corrupt, sample_tokens, sampling_probabilities
-from fairseq_electra.electra.sizes import MODEL_SIZES
+from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.errors import InputError
 from fairseq_electra.models import _traits
 from fairseq_electra.models._config import (

@@ -13,8 +13,8 @@ from fairseq_electra.electra.parameters import discriminator_parameters, pretrai
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
 from fairseq_electra.precision import cpu_has_bf16
+from fairseq_electra.pretraining.recipes import SHORT_RUNS
 
-SIZES = {"cpu": ("tiny",), "cuda": ("small", "base")}  # what is worth its time there
 READERS = 4  # processes that make batches for a GPU
 SIDE_BY_SIDE = 4  # fine-tunings on a GPU, which one alone would not keep busy
 BYTES, WITH_MOMENTS = 4, 3  # of a parameter, and of its copies in a checkpoint: itself and Adam's two
@@ -41,6 +41,11 @@ class Machine:
     def description(self) -> str:
         """What results say of it."""
         return self.name if self.kind == "cuda" else f"{self.name}, {self.threads} thread{'s' * (self.threads > 1)}"
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """Sizes that are worth its time, the smallest first."""
+        return tuple(size for size, recipe in SHORT_RUNS.items() if recipe.device == self.kind)
 
     @property
     def processes(self) -> int:

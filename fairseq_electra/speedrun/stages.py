@@ -17,7 +17,7 @@ from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.pretraining.wordpiece import draw_lines, load_wordpiece, save_vocabulary, train_wordpiece
 from fairseq_electra.progress import Progress
 from fairseq_electra.speedrun import glue, report
-from fairseq_electra.speedrun.machine import SIZES, bytes_needed, check_disk, this_machine
+from fairseq_electra.speedrun.machine import bytes_needed, check_disk, this_machine
 from fairseq_electra.speedrun.measuring import choose, measure
 from fairseq_electra.speedrun.plan import FEWEST_UPDATES, Pace, Plan, make_plan
 from fairseq_electra.speedrun.pretraining import clock_time, pretrain
@@ -47,7 +47,7 @@ class Stages:
         self.seconds = 60 * settings["--minutes"]
         self.vocabulary, self.data = folder / "vocab", folder / "data-bin"
         self.machine = this_machine()
-        self.sizes = (settings["--size"],) if settings["--size"] else SIZES[self.machine.kind]
+        self.sizes = (settings["--size"],) if settings["--size"] else self.machine.sizes
 
     def run(self) -> str:
         """Do what is not done yet; returns the table, and what the folder holds."""

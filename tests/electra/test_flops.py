@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fairseq_electra.electra.flops import BACKWARD_TOO, known_peak, peak_flops, pretraining_flops
-from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES
+from fairseq_electra.electra.size_table import MODEL_SIZES
 from tests.models.test_flops import MASKED, ROWS, VOCABULARY, WIDTH, flops_of_an_update
 
 BERT_VOCABULARY = 30522
@@ -14,8 +14,8 @@ PUBLISHED = {"small": (128, 128, 1_000_000, 1.29e18), "base": (256, 512, 766_000
 
 @pytest.mark.parametrize("generator_only", [False, True])
 def test_the_count_of_a_step_is_that_of_pytorch(generator_only):
-    sizes = MODEL_SIZES["tiny"]
-    generator = sizes if generator_only else sizes.generator(GENERATOR_HIDDEN_SIZE["tiny"], 1.0)
+    sizes = MODEL_SIZES["tiny"].encoder
+    generator = sizes if generator_only else MODEL_SIZES["tiny"].generator
     count = pretraining_flops(None if generator_only else sizes, generator, VOCABULARY)
     counted = flops_of_an_update(generator_only)
     assert count.of_step(ROWS * WIDTH, ROWS * WIDTH**2, ROWS * MASKED) == pytest.approx(counted, rel=1e-6)
@@ -24,8 +24,8 @@ def test_the_count_of_a_step_is_that_of_pytorch(generator_only):
 @pytest.mark.parametrize("size", PUBLISHED)
 def test_the_count_of_a_whole_pre_training_is_that_of_the_paper(size):
     rows, width, updates, published = PUBLISHED[size]
-    sizes = MODEL_SIZES[size]
-    count = pretraining_flops(sizes, sizes.generator(GENERATOR_HIDDEN_SIZE[size], 1.0), BERT_VOCABULARY)
+    sizes = MODEL_SIZES[size].encoder
+    count = pretraining_flops(sizes, MODEL_SIZES[size].generator, BERT_VOCABULARY)
     tokens = rows * width * updates
     forward = count.of_step(tokens, tokens * width, 0.15625 * tokens) / BACKWARD_TOO
     look_ups = 2 * 2.0 * BERT_VOCABULARY * sizes.embedding_size * tokens
