@@ -1,4 +1,4 @@
-"""Turn a fairseq-train command line into the YAML file that gives fairseq-hydra-train the same run, every option listed.
+"""Turn a fairseq-train command line into the YAML file of the same run under fairseq-hydra-train.
 
 fairseq-electra config -- fairseq-train data-bin --task ... > my.yaml
 fairseq-electra config --size small > electra_small.yaml               # the recipe of a size, as config/pretraining has it

@@ -1,4 +1,4 @@
-"""Write the built-in corpus (English from your Python's own documentation) and its labelled task as plain text.
+"""Write the built-in corpus, English from your Python's own documentation, and its labelled task as text.
 
 fairseq-electra corpus --output corpus
 """

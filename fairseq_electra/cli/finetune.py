@@ -1,4 +1,6 @@
-r"""Fine-tune nets on tasks with many seeds, and compare them in a table. The same line goes on where it was stopped.
+r"""Fine-tune models on tasks with many seeds, and compare them in a table.
+
+The same command line resumes a study that was stopped.
 
 fairseq-electra finetune --data glue-bin/CoLA glue-bin/RTE --net ours=checkpoints/checkpoint_last.pt --net scratch=scratch:tiny \
     --seeds 5 --lr 1e-4 3e-4 1e-3 3e-3 --output runs/glue -- --pooling mean

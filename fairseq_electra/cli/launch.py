@@ -1,4 +1,4 @@
-"""Run one fairseq command as several processes that train together: on CPUs or GPUs, one machine or several.
+"""Run a fairseq command as several processes that train together, on CPUs or GPUs, on one machine or several.
 
 one machine       fairseq-electra launch -n 4 -- fairseq-train data-bin ...
 several machines  the same line on each, with --nodes 2 --node-rank 0 --master-addr HOST (rank 1 on the second, and so on)

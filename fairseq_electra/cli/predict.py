@@ -1,4 +1,4 @@
-"""Apply a fine-tuned net to text: one input a line, one JSON object a line out, in the same order.
+"""Apply a fine-tuned model to text: one input per line, one JSON object per line out, in the same order.
 
 fairseq-electra predict checkpoints/checkpoint_best.pt < sentences.txt > predictions.jsonl
 fairseq-electra predict checkpoints/checkpoint_best.pt --input test.jsonl > predictions.jsonl

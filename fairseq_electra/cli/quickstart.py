@@ -1,4 +1,4 @@
-"""See it work in minutes, on a laptop and without downloads.
+"""Pre-train, fine-tune and compare in minutes, on a laptop and without downloads.
 
 Pre-trains electra_tiny on the built-in corpus, fine-tunes it with fairseq's own sentence_prediction on "were two neighbouring words of
 this sentence swapped?", and compares it with the same net from scratch, with TF-IDF and with the larger class.

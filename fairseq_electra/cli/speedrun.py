@@ -1,4 +1,6 @@
-"""From raw text to a table of scores: pre-train for so many minutes the network that this machine can feed, fine-tune it, compare it.
+"""Go from raw text to a table of scores, with a pre-training of so many minutes.
+
+Trains the size that this machine has the speed for, fine-tunes it, and compares it with published ones.
 
 fairseq-electra speedrun --minutes 5 wiki.train*.txt.xz                   # tiny on a laptop, small or base on a GPU
 fairseq-electra speedrun --minutes 60 --glue GLUE wiki.train*.txt.xz

@@ -170,7 +170,7 @@ def test_a_sample_is_spread_over_the_text(tmp_path):
 def test_bpe_round_trip(vocabulary):
     from omegaconf import OmegaConf
 
-    from fairseq_electra.tasks._bpe import ElectraWordPiece, ElectraWordPieceConfig
+    from fairseq_electra.tasks.electra_wordpiece import ElectraWordPiece, ElectraWordPieceConfig
 
     bpe = ElectraWordPiece(OmegaConf.merge(OmegaConf.structured(ElectraWordPieceConfig), {"wordpiece_vocab": str(vocabulary)}))
     pieces = bpe.encode("The statement is executed")
