@@ -77,10 +77,15 @@ def processor() -> str:
 
 def this_machine() -> Machine:
     """Look at the machine."""
-    threads = torch.get_num_threads()
     if torch.cuda.is_available():
-        return Machine("cuda", torch.cuda.get_device_name(), torch.cuda.is_bf16_supported(including_emulation=False), threads)
-    return Machine("cpu", processor(), cpu_has_bf16(), threads)
+        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return Machine("cuda", torch.cuda.get_device_name(), bf16, torch.get_num_threads())
+    return this_cpu()
+
+
+def this_cpu() -> Machine:
+    """Look at the processor alone, whether or not there is a GPU."""
+    return Machine("cpu", processor(), cpu_has_bf16(), torch.get_num_threads())
 
 
 def bytes_needed(discriminator: EncoderSizes, generator: EncoderSizes, num_tokens: int, characters: int, finetunings: int) -> int:

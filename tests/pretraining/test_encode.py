@@ -182,7 +182,7 @@ def test_bpe_round_trip(vocabulary):
 def test_a_sample_that_is_no_number_of_characters_is_refused(tmp_path, capsys, sample):
     (tmp_path / "text").write_text("a\n")
     assert main(["vocab", "--output", str(tmp_path / "out"), "--sample", sample, str(tmp_path / "text")]) == 1
-    assert f"--sample must be 0 or more, and finite, got 2 and {float(sample)}; --sample 0 takes all" in capsys.readouterr().err
+    assert f"--sample must be 0 or more, and finite, got {float(sample)}; --sample 0 takes all" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
