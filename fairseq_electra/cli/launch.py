@@ -19,7 +19,8 @@ from pathlib import Path
 import fairseq_electra
 from fairseq_electra.errors import InputError, RunCollapsedError
 from fairseq_electra.paths import require_of_training
-from fairseq_electra.rank import FOLDER, TOOLS
+from fairseq_electra.rank import TOOLS
+from fairseq_electra.rank_notes import FOLDER
 from fairseq_electra.saves import name_of, read_note
 
 PORT = 29500
