@@ -12,6 +12,7 @@ import json
 import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.errors import InputError
@@ -53,9 +54,10 @@ def run(args: argparse.Namespace) -> None:
     print(f"2/4 pre-training, {args.updates:,} updates", flush=True)
     pretrain(folder, args.updates)
     print("3/4 fine-tuning: two models, a learning rate for each, three seeds", flush=True)
-    results = finetune(folder)
+    found = finetune(folder)
     print("4/4 results\n")
-    results |= {"majority": majority(folder), "tfidf": tfidf(folder), "seconds": round(time.time() - start)}
+    baselines = {"majority": majority(folder), "tfidf": tfidf(folder)}
+    results: dict[str, Any] = {**found, **baselines, "seconds": round(time.time() - start)}
     with written_whole(folder / "results.json") as stream:
         stream.write(json.dumps(results, indent=2) + "\n")
     print(table(results))

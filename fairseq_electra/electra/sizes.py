@@ -1,6 +1,7 @@
 """The sizes of one encoder, and those of the generator beside it."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import MISSING, dataclass, fields, replace
 
 from fairseq_electra.errors import InputError
 
@@ -8,6 +9,11 @@ POSITIONS = ("learned", "rotary")
 NORMS = ("post", "deepnorm", "scaled", "pre")
 NUM_SEGMENTS = 2
 HEAD_SIZE = 64  # of every published ELECTRA
+# fields that are plain numbers to all who read sizes: every other field is a trait, which each reader must know
+NUMBERS = (
+    *("embedding_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
+    *("max_position_embeddings", "dropout", "attention_dropout"),
+)
 
 
 @dataclass(frozen=True)
@@ -79,3 +85,24 @@ class EncoderSizes:
             num_attention_heads=heads,
             num_hidden_layers=max(1, round(self.num_hidden_layers * depth)),
         )
+
+
+def refuse_unknown_traits(sizes: EncoderSizes, known: Mapping[str, Collection[object]], reader: str) -> None:
+    """Refuse sizes with a trait that a reader of them was not written for, and would silently take for another.
+
+    A field that the reader does not name may have its default, which is what encoders had before the field came.
+
+    Args:
+        sizes: of an encoder.
+        known: for each trait that the reader handles, the values that it handles.
+        reader: names it in the error, with an article.
+
+    Raises:
+        InputError: a trait has another value.
+    """
+    for each in fields(sizes):
+        value = getattr(sizes, each.name)
+        handled = known.get(each.name, () if each.default is MISSING else (each.default,))
+        if each.name not in NUMBERS and value not in handled:
+            written_for = ", ".join(map(repr, handled)) or "models without this option"
+            raise InputError(f"--{each.name.replace('_', '-')} {value}: {reader} would be wrong, as it was written for {written_for}")
