@@ -25,18 +25,13 @@ B rows of a batch, T tokens of a row, K masked slots of a row, V vocabulary, E e
 
 import importlib
 import logging
+import pkgutil
 import sys
 from pathlib import Path
 
 __version__ = "0.1.0"
-# what fairseq finds by a name on its command line
-REGISTERED = (
-    *("criterions.question_answering", "criterions.replaced_token_detection", "criterions.token_classification"),
-    "tasks._bpe",
-    *("models.electra", "models.electra_encoder"),
-    *("optim.electra_adam", "optim.warmup_stable_decay"),
-    *("tasks.electra_pretraining", "tasks.question_answering", "tasks.token_classification"),
-)
+# folders of what fairseq finds by a name on its command line; helpers among their modules begin with _
+COMPONENTS = ("criterions", "models", "optim", "tasks")
 
 
 def refuse_second_copy() -> None:
@@ -59,8 +54,10 @@ def register() -> None:
 
     compat.apply()
     refuse_second_copy()
-    for module in REGISTERED:
-        importlib.import_module(f"{__name__}.{module}")
+    for folder in COMPONENTS:
+        for module in pkgutil.iter_modules([str(Path(__file__).parent / folder)]):
+            if not module.name.startswith("_"):
+                importlib.import_module(f"{__name__}.{folder}.{module.name}")
 
 
 def from_pretrained(path, checkpoint_file=None, vocabulary=None, generator=None):

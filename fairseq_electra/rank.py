@@ -8,16 +8,10 @@ import os
 import signal
 import sys
 import traceback
-from pathlib import Path
 
-FOLDER = "FAIRSEQ_ELECTRA_RANKS"  # where each process notes that it has joined, or its one sentence
+from fairseq_electra.rank_notes import note
+
 TOOLS = {"fairseq-train": "fairseq_cli.train", "fairseq-hydra-train": "fairseq_cli.hydra_train", "fairseq-validate": "fairseq_cli.validate"}
-
-
-def note(kind: str, text: str = "") -> None:
-    """Write a note for the launcher, if there is one."""
-    if FOLDER in os.environ:
-        Path(os.environ[FOLDER], f"{os.environ['RANK']}.{kind}").write_text(text)
 
 
 def main() -> None:
@@ -27,14 +21,15 @@ def main() -> None:
     tool = importlib.import_module(TOOLS[sys.argv[1]])
 
     import fairseq_electra
-    from fairseq_electra import compat
 
     fairseq_electra.register()
+    from fairseq_electra.compat.mistakes import input_error
+
     sys.argv = sys.argv[1:]
     try:
         tool.cli_main()
     except Exception as error:
-        cause = compat.input_error(error)
+        cause = input_error(error)
         if cause is None:
             raise
         if os.environ.get("FAIRSEQ_ELECTRA_TRACEBACK"):

@@ -1,5 +1,6 @@
 """The YAML files are their command lines, to the last bit."""
 
+import argparse
 import re
 import shlex
 import sys
@@ -7,8 +8,11 @@ import sys
 import pytest
 from omegaconf import OmegaConf
 
+from fairseq_electra.cli import config
 from fairseq_electra.cli.config import GROUPS, OF_THE_MACHINE, compose, dataclass_of, from_comment, to_yaml
-from fairseq_electra.electra.sizes import MODEL_SIZES
+from fairseq_electra.electra.size_table import MODEL_SIZES
+from fairseq_electra.errors import InputError
+from fairseq_electra.pretraining import recipes
 from tests.conftest import NET, USER_DIR, electra, run
 from tests.helpers.training import assert_same_weights, read, weights
 
@@ -43,6 +47,12 @@ def hydra(name, changes, *options, folder=FOLDER, **kwargs):
     return done.stdout + done.stderr
 
 
+def config_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser()
+    config.add_arguments(parser)
+    return parser
+
+
 def command_line(name) -> list[str]:
     return from_comment((FOLDER / f"{name}.yaml").read_text())
 
@@ -55,6 +65,17 @@ def test_each_file_is_what_its_command_line_makes_and_lists_every_option(name):
     for group in GROUPS:
         options = {f for f, o in dataclass_of(cfg, group).__dataclass_fields__.items() if not str(o.default).startswith("${")}
         assert set(listed[group]) | {"_name"} == (options - OF_THE_MACHINE) | {"_name"}, group
+
+
+@pytest.mark.parametrize("size", MODEL_SIZES)
+def test_the_command_line_of_each_file_is_the_recipe_of_its_size(size):
+    assert command_line(f"electra_{size}") == recipes.arguments(size), f"make it: fairseq-electra config --size {size}"
+
+
+def test_config_takes_a_size_or_a_command():
+    for given in ([], ["--size", "tiny", "--", "fairseq-train"]):
+        with pytest.raises(InputError, match="give a command line after --, or --size SIZE"):
+            config.run(config_parser().parse_args(given))
 
 
 def test_the_recipe_of_tiny_is_the_readmes():

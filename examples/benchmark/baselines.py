@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairseq_electra.electra.encoder import initialize
-from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, EncoderSizes, safe_sizes
+from fairseq_electra.electra.size_table import MODEL_SIZES
+from fairseq_electra.electra.sizes import EncoderSizes
 
 DISC_WEIGHT = 50.0
 Step = tuple[nn.Module, Callable[[dict], Tensor]]
@@ -21,12 +22,12 @@ NET = "learned positions, --norm post"  # of all baselines, as of the original
 
 def nets_are_alike(size: str) -> bool:
     """Tell whether ours has the baselines' positions and LayerNorm as it comes."""
-    return (safe_sizes(size).positions, safe_sizes(size).norm) == ("learned", "post")
+    return MODEL_SIZES[size].arch_traits == {"positions": "learned", "norm": "post"}
 
 
 def nets(size: str) -> str:
     """Say which networks are compared, for a report."""
-    ours = safe_sizes(size)
+    ours = MODEL_SIZES[size].arch_encoder
     return (
         f"{size}: fairseq_electra has {ours.positions} positions, --norm {ours.norm}; RoFormer rotary ones, --norm post; the others {NET}"
     )
@@ -53,8 +54,8 @@ def transformers_step(size: str, num_tokens: int, dropout: float, *, masked_only
     """
     import transformers
 
-    sizes, both = MODEL_SIZES[size], (num_tokens, dropout)
-    small = sizes.generator(GENERATOR_HIDDEN_SIZE[size], 1.0)
+    sizes, both = MODEL_SIZES[size].encoder, (num_tokens, dropout)
+    small = MODEL_SIZES[size].generator
     generator = transformers.ElectraForMaskedLM(transformers.ElectraConfig(**_config(small, *both)))
     discriminator = transformers.ElectraForPreTraining(transformers.ElectraConfig(**_config(sizes, *both)))
     discriminator.electra.embeddings = generator.electra.embeddings
@@ -81,8 +82,8 @@ def roformer_step(size: str, num_tokens: int, dropout: float) -> Step:
     import transformers
     from transformers.models.electra.modeling_electra import ElectraDiscriminatorPredictions
 
-    sizes, both = MODEL_SIZES[size], (num_tokens, dropout)
-    small = sizes.generator(GENERATOR_HIDDEN_SIZE[size], 1.0)
+    sizes, both = MODEL_SIZES[size].encoder, (num_tokens, dropout)
+    small = MODEL_SIZES[size].generator
     generator = transformers.RoFormerForMaskedLM(transformers.RoFormerConfig(**_config(small, *both)))
     discriminator = transformers.RoFormerModel(transformers.RoFormerConfig(**_config(sizes, *both)))
     discriminator.embeddings = generator.roformer.embeddings
@@ -116,8 +117,8 @@ def _config(sizes: EncoderSizes, num_tokens: int, dropout: float) -> dict[str, A
 
 def fairseq_step(size: str, num_tokens: int, dropout: float) -> Step:
     """The same nets from fairseq's TransformerEncoderLayer and LayerNorm; masked positions only, Gumbel sampling."""
-    sizes = MODEL_SIZES[size]
-    generator_sizes = sizes.generator(GENERATOR_HIDDEN_SIZE[size], 1.0)
+    sizes = MODEL_SIZES[size].encoder
+    generator_sizes = MODEL_SIZES[size].generator
     embeddings = FairseqEmbeddings(sizes, num_tokens, dropout)
     generator, discriminator = FairseqEncoder(generator_sizes, dropout), FairseqEncoder(sizes, dropout)
     to_vocabulary = nn.Sequential(

@@ -20,7 +20,8 @@ from benchmark.baselines import nets
 from benchmark.bound import clock, products_alone, step_products
 from benchmark.report import alone, new_parser, publish, ratios, read_arguments
 from fairseq_electra.electra.flops import electra_flops, peak_flops
-from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, EncoderSizes
+from fairseq_electra.electra.size_table import MODEL_SIZES
+from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.speedrun.machine import processor
 
 POINTS = ("small:128:128", "base:32:512", "large:16:512")
@@ -120,8 +121,8 @@ def compare(size: str, rows: int, width: int, device: str, rounds: int, repeats:
     torch._dynamo.reset()  # else the graphs of all points would count as one network's, of which it allows eight
     made = make_steps(size, rows, width, device)
     runs = {name: run for name, (run, _) in made.items()}
-    sizes, slots = MODEL_SIZES[size], max(1, round(0.15 * width))
-    generator = sizes.generator(GENERATOR_HIDDEN_SIZE[size], 1.0)
+    sizes, slots = MODEL_SIZES[size].encoder, max(1, round(0.15 * width))
+    generator = MODEL_SIZES[size].generator
     alone_run = products_alone(step_products(sizes, generator, VOCABULARY, rows, width, slots), torch.bfloat16, device)
     alone_run()
     seconds: dict[str, list[float]] = {name: [] for name in [*runs, "products"]}

@@ -17,7 +17,7 @@ import torch
 
 import fairseq_electra
 from benchmark.report import alone, new_parser, publish, ratios, read_arguments
-from fairseq_electra.electra.sizes import safe_sizes
+from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.files.text import read_lines
 from fairseq_electra.memory import keep_freed_memory
 from fairseq_electra.pretraining.corpus import builtin_paragraphs
@@ -47,7 +47,6 @@ def steps_on(paragraphs: list[str], size: str, width: int, slots: int, autocast:
     from omegaconf import OmegaConf
 
     from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionConfig
-    from fairseq_electra.electra.sizes import SAFE
     from fairseq_electra.models.electra import ElectraConfig, ElectraModel
     from fairseq_electra.tasks.electra_pretraining import ElectraPretrainingConfig, ElectraPretrainingTask
 
@@ -64,7 +63,7 @@ def steps_on(paragraphs: list[str], size: str, width: int, slots: int, autocast:
             task = ElectraPretrainingTask.setup_task(cfg)
             dataset = task.load_dataset("train")
             torch.manual_seed(1)
-            sizes = {"model_size": size, **SAFE[size], "max_position_embeddings": max(512, width)}
+            sizes = {"model_size": size, **MODEL_SIZES[size].arch_traits, "max_position_embeddings": max(512, width)}
             sizes |= {"dropout": 0.0, "attention_dropout": 0.0}
             model = ElectraModel.build_model(OmegaConf.merge(OmegaConf.structured(ElectraConfig), sizes), task)
             criterion = ReplacedTokenDetection(OmegaConf.structured(ReplacedTokenDetectionConfig), task)
@@ -191,7 +190,7 @@ def main() -> None:
             for width in args.widths
         ]
     machine = {"processor": processor(), "threads": args.threads, "torch": torch.__version__, "autocast": args.autocast}
-    nets = {size: {name: getattr(safe_sizes(size), name) for name in ("positions", "norm")} for size in args.sizes}
+    nets = {size: MODEL_SIZES[size].arch_traits for size in args.sizes}
     report = {"machine": machine, "nets": nets, "found": found}
     publish(report, args.output, markdown)
 

@@ -19,7 +19,7 @@ import fairseq_electra
 from benchmark.inference import sentences
 from benchmark.report import Markdown, alone, new_parser, publish, ratios, read_arguments
 from fairseq_electra.electra.heads import SentenceHead
-from fairseq_electra.electra.sizes import SAFE, safe_sizes
+from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.memory import keep_freed_memory
 from fairseq_electra.pretraining.corpus import builtin_paragraphs
 from fairseq_electra.pretraining.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece
@@ -50,7 +50,7 @@ def new_net(net: str, folder: Path, longest: int = LONGEST, head_of: Callable = 
     dictionary = load_dictionary(folder)
     torch.manual_seed(1)
     size = net.removesuffix(LEARNED)
-    kind = SAFE[size] if net == size else {"positions": "learned", "norm": "post"}
+    kind = MODEL_SIZES[size].arch_traits if net == size else {"positions": "learned", "norm": "post"}
     cfg = OmegaConf.create({"model_size": size, **kind, "max_position_embeddings": longest})
     model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), dictionary)
     name, head, labels = head_of(model.sizes.hidden_size)
@@ -147,7 +147,8 @@ def measure(args: argparse.Namespace, unit: str, number: int, compare: Callable[
     with alone():
         found = {net: compare(net) for size in args.sizes for net in (size, size + LEARNED)}
     machine = {"processor": processor(), "threads": args.threads, "torch": torch.__version__, "transformers": transformers.__version__}
-    nets = {size: f"{safe_sizes(size).positions} positions, --norm {safe_sizes(size).norm}" for size in args.sizes}
+    encoders = {size: MODEL_SIZES[size].arch_encoder for size in args.sizes}
+    nets = {size: f"{each.positions} positions, --norm {each.norm}" for size, each in encoders.items()}
     publish({"machine": machine, unit: number, "nets": nets, "sizes": found}, args.output, markdown)
 
 

@@ -23,7 +23,8 @@ from benchmark.baselines import nets_are_alike
 from benchmark.bound import clock, products_alone, step_products
 from benchmark.report import alone, new_parser, publish, ratios, read_arguments, run_logged
 from fairseq_electra.electra.flops import electra_flops, masked_lm_flops
-from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, EncoderSizes, safe_sizes
+from fairseq_electra.electra.size_table import MODEL_SIZES
+from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.finetuning.runs import USER_DIR
 from fairseq_electra.pretraining.binarized import load_dictionary
 from fairseq_electra.pretraining.corpus import builtin_documents
@@ -75,7 +76,7 @@ def main() -> None:
             report[size] = summarize(speeds)
             update = args.rows * TOKENS / report[size][0]["tokens_per_second"]
             report["products"][size] = summarize_products(size, report["vocabulary"], seconds, update)
-            report["nets"][size] = {name: getattr(safe_sizes(size), name) for name in ("positions", "norm")}
+            report["nets"][size] = MODEL_SIZES[size].arch_traits
     publish(report, args.output, markdown)
 
 
@@ -130,8 +131,9 @@ def networks(size: str) -> list[tuple[EncoderSizes | None, EncoderSizes]]:
 
     masked_lm's network is ours' discriminator with another head; roberta has an embedding size equal to its hidden size.
     """
-    net = replace(MODEL_SIZES[size], embedding_size=MODEL_SIZES[size].hidden_size)
-    return [(None, net), (net, net.generator(GENERATOR_HIDDEN_SIZE[size], 1.0))]
+    encoder = MODEL_SIZES[size].encoder
+    net = replace(encoder, embedding_size=encoder.hidden_size)
+    return [(None, net), (net, net.generator(MODEL_SIZES[size].generator_share, 1.0))]
 
 
 def parts_of_lines(size: str) -> tuple[list[str], list[str], list[str], list[str]]:

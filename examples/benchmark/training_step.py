@@ -17,7 +17,7 @@ from benchmark.baselines import NET, Step, fairseq_step, nets_are_alike, roforme
 from benchmark.bound import products_alone, step_products
 from benchmark.report import ratios
 from fairseq_electra.electra.masking import Masking
-from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, SAFE
+from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.precision import cpu_has_bf16
 from fairseq_electra.pretraining.batches import MaskedRows
 from fairseq_electra.pretraining.binarized import Binarized
@@ -111,7 +111,8 @@ def our_step(size: str, dropout: float, compiled: bool = False, width: int = 128
     from fairseq_electra.models.electra import ElectraConfig, ElectraModel, compile_options
 
     task = toy_task()
-    changes: dict = {"model_size": size, "dropout": dropout, "attention_dropout": dropout, **SAFE[size], **net}
+    traits = {**MODEL_SIZES[size].arch_traits, **net}
+    changes: dict = {"model_size": size, "dropout": dropout, "attention_dropout": dropout, **traits}
     changes |= {"compile": compiled, "cuda_graphs": cuda_graphs, "max_position_embeddings": max(512, width)}
     model = ElectraModel.build_model(OmegaConf.merge(OmegaConf.structured(ElectraConfig), changes), task)
     criterion = ReplacedTokenDetection(OmegaConf.structured(ReplacedTokenDetectionConfig), task)
@@ -175,8 +176,8 @@ def compare(size: str, rows: int, rounds: int, compiled: bool = False, pattern: 
         network.train()
         made.append((variant, network, step, torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)))
         run_step(*made[-1], sample)
-    sizes = MODEL_SIZES[size]
-    generator, slots = sizes.generator(GENERATOR_HIDDEN_SIZE[size], 1.0), sample["target"].shape[1]
+    sizes = MODEL_SIZES[size].encoder
+    generator, slots = MODEL_SIZES[size].generator, sample["target"].shape[1]
     products = step_products(sizes, generator, VOCABULARY, rows, sample["net_input"]["src_tokens"].shape[1], slots)
     bounds = {kind: products_alone(products, kind[0]) for kind in dict.fromkeys(variant.products for variant in chosen)}
     cpu: list[list[float]] = [[] for _ in made]

@@ -26,7 +26,7 @@ from benchmark.gpu import POINTS, kernel_seconds, largest_shares, profiler
 from benchmark.report import alone, new_parser, publish, ratios, read_arguments
 from benchmark.step_alone import StepAlone
 from benchmark.trainer import RECORDS, WARM_UP, write_random_ids
-from fairseq_electra.electra.sizes import MODEL_SIZES
+from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.finetuning.runs import USER_DIR
 from fairseq_electra.speedrun.machine import processor
 

@@ -1,54 +1,52 @@
-"""``fairseq-electra COMMAND``: one module of this folder for each command, imported only when it is called."""
+"""``fairseq-electra COMMAND``: each module of this folder is a command, imported only when it is called."""
 
 import argparse
+import ast
 import codecs
 import contextlib
 import importlib
 import io
-import keyword
 import os
 import sys
 from importlib import metadata
+from pathlib import Path
 
 from fairseq_electra.errors import InputError
 
-COMMANDS = {
-    "vocab": "train a WordPiece vocabulary from text",
-    "encode": "text to pieces, or straight to what fairseq trains on",
-    "corpus": "write the built-in corpus and its labelled task",
-    "config": "turn a fairseq-train command line into the YAML of fairseq-hydra-train",
-    "prepare": "turn labelled text (GLUE, SWAG, RACE, any TSV; SQuAD; columns of tags) into a folder to fine-tune on",
-    "finetune": "fine-tune nets on tasks with many seeds, and compare them",
-    "submit": "write GLUE's submission files from such runs",
-    "predict": "apply a fine-tuned net to text",
-    "detect": "say how likely each token of a text was replaced",
-    "fill": "let the generator guess what stands at <mask>",
-    "export": "turn a checkpoint into a folder that transformers loads",
-    "import": "turn a folder of transformers into a checkpoint to go on from",
-    "average": "average the weights of checkpoints, or take out their moving average",
-    "train": "run fairseq-train with this package already loaded; wrong paths are refused at once",
-    "launch": "run a fairseq command as several processes: CPUs, GPUs, machines, slurm",
-    "corrupt": "corrupt a validation set with a trained generator, to compare discriminators on",
-    "inspect": "show what a checkpoint sees, row by row",
-    "plot": "draw the curves of a training log",
-    "speedrun": "from raw text to a table of scores, with pre-training of so many minutes",
-    "quickstart": "pre-train, fine-tune and compare in minutes",
-    "user-dir": "print the folder to give to fairseq's --user-dir",
-}
+FOLDER = Path(__file__).parent
+
+
+def commands(folder: Path = FOLDER) -> dict[str, Path]:
+    """Find the commands by their modules: those that do not begin with ``_``.
+
+    Args:
+        folder: of the modules.
+
+    Returns:
+        the file of each command, by its name: ``user_dir.py`` is ``user-dir``, and ``import_.py`` is ``import``.
+    """
+    files = sorted(path for path in folder.glob("*.py") if not path.stem.startswith("_"))
+    return {path.stem.removesuffix("_").replace("_", "-"): path for path in files}
+
+
+def summary_of(module: Path) -> str:
+    """Read what a command does, the first sentence of its docstring, without importing it: that may take seconds."""
+    found = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
+    return found.partition("\n")[0].partition(". ")[0].removesuffix(".")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="fairseq-electra", description="ELECTRA for fairseq: prepare, study and show.")
     parser.add_argument("--version", action="version", version=versions())
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, summary in COMMANDS.items():
-        commands.add_parser(name, help=summary, add_help=False)
+    names = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    known = commands()
+    for name, file in known.items():
+        names.add_parser(name, help=summary_of(file).replace("%", "%%"), add_help=False)
     _write_utf8()
     given = sys.argv[1:] if arguments is None else arguments
     chosen, rest = parser.parse_args(given[:1]), given[1:]
-    module_name = chosen.command.replace("-", "_")
-    module = importlib.import_module(f"fairseq_electra.cli.{module_name}{'_' if keyword.iskeyword(module_name) else ''}")
+    module = importlib.import_module(f"{__name__}.{known[chosen.command].stem}")
     command = argparse.ArgumentParser(
         prog=f"fairseq-electra {chosen.command}",
         description=module.__doc__,

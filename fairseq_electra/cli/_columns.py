@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.quotes import warn_of_quotes
-from fairseq_electra.finetuning.sentences.read import Columns, is_table
+from fairseq_electra.files.table import Columns, is_table
 
 
 def add_column_arguments(parser: argparse.ArgumentParser, text_help: str) -> None:

@@ -11,7 +11,7 @@ from fairseq_electra.cli._columns import add_column_arguments, check_column_argu
 from fairseq_electra.cli._unknown_text import UnknownText
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.inputs import read_inputs, source_name
-from fairseq_electra.finetuning.sentences.read import is_table
+from fairseq_electra.files.table import is_table
 from fairseq_electra.progress import Progress
 
 if TYPE_CHECKING:

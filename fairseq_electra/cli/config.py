@@ -1,6 +1,7 @@
-"""Turn a fairseq-train command line into the YAML file that gives fairseq-hydra-train the same run, every option listed.
+"""Turn a fairseq-train command line into the YAML file of the same run under fairseq-hydra-train.
 
 fairseq-electra config -- fairseq-train data-bin --task ... > my.yaml
+fairseq-electra config --size small > electra_small.yaml               # the recipe of a size, as config/pretraining has it
 fairseq-hydra-train --config-dir . --config-name my optimization.lr=[2e-4]
 """
 
@@ -12,7 +13,9 @@ from dataclasses import fields
 from omegaconf import OmegaConf
 
 import fairseq_electra
+from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.errors import InputError
+from fairseq_electra.pretraining import recipes
 
 # of fairseq's groups, those that training reads
 GROUPS = (
@@ -27,11 +30,17 @@ WIDTH = 130
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("command", nargs="+", metavar="-- COMMAND", help="fairseq-train and its arguments")
+    parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="fairseq-train and its arguments")
+    parser.add_argument("--size", choices=MODEL_SIZES, help="instead of a command: the recipe of a size of the table")
 
 
 def run(args: argparse.Namespace) -> None:
     """Print the file."""
+    if bool(args.size) == bool(args.command):
+        raise InputError("give a command line after --, or --size SIZE for the recipe of a size")
+    if args.size:
+        sys.stdout.write(to_yaml(recipes.arguments(args.size)))
+        return
     if args.command[0] != "fairseq-train":
         raise InputError(f"config translates fairseq-train, got {args.command[0]}; give its command line after --")
     sys.stdout.write(to_yaml(args.command[1:]))

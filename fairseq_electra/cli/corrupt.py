@@ -1,4 +1,4 @@
-"""Corrupt a validation set with a trained generator, once: a second yardstick beside the one that every validation has.
+"""Corrupt a validation set once with a trained generator, to compare discriminators on it.
 
 Each validation reports fixed_auc, how well the discriminator finds replacements drawn by frequency. With the file that this command writes
 into the data folder it also reports fixed_generator_auc, on replacements that a real generator made. Both can be compared between runs

@@ -1,4 +1,6 @@
-"""Say how likely each token of a text was replaced: one text a line in; JSON lines out, or colours on a terminal.
+"""Predict, for every token of a text, how likely it was replaced.
+
+Reads one text per line; writes JSON lines, or colours on a terminal.
 
 echo "The orchestra played the sandwich." | fairseq-electra detect checkpoints
 

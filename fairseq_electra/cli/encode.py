@@ -11,17 +11,14 @@ cannot be seen, such as U+200B. It says how many documents it found, and warns w
 import argparse
 import sys
 import time
-from collections.abc import Iterator
 
 from fairseq_electra.cli._columns import add_column_arguments, check_column_arguments
 from fairseq_electra.cli.vocab import TEXT_HELP
 from fairseq_electra.errors import InputError
-from fairseq_electra.files.text import read_texts
 from fairseq_electra.paths import VOCABULARY, require
-from fairseq_electra.pretraining.documents import BLANK_LINES, DOCUMENTS, HEADINGS, LINES, Documents, reader_of
-from fairseq_electra.pretraining.encode import SPLITS, encode_to_binary, encode_to_pieces, punctuation_normalizer
-from fairseq_electra.pretraining.unknown import Unknown
-from fairseq_electra.pretraining.wordpiece import load_wordpiece
+from fairseq_electra.pretraining.documents import BLANK_LINES, DOCUMENTS, HEADINGS, LINES
+from fairseq_electra.pretraining.encode import SPLITS
+from fairseq_electra.pretraining.prepare import RunningText, encode_text, text_as_pieces
 from fairseq_electra.progress import Progress
 
 
@@ -49,39 +46,32 @@ def run(args: argparse.Namespace) -> None:
     if bool(args.destdir) != bool(splits):
         raise InputError("--destdir and --trainpref, --validpref or --testpref go together; without them, text comes from standard input")
     require(VOCABULARY, args.vocab)
-    require("text", *(file for files in splits.values() for file in files))  # all of them, before hours of work on the first
-    if args.text and args.documents:
-        raise InputError("--documents is for plain text: with --text, each record is a document; leave one of them out")
+    require("text", *(file for files in splits.values() for file in files))  # all, before hours of work on the first
+    texts = {split: running_text(files, args) for split, files in (splits or {"": ["-"]}).items()}
     check_column_arguments(args, (file for files in splits.values() for file in files))
-    tokenizer = load_wordpiece(args.vocab)
     if not splits:
-        unknown, documents = Unknown(), Documents()
-        with Progress(beside=sys.stdout) as progress:
-            lines = progress.over(_lines(["-"], args, documents), "standard input", "lines")
-            for pieces in encode_to_pieces(tokenizer, lines, unknown):
-                sys.stdout.buffer.write(pieces.encode() + b"\n")
-        print(f"{unknown}; {documents}", file=sys.stderr)
-        _warn("standard input", 1, args, documents, unknown)
+        print_pieces(texts[""], args.vocab)
         return
-    for split, files in splits.items():
-        start, unknown, documents, prefix = time.time(), Unknown(), Documents(), f"{args.destdir}/{split}"
+    for split, text in texts.items():
+        start, prefix = time.time(), f"{args.destdir}/{split}"
         with Progress() as progress:
-            lines = progress.over(_lines(files, args, documents), prefix, "lines")
-            number, ids = encode_to_binary(tokenizer, lines, prefix, args.vocab, unknown)
-        print(f"{prefix}: {number:,} lines, {ids:,} ids in {time.time() - start:.0f} s; {documents}; {unknown}")
-        _warn(prefix, len(files), args, documents, unknown)
+            found = encode_text(text, args.vocab, prefix, progress)
+        seconds = time.time() - start
+        print(f"{prefix}: {found.lines:,} lines, {found.ids:,} ids in {seconds:.0f} s; {text.documents}; {text.unknown}")
+        for warning in found.warnings:
+            print(warning, file=sys.stderr)
 
 
-def _lines(files: list[str], args: argparse.Namespace, documents: Documents) -> Iterator[str]:
-    lines = documents.over(read_texts(files, reader_of(args.text, args.documents or BLANK_LINES, args.quoted)))
-    return map(punctuation_normalizer(args.moses), lines) if args.moses else lines
+def running_text(files: list[str], args: argparse.Namespace) -> RunningText:
+    """Take files as the options say that they are meant."""
+    return RunningText(files, args.text, quoted=args.quoted, by=args.documents, moses=args.moses)
 
 
-def _warn(place: str, files: int, args: argparse.Namespace, documents: Documents, unknown: Unknown) -> None:
-    """Warn of text that is not known, or seems to be meant in another way than it was read, where this was not asked for."""
-    unknown.warn(place)
-    if returns := documents.warning_of_returns(place):
-        print(returns, file=sys.stderr)
-    asked_for = args.text or args.documents == BLANK_LINES
-    if not asked_for and (warning := documents.warning(place, files, args.documents or BLANK_LINES)):
+def print_pieces(text: RunningText, vocabulary: str) -> None:
+    """Write pieces to standard output, and what was found to standard error."""
+    with Progress(beside=sys.stdout) as progress:
+        for pieces in text_as_pieces(text, vocabulary, progress):
+            sys.stdout.buffer.write(pieces.encode() + b"\n")
+    print(f"{text.unknown}; {text.documents}", file=sys.stderr)
+    for warning in text.warnings("standard input"):
         print(warning, file=sys.stderr)

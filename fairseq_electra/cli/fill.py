@@ -1,4 +1,6 @@
-"""Let the generator guess what stands at <mask>: one text a line in; JSON lines out, or colours on a terminal.
+"""Let the generator fill in the tokens at <mask>.
+
+Reads one text per line; writes JSON lines, or colours on a terminal.
 
 echo "The orchestra played the <mask>." | fairseq-electra fill checkpoints --top 3
 

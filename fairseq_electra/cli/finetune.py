@@ -1,4 +1,6 @@
-r"""Fine-tune nets on tasks with many seeds, and compare them in a table. The same line goes on where it was stopped.
+r"""Fine-tune models on tasks with many seeds, and compare them in a table.
+
+The same command line resumes a study that was stopped.
 
 fairseq-electra finetune --data glue-bin/CoLA glue-bin/RTE --net ours=checkpoints/checkpoint_last.pt --net scratch=scratch:tiny \
     --seeds 5 --lr 1e-4 3e-4 1e-3 3e-3 --output runs/glue -- --pooling mean
@@ -13,6 +15,7 @@ import os
 import shlex
 from pathlib import Path
 
+from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import written_whole
 from fairseq_electra.paths import CHECKPOINT, require
@@ -42,8 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs="+",
         metavar="RATE",
-        help="learning rates to choose from on valid, with seed 0; one: no choice (default: 1e-4 3e-4 1e-3 3e-3 for tiny and small, "
-        "a third of that for base, 2e-5 5e-5 2e-4 5e-4 for large)",
+        help=f"learning rates to choose from on valid, with seed 0; one: no choice (default: by the size: {rates_of_sizes()})",
     )
     parser.add_argument("--epochs", nargs="+", default=[], metavar="N", help="instead of the recipe's; TASK=N for one task alone")
     parser.add_argument("--batch-size", type=int, metavar="N", help="examples of an update, instead of the recipe's 32")
@@ -98,6 +100,12 @@ def run(args: argparse.Namespace) -> None:
     with written_whole(args.output / "results.md") as stream:
         stream.write(f"{table(results)}\n\n{provenance(results)}\n")
     print("\n".join(["", table(results), "", *choices(results), f"results: {path}"]))
+
+
+def rates_of_sizes() -> str:
+    """List the learning rates of every size, for the help."""
+    rates = {size: " ".join(f"{rate:g}" for rate in row.finetuning.rates) for size, row in MODEL_SIZES.items()}
+    return "; ".join(f"{size} {found}" for size, found in rates.items())
 
 
 def checkpoint_of(net: str) -> str | None:

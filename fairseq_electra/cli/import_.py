@@ -1,4 +1,4 @@
-"""Turn a folder of transformers into a checkpoint to go on from.
+"""Turn a folder of transformers into a checkpoint to start from.
 
 fairseq-electra import electra-small-discriminator --generator electra-small-generator released/checkpoint.pt
 fairseq-train data-bin ... --arch electra --finetune-from-model released/checkpoint.pt

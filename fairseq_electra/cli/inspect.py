@@ -1,4 +1,4 @@
-"""Show what the networks see and say, row by row.
+"""Show what a checkpoint reads and predicts, row by row.
 
 The text, the masks, the generator's samples, what was replaced, and how likely the discriminator holds each token to be a replacement.
 

@@ -1,4 +1,4 @@
-"""Run one fairseq command as several processes that train together: on CPUs or GPUs, one machine or several.
+"""Run a fairseq command as several processes that train together, on CPUs or GPUs, on one machine or several.
 
 one machine       fairseq-electra launch -n 4 -- fairseq-train data-bin ...
 several machines  the same line on each, with --nodes 2 --node-rank 0 --master-addr HOST (rank 1 on the second, and so on)
@@ -19,7 +19,8 @@ from pathlib import Path
 import fairseq_electra
 from fairseq_electra.errors import InputError, RunCollapsedError
 from fairseq_electra.paths import require_of_training
-from fairseq_electra.rank import FOLDER, TOOLS
+from fairseq_electra.rank import TOOLS
+from fairseq_electra.rank_notes import FOLDER
 from fairseq_electra.saves import name_of, read_note
 
 PORT = 29500

@@ -1,4 +1,6 @@
-"""Draw the curves of a pre-training log written with --log-format json: losses, accuracies, detection, speed; and write them as CSV.
+"""Draw the curves of a pre-training log, and write them as CSV.
+
+The log is one of --log-format json; the curves are losses, accuracies, detection and speed.
 
 fairseq-electra plot train.log --output curves.png
 """

@@ -1,4 +1,4 @@
-"""Apply a fine-tuned net to text: one input a line, one JSON object a line out, in the same order.
+"""Apply a fine-tuned model to text: one input per line, one JSON object per line out, in the same order.
 
 fairseq-electra predict checkpoints/checkpoint_best.pt < sentences.txt > predictions.jsonl
 fairseq-electra predict checkpoints/checkpoint_best.pt --input test.jsonl > predictions.jsonl
@@ -26,11 +26,11 @@ from fairseq_electra.cli._unknown_text import UnknownText
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.inputs import read_inputs, source_name
 from fairseq_electra.files.quotes import warn_of_quotes
+from fairseq_electra.files.table import Columns, is_table, numbered_lines, records
 from fairseq_electra.files.text import written_whole
 from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, RANKING, TAGGING, TaskInfo
 from fairseq_electra.finetuning.questions.forms import is_squad
 from fairseq_electra.finetuning.questions.read import QUESTION_COLUMNS, Squad, read_squad
-from fairseq_electra.finetuning.sentences.read import Columns, is_table, numbered_lines, records
 from fairseq_electra.finetuning.words.columns import FIRST_AND_LAST, WordColumns
 from fairseq_electra.finetuning.words.read import read_words
 from fairseq_electra.finetuning.words.tags import BIO, SCHEMES

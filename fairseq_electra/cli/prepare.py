@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from fairseq_electra.errors import InputError, listed, shortened
 from fairseq_electra.files.faults import Faults
+from fairseq_electra.files.table import Columns, has_labels, is_csv, is_json
 from fairseq_electra.files.text import check_is_new
 from fairseq_electra.finetuning.kind import (
     ANSWERING,
@@ -37,7 +38,7 @@ from fairseq_electra.finetuning.sentences.folder import check_task, usable_examp
 from fairseq_electra.finetuning.sentences.glue import FOLDERS, GLUE, glue_task
 from fairseq_electra.finetuning.sentences.metrics import OF_CLASSES, OF_NUMBERS
 from fairseq_electra.finetuning.sentences.multiple_choice import RACE_LETTERS, SWAG_ENDINGS, read_race, read_swag
-from fairseq_electra.finetuning.sentences.read import Columns, Example, classes_of, has_labels, is_csv, is_json, quoted_cells, read_examples
+from fairseq_electra.finetuning.sentences.read import Example, classes_of, quoted_cells, read_examples
 from fairseq_electra.finetuning.words.columns import WordColumns
 from fairseq_electra.finetuning.words.folder import types_of, with_known_types, write_tag_folder
 from fairseq_electra.finetuning.words.read import has_tags, read_conll

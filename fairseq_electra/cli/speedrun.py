@@ -1,4 +1,6 @@
-"""From raw text to a table of scores: pre-train for so many minutes the network that this machine can feed, fine-tune it, compare it.
+"""Go from raw text to a table of scores, with a pre-training of so many minutes.
+
+Trains the size that this machine has the speed for, fine-tunes it, and compares it with published ones.
 
 fairseq-electra speedrun --minutes 5 wiki.train*.txt.xz                   # tiny on a laptop, small or base on a GPU
 fairseq-electra speedrun --minutes 60 --glue GLUE wiki.train*.txt.xz
@@ -12,8 +14,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.errors import InputError
-from fairseq_electra.pretraining.recipes import OF_SIZE, TOKENS
+from fairseq_electra.pretraining.recipes import SHORT_RUNS, TOKENS
 from fairseq_electra.speedrun.glue import TASKS, USUAL_TASKS
 
 SEEDS = 5
@@ -24,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", nargs="+", metavar="TEXT", help="one paragraph a line, a blank line between documents; plain, .gz or .xz")
     parser.add_argument("--minutes", type=float, required=True, metavar="M", help="of pre-training, from its start to its end")
     parser.add_argument("--output", type=Path, default=Path("runs/speedrun"), metavar="DIR", help="folder (default %(default)s)")
-    parser.add_argument("--size", choices=list(OF_SIZE), help="of the network (default: what the machine can feed in the minutes)")
+    parser.add_argument("--size", choices=list(SHORT_RUNS), help="of the network (default: what the machine can feed in the minutes)")
     parser.add_argument("--batch-size", type=int, metavar="N", help=f"rows of {TOKENS} tokens (default: the size's, fewer in a short run)")
     parser.add_argument("--lr", type=float, help="peak learning rate of pre-training (default: the size's)")
     parser.add_argument("--glue", type=Path, metavar="DIR", help="GLUE's folder: fine-tune on its tasks")
@@ -58,9 +61,8 @@ def check(args: argparse.Namespace) -> None:
     if not 0 < args.minutes < math.inf:
         raise InputError(f"--minutes must be above 0, got {args.minutes:g}; 5 gives a first impression on a laptop")
     if args.lr is not None and not 0 < args.lr < math.inf:
-        raise InputError(
-            f"--lr must be above 0, got {args.lr:g}; the recipes have {', '.join(f'{each.lr:g}' for each in OF_SIZE.values())}"
-        )
+        rates = ", ".join(f"{MODEL_SIZES[size].pretraining.lr:g}" for size in SHORT_RUNS)
+        raise InputError(f"--lr must be above 0, got {args.lr:g}; the recipes have {rates}")
     for name in ("batch_size", "seeds"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')} must be 1 or more, got {value}")

@@ -1,4 +1,6 @@
-"""Run fairseq-train with this package: the same options, without --user-dir, and a wrong path is refused at once.
+"""Run fairseq-train with this package loaded; a wrong path is refused at once.
+
+The options are those of fairseq-train, without --user-dir.
 
 fairseq-electra train data-bin --task electra_pretraining --arch electra_tiny ...
 fairseq-electra train data-bin --task electra_pretraining --help              # with all options of what is named before it

@@ -5,13 +5,11 @@ fairseq-electra vocab --size 16000 --output vocab --text body articles.jsonl.gz
 """
 
 import argparse
-import math
 
 from fairseq_electra.cli._columns import add_column_arguments, check_column_arguments
-from fairseq_electra.errors import InputError
 from fairseq_electra.paths import require
-from fairseq_electra.pretraining.documents import reader_of
-from fairseq_electra.pretraining.wordpiece import CHARACTER_COVERAGE, LEADING, sample_lines, save_vocabulary, train_wordpiece
+from fairseq_electra.pretraining.prepare import SAMPLE, RunningText, learn_vocabulary
+from fairseq_electra.pretraining.wordpiece import CHARACTER_COVERAGE
 from fairseq_electra.progress import Progress
 
 TEXT_HELP = "the files are JSON lines, or CSV or TSV if named so: take the text in this column; each record is a document"
@@ -33,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sample",
         type=float,
-        default=100,
+        default=SAMPLE,
         metavar="MILLION",
         help="learn from at most so many million characters, drawn by line; 0 for all (default %(default)s)",
     )
@@ -50,36 +48,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train and save."""
+    """Learn the vocabulary and say how large it is."""
     require("text", *args.files)
-    if args.size <= len(LEADING) + 1:
-        raise InputError(f"--size must be above {len(LEADING) + 1}, the number of special symbols, got {args.size}")
-    if args.min_frequency < 0 or not 0 <= args.sample < math.inf:
-        raise InputError(
-            f"--min-frequency and --sample must be 0 or more, and finite, got {args.min_frequency} and {args.sample}; --sample 0 takes all"
-        )
-    if not 0 < args.character_coverage <= 1:
-        raise InputError(f"--character-coverage must lie above 0 and not above 1, got {args.character_coverage}")
     check_column_arguments(args, args.files)
-    said: list[str] = []  # in the end, not into the line of a terminal that tells the progress
+    text = RunningText(args.files, args.text, quoted=args.quoted, moses=args.moses)
     with Progress() as progress:
-        lines = sample_lines(args.files, int(args.sample * 1e6), args.seed, reader_of(args.text, quoted=args.quoted), progress)
-        if args.moses:
-            from fairseq_electra.pretraining.encode import punctuation_normalizer
-
-            lines = map(punctuation_normalizer(args.moses), lines)
-        tokenizer = train_wordpiece(
-            lines,
+        learned = learn_vocabulary(
+            text.sample(args.sample, args.seed, progress),
+            args.output,
             args.size,
             cased=args.cased,
             keep_accents=args.keep_accents,
             min_frequency=args.min_frequency,
             character_coverage=args.character_coverage,
-            say=said.append,
             progress=progress,
         )
-    for line in said:
-        print(line)
-    save_vocabulary(tokenizer, args.output)
-    size = tokenizer.get_vocab_size()
+    for note in learned.notes:
+        print(note)
+    size = learned.size
     print(f"{args.output}: {size:,} ids" + (f" (the text gave no more than {size:,})" if size < args.size else ""))

@@ -43,7 +43,8 @@ from fairseq_electra.compat import (
     units,
     updates,
 )
-from fairseq_electra.errors import DivergedError, InputError, RunCollapsedError, print_last_line
+from fairseq_electra.compat.mistakes import input_error
+from fairseq_electra.errors import InputError, print_last_line
 from fairseq_electra.files.partial import create_partial, sync, sync_name
 from fairseq_electra.finetuning.kind import TASK_FILE
 from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE
@@ -131,21 +132,6 @@ def speak_plainly() -> None:
 
     hook.speaks_plainly = True  # type: ignore[attr-defined]
     sys.excepthook = hook
-
-
-def input_error(error: BaseException | None) -> InputError | None:
-    """Find what the user should read in an error, or in what it was raised from."""
-    first = error
-    while error is not None:
-        # from a loader's worker or a spawned process it comes as text, behind a traceback
-        for kind in (RunCollapsedError, DivergedError, InputError):
-            _, found, sentence = str(error).rpartition(f"{kind.__name__}: ")
-            if found:
-                return kind(sentence.strip())
-        if isinstance(error, InputError):
-            return error
-        error = error.__cause__ or error.__context__
-    return None if first is None else mistakes.explain(first)
 
 
 def save_checkpoints_whole() -> None:

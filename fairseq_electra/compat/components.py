@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-import fairseq_electra
+PACKAGE = __name__.partition(".")[0]
 
 
 def known() -> dict[str, Mapping[str, Any]]:
@@ -17,4 +17,4 @@ def known() -> dict[str, Mapping[str, Any]]:
 
 def ours(option: str) -> list[str]:
     """Name this package's components of an option; none if the option names no components."""
-    return [name for name, each in known().get(option, {}).items() if each.__module__.startswith(f"{fairseq_electra.__name__}.")]
+    return [name for name, each in known().get(option, {}).items() if each.__module__.startswith(f"{PACKAGE}.")]

@@ -7,7 +7,7 @@ import torch
 
 from fairseq_electra.compat import save_folder, stopping
 from fairseq_electra.errors import InputError
-from fairseq_electra.rank import FOLDER, note
+from fairseq_electra.rank_notes import FOLDER, note
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import re
 import traceback
 from typing import NamedTuple
 
-from fairseq_electra.errors import InputError
+from fairseq_electra.errors import DivergedError, InputError, RunCollapsedError
 
 # of a disk, a path or its rights: never a mistake of a program
 OF_PATHS = {
@@ -51,6 +51,21 @@ MISTAKES = (
     Mistake("(.+)", "--lr-scheduler cannot be made: {0}", "_lr_scheduler.py"),
     Mistake("(.+)", "--lr-scheduler cannot be made: {0}", "_schedule.py"),
 )
+
+
+def input_error(error: BaseException | None) -> InputError | None:
+    """Find what the user should read in an error, or in what it was raised from."""
+    first = error
+    while error is not None:
+        # from a loader's worker or a spawned process it comes as text, behind a traceback
+        for kind in (RunCollapsedError, DivergedError, InputError):
+            _, found, sentence = str(error).rpartition(f"{kind.__name__}: ")
+            if found:
+                return kind(sentence.strip())
+        if isinstance(error, InputError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None if first is None else explain(first)
 
 
 def explain(error: BaseException) -> InputError | None:

@@ -10,7 +10,7 @@ import weakref
 from types import FrameType
 
 from fairseq_electra.errors import print_last_line
-from fairseq_electra.rank import FOLDER, note
+from fairseq_electra.rank_notes import FOLDER, note
 from fairseq_electra.saves import NOTE, Saves, name_of
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from fairseq_electra.compat.mistakes import input_error
 from fairseq_electra.errors import DeviceFaultError, DivergedError
 from fairseq_electra.files.text import written_whole
 from fairseq_electra.optim.gradients import Gradients
@@ -71,15 +72,13 @@ def save_no_crash_of_wrong_input() -> None:
     """
     from fairseq.trainer import Trainer
 
-    from fairseq_electra import compat
-
     plain = Trainer.save_checkpoint
     if getattr(plain, "knows_wrong_input", False):
         return
 
     @functools.wraps(plain)
     def save_checkpoint(self, filename, *args, **kwargs):
-        if Path(filename).name == "crash.pt" and compat.input_error(sys.exc_info()[1]) is not None:
+        if Path(filename).name == "crash.pt" and input_error(sys.exc_info()[1]) is not None:
             return None
         return plain(self, filename, *args, **kwargs)
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from fairseq_electra.electra.model import Electra, MaskedLanguageModel
 from fairseq_electra.electra.objectives import OBJECTIVES
-from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE, EncoderSizes, named_sizes
+from fairseq_electra.electra.size_table import MODEL_SIZES, named_sizes
+from fairseq_electra.electra.sizes import EncoderSizes
 
 SIZE_FIELDS = ("model_size", *EncoderSizes.__dataclass_fields__)
 Options = Mapping[str, Any]  # fields of ElectraConfig or ElectraEncoderConfig; those that are left out have their defaults
@@ -32,7 +33,7 @@ def generator_share(options: Options) -> float:
         return options["generator_hidden_size"]
     if not OBJECTIVES[objective_of(options)].has_discriminator:
         return 1.0
-    return GENERATOR_HIDDEN_SIZE[str(options["model_size"])]
+    return MODEL_SIZES[str(options["model_size"])].generator_share
 
 
 def generator_sizes(options: Options) -> EncoderSizes:

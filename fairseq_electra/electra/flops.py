@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import torch
 
-from fairseq_electra.electra.sizes import EncoderSizes
+from fairseq_electra.electra.sizes import EncoderSizes, refuse_unknown_traits
 
+TRAITS = {"positions": ("learned", "rotary"), "norm": ("post", "deepnorm", "scaled", "pre")}  # none takes part in a product
 BACKWARD_TOO = 3  # a step costs its forward pass three times: every product has two in the backward pass
 # bfloat16, dense, of the makers' data sheets, FLOP/s; the first whose words are among the device's counts
 KNOWN_PEAKS = {
@@ -47,7 +48,12 @@ class Flops(NamedTuple):
 
 
 def encoder_flops(sizes: EncoderSizes) -> Flops:
-    """Count an encoder, from the embeddings to the last layer's output."""
+    """Count an encoder, from the embeddings to the last layer's output.
+
+    Raises:
+        InputError: it has a trait that is not known here.
+    """
+    refuse_unknown_traits(sizes, TRAITS, "the count of FLOPs")
     hidden, layers = sizes.hidden_size, sizes.num_hidden_layers
     projection = 0 if sizes.embedding_size == hidden else sizes.embedding_size * hidden
     per_layer = 4 * hidden * hidden + 2 * hidden * sizes.intermediate_size

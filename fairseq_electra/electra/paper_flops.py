@@ -7,7 +7,8 @@ whole, padding too.
 Source: Clark et al. 2020, section 3.3 and table 1; google-research/electra flops_computation.py, whose counts this module gives.
 """
 
-from fairseq_electra.electra.sizes import HEAD_SIZE, EncoderSizes
+from fairseq_electra.electra.flops import TRAITS
+from fairseq_electra.electra.sizes import HEAD_SIZE, EncoderSizes, refuse_unknown_traits
 
 PASSES = 2  # of a step: forward, and a backward pass that is taken to cost the same
 GELU, LAYER_NORM, SOFTMAX, DROPOUT = 8, 5, 5, 4  # operations for each number
@@ -34,6 +35,7 @@ def pretraining_flops(
 
 def _encoder(sizes: EncoderSizes, num_tokens: int, width: int) -> float:
     """Count embeddings and layers for one token of a row."""
+    refuse_unknown_traits(sizes, TRAITS, "the paper's count of FLOPs")
     hidden, embedding = sizes.hidden_size, sizes.embedding_size
     embeddings = embedding * (2 * num_tokens + 2 * (width + 2) + 2 + LAYER_NORM + DROPOUT)
     if embedding != hidden:

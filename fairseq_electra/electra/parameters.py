@@ -1,10 +1,17 @@
 """How many numbers a network has, from its sizes alone: what decides its file's size, and how much text it can use."""
 
-from fairseq_electra.electra.sizes import NUM_SEGMENTS, EncoderSizes
+from fairseq_electra.electra.sizes import NUM_SEGMENTS, EncoderSizes, refuse_unknown_traits
+
+TRAITS = {"positions": ("learned", "rotary"), "norm": ("post", "deepnorm", "scaled", "pre")}
 
 
 def encoder_parameters(sizes: EncoderSizes) -> int:
-    """Count an encoder: the projection behind the embeddings, and the layers."""
+    """Count an encoder: the projection behind the embeddings, and the layers.
+
+    Raises:
+        InputError: it has a trait that is not known here.
+    """
+    refuse_unknown_traits(sizes, TRAITS, "the count of parameters")
     hidden, inner = sizes.hidden_size, sizes.intermediate_size
     projection = 0 if sizes.embedding_size == hidden else (sizes.embedding_size + 1) * hidden
     attention, feed_forward, norms = 4 * (hidden + 1) * hidden, (hidden + 1) * inner + (inner + 1) * hidden, 4 * hidden

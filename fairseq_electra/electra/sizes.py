@@ -1,6 +1,7 @@
-"""The sizes of a network, and the one table they come from."""
+"""The sizes of one encoder, and those of the generator beside it."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import MISSING, dataclass, fields, replace
 
 from fairseq_electra.errors import InputError
 
@@ -8,6 +9,11 @@ POSITIONS = ("learned", "rotary")
 NORMS = ("post", "deepnorm", "scaled", "pre")
 NUM_SEGMENTS = 2
 HEAD_SIZE = 64  # of every published ELECTRA
+# fields that are plain numbers to all who read sizes: every other field is a trait, which each reader must know
+NUMBERS = (
+    *("embedding_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
+    *("max_position_embeddings", "dropout", "attention_dropout"),
+)
 
 
 @dataclass(frozen=True)
@@ -81,34 +87,22 @@ class EncoderSizes:
         )
 
 
-# Clark et al. 2020, table 6; google-research/electra configure_pretraining.py and util/training_utils.py. Tiny is ours: at its size
-# learned positions stay at the unigram level for 10 M tokens and more, rotary ones leave it within one, and it is too small to overfit.
-MODEL_SIZES = {
-    "tiny": EncoderSizes(128, 128, 512, 4, 2, positions="rotary", dropout=0.0, attention_dropout=0.0),
-    "small": EncoderSizes(128, 256, 1024, 12, 4),
-    "base": EncoderSizes(768, 768, 3072, 12, 12),
-    "large": EncoderSizes(1024, 1024, 4096, 24, 16),
-}
-# what --arch on a command line stands for beside a row of the table: chosen by the single runs on examples/stability/README.md. Four layers
-# need no scaling
-SAFE = {size: {"positions": "rotary", "norm": "post" if size == "tiny" else "scaled"} for size in MODEL_SIZES}
-GENERATOR_HIDDEN_SIZE = {"tiny": 1 / 2, "small": 1 / 4, "base": 1 / 3, "large": 1 / 4}
+def refuse_unknown_traits(sizes: EncoderSizes, known: Mapping[str, Collection[object]], reader: str) -> None:
+    """Refuse sizes with a trait that a reader of them was not written for, and would silently take for another.
 
-
-def named_sizes(model_size: str | None, **changes: int | float | str | None) -> EncoderSizes:
-    """Look a size up in the table and change what is given.
+    A field that the reader does not name may have its default, which is what encoders had before the field came.
 
     Args:
-        model_size: tiny, small, base or large.
-        changes: fields of :class:`EncoderSizes`; None keeps the table's value.
+        sizes: of an encoder.
+        known: for each trait that the reader handles, the values that it handles.
+        reader: names it in the error, with an article.
+
+    Raises:
+        InputError: a trait has another value.
     """
-    if model_size not in MODEL_SIZES:
-        raise InputError(
-            f"no model size {model_size!r}; choose --arch electra_tiny, _small, _base or _large (hydra: model.model_size=small)"
-        )
-    return replace(MODEL_SIZES[model_size], **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
-
-
-def safe_sizes(model_size: str) -> EncoderSizes:
-    """Look up what ``--arch`` on a command line stands for."""
-    return replace(MODEL_SIZES[model_size], **SAFE[model_size])  # type: ignore[arg-type]
+    for each in fields(sizes):
+        value = getattr(sizes, each.name)
+        handled = known.get(each.name, () if each.default is MISSING else (each.default,))
+        if each.name not in NUMBERS and value not in handled:
+            written_for = ", ".join(map(repr, handled)) or "models without this option"
+            raise InputError(f"--{each.name.replace('_', '-')} {value}: {reader} would be wrong, as it was written for {written_for}")

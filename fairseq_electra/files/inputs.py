@@ -8,17 +8,7 @@ from pathlib import Path
 
 from fairseq_electra.errors import InputError, listed
 from fairseq_electra.files.json_values import parsed, text_of
-from fairseq_electra.finetuning.sentences.read import (
-    Columns,
-    is_csv,
-    is_json,
-    is_table,
-    numbered_lines,
-    read_rows,
-    records,
-    source_name,
-    value_in,
-)
+from fairseq_electra.files.table import Columns, is_csv, is_json, is_table, numbered_lines, read_rows, records, source_name, value_in
 
 _BEGIN = re.compile(r'\s*\{\s*(?:"|$)')  # of an object, also where the line ends within it
 Input = str | tuple[str, ...]  # a line as it stands, or the texts of a record
@@ -34,7 +24,7 @@ def read_inputs(path: str | Path, columns: Sequence[str] = (), named: bool = Fal
         path: plain, ``.gz`` or ``.xz``; ``-`` for standard input.
         columns: which values of a record or row are the texts of an input, in their order; empty: not known.
         named: these were named for this file, so it has columns: it is read as TSV if its name ends so, or else as JSON lines.
-        quoted: cells of a TSV may stand in quotes, as for :class:`fairseq_electra.finetuning.sentences.read.Columns`.
+        quoted: cells of a TSV may stand in quotes, as for :class:`fairseq_electra.files.table.Columns`.
 
     Raises:
         InputError: the file cannot be read, or a record lacks one of its texts, or has something else there; names the line.

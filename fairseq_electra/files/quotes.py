@@ -4,7 +4,7 @@ import itertools
 import sys
 from pathlib import Path
 
-from fairseq_electra.finetuning.sentences.read import Columns, in_quotes, is_csv, is_json, read_rows
+from fairseq_electra.files.table import Columns, in_quotes, is_csv, is_json, read_rows
 
 ROWS_LOOKED_AT = 1000
 
@@ -17,7 +17,7 @@ def warn_of_quotes(path: str | Path, columns: Columns) -> None:
         columns: that will be read.
 
     Raises:
-        InputError: as :func:`fairseq_electra.finetuning.sentences.read.read_rows`.
+        InputError: as :func:`fairseq_electra.files.table.read_rows`.
     """
     if columns.quoted or str(path) == "-" or is_json(path) or is_csv(path):
         return

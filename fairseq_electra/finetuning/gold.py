@@ -9,12 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from fairseq_electra.errors import InputError, listed, shortened
+from fairseq_electra.files.table import Columns
 from fairseq_electra.finetuning.kind import PLAIN_TAG_METRICS, RANKING, TAG_METRICS
 from fairseq_electra.finetuning.predictions import LINES_AT_ONCE, AnswerPredictor, Predictor, SentencePredictor, TagPredictor
 from fairseq_electra.finetuning.questions.metrics import score_answers
 from fairseq_electra.finetuning.questions.read import Squad, read_squad
 from fairseq_electra.finetuning.sentences.metrics import score
-from fairseq_electra.finetuning.sentences.read import Columns, Example, read_examples
+from fairseq_electra.finetuning.sentences.read import Example, read_examples
 from fairseq_electra.finetuning.words.columns import WordColumns
 from fairseq_electra.finetuning.words.metrics import score_words
 from fairseq_electra.finetuning.words.read import Sentence, read_conll

@@ -51,7 +51,7 @@ def read_net(text: str) -> Net:
     """
     from fairseq import checkpoint_utils
 
-    from fairseq_electra.electra.sizes import MODEL_SIZES
+    from fairseq_electra.electra.size_table import MODEL_SIZES
     from fairseq_electra.finetuning.encoder import HEADS
 
     name, _, source = text.partition("=")

@@ -5,8 +5,9 @@ STS-B's are learned as they are, not divided by the largest (run_finetuning.py, 
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, RANKING, TaskInfo
 
 
@@ -21,19 +22,14 @@ class Recipe:
     warmup: float = 0.1
 
 
-OF_SIZE = {"tiny": Recipe(3e-4), "small": Recipe(3e-4), "base": Recipe(1e-4), "large": Recipe(5e-5, layer_decay=0.9)}
-# learning rates to choose from: the recipe's, one below it and two above, each about three times the one before
-GRID = {
-    **dict.fromkeys(("tiny", "small"), (1e-4, 3e-4, 1e-3, 3e-3)),
-    "base": (3e-5, 1e-4, 3e-4, 1e-3),
-    "large": (2e-5, 5e-5, 2e-4, 5e-4),
-}
+GRID = {size: row.finetuning.rates for size, row in MODEL_SIZES.items()}  # learning rates to choose from
 EPOCHS = {"RTE": 10, "STS-B": 10, ANSWERING: 2}
 
 
 def recipe_for(size: str, task: str, kind: str = PREDICTION) -> Recipe:
-    """Look up the recipe for one of the sizes that the paper has, or tiny, and a task, GLUE's or another, of a kind."""
-    return replace(OF_SIZE[size], epochs=EPOCHS.get(task, EPOCHS.get(kind, 3)))
+    """Look up the recipe for a size of the table and a task, GLUE's or another, of a kind."""
+    row = MODEL_SIZES[size].finetuning
+    return Recipe(row.lr, row.layer_decay, epochs=EPOCHS.get(task, EPOCHS.get(kind, 3)))
 
 
 def arguments(info: TaskInfo, recipe: Recipe, seed: int) -> list[str]:

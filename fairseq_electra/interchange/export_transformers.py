@@ -1,7 +1,7 @@
 """A folder that transformers loads, from a checkpoint of fairseq."""
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -21,6 +21,7 @@ from fairseq_electra.hub.load import Pretrained
 from fairseq_electra.hub.network_files import sines
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.dense_heads import with_dense
+from fairseq_electra.interchange.export import Export
 from fairseq_electra.interchange.head_config import SUMMARY, problem_type
 from fairseq_electra.interchange.model_card import model_card
 from fairseq_electra.interchange.names import (
@@ -40,30 +41,6 @@ from fairseq_electra.interchange.tokenizer_files import write_tokenizer
 from fairseq_electra.interchange.tokenizer_parity import compare_tokenizers
 from fairseq_electra.interchange.transformers_config import config_of, family_of
 from fairseq_electra.interchange.transformers_folder import GENERATOR
-
-
-@dataclass
-class Export:
-    """One network to write.
-
-    Args:
-        role: discriminator, generator, or the name of a head for sentences.
-        class_name: transformers'.
-        tensors: by their names.
-        config: its config.json.
-        left_out: our tensors that have no place there, and why.
-    """
-
-    role: str
-    class_name: str
-    tensors: dict[str, Tensor]
-    config: dict
-    left_out: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def subfolder(self) -> str:
-        """Where it lies in the folder."""
-        return GENERATOR if self.role == GENERATOR else "."
 
 
 def export_transformers(pretrained: Pretrained, folder: str | Path, records: list[dict] | None = None, more: str = "") -> list[str]:

@@ -4,10 +4,12 @@ from pathlib import Path
 
 from fairseq_electra.electra.embeddings import LAYER_NORM_EPS
 from fairseq_electra.electra.encoder import INITIALIZER_RANGE
-from fairseq_electra.electra.sizes import NUM_SEGMENTS, EncoderSizes
+from fairseq_electra.electra.sizes import NUM_SEGMENTS, EncoderSizes, refuse_unknown_traits
 from fairseq_electra.errors import InputError
 
 FAMILIES = {"electra": "learned", "roformer": "rotary", "bert": "learned"}  # model_type: positions
+# what can be exported; norms.py refuses --norm pre in words of its own
+TRAITS = {"positions": ("learned", "rotary"), "norm": ("post", "deepnorm", "scaled", "pre")}
 # transformers' defaults, for what a config.json leaves out (configuration_electra.py, configuration_roformer.py, configuration_bert.py)
 DEFAULTS: dict[str, dict] = {
     "electra": {
@@ -49,7 +51,12 @@ REQUIRED: dict = {
 
 
 def family_of(sizes: EncoderSizes) -> str:
-    """Return transformers' model_type that a net is exported as: electra, or roformer for one with rotary positions."""
+    """Return transformers' model_type that a model is exported as: electra, or roformer for one with rotary positions.
+
+    Raises:
+        InputError: the model has a trait that the export does not know.
+    """
+    refuse_unknown_traits(sizes, TRAITS, "the export to transformers")
     return next(family for family, positions in FAMILIES.items() if positions == sizes.positions)
 
 

@@ -8,7 +8,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from fairseq_electra.electra.configuration import build
-from fairseq_electra.electra.sizes import MODEL_SIZES, EncoderSizes
+from fairseq_electra.electra.size_table import MODEL_SIZES
+from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import HEADS as HEADS_HERE
 from fairseq_electra.finetuning.encoder import EncoderWithHeads, encoder_arguments
@@ -141,7 +142,8 @@ def _split(main: Network, with_generator: bool) -> tuple[Network, Network | None
 
 def nearest(sizes: EncoderSizes) -> str:
     """Name the row of the size table that a net is nearest to: the same positions, the nearest hidden size."""
-    alike = {name: row for name, row in MODEL_SIZES.items() if row.positions == sizes.positions}
+    encoders = {name: row.encoder for name, row in MODEL_SIZES.items()}
+    alike = {name: encoder for name, encoder in encoders.items() if encoder.positions == sizes.positions}
     return min(alike, key=lambda name: abs(alike[name].hidden_size - sizes.hidden_size))
 
 

@@ -10,7 +10,8 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from omegaconf import II, OmegaConf, open_dict
 
 from fairseq_electra.electra.configuration import generator_sizes, sizes_in
-from fairseq_electra.electra.sizes import MODEL_SIZES, NORMS, POSITIONS
+from fairseq_electra.electra.size_table import MODEL_SIZES, arch_names
+from fairseq_electra.electra.sizes import NORMS, POSITIONS
 from fairseq_electra.errors import InputError
 from fairseq_electra.memory import keep_freed_memory
 from fairseq_electra.precision import use_fast_fp32
@@ -26,7 +27,7 @@ class EncoderConfig(FairseqDataclass):
     # under hydra an arch function alone is ignored in silence: so the table is chosen by a field, and arch functions only set it
     model_size: Optional[ChoiceEnum(list(MODEL_SIZES))] = field(  # type: ignore[valid-type]
         default=None,
-        metadata={"help": "row of the size table; set by --arch electra_tiny, electra_small, electra_base, electra_large"},
+        metadata={"help": f"row of the size table; set by --arch {arch_names()}"},
     )
     embedding_size: Optional[int] = field(default=None, metadata={"help": "size of token, position and segment vectors" + AS_SIZE})
     hidden_size: Optional[int] = field(default=None, metadata={"help": "size of the hidden states" + AS_SIZE})

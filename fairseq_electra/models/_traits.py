@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from fairseq_electra.electra.sizes import MODEL_SIZES, SAFE
+from fairseq_electra.electra.size_table import MODEL_SIZES
 
 logger = logging.getLogger(__name__)
 ORIGINALS = {
@@ -38,7 +38,10 @@ def add_arguments(parser) -> None:
 def fill_in(args: argparse.Namespace) -> None:
     """Fill in what the command line leaves open: as ``--as`` says, or as the checkpoint to start from has it, or safely."""
     original = args.__dict__.pop(AS, None)
-    chosen = ORIGINALS[original] if original else SAFE[str(args.model_size)] | {"bias_correction": "on"} | traits_of_start(args)
+    if original:
+        chosen = ORIGINALS[original]
+    else:
+        chosen = MODEL_SIZES[str(args.model_size)].arch_traits | {"bias_correction": "on"} | traits_of_start(args)
     _set_open(args, chosen)
 
 
@@ -60,8 +63,8 @@ def traits_of_start(args: argparse.Namespace) -> dict[str, str]:
     if saved.get("model_size") not in MODEL_SIZES:
         return {}
     size = MODEL_SIZES[saved["model_size"]]
-    found = {"positions": saved.get("positions") or size.positions, "norm": saved.get("norm") or size.norm}
-    if found != SAFE[saved["model_size"]]:
+    found = {name: saved.get(name) or getattr(size.encoder, name) for name in ("positions", "norm")}
+    if found != size.arch_traits:
         logger.info(f"as in {path}: --positions {found['positions']} --norm {found['norm']}")
     return found
 

@@ -15,7 +15,8 @@ from fairseq_electra.electra.configuration import encoder_sizes, generator_share
 from fairseq_electra.electra.encoder import Encoder, check_row_length
 from fairseq_electra.electra.model import Electra, MaskedLanguageModel
 from fairseq_electra.electra.objectives import OBJECTIVES
-from fairseq_electra.electra.sizes import MODEL_SIZES, EncoderSizes
+from fairseq_electra.electra.size_table import MODEL_SIZES
+from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.electra.state import check_dictionary, check_tensors
 from fairseq_electra.errors import InputError
 from fairseq_electra.models import _traits

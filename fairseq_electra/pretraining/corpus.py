@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fairseq_electra.errors import InputError
+from fairseq_electra.files.text import written_whole
+from fairseq_electra.pretraining.encode import SPLITS
 
 SHORTEST_DOCUMENT = 40  # characters
 TEST_SHARE, VALID_SHARE = 0.2, 0.1
@@ -78,6 +80,30 @@ def fingerprint(documents: list[Document]) -> str:
     for document in documents:
         digest.update("\n".join((document.source, *document.paragraphs, "")).encode())
     return digest.hexdigest()[:12]
+
+
+def write_corpus(folder: str | Path) -> tuple[int, str]:
+    """Write text and labelled sentences of each split; no file of valid or test stands in train.
+
+    Args:
+        folder: for ``SPLIT.txt``, paragraphs with a blank line behind each document, and ``SPLIT.swap.tsv``, label and sentence.
+
+    Returns:
+        number of documents, and their fingerprint.
+
+    Raises:
+        InputError: as :func:`builtin_documents`.
+    """
+    documents = builtin_documents()
+    for split in SPLITS:
+        with written_whole(Path(folder) / f"{split}.txt") as stream:
+            for document in documents:
+                if document.split == split:
+                    stream.writelines(paragraph + "\n" for paragraph in (*document.paragraphs, ""))
+        with written_whole(Path(folder) / f"{split}.swap.tsv") as stream:
+            examples = swap_examples(documents, split)
+            stream.writelines(f"{int(example.swapped)}\t{example.sentence}\n" for example in examples)
+    return len(documents), fingerprint(documents)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.inputs import is_object
+from fairseq_electra.files.table import Columns, is_json, is_table, read_rows
 from fairseq_electra.files.text import LONGEST_PART, Reader, is_blank, read_parts, read_text
-from fairseq_electra.finetuning.sentences.read import Columns, is_json, is_table, read_rows
 
 BLANK_LINES, LINES, HEADINGS = "blank-lines", "lines", "headings"
 DOCUMENTS = (BLANK_LINES, LINES, HEADINGS)

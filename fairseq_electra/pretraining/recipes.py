@@ -1,37 +1,34 @@
-"""How a size is pre-trained in minutes: the rate, the warm-up and the batch that ``fairseq-electra speedrun`` starts from."""
+"""How a size is pre-trained: the whole training as a command line, and what a training of minutes starts from."""
 
-from dataclasses import dataclass
+import numpy as np
 
-from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE, EncoderSizes, safe_sizes
+from fairseq_electra.electra.size_table import MODEL_SIZES
+from fairseq_electra.electra.sizes import EncoderSizes
 
-TOKENS = 128  # of a row: as long as GLUE's rows are
-
-
-@dataclass(frozen=True)
-class PretrainingRecipe:
-    """What is chosen for a size.
-
-    Args:
-        lr: peak learning rate.
-        warmup: share of the updates in which the rate rises to it.
-        rows: of a batch of :data:`TOKENS` tokens each.
-        fewest_rows: a run of few updates makes its batch smaller, down to this.
-    """
-
-    lr: float
-    warmup: float
-    rows: int
-    fewest_rows: int
-
-
-OF_SIZE = {
-    "tiny": PretrainingRecipe(1e-3, 0.05, 32, 16),
-    "small": PretrainingRecipe(5e-4, 0.1, 128, 32),
-    "base": PretrainingRecipe(2e-4, 0.1, 256, 64),
-}
+TOKENS = 128  # of a row in a training of minutes: as long as GLUE's rows are
+MASK_PROB = 0.15  # default of --mask-prob
+SHORT_RUNS = {size: row.short_run for size, row in MODEL_SIZES.items() if row.short_run is not None}
 
 
 def networks(size: str) -> tuple[EncoderSizes, EncoderSizes]:
     """Look up the sizes of the discriminator and the generator that ``--arch`` builds for a size."""
-    discriminator = safe_sizes(size)
-    return discriminator, discriminator.generator(GENERATOR_HIDDEN_SIZE[size], 1.0)
+    row = MODEL_SIZES[size]
+    return row.arch_encoder, row.arch_encoder.generator(row.generator_share, 1.0)
+
+
+def arguments(size: str) -> list[str]:
+    """Write the whole pre-training of a size as arguments of ``fairseq-train``, as ``config/pretraining`` has it."""
+    recipe = MODEL_SIZES[size].pretraining
+    several = recipe.batch // recipe.rows_at_once
+    lr = np.format_float_scientific(recipe.lr, trim="-", exp_digits=1)
+    return [
+        *("data-bin", "--user-dir", "fairseq_electra", "--task", "electra_pretraining", "--arch", f"electra_{size}"),
+        *("--criterion", "replaced_token_detection", "--tokens-per-sample", str(recipe.tokens)),
+        *(("--mask-prob", f"{recipe.mask_prob:g}") if recipe.mask_prob != MASK_PROB else ()),
+        *("--batch-size", str(recipe.rows_at_once), *(("--update-freq", str(several)) if several > 1 else ())),
+        *("--autocast", "bf16", "--optimizer", "electra_adam", "--lr", lr, "--clip-norm", "1.0"),
+        *("--lr-scheduler", "polynomial_decay", "--warmup-updates", str(recipe.warmup)),
+        *("--total-num-update", str(recipe.updates), "--max-update", str(recipe.updates)),
+        *("--validate-interval-updates", str(recipe.save_every), "--save-interval-updates", str(recipe.save_every)),
+        *("--keep-interval-updates", "1", "--no-epoch-checkpoints", "--log-format", "json", "--save-dir", "checkpoints"),
+    ]

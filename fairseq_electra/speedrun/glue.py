@@ -13,7 +13,7 @@ from fairseq_electra.finetuning.sentences.folder import check_task, write_task_f
 from fairseq_electra.finetuning.sentences.glue import GLUE, glue_task
 from fairseq_electra.finetuning.sentences.read import Example
 from fairseq_electra.pretraining.binarized import count_lines
-from fairseq_electra.pretraining.recipes import TOKENS
+from fairseq_electra.pretraining.recipes import SHORT_RUNS, TOKENS
 from fairseq_electra.pretraining.unknown import Unknown
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 TASKS = tuple(name for name in GLUE if name != "AX")  # which has nothing to train on
 USUAL_TASKS = ("CoLA", "MRPC", "STS-B", "RTE")
-# beside the paper's recipe: a first update as large as the next ones, and what helps a net that has seen little text
-OPTIONS = {"tiny": ("--bias-correction", "--pooling", "mean"), "small": ("--bias-correction",), "base": ("--bias-correction",)}
 RUN_SECONDS = 4.0  # to start a run and to score it
 UPDATE_SECONDS = 0.03  # of fairseq's trainer, however small the network
 NOTE = "finetuning"  # in the record of the speedrun
@@ -58,6 +56,15 @@ def prepare(folder: Path, names: Sequence[str], vocabulary: Path, destination: P
             write_task_folder(place, vocabulary, splits, info, GLUE[name].unordered, unknown)
             if warning := unknown.warning(name):
                 say(warning)
+
+
+def short_options(size: str) -> tuple[str, ...]:
+    """Options of fine-tuning, beside the paper's recipe, for a model that was pre-trained for minutes.
+
+    A first update as large as the next ones, and the pooling of the size.
+    """
+    pooling = SHORT_RUNS[size].pooling
+    return ("--bias-correction", *(("--pooling", pooling) if pooling != "first" else ()))
 
 
 def estimated_seconds(folders: Sequence[Path], size: str, seeds: int, machine: "Machine", tokens_per_second: float) -> float:
@@ -127,7 +134,7 @@ def finetune(
         state.note(NOTE, seconds())
         say(f"    {line}")
 
-    settings = Settings(extra=(*OPTIONS[size], *machine.options))
+    settings = Settings(extra=(*short_options(size), *machine.options))
     results = study(
         [read_net(f"electra={checkpoint}")],
         folders,

@@ -13,8 +13,8 @@ from fairseq_electra.electra.parameters import discriminator_parameters, pretrai
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
 from fairseq_electra.precision import cpu_has_bf16
+from fairseq_electra.pretraining.recipes import SHORT_RUNS
 
-SIZES = {"cpu": ("tiny",), "cuda": ("small", "base")}  # what is worth its time there
 READERS = 4  # processes that make batches for a GPU
 SIDE_BY_SIDE = 4  # fine-tunings on a GPU, which one alone would not keep busy
 BYTES, WITH_MOMENTS = 4, 3  # of a parameter, and of its copies in a checkpoint: itself and Adam's two
@@ -41,6 +41,11 @@ class Machine:
     def description(self) -> str:
         """What results say of it."""
         return self.name if self.kind == "cuda" else f"{self.name}, {self.threads} thread{'s' * (self.threads > 1)}"
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """Sizes that are worth its time, the smallest first."""
+        return tuple(size for size, recipe in SHORT_RUNS.items() if recipe.device == self.kind)
 
     @property
     def processes(self) -> int:
@@ -72,10 +77,15 @@ def processor() -> str:
 
 def this_machine() -> Machine:
     """Look at the machine."""
-    threads = torch.get_num_threads()
     if torch.cuda.is_available():
-        return Machine("cuda", torch.cuda.get_device_name(), torch.cuda.is_bf16_supported(including_emulation=False), threads)
-    return Machine("cpu", processor(), cpu_has_bf16(), threads)
+        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return Machine("cuda", torch.cuda.get_device_name(), bf16, torch.get_num_threads())
+    return this_cpu()
+
+
+def this_cpu() -> Machine:
+    """Look at the processor alone, whether or not there is a GPU."""
+    return Machine("cpu", processor(), cpu_has_bf16(), torch.get_num_threads())
 
 
 def bytes_needed(discriminator: EncoderSizes, generator: EncoderSizes, num_tokens: int, characters: int, finetunings: int) -> int:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.log import read_record
-from fairseq_electra.pretraining.recipes import OF_SIZE, TOKENS
+from fairseq_electra.pretraining.recipes import SHORT_RUNS, TOKENS
 from fairseq_electra.speedrun.machine import Machine
 from fairseq_electra.speedrun.one_run import follow
 from fairseq_electra.speedrun.plan import Pace, Plan, choose_size, is_fed, rows_for, updates_in
@@ -52,8 +53,8 @@ def choose(
         # a larger network sees fewer tokens than a smaller one
         if found and not is_fed(list(found.values())[-1].tokens_per_second * seconds, parameters):
             break
-        one = _measure_fitting(size, rows or OF_SIZE[size].rows, rows is None, measure)
-        fewer = one.rows if rows else rows_for(seconds, one.pace, one.rows, OF_SIZE[size].fewest_rows)
+        one = _measure_fitting(size, rows or MODEL_SIZES[size].pretraining.batch, rows is None, measure)
+        fewer = one.rows if rows else rows_for(seconds, one.pace, one.rows, SHORT_RUNS[size].fewest_rows)
         if fewer != one.rows:
             one = Measured(size, fewer, measure(size, fewer))
         found[size] = one
@@ -87,7 +88,7 @@ def measure(data: Path, size: str, rows: int, machine: Machine, log: Path) -> Pa
         log: file for what fairseq-train prints; checkpoints lie beside it meanwhile.
     """
     updates = UPDATES[machine.kind]
-    plan = Plan(size, rows, OF_SIZE[size].lr, max(1, updates // 10), updates, updates)
+    plan = Plan(size, rows, MODEL_SIZES[size].pretraining.lr, max(1, updates // 10), updates, updates)
     scratch = log.with_suffix(".scratch")  # on the disk that has been looked at
     shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
     try:

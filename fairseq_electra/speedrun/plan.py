@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from fairseq_electra.pretraining.recipes import OF_SIZE, TOKENS, PretrainingRecipe
+from fairseq_electra.electra.size_table import MODEL_SIZES
+from fairseq_electra.pretraining.recipes import SHORT_RUNS, TOKENS
 
 TOKENS_PER_PARAMETER = 20  # a size is fed if it sees so many: with fewer, the next smaller one is the better use of the time
 ENOUGH_UPDATES = 1000  # with fewer, a smaller batch is better than a shorter run
@@ -91,10 +92,15 @@ def make_plan(size: str, rows: int, seconds: float, pace: Pace, lr: float | None
         pace: of this size with this batch.
         lr: another rate than the recipe's.
     """
-    recipe: PretrainingRecipe = OF_SIZE[size]
     updates = updates_in(seconds, pace)
     save_every = max(1, round(save_seconds(seconds) / pace.update))
-    return Plan(size, rows, recipe.lr if lr is None else lr, max(1, round(recipe.warmup * updates)), updates, save_every)
+    lr = MODEL_SIZES[size].pretraining.lr if lr is None else lr
+    return Plan(size, rows, lr, warmup_updates(size, updates), updates, save_every)
+
+
+def warmup_updates(size: str, updates: int) -> int:
+    """Count the updates in which the learning rate rises, in a short run of so many."""
+    return max(1, round(SHORT_RUNS[size].warmup * updates))
 
 
 def replan(plan: Plan, done: int, pace: Pace, spent: float, seconds: float) -> Plan | None:

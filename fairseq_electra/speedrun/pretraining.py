@@ -22,11 +22,19 @@ RECORDS = 100  # in its log
 NEVER = "1000000"
 
 
-def training_arguments(data: Path, save_dir: Path, plan: Plan, machine: Machine) -> list[str]:
-    """Write a plan as arguments of ``fairseq-train``."""
+def training_arguments(data: Path, save_dir: Path, plan: Plan, machine: Machine, tokens: int = TOKENS) -> list[str]:
+    """Write a plan as arguments of ``fairseq-train``.
+
+    Args:
+        data: folder of binarized text.
+        save_dir: folder for the checkpoints.
+        plan: what to train.
+        machine: it runs on.
+        tokens: of the longest row.
+    """
     options = shlex.split(f"""
         --task electra_pretraining --arch electra_{plan.size} --criterion replaced_token_detection
-        --tokens-per-sample {TOKENS} --batch-size {plan.rows}
+        --tokens-per-sample {tokens} --batch-size {plan.rows}
         --optimizer electra_adam --lr {plan.lr:g} --clip-norm 1.0
         --lr-scheduler polynomial_decay --warmup-updates {plan.warmup} --total-num-update {plan.updates} --max-update {plan.updates}
         --save-interval-updates {plan.save_every} --keep-interval-updates 1 --no-epoch-checkpoints

@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 
 from fairseq_electra.electra import flops, paper_flops
-from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES, EncoderSizes
+from fairseq_electra.electra.size_table import MODEL_SIZES
+from fairseq_electra.electra.sizes import EncoderSizes
 
 BERT_VOCABULARY = 30522
 PAPER = "Clark et al. 2020, arXiv 2003.10555, table 1"
@@ -45,9 +46,8 @@ class Published:
         """Its FLOPs, as :func:`flops_of` gives them; None: not published."""
         if not self.rows:
             return None
-        discriminator = MODEL_SIZES[self.size]
-        generator = discriminator.generator(GENERATOR_HIDDEN_SIZE[self.size], 1.0)
-        return flops_of(discriminator, generator, BERT_VOCABULARY, self.width, self.rows * self.updates)
+        row = MODEL_SIZES[self.size]
+        return flops_of(row.encoder, row.generator, BERT_VOCABULARY, self.width, self.rows * self.updates)
 
 
 def flops_of(discriminator: EncoderSizes, generator: EncoderSizes, num_tokens: int, width: int, rows: float) -> dict[str, float]:
@@ -86,7 +86,6 @@ BASE = Published(
     "base",
     note="This is the released model, the paper's Base++; how long it was trained is not published.",
 )
-NEAREST = {"tiny": SMALL, "small": SMALL, "base": BASE}
 # mean of eight tasks (GLUE without WNLI), by FLOPs as the paper counts them: of the small model when a part of its training was done
 AVERAGES = (
     ("ELECTRA-Small, 6.25 % trained", 8.9e16, 74.1),
@@ -96,6 +95,12 @@ AVERAGES = (
     ("ELECTRA-Small", 1.4e18, 79.9),
     ("ELECTRA-Base", 6.4e19, 85.1),
 )
+
+
+def nearest_published(size: str) -> Published:
+    """Find the published network whose hidden size is nearest, by their ratio, to that of a size."""
+    hidden = MODEL_SIZES[size].encoder.hidden_size
+    return min((SMALL, BASE), key=lambda each: abs(math.log(MODEL_SIZES[each.size].encoder.hidden_size / hidden)))
 
 
 def nearest_average(count: float) -> tuple[str, float, float]:

@@ -12,12 +12,13 @@ from fairseq_electra.electra.parameters import discriminator_parameters
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.results import RESULTS_FILE, versions
 from fairseq_electra.pretraining.encode import encode_to_binary
+from fairseq_electra.pretraining.prepare import SAMPLE, learn_vocabulary
 from fairseq_electra.pretraining.recipes import TOKENS, networks
 from fairseq_electra.pretraining.unknown import Unknown
-from fairseq_electra.pretraining.wordpiece import draw_lines, load_wordpiece, save_vocabulary, train_wordpiece
+from fairseq_electra.pretraining.wordpiece import draw_lines, load_wordpiece
 from fairseq_electra.progress import Progress
 from fairseq_electra.speedrun import glue, report
-from fairseq_electra.speedrun.machine import SIZES, bytes_needed, check_disk, this_machine
+from fairseq_electra.speedrun.machine import bytes_needed, check_disk, this_machine
 from fairseq_electra.speedrun.measuring import choose, measure
 from fairseq_electra.speedrun.plan import FEWEST_UPDATES, Pace, Plan, make_plan
 from fairseq_electra.speedrun.pretraining import clock_time, pretrain
@@ -27,7 +28,6 @@ from fairseq_electra.speedrun.table import markdown
 from fairseq_electra.speedrun.text import Text, survey, vocabulary_size
 
 CHECKPOINT = "checkpoints/checkpoint_last.pt"
-VOCABULARY_SAMPLE = 100e6  # characters that the vocabulary is learned from
 
 
 class Stages:
@@ -47,7 +47,7 @@ class Stages:
         self.seconds = 60 * settings["--minutes"]
         self.vocabulary, self.data = folder / "vocab", folder / "data-bin"
         self.machine = this_machine()
-        self.sizes = (settings["--size"],) if settings["--size"] else SIZES[self.machine.kind]
+        self.sizes = (settings["--size"],) if settings["--size"] else self.machine.sizes
 
     def run(self) -> str:
         """Do what is not done yet; returns the table, and what the folder holds."""
@@ -110,16 +110,14 @@ class Stages:
 
     def learn_vocabulary(self, text: Text) -> int:
         """Train the vocabulary on train; returns how many pieces it has."""
-        share = VOCABULARY_SAMPLE / text.characters
+        share = SAMPLE * 1e6 / text.characters
         size = vocabulary_size(text.characters, self.sizes[0])
-        said: list[str] = []  # behind the progress, which has a line of the terminal
         with Progress() as progress:
             lines = progress.over(text.lines("train"), "    reading train", "lines")
-            tokenizer = train_wordpiece(draw_lines(lines, share), size, say=said.append, progress=progress)
-        for line in said:
-            self.say_below(line)
-        save_vocabulary(tokenizer, self.vocabulary)
-        return tokenizer.get_vocab_size()
+            learned = learn_vocabulary(draw_lines(lines, share), self.vocabulary, size, progress=progress)
+        for note in learned.notes:  # behind the progress, which has a line of the terminal
+            self.say_below(note)
+        return learned.size
 
     def encode(self, text: Text) -> dict[str, int]:
         """Write train and valid as fairseq reads them; returns their numbers of ids."""

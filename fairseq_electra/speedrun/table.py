@@ -5,7 +5,7 @@ from typing import Any
 
 from fairseq_electra.pretraining.recipes import TOKENS
 from fairseq_electra.speedrun.pretraining import figures
-from fairseq_electra.speedrun.published import NEAREST, PAPER, Published, nearest_average
+from fairseq_electra.speedrun.published import PAPER, Published, nearest_average, nearest_published
 
 
 def markdown(results: dict[str, Any]) -> str:
@@ -14,7 +14,7 @@ def markdown(results: dict[str, Any]) -> str:
     Args:
         results: what ``results.json`` holds.
     """
-    published = NEAREST[results["size"]]
+    published = nearest_published(results["size"])
     parts = [
         f"electra_{results['size']}, pre-trained for {results['minutes']:g} minutes on {results['device']}.",
         *([scores(results["glue"], published)] if results.get("glue") else []),

@@ -11,13 +11,13 @@ import numpy as np
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import is_blank
 from fairseq_electra.pretraining.documents import read_plain
+from fairseq_electra.pretraining.recipes import SHORT_RUNS
 
 VALID_SHARE, MOST_VALID = 0.05, 300_000  # of the characters, and characters
 FEWEST = 100_000  # characters
 LONGEST_UNIT = 20_000  # characters: longer documents are held out in parts, else a book would be all of the validation set
 # vocabulary by characters of text: below so many, this size
 VOCABULARIES = ((5e6, 4096), (50e6, 8192), (500e6, 16384), (float("inf"), 30522))
-LARGEST_OF_TINY = 8192  # more would cost a tiny net more time than it gives
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,5 @@ def survey(files: Sequence[str]) -> Text:
 
 
 def vocabulary_size(characters: int, size: str) -> int:
-    """Choose how many pieces a vocabulary has, by the amount of text, and for a tiny net no more than it can afford."""
-    found = next(pieces for below, pieces in VOCABULARIES if characters < below)
-    return min(found, LARGEST_OF_TINY) if size == "tiny" else found
+    """Choose how many pieces a vocabulary has, by the amount of text, and no more than the size of the model can afford."""
+    return min(next(pieces for below, pieces in VOCABULARIES if characters < below), SHORT_RUNS[size].most_pieces)

@@ -1,1 +1,1 @@
-"""What ``--task`` names. fairseq imports every file of this folder, so each one registers a task."""
+"""What ``--task`` and ``--bpe`` name. fairseq imports every file of this folder that does not begin with ``_``."""

@@ -5,17 +5,17 @@ import torch
 
 from benchmark.bound import products_alone, step_products
 from fairseq_electra.electra.flops import electra_flops
-from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES
+from fairseq_electra.electra.size_table import MODEL_SIZES
 
 
 @pytest.mark.parametrize("size", MODEL_SIZES)
 def test_the_products_of_a_step_have_its_operations(size):
-    sizes, generator = MODEL_SIZES[size], MODEL_SIZES[size].generator(GENERATOR_HIDDEN_SIZE[size], 1.0)
+    sizes, generator = MODEL_SIZES[size].encoder, MODEL_SIZES[size].generator
     products = step_products(sizes, generator, 30522, rows=3, width=128, slots=19)
     count = electra_flops(sizes, generator, 30522)
     assert sum(each.flops for each in products) == pytest.approx(count.of_step(3 * 128, 3 * 128**2, 3 * 19))
 
 
 def test_the_products_run():
-    sizes, generator = MODEL_SIZES["tiny"], MODEL_SIZES["tiny"].generator(0.5, 1.0)
+    sizes, generator = MODEL_SIZES["tiny"].encoder, MODEL_SIZES["tiny"].generator
     products_alone(step_products(sizes, generator, 100, rows=2, width=16, slots=2), torch.float32)()

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark import trainer
 from fairseq_electra.electra.flops import electra_flops, masked_lm_flops
-from fairseq_electra.electra.sizes import safe_sizes
+from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.pretraining.binarized import load_dictionary
 
 ROWS = 3
@@ -24,7 +24,7 @@ def test_both_have_the_same_encoder(data_bin, size):
     lines = {name: parsed(data_bin, line) for name, line in trainer.command_lines(size).items()}
     theirs = lines[trainer.THEIRS]
     for name in (name for name in lines if name.startswith(trainer.OURS)):
-        ours, net = lines[name], safe_sizes(size)
+        ours, net = lines[name], MODEL_SIZES[size].arch_encoder
         assert ours.model_size == size and ours.embedding_size == net.hidden_size == theirs.encoder_embed_dim
         assert (theirs.encoder_layers, theirs.encoder_ffn_embed_dim) == (net.num_hidden_layers, net.intermediate_size)
         assert theirs.encoder_attention_heads == net.num_attention_heads

@@ -1,5 +1,4 @@
 import csv
-import json
 
 import numpy as np
 import pytest
@@ -142,37 +141,3 @@ def test_corpus_splits_by_file_and_labels_half(tmp_path, documents):
     assert not any(e.sentence + " " in train_text for e in examples if not e.swapped)
     rows = [line.split("\t") for line in (tmp_path / "test.swap.tsv").read_text().splitlines()]
     assert rows == [[str(int(e.swapped)), e.sentence] for e in examples]
-
-
-def test_quickstart_chooses_the_learning_rate_with_a_seed_that_it_does_not_report(tmp_path, monkeypatch):
-    from fairseq_electra.cli import quickstart
-
-    done = []
-
-    def train_all(runs, *_):
-        for name, given in runs.items():
-            rate, seed = float(given[given.index("--lr") + 1]), int(given[given.index("--seed") + 1])
-            done.append((rate, seed))
-            # with the seed that chooses, the smaller rate is the better one; with the others the larger
-            valid = 80 if (rate == quickstart.LEARNING_RATES[0]) == (seed == quickstart.CHOOSING_SEED) else 60
-            yield name, "", [{"subset": "valid", "accuracy": valid}, {"subset": "test", "accuracy": seed}]
-
-    monkeypatch.setattr(quickstart, "train_all", train_all)
-    found = quickstart.finetune(tmp_path)
-    assert found == {net: {"lr": quickstart.LEARNING_RATES[0], "accuracy": [1, 2, 3]} for net in ("pretrained", "scratch")}
-    assert len(done) == 10 and quickstart.CHOOSING_SEED not in quickstart.SEEDS
-
-
-def test_quickstart_table_says_when_the_difference_is_too_small():
-    from fairseq_electra.cli.quickstart import table
-
-    results = {
-        "majority": 50.0,
-        "tfidf": 55.0,
-        "scratch": {"lr": 1e-3, "accuracy": [50, 51, 52]},
-        "pretrained": {"lr": 1e-4, "accuracy": [50, 53, 52]},
-    }
-    assert "NOT above twice" in table(results)
-    results["pretrained"]["accuracy"] = [60, 61, 62]
-    assert "10.0, above twice" in table(results)
-    assert json.dumps(results)

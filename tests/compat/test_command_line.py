@@ -11,6 +11,7 @@ from fairseq.tasks import fairseq_task
 
 from fairseq_electra.compat import mistakes
 from fairseq_electra.compat.command_line import PlainParser
+from fairseq_electra.electra.size_table import arch_names
 from fairseq_electra.errors import InputError
 from tests.compat.test_compat import source_of
 from tests.conftest import USER_DIR
@@ -41,7 +42,7 @@ def line(data, save_dir="unused", **changes) -> list[str]:
         ({"task": None}, "--task is missing; give the task, such as electra_pretraining, sentence_prediction"),
         ({"task": "electra_pretrainig"}, "--task electra_pretrainig: there is no such name; did you mean electra_pretraining?"),
         ({"task": "zzz"}, "--task zzz: there is no such name; those of fairseq_electra are electra_pretraining,"),
-        ({"arch": None}, "--arch is missing; give the network: electra_tiny, electra_small, electra_base, electra_large"),
+        ({"arch": None}, f"--arch is missing; give the network: {arch_names()}"),
         ({"task": "question_answering", "arch": None}, "--arch is missing; give the network: electra_encoder"),
         ({"arch": "electra_smal"}, "--arch electra_smal: there is no such name; did you mean electra_small?"),
         ({"arch": "electra_encoder"}, "--arch electra_encoder: --task electra_pretraining needs one of electra_tiny,"),
@@ -131,7 +132,7 @@ def test_help_without_names_lists_all_options_of_this_package(capsys):
     with pytest.raises(SystemExit):
         options.parse_args_and_arch(options.get_training_parser(), input_args=["-h"])
     shown = capsys.readouterr().out
-    for title in ("--task question_answering:", "--arch electra, electra_tiny, electra_small, electra_base, electra_large:"):
+    for title in ("--task question_answering:", f"--arch electra, {arch_names()}:"):
         assert f"\n{title}\n" in shown
     assert "--decay-shape {linear,1-sqrt}" in shown and "--answer-head {conditional,independent}" in shown
 

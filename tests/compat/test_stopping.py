@@ -18,7 +18,7 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from fairseq_electra import cli
 from fairseq_electra.compat import stopping
 from fairseq_electra.errors import print_last_line
-from fairseq_electra.rank import FOLDER
+from fairseq_electra.rank_notes import FOLDER
 from fairseq_electra.saves import NOTE, Saves, read_note
 from tests.conftest import TINY_NET
 from tests.helpers import forked

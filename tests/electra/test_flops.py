@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fairseq_electra.electra.flops import BACKWARD_TOO, electra_flops, known_peak, masked_lm_flops, peak_flops
-from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES
+from fairseq_electra.electra.size_table import MODEL_SIZES
 from tests.models.test_flops import MASKED, ROWS, VOCABULARY, WIDTH, flops_of_an_update
 
 BERT_VOCABULARY = 30522
@@ -14,10 +14,10 @@ PUBLISHED = {"small": (128, 128, 1_000_000, 1.29e18), "base": (256, 512, 766_000
 
 @pytest.mark.parametrize("objective", ["electra", "mlm"])
 def test_the_count_of_a_step_is_that_of_pytorch(objective):
-    sizes = MODEL_SIZES["tiny"]
+    sizes = MODEL_SIZES["tiny"].encoder
     count = masked_lm_flops(sizes, VOCABULARY)
     if objective == "electra":
-        count = electra_flops(sizes, sizes.generator(GENERATOR_HIDDEN_SIZE["tiny"], 1.0), VOCABULARY)
+        count = electra_flops(sizes, MODEL_SIZES["tiny"].generator, VOCABULARY)
     counted = flops_of_an_update(objective)
     assert count.of_step(ROWS * WIDTH, ROWS * WIDTH**2, ROWS * MASKED) == pytest.approx(counted, rel=1e-6)
 
@@ -25,8 +25,8 @@ def test_the_count_of_a_step_is_that_of_pytorch(objective):
 @pytest.mark.parametrize("size", PUBLISHED)
 def test_the_count_of_a_whole_pre_training_is_that_of_the_paper(size):
     rows, width, updates, published = PUBLISHED[size]
-    sizes = MODEL_SIZES[size]
-    count = electra_flops(sizes, sizes.generator(GENERATOR_HIDDEN_SIZE[size], 1.0), BERT_VOCABULARY)
+    sizes = MODEL_SIZES[size].encoder
+    count = electra_flops(sizes, MODEL_SIZES[size].generator, BERT_VOCABULARY)
     tokens = rows * width * updates
     forward = count.of_step(tokens, tokens * width, 0.15625 * tokens) / BACKWARD_TOO
     look_ups = 2 * 2.0 * BERT_VOCABULARY * sizes.embedding_size * tokens

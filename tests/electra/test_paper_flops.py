@@ -3,7 +3,7 @@
 import pytest
 
 from fairseq_electra.electra.paper_flops import pretraining_flops
-from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES
+from fairseq_electra.electra.size_table import MODEL_SIZES
 
 BERT_VOCABULARY = 30522
 # rows of a batch, tokens of a row, updates; what google-research/electra flops_computation.py prints; what the paper says (tables 1 and 2)
@@ -17,8 +17,8 @@ PUBLISHED = {
 @pytest.mark.parametrize("size", PUBLISHED)
 def test_the_counts_of_the_script_and_of_the_paper(size):
     rows, width, updates, of_script, of_paper = PUBLISHED[size]
-    sizes = MODEL_SIZES[size]
-    generator = sizes.generator(GENERATOR_HIDDEN_SIZE[size], 1.0)
+    sizes = MODEL_SIZES[size].encoder
+    generator = MODEL_SIZES[size].generator
     count = pretraining_flops(sizes, generator, BERT_VOCABULARY, width, rows * updates)
     assert count == pytest.approx(of_script, rel=1e-9)
     # table 1 gives the small model BERT-Small's figure, 1.4e18, where the script has 1.29e18
@@ -26,7 +26,7 @@ def test_the_counts_of_the_script_and_of_the_paper(size):
 
 
 def test_it_grows_with_the_rows_and_with_what_is_predicted():
-    sizes = MODEL_SIZES["tiny"]
+    sizes = MODEL_SIZES["tiny"].encoder
     both = sizes, sizes.generator(0.5, 1.0), 8192, 128
     assert pretraining_flops(*both, 20) == 2 * pretraining_flops(*both, 10)
     # a token more that is predicted: dense layer with bias, GELU and LayerNorm, and a row of scores with their softmax

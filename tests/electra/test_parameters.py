@@ -3,7 +3,7 @@
 import pytest
 
 from fairseq_electra.electra.parameters import discriminator_parameters, pretraining_parameters
-from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE
+from fairseq_electra.electra.size_table import MODEL_SIZES
 
 
 @pytest.mark.parametrize(
@@ -26,5 +26,5 @@ def test_the_count_is_that_of_pytorch(make_task, changes):
     num_tokens, discriminator = len(task.dictionary), model.discriminator.sizes
     own = [model.embeddings, model.discriminator, model.discriminator_head]
     assert discriminator_parameters(discriminator, num_tokens) == sum(p.numel() for module in own for p in module.parameters())
-    generator = discriminator.generator(GENERATOR_HIDDEN_SIZE[changes["model_size"]], 1.0)
+    generator = discriminator.generator(MODEL_SIZES[changes["model_size"]].generator_share, 1.0)
     assert pretraining_parameters(discriminator, generator, num_tokens) == sum(p.numel() for p in model.parameters())

@@ -152,15 +152,15 @@ def test_the_comparison_notices(setting, monkeypatch, fault):
 @pytest.mark.parametrize("size", ["small", "base", "large"])
 def test_parameter_counts_equal_those_of_transformers(size):
     from fairseq_electra.electra.heads import MaskedLMHead, ReplacedTokenHead
-    from fairseq_electra.electra.sizes import GENERATOR_HIDDEN_SIZE, MODEL_SIZES
+    from fairseq_electra.electra.size_table import MODEL_SIZES
 
     vocabulary = 30522
-    sizes = MODEL_SIZES[size]
+    sizes = MODEL_SIZES[size].encoder
     with torch.device("meta"):
         for ours, head, model_class in (
             (sizes, ReplacedTokenHead(sizes), transformers.ElectraForPreTraining),
             (
-                g := sizes.generator(GENERATOR_HIDDEN_SIZE[size], 1.0),
+                g := MODEL_SIZES[size].generator,
                 MaskedLMHead(g, vocabulary),
                 transformers.ElectraForMaskedLM,
             ),

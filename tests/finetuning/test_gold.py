@@ -8,11 +8,12 @@ import pytest
 from scipy.stats import pearsonr, spearmanr
 
 from fairseq_electra.errors import InputError
+from fairseq_electra.files.table import Columns
 from fairseq_electra.finetuning.gold import GoldForm, score_examples, score_file, score_questions, score_sentences_of_words
 from fairseq_electra.finetuning.kind import PREDICTION, RANKING, TAG_METRICS, TaskInfo
 from fairseq_electra.finetuning.predictions import AnswerPredictor, SentencePredictor, TagPredictor
 from fairseq_electra.finetuning.questions.read import read_squad
-from fairseq_electra.finetuning.sentences.read import Columns, Example, read_examples
+from fairseq_electra.finetuning.sentences.read import Example, read_examples
 from fairseq_electra.finetuning.words.columns import FIRST_AND_LAST
 from fairseq_electra.finetuning.words.read import Sentence, read_conll
 from fairseq_electra.finetuning.words.tags import BIO, NONE, all_tags, entities_of, tags_of

@@ -9,7 +9,7 @@ from fairseq_electra.finetuning import recipes
 from fairseq_electra.finetuning import study as finetuning
 from fairseq_electra.finetuning.kind import PREDICTION, TaskInfo
 from fairseq_electra.finetuning.nets import Net
-from fairseq_electra.finetuning.recipes import GRID, OF_SIZE
+from fairseq_electra.finetuning.recipes import GRID, recipe_for
 from fairseq_electra.finetuning.results import RESULT_FILE, RUN_FILE, SPREAD, choices, provenance
 from fairseq_electra.finetuning.runs import DIVERGED
 from fairseq_electra.finetuning.study import CHOICE_SEED, Run, Settings, study
@@ -74,7 +74,7 @@ def test_the_report_says_when_the_chosen_rate_lies_at_an_edge_of_the_grid(tmp_pa
 
 
 def test_one_rate_is_no_choice(tmp_path, trained):
-    for rates, lr in (([3e-3], 3e-3), ([1e-4, 1e-4], 1e-4), ((), OF_SIZE["tiny"].lr)):
+    for rates, lr in (([3e-3], 3e-3), ([1e-4, 1e-4], 1e-4), ((), recipe_for("tiny", "").lr)):
         found = run_study(tmp_path, rates, seeds=[1, 2])
         assert found["summary"][0]["lr"] == lr and "choice" not in found["summary"][0] and choices(found) == []
     assert len(trained) == 6 and not any(name.endswith(f"seed{CHOICE_SEED}") for name in trained)
@@ -150,7 +150,7 @@ def test_what_a_study_sets_itself_is_refused_behind_the_dashes(tmp_path, trained
 
 def test_the_options_of_the_schedule_are_those_that_a_recipe_writes():
     """A new one there must be refused behind -- as well."""
-    written = {word for word in recipes.arguments(INFO, OF_SIZE["tiny"], 1) if word.startswith("--")}
+    written = {word for word in recipes.arguments(INFO, recipe_for("tiny", ""), 1) if word.startswith("--")}
     free = {"--best-checkpoint-metric", "--bias-correction", "--clip-norm", "--init-token", "--layer-decay", "--lr-scheduler"}
     free |= {"--max-positions", "--no-epoch-checkpoints", "--num-classes", "--optimizer"}
     free |= {"--required-batch-size-multiple", "--weight-decay"}
@@ -161,6 +161,6 @@ def test_the_options_of_the_schedule_are_those_that_a_recipe_writes():
 def test_the_grid_of_every_size_has_the_recipes_rate_inside(tmp_path, trained, size):
     planned: list[Run] = next(iter(finetuning.first_runs([Net("net", "", size)], [tmp_path], Settings(), None, seed=1).values()))
     rates = [run.recipe.lr for run in planned]
-    assert min(rates) < OF_SIZE[size].lr < max(rates) and {run.seed for run in planned} == {CHOICE_SEED}
+    assert min(rates) < recipe_for(size, "").lr < max(rates) and {run.seed for run in planned} == {CHOICE_SEED}
     if size in ("tiny", "small"):
         assert rates == list(RATES)

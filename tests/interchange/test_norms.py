@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 import fairseq_electra
 from fairseq_electra import cli
 from fairseq_electra.electra.heads import SentenceHead, TokenHead
-from fairseq_electra.electra.sizes import NORMS
+from fairseq_electra.electra.sizes import NORMS, EncoderSizes
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import EncoderWithHeads, encoder_arguments, segments_of
 from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, RANKING, TAGGING, TaskInfo
@@ -152,6 +152,18 @@ def test_an_exported_scaled_net_loses_no_number_and_its_card_says_what_it_was(tm
     assert "Trained with scaled residual connections (`--norm deepnorm`)" in (tmp_path / "out" / "README.md").read_text()
     export_transformers(pretrained(norm="post", positions="learned"), tmp_path / "post")
     assert "scaled residual" not in (tmp_path / "post" / "README.md").read_text()
+
+
+def test_a_net_with_an_unknown_trait_is_refused_and_nothing_is_written(tmp_path, pretrained):
+    """A field that is added to the sizes, and not to the export."""
+    ours = pretrained()
+    fields = [("gate", str, "none")]
+    ours.model.sizes = dataclasses.make_dataclass("Gated", fields, bases=(EncoderSizes,), frozen=True)(
+        **dataclasses.asdict(ours.model.sizes), gate="swish"
+    )
+    with pytest.raises(InputError, match="--gate swish: the export to transformers would be wrong, as it was written for 'none'"):
+        export_transformers(ours, tmp_path / "out" / "folder")
+    assert not (tmp_path / "out").exists()
 
 
 def test_parity_notices_a_scale_that_is_not_folded_and_leaves_nothing_behind(tmp_path, pretrained, monkeypatch):

@@ -4,23 +4,23 @@ import pytest
 import torch
 
 from fairseq_electra.electra.encoder import INITIALIZER_RANGE
-from fairseq_electra.electra.sizes import MODEL_SIZES, named_sizes
+from fairseq_electra.electra.size_table import MODEL_SIZES, named_sizes
 from fairseq_electra.errors import InputError
 
 
 def test_sizes_are_those_of_the_paper():
     rows = {
         name: (s.num_hidden_layers, s.hidden_size, s.intermediate_size, s.num_attention_heads, s.embedding_size)
-        for name, s in MODEL_SIZES.items()
+        for name, s in ((name, row.encoder) for name, row in MODEL_SIZES.items())
     }
     assert rows["small"] == (12, 256, 1024, 4, 128)
     assert rows["base"] == (12, 768, 3072, 12, 768)
     assert rows["large"] == (24, 1024, 4096, 16, 1024)
     for name, share, expected in (("small", 1 / 4, (64, 256, 1)), ("base", 1 / 3, (256, 1024, 4)), ("large", 1 / 4, (256, 1024, 4))):
-        g = MODEL_SIZES[name].generator(share, 1.0)
+        g = MODEL_SIZES[name].encoder.generator(share, 1.0)
         assert (g.hidden_size, g.intermediate_size, g.num_attention_heads) == expected
-        assert g.num_hidden_layers == MODEL_SIZES[name].num_hidden_layers
-    assert MODEL_SIZES["large"].generator(1, 0.5).num_hidden_layers == 12
+        assert g.num_hidden_layers == MODEL_SIZES[name].encoder.num_hidden_layers
+    assert MODEL_SIZES["large"].encoder.generator(1, 0.5).num_hidden_layers == 12
 
 
 @pytest.mark.parametrize(

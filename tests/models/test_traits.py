@@ -92,6 +92,6 @@ def test_a_word_that_is_neither_on_nor_off_is_refused(data_bin, tmp_path):
     with pytest.raises(InputError, match="--as bert: there is no such name; choose from google, paper"):
         options("--as", "bert")
     with pytest.raises(InputError, match="--norm must be one of"):
-        from fairseq_electra.electra.sizes import named_sizes
+        from fairseq_electra.electra.size_table import named_sizes
 
         named_sizes("small", norm="sandwich")

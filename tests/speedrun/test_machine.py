@@ -7,7 +7,7 @@ from fairseq import options
 
 from fairseq_electra.electra.parameters import pretraining_parameters
 from fairseq_electra.errors import InputError
-from fairseq_electra.pretraining.recipes import OF_SIZE, networks
+from fairseq_electra.pretraining.recipes import SHORT_RUNS, networks
 from fairseq_electra.speedrun import machine
 from fairseq_electra.speedrun.machine import Machine, bytes_needed, check_disk
 from fairseq_electra.speedrun.plan import Pace, make_plan
@@ -17,7 +17,7 @@ from tests.conftest import USER_DIR
 
 @pytest.mark.parametrize("kind", ["cpu", "cuda"])
 @pytest.mark.parametrize("bf16", [True, False])
-@pytest.mark.parametrize("size", OF_SIZE)
+@pytest.mark.parametrize("size", SHORT_RUNS)
 def test_fairseq_train_takes_the_arguments_of_every_plan(tmp_path, kind, bf16, size):
     plan = make_plan(size, 32, 300, Pace(8, 0.2, 2))
     given = training_arguments(tmp_path, tmp_path / "save", plan, Machine(kind, "one", bf16, 2))

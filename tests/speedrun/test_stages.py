@@ -45,7 +45,7 @@ SCORES = {"median": 50.0, "mean": 50.0, "standard_deviation": 1.0, "values": [49
 
 
 # what takes no time is done, and only counted
-KEPT = {"survey": stages, "train_wordpiece": stages, "encode_to_binary": stages, "write_task_folder": glue, "write": report}
+KEPT = {"survey": stages, "learn_vocabulary": stages, "encode_to_binary": stages, "write_task_folder": glue, "write": report}
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def speedrun(tmp_path, text, glue_folder, monkeypatch):
         settings |= {"--size": None, "--batch-size": None, "--lr": None, "--seeds": 2}
         for module, name, what in (
             (stages, "survey", None),
-            (stages, "train_wordpiece", None),
+            (stages, "learn_vocabulary", None),
             (stages, "encode_to_binary", None),
             (stages, "measure", lambda *args: Pace(8, 0.2, 2)),
             (stages, "pretrain", pretrained),
@@ -97,7 +97,7 @@ def speedrun(tmp_path, text, glue_folder, monkeypatch):
 
 
 WHOLE = [
-    *("survey", "train_wordpiece", "encode_to_binary", "encode_to_binary", "measure", "pretrain"),
+    *("survey", "learn_vocabulary", "encode_to_binary", "encode_to_binary", "measure", "pretrain"),
     *("write_task_folder", "write_task_folder", "finetune", "export", "write"),
 ]
 

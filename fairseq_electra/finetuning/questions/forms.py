@@ -7,8 +7,8 @@ from pathlib import Path
 from fairseq_electra.errors import ExampleError, InputError
 from fairseq_electra.files.faults import STRICT, Faults
 from fairseq_electra.files.json_values import described, parsed, text_of
+from fairseq_electra.files.table import ends, is_json, numbered_lines, records
 from fairseq_electra.files.text import read_lines
-from fairseq_electra.finetuning.sentences.read import ends, is_json, numbered_lines, records
 
 SQUAD_FORM = "SQuAD's form is data, paragraphs, context and qas, that of the datasets library records with question, context and answers"
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fairseq_electra.errors import InputError
+from fairseq_electra.files.table import Columns
 from fairseq_electra.finetuning.kind import PREDICTION, TaskInfo
-from fairseq_electra.finetuning.sentences.read import Columns, Example, read_examples
+from fairseq_electra.finetuning.sentences.read import Example, read_examples
 
 ENTAILMENT = ("entailment", "not_entailment")
 NLI = ("contradiction", "entailment", "neutral")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.json_values import check_text, parsed
+from fairseq_electra.files.table import Columns, has_labels
 from fairseq_electra.files.text import read_lines
-from fairseq_electra.finetuning.sentences.read import Columns, Example, has_labels, read_examples
+from fairseq_electra.finetuning.sentences.read import Example, read_examples
 
 SWAG_FILES = {"train": "train.csv", "valid": "val.csv", "test": "test.csv"}
 SWAG_ENDINGS = [f"ending{i}" for i in range(4)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from fairseq_electra.finetuning.sentences.read import numbered_lines
+from fairseq_electra.files.table import numbered_lines
 from fairseq_electra.finetuning.words.tags import NONE, is_tag
 
 DOCUMENT = "-DOCSTART-"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fairseq_electra.errors import ExampleError, InputError
 from fairseq_electra.files.faults import STRICT, Faults
-from fairseq_electra.finetuning.sentences.read import source_name
+from fairseq_electra.files.table import source_name
 from fairseq_electra.finetuning.words.columns import FIRST_AND_LAST, WordColumns, cells_of, word_lines
 from fairseq_electra.finetuning.words.tags import BIO, Entity, TagError, entities_of
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.sentences.read import Columns, Example, classes_of, has_labels, quoted_cells, read_examples
+from fairseq_electra.files.table import Columns, has_labels
+from fairseq_electra.finetuning.sentences.read import Example, classes_of, quoted_cells, read_examples
 
 PAIR = Columns(("first", "second"), "label")
 TSV = "id\tfirst\tsecond\tlabel\n7\tOne bird.\tTwo birds.\tno\n8\tA cat.\tA feline.\tyes\n"

@@ -1,0 +1,167 @@
+"""The table of model sizes: one row holds all that this package knows of a size, and everything else reads it from here.
+
+``--arch electra_NAME``, the recipes of pre-training and fine-tuning, the choices of ``--size`` and the sentences that list the sizes walk
+the table. A new size is a row, its YAML file (``fairseq-electra config --size NAME > config/pretraining/electra_NAME.yaml`` in the
+package) and a line of the README's table.
+
+Sources of small, base and large: Clark et al. 2020, tables 6 and 7; google-research/electra configure_pretraining.py,
+configure_finetuning.py and util/training_utils.py. Tiny is ours, for a laptop: at its size learned positions stay at the unigram level
+for 10 M tokens and more, rotary ones leave it within one, and it is too small to overfit.
+"""
+
+from dataclasses import dataclass, replace
+
+from fairseq_electra.electra.sizes import EncoderSizes
+from fairseq_electra.errors import InputError
+
+ARCH_POSITIONS = "rotary"  # of every --arch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretraining:
+    """A whole pre-training.
+
+    Args:
+        tokens: longest row, tokens.
+        mask_prob: share of the tokens that are masked.
+        batch: rows of an update.
+        rows_at_once: rows of the batch that one GPU takes at a time.
+        lr: peak learning rate.
+        warmup: updates in which the learning rate rises to its peak.
+        updates: number of updates in all.
+        save_every: updates between two checkpoints, and between two validations.
+    """
+
+    tokens: int
+    mask_prob: float = 0.15
+    batch: int
+    rows_at_once: int
+    lr: float
+    warmup: int = 10_000
+    updates: int
+    save_every: int = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortRun:
+    """What differs in a pre-training of minutes (``fairseq-electra speedrun``), and in the fine-tuning behind it.
+
+    Args:
+        device: ``cpu`` or ``cuda``: the machines that this size is worth its time on.
+        warmup: share of the updates in which the learning rate rises to its peak.
+        fewest_rows: a run of few updates makes its batch smaller, down to so many rows.
+        most_pieces: largest vocabulary that the size can afford.
+        pooling: what the fine-tuned head reads, ``first`` or ``mean``: the mean helps a model that has seen little text.
+    """
+
+    device: str
+    warmup: float = 0.1
+    fewest_rows: int
+    most_pieces: int = 30522
+    pooling: str = "first"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetuning:
+    """What fine-tuning depends on the size in.
+
+    Args:
+        lr: peak learning rate.
+        layer_decay: learning rate of each layer as a share of the one above.
+        rates: learning rates to choose from: the recipe's, one below it and two above, each about three times the one before.
+    """
+
+    lr: float
+    layer_decay: float = 0.8
+    rates: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSize:
+    """One row of the table.
+
+    Args:
+        encoder: the discriminator as the original has it; what a checkpoint or a YAML file means that says nothing else.
+        generator_share: hidden size of the generator as a share of the discriminator's.
+        arch_norm: where LayerNorm stands with ``--arch`` on a command line: what trained safely in short runs, whose report is
+            examples/stability/README.md. Four layers need no scaling.
+        pretraining: the recipe of a whole pre-training.
+        short_run: what differs in a pre-training of minutes; None: the size is too large for one.
+        finetuning: the recipe of fine-tuning.
+    """
+
+    encoder: EncoderSizes
+    generator_share: float
+    arch_norm: str = "scaled"
+    pretraining: Pretraining
+    short_run: ShortRun | None = None
+    finetuning: Finetuning
+
+    @property
+    def generator(self) -> EncoderSizes:
+        """Sizes of the generator as the original has it."""
+        return self.encoder.generator(self.generator_share, 1.0)
+
+    @property
+    def arch_traits(self) -> dict[str, str]:
+        """Options beside the size that ``--arch`` on a command line stands for."""
+        return {"positions": ARCH_POSITIONS, "norm": self.arch_norm}
+
+    @property
+    def arch_encoder(self) -> EncoderSizes:
+        """Sizes of the discriminator that ``--arch`` on a command line stands for."""
+        return replace(self.encoder, positions=ARCH_POSITIONS, norm=self.arch_norm)
+
+
+# the smallest first
+MODEL_SIZES = {
+    "tiny": ModelSize(
+        encoder=EncoderSizes(128, 128, 512, 4, 2, positions="rotary", dropout=0.0, attention_dropout=0.0),
+        generator_share=1 / 2,
+        arch_norm="post",
+        pretraining=Pretraining(tokens=128, batch=32, rows_at_once=32, lr=1e-3, warmup=1000, updates=28_000, save_every=2000),
+        short_run=ShortRun(device="cpu", warmup=0.05, fewest_rows=16, most_pieces=8192, pooling="mean"),
+        finetuning=Finetuning(lr=3e-4, rates=(1e-4, 3e-4, 1e-3, 3e-3)),
+    ),
+    "small": ModelSize(
+        encoder=EncoderSizes(128, 256, 1024, 12, 4),
+        generator_share=1 / 4,
+        pretraining=Pretraining(tokens=128, batch=128, rows_at_once=128, lr=5e-4, updates=1_000_000),
+        short_run=ShortRun(device="cuda", fewest_rows=32),
+        finetuning=Finetuning(lr=3e-4, rates=(1e-4, 3e-4, 1e-3, 3e-3)),
+    ),
+    "base": ModelSize(
+        encoder=EncoderSizes(768, 768, 3072, 12, 12),
+        generator_share=1 / 3,
+        pretraining=Pretraining(tokens=512, batch=256, rows_at_once=32, lr=2e-4, updates=766_000),
+        short_run=ShortRun(device="cuda", fewest_rows=64),
+        finetuning=Finetuning(lr=1e-4, rates=(3e-5, 1e-4, 3e-4, 1e-3)),
+    ),
+    "large": ModelSize(
+        encoder=EncoderSizes(1024, 1024, 4096, 24, 16),
+        generator_share=1 / 4,
+        pretraining=Pretraining(tokens=512, mask_prob=0.25, batch=2048, rows_at_once=16, lr=2e-4, updates=400_000),
+        finetuning=Finetuning(lr=5e-5, layer_decay=0.9, rates=(2e-5, 5e-5, 2e-4, 5e-4)),
+    ),
+}
+
+
+def arch_names() -> str:
+    """List the names that ``--arch`` takes for pre-training, for messages."""
+    return ", ".join(f"electra_{size}" for size in MODEL_SIZES)
+
+
+def named_sizes(model_size: str | None, **changes: int | float | str | None) -> EncoderSizes:
+    """Look up the encoder of a size and change what is given.
+
+    Args:
+        model_size: a name of the table.
+        changes: fields of :class:`EncoderSizes`; None keeps the table's value.
+
+    Raises:
+        InputError: there is no such size.
+    """
+    if model_size not in MODEL_SIZES:
+        raise InputError(f"no model size {model_size!r}; choose an --arch of {arch_names()} (hydra: model.model_size=small)")
+    given = {name: value for name, value in changes.items() if value is not None}
+    return replace(MODEL_SIZES[model_size].encoder, **given)  # type: ignore[arg-type]

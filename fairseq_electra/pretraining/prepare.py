@@ -1,0 +1,203 @@
+"""Raw text prepared for pre-training, as library calls: a vocabulary learned from it, and the text as ids that fairseq trains on.
+
+``fairseq-electra vocab`` and ``encode`` call these functions, and so can a notebook::
+
+    learn_vocabulary(RunningText(["train.txt"]).sample(), "vocab", 16000)
+    encode_text(RunningText(["train.txt"]), "vocab", "data-bin/train")
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from fairseq_electra.errors import InputError
+from fairseq_electra.files.table import source_name
+from fairseq_electra.files.text import read_texts
+from fairseq_electra.pretraining.documents import BLANK_LINES, Documents, reader_of
+from fairseq_electra.pretraining.encode import encode_to_binary, encode_to_pieces, punctuation_normalizer
+from fairseq_electra.pretraining.unknown import Unknown
+from fairseq_electra.pretraining.wordpiece import (
+    CHARACTER_COVERAGE,
+    LEADING,
+    load_wordpiece,
+    sample_lines,
+    save_vocabulary,
+    train_wordpiece,
+)
+from fairseq_electra.progress import Progress
+
+SAMPLE = 100.0  # million characters that a vocabulary is learned from unless another number is given
+
+
+class RunningText:
+    """Files of running text and how they are read; counts what passes through :meth:`lines`.
+
+    Args:
+        files: plain text, one paragraph or sentence per line; with ``column`` JSON lines, CSV or TSV, as their names say. Each may be
+            compressed, ``.gz`` or ``.xz``; ``-`` is standard input. The end of a file ends its document.
+        column: the column with the text; each record is a document.
+        quoted: cells of a TSV may stand in quotes.
+        by: where documents of plain text begin, one of :data:`fairseq_electra.pretraining.documents.DOCUMENTS`; None: behind blank
+            lines, and :meth:`warnings` says where that seems to be wrong.
+        moses: language to normalise punctuation for, with sacremoses; None: punctuation stays as it is.
+
+    Attributes:
+        documents: the documents that were read so far.
+        unknown: what a vocabulary did not know of them, where they were encoded.
+
+    Raises:
+        InputError: both ``column`` and ``by`` are given.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[str | Path],
+        column: str | None = None,
+        *,
+        quoted: bool = False,
+        by: str | None = None,
+        moses: str | None = None,
+    ):
+        if column and by:
+            raise InputError("--documents is for plain text: with --text, each record is a document; leave one of them out")
+        self.files, self.column, self.by, self.moses = list(files), column, by, moses
+        self._read = reader_of(column, by or BLANK_LINES, quoted)
+        self.documents, self.unknown = Documents(), Unknown()
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines, with a blank line between documents.
+
+        Raises:
+            InputError: a file cannot be read, or a record has no text; names the line.
+        """
+        return self._normalized(self.documents.over(read_texts(self.files, self._read)))
+
+    def sample(self, millions: float = SAMPLE, seed: int = 1, progress: Progress | None = None) -> Iterator[str]:
+        """Yield lines to learn a vocabulary from: all of them, or as large a random part as is asked for.
+
+        Args:
+            millions: of characters; 0 for all of the text.
+            seed: chooses the lines.
+            progress: told how many lines were read.
+
+        Raises:
+            InputError: ``millions`` is out of its range, or as :func:`wordpiece.sample_lines`.
+        """
+        if not 0 <= millions < math.inf:
+            raise InputError(f"--sample must be 0 or more, and finite, got {millions}; --sample 0 takes all")
+        return self._normalized(sample_lines(self.files, int(millions * 1e6), seed, self._read, progress))
+
+    def _normalized(self, lines: Iterator[str]) -> Iterator[str]:
+        return map(punctuation_normalizer(self.moses), lines) if self.moses else lines
+
+    def warnings(self, place: str) -> list[str]:
+        """Say where text is unknown to its vocabulary, or seems to be meant in another way than it was read.
+
+        Args:
+            place: names the text.
+        """
+        found = [self.unknown.warning(place), self.documents.warning_of_returns(place)]
+        if not self.column and self.by != BLANK_LINES:  # who asks for blank lines means them
+            found.append(self.documents.warning(place, len(self.files), self.by or BLANK_LINES))
+        return [warning for warning in found if warning]
+
+
+class Vocabulary(NamedTuple):
+    """A vocabulary that was learned.
+
+    Attributes:
+        size: number of ids; fewer than asked for where the text gave no more.
+        notes: sentences on what becomes of accents.
+    """
+
+    size: int
+    notes: list[str]
+
+
+def learn_vocabulary(
+    lines: Iterable[str],
+    folder: str | Path,
+    size: int,
+    *,
+    cased: bool = False,
+    keep_accents: bool = False,
+    min_frequency: int = 2,
+    character_coverage: float = CHARACTER_COVERAGE,
+    progress: Progress | None = None,
+) -> Vocabulary:
+    """Learn a WordPiece vocabulary and write ``tokenizer.json`` and ``dict.txt``, with the same ids.
+
+    Args:
+        lines: text, as :meth:`RunningText.sample` gives it.
+        folder: for the two files.
+        size, cased, keep_accents, min_frequency, character_coverage, progress: as for :func:`wordpiece.train_wordpiece`.
+
+    Raises:
+        InputError: a number is out of its range, the text is empty, or ``size`` has no room for its characters.
+    """
+    if size <= len(LEADING) + 1:
+        raise InputError(f"--size must be above {len(LEADING) + 1}, the number of special symbols, got {size}")
+    if min_frequency < 0:
+        raise InputError(f"--min-frequency must be 0 or more, got {min_frequency}")
+    if not 0 < character_coverage <= 1:
+        raise InputError(f"--character-coverage must lie above 0 and not above 1, got {character_coverage}")
+    notes: list[str] = []
+    tokenizer = train_wordpiece(
+        lines,
+        size,
+        cased=cased,
+        keep_accents=keep_accents,
+        min_frequency=min_frequency,
+        character_coverage=character_coverage,
+        say=notes.append,
+        progress=progress,
+    )
+    save_vocabulary(tokenizer, folder)
+    return Vocabulary(tokenizer.get_vocab_size(), notes)
+
+
+class Encoded(NamedTuple):
+    """Text that was encoded.
+
+    Attributes:
+        lines: number of lines.
+        ids: number of ids, each line's ``</s>`` among them.
+        warnings: sentences on text that is unknown, or seems to be meant in another way.
+    """
+
+    lines: int
+    ids: int
+    warnings: list[str]
+
+
+def encode_text(text: RunningText, vocabulary: str | Path, prefix: str | Path, progress: Progress | None = None) -> Encoded:
+    """Write text as fairseq trains on it: ``PREFIX.bin`` and ``PREFIX.idx``, and beside them the vocabulary's two files.
+
+    Args:
+        text: to encode; its counts say afterwards what was found.
+        vocabulary: folder of the vocabulary.
+        prefix: folder and split, such as ``data-bin/train``.
+        progress: told how many lines were read.
+
+    Raises:
+        InputError: as :func:`encode.encode_to_binary`. Nothing is left behind.
+    """
+    lines = (progress or Progress()).over(text.lines(), str(prefix), "lines")
+    number, ids = encode_to_binary(load_wordpiece(vocabulary), lines, prefix, vocabulary, text.unknown)
+    return Encoded(number, ids, text.warnings(str(prefix)))
+
+
+def text_as_pieces(text: RunningText, vocabulary: str | Path, progress: Progress | None = None) -> Iterator[str]:
+    """Yield one line of pieces, joined by blanks, for each line of text, for ``fairseq-preprocess``.
+
+    Args:
+        text: to encode; its counts grow with what is read.
+        vocabulary: folder of the vocabulary.
+        progress: told how many lines were read.
+
+    Raises:
+        InputError: as :func:`encode.encode_to_pieces`.
+    """
+    lines = (progress or Progress()).over(text.lines(), source_name(text.files[0]), "lines")
+    return encode_to_pieces(load_wordpiece(vocabulary), lines, text.unknown)

@@ -1,0 +1,42 @@
+"""The commands are found by walking their folder, and what fairseq's options name by walking that of each kind."""
+
+import importlib
+import sys
+
+import pytest
+from fairseq.registry import REGISTRIES
+
+from fairseq_electra import COMPONENTS
+from fairseq_electra.cli import commands, main, summary_of
+from tests.conftest import USER_DIR
+
+
+def test_commands_are_the_modules_of_the_folder(tmp_path):
+    for name in ("__init__", "_helper", "tell", "user_dir", "import_"):
+        (tmp_path / f"{name}.py").write_text('"""Tell 5 % of it. More.\n\nAnd more."""\n')
+    found = commands(tmp_path)
+    assert [*found] == ["import", "tell", "user-dir"] and summary_of(found["tell"]) == "Tell 5 % of it"
+    assert {"vocab", "encode", "import", "user-dir"} < {*commands()} and not any("_" in name for name in commands())
+
+
+@pytest.mark.parametrize(("name", "file"), commands().items())
+def test_each_command_has_a_line_in_the_help_and_what_main_calls(name, file):
+    assert 20 < len(summary_of(file)) <= 115 and summary_of(file)[0].isupper(), name
+    text = file.read_text(encoding="utf-8")
+    assert "\ndef run_with(" in text or ("\ndef add_arguments(" in text and "\ndef run(" in text)
+
+
+def test_main_prints_help_with_a_per_cent_sign(tmp_path, monkeypatch, capsys):
+    (tmp_path / "tell.py").write_text('"""Tell 5 % of it."""\n')
+    monkeypatch.setattr("fairseq_electra.cli.commands", lambda: commands(tmp_path))
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    assert "Tell 5 % of it" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("folder", COMPONENTS)
+def test_register_imports_every_module_of_a_folder_of_components(folder):
+    names = {path.stem for path in (USER_DIR / folder).glob("*.py") if not path.stem.startswith("_")}
+    assert names and all(f"fairseq_electra.{folder}.{name}" in sys.modules for name in names)
+    wordpiece = importlib.import_module("fairseq_electra.tasks.electra_wordpiece").ElectraWordPiece
+    assert REGISTRIES["bpe"]["registry"]["electra_wordpiece"] is wordpiece

@@ -1,0 +1,82 @@
+"""The table of sizes against the published tables, and whether all that names sizes reads it."""
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from fairseq_electra.electra.size_table import MODEL_SIZES, ModelSize, arch_names, named_sizes
+from fairseq_electra.electra.sizes import EncoderSizes
+from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.recipes import recipe_for
+from fairseq_electra.pretraining import recipes
+from fairseq_electra.speedrun.published import nearest_published
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+# Clark et al. 2020, table 6: layers, hidden, inner, heads, embedding, generator, mask share, rate, warm-up, batch, updates; table 7: decay
+PAPER = {
+    "small": (12, 256, 1024, 4, 128, "1/4", 0.15, 5e-4, 10_000, 128, 1_000_000, 0.8),
+    "base": (12, 768, 3072, 12, 768, "1/3", 0.15, 2e-4, 10_000, 256, 766_000, 0.8),
+    "large": (24, 1024, 4096, 16, 1024, "1/4", 0.25, 2e-4, 10_000, 2048, 400_000, 0.9),
+}
+
+
+@pytest.fixture
+def mini(monkeypatch) -> ModelSize:
+    """A size that the table does not have, in the table."""
+    tiny = MODEL_SIZES["tiny"]
+    row = ModelSize(
+        encoder=EncoderSizes(64, 192, 768, 6, 3, positions="rotary"),
+        generator_share=1 / 3,
+        pretraining=tiny.pretraining,
+        finetuning=tiny.finetuning,
+    )
+    monkeypatch.setitem(MODEL_SIZES, "mini", row)
+    return row
+
+
+@pytest.mark.parametrize("size", PAPER)
+def test_model_sizes_are_those_of_the_paper(size):
+    row = MODEL_SIZES[size]
+    sizes, recipe = row.encoder, row.pretraining
+    layers, heads = sizes.num_hidden_layers, sizes.num_attention_heads
+    share = str(Fraction(row.generator_share).limit_denominator(10))
+    of_encoder = (layers, sizes.hidden_size, sizes.intermediate_size, heads, sizes.embedding_size, share)
+    of_recipe = (recipe.mask_prob, recipe.lr, recipe.warmup, recipe.batch, recipe.updates, row.finetuning.layer_decay)
+    assert of_encoder + of_recipe == PAPER[size]
+
+
+@pytest.mark.parametrize("size", MODEL_SIZES)
+def test_model_sizes_stand_in_the_readme(size):
+    row = MODEL_SIZES[size]
+    (line,) = re.findall(rf"^\| `electra_{size}` \|.*", README, re.M)
+    cells = [cell.strip() for cell in line.strip("|").split("|")][1:]
+    sizes = row.encoder
+    numbers = (sizes.num_hidden_layers, sizes.hidden_size, sizes.embedding_size, sizes.num_attention_heads)
+    assert cells[:6] == [*map(str, numbers), str(Fraction(row.generator_share).limit_denominator(10)), row.arch_norm]
+
+
+@pytest.mark.parametrize("size", MODEL_SIZES)
+def test_model_sizes_divide_their_batch_and_hold_their_rate(size):
+    row = MODEL_SIZES[size]
+    assert row.pretraining.batch % row.pretraining.rows_at_once == 0
+    assert row.finetuning.lr == row.finetuning.rates[1] and list(row.finetuning.rates) == sorted(row.finetuning.rates)
+
+
+def test_named_sizes_change_what_is_given_and_refuse_other_names():
+    assert named_sizes("small", norm="pre", dropout=None) == EncoderSizes(128, 256, 1024, 12, 4, norm="pre")
+    with pytest.raises(InputError, match=f"no model size 'huge'; choose an --arch of {arch_names()}"):
+        named_sizes("huge")
+
+
+def test_a_row_is_all_that_the_recipes_need(mini):
+    """Everything that looks a size up finds the new one."""
+    assert arch_names().endswith(", electra_mini") and named_sizes("mini") == mini.encoder
+    assert mini.generator.hidden_size == 64 and mini.generator.num_attention_heads == 1
+    discriminator, generator = recipes.networks("mini")
+    assert (discriminator.norm, generator.norm, generator.num_hidden_layers) == ("scaled", "scaled", 6)
+    line = recipes.arguments("mini")
+    assert line[line.index("--arch") + 1] == "electra_mini" and line[line.index("--lr") + 1] == "1e-3"
+    assert recipe_for("mini", "RTE").lr == 3e-4 and recipe_for("mini", "RTE").epochs == 10
+    assert nearest_published("mini").size == "small"
