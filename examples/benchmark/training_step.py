@@ -17,6 +17,7 @@ from benchmark.baselines import NET, Step, fairseq_step, nets_are_alike, roforme
 from benchmark.bound import products_alone, step_products
 from benchmark.report import ratios
 from fairseq_electra.electra.masking import Masking
+from fairseq_electra.electra.objectives import OBJECTIVES
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.precision import cpu_has_bf16
 from fairseq_electra.pretraining.batches import MaskedRows
@@ -102,7 +103,12 @@ def toy_task() -> SimpleNamespace:
     for index in range(VOCABULARY - len(dictionary) - 1):
         dictionary.add_symbol(f"piece{index}")
     dictionary.add_symbol("<mask>")
-    return SimpleNamespace(source_dictionary=dictionary, cfg=SimpleNamespace(tokens_per_sample=128), masked_share=MaskedShare(0.15))
+    return SimpleNamespace(
+        source_dictionary=dictionary,
+        cfg=SimpleNamespace(tokens_per_sample=128),
+        masked_share=MaskedShare(0.15),
+        objective=OBJECTIVES["electra"],
+    )
 
 
 def our_step(size: str, dropout: float, compiled: bool = False, width: int = 128, cuda_graphs: bool = False, **net: str) -> Step:
