@@ -96,9 +96,11 @@ def test_to_yaml_full_lists_every_option(name):
         assert set(full[group]) | {"_name"} == (options - OF_THE_MACHINE) | {"_name"}, group
 
 
-def test_the_recipe_of_tiny_is_the_readmes():
-    readme = (USER_DIR.parent / "README.md").read_text()
-    shown = shlex.split(re.search(r"^fairseq-train data-bin (?:.*\\\n)*.*", readme, re.M)[0].replace("\\\n", " "))
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/pretrain.md"])
+def test_the_recipe_of_tiny_is_the_one_shown(page):
+    text = (USER_DIR.parent / page).read_text()
+    shown = shlex.split(re.search(r"^fairseq-train data-bin (?:.*\\\n)*.*", text, re.M)[0].replace("\\\n", " "))
+    shown[shown.index("$(fairseq-electra user-dir)")] = "fairseq_electra"  # a file has the checkout's folder
     assert command_line("electra_tiny") == shown[1 : shown.index("|")]
 
 

@@ -1,9 +1,13 @@
-"""Pages of all options: of fairseq-train, from the dataclasses, and of fairseq-electra's commands, from their parsers."""
+"""Pages of all options: of fairseq-train, from the dataclasses, and of fairseq-electra's commands, from their parsers.
+
+python -m docs.make.options      # prints them as JSON, by their paths in the site
+"""
 
 import argparse
 import dataclasses
 import importlib
 import inspect
+import json
 import keyword
 import pkgutil
 from collections.abc import Iterable
@@ -178,3 +182,7 @@ def escaped(text: str) -> str:
     """Keep a description within its cell, and its angle brackets and stars as they are."""
     text = " ".join(text.split())
     return text.replace("``", "`").replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*").replace("{", "&#123;")
+
+
+if __name__ == "__main__":
+    print(json.dumps(pages()))
