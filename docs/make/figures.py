@@ -72,7 +72,7 @@ def one_step() -> str:
         (285, "generator", "guesses masked tokens", GENERATOR),
         (555, "discriminator", "judges all tokens", DISCRIMINATOR),
     ):
-        parts += [box(x - 5, top - 14, 100, height, colour), text(x + 45, top + height / 2 - 14, name, 14, weight="bold")]
+        parts += [box(x - 5, top - 14, 100, height, colour), text(x + 45, top + height / 2 - 14, name, 12, weight="bold")]
         parts.append(text(x + 45, top + height + 12, under, 12))
     for row, token in enumerate(EXAMPLE):
         y = top + row * line

@@ -5,6 +5,7 @@ site a link to a published file leads to its copy; a link to any other file of t
 """
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -31,7 +32,7 @@ def with_pages(nav: list[Any], paths: set[str]) -> list[Any]:
         if isinstance(value, list):
             found.append({title: with_pages(value, paths)})
         elif value.endswith("/"):
-            pages = sorted(path for path in paths if path.startswith(value) and path.endswith(".md"))
+            pages = sorted(path for path in paths if path.startswith(value) and path.endswith(".md") and "model_card" not in path)
             found.append({title: sorted(pages, key=lambda path: path not in (f"{value}index.md", f"{value}README.md"))})
         else:
             found.append(entry)
@@ -53,3 +54,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Mend the links of a page."""
     return links.mended_page(markdown, page.file.src_uri, {file.src_uri for file in files})
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Leave out the roles that docstrings put before names, such as ``:func:``."""
+    return re.sub(r":(?:func|class|data|meth|mod|attr|const):(?=<code>)", "", html)
