@@ -5,8 +5,10 @@ import re
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).parents[2]
-PUBLISHED = ("CHANGELOG.md", "CONTRIBUTING.md", "examples/**/*.md", "examples/**/*.json", "examples/**/*.csv", "examples/**/*.png")
-PUBLISHED += ("examples/**/*.yaml",)
+PUBLISHED = (
+    *("CHANGELOG.md", "CONTRIBUTING.md", "examples/**/*.md"),
+    *("examples/**/*.json", "examples/**/*.csv", "examples/**/*.png", "examples/**/*.yaml"),
+)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```", re.M | re.S)
 
