@@ -10,6 +10,7 @@ import inspect
 import json
 import keyword
 import pkgutil
+import re
 from collections.abc import Iterable
 from enum import Enum
 from typing import Any, NamedTuple, get_args
@@ -179,9 +180,12 @@ def table(rows: list[Option]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Keep a description within its cell, and its angle brackets and stars as they are."""
-    text = " ".join(text.split())
-    return text.replace("``", "`").replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*").replace("{", "&#123;")
+    """Keep a description within its cell, its angle brackets and stars as they are, and write options as code."""
+    parts = " ".join(text.replace("``", "`").split()).split("`")
+    for i in range(0, len(parts), 2):  # what is not code already
+        plain = parts[i].replace("<", "&lt;").replace("*", "\\*").replace("{", "&#123;")
+        parts[i] = re.sub(r"(?<![\w-])--[a-z][\w-]*", r"`\g<0>`", plain)
+    return "`".join(parts).replace("|", "\\|")
 
 
 if __name__ == "__main__":

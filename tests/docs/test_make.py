@@ -30,6 +30,11 @@ def test_parser_options_lists_positional_and_named_arguments():
     assert found[2] == ("`--kind`", "", "which; one of a, b")
 
 
+def test_escaped_writes_options_as_code_and_keeps_signs():
+    given = "a <s> | of ``--pack x`` or --mask-prob, --no-* and -- ARGS"
+    assert options.escaped(given) == "a &lt;s> \\| of `--pack x` or `--mask-prob`, `--no-`\\* and -- ARGS"
+
+
 def test_command_modules_finds_every_command():
     from fairseq_electra.cli import COMMANDS
 
