@@ -43,9 +43,9 @@ assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key 
 PYTHON
 fairseq-validate data-bin --user-dir "$root/fairseq_electra" --task electra_pretraining --path resumed/checkpoint_last.pt --batch-size 8 --cpu \
   --log-format json 2>&1 | grep -o '"valid_disc_auc": "[0-9.]*"'
-# this release has fewer options than the files in fairseq_electra/config list: make one anew
+# a file of all the options that this release has
 ln -s "$root/fairseq_electra" .
-python -c 'import sys; from fairseq_electra.cli.config import from_comment, to_yaml; print(to_yaml(from_comment(sys.stdin.read())))' \
+python -c 'import sys; from fairseq_electra.cli.config import from_comment, to_yaml; print(to_yaml(from_comment(sys.stdin.read()), full=True))' \
   < fairseq_electra/config/pretraining/electra_tiny.yaml > tiny.yaml 2> config.log
 fairseq-hydra-train --config-dir "$folder" --config-name tiny common.cpu=true optimization.max_update=3 checkpoint.save_dir=hydra > hydra.log 2>&1
 test -s hydra/checkpoint_last.pt

@@ -1,4 +1,4 @@
-"""What the README says is what was measured, and its commands exist."""
+"""What the README, the documentation and the examples' pages say is what was measured, and their commands exist."""
 
 import ast
 import csv
@@ -22,19 +22,27 @@ from fairseq_electra.finetuning.kind import KINDS
 from tests.conftest import ROOT, TINY_NET, USER_DIR, run
 from tests.helpers.training import train
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-EXAMPLES = ROOT / "examples"
-PAGES = ("pretraining", "interchange", "glue", "ner", "squad")
-COMMANDS = "\n".join([README, *((EXAMPLES / name / "README.md").read_text(encoding="utf-8") for name in PAGES)])
+EXAMPLES, DOCS = ROOT / "examples", ROOT / "docs"
+PAGES = ("pretraining", "interchange", "glue", "ner", "squad", "stability")
+
+
+def page(path: str) -> str:
+    """A page, by its path from the repository's root."""
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+README, RESULTS, SPEED = page("README.md"), page("docs/results.md"), page("examples/benchmark/README.md")
+COMMANDS = "\n".join(
+    [README, *(page(f"examples/{name}/README.md") for name in PAGES), *(path.read_text(encoding="utf-8") for path in DOCS.rglob("*.md"))]
+)
 TRAIN_COMMANDS = [
-    shlex.split(found.replace("\\\n", " "), comments=True)[1:] for found in re.findall(r"^fairseq-train (?:.*\\\n)*.*", COMMANDS, re.M)
+    words
+    for found in re.findall(r"^fairseq-train (?:.*\\\n)*.*", COMMANDS, re.M)
+    if "--help" not in (words := shlex.split(found.replace("\\\n", " "), comments=True)[1:])
 ]
 
 
-SPEED = (EXAMPLES / "benchmark" / "README.md").read_text(encoding="utf-8")
-
-
-def assert_says(text: str, page: str = README) -> None:
+def assert_says(text: str, page: str) -> None:
     for line in filter(None, text.splitlines()):
         assert line in page, f"the page lacks: {line}"
 
@@ -44,11 +52,11 @@ def report(name: str) -> dict:
 
 
 def test_the_quick_starts_table():
-    assert_says(table(json.loads((EXAMPLES / "quickstart" / "results.json").read_text())))
+    assert_says(table(json.loads((EXAMPLES / "quickstart" / "results.json").read_text())), page("examples/quickstart/README.md"))
 
 
 def test_the_table_of_speed():
-    assert_says(summary.markdown(EXAMPLES / "benchmark"))
+    assert_says(summary.markdown(EXAMPLES / "benchmark"), page("docs/speed.md"))
 
 
 @pytest.mark.parametrize(
@@ -68,22 +76,23 @@ def test_predictions_agree_with_those_of_transformers():
     assert all(found["largest_difference"] < 3e-6 for found in report("prediction")["sizes"].values())
 
 
-def test_the_table_of_glue():
-    assert_says(results.table(json.loads((EXAMPLES / "glue" / "results.json").read_text())))
+@pytest.mark.parametrize("text", [README, RESULTS], ids=["README", "results"])
+def test_the_table_of_glue(text):
+    assert_says(results.table(json.loads((EXAMPLES / "glue" / "results.json").read_text())), text)
 
 
 def test_the_table_of_entities():
     found = json.loads((EXAMPLES / "ner" / "results.json").read_text())
-    assert_says(results.table(found, ["entity_f1", "legal_f1"]))
+    assert_says(results.table(found, ["entity_f1", "legal_f1"]), RESULTS)
     medians = {(line["net"], line["task"]): line["metrics"]["test"]["entity_f1"]["median"] for line in found["summary"]}
     assert all(medians["electra", task] > medians["scratch", task] for task in ("wnut17", "ncbi_disease"))
 
 
 def test_the_tables_of_questions():
     found = json.loads((EXAMPLES / "squad" / "results.json").read_text())
-    assert_says(results.table(found))
+    assert_says(results.table(found), RESULTS)
     plain = json.loads((EXAMPLES / "squad" / "results_plain_head.json").read_text())
-    assert_says(results.table(plain), (EXAMPLES / "squad" / "README.md").read_text(encoding="utf-8"))
+    assert_says(results.table(plain), page("examples/squad/README.md"))
     medians = {
         (line["net"], line["task"], metric): values["median"]
         for line in [*found["summary"], *plain["summary"]]
@@ -98,12 +107,11 @@ def test_the_tables_of_questions():
 @pytest.mark.long
 def test_the_page_on_interchange_works_from_start_to_end(tmp_path):
     """All blocks of the page, in order, with a smaller net and fewer updates."""
-    page = (EXAMPLES / "interchange" / "README.md").read_text(encoding="utf-8")
-    page = page.replace("--max-update 300", f"--max-update 4 {' '.join(TINY_NET)}").replace("source .venv/bin/activate\n", "")
-    page = page.replace("fairseq_electra --task", f"{USER_DIR} --task")
+    text = page("examples/interchange/README.md")
+    text = text.replace("--max-update 300", f"--max-update 4 {' '.join(TINY_NET)}").replace("source .venv/bin/activate\n", "")
     printed = []
     folder = Path(sys.executable).parent
-    for language, block in re.findall(r"^```(bash|python)\n(.*?)^```", page, re.M | re.S):
+    for language, block in re.findall(r"^```(bash|python)\n(.*?)^```", text, re.M | re.S):
         command = ["bash", "-euc", block] if language == "bash" else [sys.executable, "-c", block]
         printed.append(run(command, cwd=tmp_path, env={"PATH": f"{folder}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}).stdout)
     assert len(printed) == 5 and "largest difference from transformers" in printed[0]
@@ -117,26 +125,26 @@ def test_the_figures_of_the_long_run():
     rows = list(csv.DictReader((EXAMPLES / "pretraining" / "curves.csv").open()))
     last = [row for row in rows if row["subset"] == "valid"][-1]
     for name, places in (("masked_lm_accuracy", 1), ("mask_token_accuracy", 1), ("disc_auc", 3)):
-        assert f"{name}` {float(last[name]):.{places}f}" in README.replace("\n", " "), name
+        assert f"{name}` {float(last[name]):.{places}f}" in page("docs/how-to/pretrain.md").replace("\n", " "), name
 
 
 @pytest.mark.parametrize("arguments", TRAIN_COMMANDS, ids=range(len(TRAIN_COMMANDS)))
 def test_every_option_of_every_training_command_exists(arguments):
     pipe = arguments.index("|") if "|" in arguments else len(arguments)
-    given = [str(USER_DIR) if word in ("fairseq_electra", "$(fairseq-electra user-dir)") else word for word in arguments[:pipe]]
+    given = [str(USER_DIR) if word == "$(fairseq-electra user-dir)" else word for word in arguments[:pipe]]
     parsed = options.parse_args_and_arch(options.get_training_parser(), input_args=given)
     assert parsed.task in ("electra_pretraining", *KINDS)
 
 
-def test_the_tests_that_the_table_of_options_names_exist():
-    named = re.findall(r"`(tests/\S+)::(\w+)` \|", README)
+def test_the_tests_that_the_table_of_the_trainer_names_exist():
+    named = re.findall(r"`(tests/\S+)::(\w+)` \|", page("docs/trainer.md"))
     assert len(named) > 20
     for path, test in named:
         assert f"def {test}(" in (ROOT / path).read_text(), test
 
 
 def test_there_are_training_commands():
-    assert len(TRAIN_COMMANDS) >= 2
+    assert len(TRAIN_COMMANDS) >= 10
 
 
 @pytest.mark.long
@@ -158,11 +166,11 @@ def test_the_page_on_glue_works_from_start_to_end(tmp_path, data_bin, vocabulary
     (tmp_path / "train.tsv").write_text("question\tanswer\tclass\n" + "".join(f"{a}\t{b}\t{i % 3}\n" for i, (a, b) in enumerate(pairs)))
     rows = [{"question": a, "answer": b, "class": str(i % 3)} for i, (a, b) in enumerate(pairs)]
     (tmp_path / "valid.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    page = (EXAMPLES / "glue" / "README.md").read_text(encoding="utf-8").replace("source .venv/bin/activate\n", "")
-    page = page.partition("## The table of the main page")[0]
+    text = page("examples/glue/README.md").replace("source .venv/bin/activate\n", "")
+    text = text.partition("## The table of the main page")[0]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    page = page.replace("--max-epoch 10", "--max-epoch 1 --cpu").replace("--seeds 5", "--seeds 2 --epochs 1")
-    for block in re.findall(r"^```bash\n(.*?)^```", page, re.M | re.S):
+    text = text.replace("--max-epoch 10", "--max-epoch 1 --cpu").replace("--seeds 5", "--seeds 2 --epochs 1")
+    for block in re.findall(r"^```bash\n(.*?)^```", text, re.M | re.S):
         run(["bash", "-euc", block], cwd=tmp_path, env={"PATH": path, "HF_HUB_OFFLINE": "1"})
     assert len((tmp_path / "predictions.jsonl").read_text().splitlines()) == len(pairs)
     assert (tmp_path / "my-rte" / "config.json").is_file() and (tmp_path / "my-bin" / "task.json").is_file()
@@ -170,12 +178,12 @@ def test_the_page_on_glue_works_from_start_to_end(tmp_path, data_bin, vocabulary
         assert len((tmp_path / "submission" / f"{name}.tsv").read_text().splitlines()) == 1 + len(pairs)
 
 
-def run_blocks(page: str, folder: Path) -> None:
-    """Run all blocks of a page, up to its table, with fewer epochs."""
-    page = (EXAMPLES / page / "README.md").read_text(encoding="utf-8").partition("## Many nets")[0]
-    page = page.replace("source .venv/bin/activate\n", "").replace("--max-epoch", "--max-update 3 --cpu --max-epoch")
+def run_blocks(name: str, folder: Path) -> None:
+    """Run all blocks of an example's page, up to its table, with fewer epochs."""
+    text = page(f"examples/{name}/README.md").partition("## Many nets")[0]
+    text = text.replace("source .venv/bin/activate\n", "").replace("--max-epoch", "--max-update 3 --cpu --max-epoch")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    for block in re.findall(r"^```bash\n(.*?)^```", page, re.M | re.S):
+    for block in re.findall(r"^```bash\n(.*?)^```", text, re.M | re.S):
         run(["bash", "-euc", block], cwd=folder, env={"PATH": path, "HF_HUB_OFFLINE": "1"})
 
 
@@ -212,3 +220,35 @@ def test_the_page_on_entities_works_from_start_to_end(pretrained, corpus_lines):
     run_blocks("ner", pretrained)
     assert len((pretrained / "entities.jsonl").read_text().splitlines()) == len(sentences)
     assert (pretrained / "my-ner" / "config.json").is_file()
+
+
+@pytest.mark.long
+def test_the_tutorial_works_from_start_to_end(tmp_path):
+    """All blocks, in one shell as a reader has it, with a smaller model and fewer updates and examples."""
+    text = page("docs/tutorial.md").replace("--max-update 1200", f"--max-update 4 {' '.join(TINY_NET)}")
+    text = (
+        text.replace("head -n 2500", "head -n 60")
+        .replace("--max-epoch 3", "--max-epoch 1")
+        .replace("--warmup-updates 24", "--warmup-updates 1")
+    )
+    text = text.replace("OMP_NUM_THREADS=2", "OMP_NUM_THREADS=1")
+    script = "".join(re.findall(r"^```bash\n(.*?)^```", text, re.M | re.S))
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    printed = run(["bash", "-c", script], cwd=tmp_path, env={"PATH": path, "HF_HUB_OFFLINE": "1"}).stdout
+    assert "p(replaced)" in printed and '"label": ' in printed
+    assert (tmp_path / "my-model" / "config.json").is_file() and (tmp_path / "tuned" / "checkpoint_best.pt").is_file()
+
+
+def test_the_page_on_installing_has_the_lines_of_the_script():
+    """In their order; the script's variables stand for what the page says in words."""
+    lines = re.findall(r"^(?:pip|\S+python -m pip -q) install (.*)", page("scripts/setup.sh"), re.M)
+    shown = re.findall(r"^pip install (.*)", page("docs/install.md"), re.M)
+    plain = [line.partition("#")[0].replace('${TORCH_INDEX:+--index-url "$TORCH_INDEX"} ', "").strip() for line in lines]
+    assert plain == [
+        "pip setuptools wheel cython ninja numpy",
+        "torch",
+        "--no-build-isolation fairseq-fixed",
+        "seqeval",
+        "--no-build-isolation -e '.[dev]'",
+    ]
+    assert shown == [plain[0].removeprefix("pip "), *plain[1:4], "--no-build-isolation '.[transformers,plot]'"]

@@ -62,7 +62,7 @@ def test_preprocess_train_validate_and_hydra_train_from_an_empty_folder(tmp_path
         installed, tmp_path, "validate", "data-bin", *task, "--path", "checkpoints/checkpoint_last.pt", "--batch-size", 8, "--cpu"
     )
     assert "disc_auc" in checked.stdout + checked.stderr
-    changes = [f"model.{name}={size}" for name, size in NET.items()]
+    changes = [f"++model.{name}={size}" for name, size in NET.items()]
     changes += [f"common.user_dir={user_dir}", "common.cpu=true", "optimization.max_update=2", "checkpoint.save_dir=hydra"]
     config = ["--config-dir", f"{user_dir}/config/pretraining", "--config-name", "electra_tiny"]
     fairseq(installed, tmp_path, "hydra_train", *config, *changes)

@@ -1,11 +1,14 @@
-"""Turn a fairseq-train command line into the YAML file of the same run under fairseq-hydra-train.
+"""Turn a fairseq-train command line into the YAML file that gives fairseq-hydra-train the same run.
 
 fairseq-electra config -- fairseq-train data-bin --task ... > my.yaml
 fairseq-electra config --size small > electra_small.yaml               # the recipe of a size, as config/pretraining has it
 fairseq-hydra-train --config-dir . --config-name my optimization.lr=[2e-4]
+
+The file lists what the command line decides; every other option keeps the default of its dataclass. --full lists all options.
 """
 
 import argparse
+import functools
 import shlex
 import sys
 from dataclasses import fields
@@ -23,6 +26,9 @@ GROUPS = (
     *("optimization", "dataset", "checkpoint", "common", "ema", "distributed_training"),
 )
 OF_THE_MACHINE = {"distributed_world_size", "nprocs_per_node"}  # fairseq counts the GPUs it finds
+# always listed: its default on a command line is this package's, and fairseq-hydra-train reads its own before it knows the package
+# (compat/batch_sizes.py::keep_batch_sizes)
+PATCHED = {"required_batch_size_multiple"}
 # where hydra works: in the folder it is called from, so that data-bin is found there and the same line resumes, as fairseq-train does
 HYDRA = {"run": {"dir": "."}, "output_subdir": None}
 WIDTH = 130
@@ -30,8 +36,9 @@ WIDTH = 130
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
+    parser.add_argument("--full", action="store_true", help="list all options, defaults included")
+    parser.add_argument("--size", choices=MODEL_SIZES, help="instead of a command line: the recipe of a size of the table")
     parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="fairseq-train and its arguments")
-    parser.add_argument("--size", choices=MODEL_SIZES, help="instead of a command: the recipe of a size of the table")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -39,17 +46,23 @@ def run(args: argparse.Namespace) -> None:
     if bool(args.size) == bool(args.command):
         raise InputError("give a command line after --, or --size SIZE for the recipe of a size")
     if args.size:
-        sys.stdout.write(to_yaml(recipes.arguments(args.size)))
+        sys.stdout.write(to_yaml(recipes.arguments(args.size), args.full))
         return
     if args.command[0] != "fairseq-train":
         raise InputError(f"config translates fairseq-train, got {args.command[0]}; give its command line after --")
-    sys.stdout.write(to_yaml(args.command[1:]))
+    sys.stdout.write(to_yaml(args.command[1:], args.full))
 
 
-def to_yaml(arguments: list[str]) -> str:
-    """Write the file for fairseq-train's arguments."""
+def to_yaml(arguments: list[str], full: bool = False) -> str:
+    """Write the file for fairseq-train's arguments.
+
+    Args:
+        arguments: the command line without its first word.
+        full: list all options, not only those of :func:`decided_options`.
+    """
     cfg = compose(arguments)
-    groups = {"hydra": HYDRA} | {name: group for name in GROUPS if (group := own_options(cfg, name))}
+    options_of = own_options if full else functools.partial(decided_options, named=named_options(arguments))
+    groups = {"hydra": HYDRA} | {name: group for name in GROUPS if (group := options_of(cfg, name))}
     return f"# @package _group_\n{comment(arguments)}\n{OmegaConf.to_yaml(OmegaConf.create(groups))}"
 
 
@@ -72,6 +85,25 @@ def own_options(cfg, name: str) -> dict:
     links = {f.name: str(f.default)[2:-1] for f in fields(dataclass_of(cfg, name)) if str(f.default).startswith("${")}
     left_out = {key for key, link in links.items() if group[key] == OmegaConf.select(cfg, link)} | OF_THE_MACHINE
     return {str(key): value for key, value in group.items() if key not in left_out and (key != "_name" or value is not None)}
+
+
+def decided_options(cfg, name: str, named: set[str]) -> dict:
+    """Take those of a group's options that are decided: named on the command line, or not what the dataclass has by default.
+
+    Args:
+        cfg: the configuration of :func:`compose`.
+        name: the group's name.
+        named: options on the command line, from :func:`named_options`.
+    """
+    defaults = OmegaConf.to_container(OmegaConf.structured(dataclass_of(cfg, name)), resolve=False, enum_to_str=True)
+    assert isinstance(defaults, dict)
+    listed = named | PATCHED | {"_name"}
+    return {key: value for key, value in own_options(cfg, name).items() if key in listed or value != defaults.get(key)}
+
+
+def named_options(arguments: list[str]) -> set[str]:
+    """Name the options on a command line as the dataclasses do: ``--batch-size`` is ``batch_size``."""
+    return {word[2:].partition("=")[0].replace("-", "_") for word in arguments if word.startswith("--")}
 
 
 def dataclass_of(cfg, name: str) -> type:

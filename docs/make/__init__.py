@@ -1,0 +1,1 @@
+"""What docs.sh runs besides MkDocs: pages made from the code, figures, and tables of costs."""
