@@ -8,8 +8,6 @@ import dataclasses
 import importlib
 import inspect
 import json
-import keyword
-import pkgutil
 import re
 from collections.abc import Iterable
 from enum import Enum
@@ -99,10 +97,8 @@ def command_modules() -> Iterable[tuple[str, Any]]:
     """Yield each command's name and module."""
     from fairseq_electra import cli
 
-    for found in pkgutil.iter_modules(cli.__path__):
-        if not found.name.startswith("_"):
-            name = found.name[:-1] if found.name.endswith("_") and keyword.iskeyword(found.name[:-1]) else found.name
-            yield name.replace("_", "-"), importlib.import_module(f"{cli.__name__}.{found.name}")
+    for name, file in cli.commands().items():
+        yield name, importlib.import_module(f"{cli.__name__}.{file.stem}")
 
 
 def documentation(module: Any) -> str:

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from docs.make import api, check, costs, figures, options
-from fairseq_electra.electra.sizes import safe_sizes
+from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.models.electra import ElectraConfig
 from fairseq_electra.tasks.electra_pretraining import ElectraPretrainingConfig
 from tests.conftest import ROOT
@@ -36,9 +36,9 @@ def test_escaped_writes_options_as_code_and_keeps_signs():
 
 
 def test_command_modules_finds_every_command():
-    from fairseq_electra.cli import COMMANDS
+    from fairseq_electra.cli import commands
 
-    assert {name for name, _ in options.command_modules()} == set(COMMANDS)
+    assert {name for name, _ in options.command_modules()} == set(commands())
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_as_paper_gives_the_published_flops():
 
 def test_networks_are_those_of_the_archs():
     discriminator, generator = costs.networks("base")
-    assert discriminator == safe_sizes("base") and generator.hidden_size == 256
+    assert discriminator == MODEL_SIZES["base"].arch_encoder and generator.hidden_size == 256
 
 
 @pytest.mark.parametrize("name", figures.FIGURES)
