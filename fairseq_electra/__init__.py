@@ -31,11 +31,12 @@ from pathlib import Path
 __version__ = "0.1.0"
 # what fairseq finds by a name on its command line
 REGISTERED = (
-    *("criterions.question_answering", "criterions.replaced_token_detection", "criterions.token_classification"),
+    *("criterions.of_rooms", "criterions.question_answering", "criterions.replaced_token_detection"),
+    "criterions.token_classification",
     "tasks._bpe",
     *("models.electra", "models.electra_encoder"),
     *("optim.electra_adam", "optim.warmup_stable_decay"),
-    *("tasks.electra_pretraining", "tasks.question_answering", "tasks.token_classification"),
+    *("tasks.electra_pretraining", "tasks.of_rooms", "tasks.question_answering", "tasks.token_classification"),
 )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.kind import TaskInfo, read_task_info
+from fairseq_electra.finetuning.info import TaskInfo, read_task_info
 from fairseq_electra.pretraining.binarized import dictionary_digest, load_dictionary
 
 DIAGNOSTIC = "AX"  # has no training set: GLUE asks for what a net that was trained on MNLI says of it

@@ -11,8 +11,9 @@ from tokenizers import Tokenizer
 
 from fairseq_electra.checkpoints import checkpoint_in
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.kind import ANSWERING, KINDS, PREDICTION, TASK_FILE, TaskInfo, read_task_info
-from fairseq_electra.interchange.heads import head_of
+from fairseq_electra.finetuning.info import TASK_FILE, TaskInfo, read_task_info
+from fairseq_electra.finetuning.kinds import KINDS
+from fairseq_electra.finetuning.sentences import PREDICTION
 from fairseq_electra.models._config import with_defaults
 from fairseq_electra.models.electra import ElectraConfig, ElectraModel
 from fairseq_electra.models.electra_encoder import HEADS, ElectraEncoder, ElectraEncoderConfig
@@ -72,7 +73,7 @@ class Pretrained:
 
     @property
     def kind(self) -> str:
-        """What the heads are for, by the name of the task: one of :data:`fairseq_electra.finetuning.kind.KINDS`."""
+        """What the heads are for, by the name of the task: one of :data:`fairseq_electra.finetuning.kinds.KINDS`."""
         if self.cfg is not None:
             name = self.cfg.task.get("_name")
             return name if name in KINDS else PREDICTION
@@ -116,9 +117,9 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
     of_heads = {key.removeprefix(HEADS): tensor for key, tensor in state["model"].items() if key.startswith(HEADS)}
     for head in dict.fromkeys(key.split(".")[0] for key in of_heads):
         tensors = {key.removeprefix(f"{head}."): tensor for key, tensor in of_heads.items() if key.startswith(f"{head}.")}
-        task = str(cfg.task.get("_name"))
-        model.register_head(head, head_of(task, tensors, model.sizes.hidden_size, model.head_dropout, model.pooling))
-        labels[head] = [] if task == ANSWERING else read_labels([path.parent, data], len(tensors["prediction.weight"]))
+        kind = KINDS.get(str(cfg.task.get("_name")), KINDS[PREDICTION])
+        model.register_head(head, kind.head_for(tensors, model.sizes.hidden_size, model.head_dropout, model.pooling))
+        labels[head] = read_labels([path.parent, data], kind.number_of_labels(tensors))
     if isinstance(model, ElectraEncoder):
         model.autocast = "none"  # that of the training; what is predicted does not depend on the batch
     model.load_state_dict(state["model"])
@@ -133,6 +134,8 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
 
 def read_labels(folders: list[Path], number: int) -> list[str]:
     """Return a head's labels, from the first ``label/dict.txt`` or else ``task.json`` that has so many; or LABEL_0, LABEL_1, ..."""
+    if not number:
+        return []
     from fairseq.data import Dictionary
 
     for path in (folder / "label" / DICTIONARY_FILE for folder in folders):

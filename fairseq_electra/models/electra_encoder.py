@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from fairseq_electra import compat
 from fairseq_electra.electra.embeddings import Embeddings
 from fairseq_electra.electra.encoder import Encoder, check_row_length, initialize, initialize_as_dense_default, shrink_branches
-from fairseq_electra.electra.heads import SentenceHead
 from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.sentences.head import SentenceHead
 from fairseq_electra.models import _traits
 from fairseq_electra.models._config import EncoderConfig, adopt_sizes, encoder_sizes, prepare_processor, with_defaults
 from fairseq_electra.models._loading import check_dictionary, check_tensors
