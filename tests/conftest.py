@@ -70,7 +70,8 @@ def make_task(data_bin):
     """Build the pre-training task from its dataclass, with changes."""
     from omegaconf import OmegaConf
 
-    from fairseq_electra.tasks.electra_pretraining import ElectraPretrainingConfig, ElectraPretrainingTask
+    from fairseq_electra.tasks._pretraining_options import ElectraPretrainingConfig
+    from fairseq_electra.tasks.electra_pretraining import ElectraPretrainingTask
 
     def make(**changes):
         plain = {"data": str(data_bin), "tokens_per_sample": 64, "seed": 1, "fp16": False, "cpu": True, "train_subset": "train"}

@@ -18,7 +18,7 @@ from benchmark import bookkeeping, gpu, inference, packing, prediction, question
 from benchmark.__main__ import markdown as steps
 from fairseq_electra.cli.quickstart import table
 from fairseq_electra.finetuning import results
-from fairseq_electra.finetuning.kind import KINDS
+from fairseq_electra.finetuning.kinds import KINDS
 from tests.conftest import ROOT, TINY_NET, USER_DIR, run
 from tests.helpers.training import train
 

@@ -48,7 +48,8 @@ def steps_on(paragraphs: list[str], size: str, width: int, slots: int, autocast:
 
     from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionConfig
     from fairseq_electra.models.electra import ElectraConfig, ElectraModel
-    from fairseq_electra.tasks.electra_pretraining import ElectraPretrainingConfig, ElectraPretrainingTask
+    from fairseq_electra.tasks._pretraining_options import ElectraPretrainingConfig
+    from fairseq_electra.tasks.electra_pretraining import ElectraPretrainingTask
 
     ways: dict[str, tuple[float, Callable[[], int]]] = {}
     with tempfile.TemporaryDirectory() as folder:

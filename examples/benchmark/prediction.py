@@ -18,8 +18,8 @@ from torch import nn
 import fairseq_electra
 from benchmark.inference import sentences
 from benchmark.report import Markdown, alone, new_parser, publish, ratios, read_arguments
-from fairseq_electra.electra.heads import SentenceHead
 from fairseq_electra.electra.size_table import MODEL_SIZES
+from fairseq_electra.finetuning.sentences.head import SentenceHead
 from fairseq_electra.memory import keep_freed_memory
 from fairseq_electra.pretraining.corpus import builtin_paragraphs
 from fairseq_electra.pretraining.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece
@@ -62,7 +62,7 @@ def variants(net: str, texts: list[str], folder: Path) -> dict[str, Callable[[],
     """Make every way to answer the texts; each gives the probability of the first label for each text."""
     from transformers import pipeline
 
-    from fairseq_electra.finetuning.predictions import SentencePredictor
+    from fairseq_electra.finetuning.sentences.predict import SentencePredictor
     from fairseq_electra.hub.interface import ElectraHubInterface
     from fairseq_electra.interchange.export_transformers import export_transformers
 

@@ -16,7 +16,8 @@ import torch
 
 from benchmark.inference import sentences
 from benchmark.prediction import arguments, measure, nets_of, new_net, timed
-from fairseq_electra.finetuning.kind import ANSWERING, MAX_QUESTION, STRIDE, TaskInfo
+from fairseq_electra.finetuning.info import TaskInfo
+from fairseq_electra.finetuning.questions import ANSWERING, MAX_QUESTION, STRIDE
 from fairseq_electra.finetuning.questions.answers import whole_words
 from fairseq_electra.finetuning.questions.folder import context_pieces, find_windows, question_pieces
 from fairseq_electra.finetuning.questions.read import Question, Squad, read_squad
@@ -80,7 +81,7 @@ def answers(squad: Squad, pretrained, folder: Path) -> dict[str, Callable[[], li
     """All ways from questions to answers; each gives where these stand, in characters."""
     from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
-    from fairseq_electra.finetuning.predictions import AnswerPredictor
+    from fairseq_electra.finetuning.questions.predict import AnswerPredictor
     from fairseq_electra.hub.interface import ElectraHubInterface
 
     model, tokenizer = AutoModelForQuestionAnswering.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)

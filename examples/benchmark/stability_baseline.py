@@ -26,7 +26,8 @@ def train(data: Path, args: argparse.Namespace, recipe: dict) -> list[dict]:
 
     from benchmark.baselines import transformers_step
     from fairseq_electra.precision import autocast
-    from fairseq_electra.tasks.electra_pretraining import ElectraPretrainingConfig, ElectraPretrainingTask
+    from fairseq_electra.tasks._pretraining_options import ElectraPretrainingConfig
+    from fairseq_electra.tasks.electra_pretraining import ElectraPretrainingTask
 
     torch.manual_seed(1)
     changes = {"data": str(data), "tokens_per_sample": args.tokens, "seed": 1, "train_subset": "train"}

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from fairseq_electra.cli._columns import add_column_arguments, check_column_arguments
 from fairseq_electra.cli._unknown_text import UnknownText
 from fairseq_electra.errors import InputError
-from fairseq_electra.files.inputs import read_inputs, source_name
-from fairseq_electra.files.table import is_table
+from fairseq_electra.files.inputs import read_inputs
+from fairseq_electra.files.table import is_table, source_name
 from fairseq_electra.progress import Progress
 
 if TYPE_CHECKING:

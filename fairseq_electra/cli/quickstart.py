@@ -18,7 +18,8 @@ from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.table import Columns
 from fairseq_electra.files.text import written_whole
-from fairseq_electra.finetuning.kind import PREDICTION, TaskInfo
+from fairseq_electra.finetuning.info import TaskInfo
+from fairseq_electra.finetuning.sentences import PREDICTION
 from fairseq_electra.finetuning.sentences.folder import write_task_folder
 from fairseq_electra.finetuning.sentences.read import Example, classes_of, read_examples
 from fairseq_electra.pretraining.corpus import write_corpus

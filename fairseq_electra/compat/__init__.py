@@ -46,7 +46,7 @@ from fairseq_electra.compat import (
 from fairseq_electra.compat.mistakes import input_error
 from fairseq_electra.errors import InputError, print_last_line
 from fairseq_electra.files.partial import create_partial, sync, sync_name
-from fairseq_electra.finetuning.kind import TASK_FILE
+from fairseq_electra.finetuning.info import TASK_FILE
 from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE
 
 # what a checkpoint is read with: where it lies in the folder of the data, and in that of the checkpoints

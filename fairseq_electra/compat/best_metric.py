@@ -1,14 +1,9 @@
 """A change to fairseq's start of a run: the metric that chooses the best checkpoint is one that validation logs."""
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.kind import PREDICTION, RANKING
+from fairseq_electra.finetuning.kinds import KINDS
 
 NEITHER = ("replaced_rate", "gen_entropy", "threshold")  # more is neither better nor worse
-REPORTED = {  # by fairseq's sentence_prediction, and the option that asks for it
-    "report_mcc": ("mcc",),
-    "report_acc_and_f1": ("acc_and_f1", "f1"),
-    "report_pearson_and_spearman": ("pearson_and_spearman", "pearson", "spearman"),
-}
 
 
 def check_before_training() -> None:
@@ -54,12 +49,5 @@ def logged_metrics(trainer) -> tuple[str, ...] | None:
     task, criterion = trainer.task, trainer.cfg.criterion
     if hasattr(task, "logged_metrics"):
         return task.logged_metrics(trainer.get_model(), trainer.cfg.dataset.valid_subset.split(","))
-    kind = getattr(criterion, "_name", None)
-    if kind == RANKING:
-        return ("loss", "nll_loss", "accuracy")
-    if kind != PREDICTION:
-        return None
-    scores = [] if criterion.regression_target else ["accuracy"]
-    for option, names in REPORTED.items():
-        scores += names if getattr(criterion, option, False) else ()
-    return ("loss", "nll_loss", *scores)
+    kind = KINDS.get(str(getattr(criterion, "_name", None)))
+    return None if kind is None else kind.logged_metrics(criterion)

@@ -13,7 +13,7 @@ from typing import NoReturn
 from fairseq_electra.compat import component_help, quiet
 from fairseq_electra.compat.components import known, ours
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.kind import KINDS
+from fairseq_electra.finetuning.kinds import KINDS
 
 PRETRAINING = "electra_pretraining"
 # of each task: its criterion, and an --arch

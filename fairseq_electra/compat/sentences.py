@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from fairseq_electra.errors import InputError, listed
-from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, TAGGING, TASK_FILE, read_task_info
+from fairseq_electra.finetuning.info import TASK_FILE, read_task_info
+from fairseq_electra.finetuning.kinds import kind_of
+from fairseq_electra.finetuning.sentences import PREDICTION
 from fairseq_electra.pretraining.binarized import count_lines, unknown_in_folder
 from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, read_entries
 
@@ -153,8 +155,10 @@ def _look_before_setup(plain: Callable) -> Callable:
         for path in wanted:
             if not path.is_file():
                 raise InputError(f"no {path}; fairseq-electra prepare makes such folders, and --regression-target is for numbers")
-        if (Path(args.data) / TASK_FILE).is_file() and (kind := read_task_info(args.data).kind) in (TAGGING, ANSWERING):
-            raise InputError(f"{args.data} was prepared for --task {kind}, not {PREDICTION}")
+        if (Path(args.data) / TASK_FILE).is_file():
+            kind = kind_of(read_task_info(args.data), args.data)
+            if not kind.of_fairseq:
+                raise InputError(f"{args.data} was prepared for --task {kind.name}, not {PREDICTION}")
         check_number_of_classes(Path(args.data), args.num_classes, bool(wanted[1:]))
         return plain(cls, args, **kwargs)
 

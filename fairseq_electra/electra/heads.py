@@ -1,11 +1,9 @@
-"""What stands on top of the encoders."""
+"""The heads of pre-training: what stands on top of the generator and of the discriminator."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairseq_electra.electra.embeddings import LAYER_NORM_EPS
-from fairseq_electra.electra.encoder import initialize_as_dense_default
-from fairseq_electra.electra.fast.dropout import Dropout
 from fairseq_electra.electra.sizes import EncoderSizes
 
 
@@ -47,59 +45,3 @@ class ReplacedTokenHead(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """Score every token."""
         return self.prediction(F.gelu(self.dense(hidden))).squeeze(-1)
-
-
-class SentenceHead(nn.Module):
-    """The paper's head for sentences: dropout and one linear layer on ``<s>``.
-
-    Args:
-        hidden_size: C.
-        num_classes: scores to give.
-        dropout: before the linear layer, probability.
-        pooling: ``first`` reads ``<s>``. ``mean`` reads the mean over the row: a net pre-trained for minutes has learned little for
-            ``<s>``, which is never replaced.
-        dense: put a dense layer and GELU before the linear layer, as transformers' heads have it.
-
-    Source: google-research/electra finetune/classification/classification_tasks.py::ClassificationTask.get_prediction_module.
-    """
-
-    def __init__(self, hidden_size: int, num_classes: int, dropout: float, pooling: str = "first", dense: bool = False):
-        super().__init__()
-        self.pooling = pooling
-        self.dense = nn.Linear(hidden_size, hidden_size) if dense else None
-        self.dropout = Dropout(dropout)
-        self.prediction = nn.Linear(hidden_size, num_classes)
-        initialize_as_dense_default(self.prediction)
-
-    def forward(self, hidden: Tensor, padding_mask: Tensor) -> Tensor:
-        """Score the classes. Shapes: (B, T, C), (B, T) -> (B, number of classes)."""
-        if self.pooling == "first":
-            pooled = hidden[:, 0]
-        else:
-            real = (~padding_mask).to(hidden.dtype).unsqueeze(-1)
-            pooled = (hidden * real).sum(1) / real.sum(1)
-        if self.dense is not None:
-            pooled = F.gelu(self.dense(self.dropout(pooled)))
-        return self.prediction(self.dropout(pooled))
-
-
-class TokenHead(nn.Module):
-    """A score of every tag for every token: dropout and one linear layer.
-
-    Args:
-        hidden_size: C.
-        num_classes: tags.
-        dropout: before the linear layer, probability.
-
-    Source: google-research/electra finetune/tagging/tagging_tasks.py::TaggingTask.get_prediction_module.
-    """
-
-    def __init__(self, hidden_size: int, num_classes: int, dropout: float):
-        super().__init__()
-        self.dropout = Dropout(dropout)
-        self.prediction = nn.Linear(hidden_size, num_classes)
-        initialize_as_dense_default(self.prediction)
-
-    def forward(self, hidden: Tensor, padding_mask: Tensor) -> Tensor:
-        """Score the tags. Shapes: (B, T, C), (B, T) -> (B, T, number of tags)."""
-        return self.prediction(self.dropout(hidden))

@@ -3,15 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fairseq_electra.finetuning.kind import ANSWERING, TAGGING, TaskInfo, read_task_info
+from fairseq_electra.finetuning.info import TaskInfo
+from fairseq_electra.finetuning.network import TunedNetwork
 from fairseq_electra.finetuning.sameness import all_the_same
-
-if TYPE_CHECKING:
-    from fairseq_electra.hub.interface import ElectraHubInterface
 
 VALID = "valid"  # the split on which choices are made
 
@@ -28,7 +25,7 @@ class Evaluation(ABC):
         self.folder, self.info = folder, info
 
     @abstractmethod
-    def scores(self, net: "ElectraHubInterface", split: str) -> np.ndarray:
+    def scores(self, net: TunedNetwork, split: str) -> np.ndarray:
         """Return all that a net says of a split."""
 
     @abstractmethod
@@ -43,7 +40,7 @@ class Evaluation(ABC):
 
     @abstractmethod
     def said(self, scores: np.ndarray) -> np.ndarray:
-        """Return what a net says of each example, as :meth:`fairseq_electra.finetuning.sameness.Range.add` takes it.
+        """Return what a net says of each example, as :meth:`sameness.Range.add` takes it.
 
         Args:
             scores: of :data:`VALID`.
@@ -56,14 +53,3 @@ class Evaluation(ABC):
     def merge(self, scores: Sequence[np.ndarray]) -> np.ndarray:
         """Return what several nets say together: the mean."""
         return np.mean(scores, axis=0)
-
-
-def evaluation_of(folder: Path, info: TaskInfo | None = None) -> Evaluation:
-    """Return that of a task's folder, which ``info`` need not be read from again."""
-    from fairseq_electra.finetuning.questions.answering import AnswerEvaluation
-    from fairseq_electra.finetuning.sentences.scores import SentenceEvaluation
-    from fairseq_electra.finetuning.words.metrics import TagEvaluation
-
-    info = info or read_task_info(folder)
-    kinds: dict[str, type[Evaluation]] = {TAGGING: TagEvaluation, ANSWERING: AnswerEvaluation}
-    return kinds.get(info.kind, SentenceEvaluation)(folder, info)

@@ -1,111 +1,148 @@
-"""What a prepared task is: ``task.json`` in its folder, which goes along with the checkpoints."""
+"""What a kind of fine-tuning task is: one object, which the commands, the study, the exporter and the hub look up."""
 
-import json
-from dataclasses import asdict, dataclass, field
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE
+from fairseq_electra.finetuning.counterpart import Counterpart
+from fairseq_electra.finetuning.info import TaskInfo
+from fairseq_electra.finetuning.request import Request
 
-TASK_FILE = "task.json"
-PREDICTION, RANKING, TAGGING, ANSWERING = "sentence_prediction", "sentence_ranking", "token_classification", "question_answering"
-TAG_METRICS = ("entity_f1", "legal_f1", "entity_precision", "entity_recall", "accuracy")
-PLAIN_TAG_METRICS = ("accuracy", "macro_f1")  # of tags that are not those of entities
-# of SQuAD, as google-research/electra configure_finetuning.py has them
-STRIDE, MAX_QUESTION, BEAM, MAX_ANSWER_LENGTH = 128, 64, 20, 30
-KINDS = (PREDICTION, RANKING, TAGGING, ANSWERING)
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fairseq_electra.finetuning.evaluation import Evaluation
+    from fairseq_electra.finetuning.head import TaskHead
+    from fairseq_electra.finetuning.network import TunedNetwork
+    from fairseq_electra.finetuning.predictor import Predictor
+    from fairseq_electra.finetuning.training import Training
 
 
-@dataclass(frozen=True)
-class TaskInfo:
-    """What a task is.
+class TaskKind(ABC):
+    """A kind of task. Its room has one subclass for it, in ``kind.py``, which imports the rest of the room when it is asked.
 
-    Args:
-        name: of the task.
-        kind: the task that trains on it: one of :data:`KINDS`.
-        inputs: texts of an example; of a multiple choice, the context and every choice; of a question, itself and its context.
-        labels: classes, or tags, in the order of their scores; empty where there are none.
-        metrics: to score predictions with, the first of them decides.
-        max_positions: tokens of the longest row.
-        examples: number of them by split.
-        shortened: by split, how many of them did not fit into ``max_positions``.
-        cut: by split, how many questions were cut to ``max_question``, or sentences have a word that was cut to a row.
-        rows: by split, how many there are, where an example may have several.
-        stride: of windows, in pieces; 0: there are no windows.
-        max_question: pieces of the longest question.
-        unanswerable: some questions have no answer.
-        columns: names of an example's texts in JSON lines; empty where files of the task have none.
-        unlabelled: splits without labels, where the files of the split do not tell.
-        label_column: name of the column with the label; empty where it has none.
-        scheme: how the files' tags are written: one of :data:`tags.SCHEMES`; empty: they have none.
-        word_column, tag_column: numbers of the files' columns with words and tags, as :class:`conll.WordColumns` has them.
+    Attributes:
+        name: of the task, for ``--task`` and ``--criterion``.
+        of_fairseq: fairseq has the task and its criterion; else both are here.
+        has_own_options: the task or its criterion has options of its own, so that it has modules in ``tasks`` and
+            ``criterions``; else :meth:`training` is all that fairseq needs.
+        counterpart: what transformers has for it.
+        head_option: of ``fairseq-train``, to name the head.
+        epochs: of the recipe.
+        further_metrics: metrics beside those of ``task.json`` that a split may have.
+        reads_rows: an input is a row, or several rows with a score for each, so that
+            ``ElectraHubInterface.predict`` can be used.
+        gold_options: of ``predict``, for the form of a labelled file.
+        gold_form: what a labelled file is, for messages.
     """
 
     name: str
-    kind: str
-    inputs: int
-    labels: tuple[str, ...]
-    metrics: tuple[str, ...]
-    max_positions: int
-    examples: dict[str, int] = field(default_factory=dict)
-    shortened: dict[str, int] = field(default_factory=dict)
-    rows: dict[str, int] = field(default_factory=dict)
-    stride: int = 0
-    max_question: int = 0
-    unanswerable: bool = False
-    columns: tuple[str, ...] = ()
-    unlabelled: tuple[str, ...] = ()
-    label_column: str = ""
-    scheme: str = ""
-    word_column: int = 1
-    tag_column: int = 0
-    cut: dict[str, int] = field(default_factory=dict)
+    of_fairseq = False
+    has_own_options = False
+    counterpart: Counterpart
+    head_option = "--classification-head-name"
+    epochs = 3
+    further_metrics: tuple[str, ...] = ()
+    reads_rows = False
+    gold_options: tuple[str, ...] = ("text", "label", "header", "quoted")
+    gold_form = "named columns"
 
-    @property
-    def regression(self) -> bool:
-        """Whether the labels are numbers."""
-        return self.kind == PREDICTION and not self.labels
+    # of a training
 
-    @property
-    def choices(self) -> int:
-        """How many choices there are; 0: it is no multiple choice."""
-        return self.inputs - 1 if self.kind == RANKING else 0
+    def task_options(self, info: TaskInfo) -> list[str]:
+        """Return the arguments of ``fairseq-train`` that stand behind the task's and the criterion's names."""
+        return ["--best-checkpoint-metric", info.metrics[0], "--maximize-best-checkpoint-metric"]
+
+    def row_options(self, info: TaskInfo) -> list[str]:
+        """Return the arguments of ``fairseq-train`` on the rows; most tasks read from ``task.json`` what these are."""
+        return []
+
+    def logged_metrics(self, criterion: Any) -> tuple[str, ...] | None:
+        """Name the metrics that a validation of fairseq's criterion logs, given its options; None: the task tells."""
+        return None
+
+    def training(self, folder: Path, info: TaskInfo, vocabulary_size: int) -> Training:
+        """Return what fairseq's trainer needs of a task of this kind.
+
+        Args:
+            folder: of the task.
+            info: what it is.
+            vocabulary_size: ids are smaller than this.
+
+        Raises:
+            NotImplementedError: the task is fairseq's, or has options of its own.
+        """
+        raise NotImplementedError(f"{self.name} is trained by a task of its own")
+
+    # of a network
+
+    @abstractmethod
+    def head_for(self, tensors: dict[str, Tensor], hidden_size: int, dropout: float, pooling: str = "first") -> TaskHead:
+        """Make the head that takes some tensors.
+
+        Args:
+            tensors: of the head, by its own names.
+            hidden_size: C.
+            dropout: probability.
+            pooling: of a head for sentences.
+        """
+
+    def number_of_labels(self, tensors: dict[str, Tensor]) -> int:
+        """Return how many labels, classes or tags the head with these tensors scores; 0: its scores are no labels'."""
+        return len(tensors["prediction.weight"])
+
+    def log_probabilities(self, scores: Tensor) -> Tensor:
+        """Turn scores of rows, (B, K), into log-probabilities; numbers and scores of single choices stay as they are.
+
+        Raises:
+            NotImplementedError: the kind does not score rows.
+        """
+        raise NotImplementedError(f"{self.name} does not score rows")
+
+    @abstractmethod
+    def evaluation(self, folder: Path, info: TaskInfo) -> Evaluation:
+        """Return how networks are scored on a task's folder."""
+
+    @abstractmethod
+    def predictor(self, network: TunedNetwork, head: str, source: str, threshold: float, n_best: int) -> Predictor:
+        """Return what answers inputs.
+
+        Args:
+            network: with the head.
+            head: its name.
+            source: names the text in errors.
+            threshold: above it a question has no answer; infinite: every one has.
+            n_best: how many answers to a question are listed.
+
+        Raises:
+            InputError: one of the last two arguments is given, and the network does not answer questions.
+        """
+
+    def threshold(self, network: TunedNetwork, request: Request, checkpoint: str) -> float:
+        """Return the threshold above which a question gets no answer; infinite: every one gets one.
+
+        Args:
+            network: of a checkpoint.
+            request: what is asked of it.
+            checkpoint: names it in errors.
+        """
+        return float("inf") if request.threshold is None else request.threshold
+
+    def check_gold_options(self, request: Request) -> None:
+        """Refuse options on the form of a labelled file that a network of this kind does not read."""
+        unread = [
+            f"--{name}"
+            for name in ("text", "label", "header", "quoted", "scheme")
+            if getattr(request, name) and name not in self.gold_options
+        ]
+        if request.is_gold and unread:
+            raise InputError(f"--gold of a net for {self.name} is a file of {self.gold_form}; leave out {' and '.join(unread)}")
 
 
-def read_task_info(folder: str | Path) -> TaskInfo:
-    """Read ``task.json`` of a prepared folder.
-
-    Raises:
-        InputError: there is none, or it is not one of ours, or a name in it leads out of the folder where files are named after it.
-    """
-    path = Path(folder) / TASK_FILE
-    if not path.is_file():
-        raise InputError(f"no {path}; make the folder with fairseq-electra prepare")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        values |= {name: tuple(values[name]) for name in ("labels", "metrics")}
-        values |= {name: tuple(values.get(name, ())) for name in ("columns", "unlabelled")}  # not in folders of before
-        info = TaskInfo(**values)
-        names = [("name", info.name), *(("split", split) for part in (info.examples, info.shortened, info.rows) for split in part)]
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path} is damaged ({error}); make the folder again with fairseq-electra prepare") from error
-    for what, name in names:
-        if not is_plain_name(name):
-            raise InputError(
-                f"{path}: the {what} {name!r} leads out of the folder where files are named after it; make the folder again with "
-                "fairseq-electra prepare, or give it a plain name there"
-            )
-    return info
-
-
-def is_plain_name(name: object) -> bool:
-    """Tell whether a name can be that of a file or folder, and leads nowhere else."""
-    return isinstance(name, str) and not {"/", "\\", "\0"} & set(name) and name not in (".", "..")
-
-
-def finish_folder(folder: Path, vocabulary: str | Path, info: TaskInfo) -> TaskInfo:
-    """Put into a task's folder what all of them have: the vocabulary, beside ``input0``, and ``task.json``; returns ``info``."""
-    for name in (DICTIONARY_FILE, TOKENIZER_FILE):
-        (folder / "input0" / name).write_bytes((Path(vocabulary) / name).read_bytes())
-    (folder / TASK_FILE).write_text(json.dumps(asdict(info), indent=2) + "\n", encoding="utf-8")
-    return info
+def refuse_answer_options(kind: TaskKind, threshold: float, n_best: int) -> None:
+    """Refuse options that are for answers to questions; arguments as of :meth:`TaskKind.predictor`."""
+    if threshold < float("inf") or n_best:
+        raise InputError(f"--threshold and --n-best are for answers to questions, and this net was trained for {kind.name}; leave them out")

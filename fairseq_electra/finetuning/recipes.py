@@ -8,7 +8,9 @@ import re
 from dataclasses import dataclass
 
 from fairseq_electra.electra.size_table import MODEL_SIZES
-from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, RANKING, TaskInfo
+from fairseq_electra.finetuning.info import TaskInfo
+from fairseq_electra.finetuning.kinds import KINDS
+from fairseq_electra.finetuning.sentences import PREDICTION
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,13 @@ class Recipe:
 
 
 GRID = {size: row.finetuning.rates for size, row in MODEL_SIZES.items()}  # learning rates to choose from
-EPOCHS = {"RTE": 10, "STS-B": 10, ANSWERING: 2}
+EPOCHS = {"RTE": 10, "STS-B": 10}  # of these tasks; of all others the kind says how many
 
 
 def recipe_for(size: str, task: str, kind: str = PREDICTION) -> Recipe:
     """Look up the recipe for a size of the table and a task, GLUE's or another, of a kind."""
     row = MODEL_SIZES[size].finetuning
-    return Recipe(row.lr, row.layer_decay, epochs=EPOCHS.get(task, EPOCHS.get(kind, 3)))
+    return Recipe(row.lr, row.layer_decay, epochs=EPOCHS.get(task, KINDS[kind].epochs))
 
 
 def arguments(info: TaskInfo, recipe: Recipe, seed: int) -> list[str]:
@@ -41,20 +43,11 @@ def arguments(info: TaskInfo, recipe: Recipe, seed: int) -> list[str]:
         seed: of the head, of dropout and of the order of examples.
     """
     updates = recipe.epochs * -(-(info.rows or info.examples)["train"] // recipe.batch_size)
-    task = ["--task", info.kind, "--criterion", info.kind]
-    rows: list[str] = []
-    if info.kind in (PREDICTION, RANKING):
-        task += ["--num-classes", str(info.choices or max(1, len(info.labels)))]
-        rows = ["--init-token", "0", "--max-positions", str(info.max_positions)]
-    else:  # these read from task.json what they are, and score all of valid
-        task += ["--best-checkpoint-metric", info.metrics[0], "--maximize-best-checkpoint-metric"]
-    task += ["--regression-target", "--report-pearson-and-spearman"] if info.regression else []
-    if info.labels == ("0", "1"):  # fairseq takes the labels' names for numbers, and F1 for that of two classes
-        task += ["--report-mcc"] if "mcc" in info.metrics else []
-        task += ["--report-acc-and-f1"] if "f1" in info.metrics else []
+    kind = KINDS[info.kind]
+    task = ["--task", kind.name, "--criterion", kind.name, *kind.task_options(info)]
     return [
         *task,
-        *("--arch", "electra_encoder", *rows),
+        *("--arch", "electra_encoder", *kind.row_options(info)),
         *("--optimizer", "electra_adam", "--lr", f"{recipe.lr:g}", "--layer-decay", f"{recipe.layer_decay:g}"),
         *("--weight-decay", "0.0", "--clip-norm", "1.0", "--bias-correction", "off"),
         *("--batch-size", str(recipe.batch_size), "--required-batch-size-multiple", "1", "--max-epoch", str(recipe.epochs)),
@@ -66,5 +59,4 @@ def arguments(info: TaskInfo, recipe: Recipe, seed: int) -> list[str]:
 
 def head_arguments(info: TaskInfo) -> list[str]:
     """Name the head after the task, so that it is not that of the checkpoint."""
-    option = "--ranking-head-name" if info.kind == RANKING else "--classification-head-name"
-    return [option, re.sub(r"\W", "_", info.name) + "_head"]
+    return [KINDS[info.kind].head_option, re.sub(r"\W", "_", info.name) + "_head"]

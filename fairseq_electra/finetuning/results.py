@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.kind import TaskInfo
-from fairseq_electra.finetuning.questions.metrics import ORACLE
+from fairseq_electra.finetuning.info import TaskInfo
+from fairseq_electra.finetuning.kinds import KINDS, evaluation_of
 
 RUN_FILE, RESULT_FILE, LOGITS_FILE = "run.json", "result.json", "logits.npz"  # of a run
 RESULTS_FILE = "results.json"  # of a study
@@ -28,9 +28,9 @@ def summarize(results: list[dict], info: TaskInfo, data: Path, folder: Path) -> 
         data: the task's folder.
         folder: of the runs.
     """
-    from fairseq_electra.finetuning.evaluation import VALID, evaluation_of
+    from fairseq_electra.finetuning.evaluation import VALID
 
-    evaluation = evaluation_of(data, info)
+    evaluation, further = evaluation_of(data, info), KINDS[info.kind].further_metrics
     scored = [result for result in results if result["metrics"]]
     metrics: dict[str, dict[str, dict]] = {}
     merged = merged_scores(scored, folder, evaluation.merge) if scored else {}
@@ -38,7 +38,7 @@ def summarize(results: list[dict], info: TaskInfo, data: Path, folder: Path) -> 
         ensemble = evaluation.metrics(split, merged[split], merged[VALID])
         assert ensemble is not None  # it has been scored
         metrics[split] = {}
-        for name in (*info.metrics, *(name for name in ORACLE if name in ensemble)):
+        for name in (*info.metrics, *(name for name in further if name in ensemble)):
             values = [result["metrics"][split][name] for result in scored]
             metrics[split][name] = {
                 "median": statistics.median(values),

@@ -13,7 +13,8 @@ import numpy as np
 from fairseq_electra.errors import InputError, listed
 from fairseq_electra.files.text import written_whole
 from fairseq_electra.finetuning import recipes
-from fairseq_electra.finetuning.kind import TaskInfo
+from fairseq_electra.finetuning.info import TaskInfo
+from fairseq_electra.finetuning.kinds import evaluation_of
 from fairseq_electra.finetuning.nets import Net
 from fairseq_electra.finetuning.recipes import Recipe
 from fairseq_electra.finetuning.results import LOGITS_FILE, RESULT_FILE, RUN_FILE, summarize, versions
@@ -117,7 +118,7 @@ class Predict:
         """Do it for the run of this name."""
         import torch
 
-        from fairseq_electra.finetuning.evaluation import VALID, evaluation_of
+        from fairseq_electra.finetuning.evaluation import VALID
         from fairseq_electra.hub.interface import from_pretrained
 
         task, place = self.runs[name].task, self.folder / name

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.kind import TaskInfo, read_task_info
+from fairseq_electra.finetuning.info import TaskInfo, read_task_info
 from fairseq_electra.pretraining.binarized import load_dictionary
 from fairseq_electra.pretraining.dictionary import dictionary_digest
 

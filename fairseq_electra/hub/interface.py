@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairseq_electra.checkpoints import CHECKPOINTS, checkpoint_in
@@ -19,7 +18,7 @@ from fairseq_electra.electra.model import Electra, Generator, MaskedLanguageMode
 from fairseq_electra.electra.sampling import corrupt, sample_tokens, sampling_probabilities
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import EncoderWithHeads, segments_of
-from fairseq_electra.finetuning.kind import PREDICTION, RANKING
+from fairseq_electra.finetuning.kinds import KINDS
 from fairseq_electra.hub.load import Pretrained, load_checkpoint
 from fairseq_electra.hub.network_files import is_transformers_folder
 from fairseq_electra.interchange.sentence_transformers import is_sentence_transformers, other_case
@@ -273,13 +272,15 @@ class ElectraHubInterface(nn.Module):
         Args:
             head: its name; fairseq's tasks call theirs ``sentence_classification_head``. ``labels`` has the names of its classes.
             tokens: rows.
-            return_logits: return the scores themselves, not their log-softmax.
+            return_logits: return the scores themselves, not log-probabilities.
 
         Returns:
-            (B, number of classes), or of a list (number of classes,) each. Of a head with one score (regression, multiple choice) the
+            (B, number of classes), or of a list (number of classes,) each: the log-softmax over classes, or where a text
+            has several labels the log-sigmoid of each. Of a head with one score (regression, multiple choice) the
             scores themselves.
         """
-        if self.kind not in (PREDICTION, RANKING):
+        kind = KINDS[self.kind]
+        if not kind.reads_rows:
             raise InputError(f"the network was trained for {self.kind}; predict is for sentences, fairseq-electra predict for all")
         if not isinstance(self.model, EncoderWithHeads) or head not in self.model.classification_heads:
             known = ", ".join(self.model.classification_heads) if isinstance(self.model, EncoderWithHeads) else ""
@@ -288,7 +289,7 @@ class ElectraHubInterface(nn.Module):
 
         def scores(batch: Tensor) -> Tensor:
             logits = module(self._features(batch), batch == PAD_ID)
-            return logits if return_logits or logits.shape[-1] == 1 else F.log_softmax(logits, -1)
+            return logits if return_logits else kind.log_probabilities(logits)
 
         return self._each(tokens, scores, of_tokens=False)
 

@@ -16,8 +16,9 @@ from fairseq_electra.electra.model import Electra, Generator, MaskedLanguageMode
 from fairseq_electra.electra.state import check_dictionary, check_tensors
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import HEADS, EncoderWithHeads, encoder_arguments
-from fairseq_electra.finetuning.kind import ANSWERING, KINDS, PREDICTION, TASK_FILE, TaskInfo, read_task_info
-from fairseq_electra.interchange.heads import head_of
+from fairseq_electra.finetuning.info import TASK_FILE, TaskInfo, read_task_info
+from fairseq_electra.finetuning.kinds import KINDS
+from fairseq_electra.finetuning.sentences import PREDICTION
 from fairseq_electra.pretraining.dictionary import dictionary_digest, read_symbols, read_vocabulary
 from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, LEADING, TOKENIZER_FILE, load_wordpiece, symbols_of
 
@@ -74,7 +75,7 @@ class Pretrained:
 
     @property
     def kind(self) -> str:
-        """What the heads are for, by the name of the task: one of :data:`fairseq_electra.finetuning.kind.KINDS`."""
+        """What the heads are for, by the name of the task: one of :data:`fairseq_electra.finetuning.kinds.KINDS`."""
         if self.cfg is not None:
             name = self.cfg["task"].get("_name")
             return name if name in KINDS else PREDICTION
@@ -119,12 +120,12 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
     model: Electra | MaskedLanguageModel | EncoderWithHeads
     if name == "electra_encoder":
         model = EncoderWithHeads(**encoder_arguments({**saved, "autocast": "none"}, len(symbols)))
+        kind = KINDS.get(str(task.get("_name")), KINDS[PREDICTION])
         of_heads = {key.removeprefix(HEADS): tensor for key, tensor in tensors.items() if key.startswith(HEADS)}
         for head in dict.fromkeys(key.split(".")[0] for key in of_heads):
             own = {key.removeprefix(f"{head}."): tensor for key, tensor in of_heads.items() if key.startswith(f"{head}.")}
-            kind = str(task.get("_name"))
-            model.register_head(head, head_of(kind, own, model.sizes.hidden_size, model.head_dropout, model.pooling))
-            labels[head] = [] if kind == ANSWERING else read_labels([path.parent, data], len(own["prediction.weight"]))
+            model.register_head(head, kind.head_for(own, model.sizes.hidden_size, model.head_dropout, model.pooling))
+            labels[head] = read_labels([path.parent, data], kind.number_of_labels(own))
     else:
         model = build(saved, len(symbols))
     check_tensors(tensors, model.state_dict())
@@ -140,6 +141,8 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
 
 def read_labels(folders: list[Path], number: int) -> list[str]:
     """Return a head's labels, from the first ``label/dict.txt`` or else ``task.json`` that has so many; or LABEL_0, LABEL_1, ..."""
+    if not number:
+        return []
     for path in (folder / "label" / DICTIONARY_FILE for folder in folders):
         if not path.is_file():
             continue

@@ -12,8 +12,8 @@ from fairseq_electra.electra.encoder import Encoder
 from fairseq_electra.electra.heads import MaskedLMHead, ReplacedTokenHead
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
-from fairseq_electra.interchange.head_config import REMEDY
-from fairseq_electra.interchange.heads import head_of
+from fairseq_electra.finetuning.counterpart import REMEDY
+from fairseq_electra.finetuning.kinds import KINDS
 from fairseq_electra.interchange.json_files import read_json
 from fairseq_electra.interchange.names import (
     BIAS,
@@ -23,7 +23,7 @@ from fairseq_electra.interchange.names import (
     HEADS,
     OF_BERT,
     OTHER_HEADS,
-    TASK_OF_HEAD,
+    TASK_HEADS,
     WITH_POOLER,
     Part,
     embeddings_part,
@@ -126,7 +126,7 @@ def _head_of(class_name: str | None, tensors: dict[str, Tensor], family: str, fo
             f"{folder} has a classifier that may be for tags, sentences or multiple choice, and its config.json names no class; name it "
             f'under "architectures" there, such as {HEADS[head, family].class_name}'
         )
-    if head in TASK_OF_HEAD and class_name is not None and class_name not in CLASSES:
+    if head in TASK_HEADS and class_name is not None and class_name not in CLASSES:
         raise InputError(
             f"{folder} is of the class {class_name}, which may compute something else with its head than transformers' "
             f'{HEADS[head, family].class_name}; if it does not, name that under "architectures" in its config.json'
@@ -198,7 +198,8 @@ def _skeleton(sizes: EncoderSizes, vocabulary_size: int, network: Network) -> di
         modules["head"] = ReplacedTokenHead(sizes)
     elif network.head == "masked_lm":
         modules["head"] = MaskedLMHead(sizes, vocabulary_size, untied=True)
-    elif network.head in TASK_OF_HEAD:
+    elif network.head in TASK_HEADS:
         own = {name.removeprefix("head."): tensor for name, tensor in network.tensors.items() if name.startswith("head.")}
-        modules["head"] = head_of(TASK_OF_HEAD[network.head], own, sizes.hidden_size, 0.0)
+        kind = next(kind for kind in KINDS.values() if kind.counterpart.head == network.head)
+        modules["head"] = kind.head_for(own, sizes.hidden_size, 0.0)
     return {f"{part}.{name}": tensor.shape for part, module in modules.items() for name, tensor in module.state_dict().items()}

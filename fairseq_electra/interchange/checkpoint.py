@@ -10,12 +10,12 @@ from omegaconf import OmegaConf, open_dict
 from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetectionConfig
 from fairseq_electra.electra.model import Electra, MaskedLanguageModel
 from fairseq_electra.finetuning.encoder import EncoderWithHeads
-from fairseq_electra.finetuning.kind import TaskInfo
+from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.hub.load import INITIALISED
 from fairseq_electra.models.electra import ElectraConfig
 from fairseq_electra.models.electra_encoder import ElectraEncoderConfig
 from fairseq_electra.pretraining.dictionary import dictionary_digest
-from fairseq_electra.tasks.electra_pretraining import ElectraPretrainingConfig
+from fairseq_electra.tasks._pretraining_options import ElectraPretrainingConfig
 
 
 def checkpoint_state(

@@ -8,34 +8,20 @@ from typing import cast
 from torch import Tensor
 
 from fairseq_electra.electra.encoder import EncoderLayer
-from fairseq_electra.electra.heads import SentenceHead
 from fairseq_electra.electra.model import Electra, Generator
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import folder_written_whole
 from fairseq_electra.finetuning.encoder import HEADS as HEADS_HERE
 from fairseq_electra.finetuning.encoder import EncoderWithHeads
-from fairseq_electra.finetuning.kind import ANSWERING, MAX_ANSWER_LENGTH
-from fairseq_electra.finetuning.questions.heads import ConditionalAnswerHead
+from fairseq_electra.finetuning.head import TaskHead
+from fairseq_electra.finetuning.kinds import KINDS
 from fairseq_electra.hub.load import Pretrained
 from fairseq_electra.hub.network_files import sines
 from fairseq_electra.interchange import parity
-from fairseq_electra.interchange.dense_heads import with_dense
 from fairseq_electra.interchange.export import Export
-from fairseq_electra.interchange.head_config import SUMMARY, problem_type
 from fairseq_electra.interchange.model_card import model_card
-from fairseq_electra.interchange.names import (
-    BIAS,
-    DECODER_BIAS,
-    HEADS,
-    SETTINGS,
-    TASK_OF_HEAD,
-    UNANSWERABLE,
-    Part,
-    embeddings_part,
-    encoder_part,
-    to_theirs,
-)
+from fairseq_electra.interchange.names import BIAS, DECODER_BIAS, HEADS, SETTINGS, Part, embeddings_part, encoder_part, to_theirs
 from fairseq_electra.interchange.norms import as_post_norm
 from fairseq_electra.interchange.tokenizer_files import write_tokenizer
 from fairseq_electra.interchange.tokenizer_parity import compare_tokenizers
@@ -145,57 +131,23 @@ def _encoder(pretrained: Pretrained, model: EncoderWithHeads, state: dict[str, T
     if len(names) > 1:
         raise InputError(f"the checkpoint has the heads {', '.join(names)}; transformers' classes have one; train with one")
     state = as_post_norm(state, "encoder.", model.sizes)
-    kind = next(kind for kind, task in TASK_OF_HEAD.items() if task == pretrained.kind) if names else "none"
-    head = HEADS[kind, family]
+    counterpart = KINDS[pretrained.kind].counterpart
+    head = HEADS[counterpart.head if names else "none", family]
     prefix = f"{family}." if names else ""
     parts = [embeddings_part("embeddings.", prefix, model.sizes), encoder_part("encoder.", prefix, model.sizes)]
     more: dict = {}
     if names:
-        name, labels = names[0], pretrained.labels[names[0]]
-        state = {**state, **{f"{HEADS_HERE}{name}.{key}": tensor for key, tensor in _head(model, name).items()}}
+        name = names[0]
+        layer_norm = cast(EncoderLayer, model.encoder.layers[-1]).output_layer_norm
+        own = cast(TaskHead, model.classification_heads[name]).exported(layer_norm)
+        state = {**state, **{f"{HEADS_HERE}{name}.{key}": tensor for key, tensor in own.items()}}
         parts.append(Part(f"{HEADS_HERE}{name}.", "", head.names))
-        if labels:
-            more = {
-                "id2label": {str(i): label for i, label in enumerate(labels)},
-                "label2id": {label: i for i, label in enumerate(labels)},
-                "classifier_dropout": model.head_dropout,
-            }
-        if kind == "choice":
-            more = SUMMARY | {"summary_last_dropout": model.head_dropout}
-        elif kind == "sentence":
-            more["problem_type"] = problem_type(len(labels))
-        elif kind == "answer" and pretrained.task is not None:
-            more[UNANSWERABLE] = pretrained.task.unanswerable
-        if settings := _settings(pretrained):
-            more[SETTINGS] = settings
+        more = counterpart.entries(pretrained.labels[name], model.head_dropout, pretrained.task)
+        settings = counterpart.settings(pretrained.task, pretrained.options)
+        if kept := {name: value for name, value in settings.items() if value}:
+            more[SETTINGS] = kept
     sizes = with_room(model.sizes, pretrained.longest)
     return _export(names[0] if names else "encoder", head.class_name, state, parts, sizes, prefix, {}, **more)
-
-
-def _settings(pretrained: Pretrained) -> dict[str, int]:
-    """Return those of the fine-tuning's options that rows and answers are made by."""
-    task, found = pretrained.task, dict[str, int]()
-    if task is not None and task.stride:
-        found = {"stride": task.stride, "max_question": task.max_question}
-    if pretrained.kind == ANSWERING:
-        found["max_answer_length"] = int(pretrained.options.get("max_answer_length", MAX_ANSWER_LENGTH))
-    return {name: value for name, value in found.items() if value}
-
-
-def _head(model: EncoderWithHeads, name: str) -> dict[str, Tensor]:
-    """Return a head's tensors as transformers' head has them.
-
-    Raises:
-        InputError: it has none like it.
-    """
-    ours = model.classification_heads[name]
-    if isinstance(ours, ConditionalAnswerHead):
-        raise InputError("transformers has no head whose end depends on its start; fine-tune with --answer-head independent")
-    if not isinstance(ours, SentenceHead):
-        return ours.state_dict()
-    if ours.pooling != "first":
-        raise InputError("the head reads the mean of the row, transformers' the first token; fine-tune without --pooling mean")
-    return with_dense(ours, cast(EncoderLayer, model.encoder.layers[-1]).output_layer_norm)
 
 
 def _export(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.kind import TASK_FILE
+from fairseq_electra.finetuning.info import TASK_FILE
 from fairseq_electra.hub.network_files import Network
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.checkpoint import checkpoint_state

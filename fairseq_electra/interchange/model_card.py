@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fairseq_electra.finetuning.kind import TAGGING
+from fairseq_electra.finetuning.kinds import KINDS
 from fairseq_electra.hub.load import Pretrained
 from fairseq_electra.interchange.export import Export
 
@@ -35,8 +35,8 @@ def model_card(pretrained: Pretrained, networks: Sequence[Export], records: list
         lines += ["", f"Trained with scaled residual connections (`--norm {pretrained.model.sizes.norm}`); the scale is folded into the"]
         lines += ["last weights and biases of each sublayer, so these classes compute what was trained."]
     lines += _usage(networks, len(pretrained.symbols))
-    if pretrained.kind == TAGGING:
-        lines += ['Words are tagged at their first piece: `pipeline("token-classification", "FOLDER", aggregation_strategy="first")`.', ""]
+    if note := KINDS[pretrained.kind].counterpart.note:
+        lines += [note, ""]
     lines += ["## Training", ""]
     lines += _training(pretrained) or ["Not known."]
     last = next((record for record in reversed(records) if record["subset"] not in ("train", "train_inner")), None)

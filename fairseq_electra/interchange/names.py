@@ -12,31 +12,25 @@ from torch import Tensor
 
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, RANKING, TAGGING
-
-Names = dict[str, str | tuple[str, ...]]
-
-
-def _linear(ours: str, theirs: str) -> Names:
-    return {f"{ours}.{kind}": f"{theirs}.{kind}" for kind in ("weight", "bias")}
-
+from fairseq_electra.finetuning.counterpart import Names, linear_names
+from fairseq_electra.finetuning.kinds import KINDS
 
 EMBEDDINGS: Names = {
     "tokens.weight": "embeddings.word_embeddings.weight",
     "segments.weight": "embeddings.token_type_embeddings.weight",
     "positions.weight": "embeddings.position_embeddings.weight",
-    **_linear("layer_norm", "embeddings.LayerNorm"),
+    **linear_names("layer_norm", "embeddings.LayerNorm"),
 }
-PROJECTION: Names = _linear("projection", "embeddings_project")
+PROJECTION: Names = linear_names("projection", "embeddings_project")
 LAYER: Names = {
     **{
         f"attention.qkv.{kind}": tuple(f"attention.self.{part}.{kind}" for part in ("query", "key", "value")) for kind in ("weight", "bias")
     },
-    **_linear("attention.out", "attention.output.dense"),
-    **_linear("attention_layer_norm", "attention.output.LayerNorm"),
-    **_linear("intermediate", "intermediate.dense"),
-    **_linear("output", "output.dense"),
-    **_linear("output_layer_norm", "output.LayerNorm"),
+    **linear_names("attention.out", "attention.output.dense"),
+    **linear_names("attention_layer_norm", "attention.output.LayerNorm"),
+    **linear_names("intermediate", "intermediate.dense"),
+    **linear_names("output", "output.dense"),
+    **linear_names("output_layer_norm", "output.LayerNorm"),
 }
 
 
@@ -49,17 +43,15 @@ class Head:
     reason: str = ""
 
 
-_CLASSIFIER = {**_linear("dense", "classifier.dense"), **_linear("prediction", "classifier.out_proj")}
-_CHOICE = {**_linear("dense", "sequence_summary.summary"), **_linear("prediction", "classifier")}
 # the same numbers, or those of the second where tables are untied; transformers may store either alone
 BIAS, DECODER_BIAS = "cls.predictions.bias", "cls.predictions.decoder.bias"
 _MASKED_LM: Names = {  # of BERT, and of RoFormer, which took it over
-    **_linear("dense", "cls.predictions.transform.dense"),
-    **_linear("layer_norm", "cls.predictions.transform.LayerNorm"),
+    **linear_names("dense", "cls.predictions.transform.dense"),
+    **linear_names("layer_norm", "cls.predictions.transform.LayerNorm"),
     "table.weight": "cls.predictions.decoder.weight",
     "bias": BIAS,
 }
-# a new head is a new row for each family
+# of pre-training a row for each head and family; those of fine-tuning are told by the kinds of tasks
 HEADS: dict[tuple[str, str], Head] = {
     ("none", "electra"): Head("ElectraModel", {}),
     ("none", "roformer"): Head("RoFormerModel", {}),
@@ -67,32 +59,27 @@ HEADS: dict[tuple[str, str], Head] = {
     ("replaced_token", "electra"): Head(
         "ElectraForPreTraining",
         {
-            **_linear("dense", "discriminator_predictions.dense"),
-            **_linear("prediction", "discriminator_predictions.dense_prediction"),
+            **linear_names("dense", "discriminator_predictions.dense"),
+            **linear_names("prediction", "discriminator_predictions.dense_prediction"),
         },
     ),
     ("replaced_token", "roformer"): Head(None, {}, "transformers has no class for p(replaced) of a net with rotary positions"),
     ("masked_lm", "electra"): Head(
         "ElectraForMaskedLM",
         {
-            **_linear("dense", "generator_predictions.dense"),
-            **_linear("layer_norm", "generator_predictions.LayerNorm"),
+            **linear_names("dense", "generator_predictions.dense"),
+            **linear_names("layer_norm", "generator_predictions.LayerNorm"),
             "table.weight": "generator_lm_head.weight",
             "bias": "generator_lm_head.bias",
         },
     ),
     ("masked_lm", "roformer"): Head("RoFormerForMaskedLM", _MASKED_LM),
     ("masked_lm", "bert"): Head("BertForMaskedLM", _MASKED_LM),
-    ("sentence", "electra"): Head("ElectraForSequenceClassification", _CLASSIFIER),
-    ("sentence", "roformer"): Head("RoFormerForSequenceClassification", _CLASSIFIER),
-    ("choice", "electra"): Head("ElectraForMultipleChoice", _CHOICE),
-    ("choice", "roformer"): Head("RoFormerForMultipleChoice", _CHOICE),
-    ("token", "electra"): Head("ElectraForTokenClassification", _linear("prediction", "classifier")),
-    ("token", "roformer"): Head("RoFormerForTokenClassification", _linear("prediction", "classifier")),
-    ("token", "bert"): Head("BertForTokenClassification", _linear("prediction", "classifier")),
-    ("answer", "electra"): Head("ElectraForQuestionAnswering", _linear("prediction", "qa_outputs")),
-    ("answer", "roformer"): Head("RoFormerForQuestionAnswering", _linear("prediction", "qa_outputs")),
-    ("answer", "bert"): Head("BertForQuestionAnswering", _linear("prediction", "qa_outputs")),
+    **{
+        (each.head, family): Head(class_name, each.names)
+        for each in (kind.counterpart for kind in KINDS.values())
+        for family, class_name in each.classes.items()
+    },
 }
 CLASSES = {head.class_name: (kind, family) for (kind, family), head in HEADS.items() if head.class_name}
 CLASSES["BertForPreTraining"] = ("masked_lm", "bert")  # and a head for the next sentence
@@ -106,9 +93,8 @@ COMPUTED = {
     "encoder.embed_positions.weight": "sines, computed here",
     DECODER_BIAS: f"used as {BIAS}",
 }
-TASK_OF_HEAD = {"sentence": PREDICTION, "choice": RANKING, "token": TAGGING, "answer": ANSWERING}
-UNANSWERABLE = "has_unanswerable_questions"  # our entry in a config.json of transformers, which says nothing of it
-SETTINGS = "fairseq_electra"  # another: of these options of the fine-tuning those that a task has
+TASK_HEADS = {kind.counterpart.head for kind in KINDS.values()}  # those of fine-tuning among HEADS
+SETTINGS = "fairseq_electra"  # our entry in a config.json: of these options of the fine-tuning those that a task has
 OF_ROWS = ("stride", "max_question", "max_answer_length")
 OTHER_HEADS = ("classifier.", "qa_outputs.", "sequence_summary.")
 # of BERT: what ELECTRA has no place for, by the beginning of the name

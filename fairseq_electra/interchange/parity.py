@@ -14,13 +14,12 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from fairseq_electra.electra.encoder import Encoder, EncoderLayer
-from fairseq_electra.electra.heads import SentenceHead
 from fairseq_electra.electra.model import Electra, Generator, MaskedLanguageModel
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import EncoderWithHeads, segments_of
+from fairseq_electra.finetuning.head import TaskHead
 from fairseq_electra.hub.network_files import sines
-from fairseq_electra.interchange.dense_heads import round_as_shifted
 from fairseq_electra.interchange.norms import round_as_folded
 from fairseq_electra.pretraining.corpus import builtin_paragraphs
 from fairseq_electra.pretraining.wordpiece import BOS, EOS, LEADING, PAD
@@ -59,8 +58,8 @@ def in_double(model: Model) -> Model:
             round_as_folded(module)
     if isinstance(exact, EncoderWithHeads):
         for head in exact.classification_heads.values():
-            if isinstance(head, SentenceHead):
-                round_as_shifted(head, cast(EncoderLayer, exact.encoder.layers[-1]).output_layer_norm)
+            last = cast(EncoderLayer, exact.encoder.layers[-1])
+            cast(TaskHead, head).round_as_exported(last.output_layer_norm)
     return exact
 
 
@@ -100,8 +99,8 @@ def difference(model: Model, role: str, theirs: Any, rows: Tensor, order: Tensor
         elif generator is not None:
             scores = generator.generator_head(hidden, generator.generator_tokens.weight)[~padding]
         elif isinstance(model, EncoderWithHeads) and role in model.classification_heads:
-            head = model.classification_heads[role]
-            of_tokens = not isinstance(head, SentenceHead)
+            head = cast(TaskHead, model.classification_heads[role])
+            of_tokens = head.of_tokens
             scores = cast(nn.Linear, head.prediction)(hidden)[~padding] if of_tokens else head(hidden, padding)
     both = zip(states, found.hidden_states, strict=True)
     largest = {"hidden states": float(torch.stack([_share(us[~padding], them[~padding]) for us, them in both]).max())}

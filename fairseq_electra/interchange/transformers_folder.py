@@ -13,12 +13,11 @@ from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import HEADS as HEADS_HERE
 from fairseq_electra.finetuning.encoder import EncoderWithHeads, encoder_arguments
-from fairseq_electra.finetuning.kind import ANSWERING, MAX_QUESTION, STRIDE, TAGGING, TaskInfo
+from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.hub.load import Pretrained
 from fairseq_electra.hub.network_files import Network, is_transformers_folder, read_network
-from fairseq_electra.interchange.head_config import check_head, labels_of
-from fairseq_electra.interchange.heads import head_of
-from fairseq_electra.interchange.names import HEADS, OF_ROWS, SETTINGS, TASK_OF_HEAD, UNANSWERABLE, Part, pairs
+from fairseq_electra.interchange.head_config import kind_of_head
+from fairseq_electra.interchange.names import HEADS, OF_ROWS, SETTINGS, TASK_HEADS, Part, pairs
 from fairseq_electra.interchange.sentence_transformers import find_network
 from fairseq_electra.interchange.tokenizer_files import read_longest, read_tokenizer
 from fairseq_electra.pretraining.wordpiece import symbols_of
@@ -77,7 +76,7 @@ def read_folder(folder: str | Path, generator: str | Path | None = None, seed: i
         raise InputError(f"{folder} holds a generator; give the discriminator's folder, and this one with --generator")
     vocabulary = read_tokenizer(folder, main.vocabulary_size)
     tokenizer, order = vocabulary.tokenizer, torch.tensor(vocabulary.order)
-    if main.head in TASK_OF_HEAD:
+    if main.head in TASK_HEADS:
         if generator is not None:
             raise InputError(f"{folder} holds a net that was fine-tuned, which has no generator; leave {generator} out")
         found = _read_classifier(main, tokenizer, order, head)
@@ -182,28 +181,19 @@ def _check_generator(main: Network, second: Network, tokenizer: Tokenizer, folde
 
 def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor, head: str) -> Imported:
     """Make an encoder with the head that transformers has for a task."""
-    kind, source = TASK_OF_HEAD[main.head], main.folder / "config.json"
-    classes = main.tensors["head.prediction.bias"].numel()
-    check_head(main.config, main.head, main.family, classes, source)
-    labels = [] if kind == ANSWERING else labels_of(main.config, main.head, classes, source)
+    source, classes = main.folder / "config.json", main.tensors["head.prediction.bias"].numel()
+    kind = kind_of_head(main.config, main.head, main.family, classes, source)
+    labels = kind.counterpart.read_labels(main.config, classes, source)
     symbols = symbols_of(tokenizer)
     model_cfg = {"model_size": nearest(main.sizes), **asdict(main.sizes)}
     model = EncoderWithHeads(**encoder_arguments(model_cfg, len(symbols)))
     own = {name.removeprefix("head."): tensor for name, tensor in main.tensors.items() if name.startswith("head.")}
-    model.register_head(head, head_of(kind, own, main.sizes.hidden_size, model.head_dropout))
+    model.register_head(head, kind.head_for(own, main.sizes.hidden_size, model.head_dropout))
     prefixes = {"embeddings.": "embeddings.", "encoder.": "encoder.", "head.": f"{HEADS_HERE}{head}."}
     model.load_state_dict({**model.state_dict(), **_renamed(main, prefixes, order)})
-    names = tuple(labels) if classes > 1 else ()
-    settings = _settings(main)
-    task = TaskInfo(main.folder.name, kind, 0, names, (), read_longest(main.folder, main.sizes.max_position_embeddings))
-    if kind == TAGGING:
-        task = replace(task, stride=settings.get("stride", 0))
-    elif kind == ANSWERING:
-        stride, max_question = settings.get("stride", STRIDE), settings.get("max_question", MAX_QUESTION)
-        unanswerable = main.config.get(UNANSWERABLE, True)
-        if not isinstance(unanswerable, bool):
-            raise InputError(f"{source} has {UNANSWERABLE} {unanswerable!r}; write true or false")
-        task = replace(task, stride=stride, max_question=max_question, unanswerable=unanswerable)
+    settings, longest = _settings(main), read_longest(main.folder, main.sizes.max_position_embeddings)
+    task = TaskInfo(main.folder.name, kind.name, 0, tuple(labels), (), longest)
+    task = kind.counterpart.read_info(task, main.config, settings, source)
     pretrained = Pretrained(model.eval(), tokenizer, symbols, task=task, labels={head: labels}, settings=settings)
     return Imported(pretrained, model_cfg, order, {head: main}, main.unused)
 

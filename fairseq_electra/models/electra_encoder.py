@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from fairseq_electra import compat
 from fairseq_electra.electra.encoder import check_row_length
-from fairseq_electra.electra.heads import SentenceHead
 from fairseq_electra.electra.state import check_dictionary, check_tensors
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import HEADS, EncoderWithHeads, encoder_arguments
+from fairseq_electra.finetuning.sentences.head import SentenceHead
 from fairseq_electra.models import _traits
 from fairseq_electra.models._config import EncoderConfig, adopt_sizes, prepare_processor, with_defaults
 from fairseq_electra.optim.depths import mark_depths

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.kind import PREDICTION, TASK_FILE, TaskInfo, read_task_info
+from fairseq_electra.finetuning.info import TASK_FILE, TaskInfo, read_task_info
 from fairseq_electra.finetuning.recipes import recipe_for
+from fairseq_electra.finetuning.sentences import PREDICTION
 from fairseq_electra.finetuning.sentences.folder import check_task, write_task_folder
 from fairseq_electra.finetuning.sentences.glue import GLUE, glue_task
 from fairseq_electra.finetuning.sentences.read import Example

@@ -19,7 +19,7 @@ from omegaconf import II, MISSING
 from torch import Tensor, nn
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.kind import TaskInfo, read_task_info
+from fairseq_electra.finetuning.info import TaskInfo, read_task_info
 from fairseq_electra.finetuning.rows import TaskRows
 from fairseq_electra.finetuning.sameness import all_the_same, sentence
 from fairseq_electra.pretraining.binarized import load_dictionary, unknown_in_folder

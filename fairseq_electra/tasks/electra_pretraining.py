@@ -23,13 +23,7 @@ from fairseq_electra.models.electra import compile_options
 from fairseq_electra.optim.electra_adam import ElectraAdam
 from fairseq_electra.precision import autocast, product_type
 from fairseq_electra.pretraining.batches import MaskedRows
-from fairseq_electra.pretraining.binarized import (
-    Binarized,
-    check_binarized,
-    load_dictionary,
-    open_binarized,
-    word_starts,
-)
+from fairseq_electra.pretraining.binarized import Binarized, check_binarized, load_dictionary, open_binarized, word_starts
 from fairseq_electra.pretraining.diagnosis import Diagnosis, unigram_baseline
 from fairseq_electra.pretraining.dictionary import dictionary_digest
 from fairseq_electra.pretraining.fixed_corruption import BY_FREQUENCY, BY_GENERATOR, SEED, corrupt_by_frequency, load_corruption

@@ -14,7 +14,7 @@ from torch import nn
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.evaluation import VALID
-from fairseq_electra.finetuning.kind import ANSWERING, BEAM, MAX_ANSWER_LENGTH
+from fairseq_electra.finetuning.questions import ANSWERING, BEAM, MAX_ANSWER_LENGTH
 from fairseq_electra.finetuning.questions.answers import answers_of_questions, places_of, score_split, whole_words, window_answers
 from fairseq_electra.finetuning.questions.folder import QuestionFolder
 from fairseq_electra.finetuning.questions.heads import ConditionalAnswerHead, IndependentAnswerHead

@@ -7,10 +7,10 @@ import torch
 from fairseq.tasks import register_task
 from torch import nn
 
-from fairseq_electra.electra.heads import TokenHead
-from fairseq_electra.finetuning.kind import TAGGING
 from fairseq_electra.finetuning.rows import TaskRows
+from fairseq_electra.finetuning.words import TAGGING
 from fairseq_electra.finetuning.words.folder import TagFolder
+from fairseq_electra.finetuning.words.head import TokenHead
 from fairseq_electra.finetuning.words.metrics import in_order, score_split, words_of
 from fairseq_electra.finetuning.words.rows import TagRows
 from fairseq_electra.tasks._prepared_folder import PreparedFolderConfig, PreparedFolderTask

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from benchmark import fine_tuning, fine_tuning_baseline
-from fairseq_electra.electra.heads import SentenceHead
-from fairseq_electra.finetuning.kind import PREDICTION
+from fairseq_electra.finetuning.sentences import PREDICTION
 from fairseq_electra.finetuning.sentences.folder import encode_texts, fit, rows_of
+from fairseq_electra.finetuning.sentences.head import SentenceHead
 from fairseq_electra.finetuning.sentences.read import Example
 from fairseq_electra.interchange.transformers_folder import read_folder
 from tests.conftest import run

@@ -5,37 +5,42 @@ import json
 
 import pytest
 
-from fairseq_electra.cli.predict import add_arguments, check_gold_options, metrics_line
+from fairseq_electra.cli.predict import add_arguments, request_of
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.kind import ANSWERING, KINDS, PREDICTION, RANKING, TAGGING
+from fairseq_electra.finetuning.kinds import KINDS
+from fairseq_electra.finetuning.multilabel import MULTI_LABEL
+from fairseq_electra.finetuning.predictions import metrics_line
+from fairseq_electra.finetuning.questions import ANSWERING
+from fairseq_electra.finetuning.sentences import PREDICTION, RANKING
+from fairseq_electra.finetuning.words import TAGGING
 
 GIVEN = {"--text": ["a"], "--label": ["b"], "--header": ["a", "b"], "--quoted": [], "--scheme": ["BIO"]}
 READ = {PREDICTION: {"--text", "--label", "--header", "--quoted"}, TAGGING: {"--scheme"}, ANSWERING: set()}
-READ[RANKING] = READ[PREDICTION]
+READ[RANKING] = READ[MULTI_LABEL] = READ[PREDICTION]
 
 
-def arguments(*words):
+def asked(*words):
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    return parser.parse_args(["net.pt", *words])
+    return request_of(parser.parse_args(["net.pt", *words]))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_options_that_a_kind_of_net_does_not_read_are_refused(kind):
-    check_gold_options(arguments("--gold", "x"), kind)
+    KINDS[kind].check_gold_options(asked("--gold", "x"))
     for option, values in GIVEN.items():
-        given = arguments("--gold", "x", option, *values)
+        given = asked("--gold", "x", option, *values)
         if option in READ[kind]:
-            check_gold_options(given, kind)
+            KINDS[kind].check_gold_options(given)
         else:
             with pytest.raises(InputError, match=rf"^--gold of a net for {kind} is a file of .*; leave out {option}$"):
-                check_gold_options(given, kind)
+                KINDS[kind].check_gold_options(given)
 
 
 def test_several_are_named_together_and_text_alone_may_be_of_any_net():
     with pytest.raises(InputError, match=r"is a file of SQuAD's form; leave out --text and --quoted and --scheme$"):
-        check_gold_options(arguments("--gold", "x", "--scheme", "BIO", "--quoted", "--text", "a"), ANSWERING)
-    check_gold_options(arguments("--text", "a"), TAGGING)
+        KINDS[ANSWERING].check_gold_options(asked("--gold", "x", "--scheme", "BIO", "--quoted", "--text", "a"))
+    KINDS[TAGGING].check_gold_options(asked("--text", "a"))
 
 
 def test_metrics_are_json_even_where_no_question_may_lie_above_the_threshold():

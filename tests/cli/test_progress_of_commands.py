@@ -9,8 +9,8 @@ import torch
 
 from fairseq_electra.cli import main
 from fairseq_electra.cli.corrupt import rows_by_generator, too_short
+from fairseq_electra.finetuning.sentences.predict import SentencePredictor
 from fairseq_electra.hub.interface import ElectraHubInterface
-from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.progress import Progress
 
 LINES = [f"word {number} of the text {'and more ' * (number % 7)}" for number in range(200)]
@@ -123,23 +123,22 @@ def test_predict_counts_rows_while_it_computes_them():
     assert done == [0, 3, 5] and net.progress._stage.done == 6
 
 
+def answers(predictor, numbers, inputs):
+    """Give every input its number."""
+    for number in numbers:
+        predictor.net.progress.add()
+        yield {"score": number}
+
+
 def test_predict_tells_its_source_and_shows_the_progress_of_its_net(monkeypatch, tmp_path, noted, capsys):
-    net = types.SimpleNamespace(labels={"head": []}, kind="sentence_prediction", task=None, progress=Progress(), to=lambda device: None)
-
-    def answers(inputs):
-        for number, _ in enumerate(inputs):
-            net.progress.add()
-            yield {"score": number}
-
-    def predictor_of(*_):
-        return type("Predictor", (), {"number_cut": 0, "unknown": Unknown(), "warning": lambda _: "", "__call__": staticmethod(answers)})()
-
+    net = types.SimpleNamespace(labels={"head": []}, kind="sentence_prediction", task=None, longest=16, progress=Progress())
+    net.to = lambda device: None
     monkeypatch.setattr("fairseq_electra.from_pretrained", lambda *_, **__: net)
-    monkeypatch.setattr("fairseq_electra.finetuning.predictions.predictor_of", predictor_of)
+    monkeypatch.setattr(SentencePredictor, "answer", answers)
     (tmp_path / "text.txt").write_text("one\ntwo\n")
     (tmp_path / "net").mkdir()
     assert main(["predict", str(tmp_path / "net"), "--input", str(tmp_path / "text.txt")]) == 0
-    assert capsys.readouterr().out == '{"score": 0}\n{"score": 1}\n'
+    assert capsys.readouterr().out == '{"score": 1}\n{"score": 2}\n'
     assert noted == [(f"predicting on {tmp_path}/text.txt", "rows", 2, 0)]
 
 

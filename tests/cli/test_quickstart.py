@@ -8,7 +8,7 @@ import pytest
 from fairseq_electra.cli import quickstart
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning import nets, study
-from fairseq_electra.finetuning.kind import read_task_info
+from fairseq_electra.finetuning.info import read_task_info
 from fairseq_electra.pretraining.encode import encode_to_binary
 from fairseq_electra.pretraining.wordpiece import load_wordpiece
 

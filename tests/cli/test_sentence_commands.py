@@ -9,8 +9,8 @@ import pytest
 from fairseq import tasks
 
 from fairseq_electra import cli
-from fairseq_electra.finetuning.evaluation import evaluation_of
-from fairseq_electra.finetuning.kind import read_task_info
+from fairseq_electra.finetuning.info import read_task_info
+from fairseq_electra.finetuning.kinds import evaluation_of
 from fairseq_electra.finetuning.sameness import OF_ANY
 from fairseq_electra.hub.interface import from_pretrained
 from tests.conftest import TINY_NET
@@ -68,7 +68,7 @@ def test_files_that_cannot_be_prepared(files, vocabulary, name, text, sentence):
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        (["--swag", "x"], "give one of --glue, --swag, --race, --text, --squad and --conll, got swag, text"),
+        (["--swag", "x"], "give one of --glue, --swag, --race, --text, --conll, --squad and --multi-label, got swag, text"),
         (["--max-positions", "8"], "--max-positions must lie between 16 and"),
         (["--max-positions", "0"], "--max-positions must lie between 16 and 65535, got 0"),
         (["--regression", "--labels", "no", "yes"], "--labels names classes, and with --regression the labels are numbers"),
@@ -76,7 +76,7 @@ def test_files_that_cannot_be_prepared(files, vocabulary, name, text, sentence):
         (["--labels", "yes", "yes", "no"], "'yes' stands there twice"),
         (["--regression"], "the label 'yes' is no number"),
         (["--bioes"], "--bioes is an option of --conll, not of --text; leave it out"),
-        (["--stride", "64"], "--stride is an option of --squad, --conll, not of --text"),
+        (["--stride", "64"], "--stride is an option of --conll, --squad, not of --text"),
         (["--train", "absent.tsv"], "absent.tsv"),
         (["--vocab", "absent"], "absent"),
     ],
@@ -154,7 +154,7 @@ def test_folders_are_looked_at_before_any_task_of_glue_is_read(tmp_path, vocabul
         (tmp_path / "GLUE" / task).mkdir(parents=True)
     (tmp_path / "bin" / "WNLI").mkdir(parents=True)
     (tmp_path / "bin" / "WNLI" / "task.json").write_text("")
-    monkeypatch.setattr("fairseq_electra.cli.prepare.glue_task", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr("fairseq_electra.finetuning.sentences.prepare.glue_task", lambda *_: pytest.fail("read"))
     given = ["--vocab", vocabulary, "--destdir", tmp_path / "bin", "--glue", tmp_path / "GLUE"]
     status, _, said = command("prepare", *given, *more)
     assert status == 1 and sentence in said and [path.name for path in (tmp_path / "bin").iterdir()] == ["WNLI"]

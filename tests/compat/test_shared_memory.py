@@ -8,7 +8,7 @@ import torch
 from fairseq.data import iterators
 from torch.utils.data import DataLoader
 
-from fairseq_electra.compat import input_error
+from fairseq_electra.compat.mistakes import input_error
 from fairseq_electra.compat.shared_memory import SharedByWorkers
 from tests.compat.test_compat import stock_source
 from tests.conftest import TINY_NET

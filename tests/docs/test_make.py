@@ -8,7 +8,7 @@ import pytest
 from docs.make import api, check, costs, figures, options
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.models.electra import ElectraConfig
-from fairseq_electra.tasks.electra_pretraining import ElectraPretrainingConfig
+from fairseq_electra.tasks._pretraining_options import ElectraPretrainingConfig
 from tests.conftest import ROOT
 
 

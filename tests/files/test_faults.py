@@ -9,9 +9,11 @@ from fairseq_electra.cli import main
 from fairseq_electra.errors import ExampleError, InputError, listed, shortened
 from fairseq_electra.files.faults import STRICT, Faults
 from fairseq_electra.files.table import Columns
-from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, TaskInfo
+from fairseq_electra.finetuning.info import TaskInfo
+from fairseq_electra.finetuning.questions import ANSWERING
 from fairseq_electra.finetuning.questions.folder import find_windows
 from fairseq_electra.finetuning.questions.read import Question, read_squad
+from fairseq_electra.finetuning.sentences import PREDICTION
 from fairseq_electra.finetuning.sentences.folder import usable_examples
 from fairseq_electra.finetuning.sentences.read import read_examples
 from fairseq_electra.finetuning.windows import number_of_windows, windows_of

@@ -6,9 +6,11 @@ from tokenizers import Tokenizer, decoders, models
 from fairseq_electra.cli.config import comment, from_comment
 from fairseq_electra.compat.sentences import check_number_of_classes
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.kind import PREDICTION, TAGGING, TaskInfo
+from fairseq_electra.finetuning.info import TaskInfo
+from fairseq_electra.finetuning.sentences import PREDICTION
 from fairseq_electra.finetuning.sentences.folder import write_task_folder
 from fairseq_electra.finetuning.sentences.read import Example
+from fairseq_electra.finetuning.words import TAGGING
 from fairseq_electra.finetuning.words.folder import write_tag_folder
 from fairseq_electra.finetuning.words.read import Sentence, read_conll
 from fairseq_electra.finetuning.words.tags import BIO, Entity

@@ -9,14 +9,16 @@ from scipy.stats import pearsonr, spearmanr
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.table import Columns
-from fairseq_electra.finetuning.gold import GoldForm, score_examples, score_file, score_questions, score_sentences_of_words
-from fairseq_electra.finetuning.kind import PREDICTION, RANKING, TAG_METRICS, TaskInfo
-from fairseq_electra.finetuning.predictions import AnswerPredictor, SentencePredictor, TagPredictor
+from fairseq_electra.finetuning.info import TaskInfo
+from fairseq_electra.finetuning.questions.predict import AnswerPredictor, score_questions
 from fairseq_electra.finetuning.questions.read import read_squad
+from fairseq_electra.finetuning.request import Request
+from fairseq_electra.finetuning.sentences import PREDICTION, RANKING
+from fairseq_electra.finetuning.sentences.predict import SentencePredictor, score_examples
 from fairseq_electra.finetuning.sentences.read import Example, read_examples
-from fairseq_electra.finetuning.words.columns import FIRST_AND_LAST
+from fairseq_electra.finetuning.words.predict import TagPredictor, score_sentences_of_words
 from fairseq_electra.finetuning.words.read import Sentence, read_conll
-from fairseq_electra.finetuning.words.tags import BIO, NONE, all_tags, entities_of, tags_of
+from fairseq_electra.finetuning.words.tags import BIO, NONE, TAG_METRICS, all_tags, entities_of, tags_of
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
 NUMBERS = [0.25, 3.5, 1.0, 2.0]
@@ -119,11 +121,11 @@ def test_a_real_file_of_words_is_read_and_scored():
     sentences = read_conll(path, BIO)
     gold = [tags_of(each.entities, len(each.words), BIO) for each in sentences]
     labels = all_tags(sorted({entity.type for each in sentences for entity in each.entities}), BIO)
-    form = GoldForm(Columns(()), BIO, FIRST_AND_LAST)
-    _, metrics = score_file(PerfectTags(labels, enumerate(gold)), str(path), form)
+    request = Request(str(path), is_gold=True)
+    _, metrics = PerfectTags(labels, enumerate(gold)).score_file(request)
     wrong = len(range(0, len(gold), 10))
     assert metrics["accuracy"] == pytest.approx(100 - 100 * wrong / sum(map(len, gold))) and 50 < metrics["entity_f1"] < 100
-    _, metrics = score_file(PerfectTags(labels, ((1, tags) for tags in gold)), str(path), form)
+    _, metrics = PerfectTags(labels, ((1, tags) for tags in gold)).score_file(request)
     assert metrics == dict.fromkeys(TAG_METRICS, 100.0)
 
 
@@ -131,8 +133,8 @@ def test_a_real_file_of_words_is_read_and_scored():
 def test_a_real_file_of_questions_is_read_and_scored_at_the_given_threshold():
     path = REAL / "squad" / "dev-v2.0.json"
     squad = read_squad(path)
-    form = GoldForm(Columns(()), BIO, FIRST_AND_LAST)
-    _, metrics = score_file(PerfectAnswers(squad, 0.5), str(path), form)
+    request = Request(str(path), is_gold=True)
+    _, metrics = PerfectAnswers(squad, 0.5).score_file(request)
     right = [(number % 3 == 0) == (not question.answers) for number, question in enumerate(squad.questions)]
     assert metrics["exact_match"] == metrics["f1"] == pytest.approx(100 * sum(right) / len(right)) and metrics["threshold"] == 0.5
     assert metrics["best_answer_f1"] == 100
@@ -142,5 +144,6 @@ def test_a_real_file_of_questions_is_read_and_scored_at_the_given_threshold():
 def test_a_real_file_of_pairs_is_read_and_scored():
     path, columns = REAL / "glue" / "RTE" / "dev.tsv", Columns(("sentence1", "sentence2"), "label")
     gold = [example.label for example in read_examples(path, columns)]
-    _, metrics = score_file(PerfectClasses(["entailment", "not_entailment"], gold), str(path), GoldForm(columns, BIO, FIRST_AND_LAST))
+    request = Request(str(path), is_gold=True, text=columns.texts, label=str(columns.label))
+    _, metrics = PerfectClasses(["entailment", "not_entailment"], gold).score_file(request)
     assert len(gold) == 277 and metrics == pytest.approx({"accuracy": 100 * 276 / 277})

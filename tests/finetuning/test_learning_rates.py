@@ -7,11 +7,12 @@ import pytest
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning import recipes
 from fairseq_electra.finetuning import study as finetuning
-from fairseq_electra.finetuning.kind import PREDICTION, TaskInfo
+from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.nets import Net
 from fairseq_electra.finetuning.recipes import GRID, recipe_for
 from fairseq_electra.finetuning.results import RESULT_FILE, RUN_FILE, SPREAD, choices, provenance
 from fairseq_electra.finetuning.runs import DIVERGED
+from fairseq_electra.finetuning.sentences import PREDICTION
 from fairseq_electra.finetuning.study import CHOICE_SEED, Run, Settings, study
 from fairseq_electra.finetuning.trainable import Task
 

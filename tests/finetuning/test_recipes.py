@@ -4,9 +4,13 @@ import pytest
 import torch
 
 from fairseq_electra.cli.config import to_yaml
-from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, RANKING, TAG_METRICS, TAGGING, TaskInfo
+from fairseq_electra.finetuning.info import TaskInfo
+from fairseq_electra.finetuning.questions import ANSWERING
 from fairseq_electra.finetuning.recipes import arguments, head_arguments, recipe_for
+from fairseq_electra.finetuning.sentences import PREDICTION, RANKING
 from fairseq_electra.finetuning.sentences.glue import GLUE
+from fairseq_electra.finetuning.words import TAGGING
+from fairseq_electra.finetuning.words.tags import TAG_METRICS
 from tests.conftest import ROOT
 
 EXAMPLES = ROOT / "examples"

@@ -14,12 +14,18 @@ from torch import nn
 
 from fairseq_electra.finetuning import predictions
 from fairseq_electra.finetuning.evaluation import VALID
-from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, RANKING, TAG_METRICS, TAGGING, TaskInfo
-from fairseq_electra.finetuning.predictions import AnswerPredictor, SentencePredictor, TagPredictor
+from fairseq_electra.finetuning.info import TaskInfo
+from fairseq_electra.finetuning.questions import ANSWERING
+from fairseq_electra.finetuning.questions.predict import AnswerPredictor
 from fairseq_electra.finetuning.sameness import OF_ANY, OF_ANY_WORDS, OF_LABELLED, Range, sentence
+from fairseq_electra.finetuning.sentences import PREDICTION, RANKING
+from fairseq_electra.finetuning.sentences.predict import SentencePredictor
 from fairseq_electra.finetuning.sentences.scores import SentenceEvaluation
+from fairseq_electra.finetuning.words import TAGGING
 from fairseq_electra.finetuning.words.folder import TagFolder
+from fairseq_electra.finetuning.words.predict import TagPredictor
 from fairseq_electra.finetuning.words.rows import TagRows
+from fairseq_electra.finetuning.words.tags import TAG_METRICS
 from fairseq_electra.tasks import question_answering, token_classification
 from fairseq_electra.tasks.question_answering import QuestionAnsweringTask
 from fairseq_electra.tasks.token_classification import TokenClassificationTask

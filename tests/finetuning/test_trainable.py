@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.kind import PREDICTION, TaskInfo
+from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.results import LOGITS_FILE, merged_scores
+from fairseq_electra.finetuning.sentences import PREDICTION
 from fairseq_electra.finetuning.sentences.folder import write_task_folder
 from fairseq_electra.finetuning.sentences.glue import NLI
 from fairseq_electra.finetuning.sentences.read import Example

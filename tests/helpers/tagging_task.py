@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 from fairseq_electra import cli
-from fairseq_electra.finetuning.kind import read_task_info
+from fairseq_electra.finetuning.info import read_task_info
 from fairseq_electra.finetuning.recipes import Recipe, arguments
 from tests.conftest import TINY_NET, USER_DIR
 

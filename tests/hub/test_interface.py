@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import fairseq_electra
-from fairseq_electra.electra.heads import SentenceHead
 from fairseq_electra.electra.masking import Masking
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import EncoderWithHeads, encoder_arguments, segments_of
+from fairseq_electra.finetuning.sentences.head import SentenceHead
 from fairseq_electra.hub.interface import ElectraHubInterface
 from fairseq_electra.interchange.export_transformers import export_transformers
 from tests.conftest import TINY_NET, run

@@ -9,15 +9,16 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from fairseq_electra.finetuning.evaluation import evaluation_of
-from fairseq_electra.finetuning.kind import ANSWERING, TAGGING, read_task_info
+from fairseq_electra.finetuning.info import read_task_info
+from fairseq_electra.finetuning.kinds import evaluation_of
 from fairseq_electra.finetuning.nets import read_net
-from fairseq_electra.finetuning.questions.answering import N_BEST
+from fairseq_electra.finetuning.questions import ANSWERING, N_BEST
 from fairseq_electra.finetuning.questions.answers import BEGIN, END, SCORE, UNANSWERABLE, texts_of
 from fairseq_electra.finetuning.questions.metrics import score_answers
 from fairseq_electra.finetuning.questions.read import read_squad
 from fairseq_electra.finetuning.recipes import Recipe, arguments
 from fairseq_electra.finetuning.study import Settings, study
+from fairseq_electra.finetuning.words import TAGGING
 from fairseq_electra.hub.interface import from_pretrained
 from fairseq_electra.tasks.question_answering import QuestionAnsweringConfig, QuestionAnsweringTask
 from tests.cli.test_sentence_commands import command

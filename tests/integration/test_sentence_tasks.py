@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.evaluation import evaluation_of
-from fairseq_electra.finetuning.kind import read_task_info
+from fairseq_electra.finetuning.info import read_task_info
+from fairseq_electra.finetuning.kinds import evaluation_of
 from fairseq_electra.finetuning.nets import read_net
 from fairseq_electra.finetuning.recipes import arguments, recipe_for
 from fairseq_electra.finetuning.results import table

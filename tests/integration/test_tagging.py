@@ -7,15 +7,17 @@ import pytest
 from seqeval.metrics import f1_score
 
 from fairseq_electra import cli
-from fairseq_electra.finetuning.evaluation import evaluation_of
-from fairseq_electra.finetuning.kind import ANSWERING, TAG_METRICS, TAGGING, TaskInfo, read_task_info
+from fairseq_electra.finetuning.info import TaskInfo, read_task_info
+from fairseq_electra.finetuning.kinds import evaluation_of
 from fairseq_electra.finetuning.nets import read_net
+from fairseq_electra.finetuning.questions import ANSWERING
 from fairseq_electra.finetuning.recipes import arguments, head_arguments, recipe_for
 from fairseq_electra.finetuning.results import table
 from fairseq_electra.finetuning.study import Settings, study
+from fairseq_electra.finetuning.words import TAGGING
 from fairseq_electra.finetuning.words.metrics import tags_of_words
 from fairseq_electra.finetuning.words.read import read_conll
-from fairseq_electra.finetuning.words.tags import BILOU, BIO, BIOES, entities_of, legal_transitions, tags_of
+from fairseq_electra.finetuning.words.tags import BILOU, BIO, BIOES, TAG_METRICS, entities_of, legal_transitions, tags_of
 from fairseq_electra.hub.interface import from_pretrained
 from tests.cli.test_sentence_commands import command
 from tests.conftest import TINY_NET, USER_DIR, electra, fairseq

@@ -7,11 +7,13 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from fairseq_electra.electra.heads import SentenceHead
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import segments_of
-from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, RANKING, TAGGING
 from fairseq_electra.finetuning.predictions import predictor_of
+from fairseq_electra.finetuning.questions import ANSWERING
+from fairseq_electra.finetuning.sentences import PREDICTION, RANKING
+from fairseq_electra.finetuning.sentences.head import SentenceHead
+from fairseq_electra.finetuning.words import TAGGING
 from fairseq_electra.hub.interface import from_pretrained
 from fairseq_electra.hub.load import load_checkpoint
 from fairseq_electra.interchange import parity
@@ -96,7 +98,6 @@ REFUSED = [
     (CHOICE, {"summary_activation": None}, "has summary_activation None"),
     (CHOICE, {"summary_activation": "tanh"}, "has summary_activation 'tanh'"),
     (CHOICE, {"summary_proj_to_labels": True}, "has summary_proj_to_labels True"),
-    (SENTENCE, {"problem_type": "multi_label_classification"}, "has problem_type 'multi_label_classification' with 3 scores"),
     (SENTENCE, {"problem_type": "regression"}, "has problem_type 'regression' with 3 scores"),
     (SENTENCE, {"id2label": {"0": "yes", "1": "no", "2": "yes"}}, "has 'yes' for 2 classes in id2label"),
     (TAGS, {"id2label": {"0": "O", "1": "O", "2": "B-X"}}, "has 'O' for 2 classes in id2label"),
@@ -134,7 +135,7 @@ def test_one_score_is_a_number_and_no_class(make_theirs):
 
 
 def test_the_encoder_of_a_net_whose_head_is_refused_is_imported_as_the_refusal_says(tmp_path, make_theirs):
-    made = make_theirs(generator=None, class_name=SENTENCE, problem_type="multi_label_classification", num_labels=5)
+    made = make_theirs(generator=None, class_name=SENTENCE, problem_type="regression", num_labels=5)
     with pytest.raises(InputError, match='to import the encoder alone, name ElectraModel under "architectures" there'):
         import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
     edit(made.folder / "config.json", architectures=["ElectraModel"])

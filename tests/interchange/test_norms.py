@@ -10,12 +10,16 @@ from safetensors.torch import load_file
 
 import fairseq_electra
 from fairseq_electra import cli
-from fairseq_electra.electra.heads import SentenceHead, TokenHead
 from fairseq_electra.electra.sizes import NORMS, EncoderSizes
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import EncoderWithHeads, encoder_arguments, segments_of
-from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, RANKING, TAGGING, TaskInfo
+from fairseq_electra.finetuning.info import TaskInfo
+from fairseq_electra.finetuning.questions import ANSWERING
 from fairseq_electra.finetuning.questions.heads import IndependentAnswerHead
+from fairseq_electra.finetuning.sentences import PREDICTION, RANKING
+from fairseq_electra.finetuning.sentences.head import SentenceHead
+from fairseq_electra.finetuning.words import TAGGING
+from fairseq_electra.finetuning.words.head import TokenHead
 from fairseq_electra.hub.load import load_checkpoint
 from fairseq_electra.interchange import export_transformers as exporting
 from fairseq_electra.interchange import parity

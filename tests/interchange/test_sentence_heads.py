@@ -8,11 +8,10 @@ import torch
 from fairseq.criterions.sentence_prediction import SentencePredictionConfig, SentencePredictionCriterion
 from omegaconf import OmegaConf
 
-from fairseq_electra.electra.heads import SentenceHead
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import EncoderWithHeads, encoder_arguments, segments_of
+from fairseq_electra.finetuning.sentences.head import SentenceHead
 from fairseq_electra.interchange import parity
-from fairseq_electra.interchange.dense_heads import with_dense
 from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
 from tests.conftest import NET, randomize_parameters
@@ -110,7 +109,7 @@ def random_layer_norm(width):
 def both_heads(classes, width):
     head, layer_norm, dense = SentenceHead(width, classes, 0.0), random_layer_norm(width), SentenceHead(width, classes, 0.0, dense=True)
     torch.nn.init.normal_(head.prediction.bias)
-    dense.load_state_dict(with_dense(head, layer_norm))
+    dense.load_state_dict(head.exported(layer_norm))
     hidden = largest_values(layer_norm, width).detach()
     assert hidden.abs().max() > 7
     return head, dense, hidden, torch.zeros(len(hidden), 1, dtype=torch.bool)

@@ -11,13 +11,15 @@ from omegaconf import OmegaConf
 
 from fairseq_electra.criterions.question_answering import QuestionAnsweringLoss, QuestionAnsweringLossConfig
 from fairseq_electra.criterions.token_classification import TokenClassificationConfig, TokenClassificationLoss
-from fairseq_electra.electra.heads import TokenHead
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import EncoderWithHeads, encoder_arguments, segments_of
-from fairseq_electra.finetuning.kind import ANSWERING, TAGGING, TaskInfo
+from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.predictions import predictor_of
+from fairseq_electra.finetuning.questions import ANSWERING
 from fairseq_electra.finetuning.questions.answers import whole_words
 from fairseq_electra.finetuning.questions.heads import ConditionalAnswerHead, IndependentAnswerHead
+from fairseq_electra.finetuning.words import TAGGING
+from fairseq_electra.finetuning.words.head import TokenHead
 from fairseq_electra.finetuning.words.read import read_words
 from fairseq_electra.finetuning.words.tags import decode, legal_transitions
 from fairseq_electra.hub.interface import from_pretrained

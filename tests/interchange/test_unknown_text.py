@@ -6,7 +6,9 @@ import pytest
 
 import fairseq_electra
 from fairseq_electra.cli._unknown_text import UnknownText
-from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, TAGGING
+from fairseq_electra.finetuning.questions import ANSWERING
+from fairseq_electra.finetuning.sentences import PREDICTION
+from fairseq_electra.finetuning.words import TAGGING
 from fairseq_electra.hub.interface import ElectraHubInterface
 from fairseq_electra.pretraining.unknown import OF_A_NET, Unknown
 from fairseq_electra.progress import Progress

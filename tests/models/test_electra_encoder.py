@@ -7,9 +7,10 @@ import torch
 from omegaconf import OmegaConf
 
 from fairseq_electra import precision
-from fairseq_electra.electra.heads import SentenceHead, TokenHead
 from fairseq_electra.finetuning.encoder import segments_of
 from fairseq_electra.finetuning.questions.heads import AnswerScores, IndependentAnswerHead
+from fairseq_electra.finetuning.sentences.head import SentenceHead
+from fairseq_electra.finetuning.words.head import TokenHead
 from fairseq_electra.models._config import with_defaults
 from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
 from fairseq_electra.optim.depths import layers_below_head
@@ -203,7 +204,7 @@ def test_refusal_helper_notices_when_nothing_is_refused(tmp_path, data_bin):
 
 @pytest.mark.parametrize("pooling", ["first", "mean"])
 def test_heads_read_what_they_should(pooling):
-    from fairseq_electra.electra.heads import SentenceHead
+    from fairseq_electra.finetuning.sentences.head import SentenceHead
 
     head = SentenceHead(4, 3, 0.0, pooling)
     hidden = torch.randn(2, 5, 4)

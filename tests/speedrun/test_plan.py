@@ -3,17 +3,7 @@
 import pytest
 
 from fairseq_electra.pretraining.recipes import TOKENS, networks
-from fairseq_electra.speedrun.plan import (
-    CAUTION,
-    FEWEST_UPDATES,
-    Pace,
-    Plan,
-    choose_size,
-    make_plan,
-    replan,
-    rows_for,
-    updates_in,
-)
+from fairseq_electra.speedrun.plan import CAUTION, FEWEST_UPDATES, Pace, Plan, choose_size, make_plan, replan, rows_for, updates_in
 
 
 def end_of(updates: int, seconds: float, pace: Pace) -> float:

@@ -1,1 +1,5 @@
-"""Questions answered by a part of a text."""
+"""Questions and their answers in a text, and SQuAD's limits, as google-research/electra configure_finetuning.py has them."""
+
+ANSWERING = "question_answering"
+STRIDE, MAX_QUESTION = 128, 64  # of windows and questions, in pieces
+BEAM, MAX_ANSWER_LENGTH, N_BEST = 20, 30, 20

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from fairseq_electra.finetuning.encoder import EncoderWithHeads
 from fairseq_electra.finetuning.evaluation import VALID, Evaluation
-from fairseq_electra.finetuning.kind import BEAM, MAX_ANSWER_LENGTH
+from fairseq_electra.finetuning.network import TunedNetwork
+from fairseq_electra.finetuning.questions import BEAM, MAX_ANSWER_LENGTH, N_BEST
 from fairseq_electra.finetuning.questions.answers import (
     BEGIN,
     END,
@@ -25,13 +25,8 @@ from fairseq_electra.finetuning.questions.folder import QuestionFolder, Question
 from fairseq_electra.finetuning.questions.rows import QuestionRows
 from fairseq_electra.pretraining.binarized import load_dictionary
 
-if TYPE_CHECKING:
-    from fairseq_electra.hub.interface import ElectraHubInterface
 
-N_BEST = 20  # SQuAD's, as google-research/electra configure_finetuning.py has it
-
-
-def answers_to(net: "ElectraHubInterface", head: str, questions: Questions) -> np.ndarray:
+def answers_to(net: TunedNetwork, head: str, questions: Questions) -> np.ndarray:
     """Answer questions.
 
     Args:
@@ -58,7 +53,7 @@ class AnswerEvaluation(Evaluation):
     Shape: (questions, n, 4), the columns of :mod:`fairseq_electra.finetuning.questions.answers`.
     """
 
-    def scores(self, net: "ElectraHubInterface", split: str) -> np.ndarray:
+    def scores(self, net: TunedNetwork, split: str) -> np.ndarray:
         """Answer the split's questions."""
         folder = self._folder(split)
         return whole_words(answers_to(net, next(iter(net.labels)), folder), folder.context_of_each())

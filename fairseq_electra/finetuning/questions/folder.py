@@ -24,7 +24,7 @@ from tokenizers import Tokenizer
 from fairseq_electra.errors import ExampleError, InputError, shortened
 from fairseq_electra.files.faults import STRICT, Faults
 from fairseq_electra.files.text import folder_written_whole
-from fairseq_electra.finetuning.kind import TaskInfo, finish_folder
+from fairseq_electra.finetuning.info import TaskInfo, finish_folder
 from fairseq_electra.finetuning.questions.read import Question, Squad
 from fairseq_electra.finetuning.sentences.folder import EOS_ID
 from fairseq_electra.finetuning.windows import number_of_windows, windows_of

@@ -9,6 +9,7 @@ from fairseq_electra.files.faults import STRICT, Faults
 from fairseq_electra.files.json_values import described, parsed, text_of
 from fairseq_electra.files.table import ends, is_json, numbered_lines, records
 from fairseq_electra.files.text import read_lines
+from fairseq_electra.finetuning.request import Request
 
 SQUAD_FORM = "SQuAD's form is data, paragraphs, context and qas, that of the datasets library records with question, context and answers"
 
@@ -16,6 +17,12 @@ SQUAD_FORM = "SQuAD's form is data, paragraphs, context and qas, that of the dat
 def is_squad(path: str | Path) -> bool:
     """Tell by its name whether a file is one JSON object, as SQuAD's are, and not JSON lines."""
     return ends(path, (".json",))
+
+
+def is_one_object(request: Request) -> bool:
+    """Tell whether the answers to a file of questions are to be written as one object, by the questions' ids."""
+    is_named_so = (request.output or "").endswith(".json")
+    return is_named_so and (request.is_gold or (is_squad(request.path) and not request.text))
 
 
 def questions_in(path: str | Path, faults: Faults = STRICT) -> Iterator[tuple[str, dict]]:

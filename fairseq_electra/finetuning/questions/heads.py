@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from fairseq_electra.electra.encoder import initialize_as_dense_default
 from fairseq_electra.electra.fast.cross_entropy import loss_dtype
+from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.head import TaskHead
 
 NEVER = -1e4  # added to the scores of tokens that are not allowed
 
@@ -39,7 +41,7 @@ def _linear(inputs: int, outputs: int) -> nn.Linear:
     return layer
 
 
-class IndependentAnswerHead(nn.Module):
+class IndependentAnswerHead(TaskHead):
     """First and last token are scored by one linear layer each; without an answer both are ``<s>``.
 
     Args:
@@ -47,6 +49,8 @@ class IndependentAnswerHead(nn.Module):
 
     Source: google-research/bert run_squad.py::create_model, and transformers' ElectraForQuestionAnswering.
     """
+
+    of_tokens = True
 
     def __init__(self, hidden_size: int):
         super().__init__()
@@ -73,7 +77,7 @@ class IndependentAnswerHead(nn.Module):
         return Answers(found, found + index % longest, best, none - best[:, 0].clamp(min=NEVER))
 
 
-class ConditionalAnswerHead(nn.Module):
+class ConditionalAnswerHead(TaskHead):
     """The paper's head: the last token given the first, by a small net, and by another whether there is an answer at all.
 
     Args:
@@ -83,6 +87,8 @@ class ConditionalAnswerHead(nn.Module):
 
     Source: google-research/electra finetune/qa/qa_tasks.py::QATask.get_prediction_module.
     """
+
+    of_tokens = True
 
     def __init__(self, hidden_size: int, answerability: bool, inner_size: int = 512):
         super().__init__()
@@ -129,6 +135,14 @@ class ConditionalAnswerHead(nn.Module):
         unanswerable = self._unanswerable(hidden, scores)
         found = first.gather(1, (index // width).clamp(max=first.shape[1] - 1))
         return Answers(found, index % width, best, best.new_zeros(len(best)) if unanswerable is None else unanswerable)
+
+    def exported(self, layer_norm: nn.LayerNorm) -> dict[str, Tensor]:
+        """See :meth:`TaskHead.exported`.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError("transformers has no head whose end depends on its start; fine-tune with --answer-head independent")
 
     def _starts(self, hidden: Tensor, allowed: Tensor) -> Tensor:
         return _precise(self.first(hidden)).squeeze(-1).masked_fill(~allowed, NEVER)

@@ -18,7 +18,8 @@ from tokenizers import Tokenizer
 from fairseq_electra.errors import ExampleError, InputError, listed, shortened
 from fairseq_electra.files.faults import STRICT, Faults
 from fairseq_electra.files.text import folder_written_whole, written_whole
-from fairseq_electra.finetuning.kind import RANKING, TaskInfo, finish_folder
+from fairseq_electra.finetuning.info import TaskInfo, finish_folder
+from fairseq_electra.finetuning.sentences import RANKING
 from fairseq_electra.finetuning.sentences.read import Example
 from fairseq_electra.pretraining.encode import check_ids, encode_lines, write_binarized
 from fairseq_electra.pretraining.unknown import UNK_ID, Unknown
@@ -111,7 +112,7 @@ def write_task_folder(
                 examples = examples + [Example(example.texts[::-1], example.label, example.place) for example in examples]
             progress.stage(f"{folder}, {split}", "examples", len(examples))
             texts = encode_texts(tokenizer, [example.texts for example in examples], unknown, progress)
-            shortened[split] = _write_inputs(partial, split, texts, info, tokenizer.get_vocab_size())
+            shortened[split] = write_inputs(partial, split, texts, info, tokenizer.get_vocab_size())
             labels = [example.label for example in examples if example.label is not None]
             if labels:
                 _write_labels(partial / "label", split, labels, info)
@@ -121,12 +122,17 @@ def write_task_folder(
 
 def check_task(splits: dict[str, list[Example]], info: TaskInfo, double_unordered: bool = False) -> None:
     """Refuse what :func:`write_task_folder` cannot write; arguments and errors as there."""
-    if not 16 <= info.max_positions <= 65535:
-        raise InputError(f"--max-positions must lie between 16 and 65535, got {info.max_positions}; ELECTRA uses 128 for sentences")
+    check_row_length(info)
     if double_unordered and (info.kind == RANKING or info.inputs != 2):
         raise InputError(f"--double-unordered is for pairs of sentences, and {info.name} has none; leave it out")
     for split, examples in splits.items():
         usable_examples(split, examples, info)
+
+
+def check_row_length(info: TaskInfo) -> None:
+    """Refuse rows that are too short for a pair, or longer than any network reads."""
+    if not 16 <= info.max_positions <= 65535:
+        raise InputError(f"--max-positions must lie between 16 and 65535, got {info.max_positions}; ELECTRA uses 128 for sentences")
 
 
 def usable_examples(split: str, examples: list[Example], info: TaskInfo, faults: Faults = STRICT) -> list[Example]:
@@ -171,7 +177,7 @@ def _is_number(label: str) -> bool:
         return False
 
 
-def _write_inputs(folder: Path, split: str, examples: list[list[list[int]]], info: TaskInfo, vocabulary_size: int) -> int:
+def write_inputs(folder: Path, split: str, examples: list[list[list[int]]], info: TaskInfo, vocabulary_size: int) -> int:
     """Write the texts; returns how many examples were shortened."""
     columns: list[list[list[int]]] = [[] for _ in range(info.inputs)]
     shortened = 0

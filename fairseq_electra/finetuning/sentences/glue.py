@@ -5,7 +5,8 @@ from pathlib import Path
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.table import Columns
-from fairseq_electra.finetuning.kind import PREDICTION, TaskInfo
+from fairseq_electra.finetuning.info import TaskInfo
+from fairseq_electra.finetuning.sentences import PREDICTION
 from fairseq_electra.finetuning.sentences.read import Example, read_examples
 
 ENTAILMENT = ("entailment", "not_entailment")

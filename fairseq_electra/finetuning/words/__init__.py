@@ -1,1 +1,3 @@
 """Tasks with a tag for every word."""
+
+TAGGING = "token_classification"

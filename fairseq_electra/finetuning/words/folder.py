@@ -22,7 +22,7 @@ import numpy as np
 from fairseq_electra.errors import ExampleError, InputError, listed, shortened
 from fairseq_electra.files.faults import STRICT, Faults
 from fairseq_electra.files.text import folder_written_whole
-from fairseq_electra.finetuning.kind import TaskInfo, finish_folder
+from fairseq_electra.finetuning.info import TaskInfo, finish_folder
 from fairseq_electra.finetuning.sentences.folder import EOS_ID, PAD_ID, encode_texts
 from fairseq_electra.finetuning.windows import best_window
 from fairseq_electra.finetuning.words.read import Sentence

@@ -14,6 +14,8 @@ SCHEMES = (BIO, IOB1, BIOES, BILOU, BMES, NONE)
 PREFIXES = {BIO: ("B", "I"), IOB1: ("I", "B"), BIOES: tuple("BIES"), BILOU: tuple("BILU"), BMES: tuple("BMES")}
 WITH_ENDS = (BIOES, BILOU, BMES)  # one scheme in three spellings: first word, words within, last word, only word
 OUTSIDE = "O"
+TAG_METRICS = ("entity_f1", "legal_f1", "entity_precision", "entity_recall", "accuracy")
+PLAIN_TAG_METRICS = ("accuracy", "macro_f1")  # of tags that are not those of entities
 
 
 class Entity(NamedTuple):

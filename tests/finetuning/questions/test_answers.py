@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from fairseq_electra.finetuning.kind import ANSWERING, TaskInfo
+from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.nets import Net
+from fairseq_electra.finetuning.questions import ANSWERING
 from fairseq_electra.finetuning.questions.answering import AnswerEvaluation
 from fairseq_electra.finetuning.questions.answers import BEGIN, END, SCORE, UNANSWERABLE, answers_of_questions, texts_of, whole_words
 from fairseq_electra.finetuning.questions.folder import (

@@ -8,7 +8,7 @@ import pytest
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.faults import Faults
-from fairseq_electra.finetuning.kind import read_task_info
+from fairseq_electra.finetuning.info import read_task_info
 from fairseq_electra.finetuning.questions.forms import is_squad, without_blanks
 from fairseq_electra.finetuning.questions.read import Question, read_squad
 from tests.cli.test_sentence_commands import command

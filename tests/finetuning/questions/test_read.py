@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.kind import ANSWERING, TaskInfo, read_task_info
+from fairseq_electra.finetuning.info import TaskInfo, read_task_info
+from fairseq_electra.finetuning.questions import ANSWERING
 from fairseq_electra.finetuning.questions.folder import (
     QuestionFolder,
     Questions,

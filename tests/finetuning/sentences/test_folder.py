@@ -7,8 +7,9 @@ import pytest
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.table import Columns
-from fairseq_electra.finetuning.kind import PREDICTION, RANKING, TaskInfo, read_task_info
+from fairseq_electra.finetuning.info import TaskInfo, read_task_info
 from fairseq_electra.finetuning.recipes import Recipe, arguments
+from fairseq_electra.finetuning.sentences import PREDICTION, RANKING
 from fairseq_electra.finetuning.sentences.folder import encode_texts, fit, rows_of, truncate, write_task_folder
 from fairseq_electra.finetuning.sentences.read import Example, read_examples
 from fairseq_electra.finetuning.sentences.scores import examples_of, targets_of

@@ -9,7 +9,8 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.kind import PREDICTION, TaskInfo
+from fairseq_electra.finetuning.info import TaskInfo
+from fairseq_electra.finetuning.sentences import PREDICTION
 from fairseq_electra.finetuning.sentences.glue import GLUE
 from fairseq_electra.finetuning.sentences.metrics import OF_CLASSES, OF_NUMBERS, score
 from fairseq_electra.finetuning.sentences.scores import SentenceEvaluation

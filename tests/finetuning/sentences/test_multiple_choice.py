@@ -4,7 +4,8 @@ import json
 import pytest
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.kind import RANKING, TaskInfo
+from fairseq_electra.finetuning.info import TaskInfo
+from fairseq_electra.finetuning.sentences import RANKING
 from fairseq_electra.finetuning.sentences.folder import check_task
 from fairseq_electra.finetuning.sentences.multiple_choice import read_race, read_swag
 from fairseq_electra.finetuning.sentences.read import Example

@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.evaluation import evaluation_of
-from fairseq_electra.finetuning.kind import TAG_METRICS, TAGGING, TaskInfo, read_task_info
+from fairseq_electra.finetuning.info import TaskInfo, read_task_info
+from fairseq_electra.finetuning.kinds import evaluation_of
 from fairseq_electra.finetuning.windows import best_window
+from fairseq_electra.finetuning.words import TAGGING
 from fairseq_electra.finetuning.words.folder import TagFolder, rows_of_words, write_tag_folder
 from fairseq_electra.finetuning.words.read import Sentence
 from fairseq_electra.finetuning.words.rows import TagRows
-from fairseq_electra.finetuning.words.tags import BIO, BIOES, Entity, all_tags, tags_of
+from fairseq_electra.finetuning.words.tags import BIO, BIOES, TAG_METRICS, Entity, all_tags, tags_of
 from fairseq_electra.pretraining.binarized import load_dictionary
 from fairseq_electra.pretraining.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece
 from fairseq_electra.tasks._prepared_folder import PreparedFolderTask

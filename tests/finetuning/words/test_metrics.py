@@ -7,12 +7,24 @@ import pytest
 import torch
 from seqeval.metrics import accuracy_score, f1_score, precision_score, recall_score
 
-from fairseq_electra.finetuning.evaluation import evaluation_of
-from fairseq_electra.finetuning.kind import TAG_METRICS, TAGGING, TaskInfo
+from fairseq_electra.finetuning.info import TaskInfo
+from fairseq_electra.finetuning.kinds import evaluation_of
+from fairseq_electra.finetuning.words import TAGGING
 from fairseq_electra.finetuning.words.folder import TagFolder, write_tag_folder
 from fairseq_electra.finetuning.words.metrics import in_order, score_split, score_tags, tags_of_words, word_scores
 from fairseq_electra.finetuning.words.read import Sentence
-from fairseq_electra.finetuning.words.tags import BILOU, BIO, BIOES, BMES, Entity, all_tags, entities_of, legal_transitions, tags_of
+from fairseq_electra.finetuning.words.tags import (
+    BILOU,
+    BIO,
+    BIOES,
+    BMES,
+    TAG_METRICS,
+    Entity,
+    all_tags,
+    entities_of,
+    legal_transitions,
+    tags_of,
+)
 
 LABELS = all_tags(("a", "b"), BIO)
 

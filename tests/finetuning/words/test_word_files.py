@@ -7,12 +7,12 @@ import pytest
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.faults import Faults
-from fairseq_electra.finetuning.evaluation import evaluation_of
-from fairseq_electra.finetuning.kind import PLAIN_TAG_METRICS, read_task_info
+from fairseq_electra.finetuning.info import read_task_info
+from fairseq_electra.finetuning.kinds import evaluation_of
 from fairseq_electra.finetuning.words.columns import WordColumns
 from fairseq_electra.finetuning.words.folder import TagFolder, with_known_types
 from fairseq_electra.finetuning.words.read import has_tags, read_conll, read_words
-from fairseq_electra.finetuning.words.tags import BILOU, BIO, BIOES, BMES, IOB1, NONE, Entity
+from fairseq_electra.finetuning.words.tags import BILOU, BIO, BIOES, BMES, IOB1, NONE, PLAIN_TAG_METRICS, Entity
 from tests.cli.test_sentence_commands import command
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "ner" / "wnut17" / "dev.conll"

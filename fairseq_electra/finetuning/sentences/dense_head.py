@@ -3,32 +3,28 @@
 import math
 
 import torch
-from torch import Tensor
-
-from fairseq_electra.electra.heads import SentenceHead
+from torch import Tensor, nn
 
 SAFE = 8.0  # from here on GELU is the identity in float32
 
 
-def with_dense(head: SentenceHead, layer_norm: torch.nn.LayerNorm) -> dict[str, Tensor]:
-    """Write a head without a dense layer as one that has it and computes the same.
+def with_dense(prediction: nn.Linear, layer_norm: nn.LayerNorm) -> dict[str, Tensor]:
+    """Write a head of one linear layer as one with a dense layer before it that computes the same.
 
     The dense layer computes the scores and their negatives, and the last layer subtracts: GELU(s) - GELU(-s) = s, because
     GELU(s) = s P(s) with P(s) + P(-s) = 1. All weights are copied as they are, so nothing is rounded but by GELU, by a few units in
     the last place of s, in every float type. The rows that are left are those of the identity; the last layer does not read them.
 
     Args:
-        head: ours, C inputs.
+        prediction: the linear layer, C inputs.
         layer_norm: what the head reads comes from here; needed where there are more than C / 2 classes.
 
     Returns:
         its tensors, by the names of a head with a dense layer.
     """
-    if head.dense is not None:
-        return dict(head.state_dict())
-    weight, bias = head.prediction.weight.detach(), head.prediction.bias.detach()
+    weight, bias = prediction.weight.detach(), prediction.bias.detach()
     classes, width = weight.shape
-    if _needs_shift(head):
+    if _needs_shift(prediction):
         return _shifted(weight, bias, layer_norm)
     dense, last, one = torch.eye(width), torch.zeros(classes, width), torch.eye(classes)
     dense[:classes], dense[classes : 2 * classes] = weight, -weight
@@ -37,28 +33,28 @@ def with_dense(head: SentenceHead, layer_norm: torch.nn.LayerNorm) -> dict[str, 
 
 
 @torch.no_grad()
-def round_as_shifted(head: SentenceHead, layer_norm: torch.nn.LayerNorm) -> None:
-    """Give a head in float64 the bias that :func:`with_dense` makes of it in float32, with the shift that it takes away put back.
+def round_as_shifted(prediction: nn.Linear, layer_norm: nn.LayerNorm) -> None:
+    """Give a linear layer in float64 the bias that :func:`with_dense` makes of it in float32, with the shift that it takes away put back.
 
     The bias is rounded to float32 with the shift in it. After this, the two compute the same function to the precision of float64.
     """
-    if head.dense is None and _needs_shift(head):
-        added = head.prediction.weight @ _shift(layer_norm)
-        head.prediction.bias.copy_((head.prediction.bias - added).float().double() + added)
+    if _needs_shift(prediction):
+        added = prediction.weight @ _shift(layer_norm)
+        prediction.bias.copy_((prediction.bias - added).float().double() + added)
 
 
-def _needs_shift(head: SentenceHead) -> bool:
-    classes, width = head.prediction.weight.shape
+def _needs_shift(prediction: nn.Linear) -> bool:
+    classes, width = prediction.weight.shape
     return 2 * classes > width
 
 
-def _shift(layer_norm: torch.nn.LayerNorm) -> Tensor:
+def _shift(layer_norm: nn.LayerNorm) -> Tensor:
     """Return what :func:`_shifted` adds to each value, in float64. Shape: (C,)."""
     bound = layer_norm.weight.double().abs() * math.sqrt(layer_norm.weight.numel() - 1) + layer_norm.bias.double().abs()
     return (bound + SAFE).ceil()
 
 
-def _shifted(weight: Tensor, bias: Tensor, layer_norm: torch.nn.LayerNorm) -> dict[str, Tensor]:
+def _shifted(weight: Tensor, bias: Tensor, layer_norm: nn.LayerNorm) -> dict[str, Tensor]:
     """Write a head of more than C / 2 classes, whose scores and their negatives do not fit into C numbers.
 
     The dense layer adds to every value a shift that no value can outweigh, so that GELU is the identity; the last bias takes it away.

@@ -1,0 +1,86 @@
+"""Labels that a fine-tuned network gives to texts, and their scores on a labelled file."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from fairseq_electra.errors import InputError, listed, shortened
+from fairseq_electra.files.inputs import Input, texts_in
+from fairseq_electra.files.quotes import warn_of_quotes
+from fairseq_electra.files.table import Columns
+from fairseq_electra.finetuning.multilabel import MULTI_LABEL, SEPARATOR
+from fairseq_electra.finetuning.multilabel.folder import label_table
+from fairseq_electra.finetuning.multilabel.metrics import has_label, labels_in_words, score_labels
+from fairseq_electra.finetuning.multilabel.read import LabelledText, read_labelled_texts
+from fairseq_electra.finetuning.network import TunedNetwork
+from fairseq_electra.finetuning.predictor import Predictor, Scored, check_texts
+from fairseq_electra.finetuning.request import Request
+from fairseq_electra.finetuning.sentences.folder import encode_texts, fit, is_cut, rows_of
+from fairseq_electra.finetuning.sentences.scores import logits_of
+
+
+class LabelPredictor(Predictor):
+    """The labels of a text, or of a pair with a tab between.
+
+    Yields ``labels``, those whose probability is above 0.5, ``probabilities`` by label, and ``logits``. All inputs must
+    have as many texts as the training, or as the first.
+    """
+
+    def __init__(self, net: TunedNetwork, head: str, source: str = "text"):
+        super().__init__(net, head, source)
+        self._expected = net.task.inputs if net.task else 0
+
+    def answer(self, numbers: list[int], inputs: list[Input]) -> Iterator[dict]:
+        """Answer some inputs."""
+        texts = [texts_in(given) for given in inputs]
+        for number, parts in zip(numbers, texts, strict=True):
+            self._expected = self._expected or len(parts)
+            check_texts(parts, self._expected, f"{self.source}, line {number}")
+        encoded = encode_texts(self.net.tokenizer, texts, self.unknown)
+        fitted = [fit(ids, MULTI_LABEL, self.max_positions) for ids in encoded]
+        self.number_cut += sum(map(is_cut, encoded, fitted))
+        logits = logits_of(self.net, self.head, [rows_of(ids, MULTI_LABEL) for ids in fitted])
+        given = has_label(logits.numpy())
+        self.said.add(torch.from_numpy(given.astype(np.int64)))
+        for scores, shares, has in zip(logits.tolist(), logits.double().sigmoid().tolist(), given, strict=True):
+            yield {
+                "labels": [label for label, one in zip(self.labels, has, strict=True) if one],
+                "probabilities": dict(zip(self.labels, shares, strict=True)),
+                "logits": scores,
+            }
+
+    def score_file(self, request: Request) -> Scored:
+        """See :meth:`Predictor.score_file`."""
+        task = self.net.task
+        texts, label = self.columns(request.text), request.label or (task.label_column if task else "")
+        if not (texts and label):
+            raise InputError("--gold: the network does not know which columns hold texts and labels; name them with --text and --label")
+        columns = Columns(texts, label, request.header, quoted=request.quoted)
+        warn_of_quotes(request.path, columns)
+        separator = (task.scheme if task else "") or SEPARATOR
+        return score_texts(self, read_labelled_texts(request.path, columns, separator))
+
+    def in_words(self, said: list[float]) -> str:
+        """See :meth:`Predictor.in_words`."""
+        return labels_in_words(self.labels, said)
+
+
+def score_texts(predictor: Predictor, examples: list[LabelledText]) -> Scored:
+    """Score the labels of texts.
+
+    Raises:
+        InputError: a label is none of the network's; names the line.
+    """
+    for example in examples:
+        strange = [label for label in example.labels or () if label not in predictor.labels]
+        if strange:
+            raise InputError(
+                f"{example.place}: the label {shortened(strange[0])!r} is none of the network's, {listed(predictor.labels)}; "
+                "give it as in training"
+            )
+    answers = list(predictor(example.texts for example in examples))
+    right = [example.labels or () for example in examples]
+    logits = np.array([answer["logits"] for answer in answers], dtype=np.float32)
+    scored = [answer | {"gold": list(gold)} for answer, gold in zip(answers, right, strict=True)]
+    return Scored(scored, score_labels(logits, label_table(right, predictor.labels)))

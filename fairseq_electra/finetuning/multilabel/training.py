@@ -1,0 +1,89 @@
+"""Training on texts with several labels: rows, and the binary cross-entropy of every label."""
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fairseq_electra.electra.fast.cross_entropy import loss_dtype
+from fairseq_electra.finetuning.multilabel.folder import LabelFolder
+from fairseq_electra.finetuning.multilabel.metrics import has_label, labels_in_words, score_labels
+from fairseq_electra.finetuning.rows import TaskRows
+from fairseq_electra.finetuning.sentences.folder import PAD_ID
+from fairseq_electra.finetuning.sentences.head import SentenceHead
+from fairseq_electra.finetuning.training import Training
+
+
+class LabelRows(TaskRows):
+    """Rows ``<s> A </s> [B </s>]`` and their labels.
+
+    Args:
+        texts: of a split.
+        split: its name.
+        seed: of the order of rows.
+        shuffle: every epoch another order; else by length.
+    """
+
+    def __init__(self, texts: LabelFolder, split: str, seed: int = 1, shuffle: bool = False):
+        super().__init__(texts.sizes, seed, shuffle)
+        self.texts, self.split = texts, split
+
+    def collater(self, samples: list[int]) -> dict:
+        """Make a batch: as of :meth:`Training.rows`, and ``target`` (B, K), float32: 1 where a text has the label."""
+        if not samples:
+            return {}
+        sizes = self.sizes[samples]
+        tokens = np.full((len(samples), sizes.max()), PAD_ID, dtype=np.int64)
+        for row, index, size in zip(tokens, samples, sizes, strict=True):
+            row[:size] = self.texts.row(index)
+        return {
+            "id": torch.tensor(samples),
+            "split": self.split,
+            "nsentences": len(samples),
+            "ntokens": int(sizes.sum()),
+            "net_input": {"src_tokens": torch.from_numpy(tokens)},
+            "target": torch.from_numpy(self.texts.has[samples].astype(np.float32)),
+        }
+
+
+class LabelTraining(Training):
+    """Several labels for each text, each a decision of its own."""
+
+    def head(self, hidden_size: int, dropout: float, pooling: str) -> SentenceHead:
+        """See :meth:`Training.head`."""
+        return SentenceHead(hidden_size, len(self.info.labels), dropout, pooling)
+
+    def rows(self, split: str, seed: int, shuffle: bool) -> LabelRows:
+        """See :meth:`Training.rows`."""
+        return LabelRows(LabelFolder(self.folder, split, self.info, self.vocabulary_size), split, seed, shuffle)
+
+    def loss(self, scores: Tensor, batch: dict) -> tuple[Tensor, int]:
+        """Return the mean over labels of their binary cross-entropies, summed over texts, and the number of texts.
+
+        Source: transformers modeling_electra.py::ElectraForSequenceClassification, ``BCEWithLogitsLoss``.
+        """
+        scores = scores.to(loss_dtype(scores.dtype))
+        target = batch["target"].to(scores.dtype)
+        return F.binary_cross_entropy_with_logits(scores, target, reduction="sum") / scores.shape[1], len(scores)
+
+    def found(self, scores: Tensor, batch: dict) -> Tensor:
+        """Return number and scores of each text; numbers stay exact up to 2^24. Shape: (B, 1 + K), float32."""
+        return torch.cat([batch["id"].float().unsqueeze(1), scores.float()], 1)
+
+    def number_found(self, rows: Any) -> int:
+        """See :meth:`Training.number_found`."""
+        return len(rows)
+
+    def score(self, rows: LabelRows, gathered: np.ndarray) -> dict[str, float]:
+        """See :meth:`Training.score`."""
+        return score_labels(gathered[np.argsort(gathered[:, 0]), 1:], rows.texts.has)
+
+    def said(self, gathered: np.ndarray) -> np.ndarray:
+        """See :meth:`Training.said`."""
+        return has_label(gathered[:, 1:]).astype(np.int64)
+
+    def in_words(self, said: list[float]) -> str:
+        """See :meth:`Training.in_words`."""
+        return labels_in_words(self.info.labels, said)

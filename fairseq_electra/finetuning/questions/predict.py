@@ -1,0 +1,160 @@
+"""Answers that a fine-tuned network gives to questions, and their scores on a labelled file."""
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from fairseq_electra.errors import InputError
+from fairseq_electra.files.inputs import Input, texts_in
+from fairseq_electra.files.table import numbered_lines, records
+from fairseq_electra.finetuning.info import TaskInfo
+from fairseq_electra.finetuning.network import TunedNetwork
+from fairseq_electra.finetuning.predictor import Predictor, Scored, check_texts
+from fairseq_electra.finetuning.questions import ANSWERING, MAX_QUESTION, STRIDE
+from fairseq_electra.finetuning.questions.answering import answers_to
+from fairseq_electra.finetuning.questions.answers import BEGIN, END, SCORE, UNANSWERABLE, whole_words
+from fairseq_electra.finetuning.questions.folder import (
+    SHORTEST_WINDOW,
+    SPECIAL,
+    Questions,
+    context_pieces,
+    find_windows,
+    in_memory,
+    question_pieces,
+)
+from fairseq_electra.finetuning.questions.forms import is_one_object, is_squad
+from fairseq_electra.finetuning.questions.metrics import score_answers
+from fairseq_electra.finetuning.questions.read import QUESTION_COLUMNS, Question, Squad, read_squad
+from fairseq_electra.finetuning.request import Request
+from fairseq_electra.finetuning.sameness import characters
+
+
+class AnswerPredictor(Predictor):
+    """Answers to questions and their contexts, in a line with a tab between.
+
+    Yields ``answer``, as it stands in the context, ``begin`` and ``end`` there, in characters, and ``probability``; of nets that know
+    questions without an answer ``unanswerable``, how likely this is one, on the scale of the study's threshold. ``n_best`` has the best
+    answers.
+
+    Args:
+        net, head, source: as for :class:`Predictor`.
+        threshold: above it, the answer is empty.
+        n_best: how many answers to list; 0: none.
+    """
+
+    inputs = 2
+    usual_columns = QUESTION_COLUMNS
+
+    def __init__(self, net: TunedNetwork, head: str, source: str = "text", threshold: float = math.inf, n_best: int = 0):
+        super().__init__(net, head, source)
+        self.threshold, self.n_best = threshold, n_best
+        longest_question = self.max_positions - SPECIAL - SHORTEST_WINDOW
+        if longest_question < 1:
+            raise InputError(f"the network has {self.max_positions} positions, too few for a question and its context")
+        info = net.task or TaskInfo("", ANSWERING, 2, (), (), 0, stride=STRIDE, max_question=MAX_QUESTION, unanswerable=True)
+        self._info = replace(info, max_positions=self.max_positions, max_question=min(info.max_question, longest_question))
+
+    def answer(self, numbers: list[int], inputs: list[Input]) -> Iterator[dict]:
+        """Answer some inputs."""
+        texts = [texts_in(given) for given in inputs]
+        for number, parts in zip(numbers, texts, strict=True):
+            check_texts(parts, 2, f"{self.source}, line {number}")
+        whole = question_pieces(self.net.tokenizer, (question for question, _ in texts), sys.maxsize, self.unknown)
+        pieces = [question[: self._info.max_question] for question in whole]
+        self.number_cut += sum(len(question) > self._info.max_question for question in whole)
+        number_of = {context: i for i, context in enumerate(dict.fromkeys(context for _, context in texts))}
+        contexts, offsets = context_pieces(self.net.tokenizer, list(number_of), unknown=self.unknown)
+        asked = [Question(str(number), parts[0], number_of[parts[1]], ()) for number, parts in zip(numbers, texts, strict=True)]
+        windows = find_windows(asked, pieces, offsets, self._info, self.source)
+        questions = Questions(in_memory(pieces), in_memory(contexts), np.concatenate(offsets), windows)
+        answers = whole_words(answers_to(self.net, self.head, questions), [context for _, context in texts])
+        self.said.add(torch.from_numpy(answers[:, 0, [BEGIN, END]]))
+        for (_, context), found in zip(texts, answers, strict=True):
+            yield self._answer(context, found[np.isfinite(found[:, SCORE])], float(found[0, UNANSWERABLE]))
+
+    def answers_to_file(self, request: Request) -> Iterator[dict]:
+        """See :meth:`Predictor.answers_to_file`; the answers to questions of a file of SQuAD's form have their ids."""
+        if request.text or not is_squad(request.path):
+            yield from super().answers_to_file(request)
+            return
+        squad = _read_squad(request.path)
+        found = self((question.text, squad.contexts[question.context]) for question in squad.questions)
+        for question, answer in zip(squad.questions, found, strict=True):
+            yield {"id": question.id, **answer}
+
+    def as_lines(self, answers: Iterable[dict], request: Request) -> Iterator[str]:
+        """See :meth:`Predictor.as_lines`; of :func:`is_one_object` all answers are in one line."""
+        if is_one_object(request):
+            yield predictions_json(answers)
+        else:
+            yield from super().as_lines(answers, request)
+
+    def score_file(self, request: Request) -> Scored:
+        """See :meth:`Predictor.score_file`."""
+        self.n_best = max(self.n_best, 1)  # above the threshold the best answer is needed too
+        return score_questions(self, read_squad(request.path))
+
+    @property
+    def unanswerable(self) -> bool:
+        """Whether the net knows questions without an answer."""
+        return self._info.unanswerable
+
+    @property
+    def what_was_cut(self) -> str:
+        """Ends the sentence; contexts are read whole, in several windows."""
+        return f"have a question that was cut to {self._info.max_question} pieces"
+
+    def in_words(self, said: list[float]) -> str:
+        """See :meth:`Predictor.in_words`."""
+        return characters(said)
+
+    def _answer(self, context: str, found: np.ndarray, unanswerable: float) -> dict:
+        listed = [
+            {"answer": context[begin:end], "begin": begin, "end": end, "probability": math.exp(score)}
+            for begin, end, score in zip(*found[:, [BEGIN, END]].astype(int).T.tolist(), found[:, SCORE].tolist(), strict=True)
+        ]
+        nothing = {"answer": "", "begin": 0, "end": 0, "probability": 0.0}
+        best = nothing if unanswerable > self.threshold or not listed else listed[0]
+        more = {"unanswerable": unanswerable} if self._info.unanswerable else {}
+        return best | more | ({"n_best": listed[: self.n_best]} if self.n_best else {})
+
+
+def predictions_json(answers: Iterable[dict]) -> str:
+    """Write answers as SQuAD's evaluation reads them: one object, of each question its answer by its id.
+
+    Source: SQuAD's evaluate-v2.0.py, ``preds``.
+    """
+    return json.dumps({answer["id"]: answer["answer"] for answer in answers}, ensure_ascii=False)
+
+
+def _read_squad(path: str) -> Squad:
+    """Read a file of SQuAD's form; says how to give one of JSON lines that is named like it."""
+    try:
+        return read_squad(path, labelled=None)
+    except InputError as error:
+        try:
+            _, first = next(records(numbered_lines(path), path), (0, {"data": []}))
+        except InputError:
+            raise error from None
+        if "data" in first:
+            raise
+        raise InputError(
+            f"{path} holds JSON lines and is named like a file of SQuAD's form; name it .jsonl, or give --text {' '.join(QUESTION_COLUMNS)}"
+        ) from error
+
+
+def score_questions(predictor: AnswerPredictor, squad: Squad) -> Scored:
+    """Score answers by SQuAD's rules, of nets that know questions without an answer with the predictor's threshold."""
+    if predictor.n_best < 1:
+        raise ValueError("n_best must be 1 or more: above the threshold the best answer is needed too")
+    found = list(predictor((question.text, squad.contexts[question.context]) for question in squad.questions))
+    best = [answer["n_best"][0]["answer"] if answer["n_best"] else "" for answer in found]
+    golds = [[text for _, text in question.answers] for question in squad.questions]
+    unanswerable = np.array([answer["unanswerable"] for answer in found]) if predictor.unanswerable else None
+    answers = [{"id": question.id, **answer, "gold": gold} for question, answer, gold in zip(squad.questions, found, golds, strict=True)]
+    return Scored(answers, score_answers(best, golds, unanswerable, predictor.threshold))

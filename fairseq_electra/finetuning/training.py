@@ -1,0 +1,77 @@
+"""What fairseq's trainer needs of a task whose room is all there is of it: head, rows, loss, and scores of a validation."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from fairseq_electra.finetuning.head import TaskHead
+from fairseq_electra.finetuning.info import TaskInfo
+
+
+class Training(ABC):
+    """A task's folder and how networks are trained on it; ``fairseq_electra/tasks/of_rooms.py`` makes it a task of fairseq.
+
+    Args:
+        folder: of the task.
+        info: what it is.
+        vocabulary_size: ids are smaller than this.
+
+    Attributes:
+        examples: what is scored, in the plural.
+    """
+
+    examples = "examples"
+
+    def __init__(self, folder: Path, info: TaskInfo, vocabulary_size: int):
+        self.folder, self.info, self.vocabulary_size = folder, info, vocabulary_size
+
+    @abstractmethod
+    def head(self, hidden_size: int, dropout: float, pooling: str) -> TaskHead:
+        """Make a new head: C, probability, and what a head for sentences reads."""
+
+    @abstractmethod
+    def rows(self, split: str, seed: int, shuffle: bool) -> Any:
+        """Return the split's rows, a :class:`fairseq_electra.finetuning.rows.TaskRows`.
+
+        A batch has ``id`` (B,), ``split``, ``nsentences``, ``ntokens`` and ``net_input``.
+        """
+
+    @abstractmethod
+    def loss(self, scores: Tensor, batch: dict) -> tuple[Tensor, int]:
+        """Return a batch's loss in nats, summed over what it is a mean of in the log, and the number of these.
+
+        Args:
+            scores: of the head.
+            batch: of the rows.
+        """
+
+    @abstractmethod
+    def found(self, scores: Tensor, batch: dict) -> Tensor:
+        """Return what a validation gathers of a batch; arguments as of :meth:`loss`. Shape: (n, columns)."""
+
+    @abstractmethod
+    def number_found(self, rows: Any) -> int:
+        """Return how many lines of :meth:`found` there are once all rows are scored."""
+
+    @abstractmethod
+    def score(self, rows: Any, gathered: np.ndarray) -> dict[str, float]:
+        """Score a split.
+
+        Args:
+            rows: of the split.
+            gathered: all lines of :meth:`found`, in any order. Shape: (number found, columns).
+
+        Returns:
+            the metrics of ``info.metrics``.
+        """
+
+    @abstractmethod
+    def said(self, gathered: np.ndarray) -> np.ndarray:
+        """Return what the network says of each example, as :meth:`sameness.Range.add` takes it; argument as there."""
+
+    @abstractmethod
+    def in_words(self, said: list[float]) -> str:
+        """Put what was said of an example into words."""

@@ -1,0 +1,67 @@
+"""The fairseq tasks of the kinds of tasks that need no options of their own: their rooms in ``finetuning`` are all there is."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from fairseq.tasks import register_task
+from torch import nn
+
+from fairseq_electra.finetuning.info import TaskInfo
+from fairseq_electra.finetuning.kinds import KINDS
+from fairseq_electra.finetuning.rows import TaskRows
+from fairseq_electra.tasks._prepared_folder import PreparedFolderConfig, PreparedFolderTask
+
+
+class RoomTask(PreparedFolderTask):
+    """A task of fairseq's trainer, as the room's :class:`Training` says; arguments as of :class:`PreparedFolderTask`.
+
+    Attributes:
+        training: what the room says of the folder.
+    """
+
+    meter = "_found"
+
+    def __init__(self, cfg: PreparedFolderConfig, dictionary: Any, info: TaskInfo):
+        super().__init__(cfg, dictionary, info)
+        self.training = KINDS[self.kind].training(Path(cfg.data), info, len(dictionary))
+
+    def build_head(self, model: Any) -> nn.Module:
+        """Make the head."""
+        return self.training.head(model.sizes.hidden_size, model.head_dropout, model.pooling)
+
+    def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> TaskRows:
+        """Map a split."""
+        self.check_split(split)
+        self.warn_of_unknown_text(split)
+        self.datasets[split] = self.training.rows(split, self.cfg.seed, shuffle=split == self.cfg.train_subset)
+        return self.datasets[split]
+
+    def valid_step(self, sample: dict, model: Any, criterion: Any):
+        """Find the loss, and what :meth:`Training.score` needs of the batch, under ``found``."""
+        model.eval()
+        with torch.no_grad():
+            scores, _ = model(**sample["net_input"], classification_head_name=self.cfg.classification_head_name)
+            loss, sample_size, log = criterion.loss_of(scores, sample)
+        return loss, sample_size, log | {"found": self.training.found(scores, sample).cpu(), "split": sample["split"]}
+
+    def reduce_metrics(self, logging_outputs: list[dict], criterion: Any) -> None:
+        """Log the scores of all examples, whichever process scored them."""
+        super().reduce_metrics(logging_outputs, criterion)
+        found = [log["found"] for log in logging_outputs if "found" in log]
+        if found:
+            rows = self.datasets[logging_outputs[0]["split"]]
+            self.log_scores(rows, torch.cat(found), self.training.number_found(rows))
+
+    def score(self, rows: TaskRows, gathered: np.ndarray) -> dict[str, float]:
+        """Score what was gathered."""
+        training = self.training
+        self.say_when_all_is_the_same(training.said(gathered), training.in_words, training.examples)
+        return training.score(rows, gathered)
+
+
+for _kind in KINDS.values():
+    if not (_kind.of_fairseq or _kind.has_own_options):
+        _name = f"{type(_kind).__name__}Task"  # fairseq wants a class for each
+        register_task(_kind.name, dataclass=PreparedFolderConfig)(type(_name, (RoomTask,), {"kind": _kind.name}))
