@@ -1,4 +1,4 @@
-"""Which module imports which: there are no circles, and each floor imports only itself and those below. Imports in functions count."""
+"""No modules import each other in a circle, and each floor imports only those below; imports in functions count."""
 
 import ast
 import textwrap
@@ -20,7 +20,14 @@ FLOORS = (
     ("hub", "interchange"),
     ("compat", "criterions", "models", "optim", "tasks"),
     # what runs fairseq, or makes what it saves
-    ("", "finetuning.runs", "finetuning.study", "interchange.checkpoint", "interchange.import_transformers", "rank"),
+    (
+        "",
+        "finetuning.runs",
+        "finetuning.study",
+        "interchange.checkpoint",
+        "interchange.import_transformers",
+        "rank",
+    ),
     ("cli", "speedrun"),
 )
 PURE = ("electra", "files")  # neither they nor what they import know fairseq and its configuration
@@ -28,7 +35,12 @@ FAIRSEQ = {"fairseq", "fairseq_cli", "hydra", "omegaconf"}
 # imports that are not where they belong yet: each must still be there, and none may be added
 REBUILDING: dict[str, tuple[str, ...]] = {
     "electra.masking": ("pretraining.rows",),
-    "finetuning.evaluation": ("finetuning.questions.answering", "finetuning.sentences.scores", "finetuning.words.metrics", "hub.interface"),
+    "finetuning.evaluation": (
+        "finetuning.questions.answering",
+        "finetuning.sentences.scores",
+        "finetuning.words.metrics",
+        "hub.interface",
+    ),
     "finetuning.nets": ("models.electra_encoder",),
     "finetuning.predictions": ("hub.interface",),
     "finetuning.questions.answering": ("hub.interface",),
@@ -51,7 +63,7 @@ Graph = Mapping[str, set[str]]
 
 
 def modules_of(folder: Path) -> dict[str, Path]:
-    """Find the modules of a package: the file of each by its name within the package; the package itself is ""."""
+    """Find the file of each module of a package by its name within the package; the package itself is ""."""
     names = {path: path.relative_to(folder).with_suffix("").parts for path in sorted(folder.rglob("*.py"))}
     return {".".join(parts[:-1] if parts[-1] == "__init__" else parts): path for path, parts in names.items()}
 
@@ -71,7 +83,7 @@ def imported_names(path: Path, module: str) -> Iterator[str]:
 
 
 def read_imports(folder: Path) -> tuple[Graph, Graph]:
-    """Read a package: for each module those of the package that it imports, and the other packages that it imports."""
+    """Read for each module of a package which of its modules it imports, and which other packages."""
     modules = modules_of(folder)
     own: dict[str, set[str]] = {module: set() for module in modules}
     others: dict[str, set[str]] = {module: set() for module in modules}

@@ -1,7 +1,7 @@
 """Turn a fairseq-train command line into the YAML file of the same run under fairseq-hydra-train.
 
 fairseq-electra config -- fairseq-train data-bin --task ... > my.yaml
-fairseq-electra config --size small > electra_small.yaml               # the recipe of a size, as config/pretraining has it
+fairseq-electra config --size small > electra_small.yaml    # the recipe of a size, as config/pretraining has it
 fairseq-hydra-train --config-dir . --config-name my optimization.lr=[2e-4]
 """
 

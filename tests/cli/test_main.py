@@ -1,4 +1,4 @@
-"""The commands are found by walking their folder, and what fairseq's options name by walking that of each kind."""
+"""Commands, and what fairseq's options name, are found by walking their folders."""
 
 import importlib
 import sys
