@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import USER_DIR
+import fairseq_electra
 
 PACKAGE = "fairseq_electra"
 # from the ground up; of several names that fit a module the longest one counts, and "" is the package itself
@@ -132,7 +132,7 @@ def upward(graph: Graph) -> set[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def package() -> tuple[Graph, Graph]:
-    return read_imports(USER_DIR)
+    return read_imports(Path(fairseq_electra.__file__).parent)
 
 
 @pytest.fixture(scope="module")
