@@ -95,6 +95,7 @@ def read_imports(folder: Path) -> tuple[Graph, Graph]:
                 continue
             if within not in modules:  # a name of a module
                 within = within.rpartition(".")[0]
+            assert within in modules, f"{module} imports {within}, which is not there"
             own[module] |= {within} - {module}
     return own, others
 
