@@ -23,14 +23,14 @@ def commands(folder: Path = FOLDER) -> dict[str, Path]:
         folder: of the modules.
 
     Returns:
-        the file of each command, by its name: ``user_dir.py`` is ``user-dir``, and ``import_.py`` is ``import``.
+        the file of each command, by its name: ``user_dir.py`` is ``user-dir``, ``import_.py`` is ``import``.
     """
     files = sorted(path for path in folder.glob("*.py") if not path.stem.startswith("_"))
     return {path.stem.removesuffix("_").replace("_", "-"): path for path in files}
 
 
 def summary_of(module: Path) -> str:
-    """Read what a command does, the first sentence of its docstring, without importing it: that may take seconds."""
+    """Read the first sentence of a command's docstring, without importing it, which may take seconds."""
     found = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
     return found.partition("\n")[0].partition(". ")[0].removesuffix(".")
 

@@ -1,7 +1,7 @@
 """Turn a fairseq-train command line into the YAML file that gives fairseq-hydra-train the same run.
 
 fairseq-electra config -- fairseq-train data-bin --task ... > my.yaml
-fairseq-electra config --size small > electra_small.yaml               # the recipe of a size, as config/pretraining has it
+fairseq-electra config --size small > electra_small.yaml    # the recipe of a size, as config/pretraining has it
 fairseq-hydra-train --config-dir . --config-name my optimization.lr=[2e-4]
 
 The file lists what the command line decides; every other option keeps the default of its dataclass. --full lists all options.

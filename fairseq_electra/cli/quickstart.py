@@ -1,8 +1,8 @@
 """Pre-train, fine-tune and compare in minutes, on a laptop and without downloads.
 
-Pre-trains electra_tiny on the built-in corpus, fine-tunes it with fairseq's own sentence_prediction on "were two neighbouring words of
-this sentence swapped?", and compares it with the same model from scratch, with TF-IDF and with the larger class. The parts are those of
-the other commands: corpus, vocab, encode, prepare and finetune.
+Pre-trains electra_tiny on the built-in corpus, fine-tunes it with fairseq's own sentence_prediction on "were
+two neighbouring words of this sentence swapped?", and compares it with the same model from scratch, with TF-IDF
+and with the larger class. The parts are those of other commands: corpus, vocab, encode, prepare and finetune.
 
     fairseq-electra quickstart --output runs/quickstart
 """
@@ -33,13 +33,18 @@ EXAMPLES = {"train": 2500, "valid": 800, "test": 1200}
 MAX_POSITIONS = 128  # tokens of the longest row in fine-tuning
 LEARNING_RATES = (1e-4, 1e-3)  # one of them is within a factor of 3.2 of any rate from 3e-5 to 3e-3
 SEEDS = (1, 2, 3)
-NETS = {"scratch": "electra_tiny from scratch", "pretrained": "electra_tiny, pre-trained"}
+MODELS = {"scratch": "electra_tiny from scratch", "pretrained": "electra_tiny, pre-trained"}
 COLUMNS = Columns(("sentence",), "swapped", header=("swapped", "sentence"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--output", default="runs/quickstart", metavar="DIR", help="folder for all that is made (default %(default)s)")
+    parser.add_argument(
+        "--output",
+        default="runs/quickstart",
+        metavar="DIR",
+        help="folder for all that is made (default %(default)s)",
+    )
     parser.add_argument("--updates", type=int, default=UPDATES, help="updates of pre-training (default %(default)s)")
 
 
@@ -65,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def prepare(folder: Path) -> None:
-    """Make ``vocab``, ``data-bin`` for pre-training and ``swap-bin`` for fine-tuning, of the text in ``text``."""
+    """Make ``vocab``, ``data-bin`` for pre-training and ``swap-bin`` for fine-tuning, from ``text``."""
     text, vocabulary = folder / "text", folder / "vocab"
     learn_vocabulary(RunningText([text / "train.txt"]).lines(), vocabulary, VOCABULARY)
     for split in SPLITS[:2]:  # the files of test are not even validated on
@@ -111,7 +116,8 @@ def finetune(folder: Path) -> dict[str, dict]:
     """Fine-tune both models by the study of ``fairseq-electra finetune``.
 
     Returns:
-        for each model the learning rate, chosen on valid with a seed that is not reported, and the accuracies on test, in per cent.
+        for each model the learning rate, chosen on valid with a seed that is not reported, and the accuracies
+        on test, in per cent.
 
     Raises:
         InputError: a run failed or diverged.
@@ -125,8 +131,11 @@ def finetune(folder: Path) -> dict[str, dict]:
     from fairseq_electra.speedrun.machine import this_cpu
 
     machine, output = this_cpu(), folder / "finetune"
-    found = study(
-        [read_net(f"scratch=scratch:{SIZE}"), read_net(f"pretrained={folder / 'pretrained' / 'checkpoint_last.pt'}")],
+    summary = study(
+        [
+            read_net(f"scratch=scratch:{SIZE}"),
+            read_net(f"pretrained={folder / 'pretrained' / 'checkpoint_last.pt'}"),
+        ],
         [folder / "swap-bin"],
         output,
         Settings(extra=(*short_options(SIZE), *machine.options)),
@@ -134,11 +143,12 @@ def finetune(folder: Path) -> dict[str, dict]:
         seeds=SEEDS,
         processes=machine.processes,
         say=lambda line: print(f"    {line}", flush=True),
-    )
-    for line in found["summary"]:
+    )["summary"]
+    for line in summary:
         if diverged := [seed for seed, trouble in line["degenerate_seeds"].items() if trouble == "diverged"]:
             raise InputError(f"{line['net']} diverged with seed {', '.join(diverged)}; its logs are in {output / line['net']}")
-    return {line["net"]: {"lr": line["lr"], "accuracy": line["metrics"]["test"]["accuracy"]["values"]} for line in found["summary"]}
+    scores = {line["net"]: line["metrics"]["test"]["accuracy"]["values"] for line in summary}
+    return {line["net"]: {"lr": line["lr"], "accuracy": scores[line["net"]]} for line in summary}
 
 
 def majority(folder: Path) -> float:
@@ -148,29 +158,35 @@ def majority(folder: Path) -> float:
 
 
 def tfidf(folder: Path) -> float:
-    """Return the accuracy, in per cent, of logistic regression on TF-IDF of words and word pairs, its strength chosen on valid."""
+    """Return the accuracy, in per cent, of logistic regression on TF-IDF of words and word pairs.
+
+    Its strength of regularisation is chosen on valid.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
     splits = [examples_of(folder, split) for split in SPLITS]
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     vectorizer.fit([example.texts[0] for example in splits[0]])
-    train, valid, test = (
-        (vectorizer.transform([example.texts[0] for example in examples]), [example.label for example in examples]) for examples in splits
-    )
+    features = [vectorizer.transform([example.texts[0] for example in examples]) for examples in splits]
+    labels = [[example.label for example in examples] for examples in splits]
+    (train, valid, test) = zip(features, labels, strict=True)
     models = [LogisticRegression(C=strength, max_iter=1000).fit(*train) for strength in (0.1, 1, 10, 100)]
     return 100 * max(models, key=lambda model: model.score(*valid)).score(*test)
 
 
 def table(results: dict) -> str:
     """Markdown table of the results, and what the difference is worth."""
-    lines = ["| were two neighbouring words swapped? | test accuracy, % | spread of 3 seeds |", "|---|---|---|"]
+    lines = [
+        "| were two neighbouring words swapped? | test accuracy, % | spread of 3 seeds |",
+        "|---|---|---|",
+    ]
     lines += [
         f"| always the larger class | {results['majority']:.1f} | |",
         f"| TF-IDF of words and word pairs, logistic regression | {results['tfidf']:.1f} | |",
     ]
     means, spreads = {}, {}
-    for net, name in NETS.items():
+    for net, name in MODELS.items():
         scores = results[net]["accuracy"]
         means[net], spreads[net] = statistics.mean(scores), statistics.stdev(scores)
         lines.append(f"| {name} (learning rate {results[net]['lr']:g}) | {means[net]:.1f} | {spreads[net]:.1f} |")

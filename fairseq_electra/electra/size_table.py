@@ -1,12 +1,15 @@
-"""The table of model sizes: one row holds all that this package knows of a size, and everything else reads it from here.
+"""The table of model sizes: one row holds all that this package knows of a size.
 
-``--arch electra_NAME``, the recipes of pre-training and fine-tuning, the choices of ``--size`` and the sentences that list the sizes walk
-the table. A new size is a row, its YAML file (``fairseq-electra config --size NAME > config/pretraining/electra_NAME.yaml`` in the
-package) and a line of the README's table.
+``--arch electra_NAME``, the recipes of pre-training and fine-tuning, the choices of ``--size`` and the
+sentences that list the sizes read this table. A new size is a row here, a YAML file and a line of the README's
+table::
 
-Sources of small, base and large: Clark et al. 2020, tables 6 and 7; google-research/electra configure_pretraining.py,
-configure_finetuning.py and util/training_utils.py. Tiny is ours, for a laptop: at its size learned positions stay at the unigram level
-for 10 M tokens and more, rotary ones leave it within one, and it is too small to overfit.
+    fairseq-electra config --size NAME > fairseq_electra/config/pretraining/electra_NAME.yaml
+
+Sources of small, base and large: Clark et al. 2020, tables 6 and 7; google-research/electra
+configure_pretraining.py, configure_finetuning.py and util/training_utils.py. Tiny is ours, for a laptop: at
+its size learned positions stay at the unigram level for 10 M tokens and more, rotary ones leave it within one,
+and it is too small to overfit.
 """
 
 from dataclasses import dataclass, replace
@@ -44,14 +47,15 @@ class Pretraining:
 
 @dataclass(frozen=True, kw_only=True)
 class ShortRun:
-    """What differs in a pre-training of minutes (``fairseq-electra speedrun``), and in the fine-tuning behind it.
+    """What differs in a pre-training of minutes (``fairseq-electra speedrun``) and the fine-tuning after it.
 
     Args:
-        device: ``cpu`` or ``cuda``: the machines that this size is worth its time on.
+        device: ``cpu`` or ``cuda``: the kind of machine that this size suits.
         warmup: share of the updates in which the learning rate rises to its peak.
         fewest_rows: a run of few updates makes its batch smaller, down to so many rows.
         most_pieces: largest vocabulary that the size can afford.
-        pooling: what the fine-tuned head reads, ``first`` or ``mean``: the mean helps a model that has seen little text.
+        pooling: what the fine-tuned head reads, ``first`` or ``mean``; the mean helps a model that has seen
+            little text.
     """
 
     device: str
@@ -63,12 +67,13 @@ class ShortRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Finetuning:
-    """What fine-tuning depends on the size in.
+    """What depends on the size in fine-tuning.
 
     Args:
         lr: peak learning rate.
         layer_decay: learning rate of each layer as a share of the one above.
-        rates: learning rates to choose from: the recipe's, one below it and two above, each about three times the one before.
+        rates: learning rates to choose from: the recipe's, one below it and two above, each about three times
+            the one before.
     """
 
     lr: float
@@ -81,10 +86,11 @@ class ModelSize:
     """One row of the table.
 
     Args:
-        encoder: the discriminator as the original has it; what a checkpoint or a YAML file means that says nothing else.
+        encoder: the discriminator as the original has it, which is also what a checkpoint or a YAML file
+            means that says nothing else.
         generator_share: hidden size of the generator as a share of the discriminator's.
-        arch_norm: where LayerNorm stands with ``--arch`` on a command line: what trained safely in short runs, whose report is
-            examples/stability/README.md. Four layers need no scaling.
+        arch_norm: where LayerNorm stands with ``--arch`` on a command line: what trained safely in the runs
+            of examples/stability/README.md. Four layers need no scaling.
         pretraining: the recipe of a whole pre-training.
         short_run: what differs in a pre-training of minutes; None: the size is too large for one.
         finetuning: the recipe of fine-tuning.
@@ -162,6 +168,7 @@ def named_sizes(model_size: str | None, **changes: int | float | str | None) -> 
         InputError: there is no such size.
     """
     if model_size not in MODEL_SIZES:
-        raise InputError(f"no model size {model_size!r}; choose an --arch of {arch_names()} (hydra: model.model_size=small)")
+        known = f"{arch_names()} (hydra: model.model_size=small)"
+        raise InputError(f"no model size {model_size!r}; choose an --arch of {known}")
     given = {name: value for name, value in changes.items() if value is not None}
     return replace(MODEL_SIZES[model_size].encoder, **given)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ POSITIONS = ("learned", "rotary")
 NORMS = ("post", "deepnorm", "scaled", "pre")
 NUM_SEGMENTS = 2
 HEAD_SIZE = 64  # of every published ELECTRA
-# fields that are plain numbers to all who read sizes: every other field is a trait, which each reader must know
+# numbers that every reader of sizes handles; every other field is a trait, which each reader must know
 NUMBERS = (
     *("embedding_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
     *("max_position_embeddings", "dropout", "attention_dropout"),
@@ -88,9 +88,9 @@ class EncoderSizes:
 
 
 def refuse_unknown_traits(sizes: EncoderSizes, known: Mapping[str, Collection[object]], reader: str) -> None:
-    """Refuse sizes with a trait that a reader of them was not written for, and would silently take for another.
+    """Refuse sizes with a trait that their reader was not written for, as its results would be wrong.
 
-    A field that the reader does not name may have its default, which is what encoders had before the field came.
+    A field that the reader does not name may have its default: so were encoders before the field came.
 
     Args:
         sizes: of an encoder.

@@ -1,4 +1,4 @@
-"""Raw text prepared for pre-training, as library calls: a vocabulary learned from it, and the text as ids that fairseq trains on.
+"""Prepare raw text for pre-training: learn a vocabulary, and encode the text as ids that fairseq trains on.
 
 ``fairseq-electra vocab`` and ``encode`` call these functions, and so can a notebook::
 
@@ -34,12 +34,13 @@ class RunningText:
     """Files of running text and how they are read; counts what passes through :meth:`lines`.
 
     Args:
-        files: plain text, one paragraph or sentence per line; with ``column`` JSON lines, CSV or TSV, as their names say. Each may be
-            compressed, ``.gz`` or ``.xz``; ``-`` is standard input. The end of a file ends its document.
+        files: plain text, one paragraph or sentence per line; with ``column`` JSON lines, CSV or TSV, by
+            their names. Each may be compressed, ``.gz`` or ``.xz``; ``-`` is standard input. The end of a file
+            ends its document.
         column: the column with the text; each record is a document.
         quoted: cells of a TSV may stand in quotes.
-        by: where documents of plain text begin, one of :data:`fairseq_electra.pretraining.documents.DOCUMENTS`; None: behind blank
-            lines, and :meth:`warnings` says where that seems to be wrong.
+        by: where documents of plain text begin, one of :data:`documents.DOCUMENTS`; None: after blank lines,
+            and :meth:`warnings` says where that seems to be wrong.
         moses: language to normalise punctuation for, with sacremoses; None: punctuation stays as it is.
 
     Attributes:
@@ -131,10 +132,11 @@ def learn_vocabulary(
     Args:
         lines: text, as :meth:`RunningText.sample` gives it.
         folder: for the two files.
-        size, cased, keep_accents, min_frequency, character_coverage, progress: as for :func:`wordpiece.train_wordpiece`.
+        size, cased, keep_accents, min_frequency, character_coverage, progress: as for
+            :func:`wordpiece.train_wordpiece`.
 
     Raises:
-        InputError: a number is out of its range, the text is empty, or ``size`` has no room for its characters.
+        InputError: a number is out of its range, the text is empty, or has too many characters for ``size``.
     """
     if size <= len(LEADING) + 1:
         raise InputError(f"--size must be above {len(LEADING) + 1}, the number of special symbols, got {size}")
@@ -172,7 +174,7 @@ class Encoded(NamedTuple):
 
 
 def encode_text(text: RunningText, vocabulary: str | Path, prefix: str | Path, progress: Progress | None = None) -> Encoded:
-    """Write text as fairseq trains on it: ``PREFIX.bin`` and ``PREFIX.idx``, and beside them the vocabulary's two files.
+    """Write ``PREFIX.bin`` and ``PREFIX.idx``, which fairseq trains on, and the vocabulary's two files beside them.
 
     Args:
         text: to encode; its counts say afterwards what was found.

@@ -1,4 +1,6 @@
-"""How a size is pre-trained: the whole training as a command line, and what a training of minutes starts from."""
+"""How a size is pre-trained: the whole training as a command line, and what a short run starts from."""
+
+import shlex
 
 import numpy as np
 
@@ -17,18 +19,19 @@ def networks(size: str) -> tuple[EncoderSizes, EncoderSizes]:
 
 
 def arguments(size: str) -> list[str]:
-    """Write the whole pre-training of a size as arguments of ``fairseq-train``, as ``config/pretraining`` has it."""
+    """Write the whole pre-training of a size as arguments of ``fairseq-train``, those of its YAML file."""
     recipe = MODEL_SIZES[size].pretraining
+    mask_prob = f"--mask-prob {recipe.mask_prob:g}" if recipe.mask_prob != MASK_PROB else ""
     several = recipe.batch // recipe.rows_at_once
+    update_freq = f"--update-freq {several}" if several > 1 else ""
     lr = np.format_float_scientific(recipe.lr, trim="-", exp_digits=1)
-    return [
-        *("data-bin", "--user-dir", "fairseq_electra", "--task", "electra_pretraining", "--arch", f"electra_{size}"),
-        *("--criterion", "replaced_token_detection", "--tokens-per-sample", str(recipe.tokens)),
-        *(("--mask-prob", f"{recipe.mask_prob:g}") if recipe.mask_prob != MASK_PROB else ()),
-        *("--batch-size", str(recipe.rows_at_once), *(("--update-freq", str(several)) if several > 1 else ())),
-        *("--autocast", "bf16", "--optimizer", "electra_adam", "--lr", lr, "--clip-norm", "1.0"),
-        *("--lr-scheduler", "polynomial_decay", "--warmup-updates", str(recipe.warmup)),
-        *("--total-num-update", str(recipe.updates), "--max-update", str(recipe.updates)),
-        *("--validate-interval-updates", str(recipe.save_every), "--save-interval-updates", str(recipe.save_every)),
-        *("--keep-interval-updates", "1", "--no-epoch-checkpoints", "--log-format", "json", "--save-dir", "checkpoints"),
-    ]
+    return shlex.split(f"""
+        data-bin --user-dir fairseq_electra --task electra_pretraining --arch electra_{size}
+        --criterion replaced_token_detection --tokens-per-sample {recipe.tokens} {mask_prob}
+        --batch-size {recipe.rows_at_once} {update_freq} --autocast bf16
+        --optimizer electra_adam --lr {lr} --clip-norm 1.0
+        --lr-scheduler polynomial_decay --warmup-updates {recipe.warmup}
+        --total-num-update {recipe.updates} --max-update {recipe.updates}
+        --validate-interval-updates {recipe.save_every} --save-interval-updates {recipe.save_every}
+        --keep-interval-updates 1 --no-epoch-checkpoints --log-format json --save-dir checkpoints
+    """)

@@ -107,5 +107,6 @@ def survey(files: Sequence[str]) -> Text:
 
 
 def vocabulary_size(characters: int, size: str) -> int:
-    """Choose how many pieces a vocabulary has, by the amount of text, and no more than the size of the model can afford."""
-    return min(next(pieces for below, pieces in VOCABULARIES if characters < below), SHORT_RUNS[size].most_pieces)
+    """Choose how many pieces a vocabulary has, by the amount of text and what the size of the model can afford."""
+    pieces = next(pieces for below, pieces in VOCABULARIES if characters < below)
+    return min(pieces, SHORT_RUNS[size].most_pieces)

@@ -1,4 +1,4 @@
-"""The commands are found by walking their folder, and what fairseq's options name by walking that of each kind."""
+"""Commands, and what fairseq's options name, are found by walking their folders."""
 
 import importlib
 import sys
@@ -7,8 +7,7 @@ import pytest
 from fairseq.registry import REGISTRIES
 
 from fairseq_electra import COMPONENTS
-from fairseq_electra.cli import commands, main, summary_of
-from tests.conftest import USER_DIR
+from fairseq_electra.cli import FOLDER, commands, main, summary_of
 
 
 def test_commands_are_the_modules_of_the_folder(tmp_path):
@@ -36,7 +35,7 @@ def test_main_prints_help_with_a_per_cent_sign(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("folder", COMPONENTS)
 def test_register_imports_every_module_of_a_folder_of_components(folder):
-    names = {path.stem for path in (USER_DIR / folder).glob("*.py") if not path.stem.startswith("_")}
+    names = {path.stem for path in (FOLDER.parent / folder).glob("*.py") if not path.stem.startswith("_")}
     assert names and all(f"fairseq_electra.{folder}.{name}" in sys.modules for name in names)
     wordpiece = importlib.import_module("fairseq_electra.tasks.electra_wordpiece").ElectraWordPiece
     assert REGISTRIES["bpe"]["registry"]["electra_wordpiece"] is wordpiece

@@ -35,7 +35,11 @@ def test_finetune_asks_the_study_for_rates_by_a_seed_that_it_does_not_report(tmp
     assert quickstart.finetune(tmp_path) == {net: {"lr": 1e-4, "accuracy": [1, 2, 3]} for net in ("scratch", "pretrained")}
     (((asked, folders, _, settings), more),) = studies
     assert asked == ["scratch=scratch:tiny", f"pretrained={tmp_path}/pretrained/checkpoint_last.pt"]
-    assert folders == [tmp_path / "swap-bin"] and settings.extra[:3] == ("--bias-correction", "--pooling", "mean")
+    assert folders == [tmp_path / "swap-bin"] and settings.extra[:3] == (
+        "--bias-correction",
+        "--pooling",
+        "mean",
+    )
     assert more["rates"] == quickstart.LEARNING_RATES and study.CHOICE_SEED not in more["seeds"] == (1, 2, 3)
 
 
@@ -61,7 +65,12 @@ def test_prepare_makes_what_the_other_commands_make(tmp_path, corpus_lines, few)
     info = read_task_info(tmp_path / "swap-bin")
     assert info.labels == ("0", "1") and info.examples == quickstart.EXAMPLES and info.columns == ("sentence",)
     assert not (tmp_path / "data-bin" / "test.bin").exists()
-    encode_to_binary(load_wordpiece(tmp_path / "vocab"), corpus_lines[:300], tmp_path / "again" / "train", tmp_path / "vocab")
+    encode_to_binary(
+        load_wordpiece(tmp_path / "vocab"),
+        corpus_lines[:300],
+        tmp_path / "again" / "train",
+        tmp_path / "vocab",
+    )
     assert (tmp_path / "again" / "train.bin").read_bytes() == (tmp_path / "data-bin" / "train.bin").read_bytes()
     assert quickstart.majority(tmp_path) == 50 and 0 <= quickstart.tfidf(tmp_path) <= 100
 
@@ -83,7 +92,7 @@ def test_run_does_all_steps_and_refuses_to_do_them_again(tmp_path, few, capsys):
     args = argparse.Namespace(output=str(tmp_path), updates=4)
     quickstart.run(args)
     results = json.loads((tmp_path / "results.json").read_text())
-    assert [len(results[net]["accuracy"]) for net in quickstart.NETS] == [3, 3]
+    assert [len(results[net]["accuracy"]) for net in quickstart.MODELS] == [3, 3]
     shown = capsys.readouterr().out
     assert quickstart.table(results) in shown and "100%   masked_lm_accuracy" in shown
     with pytest.raises(InputError, match="holds a finished or broken-off run"):

@@ -14,7 +14,8 @@ from fairseq_electra.pretraining import recipes
 from fairseq_electra.speedrun.published import nearest_published
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-# Clark et al. 2020, table 6: layers, hidden, inner, heads, embedding, generator, mask share, rate, warm-up, batch, updates; table 7: decay
+# Clark et al. 2020, table 6: layers, hidden, inner, heads, embedding, generator, mask share, rate, warm-up,
+# batch, updates; table 7: layer decay
 PAPER = {
     "small": (12, 256, 1024, 4, 128, "1/4", 0.15, 5e-4, 10_000, 128, 1_000_000, 0.8),
     "base": (12, 768, 3072, 12, 768, "1/3", 0.15, 2e-4, 10_000, 256, 766_000, 0.8),
@@ -43,7 +44,14 @@ def test_model_sizes_are_those_of_the_paper(size):
     layers, heads = sizes.num_hidden_layers, sizes.num_attention_heads
     share = str(Fraction(row.generator_share).limit_denominator(10))
     of_encoder = (layers, sizes.hidden_size, sizes.intermediate_size, heads, sizes.embedding_size, share)
-    of_recipe = (recipe.mask_prob, recipe.lr, recipe.warmup, recipe.batch, recipe.updates, row.finetuning.layer_decay)
+    of_recipe = (
+        recipe.mask_prob,
+        recipe.lr,
+        recipe.warmup,
+        recipe.batch,
+        recipe.updates,
+        row.finetuning.layer_decay,
+    )
     assert of_encoder + of_recipe == PAPER[size]
 
 
@@ -54,7 +62,11 @@ def test_model_sizes_stand_in_the_readme(size):
     cells = [cell.strip() for cell in line.strip("|").split("|")][1:]
     sizes = row.encoder
     numbers = (sizes.num_hidden_layers, sizes.hidden_size, sizes.embedding_size, sizes.num_attention_heads)
-    assert cells[:6] == [*map(str, numbers), str(Fraction(row.generator_share).limit_denominator(10)), row.arch_norm]
+    assert cells[:6] == [
+        *map(str, numbers),
+        str(Fraction(row.generator_share).limit_denominator(10)),
+        row.arch_norm,
+    ]
 
 
 @pytest.mark.parametrize("size", MODEL_SIZES)

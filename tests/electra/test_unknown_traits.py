@@ -1,4 +1,4 @@
-"""A trait of encoders that is added one day is refused by what does not know it: counts, and the export to transformers."""
+"""A trait that is added to encoders is refused by what does not know it: counts, and the export to transformers."""
 
 from dataclasses import asdict, dataclass, fields
 
