@@ -1,5 +1,6 @@
 """Masking: which tokens the generator must predict, and what it sees in their place (Clark et al. 2020, section 2)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -39,6 +40,54 @@ def choose_tokens(draws: np.ndarray, candidate: np.ndarray, wanted: np.ndarray) 
     return chosen & candidate
 
 
+class Draws:
+    """The random numbers of a batch: a stream of words for each row, in which each purpose has its place.
+
+    Words 0 to T: the order of tokens, 32 bits each; then K words each for what is shown, for the generator's samples and for random
+    tokens; then what maskers draw beside the order of tokens.
+
+    Args:
+        keys: one key for each row (:func:`fairseq_electra.electra.hashing.row_keys`). Shape: (B,).
+        width: tokens of a row, T.
+        num_slots: masked tokens of a row at most, K.
+    """
+
+    def __init__(self, keys: np.ndarray, width: int, num_slots: int):
+        self.keys, self.width, self.num_slots = keys, width, num_slots
+
+    def of_tokens(self, again: bool = False) -> np.ndarray:
+        """Draw a number for each token; ``again`` gives other ones. Shape: (B, T), uint32."""
+        first = self.width + 3 * self.num_slots if again else 0
+        return bits(self.keys, (self.width + 1) // 2, first).view(np.uint32)[:, : self.width]
+
+    def of_rows(self) -> np.ndarray:
+        """Draw a uniform number in [0, 1) for each row. Shape: (B,)."""
+        return fractions(bits(self.keys, 1, self.width + 3 * self.num_slots))[:, 0]
+
+    def of_slots(self, purpose: int) -> np.ndarray:
+        """Draw a uniform number in [0, 1) for each slot: 0 for what is shown, 1 for samples, 2 for random tokens. Shape: (B, K)."""
+        return fractions(bits(self.keys, self.num_slots, self.width + purpose * self.num_slots))
+
+
+class Candidates(NamedTuple):
+    """What a masker chooses from."""
+
+    tokens: np.ndarray  # (B, T)
+    may_be_masked: np.ndarray  # (B, T), bool: tokens of the text
+    starts: np.ndarray  # (B, T), bool: tokens that begin a word; all of them, unless words are known
+    wanted: np.ndarray  # (B,): how many to mask
+    mean_span: float  # of maskers that choose spans
+    draws: Draws
+
+
+# a masker returns True at the tokens to mask, at most ``wanted`` of each row; --masker names it
+MASKERS: dict[str, Callable[[Candidates], np.ndarray]] = {
+    "tokens": lambda c: choose_tokens(c.draws.of_tokens(), c.may_be_masked, c.wanted),
+    "words": lambda c: choose_words(c.draws.of_tokens(), c.draws.of_rows(), c.may_be_masked, c.starts, c.wanted),
+    "spans": lambda c: choose_spans(c.draws.of_tokens(), c.draws.of_tokens(again=True), c.may_be_masked, c.starts, c.wanted, c.mean_span),
+}
+
+
 @dataclass(frozen=True)
 class Masking:
     """How to mask.
@@ -54,6 +103,7 @@ class Masking:
             Shape: (V,).
         mean_span: above 1, spans of this mean length are masked (:mod:`fairseq_electra.electra.spans`), in tokens, or with
             ``word_starts`` in words.
+        masker: a key of :data:`MASKERS`; empty: ``spans``, ``words`` or ``tokens``, as ``mean_span`` and ``word_starts`` ask for.
         seed: random seed.
 
     Source: google-research/electra pretrain/pretrain_helpers.py::mask. Deviation: drawn without replacement, so that the share is
@@ -69,6 +119,7 @@ class Masking:
     word_starts: np.ndarray | None = None
     mean_span: float = 1.0
     seed: int = 1
+    masker: str = ""
 
     def slots(self, width: int) -> int:
         """Return K, the slots of a row of ``width`` tokens."""
@@ -84,10 +135,12 @@ class Masking:
             rows: numbers of the rows, which they depend on as well; so a row is masked alike in any batch. Shape: (B,).
         """
         width, num_slots = tokens.shape[1], self.slots(tokens.shape[1])
-        draws = _Draws(row_keys(Stream.MASKS, self.seed, epoch, rows), width, num_slots)
-        candidate = (tokens >= self.first_piece - 1) & (tokens != self.mask_index)
+        draws = Draws(row_keys(Stream.MASKS, self.seed, epoch, rows), width, num_slots)
+        may_be_masked = (tokens >= self.first_piece - 1) & (tokens != self.mask_index)
+        starts = np.ones(tokens.shape, bool) if self.word_starts is None else self.word_starts[tokens]
         wanted = np.clip(np.rint(self.mask_prob * lengths).astype(np.int64), 1, num_slots)
-        chosen = self._choose(tokens, candidate, wanted, draws)
+        masker = self.masker or ("spans" if self.mean_span > 1 else "tokens" if self.word_starts is None else "words")
+        chosen = MASKERS[masker](Candidates(tokens, may_be_masked, starts, wanted, self.mean_span, draws))
 
         counts = chosen.sum(1)
         used = columns_before(counts, num_slots)
@@ -96,46 +149,17 @@ class Masking:
         target = np.where(used, np.take_along_axis(tokens, positions, 1), self.pad_index).astype(np.int64)
         src_tokens = tokens.copy()
         src_tokens[np.nonzero(used)[0], positions[used]] = self._shown(target, draws)[used]
-        return MaskedTokens(src_tokens, positions, target, draws.fractions(1), counts)
+        return MaskedTokens(src_tokens, positions, target, draws.of_slots(1), counts)
 
-    def _choose(self, tokens: np.ndarray, candidate: np.ndarray, wanted: np.ndarray, draws: "_Draws") -> np.ndarray:
-        if self.word_starts is None and self.mean_span <= 1:
-            return choose_tokens(draws.of_tokens(), candidate, wanted)
-        starts = np.ones(tokens.shape, bool) if self.word_starts is None else self.word_starts[tokens]
-        if self.mean_span > 1:
-            return choose_spans(draws.of_tokens(), draws.of_tokens(again=True), candidate, starts, wanted, self.mean_span)
-        return choose_words(draws.of_tokens(), draws.of_rows(), candidate, starts, wanted)
-
-    def _shown(self, target: np.ndarray, draws: "_Draws") -> np.ndarray:
+    def _shown(self, target: np.ndarray, draws: Draws) -> np.ndarray:
         """Draw what the generator sees instead of the masked tokens. Shape kept: (B, K)."""
-        draw = draws.fractions(0)
+        draw = draws.of_slots(0)
         shown = np.where(draw < self.leave_unmasked_prob, target, self.mask_index)
         if not self.random_token_prob:
             return shown
-        piece = self.first_piece + (draws.fractions(2) * (self.mask_index - self.first_piece)).astype(np.int64)
+        piece = self.first_piece + (draws.of_slots(2) * (self.mask_index - self.first_piece)).astype(np.int64)
         is_random = (draw >= self.leave_unmasked_prob) & (draw < self.leave_unmasked_prob + self.random_token_prob)
         return np.where(is_random, piece, shown)
-
-
-class _Draws:
-    """The random numbers of a batch: a stream of words for each row, each for one purpose.
-
-    Words 0 to T: the order of tokens, 32 bits each; then K words each for what is shown, for the generator's samples and for random
-    tokens; then T more for spans and whole words.
-    """
-
-    def __init__(self, keys: np.ndarray, width: int, num_slots: int):
-        self.keys, self.width, self.num_slots = keys, width, num_slots
-
-    def of_tokens(self, again: bool = False) -> np.ndarray:
-        first = self.width + 3 * self.num_slots if again else 0
-        return bits(self.keys, (self.width + 1) // 2, first).view(np.uint32)[:, : self.width]
-
-    def fractions(self, which: int) -> np.ndarray:
-        return fractions(bits(self.keys, self.num_slots, self.width + which * self.num_slots))
-
-    def of_rows(self) -> np.ndarray:
-        return fractions(bits(self.keys, 1, self.width + 3 * self.num_slots))[:, 0]
 
 
 def columns_before(ends: np.ndarray, width: int) -> np.ndarray:

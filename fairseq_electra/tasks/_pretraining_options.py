@@ -2,13 +2,14 @@
 
 import importlib.util
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Optional
 
 import torch
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from omegaconf import II, MISSING
 
 from fairseq_electra.electra.attention import SHORT_ROW_ON_CPU
+from fairseq_electra.electra.masking import MASKERS
 from fairseq_electra.errors import InputError
 from fairseq_electra.precision import cpu_has_bf16, cpu_multiplies_fp16
 
@@ -44,6 +45,10 @@ class ElectraPretrainingConfig(FairseqDataclass):
             "help": "mask spans of this mean length, in tokens, or with --mask-whole-words in words, of which long ones come more rarely; "
             "0: single ones"
         },
+    )
+    masker: Optional[ChoiceEnum(list(MASKERS))] = field(  # type: ignore[valid-type]
+        default=None,
+        metadata={"help": "how tokens are chosen; default: tokens, words or spans, as --mask-whole-words and --mask-spans ask for"},
     )
     autocast: ChoiceEnum(["none", "bf16", "fp16"]) = field(  # type: ignore[valid-type]
         default="none",

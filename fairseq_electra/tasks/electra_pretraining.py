@@ -54,7 +54,8 @@ class ElectraPretrainingTask(FairseqTask):
         self.dictionary = dictionary
         self.diagnosis = Diagnosis()
         deciding = ["mask_whole_words", "tokens_per_sample", "rows", "pack", "across_documents"]
-        deciding += ["mask_spans"] if cfg.mask_spans else []  # checkpoints of before that option have none
+        # checkpoints from before these options have none
+        deciding += [name for name in ("mask_spans", "masker") if cfg.get(name)]
         texts = functools.partial(digests, cfg.data, cfg.train_subset)
         self.masked_share = MaskedShare(cfg.mask_prob, texts, **{name: str(getattr(cfg, name)) for name in deciding})
         self.flops: Flops | None = None  # of the model, once it is built
@@ -131,6 +132,7 @@ class ElectraPretrainingTask(FairseqTask):
             first_piece=dictionary.nspecial,
             word_starts=word_starts(dictionary) if cfg.mask_whole_words else None,
             mean_span=cfg.mask_spans,
+            masker=str(cfg.masker or ""),
             seed=cfg.seed,
         )
         packing = pack(rows.sizes, cfg.tokens_per_sample, seed) if cfg.pack else None

@@ -52,4 +52,4 @@ def test_objectives_share_their_first_half():
     both, _ = run(model, "electra", 0)
     alone, _ = run(model, "mlm", 0)
     assert all(torch.equal(alone[name], both[name]) for name in alone if name != "loss")
-    assert float(both["loss"]) == pytest.approx(float(alone["loss"]) + DISC_WEIGHT * float(both["disc_sum"]))
+    assert both["loss"].item() == pytest.approx(alone["loss"].item() + DISC_WEIGHT * float(both["disc_sum"]))
