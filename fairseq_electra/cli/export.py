@@ -9,6 +9,7 @@ their values.
 """
 
 import argparse
+import importlib
 import logging
 from pathlib import Path
 
@@ -21,9 +22,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "checkpoint", type=Path, metavar="CHECKPOINT", help="saved by fairseq-train, or a folder: its best, or else its last"
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder to write; new or empty")
-    parser.add_argument("--to", choices=["transformers"], required=True, help="format")
+    parser.add_argument("--to", choices=formats(), required=True, help="format")
     parser.add_argument("--vocab", type=Path, metavar="DIR", help="folder of the vocabulary (default: the checkpoint's, or its data's)")
     parser.add_argument("--log", type=Path, metavar="FILE", help="training log, for the figures of the model card")
+
+
+def formats() -> list[str]:
+    """List the formats: each is a module ``interchange/export_NAME.py`` with a function ``export_NAME``."""
+    folder = Path(__file__).parents[1] / "interchange"
+    return sorted(path.stem.removeprefix("export_") for path in folder.glob("export_*.py"))
 
 
 def run(args: argparse.Namespace) -> None:
@@ -34,13 +41,15 @@ def run(args: argparse.Namespace) -> None:
     import fairseq_electra
     from fairseq_electra.interchange import require_transformers
 
-    require_transformers()
+    if args.to == "transformers":
+        require_transformers()
     fairseq_electra.register()
     logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
     from fairseq_electra.hub.load import load_checkpoint
-    from fairseq_electra.interchange.export_transformers import export_transformers
     from fairseq_electra.pretraining.log import read_log
 
+    module = importlib.import_module(f"fairseq_electra.interchange.export_{args.to}")
+    export = getattr(module, f"export_{args.to}")
     records = read_log(args.log) if args.log else []
-    for line in export_transformers(load_checkpoint(args.checkpoint, args.vocab), args.folder, records):
+    for line in export(load_checkpoint(args.checkpoint, args.vocab), args.folder, records):
         print(line)
