@@ -180,7 +180,7 @@ def test_the_page_on_glue_works_from_start_to_end(tmp_path, data_bin, vocabulary
 
 def run_blocks(name: str, folder: Path) -> None:
     """Run all blocks of an example's page, up to its table, with fewer epochs."""
-    text = page(f"examples/{name}/README.md").partition("## Many nets")[0]
+    text = page(f"examples/{name}/README.md").partition("## Many models")[0]
     text = text.replace("source .venv/bin/activate\n", "").replace("--max-epoch", "--max-update 3 --cpu --max-epoch")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     for block in re.findall(r"^```bash\n(.*?)^```", text, re.M | re.S):
