@@ -180,7 +180,7 @@ def test_the_page_on_glue_works_from_start_to_end(tmp_path, data_bin, vocabulary
 
 def run_blocks(name: str, folder: Path) -> None:
     """Run all blocks of an example's page, up to its table, with fewer epochs."""
-    text = page(f"examples/{name}/README.md").partition("## Many nets")[0]
+    text = page(f"examples/{name}/README.md").partition("## Many models")[0]
     text = text.replace("source .venv/bin/activate\n", "").replace("--max-epoch", "--max-update 3 --cpu --max-epoch")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     for block in re.findall(r"^```bash\n(.*?)^```", text, re.M | re.S):
@@ -224,7 +224,7 @@ def test_the_page_on_entities_works_from_start_to_end(pretrained, corpus_lines):
 
 @pytest.mark.long
 def test_the_tutorial_works_from_start_to_end(tmp_path):
-    """All blocks, in one shell as a reader has it, with a smaller model and fewer updates and examples."""
+    """All blocks, in one shell as a reader has it, with a smaller model and fewer updates; then the Python of three other pages."""
     text = page("docs/tutorial.md").replace("--max-update 1200", f"--max-update 4 {' '.join(TINY_NET)}")
     text = (
         text.replace("head -n 2500", "head -n 60")
@@ -237,6 +237,12 @@ def test_the_tutorial_works_from_start_to_end(tmp_path):
     printed = run(["bash", "-c", script], cwd=tmp_path, env={"PATH": path, "HF_HUB_OFFLINE": "1"}).stdout
     assert "p(replaced)" in printed and '"label": ' in printed
     assert (tmp_path / "my-model" / "config.json").is_file() and (tmp_path / "tuned" / "checkpoint_best.pt").is_file()
+    pages = "".join(page(f"docs/how-to/{name}.md") for name in ("predict", "embeddings", "transformers"))
+    code = "".join(re.findall(r"^```python\n(.*?)^```", pages, re.M | re.S))
+    for shown, made in (("checkpoints", "pretrained"), ("my-electra", "my-model")):
+        assert f'"{shown}"' in code
+        code = code.replace(f'"{shown}"', f'"{made}"')
+    run([sys.executable, "-c", code], cwd=tmp_path, env={"HF_HUB_OFFLINE": "1"})
 
 
 def test_the_page_on_installing_has_the_lines_of_the_script():

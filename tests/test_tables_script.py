@@ -24,7 +24,7 @@ def one_line(text: str) -> str:
 @pytest.mark.parametrize("page", ["glue", "ner", "squad"])
 def test_the_pages_have_its_commands_word_for_word(page):
     text = (ROOT / "examples" / page / "README.md").read_text(encoding="utf-8")
-    text = text[text.index("## The table of the main page" if page == "glue" else "## Many nets and seeds") :]
+    text = text[text.index("## The table of the main page" if page == "glue" else "## Many models and seeds") :]
     studies = [one_line(each) for each in re.findall(r"^fairseq-electra finetune (?:.*\\\n)*.*", text, re.M)]
     assert len(studies) == {"glue": 1, "ner": 1, "squad": 2}[page] and all(each in one_line(SCRIPT.read_text()) for each in studies)
     assert all("--seeds 5" in each and "--lr 1e-4 3e-4 1e-3 3e-3" in each for each in studies)

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from docs.make import api, check, costs, figures, options
+from docs.make import api, check, costs, figures, options, picture
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.models.electra import ElectraConfig
 from fairseq_electra.tasks._pretraining_options import ElectraPretrainingConfig
@@ -86,6 +86,14 @@ def test_figures_are_those_that_are_drawn(name):
 @pytest.mark.parametrize("size", ["tiny", "small", "base", "large"])
 def test_compute_shares_add_up_to_one(size):
     assert sum(figures.compute_shares(size)) == pytest.approx(1) and min(figures.compute_shares(size)) > 0
+
+
+def test_readme_shows_all_sentences_that_were_tried_with_the_scores_of_both_words():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"```\n{picture.picture()}\n```" in readme
+    caption = " ".join(readme[: readme.index("## Install")].split()).lower()
+    for original, score, instead in picture.exchanged():
+        assert f"{score} ({original})" in caption and instead in caption
 
 
 def write(folder, name, text):
