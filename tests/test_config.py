@@ -81,7 +81,7 @@ def test_each_file_is_what_its_command_line_makes(name):
 
 @pytest.mark.parametrize("name", FILES)
 def test_what_a_file_leaves_out_is_the_default_of_its_dataclass(name):
-    """So fairseq-hydra-train, which fills a file up from the dataclasses, reads the configuration of the command line."""
+    """So fairseq-hydra-train, which fills in the rest from them, reads the configuration of the command line."""
     arguments = command_line(name)
     cfg, short = compose(arguments), listed(to_yaml(arguments))
     for group in GROUPS:

@@ -1,4 +1,4 @@
-"""What the README, the documentation and the examples' pages say is what was measured, and their commands exist."""
+"""README, documentation and examples' pages: what they say is what was measured, their commands exist."""
 
 import ast
 import csv
@@ -224,7 +224,7 @@ def test_the_page_on_entities_works_from_start_to_end(pretrained, corpus_lines):
 
 @pytest.mark.long
 def test_the_tutorial_works_from_start_to_end(tmp_path):
-    """All blocks, in one shell as a reader has it, with a smaller model and fewer updates; then the Python of three other pages."""
+    """All blocks, in one shell, with a smaller model and fewer updates; then the Python of three other pages."""
     text = page("docs/tutorial.md").replace("--max-update 1200", f"--max-update 4 {' '.join(TINY_NET)}")
     text = (
         text.replace("head -n 2500", "head -n 60")

@@ -10,7 +10,7 @@ FOLDERS = {
     "pretraining": "Text to masked batches: documents, WordPiece, rows, packing, metrics, diagnosis.",
     "finetuning": "What the three kinds of tasks share: folders, recipes, studies, predictions.",
     "interchange": "Other formats, above all the folders of transformers, in both directions.",
-    "files": "Reading text and records, with their mistakes named; files that are written whole or not at all.",
+    "files": "Reading text and records, with mistakes named; files that are written whole or not at all.",
     "tasks": "fairseq tasks.",
     "models": "fairseq models.",
     "criterions": "fairseq criterions.",

@@ -45,7 +45,7 @@ def networks(size: str) -> tuple[EncoderSizes, EncoderSizes]:
 
 
 def products(training: Training) -> float:
-    """Count the FLOPs of a whole pre-training: matrix products alone, a step as three forward passes, rows full."""
+    """Count a whole pre-training: matrix products alone, a step as three forward passes, rows full."""
     tokens = training.tokens * training.rows * training.updates
     counts = flops.electra_flops(*networks(training.size), VOCABULARY)
     return counts.of_step(tokens, tokens * training.tokens, training.mask_prob * tokens)
@@ -90,10 +90,13 @@ def hours_table() -> str:
 
 
 def measured_lines() -> str:
-    """Write what was measured on a GPU: memory, speed and the hours that the paper's small model would take at that speed."""
+    """Write what was measured on a GPU: memory, speed, and the paper's small model in hours at that speed."""
     report = json.loads(GPU_REPORT.read_text(encoding="utf-8"))
     tokens = TRAININGS[0].tokens * TRAININGS[0].rows * TRAININGS[0].updates
-    lines = ["| `electra_small`, 128 rows of 128 | GPU memory, GB | tokens/s | hours for the paper's 16 G tokens |", "|---|---|---|---|"]
+    lines = [
+        "| `electra_small`, 128 rows of 128 | GPU memory, GB | tokens/s | hours for the paper's 16 G tokens |",
+        "|---|---|---|---|",
+    ]
     (point,) = [point for point in report["points"] if point["size"] == "small"]
     for variant in point["variants"]:
         if variant["variant"].startswith("fairseq_electra"):

@@ -35,7 +35,15 @@ EXAMPLE = (
 )
 
 
-def text(x: float, y: float, words: str, size: int = 15, anchor: str = "middle", weight: str = "normal", colour: str = INK) -> str:
+def text(
+    x: float,
+    y: float,
+    words: str,
+    size: int = 15,
+    anchor: str = "middle",
+    weight: str = "normal",
+    colour: str = INK,
+) -> str:
     """Write text; y is its base line."""
     style = f"font-size='{size}' text-anchor='{anchor}' font-weight='{weight}' fill='{colour}'"
     return f"<text x='{x:g}' y='{y:g}' {FONT} {style}>{escape(words)}</text>"
@@ -58,7 +66,18 @@ def arrow(x: float, y: float, length: float) -> str:
 def drawing(width: int, height: int, parts: list[str], title: str) -> str:
     """Put the parts of a picture together, on white, so that it can be read on any page."""
     head = f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' role='img' aria-label='{escape(title)}'>"
-    return "\n".join([head, f"<title>{escape(title)}</title>", box(0, 0, width, height, "#ffffff", 0), *parts, "</svg>"]) + "\n"
+    return (
+        "\n".join(
+            [
+                head,
+                f"<title>{escape(title)}</title>",
+                box(0, 0, width, height, "#ffffff", 0),
+                *parts,
+                "</svg>",
+            ]
+        )
+        + "\n"
+    )
 
 
 def one_step() -> str:
@@ -72,7 +91,10 @@ def one_step() -> str:
         (285, "generator", "guesses masked tokens", GENERATOR),
         (555, "discriminator", "judges all tokens", DISCRIMINATOR),
     ):
-        parts += [box(x - 5, top - 14, 100, height, colour), text(x + 45, top + height / 2 - 14, name, 12, weight="bold")]
+        parts += [
+            box(x - 5, top - 14, 100, height, colour),
+            text(x + 45, top + height / 2 - 14, name, 12, weight="bold"),
+        ]
         parts.append(text(x + 45, top + height + 12, under, 12))
     for row, token in enumerate(EXAMPLE):
         y = top + row * line
@@ -114,7 +136,7 @@ def share_of_compute() -> str:
 
 
 def compute_shares(size: str, width: int = 128) -> tuple[float, float, float]:
-    """Return the shares of the generator's encoder, of its head and of the discriminator; they add up to 1."""
+    """Return the shares of the generator's encoder, its head, and the discriminator; they add up to 1."""
     discriminator, generator = networks(size)
 
     def products(counts: flops.Flops) -> float:

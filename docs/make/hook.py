@@ -1,7 +1,8 @@
-"""MkDocs hook: adds the pages that are made from the code and the pages that lie outside ``docs/``, and mends links between them.
+"""MkDocs hook: adds pages made from the code and pages from outside ``docs/``, and mends the links between them.
 
-A link in a page leads to the file where it lies in the repository, so that it also works where the pages are read as they are. In the
-site a link to a published file leads to its copy; a link to any other file of the repository becomes plain text.
+A link in a page leads to the file where it lies in the repository, so that it also works where the pages are
+read as they are. In the site a link to a published file leads to its copy; a link to any other file of the
+repository becomes plain text.
 """
 
 import json
@@ -25,7 +26,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def with_pages(nav: list[Any], paths: set[str]) -> list[Any]:
-    """Replace each folder in a navigation, a path with a slash at its end, by the pages in it, its own first."""
+    """Replace each folder in a navigation (a path that ends with a slash) by its pages, its index first."""
     found: list[Any] = []
     for entry in nav:
         title, value = next(iter(entry.items())) if isinstance(entry, dict) else ("", entry)

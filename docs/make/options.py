@@ -1,4 +1,4 @@
-"""Pages of all options: of fairseq-train, from the dataclasses, and of fairseq-electra's commands, from their parsers.
+"""Pages of all options: fairseq-train's, from the dataclasses, and fairseq-electra's, from the commands' parsers.
 
 python -m docs.make.options      # prints them as JSON, by their paths in the site
 """
@@ -13,7 +13,14 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Any, NamedTuple, get_args
 
-GROUPS = ("dataset", "optimization", "checkpoint", "common", "distributed_training", "ema")  # of fairseq's options, those of training
+GROUPS = (
+    "dataset",
+    "optimization",
+    "checkpoint",
+    "common",
+    "distributed_training",
+    "ema",
+)  # of fairseq's options, those of training
 KINDS = ("task", "arch", "criterion", "optimizer", "lr_scheduler", "bpe")
 TITLES = {"arch": "Models (`--arch`)", "lr_scheduler": "Schedules (`--lr-scheduler`)"}
 
@@ -44,9 +51,10 @@ def training_page() -> str:
 
     parts = [
         "# Options of this package's components\n\n"
-        "This page is made from the dataclasses when the site is built. Each table lists the options that a component adds to "
-        "`fairseq-train`; under `fairseq-hydra-train` the same option is `GROUP.NAME`, for example `task.mask_prob`. "
-        "`--as {paper,google}`, which a command line alone has, sets several options at once: see [Sizes](../sizes.md)."
+        "This page is made from the dataclasses when the site is built. Each table lists the options that a "
+        "component adds to `fairseq-train`; under `fairseq-hydra-train` the same option is `GROUP.NAME`, for example "
+        "`task.mask_prob`. `--as {paper,google}`, which a command line alone has, sets several options at once: "
+        "see [Sizes](../sizes.md)."
     ]
     for kind in KINDS:
         names_of: dict[Any, list[str]] = {}
@@ -57,7 +65,10 @@ def training_page() -> str:
         for component, names in names_of.items():
             dataclass = getattr(component, "__dataclass", None)
             rows = dataclass_options(dataclass) if dataclass else []
-            parts += [f"### {', '.join(f'`{name}`' for name in names)}", table(rows) if rows else "No options of its own."]
+            parts += [
+                f"### {', '.join(f'`{name}`' for name in names)}",
+                table(rows) if rows else "No options of its own.",
+            ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -68,8 +79,9 @@ def fairseq_page() -> str:
     parts = [
         "# fairseq's own options\n\n"
         "This page is made from fairseq's dataclasses when the site is built; the descriptions are fairseq's. "
-        "[fairseq's trainer](../trainer.md) says which of them were tried with this package, and what it changes. "
-        "Two defaults differ on the command line: `--required-batch-size-multiple` is 1, and `--lr` must be given with `electra_adam`."
+        "[fairseq's trainer](../trainer.md) lists those that were tried with this package, and what it changes. "
+        "Two defaults differ on the command line: `--required-batch-size-multiple` is 1, and `--lr` must be given "
+        "with `electra_adam`."
     ]
     for group in GROUPS:
         field = FairseqConfig.__dataclass_fields__[group]
@@ -80,7 +92,8 @@ def fairseq_page() -> str:
 def commands_page() -> str:
     """Write ``fairseq-electra COMMAND --help`` of every command."""
     parts = [
-        "# fairseq-electra's commands\n\nThis page is made from the commands' parsers when the site is built; "
+        "# fairseq-electra's commands\n\n"
+        "This page is made from the commands' parsers when the site is built; "
         "`fairseq-electra COMMAND --help` prints the same."
     ]
     for name, module in command_modules():
@@ -108,14 +121,14 @@ def documentation(module: Any) -> str:
 
 
 def is_code(block: str) -> bool:
-    """Tell whether a paragraph of a docstring is indented or has columns, or is a command and no sentence about it."""
+    """Tell whether a paragraph of a docstring is indented, has columns, or is a command without a sentence."""
     if block.startswith(" ") or "  " in block.strip():
         return True
     return block.startswith(("fairseq-", "echo ")) and not block.rstrip().endswith((".", ":"))
 
 
 def dataclass_options(dataclass: Any) -> list[Option]:
-    """List the options of a dataclass; fields without a description merely follow another group's option and are left out."""
+    """List the options of a dataclass. Fields without a description follow another group's option: left out."""
     rows = []
     for field in dataclasses.fields(dataclass):
         if field.name == "_name" or not field.metadata.get("help"):
@@ -176,7 +189,7 @@ def table(rows: list[Option]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Keep a description within its cell, its angle brackets and stars as they are, and write options as code."""
+    """Keep a description within its cell and its special characters as they are; write options as code."""
     parts = " ".join(text.replace("``", "`").split()).split("`")
     for i in range(0, len(parts), 2):  # what is not code already
         plain = parts[i].replace("<", "&lt;").replace("*", "\\*").replace("{", "&#123;")

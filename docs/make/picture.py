@@ -1,4 +1,4 @@
-"""Show what ``fairseq-electra detect`` found in the sentences of README.md, as text: each word over its p(replaced).
+"""Show what ``fairseq-electra detect`` found in README.md's sentences: each word over its p(replaced).
 
 python -m docs.make.picture      # reads docs/figures/detected.jsonl, the command's output
 
@@ -12,7 +12,7 @@ DETECTED = Path(__file__).parents[1] / "figures" / "detected.jsonl"
 
 
 def words_of(line: dict) -> list[tuple[str, float]]:
-    """Return the words of a line of output with their p(replaced), of a word of several pieces the highest."""
+    """Return the words of an output line with p(replaced): for a word of several pieces the highest."""
     words: list[tuple[str, float]] = []
     for token in line["tokens"]:
         piece, p = token["token"], token["p_replaced"]

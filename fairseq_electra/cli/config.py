@@ -4,7 +4,8 @@ fairseq-electra config -- fairseq-train data-bin --task ... > my.yaml
 fairseq-electra config --size small > electra_small.yaml    # the recipe of a size, as config/pretraining has it
 fairseq-hydra-train --config-dir . --config-name my optimization.lr=[2e-4]
 
-The file lists what the command line decides; every other option keeps the default of its dataclass. --full lists all options.
+The file lists what the command line decides; every other option keeps the default of its dataclass. --full lists
+all options.
 """
 
 import argparse
@@ -26,8 +27,8 @@ GROUPS = (
     *("optimization", "dataset", "checkpoint", "common", "ema", "distributed_training"),
 )
 OF_THE_MACHINE = {"distributed_world_size", "nprocs_per_node"}  # fairseq counts the GPUs it finds
-# always listed: its default on a command line is this package's, and fairseq-hydra-train reads its own before it knows the package
-# (compat/batch_sizes.py::keep_batch_sizes)
+# always listed: on a command line this package sets the default, but fairseq-hydra-train reads fairseq's before it
+# imports the package (compat/batch_sizes.py::keep_batch_sizes)
 PATCHED = {"required_batch_size_multiple"}
 # where hydra works: in the folder it is called from, so that data-bin is found there and the same line resumes, as fairseq-train does
 HYDRA = {"run": {"dir": "."}, "output_subdir": None}
@@ -88,7 +89,7 @@ def own_options(cfg, name: str) -> dict:
 
 
 def decided_options(cfg, name: str, named: set[str]) -> dict:
-    """Take those of a group's options that are decided: named on the command line, or not what the dataclass has by default.
+    """Take those of a group's options that are decided: named on the command line, or not the dataclass's default.
 
     Args:
         cfg: the configuration of :func:`compose`.

@@ -30,7 +30,12 @@ def test_mended_points_links_at_the_sites_files(source, text, expected):
 
 def test_published_files_has_pages_and_their_data():
     found = set(links.published_files())
-    assert {"CHANGELOG.md", "examples/glue/README.md", "examples/glue/results.json", "examples/pretraining/curves.png"} <= found
+    assert {
+        "CHANGELOG.md",
+        "examples/glue/README.md",
+        "examples/glue/results.json",
+        "examples/pretraining/curves.png",
+    } <= found
     assert not any(path.endswith(".py") for path in found)
 
 

@@ -26,7 +26,11 @@ def test_parser_options_lists_positional_and_named_arguments():
     parser.add_argument("-n", "--number", type=int, default=3, help="how many | (default %(default)s)")
     parser.add_argument("--kind", choices=["a", "b"], help="which")
     found = options.parser_options(parser)[1:]  # behind --help
-    assert found[0] == ("`DATA`", "", "a folder") and found[1] == ("`-n`, `--number`", "`3`", "how many \\| (default 3)")
+    assert found[0] == ("`DATA`", "", "a folder") and found[1] == (
+        "`-n`, `--number`",
+        "`3`",
+        "how many \\| (default 3)",
+    )
     assert found[2] == ("`--kind`", "", "which; one of a, b")
 
 
@@ -70,7 +74,11 @@ def test_the_page_on_memory_and_hours_has_the_tables_that_are_computed():
 
 def test_as_paper_gives_the_published_flops():
     """Clark et al. 2020, tables 1 and 2, by their script: 1.29e18, 6.42e19 and 7.12e20."""
-    assert [f"{costs.as_paper(training):.2e}" for training in costs.TRAININGS] == ["1.29e+18", "6.42e+19", "7.12e+20"]
+    assert [f"{costs.as_paper(training):.2e}" for training in costs.TRAININGS] == [
+        "1.29e+18",
+        "6.42e+19",
+        "7.12e+20",
+    ]
 
 
 def test_networks_are_those_of_the_archs():
@@ -103,10 +111,18 @@ def write(folder, name, text):
 
 
 def test_faults_finds_lost_files_and_anchors_and_what_is_fetched(tmp_path):
-    write(tmp_path, "index.html", '<a href="other/">x</a><a href="other/#here">x</a><a href="https://arxiv.org">x</a><img src="data:x">')
+    write(
+        tmp_path,
+        "index.html",
+        '<a href="other/">x</a><a href="other/#here">x</a><a href="https://arxiv.org">x</a><img src="data:x">',
+    )
     write(tmp_path, "other/index.html", '<h2 id="here">x</h2><a href="../">x</a>')
     assert check.faults(tmp_path) == []
-    write(tmp_path, "bad.html", '<a href="absent/">x</a><a href="other/#lost">x</a><script src="https://cdn.example/x.js"></script>')
+    write(
+        tmp_path,
+        "bad.html",
+        '<a href="absent/">x</a><a href="other/#lost">x</a><script src="https://cdn.example/x.js"></script>',
+    )
     assert check.faults(tmp_path) == [
         "bad.html: no file for absent/",
         "bad.html: no anchor for other/#lost",
@@ -115,10 +131,26 @@ def test_faults_finds_lost_files_and_anchors_and_what_is_fetched(tmp_path):
     assert check.main([str(tmp_path)]) == 1
 
 
+def anchors(page) -> set[str]:
+    """What a page's headings can be linked by."""
+    headings = re.findall(r"^#+ (.*)", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower()) for heading in headings}
+
+
 def test_every_link_between_pages_leads_to_a_file_of_the_repository():
     """As the pages are read without the site: README, docs, examples."""
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("README.md")]
-    made = {"reference/training-options.md", "reference/fairseq-options.md", "reference/commands.md", "reference/api/index.md"}
+    pages = [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "examples").rglob("README.md"),
+    ]
+    made = {
+        "reference/training-options.md",
+        "reference/fairseq-options.md",
+        "reference/commands.md",
+        "reference/api/index.md",
+    }
     links = 0
     for page in pages:
         text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
@@ -129,4 +161,6 @@ def test_every_link_between_pages_leads_to_a_file_of_the_repository():
             wanted = (page.parent / path).resolve()
             links += 1
             assert wanted.exists() or wanted.relative_to(ROOT / "docs").as_posix() in made, f"{page}: {target}"
+            anchor = target.partition("#")[2]
+            assert not anchor or anchor in anchors(wanted), f"{page}: {target}"
     assert links > 100
