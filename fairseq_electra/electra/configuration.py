@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from enum import Enum
 from typing import Any
 
 from fairseq_electra.electra.model import Electra, MaskedLanguageModel
@@ -16,8 +17,7 @@ Options = Mapping[str, Any]  # fields of ElectraConfig or ElectraEncoderConfig; 
 def encoder_sizes(options: Options) -> EncoderSizes:
     """Look up the sizes of the discriminator, or of the only network."""
     given = {name: options.get(name) for name in SIZE_FIELDS}
-    names = [name for name in ("model_size", "positions", "norm") if given[name] is not None]
-    return named_sizes(**given | {name: str(given[name]) for name in names})  # choices may be enumerations of fairseq's
+    return named_sizes(**{name: str(value) if isinstance(value, Enum) else value for name, value in given.items()})
 
 
 def objective_of(options: Options) -> str:

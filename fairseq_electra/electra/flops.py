@@ -10,7 +10,10 @@ import torch
 from fairseq_electra.electra.sizes import EncoderSizes, refuse_unknown_traits
 
 # none of them takes part in a product
-TRAITS = {"positions": ("learned", "rotary"), "norm": ("post", "deepnorm", "scaled", "pre")}
+TRAITS = {
+    "positions": ("learned", "rotary"),
+    "norm": ("post", "deepnorm", "scaled", "pre"),
+}
 BACKWARD_TOO = 3  # a step costs its forward pass three times: every product has two in the backward pass
 # bfloat16, dense, of the makers' data sheets, FLOP/s; the first whose words are among the device's counts
 KNOWN_PEAKS = {

@@ -128,4 +128,7 @@ def flops_of(model: Electra | MaskedLanguageModel, num_tokens: int) -> Flops:
     return masked_lm_flops(model.sizes, num_tokens)
 
 
-OBJECTIVES = {"electra": Objective(Electra, electra), "mlm": Objective(MaskedLanguageModel, masked_lm)}
+OBJECTIVES = {
+    "electra": Objective(Electra, electra),
+    "mlm": Objective(MaskedLanguageModel, masked_lm),
+}
