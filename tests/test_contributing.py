@@ -96,9 +96,9 @@ def test_example_runs_in_a_copy(copy, tmp_path, data_bin, vocabulary, title):
     for block in EXAMPLES[title]:
         if block.language == "python":
             apply(block, copy)
-    (tmp_path / "data-bin").symlink_to(data_bin)
-    (tmp_path / "vocab").symlink_to(vocabulary)
-    train_here(data_bin, tmp_path / "checkpoints", "--max-update", 1, "--disable-validation")
+    (copy / "data-bin").symlink_to(data_bin)
+    (copy / "vocab").symlink_to(vocabulary)
+    train_here(data_bin, copy / "checkpoints", "--max-update", 1, "--disable-validation")
     programs = tmp_path / "bin"
     programs.mkdir()
     for name, code in (
@@ -113,6 +113,6 @@ def test_example_runs_in_a_copy(copy, tmp_path, data_bin, vocabulary, title):
     for block in EXAMPLES[title]:
         if block.language == "bash":
             line = f"set -euo pipefail\n{block.text}"
-            done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True)
+            done = subprocess.run(["bash", "-c", line], cwd=copy, env=environment, capture_output=True, text=True)
             assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
             assert "Traceback" not in done.stderr
