@@ -17,6 +17,7 @@ The flow, and where each step lives::
      -> fine-tune   models/electra_encoder.py                with fairseq's own sentence tasks (finetuning/sentences/), and ours:
         words       tasks/token_classification.py            finetuning/words/
         questions   tasks/question_answering.py              finetuning/questions/
+        labels      tasks/of_rooms.py                        finetuning/multilabel/
      -> use         hub/                                     from_pretrained: detect, fill, predict, features
      -> export      interchange/                             transformers' folders, out and in
 

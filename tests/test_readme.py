@@ -258,3 +258,16 @@ def test_the_page_on_installing_has_the_lines_of_the_script():
         "--no-build-isolation -e '.[dev]'",
     ]
     assert shown == [plain[0].removeprefix("pip "), *plain[1:4], "--no-build-isolation '.[transformers,plot]'"]
+
+
+@pytest.mark.long
+def test_the_page_on_labels_works_from_start_to_end(pretrained, corpus_lines):
+    texts = [line[:60] for line in corpus_lines if len(line) > 60][:24]
+    rows = [{"text": text, "topics": [["weather"], [], ["weather", "traffic"]][i % 3]} for i, text in enumerate(texts)]
+    (pretrained / "valid.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with open(pretrained / "train.csv", "w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([("text", "topics"), *((row["text"], ",".join(row["topics"])) for row in rows)])
+    (pretrained / "sentences.txt").write_text("".join(f"{text}\n" for text in texts))
+    run_blocks("multilabel", pretrained)
+    assert len((pretrained / "labels.jsonl").read_text().splitlines()) == len(texts)
+    assert (pretrained / "my-topics" / "config.json").is_file()

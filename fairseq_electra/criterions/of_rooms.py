@@ -50,4 +50,4 @@ class RoomLoss(FairseqCriterion):
 for _kind in KINDS.values():
     if not (_kind.of_fairseq or _kind.has_own_options):
         _name = f"{type(_kind).__name__}Loss"  # fairseq wants a class for each
-        register_criterion(_kind.name, dataclass=RoomLossConfig)(type(_name, (RoomLoss,), {}))
+        register_criterion(_kind.name, dataclass=RoomLossConfig)(type(_name, (RoomLoss,), {"__module__": __name__}))

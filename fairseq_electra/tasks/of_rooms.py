@@ -64,4 +64,4 @@ class RoomTask(PreparedFolderTask):
 for _kind in KINDS.values():
     if not (_kind.of_fairseq or _kind.has_own_options):
         _name = f"{type(_kind).__name__}Task"  # fairseq wants a class for each
-        register_task(_kind.name, dataclass=PreparedFolderConfig)(type(_name, (RoomTask,), {"kind": _kind.name}))
+        register_task(_kind.name, dataclass=PreparedFolderConfig)(type(_name, (RoomTask,), {"kind": _kind.name, "__module__": __name__}))

@@ -1,4 +1,4 @@
-"""Scores of several labels for each text, by scikit-learn, in per cent; a text has a label from a probability of 0.5 on."""
+"""Scores of several labels for each text, by scikit-learn, in per cent; a label is given above a probability of 0.5."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,0 +1,1 @@
+"""Tests of the room for several labels of a text."""
