@@ -9,8 +9,9 @@ from fairseq.criterions.sentence_prediction import SentencePredictionCriterion
 from fairseq.criterions.sentence_ranking import SentenceRankingCriterion
 from fairseq.logging import metrics
 
-from fairseq_electra.compat.best_metric import REPORTED, check_metric, logged_metrics
+from fairseq_electra.compat.best_metric import check_metric, logged_metrics
 from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.sentences.kind import REPORTED
 from fairseq_electra.pretraining.metrics import SOMETIMES, logged_by_validation
 from tests.compat.test_compat import stock_source
 from tests.conftest import TINY_NET
