@@ -1,7 +1,7 @@
 """A folder that transformers loads, from a checkpoint of fairseq."""
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -16,6 +16,7 @@ from fairseq_electra.finetuning.kinds import KINDS
 from fairseq_electra.hub.load import Pretrained
 from fairseq_electra.hub.network_files import sines
 from fairseq_electra.interchange import parity
+from fairseq_electra.interchange.exported_network import Export
 from fairseq_electra.interchange.model_card import model_card
 from fairseq_electra.interchange.names import (
     BIAS,
@@ -35,30 +36,6 @@ from fairseq_electra.interchange.transformers_folder import GENERATOR
 from fairseq_electra.models.electra import ElectraModel
 from fairseq_electra.models.electra_encoder import HEADS as HEADS_HERE
 from fairseq_electra.models.electra_encoder import ElectraEncoder
-
-
-@dataclass
-class Export:
-    """One network to write.
-
-    Args:
-        role: discriminator, generator, or the name of a head for sentences.
-        class_name: transformers'.
-        tensors: by their names.
-        config: its config.json.
-        left_out: our tensors that have no place there, and why.
-    """
-
-    role: str
-    class_name: str
-    tensors: dict[str, Tensor]
-    config: dict
-    left_out: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def subfolder(self) -> str:
-        """Where it lies in the folder."""
-        return GENERATOR if self.role == GENERATOR else "."
 
 
 def export_transformers(pretrained: Pretrained, folder: str | Path, records: list[dict] | None = None, more: str = "") -> list[str]:

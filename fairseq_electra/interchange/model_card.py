@@ -2,20 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fairseq_electra.finetuning.kinds import KINDS
 from fairseq_electra.hub.load import Pretrained
-
-if TYPE_CHECKING:
-    from fairseq_electra.interchange.export_transformers import Export
+from fairseq_electra.interchange.exported_network import Export
 
 # of a record of the log: what says nothing of how good the network is
 BOOKKEEPING = ("epoch", "num_updates", "ppl", "wps", "ups", "wpb", "bsz", "wall", "seconds", "tflops", "mfu")
 TASK_FIELDS = ("tokens_per_sample", "rows", "mask_prob", "autocast")
 
 
-def model_card(pretrained: Pretrained, networks: Sequence["Export"], records: list[dict], more: str = "") -> str:
+def model_card(pretrained: Pretrained, networks: Sequence[Export], records: list[dict], more: str = "") -> str:
     """Write the card.
 
     Args:
@@ -56,7 +53,7 @@ def _is_metric(name: str) -> bool:
     return name not in ("subset", *BOOKKEEPING) and not name.startswith("best_")
 
 
-def _usage(networks: Sequence["Export"], num_tokens: int) -> list[str]:
+def _usage(networks: Sequence[Export], num_tokens: int) -> list[str]:
     """Say how the network is loaded."""
     vocabulary = f"Vocabulary: WordPiece, {num_tokens:,} entries. Special symbols written out in text stay text"
     if not networks:
