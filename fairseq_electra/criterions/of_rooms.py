@@ -1,4 +1,4 @@
-"""The criterions of the kinds of tasks that need no options of their own: their rooms in ``finetuning`` say what the loss is."""
+"""The criterions of the kinds of tasks that need no options of their own: their rooms say what the loss is."""
 
 from dataclasses import dataclass
 from typing import Any

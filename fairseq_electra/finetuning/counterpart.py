@@ -1,4 +1,4 @@
-"""What transformers has for a kind of task: its classes, the names of their tensors, and what their config.json says."""
+"""What transformers has for a kind of task: its classes, the names of their tensors, and entries of config.json."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Counterpart:
 
     Attributes:
         head: name of the head, which kinds may share that a config.json tells apart.
-        classes: transformers' class of each family of networks that has one.
+        classes: transformers' class of each family of models that has one.
         names: of the head's tensors.
         names_its_labels: the answers are labels, whose names config.json has.
         note: a sentence for the exported folder's README; empty: there is nothing to say.
@@ -39,7 +39,7 @@ class Counterpart:
         """Tell whether the scores of such a head are meant as those of this kind.
 
         Args:
-            config: the network's config.json.
+            config: the model's config.json.
             classes: scores of the head.
         """
         return True
@@ -48,7 +48,7 @@ class Counterpart:
         """Refuse a head that computes another function, or whose scores are meant otherwise.
 
         Args:
-            config: the network's config.json.
+            config: the model's config.json.
             family: transformers' model_type.
             classes: scores of the head.
             source: names config.json in errors.
@@ -63,7 +63,7 @@ class Counterpart:
         Args:
             labels: in the order of the scores.
             dropout: of the head, probability.
-            info: what the network was fine-tuned for, where known.
+            info: what the model was fine-tuned for, where known.
         """
         if not labels:
             return {}
@@ -78,17 +78,17 @@ class Counterpart:
         """Return those of the fine-tuning's options that rows and answers are made by.
 
         Args:
-            info: what the network was fine-tuned for, where known.
+            info: what the model was fine-tuned for, where known.
             options: of the task, as far as known.
         """
         return {"stride": info.stride, "max_question": info.max_question} if info is not None and info.stride else {}
 
     def read_info(self, info: TaskInfo, config: dict, settings: Mapping[str, int], source: Path) -> TaskInfo:
-        """Complete what an imported network was fine-tuned for.
+        """Complete what an imported model was fine-tuned for.
 
         Args:
-            info: what is known of every network.
-            config: the network's config.json.
+            info: what is known of every model.
+            config: the model's config.json.
             settings: of :meth:`settings`, as the export has kept them.
             source: names config.json in errors.
         """
@@ -98,7 +98,7 @@ class Counterpart:
         """Read the names of a head's classes.
 
         Args:
-            config: the network's config.json.
+            config: the model's config.json.
             classes: scores of the head.
             source: names config.json in errors.
 
@@ -106,8 +106,7 @@ class Counterpart:
             the names in the order of the scores; LABEL_0, LABEL_1, ... where there are none.
 
         Raises:
-            InputError: two of a head that answers with labels have one name, or there are more or fewer names than
-                scores.
+            InputError: two labels have one name, or there are more or fewer names than scores.
         """
         names = config.get("id2label") or {str(i): f"LABEL_{i}" for i in range(classes)}
         if not isinstance(names, dict):

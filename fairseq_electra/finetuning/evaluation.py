@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from fairseq_electra.finetuning.info import TaskInfo
-from fairseq_electra.finetuning.network import TunedNetwork
 from fairseq_electra.finetuning.sameness import all_the_same
+from fairseq_electra.finetuning.tuned_model import TunedModel
 
 VALID = "valid"  # the split on which choices are made
 
@@ -25,7 +25,7 @@ class Evaluation(ABC):
         self.folder, self.info = folder, info
 
     @abstractmethod
-    def scores(self, net: TunedNetwork, split: str) -> np.ndarray:
+    def scores(self, net: TunedModel, split: str) -> np.ndarray:
         """Return all that a net says of a split."""
 
     @abstractmethod

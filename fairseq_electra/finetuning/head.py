@@ -1,4 +1,4 @@
-"""What every head of a fine-tuning task has: a module on the encoder's hidden states that other formats can ask for its tensors."""
+"""What every head of a fine-tuning task has: other formats ask it for its tensors."""
 
 from torch import Tensor, nn
 
@@ -24,4 +24,4 @@ class TaskHead(nn.Module):
         return dict(self.state_dict())
 
     def round_as_exported(self, layer_norm: nn.LayerNorm) -> None:
-        """Round a head in float64 as :meth:`exported` rounds it in float32; argument as there. Most round nothing."""
+        """Round a head in float64 as :meth:`exported` does in float32; argument as there. Most round nothing."""

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from fairseq_electra.finetuning.evaluation import Evaluation
     from fairseq_electra.finetuning.head import TaskHead
-    from fairseq_electra.finetuning.network import TunedNetwork
     from fairseq_electra.finetuning.predictor import Predictor
     from fairseq_electra.finetuning.training import Training
+    from fairseq_electra.finetuning.tuned_model import TunedModel
 
 
 class TaskKind(ABC):
@@ -77,7 +77,7 @@ class TaskKind(ABC):
         """
         raise NotImplementedError(f"{self.name} is trained by a task of its own")
 
-    # of a network
+    # of a model
 
     @abstractmethod
     def head_for(self, tensors: dict[str, Tensor], hidden_size: int, dropout: float, pooling: str = "first") -> TaskHead:
@@ -107,32 +107,32 @@ class TaskKind(ABC):
         """Return how networks are scored on a task's folder."""
 
     @abstractmethod
-    def predictor(self, network: TunedNetwork, head: str, source: str, threshold: float, n_best: int) -> Predictor:
+    def predictor(self, model: TunedModel, head: str, source: str, threshold: float, n_best: int) -> Predictor:
         """Return what answers inputs.
 
         Args:
-            network: with the head.
+            model: with the head.
             head: its name.
             source: names the text in errors.
             threshold: above it a question has no answer; infinite: every one has.
             n_best: how many answers to a question are listed.
 
         Raises:
-            InputError: one of the last two arguments is given, and the network does not answer questions.
+            InputError: one of the last two arguments is given, and the model does not answer questions.
         """
 
-    def threshold(self, network: TunedNetwork, request: Request, checkpoint: str) -> float:
+    def threshold(self, model: TunedModel, request: Request, checkpoint: str) -> float:
         """Return the threshold above which a question gets no answer; infinite: every one gets one.
 
         Args:
-            network: of a checkpoint.
+            model: of a checkpoint.
             request: what is asked of it.
             checkpoint: names it in errors.
         """
         return float("inf") if request.threshold is None else request.threshold
 
     def check_gold_options(self, request: Request) -> None:
-        """Refuse options on the form of a labelled file that a network of this kind does not read."""
+        """Refuse options on the form of a labelled file that a model of this kind does not read."""
         unread = [
             f"--{name}"
             for name in ("text", "label", "header", "quoted", "scheme")

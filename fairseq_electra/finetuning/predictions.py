@@ -1,4 +1,4 @@
-"""Predictions of a fine-tuned network of any kind: the answers to a file, and their scores where it is labelled."""
+"""Predictions of a fine-tuned model of any kind: the answers to a file, and their scores where it is labelled."""
 
 import json
 import math
@@ -8,9 +8,9 @@ from typing import NamedTuple
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.table import source_name
 from fairseq_electra.finetuning.kinds import KINDS
-from fairseq_electra.finetuning.network import TunedNetwork
 from fairseq_electra.finetuning.predictor import Predictor
 from fairseq_electra.finetuning.request import Request
+from fairseq_electra.finetuning.tuned_model import TunedModel
 
 
 class ScoredLines(NamedTuple):
@@ -20,11 +20,11 @@ class ScoredLines(NamedTuple):
     metrics: dict[str, float]
 
 
-def predictor_of(net: TunedNetwork, head: str, source: str, threshold: float = math.inf, n_best: int = 0) -> Predictor:
-    """Return the predictor for the kind of task that a network was trained for; arguments of :meth:`TaskKind.predictor`.
+def predictor_of(net: TunedModel, head: str, source: str, threshold: float = math.inf, n_best: int = 0) -> Predictor:
+    """Return the predictor for the kind of task that a model was trained for; arguments as of :meth:`TaskKind.predictor`.
 
     Raises:
-        InputError: one of the last two arguments is given, and the network does not answer questions, or not such
+        InputError: one of the last two arguments is given, and the model does not answer questions, or not such
             without an answer.
     """
     if math.isnan(threshold):
@@ -32,17 +32,17 @@ def predictor_of(net: TunedNetwork, head: str, source: str, threshold: float = m
     return KINDS[net.kind].predictor(net, head, source, threshold, n_best)
 
 
-def predictor_for(net: TunedNetwork, head: str, request: Request, checkpoint: str) -> Predictor:
+def predictor_for(net: TunedModel, head: str, request: Request, checkpoint: str) -> Predictor:
     """Return the predictor that a request needs.
 
     Args:
-        net: the network.
-        head: name of its head, None: the only one.
+        net: the model.
+        head: name of its head.
         request: what is asked.
-        checkpoint: names the network in errors.
+        checkpoint: names the model in errors.
 
     Raises:
-        InputError: an option is for networks of another kind.
+        InputError: an option is for models of another kind.
     """
     kind = KINDS[net.kind]
     kind.check_gold_options(request)
@@ -54,7 +54,7 @@ def score_file(predictor: Predictor, request: Request) -> ScoredLines:
     """Answer all inputs of a labelled file, and score the answers with the metrics that a study of the task reports.
 
     Raises:
-        InputError: the file cannot be read, or has a label that the network does not know; names the line.
+        InputError: the file cannot be read, or has a label that the model does not know; names the line.
     """
     answers, metrics = predictor.score_file(request)
     return ScoredLines(predictor.as_lines(answers, request), metrics)
@@ -66,7 +66,7 @@ def chosen_head(labels: dict[str, list[str]], named: str | None, checkpoint: str
     Args:
         labels: of each head.
         named: name of the head, if it was given.
-        checkpoint: names the network in errors.
+        checkpoint: names the model in errors.
 
     Raises:
         InputError: there is no such head, or not one alone.

@@ -1,4 +1,4 @@
-"""Answers of a fine-tuned network to inputs, in their order, whatever the batches are: what is common to all kinds of tasks."""
+"""Answers of a fine-tuned model to inputs, in their order: what is common to all kinds of tasks."""
 
 import itertools
 import json
@@ -10,16 +10,16 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.files.inputs import Input, read_inputs
 from fairseq_electra.files.quotes import warn_of_quotes
 from fairseq_electra.files.table import Columns, is_table
-from fairseq_electra.finetuning.network import TunedNetwork
 from fairseq_electra.finetuning.request import Request
 from fairseq_electra.finetuning.sameness import OF_ANY, Range, sentence
+from fairseq_electra.finetuning.tuned_model import TunedModel
 from fairseq_electra.pretraining.unknown import Unknown
 
 LINES_AT_ONCE = 4096  # sorted by length among themselves
 
 
 class Scored(NamedTuple):
-    """Answers in the file's order, each with the right one under ``gold``, and what they are worth, by metric."""
+    """Answers in the file's order, each with the right one under ``gold``, and their scores by metric."""
 
     answers: list[dict]
     metrics: dict[str, float]
@@ -41,7 +41,7 @@ class Predictor(ABC):
     inputs = 0
     usual_columns: tuple[str, ...] = ()
 
-    def __init__(self, net: TunedNetwork, head: str, source: str = "text"):
+    def __init__(self, net: TunedModel, head: str, source: str = "text"):
         self.net, self.head, self.source = net, head, source
         self.labels = net.labels[head]
         self.max_positions, self.number_read, self.number_cut = net.longest, 0, 0
@@ -72,10 +72,10 @@ class Predictor(ABC):
         """Put into words what was said of all inputs, as :class:`Range` has it."""
 
     def columns(self, named: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the columns of JSON lines that hold the texts of an input: the ones named, or else the training's.
+        """Return the columns that hold the texts of an input: the ones named, or else the training's.
 
         Raises:
-            InputError: as many as named are not what the network needs.
+            InputError: the model needs another number of columns.
         """
         task = self.net.task
         if not named:
@@ -89,7 +89,7 @@ class Predictor(ABC):
         """Yield the answers to a file, as lines of text without their ends.
 
         Raises:
-            InputError: the file cannot be read, or an option is for networks of another kind.
+            InputError: the file cannot be read, or an option is for models of another kind.
         """
         if request.words:
             raise InputError(f"--words is for tags, and this net was trained for {self.net.kind}; leave it out")
@@ -114,7 +114,7 @@ class Predictor(ABC):
         """Answer all inputs of a labelled file, and score the answers with the metrics of the task.
 
         Raises:
-            InputError: the file cannot be read, or has a label that the network does not know; names the line.
+            InputError: the file cannot be read, or has a label that the model does not know; names the line.
         """
 
     @property

@@ -1,4 +1,4 @@
-"""What the preparations of all kinds of tasks share: their files, what is said of them, and examples that cannot be used."""
+"""What the preparations of all kinds of tasks share: their files, and examples that cannot be used."""
 
 import sys
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Prepare a task's folder by a call: from one of several sources, each a function of the room of its kind of task."""
+"""Prepare a task's folder by a call, from one of several sources; each is a function in the room of its task."""
 
 import importlib
 import inspect
@@ -16,7 +16,7 @@ SOURCES: dict[str, Callable[..., TaskInfo | list[TaskInfo]]] = {
 
 
 def options_of(source: str) -> tuple[str, ...]:
-    """Name the options of a source: the arguments of its function but for the folder to write and the vocabulary."""
+    """Name the options of a source: its function's arguments behind the folder to write and the vocabulary."""
     return tuple(inspect.signature(SOURCES[source]).parameters)[2:]
 
 
@@ -32,13 +32,13 @@ def prepare(source: str, destdir: AnyPath, vocabulary: AnyPath, **options: Any) 
         source: one of :data:`SOURCES`.
         destdir: folder to write.
         vocabulary: folder with ``tokenizer.json`` and ``dict.txt``.
-        options: those of the source, such as :func:`fairseq_electra.finetuning.sentences.prepare.prepare_text`.
+        options: those of the source, as :func:`sentences.prepare.prepare_text` and others list them.
 
     Returns:
         what the task is; of GLUE a list.
 
     Raises:
-        InputError: a file, an example or an option cannot be used; nothing is written. Or an option is of other sources.
+        InputError: a file, an example or an option cannot be used; nothing is written.
     """
     for name in options:
         if name not in options_of(source):

@@ -1,4 +1,4 @@
-"""What is asked of a fine-tuned network: which file it reads, of which form, and how the answers are given."""
+"""What is asked of a fine-tuned model: which file it reads, of which form, and how answers are written."""
 
 from dataclasses import dataclass
 

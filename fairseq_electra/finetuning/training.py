@@ -1,4 +1,4 @@
-"""What fairseq's trainer needs of a task whose room is all there is of it: head, rows, loss, and scores of a validation."""
+"""What fairseq's trainer needs of a task without options of its own: head, rows, loss and validation scores."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -12,7 +12,7 @@ from fairseq_electra.finetuning.info import TaskInfo
 
 
 class Training(ABC):
-    """A task's folder and how networks are trained on it; ``fairseq_electra/tasks/of_rooms.py`` makes it a task of fairseq.
+    """A task's folder and how models are trained on it; ``tasks/of_rooms.py`` makes a task of fairseq of it.
 
     Args:
         folder: of the task.
@@ -41,7 +41,7 @@ class Training(ABC):
 
     @abstractmethod
     def loss(self, scores: Tensor, batch: dict) -> tuple[Tensor, int]:
-        """Return a batch's loss in nats, summed over what it is a mean of in the log, and the number of these.
+        """Return a batch's loss in nats, summed over the units that it is averaged over, and their number.
 
         Args:
             scores: of the head.
@@ -70,7 +70,7 @@ class Training(ABC):
 
     @abstractmethod
     def said(self, gathered: np.ndarray) -> np.ndarray:
-        """Return what the network says of each example, as :meth:`sameness.Range.add` takes it; argument as there."""
+        """Return what the model answers for each example, as :meth:`sameness.Range.add` takes it."""
 
     @abstractmethod
     def in_words(self, said: list[float]) -> str:

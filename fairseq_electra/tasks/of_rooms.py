@@ -1,4 +1,4 @@
-"""The fairseq tasks of the kinds of tasks that need no options of their own: their rooms in ``finetuning`` are all there is."""
+"""The fairseq tasks of the kinds of tasks that need no options of their own: their rooms say what is trained."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from fairseq_electra.tasks._prepared_folder import PreparedFolderConfig, Prepare
 
 
 class RoomTask(PreparedFolderTask):
-    """A task of fairseq's trainer, as the room's :class:`Training` says; arguments as of :class:`PreparedFolderTask`.
+    """A task of fairseq's trainer, as the room's :class:`Training` has it; arguments as its base class.
 
     Attributes:
         training: what the room says of the folder.

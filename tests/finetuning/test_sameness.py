@@ -14,16 +14,19 @@ from torch import nn
 
 from fairseq_electra.finetuning.evaluation import VALID
 from fairseq_electra.finetuning.info import TaskInfo
+from fairseq_electra.finetuning.multilabel import MULTI_LABEL
+from fairseq_electra.finetuning.multilabel import predict as multilabel
+from fairseq_electra.finetuning.multilabel.predict import LabelPredictor
 from fairseq_electra.finetuning.questions import ANSWERING
-from fairseq_electra.finetuning.questions import predict as of_questions
+from fairseq_electra.finetuning.questions import predict as questions
 from fairseq_electra.finetuning.questions.predict import AnswerPredictor
 from fairseq_electra.finetuning.sameness import OF_ANY, OF_ANY_WORDS, OF_LABELLED, Range, sentence
 from fairseq_electra.finetuning.sentences import PREDICTION, RANKING
-from fairseq_electra.finetuning.sentences import predict as of_sentences
+from fairseq_electra.finetuning.sentences import predict as sentences
 from fairseq_electra.finetuning.sentences.predict import SentencePredictor
 from fairseq_electra.finetuning.sentences.scores import SentenceEvaluation
 from fairseq_electra.finetuning.words import TAGGING
-from fairseq_electra.finetuning.words import predict as of_words
+from fairseq_electra.finetuning.words import predict as words
 from fairseq_electra.finetuning.words.folder import TagFolder
 from fairseq_electra.finetuning.words.predict import TagPredictor
 from fairseq_electra.finetuning.words.rows import TagRows
@@ -161,8 +164,8 @@ def net(kind: str, names: list[str]):
     [(PREDICTION, ["no", "yes"], 2, "'yes'"), (PREDICTION, ["score"], 1, "0.000"), (RANKING, [], 4, "choice 3")],
 )
 def test_predict_looks_at_sentences(monkeypatch, kind, names, columns, said):
-    monkeypatch.setattr(of_sentences, "encode_texts", lambda tokenizer, texts, *_: [[[5]] * len(parts) for parts in texts])
-    monkeypatch.setattr(of_sentences, "logits_of", lambda net, head, examples: torch.arange(columns).float().repeat(len(examples), 1))
+    monkeypatch.setattr(sentences, "encode_texts", lambda tokenizer, texts, *_: [[[5]] * len(parts) for parts in texts])
+    monkeypatch.setattr(sentences, "logits_of", lambda net, head, examples: torch.arange(columns).float().repeat(len(examples), 1))
     predictor = SentencePredictor(net(kind, names), "head")
     text = "a\tb\tc\td\te" if kind == RANKING else "a"
     assert len(list(predictor([text] * OF_ANY))) == OF_ANY
@@ -176,8 +179,8 @@ def test_predict_looks_at_words(monkeypatch):
         number = torch.arange(OF_ANY_WORDS)
         return torch.stack([number, torch.zeros(OF_ANY_WORDS), torch.zeros(OF_ANY_WORDS), torch.ones(OF_ANY_WORDS)], 1).float()
 
-    monkeypatch.setattr(of_words, "encode_texts", lambda tokenizer, texts, *_: [[[5]] * len(words) for words in texts])
-    monkeypatch.setattr(of_words, "word_scores", scores)
+    monkeypatch.setattr(words, "encode_texts", lambda tokenizer, texts, *_: [[[5]] * len(words) for words in texts])
+    monkeypatch.setattr(words, "word_scores", scores)
     predictor = TagPredictor(net(TAGGING, ["B-X", "O"]), "head")
     list(predictor(["a"] * OF_ANY_WORDS))
     assert predictor.warning() == sentence("'O'", OF_ANY_WORDS, "words")
@@ -187,10 +190,20 @@ def test_predict_looks_at_words(monkeypatch):
 
 def test_predict_looks_at_answers(monkeypatch):
     for name in ("find_windows", "in_memory", "Questions"):
-        monkeypatch.setattr(of_questions, name, lambda *rest: None)
-    monkeypatch.setattr(of_questions, "question_pieces", lambda tokenizer, questions, *_: [[5] for _ in questions])
-    monkeypatch.setattr(of_questions, "context_pieces", lambda *_, **__: ([[5]], [np.zeros((1, 2))]))
-    monkeypatch.setattr(of_questions, "answers_to", lambda *rest: np.tile(np.array([0.0, 4.0, -1.0, 0.0]), (OF_ANY, 1, 1)))
+        monkeypatch.setattr(questions, name, lambda *rest: None)
+    monkeypatch.setattr(questions, "question_pieces", lambda tokenizer, questions, *_: [[5] for _ in questions])
+    monkeypatch.setattr(questions, "context_pieces", lambda *_, **__: ([[5]], [np.zeros((1, 2))]))
+    monkeypatch.setattr(questions, "answers_to", lambda *rest: np.tile(np.array([0.0, 4.0, -1.0, 0.0]), (OF_ANY, 1, 1)))
     predictor = AnswerPredictor(net(ANSWERING, []), "head")
     answers = list(predictor(["who?\tthey did"] * OF_ANY))
     assert answers[0]["answer"] == "they" and predictor.warning() == sentence("characters 0 to 4", OF_ANY, "inputs")
+
+
+def test_predict_looks_at_labels(monkeypatch):
+    monkeypatch.setattr(multilabel, "encode_texts", lambda tokenizer, texts, *_: [[[5]] * len(parts) for parts in texts])
+    monkeypatch.setattr(multilabel, "logits_of", lambda net, head, examples: torch.tensor([[1.0, -1.0]]).repeat(len(examples), 1))
+    predictor = LabelPredictor(net(MULTI_LABEL, ["joy", "fear"]), "head")
+    answers = list(predictor(["a"] * OF_ANY))
+    assert answers[0]["labels"] == ["joy"] and predictor.warning() == sentence("'joy'", OF_ANY, "inputs")
+    predictor.said.add(torch.tensor([[1, 1]]))
+    assert predictor.warning() == ""

@@ -50,7 +50,7 @@ def write_label_folder(
         the finished info.
 
     Raises:
-        InputError: an example has an unknown label or none, or rows are too short or too long; names file and line.
+        InputError: an example has an unknown label, or rows are too short; names file and line.
     """
     check_row_length(info)
     for split, examples in splits.items():
@@ -88,7 +88,7 @@ def usable_texts(split: str, examples: list[LabelledText], info: TaskInfo, fault
     """Return the examples that can be trained on or scored; ``faults`` gathers the others.
 
     Raises:
-        InputError: an example has a label that is not among those of the task, or lacks the list of its labels.
+        InputError: an example has a label that the task has not, or lacks the list of its labels.
     """
     usable, known = [], set(info.labels)
     for example in examples:

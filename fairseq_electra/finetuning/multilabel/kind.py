@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from fairseq_electra.finetuning.multilabel.metrics import LabelEvaluation
     from fairseq_electra.finetuning.multilabel.predict import LabelPredictor
     from fairseq_electra.finetuning.multilabel.training import LabelTraining
-    from fairseq_electra.finetuning.network import TunedNetwork
     from fairseq_electra.finetuning.sentences.head import SentenceHead
+    from fairseq_electra.finetuning.tuned_model import TunedModel
 
 
 class LabelCounterpart(SentenceCounterpart):
@@ -70,12 +70,12 @@ class MultiLabelClassification(TaskKind):
 
         return LabelEvaluation(folder, info)
 
-    def predictor(self, network: TunedNetwork, head: str, source: str, threshold: float, n_best: int) -> LabelPredictor:
+    def predictor(self, model: TunedModel, head: str, source: str, threshold: float, n_best: int) -> LabelPredictor:
         """See :meth:`TaskKind.predictor`."""
         from fairseq_electra.finetuning.multilabel.predict import LabelPredictor
 
         refuse_answer_options(self, threshold, n_best)
-        return LabelPredictor(network, head, source)
+        return LabelPredictor(model, head, source)
 
 
 KINDS = (MultiLabelClassification(),)

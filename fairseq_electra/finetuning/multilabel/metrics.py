@@ -1,4 +1,4 @@
-"""Scores of several labels for each text, by scikit-learn, in per cent; a label is given above a probability of 0.5."""
+"""Scores of several labels for each text, by scikit-learn; a label is given above a probability of 0.5."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,8 +8,8 @@ import numpy as np
 from fairseq_electra.finetuning.evaluation import Evaluation
 from fairseq_electra.finetuning.multilabel import METRICS
 from fairseq_electra.finetuning.multilabel.folder import read_label_table
-from fairseq_electra.finetuning.network import TunedNetwork
 from fairseq_electra.finetuning.sentences.scores import examples_of, logits_of
+from fairseq_electra.finetuning.tuned_model import TunedModel
 
 
 def has_label(logits: np.ndarray) -> np.ndarray:
@@ -25,8 +25,8 @@ def score_labels(logits: np.ndarray, target: np.ndarray) -> dict[str, float]:
         target: which labels are right. Shape: (N, K), bool.
 
     Returns:
-        in per cent ``micro_f1``, over all decisions, ``macro_f1``, the mean of each label's F1, which is 0 for a label
-        that is neither given nor right, and ``exact_match``, the share of texts all of whose labels are right.
+        in per cent ``micro_f1``, over all decisions; ``macro_f1``, the mean of each label's F1, which is 0 for a
+        label that is neither given nor right; and ``exact_match``, the share of texts whose labels are all right.
 
     Source: sklearn.metrics.f1_score.
     """
@@ -46,7 +46,7 @@ def score_labels(logits: np.ndarray, target: np.ndarray) -> dict[str, float]:
 class LabelEvaluation(Evaluation):
     """Scores are logits. Shape: (N, K)."""
 
-    def scores(self, net: TunedNetwork, split: str) -> np.ndarray:
+    def scores(self, net: TunedModel, split: str) -> np.ndarray:
         """Score the split's texts."""
         examples = examples_of(Path(self.folder), self.info, split, len(net.symbols))
         return logits_of(net, next(iter(net.labels)), examples).numpy()

@@ -1,4 +1,4 @@
-"""Labels that a fine-tuned network gives to texts, and their scores on a labelled file."""
+"""Labels that a fine-tuned model gives to texts, and their scores on a labelled file."""
 
 from collections.abc import Iterator
 
@@ -13,21 +13,21 @@ from fairseq_electra.finetuning.multilabel import MULTI_LABEL, SEPARATOR
 from fairseq_electra.finetuning.multilabel.folder import label_table
 from fairseq_electra.finetuning.multilabel.metrics import has_label, labels_in_words, score_labels
 from fairseq_electra.finetuning.multilabel.read import LabelledText, read_labelled_texts
-from fairseq_electra.finetuning.network import TunedNetwork
 from fairseq_electra.finetuning.predictor import Predictor, Scored, check_texts
 from fairseq_electra.finetuning.request import Request
 from fairseq_electra.finetuning.sentences.folder import encode_texts, fit, is_cut, rows_of
 from fairseq_electra.finetuning.sentences.scores import logits_of
+from fairseq_electra.finetuning.tuned_model import TunedModel
 
 
 class LabelPredictor(Predictor):
     """The labels of a text, or of a pair with a tab between.
 
-    Yields ``labels``, those whose probability is above 0.5, ``probabilities`` by label, and ``logits``. All inputs must
-    have as many texts as the training, or as the first.
+    Yields ``labels``, those whose probability is above 0.5, ``probabilities`` by label, and ``logits``. All inputs
+    must have as many texts as the training, or as the first.
     """
 
-    def __init__(self, net: TunedNetwork, head: str, source: str = "text"):
+    def __init__(self, net: TunedModel, head: str, source: str = "text"):
         super().__init__(net, head, source)
         self._expected = net.task.inputs if net.task else 0
 

@@ -39,7 +39,7 @@ def prepare_multi_label(
         destdir: folder to write.
         vocabulary: folder with ``tokenizer.json`` and ``dict.txt``.
         text: the column with the text, or the two columns.
-        label: the column with the labels: in a cell with a separator between them, in JSON lines also a list of them.
+        label: the column with the labels, a separator between them; in JSON lines also a list of them.
         label_separator: a character, or several.
         train, valid, test: the files; that of test may lack labels.
         header: names of the columns, where a TSV does not begin with them.

@@ -1,4 +1,4 @@
-"""Texts with several labels, from TSV or CSV with the labels in one cell, or JSON lines with a list of them."""
+"""Texts with several labels, from TSV or CSV with the labels in one cell, or JSON lines with a list."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ class LabelledText:
 
 
 def read_labelled_texts(path: str | Path, columns: Columns, separator: str = SEPARATOR, faults: Faults = STRICT) -> list[LabelledText]:
-    """Read a file, without the blanks around texts and labels. An empty cell, ``""`` or an empty list is no label.
+    """Read a file, without the blanks around texts and labels. An empty cell or list is no label.
 
     Args:
         path: JSON lines, CSV or TSV, by its name.
@@ -38,8 +38,8 @@ def read_labelled_texts(path: str | Path, columns: Columns, separator: str = SEP
         faults: gathers examples that cannot be used.
 
     Raises:
-        InputError: a column is missing, a value is of the wrong kind, a label is empty or comes twice, or there is no
-            example; names the line.
+        InputError: a column is missing, a value is of the wrong kind, a label is empty or comes twice, or there
+            is no example; names the line.
     """
     before, found = len(faults.found), []
     if is_json(path):

@@ -60,7 +60,7 @@ class LabelTraining(Training):
         return LabelRows(LabelFolder(self.folder, split, self.info, self.vocabulary_size), split, seed, shuffle)
 
     def loss(self, scores: Tensor, batch: dict) -> tuple[Tensor, int]:
-        """Return the mean over labels of their binary cross-entropies, summed over texts, and the number of texts.
+        """Return the labels' mean binary cross-entropy, summed over texts, and the number of texts.
 
         Source: transformers modeling_electra.py::ElectraForSequenceClassification, ``BCEWithLogitsLoss``.
         """

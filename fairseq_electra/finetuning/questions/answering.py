@@ -8,7 +8,6 @@ import torch
 
 from fairseq_electra.finetuning.encoder import EncoderWithHeads
 from fairseq_electra.finetuning.evaluation import VALID, Evaluation
-from fairseq_electra.finetuning.network import TunedNetwork
 from fairseq_electra.finetuning.questions import BEAM, MAX_ANSWER_LENGTH, N_BEST
 from fairseq_electra.finetuning.questions.answers import (
     BEGIN,
@@ -23,10 +22,11 @@ from fairseq_electra.finetuning.questions.answers import (
 )
 from fairseq_electra.finetuning.questions.folder import QuestionFolder, Questions
 from fairseq_electra.finetuning.questions.rows import QuestionRows
+from fairseq_electra.finetuning.tuned_model import TunedModel
 from fairseq_electra.pretraining.binarized import load_dictionary
 
 
-def answers_to(net: TunedNetwork, head: str, questions: Questions) -> np.ndarray:
+def answers_to(net: TunedModel, head: str, questions: Questions) -> np.ndarray:
     """Answer questions.
 
     Args:
@@ -53,7 +53,7 @@ class AnswerEvaluation(Evaluation):
     Shape: (questions, n, 4), the columns of :mod:`fairseq_electra.finetuning.questions.answers`.
     """
 
-    def scores(self, net: TunedNetwork, split: str) -> np.ndarray:
+    def scores(self, net: TunedModel, split: str) -> np.ndarray:
         """Answer the split's questions."""
         folder = self._folder(split)
         return whole_words(answers_to(net, next(iter(net.labels)), folder), folder.context_of_each())

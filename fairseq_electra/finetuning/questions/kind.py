@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fairseq_electra.finetuning.head import TaskHead
-    from fairseq_electra.finetuning.network import TunedNetwork
     from fairseq_electra.finetuning.questions.answering import AnswerEvaluation
     from fairseq_electra.finetuning.questions.predict import AnswerPredictor
+    from fairseq_electra.finetuning.tuned_model import TunedModel
 
 UNANSWERABLE = "has_unanswerable_questions"  # our entry in a config.json of transformers, which says nothing of it
 
@@ -94,30 +94,30 @@ class QuestionAnswering(TaskKind):
 
         return AnswerEvaluation(folder, info)
 
-    def predictor(self, network: TunedNetwork, head: str, source: str, threshold: float, n_best: int) -> AnswerPredictor:
+    def predictor(self, model: TunedModel, head: str, source: str, threshold: float, n_best: int) -> AnswerPredictor:
         """See :meth:`TaskKind.predictor`."""
         from fairseq_electra.finetuning.questions.predict import AnswerPredictor
 
-        if threshold < math.inf and network.task and not network.task.unanswerable:
+        if threshold < math.inf and model.task and not model.task.unanswerable:
             raise InputError("--threshold is for nets trained with questions without an answer; leave it out")
-        return AnswerPredictor(network, head, source, threshold, n_best)
+        return AnswerPredictor(model, head, source, threshold, n_best)
 
-    def threshold(self, network: TunedNetwork, request: Request, checkpoint: str) -> float:
-        """See :meth:`TaskKind.threshold`; where answers are scored, it is the checkpoint's unless another is given.
+    def threshold(self, model: TunedModel, request: Request, checkpoint: str) -> float:
+        """See :meth:`TaskKind.threshold`; answers are scored with the checkpoint's unless another is given.
 
         Raises:
             InputError: the checkpoint has none.
         """
-        may_lack_answers = network.task is None or network.task.unanswerable
+        may_lack_answers = model.task is None or model.task.unanswerable
         is_scored = request.is_gold or is_one_object(request)
         if request.threshold is not None or not may_lack_answers or not is_scored:
-            return super().threshold(network, request, checkpoint)
-        if network.threshold is None:
+            return super().threshold(model, request, checkpoint)
+        if model.threshold is None:
             raise InputError(
                 f"{checkpoint} keeps no threshold above which a question has no answer, as no validation chose one for its "
                 "weights; give --threshold X, that of valid, or --threshold inf for an answer to every question"
             )
-        return network.threshold
+        return model.threshold
 
 
 KINDS = (QuestionAnswering(),)

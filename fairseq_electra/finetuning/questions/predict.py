@@ -1,4 +1,4 @@
-"""Answers that a fine-tuned network gives to questions, and their scores on a labelled file."""
+"""Answers that a fine-tuned model gives to questions, and their scores on a labelled file."""
 
 import json
 import math
@@ -13,7 +13,6 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.files.inputs import Input, texts_in
 from fairseq_electra.files.table import numbered_lines, records
 from fairseq_electra.finetuning.info import TaskInfo
-from fairseq_electra.finetuning.network import TunedNetwork
 from fairseq_electra.finetuning.predictor import Predictor, Scored, check_texts
 from fairseq_electra.finetuning.questions import ANSWERING, MAX_QUESTION, STRIDE
 from fairseq_electra.finetuning.questions.answering import answers_to
@@ -32,6 +31,7 @@ from fairseq_electra.finetuning.questions.metrics import score_answers
 from fairseq_electra.finetuning.questions.read import QUESTION_COLUMNS, Question, Squad, read_squad
 from fairseq_electra.finetuning.request import Request
 from fairseq_electra.finetuning.sameness import characters
+from fairseq_electra.finetuning.tuned_model import TunedModel
 
 
 class AnswerPredictor(Predictor):
@@ -50,7 +50,7 @@ class AnswerPredictor(Predictor):
     inputs = 2
     usual_columns = QUESTION_COLUMNS
 
-    def __init__(self, net: TunedNetwork, head: str, source: str = "text", threshold: float = math.inf, n_best: int = 0):
+    def __init__(self, net: TunedModel, head: str, source: str = "text", threshold: float = math.inf, n_best: int = 0):
         super().__init__(net, head, source)
         self.threshold, self.n_best = threshold, n_best
         longest_question = self.max_positions - SPECIAL - SHORTEST_WINDOW
@@ -78,7 +78,7 @@ class AnswerPredictor(Predictor):
             yield self._answer(context, found[np.isfinite(found[:, SCORE])], float(found[0, UNANSWERABLE]))
 
     def answers_to_file(self, request: Request) -> Iterator[dict]:
-        """See :meth:`Predictor.answers_to_file`; the answers to questions of a file of SQuAD's form have their ids."""
+        """See :meth:`Predictor.answers_to_file`; answers to a file of SQuAD's form have the questions' ids."""
         if request.text or not is_squad(request.path):
             yield from super().answers_to_file(request)
             return

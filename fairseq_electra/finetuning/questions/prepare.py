@@ -90,7 +90,7 @@ def prepare_squad(
 
 
 def _have_some_without_an_answer(splits: dict[str, Squad], destdir: AnyPath) -> bool:
-    """Tell whether networks are to learn that a question may have no answer; warns where only test has such questions."""
+    """Tell whether a question may have no answer in training; warns where only test has such questions."""
     without = {split: sum(not question.answers for question in squad.questions) for split, squad in splits.items() if squad.labelled}
     some_without = any(number for split, number in without.items() if split != "test")
     if without.get("test") and not some_without:

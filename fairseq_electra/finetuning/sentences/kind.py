@@ -1,4 +1,4 @@
-"""The kinds of tasks on sentences: classes or numbers, and multiple choice. Both are trained by fairseq's own tasks."""
+"""The kinds of tasks on sentences: classes or numbers, and multiple choice. fairseq has the tasks."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from fairseq_electra.finetuning.sentences.counterparts import ChoiceCounterpart,
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fairseq_electra.finetuning.network import TunedNetwork
     from fairseq_electra.finetuning.sentences.head import SentenceHead
     from fairseq_electra.finetuning.sentences.predict import SentencePredictor
     from fairseq_electra.finetuning.sentences.scores import SentenceEvaluation
+    from fairseq_electra.finetuning.tuned_model import TunedModel
 
 REPORTED = {  # by fairseq's sentence_prediction, and the option that asks for it
     "report_mcc": ("mcc",),
@@ -70,12 +70,12 @@ class SentencePrediction(TaskKind):
 
         return SentenceEvaluation(folder, info)
 
-    def predictor(self, network: TunedNetwork, head: str, source: str, threshold: float, n_best: int) -> SentencePredictor:
+    def predictor(self, model: TunedModel, head: str, source: str, threshold: float, n_best: int) -> SentencePredictor:
         """See :meth:`TaskKind.predictor`."""
         from fairseq_electra.finetuning.sentences.predict import SentencePredictor
 
         refuse_answer_options(self, threshold, n_best)
-        return SentencePredictor(network, head, source)
+        return SentencePredictor(model, head, source)
 
 
 class SentenceRanking(SentencePrediction):

@@ -1,4 +1,4 @@
-"""Classes, numbers and choices that a fine-tuned network gives for inputs, and their scores on a labelled file."""
+"""Classes, numbers and choices that a fine-tuned model gives, and their scores on a labelled file."""
 
 import math
 from collections.abc import Iterator
@@ -9,7 +9,6 @@ from fairseq_electra.errors import InputError, listed, shortened
 from fairseq_electra.files.inputs import Input, texts_in
 from fairseq_electra.files.quotes import warn_of_quotes
 from fairseq_electra.files.table import Columns
-from fairseq_electra.finetuning.network import TunedNetwork
 from fairseq_electra.finetuning.predictor import Predictor, Scored, check_texts
 from fairseq_electra.finetuning.request import Request
 from fairseq_electra.finetuning.sentences import RANKING
@@ -17,6 +16,7 @@ from fairseq_electra.finetuning.sentences.folder import encode_texts, fit, is_cu
 from fairseq_electra.finetuning.sentences.metrics import score
 from fairseq_electra.finetuning.sentences.read import Example, read_examples
 from fairseq_electra.finetuning.sentences.scores import logits_of
+from fairseq_electra.finetuning.tuned_model import TunedModel
 
 
 class SentencePredictor(Predictor):
@@ -26,7 +26,7 @@ class SentencePredictor(Predictor):
     from 0 on, and ``probabilities``. All inputs must have as many texts as the training, or as the first.
     """
 
-    def __init__(self, net: TunedNetwork, head: str, source: str = "text"):
+    def __init__(self, net: TunedModel, head: str, source: str = "text"):
         super().__init__(net, head, source)
         self._expected = net.task.inputs if net.task else 0
 

@@ -44,7 +44,7 @@ def prepare_glue(
         glue: GLUE's folder.
         tasks: names of the tasks; empty: all there are.
         max_positions: tokens of the longest row.
-        double_unordered: add each pair of train the other way round, where the order of its texts says nothing.
+        double_unordered: add each pair of train the other way round, in tasks where order says nothing.
         say: takes a line on each task.
 
     Returns:
@@ -78,14 +78,14 @@ def prepare_swag(
     max_positions: int = LONGEST_ROW,
     say: Say = print,
 ) -> TaskInfo:
-    """Prepare SWAG, a multiple choice; ``swag`` is its folder, and the other arguments are those of :func:`prepare_glue`."""
+    """Prepare SWAG, a multiple choice, from its folder; further arguments as of :func:`prepare_glue`."""
     check_paths(destdir, vocabulary)
     info = TaskInfo("SWAG", RANKING, 1 + len(SWAG_ENDINGS), (), ("accuracy",), max_positions)
     return _write(Path(destdir), vocabulary, reading(swag, read_swag, swag), info, False, say)
 
 
 def prepare_race(destdir: AnyPath, vocabulary: AnyPath, race: AnyPath, *, max_positions: int = 512, say: Say = print) -> TaskInfo:
-    """Prepare RACE, a multiple choice; ``race`` is its folder, and the other arguments are those of :func:`prepare_glue`."""
+    """Prepare RACE, a multiple choice, from its folder; further arguments as of :func:`prepare_glue`."""
     check_paths(destdir, vocabulary)
     info = TaskInfo("RACE", RANKING, 1 + len(RACE_LETTERS), (), ("accuracy",), max_positions)
     return _write(Path(destdir), vocabulary, reading(race, read_race, race), info, False, say)

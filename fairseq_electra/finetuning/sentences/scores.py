@@ -8,10 +8,10 @@ from torch import Tensor
 
 from fairseq_electra.finetuning.evaluation import Evaluation
 from fairseq_electra.finetuning.info import TaskInfo
-from fairseq_electra.finetuning.network import TunedNetwork
 from fairseq_electra.finetuning.sameness import said_by
 from fairseq_electra.finetuning.sentences.folder import rows_of
 from fairseq_electra.finetuning.sentences.metrics import score
+from fairseq_electra.finetuning.tuned_model import TunedModel
 from fairseq_electra.pretraining.binarized import open_binarized
 from fairseq_electra.pretraining.wordpiece import LEADING
 
@@ -19,7 +19,7 @@ from fairseq_electra.pretraining.wordpiece import LEADING
 class SentenceEvaluation(Evaluation):
     """Scores are logits: (N, number of classes or choices), of numbers (N, 1)."""
 
-    def scores(self, net: TunedNetwork, split: str) -> np.ndarray:
+    def scores(self, net: TunedModel, split: str) -> np.ndarray:
         """Score the split's examples."""
         head = next(iter(net.labels))
         return logits_of(net, head, examples_of(self.folder, self.info, split, len(net.symbols))).numpy()
@@ -44,7 +44,7 @@ def examples_of(data: Path, info: TaskInfo, split: str, vocabulary_size: int) ->
     return [rows_of(texts, info.kind) for texts in zip(*columns, strict=True)]
 
 
-def logits_of(net: TunedNetwork, head: str, examples: list[list[list[int]]]) -> Tensor:
+def logits_of(net: TunedModel, head: str, examples: list[list[list[int]]]) -> Tensor:
     """Score examples.
 
     Args:

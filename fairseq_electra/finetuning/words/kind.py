@@ -15,7 +15,7 @@ from fairseq_electra.finetuning.words import TAGGING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fairseq_electra.finetuning.network import TunedNetwork
+    from fairseq_electra.finetuning.tuned_model import TunedModel
     from fairseq_electra.finetuning.words.head import TokenHead
     from fairseq_electra.finetuning.words.metrics import TagEvaluation
     from fairseq_electra.finetuning.words.predict import TagPredictor
@@ -60,12 +60,12 @@ class TokenClassification(TaskKind):
 
         return TagEvaluation(folder, info)
 
-    def predictor(self, network: TunedNetwork, head: str, source: str, threshold: float, n_best: int) -> TagPredictor:
+    def predictor(self, model: TunedModel, head: str, source: str, threshold: float, n_best: int) -> TagPredictor:
         """See :meth:`TaskKind.predictor`."""
         from fairseq_electra.finetuning.words.predict import TagPredictor
 
         refuse_answer_options(self, threshold, n_best)
-        return TagPredictor(network, head, source)
+        return TagPredictor(model, head, source)
 
 
 KINDS = (TokenClassification(),)

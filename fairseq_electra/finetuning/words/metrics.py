@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from fairseq_electra.finetuning.evaluation import Evaluation
-from fairseq_electra.finetuning.network import TunedNetwork
 from fairseq_electra.finetuning.sentences.metrics import score
+from fairseq_electra.finetuning.tuned_model import TunedModel
 from fairseq_electra.finetuning.words.folder import TagFolder
 from fairseq_electra.finetuning.words.rows import TagRows
 from fairseq_electra.finetuning.words.tags import PLAIN_TAG_METRICS, TAG_METRICS, Transitions, decode, in_bioes, legal_transitions
@@ -114,7 +114,7 @@ def score_split(folder: TagFolder, scores: np.ndarray, labels: tuple[str, ...], 
 class TagEvaluation(Evaluation):
     """Scores are log-probabilities of all words' tags: (words, K)."""
 
-    def scores(self, net: TunedNetwork, split: str) -> np.ndarray:
+    def scores(self, net: TunedModel, split: str) -> np.ndarray:
         """Score the split's words."""
         rows = TagRows(self._folder(split), split)
         found = [word_scores(net.model, next(iter(net.labels)), batch).cpu() for batch in net.batches(rows)]

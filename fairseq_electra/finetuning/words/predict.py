@@ -1,4 +1,4 @@
-"""Tags that a fine-tuned network gives to words, and their scores on a labelled file."""
+"""Tags that a fine-tuned model gives to words, and their scores on a labelled file."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -32,7 +32,7 @@ from fairseq_electra.finetuning.words.tags import (
 
 
 def form_of(task: TaskInfo | None) -> tuple[str, WordColumns]:
-    """Return how the files that a network was trained on write their tags, and their columns, where known."""
+    """Return how the files of a training write their tags, and their columns, where known."""
     return (BIO, FIRST_AND_LAST) if task is None else (task.scheme or BIO, WordColumns(task.word_column, task.tag_column))
 
 

@@ -1,4 +1,4 @@
-"""What evaluations and predictors use of a fine-tuned network: the hub's interface has it."""
+"""What evaluations and predictors use of a fine-tuned model: the hub's interface has it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
@@ -8,8 +8,8 @@ from tokenizers import Tokenizer
 from fairseq_electra.finetuning.info import TaskInfo
 
 
-class TunedNetwork(Protocol):
-    """A network with heads.
+class TunedModel(Protocol):
+    """A model with heads.
 
     Attributes:
         model: the encoder, called with rows and the name of a head.
@@ -37,4 +37,4 @@ class TunedNetwork(Protocol):
         """Apply a head to rows."""
 
     def batches(self, dataset: Any) -> Iterator[dict]:
-        """Yield batches of all rows of a data set on the network's device."""
+        """Yield batches of all rows of a data set on the model's device."""
