@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.encoder import segments_of
 from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.multilabel import MULTI_LABEL
 from fairseq_electra.finetuning.multilabel.training import LabelTraining
@@ -16,7 +16,6 @@ from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.import_transformers import HEAD, import_transformers
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
-from fairseq_electra.models.electra_encoder import segments_of
 from tests.interchange.conftest import in_double, transformers
 from tests.interchange.test_sentence_heads import encoder_with_head
 
@@ -32,9 +31,9 @@ def inputs_of(rows, order=None):
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
 def test_a_head_for_labels_is_exported_exactly_and_read_back(tmp_path, pretrained, positions):
     start = pretrained()
-    model = encoder_with_head(start.dictionary, 3, positions=positions)
+    model = encoder_with_head(len(start.symbols), 3, positions=positions)
     task = TaskInfo("topics", MULTI_LABEL, 1, tuple(LABELS), (), 64)
-    run = OmegaConf.create({"task": {"_name": MULTI_LABEL}})
+    run = {"task": {"_name": MULTI_LABEL}}
     ours = dataclasses.replace(start, model=model, labels={SENTENCE_HEAD: LABELS}, task=task, cfg=run)
     export_transformers(ours, tmp_path / "out")
     theirs = in_double(transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out"))

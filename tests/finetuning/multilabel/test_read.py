@@ -6,9 +6,9 @@ import pytest
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.faults import Faults
+from fairseq_electra.files.table import Columns
 from fairseq_electra.finetuning.multilabel.prepare import prepare_multi_label
 from fairseq_electra.finetuning.multilabel.read import labels_in, read_labelled_texts
-from fairseq_electra.finetuning.sentences.read import Columns
 
 COLUMNS = Columns(("text",), "topics")
 EXPECTED = [("a b", ("x", "y z")), ("c", ()), ("d", ("y z",))]
