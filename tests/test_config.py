@@ -9,7 +9,9 @@ from omegaconf import OmegaConf
 
 from fairseq_electra.cli.config import GROUPS, OF_THE_MACHINE, compose, dataclass_of, from_comment, to_yaml
 from fairseq_electra.electra.sizes import MODEL_SIZES
-from tests.conftest import NET, USER_DIR, electra, run
+from tests.helpers.commands import electra, run
+from tests.helpers.paths import USER_DIR
+from tests.helpers.small_model import NET
 from tests.helpers.training import assert_same_weights, read, weights
 
 FOLDER = USER_DIR / "config" / "pretraining"

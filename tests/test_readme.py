@@ -19,7 +19,9 @@ from benchmark.__main__ import markdown as steps
 from fairseq_electra.cli.quickstart import table
 from fairseq_electra.finetuning import results
 from fairseq_electra.finetuning.kind import KINDS
-from tests.conftest import ROOT, TINY_NET, USER_DIR, run
+from tests.helpers.commands import run
+from tests.helpers.paths import ROOT, USER_DIR
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import train
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -14,8 +14,8 @@ from fairseq_electra.finetuning.kind import PREDICTION
 from fairseq_electra.finetuning.sentences.folder import encode_texts, fit, rows_of
 from fairseq_electra.finetuning.sentences.read import Example
 from fairseq_electra.interchange.transformers_folder import read_folder
-from tests.conftest import run
-from tests.interchange.conftest import SMALL, transformers
+from tests.helpers.commands import run
+from tests.helpers.transformers_models import SMALL, transformers
 
 PAD = 1
 SIZES = {name: size for name, size in SMALL.items() if name != "embedding_size"}

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from fairseq_electra.cli import inspect, main
-from tests.conftest import TINY_NET, USER_DIR, electra
+from tests.helpers.commands import electra
+from tests.helpers.paths import USER_DIR
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import train, train_here
 
 

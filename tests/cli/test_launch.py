@@ -9,9 +9,10 @@ import pytest
 from fairseq_electra import cli
 from fairseq_electra.cli.launch import add_arguments, placement
 from fairseq_electra.errors import InputError
-from tests.conftest import TINY_NET, electra
+from tests.helpers.commands import electra
+from tests.helpers.ranks import free_port
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import COMMON, read, train
-from tests.integration.test_distributed import free_port
 
 FIFTY = [
     *TINY_NET,

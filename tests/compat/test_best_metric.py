@@ -12,8 +12,8 @@ from fairseq.logging import metrics
 from fairseq_electra.compat.best_metric import REPORTED, check_metric, logged_metrics
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.metrics import SOMETIMES, logged_by_validation
-from tests.compat.test_compat import stock_source
-from tests.conftest import TINY_NET
+from tests.helpers.fairseq_source import stock_source
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import refusal, train_here
 
 RUN = [*TINY_NET, "--max-update", "1", "--num-workers", "0", "--no-save"]

@@ -12,8 +12,8 @@ from fairseq.tasks import fairseq_task
 from fairseq_electra.compat import mistakes
 from fairseq_electra.compat.command_line import PlainParser
 from fairseq_electra.errors import InputError
-from tests.compat.test_compat import source_of
-from tests.conftest import USER_DIR
+from tests.helpers.fairseq_source import source_of
+from tests.helpers.paths import USER_DIR
 from tests.helpers.training import refusal_here
 
 GIVEN = {

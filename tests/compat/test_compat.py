@@ -32,16 +32,8 @@ from fairseq.tasks import sentence_prediction as sentence_prediction_task
 
 from fairseq_electra import compat
 from fairseq_electra.errors import InputError, RunCollapsedError
-from tests.conftest import ROOT
-
-
-def source_of(function) -> str:
-    while function.__closure__:
-        cells = [cell.cell_contents for cell in function.__closure__ if inspect.isfunction(cell.cell_contents)]
-        if not cells:
-            break
-        function = cells[0]
-    return inspect.getsource(function)
+from tests.helpers.fairseq_source import source_of, stock_source
+from tests.helpers.paths import ROOT
 
 
 def test_fairseq_still_puts_numpys_numbers_into_checkpoints(tmp_path):
@@ -315,11 +307,6 @@ def test_fairseq_still_counts_gpus_where_it_starts_processes():
 def test_fairseq_still_drops_the_weights_before_it_starts_the_average_from_them():
     source = source_of(trainer.Trainer.load_checkpoint)
     assert source.index('del state["model"]') < source.index('state["model"], build_fp32_params')
-
-
-def stock_source(module) -> str:
-    """What fairseq's file says, whatever has been put in its place."""
-    return Path(module.__file__).read_text(encoding="utf-8")
 
 
 def test_fairseq_still_sums_lists_of_predictions_over_processes():

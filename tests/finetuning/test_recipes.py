@@ -7,7 +7,7 @@ from fairseq_electra.cli.config import to_yaml
 from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, RANKING, TAG_METRICS, TAGGING, TaskInfo
 from fairseq_electra.finetuning.recipes import arguments, head_arguments, recipe_for
 from fairseq_electra.finetuning.sentences.glue import GLUE
-from tests.conftest import ROOT
+from tests.helpers.paths import ROOT
 
 EXAMPLES = ROOT / "examples"
 # examples in GLUE's train.tsv (Wang et al. 2018, table 1; MRPC and STS-B both ways round)

@@ -14,8 +14,8 @@ import torch
 
 from fairseq_electra.compat import save_folder
 from fairseq_electra.pretraining.log import read_log
-from tests.conftest import USER_DIR
 from tests.helpers import forked
+from tests.helpers.paths import USER_DIR
 
 COMMON = [
     *("--user-dir", str(USER_DIR)),
@@ -156,3 +156,8 @@ def assert_same_weights(left: dict, right: dict) -> None:
     assert left.keys() == right.keys()
     for key, tensor in left.items():
         assert torch.equal(tensor, right[key]), key
+
+
+def change(start: dict, end: dict):
+    """What one step of plain gradient descent has added: minus the gradient."""
+    return torch.cat([(end[key] - start[key]).double().flatten() for key in start if start[key].is_floating_point()])

@@ -13,7 +13,8 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.hub.interface import ElectraHubInterface
 from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.models.electra_encoder import segments_of
-from tests.conftest import TINY_NET, run
+from tests.helpers.commands import run
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import train_here
 
 TEXTS = [
@@ -169,7 +170,7 @@ def test_predict_is_the_head_on_each_row(pretrained, positions):
 
     from fairseq_electra.models._config import with_defaults
     from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
-    from tests.conftest import NET, randomize_parameters
+    from tests.helpers.small_model import NET, randomize_parameters
 
     start = pretrained()
     cfg = OmegaConf.create({**NET, "model_size": "tiny", "positions": positions, "autocast": "none"})

@@ -5,7 +5,8 @@ import shutil
 import pytest
 import torch
 
-from tests.conftest import TINY_NET, electra, fairseq
+from tests.helpers.commands import electra, fairseq
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import read, train, weights
 
 RUN = [

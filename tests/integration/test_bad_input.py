@@ -9,7 +9,7 @@ import torch
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.binarized import Binarized
-from tests.conftest import TINY_NET
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import refusal, train, weights
 
 ONE = [*TINY_NET, "--max-update", "1", "--disable-validation"]

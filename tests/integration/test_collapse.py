@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from fairseq_electra.cli import config
-from tests.conftest import TINY_NET, USER_DIR, electra, run
+from tests.helpers.commands import electra, run
+from tests.helpers.paths import USER_DIR
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import COMMON, read, train, train_here
 
 RUN = [

@@ -27,8 +27,10 @@ from fairseq_electra.finetuning.sentences.scores import targets_of
 from fairseq_electra.finetuning.sentences.submission import write_submission
 from fairseq_electra.finetuning.study import Settings, study
 from fairseq_electra.hub.interface import from_pretrained
-from tests.conftest import TINY_NET, USER_DIR, electra, fairseq, run
-from tests.helpers.sentence_tasks import CHOICE, NUMBERS, PAIR, SINGLE, SIZES, logits_in, predict, prepare_all, texts_of
+from tests.helpers.commands import electra, fairseq, run
+from tests.helpers.paths import USER_DIR
+from tests.helpers.sentence_tasks import CHOICE, NUMBERS, PAIR, SINGLE, SIZES, logits_in, predict, prepare_all, stock, texts_of
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import assert_same_weights, read, train, weights
 
 KINDS = (SINGLE, PAIR, NUMBERS, CHOICE)
@@ -58,12 +60,6 @@ def results(tmp_path_factory, sources, pretrained):
         *("--lr", "1e-3", "1e-2", "--batch-size", "8", "--keep-checkpoints", "--processes", "2", "--", "--head-dropout", "0"),
     )
     return folder / "runs", json.loads((folder / "runs" / "results.json").read_text()), done.stdout
-
-
-def stock(data, save_dir, net, *more):
-    """The command line that `finetune` would use, without its schedule's length."""
-    own = arguments(read_task_info(data), recipe_for("tiny", ""), 1)
-    return [data, "--finetune-from-model", net, "--save-dir", save_dir, *own, "--cpu", "--log-format", "json", "--log-interval", "1", *more]
 
 
 def test_a_study_runs_every_net_task_and_seed_and_says_what_came_out(results, pretrained):

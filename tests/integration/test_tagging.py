@@ -17,9 +17,10 @@ from fairseq_electra.finetuning.words.metrics import tags_of_words
 from fairseq_electra.finetuning.words.read import read_conll
 from fairseq_electra.finetuning.words.tags import BILOU, BIO, BIOES, entities_of, legal_transitions, tags_of
 from fairseq_electra.hub.interface import from_pretrained
-from tests.cli.test_sentence_commands import command
-from tests.conftest import TINY_NET, USER_DIR, electra, fairseq
+from tests.helpers.commands import electra, electra_here, fairseq
+from tests.helpers.paths import USER_DIR
 from tests.helpers.sentence_tasks import logits_in
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.tagging_task import LONGEST, NUMBERS, predict_here, prepare, training, write_sources
 from tests.helpers.training import assert_same_weights, configuration, read, run_here, weights
 
@@ -156,7 +157,7 @@ def test_a_labelled_file_is_scored_as_a_study_scores_its_folder_in_whatever_sche
     ]
     (tmp_path / "gold.conll").write_text("\n".join(blocks))
     given = ["predict", trained[1] / "checkpoint_last.pt", "--gold", tmp_path / "gold.conll", "--output", tmp_path / "answers.jsonl"]
-    status, output, said = command(*given, *(["--scheme", scheme] if scheme != BIO else []))
+    status, output, said = electra_here(*given, *(["--scheme", scheme] if scheme != BIO else []))
     assert status == 0 and json.loads(output) == pytest.approx(expected, abs=1e-5), said
     assert 0 < expected["entity_f1"] < 100 and set(expected) == set(TAG_METRICS)
     answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
@@ -181,7 +182,7 @@ def test_a_labelled_file_is_scored_as_a_study_scores_its_folder_in_whatever_sche
 )
 def test_labelled_files_that_cannot_be_scored_are_refused(tmp_path, trained, text, more, sentence):
     (tmp_path / "gold").write_text(text)
-    status, output, said = command("predict", trained[1], "--gold", tmp_path / "gold", "--output", tmp_path / "answers", *more)
+    status, output, said = electra_here("predict", trained[1], "--gold", tmp_path / "gold", "--output", tmp_path / "answers", *more)
     assert status == 1 and output == "" and sentence in said.splitlines()[-1] and not (tmp_path / "answers").exists()
 
 

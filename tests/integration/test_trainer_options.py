@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from fairseq_electra.precision import cpu_has_bf16
-from tests.conftest import TINY_NET
-from tests.helpers.training import assert_same_weights, refusal, train, train_here, weights
-from tests.integration.test_distributed import change
+from tests.helpers.small_model import TINY_NET
+from tests.helpers.training import assert_same_weights, change, refusal, train, train_here, weights
 
 NET = [*TINY_NET, "--num-workers", "0", "--no-epoch-checkpoints"]
 RUN = [*NET, "--disable-validation"]

@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from fairseq_electra.compat import speeds, updates
 from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection
 from fairseq_electra.errors import DeviceFaultError
-from tests.conftest import TINY_NET
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import assert_same_weights, train_here, weights
 
 RUN = [*TINY_NET, "--num-workers", "0", "--no-epoch-checkpoints", "--rows", "blocks", "--dropout", "0.1", "--disable-validation"]

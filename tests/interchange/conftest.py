@@ -1,26 +1,22 @@
 """Folders of transformers with random weights, in other orders than ours."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
+from fairseq_electra.finetuning.kind import PREDICTION, TaskInfo
+from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD
+from fairseq_electra.models._config import with_defaults
+from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
 from fairseq_electra.pretraining.wordpiece import load_wordpiece, symbols_of
-from tests.conftest import randomize_parameters
-
-transformers = pytest.importorskip("transformers")
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-SMALL = {
-    "hidden_size": 32,
-    "embedding_size": 16,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "max_position_embeddings": 96,
-}
-GENERATOR = {**SMALL, "hidden_size": 24, "intermediate_size": 40, "num_attention_heads": 3, "num_hidden_layers": 1}
+from tests.helpers.fine_tuned import HEADS, LONGEST, POSITIONS
+from tests.helpers.small_model import NET, randomize_parameters
+from tests.helpers.transformers_models import GENERATOR, SMALL, SPECIAL, transformers
 
 
 @pytest.fixture(scope="session")
@@ -80,21 +76,6 @@ def make_theirs(tmp_path, their_pieces):
     return make
 
 
-def in_double(theirs):
-    """A net of transformers in float64, with RoFormer's table of sines (its paper, section 3.2.2), which it stores in float32, anew.
-
-    In float64 two ways to compute one function differ by some 1e-13 of its size on every machine; in float32, by what the machine's order
-    of sums makes of it.
-    """
-    theirs.double()
-    for name, table in theirs.named_parameters():
-        if "embed_positions" in name:
-            positions, width = table.shape
-            angle = torch.arange(positions).double()[:, None] / 10000 ** (torch.arange(0, width, 2).double() / width)
-            table.data.copy_(torch.cat([angle.sin(), angle.cos()], 1))
-    return theirs.eval()
-
-
 def write_tokenizer(folder, pieces, kind, cased):
     (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
     (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": not cased, "tokenizer_class": "ElectraTokenizer"}))
@@ -116,5 +97,21 @@ def pretrained(make_task, make_model, vocabulary):
         model = make_model(task, randomize=False, **changes).eval()
         randomize_parameters(model, std=0.05)
         return Pretrained(model, load_wordpiece(vocabulary), task.source_dictionary)
+
+    return make
+
+
+@pytest.fixture
+def tuned(pretrained):
+    """A fine-tuned net with random weights, whose rows had at most LONGEST tokens, and whose table has more positions."""
+
+    def make(kind=PREDICTION, positions="learned", **changes):
+        start, (head, labels) = pretrained(), HEADS[kind]
+        cfg = OmegaConf.create({**NET, "model_size": "tiny", "positions": positions, "max_position_embeddings": POSITIONS})
+        model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), start.dictionary)
+        model.register_head(SENTENCE_HEAD, head())
+        randomize_parameters(model, std=0.2)
+        info = TaskInfo("x", kind, 1, tuple(labels), (), LONGEST, stride=5, max_question=4, unanswerable=True)
+        return dataclasses.replace(start, model=model.eval(), labels={SENTENCE_HEAD: labels}, task=dataclasses.replace(info, **changes))
 
     return make

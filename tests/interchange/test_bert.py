@@ -20,9 +20,10 @@ from fairseq_electra.interchange.import_transformers import import_transformers
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
 from fairseq_electra.pretraining.encode import encode_to_binary
 from fairseq_electra.pretraining.wordpiece import load_wordpiece
-from tests.conftest import ROOT, fairseq
+from tests.helpers.commands import fairseq
+from tests.helpers.paths import ROOT
 from tests.helpers.training import train_here
-from tests.interchange.conftest import SMALL, transformers
+from tests.helpers.transformers_models import SMALL, transformers
 
 SIZES = {name: size for name, size in SMALL.items() if name != "embedding_size"}
 DATA = ROOT.parent / "shared" / "data"

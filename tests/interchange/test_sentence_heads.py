@@ -16,8 +16,8 @@ from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
 from fairseq_electra.models._config import with_defaults
 from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig, segments_of
-from tests.conftest import NET, randomize_parameters
-from tests.interchange.conftest import in_double, transformers
+from tests.helpers.small_model import NET, randomize_parameters
+from tests.helpers.transformers_models import in_double, transformers
 
 
 def encoder_with_head(dictionary, classes, **changes):

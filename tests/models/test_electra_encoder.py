@@ -14,7 +14,9 @@ from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncode
 from fairseq_electra.optim.depths import layers_below_head
 from fairseq_electra.pretraining.encode import encode_to_binary, write_binarized
 from fairseq_electra.pretraining.wordpiece import load_wordpiece
-from tests.conftest import NET, TINY_NET, USER_DIR, fairseq, randomize_parameters
+from tests.helpers.commands import fairseq
+from tests.helpers.paths import USER_DIR
+from tests.helpers.small_model import NET, TINY_NET, randomize_parameters
 from tests.helpers.training import refusal, refusal_here, run_here, train, train_here, weights
 
 HEADS = [SentenceHead(32, 3, 0.0), TokenHead(32, 5, 0.0), IndependentAnswerHead(32)]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fairseq_electra.errors import InputError
-from tests.conftest import TINY_NET
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import assert_same_weights, command, configuration, refusal, train, train_here, weights
 
 
