@@ -9,7 +9,7 @@ import pytest
 from fairseq_electra import cli
 from fairseq_electra.cli.launch import add_arguments, placement
 from fairseq_electra.errors import InputError
-from tests.helpers.commands import electra
+from tests.helpers.commands import electra_process
 from tests.helpers.ranks import free_port
 from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import COMMON, read, train
@@ -30,7 +30,7 @@ FIFTY = [
 
 def launch(ranks, data, save_dir, *arguments, options=(), check=True):
     given = ["fairseq-train", str(data), *COMMON, "--save-dir", str(save_dir), *map(str, arguments)]
-    done = electra("launch", "-n", ranks, *options, "--", *given, check=check)
+    done = electra_process("launch", "-n", ranks, *options, "--", *given, check=check)
     return done if not check else read(done.stdout + done.stderr, save_dir, 0)
 
 
@@ -125,7 +125,7 @@ def test_two_machines_are_one_run(tmp_path, data_bin):
     with ThreadPoolExecutor() as pool:
         runs = [
             pool.submit(
-                electra,
+                electra_process,
                 *f"launch -n 1 --nodes 2 --node-rank {rank} --master-addr 127.0.0.1 --master-port {port} --".split(),
                 "fairseq-train",
                 *given,
