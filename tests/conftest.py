@@ -107,3 +107,17 @@ def paragraphs(tmp_path_factory, corpus_lines, vocabulary):
     short = [line[:150] for line in corpus_lines if line][:160]
     encode_to_binary(load_wordpiece(vocabulary), [line for text in short for line in (text, "")], folder / "train", vocabulary)
     return folder
+
+
+@pytest.fixture
+def pretrained(make_task, make_model, vocabulary):
+    """One of our nets with all parameters random, as :func:`load_checkpoint` would give it."""
+    from fairseq_electra.hub.load import Pretrained
+
+    def make(**changes):
+        task = make_task()
+        model = make_model(task, randomize=False, **changes).eval()
+        randomize_parameters(model, std=0.05)
+        return Pretrained(model, load_wordpiece(vocabulary), task.source_dictionary)
+
+    return make

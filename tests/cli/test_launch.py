@@ -9,10 +9,10 @@ import pytest
 from fairseq_electra import cli
 from fairseq_electra.cli.launch import add_arguments, placement
 from fairseq_electra.errors import InputError
-from tests.helpers.commands import electra_process
+from tests.helpers.commands import electra_process, fairseq
 from tests.helpers.ranks import free_port
 from tests.helpers.small_model import TINY_NET
-from tests.helpers.training import COMMON, read, train
+from tests.helpers.training import COMMON, command, read, train
 
 FIFTY = [
     *TINY_NET,
@@ -94,8 +94,8 @@ def test_launch_refuses_a_second_copy_of_this_package(tmp_path, capsys):
 @pytest.mark.parametrize("options", [[], ["--distributed-init-method", "tcp://127.0.0.1:29511"]])
 def test_fairseq_alone_starts_nothing_on_cpus_and_says_so(tmp_path, data_bin, options):
     """The second ended with status 0."""
-    log = train(data_bin, tmp_path / "save", "--distributed-world-size", 2, *options, check=False)
-    assert log.status == 1 and "fairseq-electra launch -n 2" in log.text.splitlines()[-1]
+    done = fairseq("train", *command(data_bin, tmp_path / "save", "--distributed-world-size", 2, *options)[3:], check=False)
+    assert done.returncode == 1 and "fairseq-electra launch -n 2" in done.stderr.splitlines()[-1]
 
 
 def place(monkeypatch, *options, **environment):

@@ -101,9 +101,10 @@ def electra_process(*arguments, check=True, **kwargs) -> subprocess.CompletedPro
 
 
 @contextlib.contextmanager
-def streams(text: str):
-    """Put a text in the place of standard input, and two buffers in those of standard output and standard error."""
-    output, said, given = (io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", write_through=True) for data in (b"", b"", text.encode()))
+def streams(text: str | Path):
+    """Put a text, or a file, in the place of standard input, and two buffers in those of standard output and standard error."""
+    data = text.read_bytes() if isinstance(text, Path) else text.encode()
+    output, said, given = (io.TextIOWrapper(io.BytesIO(each), encoding="utf-8", write_through=True) for each in (b"", b"", data))
     before, sys.stdin = sys.stdin, given
     try:
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(said):
