@@ -5,9 +5,10 @@ import statistics
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from fairseq_electra import cli
-from fairseq_electra.cli.launch import add_arguments, placement
+from fairseq_electra.cli.launch import add_arguments, placement, run_torchrun
 from fairseq_electra.errors import InputError
 from tests.helpers.commands import electra_process, fairseq
 from tests.helpers.ranks import free_port
@@ -61,6 +62,18 @@ def test_a_sentence_is_said_once_and_the_status_is_1(tmp_path, data_bin):
     assert done.stderr.count("--mask-prob must lie between 0 and 1") == 1 and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(("status", "ended"), [(1, "ended with status 1"), (-9, "was ended by signal 9")])
+def test_run_torchrun_tells_how_a_process_ended(tmp_path, monkeypatch, status, ended):
+    failed = ChildFailedError("train", {1: ProcessFailure(1, 4711, status, str(tmp_path / "error.json"))})
+
+    def main(arguments):
+        raise failed
+
+    monkeypatch.setattr("torch.distributed.run.main", main)
+    assert f"process 1 {ended}, so all were stopped; the reason is above" in run_torchrun([], tmp_path)
+
+
+@pytest.mark.long
 def test_a_process_that_dies_ends_all(tmp_path, data_bin):
     done = launch(2, data_bin, tmp_path / "save", "--num-workers", "-1", check=False)
     assert done.returncode == 1 and "ended with status 1, so all were stopped" in done.stderr.splitlines()[-1]
