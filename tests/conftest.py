@@ -1,9 +1,7 @@
-"""Fixtures: a small corpus and vocabulary, made once, and small nets on them."""
+"""Fixtures: a small corpus and vocabulary, made once, and small models on them. What is no fixture lies in ``tests/helpers``."""
 
 import logging
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small nets: threads cost more than they give, and results stay the same to the bit
@@ -11,22 +9,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # small nets: threads cost more t
 import pytest
 import torch
 
-ROOT = Path(__file__).parent.parent
-USER_DIR = ROOT / "fairseq_electra"
-sys.path.insert(0, str(ROOT))
+import fairseq_electra
 
-import fairseq_electra  # noqa: E402
-
+pytest.register_assert_rewrite("tests.helpers")  # a failed assertion of a helper shows its values, as one of a test does
 fairseq_electra.register()
 
-from fairseq_electra.pretraining.corpus import Document, builtin_documents  # noqa: E402
+from fairseq_electra.pretraining import corpus  # noqa: E402
 from fairseq_electra.pretraining.encode import encode_to_binary  # noqa: E402
 from fairseq_electra.pretraining.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece  # noqa: E402
-from tests.helpers import forked  # noqa: E402
+from tests.helpers.small_model import NET, TINY_NET, randomize_parameters  # noqa: E402
+from tests.helpers.training import train_here  # noqa: E402
 
 torch.set_num_threads(1)
-NET = {"hidden_size": 32, "embedding_size": 16, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-TINY_NET = [word for name, size in NET.items() for word in (f"--{name.replace('_', '-')}", str(size))]
 
 
 @pytest.fixture(autouse=True)
@@ -37,15 +31,15 @@ def loud():
 
 
 @pytest.fixture(scope="session")
-def documents() -> list[Document]:
-    """The built-in corpus."""
-    return builtin_documents()
+def corpus_lines() -> list[str]:
+    """Real English: the language reference of this Python, one paragraph a line, blank lines between documents.
 
-
-@pytest.fixture(scope="session")
-def corpus_lines(documents) -> list[str]:
-    """Real English: the language reference of this Python, one paragraph a line, blank lines between documents."""
-    return [line for document in documents if document.source.startswith("topic ") for line in (*document.paragraphs, "")]
+    It is the beginning of the built-in corpus. The rest, the docstrings of the standard library, takes seconds to read.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpus, "_docstrings", lambda folder: ())
+        documents = corpus.builtin_documents()
+    return [line for document in documents for line in (*document.paragraphs, "")]
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +57,14 @@ def data_bin(tmp_path_factory, corpus_lines, vocabulary) -> Path:
     encode_to_binary(tokenizer, corpus_lines[:120], folder / "train", vocabulary)
     encode_to_binary(tokenizer, corpus_lines[200:260], folder / "valid", vocabulary)
     return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory, data_bin) -> Path:
+    """A small model after three updates of pre-training, for tests that read it or copy it."""
+    folder = tmp_path_factory.mktemp("checkpoint") / "save"
+    train_here(data_bin, folder, *TINY_NET, "--max-update", "3", "--disable-validation")
+    return folder / "checkpoint_last.pt"
 
 
 @pytest.fixture(scope="session")
@@ -99,43 +101,24 @@ def make_model():
     return make
 
 
-def randomize_parameters(model, seed=0, std=0.1):
-    """Fill every parameter, biases and LayerNorm (around 1) too, so that none can be missed by a comparison."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * std
-            parameter.copy_(noise + 1 if name.endswith("norm.weight") else noise)
+@pytest.fixture(scope="session")
+def paragraphs(tmp_path_factory, corpus_lines, vocabulary):
+    """Binarized: each paragraph is a document, most are short."""
+    folder = tmp_path_factory.mktemp("paragraphs")
+    short = [line[:150] for line in corpus_lines if line][:160]
+    encode_to_binary(load_wordpiece(vocabulary), [line for text in short for line in (text, "")], folder / "train", vocabulary)
+    return folder
 
 
-def run(command, cwd=None, check=True, env=None, **kwargs):
-    """Run a command; returns the finished process with its output as text."""
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
-        **kwargs,
-    )
-    return checked(done, check)
+@pytest.fixture
+def pretrained(make_task, make_model, vocabulary):
+    """One of our nets with all parameters random, as :func:`load_checkpoint` would give it."""
+    from fairseq_electra.hub.load import Pretrained
 
+    def make(**changes):
+        task = make_task()
+        model = make_model(task, randomize=False, **changes).eval()
+        randomize_parameters(model, std=0.05)
+        return Pretrained(model, load_wordpiece(vocabulary), task.source_dictionary)
 
-def checked(done, check=True):
-    """Return a finished process, which must have succeeded where check says so."""
-    assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done
-
-
-def fairseq(tool, *arguments, check=True, **kwargs):
-    """Run fairseq-train, fairseq-preprocess, ... with this plugin."""
-    return checked(
-        forked.run([sys.executable, "-m", f"fairseq_cli.{tool}", *map(str, arguments), "--user-dir", str(USER_DIR)], **kwargs), check
-    )
-
-
-def electra(*arguments, check=True, **kwargs):
-    """Run one of our commands."""
-    code = "import sys; from fairseq_electra.cli import main; sys.exit(main())"
-    return checked(forked.run([sys.executable, "-c", code, *map(str, arguments)], **kwargs), check)
+    return make

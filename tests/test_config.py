@@ -23,7 +23,9 @@ from fairseq_electra.cli.config import (
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining import recipes
-from tests.conftest import NET, USER_DIR, electra, run
+from tests.helpers.commands import electra, run
+from tests.helpers.paths import USER_DIR
+from tests.helpers.small_model import NET
 from tests.helpers.training import assert_same_weights, read, weights
 
 FOLDER = USER_DIR / "config" / "pretraining"

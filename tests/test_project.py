@@ -4,7 +4,7 @@ import re
 import tomllib
 
 import fairseq_electra
-from tests.conftest import ROOT
+from tests.helpers.paths import ROOT
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 

@@ -19,7 +19,9 @@ from benchmark.__main__ import markdown as steps
 from fairseq_electra.cli.quickstart import table
 from fairseq_electra.finetuning import results
 from fairseq_electra.finetuning.kinds import KINDS
-from tests.conftest import ROOT, TINY_NET, USER_DIR, run
+from tests.helpers.commands import run
+from tests.helpers.paths import ROOT, USER_DIR
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import train
 
 EXAMPLES, DOCS = ROOT / "examples", ROOT / "docs"
@@ -72,10 +74,6 @@ def test_the_tables_of_the_page_on_speed(name, markdown):
     assert_says(markdown(report(name)), SPEED)
 
 
-def test_predictions_agree_with_those_of_transformers():
-    assert all(found["largest_difference"] < 3e-6 for found in report("prediction")["sizes"].values())
-
-
 @pytest.mark.parametrize("text", [README, RESULTS], ids=["README", "results"])
 def test_the_table_of_glue(text):
     assert_says(results.table(json.loads((EXAMPLES / "glue" / "results.json").read_text())), text)
@@ -84,8 +82,6 @@ def test_the_table_of_glue(text):
 def test_the_table_of_entities():
     found = json.loads((EXAMPLES / "ner" / "results.json").read_text())
     assert_says(results.table(found, ["entity_f1", "legal_f1"]), RESULTS)
-    medians = {(line["net"], line["task"]): line["metrics"]["test"]["entity_f1"]["median"] for line in found["summary"]}
-    assert all(medians["electra", task] > medians["scratch", task] for task in ("wnut17", "ncbi_disease"))
 
 
 def test_the_tables_of_questions():
@@ -93,15 +89,6 @@ def test_the_tables_of_questions():
     assert_says(results.table(found), RESULTS)
     plain = json.loads((EXAMPLES / "squad" / "results_plain_head.json").read_text())
     assert_says(results.table(plain), page("examples/squad/README.md"))
-    medians = {
-        (line["net"], line["task"], metric): values["median"]
-        for line in [*found["summary"], *plain["summary"]]
-        for metric, values in line["metrics"]["valid"].items()
-    }
-    for task, metric in (("squad1.1", "f1"), ("squad2.0", "best_answer_f1")):
-        assert medians["electra", task, metric] > 2 * medians["scratch", task, metric]
-    assert medians["electra", "squad1.1", "exact_match"] > medians["plain", "squad1.1", "exact_match"]
-    assert medians["electra", "squad1.1", "f1"] < medians["plain", "squad1.1", "f1"]
 
 
 @pytest.mark.long
@@ -119,13 +106,6 @@ def test_the_page_on_interchange_works_from_start_to_end(tmp_path):
     for left, right in zip(theirs[:2], ours[:2], strict=True):
         assert left == pytest.approx(right, abs=0.0011)
     assert [token.removeprefix("##") for token in theirs[2]] == [token.removeprefix("##") for token in ours[2]]
-
-
-def test_the_figures_of_the_long_run():
-    rows = list(csv.DictReader((EXAMPLES / "pretraining" / "curves.csv").open()))
-    last = [row for row in rows if row["subset"] == "valid"][-1]
-    for name, places in (("masked_lm_accuracy", 1), ("mask_token_accuracy", 1), ("disc_auc", 3)):
-        assert f"{name}` {float(last[name]):.{places}f}" in page("docs/how-to/pretrain.md").replace("\n", " "), name
 
 
 @pytest.mark.parametrize("arguments", TRAIN_COMMANDS, ids=range(len(TRAIN_COMMANDS)))

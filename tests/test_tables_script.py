@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.helpers.paths import ROOT
 
 SCRIPT = ROOT / "scripts" / "tables.sh"
 # writes down what it was called with; the folder behind --destdir or --output, or of the name "vocab", is what it makes

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import NET, ROOT, TINY_NET
+from tests.helpers.paths import ROOT
+from tests.helpers.small_model import NET, TINY_NET
 
 pytestmark = pytest.mark.long
 

@@ -10,7 +10,7 @@ import pytest
 
 from benchmark import packing, prediction, questions, summary, text, trainer, training_step
 from benchmark.baselines import NET, roformer_step
-from tests.conftest import ROOT
+from tests.helpers.paths import ROOT
 
 SLOTS = 512
 ROFORMER = summary.ROFORMER

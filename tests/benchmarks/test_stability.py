@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from benchmark import stability
-from tests.conftest import ROOT, run
+from tests.helpers.commands import run
+from tests.helpers.paths import ROOT
 
 PAGE = ROOT / "examples" / "stability"
 

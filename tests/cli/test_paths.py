@@ -10,7 +10,7 @@ from fairseq_electra.cli.finetune import checkpoint_of
 from fairseq_electra.cli.train import with_user_dir
 from fairseq_electra.errors import InputError
 from fairseq_electra.paths import DATA, require, require_of_training
-from tests.conftest import ROOT, USER_DIR
+from tests.helpers.paths import ROOT, USER_DIR
 
 WRONG = [
     ["predict", "absent"],

@@ -1,33 +1,21 @@
 """Wrong use of the commands for sentence tasks ends in one sentence, status 1, and nothing half-written."""
 
-import contextlib
-import io
 import json
 import shutil
 
 import pytest
 from fairseq import tasks
 
-from fairseq_electra import cli
 from fairseq_electra.finetuning.info import read_task_info
 from fairseq_electra.finetuning.kinds import evaluation_of
 from fairseq_electra.finetuning.sameness import OF_ANY
 from fairseq_electra.hub.interface import from_pretrained
-from tests.conftest import TINY_NET
-from tests.helpers.training import configuration, refusal_here, run_here, train
-from tests.integration.test_sentence_tasks import stock
+from tests.helpers.commands import electra_here
+from tests.helpers.sentence_tasks import stock
+from tests.helpers.small_model import TINY_NET
+from tests.helpers.training import configuration, refusal_here, run_here, train_here
 
 PAIRS = "one\ttwo\tclass\na b\tc d\tyes\ne f\tg h\tno\ni j\tk l\tyes\n"
-
-
-def command(*arguments, text=None, monkeypatch=None) -> tuple[int, str, str]:
-    """Run a command in this process; returns status, output and what it said."""
-    output, said = io.StringIO(), io.StringIO()
-    if text is not None:
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(said):
-        status = cli.main([str(word) for word in arguments])
-    return status, output.getvalue(), said.getvalue()
 
 
 @pytest.fixture
@@ -39,7 +27,7 @@ def files(tmp_path):
 
 def prepare(folder, vocabulary, *more):
     given = ["--text", "one", "two", "--label", "class", "--train", folder / "train.tsv", "--valid", folder / "valid.tsv"]
-    return command("prepare", "--vocab", vocabulary, "--destdir", folder / "bin", *given, *more)
+    return electra_here("prepare", "--vocab", vocabulary, "--destdir", folder / "bin", *given, *more)
 
 
 def assert_refused(folder, done, *sentence):
@@ -128,9 +116,9 @@ def test_labels_of_wrong_or_several_kinds_are_refused_and_numbers_to_predict_may
         ("1 true", "write all labels of a file"),
     ):
         (files / "a.jsonl").write_text("".join(f'{{"one": "x", "y": {label}}}\n' for label in labels.split()))
-        assert_refused(files, command("prepare", "--vocab", vocabulary, "--destdir", files / "bin", *given), sentence)
+        assert_refused(files, electra_here("prepare", "--vocab", vocabulary, "--destdir", files / "bin", *given), sentence)
     (files / "a.jsonl").write_text("".join(f'{{"one": "x", "y": {label}}}\n' for label in (1, 2.5, 3)))
-    assert command("prepare", "--vocab", vocabulary, "--destdir", files / "bin", *given, "--regression")[0] == 0
+    assert electra_here("prepare", "--vocab", vocabulary, "--destdir", files / "bin", *given, "--regression")[0] == 0
     assert (files / "bin" / "label" / "train.label").read_text() == "1.0\n2.5\n3.0\n"
 
 
@@ -138,7 +126,7 @@ def test_one_wrong_file_of_glue_and_no_task_is_written(tmp_path, vocabulary):
     for task, label in (("RTE", "entailment"), ("WNLI", "2")):
         (tmp_path / "GLUE" / task).mkdir(parents=True)
         (tmp_path / "GLUE" / task / "train.tsv").write_text(f"index\tsentence1\tsentence2\tlabel\n0\ta\tb\t{label}\n")
-    done = command("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--glue", tmp_path / "GLUE")
+    done = electra_here("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--glue", tmp_path / "GLUE")
     assert_refused(tmp_path, done, "WNLI/train.tsv, line 2", "unknown label '2'")
 
 
@@ -156,7 +144,7 @@ def test_folders_are_looked_at_before_any_task_of_glue_is_read(tmp_path, vocabul
     (tmp_path / "bin" / "WNLI" / "task.json").write_text("")
     monkeypatch.setattr("fairseq_electra.finetuning.sentences.prepare.glue_task", lambda *_: pytest.fail("read"))
     given = ["--vocab", vocabulary, "--destdir", tmp_path / "bin", "--glue", tmp_path / "GLUE"]
-    status, _, said = command("prepare", *given, *more)
+    status, _, said = electra_here("prepare", *given, *more)
     assert status == 1 and sentence in said and [path.name for path in (tmp_path / "bin").iterdir()] == ["WNLI"]
 
 
@@ -165,7 +153,7 @@ def test_a_folder_in_use_is_refused_before_anything_is_read(files, vocabulary, s
     (files / "bin").mkdir()
     (files / "bin" / "a").write_text("a")
     (files / "train.tsv").write_text("nothing of the kind")
-    status, _, said = command("prepare", "--vocab", vocabulary, "--destdir", files / "bin", *source, "--train", files / "train.tsv")
+    status, _, said = electra_here("prepare", "--vocab", vocabulary, "--destdir", files / "bin", *source, "--train", files / "train.tsv")
     assert status == 1 and "bin is there already and not empty; name a new folder" in said
 
 
@@ -180,7 +168,7 @@ def test_a_vocabulary_of_two_halves_is_refused(files, vocabulary):
 def tuned(tmp_path_factory, vocabulary, data_bin):
     """Checkpoints of pre-training, of a pair task, and of a multiple choice."""
     folder = tmp_path_factory.mktemp("tuned")
-    train(data_bin, folder / "pretrained", *TINY_NET, "--max-update", "2", "--disable-validation")
+    train_here(data_bin, folder / "pretrained", *TINY_NET, "--max-update", "2", "--disable-validation")
     source = folder / "pretrained" / "checkpoint_last.pt"
     for name in ("train.tsv", "valid.tsv"):
         (folder / name).write_text(PAIRS)
@@ -190,7 +178,7 @@ def tuned(tmp_path_factory, vocabulary, data_bin):
     (folder / "swag").mkdir()
     row = "0,a b,So,c,d,e,f,1\n"
     (folder / "swag" / "train.csv").write_text(",sent1,sent2,ending0,ending1,ending2,ending3,label\n" + row * 3)
-    assert command("prepare", "--vocab", vocabulary, "--destdir", folder / "choice-bin", "--swag", folder / "swag")[0] == 0
+    assert electra_here("prepare", "--vocab", vocabulary, "--destdir", folder / "choice-bin", "--swag", folder / "swag")[0] == 0
     info = json.loads((folder / "choice-bin" / "task.json").read_text())
     (folder / "choice-bin" / "task.json").write_text(json.dumps(info | {"examples": {"train": 3, "valid": 3}}))
     run_here(stock(folder / "choice-bin", folder / "choice", source, *quick), folder / "choice")
@@ -209,7 +197,7 @@ def tuned(tmp_path_factory, vocabulary, data_bin):
 )
 def test_predict_refuses(tuned, monkeypatch, tmp_path, checkpoint, text, sentence):
     given = ["predict", tuned / checkpoint, "--output", tmp_path / "answers.jsonl"]
-    status, output, said = command(*given, text=text, monkeypatch=monkeypatch)
+    status, output, said = electra_here(*given, text=text)
     assert status == 1 and output == "" and sentence in said.splitlines()[-1], said
     assert not list(tmp_path.iterdir())
 
@@ -217,7 +205,7 @@ def test_predict_refuses(tuned, monkeypatch, tmp_path, checkpoint, text, sentenc
 def test_predict_says_where_it_has_one_answer_to_everything(tuned, monkeypatch):
     given = ["predict", tuned / "pair" / "checkpoint_last.pt"]
     for number, warned in ((OF_ANY, True), (OF_ANY - 1, False)):
-        status, output, said = command(*given, text="one\ttwo\n" * number, monkeypatch=monkeypatch)
+        status, output, said = electra_here(*given, text="one\ttwo\n" * number)
         answer = json.loads(output.splitlines()[0])["label"]
         assert status == 0
         assert (f"warning: standard input: the net answers {answer!r} for all {OF_ANY} inputs: it has learnt nothing yet" in said) == warned
@@ -229,9 +217,9 @@ def test_a_multiple_choice_without_its_description_still_needs_choices(tuned, mo
     checkpoint = tmp_path / "choice" / "checkpoint_last.pt"
     shutil.move(tuned / "choice-bin" / "task.json", tmp_path / "task.json")
     try:
-        status, _, said = command("predict", checkpoint, text="alone\n", monkeypatch=monkeypatch)
+        status, _, said = electra_here("predict", checkpoint, text="alone\n")
         assert status == 1 and "line 1: 1 texts between tabs, where 2 are expected" in said
-        status, output, _ = command("predict", checkpoint, text="context\tone\ttwo\tthree\n", monkeypatch=monkeypatch)
+        status, output, _ = electra_here("predict", checkpoint, text="context\tone\ttwo\tthree\n")
         assert status == 0 and len(json.loads(output)["probabilities"]) == 3
     finally:
         shutil.move(tmp_path / "task.json", tuned / "choice-bin" / "task.json")
@@ -239,19 +227,19 @@ def test_a_multiple_choice_without_its_description_still_needs_choices(tuned, mo
 
 def test_predict_reads_json_lines_by_the_names_of_the_training(tuned, monkeypatch):
     pairs = [("a b", "c d"), ("e f g", "")]
-    plain = command("predict", tuned / "pair", text="".join(f"{one}\t{two}\n" for one, two in pairs), monkeypatch=monkeypatch)
+    plain = electra_here("predict", tuned / "pair", text="".join(f"{one}\t{two}\n" for one, two in pairs))
     renamed = "".join(json.dumps({"q": one, "a": two}) + "\n" for one, two in pairs)
     by_name = renamed.replace('"q"', '"one"').replace('"a":', '"two":')
     assert plain[0] == 0 and plain[1].count("label") == 2
-    assert command("predict", tuned / "pair", text=by_name, monkeypatch=monkeypatch)[:2] == plain[:2]
-    assert command("predict", tuned / "pair", "--text", "q", "a", text=renamed, monkeypatch=monkeypatch)[:2] == plain[:2]
+    assert electra_here("predict", tuned / "pair", text=by_name)[:2] == plain[:2]
+    assert electra_here("predict", tuned / "pair", "--text", "q", "a", text=renamed)[:2] == plain[:2]
     assert "line 1: no 'one', it has 'q', 'a'; name the columns with --text" in refused(tuned / "pair", renamed, monkeypatch)
     assert "--text names 1 columns, q, and this net was trained on 2" in refused(tuned / "pair", renamed, monkeypatch, "--text", "q")
     assert "line 1: a JSON record with 'q', 'a', and the network does not know" in refused(tuned / "choice", renamed, monkeypatch)
 
 
 def refused(checkpoint, text, monkeypatch, *more):
-    status, output, said = command("predict", checkpoint, *more, text=text, monkeypatch=monkeypatch)
+    status, output, said = electra_here("predict", checkpoint, *more, text=text)
     assert status == 1 and output == ""
     return said.splitlines()[-1]
 
@@ -271,7 +259,7 @@ def test_predict_scores_a_labelled_file_as_a_study_scores_its_folder(tuned, tmp_
         [tmp_path / "valid.csv"],
         [tmp_path / "bare.tsv", *names, "--header", "q", "a", "y"],
     ):
-        status, output, said = command("predict", tuned / "pair", "--gold", *given, "--output", tmp_path / "answers.jsonl")
+        status, output, said = electra_here("predict", tuned / "pair", "--gold", *given, "--output", tmp_path / "answers.jsonl")
         assert status == 0 and json.loads(output) == pytest.approx(expected, abs=1e-5), said
         answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
         assert [answer["gold"] for answer in answers] == ["yes", "no", "yes"] and "logits" not in answers[0]
@@ -286,7 +274,7 @@ def test_predict_scores_choices_by_their_number(tuned, tmp_path):
     for right in range(4):
         row = {"context": "a b", **{f"c{i}": choice for i, choice in enumerate(choices)}, "right": right}
         (tmp_path / "gold.jsonl").write_text(json.dumps(row) + "\n")
-        status, output, said = command("predict", tuned / "choice", "--gold", tmp_path / "gold.jsonl", *given)
+        status, output, said = electra_here("predict", tuned / "choice", "--gold", tmp_path / "gold.jsonl", *given)
         assert status == 0, said
         accuracies.append(json.loads(output))
     assert sorted(each["accuracy"] for each in accuracies) == [0, 0, 0, 100]
@@ -304,7 +292,7 @@ def test_predict_scores_choices_by_their_number(tuned, tmp_path):
 def test_predict_refuses_a_labelled_file_that_it_cannot_score(tuned, tmp_path, text, more, sentence):
     (tmp_path / "gold.tsv").write_text(text)
     given = ["predict", tuned / "pair", "--gold", tmp_path / "gold.tsv", "--output", tmp_path / "answers.jsonl", *more]
-    status, output, said = command(*given)
+    status, output, said = electra_here(*given)
     assert status == 1 and output == "" and sentence in said.splitlines()[-1], said
     assert not (tmp_path / "answers.jsonl").exists()
 
@@ -315,7 +303,7 @@ def test_options_of_labelled_files_are_refused_without_one(tuned, monkeypatch):
 
 def test_predict_writes_a_file_whole(tuned, monkeypatch, tmp_path):
     given = ["predict", tuned / "pair" / "checkpoint_last.pt", "--output", tmp_path / "answers.jsonl"]
-    status, output, _ = command(*given, text="a\tb\nc d e\tf\n", monkeypatch=monkeypatch)
+    status, output, _ = electra_here(*given, text="a\tb\nc d e\tf\n")
     answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
     assert status == 0 and output == "" and [set(answer) for answer in answers] == [{"label", "probabilities"}] * 2
     assert set(answers[0]["probabilities"]) == {"yes", "no"}
@@ -358,7 +346,7 @@ def test_folders_of_one_run_are_not_mixed_with_another(tuned, tmp_path, vocabula
     text = "text\tclass\na\tgood\nb\tbad\nc\tgood\n"
     (tmp_path / "one.tsv").write_text(text)
     given = ["--text", "text", "--label", "class", "--train", tmp_path / "one.tsv", "--valid", tmp_path / "one.tsv"]
-    assert command("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "one", *given)[0] == 0
+    assert electra_here("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "one", *given)[0] == 0
     source = tuned / "pretrained" / "checkpoint_last.pt"
     own = stock(tmp_path / "one", save, source, "--max-update", "1", "--disable-validation", "--num-workers", "0")
     run_here(own, save)

@@ -8,7 +8,7 @@ from fairseq.data import data_utils
 from fairseq.dataclass import configs
 
 from fairseq_electra import compat
-from tests.compat.test_compat import stock_source
+from tests.helpers.fairseq_source import stock_source
 from tests.helpers.training import command, configuration
 
 

@@ -13,8 +13,8 @@ from fairseq_electra.compat.best_metric import check_metric, logged_metrics
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.sentences.kind import REPORTED
 from fairseq_electra.pretraining.metrics import SOMETIMES, logged_by_validation
-from tests.compat.test_compat import stock_source
-from tests.conftest import TINY_NET
+from tests.helpers.fairseq_source import stock_source
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import refusal, train_here
 
 RUN = [*TINY_NET, "--max-update", "1", "--num-workers", "0", "--no-save"]

@@ -13,8 +13,8 @@ from fairseq_electra.compat import mistakes
 from fairseq_electra.compat.command_line import PlainParser
 from fairseq_electra.electra.size_table import arch_names
 from fairseq_electra.errors import InputError
-from tests.compat.test_compat import source_of
-from tests.conftest import USER_DIR
+from tests.helpers.fairseq_source import source_of
+from tests.helpers.paths import USER_DIR
 from tests.helpers.training import refusal_here
 
 GIVEN = {

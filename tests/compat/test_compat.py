@@ -32,16 +32,9 @@ from fairseq.tasks import sentence_prediction as sentence_prediction_task
 
 from fairseq_electra import compat
 from fairseq_electra.errors import InputError, RunCollapsedError
-from tests.conftest import ROOT
-
-
-def source_of(function) -> str:
-    while function.__closure__:
-        cells = [cell.cell_contents for cell in function.__closure__ if inspect.isfunction(cell.cell_contents)]
-        if not cells:
-            break
-        function = cells[0]
-    return inspect.getsource(function)
+from tests.helpers import forked
+from tests.helpers.fairseq_source import source_of, stock_source
+from tests.helpers.paths import ROOT
 
 
 def test_fairseq_still_puts_numpys_numbers_into_checkpoints(tmp_path):
@@ -78,7 +71,7 @@ def test_a_collapsed_run_is_known_by_its_status():
         code = (
             f"import fairseq_electra as f; f.register(); from fairseq_electra import errors; raise errors.{kind.__name__}('one sentence')"
         )
-        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+        done = forked.run([sys.executable, "-c", code])
         assert done.returncode == status and done.stderr.splitlines()[-1] == "fairseq_electra: error: one sentence"
 
 
@@ -315,11 +308,6 @@ def test_fairseq_still_counts_gpus_where_it_starts_processes():
 def test_fairseq_still_drops_the_weights_before_it_starts_the_average_from_them():
     source = source_of(trainer.Trainer.load_checkpoint)
     assert source.index('del state["model"]') < source.index('state["model"], build_fp32_params')
-
-
-def stock_source(module) -> str:
-    """What fairseq's file says, whatever has been put in its place."""
-    return Path(module.__file__).read_text(encoding="utf-8")
 
 
 def test_fairseq_still_sums_lists_of_predictions_over_processes():

@@ -13,8 +13,8 @@ from fairseq.data.iterators import CountingIterator, GroupedIterator
 from fairseq.tasks import FairseqTask
 
 from fairseq_electra.finetuning.rows import TaskRows
-from tests.compat.test_compat import stock_source
-from tests.conftest import TINY_NET
+from tests.helpers.fairseq_source import stock_source
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import assert_same_weights, train_here, weights
 
 NUMBER = 107  # rows of a fine-tuning task

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fairseq_electra.tasks.electra_pretraining import ElectraPretrainingTask
 from fairseq_electra.tasks.question_answering import QuestionAnsweringTask
-from tests.compat.test_compat import source_of
+from tests.helpers.fairseq_source import source_of
 
 
 def test_fairseq_still_reads_the_figures_of_every_update():

@@ -10,7 +10,7 @@ from fairseq import checkpoint_utils, options
 
 from fairseq_electra.compat import quiet
 from fairseq_electra.compat.quiet import FILE, Details
-from tests.conftest import TINY_NET
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import train_here
 
 

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from fairseq_electra.compat import same_run
 from fairseq_electra.errors import InputError
-from tests.conftest import TINY_NET
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import refusal, train_here
 
 TWO = [*TINY_NET, "--disable-validation", "--num-workers", "0", "--max-update", "2"]

@@ -7,7 +7,7 @@ from fairseq import trainer
 from torch import nn
 
 from fairseq_electra.compat import sameness
-from tests.compat.test_compat import stock_source
+from tests.helpers.fairseq_source import stock_source
 
 
 def test_fairseq_still_puts_its_first_batch_in_place_of_an_empty_one():

@@ -17,7 +17,7 @@ import pytest
 from fairseq_electra.compat import save_folder
 from fairseq_electra.compat.save_folder import LOCK_FILE, FolderLock, hold, release
 from fairseq_electra.errors import InputError
-from tests.conftest import TINY_NET
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import refusal, train_here
 
 HOLDER = """

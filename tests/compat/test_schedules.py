@@ -8,8 +8,8 @@ from fairseq.optim.lr_scheduler import polynomial_decay_schedule
 
 from fairseq_electra.compat.schedules import check_schedule
 from fairseq_electra.errors import InputError
-from tests.compat.test_compat import stock_source
-from tests.conftest import TINY_NET
+from tests.helpers.fairseq_source import stock_source
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import refusal
 
 

@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader
 
 from fairseq_electra.compat.mistakes import input_error
 from fairseq_electra.compat.shared_memory import SharedByWorkers
-from tests.compat.test_compat import stock_source
-from tests.conftest import TINY_NET
+from tests.helpers.fairseq_source import stock_source
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import command
 
 

@@ -11,8 +11,8 @@ from fairseq_electra.compat import patience
 from fairseq_electra.compat.quiet import FILE
 from fairseq_electra.compat.starts import NothingLeft, check_start, reason_to_end
 from fairseq_electra.errors import InputError
-from tests.compat.test_compat import stock_source
-from tests.conftest import TINY_NET
+from tests.helpers.fairseq_source import stock_source
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import command, configuration, refusal, run_configured, train_here
 
 RUN = [*TINY_NET, "--num-workers", "0", "--no-epoch-checkpoints"]

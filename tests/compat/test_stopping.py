@@ -20,8 +20,8 @@ from fairseq_electra.compat import stopping
 from fairseq_electra.errors import print_last_line
 from fairseq_electra.rank_notes import FOLDER
 from fairseq_electra.saves import NOTE, Saves, read_note
-from tests.conftest import TINY_NET
 from tests.helpers import forked
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import command, train_here
 
 # fairseq-train that is sent SIGTERM in its fourth update

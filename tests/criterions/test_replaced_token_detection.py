@@ -1,15 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 
-from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionConfig
 from fairseq_electra.pretraining import batches as masked_rows
+from tests.helpers.components import criterion_for
 from tests.reference import paper
-
-
-def criterion_for(task, **changes):
-    return ReplacedTokenDetection(OmegaConf.merge(OmegaConf.structured(ReplacedTokenDetectionConfig), changes), task)
 
 
 def paper_losses(sample, model, heads, gen_heads, layers, pad):

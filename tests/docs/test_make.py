@@ -9,7 +9,7 @@ from docs.make import api, check, costs, figures, options, picture
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.models.electra import ElectraConfig
 from fairseq_electra.tasks._pretraining_options import ElectraPretrainingConfig
-from tests.conftest import ROOT
+from tests.helpers.paths import ROOT
 
 
 def test_dataclass_options_lists_default_and_choices_and_leaves_out_links():

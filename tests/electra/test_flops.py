@@ -5,7 +5,7 @@ import torch
 
 from fairseq_electra.electra.flops import BACKWARD_TOO, electra_flops, known_peak, masked_lm_flops, peak_flops
 from fairseq_electra.electra.size_table import MODEL_SIZES
-from tests.models.test_flops import MASKED, ROWS, VOCABULARY, WIDTH, flops_of_an_update
+from tests.helpers.flops import MASKED, ROWS, VOCABULARY, WIDTH, flops_of_an_update
 
 BERT_VOCABULARY = 30522
 # google-research/electra flops_computation.py, run: a step counts twice a forward pass, and a look-up as a product with the table

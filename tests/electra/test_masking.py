@@ -2,21 +2,7 @@ import numpy as np
 import pytest
 
 from fairseq_electra.electra.hashing import Stream, bits, fractions, row_keys
-from fairseq_electra.electra.masking import Masking
-
-VOCABULARY, MASK, PAD, EOS, BOS = 1000, 999, 1, 2, 0
-
-
-def masking(**changes):
-    plain = {
-        "mask_prob": 0.15,
-        "leave_unmasked_prob": 0.15,
-        "random_token_prob": 0.0,
-        "mask_index": MASK,
-        "pad_index": PAD,
-        "first_piece": 4,
-    }
-    return Masking(**(plain | changes))
+from tests.helpers.masking import BOS, EOS, MASK, PAD, STARTS, VOCABULARY, masking, text, words_of
 
 
 def batch(rows=256, width=128, seed=0):
@@ -134,29 +120,6 @@ def test_draws_are_uniform_and_unrelated():
     for i, left in enumerate(draws):
         for right in draws[:i]:
             assert abs(np.corrcoef(left.ravel(), right.ravel())[0, 1]) < 0.013
-
-
-STARTS = np.arange(VOCABULARY) < 500  # ids from 500 on continue a word
-
-
-def words_of(tokens):
-    """Columns of each word of a row; special symbols part words."""
-    words, before = [], None
-    for t, token in enumerate(tokens):
-        if token > 2:
-            if STARTS[token] or before is None or before <= 2:
-                words.append([])
-            words[-1].append(t)
-        before = token
-    return words
-
-
-def text(rows, width=128, continues=0.3, seed=0):
-    """Rows of words: a piece continues the last word with this probability."""
-    rng = np.random.default_rng(seed)
-    tokens = np.where(rng.random((rows, width)) < continues, rng.integers(500, MASK, (rows, width)), rng.integers(4, 500, (rows, width)))
-    tokens[:, 0], tokens[:, -1], tokens[:, width // 2] = BOS, EOS, EOS
-    return tokens, np.full(rows, width), np.arange(rows)
 
 
 def plain_word_masking(tokens, length, row, mask_prob=0.15):

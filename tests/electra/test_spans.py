@@ -6,7 +6,7 @@ import pytest
 from fairseq_electra.electra.hashing import Stream, bits, row_keys
 from fairseq_electra.errors import InputError
 from fairseq_electra.tasks._pretraining_options import check_options
-from tests.electra.test_masking import BOS, EOS, PAD, STARTS, masking, text, words_of
+from tests.helpers.masking import BOS, EOS, PAD, STARTS, masking, text, words_of
 
 
 def single(tokens):

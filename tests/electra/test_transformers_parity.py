@@ -5,7 +5,7 @@ import torch
 
 from fairseq_electra.electra.embeddings import Embeddings
 from fairseq_electra.electra.encoder import Encoder
-from tests.conftest import randomize_parameters
+from tests.helpers.small_model import randomize_parameters
 
 transformers = pytest.importorskip("transformers")
 V = 200

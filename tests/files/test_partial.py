@@ -11,7 +11,7 @@ from fairseq_electra.files import partial as partial_files
 from fairseq_electra.files.text import folder_written_whole, written_whole
 from fairseq_electra.pretraining.encode import encode_to_binary
 from fairseq_electra.pretraining.wordpiece import load_wordpiece
-from tests.conftest import ROOT
+from tests.helpers.paths import ROOT
 
 WRITER = """
 import sys, time

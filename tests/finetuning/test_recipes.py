@@ -11,7 +11,7 @@ from fairseq_electra.finetuning.sentences import PREDICTION, RANKING
 from fairseq_electra.finetuning.sentences.glue import GLUE
 from fairseq_electra.finetuning.words import TAGGING
 from fairseq_electra.finetuning.words.tags import TAG_METRICS
-from tests.conftest import ROOT
+from tests.helpers.paths import ROOT
 
 EXAMPLES = ROOT / "examples"
 # examples in GLUE's train.tsv (Wang et al. 2018, table 1; MRPC and STS-B both ways round)

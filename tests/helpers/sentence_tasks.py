@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.conftest import electra
+from fairseq_electra.finetuning.info import read_task_info
+from fairseq_electra.finetuning.recipes import arguments, recipe_for
+from tests.helpers.commands import electra
 
 SINGLE, PAIR, NUMBERS, CHOICE = "single", "pair", "numbers", "SWAG"
 SIZES = {"train": 48, "valid": 21, "test": 10}
@@ -72,3 +74,9 @@ def logits_in(run: Path) -> dict[str, np.ndarray]:
     """The scores that a run of ``fairseq-electra finetune`` left."""
     with np.load(run / "logits.npz") as file:
         return {split: file[split] for split in file.files}
+
+
+def stock(data, save_dir, net, *more):
+    """The command line that `finetune` would use, without its schedule's length."""
+    own = arguments(read_task_info(data), recipe_for("tiny", ""), 1)
+    return [data, "--finetune-from-model", net, "--save-dir", save_dir, *own, "--cpu", "--log-format", "json", "--log-interval", "1", *more]

@@ -7,7 +7,8 @@ from pathlib import Path
 from fairseq_electra import cli
 from fairseq_electra.finetuning.info import read_task_info
 from fairseq_electra.finetuning.recipes import Recipe, arguments
-from tests.conftest import TINY_NET, USER_DIR
+from tests.helpers.paths import USER_DIR
+from tests.helpers.small_model import TINY_NET
 
 NUMBERS = {"train": 64, "valid": 21, "test": 9}
 LONGEST = 120

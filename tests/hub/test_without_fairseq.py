@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from fairseq_electra import from_pretrained
-from tests.conftest import TINY_NET, run
+from tests.helpers.commands import run
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import train_here
 
 BLOCKED = """

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from tests.conftest import TINY_NET
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import assert_same_weights, train_here, weights
 
 # 81 rows of train: ten batches of eight and one of a single row

@@ -1,7 +1,5 @@
 """The same 32 rows as one batch, as two of 16, and on two ranks: one gradient."""
 
-import socket
-import subprocess
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,16 +9,15 @@ from omegaconf import OmegaConf
 
 from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionConfig
 from fairseq_electra.electra.masking import Masking
+from fairseq_electra.finetuning.runs import PRELOADED
 from fairseq_electra.models.electra import ElectraConfig, ElectraModel
 from fairseq_electra.pretraining.batches import MaskedRows
 from fairseq_electra.pretraining.binarized import Binarized
-from fairseq_electra.pretraining.encode import encode_to_binary
 from fairseq_electra.pretraining.rows import build_rows
-from fairseq_electra.pretraining.wordpiece import load_wordpiece
 from fairseq_electra.tasks._masked_share import MaskedShare
-from tests.conftest import NET, TINY_NET, randomize_parameters
-from tests.helpers import forked
-from tests.helpers.training import command, read, train, weights
+from tests.helpers.ranks import free_port, train_on_two_ranks
+from tests.helpers.small_model import NET, TINY_NET, randomize_parameters
+from tests.helpers.training import change, train, weights
 
 ONE_UPDATE = [
     *TINY_NET,
@@ -36,58 +33,6 @@ ONE_UPDATE = [
     "0",
     "--no-epoch-checkpoints",
 ]
-
-
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
-
-
-def train_on_two_ranks(data, save_dir, *arguments):
-    port = free_port()
-    processes = [
-        subprocess.Popen(
-            command(
-                data,
-                save_dir,
-                *arguments,
-                "--distributed-world-size",
-                2,
-                "--distributed-rank",
-                rank,
-                "--distributed-no-spawn",
-                "--distributed-init-method",
-                f"tcp://127.0.0.1:{port}",
-                "--distributed-backend",
-                "gloo",
-                "--ddp-backend",
-                "legacy_ddp",
-            ),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=forked.environment(),
-        )
-        for rank in range(2)
-    ]
-    outputs = [process.communicate(timeout=200)[0] for process in processes]
-    assert all(process.returncode == 0 for process in processes), outputs[0][-3000:] + outputs[1][-3000:]
-    return read(outputs[0], save_dir, 0)
-
-
-def change(start: dict, end: dict):
-    """What one step of plain gradient descent has added: minus the gradient."""
-    return torch.cat([(end[key] - start[key]).double().flatten() for key in start if start[key].is_floating_point()])
-
-
-@pytest.fixture(scope="module")
-def rows32(tmp_path_factory, corpus_lines, vocabulary):
-    """A corpus of exactly 32 rows: as many documents of one line."""
-    folder = tmp_path_factory.mktemp("rows32")
-    lines = [line[:120] for line in corpus_lines if len(line) > 60][:32]
-    encode_to_binary(load_wordpiece(vocabulary), [part for line in lines for part in (line, "")], folder / "train", vocabulary)
-    return folder
 
 
 @pytest.mark.long
@@ -172,7 +117,8 @@ def test_two_ranks_give_the_gradient_of_one_batch_in_float64():
     loss, masked, _ = criterion(model, dataset.collater(list(range(32))))
     loss.backward()
     expected = torch.cat([p.grad.flatten() for p in model.parameters()]) / masked
-    context = torch.multiprocessing.get_context("spawn")
+    context = torch.multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)  # one such server for this and for the runs of studies
     results = context.Queue()
     processes = [context.Process(target=gradient_on_rank, args=(rank, port, results)) for port in [free_port()] for rank in range(2)]
     for process in processes:

@@ -16,11 +16,12 @@ from fairseq.trainer import Trainer
 from fairseq_cli import validate
 
 from fairseq_electra.cli import main
-from tests.compat.test_compat import stock_source
-from tests.conftest import TINY_NET, USER_DIR
 from tests.helpers import tagging_task
+from tests.helpers.fairseq_source import stock_source
+from tests.helpers.paths import USER_DIR
+from tests.helpers.question_task import WINDOWS, squad
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import command, configuration
-from tests.integration.test_questions import WINDOWS, squad
 
 SGD = ["--optimizer", "sgd", "--lr", "1.0", "--clip-norm", "0", "--dropout", "0", "--num-workers", "0", "--batch-size", "8"]
 PRETRAINING, PACKED, TAGGING, QUESTIONS, SENTENCES, CHOICES = "pretraining", "packed", "tagging", "questions", "sentences", "choices"

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from fairseq_electra.cli import main
 from fairseq_electra.cli.inspect import load_pretrained
-from tests.conftest import TINY_NET
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import train_here
 
 

@@ -11,10 +11,10 @@ from fairseq_electra.electra.embeddings import LAYER_NORM_EPS
 from fairseq_electra.optim import loss_scale
 from fairseq_electra.precision import autocast
 from fairseq_electra.tasks import _pretraining_options, electra_pretraining
-from tests.conftest import TINY_NET
-from tests.criterions.test_replaced_token_detection import criterion_for
+from tests.helpers.components import criterion_for
+from tests.helpers.ranks import train_on_two_ranks
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import assert_same_weights, refusal, train, train_here, weights
-from tests.integration.test_distributed import rows32, train_on_two_ranks  # noqa: F401
 
 pytestmark = pytest.mark.skipif(not precision.cpu_multiplies_fp16(), reason="this CPU multiplies no float16 matrices")
 RUN = [*TINY_NET, "--num-workers", "0", "--no-epoch-checkpoints", "--disable-validation", "--batch-size", "4", "--rows", "blocks"]
@@ -72,7 +72,7 @@ def test_it_overflows_at_the_start_recovers_and_resumes_to_the_last_bit(tmp_path
 
 
 @pytest.mark.long
-def test_two_ranks_leave_out_the_updates_that_one_process_does(tmp_path, rows32):  # noqa: F811
+def test_two_ranks_leave_out_the_updates_that_one_process_does(tmp_path, rows32):
     """A weight that lets sums over 32 rows overflow in float16, and so those over 16 of some rank."""
     options = [*FLOAT16, "--max-update", "8", "--disc-weight", "20000"]
     one = train(rows32, tmp_path / "one", *options, "--batch-size", 32)

@@ -19,12 +19,13 @@ from benchmark import updates
 from benchmark.gpu import moved
 from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection
 from fairseq_electra.pretraining.metrics import log_metrics
-from tests.conftest import TINY_NET, electra
-from tests.criterions.test_replaced_token_detection import criterion_for
+from tests.helpers.commands import electra_process
+from tests.helpers.components import criterion_for
+from tests.helpers.logged_sums import MetricsAlone, sums_of
+from tests.helpers.packed_documents import unpacked
 from tests.helpers.sentence_tasks import PAIR, prepare_all
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import assert_same_weights, command, run_here, weights
-from tests.models.test_packed_rows import paragraphs, unpacked  # noqa: F401
-from tests.pretraining.test_logged_metrics import MetricsAlone, sums_of
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 NET = {"hidden_size": 128, "embedding_size": 64, "intermediate_size": 256, "num_attention_heads": 4}
@@ -72,7 +73,7 @@ def test_autocast_is_near_float32(prepared):
     assert near.dtype == torch.float32 and near.item() == pytest.approx(loss.item(), rel=2e-2)
 
 
-def test_packed_documents_are_those_alone(make_task, make_model, paragraphs):  # noqa: F811
+def test_packed_documents_are_those_alone(make_task, make_model, paragraphs):
     """By the kernel that takes documents of any length."""
     task = make_task(data=str(paragraphs), tokens_per_sample=128, pack=True, cpu=False)
     dataset = task.load_dataset("train")
@@ -252,9 +253,9 @@ def test_step_and_trainer_are_measured(tmp_path, monkeypatch, options):
 def test_fine_tuned_and_asked(tmp_path, vocabulary, corpus_lines):
     data = prepare_all(tmp_path, vocabulary, corpus_lines) / PAIR
     sizes = ["--net", "scratch=scratch:tiny", "--seeds", "1", "--epochs", "2", "--lr", "1e-3", "--processes", "1", "--keep-checkpoints"]
-    electra("finetune", "--data", data, *sizes, "--output", tmp_path / "runs", "--", *TINY_NET)
+    electra_process("finetune", "--data", data, *sizes, "--output", tmp_path / "runs", "--", *TINY_NET)
     checkpoint = next((tmp_path / "runs").rglob("*.pt"))
-    done = electra("predict", checkpoint, input="one sentence\tand another\n")
+    done = electra_process("predict", checkpoint, input="one sentence\tand another\n")
     assert json.loads(done.stdout.splitlines()[0])
 
 

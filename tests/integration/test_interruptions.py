@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import TINY_NET
 from tests.helpers import forked
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import assert_same_weights, command, train, weights
 
 RUN = [

@@ -17,10 +17,11 @@ from fairseq_electra.finetuning.results import summarize
 from fairseq_electra.finetuning.study import CHECKPOINTS, Predict, Run, result_of
 from fairseq_electra.finetuning.trainable import trainable
 from fairseq_electra.hub.interface import from_pretrained
-from tests.cli.test_sentence_commands import command
-from tests.conftest import TINY_NET, USER_DIR
+from tests.helpers.commands import electra_here
 from tests.helpers.label_task import NUMBERS, WORDS, prepare, write_sources
+from tests.helpers.paths import USER_DIR
 from tests.helpers.sentence_tasks import logits_in
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import refusal_here, run_here
 
 EXTRA = (*TINY_NET, "--pooling", "mean", "--cpu", "--num-workers", "0", "--log-format", "json", "--log-interval", "1")
@@ -87,7 +88,7 @@ def test_predict_scores_a_labelled_file_as_the_study_does_and_gives_labels_with_
     (run, _), _, folder = runs
     expected = result_of(folder / run.name)["metrics"]["test"]
     given = ("predict", checkpoint(runs), "--gold", sources / "test.tsv", "--logits", "--output", tmp_path / "answers.jsonl")
-    status, output, said = command(*given)
+    status, output, said = electra_here(*given)
     assert status == 0 and json.loads(output) == pytest.approx(expected, abs=1e-5), said
     answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
     rows = [line.split("\t") for line in (sources / "test.tsv").read_text().splitlines()[1:]]
@@ -130,7 +131,7 @@ def test_an_exported_net_predicts_what_the_checkpoint_does(tmp_path, runs):
 def test_labelled_files_that_cannot_be_scored_are_refused(tmp_path, runs, text, more, sentence):
     (tmp_path / "gold.tsv").write_text(text)
     given = ("predict", checkpoint(runs), "--gold", tmp_path / "gold.tsv", "--output", tmp_path / "answers", *more)
-    status, output, said = command(*given)
+    status, output, said = electra_here(*given)
     assert status == 1 and output == "" and sentence in said.splitlines()[-1] and not (tmp_path / "answers").exists()
 
 

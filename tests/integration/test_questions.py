@@ -21,33 +21,14 @@ from fairseq_electra.finetuning.study import Settings, study
 from fairseq_electra.finetuning.words import TAGGING
 from fairseq_electra.hub.interface import from_pretrained
 from fairseq_electra.tasks.question_answering import QuestionAnsweringConfig, QuestionAnsweringTask
-from tests.cli.test_sentence_commands import command
-from tests.conftest import TINY_NET, USER_DIR, electra, fairseq
+from tests.helpers.commands import electra_here, electra_process, fairseq_process
+from tests.helpers.paths import USER_DIR
+from tests.helpers.question_task import SIZES, WINDOWS, squad
 from tests.helpers.sentence_tasks import logits_in
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import assert_same_weights, read, refusal_here, run_here, weights
 
-SIZES = {"train": 24, "valid": 11, "test": 7}
-WINDOWS = ["--max-positions", "48", "--stride", "12", "--max-question", "10"]
 HEADS = {"1.1": "independent", "2.0": "conditional"}
-
-
-def squad(corpus_lines, split, unanswerable):
-    """Paragraphs, of each two questions: the words before the answer. In 2.0 every third has none."""
-    lines = [" ".join(line.split()) for line in corpus_lines if 150 < len(line) < 400]
-    first = list(SIZES).index(split) * max(SIZES.values())
-    paragraphs = []
-    for i, context in enumerate(lines[first : first + SIZES[split]]):
-        qas, words = [], context.split(" ")
-        for k in range(2):
-            place = 3 + (7 * i + 11 * k) % (len(words) - 8)
-            answer = " ".join(words[place : place + 1 + (i + k) % 3])
-            start = len(" ".join(words[:place])) + 1
-            none = unanswerable and (2 * i + k) % 3 == 0
-            answers = [] if none else [{"answer_start": start, "text": answer}]
-            question = f"What comes after {' '.join(words[place - 3 : place])}?"
-            qas.append({"id": f"{split}-{i}-{k}", "question": question, "answers": answers, "is_impossible": none})
-        paragraphs.append({"context": context, "qas": qas})
-    return {"version": "made", "data": [{"title": split, "paragraphs": paragraphs}]}
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +42,7 @@ def sources(tmp_path_factory, vocabulary, corpus_lines):
             path.write_text(json.dumps(squad(corpus_lines, split, version == "2.0")))
             files += [f"--{split}", path]
         given = ["--vocab", vocabulary, "--destdir", folder / "bin" / version, "--squad", *WINDOWS, *files]
-        status, output, said = command("prepare", *given)
+        status, output, said = electra_here("prepare", *given)
         assert status == 0 and "train 48, valid 22, test 14; questions" in output, said
         assert ("some without an answer" in output) == (version == "2.0")
     return folder
@@ -118,7 +99,7 @@ def questions_of(sources, version, split):
 
 def predict(monkeypatch, place, asked, *more):
     text = "".join(f"{question}\t{context}\n" for question, context in asked)
-    status, output, said = command("predict", place / "checkpoints" / "checkpoint_last.pt", *more, text=text, monkeypatch=monkeypatch)
+    status, output, said = electra_here("predict", place / "checkpoints" / "checkpoint_last.pt", *more, text=text)
     assert status == 0, said
     return [json.loads(line) for line in output.splitlines()]
 
@@ -152,12 +133,12 @@ def test_a_file_of_squads_form_and_json_lines_get_the_answers_of_plain_lines(res
     asked = questions_of(sources, "2.0", "test")
     plain = predict(monkeypatch, place, asked)
     path = sources / "test-2.0.json"
-    status, output, said = command("predict", place / "checkpoints" / "checkpoint_last.pt", "--input", path)
+    status, output, said = electra_here("predict", place / "checkpoints" / "checkpoint_last.pt", "--input", path)
     assert status == 0, said
     ids = [question.id for question in read_squad(path, labelled=False).questions]
     assert [json.loads(line) for line in output.splitlines()] == [{"id": name, **answer} for name, answer in zip(ids, plain, strict=True)]
     lines = "".join(json.dumps({"context": context, "question": question}) + "\n" for question, context in asked)
-    status, output, said = command("predict", place / "checkpoints" / "checkpoint_last.pt", text=lines, monkeypatch=monkeypatch)
+    status, output, said = electra_here("predict", place / "checkpoints" / "checkpoint_last.pt", text=lines)
     assert status == 0 and [json.loads(line) for line in output.splitlines()] == plain, said
 
 
@@ -181,7 +162,7 @@ def test_above_the_threshold_there_is_no_answer(results, sources, monkeypatch):
 def test_a_labelled_file_is_scored_as_the_study_scores_it_with_the_threshold_of_valid(results, sources, tmp_path, version, split):
     place, result = results[version]
     checkpoint, path = place / "checkpoints" / "checkpoint_last.pt", sources / f"{split}-{version}.json"
-    status, output, said = command("predict", checkpoint, "--gold", path, "--output", tmp_path / "predictions.json")
+    status, output, said = electra_here("predict", checkpoint, "--gold", path, "--output", tmp_path / "predictions.json")
     assert status == 0, said
     found, expected = json.loads(output), result["metrics"][split]
     assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-5)
@@ -203,8 +184,8 @@ def test_predictions_by_id_are_the_answers_of_the_lines(results, sources, tmp_pa
     found = {}
     for threshold, given in ((own, []), (middle, [f"--threshold={middle}"])):
         start = ["predict", checkpoint, "--input", sources / "test-2.0.json", "--output"]
-        assert command(*start, tmp_path / "predictions.json", *given)[0] == 0
-        assert command(*start, tmp_path / "answers.jsonl", f"--threshold={threshold}")[0] == 0
+        assert electra_here(*start, tmp_path / "predictions.json", *given)[0] == 0
+        assert electra_here(*start, tmp_path / "answers.jsonl", f"--threshold={threshold}")[0] == 0
         answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
         found[threshold] = json.loads((tmp_path / "predictions.json").read_text())
         assert found[threshold] == {answer["id"]: answer["answer"] for answer in answers}
@@ -213,13 +194,13 @@ def test_predictions_by_id_are_the_answers_of_the_lines(results, sources, tmp_pa
 
 def test_weights_that_no_validation_has_seen_have_no_threshold(results, sources, tmp_path):
     place, _ = results["2.0"]
-    assert command("average", place / "checkpoints" / "checkpoint_last.pt", "--output", tmp_path / "average.pt")[0] == 0
+    assert electra_here("average", place / "checkpoints" / "checkpoint_last.pt", "--output", tmp_path / "average.pt")[0] == 0
     given = ["predict", tmp_path / "average.pt", "--vocab", place / "checkpoints", "--gold", sources / "test-2.0.json"]
     for name in ("task.json", "dict.txt", "tokenizer.json"):
         shutil.copy(place / "checkpoints" / name, tmp_path / name)
-    status, output, said = command(*given)
+    status, output, said = electra_here(*given)
     assert status == 1 and output == "" and "average.pt keeps no threshold above which a question has no answer" in said
-    status, output, said = command(*given, "--threshold", "inf")
+    status, output, said = electra_here(*given, "--threshold", "inf")
     found = json.loads(output, parse_constant=pytest.fail)
     assert found["threshold"] is None and found["unanswerable_accuracy"] == 0 and found["answerable_f1"] == found["best_answer_f1"], said
 
@@ -260,14 +241,14 @@ def test_a_net_of_1_1_gives_an_answer_to_a_question_without_pieces_and_to_a_text
 )
 def test_lines_that_are_no_question_and_context_are_refused(results, monkeypatch, tmp_path, text, sentence):
     given = ["predict", results["2.0"][0] / "checkpoints", "--output", tmp_path / "answers.jsonl"]
-    status, output, said = command(*given, text=text, monkeypatch=monkeypatch)
+    status, output, said = electra_here(*given, text=text)
     assert status == 1 and output == "" and sentence in said.splitlines()[-1], said
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("number", ["-1", "21"])
 def test_a_list_is_no_longer_than_there_are_answers(results, monkeypatch, number):
-    status, output, said = command("predict", results["2.0"][0] / "checkpoints", "--n-best", number, text="a\tb\n", monkeypatch=monkeypatch)
+    status, output, said = electra_here("predict", results["2.0"][0] / "checkpoints", "--n-best", number, text="a\tb\n")
     assert status == 1 and output == "" and f"--n-best must lie between 0 and 20, got {number}" in said.splitlines()[-1], said
 
 
@@ -314,8 +295,8 @@ def test_one_process_and_two_ranks_have_the_same_losses_and_metrics(tmp_path, so
     more = ["--batch-size", "4", "--max-update", "5", "--dropout", "0", "--attention-dropout", "0", "--no-save"]
     more += ["--answer-head", HEADS[version]]
     data = sources / "bin" / version
-    one = fairseq("train", *stock(data, tmp_path / "one", *more, "--update-freq", "2"))
-    two = electra("launch", "-n", "2", "--", "fairseq-train", *stock(data, tmp_path / "two", *more), "--user-dir", USER_DIR)
+    one = fairseq_process("train", *stock(data, tmp_path / "one", *more, "--update-freq", "2"))
+    two = electra_process("launch", "-n", "2", "--", "fairseq-train", *stock(data, tmp_path / "two", *more), "--user-dir", USER_DIR)
     assert "2 processes have joined" in two.stdout + two.stderr
     logs = [read(done.stdout + done.stderr, tmp_path / rank, 0) for rank, done in (("one", one), ("two", two))]
     assert len(logs[0].losses) == 5 and logs[1].losses == pytest.approx(logs[0].losses, abs=2e-3)
@@ -327,7 +308,7 @@ def test_one_process_and_two_ranks_have_the_same_losses_and_metrics(tmp_path, so
 def test_a_folder_of_another_task_is_refused(tmp_path, sources, vocabulary):
     (tmp_path / "train.conll").write_text("Rome B-LOC\nfell O\n\nHe O\nsaw O\nRome B-LOC\n")
     files = [word for split in ("train", "valid") for word in (f"--{split}", tmp_path / "train.conll")]
-    assert command("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "tags", "--conll", *files)[0] == 0
+    assert electra_here("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "tags", "--conll", *files)[0] == 0
     of_questions = stock(sources / "bin" / "1.1", tmp_path / "save")
     assert "tags was prepared for --task token_classification, not question_answering" in refusal_here(
         [tmp_path / "tags", *of_questions[1:]]

@@ -6,7 +6,7 @@ import operator
 import pytest
 import torch
 
-from tests.conftest import TINY_NET
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import assert_same_weights, train, train_and_kill, weights
 
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import fairseq_electra
-from tests.conftest import ROOT
+from tests.helpers.paths import ROOT
 
 MINUTES = 2
 

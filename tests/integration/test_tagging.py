@@ -19,9 +19,10 @@ from fairseq_electra.finetuning.words.metrics import tags_of_words
 from fairseq_electra.finetuning.words.read import read_conll
 from fairseq_electra.finetuning.words.tags import BILOU, BIO, BIOES, TAG_METRICS, entities_of, legal_transitions, tags_of
 from fairseq_electra.hub.interface import from_pretrained
-from tests.cli.test_sentence_commands import command
-from tests.conftest import TINY_NET, USER_DIR, electra, fairseq
+from tests.helpers.commands import electra_here, electra_process, fairseq_process
+from tests.helpers.paths import USER_DIR
 from tests.helpers.sentence_tasks import logits_in
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.tagging_task import LONGEST, NUMBERS, predict_here, prepare, training, write_sources
 from tests.helpers.training import assert_same_weights, configuration, read, run_here, weights
 
@@ -158,7 +159,7 @@ def test_a_labelled_file_is_scored_as_a_study_scores_its_folder_in_whatever_sche
     ]
     (tmp_path / "gold.conll").write_text("\n".join(blocks))
     given = ["predict", trained[1] / "checkpoint_last.pt", "--gold", tmp_path / "gold.conll", "--output", tmp_path / "answers.jsonl"]
-    status, output, said = command(*given, *(["--scheme", scheme] if scheme != BIO else []))
+    status, output, said = electra_here(*given, *(["--scheme", scheme] if scheme != BIO else []))
     assert status == 0 and json.loads(output) == pytest.approx(expected, abs=1e-5), said
     assert 0 < expected["entity_f1"] < 100 and set(expected) == set(TAG_METRICS)
     answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
@@ -183,7 +184,7 @@ def test_a_labelled_file_is_scored_as_a_study_scores_its_folder_in_whatever_sche
 )
 def test_labelled_files_that_cannot_be_scored_are_refused(tmp_path, trained, text, more, sentence):
     (tmp_path / "gold").write_text(text)
-    status, output, said = command("predict", trained[1], "--gold", tmp_path / "gold", "--output", tmp_path / "answers", *more)
+    status, output, said = electra_here("predict", trained[1], "--gold", tmp_path / "gold", "--output", tmp_path / "answers", *more)
     assert status == 1 and output == "" and sentence in said.splitlines()[-1] and not (tmp_path / "answers").exists()
 
 
@@ -202,8 +203,8 @@ def test_one_process_and_two_ranks_have_the_same_losses_and_metrics(tmp_path, so
     """The rows of valid in batches of 4 for two ranks: the last batches are unequal, and one rank may have one less."""
     more = ["--batch-size", "4", "--max-update", "12", "--head-dropout", "0", "--dropout", "0", "--attention-dropout", "0", "--no-save"]
     own = training(sources / "task", tmp_path / "one", *more)
-    one = fairseq("train", *own, "--update-freq", "2")
-    two = electra("launch", "-n", "2", "--", "fairseq-train", *own, "--user-dir", USER_DIR)
+    one = fairseq_process("train", *own, "--update-freq", "2")
+    two = electra_process("launch", "-n", "2", "--", "fairseq-train", *own, "--user-dir", USER_DIR)
     assert "2 processes have joined" in two.stdout + two.stderr
     logs = [read(done.stdout + done.stderr, tmp_path / rank, 0) for rank, done in (("one", one), ("two", two))]
     assert len(logs[0].losses) == 12 and logs[1].losses == pytest.approx(logs[0].losses, abs=2e-3)

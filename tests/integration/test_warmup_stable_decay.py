@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.conftest import TINY_NET
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import assert_same_weights, command, refusal, run_here, train_here, weights
 
 SCHEDULE = [

@@ -21,8 +21,7 @@ from fairseq_electra.interchange.import_transformers import HEAD, import_transfo
 from fairseq_electra.interchange.transformers_folder import read_folder
 from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
 from fairseq_electra.pretraining.binarized import load_dictionary
-from tests.interchange.conftest import in_double
-from tests.interchange.test_transformers import edit
+from tests.helpers.transformers_models import edit, in_double
 
 MNLI = ["entailment", "neutral", "contradiction"]
 PAD, EOS = 1, 2

@@ -16,8 +16,8 @@ from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.import_transformers import HEAD, import_transformers
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
-from tests.interchange.conftest import in_double, transformers
-from tests.interchange.test_sentence_heads import encoder_with_head
+from tests.helpers.fine_tuned import encoder_with_head
+from tests.helpers.transformers_models import in_double, transformers
 
 LABELS = ["joy", "anger", "fear"]
 MULTI = {"problem_type": "multi_label_classification", "id2label": dict(enumerate(LABELS))}

@@ -27,9 +27,9 @@ from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.import_transformers import import_transformers
 from fairseq_electra.interchange.norms import LAST_OF_SUBLAYER
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
-from tests.conftest import NET, TINY_NET, randomize_parameters
+from tests.helpers.small_model import NET, TINY_NET, randomize_parameters
 from tests.helpers.training import train_here
-from tests.interchange.conftest import in_double, transformers
+from tests.helpers.transformers_models import in_double, transformers
 
 HEAD, PAD = "head", 1
 SCALED = [norm for norm in NORMS if norm not in ("post", "pre")]

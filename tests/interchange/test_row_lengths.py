@@ -9,51 +9,22 @@ import torch
 from omegaconf import OmegaConf
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.encoder import EncoderWithHeads, encoder_arguments
-from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.predictions import predictor_of
 from fairseq_electra.finetuning.questions import ANSWERING
-from fairseq_electra.finetuning.questions.heads import IndependentAnswerHead
 from fairseq_electra.finetuning.sentences import PREDICTION, RANKING
-from fairseq_electra.finetuning.sentences.head import SentenceHead
 from fairseq_electra.finetuning.words import TAGGING
-from fairseq_electra.finetuning.words.head import TokenHead
 from fairseq_electra.hub.interface import ElectraHubInterface, from_pretrained
 from fairseq_electra.hub.load import load_checkpoint
 from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.import_transformers import import_transformers
 from fairseq_electra.interchange.tokenizer_files import read_longest
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
-from tests.cli.test_sentence_commands import command
-from tests.conftest import NET, randomize_parameters
-from tests.interchange.conftest import transformers
+from tests.helpers.commands import electra_here
+from tests.helpers.fine_tuned import LONGEST, POSITIONS
+from tests.helpers.transformers_models import transformers
 
-LONGEST, POSITIONS = 24, 64
-HIDDEN = NET["hidden_size"]
-HEADS = {
-    PREDICTION: (lambda: SentenceHead(HIDDEN, 3, 0.0), ["x", "y", "z"]),
-    RANKING: (lambda: SentenceHead(HIDDEN, 1, 0.0), ["score"]),
-    TAGGING: (lambda: TokenHead(HIDDEN, 3, 0.0), ["O", "B-X", "I-X"]),
-    ANSWERING: (lambda: IndependentAnswerHead(HIDDEN), []),
-}
 SHORT = "The object is returned."
 LONG = " ".join(["An object's type determines the operations that the object supports"] * 8)
-
-
-@pytest.fixture
-def tuned(pretrained):
-    """A fine-tuned net with random weights, whose rows had at most LONGEST tokens, and whose table has more positions."""
-
-    def make(kind=PREDICTION, positions="learned", **changes):
-        start, (head, labels) = pretrained(), HEADS[kind]
-        cfg = OmegaConf.create({**NET, "model_size": "tiny", "positions": positions, "max_position_embeddings": POSITIONS})
-        model = EncoderWithHeads(**encoder_arguments(cfg, len(start.symbols)))
-        model.register_head(SENTENCE_HEAD, head())
-        randomize_parameters(model, std=0.2)
-        info = TaskInfo("x", kind, 1, tuple(labels), (), LONGEST, stride=5, max_question=4, unanswerable=True)
-        return dataclasses.replace(start, model=model.eval(), labels={SENTENCE_HEAD: labels}, task=dataclasses.replace(info, **changes))
-
-    return make
 
 
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
@@ -149,7 +120,7 @@ def test_the_longest_answer_is_exported_where_the_prepared_folder_is_gone(tmp_pa
 )
 def test_predict_says_how_many_lines_it_cut(tmp_path, tuned, monkeypatch, kind, lines, sentence):
     export_transformers(tuned(kind), tmp_path / "out")
-    status, output, said = command("predict", tmp_path / "out", text="".join(f"{line}\n" for line in lines), monkeypatch=monkeypatch)
+    status, output, said = electra_here("predict", tmp_path / "out", text="".join(f"{line}\n" for line in lines))
     assert status == 0 and len(output.splitlines()) == len(lines)
     assert said.strip() == sentence
 
@@ -157,7 +128,7 @@ def test_predict_says_how_many_lines_it_cut(tmp_path, tuned, monkeypatch, kind, 
 def test_with_given_words_sentences_are_counted_and_not_their_lines(tmp_path, tuned, monkeypatch):
     export_transformers(tuned(TAGGING), tmp_path / "out")
     text = "An\nobject\n\n" + "a" * 90 + "\nword\n\n\nand\nmore\n"
-    status, output, said = command("predict", tmp_path / "out", "--words", text=text, monkeypatch=monkeypatch)
+    status, output, said = electra_here("predict", tmp_path / "out", "--words", text=text)
     assert status == 0 and len(output.splitlines()) == len(text.splitlines())
     assert said.strip() == f"1 of 3 sentences have a word that was cut to {LONGEST - 2} pieces"
 
@@ -167,10 +138,10 @@ def test_questions_in_json_lines_that_are_named_like_squads_file_are_told_how_to
     export_transformers(tuned(ANSWERING), tmp_path / "out")
     path = tmp_path / "q.json"
     path.write_text((json.dumps({"question": "Which?", "context": SHORT}) + "\n") * lines)
-    status, output, said = command("predict", tmp_path / "out", "--input", path)
+    status, output, said = electra_here("predict", tmp_path / "out", "--input", path)
     assert status == 1 and not output
     assert f"{path} holds JSON lines and is named like a file of SQuAD's form; name it .jsonl, or give --text question context" in said
-    status, output, said = command("predict", tmp_path / "out", "--input", path, "--text", "question", "context")
+    status, output, said = electra_here("predict", tmp_path / "out", "--input", path, "--text", "question", "context")
     assert status == 0 and len(output.splitlines()) == lines, said
 
 
@@ -181,7 +152,7 @@ def test_questions_in_json_lines_that_are_named_like_squads_file_are_told_how_to
 def test_a_damaged_file_of_squads_form_is_not_called_json_lines(tmp_path, tuned, text, sentence):
     export_transformers(tuned(ANSWERING), tmp_path / "out")
     (tmp_path / "q.json").write_text(text)
-    status, _, said = command("predict", tmp_path / "out", "--input", tmp_path / "q.json")
+    status, _, said = electra_here("predict", tmp_path / "out", "--input", tmp_path / "q.json")
     assert status == 1 and sentence in said and "holds JSON lines" not in said
 
 

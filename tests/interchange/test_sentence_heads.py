@@ -9,21 +9,14 @@ from fairseq.criterions.sentence_prediction import SentencePredictionConfig, Sen
 from omegaconf import OmegaConf
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.encoder import EncoderWithHeads, encoder_arguments, segments_of
+from fairseq_electra.finetuning.encoder import segments_of
 from fairseq_electra.finetuning.sentences.head import SentenceHead
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
-from tests.conftest import NET, randomize_parameters
-from tests.interchange.conftest import in_double, transformers
-
-
-def encoder_with_head(num_tokens, classes, **changes):
-    cfg = OmegaConf.create({**NET, "model_size": "tiny", **changes})
-    model = EncoderWithHeads(**encoder_arguments(cfg, num_tokens)).eval()
-    model.register_head(SENTENCE_HEAD, SentenceHead(model.sizes.hidden_size, classes, 0.1, model.pooling))
-    randomize_parameters(model, std=0.2)
-    return model.eval()
+from tests.helpers.fine_tuned import encoder_with_head
+from tests.helpers.small_model import NET
+from tests.helpers.transformers_models import in_double, transformers
 
 
 @pytest.mark.parametrize("positions", ["learned", "rotary"])

@@ -26,10 +26,10 @@ from fairseq_electra.hub.interface import from_pretrained
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
-from tests.cli.test_sentence_commands import command
-from tests.conftest import NET, randomize_parameters
+from tests.helpers.commands import electra_here
+from tests.helpers.small_model import NET, randomize_parameters
 from tests.helpers.tagging_task import predict_here
-from tests.interchange.conftest import in_double, transformers
+from tests.helpers.transformers_models import in_double, transformers
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 POSITIONS = ["learned", "rotary"]
@@ -193,7 +193,7 @@ def test_given_words_are_tagged_as_the_same_words_of_text_and_stand_in_their_fil
     lines = ["-DOCSTART- X", "", *(f"{word} X" for word in WORDS[0]), "", "One X", "U.S., X"]
     path, output = tmp_path / "a.conll", tmp_path / "tagged.conll"
     path.write_text("".join(f"{line}\n" for line in lines))
-    status, _, said = command("predict", made.folder, "--words", "--input", path, "--output", output)
+    status, _, said = electra_here("predict", made.folder, "--words", "--input", path, "--output", output)
     assert status == 0, said
     tagged = output.read_text().split("\n")[:-1]
     predictor = predictor_of(from_pretrained(made.folder), SENTENCE_HEAD, "text")
@@ -206,7 +206,7 @@ def test_given_words_are_tagged_as_the_same_words_of_text_and_stand_in_their_fil
     turned = [f"{line} {word[::-1]}" if word else line for line, word in zip(lines, given, strict=True)]
     assert list(predictor.tag_lines(read_words(path))) == turned
     for more, sentence in ((["--logits"], "so --text and --logits have no place"), (["--n-best", "2"], "are for answers to questions")):
-        status, _, said = command("predict", made.folder, "--words", "--input", path, *more)
+        status, _, said = electra_here("predict", made.folder, "--words", "--input", path, *more)
         assert status == 1 and sentence in said.splitlines()[-1]
 
 

@@ -15,7 +15,7 @@ from fairseq_electra.interchange.json_files import read_json
 from fairseq_electra.interchange.tokenizer_files import read_tokenizer
 from fairseq_electra.interchange.tokenizer_parity import SAMPLE, compare_tokenizers
 from fairseq_electra.pretraining.wordpiece import LEADING, MASK, load_wordpiece, save_vocabulary, symbols_of
-from tests.interchange.conftest import SMALL, SPECIAL, transformers
+from tests.helpers.transformers_models import SMALL, SPECIAL, transformers
 
 CHARACTERS = sorted({*string.printable, *"".join(SAMPLE), *"abcABCéÉ"} - set(string.whitespace))  # a no-break space too
 PIECES = ["[PAD]", "[unused0]", "[unused1]", *SPECIAL[1:], *CHARACTERS, *(f"##{c}" for c in CHARACTERS), "the", "The", "##the"]

@@ -1,6 +1,5 @@
 """Out to transformers and back, and the other way round."""
 
-import json
 import lzma
 import pickle
 import shutil
@@ -23,9 +22,10 @@ from fairseq_electra.interchange.import_transformers import import_transformers
 from fairseq_electra.interchange.transformers_folder import read_folder
 from fairseq_electra.pretraining.encode import encode_to_binary
 from fairseq_electra.pretraining.wordpiece import load_wordpiece, symbols_of
-from tests.conftest import ROOT, electra
+from tests.helpers.commands import electra, electra_process
+from tests.helpers.paths import ROOT
 from tests.helpers.training import train_here
-from tests.interchange.conftest import transformers
+from tests.helpers.transformers_models import edit, transformers
 
 WIKIPEDIA = ROOT.parent / "shared" / "data" / "corpora" / "wikipedia_en" / "wiki.valid.txt.xz"
 STRANGE = [
@@ -188,7 +188,7 @@ def test_a_full_size_net_is_imported_goes_on_and_is_fine_tuned(tmp_path, make_th
     sizes, generator = FULL_SIZE[size]
     made = make_theirs(sizes=sizes, generator=generator, **options)
     checkpoint = tmp_path / "in" / "checkpoint.pt"
-    done = electra("import", made.folder, checkpoint)
+    done = electra_process("import", made.folder, checkpoint)
     assert "largest difference" in done.stdout and "initialised" not in done.stdout
     tokenizer = load_wordpiece(checkpoint.parent)
     encode_to_binary(tokenizer, corpus_lines[:120], tmp_path / "data" / "train", checkpoint.parent)
@@ -199,7 +199,7 @@ def test_a_full_size_net_is_imported_goes_on_and_is_fine_tuned(tmp_path, make_th
 
 
 def fine_tune(tmp_path, tokenizer, checkpoint):
-    from tests.conftest import fairseq
+    from tests.helpers.commands import fairseq
 
     data = tmp_path / "task"
     encode_to_binary(tokenizer, ["the name is good"] * 8 + ["a list of words"] * 8, data / "input0" / "train", checkpoint.parent)
@@ -284,10 +284,6 @@ def test_parity_looks_at_padding_pairs_and_all_of_the_vocabulary(pretrained):
     ends = (rows == 2).sum(1)
     assert (rows == 1).any() and (ends == 1).any() and (ends == 2).any() and len(set((rows != 1).sum(1).tolist())) >= 6
     assert parity.rows_of_text(pretrained().tokenizer, 16).shape[1] == 16
-
-
-def edit(path, **changes):
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 class Evil:

@@ -103,7 +103,7 @@ def test_sizes_that_cannot_be(changes, message):
 
 def test_bf16_gives_nearly_the_same_losses_and_where_it_would_crawl_the_same(make_task, make_model, monkeypatch):
     from fairseq_electra import precision
-    from tests.criterions.test_replaced_token_detection import criterion_for
+    from tests.helpers.components import criterion_for
 
     task = make_task(autocast="bf16")
     plain = make_task()

@@ -11,47 +11,9 @@ import torch.nn.functional as F
 from fairseq_electra.electra import attention, encoder
 from fairseq_electra.electra.packed import Buckets, PackedDocuments, Spans
 from fairseq_electra.errors import InputError
-from fairseq_electra.pretraining.encode import encode_to_binary
-from fairseq_electra.pretraining.wordpiece import load_wordpiece
 from fairseq_electra.tasks._pretraining_options import check_packing
-from tests.criterions.test_replaced_token_detection import criterion_for
-
-TENSORS = ("src_tokens", "segment_ids", "padding_mask", "masked_positions", "target", "sample_uniforms")
-
-
-def unpacked(net_input: dict, pad: int) -> tuple[dict, list[tuple[int, slice]]]:
-    """The same documents, masks and numbers, each in a row of its own; and where each stands: its packed row and columns."""
-    rows, width = net_input["src_tokens"].shape
-    found, places = [], []
-    for row in range(rows):
-        begin = 0
-        length = int((~net_input["padding_mask"][row]).sum())
-        for end in net_input["document_ends"][row].tolist():
-            end = min(end, length)
-            if end == begin:
-                continue
-            target, positions = net_input["target"][row], net_input["masked_positions"][row]
-            own = (target != pad) & (positions >= begin) & (positions < end)
-            spare = torch.zeros(len(own) - int(own.sum()), dtype=torch.long)
-            tokens = torch.full((width,), pad, dtype=torch.int32)
-            tokens[: end - begin] = net_input["src_tokens"][row, begin:end]
-            segments = torch.zeros(width, dtype=torch.int32)
-            segments[: end - begin] = net_input["segment_ids"][row, begin:end]
-            uniforms = torch.cat([net_input["sample_uniforms"][row][own], spare.double()])
-            positions = torch.cat([positions[own] - begin, spare])
-            found.append((tokens, segments, tokens == pad, positions, torch.cat([target[own], spare + pad]), uniforms))
-            places.append((row, slice(begin, end)))
-            begin = end
-    return dict(zip(TENSORS, map(torch.stack, zip(*found, strict=True)), strict=True)), places
-
-
-@pytest.fixture(scope="module")
-def paragraphs(tmp_path_factory, corpus_lines, vocabulary):
-    """Binarized: each paragraph is a document, most are short."""
-    folder = tmp_path_factory.mktemp("paragraphs")
-    short = [line[:150] for line in corpus_lines if line][:160]
-    encode_to_binary(load_wordpiece(vocabulary), [line for text in short for line in (text, "")], folder / "train", vocabulary)
-    return folder
+from tests.helpers.components import criterion_for
+from tests.helpers.packed_documents import unpacked
 
 
 @pytest.fixture

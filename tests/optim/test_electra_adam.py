@@ -3,21 +3,11 @@ import copy
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.optim.depths import layers_below_head, mark_depths
-from fairseq_electra.optim.electra_adam import LONG_AGO, ElectraAdam, ElectraAdamConfig
-
-
-def optimizer_for(params, **changes):
-    config = OmegaConf.merge(OmegaConf.structured(ElectraAdamConfig), {"lr": [0.1], **changes})
-    return ElectraAdam(config, params)
-
-
-def parameters():
-    torch.manual_seed(0)
-    return [torch.nn.Parameter(torch.randn(3, 4)), torch.nn.Parameter(torch.randn(4))]
+from fairseq_electra.optim.electra_adam import LONG_AGO
+from tests.helpers.components import optimizer_for, parameters
 
 
 def plain_steps(values, gradients, steps, correct, lr=0.1, b1=0.9, b2=0.999, eps=1e-6, decay=0.01):

@@ -7,7 +7,7 @@ import torch
 from fairseq import utils
 
 from fairseq_electra.optim.gradients import mark_networks
-from tests.optim.test_electra_adam import optimizer_for, parameters
+from tests.helpers.components import optimizer_for, parameters
 
 
 def with_gradients(seed=1):

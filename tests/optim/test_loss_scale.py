@@ -8,7 +8,7 @@ import torch
 from fairseq_electra.errors import InputError
 from fairseq_electra.optim import loss_scale
 from fairseq_electra.optim.loss_scale import LossScale
-from tests.optim.test_electra_adam import optimizer_for, parameters
+from tests.helpers.components import optimizer_for, parameters
 
 
 def test_the_scale_is_that_of_pytorchs_own_scaler(monkeypatch):

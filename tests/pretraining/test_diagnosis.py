@@ -18,7 +18,8 @@ from fairseq_electra.pretraining.meters import SumsOnDevice
 from fairseq_electra.pretraining.metrics import SUMS
 from fairseq_electra.pretraining.score_histogram import BINS
 from fairseq_electra.pretraining.stretch import Stretch, rising
-from tests.conftest import ROOT, TINY_NET
+from tests.helpers.paths import ROOT
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import COMMON
 
 # electra_small with learned positions on a GPU, 128 rows of 128, warm-up 1,075: its discriminator dies, its generator stays at .059

@@ -27,7 +27,7 @@ from fairseq_electra.pretraining.wordpiece import (
     save_vocabulary,
     train_wordpiece,
 )
-from tests.conftest import electra, fairseq, run
+from tests.helpers.commands import electra, fairseq, fairseq_process, run
 
 AWKWARD = [
     "A literal <s> and <mask> and </s>, <unk>, <pad> and [MASK] stay text.",
@@ -209,7 +209,7 @@ def test_sentencepiece_goes_through_fairseqs_own_bpe(tmp_path, corpus_lines):
 
     bpe = SentencepieceBPE(OmegaConf.merge(OmegaConf.structured(SentencepieceConfig), {"sentencepiece_model": str(tmp_path / "spm.model")}))
     (tmp_path / "train.pieces").write_text("".join(bpe.encode(line) + "\n" for line in corpus_lines[:60]))
-    fairseq(
+    fairseq_process(
         "preprocess",
         "--task",
         "electra_pretraining",
@@ -226,7 +226,7 @@ def test_sentencepiece_goes_through_fairseqs_own_bpe(tmp_path, corpus_lines):
     dictionary = load_dictionary(tmp_path / "bin")
     assert dictionary.symbols[-1] == "<mask>"
     assert 50 < word_starts(dictionary).sum() < 450
-    from tests.conftest import TINY_NET
+    from tests.helpers.small_model import TINY_NET
     from tests.helpers.training import train
 
     log = train(tmp_path / "bin", tmp_path / "save", "--max-update", "2", "--mask-whole-words", *TINY_NET)

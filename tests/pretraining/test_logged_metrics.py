@@ -6,10 +6,10 @@ from fairseq.logging import metrics
 from fairseq.trainer import Trainer
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fairseq_electra.criterions.replaced_token_detection import _discriminator_counts
 from fairseq_electra.pretraining.meters import SumsOnDevice, pack
 from fairseq_electra.pretraining.metrics import log_metrics
 from fairseq_electra.pretraining.score_histogram import BINS, BINS_BEFORE, area_under_curve
+from tests.helpers.logged_sums import MetricsAlone, sums_of
 
 
 @pytest.fixture(autouse=True)
@@ -17,33 +17,6 @@ def fresh():
     metrics.reset()
     yield
     metrics.reset()
-
-
-def sums_of(update: int, training: bool = True, flags: bool = True) -> dict:
-    """A batch's sums as the criterion gives them, from invented scores."""
-    generator = torch.Generator().manual_seed(update)
-    shape = (4 + update % 3, 60)
-    is_replaced, real = torch.rand(shape, generator=generator) < 0.13, torch.rand(shape, generator=generator) < 0.9
-    is_replaced &= real
-    logits = torch.randn(shape, generator=generator) - 1 + is_replaced - (0 if flags else 50)
-    masked, hidden = 30 + update, torch.tensor(25 + update % 2)
-    sums = {
-        "sample_size": masked,
-        "ntokens": int(real.sum()),
-        "nsentences": len(real),
-        "loss": torch.rand((), generator=generator) * 900,
-        "masked_lm_sum": torch.rand((), generator=generator) * 200,
-        "masked_unknown": torch.tensor(update % 4),
-        "masked_lm_correct": torch.tensor(7 + update % 5),
-        "mask_token_correct": torch.tensor(3 + update % 4),
-        "mask_token_count": hidden,
-        "sampled_correct": torch.tensor(update % 6),
-        "disc_sum": torch.rand((), generator=generator) * 150,
-        **_discriminator_counts(logits, is_replaced, real),
-    }
-    if training:
-        return sums | {"flops": 1e9}
-    return sums | {"gen_entropy_sum": torch.rand((), generator=generator) * 100}
 
 
 def log_averages(logs: list[dict], unit: float = 100.0) -> None:
@@ -260,14 +233,6 @@ def test_the_diagnosis_reads_only_what_the_log_reads_anyway(make_task, monkeypat
     assert round(100 * seen.recall, 2) == expected["disc_recall"] and round(seen.disc_loss, 4) == expected["disc_loss"]
     assert round(100 * seen.accuracy, 2) == expected["mask_token_accuracy"]
     assert seen.auc == pytest.approx(expected["disc_auc"], abs=0.02) and found["num_updates"] == 4
-
-
-class MetricsAlone:
-    """A criterion that has nothing but its metrics."""
-
-    @staticmethod
-    def reduce_metrics(logging_outputs):
-        log_metrics(logging_outputs)
 
 
 def test_the_log_reads_all_sums_at_once(monkeypatch):

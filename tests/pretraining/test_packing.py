@@ -3,7 +3,7 @@ import pytest
 
 from fairseq_electra.pretraining.packing import gather_packed, pack
 from fairseq_electra.pretraining.rows import build_rows, gather_rows
-from tests.pretraining.test_rows import BOS, EOS, PAD, stream_of
+from tests.helpers.streams import BOS, EOS, PAD, stream_of
 
 WIDTH = 64
 SPECIAL = {"bos": BOS, "pad": PAD, "eos": EOS}

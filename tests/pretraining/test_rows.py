@@ -3,21 +3,7 @@ import pytest
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.rows import build_rows, gather_rows
-
-BOS, PAD, EOS = 0, 1, 2
-
-
-def stream_of(documents):
-    """fairseq's stream: every line closed by </s>, a lone </s> between documents. Tokens are numbered from 4."""
-    ids, sizes, token = [], [], 4
-    for document in documents:
-        for length in document:
-            ids += [*range(token, token + length), EOS]
-            sizes.append(length + 1)
-            token += length
-        ids.append(EOS)
-        sizes.append(1)
-    return np.array(ids, np.uint32), np.array(sizes, np.int32)
+from tests.helpers.streams import BOS, EOS, PAD, stream_of
 
 
 def read(ids, rows, width):

@@ -12,7 +12,7 @@ from fairseq_electra.speedrun import machine
 from fairseq_electra.speedrun.machine import Machine, bytes_needed, check_disk
 from fairseq_electra.speedrun.plan import Pace, make_plan
 from fairseq_electra.speedrun.pretraining import training_arguments
-from tests.conftest import USER_DIR
+from tests.helpers.paths import USER_DIR
 
 
 @pytest.mark.parametrize("kind", ["cpu", "cuda"])

@@ -13,7 +13,8 @@ import pytest
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.log import read_log, read_record
 from fairseq_electra.speedrun.one_run import follow
-from tests.conftest import ROOT, TINY_NET
+from tests.helpers.paths import ROOT
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import COMMON
 
 

@@ -1,7 +1,7 @@
 """What a speedrun writes about a network that transformers has no class for."""
 
 from fairseq_electra.speedrun import report
-from tests.conftest import TINY_NET
+from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import train_here
 
 

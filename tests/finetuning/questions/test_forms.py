@@ -11,8 +11,8 @@ from fairseq_electra.files.faults import Faults
 from fairseq_electra.finetuning.info import read_task_info
 from fairseq_electra.finetuning.questions.forms import is_squad, without_blanks
 from fairseq_electra.finetuning.questions.read import Question, read_squad
-from tests.cli.test_sentence_commands import command
-from tests.finetuning.questions.test_read import CONTEXT, asked, squad, written
+from tests.helpers.commands import electra_here
+from tests.helpers.squad_files import CONTEXT, asked, squad, written
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "squad"
 
@@ -153,7 +153,7 @@ def test_repaired_answers_are_counted_and_others_still_refused(tmp_path, vocabul
     long = " ".join(["where"] * 30)
     other = written(tmp_path / "b.jsonl", lines(flat(question=long), flat(2)))
     given = ["--vocab", vocabulary, "--squad", "--max-positions", "64", "--max-question", "16", "--train", path, "--valid", other]
-    status, output, said = command("prepare", *given, "--destdir", tmp_path / "bin")
+    status, output, said = electra_here("prepare", *given, "--destdir", tmp_path / "bin")
     assert status == 0, said
     assert "; 1 questions cut to 16 pieces; 3 answers had blanks around them, which were taken away" in output
     assert read_task_info(tmp_path / "bin").cut == {"train": 0, "valid": 1}

@@ -12,7 +12,7 @@ from scipy.special import erf
 from fairseq_electra.criterions.question_answering import QuestionAnsweringLoss, QuestionAnsweringLossConfig
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.questions.heads import ConditionalAnswerHead, IndependentAnswerHead
-from tests.conftest import randomize_parameters
+from tests.helpers.small_model import randomize_parameters
 
 WIDTH, INNER = 12, 20
 KINDS = ("independent", "conditional", "answerability")

@@ -27,25 +27,12 @@ from fairseq_electra.finetuning.questions.rows import QuestionRows, most_context
 from fairseq_electra.finetuning.windows import best_window, windows_of
 from fairseq_electra.pretraining.binarized import load_dictionary
 from fairseq_electra.pretraining.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece
-from tests.cli.test_sentence_commands import command
+from tests.helpers.commands import electra_here
+from tests.helpers.squad_files import CONTEXT, asked, squad, written
 
 REAL = Path(__file__).parents[4] / "shared" / "data"
 BOS, PAD, EOS, UNK = range(4)
 INFO = TaskInfo("questions", ANSWERING, 2, (), ("f1", "exact_match"), 64, stride=16, max_question=16)
-CONTEXT = "The Normans came to France in the 10th century; their name is from Norse."
-
-
-def asked(number=1, question="Where did they come to?", answer="France", start=20, **more):
-    return {"id": f"q{number}", "question": question, "answers": [{"answer_start": start, "text": answer}]} | more
-
-
-def squad(*questions, context=CONTEXT):
-    return {"version": "1.1", "data": [{"title": "T", "paragraphs": [{"context": context, "qas": list(questions)}]}]}
-
-
-def written(path, data):
-    path.write_text(data if isinstance(data, str) else json.dumps(data))
-    return path
 
 
 def test_a_file_of_1_1_is_read_in_its_order(tmp_path):
@@ -92,7 +79,7 @@ def test_a_test_file_has_answers_for_all_questions_or_for_none(tmp_path, vocabul
     none = written(tmp_path / "none.json", squad({"id": "q1", "question": "What?"}))
     assert not read_squad(none, labelled=False).labelled
     given = ["--vocab", vocabulary, "--destdir", tmp_path / "bin", "--squad", "--train", written(tmp_path / "a.json", squad(asked()))]
-    assert command("prepare", *given, "--test", none)[0] == 0
+    assert electra_here("prepare", *given, "--test", none)[0] == 0
     assert read_task_info(tmp_path / "bin").unlabelled == ("test",)
 
 
@@ -118,10 +105,10 @@ def test_questions_without_an_answer_in_test_alone_are_warned_of(tmp_path, vocab
     none = {"answers": [], "is_impossible": True}
     plain, mixed = (written(tmp_path / f"{i}.json", squad(asked(1), asked(2, **more))) for i, more in enumerate(({}, none)))
     given = ["prepare", "--vocab", vocabulary, "--squad", "--train", plain, "--test", mixed]
-    status, _, said = command(*given, "--destdir", tmp_path / "a", "--valid", plain)
+    status, _, said = electra_here(*given, "--destdir", tmp_path / "a", "--valid", plain)
     assert status == 0 and f"{tmp_path / 'a'}: test has 1 questions without an answer, train and valid none" in said
     assert not read_task_info(tmp_path / "a").unanswerable
-    status, _, said = command(*given, "--destdir", tmp_path / "b", "--valid", mixed)
+    status, _, said = electra_here(*given, "--destdir", tmp_path / "b", "--valid", mixed)
     assert status == 0 and "without an answer" not in said and read_task_info(tmp_path / "b").unanswerable
 
 
@@ -192,7 +179,7 @@ BAD = {
 def test_a_bad_file_is_refused_with_its_place_and_nothing_is_written(tmp_path, vocabulary, data, sentence):
     good, bad = written(tmp_path / "good.json", squad(asked())), written(tmp_path / "bad.json", data)
     given = ["--vocab", vocabulary, "--destdir", tmp_path / "bin", "--squad", "--train", good, "--valid", bad]
-    status, output, said = command("prepare", *given)
+    status, output, said = electra_here("prepare", *given)
     assert status == 1 and output == "" and len(said.strip().splitlines()) == 1, said
     assert str(bad) in said and sentence in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.json", "good.json"]
@@ -213,7 +200,7 @@ def test_a_bad_file_is_refused_with_its_place_and_nothing_is_written(tmp_path, v
 )
 def test_options_that_cannot_be(tmp_path, vocabulary, more, sentence):
     good = written(tmp_path / "good.json", squad(asked()))
-    status, _, said = command("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--squad", "--train", good, *more)
+    status, _, said = electra_here("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--squad", "--train", good, *more)
     assert status == 1 and len(said.strip().splitlines()) == 1 and sentence in said, said
     assert list(tmp_path.iterdir()) == [good]
 
@@ -221,7 +208,7 @@ def test_options_that_cannot_be(tmp_path, vocabulary, more, sentence):
 def test_the_smallest_room_is_enough(tmp_path, vocabulary):
     good = written(tmp_path / "good.json", squad(asked(), context=CONTEXT * 4))
     given = ["--vocab", vocabulary, "--destdir", tmp_path / "bin", "--squad", "--train", good, "--max-positions", "75"]
-    status, output, said = command("prepare", *given)
+    status, output, said = electra_here("prepare", *given)
     assert status == 0 and "train 1; questions; 1 in several windows of 75 tokens" in output, said
     assert read_task_info(tmp_path / "bin").metrics == ("f1", "exact_match")
 

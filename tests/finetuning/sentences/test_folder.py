@@ -16,7 +16,7 @@ from fairseq_electra.finetuning.sentences.scores import examples_of, targets_of
 from fairseq_electra.finetuning.trainable import trainable
 from fairseq_electra.pretraining.binarized import load_dictionary
 from fairseq_electra.pretraining.wordpiece import load_wordpiece
-from tests.conftest import electra
+from tests.helpers.commands import electra
 
 BOS, EOS, UNK = 0, 2, 3
 LABELS = ("no", "yes", "not sure")

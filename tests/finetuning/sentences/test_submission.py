@@ -6,7 +6,7 @@ import pytest
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.sentences.glue import ENTAILMENT, GLUE, NLI
 from fairseq_electra.finetuning.sentences.submission import read_results, write_submission
-from tests.conftest import electra
+from tests.helpers.commands import electra
 
 OURS = "ours"
 # what GLUE's server (gluebenchmark.com/submit) wants the files to be called

@@ -20,8 +20,7 @@ from fairseq_electra.finetuning.words.tags import BIO, BIOES, TAG_METRICS, Entit
 from fairseq_electra.pretraining.binarized import load_dictionary
 from fairseq_electra.pretraining.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece
 from fairseq_electra.tasks._prepared_folder import PreparedFolderTask
-from tests.cli.test_sentence_commands import command
-from tests.conftest import electra
+from tests.helpers.commands import electra, electra_here
 
 BOS, PAD, EOS, UNK = 0, 1, 2, 3
 TYPES = ("code", "name")
@@ -295,7 +294,7 @@ def test_a_test_file_without_tags_is_prepared_and_never_scored(tmp_path, vocabul
     (tmp_path / "train.conll").write_text("Ada\tB-PER\nwrote\tO\n")
     (tmp_path / "test.conll").write_text("Ada\nwrote\n\nIt\n")
     given = ["--vocab", vocabulary, "--conll", "--train", tmp_path / "train.conll"]
-    status, output, said = command("prepare", *given, "--destdir", tmp_path / "task", "--test", tmp_path / "test.conll")
+    status, output, said = electra_here("prepare", *given, "--destdir", tmp_path / "task", "--test", tmp_path / "test.conll")
     assert status == 0 and "train 1, test 2; 3 tags; test has no tags; " in output, said
     info = read_task_info(tmp_path / "task")
     assert info.unlabelled == ("test",) and info.examples["test"] == 2
@@ -306,5 +305,5 @@ def test_a_test_file_without_tags_is_prepared_and_never_scored(tmp_path, vocabul
     PreparedFolderTask.check_split(task, "train")
     with pytest.raises(InputError, match=r"^test of DATA has no labels; apply the net to its file with fairseq-electra predict$"):
         PreparedFolderTask.check_split(task, "test")
-    status, _, said = command("prepare", *given, "--destdir", tmp_path / "new", "--valid", tmp_path / "test.conll")
+    status, _, said = electra_here("prepare", *given, "--destdir", tmp_path / "new", "--valid", tmp_path / "test.conll")
     assert status == 1 and "test.conll, line 1: 'Ada' is not a word and a tag" in said

@@ -13,7 +13,7 @@ from fairseq_electra.finetuning.words.columns import WordColumns
 from fairseq_electra.finetuning.words.folder import TagFolder, with_known_types
 from fairseq_electra.finetuning.words.read import has_tags, read_conll, read_words
 from fairseq_electra.finetuning.words.tags import BILOU, BIO, BIOES, BMES, IOB1, NONE, PLAIN_TAG_METRICS, Entity
-from tests.cli.test_sentence_commands import command
+from tests.helpers.commands import electra_here
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "ner" / "wnut17" / "dev.conll"
 GERMEVAL = """#\thttp://de.wikipedia.org/wiki/Manfred_Korfmann [2009-10-17]
@@ -202,10 +202,10 @@ def test_prepare_lists_sentences_that_cannot_be_used_and_leaves_them_out(tmp_pat
     given = ["prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--conll", "--word-column", "2", "--tag-column", "3"]
     files = ["--train", train, "--valid", valid]
     kinds = "2 with a stray tag, 1 with a line that is not a word and a tag, 1 with an unknown tag, 1 with an entity of a type that train"
-    status, _, said = command(*given, *files)
+    status, _, said = electra_here(*given, *files)
     assert status == 1 and not (tmp_path / "bin").exists()
     assert f": 5 examples cannot be used; mend them, or leave them out with --skip-bad: {kinds} has not\n" in said and said.count("\n") == 6
-    status, output, said = command(*given, *files, "--skip-bad")
+    status, output, said = electra_here(*given, *files, "--skip-bad")
     assert status == 0 and "train 1, valid 1; 3 tags" in output and said.startswith(f"left out: 5 examples: {kinds} has not\n"), said
 
 
@@ -243,7 +243,7 @@ def test_a_real_file_has_the_same_entities_in_every_scheme_and_in_columns_as_ger
 def test_parts_of_speech_are_prepared_and_scored_by_accuracy_and_macro_f1(tmp_path, vocabulary):
     path, bare = write(tmp_path / "a.conllu", CONLLU), write(tmp_path / "b.conllu", "1\ta\n2\tb\n\n1\tc\n")
     given = ["--conll", "--scheme", "none", "--word-column", "2", "--tag-column", "4", "--train", path, "--valid", path, "--test", bare]
-    status, output, said = command("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", *given)
+    status, output, said = electra_here("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", *given)
     assert status == 0 and "train 2, valid 2, test 2; 5 tags; test has no tags" in output, said
     info = read_task_info(tmp_path / "bin")
     assert info.labels == ("ADP", "DET", "NOUN", "PUNCT", "SYM") and info.metrics == PLAIN_TAG_METRICS
@@ -276,13 +276,13 @@ def test_options_and_tags_that_cannot_be_are_refused(tmp_path, vocabulary, more,
     given = ["prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--conll", "--train", train, *more]
     if more[-1] in files:
         given.append(write(tmp_path / f"{more[-1][2:]}.conll", files[more[-1]]))
-    status, _, said = command(*given)
+    status, _, said = electra_here(*given)
     assert status == 1 and len(said.splitlines()) == 1 and sentence in said and not (tmp_path / "bin").exists(), said
 
 
 def test_sentences_with_a_word_that_was_cut_are_counted(tmp_path, vocabulary):
     path = write(tmp_path / "a", f"a\tO\n{'xq' * 40}\tO\n{'zj' * 40}\tO\n\nb\tB-X\n")
     given = ["--conll", "--max-positions", "16", "--train", path]
-    status, output, said = command("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", *given)
+    status, output, said = electra_here("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", *given)
     assert status == 0 and "; 1 have a word that was cut to 14 pieces" in output, output + said
     assert read_task_info(tmp_path / "bin").cut == {"train": 1}

@@ -1,0 +1,15 @@
+"""Fixtures of several modules of this folder."""
+
+import pytest
+
+from fairseq_electra.pretraining.encode import encode_to_binary
+from fairseq_electra.pretraining.wordpiece import load_wordpiece
+
+
+@pytest.fixture(scope="session")
+def rows32(tmp_path_factory, corpus_lines, vocabulary):
+    """A corpus of exactly 32 rows: as many documents of one line."""
+    folder = tmp_path_factory.mktemp("rows32")
+    lines = [line[:120] for line in corpus_lines if len(line) > 60][:32]
+    encode_to_binary(load_wordpiece(vocabulary), [part for line in lines for part in (line, "")], folder / "train", vocabulary)
+    return folder
