@@ -119,6 +119,7 @@ def pretrained(make_task, make_model, vocabulary):
         task = make_task()
         model = make_model(task, randomize=False, **changes).eval()
         randomize_parameters(model, std=0.05)
-        return Pretrained(model, load_wordpiece(vocabulary), task.source_dictionary)
+        del model.dictionary_version  # of a training with fairseq
+        return Pretrained(model, load_wordpiece(vocabulary), task.source_dictionary.symbols)
 
     return make

@@ -115,7 +115,7 @@ def test_output_that_cannot_be_written_is_named(trained, tmp_path, monkeypatch):
     done = electra("plot", trained / "train.log", "--output", tmp_path / "curves.csv", check=False)
     assert done.returncode == 1 and "names no picture" in done.stderr
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr("fairseq_electra.cli.corpus.builtin_documents", lambda: [Document("topic", ("a text",))])
+    monkeypatch.setattr("fairseq_electra.pretraining.corpus.builtin_documents", lambda: [Document("topic", ("a text",))])
     done = electra("corpus", "--output", tmp_path / "file", check=False)
     assert done.returncode == 1 and "check the path" in done.stderr and "Traceback" not in done.stderr
 
@@ -132,7 +132,7 @@ def test_user_dir_and_version():
 
 
 def test_corpus_splits_by_file_and_labels_half(tmp_path, monkeypatch):
-    from fairseq_electra.cli import corpus
+    from fairseq_electra.pretraining import corpus
     from fairseq_electra.pretraining.corpus import builtin_documents, fingerprint, swap_examples
 
     documents = builtin_documents()  # seconds, here alone

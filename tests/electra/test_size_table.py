@@ -13,7 +13,7 @@ from fairseq_electra.finetuning.recipes import recipe_for
 from fairseq_electra.pretraining import recipes
 from fairseq_electra.speedrun.published import nearest_published
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "sizes.md").read_text(encoding="utf-8")
 # Clark et al. 2020, table 6: layers, hidden, inner, heads, embedding, generator, mask share, rate, warm-up,
 # batch, updates; table 7: layer decay
 PAPER = {
@@ -56,9 +56,9 @@ def test_model_sizes_are_those_of_the_paper(size):
 
 
 @pytest.mark.parametrize("size", MODEL_SIZES)
-def test_model_sizes_stand_in_the_readme(size):
+def test_model_sizes_stand_on_the_page_of_sizes(size):
     row = MODEL_SIZES[size]
-    (line,) = re.findall(rf"^\| `electra_{size}` \|.*", README, re.M)
+    (line,) = re.findall(rf"^\| `electra_{size}` \|.*", PAGE, re.M)
     cells = [cell.strip() for cell in line.strip("|").split("|")][1:]
     sizes = row.encoder
     numbers = (sizes.num_hidden_layers, sizes.hidden_size, sizes.embedding_size, sizes.num_attention_heads)

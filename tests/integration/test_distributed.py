@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionConfig
 from fairseq_electra.electra.masking import Masking
+from fairseq_electra.electra.objectives import OBJECTIVES
 from fairseq_electra.finetuning.runs import PRELOADED
 from fairseq_electra.models.electra import ElectraConfig, ElectraModel
 from fairseq_electra.pretraining.batches import MaskedRows
@@ -87,7 +88,12 @@ def toy():
     for i in range(95):
         dictionary.add_symbol(f"p{i}")
     dictionary.add_symbol("<mask>")
-    task = SimpleNamespace(source_dictionary=dictionary, cfg=SimpleNamespace(tokens_per_sample=32), masked_share=MaskedShare(0.15))
+    task = SimpleNamespace(
+        source_dictionary=dictionary,
+        cfg=SimpleNamespace(tokens_per_sample=32),
+        masked_share=MaskedShare(0.15),
+        objective=OBJECTIVES["electra"],
+    )
     config = {"model_size": "tiny", **NET}
     torch.manual_seed(0)
     model = ElectraModel.build_model(OmegaConf.merge(OmegaConf.structured(ElectraConfig), config), task).double()
