@@ -14,10 +14,11 @@ import fairseq_electra
 pytest.register_assert_rewrite("tests.helpers")  # a failed assertion of a helper shows its values, as one of a test does
 fairseq_electra.register()
 
-from fairseq_electra.pretraining.corpus import Document, builtin_documents  # noqa: E402
+from fairseq_electra.pretraining import corpus  # noqa: E402
 from fairseq_electra.pretraining.encode import encode_to_binary  # noqa: E402
 from fairseq_electra.pretraining.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece  # noqa: E402
-from tests.helpers.small_model import NET, randomize_parameters  # noqa: E402
+from tests.helpers.small_model import NET, TINY_NET, randomize_parameters  # noqa: E402
+from tests.helpers.training import train_here  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -30,15 +31,15 @@ def loud():
 
 
 @pytest.fixture(scope="session")
-def documents() -> list[Document]:
-    """The built-in corpus."""
-    return builtin_documents()
+def corpus_lines() -> list[str]:
+    """Real English: the language reference of this Python, one paragraph a line, blank lines between documents.
 
-
-@pytest.fixture(scope="session")
-def corpus_lines(documents) -> list[str]:
-    """Real English: the language reference of this Python, one paragraph a line, blank lines between documents."""
-    return [line for document in documents if document.source.startswith("topic ") for line in (*document.paragraphs, "")]
+    It is the beginning of the built-in corpus. The rest, the docstrings of the standard library, takes seconds to read.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpus, "_docstrings", lambda folder: ())
+        documents = corpus.builtin_documents()
+    return [line for document in documents for line in (*document.paragraphs, "")]
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +57,14 @@ def data_bin(tmp_path_factory, corpus_lines, vocabulary) -> Path:
     encode_to_binary(tokenizer, corpus_lines[:120], folder / "train", vocabulary)
     encode_to_binary(tokenizer, corpus_lines[200:260], folder / "valid", vocabulary)
     return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory, data_bin) -> Path:
+    """A small model after three updates of pre-training, for tests that read it or copy it."""
+    folder = tmp_path_factory.mktemp("checkpoint") / "save"
+    train_here(data_bin, folder, *TINY_NET, "--max-update", "3", "--disable-validation")
+    return folder / "checkpoint_last.pt"
 
 
 @pytest.fixture(scope="session")
@@ -98,3 +107,17 @@ def paragraphs(tmp_path_factory, corpus_lines, vocabulary):
     short = [line[:150] for line in corpus_lines if line][:160]
     encode_to_binary(load_wordpiece(vocabulary), [line for text in short for line in (text, "")], folder / "train", vocabulary)
     return folder
+
+
+@pytest.fixture
+def pretrained(make_task, make_model, vocabulary):
+    """One of our nets with all parameters random, as :func:`load_checkpoint` would give it."""
+    from fairseq_electra.hub.load import Pretrained
+
+    def make(**changes):
+        task = make_task()
+        model = make_model(task, randomize=False, **changes).eval()
+        randomize_parameters(model, std=0.05)
+        return Pretrained(model, load_wordpiece(vocabulary), task.source_dictionary)
+
+    return make

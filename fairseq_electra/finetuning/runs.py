@@ -16,6 +16,8 @@ from fairseq_electra.pretraining.log import read_log
 # name, arguments, log, threads, and what to do with the name then
 Job = tuple[str, list[str], str, int, Callable[[str], None] | None]
 DIVERGED = "diverged: "  # begins what went wrong with a run whose losses are beyond all numbers
+# what every run imports, fairseq first, so that this package registers what fairseq's options name
+PRELOADED = ["fairseq_cli.train", "fairseq_electra", "fairseq_electra.finetuning.study", "torch._dynamo"]
 USER_DIR = str(Path(fairseq_electra.__file__).parent)
 
 
@@ -44,7 +46,7 @@ def train_all(
     """
     logs.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["fairseq_electra", "fairseq_cli.train"])
+    context.set_forkserver_preload(PRELOADED)
     jobs = [(name, list(arguments), str(logs / f"{name}.log"), threads, then) for name, arguments in runs.items()]
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=1, initializer=_end_with_parent) as pool:

@@ -15,7 +15,7 @@ from fairseq_electra.finetuning.sentences.folder import encode_texts, fit, rows_
 from fairseq_electra.finetuning.sentences.read import Example
 from fairseq_electra.interchange.transformers_folder import read_folder
 from tests.helpers.commands import run
-from tests.helpers.transformers_models import SMALL, transformers
+from tests.helpers.transformers_models import SMALL, in_their_order, save_theirs, transformers
 
 PAD = 1
 SIZES = {name: size for name, size in SMALL.items() if name != "embedding_size"}
@@ -23,8 +23,8 @@ PAIRS = [("The name of a class is a string.", "A name."), ("It returns a list, o
 
 
 @pytest.fixture
-def bert(make_theirs):
-    return make_theirs("Bert", sizes=SIZES, generator=None, class_name="BertModel").folder
+def bert(tmp_path, vocabulary):
+    return save_theirs(tmp_path / "theirs", in_their_order(vocabulary), "Bert", sizes=SIZES, generator=None, class_name="BertModel").folder
 
 
 def test_both_sides_cut_pairs_to_the_same_rows(bert):

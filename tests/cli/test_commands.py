@@ -6,16 +6,17 @@ import pytest
 import torch
 
 from fairseq_electra.cli import inspect, main
+from fairseq_electra.pretraining.corpus import Document
 from tests.helpers.commands import electra
 from tests.helpers.paths import USER_DIR
 from tests.helpers.small_model import TINY_NET
-from tests.helpers.training import train, train_here
+from tests.helpers.training import train_here
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, data_bin):
     folder = tmp_path_factory.mktemp("trained")
-    log = train(data_bin, folder / "save", *TINY_NET, "--max-update", "5", "--num-workers", "0")
+    log = train_here(data_bin, folder / "save", *TINY_NET, "--max-update", "5", "--num-workers", "0")
     (folder / "train.log").write_text(log.text)
     return folder
 
@@ -111,10 +112,11 @@ def test_plot_takes_logs_of_runs_that_were_killed_and_resumed(trained, tmp_path)
     assert [int(float(row["num_updates"])) for row in rows] == [1, 2, 3, 4, 5, 5]
 
 
-def test_output_that_cannot_be_written_is_named(trained, tmp_path):
+def test_output_that_cannot_be_written_is_named(trained, tmp_path, monkeypatch):
     done = electra("plot", trained / "train.log", "--output", tmp_path / "curves.csv", check=False)
     assert done.returncode == 1 and "names no picture" in done.stderr
     (tmp_path / "file").write_text("")
+    monkeypatch.setattr("fairseq_electra.cli.corpus.builtin_documents", lambda: [Document("topic", ("a text",))])
     done = electra("corpus", "--output", tmp_path / "file", check=False)
     assert done.returncode == 1 and "check the path" in done.stderr and "Traceback" not in done.stderr
 
@@ -130,9 +132,12 @@ def test_user_dir_and_version():
     assert "fairseq_electra 0.1.0" in electra("--version").stdout
 
 
-def test_corpus_splits_by_file_and_labels_half(tmp_path, documents):
-    from fairseq_electra.pretraining.corpus import fingerprint, swap_examples
+def test_corpus_splits_by_file_and_labels_half(tmp_path, monkeypatch):
+    from fairseq_electra.cli import corpus
+    from fairseq_electra.pretraining.corpus import builtin_documents, fingerprint, swap_examples
 
+    documents = builtin_documents()  # seconds, here alone
+    monkeypatch.setattr(corpus, "builtin_documents", lambda: documents)
     done = electra("corpus", "--output", tmp_path)
     assert fingerprint(documents) in done.stdout
     by_split = {split: {d.source for d in documents if d.split == split} for split in ("train", "valid", "test")}

@@ -5,14 +5,15 @@ import statistics
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from fairseq_electra import cli
-from fairseq_electra.cli.launch import add_arguments, placement
+from fairseq_electra.cli.launch import add_arguments, placement, run_torchrun
 from fairseq_electra.errors import InputError
-from tests.helpers.commands import electra
+from tests.helpers.commands import electra_process, fairseq
 from tests.helpers.ranks import free_port
 from tests.helpers.small_model import TINY_NET
-from tests.helpers.training import COMMON, read, train
+from tests.helpers.training import COMMON, command, read, train
 
 FIFTY = [
     *TINY_NET,
@@ -30,7 +31,7 @@ FIFTY = [
 
 def launch(ranks, data, save_dir, *arguments, options=(), check=True):
     given = ["fairseq-train", str(data), *COMMON, "--save-dir", str(save_dir), *map(str, arguments)]
-    done = electra("launch", "-n", ranks, *options, "--", *given, check=check)
+    done = electra_process("launch", "-n", ranks, *options, "--", *given, check=check)
     return done if not check else read(done.stdout + done.stderr, save_dir, 0)
 
 
@@ -61,6 +62,18 @@ def test_a_sentence_is_said_once_and_the_status_is_1(tmp_path, data_bin):
     assert done.stderr.count("--mask-prob must lie between 0 and 1") == 1 and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(("status", "ended"), [(1, "ended with status 1"), (-9, "was ended by signal 9")])
+def test_run_torchrun_tells_how_a_process_ended(tmp_path, monkeypatch, status, ended):
+    failed = ChildFailedError("train", {1: ProcessFailure(1, 4711, status, str(tmp_path / "error.json"))})
+
+    def main(arguments):
+        raise failed
+
+    monkeypatch.setattr("torch.distributed.run.main", main)
+    assert f"process 1 {ended}, so all were stopped; the reason is above" in run_torchrun([], tmp_path)
+
+
+@pytest.mark.long
 def test_a_process_that_dies_ends_all(tmp_path, data_bin):
     done = launch(2, data_bin, tmp_path / "save", "--num-workers", "-1", check=False)
     assert done.returncode == 1 and "ended with status 1, so all were stopped" in done.stderr.splitlines()[-1]
@@ -94,8 +107,8 @@ def test_launch_refuses_a_second_copy_of_this_package(tmp_path, capsys):
 @pytest.mark.parametrize("options", [[], ["--distributed-init-method", "tcp://127.0.0.1:29511"]])
 def test_fairseq_alone_starts_nothing_on_cpus_and_says_so(tmp_path, data_bin, options):
     """The second ended with status 0."""
-    log = train(data_bin, tmp_path / "save", "--distributed-world-size", 2, *options, check=False)
-    assert log.status == 1 and "fairseq-electra launch -n 2" in log.text.splitlines()[-1]
+    done = fairseq("train", *command(data_bin, tmp_path / "save", "--distributed-world-size", 2, *options)[3:], check=False)
+    assert done.returncode == 1 and "fairseq-electra launch -n 2" in done.stderr.splitlines()[-1]
 
 
 def place(monkeypatch, *options, **environment):
@@ -125,7 +138,7 @@ def test_two_machines_are_one_run(tmp_path, data_bin):
     with ThreadPoolExecutor() as pool:
         runs = [
             pool.submit(
-                electra,
+                electra_process,
                 *f"launch -n 1 --nodes 2 --node-rank {rank} --master-addr 127.0.0.1 --master-port {port} --".split(),
                 "fairseq-train",
                 *given,

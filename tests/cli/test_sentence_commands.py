@@ -13,7 +13,7 @@ from fairseq_electra.hub.interface import from_pretrained
 from tests.helpers.commands import electra_here
 from tests.helpers.sentence_tasks import stock
 from tests.helpers.small_model import TINY_NET
-from tests.helpers.training import configuration, refusal_here, run_here, train
+from tests.helpers.training import configuration, refusal_here, run_here, train_here
 
 PAIRS = "one\ttwo\tclass\na b\tc d\tyes\ne f\tg h\tno\ni j\tk l\tyes\n"
 
@@ -168,7 +168,7 @@ def test_a_vocabulary_of_two_halves_is_refused(files, vocabulary):
 def tuned(tmp_path_factory, vocabulary, data_bin):
     """Checkpoints of pre-training, of a pair task, and of a multiple choice."""
     folder = tmp_path_factory.mktemp("tuned")
-    train(data_bin, folder / "pretrained", *TINY_NET, "--max-update", "2", "--disable-validation")
+    train_here(data_bin, folder / "pretrained", *TINY_NET, "--max-update", "2", "--disable-validation")
     source = folder / "pretrained" / "checkpoint_last.pt"
     for name in ("train.tsv", "valid.tsv"):
         (folder / name).write_text(PAIRS)
@@ -197,7 +197,7 @@ def tuned(tmp_path_factory, vocabulary, data_bin):
 )
 def test_predict_refuses(tuned, monkeypatch, tmp_path, checkpoint, text, sentence):
     given = ["predict", tuned / checkpoint, "--output", tmp_path / "answers.jsonl"]
-    status, output, said = electra_here(*given, text=text, monkeypatch=monkeypatch)
+    status, output, said = electra_here(*given, text=text)
     assert status == 1 and output == "" and sentence in said.splitlines()[-1], said
     assert not list(tmp_path.iterdir())
 
@@ -205,7 +205,7 @@ def test_predict_refuses(tuned, monkeypatch, tmp_path, checkpoint, text, sentenc
 def test_predict_says_where_it_has_one_answer_to_everything(tuned, monkeypatch):
     given = ["predict", tuned / "pair" / "checkpoint_last.pt"]
     for number, warned in ((OF_ANY, True), (OF_ANY - 1, False)):
-        status, output, said = electra_here(*given, text="one\ttwo\n" * number, monkeypatch=monkeypatch)
+        status, output, said = electra_here(*given, text="one\ttwo\n" * number)
         answer = json.loads(output.splitlines()[0])["label"]
         assert status == 0
         assert (f"warning: standard input: the net answers {answer!r} for all {OF_ANY} inputs: it has learnt nothing yet" in said) == warned
@@ -217,9 +217,9 @@ def test_a_multiple_choice_without_its_description_still_needs_choices(tuned, mo
     checkpoint = tmp_path / "choice" / "checkpoint_last.pt"
     shutil.move(tuned / "choice-bin" / "task.json", tmp_path / "task.json")
     try:
-        status, _, said = electra_here("predict", checkpoint, text="alone\n", monkeypatch=monkeypatch)
+        status, _, said = electra_here("predict", checkpoint, text="alone\n")
         assert status == 1 and "line 1: 1 texts between tabs, where 2 are expected" in said
-        status, output, _ = electra_here("predict", checkpoint, text="context\tone\ttwo\tthree\n", monkeypatch=monkeypatch)
+        status, output, _ = electra_here("predict", checkpoint, text="context\tone\ttwo\tthree\n")
         assert status == 0 and len(json.loads(output)["probabilities"]) == 3
     finally:
         shutil.move(tmp_path / "task.json", tuned / "choice-bin" / "task.json")
@@ -227,19 +227,19 @@ def test_a_multiple_choice_without_its_description_still_needs_choices(tuned, mo
 
 def test_predict_reads_json_lines_by_the_names_of_the_training(tuned, monkeypatch):
     pairs = [("a b", "c d"), ("e f g", "")]
-    plain = electra_here("predict", tuned / "pair", text="".join(f"{one}\t{two}\n" for one, two in pairs), monkeypatch=monkeypatch)
+    plain = electra_here("predict", tuned / "pair", text="".join(f"{one}\t{two}\n" for one, two in pairs))
     renamed = "".join(json.dumps({"q": one, "a": two}) + "\n" for one, two in pairs)
     by_name = renamed.replace('"q"', '"one"').replace('"a":', '"two":')
     assert plain[0] == 0 and plain[1].count("label") == 2
-    assert electra_here("predict", tuned / "pair", text=by_name, monkeypatch=monkeypatch)[:2] == plain[:2]
-    assert electra_here("predict", tuned / "pair", "--text", "q", "a", text=renamed, monkeypatch=monkeypatch)[:2] == plain[:2]
+    assert electra_here("predict", tuned / "pair", text=by_name)[:2] == plain[:2]
+    assert electra_here("predict", tuned / "pair", "--text", "q", "a", text=renamed)[:2] == plain[:2]
     assert "line 1: no 'one', it has 'q', 'a'; name the columns with --text" in refused(tuned / "pair", renamed, monkeypatch)
     assert "--text names 1 columns, q, and this net was trained on 2" in refused(tuned / "pair", renamed, monkeypatch, "--text", "q")
     assert "line 1: a JSON record with 'q', 'a', and the network does not know" in refused(tuned / "choice", renamed, monkeypatch)
 
 
 def refused(checkpoint, text, monkeypatch, *more):
-    status, output, said = electra_here("predict", checkpoint, *more, text=text, monkeypatch=monkeypatch)
+    status, output, said = electra_here("predict", checkpoint, *more, text=text)
     assert status == 1 and output == ""
     return said.splitlines()[-1]
 
@@ -303,7 +303,7 @@ def test_options_of_labelled_files_are_refused_without_one(tuned, monkeypatch):
 
 def test_predict_writes_a_file_whole(tuned, monkeypatch, tmp_path):
     given = ["predict", tuned / "pair" / "checkpoint_last.pt", "--output", tmp_path / "answers.jsonl"]
-    status, output, _ = electra_here(*given, text="a\tb\nc d e\tf\n", monkeypatch=monkeypatch)
+    status, output, _ = electra_here(*given, text="a\tb\nc d e\tf\n")
     answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
     assert status == 0 and output == "" and [set(answer) for answer in answers] == [{"label", "probabilities"}] * 2
     assert set(answers[0]["probabilities"]) == {"yes", "no"}

@@ -32,6 +32,7 @@ from fairseq.tasks import sentence_prediction as sentence_prediction_task
 
 from fairseq_electra import compat
 from fairseq_electra.errors import InputError, RunCollapsedError
+from tests.helpers import forked
 from tests.helpers.fairseq_source import source_of, stock_source
 from tests.helpers.paths import ROOT
 
@@ -70,7 +71,7 @@ def test_a_collapsed_run_is_known_by_its_status():
         code = (
             f"import fairseq_electra as f; f.register(); from fairseq_electra import errors; raise errors.{kind.__name__}('one sentence')"
         )
-        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+        done = forked.run([sys.executable, "-c", code])
         assert done.returncode == status and done.stderr.splitlines()[-1] == "fairseq_electra: error: one sentence"
 
 

@@ -1,18 +1,27 @@
-"""Run commands: any program, fairseq's tools, and ours, in a process of their own or in this one."""
+"""Run commands: any program, fairseq's tools, and ours, in this process or in one of their own.
+
+``electra`` and ``fairseq`` run in this process, which has imported PyTorch and fairseq already: a command takes a few hundredths of a
+second. ``electra_process`` and ``fairseq_process`` run in a process of their own, for tests of what only a process has: its exit, its
+signals, all that it writes, its first import of this package, other processes beside it.
+"""
 
 import contextlib
+import importlib
 import io
+import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from fairseq_electra import cli
+from fairseq_electra.compat import input_error, save_folder
 from tests.helpers import forked
 from tests.helpers.paths import ROOT, USER_DIR
 
 
-def run(command, cwd=None, check=True, env=None, **kwargs):
-    """Run a command; returns the finished process with its output as text."""
+def run(command, cwd=None, check=True, env=None, **kwargs) -> subprocess.CompletedProcess:
+    """Run a program; returns the finished process with its output as text."""
     done = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
@@ -25,30 +34,93 @@ def run(command, cwd=None, check=True, env=None, **kwargs):
     return checked(done, check)
 
 
-def checked(done, check=True):
+def checked(done: subprocess.CompletedProcess, check=True) -> subprocess.CompletedProcess:
     """Return a finished process, which must have succeeded where check says so."""
     assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done
 
 
-def fairseq(tool, *arguments, check=True, **kwargs):
-    """Run fairseq-train, fairseq-preprocess, ... with this plugin."""
-    return checked(
-        forked.run([sys.executable, "-m", f"fairseq_cli.{tool}", *map(str, arguments), "--user-dir", str(USER_DIR)], **kwargs), check
-    )
+def electra(*arguments, check=True, input="", cwd=None) -> subprocess.CompletedProcess:
+    """Run one of our commands in this process; it must succeed unless check says otherwise."""
+    return checked(subprocess.CompletedProcess(arguments, *electra_here(*arguments, text=input, cwd=cwd)), check)
 
 
-def electra(*arguments, check=True, **kwargs):
-    """Run one of our commands."""
+def electra_here(*arguments, text="", cwd=None) -> tuple[int, str, str]:
+    """Run one of our commands in this process; returns its status, its output and what it wrote to standard error."""
+
+    def program() -> int:
+        return cli.main([str(word) for word in arguments])
+
+    with streams(text) as (output, said), contextlib.chdir(cwd or Path.cwd()):
+        status = status_of(program)
+    return status, written(output), written(said)
+
+
+def fairseq(tool, *arguments, check=True) -> subprocess.CompletedProcess:
+    """Run fairseq-train, fairseq-preprocess, ... with this plugin in this process; all that it logs is in ``stderr``."""
+    given = [f"fairseq-{tool}", *map(str, arguments), "--user-dir", str(USER_DIR)]
+
+    def program() -> int:
+        sys.argv = given
+        try:
+            importlib.import_module(f"fairseq_cli.{tool}").cli_main()
+        except Exception as error:
+            refused = input_error(error)
+            if refused is None:
+                raise
+            logging.getLogger("fairseq_electra").error(f"fairseq_electra: error: {refused}")  # as at the end of a process
+            return refused.status
+        return 0
+
+    before, root = sys.argv, logging.getLogger()
+    level = root.level
+    with streams("") as (output, said):
+        handler = logging.StreamHandler(said)
+        root.addHandler(handler)
+        root.setLevel(logging.INFO)
+        try:
+            status = status_of(program)
+        finally:
+            save_folder.release()  # as the end of fairseq-train does
+            sys.argv = before
+            root.setLevel(level)
+            root.removeHandler(handler)
+    return checked(subprocess.CompletedProcess(given, status, written(output), written(said)), check)
+
+
+def fairseq_process(tool, *arguments, check=True, **kwargs) -> subprocess.CompletedProcess:
+    """Run fairseq-train, fairseq-preprocess, ... with this plugin in a process of its own."""
+    command = [sys.executable, "-m", f"fairseq_cli.{tool}", *map(str, arguments), "--user-dir", str(USER_DIR)]
+    return checked(forked.run(command, **kwargs), check)
+
+
+def electra_process(*arguments, check=True, **kwargs) -> subprocess.CompletedProcess:
+    """Run one of our commands in a process of its own."""
     code = "import sys; from fairseq_electra.cli import main; sys.exit(main())"
     return checked(forked.run([sys.executable, "-c", code, *map(str, arguments)], **kwargs), check)
 
 
-def electra_here(*arguments, text=None, monkeypatch=None) -> tuple[int, str, str]:
-    """Run one of our commands in this process; returns its status, its output and what it wrote to standard error."""
-    output, said = io.StringIO(), io.StringIO()
-    if text is not None:
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(said):
-        status = cli.main([str(word) for word in arguments])
-    return status, output.getvalue(), said.getvalue()
+@contextlib.contextmanager
+def streams(text: str | Path):
+    """Put a text, or a file, in the place of standard input, and two buffers in those of standard output and standard error."""
+    data = text.read_bytes() if isinstance(text, Path) else text.encode()
+    output, said, given = (io.TextIOWrapper(io.BytesIO(each), encoding="utf-8", write_through=True) for each in (b"", b"", data))
+    before, sys.stdin = sys.stdin, given
+    try:
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(said):
+            yield output, said
+    finally:
+        sys.stdin = before
+
+
+def written(stream: io.TextIOWrapper) -> str:
+    """Return what was written to a stream of :func:`streams`."""
+    return stream.buffer.getvalue().decode("utf-8", "surrogateescape")
+
+
+def status_of(program) -> int:
+    """Return the status that a process would exit with after this function."""
+    try:
+        return program()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1

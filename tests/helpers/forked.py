@@ -72,6 +72,7 @@ def serve() -> Callable[[], object]:
     requests, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what an import prints is no answer
     import fairseq.tasks  # noqa: F401  (and with it torch, scikit-learn and all of fairseq's models)
+    import torch._dynamo  # noqa: F401  (which PyTorch's optimizers import at the first step of a training)
 
     logging.root.handlers.clear()  # which that import has set up, and a command of fairseq would before it
 

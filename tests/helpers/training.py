@@ -1,5 +1,6 @@
 """Run fairseq-train in tests and read what it says."""
 
+import contextlib
 import io
 import logging
 import os
@@ -68,27 +69,43 @@ def train_here(data, save_dir, *arguments) -> Log:
 
 def run_here(arguments: list, save_dir) -> Log:
     """Run fairseq-train with all its arguments in this process."""
-    return run_configured(configuration(arguments), save_dir)
+    with logged() as stream:
+        main(configuration(arguments))
+    return read(stream.getvalue(), save_dir, 0)
 
 
 def run_configured(cfg, save_dir) -> Log:
     """Run fairseq-train in this process with what :func:`configuration` has read."""
+    with logged() as stream:
+        main(cfg)
+    return read(stream.getvalue(), save_dir, 0)
+
+
+def main(cfg) -> None:
+    """Train, and give the folder of checkpoints back, as the end of fairseq-train does."""
     from fairseq_cli import train as fairseq_train
 
+    try:
+        fairseq_train.main(cfg)
+    finally:
+        save_folder.release()
+
+
+@contextlib.contextmanager
+def logged():
+    """Give a stream that takes all that is logged meanwhile."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter("now | INFO | %(name)s | %(message)s"))
+    handler.setFormatter(logging.Formatter("now | %(levelname)s | %(name)s | %(message)s"))
     root = logging.getLogger()
     level = root.level
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     try:
-        fairseq_train.main(cfg)
+        yield stream
     finally:
-        save_folder.release()  # as the end of fairseq-train does
         root.setLevel(level)
         root.removeHandler(handler)
-    return read(stream.getvalue(), save_dir, 0)
 
 
 def refusal(data, save_dir, *arguments) -> str:
@@ -98,8 +115,6 @@ def refusal(data, save_dir, *arguments) -> str:
 
 def refusal_here(arguments: list) -> str:
     """Run fairseq-train with all its arguments in this process until it refuses."""
-    from fairseq_cli.train import main
-
     from fairseq_electra.compat import input_error
 
     try:
@@ -108,8 +123,6 @@ def refusal_here(arguments: list) -> str:
         found = input_error(error)
         assert found is not None, error
         return str(found)
-    finally:
-        save_folder.release()
     raise AssertionError("nothing was refused")
 
 

@@ -16,6 +16,7 @@ from fairseq_electra.models.electra_encoder import segments_of
 from tests.helpers.commands import run
 from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import train_here
+from tests.helpers.transformers_models import in_their_order, save_theirs
 
 TEXTS = [
     "The name of a class is looked up in the namespace.",
@@ -191,13 +192,14 @@ def test_predict_is_the_head_on_each_row(pretrained, positions):
     assert score.shape == (1, 1) and score != 0 and torch.equal(score, hub.predict("similarity", TEXTS[0], return_logits=True))
 
 
-def test_what_a_folder_does_not_hold_is_not_made_up(tmp_path, pretrained, make_theirs):
+def test_what_a_folder_does_not_hold_is_not_made_up(tmp_path, pretrained, vocabulary):
+    theirs = save_theirs(tmp_path / "theirs", in_their_order(vocabulary), generator=None)
     export_transformers(pretrained(positions="rotary"), tmp_path / "out")
     rotary = fairseq_electra.from_pretrained(tmp_path / "out")
     assert len(rotary.fill_mask("a <mask>")) == 5
     with pytest.raises(InputError, match="needs the discriminator head, which the folder of transformers does not hold"):
         rotary.detect_replaced("text")
-    alone = fairseq_electra.from_pretrained(make_theirs(generator=None).folder)
+    alone = fairseq_electra.from_pretrained(theirs.folder)
     assert alone.detect_replaced("text").shape[0] == 1
     with pytest.raises(InputError, match="fill_mask needs the generator"):
         alone.fill_mask("a <mask>")

@@ -70,11 +70,11 @@ def test_long_lines_are_cut_and_counted_and_a_mask_behind_the_cut_is_refused(hub
 
 def test_the_commands_write_a_line_of_json_for_each_of_text(hub, monkeypatch):
     monkeypatch.setattr(fairseq_electra, "from_pretrained", lambda *_, **__: hub)
-    status, output, said = electra_here("detect", "checkpoints", text="\ufeffa name\n\none\n" + "a " * 40, monkeypatch=monkeypatch)
+    status, output, said = electra_here("detect", "checkpoints", text="\ufeffa name\n\none\n" + "a " * 40)
     answers = [json.loads(line) for line in output.splitlines()]
     assert status == 0 and [answer["text"] for answer in answers[:3]] == ["a name", "", "one"]
     assert said.strip() == "1 of 4 lines were cut to 32 tokens, the longest row of the training"
-    status, output, said = electra_here("fill", "checkpoints", "--top", "2", text="a <mask>\n<mask> b\n", monkeypatch=monkeypatch)
+    status, output, said = electra_here("fill", "checkpoints", "--top", "2", text="a <mask>\n<mask> b\n")
     assert status == 0 and not said and [len(json.loads(line)["guesses"][0]) for line in output.splitlines()] == [2, 2]
 
 
@@ -93,7 +93,7 @@ def test_json_and_tables_are_read_by_a_column_and_not_judged_as_plain_text(hub, 
     given = ["detect", "checkpoints", "--input", tmp_path / name]
     status, output, said = electra_here(*given)
     assert status == 1 and not output and sentence in said
-    of_lines = electra_here("detect", "checkpoints", text="a name\none\n", monkeypatch=monkeypatch)
+    of_lines = electra_here("detect", "checkpoints", text="a name\none\n")
     assert electra_here(*given, "--text", column)[:2] == of_lines[:2]
 
 
@@ -109,7 +109,7 @@ def test_json_and_tables_are_read_by_a_column_and_not_judged_as_plain_text(hub, 
 )
 def test_what_cannot_be_answered_is_one_sentence(hub, monkeypatch, arguments, text, sentence):
     monkeypatch.setattr(fairseq_electra, "from_pretrained", lambda *_, **__: hub)
-    status, _, said = electra_here(*arguments, text=text, monkeypatch=monkeypatch)
+    status, _, said = electra_here(*arguments, text=text)
     assert status == 1 and sentence in said and len(said.strip().splitlines()) == 1
 
 
@@ -123,7 +123,7 @@ def test_colours_go_by_p_replaced_and_leave_the_text_as_it_is(monkeypatch, hub):
     found = shaded({"text": "One  Twos\x1bEnd.", "tokens": tokens})
     assert found == "One  \033[33mTwo\033[0m\033[43;30ms\033[0m\N{REPLACEMENT CHARACTER}\033[41;97mEnd\033[0m."
     monkeypatch.setattr(fairseq_electra, "from_pretrained", lambda *_, **__: hub)
-    output = electra_here("detect", "checkpoints", "--format", "color", text="a name\n", monkeypatch=monkeypatch)[1]
+    output = electra_here("detect", "checkpoints", "--format", "color", text="a name\n")[1]
     legend, line = output.splitlines()
     assert legend.startswith("p(replaced) from ") and re.sub("\033\\[[0-9;]*m", "", line) == "a name"
 

@@ -5,9 +5,9 @@ import shutil
 import pytest
 import torch
 
-from tests.helpers.commands import electra, fairseq
+from tests.helpers.commands import electra, electra_process, fairseq
 from tests.helpers.small_model import TINY_NET
-from tests.helpers.training import read, train, weights
+from tests.helpers.training import read, train, train_here, weights
 
 RUN = [
     *TINY_NET,
@@ -29,7 +29,7 @@ def validated(data, checkpoint, *options):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, data_bin):
     folder = tmp_path_factory.mktemp("trained") / "save"
-    return train(data_bin, folder, *RUN), folder
+    return train_here(data_bin, folder, *RUN), folder
 
 
 METRICS = ("loss", "masked_lm_loss", "masked_lm_accuracy", "replaced_rate", "disc_loss", "disc_accuracy", "disc_recall", "disc_auc")
@@ -59,7 +59,7 @@ def test_the_average_of_two_checkpoints(tmp_path, data_bin, trained):
 @pytest.mark.long
 def test_the_moving_average_is_evaluated_and_differs_from_the_weights(tmp_path, data_bin, trained):
     _, folder = trained
-    electra("average", "--ema", folder / "checkpoint_last.pt", "--output", tmp_path / "ema.pt")
+    electra_process("average", "--ema", folder / "checkpoint_last.pt", "--output", tmp_path / "ema.pt")
     state = torch.load(folder / "checkpoint_last.pt", weights_only=True)
     for name, tensor in weights(tmp_path, "ema.pt").items():
         assert torch.equal(tensor, state["extra_state"]["ema"].get(name, state["model"][name])), name

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionConfig
 from fairseq_electra.electra.masking import Masking
+from fairseq_electra.finetuning.runs import PRELOADED
 from fairseq_electra.models.electra import ElectraConfig, ElectraModel
 from fairseq_electra.pretraining.batches import MaskedRows
 from fairseq_electra.pretraining.binarized import Binarized
@@ -116,7 +117,8 @@ def test_two_ranks_give_the_gradient_of_one_batch_in_float64():
     loss, masked, _ = criterion(model, dataset.collater(list(range(32))))
     loss.backward()
     expected = torch.cat([p.grad.flatten() for p in model.parameters()]) / masked
-    context = torch.multiprocessing.get_context("spawn")
+    context = torch.multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)  # one such server for this and for the runs of studies
     results = context.Queue()
     processes = [context.Process(target=gradient_on_rank, args=(rank, port, results)) for port in [free_port()] for rank in range(2)]
     for process in processes:

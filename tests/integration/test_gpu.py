@@ -19,7 +19,7 @@ from benchmark import updates
 from benchmark.gpu import moved
 from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection
 from fairseq_electra.pretraining.metrics import log_metrics
-from tests.helpers.commands import electra
+from tests.helpers.commands import electra_process
 from tests.helpers.components import criterion_for
 from tests.helpers.logged_sums import MetricsAlone, sums_of
 from tests.helpers.packed_documents import unpacked
@@ -253,9 +253,9 @@ def test_step_and_trainer_are_measured(tmp_path, monkeypatch, options):
 def test_fine_tuned_and_asked(tmp_path, vocabulary, corpus_lines):
     data = prepare_all(tmp_path, vocabulary, corpus_lines) / PAIR
     sizes = ["--net", "scratch=scratch:tiny", "--seeds", "1", "--epochs", "2", "--lr", "1e-3", "--processes", "1", "--keep-checkpoints"]
-    electra("finetune", "--data", data, *sizes, "--output", tmp_path / "runs", "--", *TINY_NET)
+    electra_process("finetune", "--data", data, *sizes, "--output", tmp_path / "runs", "--", *TINY_NET)
     checkpoint = next((tmp_path / "runs").rglob("*.pt"))
-    done = electra("predict", checkpoint, input="one sentence\tand another\n")
+    done = electra_process("predict", checkpoint, input="one sentence\tand another\n")
     assert json.loads(done.stdout.splitlines()[0])
 
 

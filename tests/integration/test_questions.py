@@ -20,7 +20,7 @@ from fairseq_electra.finetuning.recipes import Recipe, arguments
 from fairseq_electra.finetuning.study import Settings, study
 from fairseq_electra.hub.interface import from_pretrained
 from fairseq_electra.tasks.question_answering import QuestionAnsweringConfig, QuestionAnsweringTask
-from tests.helpers.commands import electra, electra_here, fairseq
+from tests.helpers.commands import electra_here, electra_process, fairseq_process
 from tests.helpers.paths import USER_DIR
 from tests.helpers.question_task import SIZES, WINDOWS, squad
 from tests.helpers.sentence_tasks import logits_in
@@ -98,7 +98,7 @@ def questions_of(sources, version, split):
 
 def predict(monkeypatch, place, asked, *more):
     text = "".join(f"{question}\t{context}\n" for question, context in asked)
-    status, output, said = electra_here("predict", place / "checkpoints" / "checkpoint_last.pt", *more, text=text, monkeypatch=monkeypatch)
+    status, output, said = electra_here("predict", place / "checkpoints" / "checkpoint_last.pt", *more, text=text)
     assert status == 0, said
     return [json.loads(line) for line in output.splitlines()]
 
@@ -137,7 +137,7 @@ def test_a_file_of_squads_form_and_json_lines_get_the_answers_of_plain_lines(res
     ids = [question.id for question in read_squad(path, labelled=False).questions]
     assert [json.loads(line) for line in output.splitlines()] == [{"id": name, **answer} for name, answer in zip(ids, plain, strict=True)]
     lines = "".join(json.dumps({"context": context, "question": question}) + "\n" for question, context in asked)
-    status, output, said = electra_here("predict", place / "checkpoints" / "checkpoint_last.pt", text=lines, monkeypatch=monkeypatch)
+    status, output, said = electra_here("predict", place / "checkpoints" / "checkpoint_last.pt", text=lines)
     assert status == 0 and [json.loads(line) for line in output.splitlines()] == plain, said
 
 
@@ -240,16 +240,14 @@ def test_a_net_of_1_1_gives_an_answer_to_a_question_without_pieces_and_to_a_text
 )
 def test_lines_that_are_no_question_and_context_are_refused(results, monkeypatch, tmp_path, text, sentence):
     given = ["predict", results["2.0"][0] / "checkpoints", "--output", tmp_path / "answers.jsonl"]
-    status, output, said = electra_here(*given, text=text, monkeypatch=monkeypatch)
+    status, output, said = electra_here(*given, text=text)
     assert status == 1 and output == "" and sentence in said.splitlines()[-1], said
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("number", ["-1", "21"])
 def test_a_list_is_no_longer_than_there_are_answers(results, monkeypatch, number):
-    status, output, said = electra_here(
-        "predict", results["2.0"][0] / "checkpoints", "--n-best", number, text="a\tb\n", monkeypatch=monkeypatch
-    )
+    status, output, said = electra_here("predict", results["2.0"][0] / "checkpoints", "--n-best", number, text="a\tb\n")
     assert status == 1 and output == "" and f"--n-best must lie between 0 and 20, got {number}" in said.splitlines()[-1], said
 
 
@@ -296,8 +294,8 @@ def test_one_process_and_two_ranks_have_the_same_losses_and_metrics(tmp_path, so
     more = ["--batch-size", "4", "--max-update", "5", "--dropout", "0", "--attention-dropout", "0", "--no-save"]
     more += ["--answer-head", HEADS[version]]
     data = sources / "bin" / version
-    one = fairseq("train", *stock(data, tmp_path / "one", *more, "--update-freq", "2"))
-    two = electra("launch", "-n", "2", "--", "fairseq-train", *stock(data, tmp_path / "two", *more), "--user-dir", USER_DIR)
+    one = fairseq_process("train", *stock(data, tmp_path / "one", *more, "--update-freq", "2"))
+    two = electra_process("launch", "-n", "2", "--", "fairseq-train", *stock(data, tmp_path / "two", *more), "--user-dir", USER_DIR)
     assert "2 processes have joined" in two.stdout + two.stderr
     logs = [read(done.stdout + done.stderr, tmp_path / rank, 0) for rank, done in (("one", one), ("two", two))]
     assert len(logs[0].losses) == 5 and logs[1].losses == pytest.approx(logs[0].losses, abs=2e-3)

@@ -27,7 +27,7 @@ from fairseq_electra.finetuning.sentences.scores import targets_of
 from fairseq_electra.finetuning.sentences.submission import write_submission
 from fairseq_electra.finetuning.study import Settings, study
 from fairseq_electra.hub.interface import from_pretrained
-from tests.helpers.commands import electra, fairseq, run
+from tests.helpers.commands import electra, electra_process, fairseq_process, run
 from tests.helpers.paths import USER_DIR
 from tests.helpers.sentence_tasks import CHOICE, NUMBERS, PAIR, SINGLE, SIZES, logits_in, predict, prepare_all, stock, texts_of
 from tests.helpers.small_model import TINY_NET
@@ -44,30 +44,23 @@ def sources(tmp_path_factory, vocabulary, corpus_lines):
 
 
 @pytest.fixture(scope="module")
-def pretrained(tmp_path_factory, data_bin):
-    folder = tmp_path_factory.mktemp("pretrained")
-    train(data_bin, folder / "save", *TINY_NET, "--max-update", "3", "--disable-validation")
-    return folder / "save" / "checkpoint_last.pt"
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory, sources, pretrained):
+def results(tmp_path_factory, sources, checkpoint):
     """Four tasks, two rates, two seeds."""
     folder = tmp_path_factory.mktemp("runs")
     done = electra(
         *("finetune", "--data", *(sources / "bin" / name for name in KINDS), "--output", folder / "runs"),
-        *("--net", f"ours={pretrained}", "--seeds", "2", "--epochs", "1", "single=2"),
+        *("--net", f"ours={checkpoint}", "--seeds", "2", "--epochs", "1", "single=2"),
         *("--lr", "1e-3", "1e-2", "--batch-size", "8", "--keep-checkpoints", "--processes", "2", "--", "--head-dropout", "0"),
     )
     return folder / "runs", json.loads((folder / "runs" / "results.json").read_text()), done.stdout
 
 
-def test_a_study_runs_every_net_task_and_seed_and_says_what_came_out(results, pretrained):
+def test_a_study_runs_every_net_task_and_seed_and_says_what_came_out(results, checkpoint):
     folder, found, printed = results
     done = {(each["net"], each["task"], each["lr"], each["seed"]) for each in found["runs"]}
     assert len(done) == len(found["runs"]) == len(KINDS) * (2 + 2)  # two rates with the seed that chooses, two seeds at the better one
     assert {(line["net"], line["task"]) for line in found["summary"]} == {(net, task) for net in ("ours",) for task in KINDS}
-    assert found["nets"][0]["sha256"] == read_net(f"x={pretrained}").sha256 and len(found["nets"][0]["sha256"]) == 64
+    assert found["nets"][0]["sha256"] == read_net(f"x={checkpoint}").sha256 and len(found["nets"][0]["sha256"]) == 64
     assert {"torch", "fairseq_electra", "commit"} <= found["versions"].keys()
     assert table(found) in printed
     page = (folder / "results.md").read_text()
@@ -114,11 +107,11 @@ def test_fairseqs_own_metrics_are_ours(results):
         assert each["metrics"]["valid"][metric] == pytest.approx(logged, abs=0.051), (task, metric)
 
 
-def test_what_was_done_is_not_done_again_and_what_differs_is_refused(results, sources, pretrained):
+def test_what_was_done_is_not_done_again_and_what_differs_is_refused(results, sources, checkpoint):
     folder, found, _ = results
     said = []
     data = [sources / "bin" / SINGLE]
-    nets = [read_net(f"ours={pretrained}")]
+    nets = [read_net(f"ours={checkpoint}")]
     settings = Settings({"": 1, SINGLE: 2}, 8, ("--head-dropout", "0"))
     again = study(nets, data, folder, settings, rates=[1e-3, 1e-2], seeds=[1, 2], say=said.append)
     assert said == [] and again["summary"] == [line for line in found["summary"] if (line["net"], line["task"]) == ("ours", SINGLE)]
@@ -128,7 +121,7 @@ def test_what_was_done_is_not_done_again_and_what_differs_is_refused(results, so
             study([net], data, folder, changed, rates=[1e-3, 1e-2], seeds=[1, 2], say=said.append)
 
 
-def test_a_run_that_was_broken_off_is_not_taken_for_another(tmp_path, results, sources, pretrained):
+def test_a_run_that_was_broken_off_is_not_taken_for_another(tmp_path, results, sources, checkpoint):
     """Its checkpoint would be gone on with; and data that was changed in place is other data."""
     folder, found, _ = results
     line = next(each for each in found["summary"] if each["task"] == SINGLE)
@@ -138,14 +131,14 @@ def test_a_run_that_was_broken_off_is_not_taken_for_another(tmp_path, results, s
     shutil.copytree(sources / "bin" / SINGLE, tmp_path / "data")
     plan = {"rates": [line["lr"]], "seeds": [1]}
     with pytest.raises(InputError, match="begun with other options"):
-        study([read_net(f"ours={pretrained}")], [tmp_path / "data"], tmp_path, Settings({"": 2}, 8, ("--head-dropout", "0.3")), **plan)
+        study([read_net(f"ours={checkpoint}")], [tmp_path / "data"], tmp_path, Settings({"": 2}, 8, ("--head-dropout", "0.3")), **plan)
     settings = Settings({"": 2}, 8, ("--head-dropout", "0"))
-    again = study([read_net(f"ours={pretrained}")], [tmp_path / "data"], tmp_path, settings, **plan)
+    again = study([read_net(f"ours={checkpoint}")], [tmp_path / "data"], tmp_path, settings, **plan)
     assert again["summary"][0]["metrics"]["valid"]["mcc"]["values"][0] == line["metrics"]["valid"]["mcc"]["values"][0]
     with open(tmp_path / "data" / "task.json", "a") as stream:
         stream.write("\n")
     with pytest.raises(InputError, match="begun with other data"):
-        study([read_net(f"ours={pretrained}")], [tmp_path / "data"], tmp_path, settings, **plan)
+        study([read_net(f"ours={checkpoint}")], [tmp_path / "data"], tmp_path, settings, **plan)
 
 
 def test_plans_that_cannot_be_are_refused(tmp_path, sources):
@@ -178,13 +171,13 @@ def test_options_behind_the_dashes_are_refused_before_anything_is_written(tmp_pa
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_folder_of_another_vocabulary_is_refused_before_anything_is_written(tmp_path, sources, pretrained):
+def test_a_folder_of_another_vocabulary_is_refused_before_anything_is_written(tmp_path, sources, checkpoint):
     shutil.copytree(sources / "bin" / SINGLE, tmp_path / "other")
     path = tmp_path / "other" / "input0" / "dict.txt"
     first, second, *rest = path.read_text().splitlines()
     path.write_text("\n".join([second, first, *rest]) + "\n")
     with pytest.raises(InputError, match="other was prepared with another vocabulary than that of"):
-        study([read_net(f"ours={pretrained}")], [tmp_path / "other"], tmp_path / "runs", Settings(), seeds=[1])
+        study([read_net(f"ours={checkpoint}")], [tmp_path / "other"], tmp_path / "runs", Settings(), seeds=[1])
     assert not (tmp_path / "runs").exists()
 
 
@@ -229,26 +222,28 @@ def test_logits_do_not_depend_on_the_batch(results, sources):
 
 
 @pytest.mark.long
-def test_the_same_seed_gives_the_same_run_with_any_number_of_workers(tmp_path, sources, pretrained):
+def test_the_same_seed_gives_the_same_run_with_any_number_of_workers(tmp_path, sources, checkpoint):
     found = []
     for i, workers in enumerate(("0", "0", "2")):
-        fairseq("train", *stock(sources / "bin" / PAIR, tmp_path / str(i), pretrained, "--max-update", "4", "--num-workers", workers))
+        fairseq_process(
+            "train", *stock(sources / "bin" / PAIR, tmp_path / str(i), checkpoint, "--max-update", "4", "--num-workers", workers)
+        )
         found.append(weights(tmp_path / str(i)))
     assert_same_weights(found[0], found[1])
     assert_same_weights(found[0], found[2])
-    fairseq("train", *stock(sources / "bin" / PAIR, tmp_path / "seed", pretrained, "--max-update", "4", "--seed", "2"))
+    fairseq_process("train", *stock(sources / "bin" / PAIR, tmp_path / "seed", checkpoint, "--max-update", "4", "--seed", "2"))
     assert any(not torch.equal(tensor, found[0][key]) for key, tensor in weights(tmp_path / "seed").items())
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", [SINGLE, NUMBERS, CHOICE])
-def test_one_process_and_two_ranks_have_the_same_losses_and_metrics(tmp_path, sources, pretrained, name):
+def test_one_process_and_two_ranks_have_the_same_losses_and_metrics(tmp_path, sources, checkpoint, name):
     """21 examples in batches of 4 for two ranks: the last batches are unequal, and one rank has one less."""
     more = ["--batch-size", "4", "--max-update", "5", "--head-dropout", "0", "--num-workers", "0", "--no-save"]
-    own = stock(sources / "bin" / name, tmp_path / "one", pretrained, *more, "--update-freq", "2")
-    one = fairseq("train", *own)
-    own = stock(sources / "bin" / name, tmp_path / "two", pretrained, *more)
-    two = electra("launch", "-n", "2", "--", "fairseq-train", *own, "--user-dir", USER_DIR)
+    own = stock(sources / "bin" / name, tmp_path / "one", checkpoint, *more, "--update-freq", "2")
+    one = fairseq_process("train", *own)
+    own = stock(sources / "bin" / name, tmp_path / "two", checkpoint, *more)
+    two = electra_process("launch", "-n", "2", "--", "fairseq-train", *own, "--user-dir", USER_DIR)
     assert "2 processes have joined" in two.stdout + two.stderr
     logs = [read(done.stdout + done.stderr, tmp_path / rank, 0) for rank, done in (("one", one), ("two", two))]
     assert len(logs[0].losses) == 5 and logs[1].losses == pytest.approx(logs[0].losses, abs=2e-3)  # logged to three places
@@ -356,10 +351,10 @@ def writers_of(log):
 
 
 @pytest.mark.long
-def test_hydra_gives_the_command_lines_losses(tmp_path, sources, pretrained):
-    own = stock(sources / "bin" / SINGLE, tmp_path / "line", pretrained, "--max-update", "4", "--num-workers", "0")
-    fairseq("train", *own)
-    made = electra("config", "--", "fairseq-train", *own[:-4], "--max-update", "4", "--num-workers", "0", "--user-dir", USER_DIR)
+def test_hydra_gives_the_command_lines_losses(tmp_path, sources, checkpoint):
+    own = stock(sources / "bin" / SINGLE, tmp_path / "line", checkpoint, "--max-update", "4", "--num-workers", "0")
+    fairseq_process("train", *own)
+    made = electra_process("config", "--", "fairseq-train", *own[:-4], "--max-update", "4", "--num-workers", "0", "--user-dir", USER_DIR)
     (tmp_path / "single.yaml").write_text(made.stdout)
     hydra = [sys.executable, "-m", "fairseq_cli.hydra_train", "--config-dir", tmp_path, "--config-name", "single"]
     run([*hydra, f"checkpoint.save_dir={tmp_path}/hydra"], cwd=tmp_path)
@@ -385,9 +380,9 @@ def test_a_checkpoint_without_a_discriminator_is_refused_and_its_generator_taken
     checkpoint = tmp_path / "mlm" / "checkpoint_last.pt"
     with pytest.raises(InputError, match=rf"holds no discriminator; give --net x=generator:{checkpoint}"):
         read_net(f"x={checkpoint}")
-    done = fairseq("train", *stock(sources / "bin" / SINGLE, tmp_path / "a", checkpoint), check=False)
+    done = fairseq_process("train", *stock(sources / "bin" / SINGLE, tmp_path / "a", checkpoint), check=False)
     assert done.returncode != 0 and "give --network generator" in done.stderr.splitlines()[-1]
-    fairseq(
+    fairseq_process(
         "train", *stock(sources / "bin" / SINGLE, tmp_path / "b", checkpoint, "--network", "generator", "--lr", "0", "--max-update", "1")
     )
     left, right = weights(tmp_path / "b"), weights(tmp_path / "mlm")

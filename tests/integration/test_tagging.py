@@ -17,7 +17,7 @@ from fairseq_electra.finetuning.words.metrics import tags_of_words
 from fairseq_electra.finetuning.words.read import read_conll
 from fairseq_electra.finetuning.words.tags import BILOU, BIO, BIOES, entities_of, legal_transitions, tags_of
 from fairseq_electra.hub.interface import from_pretrained
-from tests.helpers.commands import electra, electra_here, fairseq
+from tests.helpers.commands import electra_here, electra_process, fairseq_process
 from tests.helpers.paths import USER_DIR
 from tests.helpers.sentence_tasks import logits_in
 from tests.helpers.small_model import TINY_NET
@@ -201,8 +201,8 @@ def test_one_process_and_two_ranks_have_the_same_losses_and_metrics(tmp_path, so
     """The rows of valid in batches of 4 for two ranks: the last batches are unequal, and one rank may have one less."""
     more = ["--batch-size", "4", "--max-update", "12", "--head-dropout", "0", "--dropout", "0", "--attention-dropout", "0", "--no-save"]
     own = training(sources / "task", tmp_path / "one", *more)
-    one = fairseq("train", *own, "--update-freq", "2")
-    two = electra("launch", "-n", "2", "--", "fairseq-train", *own, "--user-dir", USER_DIR)
+    one = fairseq_process("train", *own, "--update-freq", "2")
+    two = electra_process("launch", "-n", "2", "--", "fairseq-train", *own, "--user-dir", USER_DIR)
     assert "2 processes have joined" in two.stdout + two.stderr
     logs = [read(done.stdout + done.stderr, tmp_path / rank, 0) for rank, done in (("one", one), ("two", two))]
     assert len(logs[0].losses) == 12 and logs[1].losses == pytest.approx(logs[0].losses, abs=2e-3)

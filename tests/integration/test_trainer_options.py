@@ -173,7 +173,7 @@ def test_folders_of_data_take_turns_and_a_run_resumes_in_the_second(tmp_path, da
 
 def test_tensorboard(tmp_path, data_bin):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="needs the package tensorboard")
-    log = train(data_bin, tmp_path / "save", *NET, "--max-update", 4, "--tensorboard-logdir", tmp_path / "board")
+    log = train_here(data_bin, tmp_path / "save", *NET, "--max-update", 4, "--tensorboard-logdir", tmp_path / "board")
     for subset, name in (("train_inner", "loss"), ("valid", "disc_auc")):
         events = accumulator.EventAccumulator(str(tmp_path / "board" / subset))
         events.Reload()

@@ -166,7 +166,7 @@ def test_the_host_reads_nothing_in_an_update(tmp_path, data_bin, monkeypatch, op
     def train_step(self, *args, **kwargs):
         with Reads() as found:
             output = plain(self, *args, **kwargs)
-        reads.append([place for place in found.places if "/evaluation/" not in place])
+        reads.append([place for place in found.places if not re.search(r"/pretraining/(meters|score_histogram)\.py", place)])
         return output
 
     monkeypatch.setattr(trainer.Trainer, "train_step", train_step)

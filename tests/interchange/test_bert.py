@@ -20,7 +20,7 @@ from fairseq_electra.interchange.import_transformers import import_transformers
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
 from fairseq_electra.pretraining.encode import encode_to_binary
 from fairseq_electra.pretraining.wordpiece import load_wordpiece
-from tests.helpers.commands import fairseq
+from tests.helpers.commands import fairseq_process
 from tests.helpers.paths import ROOT
 from tests.helpers.training import train_here
 from tests.helpers.transformers_models import SMALL, transformers
@@ -327,8 +327,8 @@ def test_a_published_encoder_is_imported_exported_fine_tuned_and_pre_trained_on(
     task = tmp_path / "task"
     encode_to_binary(tokenizer, ["the name is good"] * 8 + ["a list of words"] * 8, task / "input0" / "train", checkpoint.parent)
     (tmp_path / "labels").write_text("yes\n" * 8 + "no\n" * 8)
-    fairseq("preprocess", "--only-source", "--trainpref", tmp_path / "labels", "--destdir", task / "label")
-    done = fairseq(
+    fairseq_process("preprocess", "--only-source", "--trainpref", tmp_path / "labels", "--destdir", task / "label")
+    done = fairseq_process(
         *["train", task, "--task", "sentence_prediction", "--criterion", "sentence_prediction", "--arch", "electra_encoder", "--cpu"],
         *["--finetune-from-model", checkpoint, "--num-classes", "2", "--init-token", "0", "--max-positions", "64", "--no-save"],
         *["--optimizer", "electra_adam", "--lr", "1e-4", "--batch-size", "8", "--max-update", "3", "--disable-validation"],

@@ -118,7 +118,7 @@ def test_the_longest_answer_is_exported_where_the_prepared_folder_is_gone(tmp_pa
 )
 def test_predict_says_how_many_lines_it_cut(tmp_path, tuned, monkeypatch, kind, lines, sentence):
     export_transformers(tuned(kind), tmp_path / "out")
-    status, output, said = electra_here("predict", tmp_path / "out", text="".join(f"{line}\n" for line in lines), monkeypatch=monkeypatch)
+    status, output, said = electra_here("predict", tmp_path / "out", text="".join(f"{line}\n" for line in lines))
     assert status == 0 and len(output.splitlines()) == len(lines)
     assert said.strip() == sentence
 
@@ -126,7 +126,7 @@ def test_predict_says_how_many_lines_it_cut(tmp_path, tuned, monkeypatch, kind, 
 def test_with_given_words_sentences_are_counted_and_not_their_lines(tmp_path, tuned, monkeypatch):
     export_transformers(tuned(TAGGING), tmp_path / "out")
     text = "An\nobject\n\n" + "a" * 90 + "\nword\n\n\nand\nmore\n"
-    status, output, said = electra_here("predict", tmp_path / "out", "--words", text=text, monkeypatch=monkeypatch)
+    status, output, said = electra_here("predict", tmp_path / "out", "--words", text=text)
     assert status == 0 and len(output.splitlines()) == len(text.splitlines())
     assert said.strip() == f"1 of 3 sentences have a word that was cut to {LONGEST - 2} pieces"
 

@@ -22,7 +22,7 @@ from fairseq_electra.interchange.import_transformers import import_transformers
 from fairseq_electra.interchange.transformers_folder import read_folder
 from fairseq_electra.pretraining.encode import encode_to_binary
 from fairseq_electra.pretraining.wordpiece import load_wordpiece, symbols_of
-from tests.helpers.commands import electra
+from tests.helpers.commands import electra, electra_process
 from tests.helpers.paths import ROOT
 from tests.helpers.training import train_here
 from tests.helpers.transformers_models import edit, transformers
@@ -188,7 +188,7 @@ def test_a_full_size_net_is_imported_goes_on_and_is_fine_tuned(tmp_path, make_th
     sizes, generator = FULL_SIZE[size]
     made = make_theirs(sizes=sizes, generator=generator, **options)
     checkpoint = tmp_path / "in" / "checkpoint.pt"
-    done = electra("import", made.folder, checkpoint)
+    done = electra_process("import", made.folder, checkpoint)
     assert "largest difference" in done.stdout and "initialised" not in done.stdout
     tokenizer = load_wordpiece(checkpoint.parent)
     encode_to_binary(tokenizer, corpus_lines[:120], tmp_path / "data" / "train", checkpoint.parent)

@@ -26,7 +26,7 @@ def serve(monkeypatch):
 def test_predict_warns_where_its_answers_rest_on_unknown_words(tuned, serve, monkeypatch, kind, more):
     serve(tuned(kind))
     text = f"{KOREAN}\t{KOREAN}\n" if kind == ANSWERING else "\n".join([*KOREAN.split(), ""]) if more else f"{KOREAN}\n"
-    status, _, said = electra_here("predict", ".", *more, text=text, monkeypatch=monkeypatch)
+    status, _, said = electra_here("predict", ".", *more, text=text)
     assert status == 0 and said.splitlines()[0] == f"WARNING: standard input: {EVERYTHING}"
     assert said.count("<unk>") == 1
 
@@ -55,7 +55,7 @@ def test_cells_in_quotes_are_warned_of_and_quoted_reads_them(tuned, serve, tmp_p
 @pytest.mark.parametrize(("name", "text"), [("detect", KOREAN), ("fill", f"{KOREAN} <mask>")])
 def test_detect_and_fill_warn_of_unknown_words_too(pretrained, serve, monkeypatch, name, text):
     serve(pretrained())
-    status, _, said = electra_here(name, "net", text=f"{text}\n", monkeypatch=monkeypatch)
+    status, _, said = electra_here(name, "net", text=f"{text}\n")
     assert status == 0 and said.strip() == f"WARNING: standard input: {EVERYTHING}"
 
 

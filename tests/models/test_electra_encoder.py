@@ -17,16 +17,9 @@ from fairseq_electra.pretraining.wordpiece import load_wordpiece
 from tests.helpers.commands import fairseq
 from tests.helpers.paths import USER_DIR
 from tests.helpers.small_model import NET, TINY_NET, randomize_parameters
-from tests.helpers.training import refusal, refusal_here, run_here, train, train_here, weights
+from tests.helpers.training import refusal, refusal_here, run_here, train_here, weights
 
 HEADS = [SentenceHead(32, 3, 0.0), TokenHead(32, 5, 0.0), IndependentAnswerHead(32)]
-
-
-@pytest.fixture(scope="module")
-def pretrained(tmp_path_factory, data_bin):
-    folder = tmp_path_factory.mktemp("pretrained")
-    train(data_bin, folder / "save", *TINY_NET, "--max-update", "3", "--disable-validation")
-    return folder / "save" / "checkpoint_last.pt"
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +49,8 @@ def tune(data, save_dir, *more, check=True):
     return fairseq("train", *arguments(data, save_dir, *more), check=check)
 
 
-def test_sizes_and_weights_come_from_the_checkpoint_and_the_result_stands_alone(tmp_path, task_bin, pretrained):
-    source = shutil.copy(pretrained, tmp_path / "source.pt")
+def test_sizes_and_weights_come_from_the_checkpoint_and_the_result_stands_alone(tmp_path, task_bin, checkpoint):
+    source = shutil.copy(checkpoint, tmp_path / "source.pt")
     done = tune(task_bin, tmp_path / "save", "--finetune-from-model", source)
     output = done.stdout + done.stderr
     assert "tensors kept" in output and "initialised (classification_heads.sentence_classification_head)" in output
@@ -74,15 +67,15 @@ def test_sizes_and_weights_come_from_the_checkpoint_and_the_result_stands_alone(
     assert "valid on 'valid' subset | loss" in done.stdout
 
 
-def test_the_encoder_is_the_pretrained_discriminator(tmp_path, task_bin, pretrained):
-    tune(task_bin, tmp_path / "save", "--finetune-from-model", pretrained, "--lr", "0.0")
-    source, tuned = weights(pretrained.parent), weights(tmp_path / "save")
+def test_the_encoder_is_the_pretrained_discriminator(tmp_path, task_bin, checkpoint):
+    tune(task_bin, tmp_path / "save", "--finetune-from-model", checkpoint, "--lr", "0.0")
+    source, tuned = weights(checkpoint.parent), weights(tmp_path / "save")
     for key, tensor in tuned.items():
         if not key.startswith("classification_heads"):
             assert torch.equal(tensor, source[key.replace("encoder.", "discriminator.", 1)]), key
 
 
-def test_validation_says_where_the_net_has_one_answer_to_everything(tmp_path, task_bin, pretrained, monkeypatch):
+def test_validation_says_where_the_net_has_one_answer_to_everything(tmp_path, task_bin, checkpoint, monkeypatch):
     plain = ElectraEncoder.register_head
 
     def register_head(self, name, head):
@@ -91,17 +84,17 @@ def test_validation_says_where_the_net_has_one_answer_to_everything(tmp_path, ta
         plain(self, name, head)
 
     monkeypatch.setattr(ElectraEncoder, "register_head", register_head)
-    given = arguments(task_bin, tmp_path / "save", "--user-dir", USER_DIR, "--finetune-from-model", pretrained)
+    given = arguments(task_bin, tmp_path / "save", "--user-dir", USER_DIR, "--finetune-from-model", checkpoint)
     log = run_here([*given, "--max-update", "1", "--lr", "0.0"], tmp_path / "save")
     assert "the net answers '1' for all 48 examples of this validation set: it has learnt nothing yet" in log.text
 
 
-def test_a_net_that_was_fine_tuned_before_keeps_its_head_if_that_reads_the_same(tmp_path, task_bin, pretrained):
+def test_a_net_that_was_fine_tuned_before_keeps_its_head_if_that_reads_the_same(tmp_path, task_bin, checkpoint):
     def given(save, source, *more):
         options = ["--user-dir", USER_DIR, "--finetune-from-model", source, "--max-update", "1", "--disable-validation", *more]
         return arguments(task_bin, tmp_path / save, *options)
 
-    first = run_here(given("first", pretrained, "--pooling", "mean"), tmp_path / "first")
+    first = run_here(given("first", checkpoint, "--pooling", "mean"), tmp_path / "first")
     assert "trained before" not in first.text
     tuned, name = tmp_path / "first" / "checkpoint_last.pt", "sentence_classification_head"
     assert f"the checkpoint's head {name} was trained with --pooling mean, this run has first: give --pooling mean" in refusal_here(
@@ -163,13 +156,13 @@ def test_refusals(tmp_path, task_bin, more, message):
     assert done.returncode != 0 and message in done.stderr.splitlines()[-1]
 
 
-def test_a_folder_of_pretraining_is_not_fine_tuned_in(task_bin, pretrained):
-    before = pretrained.read_bytes()
-    said = refusal_here(arguments(task_bin, pretrained.parent, "--user-dir", USER_DIR, "--finetune-from-model", pretrained))
+def test_a_folder_of_pretraining_is_not_fine_tuned_in(task_bin, checkpoint):
+    before = checkpoint.read_bytes()
+    said = refusal_here(arguments(task_bin, checkpoint.parent, "--user-dir", USER_DIR, "--finetune-from-model", checkpoint))
     assert (
-        f"{pretrained} is of a run with --task electra_pretraining, and this one has sentence_prediction: give another --save-dir" in said
+        f"{checkpoint} is of a run with --task electra_pretraining, and this one has sentence_prediction: give another --save-dir" in said
     )
-    assert "reset" not in said and pretrained.read_bytes() == before
+    assert "reset" not in said and checkpoint.read_bytes() == before
 
 
 def test_a_missing_init_token_is_refused(tmp_path, task_bin):
@@ -180,17 +173,17 @@ def test_a_missing_init_token_is_refused(tmp_path, task_bin):
     assert not list((tmp_path / "save").glob("*.pt")), "fairseq saves a crash.pt"
 
 
-def test_another_dictionary_is_refused(tmp_path, task_bin, pretrained):
+def test_another_dictionary_is_refused(tmp_path, task_bin, checkpoint):
     data = shutil.copytree(task_bin, tmp_path / "data")
     path = data / "input0" / "dict.txt"
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[1:-1], lines[0], lines[-1]]) + "\n")
-    done = tune(data, tmp_path / "save", "--finetune-from-model", pretrained, check=False)
+    done = tune(data, tmp_path / "save", "--finetune-from-model", checkpoint, check=False)
     assert done.returncode != 0 and "trained with another dictionary" in done.stderr.splitlines()[-1]
 
 
-def test_a_checkpoint_without_electra_is_refused(tmp_path, task_bin, pretrained):
-    state = torch.load(pretrained, weights_only=True)
+def test_a_checkpoint_without_electra_is_refused(tmp_path, task_bin, checkpoint):
+    state = torch.load(checkpoint, weights_only=True)
     state["cfg"]["model"] = {"_name": "roberta"}
     torch.save(state, tmp_path / "other.pt")
     done = tune(task_bin, tmp_path / "save", "--finetune-from-model", tmp_path / "other.pt", check=False)
@@ -236,9 +229,9 @@ def test_under_autocast_heads_compute_in_float32(make_task, monkeypatch, head):
 
 
 @pytest.mark.long
-def test_a_resumed_run_does_not_need_what_it_started_from(tmp_path, task_bin, pretrained):
+def test_a_resumed_run_does_not_need_what_it_started_from(tmp_path, task_bin, checkpoint):
     """Nor does it mind NumPy's numbers among its best scores; and bf16 products fit heads behind a projection."""
-    source = shutil.copy(pretrained, tmp_path / "source.pt")
+    source = shutil.copy(checkpoint, tmp_path / "source.pt")
     scored = ["--report-acc-and-f1", "--best-checkpoint-metric", "acc_and_f1", "--maximize-best-checkpoint-metric", "--autocast", "bf16"]
     tune(task_bin, tmp_path / "save", "--finetune-from-model", source, "--max-update", "2", *scored)
     (tmp_path / "source.pt").unlink()
@@ -248,10 +241,10 @@ def test_a_resumed_run_does_not_need_what_it_started_from(tmp_path, task_bin, pr
 
 @pytest.mark.long
 @pytest.mark.long
-def test_an_absent_source_and_a_head_of_other_classes_are_refused(tmp_path, task_bin, pretrained):
+def test_an_absent_source_and_a_head_of_other_classes_are_refused(tmp_path, task_bin, checkpoint):
     done = tune(task_bin, tmp_path / "save", "--finetune-from-model", tmp_path / "absent.pt", check=False)
     assert "no such checkpoint" in done.stderr.splitlines()[-1]
-    tune(task_bin, tmp_path / "two", "--finetune-from-model", pretrained, "--max-update", "1")
+    tune(task_bin, tmp_path / "two", "--finetune-from-model", checkpoint, "--max-update", "1")
     more = ["--finetune-from-model", tmp_path / "two" / "checkpoint_last.pt", "--num-classes", "3"]
     shutil.copytree(task_bin, tmp_path / "bin")
     with open(tmp_path / "bin" / "label" / "dict.txt", "a") as stream:

@@ -5,7 +5,7 @@ import torch
 
 from fairseq_electra.errors import InputError
 from tests.helpers.small_model import TINY_NET
-from tests.helpers.training import assert_same_weights, command, configuration, refusal, train, train_here, weights
+from tests.helpers.training import assert_same_weights, command, configuration, refusal, train_here, weights
 
 
 def options(*arguments, arch="electra_small"):
@@ -46,7 +46,7 @@ def test_an_old_checkpoint_is_resumed_by_its_old_line_bit_by_bit(data_bin, tmp_p
     train_here(data_bin, tmp_path / "whole", *small, *original, "--max-update", 6)
     train_here(data_bin, tmp_path / "old", *small, *original, "--max-update", 3)
     make_old(tmp_path / "old")
-    log = train(data_bin, tmp_path / "old", *small, "--max-update", 6)
+    log = train_here(data_bin, tmp_path / "old", *small, "--max-update", 6)
     assert "--positions learned --norm post" in log.text and "--adam-betas '(0.9, 0.999)'" in log.text
     assert_same_weights(weights(tmp_path / "whole"), weights(tmp_path / "old"))
 

@@ -25,7 +25,7 @@ from fairseq_electra.pretraining.wordpiece import (
     save_vocabulary,
     train_wordpiece,
 )
-from tests.helpers.commands import electra, fairseq, run
+from tests.helpers.commands import electra, fairseq, fairseq_process, run
 
 AWKWARD = [
     "A literal <s> and <mask> and </s>, <unk>, <pad> and [MASK] stay text.",
@@ -207,7 +207,7 @@ def test_sentencepiece_goes_through_fairseqs_own_bpe(tmp_path, corpus_lines):
 
     bpe = SentencepieceBPE(OmegaConf.merge(OmegaConf.structured(SentencepieceConfig), {"sentencepiece_model": str(tmp_path / "spm.model")}))
     (tmp_path / "train.pieces").write_text("".join(bpe.encode(line) + "\n" for line in corpus_lines[:60]))
-    fairseq(
+    fairseq_process(
         "preprocess",
         "--task",
         "electra_pretraining",
