@@ -21,7 +21,9 @@ class ReplacedTokenDetectionConfig(FairseqDataclass):
     """Options of ``--criterion replaced_token_detection``."""
 
     gen_weight: float = field(default=1.0, metadata={"help": "weight of the generator's loss"})
-    disc_weight: float = field(default=50.0, metadata={"help": "weight of the discriminator's loss (the paper's lambda)"})
+    disc_weight: float = field(
+        default=50.0, metadata={"help": "weight of the discriminator's loss (the paper's lambda)"}
+    )
 
 
 @register_criterion("replaced_token_detection", dataclass=ReplacedTokenDetectionConfig)
@@ -56,16 +58,28 @@ class ReplacedTokenDetection(FairseqCriterion):
             the summed loss, the number of masked tokens (fairseq divides the gradient by it), and sums for the log.
         """
         net_input = sample["net_input"]
-        batch = MaskedBatch(net_input["src_tokens"], net_input["padding_mask"], net_input["masked_positions"], sample["target"])
+        batch = MaskedBatch(
+            net_input["src_tokens"],
+            net_input["padding_mask"],
+            net_input["masked_positions"],
+            sample["target"],
+        )
         loss, sums = self.compute(model(**net_input), batch, self.training)
-        log = {"sample_size": sample["nmasked"], "ntokens": sample["ntokens"], "nsentences": sample["nsentences"], **sums}
+        log = {
+            "sample_size": sample["nmasked"],
+            "ntokens": sample["ntokens"],
+            "nsentences": sample["nsentences"],
+            **sums,
+        }
         return loss, sample["nmasked"], log
 
     def compile_loss(self, **options: Any) -> None:
         """Put the loss under ``torch.compile``, options as there; the model is compiled apart, within what distributes it."""
         self.compute = torch.compile(self.loss_of, **options)
 
-    def loss_of(self, output: GeneratorOutput | ElectraOutput, batch: MaskedBatch, training: bool) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss_of(
+        self, output: GeneratorOutput | ElectraOutput, batch: MaskedBatch, training: bool
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the summed loss of a batch, and sums for the log."""
         weights = LossWeights(self.gen_weight, self.disc_weight * self.share)
         sums = self.task.objective.sums(output, batch, self.ids, weights)

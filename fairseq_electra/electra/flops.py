@@ -9,7 +9,10 @@ import torch
 
 from fairseq_electra.electra.sizes import EncoderSizes, refuse_unknown_traits
 
-TRAITS = {"positions": ("learned", "rotary"), "norm": ("post", "deepnorm", "scaled", "pre")}  # none takes part in a product
+TRAITS = {
+    "positions": ("learned", "rotary"),
+    "norm": ("post", "deepnorm", "scaled", "pre"),
+}  # none takes part in a product
 BACKWARD_TOO = 3  # a step costs its forward pass three times: every product has two in the backward pass
 # bfloat16, dense, of the makers' data sheets, FLOP/s; the first whose words are among the device's counts
 KNOWN_PEAKS = {
@@ -23,7 +26,10 @@ KNOWN_PEAKS = {
     "A10": 125e12,
 }
 LONG = 0.5  # seconds of a product that need no second measurement: float16 on most CPUs
-PRODUCT = {"cpu": 1024, "cuda": 8192}  # rows and columns of the matrices of a measurement: enough work for all of the device
+PRODUCT = {
+    "cpu": 1024,
+    "cuda": 8192,
+}  # rows and columns of the matrices of a measurement: enough work for all of the device
 
 
 class Flops(NamedTuple):
@@ -67,7 +73,9 @@ def masked_lm_flops(sizes: EncoderSizes, num_tokens: int) -> Flops:
         sizes: its sizes.
         num_tokens: size of the vocabulary, V.
     """
-    return encoder_flops(sizes)._replace(per_masked=2.0 * sizes.embedding_size * (sizes.hidden_size + num_tokens))
+    return encoder_flops(sizes)._replace(
+        per_masked=2.0 * sizes.embedding_size * (sizes.hidden_size + num_tokens)
+    )
 
 
 def electra_flops(discriminator: EncoderSizes, generator: EncoderSizes, num_tokens: int) -> Flops:

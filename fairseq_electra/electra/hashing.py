@@ -45,7 +45,9 @@ def _epoch_keys(stream: Stream, seed: int, epoch: np.ndarray | int) -> np.ndarra
     return mix((key + GOLDEN) ^ np.asarray(epoch).astype(np.uint64))
 
 
-_epoch_key = functools.lru_cache(maxsize=16)(_epoch_keys)  # for the batches of an epoch it is one and the same
+_epoch_key = functools.lru_cache(maxsize=16)(
+    _epoch_keys
+)  # for the batches of an epoch it is one and the same
 
 
 def bits(keys: np.ndarray, slots: int, first: int = 0) -> np.ndarray:

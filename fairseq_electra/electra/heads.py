@@ -4,8 +4,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairseq_electra.electra.embeddings import LAYER_NORM_EPS
-from fairseq_electra.electra.encoder import initialize_as_dense_default
 from fairseq_electra.electra.fast.dropout import Dropout
+from fairseq_electra.electra.initialization import initialize_glorot
 from fairseq_electra.electra.sizes import EncoderSizes
 
 
@@ -63,13 +63,15 @@ class SentenceHead(nn.Module):
     Source: google-research/electra finetune/classification/classification_tasks.py::ClassificationTask.get_prediction_module.
     """
 
-    def __init__(self, hidden_size: int, num_classes: int, dropout: float, pooling: str = "first", dense: bool = False):
+    def __init__(
+        self, hidden_size: int, num_classes: int, dropout: float, pooling: str = "first", dense: bool = False
+    ):
         super().__init__()
         self.pooling = pooling
         self.dense = nn.Linear(hidden_size, hidden_size) if dense else None
         self.dropout = Dropout(dropout)
         self.prediction = nn.Linear(hidden_size, num_classes)
-        initialize_as_dense_default(self.prediction)
+        initialize_glorot(self.prediction)
 
     def forward(self, hidden: Tensor, padding_mask: Tensor) -> Tensor:
         """Score the classes. Shapes: (B, T, C), (B, T) -> (B, number of classes)."""
@@ -98,7 +100,7 @@ class TokenHead(nn.Module):
         super().__init__()
         self.dropout = Dropout(dropout)
         self.prediction = nn.Linear(hidden_size, num_classes)
-        initialize_as_dense_default(self.prediction)
+        initialize_glorot(self.prediction)
 
     def forward(self, hidden: Tensor, padding_mask: Tensor) -> Tensor:
         """Score the tags. Shapes: (B, T, C), (B, T) -> (B, T, number of tags)."""

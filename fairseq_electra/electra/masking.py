@@ -18,7 +18,9 @@ class MaskedTokens(NamedTuple):
     src_tokens: np.ndarray  # (B, T), what the generator sees
     positions: np.ndarray  # (B, K), int64: positions of the masked tokens, ascending; 0 in spare slots
     target: np.ndarray  # (B, K), int64: the original tokens there; padding in spare slots
-    sample_uniforms: np.ndarray  # (B, K), float64: uniform random numbers in [0, 1) that the generator is sampled with
+    sample_uniforms: (
+        np.ndarray
+    )  # (B, K), float64: uniform random numbers in [0, 1) that the generator is sampled with
     counts: np.ndarray  # (B,): masked tokens of each row
 
 
@@ -33,7 +35,9 @@ def choose_tokens(draws: np.ndarray, candidate: np.ndarray, wanted: np.ndarray) 
     Returns:
         True at the tokens to mask. Shape: (B, T), bool.
     """
-    order = np.where(candidate, draws, LAST).argsort(axis=1, kind="stable")  # at random, with what may not be masked at the end
+    order = np.where(candidate, draws, LAST).argsort(
+        axis=1, kind="stable"
+    )  # at random, with what may not be masked at the end
     chosen = np.zeros(candidate.shape, bool)
     np.put_along_axis(chosen, order, columns_before(wanted, candidate.shape[1]), axis=1)
     return chosen & candidate
@@ -98,12 +102,16 @@ class Masking:
         src_tokens[np.nonzero(used)[0], positions[used]] = self._shown(target, draws)[used]
         return MaskedTokens(src_tokens, positions, target, draws.fractions(1), counts)
 
-    def _choose(self, tokens: np.ndarray, candidate: np.ndarray, wanted: np.ndarray, draws: "_Draws") -> np.ndarray:
+    def _choose(
+        self, tokens: np.ndarray, candidate: np.ndarray, wanted: np.ndarray, draws: "_Draws"
+    ) -> np.ndarray:
         if self.word_starts is None and self.mean_span <= 1:
             return choose_tokens(draws.of_tokens(), candidate, wanted)
         starts = np.ones(tokens.shape, bool) if self.word_starts is None else self.word_starts[tokens]
         if self.mean_span > 1:
-            return choose_spans(draws.of_tokens(), draws.of_tokens(again=True), candidate, starts, wanted, self.mean_span)
+            return choose_spans(
+                draws.of_tokens(), draws.of_tokens(again=True), candidate, starts, wanted, self.mean_span
+            )
         return choose_words(draws.of_tokens(), draws.of_rows(), candidate, starts, wanted)
 
     def _shown(self, target: np.ndarray, draws: "_Draws") -> np.ndarray:
@@ -112,8 +120,12 @@ class Masking:
         shown = np.where(draw < self.leave_unmasked_prob, target, self.mask_index)
         if not self.random_token_prob:
             return shown
-        piece = self.first_piece + (draws.fractions(2) * (self.mask_index - self.first_piece)).astype(np.int64)
-        is_random = (draw >= self.leave_unmasked_prob) & (draw < self.leave_unmasked_prob + self.random_token_prob)
+        piece = self.first_piece + (draws.fractions(2) * (self.mask_index - self.first_piece)).astype(
+            np.int64
+        )
+        is_random = (draw >= self.leave_unmasked_prob) & (
+            draw < self.leave_unmasked_prob + self.random_token_prob
+        )
         return np.where(is_random, piece, shown)
 
 

@@ -5,10 +5,11 @@ from typing import Literal, NamedTuple
 from torch import Tensor, nn
 
 from fairseq_electra.electra.embeddings import Embeddings
-from fairseq_electra.electra.encoder import Encoder, initialize, initialize_as_dense_default, shrink_branches
+from fairseq_electra.electra.encoder import Encoder
 from fairseq_electra.electra.fast.cross_entropy import probabilities
 from fairseq_electra.electra.fast.sampling import sample_tokens
 from fairseq_electra.electra.heads import MaskedLMHead, ReplacedTokenHead
+from fairseq_electra.electra.initialization import draw_parameters
 from fairseq_electra.electra.packed import PackedDocuments
 from fairseq_electra.electra.sampling import corrupt, sampling_probabilities
 from fairseq_electra.electra.sizes import EncoderSizes
@@ -17,20 +18,20 @@ TieEmbeddings = Literal["none", "tokens", "all"]
 
 
 class GeneratorOutput(NamedTuple):
-    """What the generator computes. ``gen_probs`` is the softmax of ``gen_logits``, without gradient."""
+    """Output of the generator."""
 
     gen_logits: Tensor  # (B, K, V)
-    gen_probs: Tensor  # (B, K, V)
+    gen_probs: Tensor  # (B, K, V), softmax of gen_logits, without gradient
 
 
 class ElectraOutput(NamedTuple):
-    """What both networks compute, in the order in which it comes about."""
+    """Output of both networks, in the order in which it is computed."""
 
     gen_logits: Tensor  # (B, K, V)
-    gen_probs: Tensor  # (B, K, V), without gradient
-    corrupted_tokens: Tensor  # (B, T)
-    is_replaced: Tensor  # (B, T)
-    disc_logits: Tensor  # (B, T)
+    gen_probs: Tensor  # (B, K, V), softmax of gen_logits, without gradient
+    corrupted_tokens: Tensor  # (B, T), the text with the sampled tokens in it
+    is_replaced: Tensor  # (B, T), the discriminator's labels
+    disc_logits: Tensor  # (B, T), above 0: predicted to be replaced
 
 
 class Generator(nn.Module):
@@ -77,14 +78,6 @@ class Generator(nn.Module):
         embedded = embeddings(tokens, segment_ids, self.generator_tokens, documents)
         return self.generator(embedded, padding_mask, all_layers, documents)
 
-    def reset_parameters(self) -> None:
-        """Draw all parameters as the original does (:func:`fairseq_electra.electra.encoder.initialize`)."""
-        self.apply(initialize)
-        self.apply(shrink_branches)
-        for name, linear in self.named_modules():
-            if name.endswith(".projection") or name == "discriminator_head.prediction":
-                initialize_as_dense_default(linear)
-
 
 class MaskedLanguageModel(Generator):
     """One network, trained to predict masked tokens: BERT's objective, with ELECTRA's generator.
@@ -111,7 +104,7 @@ class MaskedLanguageModel(Generator):
         self.generator_embeddings = None
         self.generator = Encoder(sizes, checkpoint_activations)
         self.generator_head = MaskedLMHead(sizes, num_tokens, untie_lm_head)
-        self.reset_parameters()
+        draw_parameters(self, [self.generator.projection])
 
     def forward(
         self,
@@ -167,10 +160,15 @@ class Electra(Generator):
         # what is shared exists once, in self.embeddings
         self.generator_embeddings = None
         if tie_embeddings != "all":
-            self.generator_embeddings = Embeddings(sizes, 0 if tie_embeddings == "tokens" else num_tokens, pad)
+            self.generator_embeddings = Embeddings(
+                sizes, 0 if tie_embeddings == "tokens" else num_tokens, pad
+            )
         self.generator = Encoder(generator_sizes, checkpoint_activations)
         self.generator_head = MaskedLMHead(generator_sizes, num_tokens, untie_lm_head)
-        self.reset_parameters()
+        draw_parameters(
+            self,
+            [self.discriminator.projection, self.discriminator_head.prediction, self.generator.projection],
+        )
 
     def forward(
         self,
@@ -202,10 +200,16 @@ class Electra(Generator):
         return ElectraOutput(gen_logits, gen_probs, corrupted_tokens, is_replaced, disc_logits)
 
     def discriminate(
-        self, tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None, documents: PackedDocuments | None = None
+        self,
+        tokens: Tensor,
+        segment_ids: Tensor,
+        padding_mask: Tensor | None,
+        documents: PackedDocuments | None = None,
     ) -> Tensor:
         """Score every token: above 0 it is predicted to be replaced. Shapes: (B, T) thrice -> (B, T)."""
-        return self.discriminator_head(self.extract_features(tokens, segment_ids, padding_mask, documents=documents))
+        return self.discriminator_head(
+            self.extract_features(tokens, segment_ids, padding_mask, documents=documents)
+        )
 
     def extract_features(
         self,
@@ -220,14 +224,15 @@ class Electra(Generator):
         Args:
             tokens: ids. Shape: (B, T).
             segment_ids: segment of each token, 0 or 1. Shape: (B, T).
-            padding_mask: True at padding; None: there is none. Shape: (B, T).
+            padding_mask: True at padding; None: there is no padding. Shape: (B, T).
             all_layers: a list that receives the input of the first layer and the output of each. Shapes: (B, T, C).
             documents: the documents of packed rows; None: each row is one document.
 
         Returns:
             the last layer's output. Shape: (B, T, C).
         """
-        return self.discriminator(self.embeddings(tokens, segment_ids, documents=documents), padding_mask, all_layers, documents)
+        embedded = self.embeddings(tokens, segment_ids, documents=documents)
+        return self.discriminator(embedded, padding_mask, all_layers, documents)
 
     def _sampling_distribution(self, probs: Tensor, logits: Tensor, target: Tensor) -> Tensor:
         if self.temperature == 1 and not self.disallow_correct:

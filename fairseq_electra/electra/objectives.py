@@ -45,7 +45,9 @@ class LossWeights(NamedTuple):
     disc: float
 
 
-def masked_lm(output: GeneratorOutput | ElectraOutput, batch: MaskedBatch, ids: SpecialIds, weights: LossWeights) -> dict[str, Tensor]:
+def masked_lm(
+    output: GeneratorOutput | ElectraOutput, batch: MaskedBatch, ids: SpecialIds, weights: LossWeights
+) -> dict[str, Tensor]:
     """Cross-entropy of the generator at the masked tokens, in nats: BERT's objective, and the first half of ELECTRA's.
 
     Returns:
@@ -70,7 +72,9 @@ def masked_lm(output: GeneratorOutput | ElectraOutput, batch: MaskedBatch, ids: 
     }
 
 
-def electra(output: ElectraOutput, batch: MaskedBatch, ids: SpecialIds, weights: LossWeights) -> dict[str, Tensor]:
+def electra(
+    output: ElectraOutput, batch: MaskedBatch, ids: SpecialIds, weights: LossWeights
+) -> dict[str, Tensor]:
     """ELECTRA's objective: :func:`masked_lm`, and binary cross-entropy of the discriminator at all tokens but padding.
 
     Returns:

@@ -16,7 +16,12 @@ GENERATED = 20 / 128  # share of a row's tokens that the generator predicts
 
 
 def pretraining_flops(
-    discriminator: EncoderSizes, generator: EncoderSizes, num_tokens: int, width: int, rows: float, generated: float = GENERATED
+    discriminator: EncoderSizes,
+    generator: EncoderSizes,
+    num_tokens: int,
+    width: int,
+    rows: float,
+    generated: float = GENERATED,
 ) -> float:
     """Count a whole pre-training.
 

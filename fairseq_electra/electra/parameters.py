@@ -14,7 +14,11 @@ def encoder_parameters(sizes: EncoderSizes) -> int:
     refuse_unknown_traits(sizes, TRAITS, "the count of parameters")
     hidden, inner = sizes.hidden_size, sizes.intermediate_size
     projection = 0 if sizes.embedding_size == hidden else (sizes.embedding_size + 1) * hidden
-    attention, feed_forward, norms = 4 * (hidden + 1) * hidden, (hidden + 1) * inner + (inner + 1) * hidden, 4 * hidden
+    attention, feed_forward, norms = (
+        4 * (hidden + 1) * hidden,
+        (hidden + 1) * inner + (inner + 1) * hidden,
+        4 * hidden,
+    )
     last_norm = 2 * hidden if sizes.norm == "pre" else 0
     return projection + sizes.num_hidden_layers * (attention + feed_forward + norms) + last_norm
 

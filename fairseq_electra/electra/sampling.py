@@ -49,7 +49,9 @@ def sampling_probabilities(logits: Tensor, temperature: float, disallow: Tensor 
     return probabilities(scores)
 
 
-def corrupt(src_tokens: Tensor, masked_positions: Tensor, target: Tensor, sampled: Tensor, pad: int) -> tuple[Tensor, Tensor]:
+def corrupt(
+    src_tokens: Tensor, masked_positions: Tensor, target: Tensor, sampled: Tensor, pad: int
+) -> tuple[Tensor, Tensor]:
     """Put the generator's samples where the masks are, and tell where the text changed.
 
     A sample that happens to equal the original token is not a replacement (Clark et al. 2020 section 2).

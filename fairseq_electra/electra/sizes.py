@@ -35,7 +35,13 @@ class EncoderSizes:
         for name, known in (("positions", POSITIONS), ("norm", NORMS)):
             if getattr(self, name) not in known:
                 raise InputError(f"--{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
-        for name in ("embedding_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"):
+        for name in (
+            "embedding_size",
+            "hidden_size",
+            "intermediate_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+        ):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(self, name)}")
         if self.hidden_size % self.num_attention_heads:
@@ -60,7 +66,9 @@ class EncoderSizes:
         """
         return (2 * self.num_hidden_layers) ** {"deepnorm": 0.25, "scaled": 0.5}.get(self.norm, 0.0)
 
-    def generator(self, width: float, depth: float, heads: int | None = None, intermediate_size: int | None = None) -> "EncoderSizes":
+    def generator(
+        self, width: float, depth: float, heads: int | None = None, intermediate_size: int | None = None
+    ) -> "EncoderSizes":
         """Sizes of the generator beside this discriminator.
 
         Args:
@@ -105,4 +113,6 @@ def refuse_unknown_traits(sizes: EncoderSizes, known: Mapping[str, Collection[ob
         handled = known.get(each.name, () if each.default is MISSING else (each.default,))
         if each.name not in NUMBERS and value not in handled:
             written_for = ", ".join(map(repr, handled)) or "models without this option"
-            raise InputError(f"--{each.name.replace('_', '-')} {value}: {reader} would be wrong, as it was written for {written_for}")
+            raise InputError(
+                f"--{each.name.replace('_', '-')} {value}: {reader} would be wrong, as it was written for {written_for}"
+            )

@@ -8,7 +8,12 @@ LAST = np.uint64(2**64 - 1)  # sorts behind all spans
 
 
 def choose_spans(
-    draws: np.ndarray, begin_draws: np.ndarray, candidate: np.ndarray, starts: np.ndarray, wanted: np.ndarray, mean: float
+    draws: np.ndarray,
+    begin_draws: np.ndarray,
+    candidate: np.ndarray,
+    starts: np.ndarray,
+    wanted: np.ndarray,
+    mean: float,
 ) -> np.ndarray:
     """Choose the pieces to mask, in spans of words.
 
@@ -43,7 +48,9 @@ def choose_spans(
     masked_words = budget * words / np.maximum(candidates, 1)
     share = np.clip((masked_words / mean - 1) / np.maximum(masked_words - 1, 1e-9), 0, 1)
     span = first_columns(candidate, starts & (begin_draws < share[:, None] * 2.0**32))
-    from_end = np.take_along_axis(begin_draws, span, 1) % 2 == 1  # cut at the end alone, spans would favour the beginning of a text
+    from_end = (
+        np.take_along_axis(begin_draws, span, 1) % 2 == 1
+    )  # cut at the end alone, spans would favour the beginning of a text
     draw = np.take_along_axis(draws, span, 1)
     within = np.where(from_end, len(column) - word, word)
     keys = np.where(candidate, join_keys(draw, within.astype(np.uint32)), LAST)

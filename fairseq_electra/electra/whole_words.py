@@ -5,7 +5,9 @@ import numpy as np
 SAMPLED, SINGLE, OTHER, NONE = range(4)  # in what order words are taken; the last are no candidates
 
 
-def choose_words(draws: np.ndarray, offset: np.ndarray, candidate: np.ndarray, starts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def choose_words(
+    draws: np.ndarray, offset: np.ndarray, candidate: np.ndarray, starts: np.ndarray, wanted: np.ndarray
+) -> np.ndarray:
     """Choose the pieces to mask, all pieces of a word or none.
 
     Words in random order, as far as they fit, would leave long words behind: the closer to the budget, the fewer of them fit. So
@@ -35,12 +37,18 @@ def choose_words(draws: np.ndarray, offset: np.ndarray, candidate: np.ndarray, s
     head = first_columns(candidate, starts)
     size = sizes_of_words(head, candidate)
     draw = np.take_along_axis(draws, head, 1)
-    sampled = np.take_along_axis(_sample(size, draws, candidate & (head == column), budget / np.maximum(candidates, 1), offset), head, 1)
+    sampled = np.take_along_axis(
+        _sample(size, draws, candidate & (head == column), budget / np.maximum(candidates, 1), offset),
+        head,
+        1,
+    )
     group = np.where(~candidate, NONE, np.where(size == 1, SINGLE, np.where(sampled, SAMPLED, OTHER)))
     return take_words(join_keys(group, draw), candidate, size, head, budget)
 
 
-def take_words(keys: np.ndarray, candidate: np.ndarray, size: np.ndarray, head: np.ndarray, budget: np.ndarray) -> np.ndarray:
+def take_words(
+    keys: np.ndarray, candidate: np.ndarray, size: np.ndarray, head: np.ndarray, budget: np.ndarray
+) -> np.ndarray:
     """Take words one after the other, each that fits in what is left of the budget; where none fits at all, the first in part.
 
     Args:
@@ -54,7 +62,9 @@ def take_words(keys: np.ndarray, candidate: np.ndarray, size: np.ndarray, head: 
     """
     column = np.arange(candidate.shape[1])
     order = np.argsort(keys, axis=1, kind="stable")  # pieces of a word stay together, in their order
-    is_candidate, pieces, within = (np.take_along_axis(each, order, 1) for each in (candidate, size, column - head))
+    is_candidate, pieces, within = (
+        np.take_along_axis(each, order, 1) for each in (candidate, size, column - head)
+    )
     taken = _fitting(is_candidate, pieces, within, budget)
     taken |= ~taken.any(1, keepdims=True) & (column < budget[:, None])
     chosen = np.empty_like(taken)
@@ -76,7 +86,9 @@ def sizes_of_words(head: np.ndarray, candidate: np.ndarray) -> np.ndarray:
     return np.bincount(flat[candidate], minlength=head.size)[flat]
 
 
-def _sample(size: np.ndarray, draws: np.ndarray, is_head: np.ndarray, share: np.ndarray, offset: np.ndarray) -> np.ndarray:
+def _sample(
+    size: np.ndarray, draws: np.ndarray, is_head: np.ndarray, share: np.ndarray, offset: np.ndarray
+) -> np.ndarray:
     """Take every word with probability ``share``, and of the longest so many, of the next so many, ... that the sum varies little.
 
     Args:
@@ -86,7 +98,9 @@ def _sample(size: np.ndarray, draws: np.ndarray, is_head: np.ndarray, share: np.
     Returns:
         whether a word is taken, at its first piece. Shape: (B, T), bool.
     """
-    order = np.argsort(join_keys(np.where(is_head, size.shape[1] - size, size.shape[1]), draws), axis=1, kind="stable")
+    order = np.argsort(
+        join_keys(np.where(is_head, size.shape[1] - size, size.shape[1]), draws), axis=1, kind="stable"
+    )
     rank = np.empty_like(order)
     np.put_along_axis(rank, order, np.arange(size.shape[1])[None], 1)
     share, offset = share[:, None], offset[:, None]

@@ -29,27 +29,47 @@ class EncoderConfig(FairseqDataclass):
         default=None,
         metadata={"help": f"row of the size table; set by --arch {arch_names()}"},
     )
-    embedding_size: Optional[int] = field(default=None, metadata={"help": "size of token, position and segment vectors" + AS_SIZE})
+    embedding_size: Optional[int] = field(
+        default=None, metadata={"help": "size of token, position and segment vectors" + AS_SIZE}
+    )
     hidden_size: Optional[int] = field(default=None, metadata={"help": "size of the hidden states" + AS_SIZE})
-    intermediate_size: Optional[int] = field(default=None, metadata={"help": "size of the feed-forward layer" + AS_SIZE})
+    intermediate_size: Optional[int] = field(
+        default=None, metadata={"help": "size of the feed-forward layer" + AS_SIZE}
+    )
     num_hidden_layers: Optional[int] = field(default=None, metadata={"help": "layers" + AS_SIZE})
     num_attention_heads: Optional[int] = field(default=None, metadata={"help": "attention heads" + AS_SIZE})
     positions: Optional[ChoiceEnum(list(POSITIONS))] = field(  # type: ignore[valid-type]
-        default=None, metadata={"help": "learned (the original; tiny nets do not learn with it) or rotary" + AS_SIZE}
+        default=None,
+        metadata={"help": "learned (the original; tiny nets do not learn with it) or rotary" + AS_SIZE},
     )
     norm: Optional[ChoiceEnum(list(NORMS))] = field(  # type: ignore[valid-type]
         default=None,
-        metadata={"help": "LayerNorm behind each sublayer: post (the original), deepnorm, scaled (calmer); before it: pre" + AS_SIZE},
+        metadata={
+            "help": "LayerNorm behind each sublayer: post (the original), deepnorm, scaled (calmer); before it: pre"
+            + AS_SIZE
+        },
     )
-    max_position_embeddings: Optional[int] = field(default=None, metadata={"help": "longest row with learned positions, tokens" + AS_SIZE})
-    dropout: Optional[float] = field(default=None, metadata={"help": "dropout of embeddings and sublayers, probability" + AS_SIZE})
+    max_position_embeddings: Optional[int] = field(
+        default=None, metadata={"help": "longest row with learned positions, tokens" + AS_SIZE}
+    )
+    dropout: Optional[float] = field(
+        default=None, metadata={"help": "dropout of embeddings and sublayers, probability" + AS_SIZE}
+    )
     fast_fp32: bool = field(
-        default=False, metadata={"help": "let oneDNN do float32 matrix products on the CPU, after a test that they stay float32"}
+        default=False,
+        metadata={
+            "help": "let oneDNN do float32 matrix products on the CPU, after a test that they stay float32"
+        },
     )
     checkpoint_activations: bool = field(
-        default=False, metadata={"help": "keep only the layers' inputs for the backward pass and compute the rest again: less memory"}
+        default=False,
+        metadata={
+            "help": "keep only the layers' inputs for the backward pass and compute the rest again: less memory"
+        },
     )
-    attention_dropout: Optional[float] = field(default=None, metadata={"help": "dropout of attention weights, probability" + AS_SIZE})
+    attention_dropout: Optional[float] = field(
+        default=None, metadata={"help": "dropout of attention weights, probability" + AS_SIZE}
+    )
     finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
     save_dir: str = II("checkpoint.save_dir")
 
@@ -60,7 +80,11 @@ def with_defaults(cfg, config_class: type[FairseqDataclass]):
     fairseq does so for models named by their own name, not for those named by an arch: a checkpoint of an older version would lack
     what has come since.
     """
-    missing = {name: f.default for name, f in config_class.__dataclass_fields__.items() if name not in cfg and name != "_name"}
+    missing = {
+        name: f.default
+        for name, f in config_class.__dataclass_fields__.items()
+        if name not in cfg and name != "_name"
+    }
     return OmegaConf.merge(missing, cfg)
 
 
@@ -103,12 +127,16 @@ def adopt_sizes(cfg, config_class: type[EncoderConfig], of_generator: bool = Fal
     saved = checkpoint_utils.load_checkpoint_to_cpu(source).get("cfg")
     model = saved.model if saved is not None and "model" in saved else None
     if model is None or model.get("model_size") is None:
-        raise InputError(f"{source} holds no ELECTRA; give a checkpoint that --arch electra_* or electra_encoder has saved")
+        raise InputError(
+            f"{source} holds no ELECTRA; give a checkpoint that --arch electra_* or electra_encoder has saved"
+        )
     defaults = {name: f.default for name, f in config_class.__dataclass_fields__.items()}
     found = sizes_in(with_defaults(model, config_class))
     if of_generator and "generator_layers" in model:
         found |= asdict(generator_sizes(model))
-    adopted = {name: value for name, value in found.items() if name in defaults and cfg[name] == defaults[name]}
+    adopted = {
+        name: value for name, value in found.items() if name in defaults and cfg[name] == defaults[name]
+    }
     parent = cfg._get_parent()  # merge_with_parent has given this copy the parent of the original
     original = parent.get("model") if parent is not None else None
     for target in [cfg, original] if OmegaConf.is_config(original) else [cfg]:

@@ -17,7 +17,12 @@ ORIGINALS = {
     # Clark et al. 2020 names BERT's network (section 3.1) and Adam
     "paper": {"positions": "learned", "norm": "post", "bias_correction": "on", "adam_betas": "(0.9, 0.999)"},
     # google-research/electra model/modeling.py, model/optimization.py::AdamWeightDecayOptimizer
-    "google": {"positions": "learned", "norm": "post", "bias_correction": "off", "adam_betas": "(0.9, 0.999)"},
+    "google": {
+        "positions": "learned",
+        "norm": "post",
+        "bias_correction": "off",
+        "adam_betas": "(0.9, 0.999)",
+    },
 }
 # of pre-training: a second moment that follows the gradients within 50 updates, so that one that was small does not make large updates
 SAFE_BETAS = "(0.9, 0.98)"
@@ -41,7 +46,9 @@ def fill_in(args: argparse.Namespace) -> None:
     if original:
         chosen = ORIGINALS[original]
     else:
-        chosen = MODEL_SIZES[str(args.model_size)].arch_traits | {"bias_correction": "on"} | traits_of_start(args)
+        chosen = (
+            MODEL_SIZES[str(args.model_size)].arch_traits | {"bias_correction": "on"} | traits_of_start(args)
+        )
     _set_open(args, chosen)
 
 

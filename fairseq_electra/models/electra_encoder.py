@@ -33,16 +33,21 @@ class ElectraEncoderConfig(EncoderConfig):
     head_dropout: float = field(default=0.1, metadata={"help": "dropout before a sentence head, probability"})
     pooling: ChoiceEnum(["first", "mean"]) = field(  # type: ignore[valid-type]
         default="first",
-        metadata={"help": "what a sentence head reads: <s>, as in the paper, or the mean of the row, for nets trained briefly"},
+        metadata={
+            "help": "what a sentence head reads: <s>, as in the paper, or the mean of the row, for nets trained briefly"
+        },
     )
     autocast: ChoiceEnum(["none", "bf16"]) = field(  # type: ignore[valid-type]
-        default="none", metadata={"help": "bf16: the network computes in bfloat16, its weights stay float32; on CPU and GPU"}
+        default="none",
+        metadata={"help": "bf16: the network computes in bfloat16, its weights stay float32; on CPU and GPU"},
     )
     network: ChoiceEnum(["discriminator", "generator"]) = field(  # type: ignore[valid-type]
         default="discriminator", metadata={"help": "which network of a pre-training checkpoint to fine-tune"}
     )
     # the stock tasks write it here; sentence_ranking takes it from here. The table's size is max_position_embeddings
-    max_positions: Optional[int] = field(default=None, metadata={"help": "tokens of the longest row; default: 512"})
+    max_positions: Optional[int] = field(
+        default=None, metadata={"help": "tokens of the longest row; default: 512"}
+    )
 
 
 @register_model("electra_encoder", dataclass=ElectraEncoderConfig)
@@ -73,7 +78,11 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
         prepare_processor(cfg)
         source = adopt_sizes(cfg, EncoderConfig, of_generator=str(cfg.network) == "generator")
         model = cls(with_defaults(cfg, ElectraEncoderConfig), task.source_dictionary)
-        if source is not None and "pooling" in source and not (Path(cfg.save_dir) / "checkpoint_last.pt").is_file():
+        if (
+            source is not None
+            and "pooling" in source
+            and not (Path(cfg.save_dir) / "checkpoint_last.pt").is_file()
+        ):
             model.pooling_before = str(source.pooling)
         return model
 
@@ -81,7 +90,9 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
         self, name: str, num_classes: int, inner_dim: int | None = None, dense: bool = False, **kwargs: Any
     ) -> None:
         """Add a head for sentences (fairseq's tasks call this); ``inner_dim`` is RoBERTa's and not used."""
-        self.register_head(name, SentenceHead(self.sizes.hidden_size, num_classes, self.head_dropout, self.pooling, dense))
+        self.register_head(
+            name, SentenceHead(self.sizes.hidden_size, num_classes, self.head_dropout, self.pooling, dense)
+        )
 
     def register_head(self, name: str, head: nn.Module) -> None:
         """Add a head, and tell the optimizer how deep each layer lies."""
@@ -95,7 +106,9 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
 
     def _check_rows(self, tokens: Tensor) -> None:
         limit = self.sizes.max_position_embeddings
-        check_row_length(self.sizes, tokens.shape[1], f"cut them: --max-positions {limit} --shorten-method truncate")
+        check_row_length(
+            self.sizes, tokens.shape[1], f"cut them: --max-positions {limit} --shorten-method truncate"
+        )
         if self._separators_checked:
             return
         self._separators_checked = True  # once is enough, and looking makes a GPU wait
@@ -113,7 +126,9 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
     def upgrade_state_dict_named(self, state_dict: dict, name: str) -> None:
         """Turn a pre-training checkpoint into this model's, and say what became of it."""
         if "embeddings.tokens.weight" not in state_dict:
-            raise InputError("the checkpoint holds no ELECTRA discriminator; give one that --arch electra_* or electra_encoder has saved")
+            raise InputError(
+                "the checkpoint holds no ELECTRA discriminator; give one that --arch electra_* or electra_encoder has saved"
+            )
         check_dictionary(state_dict, self.dictionary_version)
         own = self.state_dict()
         dropped = self._take_network(state_dict)
@@ -142,19 +157,26 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
         if self.pooling_before is None:
             return
         for name in dict.fromkeys(key.split(".")[1] for key in keys):
-            if isinstance(self.classification_heads[name], SentenceHead) and self.pooling != self.pooling_before:
+            if (
+                isinstance(self.classification_heads[name], SentenceHead)
+                and self.pooling != self.pooling_before
+            ):
                 raise InputError(
                     f"the checkpoint's head {name} was trained with --pooling {self.pooling_before}, this run has {self.pooling}: give "
                     f"--pooling {self.pooling_before}, or for a head of its own give the task another --classification-head-name"
                 )
-            logger.info(f"the head {name} is the checkpoint's, trained before; for a new one give another --classification-head-name")
+            logger.info(
+                f"the head {name} is the checkpoint's, trained before; for a new one give another --classification-head-name"
+            )
 
     def _take_network(self, state_dict: dict) -> list[str]:
         """Name the tensors of the chosen network as here, and drop the other's; returns the names of these."""
         if any(key.startswith("encoder.") for key in state_dict):
             return []  # fine-tuned before
         if not any(key.startswith(f"{self.network}.") for key in state_dict):
-            raise InputError(f"the checkpoint holds no {self.network}: it was trained with --generator-only; give --network generator")
+            raise InputError(
+                f"the checkpoint holds no {self.network}: it was trained with --generator-only; give --network generator"
+            )
         if self.network == "generator":  # its embeddings are the discriminator's, but for those of its own
             for key in [key for key in state_dict if key.startswith("generator_embeddings.")]:
                 state_dict[key.removeprefix("generator_")] = state_dict.pop(key)
@@ -168,7 +190,15 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
 
 
 def _names(keys: list[str]) -> str:
-    return ", ".join(dict.fromkeys(key.split(".")[0] if not key.startswith(HEADS) else ".".join(key.split(".")[:2]) for key in keys)) or "-"
+    return (
+        ", ".join(
+            dict.fromkeys(
+                key.split(".")[0] if not key.startswith(HEADS) else ".".join(key.split(".")[:2])
+                for key in keys
+            )
+        )
+        or "-"
+    )
 
 
 def complete_arguments(args: argparse.Namespace) -> None:
@@ -176,7 +206,9 @@ def complete_arguments(args: argparse.Namespace) -> None:
     compat.forget_tpu(args)
     if isinstance(args, argparse.Namespace) and getattr(args, "model_size", None) is not None:
         _traits.fill_in(args)
-    args.max_positions = getattr(args, "max_positions", LONGEST)  # sentence_ranking has no such option of its own
+    args.max_positions = getattr(
+        args, "max_positions", LONGEST
+    )  # sentence_ranking has no such option of its own
 
 
 ARCH_CONFIG_REGISTRY["electra_encoder"] = complete_arguments

@@ -10,7 +10,10 @@ from fairseq_electra.optim.loss_scale import SMALLEST, LossScale
 # written on a parameter: an optimizer is given parameters without their names
 ATTRIBUTE, OF_GENERATOR = "network", "of_generator"
 GENERATOR, DISCRIMINATOR = "gen_gnorm", "disc_gnorm"
-PREFIXES = {GENERATOR: ("generator.", "generator_head."), DISCRIMINATOR: ("discriminator.", "discriminator_head.")}
+PREFIXES = {
+    GENERATOR: ("generator.", "generator_head."),
+    DISCRIMINATOR: ("discriminator.", "discriminator_head."),
+}
 
 
 def mark_networks(model: nn.Module) -> None:
@@ -79,13 +82,19 @@ class Gradients:
 
         Source: fairseq utils.py::clip_grad_norm_. Deviation: the norm of the networks' norms, to which rounding makes a difference.
         """
-        gradients = {network: [grad for p in params if (grad := p.grad) is not None] for network, params in self._networks.items()}
+        gradients = {
+            network: [grad for p in params if (grad := p.grad) is not None]
+            for network, params in self._networks.items()
+        }
         found = {network: _norm(torch._foreach_norm(own)) for network, own in gradients.items() if own}
         if not found:
             return torch.zeros((), device=self.device)
         own = torch.stack(list(found.values())) * self.factor
         total = torch.linalg.vector_norm(own)
-        norms = {"gnorm": total, **{name: norm for name, norm in zip(found, own.unbind(), strict=True) if name}}
+        norms = {
+            "gnorm": total,
+            **{name: norm for name, norm in zip(found, own.unbind(), strict=True) if name},
+        }
         if max_norm > 0:
             self.factor = self.factor * (float(max_norm) / (total + 1e-6)).clamp_(max=1)
         if self.may_be_dropped:

@@ -19,12 +19,18 @@ def check_network(cfg: Any) -> None:
     name = getattr(cfg, "_name", None)
     found = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY.get(name)
     if found is None or not issubclass(found, ElectraModel):
-        sizes = [arch for arch, model in ARCH_MODEL_REGISTRY.items() if model is ElectraModel and arch != "electra"]
-        raise InputError(f"--arch {'is missing' if name is None else name}: --task electra_pretraining needs one of {', '.join(sizes)}")
+        sizes = [
+            arch for arch, model in ARCH_MODEL_REGISTRY.items() if model is ElectraModel and arch != "electra"
+        ]
+        raise InputError(
+            f"--arch {'is missing' if name is None else name}: --task electra_pretraining needs one of {', '.join(sizes)}"
+        )
 
 
 def check_criterion(cfg: Any) -> None:
     """Refuse another criterion than replaced-token detection."""
     name = getattr(cfg, "_name", None)
     if not issubclass(CRITERION_REGISTRY.get(name, object), ReplacedTokenDetection):
-        raise InputError(f"--criterion {name}: --task electra_pretraining needs --criterion replaced_token_detection")
+        raise InputError(
+            f"--criterion {name}: --task electra_pretraining needs --criterion replaced_token_detection"
+        )

@@ -32,7 +32,13 @@ from fairseq_electra.pretraining.binarized import (
 )
 from fairseq_electra.pretraining.diagnosis import Diagnosis, unigram_baseline
 from fairseq_electra.pretraining.dictionary import dictionary_digest
-from fairseq_electra.pretraining.fixed_corruption import BY_FREQUENCY, BY_GENERATOR, SEED, corrupt_by_frequency, load_corruption
+from fairseq_electra.pretraining.fixed_corruption import (
+    BY_FREQUENCY,
+    BY_GENERATOR,
+    SEED,
+    corrupt_by_frequency,
+    load_corruption,
+)
 from fairseq_electra.pretraining.metrics import SUMS, auc_of, fixed_histograms, logged_by_validation
 from fairseq_electra.pretraining.packing import pack
 from fairseq_electra.pretraining.rows import build_rows, last_lines
@@ -43,7 +49,9 @@ from fairseq_electra.tasks._partners import check_criterion, check_network
 from fairseq_electra.tasks._pretraining_options import ElectraPretrainingConfig, check_options, check_packing
 
 logger = logging.getLogger(__name__)
-UNIGRAM_IDS = 1 << 22  # of the training text, where it has to serve: enough to know how frequent its most frequent piece is
+UNIGRAM_IDS = (
+    1 << 22
+)  # of the training text, where it has to serve: enough to know how frequent its most frequent piece is
 
 
 @register_task("electra_pretraining", dataclass=ElectraPretrainingConfig)
@@ -62,7 +70,9 @@ class ElectraPretrainingTask(FairseqTask):
         deciding = ["mask_whole_words", "tokens_per_sample", "rows", "pack", "across_documents"]
         deciding += ["mask_spans"] if cfg.mask_spans else []  # checkpoints of before that option have none
         texts = functools.partial(digests, cfg.data, cfg.train_subset)
-        self.masked_share = MaskedShare(cfg.mask_prob, texts, **{name: str(getattr(cfg, name)) for name in deciding})
+        self.masked_share = MaskedShare(
+            cfg.mask_prob, texts, **{name: str(getattr(cfg, name)) for name in deciding}
+        )
         self.flops: Flops | None = None  # of the model, once it is built
         self.peak = 0.0  # FLOP/s of a device, once it is at work
         self.compiled = self.cuda_graphs = False  # what the model was built with
@@ -82,7 +92,9 @@ class ElectraPretrainingTask(FairseqTask):
         model = super().build_model(cfg, from_checkpoint)
         self.compiled, self.cuda_graphs = bool(cfg.get("compile", False)), bool(cfg.get("cuda_graphs", False))
         if self.cuda_graphs and max(self.cfg.update_freq) > 1:
-            raise InputError("--cuda-graphs and --update-freq cannot be had together: a graph's gradients do not outlive it; drop one")
+            raise InputError(
+                "--cuda-graphs and --update-freq cannot be had together: a graph's gradients do not outlive it; drop one"
+            )
         if self.cfg.pack:
             on_gpu = torch.cuda.is_available() and not self.cfg.cpu
             check_packing(self.cfg, self.compiled, model.generator.sizes.attention_dropout, on_gpu)
@@ -146,7 +158,9 @@ class ElectraPretrainingTask(FairseqTask):
             f"{rows.sizes.mean() / cfg.tokens_per_sample:.0%} filled, {(rows.second > 0).mean():.0%} with two segments"
         )
         if packing is not None:
-            logger.info(f"{prefix}: packed into {len(packing):,}, {packing.sizes.mean() / cfg.tokens_per_sample:.1%} filled")
+            logger.info(
+                f"{prefix}: packed into {len(packing):,}, {packing.sizes.mean() / cfg.tokens_per_sample:.1%} filled"
+            )
         warning = warning_of_binarized(str(prefix), corpus.ids, corpus.line_sizes)
         if warning and get_global_rank() == 0:
             logger.warning(warning)
@@ -179,7 +193,9 @@ class ElectraPretrainingTask(FairseqTask):
         first, digest = utils.split_paths(self.cfg.data)[0], dictionary_digest(self.dictionary.symbols)
         for folder in dict.fromkeys(folders):
             if folder != first and dictionary_digest(load_dictionary(folder).symbols) != digest:
-                raise InputError(f"{folder} has another dict.txt than {first}; encode both with one vocabulary")
+                raise InputError(
+                    f"{folder} has another dict.txt than {first}; encode both with one vocabulary"
+                )
             check_binarized(Path(folder) / split)
 
     def _fixed_corruptions(self, prefix: Path, corpus: Binarized) -> dict[str, np.ndarray]:
@@ -217,7 +233,11 @@ class ElectraPretrainingTask(FairseqTask):
             optimizer.backward(loss)
         if self.flops is not None:
             self._find_peak(sample["id"].device.type)
-            log["flops"] = 0.0 if ignore_grad else self.flops.of_step(sample["ntokens"], sample["npairs"], sample["nmasked"])
+            log["flops"] = (
+                0.0
+                if ignore_grad
+                else self.flops.of_step(sample["ntokens"], sample["npairs"], sample["nmasked"])
+            )
         return loss, sample_size, log
 
     def _begin_step(self) -> None:
@@ -253,11 +273,15 @@ class ElectraPretrainingTask(FairseqTask):
     def _diagnose(self, meters) -> None:
         """Say what is wrong with the run, at the updates where the log reads its figures anyway; every process comes to the same end."""
         total, update = meters[SUMS].read(), meters["num_updates"].val
-        lines = self.diagnosis.follow(Stretch.of(total, auc_of(total), update, meters["lr"].val if "lr" in meters else 0.0))
+        lines = self.diagnosis.follow(
+            Stretch.of(total, auc_of(total), update, meters["lr"].val if "lr" in meters else 0.0)
+        )
         limit = self.cfg.stop_when_collapsed
         collapse = self.diagnosis.collapse(limit) if limit else ""
         if collapse:
-            raise RunCollapsedError(f"update {update}: {collapse}; ended by --stop-when-collapsed {limit}, checkpoints are as they were")
+            raise RunCollapsedError(
+                f"update {update}: {collapse}; ended by --stop-when-collapsed {limit}, checkpoints are as they were"
+            )
         if get_global_rank() == 0:
             for line in lines:
                 logger.warning(line)
@@ -280,14 +304,21 @@ class ElectraPretrainingTask(FairseqTask):
             loss, sample_size, log = criterion(model, sample)
             if self.objective.has_discriminator:
                 log |= fixed_histograms(model, sample)
-        if self.cuda_graphs:  # fairseq-validate keeps the logs of all batches, and a graph writes over its own
-            log = {name: value.clone() if isinstance(value, torch.Tensor) else value for name, value in log.items()}
+        if (
+            self.cuda_graphs
+        ):  # fairseq-validate keeps the logs of all batches, and a graph writes over its own
+            log = {
+                name: value.clone() if isinstance(value, torch.Tensor) else value
+                for name, value in log.items()
+            }
         return loss, sample_size, log
 
     def logged_metrics(self, model, splits: list[str]) -> tuple[str, ...]:
         """Name the metrics that the validation of a model logs on each of these splits, which are loaded."""
         corruptions = [set(self.datasets[split].fixed) for split in splits if split in self.datasets]
-        return logged_by_validation(self.objective.has_discriminator, sorted(set.intersection(*corruptions)) if corruptions else ())
+        return logged_by_validation(
+            self.objective.has_discriminator, sorted(set.intersection(*corruptions)) if corruptions else ()
+        )
 
     def autocast(self, sample: dict) -> contextlib.AbstractContextManager:
         """Return the context to run the model in on a batch."""
@@ -311,5 +342,7 @@ class ElectraPretrainingTask(FairseqTask):
 def scale_losses(optimizer) -> None:
     """Let the optimizer scale losses, or refuse one that cannot."""
     if not isinstance(optimizer, ElectraAdam):
-        raise InputError("--autocast fp16 needs --optimizer electra_adam, which scales losses and leaves out updates that overflow")
+        raise InputError(
+            "--autocast fp16 needs --optimizer electra_adam, which scales losses and leaves out updates that overflow"
+        )
     optimizer.scale_losses()

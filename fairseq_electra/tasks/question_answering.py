@@ -15,7 +15,13 @@ from torch import nn
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.evaluation import VALID
 from fairseq_electra.finetuning.kind import ANSWERING, BEAM, MAX_ANSWER_LENGTH
-from fairseq_electra.finetuning.questions.answers import answers_of_questions, places_of, score_split, whole_words, window_answers
+from fairseq_electra.finetuning.questions.answers import (
+    answers_of_questions,
+    places_of,
+    score_split,
+    whole_words,
+    window_answers,
+)
 from fairseq_electra.finetuning.questions.folder import QuestionFolder
 from fairseq_electra.finetuning.questions.heads import ConditionalAnswerHead, IndependentAnswerHead
 from fairseq_electra.finetuning.questions.metrics import ORACLE
@@ -33,10 +39,15 @@ class QuestionAnsweringConfig(PreparedFolderConfig):
     """Options of ``--task question_answering``."""
 
     answer_head: ChoiceEnum([CONDITIONAL, INDEPENDENT]) = field(  # type: ignore[valid-type]
-        default=CONDITIONAL, metadata={"help": "the paper's, whose end depends on its start, or the plain one that transformers has"}
+        default=CONDITIONAL,
+        metadata={
+            "help": "the paper's, whose end depends on its start, or the plain one that transformers has"
+        },
     )
     beam: int = field(default=BEAM, metadata={"help": "starts that the conditional head tries"})
-    max_answer_length: int = field(default=MAX_ANSWER_LENGTH, metadata={"help": "pieces of the longest answer"})
+    max_answer_length: int = field(
+        default=MAX_ANSWER_LENGTH, metadata={"help": "pieces of the longest answer"}
+    )
 
 
 @register_task(ANSWERING, dataclass=QuestionAnsweringConfig)
@@ -72,7 +83,9 @@ class QuestionAnsweringTask(PreparedFolderTask):
         with torch.no_grad():
             hidden, _ = model(**sample["net_input"])
             head = model.classification_heads[self.cfg.classification_head_name]
-            loss, sample_size, log = criterion.loss_of(head(hidden, sample["allowed"], sample["first"]), sample)
+            loss, sample_size, log = criterion.loss_of(
+                head(hidden, sample["allowed"], sample["first"]), sample
+            )
             found = window_answers(hidden, head, sample, self.cfg.beam, 1, self.cfg.max_answer_length)
         return loss, sample_size, log | {"windows": found.cpu(), "split": sample["split"]}
 
@@ -135,4 +148,8 @@ class QuestionAnsweringTask(PreparedFolderTask):
 
 def answer_head(kind: str, hidden_size: int, unanswerable: bool) -> nn.Module:
     """Make a head of one kind."""
-    return IndependentAnswerHead(hidden_size) if kind == INDEPENDENT else ConditionalAnswerHead(hidden_size, unanswerable)
+    return (
+        IndependentAnswerHead(hidden_size)
+        if kind == INDEPENDENT
+        else ConditionalAnswerHead(hidden_size, unanswerable)
+    )

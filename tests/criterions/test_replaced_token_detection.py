@@ -3,18 +3,27 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionConfig
+from fairseq_electra.criterions.replaced_token_detection import (
+    ReplacedTokenDetection,
+    ReplacedTokenDetectionConfig,
+)
 from fairseq_electra.pretraining import batches as masked_rows
 from tests.reference import paper
 
 
 def criterion_for(task, **changes):
-    return ReplacedTokenDetection(OmegaConf.merge(OmegaConf.structured(ReplacedTokenDetectionConfig), changes), task)
+    return ReplacedTokenDetection(
+        OmegaConf.merge(OmegaConf.structured(ReplacedTokenDetectionConfig), changes), task
+    )
 
 
 def paper_losses(sample, model, heads, gen_heads, layers, pad):
     """Both summed losses and labels of a batch, by the transcription, in float64."""
-    p = {name: tensor.double().numpy() for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
+    p = {
+        name: tensor.double().numpy()
+        for name, tensor in model.state_dict().items()
+        if tensor.is_floating_point()
+    }
     rotary = model.discriminator.sizes.positions == "rotary"
     net = {name: tensor.numpy() for name, tensor in sample["net_input"].items()}
     mlm = rtd = 0.0
@@ -22,7 +31,11 @@ def paper_losses(sample, model, heads, gen_heads, layers, pad):
     for row in range(len(net["src_tokens"])):
         real = ~net["padding_mask"][row]
         length = int(real.sum())
-        tokens, segments, real = net["src_tokens"][row][:length], net["segment_ids"][row][:length], real[:length]
+        tokens, segments, real = (
+            net["src_tokens"][row][:length],
+            net["segment_ids"][row][:length],
+            real[:length],
+        )
         slots = [k for k, t in enumerate(net["target"][row]) if t != pad]
         at, originals = net["masked_positions"][row][slots], net["target"][row][slots]
         scores = paper.generator_logits(tokens, segments, real, p, gen_heads, layers, rotary)[at]
@@ -87,7 +100,9 @@ def test_counts_agree_with_a_count_token_by_token(make_task, make_model):
     assert log["sampled_correct"].item() == drawn
     assert (log["flagged"].item(), log["flagged_replaced"].item()) == (flagged, hit)
     entropy = torch.distributions.Categorical(logits=output.gen_logits).entropy()
-    assert log["gen_entropy_sum"].item() == pytest.approx(entropy[sample["target"] != 1].sum().item(), rel=1e-5)
+    assert log["gen_entropy_sum"].item() == pytest.approx(
+        entropy[sample["target"] != 1].sum().item(), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize(
@@ -130,8 +145,14 @@ def test_the_share_is_measured_once_and_goes_along_with_the_run(make_task, data_
     assert f"{share:.4f} of the tokens are masked" in caplog.text and 0.1 < share != by_itself
     task.load_dataset("train", epoch=2)
     assert task.masked_share.value == loaded(2, task.state_dict()).masked_share.value == share
-    assert loaded(1, {"diagnosis": task.state_dict()["diagnosis"]}).masked_share.value == 0.15  # of a run that began without
-    assert loaded(1, task.state_dict(), mask_prob=0.3).masked_share.value == loaded(1, mask_prob=0.3).masked_share.value > 0.25
+    assert (
+        loaded(1, {"diagnosis": task.state_dict()["diagnosis"]}).masked_share.value == 0.15
+    )  # of a run that began without
+    assert (
+        loaded(1, task.state_dict(), mask_prob=0.3).masked_share.value
+        == loaded(1, mask_prob=0.3).masked_share.value
+        > 0.25
+    )
 
 
 def test_the_share_is_measured_anew_where_a_run_goes_on_with_another_text(make_task, data_bin, tmp_path):
@@ -149,7 +170,9 @@ def test_the_share_is_measured_anew_where_a_run_goes_on_with_another_text(make_t
     assert here != there
     assert share(tmp_path, state)[0] == there
     assert share(f"{tmp_path}:{data_bin}", state)[0] == here, "a folder that was added"
-    assert share(tmp_path, {**state, "masked_share": {**state["masked_share"], "texts": []}})[0] == here, "an older checkpoint"
+    assert share(tmp_path, {**state, "masked_share": {**state["masked_share"], "texts": []}})[0] == here, (
+        "an older checkpoint"
+    )
 
 
 def test_the_share_of_many_rows_is_that_of_stretches_over_all_of_them(make_task, monkeypatch):

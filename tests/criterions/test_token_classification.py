@@ -16,9 +16,17 @@ LABELS = ("O", "B-a", "I-a", "=", "B-b")
 
 def test_balanced_weights_are_those_of_scikit_learn():
     targets = np.random.default_rng(1).choice([0, 1, 2, 4], p=[0.8, 0.1, 0.07, 0.03], size=500)
-    expected = dict(zip([0, 1, 2, 4], compute_class_weight("balanced", classes=np.array([0, 1, 2, 4]), y=targets), strict=True))
+    expected = dict(
+        zip(
+            [0, 1, 2, 4],
+            compute_class_weight("balanced", classes=np.array([0, 1, 2, 4]), y=targets),
+            strict=True,
+        )
+    )
     found = class_weights("balanced", LABELS, targets)
-    assert found.dtype == np.float32 and found.tolist() == pytest.approx([expected.get(i, 1) for i in range(5)])
+    assert found.dtype == np.float32 and found.tolist() == pytest.approx(
+        [expected.get(i, 1) for i in range(5)]
+    )
 
 
 def test_weights_are_given_by_the_labels_names():
@@ -59,7 +67,10 @@ def criterion(given=""):
 def batch(seed, rows):
     generator = torch.Generator().manual_seed(seed)
     scores = torch.randn(rows, 7, len(LABELS), generator=generator)
-    return scores, {"target": torch.randint(-1, len(LABELS), (rows, 7), generator=generator), "ntokens": 7 * rows}
+    return scores, {
+        "target": torch.randint(-1, len(LABELS), (rows, 7), generator=generator),
+        "ntokens": 7 * rows,
+    }
 
 
 @pytest.mark.parametrize("given", ["balanced", "O=0.25 B-b=7"])
@@ -73,8 +84,12 @@ def test_the_loss_is_the_weighted_sum_over_words_and_its_denominator_the_weights
                 total += weights[tag] * (np.log(np.exp(word).sum()) - word[tag])
                 size += weights[tag]
     loss, sample_size, log = own.loss_of(scores, sample)
-    assert loss.item() == pytest.approx(total, rel=1e-5) and sample_size == log["sample_size"] == pytest.approx(size, rel=1e-5)
-    mean = torch.nn.functional.cross_entropy(scores.flatten(0, 1), sample["target"].flatten(), torch.from_numpy(weights), ignore_index=-1)
+    assert loss.item() == pytest.approx(total, rel=1e-5) and sample_size == log[
+        "sample_size"
+    ] == pytest.approx(size, rel=1e-5)
+    mean = torch.nn.functional.cross_entropy(
+        scores.flatten(0, 1), sample["target"].flatten(), torch.from_numpy(weights), ignore_index=-1
+    )
     assert (loss / sample_size).item() == pytest.approx(mean.item(), rel=1e-5)
 
 
@@ -82,7 +97,10 @@ def test_the_loss_is_the_weighted_sum_over_words_and_its_denominator_the_weights
 def test_a_batch_and_its_halves_have_one_sum_and_one_denominator(given):
     own, (scores, sample) = criterion(given), batch(2, 6)
     whole = own.loss_of(scores, sample)
-    halves = [own.loss_of(scores[half], {"target": sample["target"][half], "ntokens": 21}) for half in (slice(0, 3), slice(3, 6))]
+    halves = [
+        own.loss_of(scores[half], {"target": sample["target"][half], "ntokens": 21})
+        for half in (slice(0, 3), slice(3, 6))
+    ]
     assert sum(loss.item() for loss, _, _ in halves) == pytest.approx(whole[0].item(), rel=1e-5)
     assert sum(size for _, size, _ in halves) == pytest.approx(whole[1], rel=1e-6)
 

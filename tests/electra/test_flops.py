@@ -34,7 +34,12 @@ def test_the_count_of_a_whole_pre_training_is_that_of_the_paper(size):
 
 
 def test_a_peak_is_looked_up_by_whole_words():
-    names = {"NVIDIA A100-SXM4-80GB": 312e12, "NVIDIA H100 80GB HBM3": 989e12, "NVIDIA H100 PCIe": 756e12, "NVIDIA L40S": 362e12}
+    names = {
+        "NVIDIA A100-SXM4-80GB": 312e12,
+        "NVIDIA H100 80GB HBM3": 989e12,
+        "NVIDIA H100 PCIe": 756e12,
+        "NVIDIA L40S": 362e12,
+    }
     names |= {"NVIDIA L4": 121e12, "NVIDIA L40": None, "NVIDIA RTX A1000": None, "NVIDIA A10G": None}
     assert {name: known_peak(name) for name in names} == names
 

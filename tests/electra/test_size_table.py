@@ -43,7 +43,14 @@ def test_model_sizes_are_those_of_the_paper(size):
     layers, heads = sizes.num_hidden_layers, sizes.num_attention_heads
     share = str(Fraction(row.generator_share).limit_denominator(10))
     of_encoder = (layers, sizes.hidden_size, sizes.intermediate_size, heads, sizes.embedding_size, share)
-    of_recipe = (recipe.mask_prob, recipe.lr, recipe.warmup, recipe.batch, recipe.updates, row.finetuning.layer_decay)
+    of_recipe = (
+        recipe.mask_prob,
+        recipe.lr,
+        recipe.warmup,
+        recipe.batch,
+        recipe.updates,
+        row.finetuning.layer_decay,
+    )
     assert of_encoder + of_recipe == PAPER[size]
 
 
@@ -54,14 +61,20 @@ def test_model_sizes_stand_in_the_readme(size):
     cells = [cell.strip() for cell in line.strip("|").split("|")][1:]
     sizes = row.encoder
     numbers = (sizes.num_hidden_layers, sizes.hidden_size, sizes.embedding_size, sizes.num_attention_heads)
-    assert cells[:6] == [*map(str, numbers), str(Fraction(row.generator_share).limit_denominator(10)), row.arch_norm]
+    assert cells[:6] == [
+        *map(str, numbers),
+        str(Fraction(row.generator_share).limit_denominator(10)),
+        row.arch_norm,
+    ]
 
 
 @pytest.mark.parametrize("size", MODEL_SIZES)
 def test_model_sizes_divide_their_batch_and_hold_their_rate(size):
     row = MODEL_SIZES[size]
     assert row.pretraining.batch % row.pretraining.rows_at_once == 0
-    assert row.finetuning.lr == row.finetuning.rates[1] and list(row.finetuning.rates) == sorted(row.finetuning.rates)
+    assert row.finetuning.lr == row.finetuning.rates[1] and list(row.finetuning.rates) == sorted(
+        row.finetuning.rates
+    )
 
 
 def test_named_sizes_change_what_is_given_and_refuse_other_names():

@@ -44,7 +44,15 @@ def task_bin(tmp_path_factory, corpus_lines, vocabulary):
 
 def arguments(data, save_dir, *more):
     return [
-        *(data, "--save-dir", save_dir, "--task", "sentence_prediction", "--criterion", "sentence_prediction"),
+        *(
+            data,
+            "--save-dir",
+            save_dir,
+            "--task",
+            "sentence_prediction",
+            "--criterion",
+            "sentence_prediction",
+        ),
         *"--arch electra_encoder --num-classes 2 --init-token 0 --max-positions 128 --batch-size 8 --max-update 6 --cpu".split(),
         *"--optimizer electra_adam --lr 1e-4 --clip-norm 1.0 --log-format json --log-interval 1 --num-workers 0".split(),
         *more,
@@ -55,11 +63,16 @@ def tune(data, save_dir, *more, check=True):
     return fairseq("train", *arguments(data, save_dir, *more), check=check)
 
 
-def test_sizes_and_weights_come_from_the_checkpoint_and_the_result_stands_alone(tmp_path, task_bin, pretrained):
+def test_sizes_and_weights_come_from_the_checkpoint_and_the_result_stands_alone(
+    tmp_path, task_bin, pretrained
+):
     source = shutil.copy(pretrained, tmp_path / "source.pt")
     done = tune(task_bin, tmp_path / "save", "--finetune-from-model", source)
     output = done.stdout + done.stderr
-    assert "tensors kept" in output and "initialised (classification_heads.sentence_classification_head)" in output
+    assert (
+        "tensors kept" in output
+        and "initialised (classification_heads.sentence_classification_head)" in output
+    )
     assert "generator_head" in output
     tuned = weights(tmp_path / "save")
     assert tuned["embeddings.tokens.weight"].shape == (1000, 16)
@@ -81,7 +94,9 @@ def test_the_encoder_is_the_pretrained_discriminator(tmp_path, task_bin, pretrai
             assert torch.equal(tensor, source[key.replace("encoder.", "discriminator.", 1)]), key
 
 
-def test_validation_says_where_the_net_has_one_answer_to_everything(tmp_path, task_bin, pretrained, monkeypatch):
+def test_validation_says_where_the_net_has_one_answer_to_everything(
+    tmp_path, task_bin, pretrained, monkeypatch
+):
     plain = ElectraEncoder.register_head
 
     def register_head(self, name, head):
@@ -90,21 +105,38 @@ def test_validation_says_where_the_net_has_one_answer_to_everything(tmp_path, ta
         plain(self, name, head)
 
     monkeypatch.setattr(ElectraEncoder, "register_head", register_head)
-    given = arguments(task_bin, tmp_path / "save", "--user-dir", USER_DIR, "--finetune-from-model", pretrained)
+    given = arguments(
+        task_bin, tmp_path / "save", "--user-dir", USER_DIR, "--finetune-from-model", pretrained
+    )
     log = run_here([*given, "--max-update", "1", "--lr", "0.0"], tmp_path / "save")
-    assert "the net answers '1' for all 48 examples of this validation set: it has learnt nothing yet" in log.text
+    assert (
+        "the net answers '1' for all 48 examples of this validation set: it has learnt nothing yet"
+        in log.text
+    )
 
 
-def test_a_net_that_was_fine_tuned_before_keeps_its_head_if_that_reads_the_same(tmp_path, task_bin, pretrained):
+def test_a_net_that_was_fine_tuned_before_keeps_its_head_if_that_reads_the_same(
+    tmp_path, task_bin, pretrained
+):
     def given(save, source, *more):
-        options = ["--user-dir", USER_DIR, "--finetune-from-model", source, "--max-update", "1", "--disable-validation", *more]
+        options = [
+            "--user-dir",
+            USER_DIR,
+            "--finetune-from-model",
+            source,
+            "--max-update",
+            "1",
+            "--disable-validation",
+            *more,
+        ]
         return arguments(task_bin, tmp_path / save, *options)
 
     first = run_here(given("first", pretrained, "--pooling", "mean"), tmp_path / "first")
     assert "trained before" not in first.text
     tuned, name = tmp_path / "first" / "checkpoint_last.pt", "sentence_classification_head"
-    assert f"the checkpoint's head {name} was trained with --pooling mean, this run has first: give --pooling mean" in refusal_here(
-        given("second", tuned)
+    assert (
+        f"the checkpoint's head {name} was trained with --pooling mean, this run has first: give --pooling mean"
+        in refusal_here(given("second", tuned))
     )
     log = run_here(given("second", tuned, "--pooling", "mean", "--lr", "0.0"), tmp_path / "second")
     assert f"the head {name} is the checkpoint's, trained before" in log.text
@@ -114,21 +146,46 @@ def test_a_net_that_was_fine_tuned_before_keeps_its_head_if_that_reads_the_same(
     assert "initialised (classification_heads.new)" in log.text and "trained before" not in log.text
 
 
-@pytest.mark.parametrize(("norm", "network", "wrong"), [("deepnorm", "generator", "post"), ("pre", "discriminator", "deepnorm")])
-def test_the_norm_comes_from_the_checkpoint_and_another_is_refused(tmp_path, data_bin, task_bin, norm, network, wrong):
-    options = [*TINY_NET, "--norm", norm, "--generator-layers", "0.5", "--max-update", "2", "--disable-validation"]
+@pytest.mark.parametrize(
+    ("norm", "network", "wrong"), [("deepnorm", "generator", "post"), ("pre", "discriminator", "deepnorm")]
+)
+def test_the_norm_comes_from_the_checkpoint_and_another_is_refused(
+    tmp_path, data_bin, task_bin, norm, network, wrong
+):
+    options = [
+        *TINY_NET,
+        "--norm",
+        norm,
+        "--generator-layers",
+        "0.5",
+        "--max-update",
+        "2",
+        "--disable-validation",
+    ]
     train_here(data_bin, tmp_path / "source", *options)
-    start = ["--user-dir", USER_DIR, "--finetune-from-model", tmp_path / "source" / "checkpoint_last.pt", "--network", network]
+    start = [
+        "--user-dir",
+        USER_DIR,
+        "--finetune-from-model",
+        tmp_path / "source" / "checkpoint_last.pt",
+        "--network",
+        network,
+    ]
     given = arguments(task_bin, tmp_path / "save", *start, "--max-update", "2", "--disable-validation")
     run_here([*given, "--lr", "0.0"], tmp_path / "save")
     state = torch.load(tmp_path / "save" / "checkpoint_last.pt", weights_only=True)
     assert state["cfg"]["model"]["norm"] == norm
     source = weights(tmp_path / "source")
     encoder = {key: tensor for key, tensor in state["model"].items() if key.startswith("encoder.")}
-    assert encoder.keys() == {key.replace(network, "encoder", 1) for key in source if key.startswith(f"{network}.")}
+    assert encoder.keys() == {
+        key.replace(network, "encoder", 1) for key in source if key.startswith(f"{network}.")
+    }
     for key, tensor in encoder.items():
         assert torch.equal(tensor, source[key.replace("encoder", network, 1)]), key
-    tensor = {"deepnorm": "residual_scale that this model has not", "pre": "no tensor encoder.residual_scale"}[norm]
+    tensor = {
+        "deepnorm": "residual_scale that this model has not",
+        "pre": "no tensor encoder.residual_scale",
+    }[norm]
     assert tensor in refusal_here([*given, "--norm", wrong, "--save-dir", tmp_path / "refused"])
 
 
@@ -136,7 +193,13 @@ def test_every_parameter_of_a_pre_norm_net_has_a_depth_and_the_final_norm_that_o
     cfg = OmegaConf.create({**NET, "model_size": "tiny", "norm": "pre"})
     model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), make_task().dictionary)
     model.register_classification_head("head", 2)
-    expected = {"classification_heads": 0, "encoder.layer_norm": 1, "encoder.layers.1": 1, "encoder.layers.0": 2, "embeddings": 3}
+    expected = {
+        "classification_heads": 0,
+        "encoder.layer_norm": 1,
+        "encoder.layers.1": 1,
+        "encoder.layers.0": 2,
+        "embeddings": 3,
+    }
     expected["encoder.projection"] = 3
     found = {name: layers_below_head(parameter) for name, parameter in model.named_parameters()}
     assert sum(name.startswith("encoder.layer_norm.") for name in found) == 2
@@ -164,9 +227,12 @@ def test_refusals(tmp_path, task_bin, more, message):
 
 def test_a_folder_of_pretraining_is_not_fine_tuned_in(task_bin, pretrained):
     before = pretrained.read_bytes()
-    said = refusal_here(arguments(task_bin, pretrained.parent, "--user-dir", USER_DIR, "--finetune-from-model", pretrained))
+    said = refusal_here(
+        arguments(task_bin, pretrained.parent, "--user-dir", USER_DIR, "--finetune-from-model", pretrained)
+    )
     assert (
-        f"{pretrained} is of a run with --task electra_pretraining, and this one has sentence_prediction: give another --save-dir" in said
+        f"{pretrained} is of a run with --task electra_pretraining, and this one has sentence_prediction: give another --save-dir"
+        in said
     )
     assert "reset" not in said and pretrained.read_bytes() == before
 
@@ -198,7 +264,9 @@ def test_a_checkpoint_without_electra_is_refused(tmp_path, task_bin, pretrained)
 
 def test_refusal_helper_notices_when_nothing_is_refused(tmp_path, data_bin):
     with pytest.raises(AssertionError, match="nothing was refused"):
-        refusal(data_bin, tmp_path / "save", *TINY_NET, "--max-update", "1", "--disable-validation", "--no-save")
+        refusal(
+            data_bin, tmp_path / "save", *TINY_NET, "--max-update", "1", "--disable-validation", "--no-save"
+        )
 
 
 @pytest.mark.parametrize("pooling", ["first", "mean"])
@@ -238,7 +306,14 @@ def test_under_autocast_heads_compute_in_float32(make_task, monkeypatch, head):
 def test_a_resumed_run_does_not_need_what_it_started_from(tmp_path, task_bin, pretrained):
     """Nor does it mind NumPy's numbers among its best scores; and bf16 products fit heads behind a projection."""
     source = shutil.copy(pretrained, tmp_path / "source.pt")
-    scored = ["--report-acc-and-f1", "--best-checkpoint-metric", "acc_and_f1", "--maximize-best-checkpoint-metric", "--autocast", "bf16"]
+    scored = [
+        "--report-acc-and-f1",
+        "--best-checkpoint-metric",
+        "acc_and_f1",
+        "--maximize-best-checkpoint-metric",
+        "--autocast",
+        "bf16",
+    ]
     tune(task_bin, tmp_path / "save", "--finetune-from-model", source, "--max-update", "2", *scored)
     (tmp_path / "source.pt").unlink()
     done = tune(task_bin, tmp_path / "save", "--finetune-from-model", source, "--max-update", "3", *scored)
@@ -257,4 +332,12 @@ def test_an_absent_source_and_a_head_of_other_classes_are_refused(tmp_path, task
         stream.write("third 1\n")
     done = tune(tmp_path / "bin", tmp_path / "three", *more, check=False)
     assert done.returncode != 0 and "another --classification-head-name" in done.stderr.splitlines()[-1]
-    tune(tmp_path / "bin", tmp_path / "three", *more, "--classification-head-name", "three", "--max-update", "1")
+    tune(
+        tmp_path / "bin",
+        tmp_path / "three",
+        *more,
+        "--classification-head-name",
+        "three",
+        "--max-update",
+        "1",
+    )

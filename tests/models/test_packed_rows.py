@@ -8,8 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fairseq_electra.electra import attention, encoder
-from fairseq_electra.electra.packed import Buckets, PackedDocuments, Spans
+from fairseq_electra.electra import encoder
+from fairseq_electra.electra.fast import attention
+from fairseq_electra.electra.fast.attention import DocumentBounds, LengthBuckets
+from fairseq_electra.electra.packed import PackedDocuments
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.encode import encode_to_binary
 from fairseq_electra.pretraining.wordpiece import load_wordpiece
@@ -39,7 +41,9 @@ def unpacked(net_input: dict, pad: int) -> tuple[dict, list[tuple[int, slice]]]:
             segments[: end - begin] = net_input["segment_ids"][row, begin:end]
             uniforms = torch.cat([net_input["sample_uniforms"][row][own], spare.double()])
             positions = torch.cat([positions[own] - begin, spare])
-            found.append((tokens, segments, tokens == pad, positions, torch.cat([target[own], spare + pad]), uniforms))
+            found.append(
+                (tokens, segments, tokens == pad, positions, torch.cat([target[own], spare + pad]), uniforms)
+            )
             places.append((row, slice(begin, end)))
             begin = end
     return dict(zip(TENSORS, map(torch.stack, zip(*found, strict=True)), strict=True)), places
@@ -50,7 +54,12 @@ def paragraphs(tmp_path_factory, corpus_lines, vocabulary):
     """Binarized: each paragraph is a document, most are short."""
     folder = tmp_path_factory.mktemp("paragraphs")
     short = [line[:150] for line in corpus_lines if line][:160]
-    encode_to_binary(load_wordpiece(vocabulary), [line for text in short for line in (text, "")], folder / "train", vocabulary)
+    encode_to_binary(
+        load_wordpiece(vocabulary),
+        [line for text in short for line in (text, "")],
+        folder / "train",
+        vocabulary,
+    )
     return folder
 
 
@@ -64,8 +73,12 @@ def packed(make_task, paragraphs):
 
 
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
-@pytest.mark.parametrize(("width", "short"), [(64, 256), (64, 16), (512, 256)], ids=["mask", "buckets", "buckets of 512"])
-def test_losses_and_gradients_are_those_of_the_documents_alone(packed, make_model, monkeypatch, positions, width, short):
+@pytest.mark.parametrize(
+    ("width", "short"), [(64, 256), (64, 16), (512, 256)], ids=["mask", "buckets", "buckets of 512"]
+)
+def test_losses_and_gradients_are_those_of_the_documents_alone(
+    packed, make_model, monkeypatch, positions, width, short
+):
     monkeypatch.setattr(attention, "SHORT_ROW_ON_CPU", short)
     task, dataset = packed(width)
     model = make_model(task, positions=positions, max_position_embeddings=512).double()
@@ -83,8 +96,12 @@ def test_losses_and_gradients_are_those_of_the_documents_alone(packed, make_mode
     for document, (row, columns) in enumerate(places):
         length = columns.stop - columns.start
         assert torch.equal(together.corrupted_tokens[row, columns], alone.corrupted_tokens[document, :length])
-        assert torch.allclose(together.disc_logits[row, columns], alone.disc_logits[document, :length], atol=1e-9)
-    apart, masked_apart, _ = criterion(model, {**sample, "net_input": net_input, "target": net_input["target"]})
+        assert torch.allclose(
+            together.disc_logits[row, columns], alone.disc_logits[document, :length], atol=1e-9
+        )
+    apart, masked_apart, _ = criterion(
+        model, {**sample, "net_input": net_input, "target": net_input["target"]}
+    )
     assert masked_apart == masked and apart.item() == pytest.approx(loss.item(), rel=1e-9)
     apart.backward()
     for name, parameter in model.named_parameters():
@@ -99,13 +116,24 @@ def test_the_kernel_for_gpus_is_told_where_documents_lie(packed, make_model, mon
     expected = model(**net_input)
 
     def varlen_attn(query, key, value, bounds, key_bounds, longest, longest_key):
-        assert bounds.dtype == torch.int32 and torch.equal(bounds, key_bounds) and longest == longest_key == 64
-        assert bounds[0] == 0 and bounds[-1] == len(query) and int(bounds.diff().min()) >= 0 and int(bounds.diff().max()) <= longest
-        parts = [tuple(x[a:b].transpose(0, 1) for x in (query, key, value)) for a, b in itertools.pairwise(bounds.tolist())]
+        assert (
+            bounds.dtype == torch.int32 and torch.equal(bounds, key_bounds) and longest == longest_key == 64
+        )
+        assert (
+            bounds[0] == 0
+            and bounds[-1] == len(query)
+            and int(bounds.diff().min()) >= 0
+            and int(bounds.diff().max()) <= longest
+        )
+        parts = [
+            tuple(x[a:b].transpose(0, 1) for x in (query, key, value))
+            for a, b in itertools.pairwise(bounds.tolist())
+        ]
         return torch.cat([F.scaled_dot_product_attention(*part).transpose(0, 1) for part in parts])
 
     monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", varlen_attn)
-    monkeypatch.setattr(encoder, "seen_by_documents", lambda documents, hidden: Spans(documents.bounds(), hidden.shape[1]))
+    bounds = lambda hidden, padding_mask, documents: DocumentBounds(documents.bounds(), hidden.shape[1])  # noqa: E731
+    monkeypatch.setattr(encoder, "attention_mask", bounds)
     found = model(**net_input)
     real = ~net_input["padding_mask"]
     assert torch.equal(found.corrupted_tokens, expected.corrupted_tokens)
@@ -130,24 +158,29 @@ def test_a_token_sees_its_own_document_alone():
     expected = np.kron(np.eye(3, dtype=bool), np.ones((8, 8), bool))[:8, :8]
     expected[:3, 3:] = expected[3:, :3] = False
     expected[:3, :3] = expected[3:, 3:] = True
-    assert np.array_equal(~documents.apart()[0, 0].numpy(), expected)
+    assert np.array_equal(~documents.different_documents()[0, 0].numpy(), expected)
     assert documents.bounds().tolist() == [0, 3, 8, 8, 10, 12, 16]
 
 
 def test_buckets_hold_every_token_once():
     ends = torch.tensor([[5, 40, 41, 64], [64, 64, 64, 64]], dtype=torch.int32)
-    buckets = Buckets.of(PackedDocuments.of(ends, 64), -1.0, multiple=16)
-    assert buckets.documents == [2, 1, 1, 1] and buckets.sizes == [32, 32, 48, 64]
-    assert torch.equal(buckets.order[buckets.places], torch.arange(128))
-    real = torch.cat([(bias == 0).flatten() for bias in buckets.biases])
-    assert sorted(buckets.order[real].tolist()) == list(range(128))
+    buckets = LengthBuckets.of(PackedDocuments.of(ends, 64), multiple=16)
+    assert buckets.num_documents == [2, 1, 1, 1] and buckets.num_slots == [32, 32, 48, 64]
+    assert torch.equal(buckets.token_of_slot[buckets.slot_of_token], torch.arange(128))
+    real = torch.cat([(bias == 0).flatten() for bias in buckets.masks])
+    assert sorted(buckets.token_of_slot[real].tolist()) == list(range(128))
 
 
 def test_operations_are_counted_within_documents(packed):
     _, dataset = packed(64)
     sample = dataset.collater([0, 1, 2])
-    inside = [dataset.packing.documents[dataset.packing.bounds[row] : dataset.packing.bounds[row + 1]] for row in range(3)]
-    assert sample["npairs"] == sum(int((dataset.rows.sizes[documents].astype(int) ** 2).sum()) for documents in inside)
+    inside = [
+        dataset.packing.documents[dataset.packing.bounds[row] : dataset.packing.bounds[row + 1]]
+        for row in range(3)
+    ]
+    assert sample["npairs"] == sum(
+        int((dataset.rows.sizes[documents].astype(int) ** 2).sum()) for documents in inside
+    )
 
 
 @pytest.mark.parametrize(
@@ -155,14 +188,28 @@ def test_operations_are_counted_within_documents(packed):
     [
         ({"tokens_per_sample": 512}, True, 0.1, None, "up to --tokens-per-sample 256, got 512"),
         ({"tokens_per_sample": 512}, False, 0.0, 9, "--tokens-per-sample 512 needs --autocast bf16 on a GPU"),
-        ({"tokens_per_sample": 128, "autocast": "bf16"}, False, 0.1, 9, "--attention-dropout 0.1 cannot be had with --pack"),
-        ({"tokens_per_sample": 128, "autocast": "fp16"}, False, 0.0, 7, "needs a GPU of compute capability 8.0"),
+        (
+            {"tokens_per_sample": 128, "autocast": "bf16"},
+            False,
+            0.1,
+            9,
+            "--attention-dropout 0.1 cannot be had with --pack",
+        ),
+        (
+            {"tokens_per_sample": 128, "autocast": "fp16"},
+            False,
+            0.0,
+            7,
+            "needs a GPU of compute capability 8.0",
+        ),
         ({"tokens_per_sample": 512}, False, 0.1, None, None),
         ({"tokens_per_sample": 128}, True, 0.1, 9, None),
         ({"tokens_per_sample": 512, "autocast": "bf16"}, True, 0.0, 9, None),
     ],
 )
-def test_what_packed_rows_cannot_do_is_refused(make_task, monkeypatch, options, compiled, dropout, capability, message):
+def test_what_packed_rows_cannot_do_is_refused(
+    make_task, monkeypatch, options, compiled, dropout, capability, message
+):
     """``capability``: the first number of a GPU's, or None for a CPU."""
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (capability, 0))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")

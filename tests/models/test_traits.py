@@ -5,7 +5,15 @@ import torch
 
 from fairseq_electra.errors import InputError
 from tests.conftest import TINY_NET
-from tests.helpers.training import assert_same_weights, command, configuration, refusal, train, train_here, weights
+from tests.helpers.training import (
+    assert_same_weights,
+    command,
+    configuration,
+    refusal,
+    train,
+    train_here,
+    weights,
+)
 
 
 def options(*arguments, arch="electra_small"):
@@ -13,7 +21,9 @@ def options(*arguments, arch="electra_small"):
     return cfg.model.positions, cfg.model.norm, cfg.optimizer.bias_correction, cfg.optimizer.adam_betas
 
 
-@pytest.mark.parametrize(("size", "norm"), [("tiny", "post"), ("small", "scaled"), ("base", "scaled"), ("large", "scaled")])
+@pytest.mark.parametrize(
+    ("size", "norm"), [("tiny", "post"), ("small", "scaled"), ("base", "scaled"), ("large", "scaled")]
+)
 def test_an_arch_by_itself_is_safe(size, norm):
     assert options(arch=f"electra_{size}") == ("rotary", norm, "on", "(0.9, 0.98)")
 
@@ -24,7 +34,12 @@ def test_as_is_the_original_bit_by_bit(name, correction):
 
 
 def test_what_is_given_wins_over_what_as_stands_for():
-    assert options("--as", "google", "--norm", "pre", "--bias-correction", "on") == ("learned", "pre", "on", "(0.9, 0.999)")
+    assert options("--as", "google", "--norm", "pre", "--bias-correction", "on") == (
+        "learned",
+        "pre",
+        "on",
+        "(0.9, 0.999)",
+    )
 
 
 def test_the_old_spelling_of_bias_correction_is_understood():
@@ -42,7 +57,16 @@ def make_old(save_dir):
 
 def test_an_old_checkpoint_is_resumed_by_its_old_line_bit_by_bit(data_bin, tmp_path):
     small = [*TINY_NET, "--arch", "electra_small", "--dropout", "0", "--attention-dropout", "0"]
-    original = ["--positions", "learned", "--norm", "post", "--bias-correction", "off", "--adam-betas", "(0.9, 0.999)"]
+    original = [
+        "--positions",
+        "learned",
+        "--norm",
+        "post",
+        "--bias-correction",
+        "off",
+        "--adam-betas",
+        "(0.9, 0.999)",
+    ]
     train_here(data_bin, tmp_path / "whole", *small, *original, "--max-update", 6)
     train_here(data_bin, tmp_path / "old", *small, *original, "--max-update", 3)
     make_old(tmp_path / "old")
@@ -51,7 +75,9 @@ def test_an_old_checkpoint_is_resumed_by_its_old_line_bit_by_bit(data_bin, tmp_p
     assert_same_weights(weights(tmp_path / "whole"), weights(tmp_path / "old"))
 
 
-def test_a_branch_keeps_the_betas_of_its_trunk_and_a_net_from_given_weights_has_the_safe_ones(data_bin, tmp_path):
+def test_a_branch_keeps_the_betas_of_its_trunk_and_a_net_from_given_weights_has_the_safe_ones(
+    data_bin, tmp_path
+):
     train_here(data_bin, tmp_path / "trunk", *TINY_NET, "--adam-betas", "(0.9, 0.999)", "--max-update", 1)
     last = str(tmp_path / "trunk" / "checkpoint_last.pt")
     assert options("--continue-once", last, arch="electra_tiny")[3] == "(0.9, 0.999)"
@@ -82,7 +108,19 @@ def test_tensors_of_another_kind_are_refused(data_bin, tmp_path):
 
 def test_a_net_that_is_fine_tuned_from_nothing_has_the_same_traits():
     line = "--arch electra_encoder --model-size small --task sentence_prediction --criterion sentence_prediction --num-classes 2".split()
-    cfg = configuration(["data", *command("data", "x")[4:6], *line, "--optimizer", "electra_adam", "--lr", "1e-3", "--batch-size", "8"])
+    cfg = configuration(
+        [
+            "data",
+            *command("data", "x")[4:6],
+            *line,
+            "--optimizer",
+            "electra_adam",
+            "--lr",
+            "1e-3",
+            "--batch-size",
+            "8",
+        ]
+    )
     assert (cfg.model.positions, cfg.model.norm, cfg.optimizer.adam_betas) == ("rotary", "scaled", None)
 
 

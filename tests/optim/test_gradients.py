@@ -25,7 +25,9 @@ def test_a_step_is_that_of_pytorch_after_fairseqs_clipping(factor, max_norm, cor
     ours, theirs = with_gradients(), with_gradients()
     optimizer = optimizer_for(ours, bias_correction=correct)
     plain = torch.optim.AdamW(
-        [{"params": theirs[::2], "weight_decay": 0.01}, {"params": theirs[1::2], "weight_decay": 0.0}], lr=0.1, eps=1e-6
+        [{"params": theirs[::2], "weight_decay": 0.01}, {"params": theirs[1::2], "weight_decay": 0.0}],
+        lr=0.1,
+        eps=1e-6,
     )
     if not correct:
         for p in theirs:
@@ -55,7 +57,14 @@ def test_the_networks_norms_are_told_apart_and_embeddings_belong_to_neither(make
         p.grad = torch.randn(p.shape, generator=generator)
 
     def norm(*names):
-        return torch.cat([p.grad.flatten() for name, p in model.named_parameters() if name.split(".")[0] in names]).norm().item() / 8
+        return (
+            torch.cat(
+                [p.grad.flatten() for name, p in model.named_parameters() if name.split(".")[0] in names]
+            )
+            .norm()
+            .item()
+            / 8
+        )
 
     optimizer.multiply_grads(1 / 8)
     optimizer.clip_grad_norm(0.5)
@@ -64,7 +73,14 @@ def test_the_networks_norms_are_told_apart_and_embeddings_belong_to_neither(make
     assert found["gen_gnorm"] == pytest.approx(norm("generator", "generator_head"), rel=1e-6)
     assert found["disc_gnorm"] == pytest.approx(norm("discriminator", "discriminator_head"), rel=1e-6)
     everything = {name.split(".")[0] for name, _ in model.named_parameters()}
-    assert everything == {"embeddings", "generator_embeddings", "generator", "generator_head", "discriminator", "discriminator_head"}
+    assert everything == {
+        "embeddings",
+        "generator_embeddings",
+        "generator",
+        "generator_head",
+        "discriminator",
+        "discriminator_head",
+    }
     assert found["gnorm"] == pytest.approx(norm(*everything), rel=1e-6)
 
 
@@ -122,5 +138,7 @@ def test_marks_stay_where_a_model_goes(make_task, make_model):
     model = make_model(make_task())
     mark_networks(model)
     marks = {name: getattr(p, "network", None) for name, p in model.double().named_parameters()}
-    assert marks["generator_head.bias"] == "gen_gnorm" and marks["discriminator_head.dense.bias"] == "disc_gnorm"
+    assert (
+        marks["generator_head.bias"] == "gen_gnorm" and marks["discriminator_head.dense.bias"] == "disc_gnorm"
+    )
     assert marks["embeddings.tokens.weight"] is None

@@ -40,7 +40,9 @@ def draw_int16(values: Tensor) -> Tensor:
 
 # For compiled graphs an operator of its own, since a compiler would else draw every value by its slow way. The tag keeps it from being
 # run again for the backward pass; that it takes the values keeps the draws of two layers from being found equal and made once.
-torch.library.define("fairseq_electra::draw_int16", "(Tensor values) -> Tensor", tags=(torch.Tag.nondeterministic_seeded,))
+torch.library.define(
+    "fairseq_electra::draw_int16", "(Tensor values) -> Tensor", tags=(torch.Tag.nondeterministic_seeded,)
+)
 torch.library.impl("fairseq_electra::draw_int16", "CPU")(draw_int16)
 
 

@@ -23,7 +23,9 @@ def sample_tokens(probs: Tensor, uniforms: Tensor) -> Tensor:
     block = torch.searchsorted(blocks, threshold, right=True).clamp_(max=blocks.shape[-1] - 1)
     threshold = threshold - torch.where(block > 0, blocks.gather(-1, (block - 1).clamp(min=0)), 0.0)
     piece = block * BLOCK + torch.arange(BLOCK, device=probs.device)
-    inside = torch.where(piece < probs.shape[-1], probs.gather(-1, piece.clamp(max=probs.shape[-1] - 1)), 0.0).cumsum(-1)
+    inside = torch.where(
+        piece < probs.shape[-1], probs.gather(-1, piece.clamp(max=probs.shape[-1] - 1)), 0.0
+    ).cumsum(-1)
     # rounding may leave the threshold at or above the block's last sum: then the block's last likely piece is meant
     threshold = torch.minimum(threshold, inside[..., -1:] * BELOW_ONE)
     drawn = block * BLOCK + torch.searchsorted(inside, threshold, right=True)
