@@ -13,7 +13,9 @@ class SelfAttention(nn.Module):
     Args:
         sizes: sizes of the encoder.
 
-    Source: google-research/electra model/modeling.py::attention_layer. One projection makes queries, keys and values.
+    One projection makes queries, keys and values.
+
+    Source: google-research/electra model/modeling.py::attention_layer.
     """
 
     def __init__(self, sizes: EncoderSizes):

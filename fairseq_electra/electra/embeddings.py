@@ -18,7 +18,8 @@ class Embeddings(nn.Module):
         num_tokens: size of the vocabulary, V; 0: no token table of its own, each call names one.
         pad: id of padding, whose vector starts at 0 and gets no gradient where the text is read.
 
-    Source: google-research/electra model/modeling.py::embedding_lookup, embedding_postprocessor. Positions count from 0.
+    Source: google-research/electra model/modeling.py::embedding_lookup, embedding_postprocessor. Positions
+    count from 0.
     """
 
     def __init__(self, sizes: EncoderSizes, num_tokens: int, pad: int):

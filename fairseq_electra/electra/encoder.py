@@ -1,4 +1,4 @@
-"""The Transformer encoder of BERT: exact GELU, embedding size apart from hidden size, LayerNorm as ``--norm`` says."""
+"""The Transformer encoder of BERT: exact GELU, separate embedding size, LayerNorm as ``--norm`` says."""
 
 import torch
 import torch.nn.functional as F
@@ -22,11 +22,12 @@ class EncoderLayer(nn.Module):
     Let h be the residual stream, and f a sublayer with its dropout. ``sizes.norm`` chooses between
 
     - ``post``, the original: LN(h + f(h));
-    - ``deepnorm`` and ``scaled``: LN(a h + f(h)) with a above 1 (:attr:`EncoderSizes.residual_scale`), which keeps deep
-      models stable under a short warm-up. It equals LN(h + f(h) / a), so dividing the last matrix of each sublayer by a
-      turns a trained model into a ``post`` one. ``deepnorm`` also initialises the sublayers with smaller weights
-      (Wang et al. 2022, arXiv 2203.00555);
-    - ``pre``: h + f(LN(h)), with one more LayerNorm behind the last layer (Xiong et al. 2020, arXiv 2002.04745).
+    - ``deepnorm`` and ``scaled``: LN(a h + f(h)) with a above 1 (:attr:`EncoderSizes.residual_scale`), which
+      keeps deep models stable under a short warm-up. It equals LN(h + f(h) / a), so dividing the last matrix
+      of each sublayer by a turns a trained model into a ``post`` one. ``deepnorm`` also initialises the
+      sublayers with smaller weights (Wang et al. 2022, arXiv 2203.00555);
+    - ``pre``: h + f(LN(h)), with one more LayerNorm behind the last layer (Xiong et al. 2020, arXiv
+      2002.04745).
     """
 
     def __init__(self, sizes: EncoderSizes):
@@ -42,9 +43,9 @@ class EncoderLayer(nn.Module):
     def forward(self, hidden: Tensor, mask: AttentionMask, angles: Tensor | None) -> Tensor:
         """Apply the layer; arguments as those of :meth:`SelfAttention.forward`. Shape kept: (B, T, C).
 
-        Under autocast the residual stream is kept in half precision, which halves the memory traffic; each LayerNorm
-        computes in float32. With ``pre`` the stream is never normalised and its sum over the layers would lose digits,
-        so it stays in float32.
+        Under autocast the residual stream is kept in half precision, which halves the memory traffic; each
+        LayerNorm computes in float32. With ``pre`` the stream is never normalised and its sum over the layers
+        would lose digits, so it stays in float32.
         """
         if self.pre_norm:
             hidden = hidden + self.dropout(
@@ -70,7 +71,8 @@ class Encoder(nn.Module):
 
     Args:
         sizes: sizes of the encoder.
-        checkpoint_activations: keep only each layer's input for the backward pass, which computes the rest again.
+        checkpoint_activations: keep only each layer's input for the backward pass, which computes the rest
+            again.
 
     Source: google-research/electra model/modeling.py::BertModel, transformer_model.
     """
@@ -99,8 +101,10 @@ class Encoder(nn.Module):
         Args:
             embedded: output of :class:`Embeddings`. Shape: (B, T, E).
             padding_mask: True at padding; None: there is no padding. Shape: (B, T).
-            all_layers: a list that receives the input of the first layer and the output of each. Shapes: (B, T, C).
-            documents: the documents of packed rows, each of which attends to itself only; None: each row is one document.
+            all_layers: a list that receives the input of the first layer and the output of each. Shapes: (B,
+                T, C).
+            documents: the documents of packed rows, each of which attends to itself only; None: each row is
+                one document.
 
         Returns:
             the last layer's output, normalised. Shape: (B, T, C).
@@ -126,12 +130,12 @@ class Encoder(nn.Module):
 
 
 def normalize(hidden: Tensor, layer_norm: nn.LayerNorm) -> Tensor:
-    """Apply LayerNorm in the type of its weights, which with --bf16 is not that of the stream. Shape kept: (B, T, C)."""
+    """Apply LayerNorm in the type of its weights, not that of the residual stream. Shape kept: (B, T, C)."""
     return layer_norm(hidden.to(layer_norm.weight.dtype))
 
 
 def check_row_length(sizes: EncoderSizes, tokens_per_sample: int, remedy: str) -> None:
-    """Refuse rows that are longer than the table of learned positions; ``remedy`` ends the error's sentence."""
+    """Refuse rows that are longer than the table of learned positions; ``remedy`` ends the error."""
     if sizes.positions == "learned" and tokens_per_sample > sizes.max_position_embeddings:
         raise InputError(
             f"rows of {tokens_per_sample} tokens are longer than the position table of "

@@ -1,4 +1,4 @@
-"""What stands on top of the encoders."""
+"""Heads: the layers on top of the encoders."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,9 +13,9 @@ class MaskedLMHead(nn.Module):
     """The generator's head: dense to embedding size, GELU, LayerNorm, product with the token table, bias.
 
     Args:
-        sizes: of the generator.
-        num_tokens: V.
-        untied: multiply with a table of its own, not with the one given.
+        sizes: sizes of the generator.
+        num_tokens: size of the vocabulary, V.
+        untied: multiply with a token table of its own instead of the one given.
 
     Source: google-research/electra run_pretraining.py::PretrainingModel._get_masked_lm_output.
     """
@@ -28,13 +28,13 @@ class MaskedLMHead(nn.Module):
         self.bias = nn.Parameter(Tensor(num_tokens).zero_())
 
     def forward(self, hidden: Tensor, table: Tensor) -> Tensor:
-        """Score every piece. Shapes: (..., C), (V, E) -> (..., V)."""
-        own = table if self.table is None else self.table.weight
-        return F.linear(self.layer_norm(F.gelu(self.dense(hidden))), own, self.bias)
+        """Score every token of the vocabulary. Shapes: (..., C), (V, E) -> (..., V)."""
+        weight = table if self.table is None else self.table.weight
+        return F.linear(self.layer_norm(F.gelu(self.dense(hidden))), weight, self.bias)
 
 
 class ReplacedTokenHead(nn.Module):
-    """The discriminator's head: dense, GELU, one logit: above 0 the token looks replaced. (B, T, C) -> (B, T).
+    """The discriminator's head: dense, GELU, one logit; above 0 the token is predicted to be replaced.
 
     Source: google-research/electra run_pretraining.py::PretrainingModel._get_discriminator_output.
     """
@@ -45,7 +45,7 @@ class ReplacedTokenHead(nn.Module):
         self.prediction = nn.Linear(sizes.hidden_size, 1)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Score every token."""
+        """Score every token. Shapes: (B, T, C) -> (B, T)."""
         return self.prediction(F.gelu(self.dense(hidden))).squeeze(-1)
 
 
@@ -54,13 +54,14 @@ class SentenceHead(nn.Module):
 
     Args:
         hidden_size: C.
-        num_classes: scores to give.
-        dropout: before the linear layer, probability.
-        pooling: ``first`` reads ``<s>``. ``mean`` reads the mean over the row: a net pre-trained for minutes has learned little for
-            ``<s>``, which is never replaced.
+        num_classes: number of classes.
+        dropout: dropout before the linear layer, probability.
+        pooling: ``first`` reads ``<s>``. ``mean`` reads the mean over the row: a model that was pre-trained
+            for minutes has learned little for ``<s>``, which is never replaced.
         dense: put a dense layer and GELU before the linear layer, as transformers' heads have it.
 
-    Source: google-research/electra finetune/classification/classification_tasks.py::ClassificationTask.get_prediction_module.
+    Source: google-research/electra
+    finetune/classification/classification_tasks.py::ClassificationTask.get_prediction_module.
     """
 
     def __init__(
@@ -78,20 +79,20 @@ class SentenceHead(nn.Module):
         if self.pooling == "first":
             pooled = hidden[:, 0]
         else:
-            real = (~padding_mask).to(hidden.dtype).unsqueeze(-1)
-            pooled = (hidden * real).sum(1) / real.sum(1)
+            is_token = (~padding_mask).to(hidden.dtype).unsqueeze(-1)
+            pooled = (hidden * is_token).sum(1) / is_token.sum(1)
         if self.dense is not None:
             pooled = F.gelu(self.dense(self.dropout(pooled)))
         return self.prediction(self.dropout(pooled))
 
 
 class TokenHead(nn.Module):
-    """A score of every tag for every token: dropout and one linear layer.
+    """The head for tags: dropout and one linear layer on every token.
 
     Args:
         hidden_size: C.
-        num_classes: tags.
-        dropout: before the linear layer, probability.
+        num_classes: number of tags.
+        dropout: dropout before the linear layer, probability.
 
     Source: google-research/electra finetune/tagging/tagging_tasks.py::TaggingTask.get_prediction_module.
     """

@@ -16,8 +16,9 @@ def draw_parameters(model: nn.Module, glorot: Iterable[nn.Linear | None]) -> Non
 
     Args:
         model: the model.
-        glorot: the linear layers that the original left to TensorFlow's default (:func:`initialize_glorot`): the
-            projections of embeddings and the last layer of each head. None stands for a layer that a model does not have.
+        glorot: the linear layers that the original left to TensorFlow's default (:func:`initialize_glorot`):
+            the projections of embeddings and the last layer of each head. None stands for a layer that a
+            model does not have.
     """
     model.apply(initialize)
     model.apply(shrink_sublayers)
@@ -29,8 +30,8 @@ def draw_parameters(model: nn.Module, glorot: Iterable[nn.Linear | None]) -> Non
 def initialize(module: nn.Module) -> None:
     """Draw a module's own parameters as the original does; for use with ``Module.apply``.
 
-    Matrices from a normal distribution of standard deviation .02, truncated at two standard deviations; biases 0;
-    LayerNorm 1 and 0.
+    Matrices from a normal distribution of standard deviation .02, truncated at two standard deviations;
+    biases 0; LayerNorm 1 and 0.
 
     Source: google-research/electra model/modeling.py::create_initializer.
     """
@@ -49,10 +50,10 @@ def initialize(module: nn.Module) -> None:
 
 @torch.no_grad()
 def shrink_sublayers(module: nn.Module) -> None:
-    """Scale down the weights of an encoder with ``deepnorm``; for use with ``Module.apply``, after :func:`initialize`.
+    """Scale down the weights of a ``deepnorm`` encoder; for ``Module.apply``, after :func:`initialize`.
 
-    The values, the projection behind attention and both feed-forward matrices are multiplied by (8 N)^(-1/4) for N
-    layers; queries and keys stay.
+    The values, the projection behind attention and both feed-forward matrices are multiplied by (8 N)^(-1/4)
+    for N layers; queries and keys stay.
 
     Source: Wang et al. 2022 (arXiv 2203.00555), figure 2 and table 2.
     """
@@ -70,6 +71,6 @@ def shrink_sublayers(module: nn.Module) -> None:
 
 
 def initialize_glorot(linear: nn.Linear) -> None:
-    """Draw a linear layer's weights from Glorot's uniform distribution, TensorFlow's default for dense layers."""
+    """Draw a linear layer from Glorot's uniform distribution, TensorFlow's default for dense layers."""
     nn.init.xavier_uniform_(linear.weight)
     nn.init.zeros_(linear.bias)

@@ -1,4 +1,4 @@
-"""ELECTRA: a generator corrupts the text, a discriminator predicts for every token whether it was replaced."""
+"""ELECTRA: a generator replaces tokens, a discriminator predicts for every token whether it was replaced."""
 
 from typing import Literal, NamedTuple
 
@@ -60,7 +60,7 @@ class Generator(nn.Module):
         masked_positions: Tensor,
         documents: PackedDocuments | None = None,
     ) -> Tensor:
-        """Score every token of the vocabulary at the masked positions. Shapes: (B, T) thrice, (B, K) -> (B, K, V)."""
+        """Score the vocabulary at the masked positions. Shapes: (B, T) thrice, (B, K) -> (B, K, V)."""
         hidden = self.extract_generator_features(src_tokens, segment_ids, padding_mask, documents=documents)
         hidden = hidden.gather(1, masked_positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
         return self.generator_head(hidden, self.generator_tokens.weight)
@@ -87,7 +87,8 @@ class MaskedLanguageModel(Generator):
         num_tokens: size of the vocabulary, V.
         pad: id of padding.
         untie_lm_head: predict with a token table of its own instead of the one it reads with.
-        checkpoint_activations: keep only each layer's input for the backward pass, which computes the rest again.
+        checkpoint_activations: keep only each layer's input for the backward pass, which computes the rest
+            again.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class MaskedLanguageModel(Generator):
         sample_uniforms: Tensor | None = None,
         document_ends: Tensor | None = None,
     ) -> GeneratorOutput:
-        """Predict the masked tokens; arguments as :meth:`Electra.forward`, ``target`` and ``sample_uniforms`` are not used."""
+        """Predict the masked tokens; arguments as :meth:`Electra.forward`, some of them unused."""
         documents = None if document_ends is None else PackedDocuments.of(document_ends, src_tokens.shape[1])
         gen_logits = self.generate(src_tokens, segment_ids, padding_mask, masked_positions, documents)
         return GeneratorOutput(gen_logits, probabilities(gen_logits))
@@ -130,11 +131,13 @@ class Electra(Generator):
         generator_sizes: sizes of the generator, such as ``sizes.generator(width=1 / 4, depth=1)``.
         num_tokens: size of the vocabulary, V.
         pad: id of padding.
-        tie_embeddings: what the networks share: nothing, the token table, or all embeddings with their LayerNorm.
+        tie_embeddings: what the networks share: nothing, the token table, or all embeddings with their
+            LayerNorm.
         untie_lm_head: the generator predicts with a token table of its own instead of the one it reads with.
         temperature: divides the generator's scores before it is sampled.
         disallow_correct: never sample the original token.
-        checkpoint_activations: keep only each layer's input for the backward pass, which computes the rest again.
+        checkpoint_activations: keep only each layer's input for the backward pass, which computes the rest
+            again.
 
     Source: Clark et al. 2020 section 2; google-research/electra run_pretraining.py::PretrainingModel.
     """
@@ -225,7 +228,8 @@ class Electra(Generator):
             tokens: ids. Shape: (B, T).
             segment_ids: segment of each token, 0 or 1. Shape: (B, T).
             padding_mask: True at padding; None: there is no padding. Shape: (B, T).
-            all_layers: a list that receives the input of the first layer and the output of each. Shapes: (B, T, C).
+            all_layers: a list that receives the input of the first layer and the output of each. Shapes: (B,
+                T, C).
             documents: the documents of packed rows; None: each row is one document.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Documents that share a packed row: the position of each token in its own document, and the tokens that it sees."""
+"""Documents that share a packed row: each token's position in its document, and the tokens that it sees."""
 
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ class PackedDocuments(NamedTuple):
         return cls(ends, numbers, columns - F.pad(ends, (1, 0)).gather(1, numbers))
 
     def different_documents(self) -> Tensor:
-        """Return True for pairs of tokens of different documents, which do not see each other. Shape: (B, 1, T, T)."""
+        """Return True for pairs of tokens of different documents. Shape: (B, 1, T, T)."""
         return (self.numbers[:, :, None] != self.numbers[:, None, :]).unsqueeze(1)
 
     def bounds(self) -> Tensor:

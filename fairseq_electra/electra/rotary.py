@@ -7,7 +7,7 @@ from fairseq_electra.electra.fast.cross_entropy import loss_dtype
 
 
 def rotary_angles(num_positions: int, head_size: int, device: torch.device) -> Tensor:
-    """Return cosine and sine of t / 10000^(2i / head_size), the angle by which pair i is rotated at position t.
+    """Return cosine and sine of t / 10000^(2i / head_size), the angle of pair i at position t.
 
     Returns:
         float64. Shape: (T, head_size / 2, 2).

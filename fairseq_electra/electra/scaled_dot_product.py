@@ -16,15 +16,15 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, proba
 
     Args:
         query, key, value: vectors of H heads. Shape: (B, T, H, D) each.
-        mask: added to the scores: 0, or :data:`BLOCKED` where a token must not be seen; None: every token sees all
-            tokens of its row. Shape: (B, 1, 1 or T, T).
+        mask: added to the scores: 0, or :data:`BLOCKED` where a token must not be seen; None: every token
+            sees all tokens of its row. Shape: (B, 1, 1 or T, T).
         probability: probability of dropping an attention weight.
 
     Returns:
         Shape: (B, T, H, D).
 
-    Source: Vaswani et al. 2017 (arXiv 1706.03762), equation 1. :mod:`fairseq_electra.electra.fast.attention` computes
-    the same in less time.
+    Source: Vaswani et al. 2017 (arXiv 1706.03762), equation 1. :mod:`fairseq_electra.electra.fast.attention`
+    computes the same in less time.
     """
     query, key, value = (x.transpose(1, 2) for x in (query, key, value))  # (B, H, T, D)
     scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-2, -1))

@@ -3,12 +3,19 @@
 import pytest
 import torch
 
-from fairseq_electra.electra.flops import BACKWARD_TOO, electra_flops, known_peak, masked_lm_flops, peak_flops
+from fairseq_electra.electra.flops import (
+    STEP_BY_FORWARD,
+    electra_flops,
+    known_peak,
+    masked_lm_flops,
+    peak_flops,
+)
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from tests.models.test_flops import MASKED, ROWS, VOCABULARY, WIDTH, flops_of_an_update
 
 BERT_VOCABULARY = 30522
-# google-research/electra flops_computation.py, run: a step counts twice a forward pass, and a look-up as a product with the table
+# printed by google-research/electra flops_computation.py, which counts a step as two forward passes, and a
+# look-up as a product with the table
 PUBLISHED = {"small": (128, 128, 1_000_000, 1.29e18), "base": (256, 512, 766_000, 6.42e19)}
 
 
@@ -28,7 +35,7 @@ def test_the_count_of_a_whole_pre_training_is_that_of_the_paper(size):
     sizes = MODEL_SIZES[size].encoder
     count = electra_flops(sizes, MODEL_SIZES[size].generator, BERT_VOCABULARY)
     tokens = rows * width * updates
-    forward = count.of_step(tokens, tokens * width, 0.15625 * tokens) / BACKWARD_TOO
+    forward = count.of_step(tokens, tokens * width, 0.15625 * tokens) / STEP_BY_FORWARD
     look_ups = 2 * 2.0 * BERT_VOCABULARY * sizes.embedding_size * tokens
     assert 2 * (forward + look_ups) == pytest.approx(published, rel=0.03)
 

@@ -1,4 +1,4 @@
-"""Where LayerNorm stands: each kind against the formula written out, and against the kind it can be turned into."""
+"""Each --norm against its formula, and against the kind that it can be turned into."""
 
 import pytest
 import torch

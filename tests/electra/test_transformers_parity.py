@@ -1,4 +1,4 @@
-"""The networks against transformers' own, all parameters random, with padding, segments and rows of unequal length."""
+"""The models against transformers' own: random parameters, padding, segments, rows of unequal length."""
 
 import pytest
 import torch

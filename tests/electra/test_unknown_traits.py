@@ -1,4 +1,4 @@
-"""A trait of encoders that is added one day is refused by what does not know it: counts, and the export to transformers."""
+"""Counts and the export to transformers refuse traits of encoders that they do not know."""
 
 from dataclasses import asdict, dataclass, fields
 

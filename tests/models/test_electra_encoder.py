@@ -183,7 +183,7 @@ def test_the_norm_comes_from_the_checkpoint_and_another_is_refused(
     for key, tensor in encoder.items():
         assert torch.equal(tensor, source[key.replace("encoder", network, 1)]), key
     tensor = {
-        "deepnorm": "residual_scale that this model has not",
+        "deepnorm": "residual_scale that this model does not have",
         "pre": "no tensor encoder.residual_scale",
     }[norm]
     assert tensor in refusal_here([*given, "--norm", wrong, "--save-dir", tmp_path / "refused"])

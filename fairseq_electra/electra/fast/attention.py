@@ -1,4 +1,4 @@
-"""Attention in the way that is quickest for a device, the length of the rows, and whether documents share them.
+"""Attention in the form that is quickest for the device, the length of the rows, and packing.
 
 ==================================  ============================================  ==========================
 where                               rows of one document each                     packed rows
@@ -90,7 +90,7 @@ class LengthBuckets(NamedTuple):
 
 
 class DocumentBounds(NamedTuple):
-    """Bounds of the documents in a batch whose rows lie end to end: for a kernel for GPUs that takes any lengths."""
+    """Bounds of the documents in the flattened batch: for a kernel for GPUs that takes any lengths."""
 
     bounds: Tensor  # (number of documents + 1,), int32
     max_length: int  # no document is longer
@@ -107,9 +107,8 @@ class DocumentBounds(NamedTuple):
         return varlen_attn(query, key, value, self.bounds, self.bounds, longest, longest)  # type: ignore[return-value]
 
 
-AttentionMask = (
-    Tensor | LengthBuckets | DocumentBounds | None
-)  # a tensor is added to the scores; None: all tokens are seen
+# a tensor is added to the scores; None: all tokens of a row see each other
+AttentionMask = Tensor | LengthBuckets | DocumentBounds | None
 
 
 def attention_mask(
