@@ -28,7 +28,8 @@ class QuestionAnsweringLoss(FairseqCriterion):
 
     A window that does not hold the answer has none: first and last are ``<s>``.
 
-    Source: google-research/electra finetune/qa/qa_tasks.py::QATask.get_prediction_module. There such windows count as answerable.
+    Source: google-research/electra finetune/qa/qa_tasks.py::QATask.get_prediction_module. There such windows
+    count as answerable.
     """
 
     def __init__(self, cfg: QuestionAnsweringLossConfig, task):

@@ -30,9 +30,10 @@ class ReplacedTokenDetectionConfig(FairseqDataclass):
 class ReplacedTokenDetection(FairseqCriterion):
     """``gen_weight * mlm_sum + disc_weight * share * rtd_sum`` over the number of masked tokens. In nats.
 
-    mlm_sum is the cross-entropy summed over masked tokens, rtd_sum the binary cross-entropy summed over all tokens but padding.
-    share, masked tokens by all tokens of the training text (:mod:`fairseq_electra.tasks._masked_share`), stands for the ratio of the two
-    counts in a batch, so this is ELECTRA's ``gen_weight * mean + disc_weight * mean`` (Clark et al. 2020 section 2) in a form that adds
+    mlm_sum is the cross-entropy summed over masked tokens, rtd_sum the binary cross-entropy summed over all
+    tokens but padding. share, masked tokens by all tokens of the training text
+    (:mod:`fairseq_electra.tasks._masked_share`), stands for the ratio of the two counts in a batch, so this
+    is ELECTRA's ``gen_weight * mean + disc_weight * mean`` (Clark et al. 2020 section 2) in a form that adds
     up: the same rows in one batch, in two, or on two ranks give the same gradient.
     """
 
@@ -55,7 +56,8 @@ class ReplacedTokenDetection(FairseqCriterion):
         """Compute the loss of a batch.
 
         Returns:
-            the summed loss, the number of masked tokens (fairseq divides the gradient by it), and sums for the log.
+            the summed loss, the number of masked tokens (fairseq divides the gradient by it), and sums for
+            the log.
         """
         net_input = sample["net_input"]
         batch = MaskedBatch(

@@ -38,7 +38,8 @@ class TokenClassificationLoss(FairseqCriterion):
         """Compute the loss of a batch.
 
         Returns:
-            the loss, what the gradient is divided by (the words' weights added up, or without weights their number), and sums for the log.
+            the loss, what the gradient is divided by (the words' weights added up, or without weights their
+            number), and sums for the log.
         """
         scores, _ = model(**sample["net_input"], classification_head_name=self.head)
         return self.loss_of(scores, sample)

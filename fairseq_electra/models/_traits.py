@@ -1,7 +1,7 @@
 """What a command line leaves open about a net beyond its size: choices that train safely, the original's, or those of a checkpoint.
 
-The size table keeps the original's shapes, for checkpoints and YAML files that say nothing else. ``--arch`` on a command line fills in what
-is here, so what is saved is always explicit.
+The size table keeps the original's shapes, for checkpoints and YAML files that say nothing else. ``--arch``
+on a command line fills in what is here, so what is saved is always explicit.
 """
 
 import argparse
@@ -24,7 +24,8 @@ ORIGINALS = {
         "adam_betas": "(0.9, 0.999)",
     },
 }
-# of pre-training: a second moment that follows the gradients within 50 updates, so that one that was small does not make large updates
+# of pre-training: a second moment that follows the gradients within 50 updates, so that one that was small
+# does not make large updates
 SAFE_BETAS = "(0.9, 0.98)"
 AS = "as_the"  # "as" is a word of Python's
 

@@ -25,7 +25,14 @@ from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.electra.state import check_dictionary, check_tensors
 from fairseq_electra.errors import InputError
 from fairseq_electra.models import _traits
-from fairseq_electra.models._config import EncoderConfig, adopt_sizes, prepare_processor, with_defaults
+from fairseq_electra.models._config import (
+    EncoderConfig,
+    checkpoint_to_start_from,
+    prepare_processor,
+    sizes_to_adopt,
+    with_defaults,
+    write_options,
+)
 from fairseq_electra.optim.gradients import mark_networks
 from fairseq_electra.pretraining.dictionary import dictionary_digest
 
@@ -39,7 +46,8 @@ class ElectraConfig(EncoderConfig):
     generator_hidden_size: Optional[float] = field(
         default=None,
         metadata={
-            "help": "the generator's hidden size, as a share of the discriminator's; default: as --arch has it"
+            "help": "the generator's hidden size, as a share of the discriminator's; default: as --arch has "
+            "it"
         },
     )
     generator_layers: float = field(
@@ -56,7 +64,8 @@ class ElectraConfig(EncoderConfig):
     tie_embeddings: ChoiceEnum(["none", "tokens", "all"]) = field(  # type: ignore[valid-type]
         default="all",
         metadata={
-            "help": "what the networks share: none, the token table, or all embeddings with their LayerNorm (the original)"
+            "help": "what the networks share: none, the token table, or all embeddings with their LayerNorm "
+            "(the original)"
         },
     )
     untie_lm_head: bool = field(
@@ -68,7 +77,8 @@ class ElectraConfig(EncoderConfig):
     objective: ChoiceEnum(list(OBJECTIVES)) = field(  # type: ignore[valid-type]
         default="electra",
         metadata={
-            "help": "electra: replaced-token detection; mlm: a masked language model of the sizes named, without a discriminator"
+            "help": "electra: replaced-token detection; mlm: a masked language model of the sizes named, "
+            "without a discriminator"
         },
     )
     generator_only: bool = field(
@@ -158,7 +168,8 @@ class ElectraModel(Electra, PretrainingModel):
     @classmethod
     def build_model(cls, cfg, task) -> PretrainingModel:
         """Build the model for a task that has ``source_dictionary`` and ``cfg.tokens_per_sample``."""
-        adopt_sizes(cfg, ElectraConfig)
+        if cfg.model_size is None:
+            write_options(cfg, sizes_to_adopt(cfg, ElectraConfig, checkpoint_to_start_from(cfg)))
         cfg = with_defaults(cfg, ElectraConfig)
         _check(cfg)
         prepare_processor(cfg)
@@ -179,15 +190,18 @@ def _check(cfg) -> None:
     width = generator_share(cfg)
     if not cfg.temperature > 0:
         raise InputError(
-            f"--temperature must be above 0, got {cfg.temperature}; 1 samples the generator's own distribution"
+            f"--temperature must be above 0, got {cfg.temperature}; 1 samples the generator's own "
+            "distribution"
         )
     if width <= 0 or cfg.generator_layers <= 0:
         raise InputError(
-            f"--generator-hidden-size and --generator-layers are shares above 0, got {width} and {cfg.generator_layers}"
+            f"--generator-hidden-size and --generator-layers are shares above 0, got {width} and "
+            f"{cfg.generator_layers}"
         )
     if width >= 1 and OBJECTIVES[objective_of(cfg)].has_discriminator:
         logger.warning(
-            f"--generator-hidden-size {width}: a generator as large as the discriminator is known to collapse it; "
+            f"--generator-hidden-size {width}: a generator as large as the discriminator is known to "
+            "collapse it; "
             "the paper found 1/4 to 1/2 best (section 3.2)"
         )
 

@@ -18,7 +18,14 @@ from fairseq_electra.electra.state import check_dictionary, check_tensors
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import HEADS, EncoderWithHeads, encoder_arguments
 from fairseq_electra.models import _traits
-from fairseq_electra.models._config import EncoderConfig, adopt_sizes, prepare_processor, with_defaults
+from fairseq_electra.models._config import (
+    EncoderConfig,
+    checkpoint_to_start_from,
+    prepare_processor,
+    sizes_to_adopt,
+    with_defaults,
+    write_options,
+)
 from fairseq_electra.optim.depths import mark_depths
 from fairseq_electra.pretraining.dictionary import dictionary_digest
 
@@ -34,7 +41,8 @@ class ElectraEncoderConfig(EncoderConfig):
     pooling: ChoiceEnum(["first", "mean"]) = field(  # type: ignore[valid-type]
         default="first",
         metadata={
-            "help": "what a sentence head reads: <s>, as in the paper, or the mean of the row, for nets trained briefly"
+            "help": "what a sentence head reads: <s>, as in the paper, or the mean of the row, for nets "
+            "trained briefly"
         },
     )
     autocast: ChoiceEnum(["none", "bf16"]) = field(  # type: ignore[valid-type]
@@ -44,7 +52,8 @@ class ElectraEncoderConfig(EncoderConfig):
     network: ChoiceEnum(["discriminator", "generator"]) = field(  # type: ignore[valid-type]
         default="discriminator", metadata={"help": "which network of a pre-training checkpoint to fine-tune"}
     )
-    # the stock tasks write it here; sentence_ranking takes it from here. The table's size is max_position_embeddings
+    # the stock tasks write it here; sentence_ranking takes it from here. The table's size is
+    # max_position_embeddings
     max_positions: Optional[int] = field(
         default=None, metadata={"help": "tokens of the longest row; default: 512"}
     )
@@ -59,7 +68,8 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
         dictionary: fairseq's, with ``<mask>`` as its last entry.
 
     Attributes:
-        pooling_before: ``--pooling`` of the fine-tuned checkpoint that a training starts from, if it starts from one.
+        pooling_before: ``--pooling`` of the fine-tuned checkpoint that a training starts from, if it starts
+            from one.
     """
 
     dictionary_version: Tensor
@@ -76,14 +86,17 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
     def build_model(cls, cfg, task) -> "ElectraEncoder":
         """Build the model with the sizes of the checkpoint it starts from."""
         prepare_processor(cfg)
-        source = adopt_sizes(cfg, EncoderConfig, of_generator=str(cfg.network) == "generator")
+        start = None if cfg.model_size is not None else checkpoint_to_start_from(cfg)
+        if start is not None:
+            of_generator = str(cfg.network) == "generator"
+            write_options(cfg, sizes_to_adopt(cfg, EncoderConfig, start, of_generator))
         model = cls(with_defaults(cfg, ElectraEncoderConfig), task.source_dictionary)
         if (
-            source is not None
-            and "pooling" in source
+            start is not None
+            and "pooling" in start
             and not (Path(cfg.save_dir) / "checkpoint_last.pt").is_file()
         ):
-            model.pooling_before = str(source.pooling)
+            model.pooling_before = str(start.pooling)
         return model
 
     def register_classification_head(
@@ -116,7 +129,8 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
             raise InputError(f"rows must begin with <s>; add --init-token {self.bos}")
         if bool(((tokens[:, 1:] == self.eos) & (tokens[:, :-1] == self.eos)).any()):
             raise InputError(
-                "rows hold </s> </s> (RoBERTa's recipe, which ELECTRA never saw), or an empty sentence; drop --separator-token"
+                "rows hold </s> </s> (RoBERTa's recipe, which ELECTRA never saw), or an empty sentence; drop "
+                "--separator-token"
             )
 
     def max_positions(self) -> int:
@@ -127,7 +141,8 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
         """Turn a pre-training checkpoint into this model's, and say what became of it."""
         if "embeddings.tokens.weight" not in state_dict:
             raise InputError(
-                "the checkpoint holds no ELECTRA discriminator; give one that --arch electra_* or electra_encoder has saved"
+                "the checkpoint holds no ELECTRA discriminator; give one that --arch electra_* or "
+                "electra_encoder has saved"
             )
         check_dictionary(state_dict, self.dictionary_version)
         own = self.state_dict()
@@ -142,13 +157,15 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
         for key in own:
             if key.startswith(HEADS) and state_dict[key].shape != own[key].shape:
                 raise InputError(
-                    f"the checkpoint's {key} has the shape {tuple(state_dict[key].shape)}, this task's {tuple(own[key].shape)}; "
+                    f"the checkpoint's {key} has the shape {tuple(state_dict[key].shape)}, this task's "
+                    f"{tuple(own[key].shape)}; "
                     "for a head of its own give the task another --classification-head-name"
                 )
         check_tensors(state_dict, own)
         if dropped or foreign or fresh:
             logger.info(
-                f"from the checkpoint: {len(own) - len(fresh)} tensors kept, {len(dropped) + len(foreign)} dropped "
+                f"from the checkpoint: {len(own) - len(fresh)} tensors kept, {len(dropped) + len(foreign)} "
+                "dropped "
                 f"({_names(dropped + foreign)}), {len(fresh)} initialised ({_names(fresh)})"
             )
 
@@ -162,11 +179,14 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
                 and self.pooling != self.pooling_before
             ):
                 raise InputError(
-                    f"the checkpoint's head {name} was trained with --pooling {self.pooling_before}, this run has {self.pooling}: give "
-                    f"--pooling {self.pooling_before}, or for a head of its own give the task another --classification-head-name"
+                    f"the checkpoint's head {name} was trained with --pooling {self.pooling_before}, this "
+                    f"run has {self.pooling}: give "
+                    f"--pooling {self.pooling_before}, or for a head of its own give the task another "
+                    "--classification-head-name"
                 )
             logger.info(
-                f"the head {name} is the checkpoint's, trained before; for a new one give another --classification-head-name"
+                f"the head {name} is the checkpoint's, trained before; for a new one give another "
+                "--classification-head-name"
             )
 
     def _take_network(self, state_dict: dict) -> list[str]:
@@ -175,7 +195,8 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
             return []  # fine-tuned before
         if not any(key.startswith(f"{self.network}.") for key in state_dict):
             raise InputError(
-                f"the checkpoint holds no {self.network}: it was trained with --generator-only; give --network generator"
+                f"the checkpoint holds no {self.network}: it was trained with --generator-only; give "
+                "--network generator"
             )
         if self.network == "generator":  # its embeddings are the discriminator's, but for those of its own
             for key in [key for key in state_dict if key.startswith("generator_embeddings.")]:

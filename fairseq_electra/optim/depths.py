@@ -4,7 +4,8 @@ from torch import nn
 
 from fairseq_electra.errors import InputError
 
-# fairseq's own attribute: its float32 copies of half-precision parameters keep it (optim/fp16_optimizer.py::build_fp32_params)
+# fairseq's own attribute: its float32 copies of half-precision parameters keep it
+# (optim/fp16_optimizer.py::build_fp32_params)
 ATTRIBUTE, PREFIX = "param_group", "layers_below_head_"
 
 
@@ -36,6 +37,7 @@ def layers_below_head(parameter: nn.Parameter) -> int:
     mark = str(getattr(parameter, ATTRIBUTE, ""))
     if not mark.startswith(PREFIX):
         raise InputError(
-            "--layer-decay needs to know the layers of the network: it is for --arch electra_encoder; leave it out"
+            "--layer-decay needs to know the layers of the network: it is for --arch electra_encoder; leave "
+            "it out"
         )
     return int(mark.removeprefix(PREFIX))

@@ -26,7 +26,8 @@ class ElectraAdamConfig(FairseqDataclass):
     adam_betas: Any = field(
         default=None,
         metadata={
-            "help": "decay rates of the two moments; default on a command line: (0.9, 0.98) in pre-training, else (0.9, 0.999), Adam's own"
+            "help": "decay rates of the two moments; default on a command line: (0.9, 0.98) in pre-training, "
+            "else (0.9, 0.999), Adam's own"
         },
     )
     adam_eps: float = field(default=1e-6, metadata={"help": "added to the root of the second moment"})
@@ -36,7 +37,8 @@ class ElectraAdamConfig(FairseqDataclass):
     bias_correction: Any = field(
         default=None,
         metadata={
-            "help": "{on,off}: correct Adam's moments for starting at 0, as its paper does. ELECTRA's code does not, so its first hundred "
+            "help": "{on,off}: correct Adam's moments for starting at 0, as its paper does. ELECTRA's code "
+            "does not, so its first hundred "
             "updates are 3 to 6.6 times as large as --lr says; default: on",
             "argparse_const": "on",
         },
@@ -44,7 +46,8 @@ class ElectraAdamConfig(FairseqDataclass):
     layer_decay: float = field(
         default=1.0,
         metadata={
-            "help": "learning rate of each layer as a share of that of the layer above it; the paper fine-tunes with .8"
+            "help": "learning rate of each layer as a share of that of the layer above it; the paper "
+            "fine-tunes with .8"
         },
     )
     layer_decay_once_more: bool = field(
@@ -54,7 +57,8 @@ class ElectraAdamConfig(FairseqDataclass):
     generator_lr: float = field(
         default=1.0,
         metadata={
-            "help": "pre-training: learning rate of the generator, as a share of --lr; embeddings that are shared have --lr itself"
+            "help": "pre-training: learning rate of the generator, as a share of --lr; embeddings that are "
+            "shared have --lr itself"
         },
     )
     lr: List[float] = II("optimization.lr")
@@ -75,20 +79,24 @@ class ElectraAdam(FairseqOptimizer):
 
     Args:
         cfg: its options.
-        params: the network's parameters. Those with one dimension (biases, LayerNorm) are not decayed. With ``layer_decay`` the
-            learning rate of one that lies d layers below the head is ``lr * layer_decay ** d`` (:mod:`fairseq_electra.optim.depths`).
+        params: the network's parameters. Those with one dimension (biases, LayerNorm) are not decayed. With
+            ``layer_decay`` the learning rate of one that lies d layers below the head is ``lr * layer_decay
+            ** d`` (:mod:`fairseq_electra.optim.depths`).
 
     Attributes:
-        gradients: of the update in hand; None where some parameter is not in float32, or lies on another device.
+        gradients: of the update in hand; None where some parameter is not in float32, or lies on another
+            device.
 
-    Source: google-research/electra model/optimization.py::AdamWeightDecayOptimizer, _get_layer_lrs; there d is larger by one.
+    Source: google-research/electra model/optimization.py::AdamWeightDecayOptimizer, _get_layer_lrs; there d
+    is larger by one.
     """
 
     def __init__(self, cfg: ElectraAdamConfig, params: Iterable[nn.Parameter]):
         super().__init__(cfg)
         if not 0 < cfg.layer_decay <= 1:
             raise InputError(
-                f"--layer-decay must lie in (0, 1], got {cfg.layer_decay}; the paper: .8 (small, base) or .9 (large), 1: none"
+                f"--layer-decay must lie in (0, 1], got {cfg.layer_decay}; the paper: .8 (small, base) or .9 "
+                "(large), 1: none"
             )
         self.bias_correction = _is_on(cfg.bias_correction)
         params = [p for p in params if p.requires_grad]
@@ -272,7 +280,8 @@ class ElectraAdam(FairseqOptimizer):
             betas = OmegaConf.to_container(betas)
         if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
             raise InputError(
-                f"--adam-betas must be two numbers in [0, 1), such as '(0.9, 0.999)', got {self.cfg.adam_betas!r}"
+                "--adam-betas must be two numbers in [0, 1), such as '(0.9, 0.999)', got "
+                f"{self.cfg.adam_betas!r}"
             )
         return {
             "lr": next(iter(lr)) if isinstance(lr, Collection) else lr,
@@ -290,10 +299,12 @@ class ElectraAdam(FairseqOptimizer):
     def load_state_dict(self, state_dict: dict, optimizer_overrides: dict | None = None) -> None:
         """Load the moments; options are those of this run, each group keeping its own weight decay and share of the learning rate.
 
-        Moments that were gathered without bias correction have no step count: they stay uncorrected, as by then they are unbiased.
+        Moments that were gathered without bias correction have no step count: they stay uncorrected, as by
+        then they are unbiased.
 
         Raises:
-            InputError: ``--generator-lr`` or ``--layer-decay`` puts the parameters into other groups, so that moments would be mistaken.
+            InputError: ``--generator-lr`` or ``--layer-decay`` puts the parameters into other groups, so that
+            moments would be mistaken.
         """
         before, now = (_groups(groups) for groups in (state_dict["param_groups"], self.param_groups))
         if before != now:
@@ -302,8 +313,10 @@ class ElectraAdam(FairseqOptimizer):
                 for name in ("generator_lr", "layer_decay")
             )
             raise InputError(
-                f"the checkpoint's optimizer has {len(before)} groups of parameters, {given} makes {len(now)} or others: go on with the "
-                "values that the run began with, or give --reset-optimizer, which begins moments and schedule anew"
+                f"the checkpoint's optimizer has {len(before)} groups of parameters, {given} makes "
+                f"{len(now)} or others: go on with the "
+                "values that the run began with, or give --reset-optimizer, which begins moments and "
+                "schedule anew"
             )
         own = [{name: group[name] for name in ("weight_decay", "lr_scale")} for group in self.param_groups]
         super().load_state_dict(state_dict, {**self.optimizer_config, **(optimizer_overrides or {})})

@@ -19,7 +19,8 @@ PREFIXES = {
 def mark_networks(model: nn.Module) -> None:
     """Write on every parameter of generator and discriminator which of the two it belongs to; embeddings belong to neither.
 
-    And on all that the generator does not share, embeddings too, that it is the generator's: it learns at its rate.
+    And on all that the generator does not share, embeddings too, that it is the generator's: it learns at its
+    rate.
     """
     for name, parameter in model.named_parameters():
         for network, prefixes in PREFIXES.items():
@@ -32,17 +33,20 @@ def mark_networks(model: nn.Module) -> None:
 class Gradients:
     """The gradients of one update.
 
-    They are read once, for their norms, and once by the optimizer's step, which multiplies each with :attr:`factor` on the fly: the
-    number of masked tokens, clipping and the loss scale in one. Nothing here waits for the device.
+    They are read once, for their norms, and once by the optimizer's step, which multiplies each with
+    :attr:`factor` on the fly: the number of masked tokens, clipping and the loss scale in one. Nothing here
+    waits for the device.
 
     Args:
-        params: in float32, all on one device; those of a model that :func:`mark_networks` has marked are told apart.
+        params: in float32, all on one device; those of a model that :func:`mark_networks` has marked are told
+            apart.
 
     Attributes:
         factor: what the gradients are still to be multiplied with; a number, or a tensor on their device.
-        norms: after :meth:`clip`, by its name in the log: ``gnorm`` of all gradients, ``gen_gnorm`` and ``disc_gnorm`` of those of
-            generator and discriminator with their heads. The embeddings count in ``gnorm`` alone, whether the networks share them or
-            not. Before clipping, as fairseq's. An update that overflowed has those of the one before it. Shapes: ().
+        norms: after :meth:`clip`, by its name in the log: ``gnorm`` of all gradients, ``gen_gnorm`` and
+            ``disc_gnorm`` of those of generator and discriminator with their heads. The embeddings count in
+            ``gnorm`` alone, whether the networks share them or not. Before clipping, as fairseq's. An update
+            that overflowed has those of the one before it. Shapes: ().
         drop_nonfinite: do no step with gradients that are not finite, nor any step after that.
         loss_scale: where losses are scaled; then only the step whose gradients overflow is not done.
         dropped: 1 where a step is not done. Shape: (), float32, on the device.
@@ -80,7 +84,8 @@ class Gradients:
         Returns:
             ``gnorm``. Shape: ().
 
-        Source: fairseq utils.py::clip_grad_norm_. Deviation: the norm of the networks' norms, to which rounding makes a difference.
+        Source: fairseq utils.py::clip_grad_norm_. Deviation: the norm of the networks' norms, to which
+        rounding makes a difference.
         """
         gradients = {
             network: [grad for p in params if (grad := p.grad) is not None]

@@ -1,10 +1,10 @@
 """A learning rate that warms up, stays constant and decays (WSD): one run gives checkpoints for several budgets.
 
-A cosine or a polynomial must know the length of the run from its first update. Here only the decay does, and it can start from any
-checkpoint of the constant part::
+A cosine or a polynomial must know the length of the run from its first update. Here only the decay does, and
+it can start from any checkpoint of the constant part::
 
-    fairseq-train ... --lr-scheduler warmup_stable_decay --warmup-updates 1000 --max-update 100000 --save-dir long
-    fairseq-train ... --lr-scheduler warmup_stable_decay --warmup-updates 1000 --start-decay \
+    fairseq-train ... --lr-scheduler warmup_stable_decay --warmup-updates 1000 --max-update 100000 --save-dir
+    long fairseq-train ... --lr-scheduler warmup_stable_decay --warmup-updates 1000 --start-decay \
         --continue-once long/checkpoint_3_40000.pt --save-dir budget_of_40000
 """
 
@@ -37,7 +37,8 @@ class WarmupStableDecayConfig(FairseqDataclass):
     decay_updates: float = field(
         default=0.1,
         metadata={
-            "help": "length of the decay: a share of the run below 1, or a number of updates; 0: none, constant to the end"
+            "help": "length of the decay: a share of the run below 1, or a number of updates; 0: none, "
+            "constant to the end"
         },
     )
     decay_shape: ChoiceEnum(list(SHAPES)) = field(  # type: ignore[valid-type]
@@ -50,7 +51,8 @@ class WarmupStableDecayConfig(FairseqDataclass):
     start_decay: bool = field(
         default=False,
         metadata={
-            "help": "start the decay at the checkpoint that this run resumes from (--continue-once or --restore-file); the run ends "
+            "help": "start the decay at the checkpoint that this run resumes from (--continue-once or "
+            "--restore-file); the run ends "
             "with it, --max-update and --total-num-update are not used"
         },
     )
@@ -75,13 +77,16 @@ class Decay(NamedTuple):
 class WarmupStableDecay(FairseqLRScheduler):
     """Linear warm-up, constant learning rate, then a decay, linear or as 1 - sqrt.
 
-    A decay that has begun is part of the checkpoint and continues as it began, whatever the options of the resumed run say.
+    A decay that has begun is part of the checkpoint and continues as it began, whatever the options of the
+    resumed run say.
 
     Args:
         cfg: its options.
-        optimizer: whose learning rate is set; as with all schedulers of fairseq, that of update n + 1 is ``rate(n)``.
+        optimizer: whose learning rate is set; as with all schedulers of fairseq, that of update n + 1 is
+            ``rate(n)``.
 
-    Source: Hägele et al. 2024 (arXiv 2405.18392), section 3 and equation 1; a decay of 10 to 20 % of the run suffices.
+    Source: Hägele et al. 2024 (arXiv 2405.18392), section 3 and equation 1; a decay of 10 to 20 % of the run
+    suffices.
     """
 
     def __init__(self, cfg: WarmupStableDecayConfig, optimizer):
@@ -93,13 +98,15 @@ class WarmupStableDecay(FairseqLRScheduler):
             total = int(cfg.max_update if cfg.total_num_update is None else cfg.total_num_update)
             if total < 1:
                 raise InputError(
-                    f"--lr-scheduler warmup_stable_decay must know how many updates the run has, got {total}; give --max-update or "
+                    "--lr-scheduler warmup_stable_decay must know how many updates the run has, got "
+                    f"{total}; give --max-update or "
                     "--total-num-update"
                 )
             updates = _count(cfg.decay_updates, total * cfg.decay_updates)
             if cfg.warmup_updates + updates > total:
                 raise InputError(
-                    f"--warmup-updates {cfg.warmup_updates} and a decay of {updates} updates are longer than the run of {total} updates; "
+                    f"--warmup-updates {cfg.warmup_updates} and a decay of {updates} updates are longer than "
+                    f"the run of {total} updates; "
                     "shorten one of them or give a larger --total-num-update"
                 )
             self.decay = Decay(total - updates, updates, False) if updates else None
@@ -121,14 +128,16 @@ class WarmupStableDecay(FairseqLRScheduler):
         """Refuse --start-decay where no checkpoint was loaded; the rate does not depend on the epoch."""
         if self.cfg.start_decay and self.decay is None:
             raise InputError(
-                "--start-decay found no checkpoint to resume from; name one with --continue-once or --restore-file"
+                "--start-decay found no checkpoint to resume from; name one with --continue-once or "
+                "--restore-file"
             )
 
     def step_update(self, num_updates: int) -> float:
         """Set the learning rate of the next update.
 
         Args:
-            num_updates: done so far. fairseq tells it here first when it resumes, after :meth:`load_state_dict`.
+            num_updates: done so far. fairseq tells it here first when it resumes, after
+                :meth:`load_state_dict`.
         """
         self.num_updates = num_updates
         if self.cfg.start_decay and self.decay is None and num_updates > 0:
@@ -139,7 +148,8 @@ class WarmupStableDecay(FairseqLRScheduler):
             self._continue(Decay(num_updates, _count(share, of_whole), True))
         if self._checks_next_update and self.decay is not None and num_updates > self.decay.start:
             raise InputError(
-                f"a decay from update {self.decay.start} to {self.decay.end} would begin before the checkpoint, which is of update "
+                f"a decay from update {self.decay.start} to {self.decay.end} would begin before the "
+                "checkpoint, which is of update "
                 f"{num_updates}; give --start-decay to start it there, or a larger --total-num-update"
             )
         self._checks_next_update = False
@@ -163,7 +173,8 @@ class WarmupStableDecay(FairseqLRScheduler):
         begun = Decay(**state_dict["decay"])
         if self.cfg.start_decay and not begun.by_option:
             raise InputError(
-                f"--start-decay: the checkpoint is already within a decay, from update {begun.start} to {begun.end}; "
+                f"--start-decay: the checkpoint is already within a decay, from update {begun.start} to "
+                f"{begun.end}; "
                 f"give a checkpoint of update {begun.start} or before"
             )
         self._continue(begun)
@@ -189,7 +200,8 @@ def _count(given: float, of_share: float) -> int:
 def _check(cfg: WarmupStableDecayConfig) -> None:
     if len(cfg.lr) != 1:
         raise InputError(
-            f"--lr-scheduler warmup_stable_decay has one peak; give one --lr, got {', '.join(map(str, cfg.lr))}"
+            "--lr-scheduler warmup_stable_decay has one peak; give one --lr, got "
+            f"{', '.join(map(str, cfg.lr))}"
         )
     if cfg.warmup_updates < 0:
         raise InputError(f"--warmup-updates must be 0 or more, got {cfg.warmup_updates}")
@@ -200,7 +212,8 @@ def _check(cfg: WarmupStableDecayConfig) -> None:
     given = cfg.decay_updates
     if not 0 <= given < math.inf or (given >= 1 and given != int(given)):
         raise InputError(
-            f"--decay-updates must be a share below 1 or a whole number of updates, got {given}; a tenth of the run: .1"
+            f"--decay-updates must be a share below 1 or a whole number of updates, got {given}; a tenth of "
+            "the run: .1"
         )
     if cfg.start_decay and given == 0:
         raise InputError(

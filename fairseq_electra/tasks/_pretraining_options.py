@@ -1,4 +1,7 @@
-"""The options of pre-training, and those that cannot work. The underscore keeps fairseq from importing this file as a task."""
+"""The options of pre-training, and the combinations of them that cannot work.
+
+The underscore keeps fairseq from importing this file as a task.
+"""
 
 import importlib.util
 from dataclasses import dataclass, field
@@ -12,7 +15,7 @@ from fairseq_electra.electra.fast.attention import SHORT_ROW_ON_CPU
 from fairseq_electra.errors import InputError
 from fairseq_electra.precision import cpu_has_bf16, cpu_multiplies_fp16
 
-SHORTEST, LONGEST = 8, 65535
+MIN_TOKENS_PER_SAMPLE, MAX_TOKENS_PER_SAMPLE = 8, 65535
 SPANS_OF_A_ROW = 3  # with fewer, spans that do not fit make the mean length another than the one asked for
 VARLEN_CAPABILITY = (8, 0)  # what the kernel for documents of any length asks of a GPU
 
@@ -24,7 +27,8 @@ class ElectraPretrainingConfig(FairseqDataclass):
     data: str = field(
         default=MISSING,
         metadata={
-            "help": "folder with dict.txt, train.bin, train.idx, valid.bin, ...; a:b:c for one folder an epoch"
+            "help": "folder with dict.txt, train.bin, train.idx, valid.bin, ...; a:b:c for one folder an "
+            "epoch"
         },
     )
     tokens_per_sample: int = field(default=128, metadata={"help": "tokens of a row, <s> and </s> counted"})
@@ -34,7 +38,8 @@ class ElectraPretrainingConfig(FairseqDataclass):
     pack: bool = field(
         default=False,
         metadata={
-            "help": "let short rows share one, each of them seeing itself alone: for corpora of short documents, no padding"
+            "help": "let short rows share one, each of them seeing itself alone: for corpora of short "
+            "documents, no padding"
         },
     )
     across_documents: bool = field(
@@ -53,7 +58,8 @@ class ElectraPretrainingConfig(FairseqDataclass):
     mask_spans: float = field(
         default=0.0,
         metadata={
-            "help": "mask spans of this mean length, in tokens, or with --mask-whole-words in words, of which long ones come more rarely; "
+            "help": "mask spans of this mean length, in tokens, or with --mask-whole-words in words, of "
+            "which long ones come more rarely; "
             "0: single ones"
         },
     )
@@ -67,8 +73,10 @@ class ElectraPretrainingConfig(FairseqDataclass):
     stop_when_collapsed: int = field(
         default=0,
         metadata={
-            "help": "end the run with exit status 3 once the log has warned that it collapsed (discriminator at chance, or generator no "
-            "better than piece frequencies) and it has been so for this many updates in a row; checkpoints stay as they are; 0: never"
+            "help": "end the run with exit status 3 once the log has warned that it collapsed (discriminator "
+            "at chance, or generator no "
+            "better than piece frequencies) and it has been so for this many updates in a row; checkpoints "
+            "stay as they are; 0: never"
         },
     )
     seed: int = II("common.seed")
@@ -86,34 +94,39 @@ class ElectraPretrainingConfig(FairseqDataclass):
 
 
 def check_options(cfg: ElectraPretrainingConfig) -> None:
-    """Refuse what cannot work, before anything is loaded."""
+    """Refuse options that cannot work, before anything is loaded."""
     if not 0 < cfg.mask_prob < 1:
         raise InputError(
-            f"--mask-prob must lie between 0 and 1, got {cfg.mask_prob}; ELECTRA uses 0.15 (small, base) or 0.25 (large)"
+            f"--mask-prob must lie between 0 and 1, got {cfg.mask_prob}; ELECTRA uses 0.15 (small, base) or "
+            "0.25 (large)"
         )
     shares = (cfg.leave_unmasked_prob, cfg.random_token_prob)
     if min(shares) < 0 or sum(shares) > 1:
         raise InputError(
-            f"--leave-unmasked-prob and --random-token-prob are shares of the masked tokens, got {shares[0]} and {shares[1]}; "
+            f"--leave-unmasked-prob and --random-token-prob are shares of the masked tokens, got {shares[0]} "
+            f"and {shares[1]}; "
             "give two that add up to at most 1"
         )
-    if not SHORTEST <= cfg.tokens_per_sample <= LONGEST:
+    if not MIN_TOKENS_PER_SAMPLE <= cfg.tokens_per_sample <= MAX_TOKENS_PER_SAMPLE:
         raise InputError(
-            f"--tokens-per-sample must lie between {SHORTEST} and {LONGEST}, got {cfg.tokens_per_sample}; ELECTRA uses 128 or 512"
+            f"--tokens-per-sample must lie between {MIN_TOKENS_PER_SAMPLE} and {MAX_TOKENS_PER_SAMPLE}, got "
+            f"{cfg.tokens_per_sample}; ELECTRA uses 128 or 512"
         )
     masked = cfg.mask_prob * cfg.tokens_per_sample
-    longest = round(masked / SPANS_OF_A_ROW, 2)
-    if cfg.mask_spans and not 1 <= cfg.mask_spans <= longest:
+    max_mean = round(masked / SPANS_OF_A_ROW, 2)
+    if cfg.mask_spans and not 1 <= cfg.mask_spans <= max_mean:
         remedy = (
-            f"give a mean length from 1 to {longest:g}, or 0" if longest >= 1 else "give longer rows, or 0"
+            f"give a mean length from 1 to {max_mean:g}, or 0" if max_mean >= 1 else "give longer rows, or 0"
         )
         raise InputError(
-            f"--mask-spans {cfg.mask_spans:g} does not fit rows of {cfg.tokens_per_sample} tokens, of which {masked:.3g} are masked in "
+            f"--mask-spans {cfg.mask_spans:g} does not fit rows of {cfg.tokens_per_sample} tokens, of which "
+            f"{masked:.3g} are masked in "
             f"{SPANS_OF_A_ROW} spans or more; {remedy}"
         )
     if cfg.across_documents and cfg.rows == "pairs":
         raise InputError(
-            "--across-documents is for --rows blocks: a segment pair comes from one document; drop one of the two"
+            "--across-documents is for --rows blocks: a segment pair comes from one document; drop one of "
+            "the two"
         )
     if cfg.stop_when_collapsed < 0:
         raise InputError(
@@ -139,7 +152,8 @@ def check_options(cfg: ElectraPretrainingConfig) -> None:
         )
     if str(cfg.autocast) == "fp16" and on_cpu and not cpu_multiplies_fp16():
         raise InputError(
-            f"--autocast fp16 needs a GPU: PyTorch {torch.__version__} multiplies no float16 matrices here; use --autocast bf16"
+            f"--autocast fp16 needs a GPU: PyTorch {torch.__version__} multiplies no float16 matrices here; "
+            "use --autocast bf16"
         )
     if cfg.tpu:
         raise InputError("--tpu has not been tried with ELECTRA; leave it out to train on GPUs or CPUs")
@@ -153,30 +167,35 @@ def check_packing(
     cfg: ElectraPretrainingConfig, compiled: bool, attention_dropout: float, on_gpu: bool
 ) -> None:
     """Refuse ``--pack`` where attention within documents would need a matrix of T x T for long rows, or would leave dropout out."""
-    width = cfg.tokens_per_sample
+    length = cfg.tokens_per_sample
     if not on_gpu:
-        if compiled and width > SHORT_ROW_ON_CPU:
+        if compiled and length > SHORT_ROW_ON_CPU:
             raise InputError(
-                f"--compile and --pack go together on a CPU up to --tokens-per-sample {SHORT_ROW_ON_CPU}, got {width}: the shapes of "
+                f"--compile and --pack go together on a CPU up to --tokens-per-sample {SHORT_ROW_ON_CPU}, "
+                f"got {length}: the shapes of "
                 "longer packed rows differ from batch to batch; leave out one of the two"
             )
         return
     if str(cfg.autocast) == "none":
-        if width > SHORT_ROW_ON_CPU:
+        if length > SHORT_ROW_ON_CPU:
             raise InputError(
-                f"--pack with --tokens-per-sample {width} needs --autocast bf16 on a GPU, whose kernel takes half precision only"
+                f"--pack with --tokens-per-sample {length} needs --autocast bf16 on a GPU, whose kernel "
+                "takes half precision only"
             )
         return
     if importlib.util.find_spec("torch.nn.attention.varlen") is None:
         raise InputError(
-            f"--pack with --autocast {cfg.autocast} needs torch 2.10 or newer on a GPU, this is {torch.__version__}"
+            f"--pack with --autocast {cfg.autocast} needs torch 2.10 or newer on a GPU, this is "
+            f"{torch.__version__}"
         )
     if torch.cuda.get_device_capability() < VARLEN_CAPABILITY:
         raise InputError(
-            f"--pack with --autocast {cfg.autocast} needs a GPU of compute capability 8.0 (A100) or newer, this is a "
+            f"--pack with --autocast {cfg.autocast} needs a GPU of compute capability 8.0 (A100) or newer, "
+            "this is a "
             f"{torch.cuda.get_device_name()}; leave out one of the two"
         )
     if attention_dropout > 0:
         raise InputError(
-            f"--attention-dropout {attention_dropout} cannot be had with --pack --autocast {cfg.autocast} on a GPU; give 0"
+            f"--attention-dropout {attention_dropout} cannot be had with --pack --autocast {cfg.autocast} on "
+            "a GPU; give 0"
         )

@@ -6,8 +6,8 @@ from fairseq_electra.electra.paper_flops import pretraining_flops
 from fairseq_electra.electra.size_table import MODEL_SIZES
 
 BERT_VOCABULARY = 30522
-# rows of a batch, length of a row, updates; printed by google-research/electra flops_computation.py; the paper's
-# figure (tables 1 and 2)
+# rows of a batch, length of a row, updates; printed by google-research/electra flops_computation.py; the
+# paper's figure (tables 1 and 2)
 PUBLISHED = {
     "small": (128, 128, 1_000_000, 1.293743798272e18, 1.4e18),
     "base": (256, 512, 766_000, 6.424541834277683e19, 6.4e19),

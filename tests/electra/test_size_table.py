@@ -14,8 +14,8 @@ from fairseq_electra.pretraining import recipes
 from fairseq_electra.speedrun.published import nearest_published
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-# Clark et al. 2020, table 6: layers, hidden, inner, heads, embedding, generator, mask share, rate, warm-up, batch,
-# updates; table 7: decay
+# Clark et al. 2020, table 6: layers, hidden, inner, heads, embedding, generator, mask share, rate, warm-up,
+# batch, updates; table 7: decay
 PAPER = {
     "small": (12, 256, 1024, 4, 128, "1/4", 0.15, 5e-4, 10_000, 128, 1_000_000, 0.8),
     "base": (12, 768, 3072, 12, 768, "1/3", 0.15, 2e-4, 10_000, 256, 766_000, 0.8),

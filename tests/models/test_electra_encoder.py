@@ -135,8 +135,8 @@ def test_a_net_that_was_fine_tuned_before_keeps_its_head_if_that_reads_the_same(
     assert "trained before" not in first.text
     tuned, name = tmp_path / "first" / "checkpoint_last.pt", "sentence_classification_head"
     assert (
-        f"the checkpoint's head {name} was trained with --pooling mean, this run has first: give --pooling mean"
-        in refusal_here(given("second", tuned))
+        f"the checkpoint's head {name} was trained with --pooling mean, this run has first: give --pooling "
+        "mean" in refusal_here(given("second", tuned))
     )
     log = run_here(given("second", tuned, "--pooling", "mean", "--lr", "0.0"), tmp_path / "second")
     assert f"the head {name} is the checkpoint's, trained before" in log.text
@@ -216,7 +216,7 @@ def test_segments_follow_the_first_separator():
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ([], "the net has no sizes"),
+        ([], "model size unknown"),
         (["--model-size", "tiny", "--separator-token", "2"], "drop --separator-token"),
     ],
 )
@@ -231,8 +231,8 @@ def test_a_folder_of_pretraining_is_not_fine_tuned_in(task_bin, pretrained):
         arguments(task_bin, pretrained.parent, "--user-dir", USER_DIR, "--finetune-from-model", pretrained)
     )
     assert (
-        f"{pretrained} is of a run with --task electra_pretraining, and this one has sentence_prediction: give another --save-dir"
-        in said
+        f"{pretrained} is of a run with --task electra_pretraining, and this one has sentence_prediction: "
+        "give another --save-dir" in said
     )
     assert "reset" not in said and pretrained.read_bytes() == before
 
@@ -259,7 +259,7 @@ def test_a_checkpoint_without_electra_is_refused(tmp_path, task_bin, pretrained)
     state["cfg"]["model"] = {"_name": "roberta"}
     torch.save(state, tmp_path / "other.pt")
     done = tune(task_bin, tmp_path / "save", "--finetune-from-model", tmp_path / "other.pt", check=False)
-    assert done.returncode != 0 and "holds no ELECTRA" in done.stderr.splitlines()[-1]
+    assert done.returncode != 0 and "is not an ELECTRA checkpoint" in done.stderr.splitlines()[-1]
 
 
 def test_refusal_helper_notices_when_nothing_is_refused(tmp_path, data_bin):

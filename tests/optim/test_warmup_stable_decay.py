@@ -178,7 +178,8 @@ def test_after_reset_lr_scheduler_the_decay_starts_too():
         ({"total_num_update": -5}, "must know how many updates the run has, got -5"),
         (
             {"max_update": 40, "warmup_updates": 35, "decay_updates": 6},
-            "--warmup-updates 35 and a decay of 6 updates are longer than the run of 40 updates; shorten one of them",
+            "--warmup-updates 35 and a decay of 6 updates are longer than the run of 40 updates; shorten one "
+            "of them",
         ),
         ({"max_update": 40, "decay_updates": 41}, "a decay of 41 updates are longer than the run of 40"),
         ({"max_update": 40, "warmup_updates": -1}, "--warmup-updates must be 0 or more, got -1"),
