@@ -24,9 +24,10 @@ class QuestionAnsweringLossConfig(FairseqDataclass):
 
 @register_criterion("question_answering", dataclass=QuestionAnsweringLossConfig)
 class QuestionAnsweringLoss(FairseqCriterion):
-    """Cross-entropy of first and last token, halved, and binary cross-entropy of there being none, weighted. In nats, summed over rows.
+    """Losses of the answer's span and of answerability, in nats, summed over rows.
 
-    A window that does not hold the answer has none: first and last are ``<s>``.
+    The span's loss is half the cross-entropy of the answer's first and last token; that of answerability is a
+    weighted binary cross-entropy. In a window that does not hold the answer, first and last token are ``<s>``.
 
     Source: google-research/electra finetune/qa/qa_tasks.py::QATask.get_prediction_module. There such windows
     count as answerable.

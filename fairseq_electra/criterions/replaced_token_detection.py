@@ -1,4 +1,4 @@
-"""ELECTRA's loss: the generator's masked-language-model loss and the discriminator's, over one denominator."""
+"""ELECTRA's loss: that of the generator and that of the discriminator, over one denominator."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,7 +49,7 @@ class ReplacedTokenDetection(FairseqCriterion):
 
     @property
     def share(self) -> float:
-        """Masked tokens by all tokens; not known before fairseq has loaded the training text, which it does after it builds this."""
+        """Share of tokens that are masked; known once fairseq has loaded the training text."""
         return self.task.masked_share.value
 
     def forward(self, model, sample: dict, reduce: bool = True) -> tuple[Tensor, int, dict]:
@@ -76,7 +76,7 @@ class ReplacedTokenDetection(FairseqCriterion):
         return loss, sample["nmasked"], log
 
     def compile_loss(self, **options: Any) -> None:
-        """Put the loss under ``torch.compile``, options as there; the model is compiled apart, within what distributes it."""
+        """Compile the loss; options as those of ``torch.compile``. The model is compiled by itself."""
         self.compute = torch.compile(self.loss_of, **options)
 
     def loss_of(

@@ -22,7 +22,7 @@ class TokenClassificationConfig(FairseqDataclass):
 
 @register_criterion("token_classification", dataclass=TokenClassificationConfig)
 class TokenClassificationLoss(FairseqCriterion):
-    """Cross-entropy of the tag of each word, read at its first piece. In nats, summed over words, each times the weight of its tag."""
+    """Cross-entropy at the first token of each word, in nats, summed over words, weighted by tag."""
 
     def __init__(self, cfg: TokenClassificationConfig, task):
         super().__init__(task)

@@ -10,18 +10,16 @@ from fairseq_electra.electra.size_table import MODEL_SIZES, named_sizes
 from fairseq_electra.electra.sizes import EncoderSizes
 
 SIZE_FIELDS = ("model_size", *EncoderSizes.__dataclass_fields__)
-Options = Mapping[
-    str, Any
-]  # fields of ElectraConfig or ElectraEncoderConfig; missing ones have their defaults
+# fields of ElectraConfig or ElectraEncoderConfig; missing ones have their defaults
+Options = Mapping[str, Any]
 
 
 def encoder_sizes(options: Options) -> EncoderSizes:
     """Look up the sizes of the discriminator, or of the only network."""
     given = {name: options.get(name) for name in SIZE_FIELDS}
     names = [name for name in ("model_size", "positions", "norm") if given[name] is not None]
-    return named_sizes(
-        **given | {name: str(given[name]) for name in names}
-    )  # choices may be enumerations of fairseq's
+    # choices may be enumerations of fairseq's
+    return named_sizes(**given | {name: str(given[name]) for name in names})
 
 
 def objective_of(options: Options) -> str:

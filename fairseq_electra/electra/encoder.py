@@ -84,9 +84,8 @@ class Encoder(nn.Module):
         self.projection = None if same else nn.Linear(sizes.embedding_size, sizes.hidden_size)
         self.layers = nn.ModuleList(EncoderLayer(sizes) for _ in range(sizes.num_hidden_layers))
         self.layer_norm = nn.LayerNorm(sizes.hidden_size, eps=LAYER_NORM_EPS) if sizes.norm == "pre" else None
-        if (
-            sizes.residual_scale != 1
-        ):  # saved, so that the weights of a post-LayerNorm model are not loaded by mistake
+        # saved, so that the weights of a post-LayerNorm model are not loaded by mistake
+        if sizes.residual_scale != 1:
             self.register_buffer("residual_scale", torch.tensor(sizes.residual_scale))
 
     def forward(

@@ -18,9 +18,8 @@ class MaskedTokens(NamedTuple):
     src_tokens: np.ndarray  # (B, T), what the generator sees
     positions: np.ndarray  # (B, K), int64: positions of the masked tokens, ascending; 0 in spare slots
     target: np.ndarray  # (B, K), int64: the original tokens there; padding in spare slots
-    sample_uniforms: (
-        np.ndarray
-    )  # (B, K), float64: uniform random numbers in [0, 1) that the generator is sampled with
+    # (B, K), float64: uniform random numbers in [0, 1) that the generator is sampled with
+    sample_uniforms: np.ndarray
     counts: np.ndarray  # (B,): masked tokens of each row
 
 
@@ -35,9 +34,8 @@ def choose_tokens(draws: np.ndarray, candidate: np.ndarray, wanted: np.ndarray) 
     Returns:
         True at the tokens to mask. Shape: (B, T), bool.
     """
-    order = np.where(candidate, draws, NO_CANDIDATE).argsort(
-        axis=1, kind="stable"
-    )  # candidates first, in random order
+    # candidates first, in random order
+    order = np.where(candidate, draws, NO_CANDIDATE).argsort(axis=1, kind="stable")
     chosen = np.zeros(candidate.shape, bool)
     np.put_along_axis(chosen, order, columns_before(wanted, candidate.shape[1]), axis=1)
     return chosen & candidate

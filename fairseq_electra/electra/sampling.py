@@ -14,8 +14,8 @@ BELOW_ONE = 1 - 2**-24  # the largest float32 below 1: rounding must not reach p
 def sample_tokens(probs: Tensor, uniforms: Tensor) -> Tensor:
     """Draw one token for each slot from the generator's softmax.
 
-    The draw inverts the cumulative distribution function. No gradient flows: the generator is trained by maximum
-    likelihood alone. The random numbers are an argument, so the samples are the same on every device.
+    The draw inverts the cumulative distribution function. No gradient flows: the generator is trained by
+    maximum likelihood alone. The random numbers are an argument, so the samples are the same on every device.
     :func:`fairseq_electra.electra.fast.sampling.sample_tokens` draws the same in less time.
 
     Args:

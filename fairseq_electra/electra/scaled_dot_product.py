@@ -6,9 +6,8 @@ from torch import Tensor
 from fairseq_electra.electra.fast.dropout import dropout
 from fairseq_electra.electra.packed import PackedDocuments
 
-BLOCKED = (
-    -10000.0
-)  # added to the score of a token that must not be seen: its weight becomes 0 in every float type
+# added to the score of a token that must not be seen: its weight becomes 0 in every float type
+BLOCKED = -10000.0
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, probability: float) -> Tensor:

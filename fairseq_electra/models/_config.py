@@ -1,4 +1,4 @@
-"""The sizes that every ELECTRA model takes as options. The underscore keeps fairseq from importing this file as a model."""
+"""The options for sizes that all ELECTRA models have. fairseq does not import files that start with ``_``."""
 
 import logging
 from dataclasses import asdict, dataclass, field
@@ -22,7 +22,7 @@ AS_SIZE = "; default: as --arch has it"
 
 @dataclass
 class EncoderConfig(FairseqDataclass):
-    """Sizes of the (discriminator's) encoder. ``model_size`` names a row of the table; every other field, where given, changes it."""
+    """Sizes of the encoder: a row of the size table, and the fields that change it."""
 
     # under hydra an arch function alone is ignored in silence: so the table is chosen by a field, and arch
     # functions only set it

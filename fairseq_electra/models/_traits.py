@@ -1,4 +1,4 @@
-"""What a command line leaves open about a net beyond its size: choices that train safely, the original's, or those of a checkpoint.
+"""Defaults of a command line beyond the size: safe ones, the original's, or those of a checkpoint.
 
 The size table keeps the original's shapes, for checkpoints and YAML files that say nothing else. ``--arch``
 on a command line fills in what is here, so what is saved is always explicit.
@@ -36,13 +36,13 @@ def add_arguments(parser) -> None:
         "--as",
         dest=AS,
         choices=sorted(ORIGINALS),
-        help="what is not given otherwise as the paper has it (--positions learned --norm post --adam-betas '(0.9, 0.999)'), "
+        help="take defaults from the paper (--positions learned --norm post --adam-betas '(0.9, 0.999)'), "
         "or its code (and --bias-correction off)",
     )
 
 
 def fill_in(args: argparse.Namespace) -> None:
-    """Fill in what the command line leaves open: as ``--as`` says, or as the checkpoint to start from has it, or safely."""
+    """Fill in open options: those of ``--as``, of the checkpoint to start from, or safe ones."""
     original = args.__dict__.pop(AS, None)
     if original:
         chosen = ORIGINALS[original]
@@ -65,7 +65,7 @@ def _set_open(args: argparse.Namespace, chosen: dict[str, str]) -> None:
 
 
 def traits_of_start(args: argparse.Namespace) -> dict[str, str]:
-    """Read the traits of the checkpoint that a run would start from; none where there is no such checkpoint of ours."""
+    """Read the traits of the checkpoint that a run would start from; empty if there is none of ours."""
     path, cfg = _start(args, args.finetune_from_model)
     saved = cfg.get("model") or {}
     if saved.get("model_size") not in MODEL_SIZES:
@@ -78,7 +78,7 @@ def traits_of_start(args: argparse.Namespace) -> dict[str, str]:
 
 
 def betas_of_start(args: argparse.Namespace) -> str | None:
-    """Read Adam's betas from the checkpoint whose moments a run would go on with; None where there is none."""
+    """Read Adam's betas from the checkpoint that a run would resume; None if there is none."""
     path, cfg = _start(args)
     saved = cfg.get("optimizer") or {}
     if args.reset_optimizer or saved.get("_name") != "electra_adam":

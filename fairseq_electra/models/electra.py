@@ -1,4 +1,4 @@
-"""The core's models for pre-training as fairseq knows them: options, ``--arch``, and what a checkpoint is checked for."""
+"""The models for pre-training as fairseq knows them: options, ``--arch``, checks of checkpoints."""
 
 import argparse
 import logging
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class ElectraConfig(EncoderConfig):
-    """Options of ``--arch electra_*``; the names are those of google-research/electra configure_pretraining.py."""
+    """Options of ``--arch electra_*``, named as in google-research/electra configure_pretraining.py."""
 
     generator_hidden_size: Optional[float] = field(
         default=None,
@@ -108,7 +108,7 @@ def compile_options(cuda_graphs: bool) -> dict[str, Any]:
 
 
 class PretrainingModel(BaseFairseqModel):
-    """What fairseq asks of a model for pre-training. It comes behind the core's class, whose ``__init__`` takes arguments."""
+    """What fairseq needs of a model for pre-training; a base class behind the core's class."""
 
     sizes: EncoderSizes
     generator: Encoder
@@ -122,7 +122,7 @@ class PretrainingModel(BaseFairseqModel):
         mark_networks(self)
 
     def train(self, mode: bool = True):
-        """Switch dropout on or off; walks over the 300 modules only where the mode changes, as fairseq asks for it twice an update."""
+        """Switch dropout on or off; does nothing if the mode stays: fairseq calls this twice an update."""
         return self if mode == self.training else super().train(mode)
 
     def set_num_updates(self, num_updates: int) -> None:

@@ -30,12 +30,12 @@ from fairseq_electra.optim.depths import mark_depths
 from fairseq_electra.pretraining.dictionary import dictionary_digest
 
 logger = logging.getLogger(__name__)
-LONGEST = 512  # as the default of sentence_prediction
+DEFAULT_MAX_POSITIONS = 512  # as the default of sentence_prediction
 
 
 @dataclass
 class ElectraEncoderConfig(EncoderConfig):
-    """Options of ``--arch electra_encoder``. Its sizes come from ``--finetune-from-model``; without one, from ``--model-size``."""
+    """Options of ``--arch electra_encoder``; sizes from ``--finetune-from-model`` or ``--model-size``."""
 
     head_dropout: float = field(default=0.1, metadata={"help": "dropout before a sentence head, probability"})
     pooling: ChoiceEnum(["first", "mean"]) = field(  # type: ignore[valid-type]
@@ -113,7 +113,7 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
         mark_depths(self, HEADS, "encoder.layers.", "encoder.layer_norm.", self.sizes.num_hidden_layers)
 
     def forward(self, src_tokens: Tensor, *args: Any, **kwargs: Any) -> tuple[Any, dict]:
-        """Encode rows, of which the first are looked at; arguments and result as those of :class:`EncoderWithHeads`."""
+        """Check the first batch, and encode rows; arguments and result as :class:`EncoderWithHeads`."""
         self._check_rows(src_tokens)
         return super().forward(src_tokens, *args, **kwargs)
 
@@ -170,7 +170,7 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
             )
 
     def _check_kept_heads(self, keys: list[str]) -> None:
-        """Name the heads that a fine-tuning goes on with, and refuse to let one read something else than it was trained on."""
+        """Log the heads that training continues, and refuse another ``--pooling`` than theirs."""
         if self.pooling_before is None:
             return
         for name in dict.fromkeys(key.split(".")[1] for key in keys):
@@ -190,7 +190,7 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
             )
 
     def _take_network(self, state_dict: dict) -> list[str]:
-        """Name the tensors of the chosen network as here, and drop the other's; returns the names of these."""
+        """Rename the tensors of the chosen network, and drop the other's; returns the names of the latter."""
         if any(key.startswith("encoder.") for key in state_dict):
             return []  # fine-tuned before
         if not any(key.startswith(f"{self.network}.") for key in state_dict):
@@ -227,9 +227,8 @@ def complete_arguments(args: argparse.Namespace) -> None:
     compat.forget_tpu(args)
     if isinstance(args, argparse.Namespace) and getattr(args, "model_size", None) is not None:
         _traits.fill_in(args)
-    args.max_positions = getattr(
-        args, "max_positions", LONGEST
-    )  # sentence_ranking has no such option of its own
+    # sentence_ranking has no such option of its own
+    args.max_positions = getattr(args, "max_positions", DEFAULT_MAX_POSITIONS)
 
 
 ARCH_CONFIG_REGISTRY["electra_encoder"] = complete_arguments

@@ -75,7 +75,7 @@ class _Moments(NamedTuple):
 
 @register_optimizer("electra_adam", dataclass=ElectraAdamConfig)
 class ElectraAdam(FairseqOptimizer):
-    """AdamW without decay of vectors, fused, with a learning rate for each layer, and without bias correction where that is asked for.
+    """Fused AdamW without decay of vectors, a learning rate for each layer, and optional bias correction.
 
     Args:
         cfg: its options.
@@ -137,7 +137,7 @@ class ElectraAdam(FairseqOptimizer):
         self._collect_moments()
 
     def _collect_moments(self) -> None:
-        """Find each group's tensors once: looking 400 of them up in every update takes longer than to start the step."""
+        """Collect each group's tensors once: looking up 400 of them in every update is slow."""
         state, names = self._optimizer.state, ("exp_avg", "exp_avg_sq", "step")
         self._moments = [
             [_Moments(p, *(state[p][name] for name in names)) for p in group["params"]]
@@ -166,7 +166,7 @@ class ElectraAdam(FairseqOptimizer):
         return True
 
     def scale_losses(self) -> None:
-        """Scale losses from now on, and leave out steps whose gradients overflow; doing so again changes nothing."""
+        """Scale losses from now on, and skip steps whose gradients overflow; idempotent."""
         if self.gradients is None:
             raise InputError(
                 "--autocast fp16 needs weights in float32; leave out --fp16, --bf16 and the like"
@@ -297,7 +297,7 @@ class ElectraAdam(FairseqOptimizer):
         return state
 
     def load_state_dict(self, state_dict: dict, optimizer_overrides: dict | None = None) -> None:
-        """Load the moments; options are those of this run, each group keeping its own weight decay and share of the learning rate.
+        """Load the moments; options, weight decays and shares of the learning rate stay those of this run.
 
         Moments that were gathered without bias correction have no step count: they stay uncorrected, as by
         then they are unbiased.
@@ -331,15 +331,16 @@ class ElectraAdam(FairseqOptimizer):
 
 
 def _groups(groups: list[dict]) -> list[tuple[int, bool, bool]]:
-    """Tell groups apart: their lengths, and whether they learn more slowly or faster than the head, which orders them."""
+    """Describe each group: its length, and whether it learns more slowly or faster than the head."""
     scales = [group.get("lr_scale", 1.0) for group in groups]
     return [(len(group["params"]), scale < 1, scale > 1) for group, scale in zip(groups, scales, strict=True)]
 
 
 def _is_on(bias_correction: Any) -> bool:
+    # YAML: on is true
     found = {"none": True, "on": True, "true": True, "off": False, "false": False}.get(
         str(bias_correction).lower()
-    )  # YAML: on is true
+    )
     if found is None:
         raise InputError(f"--bias-correction must be on or off, got {bias_correction!r}")
     return found

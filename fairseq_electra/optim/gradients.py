@@ -17,10 +17,9 @@ PREFIXES = {
 
 
 def mark_networks(model: nn.Module) -> None:
-    """Write on every parameter of generator and discriminator which of the two it belongs to; embeddings belong to neither.
+    """Store on every parameter whether it belongs to the generator or the discriminator; embeddings: neither.
 
-    And on all that the generator does not share, embeddings too, that it is the generator's: it learns at its
-    rate.
+    Parameters that only the generator uses, its own embeddings included, are marked to learn at its rate.
     """
     for name, parameter in model.named_parameters():
         for network, prefixes in PREFIXES.items():
@@ -74,7 +73,7 @@ class Gradients:
 
     @property
     def hopeless(self) -> Tensor:
-        """1 where the run must end: a step was not done, or with scaled losses the scale is too small. Shape: (), float32."""
+        """1 if the run must end: a step was skipped, or the loss scale is too small. Shape: (), float32."""
         return self.dropped if self.loss_scale is None else (self.loss_scale.scale < SMALLEST).float()
 
     @torch.no_grad()
@@ -112,7 +111,7 @@ class Gradients:
         return norms["gnorm"]
 
     def divisor(self) -> Tensor | None:
-        """What the optimizer's step divides by: one over :attr:`factor`; None for a factor of 1. Shape: (), float32, on the device."""
+        """Return the divisor of the optimizer's step, 1 / :attr:`factor`; None for 1. Shape: (), float32."""
         if isinstance(self.factor, Tensor):
             return self.factor.to(self.device, torch.float32).reciprocal()
         return None if self.factor == 1 else torch.full((), 1 / self.factor, device=self.device)

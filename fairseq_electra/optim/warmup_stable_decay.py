@@ -1,4 +1,4 @@
-"""A learning rate that warms up, stays constant and decays (WSD): one run gives checkpoints for several budgets.
+"""A learning rate that warms up, stays constant and decays (WSD): one run serves several budgets.
 
 A cosine or a polynomial must know the length of the run from its first update. Here only the decay does, and
 it can start from any checkpoint of the constant part::
@@ -26,7 +26,7 @@ SHAPES = {"linear": lambda t: 1 - t, "1-sqrt": lambda t: 1 - math.sqrt(t)}
 
 @dataclass
 class WarmupStableDecayConfig(FairseqDataclass):
-    """Options of ``--lr-scheduler warmup_stable_decay``; those that polynomial_decay has too are named as there."""
+    """Options of ``--lr-scheduler warmup_stable_decay``, named as those of polynomial_decay."""
 
     warmup_updates: int = field(
         default=0, metadata={"help": "updates in which the learning rate rises linearly from 0 to --lr"}
@@ -61,7 +61,7 @@ class WarmupStableDecayConfig(FairseqDataclass):
 
 
 class Decay(NamedTuple):
-    """A decay: the update from which it starts, how many updates it takes, and whether --start-decay started it."""
+    """A decay: its first update, its number of updates, and whether --start-decay started it."""
 
     start: int
     updates: int
@@ -142,9 +142,8 @@ class WarmupStableDecay(FairseqLRScheduler):
         self.num_updates = num_updates
         if self.cfg.start_decay and self.decay is None and num_updates > 0:
             share = self.cfg.decay_updates
-            of_whole = (
-                num_updates * share / (1 - share) if share < 1 else 0.0
-            )  # a share of the run that ends with this decay
+            # a share of the run that ends with this decay
+            of_whole = num_updates * share / (1 - share) if share < 1 else 0.0
             self._continue(Decay(num_updates, _count(share, of_whole), True))
         if self._checks_next_update and self.decay is not None and num_updates > self.decay.start:
             raise InputError(
@@ -185,7 +184,7 @@ class WarmupStableDecay(FairseqLRScheduler):
         logger.info(f"the learning rate decays from update {decay.start} to {decay.end}, where the run ends")
 
     def _end_run(self, update: int, whatever: bool = False) -> None:
-        """Let the run end at an update, or before if --max-update says so; ``whatever``: at this one in any case."""
+        """End the run at an update, or at --max-update if that is earlier and not ``whatever``."""
         run = self.cfg._get_parent() if OmegaConf.is_config(self.cfg) else None
         if run is not None and "optimization" in run:
             given = run.optimization.max_update

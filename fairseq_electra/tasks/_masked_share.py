@@ -51,7 +51,7 @@ class MaskedShare:
         return {"value": self.value, "options": self._options, "texts": self._here}
 
     def load_state_dict(self, state: dict | None) -> None:
-        """Use the share of a checkpoint if the options and the text are the same; otherwise it is measured again.
+        """Use the share of a checkpoint if options and text are the same; otherwise it is measured again.
 
         Checkpoints from before shares were measured have none, and continue with ``--mask-prob``. Checkpoints
         without digests of the text are taken to have the same text.

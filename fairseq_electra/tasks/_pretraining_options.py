@@ -166,7 +166,7 @@ def check_options(cfg: ElectraPretrainingConfig) -> None:
 def check_packing(
     cfg: ElectraPretrainingConfig, compiled: bool, attention_dropout: float, on_gpu: bool
 ) -> None:
-    """Refuse ``--pack`` where attention within documents would need a matrix of T x T for long rows, or would leave dropout out."""
+    """Refuse ``--pack`` where attention would need a T x T mask for long rows, or could not drop out."""
     length = cfg.tokens_per_sample
     if not on_gpu:
         if compiled and length > SHORT_ROW_ON_CPU:

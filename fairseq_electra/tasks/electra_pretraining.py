@@ -49,9 +49,8 @@ from fairseq_electra.tasks._partners import check_criterion, check_model
 from fairseq_electra.tasks._pretraining_options import ElectraPretrainingConfig, check_options, check_packing
 
 logger = logging.getLogger(__name__)
-UNIGRAM_IDS = (
-    1 << 22
-)  # of the training text, where it has to serve: enough to know how frequent its most frequent piece is
+# of the training text, where it has to serve: enough to know how frequent its most frequent piece is
+UNIGRAM_IDS = 1 << 22
 
 
 @register_task("electra_pretraining", dataclass=ElectraPretrainingConfig)
@@ -196,7 +195,7 @@ class ElectraPretrainingTask(FairseqTask):
             logger.warning(warning)
 
     def _log_unigram_baseline(self, split: str, prefix: Path, corpus: Binarized) -> None:
-        """Compute the baseline that the diagnosis compares the generator with; for the training text once only."""
+        """Compute the baseline of the diagnosis; for the training text once only."""
         is_train = split == self.cfg.train_subset
         if is_train and self.diagnosis.unigram:
             return
@@ -277,7 +276,7 @@ class ElectraPretrainingTask(FairseqTask):
         logger.info(f"mfu: share of {self.peak / 1e12:.3g} TFLOP/s in {kind} on each of {devices} devices")
 
     def reduce_metrics(self, logging_outputs: list[dict], criterion) -> None:
-        """Log fairseq's metrics and the criterion's, and in training ``tflops`` and ``mfu``: useful products a second, and their share."""
+        """Log the criterion's metrics, in training also ``tflops`` and ``mfu`` of useful products."""
         super().reduce_metrics(logging_outputs, criterion)
         if not any("flops" in log for log in logging_outputs):  # no training step
             return
@@ -293,7 +292,7 @@ class ElectraPretrainingTask(FairseqTask):
             self._diagnose(meters)
 
     def _diagnose(self, meters) -> None:
-        """Warn of a run that goes wrong, at the updates that are logged; all processes come to the same result."""
+        """Warn of a failing run, at the updates that are logged; all processes agree."""
         total, update = meters[SUMS].read(), meters["num_updates"].val
         lines = self.diagnosis.follow(
             Stretch.of(total, auc_of(total), update, meters["lr"].val if "lr" in meters else 0.0)
@@ -327,9 +326,8 @@ class ElectraPretrainingTask(FairseqTask):
             loss, sample_size, log = criterion(model, sample)
             if self.objective.has_discriminator:
                 log |= fixed_histograms(model, sample)
-        if (
-            self.cuda_graphs
-        ):  # fairseq-validate keeps the logs of all batches, and a graph writes over its own
+        # fairseq-validate keeps the logs of all batches, and a graph writes over its own
+        if self.cuda_graphs:
             log = {
                 name: value.clone() if isinstance(value, torch.Tensor) else value
                 for name, value in log.items()

@@ -79,7 +79,7 @@ class QuestionAnsweringTask(PreparedFolderTask):
         return self.datasets[split]
 
     def valid_step(self, sample: dict, model, criterion):
-        """Compute the loss, and each window's best answer under ``windows`` (:func:`answers_of_questions`)."""
+        """Compute the loss, and each window's best answer (``windows``, see :func:`answers_of_questions`)."""
         model.eval()
         with torch.no_grad():
             hidden, _ = model(**sample["net_input"])
@@ -96,7 +96,7 @@ class QuestionAnsweringTask(PreparedFolderTask):
         return super().train_step(*args, **kwargs)
 
     def state_dict(self) -> dict:
-        """Return the state for the checkpoint, with the threshold that validation has chosen for its weights."""
+        """Return the state for the checkpoint, with the threshold that validation has chosen."""
         chosen = {} if self._threshold is None else {"threshold": self._threshold}
         return super().state_dict() | chosen
 
@@ -121,7 +121,7 @@ class QuestionAnsweringTask(PreparedFolderTask):
             self.log_scores(split, torch.cat(results), len(rows), ORACLE if chosen_elsewhere else ())
 
     def score(self, rows: TaskRows, gathered: np.ndarray) -> dict[str, float]:
-        """Score the answers; splits other than valid use the threshold that the same validation chose on valid."""
+        """Score the answers; other splits than valid use the threshold chosen on valid."""
         assert isinstance(rows, QuestionRows) and isinstance(rows.questions, QuestionFolder)
         folder = rows.questions
         answers = whole_words(answers_of_questions(folder, gathered, 1), folder.context_of_each())

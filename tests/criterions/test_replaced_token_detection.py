@@ -145,9 +145,8 @@ def test_the_share_is_measured_once_and_goes_along_with_the_run(make_task, data_
     assert f"{share:.4f} of the tokens are masked" in caplog.text and 0.1 < share != by_itself
     task.load_dataset("train", epoch=2)
     assert task.masked_share.value == loaded(2, task.state_dict()).masked_share.value == share
-    assert (
-        loaded(1, {"diagnosis": task.state_dict()["diagnosis"]}).masked_share.value == 0.15
-    )  # of a run that began without
+    # of a run that began without
+    assert loaded(1, {"diagnosis": task.state_dict()["diagnosis"]}).masked_share.value == 0.15
     assert (
         loaded(1, task.state_dict(), mask_prob=0.3).masked_share.value
         == loaded(1, mask_prob=0.3).masked_share.value

@@ -53,8 +53,10 @@ def arguments(data, save_dir, *more):
             "--criterion",
             "sentence_prediction",
         ),
-        *"--arch electra_encoder --num-classes 2 --init-token 0 --max-positions 128 --batch-size 8 --max-update 6 --cpu".split(),
-        *"--optimizer electra_adam --lr 1e-4 --clip-norm 1.0 --log-format json --log-interval 1 --num-workers 0".split(),
+        *"--arch electra_encoder --num-classes 2 --init-token 0 --max-positions 128 --batch-size 8".split(),
+        *"--max-update 6 --cpu".split(),
+        *"--optimizer electra_adam --lr 1e-4 --clip-norm 1.0 --log-format json".split(),
+        *"--log-interval 1 --num-workers 0".split(),
         *more,
     ]
 
@@ -81,7 +83,10 @@ def test_sizes_and_weights_come_from_the_checkpoint_and_the_result_stands_alone(
     assert (config["hidden_size"], config["num_hidden_layers"], config["positions"]) == (32, 2, "rotary")
     (tmp_path / "source.pt").unlink()
     moved = shutil.move(tmp_path / "save", tmp_path / "elsewhere")
-    options = "--task sentence_prediction --criterion sentence_prediction --num-classes 2 --batch-size 8 --cpu --valid-subset valid"
+    options = (
+        "--task sentence_prediction --criterion sentence_prediction --num-classes 2 --batch-size 8 --cpu"
+    )
+    options += " --valid-subset valid"
     done = fairseq("validate", task_bin, "--path", f"{moved}/checkpoint_last.pt", *options.split())
     assert "valid on 'valid' subset | loss" in done.stdout
 
@@ -304,7 +309,7 @@ def test_under_autocast_heads_compute_in_float32(make_task, monkeypatch, head):
 
 @pytest.mark.long
 def test_a_resumed_run_does_not_need_what_it_started_from(tmp_path, task_bin, pretrained):
-    """Nor does it mind NumPy's numbers among its best scores; and bf16 products fit heads behind a projection."""
+    """Best scores may be NumPy's numbers; bf16 products fit heads behind a projection."""
     source = shutil.copy(pretrained, tmp_path / "source.pt")
     scored = [
         "--report-acc-and-f1",

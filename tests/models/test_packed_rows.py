@@ -22,7 +22,7 @@ TENSORS = ("src_tokens", "segment_ids", "padding_mask", "masked_positions", "tar
 
 
 def unpacked(net_input: dict, pad: int) -> tuple[dict, list[tuple[int, slice]]]:
-    """The same documents, masks and numbers, each in a row of its own; and where each stands: its packed row and columns."""
+    """The same documents with one row each, and the packed row and columns of each."""
     rows, width = net_input["src_tokens"].shape
     found, places = [], []
     for row in range(rows):

@@ -1,4 +1,4 @@
-"""What a command line leaves open: safe choices, the original's with --as, and those of a checkpoint that is gone on from."""
+"""Defaults of a command line: safe ones, the original's with --as, and those of a checkpoint."""
 
 import pytest
 import torch
@@ -107,7 +107,8 @@ def test_tensors_of_another_kind_are_refused(data_bin, tmp_path):
 
 
 def test_a_net_that_is_fine_tuned_from_nothing_has_the_same_traits():
-    line = "--arch electra_encoder --model-size small --task sentence_prediction --criterion sentence_prediction --num-classes 2".split()
+    line = "--arch electra_encoder --model-size small --task sentence_prediction --num-classes 2".split()
+    line += ["--criterion", "sentence_prediction"]
     cfg = configuration(
         [
             "data",

@@ -21,7 +21,7 @@ def parameters():
 
 
 def plain_steps(values, gradients, steps, correct, lr=0.1, b1=0.9, b2=0.999, eps=1e-6, decay=0.01):
-    """google-research/electra model/optimization.py, written out: no bias correction unless told, decay times the learning rate."""
+    """google-research/electra model/optimization.py: no bias correction, decay times the rate."""
     m = v = np.zeros_like(values)
     for t in range(1, steps + 1):
         g = gradients(values)
@@ -107,7 +107,7 @@ def encoder_with_head(layers=3):
 
 
 def googles_rates(name, layers, lr, decay):
-    """google-research/electra model/optimization.py::_get_layer_lrs, transcribed: embeddings 0, layer i i + 1, head layers + 2."""
+    """Transcription of google-research/electra model/optimization.py::_get_layer_lrs."""
     depth = layers + 2
     if name.startswith("embeddings") or "projection" in name:
         depth = 0
@@ -118,7 +118,7 @@ def googles_rates(name, layers, lr, decay):
 
 @pytest.mark.parametrize("once_more", [False, True])
 def test_layers_learn_as_fast_as_the_paper_says_or_as_the_originals_code_does(once_more):
-    """The code has one factor more than the paper for all but the head: its last layer learns at decay ** 2."""
+    """The code has one factor more than the paper for all but the head."""
     net, layers = encoder_with_head(), 3
     optimizer = optimizer_for(
         net.parameters(),
