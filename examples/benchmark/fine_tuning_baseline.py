@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fairseq_electra.electra.encoder import initialize_as_dense_default
+from fairseq_electra.electra.initialization import initialize_glorot
 from fairseq_electra.files.text import written_whole
 from fairseq_electra.finetuning.sentences.glue import GLUE, glue_task
 from fairseq_electra.finetuning.sentences.metrics import score
@@ -31,7 +31,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.encoder = AutoModel.from_pretrained(folder)
         self.dropout, self.prediction = nn.Dropout(dropout), nn.Linear(self.encoder.config.hidden_size, outputs)
-        initialize_as_dense_default(self.prediction)
+        initialize_glorot(self.prediction)
 
     def forward(self, labels: Tensor, attention_mask: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
         """Return ``loss``, a mean over the rows, and ``logits``. Shape of these: (B, outputs)."""

@@ -1,1 +1,1 @@
-"""What ``--criterion`` names."""
+"""The criteria that ``--criterion`` names."""

@@ -22,11 +22,13 @@ class QuestionAnsweringLossConfig(FairseqDataclass):
 
 @register_criterion("question_answering", dataclass=QuestionAnsweringLossConfig)
 class QuestionAnsweringLoss(FairseqCriterion):
-    """Cross-entropy of first and last token, halved, and binary cross-entropy of there being none, weighted. In nats, summed over rows.
+    """Losses of the answer's span and of answerability, in nats, summed over rows.
 
-    A window that does not hold the answer has none: first and last are ``<s>``.
+    The span's loss is half the cross-entropy of the answer's first and last token; that of answerability is a
+    weighted binary cross-entropy. In a window that does not hold the answer, first and last token are ``<s>``.
 
-    Source: google-research/electra finetune/qa/qa_tasks.py::QATask.get_prediction_module. There such windows count as answerable.
+    Source: google-research/electra finetune/qa/qa_tasks.py::QATask.get_prediction_module. There such windows
+    count as answerable.
     """
 
     def __init__(self, cfg: QuestionAnsweringLossConfig, task):
@@ -46,7 +48,12 @@ class QuestionAnsweringLoss(FairseqCriterion):
         first, last = sample["first"], sample["last"]
         span = (F.cross_entropy(scores.first, first, reduction="sum") + F.cross_entropy(scores.last, last, reduction="sum")) / 2
         loss = span
-        log = {"span_loss": span.detach(), "sample_size": len(first), "ntokens": sample["ntokens"], "nsentences": len(first)}
+        log = {
+            "span_loss": span.detach(),
+            "sample_size": len(first),
+            "ntokens": sample["ntokens"],
+            "nsentences": len(first),
+        }
         if scores.unanswerable is not None:
             none = F.binary_cross_entropy_with_logits(scores.unanswerable, (first == 0).float(), reduction="sum")
             loss = loss + self.answerability_weight * none

@@ -1,4 +1,4 @@
-"""ELECTRA's loss: the generator's masked-language-model loss and the discriminator's, over one denominator."""
+"""ELECTRA's loss: that of the generator and that of the discriminator, over one denominator."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,9 +28,10 @@ class ReplacedTokenDetectionConfig(FairseqDataclass):
 class ReplacedTokenDetection(FairseqCriterion):
     """``gen_weight * mlm_sum + disc_weight * share * rtd_sum`` over the number of masked tokens. In nats.
 
-    mlm_sum is the cross-entropy summed over masked tokens, rtd_sum the binary cross-entropy summed over all tokens but padding.
-    share, masked tokens by all tokens of the training text (:mod:`fairseq_electra.tasks._masked_share`), stands for the ratio of the two
-    counts in a batch, so this is ELECTRA's ``gen_weight * mean + disc_weight * mean`` (Clark et al. 2020 section 2) in a form that adds
+    mlm_sum is the cross-entropy summed over masked tokens, rtd_sum the binary cross-entropy summed over all
+    tokens but padding. share, masked tokens by all tokens of the training text
+    (:mod:`fairseq_electra.tasks._masked_share`), stands for the ratio of the two counts in a batch, so this
+    is ELECTRA's ``gen_weight * mean + disc_weight * mean`` (Clark et al. 2020 section 2) in a form that adds
     up: the same rows in one batch, in two, or on two ranks give the same gradient.
     """
 
@@ -46,23 +47,34 @@ class ReplacedTokenDetection(FairseqCriterion):
 
     @property
     def share(self) -> float:
-        """Masked tokens by all tokens; not known before fairseq has loaded the training text, which it does after it builds this."""
+        """Share of tokens that are masked; known once fairseq has loaded the training text."""
         return self.task.masked_share.value
 
     def forward(self, model, sample: dict, reduce: bool = True) -> tuple[Tensor, int, dict]:
         """Compute the loss of a batch.
 
         Returns:
-            the summed loss, the number of masked tokens (fairseq divides the gradient by it), and sums for the log.
+            the summed loss, the number of masked tokens (fairseq divides the gradient by it), and sums for
+            the log.
         """
         net_input = sample["net_input"]
-        batch = MaskedBatch(net_input["src_tokens"], net_input["padding_mask"], net_input["masked_positions"], sample["target"])
+        batch = MaskedBatch(
+            net_input["src_tokens"],
+            net_input["padding_mask"],
+            net_input["masked_positions"],
+            sample["target"],
+        )
         loss, sums = self.compute(model(**net_input), batch, self.training)
-        log = {"sample_size": sample["nmasked"], "ntokens": sample["ntokens"], "nsentences": sample["nsentences"], **sums}
+        log = {
+            "sample_size": sample["nmasked"],
+            "ntokens": sample["ntokens"],
+            "nsentences": sample["nsentences"],
+            **sums,
+        }
         return loss, sample["nmasked"], log
 
     def compile_loss(self, **options: Any) -> None:
-        """Put the loss under ``torch.compile``, options as there; the model is compiled apart, within what distributes it."""
+        """Compile the loss; options as those of ``torch.compile``. The model is compiled by itself."""
         self.compute = torch.compile(self.loss_of, **options)
 
     def loss_of(self, output: GeneratorOutput | ElectraOutput, batch: MaskedBatch, training: bool) -> tuple[Tensor, dict[str, Tensor]]:

@@ -22,7 +22,7 @@ class TokenClassificationConfig(FairseqDataclass):
 
 @register_criterion("token_classification", dataclass=TokenClassificationConfig)
 class TokenClassificationLoss(FairseqCriterion):
-    """Cross-entropy of the tag of each word, read at its first piece. In nats, summed over words, each times the weight of its tag."""
+    """Cross-entropy at the first token of each word, in nats, summed over words, weighted by tag."""
 
     def __init__(self, cfg: TokenClassificationConfig, task):
         super().__init__(task)
@@ -36,7 +36,8 @@ class TokenClassificationLoss(FairseqCriterion):
         """Compute the loss of a batch.
 
         Returns:
-            the loss, what the gradient is divided by (the words' weights added up, or without weights their number), and sums for the log.
+            the loss, what the gradient is divided by (the words' weights added up, or without weights their
+            number), and sums for the log.
         """
         scores, _ = model(**sample["net_input"], classification_head_name=self.head)
         return self.loss_of(scores, sample)
@@ -49,14 +50,24 @@ class TokenClassificationLoss(FairseqCriterion):
         loss = F.cross_entropy(scores.flatten(0, 1), target.flatten(), weights, ignore_index=-1, reduction="sum")
         scored = target >= 0
         size = int(scored.sum()) if weights is None else float((weights[target.clamp(min=0)] * scored).sum())
-        log = {"loss": loss.detach(), "sample_size": size, "ntokens": sample["ntokens"], "nsentences": len(target)}
+        log = {
+            "loss": loss.detach(),
+            "sample_size": size,
+            "ntokens": sample["ntokens"],
+            "nsentences": len(target),
+        }
         return loss, size, log
 
     @classmethod
     def reduce_metrics(cls, logging_outputs: list[dict]) -> None:
         """Log the mean loss over words, by their weights."""
         size = sum(log["sample_size"] for log in logging_outputs)
-        metrics.log_scalar("loss", float(torch.as_tensor(sum(log["loss"] for log in logging_outputs))) / (size or 1), size, round=4)
+        metrics.log_scalar(
+            "loss",
+            float(torch.as_tensor(sum(log["loss"] for log in logging_outputs))) / (size or 1),
+            size,
+            round=4,
+        )
 
     def logging_outputs_can_be_summed(self) -> bool:
         """Scores of words, which validation returns as well, cannot."""

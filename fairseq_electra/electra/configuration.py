@@ -1,4 +1,4 @@
-"""A model's options, as command lines give them and checkpoints keep them, as the arguments of the core's classes."""
+"""From the options of command lines and checkpoints to the arguments of the core's classes."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -11,7 +11,8 @@ from fairseq_electra.electra.size_table import MODEL_SIZES, named_sizes
 from fairseq_electra.electra.sizes import EncoderSizes
 
 SIZE_FIELDS = ("model_size", *EncoderSizes.__dataclass_fields__)
-Options = Mapping[str, Any]  # fields of ElectraConfig or ElectraEncoderConfig; those that are left out have their defaults
+# fields of ElectraConfig or ElectraEncoderConfig; missing ones have their defaults
+Options = Mapping[str, Any]
 
 
 def encoder_sizes(options: Options) -> EncoderSizes:
@@ -21,14 +22,17 @@ def encoder_sizes(options: Options) -> EncoderSizes:
 
 
 def objective_of(options: Options) -> str:
-    """Name the objective that a model was built for: a key of :data:`fairseq_electra.electra.objectives.OBJECTIVES`."""
+    """Return the objective of a model: a key of :data:`fairseq_electra.electra.objectives.OBJECTIVES`."""
     if options.get("generator_only"):  # checkpoints from before --objective
         return "mlm"
     return str(options.get("objective") or "electra")
 
 
 def generator_share(options: Options) -> float:
-    """Return the generator's hidden size as a share of the discriminator's; a model without a discriminator has the size named."""
+    """Return the generator's hidden size as a share of the discriminator's.
+
+    A model without a discriminator has the size that is named.
+    """
     if options.get("generator_hidden_size") is not None:
         return options["generator_hidden_size"]
     if not OBJECTIVES[objective_of(options)].has_discriminator:
@@ -47,7 +51,7 @@ def generator_sizes(options: Options) -> EncoderSizes:
 
 
 def model_arguments(options: Options, num_tokens: int, pad: int) -> dict[str, Any]:
-    """Return the arguments of :class:`Electra` or :class:`MaskedLanguageModel`, whichever the objective trains."""
+    """Return the arguments of the class that the objective trains."""
     arguments = {
         "num_tokens": num_tokens,
         "pad": pad,
@@ -67,7 +71,7 @@ def model_arguments(options: Options, num_tokens: int, pad: int) -> dict[str, An
 
 
 def build(options: Options, num_tokens: int, pad: int = 1) -> Electra | MaskedLanguageModel:
-    """Build the model of a pre-training checkpoint, its parameters drawn anew."""
+    """Build the model of a pre-training checkpoint, with newly drawn parameters."""
     return OBJECTIVES[objective_of(options)].model(**model_arguments(options, num_tokens, pad))
 
 

@@ -14,11 +14,12 @@ class Embeddings(nn.Module):
     """Sum of token, segment and (if learned) position vectors, LayerNorm, dropout.
 
     Args:
-        sizes: of the encoder it feeds.
-        num_tokens: V; 0 for embeddings without a token table of their own, which borrow one in every call.
-        pad: id whose vector starts at 0; looking it up gives it no gradient.
+        sizes: sizes of the encoder that reads the embeddings.
+        num_tokens: size of the vocabulary, V; 0: no token table of its own, each call names one.
+        pad: id of padding, whose vector starts at 0 and gets no gradient where the text is read.
 
-    Source: google-research/electra model/modeling.py::embedding_lookup, embedding_postprocessor. Positions count from 0.
+    Source: google-research/electra model/modeling.py::embedding_lookup, embedding_postprocessor. Positions
+    count from 0.
     """
 
     def __init__(self, sizes: EncoderSizes, num_tokens: int, pad: int):
@@ -31,18 +32,22 @@ class Embeddings(nn.Module):
         self.dropout = Dropout(sizes.dropout)
 
     def forward(
-        self, tokens: Tensor, segment_ids: Tensor, table: nn.Embedding | None = None, documents: PackedDocuments | None = None
+        self,
+        tokens: Tensor,
+        segment_ids: Tensor,
+        table: nn.Embedding | None = None,
+        documents: PackedDocuments | None = None,
     ) -> Tensor:
-        """Look tokens up. Shapes: (B, T), (B, T) -> (B, T, E).
+        """Embed tokens. Shapes: (B, T), (B, T) -> (B, T, E).
 
         Args:
             tokens: ids.
-            segment_ids: 0 or 1.
+            segment_ids: segment of each token, 0 or 1.
             table: token table to use instead of its own.
-            documents: of packed rows, in each of which positions count from 0.
+            documents: the documents of packed rows; the positions of each count from 0.
         """
         vectors = (table or self.tokens)(tokens) + self.segments(segment_ids)  # type: ignore[misc]
         if self.positions is not None:
-            columns = torch.arange(tokens.shape[1], device=tokens.device)
-            vectors = vectors + self.positions(columns if documents is None else documents.positions)
+            positions = torch.arange(tokens.shape[1], device=tokens.device) if documents is None else documents.positions
+            vectors = vectors + self.positions(positions)
         return self.dropout(self.layer_norm(vectors))

@@ -1,4 +1,4 @@
-"""Floating-point operations of pre-training: what the matrix products of a step cost, and what the machine could do."""
+"""Floating-point operations of a training step's matrix products, and the peak of the device."""
 
 import functools
 import re
@@ -9,13 +9,14 @@ import torch
 
 from fairseq_electra.electra.sizes import EncoderSizes, refuse_unknown_traits
 
-# none of them takes part in a product
+# no trait adds a product
 TRAITS = {
     "positions": ("learned", "rotary"),
     "norm": ("post", "deepnorm", "scaled", "pre"),
 }
-BACKWARD_TOO = 3  # a step costs its forward pass three times: every product has two in the backward pass
-# bfloat16, dense, of the makers' data sheets, FLOP/s; the first whose words are among the device's counts
+STEP_BY_FORWARD = 3  # every product of the forward pass has two in the backward pass
+# dense bfloat16, FLOP/s, from the makers' data sheets; the first entry whose name is part of the device's
+# name counts
 KNOWN_PEAKS = {
     "H200": 989e12,
     "H100 PCIe": 756e12,
@@ -26,36 +27,36 @@ KNOWN_PEAKS = {
     "L4": 121e12,
     "A10": 125e12,
 }
-LONG = 0.5  # seconds of a product that need no second measurement: float16 on most CPUs
-PRODUCT = {"cpu": 1024, "cuda": 8192}  # rows and columns of the matrices of a measurement: enough work for all of the device
+SLOW = 0.5  # seconds; a product that takes longer (float16 on most CPUs) is measured once only
+MATRIX_SIZE = {"cpu": 1024, "cuda": 8192}  # of the measured product: enough work for all of the device
 
 
 class Flops(NamedTuple):
-    """Operations of a forward pass, two for each multiplication with its addition, matrix products alone."""
+    """Operations of the matrix products in a forward pass; a multiplication and its addition count as two."""
 
-    per_token: float  # of rows, padding left out
-    per_pair: float  # a token and one that it attends to
-    per_masked: float  # masked token
+    per_token: float  # for each token, padding left out
+    per_pair: float  # for each pair of a token and a token that it attends to
+    per_masked: float  # for each masked token
 
     def __add__(self, other) -> "Flops":
         return Flops(*(a + b for a, b in zip(self, other, strict=True)))
 
     def of_step(self, tokens: float, pairs: float, masked: float) -> float:
-        """Operations of a training step.
+        """Return the operations of a training step.
 
         Args:
-            tokens: of the batch, padding left out.
-            pairs: squares of the lengths of its rows (or of the documents in them), summed.
-            masked: tokens that the generator guesses.
+            tokens: number of tokens in the batch, padding left out.
+            pairs: sum of the squared lengths of its rows, or of the documents in packed rows.
+            masked: number of tokens that the generator predicts.
         """
-        return BACKWARD_TOO * (self.per_token * tokens + self.per_pair * pairs + self.per_masked * masked)
+        return STEP_BY_FORWARD * (self.per_token * tokens + self.per_pair * pairs + self.per_masked * masked)
 
 
 def encoder_flops(sizes: EncoderSizes) -> Flops:
-    """Count an encoder, from the embeddings to the last layer's output.
+    """Count the operations of an encoder, from the embeddings to the last layer's output.
 
     Raises:
-        InputError: it has a trait that is not known here.
+        InputError: the encoder has a trait that is unknown here.
     """
     refuse_unknown_traits(sizes, TRAITS, "the count of FLOPs")
     hidden, layers = sizes.hidden_size, sizes.num_hidden_layers
@@ -65,25 +66,26 @@ def encoder_flops(sizes: EncoderSizes) -> Flops:
 
 
 def masked_lm_flops(sizes: EncoderSizes, num_tokens: int) -> Flops:
-    """Count a masked language model, or a generator, with its head.
+    """Count the operations of a masked language model, or of a generator, with its head.
 
     Args:
-        sizes: its sizes.
+        sizes: sizes of the encoder.
         num_tokens: size of the vocabulary, V.
     """
     return encoder_flops(sizes)._replace(per_masked=2.0 * sizes.embedding_size * (sizes.hidden_size + num_tokens))
 
 
 def electra_flops(discriminator: EncoderSizes, generator: EncoderSizes, num_tokens: int) -> Flops:
-    """Count both networks with their heads.
+    """Count the operations of both networks with their heads.
 
     Args:
-        discriminator: its sizes.
-        generator: its sizes.
+        discriminator: sizes of the discriminator.
+        generator: sizes of the generator.
         num_tokens: size of the vocabulary, V.
 
-    Source: google-research/electra flops_computation.py counts the same products. It also counts each look-up in the token table as a
-    product with it, and pointwise work, and takes a step for two forward passes; so do the paper's tables.
+    Source: google-research/electra flops_computation.py counts the same products. Like the paper's tables, it
+    also counts each look-up in the token table as a product with the table, counts pointwise operations, and
+    takes a step to cost two forward passes.
     """
     hidden = discriminator.hidden_size
     head = Flops(2.0 * hidden * (hidden + 1), 0.0, 0.0)
@@ -92,15 +94,15 @@ def electra_flops(discriminator: EncoderSizes, generator: EncoderSizes, num_toke
 
 @functools.cache
 def peak_flops(device: str, dtype: torch.dtype) -> float:
-    """Tell what one device can do, in FLOP/s: known of some GPUs in half precision, else measured by a product of matrices.
+    """Return the peak of one device in FLOP/s: from data sheets for GPUs in half precision, else measured.
 
     Args:
         device: ``cpu`` or ``cuda``.
-        dtype: of the products.
+        dtype: type of the matrices.
     """
     if device == "cuda" and dtype != torch.float32 and (known := known_peak(torch.cuda.get_device_name())):
         return known
-    size = PRODUCT[device]
+    size = MATRIX_SIZE[device]
     left, right = (torch.ones(size, size, dtype=dtype, device=device) for _ in range(2))
     best = float("inf")
     for _ in range(4):
@@ -108,11 +110,11 @@ def peak_flops(device: str, dtype: torch.dtype) -> float:
         product = left @ right
         product[0, 0].item()  # waits for a GPU
         best = min(best, time.perf_counter() - start)
-        if best > LONG:
+        if best > SLOW:
             break
     return 2.0 * size**3 / best
 
 
 def known_peak(name: str) -> float | None:
-    """Look a GPU up by the name that PyTorch has for it."""
+    """Look up the peak of a GPU by PyTorch's name for it; None if it is not in the table."""
     return next((peak for words, peak in KNOWN_PEAKS.items() if re.search(rf"\b{words}\b", name)), None)

@@ -1,7 +1,8 @@
-"""Random numbers without a generator: a hash of what they are for.
+"""Random numbers without a generator: a hash of their purpose.
 
-A draw depends on (stream, seed, two counters, slot) and on nothing else: not on the worker, the rank, the batch or what was drawn
-before. So masks are the same under any number of workers and ranks, and exact on resume.
+A random number depends on (stream, seed, epoch, row, slot) only, not on the worker, the rank, the batch or
+the numbers drawn before. So masks are the same under any number of workers and ranks, and a resumed run draws
+the same.
 """
 
 import functools
@@ -13,7 +14,7 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Stream(IntEnum):
-    """What draws are for. Draws of different streams are independent."""
+    """The purpose of random numbers. Different streams are independent."""
 
     ROWS = 1
     MASKS = 2
@@ -23,7 +24,8 @@ class Stream(IntEnum):
 def mix(x: np.ndarray) -> np.ndarray:
     """Scramble 64-bit words, in place. Shape and dtype kept (uint64).
 
-    Source: the output function of SplitMix64 (Steele, Lea and Flood 2014, section 5; constants of variant 13 by D. Stafford).
+    Source: the output function of SplitMix64 (Steele, Lea and Flood 2014, section 5; constants of variant 13
+    by D. Stafford).
     """
     shifted = x >> np.uint64(30)
     x ^= shifted
@@ -35,7 +37,7 @@ def mix(x: np.ndarray) -> np.ndarray:
 
 
 def row_keys(stream: Stream, seed: int, epoch: np.ndarray | int, row: np.ndarray) -> np.ndarray:
-    """One key for each row: all its draws start from it. Shape: (B,), uint64."""
+    """Return a key for each row, from which all its random numbers are made. Shape: (B,), uint64."""
     key = _epoch_key(stream, seed, epoch) if isinstance(epoch, int) else _epoch_keys(stream, seed, epoch)
     return mix((key + GOLDEN) ^ np.asarray(row).astype(np.uint64))
 
@@ -45,11 +47,14 @@ def _epoch_keys(stream: Stream, seed: int, epoch: np.ndarray | int) -> np.ndarra
     return mix((key + GOLDEN) ^ np.asarray(epoch).astype(np.uint64))
 
 
-_epoch_key = functools.lru_cache(maxsize=16)(_epoch_keys)  # for the batches of an epoch it is one and the same
+_epoch_key = functools.lru_cache(maxsize=16)(_epoch_keys)  # all batches of an epoch ask for the same key
 
 
 def bits(keys: np.ndarray, slots: int, first: int = 0) -> np.ndarray:
-    """Random words: SplitMix64 started at each row's key, from its word number ``first`` on. Shape: (B,) -> (B, slots), uint64."""
+    """Return random 64-bit words: SplitMix64 started at each row's key, from word number ``first`` on.
+
+    Shape: (B,) -> (B, slots), uint64.
+    """
     return mix(keys[:, None] + np.arange(first + 1, first + slots + 1, dtype=np.uint64) * GOLDEN)
 
 

@@ -11,9 +11,9 @@ class MaskedLMHead(nn.Module):
     """The generator's head: dense to embedding size, GELU, LayerNorm, product with the token table, bias.
 
     Args:
-        sizes: of the generator.
-        num_tokens: V.
-        untied: multiply with a table of its own, not with the one given.
+        sizes: sizes of the generator.
+        num_tokens: size of the vocabulary, V.
+        untied: multiply with a token table of its own instead of the one given.
 
     Source: google-research/electra run_pretraining.py::PretrainingModel._get_masked_lm_output.
     """
@@ -26,13 +26,13 @@ class MaskedLMHead(nn.Module):
         self.bias = nn.Parameter(Tensor(num_tokens).zero_())
 
     def forward(self, hidden: Tensor, table: Tensor) -> Tensor:
-        """Score every piece. Shapes: (..., C), (V, E) -> (..., V)."""
-        own = table if self.table is None else self.table.weight
-        return F.linear(self.layer_norm(F.gelu(self.dense(hidden))), own, self.bias)
+        """Score every token of the vocabulary. Shapes: (..., C), (V, E) -> (..., V)."""
+        weight = table if self.table is None else self.table.weight
+        return F.linear(self.layer_norm(F.gelu(self.dense(hidden))), weight, self.bias)
 
 
 class ReplacedTokenHead(nn.Module):
-    """The discriminator's head: dense, GELU, one logit: above 0 the token looks replaced. (B, T, C) -> (B, T).
+    """The discriminator's head: dense, GELU, one logit; above 0 the token is predicted to be replaced.
 
     Source: google-research/electra run_pretraining.py::PretrainingModel._get_discriminator_output.
     """
@@ -43,5 +43,5 @@ class ReplacedTokenHead(nn.Module):
         self.prediction = nn.Linear(sizes.hidden_size, 1)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Score every token."""
+        """Score every token. Shapes: (B, T, C) -> (B, T)."""
         return self.prediction(F.gelu(self.dense(hidden))).squeeze(-1)

@@ -1,4 +1,4 @@
-"""Masking: which tokens the generator must predict, and what it sees in their place (Clark et al. 2020, section 2)."""
+"""Masking: the tokens that the generator must predict, and what it reads there (the paper's section 2)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from fairseq_electra.electra.hashing import Stream, bits, fractions, row_keys
 from fairseq_electra.electra.spans import choose_spans
 from fairseq_electra.electra.whole_words import choose_words
 
-LAST = np.uint32(2**32 - 1)
+NO_CANDIDATE = np.uint32(2**32 - 1)  # sorts behind the candidates
 
 
 class MaskedTokens(NamedTuple):
@@ -19,7 +19,8 @@ class MaskedTokens(NamedTuple):
     src_tokens: np.ndarray  # (B, T), what the generator sees
     positions: np.ndarray  # (B, K), int64: positions of the masked tokens, ascending; 0 in spare slots
     target: np.ndarray  # (B, K), int64: the original tokens there; padding in spare slots
-    sample_uniforms: np.ndarray  # (B, K), float64: uniform random numbers in [0, 1) that the generator is sampled with
+    # (B, K), float64: uniform random numbers in [0, 1) that the generator is sampled with
+    sample_uniforms: np.ndarray
     counts: np.ndarray  # (B,): masked tokens of each row
 
 
@@ -29,12 +30,13 @@ def choose_tokens(draws: np.ndarray, candidate: np.ndarray, wanted: np.ndarray) 
     Args:
         draws: random numbers. Shape: (B, T), uint32.
         candidate: tokens that may be masked. Shape: (B, T), bool.
-        wanted: how many to mask in each row; if there are fewer candidates, all of them. Shape: (B,).
+        wanted: number of tokens to mask in each row; if there are fewer candidates, all of them. Shape: (B,).
 
     Returns:
         True at the tokens to mask. Shape: (B, T), bool.
     """
-    order = np.where(candidate, draws, LAST).argsort(axis=1, kind="stable")  # at random, with what may not be masked at the end
+    # candidates first, in random order
+    order = np.where(candidate, draws, NO_CANDIDATE).argsort(axis=1, kind="stable")
     chosen = np.zeros(candidate.shape, bool)
     np.put_along_axis(chosen, order, columns_before(wanted, candidate.shape[1]), axis=1)
     return chosen & candidate
@@ -90,24 +92,27 @@ MASKERS: dict[str, Callable[[Candidates], np.ndarray]] = {
 
 @dataclass(frozen=True)
 class Masking:
-    """How to mask.
+    """The rule of masking; calling it masks a batch.
 
     Args:
         mask_prob: share of a row's tokens (special ones counted) that are masked.
-        leave_unmasked_prob: share of the masked tokens that the generator sees as they are.
-        random_token_prob: share of the masked tokens that it sees replaced by a random one; the rest becomes ``<mask>``.
+        leave_unmasked_prob: share of the masked tokens that the generator reads unchanged.
+        random_token_prob: share of the masked tokens that it reads replaced by a random one; the rest becomes
+            ``<mask>``.
         mask_index: id of ``<mask>``, the last of the vocabulary.
         pad_index: id of padding.
-        first_piece: ids from here up to ``<mask>`` are pieces of text; of the smaller ids only ``<unk>``, the last, may be masked.
-        word_starts: True for tokens that begin a word; given, whole words are masked (:mod:`fairseq_electra.electra.whole_words`).
-            Shape: (V,).
-        mean_span: above 1, spans of this mean length are masked (:mod:`fairseq_electra.electra.spans`), in tokens, or with
-            ``word_starts`` in words.
-        masker: a key of :data:`MASKERS`; empty: ``spans``, ``words`` or ``tokens``, as ``mean_span`` and ``word_starts`` ask for.
+        first_piece: id of the first WordPiece. The ids below are those of the special symbols, ``<unk>``
+            last.
+        word_starts: True for tokens that start a word; if given, whole words are masked
+            (:mod:`fairseq_electra.electra.whole_words`). Shape: (V,).
+        mean_span: above 1, spans of this mean length are masked (:mod:`fairseq_electra.electra.spans`), in
+            tokens, or with ``word_starts`` in words.
+        masker: a key of :data:`MASKERS`; empty: ``spans``, ``words`` or ``tokens``, as ``mean_span`` and
+            ``word_starts`` ask for.
         seed: random seed.
 
-    Source: google-research/electra pretrain/pretrain_helpers.py::mask. Deviation: drawn without replacement, so that the share is
-    exact (the original's is 13.8 % for a row of 128) and no token counts twice.
+    Source: google-research/electra pretrain/pretrain_helpers.py::mask. Deviation: drawn without replacement,
+    so that the share is exact (the original's is 13.8 % for a row of 128) and no token is masked twice.
     """
 
     mask_prob: float
@@ -121,30 +126,38 @@ class Masking:
     seed: int = 1
     masker: str = ""
 
-    def slots(self, width: int) -> int:
-        """Return K, the slots of a row of ``width`` tokens."""
-        return max(1, round(self.mask_prob * width))
+    def slots(self, length: int) -> int:
+        """Return K, the number of slots of a row of ``length`` tokens."""
+        return max(1, round(self.mask_prob * length))
+
+    def candidates(self, tokens: np.ndarray) -> np.ndarray:
+        """Return True at the tokens that may be masked: WordPieces and ``<unk>``. Shape kept."""
+        unk_index = self.first_piece - 1
+        return (tokens >= unk_index) & (tokens != self.mask_index)
 
     def __call__(self, tokens: np.ndarray, lengths: np.ndarray, epoch: int, rows: np.ndarray) -> MaskedTokens:
-        """Mask a batch. A row of n tokens has ``round(mask_prob * n)`` masked, at least 1; whole words and spans at most so many.
+        """Mask a batch.
+
+        In a row of n tokens ``round(mask_prob * n)`` are masked, at least 1; whole words and spans may leave
+        fewer.
 
         Args:
             tokens: the text. Shape: (B, T).
-            lengths: tokens of each row, padding left out. Shape: (B,).
-            epoch: epoch, which the random numbers depend on.
-            rows: numbers of the rows, which they depend on as well; so a row is masked alike in any batch. Shape: (B,).
+            lengths: length of each row in tokens, without padding. Shape: (B,).
+            epoch: number of the epoch; each has its own random numbers.
+            rows: number of each row; each has its own random numbers, in whichever batch it is. Shape: (B,).
         """
-        width, num_slots = tokens.shape[1], self.slots(tokens.shape[1])
-        draws = Draws(row_keys(Stream.MASKS, self.seed, epoch, rows), width, num_slots)
-        may_be_masked = (tokens >= self.first_piece - 1) & (tokens != self.mask_index)
+        length, num_slots = tokens.shape[1], self.slots(tokens.shape[1])
+        draws = Draws(row_keys(Stream.MASKS, self.seed, epoch, rows), length, num_slots)
         starts = np.ones(tokens.shape, bool) if self.word_starts is None else self.word_starts[tokens]
         wanted = np.clip(np.rint(self.mask_prob * lengths).astype(np.int64), 1, num_slots)
-        masker = self.masker or ("spans" if self.mean_span > 1 else "tokens" if self.word_starts is None else "words")
-        chosen = MASKERS[masker](Candidates(tokens, may_be_masked, starts, wanted, self.mean_span, draws))
+        candidates = Candidates(tokens, self.candidates(tokens), starts, wanted, self.mean_span, draws)
+        default = "spans" if self.mean_span > 1 else "tokens" if self.word_starts is None else "words"
+        chosen = MASKERS[self.masker or default](candidates)
 
         counts = chosen.sum(1)
         used = columns_before(counts, num_slots)
-        positions = np.sort(np.where(chosen, np.arange(width), width), axis=1)[:, :num_slots]
+        positions = np.sort(np.where(chosen, np.arange(length), length), axis=1)[:, :num_slots]
         positions[~used] = 0
         target = np.where(used, np.take_along_axis(tokens, positions, 1), self.pad_index).astype(np.int64)
         src_tokens = tokens.copy()
@@ -152,16 +165,17 @@ class Masking:
         return MaskedTokens(src_tokens, positions, target, draws.of_slots(1), counts)
 
     def _shown(self, target: np.ndarray, draws: Draws) -> np.ndarray:
-        """Draw what the generator sees instead of the masked tokens. Shape kept: (B, K)."""
+        """Draw what the generator reads in place of the masked tokens. Shape kept: (B, K)."""
         draw = draws.of_slots(0)
         shown = np.where(draw < self.leave_unmasked_prob, target, self.mask_index)
         if not self.random_token_prob:
             return shown
-        piece = self.first_piece + (draws.of_slots(2) * (self.mask_index - self.first_piece)).astype(np.int64)
-        is_random = (draw >= self.leave_unmasked_prob) & (draw < self.leave_unmasked_prob + self.random_token_prob)
-        return np.where(is_random, piece, shown)
+        last = self.leave_unmasked_prob + self.random_token_prob
+        random_token = self.first_piece + (draws.of_slots(2) * (self.mask_index - self.first_piece)).astype(np.int64)
+        is_random = (draw >= self.leave_unmasked_prob) & (draw < last)
+        return np.where(is_random, random_token, shown)
 
 
-def columns_before(ends: np.ndarray, width: int) -> np.ndarray:
-    """True in the columns before each end. Shapes: (B,) -> (B, T), bool."""
-    return np.arange(width) < ends[:, None]
+def columns_before(ends: np.ndarray, length: int) -> np.ndarray:
+    """Return True in the columns before each end. Shapes: (B,) -> (B, T), bool."""
+    return np.arange(length) < ends[:, None]

@@ -1,14 +1,15 @@
-"""ELECTRA: a generator corrupts the text, a discriminator predicts for every token whether it was replaced."""
+"""ELECTRA: a generator replaces tokens, a discriminator predicts for every token whether it was replaced."""
 
 from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 
 from fairseq_electra.electra.embeddings import Embeddings
-from fairseq_electra.electra.encoder import Encoder, initialize, initialize_as_dense_default, shrink_branches
+from fairseq_electra.electra.encoder import Encoder
 from fairseq_electra.electra.fast.cross_entropy import probabilities
 from fairseq_electra.electra.fast.sampling import sample_tokens
 from fairseq_electra.electra.heads import MaskedLMHead, ReplacedTokenHead
+from fairseq_electra.electra.initialization import draw_parameters
 from fairseq_electra.electra.packed import PackedDocuments
 from fairseq_electra.electra.sampling import corrupt, sampling_probabilities
 from fairseq_electra.electra.sizes import EncoderSizes
@@ -17,20 +18,20 @@ TieEmbeddings = Literal["none", "tokens", "all"]
 
 
 class GeneratorOutput(NamedTuple):
-    """What the generator computes. ``gen_probs`` is the softmax of ``gen_logits``, without gradient."""
+    """Output of the generator."""
 
     gen_logits: Tensor  # (B, K, V)
-    gen_probs: Tensor  # (B, K, V)
+    gen_probs: Tensor  # (B, K, V), softmax of gen_logits, without gradient
 
 
 class ElectraOutput(NamedTuple):
-    """What both networks compute, in the order in which it comes about."""
+    """Output of both networks, in the order in which it is computed."""
 
     gen_logits: Tensor  # (B, K, V)
-    gen_probs: Tensor  # (B, K, V), without gradient
-    corrupted_tokens: Tensor  # (B, T)
-    is_replaced: Tensor  # (B, T)
-    disc_logits: Tensor  # (B, T)
+    gen_probs: Tensor  # (B, K, V), softmax of gen_logits, without gradient
+    corrupted_tokens: Tensor  # (B, T), the text with the sampled tokens in it
+    is_replaced: Tensor  # (B, T), the discriminator's labels
+    disc_logits: Tensor  # (B, T), above 0: predicted to be replaced
 
 
 class Generator(nn.Module):
@@ -59,7 +60,7 @@ class Generator(nn.Module):
         masked_positions: Tensor,
         documents: PackedDocuments | None = None,
     ) -> Tensor:
-        """Score every token of the vocabulary at the masked positions. Shapes: (B, T) thrice, (B, K) -> (B, K, V)."""
+        """Score the vocabulary at the masked positions. Shapes: (B, T) thrice, (B, K) -> (B, K, V)."""
         hidden = self.extract_generator_features(src_tokens, segment_ids, padding_mask, documents=documents)
         hidden = hidden.gather(1, masked_positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
         return self.generator_head(hidden, self.generator_tokens.weight)
@@ -77,14 +78,6 @@ class Generator(nn.Module):
         embedded = embeddings(tokens, segment_ids, self.generator_tokens, documents)
         return self.generator(embedded, padding_mask, all_layers, documents)
 
-    def reset_parameters(self) -> None:
-        """Draw all parameters as the original does (:func:`fairseq_electra.electra.encoder.initialize`)."""
-        self.apply(initialize)
-        self.apply(shrink_branches)
-        for name, linear in self.named_modules():
-            if name.endswith(".projection") or name == "discriminator_head.prediction":
-                initialize_as_dense_default(linear)
-
 
 class MaskedLanguageModel(Generator):
     """One network, trained to predict masked tokens: BERT's objective, with ELECTRA's generator.
@@ -94,7 +87,8 @@ class MaskedLanguageModel(Generator):
         num_tokens: size of the vocabulary, V.
         pad: id of padding.
         untie_lm_head: predict with a token table of its own instead of the one it reads with.
-        checkpoint_activations: keep only each layer's input for the backward pass, which computes the rest again.
+        checkpoint_activations: keep only each layer's input for the backward pass, which computes the rest
+            again.
     """
 
     def __init__(
@@ -111,7 +105,7 @@ class MaskedLanguageModel(Generator):
         self.generator_embeddings = None
         self.generator = Encoder(sizes, checkpoint_activations)
         self.generator_head = MaskedLMHead(sizes, num_tokens, untie_lm_head)
-        self.reset_parameters()
+        draw_parameters(self, [self.generator.projection])
 
     def forward(
         self,
@@ -123,7 +117,7 @@ class MaskedLanguageModel(Generator):
         sample_uniforms: Tensor | None = None,
         document_ends: Tensor | None = None,
     ) -> GeneratorOutput:
-        """Predict the masked tokens; arguments as :meth:`Electra.forward`, ``target`` and ``sample_uniforms`` are not used."""
+        """Predict the masked tokens; arguments as :meth:`Electra.forward`, some of them unused."""
         documents = None if document_ends is None else PackedDocuments.of(document_ends, src_tokens.shape[1])
         gen_logits = self.generate(src_tokens, segment_ids, padding_mask, masked_positions, documents)
         return GeneratorOutput(gen_logits, probabilities(gen_logits))
@@ -137,11 +131,13 @@ class Electra(Generator):
         generator_sizes: sizes of the generator, such as ``sizes.generator(width=1 / 4, depth=1)``.
         num_tokens: size of the vocabulary, V.
         pad: id of padding.
-        tie_embeddings: what the networks share: nothing, the token table, or all embeddings with their LayerNorm.
+        tie_embeddings: what the networks share: nothing, the token table, or all embeddings with their
+            LayerNorm.
         untie_lm_head: the generator predicts with a token table of its own instead of the one it reads with.
         temperature: divides the generator's scores before it is sampled.
         disallow_correct: never sample the original token.
-        checkpoint_activations: keep only each layer's input for the backward pass, which computes the rest again.
+        checkpoint_activations: keep only each layer's input for the backward pass, which computes the rest
+            again.
 
     Source: Clark et al. 2020 section 2; google-research/electra run_pretraining.py::PretrainingModel.
     """
@@ -170,7 +166,10 @@ class Electra(Generator):
             self.generator_embeddings = Embeddings(sizes, 0 if tie_embeddings == "tokens" else num_tokens, pad)
         self.generator = Encoder(generator_sizes, checkpoint_activations)
         self.generator_head = MaskedLMHead(generator_sizes, num_tokens, untie_lm_head)
-        self.reset_parameters()
+        draw_parameters(
+            self,
+            [self.discriminator.projection, self.discriminator_head.prediction, self.generator.projection],
+        )
 
     def forward(
         self,
@@ -202,7 +201,11 @@ class Electra(Generator):
         return ElectraOutput(gen_logits, gen_probs, corrupted_tokens, is_replaced, disc_logits)
 
     def discriminate(
-        self, tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None, documents: PackedDocuments | None = None
+        self,
+        tokens: Tensor,
+        segment_ids: Tensor,
+        padding_mask: Tensor | None,
+        documents: PackedDocuments | None = None,
     ) -> Tensor:
         """Score every token: above 0 it is predicted to be replaced. Shapes: (B, T) thrice -> (B, T)."""
         return self.discriminator_head(self.extract_features(tokens, segment_ids, padding_mask, documents=documents))
@@ -220,14 +223,16 @@ class Electra(Generator):
         Args:
             tokens: ids. Shape: (B, T).
             segment_ids: segment of each token, 0 or 1. Shape: (B, T).
-            padding_mask: True at padding; None: there is none. Shape: (B, T).
-            all_layers: a list that receives the input of the first layer and the output of each. Shapes: (B, T, C).
+            padding_mask: True at padding; None: there is no padding. Shape: (B, T).
+            all_layers: a list that receives the input of the first layer and the output of each. Shapes: (B,
+                T, C).
             documents: the documents of packed rows; None: each row is one document.
 
         Returns:
             the last layer's output. Shape: (B, T, C).
         """
-        return self.discriminator(self.embeddings(tokens, segment_ids, documents=documents), padding_mask, all_layers, documents)
+        embedded = self.embeddings(tokens, segment_ids, documents=documents)
+        return self.discriminator(embedded, padding_mask, all_layers, documents)
 
     def _sampling_distribution(self, probs: Tensor, logits: Tensor, target: Tensor) -> Tensor:
         if self.temperature == 1 and not self.disallow_correct:

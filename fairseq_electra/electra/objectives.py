@@ -1,7 +1,7 @@
-"""Objectives: what a pre-training minimises, as functions from a model's output to named sums.
+"""Objectives of pre-training: functions from a model's output to named sums.
 
-Sums, not means: the same rows in one batch, in two or on two devices add up to the same numbers, and so to the same gradient. The
-caller divides by the number of masked tokens.
+They return sums, not means: the same rows in one batch, in two or on two devices add up to the same numbers,
+and so to the same gradient. The caller divides by the number of masked tokens.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from fairseq_electra.electra.model import Electra, ElectraOutput, GeneratorOutpu
 
 
 class MaskedBatch(NamedTuple):
-    """What an objective reads of a batch, beside the model's output."""
+    """The tensors of a batch that an objective reads, beside the model's output."""
 
     src_tokens: Tensor  # (B, T), the masked text
     padding_mask: Tensor  # (B, T), True at padding
@@ -37,8 +37,10 @@ class SpecialIds(NamedTuple):
 class LossWeights(NamedTuple):
     """Weights of the two losses.
 
-    ``disc`` is ``--disc-weight`` times the share of tokens that are masked: both losses are divided by the number of masked tokens,
-    and the product makes up for it, so that the sum is that of two means (Clark et al. 2020 section 2) in a form that adds up.
+    ``disc`` is ``--disc-weight`` times the share of tokens that are masked. Both losses are divided by the
+    number of masked tokens; the share corrects this for the discriminator's, which is summed over all tokens.
+    So the loss is the weighted sum of two means of Clark et al. 2020, section 2, in a form that adds up over
+    batches.
     """
 
     gen: float
@@ -46,12 +48,13 @@ class LossWeights(NamedTuple):
 
 
 def masked_lm(output: GeneratorOutput | ElectraOutput, batch: MaskedBatch, ids: SpecialIds, weights: LossWeights) -> dict[str, Tensor]:
-    """Cross-entropy of the generator at the masked tokens, in nats: BERT's objective, and the first half of ELECTRA's.
+    """Cross-entropy of the generator at the masked tokens, in nats: BERT's objective.
 
     Returns:
-        ``loss`` with its gradient, and without: ``masked_lm_sum``, the loss without its weight; ``masked_unknown``, masked tokens
-        that are ``<unk>``, which the counts of accuracy leave out, as guessing it is to know nothing; ``masked_lm_correct``;
-        ``mask_token_count`` and ``mask_token_correct``, those whose position shows ``<mask>``.
+        ``loss``, with its gradient, and without gradient: ``masked_lm_sum``, the loss without its weight;
+        ``masked_unknown``, the number of masked ``<unk>``, which accuracies leave out, since predicting it
+        shows no knowledge; ``masked_lm_correct``, the number of correct predictions; ``mask_token_count`` and
+        ``mask_token_correct``, the same at positions where the generator reads ``<mask>``.
     """
     target = batch.target
     is_masked = target != ids.pad
@@ -71,12 +74,13 @@ def masked_lm(output: GeneratorOutput | ElectraOutput, batch: MaskedBatch, ids: 
 
 
 def electra(output: ElectraOutput, batch: MaskedBatch, ids: SpecialIds, weights: LossWeights) -> dict[str, Tensor]:
-    """ELECTRA's objective: :func:`masked_lm`, and binary cross-entropy of the discriminator at all tokens but padding.
+    """ELECTRA's objective: :func:`masked_lm`, and the discriminator's binary cross-entropy at all tokens.
 
     Returns:
-        what :func:`masked_lm` does, and ``disc_sum``, the discriminator's loss without its weight; ``replaced``, the tokens that
-        were replaced; ``flagged``, those that are predicted to be, ``flagged_replaced``, both; ``sampled_correct``, samples that
-        are the original token.
+        the sums of :func:`masked_lm`, and ``disc_sum``, the discriminator's loss without its weight;
+        ``replaced``, the number of replaced tokens; ``flagged``, of tokens predicted to be replaced;
+        ``flagged_replaced``, of tokens that are both; ``sampled_correct``, of samples that are the original
+        token.
 
     Source: Clark et al. 2020 section 2; google-research/electra run_pretraining.py::PretrainingModel.
     """
@@ -84,8 +88,8 @@ def electra(output: ElectraOutput, batch: MaskedBatch, ids: SpecialIds, weights:
     sampled, target = output.corrupted_tokens.gather(1, batch.masked_positions), batch.target
     known = (target != ids.pad) & (target != ids.unk)
     logits = output.disc_logits.to(loss_dtype(output.disc_logits.dtype))
-    each = F.binary_cross_entropy_with_logits(logits, output.is_replaced.to(logits.dtype), reduction="none")
-    loss = each.masked_fill(batch.padding_mask, 0.0).sum()
+    token_losses = F.binary_cross_entropy_with_logits(logits, output.is_replaced.to(logits.dtype), reduction="none")
+    loss = token_losses.masked_fill(batch.padding_mask, 0.0).sum()
     flagged = (logits.detach() > 0) & ~batch.padding_mask
     return sums | {
         "loss": sums["loss"] + weights.disc * loss,
@@ -105,11 +109,11 @@ def entropy_sum(logits: Tensor, is_masked: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Objective:
-    """One way to pre-train.
+    """A way to pre-train.
 
     Args:
-        model: the class of the core that it trains.
-        sums: computes the loss and what is counted beside it; arguments and result as :func:`electra`.
+        model: the class of the model that it trains.
+        sums: function that computes the loss and the counts; arguments and result as :func:`electra`.
     """
 
     model: type[Electra] | type[MaskedLanguageModel]
@@ -117,12 +121,12 @@ class Objective:
 
     @property
     def has_discriminator(self) -> bool:
-        """Whether a discriminator is trained, which is what fine-tuning starts from then."""
+        """Whether a discriminator is trained; fine-tuning then starts from it."""
         return issubclass(self.model, Electra)
 
 
 def flops_of(model: Electra | MaskedLanguageModel, num_tokens: int) -> Flops:
-    """Count the floating-point operations of a model's forward pass; ``num_tokens`` is the size of the vocabulary."""
+    """Count the operations of a model's forward pass; ``num_tokens`` is the size of the vocabulary."""
     if isinstance(model, Electra):
         return electra_flops(model.sizes, model.generator.sizes, num_tokens)
     return masked_lm_flops(model.sizes, num_tokens)

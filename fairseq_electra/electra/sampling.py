@@ -1,5 +1,7 @@
 """Draw tokens from the generator, and corrupt the text with them (Clark et al. 2020, section 2)."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -10,20 +12,23 @@ BELOW_ONE = 1 - 2**-24  # the largest float32 below 1: rounding must not reach p
 
 @torch.no_grad()
 def sample_tokens(probs: Tensor, uniforms: Tensor) -> Tensor:
-    """Draw one token for each masked slot from the generator's softmax, by inverting its cumulative distribution function.
+    """Draw one token for each slot from the generator's softmax.
 
-    No gradient flows: the generator is trained by maximum likelihood alone. The random numbers come from outside, so the draw is the
-    same on every device. :func:`fairseq_electra.electra.fast.sampling.sample_tokens` does the same in less time.
+    The draw inverts the cumulative distribution function. No gradient flows: the generator is trained by
+    maximum likelihood alone. The random numbers are an argument, so the samples are the same on every device.
+    :func:`fairseq_electra.electra.fast.sampling.sample_tokens` draws the same in less time.
 
     Args:
-        probs: probabilities of the tokens; they need not add up to 1. Shape: (..., V), float32 (in half precision the tail would vanish).
+        probs: probabilities of the tokens, which need not add up to 1; in float32, since half precision would
+            lose the tail. Shape: (..., V).
         uniforms: uniform random numbers in [0, 1). Shape: (...,).
 
     Returns:
         ids. Shape: (...,), int64.
 
-    Source: google-research/electra pretrain/pretrain_helpers.py::sample_from_softmax. Deviation: the original adds Gumbel noise and takes
-    the maximum, which gives the same distribution and takes a random number for each token of the vocabulary.
+    Source: google-research/electra pretrain/pretrain_helpers.py::sample_from_softmax. Deviation: the original
+    adds Gumbel noise to the scores and takes the maximum, which has the same distribution and needs V random
+    numbers a slot.
     """
     cumulative = probs.cumsum(-1)
     threshold = uniforms.to(probs.dtype).clamp(max=BELOW_ONE).unsqueeze(-1) * cumulative[..., -1:]
@@ -33,12 +38,12 @@ def sample_tokens(probs: Tensor, uniforms: Tensor) -> Tensor:
 
 @torch.no_grad()
 def sampling_probabilities(logits: Tensor, temperature: float, disallow: Tensor | None) -> Tensor:
-    """Bend the generator's distribution before it is sampled.
+    """Return the distribution to sample from, where it is not the generator's own.
 
     Args:
         logits: scores. Shape: (..., V).
-        temperature: divides the scores; below 1 the draws are likelier tokens, above 1 less likely ones.
-        disallow: ids that may not be drawn (ELECTRA's ``disallow_correct``). Shape: (...,).
+        temperature: divides the scores; below 1 likely tokens are drawn more often, above 1 less often.
+        disallow: the id that is not drawn in each slot (ELECTRA's ``disallow_correct``). Shape: (...,).
 
     Returns:
         float32. Shape: (..., V).
@@ -49,24 +54,31 @@ def sampling_probabilities(logits: Tensor, temperature: float, disallow: Tensor 
     return probabilities(scores)
 
 
-def corrupt(src_tokens: Tensor, masked_positions: Tensor, target: Tensor, sampled: Tensor, pad: int) -> tuple[Tensor, Tensor]:
-    """Put the generator's samples where the masks are, and tell where the text changed.
+class CorruptedText(NamedTuple):
+    """What the discriminator reads, and its labels."""
 
-    A sample that happens to equal the original token is not a replacement (Clark et al. 2020 section 2).
+    tokens: Tensor  # (B, T), int64
+    is_replaced: Tensor  # (B, T), True where a token differs from the original
+
+
+def corrupt(src_tokens: Tensor, masked_positions: Tensor, target: Tensor, sampled: Tensor, pad: int) -> CorruptedText:
+    """Put the samples at the masked positions, and label the tokens that differ from the original.
+
+    A sample that happens to equal the original token does not count as replaced (Clark et al. 2020, section
+    2).
 
     Args:
-        src_tokens: what the generator read. Shape: (B, T).
-        masked_positions: where it guessed; spare slots point to position 0. Shape: (B, K).
+        src_tokens: the masked text. Shape: (B, T).
+        masked_positions: positions of the masked tokens; 0 in spare slots. Shape: (B, K).
         target: the original tokens, ``pad`` in spare slots. Shape: (B, K).
-        sampled: the samples. Shape: (B, K).
+        sampled: the sampled tokens. Shape: (B, K).
         pad: id of padding.
-
-    Returns:
-        the corrupted tokens, int64, and True where one differs from the original. Shapes: (B, T) twice.
     """
     used = target != pad
-    # spare slots write back what stands at position 0, which is never masked: every slot can be written without a branch
+    # a spare slot writes back the token at position 0, which is never masked, so all slots are written
+    # without a branch
     written = torch.where(used, sampled.to(src_tokens.dtype), src_tokens.gather(1, masked_positions))
     replaced = used & (sampled != target)
     corrupted = src_tokens.scatter(1, masked_positions, written)
-    return corrupted, torch.zeros_like(src_tokens, dtype=torch.bool).scatter(1, masked_positions, replaced)
+    is_replaced = torch.zeros_like(src_tokens, dtype=torch.bool).scatter(1, masked_positions, replaced)
+    return CorruptedText(corrupted, is_replaced)

@@ -1,15 +1,13 @@
-"""The table of model sizes: one row holds all that this package knows of a size.
+"""The table of model sizes: one row holds everything that depends on a size.
 
 ``--arch electra_NAME``, the recipes of pre-training and fine-tuning, the choices of ``--size`` and the
-sentences that list the sizes read this table. A new size is a row here, a YAML file and a line of the README's
-table::
-
-    fairseq-electra config --size NAME > fairseq_electra/config/pretraining/electra_NAME.yaml
+messages that list the sizes read the table. A new size is a row, its YAML file (``fairseq-electra config
+--size NAME > config/pretraining/electra_NAME.yaml`` in the package) and a line of the README's table.
 
 Sources of small, base and large: Clark et al. 2020, tables 6 and 7; google-research/electra
 configure_pretraining.py, configure_finetuning.py and util/training_utils.py. Tiny is ours, for a laptop: at
-its size learned positions stay at the unigram level for 10 M tokens and more, rotary ones leave it within one,
-and it is too small to overfit.
+its size, models with learned positions stay at the unigram level for 10 M tokens and more, while models with
+rotary positions leave it within 1 M; it is too small to overfit.
 """
 
 from dataclasses import dataclass, replace
@@ -22,17 +20,17 @@ ARCH_POSITIONS = "rotary"  # of every --arch
 
 @dataclass(frozen=True, kw_only=True)
 class Pretraining:
-    """A whole pre-training.
+    """The recipe of a whole pre-training.
 
     Args:
-        tokens: longest row, tokens.
+        tokens: length of the longest row in tokens.
         mask_prob: share of the tokens that are masked.
-        batch: rows of an update.
-        rows_at_once: rows of the batch that one GPU takes at a time.
+        batch: number of rows in an update.
+        rows_at_once: number of rows that one GPU computes at a time.
         lr: peak learning rate.
-        warmup: updates in which the learning rate rises to its peak.
+        warmup: number of updates in which the learning rate rises to its peak.
         updates: number of updates in all.
-        save_every: updates between two checkpoints, and between two validations.
+        save_every: number of updates between two checkpoints, and between two validations.
     """
 
     tokens: int
@@ -47,14 +45,14 @@ class Pretraining:
 
 @dataclass(frozen=True, kw_only=True)
 class ShortRun:
-    """What differs in a pre-training of minutes (``fairseq-electra speedrun``) and the fine-tuning after it.
+    """Changes to the recipes for a pre-training of minutes (``fairseq-electra speedrun``).
 
     Args:
-        device: ``cpu`` or ``cuda``: the kind of machine that this size suits.
+        device: ``cpu`` or ``cuda``: the smallest device that suits this size.
         warmup: share of the updates in which the learning rate rises to its peak.
-        fewest_rows: a run of few updates makes its batch smaller, down to so many rows.
-        most_pieces: largest vocabulary that the size can afford.
-        pooling: what the fine-tuned head reads, ``first`` or ``mean``; the mean helps a model that has seen
+        fewest_rows: smallest batch in rows; a run of few updates makes its batch smaller, down to this.
+        most_pieces: size of the largest vocabulary that suits the size.
+        pooling: what the fine-tuned head reads, ``first`` or ``mean``; the mean helps a model that has read
             little text.
     """
 
@@ -67,13 +65,13 @@ class ShortRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Finetuning:
-    """What depends on the size in fine-tuning.
+    """The recipe of fine-tuning.
 
     Args:
         lr: peak learning rate.
         layer_decay: learning rate of each layer as a share of the one above.
-        rates: learning rates to choose from: the recipe's, one below it and two above, each about three times
-            the one before.
+        rates: learning rates to choose from: that of the recipe, one below it and two above, each about three
+            times the one before.
     """
 
     lr: float
@@ -86,13 +84,12 @@ class ModelSize:
     """One row of the table.
 
     Args:
-        encoder: the discriminator as the original has it, which is also what a checkpoint or a YAML file
-            means that says nothing else.
+        encoder: sizes of the original's discriminator; defaults of checkpoints and YAML files.
         generator_share: hidden size of the generator as a share of the discriminator's.
-        arch_norm: where LayerNorm stands with ``--arch`` on a command line: what trained safely in the runs
-            of examples/stability/README.md. Four layers need no scaling.
+        arch_norm: ``--norm`` that ``--arch`` on a command line stands for: the one that trained safely in
+            short runs (examples/stability/README.md). Four layers need no scaling.
         pretraining: the recipe of a whole pre-training.
-        short_run: what differs in a pre-training of minutes; None: the size is too large for one.
+        short_run: changes for a pre-training of minutes; None: the size is too large for one.
         finetuning: the recipe of fine-tuning.
     """
 
@@ -105,12 +102,12 @@ class ModelSize:
 
     @property
     def generator(self) -> EncoderSizes:
-        """Sizes of the generator as the original has it."""
+        """Sizes of the original's generator."""
         return self.encoder.generator(self.generator_share, 1.0)
 
     @property
     def arch_traits(self) -> dict[str, str]:
-        """Options beside the size that ``--arch`` on a command line stands for."""
+        """Options that ``--arch`` on a command line stands for, beside the size."""
         return {"positions": ARCH_POSITIONS, "norm": self.arch_norm}
 
     @property
@@ -153,22 +150,21 @@ MODEL_SIZES = {
 
 
 def arch_names() -> str:
-    """List the names that ``--arch`` takes for pre-training, for messages."""
+    """List the names of ``--arch`` for pre-training, for messages."""
     return ", ".join(f"electra_{size}" for size in MODEL_SIZES)
 
 
 def named_sizes(model_size: str | None, **changes: int | float | str | None) -> EncoderSizes:
-    """Look up the encoder of a size and change what is given.
+    """Look up the encoder of a size, and change the fields that are given.
 
     Args:
-        model_size: a name of the table.
+        model_size: name of a row of the table.
         changes: fields of :class:`EncoderSizes`; None keeps the table's value.
 
     Raises:
-        InputError: there is no such size.
+        InputError: no such size exists.
     """
     if model_size not in MODEL_SIZES:
-        known = f"{arch_names()} (hydra: model.model_size=small)"
-        raise InputError(f"no model size {model_size!r}; choose an --arch of {known}")
+        raise InputError(f"no model size {model_size!r}; choose an --arch of {arch_names()} (hydra: model.model_size=small)")
     given = {name: value for name, value in changes.items() if value is not None}
     return replace(MODEL_SIZES[model_size].encoder, **given)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The sizes of one encoder, and those of the generator beside it."""
+"""The sizes of an encoder, and those of the generator beside a discriminator."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
@@ -9,11 +9,9 @@ POSITIONS = ("learned", "rotary")
 NORMS = ("post", "deepnorm", "scaled", "pre")
 NUM_SEGMENTS = 2
 HEAD_SIZE = 64  # of every published ELECTRA
-# numbers that every reader of sizes handles; every other field is a trait, which each reader must know
-NUMBERS = (
-    *("embedding_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
-    *("max_position_embeddings", "dropout", "attention_dropout"),
-)
+SHAPES = ("embedding_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+# every other field is a trait: whoever exports or counts an encoder must know its values
+NUMBERS = (*SHAPES, "max_position_embeddings", "dropout", "attention_dropout")
 
 
 @dataclass(frozen=True)
@@ -29,13 +27,13 @@ class EncoderSizes:
     max_position_embeddings: int = 512  # longest row with learned positions
     dropout: float = 0.1  # of embeddings and of each sublayer's output
     attention_dropout: float = 0.1
-    norm: str = "post"  # where LayerNorm stands: electra/encoder.py::EncoderLayer
+    norm: str = "post"  # place of LayerNorm: electra/encoder.py::EncoderLayer
 
     def __post_init__(self):
         for name, known in (("positions", POSITIONS), ("norm", NORMS)):
             if getattr(self, name) not in known:
                 raise InputError(f"--{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
-        for name in ("embedding_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"):
+        for name in SHAPES:
             if getattr(self, name) < 1:
                 raise InputError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(self, name)}")
         if self.hidden_size % self.num_attention_heads:
@@ -44,7 +42,8 @@ class EncoderSizes:
             )
         if self.positions == "rotary" and self.hidden_size // self.num_attention_heads % 2:
             raise InputError(
-                f"rotary positions turn pairs: --hidden-size {self.hidden_size} over {self.num_attention_heads} heads "
+                f"rotary positions rotate pairs: --hidden-size {self.hidden_size} over "
+                f"{self.num_attention_heads} heads "
                 "is odd; choose an even size"
             )
         for name in ("dropout", "attention_dropout"):
@@ -53,21 +52,21 @@ class EncoderSizes:
 
     @property
     def residual_scale(self) -> float:
-        """What the residual stream is multiplied with before a sublayer's output is added to it; N layers.
+        """Factor of the residual stream before a sublayer's output is added to it. N is the number of layers.
 
-        ``deepnorm``: (2 N)^(1/4) (Wang et al. 2022, arXiv 2203.00555, table 2, encoder-only). ``scaled``: (2 N)^(1/2), so that all 2 N
-        sublayers together weigh as much as the embeddings. Else 1.
+        ``deepnorm``: (2 N)^(1/4) (Wang et al. 2022, arXiv 2203.00555, table 2, encoder-only). ``scaled``:
+        (2 N)^(1/2), so that all 2 N sublayers together weigh as much as the embeddings. Otherwise 1.
         """
         return (2 * self.num_hidden_layers) ** {"deepnorm": 0.25, "scaled": 0.5}.get(self.norm, 0.0)
 
     def generator(self, width: float, depth: float, heads: int | None = None, intermediate_size: int | None = None) -> "EncoderSizes":
-        """Sizes of the generator beside this discriminator.
+        """Return the sizes of the generator beside this discriminator.
 
         Args:
-            width: its hidden size as a share of the discriminator's.
-            depth: its layers as a share of the discriminator's.
-            heads: attention heads; by default one for every 64 of the hidden size.
-            intermediate_size: by default four times the hidden size.
+            width: hidden size of the generator as a share of the discriminator's.
+            depth: number of layers of the generator as a share of the discriminator's.
+            heads: number of attention heads; by default one for every 64 of the hidden size.
+            intermediate_size: size of the feed-forward layers; by default four times the hidden size.
 
         Source: google-research/electra run_pretraining.py::get_generator_config.
         """
@@ -75,7 +74,8 @@ class EncoderSizes:
         heads = heads or max(1, hidden // HEAD_SIZE)
         if hidden < 1 or hidden % heads:
             raise InputError(
-                f"--generator-hidden-size {width:.3g} of {self.hidden_size} makes {hidden}, which {heads} attention heads cannot share; "
+                f"--generator-hidden-size {width:.3g} of {self.hidden_size} makes {hidden}, which {heads} "
+                "attention heads cannot share; "
                 "choose a share that makes a multiple of 64, or --generator-num-attention-heads"
             )
         return replace(
@@ -88,21 +88,23 @@ class EncoderSizes:
 
 
 def refuse_unknown_traits(sizes: EncoderSizes, known: Mapping[str, Collection[object]], reader: str) -> None:
-    """Refuse sizes with a trait that their reader was not written for, as its results would be wrong.
+    """Refuse sizes with a trait that their reader, such as an exporter, does not know.
 
-    A field that the reader does not name may have its default: so were encoders before the field came.
+    It would silently get the model wrong.
+
+    A field that the reader does not name must have its default, as encoders had before the field was added.
 
     Args:
-        sizes: of an encoder.
-        known: for each trait that the reader handles, the values that it handles.
-        reader: names it in the error, with an article.
+        sizes: sizes of an encoder.
+        known: the traits that the reader knows, each with the values that it knows.
+        reader: name of the reader in the error, with an article.
 
     Raises:
-        InputError: a trait has another value.
+        InputError: a trait has an unknown value.
     """
-    for each in fields(sizes):
-        value = getattr(sizes, each.name)
-        handled = known.get(each.name, () if each.default is MISSING else (each.default,))
-        if each.name not in NUMBERS and value not in handled:
+    for field in fields(sizes):
+        value = getattr(sizes, field.name)
+        handled = known.get(field.name, () if field.default is MISSING else (field.default,))
+        if field.name not in NUMBERS and value not in handled:
             written_for = ", ".join(map(repr, handled)) or "models without this option"
-            raise InputError(f"--{each.name.replace('_', '-')} {value}: {reader} would be wrong, as it was written for {written_for}")
+            raise InputError(f"--{field.name.replace('_', '-')} {value}: {reader} would be wrong, as it was written for {written_for}")

@@ -1,119 +1,138 @@
-"""Which whole words to mask: long ones as often as short ones, and together as many pieces as wanted."""
+"""Choose whole words to mask: long ones as often as short ones, and together as many tokens as wanted."""
 
 import numpy as np
 
-SAMPLED, SINGLE, OTHER, NONE = range(4)  # in what order words are taken; the last are no candidates
+# the order in which words are taken; the last are tokens that may not be masked
+SAMPLED, SINGLE, OTHER, NO_CANDIDATE = range(4)
 
 
 def choose_words(draws: np.ndarray, offset: np.ndarray, candidate: np.ndarray, starts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Choose the pieces to mask, all pieces of a word or none.
+    """Choose the tokens to mask: all tokens of a word, or none.
 
-    Words in random order, as far as they fit, would leave long words behind: the closer to the budget, the fewer of them fit. So
-    words of several pieces are sampled first, each with the same probability, and words of one piece fill up what they leave.
+    Taking words in random order, as far as they fit, would mask long words too rarely: the closer to the
+    budget, the fewer of them fit. So words of several tokens are sampled first, each with the same
+    probability, and words of one token fill the rest of the budget.
 
-    1. A systematic sample of all words, the longest first, takes a share of wanted / candidates of them, of every length alike.
-    2. Its words of several pieces are masked, then words of one piece, then the other words, each group by ``draws``, until the
-       budget is used up. A word that does not fit in what is left of it is passed over.
+    1. A systematic sample of all words, the longest first, takes a share of wanted / candidates of the words
+       of every length.
+    2. Its words of several tokens are masked, then words of one token, then the other words, each group in
+       the order of ``draws``, until the budget is used up. A word that does not fit into the rest of the
+       budget is passed over.
     3. Where no word fits at all, the first is masked in part.
 
     Args:
-        draws: random numbers; that of its first piece is the word's. Shape: (B, T), uint32.
-        offset: where the systematic sample of each row begins, uniform in [0, 1). Shape: (B,).
-        candidate: pieces that may be masked. Shape: (B, T), bool.
-        starts: pieces that begin a word. Shape: (B, T), bool.
-        wanted: pieces to mask in each row, the budget. Shape: (B,).
+        draws: random numbers; a word uses that of its first token. Shape: (B, T), uint32.
+        offset: start of the systematic sample of each row, uniform in [0, 1). Shape: (B,).
+        candidate: True at tokens that may be masked. Shape: (B, T), bool.
+        starts: True at tokens that start a word. Shape: (B, T), bool.
+        wanted: number of tokens to mask in each row, the budget. Shape: (B,).
 
     Returns:
-        True at the pieces to mask, at most ``wanted`` of each row. Shape: (B, T), bool.
+        True at the tokens to mask, at most ``wanted`` of each row. Shape: (B, T), bool.
 
-    Deviation: google-research/electra masks single pieces only; google-research/bert create_pretraining_data.py takes words in random
-    order and passes over those that do not fit, so that words of 8 pieces in rows of 128 are masked at 10 % and single ones at 17 %.
+    Deviation: google-research/electra masks single tokens only. google-research/bert
+    create_pretraining_data.py takes words in random order and passes over those that do not fit, so that in
+    rows of 128 tokens words of 8 tokens are masked at 10 % and words of one at 17 %.
     """
-    column = np.arange(candidate.shape[1])
     candidates = candidate.sum(1)
     budget = np.minimum(wanted, candidates)
-    head = first_columns(candidate, starts)
-    size = sizes_of_words(head, candidate)
-    draw = np.take_along_axis(draws, head, 1)
-    sampled = np.take_along_axis(_sample(size, draws, candidate & (head == column), budget / np.maximum(candidates, 1), offset), head, 1)
-    group = np.where(~candidate, NONE, np.where(size == 1, SINGLE, np.where(sampled, SAMPLED, OTHER)))
-    return take_words(join_keys(group, draw), candidate, size, head, budget)
+    word = start_of_word(candidate, starts)
+    length = word_lengths(word, candidate)
+    is_first = candidate & (word == np.arange(candidate.shape[1]))
+    sampled = _sample(length, draws, is_first, budget / np.maximum(candidates, 1), offset)
+    group = np.select(
+        [~candidate, length == 1, np.take_along_axis(sampled, word, 1)],
+        [NO_CANDIDATE, SINGLE, SAMPLED],
+        OTHER,
+    )
+    return take_words(join_keys(group, np.take_along_axis(draws, word, 1)), candidate, length, word, budget)
 
 
-def take_words(keys: np.ndarray, candidate: np.ndarray, size: np.ndarray, head: np.ndarray, budget: np.ndarray) -> np.ndarray:
-    """Take words one after the other, each that fits in what is left of the budget; where none fits at all, the first in part.
+def take_words(keys: np.ndarray, candidate: np.ndarray, length: np.ndarray, word: np.ndarray, budget: np.ndarray) -> np.ndarray:
+    """Take each word in turn that fits into the rest of the budget; if none fits, the first in part.
 
     Args:
-        keys: words are taken in their order; all pieces of a word have one, and what is no candidate the greatest. Shape: (B, T), uint64.
-        candidate: pieces that may be taken. Shape: (B, T), bool.
-        size, head: of each piece's word. Shape: (B, T).
-        budget: pieces of each row, no more than there are candidates. Shape: (B,).
+        keys: keys that order the words: the same for all tokens of a word, the greatest for tokens that may
+            not be taken.
+            Shape: (B, T), uint64.
+        candidate: True at tokens that may be taken. Shape: (B, T), bool.
+        length: length of each token's word in tokens. Shape: (B, T).
+        word: position where each token's word starts. Shape: (B, T).
+        budget: number of tokens to take in each row, at most the number of candidates. Shape: (B,).
 
     Returns:
-        True at the pieces that are taken. Shape: (B, T), bool.
+        True at the tokens that are taken. Shape: (B, T), bool.
     """
     column = np.arange(candidate.shape[1])
-    order = np.argsort(keys, axis=1, kind="stable")  # pieces of a word stay together, in their order
-    is_candidate, pieces, within = (np.take_along_axis(each, order, 1) for each in (candidate, size, column - head))
-    taken = _fitting(is_candidate, pieces, within, budget)
+    order = np.argsort(keys, axis=1, kind="stable")  # tokens of a word stay together, in their order
+    in_order = (np.take_along_axis(each, order, 1) for each in (candidate, length, column - word))
+    taken = _fitting(*in_order, budget)
     taken |= ~taken.any(1, keepdims=True) & (column < budget[:, None])
     chosen = np.empty_like(taken)
     np.put_along_axis(chosen, order, taken, 1)
     return chosen
 
 
-def first_columns(candidate: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Column where each piece's word begins; what is no candidate is a word of its own. Shape: (B, T)."""
-    begins = starts | ~candidate
-    begins[:, 1:] |= ~candidate[:, :-1]
-    begins[:, 0] = True
-    return np.maximum.accumulate(np.where(begins, np.arange(candidate.shape[1]), 0), axis=1)
+def start_of_word(candidate: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Return the start of each token's word; what may not be masked is its own word. Shape: (B, T)."""
+    is_start = starts | ~candidate
+    is_start[:, 1:] |= ~candidate[:, :-1]
+    is_start[:, 0] = True
+    return np.maximum.accumulate(np.where(is_start, np.arange(candidate.shape[1]), 0), axis=1)
 
 
-def sizes_of_words(head: np.ndarray, candidate: np.ndarray) -> np.ndarray:
-    """Pieces of each piece's word; 0 for what is no candidate. Shape: (B, T)."""
-    flat = head + head.shape[1] * np.arange(len(head))[:, None]
-    return np.bincount(flat[candidate], minlength=head.size)[flat]
+def word_lengths(word: np.ndarray, candidate: np.ndarray) -> np.ndarray:
+    """Return the length of each token's word; 0 where the token may not be masked. Shape: (B, T)."""
+    flat = word + word.shape[1] * np.arange(len(word))[:, None]
+    return np.bincount(flat[candidate], minlength=word.size)[flat]
 
 
-def _sample(size: np.ndarray, draws: np.ndarray, is_head: np.ndarray, share: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """Take every word with probability ``share``, and of the longest so many, of the next so many, ... that the sum varies little.
+def _sample(length: np.ndarray, draws: np.ndarray, is_first: np.ndarray, share: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Draw a systematic sample of the words, the longest first: its number of tokens varies little.
+
+    Every word is taken with probability ``share``.
 
     Args:
-        size, draws, is_head: of the pieces; only first pieces of words count. Shape: (B, T).
-        share, offset: of the rows. Shape: (B,).
+        length, draws: as :func:`choose_words` has them; only those of first tokens of words count. Shape: (B,
+            T).
+        is_first: True at first tokens of words. Shape: (B, T), bool.
+        share, offset: of each row. Shape: (B,).
 
     Returns:
-        whether a word is taken, at its first piece. Shape: (B, T), bool.
+        at the first token of each word, whether the word is taken. Shape: (B, T), bool.
     """
-    order = np.argsort(join_keys(np.where(is_head, size.shape[1] - size, size.shape[1]), draws), axis=1, kind="stable")
+    num_columns = length.shape[1]
+    keys = join_keys(np.where(is_first, num_columns - length, num_columns), draws)
+    order = np.argsort(keys, axis=1, kind="stable")
     rank = np.empty_like(order)
-    np.put_along_axis(rank, order, np.arange(size.shape[1])[None], 1)
+    np.put_along_axis(rank, order, np.arange(num_columns)[None], 1)
     share, offset = share[:, None], offset[:, None]
     return np.floor((rank + 1) * share + offset) > np.floor(rank * share + offset)
 
 
 def join_keys(first: np.ndarray, then: np.ndarray) -> np.ndarray:
-    """Keys that sort by the first number, below 2^32, and where it is the same by the second, uint32. Shape kept, uint64."""
+    """Return keys that sort by two numbers below 2^32, the first counting more. Shape kept, uint64."""
     return first.astype(np.uint64) << np.uint64(32) | then
 
 
-def _fitting(candidate: np.ndarray, size: np.ndarray, within: np.ndarray, budget: np.ndarray) -> np.ndarray:
-    """Take words one after the other, each that fits in what is left of the budget.
+def _fitting(candidate: np.ndarray, length: np.ndarray, within: np.ndarray, budget: np.ndarray) -> np.ndarray:
+    """Take words one after the other, each that fits into the rest of the budget.
 
     Args:
-        candidate, size, within: of each piece, in the order of the words: whether it may be taken, pieces of its word, and how many of
-            them stand before it. Shape: (B, T).
-        budget: pieces of each row. Shape: (B,).
+        candidate: True at tokens that may be taken. All arguments are in the order of the words. Shape: (B,
+            T).
+        length: length of each token's word in tokens. Shape: (B, T).
+        within: position of each token within its word. Shape: (B, T).
+        budget: number of tokens to take in each row. Shape: (B,).
 
     Returns:
-        pieces that are taken. Shape: (B, T), bool.
+        True at the tokens that are taken. Shape: (B, T), bool.
     """
     taken, rows = candidate.copy(), np.arange(len(candidate))
     while True:
         used = taken.cumsum(1)
-        over = taken & (used - within + size - 1 > budget[:, None])
+        over = taken & (used - within + length - 1 > budget[:, None])
         if not over.any():
             return taken
         left = budget - used[rows, over.argmax(1)] + 1  # before the first word that is too long
-        taken &= ~(over & (size > left[:, None]))
+        taken &= ~(over & (length > left[:, None]))

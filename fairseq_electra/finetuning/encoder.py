@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from fairseq_electra.electra.configuration import Options, encoder_sizes
 from fairseq_electra.electra.embeddings import Embeddings
-from fairseq_electra.electra.encoder import Encoder, initialize, initialize_as_dense_default, shrink_branches
+from fairseq_electra.electra.encoder import Encoder
+from fairseq_electra.electra.initialization import draw_parameters
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.precision import autocast
 
@@ -47,10 +48,7 @@ class EncoderWithHeads(nn.Module):
         self.embeddings = Embeddings(sizes, num_tokens, pad)
         self.encoder = Encoder(sizes, checkpoint_activations)
         self.classification_heads = nn.ModuleDict()
-        self.apply(initialize)
-        self.apply(shrink_branches)
-        if self.encoder.projection is not None:
-            initialize_as_dense_default(self.encoder.projection)
+        draw_parameters(self, [self.encoder.projection])
 
     def register_head(self, name: str, head: nn.Module) -> None:
         """Add a head; it is called with the last hidden states, (B, T, C), and the padding, (B, T), or other inputs."""

@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fairseq_electra.electra.attention import rotary_turns
 from fairseq_electra.electra.embeddings import Embeddings
 from fairseq_electra.electra.encoder import Encoder
 from fairseq_electra.electra.heads import MaskedLMHead, ReplacedTokenHead
+from fairseq_electra.electra.rotary import rotary_angles
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.counterpart import REMEDY
@@ -174,7 +174,7 @@ def sines(sizes: EncoderSizes, dtype: torch.dtype = torch.float32) -> Tensor:
     Source: transformers modeling_roformer.py::RoFormerSinusoidalPositionalEmbedding.
     """
     head_size = sizes.hidden_size // sizes.num_attention_heads
-    cos, sin = rotary_turns(sizes.max_position_embeddings, head_size, torch.device("cpu")).unbind(-1)
+    cos, sin = rotary_angles(sizes.max_position_embeddings, head_size, torch.device("cpu")).unbind(-1)
     return torch.cat([sin, cos], 1).to(dtype)
 
 

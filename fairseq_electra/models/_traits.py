@@ -1,7 +1,7 @@
-"""What a command line leaves open about a net beyond its size: choices that train safely, the original's, or those of a checkpoint.
+"""Defaults of a command line beyond the size: safe ones, the original's, or those of a checkpoint.
 
-The size table keeps the original's shapes, for checkpoints and YAML files that say nothing else. ``--arch`` on a command line fills in what
-is here, so what is saved is always explicit.
+The size table keeps the original's shapes, for checkpoints and YAML files that say nothing else. ``--arch``
+on a command line fills in what is here, so what is saved is always explicit.
 """
 
 import argparse
@@ -17,9 +17,15 @@ ORIGINALS = {
     # Clark et al. 2020 names BERT's network (section 3.1) and Adam
     "paper": {"positions": "learned", "norm": "post", "bias_correction": "on", "adam_betas": "(0.9, 0.999)"},
     # google-research/electra model/modeling.py, model/optimization.py::AdamWeightDecayOptimizer
-    "google": {"positions": "learned", "norm": "post", "bias_correction": "off", "adam_betas": "(0.9, 0.999)"},
+    "google": {
+        "positions": "learned",
+        "norm": "post",
+        "bias_correction": "off",
+        "adam_betas": "(0.9, 0.999)",
+    },
 }
-# of pre-training: a second moment that follows the gradients within 50 updates, so that one that was small does not make large updates
+# of pre-training: a second moment that follows the gradients within 50 updates, so that one that was small
+# does not make large updates
 SAFE_BETAS = "(0.9, 0.98)"
 AS = "as_the"  # "as" is a word of Python's
 
@@ -30,13 +36,13 @@ def add_arguments(parser) -> None:
         "--as",
         dest=AS,
         choices=sorted(ORIGINALS),
-        help="what is not given otherwise as the paper has it (--positions learned --norm post --adam-betas '(0.9, 0.999)'), "
+        help="take defaults from the paper (--positions learned --norm post --adam-betas '(0.9, 0.999)'), "
         "or its code (and --bias-correction off)",
     )
 
 
 def fill_in(args: argparse.Namespace) -> None:
-    """Fill in what the command line leaves open: as ``--as`` says, or as the checkpoint to start from has it, or safely."""
+    """Fill in open options: those of ``--as``, of the checkpoint to start from, or safe ones."""
     original = args.__dict__.pop(AS, None)
     if original:
         chosen = ORIGINALS[original]
@@ -57,7 +63,7 @@ def _set_open(args: argparse.Namespace, chosen: dict[str, str]) -> None:
 
 
 def traits_of_start(args: argparse.Namespace) -> dict[str, str]:
-    """Read the traits of the checkpoint that a run would start from; none where there is no such checkpoint of ours."""
+    """Read the traits of the checkpoint that a run would start from; empty if there is none of ours."""
     path, cfg = _start(args, args.finetune_from_model)
     saved = cfg.get("model") or {}
     if saved.get("model_size") not in MODEL_SIZES:
@@ -70,7 +76,7 @@ def traits_of_start(args: argparse.Namespace) -> dict[str, str]:
 
 
 def betas_of_start(args: argparse.Namespace) -> str | None:
-    """Read Adam's betas from the checkpoint whose moments a run would go on with; None where there is none."""
+    """Read Adam's betas from the checkpoint that a run would resume; None if there is none."""
     path, cfg = _start(args)
     saved = cfg.get("optimizer") or {}
     if args.reset_optimizer or saved.get("_name") != "electra_adam":

@@ -1,4 +1,4 @@
-"""The core's models for pre-training as fairseq knows them: options, ``--arch``, and what a checkpoint is checked for."""
+"""The models for pre-training as fairseq knows them: options, ``--arch``, checks of checkpoints."""
 
 import argparse
 import logging
@@ -20,7 +20,14 @@ from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.electra.state import check_dictionary, check_tensors
 from fairseq_electra.errors import InputError
 from fairseq_electra.models import _traits
-from fairseq_electra.models._config import EncoderConfig, adopt_sizes, prepare_processor, with_defaults
+from fairseq_electra.models._config import (
+    EncoderConfig,
+    checkpoint_to_start_from,
+    prepare_processor,
+    sizes_to_adopt,
+    with_defaults,
+    write_options,
+)
 from fairseq_electra.optim.gradients import mark_networks
 from fairseq_electra.pretraining.dictionary import dictionary_digest
 
@@ -29,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class ElectraConfig(EncoderConfig):
-    """Options of ``--arch electra_*``; the names are those of google-research/electra configure_pretraining.py."""
+    """Options of ``--arch electra_*``, named as in google-research/electra configure_pretraining.py."""
 
     generator_hidden_size: Optional[float] = field(
         default=None,
@@ -37,17 +44,20 @@ class ElectraConfig(EncoderConfig):
     )
     generator_layers: float = field(default=1.0, metadata={"help": "the generator's layers, as a share of the discriminator's"})
     generator_num_attention_heads: Optional[int] = field(
-        default=None, metadata={"help": "the generator's attention heads; default: one for every 64 of its hidden size"}
+        default=None,
+        metadata={"help": "the generator's attention heads; default: one for every 64 of its hidden size"},
     )
     generator_intermediate_size: Optional[int] = field(
-        default=None, metadata={"help": "the generator's feed-forward size; default: four times its hidden size"}
+        default=None,
+        metadata={"help": "the generator's feed-forward size; default: four times its hidden size"},
     )
     tie_embeddings: ChoiceEnum(["none", "tokens", "all"]) = field(  # type: ignore[valid-type]
         default="all",
         metadata={"help": "what the networks share: none, the token table, or all embeddings with their LayerNorm (the original)"},
     )
     untie_lm_head: bool = field(
-        default=False, metadata={"help": "the generator predicts with a table of its own; the original: with the one it reads"}
+        default=False,
+        metadata={"help": "the generator predicts with a table of its own; the original: with the one it reads"},
     )
     objective: ChoiceEnum(list(OBJECTIVES)) = field(  # type: ignore[valid-type]
         default="electra",
@@ -57,10 +67,12 @@ class ElectraConfig(EncoderConfig):
     temperature: float = field(default=1.0, metadata={"help": "divides the generator's scores when it is sampled; above 0"})
     disallow_correct: bool = field(default=False, metadata={"help": "never sample the original token"})
     compile: bool = field(
-        default=False, metadata={"help": "networks and losses as graphs of torch.compile; the first update takes a minute or more"}
+        default=False,
+        metadata={"help": "networks and losses as graphs of torch.compile; the first update takes a minute or more"},
     )
     cuda_graphs: bool = field(
-        default=False, metadata={"help": "with --compile, on a GPU: replay updates as CUDA graphs, which small updates gain by"}
+        default=False,
+        metadata={"help": "with --compile, on a GPU: replay updates as CUDA graphs, which small updates gain by"},
     )
 
 
@@ -70,7 +82,7 @@ def compile_options(cuda_graphs: bool) -> dict[str, Any]:
 
 
 class PretrainingModel(BaseFairseqModel):
-    """What fairseq asks of a model for pre-training. It comes behind the core's class, whose ``__init__`` takes arguments."""
+    """What fairseq needs of a model for pre-training; a base class behind the core's class."""
 
     sizes: EncoderSizes
     generator: Encoder
@@ -84,7 +96,7 @@ class PretrainingModel(BaseFairseqModel):
         mark_networks(self)
 
     def train(self, mode: bool = True):
-        """Switch dropout on or off; walks over the 300 modules only where the mode changes, as fairseq asks for it twice an update."""
+        """Switch dropout on or off; does nothing if the mode stays: fairseq calls this twice an update."""
         return self if mode == self.training else super().train(mode)
 
     def set_num_updates(self, num_updates: int) -> None:
@@ -130,7 +142,8 @@ class ElectraModel(Electra, PretrainingModel):
     @classmethod
     def build_model(cls, cfg, task) -> PretrainingModel:
         """Build the model for a task that has ``source_dictionary`` and ``cfg.tokens_per_sample``."""
-        adopt_sizes(cfg, ElectraConfig)
+        if cfg.model_size is None:
+            write_options(cfg, sizes_to_adopt(cfg, ElectraConfig, checkpoint_to_start_from(cfg)))
         cfg = with_defaults(cfg, ElectraConfig)
         _check(cfg)
         prepare_processor(cfg)
@@ -153,7 +166,8 @@ def _check(cfg) -> None:
         raise InputError(f"--generator-hidden-size and --generator-layers are shares above 0, got {width} and {cfg.generator_layers}")
     if width >= 1 and OBJECTIVES[objective_of(cfg)].has_discriminator:
         logger.warning(
-            f"--generator-hidden-size {width}: a generator as large as the discriminator is known to collapse it; "
+            f"--generator-hidden-size {width}: a generator as large as the discriminator is known to "
+            "collapse it; "
             "the paper found 1/4 to 1/2 best (section 3.2)"
         )
 

@@ -18,17 +18,24 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import HEADS, EncoderWithHeads, encoder_arguments
 from fairseq_electra.finetuning.sentences.head import SentenceHead
 from fairseq_electra.models import _traits
-from fairseq_electra.models._config import EncoderConfig, adopt_sizes, prepare_processor, with_defaults
+from fairseq_electra.models._config import (
+    EncoderConfig,
+    checkpoint_to_start_from,
+    prepare_processor,
+    sizes_to_adopt,
+    with_defaults,
+    write_options,
+)
 from fairseq_electra.optim.depths import mark_depths
 from fairseq_electra.pretraining.dictionary import dictionary_digest
 
 logger = logging.getLogger(__name__)
-LONGEST = 512  # as the default of sentence_prediction
+DEFAULT_MAX_POSITIONS = 512  # as the default of sentence_prediction
 
 
 @dataclass
 class ElectraEncoderConfig(EncoderConfig):
-    """Options of ``--arch electra_encoder``. Its sizes come from ``--finetune-from-model``; without one, from ``--model-size``."""
+    """Options of ``--arch electra_encoder``; sizes from ``--finetune-from-model`` or ``--model-size``."""
 
     head_dropout: float = field(default=0.1, metadata={"help": "dropout before a sentence head, probability"})
     pooling: ChoiceEnum(["first", "mean"]) = field(  # type: ignore[valid-type]
@@ -36,12 +43,14 @@ class ElectraEncoderConfig(EncoderConfig):
         metadata={"help": "what a sentence head reads: <s>, as in the paper, or the mean of the row, for nets trained briefly"},
     )
     autocast: ChoiceEnum(["none", "bf16"]) = field(  # type: ignore[valid-type]
-        default="none", metadata={"help": "bf16: the network computes in bfloat16, its weights stay float32; on CPU and GPU"}
+        default="none",
+        metadata={"help": "bf16: the network computes in bfloat16, its weights stay float32; on CPU and GPU"},
     )
     network: ChoiceEnum(["discriminator", "generator"]) = field(  # type: ignore[valid-type]
         default="discriminator", metadata={"help": "which network of a pre-training checkpoint to fine-tune"}
     )
-    # the stock tasks write it here; sentence_ranking takes it from here. The table's size is max_position_embeddings
+    # the stock tasks write it here; sentence_ranking takes it from here. The table's size is
+    # max_position_embeddings
     max_positions: Optional[int] = field(default=None, metadata={"help": "tokens of the longest row; default: 512"})
 
 
@@ -54,7 +63,8 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
         dictionary: fairseq's, with ``<mask>`` as its last entry.
 
     Attributes:
-        pooling_before: ``--pooling`` of the fine-tuned checkpoint that a training starts from, if it starts from one.
+        pooling_before: ``--pooling`` of the fine-tuned checkpoint that a training starts from, if it starts
+            from one.
     """
 
     dictionary_version: Tensor
@@ -71,10 +81,13 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
     def build_model(cls, cfg, task) -> "ElectraEncoder":
         """Build the model with the sizes of the checkpoint it starts from."""
         prepare_processor(cfg)
-        source = adopt_sizes(cfg, EncoderConfig, of_generator=str(cfg.network) == "generator")
+        start = None if cfg.model_size is not None else checkpoint_to_start_from(cfg)
+        if start is not None:
+            of_generator = str(cfg.network) == "generator"
+            write_options(cfg, sizes_to_adopt(cfg, EncoderConfig, start, of_generator))
         model = cls(with_defaults(cfg, ElectraEncoderConfig), task.source_dictionary)
-        if source is not None and "pooling" in source and not (Path(cfg.save_dir) / "checkpoint_last.pt").is_file():
-            model.pooling_before = str(source.pooling)
+        if start is not None and "pooling" in start and not (Path(cfg.save_dir) / "checkpoint_last.pt").is_file():
+            model.pooling_before = str(start.pooling)
         return model
 
     def register_classification_head(
@@ -89,7 +102,7 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
         mark_depths(self, HEADS, "encoder.layers.", "encoder.layer_norm.", self.sizes.num_hidden_layers)
 
     def forward(self, src_tokens: Tensor, *args: Any, **kwargs: Any) -> tuple[Any, dict]:
-        """Encode rows, of which the first are looked at; arguments and result as those of :class:`EncoderWithHeads`."""
+        """Check the first batch, and encode rows; arguments and result as :class:`EncoderWithHeads`."""
         self._check_rows(src_tokens)
         return super().forward(src_tokens, *args, **kwargs)
 
@@ -127,30 +140,34 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
         for key in own:
             if key.startswith(HEADS) and state_dict[key].shape != own[key].shape:
                 raise InputError(
-                    f"the checkpoint's {key} has the shape {tuple(state_dict[key].shape)}, this task's {tuple(own[key].shape)}; "
+                    f"the checkpoint's {key} has the shape {tuple(state_dict[key].shape)}, this task's "
+                    f"{tuple(own[key].shape)}; "
                     "for a head of its own give the task another --classification-head-name"
                 )
         check_tensors(state_dict, own)
         if dropped or foreign or fresh:
             logger.info(
-                f"from the checkpoint: {len(own) - len(fresh)} tensors kept, {len(dropped) + len(foreign)} dropped "
+                f"from the checkpoint: {len(own) - len(fresh)} tensors kept, {len(dropped) + len(foreign)} "
+                "dropped "
                 f"({_names(dropped + foreign)}), {len(fresh)} initialised ({_names(fresh)})"
             )
 
     def _check_kept_heads(self, keys: list[str]) -> None:
-        """Name the heads that a fine-tuning goes on with, and refuse to let one read something else than it was trained on."""
+        """Log the heads that training continues, and refuse another ``--pooling`` than theirs."""
         if self.pooling_before is None:
             return
         for name in dict.fromkeys(key.split(".")[1] for key in keys):
             if isinstance(self.classification_heads[name], SentenceHead) and self.pooling != self.pooling_before:
                 raise InputError(
-                    f"the checkpoint's head {name} was trained with --pooling {self.pooling_before}, this run has {self.pooling}: give "
-                    f"--pooling {self.pooling_before}, or for a head of its own give the task another --classification-head-name"
+                    f"the checkpoint's head {name} was trained with --pooling {self.pooling_before}, this "
+                    f"run has {self.pooling}: give "
+                    f"--pooling {self.pooling_before}, or for a head of its own give the task another "
+                    "--classification-head-name"
                 )
             logger.info(f"the head {name} is the checkpoint's, trained before; for a new one give another --classification-head-name")
 
     def _take_network(self, state_dict: dict) -> list[str]:
-        """Name the tensors of the chosen network as here, and drop the other's; returns the names of these."""
+        """Rename the tensors of the chosen network, and drop the other's; returns the names of the latter."""
         if any(key.startswith("encoder.") for key in state_dict):
             return []  # fine-tuned before
         if not any(key.startswith(f"{self.network}.") for key in state_dict):
@@ -176,7 +193,8 @@ def complete_arguments(args: argparse.Namespace) -> None:
     compat.forget_tpu(args)
     if isinstance(args, argparse.Namespace) and getattr(args, "model_size", None) is not None:
         _traits.fill_in(args)
-    args.max_positions = getattr(args, "max_positions", LONGEST)  # sentence_ranking has no such option of its own
+    # sentence_ranking has no such option of its own
+    args.max_positions = getattr(args, "max_positions", DEFAULT_MAX_POSITIONS)
 
 
 ARCH_CONFIG_REGISTRY["electra_encoder"] = complete_arguments

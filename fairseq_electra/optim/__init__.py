@@ -1,1 +1,1 @@
-"""What ``--optimizer`` names."""
+"""The optimizer and the learning-rate schedule that ``--optimizer`` and ``--lr-scheduler`` name."""

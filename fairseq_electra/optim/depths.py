@@ -1,15 +1,18 @@
-"""How deep in the network a parameter lies, written on the parameter itself: an optimizer is given parameters without their names."""
+"""The depth of each parameter in the model, stored on the parameter: optimizers do not get names."""
 
 from torch import nn
 
 from fairseq_electra.errors import InputError
 
-# fairseq's own attribute: its float32 copies of half-precision parameters keep it (optim/fp16_optimizer.py::build_fp32_params)
+# fairseq's own attribute: its float32 copies of half-precision parameters keep it
+# (optim/fp16_optimizer.py::build_fp32_params)
 ATTRIBUTE, PREFIX = "param_group", "layers_below_head_"
 
 
 def mark_depths(model: nn.Module, heads: str, layers: str, final_norm: str, num_layers: int) -> None:
-    """Write on every parameter how many layers below the head it lies: head 0, last layer 1, ..., embeddings num_layers + 1.
+    """Store on every parameter the number of layers from the head down to it.
+
+    That is 0 for the head, 1 for the last layer, and num_layers + 1 for the embeddings.
 
     A LayerNorm behind the last layer, which the original has not, counts as part of that layer.
 

@@ -34,16 +34,19 @@ class ElectraAdamConfig(FairseqDataclass):
     bias_correction: Any = field(
         default=None,
         metadata={
-            "help": "{on,off}: correct Adam's moments for starting at 0, as its paper does. ELECTRA's code does not, so its first hundred "
+            "help": "{on,off}: correct Adam's moments for starting at 0, as its paper does. ELECTRA's code "
+            "does not, so its first hundred "
             "updates are 3 to 6.6 times as large as --lr says; default: on",
             "argparse_const": "on",
         },
     )
     layer_decay: float = field(
-        default=1.0, metadata={"help": "learning rate of each layer as a share of that of the layer above it; the paper fine-tunes with .8"}
+        default=1.0,
+        metadata={"help": "learning rate of each layer as a share of that of the layer above it; the paper fine-tunes with .8"},
     )
     layer_decay_once_more: bool = field(
-        default=False, metadata={"help": "as the original's code: one more --layer-decay for all that lies below the head"}
+        default=False,
+        metadata={"help": "as the original's code: one more --layer-decay for all that lies below the head"},
     )
     generator_lr: float = field(
         default=1.0,
@@ -63,17 +66,20 @@ class _Moments(NamedTuple):
 
 @register_optimizer("electra_adam", dataclass=ElectraAdamConfig)
 class ElectraAdam(FairseqOptimizer):
-    """AdamW without decay of vectors, fused, with a learning rate for each layer, and without bias correction where that is asked for.
+    """Fused AdamW without decay of vectors, a learning rate for each layer, and optional bias correction.
 
     Args:
         cfg: its options.
-        params: the network's parameters. Those with one dimension (biases, LayerNorm) are not decayed. With ``layer_decay`` the
-            learning rate of one that lies d layers below the head is ``lr * layer_decay ** d`` (:mod:`fairseq_electra.optim.depths`).
+        params: the network's parameters. Those with one dimension (biases, LayerNorm) are not decayed. With
+            ``layer_decay`` the learning rate of one that lies d layers below the head is ``lr * layer_decay
+            ** d`` (:mod:`fairseq_electra.optim.depths`).
 
     Attributes:
-        gradients: of the update in hand; None where some parameter is not in float32, or lies on another device.
+        gradients: of the update in hand; None where some parameter is not in float32, or lies on another
+            device.
 
-    Source: google-research/electra model/optimization.py::AdamWeightDecayOptimizer, _get_layer_lrs; there d is larger by one.
+    Source: google-research/electra model/optimization.py::AdamWeightDecayOptimizer, _get_layer_lrs; there d
+    is larger by one.
     """
 
     def __init__(self, cfg: ElectraAdamConfig, params: Iterable[nn.Parameter]):
@@ -113,7 +119,7 @@ class ElectraAdam(FairseqOptimizer):
         self._collect_moments()
 
     def _collect_moments(self) -> None:
-        """Find each group's tensors once: looking 400 of them up in every update takes longer than to start the step."""
+        """Collect each group's tensors once: looking up 400 of them in every update is slow."""
         state, names = self._optimizer.state, ("exp_avg", "exp_avg_sq", "step")
         self._moments = [[_Moments(p, *(state[p][name] for name in names)) for p in group["params"]] for group in self.param_groups]
 
@@ -139,7 +145,7 @@ class ElectraAdam(FairseqOptimizer):
         return True
 
     def scale_losses(self) -> None:
-        """Scale losses from now on, and leave out steps whose gradients overflow; doing so again changes nothing."""
+        """Scale losses from now on, and skip steps whose gradients overflow; idempotent."""
         if self.gradients is None:
             raise InputError("--autocast fp16 needs weights in float32; leave out --fp16, --bf16 and the like")
         if self.gradients.loss_scale is None:
@@ -249,7 +255,11 @@ class ElectraAdam(FairseqOptimizer):
             betas = OmegaConf.to_container(betas)
         if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
             raise InputError(f"--adam-betas must be two numbers in [0, 1), such as '(0.9, 0.999)', got {self.cfg.adam_betas!r}")
-        return {"lr": next(iter(lr)) if isinstance(lr, Collection) else lr, "betas": tuple(betas), "eps": self.cfg.adam_eps}
+        return {
+            "lr": next(iter(lr)) if isinstance(lr, Collection) else lr,
+            "betas": tuple(betas),
+            "eps": self.cfg.adam_eps,
+        }
 
     def state_dict(self) -> dict:
         """Return groups and moments, and the loss scale where there is one."""
@@ -259,19 +269,23 @@ class ElectraAdam(FairseqOptimizer):
         return state
 
     def load_state_dict(self, state_dict: dict, optimizer_overrides: dict | None = None) -> None:
-        """Load the moments; options are those of this run, each group keeping its own weight decay and share of the learning rate.
+        """Load the moments; options, weight decays and shares of the learning rate stay those of this run.
 
-        Moments that were gathered without bias correction have no step count: they stay uncorrected, as by then they are unbiased.
+        Moments that were gathered without bias correction have no step count: they stay uncorrected, as by
+        then they are unbiased.
 
         Raises:
-            InputError: ``--generator-lr`` or ``--layer-decay`` puts the parameters into other groups, so that moments would be mistaken.
+            InputError: ``--generator-lr`` or ``--layer-decay`` puts the parameters into other groups, so that
+            moments would be mistaken.
         """
         before, now = (_groups(groups) for groups in (state_dict["param_groups"], self.param_groups))
         if before != now:
             given = ", ".join(f"--{name.replace('_', '-')} {getattr(self.cfg, name):g}" for name in ("generator_lr", "layer_decay"))
             raise InputError(
-                f"the checkpoint's optimizer has {len(before)} groups of parameters, {given} makes {len(now)} or others: go on with the "
-                "values that the run began with, or give --reset-optimizer, which begins moments and schedule anew"
+                f"the checkpoint's optimizer has {len(before)} groups of parameters, {given} makes "
+                f"{len(now)} or others: go on with the "
+                "values that the run began with, or give --reset-optimizer, which begins moments and "
+                "schedule anew"
             )
         own = [{name: group[name] for name in ("weight_decay", "lr_scale")} for group in self.param_groups]
         super().load_state_dict(state_dict, {**self.optimizer_config, **(optimizer_overrides or {})})
@@ -286,13 +300,14 @@ class ElectraAdam(FairseqOptimizer):
 
 
 def _groups(groups: list[dict]) -> list[tuple[int, bool, bool]]:
-    """Tell groups apart: their lengths, and whether they learn more slowly or faster than the head, which orders them."""
+    """Describe each group: its length, and whether it learns more slowly or faster than the head."""
     scales = [group.get("lr_scale", 1.0) for group in groups]
     return [(len(group["params"]), scale < 1, scale > 1) for group, scale in zip(groups, scales, strict=True)]
 
 
 def _is_on(bias_correction: Any) -> bool:
-    found = {"none": True, "on": True, "true": True, "off": False, "false": False}.get(str(bias_correction).lower())  # YAML: on is true
+    # YAML: on is true
+    found = {"none": True, "on": True, "true": True, "off": False, "false": False}.get(str(bias_correction).lower())
     if found is None:
         raise InputError(f"--bias-correction must be on or off, got {bias_correction!r}")
     return found

@@ -10,13 +10,16 @@ from fairseq_electra.optim.loss_scale import SMALLEST, LossScale
 # written on a parameter: an optimizer is given parameters without their names
 ATTRIBUTE, OF_GENERATOR = "network", "of_generator"
 GENERATOR, DISCRIMINATOR = "gen_gnorm", "disc_gnorm"
-PREFIXES = {GENERATOR: ("generator.", "generator_head."), DISCRIMINATOR: ("discriminator.", "discriminator_head.")}
+PREFIXES = {
+    GENERATOR: ("generator.", "generator_head."),
+    DISCRIMINATOR: ("discriminator.", "discriminator_head."),
+}
 
 
 def mark_networks(model: nn.Module) -> None:
-    """Write on every parameter of generator and discriminator which of the two it belongs to; embeddings belong to neither.
+    """Store on every parameter whether it belongs to the generator or the discriminator; embeddings: neither.
 
-    And on all that the generator does not share, embeddings too, that it is the generator's: it learns at its rate.
+    Parameters that only the generator uses, its own embeddings included, are marked to learn at its rate.
     """
     for name, parameter in model.named_parameters():
         for network, prefixes in PREFIXES.items():
@@ -29,17 +32,20 @@ def mark_networks(model: nn.Module) -> None:
 class Gradients:
     """The gradients of one update.
 
-    They are read once, for their norms, and once by the optimizer's step, which multiplies each with :attr:`factor` on the fly: the
-    number of masked tokens, clipping and the loss scale in one. Nothing here waits for the device.
+    They are read once, for their norms, and once by the optimizer's step, which multiplies each with
+    :attr:`factor` on the fly: the number of masked tokens, clipping and the loss scale in one. Nothing here
+    waits for the device.
 
     Args:
-        params: in float32, all on one device; those of a model that :func:`mark_networks` has marked are told apart.
+        params: in float32, all on one device; those of a model that :func:`mark_networks` has marked are told
+            apart.
 
     Attributes:
         factor: what the gradients are still to be multiplied with; a number, or a tensor on their device.
-        norms: after :meth:`clip`, by its name in the log: ``gnorm`` of all gradients, ``gen_gnorm`` and ``disc_gnorm`` of those of
-            generator and discriminator with their heads. The embeddings count in ``gnorm`` alone, whether the networks share them or
-            not. Before clipping, as fairseq's. An update that overflowed has those of the one before it. Shapes: ().
+        norms: after :meth:`clip`, by its name in the log: ``gnorm`` of all gradients, ``gen_gnorm`` and
+            ``disc_gnorm`` of those of generator and discriminator with their heads. The embeddings count in
+            ``gnorm`` alone, whether the networks share them or not. Before clipping, as fairseq's. An update
+            that overflowed has those of the one before it. Shapes: ().
         drop_nonfinite: do no step with gradients that are not finite, nor any step after that.
         loss_scale: where losses are scaled; then only the step whose gradients overflow is not done.
         dropped: 1 where a step is not done. Shape: (), float32, on the device.
@@ -67,7 +73,7 @@ class Gradients:
 
     @property
     def hopeless(self) -> Tensor:
-        """1 where the run must end: a step was not done, or with scaled losses the scale is too small. Shape: (), float32."""
+        """1 if the run must end: a step was skipped, or the loss scale is too small. Shape: (), float32."""
         return self.dropped if self.loss_scale is None else (self.loss_scale.scale < SMALLEST).float()
 
     @torch.no_grad()
@@ -77,7 +83,8 @@ class Gradients:
         Returns:
             ``gnorm``. Shape: ().
 
-        Source: fairseq utils.py::clip_grad_norm_. Deviation: the norm of the networks' norms, to which rounding makes a difference.
+        Source: fairseq utils.py::clip_grad_norm_. Deviation: the norm of the networks' norms, to which
+        rounding makes a difference.
         """
         gradients = {network: [grad for p in params if (grad := p.grad) is not None] for network, params in self._networks.items()}
         found = {network: _norm(torch._foreach_norm(own)) for network, own in gradients.items() if own}
@@ -85,7 +92,10 @@ class Gradients:
             return torch.zeros((), device=self.device)
         own = torch.stack(list(found.values())) * self.factor
         total = torch.linalg.vector_norm(own)
-        norms = {"gnorm": total, **{name: norm for name, norm in zip(found, own.unbind(), strict=True) if name}}
+        norms = {
+            "gnorm": total,
+            **{name: norm for name, norm in zip(found, own.unbind(), strict=True) if name},
+        }
         if max_norm > 0:
             self.factor = self.factor * (float(max_norm) / (total + 1e-6)).clamp_(max=1)
         if self.may_be_dropped:
@@ -98,7 +108,7 @@ class Gradients:
         return norms["gnorm"]
 
     def divisor(self) -> Tensor | None:
-        """What the optimizer's step divides by: one over :attr:`factor`; None for a factor of 1. Shape: (), float32, on the device."""
+        """Return the divisor of the optimizer's step, 1 / :attr:`factor`; None for 1. Shape: (), float32."""
         if isinstance(self.factor, Tensor):
             return self.factor.to(self.device, torch.float32).reciprocal()
         return None if self.factor == 1 else torch.full((), 1 / self.factor, device=self.device)

@@ -9,7 +9,7 @@ INTERVAL = 2000  # updates without an overflow after which the scale is doubled
 
 
 class LossScale:
-    """Halved when gradients overflow, doubled after :data:`INTERVAL` updates in a row without; kept on the device.
+    """A scale that halves when gradients overflow, and doubles after :data:`INTERVAL` updates without.
 
     Args:
         device: of the losses.
@@ -28,7 +28,7 @@ class LossScale:
         self.since = torch.full((), state["since"], device=device)
 
     def update(self, overflowed: Tensor) -> None:
-        """Find the scale of the next update. ``overflowed``: 1 if this one's gradients did, else 0. Shape: ()."""
+        """Set the scale of the next update. ``overflowed``: 1 if gradients did, else 0. Shape: ()."""
         since = self.since + 1
         full = since >= INTERVAL
         self.scale = torch.where(overflowed > 0, self.scale / 2, torch.where(full, self.scale * 2, self.scale))

@@ -1,10 +1,10 @@
-"""A learning rate that warms up, stays constant and decays (WSD): one run gives checkpoints for several budgets.
+"""A learning rate that warms up, stays constant and decays (WSD): one run serves several budgets.
 
-A cosine or a polynomial must know the length of the run from its first update. Here only the decay does, and it can start from any
-checkpoint of the constant part::
+A cosine or a polynomial must know the length of the run from its first update. Here only the decay does, and
+it can start from any checkpoint of the constant part::
 
-    fairseq-train ... --lr-scheduler warmup_stable_decay --warmup-updates 1000 --max-update 100000 --save-dir long
-    fairseq-train ... --lr-scheduler warmup_stable_decay --warmup-updates 1000 --start-decay \
+    fairseq-train ... --lr-scheduler warmup_stable_decay --warmup-updates 1000 --max-update 100000 --save-dir
+    long fairseq-train ... --lr-scheduler warmup_stable_decay --warmup-updates 1000 --start-decay \
         --continue-once long/checkpoint_3_40000.pt --save-dir budget_of_40000
 """
 
@@ -26,7 +26,7 @@ SHAPES = {"linear": lambda t: 1 - t, "1-sqrt": lambda t: 1 - math.sqrt(t)}
 
 @dataclass
 class WarmupStableDecayConfig(FairseqDataclass):
-    """Options of ``--lr-scheduler warmup_stable_decay``; those that polynomial_decay has too are named as there."""
+    """Options of ``--lr-scheduler warmup_stable_decay``, named as those of polynomial_decay."""
 
     warmup_updates: int = field(default=0, metadata={"help": "updates in which the learning rate rises linearly from 0 to --lr"})
     total_num_update: Optional[float] = field(
@@ -37,13 +37,15 @@ class WarmupStableDecayConfig(FairseqDataclass):
         metadata={"help": "length of the decay: a share of the run below 1, or a number of updates; 0: none, constant to the end"},
     )
     decay_shape: ChoiceEnum(list(SHAPES)) = field(  # type: ignore[valid-type]
-        default="linear", metadata={"help": "t being the share of the decay that is done, the rate falls as 1 - t, or as 1 - sqrt(t)"}
+        default="linear",
+        metadata={"help": "t being the share of the decay that is done, the rate falls as 1 - t, or as 1 - sqrt(t)"},
     )
     end_learning_rate: float = field(default=0.0, metadata={"help": "learning rate at the end of the decay"})
     start_decay: bool = field(
         default=False,
         metadata={
-            "help": "start the decay at the checkpoint that this run resumes from (--continue-once or --restore-file); the run ends "
+            "help": "start the decay at the checkpoint that this run resumes from (--continue-once or "
+            "--restore-file); the run ends "
             "with it, --max-update and --total-num-update are not used"
         },
     )
@@ -52,7 +54,7 @@ class WarmupStableDecayConfig(FairseqDataclass):
 
 
 class Decay(NamedTuple):
-    """A decay: the update from which it starts, how many updates it takes, and whether --start-decay started it."""
+    """A decay: its first update, its number of updates, and whether --start-decay started it."""
 
     start: int
     updates: int
@@ -68,13 +70,16 @@ class Decay(NamedTuple):
 class WarmupStableDecay(FairseqLRScheduler):
     """Linear warm-up, constant learning rate, then a decay, linear or as 1 - sqrt.
 
-    A decay that has begun is part of the checkpoint and continues as it began, whatever the options of the resumed run say.
+    A decay that has begun is part of the checkpoint and continues as it began, whatever the options of the
+    resumed run say.
 
     Args:
         cfg: its options.
-        optimizer: whose learning rate is set; as with all schedulers of fairseq, that of update n + 1 is ``rate(n)``.
+        optimizer: whose learning rate is set; as with all schedulers of fairseq, that of update n + 1 is
+            ``rate(n)``.
 
-    Source: Hägele et al. 2024 (arXiv 2405.18392), section 3 and equation 1; a decay of 10 to 20 % of the run suffices.
+    Source: Hägele et al. 2024 (arXiv 2405.18392), section 3 and equation 1; a decay of 10 to 20 % of the run
+    suffices.
     """
 
     def __init__(self, cfg: WarmupStableDecayConfig, optimizer):
@@ -86,13 +91,15 @@ class WarmupStableDecay(FairseqLRScheduler):
             total = int(cfg.max_update if cfg.total_num_update is None else cfg.total_num_update)
             if total < 1:
                 raise InputError(
-                    f"--lr-scheduler warmup_stable_decay must know how many updates the run has, got {total}; give --max-update or "
+                    "--lr-scheduler warmup_stable_decay must know how many updates the run has, got "
+                    f"{total}; give --max-update or "
                     "--total-num-update"
                 )
             updates = _count(cfg.decay_updates, total * cfg.decay_updates)
             if cfg.warmup_updates + updates > total:
                 raise InputError(
-                    f"--warmup-updates {cfg.warmup_updates} and a decay of {updates} updates are longer than the run of {total} updates; "
+                    f"--warmup-updates {cfg.warmup_updates} and a decay of {updates} updates are longer than "
+                    f"the run of {total} updates; "
                     "shorten one of them or give a larger --total-num-update"
                 )
             self.decay = Decay(total - updates, updates, False) if updates else None
@@ -115,16 +122,19 @@ class WarmupStableDecay(FairseqLRScheduler):
         """Set the learning rate of the next update.
 
         Args:
-            num_updates: done so far. fairseq tells it here first when it resumes, after :meth:`load_state_dict`.
+            num_updates: done so far. fairseq tells it here first when it resumes, after
+                :meth:`load_state_dict`.
         """
         self.num_updates = num_updates
         if self.cfg.start_decay and self.decay is None and num_updates > 0:
             share = self.cfg.decay_updates
-            of_whole = num_updates * share / (1 - share) if share < 1 else 0.0  # a share of the run that ends with this decay
+            # a share of the run that ends with this decay
+            of_whole = num_updates * share / (1 - share) if share < 1 else 0.0
             self._continue(Decay(num_updates, _count(share, of_whole), True))
         if self._checks_next_update and self.decay is not None and num_updates > self.decay.start:
             raise InputError(
-                f"a decay from update {self.decay.start} to {self.decay.end} would begin before the checkpoint, which is of update "
+                f"a decay from update {self.decay.start} to {self.decay.end} would begin before the "
+                "checkpoint, which is of update "
                 f"{num_updates}; give --start-decay to start it there, or a larger --total-num-update"
             )
         self._checks_next_update = False
@@ -134,7 +144,10 @@ class WarmupStableDecay(FairseqLRScheduler):
     def state_dict(self) -> dict:
         """Return fairseq's own state and the decay, once it has begun."""
         begun = self.decay is not None and (self.decay.by_option or self.num_updates > self.decay.start)
-        return {**super().state_dict(), "decay": self.decay._asdict() if self.decay is not None and begun else None}
+        return {
+            **super().state_dict(),
+            "decay": self.decay._asdict() if self.decay is not None and begun else None,
+        }
 
     def load_state_dict(self, state_dict: dict) -> None:
         """Continue a decay that had begun; the state may be another scheduler's."""
@@ -145,7 +158,8 @@ class WarmupStableDecay(FairseqLRScheduler):
         begun = Decay(**state_dict["decay"])
         if self.cfg.start_decay and not begun.by_option:
             raise InputError(
-                f"--start-decay: the checkpoint is already within a decay, from update {begun.start} to {begun.end}; "
+                f"--start-decay: the checkpoint is already within a decay, from update {begun.start} to "
+                f"{begun.end}; "
                 f"give a checkpoint of update {begun.start} or before"
             )
         self._continue(begun)
@@ -156,7 +170,7 @@ class WarmupStableDecay(FairseqLRScheduler):
         logger.info(f"the learning rate decays from update {decay.start} to {decay.end}, where the run ends")
 
     def _end_run(self, update: int, whatever: bool = False) -> None:
-        """Let the run end at an update, or before if --max-update says so; ``whatever``: at this one in any case."""
+        """End the run at an update, or at --max-update if that is earlier and not ``whatever``."""
         run = self.cfg._get_parent() if OmegaConf.is_config(self.cfg) else None
         if run is not None and "optimization" in run:
             given = run.optimization.max_update

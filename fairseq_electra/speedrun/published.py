@@ -67,7 +67,7 @@ def flops_of(discriminator: EncoderSizes, generator: EncoderSizes, num_tokens: i
     products = flops.electra_flops(discriminator, generator, num_tokens)
     return {
         "paper": paper_flops.pretraining_flops(discriminator, generator, num_tokens, width, rows),
-        "products": products.of_step(tokens, tokens * width, paper_flops.GENERATED * tokens),
+        "products": products.of_step(tokens, tokens * width, paper_flops.MASKED_SHARE * tokens),
     }
 
 

@@ -1,1 +1,1 @@
-"""What ``--task`` and ``--bpe`` name. fairseq imports every file of this folder that does not begin with ``_``."""
+"""The tasks that ``--task`` names; fairseq imports every file here whose name does not start with ``_``."""

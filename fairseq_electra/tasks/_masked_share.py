@@ -1,4 +1,4 @@
-"""The share of tokens that are masked, which the discriminator's loss is weighted with. The underscore keeps fairseq from importing it."""
+"""The share of tokens that are masked, with which the discriminator's loss is weighted."""
 
 import functools
 import logging
@@ -10,17 +10,17 @@ logger = logging.getLogger(__name__)
 
 
 class MaskedShare:
-    """Masked tokens by all tokens, measured once for a run.
+    """Share of the tokens that are masked, measured once in a run.
 
-    ``--mask-prob`` is what is asked for; rounding to whole tokens in short rows, and words that do not fit, make the share another one.
-    It is a constant of the run, so that the loss of a batch is the sum of its rows' losses, and it is the same in every process.
-    Of several data folders, it is that of the first that is read.
+    It differs from ``--mask-prob`` by rounding to whole tokens in short rows, and by words that do not fit.
+    It is constant during a run and the same in every process, so that the loss of a batch is the sum of its
+    rows' losses. With several data folders, it is that of the folder that is read first.
 
     Args:
         mask_prob: the share until it is measured.
-        texts: tells the training text from others, as :func:`fairseq_electra.compat.same_run.digests` does; called once, when a
-            checkpoint is written or read.
-        **options: further options that decide it.
+        texts: returns digests of the training text (:func:`fairseq_electra.compat.same_run.digests`); called
+            once, when a checkpoint is written or read.
+        **options: further options that the share depends on.
     """
 
     def __init__(self, mask_prob: float, texts: Callable[[], list[str]] = list, **options: object):
@@ -28,11 +28,11 @@ class MaskedShare:
         self._options, self._texts = {"mask_prob": float(mask_prob), **options}, texts
 
     def measure(self, rows: MaskedRows, name: str) -> None:
-        """Measure it, unless it is known.
+        """Measure the share, unless it is known.
 
         Args:
-            rows: of the training text.
-            name: names them in the log.
+            rows: rows of the training text.
+            name: their name in the log.
         """
         if self._known or not len(rows):
             return
@@ -44,14 +44,14 @@ class MaskedShare:
         return self._texts()
 
     def state_dict(self) -> dict:
-        """Return the share, and the options and the text that it is of, for the checkpoint."""
+        """Return the share, with its options and the digests of its text, for the checkpoint."""
         return {"value": self.value, "options": self._options, "texts": self._here}
 
     def load_state_dict(self, state: dict | None) -> None:
-        """Go on with a checkpoint's share, if the options and the text are the same; else it is measured anew.
+        """Use the share of a checkpoint if options and text are the same; otherwise it is measured again.
 
-        Runs that began before it was measured have none, and go on with ``--mask-prob``. Checkpoints of before the text was noted are taken
-        to be of this one.
+        Checkpoints from before shares were measured have none, and continue with ``--mask-prob``. Checkpoints
+        without digests of the text are taken to have the same text.
         """
         if state is None:
             self._known = True
@@ -61,5 +61,5 @@ class MaskedShare:
 
 
 def _overlap(before: list[str] | None, now: list[str]) -> bool:
-    """Tell whether two lists of texts have one in common, or one of them is not known."""
+    """Return whether two lists of digests have one in common, or one list is unknown."""
     return not before or not now or not set(before).isdisjoint(now)

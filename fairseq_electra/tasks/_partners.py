@@ -1,4 +1,4 @@
-"""What ``--task electra_pretraining`` works with: its networks and its criterion."""
+"""The models and the criterion that ``--task electra_pretraining`` works with."""
 
 from typing import Any
 
@@ -10,21 +10,21 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.models.electra import ElectraModel
 
 
-def check_network(cfg: Any) -> None:
-    """Refuse a network that is no generator with a discriminator.
+def check_model(cfg: Any) -> None:
+    """Refuse a model that this package cannot pre-train.
 
     Args:
-        cfg: options of the network; None if fairseq-hydra-train was given none.
+        cfg: options of the model; None if fairseq-hydra-train was given none.
     """
     name = getattr(cfg, "_name", None)
-    found = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY.get(name)
-    if found is None or not issubclass(found, ElectraModel):
+    model_class = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY.get(name)
+    if model_class is None or not issubclass(model_class, ElectraModel):
         sizes = [arch for arch, model in ARCH_MODEL_REGISTRY.items() if model is ElectraModel and arch != "electra"]
         raise InputError(f"--arch {'is missing' if name is None else name}: --task electra_pretraining needs one of {', '.join(sizes)}")
 
 
 def check_criterion(cfg: Any) -> None:
-    """Refuse another criterion than replaced-token detection."""
+    """Refuse every criterion but replaced-token detection."""
     name = getattr(cfg, "_name", None)
     if not issubclass(CRITERION_REGISTRY.get(name, object), ReplacedTokenDetection):
         raise InputError(f"--criterion {name}: --task electra_pretraining needs --criterion replaced_token_detection")

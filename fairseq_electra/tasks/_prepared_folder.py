@@ -1,4 +1,4 @@
-"""What the tasks that read a folder of ``fairseq-electra prepare`` have in common."""
+"""Common parts of the tasks that read a folder of ``fairseq-electra prepare``."""
 
 import logging
 import math
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class PreparedFolderConfig(FairseqDataclass):
-    """Options of these tasks."""
+    """Options of all tasks that read a prepared folder."""
 
     data: str = field(default=MISSING, metadata={"help": "folder written by: fairseq-electra prepare"})
     classification_head_name: str = field(default="head", metadata={"help": "name of the head"})
@@ -39,28 +39,28 @@ class PreparedFolderConfig(FairseqDataclass):
 
 
 class PreparedFolderTask(FairseqTask, ABC):
-    """A task of one kind; its subclass has the head and the rows.
+    """A fine-tuning task; its subclasses add the head and the rows.
 
     Args:
-        cfg: its options.
-        dictionary: fairseq's.
-        info: of the folder.
+        cfg: options of the task.
+        dictionary: fairseq's dictionary.
+        info: contents of the folder's ``task.json``.
     """
 
     kind = ""
-    meter = ""  # of what validation gathers
+    meter = ""  # name of the meter that gathers the results of validation
 
     def __init__(self, cfg: PreparedFolderConfig, dictionary, info: TaskInfo):
         super().__init__(cfg)
         self.dictionary, self.info = dictionary, info
-        self._scored: tuple[Tensor | None, dict[str, float]] = (None, {})
+        self._scores: dict[str, dict[str, float]] = {}  # of each split, since its last batch
 
     @classmethod
     def setup_task(cls, cfg: PreparedFolderConfig, **kwargs: Any) -> "PreparedFolderTask":
-        """Read what the folder is, and its dictionary.
+        """Read the folder's description and its dictionary.
 
         Raises:
-            InputError: it was prepared for another task, or only a part of valid shall be scored.
+            InputError: the folder was prepared for another task, or ``--max-valid-steps`` is given.
         """
         if cfg.max_valid_steps:
             raise InputError(f"--max-valid-steps {cfg.max_valid_steps}: scores are those of the whole set; leave it out")
@@ -73,7 +73,7 @@ class PreparedFolderTask(FairseqTask, ABC):
         """Build the model and its head.
 
         Raises:
-            InputError: it is not ``electra_encoder``.
+            InputError: the model is not ``electra_encoder``.
         """
         if getattr(cfg, "_name", None) != "electra_encoder":
             raise InputError(f"--task {self.kind} needs --arch electra_encoder")
@@ -82,81 +82,84 @@ class PreparedFolderTask(FairseqTask, ABC):
         return model
 
     def build_criterion(self, cfg, *args: Any, **kwargs: Any):
-        """Build the criterion, which must be the task's; arguments and result as FairseqTask's."""
+        """Build the task's own criterion, and refuse others; arguments and result as FairseqTask's."""
         if getattr(cfg, "_name", None) != self.kind:
             raise InputError(f"--task {self.kind} needs --criterion {self.kind}")
         return super().build_criterion(cfg, *args, **kwargs)
 
     def logged_metrics(self, model, splits: list[str]) -> tuple[str, ...]:
-        """Name the metrics that the validation of a model logs on each of these splits."""
+        """Return the names of the metrics that validation logs on each of these splits."""
         return ("loss", *self.info.metrics)
 
     @abstractmethod
     def build_head(self, model) -> nn.Module:
-        """Make the head: a module of its own for each task."""
+        """Build the head of this task."""
 
     def check_split(self, split: str) -> None:
-        """Refuse a split that is not there, or has no labels to train on and to score with."""
+        """Refuse a split that does not exist or has no labels."""
         if split not in self.info.examples:
             raise InputError(f"{self.cfg.data} has no {split}, it has {', '.join(self.info.examples)}; name one of these")
         if split in self.info.unlabelled:
-            raise InputError(f"{split} of {self.cfg.data} has no labels; apply the net to its file with fairseq-electra predict")
+            raise InputError(f"{split} of {self.cfg.data} has no labels; apply the model to its file with fairseq-electra predict")
 
     def warn_of_unknown_text(self, split: str) -> None:
-        """Warn of a training text of which the vocabulary does not know much."""
+        """Warn of a training text with many tokens that are not in the vocabulary."""
         unknown = unknown_in_folder(self.cfg.data, split, len(self.dictionary)) if split == self.cfg.train_subset else ""
         if unknown and get_global_rank() == 0:
             logger.warning(unknown)
 
     def filter_indices_by_size(self, indices, dataset, max_positions=None, ignore_invalid_inputs=False):
-        """Refuse rows that the model or ``--max-tokens`` has no room for, which fairseq would leave out of train."""
+        """Refuse rows that are too long for the model or ``--max-tokens``, which fairseq would leave out."""
         limit = max_positions if isinstance(max_positions, int) else min(max_positions or (1 << 30,))
         longest = int(dataset.sizes.max())
         if longest > limit:
             raise InputError(
-                f"{self.cfg.data} has rows of {longest} tokens, and there is room for {limit} (the network's positions, or --max-tokens); "
+                f"{self.cfg.data} has rows of {longest} tokens, and the limit is {limit} (the model's "
+                "positions, or --max-tokens); "
                 f"prepare it again with --max-positions {limit}"
             )
         return indices
 
     def max_positions(self) -> None:
-        """No limit: rows were made to fit."""
+        """Return None, for no limit: ``prepare`` has cut the rows."""
         return
 
     def post_validate(self, model, stats: dict, agg) -> None:
-        """Forget what was gathered, which fairseq would keep and write into every checkpoint."""
+        """Drop the gathered results, which fairseq would write into every checkpoint."""
         super().post_validate(model, stats, agg)  # type: ignore[misc]  # compat/speeds.py
         metrics.reset_meter("valid", self.meter)
 
-    def log_scores(self, rows: TaskRows, found: Tensor, expected: int, more: tuple[str, ...] = ()) -> None:
-        """Log the task's metrics once all is gathered.
+    def log_scores(self, split: str, results: Tensor, expected: int, more: tuple[str, ...] = ()) -> None:
+        """Log the task's metrics once the results of all batches are gathered.
 
         Args:
-            rows: of the split.
-            found: what this batch adds, in any order. Shape: (n, columns).
-            expected: how many there are in the end; fairseq asks for the metrics after every batch as well, and gets NaN.
+            split: name of the split.
+            results: results of this batch, in any order. Shape: (n, columns).
+            expected: number of results in the end; until then the metrics are NaN, as fairseq reads them
+                after every batch.
             more: metrics of this split beside those of the task.
         """
-        metrics.log_concat_tensor(self.meter, found)
+        metrics.log_concat_tensor(self.meter, results)
+        self._scores.pop(split, None)
         for name in (*self.info.metrics, *more):
-            metrics.log_derived(name, partial(self._score, rows, expected, name))
+            metrics.log_derived(name, partial(self._score, split, expected, name))
 
-    def _score(self, rows: TaskRows, expected: int, name: str, meters: dict) -> float:
+    def _score(self, split: str, expected: int, name: str, meters: dict) -> float:
         gathered = meters[self.meter].tensor
         if gathered is None or len(gathered) < expected:
             return math.nan
-        if self._scored[0] is not gathered:  # once for all metrics
-            self._scored = (gathered, self.score(rows, gathered.double().numpy()))
-        score = self._scored[1][name]
+        if split not in self._scores:  # computed once for all metrics
+            self._scores[split] = self.score(self.datasets[split], gathered.double().numpy())
+        score = self._scores[split][name]
         return score if name.endswith("threshold") else round(score, 2)  # a threshold is given to predict
 
-    def say_when_all_is_the_same(self, said: np.ndarray, name: Callable[[list[float]], str], examples: str) -> None:
-        """Warn of a net that says the same of everything.
+    def warn_if_all_predictions_are_equal(self, said: np.ndarray, name: Callable[[list[float]], str], examples: str) -> None:
+        """Warn of a model that predicts the same for all examples.
 
         Args:
-            said: numbers of tags, (n,), or places, (n, 2).
-            name: puts one of them into words.
-            examples: what they are said of, in the plural.
+            said: the predictions: numbers of tags, (n,), or character ranges, (n, 2).
+            name: describes a prediction in words.
+            examples: name of the examples, in the plural.
         """
         same = all_the_same(said)
         if same is not None and get_global_rank() == 0:
@@ -164,14 +167,14 @@ class PreparedFolderTask(FairseqTask, ABC):
 
     @abstractmethod
     def score(self, rows: TaskRows, gathered: np.ndarray) -> dict[str, float]:
-        """Score a split by what was gathered."""
+        """Compute the metrics of a split from the gathered results."""
 
     @property
     def source_dictionary(self):
-        """The dictionary."""
+        """The dictionary of the text."""
         return self.dictionary
 
     @property
     def target_dictionary(self) -> None:
-        """There is none."""
+        """None: labels have no dictionary."""
         return

@@ -1,4 +1,7 @@
-"""The options of pre-training, and those that cannot work. The underscore keeps fairseq from importing this file as a task."""
+"""The options of pre-training, and the combinations of them that cannot work.
+
+The underscore keeps fairseq from importing this file as a task.
+"""
 
 import importlib.util
 from dataclasses import dataclass, field
@@ -8,12 +11,12 @@ import torch
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from omegaconf import II, MISSING
 
-from fairseq_electra.electra.attention import SHORT_ROW_ON_CPU
+from fairseq_electra.electra.fast.attention import SHORT_ROW_ON_CPU
 from fairseq_electra.electra.masking import MASKERS
 from fairseq_electra.errors import InputError
 from fairseq_electra.precision import cpu_has_bf16, cpu_multiplies_fp16
 
-SHORTEST, LONGEST = 8, 65535
+MIN_TOKENS_PER_SAMPLE, MAX_TOKENS_PER_SAMPLE = 8, 65535
 SPANS_OF_A_ROW = 3  # with fewer, spans that do not fit make the mean length another than the one asked for
 VARLEN_CAPABILITY = (8, 0)  # what the kernel for documents of any length asks of a GPU
 
@@ -42,7 +45,8 @@ class ElectraPretrainingConfig(FairseqDataclass):
     mask_spans: float = field(
         default=0.0,
         metadata={
-            "help": "mask spans of this mean length, in tokens, or with --mask-whole-words in words, of which long ones come more rarely; "
+            "help": "mask spans of this mean length, in tokens, or with --mask-whole-words in words, of "
+            "which long ones come more rarely; "
             "0: single ones"
         },
     )
@@ -60,8 +64,10 @@ class ElectraPretrainingConfig(FairseqDataclass):
     stop_when_collapsed: int = field(
         default=0,
         metadata={
-            "help": "end the run with exit status 3 once the log has warned that it collapsed (discriminator at chance, or generator no "
-            "better than piece frequencies) and it has been so for this many updates in a row; checkpoints stay as they are; 0: never"
+            "help": "end the run with exit status 3 once the log has warned that it collapsed (discriminator "
+            "at chance, or generator no "
+            "better than piece frequencies) and it has been so for this many updates in a row; checkpoints "
+            "stay as they are; 0: never"
         },
     )
     seed: int = II("common.seed")
@@ -79,25 +85,28 @@ class ElectraPretrainingConfig(FairseqDataclass):
 
 
 def check_options(cfg: ElectraPretrainingConfig) -> None:
-    """Refuse what cannot work, before anything is loaded."""
+    """Refuse options that cannot work, before anything is loaded."""
     if not 0 < cfg.mask_prob < 1:
         raise InputError(f"--mask-prob must lie between 0 and 1, got {cfg.mask_prob}; ELECTRA uses 0.15 (small, base) or 0.25 (large)")
     shares = (cfg.leave_unmasked_prob, cfg.random_token_prob)
     if min(shares) < 0 or sum(shares) > 1:
         raise InputError(
-            f"--leave-unmasked-prob and --random-token-prob are shares of the masked tokens, got {shares[0]} and {shares[1]}; "
+            f"--leave-unmasked-prob and --random-token-prob are shares of the masked tokens, got {shares[0]} "
+            f"and {shares[1]}; "
             "give two that add up to at most 1"
         )
-    if not SHORTEST <= cfg.tokens_per_sample <= LONGEST:
+    if not MIN_TOKENS_PER_SAMPLE <= cfg.tokens_per_sample <= MAX_TOKENS_PER_SAMPLE:
         raise InputError(
-            f"--tokens-per-sample must lie between {SHORTEST} and {LONGEST}, got {cfg.tokens_per_sample}; ELECTRA uses 128 or 512"
+            f"--tokens-per-sample must lie between {MIN_TOKENS_PER_SAMPLE} and {MAX_TOKENS_PER_SAMPLE}, got "
+            f"{cfg.tokens_per_sample}; ELECTRA uses 128 or 512"
         )
     masked = cfg.mask_prob * cfg.tokens_per_sample
-    longest = round(masked / SPANS_OF_A_ROW, 2)
-    if cfg.mask_spans and not 1 <= cfg.mask_spans <= longest:
-        remedy = f"give a mean length from 1 to {longest:g}, or 0" if longest >= 1 else "give longer rows, or 0"
+    max_mean = round(masked / SPANS_OF_A_ROW, 2)
+    if cfg.mask_spans and not 1 <= cfg.mask_spans <= max_mean:
+        remedy = f"give a mean length from 1 to {max_mean:g}, or 0" if max_mean >= 1 else "give longer rows, or 0"
         raise InputError(
-            f"--mask-spans {cfg.mask_spans:g} does not fit rows of {cfg.tokens_per_sample} tokens, of which {masked:.3g} are masked in "
+            f"--mask-spans {cfg.mask_spans:g} does not fit rows of {cfg.tokens_per_sample} tokens, of which "
+            f"{masked:.3g} are masked in "
             f"{SPANS_OF_A_ROW} spans or more; {remedy}"
         )
     if cfg.across_documents and cfg.rows == "pairs":
@@ -127,26 +136,28 @@ def check_options(cfg: ElectraPretrainingConfig) -> None:
 
 
 def check_packing(cfg: ElectraPretrainingConfig, compiled: bool, attention_dropout: float, on_gpu: bool) -> None:
-    """Refuse ``--pack`` where attention within documents would need a matrix of T x T for long rows, or would leave dropout out."""
-    width = cfg.tokens_per_sample
+    """Refuse ``--pack`` where attention would need a T x T mask for long rows, or could not drop out."""
+    length = cfg.tokens_per_sample
     if not on_gpu:
-        if compiled and width > SHORT_ROW_ON_CPU:
+        if compiled and length > SHORT_ROW_ON_CPU:
             raise InputError(
-                f"--compile and --pack go together on a CPU up to --tokens-per-sample {SHORT_ROW_ON_CPU}, got {width}: the shapes of "
+                f"--compile and --pack go together on a CPU up to --tokens-per-sample {SHORT_ROW_ON_CPU}, "
+                f"got {length}: the shapes of "
                 "longer packed rows differ from batch to batch; leave out one of the two"
             )
         return
     if str(cfg.autocast) == "none":
-        if width > SHORT_ROW_ON_CPU:
+        if length > SHORT_ROW_ON_CPU:
             raise InputError(
-                f"--pack with --tokens-per-sample {width} needs --autocast bf16 on a GPU, whose kernel takes half precision only"
+                f"--pack with --tokens-per-sample {length} needs --autocast bf16 on a GPU, whose kernel takes half precision only"
             )
         return
     if importlib.util.find_spec("torch.nn.attention.varlen") is None:
         raise InputError(f"--pack with --autocast {cfg.autocast} needs torch 2.10 or newer on a GPU, this is {torch.__version__}")
     if torch.cuda.get_device_capability() < VARLEN_CAPABILITY:
         raise InputError(
-            f"--pack with --autocast {cfg.autocast} needs a GPU of compute capability 8.0 (A100) or newer, this is a "
+            f"--pack with --autocast {cfg.autocast} needs a GPU of compute capability 8.0 (A100) or newer, "
+            "this is a "
             f"{torch.cuda.get_device_name()}; leave out one of the two"
         )
     if attention_dropout > 0:

@@ -28,16 +28,17 @@ from fairseq_electra.pretraining.diagnosis import Diagnosis, unigram_baseline
 from fairseq_electra.pretraining.dictionary import dictionary_digest
 from fairseq_electra.pretraining.fixed_corruption import BY_FREQUENCY, BY_GENERATOR, SEED, corrupt_by_frequency, load_corruption
 from fairseq_electra.pretraining.metrics import SUMS, auc_of, fixed_histograms, logged_by_validation
-from fairseq_electra.pretraining.packing import pack
-from fairseq_electra.pretraining.rows import build_rows, last_lines
+from fairseq_electra.pretraining.packing import Packing, pack
+from fairseq_electra.pretraining.rows import Rows, build_rows, last_lines
 from fairseq_electra.pretraining.stretch import Stretch
 from fairseq_electra.pretraining.unknown import warning_of_binarized
 from fairseq_electra.tasks._masked_share import MaskedShare
-from fairseq_electra.tasks._partners import check_criterion, check_network
+from fairseq_electra.tasks._partners import check_criterion, check_model
 from fairseq_electra.tasks._pretraining_options import ElectraPretrainingConfig, check_options, check_packing
 
 logger = logging.getLogger(__name__)
-UNIGRAM_IDS = 1 << 22  # of the training text, where it has to serve: enough to know how frequent its most frequent piece is
+# of the training text, where it has to serve: enough to know how frequent its most frequent piece is
+UNIGRAM_IDS = 1 << 22
 
 
 @register_task("electra_pretraining", dataclass=ElectraPretrainingConfig)
@@ -45,8 +46,8 @@ class ElectraPretrainingTask(FairseqTask):
     """Replaced-token detection on raw text.
 
     Args:
-        cfg: its options.
-        dictionary: fairseq's, with ``<mask>`` as its last entry.
+        cfg: options of the task.
+        dictionary: fairseq's dictionary, with ``<mask>`` as its last entry.
     """
 
     def __init__(self, cfg: ElectraPretrainingConfig, dictionary):
@@ -54,14 +55,14 @@ class ElectraPretrainingTask(FairseqTask):
         self.dictionary = dictionary
         self.diagnosis = Diagnosis()
         deciding = ["mask_whole_words", "tokens_per_sample", "rows", "pack", "across_documents"]
-        # checkpoints from before these options have none
+        # older checkpoints do not have these
         deciding += [name for name in ("mask_spans", "masker") if cfg.get(name)]
         texts = functools.partial(digests, cfg.data, cfg.train_subset)
         self.masked_share = MaskedShare(cfg.mask_prob, texts, **{name: str(getattr(cfg, name)) for name in deciding})
-        self.flops: Flops | None = None  # of the model, once it is built
-        self.peak = 0.0  # FLOP/s of a device, once it is at work
-        self.compiled = self.cuda_graphs = False  # what the model was built with
-        self.objective = OBJECTIVES["electra"]  # until it is built
+        self.flops: Flops | None = None  # operations of the model, once it is built
+        self.peak = 0.0  # FLOP/s of a device, known from the first step on
+        self.compiled = self.cuda_graphs = False  # options that the model was built with
+        self.objective = OBJECTIVES["electra"]  # until the model is built
 
     @classmethod
     def setup_task(cls, cfg: ElectraPretrainingConfig, **kwargs: Any) -> "ElectraPretrainingTask":
@@ -72,8 +73,8 @@ class ElectraPretrainingTask(FairseqTask):
         return cls(cfg, dictionary)
 
     def build_model(self, cfg, from_checkpoint: bool = False):
-        """Build the model and count its operations."""
-        check_network(cfg)
+        """Build the model, and count its operations."""
+        check_model(cfg)
         model = super().build_model(cfg, from_checkpoint)
         self.compiled, self.cuda_graphs = bool(cfg.get("compile", False)), bool(cfg.get("cuda_graphs", False))
         if self.cuda_graphs and max(self.cfg.update_freq) > 1:
@@ -86,7 +87,7 @@ class ElectraPretrainingTask(FairseqTask):
         return model
 
     def build_criterion(self, cfg, *args: Any, **kwargs: Any):
-        """Build the criterion, compiled where the model is; arguments and result as FairseqTask's, which differ between its releases."""
+        """Build the criterion, compiled if the model is; arguments and result as FairseqTask's."""
         check_criterion(cfg)
         criterion = super().build_criterion(cfg, *args, **kwargs)
         if self.compiled:
@@ -94,27 +95,16 @@ class ElectraPretrainingTask(FairseqTask):
         return criterion
 
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> MaskedRows:
-        """Map a split and find its rows.
+        """Open a split and make its rows.
 
         Args:
             split: file name without its ending: train, valid, ...
-            epoch: of several data folders, epoch e reads number e, round and round.
-            combine: taken for fairseq's sake.
+            epoch: number of the epoch; with several data folders, each epoch reads the next one in turn.
+            combine: not used; fairseq passes it.
         """
-        folders = utils.split_paths(self.cfg.data)
-        dictionary = self.dictionary
-        folder = Path(folders[(epoch - 1) % len(folders)] if split == self.cfg.train_subset else folders[0])
-        if split == self.cfg.train_subset:
-            self._check_folders([str(folder)] if split in self.datasets else folders, split)
-        cfg, prefix = self.cfg, folder / split
-        if split != cfg.train_subset and not Path(f"{prefix}.idx").is_file():
-            there = ", ".join(sorted(path.stem for path in folder.glob("*.idx"))) or "nothing"
-            raise InputError(
-                f"no {prefix}.idx, the folder holds {there}; name one of these, make it with fairseq-electra encode --{split}pref, "
-                "or train with --disable-validation"
-            )
-        corpus = open_binarized(prefix, len(dictionary))
-        is_train = split == cfg.train_subset
+        cfg, is_train = self.cfg, split == self.cfg.train_subset
+        prefix = self._locate(split, epoch)
+        corpus = open_binarized(prefix, len(self.dictionary))
         seed = cfg.seed if is_train else SEED  # all runs are validated on the same rows
         rows = build_rows(
             corpus.line_sizes,
@@ -123,7 +113,46 @@ class ElectraPretrainingTask(FairseqTask):
             across_documents=cfg.across_documents,
             seed=seed,
         )
-        masking = Masking(
+        packing = pack(rows.sizes, cfg.tokens_per_sample, seed) if cfg.pack else None
+        self._log_rows(prefix, corpus, rows, packing)
+        self._log_unigram_baseline(split, prefix, corpus)
+        self.datasets[split] = MaskedRows(
+            corpus,
+            rows,
+            self._masking(),
+            cfg.tokens_per_sample,
+            bos=self.dictionary.bos(),
+            pad=self.dictionary.pad(),
+            eos=self.dictionary.eos(),
+            vocabulary_size=len(self.dictionary),
+            seed=cfg.seed,
+            packing=packing,
+            fixed=None if is_train else self._fixed_corruptions(prefix, corpus),
+        )
+        if is_train:
+            self.masked_share.measure(self.datasets[split], str(prefix))
+        return self.datasets[split]
+
+    def _locate(self, split: str, epoch: int) -> Path:
+        """Return the path of a split's files without their ending, after checking the folders."""
+        folders = utils.split_paths(self.cfg.data)
+        if split == self.cfg.train_subset:
+            folder = folders[(epoch - 1) % len(folders)]
+            self._check_folders([folder] if split in self.datasets else folders, split)
+            return Path(folder) / split
+        prefix = Path(folders[0]) / split
+        if not Path(f"{prefix}.idx").is_file():
+            there = ", ".join(sorted(path.stem for path in prefix.parent.glob("*.idx"))) or "nothing"
+            raise InputError(
+                f"no {prefix}.idx, the folder holds {there}; name one of these, make it with fairseq-electra "
+                "encode "
+                f"--{split}pref, or train with --disable-validation"
+            )
+        return prefix
+
+    def _masking(self) -> Masking:
+        cfg, dictionary = self.cfg, self.dictionary
+        return Masking(
             cfg.mask_prob,
             cfg.leave_unmasked_prob,
             cfg.random_token_prob,
@@ -135,43 +164,35 @@ class ElectraPretrainingTask(FairseqTask):
             masker=str(cfg.masker or ""),
             seed=cfg.seed,
         )
-        packing = pack(rows.sizes, cfg.tokens_per_sample, seed) if cfg.pack else None
+
+    def _log_rows(self, prefix: Path, corpus: Binarized, rows: Rows, packing: Packing | None) -> None:
+        length = self.cfg.tokens_per_sample
         logger.info(
-            f"{prefix}: {len(corpus.line_sizes):,} lines in {len(last_lines(corpus.line_sizes)):,} documents, "
-            f"{len(rows):,} rows of up to {cfg.tokens_per_sample} tokens, "
-            f"{rows.sizes.mean() / cfg.tokens_per_sample:.0%} filled, {(rows.second > 0).mean():.0%} with two segments"
+            f"{prefix}: {len(corpus.line_sizes):,} lines in {len(last_lines(corpus.line_sizes)):,} "
+            "documents, "
+            f"{len(rows):,} rows of up to {length} tokens, "
+            f"{rows.sizes.mean() / length:.0%} filled, {(rows.second > 0).mean():.0%} with two segments"
         )
         if packing is not None:
-            logger.info(f"{prefix}: packed into {len(packing):,}, {packing.sizes.mean() / cfg.tokens_per_sample:.1%} filled")
+            logger.info(f"{prefix}: packed into {len(packing):,}, {packing.sizes.mean() / length:.1%} filled")
         warning = warning_of_binarized(str(prefix), corpus.ids, corpus.line_sizes)
         if warning and get_global_rank() == 0:
             logger.warning(warning)
-        if not (is_train and self.diagnosis.unigram):
-            baseline = unigram_baseline(corpus.ids[: UNIGRAM_IDS if is_train else None], dictionary)
-            self.diagnosis.unigram[split] = baseline
-            logger.info(
-                f"{prefix}: a unigram generator has, where <mask> is shown, a loss of {baseline.loss:.3f} "
-                f"and mask_token_accuracy {baseline.accuracy:.2%}"
-            )
-        self.datasets[split] = MaskedRows(
-            corpus,
-            rows,
-            masking,
-            cfg.tokens_per_sample,
-            bos=dictionary.bos(),
-            pad=dictionary.pad(),
-            eos=dictionary.eos(),
-            vocabulary_size=len(dictionary),
-            seed=cfg.seed,
-            packing=packing,
-            fixed=None if is_train else self._fixed_corruptions(prefix, corpus),
+
+    def _log_unigram_baseline(self, split: str, prefix: Path, corpus: Binarized) -> None:
+        """Compute the baseline of the diagnosis; for the training text once only."""
+        is_train = split == self.cfg.train_subset
+        if is_train and self.diagnosis.unigram:
+            return
+        baseline = unigram_baseline(corpus.ids[: UNIGRAM_IDS if is_train else None], self.dictionary)
+        self.diagnosis.unigram[split] = baseline
+        logger.info(
+            f"{prefix}: a unigram generator has, where <mask> is shown, a loss of {baseline.loss:.3f} "
+            f"and mask_token_accuracy {baseline.accuracy:.2%}"
         )
-        if is_train:
-            self.masked_share.measure(self.datasets[split], str(prefix))
-        return self.datasets[split]
 
     def _check_folders(self, folders: list[str], split: str) -> None:
-        """Refuse folders that could not be trained on: all of them before the first epoch, not when the epoch of each comes."""
+        """Refuse folders that cannot be trained on: before the first epoch all of them."""
         first, digest = utils.split_paths(self.cfg.data)[0], dictionary_digest(self.dictionary.symbols)
         for folder in dict.fromkeys(folders):
             if folder != first and dictionary_digest(load_dictionary(folder).symbols) != digest:
@@ -180,17 +201,18 @@ class ElectraPretrainingTask(FairseqTask):
 
     def _fixed_corruptions(self, prefix: Path, corpus: Binarized) -> dict[str, np.ndarray]:
         dictionary = self.dictionary
-        found = {BY_FREQUENCY: corrupt_by_frequency(corpus.ids, dictionary.nspecial, len(dictionary) - 1)}
+        corruptions = {BY_FREQUENCY: corrupt_by_frequency(corpus.ids, dictionary.nspecial, len(dictionary) - 1)}
         of_generator = load_corruption(prefix, corpus)
         if of_generator is not None:
-            found[BY_GENERATOR], name = of_generator
+            corruptions[BY_GENERATOR], name = of_generator
             logger.info(f"{prefix}: {BY_GENERATOR}_auc is that of replacements by {name}")
-        return found
+        return corruptions
 
     def get_batch_iterator(self, dataset: MaskedRows, *args: Any, **kwargs: Any):
         """Send batches to a GPU ahead of their updates.
 
-        The last batch has the shape of the others where a graph is compiled for it. Arguments and result as FairseqTask's.
+        The last batch has the shape of the others where a graph is compiled for it. Arguments and result as
+        FairseqTask's.
         """
         dataset.sends_ahead = torch.cuda.is_available() and not self.cfg.cpu
         iterator = super().get_batch_iterator(dataset, *args, **kwargs)
@@ -231,7 +253,7 @@ class ElectraPretrainingTask(FairseqTask):
         logger.info(f"mfu: share of {self.peak / 1e12:.3g} TFLOP/s in {kind} on each of {devices} devices")
 
     def reduce_metrics(self, logging_outputs: list[dict], criterion) -> None:
-        """Log fairseq's metrics and the criterion's, and in training ``tflops`` and ``mfu``: useful products a second, and their share."""
+        """Log the criterion's metrics, in training also ``tflops`` and ``mfu`` of useful products."""
         super().reduce_metrics(logging_outputs, criterion)
         if not any("flops" in log for log in logging_outputs):  # no training step
             return
@@ -247,7 +269,7 @@ class ElectraPretrainingTask(FairseqTask):
             self._diagnose(meters)
 
     def _diagnose(self, meters) -> None:
-        """Say what is wrong with the run, at the updates where the log reads its figures anyway; every process comes to the same end."""
+        """Warn of a failing run, at the updates that are logged; all processes agree."""
         total, update = meters[SUMS].read(), meters["num_updates"].val
         lines = self.diagnosis.follow(Stretch.of(total, auc_of(total), update, meters["lr"].val if "lr" in meters else 0.0))
         limit = self.cfg.stop_when_collapsed
@@ -259,11 +281,11 @@ class ElectraPretrainingTask(FairseqTask):
                 logger.warning(line)
 
     def state_dict(self) -> dict:
-        """Return what a resumed run needs to know of its past, for the checkpoint."""
+        """Return what a resumed run needs, for the checkpoint."""
         return {"diagnosis": self.diagnosis.state_dict(), "masked_share": self.masked_share.state_dict()}
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Go on from a checkpoint's state; one of before this package kept any is empty."""
+        """Continue from a checkpoint's state; that of an older version is empty."""
         if "diagnosis" in state_dict:
             self.diagnosis.load_state_dict(state_dict["diagnosis"])
         self.masked_share.load_state_dict(state_dict.get("masked_share"))
@@ -276,12 +298,13 @@ class ElectraPretrainingTask(FairseqTask):
             loss, sample_size, log = criterion(model, sample)
             if self.objective.has_discriminator:
                 log |= fixed_histograms(model, sample)
-        if self.cuda_graphs:  # fairseq-validate keeps the logs of all batches, and a graph writes over its own
+        # fairseq-validate keeps the logs of all batches, and a graph writes over its own
+        if self.cuda_graphs:
             log = {name: value.clone() if isinstance(value, torch.Tensor) else value for name, value in log.items()}
         return loss, sample_size, log
 
     def logged_metrics(self, model, splits: list[str]) -> tuple[str, ...]:
-        """Name the metrics that the validation of a model logs on each of these splits, which are loaded."""
+        """Return the names of the metrics that validation logs on each of these splits, which are loaded."""
         corruptions = [set(self.datasets[split].fixed) for split in splits if split in self.datasets]
         return logged_by_validation(self.objective.has_discriminator, sorted(set.intersection(*corruptions)) if corruptions else ())
 

@@ -1,4 +1,4 @@
-"""Questions whose answer stands in a text, or does not: SQuAD 1.1 and 2.0."""
+"""Extractive question answering, with or without unanswerable questions: SQuAD 1.1 and 2.0."""
 
 import logging
 import math
@@ -33,7 +33,8 @@ class QuestionAnsweringConfig(PreparedFolderConfig):
     """Options of ``--task question_answering``."""
 
     answer_head: ChoiceEnum([CONDITIONAL, INDEPENDENT]) = field(  # type: ignore[valid-type]
-        default=CONDITIONAL, metadata={"help": "the paper's, whose end depends on its start, or the plain one that transformers has"}
+        default=CONDITIONAL,
+        metadata={"help": "the paper's, whose end depends on its start, or the plain one that transformers has"},
     )
     beam: int = field(default=BEAM, metadata={"help": "starts that the conditional head tries"})
     max_answer_length: int = field(default=MAX_ANSWER_LENGTH, metadata={"help": "pieces of the longest answer"})
@@ -47,7 +48,7 @@ class QuestionAnsweringTask(PreparedFolderTask):
 
     def __init__(self, cfg: QuestionAnsweringConfig, *args: Any):
         super().__init__(cfg, *args)
-        self._threshold: float | None = None  # valid's, of this validation
+        self._threshold: float | None = None  # chosen on valid in this validation
         for name in ("beam", "max_answer_length"):
             if getattr(cfg, name) < 1:
                 raise InputError(
@@ -55,11 +56,11 @@ class QuestionAnsweringTask(PreparedFolderTask):
                 )
 
     def build_head(self, model) -> nn.Module:
-        """Make the head."""
+        """Build the head."""
         return answer_head(str(self.cfg.answer_head), model.sizes.hidden_size, self.info.unanswerable)
 
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> QuestionRows:
-        """Map a split."""
+        """Open a split and make its rows."""
         self.check_split(split)
         self.warn_of_unknown_text(split)
         folder = QuestionFolder(self.cfg.data, split, len(self.dictionary))
@@ -67,60 +68,61 @@ class QuestionAnsweringTask(PreparedFolderTask):
         return self.datasets[split]
 
     def valid_step(self, sample: dict, model, criterion):
-        """Find the loss and each window's best answer, as :func:`answers_of_questions` takes them, under ``windows``."""
+        """Compute the loss, and each window's best answer (``windows``, see :func:`answers_of_questions`)."""
         model.eval()
         with torch.no_grad():
             hidden, _ = model(**sample["net_input"])
             head = model.classification_heads[self.cfg.classification_head_name]
             loss, sample_size, log = criterion.loss_of(head(hidden, sample["allowed"], sample["first"]), sample)
-            found = window_answers(hidden, head, sample, self.cfg.beam, 1, self.cfg.max_answer_length)
-        return loss, sample_size, log | {"windows": found.cpu(), "split": sample["split"]}
+            answers = window_answers(hidden, head, sample, self.cfg.beam, 1, self.cfg.max_answer_length)
+        return loss, sample_size, log | {"windows": answers.cpu(), "split": sample["split"]}
 
     def train_step(self, *args: Any, **kwargs: Any):
-        """Train, and forget the threshold of the weights of before; arguments and result as FairseqTask's."""
+        """Do a training step, which makes the threshold obsolete; arguments and result as FairseqTask's."""
         self._threshold = None
         return super().train_step(*args, **kwargs)
 
     def state_dict(self) -> dict:
-        """Return what a checkpoint keeps: with its weights, the threshold that their validation has chosen."""
+        """Return the state for the checkpoint, with the threshold that validation has chosen."""
         chosen = {} if self._threshold is None else {"threshold": self._threshold}
         return super().state_dict() | chosen
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Take back what a checkpoint has kept."""
+        """Load the state from a checkpoint."""
         self._threshold = state_dict.get("threshold")
         super().load_state_dict({name: value for name, value in state_dict.items() if name != "threshold"})
 
     def begin_valid_epoch(self, epoch: int, model) -> None:
-        """Forget the last validation's threshold, which was that of other weights; arguments as FairseqTask's."""
+        """Forget the threshold of the last validation; arguments as FairseqTask's."""
         super().begin_valid_epoch(epoch, model)
         self._threshold = None
 
     def reduce_metrics(self, logging_outputs: list[dict], criterion) -> None:
         """Log the scores of all questions, whichever process answered them."""
         super().reduce_metrics(logging_outputs, criterion)
-        found = [log["windows"] for log in logging_outputs if "windows" in log]
-        if found:
-            rows = self.datasets[logging_outputs[0]["split"]]
+        results = [log["windows"] for log in logging_outputs if "windows" in log]
+        if results:
+            split = logging_outputs[0]["split"]
+            rows = self.datasets[split]
             chosen_elsewhere = self.info.unanswerable and rows.questions.split != VALID
-            self.log_scores(rows, torch.cat(found), len(rows), ORACLE if chosen_elsewhere else ())
+            self.log_scores(split, torch.cat(results), len(rows), ORACLE if chosen_elsewhere else ())
 
     def score(self, rows: TaskRows, gathered: np.ndarray) -> dict[str, float]:
-        """Score the answers; other splits than valid with the threshold that valid has been given in the same validation."""
+        """Score the answers; other splits than valid use the threshold chosen on valid."""
         assert isinstance(rows, QuestionRows) and isinstance(rows.questions, QuestionFolder)
         folder = rows.questions
         answers = whole_words(answers_of_questions(folder, gathered, 1), folder.context_of_each())
         threshold = math.inf
         if not self.info.unanswerable:
-            found = score_split(folder, answers, False)
+            scores = score_split(folder, answers, False)
         elif folder.split == VALID:
-            found = score_split(folder, answers, True)
-            self._threshold = threshold = found["threshold"]
+            scores = score_split(folder, answers, True)
+            self._threshold = threshold = scores["threshold"]
         else:
             threshold = self._threshold_of_valid(folder.split)
-            found = score_split(folder, answers, True, threshold)
-        self.say_when_all_is_the_same(places_of(answers, threshold), characters, "questions")
-        return found
+            scores = score_split(folder, answers, True, threshold)
+        self.warn_if_all_predictions_are_equal(places_of(answers, threshold), characters, "questions")
+        return scores
 
     def _threshold_of_valid(self, split: str) -> float:
         if self._threshold is not None:
@@ -134,5 +136,5 @@ class QuestionAnsweringTask(PreparedFolderTask):
 
 
 def answer_head(kind: str, hidden_size: int, unanswerable: bool) -> nn.Module:
-    """Make a head of one kind."""
+    """Build an answer head: conditional or independent."""
     return IndependentAnswerHead(hidden_size) if kind == INDEPENDENT else ConditionalAnswerHead(hidden_size, unanswerable)

@@ -1,4 +1,4 @@
-"""A tag for every word: entities, chunks."""
+"""Tagging of words: entities, chunks."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class TokenClassificationTask(PreparedFolderTask):
     kind, meter = TAGGING, "_words"
 
     def build_head(self, model) -> nn.Module:
-        """Make the head."""
+        """Build the head."""
         return TokenHead(model.sizes.hidden_size, len(self.info.labels), model.head_dropout)
 
     def targets_of_train(self) -> np.ndarray | None:
@@ -33,7 +33,7 @@ class TokenClassificationTask(PreparedFolderTask):
         return TagFolder(self.cfg.data, "train", len(self.dictionary), len(self.info.labels)).targets[0]
 
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> TagRows:
-        """Map a split."""
+        """Open a split and make its rows."""
         self.check_split(split)
         self.warn_of_unknown_text(split)
         folder = TagFolder(self.cfg.data, split, len(self.dictionary), len(self.info.labels))
@@ -41,7 +41,7 @@ class TokenClassificationTask(PreparedFolderTask):
         return self.datasets[split]
 
     def valid_step(self, sample: dict, model, criterion):
-        """Find the loss and the scores of words, as :func:`in_order` takes them, under ``words``."""
+        """Compute the loss, and the scores of words under ``words`` (:func:`in_order`)."""
         model.eval()
         with torch.no_grad():
             scores, _ = model(**sample["net_input"], classification_head_name=self.cfg.classification_head_name)
@@ -51,14 +51,14 @@ class TokenClassificationTask(PreparedFolderTask):
     def reduce_metrics(self, logging_outputs: list[dict], criterion) -> None:
         """Log the scores of all sentences, whichever process tagged them."""
         super().reduce_metrics(logging_outputs, criterion)
-        found = [log["words"] for log in logging_outputs if "words" in log]
-        if found:
-            rows = self.datasets[logging_outputs[0]["split"]]
-            self.log_scores(rows, torch.cat(found), len(rows.words.targets[0]))
+        results = [log["words"] for log in logging_outputs if "words" in log]
+        if results:
+            split = logging_outputs[0]["split"]
+            self.log_scores(split, torch.cat(results), len(self.datasets[split].words.targets[0]))
 
     def score(self, rows: TaskRows, gathered: np.ndarray) -> dict[str, float]:
         """Score the tags."""
         assert isinstance(rows, TagRows) and isinstance(rows.words, TagFolder)
         scores = in_order(gathered)
-        self.say_when_all_is_the_same(scores.argmax(-1), lambda same: repr(self.info.labels[int(same[0])]), "words")
+        self.warn_if_all_predictions_are_equal(scores.argmax(-1), lambda same: repr(self.info.labels[int(same[0])]), "words")
         return score_split(rows.words, scores, self.info.labels, self.info.metrics)

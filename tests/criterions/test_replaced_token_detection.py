@@ -17,7 +17,11 @@ def paper_losses(sample, model, heads, gen_heads, layers, pad):
     for row in range(len(net["src_tokens"])):
         real = ~net["padding_mask"][row]
         length = int(real.sum())
-        tokens, segments, real = net["src_tokens"][row][:length], net["segment_ids"][row][:length], real[:length]
+        tokens, segments, real = (
+            net["src_tokens"][row][:length],
+            net["segment_ids"][row][:length],
+            real[:length],
+        )
         slots = [k for k, t in enumerate(net["target"][row]) if t != pad]
         at, originals = net["masked_positions"][row][slots], net["target"][row][slots]
         scores = paper.generator_logits(tokens, segments, real, p, gen_heads, layers, rotary)[at]
@@ -125,7 +129,8 @@ def test_the_share_is_measured_once_and_goes_along_with_the_run(make_task, data_
     assert f"{share:.4f} of the tokens are masked" in caplog.text and 0.1 < share != by_itself
     task.load_dataset("train", epoch=2)
     assert task.masked_share.value == loaded(2, task.state_dict()).masked_share.value == share
-    assert loaded(1, {"diagnosis": task.state_dict()["diagnosis"]}).masked_share.value == 0.15  # of a run that began without
+    # of a run that began without
+    assert loaded(1, {"diagnosis": task.state_dict()["diagnosis"]}).masked_share.value == 0.15
     assert loaded(1, task.state_dict(), mask_prob=0.3).masked_share.value == loaded(1, mask_prob=0.3).masked_share.value > 0.25
 
 

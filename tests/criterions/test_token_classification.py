@@ -16,7 +16,13 @@ LABELS = ("O", "B-a", "I-a", "=", "B-b")
 
 def test_balanced_weights_are_those_of_scikit_learn():
     targets = np.random.default_rng(1).choice([0, 1, 2, 4], p=[0.8, 0.1, 0.07, 0.03], size=500)
-    expected = dict(zip([0, 1, 2, 4], compute_class_weight("balanced", classes=np.array([0, 1, 2, 4]), y=targets), strict=True))
+    expected = dict(
+        zip(
+            [0, 1, 2, 4],
+            compute_class_weight("balanced", classes=np.array([0, 1, 2, 4]), y=targets),
+            strict=True,
+        )
+    )
     found = class_weights("balanced", LABELS, targets)
     assert found.dtype == np.float32 and found.tolist() == pytest.approx([expected.get(i, 1) for i in range(5)])
 
@@ -59,7 +65,10 @@ def criterion(given=""):
 def batch(seed, rows):
     generator = torch.Generator().manual_seed(seed)
     scores = torch.randn(rows, 7, len(LABELS), generator=generator)
-    return scores, {"target": torch.randint(-1, len(LABELS), (rows, 7), generator=generator), "ntokens": 7 * rows}
+    return scores, {
+        "target": torch.randint(-1, len(LABELS), (rows, 7), generator=generator),
+        "ntokens": 7 * rows,
+    }
 
 
 @pytest.mark.parametrize("given", ["balanced", "O=0.25 B-b=7"])

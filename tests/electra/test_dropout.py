@@ -15,7 +15,9 @@ def test_as_many_zeros_as_asked_and_one_scale_for_the_rest(probability, dtype):
     assert abs(zeros - count * probability) < 4 * (count * probability * (1 - probability)) ** 0.5 + count * 2**-16
     rest = dropped[dropped != 0].double()
     assert torch.allclose(
-        rest, torch.full_like(rest, 1 / (1 - probability)), rtol=2e-2 if dtype == torch.bfloat16 or probability > 0.9 else 1e-4
+        rest,
+        torch.full_like(rest, 1 / (1 - probability)),
+        rtol=2e-2 if dtype == torch.bfloat16 or probability > 0.9 else 1e-4,
     )
 
 

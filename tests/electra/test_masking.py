@@ -16,7 +16,7 @@ def batch(rows=256, width=128, seed=0):
 
 
 def plain_masking(tokens, lengths, epoch, rows, seed=1, mask_prob=0.15, leave=0.15):
-    """The rule of the docstring, row by row: the candidates with the smallest draws are masked, in order of position."""
+    """The rule, row by row: the candidates with the smallest draws are masked."""
     width = tokens.shape[1]
     slots = round(mask_prob * width)
     found = []

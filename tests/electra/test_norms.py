@@ -1,10 +1,12 @@
-"""Where LayerNorm stands: each kind against the formula written out, and against the kind it can be turned into."""
+"""Each --norm against its formula, and against the kind that it can be turned into."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from fairseq_electra.electra.encoder import Encoder, initialize, shrink_branches
+from fairseq_electra.electra.encoder import Encoder
+from fairseq_electra.electra.initialization import initialize, shrink_sublayers
+from fairseq_electra.electra.rotary import rotary_angles
 from fairseq_electra.electra.sizes import NORMS, EncoderSizes
 from fairseq_electra.errors import InputError
 
@@ -26,15 +28,13 @@ def layer_norm(values, module):
 
 def written_out(net, embedded):
     """The formulas of EncoderLayer's docstring; attention alone is the layer's own."""
-    from fairseq_electra.electra.attention import rotary_turns
-
     norm, sublayers = net.sizes.norm, 2 * len(net.layers)
     scale = {"post": 1.0, "deepnorm": sublayers**0.25, "scaled": sublayers**0.5, "pre": None}[norm]
     hidden = F.linear(embedded, net.projection.weight, net.projection.bias)
-    turns = rotary_turns(embedded.shape[1], 8, hidden.device)
+    angles = rotary_angles(embedded.shape[1], 8, hidden.device)
     for layer in net.layers:
         for sublayer, its_norm in (
-            (lambda h, layer=layer: layer.attention(h, None, turns), layer.attention_layer_norm),
+            (lambda h, layer=layer: layer.attention(h, None, angles), layer.attention_layer_norm),
             (lambda h, layer=layer: layer.output(F.gelu(layer.intermediate(h))), layer.output_layer_norm),
         ):
             if norm == "pre":
@@ -75,7 +75,7 @@ def test_deepnorm_starts_with_smaller_sublayers_and_whole_queries_and_keys():
     sizes = EncoderSizes(64, 64, 256, 4, 1, norm="deepnorm")
     net = Encoder(sizes)
     net.apply(initialize)
-    net.apply(shrink_branches)
+    net.apply(shrink_sublayers)
     layer, plain = net.layers[0], 0.02 * 0.8796  # of a normal distribution cut off at two standard deviations
     queries_and_keys, values = layer.attention.qkv.weight[:128], layer.attention.qkv.weight[128:]
     assert float(queries_and_keys.detach().std()) == pytest.approx(plain, rel=0.05)

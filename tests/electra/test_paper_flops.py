@@ -6,7 +6,8 @@ from fairseq_electra.electra.paper_flops import pretraining_flops
 from fairseq_electra.electra.size_table import MODEL_SIZES
 
 BERT_VOCABULARY = 30522
-# rows of a batch, tokens of a row, updates; what google-research/electra flops_computation.py prints; what the paper says (tables 1 and 2)
+# rows of a batch, length of a row, updates; printed by google-research/electra flops_computation.py; the
+# paper's figure (tables 1 and 2)
 PUBLISHED = {
     "small": (128, 128, 1_000_000, 1.293743798272e18, 1.4e18),
     "base": (256, 512, 766_000, 6.424541834277683e19, 6.4e19),
@@ -29,6 +30,6 @@ def test_it_grows_with_the_rows_and_with_what_is_predicted():
     sizes = MODEL_SIZES["tiny"].encoder
     both = sizes, sizes.generator(0.5, 1.0), 8192, 128
     assert pretraining_flops(*both, 20) == 2 * pretraining_flops(*both, 10)
-    # a token more that is predicted: dense layer with bias, GELU and LayerNorm, and a row of scores with their softmax
-    one_more = pretraining_flops(*both, 1, generated=21 / 128) - pretraining_flops(*both, 1)
+    # one more predicted token: dense layer with bias, GELU, LayerNorm, and its scores with their softmax
+    one_more = pretraining_flops(*both, 1, masked_share=21 / 128) - pretraining_flops(*both, 1)
     assert one_more == pytest.approx(2 * (128 * (2 * 64 + 1 + 8 + 5) + 8192 * (2 * 128 + 5 + 2)))

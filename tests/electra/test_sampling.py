@@ -78,7 +78,12 @@ def test_cross_entropy_and_its_gradient_are_pytorchs(dtype):
     assert torch.equal(scores.best, plain_logits.argmax(-1))
     (scores.nll * weight).sum().backward()
     (plain * weight).sum().backward()
-    assert torch.allclose(logits.grad, plain_logits.grad.to(dtype), rtol=1e-2 if dtype == torch.bfloat16 else 1e-5, atol=tolerance)
+    assert torch.allclose(
+        logits.grad,
+        plain_logits.grad.to(dtype),
+        rtol=1e-2 if dtype == torch.bfloat16 else 1e-5,
+        atol=tolerance,
+    )
 
 
 def test_reference_gelu_is_exact():

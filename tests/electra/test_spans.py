@@ -24,13 +24,13 @@ def draws_of(row, width):
     return halves(0), halves(width + 3 * slots)
 
 
-def plain_spans(words, tokens, begin_draws, budget, mean):
+def plain_spans(words, tokens, start_draws, budget, mean):
     """The rule of choose_spans, word by word: lists of words that are one span."""
     expected = budget * len(words) / sum(map(len, words))
     share = min(max((expected / mean - 1) / (expected - 1), 0), 1)
     spans = []
     for word in words:
-        if begin_draws[word[0]] < share * 2**32 or tokens[word[0] - 1] <= 2:
+        if start_draws[word[0]] < share * 2**32 or tokens[word[0] - 1] <= 2:
             spans.append([])
         spans[-1].append(word)
     return spans
@@ -38,13 +38,13 @@ def plain_spans(words, tokens, begin_draws, budget, mean):
 
 def plain_masks(tokens, length, row, mean, words_in):
     """The masked columns of a row, and the spans that they belong to."""
-    draws, begin_draws = draws_of(row, len(tokens))
+    draws, start_draws = draws_of(row, len(tokens))
     words = words_in(tokens)
     left = budget = min(max(int(np.rint(0.15 * length)), 1), round(0.15 * len(tokens)), sum(map(len, words)))
-    spans, masked, used = plain_spans(words, tokens, begin_draws, budget, mean), [], 0
+    spans, masked, used = plain_spans(words, tokens, start_draws, budget, mean), [], 0
     for span in sorted(spans, key=lambda span: draws[span[0][0]]):
         before = left
-        for word in span if begin_draws[span[0][0]] % 2 == 0 else reversed(span):
+        for word in span if start_draws[span[0][0]] % 2 == 0 else reversed(span):
             if len(word) <= left:
                 masked += word
                 left -= len(word)

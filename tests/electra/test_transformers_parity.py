@@ -1,4 +1,4 @@
-"""The networks against transformers' own, all parameters random, with padding, segments and rows of unequal length."""
+"""The models against transformers' own: random parameters, padding, segments, rows of unequal length."""
 
 import pytest
 import torch
@@ -184,7 +184,7 @@ def test_rotary_positions_are_those_of_roformer():
         RoFormerSinusoidalPositionalEmbedding,
     )
 
-    from fairseq_electra.electra.attention import rotary_turns, rotate
+    from fairseq_electra.electra.rotary import rotary_angles, rotate
 
     torch.manual_seed(0)
     vectors = torch.randn(2, 9, 3, 8)  # (B, T, H, D)
@@ -193,7 +193,7 @@ def test_rotary_positions_are_those_of_roformer():
     sinusoids = table(torch.Size([2, 9]))[None, None, :, :]
     query = vectors.transpose(1, 2)
     expected, _ = RoFormerSelfAttention.apply_rotary_position_embeddings(sinusoids, query, query)
-    assert (rotate(vectors, rotary_turns(9, 8, vectors.device)).transpose(1, 2) - expected).abs().max() < 1e-5
+    assert (rotate(vectors, rotary_angles(9, 8, vectors.device)).transpose(1, 2) - expected).abs().max() < 1e-5
 
 
 def test_random_parameters_are_random():

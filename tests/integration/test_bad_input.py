@@ -43,7 +43,7 @@ def refused(log, message):
         (["--leave-unmasked-prob", "0.9", "--random-token-prob", "0.2"], "add up to at most 1"),
         (["--across-documents"], "--across-documents is for --rows blocks"),
         (["--hidden-size", "33"], "cannot be shared by 2 attention heads"),
-        (["--arch", "electra"], "the net has no sizes: give --finetune-from-model"),
+        (["--arch", "electra"], "model size unknown: give --finetune-from-model"),
         (["--num-attention-heads", "0"], "--num-attention-heads must be 1 or more, got 0"),
         (["--dropout", "1.5"], "--dropout must lie in [0, 1), got 1.5"),
     ],

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from fairseq_electra import precision
-from fairseq_electra.electra.attention import UNSEEN
 from fairseq_electra.electra.embeddings import LAYER_NORM_EPS
+from fairseq_electra.electra.scaled_dot_product import BLOCKED
 from fairseq_electra.optim import loss_scale
 from fairseq_electra.precision import autocast
 from fairseq_electra.tasks import _pretraining_options, electra_pretraining
@@ -126,7 +126,7 @@ def test_packed_rows_need_a_gpu_that_has_a_kernel_for_them(make_task, monkeypatc
 
 def test_float16_holds_what_the_networks_add_and_divide_by():
     """What must not be seen stays finite and weighs nothing; LayerNorm's epsilon, 0 in float16, is added in float32."""
-    scores = torch.zeros(1, 4, dtype=torch.float16) + torch.tensor([0.0, 0.0, UNSEEN, UNSEEN], dtype=torch.float16)
+    scores = torch.zeros(1, 4, dtype=torch.float16) + torch.tensor([0.0, 0.0, BLOCKED, BLOCKED], dtype=torch.float16)
     assert torch.isfinite(scores).all() and scores.softmax(-1).tolist() == [[0.5, 0.5, 0.0, 0.0]]
     assert torch.tensor(LAYER_NORM_EPS, dtype=torch.float16) == 0
     norm = torch.nn.LayerNorm(4, eps=LAYER_NORM_EPS)

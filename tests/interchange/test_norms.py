@@ -269,7 +269,7 @@ def test_a_trained_net_of_either_kind_is_used_by_all_that_reads_checkpoints(tmp_
         torch.save(state, tmp_path / "other.pt")
         assert run("average", middle, last, tmp_path / "other.pt", "--output", tmp_path / "no.pt") == 1
         assert "differ in discriminator.residual_scale; average only checkpoints of one --norm" in capsys.readouterr().err
-        with pytest.raises(InputError, match=r"residual_scale is 1\.697, this model's 1\.414: of another --norm; give the --arch and"):
+        with pytest.raises(InputError, match=r"residual_scale is 1\.697, this model's 1\.414: it was trained with another --norm; give"):
             load_checkpoint(tmp_path / "other.pt", save)
     status = run("export", "--to", "transformers", mean, tmp_path / "out", "--vocab", save)
     if norm == "pre":

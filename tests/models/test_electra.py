@@ -3,20 +3,30 @@ import logging
 import pytest
 import torch
 
-from fairseq_electra.electra.encoder import INITIALIZER_RANGE
+from fairseq_electra.electra.initialization import INITIALIZER_RANGE
 from fairseq_electra.electra.size_table import MODEL_SIZES, named_sizes
 from fairseq_electra.errors import InputError
 
 
 def test_sizes_are_those_of_the_paper():
     rows = {
-        name: (s.num_hidden_layers, s.hidden_size, s.intermediate_size, s.num_attention_heads, s.embedding_size)
+        name: (
+            s.num_hidden_layers,
+            s.hidden_size,
+            s.intermediate_size,
+            s.num_attention_heads,
+            s.embedding_size,
+        )
         for name, s in ((name, row.encoder) for name, row in MODEL_SIZES.items())
     }
     assert rows["small"] == (12, 256, 1024, 4, 128)
     assert rows["base"] == (12, 768, 3072, 12, 768)
     assert rows["large"] == (24, 1024, 4096, 16, 1024)
-    for name, share, expected in (("small", 1 / 4, (64, 256, 1)), ("base", 1 / 3, (256, 1024, 4)), ("large", 1 / 4, (256, 1024, 4))):
+    for name, share, expected in (
+        ("small", 1 / 4, (64, 256, 1)),
+        ("base", 1 / 3, (256, 1024, 4)),
+        ("large", 1 / 4, (256, 1024, 4)),
+    ):
         g = MODEL_SIZES[name].encoder.generator(share, 1.0)
         assert (g.hidden_size, g.intermediate_size, g.num_attention_heads) == expected
         assert g.num_hidden_layers == MODEL_SIZES[name].encoder.num_hidden_layers
@@ -24,7 +34,8 @@ def test_sizes_are_those_of_the_paper():
 
 
 @pytest.mark.parametrize(
-    ("tie", "own"), [("all", []), ("tokens", ["segments", "layer_norm"]), ("none", ["tokens", "segments", "layer_norm"])]
+    ("tie", "own"),
+    [("all", []), ("tokens", ["segments", "layer_norm"]), ("none", ["tokens", "segments", "layer_norm"])],
 )
 def test_what_is_tied_is_stored_once(make_task, make_model, tie, own):
     task = make_task()
@@ -44,7 +55,14 @@ def test_what_is_tied_is_stored_once(make_task, make_model, tie, own):
 
 def test_parameters_start_as_in_the_original(make_task, make_model):
     torch.manual_seed(1)
-    model = make_model(make_task(), randomize=False, hidden_size=128, intermediate_size=512, generator_hidden_size=0.5, positions="learned")
+    model = make_model(
+        make_task(),
+        randomize=False,
+        hidden_size=128,
+        intermediate_size=512,
+        generator_hidden_size=0.5,
+        positions="learned",
+    )
     for name, p in model.named_parameters():
         if name.endswith(("norm.weight",)):
             assert (p == 1).all(), name
@@ -83,7 +101,7 @@ def test_long_rows_take_the_fused_kernel_with_the_same_result(make_task, make_mo
     tokens = torch.randint(4, 900, (2, 40))
     mask = torch.arange(40).expand(2, -1) >= torch.tensor([[40], [25]])
     plain = model.discriminate(tokens, torch.zeros_like(tokens), mask)
-    monkeypatch.setattr("fairseq_electra.electra.attention.SHORT_ROW_ON_CPU", 0)
+    monkeypatch.setattr("fairseq_electra.electra.fast.attention.SHORT_ROW_ON_CPU", 0)
     fused = model.discriminate(tokens, torch.zeros_like(tokens), mask)
     assert (plain - fused)[~mask].abs().max() < 1e-12
 
@@ -167,7 +185,10 @@ def test_half_precision_weights_leave_the_stream_of_a_pre_norm_net_in_float32(ma
 
 @pytest.mark.parametrize(
     ("size", "width", "message"),
-    [("large", 1 / 3, "--generator-hidden-size 0.333 of 1024 makes 341, which 5"), ("tiny", 0.001, "of 128 makes 0")],
+    [
+        ("large", 1 / 3, "--generator-hidden-size 0.333 of 1024 makes 341, which 5"),
+        ("tiny", 0.001, "of 128 makes 0"),
+    ],
 )
 def test_generator_widths_that_cannot_be(size, width, message):
     with pytest.raises(InputError, match=message):

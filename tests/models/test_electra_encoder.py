@@ -40,9 +40,19 @@ def task_bin(tmp_path_factory, corpus_lines, vocabulary):
 
 def arguments(data, save_dir, *more):
     return [
-        *(data, "--save-dir", save_dir, "--task", "sentence_prediction", "--criterion", "sentence_prediction"),
-        *"--arch electra_encoder --num-classes 2 --init-token 0 --max-positions 128 --batch-size 8 --max-update 6 --cpu".split(),
-        *"--optimizer electra_adam --lr 1e-4 --clip-norm 1.0 --log-format json --log-interval 1 --num-workers 0".split(),
+        *(
+            data,
+            "--save-dir",
+            save_dir,
+            "--task",
+            "sentence_prediction",
+            "--criterion",
+            "sentence_prediction",
+        ),
+        *"--arch electra_encoder --num-classes 2 --init-token 0 --max-positions 128 --batch-size 8".split(),
+        *"--max-update 6 --cpu".split(),
+        *"--optimizer electra_adam --lr 1e-4 --clip-norm 1.0 --log-format json".split(),
+        *"--log-interval 1 --num-workers 0".split(),
         *more,
     ]
 
@@ -64,7 +74,8 @@ def test_sizes_and_weights_come_from_the_checkpoint_and_the_result_stands_alone(
     assert (config["hidden_size"], config["num_hidden_layers"], config["positions"]) == (32, 2, "rotary")
     (tmp_path / "source.pt").unlink()
     moved = shutil.move(tmp_path / "save", tmp_path / "elsewhere")
-    options = "--task sentence_prediction --criterion sentence_prediction --num-classes 2 --batch-size 8 --cpu --valid-subset valid"
+    options = "--task sentence_prediction --criterion sentence_prediction --num-classes 2 --batch-size 8 --cpu"
+    options += " --valid-subset valid"
     done = fairseq("validate", task_bin, "--path", f"{moved}/checkpoint_last.pt", *options.split())
     assert "valid on 'valid' subset | loss" in done.stdout
 
@@ -93,7 +104,16 @@ def test_validation_says_where_the_net_has_one_answer_to_everything(tmp_path, ta
 
 def test_a_net_that_was_fine_tuned_before_keeps_its_head_if_that_reads_the_same(tmp_path, task_bin, checkpoint):
     def given(save, source, *more):
-        options = ["--user-dir", USER_DIR, "--finetune-from-model", source, "--max-update", "1", "--disable-validation", *more]
+        options = [
+            "--user-dir",
+            USER_DIR,
+            "--finetune-from-model",
+            source,
+            "--max-update",
+            "1",
+            "--disable-validation",
+            *more,
+        ]
         return arguments(task_bin, tmp_path / save, *options)
 
     first = run_here(given("first", checkpoint, "--pooling", "mean"), tmp_path / "first")
@@ -112,9 +132,25 @@ def test_a_net_that_was_fine_tuned_before_keeps_its_head_if_that_reads_the_same(
 
 @pytest.mark.parametrize(("norm", "network", "wrong"), [("deepnorm", "generator", "post"), ("pre", "discriminator", "deepnorm")])
 def test_the_norm_comes_from_the_checkpoint_and_another_is_refused(tmp_path, data_bin, task_bin, norm, network, wrong):
-    options = [*TINY_NET, "--norm", norm, "--generator-layers", "0.5", "--max-update", "2", "--disable-validation"]
+    options = [
+        *TINY_NET,
+        "--norm",
+        norm,
+        "--generator-layers",
+        "0.5",
+        "--max-update",
+        "2",
+        "--disable-validation",
+    ]
     train_here(data_bin, tmp_path / "source", *options)
-    start = ["--user-dir", USER_DIR, "--finetune-from-model", tmp_path / "source" / "checkpoint_last.pt", "--network", network]
+    start = [
+        "--user-dir",
+        USER_DIR,
+        "--finetune-from-model",
+        tmp_path / "source" / "checkpoint_last.pt",
+        "--network",
+        network,
+    ]
     given = arguments(task_bin, tmp_path / "save", *start, "--max-update", "2", "--disable-validation")
     run_here([*given, "--lr", "0.0"], tmp_path / "save")
     state = torch.load(tmp_path / "save" / "checkpoint_last.pt", weights_only=True)
@@ -124,7 +160,10 @@ def test_the_norm_comes_from_the_checkpoint_and_another_is_refused(tmp_path, dat
     assert encoder.keys() == {key.replace(network, "encoder", 1) for key in source if key.startswith(f"{network}.")}
     for key, tensor in encoder.items():
         assert torch.equal(tensor, source[key.replace("encoder", network, 1)]), key
-    tensor = {"deepnorm": "residual_scale that this model has not", "pre": "no tensor encoder.residual_scale"}[norm]
+    tensor = {
+        "deepnorm": "residual_scale that this model does not have",
+        "pre": "no tensor encoder.residual_scale",
+    }[norm]
     assert tensor in refusal_here([*given, "--norm", wrong, "--save-dir", tmp_path / "refused"])
 
 
@@ -132,7 +171,13 @@ def test_every_parameter_of_a_pre_norm_net_has_a_depth_and_the_final_norm_that_o
     cfg = OmegaConf.create({**NET, "model_size": "tiny", "norm": "pre"})
     model = ElectraEncoder(with_defaults(cfg, ElectraEncoderConfig), make_task().dictionary)
     model.register_classification_head("head", 2)
-    expected = {"classification_heads": 0, "encoder.layer_norm": 1, "encoder.layers.1": 1, "encoder.layers.0": 2, "embeddings": 3}
+    expected = {
+        "classification_heads": 0,
+        "encoder.layer_norm": 1,
+        "encoder.layers.1": 1,
+        "encoder.layers.0": 2,
+        "embeddings": 3,
+    }
     expected["encoder.projection"] = 3
     found = {name: layers_below_head(parameter) for name, parameter in model.named_parameters()}
     assert sum(name.startswith("encoder.layer_norm.") for name in found) == 2
@@ -149,7 +194,7 @@ def test_segments_follow_the_first_separator():
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ([], "the net has no sizes"),
+        ([], "model size unknown"),
         (["--model-size", "tiny", "--separator-token", "2"], "drop --separator-token"),
     ],
 )
@@ -189,7 +234,7 @@ def test_a_checkpoint_without_electra_is_refused(tmp_path, task_bin, checkpoint)
     state["cfg"]["model"] = {"_name": "roberta"}
     torch.save(state, tmp_path / "other.pt")
     done = tune(task_bin, tmp_path / "save", "--finetune-from-model", tmp_path / "other.pt", check=False)
-    assert done.returncode != 0 and "holds no ELECTRA" in done.stderr.splitlines()[-1]
+    assert done.returncode != 0 and "is not an ELECTRA checkpoint" in done.stderr.splitlines()[-1]
 
 
 def test_refusal_helper_notices_when_nothing_is_refused(tmp_path, data_bin):
@@ -253,4 +298,12 @@ def test_an_absent_source_and_a_head_of_other_classes_are_refused(tmp_path, task
         stream.write("third 1\n")
     done = tune(tmp_path / "bin", tmp_path / "three", *more, check=False)
     assert done.returncode != 0 and "another --classification-head-name" in done.stderr.splitlines()[-1]
-    tune(tmp_path / "bin", tmp_path / "three", *more, "--classification-head-name", "three", "--max-update", "1")
+    tune(
+        tmp_path / "bin",
+        tmp_path / "three",
+        *more,
+        "--classification-head-name",
+        "three",
+        "--max-update",
+        "1",
+    )

@@ -8,8 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fairseq_electra.electra import attention, encoder
-from fairseq_electra.electra.packed import Buckets, PackedDocuments, Spans
+from fairseq_electra.electra import encoder
+from fairseq_electra.electra.fast import attention
+from fairseq_electra.electra.fast.attention import DocumentBounds, LengthBuckets
+from fairseq_electra.electra.packed import PackedDocuments
 from fairseq_electra.errors import InputError
 from fairseq_electra.tasks._pretraining_options import check_packing
 from tests.helpers.components import criterion_for
@@ -67,7 +69,8 @@ def test_the_kernel_for_gpus_is_told_where_documents_lie(packed, make_model, mon
         return torch.cat([F.scaled_dot_product_attention(*part).transpose(0, 1) for part in parts])
 
     monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", varlen_attn)
-    monkeypatch.setattr(encoder, "seen_by_documents", lambda documents, hidden: Spans(documents.bounds(), hidden.shape[1]))
+    bounds = lambda hidden, padding_mask, documents: DocumentBounds(documents.bounds(), hidden.shape[1])  # noqa: E731
+    monkeypatch.setattr(encoder, "attention_mask", bounds)
     found = model(**net_input)
     real = ~net_input["padding_mask"]
     assert torch.equal(found.corrupted_tokens, expected.corrupted_tokens)
@@ -92,17 +95,17 @@ def test_a_token_sees_its_own_document_alone():
     expected = np.kron(np.eye(3, dtype=bool), np.ones((8, 8), bool))[:8, :8]
     expected[:3, 3:] = expected[3:, :3] = False
     expected[:3, :3] = expected[3:, 3:] = True
-    assert np.array_equal(~documents.apart()[0, 0].numpy(), expected)
+    assert np.array_equal(~documents.different_documents()[0, 0].numpy(), expected)
     assert documents.bounds().tolist() == [0, 3, 8, 8, 10, 12, 16]
 
 
 def test_buckets_hold_every_token_once():
     ends = torch.tensor([[5, 40, 41, 64], [64, 64, 64, 64]], dtype=torch.int32)
-    buckets = Buckets.of(PackedDocuments.of(ends, 64), -1.0, multiple=16)
-    assert buckets.documents == [2, 1, 1, 1] and buckets.sizes == [32, 32, 48, 64]
-    assert torch.equal(buckets.order[buckets.places], torch.arange(128))
-    real = torch.cat([(bias == 0).flatten() for bias in buckets.biases])
-    assert sorted(buckets.order[real].tolist()) == list(range(128))
+    buckets = LengthBuckets.of(PackedDocuments.of(ends, 64), multiple=16)
+    assert buckets.num_documents == [2, 1, 1, 1] and buckets.num_slots == [32, 32, 48, 64]
+    assert torch.equal(buckets.token_of_slot[buckets.slot_of_token], torch.arange(128))
+    real = torch.cat([(bias == 0).flatten() for bias in buckets.masks])
+    assert sorted(buckets.token_of_slot[real].tolist()) == list(range(128))
 
 
 def test_operations_are_counted_within_documents(packed):
@@ -117,8 +120,20 @@ def test_operations_are_counted_within_documents(packed):
     [
         ({"tokens_per_sample": 512}, True, 0.1, None, "up to --tokens-per-sample 256, got 512"),
         ({"tokens_per_sample": 512}, False, 0.0, 9, "--tokens-per-sample 512 needs --autocast bf16 on a GPU"),
-        ({"tokens_per_sample": 128, "autocast": "bf16"}, False, 0.1, 9, "--attention-dropout 0.1 cannot be had with --pack"),
-        ({"tokens_per_sample": 128, "autocast": "fp16"}, False, 0.0, 7, "needs a GPU of compute capability 8.0"),
+        (
+            {"tokens_per_sample": 128, "autocast": "bf16"},
+            False,
+            0.1,
+            9,
+            "--attention-dropout 0.1 cannot be had with --pack",
+        ),
+        (
+            {"tokens_per_sample": 128, "autocast": "fp16"},
+            False,
+            0.0,
+            7,
+            "needs a GPU of compute capability 8.0",
+        ),
         ({"tokens_per_sample": 512}, False, 0.1, None, None),
         ({"tokens_per_sample": 128}, True, 0.1, 9, None),
         ({"tokens_per_sample": 512, "autocast": "bf16"}, True, 0.0, 9, None),

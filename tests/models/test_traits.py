@@ -1,4 +1,4 @@
-"""What a command line leaves open: safe choices, the original's with --as, and those of a checkpoint that is gone on from."""
+"""Defaults of a command line: safe ones, the original's with --as, and those of a checkpoint."""
 
 import pytest
 import torch
@@ -24,7 +24,12 @@ def test_as_is_the_original_bit_by_bit(name, correction):
 
 
 def test_what_is_given_wins_over_what_as_stands_for():
-    assert options("--as", "google", "--norm", "pre", "--bias-correction", "on") == ("learned", "pre", "on", "(0.9, 0.999)")
+    assert options("--as", "google", "--norm", "pre", "--bias-correction", "on") == (
+        "learned",
+        "pre",
+        "on",
+        "(0.9, 0.999)",
+    )
 
 
 def test_the_old_spelling_of_bias_correction_is_understood():
@@ -42,7 +47,16 @@ def make_old(save_dir):
 
 def test_an_old_checkpoint_is_resumed_by_its_old_line_bit_by_bit(data_bin, tmp_path):
     small = [*TINY_NET, "--arch", "electra_small", "--dropout", "0", "--attention-dropout", "0"]
-    original = ["--positions", "learned", "--norm", "post", "--bias-correction", "off", "--adam-betas", "(0.9, 0.999)"]
+    original = [
+        "--positions",
+        "learned",
+        "--norm",
+        "post",
+        "--bias-correction",
+        "off",
+        "--adam-betas",
+        "(0.9, 0.999)",
+    ]
     train_here(data_bin, tmp_path / "whole", *small, *original, "--max-update", 6)
     train_here(data_bin, tmp_path / "old", *small, *original, "--max-update", 3)
     make_old(tmp_path / "old")
@@ -81,8 +95,21 @@ def test_tensors_of_another_kind_are_refused(data_bin, tmp_path):
 
 
 def test_a_net_that_is_fine_tuned_from_nothing_has_the_same_traits():
-    line = "--arch electra_encoder --model-size small --task sentence_prediction --criterion sentence_prediction --num-classes 2".split()
-    cfg = configuration(["data", *command("data", "x")[4:6], *line, "--optimizer", "electra_adam", "--lr", "1e-3", "--batch-size", "8"])
+    line = "--arch electra_encoder --model-size small --task sentence_prediction --num-classes 2".split()
+    line += ["--criterion", "sentence_prediction"]
+    cfg = configuration(
+        [
+            "data",
+            *command("data", "x")[4:6],
+            *line,
+            "--optimizer",
+            "electra_adam",
+            "--lr",
+            "1e-3",
+            "--batch-size",
+            "8",
+        ]
+    )
     assert (cfg.model.positions, cfg.model.norm, cfg.optimizer.adam_betas) == ("rotary", "scaled", None)
 
 

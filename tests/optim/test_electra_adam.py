@@ -11,7 +11,7 @@ from tests.helpers.components import optimizer_for, parameters
 
 
 def plain_steps(values, gradients, steps, correct, lr=0.1, b1=0.9, b2=0.999, eps=1e-6, decay=0.01):
-    """google-research/electra model/optimization.py, written out: no bias correction unless told, decay times the learning rate."""
+    """google-research/electra model/optimization.py: no bias correction, decay times the rate."""
     m = v = np.zeros_like(values)
     for t in range(1, steps + 1):
         g = gradients(values)
@@ -92,7 +92,7 @@ def encoder_with_head(layers=3):
 
 
 def googles_rates(name, layers, lr, decay):
-    """google-research/electra model/optimization.py::_get_layer_lrs, transcribed: embeddings 0, layer i i + 1, head layers + 2."""
+    """Transcription of google-research/electra model/optimization.py::_get_layer_lrs."""
     depth = layers + 2
     if name.startswith("embeddings") or "projection" in name:
         depth = 0
@@ -103,10 +103,15 @@ def googles_rates(name, layers, lr, decay):
 
 @pytest.mark.parametrize("once_more", [False, True])
 def test_layers_learn_as_fast_as_the_paper_says_or_as_the_originals_code_does(once_more):
-    """The code has one factor more than the paper for all but the head: its last layer learns at decay ** 2."""
+    """The code has one factor more than the paper for all but the head."""
     net, layers = encoder_with_head(), 3
     optimizer = optimizer_for(
-        net.parameters(), layer_decay=0.8, layer_decay_once_more=once_more, weight_decay=0.0, bias_correction="off", lr=[0.01]
+        net.parameters(),
+        layer_decay=0.8,
+        layer_decay_once_more=once_more,
+        weight_decay=0.0,
+        bias_correction="off",
+        lr=[0.01],
     )
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     for name, parameter in net.named_parameters():
@@ -117,7 +122,10 @@ def test_layers_learn_as_fast_as_the_paper_says_or_as_the_originals_code_does(on
     for parameter in net.parameters():
         parameter.grad = torch.ones_like(parameter)
     optimizer.step()
-    for name, parameter in net.named_parameters():  # all gradients are alike, so steps differ by the rates alone
+    for (
+        name,
+        parameter,
+    ) in net.named_parameters():  # all gradients are alike, so steps differ by the rates alone
         step = (before[name] - parameter).detach()
         assert torch.allclose(step, torch.full_like(step, rates[id(parameter)] * 0.1 / 0.001**0.5), rtol=1e-4), name
 

@@ -25,7 +25,9 @@ def test_a_step_is_that_of_pytorch_after_fairseqs_clipping(factor, max_norm, cor
     ours, theirs = with_gradients(), with_gradients()
     optimizer = optimizer_for(ours, bias_correction=correct)
     plain = torch.optim.AdamW(
-        [{"params": theirs[::2], "weight_decay": 0.01}, {"params": theirs[1::2], "weight_decay": 0.0}], lr=0.1, eps=1e-6
+        [{"params": theirs[::2], "weight_decay": 0.01}, {"params": theirs[1::2], "weight_decay": 0.0}],
+        lr=0.1,
+        eps=1e-6,
     )
     if not correct:
         for p in theirs:
@@ -64,7 +66,14 @@ def test_the_networks_norms_are_told_apart_and_embeddings_belong_to_neither(make
     assert found["gen_gnorm"] == pytest.approx(norm("generator", "generator_head"), rel=1e-6)
     assert found["disc_gnorm"] == pytest.approx(norm("discriminator", "discriminator_head"), rel=1e-6)
     everything = {name.split(".")[0] for name, _ in model.named_parameters()}
-    assert everything == {"embeddings", "generator_embeddings", "generator", "generator_head", "discriminator", "discriminator_head"}
+    assert everything == {
+        "embeddings",
+        "generator_embeddings",
+        "generator",
+        "generator_head",
+        "discriminator",
+        "discriminator_head",
+    }
     assert found["gnorm"] == pytest.approx(norm(*everything), rel=1e-6)
 
 

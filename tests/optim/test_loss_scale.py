@@ -56,7 +56,8 @@ def test_an_update_that_overflows_is_left_out_and_the_next_one_is_done_with_half
     before, state = [p.detach().clone() for p in params], copy.deepcopy(optimizer.state_dict())
     optimizer.zero_grad()
     optimizer.backward(sum((p**2).sum() for p in params) * float("inf"))
-    assert optimizer.clip_grad_norm(1.0) == first  # that of the update before: fairseq ends a run where it is not finite
+    # that of the update before: fairseq ends a run where it is not finite
+    assert optimizer.clip_grad_norm(1.0) == first
     optimizer.step()
     after = optimizer.state_dict()
     assert after["scaled_losses"] == {"scale": loss_scale.INITIAL / 2, "since": 0.0}

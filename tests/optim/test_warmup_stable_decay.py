@@ -16,7 +16,10 @@ PEAK = 0.5
 
 def scheduler_for(max_update=0, lr=(PEAK,), **options):
     """Built as fairseq builds it: out of a whole configuration, whose entries it interpolates."""
-    adam = ElectraAdam(OmegaConf.merge(OmegaConf.structured(ElectraAdamConfig), {"lr": list(lr)}), [torch.nn.Parameter(torch.zeros(2, 2))])
+    adam = ElectraAdam(
+        OmegaConf.merge(OmegaConf.structured(ElectraAdamConfig), {"lr": list(lr)}),
+        [torch.nn.Parameter(torch.zeros(2, 2))],
+    )
     cfg = OmegaConf.create(
         {
             "optimization": {"max_update": max_update, "lr": list(lr)},
@@ -61,11 +64,23 @@ def rates_of(scheduler, updates):
 @pytest.mark.parametrize("shape", ["linear", "1-sqrt"])
 @pytest.mark.parametrize(
     ("warmup", "given", "decay", "end"),
-    [(7, 0.25, 10, 0.0), (7, 10, 10, 0.05), (0, 1, 1, 0.0), (30, 10, 10, 0.0), (0, 40, 40, 0.1), (7, 0, 0, 0.0), (7, 0.001, 1, 0.0)],
+    [
+        (7, 0.25, 10, 0.0),
+        (7, 10, 10, 0.05),
+        (0, 1, 1, 0.0),
+        (30, 10, 10, 0.0),
+        (0, 40, 40, 0.1),
+        (7, 0, 0, 0.0),
+        (7, 0.001, 1, 0.0),
+    ],
 )
 def test_the_rate_of_every_update_is_the_definitions(shape, warmup, given, decay, end):
     scheduler, cfg = scheduler_for(
-        total_num_update=40, warmup_updates=warmup, decay_updates=given, decay_shape=shape, end_learning_rate=end
+        total_num_update=40,
+        warmup_updates=warmup,
+        decay_updates=given,
+        decay_shape=shape,
+        end_learning_rate=end,
     )
     expected = written_out(40, warmup, decay, shape, end)
     assert rates_of(scheduler, range(41)) == pytest.approx(expected, rel=1e-12, abs=1e-15)
@@ -162,10 +177,16 @@ def test_after_reset_lr_scheduler_the_decay_starts_too():
         ),
         ({"max_update": 40, "decay_updates": 41}, "a decay of 41 updates are longer than the run of 40"),
         ({"max_update": 40, "warmup_updates": -1}, "--warmup-updates must be 0 or more, got -1"),
-        ({"max_update": 40, "decay_updates": -0.1}, "--decay-updates must be a share below 1 or a whole number of updates, got -0.1"),
+        (
+            {"max_update": 40, "decay_updates": -0.1},
+            "--decay-updates must be a share below 1 or a whole number of updates, got -0.1",
+        ),
         ({"max_update": 40, "decay_updates": 1.5}, "got 1.5"),
         ({"max_update": 40, "decay_updates": float("nan")}, "got nan"),
-        ({"max_update": 40, "end_learning_rate": 0.6}, "--end-learning-rate must lie between 0 and --lr 0.5, got 0.6"),
+        (
+            {"max_update": 40, "end_learning_rate": 0.6},
+            "--end-learning-rate must lie between 0 and --lr 0.5, got 0.6",
+        ),
         ({"max_update": 40, "end_learning_rate": -0.1}, "got -0.1"),
         ({"max_update": 40, "lr": (0.1, 0.2)}, "has one peak; give one --lr, got 0.1, 0.2"),
         ({"start_decay": True, "decay_updates": 0}, "--start-decay with --decay-updates 0 has nothing to do"),
@@ -182,7 +203,10 @@ def test_a_decay_that_cannot_start_is_refused():
         scheduler_for(**BRANCH)[0].step_begin_epoch(1)
     planned, _ = scheduler_for(total_num_update=40, decay_updates=10)
     planned.step_update(31)
-    with pytest.raises(InputError, match="already within a decay, from update 30 to 40; give a checkpoint of update 30 or before"):
+    with pytest.raises(
+        InputError,
+        match="already within a decay, from update 30 to 40; give a checkpoint of update 30 or before",
+    ):
         resumed(planned.state_dict(), 31, **BRANCH)
 
 

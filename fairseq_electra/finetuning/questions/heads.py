@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fairseq_electra.electra.encoder import initialize_as_dense_default
 from fairseq_electra.electra.fast.cross_entropy import loss_dtype
+from fairseq_electra.electra.initialization import initialize_glorot
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.head import TaskHead
 
@@ -37,7 +37,7 @@ class Answers(NamedTuple):
 
 def _linear(inputs: int, outputs: int) -> nn.Linear:
     layer = nn.Linear(inputs, outputs)
-    initialize_as_dense_default(layer)
+    initialize_glorot(layer)
     return layer
 
 

@@ -3,8 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fairseq_electra.electra.encoder import initialize_as_dense_default
 from fairseq_electra.electra.fast.dropout import Dropout
+from fairseq_electra.electra.initialization import initialize_glorot
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.head import TaskHead
 from fairseq_electra.finetuning.sentences.dense_head import round_as_shifted, with_dense
@@ -30,7 +30,7 @@ class SentenceHead(TaskHead):
         self.dense = nn.Linear(hidden_size, hidden_size) if dense else None
         self.dropout = Dropout(dropout)
         self.prediction = nn.Linear(hidden_size, num_classes)
-        initialize_as_dense_default(self.prediction)
+        initialize_glorot(self.prediction)
 
     def forward(self, hidden: Tensor, padding_mask: Tensor) -> Tensor:
         """Score the classes. Shapes: (B, T, C), (B, T) -> (B, number of classes)."""

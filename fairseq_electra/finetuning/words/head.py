@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from fairseq_electra.electra.encoder import initialize_as_dense_default
 from fairseq_electra.electra.fast.dropout import Dropout
+from fairseq_electra.electra.initialization import initialize_glorot
 from fairseq_electra.finetuning.head import TaskHead
 
 
@@ -24,7 +24,7 @@ class TokenHead(TaskHead):
         super().__init__()
         self.dropout = Dropout(dropout)
         self.prediction = nn.Linear(hidden_size, num_classes)
-        initialize_as_dense_default(self.prediction)
+        initialize_glorot(self.prediction)
 
     def forward(self, hidden: Tensor, padding_mask: Tensor) -> Tensor:
         """Score the tags. Shapes: (B, T, C), (B, T) -> (B, T, number of tags)."""

@@ -1,0 +1,43 @@
+"""Scaled dot-product attention as its formula reads, and the masks that are added to its scores."""
+
+import torch
+from torch import Tensor
+
+from fairseq_electra.electra.fast.dropout import dropout
+from fairseq_electra.electra.packed import PackedDocuments
+
+# added to the score of a token that must not be seen: its weight becomes 0 in every float type
+BLOCKED = -10000.0
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, probability: float) -> Tensor:
+    """Compute dropout(softmax(query key^T / sqrt(D) + mask)) value for each head.
+
+    Args:
+        query, key, value: vectors of H heads. Shape: (B, T, H, D) each.
+        mask: added to the scores: 0, or :data:`BLOCKED` where a token must not be seen; None: every token
+            sees all tokens of its row. Shape: (B, 1, 1 or T, T).
+        probability: probability of dropping an attention weight.
+
+    Returns:
+        Shape: (B, T, H, D).
+
+    Source: Vaswani et al. 2017 (arXiv 1706.03762), equation 1. :mod:`fairseq_electra.electra.fast.attention`
+    computes the same in less time.
+    """
+    query, key, value = (x.transpose(1, 2) for x in (query, key, value))  # (B, H, T, D)
+    scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-2, -1))
+    if mask is not None:
+        scores = scores + mask.to(scores.dtype)
+    weights = dropout(scores.softmax(-1), probability, training=True)
+    return torch.matmul(weights.to(value.dtype), value).transpose(1, 2)
+
+
+def padding_mask_to_add(padding_mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    """Block padding. Shape: (B, T), True at padding -> (B, 1, 1, T); None: there is no padding."""
+    return None if padding_mask is None else padding_mask.to(dtype)[:, None, None, :] * BLOCKED
+
+
+def document_mask_to_add(documents: PackedDocuments, dtype: torch.dtype) -> Tensor:
+    """Let each token see its own document only. Shape: (B, 1, T, T)."""
+    return documents.different_documents().to(dtype) * BLOCKED
