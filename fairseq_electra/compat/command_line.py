@@ -71,8 +71,6 @@ def read_command_lines_plainly() -> None:
     from fairseq import options, utils
 
     plain, plain_import = options.parse_args_and_arch, utils.import_user_module
-    if getattr(plain, "speaks_plainly", False):
-        return
     # the parsers that are made from here on; fairseq makes its own behind the import of --user-dir
     options.argparse = types.SimpleNamespace(**vars(argparse) | {"ArgumentParser": PlainParser})
 
@@ -99,7 +97,6 @@ def read_command_lines_plainly() -> None:
         except FileNotFoundError as error:
             raise InputError(f"--user-dir {args.user_dir}: no such folder; {USER_DIR}") from error
 
-    parse_args_and_arch.speaks_plainly = True  # type: ignore[attr-defined]
     options.parse_args_and_arch, utils.import_user_module = parse_args_and_arch, import_user_module
 
 

@@ -87,8 +87,6 @@ def explain_unwritable_folder() -> None:
     from fairseq import checkpoint_utils
 
     plain = checkpoint_utils.verify_checkpoint_directory
-    if getattr(plain, "explains", False):
-        return
 
     def verify_checkpoint_directory(save_dir: str) -> None:
         try:
@@ -97,5 +95,4 @@ def explain_unwritable_folder() -> None:
             reason = error.strerror or error
             raise InputError(f"cannot write to --save-dir {save_dir}: {reason}; name a folder that can be written to") from error
 
-    verify_checkpoint_directory.explains = True  # type: ignore[attr-defined]
     checkpoint_utils.verify_checkpoint_directory = verify_checkpoint_directory

@@ -93,8 +93,6 @@ def keep_details_back() -> None:
     from fairseq.trainer import Trainer
 
     plain, plain_look = Trainer.begin_epoch, checkpoint_utils.verify_checkpoint_directory
-    if getattr(plain, "keeps_details", False):
-        return
     for name in LOGGERS:
         logging.getLogger(name).addFilter(details)
     plain_warning = warnings.showwarning
@@ -113,12 +111,11 @@ def keep_details_back() -> None:
             details.write_to(self.cfg.checkpoint.save_dir)
         return plain(self, epoch)
 
-    @functools.wraps(plain_look)  # with the marks of other changes
+    @functools.wraps(plain_look)
     def verify_checkpoint_directory(save_dir: str) -> None:
         details.begin(details.shown)
         plain_look(save_dir)
 
-    begin_epoch.keeps_details = True  # type: ignore[attr-defined]
     Trainer.begin_epoch, warnings.showwarning = begin_epoch, showwarning
     checkpoint_utils.verify_checkpoint_directory = verify_checkpoint_directory
 

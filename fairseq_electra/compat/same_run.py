@@ -28,10 +28,8 @@ def refuse_other_runs() -> None:
 
     extend_checkpoints("notes_training_data", put, lambda *_: None)
     plain = Trainer.load_checkpoint
-    if getattr(plain, "refuses_others", False):
-        return
 
-    @functools.wraps(plain)  # with the marks of other changes
+    @functools.wraps(plain)
     def load_checkpoint(self, filename, reset_optimizer=False, *args, **kwargs):
         if reset_optimizer:  # nothing but weights is taken, as for --finetune-from-model
             return plain(self, filename, reset_optimizer, *args, **kwargs)
@@ -48,7 +46,6 @@ def refuse_other_runs() -> None:
         finally:
             checkpoint_utils.load_checkpoint_to_cpu = read
 
-    load_checkpoint.refuses_others = True  # type: ignore[attr-defined]
     Trainer.load_checkpoint = load_checkpoint
 
 

@@ -112,14 +112,11 @@ def keep_other_runs_out() -> None:
     from fairseq.trainer import Trainer
 
     plain = Trainer.__init__
-    if getattr(plain, "keeps_others_out", False):
-        return
 
-    @functools.wraps(plain)  # with the marks of other changes
+    @functools.wraps(plain)
     def initialize(self, cfg, *args, **kwargs):
         if not cfg.checkpoint.no_save and utils.is_master(cfg.distributed_training) and Path(cfg.checkpoint.save_dir).is_dir():
             hold(Path(cfg.checkpoint.save_dir))
         plain(self, cfg, *args, **kwargs)
 
-    initialize.keeps_others_out = True  # type: ignore[attr-defined]
     Trainer.__init__ = initialize

@@ -52,15 +52,12 @@ def end_without_shared_memory() -> None:
     from fairseq.data.iterators import EpochBatchIterator
 
     plain = EpochBatchIterator.__init__
-    if getattr(plain, "ends_without_memory", False):
-        return
 
     def initialize(self, *args, **kwargs):
         plain(self, *args, **kwargs)
         if self.num_workers > 0:
             self.collate_fn = SharedByWorkers(self.collate_fn)
 
-    initialize.ends_without_memory = True  # type: ignore[attr-defined]
     EpochBatchIterator.__init__ = initialize
 
 

@@ -14,8 +14,6 @@ def leave_validation_out_of_speeds() -> None:
     from fairseq.tasks import FairseqTask
 
     plain = FairseqTask.begin_valid_epoch
-    if getattr(plain, "sets_clocks", False):
-        return
 
     def begin_valid_epoch(self, epoch, model):
         plain(self, epoch, model)
@@ -25,7 +23,6 @@ def leave_validation_out_of_speeds() -> None:
         """Set the clocks; fairseq-train calls this after each validation set, where a task has it."""
         self.validating_since = _leave_out_since(self.validating_since)
 
-    begin_valid_epoch.sets_clocks = True  # type: ignore[attr-defined]
     FairseqTask.begin_valid_epoch, FairseqTask.post_validate = begin_valid_epoch, post_validate
 
 
@@ -34,8 +31,6 @@ def leave_saving_out_of_speeds() -> None:
     from fairseq import checkpoint_utils
 
     plain = checkpoint_utils.save_checkpoint
-    if getattr(plain, "sets_clocks", False):
-        return
 
     @functools.wraps(plain)
     def save_checkpoint(*args, **kwargs):
@@ -44,7 +39,6 @@ def leave_saving_out_of_speeds() -> None:
         _leave_out_since(since)
         return saved
 
-    save_checkpoint.sets_clocks = True  # type: ignore[attr-defined]
     checkpoint_utils.save_checkpoint = save_checkpoint
 
 

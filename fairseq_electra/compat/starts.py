@@ -34,8 +34,6 @@ def look_before_training() -> None:
     from fairseq import checkpoint_utils
 
     plain = checkpoint_utils.load_checkpoint
-    if getattr(plain, "looks_before", False):
-        return
 
     @functools.wraps(plain)
     def load_checkpoint(cfg, trainer, **passthrough_args):
@@ -52,7 +50,6 @@ def look_before_training() -> None:
             logger.info(f"{ended}: nothing is left to train, nothing is saved; a larger one lets the run go on")
         return extra_state, NothingLeft()
 
-    load_checkpoint.looks_before = True  # type: ignore[attr-defined]
     checkpoint_utils.load_checkpoint = load_checkpoint
 
 

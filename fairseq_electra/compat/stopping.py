@@ -65,7 +65,6 @@ def _listen() -> None:
             raise RunStopped
         os.kill(os.getpid(), signal.SIGTERM)  # a copy of the process
 
-    stop.is_ours = True  # type: ignore[attr-defined]
     signal.signal(signal.SIGTERM, stop)
 
 
@@ -97,10 +96,8 @@ def say_how_to_go_on() -> None:
     from fairseq.trainer import Trainer
 
     plain, plain_save = Trainer.__init__, checkpoint_utils.save_checkpoint
-    if getattr(plain, "says_how", False):
-        return
 
-    @functools.wraps(plain)  # with the marks of other changes
+    @functools.wraps(plain)
     def initialize(self, cfg, *args, **kwargs):
         begin(cfg)
         plain(self, cfg, *args, **kwargs)
@@ -114,5 +111,4 @@ def say_how_to_go_on() -> None:
             _leave_note()
         return path
 
-    initialize.says_how = True  # type: ignore[attr-defined]
     Trainer.__init__, checkpoint_utils.save_checkpoint = initialize, save_checkpoint

@@ -31,10 +31,8 @@ def extend_checkpoints(mark: str, put: Callable[..., None], take: Callable[..., 
     from fairseq.trainer import Trainer
 
     plain_state, plain_load = Trainer.state_dict, Trainer.load_checkpoint
-    if getattr(plain_state, mark, False):
-        return
 
-    @functools.wraps(plain_state)  # with the marks of other changes
+    @functools.wraps(plain_state)
     def state_dict(self):
         state = plain_state(self)
         put(self, state)

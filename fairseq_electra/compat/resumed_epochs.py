@@ -22,8 +22,6 @@ def note_batching() -> None:
     from fairseq.tasks import FairseqTask
 
     plain = FairseqTask.get_batch_iterator
-    if getattr(plain, "notes_batching", False):
-        return
     signature = inspect.signature(plain)
 
     def get_batch_iterator(self, *args, **kwargs):
@@ -34,7 +32,6 @@ def note_batching() -> None:
             iterator.batching = {name: given.arguments.get(name) for name in BATCHING}
         return iterator
 
-    get_batch_iterator.notes_batching = True  # type: ignore[attr-defined]
     FairseqTask.get_batch_iterator = get_batch_iterator
 
 
@@ -51,8 +48,6 @@ def go_on_with_rows_left() -> None:
         EpochBatchIterator.load_state_dict,
         EpochBatchIterator.next_epoch_itr,
     )
-    if getattr(plain_load, "goes_on", False):
-        return
 
     def state_dict(self):
         state = plain_state(self)
@@ -88,7 +83,6 @@ def go_on_with_rows_left() -> None:
             self.stretches, self._frozen_batches = [], self.batches_of_epoch
         return plain_next(self, shuffle, *args, **kwargs)
 
-    load_state_dict.goes_on = True  # type: ignore[attr-defined]
     EpochBatchIterator.state_dict, EpochBatchIterator.load_state_dict = state_dict, load_state_dict
     EpochBatchIterator.next_epoch_itr = next_epoch_itr
 
@@ -171,67 +165,3 @@ def _in_order(batches: list, epoch: int, stretch: Stretch) -> list:
     with numpy_seed(batching["seed"] + epoch):
         np.random.shuffle(groups)
     return [batch for group in groups for batch in group]
-
-
-def count_groups_left() -> None:
-    """data/iterators.py::GroupedIterator, ``math.ceil(len(iterable) / float(chunk_size))``: counts updates from the epoch's begin.
-
-    Where another --update-freq takes over within an epoch, that may be one less than there are: the last batches were left out, and the
-    epoch was taken for unfinished and read once more from its begin. Where --skip-remainder-batch would leave nothing to read, it reads the
-    rest: fairseq_cli/train.py::train needs one update. So does EpochBatchIterator._get_iterator_for_epoch, which leaves out the last batch
-    before, whatever its size.
-    """
-    from fairseq.data.iterators import EpochBatchIterator, GroupedIterator
-
-    plain, plain_epoch = GroupedIterator.__init__, EpochBatchIterator._get_iterator_for_epoch
-    if getattr(plain, "counts_left", False):
-        return
-
-    def initialize(self, iterable, chunk_size, skip_remainder_batch=False):
-        read = getattr(iterable, "n", 0)
-        whole, rest = divmod(len(iterable) - read, chunk_size)
-        plain(self, iterable, chunk_size)
-        skip_remainder_batch = skip_remainder_batch and whole > 0
-        self.total = self.n + whole + bool(rest and not skip_remainder_batch)
-        if skip_remainder_batch:
-            iterable.take(read + whole * chunk_size)
-
-    def _get_iterator_for_epoch(self, epoch, shuffle, fix_batches_to_gpus=False, offset=0):
-        skips = self.skip_remainder_batch
-        self.skip_remainder_batch = skips and len(self) - offset > 1
-        try:
-            return plain_epoch(self, epoch, shuffle, fix_batches_to_gpus, offset)
-        finally:
-            self.skip_remainder_batch = skips
-
-    initialize.counts_left = True  # type: ignore[attr-defined]
-    GroupedIterator.__init__, EpochBatchIterator._get_iterator_for_epoch = initialize, _get_iterator_for_epoch
-
-
-def validate_training_rows_apart() -> None:
-    """trainer.py::Trainer.get_valid_iterator, ``self.task.dataset(subset)``: --valid-subset train is given the training's own iterator.
-
-    FairseqTask keeps one for a dataset: a validation went through the epoch that was being trained on, and chose its masks. So a
-    validation on the training rows has a dataset of its own.
-    """
-    from fairseq.trainer import Trainer
-
-    plain = Trainer.get_valid_iterator
-    if getattr(plain, "reads_apart", False):
-        return
-
-    def get_valid_iterator(self, subset, *args, **kwargs):
-        if subset != self.cfg.dataset.train_subset:
-            return plain(self, subset, *args, **kwargs)
-        datasets, training = self.task.datasets, self.task.dataset(subset)
-        try:
-            if not hasattr(self, "training_rows_to_validate"):
-                self.task.load_dataset(subset, epoch=1, combine=True)  # as for training
-                self.training_rows_to_validate = self.task.dataset(subset)
-            datasets[subset] = self.training_rows_to_validate
-            return plain(self, subset, *args, **kwargs)
-        finally:
-            datasets[subset] = training
-
-    get_valid_iterator.reads_apart = True  # type: ignore[attr-defined]
-    Trainer.get_valid_iterator = get_valid_iterator

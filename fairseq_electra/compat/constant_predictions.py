@@ -55,8 +55,6 @@ def _tell_fillers() -> None:
     from fairseq.trainer import Trainer
 
     plain = Trainer.valid_step
-    if getattr(plain, "tells_fillers", False):
-        return
 
     @functools.wraps(plain)
     def valid_step(self, sample, raise_oom=False):
@@ -65,7 +63,6 @@ def _tell_fillers() -> None:
             watch.is_filler = not sample
         return plain(self, sample, raise_oom)
 
-    valid_step.tells_fillers = True  # type: ignore[attr-defined]
     Trainer.valid_step = valid_step
 
 
