@@ -1,12 +1,12 @@
 """ELECTRA as a fairseq plugin.
 
-The flow, and where each step lives::
+The steps of the data, and the module of each::
 
     raw text        your .txt, or pretraining/corpus.py      one paragraph a line, blank line between documents
-     -> pieces      pretraining/wordpiece.py                 tokenizer.json + dict.txt, the same ids in both
+     -> tokens      pretraining/wordpiece.py                 tokenizer.json + dict.txt, the same ids in both
      -> binary      pretraining/encode.py, fairseq-preprocess   data-bin/{dict.txt,train.bin,train.idx}
      -> rows        pretraining/rows.py                      segment pairs or blocks, (B, T) ids, memory-mapped
-        (packed     pretraining/packing.py, electra/packed.py   with --pack: documents share a row, each sees itself alone)
+        (packed     pretraining/packing.py, electra/packed.py   with --pack: documents share a row, each attends to itself)
      -> masked      electra/masking.py, pretraining/batches.py  src_tokens (B, T), masked_positions, target, sample_uniforms (B, K)
      -> generator   models/electra.py                        gen_logits (B, K, V)
      -> sampled     electra/sampling.py                      corrupted_tokens, is_replaced (B, T)
@@ -20,7 +20,7 @@ The flow, and where each step lives::
      -> use         hub/                                     from_pretrained: detect, fill, predict, features
      -> export      interchange/                             transformers' folders, out and in
 
-B rows of a batch, T tokens of a row, K masked slots of a row, V vocabulary, E embedding size, C hidden size.
+B rows of a batch, T tokens of a row, K masked positions of a row, V entries of the vocabulary.
 """
 
 import importlib
@@ -30,12 +30,12 @@ import sys
 from pathlib import Path
 
 __version__ = "0.1.0"
-# folders of what fairseq finds by a name on its command line; helpers among their modules begin with _
+# folders of the components that fairseq finds by name; names of other modules in them start with _
 COMPONENTS = ("criterions", "models", "optim", "tasks")
 
 
 def refuse_second_copy() -> None:
-    """Refuse to work where Python would find another copy of this package as well: some files would come from either."""
+    """Refuse to work where Python finds a second copy of this package: files of both would be mixed."""
     from fairseq_electra.errors import InputError
 
     own = Path(__file__).parent.resolve()
@@ -43,13 +43,13 @@ def refuse_second_copy() -> None:
         other = Path(entry, "fairseq_electra").resolve()
         if other != own and (other / "__init__.py").is_file():
             raise InputError(
-                f'two copies of fairseq_electra: {own}, in use, and {other}; give --user-dir "$(fairseq-electra user-dir)" to use the '
-                "installed one, or install the other with pip install -e"
+                f'two copies of fairseq_electra: {own}, in use, and {other}; give --user-dir "$(fairseq-electra '
+                'user-dir)" to use the installed one, or install the other with pip install -e'
             )
 
 
 def register() -> None:
-    """Register tasks, models, criterions, optimizers and schedulers with fairseq, and mend it (:mod:`fairseq_electra.compat`)."""
+    """Register all components with fairseq, and make our changes to it (:mod:`fairseq_electra.compat`)."""
     from fairseq_electra import compat
 
     compat.apply()
@@ -61,15 +61,15 @@ def register() -> None:
 
 
 def from_pretrained(path, checkpoint_file=None, vocabulary=None, generator=None):
-    """Load a trained network: :func:`fairseq_electra.hub.interface.from_pretrained`."""
+    """Load a trained model: see :func:`fairseq_electra.hub.interface.from_pretrained`."""
     from fairseq_electra.hub import interface as hub_interface
 
     return hub_interface.from_pretrained(path, checkpoint_file, vocabulary, generator)
 
 
-# fairseq reports at every start that a package for its speech models is missing
+# fairseq warns at every start that a package for its speech models is missing
 logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)
 
-# fairseq imports this package for --user-dir. Our own commands do not need fairseq, and are spared its six seconds.
+# fairseq imports this package for --user-dir. Our own commands do without fairseq, whose import takes six seconds.
 if "fairseq" in sys.modules:
     register()

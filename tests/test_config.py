@@ -43,7 +43,20 @@ def as_options(changes: dict) -> list[str]:
 
 def hydra(name, changes, *options, folder=FOLDER, **kwargs):
     given = [f"{key}={value}" for key, value in changes.items()]
-    done = run([sys.executable, "-m", "fairseq_cli.hydra_train", *options, "--config-dir", folder, "--config-name", name, *given], **kwargs)
+    done = run(
+        [
+            sys.executable,
+            "-m",
+            "fairseq_cli.hydra_train",
+            *options,
+            "--config-dir",
+            folder,
+            "--config-name",
+            name,
+            *given,
+        ],
+        **kwargs,
+    )
     return done.stdout + done.stderr
 
 
@@ -63,13 +76,19 @@ def test_each_file_is_what_its_command_line_makes_and_lists_every_option(name):
     assert to_yaml(from_comment(text)) == text
     cfg, listed = compose(from_comment(text)), OmegaConf.create(text)
     for group in GROUPS:
-        options = {f for f, o in dataclass_of(cfg, group).__dataclass_fields__.items() if not str(o.default).startswith("${")}
+        options = {
+            f
+            for f, o in dataclass_of(cfg, group).__dataclass_fields__.items()
+            if not str(o.default).startswith("${")
+        }
         assert set(listed[group]) | {"_name"} == (options - OF_THE_MACHINE) | {"_name"}, group
 
 
 @pytest.mark.parametrize("size", MODEL_SIZES)
 def test_the_command_line_of_each_file_is_the_recipe_of_its_size(size):
-    assert command_line(f"electra_{size}") == recipes.arguments(size), f"make it: fairseq-electra config --size {size}"
+    assert command_line(f"electra_{size}") == recipes.arguments(size), (
+        f"make it: fairseq-electra config --size {size}"
+    )
 
 
 def test_config_takes_a_size_or_a_command():
@@ -80,7 +99,9 @@ def test_config_takes_a_size_or_a_command():
 
 def test_the_recipe_of_tiny_is_the_readmes():
     readme = (USER_DIR.parent / "README.md").read_text()
-    shown = shlex.split(re.search(r"^fairseq-train data-bin (?:.*\\\n)*.*", readme, re.M)[0].replace("\\\n", " "))
+    shown = shlex.split(
+        re.search(r"^fairseq-train data-bin (?:.*\\\n)*.*", readme, re.M)[0].replace("\\\n", " ")
+    )
     assert command_line("electra_tiny") == shown[1 : shown.index("|")]
 
 
@@ -94,11 +115,16 @@ def test_hydra_gives_the_command_lines_losses_and_weights_to_the_last_bit(tmp_pa
         folder.mkdir()
         (folder / "data-bin").symlink_to(data_bin)
         (folder / "fairseq_electra").symlink_to(USER_DIR)
-    done = run([sys.executable, "-m", "fairseq_cli.train", *command_line(name), *as_options(SMALLER)], cwd=tmp_path / "command")
+    done = run(
+        [sys.executable, "-m", "fairseq_cli.train", *command_line(name), *as_options(SMALLER)],
+        cwd=tmp_path / "command",
+    )
     logs["command"] = read(done.stdout + done.stderr, tmp_path / "command" / "checkpoints", 0)
     logs["hydra"] = read(hydra(name, SMALLER, cwd=tmp_path / "hydra"), tmp_path / "hydra" / "checkpoints", 0)
     assert len(logs["command"].losses) == 3 and logs["hydra"].losses == logs["command"].losses
-    assert_same_weights(weights(tmp_path / "hydra" / "checkpoints"), weights(tmp_path / "command" / "checkpoints"))
+    assert_same_weights(
+        weights(tmp_path / "hydra" / "checkpoints"), weights(tmp_path / "command" / "checkpoints")
+    )
 
 
 @pytest.mark.long
@@ -113,7 +139,11 @@ def test_the_same_hydra_line_goes_on_where_it_stopped(tmp_path, data_bin):
 @pytest.mark.long
 def test_a_sweep_over_learning_rate_and_seed(tmp_path, data_bin):
     """Four runs, each with its folder, each as if it were run alone."""
-    common = SMALLER | {"task.data": data_bin, "common.user_dir": USER_DIR, "dataset.disable_validation": "false"}
+    common = SMALLER | {
+        "task.data": data_bin,
+        "common.user_dir": USER_DIR,
+        "dataset.disable_validation": "false",
+    }
     swept = {"optimization.lr": "[2e-3],[1e-6]", "common.seed": "1,2", "hydra.sweep.dir": tmp_path / "sweep"}
     hydra("electra_tiny", common | swept, "-m", cwd=tmp_path)
     found = {i: weights(tmp_path / "sweep" / str(i) / "checkpoints") for i in range(4)}
@@ -121,14 +151,25 @@ def test_a_sweep_over_learning_rate_and_seed(tmp_path, data_bin):
     assert len({tuple(found[i][name].flatten().tolist()) for i in found}) == 4
     for i in found:  # the last two are worse than those before
         kept = tmp_path / "sweep" / str(i) / "checkpoints"
-        assert (kept / "checkpoint_best.pt").is_file() and (kept / "details.log").read_text().count("begin training epoch 1") == 1
+        assert (kept / "checkpoint_best.pt").is_file() and (kept / "details.log").read_text().count(
+            "begin training epoch 1"
+        ) == 1
     alone = common | {"optimization.lr": "[1e-6]", "common.seed": 2}
     hydra("electra_tiny", alone, cwd=tmp_path)
     assert_same_weights(found[3], weights(tmp_path / "checkpoints"))
 
 
 def test_config_translates_any_training_command(tmp_path):
-    given = ["data-bin", "--user-dir", USER_DIR, *command_line("electra_small")[3:], "--lr", "1e-4", "--total-num-update", "7"]
+    given = [
+        "data-bin",
+        "--user-dir",
+        USER_DIR,
+        *command_line("electra_small")[3:],
+        "--lr",
+        "1e-4",
+        "--total-num-update",
+        "7",
+    ]
     made = OmegaConf.create(electra("config", "--", "fairseq-train", *given).stdout)
     assert made.optimization.lr == [1e-4] and made.lr_scheduler.total_num_update == 7
 

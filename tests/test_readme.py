@@ -14,7 +14,18 @@ from pathlib import Path
 import pytest
 from fairseq import options
 
-from benchmark import bookkeeping, gpu, inference, packing, prediction, questions, summary, text, trainer, updates
+from benchmark import (
+    bookkeeping,
+    gpu,
+    inference,
+    packing,
+    prediction,
+    questions,
+    summary,
+    text,
+    trainer,
+    updates,
+)
 from benchmark.__main__ import markdown as steps
 from fairseq_electra.cli.quickstart import table
 from fairseq_electra.finetuning import results
@@ -25,9 +36,12 @@ from tests.helpers.training import train
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = ROOT / "examples"
 PAGES = ("pretraining", "interchange", "glue", "ner", "squad")
-COMMANDS = "\n".join([README, *((EXAMPLES / name / "README.md").read_text(encoding="utf-8") for name in PAGES)])
+COMMANDS = "\n".join(
+    [README, *((EXAMPLES / name / "README.md").read_text(encoding="utf-8") for name in PAGES)]
+)
 TRAIN_COMMANDS = [
-    shlex.split(found.replace("\\\n", " "), comments=True)[1:] for found in re.findall(r"^fairseq-train (?:.*\\\n)*.*", COMMANDS, re.M)
+    shlex.split(found.replace("\\\n", " "), comments=True)[1:]
+    for found in re.findall(r"^fairseq-train (?:.*\\\n)*.*", COMMANDS, re.M)
 ]
 
 
@@ -54,8 +68,18 @@ def test_the_table_of_speed():
 @pytest.mark.parametrize(
     ("name", "markdown"),
     [
-        *(("benchmark", steps), ("avx2", steps), ("trainer", trainer.markdown), ("packing", packing.markdown), ("text", text.markdown)),
-        *(("inference", inference.markdown), ("prediction", prediction.markdown), ("questions", questions.markdown)),
+        *(
+            ("benchmark", steps),
+            ("avx2", steps),
+            ("trainer", trainer.markdown),
+            ("packing", packing.markdown),
+            ("text", text.markdown),
+        ),
+        *(
+            ("inference", inference.markdown),
+            ("prediction", prediction.markdown),
+            ("questions", questions.markdown),
+        ),
         *(("bookkeeping", bookkeeping.markdown), ("gpu", gpu.markdown), ("amx", steps)),
         ("updates", updates.markdown),
     ],
@@ -75,7 +99,10 @@ def test_the_table_of_glue():
 def test_the_table_of_entities():
     found = json.loads((EXAMPLES / "ner" / "results.json").read_text())
     assert_says(results.table(found, ["entity_f1", "legal_f1"]))
-    medians = {(line["net"], line["task"]): line["metrics"]["test"]["entity_f1"]["median"] for line in found["summary"]}
+    medians = {
+        (line["net"], line["task"]): line["metrics"]["test"]["entity_f1"]["median"]
+        for line in found["summary"]
+    }
     assert all(medians["electra", task] > medians["scratch", task] for task in ("wnut17", "ncbi_disease"))
 
 
@@ -99,18 +126,29 @@ def test_the_tables_of_questions():
 def test_the_page_on_interchange_works_from_start_to_end(tmp_path):
     """All blocks of the page, in order, with a smaller net and fewer updates."""
     page = (EXAMPLES / "interchange" / "README.md").read_text(encoding="utf-8")
-    page = page.replace("--max-update 300", f"--max-update 4 {' '.join(TINY_NET)}").replace("source .venv/bin/activate\n", "")
+    page = page.replace("--max-update 300", f"--max-update 4 {' '.join(TINY_NET)}").replace(
+        "source .venv/bin/activate\n", ""
+    )
     page = page.replace("fairseq_electra --task", f"{USER_DIR} --task")
     printed = []
     folder = Path(sys.executable).parent
     for language, block in re.findall(r"^```(bash|python)\n(.*?)^```", page, re.M | re.S):
         command = ["bash", "-euc", block] if language == "bash" else [sys.executable, "-c", block]
-        printed.append(run(command, cwd=tmp_path, env={"PATH": f"{folder}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}).stdout)
+        printed.append(
+            run(
+                command, cwd=tmp_path, env={"PATH": f"{folder}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}
+            ).stdout
+        )
     assert len(printed) == 5 and "largest difference from transformers" in printed[0]
-    theirs, ours = ([ast.literal_eval(line) for line in text.splitlines() if line.startswith("[")] for text in printed[1:3])
+    theirs, ours = (
+        [ast.literal_eval(line) for line in text.splitlines() if line.startswith("[")]
+        for text in printed[1:3]
+    )
     for left, right in zip(theirs[:2], ours[:2], strict=True):
         assert left == pytest.approx(right, abs=0.0011)
-    assert [token.removeprefix("##") for token in theirs[2]] == [token.removeprefix("##") for token in ours[2]]
+    assert [token.removeprefix("##") for token in theirs[2]] == [
+        token.removeprefix("##") for token in ours[2]
+    ]
 
 
 def test_the_figures_of_the_long_run():
@@ -123,7 +161,10 @@ def test_the_figures_of_the_long_run():
 @pytest.mark.parametrize("arguments", TRAIN_COMMANDS, ids=range(len(TRAIN_COMMANDS)))
 def test_every_option_of_every_training_command_exists(arguments):
     pipe = arguments.index("|") if "|" in arguments else len(arguments)
-    given = [str(USER_DIR) if word in ("fairseq_electra", "$(fairseq-electra user-dir)") else word for word in arguments[:pipe]]
+    given = [
+        str(USER_DIR) if word in ("fairseq_electra", "$(fairseq-electra user-dir)") else word
+        for word in arguments[:pipe]
+    ]
     parsed = options.parse_args_and_arch(options.get_training_parser(), input_args=given)
     assert parsed.task in ("electra_pretraining", *KINDS)
 
@@ -149,16 +190,25 @@ def test_the_page_on_glue_works_from_start_to_end(tmp_path, data_bin, vocabulary
     for task, label in (("RTE", "label"), ("STS-B", "score")):
         (tmp_path / "GLUE" / task).mkdir(parents=True)
         for split in ("train", "dev", "test"):
-            labels = [["entailment", "not_entailment"][i % 2] if task == "RTE" else f"{i % 6}.0" for i in range(len(pairs))]
+            labels = [
+                ["entailment", "not_entailment"][i % 2] if task == "RTE" else f"{i % 6}.0"
+                for i in range(len(pairs))
+            ]
             named = split != "test"
             lines = [f"{i}\t{a}\t{b}" + (f"\t{labels[i]}" if named else "") for i, (a, b) in enumerate(pairs)]
             header = "index\tsentence1\tsentence2" + (f"\t{label}" if named else "")
             (tmp_path / "GLUE" / task / f"{split}.tsv").write_text("\n".join([header, *lines]) + "\n")
     (tmp_path / "pairs.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in pairs))
-    (tmp_path / "train.tsv").write_text("question\tanswer\tclass\n" + "".join(f"{a}\t{b}\t{i % 3}\n" for i, (a, b) in enumerate(pairs)))
+    (tmp_path / "train.tsv").write_text(
+        "question\tanswer\tclass\n" + "".join(f"{a}\t{b}\t{i % 3}\n" for i, (a, b) in enumerate(pairs))
+    )
     rows = [{"question": a, "answer": b, "class": str(i % 3)} for i, (a, b) in enumerate(pairs)]
     (tmp_path / "valid.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    page = (EXAMPLES / "glue" / "README.md").read_text(encoding="utf-8").replace("source .venv/bin/activate\n", "")
+    page = (
+        (EXAMPLES / "glue" / "README.md")
+        .read_text(encoding="utf-8")
+        .replace("source .venv/bin/activate\n", "")
+    )
     page = page.partition("## The table of the main page")[0]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     page = page.replace("--max-epoch 10", "--max-epoch 1 --cpu").replace("--seeds 5", "--seeds 2 --epochs 1")
@@ -173,7 +223,9 @@ def test_the_page_on_glue_works_from_start_to_end(tmp_path, data_bin, vocabulary
 def run_blocks(page: str, folder: Path) -> None:
     """Run all blocks of a page, up to its table, with fewer epochs."""
     page = (EXAMPLES / page / "README.md").read_text(encoding="utf-8").partition("## Many nets")[0]
-    page = page.replace("source .venv/bin/activate\n", "").replace("--max-epoch", "--max-update 3 --cpu --max-epoch")
+    page = page.replace("source .venv/bin/activate\n", "").replace(
+        "--max-epoch", "--max-update 3 --cpu --max-epoch"
+    )
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     for block in re.findall(r"^```bash\n(.*?)^```", page, re.M | re.S):
         run(["bash", "-euc", block], cwd=folder, env={"PATH": path, "HF_HUB_OFFLINE": "1"})
@@ -191,21 +243,29 @@ def pretrained(tmp_path, data_bin, vocabulary) -> Path:
 def test_the_page_on_questions_works_from_start_to_end(pretrained, corpus_lines):
     contexts = [line for line in corpus_lines if len(line) > 80][:12]
     made = [
-        {"id": str(i), "question": text[:30], "answers": [{"answer_start": 40, "text": text[40:60]}]} for i, text in enumerate(contexts)
+        {"id": str(i), "question": text[:30], "answers": [{"answer_start": 40, "text": text[40:60]}]}
+        for i, text in enumerate(contexts)
     ]
     paragraphs = [{"context": text, "qas": [question]} for text, question in zip(contexts, made, strict=True)]
     for split in ("train", "dev"):
-        (pretrained / f"{split}-v1.1.json").write_text(json.dumps({"data": [{"title": "", "paragraphs": paragraphs}]}))
+        (pretrained / f"{split}-v1.1.json").write_text(
+            json.dumps({"data": [{"title": "", "paragraphs": paragraphs}]})
+        )
     (pretrained / "questions.tsv").write_text("".join(f"{text[:30]}\t{text}\n" for text in contexts))
     run_blocks("squad", pretrained)
     answers = [json.loads(line) for line in (pretrained / "answers.jsonl").read_text().splitlines()]
-    assert [text[each["begin"] : each["end"]] for text, each in zip(contexts, answers, strict=True)] == [each["answer"] for each in answers]
+    assert [text[each["begin"] : each["end"]] for text, each in zip(contexts, answers, strict=True)] == [
+        each["answer"] for each in answers
+    ]
 
 
 @pytest.mark.long
 def test_the_page_on_entities_works_from_start_to_end(pretrained, corpus_lines):
     sentences = [line.split()[:20] for line in corpus_lines if len(line) > 80][:12]
-    text = "".join("".join(f"{word}\t{'B-name' if word[0].isupper() else 'O'}\n" for word in words) + "\n" for words in sentences)
+    text = "".join(
+        "".join(f"{word}\t{'B-name' if word[0].isupper() else 'O'}\n" for word in words) + "\n"
+        for words in sentences
+    )
     for split in ("train", "dev", "test"):
         (pretrained / f"{split}.conll").write_text(text)
     (pretrained / "sentences.txt").write_text("".join(" ".join(words) + "\n" for words in sentences))

@@ -53,16 +53,16 @@ from fairseq_electra.compat import (
 def apply() -> None:
     """Make all changes, once in a process.
 
-    Each change wraps what it finds. Where several change the same function, the last one is the outermost: it is
-    entered first. The order is free between blocks, and within a block unless it gives a reason.
+    Each change wraps what it finds. Where several change the same function, the last one is the outermost: it
+    is entered first. The order is free between blocks, and within a block unless it gives a reason.
     """
     # the command line and what is printed
     tracebacks.print_input_errors_without_traceback()
     command_line.check_command_lines()
     quiet.hide_details()
 
-    # the start of a run, Trainer.__init__: a stop is reported from the first moment (outermost), and the folder
-    # is locked before anything is built
+    # the start of a run, Trainer.__init__: a stop is reported from the first moment (outermost), and the
+    # folder is locked before anything is built
     best_metric.check_best_metric()
     save_folder.lock_save_folder()
     stopping.print_how_to_resume()
@@ -87,8 +87,8 @@ def apply() -> None:
     training_rows.validate_on_separate_dataset()
     dummy_batches.skip_in_fairseq_validate()
 
-    # an update, Trainer.train_step: an update that is repeated for its gradients must write its rows, so these are
-    # innermost; it must be repeated without its dummy batches, so these are dropped outside of it
+    # an update, Trainer.train_step: an update that is repeated for its gradients must write its rows, so
+    # these are innermost; it must be repeated without its dummy batches, so these are dropped outside of it
     nonfinite_rows.write_rows_of_nonfinite_losses()
     gradient_checks.check_gradients_later()
     dummy_batches.drop_from_updates()
@@ -103,7 +103,8 @@ def apply() -> None:
     speeds.exclude_validation_time()
 
     # checkpoints, saved: crash.pt must be refused before Trainer.save_checkpoint waits for the gradients
-    # (gradient_checks, above); the speeds exclude all that is done in a save, so their change is the outermost
+    # (gradient_checks, above); the speeds exclude all that is done in a save, so their change is the
+    # outermost
     crash_files.skip_crash_files_of_input_errors()
     atomic_saves.save_atomically()
     stopping.record_saves()

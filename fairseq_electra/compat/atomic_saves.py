@@ -1,10 +1,11 @@
 """A checkpoint is written to a file of its own, which is renamed once it is complete.
 
 fairseq copies a checkpoint over checkpoint_last.pt in place (checkpoint_utils.py::save_checkpoint,
-``PathManager.copy(checkpoints[0], cp)``): a process killed at that moment, or a full disk, loses the last good
-checkpoint. ``_torch_persistent_save`` does write a temporary file, but its name is the same for all runs in a folder,
-it is not synchronized to the disk before it is renamed, and after a failure fairseq appends a second and a third
-attempt to the first, waits five seconds, leaves them on the full disk and prints PyTorch's words.
+``PathManager.copy(checkpoints[0], cp)``): a process killed at that moment, or a full disk, loses the last
+good checkpoint. ``_torch_persistent_save`` does write a temporary file, but its name is the same for all runs
+in a folder, it is not synchronized to the disk before it is renamed, and after a failure fairseq appends a
+second and a third attempt to the first, waits five seconds, leaves them on the full disk and prints PyTorch's
+words.
 """
 
 import contextlib
@@ -57,7 +58,10 @@ def save_atomically() -> None:
             ) from error
 
     PathManager.copy = staticmethod(copy)
-    checkpoint_utils.torch_persistent_save, checkpoint_utils.save_checkpoint = torch_persistent_save, save_checkpoint
+    checkpoint_utils.torch_persistent_save, checkpoint_utils.save_checkpoint = (
+        torch_persistent_save,
+        save_checkpoint,
+    )
 
 
 @contextlib.contextmanager
@@ -68,7 +72,9 @@ def written_atomically(path: str) -> Iterator[Path]:
         NotWrittenError: The disk is full, or the path cannot be written to.
     """
     try:
-        partial, descriptor = create_partial(Path(path))  # a new name: another process may write the same file
+        partial, descriptor = create_partial(
+            Path(path)
+        )  # a new name: another process may write the same file
         try:
             yield partial
             sync(partial)
@@ -84,8 +90,13 @@ def written_atomically(path: str) -> Iterator[Path]:
 def _why_not_written(path: str, error: OSError | RuntimeError) -> str:
     reason: BaseException = error
     while reason.__context__ is not None and not isinstance(reason, OSError):
-        reason = reason.__context__  # PyTorch's error is about zip archives, the system's error is its context
-    message, remedy = (str(reason) or type(reason).__name__).splitlines()[0], "check the path and its permissions"
+        reason = (
+            reason.__context__
+        )  # PyTorch's error is about zip archives, the system's error is its context
+    message, remedy = (
+        (str(reason) or type(reason).__name__).splitlines()[0],
+        "check the path and its permissions",
+    )
     if not isinstance(reason, OSError) or reason.errno in (errno.ENOSPC, errno.EDQUOT):
         message += f"; {shutil.disk_usage(Path(path).parent).free / 1e6:,.1f} MB free"
         remedy = "make room"

@@ -13,10 +13,10 @@ logger = logging.getLogger(__name__)
 def keep_batch_sizes() -> None:
     """Set the default of ``--required-batch-size-multiple`` to 1.
 
-    dataclass/configs.py::DatasetConfig.required_batch_size_multiple, ``default=8``: --batch-size 12 trains with 8
-    rows, and 30 with 24. Tensor cores need matrices of a multiple of 8, which the fixed length of rows already gives.
-    A multiple that is given stays in force. fairseq-hydra-train has read its own default before this package is
-    imported, so a YAML file must list the option, as those of this package do.
+    dataclass/configs.py::DatasetConfig.required_batch_size_multiple, ``default=8``: --batch-size 12 trains
+    with 8 rows, and 30 with 24. Tensor cores need matrices of a multiple of 8, which the fixed length of rows
+    already gives. A multiple that is given stays in force. fairseq-hydra-train has read its own default
+    before this package is imported, so a YAML file must list the option, as those of this package do.
     """
     from fairseq import options
 
@@ -35,8 +35,8 @@ def keep_last_batches() -> None:
     """Keep the last batch of an epoch, whatever its size.
 
     data/data_utils.py::batch_by_size, ``b = b[:-1]``, drops a last batch that is not a multiple of
-    --required-batch-size-multiple. Up to seven rows are never trained on nor scored, the same ones in every epoch,
-    and of fewer than eight rows nothing is left.
+    --required-batch-size-multiple. Up to seven rows are never trained on nor scored, the same ones in every
+    epoch, and of fewer than eight rows nothing is left.
     """
     from fairseq.data import data_utils
 

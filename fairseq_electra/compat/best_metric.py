@@ -1,8 +1,8 @@
 """``--best-checkpoint-metric`` is checked before training.
 
-fairseq_cli/train.py::validate, ``stats[cfg.checkpoint.best_checkpoint_metric]``, looks it up at the end of the first
-validation. A name that is misspelt, or is not logged, ends the run there with a KeyError. Here the trainer checks that
-validation logs the metric, and that the best checkpoint is not the worst one.
+fairseq_cli/train.py::validate, ``stats[cfg.checkpoint.best_checkpoint_metric]``, looks it up at the end of
+the first validation. A name that is misspelt, or is not logged, ends the run there with a KeyError. Here the
+trainer checks that validation logs the metric, and that the best checkpoint is not the worst one.
 """
 
 import functools
@@ -47,7 +47,9 @@ def check_metric(cfg, logged: tuple[str, ...] | None) -> None:
     if logged is None:
         return
     if name not in logged:
-        raise InputError(f"--best-checkpoint-metric {name}: validation logs {', '.join(logged)}; name one of these")
+        raise InputError(
+            f"--best-checkpoint-metric {name}: validation logs {', '.join(logged)}; name one of these"
+        )
     less_is_better = name.endswith("loss")
     if name not in NEITHER and cfg.maximize_best_checkpoint_metric == less_is_better:
         worst, remedy = ("largest", "leave out") if less_is_better else ("smallest", "add")

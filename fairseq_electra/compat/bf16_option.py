@@ -1,7 +1,8 @@
 """``--bf16`` does not ask for a TPU.
 
-options.py::parse_args_and_arch, ``if args.bf16: args.tpu = True``: every run with --bf16 counts as one on a TPU, and
-fails where there is none. Here the models unset ``tpu`` again, as they are the first to see the parsed options.
+options.py::parse_args_and_arch, ``if args.bf16: args.tpu = True``: every run with --bf16 counts as one on a
+TPU, and fails where there is none. Here the models unset ``tpu`` again, as they are the first to see the
+parsed options.
 """
 
 import argparse

@@ -8,8 +8,9 @@ import torch
 def gather_without_gpu() -> None:
     """Gather objects of any size, also without a GPU.
 
-    distributed/utils.py::all_gather_list, ``torch.cuda.ByteTensor(buffer_size)``, fails without a GPU, and a process
-    can send 16 kB at most. It gathers the predictions that MCC, F1 and correlations are computed from.
+    distributed/utils.py::all_gather_list, ``torch.cuda.ByteTensor(buffer_size)``, fails without a GPU, and a
+    process can send 16 kB at most. It gathers the predictions that MCC, F1 and correlations are computed
+    from.
     """
     from fairseq.distributed import utils
     from fairseq.utils import move_to_cpu
@@ -26,9 +27,9 @@ def gather_without_gpu() -> None:
 def broadcast_checkpoints() -> None:
     """Broadcast checkpoints to the other processes of a run.
 
-    distributed/utils.py::_broadcast_object_slow, ``torch.load(buffer)``, refuses fairseq's own placeholders and
-    options, so no run of several processes can start from a checkpoint. The bytes come from another process of the
-    same run and not from a file, so here they are unpickled.
+    distributed/utils.py::_broadcast_object_slow, ``torch.load(buffer)``, refuses fairseq's own placeholders
+    and options, so no run of several processes can start from a checkpoint. The bytes come from another
+    process of the same run and not from a file, so here they are unpickled.
     """
     from fairseq.distributed import utils
 
@@ -44,9 +45,9 @@ def sum_stats_without_waiting() -> None:
     """Sum the figures of all processes without waiting for the device.
 
     distributed/utils.py::all_reduce_dict, ``torch.cat(...).to(device=device)``, waits for the device in every update:
-    it copies the numbers that the host knows (tokens, rows) from memory that the device cannot read by itself. A copy
-    from pinned memory needs no wait. The copied numbers are summed together with those that are on the device
-    already, in one reduction instead of two.
+    it copies the numbers that the host knows (tokens, rows) from memory that the device cannot read by
+    itself. A copy from pinned memory needs no wait. The copied numbers are summed together with those that
+    are on the device already, in one reduction instead of two.
     """
     from fairseq.distributed import utils
 

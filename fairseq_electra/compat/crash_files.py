@@ -1,7 +1,8 @@
 """Wrong input leaves no crash.pt.
 
-trainer.py::Trainer.train_step, ``self.save_checkpoint(..."crash.pt"``, saves one for every error in the forward pass.
-Where the error is a sentence about options or data there is nothing to debug, so nothing is saved.
+trainer.py::Trainer.train_step, ``self.save_checkpoint(..."crash.pt"``, saves one for every error in the
+forward pass. Where the error is a sentence about options or data there is nothing to debug, so nothing is
+saved.
 """
 
 import functools

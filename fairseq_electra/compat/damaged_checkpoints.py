@@ -1,8 +1,8 @@
 """A file that is not a readable checkpoint is explained in one sentence.
 
-checkpoint_utils.py::load_checkpoint_to_cpu, ``torch.load(f)``: a truncated file ends in PyTorch's error about zip
-archives. A file that PyTorch reads and that is not a checkpoint of fairseq, such as the pytorch_model.bin of
-transformers, ends in a KeyError. Here both end in a sentence that names the file and the reason.
+checkpoint_utils.py::load_checkpoint_to_cpu, ``torch.load(f)``: a truncated file ends in PyTorch's error about
+zip archives. A file that PyTorch reads and that is not a checkpoint of fairseq, such as the pytorch_model.bin
+of transformers, ends in a KeyError. Here both end in a sentence that names the file and the reason.
 """
 
 from fairseq_electra.checkpoints import unreadable

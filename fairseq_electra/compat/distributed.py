@@ -2,10 +2,10 @@
 
 distributed/utils.py::call_main fails without a GPU, or ends with status 0 without having trained:
 ``cfg.device_id = cfg.distributed_rank % torch.cuda.device_count()`` divides by zero under torchrun,
-``nprocs=min(torch.cuda.device_count(), ...)`` starts no process, and ``--ddp-backend c10d`` gives DDP the name of a
-GPU. Here each process reads its rank from torchrun's environment. A way of starting that would train nothing is
-refused. This is also where a run's start and end are noted (compat/stopping.py) and its folder is unlocked
-(compat/save_folder.py).
+``nprocs=min(torch.cuda.device_count(), ...)`` starts no process, and ``--ddp-backend c10d`` gives DDP the
+name of a GPU. Here each process reads its rank from torchrun's environment. A way of starting that would
+train nothing is refused. This is also where a run's start and end are noted (compat/stopping.py) and its
+folder is unlocked (compat/save_folder.py).
 """
 
 import logging

@@ -2,13 +2,14 @@
 
 Where the batches of an epoch do not divide evenly among the processes, fairseq fills up with empty ones.
 
-- trainer.py::Trainer.train_step, ``if is_dummy_batch: sample_size *= 0.0``, looks at the last batch of an update
-  alone. With --update-freq above 1 a dummy batch may come after real ones: their gradients stay in the sum over all
-  processes, but their tokens are missing in the number that it is divided by, and their figures in the log. Here an
-  update is done without its dummy batches. If it has no others, one is kept, because the process must take part in
-  the sum: fairseq gives it the weight 0 then.
-- fairseq_cli/validate.py::main, ``task.valid_step(sample, model, criterion)``, is called with dummy batches, which no
-  task can take. Here they are skipped: within a pass over a validation set no process waits for another.
+- trainer.py::Trainer.train_step, ``if is_dummy_batch: sample_size *= 0.0``, looks at the last batch of an
+  update alone. With --update-freq above 1 a dummy batch may come after real ones: their gradients stay in the
+  sum over all processes, but their tokens are missing in the number that it is divided by, and their figures
+  in the log. Here an update is done without its dummy batches. If it has no others, one is kept, because the
+  process must take part in the sum: fairseq gives it the weight 0 then.
+- fairseq_cli/validate.py::main, ``task.valid_step(sample, model, criterion)``, is called with dummy batches,
+  which no task can take. Here they are skipped: within a pass over a validation set no process waits for
+  another.
 """
 
 import functools

@@ -2,14 +2,14 @@
 
 trainer.py::Trainer.train_step, ``torch.isfinite(grad_norm).all()``, waits for the device in every update.
 
-Here, on one GPU with ``electra_adam``, the device itself skips a step whose gradients are not finite, and all steps
-after it. The host is told a few updates later. It then repeats that update with the same weights, so that fairseq
-sees the gradients and reports what happened. Before it validates or saves, the host waits for news of all updates.
-On a CPU, and on several GPUs, the check stays as it was.
+Here, on one GPU with ``electra_adam``, the device itself skips a step whose gradients are not finite, and all
+steps after it. The host is told a few updates later. It then repeats that update with the same weights, so
+that fairseq sees the gradients and reports what happened. Before it validates or saves, the host waits for
+news of all updates. On a CPU, and on several GPUs, the check stays as it was.
 
-Where losses are scaled (``--autocast fp16``), gradients that overflow are no reason to end a run: the device skips
-that step alone. The host is told in the same way of a scale that has become too small; on several processes in the
-same update.
+Where losses are scaled (``--autocast fp16``), gradients that overflow are no reason to end a run: the device
+skips that step alone. The host is told in the same way of a scale that has become too small; on several
+processes in the same update.
 """
 
 import functools

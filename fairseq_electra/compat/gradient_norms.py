@@ -1,8 +1,8 @@
 """The gradient norms of generator and discriminator are logged, without waiting for the device.
 
-trainer.py::Trainer._reduce_and_log_stats reads the norm to check whether it is finite, and every metric to return its
-value, which nobody uses. Here, with ``electra_adam``, the norms of both networks are logged as well, all of them as
-tensors that are read when a line of the log is written.
+trainer.py::Trainer._reduce_and_log_stats reads the norm to check whether it is finite, and every metric to
+return its value, which nobody uses. Here, with ``electra_adam``, the norms of both networks are logged as
+well, all of them as tensors that are read when a line of the log is written.
 """
 
 import functools

@@ -12,8 +12,8 @@ from fairseq_electra.pretraining.meters import SumsOnDevice
 def register_meter() -> None:
     """Let checkpoints with the meter of this package be resumed.
 
-    logging/meters.py::MetersDict.load_state_dict, ``globals()[meter_cls]()``, finds only meters that are defined in
-    that module. Here ours is added to the module.
+    logging/meters.py::MetersDict.load_state_dict, ``globals()[meter_cls]()``, finds only meters that are
+    defined in that module. Here ours is added to the module.
     """
     from fairseq.logging import meters
 
@@ -35,8 +35,8 @@ class LazyStats(UserDict):
 def compute_stats_lazily() -> None:
     """Compute the figures of an update only when they are looked up.
 
-    trainer.py::Trainer._reduce_and_log_stats, ``logging_output = agg.get_smoothed_values()``, computes all figures of
-    every update. That waits for the device, and fairseq-train uses none of them.
+    trainer.py::Trainer._reduce_and_log_stats, ``logging_output = agg.get_smoothed_values()``, computes all
+    figures of every update. That waits for the device, and fairseq-train uses none of them.
     """
     from fairseq.logging.meters import MetersDict
     from fairseq.trainer import Trainer
@@ -54,8 +54,8 @@ def compute_stats_lazily() -> None:
 def save_metrics_as_numbers() -> None:
     """Save metrics as plain numbers.
 
-    trainer.py::Trainer.state_dict, ``"metrics": metrics.state_dict()``, puts a tensor into the checkpoint where a
-    metric was logged as one.
+    trainer.py::Trainer.state_dict, ``"metrics": metrics.state_dict()``, puts a tensor into the checkpoint
+    where a metric was logged as one.
     """
     from fairseq.trainer import Trainer
 

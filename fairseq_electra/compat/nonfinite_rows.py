@@ -1,8 +1,8 @@
 """The rows of an update whose loss is not finite are written to a file.
 
-trainer.py::Trainer.train_step, ``raise FloatingPointError("gradients are Nan/Inf")``, does not say which data the
-update was computed from. Here their row numbers, those of all processes, are written to nonfinite_rows.json in the
-folder of the checkpoints.
+trainer.py::Trainer.train_step, ``raise FloatingPointError("gradients are Nan/Inf")``, does not say which data
+the update was computed from. Here their row numbers, those of all processes, are written to
+nonfinite_rows.json in the folder of the checkpoints.
 """
 
 import functools
@@ -13,7 +13,8 @@ from pathlib import Path
 from fairseq_electra.files.text import written_whole
 
 logger = logging.getLogger(__name__)
-# start of those errors of fairseq that every process raises in the same update; the second is that of several GPUs
+# start of those errors of fairseq that every process raises in the same update; the second is that of several
+# GPUs
 RAISED_BY_ALL = ("gradients are Nan/Inf", "Fatal error: gradients are inconsistent between workers")
 
 
@@ -29,7 +30,8 @@ def write_rows_of_nonfinite_losses() -> None:
             return plain(self, samples, raise_oom)
         except FloatingPointError as error:
             rows = [int(row) for sample in samples if sample and "id" in sample for row in sample["id"]]
-            # an error in the sum of all gradients is raised by every process; other errors by one process alone
+            # an error in the sum of all gradients is raised by every process; other errors by one process
+            # alone
             raised_by_all = self.data_parallel_world_size > 1 and str(error).startswith(RAISED_BY_ALL)
             rows = rows_of_all(self, rows) if raised_by_all else rows
             if not raised_by_all or self.is_data_parallel_master:

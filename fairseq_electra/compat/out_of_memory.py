@@ -1,8 +1,8 @@
 """A run whose device has too little memory ends with a sentence.
 
-trainer.py::Trainer.train_step, ``has_oom``, sets the gradients to zero and goes on. A single process skips the update,
-so a run whose every batch is too large trains on nothing, for ever. Of several processes, the one that ran out of
-memory has lost its gradients, and its tokens still count in the denominator.
+trainer.py::Trainer.train_step, ``has_oom``, sets the gradients to zero and goes on. A single process skips
+the update, so a run whose every batch is too large trains on nothing, for ever. Of several processes, the one
+that ran out of memory has lost its gradients, and its tokens still count in the denominator.
 """
 
 import functools

@@ -1,8 +1,8 @@
 """The next batches are copied to the GPU while it computes.
 
-trainer.py::Trainer._prepare_sample, ``utils.move_to_cuda(sample)``, copies a batch when its update starts, so the
-update waits for the copy. data/iterators.py::BufferedIterator has a thread that reads batches ahead. Here it copies
-them ahead as well, for data sets with ``sends_ahead``.
+trainer.py::Trainer._prepare_sample, ``utils.move_to_cuda(sample)``, copies a batch when its update starts, so
+the update waits for the copy. data/iterators.py::BufferedIterator has a thread that reads batches ahead. Here
+it copies them ahead as well, for data sets with ``sends_ahead``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,7 +23,9 @@ class _CopiedBatch(NamedTuple):
         stream = torch.cuda.current_stream()
         stream.wait_event(self.arrived)
         for tensor in _tensors(self.sample):
-            tensor.record_stream(stream)  # else the next copy might overwrite it before this stream has read it
+            tensor.record_stream(
+                stream
+            )  # else the next copy might overwrite it before this stream has read it
         return self.sample
 
 

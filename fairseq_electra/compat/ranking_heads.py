@@ -1,8 +1,8 @@
 """The head of fairseq's sentence_ranking has the name that ``--ranking-head-name`` gives.
 
-tasks/sentence_ranking.py::build_model, ``getattr(args, "ranking_head_name", ...)``, is called with the options of the
-model, which lack that name. So the head has another name than the one under which the criterion looks for it. Here the
-name is read from the options of the task.
+tasks/sentence_ranking.py::build_model, ``getattr(args, "ranking_head_name", ...)``, is called with the
+options of the model, which lack that name. So the head has another name than the one under which the
+criterion looks for it. Here the name is read from the options of the task.
 """
 
 

@@ -1,8 +1,8 @@
 """The threads that read batches ahead are stopped before the interpreter ends.
 
-data/iterators.py::BufferedIterator._create_consumer starts a thread with ``daemon = True``. In a run that ends within
-an epoch it still makes batches inside PyTorch when the interpreter ends, and the process ends with abort() and
-"terminate called". Here a function that runs at exit stops these threads first.
+data/iterators.py::BufferedIterator._create_consumer starts a thread with ``daemon = True``. In a run that
+ends within an epoch it still makes batches inside PyTorch when the interpreter ends, and the process ends
+with abort() and "terminate called". Here a function that runs at exit stops these threads first.
 """
 
 import atexit

@@ -1,9 +1,15 @@
-"""Changes to fairseq's way through an epoch: a resumed run reads the rows that are left, whatever its batches are now.
+"""A resumed run reads the rows of the epoch that are left, even if its batches are different now.
 
-A checkpoint says which rows of an epoch were read by the stretches of it that were read in one kind of batches: how the rows were put
-into batches, and how many of these each process has had. From that and the order of the rows all else is computed again.
+data/iterators.py::EpochBatchIterator.load_state_dict skips as many batches as were read, whatever rows they
+hold now. With another --batch-size or number of processes, some rows are read twice in that epoch and others
+never, or the run ends with "please report this to the fairseq developers".
+
+Here a checkpoint records the stretches of the epoch so far. A stretch was read with the same options: it has
+the options that divide the rows into batches, and the number of batches that each process has read. From the
+stretches and the order of the rows, the rows that are left are computed again.
 """
 
+import functools
 import hashlib
 import inspect
 import logging
@@ -12,35 +18,41 @@ from typing import Any
 import numpy as np
 
 logger = logging.getLogger(__name__)
-# arguments of FairseqTask.get_batch_iterator that decide which rows are in an epoch's nth batch of each process
-BATCHING = ("max_tokens", "max_sentences", "required_batch_size_multiple", "num_shards", "seed", "grouped_shuffling")
-Stretch = dict[str, Any]  # batching: a value for each of BATCHING; shuffle: whether batches are shuffled; iterations: batches a process
+# arguments of FairseqTask.get_batch_iterator that determine the rows of each batch of each process
+BATCHING = (
+    "max_tokens",
+    "max_sentences",
+    "required_batch_size_multiple",
+    "num_shards",
+    "seed",
+    "grouped_shuffling",
+)
+# batching: a value for each of BATCHING; shuffle: whether batches are shuffled; iterations: batches of each
+# process
+Stretch = dict[str, Any]
 
 
-def note_batching() -> None:
-    """tasks/fairseq_task.py::FairseqTask.get_batch_iterator: makes batches, and its iterator does not know how."""
+def record_batching() -> None:
+    """Record the options in the iterator that tasks/fairseq_task.py::FairseqTask.get_batch_iterator returns."""
     from fairseq.tasks import FairseqTask
 
     plain = FairseqTask.get_batch_iterator
     signature = inspect.signature(plain)
 
+    @functools.wraps(plain)
     def get_batch_iterator(self, *args, **kwargs):
         given = signature.bind(self, *args, **kwargs)
         given.apply_defaults()
         iterator = plain(self, *args, **kwargs)
-        if not hasattr(iterator, "batching"):  # fairseq may give the one that it made for an earlier epoch
+        if not hasattr(iterator, "batching"):  # fairseq may return the one of an earlier epoch
             iterator.batching = {name: given.arguments.get(name) for name in BATCHING}
         return iterator
 
     FairseqTask.get_batch_iterator = get_batch_iterator
 
 
-def go_on_with_rows_left() -> None:
-    """data/iterators.py::EpochBatchIterator.load_state_dict: skips as many batches as were read, whatever is in them now.
-
-    With another --batch-size or number of processes some rows were read twice in that epoch and others never, or the run ended with
-    "please report this to the fairseq developers".
-    """
+def resume_with_unread_rows() -> None:
+    """Change data/iterators.py::EpochBatchIterator.state_dict, load_state_dict and next_epoch_itr."""
     from fairseq.data.iterators import EpochBatchIterator
 
     plain_state, plain_load, plain_next = (
@@ -65,20 +77,22 @@ def go_on_with_rows_left() -> None:
             plain_load(self, state_dict)
             return
         if state_dict.get("rows") != _fingerprint(self):
-            _say_that_the_epoch_begins_anew(self, "rows" in state_dict, sum(stretch["iterations"] for stretch in read))
+            _warn_of_restarted_epoch(
+                self, "rows" in state_dict, sum(stretch["iterations"] for stretch in read)
+            )
             plain_load(self, state_dict | {"iterations_in_epoch": 0})
         elif present["batching"] == self.batching:
-            _read_behind(self, state_dict["stretches"])
+            _skip_read_rows(self, state_dict["stretches"])
             plain_load(self, state_dict)
         else:
-            _read_behind(self, read)
+            _skip_read_rows(self, read)
             plain_load(self, state_dict | {"iterations_in_epoch": 0})
 
     def next_epoch_itr(self, shuffle=True, *args, **kwargs):
         if self._next_epoch_itr is not None:
-            shuffle = self.shuffle  # of the epoch within which the run was resumed, for the next checkpoint
+            shuffle = self.shuffle  # that of the epoch in which the run was resumed, for the next checkpoint
         elif hasattr(self, "epoch_batch_sampler"):
-            self.epoch_batch_sampler.shuffle = shuffle  # fairseq keeps the sampler of the first epoch, and what it was told then
+            self.epoch_batch_sampler.shuffle = shuffle  # fairseq keeps that of the first epoch
         if self._next_epoch_itr is None and _stretches(self) and self.next_epoch_idx != self.epoch:
             self.stretches, self._frozen_batches = [], self.batches_of_epoch
         return plain_next(self, shuffle, *args, **kwargs)
@@ -88,7 +102,7 @@ def go_on_with_rows_left() -> None:
 
 
 def _stretches(iterator) -> list[Stretch]:
-    """Return what was read of this epoch before the batches of now."""
+    """Return the stretches of this epoch that were read before the current batches."""
     return getattr(iterator, "stretches", [])
 
 
@@ -101,7 +115,7 @@ def _stretch(state: dict) -> Stretch:
 
 
 def _fingerprint(iterator) -> str:
-    """Return what tells the epoch's rows and their order from others: a hash of their numbers in order, and of their sizes."""
+    """Return a hash of the numbers of the epoch's rows, in order, and of their lengths."""
     if not hasattr(iterator, "fingerprint"):
         rows = np.concatenate([np.zeros(0, np.int64), *iterator.frozen_batches])
         sizes = np.ascontiguousarray(getattr(iterator.dataset, "sizes", ()))
@@ -109,37 +123,43 @@ def _fingerprint(iterator) -> str:
     return iterator.fingerprint
 
 
-def _say_that_the_epoch_begins_anew(iterator, known: bool, batches: int) -> None:
-    reason = "its rows are not those of the checkpoint, or have another order (other data, --tokens-per-sample, --seed or the like)"
+def _warn_of_restarted_epoch(iterator, known: bool, batches: int) -> None:
+    reason = (
+        "its rows are not those of the checkpoint, or have another order (other data, --tokens-per-sample, --seed or the "
+        "like)"
+    )
     if not known:
-        reason = "the checkpoint is of an older release, which did not note which rows were read"
+        reason = "the checkpoint is of an older release, which did not record which rows were read"
     if iterator.shard_id == 0:
-        logger.warning(f"epoch {iterator.epoch} begins anew, behind {batches:,} batches of it: {reason}")
+        logger.warning(f"epoch {iterator.epoch} starts again, after {batches:,} batches of it: {reason}")
 
 
-def _read_behind(iterator, stretches: list[Stretch]) -> None:
-    """Let the epoch's batches be those of the rows that are left behind some stretches of it."""
+def _skip_read_rows(iterator, stretches: list[Stretch]) -> None:
+    """Divide the rows that are left after some stretches of the epoch into its batches."""
     if not stretches:
         return
     iterator.stretches, iterator.batches_of_epoch = stretches, iterator.frozen_batches
     rows = np.concatenate(iterator.frozen_batches)
-    left = rows_left(iterator.dataset, rows, iterator.epoch, stretches)
-    iterator._frozen_batches = tuple(_batches(iterator.dataset, left, iterator.batching))
+    unread = rows_left(iterator.dataset, rows, iterator.epoch, stretches)
+    iterator._frozen_batches = tuple(_batches(iterator.dataset, unread, iterator.batching))
     if iterator.shard_id == 0:
-        logger.info(f"epoch {iterator.epoch} goes on with the {len(left):,} of its {len(rows):,} rows that were not read yet")
+        logger.info(
+            f"epoch {iterator.epoch} continues with the {len(unread):,} of its {len(rows):,} rows that were not read yet"
+        )
 
 
 def rows_left(dataset, rows: np.ndarray, epoch: int, stretches: list[Stretch]) -> np.ndarray:
     """Find the rows of an epoch that were not read yet.
 
     Args:
-        dataset: that they are of.
-        rows: all rows of the epoch, in the order in which they are put into batches. Shape: (number of rows,).
-        epoch: its number, 1-based.
-        stretches: what was read of it, in order.
+        dataset: The dataset of the rows.
+        rows: All rows of the epoch, in the order in which they are divided into batches. Shape: (number of
+            rows,).
+        epoch: Number of the epoch, from 1.
+        stretches: The stretches that were read, in order.
 
     Returns:
-        those that are left, in the same order.
+        The rows that are left, in the same order.
     """
     for stretch in stretches:
         batches = _in_order(_batches(dataset, rows, stretch["batching"]), epoch, stretch)
@@ -161,7 +181,8 @@ def _in_order(batches: list, epoch: int, stretch: Stretch) -> list:
     if not stretch["shuffle"]:
         return batches
     shards = batching["num_shards"] if batching["grouped_shuffling"] else 1
-    groups = [batches[first : first + shards] for first in range(0, len(batches) // shards * shards, shards)]
+    end = len(batches) // shards * shards
+    groups = [batches[first : first + shards] for first in range(0, end, shards)]
     with numpy_seed(batching["seed"] + epoch):
         np.random.shuffle(groups)
     return [batch for group in groups for batch in group]

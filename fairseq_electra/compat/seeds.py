@@ -1,8 +1,8 @@
 """An update seeds the random generators of its own device alone.
 
-trainer.py::Trainer._set_seed, ``utils.set_torch_seed(seed)``, saves the state of all generators and seeds every device
-in every update. Where there is no GPU, PyTorch records a stack for each device that it cannot seed. The numbers drawn
-are the same here.
+trainer.py::Trainer._set_seed, ``utils.set_torch_seed(seed)``, saves the state of all generators and seeds
+every device in every update. Where there is no GPU, PyTorch records a stack for each device that it cannot
+seed. The numbers drawn are the same here.
 """
 
 import functools

@@ -1,10 +1,11 @@
 """The data of fairseq's tasks for sentences are checked before they are used.
 
-- tasks/sentence_prediction.py and sentence_ranking.py::load_dataset read labels and texts separately, and never
-  compare their numbers. Without labels a multiple choice has a loss of 0, and the other tasks end in a KeyError. Here
-  files with different numbers of lines, and splits without labels, are refused.
-- load_dictionary and setup_task of both end in Python's error about dict.txt where a folder is absent, and accept any
-  --num-classes. Here absent files, a folder of another task and a wrong number of classes are refused.
+- tasks/sentence_prediction.py and sentence_ranking.py::load_dataset read labels and texts separately, and
+  never compare their numbers. Without labels a multiple choice has a loss of 0, and the other tasks end in a
+  KeyError. Here files with different numbers of lines, and splits without labels, are refused.
+- load_dictionary and setup_task of both end in Python's error about dict.txt where a folder is absent, and
+  accept any --num-classes. Here absent files, a folder of another task and a wrong number of classes are
+  refused.
 """
 
 import logging
@@ -46,13 +47,17 @@ def _with_checked_split(plain: Callable) -> Callable:
         settings = getattr(self, "cfg", None) or self.args
         check_numbers_of_lines(Path(settings.data), split)
         check_labels(Path(settings.data), split)
-        unknown = unknown_in_folder(settings.data, split, len(self.source_dictionary)) if split == "train" else ""
+        unknown = (
+            unknown_in_folder(settings.data, split, len(self.source_dictionary)) if split == "train" else ""
+        )
         if unknown and get_global_rank() == 0:
             logger.warning(unknown)
         try:
             return plain(self, split, *args, **kwargs)
         except (ValueError, AssertionError, EOFError) as error:
-            raise InputError(f"{settings.data}: {split} cannot be read ({error}); make the folder again") from error
+            raise InputError(
+                f"{settings.data}: {split} cannot be read ({error}); make the folder again"
+            ) from error
 
     return load_dataset
 
@@ -114,13 +119,17 @@ def _check_choices(folder: Path, choices: int) -> None:
         lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
         for number, line in enumerate(lines, 1):
             if not (line.strip().isdecimal() and int(line) < choices):
-                raise InputError(f"{path}, line {number}: {line.strip()!r} is not a choice from 0 to {choices - 1}")
+                raise InputError(
+                    f"{path}, line {number}: {line.strip()!r} is not a choice from 0 to {choices - 1}"
+                )
 
 
 def check_labels(folder: Path, split: str) -> None:
     """Refuse a split that has no labels to train on and to score with."""
     if not any((folder / "label" / f"{split}{ending}").is_file() for ending in (".idx", ".label")):
-        raise InputError(f"{split} of {folder} has no labels; to predict them, use fairseq-electra predict")
+        raise InputError(
+            f"{split} of {folder} has no labels; apply the model to its file with fairseq-electra predict"
+        )
 
 
 def check_numbers_of_lines(folder: Path, split: str) -> None:
@@ -129,7 +138,9 @@ def check_numbers_of_lines(folder: Path, split: str) -> None:
     absent = [path for path in texts if not path.is_file()]
     if absent:
         present = ", ".join(sorted(path.stem for path in absent[0].parent.glob("*.idx"))) or "nothing"
-        raise InputError(f"no {absent[0]}, the folder holds {present}; fairseq-electra prepare makes such folders")
+        raise InputError(
+            f"no {absent[0]}, the folder holds {present}; fairseq-electra prepare makes such folders"
+        )
     numbers = {path: count_lines(path) for path in [*texts, *folder.glob(f"label/{split}.idx")]}
     for path in folder.glob(f"label/{split}.label"):
         with open(path, "rb") as stream:

@@ -12,9 +12,9 @@ from fairseq_electra.compat.replacing import Overlay
 def gather_predictions() -> None:
     """Gather the predictions of all processes.
 
-    criterions/sentence_prediction.py::logging_outputs_can_be_summed, ``return True``: with --report-mcc and the like,
-    the outputs hold lists of predictions, which cannot be summed, and a run of several processes fails. Here they are
-    gathered.
+    criterions/sentence_prediction.py::logging_outputs_can_be_summed, ``return True``: with --report-mcc and
+    the like, the outputs hold lists of predictions, which cannot be summed, and a run of several processes
+    fails. Here they are gathered.
     """
     from fairseq.criterions.sentence_prediction import SentencePredictionCriterion
 
@@ -34,8 +34,8 @@ def gather_predictions() -> None:
 def correlate_single_examples() -> None:
     """Compute the correlation of a batch of one example.
 
-    criterions/sentence_prediction.py::pearson_and_spearman: scipy refuses a single example, and the run ends. Here
-    the correlation of one example, or with a constant, is 0, as in finetuning/sentences/metrics.py.
+    criterions/sentence_prediction.py::pearson_and_spearman: scipy refuses a single example, and the run ends.
+    Here the correlation of one example, or with a constant, is 0, as in finetuning/sentences/metrics.py.
     """
     from fairseq.criterions import sentence_prediction
 
@@ -55,9 +55,9 @@ def correlate_single_examples() -> None:
 def log_losses_in_nats() -> None:
     """Log losses in nats.
 
-    criterions/sentence_prediction.py and sentence_ranking.py::reduce_metrics, ``/ math.log(2)``, log losses in bits.
-    All other tasks of this package log nats, the unit that the loss is computed in, and a mean squared error has no
-    such unit at all.
+    criterions/sentence_prediction.py and sentence_ranking.py::reduce_metrics, ``/ math.log(2)``, log losses
+    in bits. All other tasks of this package log nats, the unit that the loss is computed in, and a mean
+    squared error has no such unit at all.
     """
     from fairseq.criterions import sentence_prediction, sentence_ranking
 

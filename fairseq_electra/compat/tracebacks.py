@@ -1,8 +1,8 @@
 """Input errors are printed as one sentence, without a traceback.
 
-fairseq_cli/train.py handles no errors, so an :class:`InputError` would end in a traceback of forty lines above its
-sentence. fairseq-hydra-train lets hydra handle them: it prints its own traceback, and the status is always 1. Here an
-excepthook prints the sentence and ends with the error's status.
+fairseq_cli/train.py handles no errors, so an :class:`InputError` would end in a traceback of forty lines
+above its sentence. fairseq-hydra-train lets hydra handle them: it prints its own traceback, and the status is
+always 1. Here an excepthook prints the sentence and ends with the error's status.
 """
 
 import os

@@ -1,8 +1,8 @@
 """``--valid-subset train`` validates on a dataset of its own, and leaves the training alone.
 
 trainer.py::Trainer.get_valid_iterator, ``self.task.dataset(subset)``, uses the dataset of the training, and
-FairseqTask keeps one iterator for each dataset. So a validation on the training rows reads through the epoch that is
-being trained on, and chooses its masks. Here the rows are loaded once more for validation.
+FairseqTask keeps one iterator for each dataset. So a validation on the training rows reads through the epoch
+that is being trained on, and chooses its masks. Here the rows are loaded once more for validation.
 """
 
 import functools

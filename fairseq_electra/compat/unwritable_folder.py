@@ -1,7 +1,7 @@
 """A --save-dir that cannot be written to is explained in one sentence.
 
-checkpoint_utils.py::verify_checkpoint_directory, ``raise e``, names neither the option nor what to do. Here the
-sentence does.
+checkpoint_utils.py::verify_checkpoint_directory, ``raise e``, names neither the option nor what to do. Here
+the sentence does.
 """
 
 import functools

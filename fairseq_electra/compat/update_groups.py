@@ -1,12 +1,12 @@
 """The updates of a resumed epoch are counted from the batch at which it is resumed.
 
-- data/iterators.py::GroupedIterator, ``math.ceil(len(iterable) / float(chunk_size))``, counts updates from the start
-  of the epoch. Where another --update-freq takes over within an epoch, the number may be one too small: the last
-  batches are left out, and the epoch counts as unfinished and is read once more. Here the batches that are left are
-  counted.
+- data/iterators.py::GroupedIterator, ``math.ceil(len(iterable) / float(chunk_size))``, counts updates from
+  the start of the epoch. Where another --update-freq takes over within an epoch, the number may be one too
+  small: the last batches are left out, and the epoch counts as unfinished and is read once more. Here the
+  batches that are left are counted.
 - The same class, and EpochBatchIterator._get_iterator_for_epoch, leave out the last batches with
-  --skip-remainder-batch, even where nothing else is left; fairseq_cli/train.py::train needs one update. Here these
-  batches are read then.
+  --skip-remainder-batch, even where nothing else is left; fairseq_cli/train.py::train needs one update. Here
+  these batches are read then.
 """
 
 import functools

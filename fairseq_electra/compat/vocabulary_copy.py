@@ -1,7 +1,8 @@
 """The vocabulary is copied into the folder of the checkpoints.
 
-A checkpoint that checkpoint_utils.py::save_checkpoint writes cannot be used alone: the files that turn text into its
-token ids are in the data folder. Here they are copied into --save-dir, with the labels of a fine-tuning task.
+A checkpoint that checkpoint_utils.py::save_checkpoint writes cannot be used alone: the files that turn text
+into its token ids are in the data folder. Here they are copied into --save-dir, with the labels of a
+fine-tuning task.
 """
 
 import filecmp

@@ -1,8 +1,8 @@
 """``--store-ema`` can resume from a checkpoint that was saved without an average of the weights.
 
-trainer.py::Trainer.load_checkpoint starts the average from the weights, ``self.ema.restore(state["model"], ...)``,
-after ``del state["model"]``, so it ends in a KeyError. Here the checkpoint is given an average, its weights, when it
-is read.
+trainer.py::Trainer.load_checkpoint starts the average from the weights, ``self.ema.restore(state["model"],
+...)``, after ``del state["model"]``, so it ends in a KeyError. Here the checkpoint is given an average, its
+weights, when it is read.
 """
 
 import functools

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fairseq_electra.checkpoints import CHECKPOINTS, checkpoint_in
+from fairseq_electra.checkpoints import CHECKPOINTS, find_checkpoint
 from fairseq_electra.electra.encoder import check_row_length
 from fairseq_electra.electra.fast.cross_entropy import probabilities
 from fairseq_electra.electra.masking import Masking
@@ -84,7 +84,7 @@ def from_pretrained(
         raise InputError(f"{path} holds no {wanted}; give a folder of transformers, a folder of checkpoints or one checkpoint")
     if not path.exists():
         raise InputError(f"no such folder or checkpoint: {path}; check the path")
-    return ElectraHubInterface(load_checkpoint(checkpoint_in(path, names), vocabulary))
+    return ElectraHubInterface(load_checkpoint(find_checkpoint(path, names), vocabulary))
 
 
 class ElectraHubInterface(nn.Module):

@@ -12,8 +12,8 @@ from fairseq.logging import metrics
 from fairseq_electra.compat.best_metric import REPORTED, check_metric, logged_metrics
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.metrics import SOMETIMES, logged_by_validation
-from tests.compat.test_compat import stock_source
 from tests.conftest import TINY_NET
+from tests.helpers.fairseq_source import stock_source
 from tests.helpers.training import refusal, train_here
 
 RUN = [*TINY_NET, "--max-update", "1", "--num-workers", "0", "--no-save"]
@@ -21,7 +21,9 @@ FAIRSEQS = {"epoch", "subset", "wps", "wpb", "bsz", "num_updates", "best_loss", 
 
 
 def test_fairseq_still_looks_the_metric_up_behind_the_validation():
-    assert "valid_losses.append(stats[cfg.checkpoint.best_checkpoint_metric])" in stock_source(fairseq_cli.train)
+    assert "valid_losses.append(stats[cfg.checkpoint.best_checkpoint_metric])" in stock_source(
+        fairseq_cli.train
+    )
 
 
 @pytest.mark.parametrize("net", [[], ["--generator-only"]], ids=["both networks", "generator"])
@@ -33,7 +35,14 @@ def test_the_metrics_of_pre_training_are_those_that_validation_logs(tmp_path, da
 
 
 def sums_of_predictions(**more):
-    return {"loss": torch.tensor(3.0), "ntokens": 40, "nsentences": 4, "sample_size": 4, "ncorrect": torch.tensor(2), **more}
+    return {
+        "loss": torch.tensor(3.0),
+        "ntokens": 40,
+        "nsentences": 4,
+        "sample_size": 4,
+        "ncorrect": torch.tensor(2),
+        **more,
+    }
 
 
 @pytest.mark.parametrize("option", [None, *REPORTED])
@@ -41,7 +50,9 @@ def test_the_metrics_of_sentence_prediction_are_those_that_fairseq_logs(option):
     predicted = {"pred": [0, 1, 1, 0], "targ": [0, 1, 0, 1], option: True} if option else {}
     with metrics.aggregate(new_root=True) as found:
         SentencePredictionCriterion.reduce_metrics([sums_of_predictions(**predicted)])
-    criterion = SimpleNamespace(_name="sentence_prediction", regression_target=False, **({option: True} if option else {}))
+    criterion = SimpleNamespace(
+        _name="sentence_prediction", regression_target=False, **({option: True} if option else {})
+    )
     run = SimpleNamespace(task=SimpleNamespace(), cfg=SimpleNamespace(criterion=criterion))
     assert {name for name in found if not name.startswith("_")} - {"pred", "targ"} == set(logged_metrics(run))
     criterion.regression_target = True
@@ -51,7 +62,9 @@ def test_the_metrics_of_sentence_prediction_are_those_that_fairseq_logs(option):
 def test_the_metrics_of_sentence_ranking_are_those_that_fairseq_logs():
     with metrics.aggregate(new_root=True) as found:
         SentenceRankingCriterion.reduce_metrics([sums_of_predictions()])
-    run = SimpleNamespace(task=SimpleNamespace(), cfg=SimpleNamespace(criterion=SimpleNamespace(_name="sentence_ranking")))
+    run = SimpleNamespace(
+        task=SimpleNamespace(), cfg=SimpleNamespace(criterion=SimpleNamespace(_name="sentence_ranking"))
+    )
     assert set(found) == set(logged_metrics(run))
     run.cfg.criterion._name = "masked_lm"
     assert logged_metrics(run) is None
@@ -60,10 +73,16 @@ def test_the_metrics_of_sentence_ranking_are_those_that_fairseq_logs():
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("disc_auk", "--best-checkpoint-metric disc_auk: validation logs loss, masked_lm_loss, .*, fixed_auc; name one of these"),
+        (
+            "disc_auk",
+            "--best-checkpoint-metric disc_auk: validation logs loss, masked_lm_loss, .*, fixed_auc; name one of these",
+        ),
         ("disc_precision", "--best-checkpoint-metric disc_precision: validation logs "),
         ("fixed_generator_auc", "--best-checkpoint-metric fixed_generator_auc: validation logs "),
-        ("disc_auc", "would be that with the smallest disc_auc; add --maximize-best-checkpoint-metric"),
+        (
+            "disc_auc",
+            "the checkpoint with the smallest disc_auc would count as the best; add --maximize-best-checkpoint-metric",
+        ),
     ],
 )
 def test_a_metric_that_cannot_choose_is_refused(name, sentence):
@@ -75,14 +94,36 @@ def test_a_metric_that_cannot_choose_is_refused(name, sentence):
 
 def test_the_largest_loss_is_not_the_best():
     cfg = SimpleNamespace(best_checkpoint_metric="masked_lm_loss", maximize_best_checkpoint_metric=True)
-    with pytest.raises(InputError, match="that with the largest masked_lm_loss; leave out --maximize-best-checkpoint-metric"):
+    with pytest.raises(
+        InputError,
+        match="the checkpoint with the largest masked_lm_loss would count as the best; leave out --maximize-best-checkpoint-metric",
+    ):
         check_metric(cfg, logged_by_validation(True, []))
-    for name, maximize in (("loss", False), ("disc_auc", True), ("gen_entropy", True), ("gen_entropy", False)):
+    for name, maximize in (
+        ("loss", False),
+        ("disc_auc", True),
+        ("gen_entropy", True),
+        ("gen_entropy", False),
+    ):
         cfg = SimpleNamespace(best_checkpoint_metric=name, maximize_best_checkpoint_metric=maximize)
         check_metric(cfg, logged_by_validation(True, []))
 
 
 def test_fairseq_train_refuses_before_training_and_not_without_a_validation(tmp_path, data_bin):
-    said = refusal(data_bin, tmp_path / "save", *RUN, "--best-checkpoint-metric", "disc_precision", "--maximize-best-checkpoint-metric")
+    said = refusal(
+        data_bin,
+        tmp_path / "save",
+        *RUN,
+        "--best-checkpoint-metric",
+        "disc_precision",
+        "--maximize-best-checkpoint-metric",
+    )
     assert said.startswith("--best-checkpoint-metric disc_precision: validation logs loss, ")
-    train_here(data_bin, tmp_path / "save", *RUN, "--best-checkpoint-metric", "disc_precision", "--disable-validation")
+    train_here(
+        data_bin,
+        tmp_path / "save",
+        *RUN,
+        "--best-checkpoint-metric",
+        "disc_precision",
+        "--disable-validation",
+    )

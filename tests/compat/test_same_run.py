@@ -22,7 +22,14 @@ def test_fairseq_still_advises_to_reset_the_optimizer_and_knows_nothing_of_the_d
     assert "Optimizer does not match; please reset the optimizer (--reset-optimizer)" in text
 
 
-def configuration(save_dir="save", task="electra_pretraining", criterion="rtd", optimizer="electra_adam", reset=False, data="data-bin"):
+def configuration(
+    save_dir="save",
+    task="electra_pretraining",
+    criterion="rtd",
+    optimizer="electra_adam",
+    reset=False,
+    data="data-bin",
+):
     return OmegaConf.create(
         {
             "checkpoint": {"save_dir": str(save_dir), "reset_dataloader": reset},
@@ -41,11 +48,17 @@ def state(data=("a",), **changes):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"task": "other"}, "--task other, and this one has electra_pretraining: give another --save-dir, and --finetune-from-model {}"),
-        ({"criterion": "other"}, "--criterion other, and this one has rtd: give another --save-dir, and --finetune-from-model {}"),
+        (
+            {"task": "other"},
+            "--task other, and this one has electra_pretraining: give another --save-dir, and --finetune-from-model {}",
+        ),
+        (
+            {"criterion": "other"},
+            "--criterion other, and this one has rtd: give another --save-dir, and --finetune-from-model {}",
+        ),
         (
             {"optimizer": "other"},
-            "--optimizer other, and this one has electra_adam: give --optimizer other to go on, or another",
+            "--optimizer other, and this one has electra_adam: give --optimizer other to resume, or another",
         ),
         ({"data": ["b"]}, "other data than data-bin: give another --save-dir, with --finetune-from-model {}"),
     ],
@@ -60,7 +73,10 @@ def test_another_run_in_the_own_folder_is_refused(changes, said):
 def test_a_checkpoint_of_another_folder_that_is_named_may_be_of_other_data_but_not_of_another_task():
     path = "elsewhere/checkpoint_last.pt"
     same_run.check(configuration(), ["a"], state(["b"]), path)
-    with pytest.raises(InputError, match=f"--task x, and this one has electra_pretraining: give --finetune-from-model {path}, which takes"):
+    with pytest.raises(
+        InputError,
+        match=f"--task x, and this one has electra_pretraining: give --finetune-from-model {path}, which loads",
+    ):
         same_run.check(configuration(), ["a"], state(task="x"), path)
 
 
@@ -102,18 +118,26 @@ def test_the_digest_is_of_the_training_data_wherever_they_lie(tmp_path):
     assert same_run.training_data(OmegaConf.create({"task": {}, "dataset": {"train_subset": "train"}})) == []
 
 
-def test_new_text_with_the_old_folder_is_refused_and_the_old_text_goes_on_from_another_place(tmp_path, data_bin):
+def test_new_text_with_the_old_folder_is_refused_and_the_old_text_goes_on_from_another_place(
+    tmp_path, data_bin
+):
     train_here(data_bin, tmp_path / "save", *TWO)
     before = (tmp_path / "save" / "checkpoint_last.pt").read_bytes()
-    noted = torch.load(tmp_path / "save" / "checkpoint_last.pt", weights_only=True)["extra_state"][same_run.KEY]
+    noted = torch.load(tmp_path / "save" / "checkpoint_last.pt", weights_only=True)["extra_state"][
+        same_run.KEY
+    ]
     assert noted == [same_run.digest(data_bin, "train")]
     new = shutil.copytree(data_bin, tmp_path / "new")
     for ending in ("bin", "idx"):
         shutil.copy(data_bin / f"valid.{ending}", new / f"train.{ending}")
     three = [*TWO, "--max-update", "3"]
-    assert f"is of a run on other data than {new}: give another --save-dir" in refusal(new, tmp_path / "save", *three)
+    assert f"is of a run on other data than {new}: give another --save-dir" in refusal(
+        new, tmp_path / "save", *three
+    )
     assert (tmp_path / "save" / "checkpoint_last.pt").read_bytes() == before
-    started = train_here(new, tmp_path / "other", *three, "--continue-once", tmp_path / "save" / "checkpoint_last.pt")
+    started = train_here(
+        new, tmp_path / "other", *three, "--continue-once", tmp_path / "save" / "checkpoint_last.pt"
+    )
     assert started.updates == 3
     moved = shutil.copytree(data_bin, tmp_path / "moved")
     assert train_here(moved, tmp_path / "save", *three).updates == 3

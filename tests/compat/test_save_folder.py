@@ -15,7 +15,7 @@ import fairseq.trainer
 import pytest
 
 from fairseq_electra.compat import save_folder
-from fairseq_electra.compat.save_folder import LOCK_FILE, FolderLock, hold, release
+from fairseq_electra.compat.save_folder import LOCK_FILE, FolderLock, lock, release
 from fairseq_electra.errors import InputError
 from tests.conftest import TINY_NET
 from tests.helpers.training import refusal, train_here
@@ -59,18 +59,20 @@ def test_a_folder_in_use_is_refused_and_that_of_a_killed_run_is_not(folder, othe
     with pytest.raises(InputError, match=IN_USE):
         FolderLock(folder)
     with pytest.raises(InputError, match=IN_USE):
-        hold(folder)
+        lock(folder)
     other.kill()
     other.wait()
     (folder / ".checkpoint_last.pt.0123abcd.partial").write_text("half")
-    hold(folder)
+    lock(folder)
     about = json.loads((folder / LOCK_FILE).read_text())
     assert about["process"] == os.getpid() and [*folder.iterdir()] == [folder / LOCK_FILE]
     release()
     assert [*folder.iterdir()] == []
 
 
-def test_a_refused_run_trains_nothing_and_one_that_saves_nothing_is_not_refused(tmp_path, data_bin, folder, other):
+def test_a_refused_run_trains_nothing_and_one_that_saves_nothing_is_not_refused(
+    tmp_path, data_bin, folder, other
+):
     options = [*TINY_NET, "--disable-validation", "--num-workers", "0", "--max-update", "1"]
     assert "is in use by another run (process 4711 on there" in refusal(data_bin, folder, *options)
     assert not list(folder.glob("*.pt"))
@@ -82,12 +84,12 @@ def test_a_refused_run_trains_nothing_and_one_that_saves_nothing_is_not_refused(
 
 
 def test_a_process_may_train_in_its_folder_again(folder):
-    hold(folder)
-    hold(folder / ".." / "save")
+    lock(folder)
+    lock(folder / ".." / "save")
     assert (folder / LOCK_FILE).exists()
     release()
     assert not (folder / LOCK_FILE).exists()
-    hold(folder)
+    lock(folder)
     release()
     release()
     assert not (folder / LOCK_FILE).exists()
@@ -148,7 +150,9 @@ def test_a_mark_that_the_run_before_took_away_meanwhile_is_made_anew(folder, mon
 
 
 def test_a_file_system_without_locks_is_said_and_trained_on(folder, monkeypatch, caplog):
-    monkeypatch.setattr("fcntl.lockf", lambda *_: (_ for _ in ()).throw(OSError(38, "Function not implemented")))
+    monkeypatch.setattr(
+        "fcntl.lockf", lambda *_: (_ for _ in ()).throw(OSError(38, "Function not implemented"))
+    )
     lock = FolderLock(folder)
     assert "Function not implemented), so a second run in this folder would not be noticed" in caplog.text
     del lock

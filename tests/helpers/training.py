@@ -100,7 +100,7 @@ def refusal_here(arguments: list) -> str:
     """Run fairseq-train with all its arguments in this process until it refuses."""
     from fairseq_cli.train import main
 
-    from fairseq_electra.compat import input_error
+    from fairseq_electra.compat.mistakes import input_error
 
     try:
         main(configuration(arguments))

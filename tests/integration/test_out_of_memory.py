@@ -7,8 +7,8 @@ from fairseq.logging import metrics
 from fairseq.trainer import Trainer
 
 from fairseq_electra.errors import InputError
-from tests.compat.test_compat import stock_source
 from tests.conftest import TINY_NET
+from tests.helpers.fairseq_source import stock_source
 from tests.helpers.training import command, configuration
 
 GPU = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore of it")
