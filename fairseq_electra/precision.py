@@ -59,7 +59,8 @@ def cpu_has_bf16() -> bool:
     has_bf16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     if not has_bf16:
         logger.warning(
-            "this CPU multiplies bfloat16 matrices far slower than float32 ones: --autocast bf16 is off, and --bf16 would "
+            "this CPU multiplies bfloat16 matrices far slower than float32 ones: --autocast bf16 is off, and "
+            "--bf16 would "
             "be very slow"
         )
     return has_bf16

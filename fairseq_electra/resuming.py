@@ -36,7 +36,8 @@ class ResumeHint:
         if not last.is_file():
             start = "scratch" if self.restore_file == LAST else f"{self.restore_file} again"
             return (
-                f"nothing was saved yet, so the same command starts from {start}; --save-interval-updates N saves every N "
+                f"nothing was saved yet, so the same command starts from {start}; --save-interval-updates N "
+                "saves every N "
                 "updates"
             )
         if self.restore_file != LAST:

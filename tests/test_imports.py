@@ -165,7 +165,8 @@ def test_circles_are_found_in_functions_and_for_types(tmp_path):
         "__init__.py": "def register():\n    from fairseq_electra import cli\n",
         "errors.py": "import json\n",
         "files/__init__.py": "",
-        "files/text.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from fairseq_electra.files.lines import Line\n",
+        "files/text.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from "
+        "fairseq_electra.files.lines import Line\n",
         "files/lines.py": "from .text import Text\nfrom ..errors import InputError\n",
         "electra/__init__.py": "import fairseq_electra.files.text\n",
         "cli/__init__.py": "import fairseq_electra\nimport omegaconf.errors\n",

@@ -80,7 +80,8 @@ def check_max_tokens(max_tokens: int, lengths: np.ndarray) -> None:
     longest = int(lengths.max(initial=0))
     if longest > max_tokens:
         raise InputError(
-            f"--max-tokens {max_tokens} (or --max-tokens-valid) is less than the {longest} tokens of the longest row; "
+            f"--max-tokens {max_tokens} (or --max-tokens-valid) is less than the {longest} tokens of the "
+            "longest row; "
             f"give {longest} or more"
         )
 

@@ -54,7 +54,8 @@ def check_metric(cfg, logged: tuple[str, ...] | None) -> None:
     if name not in NEITHER and cfg.maximize_best_checkpoint_metric == less_is_better:
         worst, remedy = ("largest", "leave out") if less_is_better else ("smallest", "add")
         raise InputError(
-            f"--best-checkpoint-metric {name}: the checkpoint with the {worst} {name} would count as the best; "
+            f"--best-checkpoint-metric {name}: the checkpoint with the {worst} {name} would count as the "
+            "best; "
             f"{remedy} {option}"
         )
 

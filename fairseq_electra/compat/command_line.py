@@ -136,7 +136,8 @@ def check(named: argparse.Namespace, given: Sequence[str]) -> None:
         check_partners(named, given, criterion)
     if trains and named.optimizer == "electra_adam" and not is_given("--lr", given):
         raise InputError(
-            "--lr is missing; give the learning rate, such as --lr 1e-3 (fairseq's default, .25, is for other optimizers)"
+            "--lr is missing; give the learning rate, such as --lr 1e-3 (fairseq's default, .25, is for "
+            "other optimizers)"
         )
     if hasattr(named, "path") and named.path is None:
         raise InputError(
@@ -168,7 +169,8 @@ def check_partners(named: argparse.Namespace, given: Sequence[str], criterion: s
         raise InputError(f"--criterion {named.criterion}: --task {named.task} needs --criterion {criterion}")
     if named.task in KINDS and named.arch in own_components("arch") and named.arch != "electra_encoder":
         raise InputError(
-            f"--arch {named.arch} is for pre-training; --task {named.task} needs --arch electra_encoder --finetune-from-model CHECKPOINT"
+            f"--arch {named.arch} is for pre-training; --task {named.task} needs --arch electra_encoder "
+            "--finetune-from-model CHECKPOINT"
         )
 
 
@@ -198,6 +200,7 @@ def set_total_updates(args: argparse.Namespace) -> None:
         args.total_num_update = float(getattr(args, "max_update", 0) or 0)
         if not args.total_num_update:
             raise InputError(
-                "--total-num-update is missing: --lr-scheduler polynomial_decay needs the update at which it ends; give it, "
+                "--total-num-update is missing: --lr-scheduler polynomial_decay needs the update at which it "
+                "ends; give it, "
                 "or --max-update"
             )

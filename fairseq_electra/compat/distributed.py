@@ -67,13 +67,15 @@ def read_rank(cfg) -> None:
             options.distributed_backend, options.ddp_backend = "gloo", "legacy_ddp"
         elif options.device_id >= torch.cuda.device_count():
             raise InputError(
-                f"process {options.distributed_rank} has no GPU: this machine has {torch.cuda.device_count()}; start as "
+                f"process {options.distributed_rank} has no GPU: this machine has "
+                f"{torch.cuda.device_count()}; start as "
                 "many processes"
             )
     elif on_cpu and not options.distributed_no_spawn and _asks_for_several(options):
         world = options.distributed_world_size
         raise InputError(
-            f"fairseq starts no processes on CPUs (--distributed-world-size {world}): use fairseq-electra launch "
+            f"fairseq starts no processes on CPUs (--distributed-world-size {world}): use fairseq-electra "
+            "launch "
             f"-n {max(world, 2)} -- fairseq-train ..., or --distributed-world-size 1 for a single process"
         )
 

@@ -44,7 +44,8 @@ class Mistake(NamedTuple):
 MISTAKES = (
     Mistake(
         "Must specify batch size either with",
-        "--batch-size is missing; give the number of rows of a batch, such as --batch-size 32, or of its tokens, with "
+        "--batch-size is missing; give the number of rows of a batch, such as --batch-size 32, or of its "
+        "tokens, with "
         "--max-tokens",
     ),
     Mistake(
@@ -58,7 +59,8 @@ MISTAKES = (
     ),
     Mistake(
         r"Size of sample #\d+ is invalid \(=(.*)\) since max_positions=(.*), skip",
-        "a row of {0} tokens is longer than the {1} that are allowed (--max-positions, --max-tokens); allow more, or "
+        "a row of {0} tokens is longer than the {1} that are allowed (--max-positions, --max-tokens); allow "
+        "more, or "
         "prepare the data with --max-positions {1}",
     ),
     Mistake(r"Error merging override (?:\w+\.)?(\w+)=null", "--{0} is missing; give it"),

@@ -54,7 +54,8 @@ def _write_rows(trainer, rows: list[int]) -> None:
     with written_whole(path) as stream:
         stream.write(json.dumps(report) + "\n")
     logger.error(
-        f"loss or gradient is not finite at update {report['update']}; the {len(rows)} rows are written to {path}"
+        f"loss or gradient is not finite at update {report['update']}; the {len(rows)} rows are written to "
+        f"{path}"
     )
 
 

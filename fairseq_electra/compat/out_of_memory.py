@@ -26,8 +26,10 @@ def stop_when_out_of_memory() -> None:
             if raise_oom or not any(words in str(error) for words in OUT_OF_MEMORY):
                 raise
             raise InputError(
-                f"out of memory at update {self.get_num_updates() + 1}, in batches of {_shapes(samples)}: give a "
-                "smaller --batch-size or --max-tokens (a larger --update-freq keeps the size of an update); earlier "
+                f"out of memory at update {self.get_num_updates() + 1}, in batches of {_shapes(samples)}: "
+                "give a "
+                "smaller --batch-size or --max-tokens (a larger --update-freq keeps the size of an update); "
+                "earlier "
                 f"checkpoints are intact ({str(error).splitlines()[0]})"
             ) from error
 

@@ -50,7 +50,8 @@ def read_counters(trainer, extra_state: dict, reset_meters: bool) -> None:
         del extra_state["best"]
         if trainer.is_data_parallel_master:
             logger.warning(
-                f"the best score so far is of {before['name']}, not of --best-checkpoint-metric {_metric(trainer)['name']}; "
+                f"the best score so far is of {before['name']}, not of --best-checkpoint-metric "
+                f"{_metric(trainer)['name']}; "
                 "the next validation counts as best"
             )
 

@@ -22,7 +22,8 @@ LOGGERS = (
     *("fairseq.data.iterators", "fairseq.data.data_utils", "fairseq_electra.memory"),
 )
 IMPORTANT = re.compile(
-    "num. shared model params|No existing checkpoint|Loaded checkpoint|Saved checkpoint|[Ss]topping training|early stop|begin validation"
+    "num. shared model params|No existing checkpoint|Loaded checkpoint|Saved checkpoint|[Ss]topping "
+    "training|early stop|begin validation"
     "|end of epoch|done training"
 )
 # warnings about fairseq's own calls of hydra and of PyTorch's loader

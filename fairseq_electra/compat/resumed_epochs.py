@@ -125,7 +125,8 @@ def _fingerprint(iterator) -> str:
 
 def _warn_of_restarted_epoch(iterator, known: bool, batches: int) -> None:
     reason = (
-        "its rows are not those of the checkpoint, or have another order (other data, --tokens-per-sample, --seed or the "
+        "its rows are not those of the checkpoint, or have another order (other data, --tokens-per-sample, "
+        "--seed or the "
         "like)"
     )
     if not known:
@@ -144,7 +145,8 @@ def _skip_read_rows(iterator, stretches: list[Stretch]) -> None:
     iterator._frozen_batches = tuple(_batches(iterator.dataset, unread, iterator.batching))
     if iterator.shard_id == 0:
         logger.info(
-            f"epoch {iterator.epoch} continues with the {len(unread):,} of its {len(rows):,} rows that were not read yet"
+            f"epoch {iterator.epoch} continues with the {len(unread):,} of its {len(rows):,} rows that were "
+            "not read yet"
         )
 
 

@@ -85,7 +85,8 @@ def check(cfg, data: list[str], state: dict, path: str) -> None:
     if is_own and before and data and not set(before) & set(data) and not cfg.checkpoint.reset_dataloader:
         raise InputError(
             f"{path} is of a run on other data than {cfg.task.data}: give another --save-dir, with "
-            f"--finetune-from-model {path} to start from its weights, or with --continue-once {path} to continue with "
+            f"--finetune-from-model {path} to start from its weights, or with --continue-once {path} to "
+            "continue with "
             "its optimizer and schedule as well"
         )
 

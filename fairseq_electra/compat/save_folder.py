@@ -68,7 +68,8 @@ def _lock(descriptor: int, path: Path) -> None:
         ) from error
     except OSError as error:
         logger.warning(
-            f"cannot lock {path} ({error.strerror}), so a second run in this folder would not be noticed: start none"
+            f"cannot lock {path} ({error.strerror}), so a second run in this folder would not be noticed: "
+            "start none"
         )
 
 

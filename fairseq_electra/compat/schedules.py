@@ -37,7 +37,8 @@ def check_schedule(trainer, epoch_itr) -> None:
             else f"the last {idle:,.0f} of {updates:,.0f} updates"
         )
         sentence = (
-            f"--total-num-update {trainer.cfg.lr_scheduler.total_num_update:.0f}: the learning rate is 0 in {which}; "
+            f"--total-num-update {trainer.cfg.lr_scheduler.total_num_update:.0f}: the learning rate is 0 in "
+            f"{which}; "
             "give the run's number of updates, or an --end-learning-rate above 0"
         )
         if by_max_update:
@@ -47,7 +48,8 @@ def check_schedule(trainer, epoch_itr) -> None:
     if warmup >= updates:
         _warn(
             trainer,
-            f"the warm-up takes {warmup:,} updates and the run {updates:,.0f}: the learning rate never reaches --lr",
+            f"the warm-up takes {warmup:,} updates and the run {updates:,.0f}: the learning rate never "
+            "reaches --lr",
         )
 
 

@@ -71,7 +71,8 @@ def _with_checked_folder(plain: Callable) -> Callable:
         for path in needed:
             if not path.is_file():
                 raise InputError(
-                    f"no {path}; fairseq-electra prepare makes such folders, and --regression-target is for numbers"
+                    f"no {path}; fairseq-electra prepare makes such folders, and --regression-target is for "
+                    "numbers"
                 )
         if (Path(args.data) / TASK_FILE).is_file():
             kind = read_task_info(args.data).kind
@@ -100,7 +101,8 @@ def check_number_of_classes(folder: Path, num_classes: int, has_classes: bool) -
         if len(names) != num_classes:
             than = "more" if len(names) > num_classes else "fewer"
             raise InputError(
-                f"{path} names {len(names)} labels, {listed(names)}: {than} than --num-classes {num_classes}; give "
+                f"{path} names {len(names)} labels, {listed(names)}: {than} than --num-classes "
+                f"{num_classes}; give "
                 f"{len(names)}"
             )
     choices = len(list(folder.glob("input[0-9]*"))) - 1
@@ -110,7 +112,8 @@ def check_number_of_classes(folder: Path, num_classes: int, has_classes: bool) -
         _check_choices(folder, min(num_classes, choices))
     if choices != num_classes:
         raise InputError(
-            f"{folder} has {choices} choices (input1 to input{choices}), not {num_classes}; give --num-classes {choices}"
+            f"{folder} has {choices} choices (input1 to input{choices}), not {num_classes}; give "
+            f"--num-classes {choices}"
         )
 
 
@@ -149,5 +152,6 @@ def check_numbers_of_lines(folder: Path, split: str) -> None:
     for path, number in numbers.items():
         if number != numbers[first]:
             raise InputError(
-                f"{path} has {number:,} lines and {first} has {numbers[first]:,}; make all of them from the same examples"
+                f"{path} has {number:,} lines and {first} has {numbers[first]:,}; make all of them from the "
+                "same examples"
             )

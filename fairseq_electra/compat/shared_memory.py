@@ -43,7 +43,8 @@ class SharedByWorkers:
                 tensor.share_memory_()
         except RuntimeError as error:
             raise InputError(
-                f"no room for a batch in shared memory{_free_memory()}, which --num-workers {worker.num_workers} needs; give "
+                f"no room for a batch in shared memory{_free_memory()}, which --num-workers "
+                f"{worker.num_workers} needs; give "
                 "the machine more (docker run --shm-size=1g), or --num-workers 0"
             ) from error
         return batch

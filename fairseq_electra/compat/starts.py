@@ -74,7 +74,8 @@ def check_start(cfg, suffix: str) -> None:
     """
     if cfg.finetune_from_model and cfg.restore_file != LAST:
         raise InputError(
-            "--finetune-from-model and --restore-file both name a checkpoint to start from; leave out one of them"
+            "--finetune-from-model and --restore-file both name a checkpoint to start from; leave out one of "
+            "them"
         )
     for name in RESETS:
         if cfg.finetune_from_model and cfg[name]:

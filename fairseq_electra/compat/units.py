@@ -37,7 +37,8 @@ def drop_best_score_in_old_units() -> None:
             best = extra_state.pop("best")
             if trainer.is_data_parallel_master:
                 logger.warning(
-                    f"the best {metric} so far, {best:g}, has the units of an older release; the next validation counts as "
+                    f"the best {metric} so far, {best:g}, has the units of an older release; the next "
+                    "validation counts as "
                     "best"
                 )
 

@@ -75,13 +75,15 @@ def test_the_metrics_of_sentence_ranking_are_those_that_fairseq_logs():
     [
         (
             "disc_auk",
-            "--best-checkpoint-metric disc_auk: validation logs loss, masked_lm_loss, .*, fixed_auc; name one of these",
+            "--best-checkpoint-metric disc_auk: validation logs loss, masked_lm_loss, .*, fixed_auc; name "
+            "one of these",
         ),
         ("disc_precision", "--best-checkpoint-metric disc_precision: validation logs "),
         ("fixed_generator_auc", "--best-checkpoint-metric fixed_generator_auc: validation logs "),
         (
             "disc_auc",
-            "the checkpoint with the smallest disc_auc would count as the best; add --maximize-best-checkpoint-metric",
+            "the checkpoint with the smallest disc_auc would count as the best; add "
+            "--maximize-best-checkpoint-metric",
         ),
     ],
 )

@@ -60,7 +60,8 @@ def line(data, save_dir="unused", **changes) -> list[str]:
         ),
         (
             {"task": "sentence_prediction", "criterion": "sentence_prediction"},
-            "--arch electra_tiny is for pre-training; --task sentence_prediction needs --arch electra_encoder",
+            "--arch electra_tiny is for pre-training; --task sentence_prediction needs --arch "
+            "electra_encoder",
         ),
         (
             {"criterion": None},

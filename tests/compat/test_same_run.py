@@ -50,7 +50,8 @@ def state(data=("a",), **changes):
     [
         (
             {"task": "other"},
-            "--task other, and this one has electra_pretraining: give another --save-dir, and --finetune-from-model {}",
+            "--task other, and this one has electra_pretraining: give another --save-dir, and "
+            "--finetune-from-model {}",
         ),
         (
             {"criterion": "other"},

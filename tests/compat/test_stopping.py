@@ -141,12 +141,14 @@ def test_the_other_processes_of_a_run_say_nothing(tmp_path, monkeypatch, capsys)
         (
             {},
             False,
-            "nothing was saved yet, so the same command starts from scratch; --save-interval-updates N saves every N updates",
+            "nothing was saved yet, so the same command starts from scratch; --save-interval-updates N saves "
+            "every N updates",
         ),
         (
             {"restore_file": "a.pt"},
             False,
-            "nothing was saved yet, so the same command starts from a.pt again; --save-interval-updates N saves every N updates",
+            "nothing was saved yet, so the same command starts from a.pt again; --save-interval-updates N "
+            "saves every N updates",
         ),
         (
             {"saved": 1200, "path": "b.pt"},

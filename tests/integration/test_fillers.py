@@ -3,6 +3,7 @@
 tests/integration/test_distributed.py has two real processes.
 """
 
+import inspect
 import json
 from pathlib import Path
 from types import SimpleNamespace
