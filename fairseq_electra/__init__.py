@@ -2,19 +2,19 @@
 
 The steps of the data, and the module of each::
 
-    raw text        your .txt, or pretraining/corpus.py      one paragraph a line, blank line between documents
+    raw text        your .txt, or pretraining/corpus.py      one paragraph per line, blank line per document
      -> tokens      pretraining/wordpiece.py                 tokenizer.json + dict.txt, the same ids in both
      -> binary      pretraining/encode.py, fairseq-preprocess   data-bin/{dict.txt,train.bin,train.idx}
-     -> rows        pretraining/rows.py                      segment pairs or blocks, (B, T) ids, memory-mapped
-        (packed     pretraining/packing.py, electra/packed.py   with --pack: documents share a row, each attends to itself)
-     -> masked      electra/masking.py, pretraining/batches.py  src_tokens (B, T), masked_positions, target, sample_uniforms (B, K)
+     -> rows        pretraining/rows.py                      segment pairs or blocks, (B, T) ids, read lazily
+        (packed     pretraining/packing.py, electra/packed.py   with --pack: a row holds several documents)
+     -> masked      electra/masking.py, pretraining/batches.py  src_tokens (B, T); masked positions (B, K)
      -> generator   models/electra.py                        gen_logits (B, K, V)
      -> sampled     electra/sampling.py                      corrupted_tokens, is_replaced (B, T)
      -> discriminator  models/electra.py                     disc_logits (B, T)
-     -> losses      criterions/replaced_token_detection.py   gen_weight * MLM + disc_weight * RTD: sums, one denominator
+     -> losses      criterions/replaced_token_detection.py   gen_weight * MLM + disc_weight * RTD, as sums
      -> metrics     pretraining/metrics.py, diagnosis.py     masked_lm_*, disc_*, and warnings
      -> checkpoint  fairseq's trainer                        exact resume
-     -> fine-tune   models/electra_encoder.py                with fairseq's own sentence tasks (finetuning/sentences/), and ours:
+     -> fine-tune   models/electra_encoder.py                finetuning/sentences/ (fairseq's tasks), and:
         words       tasks/token_classification.py            finetuning/words/
         questions   tasks/question_answering.py              finetuning/questions/
      -> use         hub/                                     from_pretrained: detect, fill, predict, features
@@ -43,8 +43,9 @@ def refuse_second_copy() -> None:
         other = Path(entry, "fairseq_electra").resolve()
         if other != own and (other / "__init__.py").is_file():
             raise InputError(
-                f'two copies of fairseq_electra: {own}, in use, and {other}; give --user-dir "$(fairseq-electra '
-                'user-dir)" to use the installed one, or install the other with pip install -e'
+                f"two copies of fairseq_electra: {own}, in use, and {other}; give "
+                '--user-dir "$(fairseq-electra user-dir)" to use the installed one, or install the other with '
+                "pip install -e"
             )
 
 
@@ -70,6 +71,6 @@ def from_pretrained(path, checkpoint_file=None, vocabulary=None, generator=None)
 # fairseq warns at every start that a package for its speech models is missing
 logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)
 
-# fairseq imports this package for --user-dir. Our own commands do without fairseq, whose import takes six seconds.
+# fairseq imports this package for --user-dir. Our own commands do not import fairseq: that takes 6 s.
 if "fairseq" in sys.modules:
     register()

@@ -71,7 +71,7 @@ def unreadable(path: str | Path, error: Exception) -> InputError:
     elif start[:1] != b"\x80" and start != b"PK":  # neither a pickle nor a zip archive
         reason = "not a checkpoint, or damaged or truncated; give one that fairseq-train has saved"
     elif code:
-        reason = f"it holds {code[1]}, which is code and not plain data, so it is not loaded; save it again without"
+        reason = f"it holds {code[1]}, which is code, so it is not loaded; save the checkpoint without it"
     else:
         words = (str(error) or type(error).__name__).splitlines()[0][:120]
         reason = f"damaged or truncated ({words}); use an earlier checkpoint"

@@ -27,7 +27,7 @@ class DivergedError(InputError):
 
 
 class DeviceFaultError(FloatingPointError):
-    """A gradient was not finite, and finite when the same update was repeated: the learning rate is not the cause."""
+    """A gradient was not finite, but was when the update was repeated: the learning rate is not the cause."""
 
 
 class ExampleError(InputError):
@@ -49,7 +49,7 @@ def shortened(text: str, max_length: int = 60) -> str:
 
 
 def listed(names: Iterable[str], max_names: int = 8) -> str:
-    """List names for a message: the first ones, each shortened to 60 characters, and the number of the others."""
+    """List names for a message: the first ones, each shortened, and the number of the others."""
     names = list(names)
     others = [f"and {len(names) - max_names:,} more"] if len(names) > max_names else []
     return ", ".join([*map(shortened, names[:max_names]), *others])

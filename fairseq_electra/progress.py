@@ -1,4 +1,4 @@
-"""Progress reports on standard error: on a terminal one line that is rewritten, else a line every ten seconds."""
+"""Progress reports on standard error: on a terminal a line that is rewritten, else one every 10 s."""
 
 import shutil
 import sys

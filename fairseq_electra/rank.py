@@ -1,4 +1,4 @@
-"""One process of ``fairseq-electra launch``: it makes this package's changes to fairseq, and runs a fairseq command.
+"""One process of ``fairseq-electra launch``: it makes our changes to fairseq, and runs a fairseq command.
 
 By itself ``fairseq-hydra-train`` imports ``--user-dir`` only after it has decided how to distribute.
 """

@@ -23,6 +23,7 @@ def paths(tmp_path, monkeypatch):
         raise LoadedError(path)
 
     monkeypatch.setattr(checkpoint_utils, "load_checkpoint_to_cpu", load)
+    monkeypatch.setattr("fairseq_electra.hub.load.read_checkpoint", load)
     expected = {}
     for folder, names in (("both", ("best", "last")), ("last", ("last",))):
         (tmp_path / folder).mkdir()

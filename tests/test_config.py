@@ -1,4 +1,4 @@
-"""The YAML files are their command lines, to the last bit."""
+"""Each YAML file is equivalent to its command line, bit-exactly."""
 
 import argparse
 import re
@@ -108,7 +108,7 @@ def test_the_recipe_of_tiny_is_the_readmes():
 @pytest.mark.long
 @pytest.mark.parametrize("name", FILES)
 def test_hydra_gives_the_command_lines_losses_and_weights_to_the_last_bit(tmp_path, data_bin, name):
-    """Run as the files stand, but on a smaller net: data and checkpoints in the folder where both are started."""
+    """With a smaller model; data and checkpoints are in the folder where both are started."""
     logs = {}
     for kind in ("command", "hydra"):
         folder = tmp_path / kind

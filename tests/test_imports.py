@@ -1,4 +1,7 @@
-"""Which module imports which: there are no circles, and each floor imports only itself and those below. Imports in functions count."""
+"""No modules import each other, and each layer imports only itself and those below.
+
+Imports inside functions count.
+"""
 
 import ast
 import textwrap
@@ -50,7 +53,7 @@ Graph = Mapping[str, set[str]]
 
 
 def modules_of(folder: Path) -> dict[str, Path]:
-    """Find the modules of a package: the file of each by its name within the package; the package itself is ""."""
+    """Return the file of each module of a package, by its name in the package; the package itself is ""."""
     names = {path: path.relative_to(folder).with_suffix("").parts for path in sorted(folder.rglob("*.py"))}
     return {".".join(parts[:-1] if parts[-1] == "__init__" else parts): path for path, parts in names.items()}
 
@@ -70,7 +73,7 @@ def imported_names(path: Path, module: str) -> Iterator[str]:
 
 
 def read_imports(folder: Path) -> tuple[Graph, Graph]:
-    """Read a package: for each module those of the package that it imports, and the other packages that it imports."""
+    """Return, for each module of a package, the modules of the package and the other packages it imports."""
     modules = modules_of(folder)
     own: dict[str, set[str]] = {module: set() for module in modules}
     others: dict[str, set[str]] = {module: set() for module in modules}

@@ -182,7 +182,7 @@ def test_there_are_training_commands():
 
 @pytest.mark.long
 def test_the_page_on_glue_works_from_start_to_end(tmp_path, data_bin, vocabulary, corpus_lines):
-    """All blocks of the page, in order, on small files in GLUE's layout, with a smaller net and fewer epochs and seeds."""
+    """All blocks of the page, in order, on small files in GLUE's layout, with a smaller model."""
     train(data_bin, tmp_path / "checkpoints", *TINY_NET, "--max-update", "3", "--disable-validation")
     shutil.copytree(vocabulary, tmp_path / "vocab")
     texts = [line[:60].replace("\t", " ") for line in corpus_lines if len(line) > 60]

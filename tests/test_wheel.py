@@ -14,11 +14,12 @@ import pytest
 from tests.conftest import NET, ROOT, TINY_NET
 
 pytestmark = pytest.mark.long
+COMPONENTS = "--arch electra_tiny --criterion replaced_token_detection --optimizer electra_adam"
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """The bin folder of an environment where the wheel is installed, beside this environment's other packages."""
+    """The bin folder of an environment with the wheel and this environment's other packages."""
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
     source = shutil.copytree(
@@ -74,7 +75,7 @@ def test_preprocess_train_validate_and_hydra_train_from_an_empty_folder(
         *prefixes,
     )
     shape = ["--tokens-per-sample", 64, "--batch-size", 8, "--max-update", 2, "--cpu", "--lr", "1e-3"]
-    names = "--arch electra_tiny --criterion replaced_token_detection --optimizer electra_adam --lr-scheduler fixed".split()
+    names = f"{COMPONENTS} --lr-scheduler fixed".split()
     trained = fairseq(installed, tmp_path, "train", "data-bin", *task, *names, *shape, *TINY_NET)
     assert "Saved checkpoint" in trained.stdout + trained.stderr
     checked = fairseq(
@@ -104,7 +105,7 @@ def test_preprocess_train_validate_and_hydra_train_from_an_empty_folder(
 
 def test_a_checkout_beside_an_installed_copy_is_one_sentence(tmp_path, installed, data_bin):
     shutil.copytree(ROOT / "fairseq_electra", tmp_path / "fairseq_electra")
-    names = "--arch electra_tiny --criterion replaced_token_detection --optimizer electra_adam --lr 1e-3 --cpu".split()
+    names = f"{COMPONENTS} --lr 1e-3 --cpu".split()
     task = ["--user-dir", "fairseq_electra", "--task", "electra_pretraining"]
     done = fairseq(installed, tmp_path, "train", data_bin, *task, *names, check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr

@@ -27,7 +27,7 @@ class NotWrittenError(InputError):
 
 
 def save_atomically() -> None:
-    """Change checkpoint_utils.py::save_checkpoint and torch_persistent_save, and file_io.py::PathManager.copy."""
+    """Change file_io.py::PathManager.copy, and two functions that save in checkpoint_utils.py."""
     from fairseq import checkpoint_utils
     from fairseq.file_io import PathManager
 

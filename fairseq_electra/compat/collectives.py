@@ -1,4 +1,4 @@
-"""Several processes gather, broadcast and sum without a GPU, or without waiting for it (distributed/utils.py)."""
+"""Processes gather, broadcast and sum without a GPU, or without waiting for it (distributed/utils.py)."""
 
 import functools
 
@@ -44,9 +44,9 @@ def broadcast_checkpoints() -> None:
 def sum_stats_without_waiting() -> None:
     """Sum the figures of all processes without waiting for the device.
 
-    distributed/utils.py::all_reduce_dict, ``torch.cat(...).to(device=device)``, waits for the device in every update:
-    it copies the numbers that the host knows (tokens, rows) from memory that the device cannot read by
-    itself. A copy from pinned memory needs no wait. The copied numbers are summed together with those that
+    distributed/utils.py::all_reduce_dict, ``torch.cat(...).to(device=device)``, waits for the device in every
+    update: it copies the numbers that the host knows (tokens, rows) from memory that the device cannot read
+    by itself. A copy from pinned memory needs no wait. The copied numbers are summed together with those that
     are on the device already, in one reduction instead of two.
     """
     from fairseq.distributed import utils

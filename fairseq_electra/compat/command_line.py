@@ -1,4 +1,4 @@
-"""A mistake on a command line is answered with one sentence, and ``--help`` knows the components that are named.
+"""A mistake on a command line is answered with one sentence, and ``--help`` lists the named components.
 
 options.py::get_parser and parse_args_and_arch answer a mistake with the usage of all options, or with
 ``raise RuntimeError()``, and ``--help`` before the options of the named components are known. utils.py::
@@ -44,13 +44,15 @@ class SentenceParser(argparse.ArgumentParser):
         if match := re.match(r"argument (\S+?)(?:/\S+)?: invalid choice: '(.*?)' \(choose from", message):
             option, given = match.groups()
             names = [str(name) for name in self._option_string_actions[option].choices or ()]
-            return f"{option} {given}: there is no such name; {nearest(given, names) or choices_of(option, names)}"
+            hint = nearest(given, names) or choices_of(option, names)
+            return f"{option} {given}: there is no such name; {hint}"
         if match := re.match(r"unrecognized arguments: (.*)", message):
             word = match[1].split()[0]
             if not word.startswith("-"):
                 return f"{word}: one argument too many; quote a value that has blanks, or see --help"
             option = word.split("=")[0]
-            return f"{option} is not an option here; {nearest(option, list(self._option_string_actions)) or 'see --help'}"
+            hint = nearest(option, list(self._option_string_actions)) or "see --help"
+            return f"{option} is not an option here; {hint}"
         if match := re.match(r"the following arguments are required: (.*)", message):
             return f"{match[1]} is missing; give it, or see --help"
         if match := re.match(r"argument (\S+?)(?:/\S+)?: (.*)", message, re.DOTALL):

@@ -36,7 +36,7 @@ def print_help(parser: argparse.ArgumentParser, named: argparse.Namespace) -> No
 
 
 def components(parser: argparse.ArgumentParser, named: argparse.Namespace) -> Iterator[tuple[str, Any]]:
-    """Yield, with a title, each named component, and all of this package where no component of a kind was named."""
+    """Yield, with a title, each named component, and all of this package of the kinds that are not named."""
     for option, classes in all_components().items():
         if not hasattr(named, option):
             continue

@@ -1,4 +1,4 @@
-"""Dummy batches, which only fill up a process's share of the batches, change neither an update nor a validation.
+"""Dummy batches, which fill up a process's share of the batches, change neither updates nor validations.
 
 Where the batches of an epoch do not divide evenly among the processes, fairseq fills up with empty ones.
 

@@ -47,7 +47,7 @@ class _Update(NamedTuple):
 
 
 def check_gradients_later() -> None:
-    """Change trainer.py::Trainer.train_step and clip_grad_norm, and three methods before which the host waits."""
+    """Change train_step and clip_grad_norm of Trainer, and three methods before which the host waits."""
     from fairseq.trainer import Trainer
 
     plain_step, plain_clip = Trainer.train_step, Trainer.clip_grad_norm
@@ -117,7 +117,7 @@ def would_wait(trainer) -> bool:
 
 
 def gradients_of(trainer) -> Gradients | None:
-    """Return the gradients of ``electra_adam``; None for other optimizers, and for weights in half precision."""
+    """Return the gradients of ``electra_adam``; None for others, and for weights in half precision."""
     return getattr(trainer.optimizer, "gradients", None)
 
 

@@ -1,4 +1,4 @@
-"""Mistakes of a user that fairseq answers with an assertion or an obscure error are explained in one sentence.
+"""A user's mistakes that fairseq answers with an assertion or an obscure error are explained.
 
 compat/tracebacks.py prints the sentences. Each entry of the table has words of fairseq's or hydra's error.
 """

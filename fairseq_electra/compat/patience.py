@@ -22,7 +22,7 @@ def keep_patience_across_restarts() -> None:
 
 
 def reset() -> None:
-    """Reset what an earlier run in the same process has counted: a sweep does its runs one after the other."""
+    """Reset the counters of an earlier run in the same process, as a sweep has."""
     from fairseq import checkpoint_utils
 
     vars(checkpoint_utils.save_checkpoint).pop("best", None)

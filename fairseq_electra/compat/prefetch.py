@@ -19,7 +19,7 @@ class _CopiedBatch(NamedTuple):
     arrived: torch.cuda.Event
 
     def received(self) -> Any:
-        """Return the batch to the thread that computes with it; its stream waits for the copy, the host does not."""
+        """Return the batch for the current stream, which waits for the copy; the host does not."""
         stream = torch.cuda.current_stream()
         stream.wait_event(self.arrived)
         for tensor in _tensors(self.sample):
@@ -30,9 +30,9 @@ class _CopiedBatch(NamedTuple):
 
 
 class CopiedAhead:
-    """An iterable of batches that copies each one to the GPU on a stream of its own, and yields :class:`_CopiedBatch`.
+    """An iterable that copies each batch to the GPU on a stream of its own, and yields :class:`_CopiedBatch`.
 
-    The copy is made by the thread that iterates.
+    The thread that iterates makes the copy.
 
     Args:
         batches: The batches in the host's memory.

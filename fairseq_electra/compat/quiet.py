@@ -28,7 +28,8 @@ IMPORTANT = re.compile(
 )
 # warnings about fairseq's own calls of hydra and of PyTorch's loader
 NOISE = re.compile(
-    r"hydra|Hydra|version_base|deprecated keyword in package|The strict flag in the compose API|'pin_memory' argument"
+    "hydra|Hydra|version_base|deprecated keyword in package|The strict flag in the compose API"
+    "|'pin_memory' argument"
 )
 COMPOSING = "Error when composing"  # start of a line with all options; the next one has the reason
 MAX_WAITING = 1000  # lines that are kept until there is a file
@@ -98,7 +99,7 @@ def _is_important(record: logging.LogRecord) -> bool:
 
 
 def hide_details() -> None:
-    """Filter fairseq's loggers; change Trainer.begin_epoch and checkpoint_utils.py::verify_checkpoint_directory."""
+    """Filter fairseq's loggers and warnings; change two functions that tell when the file can be written."""
     from fairseq import checkpoint_utils
     from fairseq.trainer import Trainer
 

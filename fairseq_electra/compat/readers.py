@@ -18,7 +18,7 @@ def stop_readers_at_exit() -> None:
 
 
 def stop_readers(seconds: float = 10.0) -> None:
-    """Let the threads finish the batch that each one is making, and no more; wait for them at most so long."""
+    """Let each thread finish its current batch and end; wait for them for some seconds at most."""
     from fairseq.data.iterators import BackgroundConsumer
 
     readers = [thread for thread in threading.enumerate() if isinstance(thread, BackgroundConsumer)]

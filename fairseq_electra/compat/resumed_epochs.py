@@ -33,7 +33,7 @@ Stretch = dict[str, Any]
 
 
 def record_batching() -> None:
-    """Record the options in the iterator that tasks/fairseq_task.py::FairseqTask.get_batch_iterator returns."""
+    """Record the options of tasks/fairseq_task.py::FairseqTask.get_batch_iterator in its iterator."""
     from fairseq.tasks import FairseqTask
 
     plain = FairseqTask.get_batch_iterator

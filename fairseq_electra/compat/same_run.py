@@ -113,7 +113,9 @@ def digests(data: str | None, splits: str) -> list[str]:
 
 
 def digest(folder: Path, split: str) -> str:
-    """Return a digest of the files of a split: of their names, sizes and content, of long files some parts of it.
+    """Return a digest of the files of a split: of their names, sizes and content.
+
+    Of a long file some parts are read.
 
     Args:
         folder: A folder of binarized text, or of a prepared task.

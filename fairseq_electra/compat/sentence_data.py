@@ -85,7 +85,7 @@ def _with_checked_folder(plain: Callable) -> Callable:
 
 
 def check_number_of_classes(folder: Path, num_classes: int, has_classes: bool) -> None:
-    """Refuse a --num-classes that is not the number of the folder's labels, or of the choices of a multiple choice.
+    """Refuse a --num-classes that is not the number of labels, or of the choices of a multiple choice.
 
     Args:
         folder: The prepared folder.

@@ -55,7 +55,7 @@ def end() -> None:
 
 
 def _is_one_of_several(options) -> bool:
-    """Tell whether this process may be waiting for others, where only a signal that ends it at once is noticed."""
+    """Tell whether this process may wait for others, where only a signal that ends it at once is noticed."""
     return FOLDER in os.environ or (options.distributed_world_size > 1 and options.distributed_no_spawn)
 
 

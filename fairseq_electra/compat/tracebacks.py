@@ -15,7 +15,7 @@ from fairseq_electra.errors import print_last_line
 
 
 def print_input_errors_without_traceback() -> None:
-    """Install the excepthook; with FAIRSEQ_ELECTRA_TRACEBACK in the environment it prints the traceback, too."""
+    """Install the excepthook; the environment variable FAIRSEQ_ELECTRA_TRACEBACK shows the traceback, too."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hydra lets errors pass
     plain = sys.excepthook
 

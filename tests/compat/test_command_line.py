@@ -147,8 +147,8 @@ def test_a_folder_that_cannot_be_written_to_is_named_with_its_option(tmp_path, d
     (tmp_path / "file").write_text("")
     found = refusal_here(line(data_bin, tmp_path / "file" / "save"))
     assert (
-        found
-        == f"cannot write to --save-dir {tmp_path}/file/save: Not a directory; give a folder that can be written to"
+        found == f"cannot write to --save-dir {tmp_path}/file/save: Not a directory; "
+        "give a folder that can be written to"
     )
 
 

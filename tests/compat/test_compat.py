@@ -39,7 +39,7 @@ from tests.helpers.fairseq_source import source_of, stock_source
 
 
 def test_fairseq_still_puts_numpys_numbers_into_checkpoints(tmp_path):
-    """sentence_prediction --report-acc-and-f1 makes one of scikit-learn's, and --best-checkpoint-metric saves it."""
+    """--report-acc-and-f1 gets one from scikit-learn, and --best-checkpoint-metric saves it."""
     assert "torch.load(f, map_location" in source_of(checkpoint_utils.load_checkpoint_to_cpu)
     scores = sentence_prediction.acc_and_f1(np.array([0, 1, 1]), np.array([0, 1, 0]))
     assert isinstance(scores["acc_and_f1"], np.generic)
@@ -60,7 +60,10 @@ def test_a_checkpoint_with_code_in_it_is_refused_by_name(tmp_path):
 
 
 def test_the_sentence_is_found_in_another_process_traceback():
-    text = "Caught InputError in DataLoader worker process 0.\nTraceback:\n  ...\nfairseq_electra.errors.InputError: one sentence\n"
+    text = (
+        "Caught InputError in DataLoader worker process 0.\nTraceback:\n  ...\n"
+        "fairseq_electra.errors.InputError: one sentence\n"
+    )
     assert str(input_error(InputError(text))) == "one sentence"
     assert str(input_error(RuntimeError(text))) == "one sentence"
 
@@ -71,7 +74,10 @@ def test_a_collapsed_run_is_known_by_its_status():
     )
     assert type(found) is RunCollapsedError and str(found) == "one sentence"
     for kind, status in ((InputError, 1), (RunCollapsedError, 3)):
-        code = f"import fairseq_electra as f; f.register(); from fairseq_electra import errors; raise errors.{kind.__name__}('one sentence')"
+        code = (
+            "import fairseq_electra; fairseq_electra.register(); from fairseq_electra import errors; "
+            f"raise errors.{kind.__name__}('one sentence')"
+        )
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
         assert (
             done.returncode == status
@@ -245,7 +251,7 @@ def test_what_is_no_checkpoint_of_fairseq_is_not_called_damaged(tmp_path, name, 
     torch.save(state, tmp_path / name)
     with pytest.raises(
         InputError,
-        match=r"bytes: not a checkpoint of fairseq; a model of transformers becomes one with fairseq-electra import",
+        match="bytes: not a checkpoint of fairseq; a model of transformers becomes one with fairseq-electra",
     ):
         checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / name))
     (tmp_path / "model.safetensors").write_bytes((0x80).to_bytes(8, "little") + b"{}")
@@ -428,7 +434,7 @@ def test_sentence_ranking_still_looks_for_its_heads_name_among_the_models_option
 
 
 def test_fairseq_still_reads_texts_and_labels_apart():
-    """tests/cli/test_sentence_commands.py has what comes of folders that are absent, damaged, or of unequal length."""
+    """tests/cli/test_sentence_commands.py tests folders that are absent, damaged, or of unequal length."""
     for task in (sentence_prediction_task.SentencePredictionTask, sentence_ranking.SentenceRankingTask):
         assert (
             "sentence_data" in task.load_dataset.__module__ and "sentence_data" in task.setup_task.__module__

@@ -1,4 +1,4 @@
-"""In a validation on several processes, the batches that only fill up a share are not counted among what a net has answered."""
+"""In a validation on several processes, dummy batches are not counted among the predictions of a model."""
 
 import types
 

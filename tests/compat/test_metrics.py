@@ -1,4 +1,4 @@
-"""The changes to fairseq's metrics and to what a task remembers do their work, and fairseq still needs them."""
+"""The changes to fairseq's metrics and to the state of a task work, and fairseq still needs them."""
 
 import inspect
 from pathlib import Path

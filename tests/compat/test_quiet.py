@@ -1,4 +1,4 @@
-"""What a run prints before its first update is what a user waits for; the rest goes to a file, or behind --verbose."""
+"""A run prints only important lines before its first update; the rest goes to a file, or needs --verbose."""
 
 import inspect
 import logging

@@ -76,7 +76,7 @@ def test_a_checkpoint_of_another_folder_that_is_named_may_be_of_other_data_but_n
     same_run.check(configuration(), ["a"], state(["b"]), path)
     with pytest.raises(
         InputError,
-        match=f"--task x, and this one has electra_pretraining: give --finetune-from-model {path}, which loads",
+        match=f"--task x, and this one has electra_pretraining: give --finetune-from-model {path}, which",
     ):
         same_run.check(configuration(), ["a"], state(task="x"), path)
 

@@ -29,7 +29,10 @@ lock.flush()
 print("holds", flush=True)
 time.sleep(100)
 """
-IN_USE = r"save is in use by another run \(process 4711 on there, started yesterday\); wait for its end, or give another --save-dir"
+IN_USE = (
+    r"save is in use by another run \(process 4711 on there, started yesterday\); wait for its end, "
+    "or give another --save-dir"
+)
 
 
 @pytest.fixture

@@ -217,7 +217,7 @@ def test_patience_counts_the_validations_before_a_restart(tmp_path, data_bin):
 
 
 def test_the_runs_of_a_sweep_know_nothing_of_each_other(tmp_path, data_bin):
-    """In one process, and read before the first begins, as hydra does; the second cannot be better than the first."""
+    """In one process, configured before the first starts, as in hydra; the second cannot be better."""
     rates = {"good": 1e-3, "worse": 0}
     given = [*RUN, "--validate-interval-updates", 1, "--max-update", 2, "--patience", 3]
     read = {

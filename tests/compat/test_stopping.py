@@ -80,7 +80,8 @@ def test_sigterm_ends_a_run_in_one_line_and_leaves_its_checkpoints(tmp_path, dat
     done = forked.run(
         [sys.executable, "-c", STOPPED, *command(data_bin, save, *OPTIONS, "--num-workers", "1")[3:]]
     )
-    sentence = f"stopped by SIGTERM at update 4; the same command resumes from {save / 'checkpoint_last.pt'}, which has 3 updates"
+    last = save / "checkpoint_last.pt"
+    sentence = f"stopped by SIGTERM at update 4; the same command resumes from {last}, which has 3 updates"
     assert (
         done.stderr.splitlines()[-1] == f"fairseq_electra: {sentence}"
         and done.returncode == 128 + signal.SIGTERM
@@ -104,7 +105,8 @@ def test_ctrl_c_ends_a_run_in_one_line_and_leaves_its_checkpoints(tmp_path, data
             train_here(data_bin, save, *OPTIONS, "--num-workers", "0")
         except KeyboardInterrupt as error:
             stopping.exit_if_stopped(error)
-    sentence = f"stopped by Ctrl-C at update 4; the same command resumes from {save / 'checkpoint_last.pt'}, which has 3 updates"
+    last = save / "checkpoint_last.pt"
+    sentence = f"stopped by Ctrl-C at update 4; the same command resumes from {last}, which has 3 updates"
     assert (
         ended.value.code == 130 and capsys.readouterr().err.splitlines()[-1] == f"fairseq_electra: {sentence}"
     )

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fairseq_electra.compat import gradient_checks, nonfinite_rows, speeds
+from fairseq_electra.compat.nonfinite_rows import RAISED_BY_ALL
 from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection
 from fairseq_electra.errors import DeviceFaultError
 from tests.conftest import TINY_NET
@@ -233,7 +234,10 @@ def test_fairseqs_train_still_saves_between_two_updates():
     assert checkpoint_utils.save_checkpoint.__code__.co_filename == speeds.__file__
 
 
-@pytest.mark.parametrize(("said", "expected"), [(nonfinite_rows.RAISED_BY_ALL[0], [3, 4, 7]), (nonfinite_rows.RAISED_BY_ALL[1] + ".", [3, 4, 7]), ("else", [3, 4])])
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [(RAISED_BY_ALL[0], [3, 4, 7]), (RAISED_BY_ALL[1] + ".", [3, 4, 7]), ("else", [3, 4])],
+)
 def test_the_rows_of_all_processes_are_written_by_the_first(tmp_path, monkeypatch, said, expected):
     """As the first of two processes; gathered only where fairseq raises the error in both."""
     gathered = []
