@@ -44,8 +44,8 @@ def refuse_second_copy() -> None:
         if other != own and (other / "__init__.py").is_file():
             raise InputError(
                 f"two copies of fairseq_electra: {own}, in use, and {other}; give "
-                '--user-dir "$(fairseq-electra user-dir)" to use the installed one, or install the other with '
-                "pip install -e"
+                '--user-dir "$(fairseq-electra user-dir)" to use the installed one, or install the other '
+                "with pip install -e"
             )
 
 

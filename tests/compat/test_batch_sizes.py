@@ -56,7 +56,8 @@ def test_a_multiple_that_is_given_is_kept_to_and_the_log_says_what_becomes_of_th
         assert sizes(50, 4, max_tokens=70) == [4] * 12 + [2]
         assert sizes(12, 8, max_sentences=4) == [4, 4, 4]
     assert [record.getMessage() for record in caplog.records] == [
-        "--batch-size 30: batches have 24 rows, because --required-batch-size-multiple is 8; out to have 30"
+        "--batch-size 30: batches have 24 rows, because --required-batch-size-multiple is 8; "
+        "leave that option out to have 30"
     ]
 
 

@@ -49,7 +49,7 @@ def test_a_worker_says_that_there_is_no_room(monkeypatch):
     assert said.startswith("no room for a batch in shared memory") and said.endswith(
         "(docker run --shm-size=1g), or --num-workers 0"
     )
-    assert "where --num-workers 1 needs it" in said
+    assert "which --num-workers 1 needs" in said
 
 
 def test_batches_are_the_same_and_shared_by_workers_alone():
