@@ -1,4 +1,4 @@
-"""Find the checkpoint that is meant where a folder of them is given, and read it without fairseq."""
+"""Find the checkpoint in a folder, and read it without fairseq."""
 
 import re
 from collections.abc import Sequence
@@ -8,39 +8,39 @@ from typing import Any
 from fairseq_electra.errors import InputError
 
 CHECKPOINTS = ("checkpoint_best.pt", "checkpoint_last.pt")
-IMPORT = "becomes one with fairseq-electra import"  # what is of transformers
+IMPORT_HINT = "becomes one with fairseq-electra import"  # said of a model or folder of transformers
 
 
-def checkpoint_in(path: str | Path, names: Sequence[str] = CHECKPOINTS) -> Path:
-    """Return the best checkpoint of a folder, or else its last; what is no folder is a checkpoint itself, and is not looked for.
+def find_checkpoint(path: str | Path, names: Sequence[str] = CHECKPOINTS) -> Path:
+    """Return the best checkpoint of a folder, or else its last one.
 
     Args:
-        path: of a checkpoint, or of the folder that fairseq-train saves in.
-        names: of the checkpoints to take, the first that is there.
+        path: A checkpoint, which is returned unchecked, or the folder that fairseq-train saves in.
+        names: File names of the checkpoints to look for, in this order.
 
     Raises:
-        InputError: the folder holds none of them.
+        InputError: The folder holds none of them.
     """
     path = Path(path)
     if not path.is_dir():
         return path
-    found = next((path / name for name in names if (path / name).is_file()), None)
-    if found is None:
-        raise InputError(f"{without(path, names)}; give a checkpoint, or the --save-dir of a run")
-    return found
+    checkpoint = next((path / name for name in names if (path / name).is_file()), None)
+    if checkpoint is None:
+        raise InputError(f"{missing_checkpoint(path, names)}; give a checkpoint, or the --save-dir of a run")
+    return checkpoint
 
 
-def without(folder: Path, names: Sequence[str] = CHECKPOINTS) -> str:
-    """Say that a folder holds none of some checkpoints, and what to do with one of transformers."""
-    more = f"; a folder of transformers {IMPORT}" if (folder / "config.json").is_file() else ""
-    return f"{folder} holds no {' or '.join(names)}{more}"
+def missing_checkpoint(folder: Path, names: Sequence[str] = CHECKPOINTS) -> str:
+    """Explain that a folder holds none of some checkpoints, and how to use a folder of transformers."""
+    hint = f"; a folder of transformers {IMPORT_HINT}" if (folder / "config.json").is_file() else ""
+    return f"{folder} holds no {' or '.join(names)}{hint}"
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint as fairseq-train has saved it, on the CPU; nothing in it is run.
+    """Read a checkpoint of fairseq-train to the CPU; no code in it is run.
 
     Raises:
-        InputError: there is no such file, or it is no checkpoint of PyTorch's or holds more than plain data.
+        InputError: There is no such file, it is not a checkpoint, or it holds more than plain data.
     """
     import torch
 
@@ -57,27 +57,33 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def unreadable(path: str | Path, error: Exception) -> InputError:
-    """Say in one sentence why a file could not be read as a checkpoint; ``error`` is what reading it ended in."""
-    kind = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
+    """Explain in one sentence why a file could not be read as a checkpoint.
+
+    Args:
+        path: The file.
+        error: The error that reading it has raised.
+    """
+    code = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
     with open(path, "rb") as stream:
         start = stream.read(2)
     if isinstance(error, (KeyError, TypeError, AttributeError)) or Path(path).suffix == ".safetensors":
-        reason = f"no checkpoint of fairseq; a model of transformers {IMPORT}"
-    elif start[:1] != b"\x80" and start != b"PK":  # a pickle, a zip archive
-        reason = "no checkpoint, or damaged or cut short; give one that fairseq-train has saved"
-    elif kind:
-        reason = f"it holds {kind[1]}, which is code and not only numbers, so it is not loaded; save it again without"
+        reason = f"not a checkpoint of fairseq; a model of transformers {IMPORT_HINT}"
+    elif start[:1] != b"\x80" and start != b"PK":  # neither a pickle nor a zip archive
+        reason = "not a checkpoint, or damaged or truncated; give one that fairseq-train has saved"
+    elif code:
+        reason = f"it holds {code[1]}, which is code, so it is not loaded; save the checkpoint without it"
     else:
         words = (str(error) or type(error).__name__).splitlines()[0][:120]
-        reason = f"damaged or cut short ({words}); use the checkpoint before it"
+        reason = f"damaged or truncated ({words}); use an earlier checkpoint"
     return InputError(f"{path}, {Path(path).stat().st_size:,} bytes: {reason}")
 
 
 def allow_plain_data() -> None:
     """Let ``torch.load(weights_only=True)`` read two kinds of plain data that fairseq saves.
 
-    NumPy's numbers (fairseq criterions/sentence_prediction.py, ``metrics.log_derived("acc_and_f1", ...)``), and the options of
-    components without a dataclass, such as ``--optimizer sgd``, in an argparse.Namespace.
+    They are NumPy's numbers (fairseq criterions/sentence_prediction.py, ``metrics.log_derived("acc_and_f1",
+    ...)``), and an argparse.Namespace, which holds the options of components without a dataclass, such as
+    ``--optimizer sgd``.
     """
     import argparse
 

@@ -1,4 +1,4 @@
-"""Files that processes lock to keep each other out."""
+"""Files that processes lock, so that only one of them works at a time."""
 
 import errno
 import os
@@ -8,10 +8,10 @@ from fairseq_electra.errors import InputError
 
 
 def open_lock(path: Path) -> int:
-    """Open the file of a lock, which is made if it is not there; what it holds stays.
+    """Open a lock file, which is created if it does not exist; its content is kept.
 
     Raises:
-        InputError: a link stands there, which somebody may have put there to have another file overwritten.
+        InputError: The path is a symbolic link, with which somebody might have another file overwritten.
     """
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)

@@ -1,4 +1,4 @@
-"""The C library's memory manager, told what a training step needs."""
+"""Settings of the C library's memory manager for training."""
 
 import ctypes
 import logging
@@ -10,11 +10,11 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8  # glibc m
 def keep_freed_memory() -> bool:
     """Keep freed memory in the process, for training on a CPU.
 
-    By default glibc hands every large tensor back to the kernel and asks for it again in the next step, page by page: a quarter of
-    the step of a small net. Elsewhere than on glibc nothing happens.
+    By default glibc returns the memory of every large tensor to the kernel and requests it again in the next
+    step, page by page, which takes a quarter of the step of a small model. Without glibc nothing is done.
 
     Returns:
-        whether it is on.
+        Whether freed memory is kept.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

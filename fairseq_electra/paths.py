@@ -1,4 +1,4 @@
-"""Paths are checked first: a mistake in one is answered at once, not behind seconds of imports."""
+"""Checks of the paths on a command line, which need no slow imports and so answer at once."""
 
 import os
 from collections.abc import Iterable
@@ -10,28 +10,28 @@ CHECKPOINT, DATA, VOCABULARY = "checkpoint", "data folder", "folder of a vocabul
 
 
 def require(kind: str, *paths: str | Path | None) -> None:
-    """Refuse a path that is not there.
+    """Refuse a path that does not exist.
 
     Args:
-        kind: what it should be, for the message.
-        paths: to look for; None and ``-``, standard input, are taken for granted.
+        kind: What the paths should be, for the message.
+        paths: The paths to check; None and ``-``, standard input, always pass.
 
     Raises:
-        InputError: nothing is there.
+        InputError: A path does not exist.
     """
     for path in paths:
         if path is not None and str(path) != "-" and not Path(path).exists():
             raise InputError(f"no such {kind}: {path}; check the path")
 
 
-def require_of_training(arguments: Iterable[str]) -> None:
-    """Check the paths on a command line of ``fairseq-train``: of the data, if they come first, and of the checkpoints to start from.
+def require_training_paths(arguments: Iterable[str]) -> None:
+    """Check the data folders, if they come first, and the checkpoints on a command line of ``fairseq-train``.
 
     Args:
-        arguments: without the name of the command.
+        arguments: The command line without the name of the command.
     """
     words = list(arguments)
-    if words and not words[0].startswith("-") and "=" not in words[0]:  # of fairseq-hydra-train
+    if words and not words[0].startswith("-") and "=" not in words[0]:  # else an override of fairseq-hydra-train
         require(DATA, *words[0].split(os.pathsep))
     for i, word in enumerate(words):
         option, given, value = word.partition("=")

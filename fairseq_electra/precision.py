@@ -1,4 +1,4 @@
-"""Number formats of the matrix products."""
+"""Data types of matrix products."""
 
 import contextlib
 import functools
@@ -7,23 +7,24 @@ import logging
 import torch
 
 logger = logging.getLogger(__name__)
-FLOAT32_ERROR = 1e-5  # bfloat16 products are off by some 1e-2, float32 ones by 1e-6
+FLOAT32_ERROR = 1e-5  # relative; that of bfloat16 products is about 1e-2, of float32 products 1e-6
 
 
 def autocast(kind: str, device: str) -> contextlib.AbstractContextManager:
-    """Return the context to run a network in.
+    """Return the context to run a model in.
 
     Args:
-        kind: ``none``, or ``bf16`` or ``fp16`` for matrix products in bfloat16 or float16; ``bf16`` stays float32 on a CPU that cannot
-            do it well, while losses for ``fp16`` are scaled, so nothing else can stand in for it.
+        kind: ``none``, or ``bf16`` or ``fp16`` for matrix products in bfloat16 or float16. With ``bf16`` they
+            stay float32 on a CPU that is slow at bfloat16; ``fp16`` has no such substitute, as its losses are
+            scaled.
         device: ``cpu`` or ``cuda``.
     """
-    dtype = product_type(kind, device)
+    dtype = matmul_dtype(kind, device)
     return contextlib.nullcontext() if dtype == torch.float32 else torch.autocast(device, dtype=dtype)
 
 
-def product_type(kind: str, device: str) -> torch.dtype:
-    """Tell which type matrix products are done in under :func:`autocast`; arguments as there."""
+def matmul_dtype(kind: str, device: str) -> torch.dtype:
+    """Return the data type of matrix products under :func:`autocast`; the arguments are the same."""
     if kind == "fp16":
         return torch.float16
     return torch.bfloat16 if kind == "bf16" and (device != "cpu" or cpu_has_bf16()) else torch.float32
@@ -31,40 +32,44 @@ def product_type(kind: str, device: str) -> torch.dtype:
 
 @functools.cache
 def cpu_multiplies_fp16() -> bool:
-    """Tell whether PyTorch multiplies float16 matrices on this CPU at all, and log once if oneDNN does not.
+    """Tell whether PyTorch can multiply float16 matrices on this CPU, and warn once if oneDNN cannot.
 
-    PyTorch's own loops are some 50 times as slow as float32: enough to try a net that was trained on a GPU, or a test.
+    PyTorch's own loops are about 50 times slower than float32, which is enough for a test, or to try a model
+    that was trained on a GPU.
     """
     try:
         with torch.autocast("cpu", dtype=torch.float16):
-            found = (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float16
+            works = (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float16
     except RuntimeError:
         return False
-    if found and not torch.ops.mkldnn._is_mkldnn_fp16_supported():
-        logger.warning("this CPU multiplies float16 matrices far slower than float32 ones: --autocast fp16 will crawl")
-    return found
+    if works and not torch.ops.mkldnn._is_mkldnn_fp16_supported():
+        logger.warning("this CPU multiplies float16 matrices far slower than float32 ones: --autocast fp16 will be slow")
+    return works
 
 
 @functools.cache
 def cpu_has_bf16() -> bool:
-    """Tell whether oneDNN multiplies bfloat16 matrices on this CPU, and log once if not.
+    """Tell whether oneDNN can multiply bfloat16 matrices on this CPU, and warn once if not.
 
-    PyTorch's own loops would, at a two-hundredth of the speed of float32 (measured on an AMD Zen 3, which has AVX2 only).
+    PyTorch's own loops are about 200 times slower than float32 (measured on an AMD Zen 3, which has AVX2
+    only).
     """
-    found = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    if not found:
-        logger.warning("this CPU multiplies bfloat16 matrices far slower than float32 ones: --autocast bf16 is off, --bf16 would crawl")
-    return found
+    has_bf16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if not has_bf16:
+        logger.warning(
+            "this CPU multiplies bfloat16 matrices far slower than float32 ones: --autocast bf16 is off, and --bf16 would be very slow"
+        )
+    return has_bf16
 
 
 def use_fast_fp32() -> bool:
-    """Send float32 matrix products to oneDNN, if on this machine they stay float32.
+    """Use oneDNN for float32 matrix products, if they stay float32 on this machine.
 
-    This is faster where MKL takes a slow path, on AMD's CPUs. But PyTorch offers it only as "medium" precision, which on
-    a CPU with bfloat16 units may mean bfloat16; so a product is compared with float64 first.
+    This is faster on AMD's CPUs, where MKL takes a slow path. But PyTorch offers it only as "medium"
+    precision, which may mean bfloat16 on a CPU that supports it; so a product is compared with float64 first.
 
     Returns:
-        whether it is on.
+        Whether oneDNN is used.
     """
     generator = torch.Generator().manual_seed(1)
     left, right = (torch.randn(256, 256, generator=generator) for _ in range(2))

@@ -1,4 +1,4 @@
-"""How far long work has come, on standard error: on a terminal one line that is rewritten, elsewhere a line every ten seconds."""
+"""Progress reports on standard error: on a terminal a line that is rewritten, else one every 10 s."""
 
 import shutil
 import sys
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import TextIO, TypeVar
 
 ON_TERMINAL, ELSEWHERE = 0.25, 10.0  # seconds between two reports
-WORTH_A_GUESS = 2.0  # seconds of a stage, before which the time that it still takes is not estimated
+MIN_SECONDS = 2.0  # of a stage before its remaining time is estimated
 
 T = TypeVar("T")
 
 
 @dataclass
 class _Stage:
-    what: str
+    name: str
     unit: str
     total: int
     start: float
@@ -24,48 +24,49 @@ class _Stage:
 
 
 class Progress:
-    """Counts what is done, and within ``with`` reports it, from a thread of its own: also while one step takes long.
+    """A counter of finished work, which within ``with`` reports progress from a thread of its own.
 
-    Outside ``with`` it only counts. So a function can take one, make its own where it got none, and stay silent.
+    Outside ``with`` it only counts, so a function may use one of its own without printing anything.
 
     Args:
-        stream: where reports go; by default standard error.
-        every: seconds between two reports; by default a quarter of a second on a terminal, ten seconds elsewhere.
-        beside: where the work writes its results as it goes. If both are a terminal, nothing is reported: the results show it.
+        stream: The stream of the reports; by default standard error.
+        every: Seconds between two reports; by default a quarter of a second on a terminal, else ten seconds.
+        beside: The stream to which the work writes its results as it goes. If both are a terminal nothing is
+            reported, because the results show the progress.
     """
 
     def __init__(self, stream: TextIO | None = None, every: float | None = None, beside: TextIO | None = None):
         self._stream, self._every, self._beside = stream, every, beside
         self._stage = _Stage("", "", 0, time.monotonic())
-        self._shown = 0  # characters of the terminal's line
+        self._shown = 0  # number of characters of the line on the terminal
 
-    def stage(self, what: str, unit: str = "", total: int = 0) -> None:
-        """Begin a part of the work.
+    def stage(self, name: str, unit: str = "", total: int = 0) -> None:
+        """Start a stage of the work.
 
         Args:
-            what: names it.
-            unit: of what is counted, in the plural; empty: nothing is.
-            total: how many there are; 0: not known.
+            name: Name of the stage.
+            unit: What is counted, in the plural; empty if nothing is.
+            total: Number of these; 0 if it is unknown.
         """
-        self._stage = _Stage(what, unit, total, time.monotonic())
+        self._stage = _Stage(name, unit, total, time.monotonic())
 
     def add(self, number: int = 1) -> None:
-        """Count."""
+        """Count finished units."""
         self._stage.done += number
 
-    def over(self, items: Iterable[T], what: str, unit: str, total: int = 0) -> Iterator[T]:
-        """Yield the items of a part of the work, and count them; arguments as for :meth:`stage`."""
-        self.stage(what, unit, total)
+    def over(self, items: Iterable[T], name: str, unit: str, total: int = 0) -> Iterator[T]:
+        """Yield the items of a new stage, and count them; the other arguments are those of :meth:`stage`."""
+        self.stage(name, unit, total)
         yield from self.count(items)
 
     def count(self, items: Iterable[T]) -> Iterator[T]:
-        """Yield items, and count them in the part of the work that has begun."""
+        """Yield items, and count them in the current stage."""
         for item in items:
             yield item
             self.add()
 
     def say(self, sentence: str) -> None:
-        """Write a sentence to standard error at once, in a line of its own."""
+        """Print a sentence to standard error at once, on a line of its own."""
         if self._shown:
             self._write("\r" + " " * self._shown + "\r")
         print(sentence, file=self._stream or sys.stderr, flush=True)
@@ -101,22 +102,22 @@ class Progress:
         try:
             self._stream.write(text)
             self._stream.flush()
-        except OSError:  # nobody reads it any more; the work itself may still be of use
+        except OSError:  # nobody reads the reports any more; the work itself may still be useful
             self._ended.set()
 
     def line(self, now: float) -> str:
-        """Say what is being done, how far it is, for how long, and where the total is known how long it may still take.
+        """Return a report: the stage, its progress and time, and the remaining time where the total is known.
 
-        Empty before the first stage.
+        It is empty before the first stage.
         """
         stage = self._stage
-        if not stage.what:
+        if not stage.name:
             return ""
-        seconds, parts = now - stage.start, [stage.what]
+        seconds, parts = now - stage.start, [stage.name]
         if stage.unit:
             of = f" of {stage.total:,}" if stage.total else ""
             parts.append(f"{stage.done:,}{of} {stage.unit}")
         parts.append(f"after {seconds:.0f} s")
-        if stage.done and stage.done < stage.total and seconds >= WORTH_A_GUESS:
+        if stage.done and stage.done < stage.total and seconds >= MIN_SECONDS:
             parts.append(f"about {seconds * (stage.total - stage.done) / stage.done:.0f} s left")
         return f"{parts[0]}: {', '.join(parts[1:])}"

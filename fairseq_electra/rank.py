@@ -1,6 +1,6 @@
-"""One process of ``fairseq-electra launch``: runs a fairseq command with this package's changes to fairseq already made.
+"""One process of ``fairseq-electra launch``: it makes our changes to fairseq, and runs a fairseq command.
 
-``fairseq-hydra-train`` would import ``--user-dir`` only after it has decided how to distribute.
+By itself ``fairseq-hydra-train`` imports ``--user-dir`` only after it has decided how to distribute.
 """
 
 import importlib
@@ -11,12 +11,17 @@ import traceback
 
 from fairseq_electra.rank_notes import note
 
-TOOLS = {"fairseq-train": "fairseq_cli.train", "fairseq-hydra-train": "fairseq_cli.hydra_train", "fairseq-validate": "fairseq_cli.validate"}
+TOOLS = {
+    "fairseq-train": "fairseq_cli.train",
+    "fairseq-hydra-train": "fairseq_cli.hydra_train",
+    "fairseq-validate": "fairseq_cli.validate",
+}
 
 
 def main() -> None:
-    """Run ``TOOL ARGUMENTS...`` as torchrun's environment says."""
-    # the launcher is told as well, and says how to go on; a process that waits for others hears nothing but what ends it at once
+    """Run ``TOOL ARGUMENTS...`` in the environment that torchrun has set."""
+    # the launcher gets the signal as well, and prints how to resume; this process may be waiting for others,
+    # where only a signal that ends it at once is noticed
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     tool = importlib.import_module(TOOLS[sys.argv[1]])
 

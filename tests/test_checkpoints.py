@@ -5,7 +5,7 @@ import importlib
 
 import pytest
 
-from fairseq_electra.checkpoints import checkpoint_in
+from fairseq_electra.checkpoints import find_checkpoint
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.nets import read_net
 
@@ -67,9 +67,12 @@ def test_nets_to_fine_tune_may_be_folders(paths, kind):
 
 
 def test_a_folder_without_checkpoints_is_named_and_one_of_transformers_told(tmp_path):
-    with pytest.raises(InputError, match=r"holds no checkpoint_best\.pt or checkpoint_last\.pt; give a checkpoint, or the --save-dir"):
-        checkpoint_in(tmp_path)
+    with pytest.raises(
+        InputError,
+        match=r"holds no checkpoint_best\.pt or checkpoint_last\.pt; give a checkpoint, or the --save-dir",
+    ):
+        find_checkpoint(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(InputError, match="a folder of transformers becomes one with fairseq-electra import"):
-        checkpoint_in(tmp_path)
-    assert checkpoint_in(tmp_path / "absent.pt") == tmp_path / "absent.pt"
+        find_checkpoint(tmp_path)
+    assert find_checkpoint(tmp_path / "absent.pt") == tmp_path / "absent.pt"

@@ -1,4 +1,4 @@
-"""Long work says how far it is: on a terminal in one line, elsewhere in lines some seconds apart, and nothing where it is short."""
+"""Long work reports its progress: in one line on a terminal, else in lines some seconds apart."""
 
 import io
 import threading

@@ -1,4 +1,7 @@
-"""scripts/tables.sh does what the pages say, in order, and goes on where it was stopped. The commands it starts are replaced here."""
+"""scripts/tables.sh runs the commands of the pages, in order, and resumes where it was stopped.
+
+The commands that it runs are replaced here.
+"""
 
 import re
 import shutil
@@ -9,7 +12,7 @@ import pytest
 from tests.helpers.paths import ROOT
 
 SCRIPT = ROOT / "scripts" / "tables.sh"
-# writes down what it was called with; the folder behind --destdir or --output, or of the name "vocab", is what it makes
+# records its arguments, and makes the folder that --destdir or --output gives
 STUB = """#!/usr/bin/env bash
 [ "$*" = user-dir ] && exec echo USER_DIR
 echo "$(basename "$0") $*" >> "$CALLS"
@@ -60,7 +63,12 @@ def test_it_pretrains_two_nets_prepares_all_tasks_and_studies_them_and_goes_on_w
     folders = ("text", "glue", "ner", "squad", "out")
     status, calls = script(*folders)
     assert status == 0 and [" ".join(call.split()[:2]) for call in calls if "finetune" not in call] == [
-        *("fairseq-electra vocab", "fairseq-electra encode", "fairseq-train wiki-bin", "fairseq-train wiki-bin"),
+        *(
+            "fairseq-electra vocab",
+            "fairseq-electra encode",
+            "fairseq-train wiki-bin",
+            "fairseq-train wiki-bin",
+        ),
         *["fairseq-electra prepare"] * 5,
     ]
     ner = next(call for call in calls if "ncbi_disease --conll" in call)

@@ -47,7 +47,7 @@ def pages() -> dict[str, str]:
 
 def training_page() -> str:
     """Write the options of this package's components."""
-    from fairseq_electra.compat.components import known, ours
+    from fairseq_electra.compat.components import all_components, own_components
 
     parts = [
         "# Options of this package's components\n\n"
@@ -58,8 +58,8 @@ def training_page() -> str:
     ]
     for kind in KINDS:
         names_of: dict[Any, list[str]] = {}
-        for name in ours(kind):
-            names_of.setdefault(known()[kind][name], []).append(name)
+        for name in own_components(kind):
+            names_of.setdefault(all_components()[kind][name], []).append(name)
         if names_of:
             parts.append(f"## {TITLES.get(kind, f'`--{kind}`')}")
         for component, names in names_of.items():

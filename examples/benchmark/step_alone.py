@@ -15,7 +15,7 @@ from benchmark.bookkeeping import Clock
 from benchmark.bound import clock, products_alone, step_products
 from benchmark.gpu import moved, seconds_of_traffic
 from fairseq_electra.electra.objectives import flops_of
-from fairseq_electra.precision import product_type
+from fairseq_electra.precision import matmul_dtype
 
 PARTS = ("networks", "gradients", "optimizer")
 
@@ -115,7 +115,7 @@ class StepAlone:
 
     def products(self) -> Callable[[], None]:
         """Make a function that does the matrix products of a step alone, in its number format."""
-        kind = product_type(str(self.task.cfg.autocast), self.device)
+        kind = matmul_dtype(str(self.task.cfg.autocast), self.device)
         return products_alone(step_products(*self.sizes, len(self.task.dictionary), *self.batch), kind, self.device)
 
     def traffic_seconds(self) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import fairseq_electra
-from fairseq_electra.checkpoints import checkpoint_in
+from fairseq_electra.checkpoints import find_checkpoint
 from fairseq_electra.errors import InputError
 from fairseq_electra.paths import CHECKPOINT, require
 
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
 
     fairseq_electra.register()
     total: dict[str, Tensor] = {}
-    paths = list(map(checkpoint_in, args.checkpoints))
+    paths = list(map(find_checkpoint, args.checkpoints))
     for path in paths:
         state = checkpoint_utils.load_checkpoint_to_cpu(str(path))
         weights = weights_of(state, path, ema=args.ema)

@@ -13,7 +13,7 @@ import logging
 import sys
 from pathlib import Path
 
-from fairseq_electra.checkpoints import checkpoint_in
+from fairseq_electra.checkpoints import find_checkpoint
 from fairseq_electra.errors import InputError
 from fairseq_electra.paths import CHECKPOINT, DATA, require
 from fairseq_electra.progress import Progress
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
     from fairseq_electra.pretraining.binarized import open_binarized
     from fairseq_electra.pretraining.fixed_corruption import BY_GENERATOR, WIDTH, corrupt_by_rows, save_corruption
 
-    args.checkpoint = str(checkpoint_in(args.checkpoint))
+    args.checkpoint = str(find_checkpoint(args.checkpoint))
     model, task = load_pretrained(args.checkpoint, args.data)
     sizes = model.generator.sizes
     if sizes.positions == "learned" and sizes.max_position_embeddings < WIDTH:

@@ -9,7 +9,7 @@ import argparse
 import logging
 import shutil
 
-from fairseq_electra.checkpoints import checkpoint_in
+from fairseq_electra.checkpoints import find_checkpoint
 from fairseq_electra.errors import InputError
 from fairseq_electra.paths import CHECKPOINT, DATA, require
 
@@ -77,7 +77,7 @@ def load_pretrained(checkpoint: str, data: str):
 
     from fairseq import checkpoint_utils
 
-    checkpoint = str(checkpoint_in(checkpoint))
+    checkpoint = str(find_checkpoint(checkpoint))
     if not Path(checkpoint).is_file():
         raise InputError(f"no such checkpoint: {checkpoint}; fairseq-train writes checkpoint_last.pt into its --save-dir")
     trained_for = checkpoint_utils.load_checkpoint_to_cpu(checkpoint)["cfg"].task._name

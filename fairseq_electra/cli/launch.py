@@ -18,10 +18,10 @@ from pathlib import Path
 
 import fairseq_electra
 from fairseq_electra.errors import InputError, RunCollapsedError
-from fairseq_electra.paths import require_of_training
+from fairseq_electra.paths import require_training_paths
 from fairseq_electra.rank import TOOLS
 from fairseq_electra.rank_notes import FOLDER
-from fairseq_electra.saves import name_of, read_note
+from fairseq_electra.resuming import read_note, signal_name
 
 PORT = 29500
 
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
     if args.processes < 1:
         raise InputError(f"-n must be at least 1, got {args.processes}")
     where = placement(args)
-    require_of_training(given)
+    require_training_paths(given)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // args.processes)))
     with tempfile.TemporaryDirectory(prefix="fairseq-electra-") as folder:
         os.environ[FOLDER] = folder
@@ -87,12 +87,12 @@ def run_torchrun(arguments: list[str], notes: Path) -> str:
     try:
         torchrun.main(arguments)
     except SignalException as error:
-        print(f"fairseq-electra launch: stopped by {name_of(error.sigval)}; {read_note(notes)}", file=sys.stderr)
+        print(f"fairseq-electra launch: stopped by {signal_name(error.sigval)}; {read_note(notes)}", file=sys.stderr)
         raise SystemExit(128 + error.sigval) from None
     except ChildFailedError as error:
         rank, first = error.get_first_failure()
         ended = f"was ended by signal {-first.exitcode}" if first.exitcode < 0 else f"ended with status {first.exitcode}"
-        return f"process {rank} {ended}, so all were stopped; the reason is above, and the same line goes on from the last checkpoint"
+        return f"process {rank} {ended}, so all were stopped; the reason is above, and the same command resumes from the last checkpoint"
     return ""
 
 

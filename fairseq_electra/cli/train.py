@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import fairseq_electra
-from fairseq_electra.paths import require_of_training
+from fairseq_electra.paths import require_training_paths
 
 
 def run_with(arguments: list[str]) -> None:
@@ -27,17 +27,17 @@ def run_with(arguments: list[str]) -> None:
     if not arguments:
         print(__doc__)
         return
-    require_of_training(arguments)
+    require_training_paths(arguments)
     from fairseq_cli import train
 
     fairseq_electra.register()
-    from fairseq_electra import compat
+    from fairseq_electra.compat.mistakes import input_error
 
     sys.argv = ["fairseq-train", *with_user_dir(arguments)]
     try:
         train.cli_main()
     except Exception as error:
-        cause = compat.input_error(error)
+        cause = input_error(error)
         if cause is None or cause is error:
             raise
         raise cause from error

@@ -1,28 +1,30 @@
-"""A change to fairseq's start of a run: the metric that chooses the best checkpoint is one that validation logs."""
+"""``--best-checkpoint-metric`` is checked before training.
+
+fairseq_cli/train.py::validate, ``stats[cfg.checkpoint.best_checkpoint_metric]``, looks it up at the end of
+the first validation. A name that is misspelt, or is not logged, ends the run there with a KeyError. Here the
+trainer checks that validation logs the metric, and that the best checkpoint is not the worst one.
+"""
+
+import functools
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.kinds import KINDS
 
-NEITHER = ("replaced_rate", "gen_entropy", "threshold")  # more is neither better nor worse
+NEITHER = ("replaced_rate", "gen_entropy", "threshold")  # larger is neither better nor worse
 
 
-def check_before_training() -> None:
-    """fairseq_cli/train.py::validate, ``stats[cfg.checkpoint.best_checkpoint_metric]``: is looked up at the end of the first validation.
-
-    A name that is misspelt, or not logged, ended the run in a KeyError there.
-    """
+def check_best_metric() -> None:
+    """Change trainer.py::Trainer.__init__."""
     from fairseq.trainer import Trainer
 
     plain = Trainer.__init__
-    if getattr(plain, "checks_metric", False):
-        return
 
+    @functools.wraps(plain)
     def initialize(self, *args, **kwargs):
         plain(self, *args, **kwargs)
         if not self.cfg.dataset.disable_validation:
             check_metric(self.cfg.checkpoint, logged_metrics(self))
 
-    initialize.checks_metric = True  # type: ignore[attr-defined]
     Trainer.__init__ = initialize
 
 
@@ -31,7 +33,10 @@ def check_metric(cfg, logged: tuple[str, ...] | None) -> None:
 
     Args:
         cfg: fairseq's options of checkpoints.
-        logged: names of the metrics; None: they are not known.
+        logged: Names of the metrics that validation logs; None: unknown.
+
+    Raises:
+        InputError: The metric cannot choose the best checkpoint.
     """
     name, option = cfg.best_checkpoint_metric, "--maximize-best-checkpoint-metric"
     if logged is None:
@@ -41,11 +46,16 @@ def check_metric(cfg, logged: tuple[str, ...] | None) -> None:
     less_is_better = name.endswith("loss")
     if name not in NEITHER and cfg.maximize_best_checkpoint_metric == less_is_better:
         worst, remedy = ("largest", "leave out") if less_is_better else ("smallest", "add")
-        raise InputError(f"--best-checkpoint-metric {name}: the best checkpoint would be that with the {worst} {name}; {remedy} {option}")
+        raise InputError(
+            f"--best-checkpoint-metric {name}: the checkpoint with the {worst} {name} would count as the best; {remedy} {option}"
+        )
 
 
 def logged_metrics(trainer) -> tuple[str, ...] | None:
-    """Name the metrics of a validation that can choose a checkpoint, in the tasks of this package and fairseq's tasks for sentences."""
+    """Return the metrics of a validation that can choose a checkpoint.
+
+    They are known for the tasks of this package and for fairseq's tasks for sentences; None for other tasks.
+    """
     task, criterion = trainer.task, trainer.cfg.criterion
     if hasattr(task, "logged_metrics"):
         return task.logged_metrics(trainer.get_model(), trainer.cfg.dataset.valid_subset.split(","))

@@ -1,29 +1,34 @@
-"""Changes to fairseq's reading of a command line: one sentence for a mistake, instead of the usage of all options or a traceback."""
+"""A mistake on a command line is answered with one sentence, and ``--help`` lists the named components.
+
+options.py::get_parser and parse_args_and_arch answer a mistake with the usage of all options, or with
+``raise RuntimeError()``, and ``--help`` before the options of the named components are known. utils.py::
+import_user_module answers a wrong --user-dir with a traceback. Here each ends in one sentence.
+"""
 
 import argparse
 import functools
 import re
 import sys
-import types
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
 from fairseq_electra.compat import component_help, quiet
-from fairseq_electra.compat.components import known, ours
+from fairseq_electra.compat.components import all_components, own_components
+from fairseq_electra.compat.replacing import Overlay
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.kinds import KINDS
 
 PRETRAINING = "electra_pretraining"
-# of each task: its criterion, and an --arch
+# for each task its criterion, and an --arch
 PARTNERS = {PRETRAINING: ("replaced_token_detection", "electra_small")} | {kind: (kind, "electra_encoder") for kind in KINDS}
 USER_DIR = 'give --user-dir "$(fairseq-electra user-dir)"'
 HELP = {"-h", "--help"}
 
 
-class PlainParser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one sentence, with the nearest name that there is."""
+class SentenceParser(argparse.ArgumentParser):
+    """A parser that explains a mistake in one sentence, with the nearest name that exists."""
 
     def error(self, message: str) -> NoReturn:
         """Refuse the command line.
@@ -34,52 +39,49 @@ class PlainParser(argparse.ArgumentParser):
         raise InputError(self._sentence(message))
 
     def _sentence(self, message: str) -> str:
-        if found := re.match(r"argument (\S+?)(?:/\S+)?: invalid choice: '(.*?)' \(choose from", message):
-            option, given = found.groups()
+        if match := re.match(r"argument (\S+?)(?:/\S+)?: invalid choice: '(.*?)' \(choose from", message):
+            option, given = match.groups()
             names = [str(name) for name in self._option_string_actions[option].choices or ()]
-            return f"{option} {given}: there is no such name; {nearest(given, names) or one_of(option, names)}"
-        if found := re.match(r"unrecognized arguments: (.*)", message):
-            word = found[1].split()[0]
+            hint = nearest(given, names) or choices_of(option, names)
+            return f"{option} {given}: there is no such name; {hint}"
+        if match := re.match(r"unrecognized arguments: (.*)", message):
+            word = match[1].split()[0]
             if not word.startswith("-"):
                 return f"{word}: one argument too many; quote a value that has blanks, or see --help"
             option = word.split("=")[0]
-            return f"{option} is no option here; {nearest(option, list(self._option_string_actions)) or 'see --help'}"
-        if found := re.match(r"the following arguments are required: (.*)", message):
-            return f"{found[1]} is missing; give it, or see --help"
-        if found := re.match(r"argument (\S+?)(?:/\S+)?: (.*)", message, re.DOTALL):
-            return f"{found[1]}: {found[2]}; see --help"
+            hint = nearest(option, list(self._option_string_actions)) or "see --help"
+            return f"{option} is not an option here; {hint}"
+        if match := re.match(r"the following arguments are required: (.*)", message):
+            return f"{match[1]} is missing; give it, or see --help"
+        if match := re.match(r"argument (\S+?)(?:/\S+)?: (.*)", message, re.DOTALL):
+            return f"{match[1]}: {match[2]}; see --help"
         return f"{message}; see --help"
 
 
 def nearest(given: str, names: Sequence[str]) -> str:
-    """Ask for the nearest of some names; empty if none is near."""
+    """Suggest the nearest of some names; empty if none is near."""
     near = get_close_matches(given, names, n=1, cutoff=0.6)
     return f"did you mean {near[0]}?" if near else ""
 
 
-def one_of(option: str, names: Sequence[str]) -> str:
-    """Name what there is: of the components those of this package, where it has some."""
-    own = ours(option.removeprefix("--").replace("-", "_"))
+def choices_of(option: str, names: Sequence[str]) -> str:
+    """List the names that exist; of components those of this package, where it has some."""
+    own = own_components(option.removeprefix("--").replace("-", "_"))
     return f"those of fairseq_electra are {', '.join(own)}" if own else f"choose from {', '.join(sorted(names))}"
 
 
-def read_command_lines_plainly() -> None:
-    """options.py::get_parser and parse_args_and_arch: a mistake ends in all options' usage, or in ``raise RuntimeError()``.
-
-    And ``--help`` is answered before the options of what was named beside it are known.
-    """
+def check_command_lines() -> None:
+    """Change options.py::parse_args_and_arch, the parsers of that file, and utils.py::import_user_module."""
     from fairseq import options, utils
 
     plain, plain_import = options.parse_args_and_arch, utils.import_user_module
-    if getattr(plain, "speaks_plainly", False):
-        return
-    # the parsers that are made from here on; fairseq makes its own behind the import of --user-dir
-    options.argparse = types.SimpleNamespace(**vars(argparse) | {"ArgumentParser": PlainParser})
+    # for parsers that are made from now on; fairseq makes its own after the import of --user-dir
+    options.argparse = Overlay(argparse, ArgumentParser=SentenceParser)
 
     @functools.wraps(plain)
     def parse_args_and_arch(parser, input_args=None, parse_known=False, suppress_defaults=False, modify_parser=None):
         given = list(sys.argv[1:] if input_args is None else input_args)
-        if not suppress_defaults:  # else fairseq comes here once more, without
+        if not suppress_defaults:  # else fairseq calls this once more, without it
             quiet.add_option(parser)
             asked = HELP.intersection(given)
             named, _ = parser.parse_known_args([word for word in given if word not in HELP])
@@ -87,10 +89,10 @@ def read_command_lines_plainly() -> None:
                 component_help.print_help(parser, named)
                 parser.exit()
             check(named, given)
-            quiet.details.begin(getattr(named, quiet.OPTION, False))
-        found = plain(parser, input_args, parse_known, suppress_defaults, modify_parser)
-        fill_in_total(found[0] if parse_known and not suppress_defaults else found)
-        return found
+            quiet.details.start(getattr(named, quiet.OPTION, False))
+        parsed = plain(parser, input_args, parse_known, suppress_defaults, modify_parser)
+        set_total_updates(parsed[0] if parse_known and not suppress_defaults else parsed)
+        return parsed
 
     @functools.wraps(plain_import)
     def import_user_module(args):
@@ -99,7 +101,6 @@ def read_command_lines_plainly() -> None:
         except FileNotFoundError as error:
             raise InputError(f"--user-dir {args.user_dir}: no such folder; {USER_DIR}") from error
 
-    parse_args_and_arch.speaks_plainly = True  # type: ignore[attr-defined]
     options.parse_args_and_arch, utils.import_user_module = parse_args_and_arch, import_user_module
 
 
@@ -107,20 +108,20 @@ def check(named: argparse.Namespace, given: Sequence[str]) -> None:
     """Refuse a command line that leaves out what the run needs.
 
     Args:
-        named: what a first reading found; options of the components are not among it.
-        given: the command line.
+        named: The options that a first parse has found, without those of the components.
+        given: The command line.
 
     Raises:
-        InputError: something is missing; says what to give.
+        InputError: Something is missing.
     """
     task, arch = getattr(named, "task", None), getattr(named, "arch", None)
-    trains = hasattr(named, "arch")  # the others take the network from a checkpoint
-    if task is None or (trains and not is_given("--task", given) and arch in (*ours("arch"), None)):
+    trains = hasattr(named, "arch")  # the others read the model from a checkpoint
+    if task is None or (trains and not is_given("--task", given) and arch in (*own_components("arch"), None)):
         raise InputError(f"--task is missing; give the task, such as {', '.join(PARTNERS)}")
     criterion, example = PARTNERS.get(task, ("", ""))
     if trains and arch is None:
-        archs = ", ".join(ours("arch")) if not example else example if task != PRETRAINING else ", ".join(pretraining_archs())
-        raise InputError(f"--arch is missing; give the network: {archs}")
+        archs = ", ".join(own_components("arch")) if not example else example if task != PRETRAINING else ", ".join(pretraining_archs())
+        raise InputError(f"--arch is missing; give the model: {archs}")
     if trains and criterion:
         check_partners(named, given, criterion)
     if trains and named.optimizer == "electra_adam" and not is_given("--lr", given):
@@ -132,27 +133,30 @@ def check(named: argparse.Namespace, given: Sequence[str]) -> None:
 
 
 def check_partners(named: argparse.Namespace, given: Sequence[str], criterion: str) -> None:
-    """Refuse a criterion or a network of ours or of fairseq's that does not belong to the task.
+    """Refuse a criterion or a model, of this package or of fairseq, that does not belong to the task.
 
     Args:
-        named: what a first reading found.
-        given: the command line.
-        criterion: that of the task.
+        named: The options that a first parse has found.
+        given: The command line.
+        criterion: The criterion of the task.
+
+    Raises:
+        InputError: The criterion or the model does not belong to the task.
     """
     if not is_given("--criterion", given):
         raise InputError(f"--criterion is missing; --task {named.task} needs --criterion {criterion}")
-    of_others = known()["criterion"][named.criterion].__module__.startswith(("fairseq.criterions.", "fairseq_electra."))
-    if of_others and not named.criterion.startswith(criterion):
+    module = all_components()["criterion"][named.criterion].__module__
+    if module.startswith(("fairseq.criterions.", "fairseq_electra.")) and not named.criterion.startswith(criterion):
         raise InputError(f"--criterion {named.criterion}: --task {named.task} needs --criterion {criterion}")
-    if named.task in KINDS and named.arch in ours("arch") and named.arch != "electra_encoder":
+    if named.task in KINDS and named.arch in own_components("arch") and named.arch != "electra_encoder":
         raise InputError(
             f"--arch {named.arch} is for pre-training; --task {named.task} needs --arch electra_encoder --finetune-from-model CHECKPOINT"
         )
 
 
 def pretraining_archs() -> list[str]:
-    """Name the sizes of the networks for pre-training."""
-    return [name for name in ours("arch") if name not in ("electra", "electra_encoder")]
+    """Return the names of the models for pre-training."""
+    return [name for name in own_components("arch") if name not in ("electra", "electra_encoder")]
 
 
 def is_given(option: str, words: Sequence[str]) -> bool:
@@ -160,18 +164,18 @@ def is_given(option: str, words: Sequence[str]) -> bool:
     return any(word == option or word.startswith(f"{option}=") for word in words)
 
 
-def fill_in_total(args: argparse.Namespace) -> None:
-    """optim/lr_scheduler/polynomial_decay_schedule.py, ``default=II("optimization.max_update")``: is no default on a command line.
+def set_total_updates(args: argparse.Namespace) -> None:
+    """Set ``--total-num-update`` of polynomial_decay to ``--max-update``, where it is not given.
 
-    Without --total-num-update it ends in a traceback of hydra's, though --max-update is given.
+    optim/lr_scheduler/polynomial_decay_schedule.py, ``default=II("optimization.max_update")``, is not in
+    effect on a command line: without --total-num-update the run ends in a traceback of hydra.
 
     Raises:
-        InputError: neither is given.
+        InputError: Neither is given.
     """
     if getattr(args, "lr_scheduler", None) == "polynomial_decay" and getattr(args, "total_num_update", 0) is None:
         args.total_num_update = float(getattr(args, "max_update", 0) or 0)
         if not args.total_num_update:
             raise InputError(
-                "--total-num-update is missing: --lr-scheduler polynomial_decay must know the update at which it ends; "
-                "give it, or --max-update"
+                "--total-num-update is missing: --lr-scheduler polynomial_decay needs the update at which it ends; give it, or --max-update"
             )

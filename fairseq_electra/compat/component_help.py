@@ -1,14 +1,17 @@
-"""``--help`` of fairseq's commands: behind fairseq's options those of the components that were named, or else of this package's."""
+"""``--help`` of fairseq's commands lists fairseq's options, and then those of components.
+
+They are the components that the command line names, and of the other kinds all of this package.
+"""
 
 import argparse
 from collections.abc import Iterator
 from typing import Any
 
-from fairseq_electra.compat.components import known, ours
+from fairseq_electra.compat.components import all_components, own_components
 
 
 class WithDefaults(argparse.HelpFormatter):
-    """Lines of help that end with the default; their text may hold a bare per cent sign."""
+    """A formatter whose lines end with the default value; a text may contain a bare per cent sign."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
         text = action.help or ""
@@ -22,8 +25,8 @@ def print_help(parser: argparse.ArgumentParser, named: argparse.Namespace) -> No
     """Print the help of a parser, and then of the components.
 
     Args:
-        parser: of a command of fairseq.
-        named: what the command line names.
+        parser: The parser of a command of fairseq.
+        named: The options that a first parse of the command line has found.
     """
     print(parser.format_help())
     for title, component in components(parser, named):
@@ -33,8 +36,8 @@ def print_help(parser: argparse.ArgumentParser, named: argparse.Namespace) -> No
 
 
 def components(parser: argparse.ArgumentParser, named: argparse.Namespace) -> Iterator[tuple[str, Any]]:
-    """Yield, with a title, each component that was named, and all of this package's where none of a kind was."""
-    for option, classes in known().items():
+    """Yield, with a title, each named component, and all of this package of the kinds that are not named."""
+    for option, classes in all_components().items():
         if not hasattr(named, option):
             continue
         chosen, flag = getattr(named, option), f"--{option.replace('_', '-')}"
@@ -42,7 +45,7 @@ def components(parser: argparse.ArgumentParser, named: argparse.Namespace) -> It
             yield f"{flag} {chosen}", classes[chosen]
             continue
         names_of: dict[Any, list[str]] = {}
-        for name in ours(option):
+        for name in own_components(option):
             names_of.setdefault(classes[name], []).append(name)
         for component, names in names_of.items():
             yield f"{flag} {', '.join(names)}", component
@@ -53,7 +56,7 @@ def add_options(group: Any, component: Any) -> None:
     from fairseq.dataclass.utils import gen_parser_from_dataclass
 
     dataclass = getattr(component, "__dataclass", None)
-    if dataclass is not None:  # not add_args, which leaves out the defaults of a network
+    if dataclass is not None:  # not add_args, which leaves out the defaults of a model
         gen_parser_from_dataclass(group, dataclass())
     elif hasattr(component, "add_args"):
         component.add_args(group)

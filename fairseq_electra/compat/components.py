@@ -1,4 +1,4 @@
-"""What fairseq's options name: tasks, networks, criterions, optimizers, ... and which of them are this package's."""
+"""The components that fairseq's options name: tasks, models, criterions, optimizers and more."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 PACKAGE = __name__.partition(".")[0]
 
 
-def known() -> dict[str, Mapping[str, Any]]:
-    """Return all components: for each option (``task``, ``arch``, ``criterion``, ...) classes by name."""
+def all_components() -> dict[str, Mapping[str, Any]]:
+    """Return all components: for each option (``task``, ``arch``, ``criterion``, ...) the classes by name."""
     from fairseq.models import ARCH_MODEL_REGISTRY
     from fairseq.registry import REGISTRIES
     from fairseq.tasks import TASK_REGISTRY
@@ -15,6 +15,6 @@ def known() -> dict[str, Mapping[str, Any]]:
     return {"task": TASK_REGISTRY, "arch": ARCH_MODEL_REGISTRY} | {name: each["registry"] for name, each in REGISTRIES.items()}
 
 
-def ours(option: str) -> list[str]:
-    """Name this package's components of an option; none if the option names no components."""
-    return [name for name, each in known().get(option, {}).items() if each.__module__.startswith(f"{PACKAGE}.")]
+def own_components(option: str) -> list[str]:
+    """Return the names of this package's components of an option; none if the option names no components."""
+    return [name for name, each in all_components().get(option, {}).items() if each.__module__.startswith(f"{PACKAGE}.")]

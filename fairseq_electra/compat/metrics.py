@@ -1,52 +1,73 @@
-"""Changes to fairseq's bookkeeping of metrics, which would let the host wait for the device in every update."""
+"""Metrics are kept without waiting for the device in every update, and are saved as plain numbers."""
 
+import functools
 from collections import UserDict
-from functools import partial, wraps
 
+from torch import Tensor
+
+from fairseq_electra.compat.replacing import replaced
 from fairseq_electra.pretraining.meters import SumsOnDevice
 
 
-def know_our_meter() -> None:
-    """logging/meters.py::MetersDict.load_state_dict, ``globals()[meter_cls]()``: knows fairseq's own meters only.
+def register_meter() -> None:
+    """Let checkpoints with the meter of this package be resumed.
 
-    So a checkpoint with another one could not be resumed.
+    logging/meters.py::MetersDict.load_state_dict, ``globals()[meter_cls]()``, finds only meters that are
+    defined in that module. Here ours is added to the module.
     """
     from fairseq.logging import meters
 
     meters.SumsOnDevice = SumsOnDevice
 
 
-class StatsWhenAsked(UserDict):
-    """What ``MetersDict.get_smoothed_values`` gives, each value computed at the moment when it is looked up."""
+class LazyStats(UserDict):
+    """The result of ``MetersDict.get_smoothed_values``, each value computed when it is looked up."""
 
     def __init__(self, meters) -> None:
-        super().__init__({name: partial(meters.get_smoothed_value, name) for name in meters if not name.startswith("_")})
+        names = (name for name in meters if not name.startswith("_"))
+        super().__init__({name: functools.partial(meters.get_smoothed_value, name) for name in names})
 
     def __getitem__(self, name: str):
         value = self.data[name]
-        return value() if isinstance(value, partial) else value
+        return value() if isinstance(value, functools.partial) else value
 
 
-def read_stats_when_asked() -> None:
-    """trainer.py::Trainer._reduce_and_log_stats, ``logging_output = agg.get_smoothed_values()``: reads every update's own figures.
+def compute_stats_lazily() -> None:
+    """Compute the figures of an update only when they are looked up.
 
-    That waits for the device, and fairseq-train looks at none of them.
+    trainer.py::Trainer._reduce_and_log_stats, ``logging_output = agg.get_smoothed_values()``, computes all
+    figures of every update. That waits for the device, and fairseq-train uses none of them.
     """
     from fairseq.logging.meters import MetersDict
     from fairseq.trainer import Trainer
 
     plain = Trainer._reduce_and_log_stats
-    if getattr(plain, "reads_when_asked", False):
-        return
 
-    @wraps(plain)  # with the marks of other changes
+    @functools.wraps(plain)
     def _reduce_and_log_stats(self, *args, **kwargs):
-        read = MetersDict.get_smoothed_values
-        MetersDict.get_smoothed_values = lambda meters: StatsWhenAsked(meters)
-        try:
+        with replaced(MetersDict, "get_smoothed_values", lambda meters: LazyStats(meters)):
             return plain(self, *args, **kwargs)
-        finally:
-            MetersDict.get_smoothed_values = read
 
-    _reduce_and_log_stats.reads_when_asked = True  # type: ignore[attr-defined]
     Trainer._reduce_and_log_stats = _reduce_and_log_stats
+
+
+def save_metrics_as_numbers() -> None:
+    """Save metrics as plain numbers.
+
+    trainer.py::Trainer.state_dict, ``"metrics": metrics.state_dict()``, puts a tensor into the checkpoint
+    where a metric was logged as one.
+    """
+    from fairseq.trainer import Trainer
+
+    plain = Trainer.state_dict
+
+    @functools.wraps(plain)
+    def state_dict(self):
+        state = plain(self)
+        for meters in state["extra_state"]["metrics"].values():
+            for _, _, _, meter in meters:
+                tensors = {k: v for k, v in meter.items() if isinstance(v, Tensor) and v.dim() == 0}
+                meter.update({name: value.item() for name, value in tensors.items()})
+        return state
+
+    Trainer.state_dict = state_dict

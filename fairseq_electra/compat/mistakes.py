@@ -1,4 +1,7 @@
-"""A user's mistakes that fairseq answers with an assertion, with an error of a library or with no words at all, in one sentence each."""
+"""A user's mistakes that fairseq answers with an assertion or an obscure error are explained.
+
+compat/tracebacks.py prints the sentences. Each entry of the table has words of fairseq's or hydra's error.
+"""
 
 import errno
 import re
@@ -7,60 +10,89 @@ from typing import NamedTuple
 
 from fairseq_electra.errors import DivergedError, InputError, RunCollapsedError
 
-# of a disk, a path or its rights: never a mistake of a program
-OF_PATHS = {
-    *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR, errno.ENOTDIR, errno.EEXIST),
+# errors of a disk, a path or its permissions: never a mistake of a program
+PATH_ERRORS = {
+    *(
+        errno.ENOENT,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EISDIR,
+        errno.ENOTDIR,
+        errno.EEXIST,
+    ),
 }
-TOTAL = "give --max-update, or --total-num-update where the schedule has it"
+GIVE_TOTAL = "give --max-update, or --total-num-update where the schedule has it"
 
 
 class Mistake(NamedTuple):
-    """What fairseq says of a mistake, and the sentence to say instead.
+    """The message of fairseq about a mistake, and the sentence that replaces it.
 
     Attributes:
-        words: pattern of fairseq's message.
-        sentence: for the user; ``{0}`` is the first group of the pattern.
-        where: end of the path of the file that the error comes from, where the words do not tell.
+        pattern: Regular expression of fairseq's message.
+        sentence: The sentence for the user; ``{0}`` is the first group of the pattern.
+        file: End of the path of the file that raises the error, where the message alone does not identify it.
     """
 
-    words: str
+    pattern: str
     sentence: str
-    where: str = ""
+    file: str = ""
 
 
 MISTAKES = (
     Mistake(
         "Must specify batch size either with",
-        "--batch-size is missing; give the rows of a batch, such as --batch-size 32, or with --max-tokens its tokens",
+        "--batch-size is missing; give the number of rows of a batch, such as --batch-size 32, or of its tokens, with --max-tokens",
     ),
-    Mistake("Please specify criterion to train", "--criterion is missing; give that of the task, such as replaced_token_detection"),
+    Mistake(
+        "Please specify criterion to train",
+        "--criterion is missing; give that of the task, such as replaced_token_detection",
+    ),
     Mistake(r"^(\w+) is required!$", "--{0} is missing; give one, such as --optimizer electra_adam"),
     Mistake(
         r"Sentences lengths should not exceed max_tokens=(\d+)",
-        "--max-tokens {0} (or --max-tokens-valid) has no room for the longest row; give more",
+        "--max-tokens {0} (or --max-tokens-valid) is less than the tokens of the longest row; give more",
     ),
     Mistake(
         r"Size of sample #\d+ is invalid \(=(.*)\) since max_positions=(.*), skip",
-        "a row of {0} tokens is longer than the room for it, {1} (--max-positions, --max-tokens); give more, or prepare the data with "
-        "--max-positions {1}",
+        "a row of {0} tokens is longer than the {1} that are allowed (--max-positions, --max-tokens); allow "
+        "more, or "
+        "prepare the data with --max-positions {1}",
     ),
     Mistake(r"Error merging override (?:\w+\.)?(\w+)=null", "--{0} is missing; give it"),
-    Mistake(r"Error merging override (?:\w+\.)?(\w+)=(.*)", "--{0} {1}: not a value that this option takes; see --help"),
-    Mistake("^$", f"--lr-scheduler polynomial_decay must know the update at which it ends; {TOTAL}", "polynomial_decay_schedule.py"),
-    Mistake("^$", f"--lr-scheduler tri_stage must know how many updates the run has; {TOTAL}", "tri_stage_lr_scheduler.py"),
+    Mistake(
+        r"Error merging override (?:\w+\.)?(\w+)=(.*)",
+        "--{0} {1}: not a value that this option takes; see --help",
+    ),
+    Mistake(
+        "^$",
+        f"--lr-scheduler polynomial_decay needs the update at which it ends; {GIVE_TOTAL}",
+        "polynomial_decay_schedule.py",
+    ),
+    Mistake(
+        "^$",
+        f"--lr-scheduler tri_stage needs the number of updates of the run; {GIVE_TOTAL}",
+        "tri_stage_lr_scheduler.py",
+    ),
     Mistake("(.+)", "--lr-scheduler cannot be made: {0}", "_lr_scheduler.py"),
     Mistake("(.+)", "--lr-scheduler cannot be made: {0}", "_schedule.py"),
 )
 
 
 def input_error(error: BaseException | None) -> InputError | None:
-    """Find what the user should read in an error, or in what it was raised from."""
+    """Find the error that the user should read: this one, or one that it was raised from.
+
+    Returns:
+        That error; None if the error is not a mistake of the user.
+    """
     first = error
     while error is not None:
-        # from a loader's worker or a spawned process it comes as text, behind a traceback
+        # from a loader's worker or a spawned process it comes as text, after a traceback
         for kind in (RunCollapsedError, DivergedError, InputError):
-            _, found, sentence = str(error).rpartition(f"{kind.__name__}: ")
-            if found:
+            _, name, sentence = str(error).rpartition(f"{kind.__name__}: ")
+            if name:
                 return kind(sentence.strip())
         if isinstance(error, InputError):
             return error
@@ -69,33 +101,16 @@ def input_error(error: BaseException | None) -> InputError | None:
 
 
 def explain(error: BaseException) -> InputError | None:
-    """Return the sentence for a mistake that fairseq has found; None if it is none that is known."""
-    if isinstance(error, OSError) and error.errno in OF_PATHS and error.filename is not None:
-        return InputError(f"cannot use {error.filename}: {error.strerror}; check the path, and its rights")
+    """Return the sentence for an error of fairseq; None if it is not a known mistake of the user."""
+    if isinstance(error, OSError) and error.errno in PATH_ERRORS and error.filename is not None:
+        return InputError(f"cannot use {error.filename}: {error.strerror}; check the path and its permissions")
     frames = traceback.extract_tb(error.__traceback__)
     file = frames[-1].filename if frames else ""
     for mistake in MISTAKES:
-        found = re.search(mistake.words, str(error))
-        if found and file.endswith(mistake.where) and (mistake.where == "" or isinstance(error, AssertionError | ValueError)):
-            groups = [group.replace("_", "-") if mistake.words.startswith("Error merging") else group for group in found.groups()]
+        match = re.search(mistake.pattern, str(error))
+        may_be_meant = mistake.file == "" or isinstance(error, AssertionError | ValueError)
+        if match and file.endswith(mistake.file) and may_be_meant:
+            is_override = mistake.pattern.startswith("Error merging")
+            groups = [group.replace("_", "-") if is_override else group for group in match.groups()]
             return InputError(mistake.sentence.format(*groups))
     return None
-
-
-def explain_unwritable_folder() -> None:
-    """checkpoint_utils.py::verify_checkpoint_directory, ``raise e``: names neither the option nor what to do."""
-    from fairseq import checkpoint_utils
-
-    plain = checkpoint_utils.verify_checkpoint_directory
-    if getattr(plain, "explains", False):
-        return
-
-    def verify_checkpoint_directory(save_dir: str) -> None:
-        try:
-            plain(save_dir)
-        except OSError as error:
-            reason = error.strerror or error
-            raise InputError(f"cannot write to --save-dir {save_dir}: {reason}; name a folder that can be written to") from error
-
-    verify_checkpoint_directory.explains = True  # type: ignore[attr-defined]
-    checkpoint_utils.verify_checkpoint_directory = verify_checkpoint_directory

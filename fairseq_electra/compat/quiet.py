@@ -1,4 +1,8 @@
-"""A change to what fairseq prints: the lines that a user waits for. All others go to a file beside the checkpoints, or behind --verbose."""
+"""Only the important lines are printed; all others are written to a file in the folder of the checkpoints.
+
+fairseq_cli/train.py::main, ``logger.info(cfg)`` and the like, print a hundred lines, one of 7,000 characters,
+before the first update. Here they go to details.log; ``--verbose`` prints them.
+"""
 
 import argparse
 import contextlib
@@ -17,28 +21,29 @@ LOGGERS = (
     *("fairseq.tasks.fairseq_task", "fairseq.tasks.sentence_prediction", "fairseq.tasks.sentence_ranking"),
     *("fairseq.data.iterators", "fairseq.data.data_utils", "fairseq_electra.memory"),
 )
-MATTERS = re.compile(
-    "num. shared model params|No existing checkpoint|Loaded checkpoint|Saved checkpoint|[Ss]topping training|early stop|begin validation"
+IMPORTANT = re.compile(
+    "num. shared model params|No existing checkpoint|Loaded checkpoint|Saved checkpoint|[Ss]topping "
+    "training|early stop|begin validation"
     "|end of epoch|done training"
 )
-# fairseq's calls of hydra and of PyTorch's loader, which a user can do nothing about
-NOISE = re.compile(r"hydra|Hydra|version_base|deprecated keyword in package|The strict flag in the compose API|'pin_memory' argument")
-COMPOSING = "Error when composing"  # all options in one line, above the reason
-MOST = 1000  # lines that are kept until there is a file
+# warnings about fairseq's own calls of hydra and of PyTorch's loader
+NOISE = re.compile("hydra|Hydra|version_base|deprecated keyword in package|The strict flag in the compose API|'pin_memory' argument")
+COMPOSING = "Error when composing"  # start of a line with all options; the next one has the reason
+MAX_WAITING = 1000  # lines that are kept until there is a file
 
 
 class Details(logging.Filter):
-    """Keeps back what does not matter, and writes it to a file once there is one."""
+    """A filter that holds back unimportant lines, and writes them to a file once there is one."""
 
     def __init__(self) -> None:
         super().__init__()
         self.shown = False
-        self.waiting: deque[logging.LogRecord] = deque(maxlen=MOST)
+        self.waiting: deque[logging.LogRecord] = deque(maxlen=MAX_WAITING)
         self.file: logging.FileHandler | None = None
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a line is to be printed."""
-        if self.shown or _matters(record):
+        if self.shown or _is_important(record):
             return True
         if self.file is None:
             self.waiting.append(record)
@@ -46,8 +51,12 @@ class Details(logging.Filter):
             self.file.handle(record)
         return False
 
-    def begin(self, shown: bool) -> None:
-        """Begin a command or a run, which prints all lines or those that matter; what waited for it is printed or goes on waiting."""
+    def start(self, shown: bool) -> None:
+        """Start a command or a run.
+
+        Args:
+            shown: Whether all lines are printed, also those that are waiting; else only important ones.
+        """
         self.shown = shown
         if self.file is not None:
             self.file.close()
@@ -56,7 +65,7 @@ class Details(logging.Filter):
             logging.getLogger().handle(self.waiting.popleft())
 
     def write_to(self, folder: str) -> None:
-        """Write what waits, and all that comes, to the file in a folder, behind what an earlier run has written there."""
+        """Append the waiting lines, and all later ones, to the file in a folder."""
         if self.shown or self.file is not None:
             return
         path = Path(folder) / FILE
@@ -64,37 +73,32 @@ class Details(logging.Filter):
         self.file.setFormatter(logging.Formatter("%(asctime)s | %(levelname)s | %(name)s | %(message)s"))
         while self.waiting:
             self.file.handle(self.waiting.popleft())
-        logger.info(f"the configuration, the network and more lines of fairseq are in {path}; --{OPTION} prints them")
+        logger.info(f"the configuration, the model and more lines of fairseq are in {path}; --{OPTION} prints them")
 
 
 class _File(logging.FileHandler):
-    """A file whose loss, on a full disk, is not worth the run."""
+    """A file for which a run does not fail on a full disk."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Go on without the line."""
+        """Drop the line."""
 
 
 details = Details()
 
 
-def _matters(record: logging.LogRecord) -> bool:
-    if not isinstance(record.msg, str):  # the configuration, the network
+def _is_important(record: logging.LogRecord) -> bool:
+    if not isinstance(record.msg, str):  # the configuration, the model
         return record.levelno > logging.INFO
     text = record.getMessage()
-    return not text.startswith(COMPOSING) if record.levelno > logging.INFO else bool(MATTERS.match(text))
+    return not text.startswith(COMPOSING) if record.levelno > logging.INFO else bool(IMPORTANT.match(text))
 
 
-def keep_details_back() -> None:
-    """fairseq_cli/train.py::main, ``logger.info(cfg)`` and the like: a hundred lines, one of 7,000 characters, before the first update.
-
-    It looks at its folder just before the first of them, so that there the file of a run before, of the same process, is left.
-    """
+def hide_details() -> None:
+    """Filter fairseq's loggers and warnings; change two functions that tell when the file can be written."""
     from fairseq import checkpoint_utils
     from fairseq.trainer import Trainer
 
-    plain, plain_look = Trainer.begin_epoch, checkpoint_utils.verify_checkpoint_directory
-    if getattr(plain, "keeps_details", False):
-        return
+    plain, plain_verify = Trainer.begin_epoch, checkpoint_utils.verify_checkpoint_directory
     for name in LOGGERS:
         logging.getLogger(name).addFilter(details)
     plain_warning = warnings.showwarning
@@ -113,17 +117,18 @@ def keep_details_back() -> None:
             details.write_to(self.cfg.checkpoint.save_dir)
         return plain(self, epoch)
 
-    @functools.wraps(plain_look)  # with the marks of other changes
+    @functools.wraps(plain_verify)
     def verify_checkpoint_directory(save_dir: str) -> None:
-        details.begin(details.shown)
-        plain_look(save_dir)
+        # called just before the first of these lines: close the file of an earlier run in the same process
+        details.start(details.shown)
+        plain_verify(save_dir)
 
-    begin_epoch.keeps_details = True  # type: ignore[attr-defined]
     Trainer.begin_epoch, warnings.showwarning = begin_epoch, showwarning
     checkpoint_utils.verify_checkpoint_directory = verify_checkpoint_directory
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--verbose``, unless fairseq reads with this parser for the second time."""
+    """Add ``--verbose``, unless this parser has it already: fairseq parses twice with the same parser."""
     with contextlib.suppress(argparse.ArgumentError):
-        parser.add_argument(f"--{OPTION}", action="store_true", help=f"print the lines that go to {FILE} in the folder of the checkpoints")
+        help_text = f"print the lines that are otherwise written to {FILE} in the folder of the checkpoints"
+        parser.add_argument(f"--{OPTION}", action="store_true", help=help_text)

@@ -1,75 +1,73 @@
-"""A change to fairseq's way of going on: the checkpoints of a folder are those of this run, not of another task or another text."""
+"""A run resumes only from checkpoints of its own task and its own training data.
+
+trainer.py::Trainer.load_checkpoint identifies a run by the names of criterion and optimizer alone. If they
+differ, fairseq advises --reset-optimizer, with which the new run would overwrite the checkpoints of the old
+one. If they do not, a run on other data resumes as if it were the old one. Here both are refused with a
+sentence.
+"""
 
 import functools
 import hashlib
 import os
 from pathlib import Path
 
+from fairseq_electra.compat.replacing import replaced
 from fairseq_electra.compat.task_state import extend_checkpoints
 from fairseq_electra.errors import InputError
 
-KEY = "training_data"  # in a checkpoint's extra_state: the digest of each folder of data
-PART = 1 << 16  # bytes
-PARTS = 16  # of a long file that are read
+KEY = "training_data"  # in a checkpoint's extra_state: a digest of each data folder
+PART_SIZE = 1 << 16  # bytes
+NUM_PARTS = 16  # parts of a long file that are read
 COMPONENTS = ("task", "criterion", "optimizer")
 
 
 def refuse_other_runs() -> None:
-    """trainer.py::Trainer.load_checkpoint: knows a run by the names of criterion and optimizer alone.
-
-    If these differ it advises --reset-optimizer, with which the new run would write over the old one's checkpoints. If they do not, a
-    run on other data goes on as if it were the old one.
-    """
+    """Change trainer.py::Trainer.state_dict and load_checkpoint."""
     from fairseq import checkpoint_utils
     from fairseq.trainer import Trainer
 
-    def put(trainer, state: dict) -> None:
+    def write(trainer, state: dict) -> None:
         state["extra_state"][KEY] = data_of(trainer)
 
-    extend_checkpoints("notes_training_data", put, lambda *_: None)
+    extend_checkpoints(write)
     plain = Trainer.load_checkpoint
-    if getattr(plain, "refuses_others", False):
-        return
 
-    @functools.wraps(plain)  # with the marks of other changes
+    @functools.wraps(plain)
     def load_checkpoint(self, filename, reset_optimizer=False, *args, **kwargs):
-        if reset_optimizer:  # nothing but weights is taken, as for --finetune-from-model
+        if reset_optimizer:  # only the weights are loaded, as for --finetune-from-model
             return plain(self, filename, reset_optimizer, *args, **kwargs)
         read = checkpoint_utils.load_checkpoint_to_cpu
 
-        def checked(path, *args, **kwargs):
+        def read_and_check(path, *args, **kwargs):
             state = read(path, *args, **kwargs)
             check(self.cfg, data_of(self), state, path)
             return state
 
-        checkpoint_utils.load_checkpoint_to_cpu = checked
-        try:
+        with replaced(checkpoint_utils, "load_checkpoint_to_cpu", read_and_check):
             return plain(self, filename, reset_optimizer, *args, **kwargs)
-        finally:
-            checkpoint_utils.load_checkpoint_to_cpu = read
 
-    load_checkpoint.refuses_others = True  # type: ignore[attr-defined]
     Trainer.load_checkpoint = load_checkpoint
 
 
 def data_of(trainer) -> list[str]:
-    """Return :func:`training_data` of a run, as it was when this was first asked."""
+    """Return :func:`training_data` of a run, as it was at the first call."""
     if not hasattr(trainer, "_training_data"):
         trainer._training_data = training_data(trainer.cfg)
     return trainer._training_data
 
 
 def check(cfg, data: list[str], state: dict, path: str) -> None:
-    """Refuse a checkpoint that a run cannot go on from.
+    """Refuse a checkpoint that a run cannot resume from.
 
     Args:
-        cfg: of this run.
-        data: its :func:`training_data`.
-        state: of the checkpoint.
-        path: where it lies.
+        cfg: Configuration of this run.
+        data: Its :func:`training_data`.
+        state: The checkpoint.
+        path: The path of the checkpoint.
 
     Raises:
-        InputError: another task, criterion or optimizer has saved it. Or it lies in this run's own folder, and is of other data.
+        InputError: The checkpoint is of another task, criterion or optimizer; or it is in this run's own
+            folder, and of other data.
     """
     is_own = Path(path).resolve().parent == Path(cfg.checkpoint.save_dir).resolve()
     for component in COMPONENTS:
@@ -77,61 +75,71 @@ def check(cfg, data: list[str], state: dict, path: str) -> None:
         if before and now and before != now:
             remedy = f"give another --save-dir, and --finetune-from-model {path} to start from its weights"
             if not is_own:
-                remedy = f"give --finetune-from-model {path}, which takes its weights alone"
+                remedy = f"give --finetune-from-model {path}, which loads only its weights"
             elif component == "optimizer":
-                remedy = f"give --optimizer {before} to go on, or another --save-dir to begin anew"
+                remedy = f"give --optimizer {before} to resume, or another --save-dir to start from scratch"
             raise InputError(f"{path} is of a run with --{component} {before}, and this one has {now}: {remedy}")
     before = state["extra_state"].get(KEY)
     if is_own and before and data and not set(before) & set(data) and not cfg.checkpoint.reset_dataloader:
         raise InputError(
-            f"{path} is of a run on other data than {cfg.task.data}: give another --save-dir, with --finetune-from-model {path} to start "
-            f"from its weights, or with --continue-once {path} to go on with its optimizer and schedule as well"
+            f"{path} is of a run on other data than {cfg.task.data}: give another --save-dir, with "
+            f"--finetune-from-model {path} to start from its weights, or with --continue-once {path} to "
+            "continue with "
+            "its optimizer and schedule as well"
         )
 
 
 def _name(cfg, component: str) -> str | None:
-    """Return the name of a component; None if the configuration, perhaps of another fairseq, does not tell."""
+    """Return the name of a component; None if the configuration, perhaps of another fairseq, has none."""
     return getattr(getattr(cfg, component, None), "_name", None)
 
 
 def training_data(cfg) -> list[str]:
-    """Return what tells a run's training data from others, wherever they lie: a digest for each folder of them; empty if unknown."""
+    """Return what identifies a run's training data: a digest of each data folder; empty if there is none."""
     return digests(getattr(cfg.task, "data", None), cfg.dataset.train_subset)
 
 
 def digests(data: str | None, splits: str) -> list[str]:
-    """Return the :func:`digest` of the first of these splits in each folder of data that has it; folders stand between colons."""
+    """Return the :func:`digest` of the first split in each data folder that has it.
+
+    Args:
+        data: The folders, separated by colons.
+        splits: Names of splits, separated by commas.
+    """
     folders = [Path(folder) for folder in (data or "").split(os.pathsep) if folder]
-    return [found for folder in folders if (found := digest(folder, splits.split(",")[0]))]
+    return list(filter(None, (digest(folder, splits.split(",")[0]) for folder in folders)))
 
 
 def digest(folder: Path, split: str) -> str:
-    """Return a digest of the files of a split: of short ones all, of long ones their length and some parts.
+    """Return a digest of the files of a split: of their names, sizes and content.
+
+    Of a long file some parts are read.
 
     Args:
-        folder: of binarized text, or of a prepared task.
-        split: what their names begin with, before the first point.
+        folder: A folder of binarized text, or of a prepared task.
+        split: Start of the files' names, up to the first dot.
 
     Returns:
-        SHA-256 in hexadecimal; empty if there are none.
+        SHA-256 in hexadecimal; empty if there are no files.
     """
-    found = sorted(path for pattern in (f"{split}.*", f"*/{split}.*") for path in folder.glob(pattern) if path.is_file())
-    whole = hashlib.sha256()
-    for path in found:
-        whole.update(f"{path.relative_to(folder)} {path.stat().st_size}\n".encode())
+    patterns = (f"{split}.*", f"*/{split}.*")
+    paths = sorted(path for pattern in patterns for path in folder.glob(pattern) if path.is_file())
+    sha256 = hashlib.sha256()
+    for path in paths:
+        sha256.update(f"{path.relative_to(folder)} {path.stat().st_size}\n".encode())
         for part in _parts(path):
-            whole.update(part)
-    return whole.hexdigest() if found else ""
+            sha256.update(part)
+    return sha256.hexdigest() if paths else ""
 
 
 def _parts(path: Path) -> list[bytes]:
     size = path.stat().st_size
-    if size <= PART * PARTS:
+    if size <= PART_SIZE * NUM_PARTS:
         return [path.read_bytes()]
     with open(path, "rb") as stream:
-        return [_part(stream, (size - PART) * number // (PARTS - 1)) for number in range(PARTS)]
+        return [_part(stream, (size - PART_SIZE) * number // (NUM_PARTS - 1)) for number in range(NUM_PARTS)]
 
 
 def _part(stream, start: int) -> bytes:
     stream.seek(start)
-    return stream.read(PART)
+    return stream.read(PART_SIZE)

@@ -1,7 +1,11 @@
-"""A change to fairseq's trainer: one run at a time writes into a folder of checkpoints.
+"""Only one run at a time writes into a folder of checkpoints.
 
-The mark of a run is a file that its process has locked. The lock ends with the process, however that ends, so a run that was killed
-hinders nobody. It is POSIX's, which the processes that make batches do not inherit, and which network file systems know as well.
+trainer.py::Trainer: two runs with the same --save-dir write to the same names, and a checkpoint may become a
+mixture of both. Here the first process of a run locks a file in the folder until the run ends
+(compat/distributed.py); its other processes need no lock, nor do runs with ``--no-save``.
+
+The lock ends with its process, however that ends, so a killed run does not block the folder. It is a POSIX
+lock: the processes that make batches do not inherit it, and network file systems support it as well.
 """
 
 import contextlib
@@ -24,13 +28,13 @@ LOCK_FILE = ".train.lock"
 
 
 class FolderLock:
-    """A folder in which this process alone trains, until it gives it back or ends.
+    """A folder that is locked by this process, until it releases the folder or ends.
 
     Args:
-        folder: it is there, and can be written to.
+        folder: An existing folder that can be written to.
 
     Raises:
-        InputError: another process trains there.
+        InputError: Another process has locked it.
     """
 
     def __init__(self, folder: Path):
@@ -40,8 +44,12 @@ class FolderLock:
             _lock(descriptor, path)
             if _is_at(descriptor, path):
                 break
-            os.close(descriptor)  # the run before has ended, and taken it away
-        about = {"process": os.getpid(), "host": socket.gethostname(), "start": time.strftime("%Y-%m-%d %H:%M:%S")}
+            os.close(descriptor)  # the run that had locked it has ended, and removed the file
+        about = {
+            "process": os.getpid(),
+            "host": socket.gethostname(),
+            "start": time.strftime("%Y-%m-%d %H:%M:%S"),
+        }
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(about).encode() + b"\n", 0)
         self.release = weakref.finalize(self, _release, descriptor, path, os.getpid())  # also at the end of the process
@@ -50,16 +58,16 @@ class FolderLock:
 def _lock(descriptor: int, path: Path) -> None:
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError) as error:  # which of them depends on the system
-        who = _owner(descriptor)
+    except (BlockingIOError, PermissionError) as error:  # depends on the system
+        owner = _owner(descriptor)
         os.close(descriptor)
-        raise InputError(f"{path.parent} is in use by another run{who}; wait for its end, or give another --save-dir") from error
+        raise InputError(f"{path.parent} is in use by another run{owner}; wait for its end, or give another --save-dir") from error
     except OSError as error:
         logger.warning(f"cannot lock {path} ({error.strerror}), so a second run in this folder would not be noticed: start none")
 
 
 def _owner(descriptor: int) -> str:
-    """Tell which process has the lock; empty if it has not said so yet."""
+    """Describe the process that has the lock; empty if it has not written its name yet."""
     try:
         about = json.loads(os.pread(descriptor, 4096, 0))
         return f" (process {about['process']} on {about['host']}, started {about['start']})"
@@ -75,51 +83,46 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 def _release(descriptor: int, path: Path, owner: int) -> None:
-    if os.getpid() != owner:  # a copy of the process
+    if os.getpid() != owner:  # this is a copy of the process
         return
     with contextlib.suppress(OSError):
         path.unlink()
     os.close(descriptor)
 
 
-_held: dict[Path, FolderLock] = {}
+_locks: dict[Path, FolderLock] = {}
 
 
-def hold(folder: Path) -> None:
-    """Lock a folder; a process that has it already keeps it.
+def lock(folder: Path) -> None:
+    """Lock a folder, unless this process has locked it already.
 
     Raises:
-        InputError: another process trains there.
+        InputError: Another process has locked it.
     """
     folder = folder.resolve()
-    if folder not in _held:
-        _held[folder] = FolderLock(folder)
+    if folder not in _locks:
+        _locks[folder] = FolderLock(folder)
         remove_abandoned(folder)
 
 
 def release() -> None:
-    """Give back all folders that this process has locked."""
-    while _held:
-        _held.popitem()[1].release()
+    """Unlock all folders that this process has locked."""
+    while _locks:
+        _locks.popitem()[1].release()
 
 
-def keep_other_runs_out() -> None:
-    """trainer.py::Trainer: two runs in one --save-dir write to the same names, and a checkpoint may become a mixture of both.
-
-    The first process of a run holds the lock until the run ends (compat/distributed.py); the others belong to it. ``--no-save`` needs none.
-    """
+def lock_save_folder() -> None:
+    """Change trainer.py::Trainer.__init__."""
     from fairseq.distributed import utils
     from fairseq.trainer import Trainer
 
     plain = Trainer.__init__
-    if getattr(plain, "keeps_others_out", False):
-        return
 
-    @functools.wraps(plain)  # with the marks of other changes
+    @functools.wraps(plain)
     def initialize(self, cfg, *args, **kwargs):
-        if not cfg.checkpoint.no_save and utils.is_master(cfg.distributed_training) and Path(cfg.checkpoint.save_dir).is_dir():
-            hold(Path(cfg.checkpoint.save_dir))
+        folder = Path(cfg.checkpoint.save_dir)
+        if not cfg.checkpoint.no_save and utils.is_master(cfg.distributed_training) and folder.is_dir():
+            lock(folder)
         plain(self, cfg, *args, **kwargs)
 
-    initialize.keeps_others_out = True  # type: ignore[attr-defined]
     Trainer.__init__ = initialize

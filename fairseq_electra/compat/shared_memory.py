@@ -1,4 +1,10 @@
-"""A change to fairseq's workers: where there is no room for a batch in shared memory, the run ends with a sentence."""
+"""A run whose workers have too little shared memory ends with a sentence.
+
+data/iterators.py::EpochBatchIterator, ``torch.utils.data.DataLoader``: a worker without shared memory makes
+the run wait for ever. PyTorch moves a batch there in a thread of the worker that prints its error and
+continues with the next batch, so the batch that failed never arrives. A container has 64 MB by default. Here
+the worker moves the batch itself.
+"""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,14 +16,14 @@ from torch.utils.data import get_worker_info
 
 from fairseq_electra.errors import InputError
 
-PLACE = Path("/dev/shm")  # Linux's
+FOLDER = Path("/dev/shm")  # of Linux
 
 
 class SharedByWorkers:
-    """A function that makes batches; a worker puts what it has made into shared memory at once.
+    """A function that makes batches; in a worker it moves each batch into shared memory at once.
 
     Args:
-        collate: the function.
+        collate: The function that makes a batch.
     """
 
     def __init__(self, collate: Callable[[Any], Any]):
@@ -27,7 +33,7 @@ class SharedByWorkers:
         """Make a batch.
 
         Raises:
-            InputError: a worker finds no room for it.
+            InputError: The shared memory is full.
         """
         batch, worker = self.collate(samples), get_worker_info()
         if worker is None:
@@ -37,30 +43,24 @@ class SharedByWorkers:
                 tensor.share_memory_()
         except RuntimeError as error:
             raise InputError(
-                f"no room for a batch in shared memory{_room()}, where --num-workers {worker.num_workers} needs it; give the machine more "
-                "(docker run --shm-size=1g), or --num-workers 0"
+                f"no room for a batch in shared memory{_free_memory()}, which --num-workers "
+                f"{worker.num_workers} needs; give "
+                "the machine more (docker run --shm-size=1g), or --num-workers 0"
             ) from error
         return batch
 
 
-def end_without_shared_memory() -> None:
-    """data/iterators.py::EpochBatchIterator, ``torch.utils.data.DataLoader``: a worker without shared memory makes the run wait for ever.
-
-    PyTorch moves a batch there in a thread of the worker that writes down its error and goes on with the next batch, so the one that
-    failed never comes. A container has 64 MB by default.
-    """
+def stop_without_shared_memory() -> None:
+    """Change data/iterators.py::EpochBatchIterator.__init__."""
     from fairseq.data.iterators import EpochBatchIterator
 
     plain = EpochBatchIterator.__init__
-    if getattr(plain, "ends_without_memory", False):
-        return
 
     def initialize(self, *args, **kwargs):
         plain(self, *args, **kwargs)
         if self.num_workers > 0:
             self.collate_fn = SharedByWorkers(self.collate_fn)
 
-    initialize.ends_without_memory = True  # type: ignore[attr-defined]
     EpochBatchIterator.__init__ = initialize
 
 
@@ -72,8 +72,8 @@ def _tensors(batch: Any) -> Iterator[Tensor]:
             yield from _tensors(value)
 
 
-def _room() -> str:
-    if not PLACE.is_dir():
+def _free_memory() -> str:
+    if not FOLDER.is_dir():
         return ""
-    usage = shutil.disk_usage(PLACE)
-    return f" ({PLACE}: {usage.free / 1e6:,.1f} of {usage.total / 1e6:,.1f} MB free)"
+    usage = shutil.disk_usage(FOLDER)
+    return f" ({FOLDER}: {usage.free / 1e6:,.1f} of {usage.total / 1e6:,.1f} MB free)"

@@ -1,4 +1,4 @@
-"""Changes to fairseq's speeds: they are of the time spent on training."""
+"""Speeds (``wps``, ``ups`` and ours) count the time of training alone, without validation and saving."""
 
 import functools
 import time
@@ -6,55 +6,54 @@ import time
 SPEEDS = ("wps", "ups", "tflops", "mfu")
 
 
-def leave_validation_out_of_speeds() -> None:
-    """fairseq_cli/train.py::validate: counts as time of training in ``wps`` and ``ups``, which fall after each validation.
+def exclude_validation_time() -> None:
+    """Exclude the time of validations.
 
-    The clocks of all speeds are set forward by the time that a validation took, in every task.
+    fairseq_cli/train.py::validate counts as time of training, so ``wps`` and ``ups`` fall after each
+    validation. Here the clocks of all speeds are set forward by the time that a validation took, in every
+    task.
     """
     from fairseq.tasks import FairseqTask
 
     plain = FairseqTask.begin_valid_epoch
-    if getattr(plain, "sets_clocks", False):
-        return
 
     def begin_valid_epoch(self, epoch, model):
         plain(self, epoch, model)
         self.validating_since = time.perf_counter()
 
     def post_validate(self, model, stats, agg):
-        """Set the clocks; fairseq-train calls this after each validation set, where a task has it."""
-        self.validating_since = _leave_out_since(self.validating_since)
+        """Set the clocks; fairseq-train calls this method after each validation set if a task has it."""
+        self.validating_since = _set_clocks_forward(self.validating_since)
 
-    begin_valid_epoch.sets_clocks = True  # type: ignore[attr-defined]
     FairseqTask.begin_valid_epoch, FairseqTask.post_validate = begin_valid_epoch, post_validate
 
 
-def leave_saving_out_of_speeds() -> None:
-    """checkpoint_utils.py::save_checkpoint: counts as time of training, as validation did; a large net takes seconds to be written."""
+def exclude_saving_time() -> None:
+    """Exclude the time of saving.
+
+    checkpoint_utils.py::save_checkpoint counts as time of training; writing a large model takes seconds.
+    """
     from fairseq import checkpoint_utils
 
     plain = checkpoint_utils.save_checkpoint
-    if getattr(plain, "sets_clocks", False):
-        return
 
     @functools.wraps(plain)
     def save_checkpoint(*args, **kwargs):
-        since = time.perf_counter()
+        start = time.perf_counter()
         saved = plain(*args, **kwargs)
-        _leave_out_since(since)
+        _set_clocks_forward(start)
         return saved
 
-    save_checkpoint.sets_clocks = True  # type: ignore[attr-defined]
     checkpoint_utils.save_checkpoint = save_checkpoint
 
 
-def _leave_out_since(begin: float) -> float:
-    """Set the clocks of all speeds forward by the time since then; returns the time that it is now."""
+def _set_clocks_forward(start: float) -> float:
+    """Set the clocks of all speeds forward by the time since ``start``; returns the current time."""
     from fairseq.logging import metrics
 
     now = time.perf_counter()
     for meters in map(metrics.get_meters, ("default", "train", "train_inner")):
         for name in SPEEDS:
             if meters is not None and name in meters:
-                meters[name].start += now - begin
+                meters[name].start += now - start
     return now

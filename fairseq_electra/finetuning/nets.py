@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
-from fairseq_electra.checkpoints import checkpoint_in
+from fairseq_electra.checkpoints import find_checkpoint
 from fairseq_electra.errors import InputError
 
 
@@ -62,7 +62,7 @@ def read_net(text: str) -> Net:
         if rest not in MODEL_SIZES:
             raise InputError(f"--net {text}: no size {rest!r}; choose from {', '.join(MODEL_SIZES)}")
         return Net(name, "", rest)
-    checkpoint = str(checkpoint_in(rest if kind == "generator" else source))
+    checkpoint = str(find_checkpoint(rest if kind == "generator" else source))
     state = checkpoint_utils.load_checkpoint_to_cpu(checkpoint)
     saved = state.get("cfg")
     size = saved.model.get("model_size") if saved is not None and "model" in saved else None

@@ -90,7 +90,7 @@ def _train(job: Job) -> tuple[str, str]:
     from fairseq_cli import train
 
     fairseq_electra.register()
-    from fairseq_electra import compat
+    from fairseq_electra.compat.mistakes import input_error
 
     torch.set_num_threads(threads)
     ours = ["--user-dir", USER_DIR, "--log-format", "json", "--num-workers", "0", *([] if torch.cuda.is_available() else ["--cpu"])]
@@ -100,7 +100,7 @@ def _train(job: Job) -> tuple[str, str]:
         if then is not None:
             then(name)
     except (Exception, SystemExit) as error:
-        return name, trouble_of(error, compat.input_error(error))
+        return name, trouble_of(error, input_error(error))
     return name, ""
 
 
@@ -109,7 +109,7 @@ def trouble_of(error: BaseException, known: InputError | None) -> str:
 
     Args:
         error: that ended it.
-        known: what :func:`fairseq_electra.compat.input_error` has found in it.
+        known: what :func:`fairseq_electra.compat.mistakes.input_error` has found in it.
     """
     text = str(known or f"{type(error).__name__}: {error}")
     diverged = isinstance(known or error, FloatingPointError | DivergedError) and not isinstance(error, DeviceFaultError)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fairseq_electra.checkpoints import CHECKPOINTS, checkpoint_in
+from fairseq_electra.checkpoints import CHECKPOINTS, find_checkpoint
 from fairseq_electra.electra.encoder import check_row_length
 from fairseq_electra.electra.fast.cross_entropy import probabilities
 from fairseq_electra.electra.masking import Masking
@@ -83,7 +83,7 @@ def from_pretrained(
         raise InputError(f"{path} holds no {wanted}; give a folder of transformers, a folder of checkpoints or one checkpoint")
     if not path.exists():
         raise InputError(f"no such folder or checkpoint: {path}; check the path")
-    return ElectraHubInterface(load_checkpoint(checkpoint_in(path, names), vocabulary))
+    return ElectraHubInterface(load_checkpoint(find_checkpoint(path, names), vocabulary))
 
 
 class ElectraHubInterface(nn.Module):

@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from fairseq_electra.checkpoints import checkpoint_in, read_checkpoint
+from fairseq_electra.checkpoints import find_checkpoint, read_checkpoint
 from fairseq_electra.electra.configuration import build
 from fairseq_electra.electra.model import Electra, Generator, MaskedLanguageModel
 from fairseq_electra.electra.state import check_dictionary, check_tensors
@@ -86,13 +86,13 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
     """Load what fairseq-train saved; neither fairseq nor the data that it was trained on is needed.
 
     Args:
-        path: a checkpoint, or a folder of them (:func:`fairseq_electra.checkpoints.checkpoint_in`).
+        path: a checkpoint, or a folder of them (:func:`fairseq_electra.checkpoints.find_checkpoint`).
         vocabulary: folder with ``dict.txt`` and ``tokenizer.json``; by default the checkpoint's, or that of its data.
 
     Raises:
         InputError: it is no checkpoint of ours, or the vocabulary is missing or another one.
     """
-    path = checkpoint_in(path)
+    path = find_checkpoint(path)
     state = read_checkpoint(path)
     options: dict[str, Any] = state["cfg"]
     saved = options.get("model") or {}

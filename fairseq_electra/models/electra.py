@@ -10,7 +10,7 @@ from fairseq.dataclass import ChoiceEnum
 from fairseq.models import ARCH_CONFIG_REGISTRY, BaseFairseqModel, register_model, register_model_architecture
 from torch import Tensor
 
-from fairseq_electra import compat
+from fairseq_electra.compat import bf16_option
 from fairseq_electra.electra.configuration import encoder_sizes, generator_share, model_arguments, objective_of
 from fairseq_electra.electra.encoder import Encoder, check_row_length
 from fairseq_electra.electra.model import Electra, MaskedLanguageModel
@@ -176,7 +176,7 @@ def _register(size: str) -> None:
     @register_model_architecture("electra", f"electra_{size}")
     def architecture(args) -> None:
         args.model_size = size
-        compat.forget_tpu(args)
+        bf16_option.unset_tpu(args)
         if isinstance(args, argparse.Namespace):  # fairseq calls this again for the options in a checkpoint
             _traits.fill_in(args)
             _traits.fill_in_betas(args)
@@ -184,7 +184,7 @@ def _register(size: str) -> None:
 
 def _without_size(args) -> None:
     """A bare ``--arch electra`` takes its sizes from ``--finetune-from-model``."""
-    compat.forget_tpu(args)
+    bf16_option.unset_tpu(args)
     if isinstance(args, argparse.Namespace):
         _traits.fill_in_betas(args)
 

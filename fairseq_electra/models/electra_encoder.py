@@ -11,7 +11,7 @@ from fairseq.dataclass import ChoiceEnum
 from fairseq.models import ARCH_CONFIG_REGISTRY, BaseFairseqModel, register_model
 from torch import Tensor, nn
 
-from fairseq_electra import compat
+from fairseq_electra.compat import bf16_option
 from fairseq_electra.electra.encoder import check_row_length
 from fairseq_electra.electra.state import check_dictionary, check_tensors
 from fairseq_electra.errors import InputError
@@ -190,7 +190,7 @@ def _names(keys: list[str]) -> str:
 
 def complete_arguments(args: argparse.Namespace) -> None:
     """Fill in what fairseq's command line leaves out for this arch."""
-    compat.forget_tpu(args)
+    bf16_option.unset_tpu(args)
     if isinstance(args, argparse.Namespace) and getattr(args, "model_size", None) is not None:
         _traits.fill_in(args)
     # sentence_ranking has no such option of its own

@@ -21,7 +21,7 @@ from fairseq_electra.electra.objectives import OBJECTIVES, flops_of
 from fairseq_electra.errors import InputError, RunCollapsedError
 from fairseq_electra.models.electra import compile_options
 from fairseq_electra.optim.electra_adam import ElectraAdam
-from fairseq_electra.precision import autocast, product_type
+from fairseq_electra.precision import autocast, matmul_dtype
 from fairseq_electra.pretraining.batches import MaskedRows
 from fairseq_electra.pretraining.binarized import Binarized, check_binarized, load_dictionary, open_binarized, word_starts
 from fairseq_electra.pretraining.diagnosis import Diagnosis, unigram_baseline
@@ -245,7 +245,7 @@ class ElectraPretrainingTask(FairseqTask):
     def _find_peak(self, device: str) -> None:
         if self.peak:
             return
-        dtype = product_type(str(self.cfg.autocast), device)
+        dtype = matmul_dtype(str(self.cfg.autocast), device)
         if self.cfg.bf16 or self.cfg.fp16:
             dtype = torch.bfloat16 if self.cfg.bf16 else torch.float16
         self.peak = peak_flops(device, dtype)

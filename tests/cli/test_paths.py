@@ -9,7 +9,7 @@ import pytest
 from fairseq_electra.cli.finetune import checkpoint_of
 from fairseq_electra.cli.train import with_user_dir
 from fairseq_electra.errors import InputError
-from fairseq_electra.paths import DATA, require, require_of_training
+from fairseq_electra.paths import DATA, require, require_training_paths
 from tests.helpers.paths import ROOT, USER_DIR
 
 WRONG = [
@@ -69,8 +69,8 @@ def test_standard_input_and_what_is_not_given_are_there():
 
 
 def test_the_options_of_hydra_are_no_path():
-    require_of_training(["task.data=absent", "--config-name", "absent"])
-    require_of_training([])
+    require_training_paths(["task.data=absent", "--config-name", "absent"])
+    require_training_paths([])
 
 
 def test_a_net_from_scratch_has_no_checkpoint():

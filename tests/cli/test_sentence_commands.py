@@ -323,11 +323,11 @@ def test_predict_writes_a_file_whole(tuned, monkeypatch, tmp_path):
             "choice-bin",
             lambda f: (f / "label" / "train.label").write_text("0\n7\n1\n"),
             [],
-            "train.label, line 2: '7' is no choice from 0 to 3",
+            "train.label, line 2: '7' is not a choice from 0 to 3",
         ),
         ("choice-bin", lambda f: (f / "label" / "train.label").write_text("0\n1\n"), [], "train.label has 2 lines and"),
-        ("bin", lambda f: (f / "label" / "train.idx").unlink(), [], "bin has no labels; apply the net to its file with"),
-        ("choice-bin", lambda f: (f / "label" / "train.label").unlink(), [], "bin has no labels; apply the net to its file with"),
+        ("bin", lambda f: (f / "label" / "train.idx").unlink(), [], "bin has no labels; apply the model to its file with"),
+        ("choice-bin", lambda f: (f / "label" / "train.label").unlink(), [], "bin has no labels; apply the model to its file with"),
     ],
 )
 def test_folders_that_do_not_fit_the_stock_command(tuned, tmp_path, folder, spoil, more, sentence):

@@ -7,14 +7,18 @@ import pytest
 from fairseq.data import data_utils
 from fairseq.dataclass import configs
 
-from fairseq_electra import compat
+from fairseq_electra.compat import batch_sizes
 from tests.helpers.fairseq_source import stock_source
 from tests.helpers.training import command, configuration
 
 
 def sizes(rows: int, multiple: int, **more) -> list[int]:
     batches = data_utils.batch_by_size(
-        np.arange(rows), None, np.full(rows, 10, dtype=np.int64), required_batch_size_multiple=multiple, **more
+        np.arange(rows),
+        None,
+        np.full(rows, 10, dtype=np.int64),
+        required_batch_size_multiple=multiple,
+        **more,
     )
     assert np.concatenate(batches).tolist() == list(range(rows))
     return [len(batch) for batch in batches]
@@ -22,7 +26,21 @@ def sizes(rows: int, multiple: int, **more) -> list[int]:
 
 def test_fairseq_still_leaves_out_a_last_batch_that_is_no_multiple():
     plain = data_utils.batch_by_size.__wrapped__
-    assert sum(map(len, plain(np.arange(71), None, np.full(71, 10, np.int64), max_sentences=32, required_batch_size_multiple=8))) == 64
+    assert (
+        sum(
+            map(
+                len,
+                plain(
+                    np.arange(71),
+                    None,
+                    np.full(71, 10, np.int64),
+                    max_sentences=32,
+                    required_batch_size_multiple=8,
+                ),
+            )
+        )
+        == 64
+    )
     assert sizes(71, 8, max_sentences=32) == [32, 32, 7]
 
 
@@ -32,13 +50,13 @@ def test_a_few_rows_are_a_batch(rows):
 
 
 def test_a_multiple_that_is_given_is_kept_to_and_the_log_says_what_becomes_of_the_batch_size(caplog):
-    compat.batch_sizes.warn_of_smaller_batches.cache_clear()
+    batch_sizes.warn_of_smaller_batches.cache_clear()
     with caplog.at_level(logging.WARNING):
         assert sizes(50, 8, max_sentences=30) == sizes(50, 8, max_sentences=30) == [24, 24, 2]
         assert sizes(50, 4, max_tokens=70) == [4] * 12 + [2]
         assert sizes(12, 8, max_sentences=4) == [4, 4, 4]
     assert [record.getMessage() for record in caplog.records] == [
-        "--batch-size 30: batches have 24 rows, as --required-batch-size-multiple is 8; leave that out to have the size you gave"
+        "--batch-size 30: batches have 24 rows, because --required-batch-size-multiple is 8; leave that option out to have 30"
     ]
 
 

@@ -34,7 +34,14 @@ def test_the_metrics_of_pre_training_are_those_that_validation_logs(tmp_path, da
 
 
 def sums_of_predictions(**more):
-    return {"loss": torch.tensor(3.0), "ntokens": 40, "nsentences": 4, "sample_size": 4, "ncorrect": torch.tensor(2), **more}
+    return {
+        "loss": torch.tensor(3.0),
+        "ntokens": 40,
+        "nsentences": 4,
+        "sample_size": 4,
+        "ncorrect": torch.tensor(2),
+        **more,
+    }
 
 
 @pytest.mark.parametrize("option", [None, *REPORTED])
@@ -61,10 +68,16 @@ def test_the_metrics_of_sentence_ranking_are_those_that_fairseq_logs():
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("disc_auk", "--best-checkpoint-metric disc_auk: validation logs loss, masked_lm_loss, .*, fixed_auc; name one of these"),
+        (
+            "disc_auk",
+            "--best-checkpoint-metric disc_auk: validation logs loss, masked_lm_loss, .*, fixed_auc; name one of these",
+        ),
         ("disc_precision", "--best-checkpoint-metric disc_precision: validation logs "),
         ("fixed_generator_auc", "--best-checkpoint-metric fixed_generator_auc: validation logs "),
-        ("disc_auc", "would be that with the smallest disc_auc; add --maximize-best-checkpoint-metric"),
+        (
+            "disc_auc",
+            "the checkpoint with the smallest disc_auc would count as the best; add --maximize-best-checkpoint-metric",
+        ),
     ],
 )
 def test_a_metric_that_cannot_choose_is_refused(name, sentence):
@@ -76,14 +89,36 @@ def test_a_metric_that_cannot_choose_is_refused(name, sentence):
 
 def test_the_largest_loss_is_not_the_best():
     cfg = SimpleNamespace(best_checkpoint_metric="masked_lm_loss", maximize_best_checkpoint_metric=True)
-    with pytest.raises(InputError, match="that with the largest masked_lm_loss; leave out --maximize-best-checkpoint-metric"):
+    with pytest.raises(
+        InputError,
+        match="largest masked_lm_loss would count as the best; leave out --maximize-best-checkpoint-metric",
+    ):
         check_metric(cfg, logged_by_validation(True, []))
-    for name, maximize in (("loss", False), ("disc_auc", True), ("gen_entropy", True), ("gen_entropy", False)):
+    for name, maximize in (
+        ("loss", False),
+        ("disc_auc", True),
+        ("gen_entropy", True),
+        ("gen_entropy", False),
+    ):
         cfg = SimpleNamespace(best_checkpoint_metric=name, maximize_best_checkpoint_metric=maximize)
         check_metric(cfg, logged_by_validation(True, []))
 
 
 def test_fairseq_train_refuses_before_training_and_not_without_a_validation(tmp_path, data_bin):
-    said = refusal(data_bin, tmp_path / "save", *RUN, "--best-checkpoint-metric", "disc_precision", "--maximize-best-checkpoint-metric")
+    said = refusal(
+        data_bin,
+        tmp_path / "save",
+        *RUN,
+        "--best-checkpoint-metric",
+        "disc_precision",
+        "--maximize-best-checkpoint-metric",
+    )
     assert said.startswith("--best-checkpoint-metric disc_precision: validation logs loss, ")
-    train_here(data_bin, tmp_path / "save", *RUN, "--best-checkpoint-metric", "disc_precision", "--disable-validation")
+    train_here(
+        data_bin,
+        tmp_path / "save",
+        *RUN,
+        "--best-checkpoint-metric",
+        "disc_precision",
+        "--disable-validation",
+    )

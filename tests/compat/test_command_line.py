@@ -10,7 +10,7 @@ from fairseq.optim.lr_scheduler import polynomial_decay_schedule, tri_stage_lr_s
 from fairseq.tasks import fairseq_task
 
 from fairseq_electra.compat import mistakes
-from fairseq_electra.compat.command_line import PlainParser
+from fairseq_electra.compat.command_line import SentenceParser
 from fairseq_electra.electra.size_table import arch_names
 from fairseq_electra.errors import InputError
 from tests.helpers.fairseq_source import source_of
@@ -39,31 +39,64 @@ def line(data, save_dir="unused", **changes) -> list[str]:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"task": None}, "--task is missing; give the task, such as electra_pretraining, sentence_prediction"),
-        ({"task": "electra_pretrainig"}, "--task electra_pretrainig: there is no such name; did you mean electra_pretraining?"),
-        ({"task": "zzz"}, "--task zzz: there is no such name; those of fairseq_electra are electra_pretraining,"),
-        ({"arch": None}, f"--arch is missing; give the network: {arch_names()}"),
-        ({"task": "question_answering", "arch": None}, "--arch is missing; give the network: electra_encoder"),
+        (
+            {"task": None},
+            "--task is missing; give the task, such as electra_pretraining, sentence_prediction",
+        ),
+        (
+            {"task": "electra_pretrainig"},
+            "--task electra_pretrainig: there is no such name; did you mean electra_pretraining?",
+        ),
+        (
+            {"task": "zzz"},
+            "--task zzz: there is no such name; those of fairseq_electra are electra_pretraining,",
+        ),
+        ({"arch": None}, f"--arch is missing; give the model: {arch_names()}"),
+        ({"task": "question_answering", "arch": None}, "--arch is missing; give the model: electra_encoder"),
         ({"arch": "electra_smal"}, "--arch electra_smal: there is no such name; did you mean electra_small?"),
-        ({"arch": "electra_encoder"}, "--arch electra_encoder: --task electra_pretraining needs one of electra_tiny,"),
+        (
+            {"arch": "electra_encoder"},
+            "--arch electra_encoder: --task electra_pretraining needs one of electra_tiny,",
+        ),
         (
             {"task": "sentence_prediction", "criterion": "sentence_prediction"},
             "--arch electra_tiny is for pre-training; --task sentence_prediction needs --arch electra_encoder",
         ),
-        ({"criterion": None}, "--criterion is missing; --task electra_pretraining needs --criterion replaced_token_detection"),
-        ({"criterion": "cross_entropy"}, "--criterion cross_entropy: --task electra_pretraining needs --criterion replaced_token"),
-        ({"criterion": "replaced_token"}, "--criterion replaced_token: there is no such name; did you mean replaced_token_detection?"),
+        (
+            {"criterion": None},
+            "--criterion is missing; --task electra_pretraining needs --criterion replaced_token_detection",
+        ),
+        (
+            {"criterion": "cross_entropy"},
+            "--criterion cross_entropy: --task electra_pretraining needs --criterion replaced_token",
+        ),
+        (
+            {"criterion": "replaced_token"},
+            "--criterion replaced_token: there is no such name; did you mean replaced_token_detection?",
+        ),
         ({"optimizer": None}, "--optimizer is missing; give one, such as --optimizer electra_adam"),
         ({"optimizer": "electra_adm"}, "did you mean electra_adam?"),
         ({"lr": None}, "--lr is missing; give the learning rate"),
-        ({"batch_size": None}, "--batch-size is missing; give the rows of a batch"),
-        ({"batch_size": None, "max_tokens": "64"}, "--max-tokens 64 (or --max-tokens-valid) has no room for a row of 1"),
+        ({"batch_size": None}, "--batch-size is missing; give the number of rows of a batch"),
+        (
+            {"batch_size": None, "max_tokens": "64"},
+            "--max-tokens 64 (or --max-tokens-valid) is less than the 1",
+        ),
         ({"batch_size": "many"}, "--batch-size: invalid int value: 'many'; see --help"),
-        ({"lr_scheduler": "polynomial_decay", "max_update": None, "max_epoch": "1"}, "--total-num-update is missing"),
-        ({"lr_scheduler": "tri_stage", "max_update": None, "phase_ratio": "(0.1,0.4,0.5)"}, "tri_stage must know how many updates"),
-        ({"lr_scheduler": "cosine", "max_update": None}, "Either --max_update or --lr-period-updates must be set"),
-        ({"mask_prb": "0.2"}, "--mask-prb is no option here; did you mean --mask-prob?"),
-        ({"zzzz": "0.2"}, "--zzzz is no option here; see --help"),
+        (
+            {"lr_scheduler": "polynomial_decay", "max_update": None, "max_epoch": "1"},
+            "--total-num-update is missing",
+        ),
+        (
+            {"lr_scheduler": "tri_stage", "max_update": None, "phase_ratio": "(0.1,0.4,0.5)"},
+            "tri_stage needs the number of updates",
+        ),
+        (
+            {"lr_scheduler": "cosine", "max_update": None},
+            "Either --max_update or --lr-period-updates must be set",
+        ),
+        ({"mask_prb": "0.2"}, "--mask-prb is not an option here; did you mean --mask-prob?"),
+        ({"zzzz": "0.2"}, "--zzzz is not an option here; see --help"),
         ({"log_file": "absent/train.log"}, "--log-file absent/train.log: there is no folder absent; make it"),
         ({"user_dir": "fairseq_electra_"}, "--user-dir fairseq_electra_: no such folder; give --user-dir"),
     ],
@@ -105,13 +138,19 @@ def test_fairseq_validate_names_what_it_lacks(words, sentence):
 def test_a_folder_that_cannot_be_written_to_is_named_with_its_option(tmp_path, data_bin):
     (tmp_path / "file").write_text("")
     found = refusal_here(line(data_bin, tmp_path / "file" / "save"))
-    assert found == f"cannot write to --save-dir {tmp_path}/file/save: Not a directory; name a folder that can be written to"
+    assert found == f"cannot write to --save-dir {tmp_path}/file/save: Not a directory; give a folder that can be written to"
 
 
 def test_an_error_of_a_path_is_a_sentence_and_one_of_the_program_is_not():
     found = mistakes.explain(FileNotFoundError(2, "No such file", "x/y"))
-    assert str(found) == "cannot use x/y: No such file; check the path, and its rights"
-    for error in (AssertionError(), ValueError("--criterion"), OSError("no number"), RuntimeError(), KeyError("is required!")):
+    assert str(found) == "cannot use x/y: No such file; check the path and its permissions"
+    for error in (
+        AssertionError(),
+        ValueError("--criterion"),
+        OSError("no number"),
+        RuntimeError(),
+        KeyError("is required!"),
+    ):
         assert mistakes.explain(error) is None
 
 
@@ -120,10 +159,21 @@ def test_help_lists_the_options_of_the_components_that_were_named(capsys):
         options.parse_args_and_arch(options.get_training_parser(), input_args=[*line("data"), "--lr-scheduler", "cosine", "--help"])
     shown = capsys.readouterr().out
     assert ended.value.code == 0
-    for title in ("--task electra_pretraining:", "--arch electra_tiny:", "--criterion replaced_token_detection:", "--lr-scheduler cosine:"):
+    for title in (
+        "--task electra_pretraining:",
+        "--arch electra_tiny:",
+        "--criterion replaced_token_detection:",
+        "--lr-scheduler cosine:",
+    ):
         assert f"\n{title}\n" in shown
     ours = shown[shown.index("--task electra_pretraining:") :]
-    for option in ("--mask-prob MASK_PROB", "--disc-weight", "--positions {learned,rotary}", "--layer-decay", "--lr-period-updates"):
+    for option in (
+        "--mask-prob MASK_PROB",
+        "--disc-weight",
+        "--positions {learned,rotary}",
+        "--layer-decay",
+        "--lr-period-updates",
+    ):
         assert option in ours
     assert "(default: 0.15)" in ours and "--decay-shape" not in ours and "--answer-head" not in ours
 
@@ -142,7 +192,7 @@ def test_fairseq_still_answers_with_usage_tracebacks_and_half_a_help():
     parse = source_of(options.parse_args_and_arch)
     assert "raise RuntimeError()" in parse and parse.index("parser.parse_known_args(input_args)") < parse.index("add_args(")
     assert "raise FileNotFoundError(module_path)" in source_of(utils.import_user_module)
-    assert isinstance(options.get_training_parser(), PlainParser)
+    assert isinstance(options.get_training_parser(), SentenceParser)
 
 
 @pytest.mark.parametrize(

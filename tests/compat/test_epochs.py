@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import torch
 from fairseq import trainer
-from fairseq.data import FairseqDataset, IdDataset, NestedDictionaryDataset, RawLabelDataset, SortDataset, iterators
+from fairseq.data import (
+    FairseqDataset,
+    IdDataset,
+    NestedDictionaryDataset,
+    RawLabelDataset,
+    SortDataset,
+    iterators,
+)
 from fairseq.data.iterators import CountingIterator, GroupedIterator
 from fairseq.tasks import FairseqTask
 
@@ -92,7 +99,13 @@ def test_every_row_of_the_epoch_is_read_once_whatever_batches_take_over(make_row
 
 def test_batches_may_change_again_and_again(make_rows):
     itrs, parts = readers(make_rows), []
-    for batches, other in ((3, {"rows": 4, "processes": 2}), (2, {"rows": 5}), (0, {"rows": 16}), (1, {"processes": 3}), (None, {})):
+    for batches, other in (
+        (3, {"rows": 4, "processes": 2}),
+        (2, {"rows": 5}),
+        (0, {"rows": 16}),
+        (1, {"processes": 3}),
+        (None, {}),
+    ):
         parts.append(read(itrs, batches))
         itrs = readers(make_rows, state=itrs[0].state_dict(), **other) if batches is not None else itrs
     assert [len(part) for part in parts[:-1]] == [3, 4, 0, 1]
@@ -155,16 +168,16 @@ def test_where_rows_are_others_the_epoch_begins_anew_and_the_log_says_so(make_ta
     state = _state_after(readers(lambda: make_task().load_dataset("train"), epoch=2), 5)
     later = readers(lambda: make_task(**other).load_dataset("train"), state=state, epoch=2)
     assert numbers(read(later)) == list(range(len(later[0].dataset))) and later[0].epoch == 2
-    assert "epoch 2 begins anew, behind 5 batches of it: its rows are not those of the checkpoint" in caplog.text
+    assert "epoch 2 starts again, after 5 batches of it: its rows are not those of the checkpoint" in caplog.text
 
 
 def test_a_checkpoint_that_does_not_say_what_was_read_begins_the_epoch_anew(make_rows, caplog):
     old = {"version": 2, "epoch": 1, "iterations_in_epoch": 5, "shuffle": True}
     assert numbers(read(readers(make_rows, state=old))) == list(range(len(make_rows())))
-    assert "epoch 1 begins anew, behind 5 batches of it: the checkpoint is of an older release" in caplog.text
+    assert "epoch 1 starts again, after 5 batches of it: the checkpoint is of an older release" in caplog.text
     caplog.clear()
     itrs = readers(make_rows, state=old | {"epoch": 2, "iterations_in_epoch": 0}, epoch=2)
-    assert read(itrs) == read(readers(make_rows, epoch=2)) and "begins anew" not in caplog.text
+    assert read(itrs) == read(readers(make_rows, epoch=2)) and "starts again" not in caplog.text
 
 
 def test_fairseq_still_skips_batches_by_their_number():
@@ -213,7 +226,7 @@ def test_a_run_that_is_resumed_with_other_batches_trains_on_each_row_once(tmp_pa
     sizes = [[record["bsz"] for record in log.records if record["subset"] == "train_inner"] for log in logs]
     rows = len(make_task().load_dataset("train"))
     assert sizes[0] == [8, 8, 8] and sum(sizes[0] + sizes[1]) == rows and sizes[1].count(12) == (rows - 24) // 12
-    assert f"epoch 1 goes on with the {rows - 24} of its {rows} rows" in logs[1].text
+    assert f"epoch 1 continues with the {rows - 24} of its {rows} rows" in logs[1].text
 
 
 def test_a_validation_on_the_training_rows_leaves_the_training_alone(tmp_path, data_bin):

@@ -1,4 +1,4 @@
-"""The changes to fairseq's metrics and to what a task remembers do their work, and fairseq still needs them."""
+"""The changes to fairseq's metrics and to the state of a task work, and fairseq still needs them."""
 
 import inspect
 from pathlib import Path
@@ -77,7 +77,12 @@ def test_fairseq_still_waits_for_the_device_where_processes_add_up_their_figures
     """On a device without numbers, where a read would be an error."""
     reductions = []
     monkeypatch.setattr(distributed_utils, "all_reduce", lambda buffer, group: reductions.append(buffer.numel()))
-    data = {"tokens": 5, "loss": torch.ones((), device="meta"), "counts": torch.ones(2, 3, device="meta"), "rows": 2.0}
+    data = {
+        "tokens": 5,
+        "loss": torch.ones((), device="meta"),
+        "counts": torch.ones(2, 3, device="meta"),
+        "rows": 2.0,
+    }
     found = {}
     for name, function in (("plain", plain_all_reduce_dict()), ("ours", distributed_utils.all_reduce_dict)):
         with Copies() as copies:
@@ -90,7 +95,12 @@ def test_fairseq_still_waits_for_the_device_where_processes_add_up_their_figures
 
 def test_figures_of_processes_add_up_as_in_fairseq(monkeypatch):
     monkeypatch.setattr(distributed_utils, "all_reduce", lambda buffer, group: buffer.mul_(2))
-    data = {"tokens": 2**40 + 1, "loss": torch.tensor(0.5), "counts": torch.tensor([1, 2**30 + 1]), "rows": 2.0}
+    data = {
+        "tokens": 2**40 + 1,
+        "loss": torch.tensor(0.5),
+        "counts": torch.tensor([1, 2**30 + 1]),
+        "rows": 2.0,
+    }
     expected, found = (
         function(data, torch.device("cpu"), None) for function in (plain_all_reduce_dict(), distributed_utils.all_reduce_dict)
     )
@@ -143,7 +153,7 @@ def test_a_best_score_in_other_units_is_forgotten(monkeypatch, caplog, task, met
     saved = {"extra_state": {"best": 0.5}}
     monkeypatch.setattr(Trainer, "state_dict", lambda self: {"extra_state": {}})
     monkeypatch.setattr(Trainer, "load_checkpoint", lambda self: dict(saved["extra_state"]))
-    units.forget_best_in_other_units()
+    units.drop_best_score_in_old_units()
     trainer = Trainer.__new__(Trainer)
     trainer.cfg = SimpleNamespace(checkpoint=SimpleNamespace(best_checkpoint_metric=metric), task=SimpleNamespace(_name=task))
     monkeypatch.setattr(Trainer, "is_data_parallel_master", True)

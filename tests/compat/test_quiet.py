@@ -1,4 +1,4 @@
-"""What a run prints before its first update is what a user waits for; the rest goes to a file, or behind --verbose."""
+"""A run prints only important lines before its first update; the rest goes to a file, or needs --verbose."""
 
 import inspect
 import logging
@@ -22,7 +22,7 @@ def record(text, level=logging.INFO) -> logging.LogRecord:
 def details():
     made = Details()
     yield made
-    made.begin(False)
+    made.start(False)
 
 
 def test_ten_lines_precede_the_first_update_and_the_rest_lies_beside_the_checkpoints(tmp_path, data_bin):
@@ -31,7 +31,12 @@ def test_ten_lines_precede_the_first_update_and_the_rest_lies_beside_the_checkpo
     first = next(i for i, line in enumerate(lines) if "| train_inner | {" in line)
     assert first <= 9  # and fairseq's advice on tensorboardX, which comes before this package is imported
     assert max(map(len, lines[:first])) < 200
-    for text in ("num. shared model params", "rows of up to", "No existing checkpoint", f"save/{FILE}; --verbose prints them"):
+    for text in (
+        "num. shared model params",
+        "rows of up to",
+        "No existing checkpoint",
+        f"save/{FILE}; --verbose prints them",
+    ):
         assert any(text in line for line in lines[:first])
     kept = (tmp_path / "save" / FILE).read_text()
     for text in ("'tokens_per_sample': 64", "ElectraModel(", "begin training epoch 1"):
@@ -63,7 +68,7 @@ def test_lines_wait_for_the_folder_and_are_added_to_what_is_there(details, tmp_p
 def test_verbose_prints_what_has_waited_and_all_that_comes(details, caplog):
     details.filter(record("one"))
     with caplog.at_level(logging.INFO):
-        details.begin(True)
+        details.start(True)
     assert caplog.messages == ["one"] and details.filter(record("two")) and not details.waiting
     parser = options.get_training_parser()
     quiet.add_option(parser)
@@ -77,7 +82,7 @@ def test_only_known_warnings_of_libraries_are_kept_back(monkeypatch):
     monkeypatch.setattr(warnings, "showwarning", lambda message, *rest: seen.append(str(message)))
     monkeypatch.setattr(fairseq_cli.train.Trainer, "begin_epoch", lambda self, epoch: None)
     monkeypatch.setattr(checkpoint_utils, "verify_checkpoint_directory", lambda save_dir: None)
-    quiet.keep_details_back()
+    quiet.hide_details()
     warnings.showwarning(UserWarning("hydra.experimental.compose() is no longer experimental"), UserWarning, "compose.py", 1)
     warnings.showwarning(UserWarning("of another library"), UserWarning, "other.py", 1)
     assert seen == ["of another library"] and len(quiet.details.waiting) == 1

@@ -22,7 +22,14 @@ def test_fairseq_still_advises_to_reset_the_optimizer_and_knows_nothing_of_the_d
     assert "Optimizer does not match; please reset the optimizer (--reset-optimizer)" in text
 
 
-def configuration(save_dir="save", task="electra_pretraining", criterion="rtd", optimizer="electra_adam", reset=False, data="data-bin"):
+def configuration(
+    save_dir="save",
+    task="electra_pretraining",
+    criterion="rtd",
+    optimizer="electra_adam",
+    reset=False,
+    data="data-bin",
+):
     return OmegaConf.create(
         {
             "checkpoint": {"save_dir": str(save_dir), "reset_dataloader": reset},
@@ -41,11 +48,17 @@ def state(data=("a",), **changes):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"task": "other"}, "--task other, and this one has electra_pretraining: give another --save-dir, and --finetune-from-model {}"),
-        ({"criterion": "other"}, "--criterion other, and this one has rtd: give another --save-dir, and --finetune-from-model {}"),
+        (
+            {"task": "other"},
+            "--task other, and this one has electra_pretraining: give another --save-dir, and --finetune-from-model {}",
+        ),
+        (
+            {"criterion": "other"},
+            "--criterion other, and this one has rtd: give another --save-dir, and --finetune-from-model {}",
+        ),
         (
             {"optimizer": "other"},
-            "--optimizer other, and this one has electra_adam: give --optimizer other to go on, or another",
+            "--optimizer other, and this one has electra_adam: give --optimizer other to resume, or another",
         ),
         ({"data": ["b"]}, "other data than data-bin: give another --save-dir, with --finetune-from-model {}"),
     ],
@@ -60,7 +73,10 @@ def test_another_run_in_the_own_folder_is_refused(changes, said):
 def test_a_checkpoint_of_another_folder_that_is_named_may_be_of_other_data_but_not_of_another_task():
     path = "elsewhere/checkpoint_last.pt"
     same_run.check(configuration(), ["a"], state(["b"]), path)
-    with pytest.raises(InputError, match=f"--task x, and this one has electra_pretraining: give --finetune-from-model {path}, which takes"):
+    with pytest.raises(
+        InputError,
+        match=f"--task x, and this one has electra_pretraining: give --finetune-from-model {path}, which",
+    ):
         same_run.check(configuration(), ["a"], state(task="x"), path)
 
 

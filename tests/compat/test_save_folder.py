@@ -15,7 +15,7 @@ import fairseq.trainer
 import pytest
 
 from fairseq_electra.compat import save_folder
-from fairseq_electra.compat.save_folder import LOCK_FILE, FolderLock, hold, release
+from fairseq_electra.compat.save_folder import LOCK_FILE, FolderLock, lock, release
 from fairseq_electra.errors import InputError
 from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import refusal, train_here
@@ -29,7 +29,10 @@ lock.flush()
 print("holds", flush=True)
 time.sleep(100)
 """
-IN_USE = r"save is in use by another run \(process 4711 on there, started yesterday\); wait for its end, or give another --save-dir"
+IN_USE = (
+    r"save is in use by another run \(process 4711 on there, started yesterday\); wait for its end, "
+    "or give another --save-dir"
+)
 
 
 @pytest.fixture
@@ -59,11 +62,11 @@ def test_a_folder_in_use_is_refused_and_that_of_a_killed_run_is_not(folder, othe
     with pytest.raises(InputError, match=IN_USE):
         FolderLock(folder)
     with pytest.raises(InputError, match=IN_USE):
-        hold(folder)
+        lock(folder)
     other.kill()
     other.wait()
     (folder / ".checkpoint_last.pt.0123abcd.partial").write_text("half")
-    hold(folder)
+    lock(folder)
     about = json.loads((folder / LOCK_FILE).read_text())
     assert about["process"] == os.getpid() and [*folder.iterdir()] == [folder / LOCK_FILE]
     release()
@@ -82,12 +85,12 @@ def test_a_refused_run_trains_nothing_and_one_that_saves_nothing_is_not_refused(
 
 
 def test_a_process_may_train_in_its_folder_again(folder):
-    hold(folder)
-    hold(folder / ".." / "save")
+    lock(folder)
+    lock(folder / ".." / "save")
     assert (folder / LOCK_FILE).exists()
     release()
     assert not (folder / LOCK_FILE).exists()
-    hold(folder)
+    lock(folder)
     release()
     release()
     assert not (folder / LOCK_FILE).exists()

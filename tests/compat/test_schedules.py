@@ -15,7 +15,13 @@ from tests.helpers.training import refusal
 
 def run_of(schedule="polynomial_decay", batches=100, done=0, sharded=False, **options):
     """A trainer, and an iterator over so many batches."""
-    optimization = {"max_update": 0, "max_epoch": 0, "update_freq": [1], "stop_time_hours": 0, "stop_min_lr": -1.0}
+    optimization = {
+        "max_update": 0,
+        "max_epoch": 0,
+        "update_freq": [1],
+        "stop_time_hours": 0,
+        "stop_min_lr": -1.0,
+    }
     decay = {"warmup_updates": 0, "total_num_update": 100.0, "end_learning_rate": 0.0} if schedule == "polynomial_decay" else {}
     names = {name for name in options if name in optimization}
     cfg = SimpleNamespace(
@@ -33,7 +39,10 @@ def test_fairseq_still_knows_nothing_of_the_end_of_a_run_in_its_schedule():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"max_update": 600}, "--total-num-update 100: the learning rate is 0 in the last 500 of 600 updates; give"),
+        (
+            {"max_update": 600},
+            "--total-num-update 100: the learning rate is 0 in the last 500 of 600 updates; give",
+        ),
         ({"max_update": 101, "max_epoch": 2}, "the last 1 of 101 updates"),
         ({"max_update": 150, "done": 120}, "the last 50 of 150 updates"),
     ],
@@ -48,11 +57,17 @@ def test_a_run_beyond_the_end_of_its_schedule_is_refused(options, sentence):
     [
         ({"max_epoch": 3}, "the learning rate is 0 in the last 200 of 300 updates"),
         ({"max_epoch": 3, "update_freq": [4, 2]}, "the last 25 of 125 updates"),
-        ({}, "the learning rate is 0 in all updates behind that"),
+        ({}, "the learning rate is 0 in all updates after that"),
         ({"max_update": 600, "stop_time_hours": 2}, "the last 500 of 600 updates"),
-        ({"max_update": 10, "warmup_updates": 10}, "the warm-up takes 10 updates and the run 10: the learning rate never comes up to --lr"),
+        (
+            {"max_update": 10, "warmup_updates": 10},
+            "the warm-up takes 10 updates and the run 10: the learning rate never reaches --lr",
+        ),
         ({"max_epoch": 1, "warmup_updates": 1000}, "the warm-up takes 1,000 updates and the run 100"),
-        ({"schedule": "inverse_sqrt", "max_update": 300, "warmup_updates": 4000}, "takes 4,000 updates and the run 300"),
+        (
+            {"schedule": "inverse_sqrt", "max_update": 300, "warmup_updates": 4000},
+            "takes 4,000 updates and the run 300",
+        ),
         ({"schedule": "tri_stage", "max_update": 300, "warmup_steps": 400}, "takes 400 updates"),
     ],
 )
@@ -84,6 +99,15 @@ def test_what_is_meant_is_left_alone(caplog, options):
 
 
 def test_fairseq_train_refuses_before_anything_is_trained(tmp_path, data_bin):
-    said = refusal(data_bin, tmp_path / "save", *TINY_NET, "--disable-validation", "--max-update", 101, "--num-workers", 0)
+    said = refusal(
+        data_bin,
+        tmp_path / "save",
+        *TINY_NET,
+        "--disable-validation",
+        "--max-update",
+        101,
+        "--num-workers",
+        0,
+    )
     assert said.startswith("--total-num-update 100: the learning rate is 0 in the last 1 of 101 updates")
     assert not list((tmp_path / "save").iterdir())

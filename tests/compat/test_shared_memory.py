@@ -16,7 +16,11 @@ from tests.helpers.training import command
 
 
 def collate(samples):
-    return {"id": torch.tensor(samples), "net_input": {"parts": [torch.ones(2), (torch.zeros(3), "text")]}, "nsentences": len(samples)}
+    return {
+        "id": torch.tensor(samples),
+        "net_input": {"parts": [torch.ones(2), (torch.zeros(3), "text")]},
+        "nsentences": len(samples),
+    }
 
 
 def test_pytorch_still_goes_on_where_a_batch_cannot_be_sent():
@@ -33,7 +37,7 @@ def test_a_worker_says_that_there_is_no_room(monkeypatch):
         next(iter(DataLoader(range(4), batch_size=2, num_workers=1, collate_fn=SharedByWorkers(collate), timeout=60)))
     said = str(input_error(raised.value))
     assert said.startswith("no room for a batch in shared memory") and said.endswith("(docker run --shm-size=1g), or --num-workers 0")
-    assert "where --num-workers 1 needs it" in said
+    assert "which --num-workers 1 needs" in said
 
 
 def test_batches_are_the_same_and_shared_by_workers_alone():
@@ -53,7 +57,18 @@ def test_fairseqs_iterator_makes_its_batches_so(make_task):
 
 @pytest.mark.long
 def test_a_run_in_a_container_with_little_shared_memory_ends(tmp_path, data_bin):
-    given = [*command(data_bin, tmp_path / "save", *TINY_NET, "--max-update", "20", "--disable-validation", "--num-workers", "2")]
+    given = [
+        *command(
+            data_bin,
+            tmp_path / "save",
+            *TINY_NET,
+            "--max-update",
+            "20",
+            "--disable-validation",
+            "--num-workers",
+            "2",
+        )
+    ]
     script = 'mount -t tmpfs -o size=64k tmpfs /dev/shm || exit 77; exec "$@"'
     done = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", *given], capture_output=True, text=True, timeout=280)
     if "denied" in done.stderr or "not permitted" in done.stderr or done.returncode == 77:

@@ -21,7 +21,12 @@ VALIDATED = [*RUN, "--validate-interval-updates", "1", "--lr", "0"]
 
 def options(folder, **given):
     """fairseq's options of checkpoints."""
-    plain = {"save_dir": str(folder / "save"), "restore_file": "checkpoint_last.pt", "finetune_from_model": None, "continue_once": None}
+    plain = {
+        "save_dir": str(folder / "save"),
+        "restore_file": "checkpoint_last.pt",
+        "finetune_from_model": None,
+        "continue_once": None,
+    }
     plain |= dict.fromkeys(("reset_optimizer", "reset_lr_scheduler", "reset_meters", "reset_dataloader"), False)
 
     class Options(SimpleNamespace):
@@ -43,13 +48,19 @@ def test_a_checkpoint_to_start_from_that_is_not_there_is_named(tmp_path, option)
     name = f"--{option.replace('_', '-')}"
     with pytest.raises(InputError, match=rf"no such checkpoint: .*chekpoint\.pt \({name}\); check the path"):
         check_start(options(tmp_path, **{option: str(tmp_path / "chekpoint.pt")}), "")
-    with pytest.raises(InputError, match=rf"{name} \S+ is a folder: \S+ holds no checkpoint_best\.pt or checkpoint_last\.pt; name a"):
+    with pytest.raises(
+        InputError,
+        match=rf"{name} \S+ is a folder: \S+ holds no checkpoint_best\.pt or checkpoint_last\.pt; give a",
+    ):
         check_start(options(tmp_path, **{option: str(tmp_path)}), "")
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(InputError, match=r"last\.pt; a folder of transformers becomes one with fairseq-electra import; name a"):
+    with pytest.raises(
+        InputError,
+        match=r"last\.pt; a folder of transformers becomes one with fairseq-electra import; give a",
+    ):
         check_start(options(tmp_path, **{option: str(tmp_path)}), "")
     (tmp_path / "checkpoint_last.pt").write_bytes(b"")
-    with pytest.raises(InputError, match=rf"{name} \S+ is a folder; name a checkpoint in it, such as \S+checkpoint_last\.pt"):
+    with pytest.raises(InputError, match=rf"{name} \S+ is a folder; give a checkpoint in it, such as \S+checkpoint_last\.pt"):
         check_start(options(tmp_path, **{option: str(tmp_path)}), "")
     (tmp_path / "checkpoint1.pt").write_bytes(b"")
     check_start(options(tmp_path, **{option: str(tmp_path / "checkpoint1.pt")}), "")
@@ -59,7 +70,10 @@ def test_a_name_without_its_folder_is_understood(tmp_path):
     (tmp_path / "save").mkdir()
     best = tmp_path / "save" / "checkpoint_best.pt"
     best.write_bytes(b"")
-    with pytest.raises(InputError, match=rf"no such checkpoint: checkpoint_best\.pt \(--restore-file\); perhaps {best} is meant"):
+    with pytest.raises(
+        InputError,
+        match=rf"no such checkpoint: checkpoint_best\.pt \(--restore-file\); did you mean {best}\?",
+    ):
         check_start(options(tmp_path, restore_file="checkpoint_best.pt"), "")
 
 
@@ -79,15 +93,27 @@ def test_the_first_start_of_a_run_needs_no_checkpoint_and_later_ones_need_the_la
 
 
 def test_two_ways_to_start_are_refused_in_a_sentence(tmp_path):
-    with pytest.raises(InputError, match="--finetune-from-model and --restore-file both name a checkpoint to start from; leave out one"):
+    with pytest.raises(
+        InputError,
+        match="--finetune-from-model and --restore-file both name a checkpoint to start from; leave out one",
+    ):
         check_start(options(tmp_path, finetune_from_model="a.pt", restore_file="b.pt"), "")
-    with pytest.raises(InputError, match=r"--finetune-from-model takes the weights alone, .* leave --reset-lr-scheduler out"):
+    with pytest.raises(InputError, match=r"--finetune-from-model loads only the weights, .* leave --reset-lr-scheduler out"):
         check_start(options(tmp_path, finetune_from_model="a.pt", reset_lr_scheduler=True), "")
 
 
 @pytest.mark.parametrize("option", ["--restore-file", "--finetune-from-model"])
 def test_nothing_is_trained_in_place_of_an_absent_checkpoint(tmp_path, data_bin, option):
-    said = refusal(data_bin, tmp_path / "save", *RUN, "--disable-validation", "--max-update", 1, option, "pretrained/chekpoint.pt")
+    said = refusal(
+        data_bin,
+        tmp_path / "save",
+        *RUN,
+        "--disable-validation",
+        "--max-update",
+        1,
+        option,
+        "pretrained/chekpoint.pt",
+    )
     assert said == f"no such checkpoint: pretrained/chekpoint.pt ({option}); check the path"
     assert not list((tmp_path / "save").iterdir())
 
@@ -165,7 +191,7 @@ def test_patience_counts_the_validations_before_a_restart(tmp_path, data_bin):
 
 
 def test_the_runs_of_a_sweep_know_nothing_of_each_other(tmp_path, data_bin):
-    """In one process, and read before the first begins, as hydra does; the second cannot be better than the first."""
+    """In one process, configured before the first starts, as in hydra; the second cannot be better."""
     rates = {"good": 1e-3, "worse": 0}
     given = [*RUN, "--validate-interval-updates", 1, "--max-update", 2, "--patience", 3]
     read = {name: configuration(command(data_bin, tmp_path / name, *given, "--lr", rate)[3:]) for name, rate in rates.items()}
@@ -179,7 +205,12 @@ def test_the_runs_of_a_sweep_know_nothing_of_each_other(tmp_path, data_bin):
 
 
 def run_of(metric="loss", maximize=False, **more):
-    checkpoint = {"best_checkpoint_metric": metric, "maximize_best_checkpoint_metric": maximize, "patience": 3, "reset_optimizer": False}
+    checkpoint = {
+        "best_checkpoint_metric": metric,
+        "maximize_best_checkpoint_metric": maximize,
+        "patience": 3,
+        "reset_optimizer": False,
+    }
     return SimpleNamespace(cfg=SimpleNamespace(checkpoint=SimpleNamespace(**(checkpoint | more))), is_data_parallel_master=True)
 
 
@@ -187,29 +218,32 @@ def run_of(metric="loss", maximize=False, **more):
 def counted(monkeypatch):
     """What fairseq's function has counted."""
     found = {"best": 3.5, "num_runs": 2}
-    monkeypatch.setattr(patience, "_counted", lambda: found)
+    monkeypatch.setattr(patience, "_counters", lambda: found)
     return found
 
 
 def test_the_best_score_of_another_metric_is_forgotten(counted, caplog):
     state = {"extra_state": {"best": 3.5}}
-    patience.note_progress(run_of(), state)
+    patience.write_counters(run_of(), state)
     counted.clear()
-    patience.recall_progress(run_of("disc_auc", maximize=True), state["extra_state"], False)
+    patience.read_counters(run_of("disc_auc", maximize=True), state["extra_state"], False)
     assert "best" not in state["extra_state"] and not counted
-    assert "the best score so far is of loss, not of --best-checkpoint-metric disc_auc as it is now" in caplog.text
+    assert "the best score so far is of loss, not of --best-checkpoint-metric disc_auc" in caplog.text
 
 
-@pytest.mark.parametrize(("reset_meters", "reset_optimizer", "kept"), [(False, False, True), (True, False, False), (False, True, False)])
+@pytest.mark.parametrize(
+    ("reset_meters", "reset_optimizer", "kept"),
+    [(False, False, True), (True, False, False), (False, True, False)],
+)
 def test_what_is_reset_is_not_counted(counted, reset_meters, reset_optimizer, kept):
     state = {"extra_state": {"best": 3.5}}
-    patience.note_progress(run_of(), state)
+    patience.write_counters(run_of(), state)
     counted.clear()
-    patience.recall_progress(run_of(reset_optimizer=reset_optimizer), state["extra_state"], reset_meters)
+    patience.read_counters(run_of(reset_optimizer=reset_optimizer), state["extra_state"], reset_meters)
     assert counted == ({"best": 3.5, "num_runs": 2} if kept else {}) and state["extra_state"]["best"] == 3.5
 
 
 def test_older_checkpoints_are_gone_on_from(counted):
     before, extra_state = dict(counted), {"best": 3.5}
-    patience.recall_progress(run_of(), extra_state, False)
+    patience.read_counters(run_of(), extra_state, False)
     assert counted == before and extra_state == {"best": 3.5}

@@ -4,7 +4,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models
 
 from fairseq_electra.cli.config import comment, from_comment
-from fairseq_electra.compat.sentences import check_number_of_classes
+from fairseq_electra.compat.sentence_data import check_number_of_classes
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.sentences import PREDICTION

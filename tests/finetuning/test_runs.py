@@ -2,7 +2,7 @@
 
 import pytest
 
-from fairseq_electra import compat
+from fairseq_electra.compat.mistakes import input_error
 from fairseq_electra.errors import DeviceFaultError, DivergedError, InputError
 from fairseq_electra.finetuning.runs import DIVERGED, trouble_of
 
@@ -20,4 +20,4 @@ from fairseq_electra.finetuning.runs import DIVERGED, trouble_of
     ],
 )
 def test_what_diverged_is_told_from_what_failed(error, said):
-    assert trouble_of(error, compat.input_error(error)) == said
+    assert trouble_of(error, input_error(error)) == said

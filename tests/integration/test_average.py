@@ -85,7 +85,7 @@ def test_what_cannot_be_averaged_is_refused_and_nothing_is_written(tmp_path, dat
     torch.save(state, tmp_path / "other.pt")
     assert "not of one network: discriminator_head.dense.bias" in refused(path, tmp_path / "other.pt", "--output", output)
     torch.save({"cfg": None}, tmp_path / "none.pt")
-    assert "none.pt, " in (said := refused(tmp_path / "none.pt", "--output", output)) and "no checkpoint of fairseq" in said
+    assert "none.pt, " in (said := refused(tmp_path / "none.pt", "--output", output)) and "not a checkpoint of fairseq" in said
     shutil.copy(path, tmp_path / "cut.pt")
     (tmp_path / "cut.pt").write_bytes(path.read_bytes()[:1000])
     assert "damaged or cut short" in refused(tmp_path / "cut.pt", "--output", output)

@@ -16,7 +16,8 @@ from fairseq_cli import train as train_cli
 from omegaconf import OmegaConf
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fairseq_electra.compat import speeds, updates
+from fairseq_electra.compat import gradient_checks, nonfinite_rows, speeds
+from fairseq_electra.compat.nonfinite_rows import RAISED_BY_ALL
 from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection
 from fairseq_electra.errors import DeviceFaultError
 from tests.helpers.small_model import TINY_NET
@@ -39,8 +40,8 @@ class Slow:
 @pytest.fixture
 def looking_later(monkeypatch):
     """Let a CPU do what a GPU does, and report as late as can be."""
-    monkeypatch.setattr(updates, "would_wait", lambda trainer: True)
-    monkeypatch.setattr(updates, "_sent_back", lambda flag: (flag, Slow()))
+    monkeypatch.setattr(gradient_checks, "would_wait", lambda trainer: True)
+    monkeypatch.setattr(gradient_checks, "_copy_to_host", lambda flag: (flag, Slow()))
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def of(log, name):
 def test_the_same_weights_and_log(tmp_path, data_bin, monkeypatch):
     options = [*RUN, "--max-update", 6, "--clip-norm", "30", "--bias-correction", "off", "--adam-betas", "(0.9, 0.999)"]
     plain = train_here(data_bin, tmp_path / "plain", *options)
-    monkeypatch.setattr(updates, "would_wait", lambda trainer: True)
+    monkeypatch.setattr(gradient_checks, "would_wait", lambda trainer: True)
     later = train_here(data_bin, tmp_path / "later", *options)
     assert_same_weights(weights(tmp_path / "plain"), weights(tmp_path / "later"))
     for name in ("loss", "gnorm", "gen_gnorm", "disc_gnorm", "clip"):
@@ -90,7 +91,7 @@ def test_the_same_weights_and_log(tmp_path, data_bin, monkeypatch):
 def test_a_gradient_that_is_not_finite_ends_the_run_before_anything_is_saved(
     tmp_path, data_bin, looking_later, break_update, monkeypatch, options
 ):
-    monkeypatch.setattr(updates, "LATEST", 4)
+    monkeypatch.setattr(gradient_checks, "MAX_UNCHECKED", 4)
     rows, seen = break_update()
     report = ends_in_nan(data_bin, tmp_path / "later", "--max-update", 11, *options)
     assert report == {"update": BAD, "epoch": 1, "rows": rows} and len(rows) == 8
@@ -102,8 +103,8 @@ def test_a_gradient_that_is_not_finite_ends_the_run_before_anything_is_saved(
 def test_what_it_leaves_is_what_fairseq_leaves(tmp_path, data_bin, monkeypatch, break_update):
     break_update()
     plain = ends_in_nan(data_bin, tmp_path / "plain", "--max-update", 11)
-    monkeypatch.setattr(updates, "would_wait", lambda trainer: True)
-    monkeypatch.setattr(updates, "_sent_back", lambda flag: (flag, Slow()))
+    monkeypatch.setattr(gradient_checks, "would_wait", lambda trainer: True)
+    monkeypatch.setattr(gradient_checks, "_copy_to_host", lambda flag: (flag, Slow()))
     break_update()
     later = ends_in_nan(data_bin, tmp_path / "later", "--max-update", 11)
     assert later == plain
@@ -129,7 +130,7 @@ def test_it_is_seen_before_a_validation(tmp_path, data_bin, looking_later, break
 
 def test_an_update_that_cannot_be_repeated_ends_the_run_all_the_same(tmp_path, data_bin, looking_later, break_update):
     rows, _ = break_update()
-    plain = updates.Gradients.clip
+    plain = gradient_checks.Gradients.clip
 
     def clip(self, max_norm):
         norm = plain(self, max_norm)
@@ -139,7 +140,7 @@ def test_an_update_that_cannot_be_repeated_ends_the_run_all_the_same(tmp_path, d
         return norm
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(DeviceFaultError, match="at update 2, but not when"):
-        patch.setattr(updates.Gradients, "clip", clip)
+        patch.setattr(gradient_checks.Gradients, "clip", clip)
         train_here(data_bin, tmp_path / "save", *RUN, "--max-update", 11)
 
 
@@ -160,7 +161,7 @@ class Reads(TorchDispatchMode):
 @pytest.mark.parametrize("options", [[], ["--clip-norm", "0"], ["--update-freq", "2", "--pack"]])
 def test_the_host_reads_nothing_in_an_update(tmp_path, data_bin, monkeypatch, options):
     """Metrics apart, which have tests of their own."""
-    monkeypatch.setattr(updates, "would_wait", lambda trainer: True)
+    monkeypatch.setattr(gradient_checks, "would_wait", lambda trainer: True)
     plain, reads = trainer.Trainer.train_step, []
 
     def train_step(self, *args, **kwargs):
@@ -215,10 +216,8 @@ def test_time_spent_on_validation_does_not_count_as_training(make_task):
 
 def test_time_spent_on_saving_does_not_count_as_training(monkeypatch):
     monkeypatch.setattr(checkpoint_utils, "save_checkpoint", lambda seconds: time.sleep(seconds) or "saved")
-    speeds.leave_saving_out_of_speeds()
+    speeds.exclude_saving_time()
     mended = checkpoint_utils.save_checkpoint
-    speeds.leave_saving_out_of_speeds()
-    assert checkpoint_utils.save_checkpoint is mended
     metrics.reset()
     with metrics.aggregate("train"):
         for _ in range(2):
@@ -232,10 +231,13 @@ def test_time_spent_on_saving_does_not_count_as_training(monkeypatch):
 def test_fairseqs_train_still_saves_between_two_updates():
     """Within the time that its speeds divide by."""
     assert "checkpoint_utils.save_checkpoint(" in inspect.getsource(train_cli.validate_and_save)
-    assert checkpoint_utils.save_checkpoint.sets_clocks
+    assert checkpoint_utils.save_checkpoint.__code__.co_filename == speeds.__file__
 
 
-@pytest.mark.parametrize(("said", "expected"), [(updates.OF_ALL[0], [3, 4, 7]), (updates.OF_ALL[1] + ".", [3, 4, 7]), ("else", [3, 4])])
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [(RAISED_BY_ALL[0], [3, 4, 7]), (RAISED_BY_ALL[1] + ".", [3, 4, 7]), ("else", [3, 4])],
+)
 def test_the_rows_of_all_processes_are_written_by_the_first(tmp_path, monkeypatch, said, expected):
     """As the first of two processes; gathered only where fairseq raises the error in both."""
     gathered = []
@@ -254,7 +256,7 @@ def test_the_rows_of_all_processes_are_written_by_the_first(tmp_path, monkeypatc
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer.Trainer, "train_step", plain)
-        updates.name_rows_of_infinite_losses()
+        nonfinite_rows.write_rows_of_nonfinite_losses()
         mended = trainer.Trainer.train_step
     process = Process()
     with pytest.raises(FloatingPointError):

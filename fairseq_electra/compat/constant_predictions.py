@@ -1,4 +1,10 @@
-"""A change to fairseq's tasks for sentences: validation says so where a net has one answer to everything."""
+"""fairseq's tasks for sentences warn of a model that predicts the same for every example.
+
+- tasks/sentence_prediction.py and sentence_ranking.py log an accuracy, also where it is that of one class for
+  all examples. Here a validation of such a model logs a warning.
+- trainer.py::Trainer.valid_step, ``self._prepare_sample(sample)``, puts a process's first batch in the place
+  of a dummy batch, which only fills up its share. Here such a batch is not counted.
+"""
 
 import functools
 import logging
@@ -12,96 +18,92 @@ from fairseq_electra.finetuning.sameness import OF_LABELLED, Range, sentence
 logger = logging.getLogger(__name__)
 
 
-class _Watch:
-    """A hook that takes in what a head says while it is not trained.
+class _ScoreHook:
+    """A hook of a classification head that collects the range of its scores in evaluation mode.
 
     Args:
-        choices: calls of the head that make up the scores of an example: 1, or the choices of a multiple choice.
+        choices: Number of calls of the head for the scores of an example: 1, or the choices of a multiple
+            choice.
     """
 
     def __init__(self, choices: int):
         self.choices, self.scores, self.range = choices, list[Tensor](), Range()
-        self.is_filler = False  # the batch in hand
+        self.is_dummy = False  # whether the current batch is a dummy
 
     def __call__(self, head: nn.Module, inputs: tuple, scores: Tensor) -> None:
-        if head.training or self.is_filler:
+        if head.training or self.is_dummy:
             return
         self.scores.append(scores.detach())
         if len(self.scores) == self.choices:
             self.range.add_scores(torch.cat(self.scores, 1))
             self.scores = []
 
-    def begin(self) -> None:
-        """Forget what was said before."""
+    def reset(self) -> None:
+        """Forget all scores."""
         self.scores, self.range = [], Range()
 
 
-def say_when_all_is_the_same() -> None:
-    """tasks/sentence_prediction.py and sentence_ranking.py: an accuracy is logged, be it that of one class for everything or not."""
+def warn_of_constant_predictions() -> None:
+    """Change both tasks, and trainer.py::Trainer.valid_step."""
     from fairseq.tasks.sentence_prediction import SentencePredictionTask
     from fairseq.tasks.sentence_ranking import SentenceRankingTask
 
     for task in (SentencePredictionTask, SentenceRankingTask):
-        if "post_validate" not in vars(task):
-            _watch(task)
-    _tell_fillers()
+        _collect_scores(task)
+    _mark_dummy_batches()
 
 
-def _tell_fillers() -> None:
-    """trainer.py::Trainer.valid_step, ``self._prepare_sample(sample)``: puts a process's first batch in place of an empty one.
-
-    Empty ones fill up a process's share of the batches; the examples of the first would be counted once more.
-    """
+def _mark_dummy_batches() -> None:
+    """Change trainer.py::Trainer.valid_step, so that the hook knows of dummy batches."""
     from fairseq.trainer import Trainer
 
     plain = Trainer.valid_step
-    if getattr(plain, "tells_fillers", False):
-        return
 
     @functools.wraps(plain)
     def valid_step(self, sample, raise_oom=False):
-        watch = getattr(_head_of(self.task, self.get_model()), "watch", None)
-        if watch is not None:
-            watch.is_filler = not sample
+        hook = getattr(_head_of(self.task, self.get_model()), "score_hook", None)
+        if hook is not None:
+            hook.is_dummy = not sample
         return plain(self, sample, raise_oom)
 
-    valid_step.tells_fillers = True  # type: ignore[attr-defined]
     Trainer.valid_step = valid_step
 
 
-def _watch(task: Any) -> None:
+def _collect_scores(task: Any) -> None:
     def begin_valid_epoch(self, epoch, model):
         super(task, self).begin_valid_epoch(epoch, model)
         head = _head_of(self, model)
-        if head is not None and not hasattr(head, "watch"):
-            head.watch = _Watch(int(self.args.num_classes) if hasattr(getattr(self, "args", None), "ranking_head_name") else 1)
-            head.register_forward_hook(head.watch)
+        if head is not None and not hasattr(head, "score_hook"):
+            is_ranking = hasattr(getattr(self, "args", None), "ranking_head_name")
+            head.score_hook = _ScoreHook(int(self.args.num_classes) if is_ranking else 1)
+            head.register_forward_hook(head.score_hook)
         if head is not None:
-            head.watch.begin()
+            head.score_hook.reset()
 
     def post_validate(self, model, stats, agg):
         super(task, self).post_validate(model, stats, agg)
         head = _head_of(self, model)
         if head is None:
             return
-        said = _of_all_processes(head.watch.range)
-        head.watch.begin()
-        same = said.same(OF_LABELLED)
+        score_range = _of_all_processes(head.score_hook.range)
+        head.score_hook.reset()
+        same = score_range.same(OF_LABELLED)
         if same is not None and _is_first_process():
-            logger.warning(sentence(_name(self, head.watch, same[0]), said.number, "examples of this validation set"))
+            prediction = _name(self, head.score_hook, same[0])
+            logger.warning(sentence(prediction, score_range.number, "examples of this validation set"))
 
     task.begin_valid_epoch, task.post_validate = begin_valid_epoch, post_validate
 
 
-def _head_of(task, model) -> Any:  # a module with its watch, or None
+def _head_of(task, model) -> Any:  # a module, or None
     settings = getattr(task, "cfg", None) or getattr(task, "args", None)
     name = getattr(settings, "ranking_head_name", None) or getattr(settings, "classification_head_name", None)
     heads = getattr(model, "classification_heads", {})
     return heads[name] if name in heads else None  # noqa: SIM401  (of PyTorch, which has no get)
 
 
-def _name(task, watch: _Watch, value: float) -> str:
-    if watch.choices > 1:
+def _name(task, hook: _ScoreHook, value: float) -> str:
+    if hook.choices > 1:
         return f"choice {value:.0f}"
     if getattr(task.cfg, "regression_target", False):
         return f"{value:.3f}"
@@ -109,12 +111,12 @@ def _name(task, watch: _Watch, value: float) -> str:
     return repr(labels[labels.nspecial + int(value)])
 
 
-def _of_all_processes(said: Range) -> Range:
+def _of_all_processes(own: Range) -> Range:
     from fairseq.distributed import utils
 
     if utils.get_global_world_size() == 1:
-        return said
-    return Range().merge(utils.all_gather_list(said.merge([])))
+        return own
+    return Range().merge(utils.all_gather_list(own.merge([])))
 
 
 def _is_first_process() -> bool:
