@@ -37,7 +37,9 @@ def summary_of(module: Path) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="fairseq-electra", description="ELECTRA for fairseq: prepare, study and show.")
+    parser = argparse.ArgumentParser(
+        prog="fairseq-electra", description="ELECTRA for fairseq: prepare, study and show."
+    )
     parser.add_argument("--version", action="version", version=versions())
     names = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     known = commands()
@@ -63,7 +65,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"fairseq-electra {chosen.command}: {error}", file=sys.stderr)
         return error.status
     except KeyboardInterrupt:
-        print(f"fairseq-electra {chosen.command}: stopped by Ctrl-C; the same line can be given again", file=sys.stderr)
+        print(
+            f"fairseq-electra {chosen.command}: stopped by Ctrl-C; the same line can be given again",
+            file=sys.stderr,
+        )
         raise SystemExit(130) from None
     except OSError as error:
         if isinstance(error, BrokenPipeError):  # the reader (head, less) went away
@@ -71,7 +76,10 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             what = "cannot write" if error.filename is None else f"cannot use {error.filename}"
             remedy = "is the disk full?" if error.filename is None else "check the path"
-            print(f"fairseq-electra {chosen.command}: {what}: {error.strerror or error}; {remedy}", file=sys.stderr)
+            print(
+                f"fairseq-electra {chosen.command}: {what}: {error.strerror or error}; {remedy}",
+                file=sys.stderr,
+            )
         return 1
     return 0
 

@@ -21,14 +21,28 @@ if TYPE_CHECKING:
 
 def add_line_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of both commands."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="of pre-training; or a folder of checkpoints or of transformers")
-    parser.add_argument("--input", default="-", metavar="FILE", help="text; plain, .gz or .xz (default: standard input)")
-    add_column_arguments(parser, "the input is JSON lines, or CSV or TSV if named so: take the text in this column")
-    parser.add_argument("--vocab", metavar="DIR", help="folder of the vocabulary (default: the checkpoint's, or its data's)")
     parser.add_argument(
-        "--generator", metavar="DIR", help="beside a folder of transformers: its generator (default: the subfolder generator)"
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="of pre-training; or a folder of checkpoints or of transformers",
     )
-    parser.add_argument("--format", choices=["json", "color"], help="of the output (default: color on a terminal, else json)")
+    parser.add_argument(
+        "--input", default="-", metavar="FILE", help="text; plain, .gz or .xz (default: standard input)"
+    )
+    add_column_arguments(
+        parser, "the input is JSON lines, or CSV or TSV if named so: take the text in this column"
+    )
+    parser.add_argument(
+        "--vocab", metavar="DIR", help="folder of the vocabulary (default: the checkpoint's, or its data's)"
+    )
+    parser.add_argument(
+        "--generator",
+        metavar="DIR",
+        help="beside a folder of transformers: its generator (default: the subfolder generator)",
+    )
+    parser.add_argument(
+        "--format", choices=["json", "color"], help="of the output (default: color on a terminal, else json)"
+    )
 
 
 def load(args: argparse.Namespace) -> "ElectraHubInterface":
@@ -43,7 +57,9 @@ def load(args: argparse.Namespace) -> "ElectraHubInterface":
     return net.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def write_answers(args: argparse.Namespace, answers: "LineAnswers", coloured: Callable[[dict], str], legend: str = "") -> None:
+def write_answers(
+    args: argparse.Namespace, answers: "LineAnswers", coloured: Callable[[dict], str], legend: str = ""
+) -> None:
     """Answer every line of the input.
 
     Args:
@@ -63,13 +79,19 @@ def write_answers(args: argparse.Namespace, answers: "LineAnswers", coloured: Ca
         print(legend)
     unknown = UnknownText(answers.source, answers.unknown)
     for answer in unknown.over(answers(_lines(args)), Progress()):
-        print(coloured(answer) if in_colour else json.dumps(answer, ensure_ascii=False), flush=answers.at_once == 1)
+        print(
+            coloured(answer) if in_colour else json.dumps(answer, ensure_ascii=False),
+            flush=answers.at_once == 1,
+        )
     if not answers.number_read:
         raise InputError(f"{answers.source} is empty; give one text a line")
     unknown.say()
     if answers.number_cut:
         cut, read = f"{answers.number_cut:,}", f"{answers.number_read:,}"
-        print(f"{cut} of {read} lines were cut to {answers.net.longest} tokens, the longest row of the training", file=sys.stderr)
+        print(
+            f"{cut} of {read} lines were cut to {answers.net.longest} tokens, the longest row of the training",
+            file=sys.stderr,
+        )
 
 
 def _lines(args: argparse.Namespace) -> Iterator[str]:
@@ -79,7 +101,9 @@ def _lines(args: argparse.Namespace) -> Iterator[str]:
         InputError: it holds JSON or a table, and no column was named.
     """
     if is_table(args.input) and not args.text:
-        raise InputError(f"{args.input} is a table by its name, and not plain text; name the column with its text: --text COLUMN")
+        raise InputError(
+            f"{args.input} is a table by its name, and not plain text; name the column with its text: --text COLUMN"
+        )
     check_column_arguments(args, [args.input])
     for given in read_inputs(args.input, (args.text,) if args.text else (), bool(args.text), args.quoted):
         yield given if isinstance(given, str) else given[0]

@@ -28,8 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         help="of one run, or of runs of one network; of a folder its best, or else its last",
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="CHECKPOINT", help="where to write the average")
-    parser.add_argument("--ema", action="store_true", help="average the moving averages of the weights, not the weights")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="CHECKPOINT", help="where to write the average"
+    )
+    parser.add_argument(
+        "--ema", action="store_true", help="average the moving averages of the weights, not the weights"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -54,7 +58,8 @@ def run(args: argparse.Namespace) -> None:
                 total[name] = tensor.double()
     number = len(paths)
     state["model"] = {
-        name: tensor if is_constant(name, tensor) else (tensor / number).to(weights[name].dtype) for name, tensor in total.items()
+        name: tensor if is_constant(name, tensor) else (tensor / number).to(weights[name].dtype)
+        for name, tensor in total.items()
     }
     state["cfg"] = OmegaConf.to_container(state["cfg"], resolve=True, enum_to_str=True)  # as fairseq saves it
     state.pop("last_optimizer_state", None)
@@ -64,19 +69,26 @@ def run(args: argparse.Namespace) -> None:
     args.output.parent.mkdir(parents=True, exist_ok=True)
     checkpoint_utils.torch_persistent_save(state, str(args.output))
     kind = "moving averages" if args.ema else "checkpoints"
-    print(f"{args.output}: the average of {number} {kind}, {sum(t.numel() for t in total.values()):,} numbers")
+    print(
+        f"{args.output}: the average of {number} {kind}, {sum(t.numel() for t in total.values()):,} numbers"
+    )
 
 
 def weights_of(state: dict, path: Path, *, ema: bool) -> "dict[str, Tensor]":
     """Take a checkpoint's weights, or their moving average; what is constant is the checkpoint's own."""
     if "model" not in state:
-        raise InputError(f"{path} is no checkpoint of fairseq: it has no model; give what fairseq-train saved")
+        raise InputError(
+            f"{path} is no checkpoint of fairseq: it has no model; give what fairseq-train saved"
+        )
     if not ema:
         return state["model"]
     average = (state.get("extra_state") or {}).get("ema")
     if not average:
         raise InputError(f"{path} has no moving average; train with --store-ema, or leave --ema out")
-    return {**state["model"], **{name: tensor for name, tensor in average.items() if not is_constant(name, tensor)}}
+    return {
+        **state["model"],
+        **{name: tensor for name, tensor in average.items() if not is_constant(name, tensor)},
+    }
 
 
 def is_constant(name: str, tensor: "Tensor") -> bool:
@@ -86,7 +98,9 @@ def is_constant(name: str, tensor: "Tensor") -> bool:
     return not tensor.is_floating_point() or name.endswith(RESIDUAL_SCALE)
 
 
-def check_alike(weights: "dict[str, Tensor]", first: "dict[str, Tensor]", path: Path, first_path: Path) -> None:
+def check_alike(
+    weights: "dict[str, Tensor]", first: "dict[str, Tensor]", path: Path, first_path: Path
+) -> None:
     """Refuse checkpoints of different networks, or dictionaries."""
     import torch
 
@@ -96,8 +110,14 @@ def check_alike(weights: "dict[str, Tensor]", first: "dict[str, Tensor]", path: 
         left, right = weights.get(name), first.get(name)
         if left is None or right is None or left.shape != right.shape:
             shapes = [None if tensor is None else tuple(tensor.shape) for tensor in (left, right)]
-            raise InputError(f"{path} and {first_path} are not of one network: {name} has the shapes {shapes[0]} and {shapes[1]}")
+            raise InputError(
+                f"{path} and {first_path} are not of one network: {name} has the shapes {shapes[0]} and {shapes[1]}"
+            )
         if not left.is_floating_point() and not torch.equal(left, right):
-            raise InputError(f"{path} and {first_path} differ in {name}; average only checkpoints of one dictionary")
+            raise InputError(
+                f"{path} and {first_path} differ in {name}; average only checkpoints of one dictionary"
+            )
         if name.endswith(RESIDUAL_SCALE) and not same_scale(left, right):
-            raise InputError(f"{path} and {first_path} differ in {name}; average only checkpoints of one --norm")
+            raise InputError(
+                f"{path} and {first_path} differ in {name}; average only checkpoints of one --norm"
+            )

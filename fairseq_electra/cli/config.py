@@ -31,7 +31,9 @@ WIDTH = 130
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="fairseq-train and its arguments")
-    parser.add_argument("--size", choices=MODEL_SIZES, help="instead of a command: the recipe of a size of the table")
+    parser.add_argument(
+        "--size", choices=MODEL_SIZES, help="instead of a command: the recipe of a size of the table"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -42,7 +44,9 @@ def run(args: argparse.Namespace) -> None:
         sys.stdout.write(to_yaml(recipes.arguments(args.size)))
         return
     if args.command[0] != "fairseq-train":
-        raise InputError(f"config translates fairseq-train, got {args.command[0]}; give its command line after --")
+        raise InputError(
+            f"config translates fairseq-train, got {args.command[0]}; give its command line after --"
+        )
     sys.stdout.write(to_yaml(args.command[1:]))
 
 
@@ -60,7 +64,9 @@ def compose(arguments: list[str]):
     from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 
     fairseq_electra.register()
-    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), input_args=arguments))
+    cfg = convert_namespace_to_omegaconf(
+        options.parse_args_and_arch(options.get_training_parser(), input_args=arguments)
+    )
     cfg.model._name = ARCH_MODEL_NAME_REGISTRY.get(cfg.model._name, cfg.model._name)
     return cfg
 
@@ -69,9 +75,19 @@ def own_options(cfg, name: str) -> dict:
     """Take a group's options, but not those that merely follow another group's ("task.seed" is "common.seed")."""
     group = OmegaConf.to_container(cfg[name], resolve=True, enum_to_str=True)
     assert isinstance(group, dict)
-    links = {f.name: str(f.default)[2:-1] for f in fields(dataclass_of(cfg, name)) if str(f.default).startswith("${")}
-    left_out = {key for key, link in links.items() if group[key] == OmegaConf.select(cfg, link)} | OF_THE_MACHINE
-    return {str(key): value for key, value in group.items() if key not in left_out and (key != "_name" or value is not None)}
+    links = {
+        f.name: str(f.default)[2:-1]
+        for f in fields(dataclass_of(cfg, name))
+        if str(f.default).startswith("${")
+    }
+    left_out = {
+        key for key, link in links.items() if group[key] == OmegaConf.select(cfg, link)
+    } | OF_THE_MACHINE
+    return {
+        str(key): value
+        for key, value in group.items()
+        if key not in left_out and (key != "_name" or value is not None)
+    }
 
 
 def dataclass_of(cfg, name: str) -> type:
@@ -83,9 +99,13 @@ def dataclass_of(cfg, name: str) -> type:
 
     if name in ("task", "model") or name in REGISTRIES:
         registry = {"task": TASK_DATACLASS_REGISTRY, "model": MODEL_DATACLASS_REGISTRY}.get(name)
-        found = (REGISTRIES[name]["dataclass_registry"] if registry is None else registry).get(cfg[name]._name)
+        found = (REGISTRIES[name]["dataclass_registry"] if registry is None else registry).get(
+            cfg[name]._name
+        )
         if found is None:
-            raise InputError(f"{name} {cfg[name]._name} has no dataclass, so fairseq-hydra-train cannot take it; choose another {name}")
+            raise InputError(
+                f"{name} {cfg[name]._name} has no dataclass, so fairseq-hydra-train cannot take it; choose another {name}"
+            )
         return found
     default = FairseqConfig.__dataclass_fields__[name].default
     return default if isinstance(default, type) else FairseqConfig.__dataclass_fields__[name].type
@@ -93,7 +113,9 @@ def dataclass_of(cfg, name: str) -> type:
 
 def comment(arguments: list[str]) -> str:
     """Write the command line as comment lines that can be pasted into a shell once "# " is gone."""
-    words = [f" {shlex.quote(word)}" if word.startswith("-") else f"\0{shlex.quote(word)}" for word in arguments]
+    words = [
+        f" {shlex.quote(word)}" if word.startswith("-") else f"\0{shlex.quote(word)}" for word in arguments
+    ]
     lines = ["# fairseq-train"]
     for option in "".join(words).replace(" --", "\n--").split("\n"):
         option = option.replace("\0", " ")

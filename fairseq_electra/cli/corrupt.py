@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         help="saved by fairseq-train --task electra_pretraining, or a folder: its best, or else its last; its generator is used",
     )
-    parser.add_argument("data", metavar="DATA", help="folder of binarized text, with the checkpoint's dict.txt")
+    parser.add_argument(
+        "data", metavar="DATA", help="folder of binarized text, with the checkpoint's dict.txt"
+    )
     parser.add_argument("--split", default="valid", help="which part of the data (default %(default)s)")
 
 
@@ -40,13 +42,20 @@ def run(args: argparse.Namespace) -> None:
     logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
     from fairseq_electra.cli.inspect import load_pretrained
     from fairseq_electra.pretraining.binarized import open_binarized
-    from fairseq_electra.pretraining.fixed_corruption import BY_GENERATOR, WIDTH, corrupt_by_rows, save_corruption
+    from fairseq_electra.pretraining.fixed_corruption import (
+        BY_GENERATOR,
+        WIDTH,
+        corrupt_by_rows,
+        save_corruption,
+    )
 
     args.checkpoint = str(checkpoint_in(args.checkpoint))
     model, task = load_pretrained(args.checkpoint, args.data)
     sizes = model.generator.sizes
     if sizes.positions == "learned" and sizes.max_position_embeddings < WIDTH:
-        raise InputError(f"{args.checkpoint} reads rows of {sizes.max_position_embeddings} tokens, fewer than the {WIDTH} needed")
+        raise InputError(
+            f"{args.checkpoint} reads rows of {sizes.max_position_embeddings} tokens, fewer than the {WIDTH} needed"
+        )
     if warning := too_short(task.cfg.tokens_per_sample):
         print(warning, file=sys.stderr)
     prefix, dictionary = Path(args.data) / args.split, task.source_dictionary
@@ -58,7 +67,9 @@ def run(args: argparse.Namespace) -> None:
     with open(args.checkpoint, "rb") as stream:
         name = f"the generator of {Path(args.checkpoint).name} (SHA-256 {hashlib.file_digest(stream, 'sha256').hexdigest()[:12]}...)"
     path = save_corruption(prefix, corpus, corrupted, name)
-    print(f"{path}: {(corrupted != corpus.ids).mean():.1%} of {len(corpus.ids):,} ids replaced by {name}; logged as {BY_GENERATOR}_auc")
+    print(
+        f"{path}: {(corrupted != corpus.ids).mean():.1%} of {len(corpus.ids):,} ids replaced by {name}; logged as {BY_GENERATOR}_auc"
+    )
 
 
 def too_short(trained_on: int) -> str:
@@ -87,7 +98,15 @@ def rows_by_generator(model, dictionary, progress: Progress | None = None):
     from fairseq_electra.pretraining.fixed_corruption import SEED, SHARE
 
     pad = dictionary.pad()
-    masking = Masking(SHARE, 0.15, 0.0, mask_index=len(dictionary) - 1, pad_index=pad, first_piece=dictionary.nspecial, seed=SEED)
+    masking = Masking(
+        SHARE,
+        0.15,
+        0.0,
+        mask_index=len(dictionary) - 1,
+        pad_index=pad,
+        first_piece=dictionary.nspecial,
+        seed=SEED,
+    )
 
     @torch.no_grad()
     def corrupt_rows(tokens: np.ndarray, index: np.ndarray) -> np.ndarray:

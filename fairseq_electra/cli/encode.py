@@ -24,11 +24,18 @@ from fairseq_electra.progress import Progress
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--vocab", required=True, metavar="DIR", help="folder written by: fairseq-electra vocab")
-    parser.add_argument("--destdir", metavar="DIR", help="write SPLIT.bin, SPLIT.idx and dict.txt here, in one pass")
+    parser.add_argument(
+        "--vocab", required=True, metavar="DIR", help="folder written by: fairseq-electra vocab"
+    )
+    parser.add_argument(
+        "--destdir", metavar="DIR", help="write SPLIT.bin, SPLIT.idx and dict.txt here, in one pass"
+    )
     for split in SPLITS:
         parser.add_argument(
-            f"--{split}pref", nargs="+", metavar="FILE", help=f"text of {split}; plain, .gz or .xz; the end of a file ends its document"
+            f"--{split}pref",
+            nargs="+",
+            metavar="FILE",
+            help=f"text of {split}; plain, .gz or .xz; the end of a file ends its document",
         )
     add_column_arguments(parser, TEXT_HELP)
     parser.add_argument(
@@ -37,16 +44,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"where documents begin: behind blank lines ({BLANK_LINES}, the default), at each line ({LINES}), or at each heading of the "
         f"form = Title =, as WikiText has them, blank lines passed over ({HEADINGS})",
     )
-    parser.add_argument("--moses", metavar="LANGUAGE", nargs="?", const="en", help="normalise punctuation with sacremoses first")
+    parser.add_argument(
+        "--moses",
+        metavar="LANGUAGE",
+        nargs="?",
+        const="en",
+        help="normalise punctuation with sacremoses first",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Encode standard input to standard output, or files to a folder."""
     splits = {split: files for split in SPLITS if (files := getattr(args, f"{split}pref"))}
     if bool(args.destdir) != bool(splits):
-        raise InputError("--destdir and --trainpref, --validpref or --testpref go together; without them, text comes from standard input")
+        raise InputError(
+            "--destdir and --trainpref, --validpref or --testpref go together; without them, text comes from standard input"
+        )
     require(VOCABULARY, args.vocab)
-    require("text", *(file for files in splits.values() for file in files))  # all, before hours of work on the first
+    require(
+        "text", *(file for files in splits.values() for file in files)
+    )  # all, before hours of work on the first
     texts = {split: running_text(files, args) for split, files in (splits or {"": ["-"]}).items()}
     check_column_arguments(args, (file for files in splits.values() for file in files))
     if not splits:
@@ -57,7 +74,9 @@ def run(args: argparse.Namespace) -> None:
         with Progress() as progress:
             found = encode_text(text, args.vocab, prefix, progress)
         seconds = time.time() - start
-        print(f"{prefix}: {found.lines:,} lines, {found.ids:,} ids in {seconds:.0f} s; {text.documents}; {text.unknown}")
+        print(
+            f"{prefix}: {found.lines:,} lines, {found.ids:,} ids in {seconds:.0f} s; {text.documents}; {text.unknown}"
+        )
         for warning in found.warnings:
             print(warning, file=sys.stderr)
 

@@ -18,12 +18,22 @@ from fairseq_electra.paths import CHECKPOINT, VOCABULARY, require
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "checkpoint", type=Path, metavar="CHECKPOINT", help="saved by fairseq-train, or a folder: its best, or else its last"
+        "checkpoint",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="saved by fairseq-train, or a folder: its best, or else its last",
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder to write; new or empty")
     parser.add_argument("--to", choices=["transformers"], required=True, help="format")
-    parser.add_argument("--vocab", type=Path, metavar="DIR", help="folder of the vocabulary (default: the checkpoint's, or its data's)")
-    parser.add_argument("--log", type=Path, metavar="FILE", help="training log, for the figures of the model card")
+    parser.add_argument(
+        "--vocab",
+        type=Path,
+        metavar="DIR",
+        help="folder of the vocabulary (default: the checkpoint's, or its data's)",
+    )
+    parser.add_argument(
+        "--log", type=Path, metavar="FILE", help="training log, for the figures of the model card"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

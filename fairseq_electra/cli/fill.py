@@ -18,7 +18,9 @@ from fairseq_electra.errors import InputError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_line_arguments(parser)
-    parser.add_argument("--top", type=int, default=5, metavar="N", help="guesses for each <mask> (default %(default)s)")
+    parser.add_argument(
+        "--top", type=int, default=5, metavar="N", help="guesses for each <mask> (default %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -28,5 +30,7 @@ def run(args: argparse.Namespace) -> None:
     from fairseq_electra.hub.token_answers import Filler
 
     if not 1 <= args.top <= len(net.symbols):
-        raise InputError(f"--top must lie between 1 and {len(net.symbols):,}, the entries of the vocabulary, got {args.top}")
+        raise InputError(
+            f"--top must lie between 1 and {len(net.symbols):,}, the entries of the vocabulary, got {args.top}"
+        )
     write_answers(args, Filler(net, topk=args.top), guessed)

@@ -26,8 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the discriminator, a BERT, or a fine-tuned net: config.json, model.safetensors, tokenizer.json, ...",
     )
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="file to write, in a new folder")
-    parser.add_argument("--generator", type=Path, metavar="DIR", help="the generator (default: DIR/generator, if it is there)")
-    parser.add_argument("--seed", type=int, default=1, help="of what the folder does not have (default %(default)s)")
+    parser.add_argument(
+        "--generator", type=Path, metavar="DIR", help="the generator (default: DIR/generator, if it is there)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, help="of what the folder does not have (default %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

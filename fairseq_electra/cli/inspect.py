@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         help="saved by fairseq-train --task electra_pretraining, or a folder: its best, or else its last",
     )
-    parser.add_argument("data", metavar="DATA", help="folder of binarized text, with the checkpoint's dict.txt")
+    parser.add_argument(
+        "data", metavar="DATA", help="folder of binarized text, with the checkpoint's dict.txt"
+    )
     parser.add_argument("--split", default="valid", help="which part of the data (default %(default)s)")
     parser.add_argument(
         "--rows",
@@ -58,11 +60,15 @@ def run(args: argparse.Namespace) -> None:
     logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
     model, task = load_pretrained(args.checkpoint, args.data)
     if not isinstance(model, Electra):
-        raise InputError(f"{args.checkpoint} was trained with --objective mlm; inspect shows what a discriminator makes of a row")
+        raise InputError(
+            f"{args.checkpoint} was trained with --objective mlm; inspect shows what a discriminator makes of a row"
+        )
     dataset = task.load_dataset(args.split)
     rows = args.rows or telling_rows(dataset)
     if max(rows) >= len(dataset) or min(rows) < 0:
-        raise InputError(f"--rows must lie between 0 and {len(dataset) - 1}, the last row of {args.split}, got {' '.join(map(str, rows))}")
+        raise InputError(
+            f"--rows must lie between 0 and {len(dataset) - 1}, the last row of {args.split}, got {' '.join(map(str, rows))}"
+        )
     sample = dataset.collater(rows)
     with torch.no_grad():
         output = model(**sample["net_input"])
@@ -79,10 +85,14 @@ def load_pretrained(checkpoint: str, data: str):
 
     checkpoint = str(checkpoint_in(checkpoint))
     if not Path(checkpoint).is_file():
-        raise InputError(f"no such checkpoint: {checkpoint}; fairseq-train writes checkpoint_last.pt into its --save-dir")
+        raise InputError(
+            f"no such checkpoint: {checkpoint}; fairseq-train writes checkpoint_last.pt into its --save-dir"
+        )
     trained_for = checkpoint_utils.load_checkpoint_to_cpu(checkpoint)["cfg"].task._name
     if trained_for != "electra_pretraining":
-        raise InputError(f"{checkpoint} was trained for {trained_for}; inspect shows checkpoints of electra_pretraining")
+        raise InputError(
+            f"{checkpoint} was trained for {trained_for}; inspect shows checkpoints of electra_pretraining"
+        )
     overrides = {"data": data, **ON_A_CPU}
     models, _, task = checkpoint_utils.load_model_ensemble_and_task([checkpoint], arg_overrides=overrides)
     return models[0].eval(), task
@@ -97,7 +107,10 @@ def telling_rows(dataset) -> list[int]:
 
     rows, sizes = dataset.rows, dataset.sizes
     if dataset.packing is None:
-        candidates = [np.flatnonzero((rows.second > 0) & (sizes == dataset.width)), np.flatnonzero(rows.second == 0)]
+        candidates = [
+            np.flatnonzero((rows.second > 0) & (sizes == dataset.width)),
+            np.flatnonzero(rows.second == 0),
+        ]
     else:
         by_documents = np.diff(dataset.packing.bounds).argsort(kind="stable")
         candidates = [by_documents[::-1], by_documents]
@@ -110,7 +123,10 @@ def describe(sample: dict, index: int) -> str:
     net_input = sample["net_input"]
     width, padding = net_input["padding_mask"].shape[1], int(net_input["padding_mask"][index].sum())
     if "document_ends" in net_input:  # the end of the row stands in spare places
-        number, kind = len({end for end in net_input["document_ends"][index].tolist() if end <= width - padding}), "document"
+        number, kind = (
+            len({end for end in net_input["document_ends"][index].tolist() if end <= width - padding}),
+            "document",
+        )
     else:
         number, kind = 1 + int(net_input["segment_ids"][index].max()), "segment"
     return f"{width - padding} tokens in {number} {kind}{'s' if number > 1 else ''}, {padding} of padding"
@@ -121,7 +137,9 @@ def columns(sample: dict, output, index: int, symbols: list[str]) -> list[tuple[
     net_input = sample["net_input"]
     original = net_input["src_tokens"][index].tolist()
     shown = list(original)
-    targets = zip(net_input["masked_positions"][index].tolist(), sample["target"][index].tolist(), strict=True)
+    targets = zip(
+        net_input["masked_positions"][index].tolist(), sample["target"][index].tolist(), strict=True
+    )
     masked = {position: target for position, target in targets if position}  # spare slots point to 0
     for position, target in masked.items():
         original[position] = target

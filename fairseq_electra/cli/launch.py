@@ -28,13 +28,29 @@ PORT = 29500
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("-n", "--processes", type=int, required=True, help="processes on this machine; with GPUs, one for each")
-    parser.add_argument("--nodes", type=int, help="machines (default: slurm's number, or 1)")
-    parser.add_argument("--node-rank", type=int, help="number of this machine, from 0 (default: slurm's, or 0)")
-    parser.add_argument("--master-addr", help="name or address of machine 0 (default: slurm's first)")
-    parser.add_argument("--master-port", type=int, default=PORT, help=f"a free port of machine 0, with several machines ({PORT})")
     parser.add_argument(
-        "command", nargs="+", metavar="-- COMMAND", help="fairseq-train, fairseq-hydra-train or fairseq-validate, and its arguments"
+        "-n",
+        "--processes",
+        type=int,
+        required=True,
+        help="processes on this machine; with GPUs, one for each",
+    )
+    parser.add_argument("--nodes", type=int, help="machines (default: slurm's number, or 1)")
+    parser.add_argument(
+        "--node-rank", type=int, help="number of this machine, from 0 (default: slurm's, or 0)"
+    )
+    parser.add_argument("--master-addr", help="name or address of machine 0 (default: slurm's first)")
+    parser.add_argument(
+        "--master-port",
+        type=int,
+        default=PORT,
+        help=f"a free port of machine 0, with several machines ({PORT})",
+    )
+    parser.add_argument(
+        "command",
+        nargs="+",
+        metavar="-- COMMAND",
+        help="fairseq-train, fairseq-hydra-train or fairseq-validate, and its arguments",
     )
 
 
@@ -49,7 +65,15 @@ def run(args: argparse.Namespace) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // args.processes)))
     with tempfile.TemporaryDirectory(prefix="fairseq-electra-") as folder:
         os.environ[FOLDER] = folder
-        command = [*where, "--nproc-per-node", str(args.processes), "-m", "fairseq_electra.rank", tool, *given]
+        command = [
+            *where,
+            "--nproc-per-node",
+            str(args.processes),
+            "-m",
+            "fairseq_electra.rank",
+            tool,
+            *given,
+        ]
         failure = run_torchrun(command, Path(folder))
         for kind in (RunCollapsedError, InputError):
             said = sorted({path.read_text() for path in Path(folder).glob(f"*.{kind.__name__}")})
@@ -87,11 +111,17 @@ def run_torchrun(arguments: list[str], notes: Path) -> str:
     try:
         torchrun.main(arguments)
     except SignalException as error:
-        print(f"fairseq-electra launch: stopped by {name_of(error.sigval)}; {read_note(notes)}", file=sys.stderr)
+        print(
+            f"fairseq-electra launch: stopped by {name_of(error.sigval)}; {read_note(notes)}", file=sys.stderr
+        )
         raise SystemExit(128 + error.sigval) from None
     except ChildFailedError as error:
         rank, first = error.get_first_failure()
-        ended = f"was ended by signal {-first.exitcode}" if first.exitcode < 0 else f"ended with status {first.exitcode}"
+        ended = (
+            f"was ended by signal {-first.exitcode}"
+            if first.exitcode < 0
+            else f"ended with status {first.exitcode}"
+        )
         return f"process {rank} {ended}, so all were stopped; the reason is above, and the same line goes on from the last checkpoint"
     return ""
 
@@ -102,7 +132,9 @@ def check_command(tool: str, given: list[str]) -> None:
         raise InputError(f"launch runs {', '.join(TOOLS)}, got {tool}; name one of these after --")
     for word in given:
         if re.match(r"--distributed-|distributed_training\.(distributed_|device_id)|--device-id", word):
-            raise InputError(f"{word.split('=')[0]}: launch itself says which process is which; drop this option")
+            raise InputError(
+                f"{word.split('=')[0]}: launch itself says which process is which; drop this option"
+            )
     for i, word in enumerate(given):
         named = re.match(r"(?:--user-dir|common\.user_dir)(?:=(.*))?$", word)
         if named:
@@ -137,14 +169,29 @@ def placement(args: argparse.Namespace) -> list[str]:
     if (nodes or 1) == 1:
         return ["--standalone"]
     if rank is None or address is None or not 0 <= rank < nodes:
-        raise InputError(f"with --nodes {nodes}, give --master-addr and --node-rank 0 to {nodes - 1}, got {address} and {rank}")
-    return ["--nnodes", str(nodes), "--node-rank", str(rank), "--master-addr", address, "--master-port", str(args.master_port)]
+        raise InputError(
+            f"with --nodes {nodes}, give --master-addr and --node-rank 0 to {nodes - 1}, got {address} and {rank}"
+        )
+    return [
+        "--nnodes",
+        str(nodes),
+        "--node-rank",
+        str(rank),
+        "--master-addr",
+        address,
+        "--master-port",
+        str(args.master_port),
+    ]
 
 
 def first_host(nodelist: str) -> str:
     """Name the first machine of a list that slurm abbreviates."""
     try:
-        shown = subprocess.run(["scontrol", "show", "hostnames", nodelist], capture_output=True, text=True, check=True).stdout.split()
+        shown = subprocess.run(
+            ["scontrol", "show", "hostnames", nodelist], capture_output=True, text=True, check=True
+        ).stdout.split()
     except (OSError, subprocess.CalledProcessError) as error:
-        raise InputError(f"cannot read slurm's machines {nodelist!r} with scontrol ({error}); give --master-addr") from error
+        raise InputError(
+            f"cannot read slurm's machines {nodelist!r} with scontrol ({error}); give --master-addr"
+        ) from error
     return shown[0]

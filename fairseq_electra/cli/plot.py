@@ -16,7 +16,16 @@ from fairseq_electra.pretraining.log import read_log
 PICTURES = (".png", ".svg", ".pdf")
 PANELS = (
     ("losses, nats", ("masked_lm_loss", "disc_loss")),
-    ("per cent", ("masked_lm_accuracy", "mask_token_accuracy", "sampled_masked_lm_accuracy", "disc_precision", "disc_recall")),
+    (
+        "per cent",
+        (
+            "masked_lm_accuracy",
+            "mask_token_accuracy",
+            "sampled_masked_lm_accuracy",
+            "disc_precision",
+            "disc_recall",
+        ),
+    ),
     ("area under the curve", ("disc_auc",)),
     ("tokens per second", ("wps",)),
 )
@@ -24,7 +33,9 @@ PANELS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("log", metavar="LOG", nargs="+", help="output of fairseq-train, in order if a run was resumed")
+    parser.add_argument(
+        "log", metavar="LOG", nargs="+", help="output of fairseq-train, in order if a run was resumed"
+    )
     parser.add_argument(
         "--output",
         default="curves.png",
@@ -40,9 +51,15 @@ def run(args: argparse.Namespace) -> None:
     if output.suffix.lower() not in PICTURES:
         raise InputError(f"--output {output} names no picture; end it with {', '.join(PICTURES)}")
     # a resumed run logs again what it had lost: the later record counts
-    records = list({(record["subset"], record["num_updates"]): record for log in args.log for record in read_log(log)}.values())
+    records = list(
+        {
+            (record["subset"], record["num_updates"]): record for log in args.log for record in read_log(log)
+        }.values()
+    )
     if not records:
-        raise InputError(f"no records in {', '.join(args.log)}; train with --log-format json and keep what it prints")
+        raise InputError(
+            f"no records in {', '.join(args.log)}; train with --log-format json and keep what it prints"
+        )
     names = sorted({name for record in records for name in record if name not in ("subset", "num_updates")})
     with written_whole(output.with_suffix(".csv")) as stream:
         table = csv.DictWriter(stream, ["subset", "num_updates", *names])
@@ -57,7 +74,9 @@ def draw(records: list[dict], output: Path, title: str) -> None:
     try:
         import matplotlib
     except ImportError as error:
-        raise InputError("plot needs matplotlib; install it with: pip install 'fairseq_electra[plot]'") from error
+        raise InputError(
+            "plot needs matplotlib; install it with: pip install 'fairseq_electra[plot]'"
+        ) from error
     matplotlib.use("agg")
     from matplotlib import pyplot
 
@@ -69,7 +88,14 @@ def draw(records: list[dict], output: Path, title: str) -> None:
                 if points and (subset == "train_inner" or name != "wps"):
                     style = "-" if subset == "train_inner" else "o"
                     label = name if subset == "train_inner" else f"{name} ({subset})"
-                    axis.plot(*zip(*points, strict=True), style, color=f"C{color}", label=label, markersize=4, linewidth=1)
+                    axis.plot(
+                        *zip(*points, strict=True),
+                        style,
+                        color=f"C{color}",
+                        label=label,
+                        markersize=4,
+                        linewidth=1,
+                    )
         axis.set_title(heading, fontsize=10)
         axis.set_xlabel("updates")
         axis.grid(alpha=0.3)

@@ -38,8 +38,15 @@ COLUMNS = Columns(("sentence",), "swapped", header=("swapped", "sentence"))
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--output", default="runs/quickstart", metavar="DIR", help="folder for all that is made (default %(default)s)")
-    parser.add_argument("--updates", type=int, default=UPDATES, help="updates of pre-training (default %(default)s)")
+    parser.add_argument(
+        "--output",
+        default="runs/quickstart",
+        metavar="DIR",
+        help="folder for all that is made (default %(default)s)",
+    )
+    parser.add_argument(
+        "--updates", type=int, default=UPDATES, help="updates of pre-training (default %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -71,7 +78,9 @@ def prepare(folder: Path) -> None:
         encode_text(RunningText([text / f"{split}.txt"]), vocabulary, folder / "data-bin" / split)
     splits = {split: examples_of(folder, split) for split in SPLITS}
     labels, metrics = classes_of(splits["train"]), ("accuracy",)
-    info = TaskInfo("swap", PREDICTION, 1, labels, metrics, MAX_POSITIONS, columns=COLUMNS.texts, label_column="swapped")
+    info = TaskInfo(
+        "swap", PREDICTION, 1, labels, metrics, MAX_POSITIONS, columns=COLUMNS.texts, label_column="swapped"
+    )
     write_task_folder(folder / "swap-bin", vocabulary, splits, info)
 
 
@@ -125,7 +134,10 @@ def finetune(folder: Path) -> dict[str, dict]:
 
     machine, output = this_cpu(), folder / "finetune"
     found = study(
-        [read_net(f"scratch=scratch:{SIZE}"), read_net(f"pretrained={folder / 'pretrained' / 'checkpoint_last.pt'}")],
+        [
+            read_net(f"scratch=scratch:{SIZE}"),
+            read_net(f"pretrained={folder / 'pretrained' / 'checkpoint_last.pt'}"),
+        ],
         [folder / "swap-bin"],
         output,
         Settings(extra=(*short_options(SIZE), *machine.options)),
@@ -136,8 +148,13 @@ def finetune(folder: Path) -> dict[str, dict]:
     )
     for line in found["summary"]:
         if diverged := [seed for seed, trouble in line["degenerate_seeds"].items() if trouble == "diverged"]:
-            raise InputError(f"{line['net']} diverged with seed {', '.join(diverged)}; its logs are in {output / line['net']}")
-    return {line["net"]: {"lr": line["lr"], "accuracy": line["metrics"]["test"]["accuracy"]["values"]} for line in found["summary"]}
+            raise InputError(
+                f"{line['net']} diverged with seed {', '.join(diverged)}; its logs are in {output / line['net']}"
+            )
+    return {
+        line["net"]: {"lr": line["lr"], "accuracy": line["metrics"]["test"]["accuracy"]["values"]}
+        for line in found["summary"]
+    }
 
 
 def majority(folder: Path) -> float:
@@ -155,7 +172,11 @@ def tfidf(folder: Path) -> float:
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     vectorizer.fit([example.texts[0] for example in splits[0]])
     train, valid, test = (
-        (vectorizer.transform([example.texts[0] for example in examples]), [example.label for example in examples]) for examples in splits
+        (
+            vectorizer.transform([example.texts[0] for example in examples]),
+            [example.label for example in examples],
+        )
+        for examples in splits
     )
     models = [LogisticRegression(C=strength, max_iter=1000).fit(*train) for strength in (0.1, 1, 10, 100)]
     return 100 * max(models, key=lambda model: model.score(*valid)).score(*test)
@@ -163,7 +184,10 @@ def tfidf(folder: Path) -> float:
 
 def table(results: dict) -> str:
     """Markdown table of the results, and what the difference is worth."""
-    lines = ["| were two neighbouring words swapped? | test accuracy, % | spread of 3 seeds |", "|---|---|---|"]
+    lines = [
+        "| were two neighbouring words swapped? | test accuracy, % | spread of 3 seeds |",
+        "|---|---|---|",
+    ]
     lines += [
         f"| always the larger class | {results['majority']:.1f} | |",
         f"| TF-IDF of words and word pairs, logistic regression | {results['tfidf']:.1f} | |",
@@ -172,9 +196,13 @@ def table(results: dict) -> str:
     for net, name in NETS.items():
         scores = results[net]["accuracy"]
         means[net], spreads[net] = statistics.mean(scores), statistics.stdev(scores)
-        lines.append(f"| {name} (learning rate {results[net]['lr']:g}) | {means[net]:.1f} | {spreads[net]:.1f} |")
+        lines.append(
+            f"| {name} (learning rate {results[net]['lr']:g}) | {means[net]:.1f} | {spreads[net]:.1f} |"
+        )
     difference = means["pretrained"] - means["scratch"]
     bound = 2 * ((spreads["pretrained"] ** 2 + spreads["scratch"] ** 2) / len(SEEDS)) ** 0.5
     verdict = "above" if difference > bound else "NOT above"
-    lines.append(f"\npre-trained minus scratch: {difference:.1f}, {verdict} twice its standard error ({bound:.1f})")
+    lines.append(
+        f"\npre-trained minus scratch: {difference:.1f}, {verdict} twice its standard error ({bound:.1f})"
+    )
     return "\n".join(lines)

@@ -13,8 +13,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("runs", type=Path, metavar="DIR", help="the --output of fairseq-electra finetune")
     parser.add_argument("--net", required=True, metavar="NAME", help="which of its nets")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write; new or empty")
-    parser.add_argument("--single", action="store_true", help="the seed that is best on valid, instead of the mean of all")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="folder to write; new or empty"
+    )
+    parser.add_argument(
+        "--single", action="store_true", help="the seed that is best on valid, instead of the mean of all"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -17,10 +17,19 @@ TEXT_HELP = "the files are JSON lines, or CSV or TSV if named so: take the text 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="text: one paragraph a line; plain, .gz or .xz")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="text: one paragraph a line; plain, .gz or .xz"
+    )
     add_column_arguments(parser, TEXT_HELP)
-    parser.add_argument("--size", type=int, default=30522, help="ids in all, special symbols among them (default %(default)s, as BERT)")
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder for tokenizer.json and dict.txt")
+    parser.add_argument(
+        "--size",
+        type=int,
+        default=30522,
+        help="ids in all, special symbols among them (default %(default)s, as BERT)",
+    )
+    parser.add_argument(
+        "--output", required=True, metavar="DIR", help="folder for tokenizer.json and dict.txt"
+    )
     parser.add_argument("--cased", action="store_true", help="keep upper case, and with it the accents")
     parser.add_argument(
         "--keep-accents",
@@ -35,7 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MILLION",
         help="learn from at most so many million characters, drawn by line; 0 for all (default %(default)s)",
     )
-    parser.add_argument("--min-frequency", type=int, default=2, help="join no pair of pieces seen less often (default %(default)s)")
+    parser.add_argument(
+        "--min-frequency",
+        type=int,
+        default=2,
+        help="join no pair of pieces seen less often (default %(default)s)",
+    )
     parser.add_argument(
         "--character-coverage",
         type=float,
@@ -44,7 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the most frequent characters, as many as make up this share of the text, get pieces of their own (default %(default)s)",
     )
     parser.add_argument("--seed", type=int, default=1, help="chooses the sampled lines (default %(default)s)")
-    parser.add_argument("--moses", metavar="LANGUAGE", nargs="?", const="en", help="normalise punctuation with sacremoses first")
+    parser.add_argument(
+        "--moses",
+        metavar="LANGUAGE",
+        nargs="?",
+        const="en",
+        help="normalise punctuation with sacremoses first",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -66,4 +86,7 @@ def run(args: argparse.Namespace) -> None:
     for note in learned.notes:
         print(note)
     size = learned.size
-    print(f"{args.output}: {size:,} ids" + (f" (the text gave no more than {size:,})" if size < args.size else ""))
+    print(
+        f"{args.output}: {size:,} ids"
+        + (f" (the text gave no more than {size:,})" if size < args.size else "")
+    )

@@ -46,15 +46,22 @@ class Faults:
         if len(self.found) == 1 and not self.skip:
             raise self.found[0]
         if empty:
-            raise InputError(f"no example of {empty[0]} can be used; of all there are {self._kinds()}, such as {self.found[0]}")
-        raise InputError(f"{len(self.found):,} examples cannot be used; mend them, or leave them out with --skip-bad: {self.listing()}")
+            raise InputError(
+                f"no example of {empty[0]} can be used; of all there are {self._kinds()}, such as {self.found[0]}"
+            )
+        raise InputError(
+            f"{len(self.found):,} examples cannot be used; mend them, or leave them out with --skip-bad: {self.listing()}"
+        )
 
     def listing(self) -> str:
         """Return the numbers by kind, and a line for each example that cannot be used."""
         return "".join([self._kinds(), *(f"\n  {error}" for error in self.found)])
 
     def _kinds(self) -> str:
-        counts = Counter(error.kind if isinstance(error, ExampleError) else "with a value of another form" for error in self.found)
+        counts = Counter(
+            error.kind if isinstance(error, ExampleError) else "with a value of another form"
+            for error in self.found
+        )
         return ", ".join(f"{number:,} {kind}" for kind, number in counts.most_common())
 
 

@@ -48,5 +48,8 @@ def other_format(head: bytes) -> tuple[str, str] | None:
     if head[_TAR:].startswith(_TAR_MARKS):
         return "a tar archive", _ARCHIVE
     if 4 * head.count(0) >= len(head) >= FEWEST:
-        return "binary, or text in UTF-16 without a byte order mark", "convert it if it is text: iconv -f UTF-16LE -t UTF-8 FILE > NEW"
+        return (
+            "binary, or text in UTF-16 without a byte order mark",
+            "convert it if it is text: iconv -f UTF-16LE -t UTF-8 FILE > NEW",
+        )
     return None

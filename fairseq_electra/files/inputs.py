@@ -8,13 +8,25 @@ from pathlib import Path
 
 from fairseq_electra.errors import InputError, listed
 from fairseq_electra.files.json_values import parsed, text_of
-from fairseq_electra.files.table import Columns, is_csv, is_json, is_table, numbered_lines, read_rows, records, source_name, value_in
+from fairseq_electra.files.table import (
+    Columns,
+    is_csv,
+    is_json,
+    is_table,
+    numbered_lines,
+    read_rows,
+    records,
+    source_name,
+    value_in,
+)
 
 _BEGIN = re.compile(r'\s*\{\s*(?:"|$)')  # of an object, also where the line ends within it
 Input = str | tuple[str, ...]  # a line as it stands, or the texts of a record
 
 
-def read_inputs(path: str | Path, columns: Sequence[str] = (), named: bool = False, quoted: bool = False) -> Iterator[Input]:
+def read_inputs(
+    path: str | Path, columns: Sequence[str] = (), named: bool = False, quoted: bool = False
+) -> Iterator[Input]:
     """Yield the inputs of a file.
 
     It is read as JSON lines if its name ends so, or if its first line that is not blank is a JSON object; as a CSV if its name ends so. A
@@ -59,7 +71,9 @@ def texts_in(given: Input) -> list[str]:
 def _texts(record: dict, columns: Sequence[str], place: str) -> tuple[str, ...]:
     names = listed(map(repr, record))
     if not columns:
-        raise InputError(f"{place}: a JSON record with {names}, and the network does not know which hold its text; name them with --text")
+        raise InputError(
+            f"{place}: a JSON record with {names}, and the network does not know which hold its text; name them with --text"
+        )
     missing = [name for name in columns if name not in record]
     if missing:
         raise InputError(f"{place}: no {missing[0]!r}, it has {names}; name the columns with --text")

@@ -34,7 +34,9 @@ def create_partial(path: Path, folder: bool = False) -> tuple[Path, int]:
             descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         if _lock(descriptor) is not False and partial.exists():
             return partial, descriptor
-        os.close(descriptor)  # another writer took it for abandoned before it was locked, and has removed it, or does so now
+        os.close(
+            descriptor
+        )  # another writer took it for abandoned before it was locked, and has removed it, or does so now
 
 
 def remove_abandoned(folder: Path) -> None:

@@ -24,4 +24,7 @@ def warn_of_quotes(path: str | Path, columns: Columns) -> None:
     cells = [cell for _, row in itertools.islice(read_rows(path, columns), ROWS_LOOKED_AT) for cell in row]
     if number := sum(map(in_quotes, cells)):
         what = f"{number:,} of the first {len(cells):,} cells begin and end with quotes"
-        print(f"warning: {path}: {what}, which are read as text; if they are not, give --quoted", file=sys.stderr)
+        print(
+            f"warning: {path}: {what}, which are read as text; if they are not, give --quoted",
+            file=sys.stderr,
+        )

@@ -38,7 +38,9 @@ class Columns:
     numbers: bool = False
 
 
-def read_rows(path: str | Path, columns: Columns, json_lines: bool = False, faults: Faults = STRICT) -> Iterator[tuple[int, list[str]]]:
+def read_rows(
+    path: str | Path, columns: Columns, json_lines: bool = False, faults: Faults = STRICT
+) -> Iterator[tuple[int, list[str]]]:
     """Yield the values of each row or record and the line in which it begins: the texts, and the label where there is one.
 
     A file is JSON lines, or CSV, if its name ends so (``.jsonl``, ``.json``, ``.csv``, also ``.gz`` or ``.xz`` behind), else TSV. TSV is
@@ -64,7 +66,10 @@ def has_labels(path: str | Path, columns: Columns) -> bool:
     labels if any record has one.
     """
     if is_json(path):
-        return any(record.get(columns.label) is not None for _, record in records(numbered_lines(path), path, Faults()))
+        return any(
+            record.get(columns.label) is not None
+            for _, record in records(numbered_lines(path), path, Faults())
+        )
     names = next((cells for _, cells in _cells(path, columns) if any(cells)), [])
     return len(names) == len(columns.header) if columns.header is not None else columns.label in names
 
@@ -105,7 +110,9 @@ def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
         yield number, line.removeprefix("\ufeff") if number == 1 else line
 
 
-def records(lines: Iterable[tuple[int, str]], source: str | Path, faults: Faults = STRICT) -> Iterator[tuple[int, dict]]:
+def records(
+    lines: Iterable[tuple[int, str]], source: str | Path, faults: Faults = STRICT
+) -> Iterator[tuple[int, dict]]:
     """Yield the records of JSON lines and their line numbers; blank lines are passed over.
 
     Args:
@@ -127,7 +134,9 @@ def _record(line: str, place: str) -> dict:
     try:
         record = parsed(line)
     except ValueError as error:
-        raise ExampleError("that are not JSON", f"{place}: not JSON ({error}); every line must be one object") from error
+        raise ExampleError(
+            "that are not JSON", f"{place}: not JSON ({error}); every line must be one object"
+        ) from error
     if not isinstance(record, dict):
         message = f"{place}: {type(record).__name__}, not an object; every line must be one, such as {{...}}"
         raise ExampleError("that are not JSON objects", message)
@@ -138,7 +147,9 @@ def value_in(record: dict, name: str, place: str) -> object:
     """Return a record's value; refuse a record without it."""
     if record.get(name) is None:
         found = f"{name!r} is null" if name in record else f"no {name!r}, it has {listed(map(repr, record))}"
-        raise ExampleError(f"without a value in {name!r}", f"{place}: {found}; every record needs a value there")
+        raise ExampleError(
+            f"without a value in {name!r}", f"{place}: {found}; every record needs a value there"
+        )
     return record[name]
 
 
@@ -155,7 +166,9 @@ def _cells(path: str | Path, columns: Columns) -> Iterator[tuple[int, list[str]]
         return
     first = next(lines, (1, ""))
     kind, delimiter = ("CSV", _delimiter(first[1], columns.header)) if is_csv(path) else ("TSV", "\t")
-    reader = csv.reader((f"{line}\n" for _, line in itertools.chain([first], lines)), delimiter=delimiter, strict=True)
+    reader = csv.reader(
+        (f"{line}\n" for _, line in itertools.chain([first], lines)), delimiter=delimiter, strict=True
+    )
     number = 1
     try:
         for cells in reader:
@@ -172,7 +185,10 @@ def _delimiter(line: str, header: Sequence[str] | None) -> str:
     def cells(delimiter: str) -> int:
         return len(next(csv.reader([line], delimiter=delimiter), []))
 
-    return max(CSV_DELIMITERS, key=lambda delimiter: (header is not None and cells(delimiter) == len(header), cells(delimiter)))
+    return max(
+        CSV_DELIMITERS,
+        key=lambda delimiter: (header is not None and cells(delimiter) == len(header), cells(delimiter)),
+    )
 
 
 def _table_rows(path: str | Path, columns: Columns, faults: Faults) -> Iterator[tuple[int, list[str]]]:
@@ -181,14 +197,20 @@ def _table_rows(path: str | Path, columns: Columns, faults: Faults) -> Iterator[
     if header is None:
         header = next(rows, (1, [""]))[1]
     if not any(header):
-        raise InputError(f"{path} is empty, or its first line is; give a file whose first line names the columns")
+        raise InputError(
+            f"{path} is empty, or its first line is; give a file whose first line names the columns"
+        )
     missing = [name for name in _wanted(columns) if name not in header]
     if missing:
         raise InputError(
             f"{path} has no column {missing[0]!r}, its first line names {listed(map(repr, header))}; {_advice(header, missing[0])}"
         )
     places = [header.index(name) for name in _wanted(columns)]
-    between = "quote cells that hold what stands between columns" if is_csv(path) else "tabs only stand between columns"
+    between = (
+        "quote cells that hold what stands between columns"
+        if is_csv(path)
+        else "tabs only stand between columns"
+    )
     for number, values in rows:
         if not values or (columns.skip_short_lines and len(values) != len(header)):
             continue
@@ -204,7 +226,9 @@ def _advice(header: Sequence[str], missing: str) -> str:
     """Say what to do about a column that a header has not."""
     if f'"{missing}"' in header:
         return "give --quoted"
-    if len(header) == 1 and any(missing in next(csv.reader(header, delimiter=each), []) for each in CSV_DELIMITERS):
+    if len(header) == 1 and any(
+        missing in next(csv.reader(header, delimiter=each), []) for each in CSV_DELIMITERS
+    ):
         return "give a CSV a name that ends in .csv"
     return "name one of these"
 
@@ -217,13 +241,20 @@ def _json_rows(path: str | Path, columns: Columns, faults: Faults) -> Iterator[t
         with faults:
             values = [value_in(record, name, place) for name in _wanted(columns)]
             label = values.pop() if columns.label is not None else None
-            row = [text_of(value, f"{place}: the text {name!r}") for name, value in zip(columns.texts, values, strict=True)]
+            row = [
+                text_of(value, f"{place}: the text {name!r}")
+                for name, value in zip(columns.texts, values, strict=True)
+            ]
             if columns.label is not None:
                 row.append(label_of(label, f"{place}: the label {columns.label!r}"))
                 kind = kind_of(label)
                 if not first_kind:
                     first_line, first_kind = number, kind
                 if kind != first_kind and not columns.numbers:
-                    written = f"{place}: the label {row[-1]!r} is {kind}, where line {first_line} has {first_kind}"
-                    raise ExampleError("with a label of another kind", f"{written}; write all labels of a file in one way")
+                    written = (
+                        f"{place}: the label {row[-1]!r} is {kind}, where line {first_line} has {first_kind}"
+                    )
+                    raise ExampleError(
+                        "with a label of another kind", f"{written}; write all labels of a file in one way"
+                    )
             yield number, row

@@ -22,7 +22,9 @@ _OPENERS = {".gz": gzip.open, ".xz": lzma.open}
 _STARTS = {".gz": (b"\x1f\x8b",), ".xz": (b"\xfd7zXZ\x00", b"]\x00\x00")}  # lzma.open reads both
 _UNSEEN = ("Cc", "Cf", "Co")  # categories of characters that BERT's normalizer leaves out
 _BLANKS = (b" ", b"\t", "\u3000".encode())
-LONGEST_PART = 1 << 20  # bytes of a line that are read at once: no paragraph is longer, and the library takes a hundred times as much
+LONGEST_PART = (
+    1 << 20
+)  # bytes of a line that are read at once: no paragraph is longer, and the library takes a hundred times as much
 Reader = Callable[[str | Path, int], Iterator[str]]  # reads running text as read_text does
 
 
@@ -131,11 +133,15 @@ def _opened(path: str | Path) -> Iterator[tuple[BinaryIO, _Place]]:
         with contextlib.ExitStack() as stack:
             raw = sys.stdin.buffer if str(path) == "-" else stack.enter_context(open(path, "rb"))
             suffix = "" if str(path) == "-" else Path(path).suffix
-            head = raw.peek(HEAD) if hasattr(raw, "peek") else b""  # not so a stream that a program has put in place of its input
+            head = (
+                raw.peek(HEAD) if hasattr(raw, "peek") else b""
+            )  # not so a stream that a program has put in place of its input
             stream: BinaryIO = raw
             if suffix in _OPENERS:
                 if head and not head.startswith(_STARTS[suffix]):
-                    raise InputError(f"{name} is not compressed as its name says; give it a name that does not end in {suffix}")
+                    raise InputError(
+                        f"{name} is not compressed as its name says; give it a name that does not end in {suffix}"
+                    )
                 stream = stack.enter_context(_OPENERS[suffix](raw))  # type: ignore[operator]
                 head = stream.peek(HEAD)  # type: ignore[attr-defined]
             if other := other_format(head):
@@ -149,7 +155,9 @@ def _opened(path: str | Path) -> Iterator[tuple[BinaryIO, _Place]]:
             "read some of NEW: a wrong one gives nonsense without an error"
         ) from error
     except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{name}: damaged or cut-short compressed file after line {place.line} ({error}); copy it again") from error
+        raise InputError(
+            f"{name}: damaged or cut-short compressed file after line {place.line} ({error}); copy it again"
+        ) from error
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror or error}; check the path") from error
 
@@ -261,4 +269,6 @@ def _room(path: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         free = shutil.disk_usage(path if path.is_dir() else path.parent).free
-        raise InputError(f"cannot write {path}: {error.strerror} ({free / 1e6:,.1f} MB free); make room there") from error
+        raise InputError(
+            f"cannot write {path}: {error.strerror} ({free / 1e6:,.1f} MB free); make room there"
+        ) from error

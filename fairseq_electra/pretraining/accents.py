@@ -41,9 +41,15 @@ class Marks:
 
 def find_marks(texts: Counter[str]) -> Marks:
     """Count the letters of texts, by how often each text stands there, that a BERT normalizer changes with ``strip_accents``."""
-    counts = {character: count for character, count in count_characters(texts).items() if _is_letter(character)}
-    changed = Counter({character: count for character, count in counts.items() if without_marks(character) is not None})
-    accents = Counter({character: count for character, count in changed.items() if _script(character) in ACCENTED})
+    counts = {
+        character: count for character, count in count_characters(texts).items() if _is_letter(character)
+    }
+    changed = Counter(
+        {character: count for character, count in counts.items() if without_marks(character) is not None}
+    )
+    accents = Counter(
+        {character: count for character, count in changed.items() if _script(character) in ACCENTED}
+    )
     signs = changed - accents
     larger = max(accents, signs, key=lambda kind: kind.total())
     example = min(larger, key=lambda character: (-larger[character], character), default="")

@@ -98,7 +98,10 @@ class MaskedRows(FairseqDataset):
             arrays["document_ends"] = (ends, self.width)
             documents = np.diff(np.minimum(ends, lengths[:, None]), axis=1, prepend=0)
         missing = max(0, self.rows_of_batch - len(index))
-        net_input = {name: torch.from_numpy(_filled_up(array, missing, value)) for name, (array, value) in arrays.items()}
+        net_input = {
+            name: torch.from_numpy(_filled_up(array, missing, value))
+            for name, (array, value) in arrays.items()
+        }
         sample = {
             "id": torch.from_numpy(index),
             "nsentences": len(index),
@@ -138,8 +141,13 @@ class MaskedRows(FairseqDataset):
                 f"{self.vocabulary_size:,} entries; use the dict.txt the data was made with"
             )
 
-    def _read(self, index: np.ndarray, ids: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
-        special, ids = {"bos": self.bos, "pad": self.pad, "eos": self.eos}, self.corpus.ids if ids is None else ids
+    def _read(
+        self, index: np.ndarray, ids: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+        special, ids = (
+            {"bos": self.bos, "pad": self.pad, "eos": self.eos},
+            self.corpus.ids if ids is None else ids,
+        )
         if self.packing is None:
             return *gather_rows(ids, self.rows, index, self.width, **special), None
         return gather_packed(ids, self.rows, self.packing, index, self.width, **special)
@@ -180,4 +188,6 @@ class MaskedRows(FairseqDataset):
 
 
 def _filled_up(array: np.ndarray, missing: int, value: int) -> np.ndarray:
-    return np.concatenate([array, np.full((missing, array.shape[1]), value, array.dtype)]) if missing else array
+    return (
+        np.concatenate([array, np.full((missing, array.shape[1]), value, array.dtype)]) if missing else array
+    )

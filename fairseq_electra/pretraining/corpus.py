@@ -59,7 +59,9 @@ def builtin_documents() -> list[Document]:
             seen.add(paragraphs)
             documents.append(Document(source, paragraphs))
     if not documents:
-        raise InputError("this Python comes without its documentation and sources; use one from python.org or your system's full package")
+        raise InputError(
+            "this Python comes without its documentation and sources; use one from python.org or your system's full package"
+        )
     return documents
 
 
@@ -71,7 +73,14 @@ def builtin_paragraphs() -> Iterator[str]:
 
 def _texts() -> Iterator[tuple[str, tuple[str, ...]]]:
     for source, text in itertools.chain(_topics(), _docstrings(Path(sysconfig.get_paths()["stdlib"]))):
-        yield source, tuple(" ".join(block.split()) for block in re.split(r"\n\s*\n", textwrap.dedent(text)) if block.strip())
+        yield (
+            source,
+            tuple(
+                " ".join(block.split())
+                for block in re.split(r"\n\s*\n", textwrap.dedent(text))
+                if block.strip()
+            ),
+        )
 
 
 def fingerprint(documents: list[Document]) -> str:
@@ -126,7 +135,12 @@ def swap_examples(documents: list[Document], split: str) -> list[Example]:
     """
     known: set[str] = set()  # sentences that stand in a training file too
     if split != "train":
-        known = {sentence for document in documents if document.split == "train" for sentence in _sentences(document.paragraphs)}
+        known = {
+            sentence
+            for document in documents
+            if document.split == "train"
+            for sentence in _sentences(document.paragraphs)
+        }
     examples: dict[str, Example] = {}
     for document in documents:
         if document.split != split:
@@ -162,7 +176,9 @@ def _docstrings(folder: Path) -> Iterator[tuple[str, str]]:
         except (SyntaxError, ValueError, OSError):
             continue
         for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (text := ast.get_docstring(node)):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
+                text := ast.get_docstring(node)
+            ):
                 yield name.as_posix(), text
 
 

@@ -4,7 +4,12 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from fairseq_electra.pretraining.failures import DiscriminatorAtChance, Failure, GeneratorAhead, GeneratorAtUnigram
+from fairseq_electra.pretraining.failures import (
+    DiscriminatorAtChance,
+    Failure,
+    GeneratorAhead,
+    GeneratorAtUnigram,
+)
 from fairseq_electra.pretraining.stretch import Stretch
 
 ENOUGH = 4000  # replaced tokens behind a judgement: the standard error of the AUC is then .005
@@ -52,7 +57,9 @@ class Diagnosis:
     unigram: dict[str, Unigram] = field(default_factory=dict)
     gathered: Stretch | None = None
     history: list[Stretch] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=lambda: [DiscriminatorAtChance(), GeneratorAtUnigram(), GeneratorAhead()])
+    failures: list[Failure] = field(
+        default_factory=lambda: [DiscriminatorAtChance(), GeneratorAtUnigram(), GeneratorAhead()]
+    )
 
     def follow(self, stretch: Stretch) -> list[str]:
         """Return the sentences that are due after the latest updates, none if all is well or nothing has changed."""
@@ -62,13 +69,25 @@ class Diagnosis:
             return []
         self.gathered = None
         # the one before in any case: of a single stretch nobody can tell what rises
-        self.history = [*([each for each in self.history if each.end > now.end - KEPT] or self.history[-1:]), now]
-        return [f"update {now.end}: {line}" for failure in self.failures for line in failure.follow(self.history, self._accuracy)]
+        self.history = [
+            *([each for each in self.history if each.end > now.end - KEPT] or self.history[-1:]),
+            now,
+        ]
+        return [
+            f"update {now.end}: {line}"
+            for failure in self.failures
+            for line in failure.follow(self.history, self._accuracy)
+        ]
 
     def collapse(self, updates: int) -> str:
         """Describe the collapse that was said and has lasted for ``updates`` updates; empty if there is none."""
         for failure in self.failures:
-            if failure.is_collapse and failure.said and failure.since is not None and self.history[-1].end - failure.since >= updates:
+            if (
+                failure.is_collapse
+                and failure.said
+                and failure.since is not None
+                and self.history[-1].end - failure.since >= updates
+            ):
                 return failure.report(self.history[-1], self._accuracy)
         return ""
 
@@ -88,4 +107,6 @@ class Diagnosis:
         """Go on from a checkpoint's state."""
         self.gathered = state["gathered"] and Stretch(**state["gathered"])
         self.history = [Stretch(**each) for each in state["history"]]
-        self.failures = [type(each)(**state["failures"].get(type(each).__name__, {})) for each in self.failures]
+        self.failures = [
+            type(each)(**state["failures"].get(type(each).__name__, {})) for each in self.failures
+        ]

@@ -17,7 +17,9 @@ from fairseq_electra.files.text import LONGEST_PART, Reader, is_blank, read_part
 
 BLANK_LINES, LINES, HEADINGS = "blank-lines", "lines", "headings"
 DOCUMENTS = (BLANK_LINES, LINES, HEADINGS)
-_TITLE = re.compile(r"\s*=\s+[^=\s](.*\S)?\s+=\s*")  # of an article, in WikiText and MediaWiki; those of sections have more signs
+_TITLE = re.compile(
+    r"\s*=\s+[^=\s](.*\S)?\s+=\s*"
+)  # of an article, in WikiText and MediaWiki; those of sections have more signs
 _HEADING = re.compile(r"\s*=.*\S.*=\s*")
 # what is worth a warning: lines of a document that may be many, share of documents that are one line, or only a heading
 MANY_LINES, NEARLY_ALL, OFTEN = 1000, 0.9, 0.1
@@ -34,7 +36,11 @@ def reader_of(column: str | None = None, by: str = BLANK_LINES, quoted: bool = F
             form ``= Title =``, where blank lines are passed over.
         quoted: cells of a TSV may stand in quotes.
     """
-    return functools.partial(read_column, column=column, quoted=quoted) if column else functools.partial(read_plain, by=by)
+    return (
+        functools.partial(read_column, column=column, quoted=quoted)
+        if column
+        else functools.partial(read_plain, by=by)
+    )
 
 
 def read_plain(path: str | Path, longest: int = LONGEST_PART, by: str = BLANK_LINES) -> Iterator[str]:
@@ -52,7 +58,9 @@ def read_plain(path: str | Path, longest: int = LONGEST_PART, by: str = BLANK_LI
     return lines if by == BLANK_LINES else _separated(lines, by)
 
 
-def read_column(path: str | Path, longest: int = LONGEST_PART, *, column: str, quoted: bool = False) -> Iterator[str]:
+def read_column(
+    path: str | Path, longest: int = LONGEST_PART, *, column: str, quoted: bool = False
+) -> Iterator[str]:
     """Yield the lines of the texts in a column, with a blank line between records; blank lines within a text are passed over.
 
     Args:

@@ -11,12 +11,22 @@ from tokenizers import Tokenizer
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import written_whole
 from fairseq_electra.pretraining.unknown import Unknown
-from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, EOS, LEADING, TOKENIZER_FILE, read_entries, symbols_of
+from fairseq_electra.pretraining.wordpiece import (
+    DICTIONARY_FILE,
+    EOS,
+    LEADING,
+    TOKENIZER_FILE,
+    read_entries,
+    symbols_of,
+)
 
 SPLITS = ("train", "valid", "test")
 LINES_AT_ONCE, CHARACTERS_AT_ONCE = 4096, 1 << 21
 INDEX_MAGIC = b"MMIDIDX\x00\x00"  # fairseq/data/indexed_dataset.py::MMapIndexedDataset.Index
-DTYPE_CODES: dict[np.dtype, int] = {np.dtype(np.uint16): 8, np.dtype(np.uint32): 9}  # fairseq/data/indexed_dataset.py::_code_to_dtype
+DTYPE_CODES: dict[np.dtype, int] = {
+    np.dtype(np.uint16): 8,
+    np.dtype(np.uint32): 9,
+}  # fairseq/data/indexed_dataset.py::_code_to_dtype
 
 
 def punctuation_normalizer(language: str = "en") -> Callable[[str], str]:
@@ -26,7 +36,9 @@ def punctuation_normalizer(language: str = "en") -> Callable[[str], str]:
     return MosesPunctNormalizer(lang=language).normalize
 
 
-def encode_lines(tokenizer: Tokenizer, lines: Iterable[str], unknown: Unknown | None = None) -> Iterator[list[list[int]]]:
+def encode_lines(
+    tokenizer: Tokenizer, lines: Iterable[str], unknown: Unknown | None = None
+) -> Iterator[list[list[int]]]:
     """Encode lines on all cores, a few thousand at a time; yields for each batch of lines the ids of each.
 
     Args:
@@ -54,7 +66,9 @@ def batches_of(lines: Iterable[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def encode_to_pieces(tokenizer: Tokenizer, lines: Iterable[str], unknown: Unknown | None = None) -> Iterator[str]:
+def encode_to_pieces(
+    tokenizer: Tokenizer, lines: Iterable[str], unknown: Unknown | None = None
+) -> Iterator[str]:
     """Yield one line of pieces, joined by blanks, for each line of text; arguments as for :func:`encode_lines`.
 
     Raises:
@@ -72,7 +86,11 @@ def encode_to_pieces(tokenizer: Tokenizer, lines: Iterable[str], unknown: Unknow
 
 
 def encode_to_binary(
-    tokenizer: Tokenizer, lines: Iterable[str], prefix: str | Path, vocabulary: str | Path, unknown: Unknown | None = None
+    tokenizer: Tokenizer,
+    lines: Iterable[str],
+    prefix: str | Path,
+    vocabulary: str | Path,
+    unknown: Unknown | None = None,
 ) -> tuple[int, int]:
     """Write ``PREFIX.bin``, ``PREFIX.idx`` and, ``dict.txt``, as ``fairseq-preprocess --only-source`` does, and ``tokenizer.json``.
 
@@ -92,8 +110,12 @@ def encode_to_binary(
     dictionary = check_ids(tokenizer, vocabulary)
     beside = Path(prefix).parent / DICTIONARY_FILE
     if beside.is_file() and beside.read_bytes() != dictionary.read_bytes():
-        raise InputError(f"{beside} is of another vocabulary than {vocabulary}; choose another folder, or remove what is in this one")
-    written = write_binarized(prefix, encode_lines(tokenizer, lines, unknown), tokenizer.get_vocab_size(), LEADING.index(EOS))
+        raise InputError(
+            f"{beside} is of another vocabulary than {vocabulary}; choose another folder, or remove what is in this one"
+        )
+    written = write_binarized(
+        prefix, encode_lines(tokenizer, lines, unknown), tokenizer.get_vocab_size(), LEADING.index(EOS)
+    )
     for name in (DICTIONARY_FILE, TOKENIZER_FILE):  # the tokenizer too: who has the data can read new text
         with written_whole(beside.with_name(name), "wb") as copy:
             copy.write((Path(vocabulary) / name).read_bytes())
@@ -104,13 +126,19 @@ def check_ids(tokenizer: Tokenizer, vocabulary: str | Path) -> Path:
     """Refuse a vocabulary whose two files have not the same ids; returns the path of the dictionary."""
     dictionary = Path(vocabulary) / DICTIONARY_FILE
     if not dictionary.is_file():
-        raise InputError(f"no {DICTIONARY_FILE} in {vocabulary}; make one with: fairseq-electra vocab --output {vocabulary} FILE...")
+        raise InputError(
+            f"no {DICTIONARY_FILE} in {vocabulary}; make one with: fairseq-electra vocab --output {vocabulary} FILE..."
+        )
     if symbols_of(tokenizer) != [*LEADING, *read_entries(dictionary)]:
-        raise InputError(f"{vocabulary}: tokenizer.json and {DICTIONARY_FILE} have not the same ids; make both with fairseq-electra vocab")
+        raise InputError(
+            f"{vocabulary}: tokenizer.json and {DICTIONARY_FILE} have not the same ids; make both with fairseq-electra vocab"
+        )
     return dictionary
 
 
-def write_binarized(prefix: str | Path, batches: Iterable[list[list[int]]], vocabulary_size: int, eos: int) -> tuple[int, int]:
+def write_binarized(
+    prefix: str | Path, batches: Iterable[list[list[int]]], vocabulary_size: int, eos: int
+) -> tuple[int, int]:
     """Write lines of ids in fairseq's mmap format.
 
     Args:

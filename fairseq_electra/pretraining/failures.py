@@ -74,7 +74,9 @@ class DiscriminatorAtChance(Failure):
         """See :meth:`Failure.holds`."""
         if self.said:
             return now.auc < 0.57
-        return now.auc + now.auc_error < 0.55 and (now.recall < 0.01 or now.disc_loss > 0.98 * now.base_rate_loss)
+        return now.auc + now.auc_error < 0.55 and (
+            now.recall < 0.01 or now.disc_loss > 0.98 * now.base_rate_loss
+        )
 
     def report(self, now: Stretch, unigram: float) -> str:
         """See :meth:`Failure.report`."""

@@ -21,7 +21,10 @@ from fairseq_electra.pretraining.rows import build_rows, gather_rows
 SHARE = 0.15  # of the pieces; fewer change, as a draw may hit the piece that stands there
 SEED = 1  # never that of a run
 BLOCK = 1024  # ids that share a key
-BY_FREQUENCY, BY_GENERATOR = "fixed", "fixed_generator"  # the metrics are called fixed_auc and fixed_generator_auc
+BY_FREQUENCY, BY_GENERATOR = (
+    "fixed",
+    "fixed_generator",
+)  # the metrics are called fixed_auc and fixed_generator_auc
 WIDTH = 128  # tokens of a row that a generator corrupts
 
 
@@ -38,13 +41,17 @@ def corrupt_by_frequency(ids: np.ndarray, first_piece: int, mask_index: int) -> 
     piece = (ids >= first_piece - 1) & (ids < mask_index)
     frequency = np.bincount(ids[piece], minlength=mask_index).cumsum()
     blocks = -(-len(ids) // BLOCK)
-    draws = fractions(bits(row_keys(Stream.FIXED, SEED, 0, np.arange(blocks)), 2 * BLOCK)).reshape(blocks, 2, BLOCK)
+    draws = fractions(bits(row_keys(Stream.FIXED, SEED, 0, np.arange(blocks)), 2 * BLOCK)).reshape(
+        blocks, 2, BLOCK
+    )
     chosen, which = (draws[:, number].reshape(-1)[: len(ids)] for number in range(2))
     drawn = np.searchsorted(frequency, np.floor(which * frequency[-1]), side="right")
     return np.where(piece & (chosen < SHARE), drawn, ids).astype(ids.dtype)
 
 
-def corrupt_by_rows(corpus: Binarized, corrupt: Callable[[np.ndarray, np.ndarray], np.ndarray], bos: int, pad: int, eos: int) -> np.ndarray:
+def corrupt_by_rows(
+    corpus: Binarized, corrupt: Callable[[np.ndarray, np.ndarray], np.ndarray], bos: int, pad: int, eos: int
+) -> np.ndarray:
     """Let a function corrupt the text row by row, and put the rows together again.
 
     Args:

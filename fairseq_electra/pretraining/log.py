@@ -11,7 +11,11 @@ from fairseq_electra.files.text import read_lines
 # the last one of a line: behind a record that a killed run has cut short, the next run's may stand in the same line
 RECORD = re.compile(r".*(?:\| INFO \| (\S+) \| |\[([^]\s]+)\]\[INFO\] - )(\{\".*\})$")
 
-PER_CENT = ("_accuracy", "_precision", "_recall")  # ends the names of metrics in per cent, of pre-training as of all tasks
+PER_CENT = (
+    "_accuracy",
+    "_precision",
+    "_recall",
+)  # ends the names of metrics in per cent, of pre-training as of all tasks
 KNOWS_UNITS = "disc_accuracy"  # above 1 % in any run, as most tokens are original
 
 
@@ -42,5 +46,9 @@ def read_record(line: str) -> dict | None:
         return None
     values = {name.removeprefix(f"{subset}_"): value for name, value in logged.items()}
     # fairseq's criterion for sentences logs all its predictions as lists
-    numbers = {name: float(value) for name, value in values.items() if not isinstance(value, list) and value not in (None, "None")}
+    numbers = {
+        name: float(value)
+        for name, value in values.items()
+        if not isinstance(value, list) and value not in (None, "None")
+    }
     return {"subset": subset, **numbers}

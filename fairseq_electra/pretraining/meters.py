@@ -53,7 +53,9 @@ class SumsOnDevice(Meter):
         if layout != self.layout:
             self.read()
         self.layout = layout
-        self.pending = vector if self.pending is None else self.pending + vector  # not in place: several meters share a vector
+        self.pending = (
+            vector if self.pending is None else self.pending + vector
+        )  # not in place: several meters share a vector
 
     def read(self) -> dict[str, float | Tensor]:
         """Wait for the device once and return all sums: numbers, and vectors on the CPU."""
@@ -71,7 +73,10 @@ class SumsOnDevice(Meter):
     def load_state_dict(self, state_dict: dict) -> None:
         """Go on from the sums of a checkpoint."""
         self.reset()
-        self.total = {name: in_bins_of_today(value) if isinstance(value, Tensor) else value for name, value in state_dict["total"].items()}
+        self.total = {
+            name: in_bins_of_today(value) if isinstance(value, Tensor) else value
+            for name, value in state_dict["total"].items()
+        }
 
     @property
     def smoothed_value(self) -> None:  # type: ignore[override]

@@ -12,7 +12,12 @@ from torch import Tensor
 from fairseq_electra.electra.packed import PackedDocuments
 from fairseq_electra.pretraining.log import PER_CENT
 from fairseq_electra.pretraining.meters import SumsOnDevice, pack
-from fairseq_electra.pretraining.score_histogram import BINS, area_under_curve, in_bins_of_today, score_histogram
+from fairseq_electra.pretraining.score_histogram import (
+    BINS,
+    area_under_curve,
+    in_bins_of_today,
+    score_histogram,
+)
 
 HISTOGRAM = "_histogram"  # ends the names of counts that a metric ending in _auc is made of
 SUMS = "_electra_sums"  # the meter that all figures are derived from; a leading underscore keeps it out of the log
@@ -32,10 +37,16 @@ SHARES = {
     "disc_recall": ("flagged_replaced", "replaced"),
 }
 DERIVED = ("disc_right", MASKED_PIECES)
-COUNTED = tuple(dict.fromkeys(["masked_unknown", *(name for pair in SHARES.values() for name in pair if name not in DERIVED)]))
+COUNTED = tuple(
+    dict.fromkeys(
+        ["masked_unknown", *(name for pair in SHARES.values() for name in pair if name not in DERIVED)]
+    )
+)
 IN_PER_CENT = tuple(name for name in SHARES if name.endswith(PER_CENT))
 OF_GENERATOR = ("loss", "masked_lm_loss", "masked_lm_accuracy", "mask_token_accuracy", "gen_entropy")
-SOMETIMES = ("disc_precision",)  # has no value as long as no token is taken for a replacement, as at the begin of a training
+SOMETIMES = (
+    "disc_precision",
+)  # has no value as long as no token is taken for a replacement, as at the begin of a training
 
 
 def fixed_histograms(model, sample: dict) -> dict[str, Tensor]:
@@ -102,7 +113,11 @@ def share_of(total: dict, name: str) -> float | None:
     if not total.get(whole, 0) > 0:
         return None
     if part == "disc_right":
-        return unit * (total["ntokens"] - total["replaced"] - total["flagged"] + 2 * total["flagged_replaced"]) / total[whole]
+        return (
+            unit
+            * (total["ntokens"] - total["replaced"] - total["flagged"] + 2 * total["flagged_replaced"])
+            / total[whole]
+        )
     return unit * total[part] / total[whole]
 
 
@@ -127,7 +142,11 @@ def _take_over_averages(meters: MetersDict) -> None:
     for name, (part, whole) in SHARES.items():
         average = meters.get(name)
         if isinstance(average, AverageMeter):
-            total |= {key: value for key, value in ((whole, average.count), (part, average.sum)) if key not in DERIVED}
+            total |= {
+                key: value
+                for key, value in ((whole, average.count), (part, average.sum))
+                if key not in DERIVED
+            }
             # in its place: MetersDict itself allows no second meter of a name
             OrderedDict.__setitem__(meters, name, MetersDict._DerivedMeter(partial(_logged_share, name)))
     histogram = meters.get("_disc_histogram")

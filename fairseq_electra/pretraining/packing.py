@@ -71,15 +71,27 @@ def pack(sizes: np.ndarray, width: int, seed: int = 1) -> Packing:
             columns[:, column] = by_size[begin[size] : begin[size] + rows]
             begin[size] += rows
         parts.append(columns)
-    counts = np.repeat([len(pattern) for pattern, _ in patterns], [rows for _, rows in patterns]).astype(np.int64)
+    counts = np.repeat([len(pattern) for pattern, _ in patterns], [rows for _, rows in patterns]).astype(
+        np.int64
+    )
     bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     documents = np.concatenate([np.zeros(0, np.int64), *(part.ravel() for part in parts)])
-    row_sizes = np.repeat([sum(pattern) for pattern, _ in patterns], [rows for _, rows in patterns]).astype(np.int32)
+    row_sizes = np.repeat([sum(pattern) for pattern, _ in patterns], [rows for _, rows in patterns]).astype(
+        np.int32
+    )
     return Packing(documents, bounds, row_sizes, 1 << int(counts.max(initial=0)).bit_length())
 
 
 def gather_packed(
-    stream: np.ndarray, rows: Rows, packing: Packing, index: np.ndarray, width: int, *, bos: int, pad: int, eos: int
+    stream: np.ndarray,
+    rows: Rows,
+    packing: Packing,
+    index: np.ndarray,
+    width: int,
+    *,
+    bos: int,
+    pad: int,
+    eos: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Read packed rows: ``<s> A </s> B </s> <s> A </s> ...``, padded on the right.
 
@@ -97,14 +109,19 @@ def gather_packed(
     """
     counts = packing.bounds[index + 1] - packing.bounds[index]
     last = np.cumsum(counts)
-    documents = packing.documents[np.arange(last[-1]) + np.repeat(packing.bounds[index] - last + counts, counts)]
+    documents = packing.documents[
+        np.arange(last[-1]) + np.repeat(packing.bounds[index] - last + counts, counts)
+    ]
     longest = -(-int(rows.sizes[documents].max()) // WIDTHS) * WIDTHS
     tokens, segments, lengths = gather_rows(stream, rows, documents, longest, bos=bos, pad=pad, eos=eos)
     ends = np.cumsum(lengths)  # in the batch, as if it had no padding
     behind_row = ends[last - 1]
     row_lengths = np.diff(behind_row, prepend=0)
     real, filled = columns_before(lengths, tokens.shape[1]), columns_before(row_lengths, width)
-    packed_tokens, packed_segments = np.full((len(index), width), pad, np.int32), np.zeros((len(index), width), np.int32)
+    packed_tokens, packed_segments = (
+        np.full((len(index), width), pad, np.int32),
+        np.zeros((len(index), width), np.int32),
+    )
     packed_tokens[filled], packed_segments[filled] = tokens[real], segments[real]
     document_ends = np.full((len(index), packing.columns), width, np.int32)
     within = columns_before(counts, packing.columns)

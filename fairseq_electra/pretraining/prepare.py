@@ -60,7 +60,9 @@ class RunningText:
         moses: str | None = None,
     ):
         if column and by:
-            raise InputError("--documents is for plain text: with --text, each record is a document; leave one of them out")
+            raise InputError(
+                "--documents is for plain text: with --text, each record is a document; leave one of them out"
+            )
         self.files, self.column, self.by, self.moses = list(files), column, by, moses
         self._read = reader_of(column, by or BLANK_LINES, quoted)
         self.documents, self.unknown = Documents(), Unknown()
@@ -73,7 +75,9 @@ class RunningText:
         """
         return self._normalized(self.documents.over(read_texts(self.files, self._read)))
 
-    def sample(self, millions: float = SAMPLE, seed: int = 1, progress: Progress | None = None) -> Iterator[str]:
+    def sample(
+        self, millions: float = SAMPLE, seed: int = 1, progress: Progress | None = None
+    ) -> Iterator[str]:
         """Yield lines to learn a vocabulary from: all of them, or as large a random part as is asked for.
 
         Args:
@@ -137,7 +141,9 @@ def learn_vocabulary(
         InputError: a number is out of its range, the text is empty, or ``size`` has no room for its characters.
     """
     if size <= len(LEADING) + 1:
-        raise InputError(f"--size must be above {len(LEADING) + 1}, the number of special symbols, got {size}")
+        raise InputError(
+            f"--size must be above {len(LEADING) + 1}, the number of special symbols, got {size}"
+        )
     if min_frequency < 0:
         raise InputError(f"--min-frequency must be 0 or more, got {min_frequency}")
     if not 0 < character_coverage <= 1:
@@ -171,7 +177,9 @@ class Encoded(NamedTuple):
     warnings: list[str]
 
 
-def encode_text(text: RunningText, vocabulary: str | Path, prefix: str | Path, progress: Progress | None = None) -> Encoded:
+def encode_text(
+    text: RunningText, vocabulary: str | Path, prefix: str | Path, progress: Progress | None = None
+) -> Encoded:
     """Write text as fairseq trains on it: ``PREFIX.bin`` and ``PREFIX.idx``, and beside them the vocabulary's two files.
 
     Args:
@@ -188,7 +196,9 @@ def encode_text(text: RunningText, vocabulary: str | Path, prefix: str | Path, p
     return Encoded(number, ids, text.warnings(str(prefix)))
 
 
-def text_as_pieces(text: RunningText, vocabulary: str | Path, progress: Progress | None = None) -> Iterator[str]:
+def text_as_pieces(
+    text: RunningText, vocabulary: str | Path, progress: Progress | None = None
+) -> Iterator[str]:
     """Yield one line of pieces, joined by blanks, for each line of text, for ``fairseq-preprocess``.
 
     Args:

@@ -22,13 +22,38 @@ def arguments(size: str) -> list[str]:
     several = recipe.batch // recipe.rows_at_once
     lr = np.format_float_scientific(recipe.lr, trim="-", exp_digits=1)
     return [
-        *("data-bin", "--user-dir", "fairseq_electra", "--task", "electra_pretraining", "--arch", f"electra_{size}"),
+        *(
+            "data-bin",
+            "--user-dir",
+            "fairseq_electra",
+            "--task",
+            "electra_pretraining",
+            "--arch",
+            f"electra_{size}",
+        ),
         *("--criterion", "replaced_token_detection", "--tokens-per-sample", str(recipe.tokens)),
         *(("--mask-prob", f"{recipe.mask_prob:g}") if recipe.mask_prob != MASK_PROB else ()),
-        *("--batch-size", str(recipe.rows_at_once), *(("--update-freq", str(several)) if several > 1 else ())),
+        *(
+            "--batch-size",
+            str(recipe.rows_at_once),
+            *(("--update-freq", str(several)) if several > 1 else ()),
+        ),
         *("--autocast", "bf16", "--optimizer", "electra_adam", "--lr", lr, "--clip-norm", "1.0"),
         *("--lr-scheduler", "polynomial_decay", "--warmup-updates", str(recipe.warmup)),
         *("--total-num-update", str(recipe.updates), "--max-update", str(recipe.updates)),
-        *("--validate-interval-updates", str(recipe.save_every), "--save-interval-updates", str(recipe.save_every)),
-        *("--keep-interval-updates", "1", "--no-epoch-checkpoints", "--log-format", "json", "--save-dir", "checkpoints"),
+        *(
+            "--validate-interval-updates",
+            str(recipe.save_every),
+            "--save-interval-updates",
+            str(recipe.save_every),
+        ),
+        *(
+            "--keep-interval-updates",
+            "1",
+            "--no-epoch-checkpoints",
+            "--log-format",
+            "json",
+            "--save-dir",
+            "checkpoints",
+        ),
     ]

@@ -14,7 +14,9 @@ from fairseq_electra.electra.hashing import Stream, bits, fractions, row_keys
 from fairseq_electra.electra.masking import columns_before
 from fairseq_electra.errors import InputError
 
-SINGLE_SEGMENT_PROB = 0.1  # google-research/electra build_pretraining_dataset.py::ExampleBuilder._create_example
+SINGLE_SEGMENT_PROB = (
+    0.1  # google-research/electra build_pretraining_dataset.py::ExampleBuilder._create_example
+)
 SHORT_ROW_PROB = 0.05  # the same file, end of _create_example
 SHORTEST_ROW = 5
 TOKENS_AT_ONCE = 1 << 24  # bounds the memory of the search
@@ -39,7 +41,12 @@ class Rows:
 
 
 def build_rows(
-    line_sizes: np.ndarray, tokens_per_sample: int, *, pairs: bool = True, across_documents: bool = False, seed: int = 1
+    line_sizes: np.ndarray,
+    tokens_per_sample: int,
+    *,
+    pairs: bool = True,
+    across_documents: bool = False,
+    seed: int = 1,
 ) -> Rows:
     """Cut a corpus into rows of at most ``tokens_per_sample`` tokens.
 
@@ -72,7 +79,17 @@ def build_rows(
     nothing = np.zeros(0, np.int64)
     parts = [(nothing, nothing, nothing)]
     for part in _parts(document_ends):
-        parts.append(_cut(document_starts[part], document_ends[part], line_ends, tokens_per_sample, pairs, seed, part.start))  # noqa: PERF401
+        parts.append(
+            _cut(
+                document_starts[part],
+                document_ends[part],
+                line_ends,
+                tokens_per_sample,
+                pairs,
+                seed,
+                part.start,
+            )
+        )  # noqa: PERF401
     start, first, second = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     # from tokens to stream offsets: add the line ends that lie before
     begin = start + np.searchsorted(tokens_until, start, side="right")
@@ -97,7 +114,13 @@ def _parts(document_ends: np.ndarray) -> list[slice]:
 
 
 def _cut(
-    starts: np.ndarray, ends: np.ndarray, line_ends: np.ndarray, width: int, pairs: bool, seed: int, first_document: int
+    starts: np.ndarray,
+    ends: np.ndarray,
+    line_ends: np.ndarray,
+    width: int,
+    pairs: bool,
+    seed: int,
+    first_document: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cut documents into rows: (start, tokens of A, tokens of B), in tokens. Row j of a document depends on the seed, it and j alone."""
     lengths = ends - starts
@@ -111,7 +134,9 @@ def _cut(
         if pairs:
             single = draw[:, 0] < SINGLE_SEGMENT_PROB
             short = draw[:, 1] < SHORT_ROW_PROB
-            target = np.where(short, SHORTEST_ROW + np.floor(draw[:, 2] * (width + 1 - SHORTEST_ROW)), width).astype(np.int64)
+            target = np.where(
+                short, SHORTEST_ROW + np.floor(draw[:, 2] * (width + 1 - SHORTEST_ROW)), width
+            ).astype(np.int64)
         else:
             single = np.ones(len(document), bool)
             target = np.full(len(document), width, np.int64)
@@ -123,7 +148,9 @@ def _cut(
             break
         guess = guess + guess // 8 + 1
     keep = begin < lengths[document]
-    document, begin, budget, target, single, draw = (x[keep] for x in (document, begin, budget, target, single, draw))
+    document, begin, budget, target, single, draw = (
+        x[keep] for x in (document, begin, budget, target, single, draw)
+    )
     room = np.minimum(budget, lengths[document] - begin)
     begin = begin + starts[document]
     if not pairs:

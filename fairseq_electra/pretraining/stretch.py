@@ -27,11 +27,26 @@ class Stretch:
     @classmethod
     def of(cls, total: dict, auc: float, end: int, lr: float) -> "Stretch":
         """Take what counts from the criterion's sums by name, ``updates`` among them."""
-        start, hidden, guessed = end - total["updates"], total["mask_token_count"], total["mask_token_correct"]
+        start, hidden, guessed = (
+            end - total["updates"],
+            total["mask_token_count"],
+            total["mask_token_correct"],
+        )
         if not total.get("replaced"):
             return cls(start, end, lr, hidden, guessed)
         replaced, found = total["replaced"], total["flagged_replaced"]
-        return cls(start, end, lr, hidden, guessed, total["ntokens"], replaced, found, total["disc_sum"], auc * replaced)
+        return cls(
+            start,
+            end,
+            lr,
+            hidden,
+            guessed,
+            total["ntokens"],
+            replaced,
+            found,
+            total["disc_sum"],
+            auc * replaced,
+        )
 
     def __add__(self, later: "Stretch") -> "Stretch":
         """Join the stretch that follows."""
@@ -47,7 +62,11 @@ class Stretch:
     def auc_error(self) -> float:
         """Standard error of ``auc`` at chance: that of the Mann-Whitney statistic, sqrt((m + n + 1) / (12 m n)), of m and n scores."""
         original = self.tokens - self.replaced
-        return math.sqrt((self.tokens + 1) / (12 * self.replaced * original)) if self.replaced and original else math.inf
+        return (
+            math.sqrt((self.tokens + 1) / (12 * self.replaced * original))
+            if self.replaced and original
+            else math.inf
+        )
 
     @property
     def recall(self) -> float:

@@ -48,7 +48,9 @@ class Unknown:
         self.characters += sum(len(line) - line.count(" ") for line in lines)
         if unknown:
             with_some = [line for line, count in zip(lines, counts, strict=True) if count]
-            self.unknown_characters += unknown * characters_of_each(tokenizer, with_some[:: -(-len(with_some) // LINES_LOOKED_AT)])
+            self.unknown_characters += unknown * characters_of_each(
+                tokenizer, with_some[:: -(-len(with_some) // LINES_LOOKED_AT)]
+            )
 
     @property
     def share_of_ids(self) -> float:
@@ -77,7 +79,9 @@ class Unknown:
 def characters_of_each(tokenizer: Tokenizer, lines: Sequence[str]) -> float:
     """Count how many characters are behind each ``<unk>`` of some lines, on average; 0 where there is none."""
     behind = unknown = 0
-    for encoding in tokenizer.encode_batch(list(lines), add_special_tokens=False):  # the fast encoder has no offsets
+    for encoding in tokenizer.encode_batch(
+        list(lines), add_special_tokens=False
+    ):  # the fast encoder has no offsets
         for index, (begin, end) in zip(encoding.ids, encoding.offsets, strict=True):
             if index == UNK_ID:
                 unknown, behind = unknown + 1, behind + end - begin
@@ -107,4 +111,6 @@ def unknown_shares(ids: np.ndarray, line_sizes: np.ndarray) -> tuple[float, floa
     text = line_sizes[: len(ends)] - 1
     unknown = np.add.reduceat((ids[: ends[-1]] == UNK_ID).astype(np.int64), np.append(0, ends[:-1]))
     filled = text > 0
-    return float(unknown.sum() / max(text.sum(), 1)), float((unknown == text)[filled].mean()) if filled.any() else 0.0
+    return float(unknown.sum() / max(text.sum(), 1)), float(
+        (unknown == text)[filled].mean()
+    ) if filled.any() else 0.0

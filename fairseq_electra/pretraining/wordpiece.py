@@ -23,7 +23,9 @@ CONTINUATION = "##"
 TOKENIZER_FILE, DICTIONARY_FILE = "tokenizer.json", "dict.txt"
 CHARACTER_COVERAGE = 0.9999
 WORDS_IN_A_TEXT, TEXTS_AT_ONCE = 4096, 512
-MAX_CHARACTERS_PER_WORD = 200  # longer words become <unk>, as in google-research/electra model/tokenization.py
+MAX_CHARACTERS_PER_WORD = (
+    200  # longer words become <unk>, as in google-research/electra model/tokenization.py
+)
 
 
 def train_wordpiece(
@@ -185,7 +187,11 @@ def _continues_words(tokenizer: Tokenizer, character: str) -> bool:
 
 
 def sample_lines(
-    paths: Sequence[str | Path], max_characters: int, seed: int = 1, read: Reader = read_text, progress: Progress | None = None
+    paths: Sequence[str | Path],
+    max_characters: int,
+    seed: int = 1,
+    read: Reader = read_text,
+    progress: Progress | None = None,
 ) -> Iterator[str]:
     """Yield all lines of the files, or, past ``max_characters``, as large a random part of every file, in order.
 
@@ -200,21 +206,29 @@ def sample_lines(
     """
     progress = progress or Progress()
     if not max_characters:
-        yield from progress.over((line for path in paths for line in read(path, LONGEST_PART)), "reading the text", "lines")
+        yield from progress.over(
+            (line for path in paths for line in read(path, LONGEST_PART)), "reading the text", "lines"
+        )
         return
     for path in paths:
         if not Path(path).is_file() and (str(path) == "-" or Path(path).exists()):
-            raise InputError(f"a sample needs files that can be read twice, and {path} is none; give a file, or all of it with --sample 0")
+            raise InputError(
+                f"a sample needs files that can be read twice, and {path} is none; give a file, or all of it with --sample 0"
+            )
     whole = (line for path in paths for line in read(path, LONGEST_PART))
     total = sum(map(len, progress.over(whole, "counting the text's characters", "lines")))
     longest = LONGEST_PART if total <= max_characters else min(LONGEST_PART, max(64, max_characters // 20))
-    lines = progress.over((line for path in paths for line in read(path, longest)), "drawing lines of the text", "lines")
+    lines = progress.over(
+        (line for path in paths for line in read(path, longest)), "drawing lines of the text", "lines"
+    )
     drawn = False
     for line in draw_lines(lines, max_characters / max(total, 1), seed):
         drawn = drawn or bool(line)
         yield line
     if total and not drawn:
-        raise InputError(f"a sample of {max_characters:,} of the text's {total:,} characters holds no line; give a larger --sample")
+        raise InputError(
+            f"a sample of {max_characters:,} of the text's {total:,} characters holds no line; give a larger --sample"
+        )
 
 
 def draw_lines(lines: Iterable[str], share: float, seed: int = 1) -> Iterator[str]:
@@ -244,7 +258,9 @@ def write_entries(path: str | Path, entries: Sequence[str]) -> None:
     """
     broken = [entry for entry in entries if "\n" in entry or "\r" in entry]
     if broken:
-        raise InputError(f"{Path(path).name} has one entry a line, and {broken[0]!r} holds a line end; take it out")
+        raise InputError(
+            f"{Path(path).name} has one entry a line, and {broken[0]!r} holds a line end; take it out"
+        )
     with written_whole(path) as stream:
         stream.writelines(f"{entry} 1\n" for entry in entries)
 
@@ -263,7 +279,9 @@ def read_entries(path: str | Path) -> list[str]:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no dictionary: not UTF-8 ({error}); use the one made by fairseq-electra vocab") from error
+        raise InputError(
+            f"{path} is no dictionary: not UTF-8 ({error}); use the one made by fairseq-electra vocab"
+        ) from error
 
 
 def load_wordpiece(folder: str | Path) -> Tokenizer:
@@ -274,11 +292,15 @@ def load_wordpiece(folder: str | Path) -> Tokenizer:
     """
     path = Path(folder) / TOKENIZER_FILE
     if not path.is_file():
-        raise InputError(f"no {TOKENIZER_FILE} in {folder}; make one with: fairseq-electra vocab --output {folder} FILE...")
+        raise InputError(
+            f"no {TOKENIZER_FILE} in {folder}; make one with: fairseq-electra vocab --output {folder} FILE..."
+        )
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises plain Exception
-        raise InputError(f"{path} is no tokenizer ({error}); make it again with: fairseq-electra vocab") from error
+        raise InputError(
+            f"{path} is no tokenizer ({error}); make it again with: fairseq-electra vocab"
+        ) from error
     tokenizer.encode_special_tokens = True  # not kept in the file
     tokenizer.no_truncation()
     tokenizer.no_padding()

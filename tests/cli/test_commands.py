@@ -21,7 +21,9 @@ def test_inspect_shows_pairs_short_rows_and_padding(trained, data_bin):
     shown = electra("inspect", trained / "save" / "checkpoint_last.pt", data_bin, "--width", "100").stdout
     heads = [line for line in shown.splitlines() if line.startswith("row ")]
     assert len(heads) == 3
-    assert any("2 segments, 0 of padding" in head for head in heads) and any("1 segment," in head for head in heads)
+    assert any("2 segments, 0 of padding" in head for head in heads) and any(
+        "1 segment," in head for head in heads
+    )
     assert any(not head.endswith(" 0 of padding") for head in heads) and "<pad> x" in shown
     assert max(map(len, shown.splitlines())) <= 100
     for label in ("original", "masked", "sampled", "replaced", "p(replaced)"):
@@ -31,7 +33,9 @@ def test_inspect_shows_pairs_short_rows_and_padding(trained, data_bin):
 
 def test_inspect_tells_the_truth(trained, data_bin, make_task):
     """What is printed is what the loader masked: the originals are the text's own tokens."""
-    shown = electra("inspect", trained / "save" / "checkpoint_last.pt", data_bin, "--rows", "2", "--width", "100000").stdout.splitlines()
+    shown = electra(
+        "inspect", trained / "save" / "checkpoint_last.pt", data_bin, "--rows", "2", "--width", "100000"
+    ).stdout.splitlines()
     task = make_task()
     dataset = task.load_dataset("valid")
     rows = dataset.rows
@@ -48,7 +52,11 @@ def test_inspect_shows_packed_rows_with_all_their_documents(make_task, make_mode
     dataset = task.load_dataset("valid")
     rows = inspect.telling_rows(dataset)
     numbers = np.diff(dataset.packing.bounds)
-    assert numbers[rows[0]] == numbers.max() > 1 and numbers[rows[1]] == numbers.min() and len(set(rows)) == len(rows)
+    assert (
+        numbers[rows[0]] == numbers.max() > 1
+        and numbers[rows[1]] == numbers.min()
+        and len(set(rows)) == len(rows)
+    )
     assert any(dataset.sizes[row] == dataset.sizes.min() for row in rows)
     sample, model = dataset.collater(rows), make_model(task, max_position_embeddings=128).eval()
     with torch.no_grad():
@@ -63,14 +71,28 @@ def test_inspect_shows_packed_rows_with_all_their_documents(make_task, make_mode
 
 def test_inspect_reads_a_checkpoint_of_any_precision_and_packing(tmp_path, data_bin, capsys):
     """What it was trained with need not work on the machine where it is looked at."""
-    train_here(data_bin, tmp_path / "save", *TINY_NET, "--max-update", "1", "--num-workers", "0", "--pack", "--disable-validation")
+    train_here(
+        data_bin,
+        tmp_path / "save",
+        *TINY_NET,
+        "--max-update",
+        "1",
+        "--num-workers",
+        "0",
+        "--pack",
+        "--disable-validation",
+    )
     path = tmp_path / "save" / "checkpoint_last.pt"
     state = torch.load(path, weights_only=True)
     state["cfg"]["task"] |= {"autocast": "none", "fp16": True, "memory_efficient_fp16": True, "cpu": False}
     torch.save(state, path)
     assert main(["inspect", str(path), str(data_bin), "--width", "100"]) == 0
     shown = capsys.readouterr().out
-    assert shown.count("tokens in ") >= 2 and " documents, " in shown and max(map(len, shown.splitlines())) <= 100
+    assert (
+        shown.count("tokens in ") >= 2
+        and " documents, " in shown
+        and max(map(len, shown.splitlines())) <= 100
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,10 +121,14 @@ def test_plot_draws_and_writes_the_numbers(trained, tmp_path):
 def test_plot_takes_logs_of_runs_that_were_killed_and_resumed(trained, tmp_path):
     whole = (trained / "train.log").read_text().splitlines()
     records = [index for index, line in enumerate(whole) if "train_inner" in line]
-    cut = whole[records[3]][:-20]  # update 4 is not finished, and the resumed run begins again behind update 2
+    cut = whole[records[3]][
+        :-20
+    ]  # update 4 is not finished, and the resumed run begins again behind update 2
     log = tmp_path / "train.log"
     # as behind `| tee -a`: the cut line has no end, so the first line of the resumed run stands behind it
-    log.write_text("\n".join([*whole[: records[3]], cut + whole[records[2]], *whole[records[2] + 1 :]]) + "\n")
+    log.write_text(
+        "\n".join([*whole[: records[3]], cut + whole[records[2]], *whole[records[2] + 1 :]]) + "\n"
+    )
     electra("plot", log, "--output", tmp_path / "curves.svg")
     rows = list(csv.DictReader((tmp_path / "curves.csv").open()))
     assert [int(float(row["num_updates"])) for row in rows] == [1, 2, 3, 4, 5, 5]
@@ -132,7 +158,9 @@ def test_corpus_splits_by_file_and_labels_half(tmp_path, documents):
 
     done = electra("corpus", "--output", tmp_path)
     assert fingerprint(documents) in done.stdout
-    by_split = {split: {d.source for d in documents if d.split == split} for split in ("train", "valid", "test")}
+    by_split = {
+        split: {d.source for d in documents if d.split == split} for split in ("train", "valid", "test")
+    }
     assert not by_split["train"] & by_split["test"] and not by_split["train"] & by_split["valid"]
     train_text = (tmp_path / "train.txt").read_text()
     examples = swap_examples(documents, "test")

@@ -53,7 +53,9 @@ assert "torch" not in sys.modules
 def test_a_wrong_path_is_answered_before_anything_slow_is_imported(tmp_path):
     (tmp_path / "text").write_text("a\n")
     environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", CODE], cwd=tmp_path, capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", CODE], cwd=tmp_path, capture_output=True, text=True, env=environment
+    )
     assert done.returncode == 0, done.stderr
     said = done.stderr.splitlines()
     assert len(said) == len(WRONG)
@@ -74,7 +76,12 @@ def test_the_options_of_hydra_are_no_path():
 
 
 def test_a_net_from_scratch_has_no_checkpoint():
-    assert [checkpoint_of(net) for net in ("a=b.pt", "a=generator:c.pt", "a=scratch:tiny", "a")] == ["b.pt", "c.pt", None, None]
+    assert [checkpoint_of(net) for net in ("a=b.pt", "a=generator:c.pt", "a=scratch:tiny", "a")] == [
+        "b.pt",
+        "c.pt",
+        None,
+        None,
+    ]
 
 
 def test_train_names_this_package_itself_wherever_it_is_called():

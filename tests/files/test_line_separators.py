@@ -17,13 +17,24 @@ from fairseq_electra.pretraining.encode import check_ids, encode_to_binary
 from fairseq_electra.pretraining.wordpiece import LEADING, MASK, load_wordpiece, read_entries, save_vocabulary
 from fairseq_electra.tasks.electra_wordpiece import ElectraWordPiece
 
-SEPARATORS = ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]  # where str.splitlines cuts, but for \n and \r
+SEPARATORS = [
+    "\x0b",
+    "\x0c",
+    "\x1c",
+    "\x1d",
+    "\x1e",
+    "\x85",
+    "\u2028",
+    "\u2029",
+]  # where str.splitlines cuts, but for \n and \r
 LABELS = tuple(f"a{separator}b" for separator in SEPARATORS)
 
 
 def vocabulary_of(*pieces):
     symbols = [*LEADING, *pieces, MASK]
-    tokenizer = Tokenizer(models.WordPiece({symbol: i for i, symbol in enumerate(symbols)}, unk_token="<unk>"))
+    tokenizer = Tokenizer(
+        models.WordPiece({symbol: i for i, symbol in enumerate(symbols)}, unk_token="<unk>")
+    )
     tokenizer.add_special_tokens([*LEADING, MASK])
     return tokenizer
 
@@ -50,10 +61,17 @@ def test_labels_with_line_separators_are_counted_as_fairseq_counts_them(tmp_path
 def test_a_label_with_a_line_end_is_refused_and_nothing_is_left(tmp_path, vocabulary):
     info = TaskInfo("task", PREDICTION, 1, ("good", "a\nb"), ("accuracy",), 16)
     with pytest.raises(InputError, match=r"'a\\nb' holds a line end"):
-        write_task_folder(tmp_path / "new" / "task", vocabulary, {"train": [Example(("text",), "good", "")]}, info)
+        write_task_folder(
+            tmp_path / "new" / "task", vocabulary, {"train": [Example(("text",), "good", "")]}, info
+        )
     sentences = [Sentence(["word"], [Entity("a\rb", 0, 1)], "")]
     with pytest.raises(InputError, match=r"'B-a\\rb' holds a line end"):
-        write_tag_folder(tmp_path / "new" / "tags", vocabulary, {"train": sentences}, TaskInfo("tags", TAGGING, 1, (), (), 16, stride=8))
+        write_tag_folder(
+            tmp_path / "new" / "tags",
+            vocabulary,
+            {"train": sentences},
+            TaskInfo("tags", TAGGING, 1, (), (), 16, stride=8),
+        )
     assert list((tmp_path / "new").iterdir()) == []
 
 

@@ -17,7 +17,13 @@ from fairseq_electra.cli import main
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.formats import other_format
 from fairseq_electra.files.text import folder_written_whole, read_lines, read_text, read_texts, written_whole
-from fairseq_electra.pretraining.encode import CHARACTERS_AT_ONCE, LINES_AT_ONCE, batches_of, encode_lines, encode_to_binary
+from fairseq_electra.pretraining.encode import (
+    CHARACTERS_AT_ONCE,
+    LINES_AT_ONCE,
+    batches_of,
+    encode_lines,
+    encode_to_binary,
+)
 from fairseq_electra.pretraining.wordpiece import load_wordpiece, sample_lines, train_wordpiece
 from fairseq_electra.speedrun.text import survey
 
@@ -46,16 +52,25 @@ FORMATS = {
     "gzip": (gzip.compress(TEXT.encode()), "is compressed by gzip"),
     "xz": (lzma.compress(TEXT.encode()), "is compressed by xz"),
     "lzma": (lzma.compress(TEXT.encode(), lzma.FORMAT_ALONE), "is compressed by lzma"),
-    "bzip2": (bz2.compress(TEXT.encode()), r"is compressed by bzip2, not plain text in UTF-8; unpack it \(bzip2 -dc\)"),
+    "bzip2": (
+        bz2.compress(TEXT.encode()),
+        r"is compressed by bzip2, not plain text in UTF-8; unpack it \(bzip2 -dc\)",
+    ),
     "zstd": (b"\x28\xb5\x2f\xfd\x24\x00\x01", "is compressed by zstd"),
     "zip": (archive(zipped), "is a zip archive"),
     "tar": (archive(tar), "is a tar archive"),
     "parquet": (b"PAR1\x15\x04\x15\x10" + bytes(20), "is a table in Parquet"),
     "pdf": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "is a PDF"),
-    "utf-16": (TEXT.encode("utf-16"), r"is text in UTF-16, not plain text in UTF-8; convert it: iconv -f UTF-16 -t UTF-8"),
+    "utf-16": (
+        TEXT.encode("utf-16"),
+        r"is text in UTF-16, not plain text in UTF-8; convert it: iconv -f UTF-16 -t UTF-8",
+    ),
     "utf-16-be": (b"\xfe\xff" + TEXT.encode("utf-16-be"), "is text in UTF-16"),
     "utf-32": (TEXT.encode("utf-32"), "is text in UTF-32"),
-    "utf-16 without mark": (TEXT.encode("utf-16-le"), "is binary, or text in UTF-16 without a byte order mark"),
+    "utf-16 without mark": (
+        TEXT.encode("utf-16-le"),
+        "is binary, or text in UTF-16 without a byte order mark",
+    ),
 }
 READERS = {
     "a record a line": lambda path: list(read_lines(path)),
@@ -106,7 +121,9 @@ def test_standard_input_is_looked_at_too(monkeypatch):
     assert list(read_texts(["-"])) == TEXT.split("\n")[:-1]
 
 
-@pytest.mark.parametrize("start", ["PK fire", "BZh5", "PAR1 is a protein", "\ufeffA mark", "Rar", "7z", "]", "", "\0", "%PD"])
+@pytest.mark.parametrize(
+    "start", ["PK fire", "BZh5", "PAR1 is a protein", "\ufeffA mark", "Rar", "7z", "]", "", "\0", "%PD"]
+)
 def test_text_that_begins_like_another_format_is_text(tmp_path, start):
     (tmp_path / "a.txt").write_text(f"{start}\nmore\n", encoding="utf-8")
     assert list(read_lines(tmp_path / "a.txt")) == list(read_text(tmp_path / "a.txt")) == [start, "more"]
@@ -128,7 +145,12 @@ def test_tar_archives_of_every_form_are_told(form):
     assert other_format(stream.getvalue())[0] == "a tar archive"
 
 
-LEGACY = [("cp949", "한국어 문장"), ("shift_jis", "日本語の文"), ("koi8-r", "Русский текст"), ("latin-1", "déjà vu")]
+LEGACY = [
+    ("cp949", "한국어 문장"),
+    ("shift_jis", "日本語の文"),
+    ("koi8-r", "Русский текст"),
+    ("latin-1", "déjà vu"),
+]
 
 
 @pytest.mark.parametrize(("encoding", "text"), LEGACY)
@@ -147,7 +169,13 @@ def awkward_line(words: list[str], length: int, seed: int) -> str:
 
 @pytest.mark.parametrize("longest", [8, 11, 64, 1000])
 def test_a_long_line_in_parts_has_the_ids_of_the_whole_line(tmp_path, vocabulary, corpus_lines, longest):
-    words = [*{word for line in corpus_lines[:50] for word in line.split() if len(word) < longest}, "é", "漢字", "x-y", "a\u2028b"]
+    words = [
+        *{word for line in corpus_lines[:50] for word in line.split() if len(word) < longest},
+        "é",
+        "漢字",
+        "x-y",
+        "a\u2028b",
+    ]
     lines = ["short", awkward_line(words, 300, 1), "", awkward_line(words, 50, 2), "the end"]
     (tmp_path / "a.txt").write_bytes("\r\n".join(lines).encode())
     tokenizer = load_wordpiece(vocabulary)
@@ -202,7 +230,10 @@ def test_batches_hold_a_bounded_number_of_lines_and_of_characters():
     lines = ["a"] * (LINES_AT_ONCE + 5) + ["b" * (CHARACTERS_AT_ONCE // 3)] * 10 + ["c"]
     batches = list(batches_of(lines))
     assert [line for batch in batches for line in batch] == lines
-    assert len(batches[0]) == LINES_AT_ONCE and max(sum(map(len, batch)) for batch in batches) < 4 / 3 * CHARACTERS_AT_ONCE
+    assert (
+        len(batches[0]) == LINES_AT_ONCE
+        and max(sum(map(len, batch)) for batch in batches) < 4 / 3 * CHARACTERS_AT_ONCE
+    )
 
 
 def test_a_line_that_is_longer_than_the_sample_is_drawn_in_part(tmp_path, corpus_lines):
@@ -212,7 +243,9 @@ def test_a_line_that_is_longer_than_the_sample_is_drawn_in_part(tmp_path, corpus
     drawn = list(sample_lines([tmp_path / "one.txt"], wanted))
     assert 0.5 * wanted < sum(map(len, drawn)) < 1.5 * wanted and all(part in text for part in drawn)
     assert train_wordpiece(drawn, 500).get_vocab_size() == 500
-    assert list(sample_lines([tmp_path / "one.txt"], len(text))) == list(sample_lines([tmp_path / "one.txt"], 0))
+    assert list(sample_lines([tmp_path / "one.txt"], len(text))) == list(
+        sample_lines([tmp_path / "one.txt"], 0)
+    )
 
 
 def test_a_sample_without_a_line_is_not_called_a_text_without_words(tmp_path):
@@ -221,21 +254,32 @@ def test_a_sample_without_a_line_is_not_called_a_text_without_words(tmp_path):
         list(sample_lines([tmp_path / "a.txt"], 1))
 
 
-@pytest.mark.parametrize("ends", [("", "", ""), ("\n", "\n", "\n"), ("\n\n", "", "\n"), ("\n  \n", "\n\n\n", "")])
+@pytest.mark.parametrize(
+    "ends", [("", "", ""), ("\n", "\n", "\n"), ("\n\n", "", "\n"), ("\n  \n", "\n\n\n", "")]
+)
 def test_the_end_of_a_file_ends_its_document(tmp_path, vocabulary, corpus_lines, ends):
     documents = [[line for line in corpus_lines[start : start + 15] if line] for start in (0, 20, 40)]
     for i, (document, end) in enumerate(zip(documents, ends, strict=True)):
         (tmp_path / f"{i}.txt").write_text("\n".join(document) + end)
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "one.txt").write_text("\n\n".join("\n".join(document) for document in documents) + "\n")
-    several = list(read_texts([tmp_path / name for name in ("empty.txt", "0.txt", "empty.txt", "1.txt", "2.txt")]))
+    several = list(
+        read_texts([tmp_path / name for name in ("empty.txt", "0.txt", "empty.txt", "1.txt", "2.txt")])
+    )
     groups = "\n".join(line.strip() for line in several).strip().split("\n\n")
-    assert [group.strip().split("\n") for group in groups if group.strip()] == [[line.strip() for line in each] for each in documents]
+    assert [group.strip().split("\n") for group in groups if group.strip()] == [
+        [line.strip() for line in each] for each in documents
+    ]
     if set(ends) <= {"", "\n"}:  # nothing but the line between two documents is added
         assert several == list(read_texts([tmp_path / "one.txt"]))
         tokenizer = load_wordpiece(vocabulary)
         for name, files in (("three", ["0.txt", "1.txt", "2.txt"]), ("one", ["one.txt"])):
-            encode_to_binary(tokenizer, read_texts([tmp_path / file for file in files]), tmp_path / name / "train", vocabulary)
+            encode_to_binary(
+                tokenizer,
+                read_texts([tmp_path / file for file in files]),
+                tmp_path / name / "train",
+                vocabulary,
+            )
         for name in ("train.bin", "train.idx"):
             assert (tmp_path / "three" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
 
@@ -290,7 +334,10 @@ def test_a_full_disk_is_called_that_with_the_path(tmp_path):
     sentence = r"cannot write .*/{}: No space left on device \(.* MB free\)"
     with pytest.raises(InputError, match=sentence.format("a.txt")), written_whole(tmp_path / "new" / "a.txt"):
         raise full
-    with pytest.raises(InputError, match=sentence.format("folder")), folder_written_whole(tmp_path / "folder"):
+    with (
+        pytest.raises(InputError, match=sentence.format("folder")),
+        folder_written_whole(tmp_path / "folder"),
+    ):
         raise full
     assert [path.name for path in tmp_path.rglob("*")] == ["new"]
 

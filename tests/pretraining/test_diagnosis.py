@@ -39,12 +39,42 @@ DEAD_ON_A_GPU = [
 ]
 # short runs on a CPU: updates between two figures, tokens of an update, disc_auc, and mask_token_accuracy (unigram: .045)
 HEALTHY = {
-    "tiny, corrected": (100, 3600, [0.64, 0.56, 0.66, 0.69, 0.69, 0.67], [0.03, 0.045, 0.05, 0.06, 0.08, 0.09]),
-    "tiny, beta2 .98": (100, 3600, [0.60, 0.56, 0.67, 0.70, 0.71, 0.73], [0.03, 0.045, 0.05, 0.055, 0.06, 0.065]),
-    "tiny, corrected, beta2 .98": (100, 3600, [0.65, 0.55, 0.65, 0.69, 0.69, 0.70], [0.03, 0.045, 0.05, 0.06, 0.065, 0.071]),
-    "tiny, half the rate": (100, 3600, [0.53, 0.54, 0.63, 0.68, 0.71, 0.73], [0.03, 0.04, 0.045, 0.05, 0.05, 0.055]),
-    "tiny, warm-up 200": (100, 3600, [0.60, 0.53, 0.56, 0.56, 0.56, 0.57], [0.03, 0.05, 0.08, 0.1, 0.11, 0.118]),
-    "tiny, no clipping": (100, 3600, [0.53, 0.54, 0.55, 0.56, 0.57, 0.58], [0.03, 0.05, 0.08, 0.1, 0.11, 0.117]),
+    "tiny, corrected": (
+        100,
+        3600,
+        [0.64, 0.56, 0.66, 0.69, 0.69, 0.67],
+        [0.03, 0.045, 0.05, 0.06, 0.08, 0.09],
+    ),
+    "tiny, beta2 .98": (
+        100,
+        3600,
+        [0.60, 0.56, 0.67, 0.70, 0.71, 0.73],
+        [0.03, 0.045, 0.05, 0.055, 0.06, 0.065],
+    ),
+    "tiny, corrected, beta2 .98": (
+        100,
+        3600,
+        [0.65, 0.55, 0.65, 0.69, 0.69, 0.70],
+        [0.03, 0.045, 0.05, 0.06, 0.065, 0.071],
+    ),
+    "tiny, half the rate": (
+        100,
+        3600,
+        [0.53, 0.54, 0.63, 0.68, 0.71, 0.73],
+        [0.03, 0.04, 0.045, 0.05, 0.05, 0.055],
+    ),
+    "tiny, warm-up 200": (
+        100,
+        3600,
+        [0.60, 0.53, 0.56, 0.56, 0.56, 0.57],
+        [0.03, 0.05, 0.08, 0.1, 0.11, 0.118],
+    ),
+    "tiny, no clipping": (
+        100,
+        3600,
+        [0.53, 0.54, 0.55, 0.56, 0.57, 0.58],
+        [0.03, 0.05, 0.08, 0.1, 0.11, 0.117],
+    ),
     "small, pre, rotary": (200, 1800, [0.77, 0.56, 0.61, 0.66, 0.62], [0.03, 0.045, 0.05, 0.057, 0.078]),
     "small, pre, rotary, corrected": (
         200,
@@ -55,17 +85,103 @@ HEALTHY = {
     "small, deepnorm, rotary": (200, 1800, [0.80, 0.73, 0.59, 0.63], [0.03, 0.04, 0.05, 0.072]),
     "small, pre, rotary, 3,600 updates": (
         *(200, 1800),
-        [0.77, 0.53, 0.60, 0.67, 0.64, 0.64, 0.63, 0.63, 0.63, 0.63, 0.63, 0.63, 0.63, 0.63, 0.63, 0.64, 0.64, 0.64],
-        [0.03, 0.045, 0.05, 0.063, 0.079, 0.108, 0.108, 0.115, 0.125, 0.133, 0.138, 0.142, 0.147, 0.151, 0.153, 0.155, 0.156, 0.157],
+        [
+            0.77,
+            0.53,
+            0.60,
+            0.67,
+            0.64,
+            0.64,
+            0.63,
+            0.63,
+            0.63,
+            0.63,
+            0.63,
+            0.63,
+            0.63,
+            0.63,
+            0.63,
+            0.64,
+            0.64,
+            0.64,
+        ],
+        [
+            0.03,
+            0.045,
+            0.05,
+            0.063,
+            0.079,
+            0.108,
+            0.108,
+            0.115,
+            0.125,
+            0.133,
+            0.138,
+            0.142,
+            0.147,
+            0.151,
+            0.153,
+            0.155,
+            0.156,
+            0.157,
+        ],
     ),
 }
 DEAD = {
-    "tiny, as it came": (100, 3600, [0.52, 0.50, 0.53, 0.51, 0.52, 0.51], [0.03, 0.045, 0.05, 0.05, 0.05, 0.053]),
-    "small, learned, a low rate": (200, 1800, [0.74, 0.81, 0.80, 0.70, 0.61, 0.56, 0.54, 0.54], [0.03, *[0.043] * 7]),
+    "tiny, as it came": (
+        100,
+        3600,
+        [0.52, 0.50, 0.53, 0.51, 0.52, 0.51],
+        [0.03, 0.045, 0.05, 0.05, 0.05, 0.053],
+    ),
+    "small, learned, a low rate": (
+        200,
+        1800,
+        [0.74, 0.81, 0.80, 0.70, 0.61, 0.56, 0.54, 0.54],
+        [0.03, *[0.043] * 7],
+    ),
     "small, deepnorm, a high rate": (
         *(50, 960),
-        [0.63, 0.73, 0.57, 0.54, 0.54, 0.554, 0.553, 0.571, 0.55, 0.55, 0.544, 0.540, 0.533, 0.537, 0.515, 0.510, 0.51, 0.50],
-        [0.024, 0.041, 0.043, 0.045, 0.044, 0.049, 0.043, 0.047, 0.042, 0.049, 0.049, 0.065, 0.066, 0.068, 0.079, 0.089, 0.09, 0.09],
+        [
+            0.63,
+            0.73,
+            0.57,
+            0.54,
+            0.54,
+            0.554,
+            0.553,
+            0.571,
+            0.55,
+            0.55,
+            0.544,
+            0.540,
+            0.533,
+            0.537,
+            0.515,
+            0.510,
+            0.51,
+            0.50,
+        ],
+        [
+            0.024,
+            0.041,
+            0.043,
+            0.045,
+            0.044,
+            0.049,
+            0.043,
+            0.047,
+            0.042,
+            0.049,
+            0.049,
+            0.065,
+            0.066,
+            0.068,
+            0.079,
+            0.089,
+            0.09,
+            0.09,
+        ],
     ),
 }
 
@@ -77,12 +193,25 @@ def entropy(share: float) -> float:
 def stretch(start, end, auc, accuracy, tokens, rate=0.145, lr=1e-3, recall=0.0, disc_loss=None) -> Stretch:
     """A stretch from its figures; a discriminator of which nothing else is known is as good as the base rate."""
     replaced, hidden, loss = rate * tokens, 0.13 * tokens, entropy(rate) if disc_loss is None else disc_loss
-    return Stretch(start, end, lr, hidden, accuracy * hidden, tokens, replaced, recall * replaced, loss * tokens, auc * replaced)
+    return Stretch(
+        start,
+        end,
+        lr,
+        hidden,
+        accuracy * hidden,
+        tokens,
+        replaced,
+        recall * replaced,
+        loss * tokens,
+        auc * replaced,
+    )
 
 
 def short_run(step, tokens, aucs, accuracies, lr=1e-3) -> list[Stretch]:
     pairs = enumerate(zip(aucs, accuracies, strict=True))
-    return [stretch(i * step, (i + 1) * step, auc, accuracy, tokens * step, lr=lr) for i, (auc, accuracy) in pairs]
+    return [
+        stretch(i * step, (i + 1) * step, auc, accuracy, tokens * step, lr=lr) for i, (auc, accuracy) in pairs
+    ]
 
 
 def on_a_gpu() -> list[Stretch]:
@@ -121,10 +250,16 @@ def test_a_run_that_dies_is_warned_of(run):
 
 def test_the_dead_run_on_a_gpu_is_warned_of_by_update_800_and_its_generator_once_the_rate_has_peaked():
     first, again, generator, once_more = said(on_a_gpu(), 0.059)
-    assert first.startswith("update 800: the discriminator has been at chance since update 400 (disc_auc 0.548, disc_recall 0.0%, ")
+    assert first.startswith(
+        "update 800: the discriminator has been at chance since update 400 (disc_auc 0.548, disc_recall 0.0%, "
+    )
     assert f"disc_loss 0.398, where always predicting the base rate gives {entropy(0.1386):.3f})" in first
-    assert again.startswith("update 1200: the discriminator") and once_more.startswith("update 2000: the discriminator")
-    assert generator.startswith("update 1400: the generator has been no better than piece frequencies since update 0 ")
+    assert again.startswith("update 1200: the discriminator") and once_more.startswith(
+        "update 2000: the discriminator"
+    )
+    assert generator.startswith(
+        "update 1400: the generator has been no better than piece frequencies since update 0 "
+    )
     assert "(mask_token_accuracy 6.00%, always guessing the most frequent piece 5.90%)" in generator
 
 
@@ -140,15 +275,22 @@ def test_a_failure_is_said_again_after_twice_the_time_and_its_end_once():
 
 def test_a_generator_that_is_ahead_is_warned_of_only_where_disc_auc_does_not_rise():
     flat = said(short_run(100, 3600, [0.66, 0.62, *[0.58] * 14], [0.05, *[0.15] * 15]))
-    assert len(flat) == 1 and flat[0].startswith("update 1200: the generator has been ahead of the discriminator since update 200")
+    assert len(flat) == 1 and flat[0].startswith(
+        "update 1200: the generator has been ahead of the discriminator since update 200"
+    )
     assert "--generator-hidden-size" in flat[0]
     fallen = said(short_run(100, 3600, [0.78, 0.78, *[0.66] * 14], [0.15] * 16))
     assert len(fallen) == 1 and "best 0.780" in fallen[0]
-    assert said(short_run(100, 3600, [0.66, 0.56, *[0.56 + 0.003 * i for i in range(14)]], [0.05, *[0.15] * 15])) == []
+    assert (
+        said(short_run(100, 3600, [0.66, 0.56, *[0.56 + 0.003 * i for i in range(14)]], [0.05, *[0.15] * 15]))
+        == []
+    )
 
 
 def test_disc_auc_before_the_generator_knows_anything_is_no_best():
-    assert said(short_run(100, 3600, [0.80, 0.82, 0.80, *[0.64] * 20], [0.01, 0.02, 0.05, *[0.12] * 20])) == []
+    assert (
+        said(short_run(100, 3600, [0.80, 0.82, 0.80, *[0.64] * 20], [0.01, 0.02, 0.05, *[0.12] * 20])) == []
+    )
 
 
 def test_a_slow_warm_up_is_no_failure_of_the_generator():
@@ -169,7 +311,10 @@ def test_a_generator_alone_is_judged_by_its_guesses_alone():
 
 def joined(run: list[Stretch], step: int) -> list[Stretch]:
     """The same run with a longer --log-interval."""
-    return [reduce(add, [each for each in run if end - step < each.end <= end]) for end in range(step, run[-1].end + 1, step)]
+    return [
+        reduce(add, [each for each in run if end - step < each.end <= end])
+        for end in range(step, run[-1].end + 1, step)
+    ]
 
 
 @pytest.mark.parametrize("step", [300, 400, 600])
@@ -178,14 +323,19 @@ def test_a_long_interval_of_the_log_warns_of_no_other_runs(step):
         stretches = short_run(*run)
         if step % stretches[0].end == 0:
             assert said(joined(stretches, step)) == []
-    assert "at chance since update" in said(joined(short_run(100, 3600, [0.7, *[0.51] * 23], [0.09] * 24), step))[0]
+    assert (
+        "at chance since update"
+        in said(joined(short_run(100, 3600, [0.7, *[0.51] * 23], [0.09] * 24), step))[0]
+    )
 
 
 @pytest.mark.parametrize("step", [200, 1000, 2000])
 def test_a_generator_at_unigram_is_warned_of_at_any_interval_of_the_log(step):
     run = [Stretch(i * 100, i * 100 + 100, 1e-3, 5000, 225) for i in range(60)]
     first = said(joined(run, step))[0]
-    assert first.startswith(f"update {max(1000, 2 * step)}: the generator has been no better than piece frequencies since update 0 ")
+    assert first.startswith(
+        f"update {max(1000, 2 * step)}: the generator has been no better than piece frequencies since update 0 "
+    )
 
 
 @pytest.mark.parametrize(("first", "second"), [(1000, 1050), (50, 1050), (300, 600)])
@@ -236,8 +386,18 @@ def test_a_collapse_counts_only_once_it_was_said():
 def at_chance(update: int) -> dict:
     """The meters of the log after a hundred updates at chance."""
     sums, numbers = SumsOnDevice(), {"num_updates": AverageMeter(), "lr": AverageMeter()}
-    sums.total = {"updates": 100, "mask_token_count": 46_000, "mask_token_correct": 4600, "ntokens": 360_000, "replaced": 52_200}
-    sums.total |= {"flagged_replaced": 0, "disc_sum": entropy(0.145) * 360_000, "disc_histogram": torch.ones(2 * BINS, dtype=torch.int64)}
+    sums.total = {
+        "updates": 100,
+        "mask_token_count": 46_000,
+        "mask_token_correct": 4600,
+        "ntokens": 360_000,
+        "replaced": 52_200,
+    }
+    sums.total |= {
+        "flagged_replaced": 0,
+        "disc_sum": entropy(0.145) * 360_000,
+        "disc_histogram": torch.ones(2 * BINS, dtype=torch.int64),
+    }
     for name, value in (("num_updates", update), ("lr", 1e-3)):
         numbers[name].update(value, 0)
     return {SUMS: sums, **numbers}
@@ -250,8 +410,13 @@ def test_every_process_ends_and_the_first_alone_speaks(make_task, monkeypatch, c
     for update in (100, 200, 300):
         task._diagnose(at_chance(update))
     spoken = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert len(spoken) == 1 - rank and all(line.startswith("update 300: the discriminator has been at chance") for line in spoken)
-    with pytest.raises(RunCollapsedError, match=r"^update 400: .* since update 0 .*; ended by --stop-when-collapsed 400, checkpoints are"):
+    assert len(spoken) == 1 - rank and all(
+        line.startswith("update 300: the discriminator has been at chance") for line in spoken
+    )
+    with pytest.raises(
+        RunCollapsedError,
+        match=r"^update 400: .* since update 0 .*; ended by --stop-when-collapsed 400, checkpoints are",
+    ):
         task._diagnose(at_chance(400))
 
 
@@ -265,7 +430,9 @@ def test_without_a_validation_text_the_training_text_gives_the_piece_frequencies
 
 
 def test_a_negative_limit_is_refused(make_task):
-    with pytest.raises(ValueError, match="--stop-when-collapsed must not be negative, got -1; 0 lets the run go on"):
+    with pytest.raises(
+        ValueError, match="--stop-when-collapsed must not be negative, got -1; 0 lets the run go on"
+    ):
         make_task(stop_when_collapsed=-1)
 
 

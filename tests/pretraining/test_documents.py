@@ -9,7 +9,14 @@ import pytest
 from fairseq_electra.cli import main
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import is_blank, read_lines, read_texts
-from fairseq_electra.pretraining.documents import BLANK_LINES, HEADINGS, LINES, Documents, read_plain, reader_of
+from fairseq_electra.pretraining.documents import (
+    BLANK_LINES,
+    HEADINGS,
+    LINES,
+    Documents,
+    read_plain,
+    reader_of,
+)
 from fairseq_electra.pretraining.encode import encode_to_pieces
 from fairseq_electra.pretraining.wordpiece import load_wordpiece, sample_lines
 from fairseq_electra.speedrun.text import survey
@@ -29,7 +36,9 @@ def written(path, content):
 
 
 def documents_of(lines):
-    return [block.split("\n") for block in "\n".join(line.strip() for line in lines).strip("\n").split("\n\n")]
+    return [
+        block.split("\n") for block in "\n".join(line.strip() for line in lines).strip("\n").split("\n\n")
+    ]
 
 
 def understood(lines, files=1):
@@ -53,7 +62,10 @@ def test_headings_begin_documents_and_blank_lines_are_passed_over(tmp_path):
         ["= Tower Building =", "It is a building ."],
     ]
     mediawiki = written(tmp_path / "media.txt", "= A =\ntext\n== B ==\n\n=C=\nE = mc\n= D =\nmore\n")
-    assert documents_of(read_plain(mediawiki, by=HEADINGS)) == [["= A =", "text", "== B ==", "=C=", "E = mc"], ["= D =", "more"]]
+    assert documents_of(read_plain(mediawiki, by=HEADINGS)) == [
+        ["= A =", "text", "== B ==", "=C=", "E = mc"],
+        ["= D =", "more"],
+    ]
     assert list(read_plain(path)) == list(read_lines(path)), "by default nothing is added or left out"
 
 
@@ -61,7 +73,9 @@ def test_every_line_is_a_document_where_it_is_said(tmp_path):
     path = written(tmp_path / "a.txt", "one\ntwo\n\n \nthree")
     assert list(reader_of(by=LINES)(path, 64)) == ["one", "", "two", "", "three"]
     assert list(reader_of(by=BLANK_LINES)(path, 64)) == ["one", "two", "", " ", "three"]
-    assert list(read_texts([path, path], reader_of(by=LINES)))[4:7] == ["three", "", "one"], "the end of a file ends its document"
+    assert list(read_texts([path, path], reader_of(by=LINES)))[4:7] == ["three", "", "one"], (
+        "the end of a file ends its document"
+    )
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json.gz", "a.txt", "a.csv", "a.tsv"])
@@ -130,24 +144,50 @@ def test_text_that_seems_to_be_meant_in_another_way_is_warned_of(lines, files, w
 
 
 def test_lines_that_end_with_carriage_returns_alone_are_warned_of(tmp_path):
-    for content, warned in ((b"one\rtwo\r\rthree\r", True), (b"one\r\ntwo\r\n", False), (b"a\rb\n" + b"c\n" * 20, False), (b"", False)):
+    for content, warned in (
+        (b"one\rtwo\r\rthree\r", True),
+        (b"one\r\ntwo\r\n", False),
+        (b"a\rb\n" + b"c\n" * 20, False),
+        (b"", False),
+    ):
         (tmp_path / "a.txt").write_bytes(content)
         documents = Documents()
         list(documents.over(read_texts([tmp_path / "a.txt"])))
         assert bool(said := documents.warning_of_returns("a.txt")) == warned
-        assert not warned or said.startswith("WARNING: a.txt: 1 of 1 lines hold carriage returns, which end no line here")
+        assert not warned or said.startswith(
+            "WARNING: a.txt: 1 of 1 lines hold carriage returns, which end no line here"
+        )
 
 
 def test_lines_and_documents_are_counted_and_yielded_as_they_are():
     lines = ["", "one", " ", "\t", "two", "three", "", "four"]
     documents = Documents()
     assert list(documents.over(lines)) == lines
-    assert (documents.lines, documents.documents, documents.of_one_line, documents.of_a_heading) == (4, 3, 2, 0)
+    assert (documents.lines, documents.documents, documents.of_one_line, documents.of_a_heading) == (
+        4,
+        3,
+        2,
+        0,
+    )
     assert str(documents) == "3 documents of 1.3 lines with text on average"
 
 
 @pytest.mark.parametrize(
-    "line", ["\u200b", "\ufeff \u00ad", "\t\u2060\u200e", "\ue000", "\ufffd", "\x00\r", "\u2028", " ", "", "\u200b.", "\u3000é", "\u0378"]
+    "line",
+    [
+        "\u200b",
+        "\ufeff \u00ad",
+        "\t\u2060\u200e",
+        "\ue000",
+        "\ufffd",
+        "\x00\r",
+        "\u2028",
+        " ",
+        "",
+        "\u200b.",
+        "\u3000é",
+        "\u0378",
+    ],
 )
 def test_a_line_of_which_the_vocabulary_leaves_nothing_ends_a_document(tmp_path, vocabulary, line):
     blank = not load_wordpiece(vocabulary).encode(line, add_special_tokens=False).ids
@@ -164,19 +204,29 @@ def test_a_line_of_which_the_vocabulary_leaves_nothing_ends_a_document(tmp_path,
 
 
 def test_text_without_the_headings_that_shall_begin_its_documents_is_warned_of():
-    said = "WARNING: train: no line among 3 is a heading of the form '= Title =', so each file is one document"
+    said = (
+        "WARNING: train: no line among 3 is a heading of the form '= Title =', so each file is one document"
+    )
     for lines, warning in ((["a", "b", "", "== c =="], said), (["a", "", "= b ="], "")):
         documents = Documents()
         list(documents.over(lines))
-        assert documents.warning("train", 1, HEADINGS).startswith(warning) and bool(documents.warning("train", 1, HEADINGS)) == bool(
-            warning
-        )
+        assert documents.warning("train", 1, HEADINGS).startswith(warning) and bool(
+            documents.warning("train", 1, HEADINGS)
+        ) == bool(warning)
         assert documents.warning("train", 1, LINES) == ""
 
 
 def test_encode_says_what_it_understood_and_takes_json_lines(tmp_path, vocabulary, capsys, monkeypatch):
     wiki = written(tmp_path / "wiki.txt", WIKITEXT * 6)
-    given = ["encode", "--vocab", str(vocabulary), "--destdir", str(tmp_path / "bin"), "--trainpref", str(wiki)]
+    given = [
+        "encode",
+        "--vocab",
+        str(vocabulary),
+        "--destdir",
+        str(tmp_path / "bin"),
+        "--trainpref",
+        str(wiki),
+    ]
     assert main(given) == 0
     output, said = capsys.readouterr()
     assert "lines, " in output and "; 48 documents of 1.1 lines with text on average; " in output
@@ -184,7 +234,10 @@ def test_encode_says_what_it_understood_and_takes_json_lines(tmp_path, vocabular
     assert main([*given, "--documents", "headings"]) == 0
     output, said = capsys.readouterr()
     assert "; 12 documents of 4.5 lines" in output and "a heading alone" not in said
-    assert main([*given[:-1], str(written(tmp_path / "other.txt", "one\n\ntwo\n")), "--documents", "headings"]) == 0
+    assert (
+        main([*given[:-1], str(written(tmp_path / "other.txt", "one\n\ntwo\n")), "--documents", "headings"])
+        == 0
+    )
     assert "no line among 2 is a heading of the form '= Title ='" in capsys.readouterr().err
     assert main([*given, "--documents", "headings", "--text", "body"]) == 1
     assert "--documents is for plain text" in capsys.readouterr().err
@@ -201,7 +254,17 @@ def test_cells_in_quotes_are_warned_of_and_quoted_reads_them(tmp_path, vocabular
     warning = f"warning: {path}: 1 of the first 2 cells begin and end with quotes, which are read as text; if they are not, give --quoted"
     for given in (
         ["vocab", "--size", "200", "--output", str(tmp_path / "vocab"), str(path), "--text", "body"],
-        ["encode", "--vocab", str(vocabulary), "--destdir", str(tmp_path / "bin"), "--trainpref", str(path), "--text", "body"],
+        [
+            "encode",
+            "--vocab",
+            str(vocabulary),
+            "--destdir",
+            str(tmp_path / "bin"),
+            "--trainpref",
+            str(path),
+            "--text",
+            "body",
+        ],
     ):
         assert main(given) == 0 and warning in capsys.readouterr().err
         assert main([*given, "--quoted"]) == 0 and "quotes" not in capsys.readouterr().err

@@ -29,7 +29,9 @@ def test_every_document_lies_in_one_packed_row_and_none_is_too_long(corpus):
 def test_packing_is_the_same_for_a_seed_and_another_for_another(corpus):
     _, rows = corpus
     one, again, other = pack(rows.sizes, WIDTH, 1), pack(rows.sizes, WIDTH, 1), pack(rows.sizes, WIDTH, 2)
-    assert np.array_equal(one.documents, again.documents) and not np.array_equal(one.documents, other.documents)
+    assert np.array_equal(one.documents, again.documents) and not np.array_equal(
+        one.documents, other.documents
+    )
     assert np.array_equal(np.sort(one.sizes), np.sort(other.sizes))
 
 
@@ -54,4 +56,8 @@ def test_packed_rows_hold_what_plain_rows_hold(corpus):
             assert np.array_equal(segments[row, begin:end], its_segments[0, :length])
             begin = int(end)
         assert lengths[row] == begin == packing.sizes[number]
-        assert (tokens[row, begin:] == PAD).all() and not segments[row, begin:].any() and (ends[row, len(inside) :] == WIDTH).all()
+        assert (
+            (tokens[row, begin:] == PAD).all()
+            and not segments[row, begin:].any()
+            and (ends[row, len(inside) :] == WIDTH).all()
+        )

@@ -97,7 +97,9 @@ def test_rows_do_not_depend_on_what_else_is_in_the_corpus_before_their_part(monk
         assert np.array_equal(getattr(whole, name), getattr(parts, name)), name
 
 
-@pytest.mark.parametrize(("ids", "line_sizes"), [([5, EOS, 6, 7, EOS, 8, 9, EOS], [5, 3]), ([5, 6, 7, 8, EOS], [2, 3])])
+@pytest.mark.parametrize(
+    ("ids", "line_sizes"), [([5, EOS, 6, 7, EOS, 8, 9, EOS], [5, 3]), ([5, 6, 7, 8, EOS], [2, 3])]
+)
 def test_lines_that_their_ends_do_not_fit_are_refused(ids, line_sizes):
     rows = build_rows(np.array(line_sizes, np.int32), 64)
     with pytest.raises(InputError, match="does not end with </s>, or holds one inside"):
