@@ -108,8 +108,8 @@ def telling_rows(dataset) -> list[int]:
     rows, sizes = dataset.rows, dataset.sizes
     if dataset.packing is None:
         candidates = [
-            np.flatnonzero((rows.second > 0) & (sizes == dataset.width)),
-            np.flatnonzero(rows.second == 0),
+            np.flatnonzero((rows.second_length > 0) & (sizes == dataset.row_length)),
+            np.flatnonzero(rows.second_length == 0),
         ]
     else:
         by_documents = np.diff(dataset.packing.bounds).argsort(kind="stable")

@@ -13,7 +13,7 @@ from fairseq_electra.files.text import written_whole
 from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.pretraining.wordpiece import (
     DICTIONARY_FILE,
-    EOS,
+    EOS_ID,
     LEADING,
     TOKENIZER_FILE,
     read_entries,
@@ -114,7 +114,7 @@ def encode_to_binary(
             f"{beside} is of another vocabulary than {vocabulary}; choose another folder, or remove what is in this one"
         )
     written = write_binarized(
-        prefix, encode_lines(tokenizer, lines, unknown), tokenizer.get_vocab_size(), LEADING.index(EOS)
+        prefix, encode_lines(tokenizer, lines, unknown), tokenizer.get_vocab_size(), EOS_ID
     )
     for name in (DICTIONARY_FILE, TOKENIZER_FILE):  # the tokenizer too: who has the data can read new text
         with written_whole(beside.with_name(name), "wb") as copy:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from tokenizers import Tokenizer
 
-from fairseq_electra.pretraining.wordpiece import LEADING, UNK
+from fairseq_electra.pretraining.wordpiece import UNK_ID
 
-UNK_ID = LEADING.index(UNK)
 # A share that is worth a warning. A vocabulary leaves out .0001 of the characters of its own text (wordpiece.CHARACTER_COVERAGE), and each
 # takes a word with it: some .001 of the characters. Ten times as much comes of another language, another domain or words without end.
 HIGH = 0.01

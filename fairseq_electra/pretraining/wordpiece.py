@@ -19,6 +19,7 @@ from fairseq_electra.progress import Progress
 
 BOS, PAD, EOS, UNK, MASK = "<s>", "<pad>", "</s>", "<unk>", "<mask>"
 LEADING = (BOS, PAD, EOS, UNK)  # fairseq's Dictionary puts these at 0..3 by itself
+BOS_ID, PAD_ID, EOS_ID, UNK_ID = range(len(LEADING))
 CONTINUATION = "##"
 TOKENIZER_FILE, DICTIONARY_FILE = "tokenizer.json", "dict.txt"
 CHARACTER_COVERAGE = 0.9999

@@ -32,7 +32,13 @@ from fairseq_electra.pretraining.binarized import (
 )
 from fairseq_electra.pretraining.diagnosis import Diagnosis, unigram_baseline
 from fairseq_electra.pretraining.dictionary import dictionary_digest
-from fairseq_electra.pretraining.fixed_corruption import BY_FREQUENCY, BY_GENERATOR, SEED, corrupt_by_frequency, load_corruption
+from fairseq_electra.pretraining.fixed_corruption import (
+    BY_FREQUENCY,
+    BY_GENERATOR,
+    SEED,
+    corrupt_by_frequency,
+    load_corruption,
+)
 from fairseq_electra.pretraining.metrics import SUMS, auc_of, fixed_histograms, logged_by_validation
 from fairseq_electra.pretraining.packing import pack
 from fairseq_electra.pretraining.rows import build_rows, last_lines
@@ -139,14 +145,14 @@ class ElectraPretrainingTask(FairseqTask):
             mean_span=cfg.mask_spans,
             seed=cfg.seed,
         )
-        packing = pack(rows.sizes, cfg.tokens_per_sample, seed) if cfg.pack else None
+        packing = pack(rows.lengths, cfg.tokens_per_sample, seed) if cfg.pack else None
         logger.info(
             f"{prefix}: {len(corpus.line_sizes):,} lines in {len(last_lines(corpus.line_sizes)):,} documents, "
             f"{len(rows):,} rows of up to {cfg.tokens_per_sample} tokens, "
-            f"{rows.sizes.mean() / cfg.tokens_per_sample:.0%} filled, {(rows.second > 0).mean():.0%} with two segments"
+            f"{rows.lengths.mean() / cfg.tokens_per_sample:.0%} filled, {(rows.second_length > 0).mean():.0%} with two segments"
         )
         if packing is not None:
-            logger.info(f"{prefix}: packed into {len(packing):,}, {packing.sizes.mean() / cfg.tokens_per_sample:.1%} filled")
+            logger.info(f"{prefix}: packed into {len(packing):,}, {packing.lengths.mean() / cfg.tokens_per_sample:.1%} filled")
         warning = warning_of_binarized(str(prefix), corpus.ids, corpus.line_sizes)
         if warning and get_global_rank() == 0:
             logger.warning(warning)
@@ -162,9 +168,6 @@ class ElectraPretrainingTask(FairseqTask):
             rows,
             masking,
             cfg.tokens_per_sample,
-            bos=dictionary.bos(),
-            pad=dictionary.pad(),
-            eos=dictionary.eos(),
             vocabulary_size=len(dictionary),
             seed=cfg.seed,
             packing=packing,
@@ -199,7 +202,7 @@ class ElectraPretrainingTask(FairseqTask):
         dataset.sends_ahead = torch.cuda.is_available() and not self.cfg.cpu
         iterator = super().get_batch_iterator(dataset, *args, **kwargs)
         if self.compiled:
-            dataset.rows_of_batch = max(map(len, iterator.frozen_batches), default=0)
+            dataset.min_batch_size = max(map(len, iterator.frozen_batches), default=0)
         return iterator
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):

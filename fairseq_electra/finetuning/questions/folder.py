@@ -26,12 +26,11 @@ from fairseq_electra.files.faults import STRICT, Faults
 from fairseq_electra.files.text import folder_written_whole
 from fairseq_electra.finetuning.kind import TaskInfo, finish_folder
 from fairseq_electra.finetuning.questions.read import Question, Squad
-from fairseq_electra.finetuning.sentences.folder import EOS_ID
 from fairseq_electra.finetuning.windows import number_of_windows, windows_of
 from fairseq_electra.pretraining.binarized import Binarized, open_binarized
 from fairseq_electra.pretraining.encode import LINES_AT_ONCE, check_ids, write_binarized
-from fairseq_electra.pretraining.unknown import UNK_ID, Unknown
-from fairseq_electra.pretraining.wordpiece import load_wordpiece
+from fairseq_electra.pretraining.unknown import Unknown
+from fairseq_electra.pretraining.wordpiece import EOS_ID, UNK_ID, load_wordpiece
 from fairseq_electra.progress import Progress
 
 # pieces of the context: first and end of the window, first and last of the answer, both -1 where the window does not hold it

@@ -21,11 +21,17 @@ from fairseq_electra.files.text import folder_written_whole, written_whole
 from fairseq_electra.finetuning.kind import RANKING, TaskInfo, finish_folder
 from fairseq_electra.finetuning.sentences.read import Example
 from fairseq_electra.pretraining.encode import check_ids, encode_lines, write_binarized
-from fairseq_electra.pretraining.unknown import UNK_ID, Unknown
-from fairseq_electra.pretraining.wordpiece import BOS, DICTIONARY_FILE, EOS, LEADING, PAD, load_wordpiece, write_entries
+from fairseq_electra.pretraining.unknown import Unknown
+from fairseq_electra.pretraining.wordpiece import (
+    BOS_ID,
+    DICTIONARY_FILE,
+    EOS_ID,
+    LEADING,
+    UNK_ID,
+    load_wordpiece,
+    write_entries,
+)
 from fairseq_electra.progress import Progress
-
-BOS_ID, PAD_ID, EOS_ID = (LEADING.index(symbol) for symbol in (BOS, PAD, EOS))
 
 
 def truncate(texts: Sequence[list[int]], room: int) -> list[list[int]]:
