@@ -23,7 +23,8 @@ def commands(folder: Path = FOLDER) -> dict[str, Path]:
         folder: of the modules.
 
     Returns:
-        the file of each command, by its name: ``user_dir.py`` is ``user-dir``, and ``import_.py`` is ``import``.
+        the file of each command, by its name: ``user_dir.py`` is ``user-dir``, and ``import_.py`` is
+        ``import``.
     """
     files = sorted(path for path in folder.glob("*.py") if not path.stem.startswith("_"))
     return {path.stem.removesuffix("_").replace("_", "-"): path for path in files}

@@ -20,7 +20,8 @@ def check_column_arguments(args: argparse.Namespace, files: Iterable[str]) -> No
     """Refuse --quoted without --text, and warn of files whose cells stand in quotes where it is not given."""
     if args.quoted and not args.text:
         raise InputError(
-            "--quoted is for the cells of a TSV: name the column with the text, --text COLUMN, or leave it out"
+            "--quoted is for the cells of a TSV: name the column with the text, --text COLUMN, or leave it "
+            "out"
         )
     for path in files if args.text else ():
         if is_table(path):

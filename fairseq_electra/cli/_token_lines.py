@@ -89,7 +89,8 @@ def write_answers(
     if answers.number_cut:
         cut, read = f"{answers.number_cut:,}", f"{answers.number_read:,}"
         print(
-            f"{cut} of {read} lines were cut to {answers.net.longest} tokens, the longest row of the training",
+            f"{cut} of {read} lines were cut to {answers.net.longest} tokens, the longest row of the "
+            f"training",
             file=sys.stderr,
         )
 
@@ -102,7 +103,8 @@ def _lines(args: argparse.Namespace) -> Iterator[str]:
     """
     if is_table(args.input) and not args.text:
         raise InputError(
-            f"{args.input} is a table by its name, and not plain text; name the column with its text: --text COLUMN"
+            f"{args.input} is a table by its name, and not plain text; name the column with its text: --text "
+            f"COLUMN"
         )
     check_column_arguments(args, [args.input])
     for given in read_inputs(args.input, (args.text,) if args.text else (), bool(args.text), args.quoted):

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from fairseq_electra.pretraining.unknown import OF_A_NET, Unknown
+from fairseq_electra.pretraining.unknown import PREDICTION_REMEDY, Unknown
 from fairseq_electra.progress import Progress
 
 T = TypeVar("T")
@@ -24,13 +24,13 @@ class UnknownText:
     def over(self, answers: Iterable[T], progress: Progress) -> Iterator[T]:
         """Yield answers, and warn before the first of them, for which some thousand lines may have been read."""
         for number, answer in enumerate(answers):
-            if not number and (warning := self.unknown.warning(self.place, OF_A_NET)):
+            if not number and (warning := self.unknown.warning(self.place, PREDICTION_REMEDY)):
                 progress.say(warning)
                 self._warning = warning
             yield answer
 
     def say(self) -> None:
         """Say how much of all the text is not known, unless that has been said already or is nothing."""
-        found = self.unknown.warning(self.place, OF_A_NET) or f"{self.place}: {self.unknown}"
+        found = self.unknown.warning(self.place, PREDICTION_REMEDY) or f"{self.place}: {self.unknown}"
         if self.unknown.unknown_ids and found != self._warning:
             print(found, file=sys.stderr)

@@ -111,7 +111,8 @@ def check_alike(
         if left is None or right is None or left.shape != right.shape:
             shapes = [None if tensor is None else tuple(tensor.shape) for tensor in (left, right)]
             raise InputError(
-                f"{path} and {first_path} are not of one network: {name} has the shapes {shapes[0]} and {shapes[1]}"
+                f"{path} and {first_path} are not of one network: {name} has the shapes {shapes[0]} and "
+                f"{shapes[1]}"
             )
         if not left.is_floating_point() and not torch.equal(left, right):
             raise InputError(

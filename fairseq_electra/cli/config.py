@@ -1,8 +1,8 @@
 """Turn a fairseq-train command line into the YAML file of the same run under fairseq-hydra-train.
 
-fairseq-electra config -- fairseq-train data-bin --task ... > my.yaml
-fairseq-electra config --size small > electra_small.yaml               # the recipe of a size, as config/pretraining has it
-fairseq-hydra-train --config-dir . --config-name my optimization.lr=[2e-4]
+fairseq-electra config -- fairseq-train data-bin --task ... > my.yaml fairseq-electra config --size small >
+electra_small.yaml               # the recipe of a size, as config/pretraining has it fairseq-hydra-train
+--config-dir . --config-name my optimization.lr=[2e-4]
 """
 
 import argparse
@@ -23,7 +23,8 @@ GROUPS = (
     *("optimization", "dataset", "checkpoint", "common", "ema", "distributed_training"),
 )
 OF_THE_MACHINE = {"distributed_world_size", "nprocs_per_node"}  # fairseq counts the GPUs it finds
-# where hydra works: in the folder it is called from, so that data-bin is found there and the same line resumes, as fairseq-train does
+# where hydra works: in the folder it is called from, so that data-bin is found there and the same line
+# resumes, as fairseq-train does
 HYDRA = {"run": {"dir": "."}, "output_subdir": None}
 WIDTH = 130
 
@@ -104,7 +105,8 @@ def dataclass_of(cfg, name: str) -> type:
         )
         if found is None:
             raise InputError(
-                f"{name} {cfg[name]._name} has no dataclass, so fairseq-hydra-train cannot take it; choose another {name}"
+                f"{name} {cfg[name]._name} has no dataclass, so fairseq-hydra-train cannot take it; choose "
+                f"another {name}"
             )
         return found
     default = FairseqConfig.__dataclass_fields__[name].default

@@ -1,8 +1,8 @@
 """Corrupt a validation set once with a trained generator, to compare discriminators on it.
 
-Each validation reports fixed_auc: how well the discriminator finds replacements drawn by frequency. With the file that this
-command writes into the data folder, it also reports fixed_generator_auc, on replacements made by a real generator. Both can be
-compared between runs that read the same data folder.
+Each validation reports fixed_auc: how well the discriminator finds replacements drawn by frequency. With the
+file that this command writes into the data folder, it also reports fixed_generator_auc, on replacements made
+by a real generator. Both can be compared between runs that read the same data folder.
 
     fairseq-electra corrupt checkpoints/checkpoint_last.pt data-bin
 """
@@ -54,7 +54,8 @@ def run(args: argparse.Namespace) -> None:
     sizes = model.generator.sizes
     if sizes.positions == "learned" and sizes.max_position_embeddings < ROW_LENGTH:
         raise InputError(
-            f"{args.checkpoint} reads rows of {sizes.max_position_embeddings} tokens, fewer than the {ROW_LENGTH} needed"
+            f"{args.checkpoint} reads rows of {sizes.max_position_embeddings} tokens, fewer than the "
+            f"{ROW_LENGTH} needed"
         )
     if warning := too_short(task.cfg.tokens_per_sample):
         print(warning, file=sys.stderr)
@@ -67,7 +68,8 @@ def run(args: argparse.Namespace) -> None:
         name = f"the generator of {Path(args.checkpoint).name} (SHA-256 {hashlib.file_digest(stream, 'sha256').hexdigest()[:12]}...)"
     path = save_corruption(prefix, corpus, corrupted, name)
     print(
-        f"{path}: {(corrupted != corpus.ids).mean():.1%} of {len(corpus.ids):,} ids replaced by {name}; logged as {BY_GENERATOR}_auc"
+        f"{path}: {(corrupted != corpus.ids).mean():.1%} of {len(corpus.ids):,} ids replaced by {name}; "
+        f"logged as {BY_GENERATOR}_auc"
     )
 
 
@@ -76,8 +78,10 @@ def too_short(trained_on: int) -> str:
     from fairseq_electra.pretraining.fixed_corruption import ROW_LENGTH
 
     return (
-        f"WARNING: the generator was trained on rows of at most {trained_on} tokens and corrupts rows of {ROW_LENGTH}: after token "
-        f"{trained_on} its replacements may be poor; use one that was trained with --tokens-per-sample {ROW_LENGTH} or more"
+        f"WARNING: the generator was trained on rows of at most {trained_on} tokens and corrupts rows of "
+        f"{ROW_LENGTH}: after token "
+        f"{trained_on} its replacements may be poor; use one that was trained with --tokens-per-sample "
+        f"{ROW_LENGTH} or more"
         if trained_on < ROW_LENGTH
         else ""
     )

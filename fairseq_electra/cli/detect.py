@@ -4,8 +4,9 @@ Reads one text per line; writes JSON lines, or colours on a terminal.
 
 echo "The orchestra played the sandwich." | fairseq-electra detect checkpoints
 
-Each JSON line has the text and its tokens: token, begin and end in the text in characters, and p_replaced. The net is a pre-training
-checkpoint, a folder of checkpoints (its best, or else its last), or a folder of transformers with the discriminator.
+Each JSON line has the text and its tokens: token, begin and end in the text in characters, and p_replaced.
+The net is a pre-training checkpoint, a folder of checkpoints (its best, or else its last), or a folder of
+transformers with the discriminator.
 """
 
 import argparse

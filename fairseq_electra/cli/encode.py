@@ -1,11 +1,13 @@
 """Cut text into pieces, or turn it into what fairseq trains on.
 
 fairseq-electra encode --vocab vocab < train.txt > train.pieces        # then fairseq-preprocess
-fairseq-electra encode --vocab vocab --destdir data-bin --trainpref wiki.train*.txt.xz --validpref wiki.valid.txt.xz
-fairseq-electra encode --vocab vocab --destdir data-bin --text body --trainpref train.jsonl --validpref valid.jsonl
+fairseq-electra encode --vocab vocab --destdir data-bin --trainpref wiki.train*.txt.xz --validpref
+wiki.valid.txt.xz fairseq-electra encode --vocab vocab --destdir data-bin --text body --trainpref train.jsonl
+--validpref valid.jsonl
 
-Text is one paragraph or sentence a line, with a blank line between documents; a line of blanks is blank, and so is one of characters that
-cannot be seen, such as U+200B. It says how many documents it found, and warns where that looks like another kind of text.
+Text is one paragraph or sentence a line, with a blank line between documents; a line of blanks is blank, and
+so is one of characters that cannot be seen, such as U+200B. It says how many documents it found, and warns
+where that looks like another kind of text.
 """
 
 import argparse
@@ -16,7 +18,7 @@ from fairseq_electra.cli._columns import add_column_arguments, check_column_argu
 from fairseq_electra.cli.vocab import TEXT_HELP
 from fairseq_electra.errors import InputError
 from fairseq_electra.paths import VOCABULARY, require
-from fairseq_electra.pretraining.documents import BLANK_LINES, DOCUMENTS, HEADINGS, LINES
+from fairseq_electra.pretraining.documents import BLANK_LINES, DOCUMENT_STARTS, HEADINGS, LINES
 from fairseq_electra.pretraining.encode import SPLITS
 from fairseq_electra.pretraining.prepare import RunningText, encode_text, text_as_pieces
 from fairseq_electra.progress import Progress
@@ -40,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_column_arguments(parser, TEXT_HELP)
     parser.add_argument(
         "--documents",
-        choices=DOCUMENTS,
+        choices=DOCUMENT_STARTS,
         help=f"where documents begin: behind blank lines ({BLANK_LINES}, the default), at each line ({LINES}), or at each heading of the "
         f"form = Title =, as WikiText has them, blank lines passed over ({HEADINGS})",
     )
@@ -58,7 +60,8 @@ def run(args: argparse.Namespace) -> None:
     splits = {split: files for split in SPLITS if (files := getattr(args, f"{split}pref"))}
     if bool(args.destdir) != bool(splits):
         raise InputError(
-            "--destdir and --trainpref, --validpref or --testpref go together; without them, text comes from standard input"
+            "--destdir and --trainpref, --validpref or --testpref go together; without them, text comes from "
+            "standard input"
         )
     require(VOCABULARY, args.vocab)
     require(
@@ -75,7 +78,8 @@ def run(args: argparse.Namespace) -> None:
             found = encode_text(text, args.vocab, prefix, progress)
         seconds = time.time() - start
         print(
-            f"{prefix}: {found.lines:,} lines, {found.ids:,} ids in {seconds:.0f} s; {text.documents}; {text.unknown}"
+            f"{prefix}: {found.lines:,} lines, {found.ids:,} ids in {seconds:.0f} s; {text.documents}; "
+            f"{text.unknown}"
         )
         for warning in found.warnings:
             print(warning, file=sys.stderr)
@@ -83,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
 
 def running_text(files: list[str], args: argparse.Namespace) -> RunningText:
     """Take files as the options say that they are meant."""
-    return RunningText(files, args.text, quoted=args.quoted, by=args.documents, moses=args.moses)
+    return RunningText(files, args.text, quoted=args.quoted, document_start=args.documents, moses=args.moses)
 
 
 def print_pieces(text: RunningText, vocabulary: str) -> None:

@@ -2,10 +2,11 @@
 
 fairseq-electra export --to transformers checkpoints/checkpoint_last.pt my-electra
 
-A pre-training checkpoint gives the discriminator in the folder and the generator in its subfolder "generator", a fine-tuned one the
-encoder with its head. A net trained with --norm pre is refused: transformers' ELECTRA and RoFormer have no place for it. Before anything
-is written, transformers' tokenizer must give sample text the same ids, and its networks must agree with ours, in float64 within 1e-6 of
-their values.
+A pre-training checkpoint gives the discriminator in the folder and the generator in its subfolder
+"generator", a fine-tuned one the encoder with its head. A net trained with --norm pre is refused:
+transformers' ELECTRA and RoFormer have no place for it. Before anything is written, transformers' tokenizer
+must give sample text the same ids, and its networks must agree with ours, in float64 within 1e-6 of their
+values.
 """
 
 import argparse

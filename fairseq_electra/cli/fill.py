@@ -4,9 +4,10 @@ Reads one text per line; writes JSON lines, or colours on a terminal.
 
 echo "The orchestra played the <mask>." | fairseq-electra fill checkpoints --top 3
 
-Each JSON line has the text, the text filled in with the best guesses, and the guesses for each <mask>, which is guessed as if the others
-stayed masked. The net is a pre-training checkpoint, a folder of checkpoints (its best, or else its last), or a folder of transformers with
-the generator in its subfolder "generator", or a BERT with its masked-LM head.
+Each JSON line has the text, the text filled in with the best guesses, and the guesses for each <mask>, which
+is guessed as if the others stayed masked. The net is a pre-training checkpoint, a folder of checkpoints (its
+best, or else its last), or a folder of transformers with the generator in its subfolder "generator", or a
+BERT with its masked-LM head.
 """
 
 import argparse
@@ -31,6 +32,7 @@ def run(args: argparse.Namespace) -> None:
 
     if not 1 <= args.top <= len(net.symbols):
         raise InputError(
-            f"--top must lie between 1 and {len(net.symbols):,}, the entries of the vocabulary, got {args.top}"
+            f"--top must lie between 1 and {len(net.symbols):,}, the entries of the vocabulary, got "
+            f"{args.top}"
         )
     write_answers(args, Filler(net, topk=args.top), guessed)

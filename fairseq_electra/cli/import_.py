@@ -3,11 +3,12 @@
 fairseq-electra import electra-small-discriminator --generator electra-small-generator released/checkpoint.pt
 fairseq-train data-bin ... --arch electra --finetune-from-model released/checkpoint.pt
 
-The vocabulary, with fairseq's ids, comes beside the checkpoint; encode the text with it: fairseq-electra encode --vocab released.
-A fine-tuned net keeps its head, for fairseq-electra predict; fine-tuned again, it gets the head of the new task. A BERT, also one of
-sentence-transformers, becomes the discriminator; one with a masked-LM head the generator as well. Before anything is
-written, the ids of sample text must be those of transformers' tokenizer, and our networks must agree with transformers' own, in float64
-within 1e-6 of their values.
+The vocabulary, with fairseq's ids, comes beside the checkpoint; encode the text with it: fairseq-electra
+encode --vocab released. A fine-tuned net keeps its head, for fairseq-electra predict; fine-tuned again, it
+gets the head of the new task. A BERT, also one of sentence-transformers, becomes the discriminator; one with
+a masked-LM head the generator as well. Before anything is written, the ids of sample text must be those of
+transformers' tokenizer, and our networks must agree with transformers' own, in float64 within 1e-6 of their
+values.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """Show what a checkpoint reads and predicts, row by row.
 
-The text, the masks, the generator's samples, what was replaced, and how likely the discriminator holds each token to be a replacement.
+The text, the masks, the generator's samples, what was replaced, and how likely the discriminator holds each
+token to be a replacement.
 
     fairseq-electra inspect checkpoints/checkpoint_last.pt data-bin
 """
@@ -15,7 +16,8 @@ from fairseq_electra.paths import CHECKPOINT, DATA, require
 
 LABELS = ("original", "masked", "sampled", "replaced", "p(replaced)")
 GAP = 2
-# the networks are looked at on a CPU, in float32, and may have been trained otherwise: not everything can be had here
+# the networks are looked at on a CPU, in float32, and may have been trained otherwise: not everything can be
+# had here
 ON_A_CPU = {"cpu": True, "autocast": "none", "compile": False, "cuda_graphs": False}
 ON_A_CPU |= dict.fromkeys(("fp16", "bf16", "memory_efficient_fp16", "memory_efficient_bf16"), False)
 
@@ -61,13 +63,15 @@ def run(args: argparse.Namespace) -> None:
     model, task = load_pretrained(args.checkpoint, args.data)
     if not isinstance(model, Electra):
         raise InputError(
-            f"{args.checkpoint} was trained with --objective mlm; inspect shows what a discriminator makes of a row"
+            f"{args.checkpoint} was trained with --objective mlm; inspect shows what a discriminator makes "
+            f"of a row"
         )
     dataset = task.load_dataset(args.split)
     rows = args.rows or telling_rows(dataset)
     if max(rows) >= len(dataset) or min(rows) < 0:
         raise InputError(
-            f"--rows must lie between 0 and {len(dataset) - 1}, the last row of {args.split}, got {' '.join(map(str, rows))}"
+            f"--rows must lie between 0 and {len(dataset) - 1}, the last row of {args.split}, got "
+            f"{' '.join(map(str, rows))}"
         )
     sample = dataset.collater(rows)
     with torch.no_grad():

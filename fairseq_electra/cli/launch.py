@@ -1,10 +1,11 @@
 """Run a fairseq command as several processes that train together, on CPUs or GPUs, on one machine or several.
 
-one machine       fairseq-electra launch -n 4 -- fairseq-train data-bin ...
-several machines  the same line on each, with --nodes 2 --node-rank 0 --master-addr HOST (rank 1 on the second, and so on)
-slurm             srun --nodes 2 --ntasks-per-node 1 fairseq-electra launch -n 8 -- fairseq-train data-bin ...
+one machine       fairseq-electra launch -n 4 -- fairseq-train data-bin ... several machines  the same line on
+each, with --nodes 2 --node-rank 0 --master-addr HOST (rank 1 on the second, and so on) slurm             srun
+--nodes 2 --ntasks-per-node 1 fairseq-electra launch -n 8 -- fairseq-train data-bin ...
 
-Give the fairseq command as for one process, without --distributed-* options. The batch of an update is that of all processes together.
+Give the fairseq command as for one process, without --distributed-* options. The batch of an update is that
+of all processes together.
 """
 
 import argparse
@@ -84,7 +85,8 @@ def run(args: argparse.Namespace) -> None:
         joined = len(list(Path(folder).glob("*.joined")))
         if joined != args.processes:
             raise InputError(
-                f"only {joined} of {args.processes} processes joined the run, so {tool} trained nothing or separate copies; "
+                f"only {joined} of {args.processes} processes joined the run, so {tool} trained nothing or "
+                f"separate copies; "
                 "drop its own options of distribution"
             )
 
@@ -148,7 +150,8 @@ def check_user_dir(named: str) -> None:
         raise InputError(f'--user-dir {named}: no such folder; give --user-dir "$(fairseq-electra user-dir)"')
     if other.name == own.name and other != own:
         raise InputError(
-            f'this command is of {own}, --user-dir names {other}: two copies; give --user-dir "$(fairseq-electra user-dir)", '
+            f"this command is of {own}, --user-dir names {other}: two copies; give --user-dir "
+            f'"$(fairseq-electra user-dir)", '
             "or install the other with pip install -e"
         )
 
@@ -162,7 +165,8 @@ def placement(args: argparse.Namespace) -> list[str]:
         tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS") or os.environ.get("SLURM_NTASKS") or nodes)
         if tasks != nodes:
             raise InputError(
-                f"slurm started {tasks} tasks on {nodes} machines; launch starts the processes itself: use --ntasks-per-node 1"
+                f"slurm started {tasks} tasks on {nodes} machines; launch starts the processes itself: use "
+                f"--ntasks-per-node 1"
             )
         rank = int(os.environ.get("SLURM_NODEID", 0)) if rank is None else rank
         address = address or (first_host(slurm) if nodes > 1 else None)
@@ -170,7 +174,8 @@ def placement(args: argparse.Namespace) -> list[str]:
         return ["--standalone"]
     if rank is None or address is None or not 0 <= rank < nodes:
         raise InputError(
-            f"with --nodes {nodes}, give --master-addr and --node-rank 0 to {nodes - 1}, got {address} and {rank}"
+            f"with --nodes {nodes}, give --master-addr and --node-rank 0 to {nodes - 1}, got {address} and "
+            f"{rank}"
         )
     return [
         "--nnodes",

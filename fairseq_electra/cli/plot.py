@@ -10,7 +10,7 @@ import csv
 from pathlib import Path
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.files.text import written_whole
+from fairseq_electra.files.text import atomic_write
 from fairseq_electra.pretraining.log import read_log
 
 PICTURES = (".png", ".svg", ".pdf")
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
             f"no records in {', '.join(args.log)}; train with --log-format json and keep what it prints"
         )
     names = sorted({name for record in records for name in record if name not in ("subset", "num_updates")})
-    with written_whole(output.with_suffix(".csv")) as stream:
+    with atomic_write(output.with_suffix(".csv")) as stream:
         table = csv.DictWriter(stream, ["subset", "num_updates", *names])
         table.writeheader()
         table.writerows(records)
@@ -101,5 +101,5 @@ def draw(records: list[dict], output: Path, title: str) -> None:
         axis.grid(alpha=0.3)
         axis.legend(fontsize=7)
     figure.suptitle(title)
-    with written_whole(output, "wb") as stream:
+    with atomic_write(output, "wb") as stream:
         figure.savefig(stream, dpi=100, format=output.suffix[1:].lower())

@@ -27,7 +27,7 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.files.inputs import read_inputs, source_name
 from fairseq_electra.files.quotes import warn_of_quotes
 from fairseq_electra.files.table import Columns, is_table, numbered_lines, records
-from fairseq_electra.files.text import written_whole
+from fairseq_electra.files.text import atomic_write
 from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, RANKING, TAGGING, TaskInfo
 from fairseq_electra.finetuning.questions.forms import is_squad
 from fairseq_electra.finetuning.questions.read import QUESTION_COLUMNS, Squad, read_squad
@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> None:
     unknown = UnknownText(source, predictor.unknown)
     with (
         Progress(beside=None if args.output else sys.stdout) as net.progress,
-        written_whole(args.output) if args.output else contextlib.nullcontext(sys.stdout) as stream,
+        atomic_write(args.output) if args.output else contextlib.nullcontext(sys.stdout) as stream,
     ):
         net.progress.stage(f"predicting on {source}", "rows")
         number = 0
@@ -195,7 +195,7 @@ def _score(args: argparse.Namespace, net: "ElectraHubInterface", predictor: "Pre
         net.progress.stage(f"predicting on {predictor.source}", "rows")
         answers, metrics = score_file(predictor, args.gold, GoldForm(columns, args.scheme or scheme, words))
     if args.output:
-        with written_whole(args.output) as stream:
+        with atomic_write(args.output) as stream:
             if _is_predictions(args, net):
                 stream.write(predictions_json(answers))
             else:

@@ -205,7 +205,7 @@ def _own(args: argparse.Namespace) -> tuple[dict[str, list[Example]], TaskInfo]:
     try:
         labels = () if args.regression else _classes(args, splits["train"])
     except InputError:
-        faults.settle({split: len(examples) for split, examples in splits.items()})  # what cannot be used may well be why
+        faults.raise_unless_skipped({split: len(examples) for split, examples in splits.items()})  # what cannot be used may well be why
         raise
     metrics = tuple(args.metrics or (("pearson", "spearman") if args.regression else ("accuracy",)))
     if any((name in OF_NUMBERS) != args.regression for name in metrics):
@@ -245,9 +245,9 @@ def _reading(what: str | Path, read: Callable[..., Read], *arguments: object) ->
 
 def _settle(faults: Faults, splits: dict[str, list]) -> None:
     """Refuse, or name, examples that cannot be used."""
-    faults.settle({split: len(examples) for split, examples in splits.items()})
-    if faults.found:
-        print(f"left out: {len(faults.found):,} examples: {faults.listing()}", file=sys.stderr)
+    faults.raise_unless_skipped({split: len(examples) for split, examples in splits.items()})
+    if faults.errors:
+        print(f"left out: {len(faults.errors):,} examples: {faults.listing()}", file=sys.stderr)
 
 
 def _examples(path: str, columns: Columns, may_lack_labels: bool, faults: Faults) -> list[Example]:
@@ -272,7 +272,7 @@ def _files(args: argparse.Namespace) -> dict[str, str]:
 def _questions(args: argparse.Namespace) -> None:
     files, faults = _files(args), Faults(args.skip_bad)
     splits = {split: _reading(path, read_squad, path, split != "test", faults) for split, path in files.items()}
-    faults.settle({split: len(squad.questions) for split, squad in splits.items()})
+    faults.raise_unless_skipped({split: len(squad.questions) for split, squad in splits.items()})
     without = {split: sum(not question.answers for question in squad.questions) for split, squad in splits.items() if squad.labelled}
     some_without = any(number for split, number in without.items() if split != "test")
     if without.get("test") and not some_without:

@@ -1,8 +1,9 @@
 """Pre-train, fine-tune and compare in minutes, on a laptop and without downloads.
 
-Pre-trains electra_tiny on the built-in corpus, fine-tunes it with fairseq's own sentence_prediction on "were two neighbouring words of
-this sentence swapped?", and compares it with the same model from scratch, with TF-IDF and with the larger class. The parts are those of
-the other commands: corpus, vocab, encode, prepare and finetune.
+Pre-trains electra_tiny on the built-in corpus, fine-tunes it with fairseq's own sentence_prediction on "were
+two neighbouring words of this sentence swapped?", and compares it with the same model from scratch, with
+TF-IDF and with the larger class. The parts are those of the other commands: corpus, vocab, encode, prepare
+and finetune.
 
     fairseq-electra quickstart --output runs/quickstart
 """
@@ -17,7 +18,7 @@ from typing import Any
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.table import Columns
-from fairseq_electra.files.text import written_whole
+from fairseq_electra.files.text import atomic_write
 from fairseq_electra.finetuning.kind import PREDICTION, TaskInfo
 from fairseq_electra.finetuning.sentences.folder import write_task_folder
 from fairseq_electra.finetuning.sentences.read import Example, classes_of, read_examples
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
     print("4/4 results\n")
     baselines = {"majority": majority(folder), "tfidf": tfidf(folder)}
     results: dict[str, Any] = {**found, **baselines, "seconds": round(time.time() - start)}
-    with written_whole(folder / "results.json") as stream:
+    with atomic_write(folder / "results.json") as stream:
         stream.write(json.dumps(results, indent=2) + "\n")
     print(table(results))
 
@@ -119,7 +120,8 @@ def finetune(folder: Path) -> dict[str, dict]:
     """Fine-tune both models by the study of ``fairseq-electra finetune``.
 
     Returns:
-        for each model the learning rate, chosen on valid with a seed that is not reported, and the accuracies on test, in per cent.
+        for each model the learning rate, chosen on valid with a seed that is not reported, and the accuracies
+        on test, in per cent.
 
     Raises:
         InputError: a run failed or diverged.
@@ -149,7 +151,8 @@ def finetune(folder: Path) -> dict[str, dict]:
     for line in found["summary"]:
         if diverged := [seed for seed, trouble in line["degenerate_seeds"].items() if trouble == "diverged"]:
             raise InputError(
-                f"{line['net']} diverged with seed {', '.join(diverged)}; its logs are in {output / line['net']}"
+                f"{line['net']} diverged with seed {', '.join(diverged)}; its logs are in "
+                f"{output / line['net']}"
             )
     return {
         line["net"]: {"lr": line["lr"], "accuracy": line["metrics"]["test"]["accuracy"]["values"]}

@@ -1,6 +1,7 @@
 """Write the files that GLUE's server takes, from the runs of `fairseq-electra finetune`.
 
-fairseq-electra submit runs/glue --net ours --output submission && (cd submission && zip ../submission.zip *.tsv)
+fairseq-electra submit runs/glue --net ours --output submission && (cd submission && zip ../submission.zip
+*.tsv)
 
 Each prediction is that of the mean of all seeds' scores. The diagnostic set AX is judged by the net of MNLI.
 """

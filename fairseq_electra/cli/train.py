@@ -2,10 +2,11 @@
 
 The options are those of fairseq-train, without --user-dir.
 
-fairseq-electra train data-bin --task electra_pretraining --arch electra_tiny ...
-fairseq-electra train data-bin --task electra_pretraining --help              # with all options of what is named before it
+fairseq-electra train data-bin --task electra_pretraining --arch electra_tiny ... fairseq-electra train
+data-bin --task electra_pretraining --help              # with all options of what is named before it
 
-fairseq-train itself imports this package only where --user-dir names its folder: without it, it knows none of the names above.
+fairseq-train itself imports this package only where --user-dir names its folder: without it, it knows none of
+the names above.
 """
 
 import sys
@@ -19,7 +20,8 @@ def run_with(arguments: list[str]) -> None:
     """Run ``fairseq-train`` in this process.
 
     Args:
-        arguments: of fairseq-train. A ``--user-dir`` that names this package by a path where it does not lie is put right.
+        arguments: of fairseq-train. A ``--user-dir`` that names this package by a path where it does not lie
+            is put right.
 
     Raises:
         InputError: what fairseq or this package refuses, in one sentence.

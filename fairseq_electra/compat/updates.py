@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fairseq_electra.compat.mistakes import input_error
 from fairseq_electra.errors import DeviceFaultError, DivergedError
-from fairseq_electra.files.text import written_whole
+from fairseq_electra.files.text import atomic_write
 from fairseq_electra.optim.gradients import Gradients
 from fairseq_electra.optim.loss_scale import SMALLEST
 
@@ -60,7 +60,7 @@ def rows_of_all(trainer, rows: list[int]) -> list[int]:
 def _write_rows(trainer, rows: list[int]) -> None:
     report = {"update": trainer.get_num_updates(), "epoch": _epoch_of(trainer), "rows": rows}
     path = Path(trainer.cfg.checkpoint.save_dir) / "nonfinite_rows.json"
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(json.dumps(report) + "\n")
     logger.error(f"loss or gradient is not finite at update {report['update']}; the {len(rows)} rows are written to {path}")
 

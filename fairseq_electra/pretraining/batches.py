@@ -14,7 +14,8 @@ from fairseq_electra.pretraining.packing import Packing, gather_packed
 from fairseq_electra.pretraining.rows import RowBatch, RowSpans, gather_rows
 from fairseq_electra.pretraining.wordpiece import PAD_ID
 
-# The share of masked tokens is measured on so many blocks of consecutive rows, evenly spread: about 4,000 rows, few places to read
+# The share of masked tokens is measured on so many blocks of consecutive rows, evenly spread: about 4,000
+# rows, few places to read
 SAMPLED_BLOCKS, ROWS_PER_BLOCK = 64, 64
 
 
@@ -28,13 +29,15 @@ class MaskedRows(FairseqDataset):
         row_length: length of the padded rows in tokens, T, so that all batches have one shape.
         vocabulary_size: V; a larger id in a row is an error.
         seed: random seed of the order of rows.
-        packing: the packing of these rows; if given, an item is a packed row, and ``rows`` are the documents in it.
-        fixed: corrupted copies of the corpus's ids by name (:mod:`fairseq_electra.pretraining.fixed_corruption`); each batch
-            holds its rows of them too.
+        packing: the packing of these rows; if given, an item is a packed row, and ``rows`` are the documents
+            in it.
+        fixed: corrupted copies of the corpus's ids by name
+            (:mod:`fairseq_electra.pretraining.fixed_corruption`); each batch holds its rows of them too.
 
     Attributes:
         min_batch_size: a smaller batch is filled up with rows of padding; 0: it stays as it is.
-        sends_ahead: whether fairseq copies batches to the GPU ahead of their updates (:mod:`fairseq_electra.compat.batches`).
+        sends_ahead: whether fairseq copies batches to the GPU ahead of their updates
+            (:mod:`fairseq_electra.compat.batches`).
     """
 
     def __init__(
@@ -60,7 +63,8 @@ class MaskedRows(FairseqDataset):
         self.vocabulary_size, self.seed = vocabulary_size, seed
         self.min_batch_size = 0
         self.sends_ahead = False
-        # in shared memory, as fairseq keeps worker processes and their copies of the dataset from one epoch to the next
+        # in shared memory, as fairseq keeps worker processes and their copies of the dataset from one epoch
+        # to the next
         self._epoch = torch.ones((), dtype=torch.int64).share_memory_()
 
     def __getitem__(self, index: int) -> int:
@@ -81,10 +85,11 @@ class MaskedRows(FairseqDataset):
             samples: row numbers. Shape: (B,).
 
         Returns:
-            fairseq's sample, empty for no rows: ``id`` (B,), ``nsentences``, ``ntokens`` (padding not counted), ``nmasked``,
-            ``npairs`` (of tokens that attend to each other), ``target`` (B, K), and in ``net_input`` the model's arguments:
-            ``src_tokens``, ``segment_ids``, ``padding_mask`` (B, T), ``masked_positions``, ``target``, ``sample_uniforms`` (B, K),
-            and for packed rows ``document_ends`` (B, D). With fixed corruptions also ``fixed``: for each by name its ``tokens``
+            fairseq's sample, empty for no rows: ``id`` (B,), ``nsentences``, ``ntokens`` (padding not
+            counted), ``nmasked``, ``npairs`` (of tokens that attend to each other), ``target`` (B, K), and in
+            ``net_input`` the model's arguments: ``src_tokens``, ``segment_ids``, ``padding_mask`` (B, T),
+            ``masked_positions``, ``target``, ``sample_uniforms`` (B, K), and for packed rows
+            ``document_ends`` (B, D). With fixed corruptions also ``fixed``: for each by name its ``tokens``
             and ``is_replaced`` (B, T). Rows that only fill up the batch have no weight.
         """
         if len(samples) == 0:
@@ -149,7 +154,8 @@ class MaskedRows(FairseqDataset):
     def _check_ids(self, tokens: np.ndarray, numbers: np.ndarray) -> None:
         if int(tokens.max()) >= self.vocabulary_size:
             raise InputError(
-                f"row {int(numbers[tokens.max(1).argmax()])} holds the id {int(tokens.max())}, but the dictionary has "
+                f"row {int(numbers[tokens.max(1).argmax()])} holds the id {int(tokens.max())}, but the "
+                f"dictionary has "
                 f"{self.vocabulary_size:,} entries; use the dict.txt that the data was made with"
             )
 

@@ -10,7 +10,7 @@ from fairseq_electra.pretraining.failures import (
     GeneratorAhead,
     GeneratorAtUnigram,
 )
-from fairseq_electra.pretraining.stretch import Stretch
+from fairseq_electra.pretraining.interval import Interval
 
 ENOUGH = 4000  # replaced tokens behind a judgement: the standard error of the AUC is then .005
 FEWEST = 50  # updates behind a judgement
@@ -28,7 +28,8 @@ class Unigram:
 def unigram_baseline(ids: np.ndarray, dictionary) -> Unigram:
     """Score the best constant guess on the text itself.
 
-    Special symbols do not count, as they are never masked. The accuracy leaves ``<unk>`` out, as all accuracies do; the loss does not.
+    Special symbols do not count, as they are never masked. The accuracy leaves ``<unk>`` out, as all
+    accuracies do; the loss does not.
 
     Args:
         ids: the text. Shape: (number of ids,).
@@ -50,25 +51,25 @@ class Diagnosis:
     Attributes:
         unigram: the baselines of the data sets; the first counts.
         gathered: the latest updates, as long as they are too few to judge by.
-        history: the last stretches that were judged.
+        history: the last intervals that were judged.
         failures: what to look for.
     """
 
     unigram: dict[str, Unigram] = field(default_factory=dict)
-    gathered: Stretch | None = None
-    history: list[Stretch] = field(default_factory=list)
+    gathered: Interval | None = None
+    history: list[Interval] = field(default_factory=list)
     failures: list[Failure] = field(
         default_factory=lambda: [DiscriminatorAtChance(), GeneratorAtUnigram(), GeneratorAhead()]
     )
 
-    def follow(self, stretch: Stretch) -> list[str]:
+    def follow(self, interval: Interval) -> list[str]:
         """Return the sentences that are due after the latest updates, none if all is well or nothing has changed."""
-        now = stretch if self.gathered is None else self.gathered + stretch
+        now = interval if self.gathered is None else self.gathered + interval
         if now.end - now.start < FEWEST or (now.replaced or now.hidden) < ENOUGH:
             self.gathered = now
             return []
         self.gathered = None
-        # the one before in any case: of a single stretch nobody can tell what rises
+        # the one before in any case: of a single interval nobody can tell what rises
         self.history = [
             *([each for each in self.history if each.end > now.end - KEPT] or self.history[-1:]),
             now,
@@ -105,8 +106,8 @@ class Diagnosis:
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from a checkpoint's state."""
-        self.gathered = state["gathered"] and Stretch(**state["gathered"])
-        self.history = [Stretch(**each) for each in state["history"]]
+        self.gathered = state["gathered"] and Interval(**state["gathered"])
+        self.history = [Interval(**each) for each in state["history"]]
         self.failures = [
             type(each)(**state["failures"].get(type(each).__name__, {})) for each in self.failures
         ]

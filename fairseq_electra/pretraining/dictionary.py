@@ -30,7 +30,8 @@ def read_symbols(path: str | Path) -> list[str]:
             )
         if symbol in known and not overwrites:
             raise InputError(
-                f"{path}, line {number}: {symbol!r} stands there twice; use the file made by fairseq-electra vocab"
+                f"{path}, line {number}: {symbol!r} stands there twice; use the file made by fairseq-electra "
+                f"vocab"
             )
         symbols.append(symbol)
         known.add(symbol)

@@ -1,6 +1,7 @@
 """Running text out of files of every kind, and what was understood of it: where documents begin, and what looks like a misunderstanding.
 
-A reader yields lines, with blank ones between documents, as :func:`fairseq_electra.files.text.read_text` does.
+A reader yields lines, with blank ones between documents, as :func:`fairseq_electra.files.text.read_text`
+does.
 """
 
 import functools
@@ -13,37 +14,40 @@ from pathlib import Path
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.inputs import is_object
 from fairseq_electra.files.table import Columns, is_json, is_table, read_rows
-from fairseq_electra.files.text import LONGEST_PART, Reader, is_blank, read_parts, read_text
+from fairseq_electra.files.text import MAX_PART_BYTES, Reader, is_blank, read_parts, read_text
 
 BLANK_LINES, LINES, HEADINGS = "blank-lines", "lines", "headings"
-DOCUMENTS = (BLANK_LINES, LINES, HEADINGS)
+DOCUMENT_STARTS = (BLANK_LINES, LINES, HEADINGS)
 _TITLE = re.compile(
     r"\s*=\s+[^=\s](.*\S)?\s+=\s*"
 )  # of an article, in WikiText and MediaWiki; those of sections have more signs
 _HEADING = re.compile(r"\s*=.*\S.*=\s*")
-# what is worth a warning: lines of a document that may be many, share of documents that are one line, or only a heading
+# what is worth a warning: lines of a document that may be many, share of documents that are one line, or only
+# a heading
 MANY_LINES, NEARLY_ALL, OFTEN = 1000, 0.9, 0.1
-ENOUGH_DOCUMENTS = 20
+MIN_DOCUMENTS = 20
 
 
-def reader_of(column: str | None = None, by: str = BLANK_LINES, quoted: bool = False) -> Reader:
+def reader_of(column: str | None = None, document_start: str = BLANK_LINES, quoted: bool = False) -> Reader:
     """Return a reader of running text.
 
     Args:
-        column: the files are JSON lines, CSV or TSV, as their names say, with the text in this column; each record is a document, each
-            line of its text a paragraph. None: they are plain text.
-        by: of plain text, where documents begin: one of :data:`DOCUMENTS`. Behind blank lines; at each line; or at each heading of the
-            form ``= Title =``, where blank lines are passed over.
+        column: the files are JSON lines, CSV or TSV, as their names say, with the text in this column; each
+            record is a document, each line of its text a paragraph. None: they are plain text.
+        by: of plain text, where documents begin: one of :data:`DOCUMENT_STARTS`. Behind blank lines; at each
+            line; or at each heading of the form ``= Title =``, where blank lines are passed over.
         quoted: cells of a TSV may stand in quotes.
     """
     return (
         functools.partial(read_column, column=column, quoted=quoted)
         if column
-        else functools.partial(read_plain, by=by)
+        else functools.partial(read_plain, document_start=document_start)
     )
 
 
-def read_plain(path: str | Path, longest: int = LONGEST_PART, by: str = BLANK_LINES) -> Iterator[str]:
+def read_plain(
+    path: str | Path, longest: int = MAX_PART_BYTES, document_start: str = BLANK_LINES
+) -> Iterator[str]:
     """Yield the lines of plain text, with blank lines where :func:`reader_of` says that documents begin.
 
     Raises:
@@ -51,15 +55,16 @@ def read_plain(path: str | Path, longest: int = LONGEST_PART, by: str = BLANK_LI
     """
     if is_json(path) or is_table(path):
         raise InputError(
-            f"{path} is a table by its name, JSON lines, CSV or TSV, and not plain text; where a command has --text, name its column with "
+            f"{path} is a table by its name, JSON lines, CSV or TSV, and not plain text; where a command has "
+            f"--text, name its column with "
             "the text; write the text into a file of lines where it has not"
         )
     lines = read_text(path, longest)
-    return lines if by == BLANK_LINES else _separated(lines, by)
+    return lines if document_start == BLANK_LINES else _separated(lines, document_start)
 
 
 def read_column(
-    path: str | Path, longest: int = LONGEST_PART, *, column: str, quoted: bool = False
+    path: str | Path, longest: int = MAX_PART_BYTES, *, column: str, quoted: bool = False
 ) -> Iterator[str]:
     """Yield the lines of the texts in a column, with a blank line between records; blank lines within a text are passed over.
 
@@ -81,20 +86,20 @@ def read_column(
         yield from lines
 
 
-def _separated(lines: Iterable[str], by: str) -> Iterator[str]:
+def _separated(lines: Iterable[str], document_start: str) -> Iterator[str]:
     """Put a blank line before each document but the first, and leave out all others."""
     begun = False
     for line in lines:
         if is_blank(line):
             continue
-        if begun and (by == LINES or _TITLE.fullmatch(line)):
+        if begun and (document_start == LINES or _TITLE.fullmatch(line)):
             yield ""
         begun = True
         yield line
 
 
 @dataclass
-class Documents:
+class DocumentCounts:
     """What running text was understood as. Counts the lines that pass.
 
     Attributes:
@@ -148,41 +153,47 @@ class Documents:
         if self.with_returns < max(1, OFTEN * self.lines):
             return ""
         return (
-            f"WARNING: {place}: {self.with_returns:,} of {self.lines:,} lines hold carriage returns, which end no line here; if they "
+            f"WARNING: {place}: {self.with_returns:,} of {self.lines:,} lines hold carriage returns, which "
+            f"end no line here; if they "
             "are meant to: tr '\\r' '\\n' < FILE > NEW"
         )
 
-    def warning(self, place: str, files: int = 1, by: str = BLANK_LINES) -> str:
+    def warning(self, place: str, files: int = 1, document_start: str = BLANK_LINES) -> str:
         """Return a sentence for text that seems to be meant in another way; empty for other text.
 
         Args:
             place: names the text.
             files: how many there are; each ends a document.
-            by: where documents begin, one of :data:`DOCUMENTS`.
+            by: where documents begin, one of :data:`DOCUMENT_STARTS`.
         """
-        if by != BLANK_LINES:
-            if by == LINES or self.titled:
+        if document_start != BLANK_LINES:
+            if document_start == LINES or self.titled:
                 return ""
             return (
-                f"WARNING: {place}: no line among {self.lines:,} is a heading of the form '= Title =', so each file is one document; leave "
-                "out --documents headings where blank lines stand between documents, or give --documents lines if each line is one"
+                f"WARNING: {place}: no line among {self.lines:,} is a heading of the form '= Title =', so "
+                f"each file is one document; leave "
+                "out --documents headings where blank lines stand between documents, or give --documents "
+                "lines if each line is one"
             )
-        enough = self.documents >= ENOUGH_DOCUMENTS
+        enough = self.documents >= MIN_DOCUMENTS
         if self.begins_with_json:
             return f"WARNING: {place}: its first line is JSON and is read as plain text; name its field with the text: --text COLUMN"
         if enough and self.of_a_heading >= OFTEN * self.documents:
             return (
-                f"WARNING: {place}: {self.of_a_heading:,} of {self.documents:,} documents are a heading alone, as blank lines stand around "
+                f"WARNING: {place}: {self.of_a_heading:,} of {self.documents:,} documents are a heading "
+                f"alone, as blank lines stand around "
                 "it; --documents headings begins a document at each '= Title =' and passes over blank lines"
             )
         if self.documents <= files and self.lines >= MANY_LINES * files:
             return (
-                f"WARNING: {place}: no blank line among {self.lines:,} lines, so each file is one document; put a blank line between "
+                f"WARNING: {place}: no blank line among {self.lines:,} lines, so each file is one document; "
+                f"put a blank line between "
                 "documents, or give --documents lines if each line is one"
             )
         if enough and self.of_one_line >= NEARLY_ALL * self.documents:
             return (
-                f"WARNING: {place}: {self.of_one_line:,} of {self.documents:,} documents are one line, as blank lines stand around it; if "
+                f"WARNING: {place}: {self.of_one_line:,} of {self.documents:,} documents are one line, as "
+                f"blank lines stand around it; if "
                 "they are paragraphs of longer documents, take out the blank lines between those"
             )
         return ""

@@ -9,7 +9,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.files.text import written_whole
+from fairseq_electra.files.text import atomic_write
 from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.pretraining.wordpiece import (
     DICTIONARY_FILE,
@@ -21,7 +21,7 @@ from fairseq_electra.pretraining.wordpiece import (
 )
 
 SPLITS = ("train", "valid", "test")
-LINES_AT_ONCE, CHARACTERS_AT_ONCE = 4096, 1 << 21
+LINES_PER_BATCH, CHARACTERS_PER_BATCH = 4096, 1 << 21
 INDEX_MAGIC = b"MMIDIDX\x00\x00"  # fairseq/data/indexed_dataset.py::MMapIndexedDataset.Index
 DTYPE_CODES: dict[np.dtype, int] = {
     np.dtype(np.uint16): 8,
@@ -59,7 +59,7 @@ def batches_of(lines: Iterable[str]) -> Iterator[list[str]]:
     for line in lines:
         batch.append(line)
         characters += len(line)
-        if len(batch) == LINES_AT_ONCE or characters >= CHARACTERS_AT_ONCE:
+        if len(batch) == LINES_PER_BATCH or characters >= CHARACTERS_PER_BATCH:
             yield batch
             batch, characters = [], 0
     if batch:
@@ -80,7 +80,8 @@ def encode_to_pieces(
         for ids in batch:  # the fast encoder fills in ids alone
             if found := with_blanks.intersection(ids):
                 raise InputError(
-                    f"the added token {symbols[min(found)]!r} has a blank inside, as stands between pieces; write ids, with --destdir DIR"
+                    f"the added token {symbols[min(found)]!r} has a blank inside, as stands between pieces; "
+                    f"write ids, with --destdir DIR"
                 )
             yield " ".join([symbols[index] for index in ids])
 
@@ -111,13 +112,14 @@ def encode_to_binary(
     beside = Path(prefix).parent / DICTIONARY_FILE
     if beside.is_file() and beside.read_bytes() != dictionary.read_bytes():
         raise InputError(
-            f"{beside} is of another vocabulary than {vocabulary}; choose another folder, or remove what is in this one"
+            f"{beside} is of another vocabulary than {vocabulary}; choose another folder, or remove what is "
+            f"in this one"
         )
     written = write_binarized(
         prefix, encode_lines(tokenizer, lines, unknown), tokenizer.get_vocab_size(), EOS_ID
     )
     for name in (DICTIONARY_FILE, TOKENIZER_FILE):  # the tokenizer too: who has the data can read new text
-        with written_whole(beside.with_name(name), "wb") as copy:
+        with atomic_write(beside.with_name(name), "wb") as copy:
             copy.write((Path(vocabulary) / name).read_bytes())
     return written
 
@@ -127,11 +129,13 @@ def check_ids(tokenizer: Tokenizer, vocabulary: str | Path) -> Path:
     dictionary = Path(vocabulary) / DICTIONARY_FILE
     if not dictionary.is_file():
         raise InputError(
-            f"no {DICTIONARY_FILE} in {vocabulary}; make one with: fairseq-electra vocab --output {vocabulary} FILE..."
+            f"no {DICTIONARY_FILE} in {vocabulary}; make one with: fairseq-electra vocab --output "
+            f"{vocabulary} FILE..."
         )
     if symbols_of(tokenizer) != [*LEADING, *read_entries(dictionary)]:
         raise InputError(
-            f"{vocabulary}: tokenizer.json and {DICTIONARY_FILE} have not the same ids; make both with fairseq-electra vocab"
+            f"{vocabulary}: tokenizer.json and {DICTIONARY_FILE} have not the same ids; make both with "
+            f"fairseq-electra vocab"
         )
     return dictionary
 
@@ -144,7 +148,8 @@ def write_binarized(
     Args:
         prefix: folder and split.
         batches: lists of lines; a line is a list of ids, without ``</s>``.
-        vocabulary_size: decides between 16 and 32 bits, as fairseq/data/indexed_dataset.py::best_fitting_int_dtype does.
+        vocabulary_size: decides between 16 and 32 bits, as
+            fairseq/data/indexed_dataset.py::best_fitting_int_dtype does.
         eos: id put behind each line.
 
     Returns:
@@ -154,8 +159,8 @@ def write_binarized(
     dtype = np.dtype(np.uint16 if vocabulary_size < 65500 else np.uint32)
     sizes = array("i")
     with (
-        written_whole(prefix.with_name(prefix.name + ".idx"), "wb") as index,
-        written_whole(prefix.with_name(prefix.name + ".bin"), "wb") as data,
+        atomic_write(prefix.with_name(prefix.name + ".idx"), "wb") as index,
+        atomic_write(prefix.with_name(prefix.name + ".bin"), "wb") as data,
     ):
         for batch in batches:
             ids: list[int] = []

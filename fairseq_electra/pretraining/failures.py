@@ -1,17 +1,18 @@
 """Three ways in which pre-training fails, each with the figures that show it and what to change.
 
-``disc_auc`` alone shows little: it is about .80 against a generator that knows nothing, and falls as the generator gets better. So what
-counts is for how long the figures have been bad without a rise. The bounds were chosen on the curves in
-tests/pretraining/test_diagnosis.py.
+``disc_auc`` alone shows little: it is about .80 against a generator that knows nothing, and falls as the
+generator gets better. So what counts is for how long the figures have been bad without a rise. The bounds
+were chosen on the curves in tests/pretraining/test_diagnosis.py.
 """
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from fairseq_electra.pretraining.stretch import Stretch, rising
+from fairseq_electra.pretraining.interval import Interval, is_rising
 
-RISE = 0.01  # of disc_auc, from the first half of a failure's patience to the second: it may still recover by itself
+# of disc_auc, from the first half of a failure's patience to the second: it may still recover by itself
+RISE = 0.01
 
 
 @dataclass
@@ -28,11 +29,11 @@ class Failure(ABC):
     since: int | None = None
     said: int = 0
 
-    def follow(self, history: list[Stretch], unigram: float) -> list[str]:
+    def follow(self, history: list[Interval], unigram: float) -> list[str]:
         """Return the sentence that is due: the failure begins, has lasted twice as long as last said, or is over.
 
         Args:
-            history: the run's last stretches, and always the one before the latest.
+            history: the run's last intervals, and always the one before the latest.
             unigram: the mask_token_accuracy of always guessing the most frequent piece; 0 if unknown.
         """
         if not self.holds(history[-1], unigram):
@@ -47,19 +48,19 @@ class Failure(ABC):
         return [self.report(history[-1], unigram)]
 
     @abstractmethod
-    def holds(self, now: Stretch, unigram: float) -> bool:
+    def holds(self, now: Interval, unigram: float) -> bool:
         """Whether the latest figures are those of this failure. Once it was said, it takes more to call it over."""
 
-    def is_lasting(self, history: list[Stretch]) -> bool:
-        """Whether nothing in the figures promises an end of it; it takes two stretches to tell."""
-        return len(history) > 1 and not rising(history, self.patience, RISE)
+    def is_lasting(self, history: list[Interval]) -> bool:
+        """Whether nothing in the figures promises an end of it; it takes two intervals to tell."""
+        return len(history) > 1 and not is_rising(history, self.patience, RISE)
 
     @abstractmethod
-    def report(self, now: Stretch, unigram: float) -> str:
+    def report(self, now: Interval, unigram: float) -> str:
         """Put the failure into words: since when, the figures, what to change."""
 
     @abstractmethod
-    def relief(self, now: Stretch) -> str:
+    def relief(self, now: Interval) -> str:
         """Put into words that it is over."""
 
 
@@ -70,7 +71,7 @@ class DiscriminatorAtChance(Failure):
     patience: ClassVar[int] = 300
     is_collapse: ClassVar[bool] = True
 
-    def holds(self, now: Stretch, unigram: float) -> bool:
+    def holds(self, now: Interval, unigram: float) -> bool:
         """See :meth:`Failure.holds`."""
         if self.said:
             return now.auc < 0.57
@@ -78,16 +79,19 @@ class DiscriminatorAtChance(Failure):
             now.recall < 0.01 or now.disc_loss > 0.98 * now.base_rate_loss
         )
 
-    def report(self, now: Stretch, unigram: float) -> str:
+    def report(self, now: Interval, unigram: float) -> str:
         """See :meth:`Failure.report`."""
         return (
-            f"the discriminator has been at chance since update {self.since} (disc_auc {now.auc:.3f}, disc_recall {now.recall:.1%}, "
-            f"disc_loss {now.disc_loss:.3f}, where always predicting the base rate gives {now.base_rate_loss:.3f}); start again with what "
-            "this run lacks of --norm scaled, --positions rotary, --bias-correction on, --adam-betas '(0.9, 0.98)', half of --lr and a "
+            f"the discriminator has been at chance since update {self.since} (disc_auc {now.auc:.3f}, "
+            f"disc_recall {now.recall:.1%}, "
+            f"disc_loss {now.disc_loss:.3f}, where always predicting the base rate gives "
+            f"{now.base_rate_loss:.3f}); start again with what "
+            "this run lacks of --norm scaled, --positions rotary, --bias-correction on, --adam-betas '(0.9, "
+            "0.98)', half of --lr and a "
             "longer --warmup-updates"
         )
 
-    def relief(self, now: Stretch) -> str:
+    def relief(self, now: Interval) -> str:
         """See :meth:`Failure.relief`."""
         return f"the discriminator is no longer at chance (disc_auc {now.auc:.3f})"
 
@@ -98,23 +102,25 @@ class GeneratorAtUnigram(Failure):
 
     is_collapse: ClassVar[bool] = True
 
-    def holds(self, now: Stretch, unigram: float) -> bool:
+    def holds(self, now: Interval, unigram: float) -> bool:
         """See :meth:`Failure.holds`."""
         return now.accuracy < (1.25 if self.said else 1.1) * unigram
 
-    def is_lasting(self, history: list[Stretch]) -> bool:
+    def is_lasting(self, history: list[Interval]) -> bool:
         """See :meth:`Failure.is_lasting`: while the rate still rises, this is no more than a slow start."""
         return len(history) > 1 and history[-1].lr <= history[-2].lr
 
-    def report(self, now: Stretch, unigram: float) -> str:
+    def report(self, now: Interval, unigram: float) -> str:
         """See :meth:`Failure.report`."""
         return (
-            f"the generator has been no better than piece frequencies since update {self.since} (mask_token_accuracy {now.accuracy:.2%}, "
-            f"always guessing the most frequent piece {unigram:.2%}); start again with what this run lacks of --positions rotary, "
+            f"the generator has been no better than piece frequencies since update {self.since} "
+            f"(mask_token_accuracy {now.accuracy:.2%}, "
+            f"always guessing the most frequent piece {unigram:.2%}); start again with what this run lacks "
+            f"of --positions rotary, "
             "--norm scaled and half of --lr"
         )
 
-    def relief(self, now: Stretch) -> str:
+    def relief(self, now: Interval) -> str:
         """See :meth:`Failure.relief`."""
         return f"the generator is now better than piece frequencies (mask_token_accuracy {now.accuracy:.2%})"
 
@@ -124,12 +130,13 @@ class GeneratorAhead(Failure):
     """It has learnt from context, and the discriminator does not follow.
 
     Attributes:
-        best: the best disc_auc since the generator has left the unigram level. What disc_auc was before says nothing.
+        best: the best disc_auc since the generator has left the unigram level. What disc_auc was before says
+            nothing.
     """
 
     best: float = 0.0
 
-    def holds(self, now: Stretch, unigram: float) -> bool:
+    def holds(self, now: Interval, unigram: float) -> bool:
         """See :meth:`Failure.holds`."""
         if not 0 < 1.5 * unigram < now.accuracy:
             self.best = 0.0
@@ -137,14 +144,16 @@ class GeneratorAhead(Failure):
         self.best = max(self.best, now.auc)
         return 0.55 <= now.auc < max(0.60, self.best - 0.10) + (0.02 if self.said else 0.0)
 
-    def report(self, now: Stretch, unigram: float) -> str:
+    def report(self, now: Interval, unigram: float) -> str:
         """See :meth:`Failure.report`."""
         return (
-            f"the generator has been ahead of the discriminator since update {self.since} (disc_auc {now.auc:.3f} and not rising, best "
-            f"{self.best:.3f}, while mask_token_accuracy is {now.accuracy:.1%}); start again with a smaller --generator-hidden-size or "
+            f"the generator has been ahead of the discriminator since update {self.since} (disc_auc "
+            f"{now.auc:.3f} and not rising, best "
+            f"{self.best:.3f}, while mask_token_accuracy is {now.accuracy:.1%}); start again with a smaller "
+            f"--generator-hidden-size or "
             "half of --lr"
         )
 
-    def relief(self, now: Stretch) -> str:
+    def relief(self, now: Interval) -> str:
         """See :meth:`Failure.relief`."""
         return f"the discriminator follows the generator again (disc_auc {now.auc:.3f})"

@@ -1,7 +1,7 @@
 """Validation text that is corrupted once, so that discriminators of different runs can be compared on the same replacements.
 
-``disc_auc`` cannot compare runs: it falls as the generator improves. These corruptions do not depend on the run: not on its
-generator, its seed, its rows or its masks.
+``disc_auc`` cannot compare runs: it falls as the generator improves. These corruptions do not depend on the
+run: not on its generator, its seed, its rows or its masks.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import numpy as np
 
 from fairseq_electra.electra.hashing import Stream, bits, fractions, row_keys
 from fairseq_electra.errors import InputError
-from fairseq_electra.files.text import written_whole
+from fairseq_electra.files.text import atomic_write
 from fairseq_electra.pretraining.binarized import Binarized
 from fairseq_electra.pretraining.rows import build_rows, gather_rows
 from fairseq_electra.pretraining.wordpiece import EOS_ID
@@ -36,10 +36,12 @@ def corrupt_by_frequency(ids: np.ndarray, first_piece: int, mask_index: int) -> 
 
     Args:
         ids: the text. Shape: (number of ids,).
-        first_piece, mask_index: tokens of text are the ids from ``first_piece - 1`` (``<unk>``) to ``mask_index``, half-open.
+        first_piece, mask_index: tokens of text are the ids from ``first_piece - 1`` (``<unk>``) to
+            ``mask_index``, half-open.
 
     Returns:
-        the corrupted text, in the type of ``ids``. Each id depends on its index and on the frequencies of tokens alone.
+        the corrupted text, in the type of ``ids``. Each id depends on its index and on the frequencies of
+        tokens alone.
     """
     is_token = (ids >= first_piece - 1) & (ids < mask_index)
     cumulative = np.bincount(ids[is_token], minlength=mask_index).cumsum()
@@ -90,7 +92,7 @@ def save_corruption(prefix: str | Path, corpus: Binarized, corrupted: np.ndarray
     """
     path = Path(f"{prefix}.{BY_GENERATOR}.npz")
     about = json.dumps({"generator": generator, "text": digest(corpus.ids)})
-    with written_whole(path, "wb") as stream:
+    with atomic_write(path, "wb") as stream:
         np.savez_compressed(stream, corrupted=corrupted, about=np.array(about))
     return path
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from fairseq_electra.files.text import read_lines
 
-# fairseq-train and fairseq-validate: "time | INFO | valid | {...}"; hydra: "[time][valid][INFO] - {...}"
-# the last one of a line: behind a record that a killed run has cut short, the next run's may stand in the same line
+# fairseq-train and fairseq-validate: "time | INFO | valid | {...}"; hydra: "[time][valid][INFO] - {...}" the
+# last one of a line: behind a record that a killed run has cut short, the next run's may stand in the same
+# line
 RECORD = re.compile(r".*(?:\| INFO \| (\S+) \| |\[([^]\s]+)\]\[INFO\] - )(\{\".*\})$")
 
 PER_CENT = (
@@ -22,8 +23,9 @@ KNOWS_UNITS = "disc_accuracy"  # above 1 % in any run, as most tokens are origin
 def read_log(path: str | Path) -> list[dict]:
     """Return the log's records, with ``subset`` (train_inner, valid, ...) and metrics as numbers under their plain names.
 
-    Earlier releases logged shares where today's have per cent: such records of pre-training are converted, each by itself, since a run
-    may have been gone on with. Those of ``--generator-only`` do not show which they are, and stay as they were written.
+    Earlier releases logged shares where today's have per cent: such records of pre-training are converted,
+    each by itself, since a run may have been gone on with. Those of ``--generator-only`` do not show which
+    they are, and stay as they were written.
     """
     # a record that a killed run left unfinished is none
     return [_in_per_cent(record) for record in map(read_record, read_lines(path)) if record is not None]

@@ -4,7 +4,7 @@ import torch
 from fairseq.logging.meters import Meter
 from torch import Tensor
 
-from fairseq_electra.pretraining.score_histogram import in_bins_of_today
+from fairseq_electra.pretraining.score_histogram import to_current_bins
 
 Layout = tuple[tuple[str, int], ...]  # names in their order in a packed vector, and how many numbers each has
 
@@ -21,7 +21,8 @@ def pack(sums: dict[str, Tensor]) -> tuple[Layout, Tensor]:
     by_type: dict[torch.dtype, list[str]] = {}
     for name, value in sums.items():
         by_type.setdefault(value.dtype, []).append(name)
-    # one type at a time: int64 and float32 together would become float32, which holds integers up to 2^24 only
+    # one type at a time: int64 and float32 together would become float32, which holds integers up to 2^24
+    # only
     parts = [torch.cat([sums[name].reshape(-1) for name in names]).double() for names in by_type.values()]
     return tuple((name, sums[name].numel()) for names in by_type.values() for name in names), torch.cat(parts)
 
@@ -74,7 +75,7 @@ class SumsOnDevice(Meter):
         """Go on from the sums of a checkpoint."""
         self.reset()
         self.total = {
-            name: in_bins_of_today(value) if isinstance(value, Tensor) else value
+            name: to_current_bins(value) if isinstance(value, Tensor) else value
             for name, value in state_dict["total"].items()
         }
 

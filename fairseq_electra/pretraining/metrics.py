@@ -15,8 +15,8 @@ from fairseq_electra.pretraining.meters import SumsOnDevice, pack
 from fairseq_electra.pretraining.score_histogram import (
     BINS,
     area_under_curve,
-    in_bins_of_today,
     score_histogram,
+    to_current_bins,
 )
 
 HISTOGRAM = "_histogram"  # ends the names of counts that a metric ending in _auc is made of
@@ -151,6 +151,6 @@ def _take_over_averages(meters: MetersDict) -> None:
             OrderedDict.__setitem__(meters, name, MetersDict._DerivedMeter(partial(_logged_share, name)))
     histogram = meters.get("_disc_histogram")
     if histogram is not None and isinstance(histogram.sum, Tensor):
-        total["disc_histogram"] = in_bins_of_today(histogram.sum.flatten())
+        total["disc_histogram"] = to_current_bins(histogram.sum.flatten())
         histogram.reset()
     meters[SUMS].total = total

@@ -14,11 +14,14 @@ class Packing:
     """Which documents share a packed row. A document here is a row of :mod:`fairseq_electra.pretraining.rows`, short or full.
 
     Args:
-        documents: numbers of the documents, those of one packed row next to each other. Shape: (number of documents,), int64.
-        bounds: packed row i holds ``documents[bounds[i] : bounds[i + 1]]``. Shape: (number of packed rows + 1,), int64.
+        documents: numbers of the documents, those of one packed row next to each other. Shape: (number of
+            documents,), int64.
+        bounds: packed row i holds ``documents[bounds[i] : bounds[i + 1]]``. Shape: (number of packed rows +
+            1,), int64.
         lengths: tokens of each packed row. Shape: (number of packed rows,), int32.
-        document_slots: number of columns for documents' ends in a batch, D: one more than the largest number of documents in a
-            packed row, rounded up to a power of two. So similar corpora share one shape, and a compiled graph serves them all.
+        document_slots: number of columns for documents' ends in a batch, D: one more than the largest number
+            of documents in a packed row, rounded up to a power of two. So similar corpora share one shape,
+            and a compiled graph serves them all.
     """
 
     documents: np.ndarray
@@ -37,19 +40,22 @@ class Packing:
 def pack(lengths: np.ndarray, row_length: int, seed: int = 1) -> Packing:
     """Pack documents into few rows by a greedy search.
 
-    Each row takes the longest document left, and then, again and again, the longest one that still fits. Documents of one length
-    are interchangeable, so the search runs over lengths, and each pattern that it finds is used for as many rows as there are
-    documents for; it takes milliseconds for millions of documents. Which documents of a length go together is random.
+    Each row takes the longest document left, and then, again and again, the longest one that still fits.
+    Documents of one length are interchangeable, so the search runs over lengths, and each pattern that it
+    finds is used for as many rows as there are documents for; it takes milliseconds for millions of
+    documents. Which documents of a length go together is random.
 
     Args:
         lengths: tokens of each document, at most ``row_length``. Shape: (number of documents,).
         row_length: tokens of a packed row.
         seed: random seed.
 
-    Source: the "longest-pack-first" histograms of Krell et al. 2021 (arXiv 2107.02027) section 3, in their simplest form.
+    Source: the "longest-pack-first" histograms of Krell et al. 2021 (arXiv 2107.02027) section 3, in their
+        simplest form.
     """
     patterns = _find_patterns(np.bincount(lengths, minlength=row_length + 1), row_length)
-    # the documents by length, those of one length in random order; each pattern takes the next ones of its lengths
+    # the documents by length, those of one length in random order; each pattern takes the next ones of its
+    # lengths
     by_length = np.lexsort((np.random.default_rng(seed).random(len(lengths)), lengths))
     next_of_length = np.searchsorted(lengths[by_length], np.arange(row_length + 2))
     parts: list[np.ndarray] = []
@@ -106,8 +112,8 @@ def gather_packed(
         row_length: length of the padded rows, T.
 
     Returns:
-        the rows, with the end of each document in ``document_ends``, (B, D). Spare slots hold ``T``; there is at least one, so
-        padding counts as a document too.
+        the rows, with the end of each document in ``document_ends``, (B, D). Spare slots hold ``T``; there is
+        at least one, so padding counts as a document too.
     """
     tokens = np.full((len(numbers), row_length), PAD_ID, np.int32)
     segments = np.zeros((len(numbers), row_length), np.int32)

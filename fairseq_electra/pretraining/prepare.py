@@ -14,7 +14,7 @@ from typing import NamedTuple
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.table import source_name
 from fairseq_electra.files.text import read_texts
-from fairseq_electra.pretraining.documents import BLANK_LINES, Documents, reader_of
+from fairseq_electra.pretraining.documents import BLANK_LINES, DocumentCounts, reader_of
 from fairseq_electra.pretraining.encode import encode_to_binary, encode_to_pieces, punctuation_normalizer
 from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.pretraining.wordpiece import (
@@ -34,12 +34,14 @@ class RunningText:
     """Files of running text and how they are read; counts what passes through :meth:`lines`.
 
     Args:
-        files: plain text, one paragraph or sentence per line; with ``column`` JSON lines, CSV or TSV, as their names say. Each may be
-            compressed, ``.gz`` or ``.xz``; ``-`` is standard input. The end of a file ends its document.
+        files: plain text, one paragraph or sentence per line; with ``column`` JSON lines, CSV or TSV, as
+            their names say. Each may be compressed, ``.gz`` or ``.xz``; ``-`` is standard input. The end of a
+            file ends its document.
         column: the column with the text; each record is a document.
         quoted: cells of a TSV may stand in quotes.
-        by: where documents of plain text begin, one of :data:`fairseq_electra.pretraining.documents.DOCUMENTS`; None: behind blank
-            lines, and :meth:`warnings` says where that seems to be wrong.
+        by: where documents of plain text begin, one of
+            :data:`fairseq_electra.pretraining.documents.DOCUMENT_STARTS`; None: behind blank lines, and
+            :meth:`warnings` says where that seems to be wrong.
         moses: language to normalise punctuation for, with sacremoses; None: punctuation stays as it is.
 
     Attributes:
@@ -56,16 +58,16 @@ class RunningText:
         column: str | None = None,
         *,
         quoted: bool = False,
-        by: str | None = None,
+        document_start: str | None = None,
         moses: str | None = None,
     ):
-        if column and by:
+        if column and document_start:
             raise InputError(
                 "--documents is for plain text: with --text, each record is a document; leave one of them out"
             )
-        self.files, self.column, self.by, self.moses = list(files), column, by, moses
-        self._read = reader_of(column, by or BLANK_LINES, quoted)
-        self.documents, self.unknown = Documents(), Unknown()
+        self.files, self.column, self.document_start, self.moses = list(files), column, document_start, moses
+        self._read = reader_of(column, document_start or BLANK_LINES, quoted)
+        self.documents, self.unknown = DocumentCounts(), Unknown()
 
     def lines(self) -> Iterator[str]:
         """Yield the lines, with a blank line between documents.
@@ -102,8 +104,8 @@ class RunningText:
             place: names the text.
         """
         found = [self.unknown.warning(place), self.documents.warning_of_returns(place)]
-        if not self.column and self.by != BLANK_LINES:  # who asks for blank lines means them
-            found.append(self.documents.warning(place, len(self.files), self.by or BLANK_LINES))
+        if not self.column and self.document_start != BLANK_LINES:  # who asks for blank lines means them
+            found.append(self.documents.warning(place, len(self.files), self.document_start or BLANK_LINES))
         return [warning for warning in found if warning]
 
 
@@ -135,10 +137,12 @@ def learn_vocabulary(
     Args:
         lines: text, as :meth:`RunningText.sample` gives it.
         folder: for the two files.
-        size, cased, keep_accents, min_frequency, character_coverage, progress: as for :func:`wordpiece.train_wordpiece`.
+        size, cased, keep_accents, min_frequency, character_coverage, progress: as for
+            :func:`wordpiece.train_wordpiece`.
 
     Raises:
-        InputError: a number is out of its range, the text is empty, or ``size`` has no room for its characters.
+        InputError: a number is out of its range, the text is empty, or ``size`` has no room for its
+            characters.
     """
     if size <= len(LEADING) + 1:
         raise InputError(

@@ -1,8 +1,9 @@
 """Rows: the pieces of a corpus that the model reads one by one, each of one or two segments.
 
-fairseq stores a text as one array of ids in which every line ends with ``</s>``; a blank line is a lone ``</s>``. A row covers
-consecutive ids of that array, without their ``</s>``, cut into at most two segments. All rows of a corpus are found at once and
-stored as four numbers each; no ids are copied before a batch is read. Ranges are half-open here: an end is not part of its range.
+fairseq stores a text as one array of ids in which every line ends with ``</s>``; a blank line is a lone
+``</s>``. A row covers consecutive ids of that array, without their ``</s>``, cut into at most two segments.
+All rows of a corpus are found at once and stored as four numbers each; no ids are copied before a batch is
+read. Ranges are half-open here: an end is not part of its range.
 """
 
 import itertools
@@ -83,15 +84,19 @@ def build_rows(
 ) -> RowSpans:
     """Cut a corpus into rows of at most ``tokens_per_sample`` tokens.
 
-    Pairs: segment A takes whole lines up to half of the row (with even odds also the line that crosses the half), and segment B
-    takes the text that follows. One row in ten has a single segment, and one in twenty has a random shorter length. Blocks: each
-    row is one segment, as long as possible.
+    Pairs: segment A takes whole lines up to half of the row (with even odds also the line that crosses the
+        half), and segment B
+    takes the text that follows. One row in ten has a single segment, and one in twenty has a random shorter
+    length. Blocks: each row is one segment, as long as possible.
 
-    Deviation: the original drops text that does not fit in a row, and a long line becomes a segment by itself. Here the text left
-    over starts the next row, and a line longer than half of a row is cut there, so no text is lost and paragraphs give pairs too.
+    Deviation: the original drops text that does not fit in a row, and a long line becomes a segment by
+        itself. Here the text left
+    over starts the next row, and a line longer than half of a row is cut there, so no text is lost and
+    paragraphs give pairs too.
 
     Args:
-        line_sizes: number of ids of each line, its ``</s>`` included; 1 is a blank line. Shape: (number of lines,).
+        line_sizes: number of ids of each line, its ``</s>`` included; 1 is a blank line. Shape: (number of
+            lines,).
         tokens_per_sample: largest length of a row, with ``<s>`` and ``</s>``.
         pairs: make segment pairs; otherwise plain blocks.
         across_documents: let blocks continue over blank lines. Pairs never do.

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-# bins of equal width up to a size of 10, where the scores of most discriminators lie; beyond, wider ones that reach to the largest float32
+# bins of equal width up to a size of 10, where the scores of most discriminators lie; beyond, wider ones that
+# reach to the largest float32
 LINEAR, LINEAR_BINS = 10.0, 1000  # of each sign
 OUTER_BINS, OUTER_WIDTH = (
     1120,
@@ -27,8 +28,8 @@ def bin_of(scores: Tensor) -> Tensor:
 def score_histogram(logits: Tensor, is_replaced: Tensor, real: Tensor) -> Tensor:
     """Count scores in bins, apart for original and replaced tokens.
 
-    Logits rather than probabilities, so that a timid discriminator, whose probabilities all lie near the base rate, is resolved too, and
-    so is one whose probabilities are all 0 or 1.
+    Logits rather than probabilities, so that a timid discriminator, whose probabilities all lie near the base
+    rate, is resolved too, and so is one whose probabilities are all 0 or 1.
 
     Args:
         logits, is_replaced, real: scores, labels, and False at padding. Shapes: (B, T).
@@ -55,7 +56,7 @@ def area_under_curve(histogram: Tensor) -> float:
     return float((replaced * below).sum() / pairs)
 
 
-def in_bins_of_today(counts: Tensor) -> Tensor:
+def to_current_bins(counts: Tensor) -> Tensor:
     """Turn the counts of a checkpoint of before into those of today's bins; others stay as they are. Shape: (2 * BINS,), int64."""
     if counts.numel() != 2 * BINS_BEFORE:
         return counts

@@ -9,15 +9,20 @@ from tokenizers import Tokenizer
 
 from fairseq_electra.pretraining.wordpiece import UNK_ID
 
-# A share that is worth a warning. A vocabulary leaves out .0001 of the characters of its own text (wordpiece.CHARACTER_COVERAGE), and each
-# takes a word with it: some .001 of the characters. Ten times as much comes of another language, another domain or words without end.
+# A share that is worth a warning. A vocabulary leaves out .0001 of the characters of its own text
+# (wordpiece.CHARACTER_COVERAGE), and each takes a word with it: some .001 of the characters. Ten times as
+# much comes of another language, another domain or words without end.
 HIGH = 0.01
 LINES_LOOKED_AT = 256  # of a batch: their characters are counted, which takes another pass
 IDS_LOOKED_AT = 1 << 22  # of a binarized text
-OF_A_NET = "the network cannot tell these words apart; use one whose vocabulary was made from text like this"
+PREDICTION_REMEDY = (
+    "the network cannot tell these words apart; use one whose vocabulary was made from text like this"
+)
 REMEDY = (
-    "the network cannot learn what stands there; make the vocabulary from this text, with --character-coverage 1 for all of its "
-    "characters, and put blanks between words where their script has none (a word of more than 200 characters is one <unk>)"
+    "the network cannot learn what stands there; make the vocabulary from this text, with "
+    "--character-coverage 1 for all of its "
+    "characters, and put blanks between words where their script has none (a word of more than 200 "
+    "characters is one <unk>)"
 )
 
 
@@ -29,8 +34,8 @@ class Unknown:
         ids: number of them, without ``</s>``.
         unknown_ids: how many of them are ``<unk>``.
         characters: of the texts, without blanks.
-        unknown_characters: how many of them are behind ``<unk>``: all are counted, but in batches with ``<unk>`` in many lines, where it is
-            estimated from :data:`LINES_LOOKED_AT` of these.
+        unknown_characters: how many of them are behind ``<unk>``: all are counted, but in batches with
+            ``<unk>`` in many lines, where it is estimated from :data:`LINES_LOOKED_AT` of these.
     """
 
     ids: int = 0
@@ -47,7 +52,7 @@ class Unknown:
         self.characters += sum(len(line) - line.count(" ") for line in lines)
         if unknown:
             with_some = [line for line, count in zip(lines, counts, strict=True) if count]
-            self.unknown_characters += unknown * characters_of_each(
+            self.unknown_characters += unknown * characters_per_unknown(
                 tokenizer, with_some[:: -(-len(with_some) // LINES_LOOKED_AT)]
             )
 
@@ -75,7 +80,7 @@ class Unknown:
             print(warning, file=sys.stderr)
 
 
-def characters_of_each(tokenizer: Tokenizer, lines: Sequence[str]) -> float:
+def characters_per_unknown(tokenizer: Tokenizer, lines: Sequence[str]) -> float:
     """Count how many characters are behind each ``<unk>`` of some lines, on average; 0 where there is none."""
     behind = unknown = 0
     for encoding in tokenizer.encode_batch(
@@ -87,7 +92,7 @@ def characters_of_each(tokenizer: Tokenizer, lines: Sequence[str]) -> float:
     return behind / max(unknown, 1)
 
 
-def warning_of_binarized(place: str, ids: np.ndarray, line_sizes: np.ndarray) -> str:
+def unknown_warning(place: str, ids: np.ndarray, line_sizes: np.ndarray) -> str:
     """Return a sentence for a binarized text of which much is ``<unk>``; empty for others. Arguments as for :func:`unknown_shares`."""
     of_ids, of_lines = unknown_shares(ids, line_sizes)
     if max(of_ids, of_lines) < HIGH:
@@ -99,7 +104,8 @@ def unknown_shares(ids: np.ndarray, line_sizes: np.ndarray) -> tuple[float, floa
     """Find the share of ``<unk>`` in a binarized text, and of the lines that are nothing else: few ids may stand for much text.
 
     Args:
-        ids: the text; only the lines within the first :data:`IDS_LOOKED_AT` are looked at. Shape: (number of ids,).
+        ids: the text; only the lines within the first :data:`IDS_LOOKED_AT` are looked at. Shape: (number of
+            ids,).
         line_sizes: ids of each line, ``</s>`` counted. Shape: (number of lines,).
 
     Returns:

@@ -1,7 +1,8 @@
 """WordPiece on the ``tokenizers`` library: train a vocabulary, save it for fairseq, cut text into pieces.
 
-The ids are fairseq's own everywhere: ``<s>`` (as [CLS]) 0, ``<pad>`` 1, ``</s>`` (as [SEP]) 2, ``<unk>`` 3, the pieces, and ``<mask>``
-last. ``tokenizer.json`` and ``dict.txt`` carry the same ids, so nothing is permuted between the two.
+The ids are fairseq's own everywhere: ``<s>`` (as [CLS]) 0, ``<pad>`` 1, ``</s>`` (as [SEP]) 2, ``<unk>`` 3,
+the pieces, and ``<mask>`` last. ``tokenizer.json`` and ``dict.txt`` carry the same ids, so nothing is
+permuted between the two.
 """
 
 import itertools
@@ -13,8 +14,8 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.files.text import LONGEST_PART, Reader, read_text, written_whole
-from fairseq_electra.pretraining.accents import find_marks
+from fairseq_electra.files.text import MAX_PART_BYTES, Reader, atomic_write, read_text
+from fairseq_electra.pretraining.accents import count_marks
 from fairseq_electra.progress import Progress
 
 BOS, PAD, EOS, UNK, MASK = "<s>", "<pad>", "</s>", "<unk>", "<mask>"
@@ -46,17 +47,20 @@ def train_wordpiece(
         lines: text, of any size: its different words are held in memory.
         size: number of ids in all, the five special symbols among them.
         cased: keep upper case.
-        keep_accents: keep accents (always kept when cased, and where the text's script needs its marks: :mod:`data.accents`).
+        keep_accents: keep accents (always kept when cased, and where the text's script needs its marks:
+            :mod:`data.accents`).
         min_frequency: a pair of pieces seen less often is not joined.
-        character_coverage: share of the text that its most frequent characters must make up to get pieces of their own; a word with
-            another one is ``<unk>``. Without a bound, a quarter of 16,000 entries went to characters that English Wikipedia hardly has.
+        character_coverage: share of the text that its most frequent characters must make up to get pieces of
+            their own; a word with another one is ``<unk>``. Without a bound, a quarter of 16,000 entries went
+            to characters that English Wikipedia hardly has.
         say: takes a line on what becomes of the accents.
         progress: told what is being done behind the reading.
 
     Raises:
         InputError: the text is empty, or holds more different characters than ``size`` has room for.
 
-    Source: google-research/electra README (BERT's uncased vocabulary: lower case, accents stripped, CJK characters apart).
+    Source: google-research/electra README (BERT's uncased vocabulary: lower case, accents stripped, CJK
+        characters apart).
     """
     progress = progress or Progress()
     tokenizer = Tokenizer(_model())
@@ -68,8 +72,9 @@ def train_wordpiece(
     tokenizer.decoder = decoders.WordPiece(prefix=CONTINUATION)
     words = count_words(tokenizer, texts)
     alphabet = frequent_characters(words, character_coverage)
-    # The library numbers continuing characters in the order of a randomly seeded hash table, and breaks ties by number. Naming them
-    # first, in order, makes the result repeatable; that they count as special symbols is undone below.
+    # The library numbers continuing characters in the order of a randomly seeded hash table, and breaks ties
+    # by number. Naming them first, in order, makes the result repeatable; that they count as special symbols
+    # is undone below.
     continuing = [CONTINUATION + c for c in sorted(alphabet) if _continues_words(tokenizer, c)]
     trainer = trainers.WordPieceTrainer(
         vocab_size=size - 1,  # <mask> comes last
@@ -89,7 +94,8 @@ def train_wordpiece(
         raise InputError("the text holds no word to learn a vocabulary from; give files with text in them")
     if len(pieces) > size - 1:
         raise InputError(
-            f"a vocabulary of {size} has no room for the {len(pieces) - len(LEADING):,} pieces of one character "
+            f"a vocabulary of {size} has no room for the {len(pieces) - len(LEADING):,} pieces of one "
+            f"character "
             f"in this text; give --size {2 * len(pieces)} or more, or a lower --character-coverage"
         )
     vocabulary = {piece: index for index, piece in enumerate([*pieces, MASK])}
@@ -129,7 +135,7 @@ def count_texts(lines: Iterable[str]) -> Counter[str]:
 
 def _needs_marks(texts: Counter[str], say: Callable[[str], object]) -> bool:
     """Tell whether a text's script needs its marks, and say what becomes of them."""
-    marks = find_marks(texts)
+    marks = count_marks(texts)
     if marks.are_letters:
         say(f"accents and other marks are kept, as the script needs them: to strip them would change {marks}")
     elif marks.accents + marks.signs:
@@ -140,8 +146,8 @@ def _needs_marks(texts: Counter[str], say: Callable[[str], object]) -> bool:
 def count_words(tokenizer: Tokenizer, texts: Counter[str]) -> Counter[str]:
     """Count what a tokenizer's normalizer and pre-tokenizer, BERT's, make of a text.
 
-    Neither looks beyond a blank, so each different word of the text is normalized once: the library, which does it for every word, takes
-    half as long again for all of its training.
+    Neither looks beyond a blank, so each different word of the text is normalized once: the library, which
+    does it for every word, takes half as long again for all of its training.
     """
     words: Counter[str] = Counter()
     for text, count in texts.items():
@@ -196,11 +202,13 @@ def sample_lines(
 ) -> Iterator[str]:
     """Yield all lines of the files, or, past ``max_characters``, as large a random part of every file, in order.
 
-    A line that is longer than a twentieth of the sample is drawn in parts, so that neither all of it nor nothing is there.
+    A line that is longer than a twentieth of the sample is drawn in parts, so that neither all of it nor
+    nothing is there.
 
     Args:
         paths: text files.
-        max_characters: how much text to yield in all, in characters, within about one per cent; 0 for all of it.
+        max_characters: how much text to yield in all, in characters, within about one per cent; 0 for all of
+            it.
         seed: chooses the lines.
         read: reads a file.
         progress: told how many lines were read.
@@ -208,17 +216,20 @@ def sample_lines(
     progress = progress or Progress()
     if not max_characters:
         yield from progress.over(
-            (line for path in paths for line in read(path, LONGEST_PART)), "reading the text", "lines"
+            (line for path in paths for line in read(path, MAX_PART_BYTES)), "reading the text", "lines"
         )
         return
     for path in paths:
         if not Path(path).is_file() and (str(path) == "-" or Path(path).exists()):
             raise InputError(
-                f"a sample needs files that can be read twice, and {path} is none; give a file, or all of it with --sample 0"
+                f"a sample needs files that can be read twice, and {path} is none; give a file, or all of it "
+                f"with --sample 0"
             )
-    whole = (line for path in paths for line in read(path, LONGEST_PART))
+    whole = (line for path in paths for line in read(path, MAX_PART_BYTES))
     total = sum(map(len, progress.over(whole, "counting the text's characters", "lines")))
-    longest = LONGEST_PART if total <= max_characters else min(LONGEST_PART, max(64, max_characters // 20))
+    longest = (
+        MAX_PART_BYTES if total <= max_characters else min(MAX_PART_BYTES, max(64, max_characters // 20))
+    )
     lines = progress.over(
         (line for path in paths for line in read(path, longest)), "drawing lines of the text", "lines"
     )
@@ -228,7 +239,8 @@ def sample_lines(
         yield line
     if total and not drawn:
         raise InputError(
-            f"a sample of {max_characters:,} of the text's {total:,} characters holds no line; give a larger --sample"
+            f"a sample of {max_characters:,} of the text's {total:,} characters holds no line; give a larger "
+            f"--sample"
         )
 
 
@@ -247,7 +259,7 @@ def save_vocabulary(tokenizer: Tokenizer, folder: str | Path) -> None:
         raise InputError(f"a vocabulary must begin with {' '.join(LEADING)} and end with {MASK}")
     folder = Path(folder)
     write_entries(folder / DICTIONARY_FILE, pieces[len(LEADING) :])
-    with written_whole(folder / TOKENIZER_FILE) as stream:
+    with atomic_write(folder / TOKENIZER_FILE) as stream:
         stream.write(tokenizer.to_str(pretty=True) + "\n")
 
 
@@ -262,7 +274,7 @@ def write_entries(path: str | Path, entries: Sequence[str]) -> None:
         raise InputError(
             f"{Path(path).name} has one entry a line, and {broken[0]!r} holds a line end; take it out"
         )
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.writelines(f"{entry} 1\n" for entry in entries)
 
 

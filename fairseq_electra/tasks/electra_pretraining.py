@@ -42,8 +42,8 @@ from fairseq_electra.pretraining.fixed_corruption import (
 from fairseq_electra.pretraining.metrics import SUMS, auc_of, fixed_histograms, logged_by_validation
 from fairseq_electra.pretraining.packing import pack
 from fairseq_electra.pretraining.rows import build_rows, last_lines
-from fairseq_electra.pretraining.stretch import Stretch
-from fairseq_electra.pretraining.unknown import warning_of_binarized
+from fairseq_electra.pretraining.interval import Interval
+from fairseq_electra.pretraining.unknown import unknown_warning
 from fairseq_electra.tasks._masked_share import MaskedShare
 from fairseq_electra.tasks._partners import check_criterion, check_network
 from fairseq_electra.tasks._pretraining_options import ElectraPretrainingConfig, check_options, check_packing
@@ -153,7 +153,7 @@ class ElectraPretrainingTask(FairseqTask):
         )
         if packing is not None:
             logger.info(f"{prefix}: packed into {len(packing):,}, {packing.lengths.mean() / cfg.tokens_per_sample:.1%} filled")
-        warning = warning_of_binarized(str(prefix), corpus.ids, corpus.line_sizes)
+        warning = unknown_warning(str(prefix), corpus.ids, corpus.line_sizes)
         if warning and get_global_rank() == 0:
             logger.warning(warning)
         if not (is_train and self.diagnosis.unigram):
@@ -256,7 +256,7 @@ class ElectraPretrainingTask(FairseqTask):
     def _diagnose(self, meters) -> None:
         """Say what is wrong with the run, at the updates where the log reads its figures anyway; every process comes to the same end."""
         total, update = meters[SUMS].read(), meters["num_updates"].val
-        lines = self.diagnosis.follow(Stretch.of(total, auc_of(total), update, meters["lr"].val if "lr" in meters else 0.0))
+        lines = self.diagnosis.follow(Interval.of(total, auc_of(total), update, meters["lr"].val if "lr" in meters else 0.0))
         limit = self.cfg.stop_when_collapsed
         collapse = self.diagnosis.collapse(limit) if limit else ""
         if collapse:

@@ -41,8 +41,8 @@ def validations(log):
 def test_one_two_and_four_processes_train_alike(tmp_path, data_bin):
     """Fifty updates of 16 rows each: one process in four parts, two in two parts, four in one.
 
-    Sums of other parts round otherwise, and on some processors that decides a few of the generator's samples, from which runs drift
-    apart: most of the first updates are alike, and all stay near each other.
+    Sums of other parts round otherwise, and on some processors that decides a few of the generator's samples,
+    from which runs drift apart: most of the first updates are alike, and all stay near each other.
     """
     one = train(data_bin, tmp_path / "1", *FIFTY, "--update-freq", 4)
     assert one.updates == 50 and len(validations(one)) >= 2

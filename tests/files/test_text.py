@@ -16,10 +16,10 @@ import pytest
 from fairseq_electra.cli import main
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.formats import other_format
-from fairseq_electra.files.text import folder_written_whole, read_lines, read_text, read_texts, written_whole
+from fairseq_electra.files.text import atomic_folder, atomic_write, read_lines, read_text, read_texts
 from fairseq_electra.pretraining.encode import (
-    CHARACTERS_AT_ONCE,
-    LINES_AT_ONCE,
+    CHARACTERS_PER_BATCH,
+    LINES_PER_BATCH,
     batches_of,
     encode_lines,
     encode_to_binary,
@@ -227,12 +227,12 @@ def test_memory_does_not_grow_with_a_line(tmp_path, name):
 
 
 def test_batches_hold_a_bounded_number_of_lines_and_of_characters():
-    lines = ["a"] * (LINES_AT_ONCE + 5) + ["b" * (CHARACTERS_AT_ONCE // 3)] * 10 + ["c"]
+    lines = ["a"] * (LINES_PER_BATCH + 5) + ["b" * (CHARACTERS_PER_BATCH // 3)] * 10 + ["c"]
     batches = list(batches_of(lines))
     assert [line for batch in batches for line in batch] == lines
     assert (
-        len(batches[0]) == LINES_AT_ONCE
-        and max(sum(map(len, batch)) for batch in batches) < 4 / 3 * CHARACTERS_AT_ONCE
+        len(batches[0]) == LINES_PER_BATCH
+        and max(sum(map(len, batch)) for batch in batches) < 4 / 3 * CHARACTERS_PER_BATCH
     )
 
 
@@ -302,29 +302,29 @@ def test_an_empty_folder_is_filled_and_stays_the_same_one(tmp_path, monkeypatch,
         given = tmp_path / "link"
         given.symlink_to("here")
     (here / ".here.0123abcd.partial").mkdir()  # of a killed writer
-    with folder_written_whole(given) as partial:
+    with atomic_folder(given) as partial:
         (partial / "input0").mkdir()
         (partial / "input0" / "a").write_text("a")
         assert list(here.iterdir()) == [partial]
-        with pytest.raises(InputError, match="is there already and not empty"), folder_written_whole(given):
+        with pytest.raises(InputError, match="is there already and not empty"), atomic_folder(given):
             pass
     assert [path.relative_to(here).as_posix() for path in sorted(here.rglob("*"))] == ["input0", "input0/a"]
     assert here.stat().st_ino == before and sorted(path.name for path in tmp_path.iterdir()) == [
         "here",
         *(["link"] if "link" in place else []),
     ]
-    with pytest.raises(InputError, match="is there already and not empty"), folder_written_whole(given):
+    with pytest.raises(InputError, match="is there already and not empty"), atomic_folder(given):
         pass
 
 
 def test_an_empty_folder_is_empty_again_where_something_goes_wrong_and_a_link_to_none_makes_one(tmp_path):
     (tmp_path / "here").mkdir()
-    with pytest.raises(ZeroDivisionError), folder_written_whole(tmp_path / "here") as partial:
+    with pytest.raises(ZeroDivisionError), atomic_folder(tmp_path / "here") as partial:
         (partial / "a").write_text("a")
         raise ZeroDivisionError
     assert not list((tmp_path / "here").iterdir())
     (tmp_path / "link").symlink_to("there")
-    with folder_written_whole(tmp_path / "link") as partial:
+    with atomic_folder(tmp_path / "link") as partial:
         (partial / "a").write_text("a")
     assert (tmp_path / "link").is_symlink() and (tmp_path / "there" / "a").read_text() == "a"
 
@@ -332,18 +332,18 @@ def test_an_empty_folder_is_empty_again_where_something_goes_wrong_and_a_link_to
 def test_a_full_disk_is_called_that_with_the_path(tmp_path):
     full = OSError(errno.ENOSPC, "No space left on device")  # a write names no file
     sentence = r"cannot write .*/{}: No space left on device \(.* MB free\)"
-    with pytest.raises(InputError, match=sentence.format("a.txt")), written_whole(tmp_path / "new" / "a.txt"):
+    with pytest.raises(InputError, match=sentence.format("a.txt")), atomic_write(tmp_path / "new" / "a.txt"):
         raise full
     with (
         pytest.raises(InputError, match=sentence.format("folder")),
-        folder_written_whole(tmp_path / "folder"),
+        atomic_folder(tmp_path / "folder"),
     ):
         raise full
     assert [path.name for path in tmp_path.rglob("*")] == ["new"]
 
 
 def test_output_to_a_full_disk_ends_in_a_sentence(monkeypatch, capsys):
-    full = io.TextIOWrapper(open("/dev/full", "wb"), encoding="utf-8")  # noqa: SIM115 (closing it fails, too)
+    full = io.TextIOWrapper(open("/dev/full", "wb"), encoding="utf-8")
     monkeypatch.setattr(sys, "stdout", full)
     assert main(["user-dir"]) == 1
     assert "cannot write: No space left on device; is the disk full?" in capsys.readouterr().err

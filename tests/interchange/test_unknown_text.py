@@ -8,13 +8,13 @@ import fairseq_electra
 from fairseq_electra.cli._unknown_text import UnknownText
 from fairseq_electra.finetuning.kind import ANSWERING, PREDICTION, TAGGING
 from fairseq_electra.hub.interface import ElectraHubInterface
-from fairseq_electra.pretraining.unknown import OF_A_NET, Unknown
+from fairseq_electra.pretraining.unknown import PREDICTION_REMEDY, Unknown
 from fairseq_electra.progress import Progress
 from tests.cli.test_sentence_commands import command
 from tests.interchange.test_row_lengths import tuned  # noqa: F401  # a fixture
 
 KOREAN = "학교에서 친구와 오늘"
-EVERYTHING = f"100.00% of the ids are <unk>, with 100.00% of the characters behind them: {OF_A_NET}"
+EVERYTHING = f"100.00% of the ids are <unk>, with 100.00% of the characters behind them: {PREDICTION_REMEDY}"
 
 
 @pytest.fixture

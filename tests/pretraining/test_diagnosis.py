@@ -14,15 +14,15 @@ from fairseq.logging.meters import AverageMeter
 
 from fairseq_electra.errors import RunCollapsedError
 from fairseq_electra.pretraining.diagnosis import Diagnosis, Unigram
+from fairseq_electra.pretraining.interval import Interval, is_rising
 from fairseq_electra.pretraining.meters import SumsOnDevice
 from fairseq_electra.pretraining.metrics import SUMS
 from fairseq_electra.pretraining.score_histogram import BINS
-from fairseq_electra.pretraining.stretch import Stretch, rising
 from tests.conftest import ROOT, TINY_NET
 from tests.helpers.training import COMMON
 
-# electra_small with learned positions on a GPU, 128 rows of 128, warm-up 1,075: its discriminator dies, its generator stays at .059
-# update, lr, mask_token_accuracy, replaced_rate, disc_loss, disc_recall, disc_auc
+# electra_small with learned positions on a GPU, 128 rows of 128, warm-up 1,075: its discriminator dies, its
+# generator stays at .059 update, lr, mask_token_accuracy, replaced_rate, disc_loss, disc_recall, disc_auc
 DEAD_ON_A_GPU = [
     (200, 0.000130, 0.0449, 0.1486, 0.3418, 0.1340, 0.8025),
     (400, 0.000260, 0.0536, 0.1467, 0.3974, 0.0133, 0.6380),
@@ -37,7 +37,8 @@ DEAD_ON_A_GPU = [
     (2200, 0.000661, 0.0618, 0.1297, 0.3857, 0.0, 0.5123),
     (2400, 0.000655, 0.0622, 0.1291, 0.3848, 0.0, 0.5046),
 ]
-# short runs on a CPU: updates between two figures, tokens of an update, disc_auc, and mask_token_accuracy (unigram: .045)
+# short runs on a CPU: updates between two figures, tokens of an update, disc_auc, and mask_token_accuracy
+# (unigram: .045)
 HEALTHY = {
     "tiny, corrected": (
         100,
@@ -190,10 +191,10 @@ def entropy(share: float) -> float:
     return -(share * math.log(share) + (1 - share) * math.log(1 - share))
 
 
-def stretch(start, end, auc, accuracy, tokens, rate=0.145, lr=1e-3, recall=0.0, disc_loss=None) -> Stretch:
-    """A stretch from its figures; a discriminator of which nothing else is known is as good as the base rate."""
+def interval(start, end, auc, accuracy, tokens, rate=0.145, lr=1e-3, recall=0.0, disc_loss=None) -> Interval:
+    """A interval from its figures; a discriminator of which nothing else is known is as good as the base rate."""
     replaced, hidden, loss = rate * tokens, 0.13 * tokens, entropy(rate) if disc_loss is None else disc_loss
-    return Stretch(
+    return Interval(
         start,
         end,
         lr,
@@ -207,21 +208,22 @@ def stretch(start, end, auc, accuracy, tokens, rate=0.145, lr=1e-3, recall=0.0, 
     )
 
 
-def short_run(step, tokens, aucs, accuracies, lr=1e-3) -> list[Stretch]:
+def short_run(step, tokens, aucs, accuracies, lr=1e-3) -> list[Interval]:
     pairs = enumerate(zip(aucs, accuracies, strict=True))
     return [
-        stretch(i * step, (i + 1) * step, auc, accuracy, tokens * step, lr=lr) for i, (auc, accuracy) in pairs
+        interval(i * step, (i + 1) * step, auc, accuracy, tokens * step, lr=lr)
+        for i, (auc, accuracy) in pairs
     ]
 
 
-def on_a_gpu() -> list[Stretch]:
+def on_a_gpu() -> list[Interval]:
     return [
-        stretch(end - 200, end, auc, accuracy, 200 * 14500, rate, lr, recall, loss)
+        interval(end - 200, end, auc, accuracy, 200 * 14500, rate, lr, recall, loss)
         for end, lr, accuracy, rate, loss, recall, auc in DEAD_ON_A_GPU
     ]
 
 
-def said(run: list[Stretch], unigram: float = 0.045) -> list[str]:
+def said(run: list[Interval], unigram: float = 0.045) -> list[str]:
     diagnosis = Diagnosis({"valid": Unigram(7.0, unigram)})
     return [line for each in run for line in diagnosis.follow(each)]
 
@@ -239,7 +241,7 @@ def test_the_whole_healthy_run_of_the_main_page_is_not_warned_of():
     for row in rows:
         auc, accuracy, tokens, rate, lr, recall, loss = (float(row[name]) for name in names)
         end = int(float(row["num_updates"]))
-        run.append(stretch(end - 100, end, auc, accuracy / 100, 100 * tokens, rate, lr, recall / 100, loss))
+        run.append(interval(end - 100, end, auc, accuracy / 100, 100 * tokens, rate, lr, recall / 100, loss))
     assert len(run) == 280 and said(run, 0.051) == []
 
 
@@ -251,7 +253,8 @@ def test_a_run_that_dies_is_warned_of(run):
 def test_the_dead_run_on_a_gpu_is_warned_of_by_update_800_and_its_generator_once_the_rate_has_peaked():
     first, again, generator, once_more = said(on_a_gpu(), 0.059)
     assert first.startswith(
-        "update 800: the discriminator has been at chance since update 400 (disc_auc 0.548, disc_recall 0.0%, "
+        "update 800: the discriminator has been at chance since update 400 (disc_auc 0.548, disc_recall "
+        "0.0%, "
     )
     assert f"disc_loss 0.398, where always predicting the base rate gives {entropy(0.1386):.3f})" in first
     assert again.startswith("update 1200: the discriminator") and once_more.startswith(
@@ -294,22 +297,22 @@ def test_disc_auc_before_the_generator_knows_anything_is_no_best():
 
 
 def test_a_slow_warm_up_is_no_failure_of_the_generator():
-    run = [stretch(i * 100, i * 100 + 100, 0.85, 0.045, 360_000, lr=1e-7 * (i + 1)) for i in range(30)]
+    run = [interval(i * 100, i * 100 + 100, 0.85, 0.045, 360_000, lr=1e-7 * (i + 1)) for i in range(30)]
     assert said(run) == []
-    steady = stretch(3000, 3100, 0.85, 0.045, 360_000, lr=30e-7)
+    steady = interval(3000, 3100, 0.85, 0.045, 360_000, lr=30e-7)
     assert [line.split(" (")[0] for line in said([*run, steady])] == [
         "update 3100: the generator has been no better than piece frequencies since update 0"
     ]
 
 
 def test_a_generator_alone_is_judged_by_its_guesses_alone():
-    run = [Stretch(i * 100, i * 100 + 100, 1e-3, 5000, 225) for i in range(12)]
+    run = [Interval(i * 100, i * 100 + 100, 1e-3, 5000, 225) for i in range(12)]
     assert [line.split(" (")[0] for line in said(run)] == [
         "update 1000: the generator has been no better than piece frequencies since update 0"
     ]
 
 
-def joined(run: list[Stretch], step: int) -> list[Stretch]:
+def joined(run: list[Interval], step: int) -> list[Interval]:
     """The same run with a longer --log-interval."""
     return [
         reduce(add, [each for each in run if end - step < each.end <= end])
@@ -320,9 +323,9 @@ def joined(run: list[Stretch], step: int) -> list[Stretch]:
 @pytest.mark.parametrize("step", [300, 400, 600])
 def test_a_long_interval_of_the_log_warns_of_no_other_runs(step):
     for run in HEALTHY.values():
-        stretches = short_run(*run)
-        if step % stretches[0].end == 0:
-            assert said(joined(stretches, step)) == []
+        intervals = short_run(*run)
+        if step % intervals[0].end == 0:
+            assert said(joined(intervals, step)) == []
     assert (
         "at chance since update"
         in said(joined(short_run(100, 3600, [0.7, *[0.51] * 23], [0.09] * 24), step))[0]
@@ -331,25 +334,26 @@ def test_a_long_interval_of_the_log_warns_of_no_other_runs(step):
 
 @pytest.mark.parametrize("step", [200, 1000, 2000])
 def test_a_generator_at_unigram_is_warned_of_at_any_interval_of_the_log(step):
-    run = [Stretch(i * 100, i * 100 + 100, 1e-3, 5000, 225) for i in range(60)]
+    run = [Interval(i * 100, i * 100 + 100, 1e-3, 5000, 225) for i in range(60)]
     first = said(joined(run, step))[0]
     assert first.startswith(
-        f"update {max(1000, 2 * step)}: the generator has been no better than piece frequencies since update 0 "
+        f"update {max(1000, 2 * step)}: the generator has been no better than piece frequencies since update "
+        f"0 "
     )
 
 
 @pytest.mark.parametrize(("first", "second"), [(1000, 1050), (50, 1050), (300, 600)])
 def test_of_two_stretches_of_any_length_the_second_is_compared_with_the_first(first, second):
     for rise in (0.005, 0.015, -0.1):
-        run = [stretch(0, first, 0.5, 0.05, 9000), stretch(first, second, 0.5 + rise, 0.05, 9000)]
-        assert rising(run, 300, 0.01) == (rise > 0.01)
+        run = [interval(0, first, 0.5, 0.05, 9000), interval(first, second, 0.5 + rise, 0.05, 9000)]
+        assert is_rising(run, 300, 0.01) == (rise > 0.01)
 
 
 def test_few_tokens_are_gathered_until_they_mean_something():
     """Single updates of a small batch swing widely around a mean that is well above chance."""
-    swinging = [stretch(i, i + 1, 0.62 + 0.2 * math.sin(i), 0.05, 300) for i in range(1500)]
+    swinging = [interval(i, i + 1, 0.62 + 0.2 * math.sin(i), 0.05, 300) for i in range(1500)]
     assert said(swinging) == []
-    dead = [stretch(i, i + 1, 0.50 + 0.2 * math.sin(i), 0.05, 300) for i in range(600)]
+    dead = [interval(i, i + 1, 0.50 + 0.2 * math.sin(i), 0.05, 300) for i in range(600)]
     assert "at chance" in said(dead)[0]
 
 
@@ -360,11 +364,11 @@ def test_the_error_of_the_auc_is_that_of_scores_at_chance():
     labels = torch.arange(2000) < 260
     drawn = [roc_auc_score(labels, torch.rand(2000)) for _ in range(400)]
     expected = float(torch.tensor(drawn).std())
-    assert stretch(0, 100, 0.5, 0.05, 2000, rate=0.13).auc_error == pytest.approx(expected, rel=0.1)
+    assert interval(0, 100, 0.5, 0.05, 2000, rate=0.13).auc_error == pytest.approx(expected, rel=0.1)
 
 
 def test_a_resumed_run_says_what_the_undisturbed_one_does():
-    run = [*on_a_gpu(), *(stretch(2400 + i, 2401 + i, 0.70, 0.2, 500) for i in range(120))]
+    run = [*on_a_gpu(), *(interval(2400 + i, 2401 + i, 0.70, 0.2, 500) for i in range(120))]
     expected = said(run, 0.059)
     assert len(expected) > 3
     for stop in range(0, len(run), 7):
@@ -442,7 +446,7 @@ def test_the_advice_names_options_that_exist():
     advised = {
         option
         for failure in diagnosis.failures
-        for option in re.findall(r"--[a-z-]+", failure.report(stretch(0, 9, 0.5, 0.04, 9000), 0.045))
+        for option in re.findall(r"--[a-z-]+", failure.report(interval(0, 9, 0.5, 0.04, 9000), 0.045))
     }
     assert len(advised) == 7 and advised <= known_options(line)
 

@@ -13,7 +13,7 @@ from fairseq_electra.pretraining.documents import (
     BLANK_LINES,
     HEADINGS,
     LINES,
-    Documents,
+    DocumentCounts,
     read_plain,
     reader_of,
 )
@@ -21,9 +21,11 @@ from fairseq_electra.pretraining.encode import encode_to_pieces
 from fairseq_electra.pretraining.wordpiece import load_wordpiece, sample_lines
 from fairseq_electra.speedrun.text import survey
 
-# as WikiText writes it: a blank at both ends of a line, blank lines that are a blank, a blank between the signs of a section's heading
+# as WikiText writes it: a blank at both ends of a line, blank lines that are a blank, a blank between the
+# signs of a section's heading
 WIKITEXT = (
-    " \n = Valkyria Chronicles = \n \n It is a game . \n It was released in 2011 . \n \n = = Gameplay = = \n \n As in = chess = . \n \n"
+    " \n = Valkyria Chronicles = \n \n It is a game . \n It was released in 2011 . \n \n = = Gameplay = = \n "
+    "\n As in = chess = . \n \n"
     " = = = Story = = = \n \n A squad . \n \n = Tower Building = \n \n It is a building . \n \n"
 )
 RECORDS = [{"body": "one\ntwo\r\n\n three"}, {"body": " "}, {"body": "four\u2028five", "other": 1}]
@@ -42,14 +44,14 @@ def documents_of(lines):
 
 
 def understood(lines, files=1):
-    documents = Documents()
+    documents = DocumentCounts()
     list(documents.over(lines))
     return documents, documents.warning("train", files)
 
 
 def test_headings_begin_documents_and_blank_lines_are_passed_over(tmp_path):
     path = written(tmp_path / "wiki.txt", WIKITEXT)
-    assert documents_of(read_plain(path, by=HEADINGS)) == [
+    assert documents_of(read_plain(path, document_start=HEADINGS)) == [
         [
             "= Valkyria Chronicles =",
             "It is a game .",
@@ -62,7 +64,7 @@ def test_headings_begin_documents_and_blank_lines_are_passed_over(tmp_path):
         ["= Tower Building =", "It is a building ."],
     ]
     mediawiki = written(tmp_path / "media.txt", "= A =\ntext\n== B ==\n\n=C=\nE = mc\n= D =\nmore\n")
-    assert documents_of(read_plain(mediawiki, by=HEADINGS)) == [
+    assert documents_of(read_plain(mediawiki, document_start=HEADINGS)) == [
         ["= A =", "text", "== B ==", "=C=", "E = mc"],
         ["= D =", "more"],
     ]
@@ -71,9 +73,9 @@ def test_headings_begin_documents_and_blank_lines_are_passed_over(tmp_path):
 
 def test_every_line_is_a_document_where_it_is_said(tmp_path):
     path = written(tmp_path / "a.txt", "one\ntwo\n\n \nthree")
-    assert list(reader_of(by=LINES)(path, 64)) == ["one", "", "two", "", "three"]
-    assert list(reader_of(by=BLANK_LINES)(path, 64)) == ["one", "two", "", " ", "three"]
-    assert list(read_texts([path, path], reader_of(by=LINES)))[4:7] == ["three", "", "one"], (
+    assert list(reader_of(document_start=LINES)(path, 64)) == ["one", "", "two", "", "three"]
+    assert list(reader_of(document_start=BLANK_LINES)(path, 64)) == ["one", "two", "", " ", "three"]
+    assert list(read_texts([path, path], reader_of(document_start=LINES)))[4:7] == ["three", "", "one"], (
         "the end of a file ends its document"
     )
 
@@ -151,7 +153,7 @@ def test_lines_that_end_with_carriage_returns_alone_are_warned_of(tmp_path):
         (b"", False),
     ):
         (tmp_path / "a.txt").write_bytes(content)
-        documents = Documents()
+        documents = DocumentCounts()
         list(documents.over(read_texts([tmp_path / "a.txt"])))
         assert bool(said := documents.warning_of_returns("a.txt")) == warned
         assert not warned or said.startswith(
@@ -161,7 +163,7 @@ def test_lines_that_end_with_carriage_returns_alone_are_warned_of(tmp_path):
 
 def test_lines_and_documents_are_counted_and_yielded_as_they_are():
     lines = ["", "one", " ", "\t", "two", "three", "", "four"]
-    documents = Documents()
+    documents = DocumentCounts()
     assert list(documents.over(lines)) == lines
     assert (documents.lines, documents.documents, documents.of_one_line, documents.of_a_heading) == (
         4,
@@ -193,12 +195,18 @@ def test_a_line_of_which_the_vocabulary_leaves_nothing_ends_a_document(tmp_path,
     blank = not load_wordpiece(vocabulary).encode(line, add_special_tokens=False).ids
     assert is_blank(line) == blank
     lines = ["= A =", line, "b", "= C ="]
-    documents = Documents()
+    documents = DocumentCounts()
     assert list(documents.over(lines)) == lines
     assert (documents.lines, documents.documents) == ((3, 2) if blank else (4, 1))
     if "\x00" not in line:
         path = written(tmp_path / "a.txt", "\n".join(lines))
-        assert list(read_plain(path, by=HEADINGS)) == ["= A =", *([] if blank else [line]), "b", "", "= C ="]
+        assert list(read_plain(path, document_start=HEADINGS)) == [
+            "= A =",
+            *([] if blank else [line]),
+            "b",
+            "",
+            "= C =",
+        ]
     record = written(tmp_path / "a.jsonl", json.dumps({"body": f"a\n{line}\nb"}))
     assert len(list(reader_of("body")(record, 64))) == (2 if blank else 3)
 
@@ -208,7 +216,7 @@ def test_text_without_the_headings_that_shall_begin_its_documents_is_warned_of()
         "WARNING: train: no line among 3 is a heading of the form '= Title =', so each file is one document"
     )
     for lines, warning in ((["a", "b", "", "== c =="], said), (["a", "", "= b ="], "")):
-        documents = Documents()
+        documents = DocumentCounts()
         list(documents.over(lines))
         assert documents.warning("train", 1, HEADINGS).startswith(warning) and bool(
             documents.warning("train", 1, HEADINGS)

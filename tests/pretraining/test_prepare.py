@@ -71,7 +71,9 @@ def test_encode_text_warns_of_what_seems_misunderstood(tmp_path, vocabulary):
     ).warnings
     assert len(warnings) == 2 and "are <unk>" in warnings[0] and "its first line is JSON" in warnings[1]
     asked_for = encode_text(
-        RunningText([tmp_path / "text.txt"], by="blank-lines"), vocabulary, tmp_path / "bin" / "train"
+        RunningText([tmp_path / "text.txt"], document_start="blank-lines"),
+        vocabulary,
+        tmp_path / "bin" / "train",
     )
     assert len(asked_for.warnings) == 1
 
@@ -87,4 +89,4 @@ def test_running_text_refuses_a_column_of_plain_text(text):
     with pytest.raises(
         InputError, match="--documents is for plain text: with --text, each record is a document"
     ):
-        RunningText([text], "body", by="lines")
+        RunningText([text], "body", document_start="lines")

@@ -13,7 +13,7 @@ from fairseq_electra.cli import main
 from fairseq_electra.pretraining import unknown as counting
 from fairseq_electra.pretraining.binarized import unknown_in_folder
 from fairseq_electra.pretraining.encode import encode_lines, encode_to_pieces
-from fairseq_electra.pretraining.unknown import UNK_ID, Unknown, unknown_shares, warning_of_binarized
+from fairseq_electra.pretraining.unknown import UNK_ID, Unknown, unknown_shares, unknown_warning
 from fairseq_electra.pretraining.wordpiece import load_wordpiece
 from fairseq_electra.tasks._prepared_folder import PreparedFolderConfig
 from fairseq_electra.tasks.question_answering import QuestionAnsweringConfig, QuestionAnsweringTask
@@ -189,12 +189,12 @@ def test_shares_of_a_binarized_text_are_counted_line_by_line():
         np.array([len(line) for line in lines], np.int32),
     )
     assert unknown_shares(ids, sizes) == (4 / 8, 2 / 4)
-    assert "50.0% of the ids are <unk>, and 50.0% of the lines are nothing else" in warning_of_binarized(
+    assert "50.0% of the ids are <unk>, and 50.0% of the lines are nothing else" in unknown_warning(
         "train", ids, sizes
     )
     assert unknown_shares(np.array([2, 2], np.uint16), np.array([1, 1], np.int32)) == (0.0, 0.0)
     few = np.array([5] * 198 + [3, 2], np.uint16)
-    assert not warning_of_binarized("train", few, np.array([200], np.int32))
+    assert not unknown_warning("train", few, np.array([200], np.int32))
 
 
 def test_of_a_long_binarized_text_the_first_lines_are_looked_at(monkeypatch):

@@ -21,7 +21,7 @@ import numpy as np
 
 from fairseq_electra.errors import ExampleError, InputError, listed, shortened
 from fairseq_electra.files.faults import STRICT, Faults
-from fairseq_electra.files.text import folder_written_whole
+from fairseq_electra.files.text import atomic_folder
 from fairseq_electra.finetuning.kind import TaskInfo, finish_folder
 from fairseq_electra.finetuning.sentences.folder import encode_texts
 from fairseq_electra.finetuning.windows import best_window
@@ -128,7 +128,7 @@ def write_tag_folder(
     tokenizer = load_wordpiece(vocabulary)
     check_ids(tokenizer, vocabulary)
     counts, rows, in_several, cut = {}, {}, {}, {}
-    with folder_written_whole(folder) as partial:
+    with atomic_folder(folder) as partial:
         for split, sentences in splits.items():
             progress.stage(f"{folder}, {split}", "sentences", len(sentences))
             pieces = encode_texts(tokenizer, [each.words for each in sentences], unknown, progress)

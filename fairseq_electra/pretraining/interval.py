@@ -1,16 +1,17 @@
-"""What a stretch of a training run has shown."""
+"""What a interval of a training run has shown."""
 
 import math
 from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """The updates after ``start`` up to ``end``, as sums, so that stretches add up.
+class Interval:
+    """The updates after ``start`` up to ``end``, as sums, so that intervals add up.
 
-    ``tokens``, ``replaced``, ``found`` (replaced and flagged), ``hidden`` (masked tokens that show ``<mask>``) and ``guessed`` (of these,
-    rightly) are counts; ``disc_sum`` is in nats; ``auc_sum`` is ``disc_auc`` times ``replaced``; ``lr`` is the learning rate at the end.
-    Without a discriminator all but ``hidden`` and ``guessed`` are 0.
+    ``tokens``, ``replaced``, ``found`` (replaced and flagged), ``hidden`` (masked tokens that show
+    ``<mask>``) and ``guessed`` (of these, rightly) are counts; ``disc_sum`` is in nats; ``auc_sum`` is
+    ``disc_auc`` times ``replaced``; ``lr`` is the learning rate at the end. Without a discriminator all but
+    ``hidden`` and ``guessed`` are 0.
     """
 
     start: int
@@ -25,7 +26,7 @@ class Stretch:
     auc_sum: float = 0.0
 
     @classmethod
-    def of(cls, total: dict, auc: float, end: int, lr: float) -> "Stretch":
+    def of(cls, total: dict, auc: float, end: int, lr: float) -> "Interval":
         """Take what counts from the criterion's sums by name, ``updates`` among them."""
         start, hidden, guessed = (
             end - total["updates"],
@@ -48,10 +49,10 @@ class Stretch:
             auc * replaced,
         )
 
-    def __add__(self, later: "Stretch") -> "Stretch":
-        """Join the stretch that follows."""
+    def __add__(self, later: "Interval") -> "Interval":
+        """Join the interval that follows."""
         sums = {each.name: getattr(self, each.name) + getattr(later, each.name) for each in fields(self)[3:]}
-        return Stretch(self.start, later.end, later.lr, **sums)
+        return Interval(self.start, later.end, later.lr, **sums)
 
     @property
     def auc(self) -> float:
@@ -90,13 +91,14 @@ class Stretch:
         return self.guessed / self.hidden if self.hidden else math.nan
 
 
-def rising(stretches: list[Stretch], updates: int, by: float) -> bool:
+def is_rising(intervals: list[Interval], updates: int, by: float) -> bool:
     """Whether ``disc_auc`` has risen by ``by`` from the first to the second half of the last ``updates`` updates.
 
-    Where stretches are so long that this is but one, it is compared with the one before. Two or more are needed.
+    Where intervals are so long that this is but one, it is compared with the one before. Two or more are
+    needed.
     """
-    recent = [each for each in stretches if each.end > stretches[-1].end - updates]
-    recent = recent if len(recent) > 1 else stretches[-2:]
+    recent = [each for each in intervals if each.end > intervals[-1].end - updates]
+    recent = recent if len(recent) > 1 else intervals[-2:]
     middle = (recent[0].start + recent[-1].end) / 2
     cut = max(1, sum(each.end <= middle for each in recent))
     first, second = (sum(each.auc for each in half) / len(half) for half in (recent[:cut], recent[cut:]))
