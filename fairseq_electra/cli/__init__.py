@@ -17,13 +17,13 @@ FOLDER = Path(__file__).parent
 
 
 def commands(folder: Path = FOLDER) -> dict[str, Path]:
-    """Find the commands by their modules: those that do not begin with ``_``.
+    """Find the commands: the modules whose names do not start with ``_``.
 
     Args:
-        folder: of the modules.
+        folder: folder of the modules.
 
     Returns:
-        the file of each command, by its name: ``user_dir.py`` is ``user-dir``, and ``import_.py`` is
+        the file of each command by its name: ``user_dir.py`` is ``user-dir``, and ``import_.py`` is
         ``import``.
     """
     files = sorted(path for path in folder.glob("*.py") if not path.stem.startswith("_"))
@@ -31,7 +31,7 @@ def commands(folder: Path = FOLDER) -> dict[str, Path]:
 
 
 def summary_of(module: Path) -> str:
-    """Read what a command does, the first sentence of its docstring, without importing it: that may take seconds."""
+    """Read the first sentence of a command's docstring without importing the module, which is slow."""
     found = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
     return found.partition("\n")[0].partition(". ")[0].removesuffix(".")
 
@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _write_utf8() -> None:
-    """Let the output be UTF-8 as all files are: with the locale POSIX it would be ASCII, and an accent in a text an error."""
+    """Write output in UTF-8, as all files: in the locale POSIX it would be ASCII, and accents an error."""
     for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
         if isinstance(stream, io.TextIOWrapper) and codecs.lookup(stream.encoding).name != "utf-8":
             stream.reconfigure(encoding="utf-8", errors=errors)

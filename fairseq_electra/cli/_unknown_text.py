@@ -1,4 +1,4 @@
-"""What a net's vocabulary does not know of the text that it is asked about, said on standard error."""
+"""Report on standard error how much of a text the model's vocabulary does not know."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -11,18 +11,18 @@ T = TypeVar("T")
 
 
 class UnknownText:
-    """Warns where the answers rest on ``<unk>``: once the first lines are read, and in the end.
+    """Warns if answers rest on ``<unk>``: after the first lines, and at the end.
 
     Args:
-        place: names the text.
-        unknown: of the text read so far.
+        place: name of the text.
+        unknown: the counts of the text read so far.
     """
 
     def __init__(self, place: str, unknown: Unknown):
         self.place, self.unknown, self._warning = place, unknown, ""
 
     def over(self, answers: Iterable[T], progress: Progress) -> Iterator[T]:
-        """Yield answers, and warn before the first of them, for which some thousand lines may have been read."""
+        """Yield answers, with a warning before the first one; thousands of lines may have been read by then."""
         for number, answer in enumerate(answers):
             if not number and (warning := self.unknown.warning(self.place, PREDICTION_REMEDY)):
                 progress.say(warning)
@@ -30,7 +30,7 @@ class UnknownText:
             yield answer
 
     def say(self) -> None:
-        """Say how much of all the text is not known, unless that has been said already or is nothing."""
+        """Report how much of all the text is unknown, unless that is nothing or has been reported."""
         found = self.unknown.warning(self.place, PREDICTION_REMEDY) or f"{self.place}: {self.unknown}"
         if self.unknown.unknown_ids and found != self._warning:
             print(found, file=sys.stderr)

@@ -59,7 +59,10 @@ def to_yaml(arguments: list[str]) -> str:
 
 
 def compose(arguments: list[str]):
-    """Read a command line as fairseq-train does. Model and arch differ: hydra knows the model, whose size is a field."""
+    """Read a command line as fairseq-train does.
+
+    The model replaces the architecture: hydra knows models, and the size is a field of ours.
+    """
     from fairseq import options
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
     from fairseq.models import ARCH_MODEL_NAME_REGISTRY
@@ -73,7 +76,7 @@ def compose(arguments: list[str]):
 
 
 def own_options(cfg, name: str) -> dict:
-    """Take a group's options, but not those that merely follow another group's ("task.seed" is "common.seed")."""
+    """Return a group's options without those that follow another group's ("task.seed" is "common.seed")."""
     group = OmegaConf.to_container(cfg[name], resolve=True, enum_to_str=True)
     assert isinstance(group, dict)
     links = {

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "checkpoint",
         metavar="CHECKPOINT",
-        help="pre-training checkpoint, or a folder with checkpoint_best.pt, else checkpoint_last.pt; its generator is used",
+        help="pre-training checkpoint whose generator to use, or a folder: checkpoint_best.pt, else checkpoint_last.pt",
     )
     parser.add_argument(
         "data", metavar="DATA", help="folder of binarized text, with the checkpoint's dict.txt"
@@ -65,7 +65,8 @@ def run(args: argparse.Namespace) -> None:
         progress.stage(f"corrupting {prefix}", "rows")
         corrupted = corrupt_by_rows(corpus, rows_by_generator(model, dictionary, progress))
     with open(args.checkpoint, "rb") as stream:
-        name = f"the generator of {Path(args.checkpoint).name} (SHA-256 {hashlib.file_digest(stream, 'sha256').hexdigest()[:12]}...)"
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        name = f"the generator of {Path(args.checkpoint).name} (SHA-256 {digest[:12]}...)"
     path = save_corruption(prefix, corpus, corrupted, name)
     print(
         f"{path}: {(corrupted != corpus.ids).mean():.1%} of {len(corpus.ids):,} ids replaced by {name}; "
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def too_short(trained_on: int) -> str:
-    """Return a warning if the generator was trained on shorter rows than it corrupts; else an empty string."""
+    """Return a warning for a generator trained on shorter rows than it corrupts; empty for others."""
     from fairseq_electra.pretraining.fixed_corruption import ROW_LENGTH
 
     return (

@@ -1,13 +1,13 @@
-"""Cut text into pieces, or turn it into what fairseq trains on.
+"""Encode text with a vocabulary: as tokens, or as the binarized text that fairseq trains on.
 
 fairseq-electra encode --vocab vocab < train.txt > train.pieces        # then fairseq-preprocess
 fairseq-electra encode --vocab vocab --destdir data-bin --trainpref wiki.train*.txt.xz --validpref
 wiki.valid.txt.xz fairseq-electra encode --vocab vocab --destdir data-bin --text body --trainpref train.jsonl
 --validpref valid.jsonl
 
-Text is one paragraph or sentence a line, with a blank line between documents; a line of blanks is blank, and
-so is one of characters that cannot be seen, such as U+200B. It says how many documents it found, and warns
-where that looks like another kind of text.
+Text has one paragraph or sentence per line, and a blank line between documents; a line of blanks or of
+invisible characters such as U+200B is blank too. The command prints the number of documents, and warns if the
+text looks like another kind.
 """
 
 import argparse
@@ -37,14 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f"--{split}pref",
             nargs="+",
             metavar="FILE",
-            help=f"text of {split}; plain, .gz or .xz; the end of a file ends its document",
+            help=f"text of {split}, plain, .gz or .xz; the end of a file ends its document",
         )
     add_column_arguments(parser, TEXT_HELP)
     parser.add_argument(
         "--documents",
         choices=DOCUMENT_STARTS,
-        help=f"where documents begin: behind blank lines ({BLANK_LINES}, the default), at each line ({LINES}), or at each heading of the "
-        f"form = Title =, as WikiText has them, blank lines passed over ({HEADINGS})",
+        help=f"where documents start: after blank lines ({BLANK_LINES}, the default), at each line ({LINES}), or at each "
+        "heading "
+        f"form = Title =, as in WikiText, where blank lines are dropped ({HEADINGS})",
     )
     parser.add_argument(
         "--moses",
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
     require(VOCABULARY, args.vocab)
     require(
         "text", *(file for files in splits.values() for file in files)
-    )  # all, before hours of work on the first
+    )  # check all files before hours of work on the first
     texts = {split: running_text(files, args) for split, files in (splits or {"": ["-"]}).items()}
     check_column_arguments(args, (file for files in splits.values() for file in files))
     if not splits:
@@ -75,23 +76,23 @@ def run(args: argparse.Namespace) -> None:
     for split, text in texts.items():
         start, prefix = time.time(), f"{args.destdir}/{split}"
         with Progress() as progress:
-            found = encode_text(text, args.vocab, prefix, progress)
+            encoded = encode_text(text, args.vocab, prefix, progress)
         seconds = time.time() - start
         print(
-            f"{prefix}: {found.lines:,} lines, {found.ids:,} ids in {seconds:.0f} s; {text.documents}; "
+            f"{prefix}: {encoded.lines:,} lines, {encoded.ids:,} ids in {seconds:.0f} s; {text.documents}; "
             f"{text.unknown}"
         )
-        for warning in found.warnings:
+        for warning in encoded.warnings:
             print(warning, file=sys.stderr)
 
 
 def running_text(files: list[str], args: argparse.Namespace) -> RunningText:
-    """Take files as the options say that they are meant."""
+    """Return the files as running text, read as the options say."""
     return RunningText(files, args.text, quoted=args.quoted, document_start=args.documents, moses=args.moses)
 
 
 def print_pieces(text: RunningText, vocabulary: str) -> None:
-    """Write pieces to standard output, and what was found to standard error."""
+    """Write tokens to standard output, and counts and warnings to standard error."""
     with Progress(beside=sys.stdout) as progress:
         for pieces in text_as_pieces(text, vocabulary, progress):
             sys.stdout.buffer.write(pieces.encode() + b"\n")

@@ -1,11 +1,11 @@
-"""Turn a checkpoint into a folder that transformers loads.
+"""Export a checkpoint as a folder that transformers loads.
 
 fairseq-electra export --to transformers checkpoints/checkpoint_last.pt my-electra
 
 A pre-training checkpoint gives the discriminator in the folder and the generator in its subfolder
-"generator", a fine-tuned one the encoder with its head. A net trained with --norm pre is refused:
-transformers' ELECTRA and RoFormer have no place for it. Before anything is written, transformers' tokenizer
-must give sample text the same ids, and its networks must agree with ours, in float64 within 1e-6 of their
+"generator"; a fine-tuned one gives the encoder with its head. A model trained with --norm pre is refused:
+transformers' ELECTRA and RoFormer cannot represent it. Before anything is written, transformers' tokenizer
+must give sample text the same ids, and its models must give our outputs, in float64 within 1e-6 of their
 values.
 """
 
@@ -22,23 +22,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "checkpoint",
         type=Path,
         metavar="CHECKPOINT",
-        help="saved by fairseq-train, or a folder: its best, or else its last",
+        help="file saved by fairseq-train, or a folder with checkpoint_best.pt or checkpoint_last.pt",
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder to write; new or empty")
-    parser.add_argument("--to", choices=["transformers"], required=True, help="format")
+    parser.add_argument("--to", choices=["transformers"], required=True, help="format of the export")
     parser.add_argument(
         "--vocab",
         type=Path,
         metavar="DIR",
-        help="folder of the vocabulary (default: the checkpoint's, or its data's)",
+        help="folder of the vocabulary (default: that of the checkpoint or of its data)",
     )
     parser.add_argument(
-        "--log", type=Path, metavar="FILE", help="training log, for the figures of the model card"
+        "--log", type=Path, metavar="FILE", help="training log with the figures for the model card"
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Export."""
+    """Export the checkpoint."""
     require(CHECKPOINT, args.checkpoint)
     require("log", args.log)
     require(VOCABULARY, args.vocab)

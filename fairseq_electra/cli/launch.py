@@ -4,8 +4,8 @@ one machine       fairseq-electra launch -n 4 -- fairseq-train data-bin ... seve
 each, with --nodes 2 --node-rank 0 --master-addr HOST (rank 1 on the second, and so on) slurm             srun
 --nodes 2 --ntasks-per-node 1 fairseq-electra launch -n 8 -- fairseq-train data-bin ...
 
-Give the fairseq command as for one process, without --distributed-* options. The batch of an update is that
-of all processes together.
+Give the fairseq command as for one process, without --distributed-* options. The batch of an update is the
+sum of all processes' batches.
 """
 
 import argparse
@@ -34,9 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--processes",
         type=int,
         required=True,
-        help="processes on this machine; with GPUs, one for each",
+        help="number of processes on this machine; one per GPU",
     )
-    parser.add_argument("--nodes", type=int, help="machines (default: slurm's number, or 1)")
+    parser.add_argument("--nodes", type=int, help="number of machines (default: slurm's, or 1)")
     parser.add_argument(
         "--node-rank", type=int, help="number of this machine, from 0 (default: slurm's, or 0)"
     )
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Start the processes, wait for them, and check that they were one run."""
+    """Start the processes, wait for them, and check that they joined one run."""
     tool, given = args.command[0], args.command[1:]
     check_command(tool, given)
     if args.processes < 1:
@@ -95,20 +95,20 @@ def run_torchrun(arguments: list[str], notes: Path) -> str:
     """Run torchrun in this process.
 
     Args:
-        arguments: of torchrun.
-        notes: folder of what the processes note.
+        arguments: arguments of torchrun.
+        notes: folder of the processes' notes.
 
     Returns:
-        what went wrong, empty if nothing.
+        what went wrong; empty if nothing did.
 
     Raises:
-        SystemExit: it was stopped by a signal; how to go on is printed.
+        SystemExit: a signal stopped torchrun; how to resume is printed.
     """
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    for module in ("agent.server.api", "multiprocessing.api"):  # which warn of every process that they end
+    for module in ("agent.server.api", "multiprocessing.api"):  # they warn about every process that they end
         logging.getLogger(f"torch.distributed.elastic.{module}").setLevel(logging.ERROR)
     try:
         torchrun.main(arguments)
@@ -124,19 +124,20 @@ def run_torchrun(arguments: list[str], notes: Path) -> str:
             if first.exitcode < 0
             else f"ended with status {first.exitcode}"
         )
-        return f"process {rank} {ended}, so all were stopped; the reason is above, and the same line goes on from the last checkpoint"
+        reason = (
+            "so all were stopped; the reason is above, and the same command resumes from the last checkpoint"
+        )
+        return f"process {rank} {ended}, {reason}"
     return ""
 
 
 def check_command(tool: str, given: list[str]) -> None:
-    """Refuse what would run as separate copies, or from another copy of this package."""
+    """Refuse commands that would train separate copies, or use another copy of this package."""
     if tool not in TOOLS:
         raise InputError(f"launch runs {', '.join(TOOLS)}, got {tool}; name one of these after --")
     for word in given:
         if re.match(r"--distributed-|distributed_training\.(distributed_|device_id)|--device-id", word):
-            raise InputError(
-                f"{word.split('=')[0]}: launch itself says which process is which; drop this option"
-            )
+            raise InputError(f"{word.split('=')[0]}: launch sets this itself; drop this option")
     for i, word in enumerate(given):
         named = re.match(r"(?:--user-dir|common\.user_dir)(?:=(.*))?$", word)
         if named:
@@ -144,7 +145,7 @@ def check_command(tool: str, given: list[str]) -> None:
 
 
 def check_user_dir(named: str) -> None:
-    """Refuse a folder that is not there, and a second copy of this package."""
+    """Refuse a folder that does not exist, and a second copy of this package."""
     own, other = Path(fairseq_electra.__file__).parent.resolve(), Path(named).resolve()
     if not other.exists():
         raise InputError(f'--user-dir {named}: no such folder; give --user-dir "$(fairseq-electra user-dir)"')
@@ -157,7 +158,7 @@ def check_user_dir(named: str) -> None:
 
 
 def placement(args: argparse.Namespace) -> list[str]:
-    """Say to torchrun which machine this is, from the options or from slurm's environment."""
+    """Return torchrun's arguments for this machine, from the options or from slurm's environment."""
     slurm = os.environ.get("SLURM_STEP_NODELIST") or os.environ.get("SLURM_JOB_NODELIST")
     nodes, rank, address = args.nodes, args.node_rank, args.master_addr
     if nodes is None and slurm:
@@ -190,7 +191,7 @@ def placement(args: argparse.Namespace) -> list[str]:
 
 
 def first_host(nodelist: str) -> str:
-    """Name the first machine of a list that slurm abbreviates."""
+    """Return the first machine of slurm's abbreviated list."""
     try:
         shown = subprocess.run(
             ["scontrol", "show", "hostnames", nodelist], capture_output=True, text=True, check=True

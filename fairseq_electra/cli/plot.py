@@ -1,6 +1,6 @@
 """Draw the curves of a pre-training log, and write them as CSV.
 
-The log is one of --log-format json; the curves are losses, accuracies, detection and speed.
+The log must be written with --log-format json; the curves are losses, accuracies, detection and speed.
 
 fairseq-electra plot train.log --output curves.png
 """
@@ -40,17 +40,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         default="curves.png",
         metavar="FILE",
-        help="picture; the numbers go to the same name with .csv (default %(default)s)",
+        help="picture to write; the numbers go to a file of the same name with .csv (default %(default)s)",
     )
-    parser.add_argument("--title", default="", help="written above the picture")
+    parser.add_argument("--title", default="", help="title of the picture")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read, write the numbers, draw."""
+    """Read the logs, write the numbers and draw the curves."""
     output = Path(args.output)
     if output.suffix.lower() not in PICTURES:
         raise InputError(f"--output {output} names no picture; end it with {', '.join(PICTURES)}")
-    # a resumed run logs again what it had lost: the later record counts
+    # a resumed run repeats updates that were not saved: the later record counts
     records = list(
         {
             (record["subset"], record["num_updates"]): record for log in args.log for record in read_log(log)

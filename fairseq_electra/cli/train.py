@@ -20,11 +20,10 @@ def run_with(arguments: list[str]) -> None:
     """Run ``fairseq-train`` in this process.
 
     Args:
-        arguments: of fairseq-train. A ``--user-dir`` that names this package by a path where it does not lie
-            is put right.
+        arguments: arguments of fairseq-train. A wrong path of this package in ``--user-dir`` is corrected.
 
     Raises:
-        InputError: what fairseq or this package refuses, in one sentence.
+        InputError: fairseq or this package refuses the arguments.
     """
     if not arguments:
         print(__doc__)

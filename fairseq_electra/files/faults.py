@@ -1,4 +1,4 @@
-"""Examples that cannot be used: the first one ends the reading, or all are collected, counted by kind and optionally skipped."""
+"""Examples that cannot be used: the first one is an error, or all are collected and may be skipped."""
 
 from collections import Counter
 from typing import Literal
@@ -7,7 +7,7 @@ from fairseq_electra.errors import ExampleError, InputError
 
 
 class Faults:
-    """Collects the errors of examples. ``with faults:`` around the reading of one example notes its error and skips the example.
+    """Collects errors: ``with faults:`` around the reading of an example notes its error and skips the example.
 
     Args:
         skip: whether examples that cannot be used may be left out; otherwise they are an error.

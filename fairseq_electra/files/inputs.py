@@ -1,4 +1,4 @@
-"""Inputs to predict on: lines of text (tabs between the texts of an input), JSON lines, or CSV or TSV with named columns."""
+"""Inputs to predict on: lines of text, with tabs between the texts of an input, JSON lines, CSV or TSV."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""Read texts and labels from JSON records; a value of another type is refused, so no list or number silently becomes text."""
+"""Read texts and labels from JSON records; values of other types are refused, not silently converted."""
 
 import json
 import math
@@ -64,7 +64,7 @@ def text_of(value: Any, what: str) -> str:
 
 
 def label_of(value: Any, what: str) -> str:
-    """Return a label as written in the file: a text, a number, true or false; arguments and errors as for :func:`text_of`."""
+    """Return a label as written: a text, a number, true or false; arguments and errors as for :func:`text_of`."""
     if isinstance(value, str):
         return text_of(value, what)
     if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
@@ -73,7 +73,7 @@ def label_of(value: Any, what: str) -> str:
 
 
 def check_text(text: str, what: str) -> None:
-    """Refuse a text that JSON can hold and UTF-8 cannot: one with a lone surrogate, half a character of UTF-16."""
+    """Refuse a text with a lone surrogate, half a character of UTF-16: JSON can hold it, UTF-8 cannot."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -16,7 +16,7 @@ _NAME = re.compile(r"\..+\.[0-9a-f]{8}\.partial")
 
 
 def create_partial(path: Path, folder: bool = False) -> tuple[Path, int]:
-    """Create an empty file or folder in the folder of its final path, and remove what killed processes left there.
+    """Create an empty file or folder next to its final path, and remove what killed processes left there.
 
     Args:
         path: the final path; its folder must exist.
@@ -64,7 +64,7 @@ def _remove_if_abandoned(partial: Path, folder: bool) -> None:
 
 
 def _lock(descriptor: int) -> bool | None:
-    """Lock a file while it is open. True: done; False: another process holds the lock; None: no locks on this file system."""
+    """Lock a file while it is open: True if done, False if another process holds it, None without locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -75,7 +75,7 @@ def _lock(descriptor: int) -> bool | None:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or all files of a folder, are on the disk: a rename may be written before the content."""
+    """Wait until a file, or all of a folder, is on the disk: a rename may get there before the content."""
     for each in [*(path.rglob("*") if path.is_dir() else ()), path]:
         descriptor = os.open(each, os.O_RDONLY)
         try:

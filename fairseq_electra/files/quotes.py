@@ -10,7 +10,7 @@ ROWS_CHECKED = 1000
 
 
 def warn_of_quotes(path: str | Path, columns: Columns) -> None:
-    """Warn, before the work starts, if the first rows of a TSV hold quoted cells and their quotes will be read as text.
+    """Warn if the first rows of a TSV hold quoted cells and their quotes will be read as text.
 
     Args:
         path: a file, a TSV unless its name ends like CSV or JSON; ``-`` is not checked, as it cannot be read

@@ -46,7 +46,7 @@ class Columns:
 def read_rows(
     path: str | Path, columns: Columns, json_lines: bool = False, faults: Faults = STRICT
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield the values of each row or record and the line in which it begins: the texts, and the label where there is one.
+    """Yield for each row or record the number of its first line and its values: texts, then the label if any.
 
     A file is JSON lines, or CSV, if its name has_ending so (``.jsonl``, ``.json``, ``.csv``, also ``.gz`` or
     ``.xz`` behind), else TSV. TSV is read without quoting, as GLUE's files are: every tab has_ending a
@@ -184,12 +184,13 @@ def _cells(path: str | Path, columns: Columns) -> Iterator[tuple[int, list[str]]
             yield number, cells
             number = reader.line_num + 1
     except csv.Error as error:
-        message = f"{path}, line {number}: not a {kind} with quotes ({error}); close every quote, and double those inside"
+        where = f"{path}, line {number}"
+        message = f"{where}: not a {kind} with quotes ({error}); close every quote, and double those inside"
         raise InputError(message) from error
 
 
 def _delimiter(line: str, header: Sequence[str] | None) -> str:
-    """Find the delimiter of a CSV: it cuts the first line into as many cells as there are names, or into the most cells."""
+    """Find the delimiter of a CSV: it cuts the first line into as many cells as names, or into the most."""
 
     def cells(delimiter: str) -> int:
         return len(next(csv.reader([line], delimiter=delimiter), []))

@@ -48,7 +48,7 @@ def read_lines(path: str | Path) -> Iterator[str]:
 
 
 def is_blank(line: str) -> bool:
-    """Tell whether a line ends a document: it holds only blanks, or invisible characters such as U+200B that no vocabulary has.
+    """Tell whether a line ends a document: it holds only blanks or invisible characters such as U+200B.
 
     Source: tokenizers/src/normalizers/bert.rs::do_clean_text.
     """
@@ -60,7 +60,7 @@ def _is_visible(character: str) -> bool:
 
 
 def read_text(path: str | Path, max_bytes: int = MAX_PART_BYTES) -> Iterator[str]:
-    """Yield the lines of running text as :func:`read_lines` does, but long lines in parts, to bound the memory.
+    """Yield lines as :func:`read_lines` does, but long ones in parts, to bound the memory.
 
     A line is cut after a blank, a tab or an ideographic space, or, if there is none, between two characters.
     The parts hold all of the line except blanks.
@@ -173,7 +173,7 @@ def _decoded(line: bytes) -> str:
 
 
 def _parts(part: bytes, stream: BinaryIO, max_bytes: int, location: _Location) -> Iterator[str]:
-    """Yield the parts of a long line whose first ``max_bytes`` bytes are read; no blank parts, which would end a document."""
+    """Yield the parts of a line whose first ``max_bytes`` bytes are read; no blank one, which ends a document."""
     filled = False
     while len(part) == max_bytes and not part.endswith(b"\n"):
         end = _last_cut(part)
@@ -189,7 +189,7 @@ def _parts(part: bytes, stream: BinaryIO, max_bytes: int, location: _Location) -
 
 
 def _last_cut(part: bytes) -> int:
-    """Find the last index where a line can be cut: after a blank, or before the last character, which may be incomplete."""
+    """Find the last index to cut a line: after a blank, or before the last character, which may be incomplete."""
     behind = [at + len(blank) for blank in _BLANKS if (at := part.rfind(blank)) >= 0]
     if behind:
         return max(behind)

@@ -1,4 +1,4 @@
-"""Count what stripping accents would change in a text, and find scripts in which a mark is more than an accent."""
+"""Count what stripping accents would change in a text, and whether its script needs its marks."""
 
 import unicodedata
 from collections import Counter, defaultdict
@@ -43,7 +43,7 @@ class Marks:
 
 
 def count_marks(texts: Counter[str]) -> Marks:
-    """Count the letters that a BERT normalizer with ``strip_accents`` would change, given texts and how often each occurs."""
+    """Count the letters that BERT's ``strip_accents`` would change, given texts and how often each occurs."""
     counts = {
         character: count for character, count in count_characters(texts).items() if _is_letter(character)
     }
@@ -60,7 +60,7 @@ def count_marks(texts: Counter[str]) -> Marks:
 
 
 def count_characters(texts: Counter[str]) -> Counter[str]:
-    """Count characters, composed where possible. Texts of equal count are counted together, which is many times faster."""
+    """Count characters, composed where possible; texts of one count are counted together, which is faster."""
     by_count = defaultdict(list)
     for text, count in texts.items():
         by_count[count].append(text)

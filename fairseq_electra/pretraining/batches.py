@@ -1,4 +1,4 @@
-"""The dataset that fairseq iterates over: its items are row numbers, and the collater reads and masks a whole batch."""
+"""The dataset that fairseq iterates over: items are row numbers, and the collater reads and masks a batch."""
 
 from collections.abc import Mapping, Sequence
 
@@ -139,7 +139,7 @@ class MaskedRows(FairseqDataset):
         return torch.from_numpy(np.concatenate([array, rows]) if missing else array)
 
     def masked_share(self) -> float:
-        """Measure the share of masked tokens under the first epoch's masks, on all rows or on a sample of about 4,000."""
+        """Measure the share of masked tokens under the first epoch's masks, on all rows or about 4,000 of them."""
         starts = np.linspace(0, max(0, len(self) - ROWS_PER_BLOCK), SAMPLED_BLOCKS).astype(np.int64)
         sampled = np.unique(starts[:, None] + np.arange(ROWS_PER_BLOCK))
         tokens = masked = 0

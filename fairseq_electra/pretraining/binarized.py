@@ -95,7 +95,7 @@ def _check_size(data: Path, expected: int) -> None:
 
 
 def unknown_in_folder(folder: str | Path, split: str, vocabulary_size: int) -> str:
-    """Return a warning for a folder of ``fairseq-electra prepare`` if much of its text is ``<unk>``; else an empty string.
+    """Return a warning for a folder of ``fairseq-electra prepare`` with much ``<unk>``; empty for others.
 
     Args:
         folder: folder with ``input0`` and so on.
@@ -131,7 +131,7 @@ def _head(index: Path) -> tuple[int, int]:
 
 
 def load_dictionary(folder: str | Path):
-    """Load ``dict.txt`` of a data folder as fairseq's Dictionary, with ``<mask>`` as its last entry (appended where missing).
+    """Load ``dict.txt`` as fairseq's Dictionary, with ``<mask>`` as its last entry (appended if missing).
 
     Raises:
         InputError: there is no such file, it is not in fairseq's format, or ``<mask>`` is not the last entry.

@@ -1,4 +1,4 @@
-"""Is pre-training going well? The trivial baseline, and warnings in words when a run goes the known wrong ways."""
+"""Judge a pre-training run: the unigram baseline, and warnings when the run fails in a known way."""
 
 from dataclasses import asdict, dataclass, field
 
@@ -19,7 +19,7 @@ KEPT = 1000  # updates to remember: the longest patience of a failure
 
 @dataclass(frozen=True)
 class Unigram:
-    """What a generator reaches that knows only how frequent each piece is. ``loss`` in nats, ``accuracy`` a share of 1."""
+    """The figures of a generator that knows only token frequencies: ``loss`` in nats, ``accuracy`` of 1."""
 
     loss: float
     accuracy: float
@@ -63,7 +63,7 @@ class Diagnosis:
     )
 
     def follow(self, interval: Interval) -> list[str]:
-        """Return the sentences that are due after the latest updates, none if all is well or nothing has changed."""
+        """Return the warnings that are due after the latest updates; none if all is well or nothing has changed."""
         now = interval if self.gathered is None else self.gathered + interval
         if now.end - now.start < FEWEST or (now.replaced or now.hidden) < ENOUGH:
             self.gathered = now
@@ -81,7 +81,7 @@ class Diagnosis:
         ]
 
     def collapse(self, updates: int) -> str:
-        """Describe the collapse that was said and has lasted for ``updates`` updates; empty if there is none."""
+        """Describe a reported collapse that has lasted for ``updates`` updates; empty if there is none."""
         for failure in self.failures:
             if (
                 failure.is_collapse

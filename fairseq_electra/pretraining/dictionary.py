@@ -39,7 +39,7 @@ def read_symbols(path: str | Path) -> list[str]:
 
 
 def read_vocabulary(folder: str | Path) -> list[str]:
-    """Read the entries of a vocabulary's or a data folder's ``dict.txt``, with ``<mask>`` as the last one (appended where missing).
+    """Read the entries of a folder's ``dict.txt``, with ``<mask>`` as the last one (appended if missing).
 
     Raises:
         InputError: as :func:`read_symbols`, or ``<mask>`` stands elsewhere.
@@ -57,5 +57,5 @@ def read_vocabulary(folder: str | Path) -> list[str]:
 
 
 def dictionary_digest(symbols: Sequence[str]) -> bytes:
-    """SHA-256 of the entries in their order, 32 bytes: two dictionaries with the same digest give the same ids."""
+    """Return the SHA-256 of the entries in order, 32 bytes: dictionaries with one digest give the same ids."""
     return hashlib.sha256("\n".join(symbols).encode()).digest()

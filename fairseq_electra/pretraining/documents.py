@@ -1,4 +1,4 @@
-"""Running text out of files of every kind, and what was understood of it: where documents begin, and what looks like a misunderstanding.
+"""Read running text from files of every kind, and warn where its documents seem to be misunderstood.
 
 A reader yields lines, with blank ones between documents, as :func:`fairseq_electra.files.text.read_text`
 does.
@@ -66,7 +66,7 @@ def read_plain(
 def read_column(
     path: str | Path, longest: int = MAX_PART_BYTES, *, column: str, quoted: bool = False
 ) -> Iterator[str]:
-    """Yield the lines of the texts in a column, with a blank line between records; blank lines within a text are passed over.
+    """Yield the lines of the texts in a column, with a blank line between records; other blank lines are dropped.
 
     Args:
         path: CSV or TSV by its name, else JSON lines; ``-`` for standard input.
@@ -146,10 +146,11 @@ class DocumentCounts:
 
     def __str__(self) -> str:
         each = self.lines / max(self.documents, 1)
-        return f"{self.documents:,} document{'s' if self.documents != 1 else ''} of {each:,.1f} lines with text on average"
+        plural = "s" if self.documents != 1 else ""
+        return f"{self.documents:,} document{plural} of {each:,.1f} lines with text on average"
 
     def warning_of_returns(self, place: str) -> str:
-        """Return a sentence for text whose lines seem to end with carriage returns alone, as on old Macintoshes; empty for other text."""
+        """Return a warning if lines seem to end with carriage returns alone, as on old Macintoshes; else empty."""
         if self.with_returns < max(1, OFTEN * self.lines):
             return ""
         return (
@@ -177,7 +178,8 @@ class DocumentCounts:
             )
         enough = self.documents >= MIN_DOCUMENTS
         if self.begins_with_json:
-            return f"WARNING: {place}: its first line is JSON and is read as plain text; name its field with the text: --text COLUMN"
+            first = "its first line is JSON and is read as plain text"
+            return f"WARNING: {place}: {first}; name its field with the text: --text COLUMN"
         if enough and self.of_a_heading >= OFTEN * self.documents:
             return (
                 f"WARNING: {place}: {self.of_a_heading:,} of {self.documents:,} documents are a heading "

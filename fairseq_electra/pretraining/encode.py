@@ -1,4 +1,4 @@
-"""Text to ids, in one pass: the same ``.bin``, ``.idx`` and ``dict.txt`` as ``fairseq-preprocess`` makes from the pieces."""
+"""Encode text in one pass into the ``.bin``, ``.idx`` and ``dict.txt`` that ``fairseq-preprocess`` makes."""
 
 import struct
 from array import array
@@ -30,7 +30,7 @@ DTYPE_CODES: dict[np.dtype, int] = {
 
 
 def punctuation_normalizer(language: str = "en") -> Callable[[str], str]:
-    """Return Moses' punctuation normalizer (curly quotes, dashes, spaces before punctuation), from sacremoses."""
+    """Return sacremoses' punctuation normalizer: curly quotes, dashes, spaces before punctuation."""
     from sacremoses import MosesPunctNormalizer
 
     return MosesPunctNormalizer(lang=language).normalize
@@ -54,7 +54,7 @@ def encode_lines(
 
 
 def batches_of(lines: Iterable[str]) -> Iterator[list[str]]:
-    """Gather lines, a few thousand at a time, fewer of long ones: the library takes some hundred bytes for each of their characters."""
+    """Yield batches of lines, fewer of long ones: tokenizers takes hundreds of bytes of memory per character."""
     batch, characters = list[str](), 0
     for line in lines:
         batch.append(line)
@@ -69,7 +69,7 @@ def batches_of(lines: Iterable[str]) -> Iterator[list[str]]:
 def encode_to_pieces(
     tokenizer: Tokenizer, lines: Iterable[str], unknown: Unknown | None = None
 ) -> Iterator[str]:
-    """Yield one line of pieces, joined by blanks, for each line of text; arguments as for :func:`encode_lines`.
+    """Yield one line of tokens, joined by blanks, for each line of text; arguments as for :func:`encode_lines`.
 
     Raises:
         InputError: the text has an added token with a blank inside, which would be read as several pieces.
@@ -93,7 +93,7 @@ def encode_to_binary(
     vocabulary: str | Path,
     unknown: Unknown | None = None,
 ) -> tuple[int, int]:
-    """Write ``PREFIX.bin``, ``PREFIX.idx`` and, ``dict.txt``, as ``fairseq-preprocess --only-source`` does, and ``tokenizer.json``.
+    """Write what ``fairseq-preprocess --only-source`` writes, ``PREFIX.{bin,idx}`` and ``dict.txt``, and tokenizer.json.
 
     Args:
         tokenizer: as :func:`fairseq_electra.pretraining.wordpiece.load_wordpiece` gives it.

@@ -30,7 +30,7 @@ class Failure(ABC):
     said: int = 0
 
     def follow(self, history: list[Interval], unigram: float) -> list[str]:
-        """Return the sentence that is due: the failure begins, has lasted twice as long as last said, or is over.
+        """Return the sentence that is due: the failure starts, has lasted twice as long as last reported, or ends.
 
         Args:
             history: the run's last intervals, and always the one before the latest.
@@ -49,7 +49,7 @@ class Failure(ABC):
 
     @abstractmethod
     def holds(self, now: Interval, unigram: float) -> bool:
-        """Whether the latest figures are those of this failure. Once it was said, it takes more to call it over."""
+        """Whether the latest figures show this failure; once reported, it takes better ones to call it over."""
 
     def is_lasting(self, history: list[Interval]) -> bool:
         """Whether nothing in the figures promises an end of it; it takes two intervals to tell."""
@@ -98,7 +98,7 @@ class DiscriminatorAtChance(Failure):
 
 @dataclass
 class GeneratorAtUnigram(Failure):
-    """It guesses masked tokens no better than piece frequencies do, after the learning rate has reached its peak."""
+    """The generator is no better than token frequencies after the learning rate has reached its peak."""
 
     is_collapse: ClassVar[bool] = True
 

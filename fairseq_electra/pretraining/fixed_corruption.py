@@ -1,4 +1,4 @@
-"""Validation text that is corrupted once, so that discriminators of different runs can be compared on the same replacements.
+"""Validation text that is corrupted once, to compare the discriminators of different runs on it.
 
 ``disc_auc`` cannot compare runs: it falls as the generator improves. These corruptions do not depend on the
 run: not on its generator, its seed, its rows or its masks.
@@ -75,7 +75,7 @@ def corrupt_by_rows(corpus: Binarized, corrupt: Callable[[np.ndarray, np.ndarray
 
 
 class Corruption(NamedTuple):
-    """A saved corruption: the corrupted text, (number of ids,), and the name of the generator that corrupted it."""
+    """A saved corruption: the corrupted text, (number of ids,), and the name of its generator."""
 
     ids: np.ndarray
     generator: str

@@ -61,7 +61,7 @@ class Interval:
 
     @property
     def auc_error(self) -> float:
-        """Standard error of ``auc`` at chance: that of the Mann-Whitney statistic, sqrt((m + n + 1) / (12 m n)), of m and n scores."""
+        """Standard error of ``auc`` at chance, of the Mann-Whitney statistic: sqrt((m + n + 1) / (12 m n))."""
         original = self.tokens - self.replaced
         return (
             math.sqrt((self.tokens + 1) / (12 * self.replaced * original))
@@ -81,18 +81,18 @@ class Interval:
 
     @property
     def base_rate_loss(self) -> float:
-        """What ``disc_loss`` is for a discriminator that always predicts the share of replaced tokens: its entropy, in nats."""
+        """``disc_loss`` of always predicting the share of replaced tokens: the entropy of that share, in nats."""
         share = self.replaced / self.tokens if self.tokens else 0.0
         return -(share * math.log(share) + (1 - share) * math.log1p(-share)) if 0 < share < 1 else 0.0
 
     @property
     def accuracy(self) -> float:
-        """``mask_token_accuracy``; not ``masked_lm_accuracy``, as copying the masked tokens that stay visible is learnt at once."""
+        """``mask_token_accuracy``; ``masked_lm_accuracy`` counts tokens left visible, which are learnt at once."""
         return self.guessed / self.hidden if self.hidden else math.nan
 
 
 def is_rising(intervals: list[Interval], updates: int, by: float) -> bool:
-    """Whether ``disc_auc`` has risen by ``by`` from the first to the second half of the last ``updates`` updates.
+    """Tell whether ``disc_auc`` rose by ``by`` from the first to the second half of the last ``updates`` updates.
 
     Where intervals are so long that this is but one, it is compared with the one before. Two or more are
     needed.

@@ -21,7 +21,7 @@ KNOWS_UNITS = "disc_accuracy"  # above 1 % in any run, as most tokens are origin
 
 
 def read_log(path: str | Path) -> list[dict]:
-    """Return the log's records, with ``subset`` (train_inner, valid, ...) and metrics as numbers under their plain names.
+    """Return the records of a log: ``subset`` (train_inner, valid, ...), and the metrics as numbers by name.
 
     Earlier releases logged shares where today's have per cent: such records of pre-training are converted,
     each by itself, since a run may have been gone on with. Those of ``--generator-only`` do not show which
@@ -37,7 +37,7 @@ def _in_per_cent(record: dict) -> dict:
 
 
 def read_record(line: str) -> dict | None:
-    """Read one line of a log; returns None where it is no record, a damaged one, or the summary of an epoch."""
+    """Read one line of a log; None if it is not a record, is a damaged one, or sums up an epoch."""
     found = RECORD.match(line)
     subset = found and (found[1] or found[2])
     if not found or subset == "train":

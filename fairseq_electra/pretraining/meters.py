@@ -28,7 +28,7 @@ def pack(sums: dict[str, Tensor]) -> tuple[Layout, Tensor]:
 
 
 class SumsOnDevice(Meter):
-    """Sums by name over all updates since the last reset; several numbers under one name stay a vector of int64 counts.
+    """Sums by name over all updates since the last reset; several numbers of one name stay a vector of int64.
 
     An update adds on the device, and :meth:`read` moves what has gathered there to the host, in one piece.
     """

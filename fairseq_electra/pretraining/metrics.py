@@ -20,8 +20,10 @@ from fairseq_electra.pretraining.score_histogram import (
 )
 
 HISTOGRAM = "_histogram"  # ends the names of counts that a metric ending in _auc is made of
-SUMS = "_electra_sums"  # the meter that all figures are derived from; a leading underscore keeps it out of the log
-MASKED_PIECES = "masked_pieces"  # masked tokens but <unk>: no sum of its own, so that sums in older checkpoints, which lack it, go on
+# The meter that all figures are derived from; its leading underscore keeps it out of the log
+SUMS = "_electra_sums"
+# Masked tokens except <unk>; derived, because the sums in older checkpoints lack it
+MASKED_PIECES = "masked_pieces"
 # metric: sum of what is counted, and of what it is a share of
 SHARES = {
     "loss": ("loss", "sample_size"),
@@ -50,7 +52,7 @@ SOMETIMES = (
 
 
 def fixed_histograms(model, sample: dict) -> dict[str, Tensor]:
-    """Let the discriminator judge a batch's fixed corruptions (:mod:`fairseq_electra.pretraining.fixed_corruption`).
+    """Score the fixed corruptions of a batch (:mod:`~fairseq_electra.pretraining.fixed_corruption`).
 
     Args:
         model: an :class:`fairseq_electra.electra.model.Electra`.

@@ -1,4 +1,4 @@
-"""Packing: several documents share a row, so that little of a batch is padding. No ids are copied before a batch is read."""
+"""Packing: documents share rows, so that batches hold little padding; ids are copied when a batch is read."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from fairseq_electra.pretraining.wordpiece import PAD_ID
 
 @dataclass(frozen=True)
 class Packing:
-    """Which documents share a packed row. A document here is a row of :mod:`fairseq_electra.pretraining.rows`, short or full.
+    """Which documents share a packed row. A document here is a row of :mod:`~fairseq_electra.pretraining.rows`.
 
     Args:
         documents: numbers of the documents, those of one packed row next to each other. Shape: (number of

@@ -1,4 +1,4 @@
-"""Raw text prepared for pre-training, as library calls: a vocabulary learned from it, and the text as ids that fairseq trains on.
+"""Prepare raw text for pre-training: learn a vocabulary, and encode the text for fairseq.
 
 ``fairseq-electra vocab`` and ``encode`` call these functions, and so can a notebook::
 
@@ -184,7 +184,7 @@ class Encoded(NamedTuple):
 def encode_text(
     text: RunningText, vocabulary: str | Path, prefix: str | Path, progress: Progress | None = None
 ) -> Encoded:
-    """Write text as fairseq trains on it: ``PREFIX.bin`` and ``PREFIX.idx``, and beside them the vocabulary's two files.
+    """Write text for fairseq: ``PREFIX.bin`` and ``PREFIX.idx``, and the vocabulary's two files in the same folder.
 
     Args:
         text: to encode; its counts say afterwards what was found.

@@ -1,4 +1,4 @@
-"""How a size is pre-trained: the whole training as a command line, and what a training of minutes starts from."""
+"""The pre-training recipe of each size as a command line, and the defaults of trainings of minutes."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def networks(size: str) -> tuple[EncoderSizes, EncoderSizes]:
 
 
 def arguments(size: str) -> list[str]:
-    """Write the whole pre-training of a size as arguments of ``fairseq-train``, as ``config/pretraining`` has it."""
+    """Return the arguments of ``fairseq-train`` that pre-train a size, as in ``config/pretraining``."""
     recipe = MODEL_SIZES[size].pretraining
     several = recipe.batch // recipe.rows_at_once
     lr = np.format_float_scientific(recipe.lr, trim="-", exp_digits=1)

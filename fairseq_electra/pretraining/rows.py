@@ -56,7 +56,7 @@ class RowBatch(NamedTuple):
 
 
 class _Segments(NamedTuple):
-    """Rows in tokens of the corpus, ``</s>`` of lines not counted. All arrays have the shape (number of rows,)."""
+    """Rows in tokens of the corpus, without ``</s>`` of lines. All arrays: (number of rows,)."""
 
     start: np.ndarray
     first_length: np.ndarray
@@ -64,7 +64,7 @@ class _Segments(NamedTuple):
 
 
 class _DrawnRows(NamedTuple):
-    """The random choices for rows, made before the text is cut. All arrays have the shape (number of rows,)."""
+    """The random choices for rows, made before the text is cut. All arrays: (number of rows,)."""
 
     document: np.ndarray  # number of the document
     start: np.ndarray  # tokens of the document before the row
@@ -147,7 +147,7 @@ def _parts(document_ends: np.ndarray) -> list[slice]:
 def _draw_rows(
     document_lengths: np.ndarray, row_length: int, pairs: bool, seed: int, first_document: int
 ) -> _DrawnRows:
-    """Draw the rows of each document. Row j of a document depends on nothing but the seed, the document's number and j."""
+    """Draw each document's rows. Row j depends on nothing but the seed, the document's number and j."""
     rows_per_document = document_lengths // max(row_length - 3, 1) + 1
     while True:
         drawn, is_enough = _draw(document_lengths, rows_per_document, row_length, pairs, seed, first_document)
@@ -166,7 +166,7 @@ def _draw(
     seed: int,
     first_document: int,
 ) -> tuple[_DrawnRows, bool]:
-    """Draw this many rows of each document; the second result tells whether they reach the end of every document."""
+    """Draw so many rows of each document, and tell whether they reach the end of every document."""
     document = np.repeat(np.arange(len(document_lengths)), rows_per_document)
     document_end = np.cumsum(rows_per_document)  # in rows
     document_start = document_end - rows_per_document
@@ -231,7 +231,7 @@ def gather_rows(ids: np.ndarray, rows: RowSpans, numbers: np.ndarray, row_length
 
 
 def read_row(ids: np.ndarray, rows: RowSpans, number: int, tokens: np.ndarray, segments: np.ndarray) -> int:
-    """Write one row into the first columns of two arrays; the only place that puts ``<s>`` and ``</s>`` around text of a corpus.
+    """Write one row, ``<s> A </s>`` or ``<s> A </s> B </s>``, into the first columns of two arrays.
 
     Args:
         ids, rows: as for :func:`gather_rows`.

@@ -1,4 +1,4 @@
-"""Histograms of scores that add up over batches and ranks, and the area under the ROC curve that they give."""
+"""Histograms of scores that add up over batches and ranks, and the area under their ROC curve."""
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ BINS_BEFORE = (
 
 
 def bin_of(scores: Tensor) -> Tensor:
-    """Number the bins that scores fall in: a larger score never has a smaller number. Shape kept, int64, 0 to BINS - 1."""
+    """Return the bin of each score: larger scores never have smaller ones. Shape kept, int64, below BINS."""
     scores = scores.float().nan_to_num()  # fairseq finds out about these, and says so
     size = scores.abs()
     beyond = LINEAR_BINS + (size.clamp(min=LINEAR) / LINEAR).log().log1p() / OUTER_WIDTH
@@ -43,7 +43,9 @@ def score_histogram(logits: Tensor, is_replaced: Tensor, real: Tensor) -> Tensor
 
 
 def area_under_curve(histogram: Tensor) -> float:
-    """Area under the ROC curve: how often a replaced token scores above an original one, ties counted half; nan without both.
+    """Return the area under the ROC curve: how often a replaced token outscores an original one, ties half.
+
+    nan if there are no tokens of either kind.
 
     Args:
         histogram: as :func:`score_histogram` makes it. Shape: (2, BINS).
@@ -57,7 +59,7 @@ def area_under_curve(histogram: Tensor) -> float:
 
 
 def to_current_bins(counts: Tensor) -> Tensor:
-    """Turn the counts of a checkpoint of before into those of today's bins; others stay as they are. Shape: (2 * BINS,), int64."""
+    """Convert the counts of an older checkpoint to current bins; others stay. Shape: (2 * BINS,), int64."""
     if counts.numel() != 2 * BINS_BEFORE:
         return counts
     places = bin_of(torch.linspace(-LINEAR, LINEAR, BINS_BEFORE))

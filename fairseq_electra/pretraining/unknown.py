@@ -1,4 +1,4 @@
-"""How much of a text its vocabulary does not know: the share of ``<unk>``, and of the characters behind them."""
+"""How much of a text its vocabulary does not know: the share of ``<unk>``, and of characters lost to it."""
 
 import sys
 from collections.abc import Sequence
@@ -67,7 +67,8 @@ class Unknown:
         return self.unknown_characters / max(self.characters, 1)
 
     def __str__(self) -> str:
-        return f"{self.share_of_ids:.2%} of the ids are <unk>, with {self.share_of_characters:.2%} of the characters behind them"
+        ids, characters = f"{self.share_of_ids:.2%}", f"{self.share_of_characters:.2%}"
+        return f"{ids} of the ids are <unk>, with {characters} of the characters behind them"
 
     def warning(self, place: str, remedy: str = REMEDY) -> str:
         """Return a sentence for texts of which much is lost; empty for others."""
@@ -81,7 +82,7 @@ class Unknown:
 
 
 def characters_per_unknown(tokenizer: Tokenizer, lines: Sequence[str]) -> float:
-    """Count how many characters are behind each ``<unk>`` of some lines, on average; 0 where there is none."""
+    """Return the average number of characters behind each ``<unk>`` of some lines; 0 if there is none."""
     behind = unknown = 0
     for encoding in tokenizer.encode_batch(
         list(lines), add_special_tokens=False
@@ -93,15 +94,16 @@ def characters_per_unknown(tokenizer: Tokenizer, lines: Sequence[str]) -> float:
 
 
 def unknown_warning(place: str, ids: np.ndarray, line_sizes: np.ndarray) -> str:
-    """Return a sentence for a binarized text of which much is ``<unk>``; empty for others. Arguments as for :func:`unknown_shares`."""
+    """Return a warning for a binarized text with much ``<unk>``, else empty; arguments of :func:`unknown_shares`."""
     of_ids, of_lines = unknown_shares(ids, line_sizes)
     if max(of_ids, of_lines) < HIGH:
         return ""
-    return f"{place}: {of_ids:.1%} of the ids are <unk>, and {of_lines:.1%} of the lines are nothing else: {REMEDY}"
+    ids, lines = f"{of_ids:.1%} of the ids", f"{of_lines:.1%} of the lines"
+    return f"{place}: {ids} are <unk>, and {lines} are nothing else: {REMEDY}"
 
 
 def unknown_shares(ids: np.ndarray, line_sizes: np.ndarray) -> tuple[float, float]:
-    """Find the share of ``<unk>`` in a binarized text, and of the lines that are nothing else: few ids may stand for much text.
+    """Return the shares of ``<unk>`` and of lines that are only ``<unk>``: few ids may stand for much text.
 
     Args:
         ids: the text; only the lines within the first :data:`IDS_LOOKED_AT` are looked at. Shape: (number of

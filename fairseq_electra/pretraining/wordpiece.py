@@ -200,7 +200,7 @@ def sample_lines(
     read: Reader = read_text,
     progress: Progress | None = None,
 ) -> Iterator[str]:
-    """Yield all lines of the files, or, past ``max_characters``, as large a random part of every file, in order.
+    """Yield all lines of the files, or a random sample of every file, in order, of ``max_characters`` in all.
 
     A line that is longer than a twentieth of the sample is drawn in parts, so that neither all of it nor
     nothing is there.
@@ -253,7 +253,7 @@ def draw_lines(lines: Iterable[str], share: float, seed: int = 1) -> Iterator[st
 
 
 def save_vocabulary(tokenizer: Tokenizer, folder: str | Path) -> None:
-    """Write ``tokenizer.json`` and ``dict.txt`` (``piece 1`` a line, without the four leading specials, as fairseq wants it)."""
+    """Write ``tokenizer.json`` and ``dict.txt`` (a line ``ENTRY 1`` each, without fairseq's four leading symbols)."""
     pieces = symbols_of(tokenizer)
     if tuple(pieces[: len(LEADING)]) != LEADING or pieces[-1] != MASK:
         raise InputError(f"a vocabulary must begin with {' '.join(LEADING)} and end with {MASK}")
@@ -279,7 +279,7 @@ def write_entries(path: str | Path, entries: Sequence[str]) -> None:
 
 
 def read_entries(path: str | Path) -> list[str]:
-    """Read the entries of a ``dict.txt``, in lines as fairseq cuts them: U+0085 and U+2028 are characters of an entry.
+    """Read the entries of a ``dict.txt`` in fairseq's lines: U+0085 and U+2028 are characters of an entry.
 
     Raises:
         InputError: the file is missing or not UTF-8.
@@ -298,7 +298,7 @@ def read_entries(path: str | Path) -> list[str]:
 
 
 def load_wordpiece(folder: str | Path) -> Tokenizer:
-    """Load ``tokenizer.json`` of a folder written by ``fairseq-electra vocab``; special symbols written in text stay text.
+    """Load ``tokenizer.json`` of a vocabulary's folder; special symbols written in text stay text.
 
     Raises:
         InputError: the folder or file is missing or is no tokenizer.

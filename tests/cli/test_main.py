@@ -1,4 +1,4 @@
-"""The commands are found by walking their folder, and what fairseq's options name by walking that of each kind."""
+"""Commands are found by walking their folder, and registered components by walking theirs."""
 
 import importlib
 import sys

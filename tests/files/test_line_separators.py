@@ -1,4 +1,4 @@
-"""U+0085, U+2028 and their like are characters, not line ends: a vocabulary or a label with one is read as it was written."""
+"""U+0085, U+2028 and the like are characters, not line ends, in vocabularies and labels."""
 
 import pytest
 from tokenizers import Tokenizer, decoders, models

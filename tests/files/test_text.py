@@ -1,4 +1,4 @@
-"""Files of text: other formats are named, long lines take no more memory than short ones, and a file's end ends its document."""
+"""Files of text: other formats are named, long lines take little memory, the end of a file ends its document."""
 
 import bz2
 import errno

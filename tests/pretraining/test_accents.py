@@ -1,4 +1,4 @@
-"""An uncased vocabulary keeps the marks of scripts that need them, and strips accents elsewhere as the original does."""
+"""An uncased vocabulary keeps the marks of scripts that need them, and strips accents elsewhere."""
 
 from collections import Counter
 

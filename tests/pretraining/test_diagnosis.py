@@ -192,7 +192,7 @@ def entropy(share: float) -> float:
 
 
 def interval(start, end, auc, accuracy, tokens, rate=0.145, lr=1e-3, recall=0.0, disc_loss=None) -> Interval:
-    """A interval from its figures; a discriminator of which nothing else is known is as good as the base rate."""
+    """An interval with these figures; a discriminator is as good as the base rate unless told otherwise."""
     replaced, hidden, loss = rate * tokens, 0.13 * tokens, entropy(rate) if disc_loss is None else disc_loss
     return Interval(
         start,

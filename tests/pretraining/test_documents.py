@@ -1,4 +1,4 @@
-"""Where documents begin in text of every kind, and what is said of text that seems to be meant in another way."""
+"""Where documents start in text of every kind, and warnings for text that seems misunderstood."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""The criterion's sums in fairseq's log: the figures of plain averages, read from the device only when the log asks."""
+"""The criterion's sums in fairseq's log equal plain averages, and are read only when the log asks."""
 
 import pytest
 import torch
@@ -50,7 +50,7 @@ def sums_of(update: int, training: bool = True, flags: bool = True) -> dict:
 
 
 def log_averages(logs: list[dict], unit: float = 100.0) -> None:
-    """The figures as averages of each update's share, weighted by what it is a share of; accuracies in per cent, or in another unit."""
+    """Averages of each update's share, weighted by its denominator; accuracies in per cent or another unit."""
     total = {key: sum(log[key] for log in logs) for key in logs[0]}
     histogram = total.pop("disc_histogram")
     total = {key: float(value) for key, value in total.items()}
@@ -80,7 +80,7 @@ def log_averages(logs: list[dict], unit: float = 100.0) -> None:
 
 
 def whole_run(log, resume: bool = False) -> list[dict]:
-    """Log nine updates of two batches each, a validation and the end of an epoch; returns all that fairseq would print."""
+    """Log nine updates of two batches each, a validation and the end of an epoch; returns fairseq's output."""
     metrics.reset()
     printed = []
     for epoch in range(2):
@@ -213,7 +213,7 @@ def test_counts_beyond_float32_stay_exact():
 
 
 class Reads(TorchDispatchMode):
-    """Counts what would make the host wait for the device: a number or a truth value taken out of a tensor."""
+    """Count what makes the host wait for the device: a number or truth value taken out of a tensor."""
 
     def __init__(self):
         super().__init__()

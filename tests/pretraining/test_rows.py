@@ -7,7 +7,7 @@ from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID, PAD_ID
 
 
 def stream_of(documents):
-    """fairseq's stream: every line closed by </s>, a lone </s> between documents. Tokens are numbered from 4."""
+    """Return fairseq's ids: every line ends with </s>, a lone </s> between documents. Tokens count from 4."""
     ids, sizes, token = [], [], 4
     for document in documents:
         for length in document:

@@ -40,7 +40,7 @@ KOREAN = "학교 선생님 한국어 사람들 오늘 날씨가 좋습니다"
 
 
 def count_by_words(tokenizer, lines):
-    """Ids, <unk> among them, characters but blanks, and those behind <unk>, one word of the pre-tokenizer at a time."""
+    """Count ids, <unk>, characters without blanks, and characters behind <unk>, word by word."""
     ids = unknown = characters = behind = 0
     for line in lines:
         characters += sum(character != " " for character in line)
