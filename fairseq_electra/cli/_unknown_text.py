@@ -22,7 +22,7 @@ class UnknownText:
         self.place, self.unknown, self._warning = place, unknown, ""
 
     def over(self, answers: Iterable[T], progress: Progress) -> Iterator[T]:
-        """Yield answers, with a warning before the first one; thousands of lines may have been read by then."""
+        """Yield answers, with a warning before the first one; by then, thousands of lines may be read."""
         for number, answer in enumerate(answers):
             if not number and (warning := self.unknown.warning(self.place, PREDICTION_REMEDY)):
                 progress.say(warning)

@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="CHECKPOINT",
-        help="checkpoint of one run, or of runs of one model; of a folder checkpoint_best.pt, else checkpoint_last.pt",
+        help="checkpoint of one run, or of runs of one model; of a folder checkpoint_best.pt, else "
+        "checkpoint_last.pt",
     )
     parser.add_argument(
         "--output", type=Path, required=True, metavar="CHECKPOINT", help="where to write the average"

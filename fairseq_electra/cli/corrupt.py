@@ -24,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "checkpoint",
         metavar="CHECKPOINT",
-        help="pre-training checkpoint whose generator to use, or a folder: checkpoint_best.pt, else checkpoint_last.pt",
+        help="pre-training checkpoint whose generator to use, or a folder: checkpoint_best.pt, else "
+        "checkpoint_last.pt",
     )
     parser.add_argument(
         "data", metavar="DATA", help="folder of binarized text, with the checkpoint's dict.txt"

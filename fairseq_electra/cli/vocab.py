@@ -44,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=SAMPLE,
         metavar="MILLION",
-        help="largest number of characters to learn from, in millions; lines are drawn at random; 0: all (default %(default)s)",
+        help="largest number of characters to learn from, in millions; lines are drawn at random; 0: all "
+        "(default %(default)s)",
     )
     parser.add_argument(
         "--min-frequency",
@@ -57,7 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=CHARACTER_COVERAGE,
         metavar="SHARE",
-        help="share of the text; the most frequent characters that make it up get their own entries (default %(default)s)",
+        help="share of the text; the most frequent characters that make it up get their own entries (default "
+        "%(default)s)",
     )
     parser.add_argument(
         "--seed", type=int, default=1, help="random seed of the sample of lines (default %(default)s)"

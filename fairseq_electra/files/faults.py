@@ -7,7 +7,7 @@ from fairseq_electra.errors import ExampleError, InputError
 
 
 class Faults:
-    """Collects errors: ``with faults:`` around the reading of an example notes its error and skips the example.
+    """Collects errors: ``with faults:`` around the reading of an example notes its error and goes on.
 
     Args:
         skip: whether examples that cannot be used may be left out; otherwise they are an error.

@@ -64,7 +64,7 @@ def text_of(value: Any, what: str) -> str:
 
 
 def label_of(value: Any, what: str) -> str:
-    """Return a label as written: a text, a number, true or false; arguments and errors as for :func:`text_of`."""
+    """Return a label as written: a text, number, true or false; arguments and errors of :func:`text_of`."""
     if isinstance(value, str):
         return text_of(value, what)
     if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):

@@ -258,7 +258,8 @@ def _json_rows(path: str | Path, columns: Columns, faults: Faults) -> Iterator[t
                 if not first_kind:
                     first_line, first_kind = number, kind
                 if kind != first_kind and not columns.numbers:
-                    written = f"{location}: the label {row[-1]!r} is {kind}, where line {first_line} has {first_kind}"
+                    here = f"the label {row[-1]!r} is {kind}"
+                    written = f"{location}: {here}, where line {first_line} has {first_kind}"
                     raise ExampleError(
                         "with a label of another kind", f"{written}; write all labels of a file in one way"
                     )

@@ -173,7 +173,7 @@ def _decoded(line: bytes) -> str:
 
 
 def _parts(part: bytes, stream: BinaryIO, max_bytes: int, location: _Location) -> Iterator[str]:
-    """Yield the parts of a line whose first ``max_bytes`` bytes are read; no blank one, which ends a document."""
+    """Yield the parts of a line whose first ``max_bytes`` bytes are read, without blank ones."""
     filled = False
     while len(part) == max_bytes and not part.endswith(b"\n"):
         end = _last_cut(part)
@@ -189,7 +189,7 @@ def _parts(part: bytes, stream: BinaryIO, max_bytes: int, location: _Location) -
 
 
 def _last_cut(part: bytes) -> int:
-    """Find the last index to cut a line: after a blank, or before the last character, which may be incomplete."""
+    """Find the last index to cut a line: after a blank, or before the last, maybe incomplete character."""
     behind = [at + len(blank) for blank in _BLANKS if (at := part.rfind(blank)) >= 0]
     if behind:
         return max(behind)

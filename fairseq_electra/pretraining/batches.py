@@ -139,7 +139,7 @@ class MaskedRows(FairseqDataset):
         return torch.from_numpy(np.concatenate([array, rows]) if missing else array)
 
     def masked_share(self) -> float:
-        """Measure the share of masked tokens under the first epoch's masks, on all rows or about 4,000 of them."""
+        """Measure the share of masked tokens under the first epoch's masks, on at most about 4,000 rows."""
         starts = np.linspace(0, max(0, len(self) - ROWS_PER_BLOCK), SAMPLED_BLOCKS).astype(np.int64)
         sampled = np.unique(starts[:, None] + np.arange(ROWS_PER_BLOCK))
         tokens = masked = 0

@@ -11,7 +11,10 @@ from fairseq_electra.pretraining.unknown import unknown_warning
 from fairseq_electra.pretraining.wordpiece import CONTINUATION, DICTIONARY_FILE, MASK
 
 HEADER = len(INDEX_MAGIC) + 8 + 1 + 8
-REMEDY = "make the data again with fairseq-electra encode --destdir, or with fairseq-preprocess --dataset-impl mmap"
+REMEDY = (
+    "make the data again with fairseq-electra encode --destdir, or with fairseq-preprocess --dataset-impl "
+    "mmap"
+)
 
 
 @dataclass(frozen=True)

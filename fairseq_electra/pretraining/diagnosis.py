@@ -12,9 +12,10 @@ from fairseq_electra.pretraining.failures import (
 )
 from fairseq_electra.pretraining.interval import Interval
 
-ENOUGH = 4000  # replaced tokens behind a judgement: the standard error of the AUC is then .005
-FEWEST = 50  # updates behind a judgement
-KEPT = 1000  # updates to remember: the longest patience of a failure
+# smallest number of replaced tokens to judge by: the standard error of the AUC is then .005
+MIN_REPLACED = 4000
+MIN_UPDATES = 50  # smallest number of updates to judge by
+HISTORY_UPDATES = 1000  # number of updates to remember: the longest patience of a failure
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,14 @@ class Unigram:
 
 
 def unigram_baseline(ids: np.ndarray, dictionary) -> Unigram:
-    """Score the best constant guess on the text itself.
+    """Compute the figures of the best constant prediction on a text.
 
-    Special symbols do not count, as they are never masked. The accuracy leaves ``<unk>`` out, as all
-    accuracies do; the loss does not.
+    Special tokens do not count, as they are never masked. Like all accuracies, this one leaves out ``<unk>``;
+    the loss does not.
 
     Args:
         ids: the text. Shape: (number of ids,).
-        dictionary: fairseq's.
+        dictionary: fairseq's dictionary.
     """
     counts = np.zeros(len(dictionary), np.int64)
     for start in range(0, len(ids), 1 << 24):
@@ -49,10 +50,10 @@ class Diagnosis:
     """Follows the training of one run.
 
     Attributes:
-        unigram: the baselines of the data sets; the first counts.
-        gathered: the latest updates, as long as they are too few to judge by.
+        unigram: baselines of the data sets by split; the first counts.
+        gathered: the latest updates, while they are too few to judge by.
         history: the last intervals that were judged.
-        failures: what to look for.
+        failures: the failures to look for.
     """
 
     unigram: dict[str, Unigram] = field(default_factory=dict)
@@ -63,15 +64,15 @@ class Diagnosis:
     )
 
     def follow(self, interval: Interval) -> list[str]:
-        """Return the warnings that are due after the latest updates; none if all is well or nothing has changed."""
+        """Return the warnings that are due after the latest updates; none if nothing has changed."""
         now = interval if self.gathered is None else self.gathered + interval
-        if now.end - now.start < FEWEST or (now.replaced or now.hidden) < ENOUGH:
+        if now.end - now.start < MIN_UPDATES or (now.replaced or now.hidden) < MIN_REPLACED:
             self.gathered = now
             return []
         self.gathered = None
-        # the one before in any case: of a single interval nobody can tell what rises
+        # always keep the one before: a single interval cannot show a rise
         self.history = [
-            *([each for each in self.history if each.end > now.end - KEPT] or self.history[-1:]),
+            *([each for each in self.history if each.end > now.end - HISTORY_UPDATES] or self.history[-1:]),
             now,
         ]
         return [
@@ -97,7 +98,7 @@ class Diagnosis:
         return next((each.accuracy for each in self.unigram.values()), 0.0)
 
     def state_dict(self) -> dict:
-        """Return, as plain numbers, what a resumed run needs to go on."""
+        """Return what a resumed run needs, as plain numbers."""
         return {
             "gathered": self.gathered and asdict(self.gathered),
             "history": [asdict(each) for each in self.history],
@@ -105,7 +106,7 @@ class Diagnosis:
         }
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on from a checkpoint's state."""
+        """Restore a checkpoint's state."""
         self.gathered = state["gathered"] and Interval(**state["gathered"])
         self.history = [Interval(**each) for each in state["history"]]
         self.failures = [

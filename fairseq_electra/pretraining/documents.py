@@ -66,7 +66,7 @@ def read_plain(
 def read_column(
     path: str | Path, longest: int = MAX_PART_BYTES, *, column: str, quoted: bool = False
 ) -> Iterator[str]:
-    """Yield the lines of the texts in a column, with a blank line between records; other blank lines are dropped.
+    """Yield the lines of the texts in a column, with blank lines between records and nowhere else.
 
     Args:
         path: CSV or TSV by its name, else JSON lines; ``-`` for standard input.
@@ -150,7 +150,7 @@ class DocumentCounts:
         return f"{self.documents:,} document{plural} of {each:,.1f} lines with text on average"
 
     def warning_of_returns(self, place: str) -> str:
-        """Return a warning if lines seem to end with carriage returns alone, as on old Macintoshes; else empty."""
+        """Return a warning if lines seem to end with lone carriage returns, as on old Macintoshes; else empty."""
         if self.with_returns < max(1, OFTEN * self.lines):
             return ""
         return (

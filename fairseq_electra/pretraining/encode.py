@@ -54,7 +54,7 @@ def encode_lines(
 
 
 def batches_of(lines: Iterable[str]) -> Iterator[list[str]]:
-    """Yield batches of lines, fewer of long ones: tokenizers takes hundreds of bytes of memory per character."""
+    """Yield batches of lines, fewer of long ones: tokenizers takes hundreds of bytes per character."""
     batch, characters = list[str](), 0
     for line in lines:
         batch.append(line)
@@ -69,7 +69,7 @@ def batches_of(lines: Iterable[str]) -> Iterator[list[str]]:
 def encode_to_pieces(
     tokenizer: Tokenizer, lines: Iterable[str], unknown: Unknown | None = None
 ) -> Iterator[str]:
-    """Yield one line of tokens, joined by blanks, for each line of text; arguments as for :func:`encode_lines`.
+    """Yield a line of tokens, joined by blanks, for each line of text; arguments of :func:`encode_lines`.
 
     Raises:
         InputError: the text has an added token with a blank inside, which would be read as several pieces.
@@ -93,7 +93,7 @@ def encode_to_binary(
     vocabulary: str | Path,
     unknown: Unknown | None = None,
 ) -> tuple[int, int]:
-    """Write what ``fairseq-preprocess --only-source`` writes, ``PREFIX.{bin,idx}`` and ``dict.txt``, and tokenizer.json.
+    """Write ``PREFIX.bin``, ``PREFIX.idx`` and ``dict.txt`` as fairseq-preprocess does, and tokenizer.json.
 
     Args:
         tokenizer: as :func:`fairseq_electra.pretraining.wordpiece.load_wordpiece` gives it.

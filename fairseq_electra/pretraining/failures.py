@@ -1,8 +1,8 @@
-"""Three ways in which pre-training fails, each with the figures that show it and what to change.
+"""Three ways in which pre-training fails, with the figures that show each, and what to change.
 
-``disc_auc`` alone shows little: it is about .80 against a generator that knows nothing, and falls as the
-generator gets better. So what counts is for how long the figures have been bad without a rise. The bounds
-were chosen on the curves in tests/pretraining/test_diagnosis.py.
+``disc_auc`` alone shows little: it is about .80 against an untrained generator, and falls as the generator
+improves. So a failure is reported only if the figures have been bad for long without a rise. The bounds were
+chosen on the curves in tests/pretraining/test_diagnosis.py.
 """
 
 from abc import ABC, abstractmethod
@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from fairseq_electra.pretraining.interval import Interval, is_rising
 
-# of disc_auc, from the first half of a failure's patience to the second: it may still recover by itself
+# of disc_auc between the halves of a failure's patience: after such a rise the run may still recover
 RISE = 0.01
 
 
@@ -20,25 +20,26 @@ class Failure(ABC):
     """One way of failing, followed through a run.
 
     Attributes:
-        since: the update since when the figures have been so; none if they are not.
-        said: how many updates it had lasted when it was last said; 0 if it was not.
+        since: the update since which the figures have shown the failure; None if they do not.
+        said: number of updates that it had lasted when last reported; 0 if never.
     """
 
-    patience: ClassVar[int] = 1000  # updates before it is said: healthy runs may look like this for a while
-    is_collapse: ClassVar[bool] = False  # what --stop-when-collapsed counts
+    # updates before it is reported: healthy runs may look like this for a while
+    patience: ClassVar[int] = 1000
+    is_collapse: ClassVar[bool] = False  # whether --stop-when-collapsed counts it
     since: int | None = None
     said: int = 0
 
     def follow(self, history: list[Interval], unigram: float) -> list[str]:
-        """Return the sentence that is due: the failure starts, has lasted twice as long as last reported, or ends.
+        """Return the sentence that is due: the failure starts, has lasted twice as long as reported, or ends.
 
         Args:
-            history: the run's last intervals, and always the one before the latest.
-            unigram: the mask_token_accuracy of always guessing the most frequent piece; 0 if unknown.
+            history: the run's last intervals, at least the latest and the one before.
+            unigram: the mask_token_accuracy of always predicting the most frequent token; 0 if unknown.
         """
         if not self.holds(history[-1], unigram):
             over, self.since, self.said = self.said, None, 0
-            return [self.relief(history[-1])] if over else []
+            return [self.recovery(history[-1])] if over else []
         if self.since is None:
             self.since = history[-1].start
         lasted = history[-1].end - self.since
@@ -49,24 +50,24 @@ class Failure(ABC):
 
     @abstractmethod
     def holds(self, now: Interval, unigram: float) -> bool:
-        """Whether the latest figures show this failure; once reported, it takes better ones to call it over."""
+        """Whether the latest figures show this failure; a reported one takes better figures to end."""
 
     def is_lasting(self, history: list[Interval]) -> bool:
-        """Whether nothing in the figures promises an end of it; it takes two intervals to tell."""
+        """Whether the figures show no recovery; two intervals are needed to tell."""
         return len(history) > 1 and not is_rising(history, self.patience, RISE)
 
     @abstractmethod
     def report(self, now: Interval, unigram: float) -> str:
-        """Put the failure into words: since when, the figures, what to change."""
+        """Describe the failure: since when, the figures, what to change."""
 
     @abstractmethod
-    def relief(self, now: Interval) -> str:
-        """Put into words that it is over."""
+    def recovery(self, now: Interval) -> str:
+        """Say that the failure is over."""
 
 
 @dataclass
 class DiscriminatorAtChance(Failure):
-    """It cannot tell replaced tokens from others, and flags none or is no better than the base rate."""
+    """The discriminator cannot tell replaced tokens: it flags none, or is no better than the base rate."""
 
     patience: ClassVar[int] = 300
     is_collapse: ClassVar[bool] = True
@@ -91,8 +92,8 @@ class DiscriminatorAtChance(Failure):
             "longer --warmup-updates"
         )
 
-    def relief(self, now: Interval) -> str:
-        """See :meth:`Failure.relief`."""
+    def recovery(self, now: Interval) -> str:
+        """See :meth:`Failure.recovery`."""
         return f"the discriminator is no longer at chance (disc_auc {now.auc:.3f})"
 
 
@@ -107,7 +108,7 @@ class GeneratorAtUnigram(Failure):
         return now.accuracy < (1.25 if self.said else 1.1) * unigram
 
     def is_lasting(self, history: list[Interval]) -> bool:
-        """See :meth:`Failure.is_lasting`: while the rate still rises, this is no more than a slow start."""
+        """See :meth:`Failure.is_lasting`; while the learning rate still rises, this is just a slow start."""
         return len(history) > 1 and history[-1].lr <= history[-2].lr
 
     def report(self, now: Interval, unigram: float) -> str:
@@ -120,18 +121,17 @@ class GeneratorAtUnigram(Failure):
             "--norm scaled and half of --lr"
         )
 
-    def relief(self, now: Interval) -> str:
-        """See :meth:`Failure.relief`."""
+    def recovery(self, now: Interval) -> str:
+        """See :meth:`Failure.recovery`."""
         return f"the generator is now better than piece frequencies (mask_token_accuracy {now.accuracy:.2%})"
 
 
 @dataclass
 class GeneratorAhead(Failure):
-    """It has learnt from context, and the discriminator does not follow.
+    """The generator has learnt from context, and the discriminator does not follow.
 
     Attributes:
-        best: the best disc_auc since the generator has left the unigram level. What disc_auc was before says
-            nothing.
+        best: the best disc_auc since the generator left the unigram level; earlier values mean nothing.
     """
 
     best: float = 0.0
@@ -154,6 +154,6 @@ class GeneratorAhead(Failure):
             "half of --lr"
         )
 
-    def relief(self, now: Interval) -> str:
-        """See :meth:`Failure.relief`."""
+    def recovery(self, now: Interval) -> str:
+        """See :meth:`Failure.recovery`."""
         return f"the discriminator follows the generator again (disc_auc {now.auc:.3f})"

@@ -1,4 +1,4 @@
-"""What a interval of a training run has shown."""
+"""The figures of an interval of a training run."""
 
 import math
 from dataclasses import dataclass, fields
@@ -6,12 +6,12 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True)
 class Interval:
-    """The updates after ``start`` up to ``end``, as sums, so that intervals add up.
+    """The updates after ``start`` up to and including ``end``, as sums, so that intervals add up.
 
-    ``tokens``, ``replaced``, ``found`` (replaced and flagged), ``hidden`` (masked tokens that show
-    ``<mask>``) and ``guessed`` (of these, rightly) are counts; ``disc_sum`` is in nats; ``auc_sum`` is
-    ``disc_auc`` times ``replaced``; ``lr`` is the learning rate at the end. Without a discriminator all but
-    ``hidden`` and ``guessed`` are 0.
+    ``tokens``, ``replaced``, ``found`` (replaced and flagged), ``hidden`` (masked tokens shown as ``<mask>``)
+    and ``guessed`` (those predicted correctly) are counts; ``disc_sum`` is in nats; ``auc_sum`` is
+    ``disc_auc`` times ``replaced``; ``lr`` is the learning rate at the end. Without a discriminator, all
+    counts but ``hidden`` and ``guessed`` are 0.
     """
 
     start: int
@@ -27,7 +27,7 @@ class Interval:
 
     @classmethod
     def of(cls, total: dict, auc: float, end: int, lr: float) -> "Interval":
-        """Take what counts from the criterion's sums by name, ``updates`` among them."""
+        """Make an interval from the criterion's sums by name, ``updates`` included."""
         start, hidden, guessed = (
             end - total["updates"],
             total["mask_token_count"],
@@ -50,7 +50,7 @@ class Interval:
         )
 
     def __add__(self, later: "Interval") -> "Interval":
-        """Join the interval that follows."""
+        """Add the interval that follows."""
         sums = {each.name: getattr(self, each.name) + getattr(later, each.name) for each in fields(self)[3:]}
         return Interval(self.start, later.end, later.lr, **sums)
 
@@ -61,7 +61,7 @@ class Interval:
 
     @property
     def auc_error(self) -> float:
-        """Standard error of ``auc`` at chance, of the Mann-Whitney statistic: sqrt((m + n + 1) / (12 m n))."""
+        """Standard error of ``auc`` at chance (Mann-Whitney statistic): sqrt((m + n + 1) / (12 m n))."""
         original = self.tokens - self.replaced
         return (
             math.sqrt((self.tokens + 1) / (12 * self.replaced * original))
@@ -81,21 +81,20 @@ class Interval:
 
     @property
     def base_rate_loss(self) -> float:
-        """``disc_loss`` of always predicting the share of replaced tokens: the entropy of that share, in nats."""
+        """``disc_loss`` of always predicting the share of replaced tokens: its entropy, in nats."""
         share = self.replaced / self.tokens if self.tokens else 0.0
         return -(share * math.log(share) + (1 - share) * math.log1p(-share)) if 0 < share < 1 else 0.0
 
     @property
     def accuracy(self) -> float:
-        """``mask_token_accuracy``; ``masked_lm_accuracy`` counts tokens left visible, which are learnt at once."""
+        """``mask_token_accuracy``; tokens left visible, which are learnt at once, do not count."""
         return self.guessed / self.hidden if self.hidden else math.nan
 
 
 def is_rising(intervals: list[Interval], updates: int, by: float) -> bool:
-    """Tell whether ``disc_auc`` rose by ``by`` from the first to the second half of the last ``updates`` updates.
+    """Tell whether ``disc_auc`` rose by ``by`` between the halves of the last ``updates`` updates.
 
-    Where intervals are so long that this is but one, it is compared with the one before. Two or more are
-    needed.
+    If these updates are a single interval, it is compared with the one before. Two or more are needed.
     """
     recent = [each for each in intervals if each.end > intervals[-1].end - updates]
     recent = recent if len(recent) > 1 else intervals[-2:]

@@ -11,7 +11,7 @@ from fairseq_electra.pretraining.wordpiece import PAD_ID
 
 @dataclass(frozen=True)
 class Packing:
-    """Which documents share a packed row. A document here is a row of :mod:`~fairseq_electra.pretraining.rows`.
+    """Which documents, rows of :mod:`fairseq_electra.pretraining.rows`, share a packed row.
 
     Args:
         documents: numbers of the documents, those of one packed row next to each other. Shape: (number of

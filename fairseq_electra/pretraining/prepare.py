@@ -184,7 +184,7 @@ class Encoded(NamedTuple):
 def encode_text(
     text: RunningText, vocabulary: str | Path, prefix: str | Path, progress: Progress | None = None
 ) -> Encoded:
-    """Write text for fairseq: ``PREFIX.bin`` and ``PREFIX.idx``, and the vocabulary's two files in the same folder.
+    """Write text for fairseq: ``PREFIX.bin``, ``PREFIX.idx``, and the vocabulary's two files next to them.
 
     Args:
         text: to encode; its counts say afterwards what was found.

@@ -94,7 +94,7 @@ def characters_per_unknown(tokenizer: Tokenizer, lines: Sequence[str]) -> float:
 
 
 def unknown_warning(place: str, ids: np.ndarray, line_sizes: np.ndarray) -> str:
-    """Return a warning for a binarized text with much ``<unk>``, else empty; arguments of :func:`unknown_shares`."""
+    """Return a warning for a binarized text with much ``<unk>``, else empty; as :func:`unknown_shares`."""
     of_ids, of_lines = unknown_shares(ids, line_sizes)
     if max(of_ids, of_lines) < HIGH:
         return ""

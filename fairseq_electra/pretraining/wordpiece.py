@@ -253,7 +253,7 @@ def draw_lines(lines: Iterable[str], share: float, seed: int = 1) -> Iterator[st
 
 
 def save_vocabulary(tokenizer: Tokenizer, folder: str | Path) -> None:
-    """Write ``tokenizer.json`` and ``dict.txt`` (a line ``ENTRY 1`` each, without fairseq's four leading symbols)."""
+    """Write ``tokenizer.json`` and ``dict.txt``, which has a line ``ENTRY 1`` for all but fairseq's first four."""
     pieces = symbols_of(tokenizer)
     if tuple(pieces[: len(LEADING)]) != LEADING or pieces[-1] != MASK:
         raise InputError(f"a vocabulary must begin with {' '.join(LEADING)} and end with {MASK}")

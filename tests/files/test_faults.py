@@ -156,7 +156,8 @@ def test_faults_are_left_out_where_it_is_wished_unless_nothing_is_left():
     faults.raise_unless_skipped({"train": 5})
     with pytest.raises(
         InputError,
-        match="no example of valid can be used; of all there are 1 with a value of another form, such as line 1",
+        match="no example of valid can be used; of all there are 1 with a value of another form, such as "
+        "line 1",
     ):
         faults.raise_unless_skipped({"train": 5, "valid": 0})
     with pytest.raises(OSError), faults:

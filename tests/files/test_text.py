@@ -1,4 +1,4 @@
-"""Files of text: other formats are named, long lines take little memory, the end of a file ends its document."""
+"""Files of text: other formats are named, long lines take little memory, files end their documents."""
 
 import bz2
 import errno

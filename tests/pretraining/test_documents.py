@@ -259,7 +259,8 @@ def test_encode_says_what_it_understood_and_takes_json_lines(tmp_path, vocabular
 
 def test_cells_in_quotes_are_warned_of_and_quoted_reads_them(tmp_path, vocabulary, capsys):
     path = written(tmp_path / "a.tsv", 'body\tid\n"the ""name"""\t1\nan object\t2\n')
-    warning = f"warning: {path}: 1 of the first 2 cells begin and end with quotes, which are read as text; if they are not, give --quoted"
+    what = "1 of the first 2 cells begin and end with quotes, which are read as text"
+    warning = f"warning: {path}: {what}; if they are not, give --quoted"
     for given in (
         ["vocab", "--size", "200", "--output", str(tmp_path / "vocab"), str(path), "--text", "body"],
         [

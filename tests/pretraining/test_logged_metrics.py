@@ -50,7 +50,7 @@ def sums_of(update: int, training: bool = True, flags: bool = True) -> dict:
 
 
 def log_averages(logs: list[dict], unit: float = 100.0) -> None:
-    """Averages of each update's share, weighted by its denominator; accuracies in per cent or another unit."""
+    """Averages of each update's share, weighted by its denominator; accuracies in per cent or shares."""
     total = {key: sum(log[key] for log in logs) for key in logs[0]}
     histogram = total.pop("disc_histogram")
     total = {key: float(value) for key, value in total.items()}
@@ -80,7 +80,7 @@ def log_averages(logs: list[dict], unit: float = 100.0) -> None:
 
 
 def whole_run(log, resume: bool = False) -> list[dict]:
-    """Log nine updates of two batches each, a validation and the end of an epoch; returns fairseq's output."""
+    """Log nine updates of two batches, a validation and the end of an epoch; returns fairseq's output."""
     metrics.reset()
     printed = []
     for epoch in range(2):
