@@ -1,7 +1,6 @@
 """Read running text from files of every kind, and warn where its documents seem to be misunderstood.
 
-A reader yields lines, with blank ones between documents, as :func:`fairseq_electra.files.text.read_text`
-does.
+A reader yields lines, with blank lines between documents, like :func:`fairseq_electra.files.text.read_text`.
 """
 
 import functools
@@ -20,10 +19,10 @@ BLANK_LINES, LINES, HEADINGS = "blank-lines", "lines", "headings"
 DOCUMENT_STARTS = (BLANK_LINES, LINES, HEADINGS)
 _TITLE = re.compile(
     r"\s*=\s+[^=\s](.*\S)?\s+=\s*"
-)  # of an article, in WikiText and MediaWiki; those of sections have more signs
+)  # title of an article in WikiText and MediaWiki; headings of sections have more signs
 _HEADING = re.compile(r"\s*=.*\S.*=\s*")
-# what is worth a warning: lines of a document that may be many, share of documents that are one line, or only
-# a heading
+# bounds of warnings: lines per document; share of documents of one line; share of documents that are only a
+# heading
 MANY_LINES, NEARLY_ALL, OFTEN = 1000, 0.9, 0.1
 MIN_DOCUMENTS = 20
 
@@ -32,11 +31,11 @@ def reader_of(column: str | None = None, document_start: str = BLANK_LINES, quot
     """Return a reader of running text.
 
     Args:
-        column: the files are JSON lines, CSV or TSV, as their names say, with the text in this column; each
-            record is a document, each line of its text a paragraph. None: they are plain text.
-        by: of plain text, where documents begin: one of :data:`DOCUMENT_STARTS`. Behind blank lines; at each
-            line; or at each heading of the form ``= Title =``, where blank lines are passed over.
-        quoted: cells of a TSV may stand in quotes.
+        column: column with the text of JSON lines, CSV or TSV, as the files' names say; each record is a
+            document, each line of its text a paragraph. None: the files are plain text.
+        document_start: where documents of plain text start, one of :data:`DOCUMENT_STARTS`: after blank
+            lines, at each line, or at each heading of the form ``= Title =`` (blank lines are dropped).
+        quoted: cells of a TSV may be quoted.
     """
     return (
         functools.partial(read_column, column=column, quoted=quoted)
@@ -48,10 +47,10 @@ def reader_of(column: str | None = None, document_start: str = BLANK_LINES, quot
 def read_plain(
     path: str | Path, longest: int = MAX_PART_BYTES, document_start: str = BLANK_LINES
 ) -> Iterator[str]:
-    """Yield the lines of plain text, with blank lines where :func:`reader_of` says that documents begin.
+    """Yield the lines of plain text, with blank lines between documents; arguments as for :func:`reader_of`.
 
     Raises:
-        InputError: as :func:`fairseq_electra.files.text.read_text`, or the file's name is that of a table.
+        InputError: as for :func:`fairseq_electra.files.text.read_text`, or the file is a table by its name.
     """
     if is_json(path) or is_table(path):
         raise InputError(
@@ -69,47 +68,47 @@ def read_column(
     """Yield the lines of the texts in a column, with blank lines between records and nowhere else.
 
     Args:
-        path: CSV or TSV by its name, else JSON lines; ``-`` for standard input.
-        longest: bytes of a line; longer ones are cut.
-        column: name of the column, or of the field of a record.
-        quoted: cells of a TSV may stand in quotes.
+        path: a CSV or TSV by its name, else JSON lines; ``-`` for standard input.
+        longest: largest number of bytes of a line; longer lines are cut.
+        column: name of the column or field.
+        quoted: cells of a TSV may be quoted.
 
     Raises:
         InputError: the file cannot be read, or a record has no text there; names the line.
     """
-    begun = False
+    started = False
     for _, (text,) in read_rows(path, Columns((column,), quoted=quoted), json_lines=not is_table(path)):
         lines = [line for line in read_parts(io.BytesIO(text.encode()), longest) if not is_blank(line)]
-        if begun and lines:
+        if started and lines:
             yield ""
-        begun = begun or bool(lines)
+        started = started or bool(lines)
         yield from lines
 
 
 def _separated(lines: Iterable[str], document_start: str) -> Iterator[str]:
-    """Put a blank line before each document but the first, and leave out all others."""
-    begun = False
+    """Put a blank line before each document except the first, and drop all others."""
+    started = False
     for line in lines:
         if is_blank(line):
             continue
-        if begun and (document_start == LINES or _TITLE.fullmatch(line)):
+        if started and (document_start == LINES or _TITLE.fullmatch(line)):
             yield ""
-        begun = True
+        started = True
         yield line
 
 
 @dataclass
 class DocumentCounts:
-    """What running text was understood as. Counts the lines that pass.
+    """Counts the lines and documents of running text.
 
     Attributes:
-        lines: with text.
-        documents: between blank lines.
-        of_one_line: documents that are one line.
-        of_a_heading: those among them that look like a heading, ``= Title =`` or ``== Title ==``.
-        titled: documents that begin with a line of the form ``= Title =``.
+        lines: number of lines with text.
+        documents: number of documents.
+        of_one_line: number of documents of one line.
+        of_a_heading: number of documents that are only a heading, ``= Title =`` or ``== Title ==``.
+        titled: number of documents that start with a line of the form ``= Title =``.
         begins_with_json: whether the first line is a JSON object.
-        with_returns: lines that hold a carriage return.
+        with_returns: number of lines that hold a carriage return.
     """
 
     lines: int = 0
@@ -121,7 +120,7 @@ class DocumentCounts:
     with_returns: int = 0
 
     def over(self, lines: Iterable[str]) -> Iterator[str]:
-        """Yield lines as they are, and count them."""
+        """Yield lines unchanged, and count them."""
         length, first = 0, ""
         for line in lines:
             if not is_blank(line):
@@ -160,12 +159,12 @@ class DocumentCounts:
         )
 
     def warning(self, place: str, files: int = 1, document_start: str = BLANK_LINES) -> str:
-        """Return a sentence for text that seems to be meant in another way; empty for other text.
+        """Return a warning for text whose documents seem to start elsewhere; else empty.
 
         Args:
-            place: names the text.
-            files: how many there are; each ends a document.
-            by: where documents begin, one of :data:`DOCUMENT_STARTS`.
+            place: name of the text.
+            files: number of files; each ends a document.
+            document_start: where documents start, one of :data:`DOCUMENT_STARTS`.
         """
         if document_start != BLANK_LINES:
             if document_start == LINES or self.titled:

@@ -23,10 +23,8 @@ from fairseq_electra.pretraining.wordpiece import (
 SPLITS = ("train", "valid", "test")
 LINES_PER_BATCH, CHARACTERS_PER_BATCH = 4096, 1 << 21
 INDEX_MAGIC = b"MMIDIDX\x00\x00"  # fairseq/data/indexed_dataset.py::MMapIndexedDataset.Index
-DTYPE_CODES: dict[np.dtype, int] = {
-    np.dtype(np.uint16): 8,
-    np.dtype(np.uint32): 9,
-}  # fairseq/data/indexed_dataset.py::_code_to_dtype
+# fairseq/data/indexed_dataset.py::_code_to_dtype
+DTYPE_CODES: dict[np.dtype, int] = {np.dtype(np.uint16): 8, np.dtype(np.uint32): 9}
 
 
 def punctuation_normalizer(language: str = "en") -> Callable[[str], str]:
@@ -39,12 +37,12 @@ def punctuation_normalizer(language: str = "en") -> Callable[[str], str]:
 def encode_lines(
     tokenizer: Tokenizer, lines: Iterable[str], unknown: Unknown | None = None
 ) -> Iterator[list[list[int]]]:
-    """Encode lines on all cores, a few thousand at a time; yields for each batch of lines the ids of each.
+    """Encode lines on all cores in batches of a few thousand; yields the ids of each line of a batch.
 
     Args:
         tokenizer: as :func:`fairseq_electra.pretraining.wordpiece.load_wordpiece` gives it.
         lines: text.
-        unknown: counts what the vocabulary does not know.
+        unknown: counts unknown text.
     """
     for batch in batches_of(lines):
         ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False)]
@@ -72,15 +70,15 @@ def encode_to_pieces(
     """Yield a line of tokens, joined by blanks, for each line of text; arguments of :func:`encode_lines`.
 
     Raises:
-        InputError: the text has an added token with a blank inside, which would be read as several pieces.
+        InputError: the text holds an added token with a blank inside, which would be read as several tokens.
     """
     symbols = symbols_of(tokenizer)
     with_blanks = {index for index, symbol in enumerate(symbols) if len(symbol.split()) > 1}
     for batch in encode_lines(tokenizer, lines, unknown):
-        for ids in batch:  # the fast encoder fills in ids alone
-            if found := with_blanks.intersection(ids):
+        for ids in batch:  # the fast encoder returns nothing but ids
+            if unsafe := with_blanks.intersection(ids):
                 raise InputError(
-                    f"the added token {symbols[min(found)]!r} has a blank inside, as stands between pieces; "
+                    f"the added token {symbols[min(unsafe)]!r} has a blank inside, which separates tokens; "
                     f"write ids, with --destdir DIR"
                 )
             yield " ".join([symbols[index] for index in ids])
@@ -99,33 +97,35 @@ def encode_to_binary(
         tokenizer: as :func:`fairseq_electra.pretraining.wordpiece.load_wordpiece` gives it.
         lines: text.
         prefix: folder and split, such as ``data-bin/train``.
-        vocabulary: the folder of the tokenizer; its two files are copied.
+        vocabulary: folder of the tokenizer; its two files are copied.
         unknown: counts what the vocabulary does not know.
 
     Returns:
-        number of lines and of ids, each line's ``</s>`` among them.
+        number of lines and of ids, each line's ``</s>`` included.
 
     Raises:
-        InputError: there was no text, or a vocabulary does not fit what is there. Nothing is left behind.
+        InputError: there is no text, or the folder holds data of another vocabulary. Nothing is left behind.
     """
     dictionary = check_ids(tokenizer, vocabulary)
-    beside = Path(prefix).parent / DICTIONARY_FILE
-    if beside.is_file() and beside.read_bytes() != dictionary.read_bytes():
+    copied_dictionary = Path(prefix).parent / DICTIONARY_FILE
+    if copied_dictionary.is_file() and copied_dictionary.read_bytes() != dictionary.read_bytes():
         raise InputError(
-            f"{beside} is of another vocabulary than {vocabulary}; choose another folder, or remove what is "
+            f"{copied_dictionary} is of another vocabulary than {vocabulary}; choose another folder, or "
+            f"remove what is "
             f"in this one"
         )
     written = write_binarized(
         prefix, encode_lines(tokenizer, lines, unknown), tokenizer.get_vocab_size(), EOS_ID
     )
-    for name in (DICTIONARY_FILE, TOKENIZER_FILE):  # the tokenizer too: who has the data can read new text
-        with atomic_write(beside.with_name(name), "wb") as copy:
+    # with the tokenizer, the data folder is enough to encode new text
+    for name in (DICTIONARY_FILE, TOKENIZER_FILE):
+        with atomic_write(copied_dictionary.with_name(name), "wb") as copy:
             copy.write((Path(vocabulary) / name).read_bytes())
     return written
 
 
 def check_ids(tokenizer: Tokenizer, vocabulary: str | Path) -> Path:
-    """Refuse a vocabulary whose two files have not the same ids; returns the path of the dictionary."""
+    """Refuse a vocabulary whose two files have different ids; returns the path of the dictionary."""
     dictionary = Path(vocabulary) / DICTIONARY_FILE
     if not dictionary.is_file():
         raise InputError(
@@ -134,7 +134,7 @@ def check_ids(tokenizer: Tokenizer, vocabulary: str | Path) -> Path:
         )
     if symbols_of(tokenizer) != [*LEADING, *read_entries(dictionary)]:
         raise InputError(
-            f"{vocabulary}: tokenizer.json and {DICTIONARY_FILE} have not the same ids; make both with "
+            f"{vocabulary}: tokenizer.json and {DICTIONARY_FILE} have different ids; make both with "
             f"fairseq-electra vocab"
         )
     return dictionary
@@ -147,13 +147,13 @@ def write_binarized(
 
     Args:
         prefix: folder and split.
-        batches: lists of lines; a line is a list of ids, without ``</s>``.
+        batches: batches of lines; a line is a list of ids without ``</s>``.
         vocabulary_size: decides between 16 and 32 bits, as
             fairseq/data/indexed_dataset.py::best_fitting_int_dtype does.
-        eos: id put behind each line.
+        eos: id to put after each line.
 
     Returns:
-        number of lines and of ids, each line's ``</s>`` among them.
+        number of lines and of ids, each line's ``</s>`` included.
     """
     prefix = Path(prefix)
     dtype = np.dtype(np.uint16 if vocabulary_size < 65500 else np.uint32)

@@ -27,29 +27,29 @@ from fairseq_electra.pretraining.wordpiece import (
 )
 from fairseq_electra.progress import Progress
 
-SAMPLE = 100.0  # million characters that a vocabulary is learned from unless another number is given
+SAMPLE = 100.0  # default number of characters to learn a vocabulary from, in millions
 
 
 class RunningText:
-    """Files of running text and how they are read; counts what passes through :meth:`lines`.
+    """Files of running text and the way to read them; counts what :meth:`lines` yields.
 
     Args:
         files: plain text, one paragraph or sentence per line; with ``column`` JSON lines, CSV or TSV, as
             their names say. Each may be compressed, ``.gz`` or ``.xz``; ``-`` is standard input. The end of a
             file ends its document.
-        column: the column with the text; each record is a document.
-        quoted: cells of a TSV may stand in quotes.
-        by: where documents of plain text begin, one of
-            :data:`fairseq_electra.pretraining.documents.DOCUMENT_STARTS`; None: behind blank lines, and
-            :meth:`warnings` says where that seems to be wrong.
+        column: name of the column with the text; each record is a document.
+        quoted: cells of a TSV may be quoted.
+        document_start: where documents of plain text start, one of
+            :data:`fairseq_electra.pretraining.documents.DOCUMENT_STARTS`; None: after blank lines, and
+            :meth:`warnings` reports if that seems wrong.
         moses: language to normalise punctuation for, with sacremoses; None: punctuation stays as it is.
 
     Attributes:
-        documents: the documents that were read so far.
-        unknown: what a vocabulary did not know of them, where they were encoded.
+        documents: counts of the documents read so far.
+        unknown: counts of text that was unknown to a vocabulary when encoded.
 
     Raises:
-        InputError: both ``column`` and ``by`` are given.
+        InputError: both ``column`` and ``document_start`` are given.
     """
 
     def __init__(
@@ -80,15 +80,15 @@ class RunningText:
     def sample(
         self, millions: float = SAMPLE, seed: int = 1, progress: Progress | None = None
     ) -> Iterator[str]:
-        """Yield lines to learn a vocabulary from: all of them, or as large a random part as is asked for.
+        """Yield lines to learn a vocabulary from: all lines, or a random sample.
 
         Args:
-            millions: of characters; 0 for all of the text.
-            seed: chooses the lines.
-            progress: told how many lines were read.
+            millions: size of the sample in millions of characters; 0 for all of the text.
+            seed: random seed of the sample.
+            progress: counts the lines read.
 
         Raises:
-            InputError: ``millions`` is out of its range, or as :func:`wordpiece.sample_lines`.
+            InputError: ``millions`` is out of range, or as for :func:`wordpiece.sample_lines`.
         """
         if not 0 <= millions < math.inf:
             raise InputError(f"--sample must be 0 or more, and finite, got {millions}; --sample 0 takes all")
@@ -98,23 +98,25 @@ class RunningText:
         return map(punctuation_normalizer(self.moses), lines) if self.moses else lines
 
     def warnings(self, place: str) -> list[str]:
-        """Say where text is unknown to its vocabulary, or seems to be meant in another way than it was read.
+        """Return warnings for text that is unknown to its vocabulary, or whose documents seem to start elsewhere.
 
         Args:
-            place: names the text.
+            place: name of the text.
         """
-        found = [self.unknown.warning(place), self.documents.warning_of_returns(place)]
-        if not self.column and self.document_start != BLANK_LINES:  # who asks for blank lines means them
-            found.append(self.documents.warning(place, len(self.files), self.document_start or BLANK_LINES))
-        return [warning for warning in found if warning]
+        warnings = [self.unknown.warning(place), self.documents.warning_of_returns(place)]
+        if not self.column and self.document_start != BLANK_LINES:  # no warning if blank lines were asked for
+            warnings.append(
+                self.documents.warning(place, len(self.files), self.document_start or BLANK_LINES)
+            )
+        return [warning for warning in warnings if warning]
 
 
 class Vocabulary(NamedTuple):
     """A vocabulary that was learned.
 
     Attributes:
-        size: number of ids; fewer than asked for where the text gave no more.
-        notes: sentences on what becomes of accents.
+        size: number of ids; smaller than asked for if the text gave no more.
+        notes: sentences on the treatment of accents.
     """
 
     size: int
@@ -135,14 +137,13 @@ def learn_vocabulary(
     """Learn a WordPiece vocabulary and write ``tokenizer.json`` and ``dict.txt``, with the same ids.
 
     Args:
-        lines: text, as :meth:`RunningText.sample` gives it.
-        folder: for the two files.
+        lines: text, as :meth:`RunningText.sample` yields it.
+        folder: folder to write the two files to.
         size, cased, keep_accents, min_frequency, character_coverage, progress: as for
             :func:`wordpiece.train_wordpiece`.
 
     Raises:
-        InputError: a number is out of its range, the text is empty, or ``size`` has no room for its
-            characters.
+        InputError: a number is out of range, the text is empty, or ``size`` is too small for its characters.
     """
     if size <= len(LEADING) + 1:
         raise InputError(
@@ -172,8 +173,8 @@ class Encoded(NamedTuple):
 
     Attributes:
         lines: number of lines.
-        ids: number of ids, each line's ``</s>`` among them.
-        warnings: sentences on text that is unknown, or seems to be meant in another way.
+        ids: number of ids, each line's ``</s>`` included.
+        warnings: warnings of :meth:`RunningText.warnings`.
     """
 
     lines: int
@@ -187,13 +188,13 @@ def encode_text(
     """Write text for fairseq: ``PREFIX.bin``, ``PREFIX.idx``, and the vocabulary's two files next to them.
 
     Args:
-        text: to encode; its counts say afterwards what was found.
+        text: text to encode; its counts grow.
         vocabulary: folder of the vocabulary.
         prefix: folder and split, such as ``data-bin/train``.
-        progress: told how many lines were read.
+        progress: counts the lines read.
 
     Raises:
-        InputError: as :func:`encode.encode_to_binary`. Nothing is left behind.
+        InputError: as for :func:`encode.encode_to_binary`. Nothing is left behind.
     """
     lines = (progress or Progress()).over(text.lines(), str(prefix), "lines")
     number, ids = encode_to_binary(load_wordpiece(vocabulary), lines, prefix, vocabulary, text.unknown)
@@ -203,15 +204,15 @@ def encode_text(
 def text_as_pieces(
     text: RunningText, vocabulary: str | Path, progress: Progress | None = None
 ) -> Iterator[str]:
-    """Yield one line of pieces, joined by blanks, for each line of text, for ``fairseq-preprocess``.
+    """Yield a line of tokens, joined by blanks, for each line of text, for ``fairseq-preprocess``.
 
     Args:
-        text: to encode; its counts grow with what is read.
+        text: text to encode; its counts grow.
         vocabulary: folder of the vocabulary.
-        progress: told how many lines were read.
+        progress: counts the lines read.
 
     Raises:
-        InputError: as :func:`encode.encode_to_pieces`.
+        InputError: as for :func:`encode.encode_to_pieces`.
     """
     lines = (progress or Progress()).over(text.lines(), source_name(text.files[0]), "lines")
     return encode_to_pieces(load_wordpiece(vocabulary), lines, text.unknown)

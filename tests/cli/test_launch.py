@@ -72,11 +72,11 @@ def test_a_process_that_dies_ends_all(tmp_path, data_bin):
         (["-n", "2", "--", "python", "train.py"], "launch runs fairseq-train, .* got python"),
         (
             ["-n", "2", "--", "fairseq-train", "data", "--distributed-world-size", "2"],
-            "--distributed-world-size: launch itself says",
+            "--distributed-world-size: launch sets this itself",
         ),
         (
             ["-n", "2", "--", "fairseq-hydra-train", "distributed_training.distributed_world_size=2"],
-            "launch itself says",
+            "launch sets this itself",
         ),
         (
             ["-n", "2", "--nodes", "2", "--", "fairseq-train", "data"],

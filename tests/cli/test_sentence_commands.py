@@ -173,7 +173,7 @@ def test_a_vocabulary_of_two_halves_is_refused(files, vocabulary):
     shutil.copytree(vocabulary, files / "vocab")
     lines = (files / "vocab" / "dict.txt").read_text().splitlines()
     (files / "vocab" / "dict.txt").write_text("\n".join([lines[1], lines[0], *lines[2:]]) + "\n")
-    assert_refused(files, prepare(files, files / "vocab"), "have not the same ids")
+    assert_refused(files, prepare(files, files / "vocab"), "have different ids")
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ def test_other_lines_stay_as_they_are_without_a_byte_order_mark(tmp_path, first)
             JSON_LINES,
             (),
             False,
-            "a.txt, line 1: a JSON record with 'id', 'second', 'first', and the network does not know which",
+            "a.txt, line 1: a JSON record with 'id', 'second', 'first', and the model does not know which",
         ),
         (
             JSON_LINES,
@@ -102,6 +102,6 @@ def test_tables_give_the_texts_of_their_columns(tmp_path):
     tsv = write(tmp_path / "a.tsv", 'id\tfirst\n1\t"say ""a\tb"""\n')
     assert list(read_inputs(tsv, ("first",), named=True, quoted=True)) == [('say "a\tb"',)]
     with pytest.raises(
-        InputError, match=r"a\.csv is a CSV by its name, and the network does not know which columns"
+        InputError, match=r"a\.csv is a CSV by its name, and the model does not know which columns"
     ):
         list(read_inputs(tmp_path / "a.csv"))

@@ -331,7 +331,7 @@ def test_encode_refuses_what_does_not_fit_together(tmp_path, vocabulary, corpus_
         tmp_path / "a.txt",
         check=False,
     )
-    assert done.returncode == 1 and "have not the same ids" in done.stderr and not (tmp_path / "new").exists()
+    assert done.returncode == 1 and "have different ids" in done.stderr and not (tmp_path / "new").exists()
 
 
 def test_encode_refuses_a_folder_without_vocabulary(tmp_path):

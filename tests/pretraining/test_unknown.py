@@ -73,7 +73,7 @@ def test_ids_and_characters_behind_unk_are_those_of_a_count_by_words(vocabulary,
 
 def test_of_many_lines_with_unk_some_are_looked_at(vocabulary, lines, monkeypatch):
     tokenizer, unknown = load_wordpiece(vocabulary), Unknown()
-    monkeypatch.setattr(counting, "LINES_LOOKED_AT", 20)
+    monkeypatch.setattr(counting, "LINES_SAMPLED", 20)
     list(encode_to_pieces(tokenizer, lines, unknown))
     ids, unknown_ids, _, behind = count_by_words(tokenizer, lines)
     assert (unknown.ids, unknown.unknown_ids) == (ids, unknown_ids)
@@ -199,9 +199,9 @@ def test_shares_of_a_binarized_text_are_counted_line_by_line():
 
 def test_of_a_long_binarized_text_the_first_lines_are_looked_at(monkeypatch):
     ids, sizes = np.array([3, 2, 5, 2, 5, 5, 2, 3, 2], np.uint16), np.array([2, 2, 3, 2], np.int32)
-    monkeypatch.setattr(counting, "IDS_LOOKED_AT", 5)
+    monkeypatch.setattr(counting, "IDS_CHECKED", 5)
     assert unknown_shares(ids, sizes) == (1 / 2, 1 / 2)
-    monkeypatch.setattr(counting, "IDS_LOOKED_AT", 1)
+    monkeypatch.setattr(counting, "IDS_CHECKED", 1)
     assert unknown_shares(ids, sizes) == (1.0, 1.0)
 
 
