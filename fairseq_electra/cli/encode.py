@@ -43,9 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--documents",
         choices=DOCUMENT_STARTS,
-        help=f"where documents start: after blank lines ({BLANK_LINES}, the default), at each line ({LINES}), or at each "
-        "heading "
-        f"form = Title =, as in WikiText, where blank lines are dropped ({HEADINGS})",
+        help="where documents start: after blank lines "
+        f"({BLANK_LINES}, the default), at each line ({LINES}), or at each heading of the form = Title =, as "
+        f"in "
+        f"WikiText, where blank lines are dropped ({HEADINGS})",
     )
     parser.add_argument(
         "--moses",

@@ -37,9 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         nargs="+",
         metavar="ROW",
-        help="row numbers (default: a full pair, a short row and one with padding; of packed rows those with the most "
-        "and the "
-        "fewest documents)",
+        help="row numbers (default: a full pair, a short row and one with padding; "
+        "of packed rows those with the most and the fewest documents)",
     )
     parser.add_argument(
         "--width",

@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-accents",
         action="store_true",
-        help="keep accents in an uncased vocabulary (always done if 0.5 %% of the text's letters need their marks, "
-        "as those of Hindi, Thai, Japanese or Russian do)",
+        help="keep accents in an uncased vocabulary (always done if 0.5 %% of the letters or more need "
+        "their marks, as in Hindi, Thai, Japanese or Russian)",
     )
     parser.add_argument(
         "--sample",

@@ -216,7 +216,7 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator:
             yield stream
             stream.flush()
             os.fsync(descriptor)
-            os.relocation(partial, path)
+            os.replace(partial, path)  # noqa: PTH105 (while it is locked)
         sync_name(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -149,7 +149,7 @@ class DocumentCounts:
         return f"{self.documents:,} document{plural} of {each:,.1f} lines with text on average"
 
     def warning_of_returns(self, place: str) -> str:
-        """Return a warning if lines seem to end with lone carriage returns, as on old Macintoshes; else empty."""
+        """Return a warning if lines seem to end with lone carriage returns, as on old Macintoshes."""
         if self.with_returns < max(1, OFTEN * self.lines):
             return ""
         return (

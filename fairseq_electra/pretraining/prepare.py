@@ -98,7 +98,7 @@ class RunningText:
         return map(punctuation_normalizer(self.moses), lines) if self.moses else lines
 
     def warnings(self, place: str) -> list[str]:
-        """Return warnings for text that is unknown to its vocabulary, or whose documents seem to start elsewhere.
+        """Return warnings for text that is unknown to its vocabulary or seems to be of another kind.
 
         Args:
             place: name of the text.

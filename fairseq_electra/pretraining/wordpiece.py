@@ -158,7 +158,7 @@ def count_words(tokenizer: Tokenizer, texts: Counter[str]) -> Counter[str]:
 
 
 def _repeated(words: Counter[str]) -> Iterator[list[str]]:
-    """Yield each word as often as it was counted, many words in one text: the library does not accept counts."""
+    """Yield each word as often as it was counted, many words in one text: the library takes no counts."""
     texts: list[str] = []
     for word, count in words.items():
         for first in range(0, count, WORDS_IN_A_TEXT):
@@ -189,7 +189,7 @@ def frequent_characters(words: Counter[str], coverage: float) -> list[str]:
 
 
 def _continues_words(tokenizer: Tokenizer, character: str) -> bool:
-    """Tell whether a character can stand inside a word; punctuation and CJK characters are words by themselves."""
+    """Tell whether a character can stand inside a word, unlike punctuation and CJK characters."""
     text = tokenizer.normalizer.normalize_str(f"a{character}a")
     return len(tokenizer.pre_tokenizer.pre_tokenize_str(text)) == 1
 
@@ -222,7 +222,8 @@ def sample_lines(
     for path in paths:
         if not Path(path).is_file() and (str(path) == "-" or Path(path).exists()):
             raise InputError(
-                f"a sample needs files that can be read twice, and {path} is not one; give a file, or take all "
+                f"a sample needs files that can be read twice, and {path} is not one; give a file, or take "
+                f"all "
                 f"with --sample 0"
             )
     whole = (line for path in paths for line in read(path, MAX_PART_BYTES))
@@ -253,7 +254,7 @@ def draw_lines(lines: Iterable[str], share: float, seed: int = 1) -> Iterator[st
 
 
 def save_vocabulary(tokenizer: Tokenizer, folder: str | Path) -> None:
-    """Write ``tokenizer.json`` and ``dict.txt``, which has a line ``ENTRY 1`` for all but fairseq's first four."""
+    """Write ``tokenizer.json`` and ``dict.txt``: a line ``ENTRY 1`` for each but the first four."""
     pieces = symbols_of(tokenizer)
     if tuple(pieces[: len(LEADING)]) != LEADING or pieces[-1] != MASK:
         raise InputError(f"a vocabulary must start with {' '.join(LEADING)} and end with {MASK}")

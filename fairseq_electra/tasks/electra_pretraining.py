@@ -39,10 +39,10 @@ from fairseq_electra.pretraining.fixed_corruption import (
     corrupt_by_frequency,
     load_corruption,
 )
+from fairseq_electra.pretraining.interval import Interval
 from fairseq_electra.pretraining.metrics import SUMS, auc_of, fixed_histograms, logged_by_validation
 from fairseq_electra.pretraining.packing import pack
 from fairseq_electra.pretraining.rows import build_rows, last_lines
-from fairseq_electra.pretraining.interval import Interval
 from fairseq_electra.pretraining.unknown import unknown_warning
 from fairseq_electra.tasks._masked_share import MaskedShare
 from fairseq_electra.tasks._partners import check_criterion, check_network

@@ -169,7 +169,8 @@ def test_two_machines_are_one_run(tmp_path, data_bin):
         runs = [
             pool.submit(
                 electra,
-                *f"launch -n 1 --nodes 2 --node-rank {rank} --master-addr 127.0.0.1 --master-port {port} --".split(),
+                *f"launch -n 1 --nodes 2 --node-rank {rank}".split(),
+                *f"--master-addr 127.0.0.1 --master-port {port} --".split(),
                 "fairseq-train",
                 *given,
                 check=False,

@@ -82,7 +82,7 @@ def test_encode_tells_the_split_and_its_lines(tmp_path, vocab, noted, monkeypatc
     )
     assert noted == [(f"{tmp_path}/bin/{split}", "lines", 200, 0) for split in ("train", "valid")]
     noted.clear()
-    monkeypatch.setattr("sys.stdin", open(text, encoding="utf-8"))
+    monkeypatch.setattr("sys.stdin", open(text, encoding="utf-8"))  # noqa: SIM115
     assert main(["encode", "--vocab", str(vocab)]) == 0
     assert noted == [("standard input", "lines", 200, 0)]
     sys.stdin.close()

@@ -145,7 +145,7 @@ def test_one_wrong_file_of_glue_and_no_task_is_written(tmp_path, vocabulary):
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        ((), "bin/WNLI is there already and not empty; name a new folder"),
+        ((), "bin/WNLI exists and is not empty; name a new folder"),
         (("--vocab", "absent"), "no such folder of a vocabulary: absent; check the path"),
     ],
 )
@@ -166,7 +166,7 @@ def test_a_folder_in_use_is_refused_before_anything_is_read(files, vocabulary, s
     (files / "bin" / "a").write_text("a")
     (files / "train.tsv").write_text("nothing of the kind")
     status, _, said = command("prepare", "--vocab", vocabulary, "--destdir", files / "bin", *source, "--train", files / "train.tsv")
-    assert status == 1 and "bin is there already and not empty; name a new folder" in said
+    assert status == 1 and "bin exists and is not empty; name a new folder" in said
 
 
 def test_a_vocabulary_of_two_halves_is_refused(files, vocabulary):

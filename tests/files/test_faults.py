@@ -140,8 +140,8 @@ def test_one_fault_is_the_message_and_several_are_a_list():
         faults.raise_unless_skipped({"train": 5})
     summary, *lines = str(caught.value).split("\n  ")
     assert (
-        summary
-        == "3 examples cannot be used; correct them, or leave them out with --skip-bad: 2 without a label, 1 with two"
+        summary == "3 examples cannot be used; correct them, or leave them out with --skip-bad: "
+        "2 without a label, 1 with two"
     )
     assert lines == ["line 0", "line 1", "line 2"]
     with pytest.raises(InputError) as caught:

@@ -306,14 +306,14 @@ def test_an_empty_folder_is_filled_and_stays_the_same_one(tmp_path, monkeypatch,
         (partial / "input0").mkdir()
         (partial / "input0" / "a").write_text("a")
         assert list(here.iterdir()) == [partial]
-        with pytest.raises(InputError, match="is there already and not empty"), atomic_folder(given):
+        with pytest.raises(InputError, match="exists and is not empty"), atomic_folder(given):
             pass
     assert [path.relative_to(here).as_posix() for path in sorted(here.rglob("*"))] == ["input0", "input0/a"]
     assert here.stat().st_ino == before and sorted(path.name for path in tmp_path.iterdir()) == [
         "here",
         *(["link"] if "link" in place else []),
     ]
-    with pytest.raises(InputError, match="is there already and not empty"), atomic_folder(given):
+    with pytest.raises(InputError, match="exists and is not empty"), atomic_folder(given):
         pass
 
 
@@ -343,7 +343,7 @@ def test_a_full_disk_is_called_that_with_the_path(tmp_path):
 
 
 def test_output_to_a_full_disk_ends_in_a_sentence(monkeypatch, capsys):
-    full = io.TextIOWrapper(open("/dev/full", "wb"), encoding="utf-8")
+    full = io.TextIOWrapper(open("/dev/full", "wb"), encoding="utf-8")  # noqa: SIM115 (closing it fails, too)
     monkeypatch.setattr(sys, "stdout", full)
     assert main(["user-dir"]) == 1
     assert "cannot write: No space left on device; is the disk full?" in capsys.readouterr().err

@@ -6,10 +6,14 @@ from fairseq.logging import metrics
 from fairseq.trainer import Trainer
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fairseq_electra.criterions.replaced_token_detection import _discriminator_counts
 from fairseq_electra.pretraining.meters import SumsOnDevice, pack
 from fairseq_electra.pretraining.metrics import log_metrics
-from fairseq_electra.pretraining.score_histogram import BINS, BINS_BEFORE, area_under_curve
+from fairseq_electra.pretraining.score_histogram import (
+    BINS,
+    BINS_BEFORE,
+    area_under_curve,
+    score_histogram,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +33,7 @@ def sums_of(update: int, training: bool = True, flags: bool = True) -> dict:
     )
     is_replaced &= real
     logits = torch.randn(shape, generator=generator) - 1 + is_replaced - (0 if flags else 50)
+    flagged = (logits > 0) & real
     masked, hidden = 30 + update, torch.tensor(25 + update % 2)
     sums = {
         "sample_size": masked,
@@ -42,7 +47,10 @@ def sums_of(update: int, training: bool = True, flags: bool = True) -> dict:
         "mask_token_count": hidden,
         "sampled_correct": torch.tensor(update % 6),
         "disc_sum": torch.rand((), generator=generator) * 150,
-        **_discriminator_counts(logits, is_replaced, real),
+        "replaced": is_replaced.sum(),
+        "flagged": flagged.sum(),
+        "flagged_replaced": (flagged & is_replaced).sum(),
+        "disc_histogram": score_histogram(logits, is_replaced, real),
     }
     if training:
         return sums | {"flops": 1e9}
