@@ -12,7 +12,7 @@ from tests.conftest import USER_DIR
 PACKAGE = "fairseq_electra"
 # from the ground up; of several names that fit a module the longest one counts, and "" is the package itself
 FLOORS = (
-    ("errors", "locks", "memory", "paths", "precision", "progress", "rank_notes", "saves"),
+    ("errors", "locks", "memory", "paths", "precision", "progress", "rank_notes", "saves", "versions"),
     ("checkpoints", "files"),
     ("electra",),
     ("pretraining",),

@@ -3,15 +3,14 @@
 import argparse
 import ast
 import codecs
-import contextlib
 import importlib
 import io
 import os
 import sys
-from importlib import metadata
 from pathlib import Path
 
 from fairseq_electra.errors import InputError
+from fairseq_electra.versions import installed_versions
 
 FOLDER = Path(__file__).parent
 
@@ -93,9 +92,6 @@ def _write_utf8() -> None:
 
 
 def versions() -> str:
-    """Name the versions of this package and of what it stands on."""
-    found = []
-    for package in ("fairseq_electra", "fairseq-fixed", "fairseq", "torch", "tokenizers"):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found.append(f"{package} {metadata.version(package)}")
-    return ", ".join(found)
+    """Return the versions of this package and of its main dependencies."""
+    packages = ("fairseq_electra", "fairseq-fixed", "fairseq", "torch", "tokenizers")
+    return ", ".join(f"{name} {version}" for name, version in installed_versions(packages).items())

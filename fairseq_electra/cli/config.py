@@ -17,23 +17,23 @@ from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining import recipes
 
-# of fairseq's groups, those that training reads
+# the groups of fairseq's options that training reads
 GROUPS = (
     *("task", "model", "criterion", "optimizer", "lr_scheduler"),
     *("optimization", "dataset", "checkpoint", "common", "ema", "distributed_training"),
 )
 OF_THE_MACHINE = {"distributed_world_size", "nprocs_per_node"}  # fairseq counts the GPUs it finds
-# where hydra works: in the folder it is called from, so that data-bin is found there and the same line
-# resumes, as fairseq-train does
+# hydra runs in the current folder, so that data-bin is found and the same command resumes, as with
+# fairseq-train
 HYDRA = {"run": {"dir": "."}, "output_subdir": None}
-WIDTH = 130
+COMMENT_WIDTH = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="fairseq-train and its arguments")
     parser.add_argument(
-        "--size", choices=MODEL_SIZES, help="instead of a command: the recipe of a size of the table"
+        "--size", choices=MODEL_SIZES, help="write the recipe of a model size, instead of a command"
     )
 
 
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def to_yaml(arguments: list[str]) -> str:
-    """Write the file for fairseq-train's arguments."""
+    """Return the YAML file for fairseq-train's arguments."""
     cfg = compose(arguments)
     groups = {"hydra": HYDRA} | {name: group for name in GROUPS if (group := own_options(cfg, name))}
     return f"# @package _group_\n{comment(arguments)}\n{OmegaConf.to_yaml(OmegaConf.create(groups))}"
@@ -94,37 +94,35 @@ def own_options(cfg, name: str) -> dict:
     }
 
 
-def dataclass_of(cfg, name: str) -> type:
-    """Find the dataclass that declares a group."""
+def dataclass_of(cfg, group: str) -> type:
+    """Find the dataclass of a group's options: that of the component it names, or fairseq's own."""
     from fairseq.dataclass.configs import FairseqConfig
     from fairseq.models import MODEL_DATACLASS_REGISTRY
     from fairseq.registry import REGISTRIES
     from fairseq.tasks import TASK_DATACLASS_REGISTRY
 
-    if name in ("task", "model") or name in REGISTRIES:
-        registry = {"task": TASK_DATACLASS_REGISTRY, "model": MODEL_DATACLASS_REGISTRY}.get(name)
-        found = (REGISTRIES[name]["dataclass_registry"] if registry is None else registry).get(
-            cfg[name]._name
-        )
-        if found is None:
-            raise InputError(
-                f"{name} {cfg[name]._name} has no dataclass, so fairseq-hydra-train cannot take it; choose "
-                f"another {name}"
-            )
-        return found
-    default = FairseqConfig.__dataclass_fields__[name].default
-    return default if isinstance(default, type) else FairseqConfig.__dataclass_fields__[name].type
+    components = {name: registry["dataclass_registry"] for name, registry in REGISTRIES.items()}
+    components |= {"task": TASK_DATACLASS_REGISTRY, "model": MODEL_DATACLASS_REGISTRY}
+    if group not in components:
+        field = FairseqConfig.__dataclass_fields__[group]
+        return field.default if isinstance(field.default, type) else field.type
+    name = cfg[group]._name
+    dataclass = components[group].get(name)
+    if dataclass is None:
+        what = f"{group} {name} has no dataclass, so fairseq-hydra-train cannot take it"
+        raise InputError(f"{what}; choose another {group}")
+    return dataclass
 
 
 def comment(arguments: list[str]) -> str:
-    """Write the command line as comment lines that can be pasted into a shell once "# " is gone."""
+    """Return the command line as comment lines; without their "# " it can be pasted into a shell."""
     words = [
         f" {shlex.quote(word)}" if word.startswith("-") else f"\0{shlex.quote(word)}" for word in arguments
     ]
     lines = ["# fairseq-train"]
     for option in "".join(words).replace(" --", "\n--").split("\n"):
         option = option.replace("\0", " ")
-        if len(lines[-1]) + len(option) + 1 > WIDTH:
+        if len(lines[-1]) + len(option) + 1 > COMMENT_WIDTH:
             lines[-1] += " \\"
             lines.append("#    ")
         lines[-1] += f" {option.strip()}"
@@ -132,6 +130,6 @@ def comment(arguments: list[str]) -> str:
 
 
 def from_comment(text: str) -> list[str]:
-    """Read the arguments back from the head of a file that :func:`to_yaml` made."""
+    """Read the arguments back from the first lines of a file of :func:`to_yaml`."""
     lines = [line[1:] for line in text.split("\n")[1:] if line.startswith("#")]
     return shlex.split("\n".join(lines).replace("\\\n", " "))[1:]

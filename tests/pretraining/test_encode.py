@@ -358,7 +358,7 @@ def test_our_commands_do_not_load_fairseq(vocabulary):
 def test_saving_refuses_a_vocabulary_in_another_order(tmp_path):
     from tokenizers import Tokenizer, models
 
-    with pytest.raises(InputError, match="must begin with"):
+    with pytest.raises(InputError, match="must start with"):
         save_vocabulary(Tokenizer(models.WordPiece({"a": 0, "<unk>": 1}, unk_token="<unk>")), tmp_path)
 
 
