@@ -57,7 +57,7 @@ def other_format(head: bytes) -> OtherFormat | None:
     if head[_TAR_OFFSET:].startswith(_TAR_MARKS):
         return OtherFormat("a tar archive", _ARCHIVE)
     if 4 * head.count(0) >= len(head) >= _MIN_BYTES:
-        return (
+        return OtherFormat(
             "binary, or text in UTF-16 without a byte order mark",
             "convert it if it is text: iconv -f UTF-16LE -t UTF-8 FILE > NEW",
         )

@@ -147,7 +147,7 @@ def _opened(path: str | Path) -> Iterator[tuple[BinaryIO, _Location]]:
                 stream = stack.enter_context(_OPENERS[suffix](raw))  # type: ignore[operator]
                 head = stream.peek(HEAD_BYTES)  # type: ignore[attr-defined]
             if other := other_format(head):
-                raise InputError(f"{name} is {other[0]}, not plain text in UTF-8; {other[1]}")
+                raise InputError(f"{name} is {other.name}, not plain text in UTF-8; {other.remedy}")
             yield stream, location
     except UnicodeDecodeError as error:
         raise InputError(

@@ -42,8 +42,8 @@ def test_inspect_tells_the_truth(trained, data_bin, make_task):
     ids = dataset.corpus.ids[rows.start[2] : rows.start[2] + rows.length[2]]
     words = [task.dictionary[int(i)] for i in ids if i != 2]
     original = next(line for line in shown if line.startswith("original")).split()[1:]
-    first = int(rows.first[2])
-    row = ["<s>", *words[:first], "</s>", *words[first:], *(["</s>"] if rows.second[2] else [])]
+    first = int(rows.first_length[2])
+    row = ["<s>", *words[:first], "</s>", *words[first:], *(["</s>"] if rows.second_length[2] else [])]
     assert original[: len(row)] == row
 
 
