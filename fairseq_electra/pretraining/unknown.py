@@ -98,8 +98,8 @@ def unknown_warning(place: str, ids: np.ndarray, line_sizes: np.ndarray) -> str:
     of_ids, of_lines = unknown_shares(ids, line_sizes)
     if max(of_ids, of_lines) < WARNING_SHARE:
         return ""
-    ids, lines = f"{of_ids:.1%} of the ids", f"{of_lines:.1%} of the lines"
-    return f"{place}: {ids} are <unk>, and {lines} are nothing else: {PRETRAINING_REMEDY}"
+    unknown, alone = f"{of_ids:.1%} of the ids", f"{of_lines:.1%} of the lines"
+    return f"{place}: {unknown} are <unk>, and {alone} are nothing else: {PRETRAINING_REMEDY}"
 
 
 def unknown_shares(ids: np.ndarray, line_sizes: np.ndarray) -> tuple[float, float]:
