@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairseq_electra.electra.initialization import initialize_glorot
-from fairseq_electra.files.text import written_whole
+from fairseq_electra.files.text import atomic_write
 from fairseq_electra.finetuning.sentences.glue import GLUE, glue_task
 from fairseq_electra.finetuning.sentences.metrics import score
 from fairseq_electra.finetuning.sentences.read import Example
@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--bf16", action="store_true")
     args = parser.parse_args()
     metrics = train(args)
-    with written_whole(args.output) as stream:
+    with atomic_write(args.output) as stream:
         stream.write(json.dumps(metrics) + "\n")
 
 

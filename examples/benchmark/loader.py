@@ -66,7 +66,7 @@ def our_loader(corpus: Binarized) -> MaskedRows:
     """This package's."""
     masking = Masking(0.15, 0.15, 0.0, mask_index=VOCABULARY - 1, pad_index=1, first_piece=4)
     rows = build_rows(corpus.line_sizes, WIDTH)
-    return MaskedRows(corpus, rows, masking, WIDTH, bos=0, pad=1, eos=2, vocabulary_size=VOCABULARY, seed=1)
+    return MaskedRows(corpus, rows, masking, WIDTH, vocabulary_size=VOCABULARY, seed=1)
 
 
 def fairseq_loader(prefix: str):

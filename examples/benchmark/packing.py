@@ -74,7 +74,7 @@ def steps_on(paragraphs: list[str], size: str, width: int, slots: int, autocast:
 
             def train(task=task, dataset=dataset, model=model, criterion=criterion, optimizer=optimizer, batches=batches) -> int:
                 tokens = 0
-                for rows, dataset.width in islice(batches, BATCHES):
+                for rows, dataset.row_length in islice(batches, BATCHES):
                     sample = dataset.collater(rows)
                     optimizer.zero_grad()
                     model.train()

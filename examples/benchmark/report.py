@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from fairseq_electra.files.text import written_whole
+from fairseq_electra.files.text import atomic_write
 from fairseq_electra.locks import open_lock
 
 Markdown = Callable[[dict], str]
@@ -52,7 +52,7 @@ def read_arguments(parser: argparse.ArgumentParser, markdown: Markdown) -> argpa
 
 def publish(report: dict, output: str, markdown: Markdown) -> None:
     """Write a report, and print its tables."""
-    with written_whole(output) as stream:
+    with atomic_write(output) as stream:
         stream.write(json.dumps(report, indent=2) + "\n")
     print(markdown(report))
 

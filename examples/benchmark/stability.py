@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from benchmark import stability_baseline
-from fairseq_electra.files.text import written_whole
+from fairseq_electra.files.text import atomic_write
 from fairseq_electra.finetuning.runs import train_all
 from fairseq_electra.speedrun.machine import processor
 
@@ -134,7 +134,7 @@ def main() -> None:
 def record(report: dict, output: Path, name: str, run: dict) -> None:
     """Add a run to a report, write the report and print the run's line."""
     report["runs"][name] = run
-    with written_whole(output) as stream:
+    with atomic_write(output) as stream:
         stream.write(json.dumps(report, indent=1) + "\n")
     print(markdown({**report, "runs": {name: run}}).splitlines()[-1], flush=True)
 

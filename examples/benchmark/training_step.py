@@ -140,8 +140,8 @@ def random_batch(rows: int, width: int = 128) -> dict:
     line_sizes = np.array([len(ids)], np.int32)
     cut = build_rows(line_sizes, width)
     masking = Masking(0.15, 0.15, 0.0, mask_index=VOCABULARY - 1, pad_index=1, first_piece=4)
-    dataset = MaskedRows(Binarized(ids, line_sizes), cut, masking, width, bos=0, pad=1, eos=2, vocabulary_size=VOCABULARY, seed=1)
-    full = np.flatnonzero((cut.sizes == width) & (cut.second > 0))[:rows]
+    dataset = MaskedRows(Binarized(ids, line_sizes), cut, masking, width, vocabulary_size=VOCABULARY, seed=1)
+    full = np.flatnonzero((cut.lengths == width) & (cut.second_length > 0))[:rows]
     return dataset.collater(full)
 
 

@@ -3,24 +3,23 @@
 import argparse
 import ast
 import codecs
-import contextlib
 import importlib
 import io
 import os
 import sys
-from importlib import metadata
 from pathlib import Path
 
 from fairseq_electra.errors import InputError
+from fairseq_electra.versions import installed_versions
 
 FOLDER = Path(__file__).parent
 
 
 def commands(folder: Path = FOLDER) -> dict[str, Path]:
-    """Find the commands by their modules: those that do not begin with ``_``.
+    """Find the commands: the modules whose names do not start with ``_``.
 
     Args:
-        folder: of the modules.
+        folder: folder of the modules.
 
     Returns:
         the file of each command, by its name: ``user_dir.py`` is ``user-dir``, ``import_.py`` is ``import``.
@@ -63,7 +62,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"fairseq-electra {chosen.command}: {error}", file=sys.stderr)
         return error.status
     except KeyboardInterrupt:
-        print(f"fairseq-electra {chosen.command}: stopped by Ctrl-C; the same line can be given again", file=sys.stderr)
+        print(
+            f"fairseq-electra {chosen.command}: stopped by Ctrl-C; the same line can be given again",
+            file=sys.stderr,
+        )
         raise SystemExit(130) from None
     except OSError as error:
         if isinstance(error, BrokenPipeError):  # the reader (head, less) went away
@@ -71,22 +73,22 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             what = "cannot write" if error.filename is None else f"cannot use {error.filename}"
             remedy = "is the disk full?" if error.filename is None else "check the path"
-            print(f"fairseq-electra {chosen.command}: {what}: {error.strerror or error}; {remedy}", file=sys.stderr)
+            print(
+                f"fairseq-electra {chosen.command}: {what}: {error.strerror or error}; {remedy}",
+                file=sys.stderr,
+            )
         return 1
     return 0
 
 
 def _write_utf8() -> None:
-    """Let the output be UTF-8 as all files are: with the locale POSIX it would be ASCII, and an accent in a text an error."""
+    """Write output in UTF-8, as all files: in the locale POSIX it would be ASCII, and accents an error."""
     for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
         if isinstance(stream, io.TextIOWrapper) and codecs.lookup(stream.encoding).name != "utf-8":
             stream.reconfigure(encoding="utf-8", errors=errors)
 
 
 def versions() -> str:
-    """Name the versions of this package and of what it stands on."""
-    found = []
-    for package in ("fairseq_electra", "fairseq-fixed", "fairseq", "torch", "tokenizers"):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found.append(f"{package} {metadata.version(package)}")
-    return ", ".join(found)
+    """Return the versions of this package and of its main dependencies."""
+    packages = ("fairseq_electra", "fairseq-fixed", "fairseq", "torch", "tokenizers")
+    return ", ".join(f"{name} {version}" for name, version in installed_versions(packages).items())

@@ -1,4 +1,4 @@
-"""What ``detect`` and ``fill`` share: they read lines, and write JSON, or colours on a terminal."""
+"""The shared part of ``detect`` and ``fill``: read lines; write JSON, or colours on a terminal."""
 
 import argparse
 import json
@@ -21,39 +21,53 @@ if TYPE_CHECKING:
 
 def add_line_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of both commands."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="of pre-training; or a folder of checkpoints or of transformers")
-    parser.add_argument("--input", default="-", metavar="FILE", help="text; plain, .gz or .xz (default: standard input)")
-    add_column_arguments(parser, "the input is JSON lines, or CSV or TSV if named so: take the text in this column")
-    parser.add_argument("--vocab", metavar="DIR", help="folder of the vocabulary (default: the checkpoint's, or its data's)")
     parser.add_argument(
-        "--generator", metavar="DIR", help="beside a folder of transformers: its generator (default: the subfolder generator)"
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="pre-training checkpoint, or a folder of checkpoints or of transformers",
     )
-    parser.add_argument("--format", choices=["json", "color"], help="of the output (default: color on a terminal, else json)")
+    parser.add_argument("--input", default="-", metavar="FILE", help="text, plain, .gz or .xz (default: standard input)")
+    add_column_arguments(parser, "column that holds the text of JSON lines, or of CSV or TSV if the name ends so")
+    parser.add_argument(
+        "--vocab",
+        metavar="DIR",
+        help="folder of the vocabulary (default: that of the checkpoint or of its data)",
+    )
+    parser.add_argument(
+        "--generator",
+        metavar="DIR",
+        help="generator of a folder of transformers (default: its subfolder generator)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=["json", "color"],
+        help="format of the output (default: color on a terminal, else json)",
+    )
 
 
 def load(args: argparse.Namespace) -> "ElectraHubInterface":
-    """Load the net, onto a GPU if there is one."""
+    """Load the model, on a GPU if there is one."""
     import torch
 
     import fairseq_electra
 
     fairseq_electra.register()
     logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
-    net = fairseq_electra.from_pretrained(args.checkpoint, vocabulary=args.vocab, generator=args.generator)
-    return net.to("cuda" if torch.cuda.is_available() else "cpu")
+    model = fairseq_electra.from_pretrained(args.checkpoint, vocabulary=args.vocab, generator=args.generator)
+    return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def write_answers(args: argparse.Namespace, answers: "LineAnswers", coloured: Callable[[dict], str], legend: str = "") -> None:
     """Answer every line of the input.
 
     Args:
-        args: of :func:`add_line_arguments`.
-        answers: what answers them; of text that is typed, each line at once.
-        coloured: an answer as it is shown on a terminal.
-        legend: shown before them.
+        args: arguments of :func:`add_line_arguments`.
+        answers: answers lines; lines that are typed get their answers one by one.
+        coloured: turns an answer into a line for a terminal.
+        legend: printed before the answers.
 
     Raises:
-        InputError: there is no line.
+        InputError: the input is empty.
     """
     answers.source = source_name(args.input)
     if args.input == "-" and sys.stdin.isatty():
@@ -63,20 +77,26 @@ def write_answers(args: argparse.Namespace, answers: "LineAnswers", coloured: Ca
         print(legend)
     unknown = UnknownText(answers.source, answers.unknown)
     for answer in unknown.over(answers(_lines(args)), Progress()):
-        print(coloured(answer) if in_colour else json.dumps(answer, ensure_ascii=False), flush=answers.at_once == 1)
+        print(
+            coloured(answer) if in_colour else json.dumps(answer, ensure_ascii=False),
+            flush=answers.at_once == 1,
+        )
     if not answers.number_read:
-        raise InputError(f"{answers.source} is empty; give one text a line")
+        raise InputError(f"{answers.source} is empty; give one text per line")
     unknown.say()
     if answers.number_cut:
         cut, read = f"{answers.number_cut:,}", f"{answers.number_read:,}"
-        print(f"{cut} of {read} lines were cut to {answers.net.longest} tokens, the longest row of the training", file=sys.stderr)
+        print(
+            f"{cut} of {read} lines were cut to {answers.net.longest} tokens, the longest row of the training",
+            file=sys.stderr,
+        )
 
 
 def _lines(args: argparse.Namespace) -> Iterator[str]:
-    """Texts of the input: its lines, or those of a column.
+    """Yield the texts of the input: its lines, or the cells of a column.
 
     Raises:
-        InputError: it holds JSON or a table, and no column was named.
+        InputError: the input is a table, and no column was named.
     """
     if is_table(args.input) and not args.text:
         raise InputError(f"{args.input} is a table by its name, and not plain text; name the column with its text: --text COLUMN")

@@ -1,9 +1,10 @@
-"""Average the weights of several checkpoints, or take out the moving average that --store-ema keeps.
+"""Average the weights of checkpoints, or extract the moving average that --store-ema keeps.
 
 fairseq-electra average checkpoints/checkpoint_*_*.pt --output averaged.pt
 fairseq-electra average --ema checkpoints/checkpoint_last.pt --output ema.pt
 
-fairseq-validate --path, --finetune-from-model and fairseq-electra inspect read the result as any checkpoint.
+fairseq-validate --path, --finetune-from-model and fairseq-electra inspect read the result like any other
+checkpoint.
 """
 
 import argparse
@@ -26,14 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="CHECKPOINT",
-        help="of one run, or of runs of one network; of a folder its best, or else its last",
+        help="checkpoint of one run, or of runs of one model; of a folder checkpoint_best.pt, else checkpoint_last.pt",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="CHECKPOINT", help="where to write the average")
     parser.add_argument("--ema", action="store_true", help="average the moving averages of the weights, not the weights")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the average. All but the weights comes from the last checkpoint; the optimizer's state is left out."""
+    """Write the average. All but the weights comes from the last checkpoint; there is no optimizer state."""
     require(CHECKPOINT, *args.checkpoints)
     from fairseq import checkpoint_utils
     from omegaconf import OmegaConf
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
     state.pop("last_optimizer_state", None)
     state["extra_state"].pop("ema", None)
     for kept in (state, state["extra_state"]):
-        (kept.get("task_state") or {}).pop("threshold", None)  # that of other weights
+        (kept.get("task_state") or {}).pop("threshold", None)  # chosen for other weights
     args.output.parent.mkdir(parents=True, exist_ok=True)
     checkpoint_utils.torch_persistent_save(state, str(args.output))
     kind = "moving averages" if args.ema else "checkpoints"
@@ -68,26 +69,29 @@ def run(args: argparse.Namespace) -> None:
 
 
 def weights_of(state: dict, path: Path, *, ema: bool) -> "dict[str, Tensor]":
-    """Take a checkpoint's weights, or their moving average; what is constant is the checkpoint's own."""
+    """Return a checkpoint's weights, or their moving average with the checkpoint's own constants."""
     if "model" not in state:
-        raise InputError(f"{path} is no checkpoint of fairseq: it has no model; give what fairseq-train saved")
+        raise InputError(f"{path} is not a checkpoint of fairseq: it has no model; give a file that fairseq-train saved")
     if not ema:
         return state["model"]
     average = (state.get("extra_state") or {}).get("ema")
     if not average:
         raise InputError(f"{path} has no moving average; train with --store-ema, or leave --ema out")
-    return {**state["model"], **{name: tensor for name, tensor in average.items() if not is_constant(name, tensor)}}
+    return {
+        **state["model"],
+        **{name: tensor for name, tensor in average.items() if not is_constant(name, tensor)},
+    }
 
 
 def is_constant(name: str, tensor: "Tensor") -> bool:
-    """Tell what is the same in all checkpoints of one network: the dictionary's digest, and the residual scale of its --norm."""
+    """Tell what all checkpoints of one model share: the dictionary's digest, the residual scale of --norm."""
     from fairseq_electra.electra.state import RESIDUAL_SCALE
 
     return not tensor.is_floating_point() or name.endswith(RESIDUAL_SCALE)
 
 
 def check_alike(weights: "dict[str, Tensor]", first: "dict[str, Tensor]", path: Path, first_path: Path) -> None:
-    """Refuse checkpoints of different networks, or dictionaries."""
+    """Refuse checkpoints of different models or dictionaries."""
     import torch
 
     from fairseq_electra.electra.state import RESIDUAL_SCALE, same_scale
@@ -96,7 +100,7 @@ def check_alike(weights: "dict[str, Tensor]", first: "dict[str, Tensor]", path: 
         left, right = weights.get(name), first.get(name)
         if left is None or right is None or left.shape != right.shape:
             shapes = [None if tensor is None else tuple(tensor.shape) for tensor in (left, right)]
-            raise InputError(f"{path} and {first_path} are not of one network: {name} has the shapes {shapes[0]} and {shapes[1]}")
+            raise InputError(f"{path} and {first_path} are not of one model: {name} has the shapes {shapes[0]} and {shapes[1]}")
         if not left.is_floating_point() and not torch.equal(left, right):
             raise InputError(f"{path} and {first_path} differ in {name}; average only checkpoints of one dictionary")
         if name.endswith(RESIDUAL_SCALE) and not same_scale(left, right):

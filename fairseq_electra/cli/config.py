@@ -21,7 +21,7 @@ from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining import recipes
 
-# of fairseq's groups, those that training reads
+# the groups of fairseq's options that training reads
 GROUPS = (
     *("task", "model", "criterion", "optimizer", "lr_scheduler"),
     *("optimization", "dataset", "checkpoint", "common", "ema", "distributed_training"),
@@ -32,7 +32,7 @@ OF_THE_MACHINE = {"distributed_world_size", "nprocs_per_node"}  # fairseq counts
 PATCHED = {"required_batch_size_multiple"}
 # where hydra works: in the folder it is called from, so that data-bin is found there and the same line resumes, as fairseq-train does
 HYDRA = {"run": {"dir": "."}, "output_subdir": None}
-WIDTH = 130
+COMMENT_WIDTH = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +68,10 @@ def to_yaml(arguments: list[str], full: bool = False) -> str:
 
 
 def compose(arguments: list[str]):
-    """Read a command line as fairseq-train does. Model and arch differ: hydra knows the model, whose size is a field."""
+    """Read a command line as fairseq-train does.
+
+    The model replaces the architecture: hydra knows models, and the size is a field of ours.
+    """
     from fairseq import options
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
     from fairseq.models import ARCH_MODEL_NAME_REGISTRY
@@ -80,7 +83,7 @@ def compose(arguments: list[str]):
 
 
 def own_options(cfg, name: str) -> dict:
-    """Take a group's options, but not those that merely follow another group's ("task.seed" is "common.seed")."""
+    """Return a group's options without those that follow another group's ("task.seed" is "common.seed")."""
     group = OmegaConf.to_container(cfg[name], resolve=True, enum_to_str=True)
     assert isinstance(group, dict)
     links = {f.name: str(f.default)[2:-1] for f in fields(dataclass_of(cfg, name)) if str(f.default).startswith("${")}
@@ -107,30 +110,33 @@ def named_options(arguments: list[str]) -> set[str]:
     return {word[2:].partition("=")[0].replace("-", "_") for word in arguments if word.startswith("--")}
 
 
-def dataclass_of(cfg, name: str) -> type:
-    """Find the dataclass that declares a group."""
+def dataclass_of(cfg, group: str) -> type:
+    """Find the dataclass of a group's options: that of the component it names, or fairseq's own."""
     from fairseq.dataclass.configs import FairseqConfig
     from fairseq.models import MODEL_DATACLASS_REGISTRY
     from fairseq.registry import REGISTRIES
     from fairseq.tasks import TASK_DATACLASS_REGISTRY
 
-    if name in ("task", "model") or name in REGISTRIES:
-        registry = {"task": TASK_DATACLASS_REGISTRY, "model": MODEL_DATACLASS_REGISTRY}.get(name)
-        found = (REGISTRIES[name]["dataclass_registry"] if registry is None else registry).get(cfg[name]._name)
-        if found is None:
-            raise InputError(f"{name} {cfg[name]._name} has no dataclass, so fairseq-hydra-train cannot take it; choose another {name}")
-        return found
-    default = FairseqConfig.__dataclass_fields__[name].default
-    return default if isinstance(default, type) else FairseqConfig.__dataclass_fields__[name].type
+    components = {name: registry["dataclass_registry"] for name, registry in REGISTRIES.items()}
+    components |= {"task": TASK_DATACLASS_REGISTRY, "model": MODEL_DATACLASS_REGISTRY}
+    if group not in components:
+        field = FairseqConfig.__dataclass_fields__[group]
+        return field.default if isinstance(field.default, type) else field.type
+    name = cfg[group]._name
+    dataclass = components[group].get(name)
+    if dataclass is None:
+        what = f"{group} {name} has no dataclass, so fairseq-hydra-train cannot take it"
+        raise InputError(f"{what}; choose another {group}")
+    return dataclass
 
 
 def comment(arguments: list[str]) -> str:
-    """Write the command line as comment lines that can be pasted into a shell once "# " is gone."""
+    """Return the command line as comment lines; without their "# " it can be pasted into a shell."""
     words = [f" {shlex.quote(word)}" if word.startswith("-") else f"\0{shlex.quote(word)}" for word in arguments]
     lines = ["# fairseq-train"]
     for option in "".join(words).replace(" --", "\n--").split("\n"):
         option = option.replace("\0", " ")
-        if len(lines[-1]) + len(option) + 1 > WIDTH:
+        if len(lines[-1]) + len(option) + 1 > COMMENT_WIDTH:
             lines[-1] += " \\"
             lines.append("#    ")
         lines[-1] += f" {option.strip()}"
@@ -138,6 +144,6 @@ def comment(arguments: list[str]) -> str:
 
 
 def from_comment(text: str) -> list[str]:
-    """Read the arguments back from the head of a file that :func:`to_yaml` made."""
+    """Read the arguments back from the first lines of a file of :func:`to_yaml`."""
     lines = [line[1:] for line in text.split("\n")[1:] if line.startswith("#")]
     return shlex.split("\n".join(lines).replace("\\\n", " "))[1:]

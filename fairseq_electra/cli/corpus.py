@@ -1,4 +1,4 @@
-"""Write the built-in corpus, English from your Python's own documentation, and its labelled task as text.
+"""Write the built-in corpus, English from Python's own documentation, and its labelled task.
 
 fairseq-electra corpus --output corpus
 """
@@ -14,6 +14,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the corpus and say what it is."""
+    """Write the corpus and print its size and fingerprint."""
     number, fingerprint = write_corpus(args.output)
     print(f"{args.output}: {number:,} documents, fingerprint {fingerprint}")

@@ -1,8 +1,8 @@
 """Corrupt a validation set once with a trained generator, to compare discriminators on it.
 
-Each validation reports fixed_auc, how well the discriminator finds replacements drawn by frequency. With the file that this command writes
-into the data folder it also reports fixed_generator_auc, on replacements that a real generator made. Both can be compared between runs
-that read the same data folder.
+Each validation reports fixed_auc: how well the discriminator finds replacements drawn by frequency. With the
+file that this command writes into the data folder, it also reports fixed_generator_auc, on replacements made
+by a real generator. Both can be compared between runs that read the same data folder.
 
     fairseq-electra corrupt checkpoints/checkpoint_last.pt data-bin
 """
@@ -24,14 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "checkpoint",
         metavar="CHECKPOINT",
-        help="saved by fairseq-train --task electra_pretraining, or a folder: its best, or else its last; its generator is used",
+        help="pre-training checkpoint whose generator to use, or a folder: checkpoint_best.pt, else checkpoint_last.pt",
     )
     parser.add_argument("data", metavar="DATA", help="folder of binarized text, with the checkpoint's dict.txt")
-    parser.add_argument("--split", default="valid", help="which part of the data (default %(default)s)")
+    parser.add_argument("--split", default="valid", help="split of the data (default %(default)s)")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Corrupt the split and write it beside the text."""
+    """Corrupt the split and save it in the data folder."""
     require(CHECKPOINT, args.checkpoint)
     require(DATA, args.data)
     import fairseq_electra
@@ -40,41 +40,43 @@ def run(args: argparse.Namespace) -> None:
     logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
     from fairseq_electra.cli.inspect import load_pretrained
     from fairseq_electra.pretraining.binarized import open_binarized
-    from fairseq_electra.pretraining.fixed_corruption import BY_GENERATOR, WIDTH, corrupt_by_rows, save_corruption
+    from fairseq_electra.pretraining.fixed_corruption import BY_GENERATOR, ROW_LENGTH, corrupt_by_rows, save_corruption
 
     args.checkpoint = str(find_checkpoint(args.checkpoint))
     model, task = load_pretrained(args.checkpoint, args.data)
     sizes = model.generator.sizes
-    if sizes.positions == "learned" and sizes.max_position_embeddings < WIDTH:
-        raise InputError(f"{args.checkpoint} reads rows of {sizes.max_position_embeddings} tokens, fewer than the {WIDTH} needed")
+    if sizes.positions == "learned" and sizes.max_position_embeddings < ROW_LENGTH:
+        raise InputError(f"{args.checkpoint} reads rows of {sizes.max_position_embeddings} tokens, fewer than the {ROW_LENGTH} needed")
     if warning := too_short(task.cfg.tokens_per_sample):
         print(warning, file=sys.stderr)
     prefix, dictionary = Path(args.data) / args.split, task.source_dictionary
     corpus = open_binarized(prefix, len(dictionary))
-    special = {"bos": dictionary.bos(), "pad": dictionary.pad(), "eos": dictionary.eos()}
     with Progress() as progress:
         progress.stage(f"corrupting {prefix}", "rows")
-        corrupted = corrupt_by_rows(corpus, rows_by_generator(model, dictionary, progress), **special)
+        corrupted = corrupt_by_rows(corpus, rows_by_generator(model, dictionary, progress))
     with open(args.checkpoint, "rb") as stream:
-        name = f"the generator of {Path(args.checkpoint).name} (SHA-256 {hashlib.file_digest(stream, 'sha256').hexdigest()[:12]}...)"
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        name = f"the generator of {Path(args.checkpoint).name} (SHA-256 {digest[:12]}...)"
     path = save_corruption(prefix, corpus, corrupted, name)
     print(f"{path}: {(corrupted != corpus.ids).mean():.1%} of {len(corpus.ids):,} ids replaced by {name}; logged as {BY_GENERATOR}_auc")
 
 
 def too_short(trained_on: int) -> str:
-    """Return a sentence for a generator that has seen shorter rows than it corrupts, of at most so many tokens; empty for others."""
-    from fairseq_electra.pretraining.fixed_corruption import WIDTH
+    """Return a warning for a generator trained on shorter rows than it corrupts; empty for others."""
+    from fairseq_electra.pretraining.fixed_corruption import ROW_LENGTH
 
     return (
-        f"WARNING: the generator was trained on rows of at most {trained_on} tokens and corrupts rows of {WIDTH}: behind token "
-        f"{trained_on} its replacements may be poor; use one that was trained with --tokens-per-sample {WIDTH} or more"
-        if trained_on < WIDTH
+        f"WARNING: the generator was trained on rows of at most {trained_on} tokens and corrupts rows of "
+        f"{ROW_LENGTH}: after token "
+        f"{trained_on} its replacements may be poor; use one that was trained with --tokens-per-sample "
+        f"{ROW_LENGTH} or more"
+        if trained_on < ROW_LENGTH
         else ""
     )
 
 
 def rows_by_generator(model, dictionary, progress: Progress | None = None):
-    """Return a function that masks rows, (B, T), and puts the generator's samples there, as :func:`corrupt_by_rows` asks for.
+    """Return a function for :func:`corrupt_by_rows` that masks rows and fills in the generator's samples.
 
     ``progress`` counts the rows.
     """
@@ -84,19 +86,27 @@ def rows_by_generator(model, dictionary, progress: Progress | None = None):
     from fairseq_electra.electra.fast.cross_entropy import probabilities
     from fairseq_electra.electra.masking import Masking
     from fairseq_electra.electra.sampling import corrupt, sample_tokens
-    from fairseq_electra.pretraining.fixed_corruption import SEED, SHARE
+    from fairseq_electra.pretraining.fixed_corruption import CORRUPTED_SHARE, SEED
 
     pad = dictionary.pad()
-    masking = Masking(SHARE, 0.15, 0.0, mask_index=len(dictionary) - 1, pad_index=pad, first_piece=dictionary.nspecial, seed=SEED)
+    masking = Masking(
+        CORRUPTED_SHARE,
+        0.15,
+        0.0,
+        mask_index=len(dictionary) - 1,
+        pad_index=pad,
+        first_piece=dictionary.nspecial,
+        seed=SEED,
+    )
 
     @torch.no_grad()
-    def corrupt_rows(tokens: np.ndarray, index: np.ndarray) -> np.ndarray:
-        masked = masking(tokens, (tokens != pad).sum(1), 1, index)
-        shown, positions, target, uniforms = (torch.from_numpy(array) for array in masked[:4])
-        logits = model.generate(shown, torch.zeros_like(shown), shown == pad, positions)
+    def corrupt_rows(tokens: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        masked = masking(tokens, (tokens != pad).sum(1), 1, numbers)
+        src_tokens, positions, target, uniforms = (torch.from_numpy(array) for array in masked[:4])
+        logits = model.generate(src_tokens, torch.zeros_like(src_tokens), src_tokens == pad, positions)
         sampled = sample_tokens(probabilities(logits), uniforms)
         if progress is not None:
             progress.add(len(tokens))
-        return corrupt(shown, positions, target, sampled, pad)[0].numpy()
+        return corrupt(src_tokens, positions, target, sampled, pad)[0].numpy()
 
     return corrupt_rows

@@ -4,8 +4,9 @@ Reads one text per line; writes JSON lines, or colours on a terminal.
 
 echo "The orchestra played the sandwich." | fairseq-electra detect checkpoints
 
-Each JSON line has the text and its tokens: token, begin and end in the text in characters, and p_replaced. The net is a pre-training
-checkpoint, a folder of checkpoints (its best, or else its last), or a folder of transformers with the discriminator.
+Each JSON line has the text and its tokens: token, begin and end (half-open, in characters of the text), and
+p_replaced. The model is a pre-training checkpoint, a folder with checkpoint_best.pt or else
+checkpoint_last.pt, or a folder of transformers with the discriminator.
 """
 
 import argparse
@@ -19,9 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Load the net, and judge every line."""
-    net = load(args)
+    """Load the model, and score every line."""
+    model = load(args)
     from fairseq_electra.hub.coloured import LEGEND, shaded
     from fairseq_electra.hub.token_answers import Detector
 
-    write_answers(args, Detector(net), shaded, LEGEND)
+    write_answers(args, Detector(model), shaded, LEGEND)

@@ -1,11 +1,13 @@
-"""Cut text into pieces, or turn it into what fairseq trains on.
+"""Encode text with a vocabulary: as tokens, or as the binarized text that fairseq trains on.
 
 fairseq-electra encode --vocab vocab < train.txt > train.pieces        # then fairseq-preprocess
-fairseq-electra encode --vocab vocab --destdir data-bin --trainpref wiki.train*.txt.xz --validpref wiki.valid.txt.xz
-fairseq-electra encode --vocab vocab --destdir data-bin --text body --trainpref train.jsonl --validpref valid.jsonl
+fairseq-electra encode --vocab vocab --destdir data-bin --trainpref wiki.train*.txt.xz --validpref
+wiki.valid.txt.xz fairseq-electra encode --vocab vocab --destdir data-bin --text body --trainpref train.jsonl
+--validpref valid.jsonl
 
-Text is one paragraph or sentence a line, with a blank line between documents; a line of blanks is blank, and so is one of characters that
-cannot be seen, such as U+200B. It says how many documents it found, and warns where that looks like another kind of text.
+Text has one paragraph or sentence per line, and a blank line between documents; a line of blanks or of
+invisible characters such as U+200B is blank too. The command prints the number of documents, and warns if the
+text looks like another kind.
 """
 
 import argparse
@@ -16,7 +18,7 @@ from fairseq_electra.cli._columns import add_column_arguments, check_column_argu
 from fairseq_electra.cli.vocab import TEXT_HELP
 from fairseq_electra.errors import InputError
 from fairseq_electra.paths import VOCABULARY, require
-from fairseq_electra.pretraining.documents import BLANK_LINES, DOCUMENTS, HEADINGS, LINES
+from fairseq_electra.pretraining.documents import BLANK_LINES, DOCUMENT_STARTS, HEADINGS, LINES
 from fairseq_electra.pretraining.encode import SPLITS
 from fairseq_electra.pretraining.prepare import RunningText, encode_text, text_as_pieces
 from fairseq_electra.progress import Progress
@@ -28,16 +30,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--destdir", metavar="DIR", help="write SPLIT.bin, SPLIT.idx and dict.txt here, in one pass")
     for split in SPLITS:
         parser.add_argument(
-            f"--{split}pref", nargs="+", metavar="FILE", help=f"text of {split}; plain, .gz or .xz; the end of a file ends its document"
+            f"--{split}pref",
+            nargs="+",
+            metavar="FILE",
+            help=f"text of {split}, plain, .gz or .xz; the end of a file ends its document",
         )
     add_column_arguments(parser, TEXT_HELP)
     parser.add_argument(
         "--documents",
-        choices=DOCUMENTS,
-        help=f"where documents begin: behind blank lines ({BLANK_LINES}, the default), at each line ({LINES}), or at each heading of the "
-        f"form = Title =, as WikiText has them, blank lines passed over ({HEADINGS})",
+        choices=DOCUMENT_STARTS,
+        help="where documents start: after blank lines "
+        f"({BLANK_LINES}, the default), at each line ({LINES}), or at each heading of the form = Title =, as "
+        f"in "
+        f"WikiText, where blank lines are dropped ({HEADINGS})",
     )
-    parser.add_argument("--moses", metavar="LANGUAGE", nargs="?", const="en", help="normalise punctuation with sacremoses first")
+    parser.add_argument(
+        "--moses",
+        metavar="LANGUAGE",
+        nargs="?",
+        const="en",
+        help="normalise punctuation with sacremoses first",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -46,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
     if bool(args.destdir) != bool(splits):
         raise InputError("--destdir and --trainpref, --validpref or --testpref go together; without them, text comes from standard input")
     require(VOCABULARY, args.vocab)
-    require("text", *(file for files in splits.values() for file in files))  # all, before hours of work on the first
+    require("text", *(file for files in splits.values() for file in files))  # check all files before hours of work on the first
     texts = {split: running_text(files, args) for split, files in (splits or {"": ["-"]}).items()}
     check_column_arguments(args, (file for files in splits.values() for file in files))
     if not splits:
@@ -55,20 +68,20 @@ def run(args: argparse.Namespace) -> None:
     for split, text in texts.items():
         start, prefix = time.time(), f"{args.destdir}/{split}"
         with Progress() as progress:
-            found = encode_text(text, args.vocab, prefix, progress)
+            encoded = encode_text(text, args.vocab, prefix, progress)
         seconds = time.time() - start
-        print(f"{prefix}: {found.lines:,} lines, {found.ids:,} ids in {seconds:.0f} s; {text.documents}; {text.unknown}")
-        for warning in found.warnings:
+        print(f"{prefix}: {encoded.lines:,} lines, {encoded.ids:,} ids in {seconds:.0f} s; {text.documents}; {text.unknown}")
+        for warning in encoded.warnings:
             print(warning, file=sys.stderr)
 
 
 def running_text(files: list[str], args: argparse.Namespace) -> RunningText:
-    """Take files as the options say that they are meant."""
-    return RunningText(files, args.text, quoted=args.quoted, by=args.documents, moses=args.moses)
+    """Return the files as running text, read as the options say."""
+    return RunningText(files, args.text, quoted=args.quoted, document_start=args.documents, moses=args.moses)
 
 
 def print_pieces(text: RunningText, vocabulary: str) -> None:
-    """Write pieces to standard output, and what was found to standard error."""
+    """Write tokens to standard output, and counts and warnings to standard error."""
     with Progress(beside=sys.stdout) as progress:
         for pieces in text_as_pieces(text, vocabulary, progress):
             sys.stdout.buffer.write(pieces.encode() + b"\n")

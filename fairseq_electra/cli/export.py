@@ -1,11 +1,12 @@
-"""Turn a checkpoint into a folder that transformers loads.
+"""Export a checkpoint as a folder that transformers loads.
 
 fairseq-electra export --to transformers checkpoints/checkpoint_last.pt my-electra
 
-A pre-training checkpoint gives the discriminator in the folder and the generator in its subfolder "generator", a fine-tuned one the
-encoder with its head. A net trained with --norm pre is refused: transformers' ELECTRA and RoFormer have no place for it. Before anything
-is written, transformers' tokenizer must give sample text the same ids, and its networks must agree with ours, in float64 within 1e-6 of
-their values.
+A pre-training checkpoint gives the discriminator in the folder and the generator in its subfolder
+"generator"; a fine-tuned one gives the encoder with its head. A model trained with --norm pre is refused:
+transformers' ELECTRA and RoFormer cannot represent it. Before anything is written, transformers' tokenizer
+must give sample text the same ids, and its models must give our outputs, in float64 within 1e-6 of their
+values.
 """
 
 import argparse
@@ -19,7 +20,10 @@ from fairseq_electra.paths import CHECKPOINT, VOCABULARY, require
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "checkpoint", type=Path, metavar="CHECKPOINT", help="saved by fairseq-train, or a folder: its best, or else its last"
+        "checkpoint",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="file saved by fairseq-train, or a folder with checkpoint_best.pt or checkpoint_last.pt",
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder to write; new or empty")
     parser.add_argument("--to", choices=formats(), required=True, help="format")
@@ -34,7 +38,7 @@ def formats() -> list[str]:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Export."""
+    """Export the checkpoint."""
     require(CHECKPOINT, args.checkpoint)
     require("log", args.log)
     require(VOCABULARY, args.vocab)

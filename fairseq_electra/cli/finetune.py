@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.errors import InputError
-from fairseq_electra.files.text import written_whole
+from fairseq_electra.files.text import atomic_write
 from fairseq_electra.paths import CHECKPOINT, require
 
 
@@ -95,9 +95,9 @@ def run(args: argparse.Namespace) -> None:
         say=lambda line: print(line, flush=True),
     )
     path = args.output / RESULTS_FILE
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(json.dumps(results, indent=2) + "\n")
-    with written_whole(args.output / "results.md") as stream:
+    with atomic_write(args.output / "results.md") as stream:
         stream.write(f"{table(results)}\n\n{provenance(results)}\n")
     print("\n".join(["", table(results), "", *choices(results), f"results: {path}"]))
 

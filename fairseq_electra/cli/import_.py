@@ -1,13 +1,14 @@
-"""Turn a folder of transformers into a checkpoint to start from.
+"""Import a model of transformers as a checkpoint to start from.
 
 fairseq-electra import electra-small-discriminator --generator electra-small-generator released/checkpoint.pt
 fairseq-train data-bin ... --arch electra --finetune-from-model released/checkpoint.pt
 
-The vocabulary, with fairseq's ids, comes beside the checkpoint; encode the text with it: fairseq-electra encode --vocab released.
-A fine-tuned net keeps its head, for fairseq-electra predict; fine-tuned again, it gets the head of the new task. A BERT, also one of
-sentence-transformers, becomes the discriminator; one with a masked-LM head the generator as well. Before anything is
-written, the ids of sample text must be those of transformers' tokenizer, and our networks must agree with transformers' own, in float64
-within 1e-6 of their values.
+The vocabulary, with fairseq's ids, is written next to the checkpoint; encode the text with it:
+fairseq-electra encode --vocab released. A fine-tuned model keeps its head, for fairseq-electra predict;
+fine-tuned again, it gets the head of the new task. A BERT, also one of sentence-transformers, becomes the
+discriminator; one with a masked-LM head becomes the generator too. Before anything is written, sample text
+must get the ids of transformers' tokenizer, and the model must give the outputs of transformers' own, in
+float64 within 1e-6 of their values.
 """
 
 import argparse
@@ -23,15 +24,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folder",
         type=Path,
         metavar="DIR",
-        help="the discriminator, a BERT, or a fine-tuned net: config.json, model.safetensors, tokenizer.json, ...",
+        help="folder of a discriminator, a BERT, or a fine-tuned model: config.json, model.safetensors, ...",
     )
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="file to write, in a new folder")
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="checkpoint to write, in a new folder")
     parser.add_argument("--generator", type=Path, metavar="DIR", help="the generator (default: DIR/generator, if it is there)")
-    parser.add_argument("--seed", type=int, default=1, help="of what the folder does not have (default %(default)s)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=1,
+        help="random seed for weights missing from the folder (default %(default)s)",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Import."""
+    """Import the folder."""
     require("folder", args.folder, args.generator)
     import fairseq_electra
     from fairseq_electra.interchange import require_transformers

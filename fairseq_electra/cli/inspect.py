@@ -1,6 +1,7 @@
-"""Show what a checkpoint reads and predicts, row by row.
+"""Show what a pre-training checkpoint reads and predicts, row by row.
 
-The text, the masks, the generator's samples, what was replaced, and how likely the discriminator holds each token to be a replacement.
+For each token: the text, the mask, the generator's sample, whether it was replaced, and the discriminator's
+probability of that.
 
     fairseq-electra inspect checkpoints/checkpoint_last.pt data-bin
 """
@@ -15,7 +16,7 @@ from fairseq_electra.paths import CHECKPOINT, DATA, require
 
 LABELS = ("original", "masked", "sampled", "replaced", "p(replaced)")
 GAP = 2
-# the networks are looked at on a CPU, in float32, and may have been trained otherwise: not everything can be had here
+# the networks run on a CPU in float32; options of their training that need other hardware are switched off
 ON_A_CPU = {"cpu": True, "autocast": "none", "compile": False, "cuda_graphs": False}
 ON_A_CPU |= dict.fromkeys(("fp16", "bf16", "memory_efficient_fp16", "memory_efficient_bf16"), False)
 
@@ -25,27 +26,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "checkpoint",
         metavar="CHECKPOINT",
-        help="saved by fairseq-train --task electra_pretraining, or a folder: its best, or else its last",
+        help="pre-training checkpoint, or a folder with checkpoint_best.pt or checkpoint_last.pt",
     )
     parser.add_argument("data", metavar="DATA", help="folder of binarized text, with the checkpoint's dict.txt")
-    parser.add_argument("--split", default="valid", help="which part of the data (default %(default)s)")
+    parser.add_argument("--split", default="valid", help="split of the data (default %(default)s)")
     parser.add_argument(
         "--rows",
         type=int,
         nargs="+",
         metavar="ROW",
-        help="row numbers; by default a full pair, a short row and one with padding; of packed rows those of most and of fewest documents",
+        help="row numbers (default: a full pair, a short row and one with padding; "
+        "of packed rows those with the most and the fewest documents)",
     )
     parser.add_argument(
         "--width",
         type=int,
         default=shutil.get_terminal_size((120, 24)).columns,
-        help="characters of a line (default: the terminal's)",
+        help="characters per line (default: width of the terminal)",
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Load, corrupt, judge and print."""
+    """Load the checkpoint, run it on the rows and print them."""
     require(CHECKPOINT, args.checkpoint)
     require(DATA, args.data)
     import torch
@@ -72,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def load_pretrained(checkpoint: str, data: str):
-    """Load a pre-training checkpoint, or that of a folder, for a data folder; returns the model, in evaluation mode, and its task."""
+    """Load a pre-training checkpoint for a data folder; returns the model in evaluation mode and its task."""
     from pathlib import Path
 
     from fairseq import checkpoint_utils
@@ -89,35 +91,41 @@ def load_pretrained(checkpoint: str, data: str):
 
 
 def telling_rows(dataset) -> list[int]:
-    """Pick a row of two segments without padding, one of a single segment, and the one with the most padding, as far as there are.
+    """Pick, if they exist, a pair without padding, a single segment, and the row with the most padding.
 
-    Of packed rows: the one of most documents, the one of fewest, and the one with the most padding.
+    Of packed rows: those with the most documents, the fewest documents and the most padding.
     """
     import numpy as np
 
     rows, sizes = dataset.rows, dataset.sizes
     if dataset.packing is None:
-        candidates = [np.flatnonzero((rows.second > 0) & (sizes == dataset.width)), np.flatnonzero(rows.second == 0)]
+        candidates = [
+            np.flatnonzero((rows.second_length > 0) & (sizes == dataset.row_length)),
+            np.flatnonzero(rows.second_length == 0),
+        ]
     else:
         by_documents = np.diff(dataset.packing.bounds).argsort(kind="stable")
         candidates = [by_documents[::-1], by_documents]
     candidates.append(sizes.argsort(kind="stable"))
-    return list(dict.fromkeys(int(found[0]) for found in candidates if len(found)))
+    return list(dict.fromkeys(int(each[0]) for each in candidates if len(each)))
 
 
 def describe(sample: dict, index: int) -> str:
-    """Say in words what kind of row it is."""
+    """Describe a row in words: its tokens, segments or documents, and padding."""
     net_input = sample["net_input"]
     width, padding = net_input["padding_mask"].shape[1], int(net_input["padding_mask"][index].sum())
     if "document_ends" in net_input:  # the end of the row stands in spare places
-        number, kind = len({end for end in net_input["document_ends"][index].tolist() if end <= width - padding}), "document"
+        number, kind = (
+            len({end for end in net_input["document_ends"][index].tolist() if end <= width - padding}),
+            "document",
+        )
     else:
         number, kind = 1 + int(net_input["segment_ids"][index].max()), "segment"
     return f"{width - padding} tokens in {number} {kind}{'s' if number > 1 else ''}, {padding} of padding"
 
 
 def columns(sample: dict, output, index: int, symbols: list[str]) -> list[tuple[str, ...]]:
-    """One column for each token: what it is, and where it was masked what became of it; padding is shown as one column."""
+    """Return a column for each token: the token, and what became of it if masked; one for all padding."""
     net_input = sample["net_input"]
     original = net_input["src_tokens"][index].tolist()
     shown = list(original)
@@ -128,10 +136,10 @@ def columns(sample: dict, output, index: int, symbols: list[str]) -> list[tuple[
     corrupted, replaced = output.corrupted_tokens[index].tolist(), output.is_replaced[index].tolist()
     probability = output.disc_logits[index].float().sigmoid().tolist()
     length = len(original) - int(net_input["padding_mask"][index].sum())
-    found: list[tuple[str, ...]] = []
+    result: list[tuple[str, ...]] = []
     for position in range(length):
         at_mask = position in masked
-        found.append(
+        result.append(
             (
                 symbols[original[position]],
                 symbols[shown[position]] if at_mask else "",
@@ -141,17 +149,17 @@ def columns(sample: dict, output, index: int, symbols: list[str]) -> list[tuple[
             )
         )
     if length < len(original):
-        found.append((f"{symbols[original[-1]]} x{len(original) - length}", "", "", "", ""))
-    return found
+        result.append((f"{symbols[original[-1]]} x{len(original) - length}", "", "", "", ""))
+    return result
 
 
-def grid(found: list[tuple[str, ...]], width: int) -> str:
-    """Align columns under each other, as many side by side as the width holds."""
+def grid(columns_shown: list[tuple[str, ...]], width: int) -> str:
+    """Format columns side by side, in as many blocks as the width requires."""
     margin = max(map(len, LABELS)) + GAP
     lines: list[str] = []
     block: list[list[tuple[str, int]]] = []
     used = margin
-    for column in [*found, None]:
+    for column in [*columns_shown, None]:
         size = max(map(len, column)) + GAP if column else 0
         if block and (column is None or used + size > width):
             lines += [

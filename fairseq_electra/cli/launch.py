@@ -1,10 +1,11 @@
 """Run a fairseq command as several processes that train together, on CPUs or GPUs, on one machine or several.
 
-one machine       fairseq-electra launch -n 4 -- fairseq-train data-bin ...
-several machines  the same line on each, with --nodes 2 --node-rank 0 --master-addr HOST (rank 1 on the second, and so on)
-slurm             srun --nodes 2 --ntasks-per-node 1 fairseq-electra launch -n 8 -- fairseq-train data-bin ...
+one machine       fairseq-electra launch -n 4 -- fairseq-train data-bin ... several machines  the same line on
+each, with --nodes 2 --node-rank 0 --master-addr HOST (rank 1 on the second, and so on) slurm             srun
+--nodes 2 --ntasks-per-node 1 fairseq-electra launch -n 8 -- fairseq-train data-bin ...
 
-Give the fairseq command as for one process, without --distributed-* options. The batch of an update is that of all processes together.
+Give the fairseq command as for one process, without --distributed-* options. The batch of an update is the
+sum of all processes' batches.
 """
 
 import argparse
@@ -28,18 +29,32 @@ PORT = 29500
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("-n", "--processes", type=int, required=True, help="processes on this machine; with GPUs, one for each")
-    parser.add_argument("--nodes", type=int, help="machines (default: slurm's number, or 1)")
+    parser.add_argument(
+        "-n",
+        "--processes",
+        type=int,
+        required=True,
+        help="number of processes on this machine; one per GPU",
+    )
+    parser.add_argument("--nodes", type=int, help="number of machines (default: slurm's, or 1)")
     parser.add_argument("--node-rank", type=int, help="number of this machine, from 0 (default: slurm's, or 0)")
     parser.add_argument("--master-addr", help="name or address of machine 0 (default: slurm's first)")
-    parser.add_argument("--master-port", type=int, default=PORT, help=f"a free port of machine 0, with several machines ({PORT})")
     parser.add_argument(
-        "command", nargs="+", metavar="-- COMMAND", help="fairseq-train, fairseq-hydra-train or fairseq-validate, and its arguments"
+        "--master-port",
+        type=int,
+        default=PORT,
+        help=f"a free port of machine 0, with several machines ({PORT})",
+    )
+    parser.add_argument(
+        "command",
+        nargs="+",
+        metavar="-- COMMAND",
+        help="fairseq-train, fairseq-hydra-train or fairseq-validate, and its arguments",
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Start the processes, wait for them, and check that they were one run."""
+    """Start the processes, wait for them, and check that they joined one run."""
     tool, given = args.command[0], args.command[1:]
     check_command(tool, given)
     if args.processes < 1:
@@ -49,7 +64,15 @@ def run(args: argparse.Namespace) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // args.processes)))
     with tempfile.TemporaryDirectory(prefix="fairseq-electra-") as folder:
         os.environ[FOLDER] = folder
-        command = [*where, "--nproc-per-node", str(args.processes), "-m", "fairseq_electra.rank", tool, *given]
+        command = [
+            *where,
+            "--nproc-per-node",
+            str(args.processes),
+            "-m",
+            "fairseq_electra.rank",
+            tool,
+            *given,
+        ]
         failure = run_torchrun(command, Path(folder))
         for kind in (RunCollapsedError, InputError):
             said = sorted({path.read_text() for path in Path(folder).glob(f"*.{kind.__name__}")})
@@ -60,7 +83,8 @@ def run(args: argparse.Namespace) -> None:
         joined = len(list(Path(folder).glob("*.joined")))
         if joined != args.processes:
             raise InputError(
-                f"only {joined} of {args.processes} processes joined the run, so {tool} trained nothing or separate copies; "
+                f"only {joined} of {args.processes} processes joined the run, so {tool} trained nothing or "
+                f"separate copies; "
                 "drop its own options of distribution"
             )
 
@@ -69,20 +93,20 @@ def run_torchrun(arguments: list[str], notes: Path) -> str:
     """Run torchrun in this process.
 
     Args:
-        arguments: of torchrun.
-        notes: folder of what the processes note.
+        arguments: arguments of torchrun.
+        notes: folder of the processes' notes.
 
     Returns:
-        what went wrong, empty if nothing.
+        what went wrong; empty if nothing did.
 
     Raises:
-        SystemExit: it was stopped by a signal; how to go on is printed.
+        SystemExit: a signal stopped torchrun; how to resume is printed.
     """
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    for module in ("agent.server.api", "multiprocessing.api"):  # which warn of every process that they end
+    for module in ("agent.server.api", "multiprocessing.api"):  # they warn about every process that they end
         logging.getLogger(f"torch.distributed.elastic.{module}").setLevel(logging.ERROR)
     try:
         torchrun.main(arguments)
@@ -97,12 +121,12 @@ def run_torchrun(arguments: list[str], notes: Path) -> str:
 
 
 def check_command(tool: str, given: list[str]) -> None:
-    """Refuse what would run as separate copies, or from another copy of this package."""
+    """Refuse commands that would train separate copies, or use another copy of this package."""
     if tool not in TOOLS:
         raise InputError(f"launch runs {', '.join(TOOLS)}, got {tool}; name one of these after --")
     for word in given:
         if re.match(r"--distributed-|distributed_training\.(distributed_|device_id)|--device-id", word):
-            raise InputError(f"{word.split('=')[0]}: launch itself says which process is which; drop this option")
+            raise InputError(f"{word.split('=')[0]}: launch sets this itself; drop this option")
     for i, word in enumerate(given):
         named = re.match(r"(?:--user-dir|common\.user_dir)(?:=(.*))?$", word)
         if named:
@@ -110,19 +134,20 @@ def check_command(tool: str, given: list[str]) -> None:
 
 
 def check_user_dir(named: str) -> None:
-    """Refuse a folder that is not there, and a second copy of this package."""
+    """Refuse a folder that does not exist, and a second copy of this package."""
     own, other = Path(fairseq_electra.__file__).parent.resolve(), Path(named).resolve()
     if not other.exists():
         raise InputError(f'--user-dir {named}: no such folder; give --user-dir "$(fairseq-electra user-dir)"')
     if other.name == own.name and other != own:
         raise InputError(
-            f'this command is of {own}, --user-dir names {other}: two copies; give --user-dir "$(fairseq-electra user-dir)", '
+            f"this command is of {own}, --user-dir names {other}: two copies; give --user-dir "
+            f'"$(fairseq-electra user-dir)", '
             "or install the other with pip install -e"
         )
 
 
 def placement(args: argparse.Namespace) -> list[str]:
-    """Say to torchrun which machine this is, from the options or from slurm's environment."""
+    """Return torchrun's arguments for this machine, from the options or from slurm's environment."""
     slurm = os.environ.get("SLURM_STEP_NODELIST") or os.environ.get("SLURM_JOB_NODELIST")
     nodes, rank, address = args.nodes, args.node_rank, args.master_addr
     if nodes is None and slurm:
@@ -138,11 +163,20 @@ def placement(args: argparse.Namespace) -> list[str]:
         return ["--standalone"]
     if rank is None or address is None or not 0 <= rank < nodes:
         raise InputError(f"with --nodes {nodes}, give --master-addr and --node-rank 0 to {nodes - 1}, got {address} and {rank}")
-    return ["--nnodes", str(nodes), "--node-rank", str(rank), "--master-addr", address, "--master-port", str(args.master_port)]
+    return [
+        "--nnodes",
+        str(nodes),
+        "--node-rank",
+        str(rank),
+        "--master-addr",
+        address,
+        "--master-port",
+        str(args.master_port),
+    ]
 
 
 def first_host(nodelist: str) -> str:
-    """Name the first machine of a list that slurm abbreviates."""
+    """Return the first machine of slurm's abbreviated list."""
     try:
         shown = subprocess.run(["scontrol", "show", "hostnames", nodelist], capture_output=True, text=True, check=True).stdout.split()
     except (OSError, subprocess.CalledProcessError) as error:

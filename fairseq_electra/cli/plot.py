@@ -1,6 +1,6 @@
 """Draw the curves of a pre-training log, and write them as CSV.
 
-The log is one of --log-format json; the curves are losses, accuracies, detection and speed.
+The log must be written with --log-format json; the curves are losses, accuracies, detection and speed.
 
 fairseq-electra plot train.log --output curves.png
 """
@@ -10,13 +10,22 @@ import csv
 from pathlib import Path
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.files.text import written_whole
+from fairseq_electra.files.text import atomic_write
 from fairseq_electra.pretraining.log import read_log
 
 PICTURES = (".png", ".svg", ".pdf")
 PANELS = (
     ("losses, nats", ("masked_lm_loss", "disc_loss")),
-    ("per cent", ("masked_lm_accuracy", "mask_token_accuracy", "sampled_masked_lm_accuracy", "disc_precision", "disc_recall")),
+    (
+        "per cent",
+        (
+            "masked_lm_accuracy",
+            "mask_token_accuracy",
+            "sampled_masked_lm_accuracy",
+            "disc_precision",
+            "disc_recall",
+        ),
+    ),
     ("area under the curve", ("disc_auc",)),
     ("tokens per second", ("wps",)),
 )
@@ -29,22 +38,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         default="curves.png",
         metavar="FILE",
-        help="picture; the numbers go to the same name with .csv (default %(default)s)",
+        help="picture to write; the numbers go to a file of the same name with .csv (default %(default)s)",
     )
-    parser.add_argument("--title", default="", help="written above the picture")
+    parser.add_argument("--title", default="", help="title of the picture")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read, write the numbers, draw."""
+    """Read the logs, write the numbers and draw the curves."""
     output = Path(args.output)
     if output.suffix.lower() not in PICTURES:
         raise InputError(f"--output {output} names no picture; end it with {', '.join(PICTURES)}")
-    # a resumed run logs again what it had lost: the later record counts
+    # a resumed run repeats updates that were not saved: the later record counts
     records = list({(record["subset"], record["num_updates"]): record for log in args.log for record in read_log(log)}.values())
     if not records:
         raise InputError(f"no records in {', '.join(args.log)}; train with --log-format json and keep what it prints")
     names = sorted({name for record in records for name in record if name not in ("subset", "num_updates")})
-    with written_whole(output.with_suffix(".csv")) as stream:
+    with atomic_write(output.with_suffix(".csv")) as stream:
         table = csv.DictWriter(stream, ["subset", "num_updates", *names])
         table.writeheader()
         table.writerows(records)
@@ -69,11 +78,18 @@ def draw(records: list[dict], output: Path, title: str) -> None:
                 if points and (subset == "train_inner" or name != "wps"):
                     style = "-" if subset == "train_inner" else "o"
                     label = name if subset == "train_inner" else f"{name} ({subset})"
-                    axis.plot(*zip(*points, strict=True), style, color=f"C{color}", label=label, markersize=4, linewidth=1)
+                    axis.plot(
+                        *zip(*points, strict=True),
+                        style,
+                        color=f"C{color}",
+                        label=label,
+                        markersize=4,
+                        linewidth=1,
+                    )
         axis.set_title(heading, fontsize=10)
         axis.set_xlabel("updates")
         axis.grid(alpha=0.3)
         axis.legend(fontsize=7)
     figure.suptitle(title)
-    with written_whole(output, "wb") as stream:
+    with atomic_write(output, "wb") as stream:
         figure.savefig(stream, dpi=100, format=output.suffix[1:].lower())

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from fairseq_electra.cli._unknown_text import UnknownText
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.table import is_table
-from fairseq_electra.files.text import written_whole
+from fairseq_electra.files.text import atomic_write
 from fairseq_electra.finetuning.questions import N_BEST
 from fairseq_electra.finetuning.request import Request
 from fairseq_electra.finetuning.words.tags import SCHEMES
@@ -118,7 +118,7 @@ def _answer(net: "ElectraHubInterface", predictor: "Predictor", request: Request
     unknown = UnknownText(predictor.source, predictor.unknown)
     with (
         Progress(beside=None if request.output else sys.stdout) as net.progress,
-        written_whole(request.output) if request.output else contextlib.nullcontext(sys.stdout) as stream,
+        atomic_write(request.output) if request.output else contextlib.nullcontext(sys.stdout) as stream,
     ):
         net.progress.stage(f"predicting on {predictor.source}", "rows")
         number = 0
@@ -138,7 +138,7 @@ def _score(net: "ElectraHubInterface", predictor: "Predictor", request: Request)
         net.progress.stage(f"predicting on {predictor.source}", "rows")
         lines, metrics = score_file(predictor, request)
     if request.output:
-        with written_whole(request.output) as stream:
+        with atomic_write(request.output) as stream:
             stream.writelines(f"{line}\n" for line in lines)
     print(metrics_line(metrics))
     _say_what_to_know(predictor, "examples", UnknownText(predictor.source, predictor.unknown))

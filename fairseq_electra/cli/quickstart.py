@@ -17,7 +17,7 @@ from typing import Any
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.table import Columns
-from fairseq_electra.files.text import written_whole
+from fairseq_electra.files.text import atomic_write
 from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.sentences import PREDICTION
 from fairseq_electra.finetuning.sentences.folder import write_task_folder
@@ -28,9 +28,9 @@ from fairseq_electra.pretraining.log import read_record
 from fairseq_electra.pretraining.prepare import RunningText, encode_text, learn_vocabulary
 
 SIZE, VOCABULARY = "tiny", 4096
-UPDATES, TOKENS = 1200, 64  # of pre-training, and of its rows
+UPDATES, TOKENS = 1200, 64  # updates of pre-training, tokens of its rows
 EXAMPLES = {"train": 2500, "valid": 800, "test": 1200}
-MAX_POSITIONS = 128  # tokens of the longest row in fine-tuning
+MAX_POSITIONS = 128  # largest length of a row in fine-tuning, in tokens
 LEARNING_RATES = (1e-4, 1e-3)  # one of them is within a factor of 3.2 of any rate from 3e-5 to 3e-3
 SEEDS = (1, 2, 3)
 MODELS = {"scratch": "electra_tiny from scratch", "pretrained": "electra_tiny, pre-trained"}
@@ -51,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run all steps and print the table."""
     start, folder = time.time(), Path(args.output)
-    if (folder / "pretrained" / "checkpoint_last.pt").exists():
-        raise InputError(f"{folder} holds a finished or broken-off run; remove it, or give another --output")
+    if pretrained_checkpoint(folder).exists():
+        raise InputError(f"{folder} holds a finished or interrupted run; remove it, or give another --output")
     print("1/4 text, vocabulary and labels", flush=True)
     number, fingerprint = write_corpus(folder / "text")
     print(f"{folder / 'text'}: {number:,} documents, fingerprint {fingerprint}", flush=True)
@@ -60,20 +60,25 @@ def run(args: argparse.Namespace) -> None:
     print(f"2/4 pre-training, {args.updates:,} updates", flush=True)
     pretrain(folder, args.updates)
     print("3/4 fine-tuning: two models, a learning rate for each, three seeds", flush=True)
-    found = finetune(folder)
+    scores = finetune(folder)
     print("4/4 results\n")
     baselines = {"majority": majority(folder), "tfidf": tfidf(folder)}
-    results: dict[str, Any] = {**found, **baselines, "seconds": round(time.time() - start)}
-    with written_whole(folder / "results.json") as stream:
+    results: dict[str, Any] = {**scores, **baselines, "seconds": round(time.time() - start)}
+    with atomic_write(folder / "results.json") as stream:
         stream.write(json.dumps(results, indent=2) + "\n")
     print(table(results))
+
+
+def pretrained_checkpoint(folder: Path) -> Path:
+    """Return the path of the checkpoint that pre-training writes."""
+    return folder / "pretrained" / "checkpoint_last.pt"
 
 
 def prepare(folder: Path) -> None:
     """Make ``vocab``, ``data-bin`` for pre-training and ``swap-bin`` for fine-tuning, from ``text``."""
     text, vocabulary = folder / "text", folder / "vocab"
     learn_vocabulary(RunningText([text / "train.txt"]).lines(), vocabulary, VOCABULARY)
-    for split in SPLITS[:2]:  # the files of test are not even validated on
+    for split in SPLITS[:2]:  # test is not even validated on
         encode_text(RunningText([text / f"{split}.txt"]), vocabulary, folder / "data-bin" / split)
     splits = {split: examples_of(folder, split) for split in SPLITS}
     labels, metrics = classes_of(splits["train"]), ("accuracy",)
@@ -82,12 +87,12 @@ def prepare(folder: Path) -> None:
 
 
 def examples_of(folder: Path, split: str) -> list[Example]:
-    """Read the labelled sentences of a split, as many as the comparison uses."""
+    """Read the labelled sentences of a split that the comparison uses."""
     return read_examples(folder / "text" / f"{split}.swap.tsv", COLUMNS)[: EXAMPLES[split]]
 
 
 def pretrain(folder: Path, updates: int) -> None:
-    """Run ``fairseq-train`` by the recipe for short runs, on the processor, and show how it goes."""
+    """Run ``fairseq-train`` with the recipe for short runs, on the CPU, and print its progress."""
     from fairseq_electra.speedrun.machine import this_cpu
     from fairseq_electra.speedrun.one_run import follow
     from fairseq_electra.speedrun.plan import Plan, warmup_updates
@@ -97,7 +102,7 @@ def pretrain(folder: Path, updates: int) -> None:
     plan = Plan(SIZE, recipe.batch, recipe.lr, warmup_updates(SIZE, updates), updates, save_every=updates)
     log, shown = folder / "pretrain.log", 0
     log.unlink(missing_ok=True)
-    arguments = training_arguments(folder / "data-bin", folder / "pretrained", plan, this_cpu(), TOKENS)
+    arguments = training_arguments(folder / "data-bin", pretrained_checkpoint(folder).parent, plan, this_cpu(), TOKENS)
     for _, line in follow(arguments, log):
         record = read_record(line)
         if record is None or record["subset"] != "train_inner":
@@ -113,7 +118,7 @@ def pretrain(folder: Path, updates: int) -> None:
 
 
 def finetune(folder: Path) -> dict[str, dict]:
-    """Fine-tune both models by the study of ``fairseq-electra finetune``.
+    """Fine-tune both models with the study of ``fairseq-electra finetune``.
 
     Returns:
         for each model the learning rate, chosen on valid with a seed that is not reported, and the accuracies
@@ -152,7 +157,7 @@ def finetune(folder: Path) -> dict[str, dict]:
 
 
 def majority(folder: Path) -> float:
-    """Return the accuracy, in per cent, of always choosing the class that is more frequent in train."""
+    """Return the accuracy in per cent of always predicting the class that is more frequent in train."""
     train, test = ([example.label for example in examples_of(folder, split)] for split in ("train", "test"))
     return 100 * test.count(statistics.mode(train)) / len(test)
 

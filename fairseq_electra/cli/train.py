@@ -2,10 +2,11 @@
 
 The options are those of fairseq-train, without --user-dir.
 
-fairseq-electra train data-bin --task electra_pretraining --arch electra_tiny ...
-fairseq-electra train data-bin --task electra_pretraining --help              # with all options of what is named before it
+fairseq-electra train data-bin --task electra_pretraining --arch electra_tiny ... fairseq-electra train
+data-bin --task electra_pretraining --help              # with all options of what is named before it
 
-fairseq-train itself imports this package only where --user-dir names its folder: without it, it knows none of the names above.
+fairseq-train itself imports this package only where --user-dir names its folder: without it, it knows none of
+the names above.
 """
 
 import sys
@@ -19,10 +20,10 @@ def run_with(arguments: list[str]) -> None:
     """Run ``fairseq-train`` in this process.
 
     Args:
-        arguments: of fairseq-train. A ``--user-dir`` that names this package by a path where it does not lie is put right.
+        arguments: arguments of fairseq-train. A wrong path of this package in ``--user-dir`` is corrected.
 
     Raises:
-        InputError: what fairseq or this package refuses, in one sentence.
+        InputError: fairseq or this package refuses the arguments.
     """
     if not arguments:
         print(__doc__)

@@ -1,4 +1,4 @@
-"""Print the folder to give to fairseq's --user-dir, for a package that pip installed.
+"""Print the folder of this package, for fairseq's --user-dir.
 
 fairseq-train --user-dir "$(fairseq-electra user-dir)" ...
 """
@@ -14,5 +14,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print it."""
+    """Print the folder."""
     print(Path(fairseq_electra.__file__).parent)

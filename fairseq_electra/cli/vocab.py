@@ -1,4 +1,4 @@
-"""Train a WordPiece vocabulary and write tokenizer.json and dict.txt with the same ids.
+"""Train a WordPiece vocabulary; write tokenizer.json and dict.txt with the same ids.
 
 fairseq-electra vocab --size 16000 --output vocab wiki.train*.txt.xz
 fairseq-electra vocab --size 16000 --output vocab --text body articles.jsonl.gz
@@ -12,43 +12,59 @@ from fairseq_electra.pretraining.prepare import SAMPLE, RunningText, learn_vocab
 from fairseq_electra.pretraining.wordpiece import CHARACTER_COVERAGE
 from fairseq_electra.progress import Progress
 
-TEXT_HELP = "the files are JSON lines, or CSV or TSV if named so: take the text in this column; each record is a document"
+TEXT_HELP = "column with the text of JSON lines (of CSV or TSV, if the name ends so); each record is a document"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="text: one paragraph a line; plain, .gz or .xz")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="text, one paragraph per line; plain, .gz or .xz")
     add_column_arguments(parser, TEXT_HELP)
-    parser.add_argument("--size", type=int, default=30522, help="ids in all, special symbols among them (default %(default)s, as BERT)")
+    parser.add_argument(
+        "--size",
+        type=int,
+        default=30522,
+        help="number of ids, special symbols included (default %(default)s, as BERT)",
+    )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for tokenizer.json and dict.txt")
-    parser.add_argument("--cased", action="store_true", help="keep upper case, and with it the accents")
+    parser.add_argument("--cased", action="store_true", help="keep upper case and accents")
     parser.add_argument(
         "--keep-accents",
         action="store_true",
-        help="keep accents in an uncased vocabulary (all are kept anyway where at least 0.5 %% of the text's letters need their marks, "
-        "as those of Hindi, Thai, Japanese or Russian do)",
+        help="keep accents in an uncased vocabulary (always done if 0.5 %% of the letters or more need "
+        "their marks, as in Hindi, Thai, Japanese or Russian)",
     )
     parser.add_argument(
         "--sample",
         type=float,
         default=SAMPLE,
         metavar="MILLION",
-        help="learn from at most so many million characters, drawn by line; 0 for all (default %(default)s)",
+        help="largest number of characters to learn from, in millions; lines are drawn at random; 0: all (default %(default)s)",
     )
-    parser.add_argument("--min-frequency", type=int, default=2, help="join no pair of pieces seen less often (default %(default)s)")
+    parser.add_argument(
+        "--min-frequency",
+        type=int,
+        default=2,
+        help="smallest count of a pair of pieces that is merged (default %(default)s)",
+    )
     parser.add_argument(
         "--character-coverage",
         type=float,
         default=CHARACTER_COVERAGE,
         metavar="SHARE",
-        help="the most frequent characters, as many as make up this share of the text, get pieces of their own (default %(default)s)",
+        help="share of the text; the most frequent characters that make it up get their own entries (default %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=1, help="chooses the sampled lines (default %(default)s)")
-    parser.add_argument("--moses", metavar="LANGUAGE", nargs="?", const="en", help="normalise punctuation with sacremoses first")
+    parser.add_argument("--seed", type=int, default=1, help="random seed of the sample of lines (default %(default)s)")
+    parser.add_argument(
+        "--moses",
+        metavar="LANGUAGE",
+        nargs="?",
+        const="en",
+        help="normalise punctuation with sacremoses first",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Learn the vocabulary and say how large it is."""
+    """Train the vocabulary and print its size."""
     require("text", *args.files)
     check_column_arguments(args, args.files)
     text = RunningText(args.files, args.text, quoted=args.quoted, moses=args.moses)
@@ -66,4 +82,4 @@ def run(args: argparse.Namespace) -> None:
     for note in learned.notes:
         print(note)
     size = learned.size
-    print(f"{args.output}: {size:,} ids" + (f" (the text gave no more than {size:,})" if size < args.size else ""))
+    print(f"{args.output}: {size:,} ids" + (f" (the text gave only {size:,})" if size < args.size else ""))

@@ -10,7 +10,7 @@ import json
 import logging
 from pathlib import Path
 
-from fairseq_electra.files.text import written_whole
+from fairseq_electra.files.text import atomic_write
 
 logger = logging.getLogger(__name__)
 # start of those errors of fairseq that every process raises in the same update; the second is that of several
@@ -51,7 +51,7 @@ def rows_of_all(trainer, rows: list[int]) -> list[int]:
 def _write_rows(trainer, rows: list[int]) -> None:
     report = {"update": trainer.get_num_updates(), "epoch": _epoch(trainer), "rows": rows}
     path = Path(trainer.cfg.checkpoint.save_dir) / "nonfinite_rows.json"
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(json.dumps(report) + "\n")
     logger.error(f"loss or gradient is not finite at update {report['update']}; the {len(rows)} rows are written to {path}")
 

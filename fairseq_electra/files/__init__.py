@@ -1,1 +1,1 @@
-"""Files of text and of records, read and written."""
+"""Read and write files of text and of records."""

@@ -1,4 +1,4 @@
-"""Examples that cannot be used: the first one ends the reading, or all are gathered, counted by kind, and left out if so wished."""
+"""Examples that cannot be used: the first one is an error, or all are collected and may be skipped."""
 
 from collections import Counter
 from typing import Literal
@@ -7,62 +7,64 @@ from fairseq_electra.errors import ExampleError, InputError
 
 
 class Faults:
-    """Where ``with faults:`` stands around the reading of one example, what is wrong with it is noted, and the example is passed over.
+    """Collects errors: ``with faults:`` around the reading of an example notes its error and goes on.
 
     Args:
-        skip: examples that cannot be used are left out in the end; else they are an error.
+        skip: whether examples that cannot be used may be left out; otherwise they are an error.
 
     Attributes:
-        found: what is wrong, in the order of the files.
+        errors: the errors so far, in the order of the files.
     """
 
     def __init__(self, skip: bool = False):
         self.skip = skip
-        self.found: list[InputError] = []
+        self.errors: list[InputError] = []
 
     def __enter__(self) -> None:
-        """Read one example."""
+        """Start to read one example."""
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        """Note what is wrong with it."""
+        """Note the example's error, if there is one."""
         if not isinstance(error, InputError):
             return False
-        self.found.append(error)
+        self.errors.append(error)
         return True
 
-    def settle(self, kept: dict[str, int]) -> None:
-        """Refuse what was found, unless it is to be left out.
+    def raise_unless_skipped(self, kept: dict[str, int]) -> None:
+        """Raise an error for the examples that cannot be used, unless they may be left out.
 
         Args:
             kept: number of examples that can be used, by split.
 
         Raises:
-            InputError: there are examples that cannot be used, and they are not to be left out: the numbers by kind, and a line for each
-                example. Where it is only one, that is the message. Or nothing is left of a split, with the first example alone.
+            InputError: there are examples that cannot be used and may not be left out: their numbers by kind,
+                and a line for each, or the message of the only one. Or no example of a split can be used: the
+                numbers and the first message.
         """
         empty = [split for split, number in kept.items() if not number]
-        if not self.found or (self.skip and not empty):
+        if not self.errors or (self.skip and not empty):
             return
-        if len(self.found) == 1 and not self.skip:
-            raise self.found[0]
+        if len(self.errors) == 1 and not self.skip:
+            raise self.errors[0]
         if empty:
-            raise InputError(f"no example of {empty[0]} can be used; of all there are {self._kinds()}, such as {self.found[0]}")
-        raise InputError(f"{len(self.found):,} examples cannot be used; mend them, or leave them out with --skip-bad: {self.listing()}")
+            raise InputError(f"no example of {empty[0]} can be used; of all there are {self._kinds()}, such as {self.errors[0]}")
+        raise InputError(f"{len(self.errors):,} examples cannot be used; correct them, or leave them out with --skip-bad: {self.listing()}")
 
     def listing(self) -> str:
         """Return the numbers by kind, and a line for each example that cannot be used."""
-        return "".join([self._kinds(), *(f"\n  {error}" for error in self.found)])
+        return "".join([self._kinds(), *(f"\n  {error}" for error in self.errors)])
 
     def _kinds(self) -> str:
-        counts = Counter(error.kind if isinstance(error, ExampleError) else "with a value of another form" for error in self.found)
+        other = "with a value of another form"
+        counts = Counter(error.kind if isinstance(error, ExampleError) else other for error in self.errors)
         return ", ".join(f"{number:,} {kind}" for kind, number in counts.most_common())
 
 
 class _Strict(Faults):
-    """Passes over nothing."""
+    """Skips nothing."""
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> Literal[False]:
-        """Let the error go on."""
+        """Let the error propagate."""
         return False
 
 

@@ -1,15 +1,17 @@
-"""What a file is that is not plain text, told by its first bytes."""
+"""Recognise files that are not plain text by their first bytes."""
 
-HEAD = 512  # bytes that are looked at
-FEWEST = 16  # bytes that a share can be judged by
-_TAR = 257  # where a tar archive has its mark
+from typing import NamedTuple
+
+HEAD_BYTES = 512  # number of bytes that are looked at
+_MIN_BYTES = 16  # fewer bytes are too few to judge a share by
+_TAR_OFFSET = 257  # of the mark in a tar archive
 _TAR_MARKS = (b"ustar\x00", b"ustar  \x00")  # of POSIX and of GNU; "gustar" and "ajustar" are words
 _UTF16 = "convert it: iconv -f UTF-16 -t UTF-8 FILE > NEW"
 _UTF32 = "convert it: iconv -f UTF-32 -t UTF-8 FILE > NEW"
 _ARCHIVE = "unpack it, and give the files of text in it"
 _TABLE = "write its text into a file of lines first, for example with pandas"
 _OFFICE = "save it as plain text in UTF-8"
-# first bytes, what begins with them, and what to do; of two where one begins with the other, the longer first
+# first bytes, name of the format, remedy; if one starts with another, the longer comes first
 _FORMATS: tuple[tuple[bytes, str, str], ...] = (
     (b"\x1f\x8b", "compressed by gzip", "unpack it (gzip -dc), or give it a name that ends in .gz"),
     (b"\xfd7zXZ\x00", "compressed by xz", "unpack it (xz -dc), or give it a name that ends in .xz"),
@@ -35,18 +37,28 @@ _FORMATS: tuple[tuple[bytes, str, str], ...] = (
 )
 
 
-def other_format(head: bytes) -> tuple[str, str] | None:
-    """Tell what begins with these bytes, and what to do about it; None: it may be plain text in UTF-8.
+class OtherFormat(NamedTuple):
+    """A format that is not plain text: its name, and what to do with such a file."""
+
+    name: str
+    remedy: str
+
+
+def other_format(head: bytes) -> OtherFormat | None:
+    """Recognise the format of a file; None if it may be plain text in UTF-8.
 
     Args:
-        head: the first bytes, :data:`HEAD` or fewer. A file that is a quarter NUL is not text in UTF-8, whatever it is.
+        head: the first bytes, :data:`HEAD_BYTES` or fewer. A file that is a quarter NUL is not text in UTF-8.
     """
-    head = head[:HEAD]
+    head = head[:HEAD_BYTES]
     for start, name, remedy in _FORMATS:
         if head.startswith(start):
-            return name, remedy
-    if head[_TAR:].startswith(_TAR_MARKS):
-        return "a tar archive", _ARCHIVE
-    if 4 * head.count(0) >= len(head) >= FEWEST:
-        return "binary, or text in UTF-16 without a byte order mark", "convert it if it is text: iconv -f UTF-16LE -t UTF-8 FILE > NEW"
+            return OtherFormat(name, remedy)
+    if head[_TAR_OFFSET:].startswith(_TAR_MARKS):
+        return OtherFormat("a tar archive", _ARCHIVE)
+    if 4 * head.count(0) >= len(head) >= _MIN_BYTES:
+        return OtherFormat(
+            "binary, or text in UTF-16 without a byte order mark",
+            "convert it if it is text: iconv -f UTF-16LE -t UTF-8 FILE > NEW",
+        )
     return None

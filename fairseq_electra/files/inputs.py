@@ -1,4 +1,4 @@
-"""What to predict on: lines of text, with tabs between the texts of an input, JSON lines, or a CSV or TSV with named columns."""
+"""Inputs to predict on: lines of text, with tabs between the texts of an input, JSON lines, CSV or TSV."""
 
 import itertools
 import json
@@ -10,30 +10,32 @@ from fairseq_electra.errors import InputError, listed
 from fairseq_electra.files.json_values import parsed, text_of
 from fairseq_electra.files.table import Columns, is_csv, is_json, is_table, numbered_lines, read_rows, records, source_name, value_in
 
-_BEGIN = re.compile(r'\s*\{\s*(?:"|$)')  # of an object, also where the line ends within it
-Input = str | tuple[str, ...]  # a line as it stands, or the texts of a record
+_BEGIN = re.compile(r'\s*\{\s*(?:"|$)')  # of an object, also one that continues on the next line
+Input = str | tuple[str, ...]  # a line of plain text, or the texts of a record
 
 
 def read_inputs(path: str | Path, columns: Sequence[str] = (), named: bool = False, quoted: bool = False) -> Iterator[Input]:
     """Yield the inputs of a file.
 
-    It is read as JSON lines if its name ends so, or if its first line that is not blank is a JSON object; as a CSV if its name ends so. A
-    byte order mark is no text.
+    A file is read as JSON lines if its name ends so or its first line that is not blank is a JSON object, and
+    as CSV if its name ends so. A byte order mark is dropped.
 
     Args:
-        path: plain, ``.gz`` or ``.xz``; ``-`` for standard input.
-        columns: which values of a record or row are the texts of an input, in their order; empty: not known.
-        named: these were named for this file, so it has columns: it is read as TSV if its name ends so, or else as JSON lines.
-        quoted: cells of a TSV may stand in quotes, as for :class:`fairseq_electra.files.table.Columns`.
+        path: a file, plain, ``.gz`` or ``.xz``; ``-`` for standard input.
+        columns: the columns or fields that hold the texts of an input, in order; empty: not known.
+        named: the user named the columns, so the file has some: it is read as TSV if its name ends so, else
+            as JSON lines.
+        quoted: cells of a TSV may be quoted, as for :class:`fairseq_electra.files.table.Columns`.
 
     Raises:
-        InputError: the file cannot be read, or a record lacks one of its texts, or has something else there; names the line.
+        InputError: the file cannot be read, or a record lacks a text or has a value of another type there;
+            names the line.
     """
     source = source_name(path)
     if is_csv(path) or (named and is_table(path)):
         if not columns:
             raise InputError(
-                f"{source} is a CSV by its name, and the network does not know which columns hold its text; name them with --text"
+                f"{source} is a CSV by its name, and the model does not know which columns hold its text; name them with --text"
             )
         for _, texts in read_rows(path, Columns(tuple(columns), quoted=quoted)):
             yield tuple(texts)
@@ -43,12 +45,12 @@ def read_inputs(path: str | Path, columns: Sequence[str] = (), named: bool = Fal
         head.append((number, line))
         if line.strip():
             break
-    together = itertools.chain(head, lines)
+    all_lines = itertools.chain(head, lines)
     if named or is_json(path) or (head and is_object(head[-1][1])):
-        for number, record in records(together, source):
+        for number, record in records(all_lines, source):
             yield _texts(record, columns, f"{source}, line {number}")
     else:
-        yield from (line for _, line in together)
+        yield from (line for _, line in all_lines)
 
 
 def texts_in(given: Input) -> list[str]:
@@ -56,14 +58,14 @@ def texts_in(given: Input) -> list[str]:
     return given.split("\t") if isinstance(given, str) else list(given)
 
 
-def _texts(record: dict, columns: Sequence[str], place: str) -> tuple[str, ...]:
+def _texts(record: dict, columns: Sequence[str], location: str) -> tuple[str, ...]:
     names = listed(map(repr, record))
     if not columns:
-        raise InputError(f"{place}: a JSON record with {names}, and the network does not know which hold its text; name them with --text")
+        raise InputError(f"{location}: a JSON record with {names}, and the model does not know which hold its text; name them with --text")
     missing = [name for name in columns if name not in record]
     if missing:
-        raise InputError(f"{place}: no {missing[0]!r}, it has {names}; name the columns with --text")
-    return tuple(text_of(value_in(record, name, place), f"{place}: the text {name!r}") for name in columns)
+        raise InputError(f"{location}: no {missing[0]!r}, it has {names}; name the columns with --text")
+    return tuple(text_of(value_in(record, name, location), f"{location}: the text {name!r}") for name in columns)
 
 
 def is_object(line: str) -> bool:

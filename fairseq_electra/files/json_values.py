@@ -1,4 +1,4 @@
-"""Values of JSON records: what is a text or a label. Anything else is refused, so that no list and no number becomes text unnoticed."""
+"""Read texts and labels from JSON records; values of other types are refused, not silently converted."""
 
 import json
 import math
@@ -21,7 +21,8 @@ def parsed(text: str) -> Any:
     """Read JSON.
 
     Raises:
-        ValueError: it is none (``json.JSONDecodeError``, with the place), or Python has no room for a value.
+        ValueError: the text is not JSON (``json.JSONDecodeError``, with the position), or holds a value that
+            Python cannot read.
     """
     try:
         return json.loads(text)
@@ -34,12 +35,12 @@ def parsed(text: str) -> Any:
 
 
 def kind_of(value: Any) -> str:
-    """Name the kind of a value that ``json`` has read."""
+    """Name the type of a value that ``json`` has read."""
     return _KINDS[type(value)]
 
 
 def described(value: Any) -> str:
-    """Write a value and its kind, for messages; a long one is cut."""
+    """Write a value and its type for a message; a long value is shortened."""
     if value is None:
         return "null"
     written = json.dumps(value)
@@ -51,10 +52,10 @@ def text_of(value: Any, what: str) -> str:
 
     Args:
         value: as ``json`` has read it.
-        what: names the value and its place, for errors.
+        what: name and location of the value, for errors.
 
     Raises:
-        InputError: it is none, or cannot be written as UTF-8.
+        InputError: the value is not a text, or cannot be written as UTF-8.
     """
     if not isinstance(value, str):
         raise InputError(f"{what} is {described(value)}; write a text, in quotes")
@@ -63,7 +64,7 @@ def text_of(value: Any, what: str) -> str:
 
 
 def label_of(value: Any, what: str) -> str:
-    """Return a label as it stands in the file: a text, a number, ``true`` or ``false``; arguments and errors as :func:`text_of`."""
+    """Return a label as written: a text, number, true or false; arguments and errors of :func:`text_of`."""
     if isinstance(value, str):
         return text_of(value, what)
     if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
@@ -72,7 +73,7 @@ def label_of(value: Any, what: str) -> str:
 
 
 def check_text(text: str, what: str) -> None:
-    """Refuse what JSON can write and UTF-8 cannot: one half of a character of UTF-16."""
+    """Refuse a text with a lone surrogate, half a character of UTF-16: JSON can hold it, UTF-8 cannot."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -1,6 +1,7 @@
-"""Files that are not complete yet: they have a name of their own, and who writes them holds a lock.
+"""Incomplete files: they have a temporary name, and the process that writes them holds a lock.
 
-A lock ends with its process, however that ends. So a partial file that is not locked was left by a writer that was killed.
+A lock ends with its process, however that ends. So an incomplete file without a lock was left behind by a
+killed process.
 """
 
 import contextlib
@@ -15,14 +16,15 @@ _NAME = re.compile(r"\..+\.[0-9a-f]{8}\.partial")
 
 
 def create_partial(path: Path, folder: bool = False) -> tuple[Path, int]:
-    """Make an empty file, or folder, beside the place where it will be put; what killed writers left there is removed.
+    """Create an empty file or folder next to its final path, and remove what killed processes left there.
 
     Args:
-        path: the place; its folder is there.
-        folder: make a folder.
+        path: the final path; its folder must exist.
+        folder: create a folder, not a file.
 
     Returns:
-        where it is, and a descriptor of it (of a file, to write to). It is locked until the descriptor is closed.
+        its temporary path, and a descriptor of it (for a file, to write to). It is locked until the
+        descriptor is closed.
     """
     remove_abandoned(path.parent)
     while True:
@@ -34,11 +36,11 @@ def create_partial(path: Path, folder: bool = False) -> tuple[Path, int]:
             descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         if _lock(descriptor) is not False and partial.exists():
             return partial, descriptor
-        os.close(descriptor)  # another writer took it for abandoned before it was locked, and has removed it, or does so now
+        os.close(descriptor)  # another process found it before it was locked, took it for abandoned and removes it
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove the partial files and folders in a folder whose writers were killed."""
+    """Remove the incomplete files and folders that killed processes left in a folder."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in [entry for entry in entries if _NAME.fullmatch(entry.name)]:
             with contextlib.suppress(OSError):
@@ -46,7 +48,7 @@ def remove_abandoned(folder: Path) -> None:
 
 
 def _remove_if_abandoned(partial: Path, folder: bool) -> None:
-    # over a network, only who could write to a file can lock it
+    # on a network file system, locking a file takes the right to write to it
     descriptor = os.open(partial, os.O_NOFOLLOW | (os.O_RDONLY if folder else os.O_RDWR))
     try:
         if not _lock(descriptor):
@@ -60,7 +62,7 @@ def _remove_if_abandoned(partial: Path, folder: bool) -> None:
 
 
 def _lock(descriptor: int) -> bool | None:
-    """Lock a file for as long as it is open; returns whether that worked, False if another holds it, None if there are no locks there."""
+    """Lock a file while it is open: True if done, False if another process holds it, None without locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -71,7 +73,7 @@ def _lock(descriptor: int) -> bool | None:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or all files of a folder and their names, are on the disk: a rename may get there before what it renames."""
+    """Wait until a file, or all of a folder, is on the disk: a rename may get there before the content."""
     for each in [*(path.rglob("*") if path.is_dir() else ()), path]:
         descriptor = os.open(each, os.O_RDONLY)
         try:
@@ -81,7 +83,7 @@ def sync(path: Path) -> None:
 
 
 def sync_name(path: Path) -> None:
-    """Wait until a file's new name is on the disk, where the file system can say so."""
+    """Wait until a file's new name is on the disk, if the file system supports that."""
     with contextlib.suppress(OSError):
         descriptor = os.open(path.parent, os.O_RDONLY)
         try:

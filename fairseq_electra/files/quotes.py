@@ -1,4 +1,4 @@
-"""Cells of a TSV that stand in quotes: they are read with their quotes, unless it is said that these are not part of the text."""
+"""Warn about quoted cells in a TSV: their quotes are read as text unless ``--quoted`` is given."""
 
 import itertools
 import sys
@@ -6,22 +6,26 @@ from pathlib import Path
 
 from fairseq_electra.files.table import Columns, in_quotes, is_csv, is_json, read_rows
 
-ROWS_LOOKED_AT = 1000
+ROWS_CHECKED = 1000
 
 
 def warn_of_quotes(path: str | Path, columns: Columns) -> None:
-    """Warn, before the work begins, of a TSV that has cells in quotes among its first rows, and is read as if they were text.
+    """Warn if the first rows of a TSV hold quoted cells and their quotes will be read as text.
 
     Args:
-        path: of a file, which is a TSV if its name does not say CSV or JSON; ``-``, which cannot be read twice, is passed over.
-        columns: that will be read.
+        path: a file, a TSV unless its name ends like CSV or JSON; ``-`` is not checked, as it cannot be read
+            twice.
+        columns: the columns that will be read.
 
     Raises:
-        InputError: as :func:`fairseq_electra.files.table.read_rows`.
+        InputError: as for :func:`fairseq_electra.files.table.read_rows`.
     """
     if columns.quoted or str(path) == "-" or is_json(path) or is_csv(path):
         return
-    cells = [cell for _, row in itertools.islice(read_rows(path, columns), ROWS_LOOKED_AT) for cell in row]
+    cells = [cell for _, row in itertools.islice(read_rows(path, columns), ROWS_CHECKED) for cell in row]
     if number := sum(map(in_quotes, cells)):
         what = f"{number:,} of the first {len(cells):,} cells begin and end with quotes"
-        print(f"warning: {path}: {what}, which are read as text; if they are not, give --quoted", file=sys.stderr)
+        print(
+            f"warning: {path}: {what}, which are read as text; if they are not, give --quoted",
+            file=sys.stderr,
+        )

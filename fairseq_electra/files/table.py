@@ -13,7 +13,7 @@ from fairseq_electra.files.json_values import kind_of, label_of, parsed, text_of
 from fairseq_electra.files.text import read_lines
 
 JSON_ENDINGS = (".json", ".jsonl", ".jsonlines")
-csv.field_size_limit(sys.maxsize)  # of the whole process; it is 131,072 characters, and a document is longer
+csv.field_size_limit(sys.maxsize)  # for the whole process; the default, 131,072 characters, is too short for documents
 CSV_DELIMITERS = ",;\t"  # spreadsheets write a semicolon where the comma is the decimal point
 
 
@@ -22,12 +22,15 @@ class Columns:
     """Which columns of a file to read.
 
     Args:
-        texts: names, in their order.
-        label: name; None: the file has no labels.
-        header: the names of a file that does not begin with them.
-        skip_short_lines: pass over lines with other than the header's number of columns (QQP's train.tsv has some).
-        quoted: cells of a TSV that begin with ``"`` end with one, may hold tabs and line ends, and ``""`` for ``"``.
-        numbers: the labels are numbers, not names of classes, so that JSON may write them with a point and without.
+        texts: names of the columns with text, in the order of the texts.
+        label: name of the column with the label; None: the file has no labels.
+        header: names of all columns, for a file whose first line does not name them.
+        skip_short_lines: skip lines whose number of columns differs from the header's (QQP's train.tsv has
+            some).
+        quoted: cells of a TSV that begin with ``"`` end with one, may hold tabs and line has_ending, and
+            ``""`` for ``"``.
+        numbers: the labels are numbers, not class names, so JSON may write them with or without a decimal
+            point.
     """
 
     texts: tuple[str, ...]
@@ -39,20 +42,22 @@ class Columns:
 
 
 def read_rows(path: str | Path, columns: Columns, json_lines: bool = False, faults: Faults = STRICT) -> Iterator[tuple[int, list[str]]]:
-    """Yield the values of each row or record and the line in which it begins: the texts, and the label where there is one.
+    """Yield for each row or record the number of its first line and its values: texts, then the label if any.
 
-    A file is JSON lines, or CSV, if its name ends so (``.jsonl``, ``.json``, ``.csv``, also ``.gz`` or ``.xz`` behind), else TSV. TSV is
-    read without quoting, as GLUE's files are: every tab ends a column; ``columns.quoted`` changes that. The columns of a CSV are between
-    commas, semicolons or tabs, by its first line.
+    A file is JSON lines, or CSV, if its name has_ending so (``.jsonl``, ``.json``, ``.csv``, also ``.gz`` or
+    ``.xz`` behind), else TSV. TSV is read without quoting, as GLUE's files are: every tab has_ending a
+    column; ``columns.quoted`` changes that. The columns of a CSV are between commas, semicolons or tabs, by
+    its first line.
 
     Args:
-        path: of the file; ``-`` for standard input.
-        columns: what to read.
-        json_lines: whether it is JSON lines, whatever its name.
-        faults: gathers rows that cannot be used.
+        path: the file; ``-`` for standard input.
+        columns: the columns to read.
+        json_lines: read the file as JSON lines, whatever its name.
+        faults: collects rows that cannot be used.
 
     Raises:
-        InputError: a column is missing, a line has another number of columns, or a value of JSON is of the wrong kind; names the line.
+        InputError: a column is missing, a row has another number of columns, or a JSON value has the wrong
+            type; names the line.
     """
     return (_json_rows if is_json(path) or json_lines else _table_rows)(path, columns, faults)
 
@@ -60,8 +65,8 @@ def read_rows(path: str | Path, columns: Columns, json_lines: bool = False, faul
 def has_labels(path: str | Path, columns: Columns) -> bool:
     """Tell whether a file has labels.
 
-    A table has labels if its first line names their column, or, with ``header``, has as many cells as there are names. JSON lines have
-    labels if any record has one.
+    A table has labels if its first line names their column, or, with ``header``, has as many cells as there
+    are names. JSON lines have labels if any record has one.
     """
     if is_json(path):
         return any(record.get(columns.label) is not None for _, record in records(numbered_lines(path), path, Faults()))
@@ -70,51 +75,51 @@ def has_labels(path: str | Path, columns: Columns) -> bool:
 
 
 def in_quotes(cell: str) -> bool:
-    """Tell whether a cell begins and ends with a quote."""
+    """Tell whether a cell begins and has_ending with a quote."""
     return len(cell) > 1 and cell[0] == cell[-1] == '"'
 
 
 def is_json(path: str | Path) -> bool:
     """Tell by its name whether a file holds JSON lines."""
-    return ends(path, JSON_ENDINGS)
+    return has_ending(path, JSON_ENDINGS)
 
 
 def is_csv(path: str | Path) -> bool:
     """Tell by its name whether a file is a CSV."""
-    return ends(path, (".csv",))
+    return has_ending(path, (".csv",))
 
 
 def is_table(path: str | Path) -> bool:
     """Tell by its name whether a file is a CSV or a TSV."""
-    return ends(path, (".csv", ".tsv"))
+    return has_ending(path, (".csv", ".tsv"))
 
 
-def ends(path: str | Path, endings: tuple[str, ...]) -> bool:
-    """Tell whether a file's name ends so, in capitals or not, but for ``.gz`` or ``.xz`` behind."""
+def has_ending(path: str | Path, endings: tuple[str, ...]) -> bool:
+    """Tell whether a file's name has_ending so, in capitals or not, but for ``.gz`` or ``.xz`` behind."""
     return str(path).lower().removesuffix(".gz").removesuffix(".xz").endswith(endings)
 
 
 def source_name(path: str | Path) -> str:
-    """Name a file in messages."""
+    """Return the name of a file for messages."""
     return "standard input" if str(path) == "-" else str(path)
 
 
 def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
-    """Yield lines from 1 on; a byte order mark, which spreadsheets write, belongs to no column."""
+    """Yield lines with their numbers from 1; a byte order mark, which spreadsheets write, is dropped."""
     for number, line in enumerate(read_lines(path), 1):
         yield number, line.removeprefix("\ufeff") if number == 1 else line
 
 
 def records(lines: Iterable[tuple[int, str]], source: str | Path, faults: Faults = STRICT) -> Iterator[tuple[int, dict]]:
-    """Yield the records of JSON lines and their line numbers; blank lines are passed over.
+    """Yield the records of JSON lines with their line numbers; blank lines are skipped.
 
     Args:
-        lines: numbered.
-        source: names them in errors.
-        faults: gathers lines that are no records.
+        lines: line numbers and lines.
+        source: name of the file in errors.
+        faults: collects lines that are not records.
 
     Raises:
-        InputError: a line is no JSON object.
+        InputError: a line is not a JSON object.
     """
     for number, line in lines:
         if not line.strip():
@@ -123,31 +128,31 @@ def records(lines: Iterable[tuple[int, str]], source: str | Path, faults: Faults
             yield number, _record(line, f"{source}, line {number}")
 
 
-def _record(line: str, place: str) -> dict:
+def _record(line: str, location: str) -> dict:
     try:
         record = parsed(line)
     except ValueError as error:
-        raise ExampleError("that are not JSON", f"{place}: not JSON ({error}); every line must be one object") from error
+        raise ExampleError("that are not JSON", f"{location}: not JSON ({error}); every line must be one object") from error
     if not isinstance(record, dict):
-        message = f"{place}: {type(record).__name__}, not an object; every line must be one, such as {{...}}"
+        message = f"{location}: {type(record).__name__}, not an object; every line must be one, such as {{...}}"
         raise ExampleError("that are not JSON objects", message)
     return record
 
 
-def value_in(record: dict, name: str, place: str) -> object:
-    """Return a record's value; refuse a record without it."""
+def value_in(record: dict, name: str, location: str) -> object:
+    """Return a value of a record; refuse a record that lacks it."""
     if record.get(name) is None:
-        found = f"{name!r} is null" if name in record else f"no {name!r}, it has {listed(map(repr, record))}"
-        raise ExampleError(f"without a value in {name!r}", f"{place}: {found}; every record needs a value there")
+        what = f"{name!r} is null" if name in record else f"no {name!r}, it has {listed(map(repr, record))}"
+        raise ExampleError(f"without a value in {name!r}", f"{location}: {what}; every record needs a value there")
     return record[name]
 
 
-def _wanted(columns: Columns) -> list[str]:
+def _names(columns: Columns) -> list[str]:
     return [*columns.texts, *([columns.label] if columns.label is not None else [])]
 
 
 def _cells(path: str | Path, columns: Columns) -> Iterator[tuple[int, list[str]]]:
-    """Cells of each row of a table, and the line in which it begins."""
+    """Yield for each row of a table the number of its first line and its cells."""
     lines = numbered_lines(path)
     if not (columns.quoted or is_csv(path)):
         for number, line in lines:
@@ -162,17 +167,21 @@ def _cells(path: str | Path, columns: Columns) -> Iterator[tuple[int, list[str]]
             yield number, cells
             number = reader.line_num + 1
     except csv.Error as error:
-        message = f"{path}, line {number}: not a {kind} with quotes ({error}); close every quote, and double those inside"
+        where = f"{path}, line {number}"
+        message = f"{where}: not a {kind} with quotes ({error}); close every quote, and double those inside"
         raise InputError(message) from error
 
 
 def _delimiter(line: str, header: Sequence[str] | None) -> str:
-    """Find what stands between the cells of a CSV: what cuts its first line into as many as there are names, or into most."""
+    """Find the delimiter of a CSV: it cuts the first line into as many cells as names, or into the most."""
 
     def cells(delimiter: str) -> int:
         return len(next(csv.reader([line], delimiter=delimiter), []))
 
-    return max(CSV_DELIMITERS, key=lambda delimiter: (header is not None and cells(delimiter) == len(header), cells(delimiter)))
+    return max(
+        CSV_DELIMITERS,
+        key=lambda delimiter: (header is not None and cells(delimiter) == len(header), cells(delimiter)),
+    )
 
 
 def _table_rows(path: str | Path, columns: Columns, faults: Faults) -> Iterator[tuple[int, list[str]]]:
@@ -182,18 +191,18 @@ def _table_rows(path: str | Path, columns: Columns, faults: Faults) -> Iterator[
         header = next(rows, (1, [""]))[1]
     if not any(header):
         raise InputError(f"{path} is empty, or its first line is; give a file whose first line names the columns")
-    missing = [name for name in _wanted(columns) if name not in header]
+    missing = [name for name in _names(columns) if name not in header]
     if missing:
         raise InputError(
             f"{path} has no column {missing[0]!r}, its first line names {listed(map(repr, header))}; {_advice(header, missing[0])}"
         )
-    places = [header.index(name) for name in _wanted(columns)]
-    between = "quote cells that hold what stands between columns" if is_csv(path) else "tabs only stand between columns"
+    indices = [header.index(name) for name in _names(columns)]
+    between = "quote cells that hold the delimiter" if is_csv(path) else "a cell cannot hold a tab"
     for number, values in rows:
         if not values or (columns.skip_short_lines and len(values) != len(header)):
             continue
         if len(values) == len(header):
-            yield number, [values[place] for place in places]
+            yield number, [values[index] for index in indices]
             continue
         with faults:
             message = f"{path}, line {number}: {len(values)} columns, not {len(header)}; {between}"
@@ -201,11 +210,11 @@ def _table_rows(path: str | Path, columns: Columns, faults: Faults) -> Iterator[
 
 
 def _advice(header: Sequence[str], missing: str) -> str:
-    """Say what to do about a column that a header has not."""
+    """Return what to do about a column that is missing in a header."""
     if f'"{missing}"' in header:
         return "give --quoted"
     if len(header) == 1 and any(missing in next(csv.reader(header, delimiter=each), []) for each in CSV_DELIMITERS):
-        return "give a CSV a name that ends in .csv"
+        return "give a CSV a name that has_ending in .csv"
     return "name one of these"
 
 
@@ -213,17 +222,18 @@ def _json_rows(path: str | Path, columns: Columns, faults: Faults) -> Iterator[t
     source = source_name(path)
     first_line, first_kind = 0, ""
     for number, record in records(numbered_lines(path), source, faults):
-        place = f"{source}, line {number}"
+        location = f"{source}, line {number}"
         with faults:
-            values = [value_in(record, name, place) for name in _wanted(columns)]
+            values = [value_in(record, name, location) for name in _names(columns)]
             label = values.pop() if columns.label is not None else None
-            row = [text_of(value, f"{place}: the text {name!r}") for name, value in zip(columns.texts, values, strict=True)]
+            row = [text_of(value, f"{location}: the text {name!r}") for name, value in zip(columns.texts, values, strict=True)]
             if columns.label is not None:
-                row.append(label_of(label, f"{place}: the label {columns.label!r}"))
+                row.append(label_of(label, f"{location}: the label {columns.label!r}"))
                 kind = kind_of(label)
                 if not first_kind:
                     first_line, first_kind = number, kind
                 if kind != first_kind and not columns.numbers:
-                    written = f"{place}: the label {row[-1]!r} is {kind}, where line {first_line} has {first_kind}"
+                    here = f"the label {row[-1]!r} is {kind}"
+                    written = f"{location}: {here}, where line {first_line} has {first_kind}"
                     raise ExampleError("with a label of another kind", f"{written}; write all labels of a file in one way")
             yield number, row

@@ -1,4 +1,4 @@
-"""Raw text: one paragraph or sentence a line, a blank line between documents; plain, ``.gz`` or ``.xz``."""
+"""Raw text: one paragraph or sentence per line, a blank line between documents; plain, ``.gz`` or ``.xz``."""
 
 import contextlib
 import errno
@@ -15,95 +15,98 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.files.formats import HEAD, other_format
+from fairseq_electra.files.formats import HEAD_BYTES, other_format
 from fairseq_electra.files.partial import create_partial, remove_abandoned, sync, sync_name
 
 _OPENERS = {".gz": gzip.open, ".xz": lzma.open}
 _STARTS = {".gz": (b"\x1f\x8b",), ".xz": (b"\xfd7zXZ\x00", b"]\x00\x00")}  # lzma.open reads both
-_UNSEEN = ("Cc", "Cf", "Co")  # categories of characters that BERT's normalizer leaves out
+_INVISIBLE = ("Cc", "Cf", "Co")  # categories of characters that BERT's normalizer leaves out
 _BLANKS = (b" ", b"\t", "\u3000".encode())
-LONGEST_PART = 1 << 20  # bytes of a line that are read at once: no paragraph is longer, and the library takes a hundred times as much
+# largest number of bytes of a line that are read at once: no paragraph is longer, and tokenizers takes 100
+# times as much memory
+MAX_PART_BYTES = 1 << 20
 Reader = Callable[[str | Path, int], Iterator[str]]  # reads running text as read_text does
 
 
 def read_lines(path: str | Path) -> Iterator[str]:
     r"""Yield the lines of a text file without their line ends.
 
-    Only ``\n`` ends a line, so that U+0085, U+2028, form feeds and lone carriage returns cannot shift one line against another
-    between two readers; a ``\r`` before the ``\n`` belongs to the line end.
+    Only ``\n`` ends a line, so that U+0085, U+2028, form feeds and lone carriage returns do not give two
+    readers different line numbers; a ``\r`` before the ``\n`` belongs to the line end.
 
     Args:
-        path: a file, compressed as its ending says, or ``-`` for standard input (not compressed).
+        path: a file, compressed if its name ends in .gz or .xz, or ``-`` for standard input (not compressed).
 
     Raises:
-        InputError: the file is missing, is of another format, is not UTF-8 or is cut short; names file and line.
+        InputError: the file is missing, has another format, is not UTF-8 or is truncated; names file and
+            line.
     """
-    with _opened(path) as (stream, place):
+    with _opened(path) as (stream, location):
         for line in stream:
-            place.line += 1
+            location.line += 1
             yield _decoded(line)
 
 
 def is_blank(line: str) -> bool:
-    """Tell whether a line ends a document: it holds blanks alone, or such characters as U+200B or U+FEFF that no vocabulary has.
+    """Tell whether a line ends a document: it holds only blanks or invisible characters such as U+200B.
 
     Source: tokenizers/src/normalizers/bert.rs::do_clean_text.
     """
-    return not any(map(_is_seen, line))
+    return not any(map(_is_visible, line))
 
 
-def _is_seen(character: str) -> bool:
-    return not (character.isspace() or character == "\ufffd" or unicodedata.category(character) in _UNSEEN)
+def _is_visible(character: str) -> bool:
+    return not (character.isspace() or character == "\ufffd" or unicodedata.category(character) in _INVISIBLE)
 
 
-def read_text(path: str | Path, longest: int = LONGEST_PART) -> Iterator[str]:
-    """Yield the lines of running text as :func:`read_lines` does, but a long line in several parts, so that memory does not grow with it.
+def read_text(path: str | Path, max_bytes: int = MAX_PART_BYTES) -> Iterator[str]:
+    """Yield lines as :func:`read_lines` does, but long ones in parts, to bound the memory.
 
-    The parts are cut behind a blank, a tab or an ideographic space; where there is none, between two characters. They hold all of the
-    line but blanks.
+    A line is cut after a blank, a tab or an ideographic space, or, if there is none, between two characters.
+    The parts hold all of the line except blanks.
 
     Args:
         path: as for :func:`read_lines`.
-        longest: bytes of a part, 8 or more. Shorter lines are as they are.
+        max_bytes: largest number of bytes of a part, 8 or more. Shorter lines stay as they are.
 
     Raises:
-        InputError: as :func:`read_lines`.
+        InputError: as for :func:`read_lines`.
     """
-    with _opened(path) as (stream, place):
-        yield from read_parts(stream, longest, place)
+    with _opened(path) as (stream, location):
+        yield from read_parts(stream, max_bytes, location)
 
 
-def read_parts(stream: BinaryIO, longest: int, place: "_Place | None" = None) -> Iterator[str]:
+def read_parts(stream: BinaryIO, max_bytes: int, location: "_Location | None" = None) -> Iterator[str]:
     """Yield the lines of a stream as :func:`read_text` does.
 
     Args:
-        stream: UTF-8.
-        longest: bytes of a part, 8 or more.
-        place: told where the reader is.
+        stream: text in UTF-8.
+        max_bytes: largest number of bytes of a part, 8 or more.
+        location: is updated as the reader goes on.
     """
-    place = place or _Place()
-    while line := stream.readline(longest):
-        place.line, place.column = place.line + 1, 0
-        if len(line) < longest or line.endswith(b"\n"):
+    location = location or _Location()
+    while line := stream.readline(max_bytes):
+        location.line, location.column = location.line + 1, 0
+        if len(line) < max_bytes or line.endswith(b"\n"):
             yield _decoded(line)
         else:
-            yield from _parts(line, stream, longest, place)
+            yield from _parts(line, stream, max_bytes, location)
 
 
 def read_texts(paths: Iterable[str | Path], read: Reader = read_text) -> Iterator[str]:
     """Yield the lines of several files of running text; the end of a file ends its document.
 
-    Where neither a blank line ends a file nor one begins the next, one is put between them.
+    A blank line is put between two files unless the first ends with one or the second starts with one.
 
     Args:
         paths: the files.
-        read: reads one of them.
+        read: the function that reads one of them.
 
     Source: google-research/electra build_pretraining_dataset.py::ExampleWriter.write_examples.
     """
     last = ""
     for path in paths:
-        lines = read(path, LONGEST_PART)
+        lines = read(path, MAX_PART_BYTES)
         first = next(lines, None)
         if first is None:
             continue
@@ -116,40 +119,45 @@ def read_texts(paths: Iterable[str | Path], read: Reader = read_text) -> Iterato
 
 
 @dataclass
-class _Place:
-    """Where a reader is: the number of the line, and what was read of it before, in bytes."""
+class _Location:
+    """Where a reader is: the number of the line, and the number of bytes of it that were read before."""
 
     line: int = 0
     column: int = 0
 
 
 @contextlib.contextmanager
-def _opened(path: str | Path) -> Iterator[tuple[BinaryIO, _Place]]:
-    """Open a file, and turn what can go wrong with it into an :class:`InputError`."""
-    place, name = _Place(), "standard input" if str(path) == "-" else str(path)
+def _opened(path: str | Path) -> Iterator[tuple[BinaryIO, _Location]]:
+    """Open a file, and turn errors of reading it into an :class:`InputError`."""
+    location, name = _Location(), "standard input" if str(path) == "-" else str(path)
     try:
         with contextlib.ExitStack() as stack:
             raw = sys.stdin.buffer if str(path) == "-" else stack.enter_context(open(path, "rb"))
             suffix = "" if str(path) == "-" else Path(path).suffix
-            head = raw.peek(HEAD) if hasattr(raw, "peek") else b""  # not so a stream that a program has put in place of its input
+            head = (
+                raw.peek(HEAD_BYTES) if hasattr(raw, "peek") else b""
+            )  # a stream that a program has put in place of its input may have no peek
             stream: BinaryIO = raw
             if suffix in _OPENERS:
                 if head and not head.startswith(_STARTS[suffix]):
                     raise InputError(f"{name} is not compressed as its name says; give it a name that does not end in {suffix}")
                 stream = stack.enter_context(_OPENERS[suffix](raw))  # type: ignore[operator]
-                head = stream.peek(HEAD)  # type: ignore[attr-defined]
+                head = stream.peek(HEAD_BYTES)  # type: ignore[attr-defined]
             if other := other_format(head):
-                raise InputError(f"{name} is {other[0]}, not plain text in UTF-8; {other[1]}")
-            yield stream, place
+                raise InputError(f"{name} is {other.name}, not plain text in UTF-8; {other.remedy}")
+            yield stream, location
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{name}, line {place.line}: not UTF-8 (byte {error.object[error.start]:#04x} at column {place.column + error.start}); "
-            "convert it from the encoding it was written in: iconv -f ENCODING -t UTF-8 FILE > NEW, where ENCODING is, for example, "
-            "WINDOWS-1252 (Western Europe), GB18030 (Chinese), SHIFT_JIS (Japanese), CP949 (Korean) or KOI8-R (Russian); "
+            f"{name}, line {location.line}: not UTF-8 (byte {error.object[error.start]:#04x} at column "
+            f"{location.column + error.start}); "
+            "convert it from the encoding it was written in: iconv -f ENCODING -t UTF-8 FILE > NEW, where "
+            "ENCODING is, for example, "
+            "WINDOWS-1252 (Western Europe), GB18030 (Chinese), SHIFT_JIS (Japanese), CP949 (Korean) or "
+            "KOI8-R (Russian); "
             "read some of NEW: a wrong one gives nonsense without an error"
         ) from error
     except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{name}: damaged or cut-short compressed file after line {place.line} ({error}); copy it again") from error
+        raise InputError(f"{name}: damaged or cut-short compressed file after line {location.line} ({error}); copy it again") from error
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror or error}; check the path") from error
 
@@ -158,16 +166,16 @@ def _decoded(line: bytes) -> str:
     return line.rstrip(b"\n").removesuffix(b"\r").decode("utf-8")
 
 
-def _parts(part: bytes, stream: BinaryIO, longest: int, place: _Place) -> Iterator[str]:
-    """Yield the parts of a line of which the first ``longest`` bytes are read, without those that are blank: they would end a document."""
+def _parts(part: bytes, stream: BinaryIO, max_bytes: int, location: _Location) -> Iterator[str]:
+    """Yield the parts of a line whose first ``max_bytes`` bytes are read, without blank ones."""
     filled = False
-    while len(part) == longest and not part.endswith(b"\n"):
+    while len(part) == max_bytes and not part.endswith(b"\n"):
         end = _last_cut(part)
         text = part[:end].decode("utf-8")
         if text.strip():
             filled = True
             yield text
-        place.column += end
+        location.column += end
         part = part[end:] + stream.readline(end)
     text = _decoded(part)
     if text.strip() or not filled:
@@ -175,7 +183,7 @@ def _parts(part: bytes, stream: BinaryIO, longest: int, place: _Place) -> Iterat
 
 
 def _last_cut(part: bytes) -> int:
-    """Find the last place where a line can be cut: behind a blank, or else before the last character, which may not be complete."""
+    """Find the last index to cut a line: after a blank, or before the last, maybe incomplete character."""
     behind = [at + len(blank) for blank in _BLANKS if (at := part.rfind(blank)) >= 0]
     if behind:
         return max(behind)
@@ -186,11 +194,11 @@ def _last_cut(part: bytes) -> int:
 
 
 @contextlib.contextmanager
-def written_whole(path: str | Path, mode: str = "w") -> Iterator:
-    r"""Open a file for writing that appears under its name only when all of it is there.
+def atomic_write(path: str | Path, mode: str = "w") -> Iterator:
+    r"""Open a file for writing that gets its name only once it is complete: all of it is there, or nothing.
 
     Args:
-        path: where the file shall be; its folder is made.
+        path: path of the file; its folder is created.
         mode: ``w`` (UTF-8 text, ``\\n`` as line end) or ``wb``.
     """
     path = Path(path)
@@ -198,7 +206,7 @@ def written_whole(path: str | Path, mode: str = "w") -> Iterator:
     partial, descriptor = create_partial(path)
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     try:
-        with _room(path), open(descriptor, mode, **text) as stream:  # type: ignore[call-overload]
+        with _full_disk_reported(path), open(descriptor, mode, **text) as stream:  # type: ignore[call-overload]
             yield stream
             stream.flush()
             os.fsync(descriptor)
@@ -209,22 +217,23 @@ def written_whole(path: str | Path, mode: str = "w") -> Iterator:
 
 
 @contextlib.contextmanager
-def folder_written_whole(path: str | Path) -> Iterator[Path]:
-    """Give a folder to fill, which takes its name only when all of it is there.
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder to fill, which gets the name ``path`` only once it is complete.
 
-    An empty folder that is there stays the same one, and what is written is moved into it in the end, one by one: it may be a link or the
-    place of a mount, which nothing can be put in the place of, or the current folder of a shell, which would not see it.
+    An empty folder at ``path`` is kept, and the files are moved into it one by one at the end: it may be a
+    link or a mount point, which cannot be replaced, or the current folder of a shell, which would not see the
+    new one.
 
     Raises:
-        InputError: there is something at that place already.
+        InputError: there is a file, or a folder that is not empty, at ``path``.
     """
     check_is_new(path)
-    path = Path(path).resolve()  # "." has no name, and a link is no folder
+    path = Path(path).resolve()  # "." has no name, and a link is not a folder
     there = path.is_dir()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial, descriptor = create_partial(path / path.name if there else path, folder=True)
     try:
-        with _room(path):
+        with _full_disk_reported(path):
             yield partial
             sync(partial)
         if there:
@@ -241,7 +250,7 @@ def folder_written_whole(path: str | Path) -> Iterator[Path]:
 
 
 def check_is_new(path: str | Path) -> None:
-    """Remove what killed writers left in a folder, and refuse it if something else is there.
+    """Remove what killed processes left in a folder, and refuse the folder if it holds anything else.
 
     Raises:
         InputError: there is a file, or a folder that is not empty.
@@ -249,12 +258,12 @@ def check_is_new(path: str | Path) -> None:
     path = Path(path)
     remove_abandoned(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(f"{path} is there already and not empty; name a new folder")
+        raise InputError(f"{path} exists and is not empty; name a new folder")
 
 
 @contextlib.contextmanager
-def _room(path: Path) -> Iterator[None]:
-    """Say where the disk is full: the error of a write does not."""
+def _full_disk_reported(path: Path) -> Iterator[None]:
+    """Name the path in the error when the disk is full: the operating system's error does not."""
     try:
         yield
     except OSError as error:

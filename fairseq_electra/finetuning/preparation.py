@@ -52,9 +52,9 @@ def reading(what: AnyPath, read: Callable[..., Read], *arguments: object) -> Rea
 
 def settle(faults: Faults, splits: dict[str, list]) -> None:
     """Refuse, or name, examples that cannot be used."""
-    faults.settle({split: len(examples) for split, examples in splits.items()})
-    if faults.found:
-        warn(f"left out: {len(faults.found):,} examples: {faults.listing()}")
+    faults.raise_unless_skipped({split: len(examples) for split, examples in splits.items()})
+    if faults.errors:
+        warn(f"left out: {len(faults.errors):,} examples: {faults.listing()}")
 
 
 def warn(message: str) -> None:

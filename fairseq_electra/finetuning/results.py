@@ -1,11 +1,9 @@
 """What many runs come to: median, mean and spread of their scores, the ensemble of their nets, and a table."""
 
-import contextlib
 import statistics
 import subprocess
 import zipfile
 from collections.abc import Callable, Collection
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ import numpy as np
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.kinds import KINDS, evaluation_of
+from fairseq_electra.versions import installed_versions
 
 RUN_FILE, RESULT_FILE, LOGITS_FILE = "run.json", "result.json", "logits.npz"  # of a run
 RESULTS_FILE = "results.json"  # of a study
@@ -85,10 +84,9 @@ def _scores(run: Path) -> dict[str, np.ndarray]:
 
 def versions() -> dict[str, str]:
     """Name the versions that results depend on, and the commit where this is a checkout."""
-    found = {}
-    for name in ("fairseq_electra", "fairseq-fixed", "fairseq", "torch", "numpy", "tokenizers", "scikit-learn", "scipy", "seqeval"):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
+    found = installed_versions(
+        ("fairseq_electra", "fairseq-fixed", "fairseq", "torch", "numpy", "tokenizers", "scikit-learn", "scipy", "seqeval")
+    )
     commit = commit_of(Path(__file__).parents[1])
     return found | ({"commit": commit} if commit else {})
 

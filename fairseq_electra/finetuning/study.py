@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fairseq_electra.errors import InputError, listed
-from fairseq_electra.files.text import written_whole
+from fairseq_electra.files.text import atomic_write
 from fairseq_electra.finetuning import recipes
 from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.kinds import evaluation_of
@@ -130,7 +130,7 @@ class Predict:
         metrics = {split: each for split, each in found.items() if each is not None}
         if diagnostic := diagnostic_set(task.folder, task.info):
             scores[DIAGNOSTIC] = evaluation_of(diagnostic).scores(net, "test")
-        with written_whole(place / LOGITS_FILE, "wb") as stream:
+        with atomic_write(place / LOGITS_FILE, "wb") as stream:
             np.savez(stream, **scores)  # type: ignore[arg-type]
         trouble = "not finite" if any(np.isnan(each).any() for each in scores.values()) else ""
         trouble = trouble or ("constant" if evaluation.is_constant(scores["valid"]) else "")
@@ -219,7 +219,7 @@ def check_extra(extra: Sequence[str]) -> None:
 
 
 def _write_json(path: Path, values: dict) -> None:
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(json.dumps(values, indent=2) + "\n")
 
 

@@ -23,7 +23,7 @@ from fairseq_electra.hub.load import Pretrained, load_checkpoint
 from fairseq_electra.hub.network_files import is_transformers_folder
 from fairseq_electra.interchange.sentence_transformers import is_sentence_transformers, other_case
 from fairseq_electra.interchange.transformers_folder import read_folder
-from fairseq_electra.pretraining.wordpiece import BOS, EOS, LEADING, MASK, PAD
+from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID, LEADING, MASK, PAD_ID
 from fairseq_electra.progress import Progress
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 MAX_TOKENS = (512, 16_384)  # CPU, GPU
-BOS_ID, PAD_ID, EOS_ID = (LEADING.index(symbol) for symbol in (BOS, PAD, EOS))
 Text = str | tuple[str, ...]
 Rows = Tensor | Text | list  # of Text or Tensor
 

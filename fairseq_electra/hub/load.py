@@ -111,7 +111,7 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
     tokenizer = load_wordpiece(folder)
     symbols = symbols_of(tokenizer)
     if symbols != read_vocabulary(folder):
-        raise InputError(f"{folder}: {TOKENIZER_FILE} and dict.txt have not the same ids; make both with fairseq-electra vocab")
+        raise InputError(f"{folder}: {TOKENIZER_FILE} and dict.txt have different ids; make both with fairseq-electra vocab")
 
     tensors: dict[str, Tensor] = state["model"]
     check_dictionary(tensors, torch.frombuffer(bytearray(dictionary_digest(symbols)), dtype=torch.uint8))

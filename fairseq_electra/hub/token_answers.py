@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 import torch
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.hub.interface import BOS_ID, EOS_ID, ElectraHubInterface
+from fairseq_electra.hub.interface import ElectraHubInterface
 from fairseq_electra.pretraining.unknown import Unknown
-from fairseq_electra.pretraining.wordpiece import CONTINUATION, MASK
+from fairseq_electra.pretraining.wordpiece import BOS_ID, CONTINUATION, EOS_ID, MASK
 
 LINES_AT_ONCE = 256  # sorted by length among themselves
 DIGITS = 6  # of probabilities

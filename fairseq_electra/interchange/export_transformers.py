@@ -11,7 +11,7 @@ from fairseq_electra.electra.encoder import EncoderLayer
 from fairseq_electra.electra.model import Electra, Generator
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
-from fairseq_electra.files.text import folder_written_whole
+from fairseq_electra.files.text import atomic_folder
 from fairseq_electra.finetuning.encoder import HEADS as HEADS_HERE
 from fairseq_electra.finetuning.encoder import EncoderWithHeads
 from fairseq_electra.finetuning.head import TaskHead
@@ -53,7 +53,7 @@ def export_transformers(pretrained: Pretrained, folder: str | Path, records: lis
     rows = parity.rows_of_text(pretrained.tokenizer, sizes.max_position_embeddings)
     exact = parity.in_double(pretrained.model)
     lines, differences = [], {}
-    with folder_written_whole(folder) as partial:
+    with atomic_folder(folder) as partial:
         for network in networks:
             place = partial / network.subfolder
             place.mkdir(exist_ok=True)

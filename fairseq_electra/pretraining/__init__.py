@@ -1,1 +1,1 @@
-"""From raw text to masked batches, and what is measured of a pre-training."""
+"""From raw text to masked batches, and the metrics of pre-training."""

@@ -1,26 +1,29 @@
-"""Which letters of a text an uncased vocabulary would lose with its accents, and in which scripts a mark is more than an accent."""
+"""Count what stripping accents would change in a text, and whether its script needs its marks."""
 
 import unicodedata
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-# Where text without marks is a usual spelling, and BERT's uncased vocabularies leave them out. Elsewhere they are parts of letters: the
-# vowels of Hindi, the tones of Thai, the voicing of kana, the breve that makes й of и. Marks that go with any letter are accents.
+# Scripts in which text without marks is a usual spelling; BERT's uncased vocabularies drop the marks.
+# Elsewhere they are parts of letters: the vowels of Hindi, the tones of Thai, the voicing of kana, the breve
+# that turns и into й. COMBINING marks fit any letter.
 ACCENTED = ("LATIN", "GREEK", "ARABIC", "HEBREW", "COMBINING")
-# Share of the letters from which on the marks are kept: Russian, where й is the only letter of such a kind, has more, Hindi, Thai and
-# Japanese have ten times as much and more; a Latin text with some foreign names has less.
-ENOUGH = 0.005
+# From this share of the letters on, marks are kept. Russian, where й is the only such letter, has a larger
+# share; Hindi, Thai and Japanese have ten times as much and more; a Latin text with some foreign names has
+# less.
+MIN_SHARE = 0.005
 
 
 @dataclass(frozen=True)
 class Marks:
-    """What stripping the accents would do to a text.
+    """The changes that stripping accents would make to a text.
 
     Args:
-        letters: of the text; marks count as such.
-        accents: how many of these would lose an accent.
-        signs: how many would become other letters, or be lost, in scripts where marks are parts of letters.
-        example: the most frequent letter among these, of the larger kind.
+        letters: number of letters of the text, marks included.
+        accents: number of letters that would lose an accent.
+        signs: number of letters that would turn into others or be lost, in scripts where marks are parts of
+            letters.
+        example: the most frequent changed letter of the larger of the two groups.
     """
 
     letters: int
@@ -30,8 +33,8 @@ class Marks:
 
     @property
     def are_letters(self) -> bool:
-        """Whether the text's script needs its marks."""
-        return self.signs >= ENOUGH * self.letters > 0
+        """Whether the script of the text needs its marks."""
+        return self.signs >= MIN_SHARE * self.letters > 0
 
     def __str__(self) -> str:
         shown = f"◌{self.example}" if unicodedata.category(self.example) == "Mn" else self.example
@@ -39,8 +42,8 @@ class Marks:
         return f"{share:.2%} of the letters, such as {shown} to {without_marks(self.example) or 'nothing'}"
 
 
-def find_marks(texts: Counter[str]) -> Marks:
-    """Count the letters of texts, by how often each text stands there, that a BERT normalizer changes with ``strip_accents``."""
+def count_marks(texts: Counter[str]) -> Marks:
+    """Count the letters that BERT's ``strip_accents`` would change, given texts and how often each occurs."""
     counts = {character: count for character, count in count_characters(texts).items() if _is_letter(character)}
     changed = Counter({character: count for character, count in counts.items() if without_marks(character) is not None})
     accents = Counter({character: count for character, count in changed.items() if _script(character) in ACCENTED})
@@ -51,7 +54,7 @@ def find_marks(texts: Counter[str]) -> Marks:
 
 
 def count_characters(texts: Counter[str]) -> Counter[str]:
-    """Count characters, composed where they can be; texts of equal count are counted together, which is many times faster."""
+    """Count characters, composed where possible; texts of one count are counted together, which is faster."""
     by_count = defaultdict(list)
     for text, count in texts.items():
         by_count[count].append(text)
@@ -63,14 +66,14 @@ def count_characters(texts: Counter[str]) -> Counter[str]:
 
 
 def without_marks(character: str) -> str | None:
-    """Strip a character's accents as BERT's normalizer does; None: it has none."""
+    """Strip a character's accents as BERT's normalizer does; None if it has no accents."""
     parts = unicodedata.normalize("NFD", character)
     kept = [part for part in parts if unicodedata.category(part) != "Mn"]
     return "".join(kept) if len(kept) < len(parts) else None
 
 
 def _is_letter(character: str) -> bool:
-    """Letters and marks, but for those that choose between the pictures of an emoji."""
+    """Tell whether a character is a letter or a mark; the selectors of emoji variants are not."""
     return unicodedata.category(character)[0] in "LM" and _script(character) != "VARIATION"
 
 

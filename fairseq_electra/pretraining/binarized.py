@@ -1,4 +1,4 @@
-"""Open what fairseq-preprocess or ``fairseq-electra encode`` wrote, and say what is wrong with it."""
+"""Open binarized text of fairseq-preprocess or ``fairseq-electra encode``, and check it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.encode import DTYPE_CODES, INDEX_MAGIC
-from fairseq_electra.pretraining.unknown import warning_of_binarized
+from fairseq_electra.pretraining.unknown import unknown_warning
 from fairseq_electra.pretraining.wordpiece import CONTINUATION, DICTIONARY_FILE, MASK
 
 HEADER = len(INDEX_MAGIC) + 8 + 1 + 8
@@ -16,10 +16,10 @@ REMEDY = "make the data again with fairseq-electra encode --destdir, or with fai
 
 @dataclass(frozen=True)
 class Binarized:
-    """A text in ids, memory-mapped. ``ids`` has shape (number of ids,), ``line_sizes`` (number of lines,), each ``</s>`` counted."""
+    """A memory-mapped text in ids."""
 
-    ids: np.ndarray
-    line_sizes: np.ndarray
+    ids: np.ndarray  # (number of ids,)
+    line_sizes: np.ndarray  # (number of lines,): ids of each line, its </s> counted
 
 
 def open_binarized(prefix: str | Path, vocabulary_size: int) -> Binarized:
@@ -27,10 +27,12 @@ def open_binarized(prefix: str | Path, vocabulary_size: int) -> Binarized:
 
     Args:
         prefix: folder and split, such as ``data-bin/train``.
-        vocabulary_size: ids must be smaller than this. All of a short text and both ends of a long one are looked at.
+        vocabulary_size: ids must be smaller. All ids of a short text are checked, and both ends of a long
+            one.
 
     Raises:
-        InputError: a file is missing, cut short, of another format, without text, or its ids are beyond the vocabulary.
+        InputError: a file is missing, truncated, of another format or without text, or ids lie beyond the
+            vocabulary.
     """
     index, data = Path(f"{prefix}.idx"), Path(f"{prefix}.bin")
     dtype, number = check_binarized(prefix)
@@ -48,7 +50,7 @@ def open_binarized(prefix: str | Path, vocabulary_size: int) -> Binarized:
 
 
 def check_binarized(prefix: str | Path) -> tuple[np.dtype, int]:
-    """Look at ``PREFIX.bin`` and ``PREFIX.idx`` without reading the text.
+    """Check ``PREFIX.bin`` and ``PREFIX.idx`` without reading the text.
 
     Args:
         prefix: folder and split, such as ``data-bin/train``.
@@ -57,7 +59,7 @@ def check_binarized(prefix: str | Path) -> tuple[np.dtype, int]:
         the type of the ids, and the number of lines.
 
     Raises:
-        InputError: a file is missing, cut short or of another format.
+        InputError: a file is missing, truncated or of another format.
     """
     index, data = Path(f"{prefix}.idx"), Path(f"{prefix}.bin")
     for path in (index, data):
@@ -85,34 +87,34 @@ def _check_size(data: Path, expected: int) -> None:
 
 
 def unknown_in_folder(folder: str | Path, split: str, vocabulary_size: int) -> str:
-    """Return a sentence for a folder of ``fairseq-electra prepare`` where much of the text is ``<unk>``; empty for others.
+    """Return a warning for a folder of ``fairseq-electra prepare`` with much ``<unk>``; empty for others.
 
     Args:
-        folder: with ``input0`` and so on.
-        split: is looked at.
+        folder: folder with ``input0`` and so on.
+        split: the split to check.
         vocabulary_size: as for :func:`open_binarized`.
     """
     for path in sorted(Path(folder).glob("input[0-9]*")):
         try:
             text = open_binarized(path / split, vocabulary_size)
-        except InputError:  # no second text in any example; what else is wrong, reading it says
+        except InputError:  # no example has a second text; any other error is reported when the file is read
             continue
-        if warning := warning_of_binarized(str(path / split), text.ids, text.line_sizes):
+        if warning := unknown_warning(str(path / split), text.ids, text.line_sizes):
             return warning
     return ""
 
 
 def count_lines(index: Path) -> int:
-    """Read from an index how many lines there are.
+    """Read the number of lines from an index.
 
     Raises:
-        InputError: it is no index of fairseq's mmap format.
+        InputError: the file is not an index of fairseq's mmap format.
     """
     return _head(index)[1]
 
 
 def _head(index: Path) -> tuple[int, int]:
-    """Return fairseq's number of the ids' type, and the number of lines."""
+    """Return fairseq's code of the ids' type, and the number of lines."""
     with open(index, "rb") as stream:
         head = stream.read(HEADER)
     if head[: len(INDEX_MAGIC)] != INDEX_MAGIC or len(head) < HEADER:
@@ -121,10 +123,10 @@ def _head(index: Path) -> tuple[int, int]:
 
 
 def load_dictionary(folder: str | Path):
-    """Load ``dict.txt`` of a data folder as fairseq's Dictionary, with ``<mask>`` as its last entry (appended where missing).
+    """Load ``dict.txt`` as fairseq's Dictionary, with ``<mask>`` as its last entry (appended if missing).
 
     Raises:
-        InputError: there is none, it is not fairseq's format, or ``<mask>`` stands elsewhere.
+        InputError: there is no such file, it is not in fairseq's format, or ``<mask>`` is not the last entry.
     """
     from fairseq.data import Dictionary
 
@@ -147,17 +149,19 @@ def load_dictionary(folder: str | Path):
 
 
 def word_starts(dictionary) -> np.ndarray:
-    """Tell which entries begin a word: WordPiece marks the others with ``##``, sentencepiece these with ``▁``. Shape: (V,), bool.
+    """Tell which entries start a word. Shape: (V,), bool.
 
-    The mark that more entries have is the dictionary's: text may hold the other one.
+    WordPiece marks the entries that continue a word with ``##``, sentencepiece those that start one with
+    ``▁``. The mark that more entries have counts: the other one may occur in text.
 
     Raises:
-        InputError: no entry has one of them.
+        InputError: no entry has one of the marks.
     """
-    continues, begins = (np.array([symbol.startswith(mark) for symbol in dictionary.symbols]) for mark in (CONTINUATION, "▁"))
-    if not (continues.any() or begins.any()):
+    continues, starts = (np.array([symbol.startswith(mark) for symbol in dictionary.symbols]) for mark in (CONTINUATION, "▁"))
+    if not (continues.any() or starts.any()):
         raise InputError(
-            "whole words cannot be told in this dictionary: no entry begins with ## (WordPiece) or ▁ (sentencepiece); "
+            "whole words cannot be told in this dictionary: no entry begins with ## (WordPiece) or ▁ "
+            "(sentencepiece); "
             "leave out --mask-whole-words"
         )
-    return ~continues if continues.sum() >= begins.sum() else begins
+    return ~continues if continues.sum() >= starts.sum() else starts

@@ -1,7 +1,8 @@
-"""The built-in corpus: English that every CPython brings along, and a task whose labels come with it.
+"""The built-in corpus: English text that every CPython includes, and a labelled task made from it.
 
-The text is the language reference (``pydoc_data.topics``) and the docstrings of the standard library, read from the interpreter that
-runs this. Nothing is redistributed. It is technical English under the PSF licence, some half a million pieces.
+The text is the language reference (``pydoc_data.topics``) and the docstrings of the standard library, read
+from the running interpreter. Nothing is redistributed. It is technical English under the PSF licence, about
+half a million tokens.
 """
 
 import ast
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.files.text import written_whole
+from fairseq_electra.files.text import atomic_write
 from fairseq_electra.pretraining.encode import SPLITS
 
 SHORTEST_DOCUMENT = 40  # characters
@@ -35,7 +36,7 @@ SENTENCE_WORDS = range(7, 17)
 
 @dataclass(frozen=True)
 class Document:
-    """A text and the file it stands in; files, not texts, are shared out among the splits."""
+    """A text and the file that it comes from. Splits are made of files, not of texts."""
 
     source: str
     paragraphs: tuple[str, ...]
@@ -48,10 +49,10 @@ class Document:
 
 
 def builtin_documents() -> list[Document]:
-    """Read the corpus, in a fixed order, each text once.
+    """Read the corpus in a fixed order, without duplicate texts.
 
     Raises:
-        InputError: this Python has neither its topics nor its sources.
+        InputError: this Python includes neither its topics nor its sources.
     """
     documents, seen = [], set()
     for source, paragraphs in _texts():
@@ -64,18 +65,21 @@ def builtin_documents() -> list[Document]:
 
 
 def builtin_paragraphs() -> Iterator[str]:
-    """Yield the corpus's paragraphs one by one, without reading on: the first few come at once."""
+    """Yield the paragraphs of the corpus lazily, so that the first few come at once."""
     for _, paragraphs in _texts():
         yield from paragraphs
 
 
 def _texts() -> Iterator[tuple[str, tuple[str, ...]]]:
     for source, text in itertools.chain(_topics(), _docstrings(Path(sysconfig.get_paths()["stdlib"]))):
-        yield source, tuple(" ".join(block.split()) for block in re.split(r"\n\s*\n", textwrap.dedent(text)) if block.strip())
+        yield (
+            source,
+            tuple(" ".join(block.split()) for block in re.split(r"\n\s*\n", textwrap.dedent(text)) if block.strip()),
+        )
 
 
 def fingerprint(documents: list[Document]) -> str:
-    """SHA-256 of the corpus, 12 hexadecimal digits: equal for equal Pythons."""
+    """Return 12 hexadecimal digits of the SHA-256 of the corpus: the same for the same version of Python."""
     digest = hashlib.sha256()
     for document in documents:
         digest.update("\n".join((document.source, *document.paragraphs, "")).encode())
@@ -83,63 +87,64 @@ def fingerprint(documents: list[Document]) -> str:
 
 
 def write_corpus(folder: str | Path) -> tuple[int, str]:
-    """Write text and labelled sentences of each split; no file of valid or test stands in train.
+    """Write the text and the labelled sentences of each split; splits share no source file.
 
     Args:
-        folder: for ``SPLIT.txt``, paragraphs with a blank line behind each document, and ``SPLIT.swap.tsv``, label and sentence.
+        folder: receives ``SPLIT.txt``, paragraphs with a blank line after each document, and
+            ``SPLIT.swap.tsv``, label and sentence.
 
     Returns:
         number of documents, and their fingerprint.
 
     Raises:
-        InputError: as :func:`builtin_documents`.
+        InputError: as for :func:`builtin_documents`.
     """
     documents = builtin_documents()
     for split in SPLITS:
-        with written_whole(Path(folder) / f"{split}.txt") as stream:
+        with atomic_write(Path(folder) / f"{split}.txt") as stream:
             for document in documents:
                 if document.split == split:
                     stream.writelines(paragraph + "\n" for paragraph in (*document.paragraphs, ""))
-        with written_whole(Path(folder) / f"{split}.swap.tsv") as stream:
+        with atomic_write(Path(folder) / f"{split}.swap.tsv") as stream:
             examples = swap_examples(documents, split)
             stream.writelines(f"{int(example.swapped)}\t{example.sentence}\n" for example in examples)
     return len(documents), fingerprint(documents)
 
 
 @dataclass(frozen=True)
-class Example:
+class SwapExample:
     """A sentence, and whether two neighbouring words of it were swapped."""
 
     sentence: str
     swapped: bool
 
 
-def swap_examples(documents: list[Document], split: str) -> list[Example]:
+def swap_examples(documents: list[Document], split: str) -> list[SwapExample]:
     """Make the task "were two neighbouring words swapped?" from the sentences of one split.
 
-    It needs word order, so a bag of words is blind to it. Half of the sentences are swapped; every sentence, swapped or not, has two
-    neighbouring words that could be.
+    The task needs word order, so a bag of words cannot solve it. In half of the sentences two words are
+    swapped; every sentence, swapped or not, has two neighbouring words that could be.
 
     Args:
-        documents: of :func:`builtin_documents`.
-        split: whose files to use.
+        documents: documents of :func:`builtin_documents`.
+        split: the split whose sentences to use.
     """
-    known: set[str] = set()  # sentences that stand in a training file too
+    known: set[str] = set()  # sentences that occur in train too
     if split != "train":
         known = {sentence for document in documents if document.split == "train" for sentence in _sentences(document.paragraphs)}
-    examples: dict[str, Example] = {}
+    examples: dict[str, SwapExample] = {}
     for document in documents:
         if document.split != split:
             continue
         for sentence in _sentences(document.paragraphs):
             words = sentence.split()
-            places = [i for i in range(1, len(words) - 2) if _swappable(words[i], words[i + 1])]
-            if len(words) in SENTENCE_WORDS and places and sentence not in examples and sentence not in known:
-                place = places[int(_fraction("place " + sentence) * len(places))]
+            indices = [i for i in range(1, len(words) - 2) if _swappable(words[i], words[i + 1])]
+            if len(words) in SENTENCE_WORDS and indices and sentence not in examples and sentence not in known:
+                index = indices[int(_fraction("place " + sentence) * len(indices))]
                 swapped = _fraction("label " + sentence) < 0.5
                 if swapped:
-                    words[place : place + 2] = words[place + 1], words[place]
-                examples[sentence] = Example(" ".join(words), swapped)
+                    words[index : index + 2] = words[index + 1], words[index]
+                examples[sentence] = SwapExample(" ".join(words), swapped)
     return sorted(examples.values(), key=lambda example: _fraction("order " + example.sentence))
 
 
@@ -177,5 +182,5 @@ def _swappable(left: str, right: str) -> bool:
 
 
 def _fraction(text: str) -> float:
-    """A number in [0, 1) that the text alone decides."""
+    """Return a number in [0, 1) that depends on the text alone."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big") / 2**56

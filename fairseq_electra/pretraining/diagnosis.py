@@ -1,33 +1,35 @@
-"""Is pre-training going well? The trivial baseline, and warnings in words when a run goes the known wrong ways."""
+"""Judge a pre-training run: the unigram baseline, and warnings when the run fails in a known way."""
 
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
 from fairseq_electra.pretraining.failures import DiscriminatorAtChance, Failure, GeneratorAhead, GeneratorAtUnigram
-from fairseq_electra.pretraining.stretch import Stretch
+from fairseq_electra.pretraining.interval import Interval
 
-ENOUGH = 4000  # replaced tokens behind a judgement: the standard error of the AUC is then .005
-FEWEST = 50  # updates behind a judgement
-KEPT = 1000  # updates to remember: the longest patience of a failure
+# smallest number of replaced tokens to judge by: the standard error of the AUC is then .005
+MIN_REPLACED = 4000
+MIN_UPDATES = 50  # smallest number of updates to judge by
+HISTORY_UPDATES = 1000  # number of updates to remember: the longest patience of a failure
 
 
 @dataclass(frozen=True)
 class Unigram:
-    """What a generator reaches that knows only how frequent each piece is. ``loss`` in nats, ``accuracy`` a share of 1."""
+    """The figures of a generator that knows only token frequencies: ``loss`` in nats, ``accuracy`` of 1."""
 
     loss: float
     accuracy: float
 
 
 def unigram_baseline(ids: np.ndarray, dictionary) -> Unigram:
-    """Score the best constant guess on the text itself.
+    """Compute the figures of the best constant prediction on a text.
 
-    Special symbols do not count, as they are never masked. The accuracy leaves ``<unk>`` out, as all accuracies do; the loss does not.
+    Special tokens do not count, as they are never masked. Like all accuracies, this one leaves out ``<unk>``;
+    the loss does not.
 
     Args:
         ids: the text. Shape: (number of ids,).
-        dictionary: fairseq's.
+        dictionary: fairseq's dictionary.
     """
     counts = np.zeros(len(dictionary), np.int64)
     for start in range(0, len(ids), 1 << 24):
@@ -43,30 +45,33 @@ class Diagnosis:
     """Follows the training of one run.
 
     Attributes:
-        unigram: the baselines of the data sets; the first counts.
-        gathered: the latest updates, as long as they are too few to judge by.
-        history: the last stretches that were judged.
-        failures: what to look for.
+        unigram: baselines of the data sets by split; the first counts.
+        gathered: the latest updates, while they are too few to judge by.
+        history: the last intervals that were judged.
+        failures: the failures to look for.
     """
 
     unigram: dict[str, Unigram] = field(default_factory=dict)
-    gathered: Stretch | None = None
-    history: list[Stretch] = field(default_factory=list)
+    gathered: Interval | None = None
+    history: list[Interval] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=lambda: [DiscriminatorAtChance(), GeneratorAtUnigram(), GeneratorAhead()])
 
-    def follow(self, stretch: Stretch) -> list[str]:
-        """Return the sentences that are due after the latest updates, none if all is well or nothing has changed."""
-        now = stretch if self.gathered is None else self.gathered + stretch
-        if now.end - now.start < FEWEST or (now.replaced or now.hidden) < ENOUGH:
+    def follow(self, interval: Interval) -> list[str]:
+        """Return the warnings that are due after the latest updates; none if nothing has changed."""
+        now = interval if self.gathered is None else self.gathered + interval
+        if now.end - now.start < MIN_UPDATES or (now.replaced or now.hidden) < MIN_REPLACED:
             self.gathered = now
             return []
         self.gathered = None
-        # the one before in any case: of a single stretch nobody can tell what rises
-        self.history = [*([each for each in self.history if each.end > now.end - KEPT] or self.history[-1:]), now]
+        # always keep the one before: a single interval cannot show a rise
+        self.history = [
+            *([each for each in self.history if each.end > now.end - HISTORY_UPDATES] or self.history[-1:]),
+            now,
+        ]
         return [f"update {now.end}: {line}" for failure in self.failures for line in failure.follow(self.history, self._accuracy)]
 
     def collapse(self, updates: int) -> str:
-        """Describe the collapse that was said and has lasted for ``updates`` updates; empty if there is none."""
+        """Describe a reported collapse that has lasted for ``updates`` updates; empty if there is none."""
         for failure in self.failures:
             if failure.is_collapse and failure.said and failure.since is not None and self.history[-1].end - failure.since >= updates:
                 return failure.report(self.history[-1], self._accuracy)
@@ -77,7 +82,7 @@ class Diagnosis:
         return next((each.accuracy for each in self.unigram.values()), 0.0)
 
     def state_dict(self) -> dict:
-        """Return, as plain numbers, what a resumed run needs to go on."""
+        """Return what a resumed run needs, as plain numbers."""
         return {
             "gathered": self.gathered and asdict(self.gathered),
             "history": [asdict(each) for each in self.history],
@@ -85,7 +90,7 @@ class Diagnosis:
         }
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on from a checkpoint's state."""
-        self.gathered = state["gathered"] and Stretch(**state["gathered"])
-        self.history = [Stretch(**each) for each in state["history"]]
+        """Restore a checkpoint's state."""
+        self.gathered = state["gathered"] and Interval(**state["gathered"])
+        self.history = [Interval(**each) for each in state["history"]]
         self.failures = [type(each)(**state["failures"].get(type(each).__name__, {})) for each in self.failures]

@@ -12,10 +12,10 @@ OVERWRITE = " #fairseq:overwrite"  # ends the line of a symbol that is also one 
 
 
 def read_symbols(path: str | Path) -> list[str]:
-    """Read all entries of a ``dict.txt`` in the order of their ids, fairseq's own four first.
+    """Read all entries of a ``dict.txt`` in the order of their ids, fairseq's four symbols first.
 
     Raises:
-        InputError: a line is not a symbol and its count, or a symbol stands there twice.
+        InputError: a line is not a symbol and its count, or a symbol occurs twice.
 
     Source: fairseq/data/dictionary.py::Dictionary.add_from_file.
     """
@@ -34,10 +34,10 @@ def read_symbols(path: str | Path) -> list[str]:
 
 
 def read_vocabulary(folder: str | Path) -> list[str]:
-    """Read the entries of a vocabulary's or a data folder's ``dict.txt``, with ``<mask>`` as the last one (appended where missing).
+    """Read the entries of a folder's ``dict.txt``, with ``<mask>`` as the last one (appended if missing).
 
     Raises:
-        InputError: as :func:`read_symbols`, or ``<mask>`` stands elsewhere.
+        InputError: as for :func:`read_symbols`, or ``<mask>`` is not the last entry.
     """
     path = Path(folder) / DICTIONARY_FILE
     symbols = read_symbols(path)
@@ -52,5 +52,5 @@ def read_vocabulary(folder: str | Path) -> list[str]:
 
 
 def dictionary_digest(symbols: Sequence[str]) -> bytes:
-    """SHA-256 of the entries in their order, 32 bytes: two dictionaries with the same digest give the same ids."""
+    """Return the SHA-256 of the entries in order, 32 bytes; two dictionaries with one digest are equal."""
     return hashlib.sha256("\n".join(symbols).encode()).digest()

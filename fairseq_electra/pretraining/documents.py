@@ -1,6 +1,6 @@
-"""Running text out of files of every kind, and what was understood of it: where documents begin, and what looks like a misunderstanding.
+"""Read running text from files of every kind, and warn where its documents seem to be misunderstood.
 
-A reader yields lines, with blank ones between documents, as :func:`fairseq_electra.files.text.read_text` does.
+A reader yields lines, with blank lines between documents, like :func:`fairseq_electra.files.text.read_text`.
 """
 
 import functools
@@ -13,90 +13,96 @@ from pathlib import Path
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.inputs import is_object
 from fairseq_electra.files.table import Columns, is_json, is_table, read_rows
-from fairseq_electra.files.text import LONGEST_PART, Reader, is_blank, read_parts, read_text
+from fairseq_electra.files.text import MAX_PART_BYTES, Reader, is_blank, read_parts, read_text
 
 BLANK_LINES, LINES, HEADINGS = "blank-lines", "lines", "headings"
-DOCUMENTS = (BLANK_LINES, LINES, HEADINGS)
-_TITLE = re.compile(r"\s*=\s+[^=\s](.*\S)?\s+=\s*")  # of an article, in WikiText and MediaWiki; those of sections have more signs
+DOCUMENT_STARTS = (BLANK_LINES, LINES, HEADINGS)
+_TITLE = re.compile(r"\s*=\s+[^=\s](.*\S)?\s+=\s*")  # title of an article in WikiText and MediaWiki; headings of sections have more signs
 _HEADING = re.compile(r"\s*=.*\S.*=\s*")
-# what is worth a warning: lines of a document that may be many, share of documents that are one line, or only a heading
+# bounds of warnings: lines per document; share of documents of one line; share of documents that are only a
+# heading
 MANY_LINES, NEARLY_ALL, OFTEN = 1000, 0.9, 0.1
-ENOUGH_DOCUMENTS = 20
+MIN_DOCUMENTS = 20
 
 
-def reader_of(column: str | None = None, by: str = BLANK_LINES, quoted: bool = False) -> Reader:
+def reader_of(column: str | None = None, document_start: str = BLANK_LINES, quoted: bool = False) -> Reader:
     """Return a reader of running text.
 
     Args:
-        column: the files are JSON lines, CSV or TSV, as their names say, with the text in this column; each record is a document, each
-            line of its text a paragraph. None: they are plain text.
-        by: of plain text, where documents begin: one of :data:`DOCUMENTS`. Behind blank lines; at each line; or at each heading of the
-            form ``= Title =``, where blank lines are passed over.
-        quoted: cells of a TSV may stand in quotes.
+        column: column with the text of JSON lines, CSV or TSV, as the files' names say; each record is a
+            document, each line of its text a paragraph. None: the files are plain text.
+        document_start: where documents of plain text start, one of :data:`DOCUMENT_STARTS`: after blank
+            lines, at each line, or at each heading of the form ``= Title =`` (blank lines are dropped).
+        quoted: cells of a TSV may be quoted.
     """
-    return functools.partial(read_column, column=column, quoted=quoted) if column else functools.partial(read_plain, by=by)
+    return (
+        functools.partial(read_column, column=column, quoted=quoted)
+        if column
+        else functools.partial(read_plain, document_start=document_start)
+    )
 
 
-def read_plain(path: str | Path, longest: int = LONGEST_PART, by: str = BLANK_LINES) -> Iterator[str]:
-    """Yield the lines of plain text, with blank lines where :func:`reader_of` says that documents begin.
+def read_plain(path: str | Path, longest: int = MAX_PART_BYTES, document_start: str = BLANK_LINES) -> Iterator[str]:
+    """Yield the lines of plain text, with blank lines between documents; arguments as for :func:`reader_of`.
 
     Raises:
-        InputError: as :func:`fairseq_electra.files.text.read_text`, or the file's name is that of a table.
+        InputError: as for :func:`fairseq_electra.files.text.read_text`, or the file is a table by its name.
     """
     if is_json(path) or is_table(path):
         raise InputError(
-            f"{path} is a table by its name, JSON lines, CSV or TSV, and not plain text; where a command has --text, name its column with "
+            f"{path} is a table by its name, JSON lines, CSV or TSV, and not plain text; where a command has "
+            f"--text, name its column with "
             "the text; write the text into a file of lines where it has not"
         )
     lines = read_text(path, longest)
-    return lines if by == BLANK_LINES else _separated(lines, by)
+    return lines if document_start == BLANK_LINES else _separated(lines, document_start)
 
 
-def read_column(path: str | Path, longest: int = LONGEST_PART, *, column: str, quoted: bool = False) -> Iterator[str]:
-    """Yield the lines of the texts in a column, with a blank line between records; blank lines within a text are passed over.
+def read_column(path: str | Path, longest: int = MAX_PART_BYTES, *, column: str, quoted: bool = False) -> Iterator[str]:
+    """Yield the lines of the texts in a column, with blank lines between records and nowhere else.
 
     Args:
-        path: CSV or TSV by its name, else JSON lines; ``-`` for standard input.
-        longest: bytes of a line; longer ones are cut.
-        column: name of the column, or of the field of a record.
-        quoted: cells of a TSV may stand in quotes.
+        path: a CSV or TSV by its name, else JSON lines; ``-`` for standard input.
+        longest: largest number of bytes of a line; longer lines are cut.
+        column: name of the column or field.
+        quoted: cells of a TSV may be quoted.
 
     Raises:
         InputError: the file cannot be read, or a record has no text there; names the line.
     """
-    begun = False
+    started = False
     for _, (text,) in read_rows(path, Columns((column,), quoted=quoted), json_lines=not is_table(path)):
         lines = [line for line in read_parts(io.BytesIO(text.encode()), longest) if not is_blank(line)]
-        if begun and lines:
+        if started and lines:
             yield ""
-        begun = begun or bool(lines)
+        started = started or bool(lines)
         yield from lines
 
 
-def _separated(lines: Iterable[str], by: str) -> Iterator[str]:
-    """Put a blank line before each document but the first, and leave out all others."""
-    begun = False
+def _separated(lines: Iterable[str], document_start: str) -> Iterator[str]:
+    """Put a blank line before each document except the first, and drop all others."""
+    started = False
     for line in lines:
         if is_blank(line):
             continue
-        if begun and (by == LINES or _TITLE.fullmatch(line)):
+        if started and (document_start == LINES or _TITLE.fullmatch(line)):
             yield ""
-        begun = True
+        started = True
         yield line
 
 
 @dataclass
-class Documents:
-    """What running text was understood as. Counts the lines that pass.
+class DocumentCounts:
+    """Counts the lines and documents of running text.
 
     Attributes:
-        lines: with text.
-        documents: between blank lines.
-        of_one_line: documents that are one line.
-        of_a_heading: those among them that look like a heading, ``= Title =`` or ``== Title ==``.
-        titled: documents that begin with a line of the form ``= Title =``.
+        lines: number of lines with text.
+        documents: number of documents.
+        of_one_line: number of documents of one line.
+        of_a_heading: number of documents that are only a heading, ``= Title =`` or ``== Title ==``.
+        titled: number of documents that start with a line of the form ``= Title =``.
         begins_with_json: whether the first line is a JSON object.
-        with_returns: lines that hold a carriage return.
+        with_returns: number of lines that hold a carriage return.
     """
 
     lines: int = 0
@@ -108,7 +114,7 @@ class Documents:
     with_returns: int = 0
 
     def over(self, lines: Iterable[str]) -> Iterator[str]:
-        """Yield lines as they are, and count them."""
+        """Yield lines unchanged, and count them."""
         length, first = 0, ""
         for line in lines:
             if not is_blank(line):
@@ -133,48 +139,56 @@ class Documents:
 
     def __str__(self) -> str:
         each = self.lines / max(self.documents, 1)
-        return f"{self.documents:,} document{'s' if self.documents != 1 else ''} of {each:,.1f} lines with text on average"
+        plural = "s" if self.documents != 1 else ""
+        return f"{self.documents:,} document{plural} of {each:,.1f} lines with text on average"
 
     def warning_of_returns(self, place: str) -> str:
-        """Return a sentence for text whose lines seem to end with carriage returns alone, as on old Macintoshes; empty for other text."""
+        """Return a warning if lines seem to end with lone carriage returns, as on old Macintoshes."""
         if self.with_returns < max(1, OFTEN * self.lines):
             return ""
         return (
-            f"WARNING: {place}: {self.with_returns:,} of {self.lines:,} lines hold carriage returns, which end no line here; if they "
+            f"WARNING: {place}: {self.with_returns:,} of {self.lines:,} lines hold carriage returns, which "
+            f"end no line here; if they "
             "are meant to: tr '\\r' '\\n' < FILE > NEW"
         )
 
-    def warning(self, place: str, files: int = 1, by: str = BLANK_LINES) -> str:
-        """Return a sentence for text that seems to be meant in another way; empty for other text.
+    def warning(self, place: str, files: int = 1, document_start: str = BLANK_LINES) -> str:
+        """Return a warning for text whose documents seem to start elsewhere; else empty.
 
         Args:
-            place: names the text.
-            files: how many there are; each ends a document.
-            by: where documents begin, one of :data:`DOCUMENTS`.
+            place: name of the text.
+            files: number of files; each ends a document.
+            document_start: where documents start, one of :data:`DOCUMENT_STARTS`.
         """
-        if by != BLANK_LINES:
-            if by == LINES or self.titled:
+        if document_start != BLANK_LINES:
+            if document_start == LINES or self.titled:
                 return ""
             return (
-                f"WARNING: {place}: no line among {self.lines:,} is a heading of the form '= Title =', so each file is one document; leave "
-                "out --documents headings where blank lines stand between documents, or give --documents lines if each line is one"
+                f"WARNING: {place}: no line among {self.lines:,} is a heading of the form '= Title =', so "
+                f"each file is one document; leave "
+                "out --documents headings where blank lines stand between documents, or give --documents "
+                "lines if each line is one"
             )
-        enough = self.documents >= ENOUGH_DOCUMENTS
+        enough = self.documents >= MIN_DOCUMENTS
         if self.begins_with_json:
-            return f"WARNING: {place}: its first line is JSON and is read as plain text; name its field with the text: --text COLUMN"
+            first = "its first line is JSON and is read as plain text"
+            return f"WARNING: {place}: {first}; name its field with the text: --text COLUMN"
         if enough and self.of_a_heading >= OFTEN * self.documents:
             return (
-                f"WARNING: {place}: {self.of_a_heading:,} of {self.documents:,} documents are a heading alone, as blank lines stand around "
+                f"WARNING: {place}: {self.of_a_heading:,} of {self.documents:,} documents are a heading "
+                f"alone, as blank lines stand around "
                 "it; --documents headings begins a document at each '= Title =' and passes over blank lines"
             )
         if self.documents <= files and self.lines >= MANY_LINES * files:
             return (
-                f"WARNING: {place}: no blank line among {self.lines:,} lines, so each file is one document; put a blank line between "
+                f"WARNING: {place}: no blank line among {self.lines:,} lines, so each file is one document; "
+                f"put a blank line between "
                 "documents, or give --documents lines if each line is one"
             )
         if enough and self.of_one_line >= NEARLY_ALL * self.documents:
             return (
-                f"WARNING: {place}: {self.of_one_line:,} of {self.documents:,} documents are one line, as blank lines stand around it; if "
+                f"WARNING: {place}: {self.of_one_line:,} of {self.documents:,} documents are one line, as "
+                f"blank lines stand around it; if "
                 "they are paragraphs of longer documents, take out the blank lines between those"
             )
         return ""

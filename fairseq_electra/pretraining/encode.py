@@ -1,4 +1,4 @@
-"""Text to ids, in one pass: the same ``.bin``, ``.idx`` and ``dict.txt`` as ``fairseq-preprocess`` makes from the pieces."""
+"""Encode text in one pass into the ``.bin``, ``.idx`` and ``dict.txt`` that ``fairseq-preprocess`` makes."""
 
 import struct
 from array import array
@@ -9,30 +9,31 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.files.text import written_whole
+from fairseq_electra.files.text import atomic_write
 from fairseq_electra.pretraining.unknown import Unknown
-from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, EOS, LEADING, TOKENIZER_FILE, read_entries, symbols_of
+from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, EOS_ID, LEADING, TOKENIZER_FILE, read_entries, symbols_of
 
 SPLITS = ("train", "valid", "test")
-LINES_AT_ONCE, CHARACTERS_AT_ONCE = 4096, 1 << 21
+LINES_PER_BATCH, CHARACTERS_PER_BATCH = 4096, 1 << 21
 INDEX_MAGIC = b"MMIDIDX\x00\x00"  # fairseq/data/indexed_dataset.py::MMapIndexedDataset.Index
-DTYPE_CODES: dict[np.dtype, int] = {np.dtype(np.uint16): 8, np.dtype(np.uint32): 9}  # fairseq/data/indexed_dataset.py::_code_to_dtype
+# fairseq/data/indexed_dataset.py::_code_to_dtype
+DTYPE_CODES: dict[np.dtype, int] = {np.dtype(np.uint16): 8, np.dtype(np.uint32): 9}
 
 
 def punctuation_normalizer(language: str = "en") -> Callable[[str], str]:
-    """Return Moses' punctuation normalizer (curly quotes, dashes, spaces before punctuation), from sacremoses."""
+    """Return sacremoses' punctuation normalizer: curly quotes, dashes, spaces before punctuation."""
     from sacremoses import MosesPunctNormalizer
 
     return MosesPunctNormalizer(lang=language).normalize
 
 
 def encode_lines(tokenizer: Tokenizer, lines: Iterable[str], unknown: Unknown | None = None) -> Iterator[list[list[int]]]:
-    """Encode lines on all cores, a few thousand at a time; yields for each batch of lines the ids of each.
+    """Encode lines on all cores in batches of a few thousand; yields the ids of each line of a batch.
 
     Args:
         tokenizer: as :func:`fairseq_electra.pretraining.wordpiece.load_wordpiece` gives it.
         lines: text.
-        unknown: counts what the vocabulary does not know.
+        unknown: counts unknown text.
     """
     for batch in batches_of(lines):
         ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False)]
@@ -42,12 +43,12 @@ def encode_lines(tokenizer: Tokenizer, lines: Iterable[str], unknown: Unknown | 
 
 
 def batches_of(lines: Iterable[str]) -> Iterator[list[str]]:
-    """Gather lines, a few thousand at a time, fewer of long ones: the library takes some hundred bytes for each of their characters."""
+    """Yield batches of lines, fewer of long ones: tokenizers takes hundreds of bytes per character."""
     batch, characters = list[str](), 0
     for line in lines:
         batch.append(line)
         characters += len(line)
-        if len(batch) == LINES_AT_ONCE or characters >= CHARACTERS_AT_ONCE:
+        if len(batch) == LINES_PER_BATCH or characters >= CHARACTERS_PER_BATCH:
             yield batch
             batch, characters = [], 0
     if batch:
@@ -55,58 +56,65 @@ def batches_of(lines: Iterable[str]) -> Iterator[list[str]]:
 
 
 def encode_to_pieces(tokenizer: Tokenizer, lines: Iterable[str], unknown: Unknown | None = None) -> Iterator[str]:
-    """Yield one line of pieces, joined by blanks, for each line of text; arguments as for :func:`encode_lines`.
+    """Yield a line of tokens, joined by blanks, for each line of text; arguments of :func:`encode_lines`.
 
     Raises:
-        InputError: the text has an added token with a blank inside, which would be read as several pieces.
+        InputError: the text holds an added token with a blank inside, which would be read as several tokens.
     """
     symbols = symbols_of(tokenizer)
     with_blanks = {index for index, symbol in enumerate(symbols) if len(symbol.split()) > 1}
     for batch in encode_lines(tokenizer, lines, unknown):
-        for ids in batch:  # the fast encoder fills in ids alone
-            if found := with_blanks.intersection(ids):
+        for ids in batch:  # the fast encoder returns nothing but ids
+            if unsafe := with_blanks.intersection(ids):
                 raise InputError(
-                    f"the added token {symbols[min(found)]!r} has a blank inside, as stands between pieces; write ids, with --destdir DIR"
+                    f"the added token {symbols[min(unsafe)]!r} has a blank inside, which separates tokens; write ids, with --destdir DIR"
                 )
             yield " ".join([symbols[index] for index in ids])
 
 
 def encode_to_binary(
-    tokenizer: Tokenizer, lines: Iterable[str], prefix: str | Path, vocabulary: str | Path, unknown: Unknown | None = None
+    tokenizer: Tokenizer,
+    lines: Iterable[str],
+    prefix: str | Path,
+    vocabulary: str | Path,
+    unknown: Unknown | None = None,
 ) -> tuple[int, int]:
-    """Write ``PREFIX.bin``, ``PREFIX.idx`` and, ``dict.txt``, as ``fairseq-preprocess --only-source`` does, and ``tokenizer.json``.
+    """Write ``PREFIX.bin``, ``PREFIX.idx`` and ``dict.txt`` as fairseq-preprocess does, and tokenizer.json.
 
     Args:
         tokenizer: as :func:`fairseq_electra.pretraining.wordpiece.load_wordpiece` gives it.
         lines: text.
         prefix: folder and split, such as ``data-bin/train``.
-        vocabulary: the folder of the tokenizer; its two files are copied.
+        vocabulary: folder of the tokenizer; its two files are copied.
         unknown: counts what the vocabulary does not know.
 
     Returns:
-        number of lines and of ids, each line's ``</s>`` among them.
+        number of lines and of ids, each line's ``</s>`` included.
 
     Raises:
-        InputError: there was no text, or a vocabulary does not fit what is there. Nothing is left behind.
+        InputError: there is no text, or the folder holds data of another vocabulary. Nothing is left behind.
     """
     dictionary = check_ids(tokenizer, vocabulary)
-    beside = Path(prefix).parent / DICTIONARY_FILE
-    if beside.is_file() and beside.read_bytes() != dictionary.read_bytes():
-        raise InputError(f"{beside} is of another vocabulary than {vocabulary}; choose another folder, or remove what is in this one")
-    written = write_binarized(prefix, encode_lines(tokenizer, lines, unknown), tokenizer.get_vocab_size(), LEADING.index(EOS))
-    for name in (DICTIONARY_FILE, TOKENIZER_FILE):  # the tokenizer too: who has the data can read new text
-        with written_whole(beside.with_name(name), "wb") as copy:
+    copied_dictionary = Path(prefix).parent / DICTIONARY_FILE
+    if copied_dictionary.is_file() and copied_dictionary.read_bytes() != dictionary.read_bytes():
+        raise InputError(
+            f"{copied_dictionary} is of another vocabulary than {vocabulary}; choose another folder, or remove what is in this one"
+        )
+    written = write_binarized(prefix, encode_lines(tokenizer, lines, unknown), tokenizer.get_vocab_size(), EOS_ID)
+    # with the tokenizer, the data folder is enough to encode new text
+    for name in (DICTIONARY_FILE, TOKENIZER_FILE):
+        with atomic_write(copied_dictionary.with_name(name), "wb") as copy:
             copy.write((Path(vocabulary) / name).read_bytes())
     return written
 
 
 def check_ids(tokenizer: Tokenizer, vocabulary: str | Path) -> Path:
-    """Refuse a vocabulary whose two files have not the same ids; returns the path of the dictionary."""
+    """Refuse a vocabulary whose two files have different ids; returns the path of the dictionary."""
     dictionary = Path(vocabulary) / DICTIONARY_FILE
     if not dictionary.is_file():
         raise InputError(f"no {DICTIONARY_FILE} in {vocabulary}; make one with: fairseq-electra vocab --output {vocabulary} FILE...")
     if symbols_of(tokenizer) != [*LEADING, *read_entries(dictionary)]:
-        raise InputError(f"{vocabulary}: tokenizer.json and {DICTIONARY_FILE} have not the same ids; make both with fairseq-electra vocab")
+        raise InputError(f"{vocabulary}: tokenizer.json and {DICTIONARY_FILE} have different ids; make both with fairseq-electra vocab")
     return dictionary
 
 
@@ -115,19 +123,20 @@ def write_binarized(prefix: str | Path, batches: Iterable[list[list[int]]], voca
 
     Args:
         prefix: folder and split.
-        batches: lists of lines; a line is a list of ids, without ``</s>``.
-        vocabulary_size: decides between 16 and 32 bits, as fairseq/data/indexed_dataset.py::best_fitting_int_dtype does.
-        eos: id put behind each line.
+        batches: batches of lines; a line is a list of ids without ``</s>``.
+        vocabulary_size: decides between 16 and 32 bits, as
+            fairseq/data/indexed_dataset.py::best_fitting_int_dtype does.
+        eos: id to put after each line.
 
     Returns:
-        number of lines and of ids, each line's ``</s>`` among them.
+        number of lines and of ids, each line's ``</s>`` included.
     """
     prefix = Path(prefix)
     dtype = np.dtype(np.uint16 if vocabulary_size < 65500 else np.uint32)
     sizes = array("i")
     with (
-        written_whole(prefix.with_name(prefix.name + ".idx"), "wb") as index,
-        written_whole(prefix.with_name(prefix.name + ".bin"), "wb") as data,
+        atomic_write(prefix.with_name(prefix.name + ".idx"), "wb") as index,
+        atomic_write(prefix.with_name(prefix.name + ".bin"), "wb") as data,
     ):
         for batch in batches:
             ids: list[int] = []

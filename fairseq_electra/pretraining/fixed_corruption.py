@@ -1,7 +1,7 @@
-"""A yardstick: validation text corrupted once and for all, so that discriminators of different runs judge the same replacements.
+"""Validation text that is corrupted once, to compare the discriminators of different runs on it.
 
-``disc_auc`` cannot compare runs: it falls as the generator gets better. These corruptions know nothing of the run: not its generator, its
-seed, its rows or its masks.
+``disc_auc`` cannot compare runs: it falls as the generator improves. These corruptions do not depend on the
+run: not on its generator, its seed, its rows or its masks.
 """
 
 import hashlib
@@ -9,85 +9,99 @@ import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from fairseq_electra.electra.hashing import Stream, bits, fractions, row_keys
 from fairseq_electra.errors import InputError
-from fairseq_electra.files.text import written_whole
+from fairseq_electra.files.text import atomic_write
 from fairseq_electra.pretraining.binarized import Binarized
 from fairseq_electra.pretraining.rows import build_rows, gather_rows
+from fairseq_electra.pretraining.wordpiece import EOS_ID
 
-SHARE = 0.15  # of the pieces; fewer change, as a draw may hit the piece that stands there
-SEED = 1  # never that of a run
-BLOCK = 1024  # ids that share a key
-BY_FREQUENCY, BY_GENERATOR = "fixed", "fixed_generator"  # the metrics are called fixed_auc and fixed_generator_auc
-WIDTH = 128  # tokens of a row that a generator corrupts
+CORRUPTED_SHARE = 0.15  # of the tokens; fewer change, as the token drawn may be the one that stands there
+SEED = 1  # the same for all runs
+IDS_PER_KEY = 1024
+BY_FREQUENCY, BY_GENERATOR = (
+    "fixed",
+    "fixed_generator",
+)  # the metrics are called fixed_auc and fixed_generator_auc
+ROW_LENGTH = 128  # tokens of a row that a generator corrupts
+ROWS_PER_BATCH = 32
 
 
 def corrupt_by_frequency(ids: np.ndarray, first_piece: int, mask_index: int) -> np.ndarray:
-    """Replace pieces at random by pieces drawn as often as they occur in the text.
+    """Replace random tokens by tokens drawn as often as they occur in the text.
 
     Args:
         ids: the text. Shape: (number of ids,).
-        first_piece, mask_index: the ids from ``first_piece - 1`` (``<unk>``) up to ``mask_index`` are pieces.
+        first_piece, mask_index: tokens of text are the ids from ``first_piece - 1`` (``<unk>``) to
+            ``mask_index``, half-open.
 
     Returns:
-        the corrupted text, in the type of ``ids``. Each id depends on its place in the text and on the text's frequencies alone.
+        the corrupted text, in the type of ``ids``. Each id depends on its index and on the frequencies of
+        tokens alone.
     """
-    piece = (ids >= first_piece - 1) & (ids < mask_index)
-    frequency = np.bincount(ids[piece], minlength=mask_index).cumsum()
-    blocks = -(-len(ids) // BLOCK)
-    draws = fractions(bits(row_keys(Stream.FIXED, SEED, 0, np.arange(blocks)), 2 * BLOCK)).reshape(blocks, 2, BLOCK)
+    is_token = (ids >= first_piece - 1) & (ids < mask_index)
+    cumulative = np.bincount(ids[is_token], minlength=mask_index).cumsum()
+    num_keys = -(-len(ids) // IDS_PER_KEY)
+    keys = row_keys(Stream.FIXED, SEED, 0, np.arange(num_keys))
+    draws = fractions(bits(keys, 2 * IDS_PER_KEY)).reshape(num_keys, 2, IDS_PER_KEY)
     chosen, which = (draws[:, number].reshape(-1)[: len(ids)] for number in range(2))
-    drawn = np.searchsorted(frequency, np.floor(which * frequency[-1]), side="right")
-    return np.where(piece & (chosen < SHARE), drawn, ids).astype(ids.dtype)
+    drawn = np.searchsorted(cumulative, np.floor(which * cumulative[-1]), side="right")
+    return np.where(is_token & (chosen < CORRUPTED_SHARE), drawn, ids).astype(ids.dtype)
 
 
-def corrupt_by_rows(corpus: Binarized, corrupt: Callable[[np.ndarray, np.ndarray], np.ndarray], bos: int, pad: int, eos: int) -> np.ndarray:
+def corrupt_by_rows(corpus: Binarized, corrupt: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
     """Let a function corrupt the text row by row, and put the rows together again.
 
     Args:
         corpus: the text.
         corrupt: takes rows of one segment, (B, T), and their numbers, (B,); returns rows of the same shape.
-        bos, pad, eos: ids of the special symbols.
 
     Returns:
         the corrupted text. Shape: (number of ids,).
     """
-    rows, corrupted = build_rows(corpus.line_sizes, WIDTH, pairs=False), corpus.ids.copy()
-    for first in range(0, len(rows), 32):
-        index = np.arange(first, min(first + 32, len(rows)))
-        tokens, _, _ = gather_rows(corpus.ids, rows, index, WIDTH, bos=bos, pad=pad, eos=eos)
-        found = corrupt(tokens, index)
-        for row, result in zip(index, found, strict=True):
-            span = np.arange(rows.start[row], rows.start[row] + rows.length[row])
-            span = span[corpus.ids[span] != eos]
-            corrupted[span] = result[1 : 1 + len(span)]
+    rows, corrupted = build_rows(corpus.line_sizes, ROW_LENGTH, pairs=False), corpus.ids.copy()
+    for first in range(0, len(rows), ROWS_PER_BATCH):
+        numbers = np.arange(first, min(first + ROWS_PER_BATCH, len(rows)))
+        batch = gather_rows(corpus.ids, rows, numbers, ROW_LENGTH)
+        for number, tokens in zip(numbers, corrupt(batch.tokens, numbers), strict=True):
+            indices = np.arange(rows.start[number], rows.start[number] + rows.num_ids[number])
+            indices = indices[corpus.ids[indices] != EOS_ID]
+            corrupted[indices] = tokens[1 : 1 + len(indices)]
     return corrupted
 
 
+class Corruption(NamedTuple):
+    """A saved corruption: the corrupted text, (number of ids,), and the name of its generator."""
+
+    ids: np.ndarray
+    generator: str
+
+
 def save_corruption(prefix: str | Path, corpus: Binarized, corrupted: np.ndarray, generator: str) -> Path:
-    """Write a generator's corruption of a split beside it; returns the file.
+    """Save a generator's corruption of a split in the same folder; returns the file.
 
     Args:
         prefix: folder and split, such as ``data-bin/valid``.
         corpus: the split.
-        corrupted: of :func:`corrupt_by_rows`.
-        generator: names what corrupted it.
+        corrupted: the corrupted text, as :func:`corrupt_by_rows` returns it.
+        generator: name of the generator that corrupted it.
     """
     path = Path(f"{prefix}.{BY_GENERATOR}.npz")
     about = json.dumps({"generator": generator, "text": digest(corpus.ids)})
-    with written_whole(path, "wb") as stream:
+    with atomic_write(path, "wb") as stream:
         np.savez_compressed(stream, corrupted=corrupted, about=np.array(about))
     return path
 
 
-def load_corruption(prefix: str | Path, corpus: Binarized) -> tuple[np.ndarray, str] | None:
-    """Read what :func:`save_corruption` wrote: the corrupted text, and what corrupted it; None where there is none.
+def load_corruption(prefix: str | Path, corpus: Binarized) -> Corruption | None:
+    """Load what :func:`save_corruption` saved; None if there is no such file.
 
     Raises:
-        InputError: it is damaged, or of another text.
+        InputError: the file is damaged, or belongs to another text.
     """
     path = Path(f"{prefix}.{BY_GENERATOR}.npz")
     if not path.is_file():
@@ -99,10 +113,10 @@ def load_corruption(prefix: str | Path, corpus: Binarized) -> tuple[np.ndarray, 
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is damaged ({error}); {remedy}") from error
     if about["text"] != digest(corpus.ids) or corrupted.shape != corpus.ids.shape:
-        raise InputError(f"{path} is a corruption of another text than {prefix}.bin; {remedy}")
-    return corrupted, about["generator"]
+        raise InputError(f"{path} belongs to another text than {prefix}.bin; {remedy}")
+    return Corruption(corrupted, about["generator"])
 
 
 def digest(ids: np.ndarray) -> str:
-    """SHA-256 of a text in ids, in hexadecimal."""
+    """Return the SHA-256 of a text in ids, in hexadecimal."""
     return hashlib.sha256(np.ascontiguousarray(ids).astype("<u4").tobytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""Read what ``fairseq-train --log-format json``, or fairseq-hydra-train, printed."""
+"""Read the logs of ``fairseq-train --log-format json`` and fairseq-hydra-train."""
 
 import json
 import math
@@ -7,21 +7,27 @@ from pathlib import Path
 
 from fairseq_electra.files.text import read_lines
 
-# fairseq-train and fairseq-validate: "time | INFO | valid | {...}"; hydra: "[time][valid][INFO] - {...}"
-# the last one of a line: behind a record that a killed run has cut short, the next run's may stand in the same line
+# fairseq-train and fairseq-validate: "time | INFO | valid | {...}"; hydra: "[time][valid][INFO] - {...}" the
+# last one of a line: behind a record that a killed run has cut short, the next run's may stand in the same
+# line
 RECORD = re.compile(r".*(?:\| INFO \| (\S+) \| |\[([^]\s]+)\]\[INFO\] - )(\{\".*\})$")
 
-PER_CENT = ("_accuracy", "_precision", "_recall")  # ends the names of metrics in per cent, of pre-training as of all tasks
+PER_CENT = (
+    "_accuracy",
+    "_precision",
+    "_recall",
+)  # endings of the names of metrics in per cent, in all tasks
 KNOWS_UNITS = "disc_accuracy"  # above 1 % in any run, as most tokens are original
 
 
 def read_log(path: str | Path) -> list[dict]:
-    """Return the log's records, with ``subset`` (train_inner, valid, ...) and metrics as numbers under their plain names.
+    """Return the records of a log: ``subset`` (train_inner, valid, ...), and the metrics as numbers by name.
 
-    Earlier releases logged shares where today's have per cent: such records of pre-training are converted, each by itself, since a run
-    may have been gone on with. Those of ``--generator-only`` do not show which they are, and stay as they were written.
+    Earlier releases logged shares, not per cent: such records of pre-training are converted one by one, since
+    a newer release may have resumed the run. Records of ``--generator-only`` do not show their unit, and stay
+    as they are.
     """
-    # a record that a killed run left unfinished is none
+    # an incomplete record of a killed run is not one
     return [_in_per_cent(record) for record in map(read_record, read_lines(path)) if record is not None]
 
 
@@ -31,13 +37,13 @@ def _in_per_cent(record: dict) -> dict:
 
 
 def read_record(line: str) -> dict | None:
-    """Read one line of a log; returns None where it is no record, a damaged one, or the summary of an epoch."""
-    found = RECORD.match(line)
-    subset = found and (found[1] or found[2])
-    if not found or subset == "train":
+    """Read one line of a log; None if it is not a record, is a damaged one, or sums up an epoch."""
+    match = RECORD.match(line)
+    subset = match and (match[1] or match[2])
+    if not match or subset == "train":
         return None
     try:
-        logged = json.loads(found[3])
+        logged = json.loads(match[3])
     except ValueError:
         return None
     values = {name.removeprefix(f"{subset}_"): value for name, value in logged.items()}

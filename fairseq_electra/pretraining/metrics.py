@@ -1,4 +1,4 @@
-"""How well replaced tokens are detected: ELECTRA's metrics from sums, so that batches and ranks add up."""
+"""ELECTRA's metrics, computed from sums, so that batches and ranks add up."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -12,12 +12,14 @@ from torch import Tensor
 from fairseq_electra.electra.packed import PackedDocuments
 from fairseq_electra.pretraining.log import PER_CENT
 from fairseq_electra.pretraining.meters import SumsOnDevice, pack
-from fairseq_electra.pretraining.score_histogram import BINS, area_under_curve, in_bins_of_today, score_histogram
+from fairseq_electra.pretraining.score_histogram import BINS, area_under_curve, score_histogram, to_current_bins
 
-HISTOGRAM = "_histogram"  # ends the names of counts that a metric ending in _auc is made of
-SUMS = "_electra_sums"  # the meter that all figures are derived from; a leading underscore keeps it out of the log
-MASKED_PIECES = "masked_pieces"  # masked tokens but <unk>: no sum of its own, so that sums in older checkpoints, which lack it, go on
-# metric: sum of what is counted, and of what it is a share of
+HISTOGRAM = "_histogram"  # ending of the names of counts that an _auc metric is computed from
+# The meter that all figures are derived from; its leading underscore keeps it out of the log
+SUMS = "_electra_sums"
+# Masked tokens except <unk>; derived, because the sums in older checkpoints lack it
+MASKED_PIECES = "masked_pieces"
+# metric: names of the sums in its numerator and denominator
 SHARES = {
     "loss": ("loss", "sample_size"),
     "masked_lm_loss": ("masked_lm_sum", "sample_size"),
@@ -34,48 +36,48 @@ SHARES = {
 DERIVED = ("disc_right", MASKED_PIECES)
 COUNTED = tuple(dict.fromkeys(["masked_unknown", *(name for pair in SHARES.values() for name in pair if name not in DERIVED)]))
 IN_PER_CENT = tuple(name for name in SHARES if name.endswith(PER_CENT))
-OF_GENERATOR = ("loss", "masked_lm_loss", "masked_lm_accuracy", "mask_token_accuracy", "gen_entropy")
-SOMETIMES = ("disc_precision",)  # has no value as long as no token is taken for a replacement, as at the begin of a training
+GENERATOR_METRICS = ("loss", "masked_lm_loss", "masked_lm_accuracy", "mask_token_accuracy", "gen_entropy")
+NOT_ALWAYS_LOGGED = ("disc_precision",)  # has no value while no token is flagged, as at the start of training
 
 
 def fixed_histograms(model, sample: dict) -> dict[str, Tensor]:
-    """Let the discriminator judge a batch's fixed corruptions (:mod:`fairseq_electra.pretraining.fixed_corruption`).
+    """Score the fixed corruptions of a batch (:mod:`~fairseq_electra.pretraining.fixed_corruption`).
 
     Args:
         model: an :class:`fairseq_electra.electra.model.Electra`.
-        sample: of :meth:`fairseq_electra.pretraining.batches.MaskedRows.collater`.
+        sample: a batch of :meth:`fairseq_electra.pretraining.batches.MaskedRows.collater`.
 
     Returns:
-        for each corruption what :func:`score_histogram` counts, by the corruption's name and ``_histogram``.
+        the counts of :func:`score_histogram` for each corruption, named by the corruption and ``_histogram``.
     """
-    net, found = sample["net_input"], {}
-    ends = net.get("document_ends")
-    documents = None if ends is None else PackedDocuments.of(ends, net["src_tokens"].shape[1])
+    net_input, histograms = sample["net_input"], {}
+    ends = net_input.get("document_ends")
+    documents = None if ends is None else PackedDocuments.of(ends, net_input["src_tokens"].shape[1])
     for name, fixed in sample.get("fixed", {}).items():
-        logits = model.discriminate(fixed["tokens"], net["segment_ids"], net["padding_mask"], documents)
-        found[name + HISTOGRAM] = score_histogram(logits.float(), fixed["is_replaced"], ~net["padding_mask"])
-    return found
+        logits = model.discriminate(fixed["tokens"], net_input["segment_ids"], net_input["padding_mask"], documents)
+        histograms[name + HISTOGRAM] = score_histogram(logits.float(), fixed["is_replaced"], ~net_input["padding_mask"])
+    return histograms
 
 
 def logged_by_validation(with_discriminator: bool, corruptions: Iterable[str]) -> tuple[str, ...]:
     """Name the metrics that every validation logs.
 
     Args:
-        with_discriminator: else there is a generator alone.
-        corruptions: names of the fixed ones.
+        with_discriminator: whether the model has a discriminator.
+        corruptions: names of the fixed corruptions.
     """
     if not with_discriminator:
-        return OF_GENERATOR
+        return GENERATOR_METRICS
     areas = (f"{name}_auc" for name in ("disc", *corruptions))
-    return (*(name for name in SHARES if name not in SOMETIMES), *areas)
+    return (*(name for name in SHARES if name not in NOT_ALWAYS_LOGGED), *areas)
 
 
 def log_metrics(logs: list[dict]) -> None:
     """Turn the criterion's sums into fairseq's meters.
 
-    Losses and entropy are in nats, accuracy, precision and recall in per cent, the rest in shares of 1.
+    Losses and entropy are in nats; accuracy, precision and recall in per cent; other metrics are shares of 1.
 
-    Nothing is read from the device here: the figures are derived from the sums when the log asks for them.
+    Nothing is read from the device here: metrics are derived from the sums when the log asks for them.
     """
     histograms = [name for name in logs[0] if name.endswith(HISTOGRAM)]
     counted = [name for name in COUNTED if name in logs[0]] + histograms
@@ -86,28 +88,28 @@ def log_metrics(logs: list[dict]) -> None:
     for meters in metrics.get_active_aggregators():
         if SUMS not in meters:
             meters.add_meter(SUMS, SumsOnDevice(), priority=10)
-            _take_over_averages(meters)
+            _restore_averages(meters)
         meters[SUMS].update(on_host, layout, vector)
-    for name, (part, _) in SHARES.items():
-        if part in sums or (part == "disc_right" and "replaced" in sums):
+    for name, (numerator, _) in SHARES.items():
+        if numerator in sums or (numerator == "disc_right" and "replaced" in sums):
             metrics.log_derived(name, partial(_logged_share, name), priority=10)
     for name in histograms:
         metrics.log_derived(f"{name.removesuffix(HISTOGRAM)}_auc", partial(_logged_area, name))
 
 
 def share_of(total: dict, name: str) -> float | None:
-    """Compute a metric of ``SHARES`` from sums by name; None where there is nothing to count."""
-    (part, whole), unit = SHARES[name], 100 if name in IN_PER_CENT else 1
+    """Compute a metric of ``SHARES`` from sums by name; None if its denominator is 0."""
+    (numerator, denominator), unit = SHARES[name], 100 if name in IN_PER_CENT else 1
     total = {**total, MASKED_PIECES: total.get("sample_size", 0) - total.get("masked_unknown", 0)}
-    if not total.get(whole, 0) > 0:
+    if not total.get(denominator, 0) > 0:
         return None
-    if part == "disc_right":
-        return unit * (total["ntokens"] - total["replaced"] - total["flagged"] + 2 * total["flagged_replaced"]) / total[whole]
-    return unit * total[part] / total[whole]
+    if numerator == "disc_right":
+        return unit * (total["ntokens"] - total["replaced"] - total["flagged"] + 2 * total["flagged_replaced"]) / total[denominator]
+    return unit * total[numerator] / total[denominator]
 
 
 def auc_of(total: dict, name: str = "disc_histogram") -> float:
-    """Compute the area under the curve from sums by name; nan where there is nothing to compare."""
+    """Compute the area under the ROC curve from sums by name; nan if there is nothing to compare."""
     histogram = total.get(name)
     return float("nan") if histogram is None else area_under_curve(histogram.view(2, BINS))
 
@@ -121,17 +123,17 @@ def _logged_area(name: str, meters: MetersDict) -> float:
     return round(auc_of(meters[SUMS].read(), name), 4)
 
 
-def _take_over_averages(meters: MetersDict) -> None:
-    """Go on from the averages in checkpoints of this package before it kept sums."""
+def _restore_averages(meters: MetersDict) -> None:
+    """Convert the averages in older checkpoints to sums."""
     total: dict = {}
-    for name, (part, whole) in SHARES.items():
+    for name, (numerator, denominator) in SHARES.items():
         average = meters.get(name)
         if isinstance(average, AverageMeter):
-            total |= {key: value for key, value in ((whole, average.count), (part, average.sum)) if key not in DERIVED}
-            # in its place: MetersDict itself allows no second meter of a name
+            total |= {key: value for key, value in ((denominator, average.count), (numerator, average.sum)) if key not in DERIVED}
+            # replaces the meter: MetersDict itself allows no second meter of a name
             OrderedDict.__setitem__(meters, name, MetersDict._DerivedMeter(partial(_logged_share, name)))
     histogram = meters.get("_disc_histogram")
     if histogram is not None and isinstance(histogram.sum, Tensor):
-        total["disc_histogram"] = in_bins_of_today(histogram.sum.flatten())
+        total["disc_histogram"] = to_current_bins(histogram.sum.flatten())
         histogram.reset()
     meters[SUMS].total = total

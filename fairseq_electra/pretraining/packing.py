@@ -1,112 +1,125 @@
-"""Packing: several documents share a row, so that little of a batch is padding. Nothing is copied until a batch is read."""
+"""Packing: documents share rows, so that batches hold little padding; ids are copied when a batch is read."""
 
 from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
-from fairseq_electra.electra.masking import columns_before
-from fairseq_electra.pretraining.rows import Rows, gather_rows
-
-WIDTHS = 32  # documents are read to a multiple of this: few widths, whose tables of columns are kept
+from fairseq_electra.pretraining.rows import RowBatch, RowSpans, read_row
+from fairseq_electra.pretraining.wordpiece import PAD_ID
 
 
 @dataclass(frozen=True)
 class Packing:
-    """Which documents (rows of :mod:`fairseq_electra.pretraining.rows`, short ones and full ones) share a packed row.
+    """Which documents, rows of :mod:`fairseq_electra.pretraining.rows`, share a packed row.
 
     Args:
-        documents: their numbers, those of one packed row side by side. Shape: (number of documents,), int64.
-        bounds: where each packed row begins in ``documents``, and the end. Shape: (number of packed rows + 1,), int64.
-        sizes: tokens of each packed row. Shape: (number of packed rows,), int32.
-        columns: one more than the packed row of most documents has, rounded up to a power of two: much the same for all texts of a
-            kind, which a compiled graph is glad of.
+        documents: numbers of the documents, those of one packed row next to each other. Shape: (number of
+            documents,), int64.
+        bounds: packed row i holds ``documents[bounds[i] : bounds[i + 1]]``. Shape: (number of packed rows +
+            1,), int64.
+        lengths: tokens of each packed row. Shape: (number of packed rows,), int32.
+        document_slots: number of columns for documents' ends in a batch, D: one more than the largest number
+            of documents in a packed row, rounded up to a power of two. So similar corpora share one shape,
+            and a compiled graph serves them all.
     """
 
     documents: np.ndarray
     bounds: np.ndarray
-    sizes: np.ndarray
-    columns: int
+    lengths: np.ndarray
+    document_slots: int
 
     def __len__(self) -> int:
-        return len(self.sizes)
+        return len(self.lengths)
+
+    def documents_of(self, row: int) -> np.ndarray:
+        """Return the numbers of a packed row's documents."""
+        return self.documents[self.bounds[row] : self.bounds[row + 1]]
 
 
-def pack(sizes: np.ndarray, width: int, seed: int = 1) -> Packing:
-    """Pack documents into as few rows as a greedy search finds.
+def pack(lengths: np.ndarray, row_length: int, seed: int = 1) -> Packing:
+    """Pack documents into few rows by a greedy search.
 
-    Each row takes the longest document left, and then again and again the longest that still fits. Documents of one size are as good as
-    each other, so the search goes over sizes, and what it finds is used for as many rows as there are documents for: it takes
-    milliseconds for millions. Which documents of a size go together is random.
+    Each row takes the longest document left, and then, again and again, the longest one that still fits.
+    Documents of one length are interchangeable, so the search runs over lengths, and each pattern that it
+    finds is used for as many rows as there are documents for; it takes milliseconds for millions of
+    documents. Which documents of a length go together is random.
 
     Args:
-        sizes: tokens of each document, at most ``width``. Shape: (number of documents,).
-        width: tokens of a row.
-        seed: of the random choices.
+        lengths: tokens of each document, at most ``row_length``. Shape: (number of documents,).
+        row_length: tokens of a packed row.
+        seed: random seed.
 
-    Source: the "longest-pack-first" histograms of Krell et al. 2021 (arXiv 2107.02027) section 3, in their simplest form.
+    Source: the "longest-pack-first" histograms of Krell et al. 2021 (arXiv 2107.02027) section 3, in their
+        simplest form.
     """
-    left = np.bincount(sizes, minlength=width + 1)
-    patterns: list[tuple[list[int], int]] = []  # sizes of the documents of a row, and rows of that kind
+    patterns = _find_patterns(np.bincount(lengths, minlength=row_length + 1), row_length)
+    # the documents by length, those of one length in random order; each pattern takes the next ones of its
+    # lengths
+    by_length = np.lexsort((np.random.default_rng(seed).random(len(lengths)), lengths))
+    next_of_length = np.searchsorted(lengths[by_length], np.arange(row_length + 2))
+    parts: list[np.ndarray] = []
+    for pattern, num_rows in patterns:
+        documents = np.empty((num_rows, len(pattern)), np.int64)
+        for column, length in enumerate(pattern):
+            documents[:, column] = by_length[next_of_length[length] : next_of_length[length] + num_rows]
+            next_of_length[length] += num_rows
+        parts.append(documents.ravel())
+    rows_per_pattern = [num_rows for _, num_rows in patterns]
+    counts = np.repeat([len(pattern) for pattern, _ in patterns], rows_per_pattern).astype(np.int64)
+    return Packing(
+        documents=np.concatenate([np.zeros(0, np.int64), *parts]),
+        bounds=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        lengths=np.repeat([sum(pattern) for pattern, _ in patterns], rows_per_pattern).astype(np.int32),
+        document_slots=1 << int(counts.max(initial=0)).bit_length(),
+    )
+
+
+def _find_patterns(left: np.ndarray, row_length: int) -> list[tuple[list[int], int]]:
+    """Find patterns, which are the lengths of the documents in a row, and the number of rows of each.
+
+    Args:
+        left: number of documents of each length; 0 everywhere afterwards. Shape: (row_length + 1,).
+        row_length: tokens of a packed row.
+    """
+    patterns: list[tuple[list[int], int]] = []
     while left.any():
         taken: Counter[int] = Counter()
-        room = width
-        while room and (fitting := np.flatnonzero(left[: room + 1])).size:
-            size = next((int(s) for s in fitting[::-1] if left[s] > taken[int(s)]), 0)
-            if not size:
+        free = row_length
+        while free and (fitting := np.flatnonzero(left[: free + 1])).size:
+            longest = next((int(length) for length in fitting[::-1] if left[length] > taken[int(length)]), 0)
+            if not longest:
                 break
-            taken[size] += 1
-            room -= size
-        rows = min(int(left[size]) // times for size, times in taken.items())
-        for size, times in taken.items():
-            left[size] -= times * rows
-        patterns.append((list(taken.elements()), rows))
-    # documents of each size in random order, and how many of them are given away
-    by_size = np.lexsort((np.random.default_rng(seed).random(len(sizes)), sizes))
-    begin = np.searchsorted(sizes[by_size], np.arange(width + 2))
-    parts: list[np.ndarray] = []
-    for pattern, rows in patterns:
-        columns = np.empty((rows, len(pattern)), np.int64)
-        for column, size in enumerate(pattern):
-            columns[:, column] = by_size[begin[size] : begin[size] + rows]
-            begin[size] += rows
-        parts.append(columns)
-    counts = np.repeat([len(pattern) for pattern, _ in patterns], [rows for _, rows in patterns]).astype(np.int64)
-    bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    documents = np.concatenate([np.zeros(0, np.int64), *(part.ravel() for part in parts)])
-    row_sizes = np.repeat([sum(pattern) for pattern, _ in patterns], [rows for _, rows in patterns]).astype(np.int32)
-    return Packing(documents, bounds, row_sizes, 1 << int(counts.max(initial=0)).bit_length())
+            taken[longest] += 1
+            free -= longest
+        num_rows = min(int(left[length]) // times for length, times in taken.items())
+        for length, times in taken.items():
+            left[length] -= times * num_rows
+        patterns.append((list(taken.elements()), num_rows))
+    return patterns
 
 
-def gather_packed(
-    stream: np.ndarray, rows: Rows, packing: Packing, index: np.ndarray, width: int, *, bos: int, pad: int, eos: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def gather_packed(ids: np.ndarray, documents: RowSpans, packing: Packing, numbers: np.ndarray, row_length: int) -> RowBatch:
     """Read packed rows: ``<s> A </s> B </s> <s> A </s> ...``, padded on the right.
 
     Args:
-        stream: all ids of the corpus. Shape: (number of ids,).
-        rows: of that corpus: the documents.
-        packing: of them.
-        index: which packed rows. Shape: (B,).
-        width: tokens of the result. T below.
-        bos, pad, eos: ids of the special symbols.
+        ids: all ids of the corpus. Shape: (number of ids,).
+        documents: the documents of that corpus.
+        packing: which of them share a row.
+        numbers: numbers of the packed rows to read. Shape: (B,).
+        row_length: length of the padded rows, T.
 
     Returns:
-        tokens and segments as :func:`gather_rows` gives them, (B, T); lengths, (B,); and the column behind each document of a row, int32,
-        ``T`` in spare places, of which there is one at least: so padding is a document too, (B, D).
+        the rows, with the end of each document in ``document_ends``, (B, D). Spare slots hold ``T``; there is
+        at least one, so padding counts as a document too.
     """
-    counts = packing.bounds[index + 1] - packing.bounds[index]
-    last = np.cumsum(counts)
-    documents = packing.documents[np.arange(last[-1]) + np.repeat(packing.bounds[index] - last + counts, counts)]
-    longest = -(-int(rows.sizes[documents].max()) // WIDTHS) * WIDTHS
-    tokens, segments, lengths = gather_rows(stream, rows, documents, longest, bos=bos, pad=pad, eos=eos)
-    ends = np.cumsum(lengths)  # in the batch, as if it had no padding
-    behind_row = ends[last - 1]
-    row_lengths = np.diff(behind_row, prepend=0)
-    real, filled = columns_before(lengths, tokens.shape[1]), columns_before(row_lengths, width)
-    packed_tokens, packed_segments = np.full((len(index), width), pad, np.int32), np.zeros((len(index), width), np.int32)
-    packed_tokens[filled], packed_segments[filled] = tokens[real], segments[real]
-    document_ends = np.full((len(index), packing.columns), width, np.int32)
-    within = columns_before(counts, packing.columns)
-    document_ends[within] = ends - np.repeat(behind_row - row_lengths, counts)
-    return packed_tokens, packed_segments, row_lengths, document_ends
+    tokens = np.full((len(numbers), row_length), PAD_ID, np.int32)
+    segments = np.zeros((len(numbers), row_length), np.int32)
+    lengths = np.zeros(len(numbers), np.int64)
+    document_ends = np.full((len(numbers), packing.document_slots), row_length, np.int32)
+    for row, number in enumerate(numbers):
+        for slot, document in enumerate(packing.documents_of(number)):
+            start = lengths[row]
+            lengths[row] += read_row(ids, documents, document, tokens[row, start:], segments[row, start:])
+            document_ends[row, slot] = lengths[row]
+    return RowBatch(tokens, segments, lengths, document_ends)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.table import source_name
 from fairseq_electra.files.text import read_texts
-from fairseq_electra.pretraining.documents import BLANK_LINES, Documents, reader_of
+from fairseq_electra.pretraining.documents import BLANK_LINES, DocumentCounts, reader_of
 from fairseq_electra.pretraining.encode import encode_to_binary, encode_to_pieces, punctuation_normalizer
 from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.pretraining.wordpiece import (
@@ -27,11 +27,11 @@ from fairseq_electra.pretraining.wordpiece import (
 )
 from fairseq_electra.progress import Progress
 
-SAMPLE = 100.0  # million characters that a vocabulary is learned from unless another number is given
+SAMPLE = 100.0  # default number of characters to learn a vocabulary from, in millions
 
 
 class RunningText:
-    """Files of running text and how they are read; counts what passes through :meth:`lines`.
+    """Files of running text and the way to read them; counts what :meth:`lines` yields.
 
     Args:
         files: plain text, one paragraph or sentence per line; with ``column`` JSON lines, CSV or TSV, by
@@ -44,11 +44,11 @@ class RunningText:
         moses: language to normalise punctuation for, with sacremoses; None: punctuation stays as it is.
 
     Attributes:
-        documents: the documents that were read so far.
-        unknown: what a vocabulary did not know of them, where they were encoded.
+        documents: counts of the documents read so far.
+        unknown: counts of text that was unknown to a vocabulary when encoded.
 
     Raises:
-        InputError: both ``column`` and ``by`` are given.
+        InputError: both ``column`` and ``document_start`` are given.
     """
 
     def __init__(
@@ -57,14 +57,14 @@ class RunningText:
         column: str | None = None,
         *,
         quoted: bool = False,
-        by: str | None = None,
+        document_start: str | None = None,
         moses: str | None = None,
     ):
-        if column and by:
+        if column and document_start:
             raise InputError("--documents is for plain text: with --text, each record is a document; leave one of them out")
-        self.files, self.column, self.by, self.moses = list(files), column, by, moses
-        self._read = reader_of(column, by or BLANK_LINES, quoted)
-        self.documents, self.unknown = Documents(), Unknown()
+        self.files, self.column, self.document_start, self.moses = list(files), column, document_start, moses
+        self._read = reader_of(column, document_start or BLANK_LINES, quoted)
+        self.documents, self.unknown = DocumentCounts(), Unknown()
 
     def lines(self) -> Iterator[str]:
         """Yield the lines, with a blank line between documents.
@@ -75,15 +75,15 @@ class RunningText:
         return self._normalized(self.documents.over(read_texts(self.files, self._read)))
 
     def sample(self, millions: float = SAMPLE, seed: int = 1, progress: Progress | None = None) -> Iterator[str]:
-        """Yield lines to learn a vocabulary from: all of them, or as large a random part as is asked for.
+        """Yield lines to learn a vocabulary from: all lines, or a random sample.
 
         Args:
-            millions: of characters; 0 for all of the text.
-            seed: chooses the lines.
-            progress: told how many lines were read.
+            millions: size of the sample in millions of characters; 0 for all of the text.
+            seed: random seed of the sample.
+            progress: counts the lines read.
 
         Raises:
-            InputError: ``millions`` is out of its range, or as :func:`wordpiece.sample_lines`.
+            InputError: ``millions`` is out of range, or as for :func:`wordpiece.sample_lines`.
         """
         if not 0 <= millions < math.inf:
             raise InputError(f"--sample must be 0 or more, and finite, got {millions}; --sample 0 takes all")
@@ -93,23 +93,23 @@ class RunningText:
         return map(punctuation_normalizer(self.moses), lines) if self.moses else lines
 
     def warnings(self, place: str) -> list[str]:
-        """Say where text is unknown to its vocabulary, or seems to be meant in another way than it was read.
+        """Return warnings for text that is unknown to its vocabulary or seems to be of another kind.
 
         Args:
-            place: names the text.
+            place: name of the text.
         """
-        found = [self.unknown.warning(place), self.documents.warning_of_returns(place)]
-        if not self.column and self.by != BLANK_LINES:  # who asks for blank lines means them
-            found.append(self.documents.warning(place, len(self.files), self.by or BLANK_LINES))
-        return [warning for warning in found if warning]
+        warnings = [self.unknown.warning(place), self.documents.warning_of_returns(place)]
+        if not self.column and self.document_start != BLANK_LINES:  # no warning if blank lines were asked for
+            warnings.append(self.documents.warning(place, len(self.files), self.document_start or BLANK_LINES))
+        return [warning for warning in warnings if warning]
 
 
 class Vocabulary(NamedTuple):
     """A vocabulary that was learned.
 
     Attributes:
-        size: number of ids; fewer than asked for where the text gave no more.
-        notes: sentences on what becomes of accents.
+        size: number of ids; smaller than asked for if the text gave no more.
+        notes: sentences on the treatment of accents.
     """
 
     size: int
@@ -164,8 +164,8 @@ class Encoded(NamedTuple):
 
     Attributes:
         lines: number of lines.
-        ids: number of ids, each line's ``</s>`` among them.
-        warnings: sentences on text that is unknown, or seems to be meant in another way.
+        ids: number of ids, each line's ``</s>`` included.
+        warnings: warnings of :meth:`RunningText.warnings`.
     """
 
     lines: int
@@ -177,13 +177,13 @@ def encode_text(text: RunningText, vocabulary: str | Path, prefix: str | Path, p
     """Write ``PREFIX.bin`` and ``PREFIX.idx``, which fairseq trains on, and the vocabulary's two files beside them.
 
     Args:
-        text: to encode; its counts say afterwards what was found.
+        text: text to encode; its counts grow.
         vocabulary: folder of the vocabulary.
         prefix: folder and split, such as ``data-bin/train``.
-        progress: told how many lines were read.
+        progress: counts the lines read.
 
     Raises:
-        InputError: as :func:`encode.encode_to_binary`. Nothing is left behind.
+        InputError: as for :func:`encode.encode_to_binary`. Nothing is left behind.
     """
     lines = (progress or Progress()).over(text.lines(), str(prefix), "lines")
     number, ids = encode_to_binary(load_wordpiece(vocabulary), lines, prefix, vocabulary, text.unknown)
@@ -191,15 +191,15 @@ def encode_text(text: RunningText, vocabulary: str | Path, prefix: str | Path, p
 
 
 def text_as_pieces(text: RunningText, vocabulary: str | Path, progress: Progress | None = None) -> Iterator[str]:
-    """Yield one line of pieces, joined by blanks, for each line of text, for ``fairseq-preprocess``.
+    """Yield a line of tokens, joined by blanks, for each line of text, for ``fairseq-preprocess``.
 
     Args:
-        text: to encode; its counts grow with what is read.
+        text: text to encode; its counts grow.
         vocabulary: folder of the vocabulary.
-        progress: told how many lines were read.
+        progress: counts the lines read.
 
     Raises:
-        InputError: as :func:`encode.encode_to_pieces`.
+        InputError: as for :func:`encode.encode_to_pieces`.
     """
     lines = (progress or Progress()).over(text.lines(), source_name(text.files[0]), "lines")
     return encode_to_pieces(load_wordpiece(vocabulary), lines, text.unknown)

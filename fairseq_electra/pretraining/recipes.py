@@ -7,13 +7,13 @@ import numpy as np
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.electra.sizes import EncoderSizes
 
-TOKENS = 128  # of a row in a training of minutes: as long as GLUE's rows are
+TOKENS = 128  # length of a row in a training of minutes, as in GLUE
 MASK_PROB = 0.15  # default of --mask-prob
 SHORT_RUNS = {size: row.short_run for size, row in MODEL_SIZES.items() if row.short_run is not None}
 
 
 def networks(size: str) -> tuple[EncoderSizes, EncoderSizes]:
-    """Look up the sizes of the discriminator and the generator that ``--arch`` builds for a size."""
+    """Return the sizes of the discriminator and the generator that ``--arch`` builds."""
     row = MODEL_SIZES[size]
     return row.arch_encoder, row.arch_encoder.generator(row.generator_share, 1.0)
 

@@ -1,7 +1,7 @@
-"""WordPiece on the ``tokenizers`` library: train a vocabulary, save it for fairseq, cut text into pieces.
+"""WordPiece with the ``tokenizers`` library: train, save and load vocabularies for fairseq.
 
-The ids are fairseq's own everywhere: ``<s>`` (as [CLS]) 0, ``<pad>`` 1, ``</s>`` (as [SEP]) 2, ``<unk>`` 3, the pieces, and ``<mask>``
-last. ``tokenizer.json`` and ``dict.txt`` carry the same ids, so nothing is permuted between the two.
+All ids are fairseq's: ``<s>`` (as [CLS]) 0, ``<pad>`` 1, ``</s>`` (as [SEP]) 2, ``<unk>`` 3, then the pieces
+of text, and ``<mask>`` last. ``tokenizer.json`` and ``dict.txt`` have the same ids.
 """
 
 import itertools
@@ -13,12 +13,13 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.files.text import LONGEST_PART, Reader, read_text, written_whole
-from fairseq_electra.pretraining.accents import find_marks
+from fairseq_electra.files.text import MAX_PART_BYTES, Reader, atomic_write, read_text
+from fairseq_electra.pretraining.accents import count_marks
 from fairseq_electra.progress import Progress
 
 BOS, PAD, EOS, UNK, MASK = "<s>", "<pad>", "</s>", "<unk>", "<mask>"
 LEADING = (BOS, PAD, EOS, UNK)  # fairseq's Dictionary puts these at 0..3 by itself
+BOS_ID, PAD_ID, EOS_ID, UNK_ID = range(len(LEADING))
 CONTINUATION = "##"
 TOKENIZER_FILE, DICTIONARY_FILE = "tokenizer.json", "dict.txt"
 CHARACTER_COVERAGE = 0.9999
@@ -40,20 +41,23 @@ def train_wordpiece(
     """Train a WordPiece vocabulary.
 
     Args:
-        lines: text, of any size: its different words are held in memory.
-        size: number of ids in all, the five special symbols among them.
+        lines: text of any size; its distinct words are held in memory.
+        size: number of ids, the five special symbols included.
         cased: keep upper case.
-        keep_accents: keep accents (always kept when cased, and where the text's script needs its marks: :mod:`data.accents`).
-        min_frequency: a pair of pieces seen less often is not joined.
-        character_coverage: share of the text that its most frequent characters must make up to get pieces of their own; a word with
-            another one is ``<unk>``. Without a bound, a quarter of 16,000 entries went to characters that English Wikipedia hardly has.
-        say: takes a line on what becomes of the accents.
-        progress: told what is being done behind the reading.
+        keep_accents: keep accents (always if cased, or if the script of the text needs its marks:
+            :mod:`fairseq_electra.pretraining.accents`).
+        min_frequency: smallest count of a pair of pieces that is merged.
+        character_coverage: share of the text; the most frequent characters that make it up get pieces of
+            their own, and a word with another character is ``<unk>``. Without a bound, a quarter of 16,000
+            entries went to characters that are rare in English Wikipedia.
+        say: receives a sentence on the treatment of accents.
+        progress: told of the stages that follow the reading.
 
     Raises:
-        InputError: the text is empty, or holds more different characters than ``size`` has room for.
+        InputError: the text is empty, or ``size`` is too small for its distinct characters.
 
-    Source: google-research/electra README (BERT's uncased vocabulary: lower case, accents stripped, CJK characters apart).
+    Source: google-research/electra README (BERT's uncased vocabulary: lower case, accents stripped, CJK
+        characters apart).
     """
     progress = progress or Progress()
     tokenizer = Tokenizer(_model())
@@ -65,8 +69,9 @@ def train_wordpiece(
     tokenizer.decoder = decoders.WordPiece(prefix=CONTINUATION)
     words = count_words(tokenizer, texts)
     alphabet = frequent_characters(words, character_coverage)
-    # The library numbers continuing characters in the order of a randomly seeded hash table, and breaks ties by number. Naming them
-    # first, in order, makes the result repeatable; that they count as special symbols is undone below.
+    # The library numbers continuing characters in the order of a randomly seeded hash table, and breaks ties
+    # by number. Listing them first, as special symbols, makes the result repeatable; below they become
+    # ordinary entries again.
     continuing = [CONTINUATION + c for c in sorted(alphabet) if _continues_words(tokenizer, c)]
     trainer = trainers.WordPieceTrainer(
         vocab_size=size - 1,  # <mask> comes last
@@ -86,7 +91,8 @@ def train_wordpiece(
         raise InputError("the text holds no word to learn a vocabulary from; give files with text in them")
     if len(pieces) > size - 1:
         raise InputError(
-            f"a vocabulary of {size} has no room for the {len(pieces) - len(LEADING):,} pieces of one character "
+            f"a vocabulary of {size} has no room for the {len(pieces) - len(LEADING):,} pieces of one "
+            f"character "
             f"in this text; give --size {2 * len(pieces)} or more, or a lower --character-coverage"
         )
     vocabulary = {piece: index for index, piece in enumerate([*pieces, MASK])}
@@ -102,7 +108,7 @@ def train_wordpiece(
 
 
 def symbols_of(tokenizer: Tokenizer) -> list[str]:
-    """All entries of the vocabulary, in the order of their ids."""
+    """Return all entries of the vocabulary in the order of their ids."""
     ids = tokenizer.get_vocab()
     return sorted(ids, key=ids.__getitem__)
 
@@ -117,7 +123,7 @@ def _model(**vocabulary: dict[str, int]) -> models.WordPiece:
 
 
 def count_texts(lines: Iterable[str]) -> Counter[str]:
-    """Count what stands between blanks."""
+    """Count the texts between blanks."""
     texts: Counter[str] = Counter()
     for line in lines:
         texts.update(line.split(" "))
@@ -125,20 +131,20 @@ def count_texts(lines: Iterable[str]) -> Counter[str]:
 
 
 def _needs_marks(texts: Counter[str], say: Callable[[str], object]) -> bool:
-    """Tell whether a text's script needs its marks, and say what becomes of them."""
-    marks = find_marks(texts)
+    """Tell whether the script of a text needs its marks, and report what happens to them."""
+    marks = count_marks(texts)
     if marks.are_letters:
-        say(f"accents and other marks are kept, as the script needs them: to strip them would change {marks}")
+        say(f"accents and other marks are kept, as the script needs them: stripping them would change {marks}")
     elif marks.accents + marks.signs:
         say(f"accents are stripped, as in the original, which changes {marks}; --keep-accents keeps them")
     return marks.are_letters
 
 
 def count_words(tokenizer: Tokenizer, texts: Counter[str]) -> Counter[str]:
-    """Count what a tokenizer's normalizer and pre-tokenizer, BERT's, make of a text.
+    """Count the words that BERT's normalizer and pre-tokenizer make of a text.
 
-    Neither looks beyond a blank, so each different word of the text is normalized once: the library, which does it for every word, takes
-    half as long again for all of its training.
+    Neither looks across a blank, so each distinct text between blanks is normalized once. The library would
+    do it for every occurrence, and its whole training would take half as long again.
     """
     words: Counter[str] = Counter()
     for text, count in texts.items():
@@ -148,7 +154,7 @@ def count_words(tokenizer: Tokenizer, texts: Counter[str]) -> Counter[str]:
 
 
 def _repeated(words: Counter[str]) -> Iterator[list[str]]:
-    """Yield each word as often as it was counted, many in one text: the library takes no counts."""
+    """Yield each word as often as it was counted, many words in one text: the library takes no counts."""
     texts: list[str] = []
     for word, count in words.items():
         for first in range(0, count, WORDS_IN_A_TEXT):
@@ -160,11 +166,11 @@ def _repeated(words: Counter[str]) -> Iterator[list[str]]:
 
 
 def frequent_characters(words: Counter[str], coverage: float) -> list[str]:
-    """Find the characters that make up a text, the most frequent first; ASCII ones are kept however rare.
+    """Return the most frequent characters that make up a share of a text, and all of its ASCII characters.
 
     Args:
-        words: of the text, normalized, and how often each stands there.
-        coverage: share of the text to make up. 1: all characters.
+        words: normalized words of the text, and the count of each.
+        coverage: share of the text to make up; 1 for all characters.
 
     Source: sentencepiece's ``--character_coverage``.
     """
@@ -179,35 +185,42 @@ def frequent_characters(words: Counter[str], coverage: float) -> list[str]:
 
 
 def _continues_words(tokenizer: Tokenizer, character: str) -> bool:
-    """Can it stand inside a word? Not so punctuation, and CJK characters, which are words by themselves."""
+    """Tell whether a character can stand inside a word, unlike punctuation and CJK characters."""
     text = tokenizer.normalizer.normalize_str(f"a{character}a")
     return len(tokenizer.pre_tokenizer.pre_tokenize_str(text)) == 1
 
 
 def sample_lines(
-    paths: Sequence[str | Path], max_characters: int, seed: int = 1, read: Reader = read_text, progress: Progress | None = None
+    paths: Sequence[str | Path],
+    max_characters: int,
+    seed: int = 1,
+    read: Reader = read_text,
+    progress: Progress | None = None,
 ) -> Iterator[str]:
-    """Yield all lines of the files, or, past ``max_characters``, as large a random part of every file, in order.
+    """Yield all lines of the files, or a random sample of every file, in order, of ``max_characters`` in all.
 
-    A line that is longer than a twentieth of the sample is drawn in parts, so that neither all of it nor nothing is there.
+    A line longer than a twentieth of the sample is drawn in parts, so that a part of it is sampled, not all
+    or nothing.
 
     Args:
         paths: text files.
-        max_characters: how much text to yield in all, in characters, within about one per cent; 0 for all of it.
-        seed: chooses the lines.
-        read: reads a file.
-        progress: told how many lines were read.
+        max_characters: number of characters to yield, within about one per cent; 0 for the whole text.
+        seed: random seed.
+        read: the function that reads a file.
+        progress: counts the lines read.
     """
     progress = progress or Progress()
     if not max_characters:
-        yield from progress.over((line for path in paths for line in read(path, LONGEST_PART)), "reading the text", "lines")
+        yield from progress.over((line for path in paths for line in read(path, MAX_PART_BYTES)), "reading the text", "lines")
         return
     for path in paths:
         if not Path(path).is_file() and (str(path) == "-" or Path(path).exists()):
-            raise InputError(f"a sample needs files that can be read twice, and {path} is none; give a file, or all of it with --sample 0")
-    whole = (line for path in paths for line in read(path, LONGEST_PART))
+            raise InputError(
+                f"a sample needs files that can be read twice, and {path} is not one; give a file, or take all with --sample 0"
+            )
+    whole = (line for path in paths for line in read(path, MAX_PART_BYTES))
     total = sum(map(len, progress.over(whole, "counting the text's characters", "lines")))
-    longest = LONGEST_PART if total <= max_characters else min(LONGEST_PART, max(64, max_characters // 20))
+    longest = MAX_PART_BYTES if total <= max_characters else min(MAX_PART_BYTES, max(64, max_characters // 20))
     lines = progress.over((line for path in paths for line in read(path, longest)), "drawing lines of the text", "lines")
     drawn = False
     for line in draw_lines(lines, max_characters / max(total, 1), seed):
@@ -218,7 +231,7 @@ def sample_lines(
 
 
 def draw_lines(lines: Iterable[str], share: float, seed: int = 1) -> Iterator[str]:
-    """Yield about this share of the lines, in order; all of them where it is 1 or more."""
+    """Yield about this share of the lines, in order; all lines if it is 1 or more."""
     rng = random.Random(seed)
     for line in lines:
         if share >= 1 or rng.random() < share:
@@ -226,31 +239,31 @@ def draw_lines(lines: Iterable[str], share: float, seed: int = 1) -> Iterator[st
 
 
 def save_vocabulary(tokenizer: Tokenizer, folder: str | Path) -> None:
-    """Write ``tokenizer.json`` and ``dict.txt`` (``piece 1`` a line, without the four leading specials, as fairseq wants it)."""
+    """Write ``tokenizer.json`` and ``dict.txt``: a line ``ENTRY 1`` for each but the first four."""
     pieces = symbols_of(tokenizer)
     if tuple(pieces[: len(LEADING)]) != LEADING or pieces[-1] != MASK:
-        raise InputError(f"a vocabulary must begin with {' '.join(LEADING)} and end with {MASK}")
+        raise InputError(f"a vocabulary must start with {' '.join(LEADING)} and end with {MASK}")
     folder = Path(folder)
     write_entries(folder / DICTIONARY_FILE, pieces[len(LEADING) :])
-    with written_whole(folder / TOKENIZER_FILE) as stream:
+    with atomic_write(folder / TOKENIZER_FILE) as stream:
         stream.write(tokenizer.to_str(pretty=True) + "\n")
 
 
 def write_entries(path: str | Path, entries: Sequence[str]) -> None:
-    """Write a ``dict.txt``: pieces or labels, each on a line with a count of 1.
+    """Write a ``dict.txt``: tokens or labels, one per line, each with a count of 1.
 
     Raises:
-        InputError: an entry holds a line end, at which fairseq would cut it in two.
+        InputError: an entry holds a line end, where fairseq would split it.
     """
     broken = [entry for entry in entries if "\n" in entry or "\r" in entry]
     if broken:
-        raise InputError(f"{Path(path).name} has one entry a line, and {broken[0]!r} holds a line end; take it out")
-    with written_whole(path) as stream:
+        raise InputError(f"{Path(path).name} has one entry per line, and {broken[0]!r} holds a line end; remove it")
+    with atomic_write(path) as stream:
         stream.writelines(f"{entry} 1\n" for entry in entries)
 
 
 def read_entries(path: str | Path) -> list[str]:
-    """Read the entries of a ``dict.txt``, in lines as fairseq cuts them: U+0085 and U+2028 are characters of an entry.
+    """Read the entries of a ``dict.txt`` in fairseq's lines: U+0085 and U+2028 are characters of an entry.
 
     Raises:
         InputError: the file is missing or not UTF-8.
@@ -267,10 +280,10 @@ def read_entries(path: str | Path) -> list[str]:
 
 
 def load_wordpiece(folder: str | Path) -> Tokenizer:
-    """Load ``tokenizer.json`` of a folder written by ``fairseq-electra vocab``; special symbols written in text stay text.
+    """Load ``tokenizer.json`` of a vocabulary's folder; special symbols written in text stay text.
 
     Raises:
-        InputError: the folder or file is missing or is no tokenizer.
+        InputError: the folder or file is missing, or is not a tokenizer.
     """
     path = Path(folder) / TOKENIZER_FILE
     if not path.is_file():

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.files.text import written_whole
+from fairseq_electra.files.text import atomic_write
 from fairseq_electra.finetuning.results import RESULTS_FILE
 from fairseq_electra.pretraining.log import read_log
 from fairseq_electra.speedrun.table import markdown
@@ -39,14 +39,14 @@ def export(folder: Path, results: dict[str, Any]) -> list[str]:
     except InputError as error:
         lines = [f"no export for transformers: {error}"]
         card = model_card(pretrained, [], records, more)
-    with written_whole(folder / CARD) as stream:
+    with atomic_write(folder / CARD) as stream:
         stream.write(card)
     return lines
 
 
 def write(folder: Path, results: dict[str, Any], exported: list[str]) -> None:
     """Write results.json and the README."""
-    with written_whole(folder / RESULTS_FILE) as stream:
+    with atomic_write(folder / RESULTS_FILE) as stream:
         stream.write(json.dumps(results, indent=2) + "\n")
-    with written_whole(folder / README) as stream:
+    with atomic_write(folder / README) as stream:
         stream.write(f"# Speedrun\n\n{markdown(results)}\n\n" + "".join(f"- {line}\n" for line in exported))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.files.text import written_whole
+from fairseq_electra.files.text import atomic_write
 from fairseq_electra.locks import open_lock
 
 STATE_FILE, LOCK_FILE = "state.json", ".lock"
@@ -89,5 +89,5 @@ class State:
         return values
 
     def _write(self) -> None:
-        with written_whole(self.path) as stream:
+        with atomic_write(self.path) as stream:
             stream.write(json.dumps(self.values, indent=2) + "\n")

@@ -27,11 +27,11 @@ from fairseq_electra.pretraining.binarized import Binarized, check_binarized, lo
 from fairseq_electra.pretraining.diagnosis import Diagnosis, unigram_baseline
 from fairseq_electra.pretraining.dictionary import dictionary_digest
 from fairseq_electra.pretraining.fixed_corruption import BY_FREQUENCY, BY_GENERATOR, SEED, corrupt_by_frequency, load_corruption
+from fairseq_electra.pretraining.interval import Interval
 from fairseq_electra.pretraining.metrics import SUMS, auc_of, fixed_histograms, logged_by_validation
 from fairseq_electra.pretraining.packing import Packing, pack
-from fairseq_electra.pretraining.rows import Rows, build_rows, last_lines
-from fairseq_electra.pretraining.stretch import Stretch
-from fairseq_electra.pretraining.unknown import warning_of_binarized
+from fairseq_electra.pretraining.rows import RowSpans, build_rows, last_lines
+from fairseq_electra.pretraining.unknown import unknown_warning
 from fairseq_electra.tasks._masked_share import MaskedShare
 from fairseq_electra.tasks._partners import check_criterion, check_model
 from fairseq_electra.tasks._pretraining_options import ElectraPretrainingConfig, check_options, check_packing
@@ -113,7 +113,7 @@ class ElectraPretrainingTask(FairseqTask):
             across_documents=cfg.across_documents,
             seed=seed,
         )
-        packing = pack(rows.sizes, cfg.tokens_per_sample, seed) if cfg.pack else None
+        packing = pack(rows.lengths, cfg.tokens_per_sample, seed) if cfg.pack else None
         self._log_rows(prefix, corpus, rows, packing)
         self._log_unigram_baseline(split, prefix, corpus)
         self.datasets[split] = MaskedRows(
@@ -121,9 +121,6 @@ class ElectraPretrainingTask(FairseqTask):
             rows,
             self._masking(),
             cfg.tokens_per_sample,
-            bos=self.dictionary.bos(),
-            pad=self.dictionary.pad(),
-            eos=self.dictionary.eos(),
             vocabulary_size=len(self.dictionary),
             seed=cfg.seed,
             packing=packing,
@@ -165,17 +162,17 @@ class ElectraPretrainingTask(FairseqTask):
             seed=cfg.seed,
         )
 
-    def _log_rows(self, prefix: Path, corpus: Binarized, rows: Rows, packing: Packing | None) -> None:
+    def _log_rows(self, prefix: Path, corpus: Binarized, rows: RowSpans, packing: Packing | None) -> None:
         length = self.cfg.tokens_per_sample
         logger.info(
             f"{prefix}: {len(corpus.line_sizes):,} lines in {len(last_lines(corpus.line_sizes)):,} "
             "documents, "
             f"{len(rows):,} rows of up to {length} tokens, "
-            f"{rows.sizes.mean() / length:.0%} filled, {(rows.second > 0).mean():.0%} with two segments"
+            f"{rows.lengths.mean() / length:.0%} filled, {(rows.second_length > 0).mean():.0%} with two segments"
         )
         if packing is not None:
-            logger.info(f"{prefix}: packed into {len(packing):,}, {packing.sizes.mean() / length:.1%} filled")
-        warning = warning_of_binarized(str(prefix), corpus.ids, corpus.line_sizes)
+            logger.info(f"{prefix}: packed into {len(packing):,}, {packing.lengths.mean() / length:.1%} filled")
+        warning = unknown_warning(str(prefix), corpus.ids, corpus.line_sizes)
         if warning and get_global_rank() == 0:
             logger.warning(warning)
 
@@ -217,7 +214,7 @@ class ElectraPretrainingTask(FairseqTask):
         dataset.sends_ahead = torch.cuda.is_available() and not self.cfg.cpu
         iterator = super().get_batch_iterator(dataset, *args, **kwargs)
         if self.compiled:
-            dataset.rows_of_batch = max(map(len, iterator.frozen_batches), default=0)
+            dataset.min_batch_size = max(map(len, iterator.frozen_batches), default=0)
         return iterator
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
@@ -271,7 +268,7 @@ class ElectraPretrainingTask(FairseqTask):
     def _diagnose(self, meters) -> None:
         """Warn of a failing run, at the updates that are logged; all processes agree."""
         total, update = meters[SUMS].read(), meters["num_updates"].val
-        lines = self.diagnosis.follow(Stretch.of(total, auc_of(total), update, meters["lr"].val if "lr" in meters else 0.0))
+        lines = self.diagnosis.follow(Interval.of(total, auc_of(total), update, meters["lr"].val if "lr" in meters else 0.0))
         limit = self.cfg.stop_when_collapsed
         collapse = self.diagnosis.collapse(limit) if limit else ""
         if collapse:

@@ -41,8 +41,8 @@ def test_inspect_tells_the_truth(trained, data_bin, make_task):
     ids = dataset.corpus.ids[rows.start[2] : rows.start[2] + rows.length[2]]
     words = [task.dictionary[int(i)] for i in ids if i != 2]
     original = next(line for line in shown if line.startswith("original")).split()[1:]
-    first = int(rows.first[2])
-    row = ["<s>", *words[:first], "</s>", *words[first:], *(["</s>"] if rows.second[2] else [])]
+    first = int(rows.first_length[2])
+    row = ["<s>", *words[:first], "</s>", *words[first:], *(["</s>"] if rows.second_length[2] else [])]
     assert original[: len(row)] == row
 
 
@@ -66,7 +66,17 @@ def test_inspect_shows_packed_rows_with_all_their_documents(make_task, make_mode
 
 def test_inspect_reads_a_checkpoint_of_any_precision_and_packing(tmp_path, data_bin, capsys):
     """What it was trained with need not work on the machine where it is looked at."""
-    train_here(data_bin, tmp_path / "save", *TINY_NET, "--max-update", "1", "--num-workers", "0", "--pack", "--disable-validation")
+    train_here(
+        data_bin,
+        tmp_path / "save",
+        *TINY_NET,
+        "--max-update",
+        "1",
+        "--num-workers",
+        "0",
+        "--pack",
+        "--disable-validation",
+    )
     path = tmp_path / "save" / "checkpoint_last.pt"
     state = torch.load(path, weights_only=True)
     state["cfg"]["task"] |= {"autocast": "none", "fp16": True, "memory_efficient_fp16": True, "cpu": False}

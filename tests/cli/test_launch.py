@@ -43,8 +43,8 @@ def validations(log):
 def test_one_two_and_four_processes_train_alike(tmp_path, data_bin):
     """Fifty updates of 16 rows each: one process in four parts, two in two parts, four in one.
 
-    Sums of other parts round otherwise, and on some processors that decides a few of the generator's samples, from which runs drift
-    apart: most of the first updates are alike, and all stay near each other.
+    Sums of other parts round otherwise, and on some processors that decides a few of the generator's samples,
+    from which runs drift apart: most of the first updates are alike, and all stay near each other.
     """
     one = train(data_bin, tmp_path / "1", *FIFTY, "--update-freq", 4)
     assert one.updates == 50 and len(validations(one)) >= 2
@@ -84,12 +84,27 @@ def test_a_process_that_dies_ends_all(tmp_path, data_bin):
     [
         (["-n", "0", "--", "fairseq-train", "data"], "-n must be at least 1, got 0"),
         (["-n", "2", "--", "python", "train.py"], "launch runs fairseq-train, .* got python"),
-        (["-n", "2", "--", "fairseq-train", "data", "--distributed-world-size", "2"], "--distributed-world-size: launch itself says"),
-        (["-n", "2", "--", "fairseq-hydra-train", "distributed_training.distributed_world_size=2"], "launch itself says"),
-        (["-n", "2", "--nodes", "2", "--", "fairseq-train", "data"], "give --master-addr and --node-rank 0 to 1"),
-        (["-n", "2", "--", "fairseq-train", "data", "--user-dir", "fairseq_electr"], "--user-dir fairseq_electr: no such folder; give"),
+        (
+            ["-n", "2", "--", "fairseq-train", "data", "--distributed-world-size", "2"],
+            "--distributed-world-size: launch sets this itself",
+        ),
+        (
+            ["-n", "2", "--", "fairseq-hydra-train", "distributed_training.distributed_world_size=2"],
+            "launch sets this itself",
+        ),
+        (
+            ["-n", "2", "--nodes", "2", "--", "fairseq-train", "data"],
+            "give --master-addr and --node-rank 0 to 1",
+        ),
+        (
+            ["-n", "2", "--", "fairseq-train", "data", "--user-dir", "fairseq_electr"],
+            "--user-dir fairseq_electr: no such folder; give",
+        ),
         (["-n", "2", "--", "fairseq-train", "absent"], "no such data folder: absent; check the path"),
-        (["-n", "2", "--", "fairseq-train", ".", "--finetune-from-model", "absent.pt"], "no such checkpoint: absent.pt"),
+        (
+            ["-n", "2", "--", "fairseq-train", ".", "--finetune-from-model", "absent.pt"],
+            "no such checkpoint: absent.pt",
+        ),
     ],
 )
 def test_launch_refuses(arguments, sentence, capsys):
@@ -100,7 +115,21 @@ def test_launch_refuses(arguments, sentence, capsys):
 
 def test_launch_refuses_a_second_copy_of_this_package(tmp_path, capsys):
     (tmp_path / "fairseq_electra").mkdir()
-    assert cli.main(["launch", "-n", "2", "--", "fairseq-train", "data", "--user-dir", str(tmp_path / "fairseq_electra")]) == 1
+    assert (
+        cli.main(
+            [
+                "launch",
+                "-n",
+                "2",
+                "--",
+                "fairseq-train",
+                "data",
+                "--user-dir",
+                str(tmp_path / "fairseq_electra"),
+            ]
+        )
+        == 1
+    )
     assert "two copies" in capsys.readouterr().err
 
 
@@ -123,7 +152,12 @@ def test_slurm_names_the_machines(tmp_path, monkeypatch):
     scontrol = tmp_path / "scontrol"
     scontrol.write_text('#!/bin/sh\n[ "$3" = "node[07-08]" ] && printf "node07\\nnode08\\n"\n')
     scontrol.chmod(0o755)
-    slurm = {"SLURM_STEP_NODELIST": "node[07-08]", "SLURM_STEP_NUM_NODES": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_NODEID": "1"}
+    slurm = {
+        "SLURM_STEP_NODELIST": "node[07-08]",
+        "SLURM_STEP_NUM_NODES": "2",
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_NODEID": "1",
+    }
     found = place(monkeypatch, PATH=f"{tmp_path}:{os.environ['PATH']}", **slurm)
     assert found == "--nnodes 2 --node-rank 1 --master-addr node07 --master-port 29500".split()
     with pytest.raises(InputError, match="16 tasks on 2 machines"):
@@ -134,7 +168,17 @@ def test_slurm_names_the_machines(tmp_path, monkeypatch):
 def test_two_machines_are_one_run(tmp_path, data_bin):
     """Both on this machine: as torchrun sees it, two."""
     port = str(free_port())
-    given = [str(data_bin), *COMMON, *TINY_NET, "--max-update", "2", "--save-dir", str(tmp_path / "save"), "--num-workers", "0"]
+    given = [
+        str(data_bin),
+        *COMMON,
+        *TINY_NET,
+        "--max-update",
+        "2",
+        "--save-dir",
+        str(tmp_path / "save"),
+        "--num-workers",
+        "0",
+    ]
     with ThreadPoolExecutor() as pool:
         runs = [
             pool.submit(

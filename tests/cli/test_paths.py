@@ -74,7 +74,12 @@ def test_the_options_of_hydra_are_no_path():
 
 
 def test_a_net_from_scratch_has_no_checkpoint():
-    assert [checkpoint_of(net) for net in ("a=b.pt", "a=generator:c.pt", "a=scratch:tiny", "a")] == ["b.pt", "c.pt", None, None]
+    assert [checkpoint_of(net) for net in ("a=b.pt", "a=generator:c.pt", "a=scratch:tiny", "a")] == [
+        "b.pt",
+        "c.pt",
+        None,
+        None,
+    ]
 
 
 def test_train_names_this_package_itself_wherever_it_is_called():

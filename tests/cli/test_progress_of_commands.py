@@ -65,7 +65,20 @@ def test_vocab_tells_its_parts(tmp_path, vocab, noted):
 def test_encode_tells_the_split_and_its_lines(tmp_path, vocab, noted, monkeypatch):
     text = vocab.parent / "text.txt"
     assert (
-        main(["encode", "--vocab", str(vocab), "--destdir", str(tmp_path / "bin"), "--trainpref", str(text), "--validpref", str(text)]) == 0
+        main(
+            [
+                "encode",
+                "--vocab",
+                str(vocab),
+                "--destdir",
+                str(tmp_path / "bin"),
+                "--trainpref",
+                str(text),
+                "--validpref",
+                str(text),
+            ]
+        )
+        == 0
     )
     assert noted == [(f"{tmp_path}/bin/{split}", "lines", 200, 0) for split in ("train", "valid")]
     noted.clear()
@@ -78,7 +91,17 @@ def test_encode_tells_the_split_and_its_lines(tmp_path, vocab, noted, monkeypatc
 def prepared(folder, vocab, content, *more):
     for split in ("train", "valid"):
         (folder / split).write_text(content)
-    given = ["--vocab", vocab, "--destdir", folder / "bin", "--train", folder / "train", "--valid", folder / "valid", *more]
+    given = [
+        "--vocab",
+        vocab,
+        "--destdir",
+        folder / "bin",
+        "--train",
+        folder / "train",
+        "--valid",
+        folder / "valid",
+        *more,
+    ]
     assert main(["prepare", *map(str, given)]) == 0
 
 
@@ -107,7 +130,16 @@ def test_prepare_tells_what_it_reads_and_how_many_sentences_are_done(tmp_path, v
 def test_prepare_tells_how_many_windows_there_will_be(tmp_path, vocab, noted, capsys):
     record = {"id": "q", "question": "text", "answers": [{"text": "word", "answer_start": 0}]}
     paragraphs = [{"context": " ".join(LINES[i : i + 20]), "qas": [record | {"id": f"q{i}"}]} for i in (0, 20)]
-    prepared(tmp_path, vocab, json.dumps({"data": [{"paragraphs": paragraphs}]}), "--squad", "--max-positions", "100", "--stride", "20")
+    prepared(
+        tmp_path,
+        vocab,
+        json.dumps({"data": [{"paragraphs": paragraphs}]}),
+        "--squad",
+        "--max-positions",
+        "100",
+        "--stride",
+        "20",
+    )
     stages, total = dict.fromkeys(("train", "valid")), 0
     for split in stages:
         assert (f"{split}: cutting contexts into pieces", "contexts", 2, 2) in noted

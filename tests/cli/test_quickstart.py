@@ -95,5 +95,5 @@ def test_run_does_all_steps_and_refuses_to_do_them_again(tmp_path, few, capsys):
     assert [len(results[net]["accuracy"]) for net in quickstart.MODELS] == [3, 3]
     shown = capsys.readouterr().out
     assert quickstart.table(results) in shown and "100%   masked_lm_accuracy" in shown
-    with pytest.raises(InputError, match="holds a finished or broken-off run"):
+    with pytest.raises(InputError, match="holds a finished or interrupted run"):
         quickstart.run(args)

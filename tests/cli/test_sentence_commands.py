@@ -133,7 +133,7 @@ def test_one_wrong_file_of_glue_and_no_task_is_written(tmp_path, vocabulary):
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        ((), "bin/WNLI is there already and not empty; name a new folder"),
+        ((), "bin/WNLI exists and is not empty; name a new folder"),
         (("--vocab", "absent"), "no such folder of a vocabulary: absent; check the path"),
     ],
 )
@@ -161,7 +161,7 @@ def test_a_vocabulary_of_two_halves_is_refused(files, vocabulary):
     shutil.copytree(vocabulary, files / "vocab")
     lines = (files / "vocab" / "dict.txt").read_text().splitlines()
     (files / "vocab" / "dict.txt").write_text("\n".join([lines[1], lines[0], *lines[2:]]) + "\n")
-    assert_refused(files, prepare(files, files / "vocab"), "have not the same ids")
+    assert_refused(files, prepare(files, files / "vocab"), "have different ids")
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,11 @@ def squad(*records):
 
 
 def asked(number, answer="France", start=20, **more):
-    return {"id": f"q{number}", "question": "Where?", "answers": [{"text": answer, "answer_start": start}]} | more
+    return {
+        "id": f"q{number}",
+        "question": "Where?",
+        "answers": [{"text": answer, "answer_start": start}],
+    } | more
 
 
 def test_what_is_wrong_is_gathered_and_the_good_examples_are_kept_in_a_tsv(tmp_path):
@@ -46,7 +50,7 @@ def test_what_is_wrong_is_gathered_and_the_good_examples_are_kept_in_a_tsv(tmp_p
     assert [example.texts[0] for example in examples] == ["a", "d", "f"]
     info = TaskInfo("task", PREDICTION, 1, ("no", "yes"), ("accuracy",), 16)
     assert [example.texts[0] for example in usable_examples("valid", examples, info, faults)] == ["a", "d"]
-    places = [str(error).partition(":")[0] for error in faults.found]
+    places = [str(error).partition(":")[0] for error in faults.errors]
     assert places == [f"{path}, line {number}" for number in (3, 4, 6, 7)]
     assert faults.listing().startswith("2 with another number of columns, 1 without a label, 1 with an unknown label\n  ")
     for reader in (lambda: read_examples(path, PAIR), lambda: read_examples(path, PAIR, STRICT)):
@@ -55,13 +59,25 @@ def test_what_is_wrong_is_gathered_and_the_good_examples_are_kept_in_a_tsv(tmp_p
 
 
 def test_what_is_wrong_is_gathered_in_json_lines(tmp_path):
-    records = ['{"text": "a", "class": "x"}', "{", "[1]", '{"text": "b"}', '{"text": 1, "class": "x"}', '{"text": "c", "class": 1}']
+    records = [
+        '{"text": "a", "class": "x"}',
+        "{",
+        "[1]",
+        '{"text": "b"}',
+        '{"text": 1, "class": "x"}',
+        '{"text": "c", "class": 1}',
+    ]
     faults = Faults()
     (example,) = read_examples(written(tmp_path / "a.jsonl", "\n".join(records) + "\n"), PAIR, faults)
     assert example.texts == ("a",)
-    kinds = ["that are not JSON", "that are not JSON objects", "without a value in 'class'", "with a label of another kind"]
-    assert [error.kind for error in faults.found if isinstance(error, ExampleError)] == kinds
-    assert "1 with a value of another form" in faults.listing() and len(faults.found) == 5
+    kinds = [
+        "that are not JSON",
+        "that are not JSON objects",
+        "without a value in 'class'",
+        "with a label of another kind",
+    ]
+    assert [error.kind for error in faults.errors if isinstance(error, ExampleError)] == kinds
+    assert "1 with a value of another form" in faults.listing() and len(faults.errors) == 5
 
 
 def test_what_is_wrong_is_gathered_in_questions(tmp_path):
@@ -89,35 +105,35 @@ def test_a_sentence_with_a_bad_line_is_left_out_whole_and_counted_once(tmp_path)
     faults = Faults()
     found = read_conll(written(tmp_path / "a.conll", text), BIO, faults=faults)
     assert [sentence.words for sentence in found] == [["d"], ["h", "i"]]
-    lines = [int(str(error).partition("line ")[2].partition(":")[0]) for error in faults.found]
+    lines = [int(str(error).partition("line ")[2].partition(":")[0]) for error in faults.errors]
     assert lines == [3, 7, 14], "the first sentence has a bad tag and a line without one: its first bad line is named"
     assert faults.listing().startswith("2 with a line that is not a word and a tag, 1 with a stray tag\n")
     known = with_known_types({"train": found[:1], "valid": found}, faults)
-    assert [sentence.words for sentence in known["valid"]] == [["d"]] and "line 11: an entity 'LOC'" in str(faults.found[-1])
+    assert [sentence.words for sentence in known["valid"]] == [["d"]] and "line 11: an entity 'LOC'" in str(faults.errors[-1])
 
 
 @pytest.mark.parametrize("content", ["a\tyes\tmore\n", "a\t\n"])
 def test_a_file_of_bad_examples_alone_is_not_called_empty(tmp_path, content):
     faults = Faults()
-    assert read_examples(written(tmp_path / "a.tsv", "text\tclass\n" + content), PAIR, faults) == [] and len(faults.found) == 1
+    assert read_examples(written(tmp_path / "a.tsv", "text\tclass\n" + content), PAIR, faults) == [] and len(faults.errors) == 1
 
 
 def test_one_fault_is_the_message_and_several_are_a_list():
     faults = Faults()
-    faults.settle({"train": 0})
+    faults.raise_unless_skipped({"train": 0})
     for number in range(3):
         with faults:
             raise ExampleError("without a label" if number else "with two", f"line {number}")
         if number == 0:
             with pytest.raises(InputError, match=r"^line 0$"):
-                faults.settle({"train": 5})
+                faults.raise_unless_skipped({"train": 5})
     with pytest.raises(InputError) as caught:
-        faults.settle({"train": 5})
+        faults.raise_unless_skipped({"train": 5})
     summary, *lines = str(caught.value).split("\n  ")
-    assert summary == "3 examples cannot be used; mend them, or leave them out with --skip-bad: 2 without a label, 1 with two"
+    assert summary == "3 examples cannot be used; correct them, or leave them out with --skip-bad: 2 without a label, 1 with two"
     assert lines == ["line 0", "line 1", "line 2"]
     with pytest.raises(InputError) as caught:
-        faults.settle({"train": 5, "valid": 0})
+        faults.raise_unless_skipped({"train": 5, "valid": 0})
     assert "\n" not in str(caught.value), "where all are bad, it is not the examples: an option, or the file"
 
 
@@ -125,11 +141,12 @@ def test_faults_are_left_out_where_it_is_wished_unless_nothing_is_left():
     faults = Faults(skip=True)
     with faults:
         raise InputError("line 1")
-    faults.settle({"train": 5})
+    faults.raise_unless_skipped({"train": 5})
     with pytest.raises(
-        InputError, match="no example of valid can be used; of all there are 1 with a value of another form, such as line 1"
+        InputError,
+        match="no example of valid can be used; of all there are 1 with a value of another form, such as line 1",
     ):
-        faults.settle({"train": 5, "valid": 0})
+        faults.raise_unless_skipped({"train": 5, "valid": 0})
     with pytest.raises(OSError), faults:
         raise OSError
 
@@ -166,7 +183,17 @@ def test_names_in_messages_are_cut_in_number_and_in_length():
 
 
 def prepare(tmp_path, vocabulary, *more):
-    given = ["prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--train", tmp_path / "train", "--valid", tmp_path / "valid"]
+    given = [
+        "prepare",
+        "--vocab",
+        vocabulary,
+        "--destdir",
+        tmp_path / "bin",
+        "--train",
+        tmp_path / "train",
+        "--valid",
+        tmp_path / "valid",
+    ]
     return main([str(word) for word in (*given, *more)])
 
 
@@ -177,7 +204,7 @@ def test_prepare_lists_all_bad_examples_and_leaves_them_out(tmp_path, vocabulary
     assert prepare(tmp_path, vocabulary, "--squad") == 1
     said = capsys.readouterr().err
     assert said.startswith(
-        "fairseq-electra prepare: 6 examples cannot be used; mend them, or leave them out with --skip-bad: 4 with an answer"
+        "fairseq-electra prepare: 6 examples cannot be used; correct them, or leave them out with --skip-bad: 4 with an answer"
     )
     assert said.count("\n") == 7 and said.count("valid, question q3: the answer 'Rome'") == 1 and not (tmp_path / "bin").exists()
     assert prepare(tmp_path, vocabulary, "--squad", "--skip-bad") == 0

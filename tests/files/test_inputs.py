@@ -43,13 +43,38 @@ def test_other_lines_stay_as_they_are_without_a_byte_order_mark(tmp_path, first)
 @pytest.mark.parametrize(
     ("text", "columns", "named", "message"),
     [
-        (JSON_LINES, (), False, "a.txt, line 1: a JSON record with 'id', 'second', 'first', and the network does not know which"),
-        (JSON_LINES, ("sentence",), False, "a.txt, line 1: no 'sentence', it has 'id', 'second', 'first'; name the columns with --text"),
+        (
+            JSON_LINES,
+            (),
+            False,
+            "a.txt, line 1: a JSON record with 'id', 'second', 'first', and the model does not know which",
+        ),
+        (
+            JSON_LINES,
+            ("sentence",),
+            False,
+            "a.txt, line 1: no 'sentence', it has 'id', 'second', 'first'; name the columns with --text",
+        ),
         (JSON_LINES + '{"first": null}\n', ("first",), False, "a.txt, line 3: 'first' is null"),
-        (JSON_LINES + '{"first": ["x"]}\n', ("first",), False, "a.txt, line 3: the text 'first' is [\"x\"], a list; write a text"),
+        (
+            JSON_LINES + '{"first": ["x"]}\n',
+            ("first",),
+            False,
+            "a.txt, line 3: the text 'first' is [\"x\"], a list; write a text",
+        ),
         (JSON_LINES + "plain\n", ("first",), False, "a.txt, line 3: not JSON"),
-        ('{"first": ' + "1" * 5000 + "}\n", ("first",), False, "a.txt, line 1: not JSON (a whole number of more digits"),
-        ('{"first":' * 100_000, ("first",), False, "a.txt, line 1: not JSON (lists or objects inside each other"),
+        (
+            '{"first": ' + "1" * 5000 + "}\n",
+            ("first",),
+            False,
+            "a.txt, line 1: not JSON (a whole number of more digits",
+        ),
+        (
+            '{"first":' * 100_000,
+            ("first",),
+            False,
+            "a.txt, line 1: not JSON (lists or objects inside each other",
+        ),
         ("plain\n", ("first",), True, "a.txt, line 1: not JSON"),
         (json.dumps(RECORDS[0], indent=1), ("first",), False, "a.txt, line 1: not JSON"),
         ('{"first": "x"\n', ("first",), False, "a.txt, line 1: not JSON"),
@@ -63,11 +88,14 @@ def test_records_without_their_texts_are_refused_with_the_line(tmp_path, text, c
 
 def test_tables_give_the_texts_of_their_columns(tmp_path):
     rows = 'id,second,first\n1,"a, b","one\ntwo"\n2,,x\n'
-    assert list(read_inputs(write(tmp_path / "a.csv", rows), ("first", "second"))) == [("one\ntwo", "a, b"), ("x", "")]
+    assert list(read_inputs(write(tmp_path / "a.csv", rows), ("first", "second"))) == [
+        ("one\ntwo", "a, b"),
+        ("x", ""),
+    ]
     tsv = write(tmp_path / "a.tsv", "id\tfirst\tsecond\n1\tone\t two\n")
     assert list(read_inputs(tsv, ("second", "first"), named=True)) == [(" two", "one")]
     assert list(read_inputs(tsv, ("second", "first"))) == ["id\tfirst\tsecond", "1\tone\t two"], "lines of pairs, as without a name"
     tsv = write(tmp_path / "a.tsv", 'id\tfirst\n1\t"say ""a\tb"""\n')
     assert list(read_inputs(tsv, ("first",), named=True, quoted=True)) == [('say "a\tb"',)]
-    with pytest.raises(InputError, match=r"a\.csv is a CSV by its name, and the network does not know which columns"):
+    with pytest.raises(InputError, match=r"a\.csv is a CSV by its name, and the model does not know which columns"):
         list(read_inputs(tmp_path / "a.csv"))

@@ -1,4 +1,4 @@
-"""U+0085, U+2028 and their like are characters, not line ends: a vocabulary or a label with one is read as it was written."""
+"""U+0085, U+2028 and the like are characters, not line ends, in vocabularies and labels."""
 
 import pytest
 from tokenizers import Tokenizer, decoders, models
@@ -19,7 +19,16 @@ from fairseq_electra.pretraining.encode import check_ids, encode_to_binary
 from fairseq_electra.pretraining.wordpiece import LEADING, MASK, load_wordpiece, read_entries, save_vocabulary
 from fairseq_electra.tasks.electra_wordpiece import ElectraWordPiece
 
-SEPARATORS = ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]  # where str.splitlines cuts, but for \n and \r
+SEPARATORS = [
+    "\x0b",
+    "\x0c",
+    "\x1c",
+    "\x1d",
+    "\x1e",
+    "\x85",
+    "\u2028",
+    "\u2029",
+]  # where str.splitlines cuts, but for \n and \r
 LABELS = tuple(f"a{separator}b" for separator in SEPARATORS)
 
 
@@ -55,7 +64,12 @@ def test_a_label_with_a_line_end_is_refused_and_nothing_is_left(tmp_path, vocabu
         write_task_folder(tmp_path / "new" / "task", vocabulary, {"train": [Example(("text",), "good", "")]}, info)
     sentences = [Sentence(["word"], [Entity("a\rb", 0, 1)], "")]
     with pytest.raises(InputError, match=r"'B-a\\rb' holds a line end"):
-        write_tag_folder(tmp_path / "new" / "tags", vocabulary, {"train": sentences}, TaskInfo("tags", TAGGING, 1, (), (), 16, stride=8))
+        write_tag_folder(
+            tmp_path / "new" / "tags",
+            vocabulary,
+            {"train": sentences},
+            TaskInfo("tags", TAGGING, 1, (), (), 16, stride=8),
+        )
     assert list((tmp_path / "new").iterdir()) == []
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from fairseq_electra.files import partial as partial_files
-from fairseq_electra.files.text import folder_written_whole, written_whole
+from fairseq_electra.files.text import atomic_folder, atomic_write
 from fairseq_electra.pretraining.encode import encode_to_binary
 from fairseq_electra.pretraining.wordpiece import load_wordpiece
 from tests.helpers.paths import ROOT
 
 WRITER = """
 import sys, time
-from fairseq_electra.files.text import folder_written_whole, written_whole
+from fairseq_electra.files.text import atomic_folder, atomic_write
 with {what} as it:
     print("writes", flush=True)
     time.sleep(100)
@@ -38,20 +38,23 @@ def start(folder, what):
     return process
 
 
-@pytest.mark.parametrize("what", ['written_whole("train.bin", "wb")', 'folder_written_whole("task")'], ids=["file", "folder"])
+@pytest.mark.parametrize("what", ['atomic_write("train.bin", "wb")', 'atomic_folder("task")'], ids=["file", "folder"])
 def test_what_a_killed_writer_left_is_removed_by_the_next_and_what_is_being_written_stays(tmp_path, what):
     process = start(tmp_path, what)
     alive = partials(tmp_path)
     assert len(alive) == 1
-    with written_whole(tmp_path / "other"):
+    with atomic_write(tmp_path / "other"):
         assert set(alive) < set(partials(tmp_path))
     assert partials(tmp_path) == alive
     process.kill()
     process.communicate()
     assert partials(tmp_path) == alive
-    with written_whole(tmp_path / "another"):
+    with atomic_write(tmp_path / "another"):
         pass
-    assert partials(tmp_path) == [] and sorted(path.name for path in tmp_path.iterdir()) == ["another", "other"]
+    assert partials(tmp_path) == [] and sorted(path.name for path in tmp_path.iterdir()) == [
+        "another",
+        "other",
+    ]
 
 
 def test_encode_removes_what_a_killed_encode_left(tmp_path, vocabulary, corpus_lines):
@@ -63,7 +66,7 @@ def test_encode_removes_what_a_killed_encode_left(tmp_path, vocabulary, corpus_l
 
 
 def test_two_writers_of_one_file_do_not_mix(tmp_path):
-    with written_whole(tmp_path / "a") as one, written_whole(tmp_path / "a") as other:
+    with atomic_write(tmp_path / "a") as one, atomic_write(tmp_path / "a") as other:
         one.write("one")
         other.write("other")
     assert (tmp_path / "a").read_text() == "one" and partials(tmp_path) == []
@@ -80,7 +83,7 @@ def test_a_file_that_was_removed_before_it_was_locked_is_made_again(tmp_path, mo
         return plain(descriptor)
 
     monkeypatch.setattr(partial_files, "_lock", lock)
-    with written_whole(tmp_path / "a") as stream:
+    with atomic_write(tmp_path / "a") as stream:
         stream.write("whole")
     assert (tmp_path / "a").read_text() == "whole" and len(locked) == 2
 
@@ -108,7 +111,7 @@ def test_a_file_that_another_writer_locked_first_to_remove_it_is_left_to_it(tmp_
 def test_without_locks_nothing_is_taken_for_abandoned(tmp_path, monkeypatch):
     monkeypatch.setattr("fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError("no locks")))
     (tmp_path / ".a.0123abcd.partial").write_text("of somebody")
-    with written_whole(tmp_path / "a") as stream:
+    with atomic_write(tmp_path / "a") as stream:
         stream.write("whole")
     assert (tmp_path / "a").read_text() == "whole" and [path.name for path in partials(tmp_path)] == [".a.0123abcd.partial"]
 
@@ -124,12 +127,12 @@ def test_all_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch, how):
 
     monkeypatch.setattr("os.fsync", fsync)
     if how == "file":
-        with written_whole(tmp_path / "it") as stream:
+        with atomic_write(tmp_path / "it") as stream:
             stream.write("whole")
         (before, was_there), (after, is_there) = events
         assert before.startswith(".it.")
     else:
-        with folder_written_whole(tmp_path / "it") as partial:
+        with atomic_folder(tmp_path / "it") as partial:
             (partial / "input0").mkdir()
             (partial / "input0" / "a").write_text("a")
         *before, (after, is_there) = events
@@ -144,6 +147,6 @@ def test_links_are_not_followed(tmp_path):
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / ".a.0123abcd.partial").symlink_to(tmp_path / "victim" / "file")
     (tmp_path / "here" / ".b.0123abcd.partial").symlink_to(tmp_path / "victim")
-    with written_whole(tmp_path / "here" / "a"):
+    with atomic_write(tmp_path / "here" / "a"):
         pass
     assert (tmp_path / "victim" / "file").read_text() == "precious"

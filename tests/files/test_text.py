@@ -1,4 +1,4 @@
-"""Files of text: other formats are named, long lines take no more memory than short ones, and a file's end ends its document."""
+"""Files of text: other formats are named, long lines take little memory, files end their documents."""
 
 import bz2
 import errno
@@ -16,8 +16,8 @@ import pytest
 from fairseq_electra.cli import main
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.formats import other_format
-from fairseq_electra.files.text import folder_written_whole, read_lines, read_text, read_texts, written_whole
-from fairseq_electra.pretraining.encode import CHARACTERS_AT_ONCE, LINES_AT_ONCE, batches_of, encode_lines, encode_to_binary
+from fairseq_electra.files.text import atomic_folder, atomic_write, read_lines, read_text, read_texts
+from fairseq_electra.pretraining.encode import CHARACTERS_PER_BATCH, LINES_PER_BATCH, batches_of, encode_lines, encode_to_binary
 from fairseq_electra.pretraining.wordpiece import load_wordpiece, sample_lines, train_wordpiece
 from fairseq_electra.speedrun.text import survey
 
@@ -46,16 +46,25 @@ FORMATS = {
     "gzip": (gzip.compress(TEXT.encode()), "is compressed by gzip"),
     "xz": (lzma.compress(TEXT.encode()), "is compressed by xz"),
     "lzma": (lzma.compress(TEXT.encode(), lzma.FORMAT_ALONE), "is compressed by lzma"),
-    "bzip2": (bz2.compress(TEXT.encode()), r"is compressed by bzip2, not plain text in UTF-8; unpack it \(bzip2 -dc\)"),
+    "bzip2": (
+        bz2.compress(TEXT.encode()),
+        r"is compressed by bzip2, not plain text in UTF-8; unpack it \(bzip2 -dc\)",
+    ),
     "zstd": (b"\x28\xb5\x2f\xfd\x24\x00\x01", "is compressed by zstd"),
     "zip": (archive(zipped), "is a zip archive"),
     "tar": (archive(tar), "is a tar archive"),
     "parquet": (b"PAR1\x15\x04\x15\x10" + bytes(20), "is a table in Parquet"),
     "pdf": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "is a PDF"),
-    "utf-16": (TEXT.encode("utf-16"), r"is text in UTF-16, not plain text in UTF-8; convert it: iconv -f UTF-16 -t UTF-8"),
+    "utf-16": (
+        TEXT.encode("utf-16"),
+        r"is text in UTF-16, not plain text in UTF-8; convert it: iconv -f UTF-16 -t UTF-8",
+    ),
     "utf-16-be": (b"\xfe\xff" + TEXT.encode("utf-16-be"), "is text in UTF-16"),
     "utf-32": (TEXT.encode("utf-32"), "is text in UTF-32"),
-    "utf-16 without mark": (TEXT.encode("utf-16-le"), "is binary, or text in UTF-16 without a byte order mark"),
+    "utf-16 without mark": (
+        TEXT.encode("utf-16-le"),
+        "is binary, or text in UTF-16 without a byte order mark",
+    ),
 }
 READERS = {
     "a record a line": lambda path: list(read_lines(path)),
@@ -128,7 +137,12 @@ def test_tar_archives_of_every_form_are_told(form):
     assert other_format(stream.getvalue())[0] == "a tar archive"
 
 
-LEGACY = [("cp949", "한국어 문장"), ("shift_jis", "日本語の文"), ("koi8-r", "Русский текст"), ("latin-1", "déjà vu")]
+LEGACY = [
+    ("cp949", "한국어 문장"),
+    ("shift_jis", "日本語の文"),
+    ("koi8-r", "Русский текст"),
+    ("latin-1", "déjà vu"),
+]
 
 
 @pytest.mark.parametrize(("encoding", "text"), LEGACY)
@@ -147,7 +161,13 @@ def awkward_line(words: list[str], length: int, seed: int) -> str:
 
 @pytest.mark.parametrize("longest", [8, 11, 64, 1000])
 def test_a_long_line_in_parts_has_the_ids_of_the_whole_line(tmp_path, vocabulary, corpus_lines, longest):
-    words = [*{word for line in corpus_lines[:50] for word in line.split() if len(word) < longest}, "é", "漢字", "x-y", "a\u2028b"]
+    words = [
+        *{word for line in corpus_lines[:50] for word in line.split() if len(word) < longest},
+        "é",
+        "漢字",
+        "x-y",
+        "a\u2028b",
+    ]
     lines = ["short", awkward_line(words, 300, 1), "", awkward_line(words, 50, 2), "the end"]
     (tmp_path / "a.txt").write_bytes("\r\n".join(lines).encode())
     tokenizer = load_wordpiece(vocabulary)
@@ -199,10 +219,10 @@ def test_memory_does_not_grow_with_a_line(tmp_path, name):
 
 
 def test_batches_hold_a_bounded_number_of_lines_and_of_characters():
-    lines = ["a"] * (LINES_AT_ONCE + 5) + ["b" * (CHARACTERS_AT_ONCE // 3)] * 10 + ["c"]
+    lines = ["a"] * (LINES_PER_BATCH + 5) + ["b" * (CHARACTERS_PER_BATCH // 3)] * 10 + ["c"]
     batches = list(batches_of(lines))
     assert [line for batch in batches for line in batch] == lines
-    assert len(batches[0]) == LINES_AT_ONCE and max(sum(map(len, batch)) for batch in batches) < 4 / 3 * CHARACTERS_AT_ONCE
+    assert len(batches[0]) == LINES_PER_BATCH and max(sum(map(len, batch)) for batch in batches) < 4 / 3 * CHARACTERS_PER_BATCH
 
 
 def test_a_line_that_is_longer_than_the_sample_is_drawn_in_part(tmp_path, corpus_lines):
@@ -235,7 +255,12 @@ def test_the_end_of_a_file_ends_its_document(tmp_path, vocabulary, corpus_lines,
         assert several == list(read_texts([tmp_path / "one.txt"]))
         tokenizer = load_wordpiece(vocabulary)
         for name, files in (("three", ["0.txt", "1.txt", "2.txt"]), ("one", ["one.txt"])):
-            encode_to_binary(tokenizer, read_texts([tmp_path / file for file in files]), tmp_path / name / "train", vocabulary)
+            encode_to_binary(
+                tokenizer,
+                read_texts([tmp_path / file for file in files]),
+                tmp_path / name / "train",
+                vocabulary,
+            )
         for name in ("train.bin", "train.idx"):
             assert (tmp_path / "three" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
 
@@ -258,29 +283,29 @@ def test_an_empty_folder_is_filled_and_stays_the_same_one(tmp_path, monkeypatch,
         given = tmp_path / "link"
         given.symlink_to("here")
     (here / ".here.0123abcd.partial").mkdir()  # of a killed writer
-    with folder_written_whole(given) as partial:
+    with atomic_folder(given) as partial:
         (partial / "input0").mkdir()
         (partial / "input0" / "a").write_text("a")
         assert list(here.iterdir()) == [partial]
-        with pytest.raises(InputError, match="is there already and not empty"), folder_written_whole(given):
+        with pytest.raises(InputError, match="exists and is not empty"), atomic_folder(given):
             pass
     assert [path.relative_to(here).as_posix() for path in sorted(here.rglob("*"))] == ["input0", "input0/a"]
     assert here.stat().st_ino == before and sorted(path.name for path in tmp_path.iterdir()) == [
         "here",
         *(["link"] if "link" in place else []),
     ]
-    with pytest.raises(InputError, match="is there already and not empty"), folder_written_whole(given):
+    with pytest.raises(InputError, match="exists and is not empty"), atomic_folder(given):
         pass
 
 
 def test_an_empty_folder_is_empty_again_where_something_goes_wrong_and_a_link_to_none_makes_one(tmp_path):
     (tmp_path / "here").mkdir()
-    with pytest.raises(ZeroDivisionError), folder_written_whole(tmp_path / "here") as partial:
+    with pytest.raises(ZeroDivisionError), atomic_folder(tmp_path / "here") as partial:
         (partial / "a").write_text("a")
         raise ZeroDivisionError
     assert not list((tmp_path / "here").iterdir())
     (tmp_path / "link").symlink_to("there")
-    with folder_written_whole(tmp_path / "link") as partial:
+    with atomic_folder(tmp_path / "link") as partial:
         (partial / "a").write_text("a")
     assert (tmp_path / "link").is_symlink() and (tmp_path / "there" / "a").read_text() == "a"
 
@@ -288,9 +313,12 @@ def test_an_empty_folder_is_empty_again_where_something_goes_wrong_and_a_link_to
 def test_a_full_disk_is_called_that_with_the_path(tmp_path):
     full = OSError(errno.ENOSPC, "No space left on device")  # a write names no file
     sentence = r"cannot write .*/{}: No space left on device \(.* MB free\)"
-    with pytest.raises(InputError, match=sentence.format("a.txt")), written_whole(tmp_path / "new" / "a.txt"):
+    with pytest.raises(InputError, match=sentence.format("a.txt")), atomic_write(tmp_path / "new" / "a.txt"):
         raise full
-    with pytest.raises(InputError, match=sentence.format("folder")), folder_written_whole(tmp_path / "folder"):
+    with (
+        pytest.raises(InputError, match=sentence.format("folder")),
+        atomic_folder(tmp_path / "folder"),
+    ):
         raise full
     assert [path.name for path in tmp_path.rglob("*")] == ["new"]
 

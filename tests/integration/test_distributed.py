@@ -108,9 +108,6 @@ def toy():
         build_rows(line_sizes, 32, pairs=False),
         masking,
         32,
-        bos=0,
-        pad=1,
-        eos=2,
         vocabulary_size=100,
         seed=1,
     )

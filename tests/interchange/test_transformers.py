@@ -432,7 +432,7 @@ def test_nothing_is_overwritten_and_that_is_looked_at_before_anything_is_read(tm
     (tmp_path / "in" / "checkpoint.pt").rename(tmp_path / "in" / "dict.txt")
     with pytest.raises(InputError, match="is there already"):
         import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
-    with pytest.raises(InputError, match="there already and not empty"):
+    with pytest.raises(InputError, match="exists and is not empty"):
         export_transformers(pretrained(), tmp_path / "in")
     assert (tmp_path / "in" / "dict.txt").read_text() == "mine" and len(list((tmp_path / "in").iterdir())) == 1
 

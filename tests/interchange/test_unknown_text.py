@@ -10,12 +10,12 @@ from fairseq_electra.finetuning.questions import ANSWERING
 from fairseq_electra.finetuning.sentences import PREDICTION
 from fairseq_electra.finetuning.words import TAGGING
 from fairseq_electra.hub.interface import ElectraHubInterface
-from fairseq_electra.pretraining.unknown import OF_A_NET, Unknown
+from fairseq_electra.pretraining.unknown import PREDICTION_REMEDY, Unknown
 from fairseq_electra.progress import Progress
 from tests.helpers.commands import electra_here
 
 KOREAN = "학교에서 친구와 오늘"
-EVERYTHING = f"100.00% of the ids are <unk>, with 100.00% of the characters behind them: {OF_A_NET}"
+EVERYTHING = f"100.00% of the ids are <unk>, with 100.00% of the characters behind them: {PREDICTION_REMEDY}"
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ def test_operations_are_counted_within_documents(packed):
     _, dataset = packed(64)
     sample = dataset.collater([0, 1, 2])
     inside = [dataset.packing.documents[dataset.packing.bounds[row] : dataset.packing.bounds[row + 1]] for row in range(3)]
-    assert sample["npairs"] == sum(int((dataset.rows.sizes[documents].astype(int) ** 2).sum()) for documents in inside)
+    assert sample["npairs"] == sum(int((dataset.rows.lengths[documents].astype(int) ** 2).sum()) for documents in inside)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
-"""An uncased vocabulary keeps the marks of scripts that need them, and strips accents elsewhere as the original does."""
+"""An uncased vocabulary keeps the marks of scripts that need them, and strips accents elsewhere."""
 
 from collections import Counter
 
 import pytest
 
-from fairseq_electra.pretraining.accents import find_marks
+from fairseq_electra.pretraining.accents import count_marks
 from fairseq_electra.pretraining.wordpiece import train_wordpiece
 
 # a sentence, and a word of it that must come back as it was
@@ -54,10 +54,10 @@ def test_nothing_is_said_where_nothing_is_lost():
 
 
 def test_letters_are_counted_by_how_often_their_text_stands_there():
-    marks = find_marks(Counter({"é1a": 3, "e\u0301": 1, "が": 2, "ab": 1, "か": 1}))  # e and U+0301 are é
+    marks = count_marks(Counter({"é1a": 3, "e\u0301": 1, "が": 2, "ab": 1, "か": 1}))  # e and U+0301 are é
     assert (marks.letters, marks.accents, marks.signs) == (3 * 2 + 1 + 2 + 2 + 1, 4, 2)
     assert marks.are_letters and str(marks) == "50.00% of the letters, such as é to e"
-    assert str(find_marks(Counter({"कु": 1}))) == "50.00% of the letters, such as ◌ु to nothing"
+    assert str(count_marks(Counter({"कु": 1}))) == "50.00% of the letters, such as ◌ु to nothing"
 
 
 def test_the_count_is_that_of_a_plain_loop(corpus_lines):
@@ -70,5 +70,5 @@ def test_the_count_is_that_of_a_plain_loop(corpus_lines):
             if unicodedata.category(character)[0] in "LM":
                 letters += count
                 changed += count * any(unicodedata.category(part) == "Mn" for part in unicodedata.normalize("NFD", character))
-    marks = find_marks(texts)
+    marks = count_marks(texts)
     assert (marks.letters, marks.accents + marks.signs) == (letters, changed)

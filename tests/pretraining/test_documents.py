@@ -1,4 +1,4 @@
-"""Where documents begin in text of every kind, and what is said of text that seems to be meant in another way."""
+"""Where documents start in text of every kind, and warnings for text that seems misunderstood."""
 
 import gzip
 import io
@@ -9,14 +9,16 @@ import pytest
 from fairseq_electra.cli import main
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import is_blank, read_lines, read_texts
-from fairseq_electra.pretraining.documents import BLANK_LINES, HEADINGS, LINES, Documents, read_plain, reader_of
+from fairseq_electra.pretraining.documents import BLANK_LINES, HEADINGS, LINES, DocumentCounts, read_plain, reader_of
 from fairseq_electra.pretraining.encode import encode_to_pieces
 from fairseq_electra.pretraining.wordpiece import load_wordpiece, sample_lines
 from fairseq_electra.speedrun.text import survey
 
-# as WikiText writes it: a blank at both ends of a line, blank lines that are a blank, a blank between the signs of a section's heading
+# as WikiText writes it: a blank at both ends of a line, blank lines that are a blank, a blank between the
+# signs of a section's heading
 WIKITEXT = (
-    " \n = Valkyria Chronicles = \n \n It is a game . \n It was released in 2011 . \n \n = = Gameplay = = \n \n As in = chess = . \n \n"
+    " \n = Valkyria Chronicles = \n \n It is a game . \n It was released in 2011 . \n \n = = Gameplay = = \n "
+    "\n As in = chess = . \n \n"
     " = = = Story = = = \n \n A squad . \n \n = Tower Building = \n \n It is a building . \n \n"
 )
 RECORDS = [{"body": "one\ntwo\r\n\n three"}, {"body": " "}, {"body": "four\u2028five", "other": 1}]
@@ -33,14 +35,14 @@ def documents_of(lines):
 
 
 def understood(lines, files=1):
-    documents = Documents()
+    documents = DocumentCounts()
     list(documents.over(lines))
     return documents, documents.warning("train", files)
 
 
 def test_headings_begin_documents_and_blank_lines_are_passed_over(tmp_path):
     path = written(tmp_path / "wiki.txt", WIKITEXT)
-    assert documents_of(read_plain(path, by=HEADINGS)) == [
+    assert documents_of(read_plain(path, document_start=HEADINGS)) == [
         [
             "= Valkyria Chronicles =",
             "It is a game .",
@@ -53,15 +55,20 @@ def test_headings_begin_documents_and_blank_lines_are_passed_over(tmp_path):
         ["= Tower Building =", "It is a building ."],
     ]
     mediawiki = written(tmp_path / "media.txt", "= A =\ntext\n== B ==\n\n=C=\nE = mc\n= D =\nmore\n")
-    assert documents_of(read_plain(mediawiki, by=HEADINGS)) == [["= A =", "text", "== B ==", "=C=", "E = mc"], ["= D =", "more"]]
+    assert documents_of(read_plain(mediawiki, document_start=HEADINGS)) == [
+        ["= A =", "text", "== B ==", "=C=", "E = mc"],
+        ["= D =", "more"],
+    ]
     assert list(read_plain(path)) == list(read_lines(path)), "by default nothing is added or left out"
 
 
 def test_every_line_is_a_document_where_it_is_said(tmp_path):
     path = written(tmp_path / "a.txt", "one\ntwo\n\n \nthree")
-    assert list(reader_of(by=LINES)(path, 64)) == ["one", "", "two", "", "three"]
-    assert list(reader_of(by=BLANK_LINES)(path, 64)) == ["one", "two", "", " ", "three"]
-    assert list(read_texts([path, path], reader_of(by=LINES)))[4:7] == ["three", "", "one"], "the end of a file ends its document"
+    assert list(reader_of(document_start=LINES)(path, 64)) == ["one", "", "two", "", "three"]
+    assert list(reader_of(document_start=BLANK_LINES)(path, 64)) == ["one", "two", "", " ", "three"]
+    assert list(read_texts([path, path], reader_of(document_start=LINES)))[4:7] == ["three", "", "one"], (
+        "the end of a file ends its document"
+    )
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json.gz", "a.txt", "a.csv", "a.tsv"])
@@ -130,9 +137,14 @@ def test_text_that_seems_to_be_meant_in_another_way_is_warned_of(lines, files, w
 
 
 def test_lines_that_end_with_carriage_returns_alone_are_warned_of(tmp_path):
-    for content, warned in ((b"one\rtwo\r\rthree\r", True), (b"one\r\ntwo\r\n", False), (b"a\rb\n" + b"c\n" * 20, False), (b"", False)):
+    for content, warned in (
+        (b"one\rtwo\r\rthree\r", True),
+        (b"one\r\ntwo\r\n", False),
+        (b"a\rb\n" + b"c\n" * 20, False),
+        (b"", False),
+    ):
         (tmp_path / "a.txt").write_bytes(content)
-        documents = Documents()
+        documents = DocumentCounts()
         list(documents.over(read_texts([tmp_path / "a.txt"])))
         assert bool(said := documents.warning_of_returns("a.txt")) == warned
         assert not warned or said.startswith("WARNING: a.txt: 1 of 1 lines hold carriage returns, which end no line here")
@@ -140,25 +152,50 @@ def test_lines_that_end_with_carriage_returns_alone_are_warned_of(tmp_path):
 
 def test_lines_and_documents_are_counted_and_yielded_as_they_are():
     lines = ["", "one", " ", "\t", "two", "three", "", "four"]
-    documents = Documents()
+    documents = DocumentCounts()
     assert list(documents.over(lines)) == lines
-    assert (documents.lines, documents.documents, documents.of_one_line, documents.of_a_heading) == (4, 3, 2, 0)
+    assert (documents.lines, documents.documents, documents.of_one_line, documents.of_a_heading) == (
+        4,
+        3,
+        2,
+        0,
+    )
     assert str(documents) == "3 documents of 1.3 lines with text on average"
 
 
 @pytest.mark.parametrize(
-    "line", ["\u200b", "\ufeff \u00ad", "\t\u2060\u200e", "\ue000", "\ufffd", "\x00\r", "\u2028", " ", "", "\u200b.", "\u3000é", "\u0378"]
+    "line",
+    [
+        "\u200b",
+        "\ufeff \u00ad",
+        "\t\u2060\u200e",
+        "\ue000",
+        "\ufffd",
+        "\x00\r",
+        "\u2028",
+        " ",
+        "",
+        "\u200b.",
+        "\u3000é",
+        "\u0378",
+    ],
 )
 def test_a_line_of_which_the_vocabulary_leaves_nothing_ends_a_document(tmp_path, vocabulary, line):
     blank = not load_wordpiece(vocabulary).encode(line, add_special_tokens=False).ids
     assert is_blank(line) == blank
     lines = ["= A =", line, "b", "= C ="]
-    documents = Documents()
+    documents = DocumentCounts()
     assert list(documents.over(lines)) == lines
     assert (documents.lines, documents.documents) == ((3, 2) if blank else (4, 1))
     if "\x00" not in line:
         path = written(tmp_path / "a.txt", "\n".join(lines))
-        assert list(read_plain(path, by=HEADINGS)) == ["= A =", *([] if blank else [line]), "b", "", "= C ="]
+        assert list(read_plain(path, document_start=HEADINGS)) == [
+            "= A =",
+            *([] if blank else [line]),
+            "b",
+            "",
+            "= C =",
+        ]
     record = written(tmp_path / "a.jsonl", json.dumps({"body": f"a\n{line}\nb"}))
     assert len(list(reader_of("body")(record, 64))) == (2 if blank else 3)
 
@@ -166,7 +203,7 @@ def test_a_line_of_which_the_vocabulary_leaves_nothing_ends_a_document(tmp_path,
 def test_text_without_the_headings_that_shall_begin_its_documents_is_warned_of():
     said = "WARNING: train: no line among 3 is a heading of the form '= Title =', so each file is one document"
     for lines, warning in ((["a", "b", "", "== c =="], said), (["a", "", "= b ="], "")):
-        documents = Documents()
+        documents = DocumentCounts()
         list(documents.over(lines))
         assert documents.warning("train", 1, HEADINGS).startswith(warning) and bool(documents.warning("train", 1, HEADINGS)) == bool(
             warning
@@ -176,7 +213,15 @@ def test_text_without_the_headings_that_shall_begin_its_documents_is_warned_of()
 
 def test_encode_says_what_it_understood_and_takes_json_lines(tmp_path, vocabulary, capsys, monkeypatch):
     wiki = written(tmp_path / "wiki.txt", WIKITEXT * 6)
-    given = ["encode", "--vocab", str(vocabulary), "--destdir", str(tmp_path / "bin"), "--trainpref", str(wiki)]
+    given = [
+        "encode",
+        "--vocab",
+        str(vocabulary),
+        "--destdir",
+        str(tmp_path / "bin"),
+        "--trainpref",
+        str(wiki),
+    ]
     assert main(given) == 0
     output, said = capsys.readouterr()
     assert "lines, " in output and "; 48 documents of 1.1 lines with text on average; " in output
@@ -198,10 +243,21 @@ def test_encode_says_what_it_understood_and_takes_json_lines(tmp_path, vocabular
 
 def test_cells_in_quotes_are_warned_of_and_quoted_reads_them(tmp_path, vocabulary, capsys):
     path = written(tmp_path / "a.tsv", 'body\tid\n"the ""name"""\t1\nan object\t2\n')
-    warning = f"warning: {path}: 1 of the first 2 cells begin and end with quotes, which are read as text; if they are not, give --quoted"
+    what = "1 of the first 2 cells begin and end with quotes, which are read as text"
+    warning = f"warning: {path}: {what}; if they are not, give --quoted"
     for given in (
         ["vocab", "--size", "200", "--output", str(tmp_path / "vocab"), str(path), "--text", "body"],
-        ["encode", "--vocab", str(vocabulary), "--destdir", str(tmp_path / "bin"), "--trainpref", str(path), "--text", "body"],
+        [
+            "encode",
+            "--vocab",
+            str(vocabulary),
+            "--destdir",
+            str(tmp_path / "bin"),
+            "--trainpref",
+            str(path),
+            "--text",
+            "body",
+        ],
     ):
         assert main(given) == 0 and warning in capsys.readouterr().err
         assert main([*given, "--quoted"]) == 0 and "quotes" not in capsys.readouterr().err

@@ -127,7 +127,10 @@ def test_training_is_repeatable(corpus_lines):
 
 
 def test_training_is_repeatable_where_signs_stand_in_words_and_rare_characters_are_left_out():
-    lines = ["20°c and 30°c cost 5€ or 6€", "a×b−c ångström naïve", "10½ km² of 面積 and ψ"] * 50 + ["שלום zß", "ωmega"]
+    lines = ["20°c and 30°c cost 5€ or 6€", "a×b−c ångström naïve", "10½ km² of 面積 and ψ"] * 50 + [
+        "שלום zß",
+        "ωmega",
+    ]
     first, second = (train_wordpiece(lines, 150, character_coverage=0.99).get_vocab() for _ in range(2))
     assert first == second
     assert "##°" in first and "##面" not in first and "ש" not in first
@@ -188,7 +191,9 @@ def test_a_sample_that_is_no_number_of_characters_is_refused(tmp_path, capsys, s
 
 
 @pytest.mark.parametrize(
-    ("words", "others"), [("▁the ▁cat ▁##", "s <unk> ##"), ("the cat ▁ <unk>", "##s ##ing")], ids=["sentencepiece", "WordPiece"]
+    ("words", "others"),
+    [("▁the ▁cat ▁##", "s <unk> ##"), ("the cat ▁ <unk>", "##s ##ing")],
+    ids=["sentencepiece", "WordPiece"],
 )
 def test_the_mark_that_more_entries_have_tells_which_begin_a_word(words, others):
     symbols = [*words.split(), *others.split()]
@@ -262,7 +267,16 @@ def test_cut_short_and_missing_files_are_named(tmp_path):
 
 def test_encode_leaves_nothing_behind_when_it_fails(tmp_path, vocabulary):
     (tmp_path / "a.txt").write_bytes(b"good line\n" * 10_000 + b"\xff\n")
-    done = electra("encode", "--vocab", vocabulary, "--destdir", tmp_path / "out", "--trainpref", tmp_path / "a.txt", check=False)
+    done = electra(
+        "encode",
+        "--vocab",
+        vocabulary,
+        "--destdir",
+        tmp_path / "out",
+        "--trainpref",
+        tmp_path / "a.txt",
+        check=False,
+    )
     assert done.returncode == 1 and "line 10001: not UTF-8" in done.stderr
     assert list((tmp_path / "out").iterdir()) == []
     (tmp_path / "empty.txt").write_text("\n\n")
@@ -290,8 +304,17 @@ def test_encode_refuses_what_does_not_fit_together(tmp_path, vocabulary, corpus_
     assert done.returncode == 1 and "is of another vocabulary" in done.stderr
     assert (tmp_path / "out" / "train.bin").read_bytes() == before
     shutil.copy(vocabulary / "dict.txt", tmp_path / "other" / "dict.txt")
-    done = electra("encode", "--vocab", tmp_path / "other", "--destdir", tmp_path / "new", "--trainpref", tmp_path / "a.txt", check=False)
-    assert done.returncode == 1 and "have not the same ids" in done.stderr and not (tmp_path / "new").exists()
+    done = electra(
+        "encode",
+        "--vocab",
+        tmp_path / "other",
+        "--destdir",
+        tmp_path / "new",
+        "--trainpref",
+        tmp_path / "a.txt",
+        check=False,
+    )
+    assert done.returncode == 1 and "have different ids" in done.stderr and not (tmp_path / "new").exists()
 
 
 def test_encode_refuses_a_folder_without_vocabulary(tmp_path):
@@ -318,7 +341,7 @@ def test_our_commands_do_not_load_fairseq(vocabulary):
 def test_saving_refuses_a_vocabulary_in_another_order(tmp_path):
     from tokenizers import Tokenizer, models
 
-    with pytest.raises(InputError, match="must begin with"):
+    with pytest.raises(InputError, match="must start with"):
         save_vocabulary(Tokenizer(models.WordPiece({"a": 0, "<unk>": 1}, unk_token="<unk>")), tmp_path)
 
 
@@ -332,7 +355,11 @@ def test_read_vocabulary_gives_what_fairseq_reads(tmp_path, vocabulary):
 
 @pytest.mark.parametrize(
     ("lines", "message"),
-    [("a 1\na 2\n", "line 2: 'a' stands there twice"), ("a b\n", "line 1: not a symbol and its count"), ("<s> 1\n", "twice")],
+    [
+        ("a 1\na 2\n", "line 2: 'a' stands there twice"),
+        ("a b\n", "line 1: not a symbol and its count"),
+        ("<s> 1\n", "twice"),
+    ],
 )
 def test_read_symbols_names_the_line_that_is_wrong(tmp_path, lines, message):
     (tmp_path / "dict.txt").write_text(lines)

@@ -58,12 +58,12 @@ def test_rows_are_put_together_again(data_bin):
     def add_one(tokens, rows):
         return np.where(tokens > 3, (tokens + rows[:, None]) % 900 + 4, tokens)
 
-    corrupted = corrupt_by_rows(corpus, add_one, bos=0, pad=1, eos=EOS)
+    corrupted = corrupt_by_rows(corpus, add_one)
     assert ((corrupted == EOS) == (corpus.ids == EOS)).all()
     assert (corrupted[corpus.ids == 3] == 3).all()
-    rows = fixed_corruption.build_rows(corpus.line_sizes, fixed_corruption.WIDTH, pairs=False)
+    rows = fixed_corruption.build_rows(corpus.line_sizes, fixed_corruption.ROW_LENGTH, pairs=False)
     for row in (0, 7, len(rows) - 1):
-        span = slice(rows.start[row], rows.start[row] + rows.length[row])
+        span = slice(rows.start[row], rows.start[row] + rows.num_ids[row])
         before = corpus.ids[span].astype(int)
         assert (corrupted[span] == np.where(before > 3, (before + row) % 900 + 4, before)).all()
 

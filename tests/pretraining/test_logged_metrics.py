@@ -1,4 +1,4 @@
-"""The criterion's sums in fairseq's log: the figures of plain averages, read from the device only when the log asks."""
+"""The criterion's sums in fairseq's log equal plain averages, and are read only when the log asks."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def fresh():
 
 
 def log_averages(logs: list[dict], unit: float = 100.0) -> None:
-    """The figures as averages of each update's share, weighted by what it is a share of; accuracies in per cent, or in another unit."""
+    """Averages of each update's share, weighted by its denominator; accuracies in per cent or shares."""
     total = {key: sum(log[key] for log in logs) for key in logs[0]}
     histogram = total.pop("disc_histogram")
     total = {key: float(value) for key, value in total.items()}
@@ -50,7 +50,7 @@ def log_averages(logs: list[dict], unit: float = 100.0) -> None:
 
 
 def whole_run(log, resume: bool = False) -> list[dict]:
-    """Log nine updates of two batches each, a validation and the end of an epoch; returns all that fairseq would print."""
+    """Log nine updates of two batches, a validation and the end of an epoch; returns fairseq's output."""
     metrics.reset()
     printed = []
     for epoch in range(2):
@@ -101,7 +101,12 @@ def test_a_checkpoint_holds_numbers_and_counts_alone(tmp_path):
 @pytest.mark.parametrize("meter", ["sums", "averages"])
 def test_a_histogram_in_the_bins_of_before_is_gone_on_with(meter):
     before = torch.zeros(2, BINS_BEFORE, dtype=torch.int64)
-    before[0, 800], before[0, 1200], before[1, 1000], before[1, -1] = 30, 10, 20, 20  # of 40 by 40 pairs 30 x 20 and 40 x 20 are right
+    before[0, 800], before[0, 1200], before[1, 1000], before[1, -1] = (
+        30,
+        10,
+        20,
+        20,
+    )  # of 40 by 40 pairs 30 x 20 and 40 x 20 are right
     log = log_metrics if meter == "sums" else log_averages
     log([{**sums_of(1), "disc_histogram": torch.zeros(2, BINS, dtype=torch.int64)}])
     saved = metrics.state_dict()
@@ -169,7 +174,7 @@ def test_counts_beyond_float32_stay_exact():
 
 
 class Reads(TorchDispatchMode):
-    """Counts what would make the host wait for the device: a number or a truth value taken out of a tensor."""
+    """Count what makes the host wait for the device: a number or truth value taken out of a tensor."""
 
     def __init__(self):
         super().__init__()

@@ -6,7 +6,10 @@ from fairseq_electra.pretraining.diagnosis import unigram_baseline
 from fairseq_electra.pretraining.score_histogram import BINS, area_under_curve, bin_of, score_histogram
 
 
-@pytest.mark.parametrize(("spread", "shift"), [(2.0, 1.0), (0.3, 0.1), (0.05, 0.02), (6.0, 4.0), (40.0, 30.0), (3e4, 3e4), (1e30, 1e30)])
+@pytest.mark.parametrize(
+    ("spread", "shift"),
+    [(2.0, 1.0), (0.3, 0.1), (0.05, 0.02), (6.0, 4.0), (40.0, 30.0), (3e4, 3e4), (1e30, 1e30)],
+)
 def test_area_under_curve_is_scikit_learns(spread, shift):
     torch.manual_seed(0)
     labels = torch.rand(20, 4000) < 0.12
@@ -27,7 +30,14 @@ def test_scores_that_all_lie_far_from_zero_are_told_apart(center, spread):
 
 def test_bins_are_in_the_order_of_scores_and_reach_to_the_largest():
     largest = torch.finfo(torch.float32).max
-    sizes = torch.cat([torch.zeros(1), torch.logspace(-6, 38, 5000), torch.linspace(0, 30, 5000), torch.tensor([largest, torch.inf])])
+    sizes = torch.cat(
+        [
+            torch.zeros(1),
+            torch.logspace(-6, 38, 5000),
+            torch.linspace(0, 30, 5000),
+            torch.tensor([largest, torch.inf]),
+        ]
+    )
     scores = torch.cat([-sizes, sizes]).sort().values
     places = bin_of(scores)
     assert (places.diff() >= 0).all() and places.min() >= 0 and places.max() < BINS

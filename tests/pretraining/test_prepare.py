@@ -62,7 +62,11 @@ def test_encode_text_warns_of_what_seems_misunderstood(tmp_path, vocabulary):
     (tmp_path / "text.txt").write_text('{"a": 1}\n\u0e01\u0e02\u0e03\n')
     warnings = encode_text(RunningText([tmp_path / "text.txt"]), vocabulary, tmp_path / "bin" / "train").warnings
     assert len(warnings) == 2 and "are <unk>" in warnings[0] and "its first line is JSON" in warnings[1]
-    asked_for = encode_text(RunningText([tmp_path / "text.txt"], by="blank-lines"), vocabulary, tmp_path / "bin" / "train")
+    asked_for = encode_text(
+        RunningText([tmp_path / "text.txt"], document_start="blank-lines"),
+        vocabulary,
+        tmp_path / "bin" / "train",
+    )
     assert len(asked_for.warnings) == 1
 
 
@@ -75,4 +79,4 @@ def test_text_as_pieces_are_those_of_the_lines(text, vocabulary, corpus_lines):
 
 def test_running_text_refuses_a_column_of_plain_text(text):
     with pytest.raises(InputError, match="--documents is for plain text: with --text, each record is a document"):
-        RunningText([text], "body", by="lines")
+        RunningText([text], "body", document_start="lines")

@@ -13,22 +13,34 @@ from fairseq_electra.cli import main
 from fairseq_electra.pretraining import unknown as counting
 from fairseq_electra.pretraining.binarized import unknown_in_folder
 from fairseq_electra.pretraining.encode import encode_lines, encode_to_pieces
-from fairseq_electra.pretraining.unknown import UNK_ID, Unknown, unknown_shares, warning_of_binarized
-from fairseq_electra.pretraining.wordpiece import load_wordpiece
+from fairseq_electra.pretraining.unknown import Unknown, unknown_shares, unknown_warning
+from fairseq_electra.pretraining.wordpiece import UNK_ID, load_wordpiece
 from fairseq_electra.tasks._prepared_folder import PreparedFolderConfig
 from fairseq_electra.tasks.question_answering import QuestionAnsweringConfig, QuestionAnsweringTask
 from fairseq_electra.tasks.token_classification import TokenClassificationTask
 
 TASKS = {
-    "sentences": (SentencePredictionTask, SentencePredictionConfig, {"num_classes": 2, "max_positions": 128, "regression_target": False}),
-    "tags": (TokenClassificationTask, PreparedFolderConfig, {"train_subset": "train", "max_valid_steps": None}),
-    "questions": (QuestionAnsweringTask, QuestionAnsweringConfig, {"train_subset": "train", "max_valid_steps": None}),
+    "sentences": (
+        SentencePredictionTask,
+        SentencePredictionConfig,
+        {"num_classes": 2, "max_positions": 128, "regression_target": False},
+    ),
+    "tags": (
+        TokenClassificationTask,
+        PreparedFolderConfig,
+        {"train_subset": "train", "max_valid_steps": None},
+    ),
+    "questions": (
+        QuestionAnsweringTask,
+        QuestionAnsweringConfig,
+        {"train_subset": "train", "max_valid_steps": None},
+    ),
 }
 KOREAN = "학교 선생님 한국어 사람들 오늘 날씨가 좋습니다"
 
 
 def count_by_words(tokenizer, lines):
-    """Ids, <unk> among them, characters but blanks, and those behind <unk>, one word of the pre-tokenizer at a time."""
+    """Count ids, <unk>, characters without blanks, and characters behind <unk>, word by word."""
     ids = unknown = characters = behind = 0
     for line in lines:
         characters += sum(character != " " for character in line)
@@ -50,13 +62,18 @@ def test_ids_and_characters_behind_unk_are_those_of_a_count_by_words(vocabulary,
     tokenizer, unknown = load_wordpiece(vocabulary), Unknown()
     for _ in encode_lines(tokenizer, lines, unknown):
         pass
-    assert (unknown.ids, unknown.unknown_ids, unknown.characters, round(unknown.unknown_characters)) == count_by_words(tokenizer, lines)
+    assert (
+        unknown.ids,
+        unknown.unknown_ids,
+        unknown.characters,
+        round(unknown.unknown_characters),
+    ) == count_by_words(tokenizer, lines)
     assert unknown.unknown_ids > 50
 
 
 def test_of_many_lines_with_unk_some_are_looked_at(vocabulary, lines, monkeypatch):
     tokenizer, unknown = load_wordpiece(vocabulary), Unknown()
-    monkeypatch.setattr(counting, "LINES_LOOKED_AT", 20)
+    monkeypatch.setattr(counting, "LINES_SAMPLED", 20)
     list(encode_to_pieces(tokenizer, lines, unknown))
     ids, unknown_ids, _, behind = count_by_words(tokenizer, lines)
     assert (unknown.ids, unknown.unknown_ids) == (ids, unknown_ids)
@@ -106,7 +123,18 @@ def test_prepare_says_what_is_lost_and_so_does_training(tmp_path, vocabulary, ca
         options = ["--squad"]
     (tmp_path / "train").write_text(text, encoding="utf-8")
     assert (
-        main(["prepare", "--vocab", str(vocabulary), "--destdir", str(tmp_path / "task"), *options, "--train", str(tmp_path / "train")])
+        main(
+            [
+                "prepare",
+                "--vocab",
+                str(vocabulary),
+                "--destdir",
+                str(tmp_path / "task"),
+                *options,
+                "--train",
+                str(tmp_path / "train"),
+            ]
+        )
         == 0
     )
     said = capsys.readouterr()
@@ -124,7 +152,16 @@ def test_questions_are_counted_as_their_contexts_are(tmp_path, vocabulary, capsy
     question = {"id": "1", "question": KOREAN, "answers": [{"text": "object", "answer_start": 4}]}
     text = json.dumps({"data": [{"paragraphs": [{"context": "the object", "qas": [question]}]}]})
     (tmp_path / "train.json").write_text(text, encoding="utf-8")
-    given = ["prepare", "--vocab", str(vocabulary), "--destdir", str(tmp_path / "task"), "--squad", "--train", str(tmp_path / "train.json")]
+    given = [
+        "prepare",
+        "--vocab",
+        str(vocabulary),
+        "--destdir",
+        str(tmp_path / "task"),
+        "--squad",
+        "--train",
+        str(tmp_path / "train.json"),
+    ]
     assert main(given) == 0
     counted = len(KOREAN.split())
     ids = counted + len(load_wordpiece(vocabulary).encode("the object", add_special_tokens=False).ids)
@@ -133,19 +170,22 @@ def test_questions_are_counted_as_their_contexts_are(tmp_path, vocabulary, capsy
 
 def test_shares_of_a_binarized_text_are_counted_line_by_line():
     lines = [[5, 3, 2], [2], [3, 2], [3, 3, 2], [7, 8, 9, 2], [2]]
-    ids, sizes = np.array([i for line in lines for i in line], np.uint16), np.array([len(line) for line in lines], np.int32)
+    ids, sizes = (
+        np.array([i for line in lines for i in line], np.uint16),
+        np.array([len(line) for line in lines], np.int32),
+    )
     assert unknown_shares(ids, sizes) == (4 / 8, 2 / 4)
-    assert "50.0% of the ids are <unk>, and 50.0% of the lines are nothing else" in warning_of_binarized("train", ids, sizes)
+    assert "50.0% of the ids are <unk>, and 50.0% of the lines are nothing else" in unknown_warning("train", ids, sizes)
     assert unknown_shares(np.array([2, 2], np.uint16), np.array([1, 1], np.int32)) == (0.0, 0.0)
     few = np.array([5] * 198 + [3, 2], np.uint16)
-    assert not warning_of_binarized("train", few, np.array([200], np.int32))
+    assert not unknown_warning("train", few, np.array([200], np.int32))
 
 
 def test_of_a_long_binarized_text_the_first_lines_are_looked_at(monkeypatch):
     ids, sizes = np.array([3, 2, 5, 2, 5, 5, 2, 3, 2], np.uint16), np.array([2, 2, 3, 2], np.int32)
-    monkeypatch.setattr(counting, "IDS_LOOKED_AT", 5)
+    monkeypatch.setattr(counting, "IDS_CHECKED", 5)
     assert unknown_shares(ids, sizes) == (1 / 2, 1 / 2)
-    monkeypatch.setattr(counting, "IDS_LOOKED_AT", 1)
+    monkeypatch.setattr(counting, "IDS_CHECKED", 1)
     assert unknown_shares(ids, sizes) == (1.0, 1.0)
 
 

@@ -17,14 +17,14 @@ import numpy as np
 
 from fairseq_electra.errors import ExampleError, InputError, listed, shortened
 from fairseq_electra.files.faults import STRICT, Faults
-from fairseq_electra.files.text import folder_written_whole
+from fairseq_electra.files.text import atomic_folder
 from fairseq_electra.finetuning.info import TaskInfo, finish_folder
 from fairseq_electra.finetuning.multilabel.read import LabelledText
-from fairseq_electra.finetuning.sentences.folder import BOS_ID, check_row_length, encode_texts, write_inputs
+from fairseq_electra.finetuning.sentences.folder import check_row_length, encode_texts, write_inputs
 from fairseq_electra.pretraining.binarized import open_binarized
 from fairseq_electra.pretraining.encode import check_ids
 from fairseq_electra.pretraining.unknown import Unknown
-from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, load_wordpiece, write_entries
+from fairseq_electra.pretraining.wordpiece import BOS_ID, DICTIONARY_FILE, load_wordpiece, write_entries
 from fairseq_electra.progress import Progress
 
 
@@ -58,7 +58,7 @@ def write_label_folder(
     tokenizer, progress = load_wordpiece(vocabulary), progress or Progress()
     check_ids(tokenizer, vocabulary)
     counts, shortened, unlabelled = {}, {}, []
-    with folder_written_whole(folder) as partial:
+    with atomic_folder(folder) as partial:
         (partial / "label").mkdir()
         for split, examples in splits.items():
             progress.stage(f"{folder}, {split}", "examples", len(examples))

@@ -41,7 +41,7 @@ def read_labelled_texts(path: str | Path, columns: Columns, separator: str = SEP
         InputError: a column is missing, a value is of the wrong kind, a label is empty or comes twice, or there
             is no example; names the line.
     """
-    before, found = len(faults.found), []
+    before, found = len(faults.errors), []
     if is_json(path):
         for number, record in records(numbered_lines(path), source_name(path), faults):
             with faults:
@@ -53,7 +53,7 @@ def read_labelled_texts(path: str | Path, columns: Columns, separator: str = SEP
                 place = f"{path}, line {number}"
                 labels = _in_cell(cells.pop(), separator, place) if columns.label else None
                 found.append(LabelledText(tuple(cell.strip() for cell in cells), labels, place))
-    if not found and len(faults.found) == before:
+    if not found and len(faults.errors) == before:
         raise InputError(f"{path} holds no example; give a file with at least one line of data")
     return found
 

@@ -11,9 +11,9 @@ from fairseq_electra.electra.fast.cross_entropy import loss_dtype
 from fairseq_electra.finetuning.multilabel.folder import LabelFolder
 from fairseq_electra.finetuning.multilabel.metrics import has_label, labels_in_words, score_labels
 from fairseq_electra.finetuning.rows import TaskRows
-from fairseq_electra.finetuning.sentences.folder import PAD_ID
 from fairseq_electra.finetuning.sentences.head import SentenceHead
 from fairseq_electra.finetuning.training import Training
+from fairseq_electra.pretraining.wordpiece import PAD_ID
 
 
 class LabelRows(TaskRows):

@@ -23,15 +23,14 @@ from tokenizers import Tokenizer
 
 from fairseq_electra.errors import ExampleError, InputError, shortened
 from fairseq_electra.files.faults import STRICT, Faults
-from fairseq_electra.files.text import folder_written_whole
+from fairseq_electra.files.text import atomic_folder
 from fairseq_electra.finetuning.info import TaskInfo, finish_folder
 from fairseq_electra.finetuning.questions.read import Question, Squad
-from fairseq_electra.finetuning.sentences.folder import EOS_ID
 from fairseq_electra.finetuning.windows import number_of_windows, windows_of
 from fairseq_electra.pretraining.binarized import Binarized, open_binarized
-from fairseq_electra.pretraining.encode import LINES_AT_ONCE, check_ids, write_binarized
-from fairseq_electra.pretraining.unknown import UNK_ID, Unknown
-from fairseq_electra.pretraining.wordpiece import load_wordpiece
+from fairseq_electra.pretraining.encode import LINES_PER_BATCH, check_ids, write_binarized
+from fairseq_electra.pretraining.unknown import Unknown
+from fairseq_electra.pretraining.wordpiece import EOS_ID, UNK_ID, load_wordpiece
 from fairseq_electra.progress import Progress
 
 # pieces of the context: first and end of the window, first and last of the answer, both -1 where the window does not hold it
@@ -78,13 +77,13 @@ def write_question_folder(
     check_ids(tokenizer, vocabulary)
     progress = progress or Progress()
     counts, rows, shortened, cut = {}, {}, {}, {}
-    with folder_written_whole(folder) as partial:
+    with atomic_folder(folder) as partial:
         for split, squad in splits.items():
             windows, cut[split] = _write_split(partial, split, squad, info, tokenizer, unknown, faults, progress)
             windows_of_each = np.bincount(windows[:, 0])
             counts[split], rows[split] = len(windows_of_each), len(windows)
             shortened[split] = int((windows_of_each > 1).sum())
-        faults.settle(counts)
+        faults.raise_unless_skipped(counts)
         return finish_folder(partial, vocabulary, replace(info, examples=counts, rows=rows, shortened=shortened, cut=cut))
 
 
@@ -153,8 +152,8 @@ def context_pieces(
     """
     progress = progress or Progress()
     ids, offsets = [], []
-    for first in range(0, len(texts), LINES_AT_ONCE):
-        for encoding in tokenizer.encode_batch(texts[first : first + LINES_AT_ONCE], add_special_tokens=False):
+    for first in range(0, len(texts), LINES_PER_BATCH):
+        for encoding in tokenizer.encode_batch(texts[first : first + LINES_PER_BATCH], add_special_tokens=False):
             progress.add()
             ids.append(encoding.ids or [UNK_ID])
             offsets.append(np.array(encoding.offsets or [(0, 0)], dtype=np.int32))

@@ -7,7 +7,7 @@ from pathlib import Path
 from fairseq_electra.errors import ExampleError, InputError
 from fairseq_electra.files.faults import STRICT, Faults
 from fairseq_electra.files.json_values import described, parsed, text_of
-from fairseq_electra.files.table import ends, is_json, numbered_lines, records
+from fairseq_electra.files.table import has_ending, is_json, numbered_lines, records
 from fairseq_electra.files.text import read_lines
 from fairseq_electra.finetuning.request import Request
 
@@ -16,7 +16,7 @@ SQUAD_FORM = "SQuAD's form is data, paragraphs, context and qas, that of the dat
 
 def is_squad(path: str | Path) -> bool:
     """Tell by its name whether a file is one JSON object, as SQuAD's are, and not JSON lines."""
-    return ends(path, (".json",))
+    return has_ending(path, (".json",))
 
 
 def is_one_object(request: Request) -> bool:

@@ -61,7 +61,7 @@ def prepare_squad(
     check_paths(destdir, vocabulary, files)
     some_files(files)
     splits = {split: reading(path, read_squad, path, split != "test", faults) for split, path in files.items()}
-    faults.settle({split: len(squad.questions) for split, squad in splits.items()})
+    faults.raise_unless_skipped({split: len(squad.questions) for split, squad in splits.items()})
     some_without = _have_some_without_an_answer(splits, destdir)
     info = TaskInfo(
         Path(destdir).resolve().name,

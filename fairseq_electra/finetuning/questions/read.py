@@ -62,7 +62,7 @@ def read_squad(path: str | Path, labelled: bool | None = True, faults: Faults = 
     questions: list[Question] = []
     seen, silent, nothing = set[str](), set[str](), set[str]()
     said = repaired = 0
-    before = len(faults.found)
+    before = len(faults.errors)
     for context, record in questions_in(path, faults):
         with faults:
             question = _question(record, context, contexts.get(context, len(contexts)), path, answered=labelled is not None)
@@ -83,7 +83,7 @@ def read_squad(path: str | Path, labelled: bool | None = True, faults: Faults = 
                 silent.add(question.id)
     if labelled is False and not said:
         silent |= nothing  # where no question has an answer, empty lists do not say that there is none
-    if not questions and len(faults.found) == before:
+    if not questions and len(faults.errors) == before:
         raise InputError(f"{path} holds no question; give a file with paragraphs and questions in them")
     if silent and (labelled or (labelled is False and said)):
         others = "" if labelled else f", where {said:,} others have one"

@@ -7,8 +7,8 @@ import torch
 
 from fairseq_electra.finetuning.questions.folder import SPECIAL, Questions
 from fairseq_electra.finetuning.rows import TaskRows
-from fairseq_electra.finetuning.sentences.folder import BOS_ID, EOS_ID, PAD_ID
 from fairseq_electra.finetuning.windows import best_window
+from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID, PAD_ID
 
 
 class QuestionRows(TaskRows):

@@ -17,16 +17,14 @@ from tokenizers import Tokenizer
 
 from fairseq_electra.errors import ExampleError, InputError, listed, shortened
 from fairseq_electra.files.faults import STRICT, Faults
-from fairseq_electra.files.text import folder_written_whole, written_whole
+from fairseq_electra.files.text import atomic_folder, atomic_write
 from fairseq_electra.finetuning.info import TaskInfo, finish_folder
 from fairseq_electra.finetuning.sentences import RANKING
 from fairseq_electra.finetuning.sentences.read import Example
 from fairseq_electra.pretraining.encode import check_ids, encode_lines, write_binarized
-from fairseq_electra.pretraining.unknown import UNK_ID, Unknown
-from fairseq_electra.pretraining.wordpiece import BOS, DICTIONARY_FILE, EOS, LEADING, PAD, load_wordpiece, write_entries
+from fairseq_electra.pretraining.unknown import Unknown
+from fairseq_electra.pretraining.wordpiece import BOS_ID, DICTIONARY_FILE, EOS_ID, LEADING, UNK_ID, load_wordpiece, write_entries
 from fairseq_electra.progress import Progress
-
-BOS_ID, PAD_ID, EOS_ID = (LEADING.index(symbol) for symbol in (BOS, PAD, EOS))
 
 
 def truncate(texts: Sequence[list[int]], room: int) -> list[list[int]]:
@@ -106,7 +104,7 @@ def write_task_folder(
     tokenizer = load_wordpiece(vocabulary)
     check_ids(tokenizer, vocabulary)
     counts, shortened = {}, {}
-    with folder_written_whole(folder) as partial:
+    with atomic_folder(folder) as partial:
         for split, examples in splits.items():
             if double_unordered and split == "train":
                 examples = examples + [Example(example.texts[::-1], example.label, example.place) for example in examples]
@@ -193,7 +191,7 @@ def write_inputs(folder: Path, split: str, examples: list[list[list[int]]], info
 
 def _write_labels(folder: Path, split: str, labels: list[str], info: TaskInfo) -> None:
     if not info.labels:
-        with written_whole(folder / f"{split}.label") as stream:  # Python reads numbers such as 1_000, which NumPy does not
+        with atomic_write(folder / f"{split}.label") as stream:  # Python reads numbers such as 1_000, which NumPy does not
             stream.writelines(f"{float(label)!r}\n" if info.regression else f"{label}\n" for label in labels)
         return
     ids = [[len(LEADING) + info.labels.index(label)] for label in labels]

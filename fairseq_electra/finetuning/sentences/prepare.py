@@ -151,7 +151,7 @@ def prepare_text(
         known = () if regression else _classes(splits["train"], labels, label, train)
     except InputError:
         # what cannot be used may well be why
-        faults.settle({split: len(examples) for split, examples in splits.items()})
+        faults.raise_unless_skipped({split: len(examples) for split, examples in splits.items()})
         raise
     chosen = tuple(metrics or (("pearson", "spearman") if regression else ("accuracy",)))
     _check_metrics(chosen, regression, known)

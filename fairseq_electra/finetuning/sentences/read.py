@@ -38,11 +38,11 @@ def read_examples(path: str | Path, columns: Columns, faults: Faults = STRICT) -
             there is no example; names the line.
     """
     examples = []
-    before = len(faults.found)
+    before = len(faults.errors)
     for number, raw in read_rows(path, columns, faults=faults):
         with faults:
             examples.append(_example([value.strip() for value in raw], columns.label, f"{path}, line {number}"))
-    if not examples and len(faults.found) == before:
+    if not examples and len(faults.errors) == before:
         raise InputError(f"{path} holds no example; give a file with at least one line of data")
     return examples
 

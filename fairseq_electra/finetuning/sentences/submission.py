@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from fairseq_electra.errors import InputError, listed
-from fairseq_electra.files.text import folder_written_whole, written_whole
+from fairseq_electra.files.text import atomic_folder, atomic_write
 from fairseq_electra.finetuning.results import merged_scores
 from fairseq_electra.finetuning.sentences.glue import GLUE
 
@@ -34,7 +34,7 @@ def write_submission(results: dict, runs: Path, net: str, output: Path, single: 
     if not lines:
         raise InputError(f"no net {net!r} in the results, they have {', '.join(each['name'] for each in results['nets'])}")
     written = []
-    with folder_written_whole(output) as partial:
+    with atomic_folder(output) as partial:
         for line in lines:
             task = line["task"]
             if task not in GLUE:
@@ -79,7 +79,7 @@ def _labels(line: dict) -> list[str]:
 
 
 def _write(path: Path, logits: np.ndarray, labels: list[str]) -> None:
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write("index\tprediction\n")
         for i, scores in enumerate(logits):
             stream.write(f"{i}\t{labels[scores.argmax()] if labels else f'{min(max(scores[0], 0.0), LARGEST_SCORE):.3f}'}\n")

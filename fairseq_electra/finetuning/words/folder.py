@@ -21,16 +21,16 @@ import numpy as np
 
 from fairseq_electra.errors import ExampleError, InputError, listed, shortened
 from fairseq_electra.files.faults import STRICT, Faults
-from fairseq_electra.files.text import folder_written_whole
+from fairseq_electra.files.text import atomic_folder
 from fairseq_electra.finetuning.info import TaskInfo, finish_folder
-from fairseq_electra.finetuning.sentences.folder import EOS_ID, PAD_ID, encode_texts
+from fairseq_electra.finetuning.sentences.folder import encode_texts
 from fairseq_electra.finetuning.windows import best_window
 from fairseq_electra.finetuning.words.read import Sentence
 from fairseq_electra.finetuning.words.tags import BIO, BIOES, NONE, OUTSIDE, all_tags, tags_of
 from fairseq_electra.pretraining.binarized import open_binarized
 from fairseq_electra.pretraining.encode import check_ids, write_binarized
-from fairseq_electra.pretraining.unknown import UNK_ID, Unknown
-from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, LEADING, MASK, load_wordpiece, write_entries
+from fairseq_electra.pretraining.unknown import Unknown
+from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, EOS_ID, LEADING, MASK, PAD_ID, UNK_ID, load_wordpiece, write_entries
 from fairseq_electra.progress import Progress
 
 SPECIAL = 2  # <s> row </s>
@@ -119,7 +119,7 @@ def write_tag_folder(
     tokenizer = load_wordpiece(vocabulary)
     check_ids(tokenizer, vocabulary)
     counts, rows, in_several, cut = {}, {}, {}, {}
-    with folder_written_whole(folder) as partial:
+    with atomic_folder(folder) as partial:
         for split, sentences in splits.items():
             progress.stage(f"{folder}, {split}", "sentences", len(sentences))
             pieces = encode_texts(tokenizer, [each.words for each in sentences], unknown, progress)

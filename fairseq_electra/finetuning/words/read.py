@@ -46,7 +46,7 @@ def read_conll(
         InputError: a line lacks one of the columns, or without tags has one for them, a tag is unknown or cannot stand where it does, or
             there is no sentence; names the line.
     """
-    found, now, before = list[Sentence](), _Open(), len(faults.found)
+    found, now, before = list[Sentence](), _Open(), len(faults.errors)
     for number, line, cells, ends in word_lines(path, columns, scheme):
         if ends:
             with faults:
@@ -62,7 +62,7 @@ def read_conll(
                 now.broken = False
     with faults:
         found += _close(now, path, scheme)
-    if not found and len(faults.found) == before:
+    if not found and len(faults.errors) == before:
         raise InputError(f"{path} holds no sentence; give a file with a word and a tag a line")
     return found
 

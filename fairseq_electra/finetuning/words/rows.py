@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from fairseq_electra.finetuning.rows import TaskRows
-from fairseq_electra.finetuning.sentences.folder import BOS_ID, EOS_ID, PAD_ID
+from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID, PAD_ID
 
 
 class WordRows(Protocol):

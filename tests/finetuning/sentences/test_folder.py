@@ -274,7 +274,7 @@ def test_a_folder_in_use_is_left_as_it_is_and_an_empty_one_is_filled(tmp_path, v
         *("task.json", "input0/train.bin", "input0/train.idx", "input0/dict.txt", "input0/tokenizer.json"),
         *("label/train.bin", "label/train.idx", "label/dict.txt"),
     }
-    with pytest.raises(InputError, match="task is there already and not empty; name a new folder"):
+    with pytest.raises(InputError, match="task exists and is not empty; name a new folder"):
         write_task_folder(folder, vocabulary, splits, SINGLE)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     assert list(tmp_path.iterdir()) == [folder]

@@ -254,8 +254,8 @@ GOOD = '{"first": "A", "second": "B", "label": "x"}\n'
     [
         ("a.tsv", "first\tsecond\tclass\nA\tB\tx\n", "{} has no column 'label', its first line names 'first', 'second', 'class'; name one"),
         ("a.tsv", "second\tlabel\nB\tx\n", "{} has no column 'first', its first line names 'second', 'label'; name one"),
-        ("a.tsv", HEAD + "A\tB\tx\n\nA\tB\n", "{}, line 4: 2 columns, not 3; tabs only stand between columns"),
-        ("a.tsv", HEAD + "A\tB\tx\ty\n", "{}, line 2: 4 columns, not 3; tabs only stand between columns"),
+        ("a.tsv", HEAD + "A\tB\tx\n\nA\tB\n", "{}, line 4: 2 columns, not 3; a cell cannot hold a tab"),
+        ("a.tsv", HEAD + "A\tB\tx\ty\n", "{}, line 2: 4 columns, not 3; a cell cannot hold a tab"),
         ("a.tsv", HEAD + "A\tB\tx\nA\tB\t \n", "{}, line 3: the label in column 'label' is empty; every line of this file needs one"),
         ("a.tsv", "", "{} is empty, or its first line is"),
         ("a.tsv", HEAD, "{} holds no example; give a file with at least one line of data"),
@@ -314,7 +314,7 @@ def test_a_csv_without_a_header_is_cut_into_as_many_columns_as_are_named(tmp_pat
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", "first,second,label\nA,B\n", "{}, line 2: 2 columns, not 3; quote cells that hold what stands between columns"),
+        ("a.csv", "first,second,label\nA,B\n", "{}, line 2: 2 columns, not 3; quote cells that hold the delimiter"),
         ("a.csv", 'first,second,label\nA,"B,x\n', "{}, line 2: not a CSV with quotes"),
         ("a.csv", "", "{} is empty, or its first line is"),
         ("a.csv", "first,class\n", "{} has no column 'second', its first line names 'first', 'class'; name one of these"),

@@ -252,7 +252,7 @@ def test_a_folder_in_use_is_left_as_it_is(tmp_path, study):
     study.add("CoLA", {"test": [[0, 1]]})
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
-    with pytest.raises(InputError, match="out is there already and not empty; name a new folder"):
+    with pytest.raises(InputError, match="out exists and is not empty; name a new folder"):
         study.write()
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
 

@@ -254,7 +254,7 @@ def test_a_folder_in_use_is_left_as_it_is(tmp_path, vocabulary):
         *("task.json", "input0/train.bin", "input0/train.idx", "input0/dict.txt", "input0/tokenizer.json"),
         *("label/train.bin", "label/train.idx", "label/dict.txt", "sentences/train.npy"),
     }
-    with pytest.raises(InputError, match="task is there already and not empty; name a new folder"):
+    with pytest.raises(InputError, match="task exists and is not empty; name a new folder"):
         write_tag_folder(tmp_path / "task", vocabulary, {"train": GOOD}, info_of())
     assert {path: path.read_bytes() for path in (tmp_path / "task").rglob("*") if path.is_file()} == before
     assert list(tmp_path.iterdir()) == [tmp_path / "task"]
