@@ -14,10 +14,25 @@ def main() -> None:
     """Run."""
     parser = new_parser(__doc__, "benchmark.json")
     parser.add_argument("--sizes", nargs="+", default=["tiny", "small"], help="nets (default: %(default)s)")
-    parser.add_argument("--rows", type=int, default=8, help="rows of 128 tokens in a batch (default: %(default)s)")
-    parser.add_argument("--compile", action="store_true", help="ours under --compile as well; begins with minutes of compilation")
-    parser.add_argument("--threads", type=int, default=1, help="threads (default: %(default)s, which a shared machine disturbs least)")
-    parser.add_argument("--only", metavar="PATTERN", help="no loader, and of the steps the first and those whose name has this pattern")
+    parser.add_argument(
+        "--rows", type=int, default=8, help="rows of 128 tokens in a batch (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="ours under --compile as well; begins with minutes of compilation",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=1,
+        help="threads (default: %(default)s, which a shared machine disturbs least)",
+    )
+    parser.add_argument(
+        "--only",
+        metavar="PATTERN",
+        help="no loader, and of the steps the first and those whose name has this pattern",
+    )
     args = read_arguments(parser, markdown)
 
     fairseq_electra.register()
@@ -28,7 +43,10 @@ def main() -> None:
         keep_freed_memory()
         load = os.getloadavg()[0]
         report: dict = {} if args.only else {"loader": loader.compare(256, args.rounds)}
-        report |= {size: training_step.compare(size, args.rows, args.rounds, args.compile, args.only or "") for size in args.sizes}
+        report |= {
+            size: training_step.compare(size, args.rows, args.rounds, args.compile, args.only or "")
+            for size in args.sizes
+        }
         report |= {
             "machine": {
                 "processor": processor(),
@@ -52,7 +70,11 @@ def markdown(report: dict) -> str:
         f"load {machine['load_before']} before, {machine['load_after']} after",
     ]
     if "loader" in report:
-        lines += ["", "| loader, batches of 256 rows of 128 | tokens per second of one core | range |", "|---|---|---|"]
+        lines += [
+            "",
+            "| loader, batches of 256 rows of 128 | tokens per second of one core | range |",
+            "|---|---|---|",
+        ]
     for row in report.get("loader", ()):
         low, high = row["range"]
         lines.append(f"| {row['loader']} | {row['tokens_per_cpu_second']:,} | {low:,} to {high:,} |")

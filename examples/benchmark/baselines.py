@@ -28,9 +28,7 @@ def nets_are_alike(size: str) -> bool:
 def nets(size: str) -> str:
     """Say which networks are compared, for a report."""
     ours = MODEL_SIZES[size].arch_encoder
-    return (
-        f"{size}: fairseq_electra has {ours.positions} positions, --norm {ours.norm}; RoFormer rotary ones, --norm post; the others {NET}"
-    )
+    return f"{size}: fairseq_electra has {ours.positions} positions, --norm {ours.norm}; RoFormer rotary ones, --norm post; the others {NET}"
 
 
 def gumbel_sample(logits: Tensor) -> Tensor:
@@ -39,7 +37,15 @@ def gumbel_sample(logits: Tensor) -> Tensor:
     The noise is float32 whatever the scores are: in bfloat16 it would have a few hundred values, none above 5.6, and sample another
     distribution.
     """
-    noise = torch.empty_like(logits, dtype=torch.float32).uniform_().clamp_(1e-9, 1 - 1e-7).log_().neg_().log_().neg_()
+    noise = (
+        torch.empty_like(logits, dtype=torch.float32)
+        .uniform_()
+        .clamp_(1e-9, 1 - 1e-7)
+        .log_()
+        .neg_()
+        .log_()
+        .neg_()
+    )
     return (logits.float() + noise).argmax(-1)
 
 
@@ -96,7 +102,9 @@ def roformer_step(size: str, num_tokens: int, dropout: float) -> Step:
         hidden = generator.roformer(tokens, **masks).last_hidden_state
         gen_logits = generator.cls(hidden.gather(1, positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1])))
         corrupted, replaced = _corrupt(tokens, positions, target, gumbel_sample(gen_logits.detach()))
-        return _losses(gen_logits, target, to_score(discriminator(corrupted, **masks).last_hidden_state), replaced, real)
+        return _losses(
+            gen_logits, target, to_score(discriminator(corrupted, **masks).last_hidden_state), replaced, real
+        )
 
     return networks, step
 
@@ -127,7 +135,9 @@ def fairseq_step(size: str, num_tokens: int, dropout: float) -> Step:
         nn.LayerNorm(sizes.embedding_size, eps=1e-12),
     )
     bias = nn.Parameter(torch.zeros(num_tokens))
-    to_score = nn.Sequential(nn.Linear(sizes.hidden_size, sizes.hidden_size), nn.GELU(), nn.Linear(sizes.hidden_size, 1))
+    to_score = nn.Sequential(
+        nn.Linear(sizes.hidden_size, sizes.hidden_size), nn.GELU(), nn.Linear(sizes.hidden_size, 1)
+    )
     networks = nn.ModuleList([embeddings, generator, discriminator, to_vocabulary, to_score])
     networks.register_parameter("bias", bias)
     networks.apply(initialize)
@@ -156,7 +166,9 @@ class FairseqEmbeddings(nn.Module):
 
     def forward(self, tokens: Tensor, segments: Tensor) -> Tensor:
         """Look up."""
-        vectors = self.tokens(tokens) + self.positions(torch.arange(tokens.shape[1])) + self.segments(segments)
+        vectors = (
+            self.tokens(tokens) + self.positions(torch.arange(tokens.shape[1])) + self.segments(segments)
+        )
         return self.dropout(self.layer_norm(vectors))
 
 
@@ -193,7 +205,13 @@ class FairseqEncoder(nn.Module):
 
 def _inputs(sample: dict) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     net = sample["net_input"]
-    return net["src_tokens"].long(), net["segment_ids"].long(), net["masked_positions"], sample["target"], ~net["padding_mask"]
+    return (
+        net["src_tokens"].long(),
+        net["segment_ids"].long(),
+        net["masked_positions"],
+        sample["target"],
+        ~net["padding_mask"],
+    )
 
 
 def _corrupt(tokens: Tensor, positions: Tensor, target: Tensor, sampled: Tensor) -> tuple[Tensor, Tensor]:
@@ -205,5 +223,10 @@ def _corrupt(tokens: Tensor, positions: Tensor, target: Tensor, sampled: Tensor)
 
 def _losses(gen_logits: Tensor, target: Tensor, scores: Tensor, replaced: Tensor, real: Tensor) -> Tensor:
     mlm = F.cross_entropy(gen_logits.float().flatten(0, 1), target.flatten(), ignore_index=1)
-    rtd = F.binary_cross_entropy_with_logits(scores.float(), replaced.float(), weight=real.float(), reduction="sum") / real.sum()
+    rtd = (
+        F.binary_cross_entropy_with_logits(
+            scores.float(), replaced.float(), weight=real.float(), reduction="sum"
+        )
+        / real.sum()
+    )
     return mlm + DISC_WEIGHT * rtd

@@ -25,9 +25,7 @@ from fairseq_electra.speedrun.machine import processor
 WARM_UP = 50  # updates that are not counted
 NET = "--num-hidden-layers 1 --hidden-size 8 --embedding-size 8 --intermediate-size 8 --num-attention-heads 1"
 LINE = f"--user-dir {USER_DIR} --task electra_pretraining --criterion replaced_token_detection --arch electra_tiny {NET} --rows blocks"
-LINE += (
-    " --tokens-per-sample 16 --batch-size 1 --optimizer electra_adam --lr 1e-4 --lr-scheduler polynomial_decay --total-num-update 100000"
-)
+LINE += " --tokens-per-sample 16 --batch-size 1 --optimizer electra_adam --lr 1e-4 --lr-scheduler polynomial_decay --total-num-update 100000"
 LINE += " --cpu --no-save --disable-validation --log-format json --num-workers 0 --data-buffer-size 0"
 VARIANTS = {
     "as it comes": "--clip-norm 1.0",
@@ -82,7 +80,11 @@ def watch_trainer(clock: Clock) -> None:
 
     clock.watch(trainer.Trainer, "_prepare_sample", "batch")
     clock.watch(ElectraPretrainingTask, "train_step", "networks")
-    for owner, name in ((trainer.Trainer, "zero_grad"), (trainer.Trainer, "clip_grad_norm"), (ElectraAdam, "multiply_grads")):
+    for owner, name in (
+        (trainer.Trainer, "zero_grad"),
+        (trainer.Trainer, "clip_grad_norm"),
+        (ElectraAdam, "multiply_grads"),
+    ):
         clock.watch(owner, name, "gradients")
     clock.watch(ElectraPretrainingTask, "optimizer_step", "optimizer")
     clock.watch(trainer.Trainer, "_reduce_and_log_stats", "statistics")
@@ -125,7 +127,11 @@ def in_a_process(options: list[str]) -> dict[str, float]:
     """Run :func:`train` in a process of its own, on one thread."""
     command = [sys.executable, "-m", "benchmark.bookkeeping", "--train", *options]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout.splitlines()[-1])
+    return json.loads(
+        subprocess.run(
+            command, check=True, capture_output=True, text=True, env=environment
+        ).stdout.splitlines()[-1]
+    )
 
 
 def compare(data: Path, rounds: int, updates: int) -> dict[str, dict[str, float]]:
@@ -142,7 +148,11 @@ def compare(data: Path, rounds: int, updates: int) -> dict[str, dict[str, float]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
     for _ in range(rounds):
         for name, more in VARIANTS.items():
-            found[name].append(in_a_process([str(data), *LINE.split(), *more.split(), "--max-update", str(WARM_UP + updates)]))
+            found[name].append(
+                in_a_process(
+                    [str(data), *LINE.split(), *more.split(), "--max-update", str(WARM_UP + updates)]
+                )
+            )
             print(f"{name}: {sum(found[name][-1].values()):.2f} ms", flush=True)
     summary = {}
     for name, runs in found.items():
@@ -163,7 +173,10 @@ def main() -> None:
     args = read_arguments(parser, markdown)
     with alone(), tempfile.TemporaryDirectory() as folder:
         found = compare(make_data(Path(folder), 1000), args.rounds, args.updates)
-    report = {"machine": {"processor": processor(), "threads": 1, "torch": torch.__version__}, "milliseconds": found}
+    report = {
+        "machine": {"processor": processor(), "threads": 1, "torch": torch.__version__},
+        "milliseconds": found,
+    }
     publish(report, args.output, markdown)
 
 
@@ -172,7 +185,10 @@ def markdown(report: dict) -> str:
     found = report["milliseconds"]
     parts = [part for part in next(iter(found.values())) if part not in ("least", "most")]
     lines = ["| ms of an update, empty networks | " + " | ".join(found) + " |", "|---|" + "---|" * len(found)]
-    lines += [f"| {part} | " + " | ".join(f"{values[part]:.2f}" for values in found.values()) + " |" for part in parts]
+    lines += [
+        f"| {part} | " + " | ".join(f"{values[part]:.2f}" for values in found.values()) + " |"
+        for part in parts
+    ]
     return "\n".join(lines)
 
 

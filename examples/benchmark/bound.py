@@ -26,7 +26,12 @@ class Product(NamedTuple):
 
 def forward_products(sizes: EncoderSizes, rows: int, width: int) -> list[Product]:
     """List the products of an encoder's forward pass; (B, T) tokens."""
-    tokens, hidden, layers, heads = rows * width, sizes.hidden_size, sizes.num_hidden_layers, sizes.num_attention_heads
+    tokens, hidden, layers, heads = (
+        rows * width,
+        sizes.hidden_size,
+        sizes.num_hidden_layers,
+        sizes.num_attention_heads,
+    )
     found = [
         Product(layers, 1, tokens, hidden, 3 * hidden),
         Product(layers, rows * heads, width, hidden // heads, width),
@@ -41,7 +46,12 @@ def forward_products(sizes: EncoderSizes, rows: int, width: int) -> list[Product
 
 
 def step_products(
-    discriminator: EncoderSizes | None, generator: EncoderSizes, num_tokens: int, rows: int, width: int, slots: int
+    discriminator: EncoderSizes | None,
+    generator: EncoderSizes,
+    num_tokens: int,
+    rows: int,
+    width: int,
+    slots: int,
 ) -> list[Product]:
     """List all products of a training step: forward, and two for each backward.
 

@@ -30,7 +30,18 @@ TASKS = ("CoLA", "MRPC", "RTE", "STS-B")
 SPLITS = ("train", "valid")
 LONGEST, BATCH, WARMUP = 128, 32, 0.1
 # behind the recipe's own options: what transformers' Trainer does
-AS_TRAINER = ("--pooling", "mean", "--layer-decay", "1.0", "--bias-correction", "on", "--adam-betas", "(0.9, 0.999)", "--adam-eps", "1e-6")
+AS_TRAINER = (
+    "--pooling",
+    "mean",
+    "--layer-decay",
+    "1.0",
+    "--bias-correction",
+    "on",
+    "--adam-betas",
+    "(0.9, 0.999)",
+    "--adam-eps",
+    "1e-6",
+)
 
 
 def ours(args: argparse.Namespace, work: Path) -> dict[str, list[float]]:
@@ -50,8 +61,20 @@ def ours(args: argparse.Namespace, work: Path) -> dict[str, list[float]]:
             write_task_folder(folder, checkpoint.parent, {split: splits[split] for split in SPLITS}, info)
     settings = Settings(epochs_of(args), BATCH, (*AS_TRAINER, *(["--autocast", "bf16"] if args.bf16 else [])))
     net, seeds = read_net(f"ours={checkpoint}"), range(1, args.seeds + 1)
-    results = study([net], folders, work / "ours", settings, rates=[args.lr], seeds=seeds, processes=args.processes, threads=args.threads)
-    return {line["task"]: line["metrics"]["valid"][GLUE[line["task"]].metrics[0]]["values"] for line in results["summary"]}
+    results = study(
+        [net],
+        folders,
+        work / "ours",
+        settings,
+        rates=[args.lr],
+        seeds=seeds,
+        processes=args.processes,
+        threads=args.threads,
+    )
+    return {
+        line["task"]: line["metrics"]["valid"][GLUE[line["task"]].metrics[0]]["values"]
+        for line in results["summary"]
+    }
 
 
 def theirs(args: argparse.Namespace, work: Path) -> dict[str, list[float]]:
@@ -62,9 +85,24 @@ def theirs(args: argparse.Namespace, work: Path) -> dict[str, list[float]]:
         output = work / "trainer" / f"{task}-seed{seed}.json"
         output.parent.mkdir(parents=True, exist_ok=True)
         if not output.is_file():
-            options = {"net": args.net, "glue": args.glue, "task": task, "output": output, "seed": seed, "lr": args.lr}
-            options |= {"epochs": epochs_of(args)[task], "batch-size": BATCH, "longest": LONGEST, "warmup": WARMUP}
-            words = [*(f"--{name}={value}" for name, value in options.items()), *(["--bf16"] if args.bf16 else [])]
+            options = {
+                "net": args.net,
+                "glue": args.glue,
+                "task": task,
+                "output": output,
+                "seed": seed,
+                "lr": args.lr,
+            }
+            options |= {
+                "epochs": epochs_of(args)[task],
+                "batch-size": BATCH,
+                "longest": LONGEST,
+                "warmup": WARMUP,
+            }
+            words = [
+                *(f"--{name}={value}" for name, value in options.items()),
+                *(["--bf16"] if args.bf16 else []),
+            ]
             run_logged(["benchmark.fine_tuning_baseline", *words], output.with_suffix(".log"), args.threads)
             print(f"transformers' Trainer, {task}, seed {seed}: {output.read_text().strip()}", flush=True)
         return json.loads(output.read_text())[GLUE[task].metrics[0]]
@@ -96,9 +134,14 @@ def markdown(report: dict) -> str:
     heads = [f"{count} seeds, mean ± standard deviation, %", "fairseq_electra", "transformers' Trainer"]
     lines = [f"| {' | '.join([*heads, 'difference', 'twice its standard error'])} |", "|---|---|---|---|---|"]
     for task, found in report["tasks"].items():
-        cells = [f"{statistics.fmean(found[side]):.1f} ± {statistics.stdev(found[side]):.1f}" for side in ("ours", "theirs")]
+        cells = [
+            f"{statistics.fmean(found[side]):.1f} ± {statistics.stdev(found[side]):.1f}"
+            for side in ("ours", "theirs")
+        ]
         cells += [f"{found['difference']:+.1f}", f"{2 * found['standard_error']:.1f}"]
-        lines.append(f"| {task}, {GLUE[task].metrics[0]}, {settings['epochs'][task]} epochs | {' | '.join(cells)} |")
+        lines.append(
+            f"| {task}, {GLUE[task].metrics[0]}, {settings['epochs'][task]} epochs | {' | '.join(cells)} |"
+        )
     precision = "bfloat16" if settings["bf16"] else "float32"
     lines += [
         "",
@@ -113,26 +156,59 @@ def main() -> None:
     parser = new_parser(__doc__, "fine_tuning.json")
     parser.add_argument("net", metavar="NET", help="folder of transformers")
     parser.add_argument("glue", metavar="GLUE", help="GLUE's folder")
-    parser.add_argument("--tasks", nargs="+", choices=list(GLUE), metavar="TASK", default=TASKS, help=f"default: {', '.join(TASKS)}")
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 1 to N, two or more (default %(default)s)")
+    parser.add_argument(
+        "--tasks",
+        nargs="+",
+        choices=list(GLUE),
+        metavar="TASK",
+        default=TASKS,
+        help=f"default: {', '.join(TASKS)}",
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=5, metavar="N", help="seeds 1 to N, two or more (default %(default)s)"
+    )
     parser.add_argument("--lr", type=float, default=1e-4, help="of both (default %(default)s)")
-    parser.add_argument("--epochs", nargs="+", default=["3"], metavar="N", help="of both; TASK=N for one task alone (default 3)")
+    parser.add_argument(
+        "--epochs",
+        nargs="+",
+        default=["3"],
+        metavar="N",
+        help="of both; TASK=N for one task alone (default 3)",
+    )
     parser.add_argument("--bf16", action="store_true", help="both under autocast to bfloat16")
-    parser.add_argument("--processes", type=int, default=os.cpu_count(), metavar="N", help="runs at a time (default %(default)s)")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=os.cpu_count(),
+        metavar="N",
+        help="runs at a time (default %(default)s)",
+    )
     parser.add_argument("--threads", type=int, default=1, help="of a run (default %(default)s)")
-    parser.add_argument("--work", type=Path, default=Path("fine_tuning"), metavar="DIR", help="folder for the runs (default %(default)s)")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path("fine_tuning"),
+        metavar="DIR",
+        help="folder for the runs (default %(default)s)",
+    )
     args = read_arguments(parser, markdown)
     if args.seeds < 2:
         raise InputError(f"--seeds {args.seeds}: a spread needs 2 or more")
     if find_spec("accelerate") is None:
-        raise InputError("transformers' Trainer needs accelerate, which is not installed; run: pip install accelerate")
+        raise InputError(
+            "transformers' Trainer needs accelerate, which is not installed; run: pip install accelerate"
+        )
     fairseq_electra.register()
     torch.set_num_threads(args.threads)
     sides = ours(args, args.work), theirs(args, args.work)
     tasks = {task: compared(sides[0][task], sides[1][task]) for task in args.tasks}
     versions = {name: metadata.version(name) for name in ("torch", "transformers", "accelerate")}
     report = {"net": Path(args.net).name, "processor": processor(), "versions": versions, "seeds": args.seeds}
-    publish(report | {"settings": {"lr": args.lr, "epochs": epochs_of(args), "bf16": args.bf16}, "tasks": tasks}, args.output, markdown)
+    publish(
+        report | {"settings": {"lr": args.lr, "epochs": epochs_of(args), "bf16": args.bf16}, "tasks": tasks},
+        args.output,
+        markdown,
+    )
 
 
 if __name__ == "__main__":

@@ -30,7 +30,10 @@ class Classifier(nn.Module):
 
         super().__init__()
         self.encoder = AutoModel.from_pretrained(folder)
-        self.dropout, self.prediction = nn.Dropout(dropout), nn.Linear(self.encoder.config.hidden_size, outputs)
+        self.dropout, self.prediction = (
+            nn.Dropout(dropout),
+            nn.Linear(self.encoder.config.hidden_size, outputs),
+        )
         initialize_as_dense_default(self.prediction)
 
     def forward(self, labels: Tensor, attention_mask: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
@@ -45,9 +48,13 @@ class Classifier(nn.Module):
 
 def rows_of(examples: list[Example], labels: tuple[str, ...], tokenizer, longest: int) -> list[dict]:
     """Tokenize a split as transformers does; the labels are classes from 0 on, or numbers."""
-    encoded = tokenizer(*map(list, zip(*(each.texts for each in examples), strict=True)), truncation=True, max_length=longest)
+    encoded = tokenizer(
+        *map(list, zip(*(each.texts for each in examples), strict=True)), truncation=True, max_length=longest
+    )
     targets = [labels.index(str(each.label)) if labels else float(str(each.label)) for each in examples]
-    return [{**{name: encoded[name][i] for name in encoded}, "labels": target} for i, target in enumerate(targets)]
+    return [
+        {**{name: encoded[name][i] for name in encoded}, "labels": target} for i, target in enumerate(targets)
+    ]
 
 
 def train(args: argparse.Namespace) -> dict[str, float]:
@@ -56,7 +63,9 @@ def train(args: argparse.Namespace) -> dict[str, float]:
 
     examples, info = glue_task(args.glue, args.task, args.longest)
     tokenizer = AutoTokenizer.from_pretrained(args.net)
-    rows = {split: rows_of(examples[split], info.labels, tokenizer, args.longest) for split in ("train", "valid")}
+    rows = {
+        split: rows_of(examples[split], info.labels, tokenizer, args.longest) for split in ("train", "valid")
+    }
     set_seed(args.seed)
     updates = args.epochs * -(-len(rows["train"]) // args.batch_size)
     settings = TrainingArguments(

@@ -37,7 +37,9 @@ STEPS = 10  # of a variant in a round
 TOP = 5  # kernels listed
 
 
-def make_steps(size: str, rows: int, width: int, device: str) -> dict[str, tuple[Callable[[], None], int | None]]:
+def make_steps(
+    size: str, rows: int, width: int, device: str
+) -> dict[str, tuple[Callable[[], None], int | None]]:
     """Return of every variant a training step, compiled and up to speed, and the most memory of a GPU that it took, in MB."""
     from benchmark.baselines import transformers_step
     from benchmark.training_step import CLIP_NORM, VOCABULARY, our_step, random_batch
@@ -93,7 +95,9 @@ def moved(sample: dict, device: str) -> dict:
     return {**sample, "net_input": on_device, "target": on_device["target"]}
 
 
-def seconds_of_traffic(networks: Sequence[EncoderSizes], rows: int, width: int, slots: int, num_tokens: int, device: str) -> float:
+def seconds_of_traffic(
+    networks: Sequence[EncoderSizes], rows: int, width: int, slots: int, num_tokens: int, device: str
+) -> float:
     """Seconds to move what fused kernels must move, by the speed of a large copy.
 
     Args:
@@ -123,7 +127,9 @@ def compare(size: str, rows: int, width: int, device: str, rounds: int, repeats:
     runs = {name: run for name, (run, _) in made.items()}
     sizes, slots = MODEL_SIZES[size].encoder, max(1, round(0.15 * width))
     generator = MODEL_SIZES[size].generator
-    alone_run = products_alone(step_products(sizes, generator, VOCABULARY, rows, width, slots), torch.bfloat16, device)
+    alone_run = products_alone(
+        step_products(sizes, generator, VOCABULARY, rows, width, slots), torch.bfloat16, device
+    )
     alone_run()
     seconds: dict[str, list[float]] = {name: [] for name in [*runs, "products"]}
     for _ in range(rounds):
@@ -180,7 +186,11 @@ def kernel_seconds(profile: torch.profiler.profile, device: str) -> dict[str, fl
     """Read from a profile how long each kernel ran."""
     kind = "self_device_time_total" if device == "cuda" else "self_cpu_time_total"
     # of a GPU the kernels alone: their time is also that of the operators that started them
-    own = [e for e in profile.key_averages() if device == "cpu" or (e.device_type == DeviceType.CUDA and not e.is_user_annotation)]
+    own = [
+        e
+        for e in profile.key_averages()
+        if device == "cpu" or (e.device_type == DeviceType.CUDA and not e.is_user_annotation)
+    ]
     return {event.key: getattr(event, kind) / 1e6 for event in own}
 
 
@@ -216,9 +226,13 @@ def markdown(report: dict) -> str:
 def main() -> None:
     """Run."""
     parser = new_parser(__doc__, "gpu.json")
-    parser.add_argument("--points", nargs="+", default=list(POINTS), metavar="SIZE:ROWS:WIDTH", help="default: %(default)s")
+    parser.add_argument(
+        "--points", nargs="+", default=list(POINTS), metavar="SIZE:ROWS:WIDTH", help="default: %(default)s"
+    )
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="default: %(default)s")
-    parser.add_argument("--steps", type=int, default=STEPS, help="of a variant in a round (default: %(default)s)")
+    parser.add_argument(
+        "--steps", type=int, default=STEPS, help="of a variant in a round (default: %(default)s)"
+    )
     args = read_arguments(parser, markdown)
     if args.device == "cuda" and not torch.cuda.is_available():
         parser.error("there is no GPU here; --device cpu tries the program without one")

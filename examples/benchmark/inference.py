@@ -52,7 +52,9 @@ def transformers_runs(folder: Path, texts: list[str]) -> dict[str, dict[str, Cal
         found: list = [None] * len(texts)
         for first in range(0, len(order), rows):
             chosen = order[first : first + rows]
-            batch = tokenizer.pad({name: [column[i] for i in chosen] for name, column in ids.items()}, return_tensors="pt")
+            batch = tokenizer.pad(
+                {name: [column[i] for i in chosen] for name, column in ids.items()}, return_tensors="pt"
+            )
             output = model(**batch)
             values = output.logits.sigmoid() if detect else output.last_hidden_state
             for i, value in zip(chosen, values, strict=True):
@@ -105,8 +107,14 @@ def compare(checkpoint: str, vocabulary: str | None, texts: list[str], rounds: i
 def markdown(report: dict) -> str:
     """Tables of a report."""
     machine = report["machine"]
-    lines = [f"{machine['processor']}, {machine['threads']} thread, torch {machine['torch']}, transformers {machine['transformers']}", ""]
-    lines += [f"| {report['sentences']} sentences | sentences/s of one core | ratio | range |", "|---|---|---|---|"]
+    lines = [
+        f"{machine['processor']}, {machine['threads']} thread, torch {machine['torch']}, transformers {machine['transformers']}",
+        "",
+    ]
+    lines += [
+        f"| {report['sentences']} sentences | sentences/s of one core | ratio | range |",
+        "|---|---|---|---|",
+    ]
     for net, tasks in report["nets"].items():
         for task, found in tasks.items():
             for row in found["rows"]:
@@ -120,9 +128,18 @@ def markdown(report: dict) -> str:
 def main() -> None:
     """Run."""
     parser = new_parser(__doc__, "inference.json")
-    parser.add_argument("checkpoints", nargs="*", metavar="NAME=CHECKPOINT", help="pre-training checkpoints with learned positions")
-    parser.add_argument("--vocab", metavar="DIR", help="folder of the vocabulary (default: the checkpoint's, or its data's)")
-    parser.add_argument("--text", metavar="FILE", help="where the sentences come from (default: the built-in corpus)")
+    parser.add_argument(
+        "checkpoints",
+        nargs="*",
+        metavar="NAME=CHECKPOINT",
+        help="pre-training checkpoints with learned positions",
+    )
+    parser.add_argument(
+        "--vocab", metavar="DIR", help="folder of the vocabulary (default: the checkpoint's, or its data's)"
+    )
+    parser.add_argument(
+        "--text", metavar="FILE", help="where the sentences come from (default: the built-in corpus)"
+    )
     parser.add_argument("--sentences", type=int, default=256, help="how many (default: %(default)s)")
     args = read_arguments(parser, markdown)
     import transformers
@@ -137,7 +154,12 @@ def main() -> None:
         for given in args.checkpoints:
             name, _, path = given.rpartition("=")
             nets[name or path] = compare(path, args.vocab, texts, args.rounds)
-    machine = {"processor": processor(), "threads": 1, "torch": torch.__version__, "transformers": transformers.__version__}
+    machine = {
+        "processor": processor(),
+        "threads": 1,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
     report = {"machine": machine, "sentences": len(texts), "nets": nets}
     publish(report, args.output, markdown)
 

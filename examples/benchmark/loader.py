@@ -35,7 +35,10 @@ def compare(rows: int, rounds: int) -> list[dict]:
         lines = [rng.integers(4, VOCABULARY - 1, size).tolist() for size in rng.integers(5, 120, LINES)]
         write_binarized(prefix, [lines], VOCABULARY, 2)
         corpus = open_binarized(prefix, VOCABULARY)
-        loaders = {"fairseq_electra": (our_loader(corpus), 200), "fairseq masked_lm": (fairseq_loader(str(prefix)), 2)}
+        loaders = {
+            "fairseq_electra": (our_loader(corpus), 200),
+            "fairseq masked_lm": (fairseq_loader(str(prefix)), 2),
+        }
         speeds: dict[str, list[float]] = {name: [] for name in loaders}
         for _ in range(rounds):
             for name, (dataset, batches) in loaders.items():
@@ -57,7 +60,11 @@ def tokens_per_second(dataset, batches: np.ndarray) -> float:
     start = time.process_time()
     tokens = 0
     for batch in batches:
-        items = dataset.__getitems__(batch) if hasattr(dataset, "__getitems__") else [dataset[int(i)] for i in batch]
+        items = (
+            dataset.__getitems__(batch)
+            if hasattr(dataset, "__getitems__")
+            else [dataset[int(i)] for i in batch]
+        )
         tokens += int(dataset.collater(items)["ntokens"])
     return tokens / (time.process_time() - start)
 

@@ -31,7 +31,9 @@ BATCHES = 4  # of a variant in a round
 PADDED, BY_LENGTH, PACKED = "padded", "batches by length", "--pack"
 
 
-def steps_on(paragraphs: list[str], size: str, width: int, slots: int, autocast: str) -> dict[str, tuple[float, Callable[[], int]]]:
+def steps_on(
+    paragraphs: list[str], size: str, width: int, slots: int, autocast: str
+) -> dict[str, tuple[float, Callable[[], int]]]:
     """Make all ways to train on paragraphs.
 
     Args:
@@ -46,7 +48,10 @@ def steps_on(paragraphs: list[str], size: str, width: int, slots: int, autocast:
     """
     from omegaconf import OmegaConf
 
-    from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionConfig
+    from fairseq_electra.criterions.replaced_token_detection import (
+        ReplacedTokenDetection,
+        ReplacedTokenDetectionConfig,
+    )
     from fairseq_electra.models.electra import ElectraConfig, ElectraModel
     from fairseq_electra.tasks.electra_pretraining import ElectraPretrainingConfig, ElectraPretrainingTask
 
@@ -56,22 +61,49 @@ def steps_on(paragraphs: list[str], size: str, width: int, slots: int, autocast:
         lines: Iterable[str] = (line for paragraph in paragraphs for line in (paragraph, ""))
         encode_to_binary(load_wordpiece(folder), lines, Path(folder) / "train", folder)
         for name in (PADDED, BY_LENGTH, PACKED):
-            options = {"data": folder, "tokens_per_sample": width, "pack": name == PACKED, "autocast": autocast, "seed": 1}
-            options |= {"train_subset": "train", "cpu": not torch.cuda.is_available(), "ddp_backend": "pytorch_ddp"}
-            options |= dict.fromkeys(["fp16", "bf16", "memory_efficient_fp16", "memory_efficient_bf16", "amp", "tpu"], False)
+            options = {
+                "data": folder,
+                "tokens_per_sample": width,
+                "pack": name == PACKED,
+                "autocast": autocast,
+                "seed": 1,
+            }
+            options |= {
+                "train_subset": "train",
+                "cpu": not torch.cuda.is_available(),
+                "ddp_backend": "pytorch_ddp",
+            }
+            options |= dict.fromkeys(
+                ["fp16", "bf16", "memory_efficient_fp16", "memory_efficient_bf16", "amp", "tpu"], False
+            )
             cfg: Any = OmegaConf.merge(OmegaConf.structured(ElectraPretrainingConfig), options)
             task = ElectraPretrainingTask.setup_task(cfg)
             dataset = task.load_dataset("train")
             torch.manual_seed(1)
-            sizes = {"model_size": size, **MODEL_SIZES[size].arch_traits, "max_position_embeddings": max(512, width)}
+            sizes = {
+                "model_size": size,
+                **MODEL_SIZES[size].arch_traits,
+                "max_position_embeddings": max(512, width),
+            }
             sizes |= {"dropout": 0.0, "attention_dropout": 0.0}
-            model = ElectraModel.build_model(OmegaConf.merge(OmegaConf.structured(ElectraConfig), sizes), task)
+            model = ElectraModel.build_model(
+                OmegaConf.merge(OmegaConf.structured(ElectraConfig), sizes), task
+            )
             criterion = ReplacedTokenDetection(OmegaConf.structured(ReplacedTokenDetectionConfig), task)
             optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
             order = dataset.ordered_indices()
-            batches = by_length(dataset.sizes, slots) if name == BY_LENGTH else of_one_width(order, width, slots)
+            batches = (
+                by_length(dataset.sizes, slots) if name == BY_LENGTH else of_one_width(order, width, slots)
+            )
 
-            def train(task=task, dataset=dataset, model=model, criterion=criterion, optimizer=optimizer, batches=batches) -> int:
+            def train(
+                task=task,
+                dataset=dataset,
+                model=model,
+                criterion=criterion,
+                optimizer=optimizer,
+                batches=batches,
+            ) -> int:
                 tokens = 0
                 for rows, dataset.width in islice(batches, BATCHES):
                     sample = dataset.collater(rows)
@@ -127,7 +159,9 @@ def filled_by_length(sizes: np.ndarray, slots: int) -> float:
     return float(sizes.sum()) / sum(len(rows) * longest for rows, longest in cut_by_length(sizes, slots))
 
 
-def compare(paragraphs: list[str], size: str, width: int, slots: int, autocast: str, rounds: int) -> list[dict]:
+def compare(
+    paragraphs: list[str], size: str, width: int, slots: int, autocast: str, rounds: int
+) -> list[dict]:
     """Time all, in turn, after a round to warm up; in processor time of all threads."""
     ways = steps_on(paragraphs, size, width, slots, autocast)
     speeds: dict[str, list[float]] = {name: [] for name in ways}
@@ -155,12 +189,17 @@ def markdown(report: dict) -> str:
     """Table of a report."""
     machine = report["machine"]
     lines = [f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}", ""]
-    lines += ["| rows of paragraphs | filled | tokens of text/s of one core | ratio | range |", "|---|---|---|---|---|"]
+    lines += [
+        "| rows of paragraphs | filled | tokens of text/s of one core | ratio | range |",
+        "|---|---|---|---|---|",
+    ]
     for found in report["found"]:
         for row in found["rows"]:
             low, high = row["ratio_range"]
             title = f"{found['size']}, rows of {found['width']}: {row['variant']}"
-            lines.append(f"| {title} | {row['filled']:.1%} | {row['tokens_per_cpu_second']:,} | {row['ratio']:.2f} | {low} to {high} |")
+            lines.append(
+                f"| {title} | {row['filled']:.1%} | {row['tokens_per_cpu_second']:,} | {row['ratio']:.2f} | {low} to {high} |"
+            )
     for size, net in report.get("nets", {}).items():
         lines += ["", f"{size}: {net['positions']} positions, --norm {net['norm']}"]
     return "\n".join(lines)
@@ -169,11 +208,21 @@ def markdown(report: dict) -> str:
 def main() -> None:
     """Run."""
     parser = new_parser(__doc__, "packing.json")
-    parser.add_argument("--text", metavar="FILE", help="paragraphs, a line each (default: the built-in corpus)")
-    parser.add_argument("--sizes", nargs="+", default=["tiny", "small"], help="rows of the size table (default: tiny small)")
-    parser.add_argument("--widths", nargs="+", type=int, default=[128, 512], help="tokens of a row (default: 128 512)")
-    parser.add_argument("--slots", type=int, default=4096, help="of a batch, tokens and padding (default: %(default)s)")
-    parser.add_argument("--autocast", default="none", choices=["none", "bf16"], help="type of products (default: %(default)s)")
+    parser.add_argument(
+        "--text", metavar="FILE", help="paragraphs, a line each (default: the built-in corpus)"
+    )
+    parser.add_argument(
+        "--sizes", nargs="+", default=["tiny", "small"], help="rows of the size table (default: tiny small)"
+    )
+    parser.add_argument(
+        "--widths", nargs="+", type=int, default=[128, 512], help="tokens of a row (default: 128 512)"
+    )
+    parser.add_argument(
+        "--slots", type=int, default=4096, help="of a batch, tokens and padding (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--autocast", default="none", choices=["none", "bf16"], help="type of products (default: %(default)s)"
+    )
     parser.add_argument("--threads", type=int, default=1, help="threads (default: %(default)s)")
     args = read_arguments(parser, markdown)
     if args.slots < max(args.widths):
@@ -185,11 +234,20 @@ def main() -> None:
     paragraphs = list(islice((line for line in text if line.strip()), PARAGRAPHS))
     with alone():
         found = [
-            {"size": size, "width": width, "rows": compare(paragraphs, size, width, args.slots, args.autocast, args.rounds)}
+            {
+                "size": size,
+                "width": width,
+                "rows": compare(paragraphs, size, width, args.slots, args.autocast, args.rounds),
+            }
             for size in args.sizes
             for width in args.widths
         ]
-    machine = {"processor": processor(), "threads": args.threads, "torch": torch.__version__, "autocast": args.autocast}
+    machine = {
+        "processor": processor(),
+        "threads": args.threads,
+        "torch": torch.__version__,
+        "autocast": args.autocast,
+    }
     nets = {size: MODEL_SIZES[size].arch_traits for size in args.sizes}
     report = {"machine": machine, "nets": nets, "found": found}
     publish(report, args.output, markdown)

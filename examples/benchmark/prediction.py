@@ -79,7 +79,9 @@ def variants(net: str, texts: list[str], folder: Path) -> dict[str, Callable[[],
         f"transformers' pipeline, batches of {rows}": lambda rows=rows: theirs(rows)  # type: ignore[misc]
         for rows in BATCHES
     }
-    return made | {"fairseq-electra predict": lambda: [answer["probabilities"]["no"] for answer in predictor(texts)]}
+    return made | {
+        "fairseq-electra predict": lambda: [answer["probabilities"]["no"] for answer in predictor(texts)]
+    }
 
 
 def compare(net: str, texts: list[str], rounds: int) -> dict:
@@ -105,19 +107,33 @@ def timed(runs: dict[str, Callable], rounds: int, number: int, unit: str) -> lis
     best = min(others, key=lambda name: statistics.median(seconds[name]))
     rows = []
     for name, taken in seconds.items():
-        rows.append({"variant": name, unit: round(number / statistics.median(taken), 1), **ratios(seconds[best], taken)})
+        rows.append(
+            {
+                "variant": name,
+                unit: round(number / statistics.median(taken), 1),
+                **ratios(seconds[best], taken),
+            }
+        )
     return rows
 
 
 def markdown(report: dict) -> str:
     """Table of a report."""
     machine = report["machine"]
-    lines = [f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}, transformers {machine['transformers']}", ""]
-    lines += [f"| {report['lines']} lines of text, label out | lines/s | ratio | range |", "|---|---|---|---|"]
+    lines = [
+        f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}, transformers {machine['transformers']}",
+        "",
+    ]
+    lines += [
+        f"| {report['lines']} lines of text, label out | lines/s | ratio | range |",
+        "|---|---|---|---|",
+    ]
     for size, found in report["sizes"].items():
         for row in found["rows"]:
             low, high = row["ratio_range"]
-            lines.append(f"| {size}: {row['variant']} | {row['lines_per_second']:,} | {row['ratio']:.2f} | {low} to {high} |")
+            lines.append(
+                f"| {size}: {row['variant']} | {row['lines_per_second']:,} | {row['ratio']:.2f} | {low} to {high} |"
+            )
     return "\n".join([*lines, *nets_of(report)])
 
 
@@ -126,17 +142,25 @@ def nets_of(report: dict) -> list[str]:
     return [line for size, net in report.get("nets", {}).items() for line in ("", f"{size}: {net}")]
 
 
-def arguments(description: str | None, number: int, output: str, unit: str, markdown: Markdown) -> argparse.Namespace:
+def arguments(
+    description: str | None, number: int, output: str, unit: str, markdown: Markdown
+) -> argparse.Namespace:
     """Read the command line of a comparison, of so many lines or questions."""
     parser = new_parser(description, output)
-    parser.add_argument("--sizes", nargs="+", default=["tiny", "small"], help="rows of the size table (default: tiny small)")
-    parser.add_argument("--text", metavar="FILE", help=f"where the {unit} come from (default: the built-in corpus)")
+    parser.add_argument(
+        "--sizes", nargs="+", default=["tiny", "small"], help="rows of the size table (default: tiny small)"
+    )
+    parser.add_argument(
+        "--text", metavar="FILE", help=f"where the {unit} come from (default: the built-in corpus)"
+    )
     parser.add_argument(f"--{unit}", type=int, default=number, help="how many (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="for both (default: %(default)s)")
     return read_arguments(parser, markdown)
 
 
-def measure(args: argparse.Namespace, unit: str, number: int, compare: Callable[[str], dict], markdown: Markdown) -> None:
+def measure(
+    args: argparse.Namespace, unit: str, number: int, compare: Callable[[str], dict], markdown: Markdown
+) -> None:
     """Compare for every size, with the positions of ``--arch`` and with learned ones, and publish the report."""
     import transformers
 
@@ -146,7 +170,12 @@ def measure(args: argparse.Namespace, unit: str, number: int, compare: Callable[
     keep_freed_memory()
     with alone():
         found = {net: compare(net) for size in args.sizes for net in (size, size + LEARNED)}
-    machine = {"processor": processor(), "threads": args.threads, "torch": torch.__version__, "transformers": transformers.__version__}
+    machine = {
+        "processor": processor(),
+        "threads": args.threads,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
     encoders = {size: MODEL_SIZES[size].arch_encoder for size in args.sizes}
     nets = {size: f"{each.positions} positions, --norm {each.norm}" for size, each in encoders.items()}
     publish({"machine": machine, unit: number, "nets": nets, "sizes": found}, args.output, markdown)

@@ -33,7 +33,10 @@ def made_up(number: int) -> Squad:
     lines = sentences(None, number * 2)
     contexts = [". ".join(lines[i : i + 8]) for i in range(0, len(lines) - 8, 8)]
     asked = [(k, line) for k in range(len(contexts)) for line in lines[8 * k : 8 * k + 5]]
-    questions = [Question(str(i), line[:60], k, ((contexts[k].index(line[:40]), line[:40]),)) for i, (k, line) in enumerate(asked[:number])]
+    questions = [
+        Question(str(i), line[:60], k, ((contexts[k].index(line[:40]), line[:40]),))
+        for i, (k, line) in enumerate(asked[:number])
+    ]
     return Squad(contexts, questions)
 
 
@@ -69,10 +72,20 @@ def features(squad: Squad, tokenizer, their_tokenizer) -> dict[str, Callable[[],
 
 def their_windows(squad: Squad, tokenizer):
     """Windows as transformers' example makes them."""
-    texts = [question.text for question in squad.questions], [squad.contexts[question.context] for question in squad.questions]
-    overlap = LONGEST - 3 - MAX_QUESTION - STRIDE  # transformers calls the pieces that two windows share their stride
+    texts = (
+        [question.text for question in squad.questions],
+        [squad.contexts[question.context] for question in squad.questions],
+    )
+    overlap = (
+        LONGEST - 3 - MAX_QUESTION - STRIDE
+    )  # transformers calls the pieces that two windows share their stride
     return tokenizer(
-        *texts, truncation="only_second", max_length=LONGEST, stride=overlap, return_overflowing_tokens=True, return_offsets_mapping=True
+        *texts,
+        truncation="only_second",
+        max_length=LONGEST,
+        stride=overlap,
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
     )
 
 
@@ -83,24 +96,41 @@ def answers(squad: Squad, pretrained, folder: Path) -> dict[str, Callable[[], li
     from fairseq_electra.finetuning.predictions import AnswerPredictor
     from fairseq_electra.hub.interface import ElectraHubInterface
 
-    model, tokenizer = AutoModelForQuestionAnswering.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    model, tokenizer = (
+        AutoModelForQuestionAnswering.from_pretrained(folder).eval(),
+        AutoTokenizer.from_pretrained(folder),
+    )
     predictor = AnswerPredictor(ElectraHubInterface(pretrained), HEAD)
-    lines = [f"{question.text}\t{squad.contexts[question.context]}".replace("\n", " ") for question in squad.questions]
+    lines = [
+        f"{question.text}\t{squad.contexts[question.context]}".replace("\n", " ")
+        for question in squad.questions
+    ]
 
     @torch.inference_mode()
     def theirs(rows: int, by_length: bool) -> list[tuple[int, int]]:
         windows = their_windows(squad, tokenizer)
         number = len(windows["input_ids"])
-        order = sorted(range(number), key=lambda i: len(windows["input_ids"][i])) if by_length else list(range(number))
+        order = (
+            sorted(range(number), key=lambda i: len(windows["input_ids"][i]))
+            if by_length
+            else list(range(number))
+        )
         best: list[list[tuple[float, tuple[int, int]]]] = [[] for _ in squad.questions]
         for first in range(0, number, rows):
             chosen = order[first : first + rows]
-            columns = {name: [windows[name][i] for i in chosen] for name in ("input_ids", "token_type_ids", "attention_mask")}
+            columns = {
+                name: [windows[name][i] for i in chosen]
+                for name in ("input_ids", "token_type_ids", "attention_mask")
+            }
             padding: dict = {} if by_length else {"padding": "max_length", "max_length": LONGEST}
             found = model(**tokenizer.pad(columns, return_tensors="pt", **padding))
-            for i, start, end in zip(chosen, found.start_logits.numpy(), found.end_logits.numpy(), strict=True):
+            for i, start, end in zip(
+                chosen, found.start_logits.numpy(), found.end_logits.numpy(), strict=True
+            ):
                 question = windows["overflow_to_sample_mapping"][i]
-                best[question] += _candidates(start, end, windows["offset_mapping"][i], windows.sequence_ids(i))
+                best[question] += _candidates(
+                    start, end, windows["offset_mapping"][i], windows.sequence_ids(i)
+                )
         return [max(each)[1] for each in best]
 
     made: dict[str, Callable[[], list[tuple[int, int]]]] = {}
@@ -108,15 +138,24 @@ def answers(squad: Squad, pretrained, folder: Path) -> dict[str, Callable[[], li
         for by_length in (False, True):
             how = "sorted by length" if by_length else f"padded to {LONGEST}, as its example"
             made[f"transformers, {how}, batches of {rows}"] = functools.partial(theirs, rows, by_length)
-    return made | {"fairseq-electra predict": lambda: [(answer["begin"], answer["end"]) for answer in predictor(lines)]}
+    return made | {
+        "fairseq-electra predict": lambda: [(answer["begin"], answer["end"]) for answer in predictor(lines)]
+    }
 
 
-def _candidates(start: np.ndarray, end: np.ndarray, offsets: list, of: list) -> list[tuple[float, tuple[int, int]]]:
+def _candidates(
+    start: np.ndarray, end: np.ndarray, offsets: list, of: list
+) -> list[tuple[float, tuple[int, int]]]:
     """The answers of a window, as transformers' example finds them, with their scores."""
     first = of.index(1)
     last = len(of) - of[::-1].index(1)
     starts, ends = start[first:last].argsort()[-COUNT:] + first, end[first:last].argsort()[-COUNT:] + first
-    return [(start[a] + end[b], (offsets[a][0], offsets[b][1])) for a in starts for b in ends if a <= b < a + ANSWER]
+    return [
+        (start[a] + end[b], (offsets[a][0], offsets[b][1]))
+        for a in starts
+        for b in ends
+        if a <= b < a + ANSWER
+    ]
 
 
 def compare(net: str, squad: Squad, rounds: int, with_features: bool = True) -> dict:
@@ -128,16 +167,25 @@ def compare(net: str, squad: Squad, rounds: int, with_features: bool = True) -> 
 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        pretrained = new_net(net, folder / "vocab", LONGEST, lambda hidden_size: (HEAD, IndependentAnswerHead(hidden_size), []))
-        pretrained.task = TaskInfo("", ANSWERING, 2, (), (), LONGEST, stride=STRIDE, max_question=MAX_QUESTION)
+        pretrained = new_net(
+            net, folder / "vocab", LONGEST, lambda hidden_size: (HEAD, IndependentAnswerHead(hidden_size), [])
+        )
+        pretrained.task = TaskInfo(
+            "", ANSWERING, 2, (), (), LONGEST, stride=STRIDE, max_question=MAX_QUESTION
+        )
         export_transformers(pretrained, folder / "net")
         windows = features(squad, pretrained.tokenizer, AutoTokenizer.from_pretrained(folder / "net"))
         numbers = {name: run() for name, run in windows.items()}
         number = numbers["fairseq-electra prepare"]
-        timed_features = {"features": timed(windows, rounds, number, "windows_per_second")} if with_features else {}
+        timed_features = (
+            {"features": timed(windows, rounds, number, "windows_per_second")} if with_features else {}
+        )
         found = answers(squad, pretrained, folder / "net")
         contexts = [squad.contexts[question.context] for question in squad.questions]
-        places = {name: whole_words(np.array(run(), dtype=float)[:, None] @ PLACE, contexts)[:, 0, :2] for name, run in found.items()}
+        places = {
+            name: whole_words(np.array(run(), dtype=float)[:, None] @ PLACE, contexts)[:, 0, :2]
+            for name, run in found.items()
+        }
         *others, ours = found
         same = min(float((places[name] == places[ours]).all(-1).mean()) for name in others)
         return {
@@ -151,14 +199,19 @@ def compare(net: str, squad: Squad, rounds: int, with_features: bool = True) -> 
 def markdown(report: dict) -> str:
     """Table of a report."""
     machine = report["machine"]
-    lines = [f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}, transformers {machine['transformers']}", ""]
+    lines = [
+        f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}, transformers {machine['transformers']}",
+        "",
+    ]
     lines += ["| questions to | windows/s | ratio | range |", "|---|---|---|---|"]
     for size, found in report["sizes"].items():
         for what in ("features", "answers"):
             for row in found.get(what, ()):
                 low, high = row["ratio_range"]
                 title = f"{what if what == 'features' else f'{size}: {what}'}: {row['variant']}"
-                lines.append(f"| {title} | {row['windows_per_second']:,} | {row['ratio']:.2f} | {low} to {high} |")
+                lines.append(
+                    f"| {title} | {row['windows_per_second']:,} | {row['ratio']:.2f} | {low} to {high} |"
+                )
     return "\n".join([*lines, *nets_of(report)])
 
 
@@ -171,7 +224,13 @@ def main() -> None:
         squad = Squad(squad.contexts, squad.questions[: args.questions])
         squad = Squad(squad.contexts[: squad.questions[-1].context + 1], squad.questions)
     first = args.sizes[0]
-    measure(args, "questions", len(squad.questions), lambda net: compare(net, squad, args.rounds, net == first), markdown)
+    measure(
+        args,
+        "questions",
+        len(squad.questions),
+        lambda net: compare(net, squad, args.rounds, net == first),
+        markdown,
+    )
 
 
 if __name__ == "__main__":

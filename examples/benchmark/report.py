@@ -34,10 +34,23 @@ def new_parser(description: str | None, output: str, rounds: int = 5) -> argpars
         output: where its report goes if nothing else is said.
         rounds: likewise.
     """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=rounds, help="rounds; in each, every variant has its turn (default: %(default)s)")
-    parser.add_argument("--output", default=output, metavar="FILE", help="where the figures go (default: %(default)s)")
-    parser.add_argument("--table", metavar="FILE", help="measure nothing: print the tables of figures that were written before")
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=rounds,
+        help="rounds; in each, every variant has its turn (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output", default=output, metavar="FILE", help="where the figures go (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--table",
+        metavar="FILE",
+        help="measure nothing: print the tables of figures that were written before",
+    )
     return parser
 
 
@@ -74,15 +87,22 @@ def run_logged(command: Sequence[str], log: Path, threads: int, seconds: float |
     with log.open("w") as stream:
         words = [sys.executable, "-m", *command]
         try:
-            done = subprocess.run(words, stdout=stream, stderr=subprocess.STDOUT, env=environment, timeout=seconds)
+            done = subprocess.run(
+                words, stdout=stream, stderr=subprocess.STDOUT, env=environment, timeout=seconds
+            )
         except subprocess.TimeoutExpired as error:
             raise TimeoutError(f"{command[0]} was ended: no time was left") from error
     if done.returncode:
         end = log.read_text(encoding="utf-8").splitlines()[-20:]
-        raise RuntimeError("\n".join([f"{command[0]} ended with status {done.returncode}, and last printed", *end]))
+        raise RuntimeError(
+            "\n".join([f"{command[0]} ended with status {done.returncode}, and last printed", *end])
+        )
 
 
 def ratios(of: Sequence[float], to: Sequence[float]) -> dict:
     """Ratio of two series of measurements, round by round: its median, and its smallest and largest."""
     found = [a / b for a, b in zip(of, to, strict=True)]
-    return {"ratio": round(statistics.median(found), 2), "ratio_range": [round(min(found), 2), round(max(found), 2)]}
+    return {
+        "ratio": round(statistics.median(found), 2),
+        "ratio_range": [round(min(found), 2), round(max(found), 2)],
+    }

@@ -55,7 +55,9 @@ def in_a_process(args: argparse.Namespace, *point: object) -> dict:
     """Run :func:`measure` in a process of its own."""
     command = [sys.executable, "-m", "benchmark.scaling", "--point", *map(str, point)]
     command += ["--autocast", args.autocast, "--threads", str(args.threads), "--rounds", str(args.rounds)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    return json.loads(
+        subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+    )
 
 
 def markdown(report: dict) -> str:
@@ -66,7 +68,9 @@ def markdown(report: dict) -> str:
     for point in report["points"]:
         low, high = point["range"]
         title = f"{point['size']}, {point['rows']} x {point['width']}"
-        lines.append(f"| {title} | {point['tokens_per_second']:,} | {low:,} to {high:,} | {point['megabytes']:,} |")
+        lines.append(
+            f"| {title} | {point['tokens_per_second']:,} | {low:,} to {high:,} | {point['megabytes']:,} |"
+        )
     return "\n".join(lines)
 
 
@@ -80,11 +84,28 @@ def plot(report: dict, output: Path) -> None:
     sizes = list(dict.fromkeys(point["size"] for point in report["points"]))
     figure, axes = pyplot.subplots(2, len(sizes), figsize=(5 * len(sizes), 6), sharex=True, squeeze=False)
     for column, size in enumerate(sizes):
-        for axis, name, label in zip(axes[:, column], ("tokens_per_second", "megabytes"), ("tokens per second", "MB at most"), strict=True):
+        for axis, name, label in zip(
+            axes[:, column],
+            ("tokens_per_second", "megabytes"),
+            ("tokens per second", "MB at most"),
+            strict=True,
+        ):
             for width in dict.fromkeys(point["width"] for point in report["points"]):
-                points = [point for point in report["points"] if (point["size"], point["width"]) == (size, width)]
-                axis.plot([point["rows"] * width for point in points], [point[name] for point in points], "o-", label=f"rows of {width}")
-            axis.set(xscale="log", yscale="log" if name == "megabytes" else "linear", ylabel=label, title=f"electra_{size}")
+                points = [
+                    point for point in report["points"] if (point["size"], point["width"]) == (size, width)
+                ]
+                axis.plot(
+                    [point["rows"] * width for point in points],
+                    [point[name] for point in points],
+                    "o-",
+                    label=f"rows of {width}",
+                )
+            axis.set(
+                xscale="log",
+                yscale="log" if name == "megabytes" else "linear",
+                ylabel=label,
+                title=f"electra_{size}",
+            )
             axis.grid(alpha=0.3)
         axes[1, column].set(xlabel="tokens of a batch")
         axes[0, column].set(ylim=(0, None))
@@ -96,14 +117,35 @@ def plot(report: dict, output: Path) -> None:
 def main() -> None:
     """Run."""
     parser = new_parser(__doc__, "scaling.json", rounds=3)
-    parser.add_argument("--sizes", nargs="+", default=["tiny", "small"], help="rows of the size table (default: tiny small)")
-    parser.add_argument("--widths", nargs="+", type=int, default=[128, 512, 2048], help="tokens of a row (default: 128 512 2048)")
-    parser.add_argument("--rows", nargs="+", type=int, default=[8, 32, 128, 256], help="of a batch (default: 8 32 128 256)")
-    parser.add_argument("--most-tokens", type=int, default=32768, help="of a batch; larger ones are left out (default: %(default)s)")
-    parser.add_argument("--autocast", default="none", choices=["none", "bf16"], help="type of products (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads (default: %(default)s)")
+    parser.add_argument(
+        "--sizes", nargs="+", default=["tiny", "small"], help="rows of the size table (default: tiny small)"
+    )
+    parser.add_argument(
+        "--widths",
+        nargs="+",
+        type=int,
+        default=[128, 512, 2048],
+        help="tokens of a row (default: 128 512 2048)",
+    )
+    parser.add_argument(
+        "--rows", nargs="+", type=int, default=[8, 32, 128, 256], help="of a batch (default: 8 32 128 256)"
+    )
+    parser.add_argument(
+        "--most-tokens",
+        type=int,
+        default=32768,
+        help="of a batch; larger ones are left out (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--autocast", default="none", choices=["none", "bf16"], help="type of products (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count() or 1, help="threads (default: %(default)s)"
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them too")
-    parser.add_argument("--point", nargs=3, metavar=("SIZE", "WIDTH", "ROWS"), help="one point, in this process, as JSON")
+    parser.add_argument(
+        "--point", nargs=3, metavar=("SIZE", "WIDTH", "ROWS"), help="one point, in this process, as JSON"
+    )
     args = read_arguments(parser, markdown)
     if args.point:
         size, width, rows = args.point
@@ -111,10 +153,17 @@ def main() -> None:
         return
     points = []
     with alone():
-        for point in [(s, w, r) for s in args.sizes for w in args.widths for r in args.rows if w * r <= args.most_tokens]:
+        for point in [
+            (s, w, r) for s in args.sizes for w in args.widths for r in args.rows if w * r <= args.most_tokens
+        ]:
             points.append(in_a_process(args, *point))
             print(points[-1], flush=True)
-    machine = {"processor": processor(), "threads": args.threads, "torch": torch.__version__, "autocast": args.autocast}
+    machine = {
+        "processor": processor(),
+        "threads": args.threads,
+        "torch": torch.__version__,
+        "autocast": args.autocast,
+    }
     report = {"machine": machine, "points": points}
     publish(report, args.output, markdown)
     if args.plot:

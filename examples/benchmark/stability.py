@@ -23,7 +23,11 @@ from fairseq_electra.speedrun.machine import processor
 
 COMMON = """--task electra_pretraining --criterion replaced_token_detection --arch electra_small --autocast bf16 --optimizer electra_adam
   --clip-norm 1.0 --lr-scheduler polynomial_decay --no-save --validate-interval 1000000 --log-interval 50"""
-RECIPE = {"rate": 5e-4, "warmup": 0.02, "total": 5000}  # the shortest schedule that a user may name, and its shortest warm-up
+RECIPE = {
+    "rate": 5e-4,
+    "warmup": 0.02,
+    "total": 5000,
+}  # the shortest schedule that a user may name, and its shortest warm-up
 SEEDS = (1, 2, 3)
 # name: what differs from the default. Those of the second part decide, and have three seeds
 CAUSES = {
@@ -65,7 +69,9 @@ def plan(study: str, seeds: bool) -> dict[str, str]:
         }
     runs = dict(CAUSES)
     if seeds:
-        runs |= {f"{name}, seed {seed}": f"{CAUSES[name]} --seed {seed}" for name in DECIDING for seed in SEEDS[1:]}
+        runs |= {
+            f"{name}, seed {seed}": f"{CAUSES[name]} --seed {seed}" for name in DECIDING for seed in SEEDS[1:]
+        }
     return runs
 
 
@@ -75,7 +81,13 @@ def arguments(data: Path, name: str, options: str, args: argparse.Namespace) -> 
     shape = f"--tokens-per-sample {args.tokens} --batch-size {args.rows} --batch-size-valid 32 --max-update {args.updates}"
     every = f"--validate-interval-updates {max(1, args.updates // 6)}"
     folder = args.output.with_suffix(".logs") / name
-    return [str(data), "--save-dir", str(folder), *shlex.split(f"{COMMON} {recipe} {shape} {every}"), *shlex.split(options)]
+    return [
+        str(data),
+        "--save-dir",
+        str(folder),
+        *shlex.split(f"{COMMON} {recipe} {shape} {every}"),
+        *shlex.split(options),
+    ]
 
 
 def curve(records: list[dict]) -> list[dict]:
@@ -95,17 +107,32 @@ def is_alive(found: list[dict]) -> bool:
 
 def main() -> None:
     """Run what is not there yet, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", nargs="?", type=Path, metavar="DATA", help="folder of binarized text with train and valid")
-    parser.add_argument("--study", choices=["causes", "rates"], default="causes", help="which runs (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "data", nargs="?", type=Path, metavar="DATA", help="folder of binarized text with train and valid"
+    )
+    parser.add_argument(
+        "--study", choices=["causes", "rates"], default="causes", help="which runs (default: %(default)s)"
+    )
     parser.add_argument("--only", metavar="TEXT", help="only the runs whose names hold this text")
     parser.add_argument("--seeds", action="store_true", help="causes: two more seeds of the deciding ones")
     parser.add_argument("--updates", type=int, default=800, help="of a run (default: %(default)s)")
     parser.add_argument("--rows", type=int, default=16, help="of a batch (default: %(default)s)")
     parser.add_argument("--tokens", type=int, default=64, help="of a row (default: %(default)s)")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="runs at a time (default: %(default)s)")
-    parser.add_argument("--output", type=Path, default=Path("stability.json"), metavar="FILE", help="default: %(default)s")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="run nothing: print the table of figures that were written before")
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, help="runs at a time (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("stability.json"), metavar="FILE", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--table",
+        type=Path,
+        metavar="FILE",
+        help="run nothing: print the table of figures that were written before",
+    )
     args = parser.parse_args()
     if args.table:
         print(markdown(json.loads(args.table.read_text(encoding="utf-8"))))
@@ -117,16 +144,28 @@ def main() -> None:
     if args.output.exists():
         report = json.loads(args.output.read_text(encoding="utf-8"))
         if report["shape"] != shape:
-            parser.error(f"{args.output} holds runs of the shape {report['shape']}, not {shape}; name another --output")
-    wanted = {name: options for name, options in plan(args.study, args.seeds).items() if (args.only or "") in name}
+            parser.error(
+                f"{args.output} holds runs of the shape {report['shape']}, not {shape}; name another --output"
+            )
+    wanted = {
+        name: options for name, options in plan(args.study, args.seeds).items() if (args.only or "") in name
+    }
     if args.study == "causes" and THEIRS not in report["runs"] and (args.only or "") in THEIRS:
         torch.set_num_threads(1)
         found = stability_baseline.train(args.data, args, RECIPE)
         record(report, args.output, THEIRS, {"options": "", "curve": found, "alive": is_alive(found)})
-    lines = {name: arguments(args.data, name, options, args) for name, options in wanted.items() if name not in report["runs"]}
+    lines = {
+        name: arguments(args.data, name, options, args)
+        for name, options in wanted.items()
+        if name not in report["runs"]
+    }
     for name, trouble, records in train_all(lines, args.output.with_suffix(".logs"), args.processes):
         found = curve(records)
-        run = {"options": wanted[name], "curve": found, "alive": bool(found) and not trouble and is_alive(found)}
+        run = {
+            "options": wanted[name],
+            "curve": found,
+            "alive": bool(found) and not trouble and is_alive(found),
+        }
         record(report, args.output, name, run | ({"trouble": trouble} if trouble else {}))
     print(markdown(report))
 
@@ -149,7 +188,10 @@ def markdown(report: dict) -> str:
         at = {point["update"]: point for point in run["curve"]}
         areas = [f"{at[update]['fixed_auc']:.3f}" if update in at else "" for update in updates]
         last = run["curve"][-1] if run["curve"] else {}
-        figures = [f"{last[key]:.{places}f}" if key in last else "" for key, places in (("disc_auc", 3), ("mask_token_accuracy", 1))]
+        figures = [
+            f"{last[key]:.{places}f}" if key in last else ""
+            for key, places in (("disc_auc", 3), ("mask_token_accuracy", 1))
+        ]
         verdict = "alive" if run["alive"] else f"dead{': ' + run['trouble'] if 'trouble' in run else ''}"
         lines.append(f"| {name} | {' | '.join([*areas, *figures])} | {verdict} |")
     return "\n".join(lines)

@@ -34,7 +34,9 @@ def train(data: Path, args: argparse.Namespace, recipe: dict) -> list[dict]:
     task = ElectraPretrainingTask.setup_task(cfg)
     text, valid = task.load_dataset("train"), task.load_dataset("valid")
     networks, step = transformers_step("small", len(task.source_dictionary), 0.1, masked_only=True)
-    optimizer = torch.optim.AdamW(networks.parameters(), lr=recipe["rate"], eps=1e-6, weight_decay=0.01, fused=True)
+    optimizer = torch.optim.AdamW(
+        networks.parameters(), lr=recipe["rate"], eps=1e-6, weight_decay=0.01, fused=True
+    )
     warmup = round(recipe["warmup"] * recipe["total"])
     order, found = text.ordered_indices(), []
     for update in range(args.updates):
@@ -49,7 +51,12 @@ def train(data: Path, args: argparse.Namespace, recipe: dict) -> list[dict]:
         torch.nn.utils.clip_grad_norm_(networks.parameters(), 1.0, foreach=True)
         optimizer.step()
         if (update + 1) % max(1, args.updates // 6) == 0:
-            found.append({"update": update + 1, **score(networks.eval(), valid, task.source_dictionary.index("<mask>"))})
+            found.append(
+                {
+                    "update": update + 1,
+                    **score(networks.eval(), valid, task.source_dictionary.index("<mask>")),
+                }
+            )
     return found
 
 
@@ -72,7 +79,10 @@ def score(networks, valid, mask: int) -> dict[str, float]:
         guessed = best.gather(1, net["masked_positions"])
         hidden = _shows(net["src_tokens"], net["masked_positions"], mask) & (sample["target"] != valid.pad)
         right, shown = right + int((hidden & (guessed == sample["target"])).sum()), shown + int(hidden.sum())
-    return {"fixed_auc": round(area_under_curve(histogram), 4), "mask_token_accuracy": round(100 * right / shown, 2)}
+    return {
+        "fixed_auc": round(area_under_curve(histogram), 4),
+        "mask_token_accuracy": round(100 * right / shown, 2),
+    }
 
 
 def _shows(tokens: Tensor, positions: Tensor, symbol: int) -> Tensor:

@@ -39,7 +39,9 @@ class StepAlone:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # hydra's, on how fairseq calls it
-            cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), input_args=line))
+            cfg = convert_namespace_to_omegaconf(
+                options.parse_args_and_arch(options.get_training_parser(), input_args=line)
+            )
         torch.manual_seed(cfg.common.seed)
         self.task = tasks.setup_task(cfg.task)
         self.model = self.task.build_model(cfg.model).to(device).train()
@@ -116,7 +118,9 @@ class StepAlone:
     def products(self) -> Callable[[], None]:
         """Make a function that does the matrix products of a step alone, in its number format."""
         kind = product_type(str(self.task.cfg.autocast), self.device)
-        return products_alone(step_products(*self.sizes, len(self.task.dictionary), *self.batch), kind, self.device)
+        return products_alone(
+            step_products(*self.sizes, len(self.task.dictionary), *self.batch), kind, self.device
+        )
 
     def traffic_seconds(self) -> float:
         """Seconds that a GPU needs to move what fused kernels must move, an estimate; on a CPU, whose caches hold much of it, 0."""
@@ -124,5 +128,10 @@ class StepAlone:
             return 0.0
         rows, width, slots = self.batch
         return seconds_of_traffic(
-            [each for each in self.sizes if each is not None], rows, width, slots, len(self.task.dictionary), self.device
+            [each for each in self.sizes if each is not None],
+            rows,
+            width,
+            slots,
+            len(self.task.dictionary),
+            self.device,
         )

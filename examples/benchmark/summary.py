@@ -8,7 +8,11 @@ from benchmark import gpu, packing, prediction, text, trainer
 from benchmark.baselines import NET
 
 SIZES = ("tiny", "small")
-OURS, NAIVE, MASKED_ONLY = "fairseq_electra", "transformers, head on all positions", "transformers, head on masked positions"
+OURS, NAIVE, MASKED_ONLY = (
+    "fairseq_electra",
+    "transformers, head on all positions",
+    "transformers, head on masked positions",
+)
 ROFORMER = "transformers' RoFormer, head on masked positions"
 BF16 = f"{OURS}, --autocast bf16"
 BASELINES = {
@@ -33,23 +37,44 @@ def markdown(folder: Path) -> str:
         *_trainer(read["trainer"], read["updates"]),
         *_packing(read["packing"]),
         *_text(read["avx2"]["loader"], read["text"]["found"]["rows"]),
-        *((f"`{name}` of small", SORTED, [_faster(found["rows"], OURS)]) for name, found in read["inference"]["nets"]["small"].items()),
+        *(
+            (f"`{name}` of small", SORTED, [_faster(found["rows"], OURS)])
+            for name, found in read["inference"]["nets"]["small"].items()
+        ),
         *_answers(read["prediction"], read["questions"]),
     ]
     lines = ["| | against | times as fast (tiny, small) |", "|---|---|---|"]
-    return "\n".join(lines + [f"| {what} | {against} | {', '.join(map(_rounded, times))} |" for what, against, times in rows])
+    return "\n".join(
+        lines
+        + [f"| {what} | {against} | {', '.join(map(_rounded, times))} |" for what, against, times in rows]
+    )
 
 
 def _steps(float32: dict, bfloat16: dict, amx: dict) -> list[Row]:
     found: list[Row] = []
-    for kind, report, ours, suffix in (("float32", float32, OURS, ""), ("bfloat16", bfloat16, BF16, ", bf16")):
+    for kind, report, ours, suffix in (
+        ("float32", float32, OURS, ""),
+        ("bfloat16", bfloat16, BF16, ", bf16"),
+    ):
         for variant, against in BASELINES.items():
             if all(_has(report[size], variant + suffix) for size in SIZES):
                 positions = "rotary" if variant == ROFORMER else "learned"
-                times = [_faster(report[size], _with(positions, report[size], ours), variant + suffix) for size in SIZES]
-                found.append((f"pre-training step, {kind}, {positions} positions", against + (", bfloat16" if suffix else ""), times))
+                times = [
+                    _faster(report[size], _with(positions, report[size], ours), variant + suffix)
+                    for size in SIZES
+                ]
+                found.append(
+                    (
+                        f"pre-training step, {kind}, {positions} positions",
+                        against + (", bfloat16" if suffix else ""),
+                        times,
+                    )
+                )
     times = [_faster(amx["small"], _with("learned", amx["small"], BF16), f"{MASKED_ONLY}, bf16")]
-    return [*found, ("the same step of small on an Intel processor with AMX", f"{MASKED_ONLY}, bfloat16", times)]
+    return [
+        *found,
+        ("the same step of small on an Intel processor with AMX", f"{MASKED_ONLY}, bfloat16", times),
+    ]
 
 
 def _with(positions: str, rows: list[dict], ours: str) -> str:
@@ -63,13 +88,19 @@ def _on_gpu(report: dict) -> list[Row]:
     for point in report["points"]:
         ms = {row["variant"]: row["ms"] for row in point["variants"]}
         step = f"pre-training step of {point['size']} on a GPU, `--compile --cuda-graphs`"
-        found += [(step, theirs, [ms[theirs] / ms[gpu.OURS_GRAPHED]]) for theirs in ms if theirs.startswith(gpu.THEIRS)]
+        found += [
+            (step, theirs, [ms[theirs] / ms[gpu.OURS_GRAPHED]])
+            for theirs in ms
+            if theirs.startswith(gpu.THEIRS)
+        ]
     return found
 
 
 def _trainer(line: dict, between: dict) -> list[Row]:
     # reports of before gave ours of small the embedding of its --arch, and both learned positions
-    theirs = "its `masked_lm`, one network" + ("" if "products" in line else " (of small with an embedding twice as wide)")
+    theirs = "its `masked_lm`, one network" + (
+        "" if "products" in line else " (of small with an embedding twice as wide)"
+    )
     found: list[Row] = []
     for ours, base, how in (
         (trainer.OURS, trainer.THEIRS, "float32"),
@@ -78,16 +109,24 @@ def _trainer(line: dict, between: dict) -> list[Row]:
     ):
         if all(_has(line[size], ours) for size in SIZES):
             times = [_faster(line[size], ours, base) for size in SIZES]
-            found.append((f"`fairseq-train`, two networks, {how}", f"{theirs}, {how.partition(', ')[0]}", times))
+            found.append(
+                (f"`fairseq-train`, two networks, {how}", f"{theirs}, {how.partition(', ')[0]}", times)
+            )
     of_step = {point["size"]: point["host"]["ratio"] for point in between["points"]}
-    return [*found, ("`fairseq-train`, processor time", "its training step alone", [of_step[size] for size in SIZES])]
+    return [
+        *found,
+        ("`fairseq-train`, processor time", "its training step alone", [of_step[size] for size in SIZES]),
+    ]
 
 
 def _packing(report: dict) -> list[Row]:
     found: list[Row] = []
     for width in (128, 512):
         of_width = [each["rows"] for each in report["found"] if each["width"] == width]
-        for base, against in ((packing.PADDED, "padded rows"), (packing.BY_LENGTH, "batches by length, as many places")):
+        for base, against in (
+            (packing.PADDED, "padded rows"),
+            (packing.BY_LENGTH, "batches by length, as many places"),
+        ):
             if all(_has(rows, base) for rows in of_width):
                 times = [_faster(rows, packing.PACKED, base) for rows in of_width]
                 found.append((f"text with `--pack`, paragraphs, rows of {width}", against, times))
@@ -114,9 +153,19 @@ def _answers(lines: dict, questions: dict) -> list[Row]:
         (questions["sizes"], "questions to answers", "answers", SORTED),
     ):
         if what.startswith("questions"):
-            found.append(("questions to windows", windows, [_faster(report["tiny"]["features"], "fairseq-electra prepare")]))
-        both = "tiny" + prediction.LEARNED in report  # reports of before have learned positions alone, under the size's name
-        for positions, suffix in (("rotary", ""), ("learned", prediction.LEARNED)) if both else (("learned", ""),):
+            found.append(
+                (
+                    "questions to windows",
+                    windows,
+                    [_faster(report["tiny"]["features"], "fairseq-electra prepare")],
+                )
+            )
+        both = (
+            "tiny" + prediction.LEARNED in report
+        )  # reports of before have learned positions alone, under the size's name
+        for positions, suffix in (
+            (("rotary", ""), ("learned", prediction.LEARNED)) if both else (("learned", ""),)
+        ):
             times = [_faster(report[size + suffix][key], "fairseq-electra predict") for size in SIZES]
             found.append((f"{what}, {positions} positions", against, times))
     return found

@@ -50,17 +50,27 @@ class Cost(NamedTuple):
         return Cost(self.cpu + other.cpu, self.wall + other.wall, max(self.memory, other.memory))
 
 
-def run(*command: str | Path, stdin: Path | None = None, stdout: Path | None = None, threads: int | None = None) -> Cost:
+def run(
+    *command: str | Path, stdin: Path | None = None, stdout: Path | None = None, threads: int | None = None
+) -> Cost:
     """Run a program to its end.
 
     Raises:
         RuntimeError: it failed.
     """
-    environment = dict(os.environ) | ({} if threads is None else {"RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)})
-    with open(stdin or os.devnull, "rb") as source, open(stdout or os.devnull, "wb") as sink, tempfile.NamedTemporaryFile("r") as usage:
+    environment = dict(os.environ) | (
+        {} if threads is None else {"RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+    )
+    with (
+        open(stdin or os.devnull, "rb") as source,
+        open(stdout or os.devnull, "wb") as sink,
+        tempfile.NamedTemporaryFile("r") as usage,
+    ):
         launch = [sys.executable, "-S", "-c", LAUNCHER, usage.name, *map(str, command)]
         start = time.perf_counter()
-        ended = subprocess.run(launch, stdin=source, stdout=sink, stderr=subprocess.DEVNULL, env=environment, check=False)
+        ended = subprocess.run(
+            launch, stdin=source, stdout=sink, stderr=subprocess.DEVNULL, env=environment, check=False
+        )
         wall = time.perf_counter() - start
         if ended.returncode:
             raise RuntimeError(f"{' '.join(map(str, command))} ended with status {ended.returncode}")
@@ -70,21 +80,47 @@ def run(*command: str | Path, stdin: Path | None = None, stdout: Path | None = N
 
 def electra(*arguments: str | Path, **how) -> Cost:
     """Run one of our commands."""
-    return run(sys.executable, "-c", "import sys; from fairseq_electra.cli import main; sys.exit(main())", *arguments, **how)
+    return run(
+        sys.executable,
+        "-c",
+        "import sys; from fairseq_electra.cli import main; sys.exit(main())",
+        *arguments,
+        **how,
+    )
 
 
 def preprocess(pieces: Path, vocabulary: Path, destination: Path) -> Cost:
     """Run fairseq-preprocess on pieces."""
-    command = [sys.executable, "-m", "fairseq_cli.preprocess", "--user-dir", USER_DIR, "--task", "electra_pretraining", "--only-source"]
-    files = ["--srcdict", str(vocabulary / "dict.txt"), "--trainpref", str(pieces), "--destdir", str(destination)]
+    command = [
+        sys.executable,
+        "-m",
+        "fairseq_cli.preprocess",
+        "--user-dir",
+        USER_DIR,
+        "--task",
+        "electra_pretraining",
+        "--only-source",
+    ]
+    files = [
+        "--srcdict",
+        str(vocabulary / "dict.txt"),
+        "--trainpref",
+        str(pieces),
+        "--destdir",
+        str(destination),
+    ]
     return run(*command, *files, "--workers", CORES)
 
 
 def ways(text: Path, vocabulary: Path, folder: Path) -> dict[str, Cost]:
     """Encode a text in every way, once."""
     words, word_pieces, pieces = folder / "words", folder / "word_pieces", folder / "pieces"
-    costs = {OURS: electra("encode", "--vocab", vocabulary, "--destdir", folder / "ours", "--trainpref", text)}
-    costs[OURS_ON_ONE_CORE] = electra("encode", "--vocab", vocabulary, "--destdir", folder / "one", "--trainpref", text, threads=1)
+    costs = {
+        OURS: electra("encode", "--vocab", vocabulary, "--destdir", folder / "ours", "--trainpref", text)
+    }
+    costs[OURS_ON_ONE_CORE] = electra(
+        "encode", "--vocab", vocabulary, "--destdir", folder / "one", "--trainpref", text, threads=1
+    )
     tokenize = ["-c", "from sacremoses.cli import cli; cli()", "-l", "en", "-j", CORES, "-q", "tokenize"]
     moses = run(sys.executable, *tokenize, stdin=text, stdout=words)
     moses += electra("encode", "--vocab", vocabulary, stdin=words, stdout=word_pieces)
@@ -111,7 +147,9 @@ def cut(files: list[Path], megabytes: float, output: Path) -> float:
     return written / 1e6
 
 
-def compare(files: list[Path], megabytes: float, vocabulary_megabytes: float, memory_at: list[float], rounds: int) -> dict:
+def compare(
+    files: list[Path], megabytes: float, vocabulary_megabytes: float, memory_at: list[float], rounds: int
+) -> dict:
     """Measure all.
 
     Args:
@@ -135,11 +173,17 @@ def compare(files: list[Path], megabytes: float, vocabulary_megabytes: float, me
         memory = {}
         for size in memory_at:
             actual = cut(files, size, text)
-            cost = electra("encode", "--vocab", vocabulary, "--destdir", folder / f"at{size}", "--trainpref", text)
+            cost = electra(
+                "encode", "--vocab", vocabulary, "--destdir", folder / f"at{size}", "--trainpref", text
+            )
             memory[f"{actual:.0f}"] = round(cost.memory)
     return {
         "megabytes": round(megabytes, 1),
-        "vocabulary": {"entries": VOCABULARY, "megabytes": round(trained_on), "cpu_seconds": round(trained.cpu, 1)},
+        "vocabulary": {
+            "entries": VOCABULARY,
+            "megabytes": round(trained_on),
+            "cpu_seconds": round(trained.cpu, 1),
+        },
         "memory": memory,
         "rows": [row(way, costs, found, megabytes) for way, costs in found.items()],
     }
@@ -149,8 +193,14 @@ def row(way: str, costs: list[Cost], found: dict[str, list[Cost]], megabytes: fl
     """Summarize a way; ratios are to the chain, of processor time and of wall time, and ``alike`` to what of it writes the same bytes."""
 
     def ratio(attribute: str, base: str = CHAIN) -> dict:
-        ratios = [getattr(theirs, attribute) / getattr(own, attribute) for own, theirs in zip(costs, found[base], strict=True)]
-        return {"ratio": round(statistics.median(ratios), 2), "range": [round(min(ratios), 2), round(max(ratios), 2)]}
+        ratios = [
+            getattr(theirs, attribute) / getattr(own, attribute)
+            for own, theirs in zip(costs, found[base], strict=True)
+        ]
+        return {
+            "ratio": round(statistics.median(ratios), 2),
+            "range": [round(min(ratios), 2), round(max(ratios), 2)],
+        }
 
     return {
         "way": way,
@@ -176,10 +226,14 @@ def markdown(report: dict) -> str:
         low, high = each["wall"]["range"]
         lines.append(
             f"| {each['way']} | {each['megabytes_per_cpu_second']} | {each['cpu']['ratio']} | {each['megabytes_per_second']} | "
-            f"{each['wall']['ratio']} | {low} to {high} |" + (f" {each['alike']['ratio']} | {_range(each['alike'])} |" if alike else "")
+            f"{each['wall']['ratio']} | {low} to {high} |"
+            + (f" {each['alike']['ratio']} | {_range(each['alike'])} |" if alike else "")
         )
     sizes = ", ".join(f"{memory} MB for {size} MB of text" for size, memory in found["memory"].items())
-    lines += ["", f"A vocabulary of {made['entries']:,} of {made['megabytes']} MB takes {made['cpu_seconds']} seconds of a core."]
+    lines += [
+        "",
+        f"A vocabulary of {made['entries']:,} of {made['megabytes']} MB takes {made['cpu_seconds']} seconds of a core.",
+    ]
     return "\n".join([*lines, f"Most memory of `encode`: {sizes}."])
 
 
@@ -192,9 +246,18 @@ def main() -> None:
     """Run."""
     parser = new_parser(__doc__, "text.json", rounds=3)
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="text, a paragraph a line")
-    parser.add_argument("--megabytes", type=float, default=10, help="of text for all ways (default: %(default)s)")
-    parser.add_argument("--vocabulary-megabytes", type=float, default=100, help="to train a vocabulary on (default: %(default)s)")
-    parser.add_argument("--memory-at", nargs="*", type=float, default=[25, 100, 225], help="megabytes (default: 25 100 225)")
+    parser.add_argument(
+        "--megabytes", type=float, default=10, help="of text for all ways (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--vocabulary-megabytes",
+        type=float,
+        default=100,
+        help="to train a vocabulary on (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--memory-at", nargs="*", type=float, default=[25, 100, 225], help="megabytes (default: 25 100 225)"
+    )
     args = read_arguments(parser, markdown)
     if not args.files:
         parser.error("name files of text")

@@ -38,24 +38,40 @@ TOKENS = 128
 MASKED = 0.15  # share of tokens, which both have by default
 RECORDS, WARM_UP = 14, 5  # in a log, and those that are not counted
 THEIRS, OURS = "masked_lm, roberta", "electra_pretraining"
-ALIKE, FAST, BEST, HALF = ", roberta's positions and LayerNorm", ", --fast-fp32", ", best settings", ", half precision"
+ALIKE, FAST, BEST, HALF = (
+    ", roberta's positions and LayerNorm",
+    ", --fast-fp32",
+    ", best settings",
+    ", half precision",
+)
 AS_ROBERTA = ["--positions", "learned", "--norm", "post"]
 
 
 def main() -> None:
     """Measure, write the report and print its table."""
     parser = new_parser(__doc__, "trainer.json", rounds=3)
-    parser.add_argument("--updates", type=int, default=RECORDS, help="updates of a run (default: %(default)s)")
+    parser.add_argument(
+        "--updates", type=int, default=RECORDS, help="updates of a run (default: %(default)s)"
+    )
     parser.add_argument("--rows", type=int, default=16, help="rows of a batch (default: %(default)s)")
-    parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=MODEL_SIZES, help="default: %(default)s")
+    parser.add_argument(
+        "--sizes", nargs="+", default=list(SIZES), choices=MODEL_SIZES, help="default: %(default)s"
+    )
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: %(default)s)")
     args = read_arguments(parser, markdown)
     if args.updates <= WARM_UP:
-        parser.error(f"--updates must be {WARM_UP + 1} or more, got {args.updates}: the first {WARM_UP} are not counted")
+        parser.error(
+            f"--updates must be {WARM_UP + 1} or more, got {args.updates}: the first {WARM_UP} are not counted"
+        )
     on_cpu = args.device == "cpu"
     device = processor() if on_cpu else torch.cuda.get_device_name()
-    report: dict = {"processor": device, "torch": torch.__version__, "threads": args.threads, "batch": [args.rows, TOKENS]}
+    report: dict = {
+        "processor": device,
+        "torch": torch.__version__,
+        "threads": args.threads,
+        "batch": [args.rows, TOKENS],
+    }
     torch.set_num_threads(args.threads)
     with alone(), tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
@@ -101,7 +117,10 @@ def make_data(folder: Path, vocabulary: int) -> Path:
 def command_lines(size: str) -> dict[str, list[str]]:
     """Options of each variant on a CPU. Both read full rows; dropout as ELECTRA's size has it, which best settings may leave out."""
     theirs, ours, dropout, none = parts_of_lines(size)
-    alike = {OURS + ALIKE: [*ours, *dropout, *AS_ROBERTA], OURS + ALIKE + FAST: [*ours, *dropout, *AS_ROBERTA, "--fast-fp32"]}
+    alike = {
+        OURS + ALIKE: [*ours, *dropout, *AS_ROBERTA],
+        OURS + ALIKE + FAST: [*ours, *dropout, *AS_ROBERTA, "--fast-fp32"],
+    }
     return {
         THEIRS: [*theirs, *dropout],
         OURS: [*ours, *dropout],
@@ -139,14 +158,33 @@ def networks(size: str) -> list[tuple[EncoderSizes | None, EncoderSizes]]:
 def parts_of_lines(size: str) -> tuple[list[str], list[str], list[str], list[str]]:
     """Options of stock fairseq and of ours, of dropout as the size has it, and of none."""
     (_, net), _ = networks(size)
-    theirs = ["--task", "masked_lm", "--criterion", "masked_lm", "--arch", "roberta", "--sample-break-mode", "none", "--optimizer", "adam"]
+    theirs = [
+        "--task",
+        "masked_lm",
+        "--criterion",
+        "masked_lm",
+        "--arch",
+        "roberta",
+        "--sample-break-mode",
+        "none",
+        "--optimizer",
+        "adam",
+    ]
     for option, value in (
         *(("layers", net.num_hidden_layers), ("embed-dim", net.hidden_size)),
         *(("ffn-embed-dim", net.intermediate_size), ("attention-heads", net.num_attention_heads)),
     ):
         theirs += [f"--encoder-{option}", str(value)]
     ours = f"--user-dir {USER_DIR} --task electra_pretraining --criterion replaced_token_detection --arch electra_{size}".split()
-    ours += ["--rows", "blocks", "--across-documents", "--optimizer", "electra_adam", "--embedding-size", str(net.embedding_size)]
+    ours += [
+        "--rows",
+        "blocks",
+        "--across-documents",
+        "--optimizer",
+        "electra_adam",
+        "--embedding-size",
+        str(net.embedding_size),
+    ]
     dropout = ["--dropout", str(net.dropout), "--attention-dropout", str(net.attention_dropout)]
     return theirs, ours, dropout, ["--dropout", "0", "--attention-dropout", "0"]
 
@@ -183,7 +221,11 @@ def summarize_products(size: str, num_tokens: int, seconds: list[list[float]], u
     counts = [each.of_step(1, TOKENS, MASKED) for each in flops]
     theirs, ours = (statistics.median(each) for each in zip(*seconds, strict=True))
     alone = {"their_share": round(theirs / update, 2), "our_share": round(ours / update, 2)}
-    return {"flops_per_token": [round(count) for count in counts], "times": round(counts[1] / counts[0], 3), **alone}
+    return {
+        "flops_per_token": [round(count) for count in counts],
+        "times": round(counts[1] / counts[0], 3),
+        **alone,
+    }
 
 
 def shared(rows: int, updates: int) -> list[str]:
@@ -192,14 +234,23 @@ def shared(rows: int, updates: int) -> list[str]:
     given += " --distributed-world-size 1"
     return [
         *given.split(),
-        *["--no-save", "--disable-validation", "--log-format", "json", "--log-interval", str(max(1, updates // RECORDS))],
+        *[
+            "--no-save",
+            "--disable-validation",
+            "--log-format",
+            "json",
+            "--log-interval",
+            str(max(1, updates // RECORDS)),
+        ],
     ]
 
 
 def tokens_per_second(data: Path, log: Path, options: list[str], threads: int) -> float:
     """Run fairseq-train; returns the median of the speeds that it logs after the first updates."""
     run_logged(["fairseq_cli.train", str(data), *options], log, threads)
-    return statistics.median(record["wps"] for record in read_log(log)[WARM_UP:] if record["subset"] == "train_inner")
+    return statistics.median(
+        record["wps"] for record in read_log(log)[WARM_UP:] if record["subset"] == "train_inner"
+    )
 
 
 def summarize(speeds: dict[str, list[float]]) -> list[dict]:
@@ -207,7 +258,9 @@ def summarize(speeds: dict[str, list[float]]) -> list[dict]:
     base, found = "", []
     for name, own in speeds.items():
         base = name if name.startswith(THEIRS) else base
-        found.append({"variant": name, "tokens_per_second": round(statistics.median(own)), **ratios(own, speeds[base])})
+        found.append(
+            {"variant": name, "tokens_per_second": round(statistics.median(own)), **ratios(own, speeds[base])}
+        )
     return found
 
 
@@ -219,7 +272,9 @@ def markdown(report: dict) -> str:
         f"{report['processor']}, torch {report['torch']}",
         "",
         f"| fairseq-train, batches of {report['batch'][0]} x {report['batch'][1]}, {threads if threads > 1 else 'one'} "
-        f"thread{'s' * (threads > 1)}{vocabulary} | tokens/s | ratio | range |" + " ratio of products/s |" * bool(counted),
+        f"thread{'s' * (threads > 1)}{vocabulary} | tokens/s | ratio | range |"
+        + " ratio of products/s |"
+        * bool(counted),
         "|---|---|---|---|" + "---|" * bool(counted),
     ]
     for size in MODEL_SIZES:

@@ -68,8 +68,12 @@ def variants(size: str, compiled: bool = False) -> list[Variant]:
     """
     ours, bare = "fairseq_electra", ", no dropout"
     baselines: dict[str, Callable[[], Step]] = {
-        "transformers, head on all positions": lambda: transformers_step(size, VOCABULARY, 0.1, masked_only=False),
-        "transformers, head on masked positions": lambda: transformers_step(size, VOCABULARY, 0.1, masked_only=True),
+        "transformers, head on all positions": lambda: transformers_step(
+            size, VOCABULARY, 0.1, masked_only=False
+        ),
+        "transformers, head on masked positions": lambda: transformers_step(
+            size, VOCABULARY, 0.1, masked_only=True
+        ),
         "transformers' RoFormer, head on masked positions": lambda: roformer_step(size, VOCABULARY, 0.1),
         "fairseq's modules, head on masked positions": lambda: fairseq_step(size, VOCABULARY, 0.1),
     }
@@ -81,18 +85,46 @@ def variants(size: str, compiled: bool = False) -> list[Variant]:
         Variant(f"{ours}, --fast-fp32{bare}", lambda: our_step(size, 0.0), fast_fp32=True),
         *(Variant(f"{name}, bf16", make, bf16=True) for name, make in baselines.items()),
         Variant(f"{ours}, --autocast bf16", lambda: our_step(size, 0.1), bf16=True),
-        Variant(f"{ours}, --autocast bf16, {NET}", lambda: our_step(size, 0.1, positions="learned", norm="post"), bf16=True),
+        Variant(
+            f"{ours}, --autocast bf16, {NET}",
+            lambda: our_step(size, 0.1, positions="learned", norm="post"),
+            bf16=True,
+        ),
         Variant(f"{ours}, --autocast bf16{bare}", lambda: our_step(size, 0.0), bf16=True),
     ]
     if compiled:
         found += [
-            Variant(f"{ours}, --fast-fp32 --compile", lambda: our_step(size, 0.1, True), fast_fp32=True, compiled=True),
-            Variant(f"{ours}, --fast-fp32 --compile{bare}", lambda: our_step(size, 0.0, True), fast_fp32=True, compiled=True),
-            Variant(f"{ours}, --autocast bf16 --compile", lambda: our_step(size, 0.1, True), bf16=True, compiled=True),
-            Variant(f"{ours}, --autocast bf16 --compile{bare}", lambda: our_step(size, 0.0, True), bf16=True, compiled=True),
+            Variant(
+                f"{ours}, --fast-fp32 --compile",
+                lambda: our_step(size, 0.1, True),
+                fast_fp32=True,
+                compiled=True,
+            ),
+            Variant(
+                f"{ours}, --fast-fp32 --compile{bare}",
+                lambda: our_step(size, 0.0, True),
+                fast_fp32=True,
+                compiled=True,
+            ),
+            Variant(
+                f"{ours}, --autocast bf16 --compile",
+                lambda: our_step(size, 0.1, True),
+                bf16=True,
+                compiled=True,
+            ),
+            Variant(
+                f"{ours}, --autocast bf16 --compile{bare}",
+                lambda: our_step(size, 0.0, True),
+                bf16=True,
+                compiled=True,
+            ),
         ]
     same = nets_are_alike(size)
-    return [variant for variant in found if not (same and NET in variant.name) and (not variant.bf16 or cpu_has_bf16())]
+    return [
+        variant
+        for variant in found
+        if not (same and NET in variant.name) and (not variant.bf16 or cpu_has_bf16())
+    ]
 
 
 def toy_task() -> SimpleNamespace:
@@ -111,9 +143,14 @@ def toy_task() -> SimpleNamespace:
     )
 
 
-def our_step(size: str, dropout: float, compiled: bool = False, width: int = 128, cuda_graphs: bool = False, **net: str) -> Step:
+def our_step(
+    size: str, dropout: float, compiled: bool = False, width: int = 128, cuda_graphs: bool = False, **net: str
+) -> Step:
     """This package's model and criterion, for rows of so many tokens: the network of ``--arch``, but for options in ``net``."""
-    from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionConfig
+    from fairseq_electra.criterions.replaced_token_detection import (
+        ReplacedTokenDetection,
+        ReplacedTokenDetectionConfig,
+    )
     from fairseq_electra.models.electra import ElectraConfig, ElectraModel, compile_options
 
     task = toy_task()
@@ -140,12 +177,24 @@ def random_batch(rows: int, width: int = 128) -> dict:
     line_sizes = np.array([len(ids)], np.int32)
     cut = build_rows(line_sizes, width)
     masking = Masking(0.15, 0.15, 0.0, mask_index=VOCABULARY - 1, pad_index=1, first_piece=4)
-    dataset = MaskedRows(Binarized(ids, line_sizes), cut, masking, width, bos=0, pad=1, eos=2, vocabulary_size=VOCABULARY, seed=1)
+    dataset = MaskedRows(
+        Binarized(ids, line_sizes),
+        cut,
+        masking,
+        width,
+        bos=0,
+        pad=1,
+        eos=2,
+        vocabulary_size=VOCABULARY,
+        seed=1,
+    )
     full = np.flatnonzero((cut.sizes == width) & (cut.second > 0))[:rows]
     return dataset.collater(full)
 
 
-def run_step(variant: Variant, network: nn.Module, step: Callable, optimizer: torch.optim.Optimizer, sample: dict) -> None:
+def run_step(
+    variant: Variant, network: nn.Module, step: Callable, optimizer: torch.optim.Optimizer, sample: dict
+) -> None:
     """Forward, backward, clip, update."""
     optimizer.zero_grad()
     with variant.settings():
@@ -184,8 +233,13 @@ def compare(size: str, rows: int, rounds: int, compiled: bool = False, pattern: 
         run_step(*made[-1], sample)
     sizes = MODEL_SIZES[size].encoder
     generator, slots = MODEL_SIZES[size].generator, sample["target"].shape[1]
-    products = step_products(sizes, generator, VOCABULARY, rows, sample["net_input"]["src_tokens"].shape[1], slots)
-    bounds = {kind: products_alone(products, kind[0]) for kind in dict.fromkeys(variant.products for variant in chosen)}
+    products = step_products(
+        sizes, generator, VOCABULARY, rows, sample["net_input"]["src_tokens"].shape[1], slots
+    )
+    bounds = {
+        kind: products_alone(products, kind[0])
+        for kind in dict.fromkeys(variant.products for variant in chosen)
+    }
     cpu: list[list[float]] = [[] for _ in made]
     wall: list[list[float]] = [[] for _ in made]
     bound: dict[tuple[torch.dtype, bool], list[float]] = {kind: [] for kind in bounds}

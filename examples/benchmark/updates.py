@@ -43,8 +43,14 @@ LINE += " --clip-norm 1.0 --no-save --disable-validation --log-format json --dis
 def point(text: str) -> tuple[str, int, int]:
     """Read SIZE:ROWS:WIDTH."""
     size, *numbers = text.split(":")
-    if size not in MODEL_SIZES or len(numbers) != 2 or not all(number.isdecimal() and int(number) for number in numbers):
-        raise argparse.ArgumentTypeError(f"{text!r} is no SIZE:ROWS:WIDTH such as small:128:128; sizes: {', '.join(MODEL_SIZES)}")
+    if (
+        size not in MODEL_SIZES
+        or len(numbers) != 2
+        or not all(number.isdecimal() and int(number) for number in numbers)
+    ):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no SIZE:ROWS:WIDTH such as small:128:128; sizes: {', '.join(MODEL_SIZES)}"
+        )
     return size, int(numbers[0]), int(numbers[1])
 
 
@@ -66,9 +72,22 @@ def compare(size: str, rows: int, width: int, args: argparse.Namespace, further:
     began, last = time.monotonic(), args.updates + watched.updates_after(args.device)
     with tempfile.TemporaryDirectory() as folder:
         write_random_ids(Path(folder), (last + 2) * rows * width)
-        line = [folder, *LINE.split(), "--arch", f"electra_{size}", "--tokens-per-sample", str(width), "--batch-size", str(rows)]
+        line = [
+            folder,
+            *LINE.split(),
+            "--arch",
+            f"electra_{size}",
+            "--tokens-per-sample",
+            str(width),
+            "--batch-size",
+            str(rows),
+        ]
         line += ["--max-position-embeddings", str(max(512, width)), "--max-update", str(last)]
-        line += ["--log-interval", str(max(1, args.updates // RECORDS)), *(["--cpu"] if args.device == "cpu" else [])]
+        line += [
+            "--log-interval",
+            str(max(1, args.updates // RECORDS)),
+            *(["--cpu"] if args.device == "cpu" else []),
+        ]
         line += shlex.split(args.options)
         step = StepAlone(line, args.device)
         for _ in range(3):  # compile, and come up to speed
@@ -76,7 +95,10 @@ def compare(size: str, rows: int, width: int, args: argparse.Namespace, further:
         found: list[dict] = []
         for measured in rounds(step, line, Path(folder), args, end):
             found.append(measured)
-            print(f"{size}, {rows} x {width}: {measured[STEP]['wall'] / measured[TRAINER]['wall']:.0%} of the step's speed", flush=True)
+            print(
+                f"{size}, {rows} x {width}: {measured[STEP]['wall'] / measured[TRAINER]['wall']:.0%} of the step's speed",
+                flush=True,
+            )
             if len(found) == 1:
                 first = time.monotonic() - began
             if time.monotonic() + measured["seconds"] > further:
@@ -86,7 +108,9 @@ def compare(size: str, rows: int, width: int, args: argparse.Namespace, further:
     return {"size": size, "rows": rows, "width": width, "seconds": round(first), **summarize(step, found)}
 
 
-def rounds(step: StepAlone, line: list[str], folder: Path, args: argparse.Namespace, end: float) -> Iterator[dict]:
+def rounds(
+    step: StepAlone, line: list[str], folder: Path, args: argparse.Namespace, end: float
+) -> Iterator[dict]:
     """Yield what each round finds: of ``step`` and ``trainer``, of the ``products`` alone, and the ``seconds`` that it took.
 
     Args:
@@ -109,7 +133,9 @@ def rounds(step: StepAlone, line: list[str], folder: Path, args: argparse.Namesp
         if args.device == "cuda":
             torch.cuda.empty_cache()  # the trainer needs the memory
         try:
-            trained = watched.run(line, folder / f"{number}.log", first, args.updates, args.threads, end - time.monotonic())
+            trained = watched.run(
+                line, folder / f"{number}.log", first, args.updates, args.threads, end - time.monotonic()
+            )
         except TimeoutError:
             return
         rows, width, _ = step.batch
@@ -131,28 +157,42 @@ def summarize(step: StepAlone, found: list[dict]) -> dict:
     on_gpu, sizes = step.device == "cuda", step.sizes[1]
     bound = statistics.median(each["products"] for each in found) + step.traffic_seconds()
     rows, width, _ = step.batch
-    report: dict = {"rounds": len(found), "net": {name: getattr(sizes, name) for name in ("positions", "norm", "dropout")}}
+    report: dict = {
+        "rounds": len(found),
+        "net": {name: getattr(sizes, name) for name in ("positions", "norm", "dropout")},
+    }
     for name in (STEP, TRAINER):
         parts = [each[name]["parts"] for each in found]
         report[name] = {
             "updates_per_second": round(1 / median("wall", name), 3),
             "tokens_per_second": round(rows * width / median("wall", name)),
             "host_ms": round(1e3 * median("processor", name), 2),
-            "mfu": round(statistics.median(step.flops / each[name]["wall"] / each[TRAINER]["peak"] for each in found), 4),
+            "mfu": round(
+                statistics.median(step.flops / each[name]["wall"] / each[TRAINER]["peak"] for each in found),
+                4,
+            ),
             "of_bound": round(bound / median("wall" if on_gpu else "processor", name), 3),
-            "parts": {part: round(statistics.median(each.get(part, 0.0) for each in parts), 3) for part in parts[0]},
+            "parts": {
+                part: round(statistics.median(each.get(part, 0.0) for each in parts), 3) for part in parts[0]
+            },
         }
     report[TRAINER]["mfu_logged"] = round(median("mfu", TRAINER), 4)
     report |= ratios([each[STEP]["wall"] for each in found], [each[TRAINER]["wall"] for each in found])
-    report["host"] = ratios([each[STEP]["processor"] for each in found], [each[TRAINER]["processor"] for each in found])
+    report["host"] = ratios(
+        [each[STEP]["processor"] for each in found], [each[TRAINER]["processor"] for each in found]
+    )
     if on_gpu:
         with profiler(step.device) as profile:
             step()
             clock(step.device)
         kernels = kernel_seconds(profile, step.device)
-        report[STEP] |= {"host_ms": round(1e3 * step.launch_seconds(), 2), "device_ms": round(1e3 * sum(kernels.values()), 2)}
+        report[STEP] |= {
+            "host_ms": round(1e3 * step.launch_seconds(), 2),
+            "device_ms": round(1e3 * sum(kernels.values()), 2),
+        }
         report[TRAINER] |= {
-            f"{kind}_ms": round(1e3 * median(name, TRAINER), 2) for kind, name in (("host", "launch"), ("device", "kernels"))
+            f"{kind}_ms": round(1e3 * median(name, TRAINER), 2)
+            for kind, name in (("host", "launch"), ("device", "kernels"))
         }
         report["host"] = ratios([report[STEP]["host_ms"]], [report[TRAINER]["host_ms"]])
         report["top"] = largest_shares(kernels)
@@ -171,7 +211,8 @@ def markdown(report: dict) -> str:
     ]
     for title, found in points.items():
         shares = [
-            f"{ratio['ratio']:.0%} ({ratio['ratio_range'][0]:.0%} to {ratio['ratio_range'][1]:.0%})" for ratio in (found, found["host"])
+            f"{ratio['ratio']:.0%} ({ratio['ratio_range'][0]:.0%} to {ratio['ratio_range'][1]:.0%})"
+            for ratio in (found, found["host"])
         ]
         beside = {STEP: ("", "", ""), TRAINER: (*shares, f"{found[TRAINER]['mfu_logged']:.1%}")}
         for name, (speed, host, logged) in beside.items():
@@ -180,9 +221,17 @@ def markdown(report: dict) -> str:
                 f"| {title}: {TITLES[name]} | {row['updates_per_second']:.2f} | {speed} | {row['host_ms']:.2f} | {host} | "
                 f"{row.get('device_ms', '')} | {row['mfu']:.1%} | {logged} | {row['of_bound']:.0%} |"
             )
-    columns = [(f"{title}: {TITLES[name]}", found[name]["parts"]) for title, found in points.items() for name in (STEP, TRAINER)]
+    columns = [
+        (f"{title}: {TITLES[name]}", found[name]["parts"])
+        for title, found in points.items()
+        for name in (STEP, TRAINER)
+    ]
     parts = dict.fromkeys(part for _, column in columns for part in column)
-    lines += ["", f"| {report['parts']} | " + " | ".join(title for title, _ in columns) + " |", "|---|" + "---|" * len(columns)]
+    lines += [
+        "",
+        f"| {report['parts']} | " + " | ".join(title for title, _ in columns) + " |",
+        "|---|" + "---|" * len(columns),
+    ]
     for part in sorted(parts, key=lambda part: -max(column.get(part, 0.0) for _, column in columns)):
         values = (f"{column[part]:.2f}" if part in column else "" for _, column in columns)
         lines.append(f"| {part} | " + " | ".join(values) + " |")
@@ -197,16 +246,25 @@ def main() -> None:
     """Run."""
     parser = new_parser(__doc__, "updates.json", rounds=2)
     on_cpu, on_gpu = (" ".join(DEFAULTS[device]) for device in ("cpu", "cuda"))
-    parser.add_argument("--points", nargs="+", type=point, metavar="SIZE:ROWS:WIDTH", help=f"default: {on_cpu}; on a GPU: {on_gpu}")
+    parser.add_argument(
+        "--points",
+        nargs="+",
+        type=point,
+        metavar="SIZE:ROWS:WIDTH",
+        help=f"default: {on_cpu}; on a GPU: {on_gpu}",
+    )
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: %(default)s)")
     numbers = "(default: {cpu}, on a GPU: {cuda})"
     parser.add_argument("--updates", type=int, help=f"of a run of fairseq-train {numbers.format(**UPDATES)}")
     parser.add_argument("--steps", type=int, help=f"of the step alone, in a round {numbers.format(**STEPS)}")
     parser.add_argument(
-        "--options", help=f"of fairseq-train, for both, such as --options='--norm deepnorm' (default: none, on a GPU: {OPTIONS['cuda']})"
+        "--options",
+        help=f"of fairseq-train, for both, such as --options='--norm deepnorm' (default: none, on a GPU: {OPTIONS['cuda']})",
     )
-    parser.add_argument("--minutes", type=float, default=11.0, help="after these nothing more is begun (default: %(default)s)")
+    parser.add_argument(
+        "--minutes", type=float, default=11.0, help="after these nothing more is begun (default: %(default)s)"
+    )
     args = read_arguments(parser, markdown)
     if args.device == "cuda" and not torch.cuda.is_available():
         parser.error("there is no GPU here; --device cpu measures without one")
@@ -231,7 +289,9 @@ def measure_all(args: argparse.Namespace) -> list[str]:
         "torch": torch.__version__,
         "threads": args.threads,
         "options": args.options,
-        "parts": "host ms of an update, waits for the GPU included" if on_gpu else "processor ms of an update",
+        "parts": "host ms of an update, waits for the GPU included"
+        if on_gpu
+        else "processor ms of an update",
         "points": [],
     }
     with alone():
@@ -241,7 +301,9 @@ def measure_all(args: argparse.Namespace) -> list[str]:
             if began + longest > end:
                 failed.append(f"{name}, for which no time was left")
                 continue
-            further = began + (end - began) / (len(args.points) - number)  # an equal share of the time for each
+            further = began + (end - began) / (
+                len(args.points) - number
+            )  # an equal share of the time for each
             try:
                 report["points"].append(compare(size, rows, width, args, further, end))
             except (RuntimeError, TimeoutError) as error:

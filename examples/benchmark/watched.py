@@ -57,7 +57,11 @@ class Watch:
             self.clock.charge()
             updates = self.last - self.first
             parts = {part: 1e3 * seconds / updates for part, seconds in self.clock.spent.items()}
-            self.found |= {"processor": (time.process_time() - self._processor) / updates, "parts": parts, "peak": peak}
+            self.found |= {
+                "processor": (time.process_time() - self._processor) / updates,
+                "parts": parts,
+                "peak": peak,
+            }
         if self.device == "cuda" and update >= self.last:
             self._after_last(update - self.last)
 
@@ -93,8 +97,15 @@ def run(arguments: list[str], log: Path, first: int, last: int, threads: int, se
     report = log.with_suffix(".json")
     command = ["benchmark.watched", str(report), str(first), str(last), *arguments]
     run_logged(command, log, threads, max(0.0, seconds))
-    records = [each for each in read_log(log) if each["subset"] == "train_inner" and first < each["num_updates"] <= last]
-    return {**json.loads(report.read_text()), **{name: statistics.median(each[name] for each in records) for name in ("wps", "mfu")}}
+    records = [
+        each
+        for each in read_log(log)
+        if each["subset"] == "train_inner" and first < each["num_updates"] <= last
+    ]
+    return {
+        **json.loads(report.read_text()),
+        **{name: statistics.median(each[name] for each in records) for name in ("wps", "mfu")},
+    }
 
 
 def train(report: Path, first: int, last: int, arguments: list[str]) -> None:

@@ -24,15 +24,41 @@ SEEDS = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("text", nargs="+", metavar="TEXT", help="one paragraph a line, a blank line between documents; plain, .gz or .xz")
-    parser.add_argument("--minutes", type=float, required=True, metavar="M", help="of pre-training, from its start to its end")
-    parser.add_argument("--output", type=Path, default=Path("runs/speedrun"), metavar="DIR", help="folder (default %(default)s)")
-    parser.add_argument("--size", choices=list(SHORT_RUNS), help="of the network (default: what the machine can feed in the minutes)")
-    parser.add_argument("--batch-size", type=int, metavar="N", help=f"rows of {TOKENS} tokens (default: the size's, fewer in a short run)")
+    parser.add_argument(
+        "text",
+        nargs="+",
+        metavar="TEXT",
+        help="one paragraph a line, a blank line between documents; plain, .gz or .xz",
+    )
+    parser.add_argument(
+        "--minutes", type=float, required=True, metavar="M", help="of pre-training, from its start to its end"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("runs/speedrun"),
+        metavar="DIR",
+        help="folder (default %(default)s)",
+    )
+    parser.add_argument(
+        "--size",
+        choices=list(SHORT_RUNS),
+        help="of the network (default: what the machine can feed in the minutes)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help=f"rows of {TOKENS} tokens (default: the size's, fewer in a short run)",
+    )
     parser.add_argument("--lr", type=float, help="peak learning rate of pre-training (default: the size's)")
     parser.add_argument("--glue", type=Path, metavar="DIR", help="GLUE's folder: fine-tune on its tasks")
     parser.add_argument(
-        "--tasks", nargs="+", choices=TASKS, metavar="TASK", help=f"of {', '.join(TASKS)} (default: {', '.join(USUAL_TASKS)})"
+        "--tasks",
+        nargs="+",
+        choices=TASKS,
+        metavar="TASK",
+        help=f"of {', '.join(TASKS)} (default: {', '.join(USUAL_TASKS)})",
     )
     parser.add_argument("--seeds", type=int, metavar="N", help=f"fine-tunings of each task (default {SEEDS})")
 
@@ -59,7 +85,9 @@ def say(line: str) -> None:
 def check(args: argparse.Namespace) -> None:
     """Refuse options that cannot be."""
     if not 0 < args.minutes < math.inf:
-        raise InputError(f"--minutes must be above 0, got {args.minutes:g}; 5 gives a first impression on a laptop")
+        raise InputError(
+            f"--minutes must be above 0, got {args.minutes:g}; 5 gives a first impression on a laptop"
+        )
     if args.lr is not None and not 0 < args.lr < math.inf:
         rates = ", ".join(f"{MODEL_SIZES[size].pretraining.lr:g}" for size in SHORT_RUNS)
         raise InputError(f"--lr must be above 0, got {args.lr:g}; the recipes have {rates}")

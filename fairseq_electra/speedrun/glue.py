@@ -40,13 +40,17 @@ def read_tasks(folder: Path, names: Sequence[str]) -> dict[str, tuple[dict[str, 
         lacking = [split for split in ("train", "valid") if split not in splits]
         if lacking:
             files = " and ".join(GLUE[name].files[split][0] for split in lacking)
-            raise InputError(f"{folder}: {name} has no {files}; add it, or name the tasks to fine-tune: --tasks")
+            raise InputError(
+                f"{folder}: {name} has no {files}; add it, or name the tasks to fine-tune: --tasks"
+            )
         check_task(splits, info, GLUE[name].unordered)
         found[name] = (splits, info)
     return found
 
 
-def prepare(folder: Path, names: Sequence[str], vocabulary: Path, destination: Path, say: Callable[[str], object]) -> None:
+def prepare(
+    folder: Path, names: Sequence[str], vocabulary: Path, destination: Path, say: Callable[[str], object]
+) -> None:
     """Write each task's folder, pairs without an order both ways round, as the recipes count on; ``say`` takes warnings."""
     for name, (splits, info) in read_tasks(folder, names).items():
         place = destination / name
@@ -67,7 +71,9 @@ def short_options(size: str) -> tuple[str, ...]:
     return ("--bias-correction", *(("--pooling", pooling) if pooling != "first" else ()))
 
 
-def estimated_seconds(folders: Sequence[Path], size: str, seeds: int, machine: "Machine", tokens_per_second: float) -> float:
+def estimated_seconds(
+    folders: Sequence[Path], size: str, seeds: int, machine: "Machine", tokens_per_second: float
+) -> float:
     """Estimate how long all runs take.
 
     Args:
@@ -82,7 +88,10 @@ def estimated_seconds(folders: Sequence[Path], size: str, seeds: int, machine: "
         info = read_task_info(folder)
         recipe = recipe_for(size, info.name, PREDICTION)
         tokens = {split: _tokens(folder, info, split) * PADDING for split in info.examples}
-        scored = sum(number for split, number in tokens.items() if split != "train") + recipe.epochs * tokens["valid"]
+        scored = (
+            sum(number for split, number in tokens.items() if split != "train")
+            + recipe.epochs * tokens["valid"]
+        )
         trained = recipe.epochs * tokens["train"]
         updates = recipe.epochs * info.examples["train"] / recipe.batch_size
         own = RUN_SECONDS / machine.processes + updates * UPDATE_SECONDS / machine.processes
@@ -93,7 +102,9 @@ def estimated_seconds(folders: Sequence[Path], size: str, seeds: int, machine: "
 def _tokens(folder: Path, info: TaskInfo, split: str) -> int:
     """Count a split's tokens, ``<s>`` and every ``</s>`` among them."""
     inputs = [folder / f"input{i}" / split for i in range(info.inputs)]
-    ids = sum(path.with_suffix(".bin").stat().st_size // 2 for path in inputs)  # two bytes each: V is below 65,500
+    ids = sum(
+        path.with_suffix(".bin").stat().st_size // 2 for path in inputs
+    )  # two bytes each: V is below 65,500
     return ids + count_lines(inputs[0].with_suffix(".idx"))
 
 

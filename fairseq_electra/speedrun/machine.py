@@ -18,7 +18,10 @@ from fairseq_electra.pretraining.recipes import SHORT_RUNS
 READERS = 4  # processes that make batches for a GPU
 SIDE_BY_SIDE = 4  # fine-tunings on a GPU, which one alone would not keep busy
 BYTES, WITH_MOMENTS = 4, 3  # of a parameter, and of its copies in a checkpoint: itself and Adam's two
-CHECKPOINTS, TUNED_CHECKPOINTS = 4, 3  # at most at one time: last, best, of an interval, and the next one being written
+CHECKPOINTS, TUNED_CHECKPOINTS = (
+    4,
+    3,
+)  # at most at one time: last, best, of an interval, and the next one being written
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,11 @@ class Machine:
     @property
     def description(self) -> str:
         """What results say of it."""
-        return self.name if self.kind == "cuda" else f"{self.name}, {self.threads} thread{'s' * (self.threads > 1)}"
+        return (
+            self.name
+            if self.kind == "cuda"
+            else f"{self.name}, {self.threads} thread{'s' * (self.threads > 1)}"
+        )
 
     @property
     def sizes(self) -> tuple[str, ...]:
@@ -63,14 +70,23 @@ class Machine:
         """Options of ``fairseq-train`` for pre-training."""
         if self.kind == "cpu":
             return ["--cpu", "--num-workers", "0", *self.options]
-        return ["--compile", "--cuda-graphs", "--num-workers", str(min(READERS, os.cpu_count() or 1)), *self.options]
+        return [
+            "--compile",
+            "--cuda-graphs",
+            "--num-workers",
+            str(min(READERS, os.cpu_count() or 1)),
+            *self.options,
+        ]
 
 
 def processor() -> str:
     """Name the processor; family and model tell what ``AMD EPYC`` alone does not."""
     with contextlib.suppress(OSError, KeyError):
         first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
-        says = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
+        says = {
+            key.strip(): value.strip()
+            for key, _, value in (line.partition(":") for line in first.splitlines())
+        }
         return f"{says['model name']}, family {says['cpu family']}, model {says['model']}"
     return platform.processor()
 
@@ -88,7 +104,9 @@ def this_cpu() -> Machine:
     return Machine("cpu", processor(), cpu_has_bf16(), torch.get_num_threads())
 
 
-def bytes_needed(discriminator: EncoderSizes, generator: EncoderSizes, num_tokens: int, characters: int, finetunings: int) -> int:
+def bytes_needed(
+    discriminator: EncoderSizes, generator: EncoderSizes, num_tokens: int, characters: int, finetunings: int
+) -> int:
     """Estimate what a speedrun writes at most at one time.
 
     Args:
@@ -98,9 +116,17 @@ def bytes_needed(discriminator: EncoderSizes, generator: EncoderSizes, num_token
         characters: of the text, whose ids take two bytes each, and no more of them than it has characters.
         finetunings: side by side.
     """
-    checkpoints = CHECKPOINTS * WITH_MOMENTS * BYTES * pretraining_parameters(discriminator, generator, num_tokens)
+    checkpoints = (
+        CHECKPOINTS * WITH_MOMENTS * BYTES * pretraining_parameters(discriminator, generator, num_tokens)
+    )
     exported = 2 * BYTES * pretraining_parameters(discriminator, generator, num_tokens)
-    tuned = finetunings * TUNED_CHECKPOINTS * WITH_MOMENTS * BYTES * discriminator_parameters(discriminator, num_tokens)
+    tuned = (
+        finetunings
+        * TUNED_CHECKPOINTS
+        * WITH_MOMENTS
+        * BYTES
+        * discriminator_parameters(discriminator, num_tokens)
+    )
     return 2 * characters + checkpoints + max(exported, tuned)
 
 

@@ -37,7 +37,11 @@ class Measured:
 
 
 def choose(
-    sizes: dict[str, int], rows: int | None, seconds: float, measure: Callable[[str, int], Pace], say: Callable[[str], None] = print
+    sizes: dict[str, int],
+    rows: int | None,
+    seconds: float,
+    measure: Callable[[str, int], Pace],
+    say: Callable[[str], None] = print,
 ) -> Measured:
     """Measure what may be trained, the smallest first, and choose.
 
@@ -62,7 +66,9 @@ def choose(
             f"    {size}: {one.tokens_per_second:,.0f} tokens/s with {one.rows} rows of {TOKENS}; {one.pace.start:.0f} s to start, "
             f"{one.pace.close:.1f} s to validate and save"
         )
-    fed_with = [(size, one.rows * TOKENS * updates_in(seconds, one.pace), sizes[size]) for size, one in found.items()]
+    fed_with = [
+        (size, one.rows * TOKENS * updates_in(seconds, one.pace), sizes[size]) for size, one in found.items()
+    ]
     return found[choose_size(fed_with)]
 
 
@@ -113,7 +119,10 @@ def pace_of(times: list[tuple[int, float]], ended: float) -> Pace:
         times: updates, and seconds from the start until they were done.
         ended: seconds until the last line.
     """
-    (first, until_first), (last, until_last) = next(entry for entry in times if entry[0] >= WARM_UP * times[-1][0]), times[-1]
+    (first, until_first), (last, until_last) = (
+        next(entry for entry in times if entry[0] >= WARM_UP * times[-1][0]),
+        times[-1],
+    )
     if last == first:  # so slow that one update was all: its time is that of the start as well
         return Pace(0.0, until_last / last, ended - until_last)
     update = (until_last - until_first) / (last - first)

@@ -35,7 +35,12 @@ def follow(arguments: Sequence[str], log: Path) -> Generator[tuple[float, str], 
         open(log, "a", encoding="utf-8") as stream,
         # a session of its own: Ctrl-C comes to the parent alone, which ends the training in its own way
         subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
         ) as process,
     ):
         try:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.pretraining.recipes import SHORT_RUNS, TOKENS
 
-TOKENS_PER_PARAMETER = 20  # a size is fed if it sees so many: with fewer, the next smaller one is the better use of the time
+TOKENS_PER_PARAMETER = (
+    20  # a size is fed if it sees so many: with fewer, the next smaller one is the better use of the time
+)
 ENOUGH_UPDATES = 1000  # with fewer, a smaller batch is better than a shorter run
 FEWEST_UPDATES = 20
 CAUTION = 0.96  # share of the time that is planned for

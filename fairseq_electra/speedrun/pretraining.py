@@ -22,7 +22,9 @@ RECORDS = 100  # in its log
 NEVER = "1000000"
 
 
-def training_arguments(data: Path, save_dir: Path, plan: Plan, machine: Machine, tokens: int = TOKENS) -> list[str]:
+def training_arguments(
+    data: Path, save_dir: Path, plan: Plan, machine: Machine, tokens: int = TOKENS
+) -> list[str]:
     """Write a plan as arguments of ``fairseq-train``.
 
     Args:
@@ -60,7 +62,14 @@ class Clock:
 
 
 def pretrain(
-    data: Path, folder: Path, plan: Plan, pace: Pace, seconds: float, machine: Machine, state: State, say: Callable[[str], None] = print
+    data: Path,
+    folder: Path,
+    plan: Plan,
+    pace: Pace,
+    seconds: float,
+    machine: Machine,
+    state: State,
+    say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Train to the end of the plan, from the last checkpoint where there is one.
 
@@ -116,8 +125,17 @@ class Segment:
         say: takes lines of progress.
     """
 
-    def __init__(self, plan: Plan, clock: Clock, pace: Pace, seconds: float, state: State, say: Callable[[str], None]):
-        self.plan, self.clock, self.pace, self.seconds, self.state, self.say = plan, clock, pace, seconds, state, say
+    def __init__(
+        self, plan: Plan, clock: Clock, pace: Pace, seconds: float, state: State, say: Callable[[str], None]
+    ):
+        self.plan, self.clock, self.pace, self.seconds, self.state, self.say = (
+            plan,
+            clock,
+            pace,
+            seconds,
+            state,
+            say,
+        )
         self.before = replace(clock)
         self.first: tuple[int, float] | None = None  # updates and seconds of the first record
         self.shown, self.fixed_auc = int(clock.updates / plan.updates * LINES), ""
@@ -149,7 +167,9 @@ class Segment:
             return
         if self.first is None:
             self.first = done, now
-            self.pace = replace(self.pace, start=max(0.0, now - (done - self.before.updates) * self.pace.update))
+            self.pace = replace(
+                self.pace, start=max(0.0, now - (done - self.before.updates) * self.pace.update)
+            )
         share = done / self.plan.updates
         if int(share * LINES) == self.shown:
             return
@@ -169,7 +189,11 @@ class Segment:
 
     def keep(self, done: int, now: float) -> None:
         """Bring clock and notes up to a checkpoint."""
-        self.clock.spent, self.clock.device, self.clock.updates = self.before.spent + now, self.before.device + now, done
+        self.clock.spent, self.clock.device, self.clock.updates = (
+            self.before.spent + now,
+            self.before.device + now,
+            done,
+        )
         self.note()
 
     def note(self) -> None:
@@ -190,7 +214,11 @@ class Segment:
 
 def figures(record: dict[str, Any]) -> str:
     """Write how good both networks are; a network that is not there has no figure."""
-    found = [f"masked-token accuracy {record['mask_token_accuracy']:.1f} %"] if "mask_token_accuracy" in record else []
+    found = (
+        [f"masked-token accuracy {record['mask_token_accuracy']:.1f} %"]
+        if "mask_token_accuracy" in record
+        else []
+    )
     return "   ".join([*found, *([f"disc_auc {record['disc_auc']:.3f}"] if "disc_auc" in record else [])])
 
 

@@ -50,7 +50,9 @@ class Published:
         return flops_of(row.encoder, row.generator, BERT_VOCABULARY, self.width, self.rows * self.updates)
 
 
-def flops_of(discriminator: EncoderSizes, generator: EncoderSizes, num_tokens: int, width: int, rows: float) -> dict[str, float]:
+def flops_of(
+    discriminator: EncoderSizes, generator: EncoderSizes, num_tokens: int, width: int, rows: float
+) -> dict[str, float]:
     """Count a pre-training in both conventions, every row as full.
 
     Args:
@@ -74,7 +76,16 @@ def flops_of(discriminator: EncoderSizes, generator: EncoderSizes, num_tokens: i
 SMALL = Published(
     "ELECTRA-Small-OWT",
     README,
-    {"CoLA": 56.8, "SST-2": 88.3, "MRPC": 87.4, "STS-B": 86.8, "QQP": 88.3, "MNLI": 78.9, "QNLI": 87.9, "RTE": 68.5},
+    {
+        "CoLA": 56.8,
+        "SST-2": 88.3,
+        "MRPC": 87.4,
+        "STS-B": 86.8,
+        "QQP": 88.3,
+        "MNLI": 78.9,
+        "QNLI": 87.9,
+        "RTE": 68.5,
+    },
     "small",
     *(128, 128, 1_000_000),
     note=f"The paper gives the small model of this length 1.4e18 FLOPs ({PAPER}); its own script, whose count this is, 1.29e18.",
@@ -82,7 +93,16 @@ SMALL = Published(
 BASE = Published(
     "ELECTRA-Base",
     README,
-    {"CoLA": 67.7, "SST-2": 95.1, "MRPC": 89.5, "STS-B": 91.2, "QQP": 91.5, "MNLI": 88.8, "QNLI": 93.2, "RTE": 82.7},
+    {
+        "CoLA": 67.7,
+        "SST-2": 95.1,
+        "MRPC": 89.5,
+        "STS-B": 91.2,
+        "QQP": 91.5,
+        "MNLI": 88.8,
+        "QNLI": 93.2,
+        "RTE": 82.7,
+    },
     "base",
     note="This is the released model, the paper's Base++; how long it was trained is not published.",
 )
@@ -100,7 +120,9 @@ AVERAGES = (
 def nearest_published(size: str) -> Published:
     """Find the published network whose hidden size is nearest, by their ratio, to that of a size."""
     hidden = MODEL_SIZES[size].encoder.hidden_size
-    return min((SMALL, BASE), key=lambda each: abs(math.log(MODEL_SIZES[each.size].encoder.hidden_size / hidden)))
+    return min(
+        (SMALL, BASE), key=lambda each: abs(math.log(MODEL_SIZES[each.size].encoder.hidden_size / hidden))
+    )
 
 
 def nearest_average(count: float) -> tuple[str, float, float]:

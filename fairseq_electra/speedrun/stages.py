@@ -57,7 +57,11 @@ class Stages:
             text = self.check_input()
         state = State(self.folder, self.settings)
         results = state.result("report") or self.do(state, text)
-        names = [name for name in (report.README, RESULTS_FILE, report.CARD, CHECKPOINT, report.EXPORTED) if (self.folder / name).exists()]
+        names = [
+            name
+            for name in (report.README, RESULTS_FILE, report.CARD, CHECKPOINT, report.EXPORTED)
+            if (self.folder / name).exists()
+        ]
         return f"\n{markdown(results)}\n\n{self.folder} holds {', '.join(names)}"
 
     def check_input(self) -> Text:
@@ -77,11 +81,15 @@ class Stages:
     def do(self, state: State, surveyed: Text | None) -> dict[str, Any]:
         """Do one stage after the other; returns what results.json holds."""
         text = Text(**state.stage("text", lambda: asdict(surveyed or self.check_input())))
-        self.say(f"    {text.characters:,} characters in {text.documents:,} documents; held out: {text.valid_characters:,} characters")
+        self.say(
+            f"    {text.characters:,} characters in {text.documents:,} documents; held out: {text.valid_characters:,} characters"
+        )
         self.say("2/6 vocabulary and encoding")
         num_tokens = state.stage("vocabulary", lambda: self.learn_vocabulary(text))
         encoded = state.stage("encoding", lambda: self.encode(text))
-        self.say(f"    {num_tokens:,} pieces; train has {encoded['train']:,} tokens, valid {encoded['valid']:,}")
+        self.say(
+            f"    {num_tokens:,} pieces; train has {encoded['train']:,} tokens, valid {encoded['valid']:,}"
+        )
         self.say(f"3/6 measuring {self.machine.description}")
         chosen = state.stage("plan", lambda: self.choose_plan(text, num_tokens))
         plan, pace = Plan(**chosen["plan"]), Pace(**chosen["pace"])
@@ -100,7 +108,9 @@ class Stages:
         else:
             self.say("5/6 fine-tuning: none, since there is no --glue")
         self.say("6/6 export and report")
-        device = chosen.get("device", self.machine.description)  # of the training, though another machine may end the run
+        device = chosen.get(
+            "device", self.machine.description
+        )  # of the training, though another machine may end the run
         results = self.results(device, num_tokens, encoded, trained, study)
         exported = state.stage("export", lambda: report.export(self.folder, results))
         for line in exported:
@@ -126,7 +136,9 @@ class Stages:
             unknown = Unknown()
             with Progress() as progress:
                 lines = progress.over(text.lines(split), f"    encoding {split}", "lines")
-                found[split] = encode_to_binary(tokenizer, lines, self.data / split, self.vocabulary, unknown)[1]
+                found[split] = encode_to_binary(
+                    tokenizer, lines, self.data / split, self.vocabulary, unknown
+                )[1]
             self.say_below(unknown.warning(split) or f"{split}: {unknown}")
         return found
 
@@ -166,23 +178,38 @@ class Stages:
 
     def finetune(self, plan: Plan, pace: Pace, num_tokens: int, state: State) -> dict[str, Any]:
         """Prepare the tasks, tell how long it will take, and fine-tune."""
-        tasks, seeds, destination = self.settings["--tasks"], self.settings["--seeds"], self.folder / "glue-bin"
+        tasks, seeds, destination = (
+            self.settings["--tasks"],
+            self.settings["--seeds"],
+            self.folder / "glue-bin",
+        )
         glue.prepare(Path(self.settings["--glue"]), tasks, self.vocabulary, destination, self.say_below)
         folders = [destination / name for name in tasks]
         both = flops_of(*networks(plan.size), num_tokens, TOKENS, 1)["products"]
         alone = encoder_flops(networks(plan.size)[0]).of_step(TOKENS, TOKENS**2, 0)
         speed = plan.rows * TOKENS / pace.update * both / alone
         seconds = glue.estimated_seconds(folders, plan.size, seeds, self.machine, speed)
-        self.say(f"5/6 fine-tuning on {', '.join(tasks)} with {seeds} seeds: {len(tasks) * seeds} runs, about {clock_time(seconds)}")
+        self.say(
+            f"5/6 fine-tuning on {', '.join(tasks)} with {seeds} seeds: {len(tasks) * seeds} runs, about {clock_time(seconds)}"
+        )
         checkpoint = self.folder / CHECKPOINT
-        return glue.finetune(checkpoint, folders, self.folder / "finetuning", plan.size, seeds, self.machine, state, self.say)
+        return glue.finetune(
+            checkpoint, folders, self.folder / "finetuning", plan.size, seeds, self.machine, state, self.say
+        )
 
     def results(
-        self, device: str, num_tokens: int, encoded: dict[str, int], trained: dict[str, Any], study: dict[str, Any] | None
+        self,
+        device: str,
+        num_tokens: int,
+        encoded: dict[str, int],
+        trained: dict[str, Any],
+        study: dict[str, Any] | None,
     ) -> dict[str, Any]:
         """Gather what results.json holds."""
         plan = Plan(**trained["plan"])
-        seconds = {"pretraining": trained["device_seconds"]} | ({"finetuning": study["device_seconds"]} if study else {})
+        seconds = {"pretraining": trained["device_seconds"]} | (
+            {"finetuning": study["device_seconds"]} if study else {}
+        )
         return {
             **{name: getattr(plan, name) for name in ("size", "rows", "lr", "warmup", "updates")},
             "minutes": self.settings["--minutes"],

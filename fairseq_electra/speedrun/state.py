@@ -45,11 +45,15 @@ class State:
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise InputError(f"another speedrun is at work in {folder}; wait for it, or give another --output") from error
+            raise InputError(
+                f"another speedrun is at work in {folder}; wait for it, or give another --output"
+            ) from error
         # read behind the lock: one that has just ended may have written more
         if is_begun(folder):
             self.values = self._read()
-            differs = [name for name, value in self.values["arguments"].items() if arguments.get(name) != value]
+            differs = [
+                name for name, value in self.values["arguments"].items() if arguments.get(name) != value
+            ]
             if differs:
                 raise InputError(
                     f"{folder} was begun with another {' and '.join(differs)}; repeat that command line to resume, or give another --output"
@@ -85,7 +89,9 @@ class State:
             if not all(isinstance(values[part], dict) for part in ("arguments", "done", "notes")):
                 raise ValueError("parts are missing")
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self.path} is damaged ({error}); remove the folder and begin again, or give another --output") from error
+            raise InputError(
+                f"{self.path} is damaged ({error}); remove the folder and begin again, or give another --output"
+            ) from error
         return values
 
     def _write(self) -> None:

@@ -34,11 +34,17 @@ def held_out(record: dict[str, float]) -> str:
 def scores(study: dict[str, Any], published: Published) -> str:
     """Write each task's scores on its dev set, and the mean of what the paper reports."""
     seeds = max(len(line["seeds"]) for line in study["summary"])
-    lines = [f"| GLUE, dev: median of {seeds} seeds (mean ± standard deviation) | this run | {published.name} |", "|---|---|---|"]
+    lines = [
+        f"| GLUE, dev: median of {seeds} seeds (mean ± standard deviation) | this run | {published.name} |",
+        "|---|---|---|",
+    ]
     ours: list[float] = []
     theirs: list[float] = []
     for line in study["summary"]:
-        task, trouble = line["task"], ", ".join(f"seed {seed} {what}" for seed, what in line["degenerate_seeds"].items())
+        task, trouble = (
+            line["task"],
+            ", ".join(f"seed {seed} {what}" for seed, what in line["degenerate_seeds"].items()),
+        )
         if not line["metrics"]:
             lines.append(f"| {task} | {trouble} | |")
             continue
@@ -52,7 +58,9 @@ def scores(study: dict[str, Any], published: Published) -> str:
             shown = "" if known is None else f"{known:.1f}"
             lines.append(f"| {task}, {metric} | {found['median']:.1f} ({spread}{notes}) | {shown} |")
     if len(ours) > 1:
-        lines.append(f"| mean of these {len(ours)} tasks | {statistics.fmean(ours):.1f} | {statistics.fmean(theirs):.1f} |")
+        lines.append(
+            f"| mean of these {len(ours)} tasks | {statistics.fmean(ours):.1f} | {statistics.fmean(theirs):.1f} |"
+        )
     return "\n".join(lines)
 
 
@@ -60,13 +68,21 @@ def costs(results: dict[str, Any], published: Published) -> str:
     """Write what pre-training took; FLOPs in two conventions, each the same for both columns."""
     counted, unknown, seconds = published.flops, "not published", results["seconds"]
     rows = [
-        ("FLOPs, as the paper counts", f"{results['flops']['paper']:.2e}", f"{counted['paper']:.2e}" if counted else unknown),
+        (
+            "FLOPs, as the paper counts",
+            f"{results['flops']['paper']:.2e}",
+            f"{counted['paper']:.2e}" if counted else unknown,
+        ),
         (
             "FLOPs, matrix products, a step as three forward passes",
             f"{results['flops']['products']:.2e}",
             f"{counted['products']:.2e}" if counted else unknown,
         ),
-        ("tokens, padding counted", f"{results['padded_tokens']:,}", f"{published.tokens:,}" if counted else unknown),
+        (
+            "tokens, padding counted",
+            f"{results['padded_tokens']:,}",
+            f"{published.tokens:,}" if counted else unknown,
+        ),
         ("tokens of text", f"{results['tokens']:,}", ""),
         (
             "updates x rows x tokens of a row",
@@ -75,7 +91,11 @@ def costs(results: dict[str, Any], published: Published) -> str:
         ),
         ("parameters of the discriminator", f"{results['parameters']:,}", ""),
         ("device-seconds of pre-training", f"{seconds['pretraining']:,.0f}", ""),
-        *([("device-seconds of fine-tuning", f"{seconds['finetuning']:,.0f}", "")] if "finetuning" in seconds else []),
+        *(
+            [("device-seconds of fine-tuning", f"{seconds['finetuning']:,.0f}", "")]
+            if "finetuning" in seconds
+            else []
+        ),
     ]
     lines = [f"| pre-training | this run | {published.name} |", "|---|---|---|"]
     return "\n".join([*lines, *(f"| {name} | {ours} | {theirs} |" for name, ours, theirs in rows)])

@@ -82,7 +82,9 @@ def survey(files: Sequence[str]) -> Text:
     """
     for file in files:
         if not Path(file).is_file() and (file == "-" or Path(file).exists()):
-            raise InputError(f"{file} is no file that can be read several times; give files, plain, .gz or .xz")
+            raise InputError(
+                f"{file} is no file that can be read several times; give files, plain, .gz or .xz"
+            )
     documents, hashes, lengths = 0, array("Q"), array("q")
     for first, unit in units(files):
         documents += first
@@ -108,4 +110,6 @@ def survey(files: Sequence[str]) -> Text:
 
 def vocabulary_size(characters: int, size: str) -> int:
     """Choose how many pieces a vocabulary has, by the amount of text, and no more than the size of the model can afford."""
-    return min(next(pieces for below, pieces in VOCABULARIES if characters < below), SHORT_RUNS[size].most_pieces)
+    return min(
+        next(pieces for below, pieces in VOCABULARIES if characters < below), SHORT_RUNS[size].most_pieces
+    )

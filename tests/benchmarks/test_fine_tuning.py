@@ -19,7 +19,10 @@ from tests.interchange.conftest import SMALL, transformers
 
 PAD = 1
 SIZES = {name: size for name, size in SMALL.items() if name != "embedding_size"}
-PAIRS = [("The name of a class is a string.", "A name."), ("It returns a list, or none. " * 9, "The function returns. " * 9)]
+PAIRS = [
+    ("The name of a class is a string.", "A name."),
+    ("It returns a list, or none. " * 9, "The function returns. " * 9),
+]
 
 
 @pytest.fixture
@@ -30,10 +33,14 @@ def bert(make_theirs):
 def test_both_sides_cut_pairs_to_the_same_rows(bert):
     imported = read_folder(bert)
     examples = [Example(pair, "no", "") for pair in PAIRS]
-    theirs = fine_tuning_baseline.rows_of(examples, ("yes", "no"), transformers.AutoTokenizer.from_pretrained(bert), 64)
+    theirs = fine_tuning_baseline.rows_of(
+        examples, ("yes", "no"), transformers.AutoTokenizer.from_pretrained(bert), 64
+    )
     texts = encode_texts(imported.pretrained.tokenizer, PAIRS)
     ours = [rows_of(fit(each, PREDICTION, 64), PREDICTION)[0] for each in texts]
-    assert [imported.order[row].tolist() for row in ours] == [row["input_ids"] for row in theirs] and len(ours[1]) == 64
+    assert [imported.order[row].tolist() for row in ours] == [row["input_ids"] for row in theirs] and len(
+        ours[1]
+    ) == 64
     assert [row["labels"] for row in theirs] == [1, 1]
 
 
@@ -45,7 +52,11 @@ def test_both_sides_compute_the_same_function_of_the_same_weights(bert):
     row = rows_of(encode_texts(imported.pretrained.tokenizer, PAIRS[:1])[0], PREDICTION)[0]
     rows = torch.tensor([[*row, PAD, PAD, PAD]])
     padding, segments = rows == PAD, ((rows == 2).long().cumsum(1) - (rows == 2).long()).clamp(max=1)
-    inputs = {"input_ids": imported.order[rows], "token_type_ids": segments, "attention_mask": (~padding).long()}
+    inputs = {
+        "input_ids": imported.order[rows],
+        "token_type_ids": segments,
+        "attention_mask": (~padding).long(),
+    }
     with torch.no_grad():
         expected = theirs(labels=torch.tensor([1]), **inputs)
         ours = head(imported.pretrained.model.double().extract_features(rows, segments, padding), padding)
@@ -68,11 +79,37 @@ def test_means_are_compared_by_the_standard_error_of_their_difference():
 def test_a_comparison_is_made_once_and_kept(bert, tmp_path):
     for split, number in (("train", 32), ("dev", 16)):
         (tmp_path / "glue" / "RTE").mkdir(parents=True, exist_ok=True)
-        lines = [f"{i}\tThe name is {i}.\tA name {i % 3}.\t{('entailment', 'not_entailment')[i % 2]}" for i in range(number)]
-        (tmp_path / "glue" / "RTE" / f"{split}.tsv").write_text("\n".join(["index\tsentence1\tsentence2\tlabel", *lines, ""]))
-    line = [sys.executable, "-m", "benchmark.fine_tuning", bert, tmp_path / "glue", "--tasks", "RTE", "--seeds", "2"]
-    line += ["--epochs", "1", "--processes", "1", "--work", tmp_path / "work", "--output", tmp_path / "found.json"]
+        lines = [
+            f"{i}\tThe name is {i}.\tA name {i % 3}.\t{('entailment', 'not_entailment')[i % 2]}"
+            for i in range(number)
+        ]
+        (tmp_path / "glue" / "RTE" / f"{split}.tsv").write_text(
+            "\n".join(["index\tsentence1\tsentence2\tlabel", *lines, ""])
+        )
+    line = [
+        sys.executable,
+        "-m",
+        "benchmark.fine_tuning",
+        bert,
+        tmp_path / "glue",
+        "--tasks",
+        "RTE",
+        "--seeds",
+        "2",
+    ]
+    line += [
+        "--epochs",
+        "1",
+        "--processes",
+        "1",
+        "--work",
+        tmp_path / "work",
+        "--output",
+        tmp_path / "found.json",
+    ]
     first = run(line)
     found = json.loads((tmp_path / "found.json").read_text())["tasks"]["RTE"]
-    assert len(found["ours"]) == len(found["theirs"]) == 2 and all(0 <= each <= 100 for each in found["ours"] + found["theirs"])
+    assert len(found["ours"]) == len(found["theirs"]) == 2 and all(
+        0 <= each <= 100 for each in found["ours"] + found["theirs"]
+    )
     assert first.stdout.splitlines()[-3:] == run(line).stdout.splitlines()[-3:]

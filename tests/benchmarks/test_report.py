@@ -16,7 +16,12 @@ def test_a_link_in_the_temporary_folder_is_not_followed(tmp_path, monkeypatch):
     for target in ("victim", "absent"):
         (tmp_path / LOCK).unlink(missing_ok=True)
         (tmp_path / LOCK).symlink_to(tmp_path / target)
-        with pytest.raises(InputError, match=r"benchmark\.lock is a link, where a file to lock should be; remove it"), alone():
+        with (
+            pytest.raises(
+                InputError, match=r"benchmark\.lock is a link, where a file to lock should be; remove it"
+            ),
+            alone(),
+        ):
             pass
     assert (tmp_path / "victim").read_text() == "precious" and not (tmp_path / "absent").exists()
 

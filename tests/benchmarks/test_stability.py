@@ -12,13 +12,18 @@ PAGE = ROOT / "examples" / "stability"
 
 
 def curve(*areas):
-    return [{"update": 100 * (i + 1), "fixed_auc": area, "disc_auc": 0.6, "mask_token_accuracy": 5.0} for i, area in enumerate(areas)]
+    return [
+        {"update": 100 * (i + 1), "fixed_auc": area, "disc_auc": 0.6, "mask_token_accuracy": 5.0}
+        for i, area in enumerate(areas)
+    ]
 
 
 def test_alive_is_a_net_whose_fixed_auc_rises_over_the_last_third():
     assert stability.is_alive(curve(0.52, 0.53, 0.54, 0.60, 0.62, 0.65))
     assert not stability.is_alive(curve(0.70, 0.65, 0.62, 0.60, 0.58, 0.57))
-    assert not stability.is_alive(curve(0.50, 0.50, 0.51, 0.51, 0.52, 0.53))  # rising, and at chance all the same
+    assert not stability.is_alive(
+        curve(0.50, 0.50, 0.51, 0.51, 0.52, 0.53)
+    )  # rising, and at chance all the same
 
 
 def test_each_cause_differs_from_the_default_and_the_deciding_ones_have_three_seeds():
@@ -29,9 +34,14 @@ def test_each_cause_differs_from_the_default_and_the_deciding_ones_have_three_se
 
 
 def test_the_table_has_a_line_for_each_run():
-    runs = {"one": {"curve": curve(0.5, 0.6), "alive": True}, "two": {"curve": [], "alive": False, "trouble": "killed"}}
+    runs = {
+        "one": {"curve": curve(0.5, 0.6), "alive": True},
+        "two": {"curve": [], "alive": False, "trouble": "killed"},
+    }
     lines = stability.markdown({"runs": runs}).splitlines()
-    assert lines[2] == "| one | 0.500 | 0.600 | 0.600 | 5.0 | alive |" and lines[3].endswith("| dead: killed |")
+    assert lines[2] == "| one | 0.500 | 0.600 | 0.600 | 5.0 | alive |" and lines[3].endswith(
+        "| dead: killed |"
+    )
 
 
 @pytest.mark.parametrize("name", ["rates", "causes"])
@@ -48,7 +58,9 @@ def test_a_run_is_made_once_and_kept(data_bin, tmp_path, name):
     shape = ["--updates", "6", "--rows", "2", "--tokens", "32", "--processes", "1"]
     first = run([*line, *shape])
     found = json.loads(output.read_text())["runs"][name]
-    assert [point["update"] for point in found["curve"]] == [1, 2, 3, 4, 5, 6] and 0 < found["curve"][-1]["fixed_auc"] < 1
+    assert [point["update"] for point in found["curve"]] == [1, 2, 3, 4, 5, 6] and 0 < found["curve"][-1][
+        "fixed_auc"
+    ] < 1
     assert first.stdout.splitlines()[-1] == run([*line, *shape]).stdout.splitlines()[-1]
     assert json.loads(output.read_text())["runs"][name] == found
     other = run([*line, *shape, "--updates", "7"], check=False)

@@ -16,7 +16,9 @@ ROWS = 3
 
 def parsed(data, line):
     shared = trainer.shared(ROWS, 14)
-    return options.parse_args_and_arch(options.get_training_parser(), input_args=[str(data), *line, *shared, "--cpu"])
+    return options.parse_args_and_arch(
+        options.get_training_parser(), input_args=[str(data), *line, *shared, "--cpu"]
+    )
 
 
 @pytest.mark.parametrize("size", ["tiny", "small"])
@@ -26,7 +28,10 @@ def test_both_have_the_same_encoder(data_bin, size):
     for name in (name for name in lines if name.startswith(trainer.OURS)):
         ours, net = lines[name], MODEL_SIZES[size].arch_encoder
         assert ours.model_size == size and ours.embedding_size == net.hidden_size == theirs.encoder_embed_dim
-        assert (theirs.encoder_layers, theirs.encoder_ffn_embed_dim) == (net.num_hidden_layers, net.intermediate_size)
+        assert (theirs.encoder_layers, theirs.encoder_ffn_embed_dim) == (
+            net.num_hidden_layers,
+            net.intermediate_size,
+        )
         assert theirs.encoder_attention_heads == net.num_attention_heads
         dropped = (0.0, 0.0) if trainer.BEST in name else (theirs.dropout, theirs.attention_dropout)
         assert (ours.dropout, ours.attention_dropout) == dropped
@@ -44,13 +49,18 @@ def test_the_count_of_masked_lm_is_that_of_pytorch(data_bin):
     sample = dataset.collater([dataset[index] for index in range(ROWS)])
     masked = int((sample["target"] != task.source_dictionary.pad()).sum())
     assert sample["net_input"]["src_tokens"].shape == (ROWS, trainer.TOKENS) and masked > 0
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:  # it does not count the other kernel of CPUs
+    with (
+        sdpa_kernel(SDPBackend.MATH),
+        FlopCounterMode(display=False) as counter,
+    ):  # it does not count the other kernel of CPUs
         loss, _, _ = criterion(model, sample)
         loss.backward()
     (_, net), _ = trainer.networks("tiny")
     count = masked_lm_flops(net, len(load_dictionary(data_bin)))
     tokens = ROWS * trainer.TOKENS
-    assert count.of_step(tokens, tokens * trainer.TOKENS, masked) == pytest.approx(counter.get_total_flops(), rel=1e-6)
+    assert count.of_step(tokens, tokens * trainer.TOKENS, masked) == pytest.approx(
+        counter.get_total_flops(), rel=1e-6
+    )
 
 
 def test_the_products_that_are_timed_are_those_that_are_counted():
@@ -79,5 +89,8 @@ def test_the_report_says_how_the_products_compare():
         "products": {"tiny": products | {"times": 1.2}},
     }
     table = trainer.markdown({**report, "nets": {"tiny": {"positions": "rotary", "norm": "post"}}})
-    assert "16 x 128, 2 threads, 30,522 pieces |" in table and "| tiny: electra_pretraining | 800 | 0.80 | 0.8 to 0.8 | 0.96 |" in table
+    assert (
+        "16 x 128, 2 threads, 30,522 pieces |" in table
+        and "| tiny: electra_pretraining | 800 | 0.80 | 0.8 to 0.8 | 0.96 |" in table
+    )
     assert "1.20 times the matrix products of masked_lm in 1.25 times the time" in table

@@ -56,7 +56,11 @@ def test_a_plan_follows_the_recipe_unless_told_otherwise():
 
 
 def test_the_recipes():
-    assert [make_plan(size, 32, 300, Pace(8, 0.2, 2)).lr for size in ("tiny", "small", "base")] == [1e-3, 5e-4, 2e-4]
+    assert [make_plan(size, 32, 300, Pace(8, 0.2, 2)).lr for size in ("tiny", "small", "base")] == [
+        1e-3,
+        5e-4,
+        2e-4,
+    ]
     assert networks("tiny")[1].hidden_size == 64
     assert networks("small")[0].norm == networks("small")[1].norm == "scaled"
 

@@ -16,10 +16,17 @@ def test_the_small_models_flops_are_those_of_the_paper_in_its_convention():
 
 def test_published_means_grow_with_their_flops():
     assert [entry[1:] for entry in AVERAGES] == sorted(entry[1:] for entry in AVERAGES)
-    assert {size: nearest_published(size).size for size in ("tiny", "small", "base")} == {"tiny": "small", "small": "small", "base": "base"}
+    assert {size: nearest_published(size).size for size in ("tiny", "small", "base")} == {
+        "tiny": "small",
+        "small": "small",
+        "base": "base",
+    }
 
 
-@pytest.mark.parametrize(("count", "name"), [(1e14, "6.25 % trained"), (1.2e17, "6.25 %"), (1.3e17, "12.5 %"), (1e19, "ELECTRA-Base")])
+@pytest.mark.parametrize(
+    ("count", "name"),
+    [(1e14, "6.25 % trained"), (1.2e17, "6.25 %"), (1.3e17, "12.5 %"), (1e19, "ELECTRA-Base")],
+)
 def test_the_nearest_mean_is_the_nearest_by_ratio(count, name):
     assert name in nearest_average(count)[0]
 
@@ -36,7 +43,10 @@ def test_scores_stand_beside_the_published_ones_of_the_same_metric(results):
 def test_costs_stand_beside_the_published_ones_in_the_same_convention(results):
     lines = markdown(results).splitlines()
     assert "| FLOPs, as the paper counts | 2.00e+14 | 1.29e+18 |" in lines
-    assert "| device-seconds of pre-training | 297 |  |" in lines and "| device-seconds of fine-tuning | 600 |  |" in lines
+    assert (
+        "| device-seconds of pre-training | 297 |  |" in lines
+        and "| device-seconds of fine-tuning | 600 |  |" in lines
+    )
     assert any("445 times those of this run" in line and "74.1" in line for line in lines)
     unknown = markdown(results | {"size": "base"}).splitlines()
     assert "| FLOPs, as the paper counts | 2.00e+14 | not published |" in unknown
@@ -50,4 +60,6 @@ def test_fixed_auc_is_shown_where_the_log_has_it(results):
 
 def test_a_run_without_glue_has_no_scores(results):
     shown = markdown(results | {"glue": None, "seconds": {"pretraining": 297.4}})
-    assert "GLUE, dev" not in shown and "device-seconds of pre-training" in shown and "fine-tuning" not in shown
+    assert (
+        "GLUE, dev" not in shown and "device-seconds of pre-training" in shown and "fine-tuning" not in shown
+    )

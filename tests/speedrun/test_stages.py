@@ -34,18 +34,34 @@ def glue_folder(tmp_path):
     (tmp_path / "GLUE" / "CoLA").mkdir(parents=True)
     (tmp_path / "GLUE" / "RTE").mkdir()
     for split in ("train", "dev"):
-        (tmp_path / "GLUE" / "CoLA" / f"{split}.tsv").write_text("".join(f"x\t{i % 2}\t\tA sentence, number {i}.\n" for i in range(40)))
-        lines = "".join(f"{i}\tA man.\tA man {i}.\t{['entailment', 'not_entailment'][i % 2]}\n" for i in range(40))
-        (tmp_path / "GLUE" / "RTE" / f"{split}.tsv").write_text("index\tsentence1\tsentence2\tlabel\n" + lines)
+        (tmp_path / "GLUE" / "CoLA" / f"{split}.tsv").write_text(
+            "".join(f"x\t{i % 2}\t\tA sentence, number {i}.\n" for i in range(40))
+        )
+        lines = "".join(
+            f"{i}\tA man.\tA man {i}.\t{['entailment', 'not_entailment'][i % 2]}\n" for i in range(40)
+        )
+        (tmp_path / "GLUE" / "RTE" / f"{split}.tsv").write_text(
+            "index\tsentence1\tsentence2\tlabel\n" + lines
+        )
     return tmp_path / "GLUE"
 
 
-TRAINED = {"device_seconds": 290.0, "tokens": 2_000_000, "valid": {"mask_token_accuracy": 10.0, "disc_auc": 0.6, "num_updates": 1000.0}}
+TRAINED = {
+    "device_seconds": 290.0,
+    "tokens": 2_000_000,
+    "valid": {"mask_token_accuracy": 10.0, "disc_auc": 0.6, "num_updates": 1000.0},
+}
 SCORES = {"median": 50.0, "mean": 50.0, "standard_deviation": 1.0, "values": [49, 51], "ensemble": 50.0}
 
 
 # what takes no time is done, and only counted
-KEPT = {"survey": stages, "learn_vocabulary": stages, "encode_to_binary": stages, "write_task_folder": glue, "write": report}
+KEPT = {
+    "survey": stages,
+    "learn_vocabulary": stages,
+    "encode_to_binary": stages,
+    "write_task_folder": glue,
+    "write": report,
+}
 
 
 @pytest.fixture
@@ -65,7 +81,15 @@ def speedrun(tmp_path, text, glue_folder, monkeypatch):
 
     def study(checkpoint, folders, *args):
         assert all((folder / "task.json").is_file() for folder in folders)
-        lines = [{"task": folder.name, "seeds": [1, 2], "degenerate_seeds": {}, "metrics": {"valid": {"x": SCORES}}} for folder in folders]
+        lines = [
+            {
+                "task": folder.name,
+                "seeds": [1, 2],
+                "degenerate_seeds": {},
+                "metrics": {"valid": {"x": SCORES}},
+            }
+            for folder in folders
+        ]
         return {"summary": lines, "device_seconds": 9.0}
 
     def pretrained(data, folder, plan, *args):
@@ -75,7 +99,12 @@ def speedrun(tmp_path, text, glue_folder, monkeypatch):
     monkeypatch.setattr(stages, "this_machine", lambda: machine.Machine("cpu", "a laptop", True, 2))
 
     def run(**changes):
-        settings = {"TEXT": {str(text): text.stat().st_size}, "--minutes": 5.0, "--glue": str(glue_folder), "--tasks": ["CoLA", "RTE"]}
+        settings = {
+            "TEXT": {str(text): text.stat().st_size},
+            "--minutes": 5.0,
+            "--glue": str(glue_folder),
+            "--tasks": ["CoLA", "RTE"],
+        }
         settings |= {"--size": None, "--batch-size": None, "--lr": None, "--seeds": 2}
         for module, name, what in (
             (stages, "survey", None),
@@ -106,12 +135,20 @@ def test_all_stages_and_what_is_left(speedrun):
     shown = speedrun()
     assert speedrun.calls == WHOLE
     found = json.loads((speedrun.folder / "results.json").read_text())
-    assert found["size"] == "tiny" and found["seconds"] == {"pretraining": 290.0, "finetuning": 9.0} and found["vocabulary"] <= 4096
+    assert (
+        found["size"] == "tiny"
+        and found["seconds"] == {"pretraining": 290.0, "finetuning": 9.0}
+        and found["vocabulary"] <= 4096
+    )
     assert found["flops"]["paper"] > found["flops"]["products"] > 1e12
-    assert "| CoLA, x | 50.0 (50.0 ± 1.0) | 56.8 |" in shown and shown.strip().splitlines()[0].startswith("electra_tiny, pre-trained for 5")
+    assert "| CoLA, x | 50.0 (50.0 ± 1.0) | 56.8 |" in shown and shown.strip().splitlines()[0].startswith(
+        "electra_tiny, pre-trained for 5"
+    )
     readme = (speedrun.folder / "README.md").read_text()
     assert "| CoLA, x | 50.0 (50.0 ± 1.0) | 56.8 |" in readme and "- exported" in readme
-    assert any(line.startswith("5/6 fine-tuning on CoLA, RTE with 2 seeds: 4 runs, about ") for line in speedrun.said)
+    assert any(
+        line.startswith("5/6 fine-tuning on CoLA, RTE with 2 seeds: 4 runs, about ") for line in speedrun.said
+    )
 
 
 @pytest.mark.parametrize("name", dict.fromkeys(WHOLE))
@@ -184,7 +221,9 @@ def test_without_glue_nothing_is_fine_tuned(speedrun):
 
 
 def test_too_few_minutes_are_refused_and_the_folder_can_be_used_again(speedrun):
-    with pytest.raises(InputError, match=r"--minutes 0.15 leaves time for 0 updates after a start of 8 s; give 0.[34]"):
+    with pytest.raises(
+        InputError, match=r"--minutes 0.15 leaves time for 0 updates after a start of 8 s; give 0.[34]"
+    ):
         speedrun(**{"--minutes": 0.15})
     assert "pretrain" not in speedrun.calls
     speedrun()
@@ -193,7 +232,9 @@ def test_too_few_minutes_are_refused_and_the_folder_can_be_used_again(speedrun):
 def test_a_small_disk_ends_it_before_anything_is_written(speedrun, monkeypatch):
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda place: usage._replace(free=10_000_000))
-    with pytest.raises(InputError, match=r"needs [0-9]+ MB for checkpoints and data, and its disk has 10 MB free"):
+    with pytest.raises(
+        InputError, match=r"needs [0-9]+ MB for checkpoints and data, and its disk has 10 MB free"
+    ):
         speedrun()
     assert not speedrun.folder.exists()
 
@@ -219,9 +260,15 @@ def command(*arguments):
         (["--minutes", "1", "SHORT"], "too few to hold out a validation set"),
         (["--minutes", "1", "--batch-size", "0", "TEXT"], "--batch-size must be 1 or more, got 0"),
         (["--minutes", "1", "--lr", "0", "TEXT"], "--lr must be above 0, got 0"),
-        (["--minutes", "1", "TEXT", "--tasks", "RTE"], "--tasks is for fine-tuning; give --glue DIR beside it"),
+        (
+            ["--minutes", "1", "TEXT", "--tasks", "RTE"],
+            "--tasks is for fine-tuning; give --glue DIR beside it",
+        ),
         (["--minutes", "1", "TEXT", "--seeds", "3"], "--seeds is for fine-tuning"),
-        (["--minutes", "1", "TEXT", "--glue", "absent"], "absent/CoLA; give the folder that holds GLUE's folders"),
+        (
+            ["--minutes", "1", "TEXT", "--glue", "absent"],
+            "absent/CoLA; give the folder that holds GLUE's folders",
+        ),
         (["--minutes", "1", "TEXT", "--glue", "GLUE", "--tasks", "CoLA", "MRPC"], "GLUE/MRPC"),
         (["--minutes", "1", "TEXT", "--glue", "GLUE", "--tasks", "RTE"], "RTE has no dev.tsv; add it"),
     ],
@@ -240,4 +287,7 @@ def test_what_cannot_be_ends_in_one_sentence(tmp_path, text, glue_folder, argume
 def test_ctrl_c_says_how_to_go_on(tmp_path, text, monkeypatch):
     monkeypatch.setattr(stages.Stages, "run", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
     status, said = command("--minutes", "1", text, "--output", tmp_path / "run")
-    assert status == 130 and said == "fairseq-electra speedrun: stopped by Ctrl-C; the same line can be given again\n"
+    assert (
+        status == 130
+        and said == "fairseq-electra speedrun: stopped by Ctrl-C; the same line can be given again\n"
+    )

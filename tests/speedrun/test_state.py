@@ -48,7 +48,9 @@ def test_notes_are_kept(tmp_path):
 def test_another_command_line_is_refused(tmp_path):
     end(begin(tmp_path))
     before = (tmp_path / "state.json").read_text()
-    with pytest.raises(InputError, match="was begun with another --minutes and --size; repeat that command line to resume"):
+    with pytest.raises(
+        InputError, match="was begun with another --minutes and --size; repeat that command line to resume"
+    ):
         begin(tmp_path, **{"--minutes": 6.0, "--size": "tiny"})
     assert (tmp_path / "state.json").read_text() == before
 
@@ -89,7 +91,9 @@ def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path):
     assert (tmp_path / "victim").read_text() == "precious"
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", json.dumps({"arguments": [], "done": {}, "notes": {}})])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", json.dumps({"arguments": [], "done": {}, "notes": {}})]
+)
 def test_a_damaged_record_is_named(tmp_path, content):
     (tmp_path / "state.json").write_text(content)
     with pytest.raises(InputError, match=r"state.json is damaged"):
