@@ -1,4 +1,4 @@
-"""What a speedrun writes about a network that transformers has no class for."""
+"""The files that a speedrun writes for a model that transformers has no class for."""
 
 from fairseq_electra.speedrun import report
 from tests.conftest import TINY_NET
@@ -10,12 +10,7 @@ def test_a_network_without_a_class_gets_a_sentence_and_a_card(tmp_path, data_bin
         data_bin,
         tmp_path / "checkpoints",
         *TINY_NET,
-        "--norm",
-        "pre",
-        "--max-update",
-        "1",
-        "--num-workers",
-        "0",
+        *"--norm pre --max-update 1 --num-workers 0".split(),
     )
     (tmp_path / "pretraining.log").write_text(log.text)
     lines = report.export(tmp_path, results)
