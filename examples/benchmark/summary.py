@@ -1,18 +1,15 @@
-"""``bash scripts/benchmark.sh summary FOLDER``: one table of what the reports in a folder have found, a line a comparison."""
+"""``bash scripts/benchmark.sh summary FOLDER``: summarize the reports of a folder in one table."""
 
 import json
 import sys
 from pathlib import Path
 
 from benchmark import gpu, packing, prediction, text, trainer
-from benchmark.baselines import NET
+from benchmark.baselines import BASELINE_TRAITS
 
 SIZES = ("tiny", "small")
-OURS, NAIVE, MASKED_ONLY = (
-    "fairseq_electra",
-    "transformers, head on all positions",
-    "transformers, head on masked positions",
-)
+OURS = "fairseq_electra"
+NAIVE, MASKED_ONLY = "transformers, head on all positions", "transformers, head on masked positions"
 ROFORMER = "transformers' RoFormer, head on masked positions"
 BF16 = f"{OURS}, --autocast bf16"
 BASELINES = {
@@ -26,9 +23,10 @@ Row = tuple[str, str, list[float]]
 
 
 def markdown(folder: Path) -> str:
-    """Read a folder's reports; returns a table of how many times as fast ours is, for tiny and small where that makes a difference.
+    """Return a table of how many times as fast ours is, from the reports of a folder.
 
-    What a report has not measured has no row.
+    Comparisons that depend on the model size have two numbers, for tiny and small. What a report lacks has no
+    row.
     """
     read = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
     rows = [
@@ -78,8 +76,8 @@ def _steps(float32: dict, bfloat16: dict, amx: dict) -> list[Row]:
 
 
 def _with(positions: str, rows: list[dict], ours: str) -> str:
-    """Name ours with these positions; in reports of before, all that is ours has learned ones."""
-    learned = f"{ours}, {NET}"
+    """Return the name of our variant with these positions; in older reports, all of ours has learned ones."""
+    learned = f"{ours}, {BASELINE_TRAITS}"
     return learned if positions == "learned" and _has(rows, learned) else ours
 
 
@@ -97,7 +95,7 @@ def _on_gpu(report: dict) -> list[Row]:
 
 
 def _trainer(line: dict, between: dict) -> list[Row]:
-    # reports of before gave ours of small the embedding of its --arch, and both learned positions
+    # in older reports, our small has the embedding size of --arch, and both sides have learned positions
     theirs = "its `masked_lm`, one network" + (
         "" if "products" in line else " (of small with an embedding twice as wide)"
     )
@@ -160,9 +158,8 @@ def _answers(lines: dict, questions: dict) -> list[Row]:
                     [_faster(report["tiny"]["features"], "fairseq-electra prepare")],
                 )
             )
-        both = (
-            "tiny" + prediction.LEARNED in report
-        )  # reports of before have learned positions alone, under the size's name
+        # older reports have only learned positions, under the name of the size
+        both = "tiny" + prediction.LEARNED in report
         for positions, suffix in (
             (("rotary", ""), ("learned", prediction.LEARNED)) if both else (("learned", ""),)
         ):
@@ -176,7 +173,7 @@ def _has(rows: list[dict], variant: str) -> bool:
 
 
 def _faster(rows: list[dict], variant: str, baseline: str = "") -> float:
-    """Ratio of two variants of a report; without a baseline, to the one that the report's ratios are to."""
+    """Return the ratio of two variants of a report; without a baseline, the ratio as the report has it."""
     ratios = {row["variant"]: row["ratio"] for row in rows}
     return ratios[variant] / (ratios[baseline] if baseline else 1.0)
 

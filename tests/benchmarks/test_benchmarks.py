@@ -18,7 +18,7 @@ VARIANTS = training_step.variants("tiny", compiled=True)
     [pytest.param(variant, marks=[pytest.mark.long] * variant.compiled) for variant in VARIANTS],
     ids=lambda variant: variant.name,
 )
-def test_every_variant_computes_the_two_losses_of_an_untrained_net(variant):
+def test_every_variant_computes_the_two_losses_of_an_untrained_model(variant):
     torch.manual_seed(1)
     network, step = variant.make()
     with variant.settings():
@@ -60,7 +60,7 @@ def test_the_report_becomes_a_table():
 
 @pytest.mark.long
 def test_both_ways_from_questions_to_answers_find_the_same():
-    """Of questions with one window each; those of several are weighed in another way there."""
+    """For questions with one window each; transformers' example weighs several windows differently."""
     squad = questions.made_up(10)
     assert all(
         squad.contexts[each.context][each.answers[0][0] :].startswith(each.answers[0][1])

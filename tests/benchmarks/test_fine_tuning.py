@@ -1,4 +1,4 @@
-"""Fine-tuning beside transformers' Trainer: the same rows, the same function at the start, the comparison of means, and a whole run."""
+"""The comparison with transformers' Trainer: equal rows, equal functions at the start, means, a whole run."""
 
 import copy
 import json
@@ -86,27 +86,9 @@ def test_a_comparison_is_made_once_and_kept(bert, tmp_path):
         (tmp_path / "glue" / "RTE" / f"{split}.tsv").write_text(
             "\n".join(["index\tsentence1\tsentence2\tlabel", *lines, ""])
         )
-    line = [
-        sys.executable,
-        "-m",
-        "benchmark.fine_tuning",
-        bert,
-        tmp_path / "glue",
-        "--tasks",
-        "RTE",
-        "--seeds",
-        "2",
-    ]
-    line += [
-        "--epochs",
-        "1",
-        "--processes",
-        "1",
-        "--work",
-        tmp_path / "work",
-        "--output",
-        tmp_path / "found.json",
-    ]
+    line = [sys.executable, "-m", "benchmark.fine_tuning", bert, tmp_path / "glue"]
+    line += "--tasks RTE --seeds 2 --epochs 1 --processes 1".split()
+    line += ["--work", tmp_path / "work", "--output", tmp_path / "found.json"]
     first = run(line)
     found = json.loads((tmp_path / "found.json").read_text())["tasks"]["RTE"]
     assert len(found["ours"]) == len(found["theirs"]) == 2 and all(

@@ -1,4 +1,4 @@
-"""What fairseq-train is compared with: stock masked_lm of the same encoder."""
+"""The baseline of fairseq-train: stock masked_lm with the same encoder."""
 
 import pytest
 from fairseq import options, tasks
@@ -52,7 +52,7 @@ def test_the_count_of_masked_lm_is_that_of_pytorch(data_bin):
     with (
         sdpa_kernel(SDPBackend.MATH),
         FlopCounterMode(display=False) as counter,
-    ):  # it does not count the other kernel of CPUs
+    ):  # the counter knows this kernel only
         loss, _, _ = criterion(model, sample)
         loss.backward()
     (_, net), _ = trainer.networks("tiny")

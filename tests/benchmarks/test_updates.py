@@ -1,4 +1,4 @@
-"""The step alone, the trainer, and what lies between."""
+"""The step alone, the trainer, and their comparison."""
 
 import argparse
 import contextlib
@@ -33,7 +33,7 @@ def arguments(tmp_path, **changes):
 
 @pytest.mark.long
 def test_step_and_trainer_are_measured_with_the_same_network(tmp_path, monkeypatch):
-    monkeypatch.setattr(updates, "alone", contextlib.nullcontext)
+    monkeypatch.setattr(updates, "machine_lock", contextlib.nullcontext)
     assert updates.measure_all(arguments(tmp_path, points=[("tiny", 2, 16)])) == []
     found = json.loads((tmp_path / "updates.json").read_text())
     (point,) = found["points"]
@@ -89,14 +89,14 @@ def test_the_step_alone_has_the_operations_that_are_counted(tmp_path):
 
 @pytest.mark.parametrize("text", ["tiny", "huge:1:16", "tiny:0:16", "tiny:1:x", "tiny:1:16:2"])
 def test_a_point_that_cannot_be_read_is_refused(text):
-    with pytest.raises(argparse.ArgumentTypeError, match=re.escape(f"{text!r} is no SIZE:ROWS:WIDTH")):
+    with pytest.raises(
+        argparse.ArgumentTypeError, match=re.escape(f"{text!r} is not of the form SIZE:ROWS:WIDTH")
+    ):
         updates.point(text)
     assert updates.point("base:32:512") == ("base", 32, 512)
 
 
-def test_a_point_that_fails_or_for_which_no_time_is_left_is_named_and_the_report_has_the_others(
-    tmp_path, monkeypatch
-):
+def test_points_that_fail_or_have_no_time_left_are_named_and_the_report_has_the_others(tmp_path, monkeypatch):
     figures = {
         "updates_per_second": 1.0,
         "host_ms": 1.0,
@@ -123,16 +123,16 @@ def test_a_point_that_fails_or_for_which_no_time_is_left_is_named_and_the_report
         return {**point, "step": figures, "trainer": figures}
 
     monkeypatch.setattr(updates, "compare", compare)
-    monkeypatch.setattr(updates, "alone", contextlib.nullcontext)
+    monkeypatch.setattr(updates, "machine_lock", contextlib.nullcontext)
     points = [("tiny", 1, 16), ("small", 1, 16), ("base", 1, 16)]
     failed = updates.measure_all(arguments(tmp_path, points=points, minutes=1.0))
-    assert failed == ["tiny:1:16: out of memory", "base:1:16, for which no time was left"]
+    assert failed == ["tiny:1:16: out of memory", "base:1:16: no time was left"]
     assert [each["size"] for each in json.loads((tmp_path / "updates.json").read_text())["points"]] == [
         "small"
     ]
 
 
-def test_on_a_gpu_updates_after_the_last_are_waited_for_and_then_profiled(monkeypatch):
+def test_on_a_gpu_further_updates_are_synchronized_and_then_profiled(monkeypatch):
     waits, calls = [], []
     profile = SimpleNamespace(start=lambda: calls.append("start"), stop=lambda: calls.append("stop"))
     monkeypatch.setattr(watched, "clock", waits.append)
@@ -155,12 +155,12 @@ def test_on_a_gpu_updates_after_the_last_are_waited_for_and_then_profiled(monkey
     ) == 1 + watched.updates_after("cuda")
 
 
-def test_a_program_that_fails_or_lasts_too_long_is_told_of(tmp_path):
+def test_a_program_that_fails_or_takes_too_long_raises_an_error(tmp_path):
     with pytest.raises(
         RuntimeError, match=r"no_such_module ended with status 1, and last printed\n.*No module named"
     ):
         report.run_logged(["no_such_module"], tmp_path / "log", 1)
-    with pytest.raises(TimeoutError, match="timeit was ended"):
+    with pytest.raises(TimeoutError, match="timeit was stopped"):
         report.run_logged(
             ["timeit", "-n", "1", "-r", "1", "import time; time.sleep(20)"], tmp_path / "log", 1, seconds=0.5
         )
