@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Try this plugin with fairseq's last release, 0.12.2, on Python 3.10: vocabulary, data, train, resume, validate, hydra.
+# Test this plugin with fairseq's last release, 0.12.2, on Python 3.10: vocabulary, data, training, resuming, validation, hydra.
 #
 #   bash scripts/fairseq_0.12.2.sh
 #
 # PYTHON       the Python 3.10 to use (default: python3.10)
-# TORCH_INDEX  another package index for torch alone, as for scripts/setup.sh
+# TORCH_INDEX  a package index for torch only, as for scripts/setup.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -43,7 +43,7 @@ assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key 
 PYTHON
 fairseq-validate data-bin --user-dir "$root/fairseq_electra" --task electra_pretraining --path resumed/checkpoint_last.pt --batch-size 8 --cpu \
   --log-format json 2>&1 | grep -o '"valid_disc_auc": "[0-9.]*"'
-# this release has fewer options than the files in fairseq_electra/config list: make one anew
+# this release has fewer options than the files in fairseq_electra/config list, so make a new file
 ln -s "$root/fairseq_electra" .
 python -c 'import sys; from fairseq_electra.cli.config import from_comment, to_yaml; print(to_yaml(from_comment(sys.stdin.read())))' \
   < fairseq_electra/config/pretraining/electra_tiny.yaml > tiny.yaml 2> config.log
