@@ -46,8 +46,8 @@ def make_variants(
         autocast: ``none`` or ``bf16``.
 
     Returns:
-        For each variant the share of positions that is not padding, and a function that trains on some batches
-        and returns the number of tokens in them.
+        For each variant the share of positions that is not padding, and a function that trains on some
+        batches and returns the number of tokens in them.
     """
     from omegaconf import OmegaConf
 

@@ -23,8 +23,8 @@ from fairseq_electra.files.text import written_whole
 from fairseq_electra.finetuning.runs import train_all
 from fairseq_electra.speedrun.machine import processor
 
-COMMON = """--task electra_pretraining --criterion replaced_token_detection --arch electra_small --autocast bf16
-  --optimizer electra_adam --clip-norm 1.0 --lr-scheduler polynomial_decay --no-save
+COMMON = """--task electra_pretraining --criterion replaced_token_detection --arch electra_small
+  --autocast bf16 --optimizer electra_adam --clip-norm 1.0 --lr-scheduler polynomial_decay --no-save
   --validate-interval 1000000 --log-interval 50"""
 RECIPE = {
     "rate": 5e-4,

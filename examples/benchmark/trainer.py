@@ -275,7 +275,8 @@ def markdown(report: dict) -> str:
             "",
             f"{size} ({net['positions']} positions, --norm {net['norm']}): ours does "
             f"{found['times']:.2f} times the matrix products of masked_lm in {1 / ratio:.2f} times "
-            f"the time. Alone, they would take {found['our_share']:.0%} of masked_lm's update, and its own {found['their_share']:.0%}.",
+            f"the time. Alone, they would take {found['our_share']:.0%} of masked_lm's update, "
+            f"and its own {found['their_share']:.0%}.",
         ]
     return "\n".join(lines)
 
