@@ -37,7 +37,7 @@ class Watch:
             ``parts``: the milliseconds of each part, in processor time on a CPU, and in wall time of the host
             on a GPU, including waits for the GPU. ``peak``: the FLOP/s that give an ``mfu`` of 1 in
             the log. On a GPU also ``launch``: the median seconds from the end of an update to the end of the
-            next, with an idle GPU at the start; and ``kernels``: the seconds that the kernels of an update run.
+            next, with an idle GPU at the start; and ``kernels``: the seconds that its kernels run.
     """
 
     def __init__(self, device: str, first: int, last: int):

@@ -15,7 +15,7 @@ from fairseq_electra.finetuning.sentences.folder import encode_texts, fit, rows_
 from fairseq_electra.finetuning.sentences.read import Example
 from fairseq_electra.interchange.transformers_folder import read_folder
 from tests.conftest import run
-from tests.interchange.conftest import SMALL, transformers
+from tests.interchange.conftest import SMALL, make_theirs, their_pieces, transformers  # noqa: F401 (fixtures)
 
 PAD = 1
 SIZES = {name: size for name, size in SMALL.items() if name != "embedding_size"}
@@ -26,7 +26,7 @@ PAIRS = [
 
 
 @pytest.fixture
-def bert(make_theirs):
+def bert(make_theirs):  # noqa: F811 (the fixture)
     return make_theirs("Bert", sizes=SIZES, generator=None, class_name="BertModel").folder
 
 
