@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Speed against others, in turn on one machine.
+# Compare speed with that of other programs; the variants are interleaved on one machine.
 #
 #   bash scripts/benchmark.sh [options]          training step and loader
-#   bash scripts/benchmark.sh NAME [options]     updates, trainer, bookkeeping, packing, scaling, text, inference, prediction, questions, gpu; fine_tuning (scores)
+#   bash scripts/benchmark.sh NAME [options]     one of updates, trainer, bookkeeping, packing, scaling, text, inference,
+#                                                prediction, questions, gpu, stability, summary; fine_tuning compares scores
 #
-# updates is the page from the step to the trainer, on a CPU or, with --device cuda, on a GPU. --help lists the options of each. One thread is
-# used but by text, scaling (all cores), prediction, questions (two) and gpu; --threads changes it for updates, trainer and the step.
+# updates compares the training step with the trainer, on a CPU or, with --device cuda, on a GPU. --help lists the options of
+# each. All use one thread, except text and scaling (all cores), prediction and questions (two) and gpu; --threads changes the
+# number for updates, trainer and the training step.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/setup.sh

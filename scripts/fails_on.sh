@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
-# Which of today's tests fail on the code of an earlier commit: bash scripts/fails_on.sh COMMIT tests/electra/test_masking.py -k whole_word
-# The tests of this checkout are laid over that commit in a temporary folder; what follows the commit goes to pytest. A test that fails by
-# "Absent" needs a function that the commit lacks (tests/helpers/absent.py); the others fail by what the code there does.
+# Show which current tests fail on the code of an earlier commit:
+#
+#   bash scripts/fails_on.sh COMMIT tests/electra/test_masking.py -k whole_word
+#
+# The commit is checked out in a temporary folder with the tests of this checkout; the arguments after the commit go to pytest.
+# A test that fails with "Absent" needs a function that the commit lacks (tests/helpers/absent.py). The others fail because the
+# code behaves differently.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 commit=${1:?name a commit, then the tests as pytest takes them}

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Try this plugin with fairseq's last release, 0.12.2, on Python 3.10: vocabulary, data, train, resume, validate, hydra.
+# Test this plugin with fairseq's last release, 0.12.2, on Python 3.10: vocabulary, data, training, resuming, validation, hydra.
 #
 #   bash scripts/fairseq_0.12.2.sh
 #
 # PYTHON       the Python 3.10 to use (default: python3.10)
-# TORCH_INDEX  another package index for torch alone, as for scripts/setup.sh
+# TORCH_INDEX  a package index for torch only, as for scripts/setup.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Set up, pre-train, fine-tune, compare: everything in minutes. Arguments go to `fairseq-electra quickstart`.
+# Set up, pre-train, fine-tune and compare within minutes. Arguments go to `fairseq-electra quickstart`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 start=$SECONDS

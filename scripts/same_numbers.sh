@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Whether two commits compute the same numbers: both are checked out, run on this machine and compared, to the last bit.
+# Check that two commits compute the same numbers: check both out, run them on this machine and compare bit by bit.
 #
 #   bash scripts/same_numbers.sh OLD [NEW] [--work DIR]
 #
-# NEW is the working tree's last commit unless named. Pre-training (plain, packed, bfloat16, compiled), three fine-tunings, predictions and
-# exported files of small networks on the built-in corpus; then NEW resumes and validates what OLD has saved. Seven minutes on two cores.
-# The figures stay in DIR (default: a temporary folder), a JSON file for each commit. Status 1 where any differ.
+# NEW is by default the last commit of this checkout. Compared are pre-training (plain, packed, bfloat16, compiled), three
+# fine-tunings, predictions and exported files of small models on the built-in corpus; then NEW resumes and validates the
+# checkpoints of OLD. It takes seven minutes on two cores. DIR (default: a temporary folder) gets a JSON file with the numbers
+# of each commit. The exit status is 1 if any number differs.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 old="" new=HEAD work=""
@@ -15,14 +16,14 @@ while [ $# -gt 0 ]; do
     *) if [ -z "$old" ]; then old=$1; else new=$1; fi; shift ;;
   esac
 done
-[ -n "$old" ] || { sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2; }
+[ -n "$old" ] || { sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2; }
 bash "$root/scripts/setup.sh"
 work=${work:-$(mktemp -d)}
 mkdir -p "$work"
 work=$(cd "$work" && pwd)
 packages=$("$root/.venv/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
 
-# a checkout and an environment of its own: the packages are those of .venv, fairseq_electra is the checkout's
+# check out a commit and make an environment with the packages of .venv and the fairseq_electra of that commit
 check_out() {
   [ -e "$work/$1" ] || git -C "$root" worktree add --quiet --detach "$work/$1" "$2"
   "$root/.venv/bin/python" -m venv --without-pip "$work/$1/.venv"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Make the virtual environment .venv with all that fairseq_electra needs. A second run has nothing to do.
+# Make the virtual environment .venv with everything that fairseq_electra needs. A second run does nothing.
 #
 #   bash scripts/setup.sh
 #
 # PYTHON       the Python to use, 3.11 or newer (default: python3.11, then python3)
-# TORCH_INDEX  another package index for torch alone, for example PyTorch's own index of CPU builds: plain pip brings the CUDA build
+# TORCH_INDEX  a package index for torch only, for example PyTorch's index of CPU builds, since pip's default is the CUDA build
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,14 +25,15 @@ say() { echo "setup: $* ($((SECONDS - start)) s)"; }
 say "making .venv with $("$python" --version)"
 "$python" -m venv .venv
 pip() { .venv/bin/python -m pip --disable-pip-version-check -q "$@" --constraint scripts/constraints.txt; }
-# torch first, and no build isolation: fairseq's build would else fetch a second torch
+# torch first and without build isolation, because the build of fairseq would otherwise download a second torch
 pip install pip setuptools wheel cython ninja numpy
 pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch
-say "torch is there; building fairseq"
+say "torch is installed; building fairseq"
 pip install --no-build-isolation fairseq-fixed
-pip install seqeval # with build isolation: its setup.py asks for a version from setuptools_scm
+pip install seqeval # with build isolation, because its setup.py needs setuptools_scm
 pip install --no-build-isolation -e '.[dev]'
-# fairseq asks for torchaudio, and nothing here uses it; there is no build of it for a torch without CUDA, and transformers trips over it
+# fairseq requires torchaudio, which is not used here; there is no build of it for CPU builds of torch, and transformers then
+# fails to import it
 if ! .venv/bin/python -c 'import torchaudio' 2>/dev/null; then .venv/bin/python -m pip -q uninstall -y torchaudio; fi
 .venv/bin/fairseq-electra --version
 echo "$wanted" > "$stamp"

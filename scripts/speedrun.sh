@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Set up, then from raw text to a table of scores. Arguments go to `fairseq-electra speedrun`, paths in them relative to where you are.
+# Set up, then go from raw text to a table of scores. Arguments go to `fairseq-electra speedrun`; paths are relative to the
+# current folder.
 #
 #   bash scripts/speedrun.sh --minutes 5 TEXT...
 set -euo pipefail

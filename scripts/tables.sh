@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Make the main page's tables of GLUE, entities and questions again: vocabulary, two nets, learning rates, five seeds. It takes hours:
+# Make the tables of the main page for GLUE, entities and questions: vocabulary, two pre-trained models, choice of learning
+# rates, five seeds. It takes hours:
 #
 #   nohup bash scripts/tables.sh TEXT GLUE NER SQUAD OUTPUT > tables.log 2>&1 &
 #
-# Folders: TEXT has wiki.train[0-8].txt.xz and wiki.valid.txt.xz; GLUE has CoLA, SST-2, ...; NER has wnut17 and ncbi_disease, in each train,
-# dev and test; SQUAD has train-v1.1.json, dev-v1.1.json and those of 2.0. Everything goes to OUTPUT. The same line goes on where it was
-# stopped; where a run would be another than the one begun, it says so and ends. examples/glue/README.md says how long it takes.
+# TEXT is a folder with wiki.train[0-8].txt.xz and wiki.valid.txt.xz; GLUE has CoLA, SST-2, ...; NER has wnut17 and
+# ncbi_disease, each with train, dev and test; SQUAD has train-v1.1.json, dev-v1.1.json and the same files of 2.0. All output
+# goes to OUTPUT. The same command line resumes after an interruption. If a run was started with different settings, the script
+# stops with an error. examples/glue/README.md says how long it takes.
 set -euo pipefail
-[ $# -eq 5 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -eq 5 ] || { sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2; }
 root=$(cd "$(dirname "$0")/.." && pwd)
 bash "$root/scripts/setup.sh"
 text=$(realpath "$1") glue=$(realpath "$2") ner=$(realpath "$3") squad=$(realpath "$4")
@@ -58,4 +60,4 @@ fairseq-electra finetune --data squad-bin/squad1.1 squad-bin/squad2.0 \
 fairseq-electra finetune --data squad-bin/squad1.1 --net plain=checkpoints/electra/checkpoint_last.pt \
     --seeds 5 --epochs 3 --lr 1e-4 3e-4 1e-3 3e-3 --output runs/squad-plain \
     -- --bias-correction --disable-validation --autocast bf16 --answer-head independent
-echo "$PWD/runs/{glue,ner,squad,squad-plain}/results.json have every run, results.md beside them the tables"
+echo "$PWD/runs/{glue,ner,squad,squad-plain}/results.json have every run, and results.md in the same folders the tables"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Set up (nothing to do the second time), then lint, types and tests. Arguments go to pytest: -k masking, -m "" for the long ones too, ...
+# Set up (does nothing the second time), then run lint, type checks and tests. Arguments go to pytest, such as -k masking, or
+# -m "" to include long tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/setup.sh

@@ -1,7 +1,10 @@
-"""The same training step, built from others' parts. Each factory returns a function that takes a batch and returns the loss to minimise.
+"""The same training step, built from parts of other libraries.
 
-All of them train networks of the same sizes on the same batch with ELECTRA's two losses, exact GELU and the given dropout. LayerNorm stands
-behind each sublayer and positions are learned, as in the original; RoFormer's are rotary, as those of ``--arch``.
+Each factory returns a function that takes a batch and returns the loss to minimise. All of them train models
+of the same sizes on the same batch with the two losses of ELECTRA, exact GELU and the given dropout. As in
+the original, they
+have post-LayerNorm and learned positions; only RoFormer has rotary positions, as the models of ``--arch``
+have.
 """
 
 from collections.abc import Callable
@@ -17,47 +20,48 @@ from fairseq_electra.electra.sizes import EncoderSizes
 
 DISC_WEIGHT = 50.0
 Step = tuple[nn.Module, Callable[[dict], Tensor]]
-NET = "learned positions, --norm post"  # of all baselines, as of the original
+BASELINE_TRAITS = "learned positions, --norm post"  # of all baselines but RoFormer, and of the original ELECTRA
 
 
-def nets_are_alike(size: str) -> bool:
-    """Tell whether ours has the baselines' positions and LayerNorm as it comes."""
+def same_as_baselines(size: str) -> bool:
+    """Tell whether ``--arch`` has the same positions and LayerNorm as the baselines for this size."""
     return MODEL_SIZES[size].arch_traits == {"positions": "learned", "norm": "post"}
 
 
-def nets(size: str) -> str:
-    """Say which networks are compared, for a report."""
+def describe_models(size: str) -> str:
+    """Describe the compared models in a sentence for the report."""
     ours = MODEL_SIZES[size].arch_encoder
     return (
-        f"{size}: fairseq_electra has {ours.positions} positions, --norm {ours.norm}; RoFormer rotary ones, --norm post; the others {NET}"
+        f"{size}: fairseq_electra has {ours.positions} positions, --norm {ours.norm}; "
+        f"RoFormer rotary ones, --norm post; the others {BASELINE_TRAITS}"
     )
 
 
 def gumbel_sample(logits: Tensor) -> Tensor:
-    """Sample as google-research/electra and electra_pytorch do. Shape: (..., V) -> (...).
+    """Sample with Gumbel noise, as google-research/electra and electra_pytorch do. Shape: (..., V) -> (...).
 
-    The noise is float32 whatever the scores are: in bfloat16 it would have a few hundred values, none above 5.6, and sample another
-    distribution.
+    The noise is always float32. In bfloat16 it would have only a few hundred values, none above 5.6, so that
+    the samples would follow another distribution.
     """
     noise = torch.empty_like(logits, dtype=torch.float32).uniform_().clamp_(1e-9, 1 - 1e-7).log_().neg_().log_().neg_()
     return (logits.float() + noise).argmax(-1)
 
 
 def transformers_step(size: str, num_tokens: int, dropout: float, *, masked_only: bool) -> Step:
-    """Transformers' ElectraForMaskedLM and ElectraForPreTraining, wired as its users do.
+    """Make a step from transformers' ElectraForMaskedLM and ElectraForPreTraining, combined as its users do.
 
     Args:
-        size: tiny or small, ...
-        num_tokens: V.
-        dropout: of hidden states and of attention.
-        masked_only: apply the generator's head to masked positions only, instead of to all.
+        size: The model size, such as ``tiny``.
+        num_tokens: V, the size of the vocabulary.
+        dropout: The dropout of hidden states and of attention.
+        masked_only: Whether the generator's head is applied to masked positions only, instead of to all.
     """
     import transformers
 
-    sizes, both = MODEL_SIZES[size].encoder, (num_tokens, dropout)
-    small = MODEL_SIZES[size].generator
-    generator = transformers.ElectraForMaskedLM(transformers.ElectraConfig(**_config(small, *both)))
-    discriminator = transformers.ElectraForPreTraining(transformers.ElectraConfig(**_config(sizes, *both)))
+    sizes, generator_sizes = MODEL_SIZES[size].encoder, MODEL_SIZES[size].generator
+    shared = num_tokens, dropout
+    generator = transformers.ElectraForMaskedLM(transformers.ElectraConfig(**_config(generator_sizes, *shared)))
+    discriminator = transformers.ElectraForPreTraining(transformers.ElectraConfig(**_config(sizes, *shared)))
     discriminator.electra.embeddings = generator.electra.embeddings
     networks = nn.ModuleDict({"generator": generator, "discriminator": discriminator})
 
@@ -78,16 +82,16 @@ def transformers_step(size: str, num_tokens: int, dropout: float, *, masked_only
 
 
 def roformer_step(size: str, num_tokens: int, dropout: float) -> Step:
-    """The same nets with rotary positions: transformers' RoFormer with ELECTRA's discriminator head; the head on masked positions only."""
+    """Make a step from transformers' RoFormer; the generator's head on masked positions only."""
     import transformers
     from transformers.models.electra.modeling_electra import ElectraDiscriminatorPredictions
 
-    sizes, both = MODEL_SIZES[size].encoder, (num_tokens, dropout)
-    small = MODEL_SIZES[size].generator
-    generator = transformers.RoFormerForMaskedLM(transformers.RoFormerConfig(**_config(small, *both)))
-    discriminator = transformers.RoFormerModel(transformers.RoFormerConfig(**_config(sizes, *both)))
+    sizes, generator_sizes = MODEL_SIZES[size].encoder, MODEL_SIZES[size].generator
+    shared = num_tokens, dropout
+    generator = transformers.RoFormerForMaskedLM(transformers.RoFormerConfig(**_config(generator_sizes, *shared)))
+    discriminator = transformers.RoFormerModel(transformers.RoFormerConfig(**_config(sizes, *shared)))
     discriminator.embeddings = generator.roformer.embeddings
-    to_score = ElectraDiscriminatorPredictions(transformers.ElectraConfig(**_config(sizes, *both)))
+    to_score = ElectraDiscriminatorPredictions(transformers.ElectraConfig(**_config(sizes, *shared)))
     networks = nn.ModuleDict({"generator": generator, "discriminator": discriminator, "to_score": to_score})
 
     def step(sample: dict) -> Tensor:
@@ -116,7 +120,7 @@ def _config(sizes: EncoderSizes, num_tokens: int, dropout: float) -> dict[str, A
 
 
 def fairseq_step(size: str, num_tokens: int, dropout: float) -> Step:
-    """The same nets from fairseq's TransformerEncoderLayer and LayerNorm; masked positions only, Gumbel sampling."""
+    """Make a step from fairseq's encoder layers; the generator's head on masked positions only."""
     sizes = MODEL_SIZES[size].encoder
     generator_sizes = MODEL_SIZES[size].generator
     embeddings = FairseqEmbeddings(sizes, num_tokens, dropout)
@@ -145,7 +149,7 @@ def fairseq_step(size: str, num_tokens: int, dropout: float) -> Step:
 
 
 class FairseqEmbeddings(nn.Module):
-    """Token, position and segment vectors. (B, T), (B, T) -> (B, T, E)."""
+    """The sum of token, position and segment embeddings. Shape: (B, T), (B, T) -> (B, T, E)."""
 
     def __init__(self, sizes: EncoderSizes, num_tokens: int, dropout: float):
         super().__init__()
@@ -155,13 +159,13 @@ class FairseqEmbeddings(nn.Module):
         self.layer_norm, self.dropout = nn.LayerNorm(sizes.embedding_size, eps=1e-12), nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor, segments: Tensor) -> Tensor:
-        """Look up."""
+        """Look up the embeddings."""
         vectors = self.tokens(tokens) + self.positions(torch.arange(tokens.shape[1])) + self.segments(segments)
         return self.dropout(self.layer_norm(vectors))
 
 
 class FairseqEncoder(nn.Module):
-    """fairseq.modules.TransformerSentenceEncoderLayer, post-LayerNorm, in fairseq's (T, B, C) order. (B, T, E) -> (B, T, C)."""
+    """An encoder of fairseq's ``TransformerSentenceEncoderLayer``. Shape: (B, T, E) -> (B, T, C)."""
 
     def __init__(self, sizes: EncoderSizes, dropout: float):
         super().__init__()
@@ -183,7 +187,7 @@ class FairseqEncoder(nn.Module):
         )
 
     def forward(self, embedded: Tensor, padding_mask: Tensor) -> Tensor:
-        """Encode."""
+        """Encode the embedded tokens."""
         hidden = self.projection(embedded).transpose(0, 1)
         mask = padding_mask if bool(padding_mask.any()) else None
         for layer in self.layers:
@@ -193,7 +197,13 @@ class FairseqEncoder(nn.Module):
 
 def _inputs(sample: dict) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     net = sample["net_input"]
-    return net["src_tokens"].long(), net["segment_ids"].long(), net["masked_positions"], sample["target"], ~net["padding_mask"]
+    return (
+        net["src_tokens"].long(),
+        net["segment_ids"].long(),
+        net["masked_positions"],
+        sample["target"],
+        ~net["padding_mask"],
+    )
 
 
 def _corrupt(tokens: Tensor, positions: Tensor, target: Tensor, sampled: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,7 @@
-"""``bash scripts/benchmark.sh bookkeeping``: what ``fairseq-train`` spends on an update beside its two networks.
+"""``bash scripts/benchmark.sh bookkeeping``: the overhead of an update of ``fairseq-train``.
 
-Networks of one layer and eight dimensions, one row of 16 tokens: what is left is the cost of an update itself, by its parts.
+The networks have one layer and eight dimensions, and a batch is one row of 16 tokens, so that the overhead of
+an update remains. It is reported by its parts.
 """
 
 import json
@@ -17,17 +18,16 @@ from pathlib import Path
 import torch
 
 import fairseq_electra
-from benchmark.report import alone, new_parser, publish, read_arguments
+from benchmark.report import machine_lock, new_parser, publish, read_arguments
 from benchmark.trainer import make_data
 from fairseq_electra.finetuning.runs import USER_DIR
 from fairseq_electra.speedrun.machine import processor
 
 WARM_UP = 50  # updates that are not counted
-NET = "--num-hidden-layers 1 --hidden-size 8 --embedding-size 8 --intermediate-size 8 --num-attention-heads 1"
-LINE = f"--user-dir {USER_DIR} --task electra_pretraining --criterion replaced_token_detection --arch electra_tiny {NET} --rows blocks"
-LINE += (
-    " --tokens-per-sample 16 --batch-size 1 --optimizer electra_adam --lr 1e-4 --lr-scheduler polynomial_decay --total-num-update 100000"
-)
+TINY_NETWORKS = "--num-hidden-layers 1 --hidden-size 8 --embedding-size 8 --intermediate-size 8 --num-attention-heads 1"
+LINE = f"--user-dir {USER_DIR} --task electra_pretraining --criterion replaced_token_detection"
+LINE += f" --arch electra_tiny {TINY_NETWORKS} --rows blocks --tokens-per-sample 16 --batch-size 1"
+LINE += " --optimizer electra_adam --lr 1e-4 --lr-scheduler polynomial_decay --total-num-update 100000"
 LINE += " --cpu --no-save --disable-validation --log-format json --num-workers 0 --data-buffer-size 0"
 VARIANTS = {
     "as it comes": "--clip-norm 1.0",
@@ -35,14 +35,14 @@ VARIANTS = {
     "--clip-norm 0": "--clip-norm 0",
     "--update-freq 8": "--clip-norm 1.0 --update-freq 8",
 }
-REST = "the rest"
+REST = "the rest"  # the part that all time outside of the watched functions goes to
 
 
 class Clock:
-    """Time by part. Of parts inside of each other the innermost counts.
+    """Measures the time spent in each part of a program. In nested parts, time goes to the innermost one.
 
     Args:
-        now: tells the time in seconds; by default that of the processor.
+        now: Returns the current time in seconds; by default the processor time.
     """
 
     def __init__(self, now: Callable[[], float] = time.process_time) -> None:
@@ -50,13 +50,13 @@ class Clock:
         self._now, self._open, self._since = now, [REST], now()
 
     def charge(self) -> None:
-        """Book the time since the last call on the part that is open."""
+        """Add the time since the last call to the current part."""
         now = self._now()
         self.spent[self._open[-1]] += now - self._since
         self._since = now
 
     def watch(self, owner: object, name: str, part: str) -> None:
-        """Book the time of a function, an attribute of ``owner``, on ``part``."""
+        """Replace a function, an attribute of ``owner``, by one whose time is added to ``part``."""
         plain = getattr(owner, name)
 
         def timed(*args, **kwargs):
@@ -72,7 +72,7 @@ class Clock:
 
 
 def watch_trainer(clock: Clock) -> None:
-    """Let a clock book the parts of an update of ``fairseq-train`` in this process, but for the wait for a batch."""
+    """Let a clock measure the parts of an update in this process, except waiting for a batch."""
     from fairseq import trainer
     from fairseq.logging import progress_bar
     from fairseq_cli import train
@@ -82,7 +82,11 @@ def watch_trainer(clock: Clock) -> None:
 
     clock.watch(trainer.Trainer, "_prepare_sample", "batch")
     clock.watch(ElectraPretrainingTask, "train_step", "networks")
-    for owner, name in ((trainer.Trainer, "zero_grad"), (trainer.Trainer, "clip_grad_norm"), (ElectraAdam, "multiply_grads")):
+    for owner, name in (
+        (trainer.Trainer, "zero_grad"),
+        (trainer.Trainer, "clip_grad_norm"),
+        (ElectraAdam, "multiply_grads"),
+    ):
         clock.watch(owner, name, "gradients")
     clock.watch(ElectraPretrainingTask, "optimizer_step", "optimizer")
     clock.watch(trainer.Trainer, "_reduce_and_log_stats", "statistics")
@@ -93,7 +97,7 @@ def watch_trainer(clock: Clock) -> None:
 
 
 def train(options: list[str]) -> dict[str, float]:
-    """Run ``fairseq-train`` in this process, once; returns the milliseconds that each part of an update takes."""
+    """Run ``fairseq-train`` in this process; returns the milliseconds of each part of an update."""
     from fairseq import trainer
     from fairseq_cli import train
     from torch.utils.data import dataloader
@@ -125,19 +129,21 @@ def in_a_process(options: list[str]) -> dict[str, float]:
     """Run :func:`train` in a process of its own, on one thread."""
     command = [sys.executable, "-m", "benchmark.bookkeeping", "--train", *options]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout.splitlines()[-1])
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def compare(data: Path, rounds: int, updates: int) -> dict[str, dict[str, float]]:
-    """Train with each variant's options in turn.
+    """Train with the options of each variant in turn.
 
     Args:
-        data: binarized text.
-        rounds: runs of each variant.
-        updates: of a run, besides those to warm up.
+        data: The folder of binarized text.
+        rounds: The number of runs of each variant.
+        updates: The number of updates of a run, not counting the warm-up.
 
     Returns:
-        for each variant the milliseconds of each part of an update (medians), their ``total``, and the ``least`` and ``most`` of it.
+        For each variant the median milliseconds of each part of an update, their ``total``, and the ``least``
+        and ``most`` total of a run.
     """
     found: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
     for _ in range(rounds):
@@ -154,21 +160,24 @@ def compare(data: Path, rounds: int, updates: int) -> dict[str, dict[str, float]
 
 
 def main() -> None:
-    """Run."""
+    """Run the comparison."""
     if sys.argv[1:2] == ["--train"]:
         print(json.dumps(train(sys.argv[2:])))
         return
     parser = new_parser(__doc__, "bookkeeping.json")
     parser.add_argument("--updates", type=int, default=500, help="updates of a run (default: %(default)s)")
     args = read_arguments(parser, markdown)
-    with alone(), tempfile.TemporaryDirectory() as folder:
+    with machine_lock(), tempfile.TemporaryDirectory() as folder:
         found = compare(make_data(Path(folder), 1000), args.rounds, args.updates)
-    report = {"machine": {"processor": processor(), "threads": 1, "torch": torch.__version__}, "milliseconds": found}
+    report = {
+        "machine": {"processor": processor(), "threads": 1, "torch": torch.__version__},
+        "milliseconds": found,
+    }
     publish(report, args.output, markdown)
 
 
 def markdown(report: dict) -> str:
-    """Write the table of a report."""
+    """Format the table of a report in Markdown."""
     found = report["milliseconds"]
     parts = [part for part in next(iter(found.values())) if part not in ("least", "most")]
     lines = ["| ms of an update, empty networks | " + " | ".join(found) + " |", "|---|" + "---|" * len(found)]

@@ -1,4 +1,4 @@
-"""The matrix products of a training step, alone: what a step would take if all the rest were free."""
+"""The matrix products of a training step alone: a lower bound of its time if everything else took no time."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from fairseq_electra.electra.sizes import EncoderSizes
 
 
 class Product(NamedTuple):
-    """``number`` times a batch of products (rows, inner) x (inner, columns)."""
+    """A batch of matrix products of shapes (rows, inner) x (inner, columns), done ``number`` times."""
 
     number: int
     batch: int
@@ -20,14 +20,15 @@ class Product(NamedTuple):
 
     @property
     def flops(self) -> float:
-        """Operations, two for each multiplication with its addition."""
+        """The number of floating-point operations; a multiplication and an addition count as two."""
         return 2.0 * self.number * self.batch * self.rows * self.inner * self.columns
 
 
 def forward_products(sizes: EncoderSizes, rows: int, width: int) -> list[Product]:
-    """List the products of an encoder's forward pass; (B, T) tokens."""
-    tokens, hidden, layers, heads = rows * width, sizes.hidden_size, sizes.num_hidden_layers, sizes.num_attention_heads
-    found = [
+    """List the matrix products of an encoder's forward pass on (B, T) tokens."""
+    tokens, hidden = rows * width, sizes.hidden_size
+    layers, heads = sizes.num_hidden_layers, sizes.num_attention_heads
+    products = [
         Product(layers, 1, tokens, hidden, 3 * hidden),
         Product(layers, rows * heads, width, hidden // heads, width),
         Product(layers, rows * heads, width, width, hidden // heads),
@@ -36,20 +37,26 @@ def forward_products(sizes: EncoderSizes, rows: int, width: int) -> list[Product
         Product(layers, 1, tokens, sizes.intermediate_size, hidden),
     ]
     if sizes.embedding_size != hidden:
-        found.append(Product(1, 1, tokens, sizes.embedding_size, hidden))
-    return found
+        products.append(Product(1, 1, tokens, sizes.embedding_size, hidden))
+    return products
 
 
 def step_products(
-    discriminator: EncoderSizes | None, generator: EncoderSizes, num_tokens: int, rows: int, width: int, slots: int
+    discriminator: EncoderSizes | None,
+    generator: EncoderSizes,
+    num_tokens: int,
+    rows: int,
+    width: int,
+    slots: int,
 ) -> list[Product]:
-    """List all products of a training step: forward, and two for each backward.
+    """List all matrix products of a training step, which has two backward ones for each forward one.
 
     Args:
-        discriminator, generator: their sizes. Without a discriminator, a plain masked language model.
-        num_tokens: V.
+        discriminator: The sizes of the discriminator; None for a masked language model.
+        generator: The sizes of the generator or the masked language model.
+        num_tokens: V, the size of the vocabulary.
         rows, width: B and T.
-        slots: K, masked slots of a row.
+        slots: K, the number of masked positions of a row.
     """
     forward = [
         *forward_products(generator, rows, width),
@@ -66,7 +73,7 @@ def step_products(
 
 
 def products_alone(products: list[Product], dtype: torch.dtype, device: str = "cpu") -> Callable[[], None]:
-    """Make a function that does all these products, on numbers made before."""
+    """Return a function that computes all these products, on random numbers made beforehand."""
     made = {}
     for each in products:
         shape = each._replace(number=1)
@@ -90,7 +97,7 @@ def products_alone(products: list[Product], dtype: torch.dtype, device: str = "c
 
 
 def clock(device: str) -> float:
-    """Seconds: of the processor's work on a CPU, on the clock once a GPU has done all."""
+    """Return the processor time on a CPU; on a GPU, wait for it and return the wall time. In seconds."""
     if device == "cpu":
         return time.process_time()
     torch.cuda.synchronize()

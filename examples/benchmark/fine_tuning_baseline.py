@@ -1,4 +1,4 @@
-"""Fine-tune a folder of transformers with transformers' own Trainer, as its users do, and leave its scores on the dev set in a file."""
+"""Fine-tune with transformers' Trainer, and write the scores on the dev set to a file."""
 
 import argparse
 import json
@@ -17,12 +17,12 @@ from fairseq_electra.finetuning.sentences.read import Example
 
 
 class Classifier(nn.Module):
-    """Dropout and one linear layer on the mean over the row, as ``--pooling mean`` here, on any encoder of transformers.
+    """An encoder of transformers and one linear layer on the mean over the row, as ``--pooling mean``.
 
     Args:
-        folder: of the encoder.
-        outputs: classes, or 1 for a number.
-        dropout: before the linear layer, probability.
+        folder: The folder of the encoder.
+        outputs: The number of classes, or 1 for regression.
+        dropout: The dropout probability before the linear layer.
     """
 
     def __init__(self, folder: str, outputs: int, dropout: float = 0.1):
@@ -30,11 +30,12 @@ class Classifier(nn.Module):
 
         super().__init__()
         self.encoder = AutoModel.from_pretrained(folder)
-        self.dropout, self.prediction = nn.Dropout(dropout), nn.Linear(self.encoder.config.hidden_size, outputs)
+        self.dropout = nn.Dropout(dropout)
+        self.prediction = nn.Linear(self.encoder.config.hidden_size, outputs)
         initialize_glorot(self.prediction)
 
     def forward(self, labels: Tensor, attention_mask: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
-        """Return ``loss``, a mean over the rows, and ``logits``. Shape of these: (B, outputs)."""
+        """Return ``loss``, the mean over the rows, and ``logits`` of shape (B, outputs)."""
         hidden = self.encoder(attention_mask=attention_mask, **inputs).last_hidden_state
         real = attention_mask.unsqueeze(-1).to(hidden.dtype)
         logits = self.prediction(self.dropout((hidden * real).sum(1) / real.sum(1)))
@@ -43,20 +44,24 @@ class Classifier(nn.Module):
         return {"loss": F.cross_entropy(logits, labels), "logits": logits}
 
 
-def rows_of(examples: list[Example], labels: tuple[str, ...], tokenizer, longest: int) -> list[dict]:
-    """Tokenize a split as transformers does; the labels are classes from 0 on, or numbers."""
-    encoded = tokenizer(*map(list, zip(*(each.texts for each in examples), strict=True)), truncation=True, max_length=longest)
+def rows_of(examples: list[Example], labels: tuple[str, ...], tokenizer, max_length: int) -> list[dict]:
+    """Tokenize a split with transformers' tokenizer; labels become class indices from 0 on, or numbers."""
+    encoded = tokenizer(
+        *map(list, zip(*(each.texts for each in examples), strict=True)),
+        truncation=True,
+        max_length=max_length,
+    )
     targets = [labels.index(str(each.label)) if labels else float(str(each.label)) for each in examples]
     return [{**{name: encoded[name][i] for name in encoded}, "labels": target} for i, target in enumerate(targets)]
 
 
 def train(args: argparse.Namespace) -> dict[str, float]:
-    """Train on one task; returns its metrics on the dev set."""
+    """Train on one task; returns the metrics on its dev set."""
     from transformers import AutoTokenizer, DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
 
-    examples, info = glue_task(args.glue, args.task, args.longest)
+    examples, info = glue_task(args.glue, args.task, args.max_length)
     tokenizer = AutoTokenizer.from_pretrained(args.net)
-    rows = {split: rows_of(examples[split], info.labels, tokenizer, args.longest) for split in ("train", "valid")}
+    rows = {split: rows_of(examples[split], info.labels, tokenizer, args.max_length) for split in ("train", "valid")}
     set_seed(args.seed)
     updates = args.epochs * -(-len(rows["train"]) // args.batch_size)
     settings = TrainingArguments(
@@ -91,11 +96,11 @@ def train(args: argparse.Namespace) -> dict[str, float]:
 
 
 def main() -> None:
-    """Run."""
+    """Train as the command line says, and write the metrics."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("--net", "--glue", "--task", "--output"):
         parser.add_argument(name, required=True)
-    for name in ("--seed", "--epochs", "--batch-size", "--longest"):
+    for name in ("--seed", "--epochs", "--batch-size", "--max-length"):
         parser.add_argument(name, type=int, required=True)
     for name in ("--lr", "--warmup"):
         parser.add_argument(name, type=float, required=True)

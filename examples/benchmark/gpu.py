@@ -1,11 +1,14 @@
-"""``bash scripts/benchmark.sh gpu``: training steps on a GPU against transformers and against what the GPU could do.
+"""``bash scripts/benchmark.sh gpu``: compare training steps on a GPU with transformers and a bound.
 
-For each size and length of rows, in turn within one process, in bfloat16: transformers (head on masked positions; its ELECTRA has learned
-positions and LayerNorm behind each sublayer) and ours, with the network of --arch, each eager, compiled, and compiled with CUDA graphs. The
-bound is the time of the step's matrix products alone, measured, and of moving an estimate of what fused kernels must move, at the measured
-speed of copies, one after the other. The most expensive kernels of our fastest step are listed.
+For each model size and row length, all variants run in turn in one process, in bfloat16: transformers
+(generator's head on masked positions; its ELECTRA has learned positions and post-LayerNorm) and ours with the
+model of --arch. Each runs
+eagerly, compiled, and compiled with CUDA graphs. The bound is the measured time of the step's matrix products
+alone, plus the time to move the memory traffic of fused kernels (an estimate) at the measured speed of
+copies. The report lists
+the most expensive kernels of our fastest step.
 
-``--device cpu`` tries the program where there is no GPU.
+``--device cpu`` runs the program where there is no GPU.
 """
 
 import statistics
@@ -16,9 +19,9 @@ import torch
 from torch.autograd import DeviceType
 
 import fairseq_electra
-from benchmark.baselines import nets
+from benchmark.baselines import describe_models
 from benchmark.bound import clock, products_alone, step_products
-from benchmark.report import alone, new_parser, publish, ratios, read_arguments
+from benchmark.report import machine_lock, new_parser, publish, ratios, read_arguments
 from fairseq_electra.electra.flops import electra_flops, peak_flops
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.electra.sizes import EncoderSizes
@@ -29,16 +32,18 @@ THEIRS = "transformers, head on masked positions"
 COMPILED, GRAPHED = ", torch.compile", ", torch.compile with CUDA graphs"
 OURS = "fairseq_electra"
 OURS_GRAPHED = f"{OURS}, --compile --cuda-graphs"
-# An estimate of what is moved per token. Of each hidden unit of each layer, 80 numbers of two bytes: forward 32 (projections 4, 2, 9 with
-# GELU, 5; attention 4; two sums with their norms 8), backward 48 (projections 8, 4, 10, 12 with GELU; attention 8; norms 6). Of each score
-# of a masked position 22 bytes: written, read and sampled from in bfloat16, softmax in float32, and its gradient.
+# An estimate of the memory traffic per token. Each hidden unit of each layer moves 80 numbers of two bytes:
+# 32 forward (projections 4, 2, 9 with GELU, 5; attention 4; two sums with their norms 8) and 48 backward
+# (projections 8, 4, 10, 12
+# with GELU; attention 8; norms 6). Each score of a masked position moves 22 bytes: it is written, read and
+# sampled from in bfloat16, and has a softmax in float32 and a gradient.
 BYTES_PER_UNIT, BYTES_PER_SCORE = 160, 22
-STEPS = 10  # of a variant in a round
-TOP = 5  # kernels listed
+STEPS = 10  # steps of a variant in a round
+TOP = 5  # number of kernels that are listed
 
 
 def make_steps(size: str, rows: int, width: int, device: str) -> dict[str, tuple[Callable[[], None], int | None]]:
-    """Return of every variant a training step, compiled and up to speed, and the most memory of a GPU that it took, in MB."""
+    """Return a warmed-up training step of every variant, and the maximum GPU memory that it used, in MB."""
     from benchmark.baselines import transformers_step
     from benchmark.training_step import CLIP_NORM, VOCABULARY, our_step, random_batch
 
@@ -76,31 +81,31 @@ def make_steps(size: str, rows: int, width: int, device: str) -> dict[str, tuple
             torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP_NORM, foreach=True)
             optimizer.step()
 
-        for _ in range(3):  # compile, and come up to speed
+        for _ in range(3):  # compile and warm up
             run()
         if device == "cpu":
             return run, None
         most = torch.cuda.max_memory_allocated() - before
-        torch.cuda.empty_cache()  # CUDA graphs have memory of their own, and cannot take what others have left
+        torch.cuda.empty_cache()  # CUDA graphs cannot reuse freed memory of others
         return run, round(most / 2**20)
 
     return {name: make(name) for name in networks}
 
 
 def moved(sample: dict, device: str) -> dict:
-    """Move a batch's tensors."""
+    """Move the tensors of a batch to a device."""
     on_device = {name: tensor.to(device) for name, tensor in sample["net_input"].items()}
     return {**sample, "net_input": on_device, "target": on_device["target"]}
 
 
 def seconds_of_traffic(networks: Sequence[EncoderSizes], rows: int, width: int, slots: int, num_tokens: int, device: str) -> float:
-    """Seconds to move what fused kernels must move, by the speed of a large copy.
+    """Estimate the seconds of the memory traffic of fused kernels, at the measured speed of a large copy.
 
     Args:
-        networks: sizes of discriminator and generator.
+        networks: The sizes of the discriminator and the generator.
         rows, width, slots: B, T and K.
-        num_tokens: V.
-        device: ``cuda``, or ``cpu``.
+        num_tokens: V, the size of the vocabulary.
+        device: ``cuda`` or ``cpu``.
     """
     large = torch.empty((256 if device == "cuda" else 16) << 20, dtype=torch.uint8, device=device)
     into = torch.empty_like(large)
@@ -115,10 +120,10 @@ def seconds_of_traffic(networks: Sequence[EncoderSizes], rows: int, width: int, 
 
 
 def compare(size: str, rows: int, width: int, device: str, rounds: int, repeats: int = STEPS) -> dict:
-    """Time all variants in turn, and find the bound."""
+    """Measure all variants in turn, and compute the bound."""
     from benchmark.training_step import VOCABULARY
 
-    torch._dynamo.reset()  # else the graphs of all points would count as one network's, of which it allows eight
+    torch._dynamo.reset()  # else graphs of all points share the limit of eight recompilations
     made = make_steps(size, rows, width, device)
     runs = {name: run for name, (run, _) in made.items()}
     sizes, slots = MODEL_SIZES[size].encoder, max(1, round(0.15 * width))
@@ -155,7 +160,7 @@ def compare(size: str, rows: int, width: int, device: str, rounds: int, repeats:
         "size": size,
         "rows": rows,
         "width": width,
-        "nets": nets(size),
+        "nets": describe_models(size),
         "variants": variants,
         "profiled": fastest,
         "top": top_kernels(runs[fastest], device),
@@ -163,7 +168,7 @@ def compare(size: str, rows: int, width: int, device: str, rounds: int, repeats:
 
 
 def top_kernels(run: Callable[[], None], device: str) -> list[dict]:
-    """Profile a step; returns the kernels that took most of it."""
+    """Profile a step; returns the kernels that took most of its time."""
     with profiler(device) as profile:
         run()
         clock(device)
@@ -171,60 +176,65 @@ def top_kernels(run: Callable[[], None], device: str) -> list[dict]:
 
 
 def profiler(device: str) -> torch.profiler.profile:
-    """Make a profiler of what a device does."""
+    """Make a profiler of the operations of a device."""
     kinds = torch.profiler.ProfilerActivity
     return torch.profiler.profile(activities=[kinds.CPU, *([kinds.CUDA] if device == "cuda" else [])])
 
 
 def kernel_seconds(profile: torch.profiler.profile, device: str) -> dict[str, float]:
-    """Read from a profile how long each kernel ran."""
+    """Return the seconds that each kernel of a profile ran."""
     kind = "self_device_time_total" if device == "cuda" else "self_cpu_time_total"
-    # of a GPU the kernels alone: their time is also that of the operators that started them
-    own = [e for e in profile.key_averages() if device == "cpu" or (e.device_type == DeviceType.CUDA and not e.is_user_annotation)]
-    return {event.key: getattr(event, kind) / 1e6 for event in own}
+    # on a GPU only the kernels, since their time is also counted for the operators that started them
+    events = [
+        event
+        for event in profile.key_averages()
+        if device == "cpu" or (event.device_type == DeviceType.CUDA and not event.is_user_annotation)
+    ]
+    return {event.key: getattr(event, kind) / 1e6 for event in events}
 
 
 def largest_shares(seconds: dict[str, float]) -> list[dict]:
-    """List the kernels that took most of the time, and their shares of it."""
-    whole = sum(seconds.values())
+    """Return the kernels that took most of the time, with their shares."""
+    total = sum(seconds.values())
     ordered = sorted(seconds, key=lambda name: seconds[name], reverse=True)
-    return [{"kernel": name, "share": round(seconds[name] / whole, 3)} for name in ordered[:TOP]]
+    return [{"kernel": name, "share": round(seconds[name] / total, 3)} for name in ordered[:TOP]]
 
 
 def markdown(report: dict) -> str:
-    """Table of a report."""
+    """Format the table of a report in Markdown."""
     lines = [f"{report['device']}, torch {report['torch']}", ""]
     lines += [
         "| training step, bfloat16, no dropout | ms | tokens/s | ratio | range | MFU | of the bound | MB |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for found in report["points"]:
-        for row in found["variants"]:
+    for point in report["points"]:
+        for row in point["variants"]:
             low, high = row["ratio_range"]
             lines.append(
-                f"| {found['size']}, {found['rows']} x {found['width']}: {row['variant']} | {row['ms']} | {row['tokens_per_second']:,} | "
-                f"{row['ratio']:.2f} | {low} to {high} | {row['mfu']:.1%} | {row['of_bound']:.0%} | {row['megabytes'] or ''} |"
+                f"| {point['size']}, {point['rows']} x {point['width']}: {row['variant']} | {row['ms']} "
+                f"| {row['tokens_per_second']:,} | {row['ratio']:.2f} | {low} to {high} | {row['mfu']:.1%} "
+                f"| {row['of_bound']:.0%} | {row['megabytes'] or ''} |"
             )
-    for line in dict.fromkeys(found["nets"] for found in report["points"] if "nets" in found):
+    for line in dict.fromkeys(point["nets"] for point in report["points"] if "nets" in point):
         lines += ["", line]
-    for found in report["points"]:
-        top = ", ".join(f"{each['kernel']} {each['share']:.0%}" for each in found["top"])
-        lines += ["", f"{found['size']}, {found['profiled']}: {top}"]
+    for point in report["points"]:
+        top = ", ".join(f"{each['kernel']} {each['share']:.0%}" for each in point["top"])
+        lines += ["", f"{point['size']}, {point['profiled']}: {top}"]
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Run."""
+    """Run the comparison."""
     parser = new_parser(__doc__, "gpu.json")
     parser.add_argument("--points", nargs="+", default=list(POINTS), metavar="SIZE:ROWS:WIDTH", help="default: %(default)s")
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="default: %(default)s")
-    parser.add_argument("--steps", type=int, default=STEPS, help="of a variant in a round (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=STEPS, help="steps of a variant in a round (default: %(default)s)")
     args = read_arguments(parser, markdown)
     if args.device == "cuda" and not torch.cuda.is_available():
-        parser.error("there is no GPU here; --device cpu tries the program without one")
+        parser.error("there is no GPU here; --device cpu runs the program without one")
     fairseq_electra.register()
     points = []
-    with alone():
+    with machine_lock():
         for point in args.points:
             size, rows, width = point.split(":")
             points.append(compare(size, int(rows), int(width), args.device, args.rounds, args.steps))

@@ -1,7 +1,10 @@
-"""``bash scripts/benchmark.sh inference``: the hub interface against transformers, the same nets, sentences and thread.
+"""``bash scripts/benchmark.sh inference``: compare the hub interface with transformers.
 
-transformers runs three ways: on the sentences as they come, 32 a batch, padded to the longest; sorted by length first, which ours does
-by itself; and sorted in batches of 8, its best of 4, 8, 16 and 32 on the machine where this was written. All include the tokenizer.
+Both use the same models, sentences and one thread. transformers runs in three ways: on the sentences in their
+order, in batches of 32, padded to the longest of the batch; sorted by length first, as ours does by itself;
+and sorted, in batches
+of 8, which was the fastest of 4, 8, 16 and 32 on the machine where this was written. All times include the
+tokenizer.
 """
 
 import os
@@ -14,7 +17,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 import fairseq_electra
-from benchmark.report import alone, new_parser, publish, ratios, read_arguments
+from benchmark.report import machine_lock, new_parser, publish, ratios, read_arguments
 from fairseq_electra.files.text import read_lines
 from fairseq_electra.memory import keep_freed_memory
 from fairseq_electra.pretraining.corpus import builtin_paragraphs
@@ -25,18 +28,18 @@ BEST = SORTED.format(8)
 
 
 def sentences(path: str | None, number: int) -> list[str]:
-    """Sentences of mixed length: of a text file, or of the built-in corpus; every paragraph is cut at its full stops."""
+    """Return sentences of a text file or the built-in corpus, whose paragraphs are split at full stops."""
     lines = read_lines(path) if path else builtin_paragraphs()
-    found: list[str] = []
+    sentences: list[str] = []
     for line in lines:
-        found += [part.strip() for part in line.split(". ") if 10 < len(part) < 1500]
-        if len(found) >= number:
+        sentences += [part.strip() for part in line.split(". ") if 10 < len(part) < 1500]
+        if len(sentences) >= number:
             break
-    return found[:number]
+    return sentences[:number]
 
 
 def transformers_runs(folder: Path, texts: list[str]) -> dict[str, dict[str, Callable[[], list]]]:
-    """Make transformers' ways of both tasks."""
+    """Return, for both tasks, the ways in which transformers runs."""
     from transformers import AutoModel, AutoModelForPreTraining, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -49,15 +52,15 @@ def transformers_runs(folder: Path, texts: list[str]) -> dict[str, dict[str, Cal
         order = list(range(len(texts)))
         if by_length:
             order.sort(key=lambda i: len(ids["input_ids"][i]))
-        found: list = [None] * len(texts)
+        results: list = [None] * len(texts)
         for first in range(0, len(order), rows):
             chosen = order[first : first + rows]
             batch = tokenizer.pad({name: [column[i] for i in chosen] for name, column in ids.items()}, return_tensors="pt")
             output = model(**batch)
             values = output.logits.sigmoid() if detect else output.last_hidden_state
             for i, value in zip(chosen, values, strict=True):
-                found[i] = value[: len(ids["input_ids"][i])]
-        return found
+                results[i] = value[: len(ids["input_ids"][i])]
+        return results
 
     return {
         task: {
@@ -70,7 +73,7 @@ def transformers_runs(folder: Path, texts: list[str]) -> dict[str, dict[str, Cal
 
 
 def compare(checkpoint: str, vocabulary: str | None, texts: list[str], rounds: int) -> dict:
-    """Time all variants in turn; ratios are to transformers' best."""
+    """Measure all variants in turn; ratios are to the fastest way of transformers."""
     from fairseq_electra.hub.load import load_checkpoint
     from fairseq_electra.interchange.export_transformers import export_transformers
 
@@ -81,8 +84,8 @@ def compare(checkpoint: str, vocabulary: str | None, texts: list[str], rounds: i
         report: dict = {}
         for task, variants in runs.items():
             variants["fairseq_electra"] = lambda task=task: getattr(hub, task)(texts)  # type: ignore[misc]
-            expected, found = variants[AS_THEY_COME](), variants["fairseq_electra"]()
-            difference = max(float((a - b).abs().max()) for a, b in zip(expected, found, strict=True))
+            expected, ours = variants[AS_THEY_COME](), variants["fairseq_electra"]()
+            difference = max(float((a - b).abs().max()) for a, b in zip(expected, ours, strict=True))
             seconds: dict[str, list[float]] = {name: [] for name in variants}
             for _ in range(rounds):
                 for name, run in variants.items():
@@ -103,10 +106,16 @@ def compare(checkpoint: str, vocabulary: str | None, texts: list[str], rounds: i
 
 
 def markdown(report: dict) -> str:
-    """Tables of a report."""
+    """Format the tables of a report in Markdown."""
     machine = report["machine"]
-    lines = [f"{machine['processor']}, {machine['threads']} thread, torch {machine['torch']}, transformers {machine['transformers']}", ""]
-    lines += [f"| {report['sentences']} sentences | sentences/s of one core | ratio | range |", "|---|---|---|---|"]
+    lines = [
+        f"{machine['processor']}, {machine['threads']} thread, torch {machine['torch']}, transformers {machine['transformers']}",
+        "",
+    ]
+    lines += [
+        f"| {report['sentences']} sentences | sentences/s of one core | ratio | range |",
+        "|---|---|---|---|",
+    ]
     for net, tasks in report["nets"].items():
         for task, found in tasks.items():
             for row in found["rows"]:
@@ -118,26 +127,40 @@ def markdown(report: dict) -> str:
 
 
 def main() -> None:
-    """Run."""
+    """Run the comparison."""
     parser = new_parser(__doc__, "inference.json")
-    parser.add_argument("checkpoints", nargs="*", metavar="NAME=CHECKPOINT", help="pre-training checkpoints with learned positions")
-    parser.add_argument("--vocab", metavar="DIR", help="folder of the vocabulary (default: the checkpoint's, or its data's)")
-    parser.add_argument("--text", metavar="FILE", help="where the sentences come from (default: the built-in corpus)")
-    parser.add_argument("--sentences", type=int, default=256, help="how many (default: %(default)s)")
+    parser.add_argument(
+        "checkpoints",
+        nargs="*",
+        metavar="NAME=CHECKPOINT",
+        help="pre-training checkpoints with learned positions",
+    )
+    parser.add_argument(
+        "--vocab",
+        metavar="DIR",
+        help="folder of the vocabulary (default: that of the checkpoint or its data)",
+    )
+    parser.add_argument("--text", metavar="FILE", help="text file for the sentences (default: the built-in corpus)")
+    parser.add_argument("--sentences", type=int, default=256, help="number of sentences (default: %(default)s)")
     args = read_arguments(parser, markdown)
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
     torch.set_num_threads(1)
-    os.environ["RAYON_NUM_THREADS"] = "1"  # tokenizers; process time counts all threads anyway
+    os.environ["RAYON_NUM_THREADS"] = "1"  # for the tokenizers
     keep_freed_memory()
-    with alone():
+    with machine_lock():
         texts = sentences(args.text, args.sentences)
         nets = {}
         for given in args.checkpoints:
             name, _, path = given.rpartition("=")
             nets[name or path] = compare(path, args.vocab, texts, args.rounds)
-    machine = {"processor": processor(), "threads": 1, "torch": torch.__version__, "transformers": transformers.__version__}
+    machine = {
+        "processor": processor(),
+        "threads": 1,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
     report = {"machine": machine, "sentences": len(texts), "nets": nets}
     publish(report, args.output, markdown)
 

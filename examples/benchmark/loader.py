@@ -1,4 +1,4 @@
-"""Time the loader: rows, masks and batches, against fairseq's masked_lm stack on the same text."""
+"""Measure the data loader and compare it with fairseq's masked_lm on the same text."""
 
 import statistics
 import tempfile
@@ -20,14 +20,16 @@ WIDTH = 128
 
 
 def compare(rows: int, rounds: int) -> list[dict]:
-    """Make batches with both loaders, in turn.
+    """Make batches with both loaders in turn.
 
     Args:
-        rows: of a batch.
-        rounds: of 200 batches (ours) and 2 (fairseq's), after a tenth as many, or one, to warm up.
+        rows: The number of rows of a batch.
+        rounds: The number of rounds. A round has 200 batches of ours and 2 of fairseq's, after a shorter
+            warm-up.
 
     Returns:
-        for both: name, tokens per second of processor time (median), and the range over rounds.
+        For each loader its name, the median of the tokens per second of processor time, and their range over
+        rounds.
     """
     with tempfile.TemporaryDirectory() as folder:
         prefix = Path(folder) / "train"
@@ -35,7 +37,10 @@ def compare(rows: int, rounds: int) -> list[dict]:
         lines = [rng.integers(4, VOCABULARY - 1, size).tolist() for size in rng.integers(5, 120, LINES)]
         write_binarized(prefix, [lines], VOCABULARY, 2)
         corpus = open_binarized(prefix, VOCABULARY)
-        loaders = {"fairseq_electra": (our_loader(corpus), 200), "fairseq masked_lm": (fairseq_loader(str(prefix)), 2)}
+        loaders = {
+            "fairseq_electra": (our_loader(corpus), 200),
+            "fairseq masked_lm": (fairseq_loader(str(prefix)), 2),
+        }
         speeds: dict[str, list[float]] = {name: [] for name in loaders}
         for _ in range(rounds):
             for name, (dataset, batches) in loaders.items():
@@ -53,7 +58,7 @@ def compare(rows: int, rounds: int) -> list[dict]:
 
 
 def tokens_per_second(dataset, batches: np.ndarray) -> float:
-    """Per second of processor time, for batches of row indices, (batches, rows)."""
+    """Return the tokens per second of processor time, for batches of row indices of shape (batches, rows)."""
     start = time.process_time()
     tokens = 0
     for batch in batches:
@@ -63,14 +68,14 @@ def tokens_per_second(dataset, batches: np.ndarray) -> float:
 
 
 def our_loader(corpus: Binarized) -> MaskedRows:
-    """This package's."""
+    """Make the dataset of this package."""
     masking = Masking(0.15, 0.15, 0.0, mask_index=VOCABULARY - 1, pad_index=1, first_piece=4)
     rows = build_rows(corpus.line_sizes, WIDTH)
     return MaskedRows(corpus, rows, masking, WIDTH, vocabulary_size=VOCABULARY, seed=1)
 
 
 def fairseq_loader(prefix: str):
-    """What fairseq/tasks/masked_lm.py builds: blocks, masks item by item, nested batches."""
+    """Make the dataset that fairseq/tasks/masked_lm.py builds."""
     from fairseq.data import (
         IdDataset,
         MaskTokensDataset,

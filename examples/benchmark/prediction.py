@@ -1,8 +1,10 @@
-"""``bash scripts/benchmark.sh prediction``: ``fairseq-electra predict`` against transformers' pipeline, text to label.
+"""``bash scripts/benchmark.sh prediction``: compare ``fairseq-electra predict`` with transformers' pipeline.
 
-The same weights (a net from scratch: speed does not ask what a net knows), the same lines of mixed length, the same threads, tokenizer
-included, in turn within one process. The pipeline runs in batches of several sizes; ratios are to its best. Each size is compared twice:
-as the net of ``--arch``, with rotary positions, which transformers runs as RoFormer; and with learned ones, which it runs as ELECTRA.
+Both go from text to labels with the same weights (random ones, since the speed does not depend on them), the
+same lines of mixed length and the same number of threads, in turn in one process, tokenizer included. The
+pipeline runs with several
+batch sizes; ratios are to its fastest. Each size is compared twice: as the model of ``--arch`` with rotary
+positions, which transformers runs as RoFormer, and with learned positions, which it runs as ELECTRA.
 """
 
 import argparse
@@ -17,7 +19,7 @@ from torch import nn
 
 import fairseq_electra
 from benchmark.inference import sentences
-from benchmark.report import Markdown, alone, new_parser, publish, ratios, read_arguments
+from benchmark.report import Markdown, machine_lock, new_parser, publish, ratios, read_arguments
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.finetuning.sentences.head import SentenceHead
 from fairseq_electra.memory import keep_freed_memory
@@ -27,18 +29,25 @@ from fairseq_electra.speedrun.machine import processor
 
 BATCHES = (1, 8, 32, 128)
 VOCABULARY = 8192
-LONGEST = 128
+MAX_LENGTH = 128
 HEAD = "sentence_classification_head"
 LEARNED = ", learned positions"
 
 
 def sentence_head(hidden_size: int) -> tuple[str, nn.Module, list[str]]:
-    """Make a head for two classes: its name, itself, its labels."""
+    """Return the name, module and labels of a classification head with two classes."""
     return HEAD, SentenceHead(hidden_size, 2, 0.1), ["no", "yes"]
 
 
-def new_net(net: str, folder: Path, longest: int = LONGEST, head_of: Callable = sentence_head):
-    """Make a net (``tiny``, that of ``--arch``, or ``tiny, learned positions``) and a head, with a vocabulary of the built-in corpus."""
+def new_model(net: str, folder: Path, longest: int = MAX_LENGTH, head_of: Callable = sentence_head):
+    """Make an untrained model with a head, and a vocabulary of the built-in corpus.
+
+    Args:
+        net: A model size such as ``tiny``, for the model of ``--arch``, or ``tiny, learned positions``.
+        folder: The folder for the vocabulary.
+        longest: The maximum length of a row in tokens.
+        head_of: Makes the head for a hidden size: its name, module and labels.
+    """
     from omegaconf import OmegaConf
 
     from fairseq_electra.hub.load import Pretrained
@@ -59,19 +68,19 @@ def new_net(net: str, folder: Path, longest: int = LONGEST, head_of: Callable = 
 
 
 def variants(net: str, texts: list[str], folder: Path) -> dict[str, Callable[[], list[float]]]:
-    """Make every way to answer the texts; each gives the probability of the first label for each text."""
+    """Return all variants: functions that compute the probability of the first label for each text."""
     from transformers import pipeline
 
     from fairseq_electra.finetuning.sentences.predict import SentencePredictor
     from fairseq_electra.hub.interface import ElectraHubInterface
     from fairseq_electra.interchange.export_transformers import export_transformers
 
-    pretrained = new_net(net, folder / "vocab")
+    pretrained = new_model(net, folder / "vocab")
     export_transformers(pretrained, folder / "net")
     classify = pipeline("text-classification", model=str(folder / "net"), top_k=None)
 
     def theirs(rows: int) -> list[float]:
-        answers: list = classify(texts, batch_size=rows, truncation=True, max_length=LONGEST)
+        answers: list = classify(texts, batch_size=rows, truncation=True, max_length=MAX_LENGTH)
         return [next(each["score"] for each in answer if each["label"] == "no") for answer in answers]
 
     predictor = SentencePredictor(ElectraHubInterface(pretrained), HEAD)
@@ -83,7 +92,7 @@ def variants(net: str, texts: list[str], folder: Path) -> dict[str, Callable[[],
 
 
 def compare(net: str, texts: list[str], rounds: int) -> dict:
-    """Time all variants in turn."""
+    """Measure all variants in turn."""
     with tempfile.TemporaryDirectory() as folder:
         runs = variants(net, texts, Path(folder))
         answers = {name: run() for name, run in runs.items()}
@@ -94,7 +103,7 @@ def compare(net: str, texts: list[str], rounds: int) -> dict:
 
 
 def timed(runs: dict[str, Callable], rounds: int, number: int, unit: str) -> list[dict]:
-    """Time all in turn; ratios are to the fastest of all but the last."""
+    """Measure functions in turn; ratios are to the fastest of all but the last, which is ours."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
@@ -105,55 +114,72 @@ def timed(runs: dict[str, Callable], rounds: int, number: int, unit: str) -> lis
     best = min(others, key=lambda name: statistics.median(seconds[name]))
     rows = []
     for name, taken in seconds.items():
-        rows.append({"variant": name, unit: round(number / statistics.median(taken), 1), **ratios(seconds[best], taken)})
+        rows.append(
+            {
+                "variant": name,
+                unit: round(number / statistics.median(taken), 1),
+                **ratios(seconds[best], taken),
+            }
+        )
     return rows
 
 
 def markdown(report: dict) -> str:
-    """Table of a report."""
+    """Format the table of a report in Markdown."""
     machine = report["machine"]
-    lines = [f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}, transformers {machine['transformers']}", ""]
-    lines += [f"| {report['lines']} lines of text, label out | lines/s | ratio | range |", "|---|---|---|---|"]
+    lines = [
+        f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}, transformers {machine['transformers']}",
+        "",
+    ]
+    lines += [
+        f"| {report['lines']} lines of text, label out | lines/s | ratio | range |",
+        "|---|---|---|---|",
+    ]
     for size, found in report["sizes"].items():
         for row in found["rows"]:
             low, high = row["ratio_range"]
             lines.append(f"| {size}: {row['variant']} | {row['lines_per_second']:,} | {row['ratio']:.2f} | {low} to {high} |")
-    return "\n".join([*lines, *nets_of(report)])
+    return "\n".join([*lines, *model_lines(report)])
 
 
-def nets_of(report: dict) -> list[str]:
-    """Say which nets a report is of: lines for below its table. Reports of before do not tell; theirs had learned positions."""
+def model_lines(report: dict) -> list[str]:
+    """Return the lines below a table that describe its models; older reports have none."""
     return [line for size, net in report.get("nets", {}).items() for line in ("", f"{size}: {net}")]
 
 
 def arguments(description: str | None, number: int, output: str, unit: str, markdown: Markdown) -> argparse.Namespace:
-    """Read the command line of a comparison, of so many lines or questions."""
+    """Read the command line of a comparison of ``number`` lines or questions (``unit``)."""
     parser = new_parser(description, output)
-    parser.add_argument("--sizes", nargs="+", default=["tiny", "small"], help="rows of the size table (default: tiny small)")
-    parser.add_argument("--text", metavar="FILE", help=f"where the {unit} come from (default: the built-in corpus)")
-    parser.add_argument(f"--{unit}", type=int, default=number, help="how many (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="for both (default: %(default)s)")
+    parser.add_argument("--sizes", nargs="+", default=["tiny", "small"], help="model sizes (default: tiny small)")
+    parser.add_argument("--text", metavar="FILE", help=f"file for the {unit} (default: the built-in corpus)")
+    parser.add_argument(f"--{unit}", type=int, default=number, help=f"number of {unit} (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads of both sides (default: %(default)s)")
     return read_arguments(parser, markdown)
 
 
 def measure(args: argparse.Namespace, unit: str, number: int, compare: Callable[[str], dict], markdown: Markdown) -> None:
-    """Compare for every size, with the positions of ``--arch`` and with learned ones, and publish the report."""
+    """Compare every size, with the positions of ``--arch`` and with learned ones, and publish the report."""
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
     fairseq_electra.register()
     torch.set_num_threads(args.threads)
     keep_freed_memory()
-    with alone():
+    with machine_lock():
         found = {net: compare(net) for size in args.sizes for net in (size, size + LEARNED)}
-    machine = {"processor": processor(), "threads": args.threads, "torch": torch.__version__, "transformers": transformers.__version__}
+    machine = {
+        "processor": processor(),
+        "threads": args.threads,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
     encoders = {size: MODEL_SIZES[size].arch_encoder for size in args.sizes}
     nets = {size: f"{each.positions} positions, --norm {each.norm}" for size, each in encoders.items()}
     publish({"machine": machine, unit: number, "nets": nets, "sizes": found}, args.output, markdown)
 
 
 def main() -> None:
-    """Run."""
+    """Run the comparison."""
     args = arguments(__doc__, 512, "prediction.json", "lines", markdown)
     texts = sentences(args.text, args.lines)
     measure(args, "lines", len(texts), lambda net: compare(net, texts, args.rounds), markdown)

@@ -1,9 +1,13 @@
-"""``bash scripts/benchmark.sh questions``: questions to windows, and questions to answers, against transformers.
+"""``bash scripts/benchmark.sh questions``: compare question answering with transformers, in two steps.
 
-The same weights (a net from scratch with the plain head: speed does not ask what a net knows), the same questions, windows of the same
-size and stride, the same threads, in turn within one process. transformers' side is what its question-answering example does: its fast
-tokenizer makes the windows with their offsets, the net runs on batches of them, and the best 20 answers of each question are picked from
-the 20 best starts and ends of each window. Padded as there, and in a way that the example does not have: sorted by length.
+The steps are from questions to windows, and from questions to answers. Both sides use the same weights
+(random ones, with the independent head, since the speed does not depend on them), questions, window length,
+stride and number of threads,
+and run in turn in one process. transformers' side does what its question-answering example does: its fast
+tokenizer makes the windows with their offsets, the model runs on batches of them, and the answer of each
+question is chosen among the 20
+best starts and ends of each window. Windows are padded as in the example or, which the example does not do,
+sorted by length.
 """
 
 import functools
@@ -15,22 +19,22 @@ import numpy as np
 import torch
 
 from benchmark.inference import sentences
-from benchmark.prediction import arguments, measure, nets_of, new_net, timed
+from benchmark.prediction import arguments, measure, model_lines, new_model, timed
 from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.questions import ANSWERING, MAX_QUESTION, STRIDE
 from fairseq_electra.finetuning.questions.answers import whole_words
 from fairseq_electra.finetuning.questions.folder import context_pieces, find_windows, question_pieces
 from fairseq_electra.finetuning.questions.read import Question, Squad, read_squad
 
-LONGEST = 384  # as transformers' example
+MAX_LENGTH = 384  # as in transformers' example
 BATCHES = (1, 8, 32)
 HEAD = "head"
-COUNT, ANSWER = 20, 30
-PLACE = np.eye(2, 4)  # begin and end as an answer of finetuning/questions/answers.py
+BEST_SPANS, MAX_ANSWER = 20, 30
+SPAN_TO_ANSWER = np.eye(2, 4)  # turns start and end into a row of columns of finetuning/questions/answers.py
 
 
 def made_up(number: int) -> Squad:
-    """Make questions out of the built-in corpus: contexts of eight sentences, each asked for five of their beginnings."""
+    """Make questions from the built-in corpus: contexts of eight sentences, with five questions each."""
     lines = sentences(None, number * 2)
     contexts = [". ".join(lines[i : i + 8]) for i in range(0, len(lines) - 8, 8)]
     asked = [(k, line) for k in range(len(contexts)) for line in lines[8 * k : 8 * k + 5]]
@@ -39,8 +43,8 @@ def made_up(number: int) -> Squad:
 
 
 def features(squad: Squad, tokenizer, their_tokenizer) -> dict[str, Callable[[], int]]:
-    """Both ways from questions to windows with their answers' places; each gives the number of windows."""
-    info = TaskInfo("", ANSWERING, 2, (), (), LONGEST, stride=STRIDE, max_question=MAX_QUESTION)
+    """Return both ways from questions to windows; each returns the number of windows."""
+    info = TaskInfo("", ANSWERING, 2, (), (), MAX_LENGTH, stride=STRIDE, max_question=MAX_QUESTION)
 
     def ours() -> int:
         pieces = question_pieces(tokenizer, (question.text for question in squad.questions), MAX_QUESTION)
@@ -49,42 +53,52 @@ def features(squad: Squad, tokenizer, their_tokenizer) -> dict[str, Callable[[],
 
     def theirs() -> int:
         windows = their_windows(squad, their_tokenizer)
-        places = []
+        spans = []
         for i, number in enumerate(windows["overflow_to_sample_mapping"]):
             begin, text = squad.questions[number].answers[0] if squad.questions[number].answers else (0, "")
             offsets, of = windows["offset_mapping"][i], windows.sequence_ids(i)
             first = of.index(1)
             last = len(of) - 1 - of[::-1].index(1)
             if not text or offsets[first][0] > begin or offsets[last][1] < begin + len(text):
-                places.append((0, 0))
+                spans.append((0, 0))
                 continue
             while first < len(offsets) and offsets[first][0] <= begin:
                 first += 1
             while offsets[last][1] >= begin + len(text):
                 last -= 1
-            places.append((first - 1, last + 1))
-        return len(places)
+            spans.append((first - 1, last + 1))
+        return len(spans)
 
     return {"transformers' tokenizer, as its example": theirs, "fairseq-electra prepare": ours}
 
 
 def their_windows(squad: Squad, tokenizer):
-    """Windows as transformers' example makes them."""
-    texts = [question.text for question in squad.questions], [squad.contexts[question.context] for question in squad.questions]
-    overlap = LONGEST - 3 - MAX_QUESTION - STRIDE  # transformers calls the pieces that two windows share their stride
+    """Make the windows as transformers' example does."""
+    texts = (
+        [question.text for question in squad.questions],
+        [squad.contexts[question.context] for question in squad.questions],
+    )
+    # what transformers calls stride is the number of tokens that two windows share
+    overlap = MAX_LENGTH - 3 - MAX_QUESTION - STRIDE
     return tokenizer(
-        *texts, truncation="only_second", max_length=LONGEST, stride=overlap, return_overflowing_tokens=True, return_offsets_mapping=True
+        *texts,
+        truncation="only_second",
+        max_length=MAX_LENGTH,
+        stride=overlap,
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
     )
 
 
 def answers(squad: Squad, pretrained, folder: Path) -> dict[str, Callable[[], list[tuple[int, int]]]]:
-    """All ways from questions to answers; each gives where these stand, in characters."""
+    """Return all ways from questions to answers; each returns the character positions of the answers."""
     from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
     from fairseq_electra.finetuning.questions.predict import AnswerPredictor
     from fairseq_electra.hub.interface import ElectraHubInterface
 
-    model, tokenizer = AutoModelForQuestionAnswering.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForQuestionAnswering.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
     predictor = AnswerPredictor(ElectraHubInterface(pretrained), HEAD)
     lines = [f"{question.text}\t{squad.contexts[question.context]}".replace("\n", " ") for question in squad.questions]
 
@@ -97,7 +111,7 @@ def answers(squad: Squad, pretrained, folder: Path) -> dict[str, Callable[[], li
         for first in range(0, number, rows):
             chosen = order[first : first + rows]
             columns = {name: [windows[name][i] for i in chosen] for name in ("input_ids", "token_type_ids", "attention_mask")}
-            padding: dict = {} if by_length else {"padding": "max_length", "max_length": LONGEST}
+            padding: dict = {} if by_length else {"padding": "max_length", "max_length": MAX_LENGTH}
             found = model(**tokenizer.pad(columns, return_tensors="pt", **padding))
             for i, start, end in zip(chosen, found.start_logits.numpy(), found.end_logits.numpy(), strict=True):
                 question = windows["overflow_to_sample_mapping"][i]
@@ -107,21 +121,24 @@ def answers(squad: Squad, pretrained, folder: Path) -> dict[str, Callable[[], li
     made: dict[str, Callable[[], list[tuple[int, int]]]] = {}
     for rows in BATCHES:
         for by_length in (False, True):
-            how = "sorted by length" if by_length else f"padded to {LONGEST}, as its example"
+            how = "sorted by length" if by_length else f"padded to {MAX_LENGTH}, as its example"
             made[f"transformers, {how}, batches of {rows}"] = functools.partial(theirs, rows, by_length)
     return made | {"fairseq-electra predict": lambda: [(answer["begin"], answer["end"]) for answer in predictor(lines)]}
 
 
 def _candidates(start: np.ndarray, end: np.ndarray, offsets: list, of: list) -> list[tuple[float, tuple[int, int]]]:
-    """The answers of a window, as transformers' example finds them, with their scores."""
+    """Return the best answers of a window with their scores, as transformers' example finds them."""
     first = of.index(1)
     last = len(of) - of[::-1].index(1)
-    starts, ends = start[first:last].argsort()[-COUNT:] + first, end[first:last].argsort()[-COUNT:] + first
-    return [(start[a] + end[b], (offsets[a][0], offsets[b][1])) for a in starts for b in ends if a <= b < a + ANSWER]
+    starts, ends = (
+        start[first:last].argsort()[-BEST_SPANS:] + first,
+        end[first:last].argsort()[-BEST_SPANS:] + first,
+    )
+    return [(start[a] + end[b], (offsets[a][0], offsets[b][1])) for a in starts for b in ends if a <= b < a + MAX_ANSWER]
 
 
 def compare(net: str, squad: Squad, rounds: int, with_features: bool = True) -> dict:
-    """Time questions to answers for a net (``prediction.new_net``), and questions to windows, which no size changes."""
+    """Measure both steps for a model, which ``net`` names as in :func:`benchmark.prediction.new_model`."""
     from transformers import AutoTokenizer
 
     from fairseq_electra.finetuning.questions.heads import IndependentAnswerHead
@@ -129,8 +146,13 @@ def compare(net: str, squad: Squad, rounds: int, with_features: bool = True) -> 
 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        pretrained = new_net(net, folder / "vocab", LONGEST, lambda hidden_size: (HEAD, IndependentAnswerHead(hidden_size), []))
-        pretrained.task = TaskInfo("", ANSWERING, 2, (), (), LONGEST, stride=STRIDE, max_question=MAX_QUESTION)
+        pretrained = new_model(
+            net,
+            folder / "vocab",
+            MAX_LENGTH,
+            lambda hidden_size: (HEAD, IndependentAnswerHead(hidden_size), []),
+        )
+        pretrained.task = TaskInfo("", ANSWERING, 2, (), (), MAX_LENGTH, stride=STRIDE, max_question=MAX_QUESTION)
         export_transformers(pretrained, folder / "net")
         windows = features(squad, pretrained.tokenizer, AutoTokenizer.from_pretrained(folder / "net"))
         numbers = {name: run() for name, run in windows.items()}
@@ -138,9 +160,11 @@ def compare(net: str, squad: Squad, rounds: int, with_features: bool = True) -> 
         timed_features = {"features": timed(windows, rounds, number, "windows_per_second")} if with_features else {}
         found = answers(squad, pretrained, folder / "net")
         contexts = [squad.contexts[question.context] for question in squad.questions]
-        places = {name: whole_words(np.array(run(), dtype=float)[:, None] @ PLACE, contexts)[:, 0, :2] for name, run in found.items()}
+        spans = {
+            name: whole_words(np.array(run(), dtype=float)[:, None] @ SPAN_TO_ANSWER, contexts)[:, 0, :2] for name, run in found.items()
+        }
         *others, ours = found
-        same = min(float((places[name] == places[ours]).all(-1).mean()) for name in others)
+        same = min(float((spans[name] == spans[ours]).all(-1).mean()) for name in others)
         return {
             "windows": numbers,
             "same_answers": round(same, 4),
@@ -150,9 +174,12 @@ def compare(net: str, squad: Squad, rounds: int, with_features: bool = True) -> 
 
 
 def markdown(report: dict) -> str:
-    """Table of a report."""
+    """Format the table of a report in Markdown."""
     machine = report["machine"]
-    lines = [f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}, transformers {machine['transformers']}", ""]
+    lines = [
+        f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}, transformers {machine['transformers']}",
+        "",
+    ]
     lines += ["| questions to | windows/s | ratio | range |", "|---|---|---|---|"]
     for size, found in report["sizes"].items():
         for what in ("features", "answers"):
@@ -160,11 +187,11 @@ def markdown(report: dict) -> str:
                 low, high = row["ratio_range"]
                 title = f"{what if what == 'features' else f'{size}: {what}'}: {row['variant']}"
                 lines.append(f"| {title} | {row['windows_per_second']:,} | {row['ratio']:.2f} | {low} to {high} |")
-    return "\n".join([*lines, *nets_of(report)])
+    return "\n".join([*lines, *model_lines(report)])
 
 
 def main() -> None:
-    """Run."""
+    """Run the comparison."""
     args = arguments(__doc__, 200, "questions.json", "questions", markdown)
     squad = made_up(args.questions)
     if args.text:
@@ -172,7 +199,13 @@ def main() -> None:
         squad = Squad(squad.contexts, squad.questions[: args.questions])
         squad = Squad(squad.contexts[: squad.questions[-1].context + 1], squad.questions)
     first = args.sizes[0]
-    measure(args, "questions", len(squad.questions), lambda net: compare(net, squad, args.rounds, net == first), markdown)
+    measure(
+        args,
+        "questions",
+        len(squad.questions),
+        lambda net: compare(net, squad, args.rounds, net == first),
+        markdown,
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""Which nets collapse, and which live: short runs of ``fairseq-train`` that differ in one thing.
+"""Study which models collapse: short runs of ``fairseq-train``, each with one change of the default.
 
-    bash scripts/benchmark.sh stability data-bin --output stability.json            every cause
-    bash scripts/benchmark.sh stability data-bin --study rates --updates 1500       rates and warm-ups of the default
+    bash scripts/benchmark.sh stability data-bin --output stability.json            all causes
+    bash scripts/benchmark.sh stability data-bin --study rates --updates 1500       learning rates and
+    warm-ups
 
-``data-bin`` is a folder of binarized text with a valid split. Two runs at a time, a thread each. Runs that the output holds already are not
-made again, so that a broken-off study goes on. A net is alive where fixed_auc, which no generator moves, rises over the last third of
-its run.
+``data-bin`` is a folder of binarized text with train and valid. As many runs as there are cores go in
+parallel, with one thread each. Runs that the output file already has are not repeated, so that an interrupted
+study can be resumed. A model
+is alive if fixed_auc, which does not depend on the generator, rises over the last third of its run.
 """
 
 import argparse
@@ -21,11 +23,17 @@ from fairseq_electra.files.text import atomic_write
 from fairseq_electra.finetuning.runs import train_all
 from fairseq_electra.speedrun.machine import processor
 
-COMMON = """--task electra_pretraining --criterion replaced_token_detection --arch electra_small --autocast bf16 --optimizer electra_adam
-  --clip-norm 1.0 --lr-scheduler polynomial_decay --no-save --validate-interval 1000000 --log-interval 50"""
-RECIPE = {"rate": 5e-4, "warmup": 0.02, "total": 5000}  # the shortest schedule that a user may name, and its shortest warm-up
+COMMON = """--task electra_pretraining --criterion replaced_token_detection --arch electra_small
+  --autocast bf16 --optimizer electra_adam --clip-norm 1.0 --lr-scheduler polynomial_decay --no-save
+  --validate-interval 1000000 --log-interval 50"""
+RECIPE = {
+    "rate": 5e-4,
+    "warmup": 0.02,
+    "total": 5000,
+}  # a short schedule with a short warm-up, where models collapse most easily
 SEEDS = (1, 2, 3)
-# name: what differs from the default. Those of the second part decide, and have three seeds
+# the name of each run, and the options by which it differs from the default; DECIDING lists those with three
+# seeds
 CAUSES = {
     "the default": "",
     "post-LayerNorm": "--norm post",
@@ -55,7 +63,7 @@ FIGURES = ("fixed_auc", "disc_auc", "disc_loss", "replaced_rate", "mask_token_ac
 
 
 def plan(study: str, seeds: bool) -> dict[str, str]:
-    """Name the runs of a study, and what each adds to the common options."""
+    """Return the names of the runs of a study, with the options that each adds to the common ones."""
     if study == "rates":
         return {
             f"rate {share:g} x {RECIPE['rate']:g}, warm-up {warmup:.0%}": f"--lr {share * RECIPE['rate']:g} "
@@ -70,16 +78,24 @@ def plan(study: str, seeds: bool) -> dict[str, str]:
 
 
 def arguments(data: Path, name: str, options: str, args: argparse.Namespace) -> list[str]:
-    """Write a run as arguments of ``fairseq-train``; nothing is saved, but fairseq wants a folder that it may write to."""
-    recipe = f"--lr {RECIPE['rate']} --warmup-updates {round(RECIPE['warmup'] * RECIPE['total'])} --total-num-update {RECIPE['total']}"
-    shape = f"--tokens-per-sample {args.tokens} --batch-size {args.rows} --batch-size-valid 32 --max-update {args.updates}"
+    """Return the arguments of ``fairseq-train`` for a run. It saves nothing, but needs a writable folder."""
+    warmup = round(RECIPE["warmup"] * RECIPE["total"])
+    recipe = f"--lr {RECIPE['rate']} --warmup-updates {warmup} --total-num-update {RECIPE['total']}"
+    shape = f"--tokens-per-sample {args.tokens} --batch-size {args.rows} --batch-size-valid 32"
+    shape += f" --max-update {args.updates}"
     every = f"--validate-interval-updates {max(1, args.updates // 6)}"
     folder = args.output.with_suffix(".logs") / name
-    return [str(data), "--save-dir", str(folder), *shlex.split(f"{COMMON} {recipe} {shape} {every}"), *shlex.split(options)]
+    return [
+        str(data),
+        "--save-dir",
+        str(folder),
+        *shlex.split(f"{COMMON} {recipe} {shape} {every}"),
+        *shlex.split(options),
+    ]
 
 
 def curve(records: list[dict]) -> list[dict]:
-    """Take the figures of every validation from a run's log."""
+    """Return the metrics of every validation from the log of a run."""
     return [
         {"update": int(record["num_updates"]), **{name: record[name] for name in FIGURES if name in record}}
         for record in records
@@ -87,25 +103,41 @@ def curve(records: list[dict]) -> list[dict]:
     ]
 
 
-def is_alive(found: list[dict]) -> bool:
-    """Tell whether fixed_auc is higher at the end than two thirds into the run, and above chance."""
-    before, last = found[-3]["fixed_auc"], found[-1]["fixed_auc"]
+def is_alive(points: list[dict]) -> bool:
+    """Tell whether fixed_auc at the end is above chance and higher than after two thirds of the run."""
+    before, last = points[-3]["fixed_auc"], points[-1]["fixed_auc"]
     return last > before and last > 0.55
 
 
 def main() -> None:
-    """Run what is not there yet, and print the table."""
+    """Make the runs that are missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="?", type=Path, metavar="DATA", help="folder of binarized text with train and valid")
-    parser.add_argument("--study", choices=["causes", "rates"], default="causes", help="which runs (default: %(default)s)")
-    parser.add_argument("--only", metavar="TEXT", help="only the runs whose names hold this text")
-    parser.add_argument("--seeds", action="store_true", help="causes: two more seeds of the deciding ones")
-    parser.add_argument("--updates", type=int, default=800, help="of a run (default: %(default)s)")
-    parser.add_argument("--rows", type=int, default=16, help="of a batch (default: %(default)s)")
-    parser.add_argument("--tokens", type=int, default=64, help="of a row (default: %(default)s)")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="runs at a time (default: %(default)s)")
-    parser.add_argument("--output", type=Path, default=Path("stability.json"), metavar="FILE", help="default: %(default)s")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="run nothing: print the table of figures that were written before")
+    parser.add_argument(
+        "--study",
+        choices=["causes", "rates"],
+        default="causes",
+        help="which study to run (default: %(default)s)",
+    )
+    parser.add_argument("--only", metavar="TEXT", help="only the runs whose names contain this text")
+    parser.add_argument("--seeds", action="store_true", help="with causes: two more seeds of the runs that decide")
+    parser.add_argument("--updates", type=int, default=800, help="updates of a run (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=16, help="rows of a batch (default: %(default)s)")
+    parser.add_argument("--tokens", type=int, default=64, help="tokens of a row (default: %(default)s)")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="parallel runs (default: %(default)s)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("stability.json"),
+        metavar="FILE",
+        help="file of the report (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--table",
+        type=Path,
+        metavar="FILE",
+        help="run nothing, but print the table of this report",
+    )
     args = parser.parse_args()
     if args.table:
         print(markdown(json.loads(args.table.read_text(encoding="utf-8"))))
@@ -126,13 +158,17 @@ def main() -> None:
     lines = {name: arguments(args.data, name, options, args) for name, options in wanted.items() if name not in report["runs"]}
     for name, trouble, records in train_all(lines, args.output.with_suffix(".logs"), args.processes):
         found = curve(records)
-        run = {"options": wanted[name], "curve": found, "alive": bool(found) and not trouble and is_alive(found)}
+        run = {
+            "options": wanted[name],
+            "curve": found,
+            "alive": bool(found) and not trouble and is_alive(found),
+        }
         record(report, args.output, name, run | ({"trouble": trouble} if trouble else {}))
     print(markdown(report))
 
 
 def record(report: dict, output: Path, name: str, run: dict) -> None:
-    """Add a run to a report, write the report and print the run's line."""
+    """Add a run to a report, write the report, and print the line of the run."""
     report["runs"][name] = run
     with atomic_write(output) as stream:
         stream.write(json.dumps(report, indent=1) + "\n")
@@ -140,7 +176,7 @@ def record(report: dict, output: Path, name: str, run: dict) -> None:
 
 
 def markdown(report: dict) -> str:
-    """Write the table of a report: fixed_auc at every validation, the generator at the end, and what became of the net."""
+    """Format the table of a report: fixed_auc at every validation, the last metrics, and alive or dead."""
     runs = report["runs"]
     updates = sorted({point["update"] for run in runs.values() for point in run["curve"]})
     head = f"| fixed_auc at update | {' | '.join(map(str, updates))} | disc_auc | mask_token_accuracy, % | |"

@@ -1,4 +1,4 @@
-"""Transformers' two classes, trained as its users do, for the study of what collapses: is it our implementation, or the network?"""
+"""Trains transformers' classes as its users do, to tell whether a collapse is due to our implementation."""
 
 import argparse
 from pathlib import Path
@@ -12,15 +12,15 @@ from fairseq_electra.pretraining.score_histogram import area_under_curve, score_
 
 
 def train(data: Path, args: argparse.Namespace, recipe: dict) -> list[dict]:
-    """Train on one thread, in bfloat16, with AdamW (corrected) and the schedule of the other runs.
+    """Train in bfloat16 with AdamW (with bias correction) and the schedule of the other runs.
 
     Args:
-        data: folder of binarized text.
-        args: of the study: ``tokens``, ``rows``, ``updates``.
-        recipe: ``rate``, ``warmup`` (share of the schedule) and ``total`` updates of the schedule.
+        data: The folder of binarized text.
+        args: The arguments of the study: ``tokens``, ``rows`` and ``updates``.
+        recipe: ``rate``, ``warmup`` (a share of the schedule) and ``total`` (the updates of the schedule).
 
     Returns:
-        ``update``, ``fixed_auc`` and ``mask_token_accuracy`` six times along the way.
+        ``update``, ``fixed_auc`` and ``mask_token_accuracy`` at six points of the run.
     """
     from omegaconf import OmegaConf
 
@@ -31,13 +31,13 @@ def train(data: Path, args: argparse.Namespace, recipe: dict) -> list[dict]:
 
     torch.manual_seed(1)
     changes = {"data": str(data), "tokens_per_sample": args.tokens, "seed": 1, "train_subset": "train"}
-    cfg: Any = OmegaConf.merge(OmegaConf.structured(ElectraPretrainingConfig), changes | PLAIN)
+    cfg: Any = OmegaConf.merge(OmegaConf.structured(ElectraPretrainingConfig), changes | FAIRSEQ_DEFAULTS)
     task = ElectraPretrainingTask.setup_task(cfg)
     text, valid = task.load_dataset("train"), task.load_dataset("valid")
     networks, step = transformers_step("small", len(task.source_dictionary), 0.1, masked_only=True)
     optimizer = torch.optim.AdamW(networks.parameters(), lr=recipe["rate"], eps=1e-6, weight_decay=0.01, fused=True)
     warmup = round(recipe["warmup"] * recipe["total"])
-    order, found = text.ordered_indices(), []
+    order, points = text.ordered_indices(), []
     for update in range(args.updates):
         share = min(update / warmup, (recipe["total"] - update) / (recipe["total"] - warmup))
         for group in optimizer.param_groups:
@@ -50,18 +50,23 @@ def train(data: Path, args: argparse.Namespace, recipe: dict) -> list[dict]:
         torch.nn.utils.clip_grad_norm_(networks.parameters(), 1.0, foreach=True)
         optimizer.step()
         if (update + 1) % max(1, args.updates // 6) == 0:
-            found.append({"update": update + 1, **score(networks.eval(), valid, task.source_dictionary.index("<mask>"))})
-    return found
+            points.append(
+                {
+                    "update": update + 1,
+                    **score(networks.eval(), valid, task.source_dictionary.index("<mask>")),
+                }
+            )
+    return points
 
 
-# of the options that a task takes from the rest of fairseq's configuration
-PLAIN = dict.fromkeys(("fp16", "bf16", "memory_efficient_fp16", "memory_efficient_bf16", "amp", "tpu"), False)
-PLAIN |= {"cpu": True, "update_freq": [1], "ddp_backend": "pytorch_ddp"}  # type: ignore[dict-item]
+# options that the task reads from other parts of fairseq's configuration
+FAIRSEQ_DEFAULTS = dict.fromkeys(("fp16", "bf16", "memory_efficient_fp16", "memory_efficient_bf16", "amp", "tpu"), False)
+FAIRSEQ_DEFAULTS |= {"cpu": True, "update_freq": [1], "ddp_backend": "pytorch_ddp"}  # type: ignore[dict-item]
 
 
 @torch.no_grad()
 def score(networks, valid, mask: int) -> dict[str, float]:
-    """Score the discriminator on the fixed corruption and the generator where it sees ``<mask>``."""
+    """Score the discriminator on the fixed corruption, and the generator where the input is ``<mask>``."""
     histogram, right, shown = torch.zeros(()), 0, 0
     for first in range(0, len(valid), 32):
         sample = valid.collater(np.arange(first, min(first + 32, len(valid))))
@@ -71,10 +76,13 @@ def score(networks, valid, mask: int) -> dict[str, float]:
         histogram = histogram + score_histogram(logits, fixed["is_replaced"], ~net["padding_mask"])
         best = networks["generator"](net["src_tokens"].long(), **masks).logits.argmax(-1)
         guessed = best.gather(1, net["masked_positions"])
-        hidden = _shows(net["src_tokens"], net["masked_positions"], mask) & (sample["target"] != valid.pad)
+        hidden = _has_symbol(net["src_tokens"], net["masked_positions"], mask) & (sample["target"] != valid.pad)
         right, shown = right + int((hidden & (guessed == sample["target"])).sum()), shown + int(hidden.sum())
-    return {"fixed_auc": round(area_under_curve(histogram), 4), "mask_token_accuracy": round(100 * right / shown, 2)}
+    return {
+        "fixed_auc": round(area_under_curve(histogram), 4),
+        "mask_token_accuracy": round(100 * right / shown, 2),
+    }
 
 
-def _shows(tokens: Tensor, positions: Tensor, symbol: int) -> Tensor:
+def _has_symbol(tokens: Tensor, positions: Tensor, symbol: int) -> Tensor:
     return tokens.gather(1, positions) == symbol

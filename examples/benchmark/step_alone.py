@@ -1,6 +1,7 @@
-"""The training step of a ``fairseq-train`` command line without its trainer: networks, losses, clipping and optimizer on one batch.
+"""The training step of a ``fairseq-train`` command line without the trainer, on one batch.
 
-Task, networks and losses are built by fairseq from the command line, so that the step is that of the trainer, whatever the options.
+fairseq builds the task, networks and losses from the command line, so that the step is the same as in the
+trainer for all options.
 """
 
 import statistics
@@ -24,13 +25,14 @@ class StepAlone:
     """A training step, called without arguments.
 
     Args:
-        line: arguments of ``fairseq-train`` for the task ``electra_pretraining``. The first of its rows that are full are the batch.
+        line: The arguments of ``fairseq-train`` for the task ``electra_pretraining``. The batch consists of
+            the first full rows of the data.
         device: ``cpu`` or ``cuda``.
 
     Attributes:
-        sizes: of discriminator, None under ``--generator-only``, and generator.
+        sizes: The sizes of the discriminator (None under ``--generator-only``) and of the generator.
         batch: B, T and K.
-        flops: of the matrix products of a step.
+        flops: The FLOPs of the matrix products of a step.
     """
 
     def __init__(self, line: list[str], device: str):
@@ -38,7 +40,7 @@ class StepAlone:
         from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # hydra's, on how fairseq calls it
+            warnings.simplefilter("ignore")  # from hydra, about how fairseq calls it
             cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), input_args=line))
         torch.manual_seed(cfg.common.seed)
         self.task = tasks.setup_task(cfg.task)
@@ -58,21 +60,21 @@ class StepAlone:
         self.sample = moved(sample, device)
 
     def __call__(self) -> None:
-        """Do a step."""
+        """Make a step."""
         self._optimizer.zero_grad()
         self.networks()
         self.gradients()
         self.optimizer()
 
     def networks(self) -> None:
-        """Forward and backward pass."""
+        """Run the forward and the backward pass."""
         torch.compiler.cudagraph_mark_step_begin()
         with self.task.autocast(self.sample):
             loss, masked, _ = self.criterion(self.model, self.sample)
         (loss / masked).backward()
 
     def gradients(self) -> None:
-        """Clip them."""
+        """Clip the gradients."""
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm, foreach=True)
 
     def optimizer(self) -> None:
@@ -80,16 +82,17 @@ class StepAlone:
         self._optimizer.step()
 
     def measure(self, steps: int) -> dict:
-        """Do some steps, one after the other.
+        """Make some steps.
 
         Returns:
-            ``wall`` and ``processor`` seconds of a step, the latter of all threads; ``parts``: the milliseconds of each part of it, of
-            processor time, on a GPU of the host's.
+            ``wall``: the seconds of a step; ``processor``: its processor seconds, summed over threads;
+            ``parts``: the milliseconds of each part, in processor time on a CPU and in the wall time of the
+            host on a GPU.
         """
         watch = Clock(time.process_time if self.device == "cpu" else time.perf_counter)
         for part in PARTS:
             watch.watch(self, part, part)
-        clock(self.device)  # waits for what a GPU has still to do
+        clock(self.device)  # waits until the GPU is idle
         start, start_processor = time.perf_counter(), time.process_time()
         watch.charge()
         watch.spent.clear()
@@ -99,12 +102,12 @@ class StepAlone:
         clock(self.device)
         wall, taken = time.perf_counter() - start, time.process_time() - start_processor
         for part in PARTS:
-            delattr(self, part)  # the plain methods again
+            delattr(self, part)  # restores the original methods
         parts = {part: 1e3 * seconds / steps for part, seconds in watch.spent.items()}
         return {"wall": wall / steps, "processor": taken / steps, "parts": parts}
 
     def launch_seconds(self, steps: int = 20) -> float:
-        """Seconds until the host has given a GPU all of a step, the GPU idle at its start: the median of some steps."""
+        """Return the median seconds until the host has launched a step, with an idle GPU at its start."""
         taken = []
         for _ in range(steps):
             clock(self.device)
@@ -114,15 +117,20 @@ class StepAlone:
         return statistics.median(taken)
 
     def products(self) -> Callable[[], None]:
-        """Make a function that does the matrix products of a step alone, in its number format."""
+        """Return a function that computes only the matrix products of a step, in its number format."""
         kind = matmul_dtype(str(self.task.cfg.autocast), self.device)
         return products_alone(step_products(*self.sizes, len(self.task.dictionary), *self.batch), kind, self.device)
 
     def traffic_seconds(self) -> float:
-        """Seconds that a GPU needs to move what fused kernels must move, an estimate; on a CPU, whose caches hold much of it, 0."""
+        """Estimate the seconds of memory traffic on a GPU; 0 on a CPU, whose caches hold much of the data."""
         if self.device == "cpu":
             return 0.0
         rows, width, slots = self.batch
         return seconds_of_traffic(
-            [each for each in self.sizes if each is not None], rows, width, slots, len(self.task.dictionary), self.device
+            [each for each in self.sizes if each is not None],
+            rows,
+            width,
+            slots,
+            len(self.task.dictionary),
+            self.device,
         )

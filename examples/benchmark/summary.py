@@ -1,14 +1,15 @@
-"""``bash scripts/benchmark.sh summary FOLDER``: one table of what the reports in a folder have found, a line a comparison."""
+"""``bash scripts/benchmark.sh summary FOLDER``: summarize the reports of a folder in one table."""
 
 import json
 import sys
 from pathlib import Path
 
 from benchmark import gpu, packing, prediction, text, trainer
-from benchmark.baselines import NET
+from benchmark.baselines import BASELINE_TRAITS
 
 SIZES = ("tiny", "small")
-OURS, NAIVE, MASKED_ONLY = "fairseq_electra", "transformers, head on all positions", "transformers, head on masked positions"
+OURS = "fairseq_electra"
+NAIVE, MASKED_ONLY = "transformers, head on all positions", "transformers, head on masked positions"
 ROFORMER = "transformers' RoFormer, head on masked positions"
 BF16 = f"{OURS}, --autocast bf16"
 BASELINES = {
@@ -22,9 +23,10 @@ Row = tuple[str, str, list[float]]
 
 
 def markdown(folder: Path) -> str:
-    """Read a folder's reports; returns a table of how many times as fast ours is, for tiny and small where that makes a difference.
+    """Return a table of how many times as fast ours is, from the reports of a folder.
 
-    What a report has not measured has no row.
+    Comparisons that depend on the model size have two numbers, for tiny and small. What a report lacks has no
+    row.
     """
     read = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
     rows = [
@@ -42,19 +44,31 @@ def markdown(folder: Path) -> str:
 
 def _steps(float32: dict, bfloat16: dict, amx: dict) -> list[Row]:
     found: list[Row] = []
-    for kind, report, ours, suffix in (("float32", float32, OURS, ""), ("bfloat16", bfloat16, BF16, ", bf16")):
+    for kind, report, ours, suffix in (
+        ("float32", float32, OURS, ""),
+        ("bfloat16", bfloat16, BF16, ", bf16"),
+    ):
         for variant, against in BASELINES.items():
             if all(_has(report[size], variant + suffix) for size in SIZES):
                 positions = "rotary" if variant == ROFORMER else "learned"
                 times = [_faster(report[size], _with(positions, report[size], ours), variant + suffix) for size in SIZES]
-                found.append((f"pre-training step, {kind}, {positions} positions", against + (", bfloat16" if suffix else ""), times))
+                found.append(
+                    (
+                        f"pre-training step, {kind}, {positions} positions",
+                        against + (", bfloat16" if suffix else ""),
+                        times,
+                    )
+                )
     times = [_faster(amx["small"], _with("learned", amx["small"], BF16), f"{MASKED_ONLY}, bf16")]
-    return [*found, ("the same step of small on an Intel processor with AMX", f"{MASKED_ONLY}, bfloat16", times)]
+    return [
+        *found,
+        ("the same step of small on an Intel processor with AMX", f"{MASKED_ONLY}, bfloat16", times),
+    ]
 
 
 def _with(positions: str, rows: list[dict], ours: str) -> str:
-    """Name ours with these positions; in reports of before, all that is ours has learned ones."""
-    learned = f"{ours}, {NET}"
+    """Return the name of our variant with these positions; in older reports, all of ours has learned ones."""
+    learned = f"{ours}, {BASELINE_TRAITS}"
     return learned if positions == "learned" and _has(rows, learned) else ours
 
 
@@ -68,7 +82,7 @@ def _on_gpu(report: dict) -> list[Row]:
 
 
 def _trainer(line: dict, between: dict) -> list[Row]:
-    # reports of before gave ours of small the embedding of its --arch, and both learned positions
+    # in older reports, our small has the embedding size of --arch, and both sides have learned positions
     theirs = "its `masked_lm`, one network" + ("" if "products" in line else " (of small with an embedding twice as wide)")
     found: list[Row] = []
     for ours, base, how in (
@@ -80,14 +94,20 @@ def _trainer(line: dict, between: dict) -> list[Row]:
             times = [_faster(line[size], ours, base) for size in SIZES]
             found.append((f"`fairseq-train`, two networks, {how}", f"{theirs}, {how.partition(', ')[0]}", times))
     of_step = {point["size"]: point["host"]["ratio"] for point in between["points"]}
-    return [*found, ("`fairseq-train`, processor time", "its training step alone", [of_step[size] for size in SIZES])]
+    return [
+        *found,
+        ("`fairseq-train`, processor time", "its training step alone", [of_step[size] for size in SIZES]),
+    ]
 
 
 def _packing(report: dict) -> list[Row]:
     found: list[Row] = []
     for width in (128, 512):
         of_width = [each["rows"] for each in report["found"] if each["width"] == width]
-        for base, against in ((packing.PADDED, "padded rows"), (packing.BY_LENGTH, "batches by length, as many places")):
+        for base, against in (
+            (packing.PADDED, "padded rows"),
+            (packing.BY_LENGTH, "batches by length, as many places"),
+        ):
             if all(_has(rows, base) for rows in of_width):
                 times = [_faster(rows, packing.PACKED, base) for rows in of_width]
                 found.append((f"text with `--pack`, paragraphs, rows of {width}", against, times))
@@ -114,8 +134,15 @@ def _answers(lines: dict, questions: dict) -> list[Row]:
         (questions["sizes"], "questions to answers", "answers", SORTED),
     ):
         if what.startswith("questions"):
-            found.append(("questions to windows", windows, [_faster(report["tiny"]["features"], "fairseq-electra prepare")]))
-        both = "tiny" + prediction.LEARNED in report  # reports of before have learned positions alone, under the size's name
+            found.append(
+                (
+                    "questions to windows",
+                    windows,
+                    [_faster(report["tiny"]["features"], "fairseq-electra prepare")],
+                )
+            )
+        # older reports have only learned positions, under the name of the size
+        both = "tiny" + prediction.LEARNED in report
         for positions, suffix in (("rotary", ""), ("learned", prediction.LEARNED)) if both else (("learned", ""),):
             times = [_faster(report[size + suffix][key], "fairseq-electra predict") for size in SIZES]
             found.append((f"{what}, {positions} positions", against, times))
@@ -127,7 +154,7 @@ def _has(rows: list[dict], variant: str) -> bool:
 
 
 def _faster(rows: list[dict], variant: str, baseline: str = "") -> float:
-    """Ratio of two variants of a report; without a baseline, to the one that the report's ratios are to."""
+    """Return the ratio of two variants of a report; without a baseline, the ratio as the report has it."""
     ratios = {row["variant"]: row["ratio"] for row in rows}
     return ratios[variant] / (ratios[baseline] if baseline else 1.0)
 

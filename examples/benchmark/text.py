@@ -1,8 +1,10 @@
-"""``bash scripts/benchmark.sh text FILE ...``: from raw text to what fairseq trains on, against the classic chain.
+"""``bash scripts/benchmark.sh text FILE ...``: compare the encoding of raw text with the classic chain.
 
-The classic chain is sacremoses' tokenizer, WordPiece to text, and fairseq-preprocess, each reading what the one before wrote. Each
-program is a process; counted are its processor time, the wall time and the most memory it held. The last two of the chain write the same
-bytes as ``fairseq-electra encode --destdir``, which is checked: like for like is the ratio to these two.
+The classic chain is sacremoses' tokenizer, WordPiece encoding to text, and fairseq-preprocess, each of which
+reads the output of the one before. Each program runs in its own process; its processor time, wall time and
+maximum memory are
+measured. The last two programs of the chain write the same bytes as ``fairseq-electra encode --destdir``,
+which is checked, so the ratio to these two compares like with like.
 """
 
 import filecmp
@@ -15,7 +17,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmark.report import alone, new_parser, publish, read_arguments
+from benchmark.report import machine_lock, new_parser, publish, read_arguments
 from fairseq_electra.files.text import read_lines
 from fairseq_electra.finetuning.runs import USER_DIR
 from fairseq_electra.speedrun.machine import processor
@@ -28,7 +30,7 @@ OURS = "fairseq-electra encode --destdir"
 OURS_ON_ONE_CORE = "fairseq-electra encode --destdir, one core"
 
 
-# A program begins with the memory of the one that starts it, as far as its peak goes: so a small one starts it.
+# The peak memory of a process includes that of the process that starts it, so a small process starts it.
 LAUNCHER = """
 import os, resource, sys
 pid = os.spawnv(os.P_NOWAIT, sys.argv[2], sys.argv[2:])
@@ -40,7 +42,7 @@ sys.exit(status)
 
 
 class Cost(NamedTuple):
-    """What processes took: seconds of all cores, seconds on the clock, and MB of memory at most."""
+    """The cost of processes: processor seconds, wall seconds, and the maximum memory in MB."""
 
     cpu: float
     wall: float
@@ -54,10 +56,14 @@ def run(*command: str | Path, stdin: Path | None = None, stdout: Path | None = N
     """Run a program to its end.
 
     Raises:
-        RuntimeError: it failed.
+        RuntimeError: The program failed.
     """
     environment = dict(os.environ) | ({} if threads is None else {"RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)})
-    with open(stdin or os.devnull, "rb") as source, open(stdout or os.devnull, "wb") as sink, tempfile.NamedTemporaryFile("r") as usage:
+    with (
+        open(stdin or os.devnull, "rb") as source,
+        open(stdout or os.devnull, "wb") as sink,
+        tempfile.NamedTemporaryFile("r") as usage,
+    ):
         launch = [sys.executable, "-S", "-c", LAUNCHER, usage.name, *map(str, command)]
         start = time.perf_counter()
         ended = subprocess.run(launch, stdin=source, stdout=sink, stderr=subprocess.DEVNULL, env=environment, check=False)
@@ -69,19 +75,27 @@ def run(*command: str | Path, stdin: Path | None = None, stdout: Path | None = N
 
 
 def electra(*arguments: str | Path, **how) -> Cost:
-    """Run one of our commands."""
-    return run(sys.executable, "-c", "import sys; from fairseq_electra.cli import main; sys.exit(main())", *arguments, **how)
+    """Run a command of ``fairseq-electra``."""
+    return run(
+        sys.executable,
+        "-c",
+        "import sys; from fairseq_electra.cli import main; sys.exit(main())",
+        *arguments,
+        **how,
+    )
 
 
 def preprocess(pieces: Path, vocabulary: Path, destination: Path) -> Cost:
-    """Run fairseq-preprocess on pieces."""
-    command = [sys.executable, "-m", "fairseq_cli.preprocess", "--user-dir", USER_DIR, "--task", "electra_pretraining", "--only-source"]
-    files = ["--srcdict", str(vocabulary / "dict.txt"), "--trainpref", str(pieces), "--destdir", str(destination)]
+    """Run fairseq-preprocess on encoded text."""
+    command = [sys.executable, "-m", "fairseq_cli.preprocess", "--user-dir", USER_DIR]
+    command += ["--task", "electra_pretraining", "--only-source"]
+    files = ["--srcdict", str(vocabulary / "dict.txt"), "--trainpref", str(pieces)]
+    files += ["--destdir", str(destination)]
     return run(*command, *files, "--workers", CORES)
 
 
 def ways(text: Path, vocabulary: Path, folder: Path) -> dict[str, Cost]:
-    """Encode a text in every way, once."""
+    """Encode a text once in each way."""
     words, word_pieces, pieces = folder / "words", folder / "word_pieces", folder / "pieces"
     costs = {OURS: electra("encode", "--vocab", vocabulary, "--destdir", folder / "ours", "--trainpref", text)}
     costs[OURS_ON_ONE_CORE] = electra("encode", "--vocab", vocabulary, "--destdir", folder / "one", "--trainpref", text, threads=1)
@@ -92,7 +106,7 @@ def ways(text: Path, vocabulary: Path, folder: Path) -> dict[str, Cost]:
     plain = electra("encode", "--vocab", vocabulary, stdin=text, stdout=pieces)
     costs[CHAIN_WITHOUT_MOSES] = plain + preprocess(pieces, vocabulary, folder / "chain")
     if sum(1 for _ in read_lines(words)) != sum(1 for _ in read_lines(text)):
-        raise RuntimeError("sacremoses has lost lines")
+        raise RuntimeError("sacremoses changed the number of lines")
     for name in ("train.bin", "train.idx"):
         if not filecmp.cmp(folder / "ours" / name, folder / "chain" / name, shallow=False):
             raise RuntimeError(f"{name} differs between the two ways")
@@ -100,7 +114,7 @@ def ways(text: Path, vocabulary: Path, folder: Path) -> dict[str, Cost]:
 
 
 def cut(files: list[Path], megabytes: float, output: Path) -> float:
-    """Write the first so many megabytes of texts, whole lines; returns how many there were."""
+    """Write the first megabytes of texts, in whole lines; returns the number of megabytes written."""
     written = 0
     with open(output, "w", encoding="utf-8") as stream:
         for line in (line for file in files for line in read_lines(file)):
@@ -112,14 +126,14 @@ def cut(files: list[Path], megabytes: float, output: Path) -> float:
 
 
 def compare(files: list[Path], megabytes: float, vocabulary_megabytes: float, memory_at: list[float], rounds: int) -> dict:
-    """Measure all.
+    """Measure all ways in turn.
 
     Args:
-        files: of text.
-        megabytes: of it that all ways encode.
-        vocabulary_megabytes: of it that a vocabulary of 30,000 is trained on.
-        memory_at: megabytes at which ours runs once more, for its memory.
-        rounds: how often; ratios are those of each round.
+        files: The text files.
+        megabytes: The size of the text that is encoded.
+        vocabulary_megabytes: The size of the text on which a vocabulary of 30,000 entries is trained.
+        memory_at: The sizes of text, in megabytes, for which the memory of ours is measured.
+        rounds: The number of rounds.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -139,18 +153,25 @@ def compare(files: list[Path], megabytes: float, vocabulary_megabytes: float, me
             memory[f"{actual:.0f}"] = round(cost.memory)
     return {
         "megabytes": round(megabytes, 1),
-        "vocabulary": {"entries": VOCABULARY, "megabytes": round(trained_on), "cpu_seconds": round(trained.cpu, 1)},
+        "vocabulary": {
+            "entries": VOCABULARY,
+            "megabytes": round(trained_on),
+            "cpu_seconds": round(trained.cpu, 1),
+        },
         "memory": memory,
         "rows": [row(way, costs, found, megabytes) for way, costs in found.items()],
     }
 
 
 def row(way: str, costs: list[Cost], found: dict[str, list[Cost]], megabytes: float) -> dict:
-    """Summarize a way; ratios are to the chain, of processor time and of wall time, and ``alike`` to what of it writes the same bytes."""
+    """Summarize a way; ``cpu`` and ``wall`` are ratios to the chain, ``alike`` to that without sacremoses."""
 
     def ratio(attribute: str, base: str = CHAIN) -> dict:
         ratios = [getattr(theirs, attribute) / getattr(own, attribute) for own, theirs in zip(costs, found[base], strict=True)]
-        return {"ratio": round(statistics.median(ratios), 2), "range": [round(min(ratios), 2), round(max(ratios), 2)]}
+        return {
+            "ratio": round(statistics.median(ratios), 2),
+            "range": [round(min(ratios), 2), round(max(ratios), 2)],
+        }
 
     return {
         "way": way,
@@ -163,7 +184,7 @@ def row(way: str, costs: list[Cost], found: dict[str, list[Cost]], megabytes: fl
 
 
 def markdown(report: dict) -> str:
-    """Table of a report."""
+    """Format the table of a report in Markdown."""
     found, made = report["found"], report["found"]["vocabulary"]
     lines = [f"{report['processor']}, {report['cores']} cores", ""]
     alike = "alike" in found["rows"][0]
@@ -175,11 +196,15 @@ def markdown(report: dict) -> str:
     for each in found["rows"]:
         low, high = each["wall"]["range"]
         lines.append(
-            f"| {each['way']} | {each['megabytes_per_cpu_second']} | {each['cpu']['ratio']} | {each['megabytes_per_second']} | "
-            f"{each['wall']['ratio']} | {low} to {high} |" + (f" {each['alike']['ratio']} | {_range(each['alike'])} |" if alike else "")
+            f"| {each['way']} | {each['megabytes_per_cpu_second']} | {each['cpu']['ratio']} "
+            f"| {each['megabytes_per_second']} | {each['wall']['ratio']} | {low} to {high} |"
+            + (f" {each['alike']['ratio']} | {_range(each['alike'])} |" if alike else "")
         )
     sizes = ", ".join(f"{memory} MB for {size} MB of text" for size, memory in found["memory"].items())
-    lines += ["", f"A vocabulary of {made['entries']:,} of {made['megabytes']} MB takes {made['cpu_seconds']} seconds of a core."]
+    lines += [
+        "",
+        f"A vocabulary of {made['entries']:,} of {made['megabytes']} MB takes {made['cpu_seconds']} seconds of a core.",
+    ]
     return "\n".join([*lines, f"Most memory of `encode`: {sizes}."])
 
 
@@ -189,16 +214,27 @@ def _range(ratio: dict) -> str:
 
 
 def main() -> None:
-    """Run."""
+    """Run the comparison."""
     parser = new_parser(__doc__, "text.json", rounds=3)
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="text, a paragraph a line")
-    parser.add_argument("--megabytes", type=float, default=10, help="of text for all ways (default: %(default)s)")
-    parser.add_argument("--vocabulary-megabytes", type=float, default=100, help="to train a vocabulary on (default: %(default)s)")
-    parser.add_argument("--memory-at", nargs="*", type=float, default=[25, 100, 225], help="megabytes (default: 25 100 225)")
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="text files with one paragraph per line")
+    parser.add_argument("--megabytes", type=float, default=10, help="megabytes of text to encode (default: %(default)s)")
+    parser.add_argument(
+        "--vocabulary-megabytes",
+        type=float,
+        default=100,
+        help="megabytes of text for the vocabulary (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--memory-at",
+        nargs="*",
+        type=float,
+        default=[25, 100, 225],
+        help="megabytes of text for which memory is measured (default: 25 100 225)",
+    )
     args = read_arguments(parser, markdown)
     if not args.files:
         parser.error("name files of text")
-    with alone():
+    with machine_lock():
         found = compare(args.files, args.megabytes, args.vocabulary_megabytes, args.memory_at, args.rounds)
     report = {"processor": processor(), "cores": os.cpu_count(), "found": found}
     publish(report, args.output, markdown)

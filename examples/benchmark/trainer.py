@@ -1,12 +1,16 @@
-"""fairseq-train on ELECTRA against fairseq-train on masked_lm with roberta, in turn: the same encoder, rows, dropout and threads.
+"""Compare fairseq-train on ELECTRA with fairseq-train on masked_lm with roberta, with the same encoder.
 
     bash scripts/benchmark.sh trainer --output trainer.json
 
-ELECTRA trains two networks where masked_lm trains one; the report says how many times the matrix products that is, and how long they take
-alone. The encoders have the same layers, hidden and embedding size (roberta's are equal, so ours of small is wider than --arch has it),
-vocabulary (of BERT's size; the text is random ids) and masked share. Ours has the positions and LayerNorm of its --arch, and, in a variant
-of its own, those of roberta. For each size: like for like in float32 (on a GPU in half precision), and each with the best settings that its
-own command line allows on this machine.
+ELECTRA trains two networks where masked_lm trains one. The report gives the ratio of their matrix products,
+and the time that the products take alone. Both encoders have the same layers, hidden size, embedding size (in
+roberta equal to the
+hidden size, so our small has a larger one than with --arch), vocabulary size (that of BERT; the text is
+random ids) and share of masked tokens; rows, dropout and threads are also the same. Ours has the positions
+and LayerNorm of its --arch
+and, in a further variant, those of roberta. Each size is compared with equal settings in float32 (on a GPU in
+half precision), and with the best settings that each command line allows on this machine. The variants run in
+turn.
 """
 
 import statistics
@@ -19,9 +23,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmark.baselines import nets_are_alike
+from benchmark.baselines import same_as_baselines
 from benchmark.bound import clock, products_alone, step_products
-from benchmark.report import alone, new_parser, publish, ratios, read_arguments, run_logged
+from benchmark.report import machine_lock, new_parser, publish, ratios, read_arguments, run_logged
 from fairseq_electra.electra.flops import electra_flops, masked_lm_flops
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.electra.sizes import EncoderSizes
@@ -35,10 +39,11 @@ from fairseq_electra.speedrun.machine import processor
 
 SIZES = ("tiny", "small")
 TOKENS = 128
-MASKED = 0.15  # share of tokens, which both have by default
-RECORDS, WARM_UP = 14, 5  # in a log, and those that are not counted
+MASKED = 0.15  # share of masked tokens, the default of both
+RECORDS, WARM_UP = 14, 5  # records of a log, and the number of first ones that are not counted
 THEIRS, OURS = "masked_lm, roberta", "electra_pretraining"
-ALIKE, FAST, BEST, HALF = ", roberta's positions and LayerNorm", ", --fast-fp32", ", best settings", ", half precision"
+ALIKE, FAST = ", roberta's positions and LayerNorm", ", --fast-fp32"
+BEST, HALF = ", best settings", ", half precision"
 AS_ROBERTA = ["--positions", "learned", "--norm", "post"]
 
 
@@ -49,15 +54,20 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=16, help="rows of a batch (default: %(default)s)")
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=MODEL_SIZES, help="default: %(default)s")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="default: %(default)s")
-    parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
     args = read_arguments(parser, markdown)
     if args.updates <= WARM_UP:
         parser.error(f"--updates must be {WARM_UP + 1} or more, got {args.updates}: the first {WARM_UP} are not counted")
     on_cpu = args.device == "cpu"
     device = processor() if on_cpu else torch.cuda.get_device_name()
-    report: dict = {"processor": device, "torch": torch.__version__, "threads": args.threads, "batch": [args.rows, TOKENS]}
+    report: dict = {
+        "processor": device,
+        "torch": torch.__version__,
+        "threads": args.threads,
+        "batch": [args.rows, TOKENS],
+    }
     torch.set_num_threads(args.threads)
-    with alone(), tempfile.TemporaryDirectory() as folder:
+    with machine_lock(), tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
         write_random_ids(data, (args.updates + 2) * args.rows * TOKENS)
         report |= {"vocabulary": len(load_dictionary(data)), "nets": {}, "products": {}}
@@ -81,7 +91,7 @@ def main() -> None:
 
 
 def write_random_ids(folder: Path, tokens: int) -> None:
-    """Write a folder of binarized text: random ids, at least so many, with a vocabulary of BERT's size."""
+    """Write binarized text of random ids, at least ``tokens`` of them, with a vocabulary of BERT's size."""
     from benchmark.training_step import VOCABULARY, toy_task
 
     toy_task().source_dictionary.save(str(folder / "dict.txt"))
@@ -91,7 +101,7 @@ def write_random_ids(folder: Path, tokens: int) -> None:
 
 
 def make_data(folder: Path, vocabulary: int) -> Path:
-    """Binarize the built-in corpus, with a vocabulary of so many pieces."""
+    """Binarize the built-in corpus with a vocabulary of the given size; returns the folder."""
     lines = [line for document in builtin_documents() for line in (*document.paragraphs, "")]
     save_vocabulary(train_wordpiece(lines, vocabulary), folder / "vocab")
     encode_to_binary(load_wordpiece(folder / "vocab"), lines, folder / "data" / "train", folder / "vocab")
@@ -99,37 +109,41 @@ def make_data(folder: Path, vocabulary: int) -> Path:
 
 
 def command_lines(size: str) -> dict[str, list[str]]:
-    """Options of each variant on a CPU. Both read full rows; dropout as ELECTRA's size has it, which best settings may leave out."""
+    """Return the options of each variant on a CPU; best settings are without dropout."""
     theirs, ours, dropout, none = parts_of_lines(size)
-    alike = {OURS + ALIKE: [*ours, *dropout, *AS_ROBERTA], OURS + ALIKE + FAST: [*ours, *dropout, *AS_ROBERTA, "--fast-fp32"]}
+    alike = {
+        OURS + ALIKE: [*ours, *dropout, *AS_ROBERTA],
+        OURS + ALIKE + FAST: [*ours, *dropout, *AS_ROBERTA, "--fast-fp32"],
+    }
     return {
         THEIRS: [*theirs, *dropout],
         OURS: [*ours, *dropout],
         OURS + FAST: [*ours, *dropout, "--fast-fp32"],
-        **({} if nets_are_alike(size) else alike),
-        # --bf16 ends it in a traceback, --fp16 and --amp need a GPU
+        **({} if same_as_baselines(size) else alike),
+        # stock fairseq fails with --bf16, and --fp16 and --amp need a GPU
         THEIRS + BEST: [*theirs, *none, "--num-workers", "0"],
         OURS + BEST: [*ours, *none, "--autocast", "bf16", "--num-workers", "0"],
     }
 
 
 def command_lines_for_gpu(size: str) -> dict[str, list[str]]:
-    """Options of each variant on a GPU. Stock fairseq has float16 weights with float32 copies: --bf16 ends it in a traceback."""
+    """Return the options of each variant on a GPU; stock fairseq uses float16, since it fails with --bf16."""
     theirs, ours, dropout, none = parts_of_lines(size)
     alike = {OURS + ALIKE + HALF: [*ours, *dropout, *AS_ROBERTA, "--autocast", "bf16"]}
     return {
         THEIRS + HALF: [*theirs, *dropout, "--fp16"],
         OURS + HALF: [*ours, *dropout, "--autocast", "bf16"],
-        **({} if nets_are_alike(size) else alike),
+        **({} if same_as_baselines(size) else alike),
         THEIRS + BEST: [*theirs, *none, "--fp16"],
         OURS + BEST: [*ours, *none, "--autocast", "bf16", "--compile", "--cuda-graphs"],
     }
 
 
 def networks(size: str) -> list[tuple[EncoderSizes | None, EncoderSizes]]:
-    """Sizes of what masked_lm and ours train: discriminator, of which masked_lm has none, and generator.
+    """Return the sizes of discriminator and generator, for masked_lm (without discriminator) and for ours.
 
-    masked_lm's network is ours' discriminator with another head; roberta has an embedding size equal to its hidden size.
+    The model of masked_lm is our discriminator with another head. In roberta, the embedding size is the
+    hidden size.
     """
     encoder = MODEL_SIZES[size].encoder
     net = replace(encoder, embedding_size=encoder.hidden_size)
@@ -137,29 +151,38 @@ def networks(size: str) -> list[tuple[EncoderSizes | None, EncoderSizes]]:
 
 
 def parts_of_lines(size: str) -> tuple[list[str], list[str], list[str], list[str]]:
-    """Options of stock fairseq and of ours, of dropout as the size has it, and of none."""
+    """Return the options of stock fairseq, of ours, of the dropout of the size, and of no dropout."""
     (_, net), _ = networks(size)
-    theirs = ["--task", "masked_lm", "--criterion", "masked_lm", "--arch", "roberta", "--sample-break-mode", "none", "--optimizer", "adam"]
+    theirs = ["--task", "masked_lm", "--criterion", "masked_lm", "--arch", "roberta"]
+    theirs += ["--sample-break-mode", "none", "--optimizer", "adam"]
     for option, value in (
         *(("layers", net.num_hidden_layers), ("embed-dim", net.hidden_size)),
         *(("ffn-embed-dim", net.intermediate_size), ("attention-heads", net.num_attention_heads)),
     ):
         theirs += [f"--encoder-{option}", str(value)]
-    ours = f"--user-dir {USER_DIR} --task electra_pretraining --criterion replaced_token_detection --arch electra_{size}".split()
-    ours += ["--rows", "blocks", "--across-documents", "--optimizer", "electra_adam", "--embedding-size", str(net.embedding_size)]
+    ours = [
+        "--user-dir",
+        USER_DIR,
+        "--task",
+        "electra_pretraining",
+        "--criterion",
+        "replaced_token_detection",
+    ]
+    ours += ["--arch", f"electra_{size}", "--rows", "blocks", "--across-documents"]
+    ours += ["--optimizer", "electra_adam", "--embedding-size", str(net.embedding_size)]
     dropout = ["--dropout", str(net.dropout), "--attention-dropout", str(net.attention_dropout)]
     return theirs, ours, dropout, ["--dropout", "0", "--attention-dropout", "0"]
 
 
 def products_of_both(size: str, num_tokens: int, rows: int, device: str) -> list[Callable[[], None]]:
-    """Make functions that do the matrix products of an update alone, of masked_lm and of ours, in the first variant's number format."""
+    """Return functions that compute only the matrix products of an update, of masked_lm and of ours."""
     kind, slots = torch.float32 if device == "cpu" else torch.float16, round(MASKED * TOKENS)
     products = [step_products(*both, num_tokens, rows, TOKENS, slots) for both in networks(size)]
     return [products_alone(each, kind, device) for each in products]
 
 
 def wall_seconds(run: Callable[[], None], device: str, repeats: int = 3) -> float:
-    """Seconds on the clock of one of several calls, after one to warm up."""
+    """Return the average wall seconds of a call, after a warm-up call."""
     run()
     clock(device)
     start = time.perf_counter()
@@ -170,40 +193,42 @@ def wall_seconds(run: Callable[[], None], device: str, repeats: int = 3) -> floa
 
 
 def summarize_products(size: str, num_tokens: int, seconds: list[list[float]], update: float) -> dict:
-    """Compare the matrix products of both, counted, and alone with the whole update of masked_lm.
+    """Compare the matrix products of both sides with each other and with an update of masked_lm.
 
     Args:
-        size: row of the size table.
-        num_tokens: V.
-        seconds: of the products alone, of masked_lm's and of ours; a pair for each round.
-        update: seconds of masked_lm's update.
+        size: The model size.
+        num_tokens: V, the size of the vocabulary.
+        seconds: For each round the seconds of the products alone, of masked_lm and of ours.
+        update: The seconds of an update of masked_lm.
     """
     (_, net), (_, generator) = networks(size)
     flops = masked_lm_flops(net, num_tokens), electra_flops(net, generator, num_tokens)
     counts = [each.of_step(1, TOKENS, MASKED) for each in flops]
     theirs, ours = (statistics.median(each) for each in zip(*seconds, strict=True))
     alone = {"their_share": round(theirs / update, 2), "our_share": round(ours / update, 2)}
-    return {"flops_per_token": [round(count) for count in counts], "times": round(counts[1] / counts[0], 3), **alone}
+    return {
+        "flops_per_token": [round(count) for count in counts],
+        "times": round(counts[1] / counts[0], 3),
+        **alone,
+    }
 
 
 def shared(rows: int, updates: int) -> list[str]:
-    """Options of all variants, for so many records in a log."""
-    given = f"--tokens-per-sample {TOKENS} --batch-size {rows} --max-update {updates} --lr 1e-4 --lr-scheduler fixed --clip-norm 1.0"
-    given += " --distributed-world-size 1"
-    return [
-        *given.split(),
-        *["--no-save", "--disable-validation", "--log-format", "json", "--log-interval", str(max(1, updates // RECORDS))],
-    ]
+    """Return the options that all variants share."""
+    options = f"--tokens-per-sample {TOKENS} --batch-size {rows} --max-update {updates} --lr 1e-4"
+    options += " --lr-scheduler fixed --clip-norm 1.0 --distributed-world-size 1 --no-save"
+    options += f" --disable-validation --log-format json --log-interval {max(1, updates // RECORDS)}"
+    return options.split()
 
 
 def tokens_per_second(data: Path, log: Path, options: list[str], threads: int) -> float:
-    """Run fairseq-train; returns the median of the speeds that it logs after the first updates."""
+    """Run fairseq-train; returns the median speed in its log, without the first records."""
     run_logged(["fairseq_cli.train", str(data), *options], log, threads)
     return statistics.median(record["wps"] for record in read_log(log)[WARM_UP:] if record["subset"] == "train_inner")
 
 
 def summarize(speeds: dict[str, list[float]]) -> list[dict]:
-    """Of every variant its speed, and its ratio round by round to stock fairseq, the last one before it."""
+    """Summarize the speed of every variant, and its ratio to the last variant of stock fairseq before it."""
     base, found = "", []
     for name, own in speeds.items():
         base = name if name.startswith(THEIRS) else base
@@ -212,20 +237,22 @@ def summarize(speeds: dict[str, list[float]]) -> list[dict]:
 
 
 def markdown(report: dict) -> str:
-    """Write the table of a report."""
+    """Format the table of a report in Markdown."""
     threads, counted = report["threads"], report.get("products", {})
     vocabulary = f", {report['vocabulary']:,} pieces" if counted else ""
     lines = [
         f"{report['processor']}, torch {report['torch']}",
         "",
-        f"| fairseq-train, batches of {report['batch'][0]} x {report['batch'][1]}, {threads if threads > 1 else 'one'} "
+        f"| fairseq-train, batches of {report['batch'][0]} x {report['batch'][1]}, "
+        f"{threads if threads > 1 else 'one'} "
         f"thread{'s' * (threads > 1)}{vocabulary} | tokens/s | ratio | range |" + " ratio of products/s |" * bool(counted),
         "|---|---|---|---|" + "---|" * bool(counted),
     ]
     for size in MODEL_SIZES:
         for found in report.get(size, ()):
             low, high = found["ratio_range"]
-            line = f"| {size}: {found['variant']} | {found['tokens_per_second']:,} | {found['ratio']:.2f} | {low} to {high} |"
+            line = f"| {size}: {found['variant']} | {found['tokens_per_second']:,} "
+            line += f"| {found['ratio']:.2f} | {low} to {high} |"
             times = counted[size]["times"] if counted and found["variant"].startswith(OURS) else 1.0
             lines.append(line + f" {found['ratio'] * times:.2f} |" * bool(counted))
     for size, found in counted.items():
@@ -233,9 +260,10 @@ def markdown(report: dict) -> str:
         ratio = next(row["ratio"] for row in report[size] if row["variant"].startswith(OURS))
         lines += [
             "",
-            f"{size} ({net['positions']} positions, --norm {net['norm']}): ours does {found['times']:.2f} times the matrix products of "
-            f"masked_lm in {1 / ratio:.2f} times the time. Alone, they would take {found['our_share']:.0%} of masked_lm's update, and "
-            f"its own {found['their_share']:.0%}.",
+            f"{size} ({net['positions']} positions, --norm {net['norm']}): ours does "
+            f"{found['times']:.2f} times the matrix products of masked_lm in {1 / ratio:.2f} times "
+            f"the time. Alone, they would take {found['our_share']:.0%} of masked_lm's update, "
+            f"and its own {found['their_share']:.0%}.",
         ]
     return "\n".join(lines)
 

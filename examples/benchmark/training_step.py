@@ -1,4 +1,4 @@
-"""Time one training step of every variant, in turn, in one process."""
+"""Measure a training step of every variant, in turn in one process."""
 
 import contextlib
 import re
@@ -13,7 +13,14 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from benchmark.baselines import NET, Step, fairseq_step, nets_are_alike, roformer_step, transformers_step
+from benchmark.baselines import (
+    BASELINE_TRAITS,
+    Step,
+    fairseq_step,
+    roformer_step,
+    same_as_baselines,
+    transformers_step,
+)
 from benchmark.bound import products_alone, step_products
 from benchmark.report import ratios
 from fairseq_electra.electra.masking import Masking
@@ -31,7 +38,7 @@ CLIP_NORM = 1.0
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to do the step."""
+    """One way to make a training step."""
 
     name: str
     make: Callable[[], Step]
@@ -41,32 +48,32 @@ class Variant:
 
     @property
     def products(self) -> tuple[torch.dtype, bool]:
-        """How its matrix products are done."""
+        """The number format of its matrix products, and whether float32 ones may be fast."""
         return (torch.bfloat16 if self.bf16 else torch.float32), self.fast_fp32
 
     @contextlib.contextmanager
     def settings(self) -> Iterator[None]:
-        """Number formats of the variant."""
+        """Set the number formats of the variant."""
         with float32_products(self.fast_fp32), torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
             yield
 
 
 @contextlib.contextmanager
 def float32_products(fast: bool) -> Iterator[None]:
-    """Let oneDNN do float32 products, or not."""
+    """Allow or forbid fast float32 products of reduced precision."""
     torch.set_float32_matmul_precision("medium" if fast else "highest")
     yield
     torch.set_float32_matmul_precision("highest")
 
 
 def variants(size: str, compiled: bool = False) -> list[Variant]:
-    """All that is compared at one size; the first is what the others are measured against.
+    """Return all variants of a model size; the first is the baseline of the ratios.
 
     Args:
-        size: row of the size table.
-        compiled: ours under ``--compile`` as well, which takes minutes to begin.
+        size: The model size.
+        compiled: Whether ours is also measured with ``--compile``, which takes minutes.
     """
-    ours, bare = "fairseq_electra", ", no dropout"
+    ours, no_dropout = "fairseq_electra", ", no dropout"
     baselines: dict[str, Callable[[], Step]] = {
         "transformers, head on all positions": lambda: transformers_step(size, VOCABULARY, 0.1, masked_only=False),
         "transformers, head on masked positions": lambda: transformers_step(size, VOCABULARY, 0.1, masked_only=True),
@@ -76,27 +83,51 @@ def variants(size: str, compiled: bool = False) -> list[Variant]:
     found = [
         *(Variant(name, make) for name, make in baselines.items()),
         Variant(ours, lambda: our_step(size, 0.1)),
-        Variant(f"{ours}, {NET}", lambda: our_step(size, 0.1, positions="learned", norm="post")),
+        Variant(f"{ours}, {BASELINE_TRAITS}", lambda: our_step(size, 0.1, positions="learned", norm="post")),
         Variant(f"{ours}, --fast-fp32", lambda: our_step(size, 0.1), fast_fp32=True),
-        Variant(f"{ours}, --fast-fp32{bare}", lambda: our_step(size, 0.0), fast_fp32=True),
+        Variant(f"{ours}, --fast-fp32{no_dropout}", lambda: our_step(size, 0.0), fast_fp32=True),
         *(Variant(f"{name}, bf16", make, bf16=True) for name, make in baselines.items()),
         Variant(f"{ours}, --autocast bf16", lambda: our_step(size, 0.1), bf16=True),
-        Variant(f"{ours}, --autocast bf16, {NET}", lambda: our_step(size, 0.1, positions="learned", norm="post"), bf16=True),
-        Variant(f"{ours}, --autocast bf16{bare}", lambda: our_step(size, 0.0), bf16=True),
+        Variant(
+            f"{ours}, --autocast bf16, {BASELINE_TRAITS}",
+            lambda: our_step(size, 0.1, positions="learned", norm="post"),
+            bf16=True,
+        ),
+        Variant(f"{ours}, --autocast bf16{no_dropout}", lambda: our_step(size, 0.0), bf16=True),
     ]
     if compiled:
         found += [
-            Variant(f"{ours}, --fast-fp32 --compile", lambda: our_step(size, 0.1, True), fast_fp32=True, compiled=True),
-            Variant(f"{ours}, --fast-fp32 --compile{bare}", lambda: our_step(size, 0.0, True), fast_fp32=True, compiled=True),
-            Variant(f"{ours}, --autocast bf16 --compile", lambda: our_step(size, 0.1, True), bf16=True, compiled=True),
-            Variant(f"{ours}, --autocast bf16 --compile{bare}", lambda: our_step(size, 0.0, True), bf16=True, compiled=True),
+            Variant(
+                f"{ours}, --fast-fp32 --compile",
+                lambda: our_step(size, 0.1, True),
+                fast_fp32=True,
+                compiled=True,
+            ),
+            Variant(
+                f"{ours}, --fast-fp32 --compile{no_dropout}",
+                lambda: our_step(size, 0.0, True),
+                fast_fp32=True,
+                compiled=True,
+            ),
+            Variant(
+                f"{ours}, --autocast bf16 --compile",
+                lambda: our_step(size, 0.1, True),
+                bf16=True,
+                compiled=True,
+            ),
+            Variant(
+                f"{ours}, --autocast bf16 --compile{no_dropout}",
+                lambda: our_step(size, 0.0, True),
+                bf16=True,
+                compiled=True,
+            ),
         ]
-    same = nets_are_alike(size)
-    return [variant for variant in found if not (same and NET in variant.name) and (not variant.bf16 or cpu_has_bf16())]
+    same = same_as_baselines(size)
+    return [variant for variant in found if not (same and BASELINE_TRAITS in variant.name) and (not variant.bf16 or cpu_has_bf16())]
 
 
 def toy_task() -> SimpleNamespace:
-    """What model and criterion want of a task, with a vocabulary of BERT's size."""
+    """Make a task with all that model and criterion need, and a vocabulary of BERT's size."""
     from fairseq.data import Dictionary
 
     dictionary = Dictionary()
@@ -112,7 +143,7 @@ def toy_task() -> SimpleNamespace:
 
 
 def our_step(size: str, dropout: float, compiled: bool = False, width: int = 128, cuda_graphs: bool = False, **net: str) -> Step:
-    """This package's model and criterion, for rows of so many tokens: the network of ``--arch``, but for options in ``net``."""
+    """Make a step from this package: the model of ``--arch``, except for the options in ``net``."""
     from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionConfig
     from fairseq_electra.models.electra import ElectraConfig, ElectraModel, compile_options
 
@@ -133,7 +164,7 @@ def our_step(size: str, dropout: float, compiled: bool = False, width: int = 128
 
 
 def random_batch(rows: int, width: int = 128) -> dict:
-    """A batch of full rows of random ids, through the package's own loader."""
+    """Make a batch of full rows of random ids with the data loader of this package."""
     rng = np.random.default_rng(0)
     ids = rng.integers(4, VOCABULARY - 1, rows * width * 2).astype(np.uint16)
     ids[-1] = 2
@@ -146,7 +177,7 @@ def random_batch(rows: int, width: int = 128) -> dict:
 
 
 def run_step(variant: Variant, network: nn.Module, step: Callable, optimizer: torch.optim.Optimizer, sample: dict) -> None:
-    """Forward, backward, clip, update."""
+    """Make a step: forward and backward pass, clipping, update."""
     optimizer.zero_grad()
     with variant.settings():
         loss = step(sample)
@@ -157,21 +188,22 @@ def run_step(variant: Variant, network: nn.Module, step: Callable, optimizer: to
 
 
 def compare(size: str, rows: int, rounds: int, compiled: bool = False, pattern: str = "") -> list[dict]:
-    """Time variants, one step of each in every round, and the matrix products of a step alone.
+    """Measure a step of each variant in every round, and the matrix products of a step alone.
 
     Args:
-        size: row of the size table.
-        rows: of a batch, 128 tokens each.
-        rounds: how many.
-        compiled: ours under ``--compile`` as well.
-        pattern: regular expression that names of variants must have; the first is always there.
+        size: The model size.
+        rows: The number of rows of a batch, of 128 tokens each.
+        rounds: The number of rounds.
+        compiled: Whether ours is also measured with ``--compile``.
+        pattern: A regular expression that the names of the variants must match, except that of the first.
 
     Returns:
-        for each variant its name, milliseconds of processor time and of wall time a step (median over rounds), tokens per second of
-        processor time, the ratio to the first variant round by round (median, smallest, largest), and which share of its processor time
-        the products of ELECTRA's step would take alone, in its own number format.
+        For each variant: its name; the median milliseconds of a step in processor time and in wall time; the
+        tokens per second of processor time; the median and the range of the ratios to the first variant; and
+        ``of_products``, the share of the processor time that the matrix products of ELECTRA's step would take
+        alone in its number format.
     """
-    torch._dynamo.reset()  # else the graphs of all sizes would count as one network's, of which it allows eight
+    torch._dynamo.reset()  # else graphs of all sizes share the limit of eight recompilations
     sample = random_batch(rows)
     first, *others = variants(size, compiled)
     chosen = [first, *(variant for variant in others if re.search(pattern, variant.name))]

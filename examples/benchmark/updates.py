@@ -1,11 +1,13 @@
-"""``bash scripts/benchmark.sh updates``: the training step alone, ``fairseq-train``, and what lies between.
+"""``bash scripts/benchmark.sh updates``: compare the training step alone with ``fairseq-train``.
 
-For each size, rows and length of rows, in turn: the step alone on one batch (``step_alone.py``), and ``fairseq-train`` from end to end, its
-start left out (``watched.py``). One command line makes both, so they have the same network, dropout, number format and full rows, here of
-random ids. The bound is the time of the step's matrix products alone, on a GPU with that of moving an estimate of what fused kernels must
-move.
+For each model size and batch, two things run in turn: the step alone on one batch (``step_alone.py``), and
+``fairseq-train`` from end to end, where the start-up is not counted (``watched.py``). One command line makes
+both, so they have the same networks, dropout, number format and full rows, here of random ids. The bound is
+the time of the step's
+matrix products alone, on a GPU plus an estimate of the time for the memory traffic of fused kernels.
 
-The report is written after every point. Nothing is begun that would probably take longer than what is left of ``--minutes``.
+The report is written after every point. A point is not started if it would probably take longer than what is
+left of ``--minutes``.
 """
 
 import argparse
@@ -23,7 +25,7 @@ import fairseq_electra
 from benchmark import watched
 from benchmark.bound import clock
 from benchmark.gpu import POINTS, kernel_seconds, largest_shares, profiler
-from benchmark.report import alone, new_parser, publish, ratios, read_arguments
+from benchmark.report import machine_lock, new_parser, publish, ratios, read_arguments
 from benchmark.step_alone import StepAlone
 from benchmark.trainer import RECORDS, WARM_UP, write_random_ids
 from fairseq_electra.electra.size_table import MODEL_SIZES
@@ -35,8 +37,9 @@ OPTIONS = {"cpu": "", "cuda": "--autocast bf16 --compile --cuda-graphs"}
 UPDATES, STEPS = {"cpu": RECORDS, "cuda": 400}, {"cpu": 4, "cuda": 60}
 STEP, TRAINER = "step", "trainer"
 TITLES = {STEP: "the step alone", TRAINER: "`fairseq-train`"}
-LINE = f"--user-dir {USER_DIR} --task electra_pretraining --criterion replaced_token_detection --rows blocks --across-documents"
-LINE += " --optimizer electra_adam --lr 1e-4 --lr-scheduler polynomial_decay --warmup-updates 10000 --total-num-update 1000000"
+LINE = f"--user-dir {USER_DIR} --task electra_pretraining --criterion replaced_token_detection"
+LINE += " --rows blocks --across-documents --optimizer electra_adam --lr 1e-4"
+LINE += " --lr-scheduler polynomial_decay --warmup-updates 10000 --total-num-update 1000000"
 LINE += " --clip-norm 1.0 --no-save --disable-validation --log-format json --distributed-world-size 1"
 
 
@@ -44,7 +47,9 @@ def point(text: str) -> tuple[str, int, int]:
     """Read SIZE:ROWS:WIDTH."""
     size, *numbers = text.split(":")
     if size not in MODEL_SIZES or len(numbers) != 2 or not all(number.isdecimal() and int(number) for number in numbers):
-        raise argparse.ArgumentTypeError(f"{text!r} is no SIZE:ROWS:WIDTH such as small:128:128; sizes: {', '.join(MODEL_SIZES)}")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not of the form SIZE:ROWS:WIDTH, such as small:128:128; sizes: {', '.join(MODEL_SIZES)}"
+        )
     return size, int(numbers[0]), int(numbers[1])
 
 
@@ -52,33 +57,36 @@ def compare(size: str, rows: int, width: int, args: argparse.Namespace, further:
     """Measure the step alone and the trainer in turn.
 
     Args:
-        size: row of the size table.
+        size: The model size.
         rows, width: B and T.
-        args: the program's.
-        further: when to begin no further round, on the monotonic clock.
-        end: when to break off a run of the trainer.
+        args: The arguments of the program.
+        further: The time on the monotonic clock after which no further round is started.
+        end: The time on the monotonic clock at which a run of the trainer is stopped.
 
     Raises:
-        RuntimeError: a run of the trainer failed.
-        TimeoutError: its first one did not end in time.
+        RuntimeError: A run of the trainer failed.
+        TimeoutError: The first run of the trainer did not end in time.
     """
-    torch._dynamo.reset()  # else the graphs of all points would count as one network's, of which it allows eight
-    began, last = time.monotonic(), args.updates + watched.updates_after(args.device)
+    torch._dynamo.reset()  # else graphs of all points share the limit of eight recompilations
+    start_time, last = time.monotonic(), args.updates + watched.updates_after(args.device)
     with tempfile.TemporaryDirectory() as folder:
         write_random_ids(Path(folder), (last + 2) * rows * width)
-        line = [folder, *LINE.split(), "--arch", f"electra_{size}", "--tokens-per-sample", str(width), "--batch-size", str(rows)]
+        line = [folder, *LINE.split(), "--arch", f"electra_{size}"]
+        line += ["--tokens-per-sample", str(width), "--batch-size", str(rows)]
         line += ["--max-position-embeddings", str(max(512, width)), "--max-update", str(last)]
-        line += ["--log-interval", str(max(1, args.updates // RECORDS)), *(["--cpu"] if args.device == "cpu" else [])]
+        line += ["--log-interval", str(max(1, args.updates // RECORDS))]
+        line += ["--cpu"] if args.device == "cpu" else []
         line += shlex.split(args.options)
         step = StepAlone(line, args.device)
-        for _ in range(3):  # compile, and come up to speed
+        for _ in range(3):  # compile and warm up
             step()
         found: list[dict] = []
         for measured in rounds(step, line, Path(folder), args, end):
             found.append(measured)
-            print(f"{size}, {rows} x {width}: {measured[STEP]['wall'] / measured[TRAINER]['wall']:.0%} of the step's speed", flush=True)
+            share = measured[STEP]["wall"] / measured[TRAINER]["wall"]
+            print(f"{size}, {rows} x {width}: {share:.0%} of the step's speed", flush=True)
             if len(found) == 1:
-                first = time.monotonic() - began
+                first = time.monotonic() - start_time
             if time.monotonic() + measured["seconds"] > further:
                 break
     if not found:
@@ -87,14 +95,18 @@ def compare(size: str, rows: int, width: int, args: argparse.Namespace, further:
 
 
 def rounds(step: StepAlone, line: list[str], folder: Path, args: argparse.Namespace, end: float) -> Iterator[dict]:
-    """Yield what each round finds: of ``step`` and ``trainer``, of the ``products`` alone, and the ``seconds`` that it took.
+    """Yield the measurements of each round.
 
     Args:
-        step: the step alone, up to speed.
-        line: arguments of ``fairseq-train``.
-        folder: where logs may go.
-        args: the program's.
-        end: when to break off, on the monotonic clock.
+        step: The step alone, after its warm-up.
+        line: The arguments of ``fairseq-train``.
+        folder: The folder for logs.
+        args: The arguments of the program.
+        end: The time on the monotonic clock at which to stop.
+
+    Yields:
+        The measurements of the ``step`` and of the ``trainer``, the seconds of the ``products`` alone, and
+        ``seconds``, the duration of the round.
     """
     products, repeats = step.products(), 1 if args.device == "cpu" else 10
     products()
@@ -118,27 +130,33 @@ def rounds(step: StepAlone, line: list[str], folder: Path, args: argparse.Namesp
 
 
 def summarize(step: StepAlone, found: list[dict]) -> dict:
-    """Take medians over rounds, and relate them to each other and to the bound.
+    """Compute medians over rounds, and their ratios to each other and to the bound.
 
     Args:
-        step: that was measured.
-        found: of each round the seconds of ``step`` and ``trainer``, and of the ``products`` alone.
+        step: The step that was measured.
+        found: The measurements of each round, as :func:`rounds` yields them.
     """
 
-    def median(name: str, of: str) -> float:
-        return statistics.median(each[of][name] for each in found)
+    def median(name: str, side: str) -> float:
+        return statistics.median(each[side][name] for each in found)
 
     on_gpu, sizes = step.device == "cuda", step.sizes[1]
     bound = statistics.median(each["products"] for each in found) + step.traffic_seconds()
     rows, width, _ = step.batch
-    report: dict = {"rounds": len(found), "net": {name: getattr(sizes, name) for name in ("positions", "norm", "dropout")}}
+    report: dict = {
+        "rounds": len(found),
+        "net": {name: getattr(sizes, name) for name in ("positions", "norm", "dropout")},
+    }
     for name in (STEP, TRAINER):
         parts = [each[name]["parts"] for each in found]
         report[name] = {
             "updates_per_second": round(1 / median("wall", name), 3),
             "tokens_per_second": round(rows * width / median("wall", name)),
             "host_ms": round(1e3 * median("processor", name), 2),
-            "mfu": round(statistics.median(step.flops / each[name]["wall"] / each[TRAINER]["peak"] for each in found), 4),
+            "mfu": round(
+                statistics.median(step.flops / each[name]["wall"] / each[TRAINER]["peak"] for each in found),
+                4,
+            ),
             "of_bound": round(bound / median("wall" if on_gpu else "processor", name), 3),
             "parts": {part: round(statistics.median(each.get(part, 0.0) for each in parts), 3) for part in parts[0]},
         }
@@ -150,7 +168,10 @@ def summarize(step: StepAlone, found: list[dict]) -> dict:
             step()
             clock(step.device)
         kernels = kernel_seconds(profile, step.device)
-        report[STEP] |= {"host_ms": round(1e3 * step.launch_seconds(), 2), "device_ms": round(1e3 * sum(kernels.values()), 2)}
+        report[STEP] |= {
+            "host_ms": round(1e3 * step.launch_seconds(), 2),
+            "device_ms": round(1e3 * sum(kernels.values()), 2),
+        }
         report[TRAINER] |= {
             f"{kind}_ms": round(1e3 * median(name, TRAINER), 2) for kind, name in (("host", "launch"), ("device", "kernels"))
         }
@@ -160,11 +181,11 @@ def summarize(step: StepAlone, found: list[dict]) -> dict:
 
 
 def markdown(report: dict) -> str:
-    """Write the tables of a report."""
+    """Format the tables of a report in Markdown."""
     points = {f"{each['size']}, {each['rows']} x {each['width']}": each for each in report["points"]}
     lines = [
-        f"{report['device']}, {report['threads']} thread{'s' * (report['threads'] > 1)}, torch {report['torch']}; "
-        f"options: {report['options'] or 'none'}",
+        f"{report['device']}, {report['threads']} thread{'s' * (report['threads'] > 1)}, "
+        f"torch {report['torch']}; options: {report['options'] or 'none'}",
         "",
         "| net, batch | updates/s | of the step's | host ms | the step's share | device ms | MFU | in the log | of the bound |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -177,36 +198,54 @@ def markdown(report: dict) -> str:
         for name, (speed, host, logged) in beside.items():
             row = found[name]
             lines.append(
-                f"| {title}: {TITLES[name]} | {row['updates_per_second']:.2f} | {speed} | {row['host_ms']:.2f} | {host} | "
+                f"| {title}: {TITLES[name]} | {row['updates_per_second']:.2f} | {speed} "
+                f"| {row['host_ms']:.2f} | {host} | "
                 f"{row.get('device_ms', '')} | {row['mfu']:.1%} | {logged} | {row['of_bound']:.0%} |"
             )
     columns = [(f"{title}: {TITLES[name]}", found[name]["parts"]) for title, found in points.items() for name in (STEP, TRAINER)]
     parts = dict.fromkeys(part for _, column in columns for part in column)
-    lines += ["", f"| {report['parts']} | " + " | ".join(title for title, _ in columns) + " |", "|---|" + "---|" * len(columns)]
+    lines += [
+        "",
+        f"| {report['parts']} | " + " | ".join(title for title, _ in columns) + " |",
+        "|---|" + "---|" * len(columns),
+    ]
     for part in sorted(parts, key=lambda part: -max(column.get(part, 0.0) for _, column in columns)):
         values = (f"{column[part]:.2f}" if part in column else "" for _, column in columns)
         lines.append(f"| {part} | " + " | ".join(values) + " |")
     for title, found in points.items():
-        net = f"{title}: {found['net']['positions']} positions, --norm {found['net']['norm']}, dropout {found['net']['dropout']}"
+        traits = found["net"]
+        net = f"{title}: {traits['positions']} positions, --norm {traits['norm']}, dropout {traits['dropout']}"
         top = ", ".join(f"{each['kernel']} {each['share']:.0%}" for each in found.get("top", ()))
         lines += ["", net + (f"; most expensive kernels of the step: {top}" if top else "")]
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Run."""
+    """Run the comparison."""
     parser = new_parser(__doc__, "updates.json", rounds=2)
     on_cpu, on_gpu = (" ".join(DEFAULTS[device]) for device in ("cpu", "cuda"))
-    parser.add_argument("--points", nargs="+", type=point, metavar="SIZE:ROWS:WIDTH", help=f"default: {on_cpu}; on a GPU: {on_gpu}")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="default: %(default)s")
-    parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: %(default)s)")
-    numbers = "(default: {cpu}, on a GPU: {cuda})"
-    parser.add_argument("--updates", type=int, help=f"of a run of fairseq-train {numbers.format(**UPDATES)}")
-    parser.add_argument("--steps", type=int, help=f"of the step alone, in a round {numbers.format(**STEPS)}")
     parser.add_argument(
-        "--options", help=f"of fairseq-train, for both, such as --options='--norm deepnorm' (default: none, on a GPU: {OPTIONS['cuda']})"
+        "--points",
+        nargs="+",
+        type=point,
+        metavar="SIZE:ROWS:WIDTH",
+        help=f"default: {on_cpu}; on a GPU: {on_gpu}",
     )
-    parser.add_argument("--minutes", type=float, default=11.0, help="after these nothing more is begun (default: %(default)s)")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="default: %(default)s")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
+    numbers = "(default: {cpu}, on a GPU: {cuda})"
+    parser.add_argument("--updates", type=int, help=f"updates of a run of fairseq-train {numbers.format(**UPDATES)}")
+    parser.add_argument("--steps", type=int, help=f"steps of the step alone in a round {numbers.format(**STEPS)}")
+    parser.add_argument(
+        "--options",
+        help=f"further options of fairseq-train for both, such as --options='--norm deepnorm' (default: none, on a GPU: {OPTIONS['cuda']})",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=11.0,
+        help="time limit, after which nothing more is started (default: %(default)s)",
+    )
     args = read_arguments(parser, markdown)
     if args.device == "cuda" and not torch.cuda.is_available():
         parser.error("there is no GPU here; --device cpu measures without one")
@@ -224,7 +263,7 @@ def main() -> None:
 
 
 def measure_all(args: argparse.Namespace) -> list[str]:
-    """Measure all points and write the report after each; returns those that could not be measured, with the reasons."""
+    """Measure all points and write the report after each; returns the failed points with the reasons."""
     on_gpu, failed, longest = args.device == "cuda", [], 0.0
     report: dict = {
         "device": torch.cuda.get_device_name() if on_gpu else processor(),
@@ -234,14 +273,14 @@ def measure_all(args: argparse.Namespace) -> list[str]:
         "parts": "host ms of an update, waits for the GPU included" if on_gpu else "processor ms of an update",
         "points": [],
     }
-    with alone():
+    with machine_lock():
         end = time.monotonic() + 60 * args.minutes
         for number, (size, rows, width) in enumerate(args.points):
-            began, name = time.monotonic(), f"{size}:{rows}:{width}"
-            if began + longest > end:
-                failed.append(f"{name}, for which no time was left")
+            start_time, name = time.monotonic(), f"{size}:{rows}:{width}"
+            if start_time + longest > end:
+                failed.append(f"{name}: no time was left")
                 continue
-            further = began + (end - began) / (len(args.points) - number)  # an equal share of the time for each
+            further = start_time + (end - start_time) / (len(args.points) - number)  # an equal share of the time
             try:
                 report["points"].append(compare(size, rows, width, args, further, end))
             except (RuntimeError, TimeoutError) as error:

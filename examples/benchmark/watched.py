@@ -1,7 +1,7 @@
-"""``bash scripts/benchmark.sh watched REPORT FIRST LAST ARGUMENTS...``: ``fairseq-train`` with its updates timed.
+"""``bash scripts/benchmark.sh watched REPORT FIRST LAST ARGUMENTS...``: time ``fairseq-train``.
 
-Between the updates FIRST and LAST the training is left alone and only the clock is read. On a GPU there follow updates that each wait
-for the device, and a few under the profiler.
+Between the updates FIRST and LAST, only the clock is read. On a GPU, further updates follow: some that each
+wait for the device, and a few under the profiler.
 """
 
 import json
@@ -21,22 +21,23 @@ SYNCED, PROFILED = 20, 2  # updates after the last one, on a GPU
 
 
 def updates_after(device: str) -> int:
-    """Tell how many updates a run needs after LAST."""
+    """Return the number of updates that a run needs after LAST."""
     return SYNCED + PROFILED if device == "cuda" else 0
 
 
 class Watch:
-    """What is read after each update.
+    """Reads the clocks after each update.
 
     Args:
         device: ``cpu`` or ``cuda``.
-        first, last: the updates between which nothing but the clock is read.
+        first, last: The updates between which only the clock is read.
 
     Attributes:
-        found: ``processor``, the processor seconds of an update, all threads of this process; ``parts``, the milliseconds of each part,
-            of processor time, on a GPU of the host's, waits for the GPU included; ``peak``, FLOP/s that ``mfu`` in the log is a share
-            of. On a GPU also ``launch``, the seconds from the end of one update to that of the next where the GPU is idle at the start,
-            a median, and ``kernels``, the seconds that an update's kernels run.
+        found: The measurements. ``processor``: the processor seconds of an update, summed over threads.
+            ``parts``: the milliseconds of each part, in processor time on a CPU, and in wall time of the host
+            on a GPU, including waits for the GPU. ``peak``: the FLOP/s that give an ``mfu`` of 1 in
+            the log. On a GPU also ``launch``: the median seconds from the end of an update to the end of the
+            next, with an idle GPU at the start; and ``kernels``: the seconds that its kernels run.
     """
 
     def __init__(self, device: str, first: int, last: int):
@@ -57,7 +58,11 @@ class Watch:
             self.clock.charge()
             updates = self.last - self.first
             parts = {part: 1e3 * seconds / updates for part, seconds in self.clock.spent.items()}
-            self.found |= {"processor": (time.process_time() - self._processor) / updates, "parts": parts, "peak": peak}
+            self.found |= {
+                "processor": (time.process_time() - self._processor) / updates,
+                "parts": parts,
+                "peak": peak,
+            }
         if self.device == "cuda" and update >= self.last:
             self._after_last(update - self.last)
 
@@ -75,31 +80,36 @@ class Watch:
 
 
 def run(arguments: list[str], log: Path, first: int, last: int, threads: int, seconds: float) -> dict:
-    """Run ``fairseq-train`` in a process of its own.
+    """Run ``fairseq-train`` in its own process.
 
     Args:
-        arguments: of ``fairseq-train``, with ``--log-format json`` and enough updates (:func:`updates_after`).
-        log: where its log goes; the report goes beside it.
-        first, last: the updates between which it is timed.
-        threads: of the CPU.
-        seconds: when to end it.
+        arguments: The arguments of ``fairseq-train``, with ``--log-format json`` and enough updates (see
+            :func:`updates_after`).
+        log: The file for its log; the report is written beside it.
+        first, last: The updates between which it is timed.
+        threads: The number of CPU threads.
+        seconds: The time limit.
 
     Returns:
-        what :class:`Watch` found, and of the log's records after the first update the medians of ``wps`` and ``mfu``.
+        The measurements of :class:`Watch`, and the medians of ``wps`` and ``mfu`` in the log between these
+        updates.
 
     Raises:
-        RuntimeError, TimeoutError: as :func:`benchmark.report.run_logged`.
+        RuntimeError, TimeoutError: As in :func:`benchmark.report.run_logged`.
     """
     report = log.with_suffix(".json")
     command = ["benchmark.watched", str(report), str(first), str(last), *arguments]
     run_logged(command, log, threads, max(0.0, seconds))
     records = [each for each in read_log(log) if each["subset"] == "train_inner" and first < each["num_updates"] <= last]
-    return {**json.loads(report.read_text()), **{name: statistics.median(each[name] for each in records) for name in ("wps", "mfu")}}
+    return {
+        **json.loads(report.read_text()),
+        **{name: statistics.median(each[name] for each in records) for name in ("wps", "mfu")},
+    }
 
 
 def train(report: Path, first: int, last: int, arguments: list[str]) -> None:
-    """Run ``fairseq-train`` in this process, once, and write what :class:`Watch` found."""
-    from fairseq_cli import train  # before all else of fairseq: who comes first sets up the log
+    """Run ``fairseq-train`` in this process, and write the measurements of :class:`Watch`."""
+    from fairseq_cli import train  # must be the first import of fairseq, since it sets up logging
 
     fairseq_electra.register()
     from fairseq.data import iterators

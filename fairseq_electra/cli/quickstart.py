@@ -96,7 +96,7 @@ def pretrain(folder: Path, updates: int) -> None:
     from fairseq_electra.speedrun.machine import this_cpu
     from fairseq_electra.speedrun.one_run import follow
     from fairseq_electra.speedrun.plan import Plan, warmup_updates
-    from fairseq_electra.speedrun.pretraining import LINES, training_arguments
+    from fairseq_electra.speedrun.pretraining import PROGRESS_LINES, training_arguments
 
     recipe = MODEL_SIZES[SIZE].pretraining
     plan = Plan(SIZE, recipe.batch, recipe.lr, warmup_updates(SIZE, updates), updates, save_every=updates)
@@ -108,8 +108,8 @@ def pretrain(folder: Path, updates: int) -> None:
         if record is None or record["subset"] != "train_inner":
             continue
         share = record["num_updates"] / updates
-        if int(share * LINES) > shown:
-            shown = int(share * LINES)
+        if int(share * PROGRESS_LINES) > shown:
+            shown = int(share * PROGRESS_LINES)
             print(
                 f"    {share:4.0%}   masked_lm_accuracy {record['masked_lm_accuracy']:.1f} %   "
                 f"disc_auc {record['disc_auc']:.3f}   {record['wall']:4.0f} s",

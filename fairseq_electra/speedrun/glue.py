@@ -1,4 +1,4 @@
-"""The scores of a speedrun: GLUE tasks, fine-tuned with many seeds by the study that ``fairseq-electra finetune`` runs."""
+"""The scores of a speedrun: fine-tunes on GLUE tasks as ``fairseq-electra finetune`` does."""
 
 import shutil
 import time
@@ -21,80 +21,93 @@ if TYPE_CHECKING:
     from fairseq_electra.speedrun.machine import Machine
     from fairseq_electra.speedrun.state import State
 
-TASKS = tuple(name for name in GLUE if name != "AX")  # which has nothing to train on
-USUAL_TASKS = ("CoLA", "MRPC", "STS-B", "RTE")
+TASKS = tuple(name for name in GLUE if name != "AX")  # AX has no training set
+DEFAULT_TASKS = ("CoLA", "MRPC", "STS-B", "RTE")
+# estimates for the duration of a fine-tuning run
 RUN_SECONDS = 4.0  # to start a run and to score it
-UPDATE_SECONDS = 0.03  # of fairseq's trainer, however small the network
-NOTE = "finetuning"  # in the record of the speedrun
-PADDING = 1.3  # tokens of a batch, by those that are text
+UPDATE_SECONDS = 0.03  # overhead of fairseq's trainer per update, however small the model
+PADDING = 1.3  # tokens of a batch, divided by those that are not padding
+
+NOTE = "finetuning"  # name of the progress note in state.json
 
 
 def read_tasks(folder: Path, names: Sequence[str]) -> dict[str, tuple[dict[str, list[Example]], TaskInfo]]:
     """Read GLUE tasks and check that they can be trained and scored.
 
     Raises:
-        InputError: a task is not there, cannot be read, or lacks what is needed.
+        InputError: A task is missing, cannot be read, or has no train or dev set.
     """
-    found = {}
+    tasks = {}
     for name in names:
         splits, info = glue_task(folder, name, TOKENS)
-        lacking = [split for split in ("train", "valid") if split not in splits]
-        if lacking:
-            files = " and ".join(GLUE[name].files[split][0] for split in lacking)
-            raise InputError(f"{folder}: {name} has no {files}; add it, or name the tasks to fine-tune: --tasks")
+        missing = [split for split in ("train", "valid") if split not in splits]
+        if missing:
+            files = " and ".join(GLUE[name].files[split][0] for split in missing)
+            raise InputError(f"{folder}: {name} has no {files}; add it, or choose the tasks to fine-tune on with --tasks")
         check_task(splits, info, GLUE[name].unordered)
-        found[name] = (splits, info)
-    return found
+        tasks[name] = (splits, info)
+    return tasks
 
 
 def prepare(folder: Path, names: Sequence[str], vocabulary: Path, destination: Path, say: Callable[[str], object]) -> None:
-    """Write each task's folder, pairs without an order both ways round, as the recipes count on; ``say`` takes warnings."""
+    """Write the folder of each task; unordered pairs are written in both orders, as the recipes assume.
+
+    Args:
+        folder: The folder of the GLUE data.
+        names: The tasks.
+        vocabulary: The folder of the vocabulary.
+        destination: The folder that gets a folder for each task.
+        say: Called with each warning.
+    """
     for name, (splits, info) in read_tasks(folder, names).items():
-        place = destination / name
-        if not (place / TASK_FILE).is_file():
-            shutil.rmtree(place, ignore_errors=True)
+        task_folder = destination / name
+        if not (task_folder / TASK_FILE).is_file():
+            shutil.rmtree(task_folder, ignore_errors=True)
             unknown = Unknown()
-            write_task_folder(place, vocabulary, splits, info, GLUE[name].unordered, unknown)
+            write_task_folder(task_folder, vocabulary, splits, info, GLUE[name].unordered, unknown)
             if warning := unknown.warning(name):
                 say(warning)
 
 
 def short_options(size: str) -> tuple[str, ...]:
-    """Options of fine-tuning, beside the paper's recipe, for a model that was pre-trained for minutes.
+    """Return the options by which fine-tuning after a short pre-training differs from the paper's recipe.
 
-    A first update as large as the next ones, and the pooling of the size.
+    They turn on bias correction, so that the first updates are not too small, and the pooling of the model
+    size.
     """
     pooling = SHORT_RUNS[size].pooling
     return ("--bias-correction", *(("--pooling", pooling) if pooling != "first" else ()))
 
 
 def estimated_seconds(folders: Sequence[Path], size: str, seeds: int, machine: "Machine", tokens_per_second: float) -> float:
-    """Estimate how long all runs take.
+    """Estimate the total duration of all fine-tuning runs in seconds.
 
     Args:
-        folders: of the tasks.
-        size: of the network.
-        seeds: runs of each task.
-        machine: it runs on.
-        tokens_per_second: that fine-tunings side by side train on together.
+        folders: The folders of the tasks.
+        size: The model size.
+        seeds: The number of runs of each task.
+        machine: The machine that the runs use.
+        tokens_per_second: The training speed of all parallel runs together.
     """
     total = 0.0
     for folder in folders:
         info = read_task_info(folder)
         recipe = recipe_for(size, info.name, PREDICTION)
-        tokens = {split: _tokens(folder, info, split) * PADDING for split in info.examples}
-        scored = sum(number for split, number in tokens.items() if split != "train") + recipe.epochs * tokens["valid"]
+        tokens = {split: _count_tokens(folder, info, split) * PADDING for split in info.examples}
+        scored_once = sum(count for split, count in tokens.items() if split != "train")
+        scored = scored_once + recipe.epochs * tokens["valid"]
         trained = recipe.epochs * tokens["train"]
         updates = recipe.epochs * info.examples["train"] / recipe.batch_size
-        own = RUN_SECONDS / machine.processes + updates * UPDATE_SECONDS / machine.processes
-        total += seeds * (own + (trained + scored / 3) / tokens_per_second)
+        overhead = RUN_SECONDS / machine.processes + updates * UPDATE_SECONDS / machine.processes
+        total += seeds * (overhead + (trained + scored / 3) / tokens_per_second)
     return total
 
 
-def _tokens(folder: Path, info: TaskInfo, split: str) -> int:
-    """Count a split's tokens, ``<s>`` and every ``</s>`` among them."""
+def _count_tokens(folder: Path, info: TaskInfo, split: str) -> int:
+    """Count the tokens of a split, including ``<s>`` and every ``</s>``."""
     inputs = [folder / f"input{i}" / split for i in range(info.inputs)]
-    ids = sum(path.with_suffix(".bin").stat().st_size // 2 for path in inputs)  # two bytes each: V is below 65,500
+    # two bytes per id, since the vocabulary has fewer than 65,500 entries
+    ids = sum(path.with_suffix(".bin").stat().st_size // 2 for path in inputs)
     return ids + count_lines(inputs[0].with_suffix(".idx"))
 
 
@@ -108,25 +121,27 @@ def finetune(
     state: "State",
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Fine-tune with every seed; runs that are done are not done again.
+    """Fine-tune on every task with every seed; finished runs are not repeated.
 
     Args:
-        checkpoint: to start from.
-        folders: of the tasks.
-        output: folder for the runs.
-        size: of the network.
-        seeds: runs of each task.
-        machine: it runs on.
-        state: of the speedrun; holds the seconds of a study that was interrupted, as they were when its last run ended.
-        say: takes lines of progress.
+        checkpoint: The checkpoint to start from.
+        folders: The folders of the tasks.
+        output: The folder for the runs.
+        size: The model size.
+        seeds: The number of runs of each task.
+        machine: The machine that the runs use.
+        state: The record of the speedrun. It keeps the seconds of an interrupted study, up to its last
+            finished run.
+        say: Called with each line of progress.
 
     Returns:
-        what :func:`fairseq_electra.finetuning.study.study` gives, and ``device_seconds``, those of all starts together.
+        The results of :func:`fairseq_electra.finetuning.study.study`, and ``device_seconds``, the duration
+        summed over all starts of the command.
     """
     from fairseq_electra.finetuning.nets import read_net
     from fairseq_electra.finetuning.study import Settings, study
 
-    before, start = state.noted(NOTE).get("device_seconds", 0.0), time.monotonic()
+    before, start = state.last_note(NOTE).get("device_seconds", 0.0), time.monotonic()
 
     def seconds() -> dict[str, float]:
         return {"device_seconds": round(before + time.monotonic() - start, 1)}

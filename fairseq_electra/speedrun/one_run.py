@@ -1,6 +1,6 @@
-"""Run ``fairseq-train`` once, in a process of its own that ends with this one, and follow what it prints.
+"""Runs ``fairseq-train`` in a child process that ends with this process, and yields the lines it prints.
 
-``python -m fairseq_electra.speedrun.one_run ARGUMENTS...`` is that process.
+The child process is ``python -m fairseq_electra.speedrun.one_run ARGUMENTS...``.
 """
 
 import os
@@ -15,27 +15,35 @@ import fairseq_electra
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.runs import USER_DIR
 
-ERROR = "fairseq_electra: error: "  # begins the sentence that compat/ prints for a user's mistake
+ERROR = "fairseq_electra: error: "  # the prefix that compat/ puts before the message of an input error
 
 
 def follow(arguments: Sequence[str], log: Path) -> Generator[tuple[float, str], None, None]:
-    """Train, and yield each line that is printed with the seconds since the start; closing the generator ends the training.
+    """Train and yield each printed line with its time; closing the generator ends the training.
 
     Args:
-        arguments: of ``fairseq-train``; ``--user-dir`` is added.
-        log: file that the lines are added to.
+        arguments: The arguments of ``fairseq-train`` without ``--user-dir``, which is added.
+        log: The file to which the lines are appended.
+
+    Yields:
+        The seconds since the start, and the line.
 
     Raises:
-        InputError: the training failed.
+        InputError: The training failed.
     """
     command = [sys.executable, "-m", "fairseq_electra.speedrun.one_run", *arguments, "--user-dir", USER_DIR]
     start, last, reason = time.monotonic(), "", ""
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
         open(log, "a", encoding="utf-8") as stream,
-        # a session of its own: Ctrl-C comes to the parent alone, which ends the training in its own way
+        # in a new session, so that Ctrl-C reaches only the parent, which then ends the training
         subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
         ) as process,
     ):
         try:
@@ -55,7 +63,7 @@ def follow(arguments: Sequence[str], log: Path) -> Generator[tuple[float, str], 
 
 
 def main() -> None:
-    """Train with the arguments of this process."""
+    """Run ``fairseq-train`` with the arguments of this process."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from fairseq_cli import train
 
@@ -65,7 +73,7 @@ def main() -> None:
 
 
 def _end_with_parent() -> None:
-    """Wait for the end of standard input, which comes when the parent closes it or dies."""
+    """Exit at the end of standard input, that is, when the parent process closes it or dies."""
     os.read(0, 1)
     os._exit(1)
 

@@ -1,22 +1,30 @@
-"""What to train in the minutes given: size, batch and number of updates, from what the machine was seen to do."""
+"""Chooses model size, batch and number of updates for the given minutes and the measured pace."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.pretraining.recipes import SHORT_RUNS, TOKENS
 
-TOKENS_PER_PARAMETER = 20  # a size is fed if it sees so many: with fewer, the next smaller one is the better use of the time
-ENOUGH_UPDATES = 1000  # with fewer, a smaller batch is better than a shorter run
-FEWEST_UPDATES = 20
-CAUTION = 0.96  # share of the time that is planned for
-SAVES, SHORTEST_SAVE = 10, 30.0  # checkpoints of a run, and the seconds that lie between two at least
-LATE, EARLY = 0.03, 0.10  # a run that would end so much of its time too late or too early is replanned
+TOKENS_PER_PARAMETER = 20  # a model that sees fewer tokens makes worse use of the time than a smaller model
+ENOUGH_UPDATES = 1000  # with fewer updates, the batch is made smaller
+MIN_UPDATES = 20
+PLANNED_SHARE = 0.96  # share of the time that is planned; the rest is a reserve
+CHECKPOINTS, MIN_SAVE_SECONDS = 10, 30.0  # checkpoints of a run, and the least number of seconds between two
+# a run that would end later or earlier than planned by more than these shares of its time is replanned
+MAX_LATE, MAX_EARLY = 0.03, 0.10
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast training goes, in seconds: until the first update, for an update, and for a validation with its checkpoint."""
+    """The durations of a training, in seconds.
+
+    Args:
+        start: From the start of the process to the first update.
+        update: Of one update.
+        close: Of a validation and the checkpoint after it.
+    """
 
     start: float
     update: float
@@ -25,15 +33,15 @@ class Pace:
 
 @dataclass(frozen=True)
 class Plan:
-    """A pre-training.
+    """The plan of a pre-training run.
 
     Args:
-        size: of the network.
-        rows: of a batch.
-        lr: peak learning rate.
-        warmup: updates in which the rate rises to it.
-        updates: in all.
-        save_every: updates between two checkpoints.
+        size: The model size.
+        rows: The number of rows of a batch.
+        lr: The peak learning rate.
+        warmup: The number of warm-up updates.
+        updates: The total number of updates.
+        save_every: The number of updates between two checkpoints.
     """
 
     size: str
@@ -45,52 +53,70 @@ class Plan:
 
     @property
     def tokens(self) -> int:
-        """Tokens that it sees, with padding."""
+        """The number of tokens that the model sees, padding included."""
         return self.rows * TOKENS * self.updates
 
 
+class Candidate(NamedTuple):
+    """A model size that might be trained.
+
+    Args:
+        size: The name of the size.
+        tokens: The number of tokens that it would see.
+        parameters: The number of its parameters.
+    """
+
+    size: str
+    tokens: float
+    parameters: int
+
+
 def updates_in(seconds: float, pace: Pace) -> int:
-    """Count the updates that fit, with start, validations and checkpoints, and something left for a machine that slows down."""
+    """Return the number of updates that fit, next to start, validations, checkpoints and a reserve."""
     share_of_saving = pace.close / save_seconds(seconds)
-    return int(max(0.0, CAUTION * seconds - pace.start - pace.close) / pace.update / (1 + share_of_saving))
+    training_seconds = max(0.0, PLANNED_SHARE * seconds - pace.start - pace.close)
+    return int(training_seconds / pace.update / (1 + share_of_saving))
 
 
 def save_seconds(seconds: float) -> float:
-    """Return the seconds from one checkpoint to the next."""
-    return max(seconds / SAVES, SHORTEST_SAVE)
+    """Return the seconds between two checkpoints."""
+    return max(seconds / CHECKPOINTS, MIN_SAVE_SECONDS)
 
 
 def rows_for(seconds: float, pace: Pace, rows: int, fewest: int) -> int:
-    """Halve a batch, down to ``fewest``, until enough updates fit; an update of half the rows takes about half the time."""
+    """Halve the rows of a batch, down to ``fewest``, until enough updates fit.
+
+    Half the rows are assumed to take half the time.
+    """
     while rows // 2 >= fewest and updates_in(seconds, pace) < ENOUGH_UPDATES:
         rows, pace = rows // 2, replace(pace, update=pace.update / 2)
     return rows
 
 
-def choose_size(fed_with: Sequence[tuple[str, float, int]]) -> str:
-    """Choose the largest size that is fed, or the smallest one.
+def choose_size(candidates: Sequence[Candidate]) -> str:
+    """Return the largest size that sees enough tokens, else the smallest size.
 
     Args:
-        fed_with: of each size its name, the tokens that it would see, and its parameters; the smallest first.
+        candidates: The sizes to choose from, smallest first.
     """
-    fed = [name for name, tokens, parameters in fed_with if is_fed(tokens, parameters)]
-    return fed[-1] if fed else fed_with[0][0]
+    suitable = [each.size for each in candidates if sees_enough_tokens(each.tokens, each.parameters)]
+    return suitable[-1] if suitable else candidates[0].size
 
 
-def is_fed(tokens: float, parameters: int) -> bool:
-    """Tell whether a network sees enough tokens for its size."""
+def sees_enough_tokens(tokens: float, parameters: int) -> bool:
+    """Tell whether a number of tokens is enough for a model with so many parameters."""
     return tokens >= TOKENS_PER_PARAMETER * parameters
 
 
 def make_plan(size: str, rows: int, seconds: float, pace: Pace, lr: float | None = None) -> Plan:
-    """Plan a pre-training by the recipe of its size.
+    """Plan a pre-training run by the recipe of its model size.
 
     Args:
-        size: of the network.
-        rows: of a batch.
-        seconds: it may take, from its start to its end.
-        pace: of this size with this batch.
-        lr: another rate than the recipe's.
+        size: The model size.
+        rows: The number of rows of a batch.
+        seconds: The time limit, from the start of the run to its end.
+        pace: The measured pace of this size with this batch.
+        lr: The peak learning rate; None: that of the recipe.
     """
     updates = updates_in(seconds, pace)
     save_every = max(1, round(save_seconds(seconds) / pace.update))
@@ -99,28 +125,31 @@ def make_plan(size: str, rows: int, seconds: float, pace: Pace, lr: float | None
 
 
 def warmup_updates(size: str, updates: int) -> int:
-    """Count the updates in which the learning rate rises, in a short run of so many."""
+    """Return the number of warm-up updates of a short run with so many updates in total."""
     return max(1, round(SHORT_RUNS[size].warmup * updates))
 
 
 def replan(plan: Plan, done: int, pace: Pace, spent: float, seconds: float) -> Plan | None:
-    """Change the number of updates of a run that would not end in time.
+    """Change the number of updates of a run that would end too late or too early.
 
     Args:
-        plan: of the run.
-        done: updates so far.
-        pace: of the run so far, an update with its share of validations and checkpoints.
-        spent: seconds so far.
-        seconds: it may take in all.
+        plan: The plan of the run.
+        done: The number of updates so far.
+        pace: The pace of the run so far; the time of an update includes its share of validations and
+            checkpoints.
+        spent: The seconds so far.
+        seconds: The time limit of the whole run.
 
     Returns:
-        the new plan, for a run that is stopped and started again from its checkpoint; None: the old one holds, or too little is left.
+        The new plan, with which the run is to be restarted from its checkpoint. None if the old plan stays,
+        because the run is on time or too little time is left for a restart.
     """
     end = spent + (plan.updates - done) * pace.update
-    if seconds * (1 - EARLY) <= end + (pace.start if end < seconds else 0) and end <= seconds * (1 + LATE):
+    end_after_restart = end + (pace.start if end < seconds else 0)
+    if seconds * (1 - MAX_EARLY) <= end_after_restart and end <= seconds * (1 + MAX_LATE):
         return None
-    updates = done + int((CAUTION * (seconds - spent) - pace.start) / pace.update)
-    # a start that eats up what it is to save is not worth it
+    updates = done + int((PLANNED_SHARE * (seconds - spent) - pace.start) / pace.update)
+    # a restart must not take longer than the time that it saves
     if seconds - spent < 3 * pace.start or updates <= max(done, plan.warmup):
         return None
     return replace(plan, updates=updates)

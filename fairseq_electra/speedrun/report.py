@@ -1,4 +1,4 @@
-"""What a speedrun leaves behind: an export for transformers, a model card, results.json and a README with the table."""
+"""Writes what a speedrun produces: an export for transformers, a model card, results.json and a README.md."""
 
 import json
 import shutil
@@ -15,14 +15,14 @@ EXPORTED, CARD, README = "transformers", "model_card.md", "README.md"
 
 
 def export(folder: Path, results: dict[str, Any]) -> list[str]:
-    """Write the export, where transformers has a class for the network, and the model card.
+    """Write the export, if transformers has a class for the model, and the model card.
 
     Args:
-        folder: of the speedrun.
-        results: what :func:`fairseq_electra.speedrun.table.markdown` takes; its tables go into the card.
+        folder: The folder of the speedrun.
+        results: The content of ``results.json``; its tables go into the model card.
 
     Returns:
-        lines that say what was written, or why there is no export.
+        Lines that report what was written, or why there is no export.
     """
     from fairseq_electra.hub.load import load_checkpoint
     from fairseq_electra.interchange import require_transformers
@@ -45,7 +45,7 @@ def export(folder: Path, results: dict[str, Any]) -> list[str]:
 
 
 def write(folder: Path, results: dict[str, Any], exported: list[str]) -> None:
-    """Write results.json and the README."""
+    """Write results.json and README.md."""
     with atomic_write(folder / RESULTS_FILE) as stream:
         stream.write(json.dumps(results, indent=2) + "\n")
     with atomic_write(folder / README) as stream:

@@ -1,4 +1,4 @@
-"""What a speedrun has done so far, in ``state.json``: the same command line resumes from there."""
+"""The record of what a speedrun has done so far, ``state.json``, from which the same command line resumes."""
 
 import fcntl
 import json
@@ -13,53 +13,55 @@ from fairseq_electra.locks import open_lock
 STATE_FILE, LOCK_FILE = "state.json", ".lock"
 
 
-def is_begun(folder: Path) -> bool:
+def holds_speedrun(folder: Path) -> bool:
     """Tell whether a folder holds the record of a speedrun.
 
     Raises:
-        InputError: it holds something else.
+        InputError: The folder holds files, but no speedrun.
     """
     if (folder / STATE_FILE).is_file():
         return True
     if folder.is_dir() and any(path.name != LOCK_FILE for path in folder.iterdir()):
-        raise InputError(f"{folder} holds something else than a speedrun; give another --output")
+        raise InputError(f"{folder} holds files that are not from a speedrun; give another --output")
     return False
 
 
 class State:
-    """The record of one folder.
+    """The record of a speedrun.
 
     Args:
-        folder: of the run; made if it is not there.
-        arguments: what decides the results, as plain data.
+        folder: The folder of the speedrun, which is created if it does not exist.
+        arguments: All settings that influence the results, as plain data.
 
     Raises:
-        InputError: the folder is in use, is that of another command line or of something else, or its record is damaged.
+        InputError: The folder is in use, holds a run of another command line or files that are not from a
+            speedrun, or its record is damaged.
     """
 
     def __init__(self, folder: Path, arguments: dict[str, Any]):
         self.path = folder / STATE_FILE
-        is_begun(folder)  # refuses a folder of something else before anything is written there
+        holds_speedrun(folder)  # raises an error for a foreign folder before anything is written there
         folder.mkdir(parents=True, exist_ok=True)
         self.lock = open(open_lock(folder / LOCK_FILE), "r+")  # noqa: SIM115 (held until the process ends)
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise InputError(f"another speedrun is at work in {folder}; wait for it, or give another --output") from error
-        # read behind the lock: one that has just ended may have written more
-        if is_begun(folder):
+            raise InputError(f"another speedrun is running in {folder}; wait until it ends, or give another --output") from error
+        # read only after locking, because a run that has just ended may have written more
+        if holds_speedrun(folder):
             self.values = self._read()
             differs = [name for name, value in self.values["arguments"].items() if arguments.get(name) != value]
             if differs:
                 raise InputError(
-                    f"{folder} was begun with another {' and '.join(differs)}; repeat that command line to resume, or give another --output"
+                    f"{folder} was started with a different {' and '.join(differs)}; "
+                    "repeat that command line to resume, or give another --output"
                 )
         else:
             self.values = {"arguments": arguments, "done": {}, "notes": {}}
         self._write()
 
     def stage(self, name: str, work: Callable[[], Any]) -> Any:
-        """Do a stage unless it is done; returns its result, which must be plain data, as it was recorded."""
+        """Run a stage unless it is done; returns its recorded result, which must be plain data."""
         if name not in self.values["done"]:
             result = json.loads(json.dumps(work()))
             self.values["done"][name] = result
@@ -67,16 +69,16 @@ class State:
         return self.values["done"][name]
 
     def result(self, name: str) -> Any:
-        """Return the result of a stage that is done, or else None."""
+        """Return the result of a stage, or None if the stage is not done."""
         return self.values["done"].get(name)
 
     def note(self, name: str, values: dict[str, Any]) -> None:
-        """Record how far a stage is that is under way."""
+        """Record the progress of a stage that is running."""
         self.values["notes"][name] = values
         self._write()
 
-    def noted(self, name: str) -> dict[str, Any]:
-        """Return what was noted last; empty if nothing was."""
+    def last_note(self, name: str) -> dict[str, Any]:
+        """Return the last note of a stage; empty if there is none."""
         return self.values["notes"].get(name, {})
 
     def _read(self) -> dict[str, Any]:
@@ -85,7 +87,7 @@ class State:
             if not all(isinstance(values[part], dict) for part in ("arguments", "done", "notes")):
                 raise ValueError("parts are missing")
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self.path} is damaged ({error}); remove the folder and begin again, or give another --output") from error
+            raise InputError(f"{self.path} is damaged ({error}); remove the folder and start again, or give another --output") from error
         return values
 
     def _write(self) -> None:

@@ -1,10 +1,11 @@
-"""Raw text as a speedrun uses it: what there is, and which part of it is held out."""
+"""The raw text of a speedrun: its size, and the part that is held out for validation."""
 
 import hashlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,23 +14,25 @@ from fairseq_electra.files.text import is_blank
 from fairseq_electra.pretraining.documents import read_plain
 from fairseq_electra.pretraining.recipes import SHORT_RUNS
 
-VALID_SHARE, MOST_VALID = 0.05, 300_000  # of the characters, and characters
-FEWEST = 100_000  # characters
-LONGEST_UNIT = 20_000  # characters: longer documents are held out in parts, else a book would be all of the validation set
-# vocabulary by characters of text: below so many, this size
-VOCABULARIES = ((5e6, 4096), (50e6, 8192), (500e6, 16384), (float("inf"), 30522))
+VALID_SHARE, MAX_VALID_CHARACTERS = 0.05, 300_000  # size of the validation set: the smaller of the two
+MIN_CHARACTERS = 100_000  # of all text
+# Longer documents are split into units of this many characters; else one book could be the whole validation
+# set.
+MAX_UNIT_CHARACTERS = 20_000
+# the vocabulary size for texts of fewer characters than the first number
+VOCABULARY_SIZES = ((5e6, 4096), (50e6, 8192), (500e6, 16384), (float("inf"), 30522))
 
 
 @dataclass(frozen=True)
 class Text:
-    """Text files, and where the line between train and valid runs.
+    """Text files, and their division into train and valid.
 
     Args:
-        files: of text.
-        characters: in all.
-        documents: in all.
-        valid_characters: held out.
-        threshold: a unit whose hash is below this is held out.
+        files: The text files.
+        characters: The total number of characters.
+        documents: The total number of documents.
+        valid_characters: The number of characters that are held out.
+        threshold: A unit whose hash is below this number is held out.
     """
 
     files: tuple[str, ...]
@@ -39,74 +42,84 @@ class Text:
     threshold: int
 
     def lines(self, split: str) -> Iterator[str]:
-        """Yield the lines of ``train`` or ``valid``, a blank line between documents and wherever the other split has a part."""
+        """Yield the lines of a split, with an empty line between documents and where a unit is left out."""
         gap = False
-        for first, unit in units(self.files):
-            if (hash_of(unit) < self.threshold) != (split == "valid"):
+        for unit in units(self.files):
+            if (hash_of(unit.lines) < self.threshold) != (split == "valid"):
                 gap = True
                 continue
-            if first or gap:
+            if unit.starts_document or gap:
                 yield ""
             gap = False
-            yield from unit
+            yield from unit.lines
 
 
-def units(files: Sequence[str]) -> Iterator[tuple[bool, list[str]]]:
-    """Cut text into documents, and long documents at the ends of lines; yields whether a document begins here, and the lines."""
+class Unit(NamedTuple):
+    """A document or a part of a long document, which is held out or trained on as a whole."""
+
+    starts_document: bool
+    lines: list[str]
+
+
+def units(files: Sequence[str]) -> Iterator[Unit]:
+    """Split text into documents, and long documents into parts that end at the end of a line."""
     for file in files:
-        first, unit, length = True, list[str](), 0
+        starts_document, lines, characters = True, list[str](), 0
         for line in read_plain(file):
             blank = is_blank(line)
-            if unit and (blank or length > LONGEST_UNIT):
-                yield first, unit
-                first, unit, length = False, [], 0
+            if lines and (blank or characters > MAX_UNIT_CHARACTERS):
+                yield Unit(starts_document, lines)
+                starts_document, lines, characters = False, [], 0
             if blank:
-                first = True
+                starts_document = True
             else:
-                unit.append(line)
-                length += len(line)
-        if unit:
-            yield first, unit
+                lines.append(line)
+                characters += len(line)
+        if lines:
+            yield Unit(starts_document, lines)
 
 
-def hash_of(unit: Iterable[str]) -> int:
-    """Hash a unit's text to 64 bits: the same text is always on the same side."""
-    return int.from_bytes(hashlib.blake2b("\n".join(unit).encode(), digest_size=8).digest(), "big")
+def hash_of(lines: Iterable[str]) -> int:
+    """Hash the text of a unit to 64 bits, so that the same text is always in the same split."""
+    return int.from_bytes(hashlib.blake2b("\n".join(lines).encode(), digest_size=8).digest(), "big")
 
 
 def survey(files: Sequence[str]) -> Text:
-    """Read all text once and draw the validation set: whole documents, by hash, until 5 % of it or 300,000 characters are reached.
+    """Read all text once and choose the validation set.
+
+    Units are held out in the order of their hashes until 5 % of the text or 300,000 characters are reached.
 
     Raises:
-        InputError: a file cannot be read twice, or there is too little text for two sets.
+        InputError: A file cannot be read twice, or there is too little text for two sets.
     """
     for file in files:
         if not Path(file).is_file() and (file == "-" or Path(file).exists()):
-            raise InputError(f"{file} is no file that can be read several times; give files, plain, .gz or .xz")
+            raise InputError(f"{file} is not a file that can be read several times; give plain, .gz or .xz files")
     documents, hashes, lengths = 0, array("Q"), array("q")
-    for first, unit in units(files):
-        documents += first
-        hashes.append(hash_of(unit))
-        lengths.append(sum(map(len, unit)))
+    for unit in units(files):
+        documents += unit.starts_document
+        hashes.append(hash_of(unit.lines))
+        lengths.append(sum(map(len, unit.lines)))
     total = sum(lengths)
-    if total < FEWEST:
+    if total < MIN_CHARACTERS:
         raise InputError(
-            f"the text has {total:,} characters, too few to hold out a validation set and train on the rest; give {FEWEST:,} or more"
+            f"the text has {total:,} characters, too few to hold out a validation set and train on the rest; "
+            f"give {MIN_CHARACTERS:,} or more"
         )
-    ranked = np.array(hashes, np.uint64)
-    order = np.argsort(ranked, kind="stable")
-    behind = np.cumsum(np.array(lengths)[order])
-    last = int(np.searchsorted(behind, min(VALID_SHARE * total, MOST_VALID)))
-    threshold = int(ranked[order[last]]) + 1
-    valid = int(np.array(lengths)[ranked < threshold].sum())
+    hash_array = np.array(hashes, np.uint64)
+    order = np.argsort(hash_array, kind="stable")
+    held_out = np.cumsum(np.array(lengths)[order])
+    last = int(np.searchsorted(held_out, min(VALID_SHARE * total, MAX_VALID_CHARACTERS)))
+    threshold = int(hash_array[order[last]]) + 1
+    valid = int(np.array(lengths)[hash_array < threshold].sum())
     if valid > total / 2:
         raise InputError(
-            "the text repeats itself, or its lines are so long that no part of it can be held out; give more text, one paragraph a line"
+            "the text repeats itself, or its lines are so long that no part of it can be held out; give more text, one paragraph per line"
         )
     return Text(tuple(map(str, files)), total, documents, valid, threshold)
 
 
 def vocabulary_size(characters: int, size: str) -> int:
-    """Choose how many pieces a vocabulary has, by the amount of text and what the size of the model can afford."""
-    pieces = next(pieces for below, pieces in VOCABULARIES if characters < below)
-    return min(pieces, SHORT_RUNS[size].most_pieces)
+    """Choose the vocabulary size by the amount of text, up to the maximum of the model size."""
+    by_text = next(pieces for limit, pieces in VOCABULARY_SIZES if characters < limit)
+    return min(by_text, SHORT_RUNS[size].most_pieces)

@@ -18,7 +18,7 @@ VARIANTS = training_step.variants("tiny", compiled=True)
     [pytest.param(variant, marks=[pytest.mark.long] * variant.compiled) for variant in VARIANTS],
     ids=lambda variant: variant.name,
 )
-def test_every_variant_computes_the_two_losses_of_an_untrained_net(variant):
+def test_every_variant_computes_the_two_losses_of_an_untrained_model(variant):
     torch.manual_seed(1)
     network, step = variant.make()
     with variant.settings():
@@ -32,8 +32,23 @@ def test_every_variant_computes_the_two_losses_of_an_untrained_net(variant):
 def test_the_report_becomes_a_table():
     report = {
         "loader": [{"loader": "a loader", "tokens_per_cpu_second": 1_000_000, "range": [900_000, 1_100_000]}],
-        "tiny": [{"variant": "a net", "cpu_ms": 10.0, "tokens_per_cpu_second": 5000, "ratio": 2.0, "ratio_range": [1.9, 2.1]}],
-        "machine": {"processor": "a processor", "cores": 2, "threads": 1, "torch": "2.6", "load_before": 0.1, "load_after": 1.0},
+        "tiny": [
+            {
+                "variant": "a net",
+                "cpu_ms": 10.0,
+                "tokens_per_cpu_second": 5000,
+                "ratio": 2.0,
+                "ratio_range": [1.9, 2.1],
+            }
+        ],
+        "machine": {
+            "processor": "a processor",
+            "cores": 2,
+            "threads": 1,
+            "torch": "2.6",
+            "load_before": 0.1,
+            "load_after": 1.0,
+        },
         "batch": [8, 128],
     }
     table = program.markdown(report)
@@ -45,13 +60,16 @@ def test_the_report_becomes_a_table():
 
 @pytest.mark.long
 def test_both_ways_from_questions_to_answers_find_the_same():
-    """Of questions with one window each; those of several are weighed in another way there."""
+    """For questions with one window each; transformers' example weighs several windows differently."""
     squad = questions.made_up(10)
     assert all(squad.contexts[each.context][each.answers[0][0] :].startswith(each.answers[0][1]) for each in squad.questions)
     found = questions.compare("tiny", squad, rounds=1)
     assert found["same_answers"] > 0.8 and len(set(found["windows"].values())) == 1
     assert {row["variant"] for row in found["answers"]} >= {"fairseq-electra predict"}
-    report = {"machine": {"processor": "", "threads": 1, "torch": "", "transformers": ""}, "sizes": {"tiny": found}}
+    report = {
+        "machine": {"processor": "", "threads": 1, "torch": "", "transformers": ""},
+        "sizes": {"tiny": found},
+    }
     assert "| tiny: answers: fairseq-electra predict |" in questions.markdown(report)
 
 
@@ -70,7 +88,12 @@ def test_packed_rows_are_compared_with_padded_ones_on_the_same_text(corpus_lines
 def test_the_ways_from_text_to_ids_are_compared(tmp_path, corpus_lines):
     (tmp_path / "text").write_text("\n".join(corpus_lines) + "\n", encoding="utf-8")
     found = text.compare([tmp_path / "text"], 0.3, 0.3, [0.1], rounds=1)
-    assert [row["way"] for row in found["rows"]] == [text.OURS, text.OURS_ON_ONE_CORE, text.CHAIN, text.CHAIN_WITHOUT_MOSES]
+    assert [row["way"] for row in found["rows"]] == [
+        text.OURS,
+        text.OURS_ON_ONE_CORE,
+        text.CHAIN,
+        text.CHAIN_WITHOUT_MOSES,
+    ]
     assert all(row["megabytes_per_cpu_second"] > 0 for row in found["rows"]) and found["rows"][2]["cpu"]["ratio"] == 1
     assert f"| {text.CHAIN} |" in text.markdown({"processor": "", "cores": 1, "found": found})
     with pytest.raises(RuntimeError, match="status 1"):

@@ -1,4 +1,4 @@
-"""The products that bound a step are those that are counted."""
+"""The matrix products of the bound have the FLOPs that are counted for a step."""
 
 import pytest
 import torch

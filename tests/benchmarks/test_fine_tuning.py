@@ -1,4 +1,4 @@
-"""Fine-tuning beside transformers' Trainer: the same rows, the same function at the start, the comparison of means, and a whole run."""
+"""The comparison with transformers' Trainer: equal rows, equal functions at the start, means, a whole run."""
 
 import copy
 import json
@@ -19,7 +19,10 @@ from tests.helpers.transformers_models import SMALL, in_their_order, save_theirs
 
 PAD = 1
 SIZES = {name: size for name, size in SMALL.items() if name != "embedding_size"}
-PAIRS = [("The name of a class is a string.", "A name."), ("It returns a list, or none. " * 9, "The function returns. " * 9)]
+PAIRS = [
+    ("The name of a class is a string.", "A name."),
+    ("It returns a list, or none. " * 9, "The function returns. " * 9),
+]
 
 
 @pytest.fixture
@@ -45,7 +48,11 @@ def test_both_sides_compute_the_same_function_of_the_same_weights(bert):
     row = rows_of(encode_texts(imported.pretrained.tokenizer, PAIRS[:1])[0], PREDICTION)[0]
     rows = torch.tensor([[*row, PAD, PAD, PAD]])
     padding, segments = rows == PAD, ((rows == 2).long().cumsum(1) - (rows == 2).long()).clamp(max=1)
-    inputs = {"input_ids": imported.order[rows], "token_type_ids": segments, "attention_mask": (~padding).long()}
+    inputs = {
+        "input_ids": imported.order[rows],
+        "token_type_ids": segments,
+        "attention_mask": (~padding).long(),
+    }
     with torch.no_grad():
         expected = theirs(labels=torch.tensor([1]), **inputs)
         ours = head(imported.pretrained.model.double().extract_features(rows, segments, padding), padding)
@@ -70,8 +77,9 @@ def test_a_comparison_is_made_once_and_kept(bert, tmp_path):
         (tmp_path / "glue" / "RTE").mkdir(parents=True, exist_ok=True)
         lines = [f"{i}\tThe name is {i}.\tA name {i % 3}.\t{('entailment', 'not_entailment')[i % 2]}" for i in range(number)]
         (tmp_path / "glue" / "RTE" / f"{split}.tsv").write_text("\n".join(["index\tsentence1\tsentence2\tlabel", *lines, ""]))
-    line = [sys.executable, "-m", "benchmark.fine_tuning", bert, tmp_path / "glue", "--tasks", "RTE", "--seeds", "2"]
-    line += ["--epochs", "1", "--processes", "1", "--work", tmp_path / "work", "--output", tmp_path / "found.json"]
+    line = [sys.executable, "-m", "benchmark.fine_tuning", bert, tmp_path / "glue"]
+    line += "--tasks RTE --seeds 2 --epochs 1 --processes 1".split()
+    line += ["--work", tmp_path / "work", "--output", tmp_path / "found.json"]
     first = run(line)
     found = json.loads((tmp_path / "found.json").read_text())["tasks"]["RTE"]
     assert len(found["ours"]) == len(found["theirs"]) == 2 and all(0 <= each <= 100 for each in found["ours"] + found["theirs"])

@@ -1,4 +1,4 @@
-"""Comparisons like for like (positions, batches by length, the same bytes), and the summary, which shows what was measured alone."""
+"""Fair comparisons (positions, batches by length, the same bytes), and the summary of the measurements."""
 
 import copy
 import itertools
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmark import packing, prediction, questions, summary, text, trainer, training_step
-from benchmark.baselines import NET, roformer_step
+from benchmark.baselines import BASELINE_TRAITS, roformer_step
 from tests.helpers.paths import ROOT
 
 SLOTS = 512
@@ -17,14 +17,14 @@ ROFORMER = summary.ROFORMER
 
 
 def test_roformer_has_the_parameters_of_the_net_of_tiny():
-    """Shapes, each as often as here, but that transformers has query, key and value apart."""
+    """The shapes are equal, once our joint projection of query, key and value is split as in transformers."""
     theirs, _ = roformer_step("tiny", training_step.VOCABULARY, 0.0)
     ours, _ = training_step.our_step("tiny", 0.0)
     shapes = sorted(tuple(each.shape) for each in theirs.parameters() if each.requires_grad)
-    apart = []
+    split = []
     for name, each in ours.named_parameters():
-        apart += [tuple(part.shape) for part in each.chunk(3)] if ".qkv." in name else [tuple(each.shape)]
-    assert shapes == sorted(apart)
+        split += [tuple(part.shape) for part in each.chunk(3)] if ".qkv." in name else [tuple(each.shape)]
+    assert shapes == sorted(split)
 
 
 def test_batches_by_length_hold_every_row_once_and_as_many_as_fit():
@@ -39,7 +39,7 @@ def test_batches_by_length_hold_every_row_once_and_as_many_as_fit():
     assert 0.9 < packing.filled_by_length(sizes, SLOTS) < 1
 
 
-def test_each_round_has_batches_of_all_lengths_and_all_batches_have_their_turn():
+def test_each_round_has_batches_of_all_lengths_and_all_batches_are_used():
     sizes = np.arange(5, 129).repeat(4)
     number = len(packing.cut_by_length(sizes, SLOTS))
     found = list(itertools.islice(packing.by_length(sizes, SLOTS), packing.BATCHES * number))
@@ -56,7 +56,12 @@ def test_the_ratio_of_like_to_like_leaves_sacremoses_out():
     }
     rows = [text.row(way, costs, found, 10.0) for way, costs in found.items()]
     assert [row["alike"]["ratio"] for row in rows] == [4.0, 0.5, 1.0] and [row["cpu"]["ratio"] for row in rows] == [8.0, 1.0, 2.0]
-    report = {"megabytes": 10.0, "vocabulary": {"entries": 9, "megabytes": 1, "cpu_seconds": 1.0}, "memory": {}, "rows": rows}
+    report = {
+        "megabytes": 10.0,
+        "vocabulary": {"entries": 9, "megabytes": 1, "cpu_seconds": 1.0},
+        "memory": {},
+        "rows": rows,
+    }
     table = text.markdown({"processor": "", "cores": 2, "found": report})
     assert f"| {text.OURS} | 5.0 | 8.0 | 5.0 | 4.0 | 4.0 to 4.0 | 4.0 | 4.0 to 4.0 |" in table
     assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) == 1
@@ -64,7 +69,7 @@ def test_the_ratio_of_like_to_like_leaves_sacremoses_out():
 
 @pytest.fixture
 def reports(tmp_path):
-    """A copy of the reports of today, and a way to change one."""
+    """A copy of the committed reports, and a function that changes one of them."""
     shutil.copytree(ROOT / "examples" / "benchmark", tmp_path / "reports")
 
     def change(name, how):
@@ -84,7 +89,7 @@ def test_the_summary_has_a_row_for_what_was_measured_and_none_for_what_was_not(r
 
     change("avx2", without([ROFORMER], *summary.SIZES))
     others = [f"{name}, bf16" for name in summary.BASELINES if name != summary.NAIVE]
-    change("benchmark", without([*others, f"{summary.BF16}, {NET}"], *summary.SIZES))
+    change("benchmark", without([*others, f"{summary.BF16}, {BASELINE_TRAITS}"], *summary.SIZES))
     before = summary.markdown(folder)
     assert "RoFormer" not in before and before.count("| pre-training step, bfloat16, learned positions |") == 1
 
@@ -103,7 +108,7 @@ def test_the_summary_has_a_row_for_what_was_measured_and_none_for_what_was_not(r
     ours = [_ratio(folder, "benchmark", size, summary.BF16) / 2 for size in summary.SIZES]
     masked_only = "transformers, head on masked positions, bfloat16"
     assert f"| pre-training step, bfloat16, learned positions | {masked_only} | {ours[0]:.2f}, {ours[1]:.2f} |" in after
-    change("benchmark", add(f"{summary.BF16}, {NET}", 5.0))  # like for like: with the positions of the others
+    change("benchmark", add(f"{summary.BF16}, {BASELINE_TRAITS}", 5.0))  # like for like: with the positions of the others
     assert f"| pre-training step, bfloat16, learned positions | {masked_only} | 2.50, 2.50 |" in summary.markdown(folder)
 
 
@@ -140,7 +145,10 @@ def test_the_summary_names_the_positions_of_the_nets_that_predict(reports):
     def both(report):
         learned = {size: report["sizes"].get(size + prediction.LEARNED, report["sizes"][size]) for size in summary.SIZES}
         report["nets"] = {}
-        report["sizes"] = {**learned, **{size + prediction.LEARNED: copy.deepcopy(found) for size, found in learned.items()}}
+        report["sizes"] = {
+            **learned,
+            **{size + prediction.LEARNED: copy.deepcopy(found) for size, found in learned.items()},
+        }
         for size in summary.SIZES:
             for rows in (report["sizes"][size][key] for key in ("rows", "answers") if key in report["sizes"][size]):
                 rows[:] = [row | {"ratio": 3.0} if row["variant"] == "fairseq-electra predict" else row for row in rows]

@@ -1,4 +1,4 @@
-"""The study of what collapses: its runs, its verdict, its table."""
+"""The study of collapses: its runs, its verdict, its table."""
 
 import json
 import sys
@@ -16,10 +16,10 @@ def curve(*areas):
     return [{"update": 100 * (i + 1), "fixed_auc": area, "disc_auc": 0.6, "mask_token_accuracy": 5.0} for i, area in enumerate(areas)]
 
 
-def test_alive_is_a_net_whose_fixed_auc_rises_over_the_last_third():
+def test_a_model_is_alive_if_its_fixed_auc_rises_over_the_last_third():
     assert stability.is_alive(curve(0.52, 0.53, 0.54, 0.60, 0.62, 0.65))
     assert not stability.is_alive(curve(0.70, 0.65, 0.62, 0.60, 0.58, 0.57))
-    assert not stability.is_alive(curve(0.50, 0.50, 0.51, 0.51, 0.52, 0.53))  # rising, and at chance all the same
+    assert not stability.is_alive(curve(0.50, 0.50, 0.51, 0.51, 0.52, 0.53))  # rising, but at chance
 
 
 def test_each_cause_differs_from_the_default_and_the_deciding_ones_have_three_seeds():
@@ -30,7 +30,10 @@ def test_each_cause_differs_from_the_default_and_the_deciding_ones_have_three_se
 
 
 def test_the_table_has_a_line_for_each_run():
-    runs = {"one": {"curve": curve(0.5, 0.6), "alive": True}, "two": {"curve": [], "alive": False, "trouble": "killed"}}
+    runs = {
+        "one": {"curve": curve(0.5, 0.6), "alive": True},
+        "two": {"curve": [], "alive": False, "trouble": "killed"},
+    }
     lines = stability.markdown({"runs": runs}).splitlines()
     assert lines[2] == "| one | 0.500 | 0.600 | 0.600 | 5.0 | alive |" and lines[3].endswith("| dead: killed |")
 

@@ -1,4 +1,4 @@
-"""What fairseq-train is compared with: stock masked_lm of the same encoder."""
+"""The baseline of fairseq-train: stock masked_lm with the same encoder."""
 
 import pytest
 from fairseq import options, tasks
@@ -26,7 +26,10 @@ def test_both_have_the_same_encoder(data_bin, size):
     for name in (name for name in lines if name.startswith(trainer.OURS)):
         ours, net = lines[name], MODEL_SIZES[size].arch_encoder
         assert ours.model_size == size and ours.embedding_size == net.hidden_size == theirs.encoder_embed_dim
-        assert (theirs.encoder_layers, theirs.encoder_ffn_embed_dim) == (net.num_hidden_layers, net.intermediate_size)
+        assert (theirs.encoder_layers, theirs.encoder_ffn_embed_dim) == (
+            net.num_hidden_layers,
+            net.intermediate_size,
+        )
         assert theirs.encoder_attention_heads == net.num_attention_heads
         dropped = (0.0, 0.0) if trainer.BEST in name else (theirs.dropout, theirs.attention_dropout)
         assert (ours.dropout, ours.attention_dropout) == dropped
@@ -44,7 +47,10 @@ def test_the_count_of_masked_lm_is_that_of_pytorch(data_bin):
     sample = dataset.collater([dataset[index] for index in range(ROWS)])
     masked = int((sample["target"] != task.source_dictionary.pad()).sum())
     assert sample["net_input"]["src_tokens"].shape == (ROWS, trainer.TOKENS) and masked > 0
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:  # it does not count the other kernel of CPUs
+    with (
+        sdpa_kernel(SDPBackend.MATH),
+        FlopCounterMode(display=False) as counter,
+    ):  # the counter knows this kernel only
         loss, _, _ = criterion(model, sample)
         loss.backward()
     (_, net), _ = trainer.networks("tiny")

@@ -1,4 +1,4 @@
-"""The step alone, the trainer, and what lies between."""
+"""The step alone, the trainer, and their comparison."""
 
 import argparse
 import contextlib
@@ -19,13 +19,21 @@ NET = "--num-hidden-layers 2 --positions learned --norm deepnorm --dropout 0.1"
 
 
 def arguments(tmp_path, **changes):
-    plain = {"device": "cpu", "threads": 1, "rounds": 1, "updates": 4, "steps": 2, "options": NET, "minutes": 5.0}
+    plain = {
+        "device": "cpu",
+        "threads": 1,
+        "rounds": 1,
+        "updates": 4,
+        "steps": 2,
+        "options": NET,
+        "minutes": 5.0,
+    }
     return argparse.Namespace(**{**plain, "output": str(tmp_path / "updates.json"), **changes})
 
 
 @pytest.mark.long
 def test_step_and_trainer_are_measured_with_the_same_network(tmp_path, monkeypatch):
-    monkeypatch.setattr(updates, "alone", contextlib.nullcontext)
+    monkeypatch.setattr(updates, "machine_lock", contextlib.nullcontext)
     assert updates.measure_all(arguments(tmp_path, points=[("tiny", 2, 16)])) == []
     found = json.loads((tmp_path / "updates.json").read_text())
     (point,) = found["points"]
@@ -46,7 +54,17 @@ def test_step_and_trainer_are_measured_with_the_same_network(tmp_path, monkeypat
 
 def test_the_step_alone_has_the_operations_that_are_counted(tmp_path):
     trainer.write_random_ids(tmp_path, 500)
-    line = [str(tmp_path), *updates.LINE.split(), "--arch", "electra_small", "--tokens-per-sample", "16", "--batch-size", "3", "--cpu"]
+    line = [
+        str(tmp_path),
+        *updates.LINE.split(),
+        "--arch",
+        "electra_small",
+        "--tokens-per-sample",
+        "16",
+        "--batch-size",
+        "3",
+        "--cpu",
+    ]
     step = StepAlone([*line, *"--num-hidden-layers 1 --norm pre".split()], "cpu")
     layers = [module for module in step.model.modules() if isinstance(module, EncoderLayer)]
     assert len(layers) == 2 and all(layer.pre_norm for layer in layers) and step.batch == (3, 16, 2)
@@ -61,31 +79,46 @@ def test_the_step_alone_has_the_operations_that_are_counted(tmp_path):
 
 @pytest.mark.parametrize("text", ["tiny", "huge:1:16", "tiny:0:16", "tiny:1:x", "tiny:1:16:2"])
 def test_a_point_that_cannot_be_read_is_refused(text):
-    with pytest.raises(argparse.ArgumentTypeError, match=re.escape(f"{text!r} is no SIZE:ROWS:WIDTH")):
+    with pytest.raises(argparse.ArgumentTypeError, match=re.escape(f"{text!r} is not of the form SIZE:ROWS:WIDTH")):
         updates.point(text)
     assert updates.point("base:32:512") == ("base", 32, 512)
 
 
-def test_a_point_that_fails_or_for_which_no_time_is_left_is_named_and_the_report_has_the_others(tmp_path, monkeypatch):
-    figures = {"updates_per_second": 1.0, "host_ms": 1.0, "mfu": 0.5, "mfu_logged": 0.5, "of_bound": 0.5, "parts": {REST: 1.0}}
+def test_points_that_fail_or_have_no_time_left_are_named_and_the_report_has_the_others(tmp_path, monkeypatch):
+    figures = {
+        "updates_per_second": 1.0,
+        "host_ms": 1.0,
+        "mfu": 0.5,
+        "mfu_logged": 0.5,
+        "of_bound": 0.5,
+        "parts": {REST: 1.0},
+    }
 
     def compare(size, rows, width, args, further, end):
         if size == "tiny":
             raise RuntimeError("out of memory")
         net = {"positions": "learned", "norm": "post", "dropout": 0.0}
-        point = {"size": size, "rows": rows, "width": width, "seconds": 61, "net": net, "ratio": 1.0, "ratio_range": [1.0, 1.0]}
+        point = {
+            "size": size,
+            "rows": rows,
+            "width": width,
+            "seconds": 61,
+            "net": net,
+            "ratio": 1.0,
+            "ratio_range": [1.0, 1.0],
+        }
         point["host"] = {"ratio": 1.0, "ratio_range": [1.0, 1.0]}
         return {**point, "step": figures, "trainer": figures}
 
     monkeypatch.setattr(updates, "compare", compare)
-    monkeypatch.setattr(updates, "alone", contextlib.nullcontext)
+    monkeypatch.setattr(updates, "machine_lock", contextlib.nullcontext)
     points = [("tiny", 1, 16), ("small", 1, 16), ("base", 1, 16)]
     failed = updates.measure_all(arguments(tmp_path, points=points, minutes=1.0))
-    assert failed == ["tiny:1:16: out of memory", "base:1:16, for which no time was left"]
+    assert failed == ["tiny:1:16: out of memory", "base:1:16: no time was left"]
     assert [each["size"] for each in json.loads((tmp_path / "updates.json").read_text())["points"]] == ["small"]
 
 
-def test_on_a_gpu_updates_after_the_last_are_waited_for_and_then_profiled(monkeypatch):
+def test_on_a_gpu_further_updates_are_synchronized_and_then_profiled(monkeypatch):
     waits, calls = [], []
     profile = SimpleNamespace(start=lambda: calls.append("start"), stop=lambda: calls.append("stop"))
     monkeypatch.setattr(watched, "clock", waits.append)
@@ -102,8 +135,8 @@ def test_on_a_gpu_updates_after_the_last_are_waited_for_and_then_profiled(monkey
     assert watch.found.keys() == {"processor", "parts", "peak", "launch", "kernels"} and len(waits) == 1 + watched.updates_after("cuda")
 
 
-def test_a_program_that_fails_or_lasts_too_long_is_told_of(tmp_path):
+def test_a_program_that_fails_or_takes_too_long_raises_an_error(tmp_path):
     with pytest.raises(RuntimeError, match=r"no_such_module ended with status 1, and last printed\n.*No module named"):
         report.run_logged(["no_such_module"], tmp_path / "log", 1)
-    with pytest.raises(TimeoutError, match="timeit was ended"):
+    with pytest.raises(TimeoutError, match="timeit was stopped"):
         report.run_logged(["timeit", "-n", "1", "-r", "1", "import time; time.sleep(20)"], tmp_path / "log", 1, seconds=0.5)

@@ -5,10 +5,21 @@ import pytest
 
 def summary(task, metrics, trouble=None):
     found = {
-        name: {"median": value, "mean": value - 1, "standard_deviation": 0.5, "values": [value] * 5, "ensemble": value}
+        name: {
+            "median": value,
+            "mean": value - 1,
+            "standard_deviation": 0.5,
+            "values": [value] * 5,
+            "ensemble": value,
+        }
         for name, value in metrics.items()
     }
-    return {"task": task, "seeds": [1, 2, 3, 4, 5], "degenerate_seeds": trouble or {}, "metrics": {"valid": found} if metrics else {}}
+    return {
+        "task": task,
+        "seeds": [1, 2, 3, 4, 5],
+        "degenerate_seeds": trouble or {},
+        "metrics": {"valid": found} if metrics else {},
+    }
 
 
 @pytest.fixture

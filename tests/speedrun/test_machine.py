@@ -32,7 +32,7 @@ def test_a_disk_that_is_too_small_is_named_with_both_numbers(tmp_path, monkeypat
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda place: usage._replace(free=50_000_000))
     check_disk(tmp_path / "new" / "folder", 49_000_000)
-    with pytest.raises(InputError, match=r"new/folder needs 123 MB .* has 50 MB free; make room"):
+    with pytest.raises(InputError, match=r"new/folder needs 123 MB .* has only 50 MB free; free some space"):
         check_disk(tmp_path / "new" / "folder", 123_000_000)
 
 

@@ -1,4 +1,4 @@
-"""One fairseq-train that is followed: its lines, its errors, and its end with whoever began it."""
+"""A fairseq-train in a child process: its lines, its errors, and its end together with the parent."""
 
 import contextlib
 import os
@@ -20,36 +20,25 @@ from tests.helpers.training import COMMON
 
 def arguments(data, folder, updates):
     options = [word for word in COMMON if word not in COMMON[:2]]
-    return [
-        str(data),
-        *options,
-        *TINY_NET,
-        "--save-dir",
-        str(folder),
-        "--max-update",
-        str(updates),
-        "--total-num-update",
-        str(updates),
-        "--num-workers",
-        "0",
-    ]
+    more = f"--max-update {updates} --total-num-update {updates} --num-workers 0"
+    return [str(data), *options, *TINY_NET, "--save-dir", str(folder), *more.split()]
 
 
 def test_lines_come_with_their_times_and_go_to_the_log_until_the_generator_is_closed(data_bin, tmp_path):
-    log, found = tmp_path / "log", []
+    log, entries = tmp_path / "log", []
     with contextlib.closing(follow(arguments(data_bin, tmp_path / "save", 10**6), log)) as lines:
         for entry in lines:
-            found.append(entry)
+            entries.append(entry)
             if '"num_updates": "3"' in entry[1]:
                 break
-    seconds = [each for each, _ in found]
+    seconds = [each for each, _ in entries]
     assert seconds == sorted(seconds) and seconds[0] > 0
-    assert log.read_text().splitlines() == [line for _, line in found]
-    records = [record for _, line in found if (record := read_record(line))]
+    assert log.read_text().splitlines() == [line for _, line in entries]
+    records = [record for _, line in entries if (record := read_record(line))]
     assert records == read_log(log) and [record["num_updates"] for record in records] == [1, 2, 3]
 
 
-def test_what_fails_is_said_in_its_own_sentence(data_bin, tmp_path):
+def test_a_failure_is_reported_with_its_own_sentence(data_bin, tmp_path):
     with pytest.raises(InputError, match=r"fairseq-train failed: --mask-prob must lie .*; its log is .*log"):
         list(follow([*arguments(data_bin, tmp_path / "save", 3), "--mask-prob", "2"], tmp_path / "log"))
 
@@ -60,7 +49,7 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for the process in /proc")
-def test_it_ends_when_the_process_that_began_it_is_killed(data_bin, tmp_path):
+def test_the_child_ends_when_its_parent_is_killed(data_bin, tmp_path):
     program = f"""
 from pathlib import Path
 from fairseq_electra.speedrun.one_run import follow
@@ -76,5 +65,5 @@ for _, line in follow({arguments(data_bin, tmp_path / "save", 10**6)!r}, Path({s
     parent.stdout.close()
     deadline = time.monotonic() + 60
     while is_running(child):
-        assert time.monotonic() < deadline, f"process {child} runs on"
+        assert time.monotonic() < deadline, f"process {child} is still running"
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Pre-training ends in time and goes on after a kill: a make-believe fairseq-train, with a clock of its own."""
+"""Pre-training ends in time and resumes after a kill, shown with a simulated fairseq-train and clock."""
 
 import itertools
 import json
@@ -15,18 +15,18 @@ from fairseq_electra.speedrun.plan import Pace, Plan, make_plan
 from fairseq_electra.speedrun.pretraining import NOTE, clock_time, pretrain
 from fairseq_electra.speedrun.state import State
 
-MACHINE = Machine("cpu", "make-believe", True, 2)
+MACHINE = Machine("cpu", "simulated", True, 2)
 PACE = Pace(start=8.0, update=0.2, close=2.0)
 
 
 class Killed(BaseException):
-    """What a kill looks like from within."""
+    """Stands for a kill of the process."""
 
 
 class Trainer:
-    """Stands for fairseq-train: takes the time that ``update(number)`` says, and keeps its checkpoint.
+    """Simulates fairseq-train: an update takes ``update(number)`` seconds; the last checkpoint is kept.
 
-    ``clock`` is the time of all runs together.
+    ``clock`` is the total time of all runs.
     """
 
     def __init__(self, update, start=PACE.start, kill_at=math.inf):
@@ -71,7 +71,7 @@ class Trainer:
 
 @pytest.fixture
 def train(tmp_path, monkeypatch):
-    """Pre-train for five minutes with a make-believe trainer; again in the same folder goes on."""
+    """Pre-train for five minutes with a simulated trainer; a second call in the same folder resumes."""
 
     def run(trainer, said=None):
         monkeypatch.setattr(pretraining, "follow", trainer)
@@ -102,7 +102,7 @@ def test_at_the_measured_pace_the_plan_is_kept(train):
 
 
 @pytest.mark.parametrize("update", [0.1, 0.3, 0.5])
-def test_at_another_pace_it_is_planned_anew_and_ends_in_time(train, update):
+def test_at_another_pace_the_plan_changes_and_the_run_ends_in_time(train, update):
     trainer, said = Trainer(lambda number: update), []
     plan, result = train(trainer, said)
     assert len(trainer.runs) == 2 and (trainer.runs[1] < plan.updates) == (update > PACE.update)
@@ -118,7 +118,7 @@ def test_a_machine_that_slows_down_later_ends_in_time_too(train):
     assert trainer.clock <= 300 * 1.03 and result["valid"]["num_updates"] == trainer.runs[-1] == trainer.saved
 
 
-def test_after_a_kill_it_goes_on_from_the_checkpoint_with_the_same_plan(train):
+def test_after_a_kill_it_resumes_from_the_checkpoint_with_the_same_plan(train):
     trainer = Trainer(lambda number: 0.2, kill_at=700)
     with pytest.raises(Killed):
         train(trainer)
@@ -127,11 +127,11 @@ def test_after_a_kill_it_goes_on_from_the_checkpoint_with_the_same_plan(train):
     plan, result = train(trainer, said)
     assert said[0] == f"    resuming after update {saved} of {plan.updates:,}"
     assert trainer.runs == [plan.updates] * 2 and result["valid"]["num_updates"] == plan.updates
-    # the time of both runs but for what was lost
+    # the time of both runs without the updates that were lost
     assert result["device_seconds"] == pytest.approx(trainer.clock - (699 - saved) * 0.2, abs=0.5)
 
 
-def test_a_plan_that_was_changed_is_gone_on_with(train):
+def test_a_changed_plan_is_kept_after_a_kill(train):
     trainer = Trainer(lambda number: 0.4)
     trainer.kill_at = 400
     with pytest.raises(Killed):
@@ -164,7 +164,7 @@ def test_a_pace_is_worked_out_from_the_later_updates():
     # a start of 10 s, five slow updates, then a quarter of a second each, and 3 s to validate, save and end
     times = [(number, 10 + min(number, 5) * 1.0 + max(0, number - 5) * 0.25) for number in range(1, 31)]
     assert pace_of(times, times[-1][1] + 3) == Pace(start=10.75, update=0.25, close=3.0)
-    # of a machine so slow that one update was all there is but an upper bound
+    # with only one update, its time is an upper bound
     assert pace_of([(1, 20.0)], 25.0) == Pace(start=0.0, update=20.0, close=5.0)
 
 
@@ -181,15 +181,23 @@ def measured(paces, said=None):
 def test_a_laptop_measures_one_size_and_a_smaller_batch_for_a_short_run():
     measure, calls = measured(lambda size, rows: Pace(8, 0.012 * rows, 1))
     chosen = choose({"tiny": 2_000_000}, None, 300, measure, print)
-    assert calls == [("tiny", 32), ("tiny", 16)] and (chosen.size, chosen.rows, chosen.pace.update) == ("tiny", 16, 0.012 * 16)
+    assert calls == [("tiny", 32), ("tiny", 16)] and (chosen.size, chosen.rows, chosen.pace.update) == (
+        "tiny",
+        16,
+        0.012 * 16,
+    )
     measure, calls = measured(lambda size, rows: Pace(8, 0.012 * rows, 1))
     assert choose({"tiny": 2_000_000}, 64, 300, measure, print).rows == 64 and calls == [("tiny", 64)]
 
 
-def test_a_gpu_measures_the_larger_size_only_if_its_time_could_feed_it():
+def test_a_gpu_measures_the_larger_size_only_if_it_could_see_enough_tokens():
     speed = {"small": 2e6, "base": 5e5}
     sizes = {"small": 14_000_000, "base": 110_000_000}
-    for minutes, expected, tried in ((9, "small", ["small"]), (30, "small", ["small", "base"]), (120, "base", ["small", "base"])):
+    for minutes, expected, tried in (
+        (9, "small", ["small"]),
+        (30, "small", ["small", "base"]),
+        (120, "base", ["small", "base"]),
+    ):
         measure, calls = measured(lambda size, rows: Pace(60, rows * 128 / speed[size], 5))
         assert choose(sizes, None, 60 * minutes, measure, print).size == expected
         assert [size for size, _ in calls] == tried
@@ -232,7 +240,7 @@ def test_a_slow_cpu_ends_its_measurement(monkeypatch, tmp_path):
     monkeypatch.setattr(measuring, "follow", follow)
     pace = measuring.measure(tmp_path, "tiny", 16, MACHINE, log)
     assert pace == Pace(8.0, 1.0, 2.0) and float(given[given.index("--stop-time-hours") + 1]) * 3600 == pytest.approx(20, abs=0.1)
-    # its checkpoints lie on the disk that was looked at, and neither they nor those of a killed run stay there
+    # its checkpoints are on the disk that was checked, and are removed, as are those of a killed run
     assert saved_in(given).parent == log.parent and not saved_in(given).exists()
     saved_in(given).mkdir()
     assert measuring.measure(tmp_path, "tiny", 16, MACHINE, log) == pace and not saved_in(given).exists()
@@ -243,7 +251,13 @@ def saved_in(arguments):
 
 
 def test_times_are_written_as_clocks_write_them():
-    assert [clock_time(seconds) for seconds in (0, 59.6, 61, 3600, 36_061)] == ["0:00", "1:00", "1:01", "1:00:00", "10:01:01"]
+    assert [clock_time(seconds) for seconds in (0, 59.6, 61, 3600, 36_061)] == [
+        "0:00",
+        "1:00",
+        "1:01",
+        "1:00:00",
+        "10:01:01",
+    ]
 
 
 def test_a_plan_is_plain_data():

@@ -1,8 +1,8 @@
-"""Published figures, and tables that set a run beside them."""
+"""Published results, and the tables that compare a run with them."""
 
 import pytest
 
-from fairseq_electra.speedrun.published import BASE, SMALL, nearest_average, nearest_published
+from fairseq_electra.speedrun.published import BASE, SMALL, nearest_mean, nearest_published
 from fairseq_electra.speedrun.table import markdown
 
 
@@ -14,16 +14,20 @@ def test_the_small_models_flops_are_those_of_the_paper_in_its_convention():
     assert BASE.flops is None
 
 
-def test_nearest_names_a_published_model_for_each_size():
-    assert {size: nearest_published(size).size for size in ("tiny", "small", "base")} == {"tiny": "small", "small": "small", "base": "base"}
+def test_nearest_published_names_a_model_for_each_size():
+    found = {size: nearest_published(size).size for size in ("tiny", "small", "base")}
+    assert found == {"tiny": "small", "small": "small", "base": "base"}
 
 
-@pytest.mark.parametrize(("count", "name"), [(1e14, "6.25 % trained"), (1.2e17, "6.25 %"), (1.3e17, "12.5 %"), (1e19, "ELECTRA-Base")])
+@pytest.mark.parametrize(
+    ("count", "name"),
+    [(1e14, "6.25 % trained"), (1.2e17, "6.25 %"), (1.3e17, "12.5 %"), (1e19, "ELECTRA-Base")],
+)
 def test_the_nearest_mean_is_the_nearest_by_ratio(count, name):
-    assert name in nearest_average(count)[0]
+    assert name in nearest_mean(count).name
 
 
-def test_scores_stand_beside_the_published_ones_of_the_same_metric(results):
+def test_scores_are_compared_with_published_ones_of_the_same_metric(results):
     lines = markdown(results).splitlines()
     assert "| CoLA, mcc | 10.0 (9.0 ± 0.5) | 56.8 |" in lines
     assert "| MRPC, accuracy | 70.0 (69.0 ± 0.5; seed 3 constant) | 87.4 |" in lines
@@ -32,7 +36,7 @@ def test_scores_stand_beside_the_published_ones_of_the_same_metric(results):
     assert "| mean of these 2 tasks | 40.0 | 72.1 |" in lines
 
 
-def test_costs_stand_beside_the_published_ones_in_the_same_convention(results):
+def test_costs_are_compared_with_published_ones_in_the_same_convention(results):
     lines = markdown(results).splitlines()
     assert "| FLOPs, as the paper counts | 2.00e+14 | 1.29e+18 |" in lines
     assert "| device-seconds of pre-training | 297 |  |" in lines and "| device-seconds of fine-tuning | 600 |  |" in lines

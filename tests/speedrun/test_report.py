@@ -1,4 +1,4 @@
-"""What a speedrun writes about a network that transformers has no class for."""
+"""The files that a speedrun writes for a model that transformers has no class for."""
 
 from fairseq_electra.speedrun import report
 from tests.helpers.small_model import TINY_NET
@@ -6,7 +6,12 @@ from tests.helpers.training import train_here
 
 
 def test_a_network_without_a_class_gets_a_sentence_and_a_card(tmp_path, data_bin, results):
-    log = train_here(data_bin, tmp_path / "checkpoints", *TINY_NET, "--norm", "pre", "--max-update", "1", "--num-workers", "0")
+    log = train_here(
+        data_bin,
+        tmp_path / "checkpoints",
+        *TINY_NET,
+        *"--norm pre --max-update 1 --num-workers 0".split(),
+    )
     (tmp_path / "pretraining.log").write_text(log.text)
     lines = report.export(tmp_path, results)
     assert len(lines) == 1 and lines[0].startswith("no export for transformers: ")

@@ -1,4 +1,4 @@
-"""A speedrun goes on after a kill at any stage, and says what is wrong before it begins. What takes long is stood in for."""
+"""A speedrun resumes after a kill at any stage, and reports bad input first. Slow functions are replaced."""
 
 import contextlib
 import io
@@ -18,7 +18,7 @@ from fairseq_electra.speedrun.state import State
 
 
 class Killed(BaseException):
-    """What a kill looks like from within."""
+    """Stands for a kill of the process."""
 
 
 @pytest.fixture
@@ -40,17 +40,30 @@ def glue_folder(tmp_path):
     return tmp_path / "GLUE"
 
 
-TRAINED = {"device_seconds": 290.0, "tokens": 2_000_000, "valid": {"mask_token_accuracy": 10.0, "disc_auc": 0.6, "num_updates": 1000.0}}
+TRAINED = {
+    "device_seconds": 290.0,
+    "tokens": 2_000_000,
+    "valid": {"mask_token_accuracy": 10.0, "disc_auc": 0.6, "num_updates": 1000.0},
+}
 SCORES = {"median": 50.0, "mean": 50.0, "standard_deviation": 1.0, "values": [49, 51], "ensemble": 50.0}
 
 
-# what takes no time is done, and only counted
-KEPT = {"survey": stages, "learn_vocabulary": stages, "encode_to_binary": stages, "write_task_folder": glue, "write": report}
+# functions that are fast are called as they are, and counted
+KEPT = {
+    "survey": stages,
+    "learn_vocabulary": stages,
+    "encode_to_binary": stages,
+    "write_task_folder": glue,
+    "write": report,
+}
 
 
 @pytest.fixture
 def speedrun(tmp_path, text, glue_folder, monkeypatch):
-    """Run the stages in this process with stand-ins; ``calls`` lists what was done, and ``killed_at`` is where the first run ends."""
+    """Run the stages in this process with replaced functions.
+
+    ``calls`` lists the functions that were called, ``killed_at`` the functions at which the run is killed.
+    """
     calls = []
 
     def stand_in(name, result):
@@ -65,7 +78,15 @@ def speedrun(tmp_path, text, glue_folder, monkeypatch):
 
     def study(checkpoint, folders, *args):
         assert all((folder / "task.json").is_file() for folder in folders)
-        lines = [{"task": folder.name, "seeds": [1, 2], "degenerate_seeds": {}, "metrics": {"valid": {"x": SCORES}}} for folder in folders]
+        lines = [
+            {
+                "task": folder.name,
+                "seeds": [1, 2],
+                "degenerate_seeds": {},
+                "metrics": {"valid": {"x": SCORES}},
+            }
+            for folder in folders
+        ]
         return {"summary": lines, "device_seconds": 9.0}
 
     def pretrained(data, folder, plan, *args):
@@ -75,7 +96,12 @@ def speedrun(tmp_path, text, glue_folder, monkeypatch):
     monkeypatch.setattr(stages, "this_machine", lambda: machine.Machine("cpu", "a laptop", True, 2))
 
     def run(**changes):
-        settings = {"TEXT": {str(text): text.stat().st_size}, "--minutes": 5.0, "--glue": str(glue_folder), "--tasks": ["CoLA", "RTE"]}
+        settings = {
+            "TEXT": {str(text): text.stat().st_size},
+            "--minutes": 5.0,
+            "--glue": str(glue_folder),
+            "--tasks": ["CoLA", "RTE"],
+        }
         settings |= {"--size": None, "--batch-size": None, "--lr": None, "--seeds": 2}
         for module, name, what in (
             (stages, "survey", None),
@@ -96,15 +122,15 @@ def speedrun(tmp_path, text, glue_folder, monkeypatch):
     return run
 
 
-WHOLE = [
+ALL_CALLS = [
     *("survey", "learn_vocabulary", "encode_to_binary", "encode_to_binary", "measure", "pretrain"),
     *("write_task_folder", "write_task_folder", "finetune", "export", "write"),
 ]
 
 
-def test_all_stages_and_what_is_left(speedrun):
+def test_all_stages_run_and_write_their_files(speedrun):
     shown = speedrun()
-    assert speedrun.calls == WHOLE
+    assert speedrun.calls == ALL_CALLS
     found = json.loads((speedrun.folder / "results.json").read_text())
     assert found["size"] == "tiny" and found["seconds"] == {"pretraining": 290.0, "finetuning": 9.0} and found["vocabulary"] <= 4096
     assert found["flops"]["paper"] > found["flops"]["products"] > 1e12
@@ -114,8 +140,8 @@ def test_all_stages_and_what_is_left(speedrun):
     assert any(line.startswith("5/6 fine-tuning on CoLA, RTE with 2 seeds: 4 runs, about ") for line in speedrun.said)
 
 
-@pytest.mark.parametrize("name", dict.fromkeys(WHOLE))
-def test_killed_at_any_stage_it_goes_on_there(speedrun, name):
+@pytest.mark.parametrize("name", dict.fromkeys(ALL_CALLS))
+def test_a_run_killed_at_any_stage_resumes_there(speedrun, name):
     speedrun.killed_at = [name]
     with pytest.raises(Killed):
         speedrun()
@@ -124,9 +150,9 @@ def test_killed_at_any_stage_it_goes_on_there(speedrun, name):
     del speedrun.calls[:]
     interrupted = speedrun()
     again = speedrun.calls
-    # no stage that was done is done again, and none is left out
+    # no finished stage is repeated, and none is left out
     done = set(before) - {name}
-    assert not set(again) & done and set(again) | done == set(WHOLE)
+    assert not set(again) & done and set(again) | done == set(ALL_CALLS)
     shutil.rmtree(speedrun.folder)
     assert speedrun() == interrupted
 
@@ -140,7 +166,7 @@ def test_the_device_is_the_one_that_trained_though_another_ends_the_run(speedrun
 
 
 def test_the_seconds_of_fine_tuning_are_those_of_all_starts(tmp_path, monkeypatch):
-    """Killed after three of five runs, ten seconds each, and four seconds into the fourth."""
+    """The study is killed four seconds into the fourth of five runs, each of which takes ten seconds."""
     now = [0.0]
     monkeypatch.setattr(glue.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(nets, "read_net", lambda text: text)
@@ -174,7 +200,7 @@ def test_a_finished_folder_shows_its_table_again_and_does_nothing(speedrun):
 
 def test_another_command_line_on_the_same_folder_is_refused(speedrun):
     speedrun()
-    with pytest.raises(InputError, match="was begun with another --minutes; repeat that command line"):
+    with pytest.raises(InputError, match="was started with a different --minutes; repeat that command line"):
         speedrun(**{"--minutes": 6.0})
 
 
@@ -183,8 +209,8 @@ def test_without_glue_nothing_is_fine_tuned(speedrun):
     assert "finetune" not in speedrun.calls and "GLUE, dev" not in shown
 
 
-def test_too_few_minutes_are_refused_and_the_folder_can_be_used_again(speedrun):
-    with pytest.raises(InputError, match=r"--minutes 0.15 leaves time for 0 updates after a start of 8 s; give 0.[34]"):
+def test_too_few_minutes_are_refused_and_the_folder_can_be_reused(speedrun):
+    with pytest.raises(InputError, match=r"--minutes 0.15 leaves time for only 0 updates after a start of 8 s; give 0.[34]"):
         speedrun(**{"--minutes": 0.15})
     assert "pretrain" not in speedrun.calls
     speedrun()
@@ -193,7 +219,7 @@ def test_too_few_minutes_are_refused_and_the_folder_can_be_used_again(speedrun):
 def test_a_small_disk_ends_it_before_anything_is_written(speedrun, monkeypatch):
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda place: usage._replace(free=10_000_000))
-    with pytest.raises(InputError, match=r"needs [0-9]+ MB for checkpoints and data, and its disk has 10 MB free"):
+    with pytest.raises(InputError, match=r"needs [0-9]+ MB for checkpoints and data, but its disk has only 10 MB free"):
         speedrun()
     assert not speedrun.folder.exists()
 
@@ -219,14 +245,20 @@ def command(*arguments):
         (["--minutes", "1", "SHORT"], "too few to hold out a validation set"),
         (["--minutes", "1", "--batch-size", "0", "TEXT"], "--batch-size must be 1 or more, got 0"),
         (["--minutes", "1", "--lr", "0", "TEXT"], "--lr must be above 0, got 0"),
-        (["--minutes", "1", "TEXT", "--tasks", "RTE"], "--tasks is for fine-tuning; give --glue DIR beside it"),
+        (
+            ["--minutes", "1", "TEXT", "--tasks", "RTE"],
+            "--tasks is for fine-tuning; give --glue DIR beside it",
+        ),
         (["--minutes", "1", "TEXT", "--seeds", "3"], "--seeds is for fine-tuning"),
-        (["--minutes", "1", "TEXT", "--glue", "absent"], "absent/CoLA; give the folder that holds GLUE's folders"),
+        (
+            ["--minutes", "1", "TEXT", "--glue", "absent"],
+            "absent/CoLA; give the folder that holds GLUE's folders",
+        ),
         (["--minutes", "1", "TEXT", "--glue", "GLUE", "--tasks", "CoLA", "MRPC"], "GLUE/MRPC"),
         (["--minutes", "1", "TEXT", "--glue", "GLUE", "--tasks", "RTE"], "RTE has no dev.tsv; add it"),
     ],
 )
-def test_what_cannot_be_ends_in_one_sentence(tmp_path, text, glue_folder, arguments, sentence, monkeypatch):
+def test_bad_input_ends_in_one_sentence(tmp_path, text, glue_folder, arguments, sentence, monkeypatch):
     (tmp_path / "binary").write_bytes(b"\x80\x81" * 100_000)
     (tmp_path / "short").write_text("Too short.\n")
     (glue_folder / "RTE" / "dev.tsv").unlink()
@@ -237,7 +269,7 @@ def test_what_cannot_be_ends_in_one_sentence(tmp_path, text, glue_folder, argume
     assert not (tmp_path / "run").exists()
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path, text, monkeypatch):
+def test_ctrl_c_says_how_to_resume(tmp_path, text, monkeypatch):
     monkeypatch.setattr(stages.Stages, "run", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
     status, said = command("--minutes", "1", text, "--output", tmp_path / "run")
     assert status == 130 and said == "fairseq-electra speedrun: stopped by Ctrl-C; the same line can be given again\n"

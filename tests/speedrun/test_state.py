@@ -12,72 +12,75 @@ from fairseq_electra.speedrun.state import State
 ARGUMENTS = {"TEXT": {"/a.txt": 9}, "--minutes": 5.0, "--size": None}
 
 
-def begin(folder, **changes):
+def start(folder, **changes):
     return State(folder, ARGUMENTS | changes)
 
 
-def end(state):
+def release(state):
     state.lock.close()
 
 
 def test_a_stage_is_done_once(tmp_path):
-    state = begin(tmp_path / "run")
+    state = start(tmp_path / "run")
     assert state.stage("one", lambda: {"a": (1, 2)}) == {"a": [1, 2]}
-    end(state)
-    again = begin(tmp_path / "run")
+    release(state)
+    again = start(tmp_path / "run")
     assert again.stage("one", lambda: pytest.fail("done twice")) == {"a": [1, 2]}
     assert again.result("one") == {"a": [1, 2]} and again.result("two") is None
 
 
 def test_a_stage_that_fails_is_not_done(tmp_path):
-    state = begin(tmp_path)
+    state = start(tmp_path)
     with pytest.raises(ZeroDivisionError):
         state.stage("one", lambda: 1 / 0)
-    end(state)
-    assert begin(tmp_path).stage("one", lambda: 7) == 7
+    release(state)
+    assert start(tmp_path).stage("one", lambda: 7) == 7
 
 
 def test_notes_are_kept(tmp_path):
-    state = begin(tmp_path)
-    assert state.noted("pretraining") == {}
+    state = start(tmp_path)
+    assert state.last_note("pretraining") == {}
     state.note("pretraining", {"updates": 3})
-    end(state)
-    assert begin(tmp_path).noted("pretraining") == {"updates": 3}
+    release(state)
+    assert start(tmp_path).last_note("pretraining") == {"updates": 3}
 
 
 def test_another_command_line_is_refused(tmp_path):
-    end(begin(tmp_path))
+    release(start(tmp_path))
     before = (tmp_path / "state.json").read_text()
-    with pytest.raises(InputError, match="was begun with another --minutes and --size; repeat that command line to resume"):
-        begin(tmp_path, **{"--minutes": 6.0, "--size": "tiny"})
+    with pytest.raises(
+        InputError,
+        match="was started with a different --minutes and --size; repeat that command line to resume",
+    ):
+        start(tmp_path, **{"--minutes": 6.0, "--size": "tiny"})
     assert (tmp_path / "state.json").read_text() == before
 
 
-def test_a_folder_of_something_else_is_refused(tmp_path):
+def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("")
-    with pytest.raises(InputError, match="holds something else than a speedrun"):
-        begin(tmp_path)
+    with pytest.raises(InputError, match="holds files that are not from a speedrun"):
+        start(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_two_at_once_are_refused(tmp_path):
-    first = begin(tmp_path)
-    with pytest.raises(InputError, match="another speedrun is at work"):
-        begin(tmp_path)
-    end(first)
-    begin(tmp_path)
+def test_a_second_run_at_the_same_time_is_refused(tmp_path):
+    first = start(tmp_path)
+    with pytest.raises(InputError, match="another speedrun is running"):
+        start(tmp_path)
+    release(first)
+    start(tmp_path)
 
 
-def test_what_another_one_wrote_before_it_let_go_of_the_lock_is_kept(tmp_path, monkeypatch):
-    first, lock = begin(tmp_path), fcntl.flock
+def test_the_record_is_read_only_after_locking(tmp_path, monkeypatch):
+    first, lock = start(tmp_path), fcntl.flock
 
-    def after_the_other(*args):
+    def lock_after_the_first_run(*args):
         first.stage("one", lambda: 7)
-        end(first)
+        release(first)
         lock(*args)
 
-    monkeypatch.setattr(state_module.fcntl, "flock", after_the_other)
-    assert begin(tmp_path).stage("one", lambda: pytest.fail("done twice")) == 7
+    monkeypatch.setattr(state_module.fcntl, "flock", lock_after_the_first_run)
+    assert start(tmp_path).stage("one", lambda: pytest.fail("done twice")) == 7
 
 
 def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path):
@@ -85,7 +88,7 @@ def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".lock").symlink_to(tmp_path / "victim")
     with pytest.raises(InputError, match=r"run/\.lock is a link, where a file to lock should be; remove it"):
-        begin(tmp_path / "run")
+        start(tmp_path / "run")
     assert (tmp_path / "victim").read_text() == "precious"
 
 
@@ -93,4 +96,4 @@ def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path):
 def test_a_damaged_record_is_named(tmp_path, content):
     (tmp_path / "state.json").write_text(content)
     with pytest.raises(InputError, match=r"state.json is damaged"):
-        begin(tmp_path)
+        start(tmp_path)

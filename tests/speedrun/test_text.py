@@ -1,4 +1,4 @@
-"""The text of a speedrun: what is held out is whole, repeatable, and not in train."""
+"""The text of a speedrun: whole documents, a reproducible choice, disjoint splits."""
 
 import itertools
 import lzma
@@ -6,7 +6,7 @@ import lzma
 import pytest
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.speedrun.text import LONGEST_UNIT, MOST_VALID, survey, units, vocabulary_size
+from fairseq_electra.speedrun.text import MAX_UNIT_CHARACTERS, MAX_VALID_CHARACTERS, survey, units, vocabulary_size
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_document_that_stands_there_twice_is_on_one_side(articles):
 def test_much_text_holds_out_no_more_than_a_few_hundred_thousand_characters(tmp_path):
     file = tmp_path / "long.txt"
     file.write_text("".join(f"{i} " + "x" * 1000 + "\n\n" for i in range(20_000)))
-    assert MOST_VALID <= survey([str(file)]).valid_characters < MOST_VALID + 2000
+    assert MAX_VALID_CHARACTERS <= survey([str(file)]).valid_characters < MAX_VALID_CHARACTERS + 2000
 
 
 def test_a_long_document_is_held_out_in_parts_with_a_gap_between(tmp_path):
@@ -55,7 +55,7 @@ def test_a_long_document_is_held_out_in_parts_with_a_gap_between(tmp_path):
     text = survey([str(file)])
     train, valid = ([line for line in text.lines(split) if line] for split in ("train", "valid"))
     assert text.documents == 1 and sorted(train + valid) == sorted(lines) and valid
-    assert all(sum(map(len, unit)) < LONGEST_UNIT + 300 for _, unit in units([str(file)]))
+    assert all(sum(map(len, unit.lines)) < MAX_UNIT_CHARACTERS + 300 for unit in units([str(file)]))
     for before, after in itertools.pairwise(text.lines("train")):
         if before and after:  # neighbours in train are neighbours in the book
             assert lines.index(after) == lines.index(before) + 1
@@ -80,9 +80,9 @@ def test_text_that_cannot_be_used(tmp_path, content, sentence):
 def test_text_that_is_not_there_or_can_be_read_only_once(tmp_path):
     with pytest.raises(InputError, match=r"cannot read .*absent"):
         survey([str(tmp_path / "absent")])
-    with pytest.raises(InputError, match="- is no file that can be read several times"):
+    with pytest.raises(InputError, match="- is not a file that can be read several times"):
         survey(["-"])
-    with pytest.raises(InputError, match="is no file"):
+    with pytest.raises(InputError, match="is not a file"):
         survey([str(tmp_path)])
 
 
