@@ -61,6 +61,11 @@ MISTAKES = (
         "more, or "
         "prepare the data with --max-positions {1}",
     ),
+    Mistake(
+        "The dataset is empty",
+        "no row is left: all are longer than --max-positions or --max-tokens allow; allow more, or prepare the data with a smaller "
+        "--max-positions",
+    ),
     Mistake(r"Error merging override (?:\w+\.)?(\w+)=null", "--{0} is missing; give it"),
     Mistake(
         r"Error merging override (?:\w+\.)?(\w+)=(.*)",

@@ -14,6 +14,8 @@ from pathlib import Path
 from fairseq_electra.compat.replacing import replaced
 from fairseq_electra.compat.task_state import extend_checkpoints
 from fairseq_electra.errors import InputError
+from fairseq_electra.pretraining.dictionary import dictionary_digest, read_vocabulary
+from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE
 
 KEY = "training_data"  # in a checkpoint's extra_state: a digest of each data folder
 PART_SIZE = 1 << 16  # bytes
@@ -81,12 +83,27 @@ def check(cfg, data: list[str], state: dict, path: str) -> None:
             raise InputError(f"{path} is of a run with --{component} {before}, and this one has {now}: {remedy}")
     before = state["extra_state"].get(KEY)
     if is_own and before and data and not set(before) & set(data) and not cfg.checkpoint.reset_dataloader:
+        if has_other_vocabulary(cfg.task.data, state.get("model") or {}):
+            raise InputError(
+                f"{path} is of a run with another vocabulary than {cfg.task.data}: encode the data with the vocabulary "
+                f"in {Path(path).parent} to resume, or give another --save-dir to start from scratch"
+            )
         raise InputError(
             f"{path} is of a run on other data than {cfg.task.data}: give another --save-dir, with "
             f"--finetune-from-model {path} to start from its weights, or with --continue-once {path} to "
             "continue with "
             "its optimizer and schedule as well"
         )
+
+
+def has_other_vocabulary(data: str, state: dict) -> bool:
+    """Return whether a data folder has another vocabulary than the model of a checkpoint; False if either is unknown."""
+    first = Path(data.split(os.pathsep)[0])
+    folder = next((place for place in (first, first / "input0") if (place / DICTIONARY_FILE).is_file()), None)
+    version = state.get("dictionary_version")
+    if folder is None or version is None:
+        return False
+    return bytes(version.tolist()) != dictionary_digest(read_vocabulary(folder))
 
 
 def _name(cfg, component: str) -> str | None:

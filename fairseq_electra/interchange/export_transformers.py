@@ -59,6 +59,8 @@ def export_transformers(pretrained: Pretrained, folder: str | Path, records: lis
             place.mkdir(exist_ok=True)
             (place / "config.json").write_text(json.dumps(network.config, indent=2) + "\n", encoding="utf-8")
             save_file(network.tensors, place / "model.safetensors", metadata={"format": "pt"})
+            # safetensors lets nobody else read it
+            (place / "model.safetensors").chmod((place / "config.json").stat().st_mode)
             write_tokenizer(pretrained.tokenizer, place, pretrained.longest)
             theirs = getattr(transformers, network.class_name).from_pretrained(place, local_files_only=True).eval()
             differences[network.role] = parity.difference(exact, network.role, theirs, rows)

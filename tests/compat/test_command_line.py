@@ -154,6 +154,12 @@ def test_an_error_of_a_path_is_a_sentence_and_one_of_the_program_is_not():
         assert mistakes.explain(error) is None
 
 
+def test_explain_names_the_remedy_where_all_rows_are_too_long():
+    """Words of fairseq data/iterators.py::EpochBatchIterator."""
+    found = mistakes.explain(Exception("The dataset is empty. This could indicate that all elements have been skipped."))
+    assert "no row is left: all are longer than --max-positions" in str(found)
+
+
 def test_help_lists_the_options_of_the_components_that_were_named(capsys):
     with pytest.raises(SystemExit) as ended:
         options.parse_args_and_arch(options.get_training_parser(), input_args=[*line("data"), "--lr-scheduler", "cosine", "--help"])

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from fairseq_electra.compat import same_run
 from fairseq_electra.errors import InputError
+from fairseq_electra.pretraining.dictionary import dictionary_digest, read_vocabulary
 from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import refusal, train_here
 
@@ -68,6 +69,17 @@ def test_another_run_in_the_own_folder_is_refused(changes, said):
     with pytest.raises(InputError) as refused:
         same_run.check(configuration(), ["a"], state(**changes), path)
     assert said.format(path) in str(refused.value) and "reset" not in str(refused.value)
+
+
+def test_check_tells_another_vocabulary_from_other_text(tmp_path, vocabulary):
+    digest = dictionary_digest(read_vocabulary(vocabulary))
+    for version, words in ((digest, "other data than"), (digest[::-1], "another vocabulary than")):
+        saved = state(["b"]) | {"model": {"dictionary_version": torch.tensor(list(version), dtype=torch.uint8)}}
+        cfg = configuration()
+        cfg.task.data = str(vocabulary)
+        with pytest.raises(InputError, match=f"{words} {vocabulary}: ") as refused:
+            same_run.check(cfg, ["a"], saved, "save/checkpoint_last.pt")
+        assert ("--finetune-from-model" in str(refused.value)) == (version == digest)
 
 
 def test_a_checkpoint_of_another_folder_that_is_named_may_be_of_other_data_but_not_of_another_task():

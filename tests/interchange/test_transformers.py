@@ -61,6 +61,8 @@ def test_ours_to_transformers_and_back_is_equal_to_the_bit(tmp_path, pretrained,
     ours = pretrained(**changes)
     lines = export_transformers(ours, tmp_path / "out")
     assert "largest difference" in lines[-1]
+    modes = {path.stat().st_mode for path in (tmp_path / "out").iterdir() if path.is_file()}
+    assert len(modes) == 1  # who can read one file can read all
     back = read_folder(tmp_path / "out")
     before, after = ours.model.state_dict(), back.pretrained.model.state_dict()
     if changes["positions"] == "rotary":
