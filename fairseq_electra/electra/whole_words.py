@@ -69,8 +69,10 @@ def take_words(
     """
     column = np.arange(candidate.shape[1])
     order = np.argsort(keys, axis=1, kind="stable")  # tokens of a word stay together, in their order
-    in_order = (np.take_along_axis(each, order, 1) for each in (candidate, length, column - word))
-    taken = _fitting(*in_order, budget)
+    is_candidate, lengths, within = (
+        np.take_along_axis(each, order, 1) for each in (candidate, length, column - word)
+    )
+    taken = _fitting(is_candidate, lengths, within, budget)
     taken |= ~taken.any(1, keepdims=True) & (column < budget[:, None])
     chosen = np.empty_like(taken)
     np.put_along_axis(chosen, order, taken, 1)

@@ -74,18 +74,12 @@ class LengthBuckets(NamedTuple):
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, probability: float) -> Tensor:
         """Attend within documents. Shapes: (B, T, H, D) each -> (B * T, H, D)."""
-        slots = (
-            x.flatten(0, 1).index_select(0, self.token_of_slot).split(self.num_slots)
-            for x in (query, key, value)
-        )
-        mixed = [
-            attend_by_formula(
-                *(part.unflatten(0, (number, -1)) for part in bucket), mask, probability
-            ).flatten(0, 1)
-            for bucket, number, mask in zip(
-                zip(*slots, strict=True), self.num_documents, self.masks, strict=True
-            )
-        ]
+        parts = [x.flatten(0, 1).index_select(0, self.token_of_slot) for x in (query, key, value)]
+        buckets = zip(*(part.split(self.num_slots) for part in parts), strict=True)
+        mixed = []
+        for bucket, number, mask in zip(buckets, self.num_documents, self.masks, strict=True):
+            query, key, value = (part.unflatten(0, (number, -1)) for part in bucket)
+            mixed.append(attend_by_formula(query, key, value, mask, probability).flatten(0, 1))
         return torch.cat(mixed).index_select(0, self.slot_of_token)
 
 
