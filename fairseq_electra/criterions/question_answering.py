@@ -25,7 +25,7 @@ class QuestionAnsweringLoss(FairseqCriterion):
     """Losses of the answer's span and of answerability, in nats, summed over rows.
 
     The span's loss is half the cross-entropy of the answer's first and last token; that of answerability is a
-    weighted binary cross-entropy. In a window that does not hold the answer, first and last token are ``<s>``.
+    weighted binary cross-entropy. In a window without the answer, first and last token are ``<s>``.
 
     Source: google-research/electra finetune/qa/qa_tasks.py::QATask.get_prediction_module. There such windows
     count as answerable.
