@@ -38,7 +38,7 @@ def test_inspect_tells_the_truth(trained, data_bin, make_task):
     task = make_task()
     dataset = task.load_dataset("valid")
     rows = dataset.rows
-    ids = dataset.corpus.ids[rows.start[2] : rows.start[2] + rows.length[2]]
+    ids = dataset.corpus.ids[rows.start[2] : rows.start[2] + rows.num_ids[2]]
     words = [task.dictionary[int(i)] for i in ids if i != 2]
     original = next(line for line in shown if line.startswith("original")).split()[1:]
     first = int(rows.first_length[2])
