@@ -51,13 +51,13 @@ class RoomTask(PreparedFolderTask):
         super().reduce_metrics(logging_outputs, criterion)
         found = [log["found"] for log in logging_outputs if "found" in log]
         if found:
-            rows = self.datasets[logging_outputs[0]["split"]]
-            self.log_scores(rows, torch.cat(found), self.training.number_found(rows))
+            split = logging_outputs[0]["split"]
+            self.log_scores(split, torch.cat(found), self.training.number_found(self.datasets[split]))
 
     def score(self, rows: TaskRows, gathered: np.ndarray) -> dict[str, float]:
         """Score what was gathered."""
         training = self.training
-        self.say_when_all_is_the_same(training.said(gathered), training.in_words, training.examples)
+        self.warn_if_all_predictions_are_equal(training.said(gathered), training.in_words, training.examples)
         return training.score(rows, gathered)
 
 

@@ -26,8 +26,8 @@ def noted(monkeypatch):
         plain_stage(self, what, unit, total)
 
     def leave(self, *_):
-        if self in shown and self._stage.what:
-            found.append((self._stage.what, self._stage.unit, self._stage.done, self._stage.total))
+        if self in shown and self._stage.name:
+            found.append((self._stage.name, self._stage.unit, self._stage.done, self._stage.total))
 
     def enter(self):
         shown.append(self)

@@ -154,7 +154,7 @@ def test_a_folder_in_use_is_refused_before_anything_is_read(files, vocabulary, s
     (files / "bin" / "a").write_text("a")
     (files / "train.tsv").write_text("nothing of the kind")
     status, _, said = electra_here("prepare", "--vocab", vocabulary, "--destdir", files / "bin", *source, "--train", files / "train.tsv")
-    assert status == 1 and "bin is there already and not empty; name a new folder" in said
+    assert status == 1 and "bin exists and is not empty; name a new folder" in said
 
 
 def test_a_vocabulary_of_two_halves_is_refused(files, vocabulary):
@@ -235,7 +235,7 @@ def test_predict_reads_json_lines_by_the_names_of_the_training(tuned, monkeypatc
     assert electra_here("predict", tuned / "pair", "--text", "q", "a", text=renamed)[:2] == plain[:2]
     assert "line 1: no 'one', it has 'q', 'a'; name the columns with --text" in refused(tuned / "pair", renamed, monkeypatch)
     assert "--text names 1 columns, q, and this net was trained on 2" in refused(tuned / "pair", renamed, monkeypatch, "--text", "q")
-    assert "line 1: a JSON record with 'q', 'a', and the network does not know" in refused(tuned / "choice", renamed, monkeypatch)
+    assert "line 1: a JSON record with 'q', 'a', and the model does not know" in refused(tuned / "choice", renamed, monkeypatch)
 
 
 def refused(checkpoint, text, monkeypatch, *more):

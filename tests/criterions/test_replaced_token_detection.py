@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from fairseq_electra.pretraining import batches as masked_rows
+from fairseq_electra.pretraining import batches
 from tests.helpers.components import criterion_for
 from tests.reference import paper
 
@@ -157,7 +157,8 @@ def test_the_share_of_many_rows_is_that_of_stretches_over_all_of_them(make_task,
     dataset.set_epoch(1)
     whole = dataset.collater(range(len(dataset)))
     assert dataset.masked_share() == whole["nmasked"] / whole["ntokens"]  # few rows: all are read
-    monkeypatch.setattr(masked_rows, "SAMPLED", 3)
+    monkeypatch.setattr(batches, "SAMPLED_BLOCKS", 3)
+    monkeypatch.setattr(batches, "ROWS_PER_BLOCK", 3)
     step = (len(dataset) - 3) / 2
     part = dataset.collater([int(begin) + i for begin in (0, step, 2 * step) for i in range(3)])
     assert dataset.masked_share() == part["nmasked"] / part["ntokens"]
@@ -170,10 +171,10 @@ def test_one_batch_and_two_halves_give_the_same_gradient(make_task, make_model, 
     criterion = criterion_for(task)
     rows = list(range(32))
     gradients = []
-    for batches in ([rows], [rows[:16], rows[16:]]):
+    for halves in ([rows], [rows[:16], rows[16:]]):
         model = make_model(task).to(dtype)
         masked = 0
-        for batch in batches:
+        for batch in halves:
             loss, sample_size, _ = criterion(model, dataset.collater(batch))
             loss.backward()
             masked += sample_size

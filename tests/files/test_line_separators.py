@@ -53,9 +53,9 @@ def test_labels_with_line_separators_are_counted_as_fairseq_counts_them(tmp_path
     examples = [Example(("text",), label, "") for label in LABELS]
     write_task_folder(tmp_path / "task", vocabulary, {"train": examples}, info)
     assert tuple(load_dictionary(tmp_path / "task" / "label").symbols[len(LEADING) : -1]) == LABELS
-    check_number_of_classes(tmp_path / "task", len(LABELS), of_classes=True)
+    check_number_of_classes(tmp_path / "task", len(LABELS), has_classes=True)
     with pytest.raises(InputError, match=f"names {len(LABELS)} labels"):
-        check_number_of_classes(tmp_path / "task", len(LABELS) + 1, of_classes=True)
+        check_number_of_classes(tmp_path / "task", len(LABELS) + 1, has_classes=True)
 
 
 def test_a_label_with_a_line_end_is_refused_and_nothing_is_left(tmp_path, vocabulary):
@@ -77,10 +77,10 @@ def test_numbers_of_choices_are_read_in_fairseqs_lines(tmp_path):
     for name in ("input0", "input1", "input2", "label"):
         (tmp_path / name).mkdir()
     (tmp_path / "label" / "train.label").write_text("0\x0c\n1\u2028\n", encoding="utf-8")
-    check_number_of_classes(tmp_path, 2, of_classes=False)
+    check_number_of_classes(tmp_path, 2, has_classes=False)
     (tmp_path / "label" / "train.label").write_text("0\x0c\n2\n")
-    with pytest.raises(InputError, match="line 2: '2' is no choice"):
-        check_number_of_classes(tmp_path, 2, of_classes=False)
+    with pytest.raises(InputError, match="line 2: '2' is not a choice from 0 to 1"):
+        check_number_of_classes(tmp_path, 2, has_classes=False)
 
 
 def test_pieces_with_line_separators_are_joined_whole():

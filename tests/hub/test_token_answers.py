@@ -81,8 +81,8 @@ def test_the_commands_write_a_line_of_json_for_each_of_text(hub, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "content", "column", "sentence"),
     [
-        ("a.jsonl", '{"body": "a name"}\n{"body": "one"}\n', "body", "line 1: a JSON record with 'body', and the network does not know"),
-        ("a.txt", '{"body": "a name"}\n{"body": "one"}\n', "body", "line 1: a JSON record with 'body', and the network does not know"),
+        ("a.jsonl", '{"body": "a name"}\n{"body": "one"}\n', "body", "line 1: a JSON record with 'body', and the model does not know"),
+        ("a.txt", '{"body": "a name"}\n{"body": "one"}\n', "body", "line 1: a JSON record with 'body', and the model does not know"),
         ("a.csv", "id,body\n1,a name\n2,one\n", "body", "a.csv is a table by its name"),
         ("a.tsv", "id\tbody\n1\ta name\n2\tone\n", "body", "a.tsv is a table by its name"),
     ],

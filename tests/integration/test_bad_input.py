@@ -128,7 +128,7 @@ def test_a_damaged_checkpoint(tmp_path, data_bin, trained, damage):
     shutil.copytree(trained, tmp_path / "save")
     path = tmp_path / "save" / "checkpoint_last.pt"
     path.write_bytes(damage(path.read_bytes()))
-    assert "damaged or cut short" in refusal(data_bin, tmp_path / "save", *ONE, "--max-update", "2")
+    assert "damaged or truncated" in refusal(data_bin, tmp_path / "save", *ONE, "--max-update", "2")
 
 
 @pytest.mark.parametrize("broken", ["generator_head.bias", "discriminator_head.dense.bias"])

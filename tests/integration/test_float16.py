@@ -88,7 +88,7 @@ def test_losses_that_no_scale_can_help_end_the_run_with_a_sentence(tmp_path, dat
     monkeypatch.setattr(loss_scale, "INITIAL", loss_scale.SMALLEST * 2)
     monkeypatch.setattr(electra_pretraining.ElectraAdam, "backward", lambda self, loss: (loss * float("inf")).backward())
     said = refusal(data_bin, tmp_path / "save", *FLOAT16, "--max-update", 9, "--save-interval-updates", 1)
-    assert said.startswith("--autocast fp16: losses overflow even where they are scaled by less than 6.10352e-05; use")
+    assert said.startswith("--autocast fp16: losses overflow even when scaled by less than 6.10352e-05; use")
     assert sorted(path.name for path in (tmp_path / "save").glob("*.pt")) == ["checkpoint_1_1.pt", "checkpoint_last.pt"]
 
 

@@ -328,7 +328,7 @@ def test_a_folder_of_another_task_is_refused(tmp_path, sources, vocabulary):
         (["--valid-subset", "dev"], "1.1 has no dev, it has train, valid, test; name one of these"),
         (["--train-subset", "training"], "1.1 has no training, it has train, valid, test; name one of these"),
         (["--max-valid-steps", "2"], "--max-valid-steps 2: scores are those of the whole set; leave it out"),
-        (["--max-tokens", "30"], "and there is room for 30 (the network's positions, or --max-tokens); prepare it again with"),
+        (["--max-tokens", "30"], "and the limit is 30 (the model's positions, or --max-tokens); prepare it again with"),
         (["--beam", "0"], "--beam must be 1 or more, got 0; SQuAD's are 20 and 30"),
         (["--max-answer-length", "-1"], "--max-answer-length must be 1 or more, got -1"),
         (["--answerability-weight", "-1"], "--answerability-weight must not be negative"),

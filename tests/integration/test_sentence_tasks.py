@@ -159,8 +159,8 @@ def test_plans_that_cannot_be_are_refused(tmp_path, sources):
 @pytest.mark.parametrize(
     ("extra", "sentence"),
     [
-        (("--poolin", "mean"), "refuses what stands behind --: --poolin is no option here; did you mean --pooling?"),
-        (("--poolin", "a\u2028b"), "refuses what stands behind --: --poolin is no option here; did you mean --pooling?"),
+        (("--poolin", "mean"), "refuses what stands behind --: --poolin is not an option here; did you mean --pooling?"),
+        (("--poolin", "a\u2028b"), "refuses what stands behind --: --poolin is not an option here; did you mean --pooling?"),
         (("--pooling", "maen"), "refuses what stands behind --: --pooling maen: there is no such name; did you mean mean?"),
     ],
 )

@@ -110,7 +110,7 @@ def test_long_rows_take_the_fused_kernel_with_the_same_result(make_task, make_mo
     ("changes", "message"),
     [
         ({"positions": "absolute"}, "--positions must be one of"),
-        ({"hidden_size": 130, "num_attention_heads": 26}, "rotary positions turn pairs"),
+        ({"hidden_size": 130, "num_attention_heads": 26}, "rotary positions rotate pairs"),
         ({"attention_dropout": 1.0}, "--attention-dropout must lie in"),
     ],
 )

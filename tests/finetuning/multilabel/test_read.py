@@ -70,7 +70,7 @@ def test_read_labelled_texts_refuses_what_is_no_set_of_labels(tmp_path, name, li
         read_labelled_texts(tmp_path / name, COLUMNS)
     assert str(caught.value).startswith(f"{tmp_path / name}, line ") and sentence in str(caught.value)
     faults = Faults(skip=True)
-    assert read_labelled_texts(tmp_path / name, COLUMNS, faults=faults) == [] and len(faults.found) == 1
+    assert read_labelled_texts(tmp_path / name, COLUMNS, faults=faults) == [] and len(faults.errors) == 1
 
 
 PLENTY = "text\ttopics\n" + "".join(f"a\tword {i}\n" for i in range(30))

@@ -114,7 +114,7 @@ def test_what_is_wrong_with_records_is_gathered_and_the_good_ones_are_kept(tmp_p
         assert [question.id for question in found.questions] == ["q1", "q6"] and found.contexts == [CONTEXT, "another context"]
         assert faults.listing().startswith(kinds) and found.repaired == 1
         place = "line 3" if name == "a.jsonl" else "article 3"
-        assert str(faults.found[1]).startswith(f"{path}, {place}: no 'context'; SQuAD's form is data")
+        assert str(faults.errors[1]).startswith(f"{path}, {place}: no 'context'; SQuAD's form is data")
     faults = Faults()
     assert len(read_squad(written(tmp_path / "b.jsonl", lines(flat(1)) + "{\n"), faults=faults).questions) == 1
     assert faults.listing().startswith("1 that are not JSON\n")

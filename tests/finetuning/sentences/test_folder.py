@@ -133,7 +133,7 @@ def rows_in(net_input):
 
 
 def assert_refused_without_labels(folder, split):
-    with pytest.raises(InputError, match=f"^{split} of .* has no labels; apply the net to its file with fairseq-electra predict$"):
+    with pytest.raises(InputError, match=f"^{split} of .* has no labels; apply the model to its file with fairseq-electra predict$"):
         fairseqs_batch(folder, split)
 
 

@@ -303,7 +303,7 @@ def test_a_test_file_without_tags_is_prepared_and_never_scored(tmp_path, vocabul
     assert evaluation.metrics("test", scores) is None and evaluation.metrics("train", scores[:2]) is not None
     task = types.SimpleNamespace(info=info, cfg=types.SimpleNamespace(data="DATA"))
     PreparedFolderTask.check_split(task, "train")
-    with pytest.raises(InputError, match=r"^test of DATA has no labels; apply the net to its file with fairseq-electra predict$"):
+    with pytest.raises(InputError, match=r"^test of DATA has no labels; apply the model to its file with fairseq-electra predict$"):
         PreparedFolderTask.check_split(task, "test")
     status, _, said = electra_here("prepare", *given, "--destdir", tmp_path / "new", "--valid", tmp_path / "test.conll")
     assert status == 1 and "test.conll, line 1: 'Ada' is not a word and a tag" in said
