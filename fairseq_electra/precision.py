@@ -43,7 +43,9 @@ def cpu_multiplies_fp16() -> bool:
     except RuntimeError:
         return False
     if works and not torch.ops.mkldnn._is_mkldnn_fp16_supported():
-        logger.warning("this CPU multiplies float16 matrices far slower than float32 ones: --autocast fp16 will be slow")
+        logger.warning(
+            "this CPU multiplies float16 matrices far slower than float32 ones: --autocast fp16 will be slow"
+        )
     return works
 
 
@@ -57,7 +59,8 @@ def cpu_has_bf16() -> bool:
     has_bf16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     if not has_bf16:
         logger.warning(
-            "this CPU multiplies bfloat16 matrices far slower than float32 ones: --autocast bf16 is off, and --bf16 would be very slow"
+            "this CPU multiplies bfloat16 matrices far slower than float32 ones: --autocast bf16 is off, and"
+            " --bf16 would be very slow"
         )
     return has_bf16
 
@@ -81,5 +84,7 @@ def use_fast_fp32() -> bool:
         logger.info(f"--fast-fp32: on, relative error of a product {error:.1e}")
         return True
     torch.set_float32_matmul_precision(before)
-    logger.warning(f"--fast-fp32: off, since here it would not be float32 (relative error of a product {error:.1e})")
+    logger.warning(
+        f"--fast-fp32: off, since here it would not be float32 (relative error of a product {error:.1e})"
+    )
     return False

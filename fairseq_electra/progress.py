@@ -35,7 +35,9 @@ class Progress:
             reported, because the results show the progress.
     """
 
-    def __init__(self, stream: TextIO | None = None, every: float | None = None, beside: TextIO | None = None):
+    def __init__(
+        self, stream: TextIO | None = None, every: float | None = None, beside: TextIO | None = None
+    ):
         self._stream, self._every, self._beside = stream, every, beside
         self._stage = _Stage("", "", 0, time.monotonic())
         self._shown = 0  # number of characters of the line on the terminal

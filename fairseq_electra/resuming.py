@@ -35,10 +35,15 @@ class ResumeHint:
             return f"the same command with --restore-file {self.path} resumes from update {self.saved:,}"
         if not last.is_file():
             start = "scratch" if self.restore_file == LAST else f"{self.restore_file} again"
-            return f"nothing was saved yet, so the same command starts from {start}; --save-interval-updates N saves every N updates"
+            return (
+                f"nothing was saved yet, so the same command starts from {start}; --save-interval-updates N"
+                " saves every N updates"
+            )
         if self.restore_file != LAST:
             return f"the same command without --restore-file resumes from {last}"
-        return f"the same command resumes from {last}" + ("" if self.saved is None else f", which has {self.saved:,} updates")
+        return f"the same command resumes from {last}" + (
+            "" if self.saved is None else f", which has {self.saved:,} updates"
+        )
 
     def as_note(self) -> str:
         """Return it as text for :func:`read_note`."""
@@ -52,7 +57,11 @@ def read_note(folder: Path) -> str:
         folder: Folder of the notes of this machine's processes.
     """
     notes = [path.read_text() for path in folder.glob(f"*.{NOTE}")]
-    return str(ResumeHint(**json.loads(notes[0]))) if notes else "the same command resumes from the last checkpoint, if one was saved"
+    return (
+        str(ResumeHint(**json.loads(notes[0])))
+        if notes
+        else "the same command resumes from the last checkpoint, if one was saved"
+    )
 
 
 def signal_name(number: int) -> str:

@@ -1,22 +1,33 @@
-"""Fixtures: a small corpus and vocabulary, made once, and small models on them. What is no fixture lies in ``tests/helpers``."""
+"""Fixtures: a small corpus and vocabulary, made once, and small models on them.
+
+What is no fixture lies in ``tests/helpers``.
+"""
 
 import logging
 import os
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # small nets: threads cost more than they give, and results stay the same to the bit
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # small nets: threads cost more than they give, and results stay the same to the bit
 
 import pytest
 import torch
 
 import fairseq_electra
 
-pytest.register_assert_rewrite("tests.helpers")  # a failed assertion of a helper shows its values, as one of a test does
+pytest.register_assert_rewrite(
+    "tests.helpers"
+)  # a failed assertion of a helper shows its values, as one of a test does
 fairseq_electra.register()
 
 from fairseq_electra.pretraining import corpus  # noqa: E402
 from fairseq_electra.pretraining.encode import encode_to_binary  # noqa: E402
-from fairseq_electra.pretraining.wordpiece import load_wordpiece, save_vocabulary, train_wordpiece  # noqa: E402
+from fairseq_electra.pretraining.wordpiece import (  # noqa: E402
+    load_wordpiece,
+    save_vocabulary,
+    train_wordpiece,
+)
 from tests.helpers.small_model import NET, TINY_NET, randomize_parameters  # noqa: E402
 from tests.helpers.training import train_here  # noqa: E402
 
@@ -32,9 +43,10 @@ def loud():
 
 @pytest.fixture(scope="session")
 def corpus_lines() -> list[str]:
-    """Real English: the language reference of this Python, one paragraph a line, blank lines between documents.
+    """Real English: this Python's language reference, a paragraph a line, blank lines between documents.
 
-    It is the beginning of the built-in corpus. The rest, the docstrings of the standard library, takes seconds to read.
+    It is the beginning of the built-in corpus. The rest, the docstrings of the standard library, takes
+    seconds to read.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(corpus, "_docstrings", lambda folder: ())
@@ -76,10 +88,21 @@ def make_task(data_bin):
     from fairseq_electra.tasks.electra_pretraining import ElectraPretrainingTask
 
     def make(**changes):
-        plain = {"data": str(data_bin), "tokens_per_sample": 64, "seed": 1, "fp16": False, "cpu": True, "train_subset": "train"}
-        plain |= dict.fromkeys(["bf16", "memory_efficient_fp16", "memory_efficient_bf16", "amp", "tpu"], False)
+        plain = {
+            "data": str(data_bin),
+            "tokens_per_sample": 64,
+            "seed": 1,
+            "fp16": False,
+            "cpu": True,
+            "train_subset": "train",
+        }
+        plain |= dict.fromkeys(
+            ["bf16", "memory_efficient_fp16", "memory_efficient_bf16", "amp", "tpu"], False
+        )
         plain["ddp_backend"] = "pytorch_ddp"
-        return ElectraPretrainingTask.setup_task(OmegaConf.merge(OmegaConf.structured(ElectraPretrainingConfig), plain | changes))
+        return ElectraPretrainingTask.setup_task(
+            OmegaConf.merge(OmegaConf.structured(ElectraPretrainingConfig), plain | changes)
+        )
 
     return make
 
@@ -93,7 +116,9 @@ def make_model():
 
     def make(task, randomize=True, **changes):
         plain = {"model_size": "tiny", **NET, "dropout": 0.0, "attention_dropout": 0.0}
-        model = ElectraModel.build_model(OmegaConf.merge(OmegaConf.structured(ElectraConfig), plain | changes), task)
+        model = ElectraModel.build_model(
+            OmegaConf.merge(OmegaConf.structured(ElectraConfig), plain | changes), task
+        )
         if randomize:
             randomize_parameters(model)
         return model
@@ -106,7 +131,12 @@ def paragraphs(tmp_path_factory, corpus_lines, vocabulary):
     """Binarized: each paragraph is a document, most are short."""
     folder = tmp_path_factory.mktemp("paragraphs")
     short = [line[:150] for line in corpus_lines if line][:160]
-    encode_to_binary(load_wordpiece(vocabulary), [line for text in short for line in (text, "")], folder / "train", vocabulary)
+    encode_to_binary(
+        load_wordpiece(vocabulary),
+        [line for text in short for line in (text, "")],
+        folder / "train",
+        vocabulary,
+    )
     return folder
 
 

@@ -50,7 +50,9 @@ def loaded(read, *arguments):
         ("export", ["folder", "--to", "transformers"]),
     ],
 )
-def test_commands_take_the_best_checkpoint_of_a_folder_or_else_the_last(paths, command, more, tmp_path, monkeypatch):
+def test_commands_take_the_best_checkpoint_of_a_folder_or_else_the_last(
+    paths, command, more, tmp_path, monkeypatch
+):
     (tmp_path / "data-bin").mkdir()
     (tmp_path / "text.txt").write_text("")
     monkeypatch.chdir(tmp_path)

@@ -54,8 +54,23 @@ def as_options(changes: dict) -> list[str]:
 
 
 def hydra(name, changes, *options, folder=FOLDER, **kwargs):
-    given = [f"{key if key.startswith(('+', 'hydra.')) else f'++{key}'}={value}" for key, value in changes.items()]
-    done = run([sys.executable, "-m", "fairseq_cli.hydra_train", *options, "--config-dir", folder, "--config-name", name, *given], **kwargs)
+    given = [
+        f"{key if key.startswith(('+', 'hydra.')) else f'++{key}'}={value}" for key, value in changes.items()
+    ]
+    done = run(
+        [
+            sys.executable,
+            "-m",
+            "fairseq_cli.hydra_train",
+            *options,
+            "--config-dir",
+            folder,
+            "--config-name",
+            name,
+            *given,
+        ],
+        **kwargs,
+    )
     return done.stdout + done.stderr
 
 
@@ -71,7 +86,11 @@ def command_line(name) -> list[str]:
 
 def listed(text: str) -> dict:
     """The options of a file by group, without hydra's own."""
-    return {name: group for name, group in OmegaConf.to_container(OmegaConf.create(text)).items() if name != "hydra"}
+    return {
+        name: group
+        for name, group in OmegaConf.to_container(OmegaConf.create(text)).items()
+        if name != "hydra"
+    }
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -83,7 +102,7 @@ def test_each_file_is_what_its_command_line_makes(name):
 
 @pytest.mark.parametrize("name", FILES)
 def test_what_a_file_leaves_out_is_the_default_of_its_dataclass(name):
-    """So fairseq-hydra-train, which fills in the rest from them, reads the configuration of the command line."""
+    """Check that the defaults which fairseq-hydra-train fills in give the command line's configuration."""
     arguments = command_line(name)
     cfg, short = compose(arguments), listed(to_yaml(arguments))
     for group in GROUPS:
@@ -96,7 +115,10 @@ def test_to_yaml_lists_what_is_named_also_where_it_is_the_default():
     arguments = [*command_line("electra_small"), "--gen-weight", "1.0", "--seed=1"]
     short = listed(to_yaml(arguments))
     assert {"gen_weight", "seed"} < named_options(arguments)
-    assert short["criterion"] == {"_name": "replaced_token_detection", "gen_weight": 1.0} and short["common"]["seed"] == 1
+    assert (
+        short["criterion"] == {"_name": "replaced_token_detection", "gen_weight": 1.0}
+        and short["common"]["seed"] == 1
+    )
     assert set(short["dataset"]) >= PATCHED and "disc_weight" not in short["criterion"]
 
 
@@ -104,13 +126,19 @@ def test_to_yaml_lists_what_is_named_also_where_it_is_the_default():
 def test_to_yaml_full_lists_every_option(name):
     cfg, full = compose(command_line(name)), listed(to_yaml(command_line(name), full=True))
     for group in GROUPS:
-        options = {f for f, o in dataclass_of(cfg, group).__dataclass_fields__.items() if not str(o.default).startswith("${")}
+        options = {
+            f
+            for f, o in dataclass_of(cfg, group).__dataclass_fields__.items()
+            if not str(o.default).startswith("${")
+        }
         assert set(full[group]) | {"_name"} == (options - OF_THE_MACHINE) | {"_name"}, group
 
 
 @pytest.mark.parametrize("size", MODEL_SIZES)
 def test_the_command_line_of_each_file_is_the_recipe_of_its_size(size):
-    assert command_line(f"electra_{size}") == recipes.arguments(size), f"make it: fairseq-electra config --size {size}"
+    assert command_line(f"electra_{size}") == recipes.arguments(size), (
+        f"make it: fairseq-electra config --size {size}"
+    )
 
 
 def test_config_takes_a_size_or_a_command():
@@ -122,7 +150,9 @@ def test_config_takes_a_size_or_a_command():
 @pytest.mark.parametrize("page", ["README.md", "docs/how-to/pretrain.md"])
 def test_the_recipe_of_tiny_is_the_one_shown(page):
     text = (USER_DIR.parent / page).read_text()
-    shown = shlex.split(re.search(r"^fairseq-train data-bin (?:.*\\\n)*.*", text, re.M)[0].replace("\\\n", " "))
+    shown = shlex.split(
+        re.search(r"^fairseq-train data-bin (?:.*\\\n)*.*", text, re.M)[0].replace("\\\n", " ")
+    )
     shown[shown.index("$(fairseq-electra user-dir)")] = "fairseq_electra"  # a file has the checkout's folder
     assert command_line("electra_tiny") == shown[1 : shown.index("|")]
 
@@ -130,18 +160,23 @@ def test_the_recipe_of_tiny_is_the_one_shown(page):
 @pytest.mark.long
 @pytest.mark.parametrize("name", FILES)
 def test_hydra_gives_the_command_lines_losses_and_weights_to_the_last_bit(tmp_path, data_bin, name):
-    """Run as the files stand, but on a smaller net: data and checkpoints in the folder where both are started."""
+    """Run the files as they stand, but with a smaller model, data and checkpoints in the starting folder."""
     logs = {}
     for kind in ("command", "hydra"):
         folder = tmp_path / kind
         folder.mkdir()
         (folder / "data-bin").symlink_to(data_bin)
         (folder / "fairseq_electra").symlink_to(USER_DIR)
-    done = run([sys.executable, "-m", "fairseq_cli.train", *command_line(name), *as_options(SMALLER)], cwd=tmp_path / "command")
+    done = run(
+        [sys.executable, "-m", "fairseq_cli.train", *command_line(name), *as_options(SMALLER)],
+        cwd=tmp_path / "command",
+    )
     logs["command"] = read(done.stdout + done.stderr, tmp_path / "command" / "checkpoints", 0)
     logs["hydra"] = read(hydra(name, SMALLER, cwd=tmp_path / "hydra"), tmp_path / "hydra" / "checkpoints", 0)
     assert len(logs["command"].losses) == 3 and logs["hydra"].losses == logs["command"].losses
-    assert_same_weights(weights(tmp_path / "hydra" / "checkpoints"), weights(tmp_path / "command" / "checkpoints"))
+    assert_same_weights(
+        weights(tmp_path / "hydra" / "checkpoints"), weights(tmp_path / "command" / "checkpoints")
+    )
 
 
 @pytest.mark.long
@@ -156,7 +191,11 @@ def test_the_same_hydra_line_goes_on_where_it_stopped(tmp_path, data_bin):
 @pytest.mark.long
 def test_a_sweep_over_learning_rate_and_seed(tmp_path, data_bin):
     """Four runs, each with its folder, each as if it were run alone."""
-    common = SMALLER | {"task.data": data_bin, "common.user_dir": USER_DIR, "dataset.disable_validation": "false"}
+    common = SMALLER | {
+        "task.data": data_bin,
+        "common.user_dir": USER_DIR,
+        "dataset.disable_validation": "false",
+    }
     swept = {"optimization.lr": "[2e-3],[1e-6]", "common.seed": "1,2", "hydra.sweep.dir": tmp_path / "sweep"}
     hydra("electra_tiny", common | swept, "-m", cwd=tmp_path)
     found = {i: weights(tmp_path / "sweep" / str(i) / "checkpoints") for i in range(4)}
@@ -164,14 +203,25 @@ def test_a_sweep_over_learning_rate_and_seed(tmp_path, data_bin):
     assert len({tuple(found[i][name].flatten().tolist()) for i in found}) == 4
     for i in found:  # the last two are worse than those before
         kept = tmp_path / "sweep" / str(i) / "checkpoints"
-        assert (kept / "checkpoint_best.pt").is_file() and (kept / "details.log").read_text().count("begin training epoch 1") == 1
+        assert (kept / "checkpoint_best.pt").is_file() and (kept / "details.log").read_text().count(
+            "begin training epoch 1"
+        ) == 1
     alone = common | {"optimization.lr": "[1e-6]", "common.seed": 2}
     hydra("electra_tiny", alone, cwd=tmp_path)
     assert_same_weights(found[3], weights(tmp_path / "checkpoints"))
 
 
 def test_config_translates_any_training_command(tmp_path):
-    given = ["data-bin", "--user-dir", USER_DIR, *command_line("electra_small")[3:], "--lr", "1e-4", "--total-num-update", "7"]
+    given = [
+        "data-bin",
+        "--user-dir",
+        USER_DIR,
+        *command_line("electra_small")[3:],
+        "--lr",
+        "1e-4",
+        "--total-num-update",
+        "7",
+    ]
     made = OmegaConf.create(electra("config", "--", "fairseq-train", *given).stdout)
     assert made.optimization.lr == [1e-4] and made.lr_scheduler.total_num_update == 7
 

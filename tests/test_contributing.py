@@ -1,4 +1,4 @@
-"""The examples of CONTRIBUTING.md work, each in a copy of the package, and touch as few files as the page promises."""
+"""The examples of CONTRIBUTING.md each work in a copy of the package and touch as few files as promised."""
 
 import os
 import re
@@ -15,7 +15,12 @@ from tests.helpers.training import train_here
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-MOST_FILES = {"A masker": 3, "An objective": 3, "A size": 3, "A command": 3}  # of one folder, a task's, any number
+MOST_FILES = {
+    "A masker": 3,
+    "An objective": 3,
+    "A size": 3,
+    "A command": 3,
+}  # of one folder, a task's, any number
 
 
 class Block(NamedTuple):
@@ -39,7 +44,9 @@ def examples() -> dict[str, list[Block]]:
 
 def blocks(text: str) -> Iterator[Block]:
     for language, info, body in re.findall(r"^```(\w+)([^\n]*)\n(.*?)^```$", text, re.M | re.S):
-        options = {name: value.replace('\\"', '"') for name, value in re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', info)}
+        options = {
+            name: value.replace('\\"', '"') for name, value in re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', info)
+        }
         yield Block(language, options.pop("title", ""), options, body)
 
 
@@ -68,7 +75,11 @@ def apply(block: Block, root: Path) -> None:
 
 @pytest.fixture
 def copy(tmp_path) -> Path:
-    shutil.copytree(ROOT / "fairseq_electra", tmp_path / "copy" / "fairseq_electra", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "fairseq_electra",
+        tmp_path / "copy" / "fairseq_electra",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     return tmp_path / "copy"
 
 
@@ -113,6 +124,8 @@ def test_example_runs_in_a_copy(copy, tmp_path, data_bin, vocabulary, title):
     for block in EXAMPLES[title]:
         if block.language == "bash":
             line = f"set -euo pipefail\n{block.text}"
-            done = subprocess.run(["bash", "-c", line], cwd=copy, env=environment, capture_output=True, text=True)
+            done = subprocess.run(
+                ["bash", "-c", line], cwd=copy, env=environment, capture_output=True, text=True
+            )
             assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
             assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""No modules import each other in a circle, and each floor imports only those below; imports in functions count."""
+"""No modules import each other in a circle, and each floor imports only lower ones, also in functions."""
 
 import ast
 import textwrap
@@ -102,7 +102,12 @@ def floor_of(module: str) -> int:
 
 def upward(graph: Graph) -> set[tuple[str, str]]:
     """Find imports of a higher floor."""
-    return {(module, other) for module, others in graph.items() for other in others if floor_of(other) > floor_of(module)}
+    return {
+        (module, other)
+        for module, others in graph.items()
+        for other in others
+        if floor_of(other) > floor_of(module)
+    }
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +134,9 @@ def test_pure_folders_know_nothing_of_fairseq(package, folder):
     own, others = package
     inside = [module for module in own if module.split(".")[0] == folder]
     assert inside
-    found = {module: others[module] & FAIRSEQ for start in inside for module in (start, *reachable(own, start))}
+    found = {
+        module: others[module] & FAIRSEQ for start in inside for module in (start, *reachable(own, start))
+    }
     assert {module: names for module, names in found.items() if names} == {}
 
 
@@ -138,7 +145,10 @@ def test_circles_are_found_in_functions_and_for_types(tmp_path):
         "__init__.py": "def register():\n    from fairseq_electra import cli\n",
         "errors.py": "import json\n",
         "files/__init__.py": "",
-        "files/text.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from fairseq_electra.files.lines import Line\n",
+        "files/text.py": (
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from fairseq_electra.files.lines import"
+            " Line\n"
+        ),
         "files/lines.py": "from .text import Text\nfrom ..errors import InputError\n",
         "electra/__init__.py": "import fairseq_electra.files.text\n",
         "cli/__init__.py": "import fairseq_electra\nimport omegaconf.errors\n",
@@ -147,6 +157,10 @@ def test_circles_are_found_in_functions_and_for_types(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(textwrap.dedent(text))
     graph, others = read_imports(tmp_path)
-    assert graph["files.lines"] == {"files.text", "errors"} and graph["electra"] == {"files.text"} and graph["cli"] == {""}
+    assert (
+        graph["files.lines"] == {"files.text", "errors"}
+        and graph["electra"] == {"files.text"}
+        and graph["cli"] == {""}
+    )
     assert circles(graph) == [["", "cli"], ["files.lines", "files.text"]] and others["cli"] == {"omegaconf"}
     assert upward({**graph, "files.text": {"electra"}}) == {("", "cli"), ("files.text", "electra")}

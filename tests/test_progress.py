@@ -54,7 +54,9 @@ def test_on_a_terminal_one_line_is_rewritten_and_gone_in_the_end(monkeypatch):
         stream.next_report()
     said = stream.getvalue()
     assert "\n" not in said and "\ra long name of the" in said
-    assert max(map(len, said.split("\r"))) < 20, "a line that is as long as the terminal is wide would not be rewritten"
+    assert max(map(len, said.split("\r"))) < 20, (
+        "a line that is as long as the terminal is wide would not be rewritten"
+    )
     assert "\rshort: after 0 s   " in said, "the rest of the longer line must be blanked out"
     assert said.endswith("\r") and not said.split("\r")[-2].strip()
 
@@ -69,7 +71,9 @@ def test_short_work_says_nothing():
     assert ELSEWHERE == 10
 
 
-@pytest.mark.parametrize(("terminal", "beside", "reported"), [(True, True, False), (True, False, True), (False, True, True)])
+@pytest.mark.parametrize(
+    ("terminal", "beside", "reported"), [(True, True, False), (True, False, True), (False, True, True)]
+)
 def test_nothing_is_reported_into_results_on_the_same_terminal(terminal, beside, reported):
     stream = Stream(terminal)
     with Progress(stream, every=0.01, beside=Stream(beside)) as progress:

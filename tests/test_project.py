@@ -20,7 +20,11 @@ def test_the_version_has_one_place_and_citation_follows():
 def test_ci_tries_the_versions_of_python_that_are_named():
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
     tried = set(re.findall(r'"(3\.\d+)"', workflow))
-    named = {kind.rpartition(" ")[2] for kind in PYPROJECT["project"]["classifiers"] if re.search(r":: 3\.\d+$", kind)}
+    named = {
+        kind.rpartition(" ")[2]
+        for kind in PYPROJECT["project"]["classifiers"]
+        if re.search(r":: 3\.\d+$", kind)
+    }
     assert tried == named
 
 

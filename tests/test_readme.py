@@ -14,7 +14,18 @@ from pathlib import Path
 import pytest
 from fairseq import options
 
-from benchmark import bookkeeping, gpu, inference, packing, prediction, questions, summary, text, trainer, updates
+from benchmark import (
+    bookkeeping,
+    gpu,
+    inference,
+    packing,
+    prediction,
+    questions,
+    summary,
+    text,
+    trainer,
+    updates,
+)
 from benchmark.__main__ import markdown as steps
 from fairseq_electra.cli.quickstart import table
 from fairseq_electra.finetuning import results
@@ -35,7 +46,11 @@ def page(path: str) -> str:
 
 README, RESULTS, SPEED = page("README.md"), page("docs/results.md"), page("examples/benchmark/README.md")
 COMMANDS = "\n".join(
-    [README, *(page(f"examples/{name}/README.md") for name in PAGES), *(path.read_text(encoding="utf-8") for path in DOCS.rglob("*.md"))]
+    [
+        README,
+        *(page(f"examples/{name}/README.md") for name in PAGES),
+        *(path.read_text(encoding="utf-8") for path in DOCS.rglob("*.md")),
+    ]
 )
 TRAIN_COMMANDS = [
     words
@@ -54,7 +69,10 @@ def report(name: str) -> dict:
 
 
 def test_the_quick_starts_table():
-    assert_says(table(json.loads((EXAMPLES / "quickstart" / "results.json").read_text())), page("examples/quickstart/README.md"))
+    assert_says(
+        table(json.loads((EXAMPLES / "quickstart" / "results.json").read_text())),
+        page("examples/quickstart/README.md"),
+    )
 
 
 def test_the_table_of_speed():
@@ -64,8 +82,18 @@ def test_the_table_of_speed():
 @pytest.mark.parametrize(
     ("name", "markdown"),
     [
-        *(("benchmark", steps), ("avx2", steps), ("trainer", trainer.markdown), ("packing", packing.markdown), ("text", text.markdown)),
-        *(("inference", inference.markdown), ("prediction", prediction.markdown), ("questions", questions.markdown)),
+        *(
+            ("benchmark", steps),
+            ("avx2", steps),
+            ("trainer", trainer.markdown),
+            ("packing", packing.markdown),
+            ("text", text.markdown),
+        ),
+        *(
+            ("inference", inference.markdown),
+            ("prediction", prediction.markdown),
+            ("questions", questions.markdown),
+        ),
         *(("bookkeeping", bookkeeping.markdown), ("gpu", gpu.markdown), ("amx", steps)),
         ("updates", updates.markdown),
     ],
@@ -95,17 +123,28 @@ def test_the_tables_of_questions():
 def test_the_page_on_interchange_works_from_start_to_end(tmp_path):
     """All blocks of the page, in order, with a smaller net and fewer updates."""
     text = page("examples/interchange/README.md")
-    text = text.replace("--max-update 300", f"--max-update 4 {' '.join(TINY_NET)}").replace("source .venv/bin/activate\n", "")
+    text = text.replace("--max-update 300", f"--max-update 4 {' '.join(TINY_NET)}").replace(
+        "source .venv/bin/activate\n", ""
+    )
     printed = []
     folder = Path(sys.executable).parent
     for language, block in re.findall(r"^```(bash|python)\n(.*?)^```", text, re.M | re.S):
         command = ["bash", "-euc", block] if language == "bash" else [sys.executable, "-c", block]
-        printed.append(run(command, cwd=tmp_path, env={"PATH": f"{folder}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}).stdout)
+        printed.append(
+            run(
+                command, cwd=tmp_path, env={"PATH": f"{folder}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}
+            ).stdout
+        )
     assert len(printed) == 5 and "largest difference from transformers" in printed[0]
-    theirs, ours = ([ast.literal_eval(line) for line in text.splitlines() if line.startswith("[")] for text in printed[1:3])
+    theirs, ours = (
+        [ast.literal_eval(line) for line in text.splitlines() if line.startswith("[")]
+        for text in printed[1:3]
+    )
     for left, right in zip(theirs[:2], ours[:2], strict=True):
         assert left == pytest.approx(right, abs=0.0011)
-    assert [token.removeprefix("##") for token in theirs[2]] == [token.removeprefix("##") for token in ours[2]]
+    assert [token.removeprefix("##") for token in theirs[2]] == [
+        token.removeprefix("##") for token in ours[2]
+    ]
 
 
 @pytest.mark.parametrize("arguments", TRAIN_COMMANDS, ids=range(len(TRAIN_COMMANDS)))
@@ -129,7 +168,10 @@ def test_there_are_training_commands():
 
 @pytest.mark.long
 def test_the_page_on_glue_works_from_start_to_end(tmp_path, data_bin, vocabulary, corpus_lines):
-    """All blocks of the page, in order, on small files in GLUE's layout, with a smaller net and fewer epochs and seeds."""
+    """Run all blocks of the page in order on small files in GLUE's layout, with a smaller model.
+
+    Epochs and seeds are fewer, too.
+    """
     train(data_bin, tmp_path / "checkpoints", *TINY_NET, "--max-update", "3", "--disable-validation")
     shutil.copytree(vocabulary, tmp_path / "vocab")
     texts = [line[:60].replace("\t", " ") for line in corpus_lines if len(line) > 60]
@@ -137,13 +179,18 @@ def test_the_page_on_glue_works_from_start_to_end(tmp_path, data_bin, vocabulary
     for task, label in (("RTE", "label"), ("STS-B", "score")):
         (tmp_path / "GLUE" / task).mkdir(parents=True)
         for split in ("train", "dev", "test"):
-            labels = [["entailment", "not_entailment"][i % 2] if task == "RTE" else f"{i % 6}.0" for i in range(len(pairs))]
+            labels = [
+                ["entailment", "not_entailment"][i % 2] if task == "RTE" else f"{i % 6}.0"
+                for i in range(len(pairs))
+            ]
             named = split != "test"
             lines = [f"{i}\t{a}\t{b}" + (f"\t{labels[i]}" if named else "") for i, (a, b) in enumerate(pairs)]
             header = "index\tsentence1\tsentence2" + (f"\t{label}" if named else "")
             (tmp_path / "GLUE" / task / f"{split}.tsv").write_text("\n".join([header, *lines]) + "\n")
     (tmp_path / "pairs.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in pairs))
-    (tmp_path / "train.tsv").write_text("question\tanswer\tclass\n" + "".join(f"{a}\t{b}\t{i % 3}\n" for i, (a, b) in enumerate(pairs)))
+    (tmp_path / "train.tsv").write_text(
+        "question\tanswer\tclass\n" + "".join(f"{a}\t{b}\t{i % 3}\n" for i, (a, b) in enumerate(pairs))
+    )
     rows = [{"question": a, "answer": b, "class": str(i % 3)} for i, (a, b) in enumerate(pairs)]
     (tmp_path / "valid.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     text = page("examples/glue/README.md").replace("source .venv/bin/activate\n", "")
@@ -161,7 +208,9 @@ def test_the_page_on_glue_works_from_start_to_end(tmp_path, data_bin, vocabulary
 def run_blocks(name: str, folder: Path) -> None:
     """Run all blocks of an example's page, up to its table, with fewer epochs."""
     text = page(f"examples/{name}/README.md").partition("## Many models")[0]
-    text = text.replace("source .venv/bin/activate\n", "").replace("--max-epoch", "--max-update 3 --cpu --max-epoch")
+    text = text.replace("source .venv/bin/activate\n", "").replace(
+        "--max-epoch", "--max-update 3 --cpu --max-epoch"
+    )
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     for block in re.findall(r"^```bash\n(.*?)^```", text, re.M | re.S):
         run(["bash", "-euc", block], cwd=folder, env={"PATH": path, "HF_HUB_OFFLINE": "1"})
@@ -179,21 +228,29 @@ def pretrained(tmp_path, data_bin, vocabulary) -> Path:
 def test_the_page_on_questions_works_from_start_to_end(pretrained, corpus_lines):
     contexts = [line for line in corpus_lines if len(line) > 80][:12]
     made = [
-        {"id": str(i), "question": text[:30], "answers": [{"answer_start": 40, "text": text[40:60]}]} for i, text in enumerate(contexts)
+        {"id": str(i), "question": text[:30], "answers": [{"answer_start": 40, "text": text[40:60]}]}
+        for i, text in enumerate(contexts)
     ]
     paragraphs = [{"context": text, "qas": [question]} for text, question in zip(contexts, made, strict=True)]
     for split in ("train", "dev"):
-        (pretrained / f"{split}-v1.1.json").write_text(json.dumps({"data": [{"title": "", "paragraphs": paragraphs}]}))
+        (pretrained / f"{split}-v1.1.json").write_text(
+            json.dumps({"data": [{"title": "", "paragraphs": paragraphs}]})
+        )
     (pretrained / "questions.tsv").write_text("".join(f"{text[:30]}\t{text}\n" for text in contexts))
     run_blocks("squad", pretrained)
     answers = [json.loads(line) for line in (pretrained / "answers.jsonl").read_text().splitlines()]
-    assert [text[each["begin"] : each["end"]] for text, each in zip(contexts, answers, strict=True)] == [each["answer"] for each in answers]
+    assert [text[each["begin"] : each["end"]] for text, each in zip(contexts, answers, strict=True)] == [
+        each["answer"] for each in answers
+    ]
 
 
 @pytest.mark.long
 def test_the_page_on_entities_works_from_start_to_end(pretrained, corpus_lines):
     sentences = [line.split()[:20] for line in corpus_lines if len(line) > 80][:12]
-    text = "".join("".join(f"{word}\t{'B-name' if word[0].isupper() else 'O'}\n" for word in words) + "\n" for words in sentences)
+    text = "".join(
+        "".join(f"{word}\t{'B-name' if word[0].isupper() else 'O'}\n" for word in words) + "\n"
+        for words in sentences
+    )
     for split in ("train", "dev", "test"):
         (pretrained / f"{split}.conll").write_text(text)
     (pretrained / "sentences.txt").write_text("".join(" ".join(words) + "\n" for words in sentences))
@@ -204,7 +261,7 @@ def test_the_page_on_entities_works_from_start_to_end(pretrained, corpus_lines):
 
 @pytest.mark.long
 def test_the_tutorial_works_from_start_to_end(tmp_path):
-    """All blocks, in one shell, with a smaller model and fewer updates; then the Python of three other pages."""
+    """Run all blocks in one shell with a smaller model and fewer updates, then three other pages' Python."""
     text = page("docs/tutorial.md").replace("--max-update 1200", f"--max-update 4 {' '.join(TINY_NET)}")
     text = (
         text.replace("head -n 2500", "head -n 60")
@@ -216,7 +273,9 @@ def test_the_tutorial_works_from_start_to_end(tmp_path):
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     printed = run(["bash", "-c", script], cwd=tmp_path, env={"PATH": path, "HF_HUB_OFFLINE": "1"}).stdout
     assert "p(replaced)" in printed and '"label": ' in printed
-    assert (tmp_path / "my-model" / "config.json").is_file() and (tmp_path / "tuned" / "checkpoint_best.pt").is_file()
+    assert (tmp_path / "my-model" / "config.json").is_file() and (
+        tmp_path / "tuned" / "checkpoint_best.pt"
+    ).is_file()
     pages = "".join(page(f"docs/how-to/{name}.md") for name in ("predict", "embeddings", "transformers"))
     code = "".join(re.findall(r"^```python\n(.*?)^```", pages, re.M | re.S))
     for shown, made in (("checkpoints", "pretrained"), ("my-electra", "my-model")):
@@ -229,7 +288,10 @@ def test_the_page_on_installing_has_the_lines_of_the_script():
     """In their order; the script's variables stand for what the page says in words."""
     lines = re.findall(r"^(?:pip|\S+python -m pip -q) install (.*)", page("scripts/setup.sh"), re.M)
     shown = re.findall(r"^pip install (.*)", page("docs/install.md"), re.M)
-    plain = [line.partition("#")[0].replace('${TORCH_INDEX:+--index-url "$TORCH_INDEX"} ', "").strip() for line in lines]
+    plain = [
+        line.partition("#")[0].replace('${TORCH_INDEX:+--index-url "$TORCH_INDEX"} ', "").strip()
+        for line in lines
+    ]
     assert plain == [
         "pip setuptools wheel cython ninja numpy",
         "torch",
@@ -237,16 +299,25 @@ def test_the_page_on_installing_has_the_lines_of_the_script():
         "seqeval",
         "--no-build-isolation -e '.[dev]'",
     ]
-    assert shown == [plain[0].removeprefix("pip "), *plain[1:4], "--no-build-isolation '.[transformers,plot]'"]
+    assert shown == [
+        plain[0].removeprefix("pip "),
+        *plain[1:4],
+        "--no-build-isolation '.[transformers,plot]'",
+    ]
 
 
 @pytest.mark.long
 def test_the_page_on_labels_works_from_start_to_end(pretrained, corpus_lines):
     texts = [line[:60] for line in corpus_lines if len(line) > 60][:24]
-    rows = [{"text": text, "topics": [["weather"], [], ["weather", "traffic"]][i % 3]} for i, text in enumerate(texts)]
+    rows = [
+        {"text": text, "topics": [["weather"], [], ["weather", "traffic"]][i % 3]}
+        for i, text in enumerate(texts)
+    ]
     (pretrained / "valid.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with open(pretrained / "train.csv", "w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows([("text", "topics"), *((row["text"], ",".join(row["topics"])) for row in rows)])
+        csv.writer(stream).writerows(
+            [("text", "topics"), *((row["text"], ",".join(row["topics"])) for row in rows)]
+        )
     (pretrained / "sentences.txt").write_text("".join(f"{text}\n" for text in texts))
     run_blocks("multilabel", pretrained)
     assert len((pretrained / "labels.jsonl").read_text().splitlines()) == len(texts)

@@ -27,9 +27,13 @@ def one_line(text: str) -> str:
 @pytest.mark.parametrize("page", ["glue", "ner", "squad"])
 def test_the_pages_have_its_commands_word_for_word(page):
     text = (ROOT / "examples" / page / "README.md").read_text(encoding="utf-8")
-    text = text[text.index("## The table of the main page" if page == "glue" else "## Many models and seeds") :]
+    text = text[
+        text.index("## The table of the main page" if page == "glue" else "## Many models and seeds") :
+    ]
     studies = [one_line(each) for each in re.findall(r"^fairseq-electra finetune (?:.*\\\n)*.*", text, re.M)]
-    assert len(studies) == {"glue": 1, "ner": 1, "squad": 2}[page] and all(each in one_line(SCRIPT.read_text()) for each in studies)
+    assert len(studies) == {"glue": 1, "ner": 1, "squad": 2}[page] and all(
+        each in one_line(SCRIPT.read_text()) for each in studies
+    )
     assert all("--seeds 5" in each and "--lr 1e-4 3e-4 1e-3 3e-3" in each for each in studies)
     if page == "glue":
         pretraining = one_line(text[text.index("OMP_NUM_THREADS=1 fairseq-train") : text.index('"${@:3}"')])
@@ -53,13 +57,17 @@ def script(tmp_path, monkeypatch):
 
     def run(*folders: str) -> tuple[int, list[str]]:
         (tmp_path / "calls").write_text("")
-        done = subprocess.run(["bash", "scripts/tables.sh", *folders], cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["bash", "scripts/tables.sh", *folders], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
         return done.returncode, (tmp_path / "calls").read_text().splitlines()
 
     return run
 
 
-def test_it_pretrains_two_nets_prepares_all_tasks_and_studies_them_and_goes_on_with_what_is_left(tmp_path, script):
+def test_it_pretrains_two_nets_prepares_all_tasks_and_studies_them_and_goes_on_with_what_is_left(
+    tmp_path, script
+):
     folders = ("text", "glue", "ner", "squad", "out")
     status, calls = script(*folders)
     assert status == 0 and [" ".join(call.split()[:2]) for call in calls if "finetune" not in call] == [
@@ -76,7 +84,9 @@ def test_it_pretrains_two_nets_prepares_all_tasks_and_studies_them_and_goes_on_w
         assert f"--{option} {tmp_path}/ner/ncbi_disease/{name}.tsv" in ner
     assert sum("finetune" in call for call in calls) == 4
     status, again = script(*folders)
-    assert status == 0 and {*again} == {call for call in calls if "finetune" in call or "fairseq-train" in call}
+    assert status == 0 and {*again} == {
+        call for call in calls if "finetune" in call or "fairseq-train" in call
+    }
     assert script(*folders[:4])[0] == 2
 
 

@@ -20,9 +20,18 @@ FOLDERS = {
 
 def pages() -> dict[str, str]:
     """Make the pages, by their path in the site."""
-    made = {f"reference/api/{name}.md": page(name, what) for name, what in FOLDERS.items() if (PACKAGE / name).is_dir()}
-    listed = "\n".join(f"- [`fairseq_electra.{Path(path).stem}`]({Path(path).name}): {FOLDERS[Path(path).stem]}" for path in made)
-    return made | {"reference/api/index.md": f"# Python API\n\nThe docstrings of every public module.\n\n{listed}\n"}
+    made = {
+        f"reference/api/{name}.md": page(name, what)
+        for name, what in FOLDERS.items()
+        if (PACKAGE / name).is_dir()
+    }
+    listed = "\n".join(
+        f"- [`fairseq_electra.{Path(path).stem}`]({Path(path).name}): {FOLDERS[Path(path).stem]}"
+        for path in made
+    )
+    return made | {
+        "reference/api/index.md": f"# Python API\n\nThe docstrings of every public module.\n\n{listed}\n"
+    }
 
 
 def page(folder: str, what: str) -> str:

@@ -40,7 +40,9 @@ class References(HTMLParser):
 def faults(site: Path) -> list[str]:
     """List what is wrong with a site, a line for each fault."""
     pages = {path: References(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))}
-    return [f"{path.relative_to(site)}: {fault}" for path in pages for fault in page_faults(path, site, pages)]
+    return [
+        f"{path.relative_to(site)}: {fault}" for path in pages for fault in page_faults(path, site, pages)
+    ]
 
 
 def page_faults(path: Path, site: Path, pages: dict[Path, References]) -> list[str]:

@@ -67,7 +67,10 @@ def size_table() -> str:
         discriminator, generator = networks(size)
         both = pretraining_parameters(discriminator, generator, VOCABULARY)
         kept = discriminator_parameters(discriminator, VOCABULARY)
-        lines.append(f"| `electra_{size}` | {kept / 1e6:.1f} M | {both / 1e6:.1f} M | {both * BYTES_OF_PARAMETER / 1e9:.2f} |")
+        lines.append(
+            f"| `electra_{size}` | {kept / 1e6:.1f} M | {both / 1e6:.1f} M |"
+            f" {both * BYTES_OF_PARAMETER / 1e9:.2f} |"
+        )
     return "\n".join(lines)
 
 
@@ -75,12 +78,17 @@ def hours_table() -> str:
     """Write the table of FLOPs and hours of the paper's trainings."""
     columns = [f"{gpu} at {share:.0%}" for gpu in GPUS for share in SHARES]
     lines = [
-        f"| training of the paper | tokens | FLOPs | as the paper counts | {' | '.join(f'hours, {name}' for name in columns)} |",
+        (
+            "| training of the paper | tokens | FLOPs | as the paper counts |"
+            f" {' | '.join(f'hours, {name}' for name in columns)} |"
+        ),
         "|---|---|---|---|" + "---|" * len(columns),
     ]
     for training in TRAININGS:
         count = products(training)
-        hours = [f"{count / (flops.KNOWN_PEAKS[gpu] * share) / 3600:,.0f}" for gpu in GPUS for share in SHARES]
+        hours = [
+            f"{count / (flops.KNOWN_PEAKS[gpu] * share) / 3600:,.0f}" for gpu in GPUS for share in SHARES
+        ]
         tokens = training.tokens * training.rows * training.updates
         lines.append(
             f"| {training.size}: {training.updates:,} updates of {training.rows:,} rows of {training.tokens} "
@@ -94,7 +102,10 @@ def measured_lines() -> str:
     report = json.loads(GPU_REPORT.read_text(encoding="utf-8"))
     tokens = TRAININGS[0].tokens * TRAININGS[0].rows * TRAININGS[0].updates
     lines = [
-        "| `electra_small`, 128 rows of 128 | GPU memory, GB | tokens/s | hours for the paper's 16 G tokens |",
+        (
+            "| `electra_small`, 128 rows of 128 | GPU memory, GB | tokens/s | hours for the paper's 16 G"
+            " tokens |"
+        ),
         "|---|---|---|---|",
     ]
     (point,) = [point for point in report["points"] if point["size"] == "small"]
@@ -103,7 +114,9 @@ def measured_lines() -> str:
             name = variant["variant"].partition(", ")[2]
             label = f"`{name}`" if name else "without `--compile`"
             speed = variant["tokens_per_second"]
-            lines.append(f"| {label} | {variant['megabytes'] / 1e3:.1f} | {speed:,} | {tokens / speed / 3600:.1f} |")
+            lines.append(
+                f"| {label} | {variant['megabytes'] / 1e3:.1f} | {speed:,} | {tokens / speed / 3600:.1f} |"
+            )
     return "\n".join(lines)
 
 

@@ -51,7 +51,9 @@ def text(
 
 def box(x: float, y: float, width: float, height: float, colour: str, radius: float = 6) -> str:
     """Draw a filled rectangle."""
-    return f"<rect x='{x:g}' y='{y:g}' width='{width:g}' height='{height:g}' rx='{radius:g}' fill='{colour}'/>"
+    return (
+        f"<rect x='{x:g}' y='{y:g}' width='{width:g}' height='{height:g}' rx='{radius:g}' fill='{colour}'/>"
+    )
 
 
 def arrow(x: float, y: float, length: float) -> str:
@@ -65,7 +67,10 @@ def arrow(x: float, y: float, length: float) -> str:
 
 def drawing(width: int, height: int, parts: list[str], title: str) -> str:
     """Put the parts of a picture together, on white, so that it can be read on any page."""
-    head = f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' role='img' aria-label='{escape(title)}'>"
+    head = (
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' role='img'"
+        f" aria-label='{escape(title)}'>"
+    )
     return (
         "\n".join(
             [
@@ -83,8 +88,14 @@ def drawing(width: int, height: int, parts: list[str], title: str) -> str:
 def one_step() -> str:
     """Draw a step of pre-training, a row for each token and a column for each stage."""
     lefts, top, line = (30, 150, 420, 690), 92, 44
-    parts = [text(left + 45, 40, name, weight="bold") for left, name in zip(lefts, ("text", "masked", "corrupted", "label"), strict=True)]
-    parts += [text(left + 45, 60, name, 12) for left, name in zip(lefts[1:3], ("src_tokens", "corrupted_tokens"), strict=True)]
+    parts = [
+        text(left + 45, 40, name, weight="bold")
+        for left, name in zip(lefts, ("text", "masked", "corrupted", "label"), strict=True)
+    ]
+    parts += [
+        text(left + 45, 60, name, 12)
+        for left, name in zip(lefts[1:3], ("src_tokens", "corrupted_tokens"), strict=True)
+    ]
     parts.append(text(lefts[3] + 45, 60, "is_replaced", 12))
     height = line * len(EXAMPLE)
     for x, name, under, colour in (
@@ -116,7 +127,9 @@ def one_step() -> str:
 
 def share_of_compute() -> str:
     """Draw which part of a step's matrix products each network takes, for rows of 128 tokens."""
-    parts = [text(20, 30, "share of a training step's matrix products, rows of 128 tokens", 15, "start", "bold")]
+    parts = [
+        text(20, 30, "share of a training step's matrix products, rows of 128 tokens", 15, "start", "bold")
+    ]
     sizes, left, width = ("tiny", "small", "base", "large"), 110, 560
     for row, size in enumerate(sizes):
         y = 50 + 44 * row

@@ -1,4 +1,4 @@
-"""MkDocs hook: adds pages made from the code and pages from outside ``docs/``, and mends the links between them.
+"""MkDocs hook: adds pages from the code and from outside ``docs/``, and corrects the links between pages.
 
 A link in a page leads to the file where it lies in the repository, so that it also works where the pages are
 read as they are. In the site a link to a published file leads to its copy; a link to any other file of the
@@ -33,8 +33,14 @@ def with_pages(nav: list[Any], paths: set[str]) -> list[Any]:
         if isinstance(value, list):
             found.append({title: with_pages(value, paths)})
         elif value.endswith("/"):
-            pages = sorted(path for path in paths if path.startswith(value) and path.endswith(".md") and "model_card" not in path)
-            found.append({title: sorted(pages, key=lambda path: path not in (f"{value}index.md", f"{value}README.md"))})
+            pages = sorted(
+                path
+                for path in paths
+                if path.startswith(value) and path.endswith(".md") and "model_card" not in path
+            )
+            found.append(
+                {title: sorted(pages, key=lambda path: path not in (f"{value}index.md", f"{value}README.md"))}
+            )
         else:
             found.append(entry)
     return found
@@ -43,12 +49,18 @@ def with_pages(nav: list[Any], paths: set[str]) -> list[Any]:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the made pages, and the files of the repository that pages link to."""
     # in a process of its own: fairseq changes how a process logs
-    listed = subprocess.run([sys.executable, "-m", "docs.make.options"], cwd=links.ROOT, stdout=subprocess.PIPE, check=True).stdout
+    listed = subprocess.run(
+        [sys.executable, "-m", "docs.make.options"], cwd=links.ROOT, stdout=subprocess.PIPE, check=True
+    ).stdout
     for name, text in {**json.loads(listed), **api.pages()}.items():
         files.append(File.generated(config, name, content=text))
     for path in links.published_files():
         content = (links.ROOT / path).read_bytes()
-        files.append(File.generated(config, path, content=content if path.endswith(".png") else content.decode("utf-8")))
+        files.append(
+            File.generated(
+                config, path, content=content if path.endswith(".png") else content.decode("utf-8")
+            )
+        )
     return files
 
 

@@ -1,4 +1,4 @@
-"""Pages of all options: fairseq-train's, from the dataclasses, and fairseq-electra's, from the commands' parsers.
+"""Pages of all options: fairseq-train's from dataclasses, fairseq-electra's from the commands' parsers.
 
 python -m docs.make.options      # prints them as JSON, by their paths in the site
 """
@@ -50,11 +50,11 @@ def training_page() -> str:
     from fairseq_electra.compat.components import all_components, own_components
 
     parts = [
-        "# Options of this package's components\n\n"
-        "This page is made from the dataclasses when the site is built. Each table lists the options that a "
-        "component adds to `fairseq-train`; under `fairseq-hydra-train` the same option is `GROUP.NAME`, for example "
-        "`task.mask_prob`. `--as {paper,google}`, which a command line alone has, sets several options at once: "
-        "see [Sizes](../sizes.md)."
+        "# Options of this package's components\n\nThis page is made from the dataclasses when the site is"
+        " built. Each table lists the options that a component adds to `fairseq-train`; under"
+        " `fairseq-hydra-train` the same option is `GROUP.NAME`, for example `task.mask_prob`. `--as"
+        " {paper,google}`, which a command line alone has, sets several options at once: see"
+        " [Sizes](../sizes.md)."
     ]
     for kind in KINDS:
         names_of: dict[Any, list[str]] = {}
@@ -77,11 +77,10 @@ def fairseq_page() -> str:
     from fairseq.dataclass.configs import FairseqConfig
 
     parts = [
-        "# fairseq's own options\n\n"
-        "This page is made from fairseq's dataclasses when the site is built; the descriptions are fairseq's. "
-        "[fairseq's trainer](../trainer.md) lists those that were tried with this package, and what it changes. "
-        "Two defaults differ on the command line: `--required-batch-size-multiple` is 1, and `--lr` must be given "
-        "with `electra_adam`."
+        "# fairseq's own options\n\nThis page is made from fairseq's dataclasses when the site is built; the"
+        " descriptions are fairseq's. [fairseq's trainer](../trainer.md) lists those that were tried with"
+        " this package, and what it changes. Two defaults differ on the command line:"
+        " `--required-batch-size-multiple` is 1, and `--lr` must be given with `electra_adam`."
     ]
     for group in GROUPS:
         field = FairseqConfig.__dataclass_fields__[group]
@@ -117,18 +116,23 @@ def command_modules() -> Iterable[tuple[str, Any]]:
 def documentation(module: Any) -> str:
     """Return a module's docstring as Markdown: lines of commands become blocks of code."""
     blocks = inspect.cleandoc(module.__doc__ or "").split("\n\n")
-    return "\n\n".join(f"```text\n{inspect.cleandoc(block)}\n```" if is_code(block) else escaped(block) for block in blocks)
+    return "\n\n".join(
+        f"```text\n{inspect.cleandoc(block)}\n```" if is_code(block) else escaped(block) for block in blocks
+    )
 
 
 def is_code(block: str) -> bool:
-    """Tell whether a paragraph of a docstring is indented, has columns, or is a command without a sentence."""
+    """Tell whether a docstring's paragraph is indented, has columns, or is a command without a sentence."""
     if block.startswith(" ") or "  " in block.strip():
         return True
     return block.startswith(("fairseq-", "echo ")) and not block.rstrip().endswith((".", ":"))
 
 
 def dataclass_options(dataclass: Any) -> list[Option]:
-    """List the options of a dataclass. Fields without a description follow another group's option: left out."""
+    """List the options of a dataclass.
+
+    Fields without a description follow another group's option: left out.
+    """
     rows = []
     for field in dataclasses.fields(dataclass):
         if field.name == "_name" or not field.metadata.get("help"):
@@ -169,13 +173,20 @@ def parser_options(parser: argparse.ArgumentParser) -> list[Option]:
     formatter = argparse.HelpFormatter(parser.prog)
     rows = []
     for action in parser._actions:
-        name = ", ".join(f"`{option}`" for option in action.option_strings) or f"`{action.metavar or action.dest}`"
+        name = (
+            ", ".join(f"`{option}`" for option in action.option_strings)
+            or f"`{action.metavar or action.dest}`"
+        )
         help_text = formatter._expand_help(action) if action.help else ""
         choices = [str(choice) for choice in action.choices or ()]
         if not all(choice in help_text for choice in choices):
             help_text += f"; one of {', '.join(choices)}"
         default = action.default
-        shown = "" if default in (None, False, "", [], argparse.SUPPRESS) or not action.option_strings else f"`{default}`"
+        shown = (
+            ""
+            if default in (None, False, "", [], argparse.SUPPRESS) or not action.option_strings
+            else f"`{default}`"
+        )
         rows.append(Option(name, shown, escaped(help_text)))
     return rows
 

@@ -29,7 +29,10 @@ def two_lines(words: list[tuple[str, float]]) -> str:
     widths = [max(len(word), 3) for word, _ in words]
     shown = [f"{p:.2f}".lstrip("0") for _, p in words]
     lines = [[word for word, _ in words], shown]
-    return "\n".join(" ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        " ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
 
 
 def picture() -> str:
@@ -43,7 +46,9 @@ def exchanged() -> list[tuple[str, str, str]]:
     lines = [words_of(json.loads(line)) for line in DETECTED.read_text(encoding="utf-8").splitlines()]
     found = []
     for before, after in zip(lines[::2], lines[1::2], strict=True):
-        (place,) = (i for i, (left, right) in enumerate(zip(before, after, strict=True)) if left[0] != right[0])
+        (place,) = (
+            i for i, (left, right) in enumerate(zip(before, after, strict=True)) if left[0] != right[0]
+        )
         found.append((before[place][0], f"{before[place][1]:.2f}".lstrip("0"), after[place][0]))
     return found
 

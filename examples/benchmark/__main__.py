@@ -13,8 +13,12 @@ from fairseq_electra.speedrun.machine import processor
 def main() -> None:
     """Run the comparisons."""
     parser = new_parser(__doc__, "benchmark.json")
-    parser.add_argument("--sizes", nargs="+", default=["tiny", "small"], help="model sizes (default: %(default)s)")
-    parser.add_argument("--rows", type=int, default=8, help="number of rows of 128 tokens in a batch (default: %(default)s)")
+    parser.add_argument(
+        "--sizes", nargs="+", default=["tiny", "small"], help="model sizes (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--rows", type=int, default=8, help="number of rows of 128 tokens in a batch (default: %(default)s)"
+    )
     parser.add_argument(
         "--compile",
         action="store_true",
@@ -41,7 +45,10 @@ def main() -> None:
         keep_freed_memory()
         load = os.getloadavg()[0]
         report: dict = {} if args.only else {"loader": loader.compare(256, args.rounds)}
-        report |= {size: training_step.compare(size, args.rows, args.rounds, args.compile, args.only or "") for size in args.sizes}
+        report |= {
+            size: training_step.compare(size, args.rows, args.rounds, args.compile, args.only or "")
+            for size in args.sizes
+        }
         report |= {
             "machine": {
                 "processor": processor(),
@@ -61,9 +68,11 @@ def markdown(report: dict) -> str:
     """Format the tables of a report in Markdown."""
     machine = report["machine"]
     lines = [
-        f"{machine['processor']}, {machine['threads']} of {machine['cores']} cores, "
-        f"torch {machine['torch']}; "
-        f"load {machine['load_before']} before, {machine['load_after']} after",
+        (
+            f"{machine['processor']}, {machine['threads']} of {machine['cores']} cores, "
+            f"torch {machine['torch']}; "
+            f"load {machine['load_before']} before, {machine['load_after']} after"
+        ),
     ]
     if "loader" in report:
         lines += [
@@ -87,7 +96,8 @@ def markdown(report: dict) -> str:
             low, high = row["ratio_range"]
             lines.append(
                 f"| {row['variant']} | {row['cpu_ms']:.0f} | {row['tokens_per_cpu_second']:,} "
-                f"| {row['ratio']:.2f} | {low} to {high} |" + (f" {row['of_products']:.0%} |" if with_products else "")
+                f"| {row['ratio']:.2f} | {low} to {high} |"
+                + (f" {row['of_products']:.0%} |" if with_products else "")
             )
         if "nets" in report:
             lines += ["", report["nets"][size]]

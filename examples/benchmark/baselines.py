@@ -20,7 +20,9 @@ from fairseq_electra.electra.sizes import EncoderSizes
 
 DISC_WEIGHT = 50.0
 Step = tuple[nn.Module, Callable[[dict], Tensor]]
-BASELINE_TRAITS = "learned positions, --norm post"  # of all baselines but RoFormer, and of the original ELECTRA
+BASELINE_TRAITS = (  # of all baselines but RoFormer, and of the original ELECTRA
+    "learned positions, --norm post"
+)
 
 
 def same_as_baselines(size: str) -> bool:
@@ -43,7 +45,15 @@ def gumbel_sample(logits: Tensor) -> Tensor:
     The noise is always float32. In bfloat16 it would have only a few hundred values, none above 5.6, so that
     the samples would follow another distribution.
     """
-    noise = torch.empty_like(logits, dtype=torch.float32).uniform_().clamp_(1e-9, 1 - 1e-7).log_().neg_().log_().neg_()
+    noise = (
+        torch.empty_like(logits, dtype=torch.float32)
+        .uniform_()
+        .clamp_(1e-9, 1 - 1e-7)
+        .log_()
+        .neg_()
+        .log_()
+        .neg_()
+    )
     return (logits.float() + noise).argmax(-1)
 
 
@@ -60,7 +70,9 @@ def transformers_step(size: str, num_tokens: int, dropout: float, *, masked_only
 
     sizes, generator_sizes = MODEL_SIZES[size].encoder, MODEL_SIZES[size].generator
     shared = num_tokens, dropout
-    generator = transformers.ElectraForMaskedLM(transformers.ElectraConfig(**_config(generator_sizes, *shared)))
+    generator = transformers.ElectraForMaskedLM(
+        transformers.ElectraConfig(**_config(generator_sizes, *shared))
+    )
     discriminator = transformers.ElectraForPreTraining(transformers.ElectraConfig(**_config(sizes, *shared)))
     discriminator.electra.embeddings = generator.electra.embeddings
     networks = nn.ModuleDict({"generator": generator, "discriminator": discriminator})
@@ -88,7 +100,9 @@ def roformer_step(size: str, num_tokens: int, dropout: float) -> Step:
 
     sizes, generator_sizes = MODEL_SIZES[size].encoder, MODEL_SIZES[size].generator
     shared = num_tokens, dropout
-    generator = transformers.RoFormerForMaskedLM(transformers.RoFormerConfig(**_config(generator_sizes, *shared)))
+    generator = transformers.RoFormerForMaskedLM(
+        transformers.RoFormerConfig(**_config(generator_sizes, *shared))
+    )
     discriminator = transformers.RoFormerModel(transformers.RoFormerConfig(**_config(sizes, *shared)))
     discriminator.embeddings = generator.roformer.embeddings
     to_score = ElectraDiscriminatorPredictions(transformers.ElectraConfig(**_config(sizes, *shared)))
@@ -100,7 +114,9 @@ def roformer_step(size: str, num_tokens: int, dropout: float) -> Step:
         hidden = generator.roformer(tokens, **masks).last_hidden_state
         gen_logits = generator.cls(hidden.gather(1, positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1])))
         corrupted, replaced = _corrupt(tokens, positions, target, gumbel_sample(gen_logits.detach()))
-        return _losses(gen_logits, target, to_score(discriminator(corrupted, **masks).last_hidden_state), replaced, real)
+        return _losses(
+            gen_logits, target, to_score(discriminator(corrupted, **masks).last_hidden_state), replaced, real
+        )
 
     return networks, step
 
@@ -131,7 +147,9 @@ def fairseq_step(size: str, num_tokens: int, dropout: float) -> Step:
         nn.LayerNorm(sizes.embedding_size, eps=1e-12),
     )
     bias = nn.Parameter(torch.zeros(num_tokens))
-    to_score = nn.Sequential(nn.Linear(sizes.hidden_size, sizes.hidden_size), nn.GELU(), nn.Linear(sizes.hidden_size, 1))
+    to_score = nn.Sequential(
+        nn.Linear(sizes.hidden_size, sizes.hidden_size), nn.GELU(), nn.Linear(sizes.hidden_size, 1)
+    )
     networks = nn.ModuleList([embeddings, generator, discriminator, to_vocabulary, to_score])
     networks.register_parameter("bias", bias)
     networks.apply(initialize)
@@ -160,7 +178,9 @@ class FairseqEmbeddings(nn.Module):
 
     def forward(self, tokens: Tensor, segments: Tensor) -> Tensor:
         """Look up the embeddings."""
-        vectors = self.tokens(tokens) + self.positions(torch.arange(tokens.shape[1])) + self.segments(segments)
+        vectors = (
+            self.tokens(tokens) + self.positions(torch.arange(tokens.shape[1])) + self.segments(segments)
+        )
         return self.dropout(self.layer_norm(vectors))
 
 
@@ -215,5 +235,10 @@ def _corrupt(tokens: Tensor, positions: Tensor, target: Tensor, sampled: Tensor)
 
 def _losses(gen_logits: Tensor, target: Tensor, scores: Tensor, replaced: Tensor, real: Tensor) -> Tensor:
     mlm = F.cross_entropy(gen_logits.float().flatten(0, 1), target.flatten(), ignore_index=1)
-    rtd = F.binary_cross_entropy_with_logits(scores.float(), replaced.float(), weight=real.float(), reduction="sum") / real.sum()
+    rtd = (
+        F.binary_cross_entropy_with_logits(
+            scores.float(), replaced.float(), weight=real.float(), reduction="sum"
+        )
+        / real.sum()
+    )
     return mlm + DISC_WEIGHT * rtd

@@ -24,7 +24,9 @@ from fairseq_electra.finetuning.runs import USER_DIR
 from fairseq_electra.speedrun.machine import processor
 
 WARM_UP = 50  # updates that are not counted
-TINY_NETWORKS = "--num-hidden-layers 1 --hidden-size 8 --embedding-size 8 --intermediate-size 8 --num-attention-heads 1"
+TINY_NETWORKS = (
+    "--num-hidden-layers 1 --hidden-size 8 --embedding-size 8 --intermediate-size 8 --num-attention-heads 1"
+)
 LINE = f"--user-dir {USER_DIR} --task electra_pretraining --criterion replaced_token_detection"
 LINE += f" --arch electra_tiny {TINY_NETWORKS} --rows blocks --tokens-per-sample 16 --batch-size 1"
 LINE += " --optimizer electra_adam --lr 1e-4 --lr-scheduler polynomial_decay --total-num-update 100000"
@@ -148,7 +150,11 @@ def compare(data: Path, rounds: int, updates: int) -> dict[str, dict[str, float]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
     for _ in range(rounds):
         for name, more in VARIANTS.items():
-            found[name].append(in_a_process([str(data), *LINE.split(), *more.split(), "--max-update", str(WARM_UP + updates)]))
+            found[name].append(
+                in_a_process(
+                    [str(data), *LINE.split(), *more.split(), "--max-update", str(WARM_UP + updates)]
+                )
+            )
             print(f"{name}: {sum(found[name][-1].values()):.2f} ms", flush=True)
     summary = {}
     for name, runs in found.items():
@@ -181,7 +187,10 @@ def markdown(report: dict) -> str:
     found = report["milliseconds"]
     parts = [part for part in next(iter(found.values())) if part not in ("least", "most")]
     lines = ["| ms of an update, empty networks | " + " | ".join(found) + " |", "|---|" + "---|" * len(found)]
-    lines += [f"| {part} | " + " | ".join(f"{values[part]:.2f}" for values in found.values()) + " |" for part in parts]
+    lines += [
+        f"| {part} | " + " | ".join(f"{values[part]:.2f}" for values in found.values()) + " |"
+        for part in parts
+    ]
     return "\n".join(lines)
 
 

@@ -65,7 +65,10 @@ def ours(args: argparse.Namespace, work: Path) -> dict[str, list[float]]:
         processes=args.processes,
         threads=args.threads,
     )
-    return {line["task"]: line["metrics"]["valid"][GLUE[line["task"]].metrics[0]]["values"] for line in results["summary"]}
+    return {
+        line["task"]: line["metrics"]["valid"][GLUE[line["task"]].metrics[0]]["values"]
+        for line in results["summary"]
+    }
 
 
 def theirs(args: argparse.Namespace, work: Path) -> dict[str, list[float]]:
@@ -112,13 +115,21 @@ def markdown(report: dict) -> str:
     heads = [f"{count} seeds, mean ± standard deviation, %", "fairseq_electra", "transformers' Trainer"]
     lines = [f"| {' | '.join([*heads, 'difference', 'twice its standard error'])} |", "|---|---|---|---|---|"]
     for task, found in report["tasks"].items():
-        cells = [f"{statistics.fmean(found[side]):.1f} ± {statistics.stdev(found[side]):.1f}" for side in ("ours", "theirs")]
+        cells = [
+            f"{statistics.fmean(found[side]):.1f} ± {statistics.stdev(found[side]):.1f}"
+            for side in ("ours", "theirs")
+        ]
         cells += [f"{found['difference']:+.1f}", f"{2 * found['standard_error']:.1f}"]
-        lines.append(f"| {task}, {GLUE[task].metrics[0]}, {settings['epochs'][task]} epochs | {' | '.join(cells)} |")
+        lines.append(
+            f"| {task}, {GLUE[task].metrics[0]}, {settings['epochs'][task]} epochs | {' | '.join(cells)} |"
+        )
     precision = "bfloat16" if settings["bf16"] else "float32"
     lines += [
         "",
-        f"{report['net']}, batches of {BATCH}, learning rate {settings['lr']:g}, warm-up of {WARMUP:.0%}, linear decay, {precision}",
+        (
+            f"{report['net']}, batches of {BATCH}, learning rate {settings['lr']:g}, warm-up of {WARMUP:.0%},"
+            f" linear decay, {precision}"
+        ),
     ]
     lines.append(", ".join(f"{name} {version}" for name, version in report["versions"].items()))
     return "\n".join(lines)
@@ -137,8 +148,12 @@ def main() -> None:
         default=TASKS,
         help=f"default: {', '.join(TASKS)}",
     )
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 1 to N, two or more (default: %(default)s)")
-    parser.add_argument("--lr", type=float, default=1e-4, help="learning rate of both sides (default: %(default)s)")
+    parser.add_argument(
+        "--seeds", type=int, default=5, metavar="N", help="seeds 1 to N, two or more (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--lr", type=float, default=1e-4, help="learning rate of both sides (default: %(default)s)"
+    )
     parser.add_argument(
         "--epochs",
         nargs="+",
@@ -166,7 +181,9 @@ def main() -> None:
     if args.seeds < 2:
         raise InputError(f"--seeds {args.seeds}: a spread needs 2 or more")
     if find_spec("accelerate") is None:
-        raise InputError("transformers' Trainer needs accelerate, which is not installed; run: pip install accelerate")
+        raise InputError(
+            "transformers' Trainer needs accelerate, which is not installed; run: pip install accelerate"
+        )
     fairseq_electra.register()
     torch.set_num_threads(args.threads)
     sides = ours(args, args.work), theirs(args, args.work)

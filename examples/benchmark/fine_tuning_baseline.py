@@ -52,7 +52,9 @@ def rows_of(examples: list[Example], labels: tuple[str, ...], tokenizer, max_len
         max_length=max_length,
     )
     targets = [labels.index(str(each.label)) if labels else float(str(each.label)) for each in examples]
-    return [{**{name: encoded[name][i] for name in encoded}, "labels": target} for i, target in enumerate(targets)]
+    return [
+        {**{name: encoded[name][i] for name in encoded}, "labels": target} for i, target in enumerate(targets)
+    ]
 
 
 def train(args: argparse.Namespace) -> dict[str, float]:
@@ -61,7 +63,10 @@ def train(args: argparse.Namespace) -> dict[str, float]:
 
     examples, info = glue_task(args.glue, args.task, args.max_length)
     tokenizer = AutoTokenizer.from_pretrained(args.net)
-    rows = {split: rows_of(examples[split], info.labels, tokenizer, args.max_length) for split in ("train", "valid")}
+    rows = {
+        split: rows_of(examples[split], info.labels, tokenizer, args.max_length)
+        for split in ("train", "valid")
+    }
     set_seed(args.seed)
     updates = args.epochs * -(-len(rows["train"]) // args.batch_size)
     settings = TrainingArguments(

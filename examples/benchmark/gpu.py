@@ -42,7 +42,9 @@ STEPS = 10  # steps of a variant in a round
 TOP = 5  # number of kernels that are listed
 
 
-def make_steps(size: str, rows: int, width: int, device: str) -> dict[str, tuple[Callable[[], None], int | None]]:
+def make_steps(
+    size: str, rows: int, width: int, device: str
+) -> dict[str, tuple[Callable[[], None], int | None]]:
     """Return a warmed-up training step of every variant, and the maximum GPU memory that it used, in MB."""
     from benchmark.baselines import transformers_step
     from benchmark.training_step import CLIP_NORM, VOCABULARY, our_step, random_batch
@@ -98,7 +100,9 @@ def moved(sample: dict, device: str) -> dict:
     return {**sample, "net_input": on_device, "target": on_device["target"]}
 
 
-def seconds_of_traffic(networks: Sequence[EncoderSizes], rows: int, width: int, slots: int, num_tokens: int, device: str) -> float:
+def seconds_of_traffic(
+    networks: Sequence[EncoderSizes], rows: int, width: int, slots: int, num_tokens: int, device: str
+) -> float:
     """Estimate the seconds of the memory traffic of fused kernels, at the measured speed of a large copy.
 
     Args:
@@ -128,7 +132,9 @@ def compare(size: str, rows: int, width: int, device: str, rounds: int, repeats:
     runs = {name: run for name, (run, _) in made.items()}
     sizes, slots = MODEL_SIZES[size].encoder, max(1, round(0.15 * width))
     generator = MODEL_SIZES[size].generator
-    alone_run = products_alone(step_products(sizes, generator, VOCABULARY, rows, width, slots), torch.bfloat16, device)
+    alone_run = products_alone(
+        step_products(sizes, generator, VOCABULARY, rows, width, slots), torch.bfloat16, device
+    )
     alone_run()
     seconds: dict[str, list[float]] = {name: [] for name in [*runs, "products"]}
     for _ in range(rounds):
@@ -226,9 +232,13 @@ def markdown(report: dict) -> str:
 def main() -> None:
     """Run the comparison."""
     parser = new_parser(__doc__, "gpu.json")
-    parser.add_argument("--points", nargs="+", default=list(POINTS), metavar="SIZE:ROWS:WIDTH", help="default: %(default)s")
+    parser.add_argument(
+        "--points", nargs="+", default=list(POINTS), metavar="SIZE:ROWS:WIDTH", help="default: %(default)s"
+    )
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="default: %(default)s")
-    parser.add_argument("--steps", type=int, default=STEPS, help="steps of a variant in a round (default: %(default)s)")
+    parser.add_argument(
+        "--steps", type=int, default=STEPS, help="steps of a variant in a round (default: %(default)s)"
+    )
     args = read_arguments(parser, markdown)
     if args.device == "cuda" and not torch.cuda.is_available():
         parser.error("there is no GPU here; --device cpu runs the program without one")

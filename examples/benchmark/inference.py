@@ -55,7 +55,9 @@ def transformers_runs(folder: Path, texts: list[str]) -> dict[str, dict[str, Cal
         results: list = [None] * len(texts)
         for first in range(0, len(order), rows):
             chosen = order[first : first + rows]
-            batch = tokenizer.pad({name: [column[i] for i in chosen] for name, column in ids.items()}, return_tensors="pt")
+            batch = tokenizer.pad(
+                {name: [column[i] for i in chosen] for name, column in ids.items()}, return_tensors="pt"
+            )
             output = model(**batch)
             values = output.logits.sigmoid() if detect else output.last_hidden_state
             for i, value in zip(chosen, values, strict=True):
@@ -109,7 +111,10 @@ def markdown(report: dict) -> str:
     """Format the tables of a report in Markdown."""
     machine = report["machine"]
     lines = [
-        f"{machine['processor']}, {machine['threads']} thread, torch {machine['torch']}, transformers {machine['transformers']}",
+        (
+            f"{machine['processor']}, {machine['threads']} thread, torch {machine['torch']}, transformers"
+            f" {machine['transformers']}"
+        ),
         "",
     ]
     lines += [
@@ -121,7 +126,8 @@ def markdown(report: dict) -> str:
             for row in found["rows"]:
                 low, high = row["ratio_range"]
                 lines.append(
-                    f"| {net}, {task}: {row['variant']} | {row['sentences_per_cpu_second']:,} | {row['ratio']:.2f} | {low} to {high} |"
+                    f"| {net}, {task}: {row['variant']} | {row['sentences_per_cpu_second']:,} |"
+                    f" {row['ratio']:.2f} | {low} to {high} |"
                 )
     return "\n".join(lines)
 
@@ -140,8 +146,12 @@ def main() -> None:
         metavar="DIR",
         help="folder of the vocabulary (default: that of the checkpoint or its data)",
     )
-    parser.add_argument("--text", metavar="FILE", help="text file for the sentences (default: the built-in corpus)")
-    parser.add_argument("--sentences", type=int, default=256, help="number of sentences (default: %(default)s)")
+    parser.add_argument(
+        "--text", metavar="FILE", help="text file for the sentences (default: the built-in corpus)"
+    )
+    parser.add_argument(
+        "--sentences", type=int, default=256, help="number of sentences (default: %(default)s)"
+    )
     args = read_arguments(parser, markdown)
     import transformers
 

@@ -62,7 +62,11 @@ def tokens_per_second(dataset, batches: np.ndarray) -> float:
     start = time.process_time()
     tokens = 0
     for batch in batches:
-        items = dataset.__getitems__(batch) if hasattr(dataset, "__getitems__") else [dataset[int(i)] for i in batch]
+        items = (
+            dataset.__getitems__(batch)
+            if hasattr(dataset, "__getitems__")
+            else [dataset[int(i)] for i in batch]
+        )
         tokens += int(dataset.collater(items)["ntokens"])
     return tokens / (time.process_time() - start)
 

@@ -33,7 +33,9 @@ BATCHES = 4  # batches of a variant in a round
 PADDED, BY_LENGTH, PACKED = "padded", "batches by length", "--pack"
 
 
-def make_variants(paragraphs: list[str], size: str, width: int, slots: int, autocast: str) -> dict[str, tuple[float, Callable[[], int]]]:
+def make_variants(
+    paragraphs: list[str], size: str, width: int, slots: int, autocast: str
+) -> dict[str, tuple[float, Callable[[], int]]]:
     """Prepare all variants of training on paragraphs.
 
     Args:
@@ -49,7 +51,10 @@ def make_variants(paragraphs: list[str], size: str, width: int, slots: int, auto
     """
     from omegaconf import OmegaConf
 
-    from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionConfig
+    from fairseq_electra.criterions.replaced_token_detection import (
+        ReplacedTokenDetection,
+        ReplacedTokenDetectionConfig,
+    )
     from fairseq_electra.models.electra import ElectraConfig, ElectraModel
     from fairseq_electra.tasks._pretraining_options import ElectraPretrainingConfig
     from fairseq_electra.tasks.electra_pretraining import ElectraPretrainingTask
@@ -72,7 +77,9 @@ def make_variants(paragraphs: list[str], size: str, width: int, slots: int, auto
                 "cpu": not torch.cuda.is_available(),
                 "ddp_backend": "pytorch_ddp",
             }
-            options |= dict.fromkeys(["fp16", "bf16", "memory_efficient_fp16", "memory_efficient_bf16", "amp", "tpu"], False)
+            options |= dict.fromkeys(
+                ["fp16", "bf16", "memory_efficient_fp16", "memory_efficient_bf16", "amp", "tpu"], False
+            )
             cfg: Any = OmegaConf.merge(OmegaConf.structured(ElectraPretrainingConfig), options)
             task = ElectraPretrainingTask.setup_task(cfg)
             dataset = task.load_dataset("train")
@@ -83,11 +90,15 @@ def make_variants(paragraphs: list[str], size: str, width: int, slots: int, auto
                 "max_position_embeddings": max(512, width),
             }
             sizes |= {"dropout": 0.0, "attention_dropout": 0.0}
-            model = ElectraModel.build_model(OmegaConf.merge(OmegaConf.structured(ElectraConfig), sizes), task)
+            model = ElectraModel.build_model(
+                OmegaConf.merge(OmegaConf.structured(ElectraConfig), sizes), task
+            )
             criterion = ReplacedTokenDetection(OmegaConf.structured(ReplacedTokenDetectionConfig), task)
             optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
             order = dataset.ordered_indices()
-            batches = by_length(dataset.sizes, slots) if name == BY_LENGTH else of_one_length(order, width, slots)
+            batches = (
+                by_length(dataset.sizes, slots) if name == BY_LENGTH else of_one_length(order, width, slots)
+            )
 
             def train(
                 task=task,
@@ -152,7 +163,9 @@ def filled_by_length(sizes: np.ndarray, slots: int) -> float:
     return float(sizes.sum()) / sum(len(rows) * longest for rows, longest in cut_by_length(sizes, slots))
 
 
-def compare(paragraphs: list[str], size: str, width: int, slots: int, autocast: str, rounds: int) -> list[dict]:
+def compare(
+    paragraphs: list[str], size: str, width: int, slots: int, autocast: str, rounds: int
+) -> list[dict]:
     """Measure the processor time of all variants in turn, after a warm-up round."""
     variants = make_variants(paragraphs, size, width, slots, autocast)
     speeds: dict[str, list[float]] = {name: [] for name in variants}
@@ -188,7 +201,10 @@ def markdown(report: dict) -> str:
         for row in found["rows"]:
             low, high = row["ratio_range"]
             title = f"{found['size']}, rows of {found['width']}: {row['variant']}"
-            lines.append(f"| {title} | {row['filled']:.1%} | {row['tokens_per_cpu_second']:,} | {row['ratio']:.2f} | {low} to {high} |")
+            lines.append(
+                f"| {title} | {row['filled']:.1%} | {row['tokens_per_cpu_second']:,} | {row['ratio']:.2f} |"
+                f" {low} to {high} |"
+            )
     for size, net in report.get("nets", {}).items():
         lines += ["", f"{size}: {net['positions']} positions, --norm {net['norm']}"]
     return "\n".join(lines)
@@ -197,9 +213,15 @@ def markdown(report: dict) -> str:
 def main() -> None:
     """Run the comparison."""
     parser = new_parser(__doc__, "packing.json")
-    parser.add_argument("--text", metavar="FILE", help="text file with one paragraph per line (default: the built-in corpus)")
-    parser.add_argument("--sizes", nargs="+", default=["tiny", "small"], help="model sizes (default: tiny small)")
-    parser.add_argument("--widths", nargs="+", type=int, default=[128, 512], help="row lengths in tokens (default: 128 512)")
+    parser.add_argument(
+        "--text", metavar="FILE", help="text file with one paragraph per line (default: the built-in corpus)"
+    )
+    parser.add_argument(
+        "--sizes", nargs="+", default=["tiny", "small"], help="model sizes (default: tiny small)"
+    )
+    parser.add_argument(
+        "--widths", nargs="+", type=int, default=[128, 512], help="row lengths in tokens (default: 128 512)"
+    )
     parser.add_argument(
         "--slots",
         type=int,

@@ -88,7 +88,9 @@ def variants(net: str, texts: list[str], folder: Path) -> dict[str, Callable[[],
         f"transformers' pipeline, batches of {rows}": lambda rows=rows: theirs(rows)  # type: ignore[misc]
         for rows in BATCHES
     }
-    return made | {"fairseq-electra predict": lambda: [answer["probabilities"]["no"] for answer in predictor(texts)]}
+    return made | {
+        "fairseq-electra predict": lambda: [answer["probabilities"]["no"] for answer in predictor(texts)]
+    }
 
 
 def compare(net: str, texts: list[str], rounds: int) -> dict:
@@ -128,7 +130,10 @@ def markdown(report: dict) -> str:
     """Format the table of a report in Markdown."""
     machine = report["machine"]
     lines = [
-        f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}, transformers {machine['transformers']}",
+        (
+            f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}, transformers"
+            f" {machine['transformers']}"
+        ),
         "",
     ]
     lines += [
@@ -138,7 +143,10 @@ def markdown(report: dict) -> str:
     for size, found in report["sizes"].items():
         for row in found["rows"]:
             low, high = row["ratio_range"]
-            lines.append(f"| {size}: {row['variant']} | {row['lines_per_second']:,} | {row['ratio']:.2f} | {low} to {high} |")
+            lines.append(
+                f"| {size}: {row['variant']} | {row['lines_per_second']:,} | {row['ratio']:.2f} | {low} to"
+                f" {high} |"
+            )
     return "\n".join([*lines, *model_lines(report)])
 
 
@@ -147,17 +155,27 @@ def model_lines(report: dict) -> list[str]:
     return [line for size, net in report.get("nets", {}).items() for line in ("", f"{size}: {net}")]
 
 
-def arguments(description: str | None, number: int, output: str, unit: str, markdown: Markdown) -> argparse.Namespace:
+def arguments(
+    description: str | None, number: int, output: str, unit: str, markdown: Markdown
+) -> argparse.Namespace:
     """Read the command line of a comparison of ``number`` lines or questions (``unit``)."""
     parser = new_parser(description, output)
-    parser.add_argument("--sizes", nargs="+", default=["tiny", "small"], help="model sizes (default: tiny small)")
+    parser.add_argument(
+        "--sizes", nargs="+", default=["tiny", "small"], help="model sizes (default: tiny small)"
+    )
     parser.add_argument("--text", metavar="FILE", help=f"file for the {unit} (default: the built-in corpus)")
-    parser.add_argument(f"--{unit}", type=int, default=number, help=f"number of {unit} (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads of both sides (default: %(default)s)")
+    parser.add_argument(
+        f"--{unit}", type=int, default=number, help=f"number of {unit} (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=2, help="CPU threads of both sides (default: %(default)s)"
+    )
     return read_arguments(parser, markdown)
 
 
-def measure(args: argparse.Namespace, unit: str, number: int, compare: Callable[[str], dict], markdown: Markdown) -> None:
+def measure(
+    args: argparse.Namespace, unit: str, number: int, compare: Callable[[str], dict], markdown: Markdown
+) -> None:
     """Compare every size, with the positions of ``--arch`` and with learned ones, and publish the report."""
     import transformers
 

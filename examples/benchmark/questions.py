@@ -38,7 +38,10 @@ def made_up(number: int) -> Squad:
     lines = sentences(None, number * 2)
     contexts = [". ".join(lines[i : i + 8]) for i in range(0, len(lines) - 8, 8)]
     asked = [(k, line) for k in range(len(contexts)) for line in lines[8 * k : 8 * k + 5]]
-    questions = [Question(str(i), line[:60], k, ((contexts[k].index(line[:40]), line[:40]),)) for i, (k, line) in enumerate(asked[:number])]
+    questions = [
+        Question(str(i), line[:60], k, ((contexts[k].index(line[:40]), line[:40]),))
+        for i, (k, line) in enumerate(asked[:number])
+    ]
     return Squad(contexts, questions)
 
 
@@ -100,22 +103,36 @@ def answers(squad: Squad, pretrained, folder: Path) -> dict[str, Callable[[], li
     model = AutoModelForQuestionAnswering.from_pretrained(folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     predictor = AnswerPredictor(ElectraHubInterface(pretrained), HEAD)
-    lines = [f"{question.text}\t{squad.contexts[question.context]}".replace("\n", " ") for question in squad.questions]
+    lines = [
+        f"{question.text}\t{squad.contexts[question.context]}".replace("\n", " ")
+        for question in squad.questions
+    ]
 
     @torch.inference_mode()
     def theirs(rows: int, by_length: bool) -> list[tuple[int, int]]:
         windows = their_windows(squad, tokenizer)
         number = len(windows["input_ids"])
-        order = sorted(range(number), key=lambda i: len(windows["input_ids"][i])) if by_length else list(range(number))
+        order = (
+            sorted(range(number), key=lambda i: len(windows["input_ids"][i]))
+            if by_length
+            else list(range(number))
+        )
         best: list[list[tuple[float, tuple[int, int]]]] = [[] for _ in squad.questions]
         for first in range(0, number, rows):
             chosen = order[first : first + rows]
-            columns = {name: [windows[name][i] for i in chosen] for name in ("input_ids", "token_type_ids", "attention_mask")}
+            columns = {
+                name: [windows[name][i] for i in chosen]
+                for name in ("input_ids", "token_type_ids", "attention_mask")
+            }
             padding: dict = {} if by_length else {"padding": "max_length", "max_length": MAX_LENGTH}
             found = model(**tokenizer.pad(columns, return_tensors="pt", **padding))
-            for i, start, end in zip(chosen, found.start_logits.numpy(), found.end_logits.numpy(), strict=True):
+            for i, start, end in zip(
+                chosen, found.start_logits.numpy(), found.end_logits.numpy(), strict=True
+            ):
                 question = windows["overflow_to_sample_mapping"][i]
-                best[question] += _candidates(start, end, windows["offset_mapping"][i], windows.sequence_ids(i))
+                best[question] += _candidates(
+                    start, end, windows["offset_mapping"][i], windows.sequence_ids(i)
+                )
         return [max(each)[1] for each in best]
 
     made: dict[str, Callable[[], list[tuple[int, int]]]] = {}
@@ -123,10 +140,14 @@ def answers(squad: Squad, pretrained, folder: Path) -> dict[str, Callable[[], li
         for by_length in (False, True):
             how = "sorted by length" if by_length else f"padded to {MAX_LENGTH}, as its example"
             made[f"transformers, {how}, batches of {rows}"] = functools.partial(theirs, rows, by_length)
-    return made | {"fairseq-electra predict": lambda: [(answer["begin"], answer["end"]) for answer in predictor(lines)]}
+    return made | {
+        "fairseq-electra predict": lambda: [(answer["begin"], answer["end"]) for answer in predictor(lines)]
+    }
 
 
-def _candidates(start: np.ndarray, end: np.ndarray, offsets: list, of: list) -> list[tuple[float, tuple[int, int]]]:
+def _candidates(
+    start: np.ndarray, end: np.ndarray, offsets: list, of: list
+) -> list[tuple[float, tuple[int, int]]]:
     """Return the best answers of a window with their scores, as transformers' example finds them."""
     first = of.index(1)
     last = len(of) - of[::-1].index(1)
@@ -134,7 +155,12 @@ def _candidates(start: np.ndarray, end: np.ndarray, offsets: list, of: list) -> 
         start[first:last].argsort()[-BEST_SPANS:] + first,
         end[first:last].argsort()[-BEST_SPANS:] + first,
     )
-    return [(start[a] + end[b], (offsets[a][0], offsets[b][1])) for a in starts for b in ends if a <= b < a + MAX_ANSWER]
+    return [
+        (start[a] + end[b], (offsets[a][0], offsets[b][1]))
+        for a in starts
+        for b in ends
+        if a <= b < a + MAX_ANSWER
+    ]
 
 
 def compare(net: str, squad: Squad, rounds: int, with_features: bool = True) -> dict:
@@ -152,16 +178,21 @@ def compare(net: str, squad: Squad, rounds: int, with_features: bool = True) -> 
             MAX_LENGTH,
             lambda hidden_size: (HEAD, IndependentAnswerHead(hidden_size), []),
         )
-        pretrained.task = TaskInfo("", ANSWERING, 2, (), (), MAX_LENGTH, stride=STRIDE, max_question=MAX_QUESTION)
+        pretrained.task = TaskInfo(
+            "", ANSWERING, 2, (), (), MAX_LENGTH, stride=STRIDE, max_question=MAX_QUESTION
+        )
         export_transformers(pretrained, folder / "net")
         windows = features(squad, pretrained.tokenizer, AutoTokenizer.from_pretrained(folder / "net"))
         numbers = {name: run() for name, run in windows.items()}
         number = numbers["fairseq-electra prepare"]
-        timed_features = {"features": timed(windows, rounds, number, "windows_per_second")} if with_features else {}
+        timed_features = (
+            {"features": timed(windows, rounds, number, "windows_per_second")} if with_features else {}
+        )
         found = answers(squad, pretrained, folder / "net")
         contexts = [squad.contexts[question.context] for question in squad.questions]
         spans = {
-            name: whole_words(np.array(run(), dtype=float)[:, None] @ SPAN_TO_ANSWER, contexts)[:, 0, :2] for name, run in found.items()
+            name: whole_words(np.array(run(), dtype=float)[:, None] @ SPAN_TO_ANSWER, contexts)[:, 0, :2]
+            for name, run in found.items()
         }
         *others, ours = found
         same = min(float((spans[name] == spans[ours]).all(-1).mean()) for name in others)
@@ -177,7 +208,10 @@ def markdown(report: dict) -> str:
     """Format the table of a report in Markdown."""
     machine = report["machine"]
     lines = [
-        f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}, transformers {machine['transformers']}",
+        (
+            f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}, transformers"
+            f" {machine['transformers']}"
+        ),
         "",
     ]
     lines += ["| questions to | windows/s | ratio | range |", "|---|---|---|---|"]
@@ -186,7 +220,9 @@ def markdown(report: dict) -> str:
             for row in found.get(what, ()):
                 low, high = row["ratio_range"]
                 title = f"{what if what == 'features' else f'{size}: {what}'}: {row['variant']}"
-                lines.append(f"| {title} | {row['windows_per_second']:,} | {row['ratio']:.2f} | {low} to {high} |")
+                lines.append(
+                    f"| {title} | {row['windows_per_second']:,} | {row['ratio']:.2f} | {low} to {high} |"
+                )
     return "\n".join([*lines, *model_lines(report)])
 
 

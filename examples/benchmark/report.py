@@ -34,14 +34,18 @@ def new_parser(description: str | None, output: str, rounds: int = 5) -> argpars
         output: The default file of the report.
         rounds: The default number of rounds.
     """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "--rounds",
         type=int,
         default=rounds,
         help="number of rounds; in each, every variant runs once (default: %(default)s)",
     )
-    parser.add_argument("--output", default=output, metavar="FILE", help="file of the report (default: %(default)s)")
+    parser.add_argument(
+        "--output", default=output, metavar="FILE", help="file of the report (default: %(default)s)"
+    )
     parser.add_argument(
         "--table",
         metavar="FILE",
@@ -83,12 +87,16 @@ def run_logged(command: Sequence[str], log: Path, threads: int, seconds: float |
     with log.open("w") as stream:
         words = [sys.executable, "-m", *command]
         try:
-            done = subprocess.run(words, stdout=stream, stderr=subprocess.STDOUT, env=environment, timeout=seconds)
+            done = subprocess.run(
+                words, stdout=stream, stderr=subprocess.STDOUT, env=environment, timeout=seconds
+            )
         except subprocess.TimeoutExpired as error:
             raise TimeoutError(f"{command[0]} was stopped: it exceeded its time limit") from error
     if done.returncode:
         end = log.read_text(encoding="utf-8").splitlines()[-20:]
-        raise RuntimeError("\n".join([f"{command[0]} ended with status {done.returncode}, and last printed", *end]))
+        raise RuntimeError(
+            "\n".join([f"{command[0]} ended with status {done.returncode}, and last printed", *end])
+        )
 
 
 def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> dict:

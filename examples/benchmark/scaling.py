@@ -55,7 +55,9 @@ def in_a_process(args: argparse.Namespace, *point: object) -> dict:
     """Run :func:`measure` in its own process."""
     command = [sys.executable, "-m", "benchmark.scaling", "--point", *map(str, point)]
     command += ["--autocast", args.autocast, "--threads", str(args.threads), "--rounds", str(args.rounds)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    return json.loads(
+        subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+    )
 
 
 def markdown(report: dict) -> str:
@@ -66,7 +68,9 @@ def markdown(report: dict) -> str:
     for point in report["points"]:
         low, high = point["range"]
         title = f"{point['size']}, {point['rows']} x {point['width']}"
-        lines.append(f"| {title} | {point['tokens_per_second']:,} | {low:,} to {high:,} | {point['megabytes']:,} |")
+        lines.append(
+            f"| {title} | {point['tokens_per_second']:,} | {low:,} to {high:,} | {point['megabytes']:,} |"
+        )
     return "\n".join(lines)
 
 
@@ -87,7 +91,9 @@ def plot(report: dict, output: Path) -> None:
             strict=True,
         ):
             for width in dict.fromkeys(point["width"] for point in report["points"]):
-                points = [point for point in report["points"] if (point["size"], point["width"]) == (size, width)]
+                points = [
+                    point for point in report["points"] if (point["size"], point["width"]) == (size, width)
+                ]
                 axis.plot(
                     [point["rows"] * width for point in points],
                     [point[name] for point in points],
@@ -111,7 +117,9 @@ def plot(report: dict, output: Path) -> None:
 def main() -> None:
     """Run the comparison."""
     parser = new_parser(__doc__, "scaling.json", rounds=3)
-    parser.add_argument("--sizes", nargs="+", default=["tiny", "small"], help="model sizes (default: tiny small)")
+    parser.add_argument(
+        "--sizes", nargs="+", default=["tiny", "small"], help="model sizes (default: tiny small)"
+    )
     parser.add_argument(
         "--widths",
         nargs="+",
@@ -138,7 +146,9 @@ def main() -> None:
         choices=["none", "bf16"],
         help="number format of matrix products (default: %(default)s)",
     )
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="CPU threads (default: %(default)s)")
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count() or 1, help="CPU threads (default: %(default)s)"
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="also write a plot to this file")
     parser.add_argument(
         "--point",
@@ -153,7 +163,9 @@ def main() -> None:
         return
     points = []
     with machine_lock():
-        for point in [(s, w, r) for s in args.sizes for w in args.widths for r in args.rows if w * r <= args.most_tokens]:
+        for point in [
+            (s, w, r) for s in args.sizes for w in args.widths for r in args.rows if w * r <= args.most_tokens
+        ]:
             points.append(in_a_process(args, *point))
             print(points[-1], flush=True)
     machine = {

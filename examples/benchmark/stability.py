@@ -66,14 +66,17 @@ def plan(study: str, seeds: bool) -> dict[str, str]:
     """Return the names of the runs of a study, with the options that each adds to the common ones."""
     if study == "rates":
         return {
-            f"rate {share:g} x {RECIPE['rate']:g}, warm-up {warmup:.0%}": f"--lr {share * RECIPE['rate']:g} "
-            f"--warmup-updates {round(warmup * RECIPE['total'])}"
+            f"rate {share:g} x {RECIPE['rate']:g}, warm-up {warmup:.0%}": (
+                f"--lr {share * RECIPE['rate']:g} --warmup-updates {round(warmup * RECIPE['total'])}"
+            )
             for share in (0.5, 1, 2)
             for warmup in (RECIPE["warmup"], 0.1)
         }
     runs = dict(CAUSES)
     if seeds:
-        runs |= {f"{name}, seed {seed}": f"{CAUSES[name]} --seed {seed}" for name in DECIDING for seed in SEEDS[1:]}
+        runs |= {
+            f"{name}, seed {seed}": f"{CAUSES[name]} --seed {seed}" for name in DECIDING for seed in SEEDS[1:]
+        }
     return runs
 
 
@@ -111,8 +114,12 @@ def is_alive(points: list[dict]) -> bool:
 
 def main() -> None:
     """Make the runs that are missing, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", nargs="?", type=Path, metavar="DATA", help="folder of binarized text with train and valid")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "data", nargs="?", type=Path, metavar="DATA", help="folder of binarized text with train and valid"
+    )
     parser.add_argument(
         "--study",
         choices=["causes", "rates"],
@@ -120,11 +127,15 @@ def main() -> None:
         help="which study to run (default: %(default)s)",
     )
     parser.add_argument("--only", metavar="TEXT", help="only the runs whose names contain this text")
-    parser.add_argument("--seeds", action="store_true", help="with causes: two more seeds of the runs that decide")
+    parser.add_argument(
+        "--seeds", action="store_true", help="with causes: two more seeds of the runs that decide"
+    )
     parser.add_argument("--updates", type=int, default=800, help="updates of a run (default: %(default)s)")
     parser.add_argument("--rows", type=int, default=16, help="rows of a batch (default: %(default)s)")
     parser.add_argument("--tokens", type=int, default=64, help="tokens of a row (default: %(default)s)")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="parallel runs (default: %(default)s)")
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, help="parallel runs (default: %(default)s)"
+    )
     parser.add_argument(
         "--output",
         type=Path,
@@ -149,13 +160,21 @@ def main() -> None:
     if args.output.exists():
         report = json.loads(args.output.read_text(encoding="utf-8"))
         if report["shape"] != shape:
-            parser.error(f"{args.output} holds runs of the shape {report['shape']}, not {shape}; name another --output")
-    wanted = {name: options for name, options in plan(args.study, args.seeds).items() if (args.only or "") in name}
+            parser.error(
+                f"{args.output} holds runs of the shape {report['shape']}, not {shape}; name another --output"
+            )
+    wanted = {
+        name: options for name, options in plan(args.study, args.seeds).items() if (args.only or "") in name
+    }
     if args.study == "causes" and THEIRS not in report["runs"] and (args.only or "") in THEIRS:
         torch.set_num_threads(1)
         found = stability_baseline.train(args.data, args, RECIPE)
         record(report, args.output, THEIRS, {"options": "", "curve": found, "alive": is_alive(found)})
-    lines = {name: arguments(args.data, name, options, args) for name, options in wanted.items() if name not in report["runs"]}
+    lines = {
+        name: arguments(args.data, name, options, args)
+        for name, options in wanted.items()
+        if name not in report["runs"]
+    }
     for name, trouble, records in train_all(lines, args.output.with_suffix(".logs"), args.processes):
         found = curve(records)
         run = {
@@ -185,7 +204,10 @@ def markdown(report: dict) -> str:
         at = {point["update"]: point for point in run["curve"]}
         areas = [f"{at[update]['fixed_auc']:.3f}" if update in at else "" for update in updates]
         last = run["curve"][-1] if run["curve"] else {}
-        figures = [f"{last[key]:.{places}f}" if key in last else "" for key, places in (("disc_auc", 3), ("mask_token_accuracy", 1))]
+        figures = [
+            f"{last[key]:.{places}f}" if key in last else ""
+            for key, places in (("disc_auc", 3), ("mask_token_accuracy", 1))
+        ]
         verdict = "alive" if run["alive"] else f"dead{': ' + run['trouble'] if 'trouble' in run else ''}"
         lines.append(f"| {name} | {' | '.join([*areas, *figures])} | {verdict} |")
     return "\n".join(lines)

@@ -35,7 +35,9 @@ def train(data: Path, args: argparse.Namespace, recipe: dict) -> list[dict]:
     task = ElectraPretrainingTask.setup_task(cfg)
     text, valid = task.load_dataset("train"), task.load_dataset("valid")
     networks, step = transformers_step("small", len(task.source_dictionary), 0.1, masked_only=True)
-    optimizer = torch.optim.AdamW(networks.parameters(), lr=recipe["rate"], eps=1e-6, weight_decay=0.01, fused=True)
+    optimizer = torch.optim.AdamW(
+        networks.parameters(), lr=recipe["rate"], eps=1e-6, weight_decay=0.01, fused=True
+    )
     warmup = round(recipe["warmup"] * recipe["total"])
     order, points = text.ordered_indices(), []
     for update in range(args.updates):
@@ -60,7 +62,9 @@ def train(data: Path, args: argparse.Namespace, recipe: dict) -> list[dict]:
 
 
 # options that the task reads from other parts of fairseq's configuration
-FAIRSEQ_DEFAULTS = dict.fromkeys(("fp16", "bf16", "memory_efficient_fp16", "memory_efficient_bf16", "amp", "tpu"), False)
+FAIRSEQ_DEFAULTS = dict.fromkeys(
+    ("fp16", "bf16", "memory_efficient_fp16", "memory_efficient_bf16", "amp", "tpu"), False
+)
 FAIRSEQ_DEFAULTS |= {"cpu": True, "update_freq": [1], "ddp_backend": "pytorch_ddp"}  # type: ignore[dict-item]
 
 
@@ -76,7 +80,9 @@ def score(networks, valid, mask: int) -> dict[str, float]:
         histogram = histogram + score_histogram(logits, fixed["is_replaced"], ~net["padding_mask"])
         best = networks["generator"](net["src_tokens"].long(), **masks).logits.argmax(-1)
         guessed = best.gather(1, net["masked_positions"])
-        hidden = _has_symbol(net["src_tokens"], net["masked_positions"], mask) & (sample["target"] != valid.pad)
+        hidden = _has_symbol(net["src_tokens"], net["masked_positions"], mask) & (
+            sample["target"] != valid.pad
+        )
         right, shown = right + int((hidden & (guessed == sample["target"])).sum()), shown + int(hidden.sum())
     return {
         "fixed_auc": round(area_under_curve(histogram), 4),

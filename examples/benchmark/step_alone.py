@@ -41,7 +41,9 @@ class StepAlone:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # from hydra, about how fairseq calls it
-            cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), input_args=line))
+            cfg = convert_namespace_to_omegaconf(
+                options.parse_args_and_arch(options.get_training_parser(), input_args=line)
+            )
         torch.manual_seed(cfg.common.seed)
         self.task = tasks.setup_task(cfg.task)
         self.model = self.task.build_model(cfg.model).to(device).train()
@@ -119,7 +121,9 @@ class StepAlone:
     def products(self) -> Callable[[], None]:
         """Return a function that computes only the matrix products of a step, in its number format."""
         kind = matmul_dtype(str(self.task.cfg.autocast), self.device)
-        return products_alone(step_products(*self.sizes, len(self.task.dictionary), *self.batch), kind, self.device)
+        return products_alone(
+            step_products(*self.sizes, len(self.task.dictionary), *self.batch), kind, self.device
+        )
 
     def traffic_seconds(self) -> float:
         """Estimate the seconds of memory traffic on a GPU; 0 on a CPU, whose caches hold much of the data."""

@@ -35,11 +35,17 @@ def markdown(folder: Path) -> str:
         *_trainer(read["trainer"], read["updates"]),
         *_packing(read["packing"]),
         *_text(read["avx2"]["loader"], read["text"]["found"]["rows"]),
-        *((f"`{name}` of small", SORTED, [_faster(found["rows"], OURS)]) for name, found in read["inference"]["nets"]["small"].items()),
+        *(
+            (f"`{name}` of small", SORTED, [_faster(found["rows"], OURS)])
+            for name, found in read["inference"]["nets"]["small"].items()
+        ),
         *_answers(read["prediction"], read["questions"]),
     ]
     lines = ["| | against | times as fast (tiny, small) |", "|---|---|---|"]
-    return "\n".join(lines + [f"| {what} | {against} | {', '.join(map(_rounded, times))} |" for what, against, times in rows])
+    return "\n".join(
+        lines
+        + [f"| {what} | {against} | {', '.join(map(_rounded, times))} |" for what, against, times in rows]
+    )
 
 
 def _steps(float32: dict, bfloat16: dict, amx: dict) -> list[Row]:
@@ -51,7 +57,10 @@ def _steps(float32: dict, bfloat16: dict, amx: dict) -> list[Row]:
         for variant, against in BASELINES.items():
             if all(_has(report[size], variant + suffix) for size in SIZES):
                 positions = "rotary" if variant == ROFORMER else "learned"
-                times = [_faster(report[size], _with(positions, report[size], ours), variant + suffix) for size in SIZES]
+                times = [
+                    _faster(report[size], _with(positions, report[size], ours), variant + suffix)
+                    for size in SIZES
+                ]
                 found.append(
                     (
                         f"pre-training step, {kind}, {positions} positions",
@@ -77,13 +86,19 @@ def _on_gpu(report: dict) -> list[Row]:
     for point in report["points"]:
         ms = {row["variant"]: row["ms"] for row in point["variants"]}
         step = f"pre-training step of {point['size']} on a GPU, `--compile --cuda-graphs`"
-        found += [(step, theirs, [ms[theirs] / ms[gpu.OURS_GRAPHED]]) for theirs in ms if theirs.startswith(gpu.THEIRS)]
+        found += [
+            (step, theirs, [ms[theirs] / ms[gpu.OURS_GRAPHED]])
+            for theirs in ms
+            if theirs.startswith(gpu.THEIRS)
+        ]
     return found
 
 
 def _trainer(line: dict, between: dict) -> list[Row]:
     # in older reports, our small has the embedding size of --arch, and both sides have learned positions
-    theirs = "its `masked_lm`, one network" + ("" if "products" in line else " (of small with an embedding twice as wide)")
+    theirs = "its `masked_lm`, one network" + (
+        "" if "products" in line else " (of small with an embedding twice as wide)"
+    )
     found: list[Row] = []
     for ours, base, how in (
         (trainer.OURS, trainer.THEIRS, "float32"),
@@ -92,7 +107,9 @@ def _trainer(line: dict, between: dict) -> list[Row]:
     ):
         if all(_has(line[size], ours) for size in SIZES):
             times = [_faster(line[size], ours, base) for size in SIZES]
-            found.append((f"`fairseq-train`, two networks, {how}", f"{theirs}, {how.partition(', ')[0]}", times))
+            found.append(
+                (f"`fairseq-train`, two networks, {how}", f"{theirs}, {how.partition(', ')[0]}", times)
+            )
     of_step = {point["size"]: point["host"]["ratio"] for point in between["points"]}
     return [
         *found,
@@ -143,7 +160,9 @@ def _answers(lines: dict, questions: dict) -> list[Row]:
             )
         # older reports have only learned positions, under the name of the size
         both = "tiny" + prediction.LEARNED in report
-        for positions, suffix in (("rotary", ""), ("learned", prediction.LEARNED)) if both else (("learned", ""),):
+        for positions, suffix in (
+            (("rotary", ""), ("learned", prediction.LEARNED)) if both else (("learned", ""),)
+        ):
             times = [_faster(report[size + suffix][key], "fairseq-electra predict") for size in SIZES]
             found.append((f"{what}, {positions} positions", against, times))
     return found

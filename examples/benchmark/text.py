@@ -52,13 +52,17 @@ class Cost(NamedTuple):
         return Cost(self.cpu + other.cpu, self.wall + other.wall, max(self.memory, other.memory))
 
 
-def run(*command: str | Path, stdin: Path | None = None, stdout: Path | None = None, threads: int | None = None) -> Cost:
+def run(
+    *command: str | Path, stdin: Path | None = None, stdout: Path | None = None, threads: int | None = None
+) -> Cost:
     """Run a program to its end.
 
     Raises:
         RuntimeError: The program failed.
     """
-    environment = dict(os.environ) | ({} if threads is None else {"RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)})
+    environment = dict(os.environ) | (
+        {} if threads is None else {"RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+    )
     with (
         open(stdin or os.devnull, "rb") as source,
         open(stdout or os.devnull, "wb") as sink,
@@ -66,7 +70,9 @@ def run(*command: str | Path, stdin: Path | None = None, stdout: Path | None = N
     ):
         launch = [sys.executable, "-S", "-c", LAUNCHER, usage.name, *map(str, command)]
         start = time.perf_counter()
-        ended = subprocess.run(launch, stdin=source, stdout=sink, stderr=subprocess.DEVNULL, env=environment, check=False)
+        ended = subprocess.run(
+            launch, stdin=source, stdout=sink, stderr=subprocess.DEVNULL, env=environment, check=False
+        )
         wall = time.perf_counter() - start
         if ended.returncode:
             raise RuntimeError(f"{' '.join(map(str, command))} ended with status {ended.returncode}")
@@ -97,8 +103,12 @@ def preprocess(pieces: Path, vocabulary: Path, destination: Path) -> Cost:
 def ways(text: Path, vocabulary: Path, folder: Path) -> dict[str, Cost]:
     """Encode a text once in each way."""
     words, word_pieces, pieces = folder / "words", folder / "word_pieces", folder / "pieces"
-    costs = {OURS: electra("encode", "--vocab", vocabulary, "--destdir", folder / "ours", "--trainpref", text)}
-    costs[OURS_ON_ONE_CORE] = electra("encode", "--vocab", vocabulary, "--destdir", folder / "one", "--trainpref", text, threads=1)
+    costs = {
+        OURS: electra("encode", "--vocab", vocabulary, "--destdir", folder / "ours", "--trainpref", text)
+    }
+    costs[OURS_ON_ONE_CORE] = electra(
+        "encode", "--vocab", vocabulary, "--destdir", folder / "one", "--trainpref", text, threads=1
+    )
     tokenize = ["-c", "from sacremoses.cli import cli; cli()", "-l", "en", "-j", CORES, "-q", "tokenize"]
     moses = run(sys.executable, *tokenize, stdin=text, stdout=words)
     moses += electra("encode", "--vocab", vocabulary, stdin=words, stdout=word_pieces)
@@ -125,7 +135,9 @@ def cut(files: list[Path], megabytes: float, output: Path) -> float:
     return written / 1e6
 
 
-def compare(files: list[Path], megabytes: float, vocabulary_megabytes: float, memory_at: list[float], rounds: int) -> dict:
+def compare(
+    files: list[Path], megabytes: float, vocabulary_megabytes: float, memory_at: list[float], rounds: int
+) -> dict:
     """Measure all ways in turn.
 
     Args:
@@ -149,7 +161,9 @@ def compare(files: list[Path], megabytes: float, vocabulary_megabytes: float, me
         memory = {}
         for size in memory_at:
             actual = cut(files, size, text)
-            cost = electra("encode", "--vocab", vocabulary, "--destdir", folder / f"at{size}", "--trainpref", text)
+            cost = electra(
+                "encode", "--vocab", vocabulary, "--destdir", folder / f"at{size}", "--trainpref", text
+            )
             memory[f"{actual:.0f}"] = round(cost.memory)
     return {
         "megabytes": round(megabytes, 1),
@@ -167,7 +181,10 @@ def row(way: str, costs: list[Cost], found: dict[str, list[Cost]], megabytes: fl
     """Summarize a way; ``cpu`` and ``wall`` are ratios to the chain, ``alike`` to that without sacremoses."""
 
     def ratio(attribute: str, base: str = CHAIN) -> dict:
-        ratios = [getattr(theirs, attribute) / getattr(own, attribute) for own, theirs in zip(costs, found[base], strict=True)]
+        ratios = [
+            getattr(theirs, attribute) / getattr(own, attribute)
+            for own, theirs in zip(costs, found[base], strict=True)
+        ]
         return {
             "ratio": round(statistics.median(ratios), 2),
             "range": [round(min(ratios), 2), round(max(ratios), 2)],
@@ -203,7 +220,10 @@ def markdown(report: dict) -> str:
     sizes = ", ".join(f"{memory} MB for {size} MB of text" for size, memory in found["memory"].items())
     lines += [
         "",
-        f"A vocabulary of {made['entries']:,} of {made['megabytes']} MB takes {made['cpu_seconds']} seconds of a core.",
+        (
+            f"A vocabulary of {made['entries']:,} of {made['megabytes']} MB takes {made['cpu_seconds']}"
+            " seconds of a core."
+        ),
     ]
     return "\n".join([*lines, f"Most memory of `encode`: {sizes}."])
 
@@ -216,8 +236,12 @@ def _range(ratio: dict) -> str:
 def main() -> None:
     """Run the comparison."""
     parser = new_parser(__doc__, "text.json", rounds=3)
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="text files with one paragraph per line")
-    parser.add_argument("--megabytes", type=float, default=10, help="megabytes of text to encode (default: %(default)s)")
+    parser.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE", help="text files with one paragraph per line"
+    )
+    parser.add_argument(
+        "--megabytes", type=float, default=10, help="megabytes of text to encode (default: %(default)s)"
+    )
     parser.add_argument(
         "--vocabulary-megabytes",
         type=float,

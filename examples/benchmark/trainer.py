@@ -50,14 +50,21 @@ AS_ROBERTA = ["--positions", "learned", "--norm", "post"]
 def main() -> None:
     """Measure, write the report and print its table."""
     parser = new_parser(__doc__, "trainer.json", rounds=3)
-    parser.add_argument("--updates", type=int, default=RECORDS, help="updates of a run (default: %(default)s)")
+    parser.add_argument(
+        "--updates", type=int, default=RECORDS, help="updates of a run (default: %(default)s)"
+    )
     parser.add_argument("--rows", type=int, default=16, help="rows of a batch (default: %(default)s)")
-    parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=MODEL_SIZES, help="default: %(default)s")
+    parser.add_argument(
+        "--sizes", nargs="+", default=list(SIZES), choices=MODEL_SIZES, help="default: %(default)s"
+    )
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
     args = read_arguments(parser, markdown)
     if args.updates <= WARM_UP:
-        parser.error(f"--updates must be {WARM_UP + 1} or more, got {args.updates}: the first {WARM_UP} are not counted")
+        parser.error(
+            f"--updates must be {WARM_UP + 1} or more, got {args.updates}: the first {WARM_UP} are not"
+            " counted"
+        )
     on_cpu = args.device == "cpu"
     device = processor() if on_cpu else torch.cuda.get_device_name()
     report: dict = {
@@ -224,7 +231,9 @@ def shared(rows: int, updates: int) -> list[str]:
 def tokens_per_second(data: Path, log: Path, options: list[str], threads: int) -> float:
     """Run fairseq-train; returns the median speed in its log, without the first records."""
     run_logged(["fairseq_cli.train", str(data), *options], log, threads)
-    return statistics.median(record["wps"] for record in read_log(log)[WARM_UP:] if record["subset"] == "train_inner")
+    return statistics.median(
+        record["wps"] for record in read_log(log)[WARM_UP:] if record["subset"] == "train_inner"
+    )
 
 
 def summarize(speeds: dict[str, list[float]]) -> list[dict]:
@@ -232,7 +241,9 @@ def summarize(speeds: dict[str, list[float]]) -> list[dict]:
     base, found = "", []
     for name, own in speeds.items():
         base = name if name.startswith(THEIRS) else base
-        found.append({"variant": name, "tokens_per_second": round(statistics.median(own)), **ratios(own, speeds[base])})
+        found.append(
+            {"variant": name, "tokens_per_second": round(statistics.median(own)), **ratios(own, speeds[base])}
+        )
     return found
 
 
@@ -245,7 +256,9 @@ def markdown(report: dict) -> str:
         "",
         f"| fairseq-train, batches of {report['batch'][0]} x {report['batch'][1]}, "
         f"{threads if threads > 1 else 'one'} "
-        f"thread{'s' * (threads > 1)}{vocabulary} | tokens/s | ratio | range |" + " ratio of products/s |" * bool(counted),
+        f"thread{'s' * (threads > 1)}{vocabulary} | tokens/s | ratio | range |"
+        + " ratio of products/s |"
+        * bool(counted),
         "|---|---|---|---|" + "---|" * bool(counted),
     ]
     for size in MODEL_SIZES:
@@ -260,10 +273,12 @@ def markdown(report: dict) -> str:
         ratio = next(row["ratio"] for row in report[size] if row["variant"].startswith(OURS))
         lines += [
             "",
-            f"{size} ({net['positions']} positions, --norm {net['norm']}): ours does "
-            f"{found['times']:.2f} times the matrix products of masked_lm in {1 / ratio:.2f} times "
-            f"the time. Alone, they would take {found['our_share']:.0%} of masked_lm's update, "
-            f"and its own {found['their_share']:.0%}.",
+            (
+                f"{size} ({net['positions']} positions, --norm {net['norm']}): ours does "
+                f"{found['times']:.2f} times the matrix products of masked_lm in {1 / ratio:.2f} times "
+                f"the time. Alone, they would take {found['our_share']:.0%} of masked_lm's update, "
+                f"and its own {found['their_share']:.0%}."
+            ),
         ]
     return "\n".join(lines)
 

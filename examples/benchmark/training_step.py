@@ -75,8 +75,12 @@ def variants(size: str, compiled: bool = False) -> list[Variant]:
     """
     ours, no_dropout = "fairseq_electra", ", no dropout"
     baselines: dict[str, Callable[[], Step]] = {
-        "transformers, head on all positions": lambda: transformers_step(size, VOCABULARY, 0.1, masked_only=False),
-        "transformers, head on masked positions": lambda: transformers_step(size, VOCABULARY, 0.1, masked_only=True),
+        "transformers, head on all positions": lambda: transformers_step(
+            size, VOCABULARY, 0.1, masked_only=False
+        ),
+        "transformers, head on masked positions": lambda: transformers_step(
+            size, VOCABULARY, 0.1, masked_only=True
+        ),
         "transformers' RoFormer, head on masked positions": lambda: roformer_step(size, VOCABULARY, 0.1),
         "fairseq's modules, head on masked positions": lambda: fairseq_step(size, VOCABULARY, 0.1),
     }
@@ -123,7 +127,11 @@ def variants(size: str, compiled: bool = False) -> list[Variant]:
             ),
         ]
     same = same_as_baselines(size)
-    return [variant for variant in found if not (same and BASELINE_TRAITS in variant.name) and (not variant.bf16 or cpu_has_bf16())]
+    return [
+        variant
+        for variant in found
+        if not (same and BASELINE_TRAITS in variant.name) and (not variant.bf16 or cpu_has_bf16())
+    ]
 
 
 def toy_task() -> SimpleNamespace:
@@ -142,9 +150,14 @@ def toy_task() -> SimpleNamespace:
     )
 
 
-def our_step(size: str, dropout: float, compiled: bool = False, width: int = 128, cuda_graphs: bool = False, **net: str) -> Step:
+def our_step(
+    size: str, dropout: float, compiled: bool = False, width: int = 128, cuda_graphs: bool = False, **net: str
+) -> Step:
     """Make a step from this package: the model of ``--arch``, except for the options in ``net``."""
-    from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionConfig
+    from fairseq_electra.criterions.replaced_token_detection import (
+        ReplacedTokenDetection,
+        ReplacedTokenDetectionConfig,
+    )
     from fairseq_electra.models.electra import ElectraConfig, ElectraModel, compile_options
 
     task = toy_task()
@@ -176,7 +189,9 @@ def random_batch(rows: int, width: int = 128) -> dict:
     return dataset.collater(full)
 
 
-def run_step(variant: Variant, network: nn.Module, step: Callable, optimizer: torch.optim.Optimizer, sample: dict) -> None:
+def run_step(
+    variant: Variant, network: nn.Module, step: Callable, optimizer: torch.optim.Optimizer, sample: dict
+) -> None:
     """Make a step: forward and backward pass, clipping, update."""
     optimizer.zero_grad()
     with variant.settings():
@@ -216,8 +231,13 @@ def compare(size: str, rows: int, rounds: int, compiled: bool = False, pattern: 
         run_step(*made[-1], sample)
     sizes = MODEL_SIZES[size].encoder
     generator, slots = MODEL_SIZES[size].generator, sample["target"].shape[1]
-    products = step_products(sizes, generator, VOCABULARY, rows, sample["net_input"]["src_tokens"].shape[1], slots)
-    bounds = {kind: products_alone(products, kind[0]) for kind in dict.fromkeys(variant.products for variant in chosen)}
+    products = step_products(
+        sizes, generator, VOCABULARY, rows, sample["net_input"]["src_tokens"].shape[1], slots
+    )
+    bounds = {
+        kind: products_alone(products, kind[0])
+        for kind in dict.fromkeys(variant.products for variant in chosen)
+    }
     cpu: list[list[float]] = [[] for _ in made]
     wall: list[list[float]] = [[] for _ in made]
     bound: dict[tuple[torch.dtype, bool], list[float]] = {kind: [] for kind in bounds}

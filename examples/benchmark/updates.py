@@ -46,9 +46,14 @@ LINE += " --clip-norm 1.0 --no-save --disable-validation --log-format json --dis
 def point(text: str) -> tuple[str, int, int]:
     """Read SIZE:ROWS:WIDTH."""
     size, *numbers = text.split(":")
-    if size not in MODEL_SIZES or len(numbers) != 2 or not all(number.isdecimal() and int(number) for number in numbers):
+    if (
+        size not in MODEL_SIZES
+        or len(numbers) != 2
+        or not all(number.isdecimal() and int(number) for number in numbers)
+    ):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not of the form SIZE:ROWS:WIDTH, such as small:128:128; sizes: {', '.join(MODEL_SIZES)}"
+            f"{text!r} is not of the form SIZE:ROWS:WIDTH, such as small:128:128; sizes:"
+            f" {', '.join(MODEL_SIZES)}"
         )
     return size, int(numbers[0]), int(numbers[1])
 
@@ -94,7 +99,9 @@ def compare(size: str, rows: int, width: int, args: argparse.Namespace, further:
     return {"size": size, "rows": rows, "width": width, "seconds": round(first), **summarize(step, found)}
 
 
-def rounds(step: StepAlone, line: list[str], folder: Path, args: argparse.Namespace, end: float) -> Iterator[dict]:
+def rounds(
+    step: StepAlone, line: list[str], folder: Path, args: argparse.Namespace, end: float
+) -> Iterator[dict]:
     """Yield the measurements of each round.
 
     Args:
@@ -121,7 +128,9 @@ def rounds(step: StepAlone, line: list[str], folder: Path, args: argparse.Namesp
         if args.device == "cuda":
             torch.cuda.empty_cache()  # the trainer needs the memory
         try:
-            trained = watched.run(line, folder / f"{number}.log", first, args.updates, args.threads, end - time.monotonic())
+            trained = watched.run(
+                line, folder / f"{number}.log", first, args.updates, args.threads, end - time.monotonic()
+            )
         except TimeoutError:
             return
         rows, width, _ = step.batch
@@ -158,11 +167,15 @@ def summarize(step: StepAlone, found: list[dict]) -> dict:
                 4,
             ),
             "of_bound": round(bound / median("wall" if on_gpu else "processor", name), 3),
-            "parts": {part: round(statistics.median(each.get(part, 0.0) for each in parts), 3) for part in parts[0]},
+            "parts": {
+                part: round(statistics.median(each.get(part, 0.0) for each in parts), 3) for part in parts[0]
+            },
         }
     report[TRAINER]["mfu_logged"] = round(median("mfu", TRAINER), 4)
     report |= ratios([each[STEP]["wall"] for each in found], [each[TRAINER]["wall"] for each in found])
-    report["host"] = ratios([each[STEP]["processor"] for each in found], [each[TRAINER]["processor"] for each in found])
+    report["host"] = ratios(
+        [each[STEP]["processor"] for each in found], [each[TRAINER]["processor"] for each in found]
+    )
     if on_gpu:
         with profiler(step.device) as profile:
             step()
@@ -173,7 +186,8 @@ def summarize(step: StepAlone, found: list[dict]) -> dict:
             "device_ms": round(1e3 * sum(kernels.values()), 2),
         }
         report[TRAINER] |= {
-            f"{kind}_ms": round(1e3 * median(name, TRAINER), 2) for kind, name in (("host", "launch"), ("device", "kernels"))
+            f"{kind}_ms": round(1e3 * median(name, TRAINER), 2)
+            for kind, name in (("host", "launch"), ("device", "kernels"))
         }
         report["host"] = ratios([report[STEP]["host_ms"]], [report[TRAINER]["host_ms"]])
         report["top"] = largest_shares(kernels)
@@ -184,15 +198,21 @@ def markdown(report: dict) -> str:
     """Format the tables of a report in Markdown."""
     points = {f"{each['size']}, {each['rows']} x {each['width']}": each for each in report["points"]}
     lines = [
-        f"{report['device']}, {report['threads']} thread{'s' * (report['threads'] > 1)}, "
-        f"torch {report['torch']}; options: {report['options'] or 'none'}",
+        (
+            f"{report['device']}, {report['threads']} thread{'s' * (report['threads'] > 1)}, "
+            f"torch {report['torch']}; options: {report['options'] or 'none'}"
+        ),
         "",
-        "| net, batch | updates/s | of the step's | host ms | the step's share | device ms | MFU | in the log | of the bound |",
+        (
+            "| net, batch | updates/s | of the step's | host ms | the step's share | device ms | MFU | in the"
+            " log | of the bound |"
+        ),
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for title, found in points.items():
         shares = [
-            f"{ratio['ratio']:.0%} ({ratio['ratio_range'][0]:.0%} to {ratio['ratio_range'][1]:.0%})" for ratio in (found, found["host"])
+            f"{ratio['ratio']:.0%} ({ratio['ratio_range'][0]:.0%} to {ratio['ratio_range'][1]:.0%})"
+            for ratio in (found, found["host"])
         ]
         beside = {STEP: ("", "", ""), TRAINER: (*shares, f"{found[TRAINER]['mfu_logged']:.1%}")}
         for name, (speed, host, logged) in beside.items():
@@ -202,7 +222,11 @@ def markdown(report: dict) -> str:
                 f"| {row['host_ms']:.2f} | {host} | "
                 f"{row.get('device_ms', '')} | {row['mfu']:.1%} | {logged} | {row['of_bound']:.0%} |"
             )
-    columns = [(f"{title}: {TITLES[name]}", found[name]["parts"]) for title, found in points.items() for name in (STEP, TRAINER)]
+    columns = [
+        (f"{title}: {TITLES[name]}", found[name]["parts"])
+        for title, found in points.items()
+        for name in (STEP, TRAINER)
+    ]
     parts = dict.fromkeys(part for _, column in columns for part in column)
     lines += [
         "",
@@ -214,7 +238,9 @@ def markdown(report: dict) -> str:
         lines.append(f"| {part} | " + " | ".join(values) + " |")
     for title, found in points.items():
         traits = found["net"]
-        net = f"{title}: {traits['positions']} positions, --norm {traits['norm']}, dropout {traits['dropout']}"
+        net = (
+            f"{title}: {traits['positions']} positions, --norm {traits['norm']}, dropout {traits['dropout']}"
+        )
         top = ", ".join(f"{each['kernel']} {each['share']:.0%}" for each in found.get("top", ()))
         lines += ["", net + (f"; most expensive kernels of the step: {top}" if top else "")]
     return "\n".join(lines)
@@ -234,11 +260,18 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
     numbers = "(default: {cpu}, on a GPU: {cuda})"
-    parser.add_argument("--updates", type=int, help=f"updates of a run of fairseq-train {numbers.format(**UPDATES)}")
-    parser.add_argument("--steps", type=int, help=f"steps of the step alone in a round {numbers.format(**STEPS)}")
+    parser.add_argument(
+        "--updates", type=int, help=f"updates of a run of fairseq-train {numbers.format(**UPDATES)}"
+    )
+    parser.add_argument(
+        "--steps", type=int, help=f"steps of the step alone in a round {numbers.format(**STEPS)}"
+    )
     parser.add_argument(
         "--options",
-        help=f"further options of fairseq-train for both, such as --options='--norm deepnorm' (default: none, on a GPU: {OPTIONS['cuda']})",
+        help=(
+            "further options of fairseq-train for both, such as --options='--norm deepnorm' (default: none,"
+            f" on a GPU: {OPTIONS['cuda']})"
+        ),
     )
     parser.add_argument(
         "--minutes",
@@ -270,7 +303,9 @@ def measure_all(args: argparse.Namespace) -> list[str]:
         "torch": torch.__version__,
         "threads": args.threads,
         "options": args.options,
-        "parts": "host ms of an update, waits for the GPU included" if on_gpu else "processor ms of an update",
+        "parts": (
+            "host ms of an update, waits for the GPU included" if on_gpu else "processor ms of an update"
+        ),
         "points": [],
     }
     with machine_lock():
@@ -280,7 +315,9 @@ def measure_all(args: argparse.Namespace) -> list[str]:
             if start_time + longest > end:
                 failed.append(f"{name}: no time was left")
                 continue
-            further = start_time + (end - start_time) / (len(args.points) - number)  # an equal share of the time
+            further = start_time + (end - start_time) / (
+                len(args.points) - number
+            )  # an equal share of the time
             try:
                 report["points"].append(compare(size, rows, width, args, further, end))
             except (RuntimeError, TimeoutError) as error:

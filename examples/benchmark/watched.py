@@ -100,7 +100,11 @@ def run(arguments: list[str], log: Path, first: int, last: int, threads: int, se
     report = log.with_suffix(".json")
     command = ["benchmark.watched", str(report), str(first), str(last), *arguments]
     run_logged(command, log, threads, max(0.0, seconds))
-    records = [each for each in read_log(log) if each["subset"] == "train_inner" and first < each["num_updates"] <= last]
+    records = [
+        each
+        for each in read_log(log)
+        if each["subset"] == "train_inner" and first < each["num_updates"] <= last
+    ]
     return {
         **json.loads(report.read_text()),
         **{name: statistics.median(each[name] for each in records) for name in ("wps", "mfu")},

@@ -36,7 +36,9 @@ def summary_of(module: Path) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="fairseq-electra", description="ELECTRA for fairseq: prepare, study and show.")
+    parser = argparse.ArgumentParser(
+        prog="fairseq-electra", description="ELECTRA for fairseq: prepare, study and show."
+    )
     parser.add_argument("--version", action="version", version=versions())
     names = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     known = commands()

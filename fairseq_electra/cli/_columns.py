@@ -17,7 +17,10 @@ def add_column_arguments(parser: argparse.ArgumentParser, text_help: str) -> Non
 def check_column_arguments(args: argparse.Namespace, files: Iterable[str]) -> None:
     """Refuse --quoted without --text, and warn about files with quoted cells if it is not given."""
     if args.quoted and not args.text:
-        raise InputError("--quoted is for the cells of a TSV: name the column with the text, --text COLUMN, or leave it out")
+        raise InputError(
+            "--quoted is for the cells of a TSV: name the column with the text, --text COLUMN, or leave"
+            " it out"
+        )
     for path in files if args.text else ():
         if is_table(path):
             warn_of_quotes(path, Columns((args.text,), quoted=args.quoted))

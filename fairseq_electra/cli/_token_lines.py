@@ -26,8 +26,12 @@ def add_line_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         help="pre-training checkpoint, or a folder of checkpoints or of transformers",
     )
-    parser.add_argument("--input", default="-", metavar="FILE", help="text, plain, .gz or .xz (default: standard input)")
-    add_column_arguments(parser, "column that holds the text of JSON lines, or of CSV or TSV if the name ends so")
+    parser.add_argument(
+        "--input", default="-", metavar="FILE", help="text, plain, .gz or .xz (default: standard input)"
+    )
+    add_column_arguments(
+        parser, "column that holds the text of JSON lines, or of CSV or TSV if the name ends so"
+    )
     parser.add_argument(
         "--vocab",
         metavar="DIR",
@@ -57,7 +61,9 @@ def load(args: argparse.Namespace) -> "ElectraHubInterface":
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def write_answers(args: argparse.Namespace, answers: "LineAnswers", coloured: Callable[[dict], str], legend: str = "") -> None:
+def write_answers(
+    args: argparse.Namespace, answers: "LineAnswers", coloured: Callable[[dict], str], legend: str = ""
+) -> None:
     """Answer every line of the input.
 
     Args:
@@ -87,7 +93,8 @@ def write_answers(args: argparse.Namespace, answers: "LineAnswers", coloured: Ca
     if answers.number_cut:
         cut, read = f"{answers.number_cut:,}", f"{answers.number_read:,}"
         print(
-            f"{cut} of {read} lines were cut to {answers.net.longest} tokens, the longest row of the training",
+            f"{cut} of {read} lines were cut to {answers.net.longest} tokens, the longest row of the"
+            " training",
             file=sys.stderr,
         )
 
@@ -99,7 +106,10 @@ def _lines(args: argparse.Namespace) -> Iterator[str]:
         InputError: the input is a table, and no column was named.
     """
     if is_table(args.input) and not args.text:
-        raise InputError(f"{args.input} is a table by its name, and not plain text; name the column with its text: --text COLUMN")
+        raise InputError(
+            f"{args.input} is a table by its name, and not plain text; name the column with its text: --text"
+            " COLUMN"
+        )
     check_column_arguments(args, [args.input])
     for given in read_inputs(args.input, (args.text,) if args.text else (), bool(args.text), args.quoted):
         yield given if isinstance(given, str) else given[0]

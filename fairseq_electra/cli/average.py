@@ -27,10 +27,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="CHECKPOINT",
-        help="checkpoint of one run, or of runs of one model; of a folder checkpoint_best.pt, else checkpoint_last.pt",
+        help=(
+            "checkpoint of one run, or of runs of one model; of a folder checkpoint_best.pt, else"
+            " checkpoint_last.pt"
+        ),
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="CHECKPOINT", help="where to write the average")
-    parser.add_argument("--ema", action="store_true", help="average the moving averages of the weights, not the weights")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="CHECKPOINT", help="where to write the average"
+    )
+    parser.add_argument(
+        "--ema", action="store_true", help="average the moving averages of the weights, not the weights"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -55,7 +62,8 @@ def run(args: argparse.Namespace) -> None:
                 total[name] = tensor.double()
     number = len(paths)
     state["model"] = {
-        name: tensor if is_constant(name, tensor) else (tensor / number).to(weights[name].dtype) for name, tensor in total.items()
+        name: tensor if is_constant(name, tensor) else (tensor / number).to(weights[name].dtype)
+        for name, tensor in total.items()
     }
     state["cfg"] = OmegaConf.to_container(state["cfg"], resolve=True, enum_to_str=True)  # as fairseq saves it
     state.pop("last_optimizer_state", None)
@@ -65,13 +73,17 @@ def run(args: argparse.Namespace) -> None:
     args.output.parent.mkdir(parents=True, exist_ok=True)
     checkpoint_utils.torch_persistent_save(state, str(args.output))
     kind = "moving averages" if args.ema else "checkpoints"
-    print(f"{args.output}: the average of {number} {kind}, {sum(t.numel() for t in total.values()):,} numbers")
+    print(
+        f"{args.output}: the average of {number} {kind}, {sum(t.numel() for t in total.values()):,} numbers"
+    )
 
 
 def weights_of(state: dict, path: Path, *, ema: bool) -> "dict[str, Tensor]":
     """Return a checkpoint's weights, or their moving average with the checkpoint's own constants."""
     if "model" not in state:
-        raise InputError(f"{path} is not a checkpoint of fairseq: it has no model; give a file that fairseq-train saved")
+        raise InputError(
+            f"{path} is not a checkpoint of fairseq: it has no model; give a file that fairseq-train saved"
+        )
     if not ema:
         return state["model"]
     average = (state.get("extra_state") or {}).get("ema")
@@ -90,7 +102,9 @@ def is_constant(name: str, tensor: "Tensor") -> bool:
     return not tensor.is_floating_point() or name.endswith(RESIDUAL_SCALE)
 
 
-def check_alike(weights: "dict[str, Tensor]", first: "dict[str, Tensor]", path: Path, first_path: Path) -> None:
+def check_alike(
+    weights: "dict[str, Tensor]", first: "dict[str, Tensor]", path: Path, first_path: Path
+) -> None:
     """Refuse checkpoints of different models or dictionaries."""
     import torch
 
@@ -100,8 +114,15 @@ def check_alike(weights: "dict[str, Tensor]", first: "dict[str, Tensor]", path: 
         left, right = weights.get(name), first.get(name)
         if left is None or right is None or left.shape != right.shape:
             shapes = [None if tensor is None else tuple(tensor.shape) for tensor in (left, right)]
-            raise InputError(f"{path} and {first_path} are not of one model: {name} has the shapes {shapes[0]} and {shapes[1]}")
+            raise InputError(
+                f"{path} and {first_path} are not of one model: {name} has the shapes {shapes[0]} and"
+                f" {shapes[1]}"
+            )
         if not left.is_floating_point() and not torch.equal(left, right):
-            raise InputError(f"{path} and {first_path} differ in {name}; average only checkpoints of one dictionary")
+            raise InputError(
+                f"{path} and {first_path} differ in {name}; average only checkpoints of one dictionary"
+            )
         if name.endswith(RESIDUAL_SCALE) and not same_scale(left, right):
-            raise InputError(f"{path} and {first_path} differ in {name}; average only checkpoints of one --norm")
+            raise InputError(
+                f"{path} and {first_path} differ in {name}; average only checkpoints of one --norm"
+            )

@@ -1,11 +1,12 @@
 """Turn a fairseq-train command line into the YAML file that gives fairseq-hydra-train the same run.
 
 fairseq-electra config -- fairseq-train data-bin --task ... > my.yaml
-fairseq-electra config --size small > electra_small.yaml    # the recipe of a size, as config/pretraining has it
+# the recipe of a size, as config/pretraining has it
+fairseq-electra config --size small > electra_small.yaml
 fairseq-hydra-train --config-dir . --config-name my optimization.lr=[2e-4]
 
-The file lists what the command line decides; every other option keeps the default of its dataclass. --full lists
-all options.
+The file lists what the command line decides; every other option keeps the default of its dataclass. --full
+lists all options.
 """
 
 import argparse
@@ -27,10 +28,11 @@ GROUPS = (
     *("optimization", "dataset", "checkpoint", "common", "ema", "distributed_training"),
 )
 OF_THE_MACHINE = {"distributed_world_size", "nprocs_per_node"}  # fairseq counts the GPUs it finds
-# always listed: on a command line this package sets the default, but fairseq-hydra-train reads fairseq's before it
-# imports the package (compat/batch_sizes.py::keep_batch_sizes)
+# always listed: on a command line this package sets the default, but fairseq-hydra-train reads fairseq's
+# before it imports the package (compat/batch_sizes.py::keep_batch_sizes)
 PATCHED = {"required_batch_size_multiple"}
-# where hydra works: in the folder it is called from, so that data-bin is found there and the same line resumes, as fairseq-train does
+# where hydra works: in the folder it is called from, so that data-bin is found there and the same line
+# resumes, as fairseq-train does
 HYDRA = {"run": {"dir": "."}, "output_subdir": None}
 COMMENT_WIDTH = 130
 
@@ -38,7 +40,9 @@ COMMENT_WIDTH = 130
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--full", action="store_true", help="list all options, defaults included")
-    parser.add_argument("--size", choices=MODEL_SIZES, help="instead of a command line: the recipe of a size of the table")
+    parser.add_argument(
+        "--size", choices=MODEL_SIZES, help="instead of a command line: the recipe of a size of the table"
+    )
     parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="fairseq-train and its arguments")
 
 
@@ -50,7 +54,9 @@ def run(args: argparse.Namespace) -> None:
         sys.stdout.write(to_yaml(recipes.arguments(args.size), args.full))
         return
     if args.command[0] != "fairseq-train":
-        raise InputError(f"config translates fairseq-train, got {args.command[0]}; give its command line after --")
+        raise InputError(
+            f"config translates fairseq-train, got {args.command[0]}; give its command line after --"
+        )
     sys.stdout.write(to_yaml(args.command[1:], args.full))
 
 
@@ -77,7 +83,9 @@ def compose(arguments: list[str]):
     from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 
     fairseq_electra.register()
-    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), input_args=arguments))
+    cfg = convert_namespace_to_omegaconf(
+        options.parse_args_and_arch(options.get_training_parser(), input_args=arguments)
+    )
     cfg.model._name = ARCH_MODEL_NAME_REGISTRY.get(cfg.model._name, cfg.model._name)
     return cfg
 
@@ -86,23 +94,39 @@ def own_options(cfg, name: str) -> dict:
     """Return a group's options without those that follow another group's ("task.seed" is "common.seed")."""
     group = OmegaConf.to_container(cfg[name], resolve=True, enum_to_str=True)
     assert isinstance(group, dict)
-    links = {f.name: str(f.default)[2:-1] for f in fields(dataclass_of(cfg, name)) if str(f.default).startswith("${")}
-    left_out = {key for key, link in links.items() if group[key] == OmegaConf.select(cfg, link)} | OF_THE_MACHINE
-    return {str(key): value for key, value in group.items() if key not in left_out and (key != "_name" or value is not None)}
+    links = {
+        f.name: str(f.default)[2:-1]
+        for f in fields(dataclass_of(cfg, name))
+        if str(f.default).startswith("${")
+    }
+    left_out = {
+        key for key, link in links.items() if group[key] == OmegaConf.select(cfg, link)
+    } | OF_THE_MACHINE
+    return {
+        str(key): value
+        for key, value in group.items()
+        if key not in left_out and (key != "_name" or value is not None)
+    }
 
 
 def decided_options(cfg, name: str, named: set[str]) -> dict:
-    """Take those of a group's options that are decided: named on the command line, or not the dataclass's default.
+    """Return a group's options that are named on the command line or differ from the dataclass's default.
 
     Args:
         cfg: the configuration of :func:`compose`.
         name: the group's name.
         named: options on the command line, from :func:`named_options`.
     """
-    defaults = OmegaConf.to_container(OmegaConf.structured(dataclass_of(cfg, name)), resolve=False, enum_to_str=True)
+    defaults = OmegaConf.to_container(
+        OmegaConf.structured(dataclass_of(cfg, name)), resolve=False, enum_to_str=True
+    )
     assert isinstance(defaults, dict)
     listed = named | PATCHED | {"_name"}
-    return {key: value for key, value in own_options(cfg, name).items() if key in listed or value != defaults.get(key)}
+    return {
+        key: value
+        for key, value in own_options(cfg, name).items()
+        if key in listed or value != defaults.get(key)
+    }
 
 
 def named_options(arguments: list[str]) -> set[str]:
@@ -132,7 +156,9 @@ def dataclass_of(cfg, group: str) -> type:
 
 def comment(arguments: list[str]) -> str:
     """Return the command line as comment lines; without their "# " it can be pasted into a shell."""
-    words = [f" {shlex.quote(word)}" if word.startswith("-") else f"\0{shlex.quote(word)}" for word in arguments]
+    words = [
+        f" {shlex.quote(word)}" if word.startswith("-") else f"\0{shlex.quote(word)}" for word in arguments
+    ]
     lines = ["# fairseq-train"]
     for option in "".join(words).replace(" --", "\n--").split("\n"):
         option = option.replace("\0", " ")

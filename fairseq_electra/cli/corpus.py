@@ -10,7 +10,9 @@ from fairseq_electra.pretraining.corpus import write_corpus
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder for SPLIT.txt and SPLIT.swap.tsv")
+    parser.add_argument(
+        "--output", required=True, metavar="DIR", help="folder for SPLIT.txt and SPLIT.swap.tsv"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

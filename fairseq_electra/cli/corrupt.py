@@ -24,9 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "checkpoint",
         metavar="CHECKPOINT",
-        help="pre-training checkpoint whose generator to use, or a folder: checkpoint_best.pt, else checkpoint_last.pt",
+        help=(
+            "pre-training checkpoint whose generator to use, or a folder: checkpoint_best.pt, else"
+            " checkpoint_last.pt"
+        ),
     )
-    parser.add_argument("data", metavar="DATA", help="folder of binarized text, with the checkpoint's dict.txt")
+    parser.add_argument(
+        "data", metavar="DATA", help="folder of binarized text, with the checkpoint's dict.txt"
+    )
     parser.add_argument("--split", default="valid", help="split of the data (default %(default)s)")
 
 
@@ -40,13 +45,21 @@ def run(args: argparse.Namespace) -> None:
     logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
     from fairseq_electra.cli.inspect import load_pretrained
     from fairseq_electra.pretraining.binarized import open_binarized
-    from fairseq_electra.pretraining.fixed_corruption import BY_GENERATOR, ROW_LENGTH, corrupt_by_rows, save_corruption
+    from fairseq_electra.pretraining.fixed_corruption import (
+        BY_GENERATOR,
+        ROW_LENGTH,
+        corrupt_by_rows,
+        save_corruption,
+    )
 
     args.checkpoint = str(find_checkpoint(args.checkpoint))
     model, task = load_pretrained(args.checkpoint, args.data)
     sizes = model.generator.sizes
     if sizes.positions == "learned" and sizes.max_position_embeddings < ROW_LENGTH:
-        raise InputError(f"{args.checkpoint} reads rows of {sizes.max_position_embeddings} tokens, fewer than the {ROW_LENGTH} needed")
+        raise InputError(
+            f"{args.checkpoint} reads rows of {sizes.max_position_embeddings} tokens, fewer than the"
+            f" {ROW_LENGTH} needed"
+        )
     if warning := too_short(task.cfg.tokens_per_sample):
         print(warning, file=sys.stderr)
     prefix, dictionary = Path(args.data) / args.split, task.source_dictionary
@@ -58,7 +71,10 @@ def run(args: argparse.Namespace) -> None:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
         name = f"the generator of {Path(args.checkpoint).name} (SHA-256 {digest[:12]}...)"
     path = save_corruption(prefix, corpus, corrupted, name)
-    print(f"{path}: {(corrupted != corpus.ids).mean():.1%} of {len(corpus.ids):,} ids replaced by {name}; logged as {BY_GENERATOR}_auc")
+    print(
+        f"{path}: {(corrupted != corpus.ids).mean():.1%} of {len(corpus.ids):,} ids replaced by {name};"
+        f" logged as {BY_GENERATOR}_auc"
+    )
 
 
 def too_short(trained_on: int) -> str:

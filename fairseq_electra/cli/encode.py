@@ -26,8 +26,12 @@ from fairseq_electra.progress import Progress
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--vocab", required=True, metavar="DIR", help="folder written by: fairseq-electra vocab")
-    parser.add_argument("--destdir", metavar="DIR", help="write SPLIT.bin, SPLIT.idx and dict.txt here, in one pass")
+    parser.add_argument(
+        "--vocab", required=True, metavar="DIR", help="folder written by: fairseq-electra vocab"
+    )
+    parser.add_argument(
+        "--destdir", metavar="DIR", help="write SPLIT.bin, SPLIT.idx and dict.txt here, in one pass"
+    )
     for split in SPLITS:
         parser.add_argument(
             f"--{split}pref",
@@ -39,10 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--documents",
         choices=DOCUMENT_STARTS,
-        help="where documents start: after blank lines "
-        f"({BLANK_LINES}, the default), at each line ({LINES}), or at each heading of the form = Title =, as "
-        f"in "
-        f"WikiText, where blank lines are dropped ({HEADINGS})",
+        help=(
+            f"where documents start: after blank lines ({BLANK_LINES}, the default), at each line ({LINES}),"
+            " or at each heading of the form = Title =, as in WikiText, where blank lines are dropped"
+            f" ({HEADINGS})"
+        ),
     )
     parser.add_argument(
         "--moses",
@@ -57,9 +62,14 @@ def run(args: argparse.Namespace) -> None:
     """Encode standard input to standard output, or files to a folder."""
     splits = {split: files for split in SPLITS if (files := getattr(args, f"{split}pref"))}
     if bool(args.destdir) != bool(splits):
-        raise InputError("--destdir and --trainpref, --validpref or --testpref go together; without them, text comes from standard input")
+        raise InputError(
+            "--destdir and --trainpref, --validpref or --testpref go together; without them, text comes from"
+            " standard input"
+        )
     require(VOCABULARY, args.vocab)
-    require("text", *(file for files in splits.values() for file in files))  # check all files before hours of work on the first
+    require(
+        "text", *(file for files in splits.values() for file in files)
+    )  # check all files before hours of work on the first
     texts = {split: running_text(files, args) for split, files in (splits or {"": ["-"]}).items()}
     check_column_arguments(args, (file for files in splits.values() for file in files))
     if not splits:
@@ -70,7 +80,10 @@ def run(args: argparse.Namespace) -> None:
         with Progress() as progress:
             encoded = encode_text(text, args.vocab, prefix, progress)
         seconds = time.time() - start
-        print(f"{prefix}: {encoded.lines:,} lines, {encoded.ids:,} ids in {seconds:.0f} s; {text.documents}; {text.unknown}")
+        print(
+            f"{prefix}: {encoded.lines:,} lines, {encoded.ids:,} ids in {seconds:.0f} s; {text.documents};"
+            f" {text.unknown}"
+        )
         for warning in encoded.warnings:
             print(warning, file=sys.stderr)
 

@@ -27,8 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder to write; new or empty")
     parser.add_argument("--to", choices=formats(), required=True, help="format")
-    parser.add_argument("--vocab", type=Path, metavar="DIR", help="folder of the vocabulary (default: the checkpoint's, or its data's)")
-    parser.add_argument("--log", type=Path, metavar="FILE", help="training log, for the figures of the model card")
+    parser.add_argument(
+        "--vocab",
+        type=Path,
+        metavar="DIR",
+        help="folder of the vocabulary (default: the checkpoint's, or its data's)",
+    )
+    parser.add_argument(
+        "--log", type=Path, metavar="FILE", help="training log, for the figures of the model card"
+    )
 
 
 def formats() -> list[str]:

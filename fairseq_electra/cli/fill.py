@@ -35,5 +35,8 @@ def run(args: argparse.Namespace) -> None:
     from fairseq_electra.hub.token_answers import Filler
 
     if not 1 <= args.top <= len(model.symbols):
-        raise InputError(f"--top must lie between 1 and {len(model.symbols):,}, the entries of the vocabulary, got {args.top}")
+        raise InputError(
+            f"--top must lie between 1 and {len(model.symbols):,}, the entries of the vocabulary, got"
+            f" {args.top}"
+        )
     write_answers(args, Filler(model, topk=args.top), guessed)

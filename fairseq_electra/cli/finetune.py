@@ -2,11 +2,13 @@ r"""Fine-tune models on tasks with many seeds, and compare them in a table.
 
 The same command line resumes a study that was stopped.
 
-fairseq-electra finetune --data glue-bin/CoLA glue-bin/RTE --net ours=checkpoints/checkpoint_last.pt --net scratch=scratch:tiny \
+fairseq-electra finetune --data glue-bin/CoLA glue-bin/RTE \
+    --net ours=checkpoints/checkpoint_last.pt --net scratch=scratch:tiny \
     --seeds 5 --lr 1e-4 3e-4 1e-3 3e-3 --output runs/glue -- --pooling mean
 
-Of several learning rates each net and task gets the one that is best on valid with seed 0, whose scores are not reported. Nothing is chosen
-on test, whose scores are kept for `fairseq-electra submit`. What follows -- goes to fairseq-train.
+Of several learning rates each net and task gets the one that is best on valid with seed 0, whose scores are
+not reported. Nothing is chosen on test, whose scores are kept for `fairseq-electra submit`. What follows --
+goes to fairseq-train.
 """
 
 import argparse
@@ -23,37 +25,68 @@ from fairseq_electra.paths import CHECKPOINT, require
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--data", nargs="+", type=Path, required=True, metavar="DIR", help="tasks, written by: fairseq-electra prepare")
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="tasks, written by: fairseq-electra prepare",
+    )
     parser.add_argument(
         "--net",
         action="append",
         required=True,
         metavar="NAME=CHECKPOINT",
-        help="a net to fine-tune, from a checkpoint or a folder (its best, or else its last); also NAME=generator:CHECKPOINT, and "
-        "NAME=scratch:SIZE for one from nothing; several to compare them",
+        help=(
+            "a net to fine-tune, from a checkpoint or a folder (its best, or else its last); also"
+            " NAME=generator:CHECKPOINT, and NAME=scratch:SIZE for one from nothing; several to compare them"
+        ),
     )
     parser.add_argument(
         "--output",
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder for runs and results; results.json, which submit reads, is of the last line alone, so name all --data and --net in it",
+        help=(
+            "folder for runs and results; results.json, which submit reads, is of the last line alone, so"
+            " name all --data and --net in it"
+        ),
     )
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 1 to N (default %(default)s)")
+    parser.add_argument(
+        "--seeds", type=int, default=5, metavar="N", help="seeds 1 to N (default %(default)s)"
+    )
     parser.add_argument(
         "--lr",
         type=float,
         nargs="+",
         metavar="RATE",
-        help=f"learning rates to choose from on valid, with seed 0; one: no choice (default: by the size: {rates_of_sizes()})",
+        help=(
+            "learning rates to choose from on valid, with seed 0; one: no choice (default: by the size:"
+            f" {rates_of_sizes()})"
+        ),
     )
-    parser.add_argument("--epochs", nargs="+", default=[], metavar="N", help="instead of the recipe's; TASK=N for one task alone")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="examples of an update, instead of the recipe's 32")
+    parser.add_argument(
+        "--epochs",
+        nargs="+",
+        default=[],
+        metavar="N",
+        help="instead of the recipe's; TASK=N for one task alone",
+    )
+    parser.add_argument(
+        "--batch-size", type=int, metavar="N", help="examples of an update, instead of the recipe's 32"
+    )
     cores = min(os.cpu_count() or 1, 4)
-    parser.add_argument("--processes", type=int, default=cores, metavar="N", help="runs at a time (default %(default)s)")
-    parser.add_argument("--dry-run", action="store_true", help="print the command line of each first run, and do nothing")
+    parser.add_argument(
+        "--processes", type=int, default=cores, metavar="N", help="runs at a time (default %(default)s)"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the command line of each first run, and do nothing"
+    )
     parser.add_argument("--keep-checkpoints", action="store_true", help="leave the checkpoints of every run")
-    parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENTS", help="further arguments of fairseq-train")
+    parser.add_argument(
+        "arguments", nargs="*", metavar="-- ARGUMENTS", help="further arguments of fairseq-train"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -104,7 +137,9 @@ def run(args: argparse.Namespace) -> None:
 
 def rates_of_sizes() -> str:
     """List the learning rates of every size, for the help."""
-    rates = {size: " ".join(f"{rate:g}" for rate in row.finetuning.rates) for size, row in MODEL_SIZES.items()}
+    rates = {
+        size: " ".join(f"{rate:g}" for rate in row.finetuning.rates) for size, row in MODEL_SIZES.items()
+    }
     return "; ".join(f"{size} {found}" for size, found in rates.items())
 
 

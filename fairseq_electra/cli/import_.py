@@ -26,8 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of a discriminator, a BERT, or a fine-tuned model: config.json, model.safetensors, ...",
     )
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="checkpoint to write, in a new folder")
-    parser.add_argument("--generator", type=Path, metavar="DIR", help="the generator (default: DIR/generator, if it is there)")
+    parser.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="checkpoint to write, in a new folder"
+    )
+    parser.add_argument(
+        "--generator", type=Path, metavar="DIR", help="the generator (default: DIR/generator, if it is there)"
+    )
     parser.add_argument(
         "--seed",
         type=int,

@@ -28,15 +28,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         help="pre-training checkpoint, or a folder with checkpoint_best.pt or checkpoint_last.pt",
     )
-    parser.add_argument("data", metavar="DATA", help="folder of binarized text, with the checkpoint's dict.txt")
+    parser.add_argument(
+        "data", metavar="DATA", help="folder of binarized text, with the checkpoint's dict.txt"
+    )
     parser.add_argument("--split", default="valid", help="split of the data (default %(default)s)")
     parser.add_argument(
         "--rows",
         type=int,
         nargs="+",
         metavar="ROW",
-        help="row numbers (default: a full pair, a short row and one with padding; "
-        "of packed rows those with the most and the fewest documents)",
+        help=(
+            "row numbers (default: a full pair, a short row and one with padding; "
+            "of packed rows those with the most and the fewest documents)"
+        ),
     )
     parser.add_argument(
         "--width",
@@ -60,11 +64,17 @@ def run(args: argparse.Namespace) -> None:
     logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
     model, task = load_pretrained(args.checkpoint, args.data)
     if not isinstance(model, Electra):
-        raise InputError(f"{args.checkpoint} was trained with --objective mlm; inspect shows what a discriminator makes of a row")
+        raise InputError(
+            f"{args.checkpoint} was trained with --objective mlm; inspect shows what a discriminator makes of"
+            " a row"
+        )
     dataset = task.load_dataset(args.split)
     rows = args.rows or telling_rows(dataset)
     if max(rows) >= len(dataset) or min(rows) < 0:
-        raise InputError(f"--rows must lie between 0 and {len(dataset) - 1}, the last row of {args.split}, got {' '.join(map(str, rows))}")
+        raise InputError(
+            f"--rows must lie between 0 and {len(dataset) - 1}, the last row of {args.split}, got"
+            f" {' '.join(map(str, rows))}"
+        )
     sample = dataset.collater(rows)
     with torch.no_grad():
         output = model(**sample["net_input"])
@@ -81,10 +91,14 @@ def load_pretrained(checkpoint: str, data: str):
 
     checkpoint = str(find_checkpoint(checkpoint))
     if not Path(checkpoint).is_file():
-        raise InputError(f"no such checkpoint: {checkpoint}; fairseq-train writes checkpoint_last.pt into its --save-dir")
+        raise InputError(
+            f"no such checkpoint: {checkpoint}; fairseq-train writes checkpoint_last.pt into its --save-dir"
+        )
     trained_for = checkpoint_utils.load_checkpoint_to_cpu(checkpoint)["cfg"].task._name
     if trained_for != "electra_pretraining":
-        raise InputError(f"{checkpoint} was trained for {trained_for}; inspect shows checkpoints of electra_pretraining")
+        raise InputError(
+            f"{checkpoint} was trained for {trained_for}; inspect shows checkpoints of electra_pretraining"
+        )
     overrides = {"data": data, **ON_A_CPU}
     models, _, task = checkpoint_utils.load_model_ensemble_and_task([checkpoint], arg_overrides=overrides)
     return models[0].eval(), task
@@ -129,7 +143,9 @@ def columns(sample: dict, output, index: int, symbols: list[str]) -> list[tuple[
     net_input = sample["net_input"]
     original = net_input["src_tokens"][index].tolist()
     shown = list(original)
-    targets = zip(net_input["masked_positions"][index].tolist(), sample["target"][index].tolist(), strict=True)
+    targets = zip(
+        net_input["masked_positions"][index].tolist(), sample["target"][index].tolist(), strict=True
+    )
     masked = {position: target for position, target in targets if position}  # spare slots point to 0
     for position, target in masked.items():
         original[position] = target

@@ -37,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="number of processes on this machine; one per GPU",
     )
     parser.add_argument("--nodes", type=int, help="number of machines (default: slurm's, or 1)")
-    parser.add_argument("--node-rank", type=int, help="number of this machine, from 0 (default: slurm's, or 0)")
+    parser.add_argument(
+        "--node-rank", type=int, help="number of this machine, from 0 (default: slurm's, or 0)"
+    )
     parser.add_argument("--master-addr", help="name or address of machine 0 (default: slurm's first)")
     parser.add_argument(
         "--master-port",
@@ -84,7 +86,7 @@ def run(args: argparse.Namespace) -> None:
         if joined != args.processes:
             raise InputError(
                 f"only {joined} of {args.processes} processes joined the run, so {tool} trained nothing or "
-                f"separate copies; "
+                "separate copies; "
                 "drop its own options of distribution"
             )
 
@@ -111,12 +113,22 @@ def run_torchrun(arguments: list[str], notes: Path) -> str:
     try:
         torchrun.main(arguments)
     except SignalException as error:
-        print(f"fairseq-electra launch: stopped by {signal_name(error.sigval)}; {read_note(notes)}", file=sys.stderr)
+        print(
+            f"fairseq-electra launch: stopped by {signal_name(error.sigval)}; {read_note(notes)}",
+            file=sys.stderr,
+        )
         raise SystemExit(128 + error.sigval) from None
     except ChildFailedError as error:
         rank, first = error.get_first_failure()
-        ended = f"was ended by signal {-first.exitcode}" if first.exitcode < 0 else f"ended with status {first.exitcode}"
-        return f"process {rank} {ended}, so all were stopped; the reason is above, and the same command resumes from the last checkpoint"
+        ended = (
+            f"was ended by signal {-first.exitcode}"
+            if first.exitcode < 0
+            else f"ended with status {first.exitcode}"
+        )
+        return (
+            f"process {rank} {ended}, so all were stopped; the reason is above, and the same command resumes"
+            " from the last checkpoint"
+        )
     return ""
 
 
@@ -155,14 +167,18 @@ def placement(args: argparse.Namespace) -> list[str]:
         tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS") or os.environ.get("SLURM_NTASKS") or nodes)
         if tasks != nodes:
             raise InputError(
-                f"slurm started {tasks} tasks on {nodes} machines; launch starts the processes itself: use --ntasks-per-node 1"
+                f"slurm started {tasks} tasks on {nodes} machines; launch starts the processes itself: use"
+                " --ntasks-per-node 1"
             )
         rank = int(os.environ.get("SLURM_NODEID", 0)) if rank is None else rank
         address = address or (first_host(slurm) if nodes > 1 else None)
     if (nodes or 1) == 1:
         return ["--standalone"]
     if rank is None or address is None or not 0 <= rank < nodes:
-        raise InputError(f"with --nodes {nodes}, give --master-addr and --node-rank 0 to {nodes - 1}, got {address} and {rank}")
+        raise InputError(
+            f"with --nodes {nodes}, give --master-addr and --node-rank 0 to {nodes - 1}, got {address} and"
+            f" {rank}"
+        )
     return [
         "--nnodes",
         str(nodes),
@@ -178,7 +194,11 @@ def placement(args: argparse.Namespace) -> list[str]:
 def first_host(nodelist: str) -> str:
     """Return the first machine of slurm's abbreviated list."""
     try:
-        shown = subprocess.run(["scontrol", "show", "hostnames", nodelist], capture_output=True, text=True, check=True).stdout.split()
+        shown = subprocess.run(
+            ["scontrol", "show", "hostnames", nodelist], capture_output=True, text=True, check=True
+        ).stdout.split()
     except (OSError, subprocess.CalledProcessError) as error:
-        raise InputError(f"cannot read slurm's machines {nodelist!r} with scontrol ({error}); give --master-addr") from error
+        raise InputError(
+            f"cannot read slurm's machines {nodelist!r} with scontrol ({error}); give --master-addr"
+        ) from error
     return shown[0]

@@ -33,7 +33,9 @@ PANELS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("log", metavar="LOG", nargs="+", help="output of fairseq-train, in order if a run was resumed")
+    parser.add_argument(
+        "log", metavar="LOG", nargs="+", help="output of fairseq-train, in order if a run was resumed"
+    )
     parser.add_argument(
         "--output",
         default="curves.png",
@@ -49,9 +51,15 @@ def run(args: argparse.Namespace) -> None:
     if output.suffix.lower() not in PICTURES:
         raise InputError(f"--output {output} names no picture; end it with {', '.join(PICTURES)}")
     # a resumed run repeats updates that were not saved: the later record counts
-    records = list({(record["subset"], record["num_updates"]): record for log in args.log for record in read_log(log)}.values())
+    records = list(
+        {
+            (record["subset"], record["num_updates"]): record for log in args.log for record in read_log(log)
+        }.values()
+    )
     if not records:
-        raise InputError(f"no records in {', '.join(args.log)}; train with --log-format json and keep what it prints")
+        raise InputError(
+            f"no records in {', '.join(args.log)}; train with --log-format json and keep what it prints"
+        )
     names = sorted({name for record in records for name in record if name not in ("subset", "num_updates")})
     with atomic_write(output.with_suffix(".csv")) as stream:
         table = csv.DictWriter(stream, ["subset", "num_updates", *names])
@@ -66,7 +74,9 @@ def draw(records: list[dict], output: Path, title: str) -> None:
     try:
         import matplotlib
     except ImportError as error:
-        raise InputError("plot needs matplotlib; install it with: pip install 'fairseq_electra[plot]'") from error
+        raise InputError(
+            "plot needs matplotlib; install it with: pip install 'fairseq_electra[plot]'"
+        ) from error
     matplotlib.use("agg")
     from matplotlib import pyplot
 

@@ -2,15 +2,20 @@
 
 fairseq-electra predict checkpoints/checkpoint_best.pt < sentences.txt > predictions.jsonl
 fairseq-electra predict checkpoints/checkpoint_best.pt --input test.jsonl > predictions.jsonl
-fairseq-electra predict answering/checkpoint_best.pt --input dev-v2.0.json > answers.jsonl  # a file of SQuAD's form; answers have ids
-fairseq-electra predict answering/checkpoint_best.pt --input dev-v2.0.json --output predictions.json  # as SQuAD's own script reads them
-fairseq-electra predict tagging/checkpoint_best.pt --words < test.conll > tagged.conll  # given words; their tags in a last column
-fairseq-electra predict checkpoints/checkpoint_best.pt --gold test.tsv  # a labelled file; prints the scores that a study reports
+# a file of SQuAD's form; answers have ids
+fairseq-electra predict answering/checkpoint_best.pt --input dev-v2.0.json > answers.jsonl
+# as SQuAD's own script reads them
+fairseq-electra predict answering/checkpoint_best.pt --input dev-v2.0.json --output predictions.json
+# given words; their tags in a last column
+fairseq-electra predict tagging/checkpoint_best.pt --words < test.conll > tagged.conll
+# a labelled file; prints the scores that a study reports
+fairseq-electra predict checkpoints/checkpoint_best.pt --gold test.tsv
 
-A pair is two texts with a tab between them, a multiple choice the context and its choices. A file that is named .jsonl, or begins with
-a JSON object, is read as JSON lines, and one that is named .csv as a CSV; the texts are in the columns of the training, or in those that
---text names, which gives a .tsv columns as well. CHECKPOINT may also be a folder of checkpoints or of transformers. Rows longer than those
-of the training are cut, the longest text first, and it says how many.
+A pair is two texts with a tab between them, a multiple choice the context and its choices. A file that is
+named .jsonl, or begins with a JSON object, is read as JSON lines, and one that is named .csv as a CSV; the
+texts are in the columns of the training, or in those that --text names, which gives a .tsv columns as well.
+CHECKPOINT may also be a folder of checkpoints or of transformers. Rows longer than those of the training are
+cut, the longest text first, and it says how many.
 """
 
 import argparse
@@ -36,37 +41,72 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="saved by fairseq-train, or a folder: its best, or else its last")
-    parser.add_argument("--input", default="-", metavar="FILE", help="text; plain, .gz or .xz (default: standard input)")
+    parser.add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="saved by fairseq-train, or a folder: its best, or else its last",
+    )
+    parser.add_argument(
+        "--input", default="-", metavar="FILE", help="text; plain, .gz or .xz (default: standard input)"
+    )
     parser.add_argument(
         "--text",
         nargs="+",
         metavar="COLUMN",
-        help="the input is JSON lines, or CSV or TSV if named so, with the text in these columns (default: the training's)",
+        help=(
+            "the input is JSON lines, or CSV or TSV if named so, with the text in these columns (default: the"
+            " training's)"
+        ),
     )
-    parser.add_argument("--quoted", action="store_true", help="cells of a TSV, given with --text or --gold, may stand in quotes")
+    parser.add_argument(
+        "--quoted",
+        action="store_true",
+        help="cells of a TSV, given with --text or --gold, may stand in quotes",
+    )
     parser.add_argument(
         "--words",
         action="store_true",
-        help="of tags: the input is a word a line, in the column of the training, with blank lines between sentences; each gets its tag",
+        help=(
+            "of tags: the input is a word a line, in the column of the training, with blank lines between"
+            " sentences; each gets its tag"
+        ),
     )
-    parser.add_argument("--vocab", metavar="DIR", help="folder of the vocabulary (default: the checkpoint's, or its data's)")
-    parser.add_argument("--output", metavar="FILE", help="for the answers, written whole or not at all (default: standard output, at once)")
+    parser.add_argument(
+        "--vocab", metavar="DIR", help="folder of the vocabulary (default: the checkpoint's, or its data's)"
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="for the answers, written whole or not at all (default: standard output, at once)",
+    )
     parser.add_argument("--head", metavar="NAME", help="of several heads, the one to apply")
     parser.add_argument(
         "--threshold",
         type=float,
         metavar="X",
-        help="of answers: none where `unanswerable` is above it (default: none; for --gold and predictions.json the checkpoint's own)",
+        help=(
+            "of answers: none where `unanswerable` is above it (default: none; for --gold and"
+            " predictions.json the checkpoint's own)"
+        ),
     )
     parser.add_argument("--n-best", type=int, default=0, metavar="N", help="of answers: list the N best")
     parser.add_argument("--logits", action="store_true", help="add the scores themselves")
     gold = parser.add_argument_group(
-        "scores on a labelled file; TSV, CSV and JSON lines have the training's columns unless others are named"
+        "scores on a labelled file; TSV, CSV and JSON lines have the training's columns unless others are"
+        " named"
     )
-    gold.add_argument("--gold", metavar="FILE", help="instead of --input: a file as prepare reads it; --output is for the answers")
+    gold.add_argument(
+        "--gold",
+        metavar="FILE",
+        help="instead of --input: a file as prepare reads it; --output is for the answers",
+    )
     gold.add_argument("--label", metavar="COLUMN", help="the column with the label")
-    gold.add_argument("--header", nargs="+", metavar="COLUMN", help="names of the columns, where a TSV does not begin with them")
+    gold.add_argument(
+        "--header",
+        nargs="+",
+        metavar="COLUMN",
+        help="names of the columns, where a TSV does not begin with them",
+    )
     gold.add_argument("--scheme", choices=SCHEMES, help="tags of the file (default: the training's)")
 
 
@@ -90,7 +130,9 @@ def run(args: argparse.Namespace) -> None:
     net = fairseq_electra.from_pretrained(args.checkpoint, vocabulary=args.vocab)
     net.to("cuda" if torch.cuda.is_available() else "cpu")
     request = request_of(args)
-    predictor = predictor_for(net, chosen_head(net.labels, args.head, args.checkpoint), request, args.checkpoint)
+    predictor = predictor_for(
+        net, chosen_head(net.labels, args.head, args.checkpoint), request, args.checkpoint
+    )
     (_score if args.gold else _answer)(net, predictor, request)
 
 
@@ -150,15 +192,23 @@ def _say_what_to_know(predictor: "Predictor", unit: str, unknown: UnknownText) -
     if warning := predictor.warning():
         print(f"warning: {predictor.source}: {warning}", file=sys.stderr)
     if predictor.number_cut:
-        print(f"{predictor.number_cut:,} of {predictor.number_read:,} {unit} {predictor.what_was_cut}", file=sys.stderr)
+        print(
+            f"{predictor.number_cut:,} of {predictor.number_read:,} {unit} {predictor.what_was_cut}",
+            file=sys.stderr,
+        )
 
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse options that do not go together."""
     if args.gold and (args.input != "-" or args.words):
-        raise InputError(f"--gold {args.gold} is what is read; leave out {'--words' if args.words else '--input'}")
+        raise InputError(
+            f"--gold {args.gold} is what is read; leave out {'--words' if args.words else '--input'}"
+        )
     alone = [name for name in ("label", "header", "scheme") if getattr(args, name)]
     if alone and not args.gold:
         raise InputError(f"--{alone[0]} is for --gold FILE; leave it out")
     if args.quoted and not (args.gold or (args.text and is_table(args.input))):
-        raise InputError("--quoted is for the cells of a TSV: give it a name that ends in .tsv, and its columns, --text; or leave it out")
+        raise InputError(
+            "--quoted is for the cells of a TSV: give it a name that ends in .tsv, and its columns, --text;"
+            " or leave it out"
+        )

@@ -1,8 +1,9 @@
 """Pre-train, fine-tune and compare in minutes, on a laptop and without downloads.
 
 Pre-trains electra_tiny on the built-in corpus, fine-tunes it with fairseq's own sentence_prediction on "were
-two neighbouring words of this sentence swapped?", and compares it with the same model from scratch, with TF-IDF
-and with the larger class. The parts are those of other commands: corpus, vocab, encode, prepare and finetune.
+two neighbouring words of this sentence swapped?", and compares it with the same model from scratch, with
+TF-IDF and with the larger class. The parts are those of other commands: corpus, vocab, encode, prepare and
+finetune.
 
     fairseq-electra quickstart --output runs/quickstart
 """
@@ -45,7 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder for all that is made (default %(default)s)",
     )
-    parser.add_argument("--updates", type=int, default=UPDATES, help="updates of pre-training (default %(default)s)")
+    parser.add_argument(
+        "--updates", type=int, default=UPDATES, help="updates of pre-training (default %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -82,7 +85,9 @@ def prepare(folder: Path) -> None:
         encode_text(RunningText([text / f"{split}.txt"]), vocabulary, folder / "data-bin" / split)
     splits = {split: examples_of(folder, split) for split in SPLITS}
     labels, metrics = classes_of(splits["train"]), ("accuracy",)
-    info = TaskInfo("swap", PREDICTION, 1, labels, metrics, MAX_POSITIONS, columns=COLUMNS.texts, label_column="swapped")
+    info = TaskInfo(
+        "swap", PREDICTION, 1, labels, metrics, MAX_POSITIONS, columns=COLUMNS.texts, label_column="swapped"
+    )
     write_task_folder(folder / "swap-bin", vocabulary, splits, info)
 
 
@@ -102,7 +107,9 @@ def pretrain(folder: Path, updates: int) -> None:
     plan = Plan(SIZE, recipe.batch, recipe.lr, warmup_updates(SIZE, updates), updates, save_every=updates)
     log, shown = folder / "pretrain.log", 0
     log.unlink(missing_ok=True)
-    arguments = training_arguments(folder / "data-bin", pretrained_checkpoint(folder).parent, plan, this_cpu(), TOKENS)
+    arguments = training_arguments(
+        folder / "data-bin", pretrained_checkpoint(folder).parent, plan, this_cpu(), TOKENS
+    )
     for _, line in follow(arguments, log):
         record = read_record(line)
         if record is None or record["subset"] != "train_inner":
@@ -151,7 +158,10 @@ def finetune(folder: Path) -> dict[str, dict]:
     )["summary"]
     for line in summary:
         if diverged := [seed for seed, trouble in line["degenerate_seeds"].items() if trouble == "diverged"]:
-            raise InputError(f"{line['net']} diverged with seed {', '.join(diverged)}; its logs are in {output / line['net']}")
+            raise InputError(
+                f"{line['net']} diverged with seed {', '.join(diverged)}; its logs are in"
+                f" {output / line['net']}"
+            )
     scores = {line["net"]: line["metrics"]["test"]["accuracy"]["values"] for line in summary}
     return {line["net"]: {"lr": line["lr"], "accuracy": scores[line["net"]]} for line in summary}
 
@@ -175,7 +185,7 @@ def tfidf(folder: Path) -> float:
     vectorizer.fit([example.texts[0] for example in splits[0]])
     features = [vectorizer.transform([example.texts[0] for example in examples]) for examples in splits]
     labels = [[example.label for example in examples] for examples in splits]
-    (train, valid, test) = zip(features, labels, strict=True)
+    train, valid, test = zip(features, labels, strict=True)
     models = [LogisticRegression(C=strength, max_iter=1000).fit(*train) for strength in (0.1, 1, 10, 100)]
     return 100 * max(models, key=lambda model: model.score(*valid)).score(*test)
 
@@ -194,9 +204,13 @@ def table(results: dict) -> str:
     for net, name in MODELS.items():
         scores = results[net]["accuracy"]
         means[net], spreads[net] = statistics.mean(scores), statistics.stdev(scores)
-        lines.append(f"| {name} (learning rate {results[net]['lr']:g}) | {means[net]:.1f} | {spreads[net]:.1f} |")
+        lines.append(
+            f"| {name} (learning rate {results[net]['lr']:g}) | {means[net]:.1f} | {spreads[net]:.1f} |"
+        )
     difference = means["pretrained"] - means["scratch"]
     bound = 2 * ((spreads["pretrained"] ** 2 + spreads["scratch"] ** 2) / len(SEEDS)) ** 0.5
     verdict = "above" if difference > bound else "NOT above"
-    lines.append(f"\npre-trained minus scratch: {difference:.1f}, {verdict} twice its standard error ({bound:.1f})")
+    lines.append(
+        f"\npre-trained minus scratch: {difference:.1f}, {verdict} twice its standard error ({bound:.1f})"
+    )
     return "\n".join(lines)

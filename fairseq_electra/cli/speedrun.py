@@ -56,8 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"rows of {TOKENS} tokens per batch (default: that of the size, fewer in a short run)",
     )
-    parser.add_argument("--lr", type=float, help="peak learning rate of pre-training (default: that of the size)")
-    parser.add_argument("--glue", type=Path, metavar="DIR", help="folder of the GLUE data; turns on fine-tuning")
+    parser.add_argument(
+        "--lr", type=float, help="peak learning rate of pre-training (default: that of the size)"
+    )
+    parser.add_argument(
+        "--glue", type=Path, metavar="DIR", help="folder of the GLUE data; turns on fine-tuning"
+    )
     parser.add_argument(
         "--tasks",
         nargs="+",
@@ -65,7 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TASK",
         help=f"GLUE tasks: any of {', '.join(TASKS)} (default: {', '.join(DEFAULT_TASKS)})",
     )
-    parser.add_argument("--seeds", type=int, metavar="N", help=f"fine-tuning runs of each task (default: {SEEDS})")
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help=f"fine-tuning runs of each task (default: {SEEDS})"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -90,7 +96,9 @@ def say(line: str) -> None:
 def check(args: argparse.Namespace) -> None:
     """Raise an error for option values that make no sense."""
     if not 0 < args.minutes < math.inf:
-        raise InputError(f"--minutes must be above 0, got {args.minutes:g}; on a laptop, 5 minutes give a first impression")
+        raise InputError(
+            f"--minutes must be above 0, got {args.minutes:g}; on a laptop, 5 minutes give a first impression"
+        )
     if args.lr is not None and not 0 < args.lr < math.inf:
         rates = ", ".join(f"{MODEL_SIZES[size].pretraining.lr:g}" for size in SHORT_RUNS)
         raise InputError(f"--lr must be above 0, got {args.lr:g}; the recipes use {rates}")

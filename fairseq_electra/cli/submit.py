@@ -15,8 +15,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("runs", type=Path, metavar="DIR", help="the --output of fairseq-electra finetune")
     parser.add_argument("--net", required=True, metavar="NAME", help="name of one of its models")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write; new or empty")
-    parser.add_argument("--single", action="store_true", help="use the seed that is best on valid, not the mean of all")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="folder to write; new or empty"
+    )
+    parser.add_argument(
+        "--single", action="store_true", help="use the seed that is best on valid, not the mean of all"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -12,12 +12,16 @@ from fairseq_electra.pretraining.prepare import SAMPLE, RunningText, learn_vocab
 from fairseq_electra.pretraining.wordpiece import CHARACTER_COVERAGE
 from fairseq_electra.progress import Progress
 
-TEXT_HELP = "column with the text of JSON lines (of CSV or TSV, if the name ends so); each record is a document"
+TEXT_HELP = (
+    "column with the text of JSON lines (of CSV or TSV, if the name ends so); each record is a document"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="text, one paragraph per line; plain, .gz or .xz")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="text, one paragraph per line; plain, .gz or .xz"
+    )
     add_column_arguments(parser, TEXT_HELP)
     parser.add_argument(
         "--size",
@@ -25,20 +29,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=30522,
         help="number of ids, special symbols included (default %(default)s, as BERT)",
     )
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder for tokenizer.json and dict.txt")
+    parser.add_argument(
+        "--output", required=True, metavar="DIR", help="folder for tokenizer.json and dict.txt"
+    )
     parser.add_argument("--cased", action="store_true", help="keep upper case and accents")
     parser.add_argument(
         "--keep-accents",
         action="store_true",
-        help="keep accents in an uncased vocabulary (always done if 0.5 %% of the letters or more need "
-        "their marks, as in Hindi, Thai, Japanese or Russian)",
+        help=(
+            "keep accents in an uncased vocabulary (always done if 0.5 %% of the letters or more need "
+            "their marks, as in Hindi, Thai, Japanese or Russian)"
+        ),
     )
     parser.add_argument(
         "--sample",
         type=float,
         default=SAMPLE,
         metavar="MILLION",
-        help="largest number of characters to learn from, in millions; lines are drawn at random; 0: all (default %(default)s)",
+        help=(
+            "largest number of characters to learn from, in millions; lines are drawn at random; 0: all"
+            " (default %(default)s)"
+        ),
     )
     parser.add_argument(
         "--min-frequency",
@@ -51,9 +62,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=CHARACTER_COVERAGE,
         metavar="SHARE",
-        help="share of the text; the most frequent characters that make it up get their own entries (default %(default)s)",
+        help=(
+            "share of the text; the most frequent characters that make it up get their own entries (default"
+            " %(default)s)"
+        ),
     )
-    parser.add_argument("--seed", type=int, default=1, help="random seed of the sample of lines (default %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="random seed of the sample of lines (default %(default)s)"
+    )
     parser.add_argument(
         "--moses",
         metavar="LANGUAGE",

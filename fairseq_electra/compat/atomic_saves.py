@@ -53,7 +53,9 @@ def save_atomically() -> None:
         try:
             return plain_save(*args, **kwargs)
         except NotWrittenError as error:
-            raise InputError(f"{error}; earlier checkpoints are intact, and the same command resumes from the last one") from error
+            raise InputError(
+                f"{error}; earlier checkpoints are intact, and the same command resumes from the last one"
+            ) from error
 
     PathManager.copy = staticmethod(copy)
     checkpoint_utils.torch_persistent_save, checkpoint_utils.save_checkpoint = (
@@ -70,7 +72,9 @@ def written_atomically(path: str) -> Iterator[Path]:
         NotWrittenError: The disk is full, or the path cannot be written to.
     """
     try:
-        partial, descriptor = create_partial(Path(path))  # a new name: another process may write the same file
+        partial, descriptor = create_partial(
+            Path(path)
+        )  # a new name: another process may write the same file
         try:
             yield partial
             sync(partial)
@@ -86,7 +90,9 @@ def written_atomically(path: str) -> Iterator[Path]:
 def _why_not_written(path: str, error: OSError | RuntimeError) -> str:
     reason: BaseException = error
     while reason.__context__ is not None and not isinstance(reason, OSError):
-        reason = reason.__context__  # PyTorch's error is about zip archives, the system's error is its context
+        reason = (
+            reason.__context__
+        )  # PyTorch's error is about zip archives, the system's error is its context
     message, remedy = (
         (str(reason) or type(reason).__name__).splitlines()[0],
         "check the path and its permissions",

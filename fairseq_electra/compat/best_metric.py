@@ -42,12 +42,15 @@ def check_metric(cfg, logged: tuple[str, ...] | None) -> None:
     if logged is None:
         return
     if name not in logged:
-        raise InputError(f"--best-checkpoint-metric {name}: validation logs {', '.join(logged)}; name one of these")
+        raise InputError(
+            f"--best-checkpoint-metric {name}: validation logs {', '.join(logged)}; name one of these"
+        )
     less_is_better = name.endswith("loss")
     if name not in NEITHER and cfg.maximize_best_checkpoint_metric == less_is_better:
         worst, remedy = ("largest", "leave out") if less_is_better else ("smallest", "add")
         raise InputError(
-            f"--best-checkpoint-metric {name}: the checkpoint with the {worst} {name} would count as the best; {remedy} {option}"
+            f"--best-checkpoint-metric {name}: the checkpoint with the {worst} {name} would count as the"
+            f" best; {remedy} {option}"
         )
 
 

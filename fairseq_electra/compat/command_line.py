@@ -22,7 +22,9 @@ from fairseq_electra.finetuning.kinds import KINDS
 
 PRETRAINING = "electra_pretraining"
 # for each task its criterion, and an --arch
-PARTNERS = {PRETRAINING: ("replaced_token_detection", "electra_small")} | {kind: (kind, "electra_encoder") for kind in KINDS}
+PARTNERS = {PRETRAINING: ("replaced_token_detection", "electra_small")} | {
+    kind: (kind, "electra_encoder") for kind in KINDS
+}
 USER_DIR = 'give --user-dir "$(fairseq-electra user-dir)"'
 HELP = {"-h", "--help"}
 
@@ -67,7 +69,9 @@ def nearest(given: str, names: Sequence[str]) -> str:
 def choices_of(option: str, names: Sequence[str]) -> str:
     """List the names that exist; of components those of this package, where it has some."""
     own = own_components(option.removeprefix("--").replace("-", "_"))
-    return f"those of fairseq_electra are {', '.join(own)}" if own else f"choose from {', '.join(sorted(names))}"
+    return (
+        f"those of fairseq_electra are {', '.join(own)}" if own else f"choose from {', '.join(sorted(names))}"
+    )
 
 
 def check_command_lines() -> None:
@@ -79,7 +83,9 @@ def check_command_lines() -> None:
     options.argparse = Overlay(argparse, ArgumentParser=SentenceParser)
 
     @functools.wraps(plain)
-    def parse_args_and_arch(parser, input_args=None, parse_known=False, suppress_defaults=False, modify_parser=None):
+    def parse_args_and_arch(
+        parser, input_args=None, parse_known=False, suppress_defaults=False, modify_parser=None
+    ):
         given = list(sys.argv[1:] if input_args is None else input_args)
         if not suppress_defaults:  # else fairseq calls this once more, without it
             quiet.add_option(parser)
@@ -120,16 +126,29 @@ def check(named: argparse.Namespace, given: Sequence[str]) -> None:
         raise InputError(f"--task is missing; give the task, such as {', '.join(PARTNERS)}")
     criterion, example = PARTNERS.get(task, ("", ""))
     if trains and arch is None:
-        archs = ", ".join(own_components("arch")) if not example else example if task != PRETRAINING else ", ".join(pretraining_archs())
+        archs = (
+            ", ".join(own_components("arch"))
+            if not example
+            else example
+            if task != PRETRAINING
+            else ", ".join(pretraining_archs())
+        )
         raise InputError(f"--arch is missing; give the model: {archs}")
     if trains and criterion:
         check_partners(named, given, criterion)
     if trains and named.optimizer == "electra_adam" and not is_given("--lr", given):
-        raise InputError("--lr is missing; give the learning rate, such as --lr 1e-3 (fairseq's default, .25, is for other optimizers)")
+        raise InputError(
+            "--lr is missing; give the learning rate, such as --lr 1e-3 (fairseq's default, .25, is for other"
+            " optimizers)"
+        )
     if hasattr(named, "path") and named.path is None:
-        raise InputError("--path is missing; give the checkpoint, such as --path checkpoints/checkpoint_last.pt")
+        raise InputError(
+            "--path is missing; give the checkpoint, such as --path checkpoints/checkpoint_last.pt"
+        )
     if getattr(named, "log_file", None) is not None and not Path(named.log_file).absolute().parent.is_dir():
-        raise InputError(f"--log-file {named.log_file}: there is no folder {Path(named.log_file).parent}; make it")
+        raise InputError(
+            f"--log-file {named.log_file}: there is no folder {Path(named.log_file).parent}; make it"
+        )
 
 
 def check_partners(named: argparse.Namespace, given: Sequence[str], criterion: str) -> None:
@@ -146,11 +165,14 @@ def check_partners(named: argparse.Namespace, given: Sequence[str], criterion: s
     if not is_given("--criterion", given):
         raise InputError(f"--criterion is missing; --task {named.task} needs --criterion {criterion}")
     module = all_components()["criterion"][named.criterion].__module__
-    if module.startswith(("fairseq.criterions.", "fairseq_electra.")) and not named.criterion.startswith(criterion):
+    if module.startswith(("fairseq.criterions.", "fairseq_electra.")) and not named.criterion.startswith(
+        criterion
+    ):
         raise InputError(f"--criterion {named.criterion}: --task {named.task} needs --criterion {criterion}")
     if named.task in KINDS and named.arch in own_components("arch") and named.arch != "electra_encoder":
         raise InputError(
-            f"--arch {named.arch} is for pre-training; --task {named.task} needs --arch electra_encoder --finetune-from-model CHECKPOINT"
+            f"--arch {named.arch} is for pre-training; --task {named.task} needs --arch electra_encoder"
+            " --finetune-from-model CHECKPOINT"
         )
 
 
@@ -173,9 +195,13 @@ def set_total_updates(args: argparse.Namespace) -> None:
     Raises:
         InputError: Neither is given.
     """
-    if getattr(args, "lr_scheduler", None) == "polynomial_decay" and getattr(args, "total_num_update", 0) is None:
+    if (
+        getattr(args, "lr_scheduler", None) == "polynomial_decay"
+        and getattr(args, "total_num_update", 0) is None
+    ):
         args.total_num_update = float(getattr(args, "max_update", 0) or 0)
         if not args.total_num_update:
             raise InputError(
-                "--total-num-update is missing: --lr-scheduler polynomial_decay needs the update at which it ends; give it, or --max-update"
+                "--total-num-update is missing: --lr-scheduler polynomial_decay needs the update at which it"
+                " ends; give it, or --max-update"
             )

@@ -12,9 +12,15 @@ def all_components() -> dict[str, Mapping[str, Any]]:
     from fairseq.registry import REGISTRIES
     from fairseq.tasks import TASK_REGISTRY
 
-    return {"task": TASK_REGISTRY, "arch": ARCH_MODEL_REGISTRY} | {name: each["registry"] for name, each in REGISTRIES.items()}
+    return {"task": TASK_REGISTRY, "arch": ARCH_MODEL_REGISTRY} | {
+        name: each["registry"] for name, each in REGISTRIES.items()
+    }
 
 
 def own_components(option: str) -> list[str]:
     """Return the names of this package's components of an option; none if the option names no components."""
-    return [name for name, each in all_components().get(option, {}).items() if each.__module__.startswith(f"{PACKAGE}.")]
+    return [
+        name
+        for name, each in all_components().get(option, {}).items()
+        if each.__module__.startswith(f"{PACKAGE}.")
+    ]

@@ -67,7 +67,8 @@ def read_rank(cfg) -> None:
             options.distributed_backend, options.ddp_backend = "gloo", "legacy_ddp"
         elif options.device_id >= torch.cuda.device_count():
             raise InputError(
-                f"process {options.distributed_rank} has no GPU: this machine has {torch.cuda.device_count()}; start as many processes"
+                f"process {options.distributed_rank} has no GPU: this machine has"
+                f" {torch.cuda.device_count()}; start as many processes"
             )
     elif on_cpu and not options.distributed_no_spawn and _asks_for_several(options):
         world = options.distributed_world_size

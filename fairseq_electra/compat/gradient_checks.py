@@ -88,7 +88,9 @@ def check_gradients_later() -> None:
         update.gradients.dropped.zero_()
         self.set_num_updates(update.number)
         plain_step(self, update.samples)
-        raise DeviceFaultError(f"gradients were Nan/Inf at update {update.number}, but not when the update was repeated")
+        raise DeviceFaultError(
+            f"gradients were Nan/Inf at update {update.number}, but not when the update was repeated"
+        )
 
     def clip_grad_norm(self, clip_norm):
         norm, gradients = plain_clip(self, clip_norm), gradients_of(self)

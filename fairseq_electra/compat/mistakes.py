@@ -44,7 +44,8 @@ class Mistake(NamedTuple):
 MISTAKES = (
     Mistake(
         "Must specify batch size either with",
-        "--batch-size is missing; give the number of rows of a batch, such as --batch-size 32, or of its tokens, with --max-tokens",
+        "--batch-size is missing; give the number of rows of a batch, such as --batch-size 32, or of its"
+        " tokens, with --max-tokens",
     ),
     Mistake(
         "Please specify criterion to train",
@@ -63,8 +64,8 @@ MISTAKES = (
     ),
     Mistake(
         "The dataset is empty",
-        "no row is left: all are longer than --max-positions or --max-tokens allow; allow more, or prepare the data with a smaller "
-        "--max-positions",
+        "no row is left: all are longer than --max-positions or --max-tokens allow; allow more, or prepare"
+        " the data with a smaller --max-positions",
     ),
     Mistake(r"Error merging override (?:\w+\.)?(\w+)=null", "--{0} is missing; give it"),
     Mistake(
@@ -108,7 +109,9 @@ def input_error(error: BaseException | None) -> InputError | None:
 def explain(error: BaseException) -> InputError | None:
     """Return the sentence for an error of fairseq; None if it is not a known mistake of the user."""
     if isinstance(error, OSError) and error.errno in PATH_ERRORS and error.filename is not None:
-        return InputError(f"cannot use {error.filename}: {error.strerror}; check the path and its permissions")
+        return InputError(
+            f"cannot use {error.filename}: {error.strerror}; check the path and its permissions"
+        )
     frames = traceback.extract_tb(error.__traceback__)
     file = frames[-1].filename if frames else ""
     for mistake in MISTAKES:

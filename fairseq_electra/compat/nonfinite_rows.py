@@ -53,7 +53,10 @@ def _write_rows(trainer, rows: list[int]) -> None:
     path = Path(trainer.cfg.checkpoint.save_dir) / "nonfinite_rows.json"
     with atomic_write(path) as stream:
         stream.write(json.dumps(report) + "\n")
-    logger.error(f"loss or gradient is not finite at update {report['update']}; the {len(rows)} rows are written to {path}")
+    logger.error(
+        f"loss or gradient is not finite at update {report['update']}; the {len(rows)} rows are written to"
+        f" {path}"
+    )
 
 
 def _epoch(trainer) -> int | None:

@@ -34,7 +34,9 @@ def write_counters(trainer, state: dict) -> None:
     """Record the metric, and what --patience has counted; see :func:`extend_checkpoints`."""
     state["extra_state"]["best_metric"] = _metric(trainer)
     if trainer.cfg.checkpoint.patience > 0:
-        state["extra_state"]["patience"] = {name: value for name, value in _counters().items() if name in COUNTERS}
+        state["extra_state"]["patience"] = {
+            name: value for name, value in _counters().items() if name in COUNTERS
+        }
 
 
 def read_counters(trainer, extra_state: dict, reset_meters: bool) -> None:

@@ -27,7 +27,10 @@ IMPORTANT = re.compile(
     "|end of epoch|done training"
 )
 # warnings about fairseq's own calls of hydra and of PyTorch's loader
-NOISE = re.compile("hydra|Hydra|version_base|deprecated keyword in package|The strict flag in the compose API|'pin_memory' argument")
+NOISE = re.compile(
+    "hydra|Hydra|version_base|deprecated keyword in package|The strict flag in the compose API|'pin_memory'"
+    " argument"
+)
 COMPOSING = "Error when composing"  # start of a line with all options; the next one has the reason
 MAX_WAITING = 1000  # lines that are kept until there is a file
 
@@ -73,7 +76,9 @@ class Details(logging.Filter):
         self.file.setFormatter(logging.Formatter("%(asctime)s | %(levelname)s | %(name)s | %(message)s"))
         while self.waiting:
             self.file.handle(self.waiting.popleft())
-        logger.info(f"the configuration, the model and more lines of fairseq are in {path}; --{OPTION} prints them")
+        logger.info(
+            f"the configuration, the model and more lines of fairseq are in {path}; --{OPTION} prints them"
+        )
 
 
 class _File(logging.FileHandler):

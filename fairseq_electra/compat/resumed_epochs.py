@@ -77,7 +77,9 @@ def resume_with_unread_rows() -> None:
             plain_load(self, state_dict)
             return
         if state_dict.get("rows") != _fingerprint(self):
-            _warn_of_restarted_epoch(self, "rows" in state_dict, sum(stretch["iterations"] for stretch in read))
+            _warn_of_restarted_epoch(
+                self, "rows" in state_dict, sum(stretch["iterations"] for stretch in read)
+            )
             plain_load(self, state_dict | {"iterations_in_epoch": 0})
         elif present["batching"] == self.batching:
             _skip_read_rows(self, state_dict["stretches"])
@@ -122,7 +124,10 @@ def _fingerprint(iterator) -> str:
 
 
 def _warn_of_restarted_epoch(iterator, known: bool, batches: int) -> None:
-    reason = "its rows are not those of the checkpoint, or have another order (other data, --tokens-per-sample, --seed or the like)"
+    reason = (
+        "its rows are not those of the checkpoint, or have another order (other data, --tokens-per-sample,"
+        " --seed or the like)"
+    )
     if not known:
         reason = "the checkpoint is of an older release, which did not record which rows were read"
     if iterator.shard_id == 0:
@@ -138,7 +143,10 @@ def _skip_read_rows(iterator, stretches: list[Stretch]) -> None:
     unread = rows_left(iterator.dataset, rows, iterator.epoch, stretches)
     iterator._frozen_batches = tuple(_batches(iterator.dataset, unread, iterator.batching))
     if iterator.shard_id == 0:
-        logger.info(f"epoch {iterator.epoch} continues with the {len(unread):,} of its {len(rows):,} rows that were not read yet")
+        logger.info(
+            f"epoch {iterator.epoch} continues with the {len(unread):,} of its {len(rows):,} rows that were"
+            " not read yet"
+        )
 
 
 def rows_left(dataset, rows: np.ndarray, epoch: int, stretches: list[Stretch]) -> np.ndarray:

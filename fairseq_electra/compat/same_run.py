@@ -80,13 +80,16 @@ def check(cfg, data: list[str], state: dict, path: str) -> None:
                 remedy = f"give --finetune-from-model {path}, which loads only its weights"
             elif component == "optimizer":
                 remedy = f"give --optimizer {before} to resume, or another --save-dir to start from scratch"
-            raise InputError(f"{path} is of a run with --{component} {before}, and this one has {now}: {remedy}")
+            raise InputError(
+                f"{path} is of a run with --{component} {before}, and this one has {now}: {remedy}"
+            )
     before = state["extra_state"].get(KEY)
     if is_own and before and data and not set(before) & set(data) and not cfg.checkpoint.reset_dataloader:
         if has_other_vocabulary(cfg.task.data, state.get("model") or {}):
             raise InputError(
-                f"{path} is of a run with another vocabulary than {cfg.task.data}: encode the data with the vocabulary "
-                f"in {Path(path).parent} to resume, or give another --save-dir to start from scratch"
+                f"{path} is of a run with another vocabulary than {cfg.task.data}: encode the data with the"
+                f" vocabulary in {Path(path).parent} to resume, or give another --save-dir to start from"
+                " scratch"
             )
         raise InputError(
             f"{path} is of a run on other data than {cfg.task.data}: give another --save-dir, with "
@@ -97,7 +100,7 @@ def check(cfg, data: list[str], state: dict, path: str) -> None:
 
 
 def has_other_vocabulary(data: str, state: dict) -> bool:
-    """Return whether a data folder has another vocabulary than the model of a checkpoint; False if either is unknown."""
+    """Tell whether a data folder's vocabulary differs from a checkpoint's; False if either is unknown."""
     first = Path(data.split(os.pathsep)[0])
     folder = next((place for place in (first, first / "input0") if (place / DICTIONARY_FILE).is_file()), None)
     version = state.get("dictionary_version")

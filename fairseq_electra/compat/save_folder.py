@@ -52,7 +52,9 @@ class FolderLock:
         }
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(about).encode() + b"\n", 0)
-        self.release = weakref.finalize(self, _release, descriptor, path, os.getpid())  # also at the end of the process
+        self.release = weakref.finalize(
+            self, _release, descriptor, path, os.getpid()
+        )  # also at the end of the process
 
 
 def _lock(descriptor: int, path: Path) -> None:
@@ -61,9 +63,14 @@ def _lock(descriptor: int, path: Path) -> None:
     except (BlockingIOError, PermissionError) as error:  # depends on the system
         owner = _owner(descriptor)
         os.close(descriptor)
-        raise InputError(f"{path.parent} is in use by another run{owner}; wait for its end, or give another --save-dir") from error
+        raise InputError(
+            f"{path.parent} is in use by another run{owner}; wait for its end, or give another --save-dir"
+        ) from error
     except OSError as error:
-        logger.warning(f"cannot lock {path} ({error.strerror}), so a second run in this folder would not be noticed: start none")
+        logger.warning(
+            f"cannot lock {path} ({error.strerror}), so a second run in this folder would not be noticed:"
+            " start none"
+        )
 
 
 def _owner(descriptor: int) -> str:

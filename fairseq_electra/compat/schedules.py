@@ -26,10 +26,16 @@ def check_schedule(trainer, epoch_itr) -> None:
             at all end the run, it is a warning.
     """
     options, updates = trainer.cfg.optimization, updates_of_run(trainer, epoch_itr)
-    by_max_update = bool(options.max_update) and updates == options.max_update and options.stop_time_hours <= 0
+    by_max_update = (
+        bool(options.max_update) and updates == options.max_update and options.stop_time_hours <= 0
+    )
     idle = idle_updates(trainer.cfg, updates)
     if idle > (0 if by_max_update or math.isinf(updates) else TOLERANCE * updates):
-        which = "all updates after that" if math.isinf(updates) else f"the last {idle:,.0f} of {updates:,.0f} updates"
+        which = (
+            "all updates after that"
+            if math.isinf(updates)
+            else f"the last {idle:,.0f} of {updates:,.0f} updates"
+        )
         sentence = (
             f"--total-num-update {trainer.cfg.lr_scheduler.total_num_update:.0f}: the learning rate is 0 in "
             f"{which}; "
@@ -42,7 +48,8 @@ def check_schedule(trainer, epoch_itr) -> None:
     if warmup >= updates:
         _warn(
             trainer,
-            f"the warm-up takes {warmup:,} updates and the run {updates:,.0f}: the learning rate never reaches --lr",
+            f"the warm-up takes {warmup:,} updates and the run {updates:,.0f}: the learning rate never"
+            " reaches --lr",
         )
 
 
@@ -71,7 +78,11 @@ def idle_updates(cfg, updates: float) -> float:
         updates: Number of updates of the run.
     """
     schedule = cfg.lr_scheduler
-    if getattr(schedule, "_name", None) != "polynomial_decay" or schedule.end_learning_rate > 0 or cfg.optimization.stop_min_lr >= 0:
+    if (
+        getattr(schedule, "_name", None) != "polynomial_decay"
+        or schedule.end_learning_rate > 0
+        or cfg.optimization.stop_min_lr >= 0
+    ):
         return 0
     return max(0, updates - schedule.total_num_update)
 

@@ -49,13 +49,17 @@ def _with_checked_split(plain: Callable) -> Callable:
         settings = getattr(self, "cfg", None) or self.args
         check_numbers_of_lines(Path(settings.data), split)
         check_labels(Path(settings.data), split)
-        unknown = unknown_in_folder(settings.data, split, len(self.source_dictionary)) if split == "train" else ""
+        unknown = (
+            unknown_in_folder(settings.data, split, len(self.source_dictionary)) if split == "train" else ""
+        )
         if unknown and get_global_rank() == 0:
             logger.warning(unknown)
         try:
             return plain(self, split, *args, **kwargs)
         except (ValueError, AssertionError, EOFError) as error:
-            raise InputError(f"{settings.data}: {split} cannot be read ({error}); make the folder again") from error
+            raise InputError(
+                f"{settings.data}: {split} cannot be read ({error}); make the folder again"
+            ) from error
 
     return load_dataset
 
@@ -68,7 +72,10 @@ def _with_checked_folder(plain: Callable) -> Callable:
             needed.append(Path(args.data) / "label" / DICTIONARY_FILE)
         for path in needed:
             if not path.is_file():
-                raise InputError(f"no {path}; fairseq-electra prepare makes such folders, and --regression-target is for numbers")
+                raise InputError(
+                    f"no {path}; fairseq-electra prepare makes such folders, and --regression-target is for"
+                    " numbers"
+                )
         if (Path(args.data) / TASK_FILE).is_file():
             kind = kind_of(read_task_info(args.data), args.data)
             if not kind.of_fairseq:
@@ -96,7 +103,8 @@ def check_number_of_classes(folder: Path, num_classes: int, has_classes: bool) -
         if len(names) != num_classes:
             than = "more" if len(names) > num_classes else "fewer"
             raise InputError(
-                f"{path} names {len(names)} labels, {listed(names)}: {than} than --num-classes {num_classes}; give {len(names)}"
+                f"{path} names {len(names)} labels, {listed(names)}: {than} than --num-classes {num_classes};"
+                f" give {len(names)}"
             )
     choices = len(list(folder.glob("input[0-9]*"))) - 1
     if choices <= 1:
@@ -104,7 +112,10 @@ def check_number_of_classes(folder: Path, num_classes: int, has_classes: bool) -
     if not has_classes:
         _check_choices(folder, min(num_classes, choices))
     if choices != num_classes:
-        raise InputError(f"{folder} has {choices} choices (input1 to input{choices}), not {num_classes}; give --num-classes {choices}")
+        raise InputError(
+            f"{folder} has {choices} choices (input1 to input{choices}), not {num_classes}; give"
+            f" --num-classes {choices}"
+        )
 
 
 def _check_choices(folder: Path, choices: int) -> None:
@@ -112,13 +123,17 @@ def _check_choices(folder: Path, choices: int) -> None:
         lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
         for number, line in enumerate(lines, 1):
             if not (line.strip().isdecimal() and int(line) < choices):
-                raise InputError(f"{path}, line {number}: {line.strip()!r} is not a choice from 0 to {choices - 1}")
+                raise InputError(
+                    f"{path}, line {number}: {line.strip()!r} is not a choice from 0 to {choices - 1}"
+                )
 
 
 def check_labels(folder: Path, split: str) -> None:
     """Refuse a split that has no labels to train on and to score with."""
     if not any((folder / "label" / f"{split}{ending}").is_file() for ending in (".idx", ".label")):
-        raise InputError(f"{split} of {folder} has no labels; apply the model to its file with fairseq-electra predict")
+        raise InputError(
+            f"{split} of {folder} has no labels; apply the model to its file with fairseq-electra predict"
+        )
 
 
 def check_numbers_of_lines(folder: Path, split: str) -> None:
@@ -127,7 +142,9 @@ def check_numbers_of_lines(folder: Path, split: str) -> None:
     absent = [path for path in texts if not path.is_file()]
     if absent:
         present = ", ".join(sorted(path.stem for path in absent[0].parent.glob("*.idx"))) or "nothing"
-        raise InputError(f"no {absent[0]}, the folder holds {present}; fairseq-electra prepare makes such folders")
+        raise InputError(
+            f"no {absent[0]}, the folder holds {present}; fairseq-electra prepare makes such folders"
+        )
     numbers = {path: count_lines(path) for path in [*texts, *folder.glob(f"label/{split}.idx")]}
     for path in folder.glob(f"label/{split}.label"):
         with open(path, "rb") as stream:
@@ -135,4 +152,7 @@ def check_numbers_of_lines(folder: Path, split: str) -> None:
     first = texts[0]
     for path, number in numbers.items():
         if number != numbers[first]:
-            raise InputError(f"{path} has {number:,} lines and {first} has {numbers[first]:,}; make all of them from the same examples")
+            raise InputError(
+                f"{path} has {number:,} lines and {first} has {numbers[first]:,}; make all of them from the"
+                " same examples"
+            )

@@ -45,14 +45,18 @@ def check_before_training() -> None:
         patience.reset()
         check_start(cfg, trainer.checkpoint_suffix)
         extra_state, epoch_itr = plain(cfg, trainer, **passthrough_args)
-        if not trainer.get_num_updates():  # a fine-tuning, or --reset-optimizer: earlier hours are those of another training
+        if (
+            not trainer.get_num_updates()
+        ):  # a fine-tuning, or --reset-optimizer: earlier hours are those of another training
             trainer._previous_training_time = 0
         ended = reason_to_end(trainer, epoch_itr)
         if not ended:
             schedules.check_schedule(trainer, epoch_itr)
             return extra_state, epoch_itr
         if trainer.is_data_parallel_master:
-            logger.info(f"{ended}: nothing is left to train, nothing is saved; a larger value continues the run")
+            logger.info(
+                f"{ended}: nothing is left to train, nothing is saved; a larger value continues the run"
+            )
         return extra_state, NothingLeft()
 
     checkpoint_utils.load_checkpoint = load_checkpoint
@@ -69,11 +73,16 @@ def check_start(cfg, suffix: str) -> None:
         InputError: The checkpoint does not exist, or the options contradict each other.
     """
     if cfg.finetune_from_model and cfg.restore_file != LAST:
-        raise InputError("--finetune-from-model and --restore-file both name a checkpoint to start from; leave out one of them")
+        raise InputError(
+            "--finetune-from-model and --restore-file both name a checkpoint to start from; leave out one of"
+            " them"
+        )
     for name in RESETS:
         if cfg.finetune_from_model and cfg[name]:
             option = f"--{name.replace('_', '-')}"
-            raise InputError(f"--finetune-from-model loads only the weights, as {option} would; leave {option} out")
+            raise InputError(
+                f"--finetune-from-model loads only the weights, as {option} would; leave {option} out"
+            )
     source = find_source(cfg, suffix)
     if source is not None:
         check_checkpoint(*source, folder=cfg.save_dir)

@@ -47,7 +47,10 @@ def start(cfg) -> None:
 def end() -> None:
     """Forget the training, which has ended by itself, and handle SIGTERM no longer."""
     _Run.hint = None
-    if getattr(signal.getsignal(signal.SIGTERM), "is_ours", False) and threading.current_thread() is threading.main_thread():
+    if (
+        getattr(signal.getsignal(signal.SIGTERM), "is_ours", False)
+        and threading.current_thread() is threading.main_thread()
+    ):
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 

@@ -29,9 +29,16 @@ def drop_best_score_in_old_units() -> None:
 
     def read(trainer, extra_state: dict, reset_meters: bool) -> None:
         metric = trainer.cfg.checkpoint.best_checkpoint_metric
-        if "best" in extra_state and "units" not in extra_state and metric in CHANGED.get(trainer.cfg.task._name, ()):
+        if (
+            "best" in extra_state
+            and "units" not in extra_state
+            and metric in CHANGED.get(trainer.cfg.task._name, ())
+        ):
             best = extra_state.pop("best")
             if trainer.is_data_parallel_master:
-                logger.warning(f"the best {metric} so far, {best:g}, has the units of an older release; the next validation counts as best")
+                logger.warning(
+                    f"the best {metric} so far, {best:g}, has the units of an older release; the next"
+                    " validation counts as best"
+                )
 
     extend_checkpoints(write, read)

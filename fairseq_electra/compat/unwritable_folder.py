@@ -21,7 +21,8 @@ def explain_unwritable_folder() -> None:
             plain(save_dir)
         except OSError as error:
             raise InputError(
-                f"cannot write to --save-dir {save_dir}: {error.strerror or error}; give a folder that can be written to"
+                f"cannot write to --save-dir {save_dir}: {error.strerror or error}; give a folder that can be"
+                " written to"
             ) from error
 
     checkpoint_utils.verify_checkpoint_directory = verify_checkpoint_directory

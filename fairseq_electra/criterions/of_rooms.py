@@ -1,4 +1,4 @@
-"""The criterions of the kinds of tasks that need no options of their own: their rooms say what the loss is."""
+"""Criterions without options of their own: the package of each kind of task computes the loss."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -50,4 +50,6 @@ class RoomLoss(FairseqCriterion):
 for _kind in KINDS.values():
     if not (_kind.of_fairseq or _kind.has_own_options):
         _name = f"{type(_kind).__name__}Loss"  # fairseq wants a class for each
-        register_criterion(_kind.name, dataclass=RoomLossConfig)(type(_name, (RoomLoss,), {"__module__": __name__}))
+        register_criterion(_kind.name, dataclass=RoomLossConfig)(
+            type(_name, (RoomLoss,), {"__module__": __name__})
+        )

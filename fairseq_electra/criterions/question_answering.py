@@ -17,7 +17,9 @@ from fairseq_electra.finetuning.questions.heads import AnswerScores
 class QuestionAnsweringLossConfig(FairseqDataclass):
     """Options of ``--criterion question_answering``."""
 
-    answerability_weight: float = field(default=0.5, metadata={"help": "weight of the loss of whether there is an answer"})
+    answerability_weight: float = field(
+        default=0.5, metadata={"help": "weight of the loss of whether there is an answer"}
+    )
 
 
 @register_criterion("question_answering", dataclass=QuestionAnsweringLossConfig)
@@ -46,7 +48,10 @@ class QuestionAnsweringLoss(FairseqCriterion):
     def loss_of(self, scores: AnswerScores, sample: dict) -> tuple[Tensor, int, dict]:
         """Compute the loss of scores; result as :meth:`forward`."""
         first, last = sample["first"], sample["last"]
-        span = (F.cross_entropy(scores.first, first, reduction="sum") + F.cross_entropy(scores.last, last, reduction="sum")) / 2
+        span = (
+            F.cross_entropy(scores.first, first, reduction="sum")
+            + F.cross_entropy(scores.last, last, reduction="sum")
+        ) / 2
         loss = span
         log = {
             "span_loss": span.detach(),
@@ -55,7 +60,9 @@ class QuestionAnsweringLoss(FairseqCriterion):
             "nsentences": len(first),
         }
         if scores.unanswerable is not None:
-            none = F.binary_cross_entropy_with_logits(scores.unanswerable, (first == 0).float(), reduction="sum")
+            none = F.binary_cross_entropy_with_logits(
+                scores.unanswerable, (first == 0).float(), reduction="sum"
+            )
             loss = loss + self.answerability_weight * none
             log["answerability_loss"] = none.detach()
         return loss, len(first), log | {"loss": loss.detach()}

@@ -21,7 +21,9 @@ class ReplacedTokenDetectionConfig(FairseqDataclass):
     """Options of ``--criterion replaced_token_detection``."""
 
     gen_weight: float = field(default=1.0, metadata={"help": "weight of the generator's loss"})
-    disc_weight: float = field(default=50.0, metadata={"help": "weight of the discriminator's loss (the paper's lambda)"})
+    disc_weight: float = field(
+        default=50.0, metadata={"help": "weight of the discriminator's loss (the paper's lambda)"}
+    )
 
 
 @register_criterion("replaced_token_detection", dataclass=ReplacedTokenDetectionConfig)
@@ -77,7 +79,9 @@ class ReplacedTokenDetection(FairseqCriterion):
         """Compile the loss; options as those of ``torch.compile``. The model is compiled by itself."""
         self.compute = torch.compile(self.loss_of, **options)
 
-    def loss_of(self, output: GeneratorOutput | ElectraOutput, batch: MaskedBatch, training: bool) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss_of(
+        self, output: GeneratorOutput | ElectraOutput, batch: MaskedBatch, training: bool
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the summed loss of a batch, and sums for the log."""
         weights = LossWeights(self.gen_weight, self.disc_weight * self.share)
         sums = self.task.objective.sums(output, batch, self.ids, weights)

@@ -29,7 +29,9 @@ class TokenClassificationLoss(FairseqCriterion):
         self.head = task.cfg.classification_head_name
         weights = None
         if cfg.class_weights:
-            weights = torch.from_numpy(class_weights(cfg.class_weights, task.info.labels, task.targets_of_train()))
+            weights = torch.from_numpy(
+                class_weights(cfg.class_weights, task.info.labels, task.targets_of_train())
+            )
         self.register_buffer("weights", weights, persistent=False)
 
     def forward(self, model, sample: dict, reduce: bool = True) -> tuple[Tensor, float, dict]:
@@ -47,7 +49,9 @@ class TokenClassificationLoss(FairseqCriterion):
         target = sample["target"]
         scores = scores.to(loss_dtype(scores.dtype))
         weights = None if self.weights is None else self.weights.to(scores.dtype)
-        loss = F.cross_entropy(scores.flatten(0, 1), target.flatten(), weights, ignore_index=-1, reduction="sum")
+        loss = F.cross_entropy(
+            scores.flatten(0, 1), target.flatten(), weights, ignore_index=-1, reduction="sum"
+        )
         scored = target >= 0
         size = int(scored.sum()) if weights is None else float((weights[target.clamp(min=0)] * scored).sum())
         log = {

@@ -18,7 +18,9 @@ Options = Mapping[str, Any]
 def encoder_sizes(options: Options) -> EncoderSizes:
     """Look up the sizes of the discriminator, or of the only network."""
     given = {name: options.get(name) for name in SIZE_FIELDS}
-    return named_sizes(**{name: str(value) if isinstance(value, Enum) else value for name, value in given.items()})
+    return named_sizes(
+        **{name: str(value) if isinstance(value, Enum) else value for name, value in given.items()}
+    )
 
 
 def objective_of(options: Options) -> str:

@@ -27,7 +27,9 @@ class Embeddings(nn.Module):
         self.tokens = nn.Embedding(num_tokens, sizes.embedding_size, padding_idx=pad) if num_tokens else None
         self.segments = nn.Embedding(NUM_SEGMENTS, sizes.embedding_size)
         learned = sizes.positions == "learned"
-        self.positions = nn.Embedding(sizes.max_position_embeddings, sizes.embedding_size) if learned else None
+        self.positions = (
+            nn.Embedding(sizes.max_position_embeddings, sizes.embedding_size) if learned else None
+        )
         self.layer_norm = nn.LayerNorm(sizes.embedding_size, eps=LAYER_NORM_EPS)
         self.dropout = Dropout(sizes.dropout)
 
@@ -48,6 +50,10 @@ class Embeddings(nn.Module):
         """
         vectors = (table or self.tokens)(tokens) + self.segments(segment_ids)  # type: ignore[misc]
         if self.positions is not None:
-            positions = torch.arange(tokens.shape[1], device=tokens.device) if documents is None else documents.positions
+            positions = (
+                torch.arange(tokens.shape[1], device=tokens.device)
+                if documents is None
+                else documents.positions
+            )
             vectors = vectors + self.positions(positions)
         return self.dropout(self.layer_norm(vectors))

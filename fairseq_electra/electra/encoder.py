@@ -48,7 +48,9 @@ class EncoderLayer(nn.Module):
         would lose digits, so it stays in float32.
         """
         if self.pre_norm:
-            hidden = hidden + self.dropout(self.attention(normalize(hidden, self.attention_layer_norm), mask, angles))
+            hidden = hidden + self.dropout(
+                self.attention(normalize(hidden, self.attention_layer_norm), mask, angles)
+            )
             return hidden + self.dropout(self.feed_forward(normalize(hidden, self.output_layer_norm)))
         mixed = self.attention(hidden, mask, angles)
         hidden = self.attention_layer_norm(self.add(hidden, self.dropout(mixed))).to(mixed.dtype)
@@ -135,5 +137,6 @@ def check_row_length(sizes: EncoderSizes, tokens_per_sample: int, remedy: str) -
     """Refuse rows that are longer than the table of learned positions; ``remedy`` ends the error."""
     if sizes.positions == "learned" and tokens_per_sample > sizes.max_position_embeddings:
         raise InputError(
-            f"rows of {tokens_per_sample} tokens are longer than the position table of {sizes.max_position_embeddings}; {remedy}"
+            f"rows of {tokens_per_sample} tokens are longer than the position table of"
+            f" {sizes.max_position_embeddings}; {remedy}"
         )

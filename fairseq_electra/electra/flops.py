@@ -72,7 +72,9 @@ def masked_lm_flops(sizes: EncoderSizes, num_tokens: int) -> Flops:
         sizes: sizes of the encoder.
         num_tokens: size of the vocabulary, V.
     """
-    return encoder_flops(sizes)._replace(per_masked=2.0 * sizes.embedding_size * (sizes.hidden_size + num_tokens))
+    return encoder_flops(sizes)._replace(
+        per_masked=2.0 * sizes.embedding_size * (sizes.hidden_size + num_tokens)
+    )
 
 
 def electra_flops(discriminator: EncoderSizes, generator: EncoderSizes, num_tokens: int) -> Flops:

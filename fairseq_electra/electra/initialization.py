@@ -36,7 +36,9 @@ def initialize(module: nn.Module) -> None:
     Source: google-research/electra model/modeling.py::create_initializer.
     """
     if isinstance(module, nn.Linear | nn.Embedding):
-        nn.init.trunc_normal_(module.weight, std=INITIALIZER_RANGE, a=-2 * INITIALIZER_RANGE, b=2 * INITIALIZER_RANGE)
+        nn.init.trunc_normal_(
+            module.weight, std=INITIALIZER_RANGE, a=-2 * INITIALIZER_RANGE, b=2 * INITIALIZER_RANGE
+        )
     if isinstance(module, nn.Embedding) and module.padding_idx is not None:
         with torch.no_grad():
             module.weight[module.padding_idx] = 0.0

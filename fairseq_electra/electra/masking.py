@@ -45,8 +45,8 @@ def choose_tokens(draws: np.ndarray, candidate: np.ndarray, wanted: np.ndarray) 
 class Draws:
     """The random numbers of a batch: a stream of words for each row, in which each purpose has its place.
 
-    Words 0 to T: the order of tokens, 32 bits each; then K words each for what is shown, for the generator's samples and for random
-    tokens; then what maskers draw beside the order of tokens.
+    Words 0 to T: the order of tokens, 32 bits each; then K words each for what is shown, for the generator's
+    samples and for random tokens; then what maskers draw beside the order of tokens.
 
     Args:
         keys: one key for each row (:func:`fairseq_electra.electra.hashing.row_keys`). Shape: (B,).
@@ -67,7 +67,10 @@ class Draws:
         return fractions(bits(self.keys, 1, self.width + 3 * self.num_slots))[:, 0]
 
     def of_slots(self, purpose: int) -> np.ndarray:
-        """Draw a uniform number in [0, 1) for each slot: 0 for what is shown, 1 for samples, 2 for random tokens. Shape: (B, K)."""
+        """Draw a uniform number in [0, 1) for each slot. Shape: (B, K).
+
+        ``purpose`` is 0 for what is shown, 1 for samples, 2 for random tokens.
+        """
         return fractions(bits(self.keys, self.num_slots, self.width + purpose * self.num_slots))
 
 
@@ -85,8 +88,12 @@ class Candidates(NamedTuple):
 # a masker returns True at the tokens to mask, at most ``wanted`` of each row; --masker names it
 MASKERS: dict[str, Callable[[Candidates], np.ndarray]] = {
     "tokens": lambda c: choose_tokens(c.draws.of_tokens(), c.may_be_masked, c.wanted),
-    "words": lambda c: choose_words(c.draws.of_tokens(), c.draws.of_rows(), c.may_be_masked, c.starts, c.wanted),
-    "spans": lambda c: choose_spans(c.draws.of_tokens(), c.draws.of_tokens(again=True), c.may_be_masked, c.starts, c.wanted, c.mean_span),
+    "words": lambda c: choose_words(
+        c.draws.of_tokens(), c.draws.of_rows(), c.may_be_masked, c.starts, c.wanted
+    ),
+    "spans": lambda c: choose_spans(
+        c.draws.of_tokens(), c.draws.of_tokens(again=True), c.may_be_masked, c.starts, c.wanted, c.mean_span
+    ),
 }
 
 
@@ -171,7 +178,9 @@ class Masking:
         if not self.random_token_prob:
             return shown
         last = self.leave_unmasked_prob + self.random_token_prob
-        random_token = self.first_piece + (draws.of_slots(2) * (self.mask_index - self.first_piece)).astype(np.int64)
+        random_token = self.first_piece + (draws.of_slots(2) * (self.mask_index - self.first_piece)).astype(
+            np.int64
+        )
         is_random = (draw >= self.leave_unmasked_prob) & (draw < last)
         return np.where(is_random, random_token, shown)
 

@@ -163,7 +163,9 @@ class Electra(Generator):
         # what is shared exists once, in self.embeddings
         self.generator_embeddings = None
         if tie_embeddings != "all":
-            self.generator_embeddings = Embeddings(sizes, 0 if tie_embeddings == "tokens" else num_tokens, pad)
+            self.generator_embeddings = Embeddings(
+                sizes, 0 if tie_embeddings == "tokens" else num_tokens, pad
+            )
         self.generator = Encoder(generator_sizes, checkpoint_activations)
         self.generator_head = MaskedLMHead(generator_sizes, num_tokens, untie_lm_head)
         draw_parameters(
@@ -208,7 +210,9 @@ class Electra(Generator):
         documents: PackedDocuments | None = None,
     ) -> Tensor:
         """Score every token: above 0 it is predicted to be replaced. Shapes: (B, T) thrice -> (B, T)."""
-        return self.discriminator_head(self.extract_features(tokens, segment_ids, padding_mask, documents=documents))
+        return self.discriminator_head(
+            self.extract_features(tokens, segment_ids, padding_mask, documents=documents)
+        )
 
     def extract_features(
         self,

@@ -47,7 +47,9 @@ class LossWeights(NamedTuple):
     disc: float
 
 
-def masked_lm(output: GeneratorOutput | ElectraOutput, batch: MaskedBatch, ids: SpecialIds, weights: LossWeights) -> dict[str, Tensor]:
+def masked_lm(
+    output: GeneratorOutput | ElectraOutput, batch: MaskedBatch, ids: SpecialIds, weights: LossWeights
+) -> dict[str, Tensor]:
     """Cross-entropy of the generator at the masked tokens, in nats: BERT's objective.
 
     Returns:
@@ -73,7 +75,9 @@ def masked_lm(output: GeneratorOutput | ElectraOutput, batch: MaskedBatch, ids: 
     }
 
 
-def electra(output: ElectraOutput, batch: MaskedBatch, ids: SpecialIds, weights: LossWeights) -> dict[str, Tensor]:
+def electra(
+    output: ElectraOutput, batch: MaskedBatch, ids: SpecialIds, weights: LossWeights
+) -> dict[str, Tensor]:
     """ELECTRA's objective: :func:`masked_lm`, and the discriminator's binary cross-entropy at all tokens.
 
     Returns:
@@ -88,7 +92,9 @@ def electra(output: ElectraOutput, batch: MaskedBatch, ids: SpecialIds, weights:
     sampled, target = output.corrupted_tokens.gather(1, batch.masked_positions), batch.target
     known = (target != ids.pad) & (target != ids.unk)
     logits = output.disc_logits.to(loss_dtype(output.disc_logits.dtype))
-    token_losses = F.binary_cross_entropy_with_logits(logits, output.is_replaced.to(logits.dtype), reduction="none")
+    token_losses = F.binary_cross_entropy_with_logits(
+        logits, output.is_replaced.to(logits.dtype), reduction="none"
+    )
     loss = token_losses.masked_fill(batch.padding_mask, 0.0).sum()
     flagged = (logits.detach() > 0) & ~batch.padding_mask
     return sums | {

@@ -22,7 +22,9 @@ class PackedDocuments(NamedTuple):
             ends: position behind each document, ascending in each row. Shape: (B, D).
             length: length of the rows in tokens, T.
         """
-        columns = torch.arange(length, device=ends.device, dtype=ends.dtype).expand(len(ends), length).contiguous()
+        columns = (
+            torch.arange(length, device=ends.device, dtype=ends.dtype).expand(len(ends), length).contiguous()
+        )
         numbers = torch.searchsorted(ends, columns, right=True)
         return cls(ends, numbers, columns - F.pad(ends, (1, 0)).gather(1, numbers))
 

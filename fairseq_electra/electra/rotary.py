@@ -28,7 +28,9 @@ def rotate(vectors: Tensor, angles: Tensor) -> Tensor:
             (B, T, head size / 2, 2) for each row.
     """
     pairs = vectors.to(loss_dtype(vectors.dtype)).unflatten(-1, (-1, 2))
-    angles = angles.to(pairs.dtype).reshape(-1, vectors.shape[1], *(1,) * (vectors.dim() - 3), *angles.shape[-2:])
+    angles = angles.to(pairs.dtype).reshape(
+        -1, vectors.shape[1], *(1,) * (vectors.dim() - 3), *angles.shape[-2:]
+    )
     if torch.compiler.is_compiling():  # torch.compile does not support complex numbers
         (x, y), (cos, sin) = pairs.unbind(-1), angles.unbind(-1)
         rotated = torch.stack([x * cos - y * sin, x * sin + y * cos], -1)

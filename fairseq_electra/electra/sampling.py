@@ -61,7 +61,9 @@ class CorruptedText(NamedTuple):
     is_replaced: Tensor  # (B, T), True where a token differs from the original
 
 
-def corrupt(src_tokens: Tensor, masked_positions: Tensor, target: Tensor, sampled: Tensor, pad: int) -> CorruptedText:
+def corrupt(
+    src_tokens: Tensor, masked_positions: Tensor, target: Tensor, sampled: Tensor, pad: int
+) -> CorruptedText:
     """Put the samples at the masked positions, and label the tokens that differ from the original.
 
     A sample that happens to equal the original token does not count as replaced (Clark et al. 2020, section

@@ -122,7 +122,9 @@ MODEL_SIZES = {
         encoder=EncoderSizes(128, 128, 512, 4, 2, positions="rotary", dropout=0.0, attention_dropout=0.0),
         generator_share=1 / 2,
         arch_norm="post",
-        pretraining=Pretraining(tokens=128, batch=32, rows_at_once=32, lr=1e-3, warmup=1000, updates=28_000, save_every=2000),
+        pretraining=Pretraining(
+            tokens=128, batch=32, rows_at_once=32, lr=1e-3, warmup=1000, updates=28_000, save_every=2000
+        ),
         short_run=ShortRun(device="cpu", warmup=0.05, fewest_rows=16, most_pieces=8192, pooling="mean"),
         finetuning=Finetuning(lr=3e-4, rates=(1e-4, 3e-4, 1e-3, 3e-3)),
     ),
@@ -143,7 +145,9 @@ MODEL_SIZES = {
     "large": ModelSize(
         encoder=EncoderSizes(1024, 1024, 4096, 24, 16),
         generator_share=1 / 4,
-        pretraining=Pretraining(tokens=512, mask_prob=0.25, batch=2048, rows_at_once=16, lr=2e-4, updates=400_000),
+        pretraining=Pretraining(
+            tokens=512, mask_prob=0.25, batch=2048, rows_at_once=16, lr=2e-4, updates=400_000
+        ),
         finetuning=Finetuning(lr=5e-5, layer_decay=0.9, rates=(2e-5, 5e-5, 2e-4, 5e-4)),
     ),
 }
@@ -165,6 +169,9 @@ def named_sizes(model_size: str | None, **changes: int | float | str | None) -> 
         InputError: no such size exists.
     """
     if model_size not in MODEL_SIZES:
-        raise InputError(f"no model size {model_size!r}; choose an --arch of {arch_names()} (hydra: model.model_size=small)")
+        raise InputError(
+            f"no model size {model_size!r}; choose an --arch of {arch_names()} (hydra:"
+            " model.model_size=small)"
+        )
     given = {name: value for name, value in changes.items() if value is not None}
     return replace(MODEL_SIZES[model_size].encoder, **given)  # type: ignore[arg-type]

@@ -38,7 +38,8 @@ class EncoderSizes:
                 raise InputError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(self, name)}")
         if self.hidden_size % self.num_attention_heads:
             raise InputError(
-                f"--hidden-size {self.hidden_size} cannot be shared by {self.num_attention_heads} attention heads; choose a multiple"
+                f"--hidden-size {self.hidden_size} cannot be shared by {self.num_attention_heads} attention"
+                " heads; choose a multiple"
             )
         if self.positions == "rotary" and self.hidden_size // self.num_attention_heads % 2:
             raise InputError(
@@ -59,7 +60,9 @@ class EncoderSizes:
         """
         return (2 * self.num_hidden_layers) ** {"deepnorm": 0.25, "scaled": 0.5}.get(self.norm, 0.0)
 
-    def generator(self, width: float, depth: float, heads: int | None = None, intermediate_size: int | None = None) -> "EncoderSizes":
+    def generator(
+        self, width: float, depth: float, heads: int | None = None, intermediate_size: int | None = None
+    ) -> "EncoderSizes":
         """Return the sizes of the generator beside this discriminator.
 
         Args:
@@ -107,4 +110,7 @@ def refuse_unknown_traits(sizes: EncoderSizes, known: Mapping[str, Collection[ob
         handled = known.get(field.name, () if field.default is MISSING else (field.default,))
         if field.name not in NUMBERS and value not in handled:
             written_for = ", ".join(map(repr, handled)) or "models without this option"
-            raise InputError(f"--{field.name.replace('_', '-')} {value}: {reader} would be wrong, as it was written for {written_for}")
+            raise InputError(
+                f"--{field.name.replace('_', '-')} {value}: {reader} would be wrong, as it was written for"
+                f" {written_for}"
+            )

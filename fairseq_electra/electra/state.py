@@ -33,7 +33,8 @@ def check_tensors(state_dict: dict, own: dict) -> None:
             raise InputError(f"the checkpoint has no tensor {name}: it belongs to another model; {advice}")
         if state_dict[name].shape != tensor.shape:
             raise InputError(
-                f"the checkpoint's {name} has the shape {tuple(state_dict[name].shape)}, this model's {tuple(tensor.shape)}; {advice}"
+                f"the checkpoint's {name} has the shape {tuple(state_dict[name].shape)}, this model's"
+                f" {tuple(tensor.shape)}; {advice}"
             )
         if name.endswith(RESIDUAL_SCALE) and not same_scale(state_dict[name], tensor):
             raise InputError(

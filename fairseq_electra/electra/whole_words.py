@@ -6,7 +6,9 @@ import numpy as np
 SAMPLED, SINGLE, OTHER, NO_CANDIDATE = range(4)
 
 
-def choose_words(draws: np.ndarray, offset: np.ndarray, candidate: np.ndarray, starts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def choose_words(
+    draws: np.ndarray, offset: np.ndarray, candidate: np.ndarray, starts: np.ndarray, wanted: np.ndarray
+) -> np.ndarray:
     """Choose the tokens to mask: all tokens of a word, or none.
 
     Taking words in random order, as far as they fit, would mask long words too rarely: the closer to the
@@ -48,7 +50,9 @@ def choose_words(draws: np.ndarray, offset: np.ndarray, candidate: np.ndarray, s
     return take_words(join_keys(group, np.take_along_axis(draws, word, 1)), candidate, length, word, budget)
 
 
-def take_words(keys: np.ndarray, candidate: np.ndarray, length: np.ndarray, word: np.ndarray, budget: np.ndarray) -> np.ndarray:
+def take_words(
+    keys: np.ndarray, candidate: np.ndarray, length: np.ndarray, word: np.ndarray, budget: np.ndarray
+) -> np.ndarray:
     """Take each word in turn that fits into the rest of the budget; if none fits, the first in part.
 
     Args:
@@ -65,7 +69,9 @@ def take_words(keys: np.ndarray, candidate: np.ndarray, length: np.ndarray, word
     """
     column = np.arange(candidate.shape[1])
     order = np.argsort(keys, axis=1, kind="stable")  # tokens of a word stay together, in their order
-    is_candidate, lengths, within = (np.take_along_axis(each, order, 1) for each in (candidate, length, column - word))
+    is_candidate, lengths, within = (
+        np.take_along_axis(each, order, 1) for each in (candidate, length, column - word)
+    )
     taken = _fitting(is_candidate, lengths, within, budget)
     taken |= ~taken.any(1, keepdims=True) & (column < budget[:, None])
     chosen = np.empty_like(taken)
@@ -87,7 +93,9 @@ def word_lengths(word: np.ndarray, candidate: np.ndarray) -> np.ndarray:
     return np.bincount(flat[candidate], minlength=word.size)[flat]
 
 
-def _sample(length: np.ndarray, draws: np.ndarray, is_first: np.ndarray, share: np.ndarray, offset: np.ndarray) -> np.ndarray:
+def _sample(
+    length: np.ndarray, draws: np.ndarray, is_first: np.ndarray, share: np.ndarray, offset: np.ndarray
+) -> np.ndarray:
     """Draw a systematic sample of the words, the longest first: its number of tokens varies little.
 
     Every word is taken with probability ``share``.

@@ -47,8 +47,14 @@ class Faults:
         if len(self.errors) == 1 and not self.skip:
             raise self.errors[0]
         if empty:
-            raise InputError(f"no example of {empty[0]} can be used; of all there are {self._kinds()}, such as {self.errors[0]}")
-        raise InputError(f"{len(self.errors):,} examples cannot be used; correct them, or leave them out with --skip-bad: {self.listing()}")
+            raise InputError(
+                f"no example of {empty[0]} can be used; of all there are {self._kinds()}, such as"
+                f" {self.errors[0]}"
+            )
+        raise InputError(
+            f"{len(self.errors):,} examples cannot be used; correct them, or leave them out with --skip-bad:"
+            f" {self.listing()}"
+        )
 
     def listing(self) -> str:
         """Return the numbers by kind, and a line for each example that cannot be used."""

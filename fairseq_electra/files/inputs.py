@@ -8,13 +8,25 @@ from pathlib import Path
 
 from fairseq_electra.errors import InputError, listed
 from fairseq_electra.files.json_values import parsed, text_of
-from fairseq_electra.files.table import Columns, is_csv, is_json, is_table, numbered_lines, read_rows, records, source_name, value_in
+from fairseq_electra.files.table import (
+    Columns,
+    is_csv,
+    is_json,
+    is_table,
+    numbered_lines,
+    read_rows,
+    records,
+    source_name,
+    value_in,
+)
 
 _BEGIN = re.compile(r'\s*\{\s*(?:"|$)')  # of an object, also one that continues on the next line
 Input = str | tuple[str, ...]  # a line of plain text, or the texts of a record
 
 
-def read_inputs(path: str | Path, columns: Sequence[str] = (), named: bool = False, quoted: bool = False) -> Iterator[Input]:
+def read_inputs(
+    path: str | Path, columns: Sequence[str] = (), named: bool = False, quoted: bool = False
+) -> Iterator[Input]:
     """Yield the inputs of a file.
 
     A file is read as JSON lines if its name ends so or its first line that is not blank is a JSON object, and
@@ -35,7 +47,8 @@ def read_inputs(path: str | Path, columns: Sequence[str] = (), named: bool = Fal
     if is_csv(path) or (named and is_table(path)):
         if not columns:
             raise InputError(
-                f"{source} is a CSV by its name, and the model does not know which columns hold its text; name them with --text"
+                f"{source} is a CSV by its name, and the model does not know which columns hold its text;"
+                " name them with --text"
             )
         for _, texts in read_rows(path, Columns(tuple(columns), quoted=quoted)):
             yield tuple(texts)
@@ -61,11 +74,16 @@ def texts_in(given: Input) -> list[str]:
 def _texts(record: dict, columns: Sequence[str], location: str) -> tuple[str, ...]:
     names = listed(map(repr, record))
     if not columns:
-        raise InputError(f"{location}: a JSON record with {names}, and the model does not know which hold its text; name them with --text")
+        raise InputError(
+            f"{location}: a JSON record with {names}, and the model does not know which hold its text; name"
+            " them with --text"
+        )
     missing = [name for name in columns if name not in record]
     if missing:
         raise InputError(f"{location}: no {missing[0]!r}, it has {names}; name the columns with --text")
-    return tuple(text_of(value_in(record, name, location), f"{location}: the text {name!r}") for name in columns)
+    return tuple(
+        text_of(value_in(record, name, location), f"{location}: the text {name!r}") for name in columns
+    )
 
 
 def is_object(line: str) -> bool:

@@ -78,5 +78,6 @@ def check_text(text: str, what: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise InputError(
-            f"{what} holds half a character, {text[error.start]!a} at {error.start}; write both halves, or take it out"
+            f"{what} holds half a character, {text[error.start]!a} at {error.start}; write both halves, or"
+            " take it out"
         ) from error

@@ -13,7 +13,9 @@ from fairseq_electra.files.json_values import kind_of, label_of, parsed, text_of
 from fairseq_electra.files.text import read_lines
 
 JSON_ENDINGS = (".json", ".jsonl", ".jsonlines")
-csv.field_size_limit(sys.maxsize)  # for the whole process; the default, 131,072 characters, is too short for documents
+csv.field_size_limit(
+    sys.maxsize
+)  # for the whole process; the default, 131,072 characters, is too short for documents
 CSV_DELIMITERS = ",;\t"  # spreadsheets write a semicolon where the comma is the decimal point
 
 
@@ -41,7 +43,9 @@ class Columns:
     numbers: bool = False
 
 
-def read_rows(path: str | Path, columns: Columns, json_lines: bool = False, faults: Faults = STRICT) -> Iterator[tuple[int, list[str]]]:
+def read_rows(
+    path: str | Path, columns: Columns, json_lines: bool = False, faults: Faults = STRICT
+) -> Iterator[tuple[int, list[str]]]:
     """Yield for each row or record the number of its first line and its values: texts, then the label if any.
 
     A file is JSON lines, or CSV, if its name has_ending so (``.jsonl``, ``.json``, ``.csv``, also ``.gz`` or
@@ -69,7 +73,10 @@ def has_labels(path: str | Path, columns: Columns) -> bool:
     are names. JSON lines have labels if any record has one.
     """
     if is_json(path):
-        return any(record.get(columns.label) is not None for _, record in records(numbered_lines(path), path, Faults()))
+        return any(
+            record.get(columns.label) is not None
+            for _, record in records(numbered_lines(path), path, Faults())
+        )
     names = next((cells for _, cells in _cells(path, columns) if any(cells)), [])
     return len(names) == len(columns.header) if columns.header is not None else columns.label in names
 
@@ -110,7 +117,9 @@ def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
         yield number, line.removeprefix("\ufeff") if number == 1 else line
 
 
-def records(lines: Iterable[tuple[int, str]], source: str | Path, faults: Faults = STRICT) -> Iterator[tuple[int, dict]]:
+def records(
+    lines: Iterable[tuple[int, str]], source: str | Path, faults: Faults = STRICT
+) -> Iterator[tuple[int, dict]]:
     """Yield the records of JSON lines with their line numbers; blank lines are skipped.
 
     Args:
@@ -132,9 +141,13 @@ def _record(line: str, location: str) -> dict:
     try:
         record = parsed(line)
     except ValueError as error:
-        raise ExampleError("that are not JSON", f"{location}: not JSON ({error}); every line must be one object") from error
+        raise ExampleError(
+            "that are not JSON", f"{location}: not JSON ({error}); every line must be one object"
+        ) from error
     if not isinstance(record, dict):
-        message = f"{location}: {type(record).__name__}, not an object; every line must be one, such as {{...}}"
+        message = (
+            f"{location}: {type(record).__name__}, not an object; every line must be one, such as {{...}}"
+        )
         raise ExampleError("that are not JSON objects", message)
     return record
 
@@ -143,7 +156,9 @@ def value_in(record: dict, name: str, location: str) -> object:
     """Return a value of a record; refuse a record that lacks it."""
     if record.get(name) is None:
         what = f"{name!r} is null" if name in record else f"no {name!r}, it has {listed(map(repr, record))}"
-        raise ExampleError(f"without a value in {name!r}", f"{location}: {what}; every record needs a value there")
+        raise ExampleError(
+            f"without a value in {name!r}", f"{location}: {what}; every record needs a value there"
+        )
     return record[name]
 
 
@@ -160,7 +175,9 @@ def _cells(path: str | Path, columns: Columns) -> Iterator[tuple[int, list[str]]
         return
     first = next(lines, (1, ""))
     kind, delimiter = ("CSV", _delimiter(first[1], columns.header)) if is_csv(path) else ("TSV", "\t")
-    reader = csv.reader((f"{line}\n" for _, line in itertools.chain([first], lines)), delimiter=delimiter, strict=True)
+    reader = csv.reader(
+        (f"{line}\n" for _, line in itertools.chain([first], lines)), delimiter=delimiter, strict=True
+    )
     number = 1
     try:
         for cells in reader:
@@ -190,11 +207,14 @@ def _table_rows(path: str | Path, columns: Columns, faults: Faults) -> Iterator[
     if header is None:
         header = next(rows, (1, [""]))[1]
     if not any(header):
-        raise InputError(f"{path} is empty, or its first line is; give a file whose first line names the columns")
+        raise InputError(
+            f"{path} is empty, or its first line is; give a file whose first line names the columns"
+        )
     missing = [name for name in _names(columns) if name not in header]
     if missing:
         raise InputError(
-            f"{path} has no column {missing[0]!r}, its first line names {listed(map(repr, header))}; {_advice(header, missing[0])}"
+            f"{path} has no column {missing[0]!r}, its first line names {listed(map(repr, header))};"
+            f" {_advice(header, missing[0])}"
         )
     indices = [header.index(name) for name in _names(columns)]
     between = "quote cells that hold the delimiter" if is_csv(path) else "a cell cannot hold a tab"
@@ -213,7 +233,9 @@ def _advice(header: Sequence[str], missing: str) -> str:
     """Return what to do about a column that is missing in a header."""
     if f'"{missing}"' in header:
         return "give --quoted"
-    if len(header) == 1 and any(missing in next(csv.reader(header, delimiter=each), []) for each in CSV_DELIMITERS):
+    if len(header) == 1 and any(
+        missing in next(csv.reader(header, delimiter=each), []) for each in CSV_DELIMITERS
+    ):
         return "give a CSV a name that has_ending in .csv"
     return "name one of these"
 
@@ -226,7 +248,10 @@ def _json_rows(path: str | Path, columns: Columns, faults: Faults) -> Iterator[t
         with faults:
             values = [value_in(record, name, location) for name in _names(columns)]
             label = values.pop() if columns.label is not None else None
-            row = [text_of(value, f"{location}: the text {name!r}") for name, value in zip(columns.texts, values, strict=True)]
+            row = [
+                text_of(value, f"{location}: the text {name!r}")
+                for name, value in zip(columns.texts, values, strict=True)
+            ]
             if columns.label is not None:
                 row.append(label_of(label, f"{location}: the label {columns.label!r}"))
                 kind = kind_of(label)
@@ -235,5 +260,7 @@ def _json_rows(path: str | Path, columns: Columns, faults: Faults) -> Iterator[t
                 if kind != first_kind and not columns.numbers:
                     here = f"the label {row[-1]!r} is {kind}"
                     written = f"{location}: {here}, where line {first_line} has {first_kind}"
-                    raise ExampleError("with a label of another kind", f"{written}; write all labels of a file in one way")
+                    raise ExampleError(
+                        "with a label of another kind", f"{written}; write all labels of a file in one way"
+                    )
             yield number, row

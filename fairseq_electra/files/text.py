@@ -140,7 +140,10 @@ def _opened(path: str | Path) -> Iterator[tuple[BinaryIO, _Location]]:
             stream: BinaryIO = raw
             if suffix in _OPENERS:
                 if head and not head.startswith(_STARTS[suffix]):
-                    raise InputError(f"{name} is not compressed as its name says; give it a name that does not end in {suffix}")
+                    raise InputError(
+                        f"{name} is not compressed as its name says; give it a name that does not end in"
+                        f" {suffix}"
+                    )
                 stream = stack.enter_context(_OPENERS[suffix](raw))  # type: ignore[operator]
                 head = stream.peek(HEAD_BYTES)  # type: ignore[attr-defined]
             if other := other_format(head):
@@ -157,7 +160,10 @@ def _opened(path: str | Path) -> Iterator[tuple[BinaryIO, _Location]]:
             "read some of NEW: a wrong one gives nonsense without an error"
         ) from error
     except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{name}: damaged or cut-short compressed file after line {location.line} ({error}); copy it again") from error
+        raise InputError(
+            f"{name}: damaged or cut-short compressed file after line {location.line} ({error}); copy it"
+            " again"
+        ) from error
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror or error}; check the path") from error
 
@@ -270,4 +276,6 @@ def _full_disk_reported(path: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         free = shutil.disk_usage(path if path.is_dir() else path.parent).free
-        raise InputError(f"cannot write {path}: {error.strerror} ({free / 1e6:,.1f} MB free); make room there") from error
+        raise InputError(
+            f"cannot write {path}: {error.strerror} ({free / 1e6:,.1f} MB free); make room there"
+        ) from error

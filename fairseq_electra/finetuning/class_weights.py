@@ -9,7 +9,10 @@ import numpy as np
 from fairseq_electra.errors import InputError
 
 BALANCED = "balanced"
-HELP = f"weight of each label in the loss: {BALANCED} (n / (k * n of the label), counted in train), or LABEL=WEIGHT ..., others 1"
+HELP = (
+    f"weight of each label in the loss: {BALANCED} (n / (k * n of the label), counted in train), or"
+    " LABEL=WEIGHT ..., others 1"
+)
 
 
 def class_weights(given: str, labels: Sequence[str], targets: np.ndarray | None) -> np.ndarray:
@@ -21,30 +24,40 @@ def class_weights(given: str, labels: Sequence[str], targets: np.ndarray | None)
         targets: labels of all examples or words of train, from 0 on; None: there is no train. Shape: (n,).
 
     Returns:
-        weight of each label; ``balanced`` gives all labels that train has the same sum, n / k, and those that it has not 1.
+        weight of each label; ``balanced`` gives all labels that train has the same sum, n / k, and those that
+        it has not 1.
         Shape: (K,), float32.
 
     Raises:
-        InputError: there is no such label, a weight is no number above 0, or ``balanced`` is wanted and there is no train.
+        InputError: there is no such label, a weight is no number above 0, or ``balanced`` is wanted and there
+            is no train.
 
     Source: sklearn.utils.class_weight.compute_class_weight.
     """
     weights = np.ones(len(labels), dtype=np.float32)
     if given == BALANCED:
         if targets is None:
-            raise InputError(f"--class-weights {BALANCED} counts the labels of train, which is not there; give LABEL=WEIGHT ...")
+            raise InputError(
+                f"--class-weights {BALANCED} counts the labels of train, which is not there; give"
+                " LABEL=WEIGHT ..."
+            )
         counts = np.bincount(targets, minlength=len(labels))
         there = counts > 0
         weights[there] = len(targets) / (there.sum() * counts[there])
         return weights
-    known = "|".join(map(re.escape, sorted(labels, key=len, reverse=True)))  # they may hold blanks, and signs of equality
+    known = "|".join(
+        map(re.escape, sorted(labels, key=len, reverse=True))
+    )  # they may hold blanks, and signs of equality
     part = re.compile(rf"({known})=(\S*)\s*")
     rest = given.strip()
     while rest:
         found = part.match(rest)
         if not found:
             wrong = rest.split()[0]
-            raise InputError(f"--class-weights {wrong}: write {BALANCED}, or LABEL=WEIGHT, where the labels are {', '.join(labels)}")
+            raise InputError(
+                f"--class-weights {wrong}: write {BALANCED}, or LABEL=WEIGHT, where the labels are"
+                f" {', '.join(labels)}"
+            )
         weights[list(labels).index(found[1])] = _above_zero(found[2], found[0].rstrip())
         rest = rest[found.end() :]
     return weights

@@ -1,4 +1,4 @@
-"""What transformers has for a kind of task: its classes, the names of their tensors, and entries of config.json."""
+"""What transformers has for a kind of task: classes, names of their tensors, and entries of config.json."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -81,7 +81,11 @@ class Counterpart:
             info: what the model was fine-tuned for, where known.
             options: of the task, as far as known.
         """
-        return {"stride": info.stride, "max_question": info.max_question} if info is not None and info.stride else {}
+        return (
+            {"stride": info.stride, "max_question": info.max_question}
+            if info is not None and info.stride
+            else {}
+        )
 
     def read_info(self, info: TaskInfo, config: dict, settings: Mapping[str, int], source: Path) -> TaskInfo:
         """Complete what an imported model was fine-tuned for.
@@ -92,7 +96,9 @@ class Counterpart:
             settings: of :meth:`settings`, as the export has kept them.
             source: names config.json in errors.
         """
-        return info if len(info.labels) > 1 else replace(info, labels=())  # one score is that of a number or a choice
+        return (
+            info if len(info.labels) > 1 else replace(info, labels=())
+        )  # one score is that of a number or a choice
 
     def read_labels(self, config: dict, classes: int, source: Path) -> list[str]:
         """Read the names of a head's classes.
@@ -110,15 +116,21 @@ class Counterpart:
         """
         names = config.get("id2label") or {str(i): f"LABEL_{i}" for i in range(classes)}
         if not isinstance(names, dict):
-            raise InputError(f"{source} must have an object with the names of the classes for id2label, has {names!r:.200}")
+            raise InputError(
+                f"{source} must have an object with the names of the classes for id2label, has {names!r:.200}"
+            )
         if not self.names_its_labels or classes == 1:
             return [str(names.get(str(i), f"LABEL_{i}")) for i in range(classes)]
         if set(names) != {str(i) for i in range(classes)}:
             raise InputError(
-                f"{source} must have the names 0 to {classes - 1} in id2label, one for each score of the head, has {names!r:.200}"
+                f"{source} must have the names 0 to {classes - 1} in id2label, one for each score of the"
+                f" head, has {names!r:.200}"
             )
         labels = [str(names[str(i)]) for i in range(classes)]
         name, times = Counter(labels).most_common(1)[0]
         if times > 1:
-            raise InputError(f"{source} has {name!r} for {times} classes in id2label; give each class a name of its own there")
+            raise InputError(
+                f"{source} has {name!r} for {times} classes in id2label; give each class a name of its own"
+                " there"
+            )
         return labels

@@ -24,9 +24,11 @@ class EncoderWithHeads(nn.Module):
         eos: id of ``</s>``, which ends the first segment of a row.
         pad: id of padding.
         head_dropout: dropout before a head for sentences, probability.
-        pooling: what a head for sentences reads: ``first``, the state of ``<s>``, or ``mean``, the mean over the row.
+        pooling: what a head for sentences reads: ``first``, the state of ``<s>``, or ``mean``, the mean over
+            the row.
         autocast: ``none``, or ``bf16``: the encoder computes in bfloat16.
-        checkpoint_activations: keep only each layer's input for the backward pass, which computes the rest again.
+        checkpoint_activations: keep only each layer's input for the backward pass, which computes the rest
+            again.
     """
 
     classification_heads: nn.ModuleDict
@@ -51,7 +53,10 @@ class EncoderWithHeads(nn.Module):
         draw_parameters(self, [self.encoder.projection])
 
     def register_head(self, name: str, head: nn.Module) -> None:
-        """Add a head; it is called with the last hidden states, (B, T, C), and the padding, (B, T), or other inputs."""
+        """Add a head.
+
+        The head reads the last hidden states, (B, T, C), and the padding, (B, T), or other inputs.
+        """
         self.classification_heads[name] = head
 
     def forward(
@@ -62,45 +67,66 @@ class EncoderWithHeads(nn.Module):
         head_inputs: Mapping[str, Tensor] | None = None,
         **unused: Any,
     ) -> tuple[Any, dict]:
-        """Encode rows ``<s> A </s>`` or ``<s> A </s> B </s>``, and score them with a head. The arguments are fairseq's.
+        """Encode rows ``<s> A </s>`` or ``<s> A </s> B </s>``, and score them with a head.
+
+        The arguments are fairseq's.
 
         Args:
             src_tokens: ids, padded on the right. Shape: (B, T).
-            segment_ids: segment of each token, 0 or 1; by default those of :func:`segments_of`. Shape: (B, T).
+            segment_ids: segment of each token, 0 or 1; by default those of :func:`segments_of`. Shape:
+                (B, T).
             classification_head_name: name of the head; None: the hidden states are wanted.
-            head_inputs: arguments of the head behind the hidden states, where they are not the padding, (B, T), alone.
+            head_inputs: arguments of the head behind the hidden states, where they are not the padding,
+                (B, T), alone.
             unused: further arguments that fairseq gives.
 
         Returns:
-            the head's scores: of a sentence (B, number of classes), of tokens (B, T, number of tags), of answers
-            :class:`fairseq_electra.finetuning.questions.heads.AnswerScores`; or the last hidden states, (B, T, C). And an empty dict.
+            the head's scores: of a sentence (B, number of classes), of tokens (B, T, number of tags), of
+            answers :class:`fairseq_electra.finetuning.questions.heads.AnswerScores`; or the last hidden
+            states, (B, T, C). And an empty dict.
         """
         padding_mask = src_tokens == self.pad
         if segment_ids is None:
             segment_ids = segments_of(src_tokens, self.eos).masked_fill(padding_mask, 0)
         with autocast(self.autocast, src_tokens.device.type):
             hidden = self.extract_features(src_tokens, segment_ids, padding_mask)
-        hidden = hidden.to(self.embeddings.layer_norm.weight.dtype)  # heads compute as precisely as the weights are
+        hidden = hidden.to(
+            self.embeddings.layer_norm.weight.dtype
+        )  # heads compute as precisely as the weights are
         if classification_head_name is None:
             return hidden, {}
         inputs = {"padding_mask": padding_mask} if head_inputs is None else head_inputs
         return self.classification_heads[classification_head_name](hidden, **inputs), {}
 
     def extract_features(
-        self, tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor | None, all_layers: list[Tensor] | None = None
+        self,
+        tokens: Tensor,
+        segment_ids: Tensor,
+        padding_mask: Tensor | None,
+        all_layers: list[Tensor] | None = None,
     ) -> Tensor:
-        """Encode rows; arguments and result as :meth:`fairseq_electra.electra.model.Electra.extract_features`."""
+        """Encode rows.
+
+        Arguments and result are those of
+        :meth:`fairseq_electra.electra.model.Electra.extract_features`.
+        """
         return self.encoder(self.embeddings(tokens, segment_ids), padding_mask, all_layers)
 
 
 def segments_of(tokens: Tensor, eos: int) -> Tensor:
-    """Return the segment of each token: 0 up to the first ``</s>`` of a row and there, 1 behind it. Shape kept: (B, T)."""
+    """Return the segment of each token: 0 up to the first ``</s>`` of a row and there, 1 behind it.
+
+    Shape kept: (B, T).
+    """
     ends = (tokens == eos).long()
     return (ends.cumsum(1) - ends).clamp(max=1)
 
 
 def encoder_arguments(options: Options, num_tokens: int, eos: int = 2, pad: int = 1) -> dict[str, Any]:
-    """Return the arguments of :class:`EncoderWithHeads` for a model's options, as command lines give them and checkpoints keep them."""
+    """Return the arguments of :class:`EncoderWithHeads` for a model's options.
+
+    The options are as command lines give them and checkpoints keep them.
+    """
     return {
         "sizes": encoder_sizes(options),
         "num_tokens": num_tokens,

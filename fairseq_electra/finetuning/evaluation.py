@@ -1,4 +1,4 @@
-"""What a study needs of a task, whatever its kind: scores of a net, what they are worth, and the scores of several nets together."""
+"""What a study needs of a task: scores of a model, their metrics, and the merged scores of models."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -29,13 +29,16 @@ class Evaluation(ABC):
         """Return all that a net says of a split."""
 
     @abstractmethod
-    def metrics(self, split: str, scores: np.ndarray, valid: np.ndarray | None = None) -> dict[str, float] | None:
+    def metrics(
+        self, split: str, scores: np.ndarray, valid: np.ndarray | None = None
+    ) -> dict[str, float] | None:
         """Return what scores are worth, by the names of ``info.metrics``; None: the split has no labels.
 
         Args:
             split: its name.
             scores: of the split.
-            valid: scores of :data:`VALID`, on which is chosen what depends on data; needed for other splits with unanswerable questions.
+            valid: scores of :data:`VALID`, on which is chosen what depends on data; needed for other splits
+                with unanswerable questions.
         """
 
     @abstractmethod

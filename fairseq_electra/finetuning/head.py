@@ -24,4 +24,7 @@ class TaskHead(nn.Module):
         return dict(self.state_dict())
 
     def round_as_exported(self, layer_norm: nn.LayerNorm) -> None:
-        """Round a head in float64 as :meth:`exported` does in float32; argument as there. Most round nothing."""
+        """Round a head in float64 as :meth:`exported` does in float32; argument as there.
+
+        Most round nothing.
+        """

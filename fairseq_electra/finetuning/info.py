@@ -18,13 +18,15 @@ class TaskInfo:
     Args:
         name: of the task.
         kind: name of the task that trains on it: one of :data:`fairseq_electra.finetuning.kinds.KINDS`.
-        inputs: texts of an example; of a multiple choice, the context and every choice; of a question, itself and its context.
+        inputs: texts of an example; of a multiple choice, the context and every choice; of a question, itself
+            and its context.
         labels: classes, or tags, in the order of their scores; empty where there are none.
         metrics: to score predictions with, the first of them decides.
         max_positions: tokens of the longest row.
         examples: number of them by split.
         shortened: by split, how many of them did not fit into ``max_positions``.
-        cut: by split, how many questions were cut to ``max_question``, or sentences have a word that was cut to a row.
+        cut: by split, how many questions were cut to ``max_question``, or sentences have a word that was cut
+            to a row.
         rows: by split, how many there are, where an example may have several.
         stride: of windows, in pieces; 0: there are no windows.
         max_question: pieces of the longest question.
@@ -73,7 +75,8 @@ def read_task_info(folder: str | Path) -> TaskInfo:
     """Read ``task.json`` of a prepared folder.
 
     Raises:
-        InputError: there is none, or it is not one of ours, or a name in it leads out of the folder where files are named after it.
+        InputError: there is none, or it is not one of ours, or a name in it leads out of the folder where
+            files are named after it.
     """
     path = Path(folder) / TASK_FILE
     if not path.is_file():
@@ -81,16 +84,23 @@ def read_task_info(folder: str | Path) -> TaskInfo:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         values |= {name: tuple(values[name]) for name in ("labels", "metrics")}
-        values |= {name: tuple(values.get(name, ())) for name in ("columns", "unlabelled")}  # not in folders of before
+        values |= {
+            name: tuple(values.get(name, ())) for name in ("columns", "unlabelled")
+        }  # not in folders of before
         info = TaskInfo(**values)
-        names = [("name", info.name), *(("split", split) for part in (info.examples, info.shortened, info.rows) for split in part)]
+        names = [
+            ("name", info.name),
+            *(("split", split) for part in (info.examples, info.shortened, info.rows) for split in part),
+        ]
     except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path} is damaged ({error}); make the folder again with fairseq-electra prepare") from error
+        raise InputError(
+            f"{path} is damaged ({error}); make the folder again with fairseq-electra prepare"
+        ) from error
     for what, name in names:
         if not is_plain_name(name):
             raise InputError(
-                f"{path}: the {what} {name!r} leads out of the folder where files are named after it; make the folder again with "
-                "fairseq-electra prepare, or give it a plain name there"
+                f"{path}: the {what} {name!r} leads out of the folder where files are named after it; make"
+                " the folder again with fairseq-electra prepare, or give it a plain name there"
             )
     return info
 
@@ -101,7 +111,11 @@ def is_plain_name(name: object) -> bool:
 
 
 def finish_folder(folder: Path, vocabulary: str | Path, info: TaskInfo) -> TaskInfo:
-    """Put into a task's folder what all of them have: the vocabulary, beside ``input0``, and ``task.json``; returns ``info``."""
+    """Write the files that every task's folder has: the vocabulary, into ``input0``, and ``task.json``.
+
+    Returns:
+        ``info``.
+    """
     for name in (DICTIONARY_FILE, TOKENIZER_FILE):
         (folder / "input0" / name).write_bytes((Path(vocabulary) / name).read_bytes())
     (folder / TASK_FILE).write_text(json.dumps(asdict(info), indent=2) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a kind of fine-tuning task is: one object, which the commands, the study, the exporter and the hub look up."""
+"""What a kind of fine-tuning task is: an object that the commands, study, exporter and hub look up."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 
 
 class TaskKind(ABC):
-    """A kind of task. Its room has one subclass for it, in ``kind.py``, which imports the rest of the room when it is asked.
+    """A kind of task.
+
+    Its room has one subclass for it, in ``kind.py``, which imports the rest of the room when it is asked.
 
     Attributes:
         name: of the task, for ``--task`` and ``--criterion``.
         of_fairseq: fairseq has the task and its criterion; else both are here.
-        has_own_options: the task or its criterion has options of its own, so that it has modules in ``tasks`` and
-            ``criterions``; else :meth:`training` is all that fairseq needs.
+        has_own_options: the task or its criterion has options of its own, so that it has modules in ``tasks``
+            and ``criterions``; else :meth:`training` is all that fairseq needs.
         counterpart: what transformers has for it.
         head_option: of ``fairseq-train``, to name the head.
         epochs: of the recipe.
@@ -53,15 +55,18 @@ class TaskKind(ABC):
     # of a training
 
     def task_options(self, info: TaskInfo) -> list[str]:
-        """Return the arguments of ``fairseq-train`` that stand behind the task's and the criterion's names."""
+        """Return the arguments of ``fairseq-train`` that follow the task's and the criterion's names."""
         return ["--best-checkpoint-metric", info.metrics[0], "--maximize-best-checkpoint-metric"]
 
     def row_options(self, info: TaskInfo) -> list[str]:
-        """Return the arguments of ``fairseq-train`` on the rows; most tasks read from ``task.json`` what these are."""
+        """Return the arguments of ``fairseq-train`` on the rows; most tasks read ``task.json`` instead."""
         return []
 
     def logged_metrics(self, criterion: Any) -> tuple[str, ...] | None:
-        """Name the metrics that a validation of fairseq's criterion logs, given its options; None: the task tells."""
+        """Name the metrics that fairseq's criterion logs in a validation; None: the task names them.
+
+        ``criterion`` holds the criterion's options.
+        """
         return None
 
     def training(self, folder: Path, info: TaskInfo, vocabulary_size: int) -> Training:
@@ -80,7 +85,9 @@ class TaskKind(ABC):
     # of a model
 
     @abstractmethod
-    def head_for(self, tensors: dict[str, Tensor], hidden_size: int, dropout: float, pooling: str = "first") -> TaskHead:
+    def head_for(
+        self, tensors: dict[str, Tensor], hidden_size: int, dropout: float, pooling: str = "first"
+    ) -> TaskHead:
         """Make the head that takes some tensors.
 
         Args:
@@ -91,11 +98,13 @@ class TaskKind(ABC):
         """
 
     def number_of_labels(self, tensors: dict[str, Tensor]) -> int:
-        """Return how many labels, classes or tags the head with these tensors scores; 0: its scores are no labels'."""
+        """Return how many labels, classes or tags the head with these tensors scores; 0: it scores none."""
         return len(tensors["prediction.weight"])
 
     def log_probabilities(self, scores: Tensor) -> Tensor:
-        """Turn scores of rows, (B, K), into log-probabilities; numbers and scores of single choices stay as they are.
+        """Turn scores of rows, (B, K), into log-probabilities.
+
+        Predicted numbers and scores of single choices stay as they are.
 
         Raises:
             NotImplementedError: the kind does not score rows.
@@ -107,7 +116,9 @@ class TaskKind(ABC):
         """Return how networks are scored on a task's folder."""
 
     @abstractmethod
-    def predictor(self, model: TunedModel, head: str, source: str, threshold: float, n_best: int) -> Predictor:
+    def predictor(
+        self, model: TunedModel, head: str, source: str, threshold: float, n_best: int
+    ) -> Predictor:
         """Return what answers inputs.
 
         Args:
@@ -139,10 +150,16 @@ class TaskKind(ABC):
             if getattr(request, name) and name not in self.gold_options
         ]
         if request.is_gold and unread:
-            raise InputError(f"--gold of a net for {self.name} is a file of {self.gold_form}; leave out {' and '.join(unread)}")
+            raise InputError(
+                f"--gold of a net for {self.name} is a file of {self.gold_form}; leave out"
+                f" {' and '.join(unread)}"
+            )
 
 
 def refuse_answer_options(kind: TaskKind, threshold: float, n_best: int) -> None:
     """Refuse options that are for answers to questions; arguments as of :meth:`TaskKind.predictor`."""
     if threshold < float("inf") or n_best:
-        raise InputError(f"--threshold and --n-best are for answers to questions, and this net was trained for {kind.name}; leave them out")
+        raise InputError(
+            "--threshold and --n-best are for answers to questions, and this net was trained for"
+            f" {kind.name}; leave them out"
+        )

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from fairseq_electra.finetuning.evaluation import Evaluation
 
 ROOMS = ("sentences", "words", "questions", "multilabel")
-KINDS: dict[str, TaskKind] = {kind.name: kind for room in ROOMS for kind in importlib.import_module(f"{__package__}.{room}.kind").KINDS}
+KINDS: dict[str, TaskKind] = {
+    kind.name: kind for room in ROOMS for kind in importlib.import_module(f"{__package__}.{room}.kind").KINDS
+}
 
 
 def kind_of(info: TaskInfo, folder: str | Path = "the folder") -> TaskKind:
@@ -25,8 +27,8 @@ def kind_of(info: TaskInfo, folder: str | Path = "the folder") -> TaskKind:
     """
     if info.kind not in KINDS:
         raise InputError(
-            f"{Path(folder) / TASK_FILE} names the task {info.kind!r}, and there are {', '.join(KINDS)}; make the folder "
-            "again with fairseq-electra prepare"
+            f"{Path(folder) / TASK_FILE} names the task {info.kind!r}, and there are {', '.join(KINDS)}; make"
+            " the folder again with fairseq-electra prepare"
         )
     return KINDS[info.kind]
 

@@ -44,7 +44,9 @@ class Net:
 
 
 def read_net(text: str) -> Net:
-    """Read ``NAME=CHECKPOINT``, ``NAME=generator:CHECKPOINT`` or ``NAME=scratch:SIZE``; a checkpoint may be a folder of them.
+    """Read ``NAME=CHECKPOINT``, ``NAME=generator:CHECKPOINT`` or ``NAME=scratch:SIZE``.
+
+    A checkpoint may be a folder of checkpoints.
 
     Raises:
         InputError: it is none of these, or the checkpoint is not there or not ours.
@@ -57,7 +59,9 @@ def read_net(text: str) -> Net:
     name, _, source = text.partition("=")
     kind, _, rest = source.partition(":")
     if not name or not source or "/" in name:
-        raise InputError(f"--net {text}: give NAME=CHECKPOINT, NAME=generator:CHECKPOINT or NAME=scratch:SIZE")
+        raise InputError(
+            f"--net {text}: give NAME=CHECKPOINT, NAME=generator:CHECKPOINT or NAME=scratch:SIZE"
+        )
     if kind == "scratch":
         if rest not in MODEL_SIZES:
             raise InputError(f"--net {text}: no size {rest!r}; choose from {', '.join(MODEL_SIZES)}")
@@ -68,16 +72,27 @@ def read_net(text: str) -> Net:
     size = saved.model.get("model_size") if saved is not None and "model" in saved else None
     if size is None:
         raise InputError(
-            f"--net {text}: {checkpoint} holds no ELECTRA; give a checkpoint that --arch electra_* or electra_encoder has saved"
+            f"--net {text}: {checkpoint} holds no ELECTRA; give a checkpoint that --arch electra_* or"
+            " electra_encoder has saved"
         )
     network = "generator" if kind == "generator" else "discriminator"
     has_head = any(key.startswith(HEADS) for key in state["model"])
     if has_head and network == "generator":
-        raise InputError(f"--net {text}: {checkpoint} was fine-tuned and holds one network; give --net {name}={checkpoint}")
+        raise InputError(
+            f"--net {text}: {checkpoint} was fine-tuned and holds one network; give --net {name}={checkpoint}"
+        )
     if not has_head and not any(key.startswith(f"{network}.") for key in state["model"]):
-        advice = f"give --net {name}=generator:{checkpoint}" if network == "discriminator" else f"give --net {name}={checkpoint}"
+        advice = (
+            f"give --net {name}=generator:{checkpoint}"
+            if network == "discriminator"
+            else f"give --net {name}={checkpoint}"
+        )
         raise InputError(f"--net {text}: {checkpoint} holds no {network}; {advice}")
     with open(checkpoint, "rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    dictionary = bytes(state["model"]["dictionary_version"].tolist()) if "dictionary_version" in state["model"] else b""
+    dictionary = (
+        bytes(state["model"]["dictionary_version"].tolist())
+        if "dictionary_version" in state["model"]
+        else b""
+    )
     return Net(name, checkpoint, str(size), network, has_head, sha256, dictionary)

@@ -1,4 +1,4 @@
-"""Predictions of a fine-tuned model of any kind: the answers to a file, and their scores where it is labelled."""
+"""Predictions of a fine-tuned model: the answers to a file, and their scores if it is labelled."""
 
 import json
 import math
@@ -20,12 +20,16 @@ class ScoredLines(NamedTuple):
     metrics: dict[str, float]
 
 
-def predictor_of(net: TunedModel, head: str, source: str, threshold: float = math.inf, n_best: int = 0) -> Predictor:
-    """Return the predictor for the kind of task that a model was trained for; arguments as of :meth:`TaskKind.predictor`.
+def predictor_of(
+    net: TunedModel, head: str, source: str, threshold: float = math.inf, n_best: int = 0
+) -> Predictor:
+    """Return the predictor for the kind of task that a model was trained for.
+
+    The arguments are those of :meth:`TaskKind.predictor`.
 
     Raises:
-        InputError: one of the last two arguments is given, and the model does not answer questions, or not such
-            without an answer.
+        InputError: one of the last two arguments is given, and the model does not answer questions, or not
+            such without an answer.
     """
     if math.isnan(threshold):
         raise InputError("--threshold nan is no number; give one, such as that which validation logged")
@@ -51,7 +55,7 @@ def predictor_for(net: TunedModel, head: str, request: Request, checkpoint: str)
 
 
 def score_file(predictor: Predictor, request: Request) -> ScoredLines:
-    """Answer all inputs of a labelled file, and score the answers with the metrics that a study of the task reports.
+    """Answer all inputs of a labelled file, and score the answers with the metrics that a study reports.
 
     Raises:
         InputError: the file cannot be read, or has a label that the model does not know; names the line.
@@ -74,7 +78,9 @@ def chosen_head(labels: dict[str, list[str]], named: str | None, checkpoint: str
     if not named and len(labels) != 1:
         names = ", ".join(labels)
         raise InputError(
-            f"{checkpoint} has the heads {names}: name one, --head" if names else f"{checkpoint} has no head; fine-tune it first"
+            f"{checkpoint} has the heads {names}: name one, --head"
+            if names
+            else f"{checkpoint} has no head; fine-tune it first"
         )
     head = named or next(iter(labels))
     if head not in labels:
@@ -83,6 +89,9 @@ def chosen_head(labels: dict[str, list[str]], named: str | None, checkpoint: str
 
 
 def metrics_line(metrics: dict[str, float]) -> str:
-    """Write metrics as a line of JSON, which knows no infinite number: a threshold that no question lies above is null."""
+    """Return metrics as a line of JSON.
+
+    JSON has no infinite number, so a threshold that no question lies above is null.
+    """
     finite = {name: round(value, 6) if math.isfinite(value) else None for name, value in metrics.items()}
     return json.dumps(finite, allow_nan=False)

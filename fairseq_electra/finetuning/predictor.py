@@ -45,7 +45,10 @@ class Predictor(ABC):
         self.net, self.head, self.source = net, head, source
         self.labels = net.labels[head]
         self.max_positions, self.number_read, self.number_cut = net.longest, 0, 0
-        self.said, self.unknown = Range(), Unknown()  # what was answered, and what the vocabulary does not know of the inputs
+        self.said, self.unknown = (
+            Range(),
+            Unknown(),
+        )  # what was answered, and what the vocabulary does not know of the inputs
 
     def __call__(self, inputs: Iterable[Input]) -> Iterator[dict]:
         """Answer each input.
@@ -82,7 +85,10 @@ class Predictor(ABC):
             return (task.columns if task else ()) or self.usual_columns
         needed = self.inputs or (task.inputs if task else 0)
         if needed and len(named) != needed:
-            raise InputError(f"--text names {len(named)} columns, {' '.join(named)}, and this net was trained on {needed}; name as many")
+            raise InputError(
+                f"--text names {len(named)} columns, {' '.join(named)}, and this net was trained on {needed};"
+                " name as many"
+            )
         return named
 
     def lines(self, request: Request) -> Iterator[str]:
@@ -92,7 +98,9 @@ class Predictor(ABC):
             InputError: the file cannot be read, or an option is for models of another kind.
         """
         if request.words:
-            raise InputError(f"--words is for tags, and this net was trained for {self.net.kind}; leave it out")
+            raise InputError(
+                f"--words is for tags, and this net was trained for {self.net.kind}; leave it out"
+            )
         return self.as_lines(self.answers_to_file(request), request)
 
     def answers_to_file(self, request: Request) -> Iterator[dict]:
@@ -104,7 +112,9 @@ class Predictor(ABC):
 
     def as_lines(self, answers: Iterable[dict], request: Request) -> Iterator[str]:
         """Write answers as JSON, one in a line."""
-        left_out = [name for name, wanted in (("logits", request.logits), ("n_best", request.n_best)) if not wanted]
+        left_out = [
+            name for name, wanted in (("logits", request.logits), ("n_best", request.n_best)) if not wanted
+        ]
         for answer in answers:
             kept = {name: value for name, value in answer.items() if name not in left_out}
             yield json.dumps(kept, ensure_ascii=False)
@@ -127,5 +137,6 @@ def check_texts(parts: list[str], expected: int, place: str) -> None:
     """Refuse a line with another number of texts."""
     if len(parts) != expected:
         raise InputError(
-            f"{place}: {len(parts)} texts between tabs, where {expected} are expected; write one input a line, as those of the training"
+            f"{place}: {len(parts)} texts between tabs, where {expected} are expected; write one input a"
+            " line, as those of the training"
         )

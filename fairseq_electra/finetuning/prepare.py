@@ -1,4 +1,4 @@
-"""Prepare a task's folder by a call, from one of several sources; each is a function in the room of its task."""
+"""Prepare a task's folder by a call, from one of several sources: functions in the tasks' subpackages."""
 
 import importlib
 import inspect
@@ -11,12 +11,14 @@ from fairseq_electra.finetuning.kinds import ROOMS
 from fairseq_electra.finetuning.preparation import AnyPath
 
 SOURCES: dict[str, Callable[..., TaskInfo | list[TaskInfo]]] = {
-    name: function for room in ROOMS for name, function in importlib.import_module(f"{__package__}.{room}.prepare").SOURCES.items()
+    name: function
+    for room in ROOMS
+    for name, function in importlib.import_module(f"{__package__}.{room}.prepare").SOURCES.items()
 }
 
 
 def options_of(source: str) -> tuple[str, ...]:
-    """Name the options of a source: its function's arguments behind the folder to write and the vocabulary."""
+    """Name the options of a source: its function's arguments after the folder and the vocabulary."""
     return tuple(inspect.signature(SOURCES[source]).parameters)[2:]
 
 
@@ -25,7 +27,7 @@ def prepare(source: str, destdir: AnyPath, vocabulary: AnyPath, **options: Any) 
 
     ::
 
-        prepare("text", "my-bin", "vocab", text=["sentence"], label="class", train="train.tsv", valid="valid.tsv")
+        prepare("text", "my-bin", "vocab", text=["sentence"], label="class", train="train.tsv")
         prepare("squad", "squad-bin", "vocab", train="train-v2.0.json", valid="dev-v2.0.json")
 
     Args:
@@ -44,6 +46,7 @@ def prepare(source: str, destdir: AnyPath, vocabulary: AnyPath, **options: Any) 
         if name not in options_of(source):
             own = (f"--{each.replace('_', '-')}" for each in SOURCES if name in options_of(each))
             raise InputError(
-                f"--{name.replace('_', '-')} is an option of {', '.join(own)}, not of --{source.replace('_', '-')}; leave it out"
+                f"--{name.replace('_', '-')} is an option of {', '.join(own)}, not of"
+                f" --{source.replace('_', '-')}; leave it out"
             )
     return SOURCES[source](destdir, vocabulary, **options)

@@ -1,7 +1,8 @@
 """How the paper fine-tunes, as arguments of ``fairseq-train``.
 
-Different from the original's code: the loss is a mean over the batch, not a sum, before the gradient is clipped, and numbers such as
-STS-B's are learned as they are, not divided by the largest (run_finetuning.py, classification_tasks.py::RegressionTask).
+Different from the original's code: the loss is a mean over the batch, not a sum, before the gradient is
+clipped, and numbers such as STS-B's are learned as they are, not divided by the largest (run_finetuning.py,
+classification_tasks.py::RegressionTask).
 """
 
 import re
@@ -15,7 +16,10 @@ from fairseq_electra.finetuning.sentences import PREDICTION
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is chosen for a size and a task (Clark et al. 2020, table 7, where it differs from google-research/electra's code)."""
+    """Hyperparameters for a size and a task.
+
+    Source: Clark et al. 2020, table 7, also if google-research/electra's code differs from it.
+    """
 
     lr: float
     layer_decay: float = 0.8
@@ -48,9 +52,23 @@ def arguments(info: TaskInfo, recipe: Recipe, seed: int) -> list[str]:
     return [
         *task,
         *("--arch", "electra_encoder", *kind.row_options(info)),
-        *("--optimizer", "electra_adam", "--lr", f"{recipe.lr:g}", "--layer-decay", f"{recipe.layer_decay:g}"),
+        *(
+            "--optimizer",
+            "electra_adam",
+            "--lr",
+            f"{recipe.lr:g}",
+            "--layer-decay",
+            f"{recipe.layer_decay:g}",
+        ),
         *("--weight-decay", "0.0", "--clip-norm", "1.0", "--bias-correction", "off"),
-        *("--batch-size", str(recipe.batch_size), "--required-batch-size-multiple", "1", "--max-epoch", str(recipe.epochs)),
+        *(
+            "--batch-size",
+            str(recipe.batch_size),
+            "--required-batch-size-multiple",
+            "1",
+            "--max-epoch",
+            str(recipe.epochs),
+        ),
         *("--lr-scheduler", "polynomial_decay", "--warmup-updates", str(round(recipe.warmup * updates))),
         *("--total-num-update", str(updates), "--no-epoch-checkpoints", "--seed", str(seed)),
         *("--valid-subset", ",".join(split for split in info.examples if split.startswith("valid"))),

@@ -1,4 +1,4 @@
-"""What many runs come to: median, mean and spread of their scores, the ensemble of their nets, and a table."""
+"""Results of many runs: median, mean and spread of their scores, the ensemble of models, and a table."""
 
 import statistics
 import subprocess
@@ -19,7 +19,10 @@ SPREAD = "spreads are of fine-tuning alone: all seeds of a pre-trained net start
 
 
 def summarize(results: list[dict], info: TaskInfo, data: Path, folder: Path) -> dict:
-    """Sum up the seeds of one net on one task: median, mean and standard deviation, runs gone wrong, and the mean of their scores.
+    """Sum up the seeds of one model on one task.
+
+    The summary has the median, mean and standard deviation of each metric, its value for the seeds' merged
+    scores, and the runs that went wrong.
 
     Args:
         results: of its runs; those that diverged have no scores and count as gone wrong alone.
@@ -52,24 +55,31 @@ def summarize(results: list[dict], info: TaskInfo, data: Path, folder: Path) -> 
         "labels": list(info.labels),
         "lr": results[0]["lr"],
         "seeds": [result["seed"] for result in results],
-        "degenerate_seeds": {str(result["seed"]): result["trouble"] for result in results if result["trouble"]},
+        "degenerate_seeds": {
+            str(result["seed"]): result["trouble"] for result in results if result["trouble"]
+        },
         "metrics": metrics,
     }
 
 
-def merged_scores(results: list[dict], folder: Path, merge: Callable[[list[np.ndarray]], np.ndarray]) -> dict[str, np.ndarray]:
+def merged_scores(
+    results: list[dict], folder: Path, merge: Callable[[list[np.ndarray]], np.ndarray]
+) -> dict[str, np.ndarray]:
     """Put together what the nets of several runs say, by split.
 
     Raises:
         InputError: the scores of a run are not there, damaged, or of other splits than those of the others.
     """
-    places = [folder / result["net"] / result["task"] / f"lr{result['lr']:g}-seed{result['seed']}" for result in results]
+    places = [
+        folder / result["net"] / result["task"] / f"lr{result['lr']:g}-seed{result['seed']}"
+        for result in results
+    ]
     each = [_scores(place) for place in places]
     for place, scores in zip(places, each, strict=True):
         if scores.keys() != each[0].keys():
             raise InputError(
-                f"{place} has scores of {', '.join(scores)}, and {places[0]} of {', '.join(each[0])}; remove the one that lacks some, and "
-                "run fairseq-electra finetune again"
+                f"{place} has scores of {', '.join(scores)}, and {places[0]} of {', '.join(each[0])}; remove"
+                " the one that lacks some, and run fairseq-electra finetune again"
             )
     return {split: merge([scores[split] for scores in each]) for split in each[0]}
 
@@ -79,20 +89,35 @@ def _scores(run: Path) -> dict[str, np.ndarray]:
         with np.load(run / LOGITS_FILE) as saved:
             return dict(saved)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"cannot read {run / LOGITS_FILE} ({error}); remove {run} and run fairseq-electra finetune again") from error
+        raise InputError(
+            f"cannot read {run / LOGITS_FILE} ({error}); remove {run} and run fairseq-electra finetune again"
+        ) from error
 
 
 def versions() -> dict[str, str]:
     """Name the versions that results depend on, and the commit where this is a checkout."""
     found = installed_versions(
-        ("fairseq_electra", "fairseq-fixed", "fairseq", "torch", "numpy", "tokenizers", "scikit-learn", "scipy", "seqeval")
+        (
+            "fairseq_electra",
+            "fairseq-fixed",
+            "fairseq",
+            "torch",
+            "numpy",
+            "tokenizers",
+            "scikit-learn",
+            "scipy",
+            "seqeval",
+        )
     )
     commit = commit_of(Path(__file__).parents[1])
     return found | ({"commit": commit} if commit else {})
 
 
 def commit_of(package: Path) -> str:
-    """Name the commit that a package's folder is checked out from; empty where the repository is another, which it was installed within."""
+    """Name the commit that a package's folder is checked out from; empty if it is not the repository's own.
+
+    A package that is installed inside another repository is not that repository's own.
+    """
     found = []
     for command in (["rev-parse", "--show-toplevel"], ["describe", "--always", "--dirty"]):
         try:
@@ -104,13 +129,21 @@ def commit_of(package: Path) -> str:
 
 
 def table(results: dict, metrics: Collection[str] = ()) -> str:
-    """Markdown table of the scores: a row for each task, split and metric, all or those named, a column for each net."""
+    """Return a Markdown table: a row for each task, split and (named) metric, a column for each model."""
     names = [net["name"] for net in results["nets"]]
     count = max(len(line["seeds"]) for line in results["summary"])
-    lines = [f"| median of {count} seeds (mean ± standard deviation) | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
+    lines = [
+        f"| median of {count} seeds (mean ± standard deviation) | {' | '.join(names)} |",
+        "|---|" + "---|" * len(names),
+    ]
     for task in dict.fromkeys(line["task"] for line in results["summary"]):
         of_task = {line["net"]: line for line in results["summary"] if line["task"] == task}
-        rows = dict.fromkeys((split, metric) for line in of_task.values() for split in line["metrics"] for metric in line["metrics"][split])
+        rows = dict.fromkeys(
+            (split, metric)
+            for line in of_task.values()
+            for split in line["metrics"]
+            for metric in line["metrics"][split]
+        )
         for split, metric in rows:
             if metrics and metric not in metrics:
                 continue
@@ -120,15 +153,24 @@ def table(results: dict, metrics: Collection[str] = ()) -> str:
 
 
 def choices(results: dict) -> list[str]:
-    """Say how learning rates were chosen, and which of them lie at an edge of what was tried; nothing where nothing was chosen."""
+    """Return sentences on how learning rates were chosen, and which are at an edge of those tried.
+
+    The list is empty if none was chosen.
+    """
     made = [line for line in results["summary"] if "choice" in line]
     seeds = sorted({line["choice"]["seed"] for line in made})
-    said = [f"learning rates were chosen on valid with seed {seed}, which is not among the seeds of the scores" for seed in seeds]
+    said = [
+        f"learning rates were chosen on valid with seed {seed}, which is not among the seeds of the scores"
+        for seed in seeds
+    ]
     for line in made:
         if edge := line["choice"]["edge"]:
             rates = ", ".join(f"{rate:g}" for rate in line["choice"]["rates"])
             beyond = {"lowest": "lower", "highest": "higher"}[edge]
-            said.append(f"{line['net']}, {line['task']}: {line['lr']:g} is the {edge} of {rates}; a {beyond} one may be better")
+            said.append(
+                f"{line['net']}, {line['task']}: {line['lr']:g} is the {edge} of {rates}; a {beyond} one may"
+                " be better"
+            )
     return said
 
 
@@ -152,10 +194,15 @@ def provenance(results: dict) -> str:
     """Markdown of what stands behind the scores: learning rates, ensembles, checkpoints and versions."""
     lines = ["| net, task | learning rate | the mean of all seeds' scores, on valid |", "|---|---|---|"]
     for line in results["summary"]:
-        found = ", ".join(f"{name} {metric['ensemble']:.1f}" for name, metric in line["metrics"].get("valid", {}).items())
+        found = ", ".join(
+            f"{name} {metric['ensemble']:.1f}" for name, metric in line["metrics"].get("valid", {}).items()
+        )
         lines.append(f"| {line['net']}, {line['task']} | {_learning_rate(line)} | {found} |")
     lines.append("")
     lines += [f"- {sentence}" for sentence in (*choices(results), SPREAD)]
-    lines += [f"- {net['name']}: {net['size']}, {net['network']} {net['sha256']}".rstrip() for net in results["nets"]]
+    lines += [
+        f"- {net['name']}: {net['size']}, {net['network']} {net['sha256']}".rstrip()
+        for net in results["nets"]
+    ]
     lines.append("- " + ", ".join(f"{name} {version}" for name, version in results["versions"].items()))
     return "\n".join(lines)

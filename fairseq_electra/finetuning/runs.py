@@ -38,8 +38,8 @@ def train_all(
         then: called with a run's name in its process once it has trained.
 
     Yields:
-        name of each run as it ends, what went wrong, as :func:`trouble_of` has it, empty if nothing, and its validations: dicts of
-        metrics, as fairseq logs them, with ``subset``.
+        name of each run as it ends, what went wrong, as :func:`trouble_of` has it, empty if nothing, and its
+        validations: dicts of metrics, as fairseq logs them, with ``subset``.
 
     Raises:
         InputError: a process was killed; what runs beside it ends too.
@@ -47,18 +47,30 @@ def train_all(
     logs.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    jobs = [(name, list(arguments), str(logs / f"{name}.log"), threads, then) for name, arguments in runs.items()]
+    jobs = [
+        (name, list(arguments), str(logs / f"{name}.log"), threads, then) for name, arguments in runs.items()
+    ]
     others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=1, initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(
+        processes, mp_context=context, max_tasks_per_child=1, initializer=_end_with_parent
+    ) as pool:
         try:
             pending = [pool.submit(_train, job) for job in jobs]
             for ended in as_completed(pending):
                 name, trouble = ended.result()
-                yield name, trouble, [record for record in read_log(logs / f"{name}.log") if record["subset"] != "train_inner"]
+                yield (
+                    name,
+                    trouble,
+                    [
+                        record
+                        for record in read_log(logs / f"{name}.log")
+                        if record["subset"] != "train_inner"
+                    ],
+                )
         except BrokenProcessPool as error:
             raise InputError(
-                f"a process of the runs in {logs} was killed, perhaps for want of memory: fewer --processes need less; "
-                "the same line goes on with what is not done"
+                f"a process of the runs in {logs} was killed, perhaps for want of memory: fewer --processes"
+                " need less; the same line goes on with what is not done"
             ) from error
         except BaseException:  # Ctrl-C above all: the pool would do all that is left first
             pool.shutdown(wait=False, cancel_futures=True)
@@ -93,7 +105,15 @@ def _train(job: Job) -> tuple[str, str]:
     from fairseq_electra.compat.mistakes import input_error
 
     torch.set_num_threads(threads)
-    ours = ["--user-dir", USER_DIR, "--log-format", "json", "--num-workers", "0", *([] if torch.cuda.is_available() else ["--cpu"])]
+    ours = [
+        "--user-dir",
+        USER_DIR,
+        "--log-format",
+        "json",
+        "--num-workers",
+        "0",
+        *([] if torch.cuda.is_available() else ["--cpu"]),
+    ]
     sys.argv = ["fairseq-train", *arguments, *ours]
     try:
         train.cli_main()
@@ -105,12 +125,14 @@ def _train(job: Job) -> tuple[str, str]:
 
 
 def trouble_of(error: BaseException, known: InputError | None) -> str:
-    """Put into words what ended a run; begins with :data:`DIVERGED` where it does not train at its learning rate.
+    """Put into words what ended a run; begins with :data:`DIVERGED` if its training diverged.
 
     Args:
         error: that ended it.
         known: what :func:`fairseq_electra.compat.mistakes.input_error` has found in it.
     """
     text = str(known or f"{type(error).__name__}: {error}")
-    diverged = isinstance(known or error, FloatingPointError | DivergedError) and not isinstance(error, DeviceFaultError)
+    diverged = isinstance(known or error, FloatingPointError | DivergedError) and not isinstance(
+        error, DeviceFaultError
+    )
     return DIVERGED + text if diverged else text

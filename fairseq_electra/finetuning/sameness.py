@@ -1,4 +1,7 @@
-"""Does a net say the same of everything? Then it has learnt nothing, or has collapsed; an accuracy alone does not show it."""
+"""Whether a model predicts the same for every example.
+
+Then it has learnt nothing, or has collapsed; an accuracy alone does not show it.
+"""
 
 import numpy as np
 import torch
@@ -10,7 +13,10 @@ OF_ANY, OF_ANY_WORDS = 100, 1000  # of text that may be of one class indeed, or 
 
 
 def said_by(scores: Tensor) -> Tensor:
-    """Return what scores say: of classes the best one, of numbers, (n, 1), the number. Shapes: (n, number of classes), (n,)."""
+    """Return what scores say: of classes the best one, of numbers, (n, 1), the number.
+
+    Shapes: (n, number of classes), (n,).
+    """
     return scores[:, 0].float() if scores.shape[1] == 1 else scores.argmax(1)
 
 
@@ -51,16 +57,20 @@ class Range:
         return whole
 
     def same(self, fewest: int) -> list[float] | None:
-        """Return what is said of every example; None if it differs, or if there are fewer examples than needed."""
+        """Return the prediction that all examples share; None if there is none, or too few examples."""
         if self.low is None or self.high is None or self.number < fewest:
             return None
-        if not float((self.high - self.low).max()) < CLOSE:  # nan, where one of them is, is not below it either
+        if (
+            not float((self.high - self.low).max()) < CLOSE
+        ):  # nan, where one of them is, is not below it either
             return None
         return self.low.reshape(-1).tolist()
 
 
 def all_the_same(said: np.ndarray) -> list[float] | None:
-    """Return what is said of every example of a set with all labels in it; None if it differs, or if there are too few.
+    """Return the prediction that all examples of a set share; None if there is none, or if they are too few.
+
+    The set has examples of all labels.
 
     Args:
         said: as :meth:`Range.add` takes it.
@@ -84,6 +94,6 @@ def sentence(said: str, number: int, examples: str) -> str:
         examples: what they are, in the plural.
     """
     return (
-        f"the net answers {said} for all {number:,} {examples}: it has learnt nothing yet, or has collapsed; if more training does "
-        "not help, try another --lr, a longer --warmup-updates or another --seed"
+        f"the net answers {said} for all {number:,} {examples}: it has learnt nothing yet, or has collapsed;"
+        " if more training does not help, try another --lr, a longer --warmup-updates or another --seed"
     )

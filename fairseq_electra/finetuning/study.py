@@ -24,17 +24,38 @@ from fairseq_electra.pretraining.binarized import load_dictionary
 from fairseq_electra.pretraining.dictionary import dictionary_digest
 
 SET_HERE = (
-    *("-a", "--arch", "--criterion", "--finetune-from-model", "--lr", "--restore-file", "--save-dir", "--seed", "--task", "--user-dir"),
+    *(
+        "-a",
+        "--arch",
+        "--criterion",
+        "--finetune-from-model",
+        "--lr",
+        "--restore-file",
+        "--save-dir",
+        "--seed",
+        "--task",
+        "--user-dir",
+    ),
     "--valid-subset",
 )
-# the schedule is worked out from epochs, batch and examples: another of these would end it too early, or never
+# the schedule is worked out from epochs, batch and examples: another of these would end it too early, or
+# never
 SCHEDULE = (
-    *("--batch-size", "--max-epoch", "--max-sentences", "--max-tokens", "--max-update", "--total-num-update", "--update-freq"),
+    *(
+        "--batch-size",
+        "--max-epoch",
+        "--max-sentences",
+        "--max-tokens",
+        "--max-update",
+        "--total-num-update",
+        "--update-freq",
+    ),
     "--warmup-updates",
 )
 CHECKPOINTS = "checkpoints"  # in a run's folder
 KEPT = "keep_checkpoints"  # in a run's result: whether they stay
-CHOICE_SEED = 0  # of the runs that choose a learning rate: the best of several is lucky as well, so their scores are not reported
+# of the runs that choose a learning rate; the best of several is lucky, so their scores are not reported
+CHOICE_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -63,13 +84,23 @@ class Run:
     def arguments(self, folder: Path) -> list[str]:
         """All arguments of ``fairseq-train``."""
         start = ["--finetune-from-model", self.net.checkpoint] if self.net.checkpoint else []
-        return [str(self.task.folder), *start, "--save-dir", str(folder / self.name / CHECKPOINTS), *self.options]
+        return [
+            str(self.task.folder),
+            *start,
+            "--save-dir",
+            str(folder / self.name / CHECKPOINTS),
+            *self.options,
+        ]
 
     @property
     def record(self) -> dict:
         """What makes it this run and no other."""
         # runs of before each split had a threshold of its own
-        threshold = {"threshold": "of valid"} if self.task.info.unanswerable and "test" in self.task.info.examples else {}
+        threshold = (
+            {"threshold": "of valid"}
+            if self.task.info.unanswerable and "test" in self.task.info.examples
+            else {}
+        )
         return {
             "net": self.net.name,
             "checkpoint": self.net.sha256,
@@ -99,16 +130,26 @@ class Settings:
     def run(self, net: Net, task: Task, lr: float | None, seed: int) -> Run:
         """Plan a run; without a learning rate, at the recipe's."""
         name = task.info.name
-        changes = {"lr": lr, "epochs": self.epochs.get(name, self.epochs.get("")), "batch_size": self.batch_size}
+        changes = {
+            "lr": lr,
+            "epochs": self.epochs.get(name, self.epochs.get("")),
+            "batch_size": self.batch_size,
+        }
         changes = {name: value for name, value in changes.items() if value is not None}
         if not net.checkpoint:  # layers that have learned nothing have nothing to keep
             changes["layer_decay"] = 1.0
-        return Run(net, task, replace(recipes.recipe_for(net.size, name, task.info.kind), **changes), seed, self.extra)  # type: ignore[arg-type]
+        return Run(
+            net,
+            task,
+            replace(recipes.recipe_for(net.size, name, task.info.kind), **changes),
+            seed,
+            self.extra,
+        )  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class Predict:
-    """What a run's process does when it has trained: score all splits, write the result, and remove the checkpoints."""
+    """What a run's process does after training: score all splits, write the result, remove checkpoints."""
 
     folder: Path
     runs: Mapping[str, Run]
@@ -145,15 +186,20 @@ def finish(run: Path, result: dict, keep_checkpoints: bool) -> None:
 
 
 def result_of(run: Path) -> dict:
-    """Read the result of a run that has ended; removes its checkpoints where it was killed just before it could."""
+    """Read the result of a run that has ended; removes checkpoints that it was killed before removing."""
     result = _read_json(run / RESULT_FILE)
     if not result.pop(KEPT, True):  # results of before do not say
         shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
     return result
 
 
-def do(runs: Iterable[Run], folder: Path, processes: int, threads: int, keep: bool, say: Callable[[str], None]) -> dict[str, dict]:
-    """Do the runs that are not done yet, and go on with those that were broken off; returns the result of each by its name.
+def do(
+    runs: Iterable[Run], folder: Path, processes: int, threads: int, keep: bool, say: Callable[[str], None]
+) -> dict[str, dict]:
+    """Do the runs that are not done yet, and resume those that were stopped.
+
+    Returns:
+        the result of each run by its name.
 
     Raises:
         InputError: a run failed, or its folder is that of another run.
@@ -166,14 +212,20 @@ def do(runs: Iterable[Run], folder: Path, processes: int, threads: int, keep: bo
             before = _read_json(begun)
             differs = [key for key, value in run.record.items() if before.get(key) != value]
             if differs:
-                raise InputError(f"{begun.parent} was begun with other {' and '.join(differs)}; remove it, or give another --output")
+                raise InputError(
+                    f"{begun.parent} was begun with other {' and '.join(differs)}; remove it, or give another"
+                    " --output"
+                )
         if result.is_file():
             found[run.name] = run.record | result_of(folder / run.name)
         else:
             missing[run.name] = run
     without = [name for name in found if not (folder / name / CHECKPOINTS).is_dir()]
     if keep and without:
-        say(f"--keep-checkpoints: none are left of runs done before, {listed(without)}; remove their folders to have them done again")
+        say(
+            f"--keep-checkpoints: none are left of runs done before, {listed(without)}; remove their folders"
+            " to have them done again"
+        )
     if missing:
         check_arguments(next(iter(missing.values())), folder)
     for name, run in missing.items():
@@ -200,7 +252,9 @@ def check_arguments(run: Run, folder: Path) -> None:
     from fairseq import options
 
     try:
-        options.parse_args_and_arch(options.get_training_parser(), input_args=[*run.arguments(folder), "--user-dir", USER_DIR])
+        options.parse_args_and_arch(
+            options.get_training_parser(), input_args=[*run.arguments(folder), "--user-dir", USER_DIR]
+        )
     except InputError as error:
         raise InputError(f"fairseq-train refuses what stands behind --: {error}") from error
 
@@ -213,8 +267,8 @@ def check_extra(extra: Sequence[str]) -> None:
             raise InputError(f"{name} behind --: a study sets it itself; take it out")
         if name in SCHEDULE:
             raise InputError(
-                f"{name} behind --: a study works the schedule out from epochs and batch size; take it out, and give --epochs or "
-                "--batch-size before --"
+                f"{name} behind --: a study works the schedule out from epochs and batch size; take it out,"
+                " and give --epochs or --batch-size before --"
             )
 
 
@@ -227,11 +281,16 @@ def _read_json(path: Path) -> dict:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}); remove its folder, and the run is done again") from error
+        raise InputError(
+            f"{path} is damaged ({error}); remove its folder, and the run is done again"
+        ) from error
 
 
 def _figures(result: dict) -> str:
-    figures = [f"{split} " + " ".join(f"{k} {v:.1f}" for k, v in found.items()) for split, found in result["metrics"].items()]
+    figures = [
+        f"{split} " + " ".join(f"{k} {v:.1f}" for k, v in found.items())
+        for split, found in result["metrics"].items()
+    ]
     return "   ".join([*figures, *([result["trouble"]] if result["trouble"] else [])])
 
 
@@ -244,22 +303,29 @@ def first_runs(
         nets: to fine-tune.
         folders: of the tasks.
         settings: what is changed in the recipes.
-        rates: as of :func:`study`. Several: a run at each, with the seed that chooses. Else one run, at this rate or the recipe's.
+        rates: as of :func:`study`. Several: a run at each, with the seed that chooses. Else one run, at this
+            rate or the recipe's.
         seed: of that one run.
 
     Raises:
-        InputError: two folders hold tasks of one name, one does not fit its net or the diagnostic set beside it, the settings speak of a
-            task that is not there, or a further argument is one that a study sets itself.
+        InputError: two folders hold tasks of one name, one does not fit its net or the diagnostic set beside
+            it, the settings speak of a task that is not there, or a further argument is one that a study sets
+            itself.
     """
     check_extra(settings.extra)
     tasks = [trainable(folder) for folder in folders]
     names = [task.info.name for task in tasks]
     if len(set(names)) < len(names):
-        raise InputError(f"--data: the tasks' names {', '.join(names)} must differ; prepare one of them under another name")
+        raise InputError(
+            f"--data: the tasks' names {', '.join(names)} must differ; prepare one of them under another name"
+        )
     for net, task in itertools.product(nets, tasks):
-        if net.dictionary and net.dictionary != dictionary_digest(load_dictionary(task.folder / "input0").symbols):
+        if net.dictionary and net.dictionary != dictionary_digest(
+            load_dictionary(task.folder / "input0").symbols
+        ):
             raise InputError(
-                f"{task.folder} was prepared with another vocabulary than that of {net.checkpoint}; prepare it again with the checkpoint's"
+                f"{task.folder} was prepared with another vocabulary than that of {net.checkpoint}; prepare"
+                " it again with the checkpoint's"
             )
     strange = [name for name in settings.epochs if name and name not in names]
     if strange:
@@ -270,7 +336,9 @@ def first_runs(
     for task, net in itertools.product(tasks, nets):
         grid = list(dict.fromkeys(recipes.GRID[net.size] if rates is None else rates))
         chooses = len(grid) > 1
-        planned[net.name, task.folder] = [settings.run(net, task, lr, CHOICE_SEED if chooses else seed) for lr in grid or (None,)]
+        planned[net.name, task.folder] = [
+            settings.run(net, task, lr, CHOICE_SEED if chooses else seed) for lr in grid or (None,)
+        ]
     return planned
 
 
@@ -294,8 +362,9 @@ def study(
         folders: of tasks, as ``fairseq-electra prepare`` makes them.
         output: folder for the runs; those that are there are not done again.
         settings: what is changed in the recipes.
-        rates: learning rates to try, for each net and task, with a seed of their own; all others use the one that is best on valid. With
-            one rate there is nothing to choose. Empty: the recipe's; None: the grid of the net's size (``recipes.GRID``).
+        rates: learning rates to try, for each net and task, with a seed of their own; all others use the one
+            that is best on valid. With one rate there is nothing to choose. Empty: the recipe's; None: the
+            grid of the net's size (``recipes.GRID``).
         seeds: of the runs that are reported.
         processes: runs at a time.
         threads: of each.
@@ -303,30 +372,52 @@ def study(
         say: takes a line of progress.
 
     Returns:
-        the results: ``nets``, ``versions``, ``summary``, ``runs``. A line of the summary whose learning rate was chosen has a ``choice``:
-        the ``seed`` that chose, the ``rates`` it tried, and the ``edge`` of these that the chosen one is (lowest, highest, or empty).
+        the results: ``nets``, ``versions``, ``summary``, ``runs``. A line of the summary whose learning rate
+            was chosen has a ``choice``:
+        the ``seed`` that chose, the ``rates`` it tried, and the ``edge`` of these that the chosen one is
+        (lowest, highest, or empty).
 
     Raises:
         InputError: the seed that chooses is among those to report, a plan cannot be, or a run failed.
     """
     tried = first_runs(nets, folders, settings, rates, seeds[0])
     if CHOICE_SEED in seeds and any(len(runs) > 1 for runs in tried.values()):
-        raise InputError(f"seed {CHOICE_SEED} chooses the learning rates and cannot be reported as well; take others")
-    found = do([each for runs in tried.values() for each in runs], output, processes, threads, keep_checkpoints, say)
-    chosen = {key: max(runs, key=lambda each: decisive(found[each.name], each.task.info)) for key, runs in tried.items()}
+        raise InputError(
+            f"seed {CHOICE_SEED} chooses the learning rates and cannot be reported as well; take others"
+        )
+    found = do(
+        [each for runs in tried.values() for each in runs], output, processes, threads, keep_checkpoints, say
+    )
+    chosen = {
+        key: max(runs, key=lambda each: decisive(found[each.name], each.task.info))
+        for key, runs in tried.items()
+    }
     rest = [replace(best, seed=seed) for best in chosen.values() for seed in seeds]
-    found |= do([run for run in rest if run.name not in found], output, processes, threads, keep_checkpoints, say)
+    found |= do(
+        [run for run in rest if run.name not in found], output, processes, threads, keep_checkpoints, say
+    )
     summary = []
     for key in itertools.product([net.name for net in nets], folders):
         best, grid = chosen[key], sorted(run.recipe.lr for run in tried[key])
-        line = summarize([found[replace(best, seed=seed).name] for seed in seeds], best.task.info, best.task.folder, output)
+        line = summarize(
+            [found[replace(best, seed=seed).name] for seed in seeds], best.task.info, best.task.folder, output
+        )
         summary.append(line | ({"choice": choice(best.recipe.lr, grid)} if grid[1:] else {}))
-    return {"nets": [net.description for net in nets], "versions": versions(), "summary": summary, "runs": list(found.values())}
+    return {
+        "nets": [net.description for net in nets],
+        "versions": versions(),
+        "summary": summary,
+        "runs": list(found.values()),
+    }
 
 
 def choice(lr: float, grid: Sequence[float]) -> dict:
-    """Tell how a learning rate was chosen from a sorted grid; at an edge of it, a rate beyond may be better."""
-    return {"seed": CHOICE_SEED, "rates": list(grid), "edge": {grid[0]: "lowest", grid[-1]: "highest"}.get(lr, "")}
+    """Return how a learning rate was chosen from a sorted grid; beyond an edge of it a better one may lie."""
+    return {
+        "seed": CHOICE_SEED,
+        "rates": list(grid),
+        "edge": {grid[0]: "lowest", grid[-1]: "highest"}.get(lr, ""),
+    }
 
 
 def decisive(result: dict, info: TaskInfo) -> float:

@@ -1,4 +1,4 @@
-"""Folders of tasks that nets are fine-tuned on, and the diagnostic set that a net of MNLI judges beside its own."""
+"""Folders of tasks to fine-tune models on, and the diagnostic set that a model of MNLI also answers."""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ DIAGNOSTIC = "AX"  # has no training set: GLUE asks for what a net that was trai
 
 @dataclass(frozen=True)
 class Task:
-    """A task's folder, what it is, and a digest of all that a run reads there, the diagnostic set included."""
+    """A task's folder, what it is, and a digest of its files, the diagnostic set's included."""
 
     folder: Path
     info: TaskInfo
@@ -40,7 +40,7 @@ def trainable(folder: Path) -> Task:
 
 
 def diagnostic_set(folder: Path, info: TaskInfo) -> Path | None:
-    """Return the folder of the diagnostic set beside that of MNLI; None where there is none, and beside other tasks.
+    """Return the folder of the diagnostic set beside that of MNLI; None if there is none, or for other tasks.
 
     Raises:
         InputError: it has nothing to judge, or was prepared in another way than MNLI.
@@ -60,7 +60,7 @@ def diagnostic_set(folder: Path, info: TaskInfo) -> Path | None:
     differs = [what for what, is_same in same.items() if not is_same]
     if differs:
         raise InputError(
-            f"{place}, which a net of MNLI judges as well, was prepared with other {' and '.join(differs)} than {folder} needs; prepare "
-            "both from GLUE's files with one command line, or move it away"
+            f"{place}, which a net of MNLI judges as well, was prepared with other {' and '.join(differs)}"
+            f" than {folder} needs; prepare both from GLUE's files with one command line, or move it away"
         )
     return place

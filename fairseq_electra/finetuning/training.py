@@ -1,4 +1,4 @@
-"""What fairseq's trainer needs of a task without options of its own: head, rows, loss and validation scores."""
+"""What fairseq's trainer needs of a task without own options: head, rows, loss and validation scores."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path

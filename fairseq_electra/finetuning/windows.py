@@ -4,7 +4,10 @@ import numpy as np
 
 
 def windows_of(length: int, room: int, stride: int) -> list[tuple[int, int]]:
-    """Cover ``length`` pieces with windows of at most ``room``, each ``stride`` behind the last; returns (first, end) of each.
+    """Cover ``length`` tokens with windows of at most ``room``, each ``stride`` after the one before.
+
+    Returns:
+        (first, end) of each.
 
     Source: google-research/electra finetune/qa/qa_tasks.py::QATask.featurize.
     """
@@ -24,7 +27,9 @@ def number_of_windows(length: int, room: int, stride: int) -> int:
 
 
 def best_window(length: int, windows: list[tuple[int, int]]) -> np.ndarray:
-    """Tell for each piece in which window it has most context: the smaller of both sides, and a hundredth of the window's length.
+    """Return for each token the window in which it has most context.
+
+    Context is the smaller of both sides, plus a hundredth of the window's length.
 
     Returns:
         numbers of windows; of equal ones the first. Shape: (length,).
@@ -32,7 +37,9 @@ def best_window(length: int, windows: list[tuple[int, int]]) -> np.ndarray:
     Source: google-research/electra finetune/qa/qa_utils.py, ``_check_is_max_context``.
     """
     best, number = np.full(length, -np.inf), np.zeros(length, dtype=np.int64)
-    for i, (first, end) in enumerate(windows):  # a table of all windows and pieces would be large: a line may be a book
+    for i, (first, end) in enumerate(
+        windows
+    ):  # a table of all windows and pieces would be large: a line may be a book
         place = np.arange(end - first)
         score = np.minimum(place, place[::-1]) + 0.01 * (end - first)
         better = score > best[first:end]

@@ -10,13 +10,16 @@ RESET, GUESS = "\033[0m", "\033[1;32m"
 SHADES = ((0.75, "\033[41;97m"), (0.5, "\033[43;30m"), (0.25, "\033[33m"))
 # embeddings, overrides and isolates, and their ends: Unicode's bidirectional algorithm (UAX 9), table 4
 TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
-LEGEND = "p(replaced) from " + ", ".join(f"{colour}{least}{RESET}" for least, colour in reversed(SHADES)) + " on"
+LEGEND = (
+    "p(replaced) from " + ", ".join(f"{colour}{least}{RESET}" for least, colour in reversed(SHADES)) + " on"
+)
 
 
 def shaded(answer: dict) -> str:
     """Colour the text of an answer of :class:`fairseq_electra.hub.token_answers.Detector` by p(replaced).
 
-    Several tokens may stand for one character, as where a vocabulary without accents takes a syllable of Korean apart: the largest counts.
+    Several tokens may stand for one character, as where a vocabulary without accents takes a syllable of
+    Korean apart: the largest counts.
     """
     text = answer["text"]
     shares = [0.0] * len(text)
@@ -32,10 +35,13 @@ def _colour(share: float) -> str:
 
 
 def guessed(answer: dict) -> str:
-    """Show an answer of :class:`fairseq_electra.hub.token_answers.Filler`: the text, and below it the guesses for each mask."""
+    """Show an answer of :class:`fairseq_electra.hub.token_answers.Filler`: text, then guesses by mask."""
     parts = filled(answer["text"], [own[0]["token"] for own in answer["guesses"]])
     lines = ["".join(_painted(part, GUESS) if i % 2 else _safe(part) for i, part in enumerate(parts))]
-    lines += ["  " + "  ".join(f"{_safe(guess['token'])} {guess['probability']:.2f}" for guess in own) for own in answer["guesses"]]
+    lines += [
+        "  " + "  ".join(f"{_safe(guess['token'])} {guess['probability']:.2f}" for guess in own)
+        for own in answer["guesses"]
+    ]
     return "\n".join(lines)
 
 
@@ -44,7 +50,7 @@ def _painted(text: str, colour: str) -> str:
 
 
 def _safe(text: str) -> str:
-    """Take away the characters by which a text could command the terminal, or turn the order of what is shown."""
+    """Replace the characters that could command the terminal or change the order of what is shown."""
     return "".join("\N{REPLACEMENT CHARACTER}" if _commands(character) else character for character in text)
 
 

@@ -44,7 +44,7 @@ class Corruption(NamedTuple):
 
 
 class WordFeatures(NamedTuple):
-    """The words of a sentence, where each begins and ends in it, in characters, and its features, (words, C)."""
+    """The words of a sentence, the begin and end of each in characters, and their features, (words, C)."""
 
     words: list[str]
     offsets: list[tuple[int, int]]
@@ -61,8 +61,10 @@ def from_pretrained(
 
     Args:
         path: a folder of checkpoints, one checkpoint, or a folder of transformers.
-        checkpoint_file: which of the folder's checkpoints; by default ``checkpoint_best.pt``, or else ``checkpoint_last.pt``.
-        vocabulary: folder with ``dict.txt`` and ``tokenizer.json``; by default that of the checkpoint, or of its data.
+        checkpoint_file: which of the folder's checkpoints; by default ``checkpoint_best.pt``, or else
+            ``checkpoint_last.pt``.
+        vocabulary: folder with ``dict.txt`` and ``tokenizer.json``; by default that of the checkpoint, or of
+            its data.
         generator: transformers' folder of the generator; by default the subfolder ``generator``.
 
     Raises:
@@ -71,7 +73,11 @@ def from_pretrained(
     Source: the names and shapes are those of fairseq/models/roberta/hub_interface.py::RobertaHubInterface.
     """
     path = Path(path)
-    if path.is_dir() and checkpoint_file is None and (is_transformers_folder(path) or is_sentence_transformers(path)):
+    if (
+        path.is_dir()
+        and checkpoint_file is None
+        and (is_transformers_folder(path) or is_sentence_transformers(path))
+    ):
         found = read_folder(path, generator)
         if warning := other_case(found.unused, found.pretrained.tokenizer):
             logger.warning(f"{path}: {warning}")
@@ -79,7 +85,10 @@ def from_pretrained(
     names = [checkpoint_file] if checkpoint_file else CHECKPOINTS
     if path.is_dir() and not any((path / name).is_file() for name in names):
         wanted = checkpoint_file or f"config.json, {' or '.join(CHECKPOINTS)}"
-        raise InputError(f"{path} holds no {wanted}; give a folder of transformers, a folder of checkpoints or one checkpoint")
+        raise InputError(
+            f"{path} holds no {wanted}; give a folder of transformers, a folder of checkpoints or one"
+            " checkpoint"
+        )
     if not path.exists():
         raise InputError(f"no such folder or checkpoint: {path}; check the path")
     return ElectraHubInterface(load_checkpoint(find_checkpoint(path, names), vocabulary))
@@ -88,14 +97,14 @@ def from_pretrained(
 class ElectraHubInterface(nn.Module):
     """A network and its vocabulary.
 
-    Rows are given as ids, (T,) or (B, T) padded, and the result is a tensor (B, ...); or as text: a sentence, a pair of sentences as a
-    tuple, or a list of these or of ids (T,). A list's result is a list, one unpadded tensor for each, in its order; rows of like
-    length are computed together.
+    Rows are given as ids, (T,) or (B, T) padded, and the result is a tensor (B, ...); or as text: a sentence,
+    a pair of sentences as a tuple, or a list of these or of ids (T,). A list's result is a list, one unpadded
+    tensor for each, in its order; rows of like length are computed together.
 
     Args:
         pretrained: what to use; put into evaluation mode.
-        max_tokens: of a list, computed together, padding counted; by default 512 on a CPU, which gains nothing from more and loses on
-            padding, and 16,384 on a GPU.
+        max_tokens: of a list, computed together, padding counted; by default 512 on a CPU, which gains
+            nothing from more and loses on padding, and 16,384 on a GPU.
 
     Attributes:
         progress: counts the rows of lists that were computed.
@@ -106,7 +115,11 @@ class ElectraHubInterface(nn.Module):
         self.model, self.tokenizer, self.symbols = pretrained.model, pretrained.tokenizer, pretrained.symbols
         self.labels, self.initialised, self.max_tokens = pretrained.labels, pretrained.initialised, max_tokens
         self.task, self.cfg, self.kind = pretrained.task, pretrained.cfg, pretrained.kind
-        self.longest, self.options, self.threshold = pretrained.longest, pretrained.options, pretrained.threshold
+        self.longest, self.options, self.threshold = (
+            pretrained.longest,
+            pretrained.options,
+            pretrained.threshold,
+        )
         self._warned = False
         self.progress = Progress()
         self.sizes = self.model.sizes
@@ -118,12 +131,18 @@ class ElectraHubInterface(nn.Module):
         return next(self.parameters()).device
 
     def encode(self, sentence: str, *addl_sentences: str) -> Tensor:
-        """Return the ids of ``<s> A </s>``, or ``<s> A </s> B </s>``. Shape: (T,), int64. Special symbols written in text stay text."""
+        """Return the ids of ``<s> A </s>``, or ``<s> A </s> B </s>``.
+
+        Shape: (T,), int64. Special symbols written in text stay text.
+        """
         pieces = self.tokenizer.encode_batch_fast([sentence, *addl_sentences], add_special_tokens=False)
         return torch.tensor([BOS_ID, *(i for encoding in pieces for i in [*encoding.ids, EOS_ID])])
 
     def decode(self, tokens: Tensor) -> str | list[str]:
-        """Return the text of ids (T,), or the texts of several sentences; special symbols but ``<mask>`` are left out."""
+        """Return the text of ids (T,), or the texts of several sentences.
+
+        Special symbols other than ``<mask>`` are left out.
+        """
         ids = tokens.tolist()
         sentences: list[list[int]] = [[]]
         for i in ids[1:] if ids[:1] == [BOS_ID] else ids:
@@ -131,7 +150,10 @@ class ElectraHubInterface(nn.Module):
                 sentences.append([])
             elif i != PAD_ID:
                 sentences[-1].append(i)
-        texts = [self._join(sentence) for sentence in (sentences[:-1] if len(sentences) > 1 and not sentences[-1] else sentences)]
+        texts = [
+            self._join(sentence)
+            for sentence in (sentences[:-1] if len(sentences) > 1 and not sentences[-1] else sentences)
+        ]
         return texts[0] if len(texts) == 1 else texts
 
     @torch.no_grad()
@@ -140,8 +162,9 @@ class ElectraHubInterface(nn.Module):
 
         Args:
             tokens: rows.
-            return_all_hiddens: return a list instead: the first layer's input and the output of each, (layers + 1) times that. Of a
-                net with ``--norm pre`` these are not normalized; its last hidden states are.
+            return_all_hiddens: return a list instead: the first layer's input and the output of each, (layers
+                + 1) times that. Of a net with ``--norm pre`` these are not normalized; its last hidden states
+                are.
         """
         if not return_all_hiddens:
             return self._each(tokens, self._features)
@@ -152,30 +175,39 @@ class ElectraHubInterface(nn.Module):
             return torch.stack(states, 2)  # (B, T, layers + 1, C)
 
         found = self._each(tokens, stacked)
-        return [list(each.unbind(-2)) for each in found] if isinstance(found, list) else list(found.unbind(-2))
+        return (
+            [list(each.unbind(-2)) for each in found] if isinstance(found, list) else list(found.unbind(-2))
+        )
 
     def extract_features_aligned_to_words(self, sentence: str | Sequence[str]) -> WordFeatures:
         """Return one vector for each word: the mean over its pieces, found by the tokenizer's offsets.
 
         Args:
-            sentence: text, whose words are what stands between blanks; or the words. A word of which the vocabulary's normalization
-                leaves nothing has the vector 0.
+            sentence: text, whose words are what stands between blanks; or the words. A word of which the
+                vocabulary's normalization leaves nothing has the vector 0.
         """
         text = sentence if isinstance(sentence, str) else " ".join(sentence)
         if isinstance(sentence, str):
             spans = [(found.start(), found.end()) for found in re.finditer(r"\S+", text)]
         else:
             ends = np.cumsum([len(word) + 1 for word in sentence])
-            spans = [(int(end) - 1 - len(word), int(end) - 1) for end, word in zip(ends, sentence, strict=True)]
+            spans = [
+                (int(end) - 1 - len(word), int(end) - 1) for end, word in zip(ends, sentence, strict=True)
+            ]
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
-        features = self.extract_features(torch.tensor([BOS_ID, *encoding.ids, EOS_ID]))[0, 1:-1]  # (pieces, C)
+        features = self.extract_features(torch.tensor([BOS_ID, *encoding.ids, EOS_ID]))[
+            0, 1:-1
+        ]  # (pieces, C)
         begins = [begin for begin, _ in spans]
         word_of_piece = torch.tensor(
-            [int(np.searchsorted(begins, start, side="right")) - 1 for start, _ in encoding.offsets], dtype=torch.long
+            [int(np.searchsorted(begins, start, side="right")) - 1 for start, _ in encoding.offsets],
+            dtype=torch.long,
         )
         word_of_piece = word_of_piece.to(features.device)
         sums = features.new_zeros(len(spans), features.shape[-1]).index_add_(0, word_of_piece, features)
-        count = features.new_zeros(len(spans)).index_add_(0, word_of_piece, features.new_ones(len(word_of_piece)))
+        count = features.new_zeros(len(spans)).index_add_(
+            0, word_of_piece, features.new_ones(len(word_of_piece))
+        )
         return WordFeatures([text[a:b] for a, b in spans], spans, sums / count.clamp(min=1)[:, None])
 
     @torch.no_grad()
@@ -198,20 +230,26 @@ class ElectraHubInterface(nn.Module):
             topk: how many answers.
 
         Returns:
-            ``(sentence, probability, token)`` for each answer, the likeliest first; a list of such lists for several sentences.
+            ``(sentence, probability, token)`` for each answer, the likeliest first; a list of such lists for
+            several sentences.
         """
         several = [masked_input] if isinstance(masked_input, str) else list(masked_input)
         rows = []
         for text in several:
             if text.count(MASK) != 1:
-                raise InputError(f"fill_mask needs one {MASK} in a sentence, found {text.count(MASK)} in {text[:80]!r}")
+                raise InputError(
+                    f"fill_mask needs one {MASK} in a sentence, found {text.count(MASK)} in {text[:80]!r}"
+                )
             before, after = (self.encode(part)[1:-1].tolist() for part in text.split(MASK))
             rows.append(torch.tensor([BOS_ID, *before, self.mask, *after, EOS_ID]))
         filled = []
         for text, ((values,), (ids,)) in zip(several, self.guess_masked(rows, topk), strict=True):
             tokens = [self._join([i]) for i in ids.tolist()]
             filled.append(
-                [(self._put(text, i, token), value, token) for i, token, value in zip(ids.tolist(), tokens, values.tolist(), strict=True)]
+                [
+                    (self._put(text, i, token), value, token)
+                    for i, token, value in zip(ids.tolist(), tokens, values.tolist(), strict=True)
+                ]
             )
         return filled[0] if isinstance(masked_input, str) else filled
 
@@ -224,14 +262,17 @@ class ElectraHubInterface(nn.Module):
             topk: how many guesses.
 
         Returns:
-            of each row and its masks in their order the probabilities and the ids, the likeliest first. Shapes: (masks, topk) twice.
+            of each row and its masks in their order the probabilities and the ids, the likeliest first.
+            Shapes: (masks, topk) twice.
         """
         model = self._generator("fill_mask")
 
         def best(batch: Tensor) -> Tensor:
             padding_mask, segments = self._masks(batch)
             masked = (batch == self.mask).int()
-            positions = masked.argsort(dim=1, descending=True, stable=True)[:, : int(masked.sum(1).max())]  # (B, K), spare ones behind
+            positions = masked.argsort(dim=1, descending=True, stable=True)[
+                :, : int(masked.sum(1).max())
+            ]  # (B, K), spare ones behind
             values, ids = probabilities(model.generate(batch, segments, padding_mask, positions)).topk(topk)
             return torch.stack([values.double(), ids.double()], 1)  # (B, 2, K, topk)
 
@@ -242,8 +283,12 @@ class ElectraHubInterface(nn.Module):
         return found
 
     @torch.no_grad()
-    def sample_corruption(self, tokens: Rows, mask_prob: float = 0.15, temperature: float = 1.0, seed: int = 1) -> Corruption:
-        """Mask rows, and let the generator fill them in, as in pre-training; the same seed gives the same result.
+    def sample_corruption(
+        self, tokens: Rows, mask_prob: float = 0.15, temperature: float = 1.0, seed: int = 1
+    ) -> Corruption:
+        """Mask rows, and let the generator fill them in, as in pre-training.
+
+        The same seed gives the same result.
 
         Args:
             tokens: rows; of a list, one padded tensor is made.
@@ -253,12 +298,19 @@ class ElectraHubInterface(nn.Module):
         """
         model = self._generator("sample_corruption")
         if not (0 < mask_prob < 1 and temperature > 0):
-            raise InputError(f"mask_prob must lie between 0 and 1 and temperature above 0, got {mask_prob} and {temperature}")
+            raise InputError(
+                f"mask_prob must lie between 0 and 1 and temperature above 0, got {mask_prob} and"
+                f" {temperature}"
+            )
         batch = self._padded(self._rows(tokens)) if isinstance(tokens, list) else self._batch(tokens)
-        masking = Masking(mask_prob, 0.0, 0.0, mask_index=self.mask, pad_index=PAD_ID, first_piece=len(LEADING), seed=seed)
+        masking = Masking(
+            mask_prob, 0.0, 0.0, mask_index=self.mask, pad_index=PAD_ID, first_piece=len(LEADING), seed=seed
+        )
         ids = batch.cpu().numpy()
         masked = masking(ids, (ids != PAD_ID).sum(1), 1, np.arange(len(ids)))
-        src_tokens, positions, target, uniforms = (torch.from_numpy(array).to(self.device) for array in masked[:4])
+        src_tokens, positions, target, uniforms = (
+            torch.from_numpy(array).to(self.device) for array in masked[:4]
+        )
         padding_mask, segments = self._masks(batch)
         logits = model.generate(src_tokens, segments, padding_mask, positions)
         sampled = sample_tokens(sampling_probabilities(logits, temperature, None), uniforms)
@@ -269,21 +321,30 @@ class ElectraHubInterface(nn.Module):
         """Apply a head for sentences.
 
         Args:
-            head: its name; fairseq's tasks call theirs ``sentence_classification_head``. ``labels`` has the names of its classes.
+            head: its name; fairseq's tasks call theirs ``sentence_classification_head``. ``labels`` has the
+                names of its classes.
             tokens: rows.
             return_logits: return the scores themselves, not log-probabilities.
 
         Returns:
-            (B, number of classes), or of a list (number of classes,) each: the log-softmax over classes, or where a text
-            has several labels the log-sigmoid of each. Of a head with one score (regression, multiple choice) the
-            scores themselves.
+            (B, number of classes), or of a list (number of classes,) each: the log-softmax over classes, or
+            where a text has several labels the log-sigmoid of each. Of a head with one score (regression,
+            multiple choice) the scores themselves.
         """
         kind = KINDS[self.kind]
         if not kind.reads_rows:
-            raise InputError(f"the network was trained for {self.kind}; predict is for sentences, fairseq-electra predict for all")
+            raise InputError(
+                f"the network was trained for {self.kind}; predict is for sentences, fairseq-electra predict"
+                " for all"
+            )
         if not isinstance(self.model, EncoderWithHeads) or head not in self.model.classification_heads:
-            known = ", ".join(self.model.classification_heads) if isinstance(self.model, EncoderWithHeads) else ""
-            raise InputError(f"the network has no head {head!r}, it has {known or 'none for sentences: fine-tune it first'}")
+            known = (
+                ", ".join(self.model.classification_heads) if isinstance(self.model, EncoderWithHeads) else ""
+            )
+            raise InputError(
+                f"the network has no head {head!r}, it has"
+                f" {known or 'none for sentences: fine-tune it first'}"
+            )
         module = self.model.classification_heads[head]
 
         def scores(batch: Tensor) -> Tensor:
@@ -299,7 +360,10 @@ class ElectraHubInterface(nn.Module):
 
     def _features(self, batch: Tensor, states: list[Tensor] | None = None) -> Tensor:
         if isinstance(self.model, MaskedLanguageModel):
-            raise InputError("features are the discriminator's, and a model trained with --objective mlm has none; fine-tune its generator")
+            raise InputError(
+                "features are the discriminator's, and a model trained with --objective mlm has none;"
+                " fine-tune its generator"
+            )
         padding_mask, segments = self._masks(batch)
         return self.model.extract_features(batch, segments, padding_mask, states)
 
@@ -320,56 +384,76 @@ class ElectraHubInterface(nn.Module):
         """Return the model, if it has a discriminator that was trained."""
         self._check_pretraining(method)
         if not isinstance(self.model, Electra):
-            raise InputError(f"{method} needs a discriminator, and a model trained with --objective mlm has none; use fill_mask")
+            raise InputError(
+                f"{method} needs a discriminator, and a model trained with --objective mlm has none; use"
+                " fill_mask"
+            )
         self._check_trained(method, "discriminator_head")
         return self.model
 
     def _check_pretraining(self, method: str) -> None:
         if not isinstance(self.model, Generator):
             raise InputError(
-                f"{method} needs a pre-training checkpoint; this is a fine-tuned encoder, without generator and discriminator head"
+                f"{method} needs a pre-training checkpoint; this is a fine-tuned encoder, without generator"
+                " and discriminator head"
             )
 
     def _check_trained(self, method: str, part: str) -> None:
         """Refuse a part of the model that was drawn at random, as the folder it comes from lacks it."""
         if any(name.startswith(part) for name in self.initialised):
             raise InputError(
-                f"{method} needs the {part.replace('_', ' ')}, which the folder of transformers does not hold: it is random before it is "
-                "trained; go on with pre-training, or load the net's own checkpoint"
+                f"{method} needs the {part.replace('_', ' ')}, which the folder of transformers does not"
+                " hold: it is random before it is trained; go on with pre-training, or load the net's own"
+                " checkpoint"
             )
 
     def _batch(self, tokens: Tensor | Text) -> Tensor:
         """One input as (B, T) on the network's device."""
-        row = tokens if isinstance(tokens, Tensor) else self.encode(*([tokens] if isinstance(tokens, str) else tokens))
+        row = (
+            tokens
+            if isinstance(tokens, Tensor)
+            else self.encode(*([tokens] if isinstance(tokens, str) else tokens))
+        )
         row = row.unsqueeze(0) if row.dim() == 1 else row
         self._check_length(row.shape[1])
         return row.to(self.device, torch.int64)
 
     def _rows(self, tokens: list[Text | Tensor]) -> list[Tensor]:
         """Rows (T,) of a list; all its text is cut into pieces at once."""
-        texts = [(text,) if isinstance(text, str) else text for text in tokens if not isinstance(text, Tensor)]
-        encodings = iter(self.tokenizer.encode_batch_fast([part for text in texts for part in text], add_special_tokens=False))
+        texts = [
+            (text,) if isinstance(text, str) else text for text in tokens if not isinstance(text, Tensor)
+        ]
+        encodings = iter(
+            self.tokenizer.encode_batch_fast(
+                [part for text in texts for part in text], add_special_tokens=False
+            )
+        )
         rows = []
         for each in tokens:
             if isinstance(each, Tensor):
                 rows.append(each)
             else:
                 parts = 1 if isinstance(each, str) else len(each)
-                rows.append(torch.tensor([BOS_ID, *(i for _ in range(parts) for i in [*next(encodings).ids, EOS_ID])]))
+                rows.append(
+                    torch.tensor([BOS_ID, *(i for _ in range(parts) for i in [*next(encodings).ids, EOS_ID])])
+                )
             self._check_length(len(rows[-1]))
         return rows
 
     def _check_length(self, length: int) -> None:
-        """Refuse rows that there are no positions for, and warn, once, of those longer than any of the training."""
+        """Refuse rows with more tokens than positions; warn once of rows longer than any in training."""
         check_row_length(self.sizes, length, "cut the text")
         if length > self.longest and not self._warned:
             self._warned = True
             logger.warning(
-                f"a row of {length} tokens, where the training had at most {self.longest}: do not trust what lies behind; cut the text"
+                f"a row of {length} tokens, where the training had at most {self.longest}: do not trust what"
+                " lies behind; cut the text"
             )
 
     def _padded(self, rows: list[Tensor]) -> Tensor:
-        return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD_ID).to(self.device, torch.int64)
+        return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD_ID).to(
+            self.device, torch.int64
+        )
 
     def _each(self, tokens: Rows, compute: Callable[[Tensor], Tensor], of_tokens: bool = True):
         """Compute on rows (B, T): at once, or a list in batches of like length."""
@@ -389,7 +473,10 @@ class ElectraHubInterface(nn.Module):
             yield _moved(dataset.collater(chosen), self.device)
 
     def _alike(self, sizes: list[int], times: int = 1) -> Iterator[list[int]]:
-        """Numbers of rows in batches of like length that with their padding hold so many tokens as allowed, or one row."""
+        """Yield batches of row numbers, rows of like length together, within the limit of tokens.
+
+        Padding counts; a row longer than the limit is a batch of its own.
+        """
         max_tokens = self.max_tokens or times * MAX_TOKENS[self.device.type == "cuda"]
         batch: list[int] = []
         for i in sorted(range(len(sizes)), key=sizes.__getitem__):

@@ -20,7 +20,13 @@ from fairseq_electra.finetuning.info import TASK_FILE, TaskInfo, read_task_info
 from fairseq_electra.finetuning.kinds import KINDS
 from fairseq_electra.finetuning.sentences import PREDICTION
 from fairseq_electra.pretraining.dictionary import dictionary_digest, read_symbols, read_vocabulary
-from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, LEADING, TOKENIZER_FILE, load_wordpiece, symbols_of
+from fairseq_electra.pretraining.wordpiece import (
+    DICTIONARY_FILE,
+    LEADING,
+    TOKENIZER_FILE,
+    load_wordpiece,
+    symbols_of,
+)
 
 INITIALISED = "initialised"  # in a checkpoint's extra_state
 
@@ -37,10 +43,13 @@ class Pretrained:
         updates: of the run.
         task: what an encoder was fine-tuned for, where known.
         labels: of each head, in the order of its scores, where known.
-        initialised: tensors that were not found, in the folder of transformers that the net comes from, and are random.
+        initialised: tensors that were not found, in the folder of transformers that the net comes from, and
+            are random.
         cut_to: of a folder of transformers, tokens that its tokenizer cuts text to.
-        settings: of a folder of transformers, options of the fine-tuning that :data:`names.SETTINGS` keeps there.
-        threshold: above it a question has no answer, as the validation of these weights has chosen it, if there was one.
+        settings: of a folder of transformers, options of the fine-tuning that :data:`names.SETTINGS` keeps
+            there.
+        threshold: above it a question has no answer, as the validation of these weights has chosen it, if
+            there was one.
     """
 
     model: Electra | MaskedLanguageModel | EncoderWithHeads
@@ -57,7 +66,7 @@ class Pretrained:
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest row of the training, where known; never more than there are learned positions for."""
+        """Tokens of the longest row in training, if known; at most the number of learned positions."""
         known = [self.cut_to, self.task.max_positions if self.task is not None else None]
         if self.cfg is not None:
             of_pretraining = isinstance(self.model, Generator)
@@ -75,7 +84,7 @@ class Pretrained:
 
     @property
     def kind(self) -> str:
-        """What the heads are for, by the name of the task: one of :data:`fairseq_electra.finetuning.kinds.KINDS`."""
+        """Kind of task that the heads are for: a name in :data:`fairseq_electra.finetuning.kinds.KINDS`."""
         if self.cfg is not None:
             name = self.cfg["task"].get("_name")
             return name if name in KINDS else PREDICTION
@@ -87,7 +96,8 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
 
     Args:
         path: a checkpoint, or a folder of them (:func:`fairseq_electra.checkpoints.find_checkpoint`).
-        vocabulary: folder with ``dict.txt`` and ``tokenizer.json``; by default the checkpoint's, or that of its data.
+        vocabulary: folder with ``dict.txt`` and ``tokenizer.json``; by default the checkpoint's, or that of
+            its data.
 
     Raises:
         InputError: it is no checkpoint of ours, or the vocabulary is missing or another one.
@@ -99,19 +109,30 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
     name = saved.get("_name") or saved.get("arch")
     # an arch names the model in old checkpoints, the model itself in new ones
     if name is None or not (name == "electra_encoder" or name.startswith("electra")):
-        raise InputError(f"{path} is a checkpoint of {name}, not of ELECTRA; give one that --arch electra_* or electra_encoder has saved")
-    if isinstance(options["task"], argparse.Namespace):  # of a task without a dataclass, sentence_ranking: all options of the run
+        raise InputError(
+            f"{path} is a checkpoint of {name}, not of ELECTRA; give one that --arch electra_* or"
+            " electra_encoder has saved"
+        )
+    if isinstance(
+        options["task"], argparse.Namespace
+    ):  # of a task without a dataclass, sentence_ranking: all options of the run
         options["task"] = {**vars(options["task"]), "_name": options["task"].task}
     task = options["task"]
     data = Path(str(task.get("data", "")).split(":")[0])
     places = [Path(vocabulary)] if vocabulary else [path.parent, data, data / "input0"]
     folder = next((place for place in places if (place / TOKENIZER_FILE).is_file()), None)
     if folder is None:
-        raise InputError(f"no {TOKENIZER_FILE} in {' or '.join(map(str, places))}; name the vocabulary's folder: --vocab DIR")
+        raise InputError(
+            f"no {TOKENIZER_FILE} in {' or '.join(map(str, places))}; name the vocabulary's folder:"
+            " --vocab DIR"
+        )
     tokenizer = load_wordpiece(folder)
     symbols = symbols_of(tokenizer)
     if symbols != read_vocabulary(folder):
-        raise InputError(f"{folder}: {TOKENIZER_FILE} and dict.txt have different ids; make both with fairseq-electra vocab")
+        raise InputError(
+            f"{folder}: {TOKENIZER_FILE} and dict.txt have different ids; make both with fairseq-electra"
+            " vocab"
+        )
 
     tensors: dict[str, Tensor] = state["model"]
     check_dictionary(tensors, torch.frombuffer(bytearray(dictionary_digest(symbols)), dtype=torch.uint8))
@@ -121,26 +142,41 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
     if name == "electra_encoder":
         model = EncoderWithHeads(**encoder_arguments({**saved, "autocast": "none"}, len(symbols)))
         kind = KINDS.get(str(task.get("_name")), KINDS[PREDICTION])
-        of_heads = {key.removeprefix(HEADS): tensor for key, tensor in tensors.items() if key.startswith(HEADS)}
+        of_heads = {
+            key.removeprefix(HEADS): tensor for key, tensor in tensors.items() if key.startswith(HEADS)
+        }
         for head in dict.fromkeys(key.split(".")[0] for key in of_heads):
-            own = {key.removeprefix(f"{head}."): tensor for key, tensor in of_heads.items() if key.startswith(f"{head}.")}
-            model.register_head(head, kind.head_for(own, model.sizes.hidden_size, model.head_dropout, model.pooling))
+            own = {
+                key.removeprefix(f"{head}."): tensor
+                for key, tensor in of_heads.items()
+                if key.startswith(f"{head}.")
+            }
+            model.register_head(
+                head, kind.head_for(own, model.sizes.hidden_size, model.head_dropout, model.pooling)
+            )
             labels[head] = read_labels([path.parent, data], kind.number_of_labels(own))
     else:
         model = build(saved, len(symbols))
     check_tensors(tensors, model.state_dict())
     model.load_state_dict(tensors)
     history = state.get("optimizer_history") or [{}]
-    known = [read_task_info(place) for place in (path.parent, data) if labels and (place / TASK_FILE).is_file()]
+    known = [
+        read_task_info(place) for place in (path.parent, data) if labels and (place / TASK_FILE).is_file()
+    ]
     updates = int(history[-1].get("num_updates", 0))
     initialised = list((state.get("extra_state") or {}).get(INITIALISED, ()))  # which training takes away
     threshold = (state.get("task_state") or {}).get("threshold")
     info = known[0] if known else None
-    return Pretrained(model.eval(), tokenizer, symbols, options, updates, info, labels, initialised, threshold=threshold)
+    return Pretrained(
+        model.eval(), tokenizer, symbols, options, updates, info, labels, initialised, threshold=threshold
+    )
 
 
 def read_labels(folders: list[Path], number: int) -> list[str]:
-    """Return a head's labels, from the first ``label/dict.txt`` or else ``task.json`` that has so many; or LABEL_0, LABEL_1, ..."""
+    """Return a head's labels, from the first file that has as many labels as the head.
+
+    Each ``label/dict.txt`` is tried, then each ``task.json``; if none fits: LABEL_0, LABEL_1, ...
+    """
     if not number:
         return []
     for path in (folder / "label" / DICTIONARY_FILE for folder in folders):

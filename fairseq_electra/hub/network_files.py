@@ -1,4 +1,7 @@
-"""The files of one network in a folder of transformers: config.json and what its tensors are. Needs safetensors, not transformers."""
+"""The files of one network in a folder of transformers: config.json and what its tensors are.
+
+Needs safetensors, not transformers.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +47,8 @@ class Network:
         sizes: of its encoder.
         vocabulary_size: V.
         head: which of :data:`names.HEADS` it has; ``none`` too for heads of other tasks.
-        tensors: by our names, beginning with ``embeddings.``, ``encoder.`` and ``head.``; rows of the vocabulary in their order.
+        tensors: by our names, beginning with ``embeddings.``, ``encoder.`` and ``head.``; rows of the
+            vocabulary in their order.
         unused: tensors of the file that are not among them, each with the reason.
         theirs: all tensors of the file.
     """
@@ -76,12 +80,16 @@ def read_network(folder: Path) -> Network:
         InputError: something is missing, unknown, damaged, not finite or does not fit the rest.
     """
     if not is_transformers_folder(folder):
-        raise InputError(f"{folder} is no model of transformers: it has no config.json; give the folder that holds it")
+        raise InputError(
+            f"{folder} is no model of transformers: it has no config.json; give the folder that holds it"
+        )
     config = read_json(folder / "config.json")
     sizes, vocabulary_size = read_sizes(config, folder / "config.json")
     family = config["model_type"]
     tensors, source = read_tensors(folder)
-    if DECODER_BIAS in tensors:  # RoFormer computes with this one; where its tables are untied, the other one may differ
+    if (
+        DECODER_BIAS in tensors
+    ):  # RoFormer computes with this one; where its tables are untied, the other one may differ
         tensors[BIAS] = tensors[DECODER_BIAS]
     class_name = (config.get("architectures") or [None])[0]
     head = _head_of(class_name, tensors, family, folder)
@@ -104,7 +112,9 @@ def read_network(folder: Path) -> Network:
             continue
         unused[name] = _reason(name, class_name, family)
         if not unused[name]:
-            raise InputError(f"{source} has a tensor {name} that no ELECTRA has; it cannot be imported without loss")
+            raise InputError(
+                f"{source} has a tensor {name} that no ELECTRA has; it cannot be imported without loss"
+            )
     _check_computed(tensors, sizes, source)
     network = Network(folder, config, sizes, vocabulary_size, head, found, unused, tensors)
     _check_shapes(network, source)
@@ -112,30 +122,40 @@ def read_network(folder: Path) -> Network:
 
 
 def _head_of(class_name: str | None, tensors: dict[str, Tensor], family: str, folder: Path) -> str:
-    """Tell the head by the class that config.json names, or else by the tensors; one that may compute something else is refused."""
+    """Tell the head by the class that config.json names, or else by the tensors.
+
+    Raises:
+        InputError: the head may compute something else than ours.
+    """
     if class_name in WITH_POOLER:
         raise InputError(
-            f"{folder / 'config.json'} names the class {class_name}, whose head reads BERT's pooler, as no head here does; "
-            + REMEDY.format(HEADS["none", family].class_name)
+            f"{folder / 'config.json'} names the class {class_name}, whose head reads BERT's pooler, as no"
+            " head here does; " + REMEDY.format(HEADS["none", family].class_name)
         )
     if class_name in CLASSES and (CLASSES[class_name][0], family) in HEADS:
         return CLASSES[class_name][0]
     head = _head_in(tensors, family)
     if class_name is None and head == "token" and _may_be_of_sentences(tensors):
         raise InputError(
-            f"{folder} has a classifier that may be for tags, sentences or multiple choice, and its config.json names no class; name it "
+            f"{folder} has a classifier that may be for tags, sentences or multiple choice, and its"
+            " config.json names no class; name it "
             f'under "architectures" there, such as {HEADS[head, family].class_name}'
         )
     if head in TASK_HEADS and class_name is not None and class_name not in CLASSES:
         raise InputError(
-            f"{folder} is of the class {class_name}, which may compute something else with its head than transformers' "
-            f'{HEADS[head, family].class_name}; if it does not, name that under "architectures" in its config.json'
+            f"{folder} is of the class {class_name}, which may compute something else with its head than"
+            " transformers' "
+            f'{HEADS[head, family].class_name}; if it does not, name that under "architectures" in its'
+            " config.json"
         )
     return head
 
 
 def _may_be_of_sentences(tensors: dict[str, Tensor]) -> bool:
-    """Tell whether a classifier may read more than its token: behind a pooler, as BERT's; or with one score, as for multiple choice."""
+    """Tell whether a classifier may be for something else than tags of tokens.
+
+    That is so if there is a pooler, as BERT's, or a single score, as for multiple choice.
+    """
     return any(".pooler." in f".{name}" for name in tensors) or len(tensors["classifier.bias"]) == 1
 
 
@@ -165,7 +185,10 @@ def _check_computed(tensors: dict[str, Tensor], sizes: EncoderSizes, source: Pat
         if name.endswith("encoder.embed_positions.weight"):
             expected = sines(sizes)
             if tensor.shape != expected.shape or not torch.allclose(tensor, expected, atol=1e-6):
-                raise InputError(f"{source}: {name} is not the table of sines that rotary positions have; it cannot be imported")
+                raise InputError(
+                    f"{source}: {name} is not the table of sines that rotary positions have; it cannot be"
+                    " imported"
+                )
 
 
 def sines(sizes: EncoderSizes, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -185,8 +208,8 @@ def _check_shapes(network: Network, source: Path) -> None:
     for name, tensor in network.tensors.items():
         if tensor.shape != skeleton[name]:
             raise InputError(
-                f"{source}: {name} has the shape {tuple(tensor.shape)}, but config.json makes it {tuple(skeleton[name])} "
-                f"(V {v}, hidden {c}); the two do not belong together"
+                f"{source}: {name} has the shape {tuple(tensor.shape)}, but config.json makes it"
+                f" {tuple(skeleton[name])} (V {v}, hidden {c}); the two do not belong together"
             )
         if not bool(tensor.isfinite().all()):
             raise InputError(f"{source}: {name} holds numbers that are not finite; copy it again")
@@ -199,7 +222,15 @@ def _skeleton(sizes: EncoderSizes, vocabulary_size: int, network: Network) -> di
     elif network.head == "masked_lm":
         modules["head"] = MaskedLMHead(sizes, vocabulary_size, untied=True)
     elif network.head in TASK_HEADS:
-        own = {name.removeprefix("head."): tensor for name, tensor in network.tensors.items() if name.startswith("head.")}
+        own = {
+            name.removeprefix("head."): tensor
+            for name, tensor in network.tensors.items()
+            if name.startswith("head.")
+        }
         kind = next(kind for kind in KINDS.values() if kind.counterpart.head == network.head)
         modules["head"] = kind.head_for(own, sizes.hidden_size, 0.0)
-    return {f"{part}.{name}": tensor.shape for part, module in modules.items() for name, tensor in module.state_dict().items()}
+    return {
+        f"{part}.{name}": tensor.shape
+        for part, module in modules.items()
+        for name, tensor in module.state_dict().items()
+    }

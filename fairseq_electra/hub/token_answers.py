@@ -1,4 +1,4 @@
-"""What a pre-trained net says of the tokens of lines of text: p(replaced) of each, and guesses for ``<mask>``."""
+"""What a pre-trained model predicts for the tokens of text: p(replaced), and guesses for ``<mask>``."""
 
 import itertools
 import re
@@ -44,13 +44,17 @@ class LineAnswers(ABC):
 
     @abstractmethod
     def answer(self, lines: list[str]) -> Iterator[dict]:
-        """Answer some lines, the last of them being line ``number_read``; counts in ``number_cut`` those that were cut."""
+        """Answer some lines, and count in ``number_cut`` those that were cut.
+
+        The last of them is line ``number_read``.
+        """
 
 
 class Detector(LineAnswers):
     """How likely every token was replaced.
 
-    Yields the line's ``text`` and its ``tokens``: of each ``token``, ``begin`` and ``end`` in the text, in characters, and ``p_replaced``.
+    Yields the line's ``text`` and its ``tokens``: of each ``token``, ``begin`` and ``end`` in the text, in
+    characters, and ``p_replaced``.
     """
 
     def answer(self, lines: list[str]) -> Iterator[dict]:
@@ -60,23 +64,30 @@ class Detector(LineAnswers):
         self.number_cut += sum(len(encoding.ids) > self.room for encoding in encodings)
         rows = [torch.tensor([BOS_ID, *encoding.ids[: self.room], EOS_ID]) for encoding in encodings]
         for line, encoding, found in zip(lines, encodings, self.net.detect_replaced(rows), strict=True):
-            each = zip(encoding.tokens, encoding.offsets, found[1:-1].tolist(), strict=False)  # of tokens behind the cut there is none
-            tokens = [{"token": token, "begin": a, "end": b, "p_replaced": round(p, DIGITS)} for token, (a, b), p in each]
+            each = zip(
+                encoding.tokens, encoding.offsets, found[1:-1].tolist(), strict=False
+            )  # of tokens behind the cut there is none
+            tokens = [
+                {"token": token, "begin": a, "end": b, "p_replaced": round(p, DIGITS)}
+                for token, (a, b), p in each
+            ]
             yield {"text": line, "tokens": tokens}
 
 
 class Filler(LineAnswers):
     """Guesses for every ``<mask>``, each as if the others stayed masked.
 
-    Yields the line's ``text``, the text ``filled`` with the best guesses, and ``guesses``: for each ``<mask>`` a list, the likeliest first,
-    of ``token`` and ``probability``.
+    Yields the line's ``text``, the text ``filled`` with the best guesses, and ``guesses``: for each
+    ``<mask>`` a list, the likeliest first, of ``token`` and ``probability``.
 
     Args:
         net, source, at_once: as for :class:`LineAnswers`.
         topk: guesses for each ``<mask>``.
     """
 
-    def __init__(self, net: ElectraHubInterface, source: str = "text", at_once: int = LINES_AT_ONCE, topk: int = 5):
+    def __init__(
+        self, net: ElectraHubInterface, source: str = "text", at_once: int = LINES_AT_ONCE, topk: int = 5
+    ):
         super().__init__(net, source, at_once)
         self.topk = topk
 
@@ -87,22 +98,34 @@ class Filler(LineAnswers):
         symbols = self.net.symbols
         for line, (probabilities, ids) in zip(lines, self.net.guess_masked(rows, self.topk), strict=True):
             guesses = [
-                [{"token": symbols[i], "probability": round(p, DIGITS)} for i, p in zip(own_ids, own, strict=True)]
+                [
+                    {"token": symbols[i], "probability": round(p, DIGITS)}
+                    for i, p in zip(own_ids, own, strict=True)
+                ]
                 for own_ids, own in zip(ids.tolist(), probabilities.tolist(), strict=True)
             ]
-            yield {"text": line, "filled": "".join(filled(line, [own[0]["token"] for own in guesses])), "guesses": guesses}
+            yield {
+                "text": line,
+                "filled": "".join(filled(line, [own[0]["token"] for own in guesses])),
+                "guesses": guesses,
+            }
 
     def _row(self, line: str, place: str) -> torch.Tensor:
         """Return the ids of a line, cut behind its last ``<mask>`` if need be. Shape: (T,)."""
         if MASK not in line:
-            raise InputError(f"{place}: no {MASK} in {line[:80]!r}; write {MASK} where the generator is to guess a token")
+            raise InputError(
+                f"{place}: no {MASK} in {line[:80]!r}; write {MASK} where the generator is to guess a token"
+            )
         texts = line.split(MASK)
         parts = [part.ids for part in self.net.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
         self.unknown.add(self.net.tokenizer, texts, parts)
         ids = [i for part in parts for i in [*part, self.net.mask]][:-1]
         self.number_cut += len(ids) > self.room
         if self.net.mask in ids[self.room :]:
-            raise InputError(f"{place}: a {MASK} stands behind the {self.room} tokens that the net reads of a line; shorten the line")
+            raise InputError(
+                f"{place}: a {MASK} stands behind the {self.room} tokens that the net reads of a line;"
+                " shorten the line"
+            )
         return torch.tensor([BOS_ID, *ids[: self.room], EOS_ID])
 
 

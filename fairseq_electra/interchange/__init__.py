@@ -9,4 +9,7 @@ def require_transformers() -> None:
     """Refuse to begin without the packages that only interchange needs."""
     for package in ("safetensors", "transformers"):
         if importlib.util.find_spec(package) is None:
-            raise InputError(f"the package {package} is missing; install it with: pip install 'fairseq_electra[transformers]'")
+            raise InputError(
+                f"the package {package} is missing; install it with: pip install"
+                " 'fairseq_electra[transformers]'"
+            )

@@ -10,7 +10,13 @@ from fairseq_electra.interchange.json_files import read_json
 
 ADDED_FILE, SPECIAL_FILE = "added_tokens.json", "special_tokens_map.json"
 # by the names that transformers gives them, in the order of our ids
-SPECIAL = {"cls_token": "[CLS]", "pad_token": "[PAD]", "sep_token": "[SEP]", "unk_token": "[UNK]", "mask_token": "[MASK]"}
+SPECIAL = {
+    "cls_token": "[CLS]",
+    "pad_token": "[PAD]",
+    "sep_token": "[SEP]",
+    "unk_token": "[UNK]",
+    "mask_token": "[MASK]",
+}
 EXTRA = ("extra_special_tokens", "additional_special_tokens")
 
 
@@ -22,7 +28,9 @@ class Added(NamedTuple):
 
 
 def read_added_tokens(folder: Path, options: dict, stored: Tokenizer | None) -> dict[str, Added]:
-    """Collect the added tokens of a folder, by what they say; the first place that names one decides how it is found in text.
+    """Collect the added tokens of a folder, by their text.
+
+    If several places name a token, the first one decides how it is found in text.
 
     Args:
         folder: transformers'.
@@ -46,27 +54,47 @@ def read_added_tokens(folder: Path, options: dict, stored: Tokenizer | None) -> 
     extra = _extra_special_tokens(options, folder)
     for content, number in read_json(folder / ADDED_FILE).items():
         special = content in extra
-        found.setdefault(content, Added(AddedToken(content, normalized=not special, special=special), _id(number, folder)))
+        found.setdefault(
+            content, Added(AddedToken(content, normalized=not special, special=special), _id(number, folder))
+        )
     for content, token in extra.items():
         found.setdefault(content, Added(token, None))
     return found
 
 
 def special_symbols(folder: Path, options: dict) -> dict[str, str]:
-    """Read which symbols stand for [CLS] and its like, by the names in :data:`SPECIAL`; ``options`` is tokenizer_config.json."""
+    """Read which symbols stand for [CLS] and its like, by the names in :data:`SPECIAL`.
+
+    ``options`` is tokenizer_config.json.
+    """
     listed = {} if "added_tokens_decoder" in options else read_json(folder / SPECIAL_FILE)
     named = {name: listed.get(name) or options.get(name) for name in SPECIAL}
-    return {name: _token(named[name], folder).content if named[name] else default for name, default in SPECIAL.items()}
+    return {
+        name: _token(named[name], folder).content if named[name] else default
+        for name, default in SPECIAL.items()
+    }
 
 
 def _extra_special_tokens(options: dict, folder: Path) -> dict[str, AddedToken]:
-    """Read the special tokens that are named in a list, or under a name of their own, such as ``entity_token``."""
-    lists = [value for source in (options, read_json(folder / SPECIAL_FILE)) for value in (source.get(name) for name in EXTRA) if value]
+    """Read the special tokens named in a list, or under a name of their own, such as ``entity_token``."""
+    lists = [
+        value
+        for source in (options, read_json(folder / SPECIAL_FILE))
+        for value in (source.get(name) for name in EXTRA)
+        if value
+    ]
     for value in lists:
         if not isinstance(value, list | dict):
-            raise InputError(f"{folder} has {value!r} for {' or '.join(EXTRA)}, where a list is expected; copy its files again")
+            raise InputError(
+                f"{folder} has {value!r} for {' or '.join(EXTRA)}, where a list is expected; copy its files"
+                " again"
+            )
     values = [token for each in lists for token in (each.values() if isinstance(each, dict) else each)]
-    own = {name: value for name, value in options.items() if name.endswith("_token") and isinstance(value, str | dict)}
+    own = {
+        name: value
+        for name, value in options.items()
+        if name.endswith("_token") and isinstance(value, str | dict)
+    }
     values += [value for name, value in own.items() if name not in SPECIAL]
     tokens = [_token(value, folder) for value in values]
     return {token.content: token for token in tokens}
@@ -76,16 +104,23 @@ def _token(value: Any, folder: Path) -> AddedToken:
     if isinstance(value, str):
         return AddedToken(value, special=True, normalized=False)
     if not isinstance(value, dict) or not isinstance(value.get("content"), str):
-        raise InputError(f"{folder} has {value!r} for an added token, where text is expected; copy its files again")
+        raise InputError(
+            f"{folder} has {value!r} for an added token, where text is expected; copy its files again"
+        )
     flags = {name: bool(value[name]) for name in ("single_word", "lstrip", "rstrip") if name in value}
     special = bool(value.get("special", True))
-    return AddedToken(value["content"], **flags, special=special, normalized=bool(value.get("normalized", not special)))
+    return AddedToken(
+        value["content"], **flags, special=special, normalized=bool(value.get("normalized", not special))
+    )
 
 
 def _table(options: dict, name: str, folder: Path) -> dict:
     table = options.get(name) or {}
     if not isinstance(table, dict):
-        raise InputError(f"{folder}: {name} in tokenizer_config.json must be an object, got {type(table).__name__}; copy it again")
+        raise InputError(
+            f"{folder}: {name} in tokenizer_config.json must be an object, got {type(table).__name__}; copy"
+            " it again"
+        )
     return table
 
 

@@ -33,7 +33,8 @@ def checkpoint_state(
     Args:
         model: the model.
         symbols: its vocabulary, in the order of the ids.
-        model_cfg: fields of :class:`ElectraConfig`, or of :class:`ElectraEncoderConfig`, that differ from their defaults.
+        model_cfg: fields of :class:`ElectraConfig`, or of :class:`ElectraEncoderConfig`, that differ from
+            their defaults.
         data: named as the data folder; ``inspect`` and others are given another.
         longest: tokens of the longest row, as far as known.
         task: what an encoder was fine-tuned for.
@@ -50,7 +51,12 @@ def checkpoint_state(
             cfg.task.tokens_per_sample = longest
         cfg.model.update(model_cfg)
     container: Any = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
-    history = {"criterion_name": container["criterion"]["_name"], "optimizer_name": "none", "lr_scheduler_state": {}, "num_updates": 0}
+    history = {
+        "criterion_name": container["criterion"]["_name"],
+        "optimizer_name": "none",
+        "lr_scheduler_state": {},
+        "num_updates": 0,
+    }
     digest = torch.frombuffer(bytearray(dictionary_digest(symbols)), dtype=torch.uint8)
     return {
         "args": None,
@@ -75,7 +81,11 @@ def _of_finetuning(task: TaskInfo, head: str, settings: Mapping[str, int]) -> di
     options = {"_name": task.kind, "classification_head_name": head}  # task and criterion have one name
     not_in_task_file = {name: settings[name] for name in ("max_answer_length",) if name in settings}
     return {
-        "task": options | {"max_positions": task.max_positions, "num_classes": len(task.labels) or 1} | not_in_task_file,
+        "task": (
+            options
+            | {"max_positions": task.max_positions, "num_classes": len(task.labels) or 1}
+            | not_in_task_file
+        ),
         "model": _defaults(ElectraEncoderConfig, "electra_encoder"),
         "criterion": options,
     }

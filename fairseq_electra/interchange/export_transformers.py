@@ -21,7 +21,16 @@ from fairseq_electra.hub.network_files import sines
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.export import Export
 from fairseq_electra.interchange.model_card import model_card
-from fairseq_electra.interchange.names import BIAS, DECODER_BIAS, HEADS, SETTINGS, Part, embeddings_part, encoder_part, to_theirs
+from fairseq_electra.interchange.names import (
+    BIAS,
+    DECODER_BIAS,
+    HEADS,
+    SETTINGS,
+    Part,
+    embeddings_part,
+    encoder_part,
+    to_theirs,
+)
 from fairseq_electra.interchange.norms import as_post_norm
 from fairseq_electra.interchange.tokenizer_files import write_tokenizer
 from fairseq_electra.interchange.tokenizer_parity import compare_tokenizers
@@ -29,7 +38,9 @@ from fairseq_electra.interchange.transformers_config import config_of, family_of
 from fairseq_electra.interchange.transformers_folder import GENERATOR
 
 
-def export_transformers(pretrained: Pretrained, folder: str | Path, records: list[dict] | None = None, more: str = "") -> list[str]:
+def export_transformers(
+    pretrained: Pretrained, folder: str | Path, records: list[dict] | None = None, more: str = ""
+) -> list[str]:
     """Write a folder for transformers once its tokenizer and networks, loaded from there, agree with ours.
 
     Args:
@@ -42,7 +53,8 @@ def export_transformers(pretrained: Pretrained, folder: str | Path, records: lis
         lines that say what was written, what was left out, and how large the differences are.
 
     Raises:
-        InputError: something cannot be exported, or transformers computes something else. Nothing is left behind.
+        InputError: something cannot be exported, or transformers computes something else. Nothing is left
+            behind.
     """
     import transformers
     from safetensors.torch import save_file
@@ -62,21 +74,39 @@ def export_transformers(pretrained: Pretrained, folder: str | Path, records: lis
             # safetensors lets nobody else read it
             (place / "model.safetensors").chmod((place / "config.json").stat().st_mode)
             write_tokenizer(pretrained.tokenizer, place, pretrained.longest)
-            theirs = getattr(transformers, network.class_name).from_pretrained(place, local_files_only=True).eval()
+            theirs = (
+                getattr(transformers, network.class_name).from_pretrained(place, local_files_only=True).eval()
+            )
             differences[network.role] = parity.difference(exact, network.role, theirs, rows)
-            lines.append(f"{Path(folder) / network.subfolder}: {network.class_name}, {len(network.tensors)} tensors")
+            lines.append(
+                f"{Path(folder) / network.subfolder}: {network.class_name}, {len(network.tensors)} tensors"
+            )
             lines += [f"left out: {name}: {reason}" for name, reason in network.left_out.items()]
-        lines.append(compare_tokenizers(partial / networks[0].subfolder, pretrained.tokenizer, list(range(len(pretrained.symbols)))))
-        (partial / "README.md").write_text(model_card(pretrained, networks, records or [], more), encoding="utf-8")
-        lines.append(f"texts are cut to {pretrained.longest} tokens, the longest row of the training: model_max_length")
+        lines.append(
+            compare_tokenizers(
+                partial / networks[0].subfolder, pretrained.tokenizer, list(range(len(pretrained.symbols)))
+            )
+        )
+        (partial / "README.md").write_text(
+            model_card(pretrained, networks, records or [], more), encoding="utf-8"
+        )
+        lines.append(
+            f"texts are cut to {pretrained.longest} tokens, the longest row of the training: model_max_length"
+        )
         if sizes.residual_scale != 1:
-            lines.append(f"the residual scale of --norm {sizes.norm} is folded into the weights: read back, this is a net with --norm post")
+            lines.append(
+                f"the residual scale of --norm {sizes.norm} is folded into the weights: read back, this is a"
+                " net with --norm post"
+            )
         lines.append(parity.check(differences))
     return lines
 
 
 def with_room(sizes: EncoderSizes, longest: int) -> EncoderSizes:
-    """Return sizes with positions for rows of so many tokens, which rotary ones may have any number of here, and RoFormer a table."""
+    """Return sizes with positions for rows of ``longest`` tokens; learned positions stay as they are.
+
+    Rotary positions have no limit here, but RoFormer has a table of them.
+    """
     if sizes.positions == "learned":
         return sizes
     return replace(sizes, max_position_embeddings=max(sizes.max_position_embeddings, longest))
@@ -95,7 +125,9 @@ def _discriminator(model: Electra, state: dict[str, Tensor], longest: int) -> Ex
     family = family_of(model.sizes)
     head, left_out = HEADS["replaced_token", family], {}
     if head.class_name is None:
-        left_out = dict.fromkeys((name for name in state if name.startswith("discriminator_head.")), head.reason)
+        left_out = dict.fromkeys(
+            (name for name in state if name.startswith("discriminator_head.")), head.reason
+        )
         head = HEADS["none", family]
     prefix = f"{family}." if head.names else ""
     state = as_post_norm(state, "discriminator.", model.sizes)
@@ -104,7 +136,9 @@ def _discriminator(model: Electra, state: dict[str, Tensor], longest: int) -> Ex
         encoder_part("discriminator.", prefix, model.sizes),
         Part("discriminator_head.", "", head.names),
     ]
-    return _export("discriminator", head.class_name, state, parts, with_room(model.sizes, longest), prefix, left_out)
+    return _export(
+        "discriminator", head.class_name, state, parts, with_room(model.sizes, longest), prefix, left_out
+    )
 
 
 def _generator(model: Generator, state: dict[str, Tensor], longest: int) -> Export:
@@ -118,11 +152,22 @@ def _generator(model: Generator, state: dict[str, Tensor], longest: int) -> Expo
         del names["table.weight"]
     parts = [
         embeddings_part(tokens, prefix, sizes, others=False),
-        embeddings_part("embeddings." if own is None else "generator_embeddings.", prefix, sizes, tokens=False),
+        embeddings_part(
+            "embeddings." if own is None else "generator_embeddings.", prefix, sizes, tokens=False
+        ),
         encoder_part("generator.", prefix, sizes),
         Part("generator_head.", "", names),
     ]
-    network = _export(GENERATOR, head.class_name, state, parts, with_room(sizes, longest), prefix, {}, tie_word_embeddings=not untied)
+    network = _export(
+        GENERATOR,
+        head.class_name,
+        state,
+        parts,
+        with_room(sizes, longest),
+        prefix,
+        {},
+        tie_word_embeddings=not untied,
+    )
     if untied and family == "roformer":
         network.tensors[DECODER_BIAS] = network.tensors[BIAS].clone()
     return network
@@ -131,12 +176,17 @@ def _generator(model: Generator, state: dict[str, Tensor], longest: int) -> Expo
 def _encoder(pretrained: Pretrained, model: EncoderWithHeads, state: dict[str, Tensor]) -> Export:
     family, names = family_of(model.sizes), list(model.classification_heads)
     if len(names) > 1:
-        raise InputError(f"the checkpoint has the heads {', '.join(names)}; transformers' classes have one; train with one")
+        raise InputError(
+            f"the checkpoint has the heads {', '.join(names)}; transformers' classes have one; train with one"
+        )
     state = as_post_norm(state, "encoder.", model.sizes)
     counterpart = KINDS[pretrained.kind].counterpart
     head = HEADS[counterpart.head if names else "none", family]
     prefix = f"{family}." if names else ""
-    parts = [embeddings_part("embeddings.", prefix, model.sizes), encoder_part("encoder.", prefix, model.sizes)]
+    parts = [
+        embeddings_part("embeddings.", prefix, model.sizes),
+        encoder_part("encoder.", prefix, model.sizes),
+    ]
     more: dict = {}
     if names:
         name = names[0]
@@ -153,7 +203,14 @@ def _encoder(pretrained: Pretrained, model: EncoderWithHeads, state: dict[str, T
 
 
 def _export(
-    role: str, class_name: str | None, state: dict[str, Tensor], parts: list[Part], sizes: EncoderSizes, prefix: str, left_out: dict, **more
+    role: str,
+    class_name: str | None,
+    state: dict[str, Tensor],
+    parts: list[Part],
+    sizes: EncoderSizes,
+    prefix: str,
+    left_out: dict,
+    **more,
 ) -> Export:
     tensors = to_theirs(state, parts)
     if sizes.positions == "rotary":

@@ -1,4 +1,4 @@
-"""Which kind of task a head of transformers is for; a head that computes something else than ours is refused."""
+"""The kind of task that a head of transformers is for; heads that compute something else are refused."""
 
 from pathlib import Path
 

@@ -19,14 +19,18 @@ HEAD = "imported_head"  # a name that no task gives to its own, so that a new ta
 BESIDE = (DICTIONARY_FILE, TOKENIZER_FILE, TASK_FILE)
 
 
-def import_transformers(folder: str | Path, checkpoint: str | Path, generator: str | Path | None = None, seed: int = 1) -> list[str]:
+def import_transformers(
+    folder: str | Path, checkpoint: str | Path, generator: str | Path | None = None, seed: int = 1
+) -> list[str]:
     """Write a checkpoint, and its vocabulary beside it, once tokenizer and networks agree with transformers'.
 
-    A fine-tuned net becomes an encoder with a head; fine-tuned again, it leaves the head and gets that of the new task.
+    A fine-tuned net becomes an encoder with a head; fine-tuned again, it leaves the head and gets that of the
+    new task.
 
     Args:
         folder: of transformers or sentence-transformers, with the discriminator, a BERT, or a fine-tuned net.
-        checkpoint: file to write; ``dict.txt`` and ``tokenizer.json`` come into its folder, and ``task.json`` of a fine-tuned net.
+        checkpoint: file to write; ``dict.txt`` and ``tokenizer.json`` come into its folder, and ``task.json``
+            of a fine-tuned net.
         generator: folder of the generator; by default the subfolder ``generator``.
         seed: of what the folder does not have.
 
@@ -42,10 +46,14 @@ def import_transformers(folder: str | Path, checkpoint: str | Path, generator: s
     present = [name for name in BESIDE if (checkpoint.parent / name).exists()]
     if present:
         raise InputError(
-            f"{checkpoint.parent / present[0]} is there already, of another vocabulary perhaps; name a checkpoint in a new folder"
+            f"{checkpoint.parent / present[0]} is there already, of another vocabulary perhaps; name a"
+            " checkpoint in a new folder"
         )
     imported = read_folder(folder, generator, seed, head=HEAD)
-    agreed = [compare_tokenizers(imported.folder, imported.pretrained.tokenizer, imported.order.tolist()), parity.check(compare(imported))]
+    agreed = [
+        compare_tokenizers(imported.folder, imported.pretrained.tokenizer, imported.order.tolist()),
+        parity.check(compare(imported)),
+    ]
     _save(imported, checkpoint)
     return [*_report(imported, checkpoint, seed), *agreed]
 
@@ -68,7 +76,9 @@ def _save(imported: Imported, checkpoint: Path) -> None:
     try:
         save_vocabulary(pretrained.tokenizer, folder)
         if pretrained.task is not None:
-            (folder / TASK_FILE).write_text(json.dumps(asdict(pretrained.task), indent=2) + "\n", encoding="utf-8")
+            (folder / TASK_FILE).write_text(
+                json.dumps(asdict(pretrained.task), indent=2) + "\n", encoding="utf-8"
+            )
         checkpoint_utils.torch_persistent_save(state, str(checkpoint))
     except BaseException:
         for name in BESIDE:
@@ -78,7 +88,10 @@ def _save(imported: Imported, checkpoint: Path) -> None:
 
 def _report(imported: Imported, checkpoint: Path, seed: int) -> list[str]:
     """Say what was used and what was not."""
-    pretrained, used = imported.pretrained, sum(len(network.tensors) for network in imported.networks.values())
+    pretrained, used = (
+        imported.pretrained,
+        sum(len(network.tensors) for network in imported.networks.values()),
+    )
     roles = ", ".join(imported.networks)
     if pretrained.task is not None:
         classes = f" ({', '.join(pretrained.task.labels)})" if pretrained.task.labels else ""
@@ -88,7 +101,10 @@ def _report(imported: Imported, checkpoint: Path, seed: int) -> list[str]:
     lines += [f"not used: {name}: {reason}" for name, reason in imported.unused.items()]
     if pretrained.initialised:
         parts = dict.fromkeys(name.split(".")[0] for name in pretrained.initialised)
-        lines.append(f"not in the folder, initialised with --seed {seed}: {', '.join(parts)} ({len(pretrained.initialised)} tensors)")
+        lines.append(
+            f"not in the folder, initialised with --seed {seed}: {', '.join(parts)}"
+            f" ({len(pretrained.initialised)} tensors)"
+        )
     if imported.unnamed:
         number, names = len(imported.unnamed), _span(imported.unnamed)
         lines.append(f"rows of the token table without a piece: {number}, named {names}, which no text gives")
@@ -122,7 +138,9 @@ def transformers_model(network: Network):
         "roformer": transformers.RoFormerConfig,
         "bert": transformers.BertConfig,
     }[family]
-    config = config_class.from_dict({**network.config, "tie_word_embeddings": "head.table.weight" not in network.tensors})
+    config = config_class.from_dict(
+        {**network.config, "tie_word_embeddings": "head.table.weight" not in network.tensors}
+    )
     without_pooler = {"add_pooling_layer": False} if name == "BertModel" else {}
     model = getattr(transformers, name)(config, **without_pooler).eval()
     own = model.state_dict()
@@ -131,7 +149,11 @@ def transformers_model(network: Network):
         tensors.setdefault(DECODER_BIAS, tensors[BIAS])
     if network.head == "none":  # the file may be that of a class with a head
         tensors = {key.removeprefix(f"{family}."): tensor for key, tensor in tensors.items()}
-    missing = [key for key in own if key not in tensors and not key.endswith(("decoder.bias", "decoder.weight", "lm_head.weight"))]
+    missing = [
+        key
+        for key in own
+        if key not in tensors and not key.endswith(("decoder.bias", "decoder.weight", "lm_head.weight"))
+    ]
     if missing:
         raise InputError(f"{network.folder} lacks {missing[0]}, which transformers' {name} has")
     model.load_state_dict({key: tensors.get(key, tensor) for key, tensor in own.items()})

@@ -1,4 +1,4 @@
-"""README.md of an exported folder: what the network is and where it comes from, out of the checkpoint and the training log."""
+"""README.md of an exported folder: the model and its training, from the checkpoint and the log."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,9 @@ BOOKKEEPING = ("epoch", "num_updates", "ppl", "wps", "ups", "wpb", "bsz", "wall"
 TASK_FIELDS = ("tokens_per_sample", "rows", "mask_prob", "autocast")
 
 
-def model_card(pretrained: Pretrained, networks: Sequence[Export], records: list[dict], more: str = "") -> str:
+def model_card(
+    pretrained: Pretrained, networks: Sequence[Export], records: list[dict], more: str = ""
+) -> str:
     """Write the card.
 
     Args:
@@ -22,26 +24,49 @@ def model_card(pretrained: Pretrained, networks: Sequence[Export], records: list
         more: Markdown to end with.
     """
     library = "transformers" if networks else "fairseq"
-    lines = ["---", f"library_name: {library}", "tags:", "- electra", "- fairseq_electra", "---", "", "# ELECTRA", ""]
+    lines = [
+        "---",
+        f"library_name: {library}",
+        "tags:",
+        "- electra",
+        "- fairseq_electra",
+        "---",
+        "",
+        "# ELECTRA",
+        "",
+    ]
     for network in networks:
         config = network.config
         number = sum(tensor.numel() for tensor in network.tensors.values())
         lines.append(
-            f"- `{network.subfolder}`: `{network.class_name}`, {number:,} numbers: {config['num_hidden_layers']} layers, hidden size "
-            f"{config['hidden_size']}, {config['num_attention_heads']} heads, embedding size {config['embedding_size']}"
+            f"- `{network.subfolder}`: `{network.class_name}`, {number:,} numbers:"
+            f" {config['num_hidden_layers']} layers, hidden size {config['hidden_size']},"
+            f" {config['num_attention_heads']} heads, embedding size {config['embedding_size']}"
         )
         lines += [f"  - left out: {reason}" for reason in dict.fromkeys(network.left_out.values())]
     if networks and pretrained.model.sizes.residual_scale != 1:
-        lines += ["", f"Trained with scaled residual connections (`--norm {pretrained.model.sizes.norm}`); the scale is folded into the"]
+        lines += [
+            "",
+            (
+                f"Trained with scaled residual connections (`--norm {pretrained.model.sizes.norm}`); the"
+                " scale is folded into the"
+            ),
+        ]
         lines += ["last weights and biases of each sublayer, so these classes compute what was trained."]
     lines += _usage(networks, len(pretrained.symbols))
     if note := KINDS[pretrained.kind].counterpart.note:
         lines += [note, ""]
     lines += ["## Training", ""]
     lines += _training(pretrained) or ["Not known."]
-    last = next((record for record in reversed(records) if record["subset"] not in ("train", "train_inner")), None)
+    last = next(
+        (record for record in reversed(records) if record["subset"] not in ("train", "train_inner")), None
+    )
     if last is not None:
-        lines += ["", f"## Evaluation, on `{last['subset']}` after {int(last.get('num_updates', 0)):,} updates", ""]
+        lines += [
+            "",
+            f"## Evaluation, on `{last['subset']}` after {int(last.get('num_updates', 0)):,} updates",
+            "",
+        ]
         lines += ["Losses in nats; accuracy, precision, recall and the scores of tasks in per cent.", ""]
         lines += ["| metric | value |", "|---|---|"]
         lines += [f"| {name} | {value:g} |" for name, value in last.items() if _is_metric(name)]
@@ -55,12 +80,23 @@ def _is_metric(name: str) -> bool:
 
 def _usage(networks: Sequence[Export], num_tokens: int) -> list[str]:
     """Say how the network is loaded."""
-    vocabulary = f"Vocabulary: WordPiece, {num_tokens:,} entries. Special symbols written out in text stay text"
+    vocabulary = (
+        f"Vocabulary: WordPiece, {num_tokens:,} entries. Special symbols written out in text stay text"
+    )
     if not networks:
         code = ["import fairseq_electra", "", 'electra = fairseq_electra.from_pretrained("CHECKPOINTS")']
         return [f"{vocabulary}.", "", "```python", *code, "```", ""]
-    lines = ["", f"{vocabulary}; to mask,", "use `tokenizer(text, split_special_tokens=False)`.", "", "```python"]
-    lines += ["from transformers import AutoTokenizer, " + ", ".join(dict.fromkeys(network.class_name for network in networks))]
+    lines = [
+        "",
+        f"{vocabulary}; to mask,",
+        "use `tokenizer(text, split_special_tokens=False)`.",
+        "",
+        "```python",
+    ]
+    lines += [
+        "from transformers import AutoTokenizer, "
+        + ", ".join(dict.fromkeys(network.class_name for network in networks))
+    ]
     places = ["FOLDER" if network.subfolder == "." else f"FOLDER/{network.subfolder}" for network in networks]
     lines += ["", f'tokenizer = AutoTokenizer.from_pretrained("{places[0]}")']
     for network, place in zip(networks, places, strict=True):

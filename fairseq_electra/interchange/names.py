@@ -1,7 +1,7 @@
 """Which tensor here is which in transformers: one table, read in both directions.
 
-A network is a list of parts; a part says which of our modules is which of theirs, and names its tensors. A tensor of ours that is
-several of theirs is those, one below the other.
+A network is a list of parts; a part says which of our modules is which of theirs, and names its tensors. A
+tensor of ours that is several of theirs is those, one below the other.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,8 @@ EMBEDDINGS: Names = {
 PROJECTION: Names = linear_names("projection", "embeddings_project")
 LAYER: Names = {
     **{
-        f"attention.qkv.{kind}": tuple(f"attention.self.{part}.{kind}" for part in ("query", "key", "value")) for kind in ("weight", "bias")
+        f"attention.qkv.{kind}": tuple(f"attention.self.{part}.{kind}" for part in ("query", "key", "value"))
+        for kind in ("weight", "bias")
     },
     **linear_names("attention.out", "attention.output.dense"),
     **linear_names("attention_layer_norm", "attention.output.LayerNorm"),
@@ -36,7 +37,10 @@ LAYER: Names = {
 
 @dataclass(frozen=True)
 class Head:
-    """transformers' class with a head like ours, and the head's names. Without a class: the reason why there is none."""
+    """transformers' class with a head like ours, and the head's names.
+
+    Without a class: the reason why there is none.
+    """
 
     class_name: str | None
     names: Names
@@ -63,7 +67,9 @@ HEADS: dict[tuple[str, str], Head] = {
             **linear_names("prediction", "discriminator_predictions.dense_prediction"),
         },
     ),
-    ("replaced_token", "roformer"): Head(None, {}, "transformers has no class for p(replaced) of a net with rotary positions"),
+    ("replaced_token", "roformer"): Head(
+        None, {}, "transformers has no class for p(replaced) of a net with rotary positions"
+    ),
     ("masked_lm", "electra"): Head(
         "ElectraForMaskedLM",
         {
@@ -94,7 +100,9 @@ COMPUTED = {
     DECODER_BIAS: f"used as {BIAS}",
 }
 TASK_HEADS = {kind.counterpart.head for kind in KINDS.values()}  # those of fine-tuning among HEADS
-SETTINGS = "fairseq_electra"  # our entry in a config.json: of these options of the fine-tuning those that a task has
+SETTINGS = (  # our entry in a config.json: of these options of the fine-tuning those that a task has
+    "fairseq_electra"
+)
 OF_ROWS = ("stride", "max_question", "max_answer_length")
 OTHER_HEADS = ("classifier.", "qa_outputs.", "sequence_summary.")
 # of BERT: what ELECTRA has no place for, by the beginning of the name
@@ -114,9 +122,13 @@ class Part:
     names: Names
 
 
-def embeddings_part(ours: str, theirs: str, sizes: EncoderSizes, *, tokens: bool = True, others: bool = True) -> Part:
+def embeddings_part(
+    ours: str, theirs: str, sizes: EncoderSizes, *, tokens: bool = True, others: bool = True
+) -> Part:
     """Return the embeddings: the token table, what else there is, or both."""
-    kept = {name: their for name, their in EMBEDDINGS.items() if (tokens if name == "tokens.weight" else others)}
+    kept = {
+        name: their for name, their in EMBEDDINGS.items() if (tokens if name == "tokens.weight" else others)
+    }
     if sizes.positions == "rotary":
         kept.pop("positions.weight", None)
     return Part(ours, theirs, kept)
@@ -136,7 +148,10 @@ def pairs(parts: list[Part]) -> Iterator[tuple[str, list[str]]]:
     """Yield each of our names with theirs."""
     for part in parts:
         for ours, theirs in part.names.items():
-            yield part.ours + ours, [part.theirs + name for name in ([theirs] if isinstance(theirs, str) else theirs)]
+            yield (
+                part.ours + ours,
+                [part.theirs + name for name in ([theirs] if isinstance(theirs, str) else theirs)],
+            )
 
 
 def to_theirs(tensors: dict[str, Tensor], parts: list[Part]) -> dict[str, Tensor]:
@@ -148,7 +163,9 @@ def to_theirs(tensors: dict[str, Tensor], parts: list[Part]) -> dict[str, Tensor
     return renamed
 
 
-def to_ours(tensors: dict[str, Tensor], parts: list[Part], source: str) -> tuple[dict[str, Tensor], list[str]]:
+def to_ours(
+    tensors: dict[str, Tensor], parts: list[Part], source: str
+) -> tuple[dict[str, Tensor], list[str]]:
     """Rename their tensors.
 
     Args:
@@ -166,9 +183,14 @@ def to_ours(tensors: dict[str, Tensor], parts: list[Part], source: str) -> tuple
     for ours, theirs in pairs(parts):
         for name in theirs:
             if name not in tensors:
-                raise InputError(f"{source} lacks the tensor {name}; it is damaged, or its config.json is of another model")
+                raise InputError(
+                    f"{source} lacks the tensor {name}; it is damaged, or its config.json is of another model"
+                )
         shapes = {tuple(tensors[name].shape) for name in theirs}
         if len(shapes) > 1:
-            raise InputError(f"{source}: {', '.join(theirs)} must have one shape, and have {', '.join(map(str, sorted(shapes)))}")
+            raise InputError(
+                f"{source}: {', '.join(theirs)} must have one shape, and have"
+                f" {', '.join(map(str, sorted(shapes)))}"
+            )
         renamed[ours] = torch.cat([left.pop(name) for name in theirs])
     return renamed, list(left)

@@ -1,4 +1,4 @@
-"""Nets whose LayerNorm stands elsewhere than in transformers' ELECTRA and RoFormer: turned into such a net, or refused."""
+"""Models with LayerNorm elsewhere than in transformers' ELECTRA and RoFormer: converted or refused."""
 
 import torch
 from torch import Tensor
@@ -14,7 +14,8 @@ LAST_OF_SUBLAYER = ("attention.out.weight", "attention.out.bias", "output.weight
 def as_post_norm(tensors: dict[str, Tensor], prefix: str, sizes: EncoderSizes) -> dict[str, Tensor]:
     """Turn an encoder into one with ``--norm post`` that computes the same.
 
-    With a scaled residual stream a sublayer is LN(a h + f(h)) = LN(h + f(h) / a): the last weights and biases of f are divided by a.
+    With a scaled residual stream a sublayer is LN(a h + f(h)) = LN(h + f(h) / a): the last weights and biases
+    of f are divided by a.
 
     Args:
         tensors: of the whole model; left as they are.
@@ -29,8 +30,9 @@ def as_post_norm(tensors: dict[str, Tensor], prefix: str, sizes: EncoderSizes) -
     """
     if sizes.norm == "pre":
         raise InputError(
-            "transformers' ELECTRA and RoFormer classes cannot hold a net trained with --norm pre; use its checkpoint with "
-            "fairseq_electra.from_pretrained, or train with another --norm, which can be exported"
+            "transformers' ELECTRA and RoFormer classes cannot hold a net trained with --norm pre; use its"
+            " checkpoint with fairseq_electra.from_pretrained, or train with another --norm, which can be"
+            " exported"
         )
     if sizes.residual_scale == 1:
         return tensors
@@ -47,9 +49,10 @@ def _folded(tensor: Tensor, scale: float) -> Tensor:
 
 @torch.no_grad()
 def round_as_folded(encoder: Encoder) -> None:
-    """Give an encoder in float64 the numbers that :func:`as_post_norm` makes of it in float32, times the scale.
+    """Round the weights of a float64 encoder as :func:`as_post_norm` does, without scaling them.
 
-    Dividing rounds each weight to float32. After this, the two compute the same function to the precision of float64.
+    Dividing rounds each weight to float32. After this, the two compute the same function to the precision of
+    float64.
     """
     scale = encoder.sizes.residual_scale
     if scale == 1:

@@ -9,7 +9,9 @@ from fairseq_electra.pretraining.wordpiece import CONTINUATION, LEADING, MASK, U
 
 
 def all_pieces(ids: dict[str, int], source: Path, vocabulary_size: int) -> tuple[list[str], list[str]]:
-    """Put the pieces into the order of the token table, whose other rows, at its end or between, get names that no text gives.
+    """Put the pieces into the order of the token table; rows without a piece get made-up names.
+
+    Such rows may lie at the table's end or between others. No text is encoded to their names.
 
     Args:
         ids: pieces and their rows.
@@ -25,15 +27,18 @@ def all_pieces(ids: dict[str, int], source: Path, vocabulary_size: int) -> tuple
     last = max(ids.values(), default=-1)
     if last >= vocabulary_size or 2 * len(ids) <= vocabulary_size:
         raise InputError(
-            f"{source} has {max(len(ids), last + 1):,} entries, but the network's token table {vocabulary_size:,}; "
-            "they do not belong together"
+            f"{source} has {max(len(ids), last + 1):,} entries, but the network's token table"
+            f" {vocabulary_size:,}; they do not belong together"
         )
     pieces: dict[int, str] = {}
     for piece, number in ids.items():
         if not piece:  # what transformers makes of a line of blanks in vocab.txt
             continue
         if number in pieces:
-            raise InputError(f"{source.parent} has the id {number} for {pieces[number]!r} and for {piece!r}; copy its files again")
+            raise InputError(
+                f"{source.parent} has the id {number} for {pieces[number]!r} and for {piece!r}; copy its"
+                " files again"
+            )
         pieces[number] = piece
     free = (name for name in (f"[unused{i}]" for i in range(len(ids) + vocabulary_size)) if name not in ids)
     unnamed = {number: next(free) for number in range(vocabulary_size) if number not in pieces}
@@ -48,11 +53,17 @@ def check_special(pieces: set[str], special: dict[str, str], source: Path) -> No
             raise InputError(f"{source} lacks {symbol}; name its {name} in tokenizer_config.json")
     for symbol in (*LEADING, MASK):
         if symbol in pieces and symbol not in special.values():
-            raise InputError(f"{source} has {symbol} for something else than fairseq's special symbol; rename it there")
+            raise InputError(
+                f"{source} has {symbol} for something else than fairseq's special symbol; rename it there"
+            )
 
 
 def with_our_ids(
-    pieces: list[str], special: dict[str, str], whole: list[AddedToken], vocabulary: set[str], longest_word: int
+    pieces: list[str],
+    special: dict[str, str],
+    whole: list[AddedToken],
+    vocabulary: set[str],
+    longest_word: int,
 ) -> tuple[Tokenizer, list[int]]:
     """Make a tokenizer with our ids, without normalizer and pre-tokenizer.
 
@@ -60,7 +71,8 @@ def with_our_ids(
         pieces: in the order of their ids.
         special: those that are special symbols here.
         whole: added tokens.
-        vocabulary: the pieces that words are cut into; an added token that is none of them is found as a whole alone.
+        vocabulary: the pieces that words are cut into; an added token that is none of them is found as a
+            whole alone.
         longest_word: a longer word is ``<unk>``, in characters.
 
     Returns:
@@ -82,8 +94,11 @@ def with_our_ids(
     )
     tokenizer.decoder = decoders.WordPiece(prefix=CONTINUATION)
     tokenizer.add_special_tokens([*LEADING])
-    # the library numbers what is no piece in the order of its coming; special ones would be cut in text like <s>
-    tokenizer.add_tokens([_as_plain(token) for token in sorted(whole, key=lambda token: number[token.content])])
+    # the library numbers what is no piece in the order of its coming; special ones would be cut in text like
+    # <s>
+    tokenizer.add_tokens(
+        [_as_plain(token) for token in sorted(whole, key=lambda token: number[token.content])]
+    )
     tokenizer.add_special_tokens([MASK])
     tokenizer.encode_special_tokens = True
     return tokenizer, [*cut, *apart, mask]
@@ -91,5 +106,10 @@ def with_our_ids(
 
 def _as_plain(token: AddedToken) -> AddedToken:
     return AddedToken(
-        token.content, single_word=token.single_word, lstrip=token.lstrip, rstrip=token.rstrip, normalized=token.normalized, special=False
+        token.content,
+        single_word=token.single_word,
+        lstrip=token.lstrip,
+        rstrip=token.rstrip,
+        normalized=token.normalized,
+        special=False,
     )

@@ -1,7 +1,8 @@
 """Do two networks say the same? Hidden states of every layer and scores, on text with padding and pairs.
 
-They are compared in float64, where networks that are the same function differ by some 1e-13 of their largest value on every machine, and
-others by much more. In float32 large LayerNorm gains let rounding errors grow to 1e-4 and above, so no bound tells the two apart.
+They are compared in float64, where networks that are the same function differ by some 1e-13 of their largest
+value on every machine, and others by much more. In float32 large LayerNorm gains let rounding errors grow to
+1e-4 and above, so no bound tells the two apart.
 """
 
 import copy
@@ -31,11 +32,17 @@ WIDTH = 96
 
 
 def rows_of_text(tokenizer: Tokenizer, longest: int) -> Tensor:
-    """Make rows of real English, half of them pairs, of unequal length, and two of random ids. Shape: (ROWS + 2, at most WIDTH)."""
+    """Make rows of real English, half of them pairs, of unequal length, and two of random ids.
+
+    Shape: (ROWS + 2, at most WIDTH).
+    """
     bos, pad, eos = (LEADING.index(symbol) for symbol in (BOS, PAD, EOS))
     width = min(WIDTH, longest)
     paragraphs = (text for text in builtin_paragraphs() if len(text) > 4 * width)
-    texts = [tokenizer.encode(text, add_special_tokens=False).ids for text in itertools.islice(paragraphs, 2 * ROWS)]
+    texts = [
+        tokenizer.encode(text, add_special_tokens=False).ids
+        for text in itertools.islice(paragraphs, 2 * ROWS)
+    ]
     rows = torch.full((ROWS + 2, width), pad)
     for i in range(ROWS):
         room = width - i * width // (2 * ROWS)  # the first row is full, the last half empty
@@ -51,7 +58,10 @@ def rows_of_text(tokenizer: Tokenizer, longest: int) -> Tensor:
 
 
 def in_double(model: Model) -> Model:
-    """Copy one of our models into float64, rounded as a folder of transformers holds it: a residual scale folded, a head shifted."""
+    """Copy one of our models into float64, rounded as a folder of transformers holds it.
+
+    The rounding comes from folding a residual scale and from shifting a head.
+    """
     exact = copy.deepcopy(model).double()
     for module in exact.modules():
         if isinstance(module, Encoder):
@@ -63,7 +73,9 @@ def in_double(model: Model) -> Model:
     return exact
 
 
-def difference(model: Model, role: str, theirs: Any, rows: Tensor, order: Tensor | None = None) -> dict[str, float]:
+def difference(
+    model: Model, role: str, theirs: Any, rows: Tensor, order: Tensor | None = None
+) -> dict[str, float]:
     """Compare one of our networks with transformers' on the same rows.
 
     Args:
@@ -74,8 +86,8 @@ def difference(model: Model, role: str, theirs: Any, rows: Tensor, order: Tensor
         order: for each of our ids theirs; None: the same. Shape: (V,).
 
     Returns:
-        the largest difference over all tokens that are not padding, of ``hidden states`` and, where there is a head, of ``scores``, each as
-        a share of the largest value in the same layer, or of 1.
+        the largest difference over all tokens that are not padding, of ``hidden states`` and, where there is
+        a head, of ``scores``, each as a share of the largest value in the same layer, or of 1.
     """
     theirs.double()
     generator = model if role == "generator" and isinstance(model, Generator) else None
@@ -101,9 +113,13 @@ def difference(model: Model, role: str, theirs: Any, rows: Tensor, order: Tensor
         elif isinstance(model, EncoderWithHeads) and role in model.classification_heads:
             head = cast(TaskHead, model.classification_heads[role])
             of_tokens = head.of_tokens
-            scores = cast(nn.Linear, head.prediction)(hidden)[~padding] if of_tokens else head(hidden, padding)
+            scores = (
+                cast(nn.Linear, head.prediction)(hidden)[~padding] if of_tokens else head(hidden, padding)
+            )
     both = zip(states, found.hidden_states, strict=True)
-    largest = {"hidden states": float(torch.stack([_share(us[~padding], them[~padding]) for us, them in both]).max())}
+    largest = {
+        "hidden states": float(torch.stack([_share(us[~padding], them[~padding]) for us, them in both]).max())
+    }
     if "start_logits" in found:
         found["logits"] = torch.stack([found.start_logits, found.end_logits], -1)
     if "logits" in found:
@@ -115,12 +131,17 @@ def difference(model: Model, role: str, theirs: Any, rows: Tensor, order: Tensor
 
 
 def _share(ours: Tensor, theirs: Tensor) -> Tensor:
-    return (ours - theirs).abs().max() / ours.abs().max().clamp(min=1)  # of numbers that are not finite: not a number, which is refused
+    return (ours - theirs).abs().max() / ours.abs().max().clamp(
+        min=1
+    )  # of numbers that are not finite: not a number, which is refused
 
 
 @torch.no_grad()
 def _widen_sines(theirs: Any, sizes: EncoderSizes) -> None:
-    """Compute RoFormer's table, of any number of rows, which is stored in float32, in float64; one of other numbers stays as it is."""
+    """Replace RoFormer's float32 table of sines, of any number of rows, by one computed in float64.
+
+    A table with other values stays as it is.
+    """
     for name, table in theirs.named_parameters():
         if name.endswith("encoder.embed_positions.weight"):
             exact = sines(replace(sizes, max_position_embeddings=len(table)), torch.float64)
@@ -141,5 +162,8 @@ def check(differences: dict[str, dict[str, float]]) -> str:
                     f"the {role}'s {what} differ from transformers' by {value:.1e} of their size, "
                     f"more than {TOLERANCE:.0e}; nothing was written"
                 )
-    parts = [f"{role} " + ", ".join(f"{what} {value:.1e}" for what, value in found.items()) for role, found in differences.items()]
+    parts = [
+        f"{role} " + ", ".join(f"{what} {value:.1e}" for what, value in found.items())
+        for role, found in differences.items()
+    ]
     return "largest difference from transformers, in float64: " + "; ".join(parts)

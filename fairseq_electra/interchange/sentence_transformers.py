@@ -23,7 +23,8 @@ def find_network(folder: Path) -> tuple[Path, dict[str, str]]:
         folder: of sentence-transformers, or any other.
 
     Returns:
-        the folder of the network, which is ``folder`` itself where it has no ``modules.json``; and what is not read, with the reason.
+        the folder of the network, which is ``folder`` itself where it has no ``modules.json``; and what is
+        not read, with the reason.
 
     Raises:
         InputError: ``modules.json`` is damaged or lists no network.
@@ -37,7 +38,10 @@ def find_network(folder: Path) -> tuple[Path, dict[str, str]]:
     networks = [where for kind, where in modules if kind in NETWORKS]
     if len(networks) != 1:
         kinds = ", ".join(kind for kind, _ in modules) or "nothing"
-        raise InputError(f"{path} lists {kinds}, where one Transformer is expected; give the folder that holds the network's config.json")
+        raise InputError(
+            f"{path} lists {kinds}, where one Transformer is expected; give the folder that holds the"
+            " network's config.json"
+        )
     network = folder / networks[0]
     unused = {
         where or kind: f"{kind} {REASON}{OF_MEAN if _reads_the_mean(folder / where, kind) else ''}"
@@ -45,7 +49,9 @@ def find_network(folder: Path) -> tuple[Path, dict[str, str]]:
         if kind not in NETWORKS
     }
     if read_json(network / SETTINGS_FILE).get(LOWER_CASE):
-        unused[LOWER_CASE] = f"{SETTINGS_FILE} lets sentence-transformers lower-case text; here tokenizer_config.json decides"
+        unused[LOWER_CASE] = (
+            f"{SETTINGS_FILE} lets sentence-transformers lower-case text; here tokenizer_config.json decides"
+        )
     return network, unused
 
 
@@ -55,7 +61,10 @@ def is_sentence_transformers(folder: Path) -> bool:
 
 
 def other_case(unused: dict[str, str], tokenizer: Tokenizer) -> str:
-    """Return a sentence where sentence-transformers lower-cases text and the tokenizer does not, so that ids differ; else nothing."""
+    """Return a warning if sentence-transformers lower-cases text and the tokenizer does not; else "".
+
+    The ids differ then.
+    """
     normalizer = tokenizer.normalizer
     if LOWER_CASE not in unused or (normalizer is not None and normalizer.normalize_str("A") == "a"):
         return ""

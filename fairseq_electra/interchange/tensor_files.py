@@ -1,4 +1,7 @@
-"""The tensors of a folder of transformers: one file, or several that an index lists. Needs safetensors, not transformers."""
+"""The tensors of a folder of transformers: one file, or several that an index lists.
+
+Needs safetensors, not transformers.
+"""
 
 import re
 from pathlib import Path
@@ -9,7 +12,8 @@ from torch import Tensor
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange.json_files import read_json
 
-# one file, and the index of several, in transformers' order (modeling_utils.py::_get_resolved_checkpoint_files)
+# one file, and the index of several, in transformers' order
+# (modeling_utils.py::_get_resolved_checkpoint_files)
 SAFE, SAFE_INDEX = "model.safetensors", "model.safetensors.index.json"
 BIN, BIN_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 # what DataParallel and torch.compile put before every name
@@ -25,7 +29,8 @@ def read_tensors(folder: Path) -> tuple[dict[str, Tensor], Path]:
         folder: with ``model.safetensors`` or ``pytorch_model.bin``, or with an index of several such files.
 
     Returns:
-        the tensors, without the prefixes of DataParallel and ``torch.compile``; and the file to name in errors.
+        the tensors, without the prefixes of DataParallel and ``torch.compile``; and the file to name in
+        errors.
 
     Raises:
         InputError: there is none, or one is missing, damaged or does not hold what the index says.
@@ -46,13 +51,20 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for name in sorted(set(files.values())):
         if Path(name).name != name:
-            raise InputError(f"{index} lists the file {name!r}, which is not the name of a file beside it; copy it again")
+            raise InputError(
+                f"{index} lists the file {name!r}, which is not the name of a file beside it; copy it again"
+            )
         if not (index.parent / name).is_file():
             raise InputError(f"{index.parent} lacks {name}, which {index.name} lists; copy it there")
         found = _read_file(index.parent / name)
-        missing = next((tensor for tensor, file in files.items() if file == name and tensor not in found), None)
+        missing = next(
+            (tensor for tensor, file in files.items() if file == name and tensor not in found), None
+        )
         if missing is not None:
-            raise InputError(f"{index.parent / name} lacks the tensor {missing}, which {index.name} says is there; copy both again")
+            raise InputError(
+                f"{index.parent / name} lacks the tensor {missing}, which {index.name} says is there; copy"
+                " both again"
+            )
         tensors |= found
     return tensors
 
@@ -69,7 +81,8 @@ def _read_safe(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, ValueError, OSError) as error:
         raise InputError(
-            f"{path}, {path.stat().st_size:,} bytes: damaged or cut short ({str(error).splitlines()[0]}); copy it again"
+            f"{path}, {path.stat().st_size:,} bytes: damaged or cut short ({str(error).splitlines()[0]});"
+            " copy it again"
         ) from error
 
 
@@ -78,8 +91,14 @@ def _read_bin(path: Path) -> dict[str, Tensor]:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # PyTorch raises many kinds
         kind = re.search(r"Unsupported (?:global: GLOBAL|operand|class) (\S+)", str(error))
-        reason = f"it holds {kind[1]}, which is code and not only numbers" if kind else "damaged, cut short, or no file of PyTorch"
-        raise InputError(f"{path}, {path.stat().st_size:,} bytes: not loaded: {reason}; use its model.safetensors") from error
+        reason = (
+            f"it holds {kind[1]}, which is code and not only numbers"
+            if kind
+            else "damaged, cut short, or no file of PyTorch"
+        )
+        raise InputError(
+            f"{path}, {path.stat().st_size:,} bytes: not loaded: {reason}; use its model.safetensors"
+        ) from error
     if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise InputError(f"{path} holds no table of tensors; use its model.safetensors")
     return tensors
@@ -87,10 +106,19 @@ def _read_bin(path: Path) -> dict[str, Tensor]:
 
 def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Give the tensors today's names, and float32."""
-    while tensors and (prefix := next((prefix for prefix in WRAPPERS if all(name.startswith(prefix) for name in tensors)), None)):
+    while tensors and (
+        prefix := next(
+            (prefix for prefix in WRAPPERS if all(name.startswith(prefix) for name in tensors)), None
+        )
+    ):
         tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return {_renamed(name): tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    return {
+        _renamed(name): tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in tensors.items()
+    }
 
 
 def _renamed(name: str) -> str:
-    return next((name.removesuffix(old) + new for old, new in OLD_ENDINGS.items() if name.endswith(old)), name)
+    return next(
+        (name.removesuffix(old) + new for old, new in OLD_ENDINGS.items() if name.endswith(old)), name
+    )

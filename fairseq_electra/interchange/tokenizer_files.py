@@ -12,11 +12,21 @@ from fairseq_electra.interchange.added_tokens import SPECIAL, read_added_tokens,
 from fairseq_electra.interchange.json_files import read_json
 from fairseq_electra.interchange.our_ids import all_pieces, check_special, with_our_ids
 from fairseq_electra.interchange.sentence_transformers import SETTINGS_FILE
-from fairseq_electra.pretraining.wordpiece import BOS, CONTINUATION, EOS, LEADING, MASK, PAD, TOKENIZER_FILE, UNK
+from fairseq_electra.pretraining.wordpiece import (
+    BOS,
+    CONTINUATION,
+    EOS,
+    LEADING,
+    MASK,
+    PAD,
+    TOKENIZER_FILE,
+    UNK,
+)
 
 SHORTEST_ROW = 8
 MAX_CHARACTERS_PER_WORD = 100  # of transformers' BertTokenizer, whatever tokenizer.json says
-# transformers' classes, without the ending Fast, which is of the same tokenizer: one that cuts text as tokenizer_config.json says ...
+# transformers' classes, without the ending Fast, which is of the same tokenizer: one that cuts text as
+# tokenizer_config.json says ...
 OF_BERT = ("BertTokenizer", "ElectraTokenizer")
 # ... and one that is all in tokenizer.json
 AS_STORED = ("PreTrainedTokenizer", "TokenizersBackend")
@@ -79,17 +89,26 @@ def read_tokenizer(folder: Path, vocabulary_size: int) -> Vocabulary:
         vocabulary_size: rows of the network's token table.
 
     Raises:
-        InputError: there is none, it is no WordPiece of BERT's kind, lacks a special symbol or has too many pieces, or too few.
+        InputError: there is none, it is no WordPiece of BERT's kind, lacks a special symbol or has too many
+            pieces, or too few.
     """
     options = read_json(folder / "tokenizer_config.json")
     of_bert = _is_of_bert(folder, options)
     special = special_symbols(folder, options)
     stored = _read_stored(folder / TOKENIZER_FILE) if (folder / TOKENIZER_FILE).is_file() else None
-    longest_word, normalizer, pre_tokenizer = MAX_CHARACTERS_PER_WORD, _normalizer(folder, options), pre_tokenizers.BertPreTokenizer()
+    longest_word, normalizer, pre_tokenizer = (
+        MAX_CHARACTERS_PER_WORD,
+        _normalizer(folder, options),
+        pre_tokenizers.BertPreTokenizer(),
+    )
     if stored is not None:
         source, vocabulary = folder / TOKENIZER_FILE, stored.get_vocab(with_added_tokens=False)
         if not of_bert:
-            longest_word, normalizer, pre_tokenizer = stored.model.max_input_chars_per_word, stored.normalizer, stored.pre_tokenizer
+            longest_word, normalizer, pre_tokenizer = (
+                stored.model.max_input_chars_per_word,
+                stored.normalizer,
+                stored.pre_tokenizer,
+            )
     else:
         source = folder / "vocab.txt"
         vocabulary = _read_lines(source)
@@ -111,7 +130,9 @@ def read_tokenizer(folder: Path, vocabulary_size: int) -> Vocabulary:
 
 
 def read_longest(folder: Path, positions: int) -> int:
-    """Read how many tokens a folder's tokenizer, or sentence-transformers, cuts text to; at most, and where none says, ``positions``.
+    """Read how many tokens a folder cuts text to; ``positions`` at most, or if no limit is given.
+
+    The limit is the tokenizer's or that of sentence-transformers, the smaller one if both are given.
 
     Raises:
         InputError: it is no number, or too small for a row.
@@ -122,7 +143,9 @@ def read_longest(folder: Path, positions: int) -> int:
         if found is None:  # null, too
             continue
         if isinstance(found, bool) or not isinstance(found, int | float) or not found >= SHORTEST_ROW:
-            raise InputError(f"{folder / name} has {key} {found!r}; it must be a number of tokens from {SHORTEST_ROW} on")
+            raise InputError(
+                f"{folder / name} has {key} {found!r}; it must be a number of tokens from {SHORTEST_ROW} on"
+            )
         limits.append(found)
     return int(min(limits))
 
@@ -140,11 +163,14 @@ def _is_of_bert(folder: Path, options: dict) -> bool:
     if options.get("auto_map") or plain not in (*OF_BERT, *AS_STORED):
         what = "code of its own" if options.get("auto_map") else class_name
         raise InputError(
-            f"the tokenizer in {folder} is {what}, whose way to cut text is not known here; {', '.join(OF_BERT)} and "
-            "PreTrainedTokenizerFast can be imported (named as tokenizer_class in tokenizer_config.json)"
+            f"the tokenizer in {folder} is {what}, whose way to cut text is not known here;"
+            f" {', '.join(OF_BERT)} and PreTrainedTokenizerFast can be imported (named as tokenizer_class in"
+            " tokenizer_config.json)"
         )
     if plain in AS_STORED and not (folder / TOKENIZER_FILE).is_file():
-        raise InputError(f"no {TOKENIZER_FILE} in {folder}, and its {class_name} has no other file; copy it there")
+        raise InputError(
+            f"no {TOKENIZER_FILE} in {folder}, and its {class_name} has no other file; copy it there"
+        )
     return plain in OF_BERT
 
 
@@ -154,7 +180,9 @@ def _normalizer(folder: Path, options: dict) -> normalizers.BertNormalizer:
     for name, default in (("do_lower_case", True), ("tokenize_chinese_chars", True), ("strip_accents", None)):
         values[name] = options.get(name, default)
         if not (isinstance(values[name], bool) or values[name] is default):
-            raise InputError(f"{folder / 'tokenizer_config.json'} has {name} {values[name]!r}; it must be true or false")
+            raise InputError(
+                f"{folder / 'tokenizer_config.json'} has {name} {values[name]!r}; it must be true or false"
+            )
     return normalizers.BertNormalizer(
         lowercase=values["do_lower_case"],
         strip_accents=values["strip_accents"],
@@ -169,7 +197,10 @@ def _read_stored(source: Path) -> Tokenizer:
         raise InputError(f"{source} is no tokenizer ({error}); copy it again") from error
     model = stored.model
     if not isinstance(model, models.WordPiece) or model.continuing_subword_prefix != CONTINUATION:
-        raise InputError(f"{source} holds {type(model).__name__}, not WordPiece with {CONTINUATION}; ELECTRA's vocabularies are that")
+        raise InputError(
+            f"{source} holds {type(model).__name__}, not WordPiece with {CONTINUATION}; ELECTRA's"
+            " vocabularies are that"
+        )
     return stored
 
 

@@ -22,7 +22,7 @@ SAMPLE = (
 
 
 def compare_tokenizers(folder: Path, ours: Tokenizer, order: list[int]) -> str:
-    """Compare the ids of text in several scripts, with accents, and with the tokens that were added to the vocabulary.
+    """Compare the ids of text in several scripts, with accents, and with tokens added to the vocabulary.
 
     Args:
         folder: transformers'.
@@ -41,10 +41,16 @@ def compare_tokenizers(folder: Path, ours: Tokenizer, order: list[int]) -> str:
         theirs = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # of many kinds, some of packages that a class needs
         reason = str(error).strip().split("\n")[0]
-        raise InputError(f"transformers does not load the tokenizer in {folder} ({reason}); nothing was written") from error
+        raise InputError(
+            f"transformers does not load the tokenizer in {folder} ({reason}); nothing was written"
+        ) from error
     special = {theirs.cls_token, theirs.pad_token, theirs.sep_token, theirs.unk_token, theirs.mask_token}
     added = [token for token in theirs.get_added_vocab() if token not in special]
-    texts = [*SAMPLE, *(f"one {token} two{token}three" for token in added), *itertools.islice(builtin_paragraphs(), PARAGRAPHS)]
+    texts = [
+        *SAMPLE,
+        *(f"one {token} two{token}three" for token in added),
+        *itertools.islice(builtin_paragraphs(), PARAGRAPHS),
+    ]
     name = type(theirs).__name__
     for text in texts:
         expected = theirs(text, add_special_tokens=False, verbose=False)["input_ids"]
@@ -52,8 +58,8 @@ def compare_tokenizers(folder: Path, ours: Tokenizer, order: list[int]) -> str:
         if found != expected:
             here, there = (" ".join(map(str, theirs.convert_ids_to_tokens(ids))) for ids in (found, expected))
             raise InputError(
-                f"the tokenizer in {folder} cuts {text[:80]!r} into {there[:160]!r}, as transformers' {name} reads it, and into "
-                f"{here[:160]!r} here; nothing was written"
+                f"the tokenizer in {folder} cuts {text[:80]!r} into {there[:160]!r}, as transformers' {name}"
+                f" reads it, and into {here[:160]!r} here; nothing was written"
             )
     more = f" and with added tokens ({len(added)})" if added else ""
     return f"tokenizer: the same ids as transformers' {name} on {len(texts)} texts, in several scripts{more}"

@@ -10,7 +10,8 @@ from fairseq_electra.errors import InputError
 FAMILIES = {"electra": "learned", "roformer": "rotary", "bert": "learned"}  # model_type: positions
 # what can be exported; norms.py refuses --norm pre in words of its own
 TRAITS = {"positions": ("learned", "rotary"), "norm": ("post", "deepnorm", "scaled", "pre")}
-# transformers' defaults, for what a config.json leaves out (configuration_electra.py, configuration_roformer.py, configuration_bert.py)
+# transformers' defaults, for what a config.json leaves out (configuration_electra.py,
+# configuration_roformer.py, configuration_bert.py)
 DEFAULTS: dict[str, dict] = {
     "electra": {
         "vocab_size": 30522,
@@ -51,7 +52,7 @@ REQUIRED: dict = {
 
 
 def family_of(sizes: EncoderSizes) -> str:
-    """Return transformers' model_type that a model is exported as: electra, or roformer for one with rotary positions.
+    """Return transformers' model_type for a model: roformer for rotary positions, otherwise electra.
 
     Raises:
         InputError: the model has a trait that the export does not know.
@@ -69,18 +70,27 @@ def read_sizes(config: dict, source: Path) -> tuple[EncoderSizes, int]:
     family = config.get("model_type")
     if family not in FAMILIES:
         raise InputError(
-            f"{source} is of the model type {family!r}; electra and bert can be imported, and roformer, their like with rotary positions"
+            f"{source} is of the model type {family!r}; electra and bert can be imported, and roformer, their"
+            " like with rotary positions"
         )
     for name, wanted in REQUIRED.items():
         if config.get(name, wanted) != wanted:
-            raise InputError(f"{source} asks for {name} {config[name]!r}, where the encoder here has {wanted!r}; it cannot be imported")
+            raise InputError(
+                f"{source} asks for {name} {config[name]!r}, where the encoder here has {wanted!r}; it cannot"
+                " be imported"
+            )
     found = {name: config.get(name, default) for name, default in DEFAULTS[family].items()}
-    found["embedding_size"] = found.get("embedding_size") or found["hidden_size"]  # of BERT: the hidden size always
+    found["embedding_size"] = (
+        found.get("embedding_size") or found["hidden_size"]
+    )  # of BERT: the hidden size always
     for name, value in found.items():
         if not isinstance(value, int) or value < 1:
             raise InputError(f"{source} has {name} {value!r}; it must be a whole number above 0")
     vocabulary_size = int(found.pop("vocab_size"))
-    dropout = {"dropout": config.get("hidden_dropout_prob", 0.1), "attention_dropout": config.get("attention_probs_dropout_prob", 0.1)}
+    dropout = {
+        "dropout": config.get("hidden_dropout_prob", 0.1),
+        "attention_dropout": config.get("attention_probs_dropout_prob", 0.1),
+    }
     try:
         return EncoderSizes(**found, positions=FAMILIES[family], norm="post", **dropout), vocabulary_size
     except InputError as error:
@@ -96,7 +106,11 @@ def config_of(sizes: EncoderSizes, vocabulary_size: int, class_name: str, pad: i
         **{name: getattr(sizes, name) for name in DEFAULTS["electra"] if name != "vocab_size"},
         "hidden_dropout_prob": sizes.dropout,
         "attention_probs_dropout_prob": sizes.attention_dropout,
-        **{name: value for name, value in REQUIRED.items() if name != "rotary_value" or sizes.positions == "rotary"},
+        **{
+            name: value
+            for name, value in REQUIRED.items()
+            if name != "rotary_value" or sizes.positions == "rotary"
+        },
         "initializer_range": INITIALIZER_RANGE,
         "pad_token_id": pad,
         **more,

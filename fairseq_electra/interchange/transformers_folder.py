@@ -25,8 +25,8 @@ from fairseq_electra.pretraining.wordpiece import symbols_of
 GENERATOR = "generator"  # subfolder
 OTHER_GENERATOR = "another generator is given"
 BERT_TWICE = (
-    "BERT's encoder is the discriminator, and with its masked-LM head the generator, which is as large: for a small one, initialised, name "
-    'BertModel under "architectures" in config.json'
+    "BERT's encoder is the discriminator, and with its masked-LM head the generator, which is as large: for"
+    ' a small one, initialised, name BertModel under "architectures" in config.json'
 )
 SENTENCE_HEAD = "sentence_classification_head"  # fairseq's default --classification-head-name
 
@@ -59,8 +59,10 @@ class Imported:
         return next(iter(self.networks.values())).folder
 
 
-def read_folder(folder: str | Path, generator: str | Path | None = None, seed: int = 1, head: str = SENTENCE_HEAD) -> Imported:
-    """Read a folder of transformers into a network for pre-training, or, where it has a task's head, into an encoder with it.
+def read_folder(
+    folder: str | Path, generator: str | Path | None = None, seed: int = 1, head: str = SENTENCE_HEAD
+) -> Imported:
+    """Read a folder of transformers: a model for pre-training, or an encoder with a task's head.
 
     A BERT is read as the discriminator; one with a masked-LM head is the generator as well.
 
@@ -73,15 +75,21 @@ def read_folder(folder: str | Path, generator: str | Path | None = None, seed: i
     folder, not_read = find_network(Path(folder))
     main = read_network(folder)
     if main.head == "masked_lm" and main.family != "bert":
-        raise InputError(f"{folder} holds a generator; give the discriminator's folder, and this one with --generator")
+        raise InputError(
+            f"{folder} holds a generator; give the discriminator's folder, and this one with --generator"
+        )
     vocabulary = read_tokenizer(folder, main.vocabulary_size)
     tokenizer, order = vocabulary.tokenizer, torch.tensor(vocabulary.order)
     if main.head in TASK_HEADS:
         if generator is not None:
-            raise InputError(f"{folder} holds a net that was fine-tuned, which has no generator; leave {generator} out")
+            raise InputError(
+                f"{folder} holds a net that was fine-tuned, which has no generator; leave {generator} out"
+            )
         found = _read_classifier(main, tokenizer, order, head)
         return replace(found, unnamed=vocabulary.unnamed, unused=found.unused | not_read)
-    other = folder / GENERATOR if generator is None and is_transformers_folder(folder / GENERATOR) else generator
+    other = (
+        folder / GENERATOR if generator is None and is_transformers_folder(folder / GENERATOR) else generator
+    )
     main, second = _split(main, with_generator=other is None)
     notes = [BERT_TWICE] if second is not None else []
     if other is not None:
@@ -90,14 +98,26 @@ def read_folder(folder: str | Path, generator: str | Path | None = None, seed: i
     model_cfg = {"model_size": nearest(main.sizes), **asdict(main.sizes)}
     networks = {"discriminator": main}
     tensors = {
-        **_renamed(main, {"embeddings.": "embeddings.", "encoder.": "discriminator.", "head.": "discriminator_head."}, order),
+        **_renamed(
+            main,
+            {"embeddings.": "embeddings.", "encoder.": "discriminator.", "head.": "discriminator_head."},
+            order,
+        ),
     }
     if second is not None:
         networks[GENERATOR] = second
-        theirs = _renamed(second, {"embeddings.": "generator_embeddings.", "encoder.": "generator.", "head.": "generator_head."}, order)
+        theirs = _renamed(
+            second,
+            {"embeddings.": "generator_embeddings.", "encoder.": "generator.", "head.": "generator_head."},
+            order,
+        )
         tie = _tie(tensors, theirs)
         if tie == "all":
-            theirs = {name: tensor for name, tensor in theirs.items() if not name.startswith("generator_embeddings.")}
+            theirs = {
+                name: tensor
+                for name, tensor in theirs.items()
+                if not name.startswith("generator_embeddings.")
+            }
         elif tie == "tokens":
             del theirs["generator_embeddings.tokens.weight"]
         tensors |= theirs
@@ -116,14 +136,20 @@ def read_folder(folder: str | Path, generator: str | Path | None = None, seed: i
     own = model.state_dict()
     initialised = [name for name in own if name not in tensors]
     model.load_state_dict({**own, **tensors})
-    unused = {f"{role}: {name}": reason for role, network in networks.items() for name, reason in network.unused.items()} | not_read
+    unused = {
+        f"{role}: {name}": reason
+        for role, network in networks.items()
+        for name, reason in network.unused.items()
+    } | not_read
     cut_to = read_longest(folder, main.sizes.max_position_embeddings)
     pretrained = Pretrained(model.eval(), tokenizer, symbols, initialised=initialised, cut_to=cut_to)
     return Imported(pretrained, model_cfg, order, networks, unused, vocabulary.unnamed, notes)
 
 
 def _split(main: Network, with_generator: bool) -> tuple[Network, Network | None]:
-    """Make of a BERT with a masked-LM head the discriminator, its encoder, and the generator, all of it; other nets are left alone.
+    """Split a BERT with a masked-LM head: its encoder is the discriminator, all of it the generator.
+
+    Other models are returned as they are.
 
     Args:
         main: as it was read.
@@ -140,7 +166,7 @@ def _split(main: Network, with_generator: bool) -> tuple[Network, Network | None
 
 
 def nearest(sizes: EncoderSizes) -> str:
-    """Name the row of the size table that a net is nearest to: the same positions, the nearest hidden size."""
+    """Name the row of the size table with the same positions and the nearest hidden size."""
     encoders = {name: row.encoder for name, row in MODEL_SIZES.items()}
     alike = {name: encoder for name, encoder in encoders.items() if encoder.positions == sizes.positions}
     return min(alike, key=lambda name: abs(alike[name].hidden_size - sizes.hidden_size))
@@ -159,24 +185,37 @@ def _renamed(network: Network, prefixes: dict[str, str], order: Tensor) -> dict[
 def _tie(discriminator: dict[str, Tensor], generator: dict[str, Tensor]) -> str:
     """Tell what the two networks share: the names of ``--tie-embeddings``."""
     prefix = "generator_embeddings."
-    pairs = [(name.removeprefix(prefix), tensor) for name, tensor in generator.items() if name.startswith(prefix)]
+    pairs = [
+        (name.removeprefix(prefix), tensor) for name, tensor in generator.items() if name.startswith(prefix)
+    ]
     same = {name: torch.equal(tensor, discriminator[f"embeddings.{name}"]) for name, tensor in pairs}
     return "all" if all(same.values()) else "tokens" if same["tokens.weight"] else "none"
 
 
 def _check_generator(main: Network, second: Network, tokenizer: Tokenizer, folder: Path) -> None:
     if second.head != "masked_lm":
-        raise InputError(f"{folder} holds no generator: its config.json names {second.config.get('architectures')}, not a ForMaskedLM")
+        raise InputError(
+            f"{folder} holds no generator: its config.json names {second.config.get('architectures')}, not a"
+            " ForMaskedLM"
+        )
     for name in ("positions", "embedding_size", "max_position_embeddings"):
         mine, its = getattr(main.sizes, name), getattr(second.sizes, name)
         if mine != its:
-            raise InputError(f"generator and discriminator must have the same {name}, and have {its} and {mine}; leave the generator out")
+            raise InputError(
+                f"generator and discriminator must have the same {name}, and have {its} and {mine}; leave the"
+                " generator out"
+            )
     if any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
         own = read_tokenizer(folder, second.vocabulary_size).tokenizer
         if symbols_of(own) != symbols_of(tokenizer):
-            raise InputError(f"{folder} has another vocabulary than the discriminator's; leave the generator out")
+            raise InputError(
+                f"{folder} has another vocabulary than the discriminator's; leave the generator out"
+            )
     elif second.vocabulary_size != main.vocabulary_size:
-        raise InputError(f"{folder} has {second.vocabulary_size:,} entries, the discriminator {main.vocabulary_size:,}; leave it out")
+        raise InputError(
+            f"{folder} has {second.vocabulary_size:,} entries, the discriminator {main.vocabulary_size:,};"
+            " leave it out"
+        )
 
 
 def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor, head: str) -> Imported:
@@ -187,22 +226,31 @@ def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor, head: s
     symbols = symbols_of(tokenizer)
     model_cfg = {"model_size": nearest(main.sizes), **asdict(main.sizes)}
     model = EncoderWithHeads(**encoder_arguments(model_cfg, len(symbols)))
-    own = {name.removeprefix("head."): tensor for name, tensor in main.tensors.items() if name.startswith("head.")}
+    own = {
+        name.removeprefix("head."): tensor
+        for name, tensor in main.tensors.items()
+        if name.startswith("head.")
+    }
     model.register_head(head, kind.head_for(own, main.sizes.hidden_size, model.head_dropout))
     prefixes = {"embeddings.": "embeddings.", "encoder.": "encoder.", "head.": f"{HEADS_HERE}{head}."}
     model.load_state_dict({**model.state_dict(), **_renamed(main, prefixes, order)})
     settings, longest = _settings(main), read_longest(main.folder, main.sizes.max_position_embeddings)
     task = TaskInfo(main.folder.name, kind.name, 0, tuple(labels), (), longest)
     task = kind.counterpart.read_info(task, main.config, settings, source)
-    pretrained = Pretrained(model.eval(), tokenizer, symbols, task=task, labels={head: labels}, settings=settings)
+    pretrained = Pretrained(
+        model.eval(), tokenizer, symbols, task=task, labels={head: labels}, settings=settings
+    )
     return Imported(pretrained, model_cfg, order, {head: main}, main.unused)
 
 
 def _settings(main: Network) -> dict[str, int]:
     """Read what the export has kept of the fine-tuning's options."""
     found = main.config.get(SETTINGS, {})
-    if not isinstance(found, dict) or any(type(value) is not int or value < 1 for name, value in found.items() if name in OF_ROWS):
+    if not isinstance(found, dict) or any(
+        type(value) is not int or value < 1 for name, value in found.items() if name in OF_ROWS
+    ):
         raise InputError(
-            f"{main.folder / 'config.json'} has {SETTINGS} {found!r}; {', '.join(OF_ROWS)} there must be whole numbers above 0"
+            f"{main.folder / 'config.json'} has {SETTINGS} {found!r}; {', '.join(OF_ROWS)} there must be"
+            " whole numbers above 0"
         )
     return {name: value for name, value in found.items() if name in OF_ROWS}

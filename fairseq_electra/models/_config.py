@@ -30,9 +30,13 @@ class EncoderConfig(FairseqDataclass):
         default=None,
         metadata={"help": f"row of the size table; set by --arch {arch_names()}"},
     )
-    embedding_size: Optional[int] = field(default=None, metadata={"help": "size of token, position and segment vectors" + AS_SIZE})
+    embedding_size: Optional[int] = field(
+        default=None, metadata={"help": "size of token, position and segment vectors" + AS_SIZE}
+    )
     hidden_size: Optional[int] = field(default=None, metadata={"help": "size of the hidden states" + AS_SIZE})
-    intermediate_size: Optional[int] = field(default=None, metadata={"help": "size of the feed-forward layer" + AS_SIZE})
+    intermediate_size: Optional[int] = field(
+        default=None, metadata={"help": "size of the feed-forward layer" + AS_SIZE}
+    )
     num_hidden_layers: Optional[int] = field(default=None, metadata={"help": "layers" + AS_SIZE})
     num_attention_heads: Optional[int] = field(default=None, metadata={"help": "attention heads" + AS_SIZE})
     positions: Optional[ChoiceEnum(list(POSITIONS))] = field(  # type: ignore[valid-type]
@@ -41,19 +45,36 @@ class EncoderConfig(FairseqDataclass):
     )
     norm: Optional[ChoiceEnum(list(NORMS))] = field(  # type: ignore[valid-type]
         default=None,
-        metadata={"help": "LayerNorm behind each sublayer: post (the original), deepnorm, scaled (calmer); before it: pre" + AS_SIZE},
+        metadata={
+            "help": (
+                "LayerNorm behind each sublayer: post (the original), deepnorm, scaled (calmer); before"
+                " it: pre" + AS_SIZE
+            )
+        },
     )
-    max_position_embeddings: Optional[int] = field(default=None, metadata={"help": "longest row with learned positions, tokens" + AS_SIZE})
-    dropout: Optional[float] = field(default=None, metadata={"help": "dropout of embeddings and sublayers, probability" + AS_SIZE})
+    max_position_embeddings: Optional[int] = field(
+        default=None, metadata={"help": "longest row with learned positions, tokens" + AS_SIZE}
+    )
+    dropout: Optional[float] = field(
+        default=None, metadata={"help": "dropout of embeddings and sublayers, probability" + AS_SIZE}
+    )
     fast_fp32: bool = field(
         default=False,
-        metadata={"help": "let oneDNN do float32 matrix products on the CPU, after a test that they stay float32"},
+        metadata={
+            "help": "let oneDNN do float32 matrix products on the CPU, after a test that they stay float32"
+        },
     )
     checkpoint_activations: bool = field(
         default=False,
-        metadata={"help": "keep only the layers' inputs for the backward pass and compute the rest again: less memory"},
+        metadata={
+            "help": (
+                "keep only the layers' inputs for the backward pass and compute the rest again: less memory"
+            )
+        },
     )
-    attention_dropout: Optional[float] = field(default=None, metadata={"help": "dropout of attention weights, probability" + AS_SIZE})
+    attention_dropout: Optional[float] = field(
+        default=None, metadata={"help": "dropout of attention weights, probability" + AS_SIZE}
+    )
     finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
     save_dir: str = II("checkpoint.save_dir")
 
@@ -64,7 +85,11 @@ def with_defaults(cfg, config_class: type[FairseqDataclass]):
     fairseq does so for models named by their own name, not for those named by an arch: a checkpoint of an
     older version would lack what has come since.
     """
-    missing = {name: f.default for name, f in config_class.__dataclass_fields__.items() if name not in cfg and name != "_name"}
+    missing = {
+        name: f.default
+        for name, f in config_class.__dataclass_fields__.items()
+        if name not in cfg and name != "_name"
+    }
     return OmegaConf.merge(missing, cfg)
 
 
@@ -102,11 +127,16 @@ def checkpoint_to_start_from(cfg) -> Any:
     saved = checkpoint_utils.load_checkpoint_to_cpu(source).get("cfg")
     model = saved.model if saved is not None and "model" in saved else None
     if model is None or model.get("model_size") is None:
-        raise InputError(f"{source} is not an ELECTRA checkpoint; give one that --arch electra_* or electra_encoder has saved")
+        raise InputError(
+            f"{source} is not an ELECTRA checkpoint; give one that --arch electra_* or electra_encoder has"
+            " saved"
+        )
     return model
 
 
-def sizes_to_adopt(cfg, config_class: type[EncoderConfig], start: Any, of_generator: bool = False) -> dict[str, Any]:
+def sizes_to_adopt(
+    cfg, config_class: type[EncoderConfig], start: Any, of_generator: bool = False
+) -> dict[str, Any]:
     """Return the sizes of a checkpoint's model, except those that the user has given.
 
     Args:

@@ -36,8 +36,10 @@ def add_arguments(parser) -> None:
         "--as",
         dest=AS,
         choices=sorted(ORIGINALS),
-        help="take defaults from the paper (--positions learned --norm post --adam-betas '(0.9, 0.999)'), "
-        "or its code (and --bias-correction off)",
+        help=(
+            "take defaults from the paper (--positions learned --norm post --adam-betas '(0.9, 0.999)'), "
+            "or its code (and --bias-correction off)"
+        ),
     )
 
 
@@ -47,7 +49,9 @@ def fill_in(args: argparse.Namespace) -> None:
     if original:
         chosen = ORIGINALS[original]
     else:
-        chosen = MODEL_SIZES[str(args.model_size)].arch_traits | {"bias_correction": "on"} | traits_of_start(args)
+        chosen = (
+            MODEL_SIZES[str(args.model_size)].arch_traits | {"bias_correction": "on"} | traits_of_start(args)
+        )
     _set_open(args, chosen)
 
 

@@ -11,7 +11,12 @@ from fairseq.models import ARCH_CONFIG_REGISTRY, BaseFairseqModel, register_mode
 from torch import Tensor
 
 from fairseq_electra.compat import bf16_option
-from fairseq_electra.electra.configuration import encoder_sizes, generator_share, model_arguments, objective_of
+from fairseq_electra.electra.configuration import (
+    encoder_sizes,
+    generator_share,
+    model_arguments,
+    objective_of,
+)
 from fairseq_electra.electra.encoder import Encoder, check_row_length
 from fairseq_electra.electra.model import Electra, MaskedLanguageModel
 from fairseq_electra.electra.objectives import OBJECTIVES
@@ -40,9 +45,15 @@ class ElectraConfig(EncoderConfig):
 
     generator_hidden_size: Optional[float] = field(
         default=None,
-        metadata={"help": "the generator's hidden size, as a share of the discriminator's; default: as --arch has it"},
+        metadata={
+            "help": (
+                "the generator's hidden size, as a share of the discriminator's; default: as --arch has it"
+            )
+        },
     )
-    generator_layers: float = field(default=1.0, metadata={"help": "the generator's layers, as a share of the discriminator's"})
+    generator_layers: float = field(
+        default=1.0, metadata={"help": "the generator's layers, as a share of the discriminator's"}
+    )
     generator_num_attention_heads: Optional[int] = field(
         default=None,
         metadata={"help": "the generator's attention heads; default: one for every 64 of its hidden size"},
@@ -53,26 +64,46 @@ class ElectraConfig(EncoderConfig):
     )
     tie_embeddings: ChoiceEnum(["none", "tokens", "all"]) = field(  # type: ignore[valid-type]
         default="all",
-        metadata={"help": "what the networks share: none, the token table, or all embeddings with their LayerNorm (the original)"},
+        metadata={
+            "help": (
+                "what the networks share: none, the token table, or all embeddings with their LayerNorm (the"
+                " original)"
+            )
+        },
     )
     untie_lm_head: bool = field(
         default=False,
-        metadata={"help": "the generator predicts with a table of its own; the original: with the one it reads"},
+        metadata={
+            "help": "the generator predicts with a table of its own; the original: with the one it reads"
+        },
     )
     objective: ChoiceEnum(list(OBJECTIVES)) = field(  # type: ignore[valid-type]
         default="electra",
-        metadata={"help": "electra: replaced-token detection; mlm: a masked language model of the sizes named, without a discriminator"},
+        metadata={
+            "help": (
+                "electra: replaced-token detection; mlm: a masked language model of the sizes named, without"
+                " a discriminator"
+            )
+        },
     )
-    generator_only: bool = field(default=False, metadata={"help": "the same as --objective mlm, for command lines from before it"})
-    temperature: float = field(default=1.0, metadata={"help": "divides the generator's scores when it is sampled; above 0"})
+    generator_only: bool = field(
+        default=False, metadata={"help": "the same as --objective mlm, for command lines from before it"}
+    )
+    temperature: float = field(
+        default=1.0, metadata={"help": "divides the generator's scores when it is sampled; above 0"}
+    )
     disallow_correct: bool = field(default=False, metadata={"help": "never sample the original token"})
     compile: bool = field(
         default=False,
-        metadata={"help": "networks and losses as graphs of torch.compile; the first update takes a minute or more"},
+        metadata={
+            "help": "networks and losses as graphs of torch.compile; the first update takes a minute or more"
+        },
     )
     cuda_graphs: bool = field(
         default=False,
-        metadata={"help": "with --compile, on a GPU: replay updates as CUDA graphs, which small updates gain by"},
+        metadata={
+            "help": "with --compile, on a GPU: replay updates as CUDA graphs, which small updates gain by"
+        },
     )
 
 
@@ -148,7 +179,9 @@ class ElectraModel(Electra, PretrainingModel):
         _check(cfg)
         prepare_processor(cfg)
         width = task.cfg.tokens_per_sample
-        check_row_length(encoder_sizes(cfg), width, f"give --max-position-embeddings {width}, or --positions rotary")
+        check_row_length(
+            encoder_sizes(cfg), width, f"give --max-position-embeddings {width}, or --positions rotary"
+        )
         if cfg.cuda_graphs and not (cfg.compile and torch.cuda.is_available()):
             raise InputError("--cuda-graphs needs --compile and a GPU; leave it out")
         objective = OBJECTIVES[objective_of(cfg)]
@@ -161,9 +194,15 @@ class ElectraModel(Electra, PretrainingModel):
 def _check(cfg) -> None:
     width = generator_share(cfg)
     if not cfg.temperature > 0:
-        raise InputError(f"--temperature must be above 0, got {cfg.temperature}; 1 samples the generator's own distribution")
+        raise InputError(
+            f"--temperature must be above 0, got {cfg.temperature}; 1 samples the generator's own"
+            " distribution"
+        )
     if width <= 0 or cfg.generator_layers <= 0:
-        raise InputError(f"--generator-hidden-size and --generator-layers are shares above 0, got {width} and {cfg.generator_layers}")
+        raise InputError(
+            f"--generator-hidden-size and --generator-layers are shares above 0, got {width} and"
+            f" {cfg.generator_layers}"
+        )
     if width >= 1 and OBJECTIVES[objective_of(cfg)].has_discriminator:
         logger.warning(
             f"--generator-hidden-size {width}: a generator as large as the discriminator is known to "

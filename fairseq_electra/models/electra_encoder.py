@@ -40,7 +40,12 @@ class ElectraEncoderConfig(EncoderConfig):
     head_dropout: float = field(default=0.1, metadata={"help": "dropout before a sentence head, probability"})
     pooling: ChoiceEnum(["first", "mean"]) = field(  # type: ignore[valid-type]
         default="first",
-        metadata={"help": "what a sentence head reads: <s>, as in the paper, or the mean of the row, for nets trained briefly"},
+        metadata={
+            "help": (
+                "what a sentence head reads: <s>, as in the paper, or the mean of the row, for nets trained"
+                " briefly"
+            )
+        },
     )
     autocast: ChoiceEnum(["none", "bf16"]) = field(  # type: ignore[valid-type]
         default="none",
@@ -51,7 +56,9 @@ class ElectraEncoderConfig(EncoderConfig):
     )
     # the stock tasks write it here; sentence_ranking takes it from here. The table's size is
     # max_position_embeddings
-    max_positions: Optional[int] = field(default=None, metadata={"help": "tokens of the longest row; default: 512"})
+    max_positions: Optional[int] = field(
+        default=None, metadata={"help": "tokens of the longest row; default: 512"}
+    )
 
 
 @register_model("electra_encoder", dataclass=ElectraEncoderConfig)
@@ -86,7 +93,11 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
             of_generator = str(cfg.network) == "generator"
             write_options(cfg, sizes_to_adopt(cfg, EncoderConfig, start, of_generator))
         model = cls(with_defaults(cfg, ElectraEncoderConfig), task.source_dictionary)
-        if start is not None and "pooling" in start and not (Path(cfg.save_dir) / "checkpoint_last.pt").is_file():
+        if (
+            start is not None
+            and "pooling" in start
+            and not (Path(cfg.save_dir) / "checkpoint_last.pt").is_file()
+        ):
             model.pooling_before = str(start.pooling)
         return model
 
@@ -94,7 +105,9 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
         self, name: str, num_classes: int, inner_dim: int | None = None, dense: bool = False, **kwargs: Any
     ) -> None:
         """Add a head for sentences (fairseq's tasks call this); ``inner_dim`` is RoBERTa's and not used."""
-        self.register_head(name, SentenceHead(self.sizes.hidden_size, num_classes, self.head_dropout, self.pooling, dense))
+        self.register_head(
+            name, SentenceHead(self.sizes.hidden_size, num_classes, self.head_dropout, self.pooling, dense)
+        )
 
     def register_head(self, name: str, head: nn.Module) -> None:
         """Add a head, and tell the optimizer how deep each layer lies."""
@@ -108,7 +121,9 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
 
     def _check_rows(self, tokens: Tensor) -> None:
         limit = self.sizes.max_position_embeddings
-        check_row_length(self.sizes, tokens.shape[1], f"cut them: --max-positions {limit} --shorten-method truncate")
+        check_row_length(
+            self.sizes, tokens.shape[1], f"cut them: --max-positions {limit} --shorten-method truncate"
+        )
         if self._separators_checked:
             return
         self._separators_checked = True  # once is enough, and looking makes a GPU wait
@@ -116,7 +131,8 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
             raise InputError(f"rows must begin with <s>; add --init-token {self.bos}")
         if bool(((tokens[:, 1:] == self.eos) & (tokens[:, :-1] == self.eos)).any()):
             raise InputError(
-                "rows hold </s> </s> (RoBERTa's recipe, which ELECTRA never saw), or an empty sentence; drop --separator-token"
+                "rows hold </s> </s> (RoBERTa's recipe, which ELECTRA never saw), or an empty sentence; drop"
+                " --separator-token"
             )
 
     def max_positions(self) -> int:
@@ -126,7 +142,10 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
     def upgrade_state_dict_named(self, state_dict: dict, name: str) -> None:
         """Turn a pre-training checkpoint into this model's, and say what became of it."""
         if "embeddings.tokens.weight" not in state_dict:
-            raise InputError("the checkpoint holds no ELECTRA discriminator; give one that --arch electra_* or electra_encoder has saved")
+            raise InputError(
+                "the checkpoint holds no ELECTRA discriminator; give one that --arch electra_* or"
+                " electra_encoder has saved"
+            )
         check_dictionary(state_dict, self.dictionary_version)
         own = self.state_dict()
         dropped = self._take_network(state_dict)
@@ -157,21 +176,30 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
         if self.pooling_before is None:
             return
         for name in dict.fromkeys(key.split(".")[1] for key in keys):
-            if isinstance(self.classification_heads[name], SentenceHead) and self.pooling != self.pooling_before:
+            if (
+                isinstance(self.classification_heads[name], SentenceHead)
+                and self.pooling != self.pooling_before
+            ):
                 raise InputError(
                     f"the checkpoint's head {name} was trained with --pooling {self.pooling_before}, this "
                     f"run has {self.pooling}: give "
                     f"--pooling {self.pooling_before}, or for a head of its own give the task another "
                     "--classification-head-name"
                 )
-            logger.info(f"the head {name} is the checkpoint's, trained before; for a new one give another --classification-head-name")
+            logger.info(
+                f"the head {name} is the checkpoint's, trained before; for a new one give another"
+                " --classification-head-name"
+            )
 
     def _take_network(self, state_dict: dict) -> list[str]:
         """Rename the tensors of the chosen network, and drop the other's; returns the names of the latter."""
         if any(key.startswith("encoder.") for key in state_dict):
             return []  # fine-tuned before
         if not any(key.startswith(f"{self.network}.") for key in state_dict):
-            raise InputError(f"the checkpoint holds no {self.network}: it was trained with --generator-only; give --network generator")
+            raise InputError(
+                f"the checkpoint holds no {self.network}: it was trained with --generator-only; give"
+                " --network generator"
+            )
         if self.network == "generator":  # its embeddings are the discriminator's, but for those of its own
             for key in [key for key in state_dict if key.startswith("generator_embeddings.")]:
                 state_dict[key.removeprefix("generator_")] = state_dict.pop(key)
@@ -185,7 +213,15 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
 
 
 def _names(keys: list[str]) -> str:
-    return ", ".join(dict.fromkeys(key.split(".")[0] if not key.startswith(HEADS) else ".".join(key.split(".")[:2]) for key in keys)) or "-"
+    return (
+        ", ".join(
+            dict.fromkeys(
+                key.split(".")[0] if not key.startswith(HEADS) else ".".join(key.split(".")[:2])
+                for key in keys
+            )
+        )
+        or "-"
+    )
 
 
 def complete_arguments(args: argparse.Namespace) -> None:

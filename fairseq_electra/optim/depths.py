@@ -38,5 +38,8 @@ def layers_below_head(parameter: nn.Parameter) -> int:
     """Read what :func:`mark_depths` wrote."""
     mark = str(getattr(parameter, ATTRIBUTE, ""))
     if not mark.startswith(PREFIX):
-        raise InputError("--layer-decay needs to know the layers of the network: it is for --arch electra_encoder; leave it out")
+        raise InputError(
+            "--layer-decay needs to know the layers of the network: it is for --arch electra_encoder; leave"
+            " it out"
+        )
     return int(mark.removeprefix(PREFIX))

@@ -26,23 +26,35 @@ class ElectraAdamConfig(FairseqDataclass):
     adam_betas: Any = field(
         default=None,
         metadata={
-            "help": "decay rates of the two moments; default on a command line: (0.9, 0.98) in pre-training, else (0.9, 0.999), Adam's own"
+            "help": (
+                "decay rates of the two moments; default on a command line: (0.9, 0.98) in pre-training, else"
+                " (0.9, 0.999), Adam's own"
+            )
         },
     )
     adam_eps: float = field(default=1e-6, metadata={"help": "added to the root of the second moment"})
-    weight_decay: float = field(default=0.01, metadata={"help": "decoupled, times the learning rate; not on biases and LayerNorm"})
+    weight_decay: float = field(
+        default=0.01, metadata={"help": "decoupled, times the learning rate; not on biases and LayerNorm"}
+    )
     bias_correction: Any = field(
         default=None,
         metadata={
-            "help": "{on,off}: correct Adam's moments for starting at 0, as its paper does. ELECTRA's code "
-            "does not, so its first hundred "
-            "updates are 3 to 6.6 times as large as --lr says; default: on",
+            "help": (
+                "{on,off}: correct Adam's moments for starting at 0, as its paper does. ELECTRA's code "
+                "does not, so its first hundred "
+                "updates are 3 to 6.6 times as large as --lr says; default: on"
+            ),
             "argparse_const": "on",
         },
     )
     layer_decay: float = field(
         default=1.0,
-        metadata={"help": "learning rate of each layer as a share of that of the layer above it; the paper fine-tunes with .8"},
+        metadata={
+            "help": (
+                "learning rate of each layer as a share of that of the layer above it; the paper fine-tunes"
+                " with .8"
+            )
+        },
     )
     layer_decay_once_more: bool = field(
         default=False,
@@ -50,7 +62,12 @@ class ElectraAdamConfig(FairseqDataclass):
     )
     generator_lr: float = field(
         default=1.0,
-        metadata={"help": "pre-training: learning rate of the generator, as a share of --lr; embeddings that are shared have --lr itself"},
+        metadata={
+            "help": (
+                "pre-training: learning rate of the generator, as a share of --lr; embeddings that are shared"
+                " have --lr itself"
+            )
+        },
     )
     lr: List[float] = II("optimization.lr")
 
@@ -85,19 +102,28 @@ class ElectraAdam(FairseqOptimizer):
     def __init__(self, cfg: ElectraAdamConfig, params: Iterable[nn.Parameter]):
         super().__init__(cfg)
         if not 0 < cfg.layer_decay <= 1:
-            raise InputError(f"--layer-decay must lie in (0, 1], got {cfg.layer_decay}; the paper: .8 (small, base) or .9 (large), 1: none")
+            raise InputError(
+                f"--layer-decay must lie in (0, 1], got {cfg.layer_decay}; the paper: .8 (small, base) or .9"
+                " (large), 1: none"
+            )
         self.bias_correction = _is_on(cfg.bias_correction)
         params = [p for p in params if p.requires_grad]
         if len(params) == 1 and params[0].dim() == 1:
-            raise InputError("electra_adam cannot tell weights from biases in one flat tensor; add --fp16-no-flatten-grads")
+            raise InputError(
+                "electra_adam cannot tell weights from biases in one flat tensor; add --fp16-no-flatten-grads"
+            )
         if cfg.generator_lr < 0:
-            raise InputError(f"--generator-lr must not be negative, got {cfg.generator_lr}; 1: that of the discriminator")
+            raise InputError(
+                f"--generator-lr must not be negative, got {cfg.generator_lr}; 1: that of the discriminator"
+            )
         groups: dict[tuple[int, bool, float], dict] = {}
         for p in params:
             below, is_matrix = self._layers_below_head(p), p.dim() > 1
             decay, scale = cfg.weight_decay if is_matrix else 0.0, cfg.layer_decay**below
             scale *= cfg.generator_lr if getattr(p, OF_GENERATOR, False) else 1
-            group = groups.setdefault((below, not is_matrix, scale), {"params": [], "weight_decay": decay, "lr_scale": scale})
+            group = groups.setdefault(
+                (below, not is_matrix, scale), {"params": [], "weight_decay": decay, "lr_scale": scale}
+            )
             group["params"].append(p)
         ordered = [groups[key] for key in sorted(groups)]
         self._optimizer = torch.optim.AdamW(ordered, fused=True, **self.optimizer_config)
@@ -121,7 +147,10 @@ class ElectraAdam(FairseqOptimizer):
     def _collect_moments(self) -> None:
         """Collect each group's tensors once: looking up 400 of them in every update is slow."""
         state, names = self._optimizer.state, ("exp_avg", "exp_avg_sq", "step")
-        self._moments = [[_Moments(p, *(state[p][name] for name in names)) for p in group["params"]] for group in self.param_groups]
+        self._moments = [
+            [_Moments(p, *(state[p][name] for name in names)) for p in group["params"]]
+            for group in self.param_groups
+        ]
 
     def _layers_below_head(self, p: nn.Parameter) -> int:
         if self.cfg.layer_decay == 1:
@@ -147,7 +176,9 @@ class ElectraAdam(FairseqOptimizer):
     def scale_losses(self) -> None:
         """Scale losses from now on, and skip steps whose gradients overflow; idempotent."""
         if self.gradients is None:
-            raise InputError("--autocast fp16 needs weights in float32; leave out --fp16, --bf16 and the like")
+            raise InputError(
+                "--autocast fp16 needs weights in float32; leave out --fp16, --bf16 and the like"
+            )
         if self.gradients.loss_scale is None:
             self.gradients.loss_scale = LossScale(self.gradients.device, self._saved_scale)
             self.gradients.restart()
@@ -204,7 +235,9 @@ class ElectraAdam(FairseqOptimizer):
         """Do one step of torch.optim.AdamW, without its bookkeeping."""
         divisor, dropped = gradients.divisor(), gradients.dropped if gradients.may_be_dropped else None
         for group, everything in zip(self.param_groups, self._moments, strict=True):
-            present = [(grad, *moments) for moments in everything if (grad := moments.parameter.grad) is not None]
+            present = [
+                (grad, *moments) for moments in everything if (grad := moments.parameter.grad) is not None
+            ]
             if not present:
                 continue
             grads, params, first, second, steps = map(list, zip(*present, strict=True))
@@ -254,7 +287,10 @@ class ElectraAdam(FairseqOptimizer):
         elif OmegaConf.is_config(betas):
             betas = OmegaConf.to_container(betas)
         if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-            raise InputError(f"--adam-betas must be two numbers in [0, 1), such as '(0.9, 0.999)', got {self.cfg.adam_betas!r}")
+            raise InputError(
+                "--adam-betas must be two numbers in [0, 1), such as '(0.9, 0.999)', got"
+                f" {self.cfg.adam_betas!r}"
+            )
         return {
             "lr": next(iter(lr)) if isinstance(lr, Collection) else lr,
             "betas": tuple(betas),
@@ -280,7 +316,10 @@ class ElectraAdam(FairseqOptimizer):
         """
         before, now = (_groups(groups) for groups in (state_dict["param_groups"], self.param_groups))
         if before != now:
-            given = ", ".join(f"--{name.replace('_', '-')} {getattr(self.cfg, name):g}" for name in ("generator_lr", "layer_decay"))
+            given = ", ".join(
+                f"--{name.replace('_', '-')} {getattr(self.cfg, name):g}"
+                for name in ("generator_lr", "layer_decay")
+            )
             raise InputError(
                 f"the checkpoint's optimizer has {len(before)} groups of parameters, {given} makes "
                 f"{len(now)} or others: go on with the "
@@ -307,7 +346,9 @@ def _groups(groups: list[dict]) -> list[tuple[int, bool, bool]]:
 
 def _is_on(bias_correction: Any) -> bool:
     # YAML: on is true
-    found = {"none": True, "on": True, "true": True, "off": False, "false": False}.get(str(bias_correction).lower())
+    found = {"none": True, "on": True, "true": True, "off": False, "false": False}.get(
+        str(bias_correction).lower()
+    )
     if found is None:
         raise InputError(f"--bias-correction must be on or off, got {bias_correction!r}")
     return found

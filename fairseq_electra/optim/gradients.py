@@ -86,7 +86,10 @@ class Gradients:
         Source: fairseq utils.py::clip_grad_norm_. Deviation: the norm of the networks' norms, to which
         rounding makes a difference.
         """
-        gradients = {network: [grad for p in params if (grad := p.grad) is not None] for network, params in self._networks.items()}
+        gradients = {
+            network: [grad for p in params if (grad := p.grad) is not None]
+            for network, params in self._networks.items()
+        }
         found = {network: _norm(torch._foreach_norm(own)) for network, own in gradients.items() if own}
         if not found:
             return torch.zeros((), device=self.device)

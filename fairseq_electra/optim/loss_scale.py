@@ -31,7 +31,9 @@ class LossScale:
         """Set the scale of the next update. ``overflowed``: 1 if gradients did, else 0. Shape: ()."""
         since = self.since + 1
         full = since >= INTERVAL
-        self.scale = torch.where(overflowed > 0, self.scale / 2, torch.where(full, self.scale * 2, self.scale))
+        self.scale = torch.where(
+            overflowed > 0, self.scale / 2, torch.where(full, self.scale * 2, self.scale)
+        )
         self.since = torch.where((overflowed > 0) | full, torch.zeros_like(since), since)
 
     def state_dict(self) -> dict[str, float]:

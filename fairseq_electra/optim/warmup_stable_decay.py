@@ -28,25 +28,36 @@ SHAPES = {"linear": lambda t: 1 - t, "1-sqrt": lambda t: 1 - math.sqrt(t)}
 class WarmupStableDecayConfig(FairseqDataclass):
     """Options of ``--lr-scheduler warmup_stable_decay``, named as those of polynomial_decay."""
 
-    warmup_updates: int = field(default=0, metadata={"help": "updates in which the learning rate rises linearly from 0 to --lr"})
+    warmup_updates: int = field(
+        default=0, metadata={"help": "updates in which the learning rate rises linearly from 0 to --lr"}
+    )
     total_num_update: Optional[float] = field(
         default=None, metadata={"help": "update at which the decay and the run end; default: --max-update"}
     )
     decay_updates: float = field(
         default=0.1,
-        metadata={"help": "length of the decay: a share of the run below 1, or a number of updates; 0: none, constant to the end"},
+        metadata={
+            "help": (
+                "length of the decay: a share of the run below 1, or a number of updates; 0: none, constant"
+                " to the end"
+            )
+        },
     )
     decay_shape: ChoiceEnum(list(SHAPES)) = field(  # type: ignore[valid-type]
         default="linear",
-        metadata={"help": "t being the share of the decay that is done, the rate falls as 1 - t, or as 1 - sqrt(t)"},
+        metadata={
+            "help": "t being the share of the decay that is done, the rate falls as 1 - t, or as 1 - sqrt(t)"
+        },
     )
     end_learning_rate: float = field(default=0.0, metadata={"help": "learning rate at the end of the decay"})
     start_decay: bool = field(
         default=False,
         metadata={
-            "help": "start the decay at the checkpoint that this run resumes from (--continue-once or "
-            "--restore-file); the run ends "
-            "with it, --max-update and --total-num-update are not used"
+            "help": (
+                "start the decay at the checkpoint that this run resumes from (--continue-once or "
+                "--restore-file); the run ends "
+                "with it, --max-update and --total-num-update are not used"
+            )
         },
     )
     max_update: int = II("optimization.max_update")
@@ -108,7 +119,11 @@ class WarmupStableDecay(FairseqLRScheduler):
     def rate(self, update: int) -> float:
         """Return the learning rate after so many updates."""
         if self.decay is None or update <= self.decay.start:
-            return self.peak * min(1.0, update / self.cfg.warmup_updates) if self.cfg.warmup_updates else self.peak
+            return (
+                self.peak * min(1.0, update / self.cfg.warmup_updates)
+                if self.cfg.warmup_updates
+                else self.peak
+            )
         done = min(1.0, (update - self.decay.start) / self.decay.updates)
         end = self.cfg.end_learning_rate
         return end + (self.rate(self.decay.start) - end) * SHAPES[str(self.cfg.decay_shape)](done)
@@ -116,7 +131,10 @@ class WarmupStableDecay(FairseqLRScheduler):
     def step_begin_epoch(self, epoch: int) -> None:
         """Refuse --start-decay where no checkpoint was loaded; the rate does not depend on the epoch."""
         if self.cfg.start_decay and self.decay is None:
-            raise InputError("--start-decay found no checkpoint to resume from; name one with --continue-once or --restore-file")
+            raise InputError(
+                "--start-decay found no checkpoint to resume from; name one with --continue-once or"
+                " --restore-file"
+            )
 
     def step_update(self, num_updates: int) -> float:
         """Set the learning rate of the next update.
@@ -184,13 +202,23 @@ def _count(given: float, of_share: float) -> int:
 
 def _check(cfg: WarmupStableDecayConfig) -> None:
     if len(cfg.lr) != 1:
-        raise InputError(f"--lr-scheduler warmup_stable_decay has one peak; give one --lr, got {', '.join(map(str, cfg.lr))}")
+        raise InputError(
+            "--lr-scheduler warmup_stable_decay has one peak; give one --lr, got"
+            f" {', '.join(map(str, cfg.lr))}"
+        )
     if cfg.warmup_updates < 0:
         raise InputError(f"--warmup-updates must be 0 or more, got {cfg.warmup_updates}")
     if not 0 <= cfg.end_learning_rate <= cfg.lr[0]:
-        raise InputError(f"--end-learning-rate must lie between 0 and --lr {cfg.lr[0]}, got {cfg.end_learning_rate}")
+        raise InputError(
+            f"--end-learning-rate must lie between 0 and --lr {cfg.lr[0]}, got {cfg.end_learning_rate}"
+        )
     given = cfg.decay_updates
     if not 0 <= given < math.inf or (given >= 1 and given != int(given)):
-        raise InputError(f"--decay-updates must be a share below 1 or a whole number of updates, got {given}; a tenth of the run: .1")
+        raise InputError(
+            f"--decay-updates must be a share below 1 or a whole number of updates, got {given}; a tenth of"
+            " the run: .1"
+        )
     if cfg.start_decay and given == 0:
-        raise InputError("--start-decay with --decay-updates 0 has nothing to do; give the length of the decay, such as .1")
+        raise InputError(
+            "--start-decay with --decay-updates 0 has nothing to do; give the length of the decay, such as .1"
+        )

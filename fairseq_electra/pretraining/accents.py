@@ -44,9 +44,15 @@ class Marks:
 
 def count_marks(texts: Counter[str]) -> Marks:
     """Count the letters that BERT's ``strip_accents`` would change, given texts and how often each occurs."""
-    counts = {character: count for character, count in count_characters(texts).items() if _is_letter(character)}
-    changed = Counter({character: count for character, count in counts.items() if without_marks(character) is not None})
-    accents = Counter({character: count for character, count in changed.items() if _script(character) in ACCENTED})
+    counts = {
+        character: count for character, count in count_characters(texts).items() if _is_letter(character)
+    }
+    changed = Counter(
+        {character: count for character, count in counts.items() if without_marks(character) is not None}
+    )
+    accents = Counter(
+        {character: count for character, count in changed.items() if _script(character) in ACCENTED}
+    )
     signs = changed - accents
     larger = max(accents, signs, key=lambda kind: kind.total())
     example = min(larger, key=lambda character: (-larger[character], character), default="")

@@ -122,7 +122,9 @@ class MaskedRows(FairseqDataset):
             "net_input": net_input,
         }
         if self.fixed:
-            sample["fixed"] = {name: self._corrupted(ids, numbers, rows.tokens) for name, ids in self.fixed.items()}
+            sample["fixed"] = {
+                name: self._corrupted(ids, numbers, rows.tokens) for name, ids in self.fixed.items()
+            }
         return sample
 
     def _corrupted(self, ids: np.ndarray, numbers: np.ndarray, original: np.ndarray) -> dict[str, Tensor]:
@@ -153,7 +155,7 @@ class MaskedRows(FairseqDataset):
         if int(tokens.max()) >= self.vocabulary_size:
             raise InputError(
                 f"row {int(numbers[tokens.max(1).argmax()])} holds the id {int(tokens.max())}, but the "
-                f"dictionary has "
+                "dictionary has "
                 f"{self.vocabulary_size:,} entries; use the dict.txt that the data was made with"
             )
 

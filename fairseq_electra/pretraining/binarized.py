@@ -11,7 +11,10 @@ from fairseq_electra.pretraining.unknown import unknown_warning
 from fairseq_electra.pretraining.wordpiece import CONTINUATION, DICTIONARY_FILE, MASK
 
 HEADER = len(INDEX_MAGIC) + 8 + 1 + 8
-REMEDY = "make the data again with fairseq-electra encode --destdir, or with fairseq-preprocess --dataset-impl mmap"
+REMEDY = (
+    "make the data again with fairseq-electra encode --destdir, or with fairseq-preprocess --dataset-impl"
+    " mmap"
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,11 @@ def open_binarized(prefix: str | Path, vocabulary_size: int) -> Binarized:
     """
     index, data = Path(f"{prefix}.idx"), Path(f"{prefix}.bin")
     dtype, number = check_binarized(prefix)
-    line_sizes = np.asarray(np.memmap(index, np.int32, "r", offset=HEADER, shape=number)) if number else np.zeros(0, np.int32)
+    line_sizes = (
+        np.asarray(np.memmap(index, np.int32, "r", offset=HEADER, shape=number))
+        if number
+        else np.zeros(0, np.int32)
+    )
     _check_size(data, int(line_sizes.sum(dtype=np.int64)) * dtype.itemsize)
     if not (line_sizes > 1).any():
         raise InputError(f"{data} holds no text; {REMEDY}")
@@ -44,7 +51,8 @@ def open_binarized(prefix: str | Path, vocabulary_size: int) -> Binarized:
     largest = max(int(ids[: 1 << 24].max()), int(ids[-(1 << 24) :].max()))
     if largest >= vocabulary_size:
         raise InputError(
-            f"{data} holds the id {largest}, but the dictionary has {vocabulary_size:,} entries; use the dict.txt it was made with"
+            f"{data} holds the id {largest}, but the dictionary has {vocabulary_size:,} entries; use the"
+            " dict.txt it was made with"
         )
     return Binarized(ids, line_sizes)
 
@@ -71,7 +79,8 @@ def check_binarized(prefix: str | Path) -> tuple[np.dtype, int]:
         raise InputError(f"{index} stores its ids as type {code}, not as unsigned 16 or 32 bits; {REMEDY}")
     if index.stat().st_size != HEADER + number * 12:
         raise InputError(
-            f"{index} is {index.stat().st_size:,} bytes long, not {HEADER + number * 12:,} as its {number:,} lines need; {REMEDY}"
+            f"{index} is {index.stat().st_size:,} bytes long, not {HEADER + number * 12:,} as its {number:,}"
+            f" lines need; {REMEDY}"
         )
     if number:
         last_size = np.memmap(index, np.int32, "r", offset=HEADER, shape=number)[-1]
@@ -83,7 +92,9 @@ def check_binarized(prefix: str | Path) -> tuple[np.dtype, int]:
 def _check_size(data: Path, expected: int) -> None:
     if data.stat().st_size != expected:
         index = data.with_suffix(".idx").name
-        raise InputError(f"{data} is {data.stat().st_size:,} bytes long, not {expected:,} as {index} says; {REMEDY}")
+        raise InputError(
+            f"{data} is {data.stat().st_size:,} bytes long, not {expected:,} as {index} says; {REMEDY}"
+        )
 
 
 def unknown_in_folder(folder: str | Path, split: str, vocabulary_size: int) -> str:
@@ -132,13 +143,18 @@ def load_dictionary(folder: str | Path):
 
     path = Path(folder) / DICTIONARY_FILE
     if not Path(folder).is_dir():
-        raise InputError(f"no such data folder: {folder}; make it with fairseq-electra encode --destdir {folder}, or fairseq-preprocess")
+        raise InputError(
+            f"no such data folder: {folder}; make it with fairseq-electra encode --destdir {folder}, or"
+            " fairseq-preprocess"
+        )
     if not path.is_file():
         raise InputError(f"no {path}; {REMEDY}")
     try:
         dictionary = Dictionary.load(str(path))
     except Exception as error:  # fairseq raises plain Exception for a wrong encoding
-        raise InputError(f"{path} is no dictionary: {error}; use the one made by fairseq-electra vocab") from error
+        raise InputError(
+            f"{path} is no dictionary: {error}; use the one made by fairseq-electra vocab"
+        ) from error
     index = dictionary.add_symbol(MASK)
     if index != len(dictionary) - 1:
         raise InputError(
@@ -157,7 +173,9 @@ def word_starts(dictionary) -> np.ndarray:
     Raises:
         InputError: no entry has one of the marks.
     """
-    continues, starts = (np.array([symbol.startswith(mark) for symbol in dictionary.symbols]) for mark in (CONTINUATION, "▁"))
+    continues, starts = (
+        np.array([symbol.startswith(mark) for symbol in dictionary.symbols]) for mark in (CONTINUATION, "▁")
+    )
     if not (continues.any() or starts.any()):
         raise InputError(
             "whole words cannot be told in this dictionary: no entry begins with ## (WordPiece) or ▁ "

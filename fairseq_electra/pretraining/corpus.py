@@ -60,7 +60,10 @@ def builtin_documents() -> list[Document]:
             seen.add(paragraphs)
             documents.append(Document(source, paragraphs))
     if not documents:
-        raise InputError("this Python comes without its documentation and sources; use one from python.org or your system's full package")
+        raise InputError(
+            "this Python comes without its documentation and sources; use one from python.org or your"
+            " system's full package"
+        )
     return documents
 
 
@@ -74,7 +77,11 @@ def _texts() -> Iterator[tuple[str, tuple[str, ...]]]:
     for source, text in itertools.chain(_topics(), _docstrings(Path(sysconfig.get_paths()["stdlib"]))):
         yield (
             source,
-            tuple(" ".join(block.split()) for block in re.split(r"\n\s*\n", textwrap.dedent(text)) if block.strip()),
+            tuple(
+                " ".join(block.split())
+                for block in re.split(r"\n\s*\n", textwrap.dedent(text))
+                if block.strip()
+            ),
         )
 
 
@@ -131,7 +138,12 @@ def swap_examples(documents: list[Document], split: str) -> list[SwapExample]:
     """
     known: set[str] = set()  # sentences that occur in train too
     if split != "train":
-        known = {sentence for document in documents if document.split == "train" for sentence in _sentences(document.paragraphs)}
+        known = {
+            sentence
+            for document in documents
+            if document.split == "train"
+            for sentence in _sentences(document.paragraphs)
+        }
     examples: dict[str, SwapExample] = {}
     for document in documents:
         if document.split != split:
@@ -139,7 +151,12 @@ def swap_examples(documents: list[Document], split: str) -> list[SwapExample]:
         for sentence in _sentences(document.paragraphs):
             words = sentence.split()
             indices = [i for i in range(1, len(words) - 2) if _swappable(words[i], words[i + 1])]
-            if len(words) in SENTENCE_WORDS and indices and sentence not in examples and sentence not in known:
+            if (
+                len(words) in SENTENCE_WORDS
+                and indices
+                and sentence not in examples
+                and sentence not in known
+            ):
                 index = indices[int(_fraction("place " + sentence) * len(indices))]
                 swapped = _fraction("label " + sentence) < 0.5
                 if swapped:
@@ -167,7 +184,9 @@ def _docstrings(folder: Path) -> Iterator[tuple[str, str]]:
         except (SyntaxError, ValueError, OSError):
             continue
         for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (text := ast.get_docstring(node)):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
+                text := ast.get_docstring(node)
+            ):
                 yield name.as_posix(), text
 
 

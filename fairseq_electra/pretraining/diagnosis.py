@@ -4,7 +4,12 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from fairseq_electra.pretraining.failures import DiscriminatorAtChance, Failure, GeneratorAhead, GeneratorAtUnigram
+from fairseq_electra.pretraining.failures import (
+    DiscriminatorAtChance,
+    Failure,
+    GeneratorAhead,
+    GeneratorAtUnigram,
+)
 from fairseq_electra.pretraining.interval import Interval
 
 # smallest number of replaced tokens to judge by: the standard error of the AUC is then .005
@@ -54,7 +59,9 @@ class Diagnosis:
     unigram: dict[str, Unigram] = field(default_factory=dict)
     gathered: Interval | None = None
     history: list[Interval] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=lambda: [DiscriminatorAtChance(), GeneratorAtUnigram(), GeneratorAhead()])
+    failures: list[Failure] = field(
+        default_factory=lambda: [DiscriminatorAtChance(), GeneratorAtUnigram(), GeneratorAhead()]
+    )
 
     def follow(self, interval: Interval) -> list[str]:
         """Return the warnings that are due after the latest updates; none if nothing has changed."""
@@ -68,12 +75,21 @@ class Diagnosis:
             *([each for each in self.history if each.end > now.end - HISTORY_UPDATES] or self.history[-1:]),
             now,
         ]
-        return [f"update {now.end}: {line}" for failure in self.failures for line in failure.follow(self.history, self._accuracy)]
+        return [
+            f"update {now.end}: {line}"
+            for failure in self.failures
+            for line in failure.follow(self.history, self._accuracy)
+        ]
 
     def collapse(self, updates: int) -> str:
         """Describe a reported collapse that has lasted for ``updates`` updates; empty if there is none."""
         for failure in self.failures:
-            if failure.is_collapse and failure.said and failure.since is not None and self.history[-1].end - failure.since >= updates:
+            if (
+                failure.is_collapse
+                and failure.said
+                and failure.since is not None
+                and self.history[-1].end - failure.since >= updates
+            ):
                 return failure.report(self.history[-1], self._accuracy)
         return ""
 
@@ -93,4 +109,6 @@ class Diagnosis:
         """Restore a checkpoint's state."""
         self.gathered = state["gathered"] and Interval(**state["gathered"])
         self.history = [Interval(**each) for each in state["history"]]
-        self.failures = [type(each)(**state["failures"].get(type(each).__name__, {})) for each in self.failures]
+        self.failures = [
+            type(each)(**state["failures"].get(type(each).__name__, {})) for each in self.failures
+        ]

@@ -25,9 +25,14 @@ def read_symbols(path: str | Path) -> list[str]:
         overwrites = line.endswith(OVERWRITE)
         symbol, _, count = line.removesuffix(OVERWRITE).rpartition(" ")
         if not count.lstrip("-").isdigit():
-            raise InputError(f"{path}, line {number}: not a symbol and its count, with a blank between them: {line[:80]!r}")
+            raise InputError(
+                f"{path}, line {number}: not a symbol and its count, with a blank between them: {line[:80]!r}"
+            )
         if symbol in known and not overwrites:
-            raise InputError(f"{path}, line {number}: {symbol!r} stands there twice; use the file made by fairseq-electra vocab")
+            raise InputError(
+                f"{path}, line {number}: {symbol!r} stands there twice; use the file made by fairseq-electra"
+                " vocab"
+            )
         symbols.append(symbol)
         known.add(symbol)
     return symbols

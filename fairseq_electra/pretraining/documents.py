@@ -17,7 +17,9 @@ from fairseq_electra.files.text import MAX_PART_BYTES, Reader, is_blank, read_pa
 
 BLANK_LINES, LINES, HEADINGS = "blank-lines", "lines", "headings"
 DOCUMENT_STARTS = (BLANK_LINES, LINES, HEADINGS)
-_TITLE = re.compile(r"\s*=\s+[^=\s](.*\S)?\s+=\s*")  # title of an article in WikiText and MediaWiki; headings of sections have more signs
+_TITLE = re.compile(
+    r"\s*=\s+[^=\s](.*\S)?\s+=\s*"
+)  # title of an article in WikiText and MediaWiki; headings of sections have more signs
 _HEADING = re.compile(r"\s*=.*\S.*=\s*")
 # bounds of warnings: lines per document; share of documents of one line; share of documents that are only a
 # heading
@@ -42,7 +44,9 @@ def reader_of(column: str | None = None, document_start: str = BLANK_LINES, quot
     )
 
 
-def read_plain(path: str | Path, longest: int = MAX_PART_BYTES, document_start: str = BLANK_LINES) -> Iterator[str]:
+def read_plain(
+    path: str | Path, longest: int = MAX_PART_BYTES, document_start: str = BLANK_LINES
+) -> Iterator[str]:
     """Yield the lines of plain text, with blank lines between documents; arguments as for :func:`reader_of`.
 
     Raises:
@@ -51,14 +55,16 @@ def read_plain(path: str | Path, longest: int = MAX_PART_BYTES, document_start: 
     if is_json(path) or is_table(path):
         raise InputError(
             f"{path} is a table by its name, JSON lines, CSV or TSV, and not plain text; where a command has "
-            f"--text, name its column with "
+            "--text, name its column with "
             "the text; write the text into a file of lines where it has not"
         )
     lines = read_text(path, longest)
     return lines if document_start == BLANK_LINES else _separated(lines, document_start)
 
 
-def read_column(path: str | Path, longest: int = MAX_PART_BYTES, *, column: str, quoted: bool = False) -> Iterator[str]:
+def read_column(
+    path: str | Path, longest: int = MAX_PART_BYTES, *, column: str, quoted: bool = False
+) -> Iterator[str]:
     """Yield the lines of the texts in a column, with blank lines between records and nowhere else.
 
     Args:
@@ -148,7 +154,7 @@ class DocumentCounts:
             return ""
         return (
             f"WARNING: {place}: {self.with_returns:,} of {self.lines:,} lines hold carriage returns, which "
-            f"end no line here; if they "
+            "end no line here; if they "
             "are meant to: tr '\\r' '\\n' < FILE > NEW"
         )
 
@@ -165,7 +171,7 @@ class DocumentCounts:
                 return ""
             return (
                 f"WARNING: {place}: no line among {self.lines:,} is a heading of the form '= Title =', so "
-                f"each file is one document; leave "
+                "each file is one document; leave "
                 "out --documents headings where blank lines stand between documents, or give --documents "
                 "lines if each line is one"
             )
@@ -176,19 +182,19 @@ class DocumentCounts:
         if enough and self.of_a_heading >= OFTEN * self.documents:
             return (
                 f"WARNING: {place}: {self.of_a_heading:,} of {self.documents:,} documents are a heading "
-                f"alone, as blank lines stand around "
+                "alone, as blank lines stand around "
                 "it; --documents headings begins a document at each '= Title =' and passes over blank lines"
             )
         if self.documents <= files and self.lines >= MANY_LINES * files:
             return (
                 f"WARNING: {place}: no blank line among {self.lines:,} lines, so each file is one document; "
-                f"put a blank line between "
+                "put a blank line between "
                 "documents, or give --documents lines if each line is one"
             )
         if enough and self.of_one_line >= NEARLY_ALL * self.documents:
             return (
                 f"WARNING: {place}: {self.of_one_line:,} of {self.documents:,} documents are one line, as "
-                f"blank lines stand around it; if "
+                "blank lines stand around it; if "
                 "they are paragraphs of longer documents, take out the blank lines between those"
             )
         return ""

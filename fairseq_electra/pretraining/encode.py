@@ -11,7 +11,14 @@ from tokenizers import Tokenizer
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import atomic_write
 from fairseq_electra.pretraining.unknown import Unknown
-from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, EOS_ID, LEADING, TOKENIZER_FILE, read_entries, symbols_of
+from fairseq_electra.pretraining.wordpiece import (
+    DICTIONARY_FILE,
+    EOS_ID,
+    LEADING,
+    TOKENIZER_FILE,
+    read_entries,
+    symbols_of,
+)
 
 SPLITS = ("train", "valid", "test")
 LINES_PER_BATCH, CHARACTERS_PER_BATCH = 4096, 1 << 21
@@ -27,7 +34,9 @@ def punctuation_normalizer(language: str = "en") -> Callable[[str], str]:
     return MosesPunctNormalizer(lang=language).normalize
 
 
-def encode_lines(tokenizer: Tokenizer, lines: Iterable[str], unknown: Unknown | None = None) -> Iterator[list[list[int]]]:
+def encode_lines(
+    tokenizer: Tokenizer, lines: Iterable[str], unknown: Unknown | None = None
+) -> Iterator[list[list[int]]]:
     """Encode lines on all cores in batches of a few thousand; yields the ids of each line of a batch.
 
     Args:
@@ -55,7 +64,9 @@ def batches_of(lines: Iterable[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def encode_to_pieces(tokenizer: Tokenizer, lines: Iterable[str], unknown: Unknown | None = None) -> Iterator[str]:
+def encode_to_pieces(
+    tokenizer: Tokenizer, lines: Iterable[str], unknown: Unknown | None = None
+) -> Iterator[str]:
     """Yield a line of tokens, joined by blanks, for each line of text; arguments of :func:`encode_lines`.
 
     Raises:
@@ -67,7 +78,8 @@ def encode_to_pieces(tokenizer: Tokenizer, lines: Iterable[str], unknown: Unknow
         for ids in batch:  # the fast encoder returns nothing but ids
             if unsafe := with_blanks.intersection(ids):
                 raise InputError(
-                    f"the added token {symbols[min(unsafe)]!r} has a blank inside, which separates tokens; write ids, with --destdir DIR"
+                    f"the added token {symbols[min(unsafe)]!r} has a blank inside, which separates tokens;"
+                    " write ids, with --destdir DIR"
                 )
             yield " ".join([symbols[index] for index in ids])
 
@@ -98,9 +110,12 @@ def encode_to_binary(
     copied_dictionary = Path(prefix).parent / DICTIONARY_FILE
     if copied_dictionary.is_file() and copied_dictionary.read_bytes() != dictionary.read_bytes():
         raise InputError(
-            f"{copied_dictionary} is of another vocabulary than {vocabulary}; choose another folder, or remove what is in this one"
+            f"{copied_dictionary} is of another vocabulary than {vocabulary}; choose another folder, or"
+            " remove what is in this one"
         )
-    written = write_binarized(prefix, encode_lines(tokenizer, lines, unknown), tokenizer.get_vocab_size(), EOS_ID)
+    written = write_binarized(
+        prefix, encode_lines(tokenizer, lines, unknown), tokenizer.get_vocab_size(), EOS_ID
+    )
     # with the tokenizer, the data folder is enough to encode new text
     for name in (DICTIONARY_FILE, TOKENIZER_FILE):
         with atomic_write(copied_dictionary.with_name(name), "wb") as copy:
@@ -112,13 +127,21 @@ def check_ids(tokenizer: Tokenizer, vocabulary: str | Path) -> Path:
     """Refuse a vocabulary whose two files have different ids; returns the path of the dictionary."""
     dictionary = Path(vocabulary) / DICTIONARY_FILE
     if not dictionary.is_file():
-        raise InputError(f"no {DICTIONARY_FILE} in {vocabulary}; make one with: fairseq-electra vocab --output {vocabulary} FILE...")
+        raise InputError(
+            f"no {DICTIONARY_FILE} in {vocabulary}; make one with: fairseq-electra vocab --output"
+            f" {vocabulary} FILE..."
+        )
     if symbols_of(tokenizer) != [*LEADING, *read_entries(dictionary)]:
-        raise InputError(f"{vocabulary}: tokenizer.json and {DICTIONARY_FILE} have different ids; make both with fairseq-electra vocab")
+        raise InputError(
+            f"{vocabulary}: tokenizer.json and {DICTIONARY_FILE} have different ids; make both with"
+            " fairseq-electra vocab"
+        )
     return dictionary
 
 
-def write_binarized(prefix: str | Path, batches: Iterable[list[list[int]]], vocabulary_size: int, eos: int) -> tuple[int, int]:
+def write_binarized(
+    prefix: str | Path, batches: Iterable[list[list[int]]], vocabulary_size: int, eos: int
+) -> tuple[int, int]:
     """Write lines of ids in fairseq's mmap format.
 
     Args:

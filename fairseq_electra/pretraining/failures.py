@@ -76,7 +76,9 @@ class DiscriminatorAtChance(Failure):
         """See :meth:`Failure.holds`."""
         if self.said:
             return now.auc < 0.57
-        return now.auc + now.auc_error < 0.55 and (now.recall < 0.01 or now.disc_loss > 0.98 * now.base_rate_loss)
+        return now.auc + now.auc_error < 0.55 and (
+            now.recall < 0.01 or now.disc_loss > 0.98 * now.base_rate_loss
+        )
 
     def report(self, now: Interval, unigram: float) -> str:
         """See :meth:`Failure.report`."""
@@ -115,7 +117,7 @@ class GeneratorAtUnigram(Failure):
             f"the generator has been no better than piece frequencies since update {self.since} "
             f"(mask_token_accuracy {now.accuracy:.2%}, "
             f"always guessing the most frequent piece {unigram:.2%}); start again with what this run lacks "
-            f"of --positions rotary, "
+            "of --positions rotary, "
             "--norm scaled and half of --lr"
         )
 
@@ -148,7 +150,7 @@ class GeneratorAhead(Failure):
             f"the generator has been ahead of the discriminator since update {self.since} (disc_auc "
             f"{now.auc:.3f} and not rising, best "
             f"{self.best:.3f}, while mask_token_accuracy is {now.accuracy:.1%}); start again with a smaller "
-            f"--generator-hidden-size or "
+            "--generator-hidden-size or "
             "half of --lr"
         )
 

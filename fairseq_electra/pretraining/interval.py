@@ -63,7 +63,11 @@ class Interval:
     def auc_error(self) -> float:
         """Standard error of ``auc`` at chance (Mann-Whitney statistic): sqrt((m + n + 1) / (12 m n))."""
         original = self.tokens - self.replaced
-        return math.sqrt((self.tokens + 1) / (12 * self.replaced * original)) if self.replaced and original else math.inf
+        return (
+            math.sqrt((self.tokens + 1) / (12 * self.replaced * original))
+            if self.replaced and original
+            else math.inf
+        )
 
     @property
     def recall(self) -> float:

@@ -48,5 +48,9 @@ def read_record(line: str) -> dict | None:
         return None
     values = {name.removeprefix(f"{subset}_"): value for name, value in logged.items()}
     # fairseq's criterion for sentences logs all its predictions as lists
-    numbers = {name: float(value) for name, value in values.items() if not isinstance(value, list) and value not in (None, "None")}
+    numbers = {
+        name: float(value)
+        for name, value in values.items()
+        if not isinstance(value, list) and value not in (None, "None")
+    }
     return {"subset": subset, **numbers}

@@ -55,7 +55,9 @@ class SumsOnDevice(Meter):
         if layout != self.layout:
             self.read()
         self.layout = layout
-        self.pending = vector if self.pending is None else self.pending + vector  # not in place: several meters share a vector
+        self.pending = (
+            vector if self.pending is None else self.pending + vector
+        )  # not in place: several meters share a vector
 
     def read(self) -> dict[str, float | Tensor]:
         """Wait for the device once, and return all sums: numbers, and vectors on the CPU."""
@@ -73,7 +75,10 @@ class SumsOnDevice(Meter):
     def load_state_dict(self, state_dict: dict) -> None:
         """Restore the sums of a checkpoint."""
         self.reset()
-        self.total = {name: to_current_bins(value) if isinstance(value, Tensor) else value for name, value in state_dict["total"].items()}
+        self.total = {
+            name: to_current_bins(value) if isinstance(value, Tensor) else value
+            for name, value in state_dict["total"].items()
+        }
 
     @property
     def smoothed_value(self) -> None:  # type: ignore[override]

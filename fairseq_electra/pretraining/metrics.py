@@ -12,7 +12,12 @@ from torch import Tensor
 from fairseq_electra.electra.packed import PackedDocuments
 from fairseq_electra.pretraining.log import PER_CENT
 from fairseq_electra.pretraining.meters import SumsOnDevice, pack
-from fairseq_electra.pretraining.score_histogram import BINS, area_under_curve, score_histogram, to_current_bins
+from fairseq_electra.pretraining.score_histogram import (
+    BINS,
+    area_under_curve,
+    score_histogram,
+    to_current_bins,
+)
 
 HISTOGRAM = "_histogram"  # ending of the names of counts that an _auc metric is computed from
 # The meter that all figures are derived from; its leading underscore keeps it out of the log
@@ -34,7 +39,11 @@ SHARES = {
     "disc_recall": ("flagged_replaced", "replaced"),
 }
 DERIVED = ("disc_right", MASKED_PIECES)
-COUNTED = tuple(dict.fromkeys(["masked_unknown", *(name for pair in SHARES.values() for name in pair if name not in DERIVED)]))
+COUNTED = tuple(
+    dict.fromkeys(
+        ["masked_unknown", *(name for pair in SHARES.values() for name in pair if name not in DERIVED)]
+    )
+)
 IN_PER_CENT = tuple(name for name in SHARES if name.endswith(PER_CENT))
 GENERATOR_METRICS = ("loss", "masked_lm_loss", "masked_lm_accuracy", "mask_token_accuracy", "gen_entropy")
 NOT_ALWAYS_LOGGED = ("disc_precision",)  # has no value while no token is flagged, as at the start of training
@@ -54,8 +63,12 @@ def fixed_histograms(model, sample: dict) -> dict[str, Tensor]:
     ends = net_input.get("document_ends")
     documents = None if ends is None else PackedDocuments.of(ends, net_input["src_tokens"].shape[1])
     for name, fixed in sample.get("fixed", {}).items():
-        logits = model.discriminate(fixed["tokens"], net_input["segment_ids"], net_input["padding_mask"], documents)
-        histograms[name + HISTOGRAM] = score_histogram(logits.float(), fixed["is_replaced"], ~net_input["padding_mask"])
+        logits = model.discriminate(
+            fixed["tokens"], net_input["segment_ids"], net_input["padding_mask"], documents
+        )
+        histograms[name + HISTOGRAM] = score_histogram(
+            logits.float(), fixed["is_replaced"], ~net_input["padding_mask"]
+        )
     return histograms
 
 
@@ -104,7 +117,11 @@ def share_of(total: dict, name: str) -> float | None:
     if not total.get(denominator, 0) > 0:
         return None
     if numerator == "disc_right":
-        return unit * (total["ntokens"] - total["replaced"] - total["flagged"] + 2 * total["flagged_replaced"]) / total[denominator]
+        return (
+            unit
+            * (total["ntokens"] - total["replaced"] - total["flagged"] + 2 * total["flagged_replaced"])
+            / total[denominator]
+        )
     return unit * total[numerator] / total[denominator]
 
 
@@ -129,7 +146,11 @@ def _restore_averages(meters: MetersDict) -> None:
     for name, (numerator, denominator) in SHARES.items():
         average = meters.get(name)
         if isinstance(average, AverageMeter):
-            total |= {key: value for key, value in ((denominator, average.count), (numerator, average.sum)) if key not in DERIVED}
+            total |= {
+                key: value
+                for key, value in ((denominator, average.count), (numerator, average.sum))
+                if key not in DERIVED
+            }
             # replaces the meter: MetersDict itself allows no second meter of a name
             OrderedDict.__setitem__(meters, name, MetersDict._DerivedMeter(partial(_logged_share, name)))
     histogram = meters.get("_disc_histogram")

@@ -99,7 +99,9 @@ def _find_patterns(left: np.ndarray, row_length: int) -> list[tuple[list[int], i
     return patterns
 
 
-def gather_packed(ids: np.ndarray, documents: RowSpans, packing: Packing, numbers: np.ndarray, row_length: int) -> RowBatch:
+def gather_packed(
+    ids: np.ndarray, documents: RowSpans, packing: Packing, numbers: np.ndarray, row_length: int
+) -> RowBatch:
     """Read packed rows: ``<s> A </s> B </s> <s> A </s> ...``, padded on the right.
 
     Args:

@@ -35,8 +35,8 @@ class RunningText:
 
     Args:
         files: plain text, one paragraph or sentence per line; with ``column`` JSON lines, CSV or TSV, by
-            their names. Each may be compressed, ``.gz`` or ``.xz``; ``-`` is standard input. The end of a file
-            ends its document.
+            their names. Each may be compressed, ``.gz`` or ``.xz``; ``-`` is standard input. The end of a
+            file ends its document.
         column: the column with the text; each record is a document.
         quoted: cells of a TSV may stand in quotes.
         by: where documents of plain text begin, one of :data:`documents.DOCUMENTS`; None: after blank lines,
@@ -61,7 +61,9 @@ class RunningText:
         moses: str | None = None,
     ):
         if column and document_start:
-            raise InputError("--documents is for plain text: with --text, each record is a document; leave one of them out")
+            raise InputError(
+                "--documents is for plain text: with --text, each record is a document; leave one of them out"
+            )
         self.files, self.column, self.document_start, self.moses = list(files), column, document_start, moses
         self._read = reader_of(column, document_start or BLANK_LINES, quoted)
         self.documents, self.unknown = DocumentCounts(), Unknown()
@@ -74,7 +76,9 @@ class RunningText:
         """
         return self._normalized(self.documents.over(read_texts(self.files, self._read)))
 
-    def sample(self, millions: float = SAMPLE, seed: int = 1, progress: Progress | None = None) -> Iterator[str]:
+    def sample(
+        self, millions: float = SAMPLE, seed: int = 1, progress: Progress | None = None
+    ) -> Iterator[str]:
         """Yield lines to learn a vocabulary from: all lines, or a random sample.
 
         Args:
@@ -100,7 +104,9 @@ class RunningText:
         """
         warnings = [self.unknown.warning(place), self.documents.warning_of_returns(place)]
         if not self.column and self.document_start != BLANK_LINES:  # no warning if blank lines were asked for
-            warnings.append(self.documents.warning(place, len(self.files), self.document_start or BLANK_LINES))
+            warnings.append(
+                self.documents.warning(place, len(self.files), self.document_start or BLANK_LINES)
+            )
         return [warning for warning in warnings if warning]
 
 
@@ -139,7 +145,9 @@ def learn_vocabulary(
         InputError: a number is out of its range, the text is empty, or has too many characters for ``size``.
     """
     if size <= len(LEADING) + 1:
-        raise InputError(f"--size must be above {len(LEADING) + 1}, the number of special symbols, got {size}")
+        raise InputError(
+            f"--size must be above {len(LEADING) + 1}, the number of special symbols, got {size}"
+        )
     if min_frequency < 0:
         raise InputError(f"--min-frequency must be 0 or more, got {min_frequency}")
     if not 0 < character_coverage <= 1:
@@ -173,8 +181,10 @@ class Encoded(NamedTuple):
     warnings: list[str]
 
 
-def encode_text(text: RunningText, vocabulary: str | Path, prefix: str | Path, progress: Progress | None = None) -> Encoded:
-    """Write ``PREFIX.bin`` and ``PREFIX.idx``, which fairseq trains on, and the vocabulary's two files beside them.
+def encode_text(
+    text: RunningText, vocabulary: str | Path, prefix: str | Path, progress: Progress | None = None
+) -> Encoded:
+    """Write ``PREFIX.bin`` and ``PREFIX.idx`` for fairseq, and the vocabulary's two files beside them.
 
     Args:
         text: text to encode; its counts grow.
@@ -190,7 +200,9 @@ def encode_text(text: RunningText, vocabulary: str | Path, prefix: str | Path, p
     return Encoded(number, ids, text.warnings(str(prefix)))
 
 
-def text_as_pieces(text: RunningText, vocabulary: str | Path, progress: Progress | None = None) -> Iterator[str]:
+def text_as_pieces(
+    text: RunningText, vocabulary: str | Path, progress: Progress | None = None
+) -> Iterator[str]:
     """Yield a line of tokens, joined by blanks, for each line of text, for ``fairseq-preprocess``.
 
     Args:

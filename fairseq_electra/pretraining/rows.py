@@ -16,10 +16,14 @@ from fairseq_electra.electra.hashing import Stream, bits, fractions, row_keys
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID, PAD_ID
 
-SINGLE_SEGMENT_PROB = 0.1  # google-research/electra build_pretraining_dataset.py::ExampleBuilder._create_example
+SINGLE_SEGMENT_PROB = (
+    0.1  # google-research/electra build_pretraining_dataset.py::ExampleBuilder._create_example
+)
 SHORT_ROW_PROB = 0.05  # the same file, end of _create_example
 SHORTEST_ROW = 5
-TOKENS_PER_PART = 1 << 24  # rows are found in parts of the corpus of about this size, which bounds the memory needed
+TOKENS_PER_PART = (
+    1 << 24
+)  # rows are found in parts of the corpus of about this size, which bounds the memory needed
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,9 @@ class RowBatch(NamedTuple):
     tokens: np.ndarray  # (B, T), int32
     segments: np.ndarray  # (B, T), int32: 0 in the first segment and in padding, 1 in the second
     lengths: np.ndarray  # (B,), int64: tokens of each row without padding
-    document_ends: np.ndarray | None = None  # (B, D), int32: see packing.gather_packed; None for rows that are not packed
+    document_ends: np.ndarray | None = (
+        None  # (B, D), int32: see packing.gather_packed; None for rows that are not packed
+    )
 
 
 class _Segments(NamedTuple):
@@ -118,7 +124,9 @@ def build_rows(
     id_start = start + np.searchsorted(token_ends, start, side="right")
     end = start + first + second
     id_end = end + np.searchsorted(token_ends, end, side="left")
-    return RowSpans(id_start, (id_end - id_start).astype(np.int32), first.astype(np.uint16), second.astype(np.uint16))
+    return RowSpans(
+        id_start, (id_end - id_start).astype(np.int32), first.astype(np.uint16), second.astype(np.uint16)
+    )
 
 
 def last_lines(line_sizes: np.ndarray) -> np.ndarray:
@@ -136,7 +144,9 @@ def _parts(document_ends: np.ndarray) -> list[slice]:
     return [slice(int(start), int(end)) for start, end in itertools.pairwise(edges)]
 
 
-def _draw_rows(document_lengths: np.ndarray, row_length: int, pairs: bool, seed: int, first_document: int) -> _DrawnRows:
+def _draw_rows(
+    document_lengths: np.ndarray, row_length: int, pairs: bool, seed: int, first_document: int
+) -> _DrawnRows:
     """Draw each document's rows. Row j depends on nothing but the seed, the document's number and j."""
     rows_per_document = document_lengths // max(row_length - 3, 1) + 1
     while True:

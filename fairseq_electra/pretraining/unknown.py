@@ -15,7 +15,9 @@ from fairseq_electra.pretraining.wordpiece import UNK_ID
 WARNING_SHARE = 0.01
 LINES_SAMPLED = 256  # of a batch, whose unknown characters are counted in a second pass
 IDS_CHECKED = 1 << 22  # of a binarized text
-PREDICTION_REMEDY = "the model cannot tell these words apart; use one whose vocabulary was made from text like this"
+PREDICTION_REMEDY = (
+    "the model cannot tell these words apart; use one whose vocabulary was made from text like this"
+)
 PRETRAINING_REMEDY = (
     "the model cannot learn from unknown words; make the vocabulary from this text, with "
     "--character-coverage 1 for all of its "
@@ -50,7 +52,9 @@ class Unknown:
         self.characters += sum(len(line) - line.count(" ") for line in lines)
         if unknown:
             with_some = [line for line, count in zip(lines, counts, strict=True) if count]
-            self.unknown_characters += unknown * characters_per_unknown(tokenizer, with_some[:: -(-len(with_some) // LINES_SAMPLED)])
+            self.unknown_characters += unknown * characters_per_unknown(
+                tokenizer, with_some[:: -(-len(with_some) // LINES_SAMPLED)]
+            )
 
     @property
     def share_of_ids(self) -> float:
@@ -80,7 +84,9 @@ class Unknown:
 def characters_per_unknown(tokenizer: Tokenizer, lines: Sequence[str]) -> float:
     """Return the average number of characters behind each ``<unk>`` of some lines; 0 if there is none."""
     behind = unknown = 0
-    for encoding in tokenizer.encode_batch(list(lines), add_special_tokens=False):  # the fast encoder has no offsets
+    for encoding in tokenizer.encode_batch(
+        list(lines), add_special_tokens=False
+    ):  # the fast encoder has no offsets
         for index, (begin, end) in zip(encoding.ids, encoding.offsets, strict=True):
             if index == UNK_ID:
                 unknown, behind = unknown + 1, behind + end - begin
@@ -112,4 +118,6 @@ def unknown_shares(ids: np.ndarray, line_sizes: np.ndarray) -> tuple[float, floa
     text = line_sizes[: len(ends)] - 1
     unknown = np.add.reduceat((ids[: ends[-1]] == UNK_ID).astype(np.int64), np.append(0, ends[:-1]))
     filled = text > 0
-    return float(unknown.sum() / max(text.sum(), 1)), float((unknown == text)[filled].mean()) if filled.any() else 0.0
+    return float(unknown.sum() / max(text.sum(), 1)), (
+        float((unknown == text)[filled].mean()) if filled.any() else 0.0
+    )

@@ -24,7 +24,9 @@ CONTINUATION = "##"
 TOKENIZER_FILE, DICTIONARY_FILE = "tokenizer.json", "dict.txt"
 CHARACTER_COVERAGE = 0.9999
 WORDS_IN_A_TEXT, TEXTS_AT_ONCE = 4096, 512
-MAX_CHARACTERS_PER_WORD = 200  # longer words become <unk>, as in google-research/electra model/tokenization.py
+MAX_CHARACTERS_PER_WORD = (
+    200  # longer words become <unk>, as in google-research/electra model/tokenization.py
+)
 
 
 def train_wordpiece(
@@ -92,7 +94,7 @@ def train_wordpiece(
     if len(pieces) > size - 1:
         raise InputError(
             f"a vocabulary of {size} has no room for the {len(pieces) - len(LEADING):,} pieces of one "
-            f"character "
+            "character "
             f"in this text; give --size {2 * len(pieces)} or more, or a lower --character-coverage"
         )
     vocabulary = {piece: index for index, piece in enumerate([*pieces, MASK])}
@@ -134,7 +136,9 @@ def _needs_marks(texts: Counter[str], say: Callable[[str], object]) -> bool:
     """Tell whether the script of a text needs its marks, and report what happens to them."""
     marks = count_marks(texts)
     if marks.are_letters:
-        say(f"accents and other marks are kept, as the script needs them: stripping them would change {marks}")
+        say(
+            f"accents and other marks are kept, as the script needs them: stripping them would change {marks}"
+        )
     elif marks.accents + marks.signs:
         say(f"accents are stripped, as in the original, which changes {marks}; --keep-accents keeps them")
     return marks.are_letters
@@ -211,23 +215,33 @@ def sample_lines(
     """
     progress = progress or Progress()
     if not max_characters:
-        yield from progress.over((line for path in paths for line in read(path, MAX_PART_BYTES)), "reading the text", "lines")
+        yield from progress.over(
+            (line for path in paths for line in read(path, MAX_PART_BYTES)), "reading the text", "lines"
+        )
         return
     for path in paths:
         if not Path(path).is_file() and (str(path) == "-" or Path(path).exists()):
             raise InputError(
-                f"a sample needs files that can be read twice, and {path} is not one; give a file, or take all with --sample 0"
+                f"a sample needs files that can be read twice, and {path} is not one; give a file, or take"
+                " all with --sample 0"
             )
     whole = (line for path in paths for line in read(path, MAX_PART_BYTES))
     total = sum(map(len, progress.over(whole, "counting the text's characters", "lines")))
-    longest = MAX_PART_BYTES if total <= max_characters else min(MAX_PART_BYTES, max(64, max_characters // 20))
-    lines = progress.over((line for path in paths for line in read(path, longest)), "drawing lines of the text", "lines")
+    longest = (
+        MAX_PART_BYTES if total <= max_characters else min(MAX_PART_BYTES, max(64, max_characters // 20))
+    )
+    lines = progress.over(
+        (line for path in paths for line in read(path, longest)), "drawing lines of the text", "lines"
+    )
     drawn = False
     for line in draw_lines(lines, max_characters / max(total, 1), seed):
         drawn = drawn or bool(line)
         yield line
     if total and not drawn:
-        raise InputError(f"a sample of {max_characters:,} of the text's {total:,} characters holds no line; give a larger --sample")
+        raise InputError(
+            f"a sample of {max_characters:,} of the text's {total:,} characters holds no line; give a larger"
+            " --sample"
+        )
 
 
 def draw_lines(lines: Iterable[str], share: float, seed: int = 1) -> Iterator[str]:
@@ -257,7 +271,9 @@ def write_entries(path: str | Path, entries: Sequence[str]) -> None:
     """
     broken = [entry for entry in entries if "\n" in entry or "\r" in entry]
     if broken:
-        raise InputError(f"{Path(path).name} has one entry per line, and {broken[0]!r} holds a line end; remove it")
+        raise InputError(
+            f"{Path(path).name} has one entry per line, and {broken[0]!r} holds a line end; remove it"
+        )
     with atomic_write(path) as stream:
         stream.writelines(f"{entry} 1\n" for entry in entries)
 
@@ -276,7 +292,9 @@ def read_entries(path: str | Path) -> list[str]:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no dictionary: not UTF-8 ({error}); use the one made by fairseq-electra vocab") from error
+        raise InputError(
+            f"{path} is no dictionary: not UTF-8 ({error}); use the one made by fairseq-electra vocab"
+        ) from error
 
 
 def load_wordpiece(folder: str | Path) -> Tokenizer:
@@ -287,11 +305,15 @@ def load_wordpiece(folder: str | Path) -> Tokenizer:
     """
     path = Path(folder) / TOKENIZER_FILE
     if not path.is_file():
-        raise InputError(f"no {TOKENIZER_FILE} in {folder}; make one with: fairseq-electra vocab --output {folder} FILE...")
+        raise InputError(
+            f"no {TOKENIZER_FILE} in {folder}; make one with: fairseq-electra vocab --output {folder} FILE..."
+        )
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises plain Exception
-        raise InputError(f"{path} is no tokenizer ({error}); make it again with: fairseq-electra vocab") from error
+        raise InputError(
+            f"{path} is no tokenizer ({error}); make it again with: fairseq-electra vocab"
+        ) from error
     tokenizer.encode_special_tokens = True  # not kept in the file
     tokenizer.no_truncation()
     tokenizer.no_padding()

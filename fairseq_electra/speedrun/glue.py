@@ -43,13 +43,17 @@ def read_tasks(folder: Path, names: Sequence[str]) -> dict[str, tuple[dict[str, 
         missing = [split for split in ("train", "valid") if split not in splits]
         if missing:
             files = " and ".join(GLUE[name].files[split][0] for split in missing)
-            raise InputError(f"{folder}: {name} has no {files}; add it, or choose the tasks to fine-tune on with --tasks")
+            raise InputError(
+                f"{folder}: {name} has no {files}; add it, or choose the tasks to fine-tune on with --tasks"
+            )
         check_task(splits, info, GLUE[name].unordered)
         tasks[name] = (splits, info)
     return tasks
 
 
-def prepare(folder: Path, names: Sequence[str], vocabulary: Path, destination: Path, say: Callable[[str], object]) -> None:
+def prepare(
+    folder: Path, names: Sequence[str], vocabulary: Path, destination: Path, say: Callable[[str], object]
+) -> None:
     """Write the folder of each task; unordered pairs are written in both orders, as the recipes assume.
 
     Args:
@@ -79,7 +83,9 @@ def short_options(size: str) -> tuple[str, ...]:
     return ("--bias-correction", *(("--pooling", pooling) if pooling != "first" else ()))
 
 
-def estimated_seconds(folders: Sequence[Path], size: str, seeds: int, machine: "Machine", tokens_per_second: float) -> float:
+def estimated_seconds(
+    folders: Sequence[Path], size: str, seeds: int, machine: "Machine", tokens_per_second: float
+) -> float:
     """Estimate the total duration of all fine-tuning runs in seconds.
 
     Args:

@@ -95,7 +95,9 @@ def this_cpu() -> Machine:
     return Machine("cpu", processor(), cpu_has_bf16(), torch.get_num_threads())
 
 
-def bytes_needed(discriminator: EncoderSizes, generator: EncoderSizes, num_tokens: int, characters: int, finetunings: int) -> int:
+def bytes_needed(
+    discriminator: EncoderSizes, generator: EncoderSizes, num_tokens: int, characters: int, finetunings: int
+) -> int:
     """Estimate the largest disk space in bytes that a speedrun uses at any time.
 
     Args:

@@ -13,7 +13,15 @@ from fairseq_electra.pretraining.log import read_record
 from fairseq_electra.pretraining.recipes import SHORT_RUNS, TOKENS
 from fairseq_electra.speedrun.machine import Machine
 from fairseq_electra.speedrun.one_run import follow
-from fairseq_electra.speedrun.plan import Candidate, Pace, Plan, choose_size, rows_for, sees_enough_tokens, updates_in
+from fairseq_electra.speedrun.plan import (
+    Candidate,
+    Pace,
+    Plan,
+    choose_size,
+    rows_for,
+    sees_enough_tokens,
+    updates_in,
+)
 from fairseq_electra.speedrun.pretraining import training_arguments
 
 UPDATES = {"cpu": 30, "cuda": 200}  # updates of a short run, about ten seconds
@@ -58,7 +66,9 @@ def choose(
     measured: dict[str, Measured] = {}
     for size, parameters in sizes.items():
         # a larger model sees fewer tokens than a smaller one
-        if measured and not sees_enough_tokens(list(measured.values())[-1].tokens_per_second * seconds, parameters):
+        if measured and not sees_enough_tokens(
+            list(measured.values())[-1].tokens_per_second * seconds, parameters
+        ):
             break
         current = _measure_fitting(size, rows or MODEL_SIZES[size].pretraining.batch, rows is None, measure)
         if rows is None:
@@ -70,7 +80,10 @@ def choose(
             f"    {size}: {current.tokens_per_second:,.0f} tokens/s with {current.rows} rows of {TOKENS}; "
             f"{current.pace.start:.0f} s to start, {current.pace.close:.1f} s to validate and save"
         )
-    candidates = [Candidate(size, each.rows * TOKENS * updates_in(seconds, each.pace), sizes[size]) for size, each in measured.items()]
+    candidates = [
+        Candidate(size, each.rows * TOKENS * updates_in(seconds, each.pace), sizes[size])
+        for size, each in measured.items()
+    ]
     return measured[choose_size(candidates)]
 
 

@@ -22,7 +22,9 @@ LOG_RECORDS = 100  # records in the log of a run
 NEVER = "1000000"
 
 
-def training_arguments(data: Path, save_dir: Path, plan: Plan, machine: Machine, tokens: int = TOKENS) -> list[str]:
+def training_arguments(
+    data: Path, save_dir: Path, plan: Plan, machine: Machine, tokens: int = TOKENS
+) -> list[str]:
     """Return the arguments of ``fairseq-train`` that carry out a plan.
 
     Args:
@@ -125,7 +127,9 @@ class TrainingRun:
         say: Called with each line of progress.
     """
 
-    def __init__(self, plan: Plan, clock: Clock, pace: Pace, seconds: float, state: State, say: Callable[[str], None]):
+    def __init__(
+        self, plan: Plan, clock: Clock, pace: Pace, seconds: float, state: State, say: Callable[[str], None]
+    ):
         self.plan, self.clock, self.pace = plan, clock, pace
         self.seconds, self.state, self.say = seconds, state, say
         self.clock_at_start = replace(clock)

@@ -52,7 +52,9 @@ class Published:
         return training_flops(row.encoder, row.generator, BERT_VOCABULARY, self.row_length, rows)
 
 
-def training_flops(discriminator: EncoderSizes, generator: EncoderSizes, num_tokens: int, row_length: int, rows: float) -> dict[str, float]:
+def training_flops(
+    discriminator: EncoderSizes, generator: EncoderSizes, num_tokens: int, row_length: int, rows: float
+) -> dict[str, float]:
     """Count the FLOPs of a pre-training in two conventions, as if all rows were full.
 
     Args:
@@ -89,8 +91,10 @@ SMALL = Published(
     },
     "small",
     *(128, 128, 1_000_000),
-    note=f"The paper states 1.4e18 FLOPs for the small model trained for this long ({PAPER}); "
-    "1.29e18 is the count of its own script, which is used here.",
+    note=(
+        f"The paper states 1.4e18 FLOPs for the small model trained for this long ({PAPER}); "
+        "1.29e18 is the count of its own script, which is used here."
+    ),
 )
 BASE = Published(
     "ELECTRA-Base",
@@ -137,7 +141,9 @@ PUBLISHED_MEANS = (
 def nearest_published(size: str) -> Published:
     """Return the published model whose hidden size is nearest, as a ratio, to that of a model size."""
     hidden = MODEL_SIZES[size].encoder.hidden_size
-    return min((SMALL, BASE), key=lambda each: abs(math.log(MODEL_SIZES[each.size].encoder.hidden_size / hidden)))
+    return min(
+        (SMALL, BASE), key=lambda each: abs(math.log(MODEL_SIZES[each.size].encoder.hidden_size / hidden))
+    )
 
 
 def nearest_mean(flops: float) -> PublishedMean:

@@ -57,7 +57,11 @@ class Stages:
             text = self.check_input()
         state = State(self.folder, self.settings)
         results = state.result("report") or self.run_stages(state, text)
-        names = [name for name in (report.README, RESULTS_FILE, report.CARD, CHECKPOINT, report.EXPORTED) if (self.folder / name).exists()]
+        names = [
+            name
+            for name in (report.README, RESULTS_FILE, report.CARD, CHECKPOINT, report.EXPORTED)
+            if (self.folder / name).exists()
+        ]
         return f"\n{markdown(results)}\n\n{self.folder} holds {', '.join(names)}"
 
     def check_input(self) -> Text:
@@ -77,11 +81,16 @@ class Stages:
     def run_stages(self, state: State, surveyed: Text | None) -> dict[str, Any]:
         """Run all stages in order; returns the content of results.json."""
         text = Text(**state.stage("text", lambda: asdict(surveyed or self.check_input())))
-        self.say(f"    {text.characters:,} characters in {text.documents:,} documents; held out: {text.valid_characters:,} characters")
+        self.say(
+            f"    {text.characters:,} characters in {text.documents:,} documents; held out:"
+            f" {text.valid_characters:,} characters"
+        )
         self.say("2/6 vocabulary and encoding")
         num_tokens = state.stage("vocabulary", lambda: self.learn_vocabulary(text))
         encoded = state.stage("encoding", lambda: self.encode(text))
-        self.say(f"    {num_tokens:,} pieces; train has {encoded['train']:,} tokens, valid {encoded['valid']:,}")
+        self.say(
+            f"    {num_tokens:,} pieces; train has {encoded['train']:,} tokens, valid {encoded['valid']:,}"
+        )
         self.say(f"3/6 measuring {self.machine.description}")
         chosen = state.stage("plan", lambda: self.choose_plan(text, num_tokens))
         plan, pace = Plan(**chosen["plan"]), Pace(**chosen["pace"])
@@ -179,9 +188,14 @@ class Stages:
         finetuning_flops = encoder_flops(networks(plan.size)[0]).of_step(TOKENS, TOKENS**2, 0)
         speed = plan.rows * TOKENS / pace.update * pretraining_flops / finetuning_flops
         seconds = glue.estimated_seconds(folders, plan.size, seeds, self.machine, speed)
-        self.say(f"5/6 fine-tuning on {', '.join(tasks)} with {seeds} seeds: {len(tasks) * seeds} runs, about {clock_time(seconds)}")
+        self.say(
+            f"5/6 fine-tuning on {', '.join(tasks)} with {seeds} seeds: {len(tasks) * seeds} runs, about"
+            f" {clock_time(seconds)}"
+        )
         checkpoint = self.folder / CHECKPOINT
-        return glue.finetune(checkpoint, folders, self.folder / "finetuning", plan.size, seeds, self.machine, state, self.say)
+        return glue.finetune(
+            checkpoint, folders, self.folder / "finetuning", plan.size, seeds, self.machine, state, self.say
+        )
 
     def results(
         self,

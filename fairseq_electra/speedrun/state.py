@@ -46,11 +46,15 @@ class State:
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise InputError(f"another speedrun is running in {folder}; wait until it ends, or give another --output") from error
+            raise InputError(
+                f"another speedrun is running in {folder}; wait until it ends, or give another --output"
+            ) from error
         # read only after locking, because a run that has just ended may have written more
         if holds_speedrun(folder):
             self.values = self._read()
-            differs = [name for name, value in self.values["arguments"].items() if arguments.get(name) != value]
+            differs = [
+                name for name, value in self.values["arguments"].items() if arguments.get(name) != value
+            ]
             if differs:
                 raise InputError(
                     f"{folder} was started with a different {' and '.join(differs)}; "
@@ -87,7 +91,10 @@ class State:
             if not all(isinstance(values[part], dict) for part in ("arguments", "done", "notes")):
                 raise ValueError("parts are missing")
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self.path} is damaged ({error}); remove the folder and start again, or give another --output") from error
+            raise InputError(
+                f"{self.path} is damaged ({error}); remove the folder and start again, or give another"
+                " --output"
+            ) from error
         return values
 
     def _write(self) -> None:

@@ -56,7 +56,10 @@ def scores(study: dict[str, Any], published: Published) -> str:
             shown = "" if known is None else f"{known:.1f}"
             lines.append(f"| {task}, {metric} | {score['median']:.1f} ({spread}{notes}) | {shown} |")
     if len(ours) > 1:
-        lines.append(f"| mean of these {len(ours)} tasks | {statistics.fmean(ours):.1f} | {statistics.fmean(theirs):.1f} |")
+        lines.append(
+            f"| mean of these {len(ours)} tasks | {statistics.fmean(ours):.1f} |"
+            f" {statistics.fmean(theirs):.1f} |"
+        )
     return "\n".join(lines)
 
 
@@ -87,7 +90,11 @@ def costs(results: dict[str, Any], published: Published) -> str:
         ),
         ("parameters of the discriminator", f"{results['parameters']:,}", ""),
         ("device-seconds of pre-training", f"{seconds['pretraining']:,.0f}", ""),
-        *([("device-seconds of fine-tuning", f"{seconds['finetuning']:,.0f}", "")] if "finetuning" in seconds else []),
+        *(
+            [("device-seconds of fine-tuning", f"{seconds['finetuning']:,.0f}", "")]
+            if "finetuning" in seconds
+            else []
+        ),
     ]
     lines = [f"| pre-training | this run | {published.name} |", "|---|---|---|"]
     return "\n".join([*lines, *(f"| {name} | {ours} | {theirs} |" for name, ours, theirs in rows)])
@@ -99,8 +106,10 @@ def sources(results: dict[str, Any], published: Published) -> str:
     ratio = nearest.flops / results["flops"]["paper"]
     lines = [
         f"{published.name}: {published.source}. {published.note}".rstrip(),
-        f"The published mean of eight GLUE tasks with the nearest FLOPs: {nearest.name}, "
-        f"{nearest.score} with {nearest.flops:.1e} FLOPs, "
-        f"{ratio:,.{0 if ratio > 10 else 1}f} times those of this run ({PAPER}).",
+        (
+            f"The published mean of eight GLUE tasks with the nearest FLOPs: {nearest.name}, "
+            f"{nearest.score} with {nearest.flops:.1e} FLOPs, "
+            f"{ratio:,.{0 if ratio > 10 else 1}f} times those of this run ({PAPER})."
+        ),
     ]
     return "\n\n".join(lines)

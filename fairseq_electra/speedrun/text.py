@@ -94,7 +94,9 @@ def survey(files: Sequence[str]) -> Text:
     """
     for file in files:
         if not Path(file).is_file() and (file == "-" or Path(file).exists()):
-            raise InputError(f"{file} is not a file that can be read several times; give plain, .gz or .xz files")
+            raise InputError(
+                f"{file} is not a file that can be read several times; give plain, .gz or .xz files"
+            )
     documents, hashes, lengths = 0, array("Q"), array("q")
     for unit in units(files):
         documents += unit.starts_document
@@ -114,7 +116,8 @@ def survey(files: Sequence[str]) -> Text:
     valid = int(np.array(lengths)[hash_array < threshold].sum())
     if valid > total / 2:
         raise InputError(
-            "the text repeats itself, or its lines are so long that no part of it can be held out; give more text, one paragraph per line"
+            "the text repeats itself, or its lines are so long that no part of it can be held out; give more"
+            " text, one paragraph per line"
         )
     return Text(tuple(map(str, files)), total, documents, valid, threshold)
 

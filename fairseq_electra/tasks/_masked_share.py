@@ -37,7 +37,10 @@ class MaskedShare:
         if self._known or not len(rows):
             return
         self.value, self._known = rows.masked_share(), True
-        logger.info(f"{name}: {self.value:.4f} of the tokens are masked, for --mask-prob {self._mask_prob:g}; --disc-weight counts on this")
+        logger.info(
+            f"{name}: {self.value:.4f} of the tokens are masked, for --mask-prob {self._mask_prob:g};"
+            " --disc-weight counts on this"
+        )
 
     @functools.cached_property
     def _here(self) -> list[str]:
@@ -55,7 +58,10 @@ class MaskedShare:
         """
         if state is None:
             self._known = True
-            logger.info(f"the run began with --mask-prob {self._mask_prob:g} as the share of masked tokens, and goes on so")
+            logger.info(
+                f"the run began with --mask-prob {self._mask_prob:g} as the share of masked tokens, and goes"
+                " on so"
+            )
         elif state["options"] == self._options and _overlap(state.get("texts"), self._here):
             self.value, self._known = state["value"], True
 

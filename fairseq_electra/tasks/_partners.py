@@ -19,12 +19,19 @@ def check_model(cfg: Any) -> None:
     name = getattr(cfg, "_name", None)
     model_class = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY.get(name)
     if model_class is None or not issubclass(model_class, ElectraModel):
-        sizes = [arch for arch, model in ARCH_MODEL_REGISTRY.items() if model is ElectraModel and arch != "electra"]
-        raise InputError(f"--arch {'is missing' if name is None else name}: --task electra_pretraining needs one of {', '.join(sizes)}")
+        sizes = [
+            arch for arch, model in ARCH_MODEL_REGISTRY.items() if model is ElectraModel and arch != "electra"
+        ]
+        raise InputError(
+            f"--arch {'is missing' if name is None else name}: --task electra_pretraining needs one of"
+            f" {', '.join(sizes)}"
+        )
 
 
 def check_criterion(cfg: Any) -> None:
     """Refuse every criterion but replaced-token detection."""
     name = getattr(cfg, "_name", None)
     if not issubclass(CRITERION_REGISTRY.get(name, object), ReplacedTokenDetection):
-        raise InputError(f"--criterion {name}: --task electra_pretraining needs --criterion replaced_token_detection")
+        raise InputError(
+            f"--criterion {name}: --task electra_pretraining needs --criterion replaced_token_detection"
+        )

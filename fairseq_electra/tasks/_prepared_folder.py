@@ -63,7 +63,9 @@ class PreparedFolderTask(FairseqTask, ABC):
             InputError: the folder was prepared for another task, or ``--max-valid-steps`` is given.
         """
         if cfg.max_valid_steps:
-            raise InputError(f"--max-valid-steps {cfg.max_valid_steps}: scores are those of the whole set; leave it out")
+            raise InputError(
+                f"--max-valid-steps {cfg.max_valid_steps}: scores are those of the whole set; leave it out"
+            )
         info = read_task_info(cfg.data)
         if info.kind != cls.kind:
             raise InputError(f"{cfg.data} was prepared for --task {info.kind}, not {cls.kind}")
@@ -98,13 +100,22 @@ class PreparedFolderTask(FairseqTask, ABC):
     def check_split(self, split: str) -> None:
         """Refuse a split that does not exist or has no labels."""
         if split not in self.info.examples:
-            raise InputError(f"{self.cfg.data} has no {split}, it has {', '.join(self.info.examples)}; name one of these")
+            raise InputError(
+                f"{self.cfg.data} has no {split}, it has {', '.join(self.info.examples)}; name one of these"
+            )
         if split in self.info.unlabelled:
-            raise InputError(f"{split} of {self.cfg.data} has no labels; apply the model to its file with fairseq-electra predict")
+            raise InputError(
+                f"{split} of {self.cfg.data} has no labels; apply the model to its file with fairseq-electra"
+                " predict"
+            )
 
     def warn_of_unknown_text(self, split: str) -> None:
         """Warn of a training text with many tokens that are not in the vocabulary."""
-        unknown = unknown_in_folder(self.cfg.data, split, len(self.dictionary)) if split == self.cfg.train_subset else ""
+        unknown = (
+            unknown_in_folder(self.cfg.data, split, len(self.dictionary))
+            if split == self.cfg.train_subset
+            else ""
+        )
         if unknown and get_global_rank() == 0:
             logger.warning(unknown)
 
@@ -153,7 +164,9 @@ class PreparedFolderTask(FairseqTask, ABC):
         score = self._scores[split][name]
         return score if name.endswith("threshold") else round(score, 2)  # a threshold is given to predict
 
-    def warn_if_all_predictions_are_equal(self, said: np.ndarray, name: Callable[[list[float]], str], examples: str) -> None:
+    def warn_if_all_predictions_are_equal(
+        self, said: np.ndarray, name: Callable[[list[float]], str], examples: str
+    ) -> None:
         """Warn of a model that predicts the same for all examples.
 
         Args:

@@ -27,7 +27,11 @@ class ElectraPretrainingConfig(FairseqDataclass):
 
     data: str = field(
         default=MISSING,
-        metadata={"help": "folder with dict.txt, train.bin, train.idx, valid.bin, ...; a:b:c for one folder an epoch"},
+        metadata={
+            "help": (
+                "folder with dict.txt, train.bin, train.idx, valid.bin, ...; a:b:c for one folder an epoch"
+            )
+        },
     )
     tokens_per_sample: int = field(default=128, metadata={"help": "tokens of a row, <s> and </s> counted"})
     rows: ChoiceEnum(["pairs", "blocks"]) = field(  # type: ignore[valid-type]
@@ -35,39 +39,62 @@ class ElectraPretrainingConfig(FairseqDataclass):
     )
     pack: bool = field(
         default=False,
-        metadata={"help": "let short rows share one, each of them seeing itself alone: for corpora of short documents, no padding"},
+        metadata={
+            "help": (
+                "let short rows share one, each of them seeing itself alone: for corpora of short documents,"
+                " no padding"
+            )
+        },
     )
-    across_documents: bool = field(default=False, metadata={"help": "let blocks run on over the end of a document"})
-    mask_prob: float = field(default=0.15, metadata={"help": "share of tokens to mask; the paper: .15, large .25"})
-    leave_unmasked_prob: float = field(default=0.15, metadata={"help": "share of masked tokens that the generator sees as they are"})
-    random_token_prob: float = field(default=0.0, metadata={"help": "share of masked tokens that it sees as a random piece"})
+    across_documents: bool = field(
+        default=False, metadata={"help": "let blocks run on over the end of a document"}
+    )
+    mask_prob: float = field(
+        default=0.15, metadata={"help": "share of tokens to mask; the paper: .15, large .25"}
+    )
+    leave_unmasked_prob: float = field(
+        default=0.15, metadata={"help": "share of masked tokens that the generator sees as they are"}
+    )
+    random_token_prob: float = field(
+        default=0.0, metadata={"help": "share of masked tokens that it sees as a random piece"}
+    )
     mask_whole_words: bool = field(default=False, metadata={"help": "mask all pieces of a word together"})
     mask_spans: float = field(
         default=0.0,
         metadata={
-            "help": "mask spans of this mean length, in tokens, or with --mask-whole-words in words, of "
-            "which long ones come more rarely; "
-            "0: single ones"
+            "help": (
+                "mask spans of this mean length, in tokens, or with --mask-whole-words in words, of "
+                "which long ones come more rarely; "
+                "0: single ones"
+            )
         },
     )
     masker: Optional[ChoiceEnum(list(MASKERS))] = field(  # type: ignore[valid-type]
         default=None,
-        metadata={"help": "how tokens are chosen; default: tokens, words or spans, as --mask-whole-words and --mask-spans ask for"},
+        metadata={
+            "help": (
+                "how tokens are chosen; default: tokens, words or spans, as --mask-whole-words and"
+                " --mask-spans ask for"
+            )
+        },
     )
     autocast: ChoiceEnum(["none", "bf16", "fp16"]) = field(  # type: ignore[valid-type]
         default="none",
         metadata={
-            "help": "bf16: the networks compute in bfloat16, their weights stay float32; on CPU and GPU. "
-            "fp16: in float16, with scaled losses; for GPUs without bfloat16"
+            "help": (
+                "bf16: the networks compute in bfloat16, their weights stay float32; on CPU and GPU. "
+                "fp16: in float16, with scaled losses; for GPUs without bfloat16"
+            )
         },
     )
     stop_when_collapsed: int = field(
         default=0,
         metadata={
-            "help": "end the run with exit status 3 once the log has warned that it collapsed (discriminator "
-            "at chance, or generator no "
-            "better than piece frequencies) and it has been so for this many updates in a row; checkpoints "
-            "stay as they are; 0: never"
+            "help": (
+                "end the run with exit status 3 once the log has warned that it collapsed (discriminator at"
+                " chance, or generator no better than piece frequencies) and it has been so for this many"
+                " updates in a row; checkpoints stay as they are; 0: never"
+            )
         },
     )
     seed: int = II("common.seed")
@@ -87,7 +114,10 @@ class ElectraPretrainingConfig(FairseqDataclass):
 def check_options(cfg: ElectraPretrainingConfig) -> None:
     """Refuse options that cannot work, before anything is loaded."""
     if not 0 < cfg.mask_prob < 1:
-        raise InputError(f"--mask-prob must lie between 0 and 1, got {cfg.mask_prob}; ELECTRA uses 0.15 (small, base) or 0.25 (large)")
+        raise InputError(
+            f"--mask-prob must lie between 0 and 1, got {cfg.mask_prob}; ELECTRA uses 0.15 (small, base) or"
+            " 0.25 (large)"
+        )
     shares = (cfg.leave_unmasked_prob, cfg.random_token_prob)
     if min(shares) < 0 or sum(shares) > 1:
         raise InputError(
@@ -103,39 +133,57 @@ def check_options(cfg: ElectraPretrainingConfig) -> None:
     masked = cfg.mask_prob * cfg.tokens_per_sample
     max_mean = round(masked / SPANS_OF_A_ROW, 2)
     if cfg.mask_spans and not 1 <= cfg.mask_spans <= max_mean:
-        remedy = f"give a mean length from 1 to {max_mean:g}, or 0" if max_mean >= 1 else "give longer rows, or 0"
+        remedy = (
+            f"give a mean length from 1 to {max_mean:g}, or 0" if max_mean >= 1 else "give longer rows, or 0"
+        )
         raise InputError(
             f"--mask-spans {cfg.mask_spans:g} does not fit rows of {cfg.tokens_per_sample} tokens, of which "
             f"{masked:.3g} are masked in "
             f"{SPANS_OF_A_ROW} spans or more; {remedy}"
         )
     if cfg.across_documents and cfg.rows == "pairs":
-        raise InputError("--across-documents is for --rows blocks: a segment pair comes from one document; drop one of the two")
+        raise InputError(
+            "--across-documents is for --rows blocks: a segment pair comes from one document; drop one of"
+            " the two"
+        )
     if cfg.stop_when_collapsed < 0:
-        raise InputError(f"--stop-when-collapsed must not be negative, got {cfg.stop_when_collapsed}; 0 lets the run go on")
+        raise InputError(
+            f"--stop-when-collapsed must not be negative, got {cfg.stop_when_collapsed}; 0 lets the run go on"
+        )
     on_cpu = cfg.cpu or not torch.cuda.is_available()
     if cfg.fp16 and on_cpu:  # fairseq would crash
         raise InputError("--fp16 needs a GPU; on a CPU use --autocast bf16")
     if cfg.amp:  # it would scale losses, and yet train in float32
-        raise InputError("--amp is not offered; use --autocast bf16, which needs no scaled losses, or --fp16 on a GPU")
+        raise InputError(
+            "--amp is not offered; use --autocast bf16, which needs no scaled losses, or --fp16 on a GPU"
+        )
     if cfg.bf16 and on_cpu:
         cpu_has_bf16()
     for name in ("fp16", "bf16"):
         if cfg[f"memory_efficient_{name}"] and not cfg[name]:
-            raise InputError(f"common.memory_efficient_{name}=true does nothing by itself; give common.{name}=true too")
+            raise InputError(
+                f"common.memory_efficient_{name}=true does nothing by itself; give common.{name}=true too"
+            )
     if str(cfg.autocast) != "none" and (cfg.fp16 or cfg.bf16):
-        raise InputError("--autocast and --fp16 or --bf16 are two ways to the same end; give one of them (--autocast bf16)")
+        raise InputError(
+            "--autocast and --fp16 or --bf16 are two ways to the same end; give one of them (--autocast bf16)"
+        )
     if str(cfg.autocast) == "fp16" and on_cpu and not cpu_multiplies_fp16():
         raise InputError(
-            f"--autocast fp16 needs a GPU: PyTorch {torch.__version__} multiplies no float16 matrices here; use --autocast bf16"
+            f"--autocast fp16 needs a GPU: PyTorch {torch.__version__} multiplies no float16 matrices here;"
+            " use --autocast bf16"
         )
     if cfg.tpu:
         raise InputError("--tpu has not been tried with ELECTRA; leave it out to train on GPUs or CPUs")
     if str(cfg.ddp_backend) == "fully_sharded":
-        raise InputError("--ddp-backend fully_sharded needs fairscale, which no longer follows PyTorch; use pytorch_ddp")
+        raise InputError(
+            "--ddp-backend fully_sharded needs fairscale, which no longer follows PyTorch; use pytorch_ddp"
+        )
 
 
-def check_packing(cfg: ElectraPretrainingConfig, compiled: bool, attention_dropout: float, on_gpu: bool) -> None:
+def check_packing(
+    cfg: ElectraPretrainingConfig, compiled: bool, attention_dropout: float, on_gpu: bool
+) -> None:
     """Refuse ``--pack`` where attention would need a T x T mask for long rows, or could not drop out."""
     length = cfg.tokens_per_sample
     if not on_gpu:
@@ -149,11 +197,15 @@ def check_packing(cfg: ElectraPretrainingConfig, compiled: bool, attention_dropo
     if str(cfg.autocast) == "none":
         if length > SHORT_ROW_ON_CPU:
             raise InputError(
-                f"--pack with --tokens-per-sample {length} needs --autocast bf16 on a GPU, whose kernel takes half precision only"
+                f"--pack with --tokens-per-sample {length} needs --autocast bf16 on a GPU, whose kernel takes"
+                " half precision only"
             )
         return
     if importlib.util.find_spec("torch.nn.attention.varlen") is None:
-        raise InputError(f"--pack with --autocast {cfg.autocast} needs torch 2.10 or newer on a GPU, this is {torch.__version__}")
+        raise InputError(
+            f"--pack with --autocast {cfg.autocast} needs torch 2.10 or newer on a GPU, this is"
+            f" {torch.__version__}"
+        )
     if torch.cuda.get_device_capability() < VARLEN_CAPABILITY:
         raise InputError(
             f"--pack with --autocast {cfg.autocast} needs a GPU of compute capability 8.0 (A100) or newer, "
@@ -161,4 +213,7 @@ def check_packing(cfg: ElectraPretrainingConfig, compiled: bool, attention_dropo
             f"{torch.cuda.get_device_name()}; leave out one of the two"
         )
     if attention_dropout > 0:
-        raise InputError(f"--attention-dropout {attention_dropout} cannot be had with --pack --autocast {cfg.autocast} on a GPU; give 0")
+        raise InputError(
+            f"--attention-dropout {attention_dropout} cannot be had with --pack --autocast {cfg.autocast} on"
+            " a GPU; give 0"
+        )

@@ -23,10 +23,22 @@ from fairseq_electra.models.electra import compile_options
 from fairseq_electra.optim.electra_adam import ElectraAdam
 from fairseq_electra.precision import autocast, matmul_dtype
 from fairseq_electra.pretraining.batches import MaskedRows
-from fairseq_electra.pretraining.binarized import Binarized, check_binarized, load_dictionary, open_binarized, word_starts
+from fairseq_electra.pretraining.binarized import (
+    Binarized,
+    check_binarized,
+    load_dictionary,
+    open_binarized,
+    word_starts,
+)
 from fairseq_electra.pretraining.diagnosis import Diagnosis, unigram_baseline
 from fairseq_electra.pretraining.dictionary import dictionary_digest
-from fairseq_electra.pretraining.fixed_corruption import BY_FREQUENCY, BY_GENERATOR, SEED, corrupt_by_frequency, load_corruption
+from fairseq_electra.pretraining.fixed_corruption import (
+    BY_FREQUENCY,
+    BY_GENERATOR,
+    SEED,
+    corrupt_by_frequency,
+    load_corruption,
+)
 from fairseq_electra.pretraining.interval import Interval
 from fairseq_electra.pretraining.metrics import SUMS, auc_of, fixed_histograms, logged_by_validation
 from fairseq_electra.pretraining.packing import Packing, pack
@@ -58,7 +70,9 @@ class ElectraPretrainingTask(FairseqTask):
         # older checkpoints do not have these
         deciding += [name for name in ("mask_spans", "masker") if cfg.get(name)]
         texts = functools.partial(digests, cfg.data, cfg.train_subset)
-        self.masked_share = MaskedShare(cfg.mask_prob, texts, **{name: str(getattr(cfg, name)) for name in deciding})
+        self.masked_share = MaskedShare(
+            cfg.mask_prob, texts, **{name: str(getattr(cfg, name)) for name in deciding}
+        )
         self.flops: Flops | None = None  # operations of the model, once it is built
         self.peak = 0.0  # FLOP/s of a device, known from the first step on
         self.compiled = self.cuda_graphs = False  # options that the model was built with
@@ -78,7 +92,10 @@ class ElectraPretrainingTask(FairseqTask):
         model = super().build_model(cfg, from_checkpoint)
         self.compiled, self.cuda_graphs = bool(cfg.get("compile", False)), bool(cfg.get("cuda_graphs", False))
         if self.cuda_graphs and max(self.cfg.update_freq) > 1:
-            raise InputError("--cuda-graphs and --update-freq cannot be had together: a graph's gradients do not outlive it; drop one")
+            raise InputError(
+                "--cuda-graphs and --update-freq cannot be had together: a graph's gradients do not outlive"
+                " it; drop one"
+            )
         if self.cfg.pack:
             on_gpu = torch.cuda.is_available() and not self.cfg.cpu
             check_packing(self.cfg, self.compiled, model.generator.sizes.attention_dropout, on_gpu)
@@ -165,13 +182,14 @@ class ElectraPretrainingTask(FairseqTask):
     def _log_rows(self, prefix: Path, corpus: Binarized, rows: RowSpans, packing: Packing | None) -> None:
         length = self.cfg.tokens_per_sample
         logger.info(
-            f"{prefix}: {len(corpus.line_sizes):,} lines in {len(last_lines(corpus.line_sizes)):,} "
-            "documents, "
-            f"{len(rows):,} rows of up to {length} tokens, "
-            f"{rows.lengths.mean() / length:.0%} filled, {(rows.second_length > 0).mean():.0%} with two segments"
+            f"{prefix}: {len(corpus.line_sizes):,} lines in {len(last_lines(corpus.line_sizes)):,} documents,"
+            f" {len(rows):,} rows of up to {length} tokens, {rows.lengths.mean() / length:.0%} filled,"
+            f" {(rows.second_length > 0).mean():.0%} with two segments"
         )
         if packing is not None:
-            logger.info(f"{prefix}: packed into {len(packing):,}, {packing.lengths.mean() / length:.1%} filled")
+            logger.info(
+                f"{prefix}: packed into {len(packing):,}, {packing.lengths.mean() / length:.1%} filled"
+            )
         warning = unknown_warning(str(prefix), corpus.ids, corpus.line_sizes)
         if warning and get_global_rank() == 0:
             logger.warning(warning)
@@ -193,12 +211,16 @@ class ElectraPretrainingTask(FairseqTask):
         first, digest = utils.split_paths(self.cfg.data)[0], dictionary_digest(self.dictionary.symbols)
         for folder in dict.fromkeys(folders):
             if folder != first and dictionary_digest(load_dictionary(folder).symbols) != digest:
-                raise InputError(f"{folder} has another dict.txt than {first}; encode both with one vocabulary")
+                raise InputError(
+                    f"{folder} has another dict.txt than {first}; encode both with one vocabulary"
+                )
             check_binarized(Path(folder) / split)
 
     def _fixed_corruptions(self, prefix: Path, corpus: Binarized) -> dict[str, np.ndarray]:
         dictionary = self.dictionary
-        corruptions = {BY_FREQUENCY: corrupt_by_frequency(corpus.ids, dictionary.nspecial, len(dictionary) - 1)}
+        corruptions = {
+            BY_FREQUENCY: corrupt_by_frequency(corpus.ids, dictionary.nspecial, len(dictionary) - 1)
+        }
         of_generator = load_corruption(prefix, corpus)
         if of_generator is not None:
             corruptions[BY_GENERATOR], name = of_generator
@@ -232,7 +254,11 @@ class ElectraPretrainingTask(FairseqTask):
             optimizer.backward(loss)
         if self.flops is not None:
             self._find_peak(sample["id"].device.type)
-            log["flops"] = 0.0 if ignore_grad else self.flops.of_step(sample["ntokens"], sample["npairs"], sample["nmasked"])
+            log["flops"] = (
+                0.0
+                if ignore_grad
+                else self.flops.of_step(sample["ntokens"], sample["npairs"], sample["nmasked"])
+            )
         return loss, sample_size, log
 
     def _begin_step(self) -> None:
@@ -268,11 +294,16 @@ class ElectraPretrainingTask(FairseqTask):
     def _diagnose(self, meters) -> None:
         """Warn of a failing run, at the updates that are logged; all processes agree."""
         total, update = meters[SUMS].read(), meters["num_updates"].val
-        lines = self.diagnosis.follow(Interval.of(total, auc_of(total), update, meters["lr"].val if "lr" in meters else 0.0))
+        lines = self.diagnosis.follow(
+            Interval.of(total, auc_of(total), update, meters["lr"].val if "lr" in meters else 0.0)
+        )
         limit = self.cfg.stop_when_collapsed
         collapse = self.diagnosis.collapse(limit) if limit else ""
         if collapse:
-            raise RunCollapsedError(f"update {update}: {collapse}; ended by --stop-when-collapsed {limit}, checkpoints are as they were")
+            raise RunCollapsedError(
+                f"update {update}: {collapse}; ended by --stop-when-collapsed {limit}, checkpoints are as"
+                " they were"
+            )
         if get_global_rank() == 0:
             for line in lines:
                 logger.warning(line)
@@ -297,13 +328,18 @@ class ElectraPretrainingTask(FairseqTask):
                 log |= fixed_histograms(model, sample)
         # fairseq-validate keeps the logs of all batches, and a graph writes over its own
         if self.cuda_graphs:
-            log = {name: value.clone() if isinstance(value, torch.Tensor) else value for name, value in log.items()}
+            log = {
+                name: value.clone() if isinstance(value, torch.Tensor) else value
+                for name, value in log.items()
+            }
         return loss, sample_size, log
 
     def logged_metrics(self, model, splits: list[str]) -> tuple[str, ...]:
         """Return the names of the metrics that validation logs on each of these splits, which are loaded."""
         corruptions = [set(self.datasets[split].fixed) for split in splits if split in self.datasets]
-        return logged_by_validation(self.objective.has_discriminator, sorted(set.intersection(*corruptions)) if corruptions else ())
+        return logged_by_validation(
+            self.objective.has_discriminator, sorted(set.intersection(*corruptions)) if corruptions else ()
+        )
 
     def autocast(self, sample: dict) -> contextlib.AbstractContextManager:
         """Return the context to run the model in on a batch."""
@@ -327,5 +363,8 @@ class ElectraPretrainingTask(FairseqTask):
 def scale_losses(optimizer) -> None:
     """Let the optimizer scale losses, or refuse one that cannot."""
     if not isinstance(optimizer, ElectraAdam):
-        raise InputError("--autocast fp16 needs --optimizer electra_adam, which scales losses and leaves out updates that overflow")
+        raise InputError(
+            "--autocast fp16 needs --optimizer electra_adam, which scales losses and leaves out updates that"
+            " overflow"
+        )
     optimizer.scale_losses()

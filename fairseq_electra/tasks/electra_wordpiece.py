@@ -7,14 +7,24 @@ from fairseq.data.encoders import register_bpe
 from fairseq.dataclass import FairseqDataclass
 from omegaconf import MISSING
 
-from fairseq_electra.pretraining.wordpiece import BOS, CONTINUATION, EOS, MASK, PAD, TOKENIZER_FILE, load_wordpiece
+from fairseq_electra.pretraining.wordpiece import (
+    BOS,
+    CONTINUATION,
+    EOS,
+    MASK,
+    PAD,
+    TOKENIZER_FILE,
+    load_wordpiece,
+)
 
 
 @dataclass
 class ElectraWordPieceConfig(FairseqDataclass):
     """Options of ``--bpe electra_wordpiece``."""
 
-    wordpiece_vocab: str = field(default=MISSING, metadata={"help": f"folder with {TOKENIZER_FILE}, written by fairseq-electra vocab"})
+    wordpiece_vocab: str = field(
+        default=MISSING, metadata={"help": f"folder with {TOKENIZER_FILE}, written by fairseq-electra vocab"}
+    )
 
 
 @register_bpe("electra_wordpiece", dataclass=ElectraWordPieceConfig)

@@ -1,4 +1,4 @@
-"""The fairseq tasks of the kinds of tasks that need no options of their own: their rooms say what is trained."""
+"""Fairseq tasks without options of their own: the package of each kind of task defines the training."""
 
 from pathlib import Path
 from typing import Any
@@ -35,16 +35,24 @@ class RoomTask(PreparedFolderTask):
         """Map a split."""
         self.check_split(split)
         self.warn_of_unknown_text(split)
-        self.datasets[split] = self.training.rows(split, self.cfg.seed, shuffle=split == self.cfg.train_subset)
+        self.datasets[split] = self.training.rows(
+            split, self.cfg.seed, shuffle=split == self.cfg.train_subset
+        )
         return self.datasets[split]
 
     def valid_step(self, sample: dict, model: Any, criterion: Any):
         """Find the loss, and what :meth:`Training.score` needs of the batch, under ``found``."""
         model.eval()
         with torch.no_grad():
-            scores, _ = model(**sample["net_input"], classification_head_name=self.cfg.classification_head_name)
+            scores, _ = model(
+                **sample["net_input"], classification_head_name=self.cfg.classification_head_name
+            )
             loss, sample_size, log = criterion.loss_of(scores, sample)
-        return loss, sample_size, log | {"found": self.training.found(scores, sample).cpu(), "split": sample["split"]}
+        return (
+            loss,
+            sample_size,
+            log | {"found": self.training.found(scores, sample).cpu(), "split": sample["split"]},
+        )
 
     def reduce_metrics(self, logging_outputs: list[dict], criterion: Any) -> None:
         """Log the scores of all examples, whichever process scored them."""
@@ -64,4 +72,6 @@ class RoomTask(PreparedFolderTask):
 for _kind in KINDS.values():
     if not (_kind.of_fairseq or _kind.has_own_options):
         _name = f"{type(_kind).__name__}Task"  # fairseq wants a class for each
-        register_task(_kind.name, dataclass=PreparedFolderConfig)(type(_name, (RoomTask,), {"kind": _kind.name, "__module__": __name__}))
+        register_task(_kind.name, dataclass=PreparedFolderConfig)(
+            type(_name, (RoomTask,), {"kind": _kind.name, "__module__": __name__})
+        )

@@ -15,7 +15,13 @@ from torch import nn
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.evaluation import VALID
 from fairseq_electra.finetuning.questions import ANSWERING, BEAM, MAX_ANSWER_LENGTH
-from fairseq_electra.finetuning.questions.answers import answers_of_questions, places_of, score_split, whole_words, window_answers
+from fairseq_electra.finetuning.questions.answers import (
+    answers_of_questions,
+    places_of,
+    score_split,
+    whole_words,
+    window_answers,
+)
 from fairseq_electra.finetuning.questions.folder import QuestionFolder
 from fairseq_electra.finetuning.questions.heads import ConditionalAnswerHead, IndependentAnswerHead
 from fairseq_electra.finetuning.questions.metrics import ORACLE
@@ -34,10 +40,14 @@ class QuestionAnsweringConfig(PreparedFolderConfig):
 
     answer_head: ChoiceEnum([CONDITIONAL, INDEPENDENT]) = field(  # type: ignore[valid-type]
         default=CONDITIONAL,
-        metadata={"help": "the paper's, whose end depends on its start, or the plain one that transformers has"},
+        metadata={
+            "help": "the paper's, whose end depends on its start, or the plain one that transformers has"
+        },
     )
     beam: int = field(default=BEAM, metadata={"help": "starts that the conditional head tries"})
-    max_answer_length: int = field(default=MAX_ANSWER_LENGTH, metadata={"help": "pieces of the longest answer"})
+    max_answer_length: int = field(
+        default=MAX_ANSWER_LENGTH, metadata={"help": "pieces of the longest answer"}
+    )
 
 
 @register_task(ANSWERING, dataclass=QuestionAnsweringConfig)
@@ -52,7 +62,8 @@ class QuestionAnsweringTask(PreparedFolderTask):
         for name in ("beam", "max_answer_length"):
             if getattr(cfg, name) < 1:
                 raise InputError(
-                    f"--{name.replace('_', '-')} must be 1 or more, got {getattr(cfg, name)}; SQuAD's are {BEAM} and {MAX_ANSWER_LENGTH}"
+                    f"--{name.replace('_', '-')} must be 1 or more, got {getattr(cfg, name)}; SQuAD's are"
+                    f" {BEAM} and {MAX_ANSWER_LENGTH}"
                 )
 
     def build_head(self, model) -> nn.Module:
@@ -73,7 +84,9 @@ class QuestionAnsweringTask(PreparedFolderTask):
         with torch.no_grad():
             hidden, _ = model(**sample["net_input"])
             head = model.classification_heads[self.cfg.classification_head_name]
-            loss, sample_size, log = criterion.loss_of(head(hidden, sample["allowed"], sample["first"]), sample)
+            loss, sample_size, log = criterion.loss_of(
+                head(hidden, sample["allowed"], sample["first"]), sample
+            )
             answers = window_answers(hidden, head, sample, self.cfg.beam, 1, self.cfg.max_answer_length)
         return loss, sample_size, log | {"windows": answers.cpu(), "split": sample["split"]}
 
@@ -137,4 +150,8 @@ class QuestionAnsweringTask(PreparedFolderTask):
 
 def answer_head(kind: str, hidden_size: int, unanswerable: bool) -> nn.Module:
     """Build an answer head: conditional or independent."""
-    return IndependentAnswerHead(hidden_size) if kind == INDEPENDENT else ConditionalAnswerHead(hidden_size, unanswerable)
+    return (
+        IndependentAnswerHead(hidden_size)
+        if kind == INDEPENDENT
+        else ConditionalAnswerHead(hidden_size, unanswerable)
+    )

@@ -44,7 +44,9 @@ class TokenClassificationTask(PreparedFolderTask):
         """Compute the loss, and the scores of words under ``words`` (:func:`in_order`)."""
         model.eval()
         with torch.no_grad():
-            scores, _ = model(**sample["net_input"], classification_head_name=self.cfg.classification_head_name)
+            scores, _ = model(
+                **sample["net_input"], classification_head_name=self.cfg.classification_head_name
+            )
             loss, sample_size, log = criterion.loss_of(scores, sample)
         return loss, sample_size, log | {"words": words_of(scores, sample).cpu(), "split": sample["split"]}
 
@@ -60,5 +62,7 @@ class TokenClassificationTask(PreparedFolderTask):
         """Score the tags."""
         assert isinstance(rows, TagRows) and isinstance(rows.words, TagFolder)
         scores = in_order(gathered)
-        self.warn_if_all_predictions_are_equal(scores.argmax(-1), lambda same: repr(self.info.labels[int(same[0])]), "words")
+        self.warn_if_all_predictions_are_equal(
+            scores.argmax(-1), lambda same: repr(self.info.labels[int(same[0])]), "words"
+        )
         return score_split(rows.words, scores, self.info.labels, self.info.metrics)

@@ -62,7 +62,10 @@ def test_the_report_becomes_a_table():
 def test_both_ways_from_questions_to_answers_find_the_same():
     """For questions with one window each; transformers' example weighs several windows differently."""
     squad = questions.made_up(10)
-    assert all(squad.contexts[each.context][each.answers[0][0] :].startswith(each.answers[0][1]) for each in squad.questions)
+    assert all(
+        squad.contexts[each.context][each.answers[0][0] :].startswith(each.answers[0][1])
+        for each in squad.questions
+    )
     found = questions.compare("tiny", squad, rounds=1)
     assert found["same_answers"] > 0.8 and len(set(found["windows"].values())) == 1
     assert {row["variant"] for row in found["answers"]} >= {"fairseq-electra predict"}
@@ -77,8 +80,14 @@ def test_both_ways_from_questions_to_answers_find_the_same():
 def test_packed_rows_are_compared_with_padded_ones_on_the_same_text(corpus_lines):
     paragraphs = [line[:200] for line in corpus_lines if line][:1500]
     rows = packing.compare(paragraphs, "tiny", 128, 1024, "none", rounds=1)
-    assert [row["variant"] for row in rows] == [packing.PADDED, packing.BY_LENGTH, packing.PACKED] and rows[0]["ratio"] == 1
-    assert rows[0]["filled"] < 0.8 and min(rows[1]["filled"], rows[2]["filled"]) > 0.95 and min(rows[1]["ratio"], rows[2]["ratio"]) > 1
+    assert [row["variant"] for row in rows] == [packing.PADDED, packing.BY_LENGTH, packing.PACKED] and rows[
+        0
+    ]["ratio"] == 1
+    assert (
+        rows[0]["filled"] < 0.8
+        and min(rows[1]["filled"], rows[2]["filled"]) > 0.95
+        and min(rows[1]["ratio"], rows[2]["ratio"]) > 1
+    )
     machine = {"processor": "a processor", "threads": 1, "torch": ""}
     found = [{"size": "tiny", "width": 128, "rows": rows}]
     assert "| tiny, rows of 128: --pack |" in packing.markdown({"machine": machine, "found": found})
@@ -94,7 +103,10 @@ def test_the_ways_from_text_to_ids_are_compared(tmp_path, corpus_lines):
         text.CHAIN,
         text.CHAIN_WITHOUT_MOSES,
     ]
-    assert all(row["megabytes_per_cpu_second"] > 0 for row in found["rows"]) and found["rows"][2]["cpu"]["ratio"] == 1
+    assert (
+        all(row["megabytes_per_cpu_second"] > 0 for row in found["rows"])
+        and found["rows"][2]["cpu"]["ratio"] == 1
+    )
     assert f"| {text.CHAIN} |" in text.markdown({"processor": "", "cores": 1, "found": found})
     with pytest.raises(RuntimeError, match="status 1"):
         text.electra("encode", "--vocab", tmp_path / "absent")
@@ -102,7 +114,10 @@ def test_the_ways_from_text_to_ids_are_compared(tmp_path, corpus_lines):
 
 @pytest.mark.long
 def test_points_of_the_scaling_are_measured_and_drawn(tmp_path):
-    points = [scaling.measure("tiny", width, rows, "none", threads=1, steps=1) for width, rows in ((128, 1), (128, 2), (512, 1))]
+    points = [
+        scaling.measure("tiny", width, rows, "none", threads=1, steps=1)
+        for width, rows in ((128, 1), (128, 2), (512, 1))
+    ]
     assert all(point["tokens_per_second"] > 0 and point["megabytes"] > 100 for point in points)
     report = {"machine": {"processor": "", "threads": 1, "torch": ""}, "points": points}
     assert "| tiny, 2 x 128 |" in scaling.markdown(report)
@@ -127,6 +142,8 @@ def test_an_update_of_empty_networks_is_taken_apart(data_bin):
     assert list(found) == list(bookkeeping.VARIANTS)
     for parts in found.values():
         summed = sum(value for part, value in parts.items() if part not in ("total", "least", "most"))
-        assert min(parts["networks"], parts["optimizer"], parts["batch"]) > 0 and summed == pytest.approx(parts["total"], abs=0.01)
+        assert min(parts["networks"], parts["optimizer"], parts["batch"]) > 0 and summed == pytest.approx(
+            parts["total"], abs=0.01
+        )
     assert found["--update-freq 8"]["networks"] > 4 * found["as it comes"]["networks"]
     assert "| optimizer | " in bookkeeping.markdown({"milliseconds": found})

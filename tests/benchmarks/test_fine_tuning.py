@@ -27,16 +27,27 @@ PAIRS = [
 
 @pytest.fixture
 def bert(tmp_path, vocabulary):
-    return save_theirs(tmp_path / "theirs", in_their_order(vocabulary), "Bert", sizes=SIZES, generator=None, class_name="BertModel").folder
+    return save_theirs(
+        tmp_path / "theirs",
+        in_their_order(vocabulary),
+        "Bert",
+        sizes=SIZES,
+        generator=None,
+        class_name="BertModel",
+    ).folder
 
 
 def test_both_sides_cut_pairs_to_the_same_rows(bert):
     imported = read_folder(bert)
     examples = [Example(pair, "no", "") for pair in PAIRS]
-    theirs = fine_tuning_baseline.rows_of(examples, ("yes", "no"), transformers.AutoTokenizer.from_pretrained(bert), 64)
+    theirs = fine_tuning_baseline.rows_of(
+        examples, ("yes", "no"), transformers.AutoTokenizer.from_pretrained(bert), 64
+    )
     texts = encode_texts(imported.pretrained.tokenizer, PAIRS)
     ours = [rows_of(fit(each, PREDICTION, 64), PREDICTION)[0] for each in texts]
-    assert [imported.order[row].tolist() for row in ours] == [row["input_ids"] for row in theirs] and len(ours[1]) == 64
+    assert [imported.order[row].tolist() for row in ours] == [row["input_ids"] for row in theirs] and len(
+        ours[1]
+    ) == 64
     assert [row["labels"] for row in theirs] == [1, 1]
 
 
@@ -75,12 +86,19 @@ def test_means_are_compared_by_the_standard_error_of_their_difference():
 def test_a_comparison_is_made_once_and_kept(bert, tmp_path):
     for split, number in (("train", 32), ("dev", 16)):
         (tmp_path / "glue" / "RTE").mkdir(parents=True, exist_ok=True)
-        lines = [f"{i}\tThe name is {i}.\tA name {i % 3}.\t{('entailment', 'not_entailment')[i % 2]}" for i in range(number)]
-        (tmp_path / "glue" / "RTE" / f"{split}.tsv").write_text("\n".join(["index\tsentence1\tsentence2\tlabel", *lines, ""]))
+        lines = [
+            f"{i}\tThe name is {i}.\tA name {i % 3}.\t{('entailment', 'not_entailment')[i % 2]}"
+            for i in range(number)
+        ]
+        (tmp_path / "glue" / "RTE" / f"{split}.tsv").write_text(
+            "\n".join(["index\tsentence1\tsentence2\tlabel", *lines, ""])
+        )
     line = [sys.executable, "-m", "benchmark.fine_tuning", bert, tmp_path / "glue"]
     line += "--tasks RTE --seeds 2 --epochs 1 --processes 1".split()
     line += ["--work", tmp_path / "work", "--output", tmp_path / "found.json"]
     first = run(line)
     found = json.loads((tmp_path / "found.json").read_text())["tasks"]["RTE"]
-    assert len(found["ours"]) == len(found["theirs"]) == 2 and all(0 <= each <= 100 for each in found["ours"] + found["theirs"])
+    assert len(found["ours"]) == len(found["theirs"]) == 2 and all(
+        0 <= each <= 100 for each in found["ours"] + found["theirs"]
+    )
     assert first.stdout.splitlines()[-3:] == run(line).stdout.splitlines()[-3:]

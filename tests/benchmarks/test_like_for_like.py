@@ -35,7 +35,9 @@ def test_batches_by_length_hold_every_row_once_and_as_many_as_fit():
         assert longest == sizes[rows].max() and len(rows) * longest <= SLOTS
     for (rows, longest), _ in itertools.pairwise(batches):
         assert (len(rows) + 1) * longest > SLOTS
-    assert packing.filled_by_length(sizes, SLOTS) == pytest.approx(sizes.sum() / sum(len(rows) * longest for rows, longest in batches))
+    assert packing.filled_by_length(sizes, SLOTS) == pytest.approx(
+        sizes.sum() / sum(len(rows) * longest for rows, longest in batches)
+    )
     assert 0.9 < packing.filled_by_length(sizes, SLOTS) < 1
 
 
@@ -55,7 +57,9 @@ def test_the_ratio_of_like_to_like_leaves_sacremoses_out():
         text.CHAIN_WITHOUT_MOSES: [text.Cost(8.0, 8.0, 1.0)],
     }
     rows = [text.row(way, costs, found, 10.0) for way, costs in found.items()]
-    assert [row["alike"]["ratio"] for row in rows] == [4.0, 0.5, 1.0] and [row["cpu"]["ratio"] for row in rows] == [8.0, 1.0, 2.0]
+    assert [row["alike"]["ratio"] for row in rows] == [4.0, 0.5, 1.0] and [
+        row["cpu"]["ratio"] for row in rows
+    ] == [8.0, 1.0, 2.0]
     report = {
         "megabytes": 10.0,
         "vocabulary": {"entries": 9, "megabytes": 1, "cpu_seconds": 1.0},
@@ -85,13 +89,18 @@ def test_the_summary_has_a_row_for_what_was_measured_and_none_for_what_was_not(r
     folder, change = reports
 
     def without(names, *keys):
-        return lambda report: [report[key].__setitem__(slice(None), [r for r in report[key] if r["variant"] not in names]) for key in keys]
+        return lambda report: [
+            report[key].__setitem__(slice(None), [r for r in report[key] if r["variant"] not in names])
+            for key in keys
+        ]
 
     change("avx2", without([ROFORMER], *summary.SIZES))
     others = [f"{name}, bf16" for name in summary.BASELINES if name != summary.NAIVE]
     change("benchmark", without([*others, f"{summary.BF16}, {BASELINE_TRAITS}"], *summary.SIZES))
     before = summary.markdown(folder)
-    assert "RoFormer" not in before and before.count("| pre-training step, bfloat16, learned positions |") == 1
+    assert (
+        "RoFormer" not in before and before.count("| pre-training step, bfloat16, learned positions |") == 1
+    )
 
     def add(name, ratio):
         def to(report):
@@ -104,16 +113,31 @@ def test_the_summary_has_a_row_for_what_was_measured_and_none_for_what_was_not(r
     change("benchmark", add("transformers, head on masked positions, bf16", 2.0))
     after = summary.markdown(folder)
     ours = [_ratio(folder, "avx2", size, summary.OURS) / 1.5 for size in summary.SIZES]
-    assert f"| pre-training step, float32, rotary positions | {ROFORMER} | {ours[0]:.2f}, {ours[1]:.2f} |" in after
+    assert (
+        f"| pre-training step, float32, rotary positions | {ROFORMER} | {ours[0]:.2f}, {ours[1]:.2f} |"
+        in after
+    )
     ours = [_ratio(folder, "benchmark", size, summary.BF16) / 2 for size in summary.SIZES]
     masked_only = "transformers, head on masked positions, bfloat16"
-    assert f"| pre-training step, bfloat16, learned positions | {masked_only} | {ours[0]:.2f}, {ours[1]:.2f} |" in after
-    change("benchmark", add(f"{summary.BF16}, {BASELINE_TRAITS}", 5.0))  # like for like: with the positions of the others
-    assert f"| pre-training step, bfloat16, learned positions | {masked_only} | 2.50, 2.50 |" in summary.markdown(folder)
+    assert (
+        f"| pre-training step, bfloat16, learned positions | {masked_only} | {ours[0]:.2f}, {ours[1]:.2f} |"
+        in after
+    )
+    change(
+        "benchmark", add(f"{summary.BF16}, {BASELINE_TRAITS}", 5.0)
+    )  # like for like: with the positions of the others
+    assert (
+        f"| pre-training step, bfloat16, learned positions | {masked_only} | 2.50, 2.50 |"
+        in summary.markdown(folder)
+    )
 
 
 def _ratio(folder, name, size, variant):
-    return next(row["ratio"] for row in json.loads((folder / f"{name}.json").read_text())[size] if row["variant"] == variant)
+    return next(
+        row["ratio"]
+        for row in json.loads((folder / f"{name}.json").read_text())[size]
+        if row["variant"] == variant
+    )
 
 
 def test_the_summary_has_batches_by_length_and_positions_of_roberta_once_they_were_measured(reports):
@@ -134,8 +158,13 @@ def test_the_summary_has_batches_by_length_and_positions_of_roberta_once_they_we
     change("packing", by_length)
     change("trainer", alike)
     table = summary.markdown(folder)
-    assert "| text with `--pack`, paragraphs, rows of 512 | batches by length, as many places | 1.25, 1.25 |" in table
-    assert "positions and LayerNorm of `roberta` | its `masked_lm`, one network, float32 | 0.90, 0.90 |" in table
+    assert (
+        "| text with `--pack`, paragraphs, rows of 512 | batches by length, as many places | 1.25, 1.25 |"
+        in table
+    )
+    assert (
+        "positions and LayerNorm of `roberta` | its `masked_lm`, one network, float32 | 0.90, 0.90 |" in table
+    )
     assert "embedding twice as wide" not in table
 
 
@@ -143,22 +172,41 @@ def test_the_summary_names_the_positions_of_the_nets_that_predict(reports):
     folder, change = reports
 
     def both(report):
-        learned = {size: report["sizes"].get(size + prediction.LEARNED, report["sizes"][size]) for size in summary.SIZES}
+        learned = {
+            size: report["sizes"].get(size + prediction.LEARNED, report["sizes"][size])
+            for size in summary.SIZES
+        }
         report["nets"] = {}
         report["sizes"] = {
             **learned,
             **{size + prediction.LEARNED: copy.deepcopy(found) for size, found in learned.items()},
         }
         for size in summary.SIZES:
-            for rows in (report["sizes"][size][key] for key in ("rows", "answers") if key in report["sizes"][size]):
-                rows[:] = [row | {"ratio": 3.0} if row["variant"] == "fairseq-electra predict" else row for row in rows]
+            for rows in (
+                report["sizes"][size][key] for key in ("rows", "answers") if key in report["sizes"][size]
+            ):
+                rows[:] = [
+                    row | {"ratio": 3.0} if row["variant"] == "fairseq-electra predict" else row
+                    for row in rows
+                ]
 
     change("prediction", both)
     change("questions", both)
     table = summary.markdown(folder)
-    assert "| `fairseq-electra predict`, rotary positions | transformers' pipeline, its best batch | 3.00, 3.00 |" in table
-    assert "| questions to answers, rotary positions | transformers, sorted by length, its best batch | 3.00, 3.00 |" in table
-    assert "| `fairseq-electra predict`, learned positions |" in table and "| questions to answers, learned positions |" in table
-    report = json.loads((folder / "questions.json").read_text()) | {"nets": {"tiny": "rotary positions, --norm post"}}
+    assert (
+        "| `fairseq-electra predict`, rotary positions | transformers' pipeline, its best batch | 3.00,"
+        " 3.00 |" in table
+    )
+    assert (
+        "| questions to answers, rotary positions | transformers, sorted by length, its best batch | 3.00,"
+        " 3.00 |" in table
+    )
+    assert (
+        "| `fairseq-electra predict`, learned positions |" in table
+        and "| questions to answers, learned positions |" in table
+    )
+    report = json.loads((folder / "questions.json").read_text()) | {
+        "nets": {"tiny": "rotary positions, --norm post"}
+    }
     assert "| tiny, learned positions: answers: fairseq-electra predict |" in questions.markdown(report)
     assert questions.markdown(report).endswith("\n\ntiny: rotary positions, --norm post")

@@ -17,7 +17,9 @@ def test_a_link_in_the_temporary_folder_is_not_followed(tmp_path, monkeypatch):
         (tmp_path / LOCK).unlink(missing_ok=True)
         (tmp_path / LOCK).symlink_to(tmp_path / target)
         with (
-            pytest.raises(InputError, match=r"benchmark\.lock is a link, where a file to lock should be; remove it"),
+            pytest.raises(
+                InputError, match=r"benchmark\.lock is a link, where a file to lock should be; remove it"
+            ),
             machine_lock(),
         ):
             pass

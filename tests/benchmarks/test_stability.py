@@ -13,7 +13,10 @@ PAGE = ROOT / "examples" / "stability"
 
 
 def curve(*areas):
-    return [{"update": 100 * (i + 1), "fixed_auc": area, "disc_auc": 0.6, "mask_token_accuracy": 5.0} for i, area in enumerate(areas)]
+    return [
+        {"update": 100 * (i + 1), "fixed_auc": area, "disc_auc": 0.6, "mask_token_accuracy": 5.0}
+        for i, area in enumerate(areas)
+    ]
 
 
 def test_a_model_is_alive_if_its_fixed_auc_rises_over_the_last_third():
@@ -35,7 +38,9 @@ def test_the_table_has_a_line_for_each_run():
         "two": {"curve": [], "alive": False, "trouble": "killed"},
     }
     lines = stability.markdown({"runs": runs}).splitlines()
-    assert lines[2] == "| one | 0.500 | 0.600 | 0.600 | 5.0 | alive |" and lines[3].endswith("| dead: killed |")
+    assert lines[2] == "| one | 0.500 | 0.600 | 0.600 | 5.0 | alive |" and lines[3].endswith(
+        "| dead: killed |"
+    )
 
 
 @pytest.mark.parametrize("name", ["rates", "causes"])
@@ -52,7 +57,9 @@ def test_a_run_is_made_once_and_kept(data_bin, tmp_path, name):
     shape = ["--updates", "6", "--rows", "2", "--tokens", "32", "--processes", "1"]
     first = run([*line, *shape])
     found = json.loads(output.read_text())["runs"][name]
-    assert [point["update"] for point in found["curve"]] == [1, 2, 3, 4, 5, 6] and 0 < found["curve"][-1]["fixed_auc"] < 1
+    assert [point["update"] for point in found["curve"]] == [1, 2, 3, 4, 5, 6] and 0 < found["curve"][-1][
+        "fixed_auc"
+    ] < 1
     assert first.stdout.splitlines()[-1] == run([*line, *shape]).stdout.splitlines()[-1]
     assert json.loads(output.read_text())["runs"][name] == found
     other = run([*line, *shape, "--updates", "7"], check=False)

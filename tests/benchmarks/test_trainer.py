@@ -16,7 +16,9 @@ ROWS = 3
 
 def parsed(data, line):
     shared = trainer.shared(ROWS, 14)
-    return options.parse_args_and_arch(options.get_training_parser(), input_args=[str(data), *line, *shared, "--cpu"])
+    return options.parse_args_and_arch(
+        options.get_training_parser(), input_args=[str(data), *line, *shared, "--cpu"]
+    )
 
 
 @pytest.mark.parametrize("size", ["tiny", "small"])
@@ -56,7 +58,9 @@ def test_the_count_of_masked_lm_is_that_of_pytorch(data_bin):
     (_, net), _ = trainer.networks("tiny")
     count = masked_lm_flops(net, len(load_dictionary(data_bin)))
     tokens = ROWS * trainer.TOKENS
-    assert count.of_step(tokens, tokens * trainer.TOKENS, masked) == pytest.approx(counter.get_total_flops(), rel=1e-6)
+    assert count.of_step(tokens, tokens * trainer.TOKENS, masked) == pytest.approx(
+        counter.get_total_flops(), rel=1e-6
+    )
 
 
 def test_the_products_that_are_timed_are_those_that_are_counted():
@@ -85,5 +89,8 @@ def test_the_report_says_how_the_products_compare():
         "products": {"tiny": products | {"times": 1.2}},
     }
     table = trainer.markdown({**report, "nets": {"tiny": {"positions": "rotary", "norm": "post"}}})
-    assert "16 x 128, 2 threads, 30,522 pieces |" in table and "| tiny: electra_pretraining | 800 | 0.80 | 0.8 to 0.8 | 0.96 |" in table
+    assert (
+        "16 x 128, 2 threads, 30,522 pieces |" in table
+        and "| tiny: electra_pretraining | 800 | 0.80 | 0.8 to 0.8 | 0.96 |" in table
+    )
     assert "1.20 times the matrix products of masked_lm in 1.25 times the time" in table

@@ -46,10 +46,16 @@ def test_step_and_trainer_are_measured_with_the_same_network(tmp_path, monkeypat
         assert 0 < each["of_bound"] < 1.5
     assert step["parts"].keys() == {"networks", "gradients", "optimizer", REST} < trained["parts"].keys()
     assert trained["mfu_logged"] == pytest.approx(trained["mfu"], rel=0.05)
-    assert point["ratio"] == pytest.approx(trained["updates_per_second"] / step["updates_per_second"], abs=0.01)
+    assert point["ratio"] == pytest.approx(
+        trained["updates_per_second"] / step["updates_per_second"], abs=0.01
+    )
     assert point["host"]["ratio"] == pytest.approx(step["host_ms"] / trained["host_ms"], abs=0.01)
     table = updates.markdown(found)
-    assert "| tiny, 2 x 16: the step alone |" in table and f"options: {NET}" in table and "learned positions, --norm deepnorm" in table
+    assert (
+        "| tiny, 2 x 16: the step alone |" in table
+        and f"options: {NET}" in table
+        and "learned positions, --norm deepnorm" in table
+    )
 
 
 def test_the_step_alone_has_the_operations_that_are_counted(tmp_path):
@@ -74,12 +80,18 @@ def test_the_step_alone_has_the_operations_that_are_counted(tmp_path):
     before = {name: weight.clone() for name, weight in step.model.named_parameters()}
     measured = step.measure(1)
     assert measured["wall"] > 0 and measured["processor"] > 0 and step.launch_seconds(1) > 0
-    assert all(not torch.equal(weight, before[name]) for name, weight in step.model.named_parameters() if weight.dim() > 1)
+    assert all(
+        not torch.equal(weight, before[name])
+        for name, weight in step.model.named_parameters()
+        if weight.dim() > 1
+    )
 
 
 @pytest.mark.parametrize("text", ["tiny", "huge:1:16", "tiny:0:16", "tiny:1:x", "tiny:1:16:2"])
 def test_a_point_that_cannot_be_read_is_refused(text):
-    with pytest.raises(argparse.ArgumentTypeError, match=re.escape(f"{text!r} is not of the form SIZE:ROWS:WIDTH")):
+    with pytest.raises(
+        argparse.ArgumentTypeError, match=re.escape(f"{text!r} is not of the form SIZE:ROWS:WIDTH")
+    ):
         updates.point(text)
     assert updates.point("base:32:512") == ("base", 32, 512)
 
@@ -115,7 +127,9 @@ def test_points_that_fail_or_have_no_time_left_are_named_and_the_report_has_the_
     points = [("tiny", 1, 16), ("small", 1, 16), ("base", 1, 16)]
     failed = updates.measure_all(arguments(tmp_path, points=points, minutes=1.0))
     assert failed == ["tiny:1:16: out of memory", "base:1:16: no time was left"]
-    assert [each["size"] for each in json.loads((tmp_path / "updates.json").read_text())["points"]] == ["small"]
+    assert [each["size"] for each in json.loads((tmp_path / "updates.json").read_text())["points"]] == [
+        "small"
+    ]
 
 
 def test_on_a_gpu_further_updates_are_synchronized_and_then_profiled(monkeypatch):
@@ -130,13 +144,23 @@ def test_on_a_gpu_further_updates_are_synchronized_and_then_profiled(monkeypatch
     assert not waits and not watch.found
     for update in range(5, 6 + watched.updates_after("cuda")):
         watch.after(update, 1e12)
-        assert calls == ["start"] * (update >= 5 + watched.SYNCED) + ["stop"] * (update >= 5 + watched.updates_after("cuda"))
-    assert watch.found["kernels"] == pytest.approx(0.004 / watched.PROFILED) and 0 < watch.found["launch"] < 0.1
-    assert watch.found.keys() == {"processor", "parts", "peak", "launch", "kernels"} and len(waits) == 1 + watched.updates_after("cuda")
+        assert calls == ["start"] * (update >= 5 + watched.SYNCED) + ["stop"] * (
+            update >= 5 + watched.updates_after("cuda")
+        )
+    assert (
+        watch.found["kernels"] == pytest.approx(0.004 / watched.PROFILED) and 0 < watch.found["launch"] < 0.1
+    )
+    assert watch.found.keys() == {"processor", "parts", "peak", "launch", "kernels"} and len(
+        waits
+    ) == 1 + watched.updates_after("cuda")
 
 
 def test_a_program_that_fails_or_takes_too_long_raises_an_error(tmp_path):
-    with pytest.raises(RuntimeError, match=r"no_such_module ended with status 1, and last printed\n.*No module named"):
+    with pytest.raises(
+        RuntimeError, match=r"no_such_module ended with status 1, and last printed\n.*No module named"
+    ):
         report.run_logged(["no_such_module"], tmp_path / "log", 1)
     with pytest.raises(TimeoutError, match="timeit was stopped"):
-        report.run_logged(["timeit", "-n", "1", "-r", "1", "import time; time.sleep(20)"], tmp_path / "log", 1, seconds=0.5)
+        report.run_logged(
+            ["timeit", "-n", "1", "-r", "1", "import time; time.sleep(20)"], tmp_path / "log", 1, seconds=0.5
+        )

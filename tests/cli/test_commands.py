@@ -24,7 +24,9 @@ def test_inspect_shows_pairs_short_rows_and_padding(trained, data_bin):
     shown = electra("inspect", trained / "save" / "checkpoint_last.pt", data_bin, "--width", "100").stdout
     heads = [line for line in shown.splitlines() if line.startswith("row ")]
     assert len(heads) == 3
-    assert any("2 segments, 0 of padding" in head for head in heads) and any("1 segment," in head for head in heads)
+    assert any("2 segments, 0 of padding" in head for head in heads) and any(
+        "1 segment," in head for head in heads
+    )
     assert any(not head.endswith(" 0 of padding") for head in heads) and "<pad> x" in shown
     assert max(map(len, shown.splitlines())) <= 100
     for label in ("original", "masked", "sampled", "replaced", "p(replaced)"):
@@ -34,7 +36,9 @@ def test_inspect_shows_pairs_short_rows_and_padding(trained, data_bin):
 
 def test_inspect_tells_the_truth(trained, data_bin, make_task):
     """What is printed is what the loader masked: the originals are the text's own tokens."""
-    shown = electra("inspect", trained / "save" / "checkpoint_last.pt", data_bin, "--rows", "2", "--width", "100000").stdout.splitlines()
+    shown = electra(
+        "inspect", trained / "save" / "checkpoint_last.pt", data_bin, "--rows", "2", "--width", "100000"
+    ).stdout.splitlines()
     task = make_task()
     dataset = task.load_dataset("valid")
     rows = dataset.rows
@@ -51,7 +55,11 @@ def test_inspect_shows_packed_rows_with_all_their_documents(make_task, make_mode
     dataset = task.load_dataset("valid")
     rows = inspect.telling_rows(dataset)
     numbers = np.diff(dataset.packing.bounds)
-    assert numbers[rows[0]] == numbers.max() > 1 and numbers[rows[1]] == numbers.min() and len(set(rows)) == len(rows)
+    assert (
+        numbers[rows[0]] == numbers.max() > 1
+        and numbers[rows[1]] == numbers.min()
+        and len(set(rows)) == len(rows)
+    )
     assert any(dataset.sizes[row] == dataset.sizes.min() for row in rows)
     sample, model = dataset.collater(rows), make_model(task, max_position_embeddings=128).eval()
     with torch.no_grad():
@@ -83,7 +91,11 @@ def test_inspect_reads_a_checkpoint_of_any_precision_and_packing(tmp_path, data_
     torch.save(state, path)
     assert main(["inspect", str(path), str(data_bin), "--width", "100"]) == 0
     shown = capsys.readouterr().out
-    assert shown.count("tokens in ") >= 2 and " documents, " in shown and max(map(len, shown.splitlines())) <= 100
+    assert (
+        shown.count("tokens in ") >= 2
+        and " documents, " in shown
+        and max(map(len, shown.splitlines())) <= 100
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,10 +124,14 @@ def test_plot_draws_and_writes_the_numbers(trained, tmp_path):
 def test_plot_takes_logs_of_runs_that_were_killed_and_resumed(trained, tmp_path):
     whole = (trained / "train.log").read_text().splitlines()
     records = [index for index, line in enumerate(whole) if "train_inner" in line]
-    cut = whole[records[3]][:-20]  # update 4 is not finished, and the resumed run begins again behind update 2
+    cut = whole[records[3]][
+        :-20
+    ]  # update 4 is not finished, and the resumed run begins again behind update 2
     log = tmp_path / "train.log"
     # as behind `| tee -a`: the cut line has no end, so the first line of the resumed run stands behind it
-    log.write_text("\n".join([*whole[: records[3]], cut + whole[records[2]], *whole[records[2] + 1 :]]) + "\n")
+    log.write_text(
+        "\n".join([*whole[: records[3]], cut + whole[records[2]], *whole[records[2] + 1 :]]) + "\n"
+    )
     electra("plot", log, "--output", tmp_path / "curves.svg")
     rows = list(csv.DictReader((tmp_path / "curves.csv").open()))
     assert [int(float(row["num_updates"])) for row in rows] == [1, 2, 3, 4, 5, 5]
@@ -125,7 +141,9 @@ def test_output_that_cannot_be_written_is_named(trained, tmp_path, monkeypatch):
     done = electra("plot", trained / "train.log", "--output", tmp_path / "curves.csv", check=False)
     assert done.returncode == 1 and "names no picture" in done.stderr
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr("fairseq_electra.pretraining.corpus.builtin_documents", lambda: [Document("topic", ("a text",))])
+    monkeypatch.setattr(
+        "fairseq_electra.pretraining.corpus.builtin_documents", lambda: [Document("topic", ("a text",))]
+    )
     done = electra("corpus", "--output", tmp_path / "file", check=False)
     assert done.returncode == 1 and "check the path" in done.stderr and "Traceback" not in done.stderr
 
@@ -149,7 +167,9 @@ def test_corpus_splits_by_file_and_labels_half(tmp_path, monkeypatch):
     monkeypatch.setattr(corpus, "builtin_documents", lambda: documents)
     done = electra("corpus", "--output", tmp_path)
     assert fingerprint(documents) in done.stdout
-    by_split = {split: {d.source for d in documents if d.split == split} for split in ("train", "valid", "test")}
+    by_split = {
+        split: {d.source for d in documents if d.split == split} for split in ("train", "valid", "test")
+    }
     assert not by_split["train"] & by_split["test"] and not by_split["train"] & by_split["valid"]
     train_text = (tmp_path / "train.txt").read_text()
     examples = swap_examples(documents, "test")

@@ -33,13 +33,19 @@ def test_options_that_a_kind_of_net_does_not_read_are_refused(kind):
         if option in READ[kind]:
             KINDS[kind].check_gold_options(given)
         else:
-            with pytest.raises(InputError, match=rf"^--gold of a net for {kind} is a file of .*; leave out {option}$"):
+            with pytest.raises(
+                InputError, match=rf"^--gold of a net for {kind} is a file of .*; leave out {option}$"
+            ):
                 KINDS[kind].check_gold_options(given)
 
 
 def test_several_are_named_together_and_text_alone_may_be_of_any_net():
-    with pytest.raises(InputError, match=r"is a file of SQuAD's form; leave out --text and --quoted and --scheme$"):
-        KINDS[ANSWERING].check_gold_options(asked("--gold", "x", "--scheme", "BIO", "--quoted", "--text", "a"))
+    with pytest.raises(
+        InputError, match=r"is a file of SQuAD's form; leave out --text and --quoted and --scheme$"
+    ):
+        KINDS[ANSWERING].check_gold_options(
+            asked("--gold", "x", "--scheme", "BIO", "--quoted", "--text", "a")
+        )
     KINDS[TAGGING].check_gold_options(asked("--text", "a"))
 
 

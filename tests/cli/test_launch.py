@@ -136,7 +136,11 @@ def test_launch_refuses_a_second_copy_of_this_package(tmp_path, capsys):
 @pytest.mark.parametrize("options", [[], ["--distributed-init-method", "tcp://127.0.0.1:29511"]])
 def test_fairseq_alone_starts_nothing_on_cpus_and_says_so(tmp_path, data_bin, options):
     """The second ended with status 0."""
-    done = fairseq("train", *command(data_bin, tmp_path / "save", "--distributed-world-size", 2, *options)[3:], check=False)
+    done = fairseq(
+        "train",
+        *command(data_bin, tmp_path / "save", "--distributed-world-size", 2, *options)[3:],
+        check=False,
+    )
     assert done.returncode == 1 and "fairseq-electra launch -n 2" in done.stderr.splitlines()[-1]
 
 
@@ -183,7 +187,10 @@ def test_two_machines_are_one_run(tmp_path, data_bin):
         runs = [
             pool.submit(
                 electra_process,
-                *f"launch -n 1 --nodes 2 --node-rank {rank} --master-addr 127.0.0.1 --master-port {port} --".split(),
+                *(
+                    f"launch -n 1 --nodes 2 --node-rank {rank}"
+                    f" --master-addr 127.0.0.1 --master-port {port} --"
+                ).split(),
                 "fairseq-train",
                 *given,
                 check=False,

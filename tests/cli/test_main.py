@@ -15,7 +15,9 @@ def test_commands_are_the_modules_of_the_folder(tmp_path):
         (tmp_path / f"{name}.py").write_text('"""Tell 5 % of it. More.\n\nAnd more."""\n')
     found = commands(tmp_path)
     assert [*found] == ["import", "tell", "user-dir"] and summary_of(found["tell"]) == "Tell 5 % of it"
-    assert {"vocab", "encode", "import", "user-dir"} < {*commands()} and not any("_" in name for name in commands())
+    assert {"vocab", "encode", "import", "user-dir"} < {*commands()} and not any(
+        "_" in name for name in commands()
+    )
 
 
 @pytest.mark.parametrize(("name", "file"), commands().items())

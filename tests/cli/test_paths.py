@@ -53,7 +53,9 @@ assert "torch" not in sys.modules
 def test_a_wrong_path_is_answered_before_anything_slow_is_imported(tmp_path):
     (tmp_path / "text").write_text("a\n")
     environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", CODE], cwd=tmp_path, capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", CODE], cwd=tmp_path, capture_output=True, text=True, env=environment
+    )
     assert done.returncode == 0, done.stderr
     said = done.stderr.splitlines()
     assert len(said) == len(WRONG)

@@ -119,17 +119,23 @@ def test_prepare_tells_what_it_reads_and_how_many_examples_are_done(tmp_path, vo
         "--label",
         "class",
     )
-    assert noted == reading(tmp_path) + [(f"{tmp_path}/bin, {split}", "examples", 200, 200) for split in ("train", "valid")]
+    assert noted == reading(tmp_path) + [
+        (f"{tmp_path}/bin, {split}", "examples", 200, 200) for split in ("train", "valid")
+    ]
 
 
 def test_prepare_tells_what_it_reads_and_how_many_sentences_are_done(tmp_path, vocab, noted):
     prepared(tmp_path, vocab, "word\tB-X\ntext\tO\n\n" * 50, "--conll")
-    assert noted == reading(tmp_path) + [(f"{tmp_path}/bin, {split}", "sentences", 50, 50) for split in ("train", "valid")]
+    assert noted == reading(tmp_path) + [
+        (f"{tmp_path}/bin, {split}", "sentences", 50, 50) for split in ("train", "valid")
+    ]
 
 
 def test_prepare_tells_how_many_windows_there_will_be(tmp_path, vocab, noted, capsys):
     record = {"id": "q", "question": "text", "answers": [{"text": "word", "answer_start": 0}]}
-    paragraphs = [{"context": " ".join(LINES[i : i + 20]), "qas": [record | {"id": f"q{i}"}]} for i in (0, 20)]
+    paragraphs = [
+        {"context": " ".join(LINES[i : i + 20]), "qas": [record | {"id": f"q{i}"}]} for i in (0, 20)
+    ]
     prepared(
         tmp_path,
         vocab,
@@ -144,7 +150,9 @@ def test_prepare_tells_how_many_windows_there_will_be(tmp_path, vocab, noted, ca
     for split in stages:
         assert (f"{split}: cutting contexts into pieces", "contexts", 2, 2) in noted
         (windows,) = [stage for stage in noted if stage[0] == f"{split}: making windows of 2 questions"]
-        assert windows[1] == "windows" and windows[2] == windows[3] > 4, "as many were made as were told of at the beginning"
+        assert windows[1] == "windows" and windows[2] == windows[3] > 4, (
+            "as many were made as were told of at the beginning"
+        )
         total += windows[3]
     assert f"; 4 in several windows of 100 tokens, {total} windows in all; " in capsys.readouterr().out
 
@@ -163,7 +171,9 @@ def answers(predictor, numbers, inputs):
 
 
 def test_predict_tells_its_source_and_shows_the_progress_of_its_net(monkeypatch, tmp_path, noted, capsys):
-    net = types.SimpleNamespace(labels={"head": []}, kind="sentence_prediction", task=None, longest=16, progress=Progress())
+    net = types.SimpleNamespace(
+        labels={"head": []}, kind="sentence_prediction", task=None, longest=16, progress=Progress()
+    )
     net.to = lambda device: None
     monkeypatch.setattr("fairseq_electra.from_pretrained", lambda *_, **__: net)
     monkeypatch.setattr(SentencePredictor, "answer", answers)
@@ -183,5 +193,7 @@ def test_corrupt_counts_rows(make_task, make_model):
 
 
 def test_a_generator_that_has_seen_shorter_rows_than_it_corrupts_is_warned_of():
-    assert too_short(64).startswith("WARNING: the generator was trained on rows of at most 64 tokens and corrupts rows of 128")
+    assert too_short(64).startswith(
+        "WARNING: the generator was trained on rows of at most 64 tokens and corrupts rows of 128"
+    )
     assert not too_short(128)

@@ -27,12 +27,16 @@ def studies(monkeypatch):
 
     found = Studies()
     monkeypatch.setattr(nets, "read_net", lambda text: text)
-    monkeypatch.setattr(study, "study", lambda *args, **more: found.append((args, more)) or {"summary": found.summary})
+    monkeypatch.setattr(
+        study, "study", lambda *args, **more: found.append((args, more)) or {"summary": found.summary}
+    )
     return found
 
 
 def test_finetune_asks_the_study_for_rates_by_a_seed_that_it_does_not_report(tmp_path, studies):
-    assert quickstart.finetune(tmp_path) == {net: {"lr": 1e-4, "accuracy": [1, 2, 3]} for net in ("scratch", "pretrained")}
+    assert quickstart.finetune(tmp_path) == {
+        net: {"lr": 1e-4, "accuracy": [1, 2, 3]} for net in ("scratch", "pretrained")
+    }
     (((asked, folders, _, settings), more),) = studies
     assert asked == ["scratch=scratch:tiny", f"pretrained={tmp_path}/pretrained/checkpoint_last.pt"]
     assert folders == [tmp_path / "swap-bin"] and settings.extra[:3] == (
@@ -45,7 +49,9 @@ def test_finetune_asks_the_study_for_rates_by_a_seed_that_it_does_not_report(tmp
 
 def test_finetune_refuses_a_run_that_diverged(tmp_path, studies):
     studies.summary = (line_of("scratch", **{"2": "constant"}), line_of("pretrained", **{"3": "diverged"}))
-    with pytest.raises(InputError, match=r"pretrained diverged with seed 3; its logs are in .*finetune/pretrained"):
+    with pytest.raises(
+        InputError, match=r"pretrained diverged with seed 3; its logs are in .*finetune/pretrained"
+    ):
         quickstart.finetune(tmp_path)
 
 
@@ -63,7 +69,9 @@ def test_prepare_makes_what_the_other_commands_make(tmp_path, corpus_lines, few)
         (tmp_path / "text" / f"{split}.swap.tsv").write_text("".join(lines))
     quickstart.prepare(tmp_path)
     info = read_task_info(tmp_path / "swap-bin")
-    assert info.labels == ("0", "1") and info.examples == quickstart.EXAMPLES and info.columns == ("sentence",)
+    assert (
+        info.labels == ("0", "1") and info.examples == quickstart.EXAMPLES and info.columns == ("sentence",)
+    )
     assert not (tmp_path / "data-bin" / "test.bin").exists()
     encode_to_binary(
         load_wordpiece(tmp_path / "vocab"),
@@ -71,7 +79,9 @@ def test_prepare_makes_what_the_other_commands_make(tmp_path, corpus_lines, few)
         tmp_path / "again" / "train",
         tmp_path / "vocab",
     )
-    assert (tmp_path / "again" / "train.bin").read_bytes() == (tmp_path / "data-bin" / "train.bin").read_bytes()
+    assert (tmp_path / "again" / "train.bin").read_bytes() == (
+        tmp_path / "data-bin" / "train.bin"
+    ).read_bytes()
     assert quickstart.majority(tmp_path) == 50 and 0 <= quickstart.tfidf(tmp_path) <= 100
 
 

@@ -26,13 +26,25 @@ def files(tmp_path):
 
 
 def prepare(folder, vocabulary, *more):
-    given = ["--text", "one", "two", "--label", "class", "--train", folder / "train.tsv", "--valid", folder / "valid.tsv"]
+    given = [
+        "--text",
+        "one",
+        "two",
+        "--label",
+        "class",
+        "--train",
+        folder / "train.tsv",
+        "--valid",
+        folder / "valid.tsv",
+    ]
     return electra_here("prepare", "--vocab", vocabulary, "--destdir", folder / "bin", *given, *more)
 
 
 def assert_refused(folder, done, *sentence):
     status, _, said = done
-    assert status == 1 and len(said.strip().splitlines()) == 1 and all(part in said for part in sentence), said
+    assert status == 1 and len(said.strip().splitlines()) == 1 and all(part in said for part in sentence), (
+        said
+    )
     assert not (folder / "bin").exists() and not list(folder.glob("*.partial"))
 
 
@@ -56,10 +68,16 @@ def test_files_that_cannot_be_prepared(files, vocabulary, name, text, sentence):
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        (["--swag", "x"], "give one of --glue, --swag, --race, --text, --conll, --squad and --multi-label, got swag, text"),
+        (
+            ["--swag", "x"],
+            "give one of --glue, --swag, --race, --text, --conll, --squad and --multi-label, got swag, text",
+        ),
         (["--max-positions", "8"], "--max-positions must lie between 16 and"),
         (["--max-positions", "0"], "--max-positions must lie between 16 and 65535, got 0"),
-        (["--regression", "--labels", "no", "yes"], "--labels names classes, and with --regression the labels are numbers"),
+        (
+            ["--regression", "--labels", "no", "yes"],
+            "--labels names classes, and with --regression the labels are numbers",
+        ),
         (["--metrics", "pearson"], "are for numbers"),
         (["--labels", "yes", "yes", "no"], "'yes' stands there twice"),
         (["--regression"], "the label 'yes' is no number"),
@@ -75,10 +93,15 @@ def test_options_that_cannot_be(files, vocabulary, more, sentence):
 
 def test_a_mistake_in_a_labelled_test_file_is_not_taken_for_a_file_without_labels(files, vocabulary):
     (files / "test.tsv").write_text("one\ttwo\tclass\na\tb\tyes\nc\td\t\n")
-    assert_refused(files, prepare(files, vocabulary, "--test", files / "test.tsv"), "test.tsv, line 3", "is empty")
+    assert_refused(
+        files, prepare(files, vocabulary, "--test", files / "test.tsv"), "test.tsv, line 3", "is empty"
+    )
     (files / "test.tsv").write_text("two\tone\na\tb\n")
     assert prepare(files, vocabulary, "--test", files / "test.tsv")[0] == 0
-    assert not (files / "bin" / "label" / "test.idx").exists() and read_task_info(files / "bin").examples["test"] == 1
+    assert (
+        not (files / "bin" / "label" / "test.idx").exists()
+        and read_task_info(files / "bin").examples["test"] == 1
+    )
 
 
 def test_a_header_may_be_given_for_a_test_file_without_labels_too(files, vocabulary):
@@ -89,7 +112,9 @@ def test_a_header_may_be_given_for_a_test_file_without_labels_too(files, vocabul
 
 
 def test_prepare_says_of_which_label_f1_is(files, vocabulary):
-    assert "; 2 labels; f1 of 'yes', accuracy;" in prepare(files, vocabulary, "--metrics", "f1", "accuracy")[1]
+    assert (
+        "; 2 labels; f1 of 'yes', accuracy;" in prepare(files, vocabulary, "--metrics", "f1", "accuracy")[1]
+    )
     shutil.rmtree(files / "bin")
     assert "; f1 of 'no';" in prepare(files, vocabulary, "--metrics", "f1", "--labels", "yes", "no")[1]
 
@@ -99,7 +124,10 @@ def test_cells_in_quotes_are_warned_of_and_quoted_reads_them(files, vocabulary):
     (files / "train.tsv").write_text(text.replace("d\te", "d e"))
     (files / "valid.tsv").write_text(text.replace("d\te", "d e"))
     status, _, said = prepare(files, vocabulary)
-    assert status == 0 and said.count("train.tsv: 3 of 6 cells begin and end with quotes, which are read as text") == 1, said
+    assert (
+        status == 0
+        and said.count("train.tsv: 3 of 6 cells begin and end with quotes, which are read as text") == 1
+    ), said
     assert read_task_info(files / "bin").labels == ('"yes"', "no")
     shutil.rmtree(files / "bin")
     for name in ("train.tsv", "valid.tsv"):
@@ -108,7 +136,9 @@ def test_cells_in_quotes_are_warned_of_and_quoted_reads_them(files, vocabulary):
     assert (status, said) == (0, "") and read_task_info(files / "bin").labels == ("no", "yes")
 
 
-def test_labels_of_wrong_or_several_kinds_are_refused_and_numbers_to_predict_may_have_points_or_none(files, vocabulary):
+def test_labels_of_wrong_or_several_kinds_are_refused_and_numbers_to_predict_may_have_points_or_none(
+    files, vocabulary
+):
     given = ["--text", "one", "--label", "y", "--train", files / "a.jsonl"]
     for labels, sentence in (
         ('["a"] "b"', "a.jsonl, line 1: the label 'y' is [\"a\"], a list"),
@@ -116,17 +146,28 @@ def test_labels_of_wrong_or_several_kinds_are_refused_and_numbers_to_predict_may
         ("1 true", "write all labels of a file"),
     ):
         (files / "a.jsonl").write_text("".join(f'{{"one": "x", "y": {label}}}\n' for label in labels.split()))
-        assert_refused(files, electra_here("prepare", "--vocab", vocabulary, "--destdir", files / "bin", *given), sentence)
+        assert_refused(
+            files,
+            electra_here("prepare", "--vocab", vocabulary, "--destdir", files / "bin", *given),
+            sentence,
+        )
     (files / "a.jsonl").write_text("".join(f'{{"one": "x", "y": {label}}}\n' for label in (1, 2.5, 3)))
-    assert electra_here("prepare", "--vocab", vocabulary, "--destdir", files / "bin", *given, "--regression")[0] == 0
+    assert (
+        electra_here("prepare", "--vocab", vocabulary, "--destdir", files / "bin", *given, "--regression")[0]
+        == 0
+    )
     assert (files / "bin" / "label" / "train.label").read_text() == "1.0\n2.5\n3.0\n"
 
 
 def test_one_wrong_file_of_glue_and_no_task_is_written(tmp_path, vocabulary):
     for task, label in (("RTE", "entailment"), ("WNLI", "2")):
         (tmp_path / "GLUE" / task).mkdir(parents=True)
-        (tmp_path / "GLUE" / task / "train.tsv").write_text(f"index\tsentence1\tsentence2\tlabel\n0\ta\tb\t{label}\n")
-    done = electra_here("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--glue", tmp_path / "GLUE")
+        (tmp_path / "GLUE" / task / "train.tsv").write_text(
+            f"index\tsentence1\tsentence2\tlabel\n0\ta\tb\t{label}\n"
+        )
+    done = electra_here(
+        "prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--glue", tmp_path / "GLUE"
+    )
     assert_refused(tmp_path, done, "WNLI/train.tsv, line 2", "unknown label '2'")
 
 
@@ -137,15 +178,21 @@ def test_one_wrong_file_of_glue_and_no_task_is_written(tmp_path, vocabulary):
         (("--vocab", "absent"), "no such folder of a vocabulary: absent; check the path"),
     ],
 )
-def test_folders_are_looked_at_before_any_task_of_glue_is_read(tmp_path, vocabulary, monkeypatch, more, sentence):
+def test_folders_are_looked_at_before_any_task_of_glue_is_read(
+    tmp_path, vocabulary, monkeypatch, more, sentence
+):
     for task in ("RTE", "WNLI"):
         (tmp_path / "GLUE" / task).mkdir(parents=True)
     (tmp_path / "bin" / "WNLI").mkdir(parents=True)
     (tmp_path / "bin" / "WNLI" / "task.json").write_text("")
-    monkeypatch.setattr("fairseq_electra.finetuning.sentences.prepare.glue_task", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr(
+        "fairseq_electra.finetuning.sentences.prepare.glue_task", lambda *_: pytest.fail("read")
+    )
     given = ["--vocab", vocabulary, "--destdir", tmp_path / "bin", "--glue", tmp_path / "GLUE"]
     status, _, said = electra_here("prepare", *given, *more)
-    assert status == 1 and sentence in said and [path.name for path in (tmp_path / "bin").iterdir()] == ["WNLI"]
+    assert (
+        status == 1 and sentence in said and [path.name for path in (tmp_path / "bin").iterdir()] == ["WNLI"]
+    )
 
 
 @pytest.mark.parametrize("source", [["--squad"], ["--conll"], ["--text", "one", "--label", "class"]])
@@ -153,7 +200,9 @@ def test_a_folder_in_use_is_refused_before_anything_is_read(files, vocabulary, s
     (files / "bin").mkdir()
     (files / "bin" / "a").write_text("a")
     (files / "train.tsv").write_text("nothing of the kind")
-    status, _, said = electra_here("prepare", "--vocab", vocabulary, "--destdir", files / "bin", *source, "--train", files / "train.tsv")
+    status, _, said = electra_here(
+        "prepare", "--vocab", vocabulary, "--destdir", files / "bin", *source, "--train", files / "train.tsv"
+    )
     assert status == 1 and "bin exists and is not empty; name a new folder" in said
 
 
@@ -177,10 +226,19 @@ def tuned(tmp_path_factory, vocabulary, data_bin):
     run_here(stock(folder / "bin", folder / "pair", source, *quick), folder / "pair")
     (folder / "swag").mkdir()
     row = "0,a b,So,c,d,e,f,1\n"
-    (folder / "swag" / "train.csv").write_text(",sent1,sent2,ending0,ending1,ending2,ending3,label\n" + row * 3)
-    assert electra_here("prepare", "--vocab", vocabulary, "--destdir", folder / "choice-bin", "--swag", folder / "swag")[0] == 0
+    (folder / "swag" / "train.csv").write_text(
+        ",sent1,sent2,ending0,ending1,ending2,ending3,label\n" + row * 3
+    )
+    assert (
+        electra_here(
+            "prepare", "--vocab", vocabulary, "--destdir", folder / "choice-bin", "--swag", folder / "swag"
+        )[0]
+        == 0
+    )
     info = json.loads((folder / "choice-bin" / "task.json").read_text())
-    (folder / "choice-bin" / "task.json").write_text(json.dumps(info | {"examples": {"train": 3, "valid": 3}}))
+    (folder / "choice-bin" / "task.json").write_text(
+        json.dumps(info | {"examples": {"train": 3, "valid": 3}})
+    )
     run_here(stock(folder / "choice-bin", folder / "choice", source, *quick), folder / "choice")
     return folder
 
@@ -188,7 +246,11 @@ def tuned(tmp_path_factory, vocabulary, data_bin):
 @pytest.mark.parametrize(
     ("checkpoint", "text", "sentence"),
     [
-        ("pair/checkpoint_last.pt", "one\ttwo\nalone\n", "standard input, line 2: 1 texts between tabs, where 2 are expected"),
+        (
+            "pair/checkpoint_last.pt",
+            "one\ttwo\nalone\n",
+            "standard input, line 2: 1 texts between tabs, where 2 are expected",
+        ),
         ("pair/checkpoint_last.pt", "", "standard input is empty"),
         ("choice/checkpoint_last.pt", "a\tb\tc\n", "line 1: 3 texts between tabs, where 5 are expected"),
         ("pretrained/checkpoint_last.pt", "a\n", "has no head; fine-tune it first"),
@@ -208,7 +270,10 @@ def test_predict_says_where_it_has_one_answer_to_everything(tuned, monkeypatch):
         status, output, said = electra_here(*given, text="one\ttwo\n" * number)
         answer = json.loads(output.splitlines()[0])["label"]
         assert status == 0
-        assert (f"warning: standard input: the net answers {answer!r} for all {OF_ANY} inputs: it has learnt nothing yet" in said) == warned
+        assert (
+            f"warning: standard input: the net answers {answer!r} for all {OF_ANY} inputs: it has learnt"
+            " nothing yet" in said
+        ) == warned
 
 
 def test_a_multiple_choice_without_its_description_still_needs_choices(tuned, monkeypatch, tmp_path):
@@ -233,9 +298,15 @@ def test_predict_reads_json_lines_by_the_names_of_the_training(tuned, monkeypatc
     assert plain[0] == 0 and plain[1].count("label") == 2
     assert electra_here("predict", tuned / "pair", text=by_name)[:2] == plain[:2]
     assert electra_here("predict", tuned / "pair", "--text", "q", "a", text=renamed)[:2] == plain[:2]
-    assert "line 1: no 'one', it has 'q', 'a'; name the columns with --text" in refused(tuned / "pair", renamed, monkeypatch)
-    assert "--text names 1 columns, q, and this net was trained on 2" in refused(tuned / "pair", renamed, monkeypatch, "--text", "q")
-    assert "line 1: a JSON record with 'q', 'a', and the model does not know" in refused(tuned / "choice", renamed, monkeypatch)
+    assert "line 1: no 'one', it has 'q', 'a'; name the columns with --text" in refused(
+        tuned / "pair", renamed, monkeypatch
+    )
+    assert "--text names 1 columns, q, and this net was trained on 2" in refused(
+        tuned / "pair", renamed, monkeypatch, "--text", "q"
+    )
+    assert "line 1: a JSON record with 'q', 'a', and the model does not know" in refused(
+        tuned / "choice", renamed, monkeypatch
+    )
 
 
 def refused(checkpoint, text, monkeypatch, *more):
@@ -247,7 +318,9 @@ def refused(checkpoint, text, monkeypatch, *more):
 def test_predict_scores_a_labelled_file_as_a_study_scores_its_folder(tuned, tmp_path):
     """In the columns of the training, in columns that are named, in a file without names, and in a CSV."""
     evaluation = evaluation_of(tuned / "bin")
-    expected = evaluation.metrics("valid", evaluation.scores(from_pretrained(tuned / "pair", "checkpoint_last.pt"), "valid"))
+    expected = evaluation.metrics(
+        "valid", evaluation.scores(from_pretrained(tuned / "pair", "checkpoint_last.pt"), "valid")
+    )
     renamed = "".join(line.replace("one\ttwo\tclass", "q\ta\ty") for line in PAIRS.splitlines(keepends=True))
     (tmp_path / "renamed.tsv").write_text(renamed)
     (tmp_path / "bare.tsv").write_text(PAIRS.split("\n", 1)[1])
@@ -259,7 +332,9 @@ def test_predict_scores_a_labelled_file_as_a_study_scores_its_folder(tuned, tmp_
         [tmp_path / "valid.csv"],
         [tmp_path / "bare.tsv", *names, "--header", "q", "a", "y"],
     ):
-        status, output, said = electra_here("predict", tuned / "pair", "--gold", *given, "--output", tmp_path / "answers.jsonl")
+        status, output, said = electra_here(
+            "predict", tuned / "pair", "--gold", *given, "--output", tmp_path / "answers.jsonl"
+        )
         assert status == 0 and json.loads(output) == pytest.approx(expected, abs=1e-5), said
         answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
         assert [answer["gold"] for answer in answers] == ["yes", "no", "yes"] and "logits" not in answers[0]
@@ -274,7 +349,9 @@ def test_predict_scores_choices_by_their_number(tuned, tmp_path):
     for right in range(4):
         row = {"context": "a b", **{f"c{i}": choice for i, choice in enumerate(choices)}, "right": right}
         (tmp_path / "gold.jsonl").write_text(json.dumps(row) + "\n")
-        status, output, said = electra_here("predict", tuned / "choice", "--gold", tmp_path / "gold.jsonl", *given)
+        status, output, said = electra_here(
+            "predict", tuned / "choice", "--gold", tmp_path / "gold.jsonl", *given
+        )
         assert status == 0, said
         accuracies.append(json.loads(output))
     assert sorted(each["accuracy"] for each in accuracies) == [0, 0, 0, 100]
@@ -283,7 +360,11 @@ def test_predict_scores_choices_by_their_number(tuned, tmp_path):
 @pytest.mark.parametrize(
     ("text", "more", "sentence"),
     [
-        (PAIRS + "x\ty\tmaybe\n", [], "gold.tsv, line 5: the label 'maybe' is none of the network's, no, yes; give it as in training"),
+        (
+            PAIRS + "x\ty\tmaybe\n",
+            [],
+            "gold.tsv, line 5: the label 'maybe' is none of the network's, no, yes; give it as in training",
+        ),
         (PAIRS + "x\ty\t\n", [], "gold.tsv, line 5: the label in column 'class' is empty"),
         (PAIRS.replace("class", "klass"), [], "gold.tsv has no column 'class'"),
         (PAIRS, ["--input", "x.txt"], "gold.tsv is what is read; leave out --input"),
@@ -291,48 +372,118 @@ def test_predict_scores_choices_by_their_number(tuned, tmp_path):
 )
 def test_predict_refuses_a_labelled_file_that_it_cannot_score(tuned, tmp_path, text, more, sentence):
     (tmp_path / "gold.tsv").write_text(text)
-    given = ["predict", tuned / "pair", "--gold", tmp_path / "gold.tsv", "--output", tmp_path / "answers.jsonl", *more]
+    given = [
+        "predict",
+        tuned / "pair",
+        "--gold",
+        tmp_path / "gold.tsv",
+        "--output",
+        tmp_path / "answers.jsonl",
+        *more,
+    ]
     status, output, said = electra_here(*given)
     assert status == 1 and output == "" and sentence in said.splitlines()[-1], said
     assert not (tmp_path / "answers.jsonl").exists()
 
 
 def test_options_of_labelled_files_are_refused_without_one(tuned, monkeypatch):
-    assert "--label is for --gold FILE; leave it out" in refused(tuned / "pair", "a\tb\n", monkeypatch, "--label", "y")
+    assert "--label is for --gold FILE; leave it out" in refused(
+        tuned / "pair", "a\tb\n", monkeypatch, "--label", "y"
+    )
 
 
 def test_predict_writes_a_file_whole(tuned, monkeypatch, tmp_path):
     given = ["predict", tuned / "pair" / "checkpoint_last.pt", "--output", tmp_path / "answers.jsonl"]
     status, output, _ = electra_here(*given, text="a\tb\nc d e\tf\n")
     answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
-    assert status == 0 and output == "" and [set(answer) for answer in answers] == [{"label", "probabilities"}] * 2
+    assert (
+        status == 0
+        and output == ""
+        and [set(answer) for answer in answers] == [{"label", "probabilities"}] * 2
+    )
     assert set(answers[0]["probabilities"]) == {"yes", "no"}
 
 
 @pytest.mark.parametrize(
     ("folder", "spoil", "more", "sentence"),
     [
-        ("bin", lambda f: None, ["--num-classes", "1"], "names 2 labels, no, yes: more than --num-classes 1; give 2"),
-        ("bin", lambda f: None, ["--num-classes", "3"], "names 2 labels, no, yes: fewer than --num-classes 3; give 2"),
-        ("bin", lambda f: shutil.rmtree(f / "label"), [], "label/dict.txt; fairseq-electra prepare makes such folders"),
-        ("bin", lambda f: shutil.copy(f / "input0" / "train.bin", f / "label" / "train.idx"), [], "no index of fairseq's mmap format"),
-        ("bin", lambda f: (f / "input0" / "train.idx").unlink(), [], "input0/train.idx, the folder holds valid;"),
-        ("bin", lambda f: (f / "input1" / "train.idx").unlink(), [], "input1/train.idx, the folder holds valid;"),
-        ("choice-bin", lambda f: None, ["--num-classes", "3"], "has 4 choices (input1 to input4), not 3; give --num-classes 4"),
+        (
+            "bin",
+            lambda f: None,
+            ["--num-classes", "1"],
+            "names 2 labels, no, yes: more than --num-classes 1; give 2",
+        ),
+        (
+            "bin",
+            lambda f: None,
+            ["--num-classes", "3"],
+            "names 2 labels, no, yes: fewer than --num-classes 3; give 2",
+        ),
+        (
+            "bin",
+            lambda f: shutil.rmtree(f / "label"),
+            [],
+            "label/dict.txt; fairseq-electra prepare makes such folders",
+        ),
+        (
+            "bin",
+            lambda f: shutil.copy(f / "input0" / "train.bin", f / "label" / "train.idx"),
+            [],
+            "no index of fairseq's mmap format",
+        ),
+        (
+            "bin",
+            lambda f: (f / "input0" / "train.idx").unlink(),
+            [],
+            "input0/train.idx, the folder holds valid;",
+        ),
+        (
+            "bin",
+            lambda f: (f / "input1" / "train.idx").unlink(),
+            [],
+            "input1/train.idx, the folder holds valid;",
+        ),
+        (
+            "choice-bin",
+            lambda f: None,
+            ["--num-classes", "3"],
+            "has 4 choices (input1 to input4), not 3; give --num-classes 4",
+        ),
         (
             "choice-bin",
             lambda f: (f / "label" / "train.label").write_text("0\n7\n1\n"),
             [],
             "train.label, line 2: '7' is not a choice from 0 to 3",
         ),
-        ("choice-bin", lambda f: (f / "label" / "train.label").write_text("0\n1\n"), [], "train.label has 2 lines and"),
-        ("bin", lambda f: (f / "label" / "train.idx").unlink(), [], "bin has no labels; apply the model to its file with"),
-        ("choice-bin", lambda f: (f / "label" / "train.label").unlink(), [], "bin has no labels; apply the model to its file with"),
+        (
+            "choice-bin",
+            lambda f: (f / "label" / "train.label").write_text("0\n1\n"),
+            [],
+            "train.label has 2 lines and",
+        ),
+        (
+            "bin",
+            lambda f: (f / "label" / "train.idx").unlink(),
+            [],
+            "bin has no labels; apply the model to its file with",
+        ),
+        (
+            "choice-bin",
+            lambda f: (f / "label" / "train.label").unlink(),
+            [],
+            "bin has no labels; apply the model to its file with",
+        ),
     ],
 )
 def test_folders_that_do_not_fit_the_stock_command(tuned, tmp_path, folder, spoil, more, sentence):
     shutil.copytree(tuned / folder, tmp_path / "bin")
-    own = stock(tmp_path / "bin", tmp_path / "save", tuned / "pretrained" / "checkpoint_last.pt", "--disable-validation", *more)
+    own = stock(
+        tmp_path / "bin",
+        tmp_path / "save",
+        tuned / "pretrained" / "checkpoint_last.pt",
+        "--disable-validation",
+        *more,
+    )
     spoil(tmp_path / "bin")
     assert sentence in refusal_here(own)
     assert not (tmp_path / "save" / "checkpoint_last.pt").exists()
@@ -345,10 +496,21 @@ def test_folders_of_one_run_are_not_mixed_with_another(tuned, tmp_path, vocabula
     (save / "checkpoint_last.pt").unlink()
     text = "text\tclass\na\tgood\nb\tbad\nc\tgood\n"
     (tmp_path / "one.tsv").write_text(text)
-    given = ["--text", "text", "--label", "class", "--train", tmp_path / "one.tsv", "--valid", tmp_path / "one.tsv"]
+    given = [
+        "--text",
+        "text",
+        "--label",
+        "class",
+        "--train",
+        tmp_path / "one.tsv",
+        "--valid",
+        tmp_path / "one.tsv",
+    ]
     assert electra_here("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "one", *given)[0] == 0
     source = tuned / "pretrained" / "checkpoint_last.pt"
-    own = stock(tmp_path / "one", save, source, "--max-update", "1", "--disable-validation", "--num-workers", "0")
+    own = stock(
+        tmp_path / "one", save, source, "--max-update", "1", "--disable-validation", "--num-workers", "0"
+    )
     run_here(own, save)
     assert read_task_info(save).inputs == 1 and (save / "label" / "dict.txt").read_text() == "bad 1\ngood 1\n"
 

@@ -56,13 +56,17 @@ def test_a_multiple_that_is_given_is_kept_to_and_the_log_says_what_becomes_of_th
         assert sizes(50, 4, max_tokens=70) == [4] * 12 + [2]
         assert sizes(12, 8, max_sentences=4) == [4, 4, 4]
     assert [record.getMessage() for record in caplog.records] == [
-        "--batch-size 30: batches have 24 rows, because --required-batch-size-multiple is 8; leave that option out to have 30"
+        "--batch-size 30: batches have 24 rows, because --required-batch-size-multiple is 8; leave that"
+        " option out to have 30"
     ]
 
 
 @pytest.mark.parametrize(("given", "multiple"), [([], 1), (["--required-batch-size-multiple", 8], 8)])
 def test_a_multiple_that_is_not_given_is_one(data_bin, tmp_path, given, multiple):
-    assert configuration(command(data_bin, tmp_path, *given)[3:]).dataset.required_batch_size_multiple == multiple
+    assert (
+        configuration(command(data_bin, tmp_path, *given)[3:]).dataset.required_batch_size_multiple
+        == multiple
+    )
 
 
 def test_fairseq_still_asks_for_multiples_of_eight():
@@ -75,5 +79,7 @@ def test_every_row_of_pre_training_is_trained_on_and_scored(make_task, pack, row
     task = make_task(pack=pack)
     for split in ("train", "valid"):
         dataset = task.load_dataset(split)
-        batches = task.get_batch_iterator(dataset, max_sentences=rows, required_batch_size_multiple=8).frozen_batches
+        batches = task.get_batch_iterator(
+            dataset, max_sentences=rows, required_batch_size_multiple=8
+        ).frozen_batches
         assert sorted(np.concatenate(batches)) == list(range(len(dataset)))

@@ -22,7 +22,9 @@ FAIRSEQS = {"epoch", "subset", "wps", "wpb", "bsz", "num_updates", "best_loss", 
 
 
 def test_fairseq_still_looks_the_metric_up_behind_the_validation():
-    assert "valid_losses.append(stats[cfg.checkpoint.best_checkpoint_metric])" in stock_source(fairseq_cli.train)
+    assert "valid_losses.append(stats[cfg.checkpoint.best_checkpoint_metric])" in stock_source(
+        fairseq_cli.train
+    )
 
 
 @pytest.mark.parametrize("net", [[], ["--generator-only"]], ids=["both networks", "generator"])
@@ -49,7 +51,9 @@ def test_the_metrics_of_sentence_prediction_are_those_that_fairseq_logs(option):
     predicted = {"pred": [0, 1, 1, 0], "targ": [0, 1, 0, 1], option: True} if option else {}
     with metrics.aggregate(new_root=True) as found:
         SentencePredictionCriterion.reduce_metrics([sums_of_predictions(**predicted)])
-    criterion = SimpleNamespace(_name="sentence_prediction", regression_target=False, **({option: True} if option else {}))
+    criterion = SimpleNamespace(
+        _name="sentence_prediction", regression_target=False, **({option: True} if option else {})
+    )
     run = SimpleNamespace(task=SimpleNamespace(), cfg=SimpleNamespace(criterion=criterion))
     assert {name for name in found if not name.startswith("_")} - {"pred", "targ"} == set(logged_metrics(run))
     criterion.regression_target = True
@@ -59,7 +63,9 @@ def test_the_metrics_of_sentence_prediction_are_those_that_fairseq_logs(option):
 def test_the_metrics_of_sentence_ranking_are_those_that_fairseq_logs():
     with metrics.aggregate(new_root=True) as found:
         SentenceRankingCriterion.reduce_metrics([sums_of_predictions()])
-    run = SimpleNamespace(task=SimpleNamespace(), cfg=SimpleNamespace(criterion=SimpleNamespace(_name="sentence_ranking")))
+    run = SimpleNamespace(
+        task=SimpleNamespace(), cfg=SimpleNamespace(criterion=SimpleNamespace(_name="sentence_ranking"))
+    )
     assert set(found) == set(logged_metrics(run))
     run.cfg.criterion._name = "masked_lm"
     assert logged_metrics(run) is None
@@ -70,13 +76,19 @@ def test_the_metrics_of_sentence_ranking_are_those_that_fairseq_logs():
     [
         (
             "disc_auk",
-            "--best-checkpoint-metric disc_auk: validation logs loss, masked_lm_loss, .*, fixed_auc; name one of these",
+            (
+                "--best-checkpoint-metric disc_auk: validation logs loss, masked_lm_loss, .*, fixed_auc; name"
+                " one of these"
+            ),
         ),
         ("disc_precision", "--best-checkpoint-metric disc_precision: validation logs "),
         ("fixed_generator_auc", "--best-checkpoint-metric fixed_generator_auc: validation logs "),
         (
             "disc_auc",
-            "the checkpoint with the smallest disc_auc would count as the best; add --maximize-best-checkpoint-metric",
+            (
+                "the checkpoint with the smallest disc_auc would count as the best; add"
+                " --maximize-best-checkpoint-metric"
+            ),
         ),
     ],
 )

@@ -60,7 +60,10 @@ def line(data, save_dir="unused", **changes) -> list[str]:
         ),
         (
             {"task": "sentence_prediction", "criterion": "sentence_prediction"},
-            "--arch electra_tiny is for pre-training; --task sentence_prediction needs --arch electra_encoder",
+            (
+                "--arch electra_tiny is for pre-training; --task sentence_prediction needs --arch"
+                " electra_encoder"
+            ),
         ),
         (
             {"criterion": None},
@@ -101,7 +104,9 @@ def line(data, save_dir="unused", **changes) -> list[str]:
         ({"user_dir": "fairseq_electra_"}, "--user-dir fairseq_electra_: no such folder; give --user-dir"),
     ],
 )
-def test_what_is_left_out_or_misspelt_is_named_with_what_to_give(tmp_path, data_bin, monkeypatch, changes, sentence):
+def test_what_is_left_out_or_misspelt_is_named_with_what_to_give(
+    tmp_path, data_bin, monkeypatch, changes, sentence
+):
     monkeypatch.chdir(tmp_path)
     found = refusal_here(line(data_bin, tmp_path / "save", **changes))
     assert sentence in found and "\n" not in found and len(found) < 300
@@ -117,10 +122,15 @@ def test_a_second_value_is_one_too_many():
 
 
 def test_the_total_of_polynomial_decay_is_that_of_max_update_as_its_help_says():
-    parsed = options.parse_args_and_arch(options.get_training_parser(), input_args=line("data", lr_scheduler="polynomial_decay"))
+    parsed = options.parse_args_and_arch(
+        options.get_training_parser(), input_args=line("data", lr_scheduler="polynomial_decay")
+    )
     assert parsed.total_num_update == 1
     given = line("data", lr_scheduler="polynomial_decay", total_num_update="7")
-    assert float(options.parse_args_and_arch(options.get_training_parser(), input_args=given).total_num_update) == 7
+    assert (
+        float(options.parse_args_and_arch(options.get_training_parser(), input_args=given).total_num_update)
+        == 7
+    )
 
 
 @pytest.mark.parametrize(
@@ -138,7 +148,11 @@ def test_fairseq_validate_names_what_it_lacks(words, sentence):
 def test_a_folder_that_cannot_be_written_to_is_named_with_its_option(tmp_path, data_bin):
     (tmp_path / "file").write_text("")
     found = refusal_here(line(data_bin, tmp_path / "file" / "save"))
-    assert found == f"cannot write to --save-dir {tmp_path}/file/save: Not a directory; give a folder that can be written to"
+    assert (
+        found
+        == f"cannot write to --save-dir {tmp_path}/file/save: Not a directory; give a folder that can be"
+        " written to"
+    )
 
 
 def test_an_error_of_a_path_is_a_sentence_and_one_of_the_program_is_not():
@@ -156,13 +170,17 @@ def test_an_error_of_a_path_is_a_sentence_and_one_of_the_program_is_not():
 
 def test_explain_names_the_remedy_where_all_rows_are_too_long():
     """Words of fairseq data/iterators.py::EpochBatchIterator."""
-    found = mistakes.explain(Exception("The dataset is empty. This could indicate that all elements have been skipped."))
+    found = mistakes.explain(
+        Exception("The dataset is empty. This could indicate that all elements have been skipped.")
+    )
     assert "no row is left: all are longer than --max-positions" in str(found)
 
 
 def test_help_lists_the_options_of_the_components_that_were_named(capsys):
     with pytest.raises(SystemExit) as ended:
-        options.parse_args_and_arch(options.get_training_parser(), input_args=[*line("data"), "--lr-scheduler", "cosine", "--help"])
+        options.parse_args_and_arch(
+            options.get_training_parser(), input_args=[*line("data"), "--lr-scheduler", "cosine", "--help"]
+        )
     shown = capsys.readouterr().out
     assert ended.value.code == 0
     for title in (
@@ -196,7 +214,9 @@ def test_help_without_names_lists_all_options_of_this_package(capsys):
 def test_fairseq_still_answers_with_usage_tracebacks_and_half_a_help():
     """Each change of compat/command_line.py and compat/mistakes.py is still needed."""
     parse = source_of(options.parse_args_and_arch)
-    assert "raise RuntimeError()" in parse and parse.index("parser.parse_known_args(input_args)") < parse.index("add_args(")
+    assert "raise RuntimeError()" in parse and parse.index(
+        "parser.parse_known_args(input_args)"
+    ) < parse.index("add_args(")
     assert "raise FileNotFoundError(module_path)" in source_of(utils.import_user_module)
     assert isinstance(options.get_training_parser(), SentenceParser)
 

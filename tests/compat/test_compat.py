@@ -61,13 +61,18 @@ def test_a_checkpoint_with_code_in_it_is_refused_by_name(tmp_path):
 
 
 def test_the_sentence_is_found_in_another_process_traceback():
-    text = "Caught InputError in DataLoader worker process 0.\nTraceback:\n  ...\nfairseq_electra.errors.InputError: one sentence\n"
+    text = (
+        "Caught InputError in DataLoader worker process 0.\nTraceback:\n "
+        " ...\nfairseq_electra.errors.InputError: one sentence\n"
+    )
     assert str(input_error(InputError(text))) == "one sentence"
     assert str(input_error(RuntimeError(text))) == "one sentence"
 
 
 def test_a_collapsed_run_is_known_by_its_status():
-    found = input_error(RuntimeError("Traceback:\n  ...\nfairseq_electra.errors.RunCollapsedError: one sentence\n"))
+    found = input_error(
+        RuntimeError("Traceback:\n  ...\nfairseq_electra.errors.RunCollapsedError: one sentence\n")
+    )
     assert type(found) is RunCollapsedError and str(found) == "one sentence"
     for kind, status in ((InputError, 1), (RunCollapsedError, 3)):
         code = (
@@ -75,7 +80,10 @@ def test_a_collapsed_run_is_known_by_its_status():
             f"raise errors.{kind.__name__}('one sentence')"
         )
         done = forked.run([sys.executable, "-c", code])
-        assert done.returncode == status and done.stderr.splitlines()[-1] == "fairseq_electra: error: one sentence"
+        assert (
+            done.returncode == status
+            and done.stderr.splitlines()[-1] == "fairseq_electra: error: one sentence"
+        )
 
 
 def test_fairseq_still_takes_bf16_for_a_tpu():
@@ -98,7 +106,9 @@ def test_fairseq_still_copies_checkpoints_in_place(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("shutil.copyfile", die)
-    with pytest.raises(InputError, match=r"cannot write .*last \(.*No space left on device; .* MB free\); make room$"):
+    with pytest.raises(
+        InputError, match=r"cannot write .*last \(.*No space left on device; .* MB free\); make room$"
+    ):
         PathManager.copy(str(source), str(target), overwrite=True)
     assert target.read_text() == "last good" and {*tmp_path.iterdir()} == {source, target}
     monkeypatch.undo()
@@ -146,7 +156,9 @@ def test_a_failed_write_is_told_what_helps_against_its_cause(tmp_path, monkeypat
 
 
 def test_a_path_that_is_not_there_is_told_so(tmp_path):
-    with pytest.raises(InputError, match=r"No such file or directory.*\); check the path and its permissions$"):
+    with pytest.raises(
+        InputError, match=r"No such file or directory.*\); check the path and its permissions$"
+    ):
         checkpoint_utils.torch_persistent_save({}, str(tmp_path / "absent" / "last.pt"))
 
 
@@ -169,8 +181,12 @@ def test_fairseq_still_puts_tensors_into_the_metrics_of_a_checkpoint():
 
 
 def test_fairseq_still_seeds_every_device_and_the_numbers_drawn_are_the_same():
-    assert "utils.set_torch_seed(seed)" in stock_source(trainer) and "get_rng_state()" in inspect.getsource(utils.set_torch_seed)
-    fake = types.SimpleNamespace(tpu=False, cuda=False, cfg=types.SimpleNamespace(common=types.SimpleNamespace(seed=3)))
+    assert "utils.set_torch_seed(seed)" in stock_source(trainer) and "get_rng_state()" in inspect.getsource(
+        utils.set_torch_seed
+    )
+    fake = types.SimpleNamespace(
+        tpu=False, cuda=False, cfg=types.SimpleNamespace(common=types.SimpleNamespace(seed=3))
+    )
     fake.get_num_updates = lambda: 4
     utils.set_torch_seed(7)
     expected = torch.rand(5)
@@ -180,7 +196,9 @@ def test_fairseq_still_seeds_every_device_and_the_numbers_drawn_are_the_same():
 
 def test_fairseq_still_copies_a_batch_when_its_update_begins(monkeypatch):
     """With streams that only note what is asked of them; tests/integration/test_gpu.py has real ones."""
-    assert "sample = utils.move_to_cuda(sample)" in stock_source(trainer) and "move_to_cuda" not in stock_source(iterators)
+    assert "sample = utils.move_to_cuda(sample)" in stock_source(
+        trainer
+    ) and "move_to_cuda" not in stock_source(iterators)
     notes = []
 
     class Stream:
@@ -194,8 +212,12 @@ def test_fairseq_still_copies_a_batch_when_its_update_begins(monkeypatch):
     monkeypatch.setattr(torch.cuda, "Stream", Stream)
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext(notes.append("beside")))
     monkeypatch.setattr(torch.cuda, "current_stream", Stream)
-    monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, stream: notes.append(f"hold {tensor.tolist()}"))
-    monkeypatch.setattr(utils, "move_to_cuda", lambda sample: {"net_input": {"a": torch.ones(1)}, "nsentences": 1, **sample})
+    monkeypatch.setattr(
+        torch.Tensor, "record_stream", lambda tensor, stream: notes.append(f"hold {tensor.tolist()}")
+    )
+    monkeypatch.setattr(
+        utils, "move_to_cuda", lambda sample: {"net_input": {"a": torch.ones(1)}, "nsentences": 1, **sample}
+    )
 
     class Batches(list):
         dataset = types.SimpleNamespace(sends_ahead=True)
@@ -204,7 +226,9 @@ def test_fairseq_still_copies_a_batch_when_its_update_begins(monkeypatch):
     assert found == [{"net_input": {"a": torch.ones(1)}, "nsentences": 1, "id": torch.zeros(1)}]
     assert notes == ["beside", "copied", "wait for the copy", "hold [1.0]", "hold [0.0]"]
     Batches.dataset.sends_ahead = False
-    assert list(iterators.BufferedIterator(2, Batches([{}, {"id": 3}]))) == [{}, {"id": 3}] and len(notes) == 5
+    assert (
+        list(iterators.BufferedIterator(2, Batches([{}, {"id": 3}]))) == [{}, {"id": 3}] and len(notes) == 5
+    )
 
 
 def test_fairseq_train_still_has_no_handler_of_its_own():
@@ -221,7 +245,9 @@ def test_fairseq_still_shows_pytorchs_words_on_damaged_checkpoints(tmp_path):
         checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / "b.pt"))
 
 
-@pytest.mark.parametrize(("name", "state"), [("pytorch_model.bin", {"encoder.weight": torch.ones(1)}), ("a.pt", [torch.ones(1)])])
+@pytest.mark.parametrize(
+    ("name", "state"), [("pytorch_model.bin", {"encoder.weight": torch.ones(1)}), ("a.pt", [torch.ones(1)])]
+)
 def test_what_is_no_checkpoint_of_fairseq_is_not_called_damaged(tmp_path, name, state):
     torch.save(state, tmp_path / name)
     with pytest.raises(
@@ -271,7 +297,9 @@ def test_applying_twice_changes_nothing():
     before = now()
     compat.apply()
     for each, then, found in zip(changed, before, now(), strict=True):
-        assert found.keys() == then.keys() and [name for name in then if found[name] is not then[name]] == [], each
+        assert (
+            found.keys() == then.keys() and [name for name in then if found[name] is not then[name]] == []
+        ), each
 
 
 def test_the_sentence_is_found_behind_other_errors():
@@ -327,7 +355,10 @@ batches._queue.maxsize = 0  # so that it works, and does not wait, when the prog
 def test_fairseq_still_aborts_where_its_reader_is_at_work_at_the_end(kind, status):
     if kind == "plain" and sys.version_info >= (3, 12):
         pytest.skip("seen on Python 3.11 only")
-    ends = [subprocess.run([sys.executable, "-c", READ_AHEAD, kind], cwd=ROOT, capture_output=True).returncode for _ in range(2)]
+    ends = [
+        subprocess.run([sys.executable, "-c", READ_AHEAD, kind], cwd=ROOT, capture_output=True).returncode
+        for _ in range(2)
+    ]
     assert status in ends
     assert kind == "plain" or set(ends) == {0}
 
@@ -345,22 +376,34 @@ def test_fairseq_still_drops_the_weights_before_it_starts_the_average_from_them(
 
 
 def test_fairseq_still_sums_lists_of_predictions_over_processes():
-    assert '"pred"' in stock_source(sentence_prediction) and "return True" in stock_source(sentence_prediction)
+    assert '"pred"' in stock_source(sentence_prediction) and "return True" in stock_source(
+        sentence_prediction
+    )
     cfg = sentence_prediction.SentencePredictionConfig(report_mcc=True)
     task = types.SimpleNamespace(label_dictionary=None, target_dictionary=None)
     criterion = sentence_prediction.SentencePredictionCriterion(cfg, task)
-    assert criterion.train().logging_outputs_can_be_summed() and not criterion.eval().logging_outputs_can_be_summed()
-    plain = sentence_prediction.SentencePredictionCriterion(sentence_prediction.SentencePredictionConfig(), task)
+    assert (
+        criterion.train().logging_outputs_can_be_summed()
+        and not criterion.eval().logging_outputs_can_be_summed()
+    )
+    plain = sentence_prediction.SentencePredictionCriterion(
+        sentence_prediction.SentencePredictionConfig(), task
+    )
     assert plain.eval().logging_outputs_can_be_summed()
 
 
 def test_fairseq_still_gathers_through_a_gpu_alone_and_sends_checkpoints_through_torch_load():
     text = stock_source(distributed_utils)
-    assert "torch.cuda.ByteTensor(buffer_size)" in text and 'obj = torch.load(buffer, map_location="cpu")' in text
+    assert (
+        "torch.cuda.ByteTensor(buffer_size)" in text
+        and 'obj = torch.load(buffer, map_location="cpu")' in text
+    )
     torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
     try:
         everyone = torch.distributed.group.WORLD
-        found = distributed_utils.all_gather_list({"pred": list(range(10_000)), "loss": torch.ones(1)}, everyone)
+        found = distributed_utils.all_gather_list(
+            {"pred": list(range(10_000)), "loss": torch.ones(1)}, everyone
+        )
         assert found == [{"pred": list(range(10_000)), "loss": torch.ones(1)}]
         sent = {"cfg": argparse.Namespace(a=Path("x")), "model": {"w": torch.ones(2)}}
         found = distributed_utils.broadcast_object(sent, 0, everyone)
@@ -380,22 +423,30 @@ def test_scipy_still_refuses_to_correlate_one_example():
     }
     assert sentence_prediction.pearson_and_spearman(np.ones(5), np.arange(5))["corr"] == 0
     found = sentence_prediction.pearson_and_spearman(np.array([1.0, 2.0, 4.0]), np.array([2.0, 3.0, 9.0]))
-    assert found["spearmanr"] == 1 and found["pearson"] == pytest.approx(np.corrcoef([1, 2, 4], [2, 3, 9])[0, 1])
+    assert found["spearmanr"] == 1 and found["pearson"] == pytest.approx(
+        np.corrcoef([1, 2, 4], [2, 3, 9])[0, 1]
+    )
 
 
 def test_sentence_ranking_still_looks_for_its_heads_name_among_the_models_options():
-    assert 'getattr(args, "ranking_head_name", "sentence_classification_head")' in stock_source(sentence_ranking)
+    assert 'getattr(args, "ranking_head_name", "sentence_classification_head")' in stock_source(
+        sentence_ranking
+    )
 
 
 def test_fairseq_still_reads_texts_and_labels_apart():
     """tests/cli/test_sentence_commands.py tests folders that are absent, damaged, or of unequal length."""
     for task in (sentence_prediction_task.SentencePredictionTask, sentence_ranking.SentenceRankingTask):
-        assert "sentence_data" in task.load_dataset.__module__ and "sentence_data" in task.setup_task.__module__
+        assert (
+            "sentence_data" in task.load_dataset.__module__ and "sentence_data" in task.setup_task.__module__
+        )
         text = source_of(task.load_dataset)
         assert "input0" in text and not re.search(r"len\((input0|label_dataset)\) *[!=]=", text)
 
 
-def test_fairseq_still_writes_a_checkpoint_under_a_name_that_two_runs_share_and_renames_it_at_once(tmp_path, monkeypatch):
+def test_fairseq_still_writes_a_checkpoint_under_a_name_that_two_runs_share_and_renames_it_at_once(
+    tmp_path, monkeypatch
+):
     plain = stock_source(checkpoint_utils)
     assert 'PathManager.open(filename + ".tmp", "wb")' in plain and "fsync" not in plain
     names, synced = [], []
@@ -414,7 +465,11 @@ def test_fairseq_still_writes_a_checkpoint_under_a_name_that_two_runs_share_and_
     checkpoint_utils.torch_persistent_save({"a": 1}, str(tmp_path / "last.pt"))
     assert synced == [(str(names[0]), False)]
     checkpoint_utils.torch_persistent_save({"a": 2}, str(tmp_path / "last.pt"))
-    assert len({*names}) == 2 and torch.load(tmp_path / "last.pt")["a"] == 2 and len(list(tmp_path.iterdir())) == 1
+    assert (
+        len({*names}) == 2
+        and torch.load(tmp_path / "last.pt")["a"] == 2
+        and len(list(tmp_path.iterdir())) == 1
+    )
 
 
 def test_a_run_that_is_stopped_in_a_save_leaves_nothing_half_written(tmp_path, monkeypatch):

@@ -38,7 +38,9 @@ class Examples(TaskRows):
 
 def sentences() -> FairseqDataset:
     """What fairseq's own tasks for sentences iterate over."""
-    rows = NestedDictionaryDataset({"id": IdDataset(), "target": RawLabelDataset([0] * NUMBER)}, sizes=[SIZES])
+    rows = NestedDictionaryDataset(
+        {"id": IdDataset(), "target": RawLabelDataset([0] * NUMBER)}, sizes=[SIZES]
+    )
     return SortDataset(rows, sort_order=[np.random.default_rng(1).permutation(NUMBER)])
 
 
@@ -58,7 +60,9 @@ def readers(make_rows, rows=8, processes=1, state=None, epoch=1, **more) -> list
     found = []
     for rank in range(processes):
         task = FairseqTask(SimpleNamespace())
-        itr = task.get_batch_iterator(make_rows(), max_sentences=rows, num_shards=processes, shard_id=rank, seed=3, epoch=epoch, **more)
+        itr = task.get_batch_iterator(
+            make_rows(), max_sentences=rows, num_shards=processes, shard_id=rank, seed=3, epoch=epoch, **more
+        )
         if state is not None:
             stream = io.BytesIO()
             torch.save(state, stream)
@@ -160,15 +164,22 @@ def test_an_epoch_in_order_is_remembered_as_such_where_the_option_has_changed(ma
     itrs = readers(make_rows, state=_state_after(readers(make_rows), 2, shuffle=False))
     before = read(itrs, 1, shuffle=True)
     everything = read(readers(make_rows), shuffle=False)
-    assert before == everything[2:3] and read(readers(make_rows, state=itrs[0].state_dict()), shuffle=True) == everything[3:]
+    assert (
+        before == everything[2:3]
+        and read(readers(make_rows, state=itrs[0].state_dict()), shuffle=True) == everything[3:]
+    )
 
 
-@pytest.mark.parametrize("other", [{"tokens_per_sample": 96}, {"seed": 2}, {"pack": True}, {"rows": "blocks"}], ids=str)
+@pytest.mark.parametrize(
+    "other", [{"tokens_per_sample": 96}, {"seed": 2}, {"pack": True}, {"rows": "blocks"}], ids=str
+)
 def test_where_rows_are_others_the_epoch_begins_anew_and_the_log_says_so(make_task, other, caplog):
     state = _state_after(readers(lambda: make_task().load_dataset("train"), epoch=2), 5)
     later = readers(lambda: make_task(**other).load_dataset("train"), state=state, epoch=2)
     assert numbers(read(later)) == list(range(len(later[0].dataset))) and later[0].epoch == 2
-    assert "epoch 2 starts again, after 5 batches of it: its rows are not those of the checkpoint" in caplog.text
+    assert (
+        "epoch 2 starts again, after 5 batches of it: its rows are not those of the checkpoint" in caplog.text
+    )
 
 
 def test_a_checkpoint_that_does_not_say_what_was_read_begins_the_epoch_anew(make_rows, caplog):
@@ -185,7 +196,9 @@ def test_fairseq_still_skips_batches_by_their_number():
     assert "offset=itr_pos" in text and "please " in text and '"iterations_in_epoch": iter_in_epoch' in text
 
 
-@pytest.mark.parametrize(("read_before", "length", "freq"), [(5, 14, 2), (4, 9, 3), (4, 8, 2), (0, 7, 3), (6, 7, 4), (5, 5, 2)])
+@pytest.mark.parametrize(
+    ("read_before", "length", "freq"), [(5, 14, 2), (4, 9, 3), (4, 8, 2), (0, 7, 3), (6, 7, 4), (5, 5, 2)]
+)
 def test_another_update_freq_within_an_epoch_groups_all_batches_that_are_left(read_before, length, freq):
     def groups(**more):
         itr = CountingIterator(range(read_before, length), start=read_before)
@@ -193,10 +206,16 @@ def test_another_update_freq_within_an_epoch_groups_all_batches_that_are_left(re
         return list(found), itr.has_next(), found.has_next(), len(found)
 
     found, unfinished, more, total = groups()
-    assert [batch for group in found for batch in group] == list(range(read_before, length)) and not unfinished and not more
+    assert (
+        [batch for group in found for batch in group] == list(range(read_before, length))
+        and not unfinished
+        and not more
+    )
     assert total == -(-read_before // freq) + len(found)
     whole, unfinished, more, _ = groups(skip_remainder_batch=True)
-    assert whole == ([group for group in found if len(group) == freq] or found) and not unfinished and not more
+    assert (
+        whole == ([group for group in found if len(group) == freq] or found) and not unfinished and not more
+    )
 
 
 @pytest.mark.parametrize(("rows", "batches"), [(200, 1), (NUMBER, 1), (50, 2)])
@@ -222,10 +241,15 @@ def test_fairseq_still_counts_updates_from_the_begin_of_the_epoch():
 
 def test_a_run_that_is_resumed_with_other_batches_trains_on_each_row_once(tmp_path, data_bin, make_task):
     options = [*RUN, "--disable-validation", "--max-epoch", 1]
-    logs = [train_here(data_bin, tmp_path / "save", *options, *more) for more in (["--max-update", 3], ["--batch-size", 12])]
+    logs = [
+        train_here(data_bin, tmp_path / "save", *options, *more)
+        for more in (["--max-update", 3], ["--batch-size", 12])
+    ]
     sizes = [[record["bsz"] for record in log.records if record["subset"] == "train_inner"] for log in logs]
     rows = len(make_task().load_dataset("train"))
-    assert sizes[0] == [8, 8, 8] and sum(sizes[0] + sizes[1]) == rows and sizes[1].count(12) == (rows - 24) // 12
+    assert (
+        sizes[0] == [8, 8, 8] and sum(sizes[0] + sizes[1]) == rows and sizes[1].count(12) == (rows - 24) // 12
+    )
     assert f"epoch 1 continues with the {rows - 24} of its {rows} rows" in logs[1].text
 
 

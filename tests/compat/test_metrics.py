@@ -69,14 +69,20 @@ class Copies(TorchDispatchMode):
 
 
 def plain_all_reduce_dict():
-    (plain,) = (cell.cell_contents for cell in distributed_utils.all_reduce_dict.__closure__ if callable(cell.cell_contents))
+    (plain,) = (
+        cell.cell_contents
+        for cell in distributed_utils.all_reduce_dict.__closure__
+        if callable(cell.cell_contents)
+    )
     return plain
 
 
 def test_fairseq_still_waits_for_the_device_where_processes_add_up_their_figures(monkeypatch):
     """On a device without numbers, where a read would be an error."""
     reductions = []
-    monkeypatch.setattr(distributed_utils, "all_reduce", lambda buffer, group: reductions.append(buffer.numel()))
+    monkeypatch.setattr(
+        distributed_utils, "all_reduce", lambda buffer, group: reductions.append(buffer.numel())
+    )
     data = {
         "tokens": 5,
         "loss": torch.ones((), device="meta"),
@@ -102,7 +108,8 @@ def test_figures_of_processes_add_up_as_in_fairseq(monkeypatch):
         "rows": 2.0,
     }
     expected, found = (
-        function(data, torch.device("cpu"), None) for function in (plain_all_reduce_dict(), distributed_utils.all_reduce_dict)
+        function(data, torch.device("cpu"), None)
+        for function in (plain_all_reduce_dict(), distributed_utils.all_reduce_dict)
     )
     assert found["tokens"] == 2**41 + 2 and [*found] == [*expected]
     for name, value in found.items():
@@ -127,7 +134,9 @@ def test_what_a_task_remembers_comes_back_except_in_a_new_run(monkeypatch, reset
 
     state = {"task_state": {"seen": 3}, "extra_state": {"epoch": 1}}
     monkeypatch.setattr(Trainer, "state_dict", lambda self: state)
-    monkeypatch.setattr(Trainer, "load_checkpoint", lambda self, *args, reset_meters=False: state["extra_state"])
+    monkeypatch.setattr(
+        Trainer, "load_checkpoint", lambda self, *args, reset_meters=False: state["extra_state"]
+    )
     task_state.restore_task_state()
     trainer = Trainer.__new__(Trainer)
     trainer.task = Remembering()
@@ -155,18 +164,24 @@ def test_a_best_score_in_other_units_is_forgotten(monkeypatch, caplog, task, met
     monkeypatch.setattr(Trainer, "load_checkpoint", lambda self: dict(saved["extra_state"]))
     units.drop_best_score_in_old_units()
     trainer = Trainer.__new__(Trainer)
-    trainer.cfg = SimpleNamespace(checkpoint=SimpleNamespace(best_checkpoint_metric=metric), task=SimpleNamespace(_name=task))
+    trainer.cfg = SimpleNamespace(
+        checkpoint=SimpleNamespace(best_checkpoint_metric=metric), task=SimpleNamespace(_name=task)
+    )
     monkeypatch.setattr(Trainer, "is_data_parallel_master", True)
-    assert ("best" in trainer.load_checkpoint()) == kept and (f"the best {metric} so far, 0.5" in caplog.text) != kept
+    assert ("best" in trainer.load_checkpoint()) == kept and (
+        f"the best {metric} so far, 0.5" in caplog.text
+    ) != kept
     saved["extra_state"] |= trainer.state_dict()["extra_state"]
     assert trainer.load_checkpoint()["best"] == 0.5
 
 
-@pytest.mark.parametrize("task_class", [ElectraPretrainingTask, SentencePredictionTask, SentenceRankingTask, QuestionAnsweringTask])
+@pytest.mark.parametrize(
+    "task_class", [ElectraPretrainingTask, SentencePredictionTask, SentenceRankingTask, QuestionAnsweringTask]
+)
 def test_fairseq_still_counts_validation_as_time_of_training_and_no_task_does(task_class, monkeypatch):
-    assert ".start" not in inspect.getsource(fairseq_cli.train.validate) and "start_time" not in inspect.getsource(
+    assert ".start" not in inspect.getsource(
         fairseq_cli.train.validate
-    )
+    ) and "start_time" not in inspect.getsource(fairseq_cli.train.validate)
     task, now = task_class.__new__(task_class), [100.0]
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
     metrics.reset()

@@ -45,13 +45,19 @@ def test_ten_lines_precede_the_first_update_and_the_rest_lies_beside_the_checkpo
 
 
 def test_a_run_without_checkpoints_writes_no_file(tmp_path, data_bin):
-    log = train_here(data_bin, tmp_path / "save", *TINY_NET, "--max-update", "1", "--disable-validation", "--no-save")
+    log = train_here(
+        data_bin, tmp_path / "save", *TINY_NET, "--max-update", "1", "--disable-validation", "--no-save"
+    )
     assert log.updates == 1 and not (tmp_path / "save" / FILE).exists()
 
 
 def test_a_warning_and_what_matters_are_always_printed(details):
-    assert details.filter(record("careful", logging.WARNING)) and details.filter(record("Loaded checkpoint a.pt (epoch 1 @ 2 updates)"))
-    assert not details.filter(record("Preparing to load checkpoint a.pt")) and not details.filter(record({"a": "configuration"}))
+    assert details.filter(record("careful", logging.WARNING)) and details.filter(
+        record("Loaded checkpoint a.pt (epoch 1 @ 2 updates)")
+    )
+    assert not details.filter(record("Preparing to load checkpoint a.pt")) and not details.filter(
+        record({"a": "configuration"})
+    )
     assert not details.filter(record("Error when composing. Overrides: [...]", logging.ERROR))
     assert len(details.waiting) == 3
 
@@ -83,7 +89,9 @@ def test_only_known_warnings_of_libraries_are_kept_back(monkeypatch):
     monkeypatch.setattr(fairseq_cli.train.Trainer, "begin_epoch", lambda self, epoch: None)
     monkeypatch.setattr(checkpoint_utils, "verify_checkpoint_directory", lambda save_dir: None)
     quiet.hide_details()
-    warnings.showwarning(UserWarning("hydra.experimental.compose() is no longer experimental"), UserWarning, "compose.py", 1)
+    warnings.showwarning(
+        UserWarning("hydra.experimental.compose() is no longer experimental"), UserWarning, "compose.py", 1
+    )
     warnings.showwarning(UserWarning("of another library"), UserWarning, "other.py", 1)
     assert seen == ["of another library"] and len(quiet.details.waiting) == 1
 

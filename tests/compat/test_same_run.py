@@ -51,7 +51,10 @@ def state(data=("a",), **changes):
     [
         (
             {"task": "other"},
-            "--task other, and this one has electra_pretraining: give another --save-dir, and --finetune-from-model {}",
+            (
+                "--task other, and this one has electra_pretraining: give another --save-dir, and"
+                " --finetune-from-model {}"
+            ),
         ),
         (
             {"criterion": "other"},
@@ -74,7 +77,9 @@ def test_another_run_in_the_own_folder_is_refused(changes, said):
 def test_check_tells_another_vocabulary_from_other_text(tmp_path, vocabulary):
     digest = dictionary_digest(read_vocabulary(vocabulary))
     for version, words in ((digest, "other data than"), (digest[::-1], "another vocabulary than")):
-        saved = state(["b"]) | {"model": {"dictionary_version": torch.tensor(list(version), dtype=torch.uint8)}}
+        saved = state(["b"]) | {
+            "model": {"dictionary_version": torch.tensor(list(version), dtype=torch.uint8)}
+        }
         cfg = configuration()
         cfg.task.data = str(vocabulary)
         with pytest.raises(InputError, match=f"{words} {vocabulary}: ") as refused:
@@ -130,18 +135,26 @@ def test_the_digest_is_of_the_training_data_wherever_they_lie(tmp_path):
     assert same_run.training_data(OmegaConf.create({"task": {}, "dataset": {"train_subset": "train"}})) == []
 
 
-def test_new_text_with_the_old_folder_is_refused_and_the_old_text_goes_on_from_another_place(tmp_path, data_bin):
+def test_new_text_with_the_old_folder_is_refused_and_the_old_text_goes_on_from_another_place(
+    tmp_path, data_bin
+):
     train_here(data_bin, tmp_path / "save", *TWO)
     before = (tmp_path / "save" / "checkpoint_last.pt").read_bytes()
-    noted = torch.load(tmp_path / "save" / "checkpoint_last.pt", weights_only=True)["extra_state"][same_run.KEY]
+    noted = torch.load(tmp_path / "save" / "checkpoint_last.pt", weights_only=True)["extra_state"][
+        same_run.KEY
+    ]
     assert noted == [same_run.digest(data_bin, "train")]
     new = shutil.copytree(data_bin, tmp_path / "new")
     for ending in ("bin", "idx"):
         shutil.copy(data_bin / f"valid.{ending}", new / f"train.{ending}")
     three = [*TWO, "--max-update", "3"]
-    assert f"is of a run on other data than {new}: give another --save-dir" in refusal(new, tmp_path / "save", *three)
+    assert f"is of a run on other data than {new}: give another --save-dir" in refusal(
+        new, tmp_path / "save", *three
+    )
     assert (tmp_path / "save" / "checkpoint_last.pt").read_bytes() == before
-    started = train_here(new, tmp_path / "other", *three, "--continue-once", tmp_path / "save" / "checkpoint_last.pt")
+    started = train_here(
+        new, tmp_path / "other", *three, "--continue-once", tmp_path / "save" / "checkpoint_last.pt"
+    )
     assert started.updates == 3
     moved = shutil.copytree(data_bin, tmp_path / "moved")
     assert train_here(moved, tmp_path / "save", *three).updates == 3

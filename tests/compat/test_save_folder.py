@@ -73,7 +73,9 @@ def test_a_folder_in_use_is_refused_and_that_of_a_killed_run_is_not(folder, othe
     assert [*folder.iterdir()] == []
 
 
-def test_a_refused_run_trains_nothing_and_one_that_saves_nothing_is_not_refused(tmp_path, data_bin, folder, other):
+def test_a_refused_run_trains_nothing_and_one_that_saves_nothing_is_not_refused(
+    tmp_path, data_bin, folder, other
+):
     options = [*TINY_NET, "--disable-validation", "--num-workers", "0", "--max-update", "1"]
     assert "is in use by another run (process 4711 on there" in refusal(data_bin, folder, *options)
     assert not list(folder.glob("*.pt"))
@@ -151,7 +153,9 @@ def test_a_mark_that_the_run_before_took_away_meanwhile_is_made_anew(folder, mon
 
 
 def test_a_file_system_without_locks_is_said_and_trained_on(folder, monkeypatch, caplog):
-    monkeypatch.setattr("fcntl.lockf", lambda *_: (_ for _ in ()).throw(OSError(38, "Function not implemented")))
+    monkeypatch.setattr(
+        "fcntl.lockf", lambda *_: (_ for _ in ()).throw(OSError(38, "Function not implemented"))
+    )
     lock = FolderLock(folder)
     assert "Function not implemented), so a second run in this folder would not be noticed" in caplog.text
     del lock

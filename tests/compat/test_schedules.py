@@ -22,14 +22,22 @@ def run_of(schedule="polynomial_decay", batches=100, done=0, sharded=False, **op
         "stop_time_hours": 0,
         "stop_min_lr": -1.0,
     }
-    decay = {"warmup_updates": 0, "total_num_update": 100.0, "end_learning_rate": 0.0} if schedule == "polynomial_decay" else {}
+    decay = (
+        {"warmup_updates": 0, "total_num_update": 100.0, "end_learning_rate": 0.0}
+        if schedule == "polynomial_decay"
+        else {}
+    )
     names = {name for name in options if name in optimization}
     cfg = SimpleNamespace(
         optimization=SimpleNamespace(**(optimization | {name: options[name] for name in names})),
-        lr_scheduler=SimpleNamespace(_name=schedule, **(decay | {name: value for name, value in options.items() if name not in names})),
+        lr_scheduler=SimpleNamespace(
+            _name=schedule, **(decay | {name: value for name, value in options.items() if name not in names})
+        ),
     )
     task = SimpleNamespace(has_sharded_data=lambda split: sharded)
-    return SimpleNamespace(cfg=cfg, task=task, get_num_updates=lambda: done, is_data_parallel_master=True), range(batches)
+    return SimpleNamespace(
+        cfg=cfg, task=task, get_num_updates=lambda: done, is_data_parallel_master=True
+    ), range(batches)
 
 
 def test_fairseq_still_knows_nothing_of_the_end_of_a_run_in_its_schedule():

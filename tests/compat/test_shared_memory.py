@@ -25,18 +25,30 @@ def collate(samples):
 
 def test_pytorch_still_goes_on_where_a_batch_cannot_be_sent():
     assert "queue_sem.release()\n                    onerror(e, obj)" in stock_source(multiprocessing.queues)
-    assert "torch.utils.data.DataLoader(" in stock_source(iterators) and "share_memory" not in stock_source(iterators)
+    assert "torch.utils.data.DataLoader(" in stock_source(iterators) and "share_memory" not in stock_source(
+        iterators
+    )
 
 
 def test_a_worker_says_that_there_is_no_room(monkeypatch):
     def fail(*args):
-        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+        raise RuntimeError(
+            "unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)"
+        )
 
     monkeypatch.setattr(torch.UntypedStorage, "share_memory_", fail)
     with pytest.raises(Exception) as raised:
-        next(iter(DataLoader(range(4), batch_size=2, num_workers=1, collate_fn=SharedByWorkers(collate), timeout=60)))
+        next(
+            iter(
+                DataLoader(
+                    range(4), batch_size=2, num_workers=1, collate_fn=SharedByWorkers(collate), timeout=60
+                )
+            )
+        )
     said = str(input_error(raised.value))
-    assert said.startswith("no room for a batch in shared memory") and said.endswith("(docker run --shm-size=1g), or --num-workers 0")
+    assert said.startswith("no room for a batch in shared memory") and said.endswith(
+        "(docker run --shm-size=1g), or --num-workers 0"
+    )
     assert "which --num-workers 1 needs" in said
 
 
@@ -70,8 +82,13 @@ def test_a_run_in_a_container_with_little_shared_memory_ends(tmp_path, data_bin)
         )
     ]
     script = 'mount -t tmpfs -o size=64k tmpfs /dev/shm || exit 77; exec "$@"'
-    done = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", *given], capture_output=True, text=True, timeout=280)
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script, "sh", *given], capture_output=True, text=True, timeout=280
+    )
     if "denied" in done.stderr or "not permitted" in done.stderr or done.returncode == 77:
         pytest.skip("a mount of its own needs root")
     assert done.returncode == 1
-    assert "no room for a batch in shared memory (/dev/shm: 0.0 of 0.1 MB free)" in done.stderr.strip().splitlines()[-1]
+    assert (
+        "no room for a batch in shared memory (/dev/shm: 0.0 of 0.1 MB free)"
+        in done.stderr.strip().splitlines()[-1]
+    )

@@ -27,7 +27,9 @@ def options(folder, **given):
         "finetune_from_model": None,
         "continue_once": None,
     }
-    plain |= dict.fromkeys(("reset_optimizer", "reset_lr_scheduler", "reset_meters", "reset_dataloader"), False)
+    plain |= dict.fromkeys(
+        ("reset_optimizer", "reset_lr_scheduler", "reset_meters", "reset_dataloader"), False
+    )
 
     class Options(SimpleNamespace):
         def __getitem__(self, name):
@@ -40,7 +42,10 @@ def test_fairseq_still_trains_from_nothing_where_the_file_is_not_there():
     assert "bexists = PathManager.isfile(filename)" in stock_source(trainer)
     assert 'logger.info("No existing checkpoint found {}".format(filename))' in stock_source(trainer)
     text = stock_source(checkpoint_utils)
-    assert "checkpoint_path = cfg.continue_once" in text and "if PathManager.exists(cfg.finetune_from_model):" in text
+    assert (
+        "checkpoint_path = cfg.continue_once" in text
+        and "if PathManager.exists(cfg.finetune_from_model):" in text
+    )
 
 
 @pytest.mark.parametrize("option", ["restore_file", "continue_once", "finetune_from_model"])
@@ -60,7 +65,9 @@ def test_a_checkpoint_to_start_from_that_is_not_there_is_named(tmp_path, option)
     ):
         check_start(options(tmp_path, **{option: str(tmp_path)}), "")
     (tmp_path / "checkpoint_last.pt").write_bytes(b"")
-    with pytest.raises(InputError, match=rf"{name} \S+ is a folder; give a checkpoint in it, such as \S+checkpoint_last\.pt"):
+    with pytest.raises(
+        InputError, match=rf"{name} \S+ is a folder; give a checkpoint in it, such as \S+checkpoint_last\.pt"
+    ):
         check_start(options(tmp_path, **{option: str(tmp_path)}), "")
     (tmp_path / "checkpoint1.pt").write_bytes(b"")
     check_start(options(tmp_path, **{option: str(tmp_path / "checkpoint1.pt")}), "")
@@ -98,7 +105,9 @@ def test_two_ways_to_start_are_refused_in_a_sentence(tmp_path):
         match="--finetune-from-model and --restore-file both name a checkpoint to start from; leave out one",
     ):
         check_start(options(tmp_path, finetune_from_model="a.pt", restore_file="b.pt"), "")
-    with pytest.raises(InputError, match=r"--finetune-from-model loads only the weights, .* leave --reset-lr-scheduler out"):
+    with pytest.raises(
+        InputError, match=r"--finetune-from-model loads only the weights, .* leave --reset-lr-scheduler out"
+    ):
         check_start(options(tmp_path, finetune_from_model="a.pt", reset_lr_scheduler=True), "")
 
 
@@ -120,7 +129,9 @@ def test_nothing_is_trained_in_place_of_an_absent_checkpoint(tmp_path, data_bin,
 
 def test_fairseq_still_looks_whether_a_run_has_ended_behind_an_update():
     text = stock_source(fairseq_cli.train)
-    assert text.index("log_output = trainer.train_step(samples)") < text.index("if num_updates >= max_update:")
+    assert text.index("log_output = trainer.train_step(samples)") < text.index(
+        "if num_updates >= max_update:"
+    )
     assert "while epoch_itr.next_epoch_idx <= max_epoch:" in text
     assert not any(NothingLeft.next_epoch_idx <= last for last in (1, float("inf")))
 
@@ -128,10 +139,17 @@ def test_fairseq_still_looks_whether_a_run_has_ended_behind_an_update():
 def test_a_run_that_has_ended_is_not_trained_on_and_goes_on_with_a_larger_number(tmp_path, data_bin):
     save = tmp_path / "save"
     assert len(train_here(data_bin, save, *RUN, "--max-update", 2).losses) == 2
-    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in save.iterdir() if path.is_file()}
+    before = {
+        path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in save.iterdir() if path.is_file()
+    }
     again = train_here(data_bin, save, *RUN, "--max-update", 2)
-    assert "already at 2 of 2 updates (--max-update): nothing is left to train" in again.text and not again.records
-    assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in save.iterdir() if path.is_file()} == before
+    assert (
+        "already at 2 of 2 updates (--max-update): nothing is left to train" in again.text
+        and not again.records
+    )
+    assert {
+        path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in save.iterdir() if path.is_file()
+    } == before
     assert len(train_here(data_bin, save, *RUN, "--max-update", 3).losses) == 1
 
 
@@ -151,7 +169,9 @@ def test_a_run_that_has_ended_is_not_trained_on_and_goes_on_with_a_larger_number
 def test_every_end_of_a_run_is_known(changes, sentence):
     optimization = {"max_update": 0, "max_epoch": 0, "stop_time_hours": 0} | changes
     run = SimpleNamespace(
-        cfg=SimpleNamespace(optimization=SimpleNamespace(**optimization), checkpoint=SimpleNamespace(patience=-1)),
+        cfg=SimpleNamespace(
+            optimization=SimpleNamespace(**optimization), checkpoint=SimpleNamespace(patience=-1)
+        ),
         get_num_updates=lambda: 7,
         _previous_training_time=2 * 3600,
     )
@@ -186,21 +206,33 @@ def test_patience_counts_the_validations_before_a_restart(tmp_path, data_bin):
     resumed = train_here(data_bin, tmp_path / "save", *given, "--max-update", 20)
     assert resumed.updates == 4 and "hasn't improved for last 3 runs" in resumed.text
     again = train_here(data_bin, tmp_path / "save", *given, "--max-update", 20)
-    assert "already 3 validations without a better loss (--patience): nothing is left to train" in again.text and not again.losses
-    assert len(train_here(data_bin, tmp_path / "save", *VALIDATED, "--patience", 4, "--max-update", 20).losses) == 1
+    assert (
+        "already 3 validations without a better loss (--patience): nothing is left to train" in again.text
+        and not again.losses
+    )
+    assert (
+        len(train_here(data_bin, tmp_path / "save", *VALIDATED, "--patience", 4, "--max-update", 20).losses)
+        == 1
+    )
 
 
 def test_the_runs_of_a_sweep_know_nothing_of_each_other(tmp_path, data_bin):
     """In one process, configured before the first starts, as in hydra; the second cannot be better."""
     rates = {"good": 1e-3, "worse": 0}
     given = [*RUN, "--validate-interval-updates", 1, "--max-update", 2, "--patience", 3]
-    read = {name: configuration(command(data_bin, tmp_path / name, *given, "--lr", rate)[3:]) for name, rate in rates.items()}
+    read = {
+        name: configuration(command(data_bin, tmp_path / name, *given, "--lr", rate)[3:])
+        for name, rate in rates.items()
+    }
     for name, cfg in read.items():
         log = run_configured(cfg, tmp_path / name)
         assert log.updates == 2 and (tmp_path / name / "checkpoint_best.pt").is_file()
         kept = (tmp_path / name / FILE).read_text()
         assert f"'lr': [{float(rates[name])}]" in kept and kept.count("begin training epoch") == 1
-    best = [torch.load(tmp_path / name / "checkpoint_last.pt", weights_only=True)["extra_state"]["best"] for name in rates]
+    best = [
+        torch.load(tmp_path / name / "checkpoint_last.pt", weights_only=True)["extra_state"]["best"]
+        for name in rates
+    ]
     assert best[0] < best[1]
 
 
@@ -211,7 +243,9 @@ def run_of(metric="loss", maximize=False, **more):
         "patience": 3,
         "reset_optimizer": False,
     }
-    return SimpleNamespace(cfg=SimpleNamespace(checkpoint=SimpleNamespace(**(checkpoint | more))), is_data_parallel_master=True)
+    return SimpleNamespace(
+        cfg=SimpleNamespace(checkpoint=SimpleNamespace(**(checkpoint | more))), is_data_parallel_master=True
+    )
 
 
 @pytest.fixture

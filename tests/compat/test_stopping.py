@@ -64,7 +64,10 @@ def test_without_a_last_checkpoint_the_latest_is_named(tmp_path, data_bin):
         "0",
     )
     path = tmp_path / "save" / "checkpoint_1_3.pt"
-    assert path.is_file() and str(stopping._Run.hint) == f"the same command with --restore-file {path} resumes from update 3"
+    assert (
+        path.is_file()
+        and str(stopping._Run.hint) == f"the same command with --restore-file {path} resumes from update 3"
+    )
     stopping.end()
 
 
@@ -74,10 +77,15 @@ def left(save) -> set[str]:
 
 def test_sigterm_ends_a_run_in_one_line_and_leaves_its_checkpoints(tmp_path, data_bin):
     save = tmp_path / "save"
-    done = forked.run([sys.executable, "-c", STOPPED, *command(data_bin, save, *OPTIONS, "--num-workers", "1")[3:]])
+    done = forked.run(
+        [sys.executable, "-c", STOPPED, *command(data_bin, save, *OPTIONS, "--num-workers", "1")[3:]]
+    )
     last = save / "checkpoint_last.pt"
     sentence = f"stopped by SIGTERM at update 4; the same command resumes from {last}, which has 3 updates"
-    assert done.stderr.splitlines()[-1] == f"fairseq_electra: {sentence}" and done.returncode == 128 + signal.SIGTERM
+    assert (
+        done.stderr.splitlines()[-1] == f"fairseq_electra: {sentence}"
+        and done.returncode == 128 + signal.SIGTERM
+    )
     assert "Traceback" not in done.stdout + done.stderr
     assert left(save) == {"checkpoint_last.pt", "checkpoint_1_3.pt"}
 
@@ -99,7 +107,9 @@ def test_ctrl_c_ends_a_run_in_one_line_and_leaves_its_checkpoints(tmp_path, data
             stopping.exit_if_stopped(error)
     last = save / "checkpoint_last.pt"
     sentence = f"stopped by Ctrl-C at update 4; the same command resumes from {last}, which has 3 updates"
-    assert ended.value.code == 130 and capsys.readouterr().err.splitlines()[-1] == f"fairseq_electra: {sentence}"
+    assert (
+        ended.value.code == 130 and capsys.readouterr().err.splitlines()[-1] == f"fairseq_electra: {sentence}"
+    )
     assert left(save) == {"checkpoint_last.pt", "checkpoint_1_3.pt"}
 
 
@@ -133,12 +143,18 @@ def test_the_other_processes_of_a_run_say_nothing(tmp_path, monkeypatch, capsys)
         (
             {},
             False,
-            "nothing was saved yet, so the same command starts from scratch; --save-interval-updates N saves every N updates",
+            (
+                "nothing was saved yet, so the same command starts from scratch; --save-interval-updates N"
+                " saves every N updates"
+            ),
         ),
         (
             {"restore_file": "a.pt"},
             False,
-            "nothing was saved yet, so the same command starts from a.pt again; --save-interval-updates N saves every N updates",
+            (
+                "nothing was saved yet, so the same command starts from a.pt again; --save-interval-updates N"
+                " saves every N updates"
+            ),
         ),
         (
             {"saved": 1200, "path": "b.pt"},
@@ -158,7 +174,9 @@ def test_how_to_go_on(tmp_path, changes, there, said):
     last = tmp_path / "checkpoint_last.pt"
     if there:
         last.write_text("")
-    hint = ResumeHint(**{"save_dir": str(tmp_path), "no_save": False, "restore_file": "checkpoint_last.pt"} | changes)
+    hint = ResumeHint(
+        **{"save_dir": str(tmp_path), "no_save": False, "restore_file": "checkpoint_last.pt"} | changes
+    )
     assert str(hint) == said.format(last)
     (tmp_path / f"0.{NOTE}").write_text(hint.as_note())
     assert read_note(tmp_path) == str(hint)
@@ -175,7 +193,9 @@ def test_a_stopped_launch_ends_in_one_line(tmp_path, monkeypatch, capsys, number
     monkeypatch.setenv(FOLDER, "")  # which the command changes
 
     def main(arguments):
-        Path(os.environ[FOLDER], f"0.{NOTE}").write_text(ResumeHint(str(tmp_path), False, "checkpoint_last.pt", 7).as_note())
+        Path(os.environ[FOLDER], f"0.{NOTE}").write_text(
+            ResumeHint(str(tmp_path), False, "checkpoint_last.pt", 7).as_note()
+        )
         raise SignalException("stopped", sigval=number)
 
     (tmp_path / "checkpoint_last.pt").write_text("")
@@ -183,7 +203,9 @@ def test_a_stopped_launch_ends_in_one_line(tmp_path, monkeypatch, capsys, number
     with pytest.raises(SystemExit) as ended:
         cli.main(["launch", "-n", "1", "--", "fairseq-train", str(tmp_path)])
     assert ended.value.code == 128 + number
-    sentence = f"stopped by {name}; the same command resumes from {tmp_path}/checkpoint_last.pt, which has 7 updates"
+    sentence = (
+        f"stopped by {name}; the same command resumes from {tmp_path}/checkpoint_last.pt, which has 7 updates"
+    )
     assert capsys.readouterr().err == f"fairseq-electra launch: {sentence}\n"
 
 
@@ -192,8 +214,13 @@ def test_a_launch_that_is_stopped_before_its_processes_train_says_so(tmp_path):
 
 
 def test_any_command_that_is_stopped_ends_in_one_line(monkeypatch, capsys):
-    monkeypatch.setattr("fairseq_electra.cli.user_dir.run", lambda args: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        "fairseq_electra.cli.user_dir.run", lambda args: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     with pytest.raises(SystemExit) as ended:
         cli.main(["user-dir"])
     assert ended.value.code == 130
-    assert capsys.readouterr().err == "fairseq-electra user-dir: stopped by Ctrl-C; the same line can be given again\n"
+    assert (
+        capsys.readouterr().err
+        == "fairseq-electra user-dir: stopped by Ctrl-C; the same line can be given again\n"
+    )

@@ -9,7 +9,11 @@ from tests.reference import paper
 
 def paper_losses(sample, model, heads, gen_heads, layers, pad):
     """Both summed losses and labels of a batch, by the transcription, in float64."""
-    p = {name: tensor.double().numpy() for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
+    p = {
+        name: tensor.double().numpy()
+        for name, tensor in model.state_dict().items()
+        if tensor.is_floating_point()
+    }
     rotary = model.discriminator.sizes.positions == "rotary"
     net = {name: tensor.numpy() for name, tensor in sample["net_input"].items()}
     mlm = rtd = 0.0
@@ -86,7 +90,9 @@ def test_counts_agree_with_a_count_token_by_token(make_task, make_model):
     assert log["sampled_correct"].item() == drawn
     assert (log["flagged"].item(), log["flagged_replaced"].item()) == (flagged, hit)
     entropy = torch.distributions.Categorical(logits=output.gen_logits).entropy()
-    assert log["gen_entropy_sum"].item() == pytest.approx(entropy[sample["target"] != 1].sum().item(), rel=1e-5)
+    assert log["gen_entropy_sum"].item() == pytest.approx(
+        entropy[sample["target"] != 1].sum().item(), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,7 +137,11 @@ def test_the_share_is_measured_once_and_goes_along_with_the_run(make_task, data_
     assert task.masked_share.value == loaded(2, task.state_dict()).masked_share.value == share
     # of a run that began without
     assert loaded(1, {"diagnosis": task.state_dict()["diagnosis"]}).masked_share.value == 0.15
-    assert loaded(1, task.state_dict(), mask_prob=0.3).masked_share.value == loaded(1, mask_prob=0.3).masked_share.value > 0.25
+    assert (
+        loaded(1, task.state_dict(), mask_prob=0.3).masked_share.value
+        == loaded(1, mask_prob=0.3).masked_share.value
+        > 0.25
+    )
 
 
 def test_the_share_is_measured_anew_where_a_run_goes_on_with_another_text(make_task, data_bin, tmp_path):
@@ -149,7 +159,9 @@ def test_the_share_is_measured_anew_where_a_run_goes_on_with_another_text(make_t
     assert here != there
     assert share(tmp_path, state)[0] == there
     assert share(f"{tmp_path}:{data_bin}", state)[0] == here, "a folder that was added"
-    assert share(tmp_path, {**state, "masked_share": {**state["masked_share"], "texts": []}})[0] == here, "an older checkpoint"
+    assert share(tmp_path, {**state, "masked_share": {**state["masked_share"], "texts": []}})[0] == here, (
+        "an older checkpoint"
+    )
 
 
 def test_the_share_of_many_rows_is_that_of_stretches_over_all_of_them(make_task, monkeypatch):

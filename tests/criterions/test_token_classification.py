@@ -24,7 +24,9 @@ def test_balanced_weights_are_those_of_scikit_learn():
         )
     )
     found = class_weights("balanced", LABELS, targets)
-    assert found.dtype == np.float32 and found.tolist() == pytest.approx([expected.get(i, 1) for i in range(5)])
+    assert found.dtype == np.float32 and found.tolist() == pytest.approx(
+        [expected.get(i, 1) for i in range(5)]
+    )
 
 
 def test_weights_are_given_by_the_labels_names():
@@ -82,8 +84,12 @@ def test_the_loss_is_the_weighted_sum_over_words_and_its_denominator_the_weights
                 total += weights[tag] * (np.log(np.exp(word).sum()) - word[tag])
                 size += weights[tag]
     loss, sample_size, log = own.loss_of(scores, sample)
-    assert loss.item() == pytest.approx(total, rel=1e-5) and sample_size == log["sample_size"] == pytest.approx(size, rel=1e-5)
-    mean = torch.nn.functional.cross_entropy(scores.flatten(0, 1), sample["target"].flatten(), torch.from_numpy(weights), ignore_index=-1)
+    assert loss.item() == pytest.approx(total, rel=1e-5) and sample_size == log[
+        "sample_size"
+    ] == pytest.approx(size, rel=1e-5)
+    mean = torch.nn.functional.cross_entropy(
+        scores.flatten(0, 1), sample["target"].flatten(), torch.from_numpy(weights), ignore_index=-1
+    )
     assert (loss / sample_size).item() == pytest.approx(mean.item(), rel=1e-5)
 
 
@@ -91,7 +97,10 @@ def test_the_loss_is_the_weighted_sum_over_words_and_its_denominator_the_weights
 def test_a_batch_and_its_halves_have_one_sum_and_one_denominator(given):
     own, (scores, sample) = criterion(given), batch(2, 6)
     whole = own.loss_of(scores, sample)
-    halves = [own.loss_of(scores[half], {"target": sample["target"][half], "ntokens": 21}) for half in (slice(0, 3), slice(3, 6))]
+    halves = [
+        own.loss_of(scores[half], {"target": sample["target"][half], "ntokens": 21})
+        for half in (slice(0, 3), slice(3, 6))
+    ]
     assert sum(loss.item() for loss, _, _ in halves) == pytest.approx(whole[0].item(), rel=1e-5)
     assert sum(size for _, size, _ in halves) == pytest.approx(whole[1], rel=1e-6)
 

@@ -14,10 +14,20 @@ from tests.helpers.paths import ROOT
 
 def test_dataclass_options_lists_default_and_choices_and_leaves_out_links():
     rows = {row.name: row for row in options.dataclass_options(ElectraPretrainingConfig)}
-    assert rows["`DATA`"].default == "" and rows["`--mask-prob`"].default == "`0.15`" and rows["`--pack`"].default == "off"
-    assert rows["`--rows`"].help.endswith("one of `pairs`, `blocks`") and "&lt;s>" in rows["`--tokens-per-sample`"].help
+    assert (
+        rows["`DATA`"].default == ""
+        and rows["`--mask-prob`"].default == "`0.15`"
+        and rows["`--pack`"].default == "off"
+    )
+    assert (
+        rows["`--rows`"].help.endswith("one of `pairs`, `blocks`")
+        and "&lt;s>" in rows["`--tokens-per-sample`"].help
+    )
     assert not {"`--seed`", "`--bf16`", "`---name`"} & set(rows)
-    assert "one of `tiny`, `small`" in {row.name: row for row in options.dataclass_options(ElectraConfig)}["`--model-size`"].help
+    assert (
+        "one of `tiny`, `small`"
+        in {row.name: row for row in options.dataclass_options(ElectraConfig)}["`--model-size`"].help
+    )
 
 
 def test_parser_options_lists_positional_and_named_arguments():
@@ -114,7 +124,8 @@ def test_faults_finds_lost_files_and_anchors_and_what_is_fetched(tmp_path):
     write(
         tmp_path,
         "index.html",
-        '<a href="other/">x</a><a href="other/#here">x</a><a href="https://arxiv.org">x</a><img src="data:x">',
+        '<a href="other/">x</a><a href="other/#here">x</a><a href="https://arxiv.org">x</a><img'
+        ' src="data:x">',
     )
     write(tmp_path, "other/index.html", '<h2 id="here">x</h2><a href="../">x</a>')
     assert check.faults(tmp_path) == []
@@ -160,7 +171,9 @@ def test_every_link_between_pages_leads_to_a_file_of_the_repository():
                 continue
             wanted = (page.parent / path).resolve()
             links += 1
-            assert wanted.exists() or wanted.relative_to(ROOT / "docs").as_posix() in made, f"{page}: {target}"
+            assert wanted.exists() or wanted.relative_to(ROOT / "docs").as_posix() in made, (
+                f"{page}: {target}"
+            )
             anchor = target.partition("#")[2]
             assert not anchor or anchor in anchors(wanted), f"{page}: {target}"
     assert links > 100

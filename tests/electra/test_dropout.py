@@ -12,7 +12,10 @@ def test_as_many_zeros_as_asked_and_one_scale_for_the_rest(probability, dtype):
     count = 999_999  # no multiple of the four values that share a draw
     dropped = dropout(torch.ones(count, dtype=dtype), probability, training=True)
     zeros = (dropped == 0).sum().item()
-    assert abs(zeros - count * probability) < 4 * (count * probability * (1 - probability)) ** 0.5 + count * 2**-16
+    assert (
+        abs(zeros - count * probability)
+        < 4 * (count * probability * (1 - probability)) ** 0.5 + count * 2**-16
+    )
     rest = dropped[dropped != 0].double()
     assert torch.allclose(
         rest,

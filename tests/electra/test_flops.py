@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from fairseq_electra.electra.flops import STEP_BY_FORWARD, electra_flops, known_peak, masked_lm_flops, peak_flops
+from fairseq_electra.electra.flops import (
+    STEP_BY_FORWARD,
+    electra_flops,
+    known_peak,
+    masked_lm_flops,
+    peak_flops,
+)
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from tests.helpers.flops import MASKED, ROWS, VOCABULARY, WIDTH, flops_of_an_update
 

@@ -108,7 +108,8 @@ def test_masks_depend_on_seed_epoch_and_row_and_on_nothing_else():
 def test_draws_are_uniform_and_unrelated():
     rows = np.arange(2000)
     draws = [
-        fractions(bits(row_keys(stream, seed, epoch, rows), 50)) for stream, seed, epoch in ((1, 1, 1), (2, 1, 1), (2, 2, 1), (2, 1, 2))
+        fractions(bits(row_keys(stream, seed, epoch, rows), 50))
+        for stream, seed, epoch in ((1, 1, 1), (2, 1, 1), (2, 2, 1), (2, 1, 2))
     ]
     for draw in draws:
         assert draw.min() >= 0 and draw.max() < 1
@@ -134,7 +135,9 @@ def plain_word_masking(tokens, length, row, mask_prob=0.15):
     left = budget = min(max(int(np.rint(mask_prob * length)), 1), slots, pieces)
     share = budget / max(pieces, 1)
     by_length = sorted(words, key=lambda word: (-len(word), halves[word[0]]))
-    sampled = [word for j, word in enumerate(by_length) if int((j + 1) * share + offset) > int(j * share + offset)]
+    sampled = [
+        word for j, word in enumerate(by_length) if int((j + 1) * share + offset) > int(j * share + offset)
+    ]
     groups = [[], [], []]
     for word in words:
         groups[1 if len(word) == 1 else 0 if word in sampled else 2].append(word)
@@ -152,7 +155,9 @@ def test_fast_masking_of_whole_words_is_the_plain_rule(width, continues):
     tokens, lengths, rows = text(100, width, continues)
     lengths -= np.arange(100) % (width // 2)
     tokens[np.arange(width) >= lengths[:, None]] = PAD
-    expected = [plain_word_masking(*row) for row in zip(tokens.tolist(), lengths.tolist(), rows.tolist(), strict=True)]
+    expected = [
+        plain_word_masking(*row) for row in zip(tokens.tolist(), lengths.tolist(), rows.tolist(), strict=True)
+    ]
     _, positions, target, _, counts = masking(word_starts=STARTS)(tokens, lengths, 1, rows)
     assert [at[real != PAD].tolist() for at, real in zip(positions, target, strict=True)] == expected
     assert counts.tolist() == list(map(len, expected))

@@ -18,7 +18,9 @@ MASKING = Masking(0.15, 0.15, 0.0, mask_index=MASK, pad_index=PAD, first_piece=F
 def masked_rows(update: int, rows: int = 16, width: int = 24):
     """Rows that count upwards from a random token: what is missing can be told from what stands beside it."""
     rng = np.random.default_rng(update)
-    tokens = FIRST_PIECE + (rng.integers(0, MASK - FIRST_PIECE, (rows, 1)) + np.arange(width)) % (MASK - FIRST_PIECE)
+    tokens = FIRST_PIECE + (rng.integers(0, MASK - FIRST_PIECE, (rows, 1)) + np.arange(width)) % (
+        MASK - FIRST_PIECE
+    )
     masked = MASKING(tokens, np.full(rows, width), 1, np.arange(rows) + rows * update)
     return [torch.from_numpy(array) for array in masked[:4]]
 
@@ -28,14 +30,20 @@ def run(model, objective, update):
     segments, padding = torch.zeros_like(tokens), torch.zeros_like(tokens, dtype=torch.bool)
     output = model(tokens, segments, padding, positions, target, uniforms)
     batch = MaskedBatch(tokens, padding, positions, target)
-    sums = OBJECTIVES[objective].sums(output, batch, SpecialIds(PAD, UNK, MASK), LossWeights(1.0, DISC_WEIGHT))
+    sums = OBJECTIVES[objective].sums(
+        output, batch, SpecialIds(PAD, UNK, MASK), LossWeights(1.0, DISC_WEIGHT)
+    )
     return sums, int((target != PAD).sum())
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_model_learns_in_a_plain_training_loop(objective):
     torch.manual_seed(1)
-    model = Electra(SIZES, SIZES.generator(1 / 2, 1), V) if objective == "electra" else MaskedLanguageModel(SIZES, V)
+    model = (
+        Electra(SIZES, SIZES.generator(1 / 2, 1), V)
+        if objective == "electra"
+        else MaskedLanguageModel(SIZES, V)
+    )
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     losses = []
     for update in range(200):

@@ -13,7 +13,9 @@ from fairseq_electra.errors import InputError
 
 def encoder(norm, layers=3, **more):
     torch.manual_seed(1)
-    sizes = EncoderSizes(8, 16, 32, layers, 2, positions="rotary", dropout=0.0, attention_dropout=0.0, norm=norm, **more)
+    sizes = EncoderSizes(
+        8, 16, 32, layers, 2, positions="rotary", dropout=0.0, attention_dropout=0.0, norm=norm, **more
+    )
     net = Encoder(sizes).double()
     net.apply(initialize)
     for parameter in net.parameters():  # else every LayerNorm would be the same one

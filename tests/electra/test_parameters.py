@@ -25,6 +25,10 @@ def test_the_count_is_that_of_pytorch(make_task, changes):
     model = ElectraModel.build_model(OmegaConf.merge(OmegaConf.structured(ElectraConfig), changes), task)
     num_tokens, discriminator = len(task.dictionary), model.discriminator.sizes
     own = [model.embeddings, model.discriminator, model.discriminator_head]
-    assert discriminator_parameters(discriminator, num_tokens) == sum(p.numel() for module in own for p in module.parameters())
+    assert discriminator_parameters(discriminator, num_tokens) == sum(
+        p.numel() for module in own for p in module.parameters()
+    )
     generator = discriminator.generator(MODEL_SIZES[changes["model_size"]].generator_share, 1.0)
-    assert pretraining_parameters(discriminator, generator, num_tokens) == sum(p.numel() for p in model.parameters())
+    assert pretraining_parameters(discriminator, generator, num_tokens) == sum(
+        p.numel() for p in model.parameters()
+    )

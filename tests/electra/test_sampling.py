@@ -32,7 +32,9 @@ def test_sample_tokens_inverts_the_distribution_function_plainly_and_by_blocks(v
     logits = torch.randn(500, vocabulary, dtype=torch.float64) * 3
     uniforms = torch.rand(500, dtype=torch.float64)
     uniforms[:3] = torch.tensor([0.0, 1 - 2**-53, 0.5])
-    expected = torch.tensor([paper.draw(row.numpy(), u.item()) for row, u in zip(logits, uniforms, strict=True)])
+    expected = torch.tensor(
+        [paper.draw(row.numpy(), u.item()) for row, u in zip(logits, uniforms, strict=True)]
+    )
     for draw in (sample_tokens, fast.sample_tokens):
         drawn = draw(probabilities(logits), uniforms)
         assert (drawn == expected).sum() >= 498  # a draw may lie on a boundary that rounding moves
@@ -72,7 +74,9 @@ def test_cross_entropy_and_its_gradient_are_pytorchs(dtype):
     weight = torch.rand(2, 7, dtype=torch.float64)
     scores = cross_entropy(logits, target)
     plain_logits = logits.detach().to(scores.nll.dtype).requires_grad_()
-    plain = torch.nn.functional.cross_entropy(plain_logits.flatten(0, 1), target.flatten(), reduction="none").view(2, 7)
+    plain = torch.nn.functional.cross_entropy(
+        plain_logits.flatten(0, 1), target.flatten(), reduction="none"
+    ).view(2, 7)
     tolerance = 1e-12 if dtype == torch.float64 else 2e-6
     assert torch.allclose(scores.nll, plain, rtol=tolerance, atol=tolerance)
     assert torch.equal(scores.best, plain_logits.argmax(-1))
@@ -87,4 +91,6 @@ def test_cross_entropy_and_its_gradient_are_pytorchs(dtype):
 
 
 def test_reference_gelu_is_exact():
-    assert paper.gelu(np.array([1.0]))[0] == pytest.approx(torch.nn.functional.gelu(torch.tensor(1.0)).item(), rel=1e-6)
+    assert paper.gelu(np.array([1.0]))[0] == pytest.approx(
+        torch.nn.functional.gelu(torch.tensor(1.0)).item(), rel=1e-6
+    )

@@ -73,7 +73,9 @@ def test_model_sizes_stand_on_the_page_of_sizes(size):
 def test_model_sizes_divide_their_batch_and_hold_their_rate(size):
     row = MODEL_SIZES[size]
     assert row.pretraining.batch % row.pretraining.rows_at_once == 0
-    assert row.finetuning.lr == row.finetuning.rates[1] and list(row.finetuning.rates) == sorted(row.finetuning.rates)
+    assert row.finetuning.lr == row.finetuning.rates[1] and list(row.finetuning.rates) == sorted(
+        row.finetuning.rates
+    )
 
 
 def test_named_sizes_change_what_is_given_and_refuse_other_names():

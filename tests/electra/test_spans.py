@@ -19,7 +19,11 @@ def draws_of(row, width):
     slots, key = round(0.15 * width), row_keys(Stream.MASKS, 1, 1, np.array([row]))
 
     def halves(first):
-        return [int(word) >> shift & 0xFFFFFFFF for word in bits(key, (width + 1) // 2, first=first)[0] for shift in (0, 32)]
+        return [
+            int(word) >> shift & 0xFFFFFFFF
+            for word in bits(key, (width + 1) // 2, first=first)[0]
+            for shift in (0, 32)
+        ]
 
     return halves(0), halves(width + 3 * slots)
 
@@ -59,7 +63,10 @@ def test_fast_masking_of_spans_is_the_plain_rule(mean, words_in, starts, width):
     tokens, lengths, rows = text(60, width)
     lengths -= np.arange(60) % (width // 2)
     tokens[np.arange(width) >= lengths[:, None]] = PAD
-    expected = [plain_masks(*row, mean, words_in)[0] for row in zip(tokens.tolist(), lengths.tolist(), rows.tolist(), strict=True)]
+    expected = [
+        plain_masks(*row, mean, words_in)[0]
+        for row in zip(tokens.tolist(), lengths.tolist(), rows.tolist(), strict=True)
+    ]
     _, positions, target, _, counts = masking(word_starts=starts, mean_span=mean)(tokens, lengths, 1, rows)
     assert [at[real != PAD].tolist() for at, real in zip(positions, target, strict=True)] == expected
     assert counts.tolist() == list(map(len, expected))
@@ -120,7 +127,9 @@ def test_special_tokens_are_never_masked_and_no_place_of_a_text_is_much_preferre
 
 def test_a_mean_of_one_is_single_tokens_and_of_more_than_the_budget_one_span_in_part():
     tokens, lengths, rows = text(50)
-    for one, other in zip(masking()(tokens, lengths, 1, rows), masking(mean_span=1.0)(tokens, lengths, 1, rows), strict=True):
+    for one, other in zip(
+        masking()(tokens, lengths, 1, rows), masking(mean_span=1.0)(tokens, lengths, 1, rows), strict=True
+    ):
         assert np.array_equal(one, other)
     _, positions, target, _, counts = masking(mean_span=100.0)(tokens, lengths, 1, rows)
     assert (counts == 19).all() and (positions[:, -1] - positions[:, 0] == 18).all() and (target != PAD).all()
@@ -129,7 +138,10 @@ def test_a_mean_of_one_is_single_tokens_and_of_more_than_the_budget_one_span_in_
 @pytest.mark.parametrize(
     ("spans", "width", "remedy"),
     [
-        *((spans, 128, "a mean length from 1 to 6.4, or 0") for spans in (-1.0, 0.5, 6.5, 30.0, float("nan"))),
+        *(
+            (spans, 128, "a mean length from 1 to 6.4, or 0")
+            for spans in (-1.0, 0.5, 6.5, 30.0, float("nan"))
+        ),
         (2.0, 16, "give longer rows, or 0"),
     ],
 )

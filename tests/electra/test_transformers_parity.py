@@ -40,10 +40,14 @@ def copy_encoder(their, embeddings, encoder):
         pairs += linear(their.embeddings_project, encoder.projection)
     for them, us in zip(their.encoder.layer, encoder.layers, strict=True):
         width = us.attention.qkv.weight.shape[1]
-        for i, part in enumerate((them.attention.self.query, them.attention.self.key, them.attention.self.value)):
+        for i, part in enumerate(
+            (them.attention.self.query, them.attention.self.key, them.attention.self.value)
+        ):
             rows = slice(i * width, (i + 1) * width)
             pairs += [(part.weight, us.attention.qkv.weight[rows]), (part.bias, us.attention.qkv.bias[rows])]
-        pairs += linear(them.attention.output.dense, us.attention.out) + linear(them.attention.output.LayerNorm, us.attention_layer_norm)
+        pairs += linear(them.attention.output.dense, us.attention.out) + linear(
+            them.attention.output.LayerNorm, us.attention_layer_norm
+        )
         pairs += linear(them.intermediate.dense, us.intermediate) + linear(them.output.dense, us.output)
         pairs += linear(them.output.LayerNorm, us.output_layer_norm)
     copy_all(pairs)
@@ -66,7 +70,13 @@ def setting(make_task, make_model):
 
     task = make_task()
     task.dictionary.symbols = [*task.dictionary.symbols[: V - 1], "<mask>"]
-    model = make_model(task, positions="learned", intermediate_size=96, num_attention_heads=2, generator_hidden_size=0.75).double().eval()
+    model = (
+        make_model(
+            task, positions="learned", intermediate_size=96, num_attention_heads=2, generator_hidden_size=0.75
+        )
+        .double()
+        .eval()
+    )
     g, d = model.generator.sizes, model.discriminator.sizes
     g = dataclasses.replace(g, intermediate_size=4 * g.hidden_size)
     generator = theirs(transformers.ElectraForMaskedLM, g).double()
@@ -81,7 +91,9 @@ def setting(make_task, make_model):
             (generator.generator_lm_head.bias, model.generator_head.bias),
         ]
         + linear(discriminator.discriminator_predictions.dense, model.discriminator_head.dense)
-        + linear(discriminator.discriminator_predictions.dense_prediction, model.discriminator_head.prediction)
+        + linear(
+            discriminator.discriminator_predictions.dense_prediction, model.discriminator_head.prediction
+        )
     )
     torch.manual_seed(0)
     lengths = torch.tensor([20, 13, 5])
@@ -142,7 +154,9 @@ def swapped_query_and_key(setting, monkeypatch):
                     tensor.copy_(torch.cat([k, q, v]))
 
 
-@pytest.mark.parametrize("fault", [tanh_gelu, other_eps, shifted_positions, swapped_segments, swapped_query_and_key])
+@pytest.mark.parametrize(
+    "fault", [tanh_gelu, other_eps, shifted_positions, swapped_segments, swapped_query_and_key]
+)
 def test_the_comparison_notices(setting, monkeypatch, fault):
     fault(setting, monkeypatch)
     gen, disc = differences(setting)
@@ -174,7 +188,11 @@ def test_parameter_counts_equal_those_of_transformers(size):
                 num_attention_heads=ours.num_attention_heads,
             )
             them = sum(p.numel() for p in model_class(config).parameters())
-            us = sum(p.numel() for m in (Embeddings(ours, vocabulary, 1), Encoder(ours), head) for p in m.parameters())
+            us = sum(
+                p.numel()
+                for m in (Embeddings(ours, vocabulary, 1), Encoder(ours), head)
+                for p in m.parameters()
+            )
             assert us == them, (size, model_class.__name__)
 
 
@@ -193,7 +211,9 @@ def test_rotary_positions_are_those_of_roformer():
     sinusoids = table(torch.Size([2, 9]))[None, None, :, :]
     query = vectors.transpose(1, 2)
     expected, _ = RoFormerSelfAttention.apply_rotary_position_embeddings(sinusoids, query, query)
-    assert (rotate(vectors, rotary_angles(9, 8, vectors.device)).transpose(1, 2) - expected).abs().max() < 1e-5
+    assert (
+        rotate(vectors, rotary_angles(9, 8, vectors.device)).transpose(1, 2) - expected
+    ).abs().max() < 1e-5
 
 
 def test_random_parameters_are_random():

@@ -1,4 +1,4 @@
-"""A trait that is added to encoders is refused by what does not know it: counts, and the export to transformers."""
+"""Refusal of an encoder trait that the counts, or the export to transformers, do not know."""
 
 from dataclasses import asdict, dataclass, fields
 
@@ -40,11 +40,15 @@ PLAIN = MODEL_SIZES["small"].encoder
 def test_readers_refuse_a_trait_that_they_do_not_know(name):
     read = READERS[name]
     assert read(Gated(**asdict(PLAIN))) == read(PLAIN), "the default is what encoders had before"
-    with pytest.raises(InputError, match=f"--gate swish: {name} would be wrong, as it was written for 'none'"):
+    with pytest.raises(
+        InputError, match=f"--gate swish: {name} would be wrong, as it was written for 'none'"
+    ):
         read(Gated(**asdict(PLAIN), gate="swish"))
     with pytest.raises(InputError, match=f"--windows 128: {name} would be wrong, as it was written for 0"):
         read(Gated(**asdict(PLAIN), windows=128))
-    with pytest.raises(InputError, match=f"--gate none: {name} would be wrong, as it was written for models without"):
+    with pytest.raises(
+        InputError, match=f"--gate none: {name} would be wrong, as it was written for models without"
+    ):
         read(Required(**asdict(PLAIN), gate="none"))
 
 
@@ -53,7 +57,9 @@ def test_readers_refuse_a_trait_that_they_do_not_know(name):
 def test_readers_refuse_a_new_value_of_a_trait(monkeypatch, name, trait):
     for known in ("POSITIONS", "NORMS"):
         monkeypatch.setattr(sizes, known, (*getattr(sizes, known), "new"))
-    with pytest.raises(InputError, match=f"--{trait} new: {name} would be wrong, as it was written for '(learned|post)', "):
+    with pytest.raises(
+        InputError, match=f"--{trait} new: {name} would be wrong, as it was written for '(learned|post)', "
+    ):
         READERS[name](EncoderSizes(**asdict(PLAIN) | {trait: "new"}))
 
 

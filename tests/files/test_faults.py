@@ -52,7 +52,9 @@ def test_what_is_wrong_is_gathered_and_the_good_examples_are_kept_in_a_tsv(tmp_p
     assert [example.texts[0] for example in usable_examples("valid", examples, info, faults)] == ["a", "d"]
     places = [str(error).partition(":")[0] for error in faults.errors]
     assert places == [f"{path}, line {number}" for number in (3, 4, 6, 7)]
-    assert faults.listing().startswith("2 with another number of columns, 1 without a label, 1 with an unknown label\n  ")
+    assert faults.listing().startswith(
+        "2 with another number of columns, 1 without a label, 1 with an unknown label\n  "
+    )
     for reader in (lambda: read_examples(path, PAIR), lambda: read_examples(path, PAIR, STRICT)):
         with pytest.raises(InputError, match=r"a\.tsv, line 3: 1 columns, not 2"):
             reader()
@@ -94,7 +96,9 @@ def test_what_is_wrong_is_gathered_in_questions(tmp_path):
     faults = Faults()
     found = read_squad(written(tmp_path / "a.json", squad(*records)), faults=faults)
     assert [question.id for question in found.questions] == ["q1", "q7"] and found.labelled
-    assert faults.listing().startswith("2 with an answer that is not where it says, 1 with the id of another, ")
+    assert faults.listing().startswith(
+        "2 with an answer that is not where it says, 1 with the id of another, "
+    )
     assert "1 without an answer" in faults.listing() and faults.listing().count("\n  ") == 6
     with pytest.raises(InputError, match="question q2: the answer 'Paris' is not in the context"):
         read_squad(tmp_path / "a.json")
@@ -106,16 +110,25 @@ def test_a_sentence_with_a_bad_line_is_left_out_whole_and_counted_once(tmp_path)
     found = read_conll(written(tmp_path / "a.conll", text), BIO, faults=faults)
     assert [sentence.words for sentence in found] == [["d"], ["h", "i"]]
     lines = [int(str(error).partition("line ")[2].partition(":")[0]) for error in faults.errors]
-    assert lines == [3, 7, 14], "the first sentence has a bad tag and a line without one: its first bad line is named"
+    assert lines == [
+        3,
+        7,
+        14,
+    ], "the first sentence has a bad tag and a line without one: its first bad line is named"
     assert faults.listing().startswith("2 with a line that is not a word and a tag, 1 with a stray tag\n")
     known = with_known_types({"train": found[:1], "valid": found}, faults)
-    assert [sentence.words for sentence in known["valid"]] == [["d"]] and "line 11: an entity 'LOC'" in str(faults.errors[-1])
+    assert [sentence.words for sentence in known["valid"]] == [["d"]] and "line 11: an entity 'LOC'" in str(
+        faults.errors[-1]
+    )
 
 
 @pytest.mark.parametrize("content", ["a\tyes\tmore\n", "a\t\n"])
 def test_a_file_of_bad_examples_alone_is_not_called_empty(tmp_path, content):
     faults = Faults()
-    assert read_examples(written(tmp_path / "a.tsv", "text\tclass\n" + content), PAIR, faults) == [] and len(faults.errors) == 1
+    assert (
+        read_examples(written(tmp_path / "a.tsv", "text\tclass\n" + content), PAIR, faults) == []
+        and len(faults.errors) == 1
+    )
 
 
 def test_one_fault_is_the_message_and_several_are_a_list():
@@ -130,7 +143,11 @@ def test_one_fault_is_the_message_and_several_are_a_list():
     with pytest.raises(InputError) as caught:
         faults.raise_unless_skipped({"train": 5})
     summary, *lines = str(caught.value).split("\n  ")
-    assert summary == "3 examples cannot be used; correct them, or leave them out with --skip-bad: 2 without a label, 1 with two"
+    assert (
+        summary
+        == "3 examples cannot be used; correct them, or leave them out with --skip-bad: 2 without a label, 1"
+        " with two"
+    )
     assert lines == ["line 0", "line 1", "line 2"]
     with pytest.raises(InputError) as caught:
         faults.raise_unless_skipped({"train": 5, "valid": 0})
@@ -144,7 +161,9 @@ def test_faults_are_left_out_where_it_is_wished_unless_nothing_is_left():
     faults.raise_unless_skipped({"train": 5})
     with pytest.raises(
         InputError,
-        match="no example of valid can be used; of all there are 1 with a value of another form, such as line 1",
+        match=(
+            "no example of valid can be used; of all there are 1 with a value of another form, such as line 1"
+        ),
     ):
         faults.raise_unless_skipped({"train": 5, "valid": 0})
     with pytest.raises(OSError), faults:
@@ -204,25 +223,41 @@ def test_prepare_lists_all_bad_examples_and_leaves_them_out(tmp_path, vocabulary
     assert prepare(tmp_path, vocabulary, "--squad") == 1
     said = capsys.readouterr().err
     assert said.startswith(
-        "fairseq-electra prepare: 6 examples cannot be used; correct them, or leave them out with --skip-bad: 4 with an answer"
+        "fairseq-electra prepare: 6 examples cannot be used; correct them, or leave them out with --skip-bad:"
+        " 4 with an answer"
     )
-    assert said.count("\n") == 7 and said.count("valid, question q3: the answer 'Rome'") == 1 and not (tmp_path / "bin").exists()
+    assert (
+        said.count("\n") == 7
+        and said.count("valid, question q3: the answer 'Rome'") == 1
+        and not (tmp_path / "bin").exists()
+    )
     assert prepare(tmp_path, vocabulary, "--squad", "--skip-bad") == 0
     output, said = capsys.readouterr()
-    assert f"{tmp_path}/bin: train 1, valid 1; questions; 0 in several windows of 512 tokens, 2 windows in all; " in output
     assert (
-        said.startswith("left out: 6 examples: 4 with an answer that is not where it says, 2 without an answer\n") and said.count("\n") == 7
+        f"{tmp_path}/bin: train 1, valid 1; questions; 0 in several windows of 512 tokens, 2 windows in all; "
+        in output
+    )
+    assert (
+        said.startswith(
+            "left out: 6 examples: 4 with an answer that is not where it says, 2 without an answer\n"
+        )
+        and said.count("\n") == 7
     )
 
 
 def test_an_answer_of_which_the_vocabulary_leaves_nothing_is_left_out(tmp_path, vocabulary, capsys):
     content = squad(asked(1))
-    content["data"][0]["paragraphs"].append({"context": "a \u200b\u200d b", "qas": [asked(2, "\u200b\u200d", 2), asked(3, "b", 5)]})
+    content["data"][0]["paragraphs"].append(
+        {"context": "a \u200b\u200d b", "qas": [asked(2, "\u200b\u200d", 2), asked(3, "b", 5)]}
+    )
     for split in ("train", "valid"):
         written(tmp_path / split, content)
     assert prepare(tmp_path, vocabulary, "--squad", "--skip-bad") == 0
     output, said = capsys.readouterr()
-    assert "train 2, valid 2; " in output and "left out: 2 examples: 2 with an answer of which the vocabulary leaves nothing\n" in said
+    assert (
+        "train 2, valid 2; " in output
+        and "left out: 2 examples: 2 with an answer of which the vocabulary leaves nothing\n" in said
+    )
 
 
 def test_swapped_columns_are_recognised_in_a_short_message(tmp_path, vocabulary, capsys):
@@ -231,8 +266,14 @@ def test_swapped_columns_are_recognised_in_a_short_message(tmp_path, vocabulary,
         written(tmp_path / split, "text\tclass\n" + "".join(lines))
     assert prepare(tmp_path, vocabulary, "--text", "class", "--label", "text") == 1
     said = capsys.readouterr().err
-    assert "the column 'text' has 100 different values in 100 examples, such as 'a long" in said and "swapped?" in said
+    assert (
+        "the column 'text' has 100 different values in 100 examples, such as 'a long" in said
+        and "swapped?" in said
+    )
     assert len(said) < 400 and said.count("\n") == 1
-    assert prepare(tmp_path, vocabulary, "--text", "class", "--label", "text", "--labels", *("word " * 300, "x")) == 1
+    assert (
+        prepare(tmp_path, vocabulary, "--text", "class", "--label", "text", "--labels", *("word " * 300, "x"))
+        == 1
+    )
     said = capsys.readouterr().err
     assert "200 with an unknown label, such as " in said and len(said) < 500

@@ -21,7 +21,9 @@ def write(path, content):
 
 @pytest.mark.parametrize("before", ["", "\ufeff", "\n  \n"])
 @pytest.mark.parametrize("name", ["a.jsonl", "a.txt", "a.jsonl.gz"])
-def test_json_lines_are_told_by_the_name_or_the_first_line_and_give_the_texts_of_their_columns(tmp_path, name, before):
+def test_json_lines_are_told_by_the_name_or_the_first_line_and_give_the_texts_of_their_columns(
+    tmp_path, name, before
+):
     content = (before + JSON_LINES.replace("\n", "\n\n", 1)).encode()
     path = write(tmp_path / name, gzip.compress(content) if name.endswith("gz") else content)
     assert list(read_inputs(path, ("first", "second"))) == TEXTS
@@ -94,8 +96,13 @@ def test_tables_give_the_texts_of_their_columns(tmp_path):
     ]
     tsv = write(tmp_path / "a.tsv", "id\tfirst\tsecond\n1\tone\t two\n")
     assert list(read_inputs(tsv, ("second", "first"), named=True)) == [(" two", "one")]
-    assert list(read_inputs(tsv, ("second", "first"))) == ["id\tfirst\tsecond", "1\tone\t two"], "lines of pairs, as without a name"
+    assert list(read_inputs(tsv, ("second", "first"))) == [
+        "id\tfirst\tsecond",
+        "1\tone\t two",
+    ], "lines of pairs, as without a name"
     tsv = write(tmp_path / "a.tsv", 'id\tfirst\n1\t"say ""a\tb"""\n')
     assert list(read_inputs(tsv, ("first",), named=True, quoted=True)) == [('say "a\tb"',)]
-    with pytest.raises(InputError, match=r"a\.csv is a CSV by its name, and the model does not know which columns"):
+    with pytest.raises(
+        InputError, match=r"a\.csv is a CSV by its name, and the model does not know which columns"
+    ):
         list(read_inputs(tmp_path / "a.csv"))

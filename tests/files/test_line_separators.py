@@ -34,7 +34,9 @@ LABELS = tuple(f"a{separator}b" for separator in SEPARATORS)
 
 def vocabulary_of(*pieces):
     symbols = [*LEADING, *pieces, MASK]
-    tokenizer = Tokenizer(models.WordPiece({symbol: i for i, symbol in enumerate(symbols)}, unk_token="<unk>"))
+    tokenizer = Tokenizer(
+        models.WordPiece({symbol: i for i, symbol in enumerate(symbols)}, unk_token="<unk>")
+    )
     tokenizer.add_special_tokens([*LEADING, MASK])
     return tokenizer
 
@@ -61,7 +63,9 @@ def test_labels_with_line_separators_are_counted_as_fairseq_counts_them(tmp_path
 def test_a_label_with_a_line_end_is_refused_and_nothing_is_left(tmp_path, vocabulary):
     info = TaskInfo("task", PREDICTION, 1, ("good", "a\nb"), ("accuracy",), 16)
     with pytest.raises(InputError, match=r"'a\\nb' holds a line end"):
-        write_task_folder(tmp_path / "new" / "task", vocabulary, {"train": [Example(("text",), "good", "")]}, info)
+        write_task_folder(
+            tmp_path / "new" / "task", vocabulary, {"train": [Example(("text",), "good", "")]}, info
+        )
     sentences = [Sentence(["word"], [Entity("a\rb", 0, 1)], "")]
     with pytest.raises(InputError, match=r"'B-a\\rb' holds a line end"):
         write_tag_folder(

@@ -38,7 +38,9 @@ def start(folder, what):
     return process
 
 
-@pytest.mark.parametrize("what", ['atomic_write("train.bin", "wb")', 'atomic_folder("task")'], ids=["file", "folder"])
+@pytest.mark.parametrize(
+    "what", ['atomic_write("train.bin", "wb")', 'atomic_folder("task")'], ids=["file", "folder"]
+)
 def test_what_a_killed_writer_left_is_removed_by_the_next_and_what_is_being_written_stays(tmp_path, what):
     process = start(tmp_path, what)
     alive = partials(tmp_path)
@@ -113,7 +115,9 @@ def test_without_locks_nothing_is_taken_for_abandoned(tmp_path, monkeypatch):
     (tmp_path / ".a.0123abcd.partial").write_text("of somebody")
     with atomic_write(tmp_path / "a") as stream:
         stream.write("whole")
-    assert (tmp_path / "a").read_text() == "whole" and [path.name for path in partials(tmp_path)] == [".a.0123abcd.partial"]
+    assert (tmp_path / "a").read_text() == "whole" and [path.name for path in partials(tmp_path)] == [
+        ".a.0123abcd.partial"
+    ]
 
 
 @pytest.mark.parametrize("how", ["file", "folder"])

@@ -17,7 +17,13 @@ from fairseq_electra.cli import main
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.formats import other_format
 from fairseq_electra.files.text import atomic_folder, atomic_write, read_lines, read_text, read_texts
-from fairseq_electra.pretraining.encode import CHARACTERS_PER_BATCH, LINES_PER_BATCH, batches_of, encode_lines, encode_to_binary
+from fairseq_electra.pretraining.encode import (
+    CHARACTERS_PER_BATCH,
+    LINES_PER_BATCH,
+    batches_of,
+    encode_lines,
+    encode_to_binary,
+)
 from fairseq_electra.pretraining.wordpiece import load_wordpiece, sample_lines, train_wordpiece
 from fairseq_electra.speedrun.text import survey
 
@@ -115,7 +121,9 @@ def test_standard_input_is_looked_at_too(monkeypatch):
     assert list(read_texts(["-"])) == TEXT.split("\n")[:-1]
 
 
-@pytest.mark.parametrize("start", ["PK fire", "BZh5", "PAR1 is a protein", "\ufeffA mark", "Rar", "7z", "]", "", "\0", "%PD"])
+@pytest.mark.parametrize(
+    "start", ["PK fire", "BZh5", "PAR1 is a protein", "\ufeffA mark", "Rar", "7z", "]", "", "\0", "%PD"]
+)
 def test_text_that_begins_like_another_format_is_text(tmp_path, start):
     (tmp_path / "a.txt").write_text(f"{start}\nmore\n", encoding="utf-8")
     assert list(read_lines(tmp_path / "a.txt")) == list(read_text(tmp_path / "a.txt")) == [start, "more"]
@@ -222,7 +230,10 @@ def test_batches_hold_a_bounded_number_of_lines_and_of_characters():
     lines = ["a"] * (LINES_PER_BATCH + 5) + ["b" * (CHARACTERS_PER_BATCH // 3)] * 10 + ["c"]
     batches = list(batches_of(lines))
     assert [line for batch in batches for line in batch] == lines
-    assert len(batches[0]) == LINES_PER_BATCH and max(sum(map(len, batch)) for batch in batches) < 4 / 3 * CHARACTERS_PER_BATCH
+    assert (
+        len(batches[0]) == LINES_PER_BATCH
+        and max(sum(map(len, batch)) for batch in batches) < 4 / 3 * CHARACTERS_PER_BATCH
+    )
 
 
 def test_a_line_that_is_longer_than_the_sample_is_drawn_in_part(tmp_path, corpus_lines):
@@ -232,7 +243,9 @@ def test_a_line_that_is_longer_than_the_sample_is_drawn_in_part(tmp_path, corpus
     drawn = list(sample_lines([tmp_path / "one.txt"], wanted))
     assert 0.5 * wanted < sum(map(len, drawn)) < 1.5 * wanted and all(part in text for part in drawn)
     assert train_wordpiece(drawn, 500).get_vocab_size() == 500
-    assert list(sample_lines([tmp_path / "one.txt"], len(text))) == list(sample_lines([tmp_path / "one.txt"], 0))
+    assert list(sample_lines([tmp_path / "one.txt"], len(text))) == list(
+        sample_lines([tmp_path / "one.txt"], 0)
+    )
 
 
 def test_a_sample_without_a_line_is_not_called_a_text_without_words(tmp_path):
@@ -241,16 +254,22 @@ def test_a_sample_without_a_line_is_not_called_a_text_without_words(tmp_path):
         list(sample_lines([tmp_path / "a.txt"], 1))
 
 
-@pytest.mark.parametrize("ends", [("", "", ""), ("\n", "\n", "\n"), ("\n\n", "", "\n"), ("\n  \n", "\n\n\n", "")])
+@pytest.mark.parametrize(
+    "ends", [("", "", ""), ("\n", "\n", "\n"), ("\n\n", "", "\n"), ("\n  \n", "\n\n\n", "")]
+)
 def test_the_end_of_a_file_ends_its_document(tmp_path, vocabulary, corpus_lines, ends):
     documents = [[line for line in corpus_lines[start : start + 15] if line] for start in (0, 20, 40)]
     for i, (document, end) in enumerate(zip(documents, ends, strict=True)):
         (tmp_path / f"{i}.txt").write_text("\n".join(document) + end)
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "one.txt").write_text("\n\n".join("\n".join(document) for document in documents) + "\n")
-    several = list(read_texts([tmp_path / name for name in ("empty.txt", "0.txt", "empty.txt", "1.txt", "2.txt")]))
+    several = list(
+        read_texts([tmp_path / name for name in ("empty.txt", "0.txt", "empty.txt", "1.txt", "2.txt")])
+    )
     groups = "\n".join(line.strip() for line in several).strip().split("\n\n")
-    assert [group.strip().split("\n") for group in groups if group.strip()] == [[line.strip() for line in each] for each in documents]
+    assert [group.strip().split("\n") for group in groups if group.strip()] == [
+        [line.strip() for line in each] for each in documents
+    ]
     if set(ends) <= {"", "\n"}:  # nothing but the line between two documents is added
         assert several == list(read_texts([tmp_path / "one.txt"]))
         tokenizer = load_wordpiece(vocabulary)

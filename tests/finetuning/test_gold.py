@@ -31,8 +31,17 @@ def predictor(labels, answers=(), tags=None, task=None, kind=PREDICTION, **more)
         assert len(list(inputs)) == len(answers)
         return iter(answers)
 
-    said = types.SimpleNamespace(labels=labels, net=types.SimpleNamespace(task=task, kind=kind), number_read=0, tag=tags, **more)
-    return type("Told", (), {"__call__": lambda self, inputs: told(inputs), "__getattr__": lambda self, name: getattr(said, name)})()
+    said = types.SimpleNamespace(
+        labels=labels, net=types.SimpleNamespace(task=task, kind=kind), number_read=0, tag=tags, **more
+    )
+    return type(
+        "Told",
+        (),
+        {
+            "__call__": lambda self, inputs: told(inputs),
+            "__getattr__": lambda self, name: getattr(said, name),
+        },
+    )()
 
 
 def test_numbers_of_a_net_without_a_task_are_scored_by_both_correlations():
@@ -40,23 +49,49 @@ def test_numbers_of_a_net_without_a_task_are_scored_by_both_correlations():
     examples = [Example((f"text {i}",), str(label), f"a.tsv, line {i}") for i, label in enumerate(target)]
     net = predictor(["LABEL_0"], [{"score": value, "logits": [value]} for value in NUMBERS])
     answers, metrics = score_examples(net, examples)
-    expected = {"pearson": 100 * pearsonr(NUMBERS, target)[0], "spearman": 100 * spearmanr(NUMBERS, target)[0]}
-    assert metrics == pytest.approx(expected) and [answer["gold"] for answer in answers] == ["1", "2.5", "0.5", "4"]
+    expected = {
+        "pearson": 100 * pearsonr(NUMBERS, target)[0],
+        "spearman": 100 * spearmanr(NUMBERS, target)[0],
+    }
+    assert metrics == pytest.approx(expected) and [answer["gold"] for answer in answers] == [
+        "1",
+        "2.5",
+        "0.5",
+        "4",
+    ]
     for label in ("much", "inf"):
-        with pytest.raises(InputError, match=r"^a, line 7: the label '.*' is no number, and the network was trained on numbers$"):
+        with pytest.raises(
+            InputError,
+            match=r"^a, line 7: the label '.*' is no number, and the network was trained on numbers$",
+        ):
             score_examples(net, [Example(("x",), label, "a, line 7")])
 
 
 def test_choices_of_a_net_without_a_task_are_scored_by_accuracy_as_those_of_one_with_it():
     """Its only label, LABEL_0, is that of each choice's score, not of a number."""
     logits, right = [[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]], ["1", "1", "1"]
-    examples = [Example(("context", "first", "second"), label, f"a.jsonl, line {i}") for i, label in enumerate(right)]
+    examples = [
+        Example(("context", "first", "second"), label, f"a.jsonl, line {i}") for i, label in enumerate(right)
+    ]
     for task in (None, TaskInfo("SWAG", RANKING, 3, (), ("accuracy",), 64)):
-        net = predictor(["LABEL_0"], [{"choice": int(np.argmax(each)), "logits": each} for each in logits], task=task, kind=RANKING)
+        net = predictor(
+            ["LABEL_0"],
+            [{"choice": int(np.argmax(each)), "logits": each} for each in logits],
+            task=task,
+            kind=RANKING,
+        )
         answers, metrics = score_examples(net, examples)
-        assert metrics == {"accuracy": pytest.approx(200 / 3)} and [answer["gold"] for answer in answers] == right
-    with pytest.raises(InputError, match=r"the label '1\.5' is none of the network's, 0, 1; give it as in training"):
-        score_examples(predictor(["LABEL_0"], kind=RANKING), [Example(("context", "first", "second"), "1.5", "a.jsonl, line 1")])
+        assert (
+            metrics == {"accuracy": pytest.approx(200 / 3)}
+            and [answer["gold"] for answer in answers] == right
+        )
+    with pytest.raises(
+        InputError, match=r"the label '1\.5' is none of the network's, 0, 1; give it as in training"
+    ):
+        score_examples(
+            predictor(["LABEL_0"], kind=RANKING),
+            [Example(("context", "first", "second"), "1.5", "a.jsonl, line 1")],
+        )
 
 
 def test_plain_tags_are_scored_by_accuracy_and_macro_f1():
@@ -67,7 +102,9 @@ def test_plain_tags_are_scored_by_accuracy_and_macro_f1():
     answers, metrics = score_sentences_of_words(net, sentences, NONE)
     assert metrics == pytest.approx({"accuracy": 200 / 3, "macro_f1": 100 * (1 + 2 / 3 + 0) / 3})
     assert answers[0]["tags"] == found and answers[0]["gold"] == ["DET", "NOUN", "VERB"]
-    with pytest.raises(InputError, match="the network's tags, DET, NOUN, VERB, are not those of entities; give --scheme none"):
+    with pytest.raises(
+        InputError, match="the network's tags, DET, NOUN, VERB, are not those of entities; give --scheme none"
+    ):
         score_sentences_of_words(net, sentences, BIO)
 
 
@@ -80,13 +117,20 @@ class PerfectTags(TagPredictor):
     """Always right, but for the last word of every tenth sentence."""
 
     def __init__(self, labels, gold):
-        self.labels, self.gold, self.number_read, self.net = labels, iter(gold), 0, types.SimpleNamespace(task=None)
+        self.labels, self.gold, self.number_read, self.net = (
+            labels,
+            iter(gold),
+            0,
+            types.SimpleNamespace(task=None),
+        )
 
     def tag(self, words):
         """Look the tags up."""
         for _ in words:
             number, tags = next(self.gold)
-            scores = np.log(np.eye(len(self.labels), dtype=np.float32)[[self.labels.index(tag) for tag in tags]] + 1e-3)
+            scores = np.log(
+                np.eye(len(self.labels), dtype=np.float32)[[self.labels.index(tag) for tag in tags]] + 1e-3
+            )
             scores[-1] = np.roll(scores[-1], 1) if number % 10 == 0 else scores[-1]
             yield [self.labels[tag] for tag in scores.argmax(1)], scores
 
@@ -100,7 +144,10 @@ class PerfectAnswers(AnswerPredictor):
 
     def __call__(self, inputs):
         for number, (question, _) in enumerate(zip(self.squad.questions, inputs, strict=True)):
-            yield {"n_best": [{"answer": question.answers[0][1] if question.answers else "x"}], "unanswerable": float(number % 3 == 0)}
+            yield {
+                "n_best": [{"answer": question.answers[0][1] if question.answers else "x"}],
+                "unanswerable": float(number % 3 == 0),
+            }
 
 
 class PerfectClasses(SentencePredictor):
@@ -124,7 +171,10 @@ def test_a_real_file_of_words_is_read_and_scored():
     request = Request(str(path), is_gold=True)
     _, metrics = PerfectTags(labels, enumerate(gold)).score_file(request)
     wrong = len(range(0, len(gold), 10))
-    assert metrics["accuracy"] == pytest.approx(100 - 100 * wrong / sum(map(len, gold))) and 50 < metrics["entity_f1"] < 100
+    assert (
+        metrics["accuracy"] == pytest.approx(100 - 100 * wrong / sum(map(len, gold)))
+        and 50 < metrics["entity_f1"] < 100
+    )
     _, metrics = PerfectTags(labels, ((1, tags) for tags in gold)).score_file(request)
     assert metrics == dict.fromkeys(TAG_METRICS, 100.0)
 
@@ -136,7 +186,10 @@ def test_a_real_file_of_questions_is_read_and_scored_at_the_given_threshold():
     request = Request(str(path), is_gold=True)
     _, metrics = PerfectAnswers(squad, 0.5).score_file(request)
     right = [(number % 3 == 0) == (not question.answers) for number, question in enumerate(squad.questions)]
-    assert metrics["exact_match"] == metrics["f1"] == pytest.approx(100 * sum(right) / len(right)) and metrics["threshold"] == 0.5
+    assert (
+        metrics["exact_match"] == metrics["f1"] == pytest.approx(100 * sum(right) / len(right))
+        and metrics["threshold"] == 0.5
+    )
     assert metrics["best_answer_f1"] == 100
 
 

@@ -34,12 +34,18 @@ def test_every_kind_has_a_head_in_transformers(name):
 
 def test_kind_of_refuses_a_task_that_there_is_not(tmp_path):
     info = TaskInfo("x", "summarization", 1, (), (), 16)
-    with pytest.raises(InputError, match=r"a.task\.json names the task 'summarization', and there are sentence_prediction, "):
+    with pytest.raises(
+        InputError, match=r"a.task\.json names the task 'summarization', and there are sentence_prediction, "
+    ):
         kind_of(info, "a")
 
 
 def test_prepare_refuses_the_option_of_another_source(tmp_path):
-    with pytest.raises(InputError, match=r"^--max-question is an option of --squad, not of --multi-label; leave it out$"):
+    with pytest.raises(
+        InputError, match=r"^--max-question is an option of --squad, not of --multi-label; leave it out$"
+    ):
         prepare.prepare("multi_label", tmp_path, tmp_path, max_question=3)
-    with pytest.raises(InputError, match=r"^--train is an option of --text, --conll, --squad, --multi-label, not of --glue"):
+    with pytest.raises(
+        InputError, match=r"^--train is an option of --text, --conll, --squad, --multi-label, not of --glue"
+    ):
         prepare.prepare("glue", tmp_path, tmp_path, train="x")

@@ -1,4 +1,7 @@
-"""How a study chooses a learning rate: on valid, with a seed that is not reported, and what it says of it. No run trains here."""
+"""How a study chooses a learning rate: on valid, with a seed that is not reported, and what it says of it.
+
+No run trains here.
+"""
 
 from pathlib import Path
 
@@ -30,13 +33,24 @@ def trained(monkeypatch) -> list[str]:
             names.append(name)
             rate, seed = name.rpartition("/lr")[2].split("-seed")
             accuracy = 60.0 - abs(RATES.index(float(rate)) - 2) + (9.0 if seed == "1" else 0.0)
-            finetuning._write_json(folder / name / RESULT_FILE, {"trouble": "", "metrics": {"valid": {"accuracy": accuracy}}})
+            finetuning._write_json(
+                folder / name / RESULT_FILE, {"trouble": "", "metrics": {"valid": {"accuracy": accuracy}}}
+            )
             yield name, "", []
 
     def summarize(results, info, *_):
-        seeds, values = [each["seed"] for each in results], [each["metrics"]["valid"]["accuracy"] for each in results]
+        seeds, values = (
+            [each["seed"] for each in results],
+            [each["metrics"]["valid"]["accuracy"] for each in results],
+        )
         metrics = {"valid": {"accuracy": {"values": values, "ensemble": 61.0}}}
-        return {"net": results[0]["net"], "task": info.name, "lr": results[0]["lr"], "seeds": seeds, "metrics": metrics}
+        return {
+            "net": results[0]["net"],
+            "task": info.name,
+            "lr": results[0]["lr"],
+            "seeds": seeds,
+            "metrics": metrics,
+        }
 
     monkeypatch.setattr(finetuning, "train_all", train_all)
     monkeypatch.setattr(finetuning, "summarize", summarize)
@@ -45,7 +59,15 @@ def trained(monkeypatch) -> list[str]:
 
 
 def run_study(folder: Path, rates=RATES, size: str = "tiny", seeds=(1, 2, 3), **more) -> dict:
-    return study([Net("net", "", size)], [folder / "data"], folder / "runs", Settings(), rates=rates, seeds=seeds, **more)
+    return study(
+        [Net("net", "", size)],
+        [folder / "data"],
+        folder / "runs",
+        Settings(),
+        rates=rates,
+        seeds=seeds,
+        **more,
+    )
 
 
 def test_the_seed_that_chooses_the_rate_is_not_among_the_reported_ones(tmp_path, trained):
@@ -63,12 +85,19 @@ def test_the_seed_that_chooses_the_rate_is_not_among_the_reported_ones(tmp_path,
 
 
 @pytest.mark.parametrize(
-    ("rates", "said"), [(RATES[:3], "highest of 0.0001, 0.0003, 0.001; a higher"), (RATES[2:], "lowest of 0.001, 0.003; a lower")]
+    ("rates", "said"),
+    [
+        (RATES[:3], "highest of 0.0001, 0.0003, 0.001; a higher"),
+        (RATES[2:], "lowest of 0.001, 0.003; a lower"),
+    ],
 )
 def test_the_report_says_when_the_chosen_rate_lies_at_an_edge_of_the_grid(tmp_path, trained, rates, said):
     found = run_study(tmp_path, rates[::-1])
     sentence = f"net, RTE: 0.001 is the {said} one may be better"
-    assert choices(found) == ["learning rates were chosen on valid with seed 0, which is not among the seeds of the scores", sentence]
+    assert choices(found) == [
+        "learning rates were chosen on valid with seed 0, which is not among the seeds of the scores",
+        sentence,
+    ]
     page = provenance({**found, "nets": [], "versions": {}})
     assert f"- {sentence}\n" in page and f"- {SPREAD}" in page
     assert f"| net, RTE | 0.001 of {', '.join(f'{rate:g}' for rate in rates)} | accuracy 61.0 |" in page
@@ -77,7 +106,9 @@ def test_the_report_says_when_the_chosen_rate_lies_at_an_edge_of_the_grid(tmp_pa
 def test_one_rate_is_no_choice(tmp_path, trained):
     for rates, lr in (([3e-3], 3e-3), ([1e-4, 1e-4], 1e-4), ((), recipe_for("tiny", "").lr)):
         found = run_study(tmp_path, rates, seeds=[1, 2])
-        assert found["summary"][0]["lr"] == lr and "choice" not in found["summary"][0] and choices(found) == []
+        assert (
+            found["summary"][0]["lr"] == lr and "choice" not in found["summary"][0] and choices(found) == []
+        )
     assert len(trained) == 6 and not any(name.endswith(f"seed{CHOICE_SEED}") for name in trained)
 
 
@@ -87,19 +118,33 @@ def test_runs_of_before_count_where_they_still_belong(tmp_path, trained):
         run = Settings().run(Net("net", "", "tiny"), Task(tmp_path / "data", INFO, "digest"), rate, seed)
         (tmp_path / "runs" / run.name).mkdir(parents=True)
         finetuning._write_json(tmp_path / "runs" / run.name / RUN_FILE, run.record)
-        finetuning._write_json(tmp_path / "runs" / run.name / RESULT_FILE, {"trouble": "", "metrics": {"valid": {"accuracy": 10.0 * seed}}})
+        finetuning._write_json(
+            tmp_path / "runs" / run.name / RESULT_FILE,
+            {"trouble": "", "metrics": {"valid": {"accuracy": 10.0 * seed}}},
+        )
     found = run_study(tmp_path)
     assert trained == [*(f"net/RTE/lr{rate:g}-seed0" for rate in RATES), "net/RTE/lr0.001-seed3"]
     assert found["summary"][0]["metrics"]["valid"]["accuracy"]["values"] == [10.0, 20.0, 60.0]
-    assert {(each["lr"], each["seed"]) for each in found["runs"]} == {*((rate, 0) for rate in RATES), *((1e-3, seed) for seed in (1, 2, 3))}
+    assert {(each["lr"], each["seed"]) for each in found["runs"]} == {
+        *((rate, 0) for rate in RATES),
+        *((1e-3, seed) for seed in (1, 2, 3)),
+    }
 
 
 def test_checkpoints_that_were_to_go_are_removed_by_the_next_start_and_no_others(tmp_path, trained):
-    """A run may be killed between its result and the removal; results of before do not say what was to become of the checkpoints."""
+    """Check that the next start removes only checkpoints whose result says that they are not kept.
+
+    A run may be killed between its result and the removal. Results of earlier versions do not say whether
+    checkpoints are kept.
+    """
     run_study(tmp_path, rates=(1e-3,), seeds=(1, 2, 3))
     places = [tmp_path / "runs" / name for name in trained]
-    for place, kept in zip(places, ({"keep_checkpoints": False}, {"keep_checkpoints": True}, {}), strict=True):
-        finetuning._write_json(place / RESULT_FILE, {"trouble": "", "metrics": {"valid": {"accuracy": 1.0}}, **kept})
+    for place, kept in zip(
+        places, ({"keep_checkpoints": False}, {"keep_checkpoints": True}, {}), strict=True
+    ):
+        finetuning._write_json(
+            place / RESULT_FILE, {"trouble": "", "metrics": {"valid": {"accuracy": 1.0}}, **kept}
+        )
         (place / "checkpoints").mkdir()
     found = run_study(tmp_path, rates=(1e-3,), seeds=(1, 2, 3))
     assert [(place / "checkpoints").is_dir() for place in places] == [False, True, True]
@@ -108,10 +153,16 @@ def test_checkpoints_that_were_to_go_are_removed_by_the_next_start_and_no_others
 
 def test_a_run_that_diverged_is_reported_and_one_that_failed_ends_the_study(tmp_path, trained, monkeypatch):
     ended = {"1": DIVERGED + "losses overflow", "2": "FloatingPointError, but of the device"}
-    monkeypatch.setattr(finetuning, "train_all", lambda arguments, *_: ((name, ended[name[-1]], []) for name in arguments))
-    monkeypatch.setattr(finetuning, "summarize", lambda results, *_: {"trouble": [each["trouble"] for each in results]})
+    monkeypatch.setattr(
+        finetuning, "train_all", lambda arguments, *_: ((name, ended[name[-1]], []) for name in arguments)
+    )
+    monkeypatch.setattr(
+        finetuning, "summarize", lambda results, *_: {"trouble": [each["trouble"] for each in results]}
+    )
     assert run_study(tmp_path, rates=(1e-3,), seeds=(1,))["summary"] == [{"trouble": ["diverged"]}]
-    with pytest.raises(InputError, match=r"run net/RTE/lr0\.001-seed2 failed: FloatingPointError, but of the device"):
+    with pytest.raises(
+        InputError, match=r"run net/RTE/lr0\.001-seed2 failed: FloatingPointError, but of the device"
+    ):
         run_study(tmp_path, rates=(1e-3,), seeds=(1, 2))
 
 
@@ -119,7 +170,10 @@ def test_a_run_that_diverged_is_reported_and_one_that_failed_ends_the_study(tmp_
 def test_checkpoints_of_a_run_that_ended_stay_where_that_was_asked_for(tmp_path, keep):
     (tmp_path / "checkpoints").mkdir()
     finetuning.finish(tmp_path, {"trouble": "diverged", "metrics": {}}, keep)
-    assert (tmp_path / "checkpoints").is_dir() == keep and finetuning.result_of(tmp_path) == {"trouble": "diverged", "metrics": {}}
+    assert (tmp_path / "checkpoints").is_dir() == keep and finetuning.result_of(tmp_path) == {
+        "trouble": "diverged",
+        "metrics": {},
+    }
 
 
 def test_keeping_checkpoints_that_are_gone_is_said_in_one_line(tmp_path, trained):
@@ -128,22 +182,38 @@ def test_keeping_checkpoints_that_are_gone_is_said_in_one_line(tmp_path, trained
     said = []
     run_study(tmp_path, rates=(1e-3,), seeds=(1, 2, 3), keep_checkpoints=True, say=said.append)
     assert [line for line in said if "--keep-checkpoints" in line] == [
-        "--keep-checkpoints: none are left of runs done before, net/RTE/lr0.001-seed2; remove their folders to have them done again"
+        "--keep-checkpoints: none are left of runs done before, net/RTE/lr0.001-seed2; remove their folders"
+        " to have them done again"
     ]
 
 
 def test_results_of_before_are_read_and_say_nothing_of_a_choice():
-    line = {"net": "net", "task": "RTE", "lr": 1e-3, "seeds": [1, 2], "metrics": {"valid": {"accuracy": {"ensemble": 61.0}}}}
+    line = {
+        "net": "net",
+        "task": "RTE",
+        "lr": 1e-3,
+        "seeds": [1, 2],
+        "metrics": {"valid": {"accuracy": {"ensemble": 61.0}}},
+    }
     old = {"nets": [], "versions": {}, "summary": [line], "runs": []}
     assert choices(old) == [] and "| net, RTE | 0.001 | accuracy 61.0 |" in provenance(old)
 
 
-@pytest.mark.parametrize("word", ["--save-dir", "-a", "--valid-subset=test", "--max-epoch", "--batch-size=8", "--update-freq"])
+@pytest.mark.parametrize(
+    "word", ["--save-dir", "-a", "--valid-subset=test", "--max-epoch", "--batch-size=8", "--update-freq"]
+)
 def test_what_a_study_sets_itself_is_refused_behind_the_dashes(tmp_path, trained, word):
     name = word.partition("=")[0]
-    advice = "give --epochs or --batch-size before --" if name in finetuning.SCHEDULE else "sets it itself; take it out"
+    advice = (
+        "give --epochs or --batch-size before --"
+        if name in finetuning.SCHEDULE
+        else "sets it itself; take it out"
+    )
     net, settings = [Net("net", "", "tiny")], Settings(extra=("--pooling", "mean", word, "1"))
-    for plan in (finetuning.first_runs, lambda *args: study(args[0], args[1], tmp_path / "runs", args[2], seeds=[1])):
+    for plan in (
+        finetuning.first_runs,
+        lambda *args: study(args[0], args[1], tmp_path / "runs", args[2], seeds=[1]),
+    ):
         with pytest.raises(InputError, match=rf"^{name} behind --: a study .*{advice}"):
             plan(net, [tmp_path], settings, (), 1)
     assert not trained and not (tmp_path / "runs").exists()
@@ -152,7 +222,14 @@ def test_what_a_study_sets_itself_is_refused_behind_the_dashes(tmp_path, trained
 def test_the_options_of_the_schedule_are_those_that_a_recipe_writes():
     """A new one there must be refused behind -- as well."""
     written = {word for word in recipes.arguments(INFO, recipe_for("tiny", ""), 1) if word.startswith("--")}
-    free = {"--best-checkpoint-metric", "--bias-correction", "--clip-norm", "--init-token", "--layer-decay", "--lr-scheduler"}
+    free = {
+        "--best-checkpoint-metric",
+        "--bias-correction",
+        "--clip-norm",
+        "--init-token",
+        "--layer-decay",
+        "--lr-scheduler",
+    }
     free |= {"--max-positions", "--no-epoch-checkpoints", "--num-classes", "--optimizer"}
     free |= {"--required-batch-size-multiple", "--weight-decay"}
     assert written - free <= {*finetuning.SCHEDULE, *finetuning.SET_HERE}
@@ -160,8 +237,12 @@ def test_the_options_of_the_schedule_are_those_that_a_recipe_writes():
 
 @pytest.mark.parametrize("size", GRID)
 def test_the_grid_of_every_size_has_the_recipes_rate_inside(tmp_path, trained, size):
-    planned: list[Run] = next(iter(finetuning.first_runs([Net("net", "", size)], [tmp_path], Settings(), None, seed=1).values()))
+    planned: list[Run] = next(
+        iter(finetuning.first_runs([Net("net", "", size)], [tmp_path], Settings(), None, seed=1).values())
+    )
     rates = [run.recipe.lr for run in planned]
-    assert min(rates) < recipe_for(size, "").lr < max(rates) and {run.seed for run in planned} == {CHOICE_SEED}
+    assert min(rates) < recipe_for(size, "").lr < max(rates) and {run.seed for run in planned} == {
+        CHOICE_SEED
+    }
     if size in ("tiny", "small"):
         assert rates == list(RATES)

@@ -43,15 +43,35 @@ OURS = {
 def our_command_line(name: str) -> list[str]:
     folder, kind, metrics, examples = OURS[name]
     info = TaskInfo(name, kind, 1, (), metrics, 512, {"train": examples, "valid": 1})
-    folders = [f"{folder}-bin/{name}", "--finetune-from-model", "checkpoints/checkpoint_last.pt", "--save-dir", f"checkpoints/{name}"]
-    return [*folders, *arguments(info, recipe_for("small", name, kind), seed=1), "--user-dir", "fairseq_electra"]
+    folders = [
+        f"{folder}-bin/{name}",
+        "--finetune-from-model",
+        "checkpoints/checkpoint_last.pt",
+        "--save-dir",
+        f"checkpoints/{name}",
+    ]
+    return [
+        *folders,
+        *arguments(info, recipe_for("small", name, kind), seed=1),
+        "--user-dir",
+        "fairseq_electra",
+    ]
 
 
 def command_line(name: str) -> list[str]:
     task = GLUE[name]
-    examples = {"train": PRESETS[name], **dict.fromkeys((split for split in task.files if split.startswith("valid")), 1)}
+    examples = {
+        "train": PRESETS[name],
+        **dict.fromkeys((split for split in task.files if split.startswith("valid")), 1),
+    }
     info = TaskInfo(name, PREDICTION, len(task.texts), task.labels, task.metrics, 128, examples)
-    folders = [f"glue-bin/{name}", "--finetune-from-model", "checkpoints/checkpoint_last.pt", "--save-dir", f"checkpoints/{name}"]
+    folders = [
+        f"glue-bin/{name}",
+        "--finetune-from-model",
+        "checkpoints/checkpoint_last.pt",
+        "--save-dir",
+        f"checkpoints/{name}",
+    ]
     return [*folders, *arguments(info, recipe_for("small", name), seed=1), "--user-dir", "fairseq_electra"]
 
 
@@ -67,7 +87,10 @@ def test_so_is_each_of_questions_and_words(name):
 
 def test_the_recipes_are_the_papers():
     """Clark et al. 2020, table 7."""
-    assert [(recipe_for(size, "MNLI").lr, recipe_for(size, "MNLI").layer_decay) for size in ("small", "base", "large")] == [
+    assert [
+        (recipe_for(size, "MNLI").lr, recipe_for(size, "MNLI").layer_decay)
+        for size in ("small", "base", "large")
+    ] == [
         (3e-4, 0.8),
         (1e-4, 0.8),
         (5e-5, 0.9),
@@ -78,14 +101,22 @@ def test_the_recipes_are_the_papers():
     }
     line = command_line("RTE")
     given = {
-        option: line[line.index(option) + 1] for option in ("--total-num-update", "--warmup-updates", "--weight-decay", "--batch-size")
+        option: line[line.index(option) + 1]
+        for option in ("--total-num-update", "--warmup-updates", "--weight-decay", "--batch-size")
     }
-    assert given == {"--total-num-update": "780", "--warmup-updates": "78", "--weight-decay": "0.0", "--batch-size": "32"}
+    assert given == {
+        "--total-num-update": "780",
+        "--warmup-updates": "78",
+        "--weight-decay": "0.0",
+        "--batch-size": "32",
+    }
 
 
 def test_stock_metrics_are_asked_for_only_where_the_stock_criterion_can_give_them():
     def options(labels, metrics):
-        return arguments(TaskInfo("x", PREDICTION, 1, labels, metrics, 128, {"train": 9}), recipe_for("tiny", "x"), 1)
+        return arguments(
+            TaskInfo("x", PREDICTION, 1, labels, metrics, 128, {"train": 9}), recipe_for("tiny", "x"), 1
+        )
 
     assert "--report-mcc" in options(("0", "1"), ("mcc",))
     assert "--report-mcc" not in options(("no", "yes"), ("mcc",))

@@ -7,7 +7,9 @@ from fairseq_electra.finetuning.results import commit_of
 
 def git(folder, *words):
     named = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    return subprocess.run(["git", *named, *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        ["git", *named, *words], cwd=folder, capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def test_the_commit_is_that_of_the_packages_own_checkout_alone(tmp_path):
@@ -18,4 +20,6 @@ def test_the_commit_is_that_of_the_packages_own_checkout_alone(tmp_path):
         assert commit_of(folder) == ""
     git(tmp_path, "init", "-q")
     git(tmp_path, "commit", "-q", "--allow-empty", "-m", "first")
-    assert commit_of(own) == git(tmp_path, "rev-parse", "--short", "HEAD") != "" and commit_of(installed) == ""
+    assert (
+        commit_of(own) == git(tmp_path, "rev-parse", "--short", "HEAD") != "" and commit_of(installed) == ""
+    )

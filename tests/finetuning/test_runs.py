@@ -13,8 +13,14 @@ from fairseq_electra.finetuning.runs import DIVERGED, trouble_of
         (FloatingPointError("gradients are Nan/Inf"), DIVERGED + "FloatingPointError: gradients are Nan/Inf"),
         (DivergedError("--autocast fp16: losses overflow"), DIVERGED + "--autocast fp16: losses overflow"),
         # as a process that was spawned hands it on
-        (Exception("Traceback ...\nfairseq_electra.errors.DivergedError: losses overflow\n"), DIVERGED + "losses overflow"),
-        (DeviceFaultError("but not when it was done once more"), "DeviceFaultError: but not when it was done once more"),
+        (
+            Exception("Traceback ...\nfairseq_electra.errors.DivergedError: losses overflow\n"),
+            DIVERGED + "losses overflow",
+        ),
+        (
+            DeviceFaultError("but not when it was done once more"),
+            "DeviceFaultError: but not when it was done once more",
+        ),
         (InputError("no such file"), "no such file"),
         (ZeroDivisionError("x"), "ZeroDivisionError: x"),
     ],

@@ -47,11 +47,17 @@ def test_the_same_is_told_from_the_nearly_same():
     assert range_of([2] * 6, [], [2] * 4).same(OF_LABELLED) == [2]
     assert range_of([2] * 9).same(OF_LABELLED) is None and Range().same(0) is None
     assert range_of([2] * 9, [3], [2] * 5).same(OF_LABELLED) is None
-    assert range_of([[3, 7]] * 10).same(OF_LABELLED) == [3, 7] and range_of([[3, 7]] * 10, [[3, 8]]).same(OF_LABELLED) is None
+    assert (
+        range_of([[3, 7]] * 10).same(OF_LABELLED) == [3, 7]
+        and range_of([[3, 7]] * 10, [[3, 8]]).same(OF_LABELLED) is None
+    )
     nan = float("nan")
     for batches in ([[0.5] * 12, [nan]], [[nan], [0.5] * 12], [[nan] * 12]):
         assert range_of(*batches).same(OF_LABELLED) is None
-    assert range_of([0.5, 0.5009] * 5).same(OF_LABELLED) == [0.5] and range_of([0.5, 0.502] * 5).same(OF_LABELLED) is None
+    assert (
+        range_of([0.5, 0.5009] * 5).same(OF_LABELLED) == [0.5]
+        and range_of([0.5, 0.502] * 5).same(OF_LABELLED) is None
+    )
 
 
 @pytest.mark.parametrize("columns", [1, 3])
@@ -86,7 +92,9 @@ def stock_task(kind: str):
         task.args = argparse.Namespace(ranking_head_name="head", num_classes=3)
     else:
         task = SentencePredictionTask.__new__(SentencePredictionTask)
-        task.cfg = argparse.Namespace(classification_head_name="head", num_classes=2, regression_target=kind == "numbers")
+        task.cfg = argparse.Namespace(
+            classification_head_name="head", num_classes=2, regression_target=kind == "numbers"
+        )
         task._label_dictionary = labels()
     return task
 
@@ -146,26 +154,49 @@ def test_tasks_of_words_and_questions_look_at_what_they_score(monkeypatch, caplo
     questions.score(rows, varied)
     assert not caplog.text
     questions.info.unanswerable, rows.questions.split = True, VALID
-    for threshold, warned in ((-0.5, True), (0.0, False)):  # what all are: 0, above the first and not above the second
+    for threshold, warned in (
+        (-0.5, True),
+        (0.0, False),
+    ):  # what all are: 0, above the first and not above the second
         caplog.clear()
-        monkeypatch.setattr(question_answering, "score_split", lambda *rest, found=threshold: {"threshold": found})
+        monkeypatch.setattr(
+            question_answering, "score_split", lambda *rest, found=threshold: {"threshold": found}
+        )
         questions.score(rows, varied)
-        assert ("the net answers nothing for all 12 questions of this validation set" in caplog.text) == warned
+        assert (
+            "the net answers nothing for all 12 questions of this validation set" in caplog.text
+        ) == warned
 
 
 def net(kind: str, names: list[str]):
     return types.SimpleNamespace(
-        kind=kind, labels={"head": names}, longest=64, tokenizer=None, task=None, model=None, batches=lambda rows: [rows]
+        kind=kind,
+        labels={"head": names},
+        longest=64,
+        tokenizer=None,
+        task=None,
+        model=None,
+        batches=lambda rows: [rows],
     )
 
 
 @pytest.mark.parametrize(
     ("kind", "names", "columns", "said"),
-    [(PREDICTION, ["no", "yes"], 2, "'yes'"), (PREDICTION, ["score"], 1, "0.000"), (RANKING, [], 4, "choice 3")],
+    [
+        (PREDICTION, ["no", "yes"], 2, "'yes'"),
+        (PREDICTION, ["score"], 1, "0.000"),
+        (RANKING, [], 4, "choice 3"),
+    ],
 )
 def test_predict_looks_at_sentences(monkeypatch, kind, names, columns, said):
-    monkeypatch.setattr(sentences, "encode_texts", lambda tokenizer, texts, *_: [[[5]] * len(parts) for parts in texts])
-    monkeypatch.setattr(sentences, "logits_of", lambda net, head, examples: torch.arange(columns).float().repeat(len(examples), 1))
+    monkeypatch.setattr(
+        sentences, "encode_texts", lambda tokenizer, texts, *_: [[[5]] * len(parts) for parts in texts]
+    )
+    monkeypatch.setattr(
+        sentences,
+        "logits_of",
+        lambda net, head, examples: torch.arange(columns).float().repeat(len(examples), 1),
+    )
     predictor = SentencePredictor(net(kind, names), "head")
     text = "a\tb\tc\td\te" if kind == RANKING else "a"
     assert len(list(predictor([text] * OF_ANY))) == OF_ANY
@@ -177,9 +208,13 @@ def test_predict_looks_at_sentences(monkeypatch, kind, names, columns, said):
 def test_predict_looks_at_words(monkeypatch):
     def scores(model, head, rows):
         number = torch.arange(OF_ANY_WORDS)
-        return torch.stack([number, torch.zeros(OF_ANY_WORDS), torch.zeros(OF_ANY_WORDS), torch.ones(OF_ANY_WORDS)], 1).float()
+        return torch.stack(
+            [number, torch.zeros(OF_ANY_WORDS), torch.zeros(OF_ANY_WORDS), torch.ones(OF_ANY_WORDS)], 1
+        ).float()
 
-    monkeypatch.setattr(words, "encode_texts", lambda tokenizer, texts, *_: [[[5]] * len(words) for words in texts])
+    monkeypatch.setattr(
+        words, "encode_texts", lambda tokenizer, texts, *_: [[[5]] * len(words) for words in texts]
+    )
     monkeypatch.setattr(words, "word_scores", scores)
     predictor = TagPredictor(net(TAGGING, ["B-X", "O"]), "head")
     list(predictor(["a"] * OF_ANY_WORDS))
@@ -191,17 +226,29 @@ def test_predict_looks_at_words(monkeypatch):
 def test_predict_looks_at_answers(monkeypatch):
     for name in ("find_windows", "in_memory", "Questions"):
         monkeypatch.setattr(questions, name, lambda *rest: None)
-    monkeypatch.setattr(questions, "question_pieces", lambda tokenizer, questions, *_: [[5] for _ in questions])
+    monkeypatch.setattr(
+        questions, "question_pieces", lambda tokenizer, questions, *_: [[5] for _ in questions]
+    )
     monkeypatch.setattr(questions, "context_pieces", lambda *_, **__: ([[5]], [np.zeros((1, 2))]))
-    monkeypatch.setattr(questions, "answers_to", lambda *rest: np.tile(np.array([0.0, 4.0, -1.0, 0.0]), (OF_ANY, 1, 1)))
+    monkeypatch.setattr(
+        questions, "answers_to", lambda *rest: np.tile(np.array([0.0, 4.0, -1.0, 0.0]), (OF_ANY, 1, 1))
+    )
     predictor = AnswerPredictor(net(ANSWERING, []), "head")
     answers = list(predictor(["who?\tthey did"] * OF_ANY))
-    assert answers[0]["answer"] == "they" and predictor.warning() == sentence("characters 0 to 4", OF_ANY, "inputs")
+    assert answers[0]["answer"] == "they" and predictor.warning() == sentence(
+        "characters 0 to 4", OF_ANY, "inputs"
+    )
 
 
 def test_predict_looks_at_labels(monkeypatch):
-    monkeypatch.setattr(multilabel, "encode_texts", lambda tokenizer, texts, *_: [[[5]] * len(parts) for parts in texts])
-    monkeypatch.setattr(multilabel, "logits_of", lambda net, head, examples: torch.tensor([[1.0, -1.0]]).repeat(len(examples), 1))
+    monkeypatch.setattr(
+        multilabel, "encode_texts", lambda tokenizer, texts, *_: [[[5]] * len(parts) for parts in texts]
+    )
+    monkeypatch.setattr(
+        multilabel,
+        "logits_of",
+        lambda net, head, examples: torch.tensor([[1.0, -1.0]]).repeat(len(examples), 1),
+    )
     predictor = LabelPredictor(net(MULTI_LABEL, ["joy", "fear"]), "head")
     answers = list(predictor(["a"] * OF_ANY))
     assert answers[0]["labels"] == ["joy"] and predictor.warning() == sentence("'joy'", OF_ANY, "inputs")

@@ -1,4 +1,4 @@
-"""The diagnostic set beside MNLI is part of the task: it must fit, and what changes there makes another run."""
+"""The diagnostic set beside MNLI is part of the task: it must fit, and a change to it makes another run."""
 
 import json
 import shutil
@@ -17,14 +17,21 @@ from fairseq_electra.finetuning.trainable import diagnostic_set, trainable
 
 
 def examples(labelled):
-    return [Example(("a text", f"another {i}"), NLI[i % 3] if labelled else None, f"line {i}") for i in range(3)]
+    return [
+        Example(("a text", f"another {i}"), NLI[i % 3] if labelled else None, f"line {i}") for i in range(3)
+    ]
 
 
 @pytest.fixture
 def folder(tmp_path, vocabulary):
     """MNLI, and AX beside it."""
-    for name, splits in (("MNLI", {"train": examples(True), "valid": examples(True)}), ("AX", {"test": examples(False)})):
-        write_task_folder(tmp_path / name, vocabulary, splits, TaskInfo(name, PREDICTION, 2, NLI, ("accuracy",), 32))
+    for name, splits in (
+        ("MNLI", {"train": examples(True), "valid": examples(True)}),
+        ("AX", {"test": examples(False)}),
+    ):
+        write_task_folder(
+            tmp_path / name, vocabulary, splits, TaskInfo(name, PREDICTION, 2, NLI, ("accuracy",), 32)
+        )
     return tmp_path / "MNLI"
 
 
@@ -41,14 +48,20 @@ def swap_two_pieces(path):
     ("spoil", "said"),
     [
         (lambda ax: swap_two_pieces(ax / "input0" / "dict.txt"), "with other vocabulary than"),
-        (lambda ax: change(ax / "task.json", labels=["no", "yes"], max_positions=512), "with other --max-positions and labels than"),
+        (
+            lambda ax: change(ax / "task.json", labels=["no", "yes"], max_positions=512),
+            "with other --max-positions and labels than",
+        ),
         (lambda ax: change(ax / "task.json", inputs=1), "with other columns of text than"),
         (lambda ax: change(ax / "task.json", examples={"valid": 3}), "with other splits than"),
     ],
 )
 def test_a_diagnostic_set_that_does_not_fit_is_refused_before_anything_is_trained(folder, spoil, said):
     spoil(folder.with_name("AX"))
-    with pytest.raises(InputError, match=f"/AX, which a net of MNLI judges as well, was prepared {said} .*/MNLI needs; prepare both"):
+    with pytest.raises(
+        InputError,
+        match=f"/AX, which a net of MNLI judges as well, was prepared {said} .*/MNLI needs; prepare both",
+    ):
         trainable(folder)
 
 
@@ -74,7 +87,12 @@ def test_scores_of_runs_with_and_without_the_diagnostic_set_are_not_put_together
     runs = [{"net": "net", "task": "MNLI", "lr": 0.1, "seed": seed} for seed in (1, 2)]
     for seed, splits in ((1, ("valid", "test")), (2, ("valid", "test", "AX"))):
         (tmp_path / "net" / "MNLI" / f"lr0.1-seed{seed}").mkdir(parents=True)
-        np.savez(tmp_path / "net" / "MNLI" / f"lr0.1-seed{seed}" / LOGITS_FILE, **dict.fromkeys(splits, np.zeros((1, 3))))
+        np.savez(
+            tmp_path / "net" / "MNLI" / f"lr0.1-seed{seed}" / LOGITS_FILE,
+            **dict.fromkeys(splits, np.zeros((1, 3))),
+        )
     for order in (runs, runs[::-1]):
-        with pytest.raises(InputError, match=r"has scores of valid, test, .*; remove the one that lacks some, and run"):
+        with pytest.raises(
+            InputError, match=r"has scores of valid, test, .*; remove the one that lacks some, and run"
+        ):
             merged_scores(order, tmp_path, lambda scores: scores[0])

@@ -19,11 +19,22 @@ from fairseq_electra.pretraining.log import read_log
 
 SENTENCES = (sentence_prediction.SentencePredictionCriterion, sentence_ranking.SentenceRankingCriterion)
 # four units of loss 1.5 nats, of which three are right
-LOG = {"loss": torch.tensor(6.0), "sample_size": 4, "nsentences": 4, "ntokens": 40, "ncorrect": torch.tensor(3)}
+LOG = {
+    "loss": torch.tensor(6.0),
+    "sample_size": 4,
+    "nsentences": 4,
+    "ntokens": 40,
+    "ncorrect": torch.tensor(3),
+}
 SUMS = {
     **dict.fromkeys(("masked_lm_sum", "disc_sum", "gen_entropy_sum"), torch.tensor(6.0)),
     **dict.fromkeys(("masked_lm_correct", "mask_token_correct", "sampled_correct"), torch.tensor(3)),
-    **{"mask_token_count": torch.tensor(4), "replaced": torch.tensor(4), "flagged": torch.tensor(4), "flagged_replaced": torch.tensor(3)},
+    **{
+        "mask_token_count": torch.tensor(4),
+        "replaced": torch.tensor(4),
+        "flagged": torch.tensor(4),
+        "flagged_replaced": torch.tensor(3),
+    },
 }
 
 
@@ -44,13 +55,23 @@ def test_fairseqs_criteria_for_sentences_still_log_bits_and_per_cent(criterion):
     assert "loss_sum / sample_size / math.log(2)" in source and "100.0 * ncorrect / nsentences" in source
     found = logged(criterion, LOG)
     assert found["accuracy"] == 75.0
-    assert found["nll_loss"] == pytest.approx(0.15, abs=1e-3)  # the loss of sentences by the tokens of their texts
+    assert found["nll_loss"] == pytest.approx(
+        0.15, abs=1e-3
+    )  # the loss of sentences by the tokens of their texts
 
 
 def test_pre_training_logs_nats_and_per_cent():
     found = logged(ReplacedTokenDetection, {**LOG, **SUMS})
-    assert found["masked_lm_loss"] == found["gen_entropy"] == found["loss"] == 1.5 and found["disc_loss"] == 0.15
-    accuracies = ("masked_lm_accuracy", "mask_token_accuracy", "sampled_masked_lm_accuracy", "disc_precision", "disc_recall")
+    assert (
+        found["masked_lm_loss"] == found["gen_entropy"] == found["loss"] == 1.5 and found["disc_loss"] == 0.15
+    )
+    accuracies = (
+        "masked_lm_accuracy",
+        "mask_token_accuracy",
+        "sampled_masked_lm_accuracy",
+        "disc_precision",
+        "disc_recall",
+    )
     assert [found[name] for name in accuracies] == [75.0] * 5
     assert found["disc_accuracy"] == 100 * 38 / 40  # one token missed, one flagged in vain
 
@@ -60,11 +81,19 @@ def test_scores_of_all_tasks_are_per_cent():
     assert score(["accuracy"], np.eye(2)[[0, 1, 0, 0]], target) == {"accuracy": 75.0}
     found = score_tags(np.array([1, 0, 1, 0]), np.array([1, 0, 1, 1]), np.array([0, 1, 2, 3]), ("O", "B-X"))
     assert found["accuracy"] == 75.0 and found["entity_precision"] == 100.0
-    assert score_answers(["a b", "c", "d", "e"], [["a b"], ["c"], ["d"], ["f"]]) == {"f1": 75.0, "exact_match": 75.0}
+    assert score_answers(["a b", "c", "d", "e"], [["a b"], ["c"], ["d"], ["f"]]) == {
+        "f1": 75.0,
+        "exact_match": 75.0,
+    }
 
 
 def line_of(accuracy, recall, **more):
-    values = {"valid_disc_accuracy": str(accuracy), "valid_disc_recall": str(recall), "valid_disc_auc": "0.7", **more}
+    values = {
+        "valid_disc_accuracy": str(accuracy),
+        "valid_disc_recall": str(recall),
+        "valid_disc_auc": "0.7",
+        **more,
+    }
     return f"now | INFO | valid | {json.dumps(values)}"
 
 

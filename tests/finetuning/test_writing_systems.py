@@ -9,7 +9,9 @@ from fairseq_electra.finetuning.writing_systems import is_within_character, is_w
 
 def cut(text, is_within):
     """The text with a bar wherever nothing goes on."""
-    return "".join(("|" if i and not is_within(text, i) else "") + character for i, character in enumerate(text))
+    return "".join(
+        ("|" if i and not is_within(text, i) else "") + character for i, character in enumerate(text)
+    )
 
 
 @pytest.mark.parametrize(
@@ -27,7 +29,10 @@ def cut(text, is_within):
         ("か\u3099ｶﾞ", "か\u3099|ｶﾞ"),
         ("ที่นำ", "ที่|นำ"),
         ("서울에서 10월", "서|울|에|서| |10|월"),
-        (unicodedata.normalize("NFD", "한국어"), "|".join(unicodedata.normalize("NFD", each) for each in "한국어")),
+        (
+            unicodedata.normalize("NFD", "한국어"),
+            "|".join(unicodedata.normalize("NFD", each) for each in "한국어"),
+        ),
         ("မြန်မာ", "မြ|န်|မာ"),
         ("👍🏽👩\u200d🔬!", "👍🏽|👩\u200d🔬|!"),
     ],

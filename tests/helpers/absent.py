@@ -1,7 +1,8 @@
-"""Today's tests on the code of an earlier commit: what that code lacks is a name that raises, so that a test is collected all the same.
+"""Run today's tests on an earlier commit's code; a name that this code lacks is replaced by one that raises.
 
-A plugin of pytest, for ``scripts/fails_on.sh``. A test that fails by :class:`Absent` shows only that something is new; one that fails by
-its own assertion, or by a message that differs, shows that the code of before did something else.
+A plugin of pytest, for ``scripts/fails_on.sh``. A test that needs such a name is collected all the same. One
+that fails by :class:`Absent` shows only that something is new; one that fails by its own assertion, or by a
+message that differs, shows that the code of before did something else.
 """
 
 import ast

@@ -1,8 +1,9 @@
 """Run commands: any program, fairseq's tools, and ours, in this process or in one of their own.
 
-``electra`` and ``fairseq`` run in this process, which has imported PyTorch and fairseq already: a command takes a few hundredths of a
-second. ``electra_process`` and ``fairseq_process`` run in a process of their own, for tests of what only a process has: its exit, its
-signals, all that it writes, its first import of this package, other processes beside it.
+``electra`` and ``fairseq`` run in this process, which has imported PyTorch and fairseq already: a command
+takes a few hundredths of a second. ``electra_process`` and ``fairseq_process`` run in a process of their own,
+for tests of what only a process has: its exit, its signals, all that it writes, its first import of this
+package, other processes beside it.
 """
 
 import contextlib
@@ -43,11 +44,13 @@ def checked(done: subprocess.CompletedProcess, check=True) -> subprocess.Complet
 
 def electra(*arguments, check=True, input="", cwd=None) -> subprocess.CompletedProcess:
     """Run one of our commands in this process; it must succeed unless check says otherwise."""
-    return checked(subprocess.CompletedProcess(arguments, *electra_here(*arguments, text=input, cwd=cwd)), check)
+    return checked(
+        subprocess.CompletedProcess(arguments, *electra_here(*arguments, text=input, cwd=cwd)), check
+    )
 
 
 def electra_here(*arguments, text="", cwd=None) -> tuple[int, str, str]:
-    """Run one of our commands in this process; returns its status, its output and what it wrote to standard error."""
+    """Run one of our commands in this process; return its status, its output and its standard error."""
 
     def program() -> int:
         return cli.main([str(word) for word in arguments])
@@ -58,7 +61,7 @@ def electra_here(*arguments, text="", cwd=None) -> tuple[int, str, str]:
 
 
 def fairseq(tool, *arguments, check=True) -> subprocess.CompletedProcess:
-    """Run fairseq-train, fairseq-preprocess, ... with this plugin in this process; all that it logs is in ``stderr``."""
+    """Run fairseq-train or the like with this plugin in this process; all that it logs is in ``stderr``."""
     given = [f"fairseq-{tool}", *map(str, arguments), "--user-dir", str(USER_DIR)]
 
     def program() -> int:
@@ -69,7 +72,9 @@ def fairseq(tool, *arguments, check=True) -> subprocess.CompletedProcess:
             refused = input_error(error)
             if refused is None:
                 raise
-            logging.getLogger("fairseq_electra").error(f"fairseq_electra: error: {refused}")  # as at the end of a process
+            logging.getLogger("fairseq_electra").error(
+                f"fairseq_electra: error: {refused}"
+            )  # as at the end of a process
             return refused.status
         return 0
 
@@ -103,9 +108,11 @@ def electra_process(*arguments, check=True, **kwargs) -> subprocess.CompletedPro
 
 @contextlib.contextmanager
 def streams(text: str | Path):
-    """Put a text, or a file, in the place of standard input, and two buffers in those of standard output and standard error."""
+    """Replace standard input by a text or a file, and standard output and standard error by two buffers."""
     data = text.read_bytes() if isinstance(text, Path) else text.encode()
-    output, said, given = (io.TextIOWrapper(io.BytesIO(each), encoding="utf-8", write_through=True) for each in (b"", b"", data))
+    output, said, given = (
+        io.TextIOWrapper(io.BytesIO(each), encoding="utf-8", write_through=True) for each in (b"", b"", data)
+    )
     before, sys.stdin = sys.stdin, given
     try:
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(said):

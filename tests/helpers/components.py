@@ -3,12 +3,17 @@
 import torch
 from omegaconf import OmegaConf
 
-from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionConfig
+from fairseq_electra.criterions.replaced_token_detection import (
+    ReplacedTokenDetection,
+    ReplacedTokenDetectionConfig,
+)
 from fairseq_electra.optim.electra_adam import ElectraAdam, ElectraAdamConfig
 
 
 def criterion_for(task, **changes):
-    return ReplacedTokenDetection(OmegaConf.merge(OmegaConf.structured(ReplacedTokenDetectionConfig), changes), task)
+    return ReplacedTokenDetection(
+        OmegaConf.merge(OmegaConf.structured(ReplacedTokenDetectionConfig), changes), task
+    )
 
 
 def optimizer_for(params, **changes):

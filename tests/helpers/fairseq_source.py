@@ -12,7 +12,9 @@ def stock_source(module) -> str:
 def source_of(function) -> str:
     """Return the source of the function that a changed function wraps, at the innermost."""
     while function.__closure__:
-        cells = [cell.cell_contents for cell in function.__closure__ if inspect.isfunction(cell.cell_contents)]
+        cells = [
+            cell.cell_contents for cell in function.__closure__ if inspect.isfunction(cell.cell_contents)
+        ]
         if not cells:
             break
         function = cells[0]

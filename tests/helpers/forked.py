@@ -1,7 +1,8 @@
-"""Run commands in copies of a process that has imported PyTorch and fairseq already, which is most of what a short command costs.
+"""Run commands in copies of a process that has already imported PyTorch and fairseq.
 
-Each thread of a worker of pytest has one such process, started when it is first needed. It imports neither the plugin nor a command of
-fairseq: a copy does, as a process of its own would, so that ``--user-dir``, logging and the exit status are those of the command line.
+These imports are most of what a short command costs. Each thread of a worker of pytest has one such process,
+started when it is first needed. It imports neither the plugin nor a command of fairseq: a copy does, as a
+process of its own would, so that ``--user-dir``, logging and the exit status are those of the command line.
 """
 
 import atexit
@@ -42,8 +43,16 @@ def run(command: list[str], cwd=None, input: str | Path = "", timeout: int = 280
             files[0] = str(input)
         else:
             Path(files[0]).write_text(input)
-        request = {"command": command[1:], "cwd": str(cwd or Path.cwd()), "environment": environment(), "files": files, "timeout": timeout}
-        server = start(threading.get_ident())  # of its own for each thread: a server answers one request after the other
+        request = {
+            "command": command[1:],
+            "cwd": str(cwd or Path.cwd()),
+            "environment": environment(),
+            "files": files,
+            "timeout": timeout,
+        }
+        server = start(
+            threading.get_ident()
+        )  # of its own for each thread: a server answers one request after the other
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
         status = json.loads(server.stdout.readline())
@@ -89,7 +98,7 @@ def serve() -> Callable[[], object]:
 
 
 def wait(copy: int, timeout: int) -> int | None:
-    """Wait for a copy's end; returns its exit status as ``subprocess`` has it, or None if it had to be killed."""
+    """Wait for a copy's end; return its exit status as ``subprocess`` does, or None after the time limit."""
 
     def kill(*_):
         killed.append(copy)

@@ -10,7 +10,10 @@ def sums_of(update: int, training: bool = True, flags: bool = True) -> dict:
     """A batch's sums as the criterion gives them, from invented scores."""
     generator = torch.Generator().manual_seed(update)
     shape = (4 + update % 3, 60)
-    is_replaced, real = torch.rand(shape, generator=generator) < 0.13, torch.rand(shape, generator=generator) < 0.9
+    is_replaced, real = (
+        torch.rand(shape, generator=generator) < 0.13,
+        torch.rand(shape, generator=generator) < 0.9,
+    )
     is_replaced &= real
     logits = torch.randn(shape, generator=generator) - 1 + is_replaced - (0 if flags else 50)
     flagged = (logits > 0) & real

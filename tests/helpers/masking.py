@@ -23,7 +23,11 @@ def masking(**changes):
 def text(rows, width=128, continues=0.3, seed=0):
     """Rows of words: a piece continues the last word with this probability."""
     rng = np.random.default_rng(seed)
-    tokens = np.where(rng.random((rows, width)) < continues, rng.integers(500, MASK, (rows, width)), rng.integers(4, 500, (rows, width)))
+    tokens = np.where(
+        rng.random((rows, width)) < continues,
+        rng.integers(500, MASK, (rows, width)),
+        rng.integers(4, 500, (rows, width)),
+    )
     tokens[:, 0], tokens[:, -1], tokens[:, width // 2] = BOS, EOS, EOS
     return tokens, np.full(rows, width), np.arange(rows)
 

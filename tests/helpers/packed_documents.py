@@ -6,7 +6,10 @@ TENSORS = ("src_tokens", "segment_ids", "padding_mask", "masked_positions", "tar
 
 
 def unpacked(net_input: dict, pad: int) -> tuple[dict, list[tuple[int, slice]]]:
-    """The same documents, masks and numbers, each in a row of its own; and where each stands: its packed row and columns."""
+    """Return the packed documents, each in a row of its own, and the packed row and columns of each.
+
+    Masks and random numbers stay the same.
+    """
     rows, width = net_input["src_tokens"].shape
     found, places = [], []
     for row in range(rows):
@@ -25,7 +28,9 @@ def unpacked(net_input: dict, pad: int) -> tuple[dict, list[tuple[int, slice]]]:
             segments[: end - begin] = net_input["segment_ids"][row, begin:end]
             uniforms = torch.cat([net_input["sample_uniforms"][row][own], spare.double()])
             positions = torch.cat([positions[own] - begin, spare])
-            found.append((tokens, segments, tokens == pad, positions, torch.cat([target[own], spare + pad]), uniforms))
+            found.append(
+                (tokens, segments, tokens == pad, positions, torch.cat([target[own], spare + pad]), uniforms)
+            )
             places.append((row, slice(begin, end)))
             begin = end
     return dict(zip(TENSORS, map(torch.stack, zip(*found, strict=True)), strict=True)), places

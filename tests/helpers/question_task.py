@@ -18,6 +18,8 @@ def squad(corpus_lines, split, unanswerable):
             none = unanswerable and (2 * i + k) % 3 == 0
             answers = [] if none else [{"answer_start": start, "text": answer}]
             question = f"What comes after {' '.join(words[place - 3 : place])}?"
-            qas.append({"id": f"{split}-{i}-{k}", "question": question, "answers": answers, "is_impossible": none})
+            qas.append(
+                {"id": f"{split}-{i}-{k}", "question": question, "answers": answers, "is_impossible": none}
+            )
         paragraphs.append({"context": context, "qas": qas})
     return {"version": "made", "data": [{"title": split, "paragraphs": paragraphs}]}

@@ -16,24 +16,41 @@ SIZES = {"train": 48, "valid": 21, "test": 10}
 
 
 def write_sources(folder: Path, corpus_lines: list[str]) -> None:
-    """Text of the built-in corpus. Label: does the first sentence hold more than 12 words? As a number: how many words."""
-    lines = [line.replace("\t", " ")[: 40 + 5 * (i % 17)] for i, line in enumerate(corpus_lines) if len(line) > 130]
+    """Text of the built-in corpus.
+
+    Label: does the first sentence hold more than 12 words? As a number: how many words.
+    """
+    lines = [
+        line.replace("\t", " ")[: 40 + 5 * (i % 17)] for i, line in enumerate(corpus_lines) if len(line) > 130
+    ]
     first = 0
     for split, size in SIZES.items():
         chosen = lines[first : first + 2 * size]
         first += 2 * size
         words = [len(line.split()) for line in chosen]
         pairs = list(zip(chosen[::2], chosen[1::2], words[::2], strict=True))
-        (folder / f"single-{split}.tsv").write_text("text\tlabel\n" + "".join(f"{a}\t{int(n > 12)}\n" for a, _, n in pairs))
+        (folder / f"single-{split}.tsv").write_text(
+            "text\tlabel\n" + "".join(f"{a}\t{int(n > 12)}\n" for a, _, n in pairs)
+        )
         rows = [{"one": a, "two": b, "class": "long" if n > 12 else "short"} for a, b, n in pairs]
         (folder / f"pair-{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        (folder / f"numbers-{split}.tsv").write_text("a\tb\twords\n" + "".join(f"{a}\t{b}\t{n / 4}\n" for a, b, n in pairs))
+        (folder / f"numbers-{split}.tsv").write_text(
+            "a\tb\twords\n" + "".join(f"{a}\t{b}\t{n / 4}\n" for a, b, n in pairs)
+        )
         stream = io.StringIO()
         table = csv.writer(stream)
         endings = [f"ending{i}" for i in range(4)]
         table.writerow(["", "sent1", "sent2", *endings, *(["label"] if split != "test" else [])])
         for i, (a, b, n) in enumerate(pairs):
-            table.writerow([i, a, "So", *(f"{b} {'of that' * k}" for k in range(4)), *([n % 4] if split != "test" else [])])
+            table.writerow(
+                [
+                    i,
+                    a,
+                    "So",
+                    *(f"{b} {'of that' * k}" for k in range(4)),
+                    *([n % 4] if split != "test" else []),
+                ]
+            )
         (folder / "swag").mkdir(exist_ok=True)
         (folder / "swag" / f"{'val' if split == 'valid' else split}.csv").write_text(stream.getvalue())
 
@@ -49,24 +66,54 @@ def prepare_all(folder: Path, vocabulary: Path, corpus_lines: list[str]) -> Path
     for name, given in arguments.items():
         ending = "jsonl" if name == PAIR else "tsv"
         files = [word for split in SIZES for word in (f"--{split}", folder / f"{name}-{split}.{ending}")]
-        electra("prepare", "--vocab", vocabulary, "--destdir", folder / "bin" / name, "--max-positions", "40", *given, *files)
-    electra("prepare", "--vocab", vocabulary, "--destdir", folder / "bin" / CHOICE, "--max-positions", "40", "--swag", folder / "swag")
+        electra(
+            "prepare",
+            "--vocab",
+            vocabulary,
+            "--destdir",
+            folder / "bin" / name,
+            "--max-positions",
+            "40",
+            *given,
+            *files,
+        )
+    electra(
+        "prepare",
+        "--vocab",
+        vocabulary,
+        "--destdir",
+        folder / "bin" / CHOICE,
+        "--max-positions",
+        "40",
+        "--swag",
+        folder / "swag",
+    )
     return folder / "bin"
 
 
 def texts_of(folder: Path, name: str, split: str) -> list[str]:
     """The inputs of a split as ``fairseq-electra predict`` takes them."""
     if name == CHOICE:
-        rows = csv.DictReader(io.StringIO((folder / "swag" / f"{'val' if split == 'valid' else split}.csv").read_text()))
-        return ["\t".join([row["sent1"], *(f"{row['sent2']} {row[f'ending{i}']}" for i in range(4))]) for row in rows]
+        rows = csv.DictReader(
+            io.StringIO((folder / "swag" / f"{'val' if split == 'valid' else split}.csv").read_text())
+        )
+        return [
+            "\t".join([row["sent1"], *(f"{row['sent2']} {row[f'ending{i}']}" for i in range(4))])
+            for row in rows
+        ]
     if name == PAIR:
-        return ["{one}\t{two}".format(**json.loads(line)) for line in (folder / f"pair-{split}.jsonl").read_text().splitlines()]
+        return [
+            "{one}\t{two}".format(**json.loads(line))
+            for line in (folder / f"pair-{split}.jsonl").read_text().splitlines()
+        ]
     return [line.rsplit("\t", 1)[0] for line in (folder / f"{name}-{split}.tsv").read_text().splitlines()[1:]]
 
 
 def predict(checkpoint: Path, lines: list[str], *more, **kwargs) -> list[dict]:
     """Run ``fairseq-electra predict``."""
-    done = electra("predict", checkpoint, "--logits", *more, input="".join(f"{line}\n" for line in lines), **kwargs)
+    done = electra(
+        "predict", checkpoint, "--logits", *more, input="".join(f"{line}\n" for line in lines), **kwargs
+    )
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -79,4 +126,17 @@ def logits_in(run: Path) -> dict[str, np.ndarray]:
 def stock(data, save_dir, net, *more):
     """The command line that `finetune` would use, without its schedule's length."""
     own = arguments(read_task_info(data), recipe_for("tiny", ""), 1)
-    return [data, "--finetune-from-model", net, "--save-dir", save_dir, *own, "--cpu", "--log-format", "json", "--log-interval", "1", *more]
+    return [
+        data,
+        "--finetune-from-model",
+        net,
+        "--save-dir",
+        save_dir,
+        *own,
+        "--cpu",
+        "--log-format",
+        "json",
+        "--log-interval",
+        "1",
+        *more,
+    ]

@@ -2,12 +2,18 @@
 
 import torch
 
-NET = {"hidden_size": 32, "embedding_size": 16, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+NET = {
+    "hidden_size": 32,
+    "embedding_size": 16,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+}
 TINY_NET = [word for name, size in NET.items() for word in (f"--{name.replace('_', '-')}", str(size))]
 
 
 def randomize_parameters(model, seed=0, std=0.1):
-    """Fill every parameter, biases and LayerNorm (around 1) too, so that none can be missed by a comparison."""
+    """Fill every parameter, also biases and LayerNorm (around 1), so that a comparison can miss none."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -6,7 +6,10 @@ BOS, PAD, EOS = 0, 1, 2
 
 
 def stream_of(documents):
-    """fairseq's stream: every line closed by </s>, a lone </s> between documents. Tokens are numbered from 4."""
+    """fairseq's stream: every line closed by </s>, a lone </s> between documents.
+
+    Tokens are numbered from 4.
+    """
     ids, sizes, token = [], [], 4
     for document in documents:
         for length in document:

@@ -22,7 +22,8 @@ COMMON = [
     *("--user-dir", str(USER_DIR)),
     *"--task electra_pretraining --arch electra_tiny --criterion replaced_token_detection --cpu".split(),
     *"--tokens-per-sample 64 --batch-size 8 --optimizer electra_adam --lr 1e-3 --clip-norm 1.0".split(),
-    *"--lr-scheduler polynomial_decay --warmup-updates 2 --total-num-update 100 --log-format json --log-interval 1".split(),
+    *"--lr-scheduler polynomial_decay --warmup-updates 2 --total-num-update 100 --log-format json"
+    " --log-interval 1".split(),
 ]
 
 
@@ -109,7 +110,7 @@ def logged():
 
 
 def refusal(data, save_dir, *arguments) -> str:
-    """Pre-train in this process until fairseq-train refuses; returns the sentence that the user would read."""
+    """Pre-train in this process until fairseq-train refuses; return the sentence that the user would read."""
     return refusal_here(command(data, save_dir, *arguments)[3:])
 
 
@@ -132,7 +133,9 @@ def configuration(arguments: list):
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
     given = [str(word) for word in arguments]
-    return convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), input_args=given))
+    return convert_namespace_to_omegaconf(
+        options.parse_args_and_arch(options.get_training_parser(), input_args=given)
+    )
 
 
 def read(text: str, save_dir, status: int) -> Log:
@@ -173,4 +176,6 @@ def assert_same_weights(left: dict, right: dict) -> None:
 
 def change(start: dict, end: dict):
     """What one step of plain gradient descent has added: minus the gradient."""
-    return torch.cat([(end[key] - start[key]).double().flatten() for key in start if start[key].is_floating_point()])
+    return torch.cat(
+        [(end[key] - start[key]).double().flatten() for key in start if start[key].is_floating_point()]
+    )

@@ -20,20 +20,29 @@ SMALL = {
     "num_attention_heads": 4,
     "max_position_embeddings": 96,
 }
-GENERATOR = {**SMALL, "hidden_size": 24, "intermediate_size": 40, "num_attention_heads": 3, "num_hidden_layers": 1}
+GENERATOR = {
+    **SMALL,
+    "hidden_size": 24,
+    "intermediate_size": 40,
+    "num_attention_heads": 3,
+    "num_hidden_layers": 1,
+}
 
 
 def in_double(theirs):
-    """A net of transformers in float64, with RoFormer's table of sines (its paper, section 3.2.2), which it stores in float32, anew.
+    """Convert a model of transformers to float64, with RoFormer's table of sines computed anew.
 
-    In float64 two ways to compute one function differ by some 1e-13 of its size on every machine; in float32, by what the machine's order
-    of sums makes of it.
+    transformers stores this table (section 3.2.2 of RoFormer's paper) in float32. In float64 two ways to
+    compute one function differ by some 1e-13 of its size on every machine; in float32, by what the machine's
+    order of sums makes of it.
     """
     theirs.double()
     for name, table in theirs.named_parameters():
         if "embed_positions" in name:
             positions, width = table.shape
-            angle = torch.arange(positions).double()[:, None] / 10000 ** (torch.arange(0, width, 2).double() / width)
+            angle = torch.arange(positions).double()[:, None] / 10000 ** (
+                torch.arange(0, width, 2).double() / width
+            )
             table.data.copy_(torch.cat([angle.sin(), angle.cos()], 1))
     return theirs.eval()
 
@@ -43,7 +52,7 @@ def edit(path, **changes):
 
 
 def in_their_order(vocabulary) -> list[str]:
-    """A vocabulary in BERT's order: [PAD], unused ones, the other special symbols in the middle, the pieces backwards."""
+    """Return a vocabulary in BERT's order: [PAD], unused, the other special symbols, the pieces backwards."""
     pieces = symbols_of(load_wordpiece(vocabulary))[4:-1]
     unused = [f"[unused{i}]" for i in range(7)]
     return [SPECIAL[0], *unused, *SPECIAL[1:], *reversed(pieces)]
@@ -78,11 +87,15 @@ def save_theirs(
     models = [getattr(transformers, class_name)(config_class(**vocabulary_size, **sizes, **more))]
     if generator:
         models.append(
-            getattr(transformers, f"{family}ForMaskedLM")(config_class(**vocabulary_size, **generator, tie_word_embeddings=tie, **more))
+            getattr(transformers, f"{family}ForMaskedLM")(
+                config_class(**vocabulary_size, **generator, tie_word_embeddings=tie, **more)
+            )
         )
     for i, model in enumerate(models):
         model.eval()
-        sines = {name: tensor.clone() for name, tensor in model.state_dict().items() if "embed_positions" in name}
+        sines = {
+            name: tensor.clone() for name, tensor in model.state_dict().items() if "embed_positions" in name
+        }
         randomize_parameters(model, seed=i, std=0.2 if sizes["hidden_size"] == SMALL["hidden_size"] else 0.03)
         model.load_state_dict(sines, strict=False)
         part = folder / "generator" if i else folder
@@ -96,7 +109,9 @@ def save_theirs(
 
 def write_tokenizer(folder, pieces, kind, cased):
     (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
-    (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": not cased, "tokenizer_class": "ElectraTokenizer"}))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"do_lower_case": not cased, "tokenizer_class": "ElectraTokenizer"})
+    )
     if kind == "tokenizer.json":
         tokenizer = transformers.BertTokenizerFast.from_pretrained(folder, do_lower_case=not cased)
         (folder / "vocab.txt").unlink()

@@ -53,7 +53,11 @@ def test_encode_and_decode(hub):
 def test_a_list_of_mixed_text_gives_what_one_row_at_a_time_gives(hub):
     rows = [hub.encode(*([text] if isinstance(text, str) else text)) for text in TEXTS]
     for given in (TEXTS, rows):
-        features, replaced, layers = hub.extract_features(given), hub.detect_replaced(given), hub.extract_features(given, True)
+        features, replaced, layers = (
+            hub.extract_features(given),
+            hub.detect_replaced(given),
+            hub.extract_features(given, True),
+        )
         for i, row in enumerate(rows):
             expected, p = plain(hub.model, row)
             assert features[i].shape == expected.shape and replaced[i].shape == row.shape
@@ -79,11 +83,19 @@ def test_fill_mask_gives_the_generators_likeliest_pieces(hub):
     found = hub.fill_mask("the name of a <mask> is short", topk=3)
     symbols = [hub.symbols[i] for i in ids]
     assert [value for _, value, _ in found] == pytest.approx(values.tolist(), rel=1e-9)
-    assert [token.removeprefix("##") for _, _, token in found] == [symbol.removeprefix("##") for symbol in symbols]
+    assert [token.removeprefix("##") for _, _, token in found] == [
+        symbol.removeprefix("##") for symbol in symbols
+    ]
     for (sentence, _, _), symbol in zip(found, symbols, strict=True):
-        expected = f"the name of a{symbol[2:]} is short" if symbol.startswith("##") else f"the name of a {symbol} is short"
+        expected = (
+            f"the name of a{symbol[2:]} is short"
+            if symbol.startswith("##")
+            else f"the name of a {symbol} is short"
+        )
         assert sentence == expected
-    several = hub.fill_mask(["the name of a <mask> is short", "<mask> is a name that is a bit longer than that"], topk=3)
+    several = hub.fill_mask(
+        ["the name of a <mask> is short", "<mask> is a name that is a bit longer than that"], topk=3
+    )
     assert [token for _, _, token in several[0]] == [token for _, _, token in found] and len(several) == 2
 
 
@@ -95,7 +107,11 @@ def test_fill_mask_needs_one_mask(hub, text):
 
 def test_sampled_corruption_replaces_masked_places_only_and_repeats(hub):
     texts = [TEXTS[0], TEXTS[1]]
-    found, again, other = hub.sample_corruption(texts), hub.sample_corruption(texts), hub.sample_corruption(texts, seed=2)
+    found, again, other = (
+        hub.sample_corruption(texts),
+        hub.sample_corruption(texts),
+        hub.sample_corruption(texts, seed=2),
+    )
     assert torch.equal(found.corrupted_tokens, again.corrupted_tokens)
     assert not torch.equal(found.corrupted_tokens, other.corrupted_tokens)
     assert torch.equal(found.is_replaced, found.tokens != found.corrupted_tokens)
@@ -121,7 +137,12 @@ def test_features_of_words_are_means_over_their_pieces(hub):
         at += len(word)
     words = ["New York", "is", "\u200b", "big"]
     given = hub.extract_features_aligned_to_words(words)
-    assert given.words == words and len(given.features) == 4 and not given.features[2].any() and given.features[3].any()
+    assert (
+        given.words == words
+        and len(given.features) == 4
+        and not given.features[2].any()
+        and given.features[3].any()
+    )
     assert hub.extract_features_aligned_to_words("").features.shape == (0, 32)
 
 
@@ -135,14 +156,27 @@ def test_rows_that_are_too_long_and_wrong_uses_end_in_a_sentence(hub):
 
 
 @pytest.mark.long
-def test_a_fairseq_folder_and_its_export_say_the_same_with_and_without_fairseq(tmp_path, data_bin, vocabulary):
-    train_here(data_bin, tmp_path / "save", *TINY_NET, "--positions", "learned", "--max-update", "2", "--disable-validation")
+def test_a_fairseq_folder_and_its_export_say_the_same_with_and_without_fairseq(
+    tmp_path, data_bin, vocabulary
+):
+    train_here(
+        data_bin,
+        tmp_path / "save",
+        *TINY_NET,
+        "--positions",
+        "learned",
+        "--max-update",
+        "2",
+        "--disable-validation",
+    )
     hub = fairseq_electra.from_pretrained(tmp_path / "save")  # the vocabulary is found beside the data
     with pytest.raises(InputError, match=r"holds no config.json"):
         fairseq_electra.from_pretrained(data_bin)
     from fairseq_electra.hub.load import load_checkpoint
 
-    export_transformers(load_checkpoint(tmp_path / "save" / "checkpoint_last.pt", vocabulary), tmp_path / "out")
+    export_transformers(
+        load_checkpoint(tmp_path / "save" / "checkpoint_last.pt", vocabulary), tmp_path / "out"
+    )
     other = fairseq_electra.from_pretrained(tmp_path / "out")
     texts = [text for text in TEXTS if isinstance(text, str)]
     expected = hub.detect_replaced(texts)
@@ -160,7 +194,11 @@ with torch.no_grad():
     for text in texts:
         print(*model(**tokenizer(text, return_tensors="pt")).logits.sigmoid()[0].tolist())
 """
-    done = run([sys.executable, "-c", code, tmp_path / "out", *texts], env={"PYTHONPATH": "", "HF_HUB_OFFLINE": "1"}, cwd=tmp_path)
+    done = run(
+        [sys.executable, "-c", code, tmp_path / "out", *texts],
+        env={"PYTHONPATH": "", "HF_HUB_OFFLINE": "1"},
+        cwd=tmp_path,
+    )
     for line, p in zip(done.stdout.strip().splitlines(), expected, strict=True):
         assert [float(value) for value in line.split()] == pytest.approx(p.tolist(), abs=1e-5)
 
@@ -176,7 +214,9 @@ def test_predict_is_the_head_on_each_row(pretrained, positions):
     model = EncoderWithHeads(**encoder_arguments(cfg, len(start.symbols))).eval()
     model.register_head("mnli", SentenceHead(model.sizes.hidden_size, 3, 0.1))
     randomize_parameters(model, std=0.2)
-    hub = ElectraHubInterface(dataclasses.replace(start, model=model.eval(), labels={"mnli": ["a", "b", "c"]}), max_tokens=24).double()
+    hub = ElectraHubInterface(
+        dataclasses.replace(start, model=model.eval(), labels={"mnli": ["a", "b", "c"]}), max_tokens=24
+    ).double()
     scores = hub.predict("mnli", TEXTS)
     for text, found in zip(TEXTS, scores, strict=True):
         row = hub.encode(*([text] if isinstance(text, str) else text))[None]
@@ -187,7 +227,11 @@ def test_predict_is_the_head_on_each_row(pretrained, positions):
         hub.detect_replaced("text")
     model.register_head("similarity", SentenceHead(model.sizes.hidden_size, 1, 0.1))
     score = hub.double().eval().predict("similarity", TEXTS[0])
-    assert score.shape == (1, 1) and score != 0 and torch.equal(score, hub.predict("similarity", TEXTS[0], return_logits=True))
+    assert (
+        score.shape == (1, 1)
+        and score != 0
+        and torch.equal(score, hub.predict("similarity", TEXTS[0], return_logits=True))
+    )
 
 
 def test_what_a_folder_does_not_hold_is_not_made_up(tmp_path, pretrained, vocabulary):
@@ -195,7 +239,9 @@ def test_what_a_folder_does_not_hold_is_not_made_up(tmp_path, pretrained, vocabu
     export_transformers(pretrained(positions="rotary"), tmp_path / "out")
     rotary = fairseq_electra.from_pretrained(tmp_path / "out")
     assert len(rotary.fill_mask("a <mask>")) == 5
-    with pytest.raises(InputError, match="needs the discriminator head, which the folder of transformers does not hold"):
+    with pytest.raises(
+        InputError, match="needs the discriminator head, which the folder of transformers does not hold"
+    ):
         rotary.detect_replaced("text")
     alone = fairseq_electra.from_pretrained(theirs.folder)
     assert alone.detect_replaced("text").shape[0] == 1

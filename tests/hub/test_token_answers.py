@@ -23,7 +23,10 @@ MASKED = ["the <mask> of a <mask> is short", "<mask>", "a name that is a bit lon
 def hub(make_task, make_model, vocabulary):
     task = make_task()
     model = make_model(task, positions="learned").eval()
-    return ElectraHubInterface(Pretrained(model, load_wordpiece(vocabulary), task.source_dictionary.symbols, cut_to=32), max_tokens=48)
+    return ElectraHubInterface(
+        Pretrained(model, load_wordpiece(vocabulary), task.source_dictionary.symbols, cut_to=32),
+        max_tokens=48,
+    )
 
 
 def test_every_token_has_its_place_in_the_text_and_what_the_discriminator_says(hub):
@@ -32,7 +35,9 @@ def test_every_token_has_its_place_in_the_text_and_what_the_discriminator_says(h
     for line, answer in zip(LINES, found, strict=True):
         row = hub.encode(line)
         expected = hub.model.discriminate(row[None], torch.zeros_like(row[None]), None).sigmoid()[0, 1:-1]
-        assert [token["p_replaced"] for token in answer["tokens"]] == pytest.approx(expected.tolist(), abs=2e-6)
+        assert [token["p_replaced"] for token in answer["tokens"]] == pytest.approx(
+            expected.tolist(), abs=2e-6
+        )
         assert [token["token"] for token in answer["tokens"]] == [hub.symbols[i] for i in row[1:-1]]
         for token in answer["tokens"]:
             assert line[token["begin"] : token["end"]].lower() == token["token"].removeprefix("##")
@@ -42,10 +47,20 @@ def test_masks_are_guessed_as_if_the_others_stayed_masked(hub):
     found = list(Filler(hub, topk=3)(MASKED))
     for line, answer in zip(MASKED, found, strict=True):
         pieces = re.split("(<mask>)", line)
-        row = [0, *(i for piece in pieces for i in ([hub.mask] if piece == "<mask>" else hub.encode(piece)[1:-1].tolist())), 2]
+        row = [
+            0,
+            *(
+                i
+                for piece in pieces
+                for i in ([hub.mask] if piece == "<mask>" else hub.encode(piece)[1:-1].tolist())
+            ),
+            2,
+        ]
         positions = [i for i, token in enumerate(row) if token == hub.mask]
         tokens = torch.tensor([row])
-        scores = hub.model.generate(tokens, torch.zeros_like(tokens), None, torch.tensor([positions]))[0].softmax(-1)
+        scores = hub.model.generate(tokens, torch.zeros_like(tokens), None, torch.tensor([positions]))[
+            0
+        ].softmax(-1)
         values, ids = scores.topk(3)
         assert len(answer["guesses"]) == len(positions)
         for own, value, number in zip(answer["guesses"], values.tolist(), ids.tolist(), strict=True):
@@ -75,19 +90,35 @@ def test_the_commands_write_a_line_of_json_for_each_of_text(hub, monkeypatch):
     assert status == 0 and [answer["text"] for answer in answers[:3]] == ["a name", "", "one"]
     assert said.strip() == "1 of 4 lines were cut to 32 tokens, the longest row of the training"
     status, output, said = electra_here("fill", "checkpoints", "--top", "2", text="a <mask>\n<mask> b\n")
-    assert status == 0 and not said and [len(json.loads(line)["guesses"][0]) for line in output.splitlines()] == [2, 2]
+    assert (
+        status == 0
+        and not said
+        and [len(json.loads(line)["guesses"][0]) for line in output.splitlines()] == [2, 2]
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "content", "column", "sentence"),
     [
-        ("a.jsonl", '{"body": "a name"}\n{"body": "one"}\n', "body", "line 1: a JSON record with 'body', and the model does not know"),
-        ("a.txt", '{"body": "a name"}\n{"body": "one"}\n', "body", "line 1: a JSON record with 'body', and the model does not know"),
+        (
+            "a.jsonl",
+            '{"body": "a name"}\n{"body": "one"}\n',
+            "body",
+            "line 1: a JSON record with 'body', and the model does not know",
+        ),
+        (
+            "a.txt",
+            '{"body": "a name"}\n{"body": "one"}\n',
+            "body",
+            "line 1: a JSON record with 'body', and the model does not know",
+        ),
         ("a.csv", "id,body\n1,a name\n2,one\n", "body", "a.csv is a table by its name"),
         ("a.tsv", "id\tbody\n1\ta name\n2\tone\n", "body", "a.tsv is a table by its name"),
     ],
 )
-def test_json_and_tables_are_read_by_a_column_and_not_judged_as_plain_text(hub, monkeypatch, tmp_path, name, content, column, sentence):
+def test_json_and_tables_are_read_by_a_column_and_not_judged_as_plain_text(
+    hub, monkeypatch, tmp_path, name, content, column, sentence
+):
     monkeypatch.setattr(fairseq_electra, "from_pretrained", lambda *_, **__: hub)
     (tmp_path / name).write_text(content)
     given = ["detect", "checkpoints", "--input", tmp_path / name]
@@ -121,7 +152,9 @@ def test_colours_go_by_p_replaced_and_leave_the_text_as_it_is(monkeypatch, hub):
         {"token": "end", "begin": 10, "end": 13, "p_replaced": 0.9},
     ]
     found = shaded({"text": "One  Twos\x1bEnd.", "tokens": tokens})
-    assert found == "One  \033[33mTwo\033[0m\033[43;30ms\033[0m\N{REPLACEMENT CHARACTER}\033[41;97mEnd\033[0m."
+    assert (
+        found == "One  \033[33mTwo\033[0m\033[43;30ms\033[0m\N{REPLACEMENT CHARACTER}\033[41;97mEnd\033[0m."
+    )
     monkeypatch.setattr(fairseq_electra, "from_pretrained", lambda *_, **__: hub)
     output = electra_here("detect", "checkpoints", "--format", "color", text="a name\n")[1]
     legend, line = output.splitlines()
@@ -129,7 +162,10 @@ def test_colours_go_by_p_replaced_and_leave_the_text_as_it_is(monkeypatch, hub):
 
 
 def test_guesses_are_shown_in_their_places_and_below():
-    guesses = [[{"token": "##s", "probability": 0.5}, {"token": "man", "probability": 0.25}], [{"token": "is", "probability": 1.0}]]
+    guesses = [
+        [{"token": "##s", "probability": 0.5}, {"token": "man", "probability": 0.25}],
+        [{"token": "is", "probability": 1.0}],
+    ]
     found = guessed({"text": "dog <mask> it <mask>.", "guesses": guesses})
     assert found == "dog\033[1;32ms\033[0m it \033[1;32mis\033[0m.\n  ##s 0.50  man 0.25\n  is 1.00"
 
@@ -146,12 +182,18 @@ def test_a_syllable_of_several_pieces_is_shown_once_in_the_colour_of_the_most_su
     tokens = [{"token": "x", "begin": a, "end": b, "p_replaced": 0.0} for a, b in offsets]
     assert shaded({"text": text, "tokens": tokens}) == text
     for first, second in ((0.1, 0.9), (0.9, 0.1)):
-        tokens = [{"token": "x", "begin": 0, "end": 1, "p_replaced": first}, {"token": "##y", "begin": 0, "end": 2, "p_replaced": second}]
+        tokens = [
+            {"token": "x", "begin": 0, "end": 1, "p_replaced": first},
+            {"token": "##y", "begin": 0, "end": 2, "p_replaced": second},
+        ]
         found = shaded({"text": text, "tokens": tokens})
         assert found.startswith("\033[41;97m한") and plain(found) == text
 
 
-@pytest.mark.parametrize("text", ["全角\u3000空白", "a\u00a0b", "می\u200cخواهم", "क\u094d\u200dष", "so\u00adft", "\u200eabc", "a\tb"])
+@pytest.mark.parametrize(
+    "text",
+    ["全角\u3000空白", "a\u00a0b", "می\u200cخواهم", "क\u094d\u200dष", "so\u00adft", "\u200eabc", "a\tb"],
+)
 def test_blanks_and_joiners_of_a_text_are_left_as_they_are(text):
     assert shaded({"text": text, "tokens": []}) == text
 
@@ -159,5 +201,7 @@ def test_blanks_and_joiners_of_a_text_are_left_as_they_are(text):
 @pytest.mark.parametrize("character", ["\x1b", "\x07", "\x9b", "\x7f", "\r", "\u202e", "\u2066", "\u2069"])
 def test_what_commands_a_terminal_is_taken_away_from_texts_and_guesses(character):
     assert shaded({"text": f"a{character}b", "tokens": []}) == "a\N{REPLACEMENT CHARACTER}b"
-    found = guessed({"text": f"{character}<mask>", "guesses": [[{"token": f"a{character}", "probability": 1.0}]]})
+    found = guessed(
+        {"text": f"{character}<mask>", "guesses": [[{"token": f"a{character}", "probability": 1.0}]]}
+    )
     assert character not in plain(found) and found.count("\N{REPLACEMENT CHARACTER}") == 3

@@ -25,7 +25,8 @@ import fairseq_electra, json
 model = fairseq_electra.from_pretrained(sys.argv[1], "checkpoint_last.pt")
 seconds = time.perf_counter() - start
 texts = ["The orchestra played the <mask>.", "a class is an object"]
-answers = [p.tolist() for p in model.detect_replaced(texts)], [token for _, _, token in model.fill_mask(texts[0])]
+answers = [p.tolist() for p in model.detect_replaced(texts)], \
+[token for _, _, token in model.fill_mask(texts[0])]
 print(json.dumps([*answers, model.extract_features(texts[1]).sum().item(), seconds]))
 """
 

@@ -11,5 +11,10 @@ def rows32(tmp_path_factory, corpus_lines, vocabulary):
     """A corpus of exactly 32 rows: as many documents of one line."""
     folder = tmp_path_factory.mktemp("rows32")
     lines = [line[:120] for line in corpus_lines if len(line) > 60][:32]
-    encode_to_binary(load_wordpiece(vocabulary), [part for line in lines for part in (line, "")], folder / "train", vocabulary)
+    encode_to_binary(
+        load_wordpiece(vocabulary),
+        [part for line in lines for part in (line, "")],
+        folder / "train",
+        vocabulary,
+    )
     return folder

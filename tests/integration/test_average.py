@@ -1,4 +1,7 @@
-"""Averaged weights, and moving averages, are evaluated and fine-tuned like any checkpoint; fairseq-validate gives training's figures."""
+"""Averaged weights and moving averages are evaluated and fine-tuned like any checkpoint.
+
+fairseq-validate gives the figures of training.
+"""
 
 import shutil
 
@@ -11,7 +14,8 @@ from tests.helpers.training import read, train, train_here, weights
 
 RUN = [
     *TINY_NET,
-    *"--max-update 8 --save-interval-updates 4 --validate-interval-updates 4 --no-epoch-checkpoints --num-workers 0".split(),
+    *"--max-update 8 --save-interval-updates 4 --validate-interval-updates 4 --no-epoch-checkpoints"
+    " --num-workers 0".split(),
     *"--store-ema --ema-decay 0.5".split(),
 ]
 
@@ -19,10 +23,24 @@ RUN = [
 def validated(data, checkpoint, *options):
     """What fairseq-validate says of a checkpoint."""
     done = fairseq(
-        *("validate", data, "--task", "electra_pretraining", "--path", checkpoint, "--batch-size", 8, "--cpu", "--log-format", "json"),
+        *(
+            "validate",
+            data,
+            "--task",
+            "electra_pretraining",
+            "--path",
+            checkpoint,
+            "--batch-size",
+            8,
+            "--cpu",
+            "--log-format",
+            "json",
+        ),
         *("--num-workers", 0, *options),
     )
-    (record,) = [r for r in read(done.stdout + done.stderr, checkpoint, 0).records if r["subset"] == "valid"] or [{}]
+    (record,) = [
+        r for r in read(done.stdout + done.stderr, checkpoint, 0).records if r["subset"] == "valid"
+    ] or [{}]
     return record
 
 
@@ -32,14 +50,25 @@ def trained(tmp_path_factory, data_bin):
     return train_here(data_bin, folder, *RUN), folder
 
 
-METRICS = ("loss", "masked_lm_loss", "masked_lm_accuracy", "replaced_rate", "disc_loss", "disc_accuracy", "disc_recall", "disc_auc")
+METRICS = (
+    "loss",
+    "masked_lm_loss",
+    "masked_lm_accuracy",
+    "replaced_rate",
+    "disc_loss",
+    "disc_accuracy",
+    "disc_recall",
+    "disc_auc",
+)
 
 
 def test_fairseq_validate_gives_the_figures_of_training_each_time(data_bin, trained):
     log, folder = trained
     during = [r for r in log.records if r["subset"] == "valid"][-1]
     first, second = (validated(data_bin, folder / "checkpoint_last.pt") for _ in range(2))
-    assert {k: first[k] for k in METRICS} == {k: second[k] for k in METRICS} == {k: during[k] for k in METRICS}
+    assert (
+        {k: first[k] for k in METRICS} == {k: second[k] for k in METRICS} == {k: during[k] for k in METRICS}
+    )
 
 
 def test_the_average_of_two_checkpoints(tmp_path, data_bin, trained):
@@ -48,7 +77,11 @@ def test_the_average_of_two_checkpoints(tmp_path, data_bin, trained):
     assert len(paths) == 2
     said = electra("average", *paths, "--output", tmp_path / "new" / "averaged.pt").stdout
     assert "the average of 2 checkpoints" in said
-    one, two, found = weights(folder, paths[0].name), weights(folder, paths[1].name), weights(tmp_path / "new", "averaged.pt")
+    one, two, found = (
+        weights(folder, paths[0].name),
+        weights(folder, paths[1].name),
+        weights(tmp_path / "new", "averaged.pt"),
+    )
     assert found.keys() == one.keys()
     for name, tensor in found.items():
         expected = (one[name].double() + two[name].double()) / 2 if tensor.is_floating_point() else one[name]
@@ -63,10 +96,14 @@ def test_the_moving_average_is_evaluated_and_differs_from_the_weights(tmp_path, 
     state = torch.load(folder / "checkpoint_last.pt", weights_only=True)
     for name, tensor in weights(tmp_path, "ema.pt").items():
         assert torch.equal(tensor, state["extra_state"]["ema"].get(name, state["model"][name])), name
-    last, average = (validated(data_bin, path)["loss"] for path in (folder / "checkpoint_last.pt", tmp_path / "ema.pt"))
+    last, average = (
+        validated(data_bin, path)["loss"] for path in (folder / "checkpoint_last.pt", tmp_path / "ema.pt")
+    )
     assert last != average and average == pytest.approx(last, rel=0.1)
     # goes on from the average, with a fresh optimizer
-    log = train(data_bin, tmp_path / "on", *RUN, "--finetune-from-model", tmp_path / "ema.pt", "--max-update", 1)
+    log = train(
+        data_bin, tmp_path / "on", *RUN, "--finetune-from-model", tmp_path / "ema.pt", "--max-update", 1
+    )
     assert log.updates == 1
 
 
@@ -83,13 +120,20 @@ def test_what_cannot_be_averaged_is_refused_and_nothing_is_written(tmp_path, dat
     state = torch.load(path, weights_only=True)
     state["model"]["discriminator_head.dense.bias"] = torch.zeros(3)
     torch.save(state, tmp_path / "other.pt")
-    assert "not of one network: discriminator_head.dense.bias" in refused(path, tmp_path / "other.pt", "--output", output)
+    assert "not of one network: discriminator_head.dense.bias" in refused(
+        path, tmp_path / "other.pt", "--output", output
+    )
     torch.save({"cfg": None}, tmp_path / "none.pt")
-    assert "none.pt, " in (said := refused(tmp_path / "none.pt", "--output", output)) and "not a checkpoint of fairseq" in said
+    assert (
+        "none.pt, " in (said := refused(tmp_path / "none.pt", "--output", output))
+        and "not a checkpoint of fairseq" in said
+    )
     shutil.copy(path, tmp_path / "cut.pt")
     (tmp_path / "cut.pt").write_bytes(path.read_bytes()[:1000])
     assert "damaged or cut short" in refused(tmp_path / "cut.pt", "--output", output)
     del state["extra_state"]["ema"]
     torch.save(state, tmp_path / "plain.pt")
-    assert "has no moving average; train with --store-ema" in refused("--ema", tmp_path / "plain.pt", "--output", output)
+    assert "has no moving average; train with --store-ema" in refused(
+        "--ema", tmp_path / "plain.pt", "--output", output
+    )
     assert not output.exists()

@@ -97,7 +97,9 @@ def test_damaged_data(tmp_path, copied, damage, message):
 def test_an_empty_corpus(tmp_path, copied):
     sizes = np.ones(3, np.int32)
     head = (copied / "train.idx").read_bytes()[:18]
-    (copied / "train.idx").write_bytes(head + (3).to_bytes(8, "little") + sizes.tobytes() + (np.arange(3) * 2).astype(np.int64).tobytes())
+    (copied / "train.idx").write_bytes(
+        head + (3).to_bytes(8, "little") + sizes.tobytes() + (np.arange(3) * 2).astype(np.int64).tobytes()
+    )
     (copied / "train.bin").write_bytes(np.full(3, 2, np.uint16).tobytes())
     assert "holds no text" in refusal(copied, tmp_path / "save", *ONE)
 
@@ -111,7 +113,9 @@ def trained(tmp_path_factory, data_bin):
 
 def test_a_checkpoint_of_other_sizes(tmp_path, data_bin, trained):
     shutil.copytree(trained, tmp_path / "save")
-    assert "has the shape" in refusal(data_bin, tmp_path / "save", *ONE, "--intermediate-size", "48", "--max-update", "2")
+    assert "has the shape" in refusal(
+        data_bin, tmp_path / "save", *ONE, "--intermediate-size", "48", "--max-update", "2"
+    )
     assert weights(tmp_path / "save").keys() == weights(trained).keys()
 
 
@@ -123,7 +127,9 @@ def test_a_checkpoint_of_another_dictionary(tmp_path, copied, trained):
     assert "trained with another dictionary" in refusal(copied, tmp_path / "save", *ONE, "--max-update", "2")
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"no checkpoint at all"])
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"no checkpoint at all"]
+)
 def test_a_damaged_checkpoint(tmp_path, data_bin, trained, damage):
     shutil.copytree(trained, tmp_path / "save")
     path = tmp_path / "save" / "checkpoint_last.pt"
@@ -132,7 +138,9 @@ def test_a_damaged_checkpoint(tmp_path, data_bin, trained, damage):
 
 
 @pytest.mark.parametrize("broken", ["generator_head.bias", "discriminator_head.dense.bias"])
-def test_losses_that_are_not_finite_stop_the_run_and_name_their_rows(tmp_path, data_bin, trained, broken, caplog):
+def test_losses_that_are_not_finite_stop_the_run_and_name_their_rows(
+    tmp_path, data_bin, trained, broken, caplog
+):
     shutil.copytree(trained, tmp_path / "save")
     path = tmp_path / "save" / "checkpoint_last.pt"
     state = torch.load(path, weights_only=True)
@@ -154,7 +162,9 @@ def overwrite_ids(folder, place, value):
 def test_what_a_worker_process_finds_is_one_sentence_too(tmp_path, copied):
     """An end of line inside a line, in the middle of the text."""
     overwrite_ids(copied, slice(100, 4000, 10), 2)
-    assert "holds one inside; make the data again" in refusal(copied, tmp_path / "save", *ONE, "--num-workers", "1")
+    assert "holds one inside; make the data again" in refusal(
+        copied, tmp_path / "save", *ONE, "--num-workers", "1"
+    )
 
 
 def test_an_id_beyond_the_dictionary_in_the_middle_of_a_long_text_is_found_when_its_row_is_read(make_task):
@@ -182,7 +192,9 @@ def other_vocabulary(folder):
     ],
     ids=["of another vocabulary", "absent", "without train.idx", "without train.bin", "cut short"],
 )
-def test_a_folder_of_a_later_epoch_is_looked_at_before_the_first(copied, data_bin, make_task, damage, message):
+def test_a_folder_of_a_later_epoch_is_looked_at_before_the_first(
+    copied, data_bin, make_task, damage, message
+):
     damage(copied)
     task = make_task(data=f"{data_bin}:{data_bin}:{copied}")
     task.load_dataset("valid")

@@ -8,7 +8,16 @@ from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import assert_same_weights, train_here, weights
 
 # 81 rows of train: ten batches of eight and one of a single row
-RUN = [*TINY_NET, "--num-workers", "0", "--no-epoch-checkpoints", "--max-epoch", "2", "--required-batch-size-multiple", "1"]
+RUN = [
+    *TINY_NET,
+    "--num-workers",
+    "0",
+    "--no-epoch-checkpoints",
+    "--max-epoch",
+    "2",
+    "--required-batch-size-multiple",
+    "1",
+]
 SHORT = ["--num-hidden-layers", "1", "--validate-interval", "2"]
 
 
@@ -23,18 +32,32 @@ SHORT = ["--num-hidden-layers", "1", "--validate-interval", "2"]
     ],
     ids=["dropout", "packed, learned", "checkpoints of activations, average"],
 )
-def test_a_compiled_run_is_the_plain_one_without_a_graph_break_or_a_second_graph(tmp_path, data_bin, options, same):
+def test_a_compiled_run_is_the_plain_one_without_a_graph_break_or_a_second_graph(
+    tmp_path, data_bin, options, same
+):
     plain = train_here(data_bin, tmp_path / "plain", *RUN, *SHORT, *options)
     torch._dynamo.reset()
     counters.clear()
     compiled = train_here(data_bin, tmp_path / "compiled", *RUN, *SHORT, *options, "--compile")
     assert compiled.losses[:same] == pytest.approx(plain.losses[:same], rel=1e-4)
     assert compiled.losses == pytest.approx(plain.losses, rel=0.1)
-    assert not counters["graph_break"] and counters["stats"]["unique_graphs"] == 4  # networks and losses, to train and to validate
+    assert (
+        not counters["graph_break"] and counters["stats"]["unique_graphs"] == 4
+    )  # networks and losses, to train and to validate
     assert plain.updates == compiled.updates > 19
     own, others = weights(tmp_path / "compiled"), weights(tmp_path / "plain")
     assert own.keys() == others.keys()
-    resumed = train_here(data_bin, tmp_path / "compiled", *RUN, *SHORT, *options, "--max-update", compiled.updates + 1, "--max-epoch", "3")
+    resumed = train_here(
+        data_bin,
+        tmp_path / "compiled",
+        *RUN,
+        *SHORT,
+        *options,
+        "--max-update",
+        compiled.updates + 1,
+        "--max-epoch",
+        "3",
+    )
     assert resumed.updates == compiled.updates + 1  # a compiled run's checkpoint is anyone's
 
 

@@ -7,7 +7,10 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionConfig
+from fairseq_electra.criterions.replaced_token_detection import (
+    ReplacedTokenDetection,
+    ReplacedTokenDetectionConfig,
+)
 from fairseq_electra.electra.masking import Masking
 from fairseq_electra.electra.objectives import OBJECTIVES
 from fairseq_electra.finetuning.runs import PRELOADED
@@ -67,7 +70,9 @@ def gradient_on_rank(rank: int, port: int, results) -> None:
     """Compute this rank's half in float64, add the halves up as fairseq does, and hand the gradient back."""
     from fairseq.distributed import LegacyDistributedDataParallel
 
-    torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2
+    )
     model, criterion, dataset = toy()
     parallel = LegacyDistributedDataParallel(model, torch.distributed.group.WORLD)
     loss, masked, _ = criterion(parallel, dataset.collater(list(range(rank * 16, rank * 16 + 16))))
@@ -96,7 +101,9 @@ def toy():
     )
     config = {"model_size": "tiny", **NET}
     torch.manual_seed(0)
-    model = ElectraModel.build_model(OmegaConf.merge(OmegaConf.structured(ElectraConfig), config), task).double()
+    model = ElectraModel.build_model(
+        OmegaConf.merge(OmegaConf.structured(ElectraConfig), config), task
+    ).double()
     randomize_parameters(model)
     rng = np.random.default_rng(0)
     sizes = rng.integers(6, 30, 32)
@@ -123,7 +130,11 @@ def test_two_ranks_give_the_gradient_of_one_batch_in_float64():
     context = torch.multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)  # one such server for this and for the runs of studies
     results = context.Queue()
-    processes = [context.Process(target=gradient_on_rank, args=(rank, port, results)) for port in [free_port()] for rank in range(2)]
+    processes = [
+        context.Process(target=gradient_on_rank, args=(rank, port, results))
+        for port in [free_port()]
+        for rank in range(2)
+    ]
     for process in processes:
         process.start()
     found = torch.from_numpy(results.get(timeout=120))

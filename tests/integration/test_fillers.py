@@ -24,8 +24,28 @@ from tests.helpers.question_task import WINDOWS, squad
 from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import command, configuration
 
-SGD = ["--optimizer", "sgd", "--lr", "1.0", "--clip-norm", "0", "--dropout", "0", "--num-workers", "0", "--batch-size", "8"]
-PRETRAINING, PACKED, TAGGING, QUESTIONS, SENTENCES, CHOICES = "pretraining", "packed", "tagging", "questions", "sentences", "choices"
+SGD = [
+    "--optimizer",
+    "sgd",
+    "--lr",
+    "1.0",
+    "--clip-norm",
+    "0",
+    "--dropout",
+    "0",
+    "--num-workers",
+    "0",
+    "--batch-size",
+    "8",
+]
+PRETRAINING, PACKED, TAGGING, QUESTIONS, SENTENCES, CHOICES = (
+    "pretraining",
+    "packed",
+    "tagging",
+    "questions",
+    "sentences",
+    "choices",
+)
 OF_SENTENCES = "--init-token 0 --max-positions 128"
 TASKS = {
     TAGGING: "--task token_classification --criterion token_classification",
@@ -45,13 +65,20 @@ def prepared(kind: str, folder: Path, vocabulary: Path, lines: list[str]) -> Pat
         (folder / "train.json").write_text(json.dumps(squad(lines, "train", True)))
         source = ["--squad", *WINDOWS, "--train", folder / "train.json"]
     elif kind == SENTENCES:
-        (folder / "train.tsv").write_text("text\tlabel\n" + "".join(f"{text}\t{i % 2}\n" for i, text in enumerate(texts)))
+        (folder / "train.tsv").write_text(
+            "text\tlabel\n" + "".join(f"{text}\t{i % 2}\n" for i, text in enumerate(texts))
+        )
         source = ["--text", "text", "--label", "label", "--train", folder / "train.tsv"]
     else:
         rows = "".join(f'0,"{text}",So,one,two,three,four,{i % 4}\n' for i, text in enumerate(texts))
         (folder / "train.csv").write_text(f",sent1,sent2,ending0,ending1,ending2,ending3,label\n{rows}")
         source = ["--swag", folder]
-    assert main([str(word) for word in ["prepare", "--vocab", vocabulary, "--destdir", folder / "task", *source]]) == 0
+    assert (
+        main(
+            [str(word) for word in ["prepare", "--vocab", vocabulary, "--destdir", folder / "task", *source]]
+        )
+        == 0
+    )
     return folder / "task"
 
 
@@ -61,7 +88,19 @@ def one_process(request, tmp_path_factory, data_bin, vocabulary, corpus_lines) -
     folder = tmp_path_factory.mktemp("fillers")
     if request.param in TASKS:
         data, kind = prepared(request.param, folder, vocabulary, corpus_lines), TASKS[request.param].split()
-        given = [data, "--user-dir", USER_DIR, "--cpu", *kind, "--arch", "electra_encoder", "--model-size", "tiny", *TINY_NET, *SGD]
+        given = [
+            data,
+            "--user-dir",
+            USER_DIR,
+            "--cpu",
+            *kind,
+            "--arch",
+            "electra_encoder",
+            "--model-size",
+            "tiny",
+            *TINY_NET,
+            *SGD,
+        ]
         given += ["--save-dir", folder / "save", "--head-dropout", "0", "--disable-validation"]
     else:
         pack = ["--pack"] if request.param == PACKED else []
@@ -79,7 +118,12 @@ def updates_of_rank(trainer: Trainer, batches: int, ranks: int, rank: int, freq:
     """What fairseq's iterators give a process of so many for each update of an epoch of so many batches."""
     task, name = trainer.task, trainer.cfg.dataset.train_subset
     itr = task.get_batch_iterator(
-        task.dataset(name), max_sentences=8, num_shards=ranks, shard_id=rank, disable_iterator_cache=True, data_buffer_size=0
+        task.dataset(name),
+        max_sentences=8,
+        num_shards=ranks,
+        shard_id=rank,
+        disable_iterator_cache=True,
+        data_buffer_size=0,
     )
     itr._frozen_batches = itr.frozen_batches[:batches]
     return list(GroupedIterator(itr.next_epoch_itr(shuffle=False), freq))
@@ -90,7 +134,10 @@ def gradient(trainer: Trainer) -> torch.Tensor:
 
 
 def contribution(trainer: Trainer, samples: list[dict], monkeypatch) -> tuple[torch.Tensor, SimpleNamespace]:
-    """The gradient that a process adds, not divided, and what it tells the others: its denominator and the numbers for the log."""
+    """Return the undivided gradient that a process adds, and what it tells the other processes.
+
+    It tells them its denominator and the numbers for the log, of which only the number of rows is kept here.
+    """
     told = SimpleNamespace()
 
     def aggregate(self, logs, sample_size, ooms, seconds, ignore=False):
@@ -105,11 +152,18 @@ def contribution(trainer: Trainer, samples: list[dict], monkeypatch) -> tuple[to
 
 
 @pytest.mark.parametrize(
-    ("batches", "ranks", "freq", "fillers"), [(4, 2, 2, 0), (3, 2, 2, 1), (4, 3, 2, 2), (1, 3, 2, 2)], ids=["none", "one", "two", "alone"]
+    ("batches", "ranks", "freq", "fillers"),
+    [(4, 2, 2, 0), (3, 2, 2, 1), (4, 3, 2, 2), (1, 3, 2, 2)],
+    ids=["none", "one", "two", "alone"],
 )
-def test_processes_with_empty_batches_behind_real_ones_give_the_gradient_of_one(one_process, monkeypatch, batches, ranks, freq, fillers):
+def test_processes_with_empty_batches_behind_real_ones_give_the_gradient_of_one(
+    one_process, monkeypatch, batches, ranks, freq, fillers
+):
     shares = [updates_of_rank(one_process, batches, ranks, rank, freq) for rank in range(ranks)]
-    assert all(len(share) == 1 for share in shares) and sum(not sample for (samples,) in shares for sample in samples) == fillers
+    assert (
+        all(len(share) == 1 for share in shares)
+        and sum(not sample for (samples,) in shares for sample in samples) == fillers
+    )
     (everything,) = updates_of_rank(one_process, batches, 1, 0, batches)
     rows = sum(sample["nsentences"] for sample in everything)
     found = [contribution(one_process, samples, monkeypatch) for (samples,) in shares]
@@ -126,13 +180,20 @@ def test_fairseq_still_takes_a_processs_whole_update_for_empty_where_its_last_ba
 
 
 def test_fairseq_validate_leaves_out_empty_batches():
-    bar = validate.progress_bar.progress_bar([{"id": 1}, {}, {"id": 2}, {}], log_format="none", default_log_format="none")
+    bar = validate.progress_bar.progress_bar(
+        [{"id": 1}, {}, {"id": 2}, {}], log_format="none", default_log_format="none"
+    )
     assert list(bar) == [{"id": 1}, {"id": 2}]
     bar.log({}, step=1)
-    assert validate.progress_bar.build_progress_bar is progress_bar.build_progress_bar  # the rest of the module is as it was
+    assert (
+        validate.progress_bar.build_progress_bar is progress_bar.build_progress_bar
+    )  # the rest of the module is as it was
 
 
 def test_fairseq_validate_still_gives_a_task_every_batch_that_its_bar_yields():
     plain = stock_source(validate)
-    assert "for i, sample in enumerate(progress):" in plain and "_loss, _sample_size, log_output = task.valid_step(sample" in plain
+    assert (
+        "for i, sample in enumerate(progress):" in plain
+        and "_loss, _sample_size, log_output = task.valid_step(sample" in plain
+    )
     assert "progress = progress_bar.progress_bar(" in plain

@@ -1,4 +1,4 @@
-"""fixed_auc in the log of a real run: what it is, and that nothing of the run moves it but the discriminator."""
+"""fixed_auc in the log of a real run: what it is, and that nothing but the discriminator changes it."""
 
 import logging
 
@@ -20,7 +20,9 @@ def validations(log):
 @pytest.fixture(scope="module")
 def trained(data_bin, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fixed") / "net"
-    return folder, train_here(data_bin, folder, *TINY_NET, "--max-update", 6, "--validate-interval-updates", 6)
+    return folder, train_here(
+        data_bin, folder, *TINY_NET, "--max-update", 6, "--validate-interval-updates", 6
+    )
 
 
 def test_it_is_the_area_under_the_curve_over_the_fixed_corruption(trained, data_bin):
@@ -32,15 +34,27 @@ def test_it_is_the_area_under_the_curve_over_the_fixed_corruption(trained, data_
     with torch.no_grad():
         logits = model.discriminate(fixed["tokens"], sample["net_input"]["segment_ids"], ~real)
     area = roc_auc_score(fixed["is_replaced"][real], logits[real])
-    assert validations(log)[-1]["fixed_auc"] == pytest.approx(area, abs=5e-3)  # the log puts scores into bins, few of them so early
+    assert validations(log)[-1]["fixed_auc"] == pytest.approx(
+        area, abs=5e-3
+    )  # the log puts scores into bins, few of them so early
     share = fixed["is_replaced"][real].float().mean()
     assert share == pytest.approx(0.14, abs=0.01)
 
 
 def test_neither_masks_nor_the_seed_of_the_run_move_it(trained, data_bin, tmp_path):
     folder, log = trained
-    start = ["--restore-file", folder / "checkpoint_last.pt", "--reset-optimizer", "--reset-dataloader", "--reset-meters", "--lr", "0"]
-    again = train_here(data_bin, tmp_path / "a", *TINY_NET, *start, "--mask-prob", 0.4, "--seed", 7, "--max-update", 1)
+    start = [
+        "--restore-file",
+        folder / "checkpoint_last.pt",
+        "--reset-optimizer",
+        "--reset-dataloader",
+        "--reset-meters",
+        "--lr",
+        "0",
+    ]
+    again = train_here(
+        data_bin, tmp_path / "a", *TINY_NET, *start, "--mask-prob", 0.4, "--seed", 7, "--max-update", 1
+    )
     first, second = validations(log)[-1], validations(again)[-1]
     assert second["disc_loss"] != first["disc_loss"]
     assert second["fixed_auc"] == first["fixed_auc"]
@@ -48,12 +62,22 @@ def test_neither_masks_nor_the_seed_of_the_run_move_it(trained, data_bin, tmp_pa
 
 def test_packed_rows_are_judged_document_by_document(trained, data_bin, tmp_path):
     folder, log = trained
-    start = ["--restore-file", folder / "checkpoint_last.pt", "--reset-optimizer", "--reset-dataloader", "--reset-meters", "--lr", "0"]
+    start = [
+        "--restore-file",
+        folder / "checkpoint_last.pt",
+        "--reset-optimizer",
+        "--reset-dataloader",
+        "--reset-meters",
+        "--lr",
+        "0",
+    ]
     packed = train_here(data_bin, tmp_path / "a", *TINY_NET, *start, "--pack", "--max-update", 1)
     assert validations(packed)[-1]["fixed_auc"] == pytest.approx(validations(log)[-1]["fixed_auc"], abs=0.01)
 
 
-def test_a_generators_corruption_is_made_once_and_scored_in_every_validation(trained, data_bin, tmp_path, capsys):
+def test_a_generators_corruption_is_made_once_and_scored_in_every_validation(
+    trained, data_bin, tmp_path, capsys
+):
     folder, _ = trained
     data = tmp_path / "data-bin"
     data.mkdir()

@@ -1,4 +1,4 @@
-"""``--autocast fp16`` on a CPU, by PyTorch's own slow loops: scaled losses, updates that overflow, and what is refused."""
+"""``--autocast fp16`` on a CPU, by PyTorch's own slow loops: scaled losses, overflows, and refusals."""
 
 from itertools import pairwise
 
@@ -16,8 +16,20 @@ from tests.helpers.ranks import train_on_two_ranks
 from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import assert_same_weights, refusal, train, train_here, weights
 
-pytestmark = pytest.mark.skipif(not precision.cpu_multiplies_fp16(), reason="this CPU multiplies no float16 matrices")
-RUN = [*TINY_NET, "--num-workers", "0", "--no-epoch-checkpoints", "--disable-validation", "--batch-size", "4", "--rows", "blocks"]
+pytestmark = pytest.mark.skipif(
+    not precision.cpu_multiplies_fp16(), reason="this CPU multiplies no float16 matrices"
+)
+RUN = [
+    *TINY_NET,
+    "--num-workers",
+    "0",
+    "--no-epoch-checkpoints",
+    "--disable-validation",
+    "--batch-size",
+    "4",
+    "--rows",
+    "blocks",
+]
 FLOAT16 = [*RUN, "--autocast", "fp16"]
 
 
@@ -32,7 +44,9 @@ def of(log, name):
 
 
 def saved_scale(save_dir):
-    return torch.load(save_dir / "checkpoint_last.pt", weights_only=True)["last_optimizer_state"]["scaled_losses"]
+    return torch.load(save_dir / "checkpoint_last.pt", weights_only=True)["last_optimizer_state"][
+        "scaled_losses"
+    ]
 
 
 def test_it_trains_like_float32_with_weights_in_float32(tmp_path, data_bin):
@@ -86,10 +100,15 @@ def test_two_ranks_leave_out_the_updates_that_one_process_does(tmp_path, rows32)
 
 def test_losses_that_no_scale_can_help_end_the_run_with_a_sentence(tmp_path, data_bin, monkeypatch):
     monkeypatch.setattr(loss_scale, "INITIAL", loss_scale.SMALLEST * 2)
-    monkeypatch.setattr(electra_pretraining.ElectraAdam, "backward", lambda self, loss: (loss * float("inf")).backward())
+    monkeypatch.setattr(
+        electra_pretraining.ElectraAdam, "backward", lambda self, loss: (loss * float("inf")).backward()
+    )
     said = refusal(data_bin, tmp_path / "save", *FLOAT16, "--max-update", 9, "--save-interval-updates", 1)
     assert said.startswith("--autocast fp16: losses overflow even when scaled by less than 6.10352e-05; use")
-    assert sorted(path.name for path in (tmp_path / "save").glob("*.pt")) == ["checkpoint_1_1.pt", "checkpoint_last.pt"]
+    assert sorted(path.name for path in (tmp_path / "save").glob("*.pt")) == [
+        "checkpoint_1_1.pt",
+        "checkpoint_last.pt",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +132,9 @@ def test_a_cpu_that_multiplies_no_float16_matrices_is_refused(tmp_path, data_bin
     ("capability", "dropout", "sentence"),
     [((7, 5), 0.0, "compute capability 8.0"), ((8, 0), 0.1, "--pack --autocast fp16"), ((8, 0), 0.0, "")],
 )
-def test_packed_rows_need_a_gpu_that_has_a_kernel_for_them(make_task, monkeypatch, capability, dropout, sentence):
+def test_packed_rows_need_a_gpu_that_has_a_kernel_for_them(
+    make_task, monkeypatch, capability, dropout, sentence
+):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla T4")
     task = make_task(autocast="fp16", pack=True)
@@ -125,8 +146,13 @@ def test_packed_rows_need_a_gpu_that_has_a_kernel_for_them(make_task, monkeypatc
 
 
 def test_float16_holds_what_the_networks_add_and_divide_by():
-    """What must not be seen stays finite and weighs nothing; LayerNorm's epsilon, 0 in float16, is added in float32."""
-    scores = torch.zeros(1, 4, dtype=torch.float16) + torch.tensor([0.0, 0.0, BLOCKED, BLOCKED], dtype=torch.float16)
+    """Check that blocked scores stay finite and get weight 0, and that LayerNorm adds its epsilon in float32.
+
+    In float16 the epsilon is 0.
+    """
+    scores = torch.zeros(1, 4, dtype=torch.float16) + torch.tensor(
+        [0.0, 0.0, BLOCKED, BLOCKED], dtype=torch.float16
+    )
     assert torch.isfinite(scores).all() and scores.softmax(-1).tolist() == [[0.5, 0.5, 0.0, 0.0]]
     assert torch.tensor(LAYER_NORM_EPS, dtype=torch.float16) == 0
     norm = torch.nn.LayerNorm(4, eps=LAYER_NORM_EPS)
@@ -151,5 +177,9 @@ def test_every_state_is_finite_and_near_that_of_float32(make_task, make_model):
     with autocast("fp16", "cpu"):
         half, _, _ = criterion(model, sample)
     half.backward()
-    assert half.dtype == torch.float32 and half.item() == pytest.approx(plain.item(), rel=1e-2) and half.item() != plain.item()
+    assert (
+        half.dtype == torch.float32
+        and half.item() == pytest.approx(plain.item(), rel=1e-2)
+        and half.item() != plain.item()
+    )
     assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())

@@ -59,7 +59,9 @@ def test_float32_is_what_a_cpu_computes(prepared):
     found, _, own = criterion(model, moved(sample, "cuda"))
     found.backward()
     assert found.item() == pytest.approx(loss.item(), rel=1e-4)
-    assert own["replaced"].item() == pytest.approx(log["replaced"].item(), abs=1)  # a draw at the edge may fall to the other side
+    assert own["replaced"].item() == pytest.approx(
+        log["replaced"].item(), abs=1
+    )  # a draw at the edge may fall to the other side
     for name, parameter in model.named_parameters():
         assert (parameter.grad.cpu() - expected[name]).norm() <= 2e-2 * expected[name].norm() + 1e-4, name
 
@@ -94,9 +96,13 @@ def test_packed_documents_are_those_alone(make_task, make_model, paragraphs):
     assert found["together"][0] == pytest.approx(found["apart"][0], rel=1e-2)
     assert F.cosine_similarity(found["together"][1], found["apart"][1], dim=0) > 0.99
     document, (row, columns) = 0, places[0]
-    slots = (sample["target"][row] != task.dictionary.pad()) & (sample["net_input"]["masked_positions"][row] < columns.stop)
+    slots = (sample["target"][row] != task.dictionary.pad()) & (
+        sample["net_input"]["masked_positions"][row] < columns.stop
+    )
     number = int(slots.sum())
-    assert torch.allclose(found["together"][2][row][slots.cuda()], found["apart"][2][document][:number], atol=0.1, rtol=0.05)
+    assert torch.allclose(
+        found["together"][2][row][slots.cuda()], found["apart"][2][document][:number], atol=0.1, rtol=0.05
+    )
 
 
 def test_an_update_never_waits_for_the_gpu(prepared):
@@ -122,7 +128,10 @@ def test_an_update_never_waits_for_the_gpu(prepared):
 
 @pytest.mark.parametrize("options", [[], ["--compile", "--cuda-graphs"]], ids=["eager", "CUDA graphs"])
 def test_an_update_of_the_trainer_never_waits_for_the_gpu(tmp_path, data_bin, monkeypatch, options):
-    """From the fourth update on, by when all is compiled and recorded, and but for those of the log, which reads its figures."""
+    """Check updates after the first few, when all is compiled and recorded, but not those that write the log.
+
+    Those read their figures from the GPU.
+    """
     plain = Trainer.train_step
 
     def train_step(self, *args, **kwargs):
@@ -134,7 +143,9 @@ def test_an_update_of_the_trainer_never_waits_for_the_gpu(tmp_path, data_bin, mo
 
     monkeypatch.setattr(Trainer, "train_step", train_step)
     torch._dynamo.reset()
-    log = train_on_gpu(data_bin, tmp_path / "save", *RUN, *BARE, "--autocast", "bf16", "--log-interval", "100", *options)
+    log = train_on_gpu(
+        data_bin, tmp_path / "save", *RUN, *BARE, "--autocast", "bf16", "--log-interval", "100", *options
+    )
     assert log.updates == 12
 
 
@@ -176,7 +187,11 @@ def test_metrics_never_wait_for_the_gpu_between_two_logs(make_task, monkeypatch,
     torch.cuda.set_sync_debug_mode("error")
     try:
         for update, log in enumerate(logs):
-            summed = distributed_utils.all_reduce_dict(log, torch.device("cuda"), None) if of_all_processes else log
+            summed = (
+                distributed_utils.all_reduce_dict(log, torch.device("cuda"), None)
+                if of_all_processes
+                else log
+            )
             with metrics.aggregate("train_inner"):
                 metrics.log_scalar("num_updates", update + 1, weight=0)
                 trainer._reduce_and_log_stats([summed], 7)
@@ -224,7 +239,11 @@ def test_compiled_runs_are_the_plain_one(tmp_path, data_bin, packed, graphs):
 
 @pytest.mark.parametrize(
     "options",
-    [["--dropout", "0.1"], ["--autocast", "bf16", "--pack", *BARE], ["--autocast", "fp16", "--disc-weight", "5000"]],
+    [
+        ["--dropout", "0.1"],
+        ["--autocast", "bf16", "--pack", *BARE],
+        ["--autocast", "fp16", "--disc-weight", "5000"],
+    ],
     ids=["dropout", "packed", "scaled losses"],
 )
 def test_a_run_resumes(tmp_path, data_bin, options):
@@ -234,25 +253,54 @@ def test_a_run_resumes(tmp_path, data_bin, options):
     assert parts.updates == 12
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     for name, tensor in whole.items():
-        assert torch.equal(tensor, resumed[name]), (name, (tensor.float() - resumed[name].float()).abs().max().item())
+        assert torch.equal(tensor, resumed[name]), (
+            name,
+            (tensor.float() - resumed[name].float()).abs().max().item(),
+        )
 
 
-@pytest.mark.parametrize("options", ["--autocast bf16", "--autocast bf16 --compile --cuda-graphs"], ids=["eager", "CUDA graphs"])
+@pytest.mark.parametrize(
+    "options", ["--autocast bf16", "--autocast bf16 --compile --cuda-graphs"], ids=["eager", "CUDA graphs"]
+)
 def test_step_and_trainer_are_measured(tmp_path, monkeypatch, options):
     monkeypatch.setattr(updates, "alone", contextlib.nullcontext)
-    plain = {"device": "cuda", "threads": 1, "rounds": 1, "updates": 28, "steps": 5, "options": options, "minutes": 5.0}
+    plain = {
+        "device": "cuda",
+        "threads": 1,
+        "rounds": 1,
+        "updates": 28,
+        "steps": 5,
+        "options": options,
+        "minutes": 5.0,
+    }
     args = argparse.Namespace(**plain, points=[("small", 32, 128)], output=str(tmp_path / "updates.json"))
     assert updates.measure_all(args) == []
     (point,) = json.loads((tmp_path / "updates.json").read_text())["points"]
     for each in (point["step"], point["trainer"]):
-        assert 0 < each["device_ms"] < 1000 / each["updates_per_second"] * 1.5 and each["host_ms"] > 0 and 0 < each["of_bound"] < 1.5
+        assert (
+            0 < each["device_ms"] < 1000 / each["updates_per_second"] * 1.5
+            and each["host_ms"] > 0
+            and 0 < each["of_bound"] < 1.5
+        )
     assert point["trainer"]["mfu_logged"] == pytest.approx(point["trainer"]["mfu"], rel=0.05)
     assert len(point["top"]) == 5
 
 
 def test_fine_tuned_and_asked(tmp_path, vocabulary, corpus_lines):
     data = prepare_all(tmp_path, vocabulary, corpus_lines) / PAIR
-    sizes = ["--net", "scratch=scratch:tiny", "--seeds", "1", "--epochs", "2", "--lr", "1e-3", "--processes", "1", "--keep-checkpoints"]
+    sizes = [
+        "--net",
+        "scratch=scratch:tiny",
+        "--seeds",
+        "1",
+        "--epochs",
+        "2",
+        "--lr",
+        "1e-3",
+        "--processes",
+        "1",
+        "--keep-checkpoints",
+    ]
     electra_process("finetune", "--data", data, *sizes, "--output", tmp_path / "runs", "--", *TINY_NET)
     checkpoint = next((tmp_path / "runs").rglob("*.pt"))
     done = electra_process("predict", checkpoint, input="one sentence\tand another\n")
@@ -264,7 +312,9 @@ def test_a_speedrun_trains_a_compiled_small_in_its_minutes(tmp_path, corpus_line
     (tmp_path / "text.txt").write_text("".join(f"{line}\n" for line in corpus_lines))
     program = "import sys; from fairseq_electra.cli import main; sys.exit(main())"
     given = ["speedrun", "--minutes", "4", str(tmp_path / "text.txt"), "--output", str(tmp_path / "run")]
-    done = subprocess.run([sys.executable, "-c", program, *given], capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *given], capture_output=True, text=True, timeout=900
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "run" / "results.json").read_text())
     assert found["size"] == "small" and found["device"] == torch.cuda.get_device_name()

@@ -1,4 +1,4 @@
-"""Killed ten times, and once with no room left: the run ends where the undisturbed one does, to the last bit."""
+"""A run killed ten times, and one with a full disk, end as the undisturbed run does, to the last bit."""
 
 import random
 import re
@@ -16,7 +16,10 @@ from tests.helpers.training import assert_same_weights, command, train, weights
 
 RUN = [
     *TINY_NET,
-    *"--dropout 0.1 --max-update 600 --save-interval-updates 20 --disable-validation --no-epoch-checkpoints".split(),
+    *(
+        "--dropout 0.1 --max-update 600 --save-interval-updates 20"
+        " --disable-validation --no-epoch-checkpoints"
+    ).split(),
     *"--keep-interval-updates 1 --num-workers 0 --log-interval 20 --total-num-update 600".split(),
 ]
 
@@ -24,7 +27,9 @@ RUN = [
 def kill(data, folder, log: Path, moment) -> list[str]:
     """Start the run, kill it without warning once ``moment()`` is true; returns what it was writing."""
     with log.open("w") as stream:
-        process = subprocess.Popen(command(data, folder, *RUN), stdout=stream, stderr=stream, env=forked.environment())
+        process = subprocess.Popen(
+            command(data, folder, *RUN), stdout=stream, stderr=stream, env=forked.environment()
+        )
         start = time.monotonic()
         while not moment():
             assert process.poll() is None and time.monotonic() - start < 120, log.read_text()[-2000:]
@@ -63,7 +68,9 @@ def test_ten_kills_two_of_them_in_the_middle_of_a_save(tmp_path, data_bin, undis
                 path.unlink()
             left = []
             while not left:  # until the blow falls before the rename
-                left = kill(data_bin, folder, tmp_path / f"{number}.log", lambda: any(folder.glob(".*.partial")))
+                left = kill(
+                    data_bin, folder, tmp_path / f"{number}.log", lambda: any(folder.glob(".*.partial"))
+                )
         else:
             log = tmp_path / f"{number}.log"
             kill(data_bin, folder, log, after_training_began(log, rng.uniform(0, 0.8)))
@@ -78,7 +85,9 @@ def small_disk(tmp_path):
     """A file system of 4 MB."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], capture_output=True, text=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], capture_output=True, text=True
+    )
     if mounted.returncode:
         pytest.skip(f"mounting a small tmpfs needs root: {mounted.stderr.strip()}")
     yield disk
@@ -96,7 +105,9 @@ def test_a_full_disk(small_disk, data_bin, undisturbed):
     assert log.status == 1
     said = log.text.strip().splitlines()[-1]
     assert re.search(
-        r"cannot write .*checkpoint_\w+\.pt \(.*No space left on device; 0\.\d MB free\); make room; earlier checkpoints", said
+        r"cannot write .*checkpoint_\w+\.pt \(.*No space left on device; 0\.\d MB free\); make room; earlier"
+        r" checkpoints",
+        said,
     ), said
     assert "Traceback" not in log.text and not list(folder.glob(".*.partial"))
     assert_same_weights(weights(folder), before)

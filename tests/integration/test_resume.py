@@ -11,11 +11,16 @@ from tests.helpers.training import assert_same_weights, train, train_and_kill, w
 
 
 def samples(task, workers, epochs, resume_at=None):
-    """All batches of the epochs through fairseq's iterator; with ``resume_at`` (epoch, batch) saved and restored there."""
+    """Return all batches of the epochs from fairseq's iterator, saved and restored at ``resume_at``.
+
+    ``resume_at`` is the number of an epoch and of a batch in it; without it nothing is restored.
+    """
     dataset = task.load_dataset("train")
 
     def iterator():
-        return task.get_batch_iterator(dataset, max_sentences=8, num_workers=workers, seed=1, epoch=1, data_buffer_size=0)
+        return task.get_batch_iterator(
+            dataset, max_sentences=8, num_workers=workers, seed=1, epoch=1, data_buffer_size=0
+        )
 
     itr, found = iterator(), []
     while len(found) < epochs:
@@ -28,7 +33,12 @@ def samples(task, workers, epochs, resume_at=None):
                 dataset = task.load_dataset("train")
                 task.dataset_to_epoch_iter = {}
                 itr = task.get_batch_iterator(
-                    dataset, max_sentences=8, num_workers=workers, seed=1, epoch=state["epoch"], data_buffer_size=0
+                    dataset,
+                    max_sentences=8,
+                    num_workers=workers,
+                    seed=1,
+                    epoch=state["epoch"],
+                    data_buffer_size=0,
                 )
                 itr.load_state_dict(state)
                 batches += list(itr.next_epoch_itr())
@@ -43,7 +53,9 @@ def flat(epochs):
 
 def same(left, right):
     assert [len(epoch) for epoch in left] == [len(epoch) for epoch in right]
-    for a, b in zip(functools.reduce(operator.iadd, left, []), functools.reduce(operator.iadd, right, []), strict=True):
+    for a, b in zip(
+        functools.reduce(operator.iadd, left, []), functools.reduce(operator.iadd, right, []), strict=True
+    ):
         for key in a:
             assert torch.equal(a[key], b[key]), key
 
@@ -51,8 +63,13 @@ def same(left, right):
 @pytest.mark.parametrize("workers", [1, 4])
 def test_three_epochs_are_the_same_for_any_number_of_workers(make_task, workers):
     expected = flat(samples(make_task(), 0, 3))
-    masks = [{int(i): row for b in epoch for i, row in zip(b["id"], b["masked_positions"], strict=True)} for epoch in expected]
-    assert sum((masks[0][i] != masks[1][i]).any() and (masks[1][i] != masks[2][i]).any() for i in masks[0]) > 0.9 * len(masks[0])
+    masks = [
+        {int(i): row for b in epoch for i, row in zip(b["id"], b["masked_positions"], strict=True)}
+        for epoch in expected
+    ]
+    assert sum(
+        (masks[0][i] != masks[1][i]).any() and (masks[1][i] != masks[2][i]).any() for i in masks[0]
+    ) > 0.9 * len(masks[0])
     same(flat(samples(make_task(), workers, 3)), expected)
 
 
@@ -64,7 +81,16 @@ def test_restart_in_the_second_epoch(make_task, workers):
 
 LONG_RUN = [
     *TINY_NET,
-    *("--dropout", "0.1", "--max-update", "40", "--save-interval-updates", "5", "--disable-validation", "--no-epoch-checkpoints"),
+    *(
+        "--dropout",
+        "0.1",
+        "--max-update",
+        "40",
+        "--save-interval-updates",
+        "5",
+        "--disable-validation",
+        "--no-epoch-checkpoints",
+    ),
 ]
 
 
@@ -81,7 +107,9 @@ def undisturbed(tmp_path_factory, data_bin):
 def test_killed_and_restarted_equals_undisturbed(tmp_path, data_bin, undisturbed, workers):
     whole, folder = undisturbed
     updates_an_epoch = int(max(r["num_updates"] for r in whole.records if r["epoch"] == 1))
-    train_and_kill(data_bin, tmp_path / "killed", *LONG_RUN, "--num-workers", workers, at_update=updates_an_epoch + 7)
+    train_and_kill(
+        data_bin, tmp_path / "killed", *LONG_RUN, "--num-workers", workers, at_update=updates_an_epoch + 7
+    )
     resumed = train(data_bin, tmp_path / "killed", *LONG_RUN, "--num-workers", workers)
     assert "Loaded checkpoint" in resumed.text
     assert resumed.losses == whole.losses[-len(resumed.losses) :]

@@ -21,17 +21,35 @@ def command(tmp_path, corpus_lines):
     (tmp_path / "GLUE" / "RTE").mkdir(parents=True)
     for split in ("train", "dev"):
         lines = "".join(
-            f"{i}\tA man eats.\tA man {'eats' if i % 2 else 'sleeps'}.\t{'' if i % 2 else 'not_'}entailment\n" for i in range(40)
+            f"{i}\tA man eats.\tA man {'eats' if i % 2 else 'sleeps'}.\t{'' if i % 2 else 'not_'}entailment\n"
+            for i in range(40)
         )
-        (tmp_path / "GLUE" / "RTE" / f"{split}.tsv").write_text("index\tsentence1\tsentence2\tlabel\n" + lines)
+        (tmp_path / "GLUE" / "RTE" / f"{split}.tsv").write_text(
+            "index\tsentence1\tsentence2\tlabel\n" + lines
+        )
     program = "import sys; from fairseq_electra.cli import main; sys.exit(main())"
-    given = ["speedrun", "--minutes", str(MINUTES), "text.txt", "--output", "run", "--glue", "GLUE", "--tasks", "RTE", "--seeds", "2"]
+    given = [
+        "speedrun",
+        "--minutes",
+        str(MINUTES),
+        "text.txt",
+        "--output",
+        "run",
+        "--glue",
+        "GLUE",
+        "--tasks",
+        "RTE",
+        "--seeds",
+        "2",
+    ]
     return [sys.executable, "-c", program, *given]
 
 
 def begin(command, folder):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    return subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    )
 
 
 @pytest.mark.long
@@ -52,7 +70,11 @@ def test_from_text_to_table_with_a_kill_in_the_middle(command, tmp_path):
     assert "resuming after update" in said and "measured in" not in said, said
     run = tmp_path / "run"
     found = json.loads((run / "results.json").read_text())
-    assert found["size"] == "tiny" and found["valid"]["num_updates"] == found["updates"] and found["glue"]["summary"][0]["seeds"] == [1, 2]
+    assert (
+        found["size"] == "tiny"
+        and found["valid"]["num_updates"] == found["updates"]
+        and found["glue"]["summary"][0]["seeds"] == [1, 2]
+    )
     assert found["seconds"]["pretraining"] < 2 * 60 * MINUTES
     table = said[said.index("electra_tiny, pre-trained") :]
     assert table.partition("\n\nrun holds")[0] in (run / "README.md").read_text()

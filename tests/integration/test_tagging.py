@@ -17,7 +17,15 @@ from fairseq_electra.finetuning.study import Settings, study
 from fairseq_electra.finetuning.words import TAGGING
 from fairseq_electra.finetuning.words.metrics import tags_of_words
 from fairseq_electra.finetuning.words.read import read_conll
-from fairseq_electra.finetuning.words.tags import BILOU, BIO, BIOES, TAG_METRICS, entities_of, legal_transitions, tags_of
+from fairseq_electra.finetuning.words.tags import (
+    BILOU,
+    BIO,
+    BIOES,
+    TAG_METRICS,
+    entities_of,
+    legal_transitions,
+    tags_of,
+)
 from fairseq_electra.hub.interface import from_pretrained
 from tests.helpers.commands import electra_here, electra_process, fairseq_process
 from tests.helpers.paths import USER_DIR
@@ -69,7 +77,9 @@ def test_a_training_that_is_broken_off_goes_on_as_if_it_had_not_been(tmp_path, s
     parts = run_here(training(sources / "task", tmp_path / "parts", "--max-update", 13), tmp_path / "parts")
     assert len(whole.losses) == 13 and parts.losses == whole.losses[5:]
     assert_same_weights(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
-    assert {name: validations(parts)[-1][name] for name in TAG_METRICS} == {name: validations(whole)[-1][name] for name in TAG_METRICS}
+    assert {name: validations(parts)[-1][name] for name in TAG_METRICS} == {
+        name: validations(whole)[-1][name] for name in TAG_METRICS
+    }
 
 
 def test_scores_do_not_depend_on_the_batch(sources, trained):
@@ -79,7 +89,9 @@ def test_scores_do_not_depend_on_the_batch(sources, trained):
         net.max_tokens = max_tokens
         several.append(evaluation_of(sources / "task").scores(net, "test"))
     for other in several[1:]:
-        assert np.abs(other - several[0]).max() < 1e-5 and np.array_equal(other.argmax(1), several[0].argmax(1))
+        assert np.abs(other - several[0]).max() < 1e-5 and np.array_equal(
+            other.argmax(1), several[0].argmax(1)
+        )
 
 
 def test_predictions_of_raw_text_are_those_of_the_folder_that_is_gone(tmp_path, sources, trained):
@@ -92,7 +104,9 @@ def test_predictions_of_raw_text_are_those_of_the_folder_that_is_gone(tmp_path, 
     assert max(len(each.words) for each in sentences) >= LONGEST
     (sources / "task").rename(sources / "gone")
     try:
-        answers = predict_here(trained[1] / "checkpoint_last.pt", [*lines[:3], "", *lines[3:], "   "], tmp_path)
+        answers = predict_here(
+            trained[1] / "checkpoint_last.pt", [*lines[:3], "", *lines[3:], "   "], tmp_path
+        )
     finally:
         (sources / "gone").rename(sources / "task")
     nothing = {"entities": [], "words": [], "tags": [], "logits": []}
@@ -105,7 +119,12 @@ def test_predictions_of_raw_text_are_those_of_the_folder_that_is_gone(tmp_path, 
         assert answer["tags"] == [labels[tag] for tag in best]
         begins = np.cumsum([0, *(len(word) + 1 for word in answer["words"])]).tolist()
         assert answer["entities"] == [
-            {"type": kind, "text": " ".join(answer["words"][first:end]), "begin": begins[first], "end": begins[end] - 1}
+            {
+                "type": kind,
+                "text": " ".join(answer["words"][first:end]),
+                "begin": begins[first],
+                "end": begins[end] - 1,
+            }
             for kind, first, end in entities_of(answer["tags"], BIO)
         ]
     assert sum(len(answer["entities"]) for answer in answers) > 20
@@ -114,21 +133,45 @@ def test_predictions_of_raw_text_are_those_of_the_folder_that_is_gone(tmp_path, 
 def test_offsets_are_those_of_the_line_as_it_was_written(tmp_path, trained):
     lines = ['  The (Python   object), "return";\u00a0caf\u00e9 import!', "\tyield\t"]
     answers = predict_here(trained[1], lines, tmp_path)
-    assert answers[0]["words"] == ["The", "(", "Python", "object", ")", ",", '"', "return", '"', ";", "caf\u00e9", "import", "!"]
+    assert answers[0]["words"] == [
+        "The",
+        "(",
+        "Python",
+        "object",
+        ")",
+        ",",
+        '"',
+        "return",
+        '"',
+        ";",
+        "caf\u00e9",
+        "import",
+        "!",
+    ]
     assert answers[1]["words"] == ["yield"]
     for line, answer in zip(lines, answers, strict=True):
         assert "".join(answer["words"]) == "".join(line.split())
         assert len(answer["tags"]) == len(answer["words"]) == len(answer["logits"])
         for entity in answer["entities"]:
             assert line[entity["begin"] : entity["end"]] == entity["text"] == entity["text"].strip()
-        assert [entity["type"] for entity in answer["entities"]] == [kind for kind, _, _ in entities_of(answer["tags"], BIO)]
+        assert [entity["type"] for entity in answer["entities"]] == [
+            kind for kind, _, _ in entities_of(answer["tags"], BIO)
+        ]
 
 
 def test_an_exported_net_tags_text_as_the_checkpoint_does(tmp_path, trained):
     pytest.importorskip("transformers")
-    assert cli.main(["export", str(trained[1] / "checkpoint_last.pt"), str(tmp_path / "out"), "--to", "transformers"]) == 0
+    assert (
+        cli.main(
+            ["export", str(trained[1] / "checkpoint_last.pt"), str(tmp_path / "out"), "--to", "transformers"]
+        )
+        == 0
+    )
     lines = ["a python object statement and a return", "Import!", ""]
-    ours, theirs = (predict_here(place, lines, tmp_path) for place in (trained[1] / "checkpoint_last.pt", tmp_path / "out"))
+    ours, theirs = (
+        predict_here(place, lines, tmp_path)
+        for place in (trained[1] / "checkpoint_last.pt", tmp_path / "out")
+    )
     for one, other in zip(ours, theirs, strict=True):
         assert (one["tags"], one["entities"]) == (other["tags"], other["entities"])
         assert np.abs(np.array(one["logits"]) - np.array(other["logits"])).max(initial=0) < 2e-5
@@ -149,16 +192,28 @@ def test_bioes_is_trained_and_scored_in_its_own_tags(tmp_path, sources, vocabula
 
 
 @pytest.mark.parametrize("scheme", [BIO, BILOU])
-def test_a_labelled_file_is_scored_as_a_study_scores_its_folder_in_whatever_scheme_it_is(tmp_path, sources, trained, scheme):
+def test_a_labelled_file_is_scored_as_a_study_scores_its_folder_in_whatever_scheme_it_is(
+    tmp_path, sources, trained, scheme
+):
     evaluation = evaluation_of(sources / "task")
-    expected = evaluation.metrics("test", evaluation.scores(from_pretrained(trained[1], "checkpoint_last.pt"), "test"))
+    expected = evaluation.metrics(
+        "test", evaluation.scores(from_pretrained(trained[1], "checkpoint_last.pt"), "test")
+    )
     sentences = read_conll(sources / "test.conll", BIO)
     tags = [tags_of(each.entities, len(each.words), scheme) for each in sentences]
     blocks = [
-        "".join(f"{word}\t{tag}\n" for word, tag in zip(each.words, own, strict=True)) for each, own in zip(sentences, tags, strict=True)
+        "".join(f"{word}\t{tag}\n" for word, tag in zip(each.words, own, strict=True))
+        for each, own in zip(sentences, tags, strict=True)
     ]
     (tmp_path / "gold.conll").write_text("\n".join(blocks))
-    given = ["predict", trained[1] / "checkpoint_last.pt", "--gold", tmp_path / "gold.conll", "--output", tmp_path / "answers.jsonl"]
+    given = [
+        "predict",
+        trained[1] / "checkpoint_last.pt",
+        "--gold",
+        tmp_path / "gold.conll",
+        "--output",
+        tmp_path / "answers.jsonl",
+    ]
     status, output, said = electra_here(*given, *(["--scheme", scheme] if scheme != BIO else []))
     assert status == 0 and json.loads(output) == pytest.approx(expected, abs=1e-5), said
     assert 0 < expected["entity_f1"] < 100 and set(expected) == set(TAG_METRICS)
@@ -174,8 +229,19 @@ def test_a_labelled_file_is_scored_as_a_study_scores_its_folder_in_whatever_sche
 @pytest.mark.parametrize(
     ("text", "more", "sentence"),
     [
-        ("a\tB-place\n", [], "line 1: the tag 'B-place' in this sentence is none of the network's, O, B-code"),
-        ("a\tU-code\n", [], "line 1: unknown tag 'U-code'; BIO has O, B-TYPE, I-TYPE; 'U-code' is of BILOU: give --scheme BILOU"),
+        (
+            "a\tB-place\n",
+            [],
+            "line 1: the tag 'B-place' in this sentence is none of the network's, O, B-code",
+        ),
+        (
+            "a\tU-code\n",
+            [],
+            (
+                "line 1: unknown tag 'U-code'; BIO has O, B-TYPE, I-TYPE; 'U-code' is of BILOU: give --scheme"
+                " BILOU"
+            ),
+        ),
         ("a\n", [], "line 1: 'a' is not a word and a tag"),
         ("a\tO\n", ["--words"], "is what is read; leave out --words"),
         ("a\tNOUN\n", ["--scheme", "none"], "the tag 'NOUN' in this sentence is none of the network's"),
@@ -184,8 +250,15 @@ def test_a_labelled_file_is_scored_as_a_study_scores_its_folder_in_whatever_sche
 )
 def test_labelled_files_that_cannot_be_scored_are_refused(tmp_path, trained, text, more, sentence):
     (tmp_path / "gold").write_text(text)
-    status, output, said = electra_here("predict", trained[1], "--gold", tmp_path / "gold", "--output", tmp_path / "answers", *more)
-    assert status == 1 and output == "" and sentence in said.splitlines()[-1] and not (tmp_path / "answers").exists()
+    status, output, said = electra_here(
+        "predict", trained[1], "--gold", tmp_path / "gold", "--output", tmp_path / "answers", *more
+    )
+    assert (
+        status == 1
+        and output == ""
+        and sentence in said.splitlines()[-1]
+        and not (tmp_path / "answers").exists()
+    )
 
 
 def test_weights_of_tags_change_the_loss_and_weights_of_one_do_not(tmp_path, sources):
@@ -193,20 +266,36 @@ def test_weights_of_tags_change_the_loss_and_weights_of_one_do_not(tmp_path, sou
     for given in ("", "O=1 B-code=1", "balanced"):
         more = ["--class-weights", given] if given else []
         save_dir = tmp_path / (given.split("=")[0] or "plain")
-        losses[given] = run_here(training(sources / "task", save_dir, "--max-update", 2, "--no-save", *more), save_dir).losses
+        losses[given] = run_here(
+            training(sources / "task", save_dir, "--max-update", 2, "--no-save", *more), save_dir
+        ).losses
     assert losses[""] == losses["O=1 B-code=1"] and len(losses["balanced"]) == 2
     assert min(abs(one - other) for one, other in zip(losses[""], losses["balanced"], strict=True)) > 1e-3
 
 
 @pytest.mark.long
 def test_one_process_and_two_ranks_have_the_same_losses_and_metrics(tmp_path, sources):
-    """The rows of valid in batches of 4 for two ranks: the last batches are unequal, and one rank may have one less."""
-    more = ["--batch-size", "4", "--max-update", "12", "--head-dropout", "0", "--dropout", "0", "--attention-dropout", "0", "--no-save"]
+    """Compare them on valid in batches of 4: the last are unequal, and one rank may have one batch less."""
+    more = [
+        "--batch-size",
+        "4",
+        "--max-update",
+        "12",
+        "--head-dropout",
+        "0",
+        "--dropout",
+        "0",
+        "--attention-dropout",
+        "0",
+        "--no-save",
+    ]
     own = training(sources / "task", tmp_path / "one", *more)
     one = fairseq_process("train", *own, "--update-freq", "2")
     two = electra_process("launch", "-n", "2", "--", "fairseq-train", *own, "--user-dir", USER_DIR)
     assert "2 processes have joined" in two.stdout + two.stderr
-    logs = [read(done.stdout + done.stderr, tmp_path / rank, 0) for rank, done in (("one", one), ("two", two))]
+    logs = [
+        read(done.stdout + done.stderr, tmp_path / rank, 0) for rank, done in (("one", one), ("two", two))
+    ]
     assert len(logs[0].losses) == 12 and logs[1].losses == pytest.approx(logs[0].losses, abs=2e-3)
     left, right = (validations(log)[-1] for log in logs)
     for metric in (*TAG_METRICS, "loss"):
@@ -216,31 +305,53 @@ def test_one_process_and_two_ranks_have_the_same_losses_and_metrics(tmp_path, so
 @pytest.mark.long
 def test_a_study_gives_results_and_a_table(tmp_path, sources):
     data, settings = sources / "task", Settings({"": 2}, 8, tuple(TINY_NET))
-    found = study([read_net("x=scratch:tiny")], [data], tmp_path, settings, rates=[5e-3], seeds=[1, 2], processes=2)
+    found = study(
+        [read_net("x=scratch:tiny")], [data], tmp_path, settings, rates=[5e-3], seeds=[1, 2], processes=2
+    )
     (line,) = found["summary"]
     assert list(line["metrics"]) == ["valid", "test"] and tuple(line["metrics"]["valid"]) == TAG_METRICS
     evaluation, each = evaluation_of(data), []
     for seed in (1, 2):
         scores = logits_in(tmp_path / "x" / "task" / f"lr0.005-seed{seed}")
         assert {split: len(words) for split, words in scores.items()} == {
-            split: sum(len(sentence.words) for sentence in read_conll(sources / f"{split}.conll", BIO)) for split in ("valid", "test")
+            split: sum(len(sentence.words) for sentence in read_conll(sources / f"{split}.conll", BIO))
+            for split in ("valid", "test")
         }
         metrics = evaluation.metrics("valid", scores["valid"])
-        assert metrics == {name: values["values"][seed - 1] for name, values in line["metrics"]["valid"].items()}
+        assert metrics == {
+            name: values["values"][seed - 1] for name, values in line["metrics"]["valid"].items()
+        }
         each.append(scores["valid"])
     assert not np.array_equal(*each)
     ensemble = evaluation.metrics("valid", (each[0] + each[1]) / 2)
-    assert {name: values["ensemble"] for name, values in line["metrics"]["valid"].items()} == pytest.approx(ensemble)
+    assert {name: values["ensemble"] for name, values in line["metrics"]["valid"].items()} == pytest.approx(
+        ensemble
+    )
     page = table(found)
     assert all(f"| task, {name} |" in page and f"| task, test, {name} |" in page for name in TAG_METRICS)
 
 
 @pytest.mark.parametrize(("kind", "epochs"), [(TAGGING, 3), (ANSWERING, 2)])
 def test_fairseqs_parser_takes_the_recipes_arguments(kind, epochs):
-    info = TaskInfo("WNUT-17", kind, 1, (), TAG_METRICS, 128, {"train": 100, "valid": 10}, rows={"train": 321, "valid": 12})
+    info = TaskInfo(
+        "WNUT-17",
+        kind,
+        1,
+        (),
+        TAG_METRICS,
+        128,
+        {"train": 100, "valid": 10},
+        rows={"train": 321, "valid": 12},
+    )
     own = arguments(info, recipe_for("small", info.name, kind), seed=7)
     cfg = configuration(["data", "--user-dir", USER_DIR, *own, *head_arguments(info)])
     assert cfg.task._name == cfg.criterion._name == kind and cfg.model._name == "electra_encoder"
-    assert cfg.task.classification_head_name == "WNUT_17_head" and cfg.task.data == "data" and cfg.task.seed == 7
+    assert (
+        cfg.task.classification_head_name == "WNUT_17_head" and cfg.task.data == "data" and cfg.task.seed == 7
+    )
     assert (cfg.optimization.max_epoch, cfg.lr_scheduler.total_num_update) == (epochs, epochs * -(-321 // 32))
-    assert cfg.dataset.batch_size == 32 and cfg.dataset.valid_subset == "valid" and cfg.optimizer.layer_decay == 0.8
+    assert (
+        cfg.dataset.batch_size == 32
+        and cfg.dataset.valid_subset == "valid"
+        and cfg.optimizer.layer_decay == 0.8
+    )

@@ -41,12 +41,16 @@ def test_half_precision_trains_like_float32_and_resumes(tmp_path, data_bin, opti
     # fairseq saves all in float32: what was bfloat16 has zeros behind its eighth bit
     assert fits_bfloat16(state["model"]["discriminator_head.dense.weight"]) == half_weights
     assert not any(
-        fits_bfloat16(state["exp_avg"]) for state in state["last_optimizer_state"]["state"].values() if state["exp_avg"].dim() > 1
+        fits_bfloat16(state["exp_avg"])
+        for state in state["last_optimizer_state"]["state"].values()
+        if state["exp_avg"].dim() > 1
     )
     train_here(data_bin, tmp_path / "two", *RUN, "--max-update", 3, *options)
     resumed = train_here(data_bin, tmp_path / "two", *RUN, "--max-update", 6, *options)
     # with --bf16, fairseq keeps float32 weights while it trains and saves their bfloat16 copies only
-    assert (resumed.losses == half.losses[3:]) == exact and resumed.losses == pytest.approx(half.losses[3:], rel=5e-3)
+    assert (resumed.losses == half.losses[3:]) == exact and resumed.losses == pytest.approx(
+        half.losses[3:], rel=5e-3
+    )
     if exact:
         assert_same_weights(weights(tmp_path / "two"), weights(tmp_path / "half"))
 
@@ -66,25 +70,52 @@ def test_clip_norm(tmp_path, data_bin):
     train_here(data_bin, tmp_path / "start", *descent, "--lr", "0.0")
     log = train_here(data_bin, tmp_path / "clipped", *descent, "--clip-norm", "0.1")
     assert of(log, "train_inner", "gnorm")[0] > 1 and of(log, "train_inner", "clip") == [100.0]
-    assert change(weights(tmp_path / "start"), weights(tmp_path / "clipped")).norm() == pytest.approx(0.1, rel=1e-3)
+    assert change(weights(tmp_path / "start"), weights(tmp_path / "clipped")).norm() == pytest.approx(
+        0.1, rel=1e-3
+    )
 
 
 def test_patience(tmp_path, data_bin):
-    log = train_here(data_bin, tmp_path / "save", *VALIDATED, "--lr", "0", "--max-update", 20, "--patience", 2)
+    log = train_here(
+        data_bin, tmp_path / "save", *VALIDATED, "--lr", "0", "--max-update", 20, "--patience", 2
+    )
     assert log.updates == 3 and "hasn't improved for last 2 runs" in log.text
 
 
 def test_keep_best_checkpoints(tmp_path, data_bin):
-    log = train_here(data_bin, tmp_path / "save", *VALIDATED, "--max-update", 8, "--save-interval-updates", 1, "--keep-best-checkpoints", 2)
+    log = train_here(
+        data_bin,
+        tmp_path / "save",
+        *VALIDATED,
+        "--max-update",
+        8,
+        "--save-interval-updates",
+        1,
+        "--keep-best-checkpoints",
+        2,
+    )
     losses = of(log, "valid", "loss")
-    kept = sorted(float(path.stem.rsplit("_", 1)[1][:-1]) for path in (tmp_path / "save").glob("checkpoint.best_loss_*.pt"))
+    kept = sorted(
+        float(path.stem.rsplit("_", 1)[1][:-1])
+        for path in (tmp_path / "save").glob("checkpoint.best_loss_*.pt")
+    )
     assert len(set(losses)) > 2 and kept == pytest.approx(sorted(losses)[:2], abs=2e-3)
     best = torch.load(tmp_path / "save" / "checkpoint_best.pt", weights_only=True)
     assert best["extra_state"]["val_loss"] == pytest.approx(min(losses), abs=1e-3)
 
 
 def test_save_and_keep_interval_updates(tmp_path, data_bin):
-    train_here(data_bin, tmp_path / "save", *RUN, "--max-update", 9, "--save-interval-updates", 1, "--keep-interval-updates", 2)
+    train_here(
+        data_bin,
+        tmp_path / "save",
+        *RUN,
+        "--max-update",
+        9,
+        "--save-interval-updates",
+        1,
+        "--keep-interval-updates",
+        2,
+    )
     names = {path.name for path in (tmp_path / "save").glob("*.pt")}
     assert len(names) == 3 and "checkpoint_last.pt" in names
 
@@ -135,7 +166,16 @@ def test_reset(tmp_path, data_bin, two_updates, option, first_update, goes_on, r
 
 @pytest.mark.parametrize("multiple", [1, 4])
 def test_required_batch_size_multiple(tmp_path, data_bin, multiple):
-    options = ["--batch-size", "100", "--max-tokens", "350", "--required-batch-size-multiple", multiple, "--max-update", "6"]
+    options = [
+        "--batch-size",
+        "100",
+        "--max-tokens",
+        "350",
+        "--required-batch-size-multiple",
+        multiple,
+        "--max-update",
+        "6",
+    ]
     sizes = of(train_here(data_bin, tmp_path / "save", *RUN, *options), "train_inner", "bsz")
     assert all(size % 4 == 0 for size in sizes) == (multiple == 4), sizes
 
@@ -150,7 +190,18 @@ def test_checkpoint_activations_gives_the_same_weights_and_keeps_less(tmp_path, 
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            train_here(data_bin, tmp_path / name, *RUN, "--max-update", 3, "--dropout", "0.1", "--attention-dropout", "0.1", *options)
+            train_here(
+                data_bin,
+                tmp_path / name,
+                *RUN,
+                "--max-update",
+                3,
+                "--dropout",
+                "0.1",
+                "--attention-dropout",
+                "0.1",
+                *options,
+            )
     assert_same_weights(weights(tmp_path / "less"), weights(tmp_path / "plain"))
     assert kept["less"] < 0.7 * kept["plain"]
 
@@ -172,24 +223,34 @@ def test_folders_of_data_take_turns_and_a_run_resumes_in_the_second(tmp_path, da
 
 
 def test_tensorboard(tmp_path, data_bin):
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="needs the package tensorboard")
-    log = train_here(data_bin, tmp_path / "save", *NET, "--max-update", 4, "--tensorboard-logdir", tmp_path / "board")
+    accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator", reason="needs the package tensorboard"
+    )
+    log = train_here(
+        data_bin, tmp_path / "save", *NET, "--max-update", 4, "--tensorboard-logdir", tmp_path / "board"
+    )
     for subset, name in (("train_inner", "loss"), ("valid", "disc_auc")):
         events = accumulator.EventAccumulator(str(tmp_path / "board" / subset))
         events.Reload()
-        assert [event.value for event in events.Scalars(name)] == pytest.approx(of(log, subset, name), abs=1e-3)
+        assert [event.value for event in events.Scalars(name)] == pytest.approx(
+            of(log, subset, name), abs=1e-3
+        )
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", ["tqdm", "simple"])
 def test_other_logs(tmp_path, data_bin, kind):
     log = train(data_bin, tmp_path / "save", *NET, "--max-update", 2, "--log-format", kind)
-    assert re.search(r"valid on 'valid' subset.*disc_auc", log.text) and re.search(r"masked_lm_loss[= ]\d", log.text)
+    assert re.search(r"valid on 'valid' subset.*disc_auc", log.text) and re.search(
+        r"masked_lm_loss[= ]\d", log.text
+    )
 
 
 def test_the_average_starts_from_the_weights_of_a_checkpoint_that_has_none(tmp_path, data_bin):
     train_here(data_bin, tmp_path / "save", *RUN, "--max-update", 2)
-    log = train_here(data_bin, tmp_path / "save", *RUN, "--max-update", 3, "--store-ema", "--ema-decay", "0.9")
+    log = train_here(
+        data_bin, tmp_path / "save", *RUN, "--max-update", 3, "--store-ema", "--ema-decay", "0.9"
+    )
     assert log.updates == 3
 
 

@@ -1,4 +1,7 @@
-"""An update that does not wait for the device is the one that does: its weights, its log, its end where a gradient is not finite."""
+"""An update that does not wait for the device gives the weights and the log of one that does.
+
+It also ends in the same way if a gradient is not finite.
+"""
 
 import inspect
 import json
@@ -23,7 +26,17 @@ from fairseq_electra.errors import DeviceFaultError
 from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import assert_same_weights, train_here, weights
 
-RUN = [*TINY_NET, "--num-workers", "0", "--no-epoch-checkpoints", "--rows", "blocks", "--dropout", "0.1", "--disable-validation"]
+RUN = [
+    *TINY_NET,
+    "--num-workers",
+    "0",
+    "--no-epoch-checkpoints",
+    "--rows",
+    "blocks",
+    "--dropout",
+    "0.1",
+    "--disable-validation",
+]
 BAD = 2  # the update whose loss is not finite
 
 
@@ -77,7 +90,17 @@ def of(log, name):
 
 
 def test_the_same_weights_and_log(tmp_path, data_bin, monkeypatch):
-    options = [*RUN, "--max-update", 6, "--clip-norm", "30", "--bias-correction", "off", "--adam-betas", "(0.9, 0.999)"]
+    options = [
+        *RUN,
+        "--max-update",
+        6,
+        "--clip-norm",
+        "30",
+        "--bias-correction",
+        "off",
+        "--adam-betas",
+        "(0.9, 0.999)",
+    ]
     plain = train_here(data_bin, tmp_path / "plain", *options)
     monkeypatch.setattr(gradient_checks, "would_wait", lambda trainer: True)
     later = train_here(data_bin, tmp_path / "later", *options)
@@ -87,7 +110,11 @@ def test_the_same_weights_and_log(tmp_path, data_bin, monkeypatch):
     assert of(plain, "clip") == [100.0 * (norm > 30) for norm in of(plain, "gnorm")]
 
 
-@pytest.mark.parametrize("options", [["--save-interval-updates", 4], ["--save-interval-updates", 100]], ids=["saves", "does not save"])
+@pytest.mark.parametrize(
+    "options",
+    [["--save-interval-updates", 4], ["--save-interval-updates", 100]],
+    ids=["saves", "does not save"],
+)
 def test_a_gradient_that_is_not_finite_ends_the_run_before_anything_is_saved(
     tmp_path, data_bin, looking_later, break_update, monkeypatch, options
 ):
@@ -97,7 +124,9 @@ def test_a_gradient_that_is_not_finite_ends_the_run_before_anything_is_saved(
     assert report == {"update": BAD, "epoch": 1, "rows": rows} and len(rows) == 8
     assert not list((tmp_path / "later").glob("checkpoint*.pt"))
     # until it is seen the run goes on: to the checkpoint, or for so many updates
-    assert seen.index(8) == BAD and len(seen) - 2 == min(int(options[1]), BAD + 4 + 1)  # twice: once more, and for fairseq's report
+    assert seen.index(8) == BAD and len(seen) - 2 == min(
+        int(options[1]), BAD + 4 + 1
+    )  # twice: once more, and for fairseq's report
 
 
 def test_what_it_leaves_is_what_fairseq_leaves(tmp_path, data_bin, monkeypatch, break_update):
@@ -110,7 +139,9 @@ def test_what_it_leaves_is_what_fairseq_leaves(tmp_path, data_bin, monkeypatch, 
     assert later == plain
     crashed = [torch.load(tmp_path / name / "crash.pt", weights_only=True) for name in ("plain", "later")]
     assert_same_weights(*(state["model"] for state in crashed))
-    for one, other in zip(*(state["last_optimizer_state"]["state"].values() for state in crashed), strict=True):
+    for one, other in zip(
+        *(state["last_optimizer_state"]["state"].values() for state in crashed), strict=True
+    ):
         assert all(torch.equal(one[name], other[name]) for name in one)
 
 
@@ -124,11 +155,15 @@ def test_it_is_seen_before_a_validation(tmp_path, data_bin, looking_later, break
     break_update()
     options = [option for option in RUN if option != "--disable-validation"]
     with pytest.raises(FloatingPointError):
-        train_here(data_bin, tmp_path / "save", *options, "--validate-interval-updates", 4, "--max-update", 11)
+        train_here(
+            data_bin, tmp_path / "save", *options, "--validate-interval-updates", 4, "--max-update", 11
+        )
     assert "at update 2;" in caplog.text and 'begin validation on "valid"' not in caplog.text
 
 
-def test_an_update_that_cannot_be_repeated_ends_the_run_all_the_same(tmp_path, data_bin, looking_later, break_update):
+def test_an_update_that_cannot_be_repeated_ends_the_run_all_the_same(
+    tmp_path, data_bin, looking_later, break_update
+):
     rows, _ = break_update()
     plain = gradient_checks.Gradients.clip
 
@@ -139,7 +174,10 @@ def test_an_update_that_cannot_be_repeated_ends_the_run_all_the_same(tmp_path, d
             rows.append(-1)
         return norm
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(DeviceFaultError, match="at update 2, but not when"):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        pytest.raises(DeviceFaultError, match="at update 2, but not when"),
+    ):
         patch.setattr(gradient_checks.Gradients, "clip", clip)
         train_here(data_bin, tmp_path / "save", *RUN, "--max-update", 11)
 
@@ -167,7 +205,13 @@ def test_the_host_reads_nothing_in_an_update(tmp_path, data_bin, monkeypatch, op
     def train_step(self, *args, **kwargs):
         with Reads() as found:
             output = plain(self, *args, **kwargs)
-        reads.append([place for place in found.places if not re.search(r"/pretraining/(meters|score_histogram)\.py", place)])
+        reads.append(
+            [
+                place
+                for place in found.places
+                if not re.search(r"/pretraining/(meters|score_histogram)\.py", place)
+            ]
+        )
         return output
 
     monkeypatch.setattr(trainer.Trainer, "train_step", train_step)
@@ -182,10 +226,16 @@ def test_a_checkpoint_holds_metrics_as_numbers_and_a_resumed_run_averages_over_b
     train_here(data_bin, tmp_path / "parts", *options, "--max-update", 3)
     state = torch.load(tmp_path / "parts" / "checkpoint_last.pt", weights_only=True)["extra_state"]["metrics"]
     saved = {name: meter for _, name, _, meter in state["train"]}
-    assert isinstance(saved["gnorm"]["sum"], float) and isinstance(saved["gen_gnorm"]["val"], float) and saved["gnorm"]["count"] == 3
+    assert (
+        isinstance(saved["gnorm"]["sum"], float)
+        and isinstance(saved["gen_gnorm"]["val"], float)
+        and saved["gnorm"]["count"] == 3
+    )
     parts = train_here(data_bin, tmp_path / "parts", *options)
     for name in ("gnorm", "gen_gnorm", "disc_gnorm", "clip"):
-        of_whole, of_parts = (float(re.findall(f'"train_{name}": "([^"]+)"', log.text)[-1]) for log in (whole, parts))
+        of_whole, of_parts = (
+            float(re.findall(f'"train_{name}": "([^"]+)"', log.text)[-1]) for log in (whole, parts)
+        )
         assert of_parts == pytest.approx(of_whole, abs=2e-3) and of_whole > 0, name
 
 
@@ -241,11 +291,17 @@ def test_fairseqs_train_still_saves_between_two_updates():
 def test_the_rows_of_all_processes_are_written_by_the_first(tmp_path, monkeypatch, said, expected):
     """As the first of two processes; gathered only where fairseq raises the error in both."""
     gathered = []
-    monkeypatch.setattr(distributed_utils, "all_gather_list", lambda rows, group: gathered.append((rows, group)) or [rows, [7]])
+    monkeypatch.setattr(
+        distributed_utils,
+        "all_gather_list",
+        lambda rows, group: gathered.append((rows, group)) or [rows, [7]],
+    )
 
     class Process:
         data_parallel_world_size, data_parallel_process_group, is_data_parallel_master = 2, "both", True
-        cfg = OmegaConf.create({"checkpoint": {"save_dir": str(tmp_path)}, "dataset": {"train_subset": "train"}})
+        cfg = OmegaConf.create(
+            {"checkpoint": {"save_dir": str(tmp_path)}, "dataset": {"train_subset": "train"}}
+        )
         task = types.SimpleNamespace(datasets={})
 
         def get_num_updates(self):

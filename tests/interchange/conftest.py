@@ -26,7 +26,7 @@ def make_theirs(tmp_path, their_pieces):
 
 @pytest.fixture
 def tuned(pretrained):
-    """A fine-tuned net with random weights, whose rows had at most LONGEST tokens, and whose table has more positions."""
+    """A fine-tuned model with random weights, rows of at most LONGEST tokens, and more positions."""
 
     def make(kind=PREDICTION, positions="learned", **changes):
         start, (head, labels) = pretrained(), HEADS[kind]
@@ -35,6 +35,11 @@ def tuned(pretrained):
         model.register_head(SENTENCE_HEAD, head())
         randomize_parameters(model, std=0.2)
         info = TaskInfo("x", kind, 1, tuple(labels), (), LONGEST, stride=5, max_question=4, unanswerable=True)
-        return dataclasses.replace(start, model=model.eval(), labels={SENTENCE_HEAD: labels}, task=dataclasses.replace(info, **changes))
+        return dataclasses.replace(
+            start,
+            model=model.eval(),
+            labels={SENTENCE_HEAD: labels},
+            task=dataclasses.replace(info, **changes),
+        )
 
     return make

@@ -49,30 +49,40 @@ def edit(path, **changes):
 def inputs_of(rows, order):
     padding = rows == PAD
     segments = ((rows == 2).long().cumsum(1) - (rows == 2).long()).clamp(max=1).masked_fill(padding, 0)
-    return {"input_ids": order[rows], "token_type_ids": segments, "attention_mask": (~padding).long()}, padding, segments
+    return (
+        {"input_ids": order[rows], "token_type_ids": segments, "attention_mask": (~padding).long()},
+        padding,
+        segments,
+    )
 
 
 def assert_exported_as_electra(checkpoint, folder, source, order, family=""):
-    """What comes out is the file that went in, bit for bit, under ELECTRA's names and with rows in our order."""
+    """Check that the export is the imported file, bit for bit, with ELECTRA's names and rows in our order."""
     export_transformers(load_checkpoint(checkpoint), folder)
     before, after = load_file(source / "model.safetensors"), load_file(folder / "model.safetensors")
     config = json.loads((folder / "config.json").read_text())
     assert config["model_type"] == "electra" and config["embedding_size"] == config["hidden_size"]
-    encoder = {name.removeprefix("electra."): tensor for name, tensor in after.items() if name.startswith("electra.")}
+    encoder = {
+        name.removeprefix("electra."): tensor for name, tensor in after.items() if name.startswith("electra.")
+    }
     theirs = {name.removeprefix(family): tensor for name, tensor in before.items()}
     rest = theirs.keys() - encoder.keys()
     assert all(name.startswith(("pooler.", "cls.", "embeddings.position_ids")) for name in rest)
     assert encoder.keys() <= theirs.keys() and len(encoder) == len(theirs) - len(rest)
     for name, tensor in encoder.items():
         expected = theirs[name]
-        assert torch.equal(tensor, expected[order] if name == "embeddings.word_embeddings.weight" else expected), name
+        assert torch.equal(
+            tensor, expected[order] if name == "embeddings.word_embeddings.weight" else expected
+        ), name
 
 
 def test_a_bert_is_the_discriminators_encoder_and_is_exported_as_electra_bit_for_bit(tmp_path, make_bert):
     made = make_bert()
     lines = import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
     assert sum("not used: discriminator: pooler." in line and "BERT's pooler" in line for line in lines) == 2
-    assert "discriminator hidden states" in lines[-1] and any("initialised" in line and "generator" in line for line in lines)
+    assert "discriminator hidden states" in lines[-1] and any(
+        "initialised" in line and "generator" in line for line in lines
+    )
     imported = read_folder(made.folder)
     rows = parity.rows_of_text(imported.pretrained.tokenizer, 96)
     inputs, padding, segments = inputs_of(rows, imported.order)
@@ -84,8 +94,13 @@ def test_a_bert_is_the_discriminators_encoder_and_is_exported_as_electra_bit_for
     assert len(states) == len(expected) == 3
     for ours, them in zip(states, expected, strict=True):
         assert (ours - them)[~padding].abs().max() < 1e-11
-    assert_exported_as_electra(tmp_path / "in" / "checkpoint.pt", tmp_path / "out", made.folder, imported.order)
-    with pytest.raises(InputError, match=r"detect_replaced needs the discriminator head, .* it is random before it is trained"):
+    assert_exported_as_electra(
+        tmp_path / "in" / "checkpoint.pt", tmp_path / "out", made.folder, imported.order
+    )
+    with pytest.raises(
+        InputError,
+        match=r"detect_replaced needs the discriminator head, .* it is random before it is trained",
+    ):
         ElectraHubInterface(load_checkpoint(tmp_path / "in" / "checkpoint.pt")).detect_replaced("the name")
 
 
@@ -105,8 +120,14 @@ def test_a_bert_with_its_masked_lm_head_is_the_generator_too(tmp_path, make_bert
     checkpoint = tmp_path / "in" / "checkpoint.pt"
     lines = import_transformers(made.folder, checkpoint)
     assert any("masked-LM head the generator, which is as large" in line for line in lines)
-    assert sum("head for the next sentence" in line for line in lines) == 2 * (class_name == "BertForPreTraining")
-    assert "discriminator hidden states" in lines[-1] and "generator hidden states" in lines[-1] and "scores" in lines[-1]
+    assert sum("head for the next sentence" in line for line in lines) == 2 * (
+        class_name == "BertForPreTraining"
+    )
+    assert (
+        "discriminator hidden states" in lines[-1]
+        and "generator hidden states" in lines[-1]
+        and "scores" in lines[-1]
+    )
     model, order = load_checkpoint(checkpoint).model.double(), read_folder(made.folder).order
     assert (model.generator_head.table is None) == tie and model.generator_embeddings is None
     rows = parity.rows_of_text(load_wordpiece(checkpoint.parent), 96)
@@ -126,10 +147,16 @@ def test_a_bert_that_names_the_bare_class_or_is_given_a_generator_leaves_its_own
     made = make_bert("BertForMaskedLM")
     shutil.copytree(made.folder, tmp_path / "other")
     lines = import_transformers(made.folder, tmp_path / "a" / "checkpoint.pt", generator=tmp_path / "other")
-    assert any("not used: discriminator: cls.predictions.transform" in line and "another generator is given" in line for line in lines)
+    assert any(
+        "not used: discriminator: cls.predictions.transform" in line and "another generator is given" in line
+        for line in lines
+    )
     edit(made.folder / "config.json", architectures=["BertModel"])
     lines = import_transformers(made.folder, tmp_path / "b" / "checkpoint.pt")
-    assert any("not used: discriminator: cls.predictions.transform" in line and "BERT's masked-LM head" in line for line in lines)
+    assert any(
+        "not used: discriminator: cls.predictions.transform" in line and "BERT's masked-LM head" in line
+        for line in lines
+    )
     small = load_checkpoint(tmp_path / "b" / "checkpoint.pt").model
     assert small.generator.sizes.hidden_size < small.sizes.hidden_size
 
@@ -146,7 +173,11 @@ def test_heads_for_tags_and_answers_are_imported(make_bert, class_name):
     with torch.no_grad():
         found = theirs(**inputs)
         ours, _ = model(rows, classification_head_name=SENTENCE_HEAD, **more)
-    pairs = [(ours, found.logits)] if "Token" in class_name else [(ours.first, found.start_logits), (ours.last, found.end_logits)]
+    pairs = (
+        [(ours, found.logits)]
+        if "Token" in class_name
+        else [(ours.first, found.start_logits), (ours.last, found.end_logits)]
+    )
     for scores, expected in pairs:
         assert (scores - expected)[~padding].abs().max() < 1e-11
 
@@ -154,16 +185,26 @@ def test_heads_for_tags_and_answers_are_imported(make_bert, class_name):
 @pytest.mark.parametrize(
     ("class_name", "changes", "sentence"),
     [
-        ("BertForSequenceClassification", {}, "reads BERT's pooler, as no head here does; to import the encoder alone, name BertModel"),
+        (
+            "BertForSequenceClassification",
+            {},
+            "reads BERT's pooler, as no head here does; to import the encoder alone, name BertModel",
+        ),
         ("BertForMultipleChoice", {}, "reads BERT's pooler"),
         ("BertModel", {"hidden_act": "gelu_new"}, "asks for hidden_act 'gelu_new'"),
         ("BertModel", {"position_embedding_type": "relative_key"}, "asks for position_embedding_type"),
         ("BertModel", {"is_decoder": True}, "asks for is_decoder True"),
         ("BertModel", {"num_hidden_layers": 1}, "has a tensor encoder.layer.1"),
-        ("BertModel", {"architectures": ["ElectraForPreTraining"], "num_hidden_layers": 3}, "lacks the tensor encoder.layer.2"),
+        (
+            "BertModel",
+            {"architectures": ["ElectraForPreTraining"], "num_hidden_layers": 3},
+            "lacks the tensor encoder.layer.2",
+        ),
     ],
 )
-def test_a_bert_that_computes_something_else_is_refused_in_one_sentence(tmp_path, make_bert, class_name, changes, sentence):
+def test_a_bert_that_computes_something_else_is_refused_in_one_sentence(
+    tmp_path, make_bert, class_name, changes, sentence
+):
     made = make_bert(class_name)
     edit(made.folder / "config.json", **changes)
     with pytest.raises(InputError) as caught:
@@ -177,13 +218,20 @@ def test_a_bert_that_computes_something_else_is_refused_in_one_sentence(tmp_path
 
 @pytest.mark.parametrize(
     ("family", "class_name"),
-    [("Bert", "BertForSequenceClassification"), ("Bert", "BertForMultipleChoice"), ("RoFormer", "RoFormerForMultipleChoice")],
+    [
+        ("Bert", "BertForSequenceClassification"),
+        ("Bert", "BertForMultipleChoice"),
+        ("RoFormer", "RoFormerForMultipleChoice"),
+    ],
 )
 def test_a_classifier_of_no_named_class_that_may_be_for_sentences_is_refused(make_theirs, family, class_name):
     sizes = SIZES if family == "Bert" else SMALL
     made = make_theirs(family, sizes=sizes, generator=None, class_name=class_name)
     edit(made.folder / "config.json", architectures=None)
-    with pytest.raises(InputError, match=f'names no class; name it under "architectures" there, such as {family}ForTokenClassification'):
+    with pytest.raises(
+        InputError,
+        match=f'names no class; name it under "architectures" there, such as {family}ForTokenClassification',
+    ):
         read_folder(made.folder)
 
 
@@ -196,7 +244,12 @@ def test_a_tagger_of_no_named_class_is_known_by_its_tensors(make_bert):
 def of_sentence_transformers(folder, network=""):
     """Make a folder of sentence-transformers; old ones have the network in a subfolder."""
     modules = [
-        {"idx": 0, "name": "0", "path": network, "type": f"sentence_transformers.models.{'BERT' if network else 'Transformer'}"},
+        {
+            "idx": 0,
+            "name": "0",
+            "path": network,
+            "type": f"sentence_transformers.models.{'BERT' if network else 'Transformer'}",
+        },
         {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
         {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"},
     ]
@@ -208,8 +261,12 @@ def of_sentence_transformers(folder, network=""):
         (folder / "config.json").write_text('{"__version__": "0.2.5"}')
     (folder / "modules.json").write_text(json.dumps(modules))
     (folder / "1_Pooling").mkdir()
-    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": false}')
-    (folder / network / "sentence_bert_config.json").write_text('{"max_seq_length": 24, "do_lower_case": true}')
+    (folder / "1_Pooling" / "config.json").write_text(
+        '{"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": false}'
+    )
+    (folder / network / "sentence_bert_config.json").write_text(
+        '{"max_seq_length": 24, "do_lower_case": true}'
+    )
 
 
 @pytest.mark.parametrize("network", ["", "0_BERT"])
@@ -219,17 +276,23 @@ def test_folders_of_sentence_transformers_are_read(tmp_path, make_bert, network)
     of_sentence_transformers(made.folder, network)
     lines = import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
     behind = "of sentence-transformers, behind the network"
-    assert f"not used: 1_Pooling: Pooling {behind}; a head here reads the mean too with --pooling mean" in lines
+    assert (
+        f"not used: 1_Pooling: Pooling {behind}; a head here reads the mean too with --pooling mean" in lines
+    )
     assert f"not used: 2_Normalize: Normalize {behind}" in lines
     assert any(line.startswith("not used: do_lower_case: ") for line in lines)
     found = fairseq_electra.from_pretrained(made.folder)
     assert found.longest == 24 and expected.longest == 96
-    before, after = (net.model.state_dict()["discriminator.layers.1.output.weight"] for net in (expected, found))
+    before, after = (
+        net.model.state_dict()["discriminator.layers.1.output.weight"] for net in (expected, found)
+    )
     assert torch.equal(before, after)
 
 
 @pytest.mark.parametrize("cased", [False, True])
-def test_text_that_sentence_transformers_lower_cases_and_the_tokenizer_does_not_is_warned_of(make_bert, cased, caplog):
+def test_text_that_sentence_transformers_lower_cases_and_the_tokenizer_does_not_is_warned_of(
+    make_bert, cased, caplog
+):
     made = make_bert(cased=cased)
     of_sentence_transformers(made.folder)
     fairseq_electra.from_pretrained(made.folder)
@@ -244,7 +307,10 @@ def test_text_that_sentence_transformers_lower_cases_and_the_tokenizer_does_not_
         ('[{"path": ""}]', "is no list of modules"),
         ("3", "is no list of modules"),
         ("[]", "lists nothing, where one Transformer is expected"),
-        ('[{"type": "sentence_transformers.models.WordEmbeddings", "path": "0"}]', "lists WordEmbeddings, where one Transformer"),
+        (
+            '[{"type": "sentence_transformers.models.WordEmbeddings", "path": "0"}]',
+            "lists WordEmbeddings, where one Transformer",
+        ),
         ('[{"type": "sentence_transformers.models.Transformer", "path": "absent"}]', "has no config.json"),
     ],
 )
@@ -263,7 +329,9 @@ def test_a_published_encoder_has_transformers_ids_and_states():
     pairs = [(row[-3], row[-2]) for row in lines]
     tokenizer = transformers.AutoTokenizer.from_pretrained(MINILM)
     rows = [net.encode(*pair) for pair in pairs]
-    assert [order[row].tolist() for row in rows] == tokenizer(*map(list, zip(*pairs, strict=True)))["input_ids"]
+    assert [order[row].tolist() for row in rows] == tokenizer(*map(list, zip(*pairs, strict=True)))[
+        "input_ids"
+    ]
     batch = torch.nn.utils.rnn.pad_sequence(rows[:12], batch_first=True, padding_value=PAD)
     inputs, padding, _ = inputs_of(batch, order)
     theirs = transformers.AutoModel.from_pretrained(MINILM).double().eval()
@@ -271,16 +339,23 @@ def test_a_published_encoder_has_transformers_ids_and_states():
         expected = theirs(**inputs, output_hidden_states=True).hidden_states
     found = net.double().extract_features(batch, return_all_hiddens=True)
     assert len(found) == len(expected) == 7
-    assert max((ours - them)[~padding].abs().max() for ours, them in zip(found, expected, strict=True)) < 1e-11
+    assert (
+        max((ours - them)[~padding].abs().max() for ours, them in zip(found, expected, strict=True)) < 1e-11
+    )
 
 
 def pooled(rows, states):
-    """The mean over each row's tokens of the states that a net gives, rows of like length together. Shape: (rows, C)."""
+    """The mean over each row's tokens of the states that a net gives, rows of like length together.
+
+    Shape: (rows, C).
+    """
     vectors: list[torch.Tensor] = [torch.empty(0)] * len(rows)
     by_length = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     for start in range(0, len(rows), 64):
         chosen = by_length[start : start + 64]
-        batch = torch.nn.utils.rnn.pad_sequence([rows[i] for i in chosen], batch_first=True, padding_value=PAD)
+        batch = torch.nn.utils.rnn.pad_sequence(
+            [rows[i] for i in chosen], batch_first=True, padding_value=PAD
+        )
         real = (batch != PAD).unsqueeze(-1)
         with torch.no_grad():
             means = (states(batch) * real).sum(1) / real.sum(1)
@@ -303,11 +378,16 @@ def test_mean_pooled_cosines_of_a_published_encoder_on_sts_b_are_transformers():
         """Of every pair, by our net and by theirs, from the same rows. Shape: (2, pairs)."""
         sides = [[net.encode(row[name]) for row in part] for name in ("sentence1", "sentence2")]
         nets = (net.extract_features, lambda batch: theirs(**inputs_of(batch, order)[0]).last_hidden_state)
-        return np.stack([torch.cosine_similarity(*(pooled(rows, states) for rows in sides)).numpy() for states in nets])
+        return np.stack(
+            [torch.cosine_similarity(*(pooled(rows, states) for rows in sides)).numpy() for states in nets]
+        )
 
     ours, expected = cosines(table)
     scores = [float(spearmanr(each, gold).statistic) for each in (ours, expected)]
-    print(f"{len(table)} cosines: largest difference {np.abs(ours - expected).max():.1e}; Spearman {scores[0]:.6f} and {scores[1]:.6f}")
+    print(
+        f"{len(table)} cosines: largest difference {np.abs(ours - expected).max():.1e}; Spearman"
+        f" {scores[0]:.6f} and {scores[1]:.6f}"
+    )
     assert len(table) == 1500 and np.abs(ours - expected).max() < 1e-6
     assert round(scores[0], 4) == 0.8672 and abs(scores[0] - scores[1]) < 1e-6
 
@@ -321,17 +401,65 @@ def test_a_published_encoder_is_imported_exported_fine_tuned_and_pre_trained_on(
     assert_exported_as_electra(checkpoint, tmp_path / "out", MINILM, read_folder(MINILM).order)
     tokenizer = load_wordpiece(checkpoint.parent)
     encode_to_binary(tokenizer, corpus_lines[:120], tmp_path / "data" / "train", checkpoint.parent)
-    start = ["--arch", "electra", "--finetune-from-model", checkpoint, "--disable-validation", "--no-save", "--lr", "3e-4"]
-    losses = train_here(tmp_path / "data", tmp_path / "save", *start, "--tokens-per-sample", "32", "--max-update", "20").losses
+    start = [
+        "--arch",
+        "electra",
+        "--finetune-from-model",
+        checkpoint,
+        "--disable-validation",
+        "--no-save",
+        "--lr",
+        "3e-4",
+    ]
+    losses = train_here(
+        tmp_path / "data", tmp_path / "save", *start, "--tokens-per-sample", "32", "--max-update", "20"
+    ).losses
     assert len(losses) == 20 and np.isfinite(losses).all() and sum(losses[-4:]) < 0.95 * sum(losses[:4])
     task = tmp_path / "task"
-    encode_to_binary(tokenizer, ["the name is good"] * 8 + ["a list of words"] * 8, task / "input0" / "train", checkpoint.parent)
+    encode_to_binary(
+        tokenizer,
+        ["the name is good"] * 8 + ["a list of words"] * 8,
+        task / "input0" / "train",
+        checkpoint.parent,
+    )
     (tmp_path / "labels").write_text("yes\n" * 8 + "no\n" * 8)
-    fairseq_process("preprocess", "--only-source", "--trainpref", tmp_path / "labels", "--destdir", task / "label")
+    fairseq_process(
+        "preprocess", "--only-source", "--trainpref", tmp_path / "labels", "--destdir", task / "label"
+    )
     done = fairseq_process(
-        *["train", task, "--task", "sentence_prediction", "--criterion", "sentence_prediction", "--arch", "electra_encoder", "--cpu"],
-        *["--finetune-from-model", checkpoint, "--num-classes", "2", "--init-token", "0", "--max-positions", "64", "--no-save"],
-        *["--optimizer", "electra_adam", "--lr", "1e-4", "--batch-size", "8", "--max-update", "3", "--disable-validation"],
+        *[
+            "train",
+            task,
+            "--task",
+            "sentence_prediction",
+            "--criterion",
+            "sentence_prediction",
+            "--arch",
+            "electra_encoder",
+            "--cpu",
+        ],
+        *[
+            "--finetune-from-model",
+            checkpoint,
+            "--num-classes",
+            "2",
+            "--init-token",
+            "0",
+            "--max-positions",
+            "64",
+            "--no-save",
+        ],
+        *[
+            "--optimizer",
+            "electra_adam",
+            "--lr",
+            "1e-4",
+            "--batch-size",
+            "8",
+            "--max-update",
+            "3",
+            "--disable-validation",
+        ],
         cwd=tmp_path,
     )
     assert "tensors kept" in done.stdout + done.stderr

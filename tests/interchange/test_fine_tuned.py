@@ -1,4 +1,7 @@
-"""Fine-tuned nets of transformers: imported with their heads, started from, or refused where a head computes something else."""
+"""Fine-tuned models of transformers: imported with their heads, started from, or refused.
+
+They are refused if their head computes something else.
+"""
 
 import json
 import logging
@@ -35,13 +38,26 @@ KINDS = {
 
 
 @pytest.mark.parametrize("class_name", KINDS)
-def test_a_fine_tuned_net_is_imported_with_its_head_and_used_from_the_checkpoint(tmp_path, make_theirs, class_name):
+def test_a_fine_tuned_net_is_imported_with_its_head_and_used_from_the_checkpoint(
+    tmp_path, make_theirs, class_name
+):
     kind, labels = KINDS[class_name]
     names = {"id2label": dict(enumerate(labels))} if len(labels) > 1 else {}
-    made = make_theirs("RoFormer" if "RoFormer" in class_name else "Electra", generator=None, class_name=class_name, **names)
+    made = make_theirs(
+        "RoFormer" if "RoFormer" in class_name else "Electra", generator=None, class_name=class_name, **names
+    )
     lines = import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
-    assert f"a net fine-tuned for {kind}" in lines[0] and f"head {HEAD}" in lines[0] and f"{HEAD} hidden states" in lines[-1]
-    assert sorted(path.name for path in (tmp_path / "in").iterdir()) == ["checkpoint.pt", "dict.txt", "task.json", "tokenizer.json"]
+    assert (
+        f"a net fine-tuned for {kind}" in lines[0]
+        and f"head {HEAD}" in lines[0]
+        and f"{HEAD} hidden states" in lines[-1]
+    )
+    assert sorted(path.name for path in (tmp_path / "in").iterdir()) == [
+        "checkpoint.pt",
+        "dict.txt",
+        "task.json",
+        "tokenizer.json",
+    ]
     loaded = load_checkpoint(tmp_path / "in" / "checkpoint.pt")
     assert loaded.kind == kind and loaded.labels == {HEAD: labels} and loaded.task.max_positions == 96
     rows = parity.rows_of_text(loaded.tokenizer, 64)
@@ -63,7 +79,9 @@ def test_a_fine_tuned_net_is_imported_with_its_head_and_used_from_the_checkpoint
 
 
 def test_the_labels_of_an_imported_net_are_those_of_its_predictions(tmp_path, make_theirs):
-    made = make_theirs(generator=None, class_name="ElectraForSequenceClassification", id2label=dict(enumerate(MNLI)))
+    made = make_theirs(
+        generator=None, class_name="ElectraForSequenceClassification", id2label=dict(enumerate(MNLI))
+    )
     import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
     lines = ["A name.\tIt is a name.", "Short.\tLong."]
     folder, checkpoint = from_pretrained(made.folder), from_pretrained(tmp_path / "in" / "checkpoint.pt")
@@ -72,8 +90,12 @@ def test_the_labels_of_an_imported_net_are_those_of_its_predictions(tmp_path, ma
     assert found == expected and list(found[0]["probabilities"]) == MNLI
 
 
-def test_a_new_task_starts_from_the_encoder_of_an_imported_net_and_gets_a_head_of_its_own(tmp_path, make_theirs, caplog):
-    made = make_theirs(generator=None, class_name="ElectraForSequenceClassification", id2label=dict(enumerate(MNLI)))
+def test_a_new_task_starts_from_the_encoder_of_an_imported_net_and_gets_a_head_of_its_own(
+    tmp_path, make_theirs, caplog
+):
+    made = make_theirs(
+        generator=None, class_name="ElectraForSequenceClassification", id2label=dict(enumerate(MNLI))
+    )
     import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
     start, dictionary = load_checkpoint(tmp_path / "in" / "checkpoint.pt"), load_dictionary(tmp_path / "in")
     options = {"finetune_from_model": str(tmp_path / "in" / "checkpoint.pt"), "save_dir": str(tmp_path)}
@@ -81,18 +103,36 @@ def test_a_new_task_starts_from_the_encoder_of_an_imported_net_and_gets_a_head_o
     for head, classes in (("sentence_classification_head", 2), ("sentence_classification_head", 3)):
         model = ElectraEncoder.build_model(cfg, type("Task", (), {"source_dictionary": dictionary}))
         model.register_classification_head(head, classes)
-        fresh = {name: tensor.clone() for name, tensor in model.classification_heads[head].state_dict().items()}
+        fresh = {
+            name: tensor.clone() for name, tensor in model.classification_heads[head].state_dict().items()
+        }
         with caplog.at_level(logging.INFO, logger="fairseq_electra"):
             model.load_state_dict(torch.load(tmp_path / "in" / "checkpoint.pt", weights_only=False)["model"])
         for name, tensor in start.model.state_dict().items():
-            assert name.startswith("classification_heads.") or torch.equal(model.state_dict()[name], tensor), name
-        assert all(torch.equal(model.classification_heads[head].state_dict()[name], tensor) for name, tensor in fresh.items())
-    assert f"4 dropped (classification_heads.{HEAD}), 2 initialised (classification_heads.sentence_classification_head)" in caplog.text
+            assert name.startswith("classification_heads.") or torch.equal(
+                model.state_dict()[name], tensor
+            ), name
+        assert all(
+            torch.equal(model.classification_heads[head].state_dict()[name], tensor)
+            for name, tensor in fresh.items()
+        )
+    assert (
+        f"4 dropped (classification_heads.{HEAD}), 2 initialised"
+        " (classification_heads.sentence_classification_head)" in caplog.text
+    )
 
 
-SENTENCE, CHOICE, TAGS = "ElectraForSequenceClassification", "ElectraForMultipleChoice", "ElectraForTokenClassification"
+SENTENCE, CHOICE, TAGS = (
+    "ElectraForSequenceClassification",
+    "ElectraForMultipleChoice",
+    "ElectraForTokenClassification",
+)
 REFUSED = [
-    (CHOICE, {"summary_type": "last"}, "has summary_type 'last', where the head for multiple choice here has 'first'"),
+    (
+        CHOICE,
+        {"summary_type": "last"},
+        "has summary_type 'last', where the head for multiple choice here has 'first'",
+    ),
     (CHOICE, {"summary_type": "mean"}, "has summary_type 'mean'"),
     (CHOICE, {"summary_activation": None}, "has summary_activation None"),
     (CHOICE, {"summary_activation": "tanh"}, "has summary_activation 'tanh'"),
@@ -101,18 +141,35 @@ REFUSED = [
     (SENTENCE, {"id2label": {"0": "yes", "1": "no", "2": "yes"}}, "has 'yes' for 2 classes in id2label"),
     (TAGS, {"id2label": {"0": "O", "1": "O", "2": "B-X"}}, "has 'O' for 2 classes in id2label"),
     (SENTENCE, {"id2label": {"0": "yes", "1": "no"}}, "must have the names 0 to 2 in id2label"),
-    (SENTENCE, {"id2label": ["x"]}, "must have an object with the names of the classes for id2label, has ['x']"),
-    (CHOICE, {"id2label": ["x"]}, "must have an object with the names of the classes for id2label, has ['x']"),
-    (SENTENCE, {"architectures": ["MyElectraForTopics"]}, "is of the class MyElectraForTopics, which may compute something else"),
+    (
+        SENTENCE,
+        {"id2label": ["x"]},
+        "must have an object with the names of the classes for id2label, has ['x']",
+    ),
+    (
+        CHOICE,
+        {"id2label": ["x"]},
+        "must have an object with the names of the classes for id2label, has ['x']",
+    ),
+    (
+        SENTENCE,
+        {"architectures": ["MyElectraForTopics"]},
+        "is of the class MyElectraForTopics, which may compute something else",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("class_name", "changes", "sentence"), REFUSED)
-def test_a_head_that_computes_another_function_is_refused_in_one_sentence(tmp_path, make_theirs, class_name, changes, sentence):
+def test_a_head_that_computes_another_function_is_refused_in_one_sentence(
+    tmp_path, make_theirs, class_name, changes, sentence
+):
     names = {} if class_name == CHOICE else {"id2label": dict(enumerate(MNLI))}
     made = make_theirs(generator=None, class_name=class_name, **names)
     edit(made.folder / "config.json", **changes)
-    for use in (lambda: from_pretrained(made.folder), lambda: import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")):
+    for use in (
+        lambda: from_pretrained(made.folder),
+        lambda: import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt"),
+    ):
         with pytest.raises(InputError) as caught:
             use()
         assert sentence in str(caught.value) and "\n" not in str(caught.value)
@@ -120,7 +177,9 @@ def test_a_head_that_computes_another_function_is_refused_in_one_sentence(tmp_pa
 
 
 def test_roformers_multiple_choice_reads_the_last_token_unless_told_otherwise_and_is_refused(make_theirs):
-    made = make_theirs("RoFormer", generator=None, class_name="RoFormerForMultipleChoice", summary_use_proj=True)
+    made = make_theirs(
+        "RoFormer", generator=None, class_name="RoFormerForMultipleChoice", summary_use_proj=True
+    )
     with pytest.raises(InputError, match="has summary_type 'last'"):
         read_folder(made.folder)
 
@@ -135,7 +194,9 @@ def test_one_score_is_a_number_and_no_class(make_theirs):
 
 def test_the_encoder_of_a_net_whose_head_is_refused_is_imported_as_the_refusal_says(tmp_path, make_theirs):
     made = make_theirs(generator=None, class_name=SENTENCE, problem_type="regression", num_labels=5)
-    with pytest.raises(InputError, match='to import the encoder alone, name ElectraModel under "architectures" there'):
+    with pytest.raises(
+        InputError, match='to import the encoder alone, name ElectraModel under "architectures" there'
+    ):
         import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
     edit(made.folder / "config.json", architectures=["ElectraModel"])
     lines = import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
@@ -144,17 +205,23 @@ def test_the_encoder_of_a_net_whose_head_is_refused_is_imported_as_the_refusal_s
 
 def test_a_fine_tuned_net_takes_no_generator(tmp_path, make_theirs):
     made = make_theirs(class_name=SENTENCE)
-    with pytest.raises(InputError, match=r"holds a net that was fine-tuned, which has no generator; leave .*generator out"):
+    with pytest.raises(
+        InputError, match=r"holds a net that was fine-tuned, which has no generator; leave .*generator out"
+    ):
         import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt", made.folder / "generator")
 
 
-def test_parity_notices_a_head_without_its_activation_and_nothing_is_written(tmp_path, make_theirs, monkeypatch):
+def test_parity_notices_a_head_without_its_activation_and_nothing_is_written(
+    tmp_path, make_theirs, monkeypatch
+):
     def forward(self, hidden, padding_mask):
         return self.prediction(self.dense(hidden[:, 0]))
 
     monkeypatch.setattr(SentenceHead, "forward", forward)
     made = make_theirs(generator=None, class_name=SENTENCE)
-    with pytest.raises(InputError, match=rf"the {HEAD}'s scores differ from transformers' by .* nothing was written"):
+    with pytest.raises(
+        InputError, match=rf"the {HEAD}'s scores differ from transformers' by .* nothing was written"
+    ):
         import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
     assert not (tmp_path / "in").exists()
 
@@ -167,5 +234,8 @@ def test_the_checkpoint_of_an_imported_net_is_exported_with_the_same_head(tmp_pa
     export_transformers(load_checkpoint(tmp_path / "in" / "checkpoint.pt"), tmp_path / "out")
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config["architectures"] == [SENTENCE] and list(config["id2label"].values()) == MNLI
-    before, after = (read_folder(folder).pretrained.model.classification_heads.state_dict() for folder in (made.folder, tmp_path / "out"))
+    before, after = (
+        read_folder(folder).pretrained.model.classification_heads.state_dict()
+        for folder in (made.folder, tmp_path / "out")
+    )
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)

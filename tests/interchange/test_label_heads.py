@@ -25,7 +25,11 @@ MULTI = {"problem_type": "multi_label_classification", "id2label": dict(enumerat
 
 def inputs_of(rows, order=None):
     padding, segments = rows == 1, segments_of(rows, 2).masked_fill(rows == 1, 0)
-    return {"input_ids": rows if order is None else order[rows], "token_type_ids": segments, "attention_mask": (~padding).long()}
+    return {
+        "input_ids": rows if order is None else order[rows],
+        "token_type_ids": segments,
+        "attention_mask": (~padding).long(),
+    }
 
 
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
@@ -37,16 +41,25 @@ def test_a_head_for_labels_is_exported_exactly_and_read_back(tmp_path, pretraine
     ours = dataclasses.replace(start, model=model, labels={SENTENCE_HEAD: LABELS}, task=task, cfg=run)
     export_transformers(ours, tmp_path / "out")
     theirs = in_double(transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out"))
-    assert theirs.config.problem_type == "multi_label_classification" and list(theirs.config.id2label.values()) == LABELS
+    assert (
+        theirs.config.problem_type == "multi_label_classification"
+        and list(theirs.config.id2label.values()) == LABELS
+    )
     assert "the sigmoid of its score" in (tmp_path / "out" / "README.md").read_text()
     rows = parity.rows_of_text(start.tokenizer, 64)
     with torch.no_grad():
         expected, _ = model.double()(rows, classification_head_name=SENTENCE_HEAD)
-        assert (theirs(**inputs_of(rows)).logits - expected).abs().max() < 1e-11 * expected.abs().max().clamp(min=1)
+        assert (theirs(**inputs_of(rows)).logits - expected).abs().max() < 1e-11 * expected.abs().max().clamp(
+            min=1
+        )
         back = read_folder(tmp_path / "out").pretrained
         found, _ = back.model.double()(rows, classification_head_name=SENTENCE_HEAD)
     assert (found - expected).abs().max() < 1e-11 * expected.abs().max().clamp(min=1)
-    assert back.kind == MULTI_LABEL and back.labels == {SENTENCE_HEAD: LABELS} and back.task.labels == tuple(LABELS)
+    assert (
+        back.kind == MULTI_LABEL
+        and back.labels == {SENTENCE_HEAD: LABELS}
+        and back.task.labels == tuple(LABELS)
+    )
 
 
 def test_scores_and_loss_are_those_of_transformers_with_labels(make_theirs):
@@ -62,7 +75,9 @@ def test_scores_and_loss_are_those_of_transformers_with_labels(make_theirs):
 
 
 @pytest.mark.parametrize("labels", [LABELS, ["toxic"]])
-def test_an_imported_net_of_labels_gives_their_probabilities_from_folder_and_checkpoint(tmp_path, make_theirs, labels):
+def test_an_imported_net_of_labels_gives_their_probabilities_from_folder_and_checkpoint(
+    tmp_path, make_theirs, labels
+):
     names = {**MULTI, "id2label": dict(enumerate(labels))}
     made = make_theirs(generator=None, class_name="ElectraForSequenceClassification", **names)
     lines = import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
@@ -79,6 +94,10 @@ def test_an_imported_net_of_labels_gives_their_probabilities_from_folder_and_che
 
 
 def test_a_net_of_labels_with_two_of_one_name_is_refused(make_theirs):
-    made = make_theirs(generator=None, class_name="ElectraForSequenceClassification", **{**MULTI, "id2label": {0: "a", 1: "b", 2: "a"}})
+    made = make_theirs(
+        generator=None,
+        class_name="ElectraForSequenceClassification",
+        **{**MULTI, "id2label": {0: "a", 1: "b", 2: "a"}},
+    )
     with pytest.raises(InputError, match="has 'a' for 2 classes in id2label"):
         read_folder(made.folder)

@@ -33,7 +33,10 @@ from tests.helpers.transformers_models import in_double, transformers
 
 HEAD, PAD = "head", 1
 SCALED = [norm for norm in NORMS if norm not in ("post", "pre")]
-REFUSAL = "cannot hold a net trained with --norm pre; use its checkpoint with fairseq_electra.from_pretrained, or train with another --norm"
+REFUSAL = (
+    "cannot hold a net trained with --norm pre; use its checkpoint with fairseq_electra.from_pretrained, or"
+    " train with another --norm"
+)
 
 
 def inputs_of(rows):
@@ -48,13 +51,20 @@ def theirs_in(folder, class_name):
 def of_theirs(model, rows):
     tokens, segments, padding = inputs_of(rows)
     with torch.no_grad():
-        return model(input_ids=tokens, token_type_ids=segments, attention_mask=(~padding).long(), output_hidden_states=True)
+        return model(
+            input_ids=tokens,
+            token_type_ids=segments,
+            attention_mask=(~padding).long(),
+            output_hidden_states=True,
+        )
 
 
 def states_of(model, rows, of_generator=False):
     states: list[torch.Tensor] = []
     with torch.no_grad():
-        (model.extract_generator_features if of_generator else model.extract_features)(*inputs_of(rows), states)
+        (model.extract_generator_features if of_generator else model.extract_features)(
+            *inputs_of(rows), states
+        )
     return states
 
 
@@ -75,15 +85,22 @@ def assert_close(left, right, rows, bound=1e-11):
     ],
 )
 @pytest.mark.parametrize("norm", SCALED)
-def test_a_scaled_net_and_its_generator_are_exported_and_read_back_as_the_same_functions(tmp_path, pretrained, changes, norm):
+def test_a_scaled_net_and_its_generator_are_exported_and_read_back_as_the_same_functions(
+    tmp_path, pretrained, changes, norm
+):
     ours = pretrained(norm=norm, **changes)
     lines = export_transformers(ours, tmp_path / "out")
-    assert f"the residual scale of --norm {norm} is folded into the weights" in lines[-2] and "largest difference" in lines[-1]
+    assert (
+        f"the residual scale of --norm {norm} is folded into the weights" in lines[-2]
+        and "largest difference" in lines[-1]
+    )
     assert not any("residual_scale" in line for line in lines)
     rows = parity.rows_of_text(ours.tokenizer, 64)
     learned = changes["positions"] == "learned"
     disc = theirs_in(tmp_path / "out", "ElectraForPreTraining" if learned else "RoFormerModel")
-    gen = theirs_in(tmp_path / "out" / "generator", "ElectraForMaskedLM" if learned else "RoFormerForMaskedLM")
+    gen = theirs_in(
+        tmp_path / "out" / "generator", "ElectraForMaskedLM" if learned else "RoFormerForMaskedLM"
+    )
     mine = parity.in_double(ours.model)
     assert_close(states_of(mine, rows), of_theirs(disc, rows).hidden_states, rows)
     assert_close(states_of(mine, rows, True), of_theirs(gen, rows).hidden_states, rows)
@@ -104,14 +121,20 @@ def test_a_scaled_net_and_its_generator_are_exported_and_read_back_as_the_same_f
 def test_rounding_the_folded_weights_changes_each_by_half_a_unit_in_the_last_place_at_most(pretrained):
     model = pretrained(norm="deepnorm", num_hidden_layers=3, generator_layers=0.7).model
     before, after = model.state_dict(), parity.in_double(model).state_dict()
-    ends = [name for name in before if ".layers." in name and name.split("layers.")[1][2:] in LAST_OF_SUBLAYER]
+    ends = [
+        name for name in before if ".layers." in name and name.split("layers.")[1][2:] in LAST_OF_SUBLAYER
+    ]
     assert len(ends) == 4 * (3 + 2)
     for name, tensor in after.items():
         error = (tensor - before[name]).abs()
-        assert (error <= before[name].abs() * 2.0**-24 * (1 + 1e-6)).all() and error.any() == (name in ends), name
+        assert (error <= before[name].abs() * 2.0**-24 * (1 + 1e-6)).all() and error.any() == (
+            name in ends
+        ), name
 
 
-@pytest.mark.parametrize("changes", [{"norm": "post", "positions": "learned"}, {"norm": "deepnorm", "positions": "rotary"}])
+@pytest.mark.parametrize(
+    "changes", [{"norm": "post", "positions": "learned"}, {"norm": "deepnorm", "positions": "rotary"}]
+)
 def test_a_right_net_with_large_layer_norm_gains_is_exported(tmp_path, pretrained, changes):
     """With such gains rounding errors of float32 grow beyond any bound that a wrong net must not pass."""
     ours = pretrained(num_hidden_layers=12, **changes)
@@ -122,7 +145,10 @@ def test_a_right_net_with_large_layer_norm_gains_is_exported(tmp_path, pretraine
     line = export_transformers(ours, tmp_path / "out")[-1]
     shares = [float(word) for word in re.findall(r"\d\.\de-\d+", line)]
     assert "in float64" in line and len(shares) >= 3 and max(shares) < 1e-9
-    assert max(state.abs().max() for state in states_of(ours.model, parity.rows_of_text(ours.tokenizer, 64))) > 10
+    assert (
+        max(state.abs().max() for state in states_of(ours.model, parity.rows_of_text(ours.tokenizer, 64)))
+        > 10
+    )
 
 
 def test_only_the_ends_of_sublayers_are_divided_each_by_its_networks_scale(tmp_path, pretrained):
@@ -138,7 +164,9 @@ def test_only_the_ends_of_sublayers_are_divided_each_by_its_networks_scale(tmp_p
     divided = 0
     for name, tensor in back.items():
         scale = 1.0
-        if ".layers." in name and name.endswith(("attention.out.weight", "attention.out.bias", ".output.weight", ".output.bias")):
+        if ".layers." in name and name.endswith(
+            ("attention.out.weight", "attention.out.bias", ".output.weight", ".output.bias")
+        ):
             scale, divided = 8**0.25 if name.startswith("discriminator") else 4**0.25, divided + 1
         expected = before[name] if scale == 1 else (before[name].double() / scale).float()
         assert torch.equal(tensor, expected), name
@@ -148,12 +176,21 @@ def test_only_the_ends_of_sublayers_are_divided_each_by_its_networks_scale(tmp_p
 def test_an_exported_scaled_net_loses_no_number_and_its_card_says_what_it_was(tmp_path, pretrained):
     ours = pretrained(norm="deepnorm", positions="learned")
     export_transformers(ours, tmp_path / "out")
-    tensors = [t for place in (".", "generator") for t in load_file(tmp_path / "out" / place / "model.safetensors").values()]
+    tensors = [
+        t
+        for place in (".", "generator")
+        for t in load_file(tmp_path / "out" / place / "model.safetensors").values()
+    ]
     table = ours.model.embeddings.tokens.weight.numel() + sum(
         p.numel() for name, p in ours.model.embeddings.named_parameters() if name != "tokens.weight"
     )
-    assert sum(t.numel() for t in tensors) == sum(p.numel() for p in ours.model.parameters()) + table  # of either network
-    assert "Trained with scaled residual connections (`--norm deepnorm`)" in (tmp_path / "out" / "README.md").read_text()
+    assert (
+        sum(t.numel() for t in tensors) == sum(p.numel() for p in ours.model.parameters()) + table
+    )  # of either network
+    assert (
+        "Trained with scaled residual connections (`--norm deepnorm`)"
+        in (tmp_path / "out" / "README.md").read_text()
+    )
     export_transformers(pretrained(norm="post", positions="learned"), tmp_path / "post")
     assert "scaled residual" not in (tmp_path / "post" / "README.md").read_text()
 
@@ -165,20 +202,32 @@ def test_a_net_with_an_unknown_trait_is_refused_and_nothing_is_written(tmp_path,
     ours.model.sizes = dataclasses.make_dataclass("Gated", fields, bases=(EncoderSizes,), frozen=True)(
         **dataclasses.asdict(ours.model.sizes), gate="swish"
     )
-    with pytest.raises(InputError, match="--gate swish: the export to transformers would be wrong, as it was written for 'none'"):
+    with pytest.raises(
+        InputError,
+        match="--gate swish: the export to transformers would be wrong, as it was written for 'none'",
+    ):
         export_transformers(ours, tmp_path / "out" / "folder")
     assert not (tmp_path / "out").exists()
 
 
-def test_parity_notices_a_scale_that_is_not_folded_and_leaves_nothing_behind(tmp_path, pretrained, monkeypatch):
+def test_parity_notices_a_scale_that_is_not_folded_and_leaves_nothing_behind(
+    tmp_path, pretrained, monkeypatch
+):
     monkeypatch.setattr(exporting, "as_post_norm", lambda tensors, prefix, sizes: tensors)
-    with pytest.raises(InputError, match=r"discriminator's hidden states differ from transformers' by .* nothing was written"):
+    with pytest.raises(
+        InputError, match=r"discriminator's hidden states differ from transformers' by .* nothing was written"
+    ):
         export_transformers(pretrained(norm="deepnorm", positions="learned"), tmp_path / "out" / "folder")
     assert not list((tmp_path / "out").iterdir())
 
 
 HEADS = {
-    "sentence": (SentenceHead(NET["hidden_size"], 3, 0.1), PREDICTION, ["a", "b", "c"], "ForSequenceClassification"),
+    "sentence": (
+        SentenceHead(NET["hidden_size"], 3, 0.1),
+        PREDICTION,
+        ["a", "b", "c"],
+        "ForSequenceClassification",
+    ),
     "choice": (SentenceHead(NET["hidden_size"], 1, 0.1), RANKING, ["LABEL_0"], "ForMultipleChoice"),
     "token": (TokenHead(NET["hidden_size"], 3, 0.1), TAGGING, ["O", "B-X", "I-X"], "ForTokenClassification"),
     "answer": (IndependentAnswerHead(NET["hidden_size"]), ANSWERING, [], "ForQuestionAnswering"),
@@ -188,11 +237,15 @@ HEADS = {
 def tuned(start, kind, norm, positions):
     """An encoder with a head, all parameters random, as one that was fine-tuned for the kind of task."""
     head, task, labels, _ = HEADS[kind]
-    cfg = OmegaConf.create({**NET, "num_hidden_layers": 3, "model_size": "tiny", "norm": norm, "positions": positions})
+    cfg = OmegaConf.create(
+        {**NET, "num_hidden_layers": 3, "model_size": "tiny", "norm": norm, "positions": positions}
+    )
     model = EncoderWithHeads(**encoder_arguments(cfg, len(start.symbols)))
     model.register_head(HEAD, head)
     randomize_parameters(model, std=0.2)
-    return dataclasses.replace(start, model=model.eval(), labels={HEAD: labels}, task=TaskInfo("x", task, 1, tuple(labels), (), 64))
+    return dataclasses.replace(
+        start, model=model.eval(), labels={HEAD: labels}, task=TaskInfo("x", task, 1, tuple(labels), (), 64)
+    )
 
 
 def scores_of(model, name, kind, rows):
@@ -205,7 +258,9 @@ def scores_of(model, name, kind, rows):
 @pytest.mark.parametrize("norm", SCALED)
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
 @pytest.mark.parametrize("kind", HEADS)
-def test_a_fine_tuned_scaled_net_is_exported_with_its_head_and_read_back(tmp_path, pretrained, kind, positions, norm):
+def test_a_fine_tuned_scaled_net_is_exported_with_its_head_and_read_back(
+    tmp_path, pretrained, kind, positions, norm
+):
     ours = tuned(pretrained(), kind, norm, positions)
     export_transformers(ours, tmp_path / "out")
     family = "Electra" if positions == "learned" else "RoFormer"
@@ -243,12 +298,24 @@ SENTENCES = ["The name of a class is looked up in the namespace.", "Short.", ("A
 @pytest.mark.parametrize("norm", ["deepnorm", "pre"])
 def test_a_trained_net_of_either_kind_is_used_by_all_that_reads_checkpoints(tmp_path, data_bin, capsys, norm):
     save = tmp_path / "save"
-    options = [*TINY_NET, "--norm", norm, "--store-ema", "--ema-decay", "0.5", "--disable-validation", "--num-workers", 0]
+    options = [
+        *TINY_NET,
+        "--norm",
+        norm,
+        "--store-ema",
+        "--ema-decay",
+        "0.5",
+        "--disable-validation",
+        "--num-workers",
+        0,
+    ]
     train_here(data_bin, save, *options, "--lr", "1e-2", "--max-update", 6, "--save-interval-updates", 3)
     last = save / "checkpoint_last.pt"
     hub = fairseq_electra.from_pretrained(save).double()
     assert hub.sizes.norm == norm
-    for text, features, replaced in zip(SENTENCES, hub.extract_features(SENTENCES), hub.detect_replaced(SENTENCES), strict=True):
+    for text, features, replaced in zip(
+        SENTENCES, hub.extract_features(SENTENCES), hub.detect_replaced(SENTENCES), strict=True
+    ):
         row = hub.encode(*([text] if isinstance(text, str) else text))[None]
         with torch.no_grad():
             hidden = hub.model.extract_features(row, segments_of(row, 2), None)
@@ -268,8 +335,14 @@ def test_a_trained_net_of_either_kind_is_used_by_all_that_reads_checkpoints(tmp_
         state["model"]["discriminator.residual_scale"] *= 1.2
         torch.save(state, tmp_path / "other.pt")
         assert run("average", middle, last, tmp_path / "other.pt", "--output", tmp_path / "no.pt") == 1
-        assert "differ in discriminator.residual_scale; average only checkpoints of one --norm" in capsys.readouterr().err
-        with pytest.raises(InputError, match=r"residual_scale is 1\.697, this model's 1\.414: it was trained with another --norm; give"):
+        assert (
+            "differ in discriminator.residual_scale; average only checkpoints of one --norm"
+            in capsys.readouterr().err
+        )
+        with pytest.raises(
+            InputError,
+            match=r"residual_scale is 1\.697, this model's 1\.414: it was trained with another --norm; give",
+        ):
             load_checkpoint(tmp_path / "other.pt", save)
     status = run("export", "--to", "transformers", mean, tmp_path / "out", "--vocab", save)
     if norm == "pre":

@@ -1,4 +1,4 @@
-"""How long the rows of the training were goes along with the net, and text is cut to that length wherever it is used."""
+"""The length of the training's rows is kept with the model, and text is cut to it wherever it is used."""
 
 import dataclasses
 import json
@@ -33,7 +33,9 @@ def test_text_is_cut_alike_by_the_checkpoint_its_export_and_transformers(tmp_pat
     said = export_transformers(ours, tmp_path / "out")
     assert any(f"texts are cut to {LONGEST} tokens" in line for line in said)
     assert json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())["model_max_length"] == LONGEST
-    assert json.loads((tmp_path / "out" / "config.json").read_text())["max_position_embeddings"] == POSITIONS  # as many as the tensor has
+    assert (
+        json.loads((tmp_path / "out" / "config.json").read_text())["max_position_embeddings"] == POSITIONS
+    )  # as many as the tensor has
     answers = []
     for net in (ElectraHubInterface(ours), from_pretrained(tmp_path / "out")):
         predictor = predictor_of(one_text_a_line(net), SENTENCE_HEAD, "text")
@@ -42,7 +44,11 @@ def test_text_is_cut_alike_by_the_checkpoint_its_export_and_transformers(tmp_pat
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
     model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
     with torch.no_grad():
-        answers.append(torch.cat([model(**tokenizer(line, truncation=True, return_tensors="pt")).logits for line in lines]))
+        answers.append(
+            torch.cat(
+                [model(**tokenizer(line, truncation=True, return_tensors="pt")).logits for line in lines]
+            )
+        )
     assert (answers[0] - answers[1]).abs().max() < 1e-4 and (answers[0] - answers[2]).abs().max() < 1e-4
 
 
@@ -56,7 +62,9 @@ def one_text_a_line(net):
 def test_rotary_rows_longer_than_transformers_table_get_a_longer_table(tmp_path, tuned):
     ours = tuned(positions="rotary", max_positions=100)
     differences = re.findall(r"\d\.\de[-+]\d+", export_transformers(ours, tmp_path / "out")[-1])
-    assert len(differences) == 2 and all(float(share) < 1e-9 for share in differences)  # hidden states and scores
+    assert len(differences) == 2 and all(
+        float(share) < 1e-9 for share in differences
+    )  # hidden states and scores
     back = read_folder(tmp_path / "out").pretrained
     assert back.longest == 100 == back.model.sizes.max_position_embeddings
     assert tuned(max_positions=100).longest == POSITIONS  # of learned ones there are no more
@@ -65,7 +73,12 @@ def test_rotary_rows_longer_than_transformers_table_get_a_longer_table(tmp_path,
 def test_the_shorter_of_the_prepared_rows_and_those_of_the_training_counts(tuned):
     ours = tuned(max_positions=60)
     for options, expected in (({"max_positions": 40}, 40), ({"max_positions": 512}, 60), ({}, 60)):
-        assert dataclasses.replace(ours, cfg=OmegaConf.create({"task": {"_name": PREDICTION, **options}})).longest == expected
+        assert (
+            dataclasses.replace(
+                ours, cfg=OmegaConf.create({"task": {"_name": PREDICTION, **options}})
+            ).longest
+            == expected
+        )
 
 
 def test_the_length_goes_from_pre_training_to_transformers_and_back_into_a_checkpoint(tmp_path, pretrained):
@@ -75,7 +88,9 @@ def test_the_length_goes_from_pre_training_to_transformers_and_back_into_a_check
     export_transformers(ours, tmp_path / "out")
     assert read_folder(tmp_path / "out").pretrained.longest == LONGEST
     for place in (".", "generator"):
-        assert transformers.AutoTokenizer.from_pretrained(tmp_path / "out" / place).model_max_length == LONGEST
+        assert (
+            transformers.AutoTokenizer.from_pretrained(tmp_path / "out" / place).model_max_length == LONGEST
+        )
     import_transformers(tmp_path / "out", tmp_path / "in" / "checkpoint.pt")
     assert load_checkpoint(tmp_path / "in" / "checkpoint.pt").longest == LONGEST
 
@@ -86,12 +101,24 @@ def test_windows_and_answers_are_made_alike_after_export(tmp_path, tuned, kind):
     ours.cfg = OmegaConf.create({"task": {"_name": kind, "max_answer_length": 3}})
     export_transformers(ours, tmp_path / "out")
     import_transformers(tmp_path / "out", tmp_path / "in" / "checkpoint.pt")
-    lines = [LONG, SHORT] if kind == TAGGING else [f"Which operations does it support?\t{LONG}", f"Which?\t{SHORT}"]
+    lines = (
+        [LONG, SHORT]
+        if kind == TAGGING
+        else [f"Which operations does it support?\t{LONG}", f"Which?\t{SHORT}"]
+    )
     found = []
-    for net in (ElectraHubInterface(ours), from_pretrained(tmp_path / "out"), from_pretrained(tmp_path / "in" / "checkpoint.pt")):
+    for net in (
+        ElectraHubInterface(ours),
+        from_pretrained(tmp_path / "out"),
+        from_pretrained(tmp_path / "in" / "checkpoint.pt"),
+    ):
         predictor = predictor_of(net, next(iter(net.labels)), "text")
         found.append(list(predictor(lines)))
-        assert (net.task.stride, predictor.max_positions, predictor.number_cut) == (5, LONGEST, kind == ANSWERING)
+        assert (net.task.stride, predictor.max_positions, predictor.number_cut) == (
+            5,
+            LONGEST,
+            kind == ANSWERING,
+        )
         if kind == ANSWERING:
             assert net.task.max_question == 4 and net.options["max_answer_length"] == 3
     for each in found[1:]:
@@ -99,7 +126,9 @@ def test_windows_and_answers_are_made_alike_after_export(tmp_path, tuned, kind):
             assert [answer["answer"] for answer in each] == [answer["answer"] for answer in found[0]]
         else:
             assert [tags["tags"] for tags in each] == [tags["tags"] for tags in found[0]]
-            assert torch.allclose(torch.tensor(each[0]["logits"]), torch.tensor(found[0][0]["logits"]), atol=1e-4)
+            assert torch.allclose(
+                torch.tensor(each[0]["logits"]), torch.tensor(found[0][0]["logits"]), atol=1e-4
+            )
 
 
 def test_the_longest_answer_is_exported_where_the_prepared_folder_is_gone(tmp_path, tuned):
@@ -111,16 +140,30 @@ def test_the_longest_answer_is_exported_where_the_prepared_folder_is_gone(tmp_pa
 @pytest.mark.parametrize(
     ("kind", "lines", "sentence"),
     [
-        (PREDICTION, [SHORT, LONG, LONG], f"2 of 3 lines were cut to {LONGEST} tokens, the longest row of the training"),
-        (RANKING, [f"{SHORT}\tyes\tno", f"{LONG}\tyes\tno"], f"1 of 2 lines were cut to {LONGEST} tokens, the longest row of the training"),
+        (
+            PREDICTION,
+            [SHORT, LONG, LONG],
+            f"2 of 3 lines were cut to {LONGEST} tokens, the longest row of the training",
+        ),
+        (
+            RANKING,
+            [f"{SHORT}\tyes\tno", f"{LONG}\tyes\tno"],
+            f"1 of 2 lines were cut to {LONGEST} tokens, the longest row of the training",
+        ),
         (TAGGING, [LONG, "a" * 90], f"1 of 2 lines have a word that was cut to {LONGEST - 2} pieces"),
-        (ANSWERING, [f"Which operations does it support?\t{LONG}"], "1 of 1 lines have a question that was cut to 4 pieces"),
+        (
+            ANSWERING,
+            [f"Which operations does it support?\t{LONG}"],
+            "1 of 1 lines have a question that was cut to 4 pieces",
+        ),
         (PREDICTION, [SHORT], ""),
     ],
 )
 def test_predict_says_how_many_lines_it_cut(tmp_path, tuned, monkeypatch, kind, lines, sentence):
     export_transformers(tuned(kind), tmp_path / "out")
-    status, output, said = electra_here("predict", tmp_path / "out", text="".join(f"{line}\n" for line in lines))
+    status, output, said = electra_here(
+        "predict", tmp_path / "out", text="".join(f"{line}\n" for line in lines)
+    )
     assert status == 0 and len(output.splitlines()) == len(lines)
     assert said.strip() == sentence
 
@@ -134,20 +177,31 @@ def test_with_given_words_sentences_are_counted_and_not_their_lines(tmp_path, tu
 
 
 @pytest.mark.parametrize("lines", [1, 2])
-def test_questions_in_json_lines_that_are_named_like_squads_file_are_told_how_to_be_read(tmp_path, tuned, lines):
+def test_questions_in_json_lines_that_are_named_like_squads_file_are_told_how_to_be_read(
+    tmp_path, tuned, lines
+):
     export_transformers(tuned(ANSWERING), tmp_path / "out")
     path = tmp_path / "q.json"
     path.write_text((json.dumps({"question": "Which?", "context": SHORT}) + "\n") * lines)
     status, output, said = electra_here("predict", tmp_path / "out", "--input", path)
     assert status == 1 and not output
-    assert f"{path} holds JSON lines and is named like a file of SQuAD's form; name it .jsonl, or give --text question context" in said
-    status, output, said = electra_here("predict", tmp_path / "out", "--input", path, "--text", "question", "context")
+    assert (
+        f"{path} holds JSON lines and is named like a file of SQuAD's form; name it .jsonl, or give --text"
+        " question context" in said
+    )
+    status, output, said = electra_here(
+        "predict", tmp_path / "out", "--input", path, "--text", "question", "context"
+    )
     assert status == 0 and len(output.splitlines()) == lines, said
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [('{"data": [{}]}\n', "no 'paragraphs'"), ('{"data": [\n1 2', "q.json, line 2: not JSON"), ("", "line 1: not JSON")],
+    [
+        ('{"data": [{}]}\n', "no 'paragraphs'"),
+        ('{"data": [\n1 2', "q.json, line 2: not JSON"),
+        ("", "line 1: not JSON"),
+    ],
 )
 def test_a_damaged_file_of_squads_form_is_not_called_json_lines(tmp_path, tuned, text, sentence):
     export_transformers(tuned(ANSWERING), tmp_path / "out")
@@ -169,7 +223,13 @@ def test_the_hub_warns_once_of_rows_longer_than_those_of_the_training(tuned, cap
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"), [({}, 96), ({"model_max_length": None}, 96), ({"model_max_length": 10**30}, 96), ({"model_max_length": 50}, 50)]
+    ("said", "expected"),
+    [
+        ({}, 96),
+        ({"model_max_length": None}, 96),
+        ({"model_max_length": 10**30}, 96),
+        ({"model_max_length": 50}, 50),
+    ],
 )
 def test_a_folder_says_how_long_its_rows_are(tmp_path, said, expected):
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(said))

@@ -29,7 +29,9 @@ def write_shards(folder, tensors, kind="safetensors"):
 
 
 def same(found, expected):
-    assert found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
+    assert found.keys() == expected.keys() and all(
+        torch.equal(found[name], expected[name]) for name in expected
+    )
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "bin"])
@@ -106,7 +108,10 @@ def index_that_leads_elsewhere(folder):
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (part_absent, "lacks model-00002-of-00003.safetensors, which model.safetensors.index.json lists; copy it there"),
+        (
+            part_absent,
+            "lacks model-00002-of-00003.safetensors, which model.safetensors.index.json lists; copy it there",
+        ),
         (part_cut_short, "damaged or cut short"),
         (part_of_another_net, "lacks the tensor electra.encoder.weight"),
         (index_no_json, "is no JSON"),

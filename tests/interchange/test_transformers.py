@@ -52,7 +52,12 @@ def same(left, right):
         {"positions": "learned"},
         {"positions": "learned", "tie_embeddings": "tokens", "generator_hidden_size": 0.5},
         {"positions": "learned", "tie_embeddings": "none", "embedding_size": 32, "generator_layers": 0.5},
-        {"positions": "learned", "untie_lm_head": True, "generator_num_attention_heads": 4, "generator_intermediate_size": 20},
+        {
+            "positions": "learned",
+            "untie_lm_head": True,
+            "generator_num_attention_heads": 4,
+            "generator_intermediate_size": 20,
+        },
         {"positions": "rotary"},
         {"positions": "rotary", "tie_embeddings": "none", "untie_lm_head": True},
     ],
@@ -66,8 +71,12 @@ def test_ours_to_transformers_and_back_is_equal_to_the_bit(tmp_path, pretrained,
     back = read_folder(tmp_path / "out")
     before, after = ours.model.state_dict(), back.pretrained.model.state_dict()
     if changes["positions"] == "rotary":
-        assert sum("no class for p(replaced)" in line for line in lines) == len(back.pretrained.initialised) == 4
-        before, after = ({n: t for n, t in s.items() if not n.startswith("discriminator_head.")} for s in (before, after))
+        assert (
+            sum("no class for p(replaced)" in line for line in lines) == len(back.pretrained.initialised) == 4
+        )
+        before, after = (
+            {n: t for n, t in s.items() if not n.startswith("discriminator_head.")} for s in (before, after)
+        )
     same(before, after)
     assert symbols_of(back.pretrained.tokenizer) == ours.symbols
     assert back.order.tolist() == list(range(len(ours.symbols)))
@@ -76,7 +85,9 @@ def test_ours_to_transformers_and_back_is_equal_to_the_bit(tmp_path, pretrained,
 def test_a_generator_alone_is_exported_into_its_subfolder(tmp_path, pretrained):
     ours = pretrained(generator_only=True, positions="learned")
     lines = export_transformers(ours, tmp_path / "out")
-    assert "largest difference" in lines[-1] and sorted(path.name for path in (tmp_path / "out").iterdir()) == ["README.md", "generator"]
+    assert "largest difference" in lines[-1] and sorted(
+        path.name for path in (tmp_path / "out").iterdir()
+    ) == ["README.md", "generator"]
     assert 'AutoTokenizer.from_pretrained("FOLDER/generator")' in (tmp_path / "out" / "README.md").read_text()
     back = read_network(tmp_path / "out" / "generator")
     for name, tensor in ours.model.generator.state_dict().items():
@@ -94,26 +105,34 @@ def test_theirs_to_fairseq_and_back_is_equal_to_the_bit(tmp_path, make_theirs, f
     order = read_folder(made.folder).order
     export_transformers(loaded, tmp_path / "out")
     for place in (".", "generator"):
-        before, after = (load_file(folder / place / "model.safetensors") for folder in (made.folder, tmp_path / "out"))
+        before, after = (
+            load_file(folder / place / "model.safetensors") for folder in (made.folder, tmp_path / "out")
+        )
         assert len(after) >= 20
         for name, tensor in after.items():
             if name not in before:  # transformers writes a tensor that serves twice under one of its names
-                other = {"cls.predictions.bias": "cls.predictions.decoder.bias", "cls.predictions.decoder.bias": "cls.predictions.bias"}[
-                    name
-                ]
+                other = {
+                    "cls.predictions.bias": "cls.predictions.decoder.bias",
+                    "cls.predictions.decoder.bias": "cls.predictions.bias",
+                }[name]
                 assert torch.equal(tensor, before[other][order]), name
                 continue
             if name == "cls.predictions.bias" and not tie:
                 continue  # not read by transformers: cls.predictions.decoder.bias is
             of_vocabulary = tensor.shape[0] == len(order) and tensor.dim() <= 2
             assert torch.equal(tensor, before[name][order] if of_vocabulary else before[name]), name
-        assert {name for name in before if name not in after} <= {"cls.predictions.decoder.bias", "cls.predictions.decoder.weight"}
+        assert {name for name in before if name not in after} <= {
+            "cls.predictions.decoder.bias",
+            "cls.predictions.decoder.weight",
+        }
 
 
 def test_every_tensor_of_our_networks_has_a_name_there(pretrained):
     model = pretrained(positions="learned", untie_lm_head=True, tie_embeddings="none").model
     written = 0
-    for network in exporting.networks_of(pretrained(positions="learned", untie_lm_head=True, tie_embeddings="none")):
+    for network in exporting.networks_of(
+        pretrained(positions="learned", untie_lm_head=True, tie_embeddings="none")
+    ):
         written += sum(tensor.numel() for tensor in network.tensors.values())
     assert written == sum(tensor.numel() for tensor in model.parameters())
 
@@ -145,7 +164,9 @@ def test_words_that_were_added_to_their_tokenizer_stay_whole(tmp_path, make_thei
         assert [order[i] for i in ours] == theirs(text, add_special_tokens=False)["input_ids"]
 
 
-def test_our_tokenizer_gives_the_same_ids_in_transformers_on_ten_thousand_lines(tmp_path, pretrained, corpus_lines):
+def test_our_tokenizer_gives_the_same_ids_in_transformers_on_ten_thousand_lines(
+    tmp_path, pretrained, corpus_lines
+):
     ours = pretrained()
     export_transformers(ours, tmp_path / "out")
     lines = [line for line in corpus_lines if line]
@@ -155,7 +176,9 @@ def test_our_tokenizer_gives_the_same_ids_in_transformers_on_ten_thousand_lines(
         with lzma.open(WIKIPEDIA.with_name("wiki.test.txt.xz"), "rt", encoding="utf-8") as stream:
             lines += [line.rstrip("\n") for line in stream if line.strip()]
         with lzma.open(WIKIPEDIA.with_name("wiki.train0.txt.xz"), "rt", encoding="utf-8") as stream:
-            lines += [line.rstrip("\n") for line, _ in zip(stream, range(12_000), strict=False) if line.strip()]
+            lines += [
+                line.rstrip("\n") for line, _ in zip(stream, range(12_000), strict=False) if line.strip()
+            ]
         lines = lines[:10_000]
     lines += STRANGE
     for place in (".", "generator"):
@@ -166,17 +189,43 @@ def test_our_tokenizer_gives_the_same_ids_in_transformers_on_ten_thousand_lines(
     pair = theirs("a line", "and another")
     assert pair["input_ids"][0] == 0 and pair["input_ids"].count(2) == 2
     assert sum(pair["token_type_ids"]) == len(theirs("and another")["input_ids"]) - 1
-    assert theirs("a <mask>", split_special_tokens=False)["input_ids"][-2] == theirs.mask_token_id == len(ours.symbols) - 1
+    assert (
+        theirs("a <mask>", split_special_tokens=False)["input_ids"][-2]
+        == theirs.mask_token_id
+        == len(ours.symbols) - 1
+    )
     if not WIKIPEDIA.is_file():
         pytest.skip(f"the lines of Wikipedia were not compared: no {WIKIPEDIA.name}")
 
 
 FULL_SIZE = {
-    "small": ({"embedding_size": 128, "hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 12, "num_attention_heads": 4},)
-    * 2,
+    "small": (
+        (
+            {
+                "embedding_size": 128,
+                "hidden_size": 256,
+                "intermediate_size": 1024,
+                "num_hidden_layers": 12,
+                "num_attention_heads": 4,
+            },
+        )
+        * 2
+    ),
     "base": (
-        {"embedding_size": 768, "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12},
-        {"embedding_size": 768, "hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 12, "num_attention_heads": 4},
+        {
+            "embedding_size": 768,
+            "hidden_size": 768,
+            "intermediate_size": 3072,
+            "num_hidden_layers": 12,
+            "num_attention_heads": 12,
+        },
+        {
+            "embedding_size": 768,
+            "hidden_size": 256,
+            "intermediate_size": 1024,
+            "num_hidden_layers": 12,
+            "num_attention_heads": 4,
+        },
     ),
 }
 
@@ -184,9 +233,15 @@ FULL_SIZE = {
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("size", "options"),
-    [("small", {}), ("small", {"tie": False, "tokenizer": "vocab.txt"}), ("base", {"cased": True, "safe": False})],
+    [
+        ("small", {}),
+        ("small", {"tie": False, "tokenizer": "vocab.txt"}),
+        ("base", {"cased": True, "safe": False}),
+    ],
 )
-def test_a_full_size_net_is_imported_goes_on_and_is_fine_tuned(tmp_path, make_theirs, corpus_lines, size, options):
+def test_a_full_size_net_is_imported_goes_on_and_is_fine_tuned(
+    tmp_path, make_theirs, corpus_lines, size, options
+):
     sizes, generator = FULL_SIZE[size]
     made = make_theirs(sizes=sizes, generator=generator, **options)
     checkpoint = tmp_path / "in" / "checkpoint.pt"
@@ -194,8 +249,19 @@ def test_a_full_size_net_is_imported_goes_on_and_is_fine_tuned(tmp_path, make_th
     assert "largest difference" in done.stdout and "initialised" not in done.stdout
     tokenizer = load_wordpiece(checkpoint.parent)
     encode_to_binary(tokenizer, corpus_lines[:120], tmp_path / "data" / "train", checkpoint.parent)
-    start = ["--arch", "electra", "--finetune-from-model", checkpoint, "--disable-validation", "--no-save", "--lr", "3e-4"]
-    losses = train_here(tmp_path / "data", tmp_path / "save", *start, "--tokens-per-sample", "32", "--max-update", "20").losses
+    start = [
+        "--arch",
+        "electra",
+        "--finetune-from-model",
+        checkpoint,
+        "--disable-validation",
+        "--no-save",
+        "--lr",
+        "3e-4",
+    ]
+    losses = train_here(
+        tmp_path / "data", tmp_path / "save", *start, "--tokens-per-sample", "32", "--max-update", "20"
+    ).losses
     assert len(losses) == 20 and sum(losses[-4:]) < 0.95 * sum(losses[:4])
     fine_tune(tmp_path, tokenizer, checkpoint)
 
@@ -204,7 +270,12 @@ def fine_tune(tmp_path, tokenizer, checkpoint):
     from tests.helpers.commands import fairseq
 
     data = tmp_path / "task"
-    encode_to_binary(tokenizer, ["the name is good"] * 8 + ["a list of words"] * 8, data / "input0" / "train", checkpoint.parent)
+    encode_to_binary(
+        tokenizer,
+        ["the name is good"] * 8 + ["a list of words"] * 8,
+        data / "input0" / "train",
+        checkpoint.parent,
+    )
     (data / "label").mkdir()
     (data / "labels").write_text("yes\n" * 8 + "no\n" * 8)
     fairseq("preprocess", "--only-source", "--trainpref", data / "labels", "--destdir", data / "label")
@@ -222,8 +293,28 @@ def fine_tune(tmp_path, tokenizer, checkpoint):
             "--arch",
             "electra_encoder",
         ],
-        *["--finetune-from-model", checkpoint, "--num-classes", "2", "--init-token", "0", "--max-positions", "64", "--cpu"],
-        *["--optimizer", "electra_adam", "--lr", "1e-4", "--batch-size", "8", "--max-update", "3", "--disable-validation"],
+        *[
+            "--finetune-from-model",
+            checkpoint,
+            "--num-classes",
+            "2",
+            "--init-token",
+            "0",
+            "--max-positions",
+            "64",
+            "--cpu",
+        ],
+        *[
+            "--optimizer",
+            "electra_adam",
+            "--lr",
+            "1e-4",
+            "--batch-size",
+            "8",
+            "--max-update",
+            "3",
+            "--disable-validation",
+        ],
         cwd=tmp_path,
     )
     assert "tensors kept" in done.stdout + done.stderr
@@ -271,7 +362,9 @@ def swap_layer_norms(monkeypatch):
 
 
 @pytest.mark.parametrize("fault", [swap_query_and_key, swap_layer_norms])
-def test_parity_notices_a_wrong_name_and_leaves_nothing_behind(tmp_path, pretrained, make_theirs, monkeypatch, fault):
+def test_parity_notices_a_wrong_name_and_leaves_nothing_behind(
+    tmp_path, pretrained, make_theirs, monkeypatch, fault
+):
     ours, made = pretrained(positions="learned"), make_theirs()
     fault(monkeypatch)
     with pytest.raises(InputError, match=r"differ from transformers' by .* nothing was written"):
@@ -284,7 +377,12 @@ def test_parity_notices_a_wrong_name_and_leaves_nothing_behind(tmp_path, pretrai
 def test_parity_looks_at_padding_pairs_and_all_of_the_vocabulary(pretrained):
     rows = parity.rows_of_text(pretrained().tokenizer, 512)
     ends = (rows == 2).sum(1)
-    assert (rows == 1).any() and (ends == 1).any() and (ends == 2).any() and len(set((rows != 1).sum(1).tolist())) >= 6
+    assert (
+        (rows == 1).any()
+        and (ends == 1).any()
+        and (ends == 2).any()
+        and len(set((rows != 1).sum(1).tolist())) >= 6
+    )
     assert parity.rows_of_text(pretrained().tokenizer, 16).shape[1] == 16
 
 
@@ -340,11 +438,16 @@ def not_finite(folder):
 
 def query_of_another_shape(folder):
     name = "electra.encoder.layer.0.attention.self.query.weight"
-    save_file({**load_file(folder / "model.safetensors"), name: torch.ones(5, 7)}, folder / "model.safetensors")
+    save_file(
+        {**load_file(folder / "model.safetensors"), name: torch.ones(5, 7)}, folder / "model.safetensors"
+    )
 
 
 def unknown_tensor(folder):
-    save_file({**load_file(folder / "model.safetensors"), "electra.encoder.relative": torch.ones(2)}, folder / "model.safetensors")
+    save_file(
+        {**load_file(folder / "model.safetensors"), "electra.encoder.relative": torch.ones(2)},
+        folder / "model.safetensors",
+    )
 
 
 def vocabulary_of_another_size(folder):
@@ -424,7 +527,9 @@ def test_bad_folders_end_in_one_sentence(tmp_path, make_theirs, monkeypatch, spo
     assert not (tmp_path / "in").exists() and not (tmp_path / "executed").exists()
 
 
-def test_nothing_is_overwritten_and_that_is_looked_at_before_anything_is_read(tmp_path, make_theirs, pretrained, monkeypatch):
+def test_nothing_is_overwritten_and_that_is_looked_at_before_anything_is_read(
+    tmp_path, make_theirs, pretrained, monkeypatch
+):
     made = make_theirs()
     monkeypatch.setattr(importing, "read_folder", lambda *_, **__: pytest.fail("read"))
     (tmp_path / "in").mkdir()
@@ -436,11 +541,17 @@ def test_nothing_is_overwritten_and_that_is_looked_at_before_anything_is_read(tm
         import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
     with pytest.raises(InputError, match="exists and is not empty"):
         export_transformers(pretrained(), tmp_path / "in")
-    assert (tmp_path / "in" / "dict.txt").read_text() == "mine" and len(list((tmp_path / "in").iterdir())) == 1
+    assert (tmp_path / "in" / "dict.txt").read_text() == "mine" and len(
+        list((tmp_path / "in").iterdir())
+    ) == 1
 
 
 def test_the_commands_say_what_is_missing_in_one_sentence(tmp_path):
     done = electra("import", tmp_path, tmp_path / "c.pt", check=False)
-    assert done.returncode == 1 and len(done.stderr.strip().splitlines()[-1:]) == 1 and "has no config.json" in done.stderr
+    assert (
+        done.returncode == 1
+        and len(done.stderr.strip().splitlines()[-1:]) == 1
+        and "has no config.json" in done.stderr
+    )
     done = electra("export", "--to", "transformers", tmp_path / "absent.pt", tmp_path / "out", check=False)
     assert done.returncode == 1 and "no such checkpoint" in done.stderr and not (tmp_path / "out").exists()

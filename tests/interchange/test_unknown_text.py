@@ -21,13 +21,23 @@ EVERYTHING = f"100.00% of the ids are <unk>, with 100.00% of the characters behi
 @pytest.fixture
 def serve(monkeypatch):
     """Give the commands a net, whatever they ask for."""
-    return lambda net: monkeypatch.setattr(fairseq_electra, "from_pretrained", lambda *_, **__: ElectraHubInterface(net))
+    return lambda net: monkeypatch.setattr(
+        fairseq_electra, "from_pretrained", lambda *_, **__: ElectraHubInterface(net)
+    )
 
 
-@pytest.mark.parametrize(("kind", "more"), [(PREDICTION, []), (TAGGING, []), (TAGGING, ["--words"]), (ANSWERING, [])])
+@pytest.mark.parametrize(
+    ("kind", "more"), [(PREDICTION, []), (TAGGING, []), (TAGGING, ["--words"]), (ANSWERING, [])]
+)
 def test_predict_warns_where_its_answers_rest_on_unknown_words(tuned, serve, monkeypatch, kind, more):
     serve(tuned(kind))
-    text = f"{KOREAN}\t{KOREAN}\n" if kind == ANSWERING else "\n".join([*KOREAN.split(), ""]) if more else f"{KOREAN}\n"
+    text = (
+        f"{KOREAN}\t{KOREAN}\n"
+        if kind == ANSWERING
+        else "\n".join([*KOREAN.split(), ""])
+        if more
+        else f"{KOREAN}\n"
+    )
     status, _, said = electra_here("predict", ".", *more, text=text)
     assert status == 0 and said.splitlines()[0] == f"WARNING: standard input: {EVERYTHING}"
     assert said.count("<unk>") == 1
@@ -49,9 +59,14 @@ def test_cells_in_quotes_are_warned_of_and_quoted_reads_them(tuned, serve, tmp_p
     for given in (["--text", "text", "--input"], ["--gold"]):
         said = electra_here("predict", ".", *given, table)
         assert said[0] == 0 and f"warning: {table}: 2 of the first " in said[2] and "give --quoted" in said[2]
-        quoted, plain = electra_here("predict", ".", "--quoted", *given, table), electra_here("predict", ".", *given, bare)
+        quoted, plain = (
+            electra_here("predict", ".", "--quoted", *given, table),
+            electra_here("predict", ".", *given, bare),
+        )
         assert quoted[:2] == plain[:2] and "quotes" not in quoted[2] + plain[2]
-    assert "--quoted is for the cells of a TSV" in electra_here("predict", ".", "--quoted", "--input", table)[2]
+    assert (
+        "--quoted is for the cells of a TSV" in electra_here("predict", ".", "--quoted", "--input", table)[2]
+    )
 
 
 @pytest.mark.parametrize(("name", "text"), [("detect", KOREAN), ("fill", f"{KOREAN} <mask>")])
@@ -66,7 +81,10 @@ def test_a_small_share_is_said_in_the_end_and_a_large_one_before_the_first_answe
     text = UnknownText("text", unknown)
     assert list(text.over("ab", Progress())) == ["a", "b"] and not capsys.readouterr().err
     text.say()
-    assert capsys.readouterr().err == "text: 0.10% of the ids are <unk>, with 0.10% of the characters behind them\n"
+    assert (
+        capsys.readouterr().err
+        == "text: 0.10% of the ids are <unk>, with 0.10% of the characters behind them\n"
+    )
     unknown.unknown_ids = 20
     answers = text.over("ab", Progress())
     next(answers)

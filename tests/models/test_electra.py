@@ -119,7 +119,9 @@ def test_sizes_that_cannot_be(changes, message):
         named_sizes("tiny", **changes)
 
 
-def test_bf16_gives_nearly_the_same_losses_and_where_it_would_crawl_the_same(make_task, make_model, monkeypatch):
+def test_bf16_gives_nearly_the_same_losses_and_where_it_would_crawl_the_same(
+    make_task, make_model, monkeypatch
+):
     from fairseq_electra import precision
     from tests.helpers.components import criterion_for
 
@@ -168,7 +170,9 @@ def test_under_autocast_the_residual_stream_has_the_type_of_the_products(make_ta
     sample = task.load_dataset("valid").collater([0, 1])["net_input"]
     states: list[torch.Tensor] = []
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        model.discriminator(model.embeddings(sample["src_tokens"], sample["segment_ids"]), sample["padding_mask"], states)
+        model.discriminator(
+            model.embeddings(sample["src_tokens"], sample["segment_ids"]), sample["padding_mask"], states
+        )
     assert {state.dtype for state in states} == {torch.bfloat16}
 
 

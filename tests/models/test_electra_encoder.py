@@ -61,11 +61,16 @@ def tune(data, save_dir, *more, check=True):
     return fairseq("train", *arguments(data, save_dir, *more), check=check)
 
 
-def test_sizes_and_weights_come_from_the_checkpoint_and_the_result_stands_alone(tmp_path, task_bin, checkpoint):
+def test_sizes_and_weights_come_from_the_checkpoint_and_the_result_stands_alone(
+    tmp_path, task_bin, checkpoint
+):
     source = shutil.copy(checkpoint, tmp_path / "source.pt")
     done = tune(task_bin, tmp_path / "save", "--finetune-from-model", source)
     output = done.stdout + done.stderr
-    assert "tensors kept" in output and "initialised (classification_heads.sentence_classification_head)" in output
+    assert (
+        "tensors kept" in output
+        and "initialised (classification_heads.sentence_classification_head)" in output
+    )
     assert "generator_head" in output
     tuned = weights(tmp_path / "save")
     assert tuned["embeddings.tokens.weight"].shape == (1000, 16)
@@ -74,7 +79,9 @@ def test_sizes_and_weights_come_from_the_checkpoint_and_the_result_stands_alone(
     assert (config["hidden_size"], config["num_hidden_layers"], config["positions"]) == (32, 2, "rotary")
     (tmp_path / "source.pt").unlink()
     moved = shutil.move(tmp_path / "save", tmp_path / "elsewhere")
-    options = "--task sentence_prediction --criterion sentence_prediction --num-classes 2 --batch-size 8 --cpu"
+    options = (
+        "--task sentence_prediction --criterion sentence_prediction --num-classes 2 --batch-size 8 --cpu"
+    )
     options += " --valid-subset valid"
     done = fairseq("validate", task_bin, "--path", f"{moved}/checkpoint_last.pt", *options.split())
     assert "valid on 'valid' subset | loss" in done.stdout
@@ -88,7 +95,9 @@ def test_the_encoder_is_the_pretrained_discriminator(tmp_path, task_bin, checkpo
             assert torch.equal(tensor, source[key.replace("encoder.", "discriminator.", 1)]), key
 
 
-def test_validation_says_where_the_net_has_one_answer_to_everything(tmp_path, task_bin, checkpoint, monkeypatch):
+def test_validation_says_where_the_net_has_one_answer_to_everything(
+    tmp_path, task_bin, checkpoint, monkeypatch
+):
     plain = ElectraEncoder.register_head
 
     def register_head(self, name, head):
@@ -97,12 +106,19 @@ def test_validation_says_where_the_net_has_one_answer_to_everything(tmp_path, ta
         plain(self, name, head)
 
     monkeypatch.setattr(ElectraEncoder, "register_head", register_head)
-    given = arguments(task_bin, tmp_path / "save", "--user-dir", USER_DIR, "--finetune-from-model", checkpoint)
+    given = arguments(
+        task_bin, tmp_path / "save", "--user-dir", USER_DIR, "--finetune-from-model", checkpoint
+    )
     log = run_here([*given, "--max-update", "1", "--lr", "0.0"], tmp_path / "save")
-    assert "the net answers '1' for all 48 examples of this validation set: it has learnt nothing yet" in log.text
+    assert (
+        "the net answers '1' for all 48 examples of this validation set: it has learnt nothing yet"
+        in log.text
+    )
 
 
-def test_a_net_that_was_fine_tuned_before_keeps_its_head_if_that_reads_the_same(tmp_path, task_bin, checkpoint):
+def test_a_net_that_was_fine_tuned_before_keeps_its_head_if_that_reads_the_same(
+    tmp_path, task_bin, checkpoint
+):
     def given(save, source, *more):
         options = [
             "--user-dir",
@@ -119,8 +135,9 @@ def test_a_net_that_was_fine_tuned_before_keeps_its_head_if_that_reads_the_same(
     first = run_here(given("first", checkpoint, "--pooling", "mean"), tmp_path / "first")
     assert "trained before" not in first.text
     tuned, name = tmp_path / "first" / "checkpoint_last.pt", "sentence_classification_head"
-    assert f"the checkpoint's head {name} was trained with --pooling mean, this run has first: give --pooling mean" in refusal_here(
-        given("second", tuned)
+    assert (
+        f"the checkpoint's head {name} was trained with --pooling mean, this run has first: give --pooling"
+        " mean" in refusal_here(given("second", tuned))
     )
     log = run_here(given("second", tuned, "--pooling", "mean", "--lr", "0.0"), tmp_path / "second")
     assert f"the head {name} is the checkpoint's, trained before" in log.text
@@ -130,8 +147,12 @@ def test_a_net_that_was_fine_tuned_before_keeps_its_head_if_that_reads_the_same(
     assert "initialised (classification_heads.new)" in log.text and "trained before" not in log.text
 
 
-@pytest.mark.parametrize(("norm", "network", "wrong"), [("deepnorm", "generator", "post"), ("pre", "discriminator", "deepnorm")])
-def test_the_norm_comes_from_the_checkpoint_and_another_is_refused(tmp_path, data_bin, task_bin, norm, network, wrong):
+@pytest.mark.parametrize(
+    ("norm", "network", "wrong"), [("deepnorm", "generator", "post"), ("pre", "discriminator", "deepnorm")]
+)
+def test_the_norm_comes_from_the_checkpoint_and_another_is_refused(
+    tmp_path, data_bin, task_bin, norm, network, wrong
+):
     options = [
         *TINY_NET,
         "--norm",
@@ -157,7 +178,9 @@ def test_the_norm_comes_from_the_checkpoint_and_another_is_refused(tmp_path, dat
     assert state["cfg"]["model"]["norm"] == norm
     source = weights(tmp_path / "source")
     encoder = {key: tensor for key, tensor in state["model"].items() if key.startswith("encoder.")}
-    assert encoder.keys() == {key.replace(network, "encoder", 1) for key in source if key.startswith(f"{network}.")}
+    assert encoder.keys() == {
+        key.replace(network, "encoder", 1) for key in source if key.startswith(f"{network}.")
+    }
     for key, tensor in encoder.items():
         assert torch.equal(tensor, source[key.replace("encoder", network, 1)]), key
     tensor = {
@@ -205,9 +228,12 @@ def test_refusals(tmp_path, task_bin, more, message):
 
 def test_a_folder_of_pretraining_is_not_fine_tuned_in(task_bin, checkpoint):
     before = checkpoint.read_bytes()
-    said = refusal_here(arguments(task_bin, checkpoint.parent, "--user-dir", USER_DIR, "--finetune-from-model", checkpoint))
+    said = refusal_here(
+        arguments(task_bin, checkpoint.parent, "--user-dir", USER_DIR, "--finetune-from-model", checkpoint)
+    )
     assert (
-        f"{checkpoint} is of a run with --task electra_pretraining, and this one has sentence_prediction: give another --save-dir" in said
+        f"{checkpoint} is of a run with --task electra_pretraining, and this one has sentence_prediction:"
+        " give another --save-dir" in said
     )
     assert "reset" not in said and checkpoint.read_bytes() == before
 
@@ -239,7 +265,9 @@ def test_a_checkpoint_without_electra_is_refused(tmp_path, task_bin, checkpoint)
 
 def test_refusal_helper_notices_when_nothing_is_refused(tmp_path, data_bin):
     with pytest.raises(AssertionError, match="nothing was refused"):
-        refusal(data_bin, tmp_path / "save", *TINY_NET, "--max-update", "1", "--disable-validation", "--no-save")
+        refusal(
+            data_bin, tmp_path / "save", *TINY_NET, "--max-update", "1", "--disable-validation", "--no-save"
+        )
 
 
 @pytest.mark.parametrize("pooling", ["first", "mean"])
@@ -277,9 +305,16 @@ def test_under_autocast_heads_compute_in_float32(make_task, monkeypatch, head):
 
 @pytest.mark.long
 def test_a_resumed_run_does_not_need_what_it_started_from(tmp_path, task_bin, checkpoint):
-    """Nor does it mind NumPy's numbers among its best scores; and bf16 products fit heads behind a projection."""
+    """Check this with NumPy's numbers among the best scores, and bf16 for heads behind a projection."""
     source = shutil.copy(checkpoint, tmp_path / "source.pt")
-    scored = ["--report-acc-and-f1", "--best-checkpoint-metric", "acc_and_f1", "--maximize-best-checkpoint-metric", "--autocast", "bf16"]
+    scored = [
+        "--report-acc-and-f1",
+        "--best-checkpoint-metric",
+        "acc_and_f1",
+        "--maximize-best-checkpoint-metric",
+        "--autocast",
+        "bf16",
+    ]
     tune(task_bin, tmp_path / "save", "--finetune-from-model", source, "--max-update", "2", *scored)
     (tmp_path / "source.pt").unlink()
     done = tune(task_bin, tmp_path / "save", "--finetune-from-model", source, "--max-update", "3", *scored)

@@ -28,8 +28,12 @@ def packed(make_task, paragraphs):
 
 
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
-@pytest.mark.parametrize(("width", "short"), [(64, 256), (64, 16), (512, 256)], ids=["mask", "buckets", "buckets of 512"])
-def test_losses_and_gradients_are_those_of_the_documents_alone(packed, make_model, monkeypatch, positions, width, short):
+@pytest.mark.parametrize(
+    ("width", "short"), [(64, 256), (64, 16), (512, 256)], ids=["mask", "buckets", "buckets of 512"]
+)
+def test_losses_and_gradients_are_those_of_the_documents_alone(
+    packed, make_model, monkeypatch, positions, width, short
+):
     monkeypatch.setattr(attention, "SHORT_ROW_ON_CPU", short)
     task, dataset = packed(width)
     model = make_model(task, positions=positions, max_position_embeddings=512).double()
@@ -47,8 +51,12 @@ def test_losses_and_gradients_are_those_of_the_documents_alone(packed, make_mode
     for document, (row, columns) in enumerate(places):
         length = columns.stop - columns.start
         assert torch.equal(together.corrupted_tokens[row, columns], alone.corrupted_tokens[document, :length])
-        assert torch.allclose(together.disc_logits[row, columns], alone.disc_logits[document, :length], atol=1e-9)
-    apart, masked_apart, _ = criterion(model, {**sample, "net_input": net_input, "target": net_input["target"]})
+        assert torch.allclose(
+            together.disc_logits[row, columns], alone.disc_logits[document, :length], atol=1e-9
+        )
+    apart, masked_apart, _ = criterion(
+        model, {**sample, "net_input": net_input, "target": net_input["target"]}
+    )
     assert masked_apart == masked and apart.item() == pytest.approx(loss.item(), rel=1e-9)
     apart.backward()
     for name, parameter in model.named_parameters():
@@ -63,9 +71,19 @@ def test_the_kernel_for_gpus_is_told_where_documents_lie(packed, make_model, mon
     expected = model(**net_input)
 
     def varlen_attn(query, key, value, bounds, key_bounds, longest, longest_key):
-        assert bounds.dtype == torch.int32 and torch.equal(bounds, key_bounds) and longest == longest_key == 64
-        assert bounds[0] == 0 and bounds[-1] == len(query) and int(bounds.diff().min()) >= 0 and int(bounds.diff().max()) <= longest
-        parts = [tuple(x[a:b].transpose(0, 1) for x in (query, key, value)) for a, b in itertools.pairwise(bounds.tolist())]
+        assert (
+            bounds.dtype == torch.int32 and torch.equal(bounds, key_bounds) and longest == longest_key == 64
+        )
+        assert (
+            bounds[0] == 0
+            and bounds[-1] == len(query)
+            and int(bounds.diff().min()) >= 0
+            and int(bounds.diff().max()) <= longest
+        )
+        parts = [
+            tuple(x[a:b].transpose(0, 1) for x in (query, key, value))
+            for a, b in itertools.pairwise(bounds.tolist())
+        ]
         return torch.cat([F.scaled_dot_product_attention(*part).transpose(0, 1) for part in parts])
 
     monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", varlen_attn)
@@ -111,8 +129,13 @@ def test_buckets_hold_every_token_once():
 def test_operations_are_counted_within_documents(packed):
     _, dataset = packed(64)
     sample = dataset.collater([0, 1, 2])
-    inside = [dataset.packing.documents[dataset.packing.bounds[row] : dataset.packing.bounds[row + 1]] for row in range(3)]
-    assert sample["npairs"] == sum(int((dataset.rows.lengths[documents].astype(int) ** 2).sum()) for documents in inside)
+    inside = [
+        dataset.packing.documents[dataset.packing.bounds[row] : dataset.packing.bounds[row + 1]]
+        for row in range(3)
+    ]
+    assert sample["npairs"] == sum(
+        int((dataset.rows.lengths[documents].astype(int) ** 2).sum()) for documents in inside
+    )
 
 
 @pytest.mark.parametrize(
@@ -139,7 +162,9 @@ def test_operations_are_counted_within_documents(packed):
         ({"tokens_per_sample": 512, "autocast": "bf16"}, True, 0.0, 9, None),
     ],
 )
-def test_what_packed_rows_cannot_do_is_refused(make_task, monkeypatch, options, compiled, dropout, capability, message):
+def test_what_packed_rows_cannot_do_is_refused(
+    make_task, monkeypatch, options, compiled, dropout, capability, message
+):
     """``capability``: the first number of a GPU's, or None for a CPU."""
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (capability, 0))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")

@@ -13,7 +13,9 @@ def options(*arguments, arch="electra_small"):
     return cfg.model.positions, cfg.model.norm, cfg.optimizer.bias_correction, cfg.optimizer.adam_betas
 
 
-@pytest.mark.parametrize(("size", "norm"), [("tiny", "post"), ("small", "scaled"), ("base", "scaled"), ("large", "scaled")])
+@pytest.mark.parametrize(
+    ("size", "norm"), [("tiny", "post"), ("small", "scaled"), ("base", "scaled"), ("large", "scaled")]
+)
 def test_an_arch_by_itself_is_safe(size, norm):
     assert options(arch=f"electra_{size}") == ("rotary", norm, "on", "(0.9, 0.98)")
 
@@ -65,7 +67,9 @@ def test_an_old_checkpoint_is_resumed_by_its_old_line_bit_by_bit(data_bin, tmp_p
     assert_same_weights(weights(tmp_path / "whole"), weights(tmp_path / "old"))
 
 
-def test_a_branch_keeps_the_betas_of_its_trunk_and_a_net_from_given_weights_has_the_safe_ones(data_bin, tmp_path):
+def test_a_branch_keeps_the_betas_of_its_trunk_and_a_net_from_given_weights_has_the_safe_ones(
+    data_bin, tmp_path
+):
     train_here(data_bin, tmp_path / "trunk", *TINY_NET, "--adam-betas", "(0.9, 0.999)", "--max-update", 1)
     last = str(tmp_path / "trunk" / "checkpoint_last.pt")
     assert options("--continue-once", last, arch="electra_tiny")[3] == "(0.9, 0.999)"

@@ -24,7 +24,10 @@ def plain_steps(values, gradients, steps, correct, lr=0.1, b1=0.9, b2=0.999, eps
 @pytest.mark.parametrize("given", ["on", "off", True, False, None])  # YAML reads on and off as true and false
 def test_steps_are_the_originals_or_those_of_adams_paper(given):
     params = parameters()
-    expected = [plain_steps(p.detach().double().numpy(), lambda x: 2 * x, 7, given not in ("off", False)) for p in params]
+    expected = [
+        plain_steps(p.detach().double().numpy(), lambda x: 2 * x, 7, given not in ("off", False))
+        for p in params
+    ]
     optimizer = optimizer_for(params, bias_correction=given)
     for _ in range(7):
         optimizer.zero_grad()
@@ -83,7 +86,9 @@ def test_one_flat_tensor_is_refused():
 def encoder_with_head(layers=3):
     torch.manual_seed(1)
     net = torch.nn.Module()
-    net.embeddings = torch.nn.ModuleDict({"tokens": torch.nn.Embedding(5, 4), "layer_norm": torch.nn.LayerNorm(4)})
+    net.embeddings = torch.nn.ModuleDict(
+        {"tokens": torch.nn.Embedding(5, 4), "layer_norm": torch.nn.LayerNorm(4)}
+    )
     net.encoder = torch.nn.ModuleDict({"projection": torch.nn.Linear(4, 4)})
     net.encoder["layers"] = torch.nn.ModuleList(torch.nn.Linear(4, 4) for _ in range(layers))
     net.classification_heads = torch.nn.ModuleDict({"x": torch.nn.Linear(4, 2)})
@@ -127,7 +132,9 @@ def test_layers_learn_as_fast_as_the_paper_says_or_as_the_originals_code_does(on
         parameter,
     ) in net.named_parameters():  # all gradients are alike, so steps differ by the rates alone
         step = (before[name] - parameter).detach()
-        assert torch.allclose(step, torch.full_like(step, rates[id(parameter)] * 0.1 / 0.001**0.5), rtol=1e-4), name
+        assert torch.allclose(
+            step, torch.full_like(step, rates[id(parameter)] * 0.1 / 0.001**0.5), rtol=1e-4
+        ), name
 
 
 def test_a_schedule_and_a_resumed_run_keep_every_layers_share():
@@ -142,7 +149,9 @@ def test_a_schedule_and_a_resumed_run_keep_every_layers_share():
     one.step()
     two.load_state_dict(copy.deepcopy(one.state_dict()), {"lr": 0.04})
     assert two.get_lr() == pytest.approx(0.04)
-    assert [group["lr"] / two.get_lr() for group in two.param_groups] == [group["lr"] / one.get_lr() for group in one.param_groups]
+    assert [group["lr"] / two.get_lr() for group in two.param_groups] == [
+        group["lr"] / one.get_lr() for group in one.param_groups
+    ]
     assert {group["weight_decay"] for group in two.param_groups} == {0.0, 0.01}
 
 
@@ -159,10 +168,14 @@ def test_layer_decay_for_a_net_without_marked_layers_is_refused():
 
 
 @pytest.mark.parametrize(("before", "now"), [(1, 0.5), (0.5, 1), (0.5, 2), (2, 1)])
-def test_another_generator_lr_that_makes_other_groups_is_refused_in_a_sentence(make_task, make_model, before, now):
+def test_another_generator_lr_that_makes_other_groups_is_refused_in_a_sentence(
+    make_task, make_model, before, now
+):
     net = make_model(make_task())
     state = optimizer_for(net.parameters(), generator_lr=before).state_dict()
-    with pytest.raises(InputError, match=rf"--generator-lr {now}, --layer-decay 1 makes .* or give --reset-optimizer"):
+    with pytest.raises(
+        InputError, match=rf"--generator-lr {now}, --layer-decay 1 makes .* or give --reset-optimizer"
+    ):
         optimizer_for(net.parameters(), generator_lr=now).load_state_dict(state)
 
 
@@ -177,15 +190,26 @@ def test_another_generator_lr_of_the_same_groups_is_taken_over(make_task, make_m
 def test_layer_decay_that_begins_or_ends_within_a_run_is_refused_in_a_sentence(before, now):
     net = encoder_with_head()
     state = optimizer_for(net.parameters(), layer_decay=before).state_dict()
-    with pytest.raises(InputError, match=rf"--layer-decay {now} makes .* go on with the values that the run began with"):
+    with pytest.raises(
+        InputError, match=rf"--layer-decay {now} makes .* go on with the values that the run began with"
+    ):
         optimizer_for(net.parameters(), layer_decay=now).load_state_dict(state)
 
 
 @pytest.mark.parametrize("tie", ["all", "tokens", "none"])
-def test_the_generator_has_a_rate_of_its_own_and_embeddings_that_are_shared_do_not(make_task, make_model, tie):
+def test_the_generator_has_a_rate_of_its_own_and_embeddings_that_are_shared_do_not(
+    make_task, make_model, tie
+):
     net = make_model(make_task(), tie_embeddings=tie)
-    own = {name.split(".")[1] for name, _ in net.named_parameters() if name.startswith("generator_embeddings.")}
-    assert own == {"all": set(), "tokens": {"segments", "layer_norm"}, "none": {"tokens", "segments", "layer_norm"}}[tie]
+    own = {
+        name.split(".")[1] for name, _ in net.named_parameters() if name.startswith("generator_embeddings.")
+    }
+    assert (
+        own
+        == {"all": set(), "tokens": {"segments", "layer_norm"}, "none": {"tokens", "segments", "layer_norm"}}[
+            tie
+        ]
+    )
     optimizer = optimizer_for(net.parameters(), generator_lr=0.5)
     optimizer.set_lr(0.2)
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}

@@ -57,7 +57,14 @@ def test_the_networks_norms_are_told_apart_and_embeddings_belong_to_neither(make
         p.grad = torch.randn(p.shape, generator=generator)
 
     def norm(*names):
-        return torch.cat([p.grad.flatten() for name, p in model.named_parameters() if name.split(".")[0] in names]).norm().item() / 8
+        return (
+            torch.cat(
+                [p.grad.flatten() for name, p in model.named_parameters() if name.split(".")[0] in names]
+            )
+            .norm()
+            .item()
+            / 8
+        )
 
     optimizer.multiply_grads(1 / 8)
     optimizer.clip_grad_norm(0.5)
@@ -131,5 +138,7 @@ def test_marks_stay_where_a_model_goes(make_task, make_model):
     model = make_model(make_task())
     mark_networks(model)
     marks = {name: getattr(p, "network", None) for name, p in model.double().named_parameters()}
-    assert marks["generator_head.bias"] == "gen_gnorm" and marks["discriminator_head.dense.bias"] == "disc_gnorm"
+    assert (
+        marks["generator_head.bias"] == "gen_gnorm" and marks["discriminator_head.dense.bias"] == "disc_gnorm"
+    )
     assert marks["embeddings.tokens.weight"] is None

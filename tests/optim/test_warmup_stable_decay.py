@@ -89,7 +89,10 @@ def test_the_rate_of_every_update_is_the_definitions(shape, warmup, given, decay
 
 
 def test_the_two_shapes_half_way_and_at_the_ends():
-    linear, root = (scheduler_for(total_num_update=20, decay_updates=16, decay_shape=shape)[0] for shape in ("linear", "1-sqrt"))
+    linear, root = (
+        scheduler_for(total_num_update=20, decay_updates=16, decay_shape=shape)[0]
+        for shape in ("linear", "1-sqrt")
+    )
     assert rates_of(linear, [4, 8, 12, 20]) == [PEAK, 0.75 * PEAK, 0.5 * PEAK, 0]
     assert rates_of(root, [4, 8, 13, 20]) == [PEAK, 0.5 * PEAK, 0.25 * PEAK, 0]
 
@@ -120,7 +123,9 @@ def test_a_resumed_schedule_is_the_undisturbed_one(at):
 def test_a_decay_started_at_a_checkpoint_is_that_of_a_run_planned_so(decay_updates):
     long, _ = scheduler_for(total_num_update=1000, **OPTIONS)
     rates_of(long, range(31))
-    branch, cfg = resumed(long.state_dict(), 30, max_update=1000, total_num_update=1000, decay_updates=decay_updates, **BRANCH)
+    branch, cfg = resumed(
+        long.state_dict(), 30, max_update=1000, total_num_update=1000, decay_updates=decay_updates, **BRANCH
+    )
     planned, _ = scheduler_for(total_num_update=40, decay_updates=10, **OPTIONS)
     expected = rates_of(planned, range(41))
     assert rates_of(branch, range(30, 41)) == expected[30:]
@@ -173,7 +178,10 @@ def test_after_reset_lr_scheduler_the_decay_starts_too():
         ({"total_num_update": -5}, "must know how many updates the run has, got -5"),
         (
             {"max_update": 40, "warmup_updates": 35, "decay_updates": 6},
-            "--warmup-updates 35 and a decay of 6 updates are longer than the run of 40 updates; shorten one of them",
+            (
+                "--warmup-updates 35 and a decay of 6 updates are longer than the run of 40 updates; shorten"
+                " one of them"
+            ),
         ),
         ({"max_update": 40, "decay_updates": 41}, "a decay of 41 updates are longer than the run of 40"),
         ({"max_update": 40, "warmup_updates": -1}, "--warmup-updates must be 0 or more, got -1"),
@@ -199,7 +207,9 @@ def test_a_schedule_that_cannot_be_meant_is_refused(options, message):
 
 
 def test_a_decay_that_cannot_start_is_refused():
-    with pytest.raises(InputError, match="--start-decay found no checkpoint to resume from; name one with --continue-once"):
+    with pytest.raises(
+        InputError, match="--start-decay found no checkpoint to resume from; name one with --continue-once"
+    ):
         scheduler_for(**BRANCH)[0].step_begin_epoch(1)
     planned, _ = scheduler_for(total_num_update=40, decay_updates=10)
     planned.step_update(31)
@@ -213,7 +223,9 @@ def test_a_decay_that_cannot_start_is_refused():
 def test_a_decay_that_would_have_begun_before_the_checkpoint_is_refused_but_not_after_a_reset():
     long, _ = scheduler_for(total_num_update=1000, **OPTIONS)
     long.step_update(35)
-    with pytest.raises(InputError, match="would begin before the checkpoint, which is of update 35; give --start-decay"):
+    with pytest.raises(
+        InputError, match="would begin before the checkpoint, which is of update 35; give --start-decay"
+    ):
         resumed(long.state_dict(), 35, total_num_update=40, decay_updates=10, **OPTIONS)
     fresh, _ = scheduler_for(total_num_update=40, decay_updates=10, **OPTIONS)
     assert rates_of(fresh, [35]) == pytest.approx([written_out(40, 7, 10, "1-sqrt")[35]])

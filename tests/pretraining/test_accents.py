@@ -63,12 +63,16 @@ def test_letters_are_counted_by_how_often_their_text_stands_there():
 def test_the_count_is_that_of_a_plain_loop(corpus_lines):
     import unicodedata
 
-    texts = Counter(word for line in [*corpus_lines[:300], "naïve Ångström คำ が が"] for word in line.split(" "))
+    texts = Counter(
+        word for line in [*corpus_lines[:300], "naïve Ångström คำ が が"] for word in line.split(" ")
+    )
     letters = changed = 0
     for text, count in texts.items():
         for character in unicodedata.normalize("NFC", text):
             if unicodedata.category(character)[0] in "LM":
                 letters += count
-                changed += count * any(unicodedata.category(part) == "Mn" for part in unicodedata.normalize("NFD", character))
+                changed += count * any(
+                    unicodedata.category(part) == "Mn" for part in unicodedata.normalize("NFD", character)
+                )
     marks = count_marks(texts)
     assert (marks.letters, marks.accents + marks.signs) == (letters, changed)

@@ -211,7 +211,10 @@ def interval(start, end, auc, accuracy, tokens, rate=0.145, lr=1e-3, recall=0.0,
 
 def short_run(step, tokens, aucs, accuracies, lr=1e-3) -> list[Interval]:
     pairs = enumerate(zip(aucs, accuracies, strict=True))
-    return [interval(i * step, (i + 1) * step, auc, accuracy, tokens * step, lr=lr) for i, (auc, accuracy) in pairs]
+    return [
+        interval(i * step, (i + 1) * step, auc, accuracy, tokens * step, lr=lr)
+        for i, (auc, accuracy) in pairs
+    ]
 
 
 def on_a_gpu() -> list[Interval]:
@@ -250,10 +253,17 @@ def test_a_run_that_dies_is_warned_of(run):
 
 def test_the_dead_run_on_a_gpu_is_warned_of_by_update_800_and_its_generator_once_the_rate_has_peaked():
     first, again, generator, once_more = said(on_a_gpu(), 0.059)
-    assert first.startswith("update 800: the discriminator has been at chance since update 400 (disc_auc 0.548, disc_recall 0.0%, ")
+    assert first.startswith(
+        "update 800: the discriminator has been at chance since update 400 (disc_auc 0.548, disc_recall"
+        " 0.0%, "
+    )
     assert f"disc_loss 0.398, where always predicting the base rate gives {entropy(0.1386):.3f})" in first
-    assert again.startswith("update 1200: the discriminator") and once_more.startswith("update 2000: the discriminator")
-    assert generator.startswith("update 1400: the generator has been no better than piece frequencies since update 0 ")
+    assert again.startswith("update 1200: the discriminator") and once_more.startswith(
+        "update 2000: the discriminator"
+    )
+    assert generator.startswith(
+        "update 1400: the generator has been no better than piece frequencies since update 0 "
+    )
     assert "(mask_token_accuracy 6.00%, always guessing the most frequent piece 5.90%)" in generator
 
 
@@ -269,15 +279,22 @@ def test_a_failure_is_said_again_after_twice_the_time_and_its_end_once():
 
 def test_a_generator_that_is_ahead_is_warned_of_only_where_disc_auc_does_not_rise():
     flat = said(short_run(100, 3600, [0.66, 0.62, *[0.58] * 14], [0.05, *[0.15] * 15]))
-    assert len(flat) == 1 and flat[0].startswith("update 1200: the generator has been ahead of the discriminator since update 200")
+    assert len(flat) == 1 and flat[0].startswith(
+        "update 1200: the generator has been ahead of the discriminator since update 200"
+    )
     assert "--generator-hidden-size" in flat[0]
     fallen = said(short_run(100, 3600, [0.78, 0.78, *[0.66] * 14], [0.15] * 16))
     assert len(fallen) == 1 and "best 0.780" in fallen[0]
-    assert said(short_run(100, 3600, [0.66, 0.56, *[0.56 + 0.003 * i for i in range(14)]], [0.05, *[0.15] * 15])) == []
+    assert (
+        said(short_run(100, 3600, [0.66, 0.56, *[0.56 + 0.003 * i for i in range(14)]], [0.05, *[0.15] * 15]))
+        == []
+    )
 
 
 def test_disc_auc_before_the_generator_knows_anything_is_no_best():
-    assert said(short_run(100, 3600, [0.80, 0.82, 0.80, *[0.64] * 20], [0.01, 0.02, 0.05, *[0.12] * 20])) == []
+    assert (
+        said(short_run(100, 3600, [0.80, 0.82, 0.80, *[0.64] * 20], [0.01, 0.02, 0.05, *[0.12] * 20])) == []
+    )
 
 
 def test_a_slow_warm_up_is_no_failure_of_the_generator():
@@ -298,7 +315,10 @@ def test_a_generator_alone_is_judged_by_its_guesses_alone():
 
 def joined(run: list[Interval], step: int) -> list[Interval]:
     """The same run with a longer --log-interval."""
-    return [reduce(add, [each for each in run if end - step < each.end <= end]) for end in range(step, run[-1].end + 1, step)]
+    return [
+        reduce(add, [each for each in run if end - step < each.end <= end])
+        for end in range(step, run[-1].end + 1, step)
+    ]
 
 
 @pytest.mark.parametrize("step", [300, 400, 600])
@@ -307,14 +327,20 @@ def test_a_long_interval_of_the_log_warns_of_no_other_runs(step):
         intervals = short_run(*run)
         if step % intervals[0].end == 0:
             assert said(joined(intervals, step)) == []
-    assert "at chance since update" in said(joined(short_run(100, 3600, [0.7, *[0.51] * 23], [0.09] * 24), step))[0]
+    assert (
+        "at chance since update"
+        in said(joined(short_run(100, 3600, [0.7, *[0.51] * 23], [0.09] * 24), step))[0]
+    )
 
 
 @pytest.mark.parametrize("step", [200, 1000, 2000])
 def test_a_generator_at_unigram_is_warned_of_at_any_interval_of_the_log(step):
     run = [Interval(i * 100, i * 100 + 100, 1e-3, 5000, 225) for i in range(60)]
     first = said(joined(run, step))[0]
-    assert first.startswith(f"update {max(1000, 2 * step)}: the generator has been no better than piece frequencies since update 0 ")
+    assert first.startswith(
+        f"update {max(1000, 2 * step)}: the generator has been no better than piece frequencies since"
+        " update 0 "
+    )
 
 
 @pytest.mark.parametrize(("first", "second"), [(1000, 1050), (50, 1050), (300, 600)])
@@ -389,7 +415,9 @@ def test_every_process_ends_and_the_first_alone_speaks(make_task, monkeypatch, c
     for update in (100, 200, 300):
         task._diagnose(at_chance(update))
     spoken = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert len(spoken) == 1 - rank and all(line.startswith("update 300: the discriminator has been at chance") for line in spoken)
+    assert len(spoken) == 1 - rank and all(
+        line.startswith("update 300: the discriminator has been at chance") for line in spoken
+    )
     with pytest.raises(
         RunCollapsedError,
         match=r"^update 400: .* since update 0 .*; ended by --stop-when-collapsed 400, checkpoints are",
@@ -407,7 +435,9 @@ def test_without_a_validation_text_the_training_text_gives_the_piece_frequencies
 
 
 def test_a_negative_limit_is_refused(make_task):
-    with pytest.raises(ValueError, match="--stop-when-collapsed must not be negative, got -1; 0 lets the run go on"):
+    with pytest.raises(
+        ValueError, match="--stop-when-collapsed must not be negative, got -1; 0 lets the run go on"
+    ):
         make_task(stop_when_collapsed=-1)
 
 

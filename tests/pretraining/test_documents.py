@@ -9,7 +9,14 @@ import pytest
 from fairseq_electra.cli import main
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import is_blank, read_lines, read_texts
-from fairseq_electra.pretraining.documents import BLANK_LINES, HEADINGS, LINES, DocumentCounts, read_plain, reader_of
+from fairseq_electra.pretraining.documents import (
+    BLANK_LINES,
+    HEADINGS,
+    LINES,
+    DocumentCounts,
+    read_plain,
+    reader_of,
+)
 from fairseq_electra.pretraining.encode import encode_to_pieces
 from fairseq_electra.pretraining.wordpiece import load_wordpiece, sample_lines
 from fairseq_electra.speedrun.text import survey
@@ -31,7 +38,9 @@ def written(path, content):
 
 
 def documents_of(lines):
-    return [block.split("\n") for block in "\n".join(line.strip() for line in lines).strip("\n").split("\n\n")]
+    return [
+        block.split("\n") for block in "\n".join(line.strip() for line in lines).strip("\n").split("\n\n")
+    ]
 
 
 def understood(lines, files=1):
@@ -66,9 +75,11 @@ def test_every_line_is_a_document_where_it_is_said(tmp_path):
     path = written(tmp_path / "a.txt", "one\ntwo\n\n \nthree")
     assert list(reader_of(document_start=LINES)(path, 64)) == ["one", "", "two", "", "three"]
     assert list(reader_of(document_start=BLANK_LINES)(path, 64)) == ["one", "two", "", " ", "three"]
-    assert list(read_texts([path, path], reader_of(document_start=LINES)))[4:7] == ["three", "", "one"], (
-        "the end of a file ends its document"
-    )
+    assert list(read_texts([path, path], reader_of(document_start=LINES)))[4:7] == [
+        "three",
+        "",
+        "one",
+    ], "the end of a file ends its document"
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json.gz", "a.txt", "a.csv", "a.tsv"])
@@ -147,7 +158,9 @@ def test_lines_that_end_with_carriage_returns_alone_are_warned_of(tmp_path):
         documents = DocumentCounts()
         list(documents.over(read_texts([tmp_path / "a.txt"])))
         assert bool(said := documents.warning_of_returns("a.txt")) == warned
-        assert not warned or said.startswith("WARNING: a.txt: 1 of 1 lines hold carriage returns, which end no line here")
+        assert not warned or said.startswith(
+            "WARNING: a.txt: 1 of 1 lines hold carriage returns, which end no line here"
+        )
 
 
 def test_lines_and_documents_are_counted_and_yielded_as_they_are():
@@ -201,13 +214,15 @@ def test_a_line_of_which_the_vocabulary_leaves_nothing_ends_a_document(tmp_path,
 
 
 def test_text_without_the_headings_that_shall_begin_its_documents_is_warned_of():
-    said = "WARNING: train: no line among 3 is a heading of the form '= Title =', so each file is one document"
+    said = (
+        "WARNING: train: no line among 3 is a heading of the form '= Title =', so each file is one document"
+    )
     for lines, warning in ((["a", "b", "", "== c =="], said), (["a", "", "= b ="], "")):
         documents = DocumentCounts()
         list(documents.over(lines))
-        assert documents.warning("train", 1, HEADINGS).startswith(warning) and bool(documents.warning("train", 1, HEADINGS)) == bool(
-            warning
-        )
+        assert documents.warning("train", 1, HEADINGS).startswith(warning) and bool(
+            documents.warning("train", 1, HEADINGS)
+        ) == bool(warning)
         assert documents.warning("train", 1, LINES) == ""
 
 
@@ -229,7 +244,10 @@ def test_encode_says_what_it_understood_and_takes_json_lines(tmp_path, vocabular
     assert main([*given, "--documents", "headings"]) == 0
     output, said = capsys.readouterr()
     assert "; 12 documents of 4.5 lines" in output and "a heading alone" not in said
-    assert main([*given[:-1], str(written(tmp_path / "other.txt", "one\n\ntwo\n")), "--documents", "headings"]) == 0
+    assert (
+        main([*given[:-1], str(written(tmp_path / "other.txt", "one\n\ntwo\n")), "--documents", "headings"])
+        == 0
+    )
     assert "no line among 2 is a heading of the form '= Title ='" in capsys.readouterr().err
     assert main([*given, "--documents", "headings", "--text", "body"]) == 1
     assert "--documents is for plain text" in capsys.readouterr().err

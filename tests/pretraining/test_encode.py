@@ -95,7 +95,9 @@ def test_an_added_token_with_a_blank_inside_goes_into_ids_and_not_into_pieces(vo
     tokenizer.add_tokens(["new york"])
     assert list(encode_to_pieces(tokenizer, ["a b"])) == ["a b"]
     assert next(encode_lines(tokenizer, ["a new york"]))[0][-1] == tokenizer.token_to_id("new york")
-    with pytest.raises(InputError, match=r"the added token 'new york' has a blank inside, .* with --destdir DIR"):
+    with pytest.raises(
+        InputError, match=r"the added token 'new york' has a blank inside, .* with --destdir DIR"
+    ):
         list(encode_to_pieces(tokenizer, ["a b", "a new york"]))
 
 
@@ -115,7 +117,9 @@ def test_moses_normalises_punctuation_first(vocabulary):
     assert done.stdout == plain.stdout
 
 
-@pytest.mark.parametrize(("options", "kept"), [({}, "ecole"), ({"keep_accents": True}, "école"), ({"cased": True}, "École")])
+@pytest.mark.parametrize(
+    ("options", "kept"), [({}, "ecole"), ({"keep_accents": True}, "école"), ({"cased": True}, "École")]
+)
 def test_case_and_accents(options, kept):
     tokenizer = train_wordpiece(["École"] * 20, 60, **options)
     assert tokenizer.encode("École", add_special_tokens=False).tokens == [kept]
@@ -149,7 +153,9 @@ def test_words_are_those_that_the_library_makes_of_whole_lines(corpus_lines):
     odd = ["a\tb  c\u00a0d\x1ce\u3000f", " ", "", "面積and ΟΔΟΣ.", "e\u0301 \u0301e İI ﬁ", "\u2028x\u0085y"]
     lines = [*corpus_lines[:500], *odd]
     plain = Counter(
-        word for line in lines for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(line))
+        word
+        for line in lines
+        for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(line))
     )
     assert count_words(tokenizer, count_texts(lines)) == plain
 
@@ -177,7 +183,9 @@ def test_bpe_round_trip(vocabulary):
 
     from fairseq_electra.tasks.electra_wordpiece import ElectraWordPiece, ElectraWordPieceConfig
 
-    bpe = ElectraWordPiece(OmegaConf.merge(OmegaConf.structured(ElectraWordPieceConfig), {"wordpiece_vocab": str(vocabulary)}))
+    bpe = ElectraWordPiece(
+        OmegaConf.merge(OmegaConf.structured(ElectraWordPieceConfig), {"wordpiece_vocab": str(vocabulary)})
+    )
     pieces = bpe.encode("The statement is executed")
     assert bpe.decode("<s> " + pieces + " </s>") == "the statement is executed"
     assert [bpe.is_beginning_of_word(piece) for piece in ("the", "##re")] == [True, False]
@@ -187,7 +195,10 @@ def test_bpe_round_trip(vocabulary):
 def test_a_sample_that_is_no_number_of_characters_is_refused(tmp_path, capsys, sample):
     (tmp_path / "text").write_text("a\n")
     assert main(["vocab", "--output", str(tmp_path / "out"), "--sample", sample, str(tmp_path / "text")]) == 1
-    assert f"--sample must be 0 or more, and finite, got {float(sample)}; --sample 0 takes all" in capsys.readouterr().err
+    assert (
+        f"--sample must be 0 or more, and finite, got {float(sample)}; --sample 0 takes all"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
@@ -206,13 +217,19 @@ def test_sentencepiece_goes_through_fairseqs_own_bpe(tmp_path, corpus_lines):
     import sentencepiece
 
     (tmp_path / "text").write_text("\n".join(corpus_lines[:300]))
-    sentencepiece.SentencePieceTrainer.train(input=str(tmp_path / "text"), model_prefix=str(tmp_path / "spm"), vocab_size=500)
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(tmp_path / "text"), model_prefix=str(tmp_path / "spm"), vocab_size=500
+    )
     model = sentencepiece.SentencePieceProcessor(str(tmp_path / "spm.model"))
     (tmp_path / "dict.txt").write_text("".join(f"{model.id_to_piece(i)} 1\n" for i in range(3, 500)))
     from fairseq.data.encoders.sentencepiece_bpe import SentencepieceBPE, SentencepieceConfig
     from omegaconf import OmegaConf
 
-    bpe = SentencepieceBPE(OmegaConf.merge(OmegaConf.structured(SentencepieceConfig), {"sentencepiece_model": str(tmp_path / "spm.model")}))
+    bpe = SentencepieceBPE(
+        OmegaConf.merge(
+            OmegaConf.structured(SentencepieceConfig), {"sentencepiece_model": str(tmp_path / "spm.model")}
+        )
+    )
     (tmp_path / "train.pieces").write_text("".join(bpe.encode(line) + "\n" for line in corpus_lines[:60]))
     fairseq_process(
         "preprocess",

@@ -7,7 +7,12 @@ from scipy.stats import chisquare
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining import fixed_corruption
 from fairseq_electra.pretraining.binarized import Binarized, open_binarized
-from fairseq_electra.pretraining.fixed_corruption import corrupt_by_frequency, corrupt_by_rows, load_corruption, save_corruption
+from fairseq_electra.pretraining.fixed_corruption import (
+    corrupt_by_frequency,
+    corrupt_by_rows,
+    load_corruption,
+    save_corruption,
+)
 
 FIRST, MASK, EOS = 4, 40, 2
 
@@ -49,7 +54,9 @@ def test_it_is_the_same_every_time_and_the_draws_do_not_depend_on_what_comes_lat
     ids = text(10_000)
     assert (corrupt_by_frequency(ids, FIRST, MASK) == corrupt_by_frequency(ids, FIRST, MASK)).all()
     twice = np.concatenate([ids, ids])  # the same frequencies
-    assert (corrupt_by_frequency(twice, FIRST, MASK)[: len(ids)] == corrupt_by_frequency(ids, FIRST, MASK)).all()
+    assert (
+        corrupt_by_frequency(twice, FIRST, MASK)[: len(ids)] == corrupt_by_frequency(ids, FIRST, MASK)
+    ).all()
 
 
 def test_rows_are_put_together_again(data_bin):

@@ -123,7 +123,9 @@ def test_a_histogram_in_the_bins_of_before_is_gone_on_with(meter):
 
 def test_a_checkpoint_with_averages_goes_on_with_sums():
     metrics.reset()
-    before = [sums_of(update) | {"masked_unknown": torch.tensor(0)} for update in range(5)]  # <unk> counted like any piece
+    before = [
+        sums_of(update) | {"masked_unknown": torch.tensor(0)} for update in range(5)
+    ]  # <unk> counted like any piece
     for sums in before:
         log_averages([sums], unit=1.0)  # as they were then
     metrics.load_state_dict(metrics.state_dict())
@@ -138,7 +140,10 @@ def test_a_checkpoint_with_averages_goes_on_with_sums():
 
 
 def test_sums_of_a_checkpoint_that_counted_unk_as_a_piece_go_on():
-    old = [{name: value for name, value in sums_of(update).items() if name != "masked_unknown"} for update in range(3)]
+    old = [
+        {name: value for name, value in sums_of(update).items() if name != "masked_unknown"}
+        for update in range(3)
+    ]
     with metrics.aggregate("train"):
         for sums in old:
             log_metrics([sums])
@@ -155,7 +160,11 @@ def test_a_text_of_unk_alone_has_no_accuracy():
     with metrics.aggregate() as aggregate:
         log_metrics([sums_of(1) | {"masked_unknown": torch.tensor(31), "masked_lm_correct": torch.tensor(0)}])
     figures = aggregate.get_smoothed_values()
-    assert figures["masked_lm_accuracy"] is None and figures["sampled_masked_lm_accuracy"] is None and figures["masked_lm_loss"] > 0
+    assert (
+        figures["masked_lm_accuracy"] is None
+        and figures["sampled_masked_lm_accuracy"] is None
+        and figures["masked_lm_loss"] > 0
+    )
 
 
 def test_where_no_token_was_flagged_there_is_no_precision():
@@ -192,7 +201,9 @@ def on_device(sums: dict, all_ranks: bool) -> dict:
     """
     if all_ranks:
         return {name: torch.as_tensor(value).double().to("meta") for name, value in sums.items()}
-    return {name: value.to("meta") if isinstance(value, torch.Tensor) else value for name, value in sums.items()}
+    return {
+        name: value.to("meta") if isinstance(value, torch.Tensor) else value for name, value in sums.items()
+    }
 
 
 @pytest.mark.parametrize("all_ranks", [False, True])
@@ -235,7 +246,10 @@ def test_the_diagnosis_reads_only_what_the_log_reads_anyway(make_task, monkeypat
     with metrics.aggregate() as whole:
         log_metrics([sums_of(update) for update in (1, 2, 3, 4)])
     expected = whole.get_smoothed_values()
-    assert round(100 * seen.recall, 2) == expected["disc_recall"] and round(seen.disc_loss, 4) == expected["disc_loss"]
+    assert (
+        round(100 * seen.recall, 2) == expected["disc_recall"]
+        and round(seen.disc_loss, 4) == expected["disc_loss"]
+    )
     assert round(100 * seen.accuracy, 2) == expected["mask_token_accuracy"]
     assert seen.auc == pytest.approx(expected["disc_auc"], abs=0.02) and found["num_updates"] == 4
 

@@ -25,7 +25,9 @@ def test_scores_that_all_lie_far_from_zero_are_told_apart(center, spread):
     labels = torch.rand(20, 4000) < 0.12
     logits = center + spread * torch.randn(20, 4000) + spread * labels
     histogram = score_histogram(logits, labels, torch.ones_like(labels))
-    assert area_under_curve(histogram) == pytest.approx(roc_auc_score(labels.flatten(), logits.flatten()), abs=4e-3)
+    assert area_under_curve(histogram) == pytest.approx(
+        roc_auc_score(labels.flatten(), logits.flatten()), abs=4e-3
+    )
 
 
 def test_bins_are_in_the_order_of_scores_and_reach_to_the_largest():
@@ -41,13 +43,25 @@ def test_bins_are_in_the_order_of_scores_and_reach_to_the_largest():
     scores = torch.cat([-sizes, sizes]).sort().values
     places = bin_of(scores)
     assert (places.diff() >= 0).all() and places.min() >= 0 and places.max() < BINS
-    assert len({int(bin_of(torch.tensor(score))) for score in (-1e9, -1e4, -30, -10, -9.9, 0, 9.9, 10, 30, 1e4, 1e9)}) == 11
+    assert (
+        len(
+            {
+                int(bin_of(torch.tensor(score)))
+                for score in (-1e9, -1e4, -30, -10, -9.9, 0, 9.9, 10, 30, 1e4, 1e9)
+            }
+        )
+        == 11
+    )
     for dtype in (torch.float16, torch.bfloat16, torch.float64):
-        assert torch.equal(bin_of(torch.tensor([-3.0, 0.5, 40.0], dtype=dtype)), bin_of(torch.tensor([-3.0, 0.5, 40.0])))
+        assert torch.equal(
+            bin_of(torch.tensor([-3.0, 0.5, 40.0], dtype=dtype)), bin_of(torch.tensor([-3.0, 0.5, 40.0]))
+        )
 
 
 def test_area_without_both_classes_is_not_a_number():
-    histogram = score_histogram(torch.zeros(1, 5), torch.zeros(1, 5, dtype=torch.bool), torch.ones(1, 5, dtype=torch.bool))
+    histogram = score_histogram(
+        torch.zeros(1, 5), torch.zeros(1, 5, dtype=torch.bool), torch.ones(1, 5, dtype=torch.bool)
+    )
     assert area_under_curve(histogram) != area_under_curve(histogram)
 
 

@@ -22,7 +22,10 @@ def test_every_document_lies_in_one_packed_row_and_none_is_too_long(corpus):
     assert np.array_equal(np.sort(packing.documents), np.arange(len(rows)))
     for row in range(len(packing)):
         inside = packing.documents[packing.bounds[row] : packing.bounds[row + 1]]
-        assert packing.lengths[row] == rows.lengths[inside].sum() <= WIDTH and 0 < len(inside) < packing.document_slots
+        assert (
+            packing.lengths[row] == rows.lengths[inside].sum() <= WIDTH
+            and 0 < len(inside) < packing.document_slots
+        )
     assert packing.lengths.mean() / WIDTH > 0.95 > 0.75 > rows.lengths.mean() / WIDTH
 
 
@@ -33,7 +36,9 @@ def test_packing_is_the_same_for_a_seed_and_another_for_another(corpus):
         pack(rows.lengths, WIDTH, 1),
         pack(rows.lengths, WIDTH, 2),
     )
-    assert np.array_equal(one.documents, again.documents) and not np.array_equal(one.documents, other.documents)
+    assert np.array_equal(one.documents, again.documents) and not np.array_equal(
+        one.documents, other.documents
+    )
     assert np.array_equal(np.sort(one.lengths), np.sort(other.lengths))
 
 
@@ -58,4 +63,8 @@ def test_packed_rows_hold_what_plain_rows_hold(corpus):
             assert np.array_equal(segments[row, begin:end], its_segments[0, :length])
             begin = int(end)
         assert lengths[row] == begin == packing.lengths[number]
-        assert (tokens[row, begin:] == PAD_ID).all() and not segments[row, begin:].any() and (ends[row, len(inside) :] == WIDTH).all()
+        assert (
+            (tokens[row, begin:] == PAD_ID).all()
+            and not segments[row, begin:].any()
+            and (ends[row, len(inside) :] == WIDTH).all()
+        )

@@ -17,7 +17,9 @@ def text(tmp_path, corpus_lines):
 
 def test_learn_vocabulary_writes_what_train_wordpiece_learns(tmp_path, text, corpus_lines):
     learned = learn_vocabulary(RunningText([text]).sample(), tmp_path / "vocab", 600)
-    assert load_wordpiece(tmp_path / "vocab").get_vocab() == train_wordpiece(corpus_lines[:200], 600).get_vocab()
+    assert (
+        load_wordpiece(tmp_path / "vocab").get_vocab() == train_wordpiece(corpus_lines[:200], 600).get_vocab()
+    )
     assert learned.size == 600
     fewer = learn_vocabulary(["\u00e9cole \u00e9t\u00e9"] * 9, tmp_path / "fewer", 600)
     assert fewer.size < 600 and fewer.notes[0].startswith("accents are stripped, as in the original")
@@ -52,15 +54,21 @@ def test_sample_draws_about_as_much_as_it_should(text, corpus_lines):
 def test_encode_text_writes_and_counts(tmp_path, text, vocabulary, corpus_lines):
     running = RunningText([text])
     found = encode_text(running, vocabulary, tmp_path / "one" / "train")
-    numbers = encode_to_binary(load_wordpiece(vocabulary), corpus_lines[:200], tmp_path / "other" / "train", vocabulary)
-    assert (found.lines, found.ids) == numbers and running.documents.lines == sum(map(bool, corpus_lines[:200]))
+    numbers = encode_to_binary(
+        load_wordpiece(vocabulary), corpus_lines[:200], tmp_path / "other" / "train", vocabulary
+    )
+    assert (found.lines, found.ids) == numbers and running.documents.lines == sum(
+        map(bool, corpus_lines[:200])
+    )
     for name in ("train.bin", "train.idx", "dict.txt", "tokenizer.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
 
 
 def test_encode_text_warns_of_what_seems_misunderstood(tmp_path, vocabulary):
     (tmp_path / "text.txt").write_text('{"a": 1}\n\u0e01\u0e02\u0e03\n')
-    warnings = encode_text(RunningText([tmp_path / "text.txt"]), vocabulary, tmp_path / "bin" / "train").warnings
+    warnings = encode_text(
+        RunningText([tmp_path / "text.txt"]), vocabulary, tmp_path / "bin" / "train"
+    ).warnings
     assert len(warnings) == 2 and "are <unk>" in warnings[0] and "its first line is JSON" in warnings[1]
     asked_for = encode_text(
         RunningText([tmp_path / "text.txt"], document_start="blank-lines"),
@@ -78,5 +86,7 @@ def test_text_as_pieces_are_those_of_the_lines(text, vocabulary, corpus_lines):
 
 
 def test_running_text_refuses_a_column_of_plain_text(text):
-    with pytest.raises(InputError, match="--documents is for plain text: with --text, each record is a document"):
+    with pytest.raises(
+        InputError, match="--documents is for plain text: with --text, each record is a document"
+    ):
         RunningText([text], "body", document_start="lines")

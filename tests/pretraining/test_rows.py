@@ -25,7 +25,9 @@ def test_every_token_stands_in_one_row_in_the_order_of_the_text(documents, pairs
     assert np.array_equal(tokens[tokens >= 4], ids[ids >= 4])
     assert np.array_equal(lengths, rows.lengths)
     assert rows.lengths.max() == 64
-    for row, segment, length, a, b in zip(tokens, segments, lengths, rows.first_length, rows.second_length, strict=True):
+    for row, segment, length, a, b in zip(
+        tokens, segments, lengths, rows.first_length, rows.second_length, strict=True
+    ):
         expected = [0] * (a + 2) + [1] * (b + 1 if b else 0)
         assert list(segment[:length]) == expected
         assert not segment[length:].any()
@@ -83,7 +85,9 @@ def test_rows_do_not_depend_on_what_else_is_in_the_corpus_before_their_part(monk
         assert np.array_equal(getattr(whole, name), getattr(parts, name)), name
 
 
-@pytest.mark.parametrize(("ids", "line_sizes"), [([5, EOS_ID, 6, 7, EOS_ID, 8, 9, EOS_ID], [5, 3]), ([5, 6, 7, 8, EOS_ID], [2, 3])])
+@pytest.mark.parametrize(
+    ("ids", "line_sizes"), [([5, EOS_ID, 6, 7, EOS_ID, 8, 9, EOS_ID], [5, 3]), ([5, 6, 7, 8, EOS_ID], [2, 3])]
+)
 def test_lines_that_their_ends_do_not_fit_are_refused(ids, line_sizes):
     rows = build_rows(np.array(line_sizes, np.int32), 64)
     with pytest.raises(InputError, match="does not end with </s>, or holds one inside"):

@@ -82,8 +82,12 @@ def test_of_many_lines_with_unk_some_are_looked_at(vocabulary, lines, monkeypatc
 
 def test_the_warning_begins_where_one_per_cent_is_lost():
     assert not Unknown(1000, 9, 1000, 9).warning("text")
-    assert "text: 1.00% of the ids are <unk>, with 0.00% of the characters" in Unknown(1000, 10, 1000, 0).warning("text")
-    assert "0.10% of the ids are <unk>, with 1.00% of the characters" in Unknown(1000, 1, 1000, 10).warning("text")
+    assert "text: 1.00% of the ids are <unk>, with 0.00% of the characters" in Unknown(
+        1000, 10, 1000, 0
+    ).warning("text")
+    assert "0.10% of the ids are <unk>, with 1.00% of the characters" in Unknown(1000, 1, 1000, 10).warning(
+        "text"
+    )
     assert str(Unknown()) == "0.00% of the ids are <unk>, with 0.00% of the characters behind them"
 
 
@@ -91,13 +95,18 @@ def test_encode_says_what_is_lost_and_warns_where_it_is_much(tmp_path, vocabular
     (tmp_path / "ko.txt").write_text(f"{KOREAN}\n" * 10, encoding="utf-8")
     (tmp_path / "en.txt").write_text("the name of the module\n" * 10)
     encode = ["encode", "--vocab", str(vocabulary), "--destdir", str(tmp_path / "bin")]
-    assert main([*encode, "--trainpref", str(tmp_path / "ko.txt"), "--validpref", str(tmp_path / "en.txt")]) == 0
+    assert (
+        main([*encode, "--trainpref", str(tmp_path / "ko.txt"), "--validpref", str(tmp_path / "en.txt")]) == 0
+    )
     said = capsys.readouterr()
     train, valid = said.out.splitlines()
     assert "; 100.00% of the ids are <unk>, with 100.00% of the characters behind them" in train
     assert "; 0.00% of the ids are <unk>, with 0.00% of the characters behind them" in valid
     (warning,) = said.err.splitlines()
-    assert warning.startswith(f"WARNING: {tmp_path}/bin/train: 100.00% of the ids are <unk>") and "--character-coverage" in warning
+    assert (
+        warning.startswith(f"WARNING: {tmp_path}/bin/train: 100.00% of the ids are <unk>")
+        and "--character-coverage" in warning
+    )
 
 
 def test_encode_of_standard_input_says_it_on_standard_error(vocabulary, monkeypatch, capfdbinary):
@@ -107,7 +116,10 @@ def test_encode_of_standard_input_says_it_on_standard_error(vocabulary, monkeypa
     assert main(["encode", "--vocab", str(vocabulary)]) == 0
     said = capfdbinary.readouterr()
     assert said.out == b" ".join([b"<unk>"] * 7) + b"\n"
-    assert said.err.startswith(b"100.00% of the ids are <unk>") and b"WARNING: standard input: 100.00%" in said.err
+    assert (
+        said.err.startswith(b"100.00% of the ids are <unk>")
+        and b"WARNING: standard input: 100.00%" in said.err
+    )
 
 
 @pytest.mark.parametrize("kind", ["sentences", "tags", "questions"])
@@ -138,7 +150,9 @@ def test_prepare_says_what_is_lost_and_so_does_training(tmp_path, vocabulary, ca
         == 0
     )
     said = capsys.readouterr()
-    assert said.out.rstrip().endswith("; 100.00% of the ids are <unk>, with 100.00% of the characters behind them")
+    assert said.out.rstrip().endswith(
+        "; 100.00% of the ids are <unk>, with 100.00% of the characters behind them"
+    )
     assert said.err.startswith(f"WARNING: {tmp_path}/task: 100.00%")
     task, config, more = TASKS[kind]
     more = more | {"data": str(tmp_path / "task"), "seed": 1}
@@ -175,7 +189,9 @@ def test_shares_of_a_binarized_text_are_counted_line_by_line():
         np.array([len(line) for line in lines], np.int32),
     )
     assert unknown_shares(ids, sizes) == (4 / 8, 2 / 4)
-    assert "50.0% of the ids are <unk>, and 50.0% of the lines are nothing else" in unknown_warning("train", ids, sizes)
+    assert "50.0% of the ids are <unk>, and 50.0% of the lines are nothing else" in unknown_warning(
+        "train", ids, sizes
+    )
     assert unknown_shares(np.array([2, 2], np.uint16), np.array([1, 1], np.int32)) == (0.0, 0.0)
     few = np.array([5] * 198 + [3, 2], np.uint16)
     assert not unknown_warning("train", few, np.array([200], np.int32))

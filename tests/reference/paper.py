@@ -1,6 +1,6 @@
-"""A plain NumPy transcription of Clark et al. 2020 and of BERT's encoder, written from the papers, row by row and token by token.
+"""A plain NumPy transcription of Clark et al. 2020 and of BERT's encoder, written from the papers.
 
-It shares no code with the package and is as slow as it is plain.
+It computes row by row and token by token. It shares no code with the package and is as slow as it is plain.
 """
 
 from math import erf, log, sqrt

@@ -21,8 +21,12 @@ from tests.helpers.paths import USER_DIR
 def test_fairseq_train_takes_the_arguments_of_every_plan(tmp_path, kind, bf16, size):
     plan = make_plan(size, 32, 300, Pace(8, 0.2, 2))
     given = training_arguments(tmp_path, tmp_path / "save", plan, Machine(kind, "one", bf16, 2))
-    parsed = options.parse_args_and_arch(options.get_training_parser(), input_args=[*given, "--user-dir", str(USER_DIR)])
-    assert parsed.max_update == int(parsed.total_num_update) == plan.updates and parsed.arch == f"electra_{size}"
+    parsed = options.parse_args_and_arch(
+        options.get_training_parser(), input_args=[*given, "--user-dir", str(USER_DIR)]
+    )
+    assert (
+        parsed.max_update == int(parsed.total_num_update) == plan.updates and parsed.arch == f"electra_{size}"
+    )
     assert parsed.cpu == (kind == "cpu") and getattr(parsed, "compile", False) == (kind == "cuda")
     assert getattr(parsed, "autocast", "none") == ("bf16" if bf16 else "none")
     assert parsed.bias_correction and parsed.batch_size == 32 and parsed.warmup_updates == plan.warmup

@@ -57,7 +57,9 @@ for _, line in follow({arguments(data_bin, tmp_path / "save", 10**6)!r}, Path({s
     print(line, flush=True)
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment
+    )
     next(line for line in parent.stdout if "train_inner" in line)
     child = int(Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()[0])
     parent.send_signal(signal.SIGKILL)

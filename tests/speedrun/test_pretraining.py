@@ -35,7 +35,9 @@ class Trainer:
 
     def __call__(self, arguments, log):
         given = dict(itertools.pairwise(arguments))
-        last, every, interval = (int(given[f"--{name}"]) for name in ("max-update", "save-interval-updates", "log-interval"))
+        last, every, interval = (
+            int(given[f"--{name}"]) for name in ("max-update", "save-interval-updates", "log-interval")
+        )
         assert given["--total-num-update"] == given["--max-update"]
         self.runs.append(last)
         now = self.start
@@ -58,14 +60,19 @@ class Trainer:
                         now += PACE.close
                         yield line(self.record("valid", done, prefix="valid_", fixed_auc=0.5 + done / 1e5))
                         self.saved = done
-                        yield line(f"now | INFO | x | Saved checkpoint here (epoch 1 @ {done} updates, score 1) (writing took 0 seconds)")
+                        yield line(
+                            f"now | INFO | x | Saved checkpoint here (epoch 1 @ {done} updates, score 1)"
+                            " (writing took 0 seconds)"
+                        )
             finally:
                 self.clock += now
 
     @staticmethod
     def record(subset, done, prefix="", **more):
         values = {"mask_token_accuracy": 10.0, "disc_auc": 0.6, **more}
-        values = {prefix + name: str(value) for name, value in values.items()} | {f"{prefix}num_updates": str(done)}
+        values = {prefix + name: str(value) for name, value in values.items()} | {
+            f"{prefix}num_updates": str(done)
+        }
         return f"now | INFO | {subset} | {json.dumps(values)}"
 
 
@@ -91,11 +98,16 @@ def test_at_the_measured_pace_the_plan_is_kept(train):
     plan, result = train(trainer, said)
     assert trainer.runs == [plan.updates] and 285 <= trainer.clock <= 300
     assert result["plan"]["updates"] == result["valid"]["num_updates"] == plan.updates
-    assert result["device_seconds"] == pytest.approx(trainer.clock, abs=0.1) and result["tokens"] == 2000 * plan.updates
+    assert (
+        result["device_seconds"] == pytest.approx(trainer.clock, abs=0.1)
+        and result["tokens"] == 2000 * plan.updates
+    )
     assert said[0].startswith("    fairseq-train ") and "--user-dir fairseq_electra" in said[0]
     progress = [line for line in said if "left" in line]
     assert 18 <= len(progress) <= 20 and progress[-1].startswith("     96%") and "0:12 left" in progress[-1]
-    assert said[-1].startswith(f"    held-out text after {plan.updates:,} updates: masked-token accuracy 10.0 %   disc_auc 0.600")
+    assert said[-1].startswith(
+        f"    held-out text after {plan.updates:,} updates: masked-token accuracy 10.0 %   disc_auc 0.600"
+    )
     assert said[-1].endswith(f"fixed_auc {0.5 + plan.updates / 1e5:.3f}")
     assert "masked-token accuracy 10.0 %   disc_auc 0.600" in progress[0] and "fixed_auc" not in progress[0]
     assert f"fixed_auc {0.5 + 2 * plan.save_every / 1e5:.3f}" in progress[4]
@@ -239,7 +251,9 @@ def test_a_slow_cpu_ends_its_measurement(monkeypatch, tmp_path):
 
     monkeypatch.setattr(measuring, "follow", follow)
     pace = measuring.measure(tmp_path, "tiny", 16, MACHINE, log)
-    assert pace == Pace(8.0, 1.0, 2.0) and float(given[given.index("--stop-time-hours") + 1]) * 3600 == pytest.approx(20, abs=0.1)
+    assert pace == Pace(8.0, 1.0, 2.0) and float(
+        given[given.index("--stop-time-hours") + 1]
+    ) * 3600 == pytest.approx(20, abs=0.1)
     # its checkpoints are on the disk that was checked, and are removed, as are those of a killed run
     assert saved_in(given).parent == log.parent and not saved_in(given).exists()
     saved_in(given).mkdir()

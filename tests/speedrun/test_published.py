@@ -39,7 +39,10 @@ def test_scores_are_compared_with_published_ones_of_the_same_metric(results):
 def test_costs_are_compared_with_published_ones_in_the_same_convention(results):
     lines = markdown(results).splitlines()
     assert "| FLOPs, as the paper counts | 2.00e+14 | 1.29e+18 |" in lines
-    assert "| device-seconds of pre-training | 297 |  |" in lines and "| device-seconds of fine-tuning | 600 |  |" in lines
+    assert (
+        "| device-seconds of pre-training | 297 |  |" in lines
+        and "| device-seconds of fine-tuning | 600 |  |" in lines
+    )
     assert any("445 times those of this run" in line and "74.1" in line for line in lines)
     unknown = markdown(results | {"size": "base"}).splitlines()
     assert "| FLOPs, as the paper counts | 2.00e+14 | not published |" in unknown
@@ -53,4 +56,6 @@ def test_fixed_auc_is_shown_where_the_log_has_it(results):
 
 def test_a_run_without_glue_has_no_scores(results):
     shown = markdown(results | {"glue": None, "seconds": {"pretraining": 297.4}})
-    assert "GLUE, dev" not in shown and "device-seconds of pre-training" in shown and "fine-tuning" not in shown
+    assert (
+        "GLUE, dev" not in shown and "device-seconds of pre-training" in shown and "fine-tuning" not in shown
+    )

@@ -34,9 +34,15 @@ def glue_folder(tmp_path):
     (tmp_path / "GLUE" / "CoLA").mkdir(parents=True)
     (tmp_path / "GLUE" / "RTE").mkdir()
     for split in ("train", "dev"):
-        (tmp_path / "GLUE" / "CoLA" / f"{split}.tsv").write_text("".join(f"x\t{i % 2}\t\tA sentence, number {i}.\n" for i in range(40)))
-        lines = "".join(f"{i}\tA man.\tA man {i}.\t{['entailment', 'not_entailment'][i % 2]}\n" for i in range(40))
-        (tmp_path / "GLUE" / "RTE" / f"{split}.tsv").write_text("index\tsentence1\tsentence2\tlabel\n" + lines)
+        (tmp_path / "GLUE" / "CoLA" / f"{split}.tsv").write_text(
+            "".join(f"x\t{i % 2}\t\tA sentence, number {i}.\n" for i in range(40))
+        )
+        lines = "".join(
+            f"{i}\tA man.\tA man {i}.\t{['entailment', 'not_entailment'][i % 2]}\n" for i in range(40)
+        )
+        (tmp_path / "GLUE" / "RTE" / f"{split}.tsv").write_text(
+            "index\tsentence1\tsentence2\tlabel\n" + lines
+        )
     return tmp_path / "GLUE"
 
 
@@ -132,12 +138,20 @@ def test_all_stages_run_and_write_their_files(speedrun):
     shown = speedrun()
     assert speedrun.calls == ALL_CALLS
     found = json.loads((speedrun.folder / "results.json").read_text())
-    assert found["size"] == "tiny" and found["seconds"] == {"pretraining": 290.0, "finetuning": 9.0} and found["vocabulary"] <= 4096
+    assert (
+        found["size"] == "tiny"
+        and found["seconds"] == {"pretraining": 290.0, "finetuning": 9.0}
+        and found["vocabulary"] <= 4096
+    )
     assert found["flops"]["paper"] > found["flops"]["products"] > 1e12
-    assert "| CoLA, x | 50.0 (50.0 ± 1.0) | 56.8 |" in shown and shown.strip().splitlines()[0].startswith("electra_tiny, pre-trained for 5")
+    assert "| CoLA, x | 50.0 (50.0 ± 1.0) | 56.8 |" in shown and shown.strip().splitlines()[0].startswith(
+        "electra_tiny, pre-trained for 5"
+    )
     readme = (speedrun.folder / "README.md").read_text()
     assert "| CoLA, x | 50.0 (50.0 ± 1.0) | 56.8 |" in readme and "- exported" in readme
-    assert any(line.startswith("5/6 fine-tuning on CoLA, RTE with 2 seeds: 4 runs, about ") for line in speedrun.said)
+    assert any(
+        line.startswith("5/6 fine-tuning on CoLA, RTE with 2 seeds: 4 runs, about ") for line in speedrun.said
+    )
 
 
 @pytest.mark.parametrize("name", dict.fromkeys(ALL_CALLS))
@@ -210,7 +224,9 @@ def test_without_glue_nothing_is_fine_tuned(speedrun):
 
 
 def test_too_few_minutes_are_refused_and_the_folder_can_be_reused(speedrun):
-    with pytest.raises(InputError, match=r"--minutes 0.15 leaves time for only 0 updates after a start of 8 s; give 0.[34]"):
+    with pytest.raises(
+        InputError, match=r"--minutes 0.15 leaves time for only 0 updates after a start of 8 s; give 0.[34]"
+    ):
         speedrun(**{"--minutes": 0.15})
     assert "pretrain" not in speedrun.calls
     speedrun()
@@ -219,7 +235,9 @@ def test_too_few_minutes_are_refused_and_the_folder_can_be_reused(speedrun):
 def test_a_small_disk_ends_it_before_anything_is_written(speedrun, monkeypatch):
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda place: usage._replace(free=10_000_000))
-    with pytest.raises(InputError, match=r"needs [0-9]+ MB for checkpoints and data, but its disk has only 10 MB free"):
+    with pytest.raises(
+        InputError, match=r"needs [0-9]+ MB for checkpoints and data, but its disk has only 10 MB free"
+    ):
         speedrun()
     assert not speedrun.folder.exists()
 
@@ -272,4 +290,7 @@ def test_bad_input_ends_in_one_sentence(tmp_path, text, glue_folder, arguments, 
 def test_ctrl_c_says_how_to_resume(tmp_path, text, monkeypatch):
     monkeypatch.setattr(stages.Stages, "run", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
     status, said = command("--minutes", "1", text, "--output", tmp_path / "run")
-    assert status == 130 and said == "fairseq-electra speedrun: stopped by Ctrl-C; the same line can be given again\n"
+    assert (
+        status == 130
+        and said == "fairseq-electra speedrun: stopped by Ctrl-C; the same line can be given again\n"
+    )

@@ -92,7 +92,9 @@ def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path):
     assert (tmp_path / "victim").read_text() == "precious"
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", json.dumps({"arguments": [], "done": {}, "notes": {}})])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", json.dumps({"arguments": [], "done": {}, "notes": {}})]
+)
 def test_a_damaged_record_is_named(tmp_path, content):
     (tmp_path / "state.json").write_text(content)
     with pytest.raises(InputError, match=r"state.json is damaged"):

@@ -6,7 +6,13 @@ import lzma
 import pytest
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.speedrun.text import MAX_UNIT_CHARACTERS, MAX_VALID_CHARACTERS, survey, units, vocabulary_size
+from fairseq_electra.speedrun.text import (
+    MAX_UNIT_CHARACTERS,
+    MAX_VALID_CHARACTERS,
+    survey,
+    units,
+    vocabulary_size,
+)
 
 
 @pytest.fixture

@@ -36,7 +36,9 @@ class LengthBuckets(NamedTuple):
     The tokens of all buckets, padding included, lie in P slots.
     """
 
-    token_of_slot: Tensor  # (P,), index into the flattened batch; padding repeats the first token of its document
+    token_of_slot: (
+        Tensor  # (P,), index into the flattened batch; padding repeats the first token of its document
+    )
     slot_of_token: Tensor  # (B * T,)
     num_documents: list[int]  # of each bucket
     num_slots: list[int]  # of each bucket
@@ -61,7 +63,9 @@ class LengthBuckets(NamedTuple):
             in_bucket = padded_lengths == length
             start, is_token = starts[in_bucket, None], torch.arange(length) < lengths[in_bucket, None]
             token = torch.where(is_token, start + torch.arange(length), start)
-            slot_of_token[token[is_token]] = sum(num_slots) + torch.arange(token.numel()).view_as(token)[is_token]
+            slot_of_token[token[is_token]] = (
+                sum(num_slots) + torch.arange(token.numel()).view_as(token)[is_token]
+            )
             token_of_slot.append(token.flatten())
             num_documents.append(len(token))
             num_slots.append(token.numel())
@@ -101,7 +105,9 @@ class DocumentBounds(NamedTuple):
 AttentionMask = Tensor | LengthBuckets | DocumentBounds | None
 
 
-def attention_mask(hidden: Tensor, padding_mask: Tensor | None, documents: PackedDocuments | None) -> AttentionMask:
+def attention_mask(
+    hidden: Tensor, padding_mask: Tensor | None, documents: PackedDocuments | None
+) -> AttentionMask:
     """Return which tokens see each other, in the form that is quickest for the device.
 
     Args:
@@ -131,4 +137,6 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask, proba
         return attend_by_formula(query, key, value, mask, probability)
     query, key, value = (x.transpose(1, 2) for x in (query, key, value))
     added = None if mask is None else mask.to(query.dtype)
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=added, dropout_p=probability).transpose(1, 2)
+    return F.scaled_dot_product_attention(
+        query, key, value, attn_mask=added, dropout_p=probability
+    ).transpose(1, 2)

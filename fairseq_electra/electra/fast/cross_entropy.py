@@ -61,4 +61,6 @@ def cross_entropy(logits: Tensor, target: Tensor, probs: Tensor | None = None) -
         target: ids below V. Shape: (...,).
         probs: :func:`probabilities` of the scores, if they are known. Shape: (..., V).
     """
-    return TokenScores(*_CrossEntropy.apply(logits, target, probabilities(logits) if probs is None else probs))
+    return TokenScores(
+        *_CrossEntropy.apply(logits, target, probabilities(logits) if probs is None else probs)
+    )

@@ -42,7 +42,9 @@ def draw_int16(values: Tensor) -> Tensor:
 # An operator of its own for compiled graphs, since torch.compile would replace random_ by its own slow
 # generator. The tag keeps the compiler from drawing again in the backward pass; the argument keeps it from
 # merging the draws of two layers.
-torch.library.define("fairseq_electra::draw_int16", "(Tensor values) -> Tensor", tags=(torch.Tag.nondeterministic_seeded,))
+torch.library.define(
+    "fairseq_electra::draw_int16", "(Tensor values) -> Tensor", tags=(torch.Tag.nondeterministic_seeded,)
+)
 torch.library.impl("fairseq_electra::draw_int16", "CPU")(draw_int16)
 
 

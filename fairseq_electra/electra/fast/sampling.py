@@ -24,7 +24,9 @@ def sample_tokens(probs: Tensor, uniforms: Tensor) -> Tensor:
     block = torch.searchsorted(blocks, threshold, right=True).clamp_(max=blocks.shape[-1] - 1)
     threshold = threshold - torch.where(block > 0, blocks.gather(-1, (block - 1).clamp(min=0)), 0.0)
     token = block * BLOCK + torch.arange(BLOCK, device=probs.device)
-    inside = torch.where(token < probs.shape[-1], probs.gather(-1, token.clamp(max=probs.shape[-1] - 1)), 0.0).cumsum(-1)
+    inside = torch.where(
+        token < probs.shape[-1], probs.gather(-1, token.clamp(max=probs.shape[-1] - 1)), 0.0
+    ).cumsum(-1)
     # rounding may leave the threshold at or above the block's last sum: the block's last possible token is
     # meant then
     threshold = torch.minimum(threshold, inside[..., -1:] * BELOW_ONE)

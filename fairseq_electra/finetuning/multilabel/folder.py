@@ -84,7 +84,9 @@ def label_table(labels_of_each: Sequence[Sequence[str]], labels: Sequence[str]) 
     return has
 
 
-def usable_texts(split: str, examples: list[LabelledText], info: TaskInfo, faults: Faults = STRICT) -> list[LabelledText]:
+def usable_texts(
+    split: str, examples: list[LabelledText], info: TaskInfo, faults: Faults = STRICT
+) -> list[LabelledText]:
     """Return the examples that can be trained on or scored; ``faults`` gathers the others.
 
     Raises:
@@ -94,10 +96,15 @@ def usable_texts(split: str, examples: list[LabelledText], info: TaskInfo, fault
     for example in examples:
         with faults:
             if example.labels is None and not split.startswith("test"):
-                raise ExampleError("without labels", f"{example.place}: no labels; only splits named test... may lack them")
+                raise ExampleError(
+                    "without labels", f"{example.place}: no labels; only splits named test... may lack them"
+                )
             strange = [label for label in example.labels or () if label not in known]
             if strange:
-                message = f"{example.place}: unknown label {shortened(strange[0])!r}; known are {listed(info.labels)}"
+                message = (
+                    f"{example.place}: unknown label {shortened(strange[0])!r}; known are"
+                    f" {listed(info.labels)}"
+                )
                 raise ExampleError("with an unknown label", f"{message}; name all with --labels")
             usable.append(example)
     return usable
@@ -121,16 +128,23 @@ class LabelFolder:
     """
 
     def __init__(self, folder: str | Path, split: str, info: TaskInfo, vocabulary_size: int):
-        self._texts = [open_binarized(Path(folder) / f"input{i}" / split, vocabulary_size) for i in range(info.inputs)]
+        self._texts = [
+            open_binarized(Path(folder) / f"input{i}" / split, vocabulary_size) for i in range(info.inputs)
+        ]
         self._starts = [np.concatenate([[0], text.line_sizes.cumsum(dtype=np.int64)]) for text in self._texts]
         self.has = read_label_table(folder, split, info)
         if any(len(text.line_sizes) != len(self.has) for text in self._texts):
-            raise InputError(f"{folder}: the texts and labels of {split} are not equally many; make the folder again")
+            raise InputError(
+                f"{folder}: the texts and labels of {split} are not equally many; make the folder again"
+            )
         self.sizes = 1 + np.sum([text.line_sizes for text in self._texts], axis=0)
 
     def row(self, index: int) -> np.ndarray:
         """Return the ids of ``<s> A </s> [B </s>]``. Shape: (T,)."""
-        parts = [text.ids[starts[index] : starts[index + 1]] for text, starts in zip(self._texts, self._starts, strict=True)]
+        parts = [
+            text.ids[starts[index] : starts[index + 1]]
+            for text, starts in zip(self._texts, self._starts, strict=True)
+        ]
         return np.concatenate([[BOS_ID], *parts])
 
 
@@ -144,7 +158,11 @@ def read_label_table(folder: str | Path, split: str, info: TaskInfo) -> np.ndarr
     try:
         has = np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path} ({error}); make the folder again with fairseq-electra prepare") from error
+        raise InputError(
+            f"cannot read {path} ({error}); make the folder again with fairseq-electra prepare"
+        ) from error
     if has.dtype != bool or has.shape != (info.examples.get(split), len(info.labels)):
-        raise InputError(f"{path} does not hold {len(info.labels)} labels of each example; make the folder again")
+        raise InputError(
+            f"{path} does not hold {len(info.labels)} labels of each example; make the folder again"
+        )
     return has

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 class LabelCounterpart(SentenceCounterpart):
     """The head for sentences, with scores of which each is a decision of its own."""
 
-    note = 'Each label has a probability of its own, the sigmoid of its score: `pipeline("text-classification", "FOLDER", top_k=None)`.'
+    note = (
+        'Each label has a probability of its own, the sigmoid of its score: `pipeline("text-classification",'
+        ' "FOLDER", top_k=None)`.'
+    )
 
     def problem_type(self, classes: int) -> str:
         """See :meth:`SentenceCounterpart.problem_type`."""
@@ -52,11 +55,15 @@ class MultiLabelClassification(TaskKind):
 
         return LabelTraining(folder, info, vocabulary_size)
 
-    def head_for(self, tensors: dict[str, Tensor], hidden_size: int, dropout: float, pooling: str = "first") -> SentenceHead:
+    def head_for(
+        self, tensors: dict[str, Tensor], hidden_size: int, dropout: float, pooling: str = "first"
+    ) -> SentenceHead:
         """See :meth:`TaskKind.head_for`."""
         from fairseq_electra.finetuning.sentences.head import SentenceHead
 
-        return SentenceHead(hidden_size, self.number_of_labels(tensors), dropout, pooling, "dense.weight" in tensors)
+        return SentenceHead(
+            hidden_size, self.number_of_labels(tensors), dropout, pooling, "dense.weight" in tensors
+        )
 
     def log_probabilities(self, scores: Tensor) -> Tensor:
         """See :meth:`TaskKind.log_probabilities`."""
@@ -70,7 +77,9 @@ class MultiLabelClassification(TaskKind):
 
         return LabelEvaluation(folder, info)
 
-    def predictor(self, model: TunedModel, head: str, source: str, threshold: float, n_best: int) -> LabelPredictor:
+    def predictor(
+        self, model: TunedModel, head: str, source: str, threshold: float, n_best: int
+    ) -> LabelPredictor:
         """See :meth:`TaskKind.predictor`."""
         from fairseq_electra.finetuning.multilabel.predict import LabelPredictor
 

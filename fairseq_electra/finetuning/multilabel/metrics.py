@@ -13,7 +13,7 @@ from fairseq_electra.finetuning.tuned_model import TunedModel
 
 
 def has_label(logits: np.ndarray) -> np.ndarray:
-    """Tell which labels are given: those whose probability, the sigmoid of the score, is above 0.5. Shape kept: (N, K)."""
+    """Tell which labels are given: those with the sigmoid of their score above 0.5. Shape kept: (N, K)."""
     return np.asarray(logits) > 0
 
 
@@ -25,8 +25,9 @@ def score_labels(logits: np.ndarray, target: np.ndarray) -> dict[str, float]:
         target: which labels are right. Shape: (N, K), bool.
 
     Returns:
-        in per cent ``micro_f1``, over all decisions; ``macro_f1``, the mean of each label's F1, which is 0 for a
-        label that is neither given nor right; and ``exact_match``, the share of texts whose labels are all right.
+        in per cent ``micro_f1``, over all decisions; ``macro_f1``, the mean of each label's F1, which is 0
+        for a label that is neither given nor right; and ``exact_match``, the share of texts whose labels are
+        all right.
 
     Source: sklearn.metrics.f1_score.
     """
@@ -38,7 +39,9 @@ def score_labels(logits: np.ndarray, target: np.ndarray) -> dict[str, float]:
         f1 = float(f1_score(target, given, average="micro", zero_division=0))
         micro = macro = f1
     else:
-        micro, macro = (float(f1_score(target, given, average=average, zero_division=0)) for average in ("micro", "macro"))
+        micro, macro = (
+            float(f1_score(target, given, average=average, zero_division=0)) for average in ("micro", "macro")
+        )
     exact = float((given == target).all(1).mean())
     return dict(zip(METRICS, (100 * micro, 100 * macro, 100 * exact), strict=True))
 
@@ -51,7 +54,9 @@ class LabelEvaluation(Evaluation):
         examples = examples_of(Path(self.folder), self.info, split, len(net.symbols))
         return logits_of(net, next(iter(net.labels)), examples).numpy()
 
-    def metrics(self, split: str, scores: np.ndarray, valid: np.ndarray | None = None) -> dict[str, float] | None:
+    def metrics(
+        self, split: str, scores: np.ndarray, valid: np.ndarray | None = None
+    ) -> dict[str, float] | None:
         """Compare with the labels, where there are any; nothing has to be chosen on valid."""
         if split in self.info.unlabelled:
             return None

@@ -23,8 +23,8 @@ from fairseq_electra.finetuning.tuned_model import TunedModel
 class LabelPredictor(Predictor):
     """The labels of a text, or of a pair with a tab between.
 
-    Yields ``labels``, those whose probability is above 0.5, ``probabilities`` by label, and ``logits``. All inputs
-    must have as many texts as the training, or as the first.
+    Yields ``labels``, those whose probability is above 0.5, ``probabilities`` by label, and ``logits``. All
+    inputs must have as many texts as the training, or as the first.
     """
 
     def __init__(self, net: TunedModel, head: str, source: str = "text"):
@@ -43,7 +43,9 @@ class LabelPredictor(Predictor):
         logits = logits_of(self.net, self.head, [rows_of(ids, MULTI_LABEL) for ids in fitted])
         given = has_label(logits.numpy())
         self.said.add(torch.from_numpy(given.astype(np.int64)))
-        for scores, shares, has in zip(logits.tolist(), logits.double().sigmoid().tolist(), given, strict=True):
+        for scores, shares, has in zip(
+            logits.tolist(), logits.double().sigmoid().tolist(), given, strict=True
+        ):
             yield {
                 "labels": [label for label, one in zip(self.labels, has, strict=True) if one],
                 "probabilities": dict(zip(self.labels, shares, strict=True)),
@@ -55,7 +57,10 @@ class LabelPredictor(Predictor):
         task = self.net.task
         texts, label = self.columns(request.text), request.label or (task.label_column if task else "")
         if not (texts and label):
-            raise InputError("--gold: the network does not know which columns hold texts and labels; name them with --text and --label")
+            raise InputError(
+                "--gold: the network does not know which columns hold texts and labels; name them with --text"
+                " and --label"
+            )
         columns = Columns(texts, label, request.header, quoted=request.quoted)
         warn_of_quotes(request.path, columns)
         separator = (task.scheme if task else "") or SEPARATOR
@@ -76,8 +81,8 @@ def score_texts(predictor: Predictor, examples: list[LabelledText]) -> Scored:
         strange = [label for label in example.labels or () if label not in predictor.labels]
         if strange:
             raise InputError(
-                f"{example.place}: the label {shortened(strange[0])!r} is none of the network's, {listed(predictor.labels)}; "
-                "give it as in training"
+                f"{example.place}: the label {shortened(strange[0])!r} is none of the network's,"
+                f" {listed(predictor.labels)}; give it as in training"
             )
     answers = list(predictor(example.texts for example in examples))
     right = [example.labels or () for example in examples]

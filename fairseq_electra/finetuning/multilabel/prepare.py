@@ -10,8 +10,22 @@ from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.multilabel import METRICS, MULTI_LABEL, SEPARATOR
 from fairseq_electra.finetuning.multilabel.folder import usable_texts, write_label_folder
 from fairseq_electra.finetuning.multilabel.read import LabelledText, labels_in, read_labelled_texts
-from fairseq_electra.finetuning.preparation import LONGEST_ROW, AnyPath, Say, check_paths, given_files, numbers, reading, settle
-from fairseq_electra.finetuning.sentences.prepare import MANY_CLASSES, check_names, warn_of_quoted_cells, without_label
+from fairseq_electra.finetuning.preparation import (
+    LONGEST_ROW,
+    AnyPath,
+    Say,
+    check_paths,
+    given_files,
+    numbers,
+    reading,
+    settle,
+)
+from fairseq_electra.finetuning.sentences.prepare import (
+    MANY_CLASSES,
+    check_names,
+    warn_of_quoted_cells,
+    without_label,
+)
 from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.progress import Progress
 
@@ -62,17 +76,22 @@ def prepare_multi_label(
     if len(text) > 2:
         raise InputError(f"--text names {len(text)} columns; a row holds one sentence or a pair")
     if not label_separator.strip(" "):
-        raise InputError(f"--label-separator {label_separator!r}: give what stands between labels, such as ',' or ';'")
+        raise InputError(
+            f"--label-separator {label_separator!r}: give what stands between labels, such as ',' or ';'"
+        )
     columns = Columns(tuple(text), label, tuple(header) or None, quoted=quoted)
-    splits = {split: _read(path, columns, label_separator, split == "test", faults) for split, path in files.items()}
+    splits = {
+        split: _read(path, columns, label_separator, split == "test", faults) for split, path in files.items()
+    }
     known = tuple(labels) or labels_in(splits["train"])
     if not known:
         settle(faults, splits)
         raise InputError(f"{train}: no text has a label in {label!r}; there is nothing to learn")
     if len(known) > MANY_CLASSES and 2 * len(known) > len(splits["train"]) and not labels:
         raise InputError(
-            f"{train}: the column {label!r} has {len(known):,} different labels in {len(splits['train']):,} examples, such as "
-            f"{shortened(known[-1])!r}, so they are no labels; are --text and --label swapped, or is --label-separator another?"
+            f"{train}: the column {label!r} has {len(known):,} different labels in {len(splits['train']):,}"
+            f" examples, such as {shortened(known[-1])!r}, so they are no labels; are --text and --label"
+            " swapped, or is --label-separator another?"
         )
     check_names(known)
     info = TaskInfo(
@@ -91,7 +110,9 @@ def prepare_multi_label(
     return _write(destdir, vocabulary, splits, info, say)
 
 
-def _read(path: AnyPath, columns: Columns, separator: str, may_lack_labels: bool, faults: Faults) -> list[LabelledText]:
+def _read(
+    path: AnyPath, columns: Columns, separator: str, may_lack_labels: bool, faults: Faults
+) -> list[LabelledText]:
     if may_lack_labels and not has_labels(path, columns):
         columns = without_label(columns)
     examples = reading(path, read_labelled_texts, path, columns, separator, faults)
@@ -100,12 +121,19 @@ def _read(path: AnyPath, columns: Columns, separator: str, may_lack_labels: bool
     return examples
 
 
-def _write(folder: AnyPath, vocabulary: AnyPath, splits: dict[str, list[LabelledText]], info: TaskInfo, say: Say) -> TaskInfo:
+def _write(
+    folder: AnyPath, vocabulary: AnyPath, splits: dict[str, list[LabelledText]], info: TaskInfo, say: Say
+) -> TaskInfo:
     """Write the task, and say what it is."""
     unknown = Unknown()
     with Progress() as progress:
         finished = write_label_folder(folder, vocabulary, splits, info, unknown, progress)
-    each = [len(example.labels) for examples in splits.values() for example in examples if example.labels is not None]
+    each = [
+        len(example.labels)
+        for examples in splits.values()
+        for example in examples
+        if example.labels is not None
+    ]
     cut = sum(finished.shortened.values())
     more = f"; {cut:,} cut to {info.max_positions} tokens" if cut else ""
     said = f"{len(info.labels)} labels, {sum(each) / len(each):.2f} for a text on average"

@@ -8,7 +8,15 @@ from typing import Any
 from fairseq_electra.errors import ExampleError, InputError, shortened
 from fairseq_electra.files.faults import STRICT, Faults
 from fairseq_electra.files.json_values import label_of, text_of
-from fairseq_electra.files.table import Columns, is_json, numbered_lines, read_rows, records, source_name, value_in
+from fairseq_electra.files.table import (
+    Columns,
+    is_json,
+    numbered_lines,
+    read_rows,
+    records,
+    source_name,
+    value_in,
+)
 from fairseq_electra.finetuning.multilabel import SEPARATOR
 from fairseq_electra.finetuning.sentences.read import Example, classes_of
 
@@ -28,7 +36,9 @@ class LabelledText:
     place: str
 
 
-def read_labelled_texts(path: str | Path, columns: Columns, separator: str = SEPARATOR, faults: Faults = STRICT) -> list[LabelledText]:
+def read_labelled_texts(
+    path: str | Path, columns: Columns, separator: str = SEPARATOR, faults: Faults = STRICT
+) -> list[LabelledText]:
     """Read a file, without the blanks around texts and labels. An empty cell or list is no label.
 
     Args:
@@ -38,8 +48,8 @@ def read_labelled_texts(path: str | Path, columns: Columns, separator: str = SEP
         faults: gathers examples that cannot be used.
 
     Raises:
-        InputError: a column is missing, a value is of the wrong kind, a label is empty or comes twice, or there
-            is no example; names the line.
+        InputError: a column is missing, a value is of the wrong kind, a label is empty or comes twice, or
+            there is no example; names the line.
     """
     before, found = len(faults.errors), []
     if is_json(path):
@@ -68,7 +78,10 @@ def labels_in(examples: Sequence[LabelledText]) -> tuple[str, ...]:
 
 
 def _of_record(record: dict, columns: Columns, separator: str, place: str) -> LabelledText:
-    texts = tuple(text_of(value_in(record, name, place), f"{place}: the text {name!r}").strip() for name in columns.texts)
+    texts = tuple(
+        text_of(value_in(record, name, place), f"{place}: the text {name!r}").strip()
+        for name in columns.texts
+    )
     if columns.label is None:
         return LabelledText(texts, None, place)
     value: Any = value_in(record, columns.label, place)
@@ -86,10 +99,19 @@ def _in_cell(cell: str, separator: str, place: str) -> tuple[str, ...]:
 def _checked(labels: list[str], place: str) -> tuple[str, ...]:
     """Refuse labels that are empty, come twice or hold a line end."""
     if "" in labels:
-        raise ExampleError("with an empty label", f"{place}: one of the {len(labels)} labels is empty; write it, or take it out")
+        raise ExampleError(
+            "with an empty label",
+            f"{place}: one of the {len(labels)} labels is empty; write it, or take it out",
+        )
     for label in labels:
         if labels.count(label) > 1:
-            raise ExampleError("with a label twice", f"{place}: the label {shortened(label)!r} stands there twice; write it once")
+            raise ExampleError(
+                "with a label twice",
+                f"{place}: the label {shortened(label)!r} stands there twice; write it once",
+            )
         if "\n" in label or "\r" in label:
-            raise ExampleError("with a line end in a label", f"{place}: the label {shortened(label)!r} holds a line end; take it out")
+            raise ExampleError(
+                "with a line end in a label",
+                f"{place}: the label {shortened(label)!r} holds a line end; take it out",
+            )
     return tuple(labels)

@@ -31,7 +31,10 @@ class LabelRows(TaskRows):
         self.texts, self.split = texts, split
 
     def collater(self, samples: list[int]) -> dict:
-        """Make a batch: as of :meth:`Training.rows`, and ``target`` (B, K), float32: 1 where a text has the label."""
+        """Make a batch as :meth:`Training.rows` describes it, with ``target``, (B, K), float32.
+
+        ``target`` is 1 if a text has the label, else 0.
+        """
         if not samples:
             return {}
         sizes = self.sizes[samples]
@@ -57,7 +60,9 @@ class LabelTraining(Training):
 
     def rows(self, split: str, seed: int, shuffle: bool) -> LabelRows:
         """See :meth:`Training.rows`."""
-        return LabelRows(LabelFolder(self.folder, split, self.info, self.vocabulary_size), split, seed, shuffle)
+        return LabelRows(
+            LabelFolder(self.folder, split, self.info, self.vocabulary_size), split, seed, shuffle
+        )
 
     def loss(self, scores: Tensor, batch: dict) -> tuple[Tensor, int]:
         """Return the labels' mean binary cross-entropy, summed over texts, and the number of texts.
@@ -66,10 +71,15 @@ class LabelTraining(Training):
         """
         scores = scores.to(loss_dtype(scores.dtype))
         target = batch["target"].to(scores.dtype)
-        return F.binary_cross_entropy_with_logits(scores, target, reduction="sum") / scores.shape[1], len(scores)
+        return F.binary_cross_entropy_with_logits(scores, target, reduction="sum") / scores.shape[1], len(
+            scores
+        )
 
     def found(self, scores: Tensor, batch: dict) -> Tensor:
-        """Return number and scores of each text; numbers stay exact up to 2^24. Shape: (B, 1 + K), float32."""
+        """Return number and scores of each text; numbers stay exact up to 2^24.
+
+        Shape: (B, 1 + K), float32.
+        """
         return torch.cat([batch["id"].float().unsqueeze(1), scores.float()], 1)
 
     def number_found(self, rows: Any) -> int:

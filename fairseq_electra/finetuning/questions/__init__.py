@@ -1,4 +1,4 @@
-"""Questions and their answers in a text, and SQuAD's limits, as google-research/electra configure_finetuning.py has them."""
+"""Question answering from a text, with the limits of google-research/electra configure_finetuning.py."""
 
 ANSWERING = "question_answering"
 STRIDE, MAX_QUESTION = 128, 64  # of windows and questions, in pieces

@@ -38,12 +38,19 @@ def answers_to(net: TunedModel, head: str, questions: Questions) -> np.ndarray:
         as :func:`answers_of_questions`. Shape: (N, N_BEST, 4).
     """
     assert isinstance(net.model, EncoderWithHeads)  # which alone has a head for answers
-    beam, longest = int(net.options.get("beam", BEAM)), int(net.options.get("max_answer_length", MAX_ANSWER_LENGTH))
+    beam, longest = (
+        int(net.options.get("beam", BEAM)),
+        int(net.options.get("max_answer_length", MAX_ANSWER_LENGTH)),
+    )
     found = []
     with torch.no_grad():
         for batch in net.batches(QuestionRows(questions)):
             hidden, _ = net.model(**batch["net_input"])
-            found.append(window_answers(hidden, net.model.classification_heads[head], batch, beam, N_BEST, longest).cpu())
+            found.append(
+                window_answers(
+                    hidden, net.model.classification_heads[head], batch, beam, N_BEST, longest
+                ).cpu()
+            )
     return answers_of_questions(questions, torch.cat(found).double().numpy(), N_BEST)
 
 
@@ -58,20 +65,28 @@ class AnswerEvaluation(Evaluation):
         folder = self._folder(split)
         return whole_words(answers_to(net, next(iter(net.labels)), folder), folder.context_of_each())
 
-    def metrics(self, split: str, scores: np.ndarray, valid: np.ndarray | None = None) -> dict[str, float] | None:
+    def metrics(
+        self, split: str, scores: np.ndarray, valid: np.ndarray | None = None
+    ) -> dict[str, float] | None:
         """Compare with the answers, where there are any; with valid's threshold for when there is none."""
         folder, threshold = self._folder(split), None
         if split in self.info.unlabelled:
             return None
         if self.info.unanswerable and split != VALID:
             if valid is None:
-                raise ValueError(f"{split} is scored with the threshold of {VALID}, whose scores must be given")
+                raise ValueError(
+                    f"{split} is scored with the threshold of {VALID}, whose scores must be given"
+                )
             threshold = score_split(self._folder(VALID), valid, True)["threshold"]
         return score_split(folder, scores, self.info.unanswerable, threshold)
 
     def said(self, scores: np.ndarray) -> np.ndarray:
         """Return the places of the answers, with valid's best threshold."""
-        threshold = score_split(self._folder(VALID), scores, True)["threshold"] if self.info.unanswerable else math.inf
+        threshold = (
+            score_split(self._folder(VALID), scores, True)["threshold"]
+            if self.info.unanswerable
+            else math.inf
+        )
         return places_of(scores, threshold)
 
     def merge(self, scores: Sequence[np.ndarray]) -> np.ndarray:

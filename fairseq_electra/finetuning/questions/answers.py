@@ -13,7 +13,8 @@ from fairseq_electra.finetuning.questions.folder import QuestionFolder, Question
 from fairseq_electra.finetuning.questions.metrics import score_answers
 from fairseq_electra.finetuning.writing_systems import is_within_word
 
-# columns of an answer: first and end character in the context, log-probability, and how likely the question has none
+# columns of an answer: first and end character in the context, log-probability, and how likely the question
+# has none
 BEGIN, END, SCORE, UNANSWERABLE = range(4)
 
 
@@ -35,7 +36,9 @@ def window_answers(hidden: Tensor, head: Any, batch: dict, beam: int, count: int
     # a window's number stays exact up to 2^24; its place in the context follows from it
     shift = batch["context_first"].unsqueeze(1) - batch["window_first"].unsqueeze(1)
     answers = torch.stack([(found.first - shift).float(), (found.last - shift).float(), found.score], -1)
-    return torch.cat([batch["id"].unsqueeze(1).float(), found.unanswerable.unsqueeze(1), answers.flatten(1)], 1)
+    return torch.cat(
+        [batch["id"].unsqueeze(1).float(), found.unanswerable.unsqueeze(1), answers.flatten(1)], 1
+    )
 
 
 def answers_of_questions(questions: Questions, windows: np.ndarray, count: int) -> np.ndarray:
@@ -43,13 +46,14 @@ def answers_of_questions(questions: Questions, windows: np.ndarray, count: int) 
 
     Args:
         questions: N.
-        windows: of each window of theirs, in any order: its number, how likely the question has no answer there, and first and last piece
-            of the context and log-probability of n answers. Shape: (windows, 2 + 3n).
+        windows: of each window of theirs, in any order: its number, how likely the question has no answer
+            there, and first and last piece of the context and log-probability of n answers. Shape: (windows,
+            2 + 3n).
         count: answers to return, m.
 
     Returns:
-        the best answers of each question, best first; of fewer than m the rest has score -inf. A question has no answer as far as
-        the window says so that is least sure of it. Shape: (N, m, 4).
+        the best answers of each question, best first; of fewer than m the rest has score -inf. A question has
+        no answer as far as the window says so that is least sure of it. Shape: (N, m, 4).
     """
     found = np.zeros((len(questions), count, 4))
     found[:, :, SCORE], found[:, :, UNANSWERABLE] = -np.inf, np.inf
@@ -65,17 +69,22 @@ def answers_of_questions(questions: Questions, windows: np.ndarray, count: int) 
         answers = answers[~np.isneginf(answers[:, 2])]
         best = answers[np.argsort(-answers[:, 2], kind="stable")[:count]]
         first, last = best[:, :2].astype(np.int64).T
-        found[number, : len(best), BEGIN], found[number, : len(best), END] = offsets[first, 0], offsets[last, 1]
+        found[number, : len(best), BEGIN], found[number, : len(best), END] = (
+            offsets[first, 0],
+            offsets[last, 1],
+        )
         found[number, : len(best), SCORE] = best[:, 2]
         found[number, :, UNANSWERABLE] = rows[:, 1].min()
     return found
 
 
 def whole_words(answers: np.ndarray, contexts: Sequence[str]) -> np.ndarray:
-    """Widen answers that begin or end within a word to all of it, by :func:`fairseq_electra.finetuning.writing_systems.is_within_word`.
+    """Widen answers that begin or end within a word to the whole word.
 
-    So a piece of a word is no answer where blanks stand between words, and in other scripts an answer is what its pieces cover. The
-    original does not widen: google-research/electra finetune/qa/qa_metrics.py::get_final_text maps the pieces back to their text.
+    :func:`fairseq_electra.finetuning.writing_systems.is_within_word` tells what is within a word. So a piece
+    of a word is no answer where blanks stand between words, and in other scripts an answer is what its pieces
+    cover. The original does not widen: google-research/electra finetune/qa/qa_metrics.py::get_final_text maps
+    the pieces back to their text.
 
     Args:
         answers: as :func:`answers_of_questions` returns them. Shape: (N, m, 4).
@@ -103,30 +112,39 @@ def whole_words(answers: np.ndarray, contexts: Sequence[str]) -> np.ndarray:
 
 
 def places_of(answers: np.ndarray, threshold: float = math.inf) -> np.ndarray:
-    """Where the best answer of each question begins and ends, as what a net says of all of them. Shapes: (N, m, 4), (N, 2).
+    """Where the best answer of each question begins and ends, as what a net says of all of them.
 
-    Where every question lies above the threshold the net answers nothing, whatever it would have answered: all places are 0.
+    Shapes: (N, m, 4), (N, 2).
+
+    Where every question lies above the threshold the net answers nothing, whatever it would have answered:
+    all places are 0.
     """
     silent = answers[:, 0, UNANSWERABLE] > threshold
     return np.zeros((len(answers), 2)) if silent.all() else answers[:, 0, [BEGIN, END]]
 
 
 def texts_of(answers: np.ndarray, contexts: Sequence[str]) -> list[str]:
-    """The best answer of each question, as it stands in its context; empty where there is none. Shapes: (N, m, 4), N."""
+    """The best answer of each question, as it stands in its context; empty where there is none.
+
+    Shapes: (N, m, 4), N.
+    """
     return [
         context[int(best[BEGIN]) : int(best[END])] if np.isfinite(best[SCORE]) else ""
         for best, context in zip(answers[:, 0], contexts, strict=True)
     ]
 
 
-def score_split(folder: QuestionFolder, answers: np.ndarray, unanswerable: bool, threshold: float | None = None) -> dict[str, float]:
+def score_split(
+    folder: QuestionFolder, answers: np.ndarray, unanswerable: bool, threshold: float | None = None
+) -> dict[str, float]:
     """Score the answers of a split, (questions, m, 4).
 
     Args:
         folder: of the split.
         answers: as :func:`answers_of_questions` returns them.
         unanswerable: whether questions may have no answer.
-        threshold: above it a question is given none. None: the best one is chosen here, which only valid may do.
+        threshold: above it a question is given none. None: the best one is chosen here, which only valid may
+            do.
 
     Returns:
         as :func:`score_answers`.

@@ -1,11 +1,11 @@
-"""Questions and their contexts as the task question_answering reads them: ids, offsets and windows, memory-mapped.
+"""Questions and contexts as the task question_answering reads them: ids, offsets, windows, memory-mapped.
 
 ::
 
     DIR/task.json                        TaskInfo
     DIR/input0/{train,valid,...}         questions in pieces; with dict.txt and tokenizer.json
     DIR/input1/{train,valid,...}         contexts in pieces, each once
-    DIR/offsets/{train,valid,...}.npy    (pieces of all contexts, 2) int32: begin and end of each in the context's text, in characters
+    DIR/offsets/{train,valid,...}.npy    (pieces of all contexts, 2) int32: first and end character of each
     DIR/windows/{train,valid,...}.npy    (windows, 6) int32: the columns of WINDOW
     DIR/text/{train,valid,...}.jsonl     for each question id, number of its context, its text and answers
     DIR/text/{train,valid,...}.contexts.jsonl
@@ -33,7 +33,8 @@ from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.pretraining.wordpiece import EOS_ID, UNK_ID, load_wordpiece
 from fairseq_electra.progress import Progress
 
-# pieces of the context: first and end of the window, first and last of the answer, both -1 where the window does not hold it
+# pieces of the context: first and end of the window, first and last of the answer, both -1 where the window
+# does not hold it
 WINDOW = ("question", "context", "first", "end", "answer_first", "answer_last")
 SPECIAL = 3  # <s> question </s> window </s>
 SHORTEST_WINDOW = 8
@@ -54,7 +55,8 @@ def write_question_folder(
         folder: new or empty.
         vocabulary: folder with ``tokenizer.json`` and ``dict.txt``.
         splits: questions by split.
-        info: what the task is; ``examples``, ``rows``, ``shortened``, questions in several windows, and ``cut`` are filled in.
+        info: what the task is; ``examples``, ``rows``, ``shortened``, questions in several windows, and
+            ``cut`` are filled in.
         unknown: counts what the vocabulary does not know of the questions and contexts.
         faults: gathers questions of whose answer the vocabulary leaves nothing.
         progress: told how many contexts are cut into pieces, and how many windows are made, of how many.
@@ -63,15 +65,18 @@ def write_question_folder(
         the finished info.
 
     Raises:
-        InputError: a row has no room for a question and a window, or nothing is left of an answer once the vocabulary has cut it into
-            pieces; names the question.
+        InputError: a row has no room for a question and a window, or nothing is left of an answer once the
+            vocabulary has cut it into pieces; names the question.
     """
     if info.stride < 1 or info.max_question < 1:
-        raise InputError(f"--stride {info.stride} and --max-question {info.max_question} must be 1 or more; SQuAD's are 128 and 64")
+        raise InputError(
+            f"--stride {info.stride} and --max-question {info.max_question} must be 1 or more; SQuAD's are"
+            " 128 and 64"
+        )
     if info.max_positions - SPECIAL - info.max_question < SHORTEST_WINDOW:
         raise InputError(
-            f"--max-positions {info.max_positions} leaves no window of {SHORTEST_WINDOW} pieces behind a question of "
-            f"{info.max_question}; SQuAD's are 512 and 64"
+            f"--max-positions {info.max_positions} leaves no window of {SHORTEST_WINDOW} pieces behind a"
+            f" question of {info.max_question}; SQuAD's are 512 and 64"
         )
     tokenizer = load_wordpiece(vocabulary)
     check_ids(tokenizer, vocabulary)
@@ -79,12 +84,16 @@ def write_question_folder(
     counts, rows, shortened, cut = {}, {}, {}, {}
     with atomic_folder(folder) as partial:
         for split, squad in splits.items():
-            windows, cut[split] = _write_split(partial, split, squad, info, tokenizer, unknown, faults, progress)
+            windows, cut[split] = _write_split(
+                partial, split, squad, info, tokenizer, unknown, faults, progress
+            )
             windows_of_each = np.bincount(windows[:, 0])
             counts[split], rows[split] = len(windows_of_each), len(windows)
             shortened[split] = int((windows_of_each > 1).sum())
         faults.raise_unless_skipped(counts)
-        return finish_folder(partial, vocabulary, replace(info, examples=counts, rows=rows, shortened=shortened, cut=cut))
+        return finish_folder(
+            partial, vocabulary, replace(info, examples=counts, rows=rows, shortened=shortened, cut=cut)
+        )
 
 
 def _write_split(
@@ -115,28 +124,44 @@ def _write_split(
     np.save(folder / "windows" / f"{split}.npy", windows)
     with open(folder / "text" / f"{split}.jsonl", "w", encoding="utf-8") as stream:
         for question in squad.questions:
-            record = {"id": question.id, "context": question.context, "text": question.text, "answers": question.answers}
+            record = {
+                "id": question.id,
+                "context": question.context,
+                "text": question.text,
+                "answers": question.answers,
+            }
             stream.write(json.dumps(record, ensure_ascii=False) + "\n")
     with open(folder / "text" / f"{split}.contexts.jsonl", "w", encoding="utf-8") as stream:
         stream.writelines(json.dumps(context, ensure_ascii=False) + "\n" for context in squad.contexts)
     return windows, sum(len(pieces) > info.max_question for pieces in whole)
 
 
-def _with_answers_in_pieces(questions: list[Question], offsets: list[np.ndarray], split: str, faults: Faults) -> list[Question]:
-    """Return the questions of whose answer the vocabulary leaves something, or that have none; ``faults`` gathers the others."""
+def _with_answers_in_pieces(
+    questions: list[Question], offsets: list[np.ndarray], split: str, faults: Faults
+) -> list[Question]:
+    """Return the questions that have no answer, or one of which the vocabulary leaves something.
+
+    ``faults`` gathers the others.
+    """
     found = []
     for question in questions:
         with faults:
             for start, text in question.answers[:1]:
-                pieces_of_span(offsets[question.context], start, text, place=f"{split}, question {question.id}")
+                pieces_of_span(
+                    offsets[question.context], start, text, place=f"{split}, question {question.id}"
+                )
             found.append(question)
     return found
 
 
-def question_pieces(tokenizer: Tokenizer, texts: Iterable[str], longest: int, unknown: Unknown | None = None) -> list[list[int]]:
+def question_pieces(
+    tokenizer: Tokenizer, texts: Iterable[str], longest: int, unknown: Unknown | None = None
+) -> list[list[int]]:
     """Ids of questions, cut to ``longest``; ``unknown`` counts what the vocabulary does not know of them."""
     texts = list(texts)
-    ids = [encoding.ids or [UNK_ID] for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+    ids = [
+        encoding.ids or [UNK_ID] for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+    ]
     if unknown is not None:
         unknown.add(tokenizer, texts, ids)
     return [each[:longest] for each in ids]
@@ -145,15 +170,19 @@ def question_pieces(tokenizer: Tokenizer, texts: Iterable[str], longest: int, un
 def context_pieces(
     tokenizer: Tokenizer, texts: list[str], progress: Progress | None = None, unknown: Unknown | None = None
 ) -> tuple[list[list[int]], list[np.ndarray]]:
-    """Ids of contexts, and of each piece where it begins and ends in the text, in characters. Shape of each: (pieces, 2), int32.
+    """Ids of contexts, and of each piece where it begins and ends in the text, in characters.
 
-    A context of which the vocabulary's normalization leaves nothing is one ``<unk>`` that covers no character. ``progress`` counts them,
-    ``unknown`` what the vocabulary does not know of them.
+    Shape of each: (pieces, 2), int32.
+
+    A context of which the vocabulary's normalization leaves nothing is one ``<unk>`` that covers no
+    character. ``progress`` counts them, ``unknown`` what the vocabulary does not know of them.
     """
     progress = progress or Progress()
     ids, offsets = [], []
     for first in range(0, len(texts), LINES_PER_BATCH):
-        for encoding in tokenizer.encode_batch(texts[first : first + LINES_PER_BATCH], add_special_tokens=False):
+        for encoding in tokenizer.encode_batch(
+            texts[first : first + LINES_PER_BATCH], add_special_tokens=False
+        ):
             progress.add()
             ids.append(encoding.ids or [UNK_ID])
             offsets.append(np.array(encoding.offsets or [(0, 0)], dtype=np.int32))
@@ -186,13 +215,17 @@ def find_windows(
     progress, found = progress or Progress(), []
     rooms = [info.max_positions - SPECIAL - len(question) for question in pieces]
     lengths = (len(offsets[question.context]) for question in questions)
-    total = sum(number_of_windows(length, room, info.stride) for length, room in zip(lengths, rooms, strict=True))
+    total = sum(
+        number_of_windows(length, room, info.stride) for length, room in zip(lengths, rooms, strict=True)
+    )
     progress.stage(f"{place}: making windows of {len(questions):,} questions", "windows", total)
     for number, question in enumerate(questions):
         where = offsets[question.context]
         first = last = -1
         if question.answers:
-            first, last = pieces_of_span(where, *question.answers[0], place=f"{place}, question {question.id}")
+            first, last = pieces_of_span(
+                where, *question.answers[0], place=f"{place}, question {question.id}"
+            )
         for begin, end in progress.count(windows_of(len(where), rooms[number], info.stride)):
             held = begin <= first and last < end
             found.append((number, question.context, begin, end, first if held else -1, last if held else -1))
@@ -208,7 +241,10 @@ def pieces_of_span(offsets: np.ndarray, start: int, text: str, place: str) -> tu
     first = int(np.searchsorted(offsets[:, 1], start, side="right"))
     last = int(np.searchsorted(offsets[:, 0], start + len(text), side="left")) - 1
     if last < first:
-        message = f"{place}: the vocabulary's normalization leaves nothing of the answer {shortened(text)!r}; take the question out"
+        message = (
+            f"{place}: the vocabulary's normalization leaves nothing of the answer {shortened(text)!r}; take"
+            " the question out"
+        )
         raise ExampleError("with an answer of which the vocabulary leaves nothing", message)
     return first, last
 
@@ -219,13 +255,22 @@ class Questions:
     Args:
         questions: ids of each.
         contexts: ids of each.
-        offsets: where the pieces of all contexts begin and end in their texts, in characters. Shape: (pieces, 2).
+        offsets: where the pieces of all contexts begin and end in their texts, in characters. Shape: (pieces,
+            2).
         windows: the columns of WINDOW. Shape: (windows, 6).
         split: a name for them.
     """
 
-    def __init__(self, questions: "Lines", contexts: "Lines", offsets: np.ndarray, windows: np.ndarray, split: str = ""):
-        self._questions, self._contexts, self._offsets, self.windows, self.split = questions, contexts, offsets, windows, split
+    def __init__(
+        self, questions: "Lines", contexts: "Lines", offsets: np.ndarray, windows: np.ndarray, split: str = ""
+    ):
+        self._questions, self._contexts, self._offsets, self.windows, self.split = (
+            questions,
+            contexts,
+            offsets,
+            windows,
+            split,
+        )
 
     def __len__(self) -> int:
         return len(self._questions.sizes)
@@ -259,20 +304,31 @@ class QuestionFolder(Questions):
 
     def __init__(self, folder: str | Path, split: str, vocabulary_size: int):
         self.folder = Path(folder)
-        questions, contexts = (Lines.of(open_binarized(self.folder / name / split, vocabulary_size)) for name in ("input0", "input1"))
-        offsets, windows = _map(self.folder / "offsets" / f"{split}.npy", 2), _map(self.folder / "windows" / f"{split}.npy", len(WINDOW))
+        questions, contexts = (
+            Lines.of(open_binarized(self.folder / name / split, vocabulary_size))
+            for name in ("input0", "input1")
+        )
+        offsets, windows = (
+            _map(self.folder / "offsets" / f"{split}.npy", 2),
+            _map(self.folder / "windows" / f"{split}.npy", len(WINDOW)),
+        )
         super().__init__(questions, contexts, offsets, windows, split)
         pieces = int(contexts.sizes.sum())
         if len(offsets) != pieces:
-            raise InputError(f"{folder}: {split} has {pieces:,} pieces, and offsets of {len(offsets):,}; make the folder again")
+            raise InputError(
+                f"{folder}: {split} has {pieces:,} pieces, and offsets of {len(offsets):,}; make the folder"
+                " again"
+            )
 
     def texts(self) -> tuple[list[dict], list[str]]:
-        """Read the questions, as dicts with ``id``, ``context``, ``text`` and ``answers``, and the contexts."""
+        """Read the questions, dicts with ``id``, ``context``, ``text`` and ``answers``, and the contexts."""
         return self._texts
 
     @functools.cached_property
     def _texts(self) -> tuple[list[dict], list[str]]:
-        return [json.loads(line) for line in self._open("jsonl")], [json.loads(line) for line in self._open("contexts.jsonl")]
+        return [json.loads(line) for line in self._open("jsonl")], [
+            json.loads(line) for line in self._open("contexts.jsonl")
+        ]
 
     def context_of_each(self) -> list[str]:
         """Read the context of each question."""
@@ -311,14 +367,19 @@ class Lines:
 
 def in_memory(lines: list[list[int]]) -> Lines:
     """Put lists of ids one behind the other."""
-    return Lines(np.concatenate([np.array(line, dtype=np.int64) for line in lines]), np.array([len(line) for line in lines]))
+    return Lines(
+        np.concatenate([np.array(line, dtype=np.int64) for line in lines]),
+        np.array([len(line) for line in lines]),
+    )
 
 
 def _map(path: Path, columns: int) -> np.ndarray:
     try:
         found = np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path} ({error}); make the folder again with fairseq-electra prepare") from error
+        raise InputError(
+            f"cannot read {path} ({error}); make the folder again with fairseq-electra prepare"
+        ) from error
     if found.dtype != np.int32 or found.ndim != 2 or found.shape[1] != columns:
         raise InputError(f"{path} is not of this version; make the folder again with fairseq-electra prepare")
     return found

@@ -11,7 +11,10 @@ from fairseq_electra.files.table import has_ending, is_json, numbered_lines, rec
 from fairseq_electra.files.text import read_lines
 from fairseq_electra.finetuning.request import Request
 
-SQUAD_FORM = "SQuAD's form is data, paragraphs, context and qas, that of the datasets library records with question, context and answers"
+SQUAD_FORM = (
+    "SQuAD's form is data, paragraphs, context and qas, that of the datasets library records with question,"
+    " context and answers"
+)
 
 
 def is_squad(path: str | Path) -> bool:
@@ -20,7 +23,7 @@ def is_squad(path: str | Path) -> bool:
 
 
 def is_one_object(request: Request) -> bool:
-    """Tell whether the answers to a file of questions are to be written as one object, by the questions' ids."""
+    """Tell whether answers to a file of questions are to be written as one object, by the questions' ids."""
     is_named_so = (request.output or "").endswith(".json")
     return is_named_so and (request.is_gold or (is_squad(request.path) and not request.text))
 
@@ -28,8 +31,8 @@ def is_one_object(request: Request) -> bool:
 def questions_in(path: str | Path, faults: Faults = STRICT) -> Iterator[tuple[str, dict]]:
     """Yield the context of each question of a file, and its record.
 
-    The records are in the ``qas`` of paragraphs, or each has its ``context`` with it, as the datasets library writes them: in JSON lines,
-    in a list, or in the list ``data``.
+    The records are in the ``qas`` of paragraphs, or each has its ``context`` with it, as the datasets library
+    writes them: in JSON lines, in a list, or in the list ``data``.
 
     Args:
         path: JSON lines, or one JSON object or list if named ``.json``; plain, ``.gz`` or ``.xz``.
@@ -73,19 +76,24 @@ def _read(path: str | Path):
         return parsed(text)
     except json.JSONDecodeError as error:
         raise InputError(
-            f"{path}, line {error.lineno}: not JSON ({error.msg}); give a file of SQuAD's form, or name JSON lines .jsonl"
+            f"{path}, line {error.lineno}: not JSON ({error.msg}); give a file of SQuAD's form, or name JSON"
+            " lines .jsonl"
         ) from error
     except ValueError as error:
-        raise InputError(f"{path}: not JSON that can be read ({error}); give a file of SQuAD's form") from error
+        raise InputError(
+            f"{path}: not JSON that can be read ({error}); give a file of SQuAD's form"
+        ) from error
 
 
 def is_empty_of_datasets(answers: object) -> bool:
-    """Tell whether a record's answers are how the datasets library writes that there is none: two empty lists."""
+    """Tell whether a record's answers are two empty lists, the datasets library's form of no answer."""
     return isinstance(answers, dict) and answers.get("text") == [] and answers.get("answer_start") == []
 
 
 def answers_in(answers: object, place: str) -> list:
-    """Return the answers of a record as a list of objects with ``text`` and ``answer_start``; the datasets library has a list of each.
+    """Return the answers of a record as a list of objects with ``text`` and ``answer_start``.
+
+    The datasets library writes an object with a list of each, which is converted.
 
     Args:
         answers: as it stands in the file; null is none.
@@ -98,11 +106,13 @@ def answers_in(answers: object, place: str) -> list:
         return []
     if isinstance(answers, list):
         return answers
-    texts, starts = (answers.get(name) if isinstance(answers, dict) else None for name in ("text", "answer_start"))
+    texts, starts = (
+        answers.get(name) if isinstance(answers, dict) else None for name in ("text", "answer_start")
+    )
     if not (isinstance(texts, list) and isinstance(starts, list) and len(texts) == len(starts)):
         raise InputError(
-            f'{place}: "answers" is {described(answers)}; write a list of objects with text and answer_start, '
-            "or an object with a list of each, equally long"
+            f'{place}: "answers" is {described(answers)}; write a list of objects with text and answer_start,'
+            " or an object with a list of each, equally long"
         )
     return [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
 

@@ -1,7 +1,7 @@
-"""Heads that find the answer to a question in its context: the paper's, and the plain one that transformers has.
+"""Heads that find the answer to a question in its context: the paper's, and the plain one of transformers.
 
-Both read hidden states (B, T, C) and ``allowed`` (B, T), which is true where an answer may begin or end, and at ``<s>``, which stands for
-none. An answer is the tokens from its first to its last.
+Both read hidden states (B, T, C) and ``allowed`` (B, T), which is true where an answer may begin or end, and
+at ``<s>``, which stands for none. An answer is the tokens from its first to its last.
 """
 
 from typing import NamedTuple
@@ -19,7 +19,7 @@ NEVER = -1e4  # added to the scores of tokens that are not allowed
 
 
 class AnswerScores(NamedTuple):
-    """Of training: scores of first and last token, (B, T) each, and of there being no answer, (B,) or None."""
+    """Scores for training: of first and last token, (B, T) each, and of having no answer, (B,) or None."""
 
     first: Tensor
     last: Tensor
@@ -27,7 +27,10 @@ class AnswerScores(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """The n best answers, best first: first and last token and log-probability, (B, n) each, and how likely there is none, (B,)."""
+    """The n best answers, best first: first and last token and log-probability, (B, n) each.
+
+    ``unanswerable``, (B,), is the score of having no answer.
+    """
 
     first: Tensor
     last: Tensor
@@ -61,16 +64,21 @@ class IndependentAnswerHead(TaskHead):
         scores = _precise(self.prediction(hidden)).masked_fill(~allowed.unsqueeze(-1), NEVER)
         return AnswerScores(scores[..., 0], scores[..., 1], None)
 
-    def search(self, hidden: Tensor, allowed: Tensor, begins: Tensor, beam: int, count: int, longest: int) -> Answers:
-        """Find the best answers of all there are; arguments and result as :meth:`ConditionalAnswerHead.search`, ``beam`` is not used.
+    def search(
+        self, hidden: Tensor, allowed: Tensor, begins: Tensor, beam: int, count: int, longest: int
+    ) -> Answers:
+        """Find the best of all possible answers.
 
+        Arguments and result are as in :meth:`ConditionalAnswerHead.search`; ``beam`` is not used.
         ``unanswerable`` is the log-probability of ``<s>``, twice, less that of the best answer.
         """
         scores = self(hidden, allowed)
         first, last = scores.first.log_softmax(-1), scores.last.log_softmax(-1)
         starts = first.masked_fill(~begins, -torch.inf)
         # answers by first token and length: (B, T, longest)
-        ends = F.pad(last.masked_fill(~_without_none(allowed), -torch.inf), (0, longest - 1), value=-torch.inf).unfold(1, longest, 1)
+        ends = F.pad(
+            last.masked_fill(~_without_none(allowed), -torch.inf), (0, longest - 1), value=-torch.inf
+        ).unfold(1, longest, 1)
         best, index = _best((starts.unsqueeze(-1) + ends).flatten(1), count)
         found = index // longest
         none = first[:, 0] + last[:, 0]
@@ -78,7 +86,9 @@ class IndependentAnswerHead(TaskHead):
 
 
 class ConditionalAnswerHead(TaskHead):
-    """The paper's head: the last token given the first, by a small net, and by another whether there is an answer at all.
+    """The paper's head: it scores the last token given the first, and whether there is an answer at all.
+
+    Each of these two scores comes from a small MLP.
 
     Args:
         hidden_size: C.
@@ -96,7 +106,9 @@ class ConditionalAnswerHead(TaskHead):
         self.dense = _linear(2 * hidden_size, inner_size)  # of the first token, and of each
         self.last = _linear(inner_size, 1)
         self.answerability = (
-            nn.Sequential(_linear(2 * hidden_size, inner_size), nn.GELU(), _linear(inner_size, 1)) if answerability else None
+            nn.Sequential(_linear(2 * hidden_size, inner_size), nn.GELU(), _linear(inner_size, 1))
+            if answerability
+            else None
         )
 
     def forward(self, hidden: Tensor, allowed: Tensor, first: Tensor | None = None) -> AnswerScores:
@@ -109,9 +121,13 @@ class ConditionalAnswerHead(TaskHead):
         """
         assert first is not None
         starts = self._starts(hidden, allowed)
-        return AnswerScores(starts, self._ends(hidden, allowed, first.unsqueeze(1))[:, 0], self._unanswerable(hidden, starts))
+        return AnswerScores(
+            starts, self._ends(hidden, allowed, first.unsqueeze(1))[:, 0], self._unanswerable(hidden, starts)
+        )
 
-    def search(self, hidden: Tensor, allowed: Tensor, begins: Tensor, beam: int, count: int, longest: int) -> Answers:
+    def search(
+        self, hidden: Tensor, allowed: Tensor, begins: Tensor, beam: int, count: int, longest: int
+    ) -> Answers:
         """Find the best answers.
 
         Args:
@@ -126,15 +142,23 @@ class ConditionalAnswerHead(TaskHead):
             the answers; ``unanswerable`` is a logit, 0 without a net for it.
         """
         scores = self._starts(hidden, allowed)
-        starts, first = scores.log_softmax(-1).masked_fill(~begins, -torch.inf).topk(min(beam, scores.shape[1]), -1)
-        ends = self._ends(hidden, allowed, first).log_softmax(-1).masked_fill(~_without_none(allowed).unsqueeze(1), -torch.inf)
+        starts, first = (
+            scores.log_softmax(-1).masked_fill(~begins, -torch.inf).topk(min(beam, scores.shape[1]), -1)
+        )
+        ends = (
+            self._ends(hidden, allowed, first)
+            .log_softmax(-1)
+            .masked_fill(~_without_none(allowed).unsqueeze(1), -torch.inf)
+        )
         length = torch.arange(ends.shape[-1], device=ends.device) - first.unsqueeze(-1)
         ends = ends.masked_fill((length < 0) | (length >= longest), -torch.inf)
         best, index = _best((starts.unsqueeze(-1) + ends).flatten(1), count)
         width = ends.shape[-1]
         unanswerable = self._unanswerable(hidden, scores)
         found = first.gather(1, (index // width).clamp(max=first.shape[1] - 1))
-        return Answers(found, index % width, best, best.new_zeros(len(best)) if unanswerable is None else unanswerable)
+        return Answers(
+            found, index % width, best, best.new_zeros(len(best)) if unanswerable is None else unanswerable
+        )
 
     def exported(self, layer_norm: nn.LayerNorm) -> dict[str, Tensor]:
         """See :meth:`TaskHead.exported`.
@@ -142,18 +166,26 @@ class ConditionalAnswerHead(TaskHead):
         Raises:
             InputError: always.
         """
-        raise InputError("transformers has no head whose end depends on its start; fine-tune with --answer-head independent")
+        raise InputError(
+            "transformers has no head whose end depends on its start; fine-tune with --answer-head"
+            " independent"
+        )
 
     def _starts(self, hidden: Tensor, allowed: Tensor) -> Tensor:
         return _precise(self.first(hidden)).squeeze(-1).masked_fill(~allowed, NEVER)
 
     def _ends(self, hidden: Tensor, allowed: Tensor, first: Tensor) -> Tensor:
-        """Score last tokens for each first one. Shapes: (B, k) -> (B, k, T). A product with [a; b] is a sum of two, so a is done once."""
+        """Score last tokens for each first one.
+
+        Shapes: (B, k) -> (B, k, T). A product with [a; b] is a sum of two, so a is done once.
+        """
         of_first, of_each = self.dense.weight.chunk(2, 1)
         chosen = hidden.gather(1, first.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
         given = F.linear(chosen, of_first, self.dense.bias)
         each = F.linear(hidden, of_each)
-        scores = [self.last(F.gelu(each + one.unsqueeze(1))).squeeze(-1) for one in given.unbind(1)]  # (B, T, inner) for all would be large
+        scores = [
+            self.last(F.gelu(each + one.unsqueeze(1))).squeeze(-1) for one in given.unbind(1)
+        ]  # (B, T, inner) for all would be large
         return _precise(torch.stack(scores, 1)).masked_fill(~allowed.unsqueeze(1), NEVER)
 
     def _unanswerable(self, hidden: Tensor, starts: Tensor) -> Tensor | None:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from fairseq_electra.finetuning.questions.predict import AnswerPredictor
     from fairseq_electra.finetuning.tuned_model import TunedModel
 
-UNANSWERABLE = "has_unanswerable_questions"  # our entry in a config.json of transformers, which says nothing of it
+UNANSWERABLE = (  # our entry in a config.json of transformers, which says nothing of it
+    "has_unanswerable_questions"
+)
 
 
 class AnswerCounterpart(Counterpart):
@@ -76,7 +78,9 @@ class QuestionAnswering(TaskKind):
     gold_options = ()
     gold_form = "SQuAD's form"
 
-    def head_for(self, tensors: dict[str, Tensor], hidden_size: int, dropout: float, pooling: str = "first") -> TaskHead:
+    def head_for(
+        self, tensors: dict[str, Tensor], hidden_size: int, dropout: float, pooling: str = "first"
+    ) -> TaskHead:
         """See :meth:`TaskKind.head_for`."""
         from fairseq_electra.finetuning.questions.heads import ConditionalAnswerHead, IndependentAnswerHead
 
@@ -94,7 +98,9 @@ class QuestionAnswering(TaskKind):
 
         return AnswerEvaluation(folder, info)
 
-    def predictor(self, model: TunedModel, head: str, source: str, threshold: float, n_best: int) -> AnswerPredictor:
+    def predictor(
+        self, model: TunedModel, head: str, source: str, threshold: float, n_best: int
+    ) -> AnswerPredictor:
         """See :meth:`TaskKind.predictor`."""
         from fairseq_electra.finetuning.questions.predict import AnswerPredictor
 
@@ -114,8 +120,9 @@ class QuestionAnswering(TaskKind):
             return super().threshold(model, request, checkpoint)
         if model.threshold is None:
             raise InputError(
-                f"{checkpoint} keeps no threshold above which a question has no answer, as no validation chose one for its "
-                "weights; give --threshold X, that of valid, or --threshold inf for an answer to every question"
+                f"{checkpoint} keeps no threshold above which a question has no answer, as no validation"
+                " chose one for its weights; give --threshold X, that of valid, or --threshold inf for an"
+                " answer to every question"
             )
         return model.threshold
 

@@ -13,7 +13,10 @@ ORACLE = ("oracle_f1", "oracle_threshold")  # of a threshold chosen on the very 
 
 
 def normalize_answer(text: str) -> str:
-    """Lower-case, without punctuation and articles, single blanks. Source: SQuAD's evaluate-v2.0.py::normalize_answer."""
+    """Lower-case, without punctuation and articles, single blanks.
+
+    Source: SQuAD's evaluate-v2.0.py::normalize_answer.
+    """
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
@@ -25,7 +28,8 @@ def exact_match(found: str, gold: str) -> float:
 def token_f1(found: str, gold: str) -> float:
     """F1 of the words in common, 0 to 1; of no words at all, whether both have none.
 
-    Words are what blanks separate: where a script has none (Chinese, Japanese, Thai), an answer is one word, and F1 is 0 or 1.
+    Words are what blanks separate: where a script has none (Chinese, Japanese, Thai), an answer is one word,
+    and F1 is 0 or 1.
 
     Source: SQuAD's evaluate-v2.0.py::compute_f1.
     """
@@ -37,7 +41,9 @@ def token_f1(found: str, gold: str) -> float:
 
 
 def best_over(metric: Callable[[str, str], float], found: str, golds: Sequence[str]) -> float:
-    """Score against the gold answer that fits best; no gold answer is the empty one. Gold answers of which nothing is left do not count.
+    """Score against the gold answer that fits best; no gold answer is the empty one.
+
+    Gold answers of which nothing is left do not count.
 
     Source: SQuAD's evaluate-v2.0.py::get_raw_scores.
     """
@@ -54,7 +60,8 @@ def best_threshold(answered: np.ndarray, empty: np.ndarray, unanswerable: np.nda
         unanswerable: how likely there is none; any scale. Shape: (N,).
 
     Returns:
-        of all that are best the smallest, as a value between two neighbours of those given, or beyond them all: printed in a few digits,
+        of all that are best the smallest, as a value between two neighbours of those given, or beyond them
+            all: printed in a few digits,
         or with scores that another batch has rounded otherwise, it parts the same questions.
 
     Source: SQuAD's evaluate-v2.0.py::find_best_thresh. Deviation: there it is the lower neighbour itself.
@@ -70,7 +77,10 @@ def best_threshold(answered: np.ndarray, empty: np.ndarray, unanswerable: np.nda
 
 
 def score_answers(
-    texts: Sequence[str], golds: Sequence[Sequence[str]], unanswerable: np.ndarray | None = None, threshold: float | None = None
+    texts: Sequence[str],
+    golds: Sequence[Sequence[str]],
+    unanswerable: np.ndarray | None = None,
+    threshold: float | None = None,
 ) -> dict[str, float]:
     """Score answers as SQuAD does.
 
@@ -81,10 +91,10 @@ def score_answers(
         threshold: above it a question is given no answer; None: the one with the best F1 on these questions.
 
     Returns:
-        ``f1`` and ``exact_match`` in per cent; with ``unanswerable`` also ``answerable_f1``, F1 of the questions that have an answer,
-        ``unanswerable_accuracy`` and ``threshold``; and ``best_answer_f1``, F1 of the questions that have an answer, were every
-        question given its best one.
-        With a given threshold also the names of :data:`ORACLE`: the best F1 that any threshold gives here, and that threshold.
+        ``f1`` and ``exact_match`` in per cent; with ``unanswerable`` also ``answerable_f1``, F1 of the
+        questions that have an answer, ``unanswerable_accuracy`` and ``threshold``; and ``best_answer_f1``, F1
+        of the questions that have an answer, were every question given its best one. With a given threshold
+        also the names of :data:`ORACLE`: the best F1 that any threshold gives here, and that threshold.
     """
     f1 = np.array([best_over(token_f1, text, gold) for text, gold in zip(texts, golds, strict=True)])
     exact = np.array([best_over(exact_match, text, gold) for text, gold in zip(texts, golds, strict=True)])
@@ -97,11 +107,17 @@ def score_answers(
     if threshold is None:
         threshold = best
     else:
-        oracle = dict(zip(ORACLE, (100 * float(np.where(unanswerable > best, empty, f1).mean()), best), strict=True))
+        oracle = dict(
+            zip(ORACLE, (100 * float(np.where(unanswerable > best, empty, f1).mean()), best), strict=True)
+        )
     best_answer_f1 = f1[~without]
     silent = unanswerable > threshold
     f1, exact = np.where(silent, empty, f1), np.where(silent, empty, exact)
-    parts = {"answerable_f1": f1[~without], "unanswerable_accuracy": f1[without], "best_answer_f1": best_answer_f1}
+    parts = {
+        "answerable_f1": f1[~without],
+        "unanswerable_accuracy": f1[without],
+        "best_answer_f1": best_answer_f1,
+    }
     return {
         "f1": 100 * float(f1.mean()),
         "exact_match": 100 * float(exact.mean()),

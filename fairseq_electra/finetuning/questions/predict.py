@@ -37,9 +37,9 @@ from fairseq_electra.finetuning.tuned_model import TunedModel
 class AnswerPredictor(Predictor):
     """Answers to questions and their contexts, in a line with a tab between.
 
-    Yields ``answer``, as it stands in the context, ``begin`` and ``end`` there, in characters, and ``probability``; of nets that know
-    questions without an answer ``unanswerable``, how likely this is one, on the scale of the study's threshold. ``n_best`` has the best
-    answers.
+    Yields ``answer``, as it stands in the context, ``begin`` and ``end`` there, in characters, and
+    ``probability``; of nets that know questions without an answer ``unanswerable``, how likely this is one,
+    on the scale of the study's threshold. ``n_best`` has the best answers.
 
     Args:
         net, head, source: as for :class:`Predictor`.
@@ -50,26 +50,39 @@ class AnswerPredictor(Predictor):
     inputs = 2
     usual_columns = QUESTION_COLUMNS
 
-    def __init__(self, net: TunedModel, head: str, source: str = "text", threshold: float = math.inf, n_best: int = 0):
+    def __init__(
+        self, net: TunedModel, head: str, source: str = "text", threshold: float = math.inf, n_best: int = 0
+    ):
         super().__init__(net, head, source)
         self.threshold, self.n_best = threshold, n_best
         longest_question = self.max_positions - SPECIAL - SHORTEST_WINDOW
         if longest_question < 1:
-            raise InputError(f"the network has {self.max_positions} positions, too few for a question and its context")
-        info = net.task or TaskInfo("", ANSWERING, 2, (), (), 0, stride=STRIDE, max_question=MAX_QUESTION, unanswerable=True)
-        self._info = replace(info, max_positions=self.max_positions, max_question=min(info.max_question, longest_question))
+            raise InputError(
+                f"the network has {self.max_positions} positions, too few for a question and its context"
+            )
+        info = net.task or TaskInfo(
+            "", ANSWERING, 2, (), (), 0, stride=STRIDE, max_question=MAX_QUESTION, unanswerable=True
+        )
+        self._info = replace(
+            info, max_positions=self.max_positions, max_question=min(info.max_question, longest_question)
+        )
 
     def answer(self, numbers: list[int], inputs: list[Input]) -> Iterator[dict]:
         """Answer some inputs."""
         texts = [texts_in(given) for given in inputs]
         for number, parts in zip(numbers, texts, strict=True):
             check_texts(parts, 2, f"{self.source}, line {number}")
-        whole = question_pieces(self.net.tokenizer, (question for question, _ in texts), sys.maxsize, self.unknown)
+        whole = question_pieces(
+            self.net.tokenizer, (question for question, _ in texts), sys.maxsize, self.unknown
+        )
         pieces = [question[: self._info.max_question] for question in whole]
         self.number_cut += sum(len(question) > self._info.max_question for question in whole)
         number_of = {context: i for i, context in enumerate(dict.fromkeys(context for _, context in texts))}
         contexts, offsets = context_pieces(self.net.tokenizer, list(number_of), unknown=self.unknown)
-        asked = [Question(str(number), parts[0], number_of[parts[1]], ()) for number, parts in zip(numbers, texts, strict=True)]
+        asked = [
+            Question(str(number), parts[0], number_of[parts[1]], ())
+            for number, parts in zip(numbers, texts, strict=True)
+        ]
         windows = find_windows(asked, pieces, offsets, self._info, self.source)
         questions = Questions(in_memory(pieces), in_memory(contexts), np.concatenate(offsets), windows)
         answers = whole_words(answers_to(self.net, self.head, questions), [context for _, context in texts])
@@ -78,7 +91,10 @@ class AnswerPredictor(Predictor):
             yield self._answer(context, found[np.isfinite(found[:, SCORE])], float(found[0, UNANSWERABLE]))
 
     def answers_to_file(self, request: Request) -> Iterator[dict]:
-        """See :meth:`Predictor.answers_to_file`; answers to a file of SQuAD's form have the questions' ids."""
+        """See :meth:`Predictor.answers_to_file`.
+
+        Answers to a file of SQuAD's form have the questions' ids.
+        """
         if request.text or not is_squad(request.path):
             yield from super().answers_to_file(request)
             return
@@ -116,7 +132,9 @@ class AnswerPredictor(Predictor):
     def _answer(self, context: str, found: np.ndarray, unanswerable: float) -> dict:
         listed = [
             {"answer": context[begin:end], "begin": begin, "end": end, "probability": math.exp(score)}
-            for begin, end, score in zip(*found[:, [BEGIN, END]].astype(int).T.tolist(), found[:, SCORE].tolist(), strict=True)
+            for begin, end, score in zip(
+                *found[:, [BEGIN, END]].astype(int).T.tolist(), found[:, SCORE].tolist(), strict=True
+            )
         ]
         nothing = {"answer": "", "begin": 0, "end": 0, "probability": 0.0}
         best = nothing if unanswerable > self.threshold or not listed else listed[0]
@@ -144,17 +162,24 @@ def _read_squad(path: str) -> Squad:
         if "data" in first:
             raise
         raise InputError(
-            f"{path} holds JSON lines and is named like a file of SQuAD's form; name it .jsonl, or give --text {' '.join(QUESTION_COLUMNS)}"
+            f"{path} holds JSON lines and is named like a file of SQuAD's form; name it .jsonl, or give"
+            f" --text {' '.join(QUESTION_COLUMNS)}"
         ) from error
 
 
 def score_questions(predictor: AnswerPredictor, squad: Squad) -> Scored:
-    """Score answers by SQuAD's rules, of nets that know questions without an answer with the predictor's threshold."""
+    """Score answers by SQuAD's rules.
+
+    If the model knows questions without an answer, the predictor's threshold is used.
+    """
     if predictor.n_best < 1:
         raise ValueError("n_best must be 1 or more: above the threshold the best answer is needed too")
     found = list(predictor((question.text, squad.contexts[question.context]) for question in squad.questions))
     best = [answer["n_best"][0]["answer"] if answer["n_best"] else "" for answer in found]
     golds = [[text for _, text in question.answers] for question in squad.questions]
     unanswerable = np.array([answer["unanswerable"] for answer in found]) if predictor.unanswerable else None
-    answers = [{"id": question.id, **answer, "gold": gold} for question, answer, gold in zip(squad.questions, found, golds, strict=True)]
+    answers = [
+        {"id": question.id, **answer, "gold": gold}
+        for question, answer, gold in zip(squad.questions, found, golds, strict=True)
+    ]
     return Scored(answers, score_answers(best, golds, unanswerable, predictor.threshold))

@@ -60,7 +60,9 @@ def prepare_squad(
     files, faults = given_files(train, valid, test), Faults(skip_bad)
     check_paths(destdir, vocabulary, files)
     some_files(files)
-    splits = {split: reading(path, read_squad, path, split != "test", faults) for split, path in files.items()}
+    splits = {
+        split: reading(path, read_squad, path, split != "test", faults) for split, path in files.items()
+    }
     faults.raise_unless_skipped({split: len(squad.questions) for split, squad in splits.items()})
     some_without = _have_some_without_an_answer(splits, destdir)
     info = TaskInfo(
@@ -91,7 +93,11 @@ def prepare_squad(
 
 def _have_some_without_an_answer(splits: dict[str, Squad], destdir: AnyPath) -> bool:
     """Tell whether a question may have no answer in training; warns where only test has such questions."""
-    without = {split: sum(not question.answers for question in squad.questions) for split, squad in splits.items() if squad.labelled}
+    without = {
+        split: sum(not question.answers for question in squad.questions)
+        for split, squad in splits.items()
+        if squad.labelled
+    }
     some_without = any(number for split, number in without.items() if split != "test")
     if without.get("test") and not some_without:
         others = " and ".join(each for each in without if each != "test")

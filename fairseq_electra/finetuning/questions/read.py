@@ -6,7 +6,12 @@ from pathlib import Path
 from fairseq_electra.errors import ExampleError, InputError, shortened
 from fairseq_electra.files.faults import STRICT, Faults
 from fairseq_electra.files.json_values import check_text, described, text_of
-from fairseq_electra.finetuning.questions.forms import answers_in, is_empty_of_datasets, questions_in, without_blanks
+from fairseq_electra.finetuning.questions.forms import (
+    answers_in,
+    is_empty_of_datasets,
+    questions_in,
+    without_blanks,
+)
 
 QUESTION_COLUMNS = ("question", "context")  # of an input in JSON lines
 
@@ -19,7 +24,8 @@ class Question:
         id: as it stands in the file.
         text: of the question.
         context: number of its context.
-        answers: of each where it begins in the context, in characters, and its text; none: the context does not answer it.
+        answers: of each where it begins in the context, in characters, and its text; none: the context does
+            not answer it.
     """
 
     id: str
@@ -46,17 +52,21 @@ class Squad:
 
 
 def read_squad(path: str | Path, labelled: bool | None = True, faults: Faults = STRICT) -> Squad:
-    """Read ``{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", "answers", "is_impossible"}]}]}]}``, or records.
+    """Read questions in SQuAD's form, or as records.
+
+    SQuAD's form is
+    ``{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", "answers", "is_impossible"}]}]}]}``.
 
     Args:
-        path: a JSON file of that form, or of one that :func:`squad_forms.questions_in` has; plain, ``.gz`` or ``.xz``.
-        labelled: every question must have an answer, or say that it has none. False: so it must be for all, or for no question. None:
-            answers are not used, so they are not read.
+        path: a JSON file of that form, or of one that :func:`squad_forms.questions_in` has; plain, ``.gz`` or
+            ``.xz``.
+        labelled: every question must have an answer, or say that it has none. False: so it must be for all,
+            or for no question. None: answers are not used, so they are not read.
         faults: gathers questions that cannot be used.
 
     Raises:
-        InputError: the file is not of that form, a value is of the wrong kind, an answer does not stand where it says, an id comes twice,
-            or there is no question; names the question.
+        InputError: the file is not of that form, a value is of the wrong kind, an answer does not stand where
+            it says, an id comes twice, or there is no question; names the question.
     """
     contexts: dict[str, int] = {}
     questions: list[Question] = []
@@ -65,7 +75,9 @@ def read_squad(path: str | Path, labelled: bool | None = True, faults: Faults = 
     before = len(faults.errors)
     for context, record in questions_in(path, faults):
         with faults:
-            question = _question(record, context, contexts.get(context, len(contexts)), path, answered=labelled is not None)
+            question = _question(
+                record, context, contexts.get(context, len(contexts)), path, answered=labelled is not None
+            )
             if question.id in seen:
                 message = f"{path}, question {question.id}: this id comes twice; every question needs its own"
                 raise ExampleError("with the id of another", message)
@@ -74,7 +86,9 @@ def read_squad(path: str | Path, labelled: bool | None = True, faults: Faults = 
             questions.append(question)
             if labelled is None:
                 continue
-            repaired += sum(each["text"] != each["text"].strip() for each in answers_in(record.get("answers"), ""))
+            repaired += sum(
+                each["text"] != each["text"].strip() for each in answers_in(record.get("answers"), "")
+            )
             if is_empty_of_datasets(record.get("answers")) and not record.get("is_impossible"):
                 nothing.add(question.id)
             elif question.answers or record.get("is_impossible"):
@@ -90,7 +104,10 @@ def read_squad(path: str | Path, labelled: bool | None = True, faults: Faults = 
         for question in questions:
             with faults:
                 if question.id in silent:
-                    message = f'{path}, question {question.id}: no answer{others}; give one, or "is_impossible": true'
+                    message = (
+                        f'{path}, question {question.id}: no answer{others}; give one, or "is_impossible":'
+                        " true"
+                    )
                     raise ExampleError("without an answer", message)
         questions = [question for question in questions if question.id not in silent]
         silent.clear()
@@ -106,7 +123,9 @@ def _question(record: dict, context: str, number: int, path: str | Path, answere
         text, name, answers = record["question"], record["id"], record.get("answers")
         impossible = record.get("is_impossible")
     except (KeyError, TypeError) as error:
-        raise InputError(f"{place}: damaged ({type(error).__name__}: {error}); it needs id, question and answers") from error
+        raise InputError(
+            f"{place}: damaged ({type(error).__name__}: {error}); it needs id, question and answers"
+        ) from error
     if not isinstance(name, str | int) or isinstance(name, bool):
         raise InputError(f"{place}: the id is {described(name)}; write a text or a whole number")
     text = text_of(text, f"{place}: the question").strip()
@@ -115,7 +134,9 @@ def _question(record: dict, context: str, number: int, path: str | Path, answere
     if not answered:
         return Question(str(name), text, number, ())
     if impossible is not None and not isinstance(impossible, bool):
-        raise InputError(f'{place}: "is_impossible" is {described(impossible)}; write true or false, without quotes')
+        raise InputError(
+            f'{place}: "is_impossible" is {described(impossible)}; write true or false, without quotes'
+        )
     found = _answers(answers, context, place)
     if found and impossible:
         message = f'{place}: "is_impossible" is true, and there are answers; take out one or the other'
@@ -130,15 +151,22 @@ def _answers(answers: object, context: str, place: str) -> tuple[tuple[int, str]
         try:
             start, answer = each["answer_start"], each["text"]
         except (KeyError, TypeError) as error:
-            raise InputError(f"{place}: damaged ({type(error).__name__}: {error}); an answer needs text and answer_start") from error
+            raise InputError(
+                f"{place}: damaged ({type(error).__name__}: {error}); an answer needs text and answer_start"
+            ) from error
         if not isinstance(start, int) or isinstance(start, bool):
-            raise InputError(f"{place}: answer_start is {described(start)}; write a whole number, without quotes")
+            raise InputError(
+                f"{place}: answer_start is {described(start)}; write a whole number, without quotes"
+            )
         answer = text_of(answer, f"{place}: the text of an answer")
         if answer.strip():
             start, answer = without_blanks(start, answer, context)
         if not answer.strip() or start < 0 or context[start : start + len(answer)] != answer:
             there = context[max(start, 0) : max(start, 0) + len(answer)]
-            message = f"{place}: the answer {shortened(answer)!r} is not in the context at character {start}, there is {shortened(there)!r}"
+            message = (
+                f"{place}: the answer {shortened(answer)!r} is not in the context at character {start}, there"
+                f" is {shortened(there)!r}"
+            )
             raise ExampleError("with an answer that is not where it says", message)
         found.append((start, answer))
     return tuple(dict.fromkeys(found))

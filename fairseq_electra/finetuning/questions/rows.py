@@ -29,10 +29,11 @@ class QuestionRows(TaskRows):
         """Make a batch.
 
         Returns:
-            ``id`` (B,), ``split``, ``ntokens``, ``net_input`` with ``src_tokens`` (B, T); ``allowed`` (B, T), where an answer may begin or
-            end, and ``<s>``; ``begins`` (B, T), where this window has more context than the question's others; ``context_first`` (B,),
-            the column of the window's first piece, and ``window_first`` (B,), its number in the context; ``first`` and ``last`` (B,),
-            columns of the answer, 0 where there is none.
+            ``id`` (B,), ``split``, ``ntokens``, ``net_input`` with ``src_tokens`` (B, T); ``allowed`` (B, T),
+            where an answer may begin or end, and ``<s>``; ``begins`` (B, T), where this window has more
+            context than the question's others; ``context_first`` (B,), the column of the window's first
+            piece, and ``window_first`` (B,), its number in the context; ``first`` and ``last`` (B,), columns
+            of the answer, 0 where there is none.
         """
         if not samples:
             return {}
@@ -54,7 +55,12 @@ class QuestionRows(TaskRows):
         columns = self.questions.windows[windows]
         held = columns[:, 4] >= 0
         first, last = (np.where(held, context_first + columns[:, k] - columns[:, 2], 0) for k in (4, 5))
-        arrays = {"context_first": context_first, "window_first": columns[:, 2].astype(np.int64), "first": first, "last": last}
+        arrays = {
+            "context_first": context_first,
+            "window_first": columns[:, 2].astype(np.int64),
+            "first": first,
+            "last": last,
+        }
         arrays |= {"allowed": allowed, "begins": begins}
         return {
             "id": torch.from_numpy(windows),
@@ -70,11 +76,12 @@ def most_context(windows: np.ndarray) -> np.ndarray:
     """Find the pieces of each window that have more context there than in the question's other windows.
 
     Args:
-        windows: the columns of :data:`question_folder.WINDOW`, those of one question together. Shape: (windows, 6).
+        windows: the columns of :data:`question_folder.WINDOW`, those of one question together. Shape:
+            (windows, 6).
 
     Returns:
-        first and end of them, counted from the window's first. They are side by side: what has more context in a later window lies
-        behind. Shape: (windows, 2).
+        first and end of them, counted from the window's first. They are side by side: what has more context
+        in a later window lies behind. Shape: (windows, 2).
     """
     found = np.stack([np.zeros(len(windows), dtype=np.int64), windows[:, 3] - windows[:, 2]], 1)
     bounds = np.flatnonzero(np.diff(windows[:, 0], prepend=-1, append=-2))

@@ -34,7 +34,10 @@ class SentenceCounterpart(Counterpart):
         "electra": "ElectraForSequenceClassification",
         "roformer": "RoFormerForSequenceClassification",
     }
-    names = {**linear_names("dense", "classifier.dense"), **linear_names("prediction", "classifier.out_proj")}  # noqa: RUF012
+    names = {  # noqa: RUF012
+        **linear_names("dense", "classifier.dense"),
+        **linear_names("prediction", "classifier.out_proj"),
+    }
     names_its_labels = True
 
     def problem_type(self, classes: int) -> str:
@@ -49,8 +52,8 @@ class SentenceCounterpart(Counterpart):
         """See :meth:`Counterpart.check`."""
         if not self.accepts(config, classes):
             raise InputError(
-                f"{source} has problem_type {config['problem_type']!r} with {classes} scores, where a head here chooses one of "
-                "several classes or gives one number"
+                f"{source} has problem_type {config['problem_type']!r} with {classes} scores, where a head"
+                " here chooses one of several classes or gives one number"
             )
 
     def entries(self, labels: list[str], dropout: float, info: TaskInfo | None) -> dict[str, Any]:
@@ -63,14 +66,19 @@ class ChoiceCounterpart(Counterpart):
 
     head = "choice"
     classes = {"electra": "ElectraForMultipleChoice", "roformer": "RoFormerForMultipleChoice"}  # noqa: RUF012
-    names = {**linear_names("dense", "sequence_summary.summary"), **linear_names("prediction", "classifier")}  # noqa: RUF012
+    names = {  # noqa: RUF012
+        **linear_names("dense", "sequence_summary.summary"),
+        **linear_names("prediction", "classifier"),
+    }
 
     def check(self, config: dict, family: str, classes: int, source: Path) -> None:
         """See :meth:`Counterpart.check`."""
         for name, wanted in SUMMARY.items():
             found = config.get(name, SUMMARY_DEFAULTS[family][name])
             if found != wanted:
-                raise InputError(f"{source} has {name} {found!r}, where the head for multiple choice here has {wanted!r}")
+                raise InputError(
+                    f"{source} has {name} {found!r}, where the head for multiple choice here has {wanted!r}"
+                )
 
     def entries(self, labels: list[str], dropout: float, info: TaskInfo | None) -> dict[str, Any]:
         """See :meth:`Counterpart.entries`; the scores of choices are no labels'."""

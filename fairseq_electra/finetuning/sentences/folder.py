@@ -1,11 +1,11 @@
-"""A sentence task as fairseq's sentence_prediction and sentence_ranking read it, and what our own commands need to know of it.
+"""A sentence task as fairseq's sentence_prediction and sentence_ranking read it, and our own task.json.
 
 ::
 
     DIR/task.json                    TaskInfo
-    DIR/input0/{train,valid,...}     first sentence, or context of a multiple choice; with dict.txt and tokenizer.json
+    DIR/input0/{train,valid,...}     first sentence, or context of a choice; dict.txt and tokenizer.json
     DIR/input1, input2, ...          second sentence, or the choices
-    DIR/label/dict.txt, train.bin    classes; for numbers and for choices DIR/label/train.label, a line each
+    DIR/label/dict.txt, train.bin    classes; for numbers and choices DIR/label/train.label, one a line
 """
 
 import math
@@ -23,12 +23,22 @@ from fairseq_electra.finetuning.sentences import RANKING
 from fairseq_electra.finetuning.sentences.read import Example
 from fairseq_electra.pretraining.encode import check_ids, encode_lines, write_binarized
 from fairseq_electra.pretraining.unknown import Unknown
-from fairseq_electra.pretraining.wordpiece import BOS_ID, DICTIONARY_FILE, EOS_ID, LEADING, UNK_ID, load_wordpiece, write_entries
+from fairseq_electra.pretraining.wordpiece import (
+    BOS_ID,
+    DICTIONARY_FILE,
+    EOS_ID,
+    LEADING,
+    UNK_ID,
+    load_wordpiece,
+    write_entries,
+)
 from fairseq_electra.progress import Progress
 
 
 def truncate(texts: Sequence[list[int]], room: int) -> list[list[int]]:
-    """Cut texts so that together they have at most ``room`` ids: always the last id of the longest, of equal ones of the later.
+    """Cut texts so that together they have at most ``room`` ids.
+
+    The longest text, the last of equally long ones, loses its last id until they fit.
 
     Source: google-research/electra finetune/classification/classification_tasks.py::_truncate_seq_pair.
     """
@@ -39,10 +49,11 @@ def truncate(texts: Sequence[list[int]], room: int) -> list[list[int]]:
 
 
 def fit(texts: Sequence[list[int]], kind: str, max_positions: int) -> list[list[int]]:
-    """Cut the texts of an example so that its rows have at most ``max_positions`` tokens; an empty text becomes ``<unk>``.
+    """Cut the texts of an example so that its rows have at most ``max_positions`` tokens.
 
-    A pair gives way by :func:`truncate`. The context of a multiple choice stands in all its rows, so it gives way to the longest
-    choice, and a choice to nothing but half of the row.
+    An empty text becomes ``<unk>``. A pair gives way by :func:`truncate`. The context of a multiple choice
+    stands in all its rows, so it gives way to the longest choice, and a choice to nothing but half of the
+    row.
     """
     texts = [text or [UNK_ID] for text in texts]
     if kind != RANKING:
@@ -58,15 +69,24 @@ def is_cut(texts: Sequence[list[int]], fitted: Sequence[list[int]]) -> bool:
 
 
 def rows_of(texts: Sequence[list[int]], kind: str) -> list[list[int]]:
-    """Make the rows of an example: ``<s> A </s> [B </s>]``, or of a multiple choice ``<s> choice </s> context </s>`` for each."""
+    """Make the rows of an example: one, ``<s> A </s> [B </s>]``, or one for each choice of a multiple choice.
+
+    The row of a choice is ``<s> choice </s> context </s>``.
+    """
     parts = [[choice, texts[0]] for choice in texts[1:]] if kind == RANKING else [texts]
     return [[BOS_ID, *(i for text in part for i in [*text, EOS_ID])] for part in parts]
 
 
 def encode_texts(
-    tokenizer: Tokenizer, texts: Sequence[Sequence[str]], unknown: Unknown | None = None, progress: Progress | None = None
+    tokenizer: Tokenizer,
+    texts: Sequence[Sequence[str]],
+    unknown: Unknown | None = None,
+    progress: Progress | None = None,
 ) -> list[list[list[int]]]:
-    """Ids of every text of every example; ``unknown`` counts what the vocabulary does not know, ``progress`` the examples."""
+    """Return the ids of every text of every example.
+
+    ``unknown`` counts what the vocabulary does not know, ``progress`` the examples.
+    """
     lines = (text for each in (progress or Progress()).count(texts) for text in each)
     flat = (ids for batch in encode_lines(tokenizer, lines, unknown) for ids in batch)
     return [[next(flat) for _ in each] for each in texts]
@@ -96,8 +116,8 @@ def write_task_folder(
         the finished info.
 
     Raises:
-        InputError: a label is unknown, missing or no number, or examples differ in their number of texts; names file and line. Or only
-            pairs can be turned round, and these are none.
+        InputError: a label is unknown, missing or no number, or examples differ in their number of texts;
+            names file and line. Or only pairs can be turned round, and these are none.
     """
     progress = progress or Progress()
     check_task(splits, info, double_unordered)
@@ -107,7 +127,9 @@ def write_task_folder(
     with atomic_folder(folder) as partial:
         for split, examples in splits.items():
             if double_unordered and split == "train":
-                examples = examples + [Example(example.texts[::-1], example.label, example.place) for example in examples]
+                examples = examples + [
+                    Example(example.texts[::-1], example.label, example.place) for example in examples
+                ]
             progress.stage(f"{folder}, {split}", "examples", len(examples))
             texts = encode_texts(tokenizer, [example.texts for example in examples], unknown, progress)
             shortened[split] = write_inputs(partial, split, texts, info, tokenizer.get_vocab_size())
@@ -122,7 +144,9 @@ def check_task(splits: dict[str, list[Example]], info: TaskInfo, double_unordere
     """Refuse what :func:`write_task_folder` cannot write; arguments and errors as there."""
     check_row_length(info)
     if double_unordered and (info.kind == RANKING or info.inputs != 2):
-        raise InputError(f"--double-unordered is for pairs of sentences, and {info.name} has none; leave it out")
+        raise InputError(
+            f"--double-unordered is for pairs of sentences, and {info.name} has none; leave it out"
+        )
     for split, examples in splits.items():
         usable_examples(split, examples, info)
 
@@ -130,17 +154,25 @@ def check_task(splits: dict[str, list[Example]], info: TaskInfo, double_unordere
 def check_row_length(info: TaskInfo) -> None:
     """Refuse rows that are too short for a pair, or longer than any network reads."""
     if not 16 <= info.max_positions <= 65535:
-        raise InputError(f"--max-positions must lie between 16 and 65535, got {info.max_positions}; ELECTRA uses 128 for sentences")
+        raise InputError(
+            f"--max-positions must lie between 16 and 65535, got {info.max_positions}; ELECTRA uses 128 for"
+            " sentences"
+        )
 
 
-def usable_examples(split: str, examples: list[Example], info: TaskInfo, faults: Faults = STRICT) -> list[Example]:
+def usable_examples(
+    split: str, examples: list[Example], info: TaskInfo, faults: Faults = STRICT
+) -> list[Example]:
     """Return the examples of a split that can be trained on or scored; ``faults`` gathers the others.
 
     Raises:
         InputError: as :func:`write_task_folder`.
     """
     known = set(info.labels or map(str, range(info.choices)))
-    labelled, some_labelled = not split.startswith("test"), any(example.label is not None for example in examples)
+    labelled, some_labelled = (
+        not split.startswith("test"),
+        any(example.label is not None for example in examples),
+    )
     usable = []
     for example in examples:
         with faults:
@@ -149,18 +181,28 @@ def usable_examples(split: str, examples: list[Example], info: TaskInfo, faults:
     return usable
 
 
-def _check_example(example: Example, info: TaskInfo, known: set[str], labelled: bool, some_labelled: bool) -> None:
+def _check_example(
+    example: Example, info: TaskInfo, known: set[str], labelled: bool, some_labelled: bool
+) -> None:
     if len(example.texts) != info.inputs:
         raise InputError(f"{example.place}: {len(example.texts)} texts where {info.inputs} are expected")
     if example.label is None:
         if labelled:
-            raise ExampleError("without a label", f"{example.place}: no label; only splits named test... may lack them")
+            raise ExampleError(
+                "without a label", f"{example.place}: no label; only splits named test... may lack them"
+            )
         if some_labelled:
-            message = f"{example.place}: no label, where other examples of its split have one; give all a label or none"
+            message = (
+                f"{example.place}: no label, where other examples of its split have one; give all a label or"
+                " none"
+            )
             raise ExampleError("without a label", message)
     elif info.regression:
         if not _is_number(example.label):
-            message = f"{example.place}: the label {shortened(example.label)!r} is no number; leave out --regression for classes"
+            message = (
+                f"{example.place}: the label {shortened(example.label)!r} is no number; leave out"
+                " --regression for classes"
+            )
             raise ExampleError("with a label that is no number", message)
     elif example.label not in known:
         label, names = shortened(example.label), listed(sorted(known))
@@ -175,7 +217,9 @@ def _is_number(label: str) -> bool:
         return False
 
 
-def write_inputs(folder: Path, split: str, examples: list[list[list[int]]], info: TaskInfo, vocabulary_size: int) -> int:
+def write_inputs(
+    folder: Path, split: str, examples: list[list[list[int]]], info: TaskInfo, vocabulary_size: int
+) -> int:
     """Write the texts; returns how many examples were shortened."""
     columns: list[list[list[int]]] = [[] for _ in range(info.inputs)]
     shortened = 0
@@ -191,7 +235,9 @@ def write_inputs(folder: Path, split: str, examples: list[list[list[int]]], info
 
 def _write_labels(folder: Path, split: str, labels: list[str], info: TaskInfo) -> None:
     if not info.labels:
-        with atomic_write(folder / f"{split}.label") as stream:  # Python reads numbers such as 1_000, which NumPy does not
+        with atomic_write(
+            folder / f"{split}.label"
+        ) as stream:  # Python reads numbers such as 1_000, which NumPy does not
             stream.writelines(f"{float(label)!r}\n" if info.regression else f"{label}\n" for label in labels)
         return
     ids = [[len(LEADING) + info.labels.index(label)] for label in labels]

@@ -1,4 +1,4 @@
-"""GLUE's ten tests (Wang et al. 2018, arXiv 1804.07461): where their files lie, what stands in them, and how they are scored."""
+"""GLUE's ten tests (Wang et al. 2018, arXiv 1804.07461): their files, what these hold, and the metrics."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,11 @@ from fairseq_electra.finetuning.sentences.read import Example, read_examples
 ENTAILMENT = ("entailment", "not_entailment")
 NLI = ("contradiction", "entailment", "neutral")
 ZERO_ONE = ("0", "1")
-PLAIN_FILES: dict[str, tuple[str, ...]] = {"train": ("train.tsv",), "valid": ("dev.tsv",), "test": ("test.tsv",)}
+PLAIN_FILES: dict[str, tuple[str, ...]] = {
+    "train": ("train.tsv",),
+    "valid": ("dev.tsv",),
+    "test": ("test.tsv",),
+}
 MRPC_HEADER = ("Quality", "#1 ID", "#2 ID", "#1 String", "#2 String")
 
 
@@ -50,13 +54,19 @@ MNLI_FILES: dict[str, tuple[str, ...]] = {
 }
 AX_FILES: dict[str, tuple[str, ...]] = {"test": ("diagnostic.tsv", "AX.tsv", "test.tsv")}
 GLUE = {
-    "CoLA": GlueTask(("sentence",), "label", ZERO_ONE, ("mcc",), header=("source", "label", "star", "sentence")),
+    "CoLA": GlueTask(
+        ("sentence",), "label", ZERO_ONE, ("mcc",), header=("source", "label", "star", "sentence")
+    ),
     "SST-2": GlueTask(("sentence",), "label", ZERO_ONE),
     "MRPC": GlueTask(("#1 String", "#2 String"), "Quality", ZERO_ONE, ("accuracy", "f1"), unordered=True),
     "STS-B": GlueTask(("sentence1", "sentence2"), "score", (), ("spearman", "pearson"), unordered=True),
     "QQP": GlueTask(("question1", "question2"), "is_duplicate", ZERO_ONE, ("accuracy", "f1")),
     "MNLI": GlueTask(
-        ("sentence1", "sentence2"), "gold_label", NLI, files=MNLI_FILES, submission={"test": "MNLI-m.tsv", "test1": "MNLI-mm.tsv"}
+        ("sentence1", "sentence2"),
+        "gold_label",
+        NLI,
+        files=MNLI_FILES,
+        submission={"test": "MNLI-m.tsv", "test1": "MNLI-mm.tsv"},
     ),
     "QNLI": GlueTask(("question", "sentence"), "label", ENTAILMENT),
     "RTE": GlueTask(("sentence1", "sentence2"), "label", ENTAILMENT),
@@ -91,7 +101,12 @@ def read_glue(folder: str | Path, name: str) -> dict[str, list[Example]]:
         if path is not None:
             labelled = not split.startswith("test")
             header = task.header if labelled else None
-            columns = Columns(task.texts, task.label if labelled else None, header, skip_short_lines=labelled and name == "QQP")
+            columns = Columns(
+                task.texts,
+                task.label if labelled else None,
+                header,
+                skip_short_lines=labelled and name == "QQP",
+            )
             found[split] = read_examples(path, columns)
     if name == "MRPC" and "train" not in found:
         found |= _original_mrpc(place)
@@ -102,24 +117,45 @@ def read_glue(folder: str | Path, name: str) -> dict[str, list[Example]]:
 
 
 def glue_task(folder: str | Path, name: str, max_positions: int) -> tuple[dict[str, list[Example]], TaskInfo]:
-    """Read a task and say what it is; arguments and errors as :func:`read_glue`, and the tokens of the longest row."""
+    """Read a task: return its examples by split, and what the task is.
+
+    Arguments and errors are as in :func:`read_glue`; ``max_positions`` is the tokens of the longest row.
+    """
     task = GLUE[name]
     label = task.label or ""
-    info = TaskInfo(name, PREDICTION, len(task.texts), task.labels, task.metrics, max_positions, columns=task.texts, label_column=label)
+    info = TaskInfo(
+        name,
+        PREDICTION,
+        len(task.texts),
+        task.labels,
+        task.metrics,
+        max_positions,
+        columns=task.texts,
+        label_column=label,
+    )
     return read_glue(folder, name), info
 
 
 def _original_mrpc(place: Path) -> dict[str, list[Example]]:
     """Read Microsoft's files, out of which GLUE's ``dev_ids.tsv`` takes the dev set."""
-    train, ids, test = place / "msr_paraphrase_train.txt", place / "dev_ids.tsv", place / "msr_paraphrase_test.txt"
+    train, ids, test = (
+        place / "msr_paraphrase_train.txt",
+        place / "dev_ids.tsv",
+        place / "msr_paraphrase_test.txt",
+    )
     if not (train.is_file() and ids.is_file()):
         return {}
     columns = Columns(("#1 ID", "#2 ID", "#1 String", "#2 String"), "Quality", MRPC_HEADER)
-    held_out = {example.texts for example in read_examples(ids, Columns(("#1 ID", "#2 ID"), header=("#1 ID", "#2 ID")))}
+    held_out = {
+        example.texts
+        for example in read_examples(ids, Columns(("#1 ID", "#2 ID"), header=("#1 ID", "#2 ID")))
+    }
     found: dict[str, list[Example]] = {"train": [], "valid": []}
     for example in read_examples(train, columns)[1:]:
         split = "valid" if example.texts[:2] in held_out else "train"
         found[split].append(Example(example.texts[2:], example.label, example.place))
     if test.is_file():
-        found["test"] = [Example(example.texts[2:], None, example.place) for example in read_examples(test, columns)[1:]]
+        found["test"] = [
+            Example(example.texts[2:], None, example.place) for example in read_examples(test, columns)[1:]
+        ]
     return found

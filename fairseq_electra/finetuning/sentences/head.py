@@ -17,14 +17,17 @@ class SentenceHead(TaskHead):
         hidden_size: C.
         num_classes: scores to give.
         dropout: before the linear layer, probability.
-        pooling: ``first`` reads ``<s>``. ``mean`` reads the mean over the row: a net pre-trained for minutes has learned little for
-            ``<s>``, which is never replaced.
+        pooling: ``first`` reads ``<s>``. ``mean`` reads the mean over the row: a net pre-trained for minutes
+            has learned little for ``<s>``, which is never replaced.
         dense: put a dense layer and GELU before the linear layer, as transformers' heads have it.
 
-    Source: google-research/electra finetune/classification/classification_tasks.py::ClassificationTask.get_prediction_module.
+    Source: google-research/electra
+    finetune/classification/classification_tasks.py::ClassificationTask.get_prediction_module.
     """
 
-    def __init__(self, hidden_size: int, num_classes: int, dropout: float, pooling: str = "first", dense: bool = False):
+    def __init__(
+        self, hidden_size: int, num_classes: int, dropout: float, pooling: str = "first", dense: bool = False
+    ):
         super().__init__()
         self.pooling = pooling
         self.dense = nn.Linear(hidden_size, hidden_size) if dense else None
@@ -50,7 +53,10 @@ class SentenceHead(TaskHead):
             InputError: the head reads the mean of the row.
         """
         if self.pooling != "first":
-            raise InputError("the head reads the mean of the row, transformers' the first token; fine-tune without --pooling mean")
+            raise InputError(
+                "the head reads the mean of the row, transformers' the first token; fine-tune without"
+                " --pooling mean"
+            )
         return with_dense(self.prediction, layer_norm) if self.dense is None else super().exported(layer_norm)
 
     def round_as_exported(self, layer_norm: nn.LayerNorm) -> None:

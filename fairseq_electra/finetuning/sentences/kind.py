@@ -38,7 +38,10 @@ class SentencePrediction(TaskKind):
         """See :meth:`TaskKind.task_options`."""
         options = ["--num-classes", str(info.choices or max(1, len(info.labels)))]
         options += ["--regression-target", "--report-pearson-and-spearman"] if info.regression else []
-        if info.labels == ("0", "1"):  # fairseq takes the labels' names for numbers, and F1 for that of two classes
+        if info.labels == (
+            "0",
+            "1",
+        ):  # fairseq takes the labels' names for numbers, and F1 for that of two classes
             options += ["--report-mcc"] if "mcc" in info.metrics else []
             options += ["--report-acc-and-f1"] if "f1" in info.metrics else []
         return options
@@ -54,11 +57,15 @@ class SentencePrediction(TaskKind):
             scores += names if getattr(criterion, option, False) else ()
         return ("loss", "nll_loss", *scores)
 
-    def head_for(self, tensors: dict[str, Tensor], hidden_size: int, dropout: float, pooling: str = "first") -> SentenceHead:
+    def head_for(
+        self, tensors: dict[str, Tensor], hidden_size: int, dropout: float, pooling: str = "first"
+    ) -> SentenceHead:
         """See :meth:`TaskKind.head_for`."""
         from fairseq_electra.finetuning.sentences.head import SentenceHead
 
-        return SentenceHead(hidden_size, self.number_of_labels(tensors), dropout, pooling, "dense.weight" in tensors)
+        return SentenceHead(
+            hidden_size, self.number_of_labels(tensors), dropout, pooling, "dense.weight" in tensors
+        )
 
     def log_probabilities(self, scores: Tensor) -> Tensor:
         """See :meth:`TaskKind.log_probabilities`."""
@@ -70,7 +77,9 @@ class SentencePrediction(TaskKind):
 
         return SentenceEvaluation(folder, info)
 
-    def predictor(self, model: TunedModel, head: str, source: str, threshold: float, n_best: int) -> SentencePredictor:
+    def predictor(
+        self, model: TunedModel, head: str, source: str, threshold: float, n_best: int
+    ) -> SentencePredictor:
         """See :meth:`TaskKind.predictor`."""
         from fairseq_electra.finetuning.sentences.predict import SentencePredictor
 

@@ -47,7 +47,10 @@ OF_CLASSES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "macro_f1": _macro_f1,
     "mcc": _mcc,
 }
-OF_NUMBERS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"pearson": _pearson, "spearman": _spearman}
+OF_NUMBERS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "pearson": _pearson,
+    "spearman": _spearman,
+}
 
 
 def score(metrics: Sequence[str], logits: np.ndarray, target: np.ndarray) -> dict[str, float]:
@@ -65,5 +68,8 @@ def score(metrics: Sequence[str], logits: np.ndarray, target: np.ndarray) -> dic
     if unknown:
         raise InputError(f"no metric {unknown[0]!r}; choose from {', '.join(OF_CLASSES | OF_NUMBERS)}")
     classes, numbers = logits.argmax(-1), logits[:, 0].astype(np.float64)
-    found = {name: (OF_CLASSES[name], classes) if name in OF_CLASSES else (OF_NUMBERS[name], numbers) for name in metrics}
+    found = {
+        name: (OF_CLASSES[name], classes) if name in OF_CLASSES else (OF_NUMBERS[name], numbers)
+        for name in metrics
+    }
     return {name: 100 * float(metric(predicted, target)) for name, (metric, predicted) in found.items()}

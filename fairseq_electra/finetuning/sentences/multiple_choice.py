@@ -1,4 +1,7 @@
-"""Multiple choice: SWAG (Zellers et al. 2018) and RACE (Lai et al. 2017), as a context and its possible continuations or answers."""
+"""Multiple choice: SWAG (Zellers et al. 2018) and RACE (Lai et al. 2017), as a context and its choices.
+
+The choices are possible continuations of the context, or possible answers.
+"""
 
 import re
 from dataclasses import replace
@@ -23,11 +26,18 @@ def read_swag(folder: str | Path) -> dict[str, list[Example]]:
         folder: with ``train.csv``, ``val.csv``, ``test.csv``, of which the last has no labels.
 
     Returns:
-        examples by split; their texts are the context and four endings, each with the words that begin its sentence.
+        examples by split; their texts are the context and four endings, each with the words that begin its
+        sentence.
     """
-    found = {split: _swag_file(Path(folder) / name) for split, name in SWAG_FILES.items() if (Path(folder) / name).is_file()}
+    found = {
+        split: _swag_file(Path(folder) / name)
+        for split, name in SWAG_FILES.items()
+        if (Path(folder) / name).is_file()
+    }
     if not found:
-        raise InputError(f"{folder} holds none of {', '.join(SWAG_FILES.values())}; give SWAG's folder of csv files")
+        raise InputError(
+            f"{folder} holds none of {', '.join(SWAG_FILES.values())}; give SWAG's folder of csv files"
+        )
     return found
 
 
@@ -47,18 +57,20 @@ def read_race(folder: str | Path) -> dict[str, list[Example]]:
     """Read RACE: a file for each passage, with questions, four options and the letter of the answer.
 
     Args:
-        folder: with ``train``, ``dev`` and ``test``, each with ``middle`` and ``high`` or directly with files; those of ``test`` may lack
-            the answers.
+        folder: with ``train``, ``dev`` and ``test``, each with ``middle`` and ``high`` or directly with
+            files; those of ``test`` may lack the answers.
 
     Returns:
-        examples by split; their texts are the passage and, for each option, the question with the option put in the place of its gap,
-        ``_`` or ``____``, or behind it.
+        examples by split; their texts are the passage and, for each option, the question with the option put
+        in the place of its gap, ``_`` or ``____``, or behind it.
     """
     found = {}
     for split, name in RACE_FOLDERS.items():
         paths = sorted((Path(folder) / name).rglob("*.txt"))
         if paths:
-            found[split] = [example for path in paths for example in _race_file(path, labelled=split != "test")]
+            found[split] = [
+                example for path in paths for example in _race_file(path, labelled=split != "test")
+            ]
     if not found:
         raise InputError(f"{folder} holds no train, dev or test folder with .txt files; give RACE's folder")
     return found
@@ -71,23 +83,33 @@ def _race_file(path: Path, labelled: bool) -> list[Example]:
         passage, questions, options = (record[key] for key in ("article", "questions", "options"))
         given = labelled or "answers" in record
         answers = record["answers"] if given else [None] * len(questions)
-        if not isinstance(passage, str) or not all(isinstance(each, list) for each in (questions, options, answers)):
+        if not isinstance(passage, str) or not all(
+            isinstance(each, list) for each in (questions, options, answers)
+        ):
             raise TypeError("the article must be a text and the others lists")
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no file of RACE ({error!r}); needs article, questions, options, answers") from error
+        raise InputError(
+            f"{path} is no file of RACE ({error!r}); needs article, questions, options, answers"
+        ) from error
     if not len(questions) == len(options) == len(answers):
         raise InputError(
-            f"{path}: {len(questions)} questions, {len(options)} sets of options and {len(answers)} answers; need equally many"
+            f"{path}: {len(questions)} questions, {len(options)} sets of options and {len(answers)} answers;"
+            " need equally many"
         )
     examples = []
     for number, (question, choices, answer) in enumerate(zip(questions, options, answers, strict=True), 1):
         place = f"{path}, question {number}"
         if not isinstance(choices, list) or not all(isinstance(text, str) for text in (question, *choices)):
-            raise InputError(f"{place}: the question {question!r} has the options {choices!r}; all must be texts")
+            raise InputError(
+                f"{place}: the question {question!r} has the options {choices!r}; all must be texts"
+            )
         for text in (passage, question, *choices):
             check_text(text, f"{place}: a text")
         if len(choices) != len(RACE_LETTERS) or (given and answer not in list(RACE_LETTERS)):
-            raise InputError(f"{place}: {len(choices)} options and the answer {answer!r}; need four, and one of {', '.join(RACE_LETTERS)}")
+            raise InputError(
+                f"{place}: {len(choices)} options and the answer {answer!r}; need four, and one of"
+                f" {', '.join(RACE_LETTERS)}"
+            )
         parts = re.split("_+", question if "_" in question else f"{question} _")
         filled = [choice.join(parts) for choice in choices]
         label = str(RACE_LETTERS.index(answer)) if given else None

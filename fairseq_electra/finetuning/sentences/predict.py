@@ -20,10 +20,13 @@ from fairseq_electra.finetuning.tuned_model import TunedModel
 
 
 class SentencePredictor(Predictor):
-    """Classes, numbers and choices: of a text, or of several, in a line with tabs between them: a pair, or a context and its choices.
+    """Predictor of classes, numbers and choices, for a text or for several in a line with tabs between them.
 
-    Yields ``logits`` and, for classes, ``label`` and ``probabilities`` by label, for numbers ``score``, for a multiple choice ``choice``,
-    from 0 on, and ``probabilities``. All inputs must have as many texts as the training, or as the first.
+    Several texts are a pair, or a context and its choices.
+
+    Yields ``logits`` and, for classes, ``label`` and ``probabilities`` by label, for numbers ``score``, for a
+    multiple choice ``choice``, from 0 on, and ``probabilities``. All inputs must have as many texts as the
+    training, or as the first.
     """
 
     def __init__(self, net: TunedModel, head: str, source: str = "text"):
@@ -50,7 +53,10 @@ class SentencePredictor(Predictor):
         texts = self.columns(request.text)
         label = request.label or (self.net.task.label_column if self.net.task else "")
         if not (texts and label):
-            raise InputError("--gold: the network does not know which columns hold texts and label; name them with --text and --label")
+            raise InputError(
+                "--gold: the network does not know which columns hold texts and label; name them with --text"
+                " and --label"
+            )
         numbers = len(self.labels) == 1 and self.net.kind != RANKING
         columns = Columns(texts, label, request.header, quoted=request.quoted, numbers=numbers)
         warn_of_quotes(request.path, columns)
@@ -79,12 +85,17 @@ def score_examples(predictor: SentencePredictor, examples: list[Example]) -> Sco
     """
     of_choices, labels = predictor.net.kind == RANKING, predictor.labels
     numbers = len(labels) == 1 and not of_choices
-    target = _targets(examples, None if numbers else [str(i) for i in range(len(examples[0].texts) - 1)] if of_choices else labels)
+    target = _targets(
+        examples,
+        None if numbers else [str(i) for i in range(len(examples[0].texts) - 1)] if of_choices else labels,
+    )
     answers = list(predictor(example.texts for example in examples))
     logits = np.array([answer["logits"] for answer in answers], dtype=np.float32)
     known = predictor.net.task.metrics if predictor.net.task else ()
     metrics = score(known or (("pearson", "spearman") if numbers else ("accuracy",)), logits, target)
-    return Scored([answer | {"gold": example.label} for answer, example in zip(answers, examples, strict=True)], metrics)
+    return Scored(
+        [answer | {"gold": example.label} for answer, example in zip(answers, examples, strict=True)], metrics
+    )
 
 
 def _targets(examples: list[Example], labels: list[str] | None) -> np.ndarray:
@@ -94,12 +105,16 @@ def _targets(examples: list[Example], labels: list[str] | None) -> np.ndarray:
         label = example.label or ""
         if labels is not None and label not in labels:
             raise InputError(
-                f"{example.place}: the label {shortened(label)!r} is none of the network's, {listed(labels)}; give it as in training"
+                f"{example.place}: the label {shortened(label)!r} is none of the network's, {listed(labels)};"
+                " give it as in training"
             )
         try:
             found.append(float(label) if labels is None else labels.index(label))
         except ValueError:
             found.append(math.nan)
         if not math.isfinite(found[-1]):
-            raise InputError(f"{example.place}: the label {shortened(label)!r} is no number, and the network was trained on numbers")
+            raise InputError(
+                f"{example.place}: the label {shortened(label)!r} is no number, and the network was trained"
+                " on numbers"
+            )
     return np.array(found, dtype=np.float64 if labels is None else np.int64)

@@ -9,12 +9,27 @@ from fairseq_electra.files.faults import Faults
 from fairseq_electra.files.table import Columns, has_labels, is_csv, is_json
 from fairseq_electra.files.text import check_is_new
 from fairseq_electra.finetuning.info import TaskInfo
-from fairseq_electra.finetuning.preparation import LONGEST_ROW, AnyPath, Say, check_paths, given_files, numbers, reading, settle, warn
+from fairseq_electra.finetuning.preparation import (
+    LONGEST_ROW,
+    AnyPath,
+    Say,
+    check_paths,
+    given_files,
+    numbers,
+    reading,
+    settle,
+    warn,
+)
 from fairseq_electra.finetuning.sentences import PREDICTION, RANKING
 from fairseq_electra.finetuning.sentences.folder import check_task, usable_examples, write_task_folder
 from fairseq_electra.finetuning.sentences.glue import FOLDERS, GLUE, glue_task
 from fairseq_electra.finetuning.sentences.metrics import OF_NUMBERS
-from fairseq_electra.finetuning.sentences.multiple_choice import RACE_LETTERS, SWAG_ENDINGS, read_race, read_swag
+from fairseq_electra.finetuning.sentences.multiple_choice import (
+    RACE_LETTERS,
+    SWAG_ENDINGS,
+    read_race,
+    read_swag,
+)
 from fairseq_electra.finetuning.sentences.read import Example, classes_of, quoted_cells, read_examples
 from fairseq_electra.paths import VOCABULARY, require
 from fairseq_electra.pretraining.unknown import Unknown
@@ -54,9 +69,13 @@ def prepare_glue(
         InputError: a file or an example cannot be used, or a subfolder is there already. Nothing is written.
     """
     require(VOCABULARY, str(vocabulary))
-    there = [name for name in GLUE if any((Path(glue) / each).is_dir() for each in FOLDERS.get(name, (name,)))]
+    there = [
+        name for name in GLUE if any((Path(glue) / each).is_dir() for each in FOLDERS.get(name, (name,)))
+    ]
     if not there and not tasks:
-        raise InputError(f"{glue} holds no folder of GLUE ({', '.join(GLUE)}); give the folder that holds them")
+        raise InputError(
+            f"{glue} holds no folder of GLUE ({', '.join(GLUE)}); give the folder that holds them"
+        )
     missing = [name for name in GLUE if name not in there]
     if missing and not tasks:
         say(f"not there: {', '.join(missing)}")
@@ -65,7 +84,9 @@ def prepare_glue(
         check_is_new(Path(destdir) / name)
     read = {name: reading(f"{glue}, {name}", glue_task, glue, name, max_positions) for name in names}
     doubled = {name: double_unordered and GLUE[name].unordered for name in names}
-    for name, (splits, info) in read.items() if len(read) > 1 else ():  # nothing is written where one of them is wrong
+    for name, (splits, info) in (
+        read.items() if len(read) > 1 else ()
+    ):  # nothing is written where one of them is wrong
         check_task(splits, info, doubled[name])
     return [_write(Path(destdir) / name, vocabulary, *read[name], doubled[name], say) for name in read]
 
@@ -84,7 +105,9 @@ def prepare_swag(
     return _write(Path(destdir), vocabulary, reading(swag, read_swag, swag), info, False, say)
 
 
-def prepare_race(destdir: AnyPath, vocabulary: AnyPath, race: AnyPath, *, max_positions: int = 512, say: Say = print) -> TaskInfo:
+def prepare_race(
+    destdir: AnyPath, vocabulary: AnyPath, race: AnyPath, *, max_positions: int = 512, say: Say = print
+) -> TaskInfo:
     """Prepare RACE, a multiple choice, from its folder; further arguments as of :func:`prepare_glue`."""
     check_paths(destdir, vocabulary)
     info = TaskInfo("RACE", RANKING, 1 + len(RACE_LETTERS), (), ("accuracy",), max_positions)
@@ -142,7 +165,9 @@ def prepare_text(
         raise InputError(f"--text names {len(text)} columns; a row holds one sentence or a pair")
     columns = Columns(tuple(text), label, tuple(header) or None, quoted=quoted, numbers=regression)
     if regression and labels:
-        raise InputError("--labels names classes, and with --regression the labels are numbers; leave out one of the two")
+        raise InputError(
+            "--labels names classes, and with --regression the labels are numbers; leave out one of the two"
+        )
     faults = Faults(skip_bad)
     splits = {split: _examples(path, columns, split == "test", faults) for split, path in files.items()}
     if not splits["train"]:
@@ -156,7 +181,9 @@ def prepare_text(
     chosen = tuple(metrics or (("pearson", "spearman") if regression else ("accuracy",)))
     _check_metrics(chosen, regression, known)
     name = Path(destdir).resolve().name
-    info = TaskInfo(name, PREDICTION, len(text), known, chosen, max_positions, columns=columns.texts, label_column=label)
+    info = TaskInfo(
+        name, PREDICTION, len(text), known, chosen, max_positions, columns=columns.texts, label_column=label
+    )
     splits = {split: usable_examples(split, examples, info, faults) for split, examples in splits.items()}
     settle(faults, splits)
     return _write(Path(destdir), vocabulary, splits, info, double_unordered, say)
@@ -164,23 +191,33 @@ def prepare_text(
 
 def _check_metrics(metrics: tuple[str, ...], regression: bool, labels: tuple[str, ...]) -> None:
     if any((name in OF_NUMBERS) != regression for name in metrics):
-        raise InputError(f"--metrics {' '.join(metrics)}: {', '.join(OF_NUMBERS)} are for numbers (--regression), the others for classes")
+        raise InputError(
+            f"--metrics {' '.join(metrics)}: {', '.join(OF_NUMBERS)} are for numbers (--regression), the"
+            " others for classes"
+        )
     if "f1" in metrics and len(labels) != 2:
-        raise InputError(f"--metrics f1 is for two classes, and there are {len(labels)}: {listed(labels)}; use macro_f1")
+        raise InputError(
+            f"--metrics f1 is for two classes, and there are {len(labels)}: {listed(labels)}; use macro_f1"
+        )
 
 
 def _classes(examples: list[Example], named: Sequence[str], column: str, path: AnyPath) -> tuple[str, ...]:
     """Return the classes of train, in the order of their scores, and refuse what can be none."""
     labels = tuple(named or classes_of(examples))
     if len(labels) > MANY_CLASSES and 2 * len(labels) > len(examples) and not named:
-        found = f"{len(labels):,} different values in {len(examples):,} examples, such as {shortened(labels[-1])!r}"
+        found = (
+            f"{len(labels):,} different values in {len(examples):,} examples, such as"
+            f" {shortened(labels[-1])!r}"
+        )
         raise InputError(
-            f"{path}: the column {column!r} has {found}, so they are no classes; are --text and --label swapped? For "
-            "numbers, give --regression"
+            f"{path}: the column {column!r} has {found}, so they are no classes; are --text and --label"
+            " swapped? For numbers, give --regression"
         )
     check_names(labels)
     if len(labels) == 1:
-        raise InputError(f"{path}: every label is {labels[0]!r}; two or more are needed, or --regression for numbers")
+        raise InputError(
+            f"{path}: every label is {labels[0]!r}; two or more are needed, or --regression for numbers"
+        )
     return labels
 
 
@@ -188,7 +225,10 @@ def check_names(labels: Sequence[str]) -> None:
     """Refuse labels that are named twice, or are symbols of the dictionary."""
     strange = [label for label in labels if labels.count(label) > 1 or label in (*LEADING, MASK)]
     if strange:
-        raise InputError(f"--labels: {strange[0]!r} stands there twice, or is a symbol of fairseq's; name each label once, by another name")
+        raise InputError(
+            f"--labels: {strange[0]!r} stands there twice, or is a symbol of fairseq's; name each label once,"
+            " by another name"
+        )
 
 
 def _examples(path: AnyPath, columns: Columns, may_lack_labels: bool, faults: Faults) -> list[Example]:
@@ -213,12 +253,20 @@ def warn_of_quoted_cells(path: AnyPath, columns: Columns, number: int, cells: in
         warn(f"warning: {path}: {what}, which are read as text; if they are not, give --quoted")
 
 
-def _write(folder: Path, vocabulary: AnyPath, splits: Splits, info: TaskInfo, double_unordered: bool, say: Say) -> TaskInfo:
+def _write(
+    folder: Path, vocabulary: AnyPath, splits: Splits, info: TaskInfo, double_unordered: bool, say: Say
+) -> TaskInfo:
     """Write one task, and say what it is."""
     unknown = Unknown()
     with Progress() as progress:
         finished = write_task_folder(folder, vocabulary, splits, info, double_unordered, unknown, progress)
-    what = f"{info.choices} choices" if info.choices else f"{len(info.labels)} labels" if info.labels else "numbers"
+    what = (
+        f"{info.choices} choices"
+        if info.choices
+        else f"{len(info.labels)} labels"
+        if info.labels
+        else "numbers"
+    )
     cut = sum(finished.shortened.values())
     more = (f"; {cut:,} cut to {info.max_positions} tokens" if cut else "") + f"; {unknown}"
     metrics = ", ".join(f"f1 of {info.labels[1]!r}" if name == "f1" else name for name in info.metrics)

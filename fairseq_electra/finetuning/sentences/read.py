@@ -26,7 +26,9 @@ class Example:
 
 
 def read_examples(path: str | Path, columns: Columns, faults: Faults = STRICT) -> list[Example]:
-    """Read a file of examples, as :func:`fairseq_electra.files.table.read_rows` does, without the blanks around texts and labels.
+    """Read a file of examples, without the blanks around texts and labels.
+
+    It is read as :func:`fairseq_electra.files.table.read_rows` does.
 
     Args:
         path: of the file.
@@ -34,14 +36,16 @@ def read_examples(path: str | Path, columns: Columns, faults: Faults = STRICT) -
         faults: gathers examples that cannot be used.
 
     Raises:
-        InputError: a column is missing, a line has another number of columns, a label is empty, a value of JSON is of the wrong kind, or
-            there is no example; names the line.
+        InputError: a column is missing, a line has another number of columns, a label is empty, a value of
+            JSON is of the wrong kind, or there is no example; names the line.
     """
     examples = []
     before = len(faults.errors)
     for number, raw in read_rows(path, columns, faults=faults):
         with faults:
-            examples.append(_example([value.strip() for value in raw], columns.label, f"{path}, line {number}"))
+            examples.append(
+                _example([value.strip() for value in raw], columns.label, f"{path}, line {number}")
+            )
     if not examples and len(faults.errors) == before:
         raise InputError(f"{path} holds no example; give a file with at least one line of data")
     return examples
@@ -50,10 +54,14 @@ def read_examples(path: str | Path, columns: Columns, faults: Faults = STRICT) -
 def _example(values: list[str], label_column: str | None, place: str) -> Example:
     label = values.pop() if label_column is not None else None
     if label == "":
-        raise ExampleError("without a label", f"{place}: the label in column {label_column!r} is empty; every line of this file needs one")
+        raise ExampleError(
+            "without a label",
+            f"{place}: the label in column {label_column!r} is empty; every line of this file needs one",
+        )
     if label is not None and ("\n" in label or "\r" in label):
         raise ExampleError(
-            "with a line end in the label", f"{place}: the label {shortened(label)!r} holds a line end; write it in one line"
+            "with a line end in the label",
+            f"{place}: the label {shortened(label)!r} holds a line end; write it in one line",
         )
     return Example(tuple(values), label, place)
 

@@ -24,7 +24,9 @@ class SentenceEvaluation(Evaluation):
         head = next(iter(net.labels))
         return logits_of(net, head, examples_of(self.folder, self.info, split, len(net.symbols))).numpy()
 
-    def metrics(self, split: str, scores: np.ndarray, valid: np.ndarray | None = None) -> dict[str, float] | None:
+    def metrics(
+        self, split: str, scores: np.ndarray, valid: np.ndarray | None = None
+    ) -> dict[str, float] | None:
         """Compare with the labels; nothing has to be chosen on valid."""
         target = targets_of(self.folder, self.info, split)
         return None if target is None else score(self.info.metrics, scores, target)
@@ -40,7 +42,9 @@ def examples_of(data: Path, info: TaskInfo, split: str, vocabulary_size: int) ->
     for i in range(info.inputs):
         text = open_binarized(data / f"input{i}" / split, vocabulary_size)
         ends = text.line_sizes.cumsum()
-        columns.append([text.ids[end - size : end - 1].tolist() for end, size in zip(ends, text.line_sizes, strict=True)])
+        columns.append(
+            [text.ids[end - size : end - 1].tolist() for end, size in zip(ends, text.line_sizes, strict=True)]
+        )
     return [rows_of(texts, info.kind) for texts in zip(*columns, strict=True)]
 
 
@@ -67,4 +71,6 @@ def targets_of(data: Path, info: TaskInfo, split: str) -> np.ndarray | None:
     if info.labels:
         ids = open_binarized(data / "label" / split, len(LEADING) + len(info.labels)).ids
         return ids.reshape(-1, 2)[:, 0].astype(np.int64) - len(LEADING)
-    return np.loadtxt(data / "label" / f"{split}.label", dtype=np.float64 if info.regression else np.int64, ndmin=1)
+    return np.loadtxt(
+        data / "label" / f"{split}.label", dtype=np.float64 if info.regression else np.int64, ndmin=1
+    )

@@ -10,7 +10,9 @@ from fairseq_electra.files.table import numbered_lines
 from fairseq_electra.finetuning.words.tags import NONE, is_tag
 
 DOCUMENT = "-DOCSTART-"
-_NOT_A_WORD = re.compile(r"\d+[-.]\d+")  # first column of CoNLL-U: several words written as one, or a word that is not written
+_NOT_A_WORD = re.compile(
+    r"\d+[-.]\d+"
+)  # first column of CoNLL-U: several words written as one, or a word that is not written
 _OF_CONLLU = 10  # columns; there are more where tags were put behind them
 
 
@@ -34,7 +36,10 @@ FIRST_AND_LAST = WordColumns()
 
 
 def cells_of(line: str) -> list[str]:
-    """Return the columns of a line: between tabs, or where it has none between blanks. A no-break space is part of the word."""
+    """Return the columns of a line: between tabs, or where it has none between blanks.
+
+    A no-break space is part of the word.
+    """
     return line.split("\t") if "\t" in line else [cell for cell in line.strip().split(" ") if cell]
 
 
@@ -45,18 +50,23 @@ class _Form(NamedTuple):
     columns: int
 
 
-def word_lines(path: str | Path, columns: WordColumns, scheme: str) -> Iterator[tuple[int, str, list[str] | None, bool]]:
-    """Yield number and text of each line, its columns, None where it holds no word, and whether it ends a sentence.
+def word_lines(
+    path: str | Path, columns: WordColumns, scheme: str
+) -> Iterator[tuple[int, str, list[str] | None, bool]]:
+    """Yield the number, the text and the columns of each line, and whether it ends a sentence.
 
-    A line ends a sentence if it is blank or the beginning of a document. It is no word if it has the number of a range or of an empty word
-    of CoNLL-U, or is a comment. A comment begins with ``#``, as words can. Which of the two it is depends on how words are written, as
-    the first line shows that does not begin so:
+    The columns are None if the line holds no word. A line ends a sentence if it is blank or the beginning of
+    a document. It is no word if it has the number of a range or of an empty word of CoNLL-U, or is a comment.
+    A comment begins with ``#``, as words can. Which of the two it is depends on how words are written, as the
+    first line shows that does not begin so:
 
-    - Words behind the first column, tabs between columns: comments have no tab, or their first column is ``#`` or begins with ``# `` and
-      the number of columns is another, or they have none beside the word's.
-    - Words behind the first column, blanks between columns: the first column of comments is ``#``, or the number of columns is another.
-    - Words in the first column: comments begin with ``# ``, stand before a sentence and end with no tag. With :data:`tags.NONE`, where
-      all texts are tags, they lack the words' tabs, or stand before a sentence and have another number of columns.
+    - Words behind the first column, tabs between columns: comments have no tab, or their first column is
+      ``#`` or begins with ``# `` and the number of columns is another, or they have none beside the word's.
+    - Words behind the first column, blanks between columns: the first column of comments is ``#``, or the
+      number of columns is another.
+    - Words in the first column: comments begin with ``# ``, stand before a sentence and end with no tag. With
+      :data:`tags.NONE`, where all texts are tags, they lack the words' tabs, or stand before a sentence and
+      have another number of columns.
 
     Args:
         path: plain, ``.gz`` or ``.xz``; ``-`` for standard input.
@@ -79,7 +89,10 @@ def word_lines(path: str | Path, columns: WordColumns, scheme: str) -> Iterator[
 
 
 def _form_of(lines: Iterator[tuple[int, str]], columns: WordColumns) -> tuple[_Form, list[tuple[int, str]]]:
-    """Return the form of the first line that can be no comment, or else of the first that can be a word, and the lines read for it."""
+    """Return the form of the first line that cannot be a comment, and the lines read to find it.
+
+    If there is no such line, the form is that of the first line that can be a word.
+    """
     head, found = [], ""
     for number, line in lines:
         head.append((number, line))

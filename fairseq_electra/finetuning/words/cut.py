@@ -18,16 +18,17 @@ _ABBREVIATIONS = re.compile(
 def spans_of_words(line: str) -> list[tuple[int, int]]:
     """Find the words of a line.
 
-    A word is what stands between blanks, with these exceptions, in the manner of CoNLL 2003 and of the usual files in other languages:
+    A word is what stands between blanks, with these exceptions, in the manner of CoNLL 2003 and of the usual
+    files in other languages:
 
     - Punctuation at its ends is apart, each sign a word of its own; a run of one of ``.!?`` is one word.
-    - A single dot behind initials stays (``U.S.``), and one behind a capital or an English abbreviation if another word follows
-      (``J. Smith``, ``Dr. No``).
-    - In scripts without blanks between words (Han, kana, Thai, ...) each character is a word, with its combining marks; their wide
-      punctuation too.
+    - A single dot behind initials stays (``U.S.``), and one behind a capital or an English abbreviation if
+      another word follows (``J. Smith``, ``Dr. No``).
+    - In scripts without blanks between words (Han, kana, Thai, ...) each character is a word, with its
+      combining marks; their wide punctuation too.
 
-    Contractions, hyphens and the particles of Korean stay in their words: files differ in them. The time is linear in the line, whatever
-    stands there.
+    Contractions, hyphens and the particles of Korean stay in their words: files differ in them. The time is
+    linear in the line, whatever stands there.
 
     Returns:
         begin and end of each, in characters.
@@ -64,7 +65,12 @@ def _cut_off_punctuation(line: str, first: int, end: int, is_last: bool) -> list
     text = line[first:end]
     begin = end - len(text.lstrip(OPENING))
     stop = max(begin, first + len(text.rstrip(CLOSING)))
-    if begin < stop < end and line[stop] == "." and line[stop : stop + 2] != ".." and _keeps_dot(line[begin:stop], is_last):
+    if (
+        begin < stop < end
+        and line[stop] == "."
+        and line[stop : stop + 2] != ".."
+        and _keeps_dot(line[begin:stop], is_last)
+    ):
         stop += 1
     spans = [(i, i + 1) for i in range(first, begin)]
     spans += [(begin, stop)] if begin < stop else []

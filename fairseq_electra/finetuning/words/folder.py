@@ -4,11 +4,11 @@
 
     DIR/task.json                            TaskInfo
     DIR/input0/{train,valid,...}             rows of pieces; with dict.txt and tokenizer.json
-    DIR/label/{train,valid,...}              for each piece the tag of the word it begins, or <pad>; with dict.txt
+    DIR/label/{train,valid,...}              for each piece the tag of the word it begins, or <pad>; dict.txt
     DIR/sentences/{train,valid,...}.npy      (rows,) int32: number of the sentence that a row is of
 
-A sentence that is longer than a row lies in several, which overlap. The tag of a word stands where the word has most context, so each
-word is learned and scored once.
+A sentence that is longer than a row lies in several, which overlap. The tag of a word stands where the word
+has most context, so each word is learned and scored once.
 """
 
 import functools
@@ -30,7 +30,16 @@ from fairseq_electra.finetuning.words.tags import BIO, BIOES, NONE, OUTSIDE, all
 from fairseq_electra.pretraining.binarized import open_binarized
 from fairseq_electra.pretraining.encode import check_ids, write_binarized
 from fairseq_electra.pretraining.unknown import Unknown
-from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, EOS_ID, LEADING, MASK, PAD_ID, UNK_ID, load_wordpiece, write_entries
+from fairseq_electra.pretraining.wordpiece import (
+    DICTIONARY_FILE,
+    EOS_ID,
+    LEADING,
+    MASK,
+    PAD_ID,
+    UNK_ID,
+    load_wordpiece,
+    write_entries,
+)
 from fairseq_electra.progress import Progress
 
 SPECIAL = 2  # <s> row </s>
@@ -95,8 +104,10 @@ def write_tag_folder(
         folder: new or empty.
         vocabulary: folder with ``tokenizer.json`` and ``dict.txt``.
         splits: sentences by split.
-        info: what the task is; ``labels``, ``examples``, ``rows``, ``shortened``, sentences in several rows, and ``cut`` are filled in.
-        bioes: write the tags as BIOES, else as BIO; without a scheme in ``info`` they are written as they are.
+        info: what the task is; ``labels``, ``examples``, ``rows``, ``shortened``, sentences in several rows,
+            and ``cut`` are filled in.
+        bioes: write the tags as BIOES, else as BIO; without a scheme in ``info`` they are written as they
+            are.
         unknown: counts what the vocabulary does not know.
         progress: told how many sentences are cut into pieces.
 
@@ -104,17 +115,23 @@ def write_tag_folder(
         the finished info.
 
     Raises:
-        InputError: a split has an entity of a type, or a tag, that train has not; names file and line. Or the row has no room.
+        InputError: a split has an entity of a type, or a tag, that train has not; names file and line. Or the
+            row has no room.
     """
     room = info.max_positions - SPECIAL
     if room < 8 or not 1 <= info.stride <= room:
-        raise InputError(f"--max-positions {info.max_positions} and --stride {info.stride}: rows need 10 tokens, and a stride within them")
+        raise InputError(
+            f"--max-positions {info.max_positions} and --stride {info.stride}: rows need 10 tokens, and a"
+            " stride within them"
+        )
     scheme = NONE if info.scheme == NONE else BIOES if bioes else BIO
     progress = progress or Progress()
     splits = with_known_types(splits, scheme=scheme)
     types = types_of(splits["train"])
     if scheme == NONE and (symbols := set(types) & {*LEADING, MASK}):
-        raise InputError(f"train has the tag {min(symbols)!r}, which is a symbol of fairseq's; call it something else")
+        raise InputError(
+            f"train has the tag {min(symbols)!r}, which is a symbol of fairseq's; call it something else"
+        )
     labels = all_tags(types, scheme)
     tokenizer = load_wordpiece(vocabulary)
     check_ids(tokenizer, vocabulary)
@@ -123,7 +140,9 @@ def write_tag_folder(
         for split, sentences in splits.items():
             progress.stage(f"{folder}, {split}", "sentences", len(sentences))
             pieces = encode_texts(tokenizer, [each.words for each in sentences], unknown, progress)
-            of_sentence = _write_split(partial, split, sentences, pieces, labels, scheme, info, tokenizer.get_vocab_size())
+            of_sentence = _write_split(
+                partial, split, sentences, pieces, labels, scheme, info, tokenizer.get_vocab_size()
+            )
             counts[split], rows[split] = len(sentences), len(of_sentence)
             in_several[split] = int((np.bincount(of_sentence) > 1).sum())
             cut[split] = sum(any(len(word) > room for word in each) for each in pieces)
@@ -137,8 +156,12 @@ def types_of(sentences: Sequence[Sentence]) -> list[str]:
     return sorted({entity.type for sentence in sentences for entity in sentence.entities})
 
 
-def with_known_types(splits: dict[str, list[Sentence]], faults: Faults = STRICT, scheme: str = BIO) -> dict[str, list[Sentence]]:
-    """Return the sentences of each split all of whose entities are of types that train has; ``faults`` gathers the others.
+def with_known_types(
+    splits: dict[str, list[Sentence]], faults: Faults = STRICT, scheme: str = BIO
+) -> dict[str, list[Sentence]]:
+    """Return the sentences of each split that have only entities of types that train has.
+
+    ``faults`` gathers the others.
 
     Args:
         splits: sentences by split.
@@ -156,7 +179,10 @@ def with_known_types(splits: dict[str, list[Sentence]], faults: Faults = STRICT,
             with faults:
                 strange = [entity.type for entity in sentence.entities if entity.type not in types]
                 if strange:
-                    message = f"{sentence.place}: {what} {shortened(strange[0])!r} in this sentence; train has {listed(types) or 'none'}"
+                    message = (
+                        f"{sentence.place}: {what} {shortened(strange[0])!r} in this sentence; train has"
+                        f" {listed(types) or 'none'}"
+                    )
                     raise ExampleError(f"{kind} that train has not", message)
                 known[split].append(sentence)
     return known
@@ -172,7 +198,10 @@ def _write_split(
     info: TaskInfo,
     vocabulary_size: int,
 ) -> np.ndarray:
-    """Write one split, of each word the ids of its pieces; returns the sentence of each row. Shape: (rows,)."""
+    """Write one split, of each word the ids of its pieces; returns the sentence of each row.
+
+    Shape: (rows,).
+    """
     number = {label: len(LEADING) + i for i, label in enumerate(labels)}
     number.setdefault(OUTSIDE, len(LEADING))  # words without tags, which are never scored, where O is no tag
     texts, targets, of_sentence = [], [], []
@@ -217,15 +246,25 @@ class TagFolder:
         try:
             self.sentences = np.load(path, mmap_mode="r")
         except (OSError, ValueError) as error:
-            raise InputError(f"cannot read {path} ({error}); make the folder again with fairseq-electra prepare") from error
-        if not np.array_equal(text.line_sizes, tags.line_sizes) or len(self.sentences) != len(text.line_sizes):
-            raise InputError(f"{folder}: input0, label and sentences of {split} are not of the same rows; make the folder again")
+            raise InputError(
+                f"cannot read {path} ({error}); make the folder again with fairseq-electra prepare"
+            ) from error
+        if not np.array_equal(text.line_sizes, tags.line_sizes) or len(self.sentences) != len(
+            text.line_sizes
+        ):
+            raise InputError(
+                f"{folder}: input0, label and sentences of {split} are not of the same rows; make the folder"
+                " again"
+            )
         self._ids, self._tags = text.ids, tags.ids
         self._starts = np.concatenate([[0], text.line_sizes.cumsum(dtype=np.int64)])
         self.sizes = text.line_sizes + 1
 
     def row(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Ids of a row's pieces, and for each the tag of the word that begins there, from 0 on, or -1. Shapes: (pieces,) twice."""
+        """Ids of a row's pieces, and for each the tag of the word that begins there, from 0 on, or -1.
+
+        Shapes: (pieces,) twice.
+        """
         here = slice(self._starts[index], self._starts[index + 1] - 1)
         tags = self._tags[here].astype(np.int64) - len(LEADING)
         return self._ids[here], np.where(tags >= 0, tags, -1)

@@ -32,7 +32,10 @@ class TagCounterpart(Counterpart):
     }
     names = linear_names("prediction", "classifier")
     names_its_labels = True
-    note = 'Words are tagged at their first piece: `pipeline("token-classification", "FOLDER", aggregation_strategy="first")`.'
+    note = (
+        'Words are tagged at their first piece: `pipeline("token-classification", "FOLDER",'
+        ' aggregation_strategy="first")`.'
+    )
 
     def read_info(self, info: TaskInfo, config: dict, settings: Mapping[str, int], source: Path) -> TaskInfo:
         """See :meth:`Counterpart.read_info`."""
@@ -48,7 +51,9 @@ class TokenClassification(TaskKind):
     gold_options = ("scheme",)
     gold_form = "words and tags in the columns of the training"
 
-    def head_for(self, tensors: dict[str, Tensor], hidden_size: int, dropout: float, pooling: str = "first") -> TokenHead:
+    def head_for(
+        self, tensors: dict[str, Tensor], hidden_size: int, dropout: float, pooling: str = "first"
+    ) -> TokenHead:
         """See :meth:`TaskKind.head_for`."""
         from fairseq_electra.finetuning.words.head import TokenHead
 
@@ -60,7 +65,9 @@ class TokenClassification(TaskKind):
 
         return TagEvaluation(folder, info)
 
-    def predictor(self, model: TunedModel, head: str, source: str, threshold: float, n_best: int) -> TagPredictor:
+    def predictor(
+        self, model: TunedModel, head: str, source: str, threshold: float, n_best: int
+    ) -> TagPredictor:
         """See :meth:`TaskKind.predictor`."""
         from fairseq_electra.finetuning.words.predict import TagPredictor
 

@@ -11,7 +11,14 @@ from fairseq_electra.finetuning.sentences.metrics import score
 from fairseq_electra.finetuning.tuned_model import TunedModel
 from fairseq_electra.finetuning.words.folder import TagFolder
 from fairseq_electra.finetuning.words.rows import TagRows
-from fairseq_electra.finetuning.words.tags import PLAIN_TAG_METRICS, TAG_METRICS, Transitions, decode, in_bioes, legal_transitions
+from fairseq_electra.finetuning.words.tags import (
+    PLAIN_TAG_METRICS,
+    TAG_METRICS,
+    Transitions,
+    decode,
+    in_bioes,
+    legal_transitions,
+)
 from fairseq_electra.pretraining.binarized import load_dictionary
 
 
@@ -25,7 +32,8 @@ def word_scores(model, head: str, batch: dict) -> Tensor:
         batch: of :class:`fairseq_electra.finetuning.words.rows.TagRows`.
 
     Returns:
-        for each word that is scored in these rows: row, column, and the log-probability of each tag. Shape: (words, 2 + K), float32.
+        for each word that is scored in these rows: row, column, and the log-probability of each tag. Shape:
+            (words, 2 + K), float32.
     """
     scores, _ = model(**batch["net_input"], classification_head_name=head)
     return words_of(scores, batch)
@@ -39,11 +47,16 @@ def words_of(scores: Tensor, batch: dict) -> Tensor:
 
 
 def in_order(words: np.ndarray) -> np.ndarray:
-    """Log-probabilities of words of all rows, (words, 2 + K) in any order, in the order of the text: (words, K)."""
+    """Return the log-probabilities of words, (words, K), in the order of the text.
+
+    ``words``, (words, 2 + K), has the words of all rows in any order, as :func:`word_scores` returns them.
+    """
     return words[np.lexsort((words[:, 1], words[:, 0])), 2:]
 
 
-def tags_of_words(scores: np.ndarray, sentence: np.ndarray, transitions: Transitions | None = None) -> np.ndarray:
+def tags_of_words(
+    scores: np.ndarray, sentence: np.ndarray, transitions: Transitions | None = None
+) -> np.ndarray:
     """Choose the best tag of each word, or the best legal sequence of each sentence.
 
     Args:
@@ -60,7 +73,9 @@ def tags_of_words(scores: np.ndarray, sentence: np.ndarray, transitions: Transit
     return np.concatenate([decode(part, transitions) for part in parts])
 
 
-def score_tags(found: np.ndarray, target: np.ndarray, sentence: np.ndarray, labels: tuple[str, ...]) -> dict[str, float]:
+def score_tags(
+    found: np.ndarray, target: np.ndarray, sentence: np.ndarray, labels: tuple[str, ...]
+) -> dict[str, float]:
     """Score tags by entities, as conlleval does: a broken one counts as it can be read. In per cent.
 
     Args:
@@ -80,12 +95,21 @@ def score_tags(found: np.ndarray, target: np.ndarray, sentence: np.ndarray, labe
     spelt = in_bioes(labels)  # seqeval would take the L and U of BILOU for tags outside
     ours, gold = ([[spelt[i] for i in part] for part in np.split(tags, bounds)] for tags in (found, target))
     precision, recall, f1, _ = precision_recall_fscore_support(gold, ours, average="micro", zero_division=0)
-    scores = {"entity_f1": f1, "entity_precision": precision, "entity_recall": recall, "accuracy": (found == target).mean()}
+    scores = {
+        "entity_f1": f1,
+        "entity_precision": precision,
+        "entity_recall": recall,
+        "accuracy": (found == target).mean(),
+    }
     return {name: 100 * float(value) for name, value in scores.items()}
 
 
 def score_words(
-    scores: np.ndarray, target: np.ndarray, sentence: np.ndarray, labels: tuple[str, ...], metrics: Sequence[str] = TAG_METRICS
+    scores: np.ndarray,
+    target: np.ndarray,
+    sentence: np.ndarray,
+    labels: tuple[str, ...],
+    metrics: Sequence[str] = TAG_METRICS,
 ) -> dict[str, float]:
     """Score words by the log-probabilities of their tags.
 
@@ -97,8 +121,8 @@ def score_words(
         metrics: of the task, which tell whether its tags are those of entities.
 
     Returns:
-        as :func:`score_tags`, and ``legal_f1``, the F1 of the best legal sequences; of other tags than those of entities ``accuracy``
-        and ``macro_f1``. In per cent.
+        as :func:`score_tags`, and ``legal_f1``, the F1 of the best legal sequences; of other tags than those
+        of entities ``accuracy`` and ``macro_f1``. In per cent.
     """
     if tuple(metrics) == PLAIN_TAG_METRICS:
         return score(metrics, scores, target)
@@ -106,7 +130,9 @@ def score_words(
     return score_tags(scores.argmax(-1), target, sentence, labels) | {"legal_f1": legal["entity_f1"]}
 
 
-def score_split(folder: TagFolder, scores: np.ndarray, labels: tuple[str, ...], metrics: Sequence[str] = TAG_METRICS) -> dict[str, float]:
+def score_split(
+    folder: TagFolder, scores: np.ndarray, labels: tuple[str, ...], metrics: Sequence[str] = TAG_METRICS
+) -> dict[str, float]:
     """Score a split by the log-probabilities of its words, (words, K); as :func:`score_words`."""
     return score_words(scores, *folder.targets, labels, metrics)
 
@@ -120,7 +146,9 @@ class TagEvaluation(Evaluation):
         found = [word_scores(net.model, next(iter(net.labels)), batch).cpu() for batch in net.batches(rows)]
         return in_order(torch.cat(found).numpy())
 
-    def metrics(self, split: str, scores: np.ndarray, valid: np.ndarray | None = None) -> dict[str, float] | None:
+    def metrics(
+        self, split: str, scores: np.ndarray, valid: np.ndarray | None = None
+    ) -> dict[str, float] | None:
         """Compare with the tags, where there are any; nothing has to be chosen on valid."""
         if split in self.info.unlabelled:
             return None
@@ -131,4 +159,6 @@ class TagEvaluation(Evaluation):
         return scores.argmax(-1)
 
     def _folder(self, split: str) -> TagFolder:
-        return TagFolder(self.folder, split, len(load_dictionary(self.folder / "input0")), len(self.info.labels))
+        return TagFolder(
+            self.folder, split, len(load_dictionary(self.folder / "input0")), len(self.info.labels)
+        )

@@ -33,7 +33,11 @@ from fairseq_electra.finetuning.words.tags import (
 
 def form_of(task: TaskInfo | None) -> tuple[str, WordColumns]:
     """Return how the files of a training write their tags, and their columns, where known."""
-    return (BIO, FIRST_AND_LAST) if task is None else (task.scheme or BIO, WordColumns(task.word_column, task.tag_column))
+    return (
+        (BIO, FIRST_AND_LAST)
+        if task is None
+        else (task.scheme or BIO, WordColumns(task.word_column, task.tag_column))
+    )
 
 
 class _Rows:
@@ -52,9 +56,9 @@ class _Rows:
 class TagPredictor(Predictor):
     """Entities of lines of text.
 
-    Yields ``words``, ``tags``, the best sequence of them that is legal, ``entities``, of each ``type``, ``text``, ``begin`` and ``end`` in
-    the line, in characters, and ``logits``, the log-probabilities of each word's tags. For other tags than those
-    of entities, ``entities`` is empty.
+    Yields ``words``, ``tags``, the best sequence of them that is legal, ``entities``, of each ``type``,
+    ``text``, ``begin`` and ``end`` in the line, in characters, and ``logits``, the log-probabilities of each
+    word's tags. For other tags than those of entities, ``entities`` is empty.
     """
 
     inputs = 1
@@ -68,7 +72,7 @@ class TagPredictor(Predictor):
             yield self._answer(line, own, tags) | {"logits": scores.tolist()}
 
     def tag(self, words: list[list[str]]) -> Iterator[tuple[list[str], np.ndarray]]:
-        """Tag the words of sentences; yields for each its tags, and their log-probabilities, (words, K), float32."""
+        """Yield for each sentence its tags, and the log-probabilities of all tags, (words, K), float32."""
         room = self.max_positions - SPECIAL
         stride = self.net.task.stride if self.net.task and self.net.task.stride else max(1, room // 2)
         encoded = encode_texts(self.net.tokenizer, words, self.unknown)
@@ -78,8 +82,12 @@ class TagPredictor(Predictor):
         scores = np.zeros((0, len(self.labels)), dtype=np.float32)
         if rows:
             batches = self.net.batches(TagRows(_Rows(rows), ""))
-            scores = in_order(torch.cat([word_scores(self.net.model, self.head, batch).cpu() for batch in batches]).numpy())
-        tags = tags_of_words(scores, np.repeat(np.arange(len(words)), lengths), legal_transitions(self.labels))
+            scores = in_order(
+                torch.cat([word_scores(self.net.model, self.head, batch).cpu() for batch in batches]).numpy()
+            )
+        tags = tags_of_words(
+            scores, np.repeat(np.arange(len(words)), lengths), legal_transitions(self.labels)
+        )
         self.said.add(torch.from_numpy(tags))
         bounds = np.cumsum(lengths)[:-1]
         for own, part in zip(np.split(tags, bounds), np.split(scores, bounds), strict=True):
@@ -90,7 +98,10 @@ class TagPredictor(Predictor):
         if not request.words:
             return super().lines(request)
         if request.text or request.logits:
-            raise InputError("--words puts a tag behind each word, so --text and --logits have no place beside it; leave them out")
+            raise InputError(
+                "--words puts a tag behind each word, so --text and --logits have no place beside it; leave"
+                " them out"
+            )
         scheme, columns = form_of(self.net.task)
         return self.tag_lines(read_words(request.path, scheme, columns))
 
@@ -101,7 +112,10 @@ class TagPredictor(Predictor):
         return score_sentences_of_words(self, read_conll(request.path, scheme, columns=columns), scheme)
 
     def tag_lines(self, sentences: Iterable[list[tuple[str, str | None]]]) -> Iterator[str]:
-        """Add a column with the tags to lines as :func:`fairseq_electra.finetuning.words.read.read_words` yields them."""
+        """Add a column with the tags to lines.
+
+        The lines are as :func:`fairseq_electra.finetuning.words.read.read_words` yields them.
+        """
         remaining = iter(sentences)
         while batch := list(itertools.islice(remaining, LINES_AT_ONCE)):
             words = [[word for _, word in lines if word is not None] for lines in batch]
@@ -135,16 +149,21 @@ class TagPredictor(Predictor):
 
 
 def score_sentences_of_words(predictor: TagPredictor, sentences: list[Sentence], scheme: str) -> Scored:
-    """Score tags: entities, whatever scheme the file has them in, or with the scheme ``none`` the tags themselves."""
+    """Score entities, whatever the scheme of the file, or with the scheme ``none`` the tags themselves."""
     labels = tuple(predictor.labels)
     own = NONE if scheme == NONE else scheme_of(labels)
     if own is None:
-        raise InputError(f"the network's tags, {listed(labels)}, are not those of entities; give --scheme {NONE}")
+        raise InputError(
+            f"the network's tags, {listed(labels)}, are not those of entities; give --scheme {NONE}"
+        )
     gold = [tags_of(each.entities, len(each.words), own) for each in sentences]
     for each, tags in zip(sentences, gold, strict=True):
         strange = [tag for tag in tags if tag not in labels]
         if strange:
-            raise InputError(f"{each.place}: the tag {shortened(strange[0])!r} in this sentence is none of the network's, {listed(labels)}")
+            raise InputError(
+                f"{each.place}: the tag {shortened(strange[0])!r} in this sentence is none of the network's,"
+                f" {listed(labels)}"
+            )
     tagged = list(_tagged(predictor, sentences))
     answers = [
         {"words": each.words, "tags": tags, "logits": scores.tolist(), "gold": right}
@@ -153,7 +172,10 @@ def score_sentences_of_words(predictor: TagPredictor, sentences: list[Sentence],
     number = np.repeat(np.arange(len(sentences)), [len(each.words) for each in sentences])
     target = np.array([labels.index(tag) for tags in gold for tag in tags])
     metrics = PLAIN_TAG_METRICS if own == NONE else TAG_METRICS
-    return Scored(answers, score_words(np.concatenate([scores for _, scores in tagged]), target, number, labels, metrics))
+    return Scored(
+        answers,
+        score_words(np.concatenate([scores for _, scores in tagged]), target, number, labels, metrics),
+    )
 
 
 def _tagged(predictor: TagPredictor, sentences: list[Sentence]) -> Iterator[tuple[list[str], np.ndarray]]:

@@ -67,10 +67,15 @@ def prepare_conll(
     check_paths(destdir, vocabulary, files)
     some_files(files)
     columns = _columns(word_column, tag_column, bioes, scheme)
-    unlabelled = tuple(split for split, path in files.items() if split == "test" and not has_tags(path, scheme, columns))
+    unlabelled = tuple(
+        split for split, path in files.items() if split == "test" and not has_tags(path, scheme, columns)
+    )
     if not train:
         raise InputError("--conll needs --train FILE: its tags are those to learn")
-    splits = {split: reading(path, read_conll, path, scheme, split not in unlabelled, columns, faults) for split, path in files.items()}
+    splits = {
+        split: reading(path, read_conll, path, scheme, split not in unlabelled, columns, faults)
+        for split, path in files.items()
+    }
     splits = with_known_types(splits, faults, scheme)
     settle(faults, splits)
     _check_tags(types_of(splits["train"]), train, scheme, columns)
@@ -94,17 +99,24 @@ def prepare_conll(
     untagged = f"; {unlabelled[0]} has no tags" if unlabelled else ""
     cut = sum(finished.cut.values())
     cut_words = f"; {cut:,} have a word that was cut to {room} pieces" if cut else ""
-    say(f"{destdir}: {numbers(finished)}; {len(finished.labels)} tags{untagged}; {rows_in_all(finished, 'rows')}{cut_words}; {unknown}")
+    say(
+        f"{destdir}: {numbers(finished)}; {len(finished.labels)} tags{untagged};"
+        f" {rows_in_all(finished, 'rows')}{cut_words}; {unknown}"
+    )
     unknown.warn(str(destdir))
     return finished
 
 
 def _check_tags(types: list[str], path: AnyPath, scheme: str, columns: WordColumns) -> None:
-    """Refuse tags that are all the same: types of entities beside O, or without a scheme the tags themselves."""
+    """Refuse tags that are all the same.
+
+    In a scheme, at least one type of entity is needed beside O; without a scheme, two different tags.
+    """
     if len(types) < (2 if scheme == NONE else 1):
         place = f"column {columns.tag}" if columns.tag else "the last column"
         raise InputError(
-            f"{path}: every tag is {(types or [OUTSIDE])[0]!r} in {place}, where two or more are needed; name the column with --tag-column"
+            f"{path}: every tag is {(types or [OUTSIDE])[0]!r} in {place}, where two or more are needed; name"
+            " the column with --tag-column"
         )
 
 
@@ -112,7 +124,10 @@ def _columns(word: int, tag: int | None, bioes: bool, scheme: str) -> WordColumn
     if word < 1 or (tag is not None and (tag < 1 or tag == word)):
         raise InputError(f"--word-column {word} and --tag-column {tag}: name two columns, counted from 1")
     if bioes and scheme == NONE:
-        raise InputError(f"--bioes converts tags of entities, and with --scheme {NONE} they are kept as they are; leave out one of the two")
+        raise InputError(
+            f"--bioes converts tags of entities, and with --scheme {NONE} they are kept as they are; leave"
+            " out one of the two"
+        )
     return WordColumns(word, tag or 0)
 
 

@@ -1,4 +1,7 @@
-"""Files of words in columns: a word a line, its tag in another column, a blank line between sentences (CoNLL 2003, WNUT-17, ...)."""
+"""Files of words in columns, such as those of CoNLL 2003 and WNUT-17.
+
+There is a word in each line, its tag in another column, and a blank line between sentences.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,7 +32,11 @@ class _Open:
 
 
 def read_conll(
-    path: str | Path, scheme: str, tagged: bool = True, columns: WordColumns = FIRST_AND_LAST, faults: Faults = STRICT
+    path: str | Path,
+    scheme: str,
+    tagged: bool = True,
+    columns: WordColumns = FIRST_AND_LAST,
+    faults: Faults = STRICT,
 ) -> list[Sentence]:
     """Read sentences. Columns are separated by tabs, or where a line has none by blanks.
 
@@ -43,8 +50,8 @@ def read_conll(
         faults: gathers sentences that cannot be used.
 
     Raises:
-        InputError: a line lacks one of the columns, or without tags has one for them, a tag is unknown or cannot stand where it does, or
-            there is no sentence; names the line.
+        InputError: a line lacks one of the columns, or without tags has one for them, a tag is unknown or
+            cannot stand where it does, or there is no sentence; names the line.
     """
     found, now, before = list[Sentence](), _Open(), len(faults.errors)
     for number, line, cells, ends in word_lines(path, columns, scheme):
@@ -67,31 +74,47 @@ def read_conll(
     return found
 
 
-def _word_and_tag(line: str, cells: list[str], tagged: bool, columns: WordColumns, place: str) -> tuple[str, str | None]:
+def _word_and_tag(
+    line: str, cells: list[str], tagged: bool, columns: WordColumns, place: str
+) -> tuple[str, str | None]:
     word, tag = columns.word_in(cells), columns.tag_in(cells)
     if tagged and (not word or not tag):
-        where = f" in columns {columns.word} and {columns.tag or 'the last'}" if columns != FIRST_AND_LAST else ""
+        where = (
+            f" in columns {columns.word} and {columns.tag or 'the last'}" if columns != FIRST_AND_LAST else ""
+        )
         message = f"{place}: {line[:80]!r} is not a word and a tag with a tab or a blank between{where}"
         raise ExampleError("with a line that is not a word and a tag", message)
     if not tagged and tag is not None:
-        message = f"{place}: {line[:80]!r} is more than a word, and the first line has no tag; tag all or none"
+        message = (
+            f"{place}: {line[:80]!r} is more than a word, and the first line has no tag; tag all or none"
+        )
         raise ExampleError("with tags, where the first line has none", message)
     if not word:
-        message = f"{place}: {line[:80]!r} has no word in column {columns.word}; write one, or leave the line blank"
+        message = (
+            f"{place}: {line[:80]!r} has no word in column {columns.word}; write one, or leave the line blank"
+        )
         raise ExampleError("with a line without a word", message)
     return word, tag
 
 
 def has_tags(path: str | Path, scheme: str = BIO, columns: WordColumns = FIRST_AND_LAST) -> bool:
-    """Tell by its first word whether a file has tags; one without words counts as if it had. Arguments as :func:`read_conll`."""
+    """Tell by its first word whether a file has tags; one without words counts as if it had.
+
+    Arguments as :func:`read_conll`.
+    """
     words = (cells for _, _, cells, _ in word_lines(path, columns, scheme) if cells is not None)
     return next((columns.tag_in(cells) is not None for cells in words), True)
 
 
-def read_words(path: str | Path, scheme: str = BIO, columns: WordColumns = FIRST_AND_LAST) -> Iterator[list[tuple[str, str | None]]]:
-    """Yield the lines of each sentence, and behind each its word; other columns may be there. Arguments as :func:`read_conll`.
+def read_words(
+    path: str | Path, scheme: str = BIO, columns: WordColumns = FIRST_AND_LAST
+) -> Iterator[list[tuple[str, str | None]]]:
+    """Yield the lines of each sentence, and behind each its word; other columns may be there.
 
-    Comments and lines between sentences have no word; the latter come with the sentence before them, so that all lines are yielded.
+    Arguments as :func:`read_conll`.
+
+    Comments and lines between sentences have no word; the latter come with the sentence before them, so that
+    all lines are yielded.
 
     Raises:
         InputError: a line has something in another column and no word, or there is no word in the file.
@@ -102,7 +125,10 @@ def read_words(path: str | Path, scheme: str = BIO, columns: WordColumns = FIRST
         word = None if cells is None else columns.word_in(cells)
         if word == "":
             place = "its first column" if columns.word == 1 else f"column {columns.word}"
-            raise InputError(f"{source}, line {number}: {line[:80]!r} has no word in {place}; write one, or leave the line blank")
+            raise InputError(
+                f"{source}, line {number}: {line[:80]!r} has no word in {place}; write one, or leave the line"
+                " blank"
+            )
         if word and ended:
             yield sentence
             sentence, ended = [], False
@@ -110,12 +136,14 @@ def read_words(path: str | Path, scheme: str = BIO, columns: WordColumns = FIRST
         words += word is not None
         ended = ended or ends
     if not words:
-        raise InputError(f"{source} holds no word; give a file with a word a line, and a blank line between sentences")
+        raise InputError(
+            f"{source} holds no word; give a file with a word a line, and a blank line between sentences"
+        )
     yield sentence
 
 
 def with_column(line: str, value: str) -> str:
-    """Add a last column to a line, behind a tab, or behind a blank where the line has several columns and no tab."""
+    """Add a last column to a line, after a tab, or after a blank if it has several columns and no tab."""
     between = " " if len(cells_of(line)) > 1 and "\t" not in line else "\t"
     return line.rstrip(" ") + between + value
 

@@ -19,7 +19,10 @@ class WordRows(Protocol):
     sizes: np.ndarray
 
     def row(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Ids of a row's pieces, and for each the tag of the word that begins there, from 0 on, or -1. Shapes: (pieces,) twice."""
+        """Ids of a row's pieces, and for each the tag of the word that begins there, from 0 on, or -1.
+
+        Shapes: (pieces,) twice.
+        """
 
 
 class TagRows(TaskRows):
@@ -40,8 +43,8 @@ class TagRows(TaskRows):
         """Make a batch.
 
         Returns:
-            ``id`` (B,), ``split``, ``ntokens``, ``net_input`` with ``src_tokens`` (B, T), and ``target`` (B, T), the tag of the word
-            that begins there and is scored in this row, else -1.
+            ``id`` (B,), ``split``, ``ntokens``, ``net_input`` with ``src_tokens`` (B, T), and ``target``
+            (B, T), the tag of the word that begins there and is scored in this row, else -1.
         """
         if not samples:
             return {}

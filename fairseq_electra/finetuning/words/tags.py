@@ -1,4 +1,4 @@
-"""Tags of words: entities in five schemes, both ways, which tag may follow which, and tags that are not those of entities."""
+"""Tags of words: entities in five schemes, read and written, which tag may follow which, and other tags."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,11 +8,22 @@ import numpy as np
 from fairseq_electra.errors import shortened
 
 BIO, IOB1, BIOES, BILOU, BMES = "BIO", "IOB1", "BIOES", "BILOU", "BMES"
-NONE = "none"  # tags as they are, such as parts of speech: each word is an entity of its own, whose type is the tag
+# tags as they are, such as parts of speech: each word is an entity of its own, whose type is the tag
+NONE = "none"
 SCHEMES = (BIO, IOB1, BIOES, BILOU, BMES, NONE)
 # IOB1 begins an entity with I; with B only right behind another of its type
-PREFIXES = {BIO: ("B", "I"), IOB1: ("I", "B"), BIOES: tuple("BIES"), BILOU: tuple("BILU"), BMES: tuple("BMES")}
-WITH_ENDS = (BIOES, BILOU, BMES)  # one scheme in three spellings: first word, words within, last word, only word
+PREFIXES = {
+    BIO: ("B", "I"),
+    IOB1: ("I", "B"),
+    BIOES: tuple("BIES"),
+    BILOU: tuple("BILU"),
+    BMES: tuple("BMES"),
+}
+WITH_ENDS = (
+    BIOES,
+    BILOU,
+    BMES,
+)  # one scheme in three spellings: first word, words within, last word, only word
 OUTSIDE = "O"
 TAG_METRICS = ("entity_f1", "legal_f1", "entity_precision", "entity_recall", "accuracy")
 PLAIN_TAG_METRICS = ("accuracy", "macro_f1")  # of tags that are not those of entities
@@ -27,7 +38,10 @@ class Entity(NamedTuple):
 
 
 class TagError(ValueError):
-    """A tag that its scheme does not have, or not there. ``kind``: what is wrong, in words that can be counted; ``index``: of the word."""
+    """A tag that its scheme does not have, or not there.
+
+    ``kind``: what is wrong, in words that can be counted; ``index``: of the word.
+    """
 
     def __init__(self, kind: str, message: str, index: int):
         super().__init__(message)
@@ -50,7 +64,10 @@ def entities_of(tags: Sequence[str], scheme: str) -> list[Entity]:
         prefix, _, kind = _in_bioes(tag, scheme).partition("-")
         inside = before not in (OUTSIDE, "E", "S") and kind == kind_before  # an entity of this type is open
         if scheme in WITH_ENDS and before in ("B", "I") and not (inside and prefix in ("I", "E")):
-            message = f"the entity before {shortened(tag)!r} has no end; in {scheme} it ends with {PREFIXES[scheme][2]}-{kind_before}"
+            message = (
+                f"the entity before {shortened(tag)!r} has no end; in {scheme} it ends with"
+                f" {PREFIXES[scheme][2]}-{kind_before}"
+            )
             raise TagError("with an entity that has no end", message, min(i, len(tags) - 1))
         if scheme != IOB1 and prefix in ("I", "E") and not inside:
             raise TagError("with a stray tag", _stray(tag, kind, tags[i - 1] if i else None, scheme), i)
@@ -72,7 +89,11 @@ def is_tag(tag: str, scheme: str) -> bool:
 def _in_bioes(tag: str, scheme: str) -> str:
     """Spell a tag of another of the schemes with ends as BIOES does."""
     prefix, _, kind = tag.partition("-")
-    return f"{PREFIXES[BIOES][PREFIXES[scheme].index(prefix)]}-{kind}" if scheme in WITH_ENDS and tag != OUTSIDE else tag
+    return (
+        f"{PREFIXES[BIOES][PREFIXES[scheme].index(prefix)]}-{kind}"
+        if scheme in WITH_ENDS and tag != OUTSIDE
+        else tag
+    )
 
 
 def _known(tag: str, scheme: str) -> str:
@@ -80,16 +101,23 @@ def _known(tag: str, scheme: str) -> str:
     own = f"{scheme} has O, {', '.join(each + '-TYPE' for each in PREFIXES[scheme])}"
     others = [other for other in PREFIXES if is_tag(tag, other)]
     if others:
-        return f"{own}; {shortened(tag)!r} is of {' or '.join(others)}: give --scheme {others[0]} if the file is"
+        return (
+            f"{own}; {shortened(tag)!r} is of {' or '.join(others)}: give --scheme {others[0]} if the file is"
+        )
     return f"{own}; give --scheme {NONE} for tags that are not those of entities"
 
 
 def _stray(tag: str, kind: str, before: str | None, scheme: str) -> str:
     """Say what is wrong with a tag that continues an entity where none of its type is open."""
-    place = "it is the first of its sentence" if before is None else f"the tag before it is {shortened(before)!r}"
+    place = (
+        "it is the first of its sentence" if before is None else f"the tag before it is {shortened(before)!r}"
+    )
     advice = f", or give --scheme {IOB1}, which lets it begin an entity" if scheme == BIO else ""
     tag, kind = shortened(tag), shortened(kind)
-    return f"a stray {tag!r}: no entity of type {kind!r} is open, {place}; in {scheme} one begins with B-{kind}: write that{advice}"
+    return (
+        f"a stray {tag!r}: no entity of type {kind!r} is open, {place}; in {scheme} one begins with B-{kind}:"
+        f" write that{advice}"
+    )
 
 
 def tags_of(entities: Sequence[Entity], length: int, scheme: str) -> list[str]:
@@ -118,7 +146,10 @@ def all_tags(types: Sequence[str], scheme: str) -> tuple[str, ...]:
 
 
 def scheme_of(tags: Sequence[str]) -> str | None:
-    """Tell the scheme of all the tags that a net knows, which may be another's: IOB1 where a type has no B; None: they are no entities'."""
+    """Tell the scheme of all the tags that a model knows; None if they are not those of entities.
+
+    Others may have trained the model. The scheme is IOB1, and not BIO, if a type has no B.
+    """
     entities = [tag for tag in tags if tag != OUTSIDE]
     if all(is_tag(tag, BIO) for tag in entities):
         return BIO if all(f"B-{tag.partition('-')[2]}" in entities for tag in entities) else IOB1
@@ -126,7 +157,10 @@ def scheme_of(tags: Sequence[str]) -> str | None:
 
 
 def in_bioes(tags: Sequence[str]) -> list[str]:
-    """Spell all the tags that a net knows as BIOES does, if they are those of BILOU or BMES; else they stay as they are."""
+    """Spell all the tags that a model knows as BIOES does, if they are those of BILOU or BMES.
+
+    Other tags stay as they are.
+    """
     scheme = scheme_of(tags)
     return [_in_bioes(tag, scheme) if scheme else tag for tag in tags]
 
@@ -140,10 +174,16 @@ class Transitions(NamedTuple):
 
 
 def legal_transitions(tags: Sequence[str]) -> Transitions:
-    """Find what the tags' scheme allows: an entity that is begun goes on in its type; in IOB1, and of other tags, everything is legal."""
+    """Find which tags the scheme allows to follow each other, and to begin and end a sentence.
+
+    An entity continues only in its own type. In IOB1, and for tags that are not those of entities, everything
+    is legal.
+    """
     scheme, number = scheme_of(tags), len(tags)
     if scheme not in (BIO, *WITH_ENDS):
-        return Transitions(np.ones((number, number), dtype=bool), np.ones(number, dtype=bool), np.ones(number, dtype=bool))
+        return Transitions(
+            np.ones((number, number), dtype=bool), np.ones(number, dtype=bool), np.ones(number, dtype=bool)
+        )
     parts = [tag.partition("-")[::2] for tag in in_bioes(tags)]
     ends = scheme in WITH_ENDS
     opens = np.array([prefix in ("B", "I") for prefix, _ in parts])  # an entity is open behind it

@@ -25,8 +25,22 @@ def found_in(path, separator=",", columns=COLUMNS):
         ("a.tsv", "topics\ttext\nx ; y z\ta b\n\tc\ny z\td\n", ";"),
         ("a.csv", 'text,topics\na b,"x, y z"\nc,\nd,y z\n', ","),
         ("a.csv", "text,topics\na b,x|y z\nc,\nd,y z\n", "|"),
-        ("a.jsonl", '{"text": "a b", "topics": ["x", "y z"]}\n{"text": "c", "topics": []}\n{"text": "d", "topics": "y z"}\n', ","),
-        ("a.jsonl", '{"text": "a b", "topics": "x;y z"}\n{"text": "c", "topics": ""}\n{"text": "d", "topics": ["y z"]}\n', ";"),
+        (
+            "a.jsonl",
+            (
+                '{"text": "a b", "topics": ["x", "y z"]}\n{"text": "c", "topics": []}\n{"text": "d",'
+                ' "topics": "y z"}\n'
+            ),
+            ",",
+        ),
+        (
+            "a.jsonl",
+            (
+                '{"text": "a b", "topics": "x;y z"}\n{"text": "c", "topics": ""}\n{"text": "d", "topics": ["y'
+                ' z"]}\n'
+            ),
+            ";",
+        ),
     ],
 )
 def test_read_labelled_texts_reads_the_same_from_every_form(tmp_path, name, text, separator):
@@ -44,7 +58,12 @@ def test_read_labelled_texts_reads_pairs_and_files_without_labels(tmp_path):
 def test_labels_in_json_may_be_numbers_and_hold_the_separator(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "a", "topics": [10, 9, "b, c", true]}\n')
     examples = read_labelled_texts(tmp_path / "a.jsonl", COLUMNS)
-    assert examples[0].labels == ("10", "9", "b, c", "true") and labels_in(examples) == ("9", "10", "b, c", "true")
+    assert examples[0].labels == ("10", "9", "b, c", "true") and labels_in(examples) == (
+        "9",
+        "10",
+        "b, c",
+        "true",
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,11 +74,27 @@ def test_labels_in_json_may_be_numbers_and_hold_the_separator(tmp_path):
         ("a.tsv", "b\tx, y,x", "line 2: the label 'x' stands there twice; write it once"),
         ("a.tsv", "b", "line 2: 1 columns, not 2"),
         ("a.csv", 'b,"x\ny"', "line 2: the label 'x\\ny' holds a line end"),
-        ("a.jsonl", json.dumps({"text": "b", "topics": ["x", ["y"]]}), "a label in 'topics' is [\"y\"], a list"),
-        ("a.jsonl", json.dumps({"text": "b", "topics": {"x": 1}}), "a label in 'topics' is {\"x\": 1}, an object"),
+        (
+            "a.jsonl",
+            json.dumps({"text": "b", "topics": ["x", ["y"]]}),
+            "a label in 'topics' is [\"y\"], a list",
+        ),
+        (
+            "a.jsonl",
+            json.dumps({"text": "b", "topics": {"x": 1}}),
+            "a label in 'topics' is {\"x\": 1}, an object",
+        ),
         ("a.jsonl", json.dumps({"text": "b", "topics": ["x", ""]}), "one of the 2 labels is empty"),
-        ("a.jsonl", json.dumps({"text": "b", "topics": None}), "'topics' is null; every record needs a value there"),
-        ("a.jsonl", json.dumps({"text": ["b"], "topics": []}), "the text 'text' is [\"b\"], a list; write a text"),
+        (
+            "a.jsonl",
+            json.dumps({"text": "b", "topics": None}),
+            "'topics' is null; every record needs a value there",
+        ),
+        (
+            "a.jsonl",
+            json.dumps({"text": ["b"], "topics": []}),
+            "the text 'text' is [\"b\"], a list; write a text",
+        ),
         ("a.jsonl", '{"text": "b", "topics": ["x"]', "not JSON"),
     ],
 )
@@ -79,23 +114,42 @@ PLENTY = "text\ttopics\n" + "".join(f"a\tword {i}\n" for i in range(30))
 @pytest.mark.parametrize(
     ("train", "valid", "more", "sentence"),
     [
-        ("a\tx\n", "b\tz,x\n", {}, "valid.tsv, line 2: unknown label 'z'; known are x; name all with --labels"),
+        (
+            "a\tx\n",
+            "b\tz,x\n",
+            {},
+            "valid.tsv, line 2: unknown label 'z'; known are x; name all with --labels",
+        ),
         ("a\t\n", "b\t\n", {}, "train.tsv: no text has a label in 'topics'"),
         ("a\t<pad>\n", "b\t\n", {}, "'<pad>' stands there twice, or is a symbol of fairseq's"),
         ("a\tx\n", "b\t\n", {"labels": ["x", "x"]}, "'x' stands there twice"),
         ("a\t1\nb\t1.0\n", "b\t\n", {}, "the label '1.0' is the same number as '1'"),
-        ("a\tx\n", "b\t\n", {"label_separator": " "}, "--label-separator ' ': give what stands between labels"),
-        ("a\tx\n", "b\t\n", {"label": ""}, "--multi-label needs --text COLUMN, --label COLUMN and --train FILE"),
+        (
+            "a\tx\n",
+            "b\t\n",
+            {"label_separator": " "},
+            "--label-separator ' ': give what stands between labels",
+        ),
+        (
+            "a\tx\n",
+            "b\t\n",
+            {"label": ""},
+            "--multi-label needs --text COLUMN, --label COLUMN and --train FILE",
+        ),
         ("a\tx\n", "b\t\n", {"label": "topic"}, "has no column 'topic'"),
         ("a\tx\n", "b\t\n", {"max_positions": 8}, "--max-positions must lie between 16 and 65535, got 8"),
         (PLENTY.partition("\n")[2], "b\t\n", {}, "has 30 different labels in 30 examples, such as 'word 9'"),
     ],
 )
-def test_prepare_multi_label_refuses_what_cannot_be_learned_and_writes_nothing(tmp_path, vocabulary, train, valid, more, sentence):
+def test_prepare_multi_label_refuses_what_cannot_be_learned_and_writes_nothing(
+    tmp_path, vocabulary, train, valid, more, sentence
+):
     for split, text in (("train", train), ("valid", valid)):
         (tmp_path / f"{split}.tsv").write_text(f"text\ttopics\n{text}")
     files = {"train": tmp_path / "train.tsv", "valid": tmp_path / "valid.tsv"}
     with pytest.raises(InputError) as caught:
-        prepare_multi_label(tmp_path / "bin", vocabulary, **{"text": ["text"], "label": "topics", **files, **more})
+        prepare_multi_label(
+            tmp_path / "bin", vocabulary, **{"text": ["text"], "label": "topics", **files, **more}
+        )
     assert sentence in str(caught.value) and "\n" not in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["train.tsv", "valid.tsv"]

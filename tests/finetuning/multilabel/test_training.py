@@ -1,4 +1,4 @@
-"""The loss and the metrics of several labels against formulas written down here, and rows against the texts they are of."""
+"""The multi-label loss and metrics against formulas written out here, and rows against their texts."""
 
 import math
 
@@ -24,7 +24,9 @@ def folder(tmp_path, vocabulary):
     (tmp_path / "train.tsv").write_text(f"one\ttwo\ttopics\n{lines}")
     (tmp_path / "test.tsv").write_text("one\ttwo\na\tb\n")
     files = {"train": tmp_path / "train.tsv", "test": tmp_path / "test.tsv"}
-    prepare_multi_label(tmp_path / "bin", vocabulary, text=["one", "two"], label="topics", max_positions=16, say=str, **files)
+    prepare_multi_label(
+        tmp_path / "bin", vocabulary, text=["one", "two"], label="topics", max_positions=16, say=str, **files
+    )
     return tmp_path / "bin"
 
 
@@ -38,17 +40,28 @@ def f1(given, right):
 def test_score_labels_is_the_formula(number):
     rng = np.random.default_rng(number)
     logits, target = rng.normal(size=(40, number)), rng.random((40, number)) < 0.4
-    logits[:, -1], target[:, -1] = -np.abs(logits[:, -1]), target[:, -1] & (number < 5)  # never given; of five never right either
+    logits[:, -1], target[:, -1] = (
+        -np.abs(logits[:, -1]),
+        target[:, -1] & (number < 5),
+    )  # never given; of five never right either
     given, right = (logits > 0).T.tolist(), target.T.tolist()
     exact = sum(row == other for row, other in zip((logits > 0).tolist(), target.tolist(), strict=True)) / 40
     flat = [value for label in given for value in label], [value for label in right for value in label]
     macro = sum(f1(a, b) for a, b in zip(given, right, strict=True)) / number
-    assert score_labels(logits, target) == pytest.approx({"micro_f1": 100 * f1(*flat), "macro_f1": 100 * macro, "exact_match": 100 * exact})
+    assert score_labels(logits, target) == pytest.approx(
+        {"micro_f1": 100 * f1(*flat), "macro_f1": 100 * macro, "exact_match": 100 * exact}
+    )
 
 
 def test_score_labels_of_one_label_does_not_take_its_absence_for_a_class():
-    assert score_labels(np.array([[1.0], [-1.0], [-1.0]]), np.array([[True], [True], [False]]))["micro_f1"] == pytest.approx(200 / 3)
-    assert score_labels(np.array([[-1.0]]), np.array([[False]])) == {"micro_f1": 0.0, "macro_f1": 0.0, "exact_match": 100.0}
+    assert score_labels(np.array([[1.0], [-1.0], [-1.0]]), np.array([[True], [True], [False]]))[
+        "micro_f1"
+    ] == pytest.approx(200 / 3)
+    assert score_labels(np.array([[-1.0]]), np.array([[False]])) == {
+        "micro_f1": 0.0,
+        "macro_f1": 0.0,
+        "exact_match": 100.0,
+    }
 
 
 def test_loss_is_the_mean_over_labels_of_minus_the_log_of_what_is_right(folder):
@@ -86,18 +99,29 @@ def test_rows_are_the_texts_with_their_separators_cut_to_the_longest_row(folder,
         one, two = (tokenizer.encode(text, add_special_tokens=False).ids for text in (a, b))
         assert len(one) + len(two) <= 13, "nothing is cut"
         assert texts.row(i).tolist() == [0, *one, 2, *two, 2] and texts.sizes[i] == len(one) + len(two) + 3
-    batch = LabelTraining(folder, info, tokenizer.get_vocab_size()).rows("train", 1, shuffle=False).collater([1, 0])
-    assert batch["net_input"]["src_tokens"][0].tolist() == [*texts.row(1), *[1] * (texts.sizes[0] - texts.sizes[1])]
+    batch = (
+        LabelTraining(folder, info, tokenizer.get_vocab_size())
+        .rows("train", 1, shuffle=False)
+        .collater([1, 0])
+    )
+    assert batch["net_input"]["src_tokens"][0].tolist() == [
+        *texts.row(1),
+        *[1] * (texts.sizes[0] - texts.sizes[1]),
+    ]
     assert batch["ntokens"] == texts.sizes[:2].sum() and batch["nsentences"] == 2
 
 
 def test_a_label_table_that_is_missing_or_of_other_labels_is_refused(folder):
     info = read_task_info(folder)
-    assert info.labels == ("x", "y") and info.unlabelled == ("test",) and info.inputs == 2 and info.scheme == ","
+    assert (
+        info.labels == ("x", "y") and info.unlabelled == ("test",) and info.inputs == 2 and info.scheme == ","
+    )
     with pytest.raises(InputError, match=r"cannot read .*test\.npy"):
         LabelFolder(folder, "test", info, 1001)
     np.save(folder / "label" / "train.npy", label_table([["x"]], ["x", "y"]))
-    with pytest.raises(InputError, match=r"train\.npy does not hold 2 labels of each example; make the folder again"):
+    with pytest.raises(
+        InputError, match=r"train\.npy does not hold 2 labels of each example; make the folder again"
+    ):
         LabelFolder(folder, "train", info, 1001)
     (folder / "label" / "train.npy").write_bytes(b"\x93NUMPY")
     with pytest.raises(InputError, match=r"cannot read .*train\.npy"):

@@ -1,4 +1,4 @@
-"""Windows put together by hand, answers widened to words, and the threshold of valid for every other split."""
+"""Windows combined by hand, answers widened to words, and the threshold of valid for all other splits."""
 
 import itertools
 import math
@@ -14,7 +14,15 @@ from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.nets import Net
 from fairseq_electra.finetuning.questions import ANSWERING
 from fairseq_electra.finetuning.questions.answering import AnswerEvaluation
-from fairseq_electra.finetuning.questions.answers import BEGIN, END, SCORE, UNANSWERABLE, answers_of_questions, texts_of, whole_words
+from fairseq_electra.finetuning.questions.answers import (
+    BEGIN,
+    END,
+    SCORE,
+    UNANSWERABLE,
+    answers_of_questions,
+    texts_of,
+    whole_words,
+)
 from fairseq_electra.finetuning.questions.folder import (
     QuestionFolder,
     Questions,
@@ -39,12 +47,15 @@ INFO = TaskInfo("questions", ANSWERING, 2, (), ("f1", "exact_match"), 64, stride
 
 @pytest.fixture(scope="module")
 def two_splits(tmp_path_factory, vocabulary):
-    """A folder with unanswerable questions in valid and in test, and answers of which each split asks for another threshold."""
+    """A folder whose valid and test splits have unanswerable questions and need different thresholds."""
     context = "one two three four five six seven eight"
     words = {split: ["one", None, "three", "four", None, "six"] for split in ("train", "valid", "test")}
     splits = {}
     for split, gold in words.items():
-        questions = [Question(f"{split}{i}", "which?", 0, ((context.index(word), word),) if word else ()) for i, word in enumerate(gold)]
+        questions = [
+            Question(f"{split}{i}", "which?", 0, ((context.index(word), word),) if word else ())
+            for i, word in enumerate(gold)
+        ]
         splits[split] = Squad([context], questions)
     names = ("f1", "exact_match", "answerable_f1", "unanswerable_accuracy", "best_answer_f1", "threshold")
     info = TaskInfo("both", ANSWERING, 2, (), names, 64, stride=16, max_question=8, unanswerable=True)
@@ -52,11 +63,19 @@ def two_splits(tmp_path_factory, vocabulary):
     info = write_question_folder(folder, vocabulary, splits, info)
 
     def scores(unanswerable):
-        said = [(context.index(word or "two"), context.index(word or "two") + len(word or "two"), 0.9) for word in words["test"]]
-        return answer_lists(*((unsure, answer) for unsure, answer in zip(unanswerable, said, strict=True)), count=1)
+        said = [
+            (context.index(word or "two"), context.index(word or "two") + len(word or "two"), 0.9)
+            for word in words["test"]
+        ]
+        return answer_lists(
+            *((unsure, answer) for unsure, answer in zip(unanswerable, said, strict=True)), count=1
+        )
 
     # valid separates at 0, test between 2 and 3
-    found = {"valid": scores([-2.0, 1.0, -3.0, -1.0, 4.0, 0.0]), "test": scores([2.0, 3.0, 1.0, 2.0, 5.0, -1.0])}
+    found = {
+        "valid": scores([-2.0, 1.0, -3.0, -1.0, 4.0, 0.0]),
+        "test": scores([2.0, 3.0, 1.0, 2.0, 5.0, -1.0]),
+    }
     return folder, info, found
 
 
@@ -66,22 +85,31 @@ def test_test_is_scored_with_the_threshold_of_valid(two_splits):
     valid = evaluation.metrics("valid", scores["valid"])
     assert set(valid) == set(info.metrics) and valid["threshold"] == 0.5 and valid["f1"] == 100.0
     test = evaluation.metrics("test", scores["test"], scores["valid"])
-    assert test["threshold"] == 0.5 and test["f1"] == pytest.approx(100 * 3 / 6)  # the last answer, and both that have none
+    assert test["threshold"] == 0.5 and test["f1"] == pytest.approx(
+        100 * 3 / 6
+    )  # the last answer, and both that have none
     assert (test["oracle_threshold"], test["oracle_f1"]) == (2.5, 100.0)
     with pytest.raises(ValueError, match="test is scored with the threshold of valid"):
         evaluation.metrics("test", scores["test"])
 
 
-def test_a_test_set_of_questions_without_an_answer_is_scored_and_one_that_says_nothing_of_them_is_not(tmp_path, vocabulary, two_splits):
+def test_a_test_set_of_questions_without_an_answer_is_scored_and_one_that_says_nothing_of_them_is_not(
+    tmp_path, vocabulary, two_splits
+):
     _, info, scores = two_splits
     context = "one two three four five six seven eight"
     silent = Squad([context], [Question(f"q{i}", "which?", 0, ()) for i in range(6)])
     valid = Squad([context], [Question(f"v{i}", "which?", 0, ((0, "one"),)) for i in range(6)])
     info = write_question_folder(tmp_path / "bin", vocabulary, {"valid": valid, "test": silent}, info)
     found = AnswerEvaluation(tmp_path / "bin", info).metrics("test", scores["test"], scores["valid"])
-    assert found["threshold"] == -1.5 and found["f1"] == found["unanswerable_accuracy"] == 100.0  # all of test lie above
+    assert (
+        found["threshold"] == -1.5 and found["f1"] == found["unanswerable_accuracy"] == 100.0
+    )  # all of test lie above
     unlabelled = replace(info, unlabelled=("test",))
-    assert AnswerEvaluation(tmp_path / "bin", unlabelled).metrics("test", scores["test"], scores["valid"]) is None
+    assert (
+        AnswerEvaluation(tmp_path / "bin", unlabelled).metrics("test", scores["test"], scores["valid"])
+        is None
+    )
 
 
 def test_an_ensemble_is_scored_with_the_threshold_of_its_own_valid(two_splits, tmp_path):
@@ -93,10 +121,17 @@ def test_an_ensemble_is_scored_with_the_threshold_of_its_own_valid(two_splits, t
         place.mkdir(parents=True)
         np.savez(place / LOGITS_FILE, **moved)
         metrics = {split: evaluation.metrics(split, each, moved["valid"]) for split, each in moved.items()}
-        results.append({"net": "net", "task": info.name, "lr": 0.1, "seed": seed, "trouble": "", "metrics": metrics})
+        results.append(
+            {"net": "net", "task": info.name, "lr": 0.1, "seed": seed, "trouble": "", "metrics": metrics}
+        )
     found = summarize(results, info, folder, tmp_path)["metrics"]
-    assert found["test"]["threshold"]["values"] == [0.5, 10.5] and found["test"]["threshold"]["ensemble"] == 5.5
-    assert found["test"]["f1"]["ensemble"] == pytest.approx(50.0) and found["test"]["oracle_f1"]["ensemble"] == 100.0
+    assert (
+        found["test"]["threshold"]["values"] == [0.5, 10.5] and found["test"]["threshold"]["ensemble"] == 5.5
+    )
+    assert (
+        found["test"]["f1"]["ensemble"] == pytest.approx(50.0)
+        and found["test"]["oracle_f1"]["ensemble"] == 100.0
+    )
     assert found["test"]["oracle_threshold"]["values"] == [2.5, 12.5] and "oracle_f1" not in found["valid"]
 
 
@@ -149,15 +184,22 @@ def make_questions(rng, number=7, contexts=4):
         starts = range(0, max(1, lengths[context] - 8), 8)
         windows += [(question, context, start, min(lengths[context], start + 16), -1, -1) for start in starts]
     pieces = in_memory([[7] * length for length in lengths])
-    return Questions(in_memory([[5]] * number), pieces, np.concatenate(offsets), np.array(windows, dtype=np.int32)), offsets
+    return (
+        Questions(
+            in_memory([[5]] * number), pieces, np.concatenate(offsets), np.array(windows, dtype=np.int32)
+        ),
+        offsets,
+    )
 
 
 def random_windows(rng, questions, count, missing):
-    """Of each window its number, how likely there is none, and answers, best first, of which some are missing."""
+    """Return a row per window: its number, a no-answer score, and answers, best first, some missing."""
     rows = []
     for number, (_, _, first, end, _, _) in enumerate(questions.windows.tolist()):
         there = 0 if rng.random() < missing else rng.randrange(1, count + 1)
-        scores = sorted((rng.choice([rng.uniform(-9, 0), -float(rng.randrange(5))]) for _ in range(there)), reverse=True)
+        scores = sorted(
+            (rng.choice([rng.uniform(-9, 0), -float(rng.randrange(5))]) for _ in range(there)), reverse=True
+        )
         answers = []
         for score in scores:
             begin = rng.randrange(first, end)
@@ -181,7 +223,9 @@ def test_windows_are_put_together_whatever_their_order(kept, missing):
             unanswerable[question].append(unsure)
             for first, last, score in threes(answers):
                 if score > -math.inf:
-                    expected[question].append((score, offsets[context][int(first)][0], offsets[context][int(last)][1]))
+                    expected[question].append(
+                        (score, offsets[context][int(first)][0], offsets[context][int(last)][1])
+                    )
         rng.shuffle(order := list(range(len(rows))))
         found = answers_of_questions(questions, rows[order], kept)
         assert found.shape == (len(questions), kept, 4)
@@ -208,7 +252,9 @@ def test_a_question_none_of_whose_windows_came_has_no_answer():
 
 
 def test_texts_stand_as_they_do_in_the_context():
-    answers = np.array([[[2, 8, -0.1, 0.0], [0, 1, -3, 0.0]], [[0, 0, -math.inf, 1.0], [0, 0, -math.inf, 1.0]]])
+    answers = np.array(
+        [[[2, 8, -0.1, 0.0], [0, 1, -3, 0.0]], [[0, 0, -math.inf, 1.0], [0, 0, -math.inf, 1.0]]]
+    )
     assert texts_of(answers, ["a B\u0301 C d", "none"]) == ["B\u0301 C d", ""]
 
 
@@ -226,7 +272,9 @@ def test_nets_together_add_up_what_each_gives_to_an_answer(tmp_path):
     one = answer_lists((0.2, (5, 9, 0.5), (0, 4, 0.3), (7, 9, 0.1)), (1.0,), (-1, (1, 2, 0.9)))
     two = answer_lists((0.4, (0, 4, 0.6), (7, 9, 0.2)), (2.5,), (3, (3, 4, 0.8), (1, 2, 0.1)))
     merged = AnswerEvaluation(tmp_path, INFO).merge([one, two])
-    expected = answer_lists((0.3, (0, 4, 0.45), (5, 9, 0.25), (7, 9, 0.15)), (1.75,), (1, (1, 2, 0.5), (3, 4, 0.4)))
+    expected = answer_lists(
+        (0.3, (0, 4, 0.45), (5, 9, 0.25), (7, 9, 0.15)), (1.75,), (1, (1, 2, 0.5), (3, 4, 0.4))
+    )
     assert merged.shape == expected.shape
     assert np.exp(merged[:, :, SCORE]) == pytest.approx(np.exp(expected[:, :, SCORE]))
     assert merged[:, :, [BEGIN, END]].tolist() == expected[:, :, [BEGIN, END]].tolist()
@@ -243,7 +291,15 @@ def test_merging_is_a_plain_sum_over_nets_and_one_net_is_itself(tmp_path):
             for _ in range(4):
                 places = rng.permutation(6)[: rng.integers(0, 5)]
                 shares = np.sort(rng.uniform(0.01, 0.2, len(places)))[::-1]
-                lists.append((rng.normal(), *((int(place), int(place) + 3, share) for place, share in zip(places, shares, strict=True))))
+                lists.append(
+                    (
+                        rng.normal(),
+                        *(
+                            (int(place), int(place) + 3, share)
+                            for place, share in zip(places, shares, strict=True)
+                        ),
+                    )
+                )
             nets.append(answer_lists(*lists, count=5))
         assert evaluation.merge(nets[:1]) == pytest.approx(nets[0])
         merged = evaluation.merge(nets)
@@ -256,7 +312,9 @@ def test_merging_is_a_plain_sum_over_nets_and_one_net_is_itself(tmp_path):
             finite = merged[question][np.isfinite(merged[question][:, SCORE])]
             assert np.exp(finite[:, SCORE]) == pytest.approx(np.array(best))
             assert [sums[begin, end] for begin, end in finite[:, [BEGIN, END]]] == pytest.approx(best)
-            assert merged[question, :, UNANSWERABLE] == pytest.approx(np.mean([net[question, 0, UNANSWERABLE] for net in nets]))
+            assert merged[question, :, UNANSWERABLE] == pytest.approx(
+                np.mean([net[question, 0, UNANSWERABLE] for net in nets])
+            )
 
 
 def test_a_net_that_gives_every_question_the_same_place_is_told_from_others(tmp_path):
@@ -275,7 +333,10 @@ def test_a_net_that_answers_no_question_of_valid_at_its_best_threshold_is_told_f
     found = evaluation.metrics("valid", wrong)
     assert found["unanswerable_accuracy"] == 100 and found["answerable_f1"] == 0
     assert not evaluation.said(wrong).any() and evaluation.said(scores["valid"]).all(1).any()
-    assert AnswerEvaluation(folder, replace(info, unanswerable=False)).said(wrong).tolist() == [[0, 1], [8, 13]] * 3
+    assert (
+        AnswerEvaluation(folder, replace(info, unanswerable=False)).said(wrong).tolist()
+        == [[0, 1], [8, 13]] * 3
+    )
 
 
 def test_an_answer_is_whole_words_and_stands_there_once():
@@ -293,7 +354,10 @@ def test_an_answer_is_whole_words_and_stands_there_once():
     found = whole_words(answers, [context])
     expected = list(dict.fromkeys(spans.values()))
     assert [tuple(row[:2]) for row in found[0, : len(expected)]] == expected
-    assert found[0, : len(expected), SCORE].tolist() == [0, -2, -3, -4, -5, -6] and np.isneginf(found[0, len(expected) :, SCORE]).all()
+    assert (
+        found[0, : len(expected), SCORE].tolist() == [0, -2, -3, -4, -5, -6]
+        and np.isneginf(found[0, len(expected) :, SCORE]).all()
+    )
     assert (found[..., UNANSWERABLE] == 0.5).all()
 
 
@@ -304,15 +368,22 @@ def spans_widened(context, *spans):
 
 def test_answers_in_scripts_without_blanks_are_what_their_pieces_cover():
     japanese, korean, thai = "きのうはコーヒーがとてもすきでした", "서울에서 만났다", "ฉันชอบกาแฟมาก"
-    for context, answer in ((japanese, "コーヒー"), (korean, "서울"), (thai, "กาแฟ"), ("他在iPhone上看2008年的书", "iPhone")):
+    for context, answer in (
+        (japanese, "コーヒー"),
+        (korean, "서울"),
+        (thai, "กาแฟ"),
+        ("他在iPhone上看2008年的书", "iPhone"),
+    ):
         place = context.index(answer)
         assert spans_widened(context, (place, place + len(answer))) == [answer]
     assert spans_widened("他在iPhone上看2008年的书", (3, 5), (11, 12)) == ["iPhone", "2008"]
 
 
-@pytest.mark.parametrize("context", ["the cafe\u0301 is", "का हिन्दी में", "xx か\u3099 き", "a \u1112\u1161\u11ab b"])
+@pytest.mark.parametrize(
+    "context", ["the cafe\u0301 is", "का हिन्दी में", "xx か\u3099 き", "a \u1112\u1161\u11ab b"]
+)
 def test_no_answer_ends_between_a_letter_and_its_mark(context):
-    """Whatever piece of the middle word is found, its last character has all its marks, and so has the one before its first."""
+    """Check that any part of the middle word widens to the whole word: no letter is cut from its marks."""
     first, end = context.index(" ") + 1, context.rindex(" ")
     for begin in range(first, end):
         for stop in range(begin + 1, end + 1):
@@ -335,7 +406,9 @@ ANSWERS = {
 def test_the_pieces_of_an_answer_give_back_its_text_in_every_script(keep_accents):
     """Pieces are single characters, of which the default vocabulary strips accents and vowel signs."""
     contexts = list(ANSWERS)
-    tokenizer = train_wordpiece(contexts, 1000, keep_accents=keep_accents, min_frequency=1000, character_coverage=1.0)
+    tokenizer = train_wordpiece(
+        contexts, 1000, keep_accents=keep_accents, min_frequency=1000, character_coverage=1.0
+    )
     for context, where in zip(contexts, context_pieces(tokenizer, contexts)[1], strict=True):
         answer = ANSWERS[context]
         first, last = pieces_of_span(where, context.index(answer), answer, "")

@@ -1,4 +1,4 @@
-"""Files of questions as the datasets library writes them, answers with blanks around them, and questions that are cut."""
+"""Question files as the datasets library writes them, answers between blanks, and questions that are cut."""
 
 import gzip
 import json
@@ -20,7 +20,13 @@ REAL = Path(__file__).parents[4] / "shared" / "data" / "squad"
 def flat(number=1, context=CONTEXT, texts=("France",), starts=(20,), **more):
     """A record of the datasets library, by the features on its page of squad_v2."""
     answers = {"text": list(texts), "answer_start": list(starts)}
-    return {"id": f"q{number}", "title": "T", "context": context, "question": "Where?", "answers": answers} | more
+    return {
+        "id": f"q{number}",
+        "title": "T",
+        "context": context,
+        "question": "Where?",
+        "answers": answers,
+    } | more
 
 
 def lines(*records):
@@ -53,7 +59,9 @@ def test_a_file_of_squads_form_is_told_by_its_name_in_capitals_too(tmp_path, nam
 
 
 def test_answers_in_two_lists_are_read_in_files_of_squads_form_too(tmp_path):
-    found = read_squad(written(tmp_path / "a.json", squad(asked(answers={"text": ["France"], "answer_start": [20]}))))
+    found = read_squad(
+        written(tmp_path / "a.json", squad(asked(answers={"text": ["France"], "answer_start": [20]})))
+    )
     assert found.questions[0].answers == ((20, "France"),)
 
 
@@ -61,7 +69,9 @@ def test_empty_lists_say_that_there_is_no_answer_but_not_where_no_question_has_o
     none = written(tmp_path / "none.jsonl", lines(flat(1, texts=[], starts=[]), flat(2, texts=[], starts=[])))
     assert not read_squad(none, labelled=False).labelled
     some = written(tmp_path / "some.jsonl", lines(*RECORDS))
-    assert read_squad(some, labelled=False).labelled and read_squad(some, labelled=False).questions == EXPECTED
+    assert (
+        read_squad(some, labelled=False).labelled and read_squad(some, labelled=False).questions == EXPECTED
+    )
     mixed = written(tmp_path / "mixed.jsonl", lines(*RECORDS, flat(4, answers=[])))
     with pytest.raises(InputError, match="question q4: no answer, where 2 others have one"):
         read_squad(mixed, labelled=False)
@@ -75,9 +85,21 @@ def test_empty_lists_say_that_there_is_no_answer_but_not_where_no_question_has_o
             lines(flat(texts=["France", "x"])),
             'question q1: "answers" is {"text": ["France", "x"], "answer_start": [20]}, an object',
         ),
-        ("a.jsonl", lines(flat(answers={"text": "France", "answer_start": 20})), "or an object with a list of each, equally long"),
-        ("a.jsonl", lines(flat(answers={"text": ["France"]})), "or an object with a list of each, equally long"),
-        ("a.jsonl", lines(flat(), flat(2, starts=["20"])), 'question q2: answer_start is "20", a text; write a whole number'),
+        (
+            "a.jsonl",
+            lines(flat(answers={"text": "France", "answer_start": 20})),
+            "or an object with a list of each, equally long",
+        ),
+        (
+            "a.jsonl",
+            lines(flat(answers={"text": ["France"]})),
+            "or an object with a list of each, equally long",
+        ),
+        (
+            "a.jsonl",
+            lines(flat(), flat(2, starts=["20"])),
+            'question q2: answer_start is "20", a text; write a whole number',
+        ),
         ("a.jsonl", lines(flat(), flat(2, context=None)), "line 2: the context is null; write a text"),
         (
             "a.jsonl",
@@ -107,16 +129,24 @@ def test_what_is_wrong_with_records_is_gathered_and_the_good_ones_are_kept(tmp_p
         flat(1),
     ]
     own = flat(6, "another context", ["another "], [0])
-    kinds = "3 with a value of another form, 1 with an answer that is not where it says, 1 without a context, 1 with the id of another\n"
+    kinds = (
+        "3 with a value of another form, 1 with an answer that is not where it says, 1 without a context, 1"
+        " with the id of another\n"
+    )
     for name, data in (("a.jsonl", lines(flat(1), *bad, own)), ("a.json", [flat(1), *bad, own])):
         path, faults = written(tmp_path / name, data), Faults()
         found = read_squad(path, faults=faults)
-        assert [question.id for question in found.questions] == ["q1", "q6"] and found.contexts == [CONTEXT, "another context"]
+        assert [question.id for question in found.questions] == ["q1", "q6"] and found.contexts == [
+            CONTEXT,
+            "another context",
+        ]
         assert faults.listing().startswith(kinds) and found.repaired == 1
         place = "line 3" if name == "a.jsonl" else "article 3"
         assert str(faults.errors[1]).startswith(f"{path}, {place}: no 'context'; SQuAD's form is data")
     faults = Faults()
-    assert len(read_squad(written(tmp_path / "b.jsonl", lines(flat(1)) + "{\n"), faults=faults).questions) == 1
+    assert (
+        len(read_squad(written(tmp_path / "b.jsonl", lines(flat(1)) + "{\n"), faults=faults).questions) == 1
+    )
     assert faults.listing().startswith("1 that are not JSON\n")
 
 
@@ -143,7 +173,11 @@ def test_of_the_same_word_twice_that_one_is_meant_which_stands_where_the_file_sa
 
 
 def test_repaired_answers_are_counted_and_others_still_refused(tmp_path, vocabulary):
-    several = [{"answer_start": 20, "text": "France "}, {"answer_start": 20, "text": "France"}, {"answer_start": 17, "text": " to France"}]
+    several = [
+        {"answer_start": 20, "text": "France "},
+        {"answer_start": 20, "text": "France"},
+        {"answer_start": 17, "text": " to France"},
+    ]
     path = written(tmp_path / "a.json", squad(asked(1, answer=" France\n"), asked(2, answers=several)))
     found = read_squad(path)
     assert found.repaired == 3 and [question.answers for question in found.questions] == [
@@ -152,13 +186,28 @@ def test_repaired_answers_are_counted_and_others_still_refused(tmp_path, vocabul
     ]
     long = " ".join(["where"] * 30)
     other = written(tmp_path / "b.jsonl", lines(flat(question=long), flat(2)))
-    given = ["--vocab", vocabulary, "--squad", "--max-positions", "64", "--max-question", "16", "--train", path, "--valid", other]
+    given = [
+        "--vocab",
+        vocabulary,
+        "--squad",
+        "--max-positions",
+        "64",
+        "--max-question",
+        "16",
+        "--train",
+        path,
+        "--valid",
+        other,
+    ]
     status, output, said = electra_here("prepare", *given, "--destdir", tmp_path / "bin")
     assert status == 0, said
     assert "; 1 questions cut to 16 pieces; 3 answers had blanks around them, which were taken away" in output
     assert read_task_info(tmp_path / "bin").cut == {"train": 0, "valid": 1}
     wrong = written(tmp_path / "c.json", squad(asked(1, answer="Francia ")))
-    with pytest.raises(InputError, match="question q1: the answer 'Francia' is not in the context at character 20, there is 'France '"):
+    with pytest.raises(
+        InputError,
+        match="question q1: the answer 'Francia' is not in the context at character 20, there is 'France '",
+    ):
         read_squad(wrong)
 
 
@@ -169,9 +218,18 @@ def test_a_real_file_is_the_same_in_the_form_of_the_datasets_library(tmp_path):
     for article in json.loads(path.read_text())["data"]:
         for paragraph in article["paragraphs"]:
             for each in paragraph["qas"]:
-                texts, starts = ([answer[name] for answer in each["answers"]] for name in ("text", "answer_start"))
+                texts, starts = (
+                    [answer[name] for answer in each["answers"]] for name in ("text", "answer_start")
+                )
                 blanks = [f" {text}" if i % 2 else f"{text} " for i, text in enumerate(texts)]
-                records.append(flat(0, paragraph["context"], blanks, starts, id=each["id"], question=each["question"]))
+                records.append(
+                    flat(0, paragraph["context"], blanks, starts, id=each["id"], question=each["question"])
+                )
     expected, found = read_squad(path), read_squad(written(tmp_path / "a.jsonl", lines(*records)))
-    assert (found.contexts, found.questions) == (expected.contexts, expected.questions) and len(found.questions) == 2512
-    assert found.repaired == sum(len(record["answers"]["text"]) for record in records) > 2000 and expected.repaired == 0
+    assert (found.contexts, found.questions) == (expected.contexts, expected.questions) and len(
+        found.questions
+    ) == 2512
+    assert (
+        found.repaired == sum(len(record["answers"]["text"]) for record in records) > 2000
+        and expected.repaired == 0
+    )

@@ -1,4 +1,4 @@
-"""The heads for answers and their loss against the formulas in NumPy, and their search against all pairs there are."""
+"""The answer heads and their loss against formulas in NumPy, and their search against all possible pairs."""
 
 import itertools
 import math
@@ -19,13 +19,21 @@ KINDS = ("independent", "conditional", "answerability")
 
 
 def make_head(kind, seed=0, std=0.7):
-    head = IndependentAnswerHead(WIDTH) if kind == "independent" else ConditionalAnswerHead(WIDTH, kind == "answerability", INNER)
+    head = (
+        IndependentAnswerHead(WIDTH)
+        if kind == "independent"
+        else ConditionalAnswerHead(WIDTH, kind == "answerability", INNER)
+    )
     randomize_parameters(head, seed, std)
     return head.double().eval()
 
 
 def make_batch(lengths, seed=0, begins=1.0):
-    """Rows of a question of two pieces, a window, an end and padding; of the window's pieces some are where an answer may begin."""
+    """Return random hidden states, and masks of the tokens that an answer may cover and may begin with.
+
+    Each row has a question of two pieces, a window, an end and padding. An answer may begin with each piece
+    of the window with probability ``begins``.
+    """
     generator = np.random.default_rng(seed)
     width = max(lengths) + 5
     hidden = generator.normal(size=(len(lengths), width, WIDTH))
@@ -67,14 +75,18 @@ def last_scores(p, hidden, allowed, first):
     if "prediction.weight" in p:
         return only(allowed, hidden @ p["prediction.weight"][1] + p["prediction.bias"][1])
     pairs = np.concatenate([np.broadcast_to(hidden[first], hidden.shape), hidden], -1)
-    return only(allowed, gelu(pairs @ p["dense.weight"].T + p["dense.bias"]) @ p["last.weight"][0] + p["last.bias"][0])
+    return only(
+        allowed, gelu(pairs @ p["dense.weight"].T + p["dense.bias"]) @ p["last.weight"][0] + p["last.bias"][0]
+    )
 
 
 def unanswerable_score(p, hidden, allowed):
     if "answerability.0.weight" not in p:
         return None
     attended = np.exp(log_softmax(first_scores(p, hidden, allowed))) @ hidden
-    inner = gelu(np.concatenate([hidden[0], attended]) @ p["answerability.0.weight"].T + p["answerability.0.bias"])
+    inner = gelu(
+        np.concatenate([hidden[0], attended]) @ p["answerability.0.weight"].T + p["answerability.0.bias"]
+    )
     return float((inner @ p["answerability.2.weight"].T + p["answerability.2.bias"])[0])
 
 
@@ -109,12 +121,21 @@ def test_the_loss_is_the_formula_and_the_gradient_reaches_every_parameter(kind):
 
     task = SimpleNamespace(cfg=SimpleNamespace(classification_head_name="name"))
     criterion = QuestionAnsweringLoss(QuestionAnsweringLossConfig(answerability_weight=0.3), task)
-    sample = {"net_input": {"src_tokens": hidden}, "first": first, "last": last, "allowed": allowed, "ntokens": 60}
+    sample = {
+        "net_input": {"src_tokens": hidden},
+        "first": first,
+        "last": last,
+        "allowed": allowed,
+        "ntokens": 60,
+    }
     loss, size, log = criterion(model, sample)
     p = parameters(head)
     span = none = 0.0
     for row, may, start, end in rows_of(hidden, allowed, first, last):
-        span -= log_softmax(first_scores(p, row, may))[start] / 2 + log_softmax(last_scores(p, row, may, start))[end] / 2
+        span -= (
+            log_softmax(first_scores(p, row, may))[start] / 2
+            + log_softmax(last_scores(p, row, may, start))[end] / 2
+        )
         if kind == "answerability":
             score = unanswerable_score(p, row, may)
             none += np.log1p(np.exp(-score if start == 0 else score))
@@ -126,7 +147,9 @@ def test_the_loss_is_the_formula_and_the_gradient_reaches_every_parameter(kind):
     loss.backward()
     # the last layers' biases move all scores alike
     alike = {"first.bias", "last.bias", "prediction.bias"}
-    assert all(parameter.grad.abs().max() > 1e-9 for name, parameter in head.named_parameters() if name not in alike)
+    assert all(
+        parameter.grad.abs().max() > 1e-9 for name, parameter in head.named_parameters() if name not in alike
+    )
 
 
 def test_a_negative_weight_of_answerability_is_refused():
@@ -152,7 +175,9 @@ def pairs_by_hand(p, hidden, allowed, begins, beam, longest):
     return sorted(found, reverse=True)
 
 
-@pytest.mark.parametrize(("beam", "count", "longest"), [(99, 5, 4), (99, 200, 99), (99, 1, 1), (2, 6, 5), (1, 3, 30), (4, 30, 2)])
+@pytest.mark.parametrize(
+    ("beam", "count", "longest"), [(99, 5, 4), (99, 200, 99), (99, 1, 1), (2, 6, 5), (1, 3, 30), (4, 30, 2)]
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_search_finds_the_best_of_all_pairs(kind, beam, count, longest):
     differ = 0
@@ -162,16 +187,23 @@ def test_the_search_finds_the_best_of_all_pairs(kind, beam, count, longest):
         begins[4] = False  # a window none of whose pieces has most context there
         with torch.no_grad():
             found = head.search(hidden, allowed, begins, beam, count, longest)
-        assert found.first.shape == found.last.shape == found.score.shape == (5, count) and found.unanswerable.shape == (5,)
+        assert found.first.shape == found.last.shape == found.score.shape == (
+            5,
+            count,
+        ) and found.unanswerable.shape == (5,)
         assert torch.isfinite(found.unanswerable).all()
         p = parameters(head)
         for i, (row, may, start) in enumerate(rows_of(hidden, allowed, begins)):
             pairs = pairs_by_hand(p, row, may, start, beam, longest)
             best = pairs[:count]
-            assert found.score[i, : len(best)].tolist() == pytest.approx([score for score, _, _ in best], abs=1e-9)
+            assert found.score[i, : len(best)].tolist() == pytest.approx(
+                [score for score, _, _ in best], abs=1e-9
+            )
             places = list(zip(found.first[i].tolist(), found.last[i].tolist(), strict=True))[: len(best)]
             assert places == [(first, last) for _, first, last in best]
-            assert all(may[last] and start[first] and 0 < first <= last < first + longest for first, last in places)
+            assert all(
+                may[last] and start[first] and 0 < first <= last < first + longest for first, last in places
+            )
             assert (found.score[i, len(best) :] == -torch.inf).all()
             everything = pairs_by_hand(p, row, may, start, 99, 99)
             differ += len(best) > 0 and best != everything[:count]
@@ -205,7 +237,9 @@ def test_what_is_not_allowed_is_never_an_answer_however_high_its_score(kind):
         hidden[:, 10:] *= 50  # the end and padding
         after = head.search(hidden, allowed, begins, 99, 99, 99)
     assert torch.equal(before.first, after.first) and torch.equal(before.last, after.last)
-    assert torch.allclose(before.score, after.score) and torch.allclose(before.unanswerable, after.unanswerable)
+    assert torch.allclose(before.score, after.score) and torch.allclose(
+        before.unanswerable, after.unanswerable
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -218,7 +252,9 @@ def test_a_row_has_the_same_answers_whatever_its_padding(kind):
     there = torch.isfinite(narrow.score[0])
     assert 0 < there.sum() < 12 and torch.equal(there, torch.isfinite(wide.score[1]))
     assert torch.allclose(wide.score[1][there], narrow.score[0][there])
-    assert torch.equal(wide.first[1][there], narrow.first[0][there]) and torch.equal(wide.last[1][there], narrow.last[0][there])
+    assert torch.equal(wide.first[1][there], narrow.first[0][there]) and torch.equal(
+        wide.last[1][there], narrow.last[0][there]
+    )
     assert torch.allclose(wide.unanswerable[1], narrow.unanswerable[0])
 
 
@@ -228,7 +264,8 @@ def test_the_conditional_heads_probabilities_of_all_pairs_and_of_none_add_up_to_
     p, row, may = parameters(head), hidden[0].numpy(), allowed[0].numpy()
     starts = np.exp(log_softmax(first_scores(p, row, may)))
     total = sum(
-        starts[a] * np.exp(log_softmax(last_scores(p, row, may, a)))[b] for a, b in itertools.product(np.flatnonzero(may), repeat=2)
+        starts[a] * np.exp(log_softmax(last_scores(p, row, may, a)))[b]
+        for a, b in itertools.product(np.flatnonzero(may), repeat=2)
     )
     assert total == pytest.approx(1)
     with torch.no_grad():
@@ -243,4 +280,6 @@ def test_a_net_in_half_precision_decides_among_float32_scores(kind, dtype):
     hidden, allowed, begins = make_batch([5, 9])
     scores = head(hidden.to(dtype), allowed, torch.tensor([4, 0]))
     answers = head.search(hidden.to(dtype), allowed, begins, 4, 5, 6)
-    assert {each.dtype for each in (*scores, answers.score, answers.unanswerable) if each is not None} == {torch.float32}
+    assert {each.dtype for each in (*scores, answers.score, answers.unanswerable) if each is not None} == {
+        torch.float32
+    }

@@ -9,7 +9,14 @@ import string
 import numpy as np
 import pytest
 
-from fairseq_electra.finetuning.questions.metrics import best_over, best_threshold, exact_match, normalize_answer, score_answers, token_f1
+from fairseq_electra.finetuning.questions.metrics import (
+    best_over,
+    best_threshold,
+    exact_match,
+    normalize_answer,
+    score_answers,
+    token_f1,
+)
 
 
 def words_left(text):
@@ -43,11 +50,15 @@ def best_by_hand(metric, found, golds):
 
 
 def threshold_by_hand(answered, empty, unanswerable):
-    """All there are: below all values, and each of them. Returns the best sum and the smallest threshold that has it."""
+    """All there are: below all values, and each of them.
+
+    Returns the best sum and the smallest threshold that has it.
+    """
     totals = {}
     for threshold in [min(unanswerable) - 1, *unanswerable]:
         totals[threshold] = math.fsum(
-            nothing if unsure > threshold else answer for answer, nothing, unsure in zip(answered, empty, unanswerable, strict=True)
+            nothing if unsure > threshold else answer
+            for answer, nothing, unsure in zip(answered, empty, unanswerable, strict=True)
         )
     best = max(totals.values())
     return best, min(threshold for threshold, total in totals.items() if total > best - 1e-9)
@@ -144,11 +155,20 @@ def test_random_answers_score_as_a_transcription_of_the_rules_says():
         ("the", ["the", "dog"], 0, 0),
         ("", ["the", "..."], 1, 1),
     ],
-    ids=["the exact one", "the nearest", "rightly nothing", "an article for nothing", "something for nothing", *"a b c".split()],
+    ids=[
+        "the exact one",
+        "the nearest",
+        "rightly nothing",
+        "an article for nothing",
+        "something for nothing",
+        *"a b c".split(),
+    ],
 )
 def test_the_gold_answer_that_fits_best_counts_and_one_of_articles_does_not(found, golds, exact, f1):
     for order in itertools.permutations(golds):
-        assert best_over(exact_match, found, order) == exact and best_over(token_f1, found, order) == pytest.approx(f1)
+        assert best_over(exact_match, found, order) == exact and best_over(
+            token_f1, found, order
+        ) == pytest.approx(f1)
 
 
 def test_the_best_threshold_is_found_among_all_of_them():
@@ -188,7 +208,9 @@ def test_f1s_that_do_not_add_up_exactly_lose_nothing_at_the_best_threshold():
         unanswerable = rng.normal(size=size).round(int(rng.integers(0, 3)))
         threshold = best_threshold(answered, without.astype(float), unanswerable)
         best, _ = threshold_by_hand(answered.tolist(), without.tolist(), unanswerable.tolist())
-        assert math.fsum(np.where(unanswerable > threshold, without, answered)) == pytest.approx(best, abs=1e-9)
+        assert math.fsum(np.where(unanswerable > threshold, without, answered)) == pytest.approx(
+            best, abs=1e-9
+        )
 
 
 def test_scores_without_unanswerable_questions_are_means():
@@ -199,7 +221,8 @@ def test_scores_without_unanswerable_questions_are_means():
 def test_scores_with_unanswerable_questions_worked_out_by_hand():
     texts, golds = ["dog", "red cat", "horse", "cow", "hen"], [["dog"], ["cat"], [], ["the"], ["hen"]]
     found = score_answers(texts, golds, np.array([0.1, 0.4, 0.9, 0.5, 0.7]))
-    # above 0.4: horse, cow and hen get none, of which the last had one; above 0.7 horse alone, and cow is wrong
+    # above 0.4: horse, cow and hen get none, of which the last had one; above 0.7 horse alone, and cow is
+    # wrong
     assert found == pytest.approx(
         {
             "f1": 100 * (1 + 2 / 3 + 2) / 5,
@@ -217,19 +240,31 @@ def test_random_scores_with_unanswerable_questions_are_those_of_the_rules(share)
     rng, numbers = random.Random(int(10 * share)), np.random.default_rng(3)
     for _ in range(150):
         size = rng.randrange(1, 15)
-        golds = [[] if rng.random() < share else [random_answer(rng) for _ in range(rng.randrange(1, 4))] for _ in range(size)]
+        golds = [
+            [] if rng.random() < share else [random_answer(rng) for _ in range(rng.randrange(1, 4))]
+            for _ in range(size)
+        ]
         texts = [rng.choice(gold) if gold and rng.random() < 0.5 else random_answer(rng) for gold in golds]
         unanswerable = numbers.integers(0, 6, size).astype(float)
         found = score_answers(texts, golds, unanswerable)
         without = [not any(words_left(gold) for gold in each) for each in golds]
         f1 = [best_by_hand(f1_by_hand, text, gold) for text, gold in zip(texts, golds, strict=True)]
         best, _ = threshold_by_hand(f1, without, unanswerable.tolist())
-        said = ["" if unsure > found["threshold"] else text for text, unsure in zip(texts, unanswerable, strict=True)]
+        said = [
+            "" if unsure > found["threshold"] else text
+            for text, unsure in zip(texts, unanswerable, strict=True)
+        ]
         for name, metric in (("f1", f1_by_hand), ("exact_match", exact_by_hand)):
-            assert found[name] == pytest.approx(100 * np.mean([best_by_hand(metric, a, b) for a, b in zip(said, golds, strict=True)]))
+            assert found[name] == pytest.approx(
+                100 * np.mean([best_by_hand(metric, a, b) for a, b in zip(said, golds, strict=True)])
+            )
         assert found["f1"] == pytest.approx(100 * best / size)
         for name, chosen in (("answerable_f1", False), ("unanswerable_accuracy", True)):
-            part = [best_by_hand(f1_by_hand, a, b) for a, b, none in zip(said, golds, without, strict=True) if none is chosen]
+            part = [
+                best_by_hand(f1_by_hand, a, b)
+                for a, b, none in zip(said, golds, without, strict=True)
+                if none is chosen
+            ]
             assert found[name] == pytest.approx(100 * np.mean(part) if part else 0.0)
         best_answers = [best for best, none in zip(f1, without, strict=True) if not none]
         assert found["best_answer_f1"] == pytest.approx(100 * np.mean(best_answers) if best_answers else 0.0)
@@ -254,4 +289,7 @@ def test_a_given_threshold_is_used_and_the_best_one_stands_beside_it():
         }
     )
     everything = score_answers(texts, golds, unanswerable, math.inf)
-    assert everything["answerable_f1"] == everything["best_answer_f1"] and everything["unanswerable_accuracy"] == 0.0
+    assert (
+        everything["answerable_f1"] == everything["best_answer_f1"]
+        and everything["unanswerable_accuracy"] == 0.0
+    )

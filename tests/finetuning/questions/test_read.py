@@ -1,4 +1,4 @@
-"""Questions from SQuAD's files to rows, against plain constructions, and every answer of real files found again."""
+"""Rows made from SQuAD's files against plain constructions, and every answer of real files found again."""
 
 import json
 import math
@@ -37,7 +37,14 @@ INFO = TaskInfo("questions", ANSWERING, 2, (), ("f1", "exact_match"), 64, stride
 
 def test_a_file_of_1_1_is_read_in_its_order(tmp_path):
     data = squad(asked(1), asked(2, " Whose name? ", "Normans", 4))
-    data["data"].append({"paragraphs": [{"context": "nobody asks", "qas": []}, {"context": "b a b", "qas": [asked(3, "b?", "b", 4)]}]})
+    data["data"].append(
+        {
+            "paragraphs": [
+                {"context": "nobody asks", "qas": []},
+                {"context": "b a b", "qas": [asked(3, "b?", "b", 4)]},
+            ]
+        }
+    )
     found = read_squad(written(tmp_path / "a.json", data))
     assert found.contexts == [CONTEXT, "b a b"]
     assert found.questions == [
@@ -48,9 +55,18 @@ def test_a_file_of_1_1_is_read_in_its_order(tmp_path):
 
 
 def test_a_file_of_2_0_has_questions_without_an_answer_and_others_with_several(tmp_path):
-    none = {"answers": [], "is_impossible": True, "plausible_answers": [{"text": "Norse", "answer_start": 67}]}
-    several = [{"answer_start": start, "text": text} for start, text in ((20, "France"), (20, "France"), (17, "to France"))]
-    found = read_squad(written(tmp_path / "a.json", squad(asked(1, **none), asked(2, answers=several, is_impossible=False))))
+    none = {
+        "answers": [],
+        "is_impossible": True,
+        "plausible_answers": [{"text": "Norse", "answer_start": 67}],
+    }
+    several = [
+        {"answer_start": start, "text": text}
+        for start, text in ((20, "France"), (20, "France"), (17, "to France"))
+    ]
+    found = read_squad(
+        written(tmp_path / "a.json", squad(asked(1, **none), asked(2, answers=several, is_impossible=False)))
+    )
     assert [question.answers for question in found.questions] == [(), ((20, "France"), (17, "to France"))]
 
 
@@ -67,18 +83,30 @@ def test_ids_may_be_numbers_and_null_answers_are_none(tmp_path):
 def test_only_a_test_file_may_lack_answers(tmp_path):
     path = written(tmp_path / "a.json", squad({"id": "q1", "question": "What?"}))
     assert read_squad(path, labelled=False).questions == [Question("q1", "What?", 0, ())]
-    with pytest.raises(InputError, match=r'a\.json, question q1: no answer; give one, or "is_impossible": true'):
+    with pytest.raises(
+        InputError, match=r'a\.json, question q1: no answer; give one, or "is_impossible": true'
+    ):
         read_squad(path)
 
 
 def test_a_test_file_has_answers_for_all_questions_or_for_none(tmp_path, vocabulary):
-    some = written(tmp_path / "some.json", squad(asked(1), {"id": "q2", "question": "What?", "answers": []}, asked(3)))
+    some = written(
+        tmp_path / "some.json", squad(asked(1), {"id": "q2", "question": "What?", "answers": []}, asked(3))
+    )
     with pytest.raises(InputError, match=r"question q2: no answer, where 2 others have one; give one, or"):
         read_squad(some, labelled=False)
     assert len(read_squad(some, labelled=None).questions) == 3
     none = written(tmp_path / "none.json", squad({"id": "q1", "question": "What?"}))
     assert not read_squad(none, labelled=False).labelled
-    given = ["--vocab", vocabulary, "--destdir", tmp_path / "bin", "--squad", "--train", written(tmp_path / "a.json", squad(asked()))]
+    given = [
+        "--vocab",
+        vocabulary,
+        "--destdir",
+        tmp_path / "bin",
+        "--squad",
+        "--train",
+        written(tmp_path / "a.json", squad(asked())),
+    ]
     assert electra_here("prepare", *given, "--test", none)[0] == 0
     assert read_task_info(tmp_path / "bin").unlabelled == ("test",)
 
@@ -103,10 +131,16 @@ def test_answers_that_are_not_used_are_not_read(tmp_path, more):
 
 def test_questions_without_an_answer_in_test_alone_are_warned_of(tmp_path, vocabulary):
     none = {"answers": [], "is_impossible": True}
-    plain, mixed = (written(tmp_path / f"{i}.json", squad(asked(1), asked(2, **more))) for i, more in enumerate(({}, none)))
+    plain, mixed = (
+        written(tmp_path / f"{i}.json", squad(asked(1), asked(2, **more)))
+        for i, more in enumerate(({}, none))
+    )
     given = ["prepare", "--vocab", vocabulary, "--squad", "--train", plain, "--test", mixed]
     status, _, said = electra_here(*given, "--destdir", tmp_path / "a", "--valid", plain)
-    assert status == 0 and f"{tmp_path / 'a'}: test has 1 questions without an answer, train and valid none" in said
+    assert (
+        status == 0
+        and f"{tmp_path / 'a'}: test has 1 questions without an answer, train and valid none" in said
+    )
     assert not read_task_info(tmp_path / "a").unanswerable
     status, _, said = electra_here(*given, "--destdir", tmp_path / "b", "--valid", mixed)
     assert status == 0 and "without an answer" not in said and read_task_info(tmp_path / "b").unanswerable
@@ -122,54 +156,141 @@ BAD = {
         squad(asked(start=21)),
         "question q1: the answer 'France' is not in the context at character 21, there is 'rance '",
     ),
-    "second answer elsewhere": (squad(asked(), asked(2, answer="france")), "question q2: the answer 'france' is not in the context"),
-    "negative start": (squad(asked(start=-6, answer="Norse")), "question q1: the answer 'Norse' is not in the context at character -6"),
-    "start behind the end": (squad(asked(start=900)), "question q1: the answer 'France' is not in the context at character 900"),
-    "infinite start": (squad(asked(start=math.inf)), "question q1: answer_start is Infinity, a number with a point; write a whole number"),
-    "start in words": (squad(asked(start="here")), 'question q1: answer_start is "here", a text; write a whole number, without quotes'),
-    "start in quotes": (squad(asked(start="20")), 'question q1: answer_start is "20", a text; write a whole number, without quotes'),
-    "start with a point": (squad(asked(start=20.5)), "question q1: answer_start is 20.5, a number with a point; write a whole number"),
+    "second answer elsewhere": (
+        squad(asked(), asked(2, answer="france")),
+        "question q2: the answer 'france' is not in the context",
+    ),
+    "negative start": (
+        squad(asked(start=-6, answer="Norse")),
+        "question q1: the answer 'Norse' is not in the context at character -6",
+    ),
+    "start behind the end": (
+        squad(asked(start=900)),
+        "question q1: the answer 'France' is not in the context at character 900",
+    ),
+    "infinite start": (
+        squad(asked(start=math.inf)),
+        "question q1: answer_start is Infinity, a number with a point; write a whole number",
+    ),
+    "start in words": (
+        squad(asked(start="here")),
+        'question q1: answer_start is "here", a text; write a whole number, without quotes',
+    ),
+    "start in quotes": (
+        squad(asked(start="20")),
+        'question q1: answer_start is "20", a text; write a whole number, without quotes',
+    ),
+    "start with a point": (
+        squad(asked(start=20.5)),
+        "question q1: answer_start is 20.5, a number with a point; write a whole number",
+    ),
     "answer that is a number": (
         squad(asked(answer=10, start=34)),
         "question q1: the text of an answer is 10, a whole number; write a text",
     ),
-    "answer that is a list": (squad(asked(answer=["France"])), 'question q1: the text of an answer is ["France"], a list; write a text'),
-    "answers as an object": (squad(asked(answers={"text": ["a"]})), 'question q1: "answers" is {"text": ["a"]}, an object; write a list'),
+    "answer that is a list": (
+        squad(asked(answer=["France"])),
+        'question q1: the text of an answer is ["France"], a list; write a text',
+    ),
+    "answers as an object": (
+        squad(asked(answers={"text": ["a"]})),
+        'question q1: "answers" is {"text": ["a"]}, an object; write a list',
+    ),
     "impossible in quotes": (
         squad(asked(is_impossible="false")),
         'question q1: "is_impossible" is "false", a text; write true or false, without quotes',
     ),
-    "impossible as a number": (squad(asked(is_impossible=0)), 'question q1: "is_impossible" is 0, a whole number; write true or false'),
-    "impossible with an answer": (squad(asked(is_impossible=True)), 'question q1: "is_impossible" is true, and there are answers; take'),
-    "an id that is a list": (squad(asked() | {"id": ["q"]}), 'question without an id: the id is ["q"], a list; write a text or a whole'),
-    "an id that is true": (squad(asked() | {"id": True}), "the id is true, true or false; write a text or a whole number"),
-    "empty answer": (squad(asked(answer="")), "question q1: the answer '' is not in the context at character 20"),
-    "blank answer": (squad(asked(answer=" ", start=3)), "question q1: the answer ' ' is not in the context at character 3"),
+    "impossible as a number": (
+        squad(asked(is_impossible=0)),
+        'question q1: "is_impossible" is 0, a whole number; write true or false',
+    ),
+    "impossible with an answer": (
+        squad(asked(is_impossible=True)),
+        'question q1: "is_impossible" is true, and there are answers; take',
+    ),
+    "an id that is a list": (
+        squad(asked() | {"id": ["q"]}),
+        'question without an id: the id is ["q"], a list; write a text or a whole',
+    ),
+    "an id that is true": (
+        squad(asked() | {"id": True}),
+        "the id is true, true or false; write a text or a whole number",
+    ),
+    "empty answer": (
+        squad(asked(answer="")),
+        "question q1: the answer '' is not in the context at character 20",
+    ),
+    "blank answer": (
+        squad(asked(answer=" ", start=3)),
+        "question q1: the answer ' ' is not in the context at character 3",
+    ),
     "an id twice": (squad(asked(), asked()), "question q1: this id comes twice"),
     "no answer": (squad(asked(answers=[])), "question q1: no answer"),
     "no answer and not impossible": (squad(asked(answers=[], is_impossible=False)), "question q1: no answer"),
     "empty question": (squad(asked(question=" \t ")), "question q1: the question is empty"),
-    "question without text": (squad({"id": "q1", "answers": []}), "question q1: damaged (KeyError: 'question')"),
-    "question of null": (squad(asked(question=None)), "question q1: the question is null; write a text, in quotes"),
-    "question that is a list": (squad(asked(question=["Where?"])), 'question q1: the question is ["Where?"], a list; write a text'),
-    "question without an id": (squad({"question": "What?", "answers": []}), "question without an id: damaged (KeyError: 'id')"),
+    "question without text": (
+        squad({"id": "q1", "answers": []}),
+        "question q1: damaged (KeyError: 'question')",
+    ),
+    "question of null": (
+        squad(asked(question=None)),
+        "question q1: the question is null; write a text, in quotes",
+    ),
+    "question that is a list": (
+        squad(asked(question=["Where?"])),
+        'question q1: the question is ["Where?"], a list; write a text',
+    ),
+    "question without an id": (
+        squad({"question": "What?", "answers": []}),
+        "question without an id: damaged (KeyError: 'id')",
+    ),
     "question of another form": (squad("What?"), "question without an id: damaged (TypeError"),
-    "answer without a start": (squad(asked(answers=[{"text": "France"}])), "question q1: damaged (KeyError: 'answer_start')"),
-    "answer without a text": (squad(asked(answers=[{"answer_start": 20}])), "question q1: damaged (KeyError: 'text')"),
-    "half a surrogate": (squad(asked(), context=CONTEXT + "\ud83d"), "article 1, paragraph 1: the context holds half a character"),
-    "half a surrogate in a question": (squad(asked(question="\ud83d?")), "question q1: the question holds half a character"),
-    "half a surrogate in an id": (squad(asked() | {"id": "\ud83d"}), r"question '\ud83d': the id holds half a character"),
+    "answer without a start": (
+        squad(asked(answers=[{"text": "France"}])),
+        "question q1: damaged (KeyError: 'answer_start')",
+    ),
+    "answer without a text": (
+        squad(asked(answers=[{"answer_start": 20}])),
+        "question q1: damaged (KeyError: 'text')",
+    ),
+    "half a surrogate": (
+        squad(asked(), context=CONTEXT + "\ud83d"),
+        "article 1, paragraph 1: the context holds half a character",
+    ),
+    "half a surrogate in a question": (
+        squad(asked(question="\ud83d?")),
+        "question q1: the question holds half a character",
+    ),
+    "half a surrogate in an id": (
+        squad(asked() | {"id": "\ud83d"}),
+        r"question '\ud83d': the id holds half a character",
+    ),
     "no questions": (squad(), "holds no question"),
     "no articles": ({"data": []}, "holds no question"),
-    "no data": ({"version": "1.1"}, "its beginning: no 'data'; SQuAD's form is data, paragraphs, context and qas"),
+    "no data": (
+        {"version": "1.1"},
+        "its beginning: no 'data'; SQuAD's form is data, paragraphs, context and qas",
+    ),
     "a list of no records": ([1, 2], "article 1: another form"),
     "no paragraphs": ({"data": [{"title": "T"}]}, "article 1: no 'paragraphs'"),
     "no context": ({"data": [{"paragraphs": [{"qas": []}]}]}, "article 1, paragraph 1: no 'context'"),
-    "context of another form": (squad(asked(), context=["a"]), 'article 1, paragraph 1: the context is ["a"], a list; write a text'),
-    "no qas": ({"data": [{"paragraphs": []}, {"paragraphs": [{"context": "a"}]}]}, "article 2, paragraph 1: no 'qas'"),
+    "context of another form": (
+        squad(asked(), context=["a"]),
+        'article 1, paragraph 1: the context is ["a"], a list; write a text',
+    ),
+    "no qas": (
+        {"data": [{"paragraphs": []}, {"paragraphs": [{"context": "a"}]}]},
+        "article 2, paragraph 1: no 'qas'",
+    ),
     "blank file": ("", "line 1: not JSON"),
-    "JSON lines": ('{"question": "What?"}\n{}', "line 2: not JSON (Extra data); give a file of SQuAD's form, or name JSON lines .jsonl"),
-    "a number of too many digits": ('{"data": ' + "1" * 5000 + "}", "not JSON that can be read (a whole number of more digits"),
+    "JSON lines": (
+        '{"question": "What?"}\n{}',
+        "line 2: not JSON (Extra data); give a file of SQuAD's form, or name JSON lines .jsonl",
+    ),
+    "a number of too many digits": (
+        '{"data": ' + "1" * 5000 + "}",
+        "not JSON that can be read (a whole number of more digits",
+    ),
     "nested too deeply": ("[" * 100_000, "not JSON that can be read (lists or objects inside each other"),
     "not JSON": ('{"data": [\n{"paragraphs": ]}', "line 2: not JSON"),
 }
@@ -188,8 +309,14 @@ def test_a_bad_file_is_refused_with_its_place_and_nothing_is_written(tmp_path, v
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        (["--max-positions", "74"], "--max-positions 74 leaves no window of 8 pieces behind a question of 64"),
-        (["--max-question", "502"], "--max-positions 512 leaves no window of 8 pieces behind a question of 502"),
+        (
+            ["--max-positions", "74"],
+            "--max-positions 74 leaves no window of 8 pieces behind a question of 64",
+        ),
+        (
+            ["--max-question", "502"],
+            "--max-positions 512 leaves no window of 8 pieces behind a question of 502",
+        ),
         (["--max-question", "0"], "--max-question 0 must be 1 or more"),
         (["--max-question", "-600"], "--max-question -600 must be 1 or more"),
         (["--stride", "0"], "--stride 0 and --max-question 64 must be 1 or more"),
@@ -200,14 +327,26 @@ def test_a_bad_file_is_refused_with_its_place_and_nothing_is_written(tmp_path, v
 )
 def test_options_that_cannot_be(tmp_path, vocabulary, more, sentence):
     good = written(tmp_path / "good.json", squad(asked()))
-    status, _, said = electra_here("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--squad", "--train", good, *more)
+    status, _, said = electra_here(
+        "prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--squad", "--train", good, *more
+    )
     assert status == 1 and len(said.strip().splitlines()) == 1 and sentence in said, said
     assert list(tmp_path.iterdir()) == [good]
 
 
 def test_the_smallest_room_is_enough(tmp_path, vocabulary):
     good = written(tmp_path / "good.json", squad(asked(), context=CONTEXT * 4))
-    given = ["--vocab", vocabulary, "--destdir", tmp_path / "bin", "--squad", "--train", good, "--max-positions", "75"]
+    given = [
+        "--vocab",
+        vocabulary,
+        "--destdir",
+        tmp_path / "bin",
+        "--squad",
+        "--train",
+        good,
+        "--max-positions",
+        "75",
+    ]
     status, output, said = electra_here("prepare", *given)
     assert status == 0 and "train 1; questions; 1 in several windows of 75 tokens" in output, said
     assert read_task_info(tmp_path / "bin").metrics == ("f1", "exact_match")
@@ -215,7 +354,9 @@ def test_the_smallest_room_is_enough(tmp_path, vocabulary):
 
 def test_an_answer_of_which_the_vocabulary_leaves_nothing_is_named(tmp_path, vocabulary):
     questions = Squad(["a \u200b\u200d b"], [Question("q7", "What?", 0, ((2, "\u200b\u200d"),))])
-    with pytest.raises(InputError, match=r"^valid, question q7: the vocabulary's normalization leaves nothing of the answer"):
+    with pytest.raises(
+        InputError, match=r"^valid, question q7: the vocabulary's normalization leaves nothing of the answer"
+    ):
         write_question_folder(tmp_path / "task", vocabulary, {"valid": questions}, INFO)
     assert list(tmp_path.iterdir()) == []
 
@@ -223,7 +364,9 @@ def test_an_answer_of_which_the_vocabulary_leaves_nothing_is_named(tmp_path, voc
 def windows_by_hand(length, room, stride):
     """As many equal steps as it takes for the last window to reach the end."""
     step = min(room, stride)
-    return [(step * i, min(step * i + room, length)) for i in range(1 + max(0, math.ceil((length - room) / step)))]
+    return [
+        (step * i, min(step * i + room, length)) for i in range(1 + max(0, math.ceil((length - room) / step)))
+    ]
 
 
 def best_by_hand(length, spans):
@@ -266,14 +409,19 @@ def test_a_piece_belongs_to_the_window_where_a_plain_loop_finds_most_context():
 
 def test_a_window_in_the_middle_may_have_no_piece_of_its_own_and_questions_do_not_mix():
     spans = {3: [(0, 12), (4, 7), (5, 20)], 4: [(0, 9)], 9: [(0, 30), (10, 12), (11, 13), (20, 50)]}
-    windows = np.array([(question, 0, first, end, -1, -1) for question, each in spans.items() for first, end in each], dtype=np.int32)
+    windows = np.array(
+        [(question, 0, first, end, -1, -1) for question, each in spans.items() for first, end in each],
+        dtype=np.int32,
+    )
     found = most_context(windows).tolist()
     assert found[1] == found[5] == found[6] == [0, 0] and found[3] == [0, 9]
     for question, rows in ((3, found[:3]), (9, found[4:])):
         best = best_by_hand(spans[question][-1][1], spans[question])
         firsts = [first for first, _ in spans[question]]
         for i, (first, row) in enumerate(zip(firsts, rows, strict=True)):
-            assert [first + place for place in range(*row)] == [place for place, number in enumerate(best) if number == i]
+            assert [first + place for place in range(*row)] == [
+                place for place, number in enumerate(best) if number == i
+            ]
 
 
 def test_the_answers_pieces_stand_in_every_window_that_holds_all_of_them():
@@ -318,10 +466,12 @@ HARD = {
 
 @pytest.fixture(scope="module")
 def vocabularies(tmp_path_factory, corpus_lines):
-    """One that holds the hard texts' characters in pieces of their own, of each kind, and one that knows none of them."""
+    """Vocabularies of each kind with the hard texts' characters as pieces, and one trained without them."""
     lines = [*corpus_lines[:300], *HARD.values(), *HARD.values()]
     kinds = {"uncased": {}, "cased": {"cased": True}, "accents": {"keep_accents": True}}
-    made = {name: train_wordpiece(lines, 1200, character_coverage=1.0, **kind) for name, kind in kinds.items()}
+    made = {
+        name: train_wordpiece(lines, 1200, character_coverage=1.0, **kind) for name, kind in kinds.items()
+    }
     made["unknown"] = train_wordpiece(corpus_lines[:300], 600, cased=True)
     folder = tmp_path_factory.mktemp("vocabularies")
     for name, tokenizer in made.items():
@@ -335,13 +485,19 @@ def pieces_touched(offsets, start, end):
 
 @pytest.mark.parametrize("name", ["uncased", "cased", "accents", "unknown"])
 @pytest.mark.parametrize("text", HARD)
-def test_every_span_of_a_hard_text_has_the_fewest_pieces_and_the_exact_text_where_pieces_end_there(vocabularies, name, text):
+def test_every_span_of_a_hard_text_has_the_fewest_pieces_and_the_exact_text_where_pieces_end_there(
+    vocabularies, name, text
+):
     context = HARD[text]
     tokenizer = load_wordpiece(vocabularies / name)
     _, (offsets,) = context_pieces(tokenizer, [context])
-    assert offsets.tolist() == [list(pair) for pair in tokenizer.encode(context, add_special_tokens=False).offsets]
+    assert offsets.tolist() == [
+        list(pair) for pair in tokenizer.encode(context, add_special_tokens=False).offsets
+    ]
     assert (np.diff(offsets, axis=0) >= 0).all() and (offsets[:, 1] > offsets[:, 0]).all()
-    whole = (offsets[1:, 0] >= offsets[:-1, 1]).all()  # else one character has become several, which lie in two pieces
+    whole = (
+        offsets[1:, 0] >= offsets[:-1, 1]
+    ).all()  # else one character has become several, which lie in two pieces
     assert whole or (text, name) in (("capitals that grow", "accents"), ("Hangul", "uncased"))
     exact = 0
     for start in range(len(context)):
@@ -360,7 +516,9 @@ def test_every_span_of_a_hard_text_has_the_fewest_pieces_and_the_exact_text_wher
 
 
 def test_a_context_of_which_nothing_is_left_is_unknown_and_has_no_answer(tmp_path, vocabulary):
-    questions = Squad(["\u200b", "a b"], [Question("1", "What?", 0, ()), Question("2", "\u200b", 1, ((0, "a"),))])
+    questions = Squad(
+        ["\u200b", "a b"], [Question("1", "What?", 0, ()), Question("2", "\u200b", 1, ((0, "a"),))]
+    )
     write_question_folder(tmp_path / "task", vocabulary, {"valid": questions}, INFO)
     folder = QuestionFolder(tmp_path / "task", "valid", len(load_dictionary(tmp_path / "task" / "input0")))
     (_, first), (second, _) = folder.row(0), folder.row(1)
@@ -368,7 +526,7 @@ def test_a_context_of_which_nothing_is_left_is_unknown_and_has_no_answer(tmp_pat
 
 
 def made(corpus_lines, number=30):
-    """Contexts of one line to several, of each some questions of its own words, every fourth without an answer."""
+    """Make contexts of one to three lines and questions in their words, some of them without an answer."""
     rng = random.Random(3)
     lines = [line for line in corpus_lines if len(line) > 80]
     found = Squad([], [])
@@ -385,7 +543,10 @@ def made(corpus_lines, number=30):
 
 
 def rows_by_hand(tokenizer, squad_, info):
-    """Every row as lists: ids, where an answer may be, where it may begin, first, last, first piece in the row and in the context."""
+    """Return the rows as dicts: token ids, the places an answer may cover and begin at, its first and last.
+
+    ``context_first`` and ``window_first`` tell where the window begins in the row and in the context.
+    """
     rows = []
     for question in squad_.questions:
         ids = tokenizer.encode(question.text, add_special_tokens=False).ids[: info.max_question]
@@ -419,7 +580,9 @@ def rows_by_hand(tokenizer, squad_, info):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, vocabulary, corpus_lines):
     path = tmp_path_factory.mktemp("questions") / "task"
-    info = write_question_folder(path, vocabulary, {"train": made(corpus_lines, 8), "valid": made(corpus_lines)}, INFO)
+    info = write_question_folder(
+        path, vocabulary, {"train": made(corpus_lines, 8), "valid": made(corpus_lines)}, INFO
+    )
     assert info == read_task_info(path)
     return path
 
@@ -427,8 +590,14 @@ def folder(tmp_path_factory, vocabulary, corpus_lines):
 def test_batches_are_those_put_together_by_hand(folder, vocabulary, corpus_lines):
     expected = rows_by_hand(load_wordpiece(vocabulary), made(corpus_lines), INFO)
     rows = QuestionRows(QuestionFolder(folder, "valid", len(load_dictionary(folder / "input0"))))
-    assert rows.sizes.tolist() == [len(row["tokens"]) for row in expected] and rows.sizes.max() == INFO.max_positions
-    assert sum(row["first"] > 0 for row in expected) > 20 and sum(row["window_first"] > 0 for row in expected) > 20
+    assert (
+        rows.sizes.tolist() == [len(row["tokens"]) for row in expected]
+        and rows.sizes.max() == INFO.max_positions
+    )
+    assert (
+        sum(row["first"] > 0 for row in expected) > 20
+        and sum(row["window_first"] > 0 for row in expected) > 20
+    )
     order = np.random.default_rng(1).permutation(len(rows)).tolist()
     for chosen in (order[:7], order[7:8], order[8:], np.argsort(rows.sizes)[:3].tolist()):
         batch = rows.collater([rows[i] for i in chosen])
@@ -436,10 +605,16 @@ def test_batches_are_those_put_together_by_hand(folder, vocabulary, corpus_lines
         plain = [expected[i]["tokens"] + [PAD] * (width - len(expected[i]["tokens"])) for i in chosen]
         assert batch["net_input"]["src_tokens"].tolist() == plain
         for name in ("allowed", "begins"):
-            assert [row.nonzero().flatten().tolist() for row in batch[name]] == [expected[i][name] for i in chosen]
+            assert [row.nonzero().flatten().tolist() for row in batch[name]] == [
+                expected[i][name] for i in chosen
+            ]
         for name in ("first", "last", "context_first", "window_first"):
             assert batch[name].tolist() == [expected[i][name] for i in chosen]
-        assert batch["id"].tolist() == chosen and batch["nsentences"] == len(chosen) and batch["split"] == "valid"
+        assert (
+            batch["id"].tolist() == chosen
+            and batch["nsentences"] == len(chosen)
+            and batch["split"] == "valid"
+        )
         assert batch["ntokens"] == sum(len(expected[i]["tokens"]) for i in chosen)
     assert rows.collater([]) == {}
 
@@ -449,27 +624,42 @@ def test_the_mapped_folder_is_the_one_in_memory(folder, vocabulary, corpus_lines
     for split, number in (("train", 8), ("valid", 30)):
         questions = made(corpus_lines, number)
         mapped = QuestionFolder(folder, split, len(load_dictionary(folder / "input0")))
-        pieces = question_pieces(tokenizer, (question.text for question in questions.questions), info.max_question)
+        pieces = question_pieces(
+            tokenizer, (question.text for question in questions.questions), info.max_question
+        )
         contexts, offsets = context_pieces(tokenizer, questions.contexts)
         windows = find_windows(questions.questions, pieces, offsets, info, "")
         memory = Questions(in_memory(pieces), in_memory(contexts), np.concatenate(offsets), windows)
-        assert np.array_equal(mapped.windows, memory.windows) and np.array_equal(mapped.sizes(), memory.sizes())
+        assert np.array_equal(mapped.windows, memory.windows) and np.array_equal(
+            mapped.sizes(), memory.sizes()
+        )
         assert len(mapped) == len(memory) == info.examples[split] and len(windows) == info.rows[split]
         for context in range(number):
-            assert np.array_equal(mapped.offsets(context), offsets[context]) and np.array_equal(memory.offsets(context), offsets[context])
+            assert np.array_equal(mapped.offsets(context), offsets[context]) and np.array_equal(
+                memory.offsets(context), offsets[context]
+            )
         for window in range(len(windows)):
-            assert all(np.array_equal(a, b) for a, b in zip(mapped.row(window), memory.row(window), strict=True))
+            assert all(
+                np.array_equal(a, b) for a, b in zip(mapped.row(window), memory.row(window), strict=True)
+            )
         records, texts = mapped.texts()
         assert texts == questions.contexts
-        again = [Question(each["id"], each["text"], each["context"], tuple(map(tuple, each["answers"]))) for each in records]
+        again = [
+            Question(each["id"], each["text"], each["context"], tuple(map(tuple, each["answers"])))
+            for each in records
+        ]
         assert again == questions.questions
 
 
 def test_line_ends_of_every_kind_in_a_text_do_not_shift_the_next(tmp_path, vocabulary):
     contexts = [f"one{end}two three" for end in ("\n", "\r", "\u2028", "\x85", "\x0c", "\r\n")]
-    questions = [Question(f"a\u2028{i}", "q\nq\x85", i, ((len(text) - 5, "three"),)) for i, text in enumerate(contexts)]
+    questions = [
+        Question(f"a\u2028{i}", "q\nq\x85", i, ((len(text) - 5, "three"),)) for i, text in enumerate(contexts)
+    ]
     write_question_folder(tmp_path / "task", vocabulary, {"valid": Squad(contexts, questions)}, INFO)
-    records, texts = QuestionFolder(tmp_path / "task", "valid", len(load_dictionary(tmp_path / "task" / "input0"))).texts()
+    records, texts = QuestionFolder(
+        tmp_path / "task", "valid", len(load_dictionary(tmp_path / "task" / "input0"))
+    ).texts()
     assert texts == contexts and [each["id"] for each in records] == [question.id for question in questions]
 
 
@@ -482,7 +672,10 @@ def test_line_ends_of_every_kind_in_a_text_do_not_shift_the_next(tmp_path, vocab
             lambda path: np.save(path / "windows" / "valid.npy", np.zeros((3, 5), dtype=np.int32)),
             "windows/valid.npy is not of this version",
         ),
-        (lambda path: np.save(path / "offsets" / "valid.npy", np.zeros((3, 2), dtype=np.int32)), "offsets of 3; make the folder again"),
+        (
+            lambda path: np.save(path / "offsets" / "valid.npy", np.zeros((3, 2), dtype=np.int32)),
+            "offsets of 3; make the folder again",
+        ),
         (lambda path: (path / "text" / "valid.jsonl").unlink(), "text/valid.jsonl; make the folder again"),
         (lambda path: (path / "input1" / "valid.bin").unlink(), "input1/valid"),
     ],
@@ -502,7 +695,9 @@ def test_a_damaged_folder_is_refused(tmp_path, vocabulary, spoil, sentence):
 def test_real_files_of_2_0_have_questions_of_both_kinds(split):
     found = read_squad(REAL / "squad" / f"{split}-v2.0.json")
     without = [question for question in found.questions if not question.answers]
-    assert 0.4 < len(without) / len(found.questions) < 0.6 and len({question.id for question in found.questions}) == len(found.questions)
+    assert 0.4 < len(without) / len(found.questions) < 0.6 and len(
+        {question.id for question in found.questions}
+    ) == len(found.questions)
 
 
 SQUAD = ("squad/train-v1.1.json", "squad/dev-v1.1.json")
@@ -510,7 +705,13 @@ SQUAD = ("squad/train-v1.1.json", "squad/dev-v1.1.json")
 
 @pytest.mark.parametrize(
     ("names", "cased"),
-    [(SQUAD, False), (SQUAD, True), (("xquad/xquad.de.json",), True), (("xquad/xquad.es.json",), False), (("xquad/xquad.zh.json",), False)],
+    [
+        (SQUAD, False),
+        (SQUAD, True),
+        (("xquad/xquad.de.json",), True),
+        (("xquad/xquad.es.json",), False),
+        (("xquad/xquad.zh.json",), False),
+    ],
     ids=["SQuAD-uncased", "SQuAD-cased", "German-cased", "Spanish-uncased", "Chinese-uncased"],
 )
 def test_every_answer_of_real_files_is_found_again_in_its_windows(names, cased, corpus_lines):

@@ -10,7 +10,13 @@ from fairseq_electra.files.table import Columns
 from fairseq_electra.finetuning.info import TaskInfo, read_task_info
 from fairseq_electra.finetuning.recipes import Recipe, arguments
 from fairseq_electra.finetuning.sentences import PREDICTION, RANKING
-from fairseq_electra.finetuning.sentences.folder import encode_texts, fit, rows_of, truncate, write_task_folder
+from fairseq_electra.finetuning.sentences.folder import (
+    encode_texts,
+    fit,
+    rows_of,
+    truncate,
+    write_task_folder,
+)
 from fairseq_electra.finetuning.sentences.read import Example, read_examples
 from fairseq_electra.finetuning.sentences.scores import examples_of, targets_of
 from fairseq_electra.finetuning.trainable import trainable
@@ -76,7 +82,9 @@ def test_rows_of_a_multiple_choice_keep_the_context_and_cut_a_choice_at_half_of_
         context, *choices = fit(texts, RANKING, room)
         rows = rows_of([context, *choices], RANKING)
         assert len(rows) == 4 and max(map(len, rows)) <= room
-        assert all(row == [BOS, *choice, EOS, *context, EOS] for row, choice in zip(rows, choices, strict=True))
+        assert all(
+            row == [BOS, *choice, EOS, *context, EOS] for row, choice in zip(rows, choices, strict=True)
+        )
         half = (room - 3) // 2
         assert choices == [(text or [UNK])[:half] for text in texts[1:]]
         whole = texts[0] or [UNK]
@@ -105,7 +113,10 @@ def sentences(corpus_lines):
 
 def make_examples(corpus_lines, info, label_of, number=40):
     texts = sentences(corpus_lines)
-    examples = [Example(tuple(next(texts) for _ in range(info.inputs)), label_of(i), f"made, line {i}") for i in range(number)]
+    examples = [
+        Example(tuple(next(texts) for _ in range(info.inputs)), label_of(i), f"made, line {i}")
+        for i in range(number)
+    ]
     examples[3] = Example(("", *examples[3].texts[1:]), examples[3].label, examples[3].place)
     return examples
 
@@ -116,7 +127,7 @@ def expected_rows(vocabulary, examples, info):
 
 
 def fairseqs_batch(folder, split):
-    """All examples of a split, in their order, as fairseq's own task makes them of the arguments that finetune gives it."""
+    """Return a split, in order, as one batch of fairseq's own task with the arguments of finetune."""
     from fairseq import options, tasks
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
@@ -129,11 +140,17 @@ def fairseqs_batch(folder, split):
 
 
 def rows_in(net_input):
-    return [row[:length].tolist() for row, length in zip(net_input["src_tokens"], net_input["src_lengths"], strict=True)]
+    return [
+        row[:length].tolist()
+        for row, length in zip(net_input["src_tokens"], net_input["src_lengths"], strict=True)
+    ]
 
 
 def assert_refused_without_labels(folder, split):
-    with pytest.raises(InputError, match=f"^{split} of .* has no labels; apply the model to its file with fairseq-electra predict$"):
+    with pytest.raises(
+        InputError,
+        match=f"^{split} of .* has no labels; apply the model to its file with fairseq-electra predict$",
+    ):
         fairseqs_batch(folder, split)
 
 
@@ -158,21 +175,33 @@ def test_fairseqs_own_task_makes_the_rows_and_labels_of_sentences(tmp_path, voca
         batch = fairseqs_batch(tmp_path / "task", split)
         assert rows_in(batch["net_input"]) == [row for (row,) in expected]
         classes = [LABELS.index(example.label) for example in examples]
-        assert batch["target"].flatten().tolist() == classes == targets_of(tmp_path / "task", info, split).tolist()
+        assert (
+            batch["target"].flatten().tolist()
+            == classes
+            == targets_of(tmp_path / "task", info, split).tolist()
+        )
 
 
 def test_fairseqs_own_task_reads_numbers_as_labels(tmp_path, vocabulary, corpus_lines):
     numbers = ["0.000", "5", "2.5e-1", "-1.25", "3_0.333"]
-    splits = {split: make_examples(corpus_lines, SCORES, lambda i: numbers[i % 5], 10) for split in ("train", "valid")}
+    splits = {
+        split: make_examples(corpus_lines, SCORES, lambda i: numbers[i % 5], 10)
+        for split in ("train", "valid")
+    }
     write_task_folder(tmp_path / "task", vocabulary, splits, SCORES)
     batch = fairseqs_batch(tmp_path / "task", "valid")
     assert batch["target"].flatten().tolist() == pytest.approx([0, 5, 0.25, -1.25, 30.333] * 2)
     assert targets_of(tmp_path / "task", SCORES, "valid").tolist() == [0, 5, 0.25, -1.25, 30.333] * 2
-    assert rows_in(batch["net_input"]) == [row for (row,) in expected_rows(vocabulary, splits["valid"], SCORES)]
+    assert rows_in(batch["net_input"]) == [
+        row for (row,) in expected_rows(vocabulary, splits["valid"], SCORES)
+    ]
 
 
 def test_fairseqs_own_task_makes_the_rows_and_labels_of_a_multiple_choice(tmp_path, vocabulary, corpus_lines):
-    splits = {split: make_examples(corpus_lines, CHOICES, lambda i: str(i * 3 % 4), 20) for split in ("train", "valid")}
+    splits = {
+        split: make_examples(corpus_lines, CHOICES, lambda i: str(i * 3 % 4), 20)
+        for split in ("train", "valid")
+    }
     splits["test"] = make_examples(corpus_lines, CHOICES, lambda i: None, 4)
     write_task_folder(tmp_path / "task", vocabulary, splits, CHOICES)
     size = len(load_dictionary(tmp_path / "task" / "input0"))
@@ -183,17 +212,27 @@ def test_fairseqs_own_task_makes_the_rows_and_labels_of_a_multiple_choice(tmp_pa
             assert_refused_without_labels(tmp_path / "task", split)
             continue
         batch = fairseqs_batch(tmp_path / "task", split)
-        assert [list(rows) for rows in zip(*(rows_in(batch[f"net_input{i}"]) for i in (1, 2, 3, 4)), strict=True)] == expected
-        assert batch["target"].tolist() == [i * 3 % 4 for i in range(20)] == targets_of(tmp_path / "task", CHOICES, split).tolist()
+        assert [
+            list(rows) for rows in zip(*(rows_in(batch[f"net_input{i}"]) for i in (1, 2, 3, 4)), strict=True)
+        ] == expected
+        assert (
+            batch["target"].tolist()
+            == [i * 3 % 4 for i in range(20)]
+            == targets_of(tmp_path / "task", CHOICES, split).tolist()
+        )
 
 
 def test_pairs_of_train_are_added_the_other_way_round(tmp_path, vocabulary, corpus_lines):
-    splits = {split: make_examples(corpus_lines, PAIR, lambda i: LABELS[i % 3], 9) for split in ("train", "valid")}
+    splits = {
+        split: make_examples(corpus_lines, PAIR, lambda i: LABELS[i % 3], 9) for split in ("train", "valid")
+    }
     finished = write_task_folder(tmp_path / "task", vocabulary, splits, PAIR, double_unordered=True)
     assert finished.examples == {"train": 18, "valid": 9}
     turned = [Example((example.texts[1], example.texts[0]), example.label, "") for example in splits["train"]]
     batch = fairseqs_batch(tmp_path / "task", "train")
-    assert rows_in(batch["net_input"]) == [row for (row,) in expected_rows(vocabulary, splits["train"] + turned, PAIR)]
+    assert rows_in(batch["net_input"]) == [
+        row for (row,) in expected_rows(vocabulary, splits["train"] + turned, PAIR)
+    ]
     assert batch["target"].flatten().tolist() == [i % 3 for i in range(9)] * 2
     assert rows_in(fairseqs_batch(tmp_path / "task", "valid")["net_input"]) == [
         row for (row,) in expected_rows(vocabulary, splits["valid"], PAIR)
@@ -203,7 +242,10 @@ def test_pairs_of_train_are_added_the_other_way_round(tmp_path, vocabulary, corp
 @pytest.mark.parametrize("info", [SINGLE, CHOICES], ids=lambda info: info.name)
 def test_only_pairs_can_be_turned_round(tmp_path, vocabulary, corpus_lines, info):
     splits = {"train": make_examples(corpus_lines, info, lambda i: "0" if info.choices else "no", 4)}
-    with pytest.raises(InputError, match=f"--double-unordered is for pairs of sentences, and {info.name} has none; leave it out"):
+    with pytest.raises(
+        InputError,
+        match=f"--double-unordered is for pairs of sentences, and {info.name} has none; leave it out",
+    ):
         write_task_folder(tmp_path / "task", vocabulary, splits, info, double_unordered=True)
     assert list(tmp_path.iterdir()) == []
 
@@ -211,23 +253,60 @@ def test_only_pairs_can_be_turned_round(tmp_path, vocabulary, corpus_lines, info
 @pytest.mark.parametrize(
     ("info", "split", "labels", "message"),
     [
-        (SINGLE, "valid", ["no", "yes", "maybe"], "line 4: unknown label 'maybe'; known are no, not sure, yes; name all with --labels"),
+        (
+            SINGLE,
+            "valid",
+            ["no", "yes", "maybe"],
+            "line 4: unknown label 'maybe'; known are no, not sure, yes; name all with --labels",
+        ),
         (SINGLE, "train", ["No"], "line 2: unknown label 'No'; known are"),
         (SINGLE, "test", ["no", "4"], "line 3: unknown label '4'; known are"),
-        (SCORES, "valid", ["1", "2.5", "high"], "line 4: the label 'high' is no number; leave out --regression for classes"),
-        (SCORES, "train", ["1", "nan"], "line 3: the label 'nan' is no number; leave out --regression for classes"),
-        (SCORES, "train", ["-inf"], "line 2: the label '-inf' is no number; leave out --regression for classes"),
-        (CHOICES, "train", ["0", "3", "4"], "line 4: unknown label '4'; known are 0, 1, 2, 3; name all with --labels"),
+        (
+            SCORES,
+            "valid",
+            ["1", "2.5", "high"],
+            "line 4: the label 'high' is no number; leave out --regression for classes",
+        ),
+        (
+            SCORES,
+            "train",
+            ["1", "nan"],
+            "line 3: the label 'nan' is no number; leave out --regression for classes",
+        ),
+        (
+            SCORES,
+            "train",
+            ["-inf"],
+            "line 2: the label '-inf' is no number; leave out --regression for classes",
+        ),
+        (
+            CHOICES,
+            "train",
+            ["0", "3", "4"],
+            "line 4: unknown label '4'; known are 0, 1, 2, 3; name all with --labels",
+        ),
         (CHOICES, "valid", ["-1"], "line 2: unknown label '-1'; known are 0, 1, 2, 3"),
     ],
 )
-def test_a_bad_label_is_named_by_file_and_line_and_nothing_is_left_behind(tmp_path, vocabulary, info, split, labels, message):
+def test_a_bad_label_is_named_by_file_and_line_and_nothing_is_left_behind(
+    tmp_path, vocabulary, info, split, labels, message
+):
     columns = Columns(tuple("abcde"[: info.inputs]), "label")
     path = tmp_path / "bad.tsv"
-    path.write_text("\t".join([*columns.texts, "label"]) + "\n" + "".join("text\t" * info.inputs + label + "\n" for label in labels))
-    good = [Example(("text",) * info.inputs, "0" if info.kind == RANKING or info.regression else "no", "good, line 1")]
+    path.write_text(
+        "\t".join([*columns.texts, "label"])
+        + "\n"
+        + "".join("text\t" * info.inputs + label + "\n" for label in labels)
+    )
+    good = [
+        Example(
+            ("text",) * info.inputs, "0" if info.kind == RANKING or info.regression else "no", "good, line 1"
+        )
+    ]
     with pytest.raises(InputError) as caught:
-        write_task_folder(tmp_path / "tasks" / "new", vocabulary, {"train": good, split: read_examples(path, columns)}, info)
+        write_task_folder(
+            tmp_path / "tasks" / "new", vocabulary, {"train": good, split: read_examples(path, columns)}, info
+        )
     assert str(caught.value).startswith(f"{path}, {message}")
     assert not (tmp_path / "tasks").exists() or list((tmp_path / "tasks").iterdir()) == []
 
@@ -238,7 +317,10 @@ def test_a_split_to_train_or_score_on_needs_labels(tmp_path, vocabulary):
     for split in ("train", "valid", "valid1"):
         with pytest.raises(InputError) as caught:
             write_task_folder(tmp_path / "task", vocabulary, {split: examples}, SINGLE)
-        assert str(caught.value) == f"{tmp_path}/a.tsv, line 2: no label; only splits named test... may lack them"
+        assert (
+            str(caught.value)
+            == f"{tmp_path}/a.tsv, line 2: no label; only splits named test... may lack them"
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["a.tsv"]
 
 
@@ -260,7 +342,9 @@ def test_f1_of_more_than_two_classes_is_refused_before_anything_is_trained(tmp_p
 @pytest.mark.parametrize("positions", [15, 65536])
 def test_a_length_out_of_bounds_is_refused(tmp_path, vocabulary, positions):
     info = TaskInfo("single", PREDICTION, 1, LABELS, ("accuracy",), positions)
-    with pytest.raises(InputError, match=f"--max-positions must lie between 16 and 65535, got {positions}; ELECTRA uses 128"):
+    with pytest.raises(
+        InputError, match=f"--max-positions must lie between 16 and 65535, got {positions}; ELECTRA uses 128"
+    ):
         write_task_folder(tmp_path / "task", vocabulary, {"train": [Example(("a",), "no", "")]}, info)
 
 
@@ -283,8 +367,12 @@ def test_a_folder_in_use_is_left_as_it_is_and_an_empty_one_is_filled(tmp_path, v
 def test_a_vocabulary_without_its_dictionary_is_refused(tmp_path, vocabulary):
     shutil.copytree(vocabulary, tmp_path / "vocab")
     (tmp_path / "vocab" / "dict.txt").unlink()
-    with pytest.raises(InputError, match=r"no dict\.txt in .*vocab; make one with: fairseq-electra vocab --output"):
-        write_task_folder(tmp_path / "task", tmp_path / "vocab", {"train": [Example(("a",), "no", "")]}, SINGLE)
+    with pytest.raises(
+        InputError, match=r"no dict\.txt in .*vocab; make one with: fairseq-electra vocab --output"
+    ):
+        write_task_folder(
+            tmp_path / "task", tmp_path / "vocab", {"train": [Example(("a",), "no", "")]}, SINGLE
+        )
     assert not (tmp_path / "task").exists()
 
 
@@ -293,7 +381,9 @@ def test_a_damaged_description_is_named(tmp_path, damage):
     with pytest.raises(InputError, match=r"no .*/task\.json; make the folder with fairseq-electra prepare"):
         read_task_info(tmp_path)
     (tmp_path / "task.json").write_text(damage)
-    with pytest.raises(InputError, match=r"/task\.json is damaged \(.*\); make the folder again with fairseq-electra prepare"):
+    with pytest.raises(
+        InputError, match=r"/task\.json is damaged \(.*\); make the folder again with fairseq-electra prepare"
+    ):
         read_task_info(tmp_path)
 
 

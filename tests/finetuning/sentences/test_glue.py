@@ -9,7 +9,8 @@ from fairseq_electra.finetuning.sentences.glue import ENTAILMENT, GLUE, NLI, rea
 REAL = Path(__file__).parents[4] / "shared" / "data" / "glue"
 QQP_HEADER = "id qid1 qid2 question1 question2 is_duplicate"
 MNLI_HEADER = (
-    "index promptID pairID genre sentence1_binary_parse sentence2_binary_parse sentence1_parse sentence2_parse sentence1 sentence2"
+    "index promptID pairID genre sentence1_binary_parse sentence2_binary_parse sentence1_parse"
+    " sentence2_parse sentence1 sentence2"
 )
 MNLI_DEV_HEADER = f"{MNLI_HEADER} label1 label2 label3 label4 label5 gold_label"
 STSB_HEADER = "index genre filename year old_index source1 source2 sentence1 sentence2"
@@ -49,8 +50,13 @@ LAYOUTS = {
     ),
     "MRPC": (
         {
-            "train.tsv": '\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t702876\t702977\tHe said " no " .\tHe refused .\n',
-            "dev.tsv": "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n0\t1355540\t1355592\tA pie .\tA cake .\n",
+            "train.tsv": (
+                '\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t702876\t702977\tHe said " no " .\tHe'
+                " refused .\n"
+            ),
+            "dev.tsv": (
+                "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n0\t1355540\t1355592\tA pie .\tA cake .\n"
+            ),
             "test.tsv": "index\t#1 ID\t#2 ID\t#1 String\t#2 String\n0\t1089874\t1089925\tOne .\tTwo .\n",
         },
         {
@@ -97,9 +103,12 @@ LAYOUTS = {
                 f"1\t{MNLI_PARSES}\tE f.\tG h.\tneutral\tcontradiction",
             ),
             "dev_matched.tsv": table(
-                MNLI_DEV_HEADER, f"0\t{MNLI_PARSES}\tI j.\tK l.\tneutral\tneutral\tneutral\tneutral\tneutral\tentailment"
+                MNLI_DEV_HEADER,
+                f"0\t{MNLI_PARSES}\tI j.\tK l.\tneutral\tneutral\tneutral\tneutral\tneutral\tentailment",
             ),
-            "dev_mismatched.tsv": table(MNLI_DEV_HEADER, f"0\t{MNLI_PARSES}\tM n.\tO p.{'	entailment' * 5}\tcontradiction"),
+            "dev_mismatched.tsv": table(
+                MNLI_DEV_HEADER, f"0\t{MNLI_PARSES}\tM n.\tO p.{'	entailment' * 5}\tcontradiction"
+            ),
             "test_matched.tsv": table(MNLI_HEADER, f"0\t{MNLI_PARSES}\tQ r.\tS t."),
             "test_mismatched.tsv": table(MNLI_HEADER, f"0\t{MNLI_PARSES}\tU v.\tW x."),
         },
@@ -137,7 +146,9 @@ LAYOUTS = {
     ),
     "WNLI": (
         {
-            "train.tsv": table("index sentence1 sentence2 label", "0\tI stuck a pin through it.\tIt had a hole.\t1"),
+            "train.tsv": table(
+                "index sentence1 sentence2 label", "0\tI stuck a pin through it.\tIt had a hole.\t1"
+            ),
             "dev.tsv": table("index sentence1 sentence2 label", "0\tThe drain is clogged.\tThe hair is.\t0"),
             "test.tsv": table("index sentence1 sentence2", "0\tMaude ran.\tHorses ran."),
         },
@@ -152,7 +163,12 @@ LAYOUTS = {
         {"test": [("The cat sat.", "The cat did not sit.", None)]},
     ),
 }
-FOLDERS = [*((name, "diagnostic" if name == "AX" else name) for name in LAYOUTS), ("AX", "AX"), ("SST-2", "SST"), ("STS-B", "STS")]
+FOLDERS = [
+    *((name, "diagnostic" if name == "AX" else name) for name in LAYOUTS),
+    ("AX", "AX"),
+    ("SST-2", "SST"),
+    ("STS-B", "STS"),
+]
 MICROSOFT = "\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\r\n"
 
 
@@ -164,7 +180,9 @@ def lay_out(folder, files):
 
 
 def plain(splits):
-    return {split: [(*example.texts, example.label) for example in examples] for split, examples in splits.items()}
+    return {
+        split: [(*example.texts, example.label) for example in examples] for split, examples in splits.items()
+    }
 
 
 def test_every_test_of_glue_has_a_layout_here():
@@ -180,18 +198,25 @@ def test_the_official_files_give_their_texts_and_labels(tmp_path, name, folder):
 
 @pytest.mark.parametrize("name", [name for name in LAYOUTS if name not in ("STS-B", "AX")])
 def test_the_labels_of_the_files_are_those_that_the_task_names(name):
-    labels = {row[-1] for split, rows in LAYOUTS[name][1].items() if not split.startswith("test") for row in rows}
+    labels = {
+        row[-1] for split, rows in LAYOUTS[name][1].items() if not split.startswith("test") for row in rows
+    }
     assert labels == set(GLUE[name].labels)
 
 
 def test_labels_stand_in_the_order_of_the_originals_scores():
-    assert NLI == ("contradiction", "entailment", "neutral") and ENTAILMENT == ("entailment", "not_entailment")
+    assert NLI == ("contradiction", "entailment", "neutral") and ENTAILMENT == (
+        "entailment",
+        "not_entailment",
+    )
     assert all(GLUE[name].labels == ("0", "1") for name in ("CoLA", "SST-2", "MRPC", "QQP", "WNLI"))
 
 
 def test_examples_know_their_file_and_line(tmp_path):
     folder = lay_out(tmp_path / "QQP", LAYOUTS["QQP"][0])
-    assert [example.place for example in read_glue(tmp_path, "QQP")["train"]] == [f"{folder}/train.tsv, line {i}" for i in (2, 5)]
+    assert [example.place for example in read_glue(tmp_path, "QQP")["train"]] == [
+        f"{folder}/train.tsv, line {i}" for i in (2, 5)
+    ]
 
 
 def test_microsofts_mrpc_is_split_by_the_pairs_of_ids_in_their_order(tmp_path):
@@ -213,7 +238,10 @@ def test_microsofts_mrpc_is_split_by_the_pairs_of_ids_in_their_order(tmp_path):
 
 def test_microsofts_mrpc_without_the_ids_of_the_dev_set_is_refused(tmp_path):
     lay_out(tmp_path / "MRPC", {"msr_paraphrase_train.txt": MICROSOFT + "1\t11\t12\tA.\tB.\r\n"})
-    with pytest.raises(InputError, match=r"MRPC holds none of train\.tsv, dev\.tsv, test\.tsv; give GLUE's files under their own names"):
+    with pytest.raises(
+        InputError,
+        match=r"MRPC holds none of train\.tsv, dev\.tsv, test\.tsv; give GLUE's files under their own names",
+    ):
         read_glue(tmp_path, "MRPC")
 
 
@@ -232,19 +260,43 @@ def test_splits_that_are_not_there_are_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("name", "files", "message"),
     [
-        ("CoLA", {}, "{0}/CoLA holds none of train.tsv, dev.tsv, test.tsv; give GLUE's files under their own names"),
+        (
+            "CoLA",
+            {},
+            "{0}/CoLA holds none of train.tsv, dev.tsv, test.tsv; give GLUE's files under their own names",
+        ),
         ("AX", {}, "{0}/AX holds none of diagnostic.tsv or AX.tsv or test.tsv; give GLUE's files"),
-        ("CoLA", {"train.tsv": "gj04\t1\tNo third column.\n"}, "{0}/CoLA/train.tsv, line 1: 3 columns, not 4"),
-        ("SST-2", {"dev.tsv": "index\tsentence\n0\tfine\n"}, "{0}/SST-2/dev.tsv has no column 'label', its first line names 'index', 's"),
-        ("RTE", {"dev.tsv": table("index sentence1 sentence2 label", "0\tA\tB\t")}, "{0}/RTE/dev.tsv, line 2: the label in column 'label'"),
+        (
+            "CoLA",
+            {"train.tsv": "gj04\t1\tNo third column.\n"},
+            "{0}/CoLA/train.tsv, line 1: 3 columns, not 4",
+        ),
+        (
+            "SST-2",
+            {"dev.tsv": "index\tsentence\n0\tfine\n"},
+            "{0}/SST-2/dev.tsv has no column 'label', its first line names 'index', 's",
+        ),
+        (
+            "RTE",
+            {"dev.tsv": table("index sentence1 sentence2 label", "0\tA\tB\t")},
+            "{0}/RTE/dev.tsv, line 2: the label in column 'label'",
+        ),
         # a test set that loses a line gets its predictions numbered wrong
-        ("QQP", {"test.tsv": table("id question1 question2", "0\tA", "1\tB\tC")}, "{0}/QQP/test.tsv, line 2: 2 columns, not 3"),
+        (
+            "QQP",
+            {"test.tsv": table("id question1 question2", "0\tA", "1\tB\tC")},
+            "{0}/QQP/test.tsv, line 2: 2 columns, not 3",
+        ),
         (
             "MRPC",
             {"msr_paraphrase_train.txt": MICROSOFT + "1\t2\t3\tA\r\n", "dev_ids.tsv": "2\t3\n"},
             "train.txt, line 2: 4 columns, not 5",
         ),
-        ("MRPC", {"msr_paraphrase_train.txt": MICROSOFT, "dev_ids.tsv": "2 3\n"}, "{0}/MRPC/dev_ids.tsv, line 1: 1 columns, not 2"),
+        (
+            "MRPC",
+            {"msr_paraphrase_train.txt": MICROSOFT, "dev_ids.tsv": "2 3\n"},
+            "{0}/MRPC/dev_ids.tsv, line 1: 1 columns, not 2",
+        ),
     ],
 )
 def test_bad_files_are_refused_by_name_and_line(tmp_path, name, files, message):
@@ -257,7 +309,10 @@ def test_bad_files_are_refused_by_name_and_line(tmp_path, name, files, message):
 def test_a_folder_that_is_not_there_is_named_under_all_its_names(tmp_path):
     with pytest.raises(InputError) as caught:
         read_glue(tmp_path, "SST-2")
-    assert str(caught.value) == f"no {tmp_path}/SST-2 or {tmp_path}/SST; give the folder that holds GLUE's folders"
+    assert (
+        str(caught.value)
+        == f"no {tmp_path}/SST-2 or {tmp_path}/SST; give the folder that holds GLUE's folders"
+    )
 
 
 COUNTS = {
@@ -283,7 +338,9 @@ def test_the_real_files_give_as_many_examples_as_pythons_csv_reader_finds(name):
         with open(examples[0].place.rpartition(", line ")[0], encoding="utf-8-sig", newline="\n") as stream:
             names = ("source", "label", "star", "sentence") if name == "CoLA" and split != "test" else None
             rows = list(csv.DictReader(stream, names, delimiter="\t", quoting=csv.QUOTE_NONE))
-        assert [example.texts for example in examples] == [tuple(row[column].strip() for column in task.texts) for row in rows]
+        assert [example.texts for example in examples] == [
+            tuple(row[column].strip() for column in task.texts) for row in rows
+        ]
         assert all(text for example in examples for text in example.texts)
         if split == "test":
             assert {example.label for example in examples} == {None}

@@ -1,4 +1,4 @@
-"""Every metric against its formula in plain NumPy, and against scikit-learn and scipy called apart from the package."""
+"""Every metric against its formula in plain NumPy, and against direct calls of scikit-learn and scipy."""
 
 import math
 from pathlib import Path
@@ -59,7 +59,14 @@ def spearman(found, target):
     return pearson(ranks(found), ranks(target))
 
 
-FORMULAS = {"accuracy": accuracy, "f1": f1, "macro_f1": macro_f1, "mcc": mcc, "pearson": pearson, "spearman": spearman}
+FORMULAS = {
+    "accuracy": accuracy,
+    "f1": f1,
+    "macro_f1": macro_f1,
+    "mcc": mcc,
+    "pearson": pearson,
+    "spearman": spearman,
+}
 LIBRARIES = {
     "accuracy": sklearn_metrics.accuracy_score,
     "f1": sklearn_metrics.f1_score,
@@ -81,14 +88,18 @@ def test_every_metric_is_known_here_and_every_task_of_glue_uses_known_ones():
 
 
 @pytest.mark.parametrize(
-    ("metric", "number"), [("accuracy", 2), ("accuracy", 3), ("f1", 2), ("macro_f1", 2), ("macro_f1", 4), ("mcc", 2), ("mcc", 4)]
+    ("metric", "number"),
+    [("accuracy", 2), ("accuracy", 3), ("f1", 2), ("macro_f1", 2), ("macro_f1", 4), ("mcc", 2), ("mcc", 4)],
 )
 def test_metrics_of_classes_are_their_formulas_and_the_libraries(metric, number):
     rng = np.random.default_rng(1)
     different = set()
     for size in (5, 40, 300):
         for bias in (0.0, 1.5, 4.0):
-            logits = rng.normal(size=(size, number)).astype(np.float32) + bias * np.eye(number, dtype=np.float32)[0]
+            logits = (
+                rng.normal(size=(size, number)).astype(np.float32)
+                + bias * np.eye(number, dtype=np.float32)[0]
+            )
             target = rng.integers(number, size=size)
             target[:number], logits[0] = range(number), one_hot([number - 1], number)[0] * 9
             found = logits.argmax(1)
@@ -108,16 +119,25 @@ def test_metrics_of_numbers_are_their_formulas_and_the_libraries(metric, ties):
             target = rng.uniform(0, 5, size)
             found = slope * target + rng.normal(size=size)
             if ties:
-                target, found = target.round() + (np.arange(size) == 0), found.round() + (np.arange(size) == 1) * 0.5
+                target, found = (
+                    target.round() + (np.arange(size) == 0),
+                    found.round() + (np.arange(size) == 1) * 0.5,
+                )
             logits = found.astype(np.float32)[:, None]
             value = score([metric], logits, target)[metric]
-            assert value == pytest.approx(100 * FORMULAS[metric](logits[:, 0].astype(np.float64), target), abs=1e-9)
-            assert value == pytest.approx(100 * LIBRARIES[metric](logits[:, 0].astype(np.float64), target), abs=1e-9)
+            assert value == pytest.approx(
+                100 * FORMULAS[metric](logits[:, 0].astype(np.float64), target), abs=1e-9
+            )
+            assert value == pytest.approx(
+                100 * LIBRARIES[metric](logits[:, 0].astype(np.float64), target), abs=1e-9
+            )
 
 
 def test_values_worked_out_by_hand():
     logits, target = one_hot([1, 1, 1, 0, 0, 0], 2), np.array([1, 1, 0, 1, 0, 0])
-    assert score(["accuracy", "f1", "mcc"], logits, target) == pytest.approx({"accuracy": 400 / 6, "f1": 400 / 6, "mcc": 100 / 3})
+    assert score(["accuracy", "f1", "mcc"], logits, target) == pytest.approx(
+        {"accuracy": 400 / 6, "f1": 400 / 6, "mcc": 100 / 3}
+    )
     numbers, scores = np.array([[1.0], [2.0], [2.0], [9.0]]), np.array([0.0, 1.0, 3.0, 5.0])
     assert score(["spearman"], numbers, scores)["spearman"] == pytest.approx(100 * 4.5 / math.sqrt(4.5 * 5))
 
@@ -153,17 +173,21 @@ def test_a_net_that_always_says_the_same_class_has_no_mcc(said):
     found = score(["mcc", "accuracy", "f1", "macro_f1"], one_hot([said] * 4, 2), target)
     # of class 1: 2 * 1 / (2 * 1 + 3), of class 0: 2 * 3 / (2 * 3 + 1)
     expected = (
-        {"mcc": 0.0, "accuracy": 25.0, "f1": 40.0, "macro_f1": 20.0} if said else {"accuracy": 75.0, "macro_f1": 300 / 7, "f1": 0, "mcc": 0}
+        {"mcc": 0.0, "accuracy": 25.0, "f1": 40.0, "macro_f1": 20.0}
+        if said
+        else {"accuracy": 75.0, "macro_f1": 300 / 7, "f1": 0, "mcc": 0}
     )
     assert found == pytest.approx(expected)
 
 
 def test_all_right_is_a_hundred():
     target = np.array([0, 1, 1, 0])
-    assert score(list(OF_CLASSES), one_hot(target, 2), target) == pytest.approx(dict.fromkeys(OF_CLASSES, 100.0))
-    assert score(list(OF_NUMBERS), np.array([[1.0], [2.0], [4.0]]), np.array([2.0, 4.0, 8.0])) == pytest.approx(
-        dict.fromkeys(OF_NUMBERS, 100.0)
+    assert score(list(OF_CLASSES), one_hot(target, 2), target) == pytest.approx(
+        dict.fromkeys(OF_CLASSES, 100.0)
     )
+    assert score(
+        list(OF_NUMBERS), np.array([[1.0], [2.0], [4.0]]), np.array([2.0, 4.0, 8.0])
+    ) == pytest.approx(dict.fromkeys(OF_NUMBERS, 100.0))
 
 
 def test_metrics_come_in_the_order_asked_for_as_plain_numbers():

@@ -49,7 +49,10 @@ def test_names_can_be_given_for_a_file_without_header(tmp_path):
     path = write(tmp_path / "a.tsv", TSV.split("\n", 1)[1])
     columns = Columns(PAIR.texts, "label", header=("id", "first", "second", "label"))
     assert plain(read_examples(path, columns)) == READ
-    assert [example.place for example in read_examples(path, columns)] == [f"{path}, line 1", f"{path}, line 2"]
+    assert [example.place for example in read_examples(path, columns)] == [
+        f"{path}, line 1",
+        f"{path}, line 2",
+    ]
 
 
 def test_a_file_read_without_label_gives_none(tmp_path):
@@ -59,7 +62,10 @@ def test_a_file_read_without_label_gives_none(tmp_path):
 
 @pytest.mark.parametrize("ending", [".jsonl", ".json", ".jsonlines"])
 def test_json_lines_are_told_by_the_name_of_the_file(tmp_path, ending):
-    records = [dict(zip(("label", "second", "first"), (label, second, first), strict=True)) for first, second, label in READ]
+    records = [
+        dict(zip(("label", "second", "first"), (label, second, first), strict=True))
+        for first, second, label in READ
+    ]
     path = write(tmp_path / f"a{ending}", "\n" + json_lines(records[0]) + "  \n" + json_lines(records[1]))
     examples = read_examples(path, PAIR)
     assert plain(examples) == READ
@@ -68,12 +74,21 @@ def test_json_lines_are_told_by_the_name_of_the_file(tmp_path, ending):
 
 def test_json_numbers_are_labels_as_they_stand_and_zero_is_one(tmp_path):
     path = write(tmp_path / "a.jsonl", '{"t": "a", "l": 0}\n{"t": "b", "l": 2.50}\n{"t": "c", "l": "2.50"}\n')
-    assert [example.label for example in read_examples(path, Columns(("t",), "l", numbers=True))] == ["0", "2.5", "2.50"]
+    assert [example.label for example in read_examples(path, Columns(("t",), "l", numbers=True))] == [
+        "0",
+        "2.5",
+        "2.50",
+    ]
 
 
 @pytest.mark.parametrize(
     ("labels", "read"),
-    [("0 1 0", "0 1 0"), ("true false true", "true false true"), ("0.5 1.0 1e3", "0.5 1.0 1000.0"), ('"1" "a" "x"', "1 a x")],
+    [
+        ("0 1 0", "0 1 0"),
+        ("true false true", "true false true"),
+        ("0.5 1.0 1e3", "0.5 1.0 1000.0"),
+        ('"1" "a" "x"', "1 a x"),
+    ],
 )
 def test_json_labels_of_one_kind_are_classes(tmp_path, labels, read):
     path = write(tmp_path / "a.jsonl", "".join(f'{{"t": "a", "l": {label}}}\n' for label in labels.split()))
@@ -86,9 +101,16 @@ def test_json_labels_of_one_kind_are_classes(tmp_path, labels, read):
         (
             "1",
             "1.0",
-            "line 3: the label '1.0' is a number with a point, where line 1 has a whole number; write all labels of a file in one way",
+            (
+                "line 3: the label '1.0' is a number with a point, where line 1 has a whole number; write all"
+                " labels of a file in one way"
+            ),
         ),
-        ("1", "true", "line 3: the label 'true' is true or false, where line 1 has a whole number; write all labels"),
+        (
+            "1",
+            "true",
+            "line 3: the label 'true' is true or false, where line 1 has a whole number; write all labels",
+        ),
         ('"1"', "1", "line 3: the label '1' is a whole number, where line 1 has a text; write all labels"),
     ],
 )
@@ -100,7 +122,10 @@ def test_json_labels_of_several_kinds_are_refused(tmp_path, first, second, messa
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ('{"t": "a", "l": ["a"]}', "the label 'l' is [\"a\"], a list; a label is a text, a finite number, true or false"),
+        (
+            '{"t": "a", "l": ["a"]}',
+            "the label 'l' is [\"a\"], a list; a label is a text, a finite number, true or false",
+        ),
         ('{"t": "a", "l": {"is": 1}}', "the label 'l' is {\"is\": 1}, an object; a label is a text"),
         ('{"t": "a", "l": NaN}', "the label 'l' is NaN, a number with a point; a label is a text"),
         ('{"t": "a", "l": 1e999}', "the label 'l' is Infinity, a number with a point; a label is a text"),
@@ -122,12 +147,17 @@ def test_one_number_written_in_two_ways_is_no_two_classes(tmp_path):
     path = write(tmp_path / "a.tsv", "t\tl\na\t1\nb\t0\nc\t1.0\n")
     with pytest.raises(InputError) as caught:
         classes_of(read_examples(path, Columns(("t",), "l")))
-    assert str(caught.value).startswith(f"{path}, line 4: the label '1.0' is the same number as '1' ({path}, line 2); write it in one way")
+    assert str(caught.value).startswith(
+        f"{path}, line 4: the label '1.0' is the same number as '1' ({path}, line 2); write it in one way"
+    )
 
 
 def test_classes_are_in_order_numbers_first(tmp_path):
     for labels, expected in (
-        (["b", "10", "9", "a", "nan", "-1", "9", "inf", "NaN"], ("-1", "9", "10", "NaN", "a", "b", "inf", "nan")),
+        (
+            ["b", "10", "9", "a", "nan", "-1", "9", "inf", "NaN"],
+            ("-1", "9", "10", "NaN", "a", "b", "inf", "nan"),
+        ),
         (["1", "nan", "0"], ("0", "1", "nan")),
     ):
         path = write(tmp_path / "a.tsv", "t\tl\n" + "".join(f"x\t{label}\n" for label in labels))
@@ -147,12 +177,17 @@ def test_a_json_file_has_labels_if_any_record_has_one(tmp_path):
         assert has_labels(write(tmp_path / "a.jsonl", text), columns) is expected
 
 
-QUOTED = 'id\t"first"\tsecond\t"label"\n7\t"a ""b""\tc"\tx "y"\t"no"\n\n8\t"two\nlines"\t""\tyes\n9\tA\tB\tno\n'
+QUOTED = (
+    'id\t"first"\tsecond\t"label"\n7\t"a ""b""\tc"\tx "y"\t"no"\n\n8\t"two\nlines"\t""\tyes\n9\tA\tB\tno\n'
+)
 
 
 def test_quoted_cells_hold_tabs_quotes_and_line_ends(tmp_path):
     columns = Columns(PAIR.texts, "label", quoted=True)
-    for text in (QUOTED, "\ufeff" + QUOTED.replace("id\t", "", 1).replace("7\t", "").replace("8\t", "").replace("9\t", "")):
+    for text in (
+        QUOTED,
+        "\ufeff" + QUOTED.replace("id\t", "", 1).replace("7\t", "").replace("8\t", "").replace("9\t", ""),
+    ):
         path = write(tmp_path / "a.tsv", text)
         assert has_labels(path, columns)
         found = read_examples(path, columns)
@@ -170,7 +205,10 @@ def test_a_cell_may_be_as_long_as_a_document(tmp_path, name, quoted):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ('"never closed\tB\tx\nC\tD\tx\n', "line 3: not a TSV with quotes (unexpected end of data); close every quote, and double those"),
+        (
+            '"never closed\tB\tx\nC\tD\tx\n',
+            "line 3: not a TSV with quotes (unexpected end of data); close every quote, and double those",
+        ),
         ('"closed" early\tB\tx\n', "line 3: not a TSV with quotes ("),
         ('"A\tB"\tx\n', "line 3: 2 columns, not 3"),
     ],
@@ -206,10 +244,19 @@ def test_a_compressed_file_is_read_as_the_plain_one(tmp_path, ending, opener):
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
 def test_a_byte_order_mark_belongs_to_no_column(tmp_path, compress):
     end = ".gz" if compress is gzip.compress else ""
-    by_name = write(tmp_path / f"a.tsv{end}", compress(("\ufefffirst\tsecond\tlabel\n" + "A\tB\tyes\n").encode()))
+    by_name = write(
+        tmp_path / f"a.tsv{end}", compress(("\ufefffirst\tsecond\tlabel\n" + "A\tB\tyes\n").encode())
+    )
     headless = write(tmp_path / f"b.tsv{end}", compress("\ufeffyes\tA\tB\n".encode()))
-    records = write(tmp_path / f"c.jsonl{end}", compress(("\ufeff" + json_lines({"first": "A", "second": "B", "label": "yes"})).encode()))
-    for path, columns in ((by_name, PAIR), (headless, Columns(PAIR.texts, "label", ("label", "first", "second"))), (records, PAIR)):
+    records = write(
+        tmp_path / f"c.jsonl{end}",
+        compress(("\ufeff" + json_lines({"first": "A", "second": "B", "label": "yes"})).encode()),
+    )
+    for path, columns in (
+        (by_name, PAIR),
+        (headless, Columns(PAIR.texts, "label", ("label", "first", "second"))),
+        (records, PAIR),
+    ):
         assert plain(read_examples(path, columns)) == [("A", "B", "yes")]
 
 
@@ -252,26 +299,66 @@ GOOD = '{"first": "A", "second": "B", "label": "x"}\n'
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.tsv", "first\tsecond\tclass\nA\tB\tx\n", "{} has no column 'label', its first line names 'first', 'second', 'class'; name one"),
-        ("a.tsv", "second\tlabel\nB\tx\n", "{} has no column 'first', its first line names 'second', 'label'; name one"),
+        (
+            "a.tsv",
+            "first\tsecond\tclass\nA\tB\tx\n",
+            "{} has no column 'label', its first line names 'first', 'second', 'class'; name one",
+        ),
+        (
+            "a.tsv",
+            "second\tlabel\nB\tx\n",
+            "{} has no column 'first', its first line names 'second', 'label'; name one",
+        ),
         ("a.tsv", HEAD + "A\tB\tx\n\nA\tB\n", "{}, line 4: 2 columns, not 3; a cell cannot hold a tab"),
         ("a.tsv", HEAD + "A\tB\tx\ty\n", "{}, line 2: 4 columns, not 3; a cell cannot hold a tab"),
-        ("a.tsv", HEAD + "A\tB\tx\nA\tB\t \n", "{}, line 3: the label in column 'label' is empty; every line of this file needs one"),
+        (
+            "a.tsv",
+            HEAD + "A\tB\tx\nA\tB\t \n",
+            "{}, line 3: the label in column 'label' is empty; every line of this file needs one",
+        ),
         ("a.tsv", "", "{} is empty, or its first line is"),
         ("a.tsv", HEAD, "{} holds no example; give a file with at least one line of data"),
         ("a.tsv", HEAD + "\n\n", "{} holds no example; give a file with at least one line of data"),
-        ("a.tsv", HEAD.encode() + b"A\tcaf\xe9\tx\n", "{}, line 2: not UTF-8 (byte 0xe9 at column 5); convert it from the encoding"),
-        ("a.tsv.gz", gzip.compress((HEAD + "A\tB\tx\n").encode(), mtime=0)[:-9], "{}: damaged or cut-short compressed file after line"),
+        (
+            "a.tsv",
+            HEAD.encode() + b"A\tcaf\xe9\tx\n",
+            "{}, line 2: not UTF-8 (byte 0xe9 at column 5); convert it from the encoding",
+        ),
+        (
+            "a.tsv.gz",
+            gzip.compress((HEAD + "A\tB\tx\n").encode(), mtime=0)[:-9],
+            "{}: damaged or cut-short compressed file after line",
+        ),
         ("a.jsonl", "", "{} holds no example; give a file with at least one line of data"),
         ("a.jsonl", " \n\n", "{} holds no example; give a file with at least one line of data"),
         ("a.jsonl", GOOD + "{'first': 'A'}\n", "{}, line 2: not JSON (Expecting property name"),
         ("a.jsonl", GOOD + GOOD[:-3] + "\n", "{}, line 2: not JSON (Unterminated string"),
-        ("a.jsonl", GOOD + '{"first": ' + "1" * 5000 + "}\n", "{}, line 2: not JSON (a whole number of more digits than can be read)"),
-        ("a.jsonl", GOOD + '{"first":' * 100_000, "{}, line 2: not JSON (lists or objects inside each other, too many to read)"),
-        ("a.jsonl", GOOD + '["A", "B", "x"]\n', "{}, line 2: list, not an object; every line must be one, such as {{...}}"),
+        (
+            "a.jsonl",
+            GOOD + '{"first": ' + "1" * 5000 + "}\n",
+            "{}, line 2: not JSON (a whole number of more digits than can be read)",
+        ),
+        (
+            "a.jsonl",
+            GOOD + '{"first":' * 100_000,
+            "{}, line 2: not JSON (lists or objects inside each other, too many to read)",
+        ),
+        (
+            "a.jsonl",
+            GOOD + '["A", "B", "x"]\n',
+            "{}, line 2: list, not an object; every line must be one, such as {{...}}",
+        ),
         ("a.jsonl", "null\n", "{}, line 1: NoneType, not an object"),
-        ("a.jsonl", GOOD + '{"first": "A", "label": "x"}\n', "{}, line 2: no 'second', it has 'first', 'label'"),
-        ("a.jsonl", '{"first": "A", "second": "B", "label": null}\n', "{}, line 1: 'label' is null; every record needs a value"),
+        (
+            "a.jsonl",
+            GOOD + '{"first": "A", "label": "x"}\n',
+            "{}, line 2: no 'second', it has 'first', 'label'",
+        ),
+        (
+            "a.jsonl",
+            '{"first": "A", "second": "B", "label": null}\n',
+            "{}, line 1: 'label' is null; every record needs a value",
+        ),
         ("a.jsonl", GOOD + GOOD.replace("x", ""), "{}, line 2: the label in column 'label' is empty"),
         ("a.jsonl", GOOD + GOOD.replace("x", "  "), "{}, line 2: the label in column 'label' is empty"),
     ],
@@ -282,10 +369,18 @@ def test_bad_input_is_refused_by_file_and_line(tmp_path, name, content, message)
 
 
 def test_a_missing_file_is_named(tmp_path):
-    assert re.fullmatch(rf"cannot read {re.escape(str(tmp_path))}/absent\.tsv: .*; check the path", refusal(tmp_path / "absent.tsv", PAIR))
+    assert re.fullmatch(
+        rf"cannot read {re.escape(str(tmp_path))}/absent\.tsv: .*; check the path",
+        refusal(tmp_path / "absent.tsv", PAIR),
+    )
 
 
-CELLS = [["first", "second", "label"], ["A, or B", 'a "quote"', "x"], ["two\nlines", "; \t", "y"], ["", "B", "x"]]
+CELLS = [
+    ["first", "second", "label"],
+    ["A, or B", 'a "quote"', "x"],
+    ["two\nlines", "; \t", "y"],
+    ["", "B", "x"],
+]
 
 
 def as_csv(delimiter):
@@ -296,11 +391,15 @@ def as_csv(delimiter):
 
 @pytest.mark.parametrize("name", ["a.csv", "a.CSV", "a.csv.gz"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_a_csv_is_told_by_its_name_and_what_stands_between_its_columns_by_its_first_line(tmp_path, name, delimiter):
+def test_a_csv_is_told_by_its_name_and_what_stands_between_its_columns_by_its_first_line(
+    tmp_path, name, delimiter
+):
     content = ("\ufeff" + as_csv(delimiter)).encode()
     path = write(tmp_path / name, gzip.compress(content) if name.endswith("gz") else content)
     found = read_examples(path, PAIR)
-    assert [[*example.texts, example.label] for example in found] == [[cell.strip() for cell in row] for row in CELLS[1:]]
+    assert [[*example.texts, example.label] for example in found] == [
+        [cell.strip() for cell in row] for row in CELLS[1:]
+    ]
     assert [example.place for example in found] == [f"{path}, line {number}" for number in (2, 3, 5)]
     assert has_labels(path, PAIR) and not has_labels(path, replace(PAIR, label="class"))
 
@@ -314,16 +413,34 @@ def test_a_csv_without_a_header_is_cut_into_as_many_columns_as_are_named(tmp_pat
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", "first,second,label\nA,B\n", "{}, line 2: 2 columns, not 3; quote cells that hold the delimiter"),
+        (
+            "a.csv",
+            "first,second,label\nA,B\n",
+            "{}, line 2: 2 columns, not 3; quote cells that hold the delimiter",
+        ),
         ("a.csv", 'first,second,label\nA,"B,x\n', "{}, line 2: not a CSV with quotes"),
         ("a.csv", "", "{} is empty, or its first line is"),
-        ("a.csv", "first,class\n", "{} has no column 'second', its first line names 'first', 'class'; name one of these"),
-        ("a.tsv", "first,second,label\nA,B,x\n", "{} has no column 'first', its first line names 'first,second,label'; give a CSV a name"),
+        (
+            "a.csv",
+            "first,class\n",
+            "{} has no column 'second', its first line names 'first', 'class'; name one of these",
+        ),
+        (
+            "a.tsv",
+            "first,second,label\nA,B,x\n",
+            "{} has no column 'first', its first line names 'first,second,label'; give a CSV a name",
+        ),
         ("a.tsv", "word " * 2000 + "\n", "{} has no column 'first', its first line names 'word word"),
-        ("a.tsv", "\t".join(map(str, range(5000))) + "\n", "{} has no column 'first', its first line names '0', '1', '2', '3',"),
+        (
+            "a.tsv",
+            "\t".join(map(str, range(5000))) + "\n",
+            "{} has no column 'first', its first line names '0', '1', '2', '3',",
+        ),
     ],
 )
-def test_a_csv_that_cannot_be_read_is_refused_and_a_csv_named_tsv_is_recognised_in_a_short_message(tmp_path, name, content, message):
+def test_a_csv_that_cannot_be_read_is_refused_and_a_csv_named_tsv_is_recognised_in_a_short_message(
+    tmp_path, name, content, message
+):
     path = write(tmp_path / name, content)
     said = refusal(path, PAIR)
     assert said.startswith(message.format(path)) and len(said) < 300

@@ -11,8 +11,18 @@ from tests.helpers.commands import electra
 OURS = "ours"
 # what GLUE's server (gluebenchmark.com/submit) wants the files to be called
 FILES = {
-    **{"CoLA": {"test": "CoLA.tsv"}, "SST-2": {"test": "SST-2.tsv"}, "MRPC": {"test": "MRPC.tsv"}, "STS-B": {"test": "STS-B.tsv"}},
-    **{"QQP": {"test": "QQP.tsv"}, "QNLI": {"test": "QNLI.tsv"}, "RTE": {"test": "RTE.tsv"}, "WNLI": {"test": "WNLI.tsv"}},
+    **{
+        "CoLA": {"test": "CoLA.tsv"},
+        "SST-2": {"test": "SST-2.tsv"},
+        "MRPC": {"test": "MRPC.tsv"},
+        "STS-B": {"test": "STS-B.tsv"},
+    },
+    **{
+        "QQP": {"test": "QQP.tsv"},
+        "QNLI": {"test": "QNLI.tsv"},
+        "RTE": {"test": "RTE.tsv"},
+        "WNLI": {"test": "WNLI.tsv"},
+    },
     "MNLI": {"test": "MNLI-m.tsv", "test1": "MNLI-mm.tsv", "AX": "AX.tsv"},
 }
 
@@ -24,22 +34,51 @@ class Study:
         self.folder = folder
         self.results = {"nets": [{"name": OURS}, {"name": "theirs"}], "summary": [], "runs": []}
 
-    def add(self, task, logits, metric=50.0, lr=1e-4, seed=1, net=OURS, chosen=True, labels=None, name=None, trouble=""):
-        """Add a run; `logits` by split. Of the chosen ones the table of results has a line. `labels` and metric are GLUE's, or own ones."""
+    def add(
+        self,
+        task,
+        logits,
+        metric=50.0,
+        lr=1e-4,
+        seed=1,
+        net=OURS,
+        chosen=True,
+        labels=None,
+        name=None,
+        trouble="",
+    ):
+        """Add a run; `logits` by split.
+
+        Of the chosen ones the table of results has a line. `labels` and metric are GLUE's, or own ones.
+        """
         place = self.folder / net / task / f"lr{lr:g}-seed{seed}"
         place.mkdir(parents=True)
         if trouble != "diverged":
-            np.savez(place / "logits.npz", **{split: np.array(scores, dtype=np.float32) for split, scores in logits.items()})
+            np.savez(
+                place / "logits.npz",
+                **{split: np.array(scores, dtype=np.float32) for split, scores in logits.items()},
+            )
         name = name or (GLUE[task].metrics[0] if task in GLUE else "accuracy")
         if labels is None:
             labels = GLUE[task].labels if task in GLUE else ()
         found = {} if trouble == "diverged" else {"valid": {name: metric}}
-        self.results["runs"].append({"net": net, "task": task, "lr": lr, "seed": seed, "trouble": trouble, "metrics": found})
+        self.results["runs"].append(
+            {"net": net, "task": task, "lr": lr, "seed": seed, "trouble": trouble, "metrics": found}
+        )
         if chosen:
             lines = [line for line in self.results["summary"] if (line["net"], line["task"]) == (net, task)]
             if not lines:
                 metrics = {"valid": {name: {}}}
-                lines = [{"net": net, "task": task, "labels": list(labels), "lr": lr, "seeds": [], "metrics": metrics}]
+                lines = [
+                    {
+                        "net": net,
+                        "task": task,
+                        "labels": list(labels),
+                        "lr": lr,
+                        "seeds": [],
+                        "metrics": metrics,
+                    }
+                ]
                 lines[0]["degenerate_seeds"] = {}
                 self.results["summary"] += lines
             lines[0]["seeds"].append(seed)
@@ -64,7 +103,9 @@ def test_every_task_gets_the_name_that_glue_wants(tmp_path, study):
         study.add(task, {split: np.zeros((3, width)) for split in ("valid", "valid1", *splits)})
     written = study.write()
     names = [name for splits in FILES.values() for name in splits.values()]
-    assert len(names) == 11 and sorted(written) == sorted(names) == sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert len(names) == 11 and sorted(written) == sorted(names) == sorted(
+        path.name for path in (tmp_path / "out").iterdir()
+    )
     for name in names:
         head, *rows, end = lines_of(tmp_path, name)
         assert head == "index\tprediction" and end == ""
@@ -73,29 +114,68 @@ def test_every_task_gets_the_name_that_glue_wants(tmp_path, study):
 
 @pytest.mark.parametrize(
     ("task", "labels"),
-    [("CoLA", ("0", "1")), ("QQP", ("0", "1")), ("WNLI", ("0", "1")), ("RTE", ENTAILMENT), ("QNLI", ENTAILMENT), ("MNLI", NLI)],
+    [
+        ("CoLA", ("0", "1")),
+        ("QQP", ("0", "1")),
+        ("WNLI", ("0", "1")),
+        ("RTE", ENTAILMENT),
+        ("QNLI", ENTAILMENT),
+        ("MNLI", NLI),
+    ],
 )
 def test_labels_are_the_words_of_the_task_in_the_order_of_the_examples(tmp_path, study, task, labels):
     order = np.random.default_rng(1).integers(len(labels), size=30)
     study.add(task, {"test": np.eye(len(labels))[order] - 3})
     (name,) = study.write()
-    assert lines_of(tmp_path, name) == ["index\tprediction", *(f"{i}\t{labels[each]}" for i, each in enumerate(order)), ""]
+    assert lines_of(tmp_path, name) == [
+        "index\tprediction",
+        *(f"{i}\t{labels[each]}" for i, each in enumerate(order)),
+        "",
+    ]
 
 
-@pytest.mark.parametrize(("task", "labels"), [("RTE", ENTAILMENT[::-1]), ("MNLI", ("entailment", "neutral", "contradiction"))])
+@pytest.mark.parametrize(
+    ("task", "labels"), [("RTE", ENTAILMENT[::-1]), ("MNLI", ("entailment", "neutral", "contradiction"))]
+)
 def test_a_folder_whose_labels_have_another_order_gets_its_own_words(tmp_path, study, task, labels):
-    study.add(task, {"test": np.eye(len(labels)), **({"AX": np.eye(3)[::-1]} if task == "MNLI" else {})}, labels=labels)
+    study.add(
+        task,
+        {"test": np.eye(len(labels)), **({"AX": np.eye(3)[::-1]} if task == "MNLI" else {})},
+        labels=labels,
+    )
     name, *more = study.write()
-    assert lines_of(tmp_path, name) == ["index\tprediction", *(f"{i}\t{label}" for i, label in enumerate(labels)), ""]
-    assert [lines_of(tmp_path, each)[1:4] for each in more] in ([], [["0\tcontradiction", "1\tneutral", "2\tentailment"]])
+    assert lines_of(tmp_path, name) == [
+        "index\tprediction",
+        *(f"{i}\t{label}" for i, label in enumerate(labels)),
+        "",
+    ]
+    assert [lines_of(tmp_path, each)[1:4] for each in more] in (
+        [],
+        [["0\tcontradiction", "1\tneutral", "2\tentailment"]],
+    )
 
 
 @pytest.mark.parametrize(
     ("task", "labels", "said"),
     [
-        ("MNLI", ("0", "1", "2"), "MNLI was trained on 0, 1, 2, and GLUE's server wants contradiction, entailment, neutral; prepare"),
-        ("RTE", (*ENTAILMENT, "unknown"), "RTE was trained on entailment, not_entailment, unknown, and GLUE's"),
-        ("RTE", (), "RTE was trained on numbers, and GLUE's server wants entailment, not_entailment; prepare"),
+        (
+            "MNLI",
+            ("0", "1", "2"),
+            (
+                "MNLI was trained on 0, 1, 2, and GLUE's server wants contradiction, entailment, neutral;"
+                " prepare"
+            ),
+        ),
+        (
+            "RTE",
+            (*ENTAILMENT, "unknown"),
+            "RTE was trained on entailment, not_entailment, unknown, and GLUE's",
+        ),
+        (
+            "RTE",
+            (),
+            "RTE was trained on numbers, and GLUE's server wants entailment, not_entailment; prepare",
+        ),
         ("STS-B", ("0.0", "5.0"), "STS-B was trained on 0.0, 5.0, and GLUE's server wants numbers; prepare"),
     ],
 )
@@ -109,7 +189,10 @@ def test_labels_that_glue_does_not_know_are_refused(tmp_path, study, task, label
 def test_results_of_before_do_not_name_the_labels_and_are_to_be_written_again(tmp_path, study):
     study.add("RTE", {"test": [[0, 1]]})
     del study.results["summary"][0]["labels"]
-    with pytest.raises(InputError, match="do not say in which order the labels of RTE are; repeat the line of fairseq-electra finetune"):
+    with pytest.raises(
+        InputError,
+        match="do not say in which order the labels of RTE are; repeat the line of fairseq-electra finetune",
+    ):
         study.write()
     assert nothing_written(tmp_path)
 
@@ -122,7 +205,10 @@ def test_single_goes_by_a_metric_of_an_own_folder(tmp_path, study):
 
 
 def test_the_splits_of_mnli_and_the_diagnostic_set_have_predictions_of_their_own(tmp_path, study):
-    study.add("MNLI", {"valid": [[0, 0, 9]], "test": [[9, 0, 0]], "test1": [[0, 9, 0], [9, 0, 0]], "AX": [[0, 0, 9]]})
+    study.add(
+        "MNLI",
+        {"valid": [[0, 0, 9]], "test": [[9, 0, 0]], "test1": [[0, 9, 0], [9, 0, 0]], "AX": [[0, 0, 9]]},
+    )
     assert study.write() == ["MNLI-m.tsv", "MNLI-mm.tsv", "AX.tsv"]
     assert lines_of(tmp_path, "MNLI-m.tsv")[1:] == ["0\tcontradiction", ""]
     assert lines_of(tmp_path, "MNLI-mm.tsv")[1:] == ["0\tentailment", "1\tcontradiction", ""]
@@ -133,11 +219,18 @@ def test_scores_of_sts_b_lie_between_0_and_5_with_three_decimals(tmp_path, study
     study.add("STS-B", {"test": [[2.34567], [-0.3], [5.01], [0.0], [5.0], [-0.0], [1e-9], [-1e-9]]})
     study.write()
     values = ["2.346", "0.000", "5.000", "0.000", "5.000", "0.000", "0.000", "0.000"]
-    assert lines_of(tmp_path, "STS-B.tsv") == ["index\tprediction", *(f"{i}\t{value}" for i, value in enumerate(values)), ""]
+    assert lines_of(tmp_path, "STS-B.tsv") == [
+        "index\tprediction",
+        *(f"{i}\t{value}" for i, value in enumerate(values)),
+        "",
+    ]
 
 
 def three_seeds(study):
-    """Seeds 1 and 3 say 1 of the first example and are outweighed; of the second, they outweigh seed 2, which is best on valid."""
+    """Add three seeds: by mean scores, seed 2 decides the first example, seeds 1 and 3 the second.
+
+    On both examples seeds 1 and 3 agree and seed 2, which is best on valid, differs.
+    """
     study.add("RTE", {"test": [[0, 1], [1, 0]]}, metric=60.0, seed=1)
     study.add("RTE", {"test": [[4, 0], [0, 1]]}, metric=70.0, seed=2)
     study.add("RTE", {"test": [[0, 1], [1, 0]]}, metric=65.0, seed=3)
@@ -180,7 +273,9 @@ def test_seeds_that_went_wrong_have_no_part_in_it(tmp_path, study):
     study.add("CoLA", {}, seed=1, trouble="diverged")
     with pytest.raises(InputError) as caught:
         study.write()
-    assert str(caught.value).startswith("ours: all its runs on CoLA went wrong, diverged, so there is nothing to submit for it; give")
+    assert str(caught.value).startswith(
+        "ours: all its runs on CoLA went wrong, diverged, so there is nothing to submit for it; give"
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -220,7 +315,9 @@ def test_an_unknown_net_is_refused_with_the_known_ones(tmp_path, study):
     study.add("CoLA", {"test": [[0, 1]]})
     with pytest.raises(InputError) as caught:
         study.write("our")
-    assert str(caught.value) == "no net 'our' in the results, they have ours, theirs" and nothing_written(tmp_path)
+    assert str(caught.value) == "no net 'our' in the results, they have ours, theirs" and nothing_written(
+        tmp_path
+    )
 
 
 @pytest.mark.parametrize("task", ["CoLA", "SWAG"])
@@ -228,7 +325,10 @@ def test_without_a_test_set_of_glue_there_is_nothing_to_submit(tmp_path, study, 
     study.add(task, {"valid": [[0, 1]], **({"test": [[0, 1, 2, 3]]} if task == "SWAG" else {})})
     with pytest.raises(InputError) as caught:
         study.write()
-    assert str(caught.value) == f"{tmp_path}/runs holds no scores of a test set of GLUE; prepare the tasks with their test files"
+    assert (
+        str(caught.value)
+        == f"{tmp_path}/runs holds no scores of a test set of GLUE; prepare the tasks with their test files"
+    )
     assert nothing_written(tmp_path)
 
 
@@ -244,7 +344,10 @@ def test_scores_that_are_gone_or_damaged_are_named_and_nothing_is_left_behind(tm
     }[damage]()
     with pytest.raises(InputError) as caught:
         study.write()
-    assert re.search(rf"{re.escape(str(path))}.*; remove .*/RTE/lr0\.0001-seed1 and run fairseq-electra finetune again", str(caught.value))
+    assert re.search(
+        rf"{re.escape(str(path))}.*; remove .*/RTE/lr0\.0001-seed1 and run fairseq-electra finetune again",
+        str(caught.value),
+    )
     assert nothing_written(tmp_path)
 
 
@@ -264,10 +367,17 @@ def test_results_that_are_not_there_or_damaged_are_named(tmp_path):
     assert str(caught.value) == f"no {path}; make it with fairseq-electra finetune --output {tmp_path}/runs"
     path.parent.mkdir()
     path.write_text('{"nets": [')
-    with pytest.raises(InputError, match=rf"^{re.escape(str(path))} is damaged \(.*\); make it again with fairseq-electra finetune"):
+    with pytest.raises(
+        InputError,
+        match=rf"^{re.escape(str(path))} is damaged \(.*\); make it again with fairseq-electra finetune",
+    ):
         read_results(path)
 
 
 def test_the_command_says_in_one_sentence_what_is_missing(tmp_path):
     done = electra("submit", tmp_path / "runs", "--net", "ours", "--output", tmp_path / "out", check=False)
-    assert done.returncode == 1 and "Traceback" not in done.stderr and f"no {tmp_path}/runs/results.json; make it with" in done.stderr
+    assert (
+        done.returncode == 1
+        and "Traceback" not in done.stderr
+        and f"no {tmp_path}/runs/results.json; make it with" in done.stderr
+    )

@@ -36,11 +36,17 @@ def words(line):
         ("a.b. 3.5. x1.2. on. no.", "a.b.|3.5|.|x1.2|.|on|.|no|."),
         ("\u6211\u7231\u5317\u4eac\u3002", "\u6211|\u7231|\u5317|\u4eac|\u3002"),
         ("\u201c\u4f60\u597d\u201d\uff0c\u4ed6\u8bf4", "\u201c|\u4f60|\u597d|\u201d|\uff0c|\u4ed6|\u8bf4"),
-        ("\u57282008\u5e74\u7684U.S.\u5e02\u573a(iPhone)\u3002", "\u5728|2008|\u5e74|\u7684|U.S.|\u5e02|\u573a|(|iPhone|)|\u3002"),
+        (
+            "\u57282008\u5e74\u7684U.S.\u5e02\u573a(iPhone)\u3002",
+            "\u5728|2008|\u5e74|\u7684|U.S.|\u5e02|\u573a|(|iPhone|)|\u3002",
+        ),
         ("\u304b\u3099\u30b3\u30fc\u3001\uff76\uff9e", "\u304b\u3099|\u30b3|\u30fc|\u3001|\uff76\uff9e"),
         ("\u0e17\u0e35\u0e48\u0e19\u0e33", "\u0e17\u0e35\u0e48|\u0e19\u0e33"),
         ("\uc11c\uc6b8\uc5d0\uc11c, \uc624\ub298.", "\uc11c\uc6b8\uc5d0\uc11c|,|\uc624\ub298|."),
-        ("\u0939\u093f\u0928\u094d\u0926\u0940, nai\u0308ve.", "\u0939\u093f\u0928\u094d\u0926\u0940|,|nai\u0308ve|."),
+        (
+            "\u0939\u093f\u0928\u094d\u0926\u0940, nai\u0308ve.",
+            "\u0939\u093f\u0928\u094d\u0926\u0940|,|nai\u0308ve|.",
+        ),
         ("na\u00efve M\u00fcller \u0414\u0430.", "na\u00efve|M\u00fcller|\u0414\u0430|."),
     ],
     ids=range(28),
@@ -52,7 +58,10 @@ def test_words_stand_between_blanks_and_punctuation_at_their_ends_apart(line, ex
 def test_every_sign_is_in_one_word_and_all_are_in_their_order():
     rng = random.Random(1)
     for _ in range(5000):
-        line = "".join(rng.choice("abc ()\"'.,!\u201c\u201d\u00a0<>\r\f\u5317\u3002\u0301\u3099\u200d") for _ in range(rng.randrange(16)))
+        line = "".join(
+            rng.choice("abc ()\"'.,!\u201c\u201d\u00a0<>\r\f\u5317\u3002\u0301\u3099\u200d")
+            for _ in range(rng.randrange(16))
+        )
         assert "".join(words(line)) == "".join(line.split())
         spans = spans_of_words(line)
         assert all(a < b for a, b in spans) and spans == sorted(spans)
@@ -61,7 +70,8 @@ def test_every_sign_is_in_one_word_and_all_are_in_their_order():
 
 
 @pytest.mark.parametrize(
-    ("sign", "number"), [("!", 200_000), ("(", 200_000), ('"', 200_000), (".", 50_000), ("\u0301", 50_000), ("\u5317", 50_000)]
+    ("sign", "number"),
+    [("!", 200_000), ("(", 200_000), ('"', 200_000), (".", 50_000), ("\u0301", 50_000), ("\u5317", 50_000)],
 )
 def test_a_long_run_of_punctuation_takes_no_long_time(sign, number):
     """A second, where a search from each sign on takes minutes."""

@@ -40,7 +40,9 @@ def spans_of(rows, words):
     """First and last word, exclusive, of each row."""
     of_piece = {piece: i for i, word in enumerate(words) for piece in word}
     spans = [(of_piece[row.pieces[0]], of_piece[row.pieces[-1]] + 1) for row in rows]
-    assert [row.pieces for row in rows] == [[piece for word in words[a:b] for piece in word] for a, b in spans]
+    assert [row.pieces for row in rows] == [
+        [piece for word in words[a:b] for piece in word] for a, b in spans
+    ]
     return spans
 
 
@@ -65,7 +67,10 @@ def test_every_word_is_scored_once_in_order_and_where_it_has_most_context(longes
                     if a <= word < b:
                         place, length = other.pieces.index(words[word][0]), len(other.pieces)
                         context.append((100 * min(place, length - 1 - place) + length, other))
-                assert next(other for value, other in context if value == max(value for value, _ in context)) is rows[i]
+                assert (
+                    next(other for value, other in context if value == max(value for value, _ in context))
+                    is rows[i]
+                )
         several += len(rows) > 2
     assert several > 50
 
@@ -98,7 +103,11 @@ def test_the_window_with_most_context_is_found_for_each_piece():
             windows.append((first, max(windows[-1][1], first + rng.randint(1, 20))))
         found = best_window(windows[-1][1], windows).tolist()
         for place, window in enumerate(found):
-            context = {i: 100 * min(place - a, b - 1 - place) + b - a for i, (a, b) in enumerate(windows) if a <= place < b}
+            context = {
+                i: 100 * min(place - a, b - 1 - place) + b - a
+                for i, (a, b) in enumerate(windows)
+                if a <= place < b
+            }
             assert window == max(context, key=lambda i: (context[i], -i))
 
 
@@ -119,7 +128,11 @@ def test_a_sentence_that_fits_is_one_row():
 def test_a_word_longer_than_a_row_is_cut_and_one_of_nothing_is_unknown():
     rows = rows_of_words([[5, 6], [], [*range(10, 30)], [7]], 8, 4)
     assert [row.pieces for row in rows] == [[5, 6, UNK], [*range(10, 18)], [7]]
-    assert [row.words for row in rows] == [[0, 1], [2], [3]] and [row.first_pieces for row in rows] == [[0, 2], [0], [0]]
+    assert [row.words for row in rows] == [[0, 1], [2], [3]] and [row.first_pieces for row in rows] == [
+        [0, 2],
+        [0],
+        [0],
+    ]
     assert [row.pieces for row in rows_of_words([[]], 8, 4)] == [[UNK]]
 
 
@@ -145,7 +158,9 @@ def made_sentences(corpus_lines, seed, number=30):
                 entities.append(Entity(rng.choice(TYPES), first, end))
             first = end
         found.append(Sentence(words[start : start + length], entities, f"made, line {i}"))
-    found[2] = Sentence(["\u0301", "a", "\u200d"], [Entity("name", 0, 2)], "marks that the vocabulary leaves nothing of")
+    found[2] = Sentence(
+        ["\u0301", "a", "\u200d"], [Entity("name", 0, 2)], "marks that the vocabulary leaves nothing of"
+    )
     return found
 
 
@@ -166,7 +181,9 @@ def test_a_folder_gives_back_the_words_and_all_tags_in_order(tmp_path, any_vocab
         assert [finished.labels[tag] for tag in tags] == [tag for each in expected for tag in each]
         assert of_sentence.tolist() == [i for i, each in enumerate(expected) for _ in each]
         assert len(folder.sizes) == finished.rows[split] > len(sentences) and folder.sizes.max() <= 24
-        assert finished.shortened[split] == sum(folder.sentences.tolist().count(i) > 1 for i in range(len(sentences)))
+        assert finished.shortened[split] == sum(
+            folder.sentences.tolist().count(i) > 1 for i in range(len(sentences))
+        )
         index = 0
         for i, sentence in enumerate(sentences):
             pieces = [tokenizer.encode(word, add_special_tokens=False).ids for word in sentence.words]
@@ -174,7 +191,9 @@ def test_a_folder_gives_back_the_words_and_all_tags_in_order(tmp_path, any_vocab
                 ids, own = folder.row(index)
                 assert folder.sentences[index] == i and ids.tolist() == row.pieces
                 assert np.flatnonzero(own >= 0).tolist() == row.first_pieces
-                assert [finished.labels[tag] for tag in own[own >= 0]] == [expected[i][word] for word in row.words]
+                assert [finished.labels[tag] for tag in own[own >= 0]] == [
+                    expected[i][word] for word in row.words
+                ]
                 index += 1
         assert index == len(folder.sizes)
 
@@ -209,7 +228,11 @@ def test_batches_are_s_the_row_s_and_the_tags_of_the_words_first_pieces(tmp_path
             target.append([-1, *tags, -1, *[-1] * padding])
         assert batch["net_input"]["src_tokens"].tolist() == tokens and batch["target"].tolist() == target
         assert batch["net_input"]["src_tokens"].dtype == batch["target"].dtype == torch.int64
-        assert batch["id"].tolist() == samples and batch["nsentences"] == len(samples) and batch["split"] == "train"
+        assert (
+            batch["id"].tolist() == samples
+            and batch["nsentences"] == len(samples)
+            and batch["split"] == "train"
+        )
         assert batch["ntokens"] == sum(token != PAD for row in tokens for token in row)
     assert rows.collater([]) == {}
 
@@ -230,11 +253,21 @@ GOOD = [Sentence(["a", "b"], [Entity("PER", 0, 1)], "train.conll, line 1")]
             info_of(),
             r"^train\.conll, line 1: an entity 'PER' in this sentence; train has none$",
         ),
-        ({"train": GOOD}, info_of(9, 1), "^--max-positions 9 and --stride 1: rows need 10 tokens, and a stride within them$"),
+        (
+            {"train": GOOD},
+            info_of(9, 1),
+            "^--max-positions 9 and --stride 1: rows need 10 tokens, and a stride within them$",
+        ),
         ({"train": GOOD}, info_of(24, 0), "^--max-positions 24 and --stride 0: rows need 10 tokens"),
         ({"train": GOOD}, info_of(24, 23), "^--max-positions 24 and --stride 23: rows need 10 tokens"),
     ],
-    ids=["a type that train has not", "train has no type", "no room", "no stride", "a stride longer than the row"],
+    ids=[
+        "a type that train has not",
+        "train has no type",
+        "no room",
+        "no stride",
+        "a stride longer than the row",
+    ],
 )
 def test_what_cannot_be_is_refused_and_nothing_is_left_behind(tmp_path, vocabulary, splits, info, message):
     with pytest.raises(InputError, match=message):
@@ -243,7 +276,9 @@ def test_what_cannot_be_is_refused_and_nothing_is_left_behind(tmp_path, vocabula
 
 
 def test_the_shortest_row_and_the_longest_stride_are_taken(tmp_path, vocabulary):
-    finished = write_tag_folder(tmp_path / "task", vocabulary, {"train": [Sentence(["a"] * 30, [], "")]}, info_of(10, 8))
+    finished = write_tag_folder(
+        tmp_path / "task", vocabulary, {"train": [Sentence(["a"] * 30, [], "")]}, info_of(10, 8)
+    )
     assert finished.labels == ("O",) and finished.rows == {"train": 4} and finished.shortened == {"train": 1}
 
 
@@ -264,14 +299,19 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path, vocabulary):
     for name, number in (("one", 3), ("two", 4)):
         write_tag_folder(tmp_path / name, vocabulary, {"train": GOOD * number}, info_of())
     shutil.copy(tmp_path / "two" / "sentences" / "train.npy", tmp_path / "one" / "sentences" / "train.npy")
-    with pytest.raises(InputError, match="input0, label and sentences of train are not of the same rows; make the folder again"):
+    with pytest.raises(
+        InputError,
+        match="input0, label and sentences of train are not of the same rows; make the folder again",
+    ):
         TagFolder(tmp_path / "one", "train", 1000, 3)
     (tmp_path / "one" / "sentences" / "train.npy").write_bytes(b"damaged")
     with pytest.raises(InputError, match=r"cannot read .*train\.npy"):
         TagFolder(tmp_path / "one", "train", 1000, 3)
     shutil.copy(tmp_path / "two" / "label" / "train.bin", tmp_path / "one" / "label" / "train.bin")
     (tmp_path / "two" / "sentences" / "train.npy").unlink()
-    with pytest.raises(InputError, match=r"cannot read .*train\.npy .*; make the folder again with fairseq-electra prepare"):
+    with pytest.raises(
+        InputError, match=r"cannot read .*train\.npy .*; make the folder again with fairseq-electra prepare"
+    ):
         TagFolder(tmp_path / "two", "train", 1000, 3)
 
 
@@ -282,19 +322,35 @@ def test_prepare_says_what_it_made_and_names_file_and_line_of_what_it_refuses(tm
     done = electra("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "task", *own, "--bioes")
     assert f"{tmp_path}/task: train 2; 5 tags; 1 in several rows of 16 tokens" in done.stdout
     info = read_task_info(tmp_path / "task")
-    assert info.labels == ("O", "B-PER", "I-PER", "E-PER", "S-PER") and info.stride == 7 and info.name == "task"
+    assert (
+        info.labels == ("O", "B-PER", "I-PER", "E-PER", "S-PER") and info.stride == 7 and info.name == "task"
+    )
     refused = electra(
-        *("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "new", *own, "--valid", tmp_path / "valid.conll"), check=False
+        *(
+            "prepare",
+            "--vocab",
+            vocabulary,
+            "--destdir",
+            tmp_path / "new",
+            *own,
+            "--valid",
+            tmp_path / "valid.conll",
+        ),
+        check=False,
     )
     assert refused.returncode == 1 and "Traceback" not in refused.stderr and not (tmp_path / "new").exists()
-    assert f"{tmp_path}/valid.conll, line 3: an entity 'LOC' in this sentence; train has PER" in refused.stderr
+    assert (
+        f"{tmp_path}/valid.conll, line 3: an entity 'LOC' in this sentence; train has PER" in refused.stderr
+    )
 
 
 def test_a_test_file_without_tags_is_prepared_and_never_scored(tmp_path, vocabulary):
     (tmp_path / "train.conll").write_text("Ada\tB-PER\nwrote\tO\n")
     (tmp_path / "test.conll").write_text("Ada\nwrote\n\nIt\n")
     given = ["--vocab", vocabulary, "--conll", "--train", tmp_path / "train.conll"]
-    status, output, said = electra_here("prepare", *given, "--destdir", tmp_path / "task", "--test", tmp_path / "test.conll")
+    status, output, said = electra_here(
+        "prepare", *given, "--destdir", tmp_path / "task", "--test", tmp_path / "test.conll"
+    )
     assert status == 0 and "train 1, test 2; 3 tags; test has no tags; " in output, said
     info = read_task_info(tmp_path / "task")
     assert info.unlabelled == ("test",) and info.examples["test"] == 2
@@ -303,7 +359,12 @@ def test_a_test_file_without_tags_is_prepared_and_never_scored(tmp_path, vocabul
     assert evaluation.metrics("test", scores) is None and evaluation.metrics("train", scores[:2]) is not None
     task = types.SimpleNamespace(info=info, cfg=types.SimpleNamespace(data="DATA"))
     PreparedFolderTask.check_split(task, "train")
-    with pytest.raises(InputError, match=r"^test of DATA has no labels; apply the model to its file with fairseq-electra predict$"):
+    with pytest.raises(
+        InputError,
+        match=r"^test of DATA has no labels; apply the model to its file with fairseq-electra predict$",
+    ):
         PreparedFolderTask.check_split(task, "test")
-    status, _, said = electra_here("prepare", *given, "--destdir", tmp_path / "new", "--valid", tmp_path / "test.conll")
+    status, _, said = electra_here(
+        "prepare", *given, "--destdir", tmp_path / "new", "--valid", tmp_path / "test.conll"
+    )
     assert status == 1 and "test.conll, line 1: 'Ada' is not a word and a tag" in said

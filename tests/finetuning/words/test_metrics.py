@@ -11,7 +11,13 @@ from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.kinds import evaluation_of
 from fairseq_electra.finetuning.words import TAGGING
 from fairseq_electra.finetuning.words.folder import TagFolder, write_tag_folder
-from fairseq_electra.finetuning.words.metrics import in_order, score_split, score_tags, tags_of_words, word_scores
+from fairseq_electra.finetuning.words.metrics import (
+    in_order,
+    score_split,
+    score_tags,
+    tags_of_words,
+    word_scores,
+)
 from fairseq_electra.finetuning.words.read import Sentence
 from fairseq_electra.finetuning.words.tags import (
     BILOU,
@@ -50,8 +56,12 @@ def conlleval(gold, found):
         for i, (tag, guess) in enumerate(zip(*([*tags, "O"] for tags in sentence), strict=True)):
             boundary = i == len(sentence[0])
             correct, guessed = (each.partition("-")[::2] for each in (tag, guess))
-            ends, guess_ends = (end_of_chunk(b[0], n[0], b[1], n[1]) for b, n in ((last, correct), (last_guessed, guessed)))
-            starts, guess_starts = (start_of_chunk(b[0], n[0], b[1], n[1]) for b, n in ((last, correct), (last_guessed, guessed)))
+            ends, guess_ends = (
+                end_of_chunk(b[0], n[0], b[1], n[1]) for b, n in ((last, correct), (last_guessed, guessed))
+            )
+            starts, guess_starts = (
+                start_of_chunk(b[0], n[0], b[1], n[1]) for b, n in ((last, correct), (last_guessed, guessed))
+            )
             if in_correct:
                 if ends and guess_ends and last_guessed[1] == last[1]:
                     in_correct = False
@@ -69,7 +79,12 @@ def conlleval(gold, found):
     precision = 100 * correct_chunk / found_guessed if found_guessed else 0
     recall = 100 * correct_chunk / found_correct if found_correct else 0
     f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0
-    return {"entity_f1": f1, "entity_precision": precision, "entity_recall": recall, "accuracy": 100 * correct_tags / tokens}
+    return {
+        "entity_f1": f1,
+        "entity_precision": precision,
+        "entity_recall": recall,
+        "accuracy": 100 * correct_tags / tokens,
+    }
 
 
 def seqeval(gold, found):
@@ -80,7 +95,9 @@ def seqeval(gold, found):
 
 def ours(gold, found, labels):
     sentence = np.repeat(np.arange(len(gold)), [len(tags) for tags in gold])
-    found, target = (np.array([labels.index(tag) for tags in sentences for tag in tags]) for sentences in (found, gold))
+    found, target = (
+        np.array([labels.index(tag) for tags in sentences for tag in tags]) for sentences in (found, gold)
+    )
     return score_tags(found, target, sentence, labels)
 
 
@@ -118,7 +135,9 @@ def test_hard_cases_are_scored_as_seqeval_and_conlleval_do(gold, found, f1):
 
 
 def random_tags(rng, labels, likely):
-    return [rng.choice(labels, p=likely, size=rng.integers(1, 12)).tolist() for _ in range(rng.integers(1, 20))]
+    return [
+        rng.choice(labels, p=likely, size=rng.integers(1, 12)).tolist() for _ in range(rng.integers(1, 20))
+    ]
 
 
 def changed(rng, labels, sentences, share):
@@ -133,7 +152,9 @@ def test_random_tags_are_scored_as_seqeval_and_conlleval_do(share):
         gold = random_tags(rng, LABELS, [0.4, 0.15, 0.15, 0.15, 0.15])
         found = changed(rng, LABELS, gold, share)
         scores = ours(gold, found, LABELS)
-        assert scores == pytest.approx(seqeval(gold, found)) and scores == pytest.approx(conlleval(gold, found))
+        assert scores == pytest.approx(seqeval(gold, found)) and scores == pytest.approx(
+            conlleval(gold, found)
+        )
         different.add(round(scores["entity_f1"], 3))
     assert len(different) > 10
 
@@ -157,8 +178,13 @@ def test_what_is_well_formed_is_scored_by_its_entities(scheme):
     rng, labels = np.random.default_rng(2), all_tags(("a", "b"), scheme)
     for _ in range(50):
         gold = random_sentences(rng, 10)
-        found = [(length, entities if rng.random() < 0.5 else random_sentences(rng, 1)[0][1]) for length, entities in gold]
-        found = [(length, [entity for entity in entities if entity.end <= length]) for length, entities in found]
+        found = [
+            (length, entities if rng.random() < 0.5 else random_sentences(rng, 1)[0][1])
+            for length, entities in gold
+        ]
+        found = [
+            (length, [entity for entity in entities if entity.end <= length]) for length, entities in found
+        ]
         right = sum(len(set(one) & set(other)) for (_, one), (_, other) in zip(gold, found, strict=True))
         written = [[tags_of(entities, length, scheme) for length, entities in each] for each in (gold, found)]
         scores = ours(*written, labels)
@@ -182,19 +208,32 @@ def test_other_spellings_of_bioes_are_scored_as_bioes_is(scheme):
     gold = [tags_of(entities, length, BIOES) for length, entities in random_sentences(rng, 10)]
     labels, spelt = all_tags(("a", "b"), BIOES), all_tags(("a", "b"), scheme)
     found = changed(rng, labels, gold, 0.2)
-    other = [[[spelt[labels.index(tag)] for tag in tags] for tags in sentences] for sentences in (gold, found)]
+    other = [
+        [[spelt[labels.index(tag)] for tag in tags] for tags in sentences] for sentences in (gold, found)
+    ]
     scores = ours(*other, spelt)
-    assert scores == ours(gold, found, labels) == pytest.approx(seqeval(gold, found)) and 0 < scores["entity_f1"] < 100
+    assert (
+        scores == ours(gold, found, labels) == pytest.approx(seqeval(gold, found))
+        and 0 < scores["entity_f1"] < 100
+    )
 
 
 @pytest.mark.filterwarnings("error")
 def test_nothing_is_warned_of_where_there_is_nothing():
-    assert ours([["O"]], [["O"]], LABELS) == {"entity_f1": 0, "entity_precision": 0, "entity_recall": 0, "accuracy": 100}
+    assert ours([["O"]], [["O"]], LABELS) == {
+        "entity_f1": 0,
+        "entity_precision": 0,
+        "entity_recall": 0,
+        "accuracy": 100,
+    }
 
 
 def test_words_of_rows_in_any_order_come_in_the_order_of_the_text():
     rng = np.random.default_rng(4)
-    words = np.array([[row, column, row, column, row * column] for row in range(40) for column in range(1, 300, 7)], dtype=np.float32)
+    words = np.array(
+        [[row, column, row, column, row * column] for row in range(40) for column in range(1, 300, 7)],
+        dtype=np.float32,
+    )
     for _ in range(5):
         assert np.array_equal(in_order(rng.permutation(words)), words[:, 2:])
 
@@ -237,7 +276,10 @@ def folder(tmp_path, vocabulary, corpus_lines):
     rng = np.random.default_rng(6)
     words = [word for line in corpus_lines[:100] for word in line.split()]
     sentences = [Sentence(words[:60], [Entity("b", 4, 6), Entity("b", 6, 7), Entity("a", 30, 50)], "")]
-    sentences += [Sentence(words[60 + 12 * i :][:length], entities, "") for i, (length, entities) in enumerate(random_sentences(rng, 11))]
+    sentences += [
+        Sentence(words[60 + 12 * i :][:length], entities, "")
+        for i, (length, entities) in enumerate(random_sentences(rng, 11))
+    ]
     info = TaskInfo("tags", TAGGING, 1, (), TAG_METRICS, 24, stride=8)
     finished = write_tag_folder(tmp_path / "task", vocabulary, {"train": sentences, "valid": sentences}, info)
     assert finished.shortened["valid"] >= 1 and finished.rows["valid"] > 14
@@ -255,7 +297,9 @@ def test_a_split_is_scored_as_it_is_and_as_the_best_legal_sequences(folder):
     assert metrics == evaluation_of(place).metrics("valid", scores)
     assert set(metrics) == set(TAG_METRICS)
     plain = [[info.labels[tag] for tag in part.argmax(1)] for part in np.split(scores, bounds)]
-    assert {name: metrics[name] for name in TAG_METRICS if name != "legal_f1"} == pytest.approx(seqeval(gold, plain))
+    assert {name: metrics[name] for name in TAG_METRICS if name != "legal_f1"} == pytest.approx(
+        seqeval(gold, plain)
+    )
     legal = [
         [info.labels[tag] for tag in tags_of_words(part, np.zeros(len(part)), legal_transitions(info.labels))]
         for part in np.split(scores, bounds)
@@ -278,7 +322,11 @@ def test_scores_of_words_are_log_probabilities_with_their_place():
     for row, column in places:
         target[row, column] = 3
     batch = {"id": torch.tensor([70_001, 4, 16_000_001]), "net_input": {}, "target": target}
-    found = word_scores(lambda classification_head_name: (scores if classification_head_name == "tags" else None, {}), "tags", batch)
+    found = word_scores(
+        lambda classification_head_name: (scores if classification_head_name == "tags" else None, {}),
+        "tags",
+        batch,
+    )
     assert found[:, :2].tolist() == [[70_001, 1], [70_001, 4], [16_000_001, 2]]
     expected = torch.stack([scores[place] for place in places])
     assert (found[:, 2:] - (expected - expected.exp().sum(1, keepdim=True).log())).abs().max() < 1e-5

@@ -41,8 +41,22 @@ def read(path, scheme=BIO):
         "\ufeff" + PLAIN,
     ],
     ids=[
-        *("tabs", "blanks", "several blanks", "four columns with tabs", "four columns with blanks", "a separator that holds a tab"),
-        *("a separator that holds blanks", "crlf", "crlf and a tab", "no line end", "blank lines at the end", "a byte-order mark"),
+        *(
+            "tabs",
+            "blanks",
+            "several blanks",
+            "four columns with tabs",
+            "four columns with blanks",
+            "a separator that holds a tab",
+        ),
+        *(
+            "a separator that holds blanks",
+            "crlf",
+            "crlf and a tab",
+            "no line end",
+            "blank lines at the end",
+            "a byte-order mark",
+        ),
     ],
 )
 def test_the_same_sentences_in_many_forms(tmp_path, text):
@@ -64,17 +78,27 @@ def test_compressed_files_are_read(tmp_path):
 
 @pytest.mark.parametrize("between", ["\t", " ", "\tX\t", " X "], ids=["tab", "blank", "tabs", "blanks"])
 def test_a_no_break_space_is_part_of_its_word(tmp_path, between):
-    found = read(write(tmp_path / "a.conll", f"10\u00a0000{between}B-SUM\n\u2009\u20ac\u3000x{between}I-SUM\n"))
-    assert [word.strip() for word in found[0][0]] == ["10\u00a0000", "\u20ac\u3000x"] and found[0][1] == [Entity("SUM", 0, 2)]
+    found = read(
+        write(tmp_path / "a.conll", f"10\u00a0000{between}B-SUM\n\u2009\u20ac\u3000x{between}I-SUM\n")
+    )
+    assert [word.strip() for word in found[0][0]] == ["10\u00a0000", "\u20ac\u3000x"] and found[0][1] == [
+        Entity("SUM", 0, 2)
+    ]
 
 
 def test_blanks_within_a_word_are_kept_where_tabs_divide(tmp_path):
-    assert read(write(tmp_path / "a.conll", "New York\tB-LOC\n")) == [(["New York"], [Entity("LOC", 0, 1)], 1)]
+    assert read(write(tmp_path / "a.conll", "New York\tB-LOC\n")) == [
+        (["New York"], [Entity("LOC", 0, 1)], 1)
+    ]
 
 
 @pytest.mark.parametrize("scheme", [IOB1, BIOES])
 def test_other_schemes_give_the_same_entities(tmp_path, scheme):
-    tags = {"B-ORG": {IOB1: "I-ORG", BIOES: "S-ORG"}, "B-PER": {IOB1: "I-PER", BIOES: "B-PER"}, "I-PER": {IOB1: "I-PER", BIOES: "E-PER"}}
+    tags = {
+        "B-ORG": {IOB1: "I-ORG", BIOES: "S-ORG"},
+        "B-PER": {IOB1: "I-PER", BIOES: "B-PER"},
+        "I-PER": {IOB1: "I-PER", BIOES: "E-PER"},
+    }
     text = PLAIN
     for tag, of_scheme in tags.items():
         text = text.replace(f"\t{tag}", f"\t*{of_scheme[scheme]}")
@@ -95,14 +119,25 @@ def test_other_schemes_give_the_same_entities(tmp_path, scheme):
         ("a S-PER\n", BIO, ", line 1: unknown tag 'S-PER'"),
         ("a B-PER\n\nb I-PER\n", BIO, ", line 3: a stray 'I-PER': no entity of type 'PER' is open"),
         ("a B-PER\n-DOCSTART- O\nb I-PER\n", BIO, ", line 3: a stray 'I-PER': no entity"),
-        ("a O\nb B-PER\nc O\n", BIOES, ", line 3: the entity before 'O' has no end; in BIOES it ends with E-PER"),
+        (
+            "a O\nb B-PER\nc O\n",
+            BIOES,
+            ", line 3: the entity before 'O' has no end; in BIOES it ends with E-PER",
+        ),
         ("a O\nb B-PER\n\nc O\n", BIOES, ", line 2: the entity before 'O' has no end"),
         ("", BIO, " holds no sentence; give a file with a word and a tag a line"),
         ("\n\t\n  \n\r\n", BIO, " holds no sentence"),
         ("-DOCSTART- -X- O O\n\n", BIO, " holds no sentence"),
     ],
     ids=[
-        *("one column", "one column alone", "no word", "a word of blanks", "no tag", "a no-break space between"),
+        *(
+            "one column",
+            "one column alone",
+            "no word",
+            "a word of blanks",
+            "no tag",
+            "a no-break space between",
+        ),
         *("unknown prefix", "no prefix", "another scheme", "I without B", "I without B in a new document"),
         *("no end", "no end in the sentence", "empty file", "blank file", "a document alone"),
     ],
@@ -124,7 +159,9 @@ def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path):
 
 def test_words_alone_are_sentences_without_entities(tmp_path):
     path = write(tmp_path / "a.conll", "\ufeff-DOCSTART-\n\nEU\nrejects \n \n\u00a310\u00a0000\n")
-    assert not has_tags(path) and [(each.words, each.entities) for each in read_conll(path, BIO, tagged=False)] == [
+    assert not has_tags(path) and [
+        (each.words, each.entities) for each in read_conll(path, BIO, tagged=False)
+    ] == [
         (["EU", "rejects"], []),
         (["\u00a310\u00a0000"], []),
     ]
@@ -197,5 +234,9 @@ def test_the_real_files_have_as_many_sentences_words_and_entities_as_a_plain_cou
     if not path.is_file():
         pytest.skip(f"{path} is not there")
     sentences = read_conll(path, BIO)
-    found = len(sentences), sum(len(each.words) for each in sentences), sum(len(each.entities) for each in sentences)
+    found = (
+        len(sentences),
+        sum(len(each.words) for each in sentences),
+        sum(len(each.entities) for each in sentences),
+    )
     assert found == counted(path) == expected

@@ -46,7 +46,13 @@ def random_entities(rng, length):
 @pytest.mark.parametrize("scheme", [scheme for scheme in SCHEMES if scheme != NONE])
 def test_tags_of_random_entities_are_read_as_these_entities(scheme):
     rng = random.Random(1)
-    seen = {"adjacent, same type": 0, "adjacent, other type": 0, "one word": 0, "whole sentence": 0, "none": 0}
+    seen = {
+        "adjacent, same type": 0,
+        "adjacent, other type": 0,
+        "one word": 0,
+        "whole sentence": 0,
+        "none": 0,
+    }
     for _ in range(2000):
         length = rng.randrange(1, 12)
         entities = random_entities(rng, length)
@@ -74,13 +80,21 @@ def test_tags_of_random_entities_are_read_as_these_entities(scheme):
         ([("a", 0, 1), ("b", 1, 3)], "B-a B-b I-b", "I-a I-b I-b", "S-a B-b E-b"),
         ([("a", 0, 1), ("b", 1, 2), ("b", 2, 3)], "B-a B-b B-b", "I-a I-b B-b", "S-a S-b S-b"),
         ([("a", 0, 1), ("a", 2, 3)], "B-a O B-a", "I-a O I-a", "S-a O S-a"),
-        ([("two-part", 0, 2)], "B-two-part I-two-part O", "I-two-part I-two-part O", "B-two-part E-two-part O"),
+        (
+            [("two-part", 0, 2)],
+            "B-two-part I-two-part O",
+            "I-two-part I-two-part O",
+            "B-two-part E-two-part O",
+        ),
     ],
     ids=range(9),
 )
 def test_tags_written_by_hand(entities, bio, iob1, bioes):
     entities = [Entity(*each) for each in entities]
-    spelt = {BILOU: str.maketrans("ES", "LU"), BMES: str.maketrans("I", "M")}  # types here are in small letters
+    spelt = {
+        BILOU: str.maketrans("ES", "LU"),
+        BMES: str.maketrans("I", "M"),
+    }  # types here are in small letters
     with_ends = {scheme: bioes.translate(letters) for scheme, letters in spelt.items()}
     for scheme, tags in {BIO: bio, IOB1: iob1, BIOES: bioes, **with_ends}.items():
         assert tags_of(entities, 3, scheme) == tags.split()
@@ -88,7 +102,11 @@ def test_tags_written_by_hand(entities, bio, iob1, bioes):
 
 
 def test_iob1_reads_a_b_wherever_it_stands():
-    assert entities_of("B-a I-a O B-b B-b".split(), IOB1) == [Entity("a", 0, 2), Entity("b", 3, 4), Entity("b", 4, 5)]
+    assert entities_of("B-a I-a O B-b B-b".split(), IOB1) == [
+        Entity("a", 0, 2),
+        Entity("b", 3, 4),
+        Entity("b", 4, 5),
+    ]
     assert entities_of([], BIO) == []
 
 
@@ -99,15 +117,46 @@ def test_iob1_reads_a_b_wherever_it_stands():
             BIO,
             "O I-a",
             1,
-            "a stray 'I-a': no entity of type 'a' is open, the tag before it is 'O'; in BIO one begins with B-a: write that, "
-            "or give --scheme IOB1, which lets it begin an entity",
+            (
+                "a stray 'I-a': no entity of type 'a' is open, the tag before it is 'O'; in BIO one begins"
+                " with B-a: write that, or give --scheme IOB1, which lets it begin an entity"
+            ),
         ),
-        (BIO, "I-a", 0, "a stray 'I-a': no entity of type 'a' is open, it is the first of its sentence; in BIO"),
+        (
+            BIO,
+            "I-a",
+            0,
+            "a stray 'I-a': no entity of type 'a' is open, it is the first of its sentence; in BIO",
+        ),
         (BIO, "B-a I-b", 1, "a stray 'I-b': no entity of type 'b' is open, the tag before it is 'B-a'"),
         (BIO, "B-a O I-a", 2, "a stray 'I-a'"),
-        (BIO, "B-a E-a", 1, "unknown tag 'E-a'; BIO has O, B-TYPE, I-TYPE; 'E-a' is of BIOES or BMES: give --scheme BIOES if the file is"),
-        (BIO, "U-a", 0, "unknown tag 'U-a'; BIO has O, B-TYPE, I-TYPE; 'U-a' is of BILOU: give --scheme BILOU if the file is"),
-        (BIO, "NOUN", 0, "unknown tag 'NOUN'; BIO has O, B-TYPE, I-TYPE; give --scheme none for tags that are not those of entities"),
+        (
+            BIO,
+            "B-a E-a",
+            1,
+            (
+                "unknown tag 'E-a'; BIO has O, B-TYPE, I-TYPE; 'E-a' is of BIOES or BMES: give --scheme BIOES"
+                " if the file is"
+            ),
+        ),
+        (
+            BIO,
+            "U-a",
+            0,
+            (
+                "unknown tag 'U-a'; BIO has O, B-TYPE, I-TYPE; 'U-a' is of BILOU: give --scheme BILOU if the"
+                " file is"
+            ),
+        ),
+        (
+            BIO,
+            "NOUN",
+            0,
+            (
+                "unknown tag 'NOUN'; BIO has O, B-TYPE, I-TYPE; give --scheme none for tags that are not"
+                " those of entities"
+            ),
+        ),
         (BIO, "O O S-a", 2, "unknown tag 'S-a'"),
         (BIO, "O X-a", 1, "unknown tag 'X-a'"),
         (BIO, "B", 0, "unknown tag 'B'"),
@@ -124,7 +173,10 @@ def test_iob1_reads_a_b_wherever_it_stands():
             BIOES,
             "E-a",
             0,
-            "a stray 'E-a': no entity of type 'a' is open, it is the first of its sentence; in BIOES one begins with B-a: write that",
+            (
+                "a stray 'E-a': no entity of type 'a' is open, it is the first of its sentence; in BIOES one"
+                " begins with B-a: write that"
+            ),
         ),
         (BIOES, "O I-a E-a", 1, "a stray 'I-a'"),
         (BIOES, "S-a E-a", 1, "a stray 'E-a'"),
@@ -133,7 +185,15 @@ def test_iob1_reads_a_b_wherever_it_stands():
         (BILOU, "U-a L-a", 1, "a stray 'L-a'"),
         (BILOU, "B-a E-a", 1, "unknown tag 'E-a'; BILOU has O, B-TYPE, I-TYPE, L-TYPE, U-TYPE"),
         (BMES, "S-a M-a", 1, "a stray 'M-a'"),
-        (BMES, "B-a I-a", 1, "unknown tag 'I-a'; BMES has O, B-TYPE, M-TYPE, E-TYPE, S-TYPE; 'I-a' is of BIO or IOB1 or BIOES or BILOU"),
+        (
+            BMES,
+            "B-a I-a",
+            1,
+            (
+                "unknown tag 'I-a'; BMES has O, B-TYPE, M-TYPE, E-TYPE, S-TYPE; 'I-a' is of BIO or IOB1 or"
+                " BIOES or BILOU"
+            ),
+        ),
         (BIOES, "O B-a", 1, "the entity before 'O' has no end; in BIOES it ends with E-a"),
         (BIOES, "B-a I-a", 1, "the entity before 'O' has no end"),
         (BIOES, "B-a O", 1, "the entity before 'O' has no end"),
@@ -200,7 +260,12 @@ def test_what_is_legal_already_is_left_as_it_is(scheme):
     for _ in range(100):
         length = rng.randrange(1, 40)
         tags = [labels.index(tag) for tag in tags_of(random_entities(rng, length), length, scheme)]
-        assert decode(np.log(np.eye(len(labels), dtype=np.float32)[tags] + 1e-3), legal_transitions(labels)).tolist() == tags
+        assert (
+            decode(
+                np.log(np.eye(len(labels), dtype=np.float32)[tags] + 1e-3), legal_transitions(labels)
+            ).tolist()
+            == tags
+        )
 
 
 @pytest.mark.parametrize(
@@ -230,7 +295,10 @@ def test_the_scheme_of_another_nets_tags_is_told_by_them(tags, scheme):
 def test_what_has_no_scheme_is_kept_as_it_is():
     tags = "DET NOUN NOUN O B-x".split()
     entities = entities_of(tags, NONE)
-    assert entities == [Entity(tag, i, i + 1) for i, tag in enumerate(tags)] and tags_of(entities, 5, NONE) == tags
+    assert (
+        entities == [Entity(tag, i, i + 1) for i, tag in enumerate(tags)]
+        and tags_of(entities, 5, NONE) == tags
+    )
     assert all_tags(("DET", "NOUN"), NONE) == ("DET", "NOUN")
 
 
@@ -240,4 +308,9 @@ def test_the_schemes_with_ends_are_one_in_three_spellings(scheme):
     for other in (all_tags(TYPES, BIO), ("NOUN", "L-x", "E-x")):
         assert in_bioes(other) == list(other)
     entities = random_entities(random.Random(3), 20)
-    assert entities_of(in_bioes(tags_of(entities, 20, scheme) + [f"{p}-q" for p in PREFIXES[scheme]])[:20], BIOES) == entities
+    assert (
+        entities_of(
+            in_bioes(tags_of(entities, 20, scheme) + [f"{p}-q" for p in PREFIXES[scheme]])[:20], BIOES
+        )
+        == entities
+    )

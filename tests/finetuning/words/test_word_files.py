@@ -1,4 +1,4 @@
-"""Files of words in other forms: columns that are named, comments, CoNLL-U, and every scheme, on real words."""
+"""Files of words in other forms: named columns, comments, CoNLL-U, and every scheme, on real words."""
 
 from pathlib import Path
 
@@ -12,7 +12,16 @@ from fairseq_electra.finetuning.kinds import evaluation_of
 from fairseq_electra.finetuning.words.columns import WordColumns
 from fairseq_electra.finetuning.words.folder import TagFolder, with_known_types
 from fairseq_electra.finetuning.words.read import has_tags, read_conll, read_words
-from fairseq_electra.finetuning.words.tags import BILOU, BIO, BIOES, BMES, IOB1, NONE, PLAIN_TAG_METRICS, Entity
+from fairseq_electra.finetuning.words.tags import (
+    BILOU,
+    BIO,
+    BIOES,
+    BMES,
+    IOB1,
+    NONE,
+    PLAIN_TAG_METRICS,
+    Entity,
+)
 from tests.helpers.commands import electra_here
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "ner" / "wnut17" / "dev.conll"
@@ -50,7 +59,9 @@ def read(path, *given, **named):
     return [(each.words, each.entities) for each in read_conll(path, *given, **named)]
 
 
-@pytest.mark.parametrize(("tag", "second"), [(3, [Entity("ORG", 0, 2)]), (4, [Entity("LOC", 1, 2)]), (0, [Entity("LOC", 1, 2)])])
+@pytest.mark.parametrize(
+    ("tag", "second"), [(3, [Entity("ORG", 0, 2)]), (4, [Entity("LOC", 1, 2)]), (0, [Entity("LOC", 1, 2)])]
+)
 def test_outer_and_inner_entities_of_germeval_are_in_columns_of_their_own(tmp_path, tag, second):
     path = write(tmp_path / "a.tsv", GERMEVAL)
     found = read(path, BIO, columns=WordColumns(2, tag))
@@ -58,10 +69,15 @@ def test_outer_and_inner_entities_of_germeval_are_in_columns_of_their_own(tmp_pa
     assert found[0][1] == [Entity("LOC" if tag == 3 else "ORGpart", 2, 3)] and found[1][1] == second
 
 
-@pytest.mark.parametrize(("tag", "expected"), [(4, ["ADP", "DET", "NOUN", "PUNCT"]), (5, ["APPR", "ART", "NN", "$."])])
+@pytest.mark.parametrize(
+    ("tag", "expected"), [(4, ["ADP", "DET", "NOUN", "PUNCT"]), (5, ["APPR", "ART", "NN", "$."])]
+)
 def test_conllu_gives_its_words_and_either_column_of_tags(tmp_path, tag, expected):
     found = read(write(tmp_path / "a.conllu", CONLLU), NONE, columns=WordColumns(2, tag))
-    assert found[0] == (["zu", "dem", "Haus", "."], [Entity(kind, i, i + 1) for i, kind in enumerate(expected)])
+    assert found[0] == (
+        ["zu", "dem", "Haus", "."],
+        [Entity(kind, i, i + 1) for i, kind in enumerate(expected)],
+    )
     assert found[1][0] == ["#"]
 
 
@@ -79,7 +95,9 @@ def test_lines_that_are_no_words_stay_where_they_are_and_do_not_end_a_sentence(t
 def test_blank_separated_columns_are_counted_whatever_number_of_blanks_is_between(tmp_path, column):
     path = write(tmp_path / "a", "EU   NNP B-NP  B-ORG\nrejects VBZ   B-VP O\n")
     tags = {2: ["NNP", "VBZ"], 3: ["B-NP", "B-VP"]}[column]
-    assert read(path, NONE, columns=WordColumns(1, column)) == [(["EU", "rejects"], [Entity(tag, i, i + 1) for i, tag in enumerate(tags)])]
+    assert read(path, NONE, columns=WordColumns(1, column)) == [
+        (["EU", "rejects"], [Entity(tag, i, i + 1) for i, tag in enumerate(tags)])
+    ]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +135,10 @@ def test_a_number_sign_is_a_word_where_it_has_a_tag_and_else_begins_a_comment(tm
         ("a b O\n#MeToo metoo O\n", [["b", "metoo"]]),
         ("3.5\t3.5\tO\n1990-91\t1990-91\tO\n", [["3.5", "1990-91"]]),
         ("1-1\t0-2\tO\n1-2\t3-5\tO\n", [["0-2", "3-5"]]),
-        ("#FORMAT=WebAnno\n# two words\n#\thttp\n1\tb\tO\n# c\n2\tc\tO\n\n# d\te\n1\td\tO\n", [["b", "c"], ["d"]]),
+        (
+            "#FORMAT=WebAnno\n# two words\n#\thttp\n1\tb\tO\n# c\n2\tc\tO\n\n# d\te\n1\td\tO\n",
+            [["b", "c"], ["d"]],
+        ),
         ("#begin document\n# of it O\na b c O\n", [["b"]]),
     ],
     ids=["the first word", "two words", "blanks", "numbers", "webanno", "comments", "comments and blanks"],
@@ -151,14 +172,24 @@ def test_a_comment_is_no_word_where_any_text_is_a_tag(tmp_path, text, words):
 def test_a_comment_before_words_alone_is_no_tag(tmp_path):
     path = write(tmp_path / "a", "# of the paper\nEU\n#\n\n# more\nrejects\n")
     assert not has_tags(path) and read(path, BIO, False) == [(["EU", "#"], []), (["rejects"], [])]
-    assert read(write(tmp_path / "b", "# # O\n# B-NP X\n"), NONE) == [(["#", "#"], [Entity("O", 0, 1), Entity("X", 1, 2)])]
+    assert read(write(tmp_path / "b", "# # O\n# B-NP X\n"), NONE) == [
+        (["#", "#"], [Entity("O", 0, 1), Entity("X", 1, 2)])
+    ]
 
 
 @pytest.mark.parametrize(
     ("text", "columns", "message"),
     [
-        ("1\ta\tO\n2\tb\n", WordColumns(2, 3), r"line 2: '2\\tb' is not a word and a tag with a tab or a blank between in columns 2 and 3"),
-        ("1\ta\tO\n2\n", WordColumns(2), r"line 2: '2' is not a word and a tag with a tab or a blank between in columns 2 and the last"),
+        (
+            "1\ta\tO\n2\tb\n",
+            WordColumns(2, 3),
+            r"line 2: '2\\tb' is not a word and a tag with a tab or a blank between in columns 2 and 3",
+        ),
+        (
+            "1\ta\tO\n2\n",
+            WordColumns(2),
+            r"line 2: '2' is not a word and a tag with a tab or a blank between in columns 2 and the last",
+        ),
         ("1\ta\tO\n2\t\tO\n", WordColumns(2, 3), r"line 2: '2\\t\\tO' is not a word"),
         ("# c\nb\tO\n# d\n", WordColumns(), "line 3: '# d' is not a word and a tag|line 3: unknown tag 'd'"),
     ],
@@ -169,7 +200,10 @@ def test_a_line_without_its_columns_is_refused(tmp_path, text, columns, message)
 
 
 def test_sentences_with_a_tag_that_cannot_stand_there_are_gathered_and_counted_by_kind(tmp_path):
-    path, faults = write(tmp_path / "a", "a O\nb I-PER\n\nc B-PER\nd I-PER\n\ne I-LOC\n\n# a comment of it\nf NOUN\n"), Faults()
+    path, faults = (
+        write(tmp_path / "a", "a O\nb I-PER\n\nc B-PER\nd I-PER\n\ne I-LOC\n\n# a comment of it\nf NOUN\n"),
+        Faults(),
+    )
     assert read(path, BIO, faults=faults) == [(["c", "d"], [Entity("PER", 0, 2)])]
     summary, *lines = faults.listing().split("\n  ")
     assert summary == "2 with a stray tag, 1 with an unknown tag"
@@ -179,7 +213,9 @@ def test_sentences_with_a_tag_that_cannot_stand_there_are_gathered_and_counted_b
         "line 10: unknown tag 'NOUN'",
     ]
     faults = Faults()
-    assert read(write(tmp_path / "b", "a B-PER\n\nb S-PER\n"), BIOES, faults=faults) == [(["b"], [Entity("PER", 0, 1)])]
+    assert read(write(tmp_path / "b", "a B-PER\n\nb S-PER\n"), BIOES, faults=faults) == [
+        (["b"], [Entity("PER", 0, 1)])
+    ]
     assert faults.listing().startswith("1 with an entity that has no end\n")
 
 
@@ -187,19 +223,36 @@ def test_sentences_that_lack_a_column_are_gathered(tmp_path):
     columns, faults = WordColumns(2, 3), Faults()
     text = "# c\n1\ta\tX\n2\tb\n3\tc\tX\n\n# du\n1\td\tX\n\n1\te\tY\n"
     found = read_conll(write(tmp_path / "a", text), NONE, columns=columns, faults=faults)
-    assert [sentence.words for sentence in found] == [["d"], ["e"]] and str(faults.errors[0]).startswith(f"{tmp_path / 'a'}, line 3: ")
+    assert [sentence.words for sentence in found] == [["d"], ["e"]] and str(faults.errors[0]).startswith(
+        f"{tmp_path / 'a'}, line 3: "
+    )
     known = with_known_types({"train": found[:1], "valid": found}, faults, NONE)
     assert [sentence.words for sentence in known["valid"]] == [["d"]]
-    assert faults.listing().startswith("1 with a line that is not a word and a tag, 1 with a tag that train has not\n")
+    assert faults.listing().startswith(
+        "1 with a line that is not a word and a tag, 1 with a tag that train has not\n"
+    )
     faults = Faults()
-    assert [words for words, _ in read(write(tmp_path / "b", "1\ta\n2\n\n1\tb\n"), NONE, False, columns, faults)] == [["b"]]
+    assert [
+        words for words, _ in read(write(tmp_path / "b", "1\ta\n2\n\n1\tb\n"), NONE, False, columns, faults)
+    ] == [["b"]]
     assert "line 2: '2' has no word in column 2" in faults.listing()
 
 
 def test_prepare_lists_sentences_that_cannot_be_used_and_leaves_them_out(tmp_path, vocabulary):
     train = write(tmp_path / "train", "1\ta\tB-X\n2\tb\tI-X\n\n1\tc\tI-X\n\n1\td\n\n# e\n1\tf\tU-X\n")
     valid = write(tmp_path / "valid", "1\tg\tB-X\n\n1\th\tB-Y\n\n1\ti\tO\n2\tj\tI-X\n")
-    given = ["prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--conll", "--word-column", "2", "--tag-column", "3"]
+    given = [
+        "prepare",
+        "--vocab",
+        vocabulary,
+        "--destdir",
+        tmp_path / "bin",
+        "--conll",
+        "--word-column",
+        "2",
+        "--tag-column",
+        "3",
+    ]
     files = ["--train", train, "--valid", valid]
     kinds = "2 with a stray tag, 1 with a line that is not a word and a tag, 1 with an unknown tag, "
     kinds += "1 with an entity of a type that train has not"
@@ -208,7 +261,11 @@ def test_prepare_lists_sentences_that_cannot_be_used_and_leaves_them_out(tmp_pat
     assert f": 5 examples cannot be used; correct them, or leave them out with --skip-bad: {kinds}\n" in said
     assert said.count("\n") == 6
     status, output, said = electra_here(*given, *files, "--skip-bad")
-    assert status == 0 and "train 1, valid 1; 3 tags" in output and said.startswith(f"left out: 5 examples: {kinds}\n"), said
+    assert (
+        status == 0
+        and "train 1, valid 1; 3 tags" in output
+        and said.startswith(f"left out: 5 examples: {kinds}\n")
+    ), said
 
 
 def in_scheme(tags, scheme):
@@ -237,15 +294,38 @@ def test_a_real_file_has_the_same_entities_in_every_scheme_and_in_columns_as_ger
     for block in REAL.read_text().replace("\n\t\n", "\n\n").strip("\n").split("\n\n"):
         pairs = [line.split("\t") for line in block.split("\n") if line.strip()]
         tags = in_scheme([tag for _, tag in pairs], scheme)
-        lines += ["#\tof a tweet", *(f"{i}\t{word}\t{tag}\tO" for i, ((word, _), tag) in enumerate(zip(pairs, tags, strict=True), 1)), ""]
+        lines += [
+            "#\tof a tweet",
+            *(
+                f"{i}\t{word}\t{tag}\tO"
+                for i, ((word, _), tag) in enumerate(zip(pairs, tags, strict=True), 1)
+            ),
+            "",
+        ]
     found = read(write(tmp_path / "a.tsv", "\n".join(lines)), scheme, columns=WordColumns(2, 3))
     assert found == expected and sum(len(entities) for _, entities in found) == 836
 
 
 def test_parts_of_speech_are_prepared_and_scored_by_accuracy_and_macro_f1(tmp_path, vocabulary):
     path, bare = write(tmp_path / "a.conllu", CONLLU), write(tmp_path / "b.conllu", "1\ta\n2\tb\n\n1\tc\n")
-    given = ["--conll", "--scheme", "none", "--word-column", "2", "--tag-column", "4", "--train", path, "--valid", path, "--test", bare]
-    status, output, said = electra_here("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", *given)
+    given = [
+        "--conll",
+        "--scheme",
+        "none",
+        "--word-column",
+        "2",
+        "--tag-column",
+        "4",
+        "--train",
+        path,
+        "--valid",
+        path,
+        "--test",
+        bare,
+    ]
+    status, output, said = electra_here(
+        "prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", *given
+    )
     assert status == 0 and "train 2, valid 2, test 2; 5 tags; test has no tags" in output, said
     info = read_task_info(tmp_path / "bin")
     assert info.labels == ("ADP", "DET", "NOUN", "PUNCT", "SYM") and info.metrics == PLAIN_TAG_METRICS
@@ -255,7 +335,9 @@ def test_parts_of_speech_are_prepared_and_scored_by_accuracy_and_macro_f1(tmp_pa
     scores = np.log(np.eye(5, dtype=np.float32)[[0, 1, 2, 2, 4]] + 0.01)
     evaluation = evaluation_of(tmp_path / "bin")
     f1 = [1, 1, 2 / 3, 0, 1]  # NOUN once right and once too often, PUNCT never
-    assert evaluation.metrics("valid", scores) == pytest.approx({"accuracy": 80, "macro_f1": 100 * sum(f1) / 5})
+    assert evaluation.metrics("valid", scores) == pytest.approx(
+        {"accuracy": 80, "macro_f1": 100 * sum(f1) / 5}
+    )
     assert evaluation.metrics("test", scores[:3]) is None
 
 
@@ -263,28 +345,60 @@ def test_parts_of_speech_are_prepared_and_scored_by_accuracy_and_macro_f1(tmp_pa
     ("more", "sentence"),
     [
         (["--word-column", "0"], "--word-column 0 and --tag-column None: name two columns, counted from 1"),
-        (["--word-column", "2", "--tag-column", "2"], "--word-column 2 and --tag-column 2: name two columns, counted from 1"),
+        (
+            ["--word-column", "2", "--tag-column", "2"],
+            "--word-column 2 and --tag-column 2: name two columns, counted from 1",
+        ),
         (["--tag-column", "-1"], "--word-column 1 and --tag-column -1: name two columns"),
-        (["--bioes", "--scheme", "none"], "--bioes converts tags of entities, and with --scheme none they are kept as they are"),
-        (["--scheme", "none", "--valid"], "valid.conll, line 1: a tag 'VERB' in this sentence; train has NOUN"),
+        (
+            ["--bioes", "--scheme", "none"],
+            "--bioes converts tags of entities, and with --scheme none they are kept as they are",
+        ),
+        (
+            ["--scheme", "none", "--valid"],
+            "valid.conll, line 1: a tag 'VERB' in this sentence; train has NOUN",
+        ),
         (["--scheme", "none", "--train"], "train has the tag '<s>', which is a symbol of fairseq's"),
-        (["--scheme", "none"], "train.conll: every tag is 'NOUN' in the last column, where two or more are needed; name the column"),
-        (["--tag-column", "2"], "train.conll: every tag is 'O' in column 2, where two or more are needed; name the column"),
+        (
+            ["--scheme", "none"],
+            (
+                "train.conll: every tag is 'NOUN' in the last column, where two or more are needed; name the"
+                " column"
+            ),
+        ),
+        (
+            ["--tag-column", "2"],
+            "train.conll: every tag is 'O' in column 2, where two or more are needed; name the column",
+        ),
     ],
 )
 def test_options_and_tags_that_cannot_be_are_refused(tmp_path, vocabulary, more, sentence):
     files = {"--valid": "a\tVERB\n", "--train": "a\t<s>\nb\tX\n"}
     train = write(tmp_path / "train.conll", "a\tNOUN\n" if "none" in more else "a\tO\n")
-    given = ["prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--conll", "--train", train, *more]
+    given = [
+        "prepare",
+        "--vocab",
+        vocabulary,
+        "--destdir",
+        tmp_path / "bin",
+        "--conll",
+        "--train",
+        train,
+        *more,
+    ]
     if more[-1] in files:
         given.append(write(tmp_path / f"{more[-1][2:]}.conll", files[more[-1]]))
     status, _, said = electra_here(*given)
-    assert status == 1 and len(said.splitlines()) == 1 and sentence in said and not (tmp_path / "bin").exists(), said
+    assert (
+        status == 1 and len(said.splitlines()) == 1 and sentence in said and not (tmp_path / "bin").exists()
+    ), said
 
 
 def test_sentences_with_a_word_that_was_cut_are_counted(tmp_path, vocabulary):
     path = write(tmp_path / "a", f"a\tO\n{'xq' * 40}\tO\n{'zj' * 40}\tO\n\nb\tB-X\n")
     given = ["--conll", "--max-positions", "16", "--train", path]
-    status, output, said = electra_here("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", *given)
+    status, output, said = electra_here(
+        "prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", *given
+    )
     assert status == 0 and "; 1 have a word that was cut to 14 pieces" in output, output + said
     assert read_task_info(tmp_path / "bin").cut == {"train": 1}
