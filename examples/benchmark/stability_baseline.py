@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fairseq_electra.pretraining.score_histogram import area_under_curve, score_histogram
+from fairseq_electra.pretraining.wordpiece import PAD_ID
 
 
 def train(data: Path, args: argparse.Namespace, recipe: dict) -> list[dict]:
@@ -80,9 +81,7 @@ def score(networks, valid, mask: int) -> dict[str, float]:
         histogram = histogram + score_histogram(logits, fixed["is_replaced"], ~net["padding_mask"])
         best = networks["generator"](net["src_tokens"].long(), **masks).logits.argmax(-1)
         guessed = best.gather(1, net["masked_positions"])
-        hidden = _has_symbol(net["src_tokens"], net["masked_positions"], mask) & (
-            sample["target"] != valid.pad
-        )
+        hidden = _has_symbol(net["src_tokens"], net["masked_positions"], mask) & (sample["target"] != PAD_ID)
         right, shown = right + int((hidden & (guessed == sample["target"])).sum()), shown + int(hidden.sum())
     return {
         "fixed_auc": round(area_under_curve(histogram), 4),

@@ -167,7 +167,7 @@ def our_step(
     model = ElectraModel.build_model(OmegaConf.merge(OmegaConf.structured(ElectraConfig), changes), task)
     criterion = ReplacedTokenDetection(OmegaConf.structured(ReplacedTokenDetectionConfig), task)
     if compiled:
-        criterion.compile_score(**compile_options(cuda_graphs))
+        criterion.compile_loss(**compile_options(cuda_graphs))
 
     def step(sample: dict) -> torch.Tensor:
         loss, masked, _ = criterion(model, sample)

@@ -136,7 +136,8 @@ class MaskedRows(FairseqDataset):
         """Add rows of padding up to ``min_batch_size`` rows. Shape: (B, N) -> (max(B, min_batch_size), N)."""
         missing = max(0, self.min_batch_size - len(array))
         rows = np.full((missing, array.shape[1]), padding, array.dtype)
-        return torch.from_numpy(np.concatenate([array, rows]) if missing else array)
+        # one memory layout for all batches: torch.compile makes another graph for another layout
+        return torch.from_numpy(np.concatenate([array, rows]) if missing else np.ascontiguousarray(array))
 
     def masked_share(self) -> float:
         """Measure the share of masked tokens under the first epoch's masks, on at most about 4,000 rows."""

@@ -176,6 +176,13 @@ def test_the_share_of_many_rows_is_that_of_stretches_over_all_of_them(make_task,
     assert dataset.masked_share() == part["nmasked"] / part["ntokens"]
 
 
+def test_all_batches_have_one_memory_layout_of_which_torch_compile_makes_one_graph(make_task):
+    dataset = make_task(tokens_per_sample=16).load_dataset("train")
+    dataset.set_epoch(1)
+    for rows in (range(8), range(3)):
+        assert all(tensor.is_contiguous() for tensor in dataset.collater(rows)["net_input"].values())
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 def test_one_batch_and_two_halves_give_the_same_gradient(make_task, make_model, dtype, tolerance):
     task = make_task()

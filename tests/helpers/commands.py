@@ -30,7 +30,7 @@ def run(command, cwd=None, check=True, env=None, **kwargs) -> subprocess.Complet
         capture_output=True,
         text=True,
         timeout=280,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'examples'}", **(env or {})},
         **kwargs,
     )
     return checked(done, check)

@@ -120,7 +120,7 @@ def test_what_cannot_be_averaged_is_refused_and_nothing_is_written(tmp_path, dat
     state = torch.load(path, weights_only=True)
     state["model"]["discriminator_head.dense.bias"] = torch.zeros(3)
     torch.save(state, tmp_path / "other.pt")
-    assert "not of one network: discriminator_head.dense.bias" in refused(
+    assert "not of one model: discriminator_head.dense.bias" in refused(
         path, tmp_path / "other.pt", "--output", output
     )
     torch.save({"cfg": None}, tmp_path / "none.pt")
@@ -130,7 +130,7 @@ def test_what_cannot_be_averaged_is_refused_and_nothing_is_written(tmp_path, dat
     )
     shutil.copy(path, tmp_path / "cut.pt")
     (tmp_path / "cut.pt").write_bytes(path.read_bytes()[:1000])
-    assert "damaged or cut short" in refused(tmp_path / "cut.pt", "--output", output)
+    assert "damaged or truncated" in refused(tmp_path / "cut.pt", "--output", output)
     del state["extra_state"]["ema"]
     torch.save(state, tmp_path / "plain.pt")
     assert "has no moving average; train with --store-ema" in refused(

@@ -315,7 +315,6 @@ def fine_tune(tmp_path, tokenizer, checkpoint):
             "3",
             "--disable-validation",
         ],
-        cwd=tmp_path,
     )
     assert "tensors kept" in done.stdout + done.stderr
     last = tuned / "checkpoint_last.pt"
