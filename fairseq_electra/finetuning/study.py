@@ -138,13 +138,8 @@ class Settings:
         changes = {name: value for name, value in changes.items() if value is not None}
         if not net.checkpoint:  # layers that have learned nothing have nothing to keep
             changes["layer_decay"] = 1.0
-        return Run(
-            net,
-            task,
-            replace(recipes.recipe_for(net.size, name, task.info.kind), **changes),
-            seed,
-            self.extra,
-        )  # type: ignore[arg-type]
+        recipe = recipes.recipe_for(net.size, name, task.info.kind)
+        return Run(net, task, replace(recipe, **changes), seed, self.extra)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
