@@ -163,16 +163,8 @@ def finetuning(task: str, folder: Path, start: Path, *more: object) -> list[obje
             *SCHEDULE,
         ),
         *(
-            "--lr",
-            "1e-3",
-            "--layer-decay",
-            "0.8",
-            "--batch-size",
-            "8",
-            "--max-update",
-            "12",
-            "--total-num-update",
-            "12",
+            *["--lr", "1e-3", "--layer-decay", "0.8", "--batch-size", "8", "--max-update", "12"],
+            *["--total-num-update", "12"],
         ),
         *("--save-dir", folder / f"tuned-{task}", *more),
     ]
@@ -184,14 +176,8 @@ def run_all(work: Path) -> dict:
     work.mkdir(parents=True)
     run(python, "fairseq-electra", "corpus", "--output", work / "corpus")
     run(
-        python,
-        "fairseq-electra",
-        "vocab",
-        "--size",
-        2000,
-        "--output",
-        work / "vocab",
-        work / "corpus/train.txt",
+        *[python, "fairseq-electra", "vocab", "--size", 2000],
+        *["--output", work / "vocab", work / "corpus/train.txt"],
     )
     run(
         *(python, "fairseq-electra", "encode", "--vocab", work / "vocab", "--destdir", work / "bin"),
@@ -219,13 +205,7 @@ def run_all(work: Path) -> dict:
             word for split in ("train", "valid") for word in (f"--{split}", work / f"{split}.{endings[task]}")
         ]
         run(
-            python,
-            "fairseq-electra",
-            "prepare",
-            "--vocab",
-            work / "vocab",
-            "--destdir",
-            work / task,
+            *[python, "fairseq-electra", "prepare", "--vocab", work / "vocab", "--destdir", work / task],
             *options,
             *sources,
         )

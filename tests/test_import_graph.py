@@ -21,12 +21,8 @@ FLOORS = (
     ("compat", "criterions", "models", "optim", "tasks"),
     # what runs fairseq, or makes what it saves
     (
-        "",
-        "finetuning.runs",
-        "finetuning.study",
-        "interchange.checkpoint",
-        "interchange.import_transformers",
-        "rank",
+        *["", "finetuning.runs", "finetuning.study", "interchange.checkpoint"],
+        *["interchange.import_transformers", "rank"],
     ),
     ("cli", "speedrun"),
 )

@@ -87,11 +87,7 @@ def test_preprocess_train_validate_and_hydra_train_from_an_empty_folder(
         "validate",
         "data-bin",
         *task,
-        "--path",
-        "checkpoints/checkpoint_last.pt",
-        "--batch-size",
-        8,
-        "--cpu",
+        *["--path", "checkpoints/checkpoint_last.pt", "--batch-size", 8, "--cpu"],
     )
     assert "disc_auc" in checked.stdout + checked.stderr
     changes = [f"++model.{name}={size}" for name, size in NET.items()]

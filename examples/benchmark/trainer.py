@@ -168,12 +168,8 @@ def parts_of_lines(size: str) -> tuple[list[str], list[str], list[str], list[str
     ):
         theirs += [f"--encoder-{option}", str(value)]
     ours = [
-        "--user-dir",
-        USER_DIR,
-        "--task",
-        "electra_pretraining",
-        "--criterion",
-        "replaced_token_detection",
+        *["--user-dir", USER_DIR, "--task", "electra_pretraining"],
+        *["--criterion", "replaced_token_detection"],
     ]
     ours += ["--arch", f"electra_{size}", "--rows", "blocks", "--across-documents"]
     ours += ["--optimizer", "electra_adam", "--embedding-size", str(net.embedding_size)]

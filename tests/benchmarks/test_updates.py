@@ -63,13 +63,7 @@ def test_the_step_alone_has_the_operations_that_are_counted(tmp_path):
     line = [
         str(tmp_path),
         *updates.LINE.split(),
-        "--arch",
-        "electra_small",
-        "--tokens-per-sample",
-        "16",
-        "--batch-size",
-        "3",
-        "--cpu",
+        *["--arch", "electra_small", "--tokens-per-sample", "16", "--batch-size", "3", "--cpu"],
     ]
     step = StepAlone([*line, *"--num-hidden-layers 1 --norm pre".split()], "cpu")
     layers = [module for module in step.model.modules() if isinstance(module, EncoderLayer)]

@@ -78,12 +78,7 @@ def test_inspect_reads_a_checkpoint_of_any_precision_and_packing(tmp_path, data_
         data_bin,
         tmp_path / "save",
         *TINY_NET,
-        "--max-update",
-        "1",
-        "--num-workers",
-        "0",
-        "--pack",
-        "--disable-validation",
+        *["--max-update", "1", "--num-workers", "0", "--pack", "--disable-validation"],
     )
     path = tmp_path / "save" / "checkpoint_last.pt"
     state = torch.load(path, weights_only=True)

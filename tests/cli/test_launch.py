@@ -17,15 +17,8 @@ from tests.helpers.training import COMMON, command, read, train
 
 FIFTY = [
     *TINY_NET,
-    "--max-update",
-    "50",
-    "--no-epoch-checkpoints",
-    "--num-workers",
-    "0",
-    "--batch-size",
-    "4",
-    "--validate-interval-updates",
-    "25",
+    *["--max-update", "50", "--no-epoch-checkpoints", "--num-workers", "0", "--batch-size", "4"],
+    *["--validate-interval-updates", "25"],
 ]
 
 
@@ -118,13 +111,7 @@ def test_launch_refuses_a_second_copy_of_this_package(tmp_path, capsys):
     assert (
         cli.main(
             [
-                "launch",
-                "-n",
-                "2",
-                "--",
-                "fairseq-train",
-                "data",
-                "--user-dir",
+                *["launch", "-n", "2", "--", "fairseq-train", "data", "--user-dir"],
                 str(tmp_path / "fairseq_electra"),
             ]
         )

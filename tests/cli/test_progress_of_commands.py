@@ -92,14 +92,8 @@ def prepared(folder, vocab, content, *more):
     for split in ("train", "valid"):
         (folder / split).write_text(content)
     given = [
-        "--vocab",
-        vocab,
-        "--destdir",
-        folder / "bin",
-        "--train",
-        folder / "train",
-        "--valid",
-        folder / "valid",
+        *["--vocab", vocab, "--destdir", folder / "bin", "--train", folder / "train"],
+        *["--valid", folder / "valid"],
         *more,
     ]
     assert main(["prepare", *map(str, given)]) == 0
@@ -111,13 +105,8 @@ def reading(folder):
 
 def test_prepare_tells_what_it_reads_and_how_many_examples_are_done(tmp_path, vocab, noted):
     prepared(
-        tmp_path,
-        vocab,
-        "text\tclass\n" + "".join(f"{line}\t{i % 2}\n" for i, line in enumerate(LINES)),
-        "--text",
-        "text",
-        "--label",
-        "class",
+        *[tmp_path, vocab, "text\tclass\n" + "".join(f"{line}\t{i % 2}\n" for i, line in enumerate(LINES))],
+        *["--text", "text", "--label", "class"],
     )
     assert noted == reading(tmp_path) + [
         (f"{tmp_path}/bin, {split}", "examples", 200, 200) for split in ("train", "valid")
@@ -140,11 +129,7 @@ def test_prepare_tells_how_many_windows_there_will_be(tmp_path, vocab, noted, ca
         tmp_path,
         vocab,
         json.dumps({"data": [{"paragraphs": paragraphs}]}),
-        "--squad",
-        "--max-positions",
-        "100",
-        "--stride",
-        "20",
+        *["--squad", "--max-positions", "100", "--stride", "20"],
     )
     stages, total = dict.fromkeys(("train", "valid")), 0
     for split in stages:

@@ -27,15 +27,8 @@ def files(tmp_path):
 
 def prepare(folder, vocabulary, *more):
     given = [
-        "--text",
-        "one",
-        "two",
-        "--label",
-        "class",
-        "--train",
-        folder / "train.tsv",
-        "--valid",
-        folder / "valid.tsv",
+        *["--text", "one", "two", "--label", "class", "--train", folder / "train.tsv"],
+        *["--valid", folder / "valid.tsv"],
     ]
     return electra_here("prepare", "--vocab", vocabulary, "--destdir", folder / "bin", *given, *more)
 
@@ -373,12 +366,8 @@ def test_predict_scores_choices_by_their_number(tuned, tmp_path):
 def test_predict_refuses_a_labelled_file_that_it_cannot_score(tuned, tmp_path, text, more, sentence):
     (tmp_path / "gold.tsv").write_text(text)
     given = [
-        "predict",
-        tuned / "pair",
-        "--gold",
-        tmp_path / "gold.tsv",
-        "--output",
-        tmp_path / "answers.jsonl",
+        *["predict", tuned / "pair", "--gold", tmp_path / "gold.tsv"],
+        *["--output", tmp_path / "answers.jsonl"],
         *more,
     ]
     status, output, said = electra_here(*given)
@@ -497,14 +486,8 @@ def test_folders_of_one_run_are_not_mixed_with_another(tuned, tmp_path, vocabula
     text = "text\tclass\na\tgood\nb\tbad\nc\tgood\n"
     (tmp_path / "one.tsv").write_text(text)
     given = [
-        "--text",
-        "text",
-        "--label",
-        "class",
-        "--train",
-        tmp_path / "one.tsv",
-        "--valid",
-        tmp_path / "one.tsv",
+        *["--text", "text", "--label", "class", "--train", tmp_path / "one.tsv"],
+        *["--valid", tmp_path / "one.tsv"],
     ]
     assert electra_here("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "one", *given)[0] == 0
     source = tuned / "pretrained" / "checkpoint_last.pt"

@@ -192,10 +192,7 @@ def test_help_lists_the_options_of_the_components_that_were_named(capsys):
         assert f"\n{title}\n" in shown
     ours = shown[shown.index("--task electra_pretraining:") :]
     for option in (
-        "--mask-prob MASK_PROB",
-        "--disc-weight",
-        "--positions {learned,rotary}",
-        "--layer-decay",
+        *["--mask-prob MASK_PROB", "--disc-weight", "--positions {learned,rotary}", "--layer-decay"],
         "--lr-period-updates",
     ):
         assert option in ours

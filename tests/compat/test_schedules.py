@@ -111,11 +111,7 @@ def test_fairseq_train_refuses_before_anything_is_trained(tmp_path, data_bin):
         data_bin,
         tmp_path / "save",
         *TINY_NET,
-        "--disable-validation",
-        "--max-update",
-        101,
-        "--num-workers",
-        0,
+        *["--disable-validation", "--max-update", 101, "--num-workers", 0],
     )
     assert said.startswith("--total-num-update 100: the learning rate is 0 in the last 1 of 101 updates")
     assert not list((tmp_path / "save").iterdir())

@@ -74,11 +74,7 @@ def test_a_run_in_a_container_with_little_shared_memory_ends(tmp_path, data_bin)
             data_bin,
             tmp_path / "save",
             *TINY_NET,
-            "--max-update",
-            "20",
-            "--disable-validation",
-            "--num-workers",
-            "2",
+            *["--max-update", "20", "--disable-validation", "--num-workers", "2"],
         )
     ]
     script = 'mount -t tmpfs -o size=64k tmpfs /dev/shm || exit 77; exec "$@"'

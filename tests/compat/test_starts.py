@@ -117,11 +117,7 @@ def test_nothing_is_trained_in_place_of_an_absent_checkpoint(tmp_path, data_bin,
         data_bin,
         tmp_path / "save",
         *RUN,
-        "--disable-validation",
-        "--max-update",
-        1,
-        option,
-        "pretrained/chekpoint.pt",
+        *["--disable-validation", "--max-update", 1, option, "pretrained/chekpoint.pt"],
     )
     assert said == f"no such checkpoint: pretrained/chekpoint.pt ({option}); check the path"
     assert not list((tmp_path / "save").iterdir())

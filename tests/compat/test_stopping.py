@@ -57,11 +57,7 @@ def test_without_a_last_checkpoint_the_latest_is_named(tmp_path, data_bin):
         data_bin,
         tmp_path / "save",
         *OPTIONS,
-        "--max-update",
-        4,
-        "--no-last-checkpoints",
-        "--num-workers",
-        "0",
+        *["--max-update", 4, "--no-last-checkpoints", "--num-workers", "0"],
     )
     path = tmp_path / "save" / "checkpoint_1_3.pt"
     assert (

@@ -62,11 +62,7 @@ def test_what_is_wrong_is_gathered_and_the_good_examples_are_kept_in_a_tsv(tmp_p
 
 def test_what_is_wrong_is_gathered_in_json_lines(tmp_path):
     records = [
-        '{"text": "a", "class": "x"}',
-        "{",
-        "[1]",
-        '{"text": "b"}',
-        '{"text": 1, "class": "x"}',
+        *['{"text": "a", "class": "x"}', "{", "[1]", '{"text": "b"}', '{"text": 1, "class": "x"}'],
         '{"text": "c", "class": 1}',
     ]
     faults = Faults()
@@ -203,15 +199,8 @@ def test_names_in_messages_are_cut_in_number_and_in_length():
 
 def prepare(tmp_path, vocabulary, *more):
     given = [
-        "prepare",
-        "--vocab",
-        vocabulary,
-        "--destdir",
-        tmp_path / "bin",
-        "--train",
-        tmp_path / "train",
-        "--valid",
-        tmp_path / "valid",
+        *["prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--train", tmp_path / "train"],
+        *["--valid", tmp_path / "valid"],
     ]
     return main([str(word) for word in (*given, *more)])
 

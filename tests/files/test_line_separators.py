@@ -20,14 +20,7 @@ from fairseq_electra.pretraining.wordpiece import LEADING, MASK, load_wordpiece,
 from fairseq_electra.tasks.electra_wordpiece import ElectraWordPiece
 
 SEPARATORS = [
-    "\x0b",
-    "\x0c",
-    "\x1c",
-    "\x1d",
-    "\x1e",
-    "\x85",
-    "\u2028",
-    "\u2029",
+    *["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"],
 ]  # where str.splitlines cuts, but for \n and \r
 LABELS = tuple(f"a{separator}b" for separator in SEPARATORS)
 

@@ -13,11 +13,7 @@ ROWS = "sentence\tclass\na b c\tyes\nd e\tno\n"
 def test_prepare_writes_what_the_command_writes_and_returns_what_the_task_is(tmp_path, vocabulary, capsys):
     (tmp_path / "a.tsv").write_text(ROWS)
     given = [
-        "--text",
-        "sentence",
-        "--label",
-        "class",
-        "--train",
+        *["--text", "sentence", "--label", "class", "--train"],
         str(tmp_path / "a.tsv"),
         "--valid",
         str(tmp_path / "a.tsv"),

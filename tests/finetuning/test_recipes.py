@@ -44,11 +44,8 @@ def our_command_line(name: str) -> list[str]:
     folder, kind, metrics, examples = OURS[name]
     info = TaskInfo(name, kind, 1, (), metrics, 512, {"train": examples, "valid": 1})
     folders = [
-        f"{folder}-bin/{name}",
-        "--finetune-from-model",
-        "checkpoints/checkpoint_last.pt",
-        "--save-dir",
-        f"checkpoints/{name}",
+        *[f"{folder}-bin/{name}", "--finetune-from-model", "checkpoints/checkpoint_last.pt"],
+        *["--save-dir", f"checkpoints/{name}"],
     ]
     return [
         *folders,
@@ -66,11 +63,8 @@ def command_line(name: str) -> list[str]:
     }
     info = TaskInfo(name, PREDICTION, len(task.texts), task.labels, task.metrics, 128, examples)
     folders = [
-        f"glue-bin/{name}",
-        "--finetune-from-model",
-        "checkpoints/checkpoint_last.pt",
-        "--save-dir",
-        f"checkpoints/{name}",
+        *[f"glue-bin/{name}", "--finetune-from-model", "checkpoints/checkpoint_last.pt"],
+        *["--save-dir", f"checkpoints/{name}"],
     ]
     return [*folders, *arguments(info, recipe_for("small", name), seed=1), "--user-dir", "fairseq_electra"]
 

@@ -66,10 +66,7 @@ def test_pre_training_logs_nats_and_per_cent():
         found["masked_lm_loss"] == found["gen_entropy"] == found["loss"] == 1.5 and found["disc_loss"] == 0.15
     )
     accuracies = (
-        "masked_lm_accuracy",
-        "mask_token_accuracy",
-        "sampled_masked_lm_accuracy",
-        "disc_precision",
+        *["masked_lm_accuracy", "mask_token_accuracy", "sampled_masked_lm_accuracy", "disc_precision"],
         "disc_recall",
     )
     assert [found[name] for name in accuracies] == [75.0] * 5

@@ -48,14 +48,8 @@ def write_sources(folder: Path, corpus_lines: list[str]) -> None:
 def prepare(folder: Path, vocabulary: Path, *more) -> Path:
     """Prepare the task in ``folder/topics``."""
     given = [
-        "prepare",
-        "--multi-label",
-        "--vocab",
-        vocabulary,
-        "--destdir",
-        folder / "topics",
-        "--max-positions",
-        "32",
+        *["prepare", "--multi-label", "--vocab", vocabulary, "--destdir", folder / "topics"],
+        *["--max-positions", "32"],
     ]
     given += ["--text", "text", "--label", "topics"]
     for split, ending in (("train", "csv"), ("valid", "jsonl"), ("test", "tsv")):

@@ -67,26 +67,13 @@ def prepare_all(folder: Path, vocabulary: Path, corpus_lines: list[str]) -> Path
         ending = "jsonl" if name == PAIR else "tsv"
         files = [word for split in SIZES for word in (f"--{split}", folder / f"{name}-{split}.{ending}")]
         electra(
-            "prepare",
-            "--vocab",
-            vocabulary,
-            "--destdir",
-            folder / "bin" / name,
-            "--max-positions",
-            "40",
+            *["prepare", "--vocab", vocabulary, "--destdir", folder / "bin" / name, "--max-positions", "40"],
             *given,
             *files,
         )
     electra(
-        "prepare",
-        "--vocab",
-        vocabulary,
-        "--destdir",
-        folder / "bin" / CHOICE,
-        "--max-positions",
-        "40",
-        "--swag",
-        folder / "swag",
+        *["prepare", "--vocab", vocabulary, "--destdir", folder / "bin" / CHOICE, "--max-positions", "40"],
+        *["--swag", folder / "swag"],
     )
     return folder / "bin"
 
@@ -127,16 +114,8 @@ def stock(data, save_dir, net, *more):
     """The command line that `finetune` would use, without its schedule's length."""
     own = arguments(read_task_info(data), recipe_for("tiny", ""), 1)
     return [
-        data,
-        "--finetune-from-model",
-        net,
-        "--save-dir",
-        save_dir,
+        *[data, "--finetune-from-model", net, "--save-dir", save_dir],
         *own,
-        "--cpu",
-        "--log-format",
-        "json",
-        "--log-interval",
-        "1",
+        *["--cpu", "--log-format", "json", "--log-interval", "1"],
         *more,
     ]

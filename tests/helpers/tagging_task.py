@@ -48,14 +48,8 @@ def write_sources(folder: Path, corpus_lines: list[str]) -> None:
 def prepare(folder: Path, vocabulary: Path, *more) -> Path:
     """Prepare the task in ``folder/task``."""
     given = [
-        "prepare",
-        "--conll",
-        "--vocab",
-        vocabulary,
-        "--destdir",
-        folder / "task",
-        "--max-positions",
-        "40",
+        *["prepare", "--conll", "--vocab", vocabulary, "--destdir", folder / "task"],
+        *["--max-positions", "40"],
         *more,
     ]
     given += [word for split in NUMBERS for word in (f"--{split}", folder / f"{split}.conll")]
@@ -78,13 +72,7 @@ def training(data: Path, save_dir: Path, *more) -> list[str]:
         "--model-size",
         "tiny",
         *TINY_NET,
-        "--cpu",
-        "--num-workers",
-        "0",
-        "--log-format",
-        "json",
-        "--log-interval",
-        "1",
+        *["--cpu", "--num-workers", "0", "--log-format", "json", "--log-interval", "1"],
     ]
     return [*own, *map(str, more)]
 
@@ -93,12 +81,7 @@ def predict_here(checkpoint: Path, lines: list[str], folder: Path, *more) -> lis
     """Run ``fairseq-electra predict`` in this process."""
     (folder / "lines.txt").write_text("".join(f"{line}\n" for line in lines))
     given = [
-        "predict",
-        checkpoint,
-        "--input",
-        folder / "lines.txt",
-        "--output",
-        folder / "answers.jsonl",
+        *["predict", checkpoint, "--input", folder / "lines.txt", "--output", folder / "answers.jsonl"],
         "--logits",
         *more,
     ]

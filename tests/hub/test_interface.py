@@ -163,11 +163,7 @@ def test_a_fairseq_folder_and_its_export_say_the_same_with_and_without_fairseq(
         data_bin,
         tmp_path / "save",
         *TINY_NET,
-        "--positions",
-        "learned",
-        "--max-update",
-        "2",
-        "--disable-validation",
+        *["--positions", "learned", "--max-update", "2", "--disable-validation"],
     )
     hub = fairseq_electra.from_pretrained(tmp_path / "save")  # the vocabulary is found beside the data
     with pytest.raises(InputError, match=r"holds no config.json"):

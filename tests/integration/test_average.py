@@ -24,17 +24,8 @@ def validated(data, checkpoint, *options):
     """What fairseq-validate says of a checkpoint."""
     done = fairseq(
         *(
-            "validate",
-            data,
-            "--task",
-            "electra_pretraining",
-            "--path",
-            checkpoint,
-            "--batch-size",
-            8,
-            "--cpu",
-            "--log-format",
-            "json",
+            *["validate", data, "--task", "electra_pretraining", "--path", checkpoint, "--batch-size", 8],
+            *["--cpu", "--log-format", "json"],
         ),
         *("--num-workers", 0, *options),
     )
@@ -51,14 +42,8 @@ def trained(tmp_path_factory, data_bin):
 
 
 METRICS = (
-    "loss",
-    "masked_lm_loss",
-    "masked_lm_accuracy",
-    "replaced_rate",
-    "disc_loss",
-    "disc_accuracy",
-    "disc_recall",
-    "disc_auc",
+    *["loss", "masked_lm_loss", "masked_lm_accuracy", "replaced_rate", "disc_loss", "disc_accuracy"],
+    *["disc_recall", "disc_auc"],
 )
 
 

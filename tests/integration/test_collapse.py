@@ -94,13 +94,8 @@ def test_hydra_ends_with_the_status_and_one_sentence(tmp_path, data_bin):
     line = [str(data_bin), *COMMON, "--save-dir", str(tmp_path / "save"), *TOO_FAST]
     (tmp_path / "fast.yaml").write_text(config.to_yaml(line))
     hydra = [
-        sys.executable,
-        "-m",
-        "fairseq_cli.hydra_train",
-        "--config-dir",
-        tmp_path,
-        "--config-name",
-        "fast",
+        *[sys.executable, "-m", "fairseq_cli.hydra_train", "--config-dir", tmp_path],
+        *["--config-name", "fast"],
     ]
     done = run([*hydra, f"common.user_dir={USER_DIR}"], cwd=tmp_path, check=False)
     assert done.returncode == 3

@@ -10,13 +10,8 @@ from tests.helpers.training import assert_same_weights, train_here, weights
 # 81 rows of train: ten batches of eight and one of a single row
 RUN = [
     *TINY_NET,
-    "--num-workers",
-    "0",
-    "--no-epoch-checkpoints",
-    "--max-epoch",
-    "2",
-    "--required-batch-size-multiple",
-    "1",
+    *["--num-workers", "0", "--no-epoch-checkpoints", "--max-epoch", "2"],
+    *["--required-batch-size-multiple", "1"],
 ]
 SHORT = ["--num-hidden-layers", "1", "--validate-interval", "2"]
 

@@ -26,16 +26,8 @@ from tests.helpers.training import change, train, weights
 ONE_UPDATE = [
     *TINY_NET,
     *("--rows", "blocks"),
-    "--max-update",
-    "1",
-    "--disable-validation",
-    "--optimizer",
-    "sgd",
-    "--lr",
-    "1.0",
-    "--warmup-updates",
-    "0",
-    "--no-epoch-checkpoints",
+    *["--max-update", "1", "--disable-validation", "--optimizer", "sgd", "--lr", "1.0"],
+    *["--warmup-updates", "0", "--no-epoch-checkpoints"],
 ]
 
 

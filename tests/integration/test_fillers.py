@@ -25,26 +25,11 @@ from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import command, configuration
 
 SGD = [
-    "--optimizer",
-    "sgd",
-    "--lr",
-    "1.0",
-    "--clip-norm",
-    "0",
-    "--dropout",
-    "0",
-    "--num-workers",
-    "0",
-    "--batch-size",
-    "8",
+    *["--optimizer", "sgd", "--lr", "1.0", "--clip-norm", "0", "--dropout", "0", "--num-workers", "0"],
+    *["--batch-size", "8"],
 ]
 PRETRAINING, PACKED, TAGGING, QUESTIONS, SENTENCES, CHOICES = (
-    "pretraining",
-    "packed",
-    "tagging",
-    "questions",
-    "sentences",
-    "choices",
+    *["pretraining", "packed", "tagging", "questions", "sentences", "choices"],
 )
 OF_SENTENCES = "--init-token 0 --max-positions 128"
 TASKS = {

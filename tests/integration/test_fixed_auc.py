@@ -44,13 +44,8 @@ def test_it_is_the_area_under_the_curve_over_the_fixed_corruption(trained, data_
 def test_neither_masks_nor_the_seed_of_the_run_move_it(trained, data_bin, tmp_path):
     folder, log = trained
     start = [
-        "--restore-file",
-        folder / "checkpoint_last.pt",
-        "--reset-optimizer",
-        "--reset-dataloader",
-        "--reset-meters",
-        "--lr",
-        "0",
+        *["--restore-file", folder / "checkpoint_last.pt", "--reset-optimizer", "--reset-dataloader"],
+        *["--reset-meters", "--lr", "0"],
     ]
     again = train_here(
         data_bin, tmp_path / "a", *TINY_NET, *start, "--mask-prob", 0.4, "--seed", 7, "--max-update", 1
@@ -63,13 +58,8 @@ def test_neither_masks_nor_the_seed_of_the_run_move_it(trained, data_bin, tmp_pa
 def test_packed_rows_are_judged_document_by_document(trained, data_bin, tmp_path):
     folder, log = trained
     start = [
-        "--restore-file",
-        folder / "checkpoint_last.pt",
-        "--reset-optimizer",
-        "--reset-dataloader",
-        "--reset-meters",
-        "--lr",
-        "0",
+        *["--restore-file", folder / "checkpoint_last.pt", "--reset-optimizer", "--reset-dataloader"],
+        *["--reset-meters", "--lr", "0"],
     ]
     packed = train_here(data_bin, tmp_path / "a", *TINY_NET, *start, "--pack", "--max-update", 1)
     assert validations(packed)[-1]["fixed_auc"] == pytest.approx(validations(log)[-1]["fixed_auc"], abs=0.01)

@@ -21,14 +21,8 @@ pytestmark = pytest.mark.skipif(
 )
 RUN = [
     *TINY_NET,
-    "--num-workers",
-    "0",
-    "--no-epoch-checkpoints",
-    "--disable-validation",
-    "--batch-size",
-    "4",
-    "--rows",
-    "blocks",
+    *["--num-workers", "0", "--no-epoch-checkpoints", "--disable-validation", "--batch-size", "4"],
+    *["--rows", "blocks"],
 ]
 FLOAT16 = [*RUN, "--autocast", "fp16"]
 

@@ -289,17 +289,8 @@ def test_step_and_trainer_are_measured(tmp_path, monkeypatch, options):
 def test_fine_tuned_and_asked(tmp_path, vocabulary, corpus_lines):
     data = prepare_all(tmp_path, vocabulary, corpus_lines) / PAIR
     sizes = [
-        "--net",
-        "scratch=scratch:tiny",
-        "--seeds",
-        "1",
-        "--epochs",
-        "2",
-        "--lr",
-        "1e-3",
-        "--processes",
-        "1",
-        "--keep-checkpoints",
+        *["--net", "scratch=scratch:tiny", "--seeds", "1", "--epochs", "2", "--lr", "1e-3"],
+        *["--processes", "1", "--keep-checkpoints"],
     ]
     electra_process("finetune", "--data", data, *sizes, "--output", tmp_path / "runs", "--", *TINY_NET)
     checkpoint = next((tmp_path / "runs").rglob("*.pt"))

@@ -26,15 +26,7 @@ from tests.helpers.training import refusal_here, run_here
 
 EXTRA = (
     *TINY_NET,
-    "--pooling",
-    "mean",
-    "--cpu",
-    "--num-workers",
-    "0",
-    "--log-format",
-    "json",
-    "--log-interval",
-    "1",
+    *["--pooling", "mean", "--cpu", "--num-workers", "0", "--log-format", "json", "--log-interval", "1"],
 )
 RECIPE = Recipe(lr=5e-3, layer_decay=1.0, epochs=8, batch_size=4)
 
@@ -117,11 +109,7 @@ def test_predict_scores_a_labelled_file_as_the_study_does_and_gives_labels_with_
     given = (
         "predict",
         checkpoint(runs),
-        "--gold",
-        sources / "test.tsv",
-        "--logits",
-        "--output",
-        tmp_path / "answers.jsonl",
+        *["--gold", sources / "test.tsv", "--logits", "--output", tmp_path / "answers.jsonl"],
     )
     status, output, said = electra_here(*given)
     assert status == 0 and json.loads(output) == pytest.approx(expected, abs=1e-5), said
@@ -199,27 +187,15 @@ def test_labelled_files_that_cannot_be_scored_are_refused(tmp_path, runs, text, 
 
 def test_fairseqs_own_task_refuses_the_folder(tmp_path, sources):
     own = [
-        sources / "topics",
-        "--user-dir",
-        USER_DIR,
-        "--task",
-        "sentence_prediction",
-        "--criterion",
-        "sentence_prediction",
+        *[sources / "topics", "--user-dir", USER_DIR, "--task", "sentence_prediction"],
+        *["--criterion", "sentence_prediction"],
     ]
     own += [
         "--arch",
         "electra_encoder",
         *TINY_NET,
-        "--num-classes",
-        "3",
-        "--init-token",
-        "0",
-        "--save-dir",
-        tmp_path / "save",
-        "--cpu",
-        "--batch-size",
-        "8",
+        *["--num-classes", "3", "--init-token", "0", "--save-dir", tmp_path / "save", "--cpu"],
+        *["--batch-size", "8"],
     ]
     assert f"was prepared for --task {MULTI_LABEL}, not sentence_prediction" in refusal_here(own)
 
@@ -227,15 +203,8 @@ def test_fairseqs_own_task_refuses_the_folder(tmp_path, sources):
 @pytest.mark.long
 def test_finetune_compares_nets_on_labels(tmp_path, sources):
     given = [
-        "finetune",
-        "--data",
-        sources / "topics",
-        "--net",
-        "scratch=scratch:tiny",
-        "--seeds",
-        "2",
-        "--lr",
-        "3e-3",
+        *["finetune", "--data", sources / "topics", "--net", "scratch=scratch:tiny", "--seeds", "2"],
+        *["--lr", "3e-3"],
     ]
     given += ["--output", tmp_path / "runs", "--epochs", "1", "--processes", "1", "--", *EXTRA]
     assert cli.main([str(word) for word in given]) == 0

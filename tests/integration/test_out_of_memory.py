@@ -27,14 +27,7 @@ def test_an_update_whose_second_batch_finds_no_memory_ends_the_run_with_a_senten
     metrics.reset()  # of other tasks
     given = [
         *TINY_NET,
-        "--num-workers",
-        "0",
-        "--batch-size",
-        "8",
-        "--update-freq",
-        "2",
-        "--tokens-per-sample",
-        32,
+        *["--num-workers", "0", "--batch-size", "8", "--update-freq", "2", "--tokens-per-sample", 32],
     ]
     cfg = configuration(command(data_bin, tmp_path, *given)[3:])
     task = tasks.setup_task(cfg.task)

@@ -66,14 +66,8 @@ def results(tmp_path_factory, sources):
             8,
             (
                 *TINY_NET,
-                "--answer-head",
-                head,
-                "--num-workers",
-                "0",
-                "--log-format",
-                "json",
-                "--log-interval",
-                "10",
+                *["--answer-head", head, "--num-workers", "0", "--log-format", "json"],
+                *["--log-interval", "10"],
             ),
         )
         net = read_net("scratch=scratch:tiny")
@@ -258,12 +252,8 @@ def test_weights_that_no_validation_has_seen_have_no_threshold(results, sources,
         == 0
     )
     given = [
-        "predict",
-        tmp_path / "average.pt",
-        "--vocab",
-        place / "checkpoints",
-        "--gold",
-        sources / "test-2.0.json",
+        *["predict", tmp_path / "average.pt", "--vocab", place / "checkpoints"],
+        *["--gold", sources / "test-2.0.json"],
     ]
     for name in ("task.json", "dict.txt", "tokenizer.json"):
         shutil.copy(place / "checkpoints" / name, tmp_path / name)
@@ -388,25 +378,14 @@ def test_checkpoints_do_not_grow_by_what_validations_have_gathered(tmp_path, sou
 def test_one_process_and_two_ranks_have_the_same_losses_and_metrics(tmp_path, sources, version):
     """The windows of a question may be on both ranks, and their number is odd."""
     more = [
-        "--batch-size",
-        "4",
-        "--max-update",
-        "5",
-        "--dropout",
-        "0",
-        "--attention-dropout",
-        "0",
+        *["--batch-size", "4", "--max-update", "5", "--dropout", "0", "--attention-dropout", "0"],
         "--no-save",
     ]
     more += ["--answer-head", HEADS[version]]
     data = sources / "bin" / version
     one = fairseq_process("train", *stock(data, tmp_path / "one", *more, "--update-freq", "2"))
     two = electra_process(
-        "launch",
-        "-n",
-        "2",
-        "--",
-        "fairseq-train",
+        *["launch", "-n", "2", "--", "fairseq-train"],
         *stock(data, tmp_path / "two", *more),
         "--user-dir",
         USER_DIR,

@@ -62,17 +62,8 @@ def results(tmp_path_factory, sources, checkpoint):
         *("finetune", "--data", *(sources / "bin" / name for name in KINDS), "--output", folder / "runs"),
         *("--net", f"ours={checkpoint}", "--seeds", "2", "--epochs", "1", "single=2"),
         *(
-            "--lr",
-            "1e-3",
-            "1e-2",
-            "--batch-size",
-            "8",
-            "--keep-checkpoints",
-            "--processes",
-            "2",
-            "--",
-            "--head-dropout",
-            "0",
+            *["--lr", "1e-3", "1e-2", "--batch-size", "8", "--keep-checkpoints", "--processes", "2", "--"],
+            *["--head-dropout", "0"],
         ),
     )
     return folder / "runs", json.loads((folder / "runs" / "results.json").read_text()), done.stdout
@@ -328,13 +319,8 @@ def test_the_same_seed_gives_the_same_run_with_any_number_of_workers(tmp_path, s
         fairseq_process(
             "train",
             *stock(
-                sources / "bin" / PAIR,
-                tmp_path / str(i),
-                checkpoint,
-                "--max-update",
-                "4",
-                "--num-workers",
-                workers,
+                *[sources / "bin" / PAIR, tmp_path / str(i), checkpoint, "--max-update", "4"],
+                *["--num-workers", workers],
             ),
         )
         found.append(weights(tmp_path / str(i)))
@@ -352,14 +338,7 @@ def test_the_same_seed_gives_the_same_run_with_any_number_of_workers(tmp_path, s
 def test_one_process_and_two_ranks_have_the_same_losses_and_metrics(tmp_path, sources, checkpoint, name):
     """21 examples in batches of 4 for two ranks: the last batches are unequal, and one rank has one less."""
     more = [
-        "--batch-size",
-        "4",
-        "--max-update",
-        "5",
-        "--head-dropout",
-        "0",
-        "--num-workers",
-        "0",
+        *["--batch-size", "4", "--max-update", "5", "--head-dropout", "0", "--num-workers", "0"],
         "--no-save",
     ]
     own = stock(sources / "bin" / name, tmp_path / "one", checkpoint, *more, "--update-freq", "2")
@@ -487,25 +466,11 @@ def test_a_study_that_is_stopped_leaves_no_run_behind(tmp_path, sources, how):
     folder = tmp_path / "runs" / "x" / SINGLE
     log = folder / "lr0.001-seed0.log"  # the seed that chooses
     line = [
-        "finetune",
-        "--data",
-        sources / "bin" / SINGLE,
-        "--net",
-        "x=scratch:tiny",
-        "--output",
-        tmp_path / "runs",
-        "--epochs",
-        "9999",
+        *["finetune", "--data", sources / "bin" / SINGLE, "--net", "x=scratch:tiny"],
+        *["--output", tmp_path / "runs", "--epochs", "9999"],
     ]
     more = [
-        "--lr",
-        "1e-3",
-        "2e-3",
-        "--seeds",
-        "1",
-        "--processes",
-        "1",
-        "--",
+        *["--lr", "1e-3", "2e-3", "--seeds", "1", "--processes", "1", "--"],
         *TINY_NET,
         "--log-interval",
         "1",
@@ -551,22 +516,12 @@ def test_hydra_gives_the_command_lines_losses(tmp_path, sources, checkpoint):
         "--",
         "fairseq-train",
         *own[:-4],
-        "--max-update",
-        "4",
-        "--num-workers",
-        "0",
-        "--user-dir",
-        USER_DIR,
+        *["--max-update", "4", "--num-workers", "0", "--user-dir", USER_DIR],
     )
     (tmp_path / "single.yaml").write_text(made.stdout)
     hydra = [
-        sys.executable,
-        "-m",
-        "fairseq_cli.hydra_train",
-        "--config-dir",
-        tmp_path,
-        "--config-name",
-        "single",
+        *[sys.executable, "-m", "fairseq_cli.hydra_train", "--config-dir", tmp_path],
+        *["--config-name", "single"],
     ]
     run([*hydra, f"checkpoint.save_dir={tmp_path}/hydra"], cwd=tmp_path)
     assert_same_weights(weights(tmp_path / "line"), weights(tmp_path / "hydra"))
@@ -598,15 +553,8 @@ def test_a_checkpoint_without_a_discriminator_is_refused_and_its_generator_taken
     fairseq_process(
         "train",
         *stock(
-            sources / "bin" / SINGLE,
-            tmp_path / "b",
-            checkpoint,
-            "--network",
-            "generator",
-            "--lr",
-            "0",
-            "--max-update",
-            "1",
+            *[sources / "bin" / SINGLE, tmp_path / "b", checkpoint, "--network", "generator", "--lr", "0"],
+            *["--max-update", "1"],
         ),
     )
     left, right = weights(tmp_path / "b"), weights(tmp_path / "mlm")

@@ -32,15 +32,7 @@ def command(tmp_path, corpus_lines):
         "speedrun",
         "--minutes",
         str(MINUTES),
-        "text.txt",
-        "--output",
-        "run",
-        "--glue",
-        "GLUE",
-        "--tasks",
-        "RTE",
-        "--seeds",
-        "2",
+        *["text.txt", "--output", "run", "--glue", "GLUE", "--tasks", "RTE", "--seeds", "2"],
     ]
     return [sys.executable, "-c", program, *given]
 

@@ -134,19 +134,7 @@ def test_offsets_are_those_of_the_line_as_it_was_written(tmp_path, trained):
     lines = ['  The (Python   object), "return";\u00a0caf\u00e9 import!', "\tyield\t"]
     answers = predict_here(trained[1], lines, tmp_path)
     assert answers[0]["words"] == [
-        "The",
-        "(",
-        "Python",
-        "object",
-        ")",
-        ",",
-        '"',
-        "return",
-        '"',
-        ";",
-        "caf\u00e9",
-        "import",
-        "!",
+        *["The", "(", "Python", "object", ")", ",", '"', "return", '"', ";", "caf\u00e9", "import", "!"],
     ]
     assert answers[1]["words"] == ["yield"]
     for line, answer in zip(lines, answers, strict=True):
@@ -207,12 +195,8 @@ def test_a_labelled_file_is_scored_as_a_study_scores_its_folder_in_whatever_sche
     ]
     (tmp_path / "gold.conll").write_text("\n".join(blocks))
     given = [
-        "predict",
-        trained[1] / "checkpoint_last.pt",
-        "--gold",
-        tmp_path / "gold.conll",
-        "--output",
-        tmp_path / "answers.jsonl",
+        *["predict", trained[1] / "checkpoint_last.pt", "--gold", tmp_path / "gold.conll"],
+        *["--output", tmp_path / "answers.jsonl"],
     ]
     status, output, said = electra_here(*given, *(["--scheme", scheme] if scheme != BIO else []))
     assert status == 0 and json.loads(output) == pytest.approx(expected, abs=1e-5), said
@@ -277,17 +261,8 @@ def test_weights_of_tags_change_the_loss_and_weights_of_one_do_not(tmp_path, sou
 def test_one_process_and_two_ranks_have_the_same_losses_and_metrics(tmp_path, sources):
     """Compare them on valid in batches of 4: the last are unequal, and one rank may have one batch less."""
     more = [
-        "--batch-size",
-        "4",
-        "--max-update",
-        "12",
-        "--head-dropout",
-        "0",
-        "--dropout",
-        "0",
-        "--attention-dropout",
-        "0",
-        "--no-save",
+        *["--batch-size", "4", "--max-update", "12", "--head-dropout", "0", "--dropout", "0"],
+        *["--attention-dropout", "0", "--no-save"],
     ]
     own = training(sources / "task", tmp_path / "one", *more)
     one = fairseq_process("train", *own, "--update-freq", "2")

@@ -87,12 +87,7 @@ def test_keep_best_checkpoints(tmp_path, data_bin):
         data_bin,
         tmp_path / "save",
         *VALIDATED,
-        "--max-update",
-        8,
-        "--save-interval-updates",
-        1,
-        "--keep-best-checkpoints",
-        2,
+        *["--max-update", 8, "--save-interval-updates", 1, "--keep-best-checkpoints", 2],
     )
     losses = of(log, "valid", "loss")
     kept = sorted(
@@ -109,12 +104,7 @@ def test_save_and_keep_interval_updates(tmp_path, data_bin):
         data_bin,
         tmp_path / "save",
         *RUN,
-        "--max-update",
-        9,
-        "--save-interval-updates",
-        1,
-        "--keep-interval-updates",
-        2,
+        *["--max-update", 9, "--save-interval-updates", 1, "--keep-interval-updates", 2],
     )
     names = {path.name for path in (tmp_path / "save").glob("*.pt")}
     assert len(names) == 3 and "checkpoint_last.pt" in names
@@ -167,14 +157,8 @@ def test_reset(tmp_path, data_bin, two_updates, option, first_update, goes_on, r
 @pytest.mark.parametrize("multiple", [1, 4])
 def test_required_batch_size_multiple(tmp_path, data_bin, multiple):
     options = [
-        "--batch-size",
-        "100",
-        "--max-tokens",
-        "350",
-        "--required-batch-size-multiple",
-        multiple,
-        "--max-update",
-        "6",
+        *["--batch-size", "100", "--max-tokens", "350", "--required-batch-size-multiple", multiple],
+        *["--max-update", "6"],
     ]
     sizes = of(train_here(data_bin, tmp_path / "save", *RUN, *options), "train_inner", "bsz")
     assert all(size % 4 == 0 for size in sizes) == (multiple == 4), sizes
@@ -194,12 +178,7 @@ def test_checkpoint_activations_gives_the_same_weights_and_keeps_less(tmp_path, 
                 data_bin,
                 tmp_path / name,
                 *RUN,
-                "--max-update",
-                3,
-                "--dropout",
-                "0.1",
-                "--attention-dropout",
-                "0.1",
+                *["--max-update", 3, "--dropout", "0.1", "--attention-dropout", "0.1"],
                 *options,
             )
     assert_same_weights(weights(tmp_path / "less"), weights(tmp_path / "plain"))

@@ -28,13 +28,7 @@ from tests.helpers.training import assert_same_weights, train_here, weights
 
 RUN = [
     *TINY_NET,
-    "--num-workers",
-    "0",
-    "--no-epoch-checkpoints",
-    "--rows",
-    "blocks",
-    "--dropout",
-    "0.1",
+    *["--num-workers", "0", "--no-epoch-checkpoints", "--rows", "blocks", "--dropout", "0.1"],
     "--disable-validation",
 ]
 BAD = 2  # the update whose loss is not finite
@@ -92,14 +86,8 @@ def of(log, name):
 def test_the_same_weights_and_log(tmp_path, data_bin, monkeypatch):
     options = [
         *RUN,
-        "--max-update",
-        6,
-        "--clip-norm",
-        "30",
-        "--bias-correction",
-        "off",
-        "--adam-betas",
-        "(0.9, 0.999)",
+        *["--max-update", 6, "--clip-norm", "30", "--bias-correction", "off"],
+        *["--adam-betas", "(0.9, 0.999)"],
     ]
     plain = train_here(data_bin, tmp_path / "plain", *options)
     monkeypatch.setattr(gradient_checks, "would_wait", lambda trainer: True)

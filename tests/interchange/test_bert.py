@@ -402,14 +402,8 @@ def test_a_published_encoder_is_imported_exported_fine_tuned_and_pre_trained_on(
     tokenizer = load_wordpiece(checkpoint.parent)
     encode_to_binary(tokenizer, corpus_lines[:120], tmp_path / "data" / "train", checkpoint.parent)
     start = [
-        "--arch",
-        "electra",
-        "--finetune-from-model",
-        checkpoint,
-        "--disable-validation",
-        "--no-save",
-        "--lr",
-        "3e-4",
+        *["--arch", "electra", "--finetune-from-model", checkpoint, "--disable-validation", "--no-save"],
+        *["--lr", "3e-4"],
     ]
     losses = train_here(
         tmp_path / "data", tmp_path / "save", *start, "--tokens-per-sample", "32", "--max-update", "20"
@@ -428,36 +422,15 @@ def test_a_published_encoder_is_imported_exported_fine_tuned_and_pre_trained_on(
     )
     done = fairseq_process(
         *[
-            "train",
-            task,
-            "--task",
-            "sentence_prediction",
-            "--criterion",
-            "sentence_prediction",
-            "--arch",
-            "electra_encoder",
-            "--cpu",
+            *["train", task, "--task", "sentence_prediction", "--criterion", "sentence_prediction"],
+            *["--arch", "electra_encoder", "--cpu"],
         ],
         *[
-            "--finetune-from-model",
-            checkpoint,
-            "--num-classes",
-            "2",
-            "--init-token",
-            "0",
-            "--max-positions",
-            "64",
-            "--no-save",
+            *["--finetune-from-model", checkpoint, "--num-classes", "2", "--init-token", "0"],
+            *["--max-positions", "64", "--no-save"],
         ],
         *[
-            "--optimizer",
-            "electra_adam",
-            "--lr",
-            "1e-4",
-            "--batch-size",
-            "8",
-            "--max-update",
-            "3",
+            *["--optimizer", "electra_adam", "--lr", "1e-4", "--batch-size", "8", "--max-update", "3"],
             "--disable-validation",
         ],
         cwd=tmp_path,

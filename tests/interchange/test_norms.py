@@ -300,14 +300,7 @@ def test_a_trained_net_of_either_kind_is_used_by_all_that_reads_checkpoints(tmp_
     save = tmp_path / "save"
     options = [
         *TINY_NET,
-        "--norm",
-        norm,
-        "--store-ema",
-        "--ema-decay",
-        "0.5",
-        "--disable-validation",
-        "--num-workers",
-        0,
+        *["--norm", norm, "--store-ema", "--ema-decay", "0.5", "--disable-validation", "--num-workers", 0],
     ]
     train_here(data_bin, save, *options, "--lr", "1e-2", "--max-update", 6, "--save-interval-updates", 3)
     last = save / "checkpoint_last.pt"

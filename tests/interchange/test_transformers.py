@@ -29,14 +29,13 @@ from tests.helpers.transformers_models import edit, transformers
 
 WIKIPEDIA = ROOT.parent / "shared" / "data" / "corpora" / "wikipedia_en" / "wiki.valid.txt.xz"
 STRANGE = [
-    "a <s> b </s> <pad> <mask> <unk> [MASK] [CLS] [SEP]",
-    "Ünïcödé café naïve Ærøskøbing ﬁne",
-    "中文字符 and 日本語 or 한국어",
-    "emoji 😀👩‍👩‍👧 🇫🇷 zero​width",
-    "tab\there, nbsp and\x00control \ufffd",
-    "x" * 250 + " " + "y" * 150,
-    "don't  stop   — “quotes” … 3.14 $5",
-    "",
+    *["a <s> b </s> <pad> <mask> <unk> [MASK] [CLS] [SEP]", "Ünïcödé café naïve Ærøskøbing ﬁne"],
+    *[
+        "中文字符 and 日本語 or 한국어",
+        "emoji 😀👩‍👩‍👧 🇫🇷 zero​width",
+        "tab\there, nbsp and\x00control \ufffd",
+    ],
+    *["x" * 250 + " " + "y" * 150, "don't  stop   — “quotes” … 3.14 $5", ""],
 ]
 
 
@@ -250,14 +249,8 @@ def test_a_full_size_net_is_imported_goes_on_and_is_fine_tuned(
     tokenizer = load_wordpiece(checkpoint.parent)
     encode_to_binary(tokenizer, corpus_lines[:120], tmp_path / "data" / "train", checkpoint.parent)
     start = [
-        "--arch",
-        "electra",
-        "--finetune-from-model",
-        checkpoint,
-        "--disable-validation",
-        "--no-save",
-        "--lr",
-        "3e-4",
+        *["--arch", "electra", "--finetune-from-model", checkpoint, "--disable-validation", "--no-save"],
+        *["--lr", "3e-4"],
     ]
     losses = train_here(
         tmp_path / "data", tmp_path / "save", *start, "--tokens-per-sample", "32", "--max-update", "20"
@@ -282,37 +275,15 @@ def fine_tune(tmp_path, tokenizer, checkpoint):
     tuned = tmp_path / "tuned"
     done = fairseq(
         *[
-            "train",
-            data,
-            "--save-dir",
-            tuned,
-            "--task",
-            "sentence_prediction",
-            "--criterion",
-            "sentence_prediction",
-            "--arch",
-            "electra_encoder",
+            *["train", data, "--save-dir", tuned, "--task", "sentence_prediction"],
+            *["--criterion", "sentence_prediction", "--arch", "electra_encoder"],
         ],
         *[
-            "--finetune-from-model",
-            checkpoint,
-            "--num-classes",
-            "2",
-            "--init-token",
-            "0",
-            "--max-positions",
-            "64",
-            "--cpu",
+            *["--finetune-from-model", checkpoint, "--num-classes", "2", "--init-token", "0"],
+            *["--max-positions", "64", "--cpu"],
         ],
         *[
-            "--optimizer",
-            "electra_adam",
-            "--lr",
-            "1e-4",
-            "--batch-size",
-            "8",
-            "--max-update",
-            "3",
+            *["--optimizer", "electra_adam", "--lr", "1e-4", "--batch-size", "8", "--max-update", "3"],
             "--disable-validation",
         ],
     )

@@ -41,13 +41,8 @@ def task_bin(tmp_path_factory, corpus_lines, vocabulary):
 def arguments(data, save_dir, *more):
     return [
         *(
-            data,
-            "--save-dir",
-            save_dir,
-            "--task",
-            "sentence_prediction",
-            "--criterion",
-            "sentence_prediction",
+            *[data, "--save-dir", save_dir, "--task", "sentence_prediction"],
+            *["--criterion", "sentence_prediction"],
         ),
         *"--arch electra_encoder --num-classes 2 --init-token 0 --max-positions 128 --batch-size 8".split(),
         *"--max-update 6 --cpu".split(),
@@ -121,12 +116,7 @@ def test_a_net_that_was_fine_tuned_before_keeps_its_head_if_that_reads_the_same(
 ):
     def given(save, source, *more):
         options = [
-            "--user-dir",
-            USER_DIR,
-            "--finetune-from-model",
-            source,
-            "--max-update",
-            "1",
+            *["--user-dir", USER_DIR, "--finetune-from-model", source, "--max-update", "1"],
             "--disable-validation",
             *more,
         ]
@@ -155,22 +145,12 @@ def test_the_norm_comes_from_the_checkpoint_and_another_is_refused(
 ):
     options = [
         *TINY_NET,
-        "--norm",
-        norm,
-        "--generator-layers",
-        "0.5",
-        "--max-update",
-        "2",
-        "--disable-validation",
+        *["--norm", norm, "--generator-layers", "0.5", "--max-update", "2", "--disable-validation"],
     ]
     train_here(data_bin, tmp_path / "source", *options)
     start = [
-        "--user-dir",
-        USER_DIR,
-        "--finetune-from-model",
-        tmp_path / "source" / "checkpoint_last.pt",
-        "--network",
-        network,
+        *["--user-dir", USER_DIR, "--finetune-from-model", tmp_path / "source" / "checkpoint_last.pt"],
+        *["--network", network],
     ]
     given = arguments(task_bin, tmp_path / "save", *start, "--max-update", "2", "--disable-validation")
     run_here([*given, "--lr", "0.0"], tmp_path / "save")
@@ -308,12 +288,8 @@ def test_a_resumed_run_does_not_need_what_it_started_from(tmp_path, task_bin, ch
     """Check this with NumPy's numbers among the best scores, and bf16 for heads behind a projection."""
     source = shutil.copy(checkpoint, tmp_path / "source.pt")
     scored = [
-        "--report-acc-and-f1",
-        "--best-checkpoint-metric",
-        "acc_and_f1",
-        "--maximize-best-checkpoint-metric",
-        "--autocast",
-        "bf16",
+        *["--report-acc-and-f1", "--best-checkpoint-metric", "acc_and_f1"],
+        *["--maximize-best-checkpoint-metric", "--autocast", "bf16"],
     ]
     tune(task_bin, tmp_path / "save", "--finetune-from-model", source, "--max-update", "2", *scored)
     (tmp_path / "source.pt").unlink()

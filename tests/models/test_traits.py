@@ -50,14 +50,8 @@ def make_old(save_dir):
 def test_an_old_checkpoint_is_resumed_by_its_old_line_bit_by_bit(data_bin, tmp_path):
     small = [*TINY_NET, "--arch", "electra_small", "--dropout", "0", "--attention-dropout", "0"]
     original = [
-        "--positions",
-        "learned",
-        "--norm",
-        "post",
-        "--bias-correction",
-        "off",
-        "--adam-betas",
-        "(0.9, 0.999)",
+        *["--positions", "learned", "--norm", "post", "--bias-correction", "off"],
+        *["--adam-betas", "(0.9, 0.999)"],
     ]
     train_here(data_bin, tmp_path / "whole", *small, *original, "--max-update", 6)
     train_here(data_bin, tmp_path / "old", *small, *original, "--max-update", 3)
@@ -106,12 +100,7 @@ def test_a_net_that_is_fine_tuned_from_nothing_has_the_same_traits():
             "data",
             *command("data", "x")[4:6],
             *line,
-            "--optimizer",
-            "electra_adam",
-            "--lr",
-            "1e-3",
-            "--batch-size",
-            "8",
+            *["--optimizer", "electra_adam", "--lr", "1e-3", "--batch-size", "8"],
         ]
     )
     assert (cfg.model.positions, cfg.model.norm, cfg.optimizer.adam_betas) == ("rotary", "scaled", None)

@@ -53,13 +53,8 @@ def test_headings_begin_documents_and_blank_lines_are_passed_over(tmp_path):
     path = written(tmp_path / "wiki.txt", WIKITEXT)
     assert documents_of(read_plain(path, document_start=HEADINGS)) == [
         [
-            "= Valkyria Chronicles =",
-            "It is a game .",
-            "It was released in 2011 .",
-            "= = Gameplay = =",
-            "As in = chess = .",
-            "= = = Story = = =",
-            "A squad .",
+            *["= Valkyria Chronicles =", "It is a game .", "It was released in 2011 .", "= = Gameplay = ="],
+            *["As in = chess = .", "= = = Story = = =", "A squad ."],
         ],
         ["= Tower Building =", "It is a building ."],
     ]
@@ -179,18 +174,8 @@ def test_lines_and_documents_are_counted_and_yielded_as_they_are():
 @pytest.mark.parametrize(
     "line",
     [
-        "\u200b",
-        "\ufeff \u00ad",
-        "\t\u2060\u200e",
-        "\ue000",
-        "\ufffd",
-        "\x00\r",
-        "\u2028",
-        " ",
-        "",
-        "\u200b.",
-        "\u3000é",
-        "\u0378",
+        *["\u200b", "\ufeff \u00ad", "\t\u2060\u200e", "\ue000", "\ufffd", "\x00\r", "\u2028", " ", ""],
+        *["\u200b.", "\u3000é", "\u0378"],
     ],
 )
 def test_a_line_of_which_the_vocabulary_leaves_nothing_ends_a_document(tmp_path, vocabulary, line):

@@ -33,15 +33,8 @@ AWKWARD = [
     "A literal <s> and <mask> and </s>, <unk>, <pad> and [MASK] stay text.",
     "carriage\rreturn inside, and at the end\r",
     "next\u0085line, line\u2028separator, paragraph\u2029separator, form\ffeed, vertical\vtab",
-    "a NUL \x00 here and a BOM \ufeff there",
-    "\ufeff",
-    "",
-    "   ",
-    "x" * 300,
-    "accents: é à ü ñ; cjk: 漢字 かな; emoji: 🙂👩\u200d🔬; ligature ﬁ; wide Ａ",
-    "",
-    "",
-    "the end",
+    *["a NUL \x00 here and a BOM \ufeff there", "\ufeff", "", "   ", "x" * 300],
+    *["accents: é à ü ñ; cjk: 漢字 かな; emoji: 🙂👩\u200d🔬; ligature ﬁ; wide Ａ", "", "", "the end"],
 ]
 
 
@@ -64,17 +57,9 @@ def test_one_pass_writes_what_fairseq_preprocess_writes_byte_for_byte(tmp_path, 
     pieces = electra("encode", "--vocab", vocabulary, input=awkward).stdout
     (tmp_path / "train.pieces").write_text(pieces, newline="\n")
     fairseq(
-        "preprocess",
-        "--task",
-        "electra_pretraining",
-        "--only-source",
-        "--srcdict",
-        vocabulary / "dict.txt",
-        "--trainpref",
-        tmp_path / "train.pieces",
-        "--destdir",
-        tmp_path / "classic",
-        "--workers",
+        *["preprocess", "--task", "electra_pretraining", "--only-source"],
+        *["--srcdict", vocabulary / "dict.txt", "--trainpref", tmp_path / "train.pieces"],
+        *["--destdir", tmp_path / "classic", "--workers"],
         str(workers),
     )
     electra("encode", "--vocab", vocabulary, "--destdir", tmp_path / "direct", "--trainpref", awkward)
@@ -232,18 +217,9 @@ def test_sentencepiece_goes_through_fairseqs_own_bpe(tmp_path, corpus_lines):
     )
     (tmp_path / "train.pieces").write_text("".join(bpe.encode(line) + "\n" for line in corpus_lines[:60]))
     fairseq_process(
-        "preprocess",
-        "--task",
-        "electra_pretraining",
-        "--only-source",
-        "--srcdict",
-        tmp_path / "dict.txt",
-        "--trainpref",
-        tmp_path / "train.pieces",
-        "--validpref",
-        tmp_path / "train.pieces",
-        "--destdir",
-        tmp_path / "bin",
+        *["preprocess", "--task", "electra_pretraining", "--only-source"],
+        *["--srcdict", tmp_path / "dict.txt", "--trainpref", tmp_path / "train.pieces"],
+        *["--validpref", tmp_path / "train.pieces", "--destdir", tmp_path / "bin"],
     )
     dictionary = load_dictionary(tmp_path / "bin")
     assert dictionary.symbols[-1] == "<mask>"
@@ -285,26 +261,15 @@ def test_cut_short_and_missing_files_are_named(tmp_path):
 def test_encode_leaves_nothing_behind_when_it_fails(tmp_path, vocabulary):
     (tmp_path / "a.txt").write_bytes(b"good line\n" * 10_000 + b"\xff\n")
     done = electra(
-        "encode",
-        "--vocab",
-        vocabulary,
-        "--destdir",
-        tmp_path / "out",
-        "--trainpref",
-        tmp_path / "a.txt",
+        *["encode", "--vocab", vocabulary, "--destdir", tmp_path / "out", "--trainpref", tmp_path / "a.txt"],
         check=False,
     )
     assert done.returncode == 1 and "line 10001: not UTF-8" in done.stderr
     assert list((tmp_path / "out").iterdir()) == []
     (tmp_path / "empty.txt").write_text("\n\n")
     done = electra(
-        "encode",
-        "--vocab",
-        vocabulary,
-        "--destdir",
-        tmp_path / "out",
-        "--trainpref",
-        tmp_path / "empty.txt",
+        *["encode", "--vocab", vocabulary, "--destdir", tmp_path / "out"],
+        *["--trainpref", tmp_path / "empty.txt"],
         check=False,
     )
     assert done.returncode == 1 and "no text to encode" in done.stderr
@@ -322,13 +287,8 @@ def test_encode_refuses_what_does_not_fit_together(tmp_path, vocabulary, corpus_
     assert (tmp_path / "out" / "train.bin").read_bytes() == before
     shutil.copy(vocabulary / "dict.txt", tmp_path / "other" / "dict.txt")
     done = electra(
-        "encode",
-        "--vocab",
-        tmp_path / "other",
-        "--destdir",
-        tmp_path / "new",
-        "--trainpref",
-        tmp_path / "a.txt",
+        *["encode", "--vocab", tmp_path / "other", "--destdir", tmp_path / "new"],
+        *["--trainpref", tmp_path / "a.txt"],
         check=False,
     )
     assert done.returncode == 1 and "have different ids" in done.stderr and not (tmp_path / "new").exists()

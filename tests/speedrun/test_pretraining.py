@@ -266,11 +266,7 @@ def saved_in(arguments):
 
 def test_times_are_written_as_clocks_write_them():
     assert [clock_time(seconds) for seconds in (0, 59.6, 61, 3600, 36_061)] == [
-        "0:00",
-        "1:00",
-        "1:01",
-        "1:00:00",
-        "10:01:01",
+        *["0:00", "1:00", "1:01", "1:00:00", "10:01:01"],
     ]
 
 

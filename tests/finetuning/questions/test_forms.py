@@ -187,17 +187,8 @@ def test_repaired_answers_are_counted_and_others_still_refused(tmp_path, vocabul
     long = " ".join(["where"] * 30)
     other = written(tmp_path / "b.jsonl", lines(flat(question=long), flat(2)))
     given = [
-        "--vocab",
-        vocabulary,
-        "--squad",
-        "--max-positions",
-        "64",
-        "--max-question",
-        "16",
-        "--train",
-        path,
-        "--valid",
-        other,
+        *["--vocab", vocabulary, "--squad", "--max-positions", "64", "--max-question", "16"],
+        *["--train", path, "--valid", other],
     ]
     status, output, said = electra_here("prepare", *given, "--destdir", tmp_path / "bin")
     assert status == 0, said

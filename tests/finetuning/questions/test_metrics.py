@@ -106,26 +106,8 @@ def test_hard_cases_worked_out_by_hand(found, gold, exact, f1):
 
 def random_answer(rng):
     words = [
-        "the",
-        "a",
-        "an",
-        "An",
-        "no",
-        "No!",
-        "yes",
-        "U.S.",
-        "dog's",
-        "“x”",
-        "é",
-        "e\u0301",
-        "$5",
-        "-",
-        "...",
-        "\u00a0",
-        "the,",
-        "İ",
-        "ẞ",
-        "",
+        *["the", "a", "an", "An", "no", "No!", "yes", "U.S.", "dog's", "“x”", "é", "e\u0301", "$5", "-"],
+        *["...", "\u00a0", "the,", "İ", "ẞ", ""],
     ]
     return rng.choice([" ", "  ", "-", ""]).join(rng.choice(words) for _ in range(rng.randrange(6)))
 
@@ -156,10 +138,7 @@ def test_random_answers_score_as_a_transcription_of_the_rules_says():
         ("", ["the", "..."], 1, 1),
     ],
     ids=[
-        "the exact one",
-        "the nearest",
-        "rightly nothing",
-        "an article for nothing",
+        *["the exact one", "the nearest", "rightly nothing", "an article for nothing"],
         "something for nothing",
         *"a b c".split(),
     ],

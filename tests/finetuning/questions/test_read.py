@@ -99,12 +99,7 @@ def test_a_test_file_has_answers_for_all_questions_or_for_none(tmp_path, vocabul
     none = written(tmp_path / "none.json", squad({"id": "q1", "question": "What?"}))
     assert not read_squad(none, labelled=False).labelled
     given = [
-        "--vocab",
-        vocabulary,
-        "--destdir",
-        tmp_path / "bin",
-        "--squad",
-        "--train",
+        *["--vocab", vocabulary, "--destdir", tmp_path / "bin", "--squad", "--train"],
         written(tmp_path / "a.json", squad(asked())),
     ]
     assert electra_here("prepare", *given, "--test", none)[0] == 0
@@ -337,15 +332,8 @@ def test_options_that_cannot_be(tmp_path, vocabulary, more, sentence):
 def test_the_smallest_room_is_enough(tmp_path, vocabulary):
     good = written(tmp_path / "good.json", squad(asked(), context=CONTEXT * 4))
     given = [
-        "--vocab",
-        vocabulary,
-        "--destdir",
-        tmp_path / "bin",
-        "--squad",
-        "--train",
-        good,
-        "--max-positions",
-        "75",
+        *["--vocab", vocabulary, "--destdir", tmp_path / "bin", "--squad", "--train", good],
+        *["--max-positions", "75"],
     ]
     status, output, said = electra_here("prepare", *given)
     assert status == 0 and "train 1; questions; 1 in several windows of 75 tokens" in output, said

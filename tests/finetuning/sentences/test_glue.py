@@ -80,11 +80,8 @@ LAYOUTS = {
     "QQP": (
         {
             "train.tsv": table(
-                QQP_HEADER,
-                "133273\t213221\t213222\tHow is life?\tWhat is life?\t0",
-                "251774\t\tHow do I",
-                "learn?\t1",
-                "286217\t395098\t395099\tWho am I?\tWhat am I?\t1",
+                *[QQP_HEADER, "133273\t213221\t213222\tHow is life?\tWhat is life?\t0"],
+                *["251774\t\tHow do I", "learn?\t1", "286217\t395098\t395099\tWho am I?\tWhat am I?\t1"],
             ),
             "dev.tsv": table(QQP_HEADER, "201359\t303345\t303346\tWhy?\tHow so?\t0"),
             "test.tsv": table("id question1 question2", "0\tWould it work?\tDoes it work?"),

@@ -16,11 +16,8 @@ QUOTED = (
     " down.\",'leaves'.,2\n1,anetv_2,3417,He. He,He waits.,He,gold,goes.,stays.,reads.,sleeps.,0\n"
 )
 QUOTED_TEXTS = (
-    "A woman stands.",
-    'The woman walks, then "runs".',
-    "The woman sits.",
-    "The woman looks up\nand down.",
-    "The woman 'leaves'.",
+    *["A woman stands.", 'The woman walks, then "runs".', "The woman sits."],
+    *["The woman looks up\nand down.", "The woman 'leaves'."],
 )
 RACE = {
     "article": "A bird\n  sang.\nIt was\ta lark.",
@@ -32,17 +29,11 @@ RACE = {
 PASSAGE = "A bird sang. It was a lark."
 READ = [
     (
-        PASSAGE,
-        "What sang on the tree?",
-        "What sat on the tree?",
-        "What slept on the tree?",
+        *[PASSAGE, "What sang on the tree?", "What sat on the tree?", "What slept on the tree?"],
         "What ran on the tree?",
     ),
     (
-        PASSAGE,
-        "Which bird was it? A lark.",
-        "Which bird was it? A crow.",
-        "Which bird was it? An owl.",
+        *[PASSAGE, "Which bird was it? A lark.", "Which bird was it? A crow.", "Which bird was it? An owl."],
         "Which bird was it? A _ .",
     ),
 ]

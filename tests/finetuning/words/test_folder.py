@@ -262,10 +262,7 @@ GOOD = [Sentence(["a", "b"], [Entity("PER", 0, 1)], "train.conll, line 1")]
         ({"train": GOOD}, info_of(24, 23), "^--max-positions 24 and --stride 23: rows need 10 tokens"),
     ],
     ids=[
-        "a type that train has not",
-        "train has no type",
-        "no room",
-        "no stride",
+        *["a type that train has not", "train has no type", "no room", "no stride"],
         "a stride longer than the row",
     ],
 )
@@ -327,11 +324,7 @@ def test_prepare_says_what_it_made_and_names_file_and_line_of_what_it_refuses(tm
     )
     refused = electra(
         *(
-            "prepare",
-            "--vocab",
-            vocabulary,
-            "--destdir",
-            tmp_path / "new",
+            *["prepare", "--vocab", vocabulary, "--destdir", tmp_path / "new"],
             *own,
             "--valid",
             tmp_path / "valid.conll",

@@ -42,20 +42,12 @@ def read(path, scheme=BIO):
     ],
     ids=[
         *(
-            "tabs",
-            "blanks",
-            "several blanks",
-            "four columns with tabs",
-            "four columns with blanks",
+            *["tabs", "blanks", "several blanks", "four columns with tabs", "four columns with blanks"],
             "a separator that holds a tab",
         ),
         *(
-            "a separator that holds blanks",
-            "crlf",
-            "crlf and a tab",
-            "no line end",
-            "blank lines at the end",
-            "a byte-order mark",
+            *["a separator that holds blanks", "crlf", "crlf and a tab", "no line end"],
+            *["blank lines at the end", "a byte-order mark"],
         ),
     ],
 )
@@ -131,11 +123,7 @@ def test_other_schemes_give_the_same_entities(tmp_path, scheme):
     ],
     ids=[
         *(
-            "one column",
-            "one column alone",
-            "no word",
-            "a word of blanks",
-            "no tag",
+            *["one column", "one column alone", "no word", "a word of blanks", "no tag"],
             "a no-break space between",
         ),
         *("unknown prefix", "no prefix", "another scheme", "I without B", "I without B in a new document"),

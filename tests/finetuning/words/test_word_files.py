@@ -112,13 +112,8 @@ def test_blank_separated_columns_are_counted_whatever_number_of_blanks_is_betwee
         ("# B-ORG\n", [["#"]]),
     ],
     ids=[
-        "comments",
-        "a word in the sentence",
-        "a word that begins it",
-        "a tab",
-        "a hashtag",
-        "a hashtag and a blank",
-        "a tag of an entity",
+        *["comments", "a word in the sentence", "a word that begins it", "a tab", "a hashtag"],
+        *["a hashtag and a blank", "a tag of an entity"],
     ],
 )
 def test_a_number_sign_is_a_word_where_it_has_a_tag_and_else_begins_a_comment(tmp_path, text, words):
@@ -242,16 +237,8 @@ def test_prepare_lists_sentences_that_cannot_be_used_and_leaves_them_out(tmp_pat
     train = write(tmp_path / "train", "1\ta\tB-X\n2\tb\tI-X\n\n1\tc\tI-X\n\n1\td\n\n# e\n1\tf\tU-X\n")
     valid = write(tmp_path / "valid", "1\tg\tB-X\n\n1\th\tB-Y\n\n1\ti\tO\n2\tj\tI-X\n")
     given = [
-        "prepare",
-        "--vocab",
-        vocabulary,
-        "--destdir",
-        tmp_path / "bin",
-        "--conll",
-        "--word-column",
-        "2",
-        "--tag-column",
-        "3",
+        *["prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--conll", "--word-column", "2"],
+        *["--tag-column", "3"],
     ]
     files = ["--train", train, "--valid", valid]
     kinds = "2 with a stray tag, 1 with a line that is not a word and a tag, 1 with an unknown tag, "
@@ -309,19 +296,8 @@ def test_a_real_file_has_the_same_entities_in_every_scheme_and_in_columns_as_ger
 def test_parts_of_speech_are_prepared_and_scored_by_accuracy_and_macro_f1(tmp_path, vocabulary):
     path, bare = write(tmp_path / "a.conllu", CONLLU), write(tmp_path / "b.conllu", "1\ta\n2\tb\n\n1\tc\n")
     given = [
-        "--conll",
-        "--scheme",
-        "none",
-        "--word-column",
-        "2",
-        "--tag-column",
-        "4",
-        "--train",
-        path,
-        "--valid",
-        path,
-        "--test",
-        bare,
+        *["--conll", "--scheme", "none", "--word-column", "2", "--tag-column", "4", "--train", path],
+        *["--valid", path, "--test", bare],
     ]
     status, output, said = electra_here(
         "prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", *given
@@ -376,14 +352,7 @@ def test_options_and_tags_that_cannot_be_are_refused(tmp_path, vocabulary, more,
     files = {"--valid": "a\tVERB\n", "--train": "a\t<s>\nb\tX\n"}
     train = write(tmp_path / "train.conll", "a\tNOUN\n" if "none" in more else "a\tO\n")
     given = [
-        "prepare",
-        "--vocab",
-        vocabulary,
-        "--destdir",
-        tmp_path / "bin",
-        "--conll",
-        "--train",
-        train,
+        *["prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--conll", "--train", train],
         *more,
     ]
     if more[-1] in files:
