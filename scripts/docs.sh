@@ -11,7 +11,9 @@ cd "$(dirname "$0")/.."
 bash scripts/setup.sh
 python=.venv/bin/python
 if ! "$python" -c 'import material, mkdocs, mkdocstrings_handlers.python' 2>/dev/null; then
-  "$python" -m pip --disable-pip-version-check -q install --no-build-isolation -e '.[docs]' --constraint scripts/constraints.txt
+  # the extra's packages alone: with the package, pip would install torchaudio again, which setup.sh removes
+  "$python" -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")' |
+    xargs -d '\n' "$python" -m pip --disable-pip-version-check -q install --constraint scripts/constraints.txt
 fi
 # NO_MKDOCS_2_WARNING: no advertisement of the theme's authors
 PYTHONPATH=.${PYTHONPATH:+:$PYTHONPATH} NO_MKDOCS_2_WARNING=1 "$python" -m mkdocs build --strict --clean "$@"

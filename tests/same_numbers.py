@@ -147,25 +147,19 @@ def finetuning(task: str, folder: Path, start: Path, *more: object) -> list[obje
         "questions": "--task question_answering --criterion question_answering",
     }[task]
     return [
-        *(
-            "fairseq-train",
-            folder / task,
-            "--user-dir",
-            user_dir(),
-            *kind.split(),
-            "--arch",
-            "electra_encoder",
-        ),
-        *(
-            "--finetune-from-model",
-            start,
-            *(word for word in TRAINER if word != "--disable-validation"),
-            *SCHEDULE,
-        ),
-        *(
-            *["--lr", "1e-3", "--layer-decay", "0.8", "--batch-size", "8", "--max-update", "12"],
-            *["--total-num-update", "12"],
-        ),
+        "fairseq-train",
+        folder / task,
+        "--user-dir",
+        user_dir(),
+        *kind.split(),
+        "--arch",
+        "electra_encoder",
+        "--finetune-from-model",
+        start,
+        *(word for word in TRAINER if word != "--disable-validation"),
+        *SCHEDULE,
+        *["--lr", "1e-3", "--layer-decay", "0.8", "--batch-size", "8", "--max-update", "12"],
+        *["--total-num-update", "12"],
         *("--save-dir", folder / f"tuned-{task}", *more),
     ]
 

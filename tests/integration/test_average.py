@@ -23,10 +23,8 @@ RUN = [
 def validated(data, checkpoint, *options):
     """What fairseq-validate says of a checkpoint."""
     done = fairseq(
-        *(
-            *["validate", data, "--task", "electra_pretraining", "--path", checkpoint, "--batch-size", 8],
-            *["--cpu", "--log-format", "json"],
-        ),
+        *["validate", data, "--task", "electra_pretraining", "--path", checkpoint, "--batch-size", 8],
+        *["--cpu", "--log-format", "json"],
         *("--num-workers", 0, *options),
     )
     (record,) = [

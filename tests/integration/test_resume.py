@@ -81,10 +81,8 @@ def test_restart_in_the_second_epoch(make_task, workers):
 
 LONG_RUN = [
     *TINY_NET,
-    *(
-        *["--dropout", "0.1", "--max-update", "40", "--save-interval-updates", "5", "--disable-validation"],
-        "--no-epoch-checkpoints",
-    ),
+    *["--dropout", "0.1", "--max-update", "40", "--save-interval-updates", "5", "--disable-validation"],
+    "--no-epoch-checkpoints",
 ]
 
 

@@ -61,10 +61,8 @@ def results(tmp_path_factory, sources, checkpoint):
     done = electra(
         *("finetune", "--data", *(sources / "bin" / name for name in KINDS), "--output", folder / "runs"),
         *("--net", f"ours={checkpoint}", "--seeds", "2", "--epochs", "1", "single=2"),
-        *(
-            *["--lr", "1e-3", "1e-2", "--batch-size", "8", "--keep-checkpoints", "--processes", "2", "--"],
-            *["--head-dropout", "0"],
-        ),
+        *["--lr", "1e-3", "1e-2", "--batch-size", "8", "--keep-checkpoints", "--processes", "2", "--"],
+        *["--head-dropout", "0"],
     )
     return folder / "runs", json.loads((folder / "runs" / "results.json").read_text()), done.stdout
 

@@ -18,11 +18,9 @@ from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.import_transformers import import_transformers
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
-from fairseq_electra.pretraining.encode import encode_to_binary
 from fairseq_electra.pretraining.wordpiece import load_wordpiece
-from tests.helpers.commands import fairseq_process
+from tests.helpers.imported_models import assert_pre_training_goes_on, fine_tune
 from tests.helpers.paths import ROOT
-from tests.helpers.training import train_here
 from tests.helpers.transformers_models import SMALL, transformers
 
 SIZES = {name: size for name, size in SMALL.items() if name != "embedding_size"}
@@ -399,40 +397,5 @@ def test_a_published_encoder_is_imported_exported_fine_tuned_and_pre_trained_on(
     lines = import_transformers(MINILM, checkpoint)
     assert "tokenizer: the same ids as transformers'" in "".join(lines) and "largest difference" in lines[-1]
     assert_exported_as_electra(checkpoint, tmp_path / "out", MINILM, read_folder(MINILM).order)
-    tokenizer = load_wordpiece(checkpoint.parent)
-    encode_to_binary(tokenizer, corpus_lines[:120], tmp_path / "data" / "train", checkpoint.parent)
-    start = [
-        *["--arch", "electra", "--finetune-from-model", checkpoint, "--disable-validation", "--no-save"],
-        *["--lr", "3e-4"],
-    ]
-    losses = train_here(
-        tmp_path / "data", tmp_path / "save", *start, "--tokens-per-sample", "32", "--max-update", "20"
-    ).losses
-    assert len(losses) == 20 and np.isfinite(losses).all() and sum(losses[-4:]) < 0.95 * sum(losses[:4])
-    task = tmp_path / "task"
-    encode_to_binary(
-        tokenizer,
-        ["the name is good"] * 8 + ["a list of words"] * 8,
-        task / "input0" / "train",
-        checkpoint.parent,
-    )
-    (tmp_path / "labels").write_text("yes\n" * 8 + "no\n" * 8)
-    fairseq_process(
-        "preprocess", "--only-source", "--trainpref", tmp_path / "labels", "--destdir", task / "label"
-    )
-    done = fairseq_process(
-        *[
-            *["train", task, "--task", "sentence_prediction", "--criterion", "sentence_prediction"],
-            *["--arch", "electra_encoder", "--cpu"],
-        ],
-        *[
-            *["--finetune-from-model", checkpoint, "--num-classes", "2", "--init-token", "0"],
-            *["--max-positions", "64", "--no-save"],
-        ],
-        *[
-            *["--optimizer", "electra_adam", "--lr", "1e-4", "--batch-size", "8", "--max-update", "3"],
-            "--disable-validation",
-        ],
-        cwd=tmp_path,
-    )
-    assert "tensors kept" in done.stdout + done.stderr
+    assert_pre_training_goes_on(checkpoint, corpus_lines[:120], tmp_path)
+    fine_tune(checkpoint, tmp_path)

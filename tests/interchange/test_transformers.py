@@ -20,11 +20,10 @@ from fairseq_electra.interchange import names, parity
 from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.import_transformers import import_transformers
 from fairseq_electra.interchange.transformers_folder import read_folder
-from fairseq_electra.pretraining.encode import encode_to_binary
-from fairseq_electra.pretraining.wordpiece import load_wordpiece, symbols_of
+from fairseq_electra.pretraining.wordpiece import symbols_of
 from tests.helpers.commands import electra, electra_process
+from tests.helpers.imported_models import assert_pre_training_goes_on, fine_tune
 from tests.helpers.paths import ROOT
-from tests.helpers.training import train_here
 from tests.helpers.transformers_models import edit, transformers
 
 WIKIPEDIA = ROOT.parent / "shared" / "data" / "corpora" / "wikipedia_en" / "wiki.valid.txt.xz"
@@ -246,49 +245,8 @@ def test_a_full_size_net_is_imported_goes_on_and_is_fine_tuned(
     checkpoint = tmp_path / "in" / "checkpoint.pt"
     done = electra_process("import", made.folder, checkpoint)
     assert "largest difference" in done.stdout and "initialised" not in done.stdout
-    tokenizer = load_wordpiece(checkpoint.parent)
-    encode_to_binary(tokenizer, corpus_lines[:120], tmp_path / "data" / "train", checkpoint.parent)
-    start = [
-        *["--arch", "electra", "--finetune-from-model", checkpoint, "--disable-validation", "--no-save"],
-        *["--lr", "3e-4"],
-    ]
-    losses = train_here(
-        tmp_path / "data", tmp_path / "save", *start, "--tokens-per-sample", "32", "--max-update", "20"
-    ).losses
-    assert len(losses) == 20 and sum(losses[-4:]) < 0.95 * sum(losses[:4])
-    fine_tune(tmp_path, tokenizer, checkpoint)
-
-
-def fine_tune(tmp_path, tokenizer, checkpoint):
-    from tests.helpers.commands import fairseq
-
-    data = tmp_path / "task"
-    encode_to_binary(
-        tokenizer,
-        ["the name is good"] * 8 + ["a list of words"] * 8,
-        data / "input0" / "train",
-        checkpoint.parent,
-    )
-    (data / "label").mkdir()
-    (data / "labels").write_text("yes\n" * 8 + "no\n" * 8)
-    fairseq("preprocess", "--only-source", "--trainpref", data / "labels", "--destdir", data / "label")
-    tuned = tmp_path / "tuned"
-    done = fairseq(
-        *[
-            *["train", data, "--save-dir", tuned, "--task", "sentence_prediction"],
-            *["--criterion", "sentence_prediction", "--arch", "electra_encoder"],
-        ],
-        *[
-            *["--finetune-from-model", checkpoint, "--num-classes", "2", "--init-token", "0"],
-            *["--max-positions", "64", "--cpu"],
-        ],
-        *[
-            *["--optimizer", "electra_adam", "--lr", "1e-4", "--batch-size", "8", "--max-update", "3"],
-            "--disable-validation",
-        ],
-    )
-    assert "tensors kept" in done.stdout + done.stderr
-    last = tuned / "checkpoint_last.pt"
+    assert_pre_training_goes_on(checkpoint, corpus_lines[:120], tmp_path)
+    last = fine_tune(checkpoint, tmp_path)
     done = electra("export", "--to", "transformers", last, tmp_path / "out", "--vocab", checkpoint.parent)
     assert "ElectraForSequenceClassification" in done.stdout and "largest difference" in done.stdout
     classifier = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")

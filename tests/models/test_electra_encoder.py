@@ -40,10 +40,8 @@ def task_bin(tmp_path_factory, corpus_lines, vocabulary):
 
 def arguments(data, save_dir, *more):
     return [
-        *(
-            *[data, "--save-dir", save_dir, "--task", "sentence_prediction"],
-            *["--criterion", "sentence_prediction"],
-        ),
+        *[data, "--save-dir", save_dir, "--task", "sentence_prediction"],
+        *["--criterion", "sentence_prediction"],
         *"--arch electra_encoder --num-classes 2 --init-token 0 --max-positions 128 --batch-size 8".split(),
         *"--max-update 6 --cpu".split(),
         *"--optimizer electra_adam --lr 1e-4 --clip-norm 1.0 --log-format json".split(),

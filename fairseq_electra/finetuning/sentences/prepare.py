@@ -84,10 +84,9 @@ def prepare_glue(
         check_is_new(Path(destdir) / name)
     read = {name: reading(f"{glue}, {name}", glue_task, glue, name, max_positions) for name in names}
     doubled = {name: double_unordered and GLUE[name].unordered for name in names}
-    for name, (splits, info) in (
-        read.items() if len(read) > 1 else ()
-    ):  # nothing is written where one of them is wrong
-        check_task(splits, info, doubled[name])
+    if len(read) > 1:  # nothing is written where one of them is wrong
+        for name, (splits, info) in read.items():
+            check_task(splits, info, doubled[name])
     return [_write(Path(destdir) / name, vocabulary, *read[name], doubled[name], say) for name in read]
 
 

@@ -323,12 +323,10 @@ def test_prepare_says_what_it_made_and_names_file_and_line_of_what_it_refuses(tm
         info.labels == ("O", "B-PER", "I-PER", "E-PER", "S-PER") and info.stride == 7 and info.name == "task"
     )
     refused = electra(
-        *(
-            *["prepare", "--vocab", vocabulary, "--destdir", tmp_path / "new"],
-            *own,
-            "--valid",
-            tmp_path / "valid.conll",
-        ),
+        *["prepare", "--vocab", vocabulary, "--destdir", tmp_path / "new"],
+        *own,
+        "--valid",
+        tmp_path / "valid.conll",
         check=False,
     )
     assert refused.returncode == 1 and "Traceback" not in refused.stderr and not (tmp_path / "new").exists()

@@ -41,14 +41,10 @@ def read(path, scheme=BIO):
         "\ufeff" + PLAIN,
     ],
     ids=[
-        *(
-            *["tabs", "blanks", "several blanks", "four columns with tabs", "four columns with blanks"],
-            "a separator that holds a tab",
-        ),
-        *(
-            *["a separator that holds blanks", "crlf", "crlf and a tab", "no line end"],
-            *["blank lines at the end", "a byte-order mark"],
-        ),
+        *["tabs", "blanks", "several blanks", "four columns with tabs", "four columns with blanks"],
+        "a separator that holds a tab",
+        *["a separator that holds blanks", "crlf", "crlf and a tab", "no line end"],
+        *["blank lines at the end", "a byte-order mark"],
     ],
 )
 def test_the_same_sentences_in_many_forms(tmp_path, text):
@@ -122,10 +118,8 @@ def test_other_schemes_give_the_same_entities(tmp_path, scheme):
         ("-DOCSTART- -X- O O\n\n", BIO, " holds no sentence"),
     ],
     ids=[
-        *(
-            *["one column", "one column alone", "no word", "a word of blanks", "no tag"],
-            "a no-break space between",
-        ),
+        *["one column", "one column alone", "no word", "a word of blanks", "no tag"],
+        "a no-break space between",
         *("unknown prefix", "no prefix", "another scheme", "I without B", "I without B in a new document"),
         *("no end", "no end in the sentence", "empty file", "blank file", "a document alone"),
     ],
