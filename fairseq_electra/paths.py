@@ -31,9 +31,8 @@ def require_training_paths(arguments: Iterable[str]) -> None:
         arguments: The command line without the name of the command.
     """
     words = list(arguments)
-    if (
-        words and not words[0].startswith("-") and "=" not in words[0]
-    ):  # else an override of fairseq-hydra-train
+    # else an override of fairseq-hydra-train
+    if words and not words[0].startswith("-") and "=" not in words[0]:
         require(DATA, *words[0].split(os.pathsep))
     for i, word in enumerate(words):
         option, given, value = word.partition("=")

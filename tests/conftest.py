@@ -7,18 +7,16 @@ import logging
 import os
 from pathlib import Path
 
-os.environ.setdefault(
-    "OMP_NUM_THREADS", "1"
-)  # small nets: threads cost more than they give, and results stay the same to the bit
+# small nets: threads cost more than they give, and results stay the same to the bit
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
 
 import fairseq_electra
 
-pytest.register_assert_rewrite(
-    "tests.helpers"
-)  # a failed assertion of a helper shows its values, as one of a test does
+# a failed assertion of a helper shows its values, as one of a test does
+pytest.register_assert_rewrite("tests.helpers")
 fairseq_electra.register()
 
 from fairseq_electra.pretraining import corpus  # noqa: E402

@@ -15,12 +15,8 @@ from tests.helpers.training import train_here
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-MOST_FILES = {
-    "A masker": 3,
-    "An objective": 3,
-    "A size": 3,
-    "A command": 3,
-}  # of one folder, a task's, any number
+# of one folder, a task's, any number
+MOST_FILES = {"A masker": 3, "An objective": 3, "A size": 3, "A command": 3}
 
 
 class Block(NamedTuple):

@@ -13,14 +13,8 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Any, NamedTuple, get_args
 
-GROUPS = (
-    "dataset",
-    "optimization",
-    "checkpoint",
-    "common",
-    "distributed_training",
-    "ema",
-)  # of fairseq's options, those of training
+# of fairseq's options, those of training
+GROUPS = ("dataset", "optimization", "checkpoint", "common", "distributed_training", "ema")
 KINDS = ("task", "arch", "criterion", "optimizer", "lr_scheduler", "bpe")
 TITLES = {"arch": "Models (`--arch`)", "lr_scheduler": "Schedules (`--lr-scheduler`)"}
 

@@ -26,11 +26,8 @@ from fairseq_electra.speedrun.machine import processor
 COMMON = """--task electra_pretraining --criterion replaced_token_detection --arch electra_small
   --autocast bf16 --optimizer electra_adam --clip-norm 1.0 --lr-scheduler polynomial_decay --no-save
   --validate-interval 1000000 --log-interval 50"""
-RECIPE = {
-    "rate": 5e-4,
-    "warmup": 0.02,
-    "total": 5000,
-}  # a short schedule with a short warm-up, where models collapse most easily
+# a short schedule with a short warm-up, where models collapse most easily
+RECIPE = {"rate": 5e-4, "warmup": 0.02, "total": 5000}
 SEEDS = (1, 2, 3)
 # the name of each run, and the options by which it differs from the default; DECIDING lists those with three
 # seeds

@@ -315,9 +315,8 @@ def measure_all(args: argparse.Namespace) -> list[str]:
             if start_time + longest > end:
                 failed.append(f"{name}: no time was left")
                 continue
-            further = start_time + (end - start_time) / (
-                len(args.points) - number
-            )  # an equal share of the time
+            # an equal share of the time
+            further = start_time + (end - start_time) / (len(args.points) - number)
             try:
                 report["points"].append(compare(size, rows, width, args, further, end))
             except (RuntimeError, TimeoutError) as error:

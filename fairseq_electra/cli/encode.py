@@ -67,9 +67,8 @@ def run(args: argparse.Namespace) -> None:
             " standard input"
         )
     require(VOCABULARY, args.vocab)
-    require(
-        "text", *(file for files in splits.values() for file in files)
-    )  # check all files before hours of work on the first
+    # check all files before hours of work on the first
+    require("text", *(file for files in splits.values() for file in files))
     texts = {split: running_text(files, args) for split, files in (splits or {"": ["-"]}).items()}
     check_column_arguments(args, (file for files in splits.values() for file in files))
     if not splits:

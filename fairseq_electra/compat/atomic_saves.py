@@ -72,9 +72,8 @@ def written_atomically(path: str) -> Iterator[Path]:
         NotWrittenError: The disk is full, or the path cannot be written to.
     """
     try:
-        partial, descriptor = create_partial(
-            Path(path)
-        )  # a new name: another process may write the same file
+        # a new name: another process may write the same file
+        partial, descriptor = create_partial(Path(path))
         try:
             yield partial
             sync(partial)
@@ -90,9 +89,8 @@ def written_atomically(path: str) -> Iterator[Path]:
 def _why_not_written(path: str, error: OSError | RuntimeError) -> str:
     reason: BaseException = error
     while reason.__context__ is not None and not isinstance(reason, OSError):
-        reason = (
-            reason.__context__
-        )  # PyTorch's error is about zip archives, the system's error is its context
+        # PyTorch's error is about zip archives, the system's error is its context
+        reason = reason.__context__
     message, remedy = (
         (str(reason) or type(reason).__name__).splitlines()[0],
         "check the path and its permissions",

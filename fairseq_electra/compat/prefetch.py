@@ -23,9 +23,8 @@ class _CopiedBatch(NamedTuple):
         stream = torch.cuda.current_stream()
         stream.wait_event(self.arrived)
         for tensor in _tensors(self.sample):
-            tensor.record_stream(
-                stream
-            )  # else the next copy might overwrite it before this stream has read it
+            # else the next copy might overwrite it before this stream has read it
+            tensor.record_stream(stream)
         return self.sample
 
 

@@ -52,9 +52,8 @@ class FolderLock:
         }
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(about).encode() + b"\n", 0)
-        self.release = weakref.finalize(
-            self, _release, descriptor, path, os.getpid()
-        )  # also at the end of the process
+        # also at the end of the process
+        self.release = weakref.finalize(self, _release, descriptor, path, os.getpid())
 
 
 def _lock(descriptor: int, path: Path) -> None:

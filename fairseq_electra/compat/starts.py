@@ -45,9 +45,8 @@ def check_before_training() -> None:
         patience.reset()
         check_start(cfg, trainer.checkpoint_suffix)
         extra_state, epoch_itr = plain(cfg, trainer, **passthrough_args)
-        if (
-            not trainer.get_num_updates()
-        ):  # a fine-tuning, or --reset-optimizer: earlier hours are those of another training
+        # a fine-tuning, or --reset-optimizer: earlier hours are those of another training
+        if not trainer.get_num_updates():
             trainer._previous_training_time = 0
         ended = reason_to_end(trainer, epoch_itr)
         if not ended:

@@ -36,9 +36,8 @@ def create_partial(path: Path, folder: bool = False) -> tuple[Path, int]:
             descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         if _lock(descriptor) is not False and partial.exists():
             return partial, descriptor
-        os.close(
-            descriptor
-        )  # another process found it before it was locked, took it for abandoned and removes it
+        # another process found it before it was locked, took it for abandoned and removes it
+        os.close(descriptor)
 
 
 def remove_abandoned(folder: Path) -> None:

@@ -13,9 +13,8 @@ from fairseq_electra.files.json_values import kind_of, label_of, parsed, text_of
 from fairseq_electra.files.text import read_lines
 
 JSON_ENDINGS = (".json", ".jsonl", ".jsonlines")
-csv.field_size_limit(
-    sys.maxsize
-)  # for the whole process; the default, 131,072 characters, is too short for documents
+# for the whole process; the default, 131,072 characters, is too short for documents
+csv.field_size_limit(sys.maxsize)
 CSV_DELIMITERS = ",;\t"  # spreadsheets write a semicolon where the comma is the decimal point
 
 

@@ -134,9 +134,8 @@ def _opened(path: str | Path) -> Iterator[tuple[BinaryIO, _Location]]:
         with contextlib.ExitStack() as stack:
             raw = sys.stdin.buffer if str(path) == "-" else stack.enter_context(open(path, "rb"))
             suffix = "" if str(path) == "-" else Path(path).suffix
-            head = (
-                raw.peek(HEAD_BYTES) if hasattr(raw, "peek") else b""
-            )  # a stream that a program has put in place of its input may have no peek
+            # a stream that a program has put in place of its input may have no peek
+            head = raw.peek(HEAD_BYTES) if hasattr(raw, "peek") else b""
             stream: BinaryIO = raw
             if suffix in _OPENERS:
                 if head and not head.startswith(_STARTS[suffix]):

@@ -45,9 +45,8 @@ def class_weights(given: str, labels: Sequence[str], targets: np.ndarray | None)
         there = counts > 0
         weights[there] = len(targets) / (there.sum() * counts[there])
         return weights
-    known = "|".join(
-        map(re.escape, sorted(labels, key=len, reverse=True))
-    )  # they may hold blanks, and signs of equality
+    # they may hold blanks, and signs of equality
+    known = "|".join(map(re.escape, sorted(labels, key=len, reverse=True)))
     part = re.compile(rf"({known})=(\S*)\s*")
     rest = given.strip()
     while rest:

@@ -96,9 +96,8 @@ class Counterpart:
             settings: of :meth:`settings`, as the export has kept them.
             source: names config.json in errors.
         """
-        return (
-            info if len(info.labels) > 1 else replace(info, labels=())
-        )  # one score is that of a number or a choice
+        # one score is that of a number or a choice
+        return info if len(info.labels) > 1 else replace(info, labels=())
 
     def read_labels(self, config: dict, classes: int, source: Path) -> list[str]:
         """Read the names of a head's classes.

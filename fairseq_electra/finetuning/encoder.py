@@ -90,9 +90,8 @@ class EncoderWithHeads(nn.Module):
             segment_ids = segments_of(src_tokens, self.eos).masked_fill(padding_mask, 0)
         with autocast(self.autocast, src_tokens.device.type):
             hidden = self.extract_features(src_tokens, segment_ids, padding_mask)
-        hidden = hidden.to(
-            self.embeddings.layer_norm.weight.dtype
-        )  # heads compute as precisely as the weights are
+        # heads compute as precisely as the weights are
+        hidden = hidden.to(self.embeddings.layer_norm.weight.dtype)
         if classification_head_name is None:
             return hidden, {}
         inputs = {"padding_mask": padding_mask} if head_inputs is None else head_inputs

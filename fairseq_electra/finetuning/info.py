@@ -84,9 +84,8 @@ def read_task_info(folder: str | Path) -> TaskInfo:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         values |= {name: tuple(values[name]) for name in ("labels", "metrics")}
-        values |= {
-            name: tuple(values.get(name, ())) for name in ("columns", "unlabelled")
-        }  # not in folders of before
+        # not in folders of before
+        values |= {name: tuple(values.get(name, ())) for name in ("columns", "unlabelled")}
         info = TaskInfo(**values)
         names = [
             ("name", info.name),

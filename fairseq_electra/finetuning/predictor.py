@@ -45,10 +45,8 @@ class Predictor(ABC):
         self.net, self.head, self.source = net, head, source
         self.labels = net.labels[head]
         self.max_positions, self.number_read, self.number_cut = net.longest, 0, 0
-        self.said, self.unknown = (
-            Range(),
-            Unknown(),
-        )  # what was answered, and what the vocabulary does not know of the inputs
+        # what was answered, and what the vocabulary does not know of the inputs
+        self.said, self.unknown = (Range(), Unknown())
 
     def __call__(self, inputs: Iterable[Input]) -> Iterator[dict]:
         """Answer each input.

@@ -60,9 +60,8 @@ class Range:
         """Return the prediction that all examples share; None if there is none, or too few examples."""
         if self.low is None or self.high is None or self.number < fewest:
             return None
-        if (
-            not float((self.high - self.low).max()) < CLOSE
-        ):  # nan, where one of them is, is not below it either
+        # nan, where one of them is, is not below it either
+        if not float((self.high - self.low).max()) < CLOSE:
             return None
         return self.low.reshape(-1).tolist()
 

@@ -37,9 +37,8 @@ def best_window(length: int, windows: list[tuple[int, int]]) -> np.ndarray:
     Source: google-research/electra finetune/qa/qa_utils.py, ``_check_is_max_context``.
     """
     best, number = np.full(length, -np.inf), np.zeros(length, dtype=np.int64)
-    for i, (first, end) in enumerate(
-        windows
-    ):  # a table of all windows and pieces would be large: a line may be a book
+    # a table of all windows and pieces would be large: a line may be a book
+    for i, (first, end) in enumerate(windows):
         place = np.arange(end - first)
         score = np.minimum(place, place[::-1]) + 0.01 * (end - first)
         better = score > best[first:end]

@@ -195,9 +195,8 @@ class ElectraHubInterface(nn.Module):
                 (int(end) - 1 - len(word), int(end) - 1) for end, word in zip(ends, sentence, strict=True)
             ]
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
-        features = self.extract_features(torch.tensor([BOS_ID, *encoding.ids, EOS_ID]))[
-            0, 1:-1
-        ]  # (pieces, C)
+        # (pieces, C)
+        features = self.extract_features(torch.tensor([BOS_ID, *encoding.ids, EOS_ID]))[0, 1:-1]
         begins = [begin for begin, _ in spans]
         word_of_piece = torch.tensor(
             [int(np.searchsorted(begins, start, side="right")) - 1 for start, _ in encoding.offsets],
@@ -270,9 +269,8 @@ class ElectraHubInterface(nn.Module):
         def best(batch: Tensor) -> Tensor:
             padding_mask, segments = self._masks(batch)
             masked = (batch == self.mask).int()
-            positions = masked.argsort(dim=1, descending=True, stable=True)[
-                :, : int(masked.sum(1).max())
-            ]  # (B, K), spare ones behind
+            # (B, K), spare ones behind
+            positions = masked.argsort(dim=1, descending=True, stable=True)[:, : int(masked.sum(1).max())]
             values, ids = probabilities(model.generate(batch, segments, padding_mask, positions)).topk(topk)
             return torch.stack([values.double(), ids.double()], 1)  # (B, 2, K, topk)
 

@@ -113,9 +113,8 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
             f"{path} is a checkpoint of {name}, not of ELECTRA; give one that --arch electra_* or"
             " electra_encoder has saved"
         )
-    if isinstance(
-        options["task"], argparse.Namespace
-    ):  # of a task without a dataclass, sentence_ranking: all options of the run
+    # of a task without a dataclass, sentence_ranking: all options of the run
+    if isinstance(options["task"], argparse.Namespace):
         options["task"] = {**vars(options["task"]), "_name": options["task"].task}
     task = options["task"]
     data = Path(str(task.get("data", "")).split(":")[0])

@@ -87,9 +87,8 @@ def read_network(folder: Path) -> Network:
     sizes, vocabulary_size = read_sizes(config, folder / "config.json")
     family = config["model_type"]
     tensors, source = read_tensors(folder)
-    if (
-        DECODER_BIAS in tensors
-    ):  # RoFormer computes with this one; where its tables are untied, the other one may differ
+    # RoFormer computes with this one; where its tables are untied, the other one may differ
+    if DECODER_BIAS in tensors:
         tensors[BIAS] = tensors[DECODER_BIAS]
     class_name = (config.get("architectures") or [None])[0]
     head = _head_of(class_name, tensors, family, folder)

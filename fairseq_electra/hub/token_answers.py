@@ -64,9 +64,8 @@ class Detector(LineAnswers):
         self.number_cut += sum(len(encoding.ids) > self.room for encoding in encodings)
         rows = [torch.tensor([BOS_ID, *encoding.ids[: self.room], EOS_ID]) for encoding in encodings]
         for line, encoding, found in zip(lines, encodings, self.net.detect_replaced(rows), strict=True):
-            each = zip(
-                encoding.tokens, encoding.offsets, found[1:-1].tolist(), strict=False
-            )  # of tokens behind the cut there is none
+            # of tokens behind the cut there is none
+            each = zip(encoding.tokens, encoding.offsets, found[1:-1].tolist(), strict=False)
             tokens = [
                 {"token": token, "begin": a, "end": b, "p_replaced": round(p, DIGITS)}
                 for token, (a, b), p in each

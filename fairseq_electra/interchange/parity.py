@@ -131,9 +131,8 @@ def difference(
 
 
 def _share(ours: Tensor, theirs: Tensor) -> Tensor:
-    return (ours - theirs).abs().max() / ours.abs().max().clamp(
-        min=1
-    )  # of numbers that are not finite: not a number, which is refused
+    # of numbers that are not finite: not a number, which is refused
+    return (ours - theirs).abs().max() / ours.abs().max().clamp(min=1)
 
 
 @torch.no_grad()

@@ -80,9 +80,8 @@ def read_sizes(config: dict, source: Path) -> tuple[EncoderSizes, int]:
                 " be imported"
             )
     found = {name: config.get(name, default) for name, default in DEFAULTS[family].items()}
-    found["embedding_size"] = (
-        found.get("embedding_size") or found["hidden_size"]
-    )  # of BERT: the hidden size always
+    # of BERT: the hidden size always
+    found["embedding_size"] = found.get("embedding_size") or found["hidden_size"]
     for name, value in found.items():
         if not isinstance(value, int) or value < 1:
             raise InputError(f"{source} has {name} {value!r}; it must be a whole number above 0")

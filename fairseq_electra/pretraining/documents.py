@@ -17,9 +17,8 @@ from fairseq_electra.files.text import MAX_PART_BYTES, Reader, is_blank, read_pa
 
 BLANK_LINES, LINES, HEADINGS = "blank-lines", "lines", "headings"
 DOCUMENT_STARTS = (BLANK_LINES, LINES, HEADINGS)
-_TITLE = re.compile(
-    r"\s*=\s+[^=\s](.*\S)?\s+=\s*"
-)  # title of an article in WikiText and MediaWiki; headings of sections have more signs
+# title of an article in WikiText and MediaWiki; headings of sections have more signs
+_TITLE = re.compile(r"\s*=\s+[^=\s](.*\S)?\s+=\s*")
 _HEADING = re.compile(r"\s*=.*\S.*=\s*")
 # bounds of warnings: lines per document; share of documents of one line; share of documents that are only a
 # heading

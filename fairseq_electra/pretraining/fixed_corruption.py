@@ -23,10 +23,8 @@ from fairseq_electra.pretraining.wordpiece import EOS_ID
 CORRUPTED_SHARE = 0.15  # of the tokens; fewer change, as the token drawn may be the one that stands there
 SEED = 1  # the same for all runs
 IDS_PER_KEY = 1024
-BY_FREQUENCY, BY_GENERATOR = (
-    "fixed",
-    "fixed_generator",
-)  # the metrics are called fixed_auc and fixed_generator_auc
+# the metrics are called fixed_auc and fixed_generator_auc
+BY_FREQUENCY, BY_GENERATOR = ("fixed", "fixed_generator")
 ROW_LENGTH = 128  # tokens of a row that a generator corrupts
 ROWS_PER_BATCH = 32
 

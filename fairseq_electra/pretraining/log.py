@@ -12,11 +12,8 @@ from fairseq_electra.files.text import read_lines
 # line
 RECORD = re.compile(r".*(?:\| INFO \| (\S+) \| |\[([^]\s]+)\]\[INFO\] - )(\{\".*\})$")
 
-PER_CENT = (
-    "_accuracy",
-    "_precision",
-    "_recall",
-)  # endings of the names of metrics in per cent, in all tasks
+# endings of the names of metrics in per cent, in all tasks
+PER_CENT = ("_accuracy", "_precision", "_recall")
 KNOWS_UNITS = "disc_accuracy"  # above 1 % in any run, as most tokens are original
 
 

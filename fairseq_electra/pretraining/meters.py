@@ -55,9 +55,8 @@ class SumsOnDevice(Meter):
         if layout != self.layout:
             self.read()
         self.layout = layout
-        self.pending = (
-            vector if self.pending is None else self.pending + vector
-        )  # not in place: several meters share a vector
+        # not in place: several meters share a vector
+        self.pending = vector if self.pending is None else self.pending + vector
 
     def read(self) -> dict[str, float | Tensor]:
         """Wait for the device once, and return all sums: numbers, and vectors on the CPU."""

@@ -21,9 +21,8 @@ SINGLE_SEGMENT_PROB = (
 )
 SHORT_ROW_PROB = 0.05  # the same file, end of _create_example
 SHORTEST_ROW = 5
-TOKENS_PER_PART = (
-    1 << 24
-)  # rows are found in parts of the corpus of about this size, which bounds the memory needed
+# rows are found in parts of the corpus of about this size, which bounds the memory needed
+TOKENS_PER_PART = 1 << 24
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,8 @@ from torch import Tensor
 # bins of equal width up to a size of 10, where the scores of most discriminators lie; beyond, wider ones that
 # reach to the largest float32
 LINEAR_LIMIT, LINEAR_BINS = 10.0, 1000  # of each sign
-OUTER_BINS, OUTER_WIDTH = (
-    1120,
-    0.004,
-)  # width in ln(1 + ln(size / 10)): bins of .4 % at 10, 1.3 % at 100, 3 % at 10,000
+# width in ln(1 + ln(size / 10)): bins of .4 % at 10, 1.3 % at 100, 3 % at 10,000
+OUTER_BINS, OUTER_WIDTH = (1120, 0.004)
 BINS = 2 * (LINEAR_BINS + OUTER_BINS)
 BINS_BEFORE = 2000  # in older checkpoints: of equal width, the outermost at -10 and 10 for all scores beyond
 

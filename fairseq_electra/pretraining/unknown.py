@@ -84,9 +84,8 @@ class Unknown:
 def characters_per_unknown(tokenizer: Tokenizer, lines: Sequence[str]) -> float:
     """Return the average number of characters behind each ``<unk>`` of some lines; 0 if there is none."""
     behind = unknown = 0
-    for encoding in tokenizer.encode_batch(
-        list(lines), add_special_tokens=False
-    ):  # the fast encoder has no offsets
+    # the fast encoder has no offsets
+    for encoding in tokenizer.encode_batch(list(lines), add_special_tokens=False):
         for index, (begin, end) in zip(encoding.ids, encoding.offsets, strict=True):
             if index == UNK_ID:
                 unknown, behind = unknown + 1, behind + end - begin

@@ -123,9 +123,8 @@ def test_the_summary_has_a_row_for_what_was_measured_and_none_for_what_was_not(r
         f"| pre-training step, bfloat16, learned positions | {masked_only} | {ours[0]:.2f}, {ours[1]:.2f} |"
         in after
     )
-    change(
-        "benchmark", add(f"{summary.BF16}, {BASELINE_TRAITS}", 5.0)
-    )  # like for like: with the positions of the others
+    # like for like: with the positions of the others
+    change("benchmark", add(f"{summary.BF16}, {BASELINE_TRAITS}", 5.0))
     assert (
         f"| pre-training step, bfloat16, learned positions | {masked_only} | 2.50, 2.50 |"
         in summary.markdown(folder)

@@ -49,10 +49,8 @@ def test_the_count_of_masked_lm_is_that_of_pytorch(data_bin):
     sample = dataset.collater([dataset[index] for index in range(ROWS)])
     masked = int((sample["target"] != task.source_dictionary.pad()).sum())
     assert sample["net_input"]["src_tokens"].shape == (ROWS, trainer.TOKENS) and masked > 0
-    with (
-        sdpa_kernel(SDPBackend.MATH),
-        FlopCounterMode(display=False) as counter,
-    ):  # the counter knows this kernel only
+    # the counter knows this kernel only
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         loss, _, _ = criterion(model, sample)
         loss.backward()
     (_, net), _ = trainer.networks("tiny")

@@ -119,9 +119,8 @@ def test_plot_draws_and_writes_the_numbers(trained, tmp_path):
 def test_plot_takes_logs_of_runs_that_were_killed_and_resumed(trained, tmp_path):
     whole = (trained / "train.log").read_text().splitlines()
     records = [index for index, line in enumerate(whole) if "train_inner" in line]
-    cut = whole[records[3]][
-        :-20
-    ]  # update 4 is not finished, and the resumed run begins again behind update 2
+    # update 4 is not finished, and the resumed run begins again behind update 2
+    cut = whole[records[3]][:-20]
     log = tmp_path / "train.log"
     # as behind `| tee -a`: the cut line has no end, so the first line of the resumed run stands behind it
     log.write_text(

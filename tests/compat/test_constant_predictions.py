@@ -32,6 +32,7 @@ def test_an_empty_batch_is_not_counted(monkeypatch):
     for sample in ({"id": torch.arange(5)}, {}, {"id": torch.arange(5)}, None):
         trainer.Trainer.valid_step(run, sample)
     assert head.score_hook.range.number == 10 and head.score_hook.range.same(10) is not None
+    # a task without heads
     trainer.Trainer.valid_step(
         types.SimpleNamespace(task=types.SimpleNamespace(), get_model=lambda: model), {}
-    )  # a task without heads
+    )

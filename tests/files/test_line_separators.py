@@ -19,9 +19,8 @@ from fairseq_electra.pretraining.encode import check_ids, encode_to_binary
 from fairseq_electra.pretraining.wordpiece import LEADING, MASK, load_wordpiece, read_entries, save_vocabulary
 from fairseq_electra.tasks.electra_wordpiece import ElectraWordPiece
 
-SEPARATORS = [
-    *["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"],
-]  # where str.splitlines cuts, but for \n and \r
+# where str.splitlines cuts, but for \n and \r
+SEPARATORS = [*["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]]
 LABELS = tuple(f"a{separator}b" for separator in SEPARATORS)
 
 

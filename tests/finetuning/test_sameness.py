@@ -154,10 +154,8 @@ def test_tasks_of_words_and_questions_look_at_what_they_score(monkeypatch, caplo
     questions.score(rows, varied)
     assert not caplog.text
     questions.info.unanswerable, rows.questions.split = True, VALID
-    for threshold, warned in (
-        (-0.5, True),
-        (0.0, False),
-    ):  # what all are: 0, above the first and not above the second
+    # what all are: 0, above the first and not above the second
+    for threshold, warned in ((-0.5, True), (0.0, False)):
         caplog.clear()
         monkeypatch.setattr(
             question_answering, "score_split", lambda *rest, found=threshold: {"threshold": found}

@@ -55,9 +55,8 @@ def test_fairseqs_criteria_for_sentences_still_log_bits_and_per_cent(criterion):
     assert "loss_sum / sample_size / math.log(2)" in source and "100.0 * ncorrect / nsentences" in source
     found = logged(criterion, LOG)
     assert found["accuracy"] == 75.0
-    assert found["nll_loss"] == pytest.approx(
-        0.15, abs=1e-3
-    )  # the loss of sentences by the tokens of their texts
+    # the loss of sentences by the tokens of their texts
+    assert found["nll_loss"] == pytest.approx(0.15, abs=1e-3)
 
 
 def test_pre_training_logs_nats_and_per_cent():

@@ -72,9 +72,8 @@ def fairseq(tool, *arguments, check=True) -> subprocess.CompletedProcess:
             refused = input_error(error)
             if refused is None:
                 raise
-            logging.getLogger("fairseq_electra").error(
-                f"fairseq_electra: error: {refused}"
-            )  # as at the end of a process
+            # as at the end of a process
+            logging.getLogger("fairseq_electra").error(f"fairseq_electra: error: {refused}")
             return refused.status
         return 0
 

@@ -50,9 +50,8 @@ def run(command: list[str], cwd=None, input: str | Path = "", timeout: int = 280
             "files": files,
             "timeout": timeout,
         }
-        server = start(
-            threading.get_ident()
-        )  # of its own for each thread: a server answers one request after the other
+        # of its own for each thread: a server answers one request after the other
+        server = start(threading.get_ident())
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
         status = json.loads(server.stdout.readline())

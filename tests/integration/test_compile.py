@@ -36,9 +36,8 @@ def test_a_compiled_run_is_the_plain_one_without_a_graph_break_or_a_second_graph
     compiled = train_here(data_bin, tmp_path / "compiled", *RUN, *SHORT, *options, "--compile")
     assert compiled.losses[:same] == pytest.approx(plain.losses[:same], rel=1e-4)
     assert compiled.losses == pytest.approx(plain.losses, rel=0.1)
-    assert (
-        not counters["graph_break"] and counters["stats"]["unique_graphs"] == 4
-    )  # networks and losses, to train and to validate
+    # networks and losses, to train and to validate
+    assert not counters["graph_break"] and counters["stats"]["unique_graphs"] == 4
     assert plain.updates == compiled.updates > 19
     own, others = weights(tmp_path / "compiled"), weights(tmp_path / "plain")
     assert own.keys() == others.keys()

@@ -170,9 +170,8 @@ def test_fairseq_validate_leaves_out_empty_batches():
     )
     assert list(bar) == [{"id": 1}, {"id": 2}]
     bar.log({}, step=1)
-    assert (
-        validate.progress_bar.build_progress_bar is progress_bar.build_progress_bar
-    )  # the rest of the module is as it was
+    # the rest of the module is as it was
+    assert validate.progress_bar.build_progress_bar is progress_bar.build_progress_bar
 
 
 def test_fairseq_validate_still_gives_a_task_every_batch_that_its_bar_yields():

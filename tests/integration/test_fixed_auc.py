@@ -34,9 +34,8 @@ def test_it_is_the_area_under_the_curve_over_the_fixed_corruption(trained, data_
     with torch.no_grad():
         logits = model.discriminate(fixed["tokens"], sample["net_input"]["segment_ids"], ~real)
     area = roc_auc_score(fixed["is_replaced"][real], logits[real])
-    assert validations(log)[-1]["fixed_auc"] == pytest.approx(
-        area, abs=5e-3
-    )  # the log puts scores into bins, few of them so early
+    # the log puts scores into bins, few of them so early
+    assert validations(log)[-1]["fixed_auc"] == pytest.approx(area, abs=5e-3)
     share = fixed["is_replaced"][real].float().mean()
     assert share == pytest.approx(0.14, abs=0.01)
 

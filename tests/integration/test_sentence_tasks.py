@@ -70,9 +70,8 @@ def results(tmp_path_factory, sources, checkpoint):
 def test_a_study_runs_every_net_task_and_seed_and_says_what_came_out(results, checkpoint):
     folder, found, printed = results
     done = {(each["net"], each["task"], each["lr"], each["seed"]) for each in found["runs"]}
-    assert (
-        len(done) == len(found["runs"]) == len(KINDS) * (2 + 2)
-    )  # two rates with the seed that chooses, two seeds at the better one
+    # two rates with the seed that chooses, two seeds at the better one
+    assert len(done) == len(found["runs"]) == len(KINDS) * (2 + 2)
     assert {(line["net"], line["task"]) for line in found["summary"]} == {
         (net, task) for net in ("ours",) for task in KINDS
     }
@@ -347,9 +346,8 @@ def test_one_process_and_two_ranks_have_the_same_losses_and_metrics(tmp_path, so
     logs = [
         read(done.stdout + done.stderr, tmp_path / rank, 0) for rank, done in (("one", one), ("two", two))
     ]
-    assert len(logs[0].losses) == 5 and logs[1].losses == pytest.approx(
-        logs[0].losses, abs=2e-3
-    )  # logged to three places
+    # logged to three places
+    assert len(logs[0].losses) == 5 and logs[1].losses == pytest.approx(logs[0].losses, abs=2e-3)
     metrics = {SINGLE: ("mcc", "f1", "accuracy"), NUMBERS: ("pearson", "spearman"), CHOICE: ("accuracy",)}[
         name
     ]

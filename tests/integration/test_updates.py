@@ -112,9 +112,8 @@ def test_a_gradient_that_is_not_finite_ends_the_run_before_anything_is_saved(
     assert report == {"update": BAD, "epoch": 1, "rows": rows} and len(rows) == 8
     assert not list((tmp_path / "later").glob("checkpoint*.pt"))
     # until it is seen the run goes on: to the checkpoint, or for so many updates
-    assert seen.index(8) == BAD and len(seen) - 2 == min(
-        int(options[1]), BAD + 4 + 1
-    )  # twice: once more, and for fairseq's report
+    # twice: once more, and for fairseq's report
+    assert seen.index(8) == BAD and len(seen) - 2 == min(int(options[1]), BAD + 4 + 1)
 
 
 def test_what_it_leaves_is_what_fairseq_leaves(tmp_path, data_bin, monkeypatch, break_update):

@@ -184,9 +184,8 @@ def test_an_exported_scaled_net_loses_no_number_and_its_card_says_what_it_was(tm
     table = ours.model.embeddings.tokens.weight.numel() + sum(
         p.numel() for name, p in ours.model.embeddings.named_parameters() if name != "tokens.weight"
     )
-    assert (
-        sum(t.numel() for t in tensors) == sum(p.numel() for p in ours.model.parameters()) + table
-    )  # of either network
+    # of either network
+    assert sum(t.numel() for t in tensors) == sum(p.numel() for p in ours.model.parameters()) + table
     assert (
         "Trained with scaled residual connections (`--norm deepnorm`)"
         in (tmp_path / "out" / "README.md").read_text()

@@ -33,9 +33,8 @@ def test_text_is_cut_alike_by_the_checkpoint_its_export_and_transformers(tmp_pat
     said = export_transformers(ours, tmp_path / "out")
     assert any(f"texts are cut to {LONGEST} tokens" in line for line in said)
     assert json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())["model_max_length"] == LONGEST
-    assert (
-        json.loads((tmp_path / "out" / "config.json").read_text())["max_position_embeddings"] == POSITIONS
-    )  # as many as the tensor has
+    # as many as the tensor has
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["max_position_embeddings"] == POSITIONS
     answers = []
     for net in (ElectraHubInterface(ours), from_pretrained(tmp_path / "out")):
         predictor = predictor_of(one_text_a_line(net), SENTENCE_HEAD, "text")
@@ -62,9 +61,8 @@ def one_text_a_line(net):
 def test_rotary_rows_longer_than_transformers_table_get_a_longer_table(tmp_path, tuned):
     ours = tuned(positions="rotary", max_positions=100)
     differences = re.findall(r"\d\.\de[-+]\d+", export_transformers(ours, tmp_path / "out")[-1])
-    assert len(differences) == 2 and all(
-        float(share) < 1e-9 for share in differences
-    )  # hidden states and scores
+    # hidden states and scores
+    assert len(differences) == 2 and all(float(share) < 1e-9 for share in differences)
     back = read_folder(tmp_path / "out").pretrained
     assert back.longest == 100 == back.model.sizes.max_position_embeddings
     assert tuned(max_positions=100).longest == POSITIONS  # of learned ones there are no more

@@ -17,9 +17,8 @@ from fairseq_electra.interchange.tokenizer_parity import SAMPLE, compare_tokeniz
 from fairseq_electra.pretraining.wordpiece import LEADING, MASK, load_wordpiece, save_vocabulary, symbols_of
 from tests.helpers.transformers_models import SMALL, SPECIAL, transformers
 
-CHARACTERS = sorted(
-    {*string.printable, *"".join(SAMPLE), *"abcABCéÉ"} - set(string.whitespace)
-)  # a no-break space too
+# a no-break space too
+CHARACTERS = sorted({*string.printable, *"".join(SAMPLE), *"abcABCéÉ"} - set(string.whitespace))
 PIECES = [
     "[PAD]",
     "[unused0]",

@@ -127,10 +127,8 @@ def test_layers_learn_as_fast_as_the_paper_says_or_as_the_originals_code_does(on
     for parameter in net.parameters():
         parameter.grad = torch.ones_like(parameter)
     optimizer.step()
-    for (
-        name,
-        parameter,
-    ) in net.named_parameters():  # all gradients are alike, so steps differ by the rates alone
+    # all gradients are alike, so steps differ by the rates alone
+    for name, parameter in net.named_parameters():
         step = (before[name] - parameter).detach()
         assert torch.allclose(
             step, torch.full_like(step, rates[id(parameter)] * 0.1 / 0.001**0.5), rtol=1e-4

@@ -101,12 +101,8 @@ def test_a_checkpoint_holds_numbers_and_counts_alone(tmp_path):
 @pytest.mark.parametrize("meter", ["sums", "averages"])
 def test_a_histogram_in_the_bins_of_before_is_gone_on_with(meter):
     before = torch.zeros(2, BINS_BEFORE, dtype=torch.int64)
-    before[0, 800], before[0, 1200], before[1, 1000], before[1, -1] = (
-        30,
-        10,
-        20,
-        20,
-    )  # of 40 by 40 pairs 30 x 20 and 40 x 20 are right
+    # of 40 by 40 pairs 30 x 20 and 40 x 20 are right
+    before[0, 800], before[0, 1200], before[1, 1000], before[1, -1] = (30, 10, 20, 20)
     log = log_metrics if meter == "sums" else log_averages
     log([{**sums_of(1), "disc_histogram": torch.zeros(2, BINS, dtype=torch.int64)}])
     saved = metrics.state_dict()
@@ -123,9 +119,8 @@ def test_a_histogram_in_the_bins_of_before_is_gone_on_with(meter):
 
 def test_a_checkpoint_with_averages_goes_on_with_sums():
     metrics.reset()
-    before = [
-        sums_of(update) | {"masked_unknown": torch.tensor(0)} for update in range(5)
-    ]  # <unk> counted like any piece
+    # <unk> counted like any piece
+    before = [sums_of(update) | {"masked_unknown": torch.tensor(0)} for update in range(5)]
     for sums in before:
         log_averages([sums], unit=1.0)  # as they were then
     metrics.load_state_dict(metrics.state_dict())

@@ -183,9 +183,8 @@ class ConditionalAnswerHead(TaskHead):
         chosen = hidden.gather(1, first.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
         given = F.linear(chosen, of_first, self.dense.bias)
         each = F.linear(hidden, of_each)
-        scores = [
-            self.last(F.gelu(each + one.unsqueeze(1))).squeeze(-1) for one in given.unbind(1)
-        ]  # (B, T, inner) for all would be large
+        # (B, T, inner) for all would be large
+        scores = [self.last(F.gelu(each + one.unsqueeze(1))).squeeze(-1) for one in given.unbind(1)]
         return _precise(torch.stack(scores, 1)).masked_fill(~allowed.unsqueeze(1), NEVER)
 
     def _unanswerable(self, hidden: Tensor, starts: Tensor) -> Tensor | None:

@@ -235,9 +235,8 @@ def write_inputs(
 
 def _write_labels(folder: Path, split: str, labels: list[str], info: TaskInfo) -> None:
     if not info.labels:
-        with atomic_write(
-            folder / f"{split}.label"
-        ) as stream:  # Python reads numbers such as 1_000, which NumPy does not
+        # Python reads numbers such as 1_000, which NumPy does not
+        with atomic_write(folder / f"{split}.label") as stream:
             stream.writelines(f"{float(label)!r}\n" if info.regression else f"{label}\n" for label in labels)
         return
     ids = [[len(LEADING) + info.labels.index(label)] for label in labels]

@@ -38,10 +38,8 @@ class SentencePrediction(TaskKind):
         """See :meth:`TaskKind.task_options`."""
         options = ["--num-classes", str(info.choices or max(1, len(info.labels)))]
         options += ["--regression-target", "--report-pearson-and-spearman"] if info.regression else []
-        if info.labels == (
-            "0",
-            "1",
-        ):  # fairseq takes the labels' names for numbers, and F1 for that of two classes
+        # fairseq takes the labels' names for numbers, and F1 for that of two classes
+        if info.labels == ("0", "1"):
             options += ["--report-mcc"] if "mcc" in info.metrics else []
             options += ["--report-acc-and-f1"] if "f1" in info.metrics else []
         return options

@@ -10,9 +10,8 @@ from fairseq_electra.files.table import numbered_lines
 from fairseq_electra.finetuning.words.tags import NONE, is_tag
 
 DOCUMENT = "-DOCSTART-"
-_NOT_A_WORD = re.compile(
-    r"\d+[-.]\d+"
-)  # first column of CoNLL-U: several words written as one, or a word that is not written
+# first column of CoNLL-U: several words written as one, or a word that is not written
+_NOT_A_WORD = re.compile(r"\d+[-.]\d+")
 _OF_CONLLU = 10  # columns; there are more where tags were put behind them
 
 

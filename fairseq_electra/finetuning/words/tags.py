@@ -19,11 +19,8 @@ PREFIXES = {
     BILOU: tuple("BILU"),
     BMES: tuple("BMES"),
 }
-WITH_ENDS = (
-    BIOES,
-    BILOU,
-    BMES,
-)  # one scheme in three spellings: first word, words within, last word, only word
+# one scheme in three spellings: first word, words within, last word, only word
+WITH_ENDS = (BIOES, BILOU, BMES)
 OUTSIDE = "O"
 TAG_METRICS = ("entity_f1", "legal_f1", "entity_precision", "entity_recall", "accuracy")
 PLAIN_TAG_METRICS = ("accuracy", "macro_f1")  # of tags that are not those of entities

@@ -40,10 +40,8 @@ def f1(given, right):
 def test_score_labels_is_the_formula(number):
     rng = np.random.default_rng(number)
     logits, target = rng.normal(size=(40, number)), rng.random((40, number)) < 0.4
-    logits[:, -1], target[:, -1] = (
-        -np.abs(logits[:, -1]),
-        target[:, -1] & (number < 5),
-    )  # never given; of five never right either
+    # never given; of five never right either
+    logits[:, -1], target[:, -1] = (-np.abs(logits[:, -1]), target[:, -1] & (number < 5))
     given, right = (logits > 0).T.tolist(), target.T.tolist()
     exact = sum(row == other for row, other in zip((logits > 0).tolist(), target.tolist(), strict=True)) / 40
     flat = [value for label in given for value in label], [value for label in right for value in label]

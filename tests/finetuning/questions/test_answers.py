@@ -85,9 +85,8 @@ def test_test_is_scored_with_the_threshold_of_valid(two_splits):
     valid = evaluation.metrics("valid", scores["valid"])
     assert set(valid) == set(info.metrics) and valid["threshold"] == 0.5 and valid["f1"] == 100.0
     test = evaluation.metrics("test", scores["test"], scores["valid"])
-    assert test["threshold"] == 0.5 and test["f1"] == pytest.approx(
-        100 * 3 / 6
-    )  # the last answer, and both that have none
+    # the last answer, and both that have none
+    assert test["threshold"] == 0.5 and test["f1"] == pytest.approx(100 * 3 / 6)
     assert (test["oracle_threshold"], test["oracle_f1"]) == (2.5, 100.0)
     with pytest.raises(ValueError, match="test is scored with the threshold of valid"):
         evaluation.metrics("test", scores["test"])
@@ -102,9 +101,8 @@ def test_a_test_set_of_questions_without_an_answer_is_scored_and_one_that_says_n
     valid = Squad([context], [Question(f"v{i}", "which?", 0, ((0, "one"),)) for i in range(6)])
     info = write_question_folder(tmp_path / "bin", vocabulary, {"valid": valid, "test": silent}, info)
     found = AnswerEvaluation(tmp_path / "bin", info).metrics("test", scores["test"], scores["valid"])
-    assert (
-        found["threshold"] == -1.5 and found["f1"] == found["unanswerable_accuracy"] == 100.0
-    )  # all of test lie above
+    # all of test lie above
+    assert found["threshold"] == -1.5 and found["f1"] == found["unanswerable_accuracy"] == 100.0
     unlabelled = replace(info, unlabelled=("test",))
     assert (
         AnswerEvaluation(tmp_path / "bin", unlabelled).metrics("test", scores["test"], scores["valid"])

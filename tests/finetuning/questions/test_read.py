@@ -483,9 +483,8 @@ def test_every_span_of_a_hard_text_has_the_fewest_pieces_and_the_exact_text_wher
         list(pair) for pair in tokenizer.encode(context, add_special_tokens=False).offsets
     ]
     assert (np.diff(offsets, axis=0) >= 0).all() and (offsets[:, 1] > offsets[:, 0]).all()
-    whole = (
-        offsets[1:, 0] >= offsets[:-1, 1]
-    ).all()  # else one character has become several, which lie in two pieces
+    # else one character has become several, which lie in two pieces
+    whole = (offsets[1:, 0] >= offsets[:-1, 1]).all()
     assert whole or (text, name) in (("capitals that grow", "accents"), ("Hangul", "uncased"))
     exact = 0
     for start in range(len(context)):

@@ -91,10 +91,8 @@ def test_tags_of_random_entities_are_read_as_these_entities(scheme):
 )
 def test_tags_written_by_hand(entities, bio, iob1, bioes):
     entities = [Entity(*each) for each in entities]
-    spelt = {
-        BILOU: str.maketrans("ES", "LU"),
-        BMES: str.maketrans("I", "M"),
-    }  # types here are in small letters
+    # types here are in small letters
+    spelt = {BILOU: str.maketrans("ES", "LU"), BMES: str.maketrans("I", "M")}
     with_ends = {scheme: bioes.translate(letters) for scheme, letters in spelt.items()}
     for scheme, tags in {BIO: bio, IOB1: iob1, BIOES: bioes, **with_ends}.items():
         assert tags_of(entities, 3, scheme) == tags.split()
