@@ -2,9 +2,8 @@
 
 Each factory returns a function that takes a batch and returns the loss to minimise. All of them train models
 of the same sizes on the same batch with the two losses of ELECTRA, exact GELU and the given dropout. As in
-the original, they
-have post-LayerNorm and learned positions; only RoFormer has rotary positions, as the models of ``--arch``
-have.
+the original, they have post-LayerNorm and learned positions; only RoFormer has rotary positions, as the
+models of ``--arch`` have.
 """
 
 from collections.abc import Callable

@@ -2,11 +2,10 @@
 
 NET is a transformers folder with a BERT or ELECTRA model. Both sides start from its weights and use the same
 head (one linear layer on the mean over the row), batch size, learning rate and schedule, and Adam with bias
-correction and without
-layer decay. They differ in the program and in the random numbers that a seed gives. The comparison is of
-scores, not of time: of the means over several seeds, and of whether they differ by more than twice the
-standard error. transformers'
-Trainer needs the package accelerate. Finished runs are kept in --work, so that the same command line resumes.
+correction and without layer decay. They differ in the program and in the random numbers that a seed gives.
+The comparison is of scores, not of time: of the means over several seeds, and of whether they differ by more
+than twice the standard error. transformers' Trainer needs the package accelerate. Finished runs are kept in
+--work, so that the same command line resumes.
 """
 
 import argparse

@@ -2,11 +2,9 @@
 
 For each model size and row length, all variants run in turn in one process, in bfloat16: transformers
 (generator's head on masked positions; its ELECTRA has learned positions and post-LayerNorm) and ours with the
-model of --arch. Each runs
-eagerly, compiled, and compiled with CUDA graphs. The bound is the measured time of the step's matrix products
-alone, plus the time to move the memory traffic of fused kernels (an estimate) at the measured speed of
-copies. The report lists
-the most expensive kernels of our fastest step.
+model of --arch. Each runs eagerly, compiled, and compiled with CUDA graphs. The bound is the measured time of
+the step's matrix products alone, plus the time to move the memory traffic of fused kernels (an estimate) at
+the measured speed of copies. The report lists the most expensive kernels of our fastest step.
 
 ``--device cpu`` runs the program where there is no GPU.
 """

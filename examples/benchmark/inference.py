@@ -2,9 +2,8 @@
 
 Both use the same models, sentences and one thread. transformers runs in three ways: on the sentences in their
 order, in batches of 32, padded to the longest of the batch; sorted by length first, as ours does by itself;
-and sorted, in batches
-of 8, which was the fastest of 4, 8, 16 and 32 on the machine where this was written. All times include the
-tokenizer.
+and sorted, in batches of 8, which was the fastest of 4, 8, 16 and 32 on the machine where this was written.
+All times include the tokenizer.
 """
 
 import os

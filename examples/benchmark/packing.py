@@ -2,8 +2,8 @@
 
 Each paragraph is a document. Padded rows have one length, as without ``--pack``; or batches hold rows of
 similar length, padded to the longest of the batch, as many as fit. All variants use the same text, model,
-vocabulary and number of
-positions in a batch, and run in turn in one process. Tokens are counted without padding.
+vocabulary and number of positions in a batch, and run in turn in one process. Tokens are counted without
+padding.
 """
 
 import statistics

@@ -2,9 +2,9 @@
 
 Both go from text to labels with the same weights (random ones, since the speed does not depend on them), the
 same lines of mixed length and the same number of threads, in turn in one process, tokenizer included. The
-pipeline runs with several
-batch sizes; ratios are to its fastest. Each size is compared twice: as the model of ``--arch`` with rotary
-positions, which transformers runs as RoFormer, and with learned positions, which it runs as ELECTRA.
+pipeline runs with several batch sizes; ratios are to its fastest. Each size is compared twice: as the model
+of ``--arch`` with rotary positions, which transformers runs as RoFormer, and with learned positions, which it
+runs as ELECTRA.
 """
 
 import argparse

@@ -2,12 +2,10 @@
 
 The steps are from questions to windows, and from questions to answers. Both sides use the same weights
 (random ones, with the independent head, since the speed does not depend on them), questions, window length,
-stride and number of threads,
-and run in turn in one process. transformers' side does what its question-answering example does: its fast
-tokenizer makes the windows with their offsets, the model runs on batches of them, and the answer of each
-question is chosen among the 20
-best starts and ends of each window. Windows are padded as in the example or, which the example does not do,
-sorted by length.
+stride and number of threads, and run in turn in one process. transformers' side does what its
+question-answering example does: its fast tokenizer makes the windows with their offsets, the model runs on
+batches of them, and the answer of each question is chosen among the 20 best starts and ends of each window.
+Windows are padded as in the example or, which the example does not do, sorted by length.
 """
 
 import functools

@@ -1,13 +1,12 @@
 """Study which models collapse: short runs of ``fairseq-train``, each with one change of the default.
 
     bash scripts/benchmark.sh stability data-bin --output stability.json            all causes
-    bash scripts/benchmark.sh stability data-bin --study rates --updates 1500       learning rates and
-    warm-ups
+    bash scripts/benchmark.sh stability data-bin --study rates --updates 1500       rates and warm-ups
 
 ``data-bin`` is a folder of binarized text with train and valid. As many runs as there are cores go in
 parallel, with one thread each. Runs that the output file already has are not repeated, so that an interrupted
-study can be resumed. A model
-is alive if fixed_auc, which does not depend on the generator, rises over the last third of its run.
+study can be resumed. A model is alive if fixed_auc, which does not depend on the generator, rises over the
+last third of its run.
 """
 
 import argparse

@@ -2,9 +2,8 @@
 
 The classic chain is sacremoses' tokenizer, WordPiece encoding to text, and fairseq-preprocess, each of which
 reads the output of the one before. Each program runs in its own process; its processor time, wall time and
-maximum memory are
-measured. The last two programs of the chain write the same bytes as ``fairseq-electra encode --destdir``,
-which is checked, so the ratio to these two compares like with like.
+maximum memory are measured. The last two programs of the chain write the same bytes as
+``fairseq-electra encode --destdir``, which is checked, so the ratio to these two compares like with like.
 """
 
 import filecmp

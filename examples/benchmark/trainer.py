@@ -4,13 +4,11 @@
 
 ELECTRA trains two networks where masked_lm trains one. The report gives the ratio of their matrix products,
 and the time that the products take alone. Both encoders have the same layers, hidden size, embedding size (in
-roberta equal to the
-hidden size, so our small has a larger one than with --arch), vocabulary size (that of BERT; the text is
-random ids) and share of masked tokens; rows, dropout and threads are also the same. Ours has the positions
-and LayerNorm of its --arch
-and, in a further variant, those of roberta. Each size is compared with equal settings in float32 (on a GPU in
-half precision), and with the best settings that each command line allows on this machine. The variants run in
-turn.
+roberta equal to the hidden size, so our small has a larger one than with --arch), vocabulary size (that of
+BERT; the text is random ids) and share of masked tokens; rows, dropout and threads are also the same. Ours
+has the positions and LayerNorm of its --arch and, in a further variant, those of roberta. Each size is
+compared with equal settings in float32 (on a GPU in half precision), and with the best settings that each
+command line allows on this machine. The variants run in turn.
 """
 
 import statistics

@@ -3,8 +3,8 @@
 For each model size and batch, two things run in turn: the step alone on one batch (``step_alone.py``), and
 ``fairseq-train`` from end to end, where the start-up is not counted (``watched.py``). One command line makes
 both, so they have the same networks, dropout, number format and full rows, here of random ids. The bound is
-the time of the step's
-matrix products alone, on a GPU plus an estimate of the time for the memory traffic of fused kernels.
+the time of the step's matrix products alone, on a GPU plus an estimate of the time for the memory traffic of
+fused kernels.
 
 The report is written after every point. A point is not started if it would probably take longer than what is
 left of ``--minutes``.

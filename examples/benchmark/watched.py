@@ -35,9 +35,9 @@ class Watch:
     Attributes:
         found: The measurements. ``processor``: the processor seconds of an update, summed over threads.
             ``parts``: the milliseconds of each part, in processor time on a CPU, and in wall time of the host
-            on a GPU, including waits for the GPU. ``peak``: the FLOP/s that give an ``mfu`` of 1 in
-            the log. On a GPU also ``launch``: the median seconds from the end of an update to the end of the
-            next, with an idle GPU at the start; and ``kernels``: the seconds that its kernels run.
+            on a GPU, including waits for the GPU. ``peak``: the FLOP/s that give an ``mfu`` of 1 in the log.
+            On a GPU also ``launch``: the median seconds from the end of an update to the end of the next,
+            with an idle GPU at the start; and ``kernels``: the seconds that its kernels run.
     """
 
     def __init__(self, device: str, first: int, last: int):

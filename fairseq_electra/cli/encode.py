@@ -1,9 +1,10 @@
-"""Encode text with a vocabulary: as tokens, or as the binarized text that fairseq trains on.
+r"""Encode text with a vocabulary: as tokens, or as the binarized text that fairseq trains on.
 
 fairseq-electra encode --vocab vocab < train.txt > train.pieces        # then fairseq-preprocess
-fairseq-electra encode --vocab vocab --destdir data-bin --trainpref wiki.train*.txt.xz --validpref
-wiki.valid.txt.xz fairseq-electra encode --vocab vocab --destdir data-bin --text body --trainpref train.jsonl
---validpref valid.jsonl
+fairseq-electra encode --vocab vocab --destdir data-bin \
+    --trainpref wiki.train*.txt.xz --validpref wiki.valid.txt.xz
+fairseq-electra encode --vocab vocab --destdir data-bin --text body \
+    --trainpref train.jsonl --validpref valid.jsonl
 
 Text has one paragraph or sentence per line, and a blank line between documents; a line of blanks or of
 invisible characters such as U+200B is blank too. The command prints the number of documents, and warns if the

@@ -1,8 +1,11 @@
 """Run a fairseq command as several processes that train together, on CPUs or GPUs, on one machine or several.
 
-one machine       fairseq-electra launch -n 4 -- fairseq-train data-bin ... several machines  the same line on
-each, with --nodes 2 --node-rank 0 --master-addr HOST (rank 1 on the second, and so on) slurm             srun
---nodes 2 --ntasks-per-node 1 fairseq-electra launch -n 8 -- fairseq-train data-bin ...
+# on one machine
+fairseq-electra launch -n 4 -- fairseq-train data-bin ...
+# on several: the same line on each, with --node-rank 1 on the second, and so on
+fairseq-electra launch -n 4 --nodes 2 --node-rank 0 --master-addr HOST -- fairseq-train data-bin ...
+# with slurm
+srun --nodes 2 --ntasks-per-node 1 fairseq-electra launch -n 8 -- fairseq-train data-bin ...
 
 Give the fairseq command as for one process, without --distributed-* options. The batch of an update is the
 sum of all processes' batches.

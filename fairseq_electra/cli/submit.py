@@ -1,7 +1,7 @@
-"""Write the files for GLUE's server from the runs of `fairseq-electra finetune`.
+r"""Write the files for GLUE's server from the runs of `fairseq-electra finetune`.
 
-fairseq-electra submit runs/glue --net ours --output submission && (cd submission && zip ../submission.zip
-*.tsv)
+fairseq-electra submit runs/glue --net ours --output submission && \
+    (cd submission && zip ../submission.zip *.tsv)
 
 Each prediction comes from the mean of all seeds' scores. The diagnostic set AX is predicted by the model of
 MNLI.

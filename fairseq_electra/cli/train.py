@@ -2,8 +2,9 @@
 
 The options are those of fairseq-train, without --user-dir.
 
-fairseq-electra train data-bin --task electra_pretraining --arch electra_tiny ... fairseq-electra train
-data-bin --task electra_pretraining --help              # with all options of what is named before it
+fairseq-electra train data-bin --task electra_pretraining --arch electra_tiny ...
+# with all options of what is named before it
+fairseq-electra train data-bin --task electra_pretraining --help
 
 fairseq-train itself imports this package only where --user-dir names its folder: without it, it knows none of
 the names above.

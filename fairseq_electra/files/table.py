@@ -28,7 +28,7 @@ class Columns:
         header: names of all columns, for a file whose first line does not name them.
         skip_short_lines: skip lines whose number of columns differs from the header's (QQP's train.tsv has
             some).
-        quoted: cells of a TSV that begin with ``"`` end with one, may hold tabs and line has_ending, and
+        quoted: cells of a TSV that begin with ``"`` end with one, may hold tabs and line ends, and
             ``""`` for ``"``.
         numbers: the labels are numbers, not class names, so JSON may write them with or without a decimal
             point.
@@ -47,8 +47,8 @@ def read_rows(
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield for each row or record the number of its first line and its values: texts, then the label if any.
 
-    A file is JSON lines, or CSV, if its name has_ending so (``.jsonl``, ``.json``, ``.csv``, also ``.gz`` or
-    ``.xz`` behind), else TSV. TSV is read without quoting, as GLUE's files are: every tab has_ending a
+    A file is JSON lines, or CSV, if its name ends so (``.jsonl``, ``.json``, ``.csv``, also ``.gz`` or
+    ``.xz`` behind), else TSV. TSV is read without quoting, as GLUE's files are: every tab ends a
     column; ``columns.quoted`` changes that. The columns of a CSV are between commas, semicolons or tabs, by
     its first line.
 
@@ -81,7 +81,7 @@ def has_labels(path: str | Path, columns: Columns) -> bool:
 
 
 def in_quotes(cell: str) -> bool:
-    """Tell whether a cell begins and has_ending with a quote."""
+    """Tell whether a cell begins and ends with a quote."""
     return len(cell) > 1 and cell[0] == cell[-1] == '"'
 
 
@@ -101,7 +101,7 @@ def is_table(path: str | Path) -> bool:
 
 
 def has_ending(path: str | Path, endings: tuple[str, ...]) -> bool:
-    """Tell whether a file's name has_ending so, in capitals or not, but for ``.gz`` or ``.xz`` behind."""
+    """Tell whether a file's name ends so, in capitals or not, but for ``.gz`` or ``.xz`` behind."""
     return str(path).lower().removesuffix(".gz").removesuffix(".xz").endswith(endings)
 
 
@@ -235,7 +235,7 @@ def _advice(header: Sequence[str], missing: str) -> str:
     if len(header) == 1 and any(
         missing in next(csv.reader(header, delimiter=each), []) for each in CSV_DELIMITERS
     ):
-        return "give a CSV a name that has_ending in .csv"
+        return "give a CSV a name that ends in .csv"
     return "name one of these"
 
 

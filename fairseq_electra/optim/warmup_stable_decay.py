@@ -1,10 +1,11 @@
-"""A learning rate that warms up, stays constant and decays (WSD): one run serves several budgets.
+r"""A learning rate that warms up, stays constant and decays (WSD): one run serves several budgets.
 
 A cosine or a polynomial must know the length of the run from its first update. Here only the decay does, and
 it can start from any checkpoint of the constant part::
 
-    fairseq-train ... --lr-scheduler warmup_stable_decay --warmup-updates 1000 --max-update 100000 --save-dir
-    long fairseq-train ... --lr-scheduler warmup_stable_decay --warmup-updates 1000 --start-decay \
+    fairseq-train ... --lr-scheduler warmup_stable_decay --warmup-updates 1000 --max-update 100000 \
+        --save-dir long
+    fairseq-train ... --lr-scheduler warmup_stable_decay --warmup-updates 1000 --start-decay \
         --continue-once long/checkpoint_3_40000.pt --save-dir budget_of_40000
 """
 

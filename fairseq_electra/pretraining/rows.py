@@ -84,14 +84,12 @@ def build_rows(
     """Cut a corpus into rows of at most ``tokens_per_sample`` tokens.
 
     Pairs: segment A takes whole lines up to half of the row (with even odds also the line that crosses the
-        half), and segment B
-    takes the text that follows. One row in ten has a single segment, and one in twenty has a random shorter
-    length. Blocks: each row is one segment, as long as possible.
+    half), and segment B takes the text that follows. One row in ten has a single segment, and one in twenty
+    has a random shorter length. Blocks: each row is one segment, as long as possible.
 
     Deviation: the original drops text that does not fit in a row, and a long line becomes a segment by
-        itself. Here the text left
-    over starts the next row, and a line longer than half of a row is cut there, so no text is lost and
-    paragraphs give pairs too.
+    itself. Here the text left over starts the next row, and a line longer than half of a row is cut there, so
+    no text is lost and paragraphs give pairs too.
 
     Args:
         line_sizes: number of ids of each line, its ``</s>`` included; 1 is a blank line. Shape: (number of

@@ -60,9 +60,9 @@ def best_threshold(answered: np.ndarray, empty: np.ndarray, unanswerable: np.nda
         unanswerable: how likely there is none; any scale. Shape: (N,).
 
     Returns:
-        of all that are best the smallest, as a value between two neighbours of those given, or beyond them
-            all: printed in a few digits,
-        or with scores that another batch has rounded otherwise, it parts the same questions.
+        the smallest of all that are best, as a value between two neighbours of those given, or beyond all of
+        them. So it parts the same questions when printed in a few digits, or with scores that another batch
+        has rounded otherwise.
 
     Source: SQuAD's evaluate-v2.0.py::find_best_thresh. Deviation: there it is the lower neighbour itself.
     """
