@@ -1,4 +1,4 @@
-"""Pages of the API: one for each folder of the package, with every module that is not private."""
+"""Pages of the API: one for each folder listed here, its public modules included."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ FOLDERS = {
     "hub": "Use a trained model: detect replaced tokens, fill masks, predict, extract features.",
     "electra": "The paper: sizes, masking, sampling, encoder, heads, FLOPs. PyTorch and NumPy alone.",
     "pretraining": "Text to masked batches: documents, WordPiece, rows, packing, metrics, diagnosis.",
-    "finetuning": "What the three kinds of tasks share: folders, recipes, studies, predictions.",
+    "finetuning": "What all kinds of tasks share: folders, recipes, studies, predictions.",
     "interchange": "Other formats, above all the folders of transformers, in both directions.",
     "files": "Reading text and records, with mistakes named; files that are written whole or not at all.",
     "tasks": "fairseq tasks.",
@@ -20,17 +20,14 @@ FOLDERS = {
 
 def pages() -> dict[str, str]:
     """Make the pages, by their path in the site."""
-    made = {
-        f"reference/api/{name}.md": page(name, what)
-        for name, what in FOLDERS.items()
-        if (PACKAGE / name).is_dir()
-    }
+    made = {f"reference/api/{name}.md": page(name, what) for name, what in FOLDERS.items()}
     listed = "\n".join(
         f"- [`fairseq_electra.{Path(path).stem}`]({Path(path).name}): {FOLDERS[Path(path).stem]}"
         for path in made
     )
     return made | {
-        "reference/api/index.md": f"# Python API\n\nThe docstrings of every public module.\n\n{listed}\n"
+        "reference/api/index.md": "# Python API\n\nThe docstrings of the public modules of these folders.\n\n"
+        f"{listed}\n"
     }
 
 

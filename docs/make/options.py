@@ -41,7 +41,7 @@ def pages() -> dict[str, str]:
 
 def training_page() -> str:
     """Write the options of this package's components."""
-    from fairseq_electra.compat.components import all_components, own_components
+    from fairseq_electra.compat.components import own_names
 
     parts = [
         "# Options of this package's components\n\nThis page is made from the dataclasses when the site is"
@@ -51,9 +51,7 @@ def training_page() -> str:
         " [Sizes](../sizes.md)."
     ]
     for kind in KINDS:
-        names_of: dict[Any, list[str]] = {}
-        for name in own_components(kind):
-            names_of.setdefault(all_components()[kind][name], []).append(name)
+        names_of = own_names(kind)
         if names_of:
             parts.append(f"## {TITLES.get(kind, f'`--{kind}`')}")
         for component, names in names_of.items():

@@ -15,7 +15,6 @@ import os
 import statistics
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from benchmark.report import new_parser, publish, read_arguments, run_logged
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.sentences.glue import GLUE, glue_task
 from fairseq_electra.speedrun.machine import processor
+from fairseq_electra.versions import installed_versions
 
 TASKS = ("CoLA", "MRPC", "RTE", "STS-B")
 SPLITS = ("train", "valid")
@@ -187,7 +187,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     sides = ours(args, args.work), theirs(args, args.work)
     tasks = {task: compared(sides[0][task], sides[1][task]) for task in args.tasks}
-    versions = {name: metadata.version(name) for name in ("torch", "transformers", "accelerate")}
+    versions = installed_versions(("torch", "transformers", "accelerate"))
     report = {"net": Path(args.net).name, "processor": processor(), "versions": versions, "seeds": args.seeds}
     publish(
         report | {"settings": {"lr": args.lr, "epochs": epochs_of(args), "bf16": args.bf16}, "tasks": tasks},

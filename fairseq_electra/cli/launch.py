@@ -70,13 +70,8 @@ def run(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="fairseq-electra-") as folder:
         os.environ[FOLDER] = folder
         command = [
-            *where,
-            "--nproc-per-node",
-            str(args.processes),
-            "-m",
-            "fairseq_electra.rank",
-            tool,
-            *given,
+            *(*where, "--nproc-per-node", str(args.processes), "-m", "fairseq_electra.rank"),
+            *(tool, *given),
         ]
         failure = run_torchrun(command, Path(folder))
         for kind in (RunCollapsedError, InputError):
@@ -183,14 +178,8 @@ def placement(args: argparse.Namespace) -> list[str]:
             f" {rank}"
         )
     return [
-        "--nnodes",
-        str(nodes),
-        "--node-rank",
-        str(rank),
-        "--master-addr",
-        address,
-        "--master-port",
-        str(args.master_port),
+        *("--nnodes", str(nodes), "--node-rank", str(rank)),
+        *("--master-addr", address, "--master-port", str(args.master_port)),
     ]
 
 

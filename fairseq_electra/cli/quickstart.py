@@ -146,7 +146,7 @@ def finetune(folder: Path) -> dict[str, dict]:
     summary = study(
         [
             read_net(f"scratch=scratch:{SIZE}"),
-            read_net(f"pretrained={folder / 'pretrained' / 'checkpoint_last.pt'}"),
+            read_net(f"pretrained={pretrained_checkpoint(folder)}"),
         ],
         [folder / "swap-bin"],
         output,
@@ -162,8 +162,10 @@ def finetune(folder: Path) -> dict[str, dict]:
                 f"{line['net']} diverged with seed {', '.join(diverged)}; its logs are in"
                 f" {output / line['net']}"
             )
-    scores = {line["net"]: line["metrics"]["test"]["accuracy"]["values"] for line in summary}
-    return {line["net"]: {"lr": line["lr"], "accuracy": scores[line["net"]]} for line in summary}
+    return {
+        line["net"]: {"lr": line["lr"], "accuracy": line["metrics"]["test"]["accuracy"]["values"]}
+        for line in summary
+    }
 
 
 def majority(folder: Path) -> float:

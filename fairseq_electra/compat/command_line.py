@@ -21,10 +21,7 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.kinds import KINDS
 
 PRETRAINING = "electra_pretraining"
-# for each task its criterion, and an --arch
-PARTNERS = {PRETRAINING: ("replaced_token_detection", "electra_small")} | {
-    kind: (kind, "electra_encoder") for kind in KINDS
-}
+CRITERIONS = {PRETRAINING: "replaced_token_detection"} | {kind: kind for kind in KINDS}  # by task
 USER_DIR = 'give --user-dir "$(fairseq-electra user-dir)"'
 HELP = {"-h", "--help"}
 
@@ -123,17 +120,13 @@ def check(named: argparse.Namespace, given: Sequence[str]) -> None:
     task, arch = getattr(named, "task", None), getattr(named, "arch", None)
     trains = hasattr(named, "arch")  # the others read the model from a checkpoint
     if task is None or (trains and not is_given("--task", given) and arch in (*own_components("arch"), None)):
-        raise InputError(f"--task is missing; give the task, such as {', '.join(PARTNERS)}")
-    criterion, example = PARTNERS.get(task, ("", ""))
+        raise InputError(f"--task is missing; give the task, such as {', '.join(CRITERIONS)}")
+    criterion = CRITERIONS.get(task, "")
     if trains and arch is None:
-        archs = (
-            ", ".join(own_components("arch"))
-            if not example
-            else example
-            if task != PRETRAINING
-            else ", ".join(pretraining_archs())
-        )
-        raise InputError(f"--arch is missing; give the model: {archs}")
+        archs = own_components("arch")
+        if criterion:
+            archs = pretraining_archs() if task == PRETRAINING else ["electra_encoder"]
+        raise InputError(f"--arch is missing; give the model: {', '.join(archs)}")
     if trains and criterion:
         check_partners(named, given, criterion)
     if trains and named.optimizer == "electra_adam" and not is_given("--lr", given):

@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
-from fairseq_electra.compat.components import all_components, own_components
+from fairseq_electra.compat.components import all_components, own_names
 
 
 class WithDefaults(argparse.HelpFormatter):
@@ -44,10 +44,7 @@ def components(parser: argparse.ArgumentParser, named: argparse.Namespace) -> It
         if chosen is not None and chosen != parser.get_default(option):
             yield f"{flag} {chosen}", classes[chosen]
             continue
-        names_of: dict[Any, list[str]] = {}
-        for name in own_components(option):
-            names_of.setdefault(classes[name], []).append(name)
-        for component, names in names_of.items():
+        for component, names in own_names(option).items():
             yield f"{flag} {', '.join(names)}", component
 
 

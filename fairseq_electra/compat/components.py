@@ -24,3 +24,11 @@ def own_components(option: str) -> list[str]:
         for name, each in all_components().get(option, {}).items()
         if each.__module__.startswith(f"{PACKAGE}.")
     ]
+
+
+def own_names(option: str) -> dict[Any, list[str]]:
+    """Return the names of each of this package's components of an option, by its class."""
+    names: dict[Any, list[str]] = {}
+    for name in own_components(option):
+        names.setdefault(all_components()[option][name], []).append(name)
+    return names

@@ -6,6 +6,7 @@ from collections import UserDict
 from torch import Tensor
 
 from fairseq_electra.compat.replacing import replaced
+from fairseq_electra.compat.task_state import extend_checkpoints
 from fairseq_electra.pretraining.meters import SumsOnDevice
 
 
@@ -57,17 +58,11 @@ def save_metrics_as_numbers() -> None:
     trainer.py::Trainer.state_dict, ``"metrics": metrics.state_dict()``, puts a tensor into the checkpoint
     where a metric was logged as one.
     """
-    from fairseq.trainer import Trainer
 
-    plain = Trainer.state_dict
-
-    @functools.wraps(plain)
-    def state_dict(self):
-        state = plain(self)
+    def write(trainer, state: dict) -> None:
         for meters in state["extra_state"]["metrics"].values():
             for _, _, _, meter in meters:
                 tensors = {k: v for k, v in meter.items() if isinstance(v, Tensor) and v.dim() == 0}
                 meter.update({name: value.item() for name, value in tensors.items()})
-        return state
 
-    Trainer.state_dict = state_dict
+    extend_checkpoints(write)

@@ -12,17 +12,8 @@ from fairseq_electra.errors import DivergedError, InputError, RunCollapsedError
 
 # errors of a disk, a path or its permissions: never a mistake of a program
 PATH_ERRORS = {
-    *(
-        errno.ENOENT,
-        errno.EACCES,
-        errno.EPERM,
-        errno.EROFS,
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EISDIR,
-        errno.ENOTDIR,
-        errno.EEXIST,
-    ),
+    *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+    *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST),
 }
 GIVE_TOTAL = "give --max-update, or --total-num-update where the schedule has it"
 

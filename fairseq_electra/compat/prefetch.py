@@ -5,11 +5,12 @@ the update waits for the copy. data/iterators.py::BufferedIterator has a thread 
 it copies them ahead as well, for data sets with ``sends_ahead``.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+
+from fairseq_electra.compat.shared_memory import tensors_of
 
 
 class _CopiedBatch(NamedTuple):
@@ -22,7 +23,7 @@ class _CopiedBatch(NamedTuple):
         """Return the batch for the current stream, which waits for the copy; the host does not."""
         stream = torch.cuda.current_stream()
         stream.wait_event(self.arrived)
-        for tensor in _tensors(self.sample):
+        for tensor in tensors_of(self.sample):
             # else the next copy might overwrite it before this stream has read it
             tensor.record_stream(stream)
         return self.sample
@@ -69,11 +70,3 @@ def copy_batches_ahead() -> None:
         return item.received() if isinstance(item, _CopiedBatch) else item
 
     BufferedIterator.__init__, BufferedIterator.__next__ = initialize, next_batch
-
-
-def _tensors(sample: Any) -> Iterable[Tensor]:
-    if isinstance(sample, Tensor):
-        yield sample
-    elif isinstance(sample, dict):
-        for value in sample.values():
-            yield from _tensors(value)

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import types
 
 import numpy as np
 
@@ -18,17 +17,10 @@ def gather_predictions() -> None:
     """
     from fairseq.criterions.sentence_prediction import SentencePredictionCriterion
 
-    plain = SentencePredictionCriterion.__init__
-
     def can_be_summed(self) -> bool:
         return not self.keep_pred_and_targ or self.training
 
-    @functools.wraps(plain)
-    def initialize(self, cfg, task):
-        plain(self, cfg, task)
-        self.logging_outputs_can_be_summed = types.MethodType(can_be_summed, self)
-
-    SentencePredictionCriterion.__init__ = initialize
+    SentencePredictionCriterion.logging_outputs_can_be_summed = can_be_summed
 
 
 def correlate_single_examples() -> None:

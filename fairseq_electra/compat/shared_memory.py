@@ -39,7 +39,7 @@ class SharedByWorkers:
         if worker is None:
             return batch
         try:
-            for tensor in _tensors(batch):
+            for tensor in tensors_of(batch):
                 tensor.share_memory_()
         except RuntimeError as error:
             raise InputError(
@@ -64,12 +64,13 @@ def stop_without_shared_memory() -> None:
     EpochBatchIterator.__init__ = initialize
 
 
-def _tensors(batch: Any) -> Iterator[Tensor]:
+def tensors_of(batch: Any) -> Iterator[Tensor]:
+    """Yield the tensors of a batch, however they are nested."""
     if isinstance(batch, Tensor):
         yield batch
     elif isinstance(batch, dict | list | tuple):
         for value in batch.values() if isinstance(batch, dict) else batch:
-            yield from _tensors(value)
+            yield from tensors_of(value)
 
 
 def _free_memory() -> str:

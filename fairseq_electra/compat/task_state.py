@@ -40,11 +40,15 @@ def extend_checkpoints(write: Callable[..., None], read: Callable[..., None] | N
         write(self, state)
         return state
 
+    Trainer.state_dict = state_dict
+    if read is None:
+        return
+
     @functools.wraps(plain_load)
     def load_checkpoint(self, *args, **kwargs):
         extra_state = plain_load(self, *args, **kwargs)
-        if extra_state is not None and read is not None:
+        if extra_state is not None:
             read(self, extra_state, kwargs.get("reset_meters", False))
         return extra_state
 
-    Trainer.state_dict, Trainer.load_checkpoint = state_dict, load_checkpoint
+    Trainer.load_checkpoint = load_checkpoint

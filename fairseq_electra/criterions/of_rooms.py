@@ -18,7 +18,10 @@ class RoomLossConfig(FairseqDataclass):
 
 
 class RoomLoss(FairseqCriterion):
-    """The loss of :meth:`Training.loss`, in nats, summed over what it is a mean of in the log."""
+    """The loss of a kind's :class:`fairseq_electra.finetuning.training.Training`, in nats.
+
+    It is summed over what it is a mean of in the log.
+    """
 
     def __init__(self, cfg: RoomLossConfig, task: Any):
         super().__init__(task)

@@ -8,7 +8,6 @@ from fairseq.criterions import FairseqCriterion, register_criterion
 from fairseq.dataclass import FairseqDataclass
 from torch import Tensor
 
-from fairseq_electra.electra.fast.cross_entropy import loss_dtype
 from fairseq_electra.electra.model import ElectraOutput, GeneratorOutput
 from fairseq_electra.electra.objectives import LossWeights, MaskedBatch, SpecialIds, entropy_sum
 from fairseq_electra.errors import InputError
@@ -86,7 +85,7 @@ class ReplacedTokenDetection(FairseqCriterion):
         weights = LossWeights(self.gen_weight, self.disc_weight * self.share)
         sums = self.task.objective.sums(output, batch, self.ids, weights)
         if isinstance(output, ElectraOutput):
-            logits = output.disc_logits.detach().to(loss_dtype(output.disc_logits.dtype))
+            logits = output.disc_logits.detach()
             sums["disc_histogram"] = score_histogram(logits, output.is_replaced, ~batch.padding_mask)
         if not training:  # one more pass over all scores
             sums["gen_entropy_sum"] = entropy_sum(output.gen_logits, batch.target != self.ids.pad)

@@ -43,10 +43,12 @@ def choose_tokens(draws: np.ndarray, candidate: np.ndarray, wanted: np.ndarray) 
 
 
 class Draws:
-    """The random numbers of a batch: a stream of words for each row, in which each purpose has its place.
+    """The random numbers of a batch: a stream of 64-bit words for each row, with a place for each purpose.
 
-    Words 0 to T: the order of tokens, 32 bits each; then K words each for what is shown, for the generator's
-    samples and for random tokens; then what maskers draw beside the order of tokens.
+    The first T words are for the order of tokens, 32 bits each. K words each follow for what is shown, for
+    the generator's samples and for random tokens. Behind them is what a masker draws beside the order of
+    tokens: :meth:`of_rows` or ``of_tokens(again=True)``. These two share their words, so a masker
+    uses one of them.
 
     Args:
         keys: one key for each row (:func:`fairseq_electra.electra.hashing.row_keys`). Shape: (B,).

@@ -1,10 +1,16 @@
 """Checks of a checkpoint's tensors before a model loads them."""
 
+import torch
 from torch import Tensor
 
 from fairseq_electra.errors import InputError
 
 RESIDUAL_SCALE = ".residual_scale"  # the constant of electra/encoder.py::Encoder
+
+
+def version_of(digest: bytes) -> Tensor:
+    """Return the SHA-256 of a dictionary as checkpoints hold it. Shape: (32,), uint8."""
+    return torch.frombuffer(bytearray(digest), dtype=torch.uint8)
 
 
 def check_dictionary(state_dict: dict, version: Tensor) -> None:

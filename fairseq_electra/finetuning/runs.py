@@ -106,12 +106,7 @@ def _train(job: Job) -> tuple[str, str]:
 
     torch.set_num_threads(threads)
     ours = [
-        "--user-dir",
-        USER_DIR,
-        "--log-format",
-        "json",
-        "--num-workers",
-        "0",
+        *("--user-dir", USER_DIR, "--log-format", "json", "--num-workers", "0"),
         *([] if torch.cuda.is_available() else ["--cpu"]),
     ]
     sys.argv = ["fairseq-train", *arguments, *ours]

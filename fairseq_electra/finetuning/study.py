@@ -24,33 +24,14 @@ from fairseq_electra.pretraining.binarized import load_dictionary
 from fairseq_electra.pretraining.dictionary import dictionary_digest
 
 SET_HERE = (
-    *(
-        "-a",
-        "--arch",
-        "--criterion",
-        "--finetune-from-model",
-        "--lr",
-        "--restore-file",
-        "--save-dir",
-        "--seed",
-        "--task",
-        "--user-dir",
-    ),
-    "--valid-subset",
+    *("-a", "--arch", "--criterion", "--finetune-from-model", "--lr", "--restore-file", "--save-dir"),
+    *("--seed", "--task", "--user-dir", "--valid-subset"),
 )
 # the schedule is worked out from epochs, batch and examples: another of these would end it too early, or
 # never
 SCHEDULE = (
-    *(
-        "--batch-size",
-        "--max-epoch",
-        "--max-sentences",
-        "--max-tokens",
-        "--max-update",
-        "--total-num-update",
-        "--update-freq",
-    ),
-    "--warmup-updates",
+    *("--batch-size", "--max-epoch", "--max-sentences", "--max-tokens", "--max-update"),
+    *("--total-num-update", "--update-freq", "--warmup-updates"),
 )
 CHECKPOINTS = "checkpoints"  # in a run's folder
 KEPT = "keep_checkpoints"  # in a run's result: whether they stay
@@ -87,8 +68,7 @@ class Run:
         return [
             str(self.task.folder),
             *start,
-            "--save-dir",
-            str(folder / self.name / CHECKPOINTS),
+            *("--save-dir", str(folder / self.name / CHECKPOINTS)),
             *self.options,
         ]
 
@@ -368,9 +348,8 @@ def study(
 
     Returns:
         the results: ``nets``, ``versions``, ``summary``, ``runs``. A line of the summary whose learning rate
-            was chosen has a ``choice``:
-        the ``seed`` that chose, the ``rates`` it tried, and the ``edge`` of these that the chosen one is
-        (lowest, highest, or empty).
+        was chosen has a ``choice``: the ``seed`` that chose, the ``rates`` it tried, and the ``edge`` of
+        these that the chosen one is (lowest, highest, or empty).
 
     Raises:
         InputError: the seed that chooses is among those to report, a plan cannot be, or a run failed.

@@ -23,7 +23,7 @@ from fairseq_electra.hub.load import Pretrained, load_checkpoint
 from fairseq_electra.hub.network_files import is_transformers_folder
 from fairseq_electra.interchange.sentence_transformers import is_sentence_transformers, other_case
 from fairseq_electra.interchange.transformers_folder import read_folder
-from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID, LEADING, MASK, PAD_ID
+from fairseq_electra.pretraining.wordpiece import BOS_ID, CONTINUATION, EOS_ID, LEADING, MASK, PAD_ID
 from fairseq_electra.progress import Progress
 
 if TYPE_CHECKING:
@@ -492,8 +492,8 @@ class ElectraHubInterface(nn.Module):
 
     def _put(self, text: str, piece: int, token: str) -> str:
         """Put a piece in the place of the mask; one that continues a word takes the blank before it away."""
-        if self.symbols[piece].startswith("##"):
-            token = token.removeprefix("##")
+        if self.symbols[piece].startswith(CONTINUATION):
+            token = token.removeprefix(CONTINUATION)
             return re.sub(rf"\s*{MASK}", lambda _: token, text)
         return text.replace(MASK, token)
 

@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from fairseq_electra.checkpoints import find_checkpoint, read_checkpoint
 from fairseq_electra.electra.configuration import build
 from fairseq_electra.electra.model import Electra, Generator, MaskedLanguageModel
-from fairseq_electra.electra.state import check_dictionary, check_tensors
+from fairseq_electra.electra.state import check_dictionary, check_tensors, version_of
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import HEADS, EncoderWithHeads, encoder_arguments
 from fairseq_electra.finetuning.info import TASK_FILE, TaskInfo, read_task_info
@@ -108,7 +107,7 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
     saved = options.get("model") or {}
     name = saved.get("_name") or saved.get("arch")
     # an arch names the model in old checkpoints, the model itself in new ones
-    if name is None or not (name == "electra_encoder" or name.startswith("electra")):
+    if name is None or not name.startswith("electra"):
         raise InputError(
             f"{path} is a checkpoint of {name}, not of ELECTRA; give one that --arch electra_* or"
             " electra_encoder has saved"
@@ -134,7 +133,7 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
         )
 
     tensors: dict[str, Tensor] = state["model"]
-    check_dictionary(tensors, torch.frombuffer(bytearray(dictionary_digest(symbols)), dtype=torch.uint8))
+    check_dictionary(tensors, version_of(dictionary_digest(symbols)))
     del tensors["dictionary_version"]
     labels: dict[str, list[str]] = {}
     model: Electra | MaskedLanguageModel | EncoderWithHeads

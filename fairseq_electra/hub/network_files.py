@@ -201,20 +201,21 @@ def sines(sizes: EncoderSizes, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 def _check_shapes(network: Network, source: Path) -> None:
-    s, v, c = network.sizes, network.vocabulary_size, network.sizes.hidden_size
     with torch.device("meta"):
-        skeleton = _skeleton(s, v, network)
+        skeleton = _skeleton(network)
     for name, tensor in network.tensors.items():
         if tensor.shape != skeleton[name]:
             raise InputError(
                 f"{source}: {name} has the shape {tuple(tensor.shape)}, but config.json makes it"
-                f" {tuple(skeleton[name])} (V {v}, hidden {c}); the two do not belong together"
+                f" {tuple(skeleton[name])} (V {network.vocabulary_size}, hidden"
+                f" {network.sizes.hidden_size}); the two do not belong together"
             )
         if not bool(tensor.isfinite().all()):
             raise InputError(f"{source}: {name} holds numbers that are not finite; copy it again")
 
 
-def _skeleton(sizes: EncoderSizes, vocabulary_size: int, network: Network) -> dict[str, torch.Size]:
+def _skeleton(network: Network) -> dict[str, torch.Size]:
+    sizes, vocabulary_size = network.sizes, network.vocabulary_size
     modules = {"embeddings": Embeddings(sizes, vocabulary_size, 1), "encoder": Encoder(sizes)}
     if network.head == "replaced_token":
         modules["head"] = ReplacedTokenHead(sizes)

@@ -1,4 +1,4 @@
-"""Other formats: transformers' folders in and out, and the hub interface."""
+"""Other formats: transformers' folders, in both directions."""
 
 import importlib.util
 

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from fairseq.dataclass.configs import FairseqConfig
 from omegaconf import OmegaConf, open_dict
 
 from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetectionConfig
 from fairseq_electra.electra.model import Electra, MaskedLanguageModel
+from fairseq_electra.electra.state import version_of
 from fairseq_electra.finetuning.encoder import EncoderWithHeads
 from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.hub.load import INITIALISED
@@ -57,7 +57,7 @@ def checkpoint_state(
         "lr_scheduler_state": {},
         "num_updates": 0,
     }
-    digest = torch.frombuffer(bytearray(dictionary_digest(symbols)), dtype=torch.uint8)
+    digest = version_of(dictionary_digest(symbols))
     return {
         "args": None,
         "cfg": container,

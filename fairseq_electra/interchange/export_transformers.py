@@ -217,5 +217,5 @@ def _export(
         tensors[f"{prefix}encoder.embed_positions.weight"] = sines(sizes)
     vocabulary_size = tensors[f"{prefix}embeddings.word_embeddings.weight"].shape[0]
     assert class_name is not None  # a head without a class was left out before
-    config = config_of(sizes, vocabulary_size, class_name, pad=1, **more)
+    config = config_of(sizes, vocabulary_size, class_name, **more)
     return Export(role, class_name, tensors, config, left_out)

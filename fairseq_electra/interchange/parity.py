@@ -23,7 +23,7 @@ from fairseq_electra.finetuning.head import TaskHead
 from fairseq_electra.hub.network_files import sines
 from fairseq_electra.interchange.norms import round_as_folded
 from fairseq_electra.pretraining.corpus import builtin_paragraphs
-from fairseq_electra.pretraining.wordpiece import BOS, EOS, LEADING, PAD
+from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID, LEADING, PAD_ID
 
 Model = Electra | MaskedLanguageModel | EncoderWithHeads
 TOLERANCE = 1e-6  # of the largest value, or of 1
@@ -36,24 +36,23 @@ def rows_of_text(tokenizer: Tokenizer, longest: int) -> Tensor:
 
     Shape: (ROWS + 2, at most WIDTH).
     """
-    bos, pad, eos = (LEADING.index(symbol) for symbol in (BOS, PAD, EOS))
     width = min(WIDTH, longest)
     paragraphs = (text for text in builtin_paragraphs() if len(text) > 4 * width)
     texts = [
         tokenizer.encode(text, add_special_tokens=False).ids
         for text in itertools.islice(paragraphs, 2 * ROWS)
     ]
-    rows = torch.full((ROWS + 2, width), pad)
+    rows = torch.full((ROWS + 2, width), PAD_ID)
     for i in range(ROWS):
         room = width - i * width // (2 * ROWS)  # the first row is full, the last half empty
         first, second = texts[2 * i : 2 * i + 2]
-        ids = [bos, *first[: room - 2], eos]
+        ids = [BOS_ID, *first[: room - 2], EOS_ID]
         if i % 2:
-            ids = [bos, *first[: room // 3], eos, *second[: room - room // 3 - 3], eos]
+            ids = [BOS_ID, *first[: room // 3], EOS_ID, *second[: room - room // 3 - 3], EOS_ID]
         rows[i, : len(ids)] = torch.tensor(ids)
     draws = torch.Generator().manual_seed(1)
     rows[ROWS:] = torch.randint(len(LEADING), tokenizer.get_vocab_size(), (2, width), generator=draws)
-    rows[ROWS:, 0], rows[ROWS:, -1] = bos, eos
+    rows[ROWS:, 0], rows[ROWS:, -1] = BOS_ID, EOS_ID
     return rows
 
 
@@ -92,9 +91,8 @@ def difference(
     theirs.double()
     generator = model if role == "generator" and isinstance(model, Generator) else None
     _widen_sines(theirs, model.sizes if generator is None else generator.generator.sizes)
-    pad, eos = LEADING.index(PAD), LEADING.index(EOS)
-    padding = rows == pad
-    segments = segments_of(rows, eos).masked_fill(padding, 0)
+    padding = rows == PAD_ID
+    segments = segments_of(rows, EOS_ID).masked_fill(padding, 0)
     of_tokens = role in ("discriminator", "generator")
     order = torch.arange(int(rows.max()) + 1) if order is None else order
     states: list[Tensor] = []

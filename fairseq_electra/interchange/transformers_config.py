@@ -6,6 +6,7 @@ from fairseq_electra.electra.embeddings import LAYER_NORM_EPS
 from fairseq_electra.electra.initialization import INITIALIZER_RANGE
 from fairseq_electra.electra.sizes import NUM_SEGMENTS, EncoderSizes, refuse_unknown_traits
 from fairseq_electra.errors import InputError
+from fairseq_electra.pretraining.wordpiece import PAD_ID
 
 FAMILIES = {"electra": "learned", "roformer": "rotary", "bert": "learned"}  # model_type: positions
 # what can be exported; norms.py refuses --norm pre in words of its own
@@ -96,7 +97,7 @@ def read_sizes(config: dict, source: Path) -> tuple[EncoderSizes, int]:
         raise InputError(f"{source}: {error}") from error
 
 
-def config_of(sizes: EncoderSizes, vocabulary_size: int, class_name: str, pad: int, **more) -> dict:
+def config_of(sizes: EncoderSizes, vocabulary_size: int, class_name: str, **more) -> dict:
     """Return the config.json of a network; ``more`` is added to it."""
     return {
         "architectures": [class_name],
@@ -111,6 +112,6 @@ def config_of(sizes: EncoderSizes, vocabulary_size: int, class_name: str, pad: i
             if name != "rotary_value" or sizes.positions == "rotary"
         },
         "initializer_range": INITIALIZER_RANGE,
-        "pad_token_id": pad,
+        "pad_token_id": PAD_ID,
         **more,
     }

@@ -97,13 +97,8 @@ def read_folder(
         _check_generator(main, second, tokenizer, Path(other))
     model_cfg = {"model_size": nearest(main.sizes), **asdict(main.sizes)}
     networks = {"discriminator": main}
-    tensors = {
-        **_renamed(
-            main,
-            {"embeddings.": "embeddings.", "encoder.": "discriminator.", "head.": "discriminator_head."},
-            order,
-        ),
-    }
+    prefixes = {"embeddings.": "embeddings.", "encoder.": "discriminator.", "head.": "discriminator_head."}
+    tensors = _renamed(main, prefixes, order)
     if second is not None:
         networks[GENERATOR] = second
         theirs = _renamed(

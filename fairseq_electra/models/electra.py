@@ -22,7 +22,7 @@ from fairseq_electra.electra.model import Electra, MaskedLanguageModel
 from fairseq_electra.electra.objectives import OBJECTIVES
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.electra.sizes import EncoderSizes
-from fairseq_electra.electra.state import check_dictionary, check_tensors
+from fairseq_electra.electra.state import check_dictionary, check_tensors, version_of
 from fairseq_electra.errors import InputError
 from fairseq_electra.models import _traits
 from fairseq_electra.models._config import (
@@ -122,7 +122,7 @@ class PretrainingModel(BaseFairseqModel):
     def add_to_core(self, dictionary) -> None:
         """Add what only a training with fairseq needs, once the core's modules are there."""
         # "version" in the name: fairseq's moving average of the weights leaves such buffers alone
-        digest = torch.frombuffer(bytearray(dictionary_digest(dictionary.symbols)), dtype=torch.uint8)
+        digest = version_of(dictionary_digest(dictionary.symbols))
         self.register_buffer("dictionary_version", digest)
         mark_networks(self)
 

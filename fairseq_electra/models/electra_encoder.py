@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-import torch
 from fairseq.dataclass import ChoiceEnum
 from fairseq.models import ARCH_CONFIG_REGISTRY, BaseFairseqModel, register_model
 from torch import Tensor, nn
 
 from fairseq_electra.compat import bf16_option
 from fairseq_electra.electra.encoder import check_row_length
-from fairseq_electra.electra.state import check_dictionary, check_tensors
+from fairseq_electra.electra.state import check_dictionary, check_tensors, version_of
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import HEADS, EncoderWithHeads, encoder_arguments
 from fairseq_electra.finetuning.sentences.head import SentenceHead
@@ -79,7 +78,7 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
     def __init__(self, cfg: ElectraEncoderConfig, dictionary):
         super().__init__(**encoder_arguments(cfg, len(dictionary), dictionary.eos(), dictionary.pad()))
         self.bos, self.network = dictionary.bos(), str(cfg.network)
-        digest = torch.frombuffer(bytearray(dictionary_digest(dictionary.symbols)), dtype=torch.uint8)
+        digest = version_of(dictionary_digest(dictionary.symbols))
         self.register_buffer("dictionary_version", digest)
         self._separators_checked = False
         self.pooling_before: str | None = None
@@ -197,7 +196,7 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
             return []  # fine-tuned before
         if not any(key.startswith(f"{self.network}.") for key in state_dict):
             raise InputError(
-                f"the checkpoint holds no {self.network}: it was trained with --generator-only; give"
+                f"the checkpoint holds no {self.network}: it was trained with --objective mlm; give"
                 " --network generator"
             )
         if self.network == "generator":  # its embeddings are the discriminator's, but for those of its own

@@ -37,7 +37,7 @@ class MaskedRows(FairseqDataset):
     Attributes:
         min_batch_size: a smaller batch is filled up with rows of padding; 0: it stays as it is.
         sends_ahead: whether fairseq copies batches to the GPU ahead of their updates
-            (:mod:`fairseq_electra.compat.batches`).
+            (:mod:`fairseq_electra.compat.prefetch`).
     """
 
     def __init__(

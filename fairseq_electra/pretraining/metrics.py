@@ -67,7 +67,7 @@ def fixed_histograms(model, sample: dict) -> dict[str, Tensor]:
             fixed["tokens"], net_input["segment_ids"], net_input["padding_mask"], documents
         )
         histograms[name + HISTOGRAM] = score_histogram(
-            logits.float(), fixed["is_replaced"], ~net_input["padding_mask"]
+            logits, fixed["is_replaced"], ~net_input["padding_mask"]
         )
     return histograms
 

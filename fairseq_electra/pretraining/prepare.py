@@ -39,8 +39,9 @@ class RunningText:
             file ends its document.
         column: the column with the text; each record is a document.
         quoted: cells of a TSV may stand in quotes.
-        by: where documents of plain text begin, one of :data:`documents.DOCUMENTS`; None: after blank lines,
-            and :meth:`warnings` says where that seems to be wrong.
+        document_start: where documents of plain text begin, one of
+            :data:`fairseq_electra.pretraining.documents.DOCUMENT_STARTS`; None: after blank lines, and
+            :meth:`warnings` tells where that seems to be wrong.
         moses: language to normalise punctuation for, with sacremoses; None: punctuation stays as it is.
 
     Attributes:

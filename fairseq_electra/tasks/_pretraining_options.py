@@ -111,6 +111,19 @@ class ElectraPretrainingConfig(FairseqDataclass):
     train_subset: str = II("dataset.train_subset")
 
 
+def check_masker(cfg: ElectraPretrainingConfig) -> None:
+    """Refuse a masker that is named without the option it needs, or with one that it does not read."""
+    masker = str(cfg.masker or "")
+    needed = {"words": "mask_whole_words", "spans": "mask_spans"}.get(masker)
+    if needed and not getattr(cfg, needed):
+        raise InputError(f"--masker {masker} needs --{needed.replace('_', '-')}; give it")
+    for option in {"tokens": ("mask_whole_words", "mask_spans"), "words": ("mask_spans",)}.get(masker, ()):
+        if getattr(cfg, option):
+            raise InputError(
+                f"--masker {masker} does not read --{option.replace('_', '-')}; leave out one of the two"
+            )
+
+
 def check_options(cfg: ElectraPretrainingConfig) -> None:
     """Refuse options that cannot work, before anything is loaded."""
     if not 0 < cfg.mask_prob < 1:
@@ -141,6 +154,7 @@ def check_options(cfg: ElectraPretrainingConfig) -> None:
             f"{masked:.3g} are masked in "
             f"{SPANS_OF_A_ROW} spans or more; {remedy}"
         )
+    check_masker(cfg)
     if cfg.across_documents and cfg.rows == "pairs":
         raise InputError(
             "--across-documents is for --rows blocks: a segment pair comes from one document; drop one of"

@@ -163,3 +163,30 @@ def test_the_task_masks_spans_and_measures_the_share_of_masked_tokens_with_them(
         make_task().load_dataset("train").collater([0, 1])["net_input"]["masked_positions"].diff() == 1
     ).sum()
     assert "mask_spans" not in make_task().masked_share.state_dict()["options"]
+
+
+@pytest.mark.parametrize(
+    ("masker", "whole_words", "spans", "refused"),
+    [
+        ("spans", False, 0.0, "--masker spans needs --mask-spans; give it"),
+        ("words", False, 0.0, "--masker words needs --mask-whole-words; give it"),
+        ("tokens", True, 0.0, "--masker tokens does not read --mask-whole-words; leave out one of the two"),
+        ("tokens", False, 3.0, "--masker tokens does not read --mask-spans; leave out one of the two"),
+        ("words", True, 3.0, "--masker words does not read --mask-spans; leave out one of the two"),
+        ("tokens", False, 0.0, ""),
+        ("words", True, 0.0, ""),
+        ("spans", True, 3.0, ""),
+        ("spans", False, 1.0, ""),
+    ],
+)
+def test_check_options_refuses_a_masker_without_its_option_or_with_another_s(
+    make_task, masker, whole_words, spans, refused
+):
+    cfg = make_task().cfg
+    cfg.tokens_per_sample = 128
+    cfg.masker, cfg.mask_whole_words, cfg.mask_spans = masker, whole_words, spans
+    if not refused:
+        check_options(cfg)
+        return
+    with pytest.raises(InputError, match=refused):
+        check_options(cfg)

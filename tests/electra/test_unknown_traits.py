@@ -65,7 +65,7 @@ def test_readers_refuse_a_new_value_of_a_trait(monkeypatch, name, trait):
 
 def test_a_config_json_is_not_made_for_an_unknown_trait():
     with pytest.raises(InputError, match="the export to transformers would be wrong"):
-        config_of(Gated(**asdict(PLAIN), gate="swish"), 100, "ElectraModel", pad=1)
+        config_of(Gated(**asdict(PLAIN), gate="swish"), 100, "ElectraModel")
 
 
 def test_refuse_unknown_traits_takes_every_field_that_is_no_number_for_a_trait():

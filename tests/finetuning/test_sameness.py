@@ -15,7 +15,6 @@ from torch import nn
 from fairseq_electra.finetuning.evaluation import VALID
 from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.multilabel import MULTI_LABEL
-from fairseq_electra.finetuning.multilabel import predict as multilabel
 from fairseq_electra.finetuning.multilabel.predict import LabelPredictor
 from fairseq_electra.finetuning.questions import ANSWERING
 from fairseq_electra.finetuning.questions import predict as questions
@@ -240,10 +239,10 @@ def test_predict_looks_at_answers(monkeypatch):
 
 def test_predict_looks_at_labels(monkeypatch):
     monkeypatch.setattr(
-        multilabel, "encode_texts", lambda tokenizer, texts, *_: [[[5]] * len(parts) for parts in texts]
+        sentences, "encode_texts", lambda tokenizer, texts, *_: [[[5]] * len(parts) for parts in texts]
     )
     monkeypatch.setattr(
-        multilabel,
+        sentences,
         "logits_of",
         lambda net, head, examples: torch.tensor([[1.0, -1.0]]).repeat(len(examples), 1),
     )

@@ -10,6 +10,7 @@ from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.kind import TaskKind, refuse_answer_options
 from fairseq_electra.finetuning.multilabel import MULTI_LABEL
 from fairseq_electra.finetuning.sentences.counterparts import SentenceCounterpart
+from fairseq_electra.finetuning.sentences.kind import sentence_head
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,11 +60,7 @@ class MultiLabelClassification(TaskKind):
         self, tensors: dict[str, Tensor], hidden_size: int, dropout: float, pooling: str = "first"
     ) -> SentenceHead:
         """See :meth:`TaskKind.head_for`."""
-        from fairseq_electra.finetuning.sentences.head import SentenceHead
-
-        return SentenceHead(
-            hidden_size, self.number_of_labels(tensors), dropout, pooling, "dense.weight" in tensors
-        )
+        return sentence_head(tensors, hidden_size, dropout, pooling)
 
     def log_probabilities(self, scores: Tensor) -> Tensor:
         """See :meth:`TaskKind.log_probabilities`."""

@@ -1,15 +1,12 @@
 """Scores of several labels for each text, by scikit-learn; a label is given above a probability of 0.5."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from fairseq_electra.finetuning.evaluation import Evaluation
 from fairseq_electra.finetuning.multilabel import METRICS
 from fairseq_electra.finetuning.multilabel.folder import read_label_table
-from fairseq_electra.finetuning.sentences.scores import examples_of, logits_of
-from fairseq_electra.finetuning.tuned_model import TunedModel
+from fairseq_electra.finetuning.sentences.scores import SentenceEvaluation
 
 
 def has_label(logits: np.ndarray) -> np.ndarray:
@@ -46,13 +43,8 @@ def score_labels(logits: np.ndarray, target: np.ndarray) -> dict[str, float]:
     return dict(zip(METRICS, (100 * micro, 100 * macro, 100 * exact), strict=True))
 
 
-class LabelEvaluation(Evaluation):
+class LabelEvaluation(SentenceEvaluation):
     """Scores are logits. Shape: (N, K)."""
-
-    def scores(self, net: TunedModel, split: str) -> np.ndarray:
-        """Score the split's texts."""
-        examples = examples_of(Path(self.folder), self.info, split, len(net.symbols))
-        return logits_of(net, next(iter(net.labels)), examples).numpy()
 
     def metrics(
         self, split: str, scores: np.ndarray, valid: np.ndarray | None = None

@@ -6,41 +6,28 @@ import numpy as np
 import torch
 
 from fairseq_electra.errors import InputError, listed, shortened
-from fairseq_electra.files.inputs import Input, texts_in
+from fairseq_electra.files.inputs import Input
 from fairseq_electra.files.quotes import warn_of_quotes
 from fairseq_electra.files.table import Columns
-from fairseq_electra.finetuning.multilabel import MULTI_LABEL, SEPARATOR
+from fairseq_electra.finetuning.multilabel import SEPARATOR
 from fairseq_electra.finetuning.multilabel.folder import label_table
 from fairseq_electra.finetuning.multilabel.metrics import has_label, labels_in_words, score_labels
 from fairseq_electra.finetuning.multilabel.read import LabelledText, read_labelled_texts
-from fairseq_electra.finetuning.predictor import Predictor, Scored, check_texts
+from fairseq_electra.finetuning.predictor import Predictor, Scored
 from fairseq_electra.finetuning.request import Request
-from fairseq_electra.finetuning.sentences.folder import encode_texts, fit, is_cut, rows_of
-from fairseq_electra.finetuning.sentences.scores import logits_of
-from fairseq_electra.finetuning.tuned_model import TunedModel
+from fairseq_electra.finetuning.sentences.predict import SentencePredictor
 
 
-class LabelPredictor(Predictor):
+class LabelPredictor(SentencePredictor):
     """The labels of a text, or of a pair with a tab between.
 
     Yields ``labels``, those whose probability is above 0.5, ``probabilities`` by label, and ``logits``. All
     inputs must have as many texts as the training, or as the first.
     """
 
-    def __init__(self, net: TunedModel, head: str, source: str = "text"):
-        super().__init__(net, head, source)
-        self._expected = net.task.inputs if net.task else 0
-
     def answer(self, numbers: list[int], inputs: list[Input]) -> Iterator[dict]:
         """Answer some inputs."""
-        texts = [texts_in(given) for given in inputs]
-        for number, parts in zip(numbers, texts, strict=True):
-            self._expected = self._expected or len(parts)
-            check_texts(parts, self._expected, f"{self.source}, line {number}")
-        encoded = encode_texts(self.net.tokenizer, texts, self.unknown)
-        fitted = [fit(ids, MULTI_LABEL, self.max_positions) for ids in encoded]
-        self.number_cut += sum(map(is_cut, encoded, fitted))
-        logits = logits_of(self.net, self.head, [rows_of(ids, MULTI_LABEL) for ids in fitted])
+        logits = self.logits(numbers, inputs)
         given = has_label(logits.numpy())
         self.said.add(torch.from_numpy(given.astype(np.int64)))
         for scores, shares, has in zip(

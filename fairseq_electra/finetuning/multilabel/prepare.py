@@ -21,7 +21,7 @@ from fairseq_electra.finetuning.preparation import (
     settle,
 )
 from fairseq_electra.finetuning.sentences.prepare import (
-    MANY_CLASSES,
+    are_too_many,
     check_names,
     warn_of_quoted_cells,
     without_label,
@@ -87,7 +87,7 @@ def prepare_multi_label(
     if not known:
         settle(faults, splits)
         raise InputError(f"{train}: no text has a label in {label!r}; there is nothing to learn")
-    if len(known) > MANY_CLASSES and 2 * len(known) > len(splits["train"]) and not labels:
+    if not labels and are_too_many(known, len(splits["train"])):
         raise InputError(
             f"{train}: the column {label!r} has {len(known):,} different labels in {len(splits['train']):,}"
             f" examples, such as {shortened(known[-1])!r}, so they are no labels; are --text and --label"

@@ -58,8 +58,8 @@ def read_squad(path: str | Path, labelled: bool | None = True, faults: Faults = 
     ``{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", "answers", "is_impossible"}]}]}]}``.
 
     Args:
-        path: a JSON file of that form, or of one that :func:`squad_forms.questions_in` has; plain, ``.gz`` or
-            ``.xz``.
+        path: a JSON file of that form, or of another that
+            :func:`fairseq_electra.finetuning.questions.forms.questions_in` reads; plain, ``.gz`` or ``.xz``.
         labelled: every question must have an answer, or say that it has none. False: so it must be for all,
             or for no question. None: answers are not used, so they are not read.
         faults: gathers questions that cannot be used.

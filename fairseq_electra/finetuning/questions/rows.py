@@ -76,8 +76,8 @@ def most_context(windows: np.ndarray) -> np.ndarray:
     """Find the pieces of each window that have more context there than in the question's other windows.
 
     Args:
-        windows: the columns of :data:`question_folder.WINDOW`, those of one question together. Shape:
-            (windows, 6).
+        windows: the columns of :data:`fairseq_electra.finetuning.questions.folder.WINDOW`, those of one
+            question together. Shape: (windows, 6).
 
     Returns:
         first and end of them, counted from the window's first. They are side by side: what has more context

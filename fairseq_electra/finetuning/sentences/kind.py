@@ -26,6 +26,14 @@ REPORTED = {  # by fairseq's sentence_prediction, and the option that asks for i
 }
 
 
+def sentence_head(tensors: dict[str, Tensor], hidden_size: int, dropout: float, pooling: str) -> SentenceHead:
+    """Make the head for sentences that takes some tensors; arguments as of :meth:`TaskKind.head_for`."""
+    from fairseq_electra.finetuning.sentences.head import SentenceHead
+
+    labels = len(tensors["prediction.weight"])
+    return SentenceHead(hidden_size, labels, dropout, pooling, "dense.weight" in tensors)
+
+
 class SentencePrediction(TaskKind):
     """Classes or numbers for a sentence or a pair."""
 
@@ -59,11 +67,7 @@ class SentencePrediction(TaskKind):
         self, tensors: dict[str, Tensor], hidden_size: int, dropout: float, pooling: str = "first"
     ) -> SentenceHead:
         """See :meth:`TaskKind.head_for`."""
-        from fairseq_electra.finetuning.sentences.head import SentenceHead
-
-        return SentenceHead(
-            hidden_size, self.number_of_labels(tensors), dropout, pooling, "dense.weight" in tensors
-        )
+        return sentence_head(tensors, hidden_size, dropout, pooling)
 
     def log_probabilities(self, scores: Tensor) -> Tensor:
         """See :meth:`TaskKind.log_probabilities`."""

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+from torch import Tensor
 
 from fairseq_electra.errors import InputError, listed, shortened
 from fairseq_electra.files.inputs import Input, texts_in
@@ -33,8 +34,8 @@ class SentencePredictor(Predictor):
         super().__init__(net, head, source)
         self._expected = net.task.inputs if net.task else 0
 
-    def answer(self, numbers: list[int], inputs: list[Input]) -> Iterator[dict]:
-        """Answer some inputs."""
+    def logits(self, numbers: list[int], inputs: list[Input]) -> Tensor:
+        """Score some inputs, and count those that are cut. Shape: (B, number of classes or choices)."""
         texts, kind = [texts_in(given) for given in inputs], self.net.kind
         for number, parts in zip(numbers, texts, strict=True):
             self._expected = self._expected or max(len(parts), 2 if kind == RANKING else 1)
@@ -42,8 +43,11 @@ class SentencePredictor(Predictor):
         encoded = encode_texts(self.net.tokenizer, texts, self.unknown)
         fitted = [fit(ids, kind, self.max_positions) for ids in encoded]
         self.number_cut += sum(map(is_cut, encoded, fitted))
-        examples = [rows_of(ids, kind) for ids in fitted]
-        logits = logits_of(self.net, self.head, examples)
+        return logits_of(self.net, self.head, [rows_of(ids, kind) for ids in fitted])
+
+    def answer(self, numbers: list[int], inputs: list[Input]) -> Iterator[dict]:
+        """Answer some inputs."""
+        logits = self.logits(numbers, inputs)
         self.said.add_scores(logits)
         for scores, shares in zip(logits.tolist(), logits.double().softmax(1).tolist(), strict=True):
             yield self._answer(scores, shares) | {"logits": scores}

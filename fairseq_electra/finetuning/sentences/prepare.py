@@ -203,7 +203,7 @@ def _check_metrics(metrics: tuple[str, ...], regression: bool, labels: tuple[str
 def _classes(examples: list[Example], named: Sequence[str], column: str, path: AnyPath) -> tuple[str, ...]:
     """Return the classes of train, in the order of their scores, and refuse what can be none."""
     labels = tuple(named or classes_of(examples))
-    if len(labels) > MANY_CLASSES and 2 * len(labels) > len(examples) and not named:
+    if not named and are_too_many(labels, len(examples)):
         found = (
             f"{len(labels):,} different values in {len(examples):,} examples, such as"
             f" {shortened(labels[-1])!r}"
@@ -218,6 +218,11 @@ def _classes(examples: list[Example], named: Sequence[str], column: str, path: A
             f"{path}: every label is {labels[0]!r}; two or more are needed, or --regression for numbers"
         )
     return labels
+
+
+def are_too_many(labels: Sequence[str], examples: int) -> bool:
+    """Tell whether these values can be no labels: more than MANY_CLASSES, and than half of the examples."""
+    return len(labels) > MANY_CLASSES and 2 * len(labels) > examples
 
 
 def check_names(labels: Sequence[str]) -> None:

@@ -428,7 +428,8 @@ def test_a_csv_without_a_header_is_cut_into_as_many_columns_as_are_named(tmp_pat
         (
             "a.tsv",
             "first,second,label\nA,B,x\n",
-            "{} has no column 'first', its first line names 'first,second,label'; give a CSV a name",
+            "{} has no column 'first', its first line names 'first,second,label'; give a CSV a name"
+            " that ends in .csv",
         ),
         ("a.tsv", "word " * 2000 + "\n", "{} has no column 'first', its first line names 'word word"),
         (
