@@ -21,6 +21,7 @@ from fairseq_electra.compat import (
     gradient_checks,
     gradient_norms,
     metrics,
+    nan_detector,
     nonfinite_rows,
     out_of_memory,
     patience,
@@ -70,7 +71,7 @@ def apply() -> None:
     # the start of a run, other functions
     starts.check_before_training()
     unwritable_folder.explain_unwritable_folder()
-    shared_memory.stop_without_shared_memory()
+    shared_memory.send_batches_in_one_piece()
     readers.stop_readers_at_exit()
     distributed.start_processes_on_cpus()
     collectives.gather_without_gpu()
@@ -94,6 +95,7 @@ def apply() -> None:
     dummy_batches.drop_from_updates()
     out_of_memory.stop_when_out_of_memory()
     seeds.seed_only_own_device()
+    nan_detector.detect_without_graphs()
 
     # metrics
     gradient_norms.log_gradient_norms()

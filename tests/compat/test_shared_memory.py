@@ -2,6 +2,8 @@
 
 import multiprocessing.queues
 import subprocess
+from multiprocessing.reduction import ForkingPickler
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from fairseq.data import iterators
 from torch.utils.data import DataLoader
 
 from fairseq_electra.compat.mistakes import input_error
-from fairseq_electra.compat.shared_memory import SharedByWorkers
+from fairseq_electra.compat.shared_memory import SharedBatch, SharedByWorkers, tensors_of
 from tests.helpers.fairseq_source import stock_source
 from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import command
@@ -58,7 +60,62 @@ def test_batches_are_the_same_and_shared_by_workers_alone():
     (batch,) = DataLoader(range(2), batch_size=2, num_workers=1, collate_fn=shared)
     parts, (zeros, text) = batch["net_input"]["parts"]
     assert batch["id"].tolist() == [0, 1] and batch["nsentences"] == 2 and text == "text"
+    assert parts.tolist() == [1, 1] and zeros.tolist() == [0, 0, 0]
     assert all(tensor.is_shared() for tensor in (batch["id"], parts, zeros))
+
+
+class Pair(NamedTuple):
+    first: int
+    second: int
+
+
+def tensors_of_all_kinds(samples):
+    number = torch.arange(12).view(3, 4)
+    return [
+        {"transposed": number.t(), "scalar": torch.tensor(7), "none": torch.empty(0, 5), "nothing": None},
+        {"bool": number > 5, "half": number.half(), "bfloat16": number.bfloat16(), "double": number.double()},
+        (number, number, Pair(1, 2), torch.tensor([-3], dtype=torch.int8), number.to(torch.int16)),
+    ]
+
+
+def test_every_kind_of_tensor_arrives_as_it_was():
+    (found,) = DataLoader(
+        range(1), batch_size=1, num_workers=1, collate_fn=SharedByWorkers(tensors_of_all_kinds)
+    )
+    expected = tensors_of_all_kinds([])
+    pairs = list(zip(tensors_of(found), tensors_of(expected), strict=True))
+    assert len(pairs) == 11
+    for one, other in pairs:
+        assert one.dtype == other.dtype and one.shape == other.shape and torch.equal(one, other)
+    assert found[0]["nothing"] is None and found[2][2] == Pair(1, 2)
+    assert found[2][0].data_ptr() == found[2][1].data_ptr()  # sent once
+
+
+def test_a_batch_needs_one_file(make_task):
+    dataset = make_task().load_dataset("train")
+    pickled = ForkingPickler.dumps(SharedBatch(dataset.collater(range(8))))
+    assert bytes(pickled).count(b"rebuild_storage") == 1
+
+
+@pytest.mark.parametrize("pack", [False, True], ids=["rows", "packed"])
+def test_workers_send_the_batches_that_one_process_makes(make_task, pack):
+    task = make_task(pack=pack)
+    dataset = task.load_dataset("valid")
+
+    def batches(workers):
+        itr = task.get_batch_iterator(
+            dataset, max_sentences=8, num_workers=workers, disable_iterator_cache=True
+        )
+        return list(itr.next_epoch_itr(shuffle=False))
+
+    alone, sent = batches(0), batches(2)
+    assert len(alone) == len(sent) > 2
+    for one, other in zip(alone, sent, strict=True):
+        assert list(one) == list(other) and list(one["net_input"]) == list(other["net_input"])
+        assert all(map(torch.equal, tensors_of(one), tensors_of(other)))
+        assert [one[name] for name in ("ntokens", "npairs")] == [
+            other[name] for name in ("ntokens", "npairs")
+        ]
 
 
 def test_fairseqs_iterator_makes_its_batches_so(make_task):
