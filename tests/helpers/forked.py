@@ -71,8 +71,9 @@ def start(thread: int) -> subprocess.Popen:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of every command: one thread, and this package."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    """Return the environment of every command: one thread, and this package before other paths."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
 
 
 def serve() -> Callable[[], object]:

@@ -262,7 +262,7 @@ def test_a_run_resumes(tmp_path, data_bin, options):
     "options", ["--autocast bf16", "--autocast bf16 --compile --cuda-graphs"], ids=["eager", "CUDA graphs"]
 )
 def test_step_and_trainer_are_measured(tmp_path, monkeypatch, options):
-    monkeypatch.setattr(updates, "alone", contextlib.nullcontext)
+    monkeypatch.setattr(updates, "machine_lock", contextlib.nullcontext)
     plain = {
         "device": "cuda",
         "threads": 1,

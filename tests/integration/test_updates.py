@@ -132,6 +132,38 @@ def test_what_it_leaves_is_what_fairseq_leaves(tmp_path, data_bin, monkeypatch, 
         assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.fixture
+def without_code_generation(monkeypatch):
+    """Let torch.compile trace graphs but not generate code, which would take most of a minute."""
+
+    def options(cuda_graphs):
+        return {"fullgraph": True, "dynamic": False, "backend": "eager"}
+
+    for module in ("models.electra", "tasks.electra_pretraining"):
+        monkeypatch.setattr(f"fairseq_electra.{module}.compile_options", options)
+    yield
+    torch._dynamo.reset()
+
+
+def test_a_compiled_run_ends_so_too(tmp_path, data_bin, without_code_generation, monkeypatch, caplog):
+    plain = ReplacedTokenDetection.loss_of
+
+    def loss_of(self, output, batch, training):
+        loss, log = plain(self, output, batch, training)
+        return loss * (float("nan") if torch.compiler.is_compiling() else 1.0), log
+
+    monkeypatch.setattr(ReplacedTokenDetection, "loss_of", loss_of)
+    report = ends_in_nan(data_bin, tmp_path / "save", "--max-update", 3, "--compile")
+    assert report["update"] == 0 and len(report["rows"]) == 8
+    assert "finite without --compile" in caplog.text
+
+
+def test_a_compiled_run_logs_the_norms(tmp_path, data_bin, without_code_generation, break_update, caplog):
+    break_update()
+    assert ends_in_nan(data_bin, tmp_path / "save", "--max-update", 11, "--compile")["update"] == BAD
+    assert "Detected nan/inf grad norm" in caplog.text and "finite without --compile" not in caplog.text
+
+
 @pytest.mark.parametrize("end", [["--max-update", 5], ["--max-epoch", 1]], ids=["update", "epoch"])
 def test_a_run_that_saves_nothing_ends_so_too(tmp_path, data_bin, looking_later, break_update, end):
     break_update()
