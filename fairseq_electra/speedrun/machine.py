@@ -16,7 +16,7 @@ from fairseq_electra.precision import cpu_has_bf16
 from fairseq_electra.pretraining.recipes import SHORT_RUNS
 
 LOADER_PROCESSES = 4  # processes that make batches for a GPU
-PARALLEL_RUNS = 8  # fine-tuning runs at the same time on a GPU, because one alone would not keep it busy
+PARALLEL_RUNS = 4  # fine-tuning runs at the same time on a GPU, because one alone would not keep it busy
 BYTES_PER_NUMBER = 4
 NUMBERS_PER_PARAMETER = 3  # in a checkpoint: the parameter and Adam's two moments
 # the largest number of checkpoints on disk at one time: last, best, one of an interval, and the one being
