@@ -110,13 +110,11 @@ def make_model():
     """Build ElectraModel for a task, small unless told otherwise, with all parameters random."""
     from omegaconf import OmegaConf
 
-    from fairseq_electra.models.electra import ElectraConfig, ElectraModel
+    from fairseq_electra.models.electra import ElectraConfig
 
     def make(task, randomize=True, **changes):
-        plain = {"model_size": "tiny", **NET, "dropout": 0.0, "attention_dropout": 0.0}
-        model = ElectraModel.build_model(
-            OmegaConf.merge(OmegaConf.structured(ElectraConfig), plain | changes), task
-        )
+        plain = {"_name": "electra", "model_size": "tiny", **NET, "dropout": 0.0, "attention_dropout": 0.0}
+        model = task.build_model(OmegaConf.merge(OmegaConf.structured(ElectraConfig), plain | changes))
         if randomize:
             randomize_parameters(model)
         return model

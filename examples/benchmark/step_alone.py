@@ -15,7 +15,6 @@ import torch
 from benchmark.bookkeeping import Clock
 from benchmark.bound import clock, products_alone, step_products
 from benchmark.gpu import moved, seconds_of_traffic
-from fairseq_electra.electra.objectives import flops_of
 from fairseq_electra.precision import matmul_dtype
 
 PARTS = ("networks", "gradients", "optimizer")
@@ -57,7 +56,7 @@ class StepAlone:
         self.sizes = discriminator, self.model.generator.sizes
         rows, width = sample["net_input"]["src_tokens"].shape
         self.batch = rows, width, sample["target"].shape[1]
-        count = flops_of(self.model, len(self.task.dictionary))
+        count = self.model.flops(len(self.task.dictionary))
         self.flops = count.of_step(sample["ntokens"], sample["npairs"], sample["nmasked"])
         self.sample = moved(sample, device)
 

@@ -1,14 +1,13 @@
 """ELECTRA's loss: that of the generator and that of the discriminator, over one denominator."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Optional
 
 import torch
 from fairseq.criterions import FairseqCriterion, register_criterion
 from fairseq.dataclass import FairseqDataclass
 from torch import Tensor
 
-from fairseq_electra.electra.model import ElectraOutput, GeneratorOutput
 from fairseq_electra.electra.objectives import LossWeights, MaskedBatch, SpecialIds, entropy_sum
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.metrics import log_metrics
@@ -20,14 +19,22 @@ class ReplacedTokenDetectionConfig(FairseqDataclass):
     """Options of ``--criterion replaced_token_detection``."""
 
     gen_weight: float = field(default=1.0, metadata={"help": "weight of the generator's loss"})
-    disc_weight: float = field(
-        default=50.0, metadata={"help": "weight of the discriminator's loss (the paper's lambda)"}
+    disc_weight: Optional[float] = field(
+        default=None,
+        metadata={
+            "help": (
+                "weight of the discriminator's loss, or the main encoder's (the paper's lambda); default: 50,"
+                " of language models 1"
+            )
+        },
     )
 
 
 @register_criterion("replaced_token_detection", dataclass=ReplacedTokenDetectionConfig)
 class ReplacedTokenDetection(FairseqCriterion):
     """``gen_weight * mlm_sum + disc_weight * share * rtd_sum`` over the number of masked tokens. In nats.
+
+    That is the loss of ``--objective electra``; :mod:`fairseq_electra.electra.objectives` has the others.
 
     mlm_sum is the cross-entropy summed over masked tokens, rtd_sum the binary cross-entropy summed over all
     tokens but padding. share, masked tokens by all tokens of the training text
@@ -38,10 +45,12 @@ class ReplacedTokenDetection(FairseqCriterion):
 
     def __init__(self, cfg: ReplacedTokenDetectionConfig, task):
         super().__init__(task)
+        default = task.objective.disc_weight
+        self.gen_weight = cfg.gen_weight
+        self.disc_weight = default if cfg.disc_weight is None else cfg.disc_weight
         for name in ("gen_weight", "disc_weight"):
-            if getattr(cfg, name) < 0:
+            if getattr(self, name) < 0:
                 raise InputError(f"--{name.replace('_', '-')} must not be negative, got {getattr(cfg, name)}")
-        self.gen_weight, self.disc_weight = cfg.gen_weight, cfg.disc_weight
         dictionary = task.source_dictionary
         self.ids = SpecialIds(dictionary.pad(), dictionary.unk(), dictionary.index("<mask>"))
         self.compute = self.loss_of
@@ -78,16 +87,14 @@ class ReplacedTokenDetection(FairseqCriterion):
         """Compile the loss; options as those of ``torch.compile``. The model is compiled by itself."""
         self.compute = torch.compile(self.loss_of, **options)
 
-    def loss_of(
-        self, output: GeneratorOutput | ElectraOutput, batch: MaskedBatch, training: bool
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Compute the summed loss of a batch, and sums for the log."""
-        weights = LossWeights(self.gen_weight, self.disc_weight * self.share)
+    def loss_of(self, output: Any, batch: MaskedBatch, training: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        """Compute the summed loss of a batch, and sums for the log; ``output`` is the model's."""
+        weights = LossWeights(self.gen_weight, self.disc_weight * self.share, self.disc_weight)
         sums = self.task.objective.sums(output, batch, self.ids, weights)
-        if isinstance(output, ElectraOutput):
+        if "flagged" in sums:
             logits = output.disc_logits.detach()
             sums["disc_histogram"] = score_histogram(logits, output.is_replaced, ~batch.padding_mask)
-        if not training:  # one more pass over all scores
+        if not training and self.task.objective.has_generator:  # one more pass over all scores
             sums["gen_entropy_sum"] = entropy_sum(output.gen_logits, batch.target != self.ids.pad)
         return sums["loss"], sums | {"loss": sums["loss"].detach()}
 

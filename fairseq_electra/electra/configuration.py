@@ -5,7 +5,7 @@ from dataclasses import asdict
 from enum import Enum
 from typing import Any
 
-from fairseq_electra.electra.model import Electra, MaskedLanguageModel
+from fairseq_electra.electra.model import Discriminator, Generator
 from fairseq_electra.electra.objectives import OBJECTIVES
 from fairseq_electra.electra.size_table import MODEL_SIZES, named_sizes
 from fairseq_electra.electra.sizes import EncoderSizes
@@ -54,13 +54,16 @@ def generator_sizes(options: Options) -> EncoderSizes:
 
 def model_arguments(options: Options, num_tokens: int, pad: int) -> dict[str, Any]:
     """Return the arguments of the class that the objective trains."""
+    objective = OBJECTIVES[objective_of(options)]
     arguments = {
         "num_tokens": num_tokens,
         "pad": pad,
-        "untie_lm_head": options.get("untie_lm_head", False),
         "checkpoint_activations": options.get("checkpoint_activations", False),
     }
-    if not OBJECTIVES[objective_of(options)].has_discriminator:
+    if not objective.has_generator:
+        return {"sizes": encoder_sizes(options), **arguments}
+    arguments["untie_lm_head"] = options.get("untie_lm_head", False)
+    if not objective.has_discriminator:
         return {"sizes": generator_sizes(options), **arguments}
     return {
         "sizes": encoder_sizes(options),
@@ -72,7 +75,7 @@ def model_arguments(options: Options, num_tokens: int, pad: int) -> dict[str, An
     }
 
 
-def build(options: Options, num_tokens: int, pad: int = 1) -> Electra | MaskedLanguageModel:
+def build(options: Options, num_tokens: int, pad: int = 1) -> Generator | Discriminator:
     """Build the model of a pre-training checkpoint, with newly drawn parameters."""
     return OBJECTIVES[objective_of(options)].model(**model_arguments(options, num_tokens, pad))
 

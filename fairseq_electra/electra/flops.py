@@ -72,9 +72,17 @@ def masked_lm_flops(sizes: EncoderSizes, num_tokens: int) -> Flops:
         sizes: sizes of the encoder.
         num_tokens: size of the vocabulary, V.
     """
-    return encoder_flops(sizes)._replace(
-        per_masked=2.0 * sizes.embedding_size * (sizes.hidden_size + num_tokens)
-    )
+    return encoder_flops(sizes)._replace(per_masked=per_prediction(sizes, num_tokens))
+
+
+def per_prediction(sizes: EncoderSizes, num_tokens: int) -> float:
+    """Count the operations of a masked-LM head for one position; arguments as :func:`masked_lm_flops`."""
+    return 2.0 * sizes.embedding_size * (sizes.hidden_size + num_tokens)
+
+
+def head_flops(sizes: EncoderSizes) -> Flops:
+    """Count the operations of the head that scores whether a token was replaced."""
+    return Flops(2.0 * sizes.hidden_size * (sizes.hidden_size + 1), 0.0, 0.0)
 
 
 def electra_flops(discriminator: EncoderSizes, generator: EncoderSizes, num_tokens: int) -> Flops:
@@ -89,9 +97,8 @@ def electra_flops(discriminator: EncoderSizes, generator: EncoderSizes, num_toke
     also counts each look-up in the token table as a product with the table, counts pointwise operations, and
     takes a step to cost two forward passes.
     """
-    hidden = discriminator.hidden_size
-    head = Flops(2.0 * hidden * (hidden + 1), 0.0, 0.0)
-    return masked_lm_flops(generator, num_tokens) + encoder_flops(discriminator) + head
+    generated = masked_lm_flops(generator, num_tokens)
+    return generated + encoder_flops(discriminator) + head_flops(discriminator)
 
 
 @functools.cache

@@ -8,10 +8,11 @@ from fairseq_electra.electra.embeddings import Embeddings
 from fairseq_electra.electra.encoder import Encoder
 from fairseq_electra.electra.fast.cross_entropy import probabilities
 from fairseq_electra.electra.fast.sampling import sample_tokens
+from fairseq_electra.electra.flops import Flops, electra_flops, masked_lm_flops
 from fairseq_electra.electra.heads import MaskedLMHead, ReplacedTokenHead
 from fairseq_electra.electra.initialization import draw_parameters
 from fairseq_electra.electra.packed import PackedDocuments
-from fairseq_electra.electra.sampling import corrupt, sampling_probabilities
+from fairseq_electra.electra.sampling import CorruptedText, corrupt, sampling_probabilities
 from fairseq_electra.electra.sizes import EncoderSizes
 
 TieEmbeddings = Literal["none", "tokens", "all"]
@@ -73,7 +74,7 @@ class Generator(nn.Module):
         all_layers: list[Tensor] | None = None,
         documents: PackedDocuments | None = None,
     ) -> Tensor:
-        """Encode rows with the generator; arguments and result as :meth:`Electra.extract_features`."""
+        """Encode rows with the generator; arguments and result as :meth:`Discriminator.extract_features`."""
         embeddings = self.generator_embeddings or self.embeddings
         embedded = embeddings(tokens, segment_ids, self.generator_tokens, documents)
         return self.generator(embedded, padding_mask, all_layers, documents)
@@ -122,8 +123,58 @@ class MaskedLanguageModel(Generator):
         gen_logits = self.generate(src_tokens, segment_ids, padding_mask, masked_positions, documents)
         return GeneratorOutput(gen_logits, probabilities(gen_logits))
 
+    def flops(self, num_tokens: int) -> Flops:
+        """Count the operations of a forward pass; ``num_tokens`` is the size of the vocabulary."""
+        return masked_lm_flops(self.sizes, num_tokens)
 
-class Electra(Generator):
+
+class Discriminator(nn.Module):
+    """An encoder with a score for every token: what is kept after pre-training, and fine-tuned."""
+
+    sizes: EncoderSizes
+    pad: int
+    embeddings: Embeddings
+    discriminator: Encoder
+    discriminator_head: ReplacedTokenHead
+
+    def discriminate(
+        self,
+        tokens: Tensor,
+        segment_ids: Tensor,
+        padding_mask: Tensor | None,
+        documents: PackedDocuments | None = None,
+    ) -> Tensor:
+        """Score every token: above 0 it is predicted to be replaced. Shapes: (B, T) thrice -> (B, T)."""
+        return self.discriminator_head(
+            self.extract_features(tokens, segment_ids, padding_mask, documents=documents)
+        )
+
+    def extract_features(
+        self,
+        tokens: Tensor,
+        segment_ids: Tensor,
+        padding_mask: Tensor | None,
+        all_layers: list[Tensor] | None = None,
+        documents: PackedDocuments | None = None,
+    ) -> Tensor:
+        """Encode rows with the discriminator.
+
+        Args:
+            tokens: ids. Shape: (B, T).
+            segment_ids: segment of each token, 0 or 1. Shape: (B, T).
+            padding_mask: True at padding; None: there is no padding. Shape: (B, T).
+            all_layers: a list that receives the input of the first layer and the output of each. Shapes: (B,
+                T, C).
+            documents: the documents of packed rows; None: each row is one document.
+
+        Returns:
+            the last layer's output. Shape: (B, T, C).
+        """
+        embedded = self.embeddings(tokens, segment_ids, documents=documents)
+        return self.discriminator(embedded, padding_mask, all_layers, documents)
+
+
+class Electra(Generator, Discriminator):
     """Generator and discriminator, trained together.
 
     Args:
@@ -195,48 +246,32 @@ class Electra(Generator):
             document_ends: ends of the documents in packed rows (:class:`PackedDocuments`). Shape: (B, D).
         """
         documents = None if document_ends is None else PackedDocuments.of(document_ends, src_tokens.shape[1])
+        generated, corrupted = self.generate_and_corrupt(
+            src_tokens, segment_ids, padding_mask, masked_positions, target, sample_uniforms, documents
+        )
+        disc_logits = self.discriminate(corrupted.tokens, segment_ids, padding_mask, documents)
+        return ElectraOutput(*generated, *corrupted, disc_logits)
+
+    def generate_and_corrupt(
+        self,
+        src_tokens: Tensor,
+        segment_ids: Tensor,
+        padding_mask: Tensor,
+        masked_positions: Tensor,
+        target: Tensor,
+        sample_uniforms: Tensor,
+        documents: PackedDocuments | None,
+    ) -> tuple[GeneratorOutput, CorruptedText]:
+        """Run the generator and put its samples into the text; arguments as :meth:`forward`."""
         gen_logits = self.generate(src_tokens, segment_ids, padding_mask, masked_positions, documents)
         gen_probs = probabilities(gen_logits)
         sampled = sample_tokens(self._sampling_distribution(gen_probs, gen_logits, target), sample_uniforms)
-        corrupted_tokens, is_replaced = corrupt(src_tokens, masked_positions, target, sampled, self.pad)
-        disc_logits = self.discriminate(corrupted_tokens, segment_ids, padding_mask, documents)
-        return ElectraOutput(gen_logits, gen_probs, corrupted_tokens, is_replaced, disc_logits)
+        corrupted = corrupt(src_tokens, masked_positions, target, sampled, self.pad)
+        return GeneratorOutput(gen_logits, gen_probs), corrupted
 
-    def discriminate(
-        self,
-        tokens: Tensor,
-        segment_ids: Tensor,
-        padding_mask: Tensor | None,
-        documents: PackedDocuments | None = None,
-    ) -> Tensor:
-        """Score every token: above 0 it is predicted to be replaced. Shapes: (B, T) thrice -> (B, T)."""
-        return self.discriminator_head(
-            self.extract_features(tokens, segment_ids, padding_mask, documents=documents)
-        )
-
-    def extract_features(
-        self,
-        tokens: Tensor,
-        segment_ids: Tensor,
-        padding_mask: Tensor | None,
-        all_layers: list[Tensor] | None = None,
-        documents: PackedDocuments | None = None,
-    ) -> Tensor:
-        """Encode rows with the discriminator.
-
-        Args:
-            tokens: ids. Shape: (B, T).
-            segment_ids: segment of each token, 0 or 1. Shape: (B, T).
-            padding_mask: True at padding; None: there is no padding. Shape: (B, T).
-            all_layers: a list that receives the input of the first layer and the output of each. Shapes: (B,
-                T, C).
-            documents: the documents of packed rows; None: each row is one document.
-
-        Returns:
-            the last layer's output. Shape: (B, T, C).
-        """
-        embedded = self.embeddings(tokens, segment_ids, documents=documents)
-        return self.discriminator(embedded, padding_mask, all_layers, documents)
+    def flops(self, num_tokens: int) -> Flops:
+        """Count the operations of a forward pass; ``num_tokens`` is the size of the vocabulary."""
+        return electra_flops(self.sizes, self.generator.sizes, num_tokens)
 
     def _sampling_distribution(self, probs: Tensor, logits: Tensor, target: Tensor) -> Tensor:
         if self.temperature == 1 and not self.disallow_correct:

@@ -6,15 +6,36 @@ and so to the same gradient. The caller divides by the number of masked tokens.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from fairseq_electra.electra.fast.cross_entropy import cross_entropy, loss_dtype
-from fairseq_electra.electra.flops import Flops, electra_flops, masked_lm_flops
-from fairseq_electra.electra.model import Electra, ElectraOutput, GeneratorOutput, MaskedLanguageModel
+from fairseq_electra.electra.language_models import (
+    AllTokensMLM,
+    AllTokensMLMOutput,
+    AllTokensMLMWithoutCopy,
+    CorruptedTextModel,
+    ReplaceMLM,
+    ReplaceMLMOutput,
+    log_likelihood,
+    most_likely,
+)
+from fairseq_electra.electra.model import (
+    Discriminator,
+    Electra,
+    ElectraOutput,
+    Generator,
+    GeneratorOutput,
+    MaskedLanguageModel,
+)
+from fairseq_electra.electra.random_substitution import DetectionOutput, RandomSubstitution
+
+Generated = GeneratorOutput | ElectraOutput | ReplaceMLMOutput | AllTokensMLMOutput
+Corrupted = ElectraOutput | ReplaceMLMOutput | AllTokensMLMOutput | DetectionOutput
+Detected = ElectraOutput | AllTokensMLMOutput | DetectionOutput
 
 
 class MaskedBatch(NamedTuple):
@@ -35,20 +56,19 @@ class SpecialIds(NamedTuple):
 
 
 class LossWeights(NamedTuple):
-    """Weights of the two losses.
+    """Weights of the sums that make up a loss, which is divided by the number of masked tokens.
 
-    ``disc`` is ``--disc-weight`` times the share of tokens that are masked. Both losses are divided by the
-    number of masked tokens; the share corrects this for the discriminator's, which is summed over all tokens.
-    So the loss is the weighted sum of two means of Clark et al. 2020, section 2, in a form that adds up over
-    batches.
+    A sum over all tokens is multiplied by the share of tokens that are masked as well. So the loss is a
+    weighted sum of means (Clark et al. 2020, section 2), in a form that adds up over batches.
     """
 
-    gen: float
-    disc: float
+    gen: float  # of the generator's sum, over the masked tokens
+    disc: float  # of a sum over all tokens: ``--disc-weight`` times the share of tokens that are masked
+    disc_at_masked: float  # of a sum over the masked tokens: ``--disc-weight``
 
 
 def masked_lm(
-    output: GeneratorOutput | ElectraOutput, batch: MaskedBatch, ids: SpecialIds, weights: LossWeights
+    output: Generated, batch: MaskedBatch, ids: SpecialIds, weights: LossWeights
 ) -> dict[str, Tensor]:
     """Cross-entropy of the generator at the masked tokens, in nats: BERT's objective.
 
@@ -78,32 +98,126 @@ def masked_lm(
 def electra(
     output: ElectraOutput, batch: MaskedBatch, ids: SpecialIds, weights: LossWeights
 ) -> dict[str, Tensor]:
-    """ELECTRA's objective: :func:`masked_lm`, and the discriminator's binary cross-entropy at all tokens.
-
-    Returns:
-        the sums of :func:`masked_lm`, and ``disc_sum``, the discriminator's loss without its weight;
-        ``replaced``, the number of replaced tokens; ``flagged``, of tokens predicted to be replaced;
-        ``flagged_replaced``, of tokens that are both; ``sampled_correct``, of samples that are the original
-        token.
+    """ELECTRA's objective: :func:`masked_lm` and :func:`detection`.
 
     Source: Clark et al. 2020 section 2; google-research/electra run_pretraining.py::PretrainingModel.
     """
-    sums = masked_lm(output, batch, ids, weights)
-    sampled, target = output.corrupted_tokens.gather(1, batch.masked_positions), batch.target
-    known = (target != ids.pad) & (target != ids.unk)
-    logits = output.disc_logits.to(loss_dtype(output.disc_logits.dtype))
-    token_losses = F.binary_cross_entropy_with_logits(
-        logits, output.is_replaced.to(logits.dtype), reduction="none"
-    )
-    loss = token_losses.masked_fill(batch.padding_mask, 0.0).sum()
-    flagged = (logits.detach() > 0) & ~batch.padding_mask
-    return sums | {
-        "loss": sums["loss"] + weights.disc * loss,
+    generator, discriminator = (each(output, batch, ids, weights) for each in (masked_lm, detection))
+    return generator | discriminator | {"loss": generator["loss"] + discriminator["loss"]}
+
+
+def detection(
+    output: Detected, batch: MaskedBatch, ids: SpecialIds, weights: LossWeights
+) -> dict[str, Tensor]:
+    """Binary cross-entropy at all tokens: was the token replaced?
+
+    Returns:
+        ``loss``, with its gradient, and without gradient: ``disc_sum``, the loss without its weight;
+        ``flagged``, the number of tokens predicted to be replaced; ``flagged_replaced``, of tokens that are
+        both; and the sums of :func:`corruption`.
+    """
+    loss = detection_losses(output, batch).sum()
+    assert output.disc_logits is not None
+    flagged = (output.disc_logits.detach() > 0) & ~batch.padding_mask
+    return {
+        "loss": weights.disc * loss,
         "disc_sum": loss.detach(),
-        "sampled_correct": ((sampled == target) & known).sum(),
-        "replaced": output.is_replaced.sum(),
         "flagged": flagged.sum(),
         "flagged_replaced": (flagged & output.is_replaced).sum(),
+    } | corruption(output, batch, ids)
+
+
+def detection_losses(output: Detected, batch: MaskedBatch) -> Tensor:
+    """Compute the discriminator's loss at each token, 0 at padding, in nats. Shape: (B, T)."""
+    assert output.disc_logits is not None
+    logits = output.disc_logits.to(loss_dtype(output.disc_logits.dtype))
+    losses = F.binary_cross_entropy_with_logits(logits, output.is_replaced.to(logits.dtype), reduction="none")
+    return losses.masked_fill(batch.padding_mask, 0.0)
+
+
+def corruption(output: Corrupted, batch: MaskedBatch, ids: SpecialIds) -> dict[str, Tensor]:
+    """Count what the generator's samples did to the text.
+
+    Returns:
+        ``replaced``, the number of replaced tokens; ``sampled_correct``, of samples that are the original
+        token; ``masked_unknown`` as :func:`masked_lm`.
+    """
+    sampled, target = output.corrupted_tokens.gather(1, batch.masked_positions), batch.target
+    known = (target != ids.pad) & (target != ids.unk)
+    return {
+        "replaced": output.is_replaced.sum(),
+        "sampled_correct": ((sampled == target) & known).sum(),
+        "masked_unknown": (target == ids.unk).sum(),
+    }
+
+
+def electra_at_masked(
+    output: ElectraOutput, batch: MaskedBatch, ids: SpecialIds, weights: LossWeights
+) -> dict[str, Tensor]:
+    """ELECTRA 15%: ELECTRA's objective with the discriminator's loss at the masked positions alone.
+
+    Returns:
+        the sums of :func:`electra`; its counts, ``disc_sum`` too, are still those of all tokens.
+
+    Source: Clark et al. 2020 section 3.4.
+    """
+    generator = masked_lm(output, batch, ids, weights)
+    sums = generator | detection(output, batch, ids, weights)
+    losses = detection_losses(output, batch).gather(1, batch.masked_positions)
+    loss = losses.masked_fill(batch.target == ids.pad, 0.0).sum()
+    return sums | {"loss": generator["loss"] + weights.disc_at_masked * loss}
+
+
+def replace_mlm(
+    output: ReplaceMLMOutput, batch: MaskedBatch, ids: SpecialIds, weights: LossWeights
+) -> dict[str, Tensor]:
+    """Replace MLM: :func:`masked_lm`, and the main encoder's cross-entropy at the masked tokens.
+
+    Returns:
+        the sums of :func:`masked_lm` and :func:`corruption`, and ``main_lm_sum``, the main encoder's loss
+        without its weight; ``main_lm_count``, the number of tokens that it predicts; ``main_lm_correct``, of
+        correct predictions of masked tokens.
+
+    Source: Clark et al. 2020 section 3.4.
+    """
+    sums = masked_lm(output, batch, ids, weights) | corruption(output, batch, ids)
+    is_masked = batch.target != ids.pad
+    scores = cross_entropy(output.logits, batch.target)
+    loss = scores.nll.masked_fill(~is_masked, 0.0).sum()
+    return sums | {
+        "loss": sums["loss"] + weights.disc_at_masked * loss,
+        "main_lm_sum": loss.detach(),
+        "main_lm_count": is_masked.sum(),
+        "main_lm_correct": ((scores.best == batch.target) & is_masked & (batch.target != ids.unk)).sum(),
+    }
+
+
+def all_tokens_mlm(
+    output: AllTokensMLMOutput, batch: MaskedBatch, ids: SpecialIds, weights: LossWeights
+) -> dict[str, Tensor]:
+    """All-Tokens MLM: :func:`masked_lm`, and the main encoder's cross-entropy at all tokens.
+
+    Returns:
+        the sums of :func:`replace_mlm`; with a copy head also those of :func:`detection`, as figures.
+
+    Source: Clark et al. 2020 section 3.4.
+    """
+    sums = masked_lm(output, batch, ids, weights) | corruption(output, batch, ids)
+    if output.disc_logits is not None:
+        sums = detection(output, batch, ids, weights) | sums
+    used = batch.target != ids.pad
+    # a spare slot writes back the token at position 0, which is never masked
+    there = torch.where(
+        used, batch.target, batch.src_tokens.gather(1, batch.masked_positions).to(batch.target.dtype)
+    )
+    original = batch.src_tokens.to(there.dtype).scatter(1, batch.masked_positions, there)
+    loss = -log_likelihood(output, original).masked_fill(batch.padding_mask, 0.0).sum()
+    correct = (most_likely(output, batch.masked_positions) == batch.target) & used & (batch.target != ids.unk)
+    return sums | {
+        "loss": sums["loss"] + weights.disc * loss,
+        "main_lm_sum": loss.detach(),
+        "main_lm_count": (~batch.padding_mask).sum(),
+        "main_lm_correct": correct.sum(),
     }
 
 
@@ -120,25 +234,63 @@ class Objective:
     Args:
         model: the class of the model that it trains.
         sums: function that computes the loss and the counts; arguments and result as :func:`electra`.
+        help: what it is, for the help of ``--objective``.
+        disc_weight: the weight of the main encoder's loss, unless another one is given.
+        random_tokens: the distribution that a model without a generator draws from.
     """
 
-    model: type[Electra] | type[MaskedLanguageModel]
+    model: type[Generator] | type[Discriminator]
     sums: Callable[..., dict[str, Tensor]]
+    help: str
+    disc_weight: float = 50.0
+    random_tokens: Literal["uniform", "unigram"] | None = None
 
     @property
     def has_discriminator(self) -> bool:
-        """Whether a discriminator is trained; fine-tuning then starts from it."""
-        return issubclass(self.model, Electra)
+        """Whether the model has an encoder beside the generator; fine-tuning then starts from it."""
+        return issubclass(self.model, Discriminator)
 
+    @property
+    def has_generator(self) -> bool:
+        """Whether tokens are predicted by a generator."""
+        return issubclass(self.model, Generator)
 
-def flops_of(model: Electra | MaskedLanguageModel, num_tokens: int) -> Flops:
-    """Count the operations of a model's forward pass; ``num_tokens`` is the size of the vocabulary."""
-    if isinstance(model, Electra):
-        return electra_flops(model.sizes, model.generator.sizes, num_tokens)
-    return masked_lm_flops(model.sizes, num_tokens)
+    @property
+    def predicts_originals(self) -> bool:
+        """Whether the main encoder predicts the original tokens."""
+        return issubclass(self.model, CorruptedTextModel)
+
+    @property
+    def detects(self) -> bool:
+        """Whether the main encoder predicts which tokens were replaced."""
+        return self.has_discriminator and getattr(self.model, "has_copy_head", True)
 
 
 OBJECTIVES = {
-    "electra": Objective(Electra, electra),
-    "mlm": Objective(MaskedLanguageModel, masked_lm),
+    "electra": Objective(Electra, electra, "replaced-token detection"),
+    "electra_at_masked": Objective(
+        Electra, electra_at_masked, "the same with the discriminator's loss at masked tokens alone"
+    ),
+    # the loss of predicting a token is as large as the generator's, so it weighs as much
+    "all_tokens_mlm": Objective(
+        AllTokensMLM, all_tokens_mlm, "predict the original of every token, or copy it", disc_weight=1.0
+    ),
+    "all_tokens_mlm_without_copy": Objective(
+        AllTokensMLMWithoutCopy, all_tokens_mlm, "predict the original of every token", disc_weight=1.0
+    ),
+    "replace_mlm": Objective(
+        ReplaceMLM, replace_mlm, "predict the original of the replaced tokens", disc_weight=1.0
+    ),
+    "unigram": Objective(
+        RandomSubstitution,
+        detection,
+        "detection of random tokens, drawn by frequency",
+        random_tokens="unigram",
+    ),
+    "uniform": Objective(
+        RandomSubstitution, detection, "detection of random tokens", random_tokens="uniform"
+    ),
+    "mlm": Objective(
+        MaskedLanguageModel, masked_lm, "a masked language model of the sizes named, without a discriminator"
+    ),
 }

@@ -1,6 +1,7 @@
 """The models for pre-training as fairseq knows them: options, ``--arch``, checks of checkpoints."""
 
 import argparse
+import functools
 import logging
 from dataclasses import dataclass, field
 from typing import Any, Optional
@@ -17,8 +18,8 @@ from fairseq_electra.electra.configuration import (
     model_arguments,
     objective_of,
 )
-from fairseq_electra.electra.encoder import Encoder, check_row_length
-from fairseq_electra.electra.model import Electra, MaskedLanguageModel
+from fairseq_electra.electra.encoder import check_row_length
+from fairseq_electra.electra.model import Discriminator, Electra, Generator
 from fairseq_electra.electra.objectives import OBJECTIVES
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.electra.sizes import EncoderSizes
@@ -79,12 +80,7 @@ class ElectraConfig(EncoderConfig):
     )
     objective: ChoiceEnum(list(OBJECTIVES)) = field(  # type: ignore[valid-type]
         default="electra",
-        metadata={
-            "help": (
-                "electra: replaced-token detection; mlm: a masked language model of the sizes named, without"
-                " a discriminator"
-            )
-        },
+        metadata={"help": "; ".join(f"{name}: {each.help}" for name, each in OBJECTIVES.items())},
     )
     generator_only: bool = field(
         default=False, metadata={"help": "the same as --objective mlm, for command lines from before it"}
@@ -116,7 +112,6 @@ class PretrainingModel(BaseFairseqModel):
     """What fairseq needs of a model for pre-training; a base class behind the core's class."""
 
     sizes: EncoderSizes
-    generator: Encoder
     dictionary_version: Tensor
 
     def add_to_core(self, dictionary) -> None:
@@ -143,26 +138,26 @@ class PretrainingModel(BaseFairseqModel):
         check_tensors(state_dict, self.state_dict())
 
 
-class MaskedLMModel(MaskedLanguageModel, PretrainingModel):
-    """The model of ``--objective mlm``.
+@functools.cache
+def adapted(core: type[Generator] | type[Discriminator]) -> type[PretrainingModel]:
+    """Return a class of the core with what fairseq needs; arguments as :class:`ElectraModel`."""
+
+    class Adapted(core, PretrainingModel):  # type: ignore[valid-type, misc]
+        def __init__(self, cfg: ElectraConfig, dictionary):
+            super().__init__(**model_arguments(cfg, len(dictionary), dictionary.pad()))
+            self.add_to_core(dictionary)
+
+    return Adapted
+
+
+@register_model("electra", dataclass=ElectraConfig)
+class ElectraModel(adapted(Electra)):  # type: ignore[misc]
+    """The model of ``--objective electra``.
 
     Args:
         cfg: its options.
         dictionary: fairseq's, with ``<mask>`` as its last entry.
     """
-
-    def __init__(self, cfg: ElectraConfig, dictionary):
-        super().__init__(**model_arguments(cfg, len(dictionary), dictionary.pad()))
-        self.add_to_core(dictionary)
-
-
-@register_model("electra", dataclass=ElectraConfig)
-class ElectraModel(Electra, PretrainingModel):
-    """The model of ``--objective electra``; arguments as those of :class:`MaskedLMModel`."""
-
-    def __init__(self, cfg: ElectraConfig, dictionary):
-        super().__init__(**model_arguments(cfg, len(dictionary), dictionary.pad()))
-        self.add_to_core(dictionary)
 
     @classmethod
     def add_args(cls, parser) -> None:
@@ -185,7 +180,8 @@ class ElectraModel(Electra, PretrainingModel):
         if cfg.cuda_graphs and not (cfg.compile and torch.cuda.is_available()):
             raise InputError("--cuda-graphs needs --compile and a GPU; leave it out")
         objective = OBJECTIVES[objective_of(cfg)]
-        model = (cls if objective.has_discriminator else MaskedLMModel)(cfg, task.source_dictionary)
+        model_class = cls if objective.model is Electra else adapted(objective.model)  # type: ignore[arg-type]
+        model = model_class(cfg, task.source_dictionary)
         if cfg.compile:  # in place: names in checkpoints stay as they are
             model.compile(**compile_options(cfg.cuda_graphs))
         return model

@@ -26,6 +26,23 @@ class Unigram:
     accuracy: float
 
 
+def token_counts(ids: np.ndarray, dictionary) -> np.ndarray:
+    """Count each token of a text; special tokens, which are never masked, count 0.
+
+    Args:
+        ids: the text. Shape: (number of ids,).
+        dictionary: fairseq's dictionary.
+
+    Returns:
+        Shape: (V,).
+    """
+    counts = np.zeros(len(dictionary), np.int64)
+    for start in range(0, len(ids), 1 << 24):
+        counts += np.bincount(ids[start : start + (1 << 24)], minlength=len(dictionary))[: len(dictionary)]
+    counts[[dictionary.bos(), dictionary.pad(), dictionary.eos(), len(dictionary) - 1]] = 0
+    return counts
+
+
 def unigram_baseline(ids: np.ndarray, dictionary) -> Unigram:
     """Compute the figures of the best constant prediction on a text.
 
@@ -36,10 +53,7 @@ def unigram_baseline(ids: np.ndarray, dictionary) -> Unigram:
         ids: the text. Shape: (number of ids,).
         dictionary: fairseq's dictionary.
     """
-    counts = np.zeros(len(dictionary), np.int64)
-    for start in range(0, len(ids), 1 << 24):
-        counts += np.bincount(ids[start : start + (1 << 24)], minlength=len(dictionary))[: len(dictionary)]
-    counts[[dictionary.bos(), dictionary.pad(), dictionary.eos(), len(dictionary) - 1]] = 0
+    counts = token_counts(ids, dictionary)
     share = counts[counts > 0] / max(counts.sum(), 1)
     counts[dictionary.unk()] = 0
     return Unigram(float(-(share * np.log(share)).sum()), float(counts.max(initial=0) / max(counts.sum(), 1)))

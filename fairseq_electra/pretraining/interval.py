@@ -10,8 +10,8 @@ class Interval:
 
     ``tokens``, ``replaced``, ``found`` (replaced and flagged), ``hidden`` (masked tokens shown as ``<mask>``)
     and ``guessed`` (those predicted correctly) are counts; ``disc_sum`` is in nats; ``auc_sum`` is
-    ``disc_auc`` times ``replaced``; ``lr`` is the learning rate at the end. Without a discriminator, all
-    counts but ``hidden`` and ``guessed`` are 0.
+    ``disc_auc`` times ``replaced``; ``lr`` is the learning rate at the end. Without a generator ``hidden``
+    and ``guessed`` are 0, without a discriminator all other counts.
     """
 
     start: int
@@ -30,10 +30,10 @@ class Interval:
         """Make an interval from the criterion's sums by name, ``updates`` included."""
         start, hidden, guessed = (
             end - total["updates"],
-            total["mask_token_count"],
-            total["mask_token_correct"],
+            total.get("mask_token_count", 0.0),
+            total.get("mask_token_correct", 0.0),
         )
-        if not total.get("replaced"):
+        if "flagged_replaced" not in total or not total["replaced"]:
             return cls(start, end, lr, hidden, guessed)
         replaced, found = total["replaced"], total["flagged_replaced"]
         return cls(

@@ -9,6 +9,7 @@ from fairseq.logging import metrics
 from fairseq.logging.meters import AverageMeter, MetersDict
 from torch import Tensor
 
+from fairseq_electra.electra.objectives import Objective
 from fairseq_electra.electra.packed import PackedDocuments
 from fairseq_electra.pretraining.log import PER_CENT
 from fairseq_electra.pretraining.meters import SumsOnDevice, pack
@@ -37,6 +38,8 @@ SHARES = {
     "disc_accuracy": ("disc_right", "ntokens"),
     "disc_precision": ("flagged_replaced", "flagged"),
     "disc_recall": ("flagged_replaced", "replaced"),
+    "main_lm_loss": ("main_lm_sum", "main_lm_count"),
+    "main_lm_accuracy": ("main_lm_correct", MASKED_PIECES),
 }
 DERIVED = ("disc_right", MASKED_PIECES)
 COUNTED = tuple(
@@ -45,7 +48,10 @@ COUNTED = tuple(
     )
 )
 IN_PER_CENT = tuple(name for name in SHARES if name.endswith(PER_CENT))
-GENERATOR_METRICS = ("loss", "masked_lm_loss", "masked_lm_accuracy", "mask_token_accuracy", "gen_entropy")
+GENERATOR_METRICS = ("masked_lm_loss", "masked_lm_accuracy", "mask_token_accuracy", "gen_entropy")
+CORRUPTION_METRICS = ("sampled_masked_lm_accuracy", "replaced_rate")
+DETECTION_METRICS = ("disc_loss", "disc_accuracy", "disc_precision", "disc_recall")
+MAIN_LM_METRICS = ("main_lm_loss", "main_lm_accuracy")
 NOT_ALWAYS_LOGGED = ("disc_precision",)  # has no value while no token is flagged, as at the start of training
 
 
@@ -53,7 +59,7 @@ def fixed_histograms(model, sample: dict) -> dict[str, Tensor]:
     """Score the fixed corruptions of a batch (:mod:`~fairseq_electra.pretraining.fixed_corruption`).
 
     Args:
-        model: an :class:`fairseq_electra.electra.model.Electra`.
+        model: a :class:`fairseq_electra.electra.model.Discriminator`.
         sample: a batch of :meth:`fairseq_electra.pretraining.batches.MaskedRows.collater`.
 
     Returns:
@@ -72,17 +78,21 @@ def fixed_histograms(model, sample: dict) -> dict[str, Tensor]:
     return histograms
 
 
-def logged_by_validation(with_discriminator: bool, corruptions: Iterable[str]) -> tuple[str, ...]:
+def logged_by_validation(objective: Objective, corruptions: Iterable[str]) -> tuple[str, ...]:
     """Name the metrics that every validation logs.
 
     Args:
-        with_discriminator: whether the model has a discriminator.
+        objective: the objective of the run.
         corruptions: names of the fixed corruptions.
     """
-    if not with_discriminator:
-        return GENERATOR_METRICS
-    areas = (f"{name}_auc" for name in ("disc", *corruptions))
-    return (*(name for name in SHARES if name not in NOT_ALWAYS_LOGGED), *areas)
+    names = ["loss"]
+    names += GENERATOR_METRICS if objective.has_generator else ()
+    names += CORRUPTION_METRICS if objective.has_discriminator else ()
+    names += DETECTION_METRICS if objective.detects else ()
+    names += MAIN_LM_METRICS if objective.predicts_originals else ()
+    areas = ["disc"] if objective.detects else []
+    areas += corruptions if objective.has_discriminator else ()
+    return (*(name for name in names if name not in NOT_ALWAYS_LOGGED), *(f"{name}_auc" for name in areas))
 
 
 def log_metrics(logs: list[dict]) -> None:
@@ -104,7 +114,7 @@ def log_metrics(logs: list[dict]) -> None:
             _restore_averages(meters)
         meters[SUMS].update(on_host, layout, vector)
     for name, (numerator, _) in SHARES.items():
-        if numerator in sums or (numerator == "disc_right" and "replaced" in sums):
+        if numerator in sums or (numerator == "disc_right" and "flagged" in sums):
             metrics.log_derived(name, partial(_logged_share, name), priority=10)
     for name in histograms:
         metrics.log_derived(f"{name.removesuffix(HISTOGRAM)}_auc", partial(_logged_area, name))

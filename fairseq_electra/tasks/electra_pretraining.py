@@ -17,7 +17,7 @@ from fairseq_electra.compat.same_run import digests
 from fairseq_electra.electra.configuration import objective_of
 from fairseq_electra.electra.flops import Flops, peak_flops
 from fairseq_electra.electra.masking import Masking
-from fairseq_electra.electra.objectives import OBJECTIVES, flops_of
+from fairseq_electra.electra.objectives import OBJECTIVES
 from fairseq_electra.errors import InputError, RunCollapsedError
 from fairseq_electra.models.electra import compile_options
 from fairseq_electra.optim.electra_adam import ElectraAdam
@@ -30,7 +30,7 @@ from fairseq_electra.pretraining.binarized import (
     open_binarized,
     word_starts,
 )
-from fairseq_electra.pretraining.diagnosis import Diagnosis, unigram_baseline
+from fairseq_electra.pretraining.diagnosis import Diagnosis, token_counts, unigram_baseline
 from fairseq_electra.pretraining.dictionary import dictionary_digest
 from fairseq_electra.pretraining.fixed_corruption import (
     BY_FREQUENCY,
@@ -98,10 +98,20 @@ class ElectraPretrainingTask(FairseqTask):
             )
         if self.cfg.pack:
             on_gpu = torch.cuda.is_available() and not self.cfg.cpu
-            check_packing(self.cfg, self.compiled, model.generator.sizes.attention_dropout, on_gpu)
+            check_packing(self.cfg, self.compiled, model.sizes.attention_dropout, on_gpu)
         self.objective = OBJECTIVES[objective_of(cfg)]
-        self.flops = flops_of(model, len(self.dictionary))
+        if self.objective.random_tokens is not None and not from_checkpoint:
+            model.token_probs.copy_(self._token_probs(self.objective.random_tokens))
+        self.flops = model.flops(len(self.dictionary))
         return model
+
+    def _token_probs(self, distribution: str) -> torch.Tensor:
+        """Return the distribution of random tokens, from the first folder's training text. Shape: (V,)."""
+        corpus = open_binarized(self._locate(self.cfg.train_subset, 1), len(self.dictionary))
+        counts = token_counts(corpus.ids, self.dictionary)
+        if distribution == "uniform":
+            counts = np.minimum(counts, 1)
+        return torch.from_numpy(counts / counts.sum())
 
     def build_criterion(self, cfg, *args: Any, **kwargs: Any):
         """Build the criterion, compiled if the model is; arguments and result as FairseqTask's."""
@@ -338,7 +348,7 @@ class ElectraPretrainingTask(FairseqTask):
         """Return the names of the metrics that validation logs on each of these splits, which are loaded."""
         corruptions = [set(self.datasets[split].fixed) for split in splits if split in self.datasets]
         return logged_by_validation(
-            self.objective.has_discriminator, sorted(set.intersection(*corruptions)) if corruptions else ()
+            self.objective, sorted(set.intersection(*corruptions)) if corruptions else ()
         )
 
     def autocast(self, sample: dict) -> contextlib.AbstractContextManager:

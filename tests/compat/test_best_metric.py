@@ -10,6 +10,7 @@ from fairseq.criterions.sentence_ranking import SentenceRankingCriterion
 from fairseq.logging import metrics
 
 from fairseq_electra.compat.best_metric import check_metric, logged_metrics
+from fairseq_electra.electra.objectives import OBJECTIVES
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.sentences.kind import REPORTED
 from fairseq_electra.pretraining.metrics import NOT_ALWAYS_LOGGED, logged_by_validation
@@ -27,11 +28,11 @@ def test_fairseq_still_looks_the_metric_up_behind_the_validation():
     )
 
 
-@pytest.mark.parametrize("net", [[], ["--generator-only"]], ids=["both networks", "generator"])
-def test_the_metrics_of_pre_training_are_those_that_validation_logs(tmp_path, data_bin, net):
-    log = train_here(data_bin, tmp_path / "save", *RUN, *net)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_the_metrics_of_pre_training_are_those_that_validation_logs(tmp_path, data_bin, objective):
+    log = train_here(data_bin, tmp_path / "save", *RUN, "--objective", objective)
     (valid,) = (set(record) - FAIRSEQS for record in log.records if record["subset"] == "valid")
-    names = logged_by_validation(not net, ["fixed"])
+    names = logged_by_validation(OBJECTIVES[objective], ["fixed"])
     assert valid - set(NOT_ALWAYS_LOGGED) == set(names) and len(names) == len(set(names))
 
 
@@ -95,7 +96,7 @@ def test_the_metrics_of_sentence_ranking_are_those_that_fairseq_logs():
 def test_a_metric_that_cannot_choose_is_refused(name, sentence):
     cfg = SimpleNamespace(best_checkpoint_metric=name, maximize_best_checkpoint_metric=False)
     with pytest.raises(InputError, match=sentence):
-        check_metric(cfg, logged_by_validation(True, ["fixed"]))
+        check_metric(cfg, logged_by_validation(OBJECTIVES["electra"], ["fixed"]))
     check_metric(cfg, None)
 
 
@@ -105,7 +106,7 @@ def test_the_largest_loss_is_not_the_best():
         InputError,
         match="largest masked_lm_loss would count as the best; leave out --maximize-best-checkpoint-metric",
     ):
-        check_metric(cfg, logged_by_validation(True, []))
+        check_metric(cfg, logged_by_validation(OBJECTIVES["electra"], []))
     for name, maximize in (
         ("loss", False),
         ("disc_auc", True),
@@ -113,7 +114,7 @@ def test_the_largest_loss_is_not_the_best():
         ("gen_entropy", False),
     ):
         cfg = SimpleNamespace(best_checkpoint_metric=name, maximize_best_checkpoint_metric=maximize)
-        check_metric(cfg, logged_by_validation(True, []))
+        check_metric(cfg, logged_by_validation(OBJECTIVES["electra"], []))
 
 
 def test_fairseq_train_refuses_before_training_and_not_without_a_validation(tmp_path, data_bin):

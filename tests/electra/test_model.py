@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from fairseq_electra.electra.language_models import AllTokensMLM
 from fairseq_electra.electra.masking import Masking
 from fairseq_electra.electra.model import Electra, MaskedLanguageModel
 from fairseq_electra.electra.objectives import OBJECTIVES, LossWeights, MaskedBatch, SpecialIds
@@ -30,20 +31,19 @@ def run(model, objective, update):
     segments, padding = torch.zeros_like(tokens), torch.zeros_like(tokens, dtype=torch.bool)
     output = model(tokens, segments, padding, positions, target, uniforms)
     batch = MaskedBatch(tokens, padding, positions, target)
-    sums = OBJECTIVES[objective].sums(
-        output, batch, SpecialIds(PAD, UNK, MASK), LossWeights(1.0, DISC_WEIGHT)
-    )
+    weights = LossWeights(1.0, DISC_WEIGHT, DISC_WEIGHT)
+    sums = OBJECTIVES[objective].sums(output, batch, SpecialIds(PAD, UNK, MASK), weights)
     return sums, int((target != PAD).sum())
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+MODELS = {"electra": Electra, "all_tokens_mlm": AllTokensMLM, "mlm": MaskedLanguageModel}
+
+
+@pytest.mark.parametrize("objective", MODELS)
 def test_model_learns_in_a_plain_training_loop(objective):
     torch.manual_seed(1)
-    model = (
-        Electra(SIZES, SIZES.generator(1 / 2, 1), V)
-        if objective == "electra"
-        else MaskedLanguageModel(SIZES, V)
-    )
+    generator = () if objective == "mlm" else (SIZES.generator(1 / 2, 1),)
+    model = MODELS[objective](SIZES, *generator, num_tokens=V)
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     losses = []
     for update in range(200):

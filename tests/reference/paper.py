@@ -121,3 +121,33 @@ def discriminator_loss(logits, replaced):
         p_replaced = 1 / (1 + np.exp(-score))
         loss -= log(p_replaced) if is_replaced else log(1 - p_replaced)
     return loss
+
+
+def main_logits(tokens, segments, real, p, heads, layers, rotary):
+    """(T, V) scores of the main encoder of Replace MLM and All-Tokens MLM, section 3.4."""
+    h = encoder(embed(tokens, segments, p), real, p, "discriminator", heads, layers, rotary)
+    h = gelu(h @ p["language_head.dense.weight"].T + p["language_head.dense.bias"])
+    h = layer_norm(h, p["language_head.layer_norm.weight"], p["language_head.layer_norm.bias"])
+    return h @ p["embeddings.tokens.weight"].T + p["language_head.bias"]
+
+
+def all_tokens_loss(logits, corrupted, originals, copied=None):
+    """Summed over all positions of the row: D puts its weight on the input token, 1 - D on the softmax."""
+    loss = 0.0
+    for position, (row, read, original) in enumerate(zip(logits, corrupted, originals, strict=True)):
+        probability = softmax(row)[original]
+        if copied is not None:
+            d = copied[position]
+            probability = d * (read == original) + (1 - d) * probability
+        loss -= log(probability)
+    return loss
+
+
+def draw_from(probs, uniform):
+    """Inverse of a distribution function at ``uniform``."""
+    total = 0.0
+    for token, prob in enumerate(probs):
+        total += prob
+        if uniform < total:
+            return token
+    return len(probs) - 1

@@ -1,0 +1,201 @@
+"""Models that predict the original tokens of corrupted text (Clark et al. 2020, section 3.4).
+
+They stand between masked language modelling and replaced-token detection: the text is corrupted as ELECTRA's
+is, but the main encoder predicts tokens instead of whether they were replaced. What is fine-tuned is the main
+encoder, which has the names of ELECTRA's discriminator.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fairseq_electra.electra.fast.cross_entropy import loss_dtype
+from fairseq_electra.electra.flops import Flops, encoder_flops, head_flops, masked_lm_flops, per_prediction
+from fairseq_electra.electra.heads import MaskedLMHead
+from fairseq_electra.electra.initialization import initialize
+from fairseq_electra.electra.model import Electra
+from fairseq_electra.electra.packed import PackedDocuments
+from fairseq_electra.electra.sizes import EncoderSizes
+
+
+class ReplaceMLMOutput(NamedTuple):
+    """Output of the generator and of the main encoder, in the order in which it is computed."""
+
+    gen_logits: Tensor  # (B, K, V)
+    gen_probs: Tensor  # (B, K, V), softmax of gen_logits, without gradient
+    corrupted_tokens: Tensor  # (B, T), the text with the sampled tokens in it
+    is_replaced: Tensor  # (B, T)
+    logits: Tensor  # (B, K, V), the main encoder's, at the masked positions
+
+
+class AllTokensMLMOutput(NamedTuple):
+    """Output of the generator and of the main encoder, in the order in which it is computed."""
+
+    gen_logits: Tensor  # (B, K, V)
+    gen_probs: Tensor  # (B, K, V), softmax of gen_logits, without gradient
+    corrupted_tokens: Tensor  # (B, T), the text with the sampled tokens in it
+    is_replaced: Tensor  # (B, T)
+    logits: Tensor  # (B, T, V), the main encoder's, at all positions
+    disc_logits: Tensor | None  # (B, T), above 0: the token is not to be copied; None: there is no copy head
+
+
+class CorruptedTextModel(Electra):
+    """A generator, and a main encoder that scores the vocabulary.
+
+    Args:
+        sizes: sizes of the main encoder.
+        generator_sizes: sizes of the generator.
+        num_tokens: size of the vocabulary, V.
+        options: further arguments of :class:`~fairseq_electra.electra.model.Electra`.
+    """
+
+    has_copy_head = False
+
+    def __init__(self, sizes: EncoderSizes, generator_sizes: EncoderSizes, num_tokens: int, **options: Any):
+        super().__init__(sizes, generator_sizes, num_tokens, **options)
+        self.language_head = MaskedLMHead(sizes, num_tokens)
+        self.language_head.apply(initialize)
+        if not self.has_copy_head:
+            self.discriminator_head = None  # type: ignore[assignment]
+
+    def score_vocabulary(self, hidden: Tensor) -> Tensor:
+        """Score the vocabulary with the token table that the encoder reads. Shapes: (..., C) -> (..., V)."""
+        table = self.embeddings.tokens
+        assert table is not None  # the main encoder's embeddings always have one
+        return self.language_head(hidden, table.weight)
+
+    def discriminate(
+        self,
+        tokens: Tensor,
+        segment_ids: Tensor,
+        padding_mask: Tensor | None,
+        documents: PackedDocuments | None = None,
+    ) -> Tensor:
+        """Score how unlikely every token is where it stands; arguments and result as Discriminator's.
+
+        Without a copy head, this is the logit of the probability that the original is another token.
+        """
+        hidden = self.extract_features(tokens, segment_ids, padding_mask, documents=documents)
+        if self.has_copy_head:
+            return self.discriminator_head(hidden)
+        return unlikeliness(self.score_vocabulary(hidden), tokens)
+
+
+def unlikeliness(logits: Tensor, tokens: Tensor) -> Tensor:
+    """Compute log((1 - p) / p) for the probability p of each token. Shapes: (..., V), (...,) -> (...,)."""
+    logits = logits.to(loss_dtype(logits.dtype))
+    token = tokens.unsqueeze(-1)
+    others = logits.scatter(-1, token, float("-inf")).logsumexp(-1)
+    return others - logits.gather(-1, token).squeeze(-1)
+
+
+class ReplaceMLM(CorruptedTextModel):
+    """Replace MLM: predicts the original tokens at the masked positions, where it reads the generator's.
+
+    It never reads ``<mask>``, as in fine-tuning, and so measures what that mismatch costs a masked LM.
+    """
+
+    def forward(  # type: ignore[override]
+        self,
+        src_tokens: Tensor,
+        segment_ids: Tensor,
+        padding_mask: Tensor,
+        masked_positions: Tensor,
+        target: Tensor,
+        sample_uniforms: Tensor,
+        document_ends: Tensor | None = None,
+    ) -> ReplaceMLMOutput:
+        """Corrupt the text, and predict the masked tokens; arguments as :meth:`Electra.forward`."""
+        documents = None if document_ends is None else PackedDocuments.of(document_ends, src_tokens.shape[1])
+        generated, corrupted = self.generate_and_corrupt(
+            src_tokens, segment_ids, padding_mask, masked_positions, target, sample_uniforms, documents
+        )
+        hidden = self.extract_features(corrupted.tokens, segment_ids, padding_mask, documents=documents)
+        hidden = hidden.gather(1, masked_positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
+        return ReplaceMLMOutput(*generated, *corrupted, self.score_vocabulary(hidden))
+
+    def flops(self, num_tokens: int) -> Flops:
+        """Count the operations of a forward pass; ``num_tokens`` is the size of the vocabulary."""
+        return masked_lm_flops(self.generator.sizes, num_tokens) + masked_lm_flops(self.sizes, num_tokens)
+
+
+class AllTokensMLMWithoutCopy(CorruptedTextModel):
+    """All-Tokens MLM without the copy mechanism: predicts the original token at every position."""
+
+    def forward(  # type: ignore[override]
+        self,
+        src_tokens: Tensor,
+        segment_ids: Tensor,
+        padding_mask: Tensor,
+        masked_positions: Tensor,
+        target: Tensor,
+        sample_uniforms: Tensor,
+        document_ends: Tensor | None = None,
+    ) -> AllTokensMLMOutput:
+        """Corrupt the text, and predict all tokens; arguments as :meth:`Electra.forward`."""
+        documents = None if document_ends is None else PackedDocuments.of(document_ends, src_tokens.shape[1])
+        generated, corrupted = self.generate_and_corrupt(
+            src_tokens, segment_ids, padding_mask, masked_positions, target, sample_uniforms, documents
+        )
+        hidden = self.extract_features(corrupted.tokens, segment_ids, padding_mask, documents=documents)
+        disc_logits = self.discriminator_head(hidden) if self.has_copy_head else None
+        return AllTokensMLMOutput(*generated, *corrupted, self.score_vocabulary(hidden), disc_logits)
+
+    def flops(self, num_tokens: int) -> Flops:
+        """Count the operations of a forward pass; ``num_tokens`` is the size of the vocabulary."""
+        predictions = Flops(per_prediction(self.sizes, num_tokens), 0.0, 0.0)
+        copy_head = head_flops(self.sizes) if self.has_copy_head else Flops(0.0, 0.0, 0.0)
+        generator = masked_lm_flops(self.generator.sizes, num_tokens)
+        return generator + encoder_flops(self.sizes) + predictions + copy_head
+
+
+class AllTokensMLM(AllTokensMLMWithoutCopy):
+    """All-Tokens MLM: predicts the original token at every position, with a head that may copy the input.
+
+    The copy head is that of ELECTRA's discriminator: with r the sigmoid of its score, a token is copied with
+    probability 1 - r, else drawn from the softmax over the vocabulary. The paper's D is 1 - r.
+    """
+
+    has_copy_head = True
+
+
+def log_likelihood(output: AllTokensMLMOutput, original: Tensor) -> Tensor:
+    """Compute the log-probability of the original tokens, in nats.
+
+    Args:
+        output: output of an All-Tokens MLM.
+        original: the original tokens. Shape: (B, T).
+
+    Returns:
+        Shape: (B, T).
+    """
+    dtype = loss_dtype(output.logits.dtype)
+    drawn = -F.cross_entropy(
+        output.logits.to(dtype).flatten(0, 1), original.flatten(), reduction="none"
+    ).view_as(original)
+    if output.disc_logits is None:
+        return drawn
+    score = output.disc_logits.to(dtype)
+    drawn = F.logsigmoid(score) + drawn
+    copied = F.logsigmoid(-score)
+    return torch.where(output.corrupted_tokens == original, torch.logaddexp(copied, drawn), drawn)
+
+
+def most_likely(output: AllTokensMLMOutput, positions: Tensor) -> Tensor:
+    """Return the token that is most likely to be the original, without gradient.
+
+    Args:
+        output: output of an All-Tokens MLM.
+        positions: which positions to predict. Shape: (B, K).
+
+    Returns:
+        ids. Shape: (B, K).
+    """
+    logits = output.logits.detach().gather(1, positions.unsqueeze(-1).expand(-1, -1, output.logits.shape[-1]))
+    probs, read = logits.softmax(-1, loss_dtype(logits.dtype)), output.corrupted_tokens.gather(1, positions)
+    if output.disc_logits is not None:
+        rate = output.disc_logits.detach().gather(1, positions).to(probs.dtype).sigmoid().unsqueeze(-1)
+        probs = (rate * probs).scatter_add(-1, read.unsqueeze(-1), 1 - rate)
+    return probs.argmax(-1)

@@ -1,0 +1,187 @@
+"""Every objective's loss and gradient, against the plain transcription of the paper."""
+
+import numpy as np
+import pytest
+import torch
+
+from fairseq_electra.electra.objectives import OBJECTIVES
+from tests.helpers.components import criterion_for
+from tests.reference import paper
+
+SHARE, GEN_WEIGHT, WEIGHT = 0.13, 1.5, 20.0
+PAD, HEADS, GEN_HEADS, LAYERS = 1, 2, 1, 2
+STEP = 1e-5  # of a parameter, for the numerical derivative
+MAIN_LM = ("replace_mlm", "all_tokens_mlm", "all_tokens_mlm_without_copy")
+
+
+def parameters_of(model):
+    return {name: tensor.double().numpy().copy() for name, tensor in model.state_dict().items()}
+
+
+def drawn_in(row, p):
+    """The tokens that are drawn for the slots of a row; no gradient flows through the draw."""
+    tokens, segments, at, _, uniforms = row
+    if "token_probs" in p:
+        return [paper.draw_from(p["token_probs"], uniform) for uniform in uniforms]
+    scores = paper.generator_logits(tokens, segments, np.ones(len(tokens), bool), p, GEN_HEADS, LAYERS, True)
+    return [paper.draw(score, uniform) for score, uniform in zip(scores[at], uniforms, strict=True)]
+
+
+def loss_of_row(objective, row, drawn, p):
+    """The loss of one row, with the parameters ``p``."""
+    tokens, segments, at, originals, _ = row
+    real, generated = np.ones(len(tokens), bool), 0.0
+    text, corrupted = tokens.copy(), tokens.copy()
+    text[at], corrupted[at] = originals, drawn
+    read = corrupted, segments, real, p, HEADS, LAYERS, True
+    if "token_probs" not in p:
+        scores = paper.generator_logits(tokens, segments, real, p, GEN_HEADS, LAYERS, True)
+        generated = GEN_WEIGHT * paper.masked_lm_loss(scores[at], originals)
+    if objective == "mlm":
+        return generated
+    if objective == "replace_mlm":
+        return generated + WEIGHT * paper.masked_lm_loss(paper.main_logits(*read)[at], originals)
+    if objective == "all_tokens_mlm_without_copy":
+        return generated + WEIGHT * SHARE * paper.all_tokens_loss(paper.main_logits(*read), corrupted, text)
+    judged = paper.discriminator_logits(*read)
+    if objective == "all_tokens_mlm":
+        copied = 1 - 1 / (1 + np.exp(-judged))
+        loss = paper.all_tokens_loss(paper.main_logits(*read), corrupted, text, copied)
+        return generated + WEIGHT * SHARE * loss
+    if objective == "electra_at_masked":
+        return generated + WEIGHT * paper.discriminator_loss(judged[at], corrupted[at] != originals)
+    return generated + WEIGHT * SHARE * paper.discriminator_loss(judged, corrupted != text)
+
+
+def rows_of(sample):
+    net = {name: tensor.numpy() for name, tensor in sample["net_input"].items()}
+    for row, target in enumerate(net["target"]):
+        length, slots = int((~net["padding_mask"][row]).sum()), np.flatnonzero(target != PAD)
+        yield (
+            net["src_tokens"][row][:length],
+            net["segment_ids"][row][:length],
+            net["masked_positions"][row][slots],
+            target[slots],
+            net["sample_uniforms"][row][slots],
+        )
+
+
+def transcribed(objective, sample, p, moved=None):
+    """The loss of a batch, with the tokens drawn by ``p``, and ``moved`` parameters in its place."""
+    p_now = p if moved is None else moved
+    return sum(loss_of_row(objective, row, drawn_in(row, p), p_now) for row in rows_of(sample))
+
+
+@pytest.fixture
+def prepared(make_task, make_model):
+    """Return a function from an objective to its model, criterion and a batch with padding and pairs."""
+
+    def prepare(objective, **changes):
+        task = make_task()
+        task.masked_share.value = SHARE
+        dataset = task.load_dataset("valid")
+        sample = dataset.collater([*dataset.sizes.argsort()[:2], *dataset.sizes.argsort()[-1:]])
+        assert sample["net_input"]["padding_mask"].any() and sample["net_input"]["segment_ids"].any()
+        model = make_model(task, objective=objective, positions="rotary", **changes).double()
+        weights = {"gen_weight": GEN_WEIGHT} | ({} if objective == "mlm" else {"disc_weight": WEIGHT})
+        return model, criterion_for(task, **weights), sample
+
+    return prepare
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_loss_and_gradient_are_those_of_the_transcription(prepared, objective):
+    options = {"generator_hidden_size": 0.5} if objective == "mlm" else {}
+    model, criterion, sample = prepared(objective, **options)
+    loss, _, _ = criterion(model, sample)
+    loss.backward()
+    p = parameters_of(model)
+    assert loss.item() == pytest.approx(transcribed(objective, sample, p), rel=1e-9)
+    rng, checked = np.random.default_rng(1), 0
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        # the embeddings of both networks, and one entry of every seventh of the others
+        if not name.startswith("embeddings.tokens") and rng.random() > 1 / 7:
+            continue
+        entry = np.unravel_index(int(parameter.grad.abs().argmax()), parameter.shape)
+        found = []
+        for sign in (1, -1):
+            moved = {**p, name: p[name].copy()}
+            moved[name][entry] += sign * STEP
+            found.append(transcribed(objective, sample, p, moved))
+        numerical = (found[0] - found[1]) / (2 * STEP)
+        assert parameter.grad[entry].item() == pytest.approx(numerical, rel=1e-5, abs=1e-6), name
+        checked += 1
+    assert checked >= 3
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_one_batch_and_two_halves_add_up(make_task, make_model, objective):
+    task = make_task()
+    dataset, model = task.load_dataset("valid"), make_model(task, objective=objective).double()
+    criterion = criterion_for(task)
+
+    def gradient(*batches):
+        model.zero_grad()
+        logs = []
+        for batch in batches:
+            loss, _, log = criterion(model, dataset.collater(batch))
+            loss.backward()
+            logs.append(log)
+        sums = {name: sum(log[name] for log in logs) for name in logs[0]}
+        return torch.cat([parameter.grad.flatten() for parameter in model.parameters()]), sums
+
+    (whole, sums), (halves, added) = gradient(range(16)), gradient(range(8), range(8, 16))
+    assert (whole - halves).norm() < 1e-10 * whole.norm()
+    for name, value in sums.items():
+        assert torch.allclose(torch.as_tensor(value).double(), torch.as_tensor(added[name]).double()), name
+
+
+@pytest.mark.parametrize("objective", MAIN_LM)
+def test_the_most_likely_token_and_the_detection_score_follow_from_the_probabilities(prepared, objective):
+    model, criterion, sample = prepared(objective)
+    net = sample["net_input"]
+    output = model(**net)
+    _, _, log = criterion(model, sample)
+    at, read, target = net["masked_positions"], output.corrupted_tokens, sample["target"]
+    hidden = model.extract_features(read, net["segment_ids"], net["padding_mask"])
+    probs = model.score_vocabulary(hidden).softmax(-1)
+    if objective == "all_tokens_mlm":
+        rate = output.disc_logits.sigmoid().unsqueeze(-1)
+        probs = rate * probs + (1 - rate) * torch.nn.functional.one_hot(read.long(), probs.shape[-1])
+    best = probs.argmax(-1).gather(1, at)
+    assert log["main_lm_correct"] == ((best == target) & (target != PAD) & (target != 3)).sum()
+    scores = model.discriminate(read, net["segment_ids"], net["padding_mask"])
+    if objective == "all_tokens_mlm":
+        assert torch.equal(scores, output.disc_logits)
+    else:
+        unlikely = 1 - probs.gather(-1, read.long().unsqueeze(-1)).squeeze(-1)
+        assert torch.allclose(scores.sigmoid(), unlikely)
+
+
+def test_random_tokens_have_the_frequencies_of_the_text(make_task, make_model):
+    task = make_task()
+    ids = task.load_dataset("train").corpus.ids
+    counts = np.bincount(ids, minlength=len(task.dictionary)).astype(float)
+    counts[[0, 1, 2, len(counts) - 1]] = 0
+    by_frequency = make_model(task, objective="unigram", randomize=False).token_probs
+    assert np.allclose(by_frequency, counts / counts.sum(), atol=1e-7)
+    uniform = make_model(task, objective="uniform", randomize=False).token_probs
+    assert np.allclose(uniform, (counts > 0) / (counts > 0).sum(), atol=1e-7)
+
+
+def test_operations_are_counted_by_what_runs(make_task, make_model):
+    """Count with PyTorch's own counter."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    task = make_task()
+    sample = task.load_dataset("valid").collater(range(4))
+    for objective in OBJECTIVES:
+        model = make_model(task, objective=objective)
+        with FlopCounterMode(display=False) as counter:
+            model(**sample["net_input"])
+        rows, length = sample["net_input"]["src_tokens"].shape
+        slots = sample["target"].numel()
+        count = model.flops(len(task.dictionary))
+        expected = count.per_token * rows * length + count.per_pair * rows * length**2
+        assert counter.get_total_flops() == expected + count.per_masked * slots, objective
