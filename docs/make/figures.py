@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape
 
 from docs.make.costs import VOCABULARY, networks
 from fairseq_electra.electra import flops
+from fairseq_electra.electra.size_table import MODEL_SIZES
 
 FOLDER = Path(__file__).parents[1] / "figures"
 FONT = "font-family='DejaVu Sans, Verdana, sans-serif'"
@@ -130,8 +131,8 @@ def share_of_compute() -> str:
     parts = [
         text(20, 30, "share of a training step's matrix products, rows of 128 tokens", 15, "start", "bold")
     ]
-    sizes, left, width = ("tiny", "small", "base", "large"), 110, 560
-    for row, size in enumerate(sizes):
+    left, width = 110, 560
+    for row, size in enumerate(MODEL_SIZES):
         y = 50 + 44 * row
         shares = compute_shares(size)
         parts.append(text(left - 12, y + 20, size, 14, "end"))
@@ -141,7 +142,7 @@ def share_of_compute() -> str:
             if share > 0.06:
                 parts.append(text(x + share * width / 2, y + 19, f"{share:.0%}", 13))
             x += share * width
-    y = 50 + 44 * len(sizes) + 8
+    y = 50 + 44 * len(MODEL_SIZES) + 8
     names = ("generator", "its scores of all pieces, at masked tokens", "discriminator")
     for x, name, colour in zip((110, 230, 540), names, (GENERATOR, HEAD, DISCRIMINATOR), strict=True):
         parts += [box(x, y, 14, 14, colour, 2), text(x + 20, y + 12, name, 13, "start")]

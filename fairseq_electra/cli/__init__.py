@@ -5,6 +5,7 @@ import ast
 import codecs
 import importlib
 import io
+import logging
 import os
 import sys
 from pathlib import Path
@@ -45,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name, file in known.items():
         names.add_parser(name, help=summary_of(file).replace("%", "%%"), add_help=False)
     _write_utf8()
+    logging.getLogger("hydra").setLevel(logging.WARNING)
     given = sys.argv[1:] if arguments is None else arguments
     chosen, rest = parser.parse_args(given[:1]), given[1:]
     module = importlib.import_module(f"{__name__}.{known[chosen.command].stem}")

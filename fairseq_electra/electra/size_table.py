@@ -1,8 +1,7 @@
 """The table of model sizes: one row holds everything that depends on a size.
 
 ``--arch electra_NAME``, the recipes of pre-training and fine-tuning, the choices of ``--size`` and the
-messages that list the sizes read the table. A new size is a row, its YAML file (``fairseq-electra config
---size NAME > config/pretraining/electra_NAME.yaml`` in the package) and a line of the README's table.
+messages that list the sizes read the table. CONTRIBUTING.md says what a new size needs besides its row.
 
 Sources of small, base and large: Clark et al. 2020, tables 6 and 7; google-research/electra
 configure_pretraining.py, configure_finetuning.py and util/training_utils.py. Tiny is ours, for a laptop: at
@@ -89,7 +88,7 @@ class ModelSize:
         arch_norm: ``--norm`` that ``--arch`` on a command line stands for: the one that trained safely in
             short runs (examples/stability/README.md). Four layers need no scaling.
         pretraining: the recipe of a whole pre-training.
-        short_run: changes for a pre-training of minutes; None: the size is too large for one.
+        short_run: changes for a pre-training of minutes; None: not tried, so ``speedrun`` does not choose it.
         finetuning: the recipe of fine-tuning.
     """
 

@@ -25,7 +25,7 @@ def test_dataclass_options_lists_default_and_choices_and_leaves_out_links():
     )
     assert not {"`--seed`", "`--bf16`", "`---name`"} & set(rows)
     assert (
-        "one of `tiny`, `small`"
+        "one of " + ", ".join(f"`{size}`" for size in MODEL_SIZES)
         in {row.name: row for row in options.dataclass_options(ElectraConfig)}["`--model-size`"].help
     )
 
@@ -101,7 +101,7 @@ def test_figures_are_those_that_are_drawn(name):
     assert (figures.FOLDER / f"{name}.svg").read_text(encoding="utf-8") == figures.FIGURES[name]()
 
 
-@pytest.mark.parametrize("size", ["tiny", "small", "base", "large"])
+@pytest.mark.parametrize("size", MODEL_SIZES)
 def test_compute_shares_add_up_to_one(size):
     assert sum(figures.compute_shares(size)) == pytest.approx(1) and min(figures.compute_shares(size)) > 0
 

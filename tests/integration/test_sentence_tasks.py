@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.info import read_task_info
 from fairseq_electra.finetuning.kinds import evaluation_of
@@ -528,7 +529,7 @@ def test_hydra_gives_the_command_lines_losses(tmp_path, sources, checkpoint):
     [
         ("absent.pt", "no such checkpoint: absent.pt"),
         ("a/b=x", "give NAME=CHECKPOINT"),
-        ("x=scratch:huge", "no size 'huge'; choose from tiny, small"),
+        ("x=scratch:huge", f"no size 'huge'; choose from {', '.join(MODEL_SIZES)}"),
     ],
 )
 def test_nets_that_cannot_be(net, sentence):

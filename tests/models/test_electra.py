@@ -140,8 +140,8 @@ def test_bf16_gives_nearly_the_same_losses_and_where_it_would_crawl_the_same(
 
 def test_logs_of_a_validation_outlive_the_next_replay_of_a_graph(make_task, make_model):
     task = make_task()
-    task.cuda_graphs = True
     sample, model, memory = task.load_dataset("valid").collater([0, 1]), make_model(task), torch.zeros(())
+    task.cuda_graphs = True
 
     def replayed(model, sample):
         return memory, 1, {"loss": memory.add_(1.0), "ntokens": 5}
