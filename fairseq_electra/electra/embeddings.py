@@ -1,6 +1,7 @@
 """What the encoder reads: token, segment and learned position vectors, normalized."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairseq_electra.electra.fast.dropout import Dropout
@@ -8,6 +9,45 @@ from fairseq_electra.electra.packed import PackedDocuments
 from fairseq_electra.electra.sizes import NUM_SEGMENTS, EncoderSizes
 
 LAYER_NORM_EPS = 1e-12  # BERT's; PyTorch's default is 1e-5
+
+
+class DisentangledTokens(nn.Module):
+    """The discriminator's token table as a sum: E_D = stop_gradient(E_G) + E_delta, with E_G the generator's.
+
+    The discriminator profits from what the generator learns of tokens, but its loss does not pull at the
+    generator's table: only the difference, which starts at 0, gets its gradient.
+
+    A checkpoint holds the sum as ``weight`` too, as a table of its own would be named, for all that reads the
+    discriminator alone.
+
+    Args:
+        generator_tokens: the generator's token table, which stays the generator's.
+
+    Source: He et al. 2021 (DeBERTaV3, arXiv 2111.09543), section 3.2.2.
+    """
+
+    def __init__(self, generator_tokens: nn.Embedding):
+        super().__init__()
+        num_tokens, size = generator_tokens.weight.shape
+        self.difference = nn.Embedding(num_tokens, size, padding_idx=generator_tokens.padding_idx)
+        self._generator_tokens = (generator_tokens,)  # in a tuple, so that it is no module of this one
+
+    @property
+    def weight(self) -> Tensor:
+        """The whole table. Shape: (V, E)."""
+        return self._generator_tokens[0].weight.detach() + self.difference.weight
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Look tokens up. Shapes: (...,) -> (..., E)."""
+        return F.embedding(tokens, self._generator_tokens[0].weight.detach()) + self.difference(tokens)
+
+    def _save_to_state_dict(self, destination, prefix, keep_vars):
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[prefix + "weight"] = self.weight.detach()
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        state_dict.pop(prefix + "weight", None)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 class Embeddings(nn.Module):
@@ -24,7 +64,9 @@ class Embeddings(nn.Module):
 
     def __init__(self, sizes: EncoderSizes, num_tokens: int, pad: int):
         super().__init__()
-        self.tokens = nn.Embedding(num_tokens, sizes.embedding_size, padding_idx=pad) if num_tokens else None
+        self.tokens: nn.Embedding | DisentangledTokens | None = None
+        if num_tokens:
+            self.tokens = nn.Embedding(num_tokens, sizes.embedding_size, padding_idx=pad)
         self.segments = nn.Embedding(NUM_SEGMENTS, sizes.embedding_size)
         learned = sizes.positions == "learned"
         self.positions = (

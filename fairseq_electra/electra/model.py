@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 
-from fairseq_electra.electra.embeddings import Embeddings
+from fairseq_electra.electra.embeddings import DisentangledTokens, Embeddings
 from fairseq_electra.electra.encoder import Encoder
 from fairseq_electra.electra.fast.cross_entropy import probabilities
 from fairseq_electra.electra.fast.sampling import sample_tokens
@@ -15,7 +15,7 @@ from fairseq_electra.electra.packed import PackedDocuments
 from fairseq_electra.electra.sampling import CorruptedText, corrupt, sampling_probabilities
 from fairseq_electra.electra.sizes import EncoderSizes
 
-TieEmbeddings = Literal["none", "tokens", "all"]
+TieEmbeddings = Literal["none", "tokens", "all", "gdes"]
 
 
 class GeneratorOutput(NamedTuple):
@@ -50,7 +50,7 @@ class Generator(nn.Module):
         """The token table that the generator reads and predicts with. Shape of its weight: (V, E)."""
         own = self.generator_embeddings
         table = self.embeddings.tokens if own is None or own.tokens is None else own.tokens
-        assert table is not None  # ``embeddings`` always has one
+        assert isinstance(table, nn.Embedding)  # ``embeddings`` has one where the generator has none
         return table
 
     def generate(
@@ -182,8 +182,9 @@ class Electra(Generator, Discriminator):
         generator_sizes: sizes of the generator, such as ``sizes.generator(width=1 / 4, depth=1)``.
         num_tokens: size of the vocabulary, V.
         pad: id of padding.
-        tie_embeddings: what the networks share: nothing, the token table, or all embeddings with their
-            LayerNorm.
+        tie_embeddings: what the networks share: nothing, the token table, all embeddings with their
+            LayerNorm, or the generator's token table without a gradient from the discriminator
+            (:class:`~fairseq_electra.electra.embeddings.DisentangledTokens`).
         untie_lm_head: the generator predicts with a token table of its own instead of the one it reads with.
         temperature: divides the generator's scores before it is sampled.
         disallow_correct: never sample the original token.
@@ -217,12 +218,16 @@ class Electra(Generator, Discriminator):
             self.generator_embeddings = Embeddings(
                 sizes, 0 if tie_embeddings == "tokens" else num_tokens, pad
             )
+        if tie_embeddings == "gdes":
+            self.embeddings.tokens = DisentangledTokens(self.generator_tokens)
         self.generator = Encoder(generator_sizes, checkpoint_activations)
         self.generator_head = MaskedLMHead(generator_sizes, num_tokens, untie_lm_head)
         draw_parameters(
             self,
             [self.discriminator.projection, self.discriminator_head.prediction, self.generator.projection],
         )
+        if isinstance(self.embeddings.tokens, DisentangledTokens):
+            nn.init.zeros_(self.embeddings.tokens.difference.weight)
 
     def forward(
         self,

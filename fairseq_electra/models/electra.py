@@ -63,12 +63,13 @@ class ElectraConfig(EncoderConfig):
         default=None,
         metadata={"help": "the generator's feed-forward size; default: four times its hidden size"},
     )
-    tie_embeddings: ChoiceEnum(["none", "tokens", "all"]) = field(  # type: ignore[valid-type]
+    tie_embeddings: ChoiceEnum(["none", "tokens", "all", "gdes"]) = field(  # type: ignore[valid-type]
         default="all",
         metadata={
             "help": (
-                "what the networks share: none, the token table, or all embeddings with their LayerNorm (the"
-                " original)"
+                "what the networks share: none, the token table, all embeddings with their LayerNorm (the"
+                " original), or gdes: the generator's token table without a gradient from the discriminator"
+                " (DeBERTaV3)"
             )
         },
     )

@@ -1,5 +1,7 @@
 """Every objective's loss and gradient, against the plain transcription of the paper."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -185,3 +187,48 @@ def test_operations_are_counted_by_what_runs(make_task, make_model):
         count = model.flops(len(task.dictionary))
         expected = count.per_token * rows * length + count.per_pair * rows * length**2
         assert counter.get_total_flops() == expected + count.per_masked * slots, objective
+
+
+def gradients(model, criterion, sample):
+    model.zero_grad()
+    criterion(model, sample)[0].backward()
+    return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+
+
+def test_gradients_of_disentangled_embeddings_are_those_of_tables_apart(prepared):
+    model, criterion, sample = prepared("electra", tie_embeddings="gdes")
+    apart, _, _ = prepared("electra", tie_embeddings="none")
+    state = model.state_dict()
+    difference = state.pop("embeddings.tokens.difference.weight")
+    assert torch.equal(
+        state["embeddings.tokens.weight"], state["generator_embeddings.tokens.weight"] + difference
+    )
+    apart.load_state_dict(state)
+    found, expected = gradients(model, criterion, sample), gradients(apart, criterion, sample)
+    expected["embeddings.tokens.difference.weight"] = expected.pop("embeddings.tokens.weight")
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        assert torch.allclose(found[name], gradient, rtol=1e-12, atol=1e-13), name
+
+
+def test_the_loss_of_the_discriminator_does_not_reach_the_table_of_the_generator(make_task, make_model):
+    task = make_task()
+    sample = task.load_dataset("valid").collater(range(4))
+    model = make_model(task, tie_embeddings="gdes")
+    found = gradients(model, criterion_for(task, gen_weight=0.0), sample)
+    assert found["embeddings.tokens.difference.weight"].any()
+    assert not found["generator_embeddings.tokens.weight"].any()
+
+
+def test_disentangled_embeddings_start_equal_and_are_restored_exactly(make_task, make_model):
+    task = make_task()
+    model = make_model(task, tie_embeddings="gdes", randomize=False)
+    assert torch.equal(model.embeddings.tokens.weight, model.generator_tokens.weight)
+    model = make_model(task, tie_embeddings="gdes")
+    other, twin = make_model(task, tie_embeddings="gdes", randomize=False), copy.deepcopy(model)
+    other.load_state_dict(model.state_dict())
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, other.get_parameter(name)), name
+    with torch.no_grad():
+        twin.generator_tokens.weight.add_(1.0)  # a copy has tables of its own
+    assert torch.allclose(twin.embeddings.tokens.weight, model.embeddings.tokens.weight + 1.0)
