@@ -1,0 +1,85 @@
+"""Compare objectives at equal compute: same FLOPs, same text, same encoder, several seeds.
+
+fairseq-electra compare plan.yaml --output runs/compare --dry-run      # what it will cost
+fairseq-electra compare plan.yaml --output runs/compare --processes 2
+
+A plan names objectives, budgets, seeds and tasks. Each of their combinations is a cell: pre-training up to
+the budget's FLOPs, then fine-tuning. The same command line continues with the cells that are not done, so a
+comparison can take days. A cell that is done is one small file in OUTPUT/cells; files made on other machines
+can be put beside it. The tables are those of the cells that are there.
+"""
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+from fairseq_electra.errors import InputError
+from fairseq_electra.paths import require
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("plan", type=Path, metavar="PLAN.yaml", help="what to compare")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for all output")
+    parser.add_argument(
+        "--processes", type=int, default=1, metavar="N", help="cells at a time (default %(default)s)"
+    )
+    parser.add_argument("--cell", metavar="NAME", help="make this cell alone, for a cluster's queue")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="measure the speed, print the cells and their cost, and stop"
+    )
+    parser.add_argument("--report", action="store_true", help="print the tables of the cells that are done")
+    parser.add_argument("--cpu", action="store_true", help="train on the CPU also where there is a GPU")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Make the cells that are missing, and print the tables."""
+    require("plan", args.plan)
+    if args.processes < 1:
+        raise InputError(f"--processes must be 1 or more, got {args.processes}")
+    import torch
+
+    import fairseq_electra
+
+    fairseq_electra.register()
+    for name in ("fairseq", "fairseq_electra"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    from fairseq_electra.comparison import report
+    from fairseq_electra.comparison.cell import Maker, read_cell
+    from fairseq_electra.comparison.dry_run import cost_table
+    from fairseq_electra.comparison.plan import read_plan
+    from fairseq_electra.comparison.schedule import Schedule
+    from fairseq_electra.files.text import atomic_write
+
+    plan = read_plan(args.plan)
+    maker = Maker(plan, args.output, args.cpu, lambda line: print(line, flush=True))
+    if args.cell is not None:
+        maker.make(plan.cell(args.cell))
+        return
+    if args.dry_run:
+        print(cost_table(plan, maker, args.processes))
+        return
+    if not args.report:
+        threads = max(1, torch.get_num_threads() // args.processes)
+        schedule = Schedule(args.plan, maker, args.processes, threads, maker.say)
+        schedule.make(plan.choosing_cells(), args.cpu)
+        schedule.make(plan.cells(), args.cpu)
+    done = [read_cell(maker.file(cell)) for cell in plan.cells() if maker.file(cell).is_file()]
+    if not done:
+        raise InputError(f"{args.output} has no cell of this plan yet")
+    lines = report.summarize(plan, done)
+    rates = {
+        objective: {
+            f"{cell.lr:g}": read_cell(maker.file(cell))["valid"]
+            for cell in plan.choosing_cells()
+            if cell.objective == objective and maker.file(cell).is_file()
+        }
+        for objective in plan.objectives
+    }
+    with atomic_write(args.output / "results.json") as stream:
+        stream.write(json.dumps({"lines": lines, "rates": rates, "cells": done}, indent=2) + "\n")
+    text = "\n\n".join([report.markdown(plan, lines), *report.edges(plan, lines)])
+    with atomic_write(args.output / "results.md") as stream:
+        stream.write(text + "\n")
+    print(text)

@@ -1,0 +1,208 @@
+"""Makes one cell: chooses the learning rate, pre-trains up to the budget, fine-tunes, writes its file."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shlex
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from fairseq_electra.comparison.compute import Cost, cost_of, pretraining_options, updates_for
+from fairseq_electra.comparison.plan import Cell, Plan
+from fairseq_electra.errors import InputError
+from fairseq_electra.files.text import atomic_write
+from fairseq_electra.finetuning.results import versions
+from fairseq_electra.locks import open_lock
+from fairseq_electra.pretraining.log import read_log
+from fairseq_electra.speedrun.machine import this_cpu, this_machine
+from fairseq_electra.speedrun.one_run import follow
+
+CELLS, RUNS = "cells", "runs"
+SAVE_EVERY = 2000  # updates between two checkpoints of a run, which resumes from them
+
+
+class Maker:
+    """Makes cells of a plan.
+
+    Args:
+        plan: the plan.
+        output: the folder of the comparison: ``cells`` has a file for each cell that is done, ``runs`` the
+            checkpoints and logs.
+        on_cpu: train on the CPU also where there is a GPU.
+        say: takes a line of progress.
+    """
+
+    def __init__(self, plan: Plan, output: Path, on_cpu: bool = False, say: Callable[[str], None] = print):
+        self.plan, self.output, self.say = plan, output, say
+        self.machine = this_cpu() if on_cpu else this_machine()
+        self._costs: dict[str, Cost] = {}
+
+    def file(self, cell: Cell) -> Path:
+        """Return the file of a cell."""
+        return self.output / CELLS / f"{cell.name}.json"
+
+    def cost(self, objective: str) -> Cost:
+        """Return what an objective costs; it is counted once."""
+        if objective not in self._costs:
+            self._costs[objective] = cost_of(self.plan, objective)
+        return self._costs[objective]
+
+    def updates(self, cell: Cell) -> int:
+        """Return the number of updates of a cell."""
+        reference = self.cost(self.plan.reference)
+        return updates_for(self.plan, cell.budget, self.cost(cell.objective), reference)
+
+    def chosen_rate(self, objective: str) -> float:
+        """Return the learning rate of an objective: of the runs that choose, that of the best.
+
+        Raises:
+            InputError: a run that chooses is not done yet.
+        """
+        cells = [cell for cell in self.plan.choosing_cells() if cell.objective == objective]
+        if not cells:
+            return self.plan.rates[0]
+        missing = [cell.name for cell in cells if not self.file(cell).is_file()]
+        if missing:
+            raise InputError(f"the learning rate of {objective} is chosen by {', '.join(missing)}: make them")
+        results = [read_cell(self.file(cell)) for cell in cells]
+        return max(results, key=quality)["lr"]
+
+    def make(self, cell: Cell) -> dict[str, Any]:
+        """Make a cell, unless it is done, and return the content of its file."""
+        if self.file(cell).is_file():
+            return read_cell(self.file(cell))
+        start = time.monotonic()
+        lr = self.chosen_rate(cell.objective) if cell.lr is None else cell.lr
+        folder = self.output / RUNS / f"{cell.objective}-lr{lr:g}-seed{cell.seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        with only_one(folder / ".lock"):
+            checkpoint = self.pretrain(cell, lr, folder)
+        valid = [each for each in read_log(checkpoint.with_name("train.log")) if each["subset"] == "valid"]
+        cost, updates = self.cost(cell.objective), self.updates(cell)
+        result = {
+            "cell": cell.name,
+            "objective": cell.objective,
+            "options": shlex.join(pretraining_options(self.plan, cell.objective)[1:]),
+            "budget": cell.budget,
+            "seed": cell.seed,
+            "lr": lr,
+            "updates": updates,
+            "tokens": round(updates * self.plan.batch_size * cost.tokens),
+            "flops": updates * self.plan.batch_size * cost.flops,
+            "has_discriminator": cost.has_discriminator,
+            "valid": valid[-1] if valid else {},
+            "finetuning": {} if cell.lr is not None else self.finetune(cell, checkpoint),
+            "device": self.machine.description,
+            "seconds": round(time.monotonic() - start),  # of the last start, if the cell was interrupted
+            "versions": versions(),
+        }
+        path = self.file(cell)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as stream:
+            stream.write(json.dumps(result, indent=2) + "\n")
+        if cell.lr is not None:  # its checkpoints serve nothing else
+            shutil.rmtree(folder)
+        return result
+
+    def pretrain(self, cell: Cell, lr: float, folder: Path) -> Path:
+        """Pre-train up to a cell's budget; returns the checkpoint.
+
+        The constant part is shared by all budgets of an objective, a seed and a rate: each continues it from
+        where the next smaller one left it.
+        """
+        updates = self.updates(cell)
+        decay = max(1, round(updates * self.plan.decay))
+        constant = updates - decay
+        if constant < max(1, self.plan.warmup_updates):
+            raise InputError(
+                f"{cell.name} has {updates} updates, of which {decay} are the decay: too few for a warm-up of"
+                f" {self.plan.warmup_updates}; give larger budgets or a smaller warmup_updates"
+            )
+        branch, trunk = folder / f"{cell.budget:g}", folder / "constant"
+        ended, start = branch / "checkpoint_last.pt", branch / "start.pt"
+        common = [
+            *pretraining_options(self.plan, cell.objective),
+            *("--lr", f"{lr:g}", "--seed", str(cell.seed), "--save-interval-updates", str(SAVE_EVERY)),
+            *("--keep-interval-updates", "1", "--log-interval", "100"),
+            *self.machine.pretraining_options,
+        ]
+        if not start.is_file():
+            limits = ["--decay-updates", "0", "--max-update", str(constant), "--disable-validation"]
+            self.train(cell, [*common, *limits, "--save-dir", str(trunk)], trunk / "train.log")
+            branch.mkdir(exist_ok=True)
+            partial = start.with_suffix(".partial")
+            shutil.copyfile(trunk / "checkpoint_last.pt", partial)
+            partial.replace(start)
+        falling = ["--start-decay", "--decay-updates", str(decay), "--continue-once", str(start)]
+        self.train(cell, [*common, *falling, "--save-dir", str(branch)], branch / "train.log")
+        return ended
+
+    def train(self, cell: Cell, arguments: Sequence[str], log: Path) -> None:
+        """Run ``fairseq-train``, which resumes from its own checkpoint if there is one."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self.say(f"{cell.name}: fairseq-train {shlex.join(arguments)}")
+        with contextlib.closing(follow(arguments, log)) as lines:
+            for _ in lines:
+                pass
+
+    def finetune(self, cell: Cell, checkpoint: Path) -> dict[str, Any]:
+        """Fine-tune on all tasks; returns the scores of all seeds on ``valid``, by task and metric."""
+        from fairseq_electra.finetuning.nets import read_net
+        from fairseq_electra.finetuning.study import Settings, study
+
+        if not self.plan.tasks:
+            return {}
+        source = "" if self.cost(cell.objective).has_discriminator else "generator:"
+        results = study(
+            [read_net(f"{cell.objective}={source}{checkpoint}")],
+            self.plan.tasks,
+            checkpoint.parent / "finetuning",
+            Settings(extra=(*self.plan.finetuning_options, *self.machine.options)),
+            seeds=range(1, self.plan.finetuning_seeds + 1),
+            processes=1,
+            threads=self.machine.threads,
+            say=lambda line: self.say(f"{cell.name}: {line}"),
+        )
+        return {
+            line["task"]: {name: each["values"] for name, each in line["metrics"].get("valid", {}).items()}
+            for line in results["summary"]
+        }
+
+
+def quality(result: dict[str, Any]) -> float:
+    """Return what a learning rate is chosen by, higher is better; it says nothing across objectives.
+
+    That is ``fixed_auc`` on the held-out text where there is a discriminator, whose own loss falls when the
+    generator gets worse; else the loss of the masked language model.
+    """
+    valid = result["valid"]
+    if result["has_discriminator"]:
+        return valid.get("fixed_auc", float("-inf"))
+    return -valid.get("masked_lm_loss", float("inf"))
+
+
+def read_cell(path: Path) -> dict[str, Any]:
+    """Read the file of a cell.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}); remove it, and the cell is made again") from error
+
+
+@contextlib.contextmanager
+def only_one(path: Path) -> Iterator[None]:
+    """Wait until no other process is in here: two budgets of one run must not train it side by side."""
+    descriptor = open_lock(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,63 @@
+"""How many updates of an objective use a number of FLOPs."""
+
+import shlex
+from dataclasses import dataclass
+
+import numpy as np
+
+from fairseq_electra.comparison.plan import Plan
+from fairseq_electra.finetuning.runs import USER_DIR
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a row of training text costs on average.
+
+    Args:
+        tokens: tokens of a row, padding left out.
+        flops: of a training step for a row, by the model's own count
+            (:meth:`fairseq_electra.electra.flops.Flops.of_step`).
+        has_discriminator: whether fine-tuning starts from the discriminator, else from the generator.
+    """
+
+    tokens: float
+    flops: float
+    has_discriminator: bool
+
+
+def pretraining_options(plan: Plan, objective: str) -> list[str]:
+    """Return the options of ``fairseq-train`` that all runs of an objective have."""
+    options = shlex.split(f"""
+        --task electra_pretraining --arch {plan.arch} --criterion replaced_token_detection
+        --tokens-per-sample {plan.tokens_per_sample} --batch-size {plan.batch_size}
+        --optimizer electra_adam --clip-norm 1.0
+        --lr-scheduler warmup_stable_decay --warmup-updates {plan.warmup_updates}
+        --no-epoch-checkpoints --log-format json
+    """)
+    return [str(plan.data), *options, *plan.options, *plan.objectives[objective]]
+
+
+def cost_of(plan: Plan, objective: str) -> Cost:
+    """Build the model and read the rows, and count; no update is made."""
+    from fairseq import options, tasks
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+    line = [*pretraining_options(plan, objective), "--lr", "1e-3", "--user-dir", USER_DIR]
+    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), line))
+    task = tasks.setup_task(cfg.task)
+    model = task.build_model(cfg.model)
+    dataset = task.load_dataset(cfg.dataset.train_subset)
+    lengths = dataset.sizes.astype(np.float64)
+    tokens = float(lengths.mean())
+    count = model.flops(len(task.source_dictionary))
+    # packed rows hold several documents, which see themselves alone
+    documents = dataset.rows.lengths.astype(np.float64)
+    pairs = float((documents * documents).sum()) / len(lengths)
+    flops = count.of_step(tokens, pairs, task.masked_share.value * tokens)
+    return Cost(tokens, flops, task.objective.has_discriminator)
+
+
+def updates_for(plan: Plan, budget: float, cost: Cost, reference: Cost) -> int:
+    """Return the number of updates that use as many FLOPs as the reference uses for ``budget`` tokens."""
+    flops = budget / reference.tokens * reference.flops
+    return max(1, round(flops / (cost.flops * plan.batch_size)))

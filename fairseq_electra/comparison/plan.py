@@ -1,0 +1,215 @@
+"""The plan of a comparison: what a YAML file may say, and the cells that follow from it."""
+
+import math
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]
+
+from fairseq_electra.errors import InputError
+
+CHOICE_SEED = 0  # of the runs that choose a learning rate; they are not reported
+
+
+class Cell(NamedTuple):
+    """One pre-training with its fine-tunings.
+
+    Args:
+        objective: its name in the plan.
+        budget: the FLOPs to use, as tokens that the plan's first objective reads with them.
+        seed: the random seed of the pre-training.
+        lr: the learning rate; None: the one that was chosen for the objective.
+    """
+
+    objective: str
+    budget: float
+    seed: int
+    lr: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of its file, without the ending; ``--cell`` takes it."""
+        rate = "" if self.lr is None else f"-lr{self.lr:g}"
+        return f"{self.objective}-{self.budget:g}{rate}-seed{self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is compared.
+
+    Args:
+        data: the folder of binarized text, with ``train`` and ``valid``.
+        arch: the size, such as ``electra_tiny``.
+        objectives: options of ``fairseq-train`` for each objective by name; the first is the reference.
+        budgets: FLOPs to compare at, as tokens (padding left out) that the reference reads with them.
+        seeds: seeds of the pre-trainings.
+        rates: peak learning rates to choose from, for each objective at the smallest budget; one: no choice.
+        batch_size: rows of an update.
+        tokens_per_sample: longest row in tokens.
+        warmup_updates: updates in which the learning rate rises.
+        decay: share of a budget in which the learning rate falls to 0; before it, all budgets share a run.
+        options: further options of ``fairseq-train`` for all pre-trainings.
+        tasks: folders of the tasks to fine-tune on, as ``fairseq-electra prepare`` makes them.
+        finetuning_seeds: number of fine-tunings of each task.
+        finetuning_options: further options of ``fairseq-train`` for all fine-tunings.
+    """
+
+    data: Path
+    arch: str
+    objectives: dict[str, tuple[str, ...]]
+    budgets: tuple[float, ...]
+    seeds: tuple[int, ...]
+    rates: tuple[float, ...]
+    batch_size: int
+    tokens_per_sample: int = 128
+    warmup_updates: int = 500
+    decay: float = 0.2
+    options: tuple[str, ...] = ()
+    tasks: tuple[Path, ...] = ()
+    finetuning_seeds: int = 3
+    finetuning_options: tuple[str, ...] = field(default=())
+
+    @property
+    def reference(self) -> str:
+        """The objective that budgets are counted in, and that the others are compared with."""
+        return next(iter(self.objectives))
+
+    def choosing_cells(self) -> list[Cell]:
+        """Return the runs that choose the learning rate of each objective; none if there is one rate."""
+        smallest = min(self.budgets)
+        return [
+            Cell(objective, smallest, CHOICE_SEED, lr)
+            for objective in self.objectives
+            for lr in self.rates
+            if len(self.rates) > 1
+        ]
+
+    def cells(self) -> Iterator[Cell]:
+        """Yield the cells that are reported: all objectives of a budget and a seed before the next."""
+        for budget in sorted(self.budgets):
+            for seed in self.seeds:
+                for objective in self.objectives:
+                    yield Cell(objective, budget, seed)
+
+    def cell(self, name: str) -> Cell:
+        """Look a cell up by its name.
+
+        Raises:
+            InputError: the plan has no such cell.
+        """
+        known = {cell.name: cell for cell in (*self.choosing_cells(), *self.cells())}
+        if name not in known:
+            raise InputError(f"the plan has no cell {name}; it has {', '.join(known)}")
+        return known[name]
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan; paths in it are relative to its folder.
+
+    Raises:
+        InputError: the file cannot be read, has an entry that is unknown, missing, or makes no sense.
+    """
+    try:
+        given: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
+        raise InputError(f"cannot read the plan {path}: {' '.join(str(error).split())}") from error
+    if not isinstance(given, dict):
+        raise InputError(f"{path}: a plan has lines such as 'arch: electra_tiny'")
+    known = {each.name: each for each in fields(Plan)}
+    for name in given:
+        if name not in known:
+            raise InputError(f"{path}: unknown entry {name!r}; a plan may have {', '.join(known)}")
+    for name, each in known.items():
+        if each.default is MISSING and name not in given:
+            raise InputError(f"{path}: the entry {name} is missing")
+    values: dict[str, Any] = {name: _READERS[name](name, value, path) for name, value in given.items()}
+    plan = Plan(**values)
+    if not 0 < plan.decay < 1:
+        raise InputError(f"{path}: decay is a share of the run between 0 and 1, got {plan.decay:g}")
+    if CHOICE_SEED in plan.seeds:
+        raise InputError(f"{path}: seed {CHOICE_SEED} chooses the learning rates; take others for seeds")
+    return plan
+
+
+def _text(name: str, value: Any, path: Path) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{path}: {name} is a text, got {value!r}")
+    return value
+
+
+def _number(name: str, value: Any, path: Path) -> float:
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise InputError(f"{path}: {name} is a number above 0, got {value!r}")
+    return number
+
+
+def _whole(name: str, value: Any, path: Path) -> int:
+    number = 0.0 if value == 0 and value is not False else _number(name, value, path)
+    if number != int(number):
+        raise InputError(f"{path}: {name} is a whole number, got {value!r}")
+    return int(number)
+
+
+def _positive(name: str, value: Any, path: Path) -> int:
+    number = _whole(name, value, path)
+    if number < 1:
+        raise InputError(f"{path}: {name} must be 1 or more, got {value!r}")
+    return number
+
+
+def _options(name: str, value: Any, path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(_text(name, value or "", path)))
+    except ValueError as error:
+        raise InputError(f"{path}: {name}: {error}: {value!r}") from error
+
+
+def _several(name: str, value: Any, path: Path, read: Callable[[str, Any, Path], Any]) -> tuple:
+    values = tuple(read(name, each, path) for each in (value if isinstance(value, list) else [value]))
+    if not values or len(set(values)) < len(values):
+        raise InputError(f"{path}: {name} must be a list of different values, got {value!r}")
+    return values
+
+
+def _folder(name: str, value: Any, path: Path) -> Path:
+    folder = path.parent / _text(name, value, path)
+    if not folder.is_dir():
+        raise InputError(f"{path}: {name}: there is no folder {folder}")
+    return folder.absolute()
+
+
+def _objectives(name: str, value: Any, path: Path) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, dict) or not value:
+        raise InputError(f"{path}: objectives has lines NAME: OPTIONS, such as mlm: --objective mlm")
+    for each in value:
+        if not isinstance(each, str) or not each.replace("_", "").replace("-", "").isalnum():
+            raise InputError(f"{path}: the name of an objective has letters, digits, - and _, got {each!r}")
+    return {each: _options(f"objectives: {each}", options, path) for each, options in value.items()}
+
+
+_READERS: dict[str, Callable[[str, Any, Path], Any]] = {
+    "data": _folder,
+    "arch": _text,
+    "objectives": _objectives,
+    "budgets": partial(_several, read=_number),
+    "seeds": partial(_several, read=_whole),
+    "rates": partial(_several, read=_number),
+    "batch_size": _positive,
+    "tokens_per_sample": _positive,
+    "warmup_updates": _whole,
+    "decay": _number,
+    "options": _options,
+    "tasks": partial(_several, read=_folder),
+    "finetuning_seeds": _positive,
+    "finetuning_options": _options,
+}

@@ -1,0 +1,173 @@
+"""The tables of a comparison, from whatever cells are done."""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fairseq_electra.comparison.plan import Plan
+
+SAMPLES = 10_000  # of the bootstrap
+INTERVAL = (2.5, 97.5)  # per cent
+
+
+class Figure(NamedTuple):
+    """A score over the seeds of pre-training.
+
+    Args:
+        mean: over seeds of pre-training; of each seed, the mean over its fine-tunings.
+        deviation: standard deviation between seeds of pre-training; None for one seed.
+        seeds: how many seeds are done.
+    """
+
+    mean: float
+    deviation: float | None
+    seeds: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Figure":
+        """Sum up the values of the seeds."""
+        return cls(
+            statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values)
+        )
+
+    def __str__(self) -> str:
+        """Format as ``mean ± deviation``."""
+        return f"{self.mean:.1f}" + ("" if self.deviation is None else f" ± {self.deviation:.1f}")
+
+
+def scores_of(result: dict[str, Any]) -> dict[str, list[float]]:
+    """Return the first metric of each task of a cell, for each seed of fine-tuning."""
+    return {task: next(iter(metrics.values())) for task, metrics in result["finetuning"].items() if metrics}
+
+
+def mean_score(result: dict[str, Any]) -> float:
+    """Return the mean over tasks of the mean over fine-tunings."""
+    return statistics.fmean(statistics.fmean(values) for values in scores_of(result).values())
+
+
+def difference(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> tuple[float, float, float]:
+    """Compare two objectives at one budget by the mean over tasks.
+
+    Pairs are the seeds of pre-training that both have. The bootstrap draws seeds of pre-training, and for
+    each task seeds of fine-tuning, with replacement.
+
+    Args:
+        one, other: the cells of the two objectives.
+
+    Returns:
+        the mean difference, and the bounds of its 95 % interval.
+    """
+    pairs = [
+        (scores_of(a), scores_of(b)) for a in one for b in other if a["seed"] == b["seed"] and scores_of(b)
+    ]
+    rng = np.random.default_rng(0)
+    drawn = np.zeros((SAMPLES, len(pairs)))
+    for number, pair in enumerate(pairs):
+        for sign, scores in zip((1, -1), pair, strict=True):
+            for values in scores.values():
+                chosen = rng.integers(len(values), size=(SAMPLES, len(values)))
+                drawn[:, number] += sign * np.array(values)[chosen].mean(1) / len(scores)
+    chosen = rng.integers(len(pairs), size=(SAMPLES, len(pairs)))
+    means = np.take_along_axis(drawn, chosen, 1).mean(1)
+    low, high = np.percentile(means, INTERVAL)
+    exact = statistics.fmean(
+        statistics.fmean(statistics.fmean(v) for v in a.values())
+        - statistics.fmean(statistics.fmean(v) for v in b.values())
+        for a, b in pairs
+    )
+    return exact, float(low), float(high)
+
+
+def summarize(plan: Plan, cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sum up the cells that are done: a line for each budget and objective.
+
+    Args:
+        plan: the plan.
+        cells: contents of the files of the cells that are reported.
+    """
+    lines = []
+    for budget in sorted(plan.budgets):
+        here = {
+            name: [each for each in cells if each["objective"] == name and each["budget"] == budget]
+            for name in plan.objectives
+        }
+        reference = here[plan.reference]
+        for name, results in here.items():
+            if not results:
+                continue
+            line: dict[str, Any] = {
+                "budget": budget,
+                "objective": name,
+                "seeds": [each["seed"] for each in results],
+                "lr": results[0]["lr"],
+                "updates": results[0]["updates"],
+                "tokens": results[0]["tokens"],
+                "flops": results[0]["flops"],
+            }
+            tasks = list(scores_of(results[0]))
+            for task in tasks:
+                line[task] = Figure.of([statistics.fmean(scores_of(each)[task]) for each in results])
+            if tasks:
+                line["mean"] = Figure.of([mean_score(each) for each in results])
+            areas = [each["valid"]["fixed_auc"] for each in results if "fixed_auc" in each["valid"]]
+            if areas:
+                line["fixed_auc"] = Figure.of([100 * area for area in areas])
+            if tasks and name != plan.reference and {s["seed"] for s in reference} & set(line["seeds"]):
+                line["difference"] = difference(results, reference)
+            lines.append(line)
+    return lines
+
+
+def markdown(plan: Plan, lines: Sequence[dict[str, Any]]) -> str:
+    """Format the tables, one for each budget."""
+    parts = []
+    for budget in sorted(plan.budgets):
+        here = [line for line in lines if line["budget"] == budget]
+        if not here:
+            continue
+        tasks = [
+            name
+            for name in dict.fromkeys(key for line in here for key in line)
+            if isinstance(next(line[name] for line in here if name in line), Figure) and name != "mean"
+        ]
+        titles = ["objective", "updates", "lr", "seeds", *tasks, "mean", f"mean less {plan.reference}'s"]
+        rows = [titles, ["---"] * len(titles)]
+        for line in here:
+            gap = line.get("difference")
+            rows.append(
+                [
+                    line["objective"],
+                    f"{line['updates']:,}",
+                    f"{line['lr']:g}",
+                    str(len(line["seeds"])),
+                    *(str(line.get(task, "")) for task in tasks),
+                    str(line.get("mean", "")),
+                    "" if gap is None else f"{gap[0]:+.1f} ({gap[1]:+.1f} to {gap[2]:+.1f})",
+                ]
+            )
+        flops = here[0]["flops"]
+        title = f"**{budget / 1e6:g} M tokens of {plan.reference}: {flops:.2e} FLOPs**"
+        parts.append("\n".join([title, "", *("| " + " | ".join(row) + " |" for row in rows)]))
+    note = (
+        f"Mean ± standard deviation over seeds of pre-training, of each the mean of {plan.finetuning_seeds}"
+        " fine-tunings; per cent, on development sets. In brackets the 95 % interval of the difference by"
+        " bootstrap over seeds of pre-training and of fine-tuning."
+    )
+    return "\n\n".join([*parts, note])
+
+
+def edges(plan: Plan, lines: Sequence[dict[str, Any]]) -> list[str]:
+    """Say for each objective how its learning rate was chosen, and whether a better one may lie outside."""
+    rates, said = sorted(plan.rates), []
+    for objective, lr in {line["objective"]: line["lr"] for line in lines}.items():
+        if len(rates) == 1:
+            continue
+        edge = {rates[0]: "the lowest", rates[-1]: "the highest"}.get(lr)
+        outside = f", {edge} of them: a better one may lie outside" if edge else ""
+        said.append(
+            f"{objective}: learning rate {lr:g}, chosen from {', '.join(f'{rate:g}' for rate in rates)}"
+            f" at the smallest budget by held-out text{outside}"
+        )
+    return said
