@@ -33,7 +33,7 @@ class Training(ABC):
         """Make a new head: C, probability, and what a head for sentences reads."""
 
     @abstractmethod
-    def rows(self, split: str, seed: int, shuffle: bool) -> Any:
+    def rows(self, split: str) -> Any:
         """Return the split's rows, a :class:`fairseq_electra.finetuning.rows.TaskRows`.
 
         A batch has ``id`` (B,), ``split``, ``nsentences``, ``ntokens`` and ``net_input``.

@@ -31,14 +31,9 @@ class RoomTask(PreparedFolderTask):
         """Make the head."""
         return self.training.head(model.sizes.hidden_size, model.head_dropout, model.pooling)
 
-    def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> TaskRows:
-        """Map a split."""
-        self.check_split(split)
-        self.warn_of_unknown_text(split)
-        self.datasets[split] = self.training.rows(
-            split, self.cfg.seed, shuffle=split == self.cfg.train_subset
-        )
-        return self.datasets[split]
+    def rows(self, split: str) -> TaskRows:
+        """Open a split and return its rows."""
+        return self.training.rows(split)
 
     def valid_step(self, sample: dict, model: Any, criterion: Any):
         """Find the loss, and what :meth:`Training.score` needs of the batch, under ``found``."""
@@ -60,7 +55,7 @@ class RoomTask(PreparedFolderTask):
         found = [log["found"] for log in logging_outputs if "found" in log]
         if found:
             split = logging_outputs[0]["split"]
-            self.log_scores(split, torch.cat(found), self.training.number_found(self.datasets[split]))
+            self.log_scores(split, torch.cat(found), self.training.number_found(self.datasets[split].rows))
 
     def score(self, rows: TaskRows, gathered: np.ndarray) -> dict[str, float]:
         """Score what was gathered."""

@@ -70,13 +70,9 @@ class QuestionAnsweringTask(PreparedFolderTask):
         """Build the head."""
         return answer_head(str(self.cfg.answer_head), model.sizes.hidden_size, self.info.unanswerable)
 
-    def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> QuestionRows:
-        """Open a split and make its rows."""
-        self.check_split(split)
-        self.warn_of_unknown_text(split)
-        folder = QuestionFolder(self.cfg.data, split, len(self.dictionary))
-        self.datasets[split] = QuestionRows(folder, self.cfg.seed, shuffle=split == self.cfg.train_subset)
-        return self.datasets[split]
+    def rows(self, split: str) -> QuestionRows:
+        """Open a split and return its rows."""
+        return QuestionRows(QuestionFolder(self.cfg.data, split, len(self.dictionary)))
 
     def valid_step(self, sample: dict, model, criterion):
         """Compute the loss, and each window's best answer (``windows``, see :func:`answers_of_questions`)."""
@@ -116,7 +112,7 @@ class QuestionAnsweringTask(PreparedFolderTask):
         results = [log["windows"] for log in logging_outputs if "windows" in log]
         if results:
             split = logging_outputs[0]["split"]
-            rows = self.datasets[split]
+            rows = self.datasets[split].rows
             chosen_elsewhere = self.info.unanswerable and rows.questions.split != VALID
             self.log_scores(split, torch.cat(results), len(rows), ORACLE if chosen_elsewhere else ())
 

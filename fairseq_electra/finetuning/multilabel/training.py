@@ -20,14 +20,12 @@ class LabelRows(TaskRows):
     """Rows ``<s> A </s> [B </s>]`` and their labels.
 
     Args:
-        texts: of a split.
+        texts: texts of a split.
         split: its name.
-        seed: of the order of rows.
-        shuffle: every epoch another order; else by length.
     """
 
-    def __init__(self, texts: LabelFolder, split: str, seed: int = 1, shuffle: bool = False):
-        super().__init__(texts.sizes, seed, shuffle)
+    def __init__(self, texts: LabelFolder, split: str):
+        super().__init__(texts.sizes)
         self.texts, self.split = texts, split
 
     def collater(self, samples: list[int]) -> dict:
@@ -58,11 +56,9 @@ class LabelTraining(Training):
         """See :meth:`Training.head`."""
         return SentenceHead(hidden_size, len(self.info.labels), dropout, pooling)
 
-    def rows(self, split: str, seed: int, shuffle: bool) -> LabelRows:
+    def rows(self, split: str) -> LabelRows:
         """See :meth:`Training.rows`."""
-        return LabelRows(
-            LabelFolder(self.folder, split, self.info, self.vocabulary_size), split, seed, shuffle
-        )
+        return LabelRows(LabelFolder(self.folder, split, self.info, self.vocabulary_size), split)
 
     def loss(self, scores: Tensor, batch: dict) -> tuple[Tensor, int]:
         """Return the labels' mean binary cross-entropy, summed over texts, and the number of texts.

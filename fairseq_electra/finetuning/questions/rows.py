@@ -15,13 +15,11 @@ class QuestionRows(TaskRows):
     """Rows ``<s> question </s> window </s>``.
 
     Args:
-        questions: and their windows.
-        seed: of the order of rows.
-        shuffle: every epoch another order; else by length.
+        questions: the questions and their windows.
     """
 
-    def __init__(self, questions: Questions, seed: int = 1, shuffle: bool = False):
-        super().__init__(questions.sizes(), seed, shuffle)
+    def __init__(self, questions: Questions):
+        super().__init__(questions.sizes())
         self.questions = questions
         self._most_context = most_context(questions.windows)
 

@@ -209,15 +209,8 @@ def test_a_cased_vocabulary_tells_words_apart_that_differ_in_case(tmp_path, any_
 def test_batches_are_s_the_row_s_and_the_tags_of_the_words_first_pieces(tmp_path, vocabulary, corpus_lines):
     write_tag_folder(tmp_path / "task", vocabulary, {"train": made_sentences(corpus_lines, 3)}, info_of())
     folder = TagFolder(tmp_path / "task", "train", 1000, 5)
-    rows = TagRows(folder, "train", seed=3, shuffle=True)
-    orders = []
-    for epoch in (1, 2):
-        rows.set_epoch(epoch)
-        orders.append(rows.ordered_indices().tolist())
-        assert sorted(orders[-1]) == list(range(len(rows)))
-    assert orders[0] != orders[1]
-    assert np.diff(rows.sizes[TagRows(folder, "valid").ordered_indices()]).min() >= 0
-    for samples in ([0], [5, 1, 9, 7], orders[0]):
+    rows = TagRows(folder, "train")
+    for samples in ([0], [5, 1, 9, 7], list(range(len(rows)))[::-1]):
         batch = rows.collater(samples)
         width = max(int(folder.sizes[i]) for i in samples)
         tokens, target = [], []
