@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fairseq_electra.checkpoints import CHECKPOINTS, find_checkpoint
+from fairseq_electra.checkpoints import CHECKPOINTS, checkpoint_in, find_checkpoint
 from fairseq_electra.electra.encoder import check_row_length
 from fairseq_electra.electra.fast.cross_entropy import probabilities
 from fairseq_electra.electra.masking import Masking
@@ -83,7 +83,7 @@ def from_pretrained(
             logger.warning(f"{path}: {warning}")
         return ElectraHubInterface(found.pretrained)
     names = [checkpoint_file] if checkpoint_file else CHECKPOINTS
-    if path.is_dir() and not any((path / name).is_file() for name in names):
+    if path.is_dir() and checkpoint_in(path, names) is None:
         wanted = checkpoint_file or f"config.json, {' or '.join(CHECKPOINTS)}"
         raise InputError(
             f"{path} holds no {wanted}; give a folder of transformers, a folder of checkpoints or one"

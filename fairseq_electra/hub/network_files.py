@@ -67,6 +67,16 @@ class Network:
         """The model_type of transformers."""
         return self.config["model_type"]
 
+    @property
+    def head_tensors(self) -> dict[str, Tensor]:
+        """The tensors of the head, by the head's names."""
+        prefix = "head."
+        return {
+            name.removeprefix(prefix): tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(prefix)
+        }
+
 
 def is_transformers_folder(path: str | Path) -> bool:
     """Tell a folder of transformers by its config.json."""
@@ -222,13 +232,8 @@ def _skeleton(network: Network) -> dict[str, torch.Size]:
     elif network.head == "masked_lm":
         modules["head"] = MaskedLMHead(sizes, vocabulary_size, untied=True)
     elif network.head in TASK_HEADS:
-        own = {
-            name.removeprefix("head."): tensor
-            for name, tensor in network.tensors.items()
-            if name.startswith("head.")
-        }
         kind = next(kind for kind in KINDS.values() if kind.counterpart.head == network.head)
-        modules["head"] = kind.head_for(own, sizes.hidden_size, 0.0)
+        modules["head"] = kind.head_for(network.head_tensors, sizes.hidden_size, 0.0)
     return {
         f"{part}.{name}": tensor.shape
         for part, module in modules.items()

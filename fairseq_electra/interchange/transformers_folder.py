@@ -221,12 +221,7 @@ def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor, head: s
     symbols = symbols_of(tokenizer)
     model_cfg = {"model_size": nearest(main.sizes), **asdict(main.sizes)}
     model = EncoderWithHeads(**encoder_arguments(model_cfg, len(symbols)))
-    own = {
-        name.removeprefix("head."): tensor
-        for name, tensor in main.tensors.items()
-        if name.startswith("head.")
-    }
-    model.register_head(head, kind.head_for(own, main.sizes.hidden_size, model.head_dropout))
+    model.register_head(head, kind.head_for(main.head_tensors, main.sizes.hidden_size, model.head_dropout))
     prefixes = {"embeddings.": "embeddings.", "encoder.": "encoder.", "head.": f"{HEADS_HERE}{head}."}
     model.load_state_dict({**model.state_dict(), **_renamed(main, prefixes, order)})
     settings, longest = _settings(main), read_longest(main.folder, main.sizes.max_position_embeddings)
