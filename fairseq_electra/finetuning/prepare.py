@@ -7,13 +7,13 @@ from typing import Any
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.info import TaskInfo
-from fairseq_electra.finetuning.kinds import ROOMS
+from fairseq_electra.finetuning.kinds import PACKAGES
 from fairseq_electra.finetuning.preparation import AnyPath
 
 SOURCES: dict[str, Callable[..., TaskInfo | list[TaskInfo]]] = {
     name: function
-    for room in ROOMS
-    for name, function in importlib.import_module(f"{__package__}.{room}.prepare").SOURCES.items()
+    for package in PACKAGES
+    for name, function in importlib.import_module(f"{__package__}.{package}.prepare").SOURCES.items()
 }
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.info import TaskInfo, read_task_info
 from fairseq_electra.finetuning.rows import TaskRows
-from fairseq_electra.finetuning.sameness import all_the_same, sentence
+from fairseq_electra.finetuning.sameness import constant_warning, shared_prediction
 from fairseq_electra.pretraining.binarized import load_dictionary, unknown_in_folder
 from fairseq_electra.tasks._rows import RowsDataset
 
@@ -178,18 +178,20 @@ class PreparedFolderTask(FairseqTask, ABC):
         return score if name.endswith("threshold") else round(score, 2)  # a threshold is given to predict
 
     def warn_if_all_predictions_are_equal(
-        self, said: np.ndarray, name: Callable[[list[float]], str], examples: str
+        self, predictions: np.ndarray, name: Callable[[list[float]], str], examples: str
     ) -> None:
         """Warn of a model that predicts the same for all examples.
 
         Args:
-            said: the predictions: numbers of tags, (n,), or character ranges, (n, 2).
+            predictions: numbers of tags, (n,), or character ranges, (n, 2).
             name: describes a prediction in words.
             examples: name of the examples, in the plural.
         """
-        same = all_the_same(said)
+        same = shared_prediction(predictions)
         if same is not None and get_global_rank() == 0:
-            logger.warning(sentence(name(same), len(said), f"{examples} of this validation set"))
+            logger.warning(
+                constant_warning(name(same), len(predictions), f"{examples} of this validation set")
+            )
 
     @abstractmethod
     def score(self, rows: TaskRows, gathered: np.ndarray) -> dict[str, float]:

@@ -27,7 +27,7 @@ from fairseq_electra.finetuning.questions.heads import ConditionalAnswerHead, In
 from fairseq_electra.finetuning.questions.metrics import ORACLE
 from fairseq_electra.finetuning.questions.rows import QuestionRows
 from fairseq_electra.finetuning.rows import TaskRows
-from fairseq_electra.finetuning.sameness import characters
+from fairseq_electra.finetuning.sameness import span_in_words
 from fairseq_electra.tasks._prepared_folder import PreparedFolderConfig, PreparedFolderTask
 
 logger = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class QuestionAnsweringTask(PreparedFolderTask):
         else:
             threshold = self._threshold_of_valid(folder.split)
             scores = score_split(folder, answers, True, threshold)
-        self.warn_if_all_predictions_are_equal(places_of(answers, threshold), characters, "questions")
+        self.warn_if_all_predictions_are_equal(places_of(answers, threshold), span_in_words, "questions")
         return scores
 
     def _threshold_of_valid(self, split: str) -> float:

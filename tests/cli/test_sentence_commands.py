@@ -8,7 +8,7 @@ from fairseq import tasks
 
 from fairseq_electra.finetuning.info import read_task_info
 from fairseq_electra.finetuning.kinds import evaluation_of
-from fairseq_electra.finetuning.sameness import OF_ANY
+from fairseq_electra.finetuning.sameness import MIN_INPUTS
 from fairseq_electra.hub.interface import from_pretrained
 from tests.helpers.commands import electra_here
 from tests.helpers.sentence_tasks import stock
@@ -259,12 +259,12 @@ def test_predict_refuses(tuned, monkeypatch, tmp_path, checkpoint, text, sentenc
 
 def test_predict_says_where_it_has_one_answer_to_everything(tuned, monkeypatch):
     given = ["predict", tuned / "pair" / "checkpoint_last.pt"]
-    for number, warned in ((OF_ANY, True), (OF_ANY - 1, False)):
+    for number, warned in ((MIN_INPUTS, True), (MIN_INPUTS - 1, False)):
         status, output, said = electra_here(*given, text="one\ttwo\n" * number)
         answer = json.loads(output.splitlines()[0])["label"]
         assert status == 0
         assert (
-            f"warning: standard input: the net answers {answer!r} for all {OF_ANY} inputs: it has learnt"
+            f"warning: standard input: the net answers {answer!r} for all {MIN_INPUTS} inputs: it has learnt"
             " nothing yet" in said
         ) == warned
 

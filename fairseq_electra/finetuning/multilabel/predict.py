@@ -29,7 +29,7 @@ class LabelPredictor(SentencePredictor):
         """Answer some inputs."""
         logits = self.logits(numbers, inputs)
         given = has_label(logits.numpy())
-        self.said.add(torch.from_numpy(given.astype(np.int64)))
+        self.prediction_range.add(torch.from_numpy(given.astype(np.int64)))
         for scores, shares, has in zip(
             logits.tolist(), logits.double().sigmoid().tolist(), given, strict=True
         ):
@@ -53,9 +53,9 @@ class LabelPredictor(SentencePredictor):
         separator = (task.scheme if task else "") or SEPARATOR
         return score_texts(self, read_labelled_texts(request.path, columns, separator))
 
-    def in_words(self, said: list[float]) -> str:
+    def in_words(self, prediction: list[float]) -> str:
         """See :meth:`Predictor.in_words`."""
-        return labels_in_words(self.labels, said)
+        return labels_in_words(self.labels, prediction)
 
 
 def score_texts(predictor: Predictor, examples: list[LabelledText]) -> Scored:

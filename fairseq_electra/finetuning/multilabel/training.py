@@ -71,25 +71,25 @@ class LabelTraining(Training):
             scores
         )
 
-    def found(self, scores: Tensor, batch: dict) -> Tensor:
+    def results(self, scores: Tensor, batch: dict) -> Tensor:
         """Return number and scores of each text; numbers stay exact up to 2^24.
 
         Shape: (B, 1 + K), float32.
         """
         return torch.cat([batch["id"].float().unsqueeze(1), scores.float()], 1)
 
-    def number_found(self, rows: Any) -> int:
-        """See :meth:`Training.number_found`."""
+    def number_of_results(self, rows: Any) -> int:
+        """See :meth:`Training.number_of_results`."""
         return len(rows)
 
     def score(self, rows: LabelRows, gathered: np.ndarray) -> dict[str, float]:
         """See :meth:`Training.score`."""
         return score_labels(gathered[np.argsort(gathered[:, 0]), 1:], rows.texts.has)
 
-    def said(self, gathered: np.ndarray) -> np.ndarray:
-        """See :meth:`Training.said`."""
+    def predictions(self, gathered: np.ndarray) -> np.ndarray:
+        """See :meth:`Training.predictions`."""
         return has_label(gathered[:, 1:]).astype(np.int64)
 
-    def in_words(self, said: list[float]) -> str:
+    def in_words(self, prediction: list[float]) -> str:
         """See :meth:`Training.in_words`."""
-        return labels_in_words(self.info.labels, said)
+        return labels_in_words(self.info.labels, prediction)

@@ -80,7 +80,7 @@ class AnswerEvaluation(Evaluation):
             threshold = score_split(self._folder(VALID), valid, True)["threshold"]
         return score_split(folder, scores, self.info.unanswerable, threshold)
 
-    def said(self, scores: np.ndarray) -> np.ndarray:
+    def predictions(self, scores: np.ndarray) -> np.ndarray:
         """Return the places of the answers, with valid's best threshold."""
         threshold = (
             score_split(self._folder(VALID), scores, True)["threshold"]

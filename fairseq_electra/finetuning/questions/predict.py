@@ -30,7 +30,7 @@ from fairseq_electra.finetuning.questions.forms import is_one_object, is_squad
 from fairseq_electra.finetuning.questions.metrics import score_answers
 from fairseq_electra.finetuning.questions.read import QUESTION_COLUMNS, Question, Squad, read_squad
 from fairseq_electra.finetuning.request import Request
-from fairseq_electra.finetuning.sameness import characters
+from fairseq_electra.finetuning.sameness import span_in_words
 from fairseq_electra.finetuning.tuned_model import TunedModel
 
 
@@ -86,7 +86,7 @@ class AnswerPredictor(Predictor):
         windows = find_windows(asked, pieces, offsets, self._info, self.source)
         questions = Questions(in_memory(pieces), in_memory(contexts), np.concatenate(offsets), windows)
         answers = whole_words(answers_to(self.net, self.head, questions), [context for _, context in texts])
-        self.said.add(torch.from_numpy(answers[:, 0, [BEGIN, END]]))
+        self.prediction_range.add(torch.from_numpy(answers[:, 0, [BEGIN, END]]))
         for (_, context), found in zip(texts, answers, strict=True):
             yield self._answer(context, found[np.isfinite(found[:, SCORE])], float(found[0, UNANSWERABLE]))
 
@@ -125,9 +125,9 @@ class AnswerPredictor(Predictor):
         """Ends the sentence; contexts are read whole, in several windows."""
         return f"have a question that was cut to {self._info.max_question} pieces"
 
-    def in_words(self, said: list[float]) -> str:
+    def in_words(self, prediction: list[float]) -> str:
         """See :meth:`Predictor.in_words`."""
-        return characters(said)
+        return span_in_words(prediction)
 
     def _answer(self, context: str, found: np.ndarray, unanswerable: float) -> dict:
         listed = [

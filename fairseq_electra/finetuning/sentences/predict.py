@@ -48,7 +48,7 @@ class SentencePredictor(Predictor):
     def answer(self, numbers: list[int], inputs: list[Input]) -> Iterator[dict]:
         """Answer some inputs."""
         logits = self.logits(numbers, inputs)
-        self.said.add_scores(logits)
+        self.prediction_range.add_scores(logits)
         for scores, shares in zip(logits.tolist(), logits.double().softmax(1).tolist(), strict=True):
             yield self._answer(scores, shares) | {"logits": scores}
 
@@ -66,11 +66,11 @@ class SentencePredictor(Predictor):
         warn_of_quotes(request.path, columns)
         return score_examples(self, read_examples(request.path, columns))
 
-    def in_words(self, said: list[float]) -> str:
+    def in_words(self, prediction: list[float]) -> str:
         """See :meth:`Predictor.in_words`."""
         if self.net.kind == RANKING:
-            return f"choice {said[0]:.0f}"
-        return f"{said[0]:.3f}" if len(self.labels) == 1 else repr(self.labels[int(said[0])])
+            return f"choice {prediction[0]:.0f}"
+        return f"{prediction[0]:.3f}" if len(self.labels) == 1 else repr(self.labels[int(prediction[0])])
 
     def _answer(self, scores: list[float], shares: list[float]) -> dict:
         best = scores.index(max(scores))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fairseq_electra.finetuning.evaluation import Evaluation
 from fairseq_electra.finetuning.info import TaskInfo
-from fairseq_electra.finetuning.sameness import said_by
+from fairseq_electra.finetuning.sameness import predictions_of
 from fairseq_electra.finetuning.sentences.folder import rows_of
 from fairseq_electra.finetuning.sentences.metrics import score
 from fairseq_electra.finetuning.tuned_model import TunedModel
@@ -31,9 +31,9 @@ class SentenceEvaluation(Evaluation):
         target = targets_of(self.folder, self.info, split)
         return None if target is None else score(self.info.metrics, scores, target)
 
-    def said(self, scores: np.ndarray) -> np.ndarray:
+    def predictions(self, scores: np.ndarray) -> np.ndarray:
         """Return the classes, choices or numbers."""
-        return said_by(torch.from_numpy(scores)).numpy()
+        return predictions_of(torch.from_numpy(scores)).numpy()
 
 
 def examples_of(data: Path, info: TaskInfo, split: str, vocabulary_size: int) -> list[list[list[int]]]:

@@ -154,7 +154,7 @@ class TagEvaluation(Evaluation):
             return None
         return score_split(self._folder(split), scores, self.info.labels, self.info.metrics)
 
-    def said(self, scores: np.ndarray) -> np.ndarray:
+    def predictions(self, scores: np.ndarray) -> np.ndarray:
         """Return the tags of the words."""
         return scores.argmax(-1)
 

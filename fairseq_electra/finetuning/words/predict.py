@@ -11,7 +11,7 @@ from fairseq_electra.files.inputs import Input
 from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.predictor import LINES_AT_ONCE, Predictor, Scored
 from fairseq_electra.finetuning.request import Request
-from fairseq_electra.finetuning.sameness import OF_ANY_WORDS, sentence
+from fairseq_electra.finetuning.sameness import MIN_WORDS, constant_warning
 from fairseq_electra.finetuning.sentences.folder import encode_texts
 from fairseq_electra.finetuning.words.columns import FIRST_AND_LAST, WordColumns
 from fairseq_electra.finetuning.words.cut import spans_of_words
@@ -88,7 +88,7 @@ class TagPredictor(Predictor):
         tags = tags_of_words(
             scores, np.repeat(np.arange(len(words)), lengths), legal_transitions(self.labels)
         )
-        self.said.add(torch.from_numpy(tags))
+        self.prediction_range.add(torch.from_numpy(tags))
         bounds = np.cumsum(lengths)[:-1]
         for own, part in zip(np.split(tags, bounds), np.split(scores, bounds), strict=True):
             yield [self.labels[tag] for tag in own], part
@@ -132,12 +132,16 @@ class TagPredictor(Predictor):
 
     def warning(self) -> str:
         """See :meth:`Predictor.warning`; text may well hold no entity."""
-        same = self.said.same(OF_ANY_WORDS)
-        return "" if same is None else sentence(self.in_words(same), self.said.number, "words")
+        same = self.prediction_range.same(MIN_WORDS)
+        return (
+            ""
+            if same is None
+            else constant_warning(self.in_words(same), self.prediction_range.number, "words")
+        )
 
-    def in_words(self, said: list[float]) -> str:
+    def in_words(self, prediction: list[float]) -> str:
         """See :meth:`Predictor.in_words`."""
-        return repr(self.labels[int(said[0])])
+        return repr(self.labels[int(prediction[0])])
 
     def _answer(self, line: str, spans: list[tuple[int, int]], tags: list[str]) -> dict:
         scheme = scheme_of(self.labels)

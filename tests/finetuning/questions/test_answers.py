@@ -330,9 +330,9 @@ def test_a_net_that_answers_no_question_of_valid_at_its_best_threshold_is_told_f
     wrong[:, 0, [BEGIN, END]] = [(0, 1), (8, 13)] * 3  # "o" and "three f", in the place of all
     found = evaluation.metrics("valid", wrong)
     assert found["unanswerable_accuracy"] == 100 and found["answerable_f1"] == 0
-    assert not evaluation.said(wrong).any() and evaluation.said(scores["valid"]).all(1).any()
+    assert not evaluation.predictions(wrong).any() and evaluation.predictions(scores["valid"]).all(1).any()
     assert (
-        AnswerEvaluation(folder, replace(info, unanswerable=False)).said(wrong).tolist()
+        AnswerEvaluation(folder, replace(info, unanswerable=False)).predictions(wrong).tolist()
         == [[0, 1], [8, 13]] * 3
     )
 
