@@ -29,22 +29,22 @@ class Predictor(ABC):
     """Answers of a head to inputs: lines of text, or texts that are apart already, as a tuple.
 
     Args:
-        net: with the head.
-        head: its name.
-        source: names the text in errors.
+        tuned: model with the head.
+        head: name of the head.
+        source: name of the text in errors.
 
     Attributes:
-        inputs: texts of an input; 0: the training says how many.
-        usual_columns: of an input's texts in JSON lines, where the training's are not known.
+        inputs: number of texts of an input; 0: as many as in training.
+        usual_columns: columns of an input's texts in JSON lines, where the training's are not known.
     """
 
     inputs = 0
     usual_columns: tuple[str, ...] = ()
 
-    def __init__(self, net: TunedModel, head: str, source: str = "text"):
-        self.net, self.head, self.source = net, head, source
-        self.labels = net.labels[head]
-        self.max_positions, self.number_read, self.number_cut = net.longest, 0, 0
+    def __init__(self, tuned: TunedModel, head: str, source: str = "text"):
+        self.tuned, self.head, self.source = tuned, head, source
+        self.labels = tuned.labels[head]
+        self.max_positions, self.number_read, self.number_cut = tuned.longest, 0, 0
         # the smallest and largest prediction, and what the vocabulary does not know of the inputs
         self.prediction_range, self.unknown = PredictionRange(), Unknown()
 
@@ -82,7 +82,7 @@ class Predictor(ABC):
         Raises:
             InputError: the model needs another number of columns.
         """
-        task = self.net.task
+        task = self.tuned.task
         if not named:
             return (task.columns if task else ()) or self.usual_columns
         needed = self.inputs or (task.inputs if task else 0)
@@ -101,7 +101,7 @@ class Predictor(ABC):
         """
         if request.words:
             raise InputError(
-                f"--words is for tags, and this net was trained for {self.net.kind}; leave it out"
+                f"--words is for tags, and this net was trained for {self.tuned.kind}; leave it out"
             )
         return self.as_lines(self.answers_to_file(request), request)
 

@@ -56,8 +56,8 @@ def train_all(
     ) as pool:
         try:
             pending = [pool.submit(_train, job) for job in jobs]
-            for ended in as_completed(pending):
-                name, trouble = ended.result()
+            for future in as_completed(pending):
+                name, trouble = future.result()
                 yield (
                     name,
                     trouble,

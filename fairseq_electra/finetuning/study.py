@@ -57,10 +57,10 @@ class Run:
     @property
     def options(self) -> list[str]:
         """Arguments of ``fairseq-train``, but for the folders."""
-        own = recipes.arguments(self.task.info, self.recipe, self.seed)
+        arguments = recipes.arguments(self.task.info, self.recipe, self.seed)
         if self.net.has_head:  # that of another task (STILTs): this one gets its own
-            own += recipes.head_arguments(self.task.info)
-        return [*own, *self.net.options, *self.extra]
+            arguments += recipes.head_arguments(self.task.info)
+        return [*arguments, *self.net.options, *self.extra]
 
     def arguments(self, folder: Path) -> list[str]:
         """All arguments of ``fairseq-train``."""
@@ -137,20 +137,22 @@ class Predict:
         from fairseq_electra.finetuning.evaluation import VALID
         from fairseq_electra.hub.interface import from_pretrained
 
-        task, place = self.runs[name].task, self.folder / name
-        net = from_pretrained(place / CHECKPOINTS, "checkpoint_last.pt")
-        net.to("cuda" if torch.cuda.is_available() else "cpu")
+        task, run_folder = self.runs[name].task, self.folder / name
+        model = from_pretrained(run_folder / CHECKPOINTS, "checkpoint_last.pt")
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
         evaluation = evaluation_of(task.folder, task.info)
-        scores = {split: evaluation.scores(net, split) for split in task.info.examples if split != "train"}
-        found = {split: evaluation.metrics(split, each, scores[VALID]) for split, each in scores.items()}
-        metrics = {split: each for split, each in found.items() if each is not None}
+        scores = {split: evaluation.scores(model, split) for split in task.info.examples if split != "train"}
+        metrics_of_splits = {
+            split: evaluation.metrics(split, each, scores[VALID]) for split, each in scores.items()
+        }
+        metrics = {split: each for split, each in metrics_of_splits.items() if each is not None}
         if diagnostic := diagnostic_set(task.folder, task.info):
-            scores[DIAGNOSTIC] = evaluation_of(diagnostic).scores(net, "test")
-        with atomic_write(place / LOGITS_FILE, "wb") as stream:
+            scores[DIAGNOSTIC] = evaluation_of(diagnostic).scores(model, "test")
+        with atomic_write(run_folder / LOGITS_FILE, "wb") as stream:
             np.savez(stream, **scores)  # type: ignore[arg-type]
         trouble = "not finite" if any(np.isnan(each).any() for each in scores.values()) else ""
         trouble = trouble or ("constant" if evaluation.is_constant(scores["valid"]) else "")
-        finish(place, {"trouble": trouble, "metrics": metrics}, self.keep_checkpoints)
+        finish(run_folder, {"trouble": trouble, "metrics": metrics}, self.keep_checkpoints)
 
 
 def finish(run: Path, result: dict, keep_checkpoints: bool) -> None:
@@ -179,23 +181,23 @@ def do(
     Raises:
         InputError: a run failed, or its folder is that of another run.
     """
-    found: dict[str, dict] = {}
+    results: dict[str, dict] = {}
     missing: dict[str, Run] = {}
     for run in runs:
-        begun, result = folder / run.name / RUN_FILE, folder / run.name / RESULT_FILE
-        if begun.is_file():
-            before = _read_json(begun)
+        run_file, result_file = folder / run.name / RUN_FILE, folder / run.name / RESULT_FILE
+        if run_file.is_file():
+            before = _read_json(run_file)
             differs = [key for key, value in run.record.items() if before.get(key) != value]
             if differs:
                 raise InputError(
-                    f"{begun.parent} was begun with other {' and '.join(differs)}; remove it, or give another"
-                    " --output"
+                    f"{run_file.parent} was begun with other {' and '.join(differs)}; remove it, or give"
+                    " another --output"
                 )
-        if result.is_file():
-            found[run.name] = run.record | result_of(folder / run.name)
+        if result_file.is_file():
+            results[run.name] = run.record | result_of(folder / run.name)
         else:
             missing[run.name] = run
-    without = [name for name in found if not (folder / name / CHECKPOINTS).is_dir()]
+    without = [name for name in results if not (folder / name / CHECKPOINTS).is_dir()]
     if keep and without:
         say(
             f"--keep-checkpoints: none are left of runs done before, {listed(without)}; remove their folders"
@@ -214,12 +216,12 @@ def do(
         elif trouble:
             failed.append(f"run {name} failed: {trouble}; its log is {folder / name}.log")
             continue
-        found[name] = missing[name].record | result_of(folder / name)
+        results[name] = missing[name].record | result_of(folder / name)
         done += 1
-        say(f"{done} of {len(missing)}: {name}: " + _figures(found[name]))
+        say(f"{done} of {len(missing)}: {name}: " + _figures(results[name]))
     if failed:
         raise InputError(failed[0] + (f" (and {len(failed) - 1} more)" if failed[1:] else ""))
-    return found
+    return results
 
 
 def check_arguments(run: Run, folder: Path) -> None:
@@ -263,8 +265,8 @@ def _read_json(path: Path) -> dict:
 
 def _figures(result: dict) -> str:
     figures = [
-        f"{split} " + " ".join(f"{k} {v:.1f}" for k, v in found.items())
-        for split, found in result["metrics"].items()
+        f"{split} " + " ".join(f"{k} {v:.1f}" for k, v in metrics.items())
+        for split, metrics in result["metrics"].items()
     ]
     return "   ".join([*figures, *([result["trouble"]] if result["trouble"] else [])])
 
@@ -302,9 +304,9 @@ def first_runs(
                 f"{task.folder} was prepared with another vocabulary than that of {net.checkpoint}; prepare"
                 " it again with the checkpoint's"
             )
-    strange = [name for name in settings.epochs if name and name not in names]
-    if strange:
-        raise InputError(f"--epochs {strange[0]}=...: no such task; there are {', '.join(names)}")
+    unknown = [name for name in settings.epochs if name and name not in names]
+    if unknown:
+        raise InputError(f"--epochs {unknown[0]}=...: no such task; there are {', '.join(names)}")
     # else the longest run would keep one process busy alone at the end
     tasks.sort(key=lambda task: -task.info.examples["train"])
     planned = {}
@@ -359,29 +361,32 @@ def study(
         raise InputError(
             f"seed {CHOICE_SEED} chooses the learning rates and cannot be reported as well; take others"
         )
-    found = do(
+    results = do(
         [each for runs in tried.values() for each in runs], output, processes, threads, keep_checkpoints, say
     )
     chosen = {
-        key: max(runs, key=lambda each: decisive(found[each.name], each.task.info))
+        key: max(runs, key=lambda each: decisive(results[each.name], each.task.info))
         for key, runs in tried.items()
     }
     rest = [replace(best, seed=seed) for best in chosen.values() for seed in seeds]
-    found |= do(
-        [run for run in rest if run.name not in found], output, processes, threads, keep_checkpoints, say
+    results |= do(
+        [run for run in rest if run.name not in results], output, processes, threads, keep_checkpoints, say
     )
     summary = []
     for key in itertools.product([net.name for net in nets], folders):
         best, grid = chosen[key], sorted(run.recipe.lr for run in tried[key])
         line = summarize(
-            [found[replace(best, seed=seed).name] for seed in seeds], best.task.info, best.task.folder, output
+            [results[replace(best, seed=seed).name] for seed in seeds],
+            best.task.info,
+            best.task.folder,
+            output,
         )
         summary.append(line | ({"choice": choice(best.recipe.lr, grid)} if grid[1:] else {}))
     return {
         "nets": [net.description for net in nets],
         "versions": versions(),
         "summary": summary,
-        "runs": list(found.values()),
+        "runs": list(results.values()),
     }
 
 

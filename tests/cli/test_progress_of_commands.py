@@ -151,7 +151,7 @@ def test_predict_counts_rows_while_it_computes_them():
 def answers(predictor, numbers, inputs):
     """Give every input its number."""
     for number in numbers:
-        predictor.net.progress.add()
+        predictor.tuned.progress.add()
         yield {"score": number}
 
 

@@ -32,7 +32,7 @@ def predictor(labels, answers=(), tags=None, task=None, kind=PREDICTION, **more)
         return iter(answers)
 
     said = types.SimpleNamespace(
-        labels=labels, net=types.SimpleNamespace(task=task, kind=kind), number_read=0, tag=tags, **more
+        labels=labels, tuned=types.SimpleNamespace(task=task, kind=kind), number_read=0, tag=tags, **more
     )
     return type(
         "Told",
@@ -117,7 +117,7 @@ class PerfectTags(TagPredictor):
     """Always right, but for the last word of every tenth sentence."""
 
     def __init__(self, labels, gold):
-        self.labels, self.gold, self.number_read, self.net = (
+        self.labels, self.gold, self.number_read, self.tuned = (
             labels,
             iter(gold),
             0,
@@ -154,7 +154,7 @@ class PerfectClasses(SentencePredictor):
     """Always right, but for the first example."""
 
     def __init__(self, labels, gold):
-        self.labels, self.gold, self.net = labels, gold, types.SimpleNamespace(task=None, kind=PREDICTION)
+        self.labels, self.gold, self.tuned = labels, gold, types.SimpleNamespace(task=None, kind=PREDICTION)
 
     def __call__(self, inputs):
         for number, (_, label) in enumerate(zip(inputs, self.gold, strict=True)):

@@ -77,11 +77,11 @@ def write_label_folder(
 
 def label_table(labels_of_each: Sequence[Sequence[str]], labels: Sequence[str]) -> np.ndarray:
     """Tell which labels examples have. Shape: (N, K), bool."""
-    number = {label: i for i, label in enumerate(labels)}
-    has = np.zeros((len(labels_of_each), len(labels)), dtype=bool)
-    for row, own in zip(has, labels_of_each, strict=True):
-        row[[number[label] for label in own]] = True
-    return has
+    index_of = {label: i for i, label in enumerate(labels)}
+    table = np.zeros((len(labels_of_each), len(labels)), dtype=bool)
+    for row, labels_of_text in zip(table, labels_of_each, strict=True):
+        row[[index_of[label] for label in labels_of_text]] = True
+    return table
 
 
 def usable_texts(
@@ -99,10 +99,10 @@ def usable_texts(
                 raise ExampleError(
                     "without labels", f"{example.place}: no labels; only splits named test... may lack them"
                 )
-            strange = [label for label in example.labels or () if label not in known]
-            if strange:
+            unknown = [label for label in example.labels or () if label not in known]
+            if unknown:
                 message = (
-                    f"{example.place}: unknown label {shortened(strange[0])!r}; known are"
+                    f"{example.place}: unknown label {shortened(unknown[0])!r}; known are"
                     f" {listed(info.labels)}"
                 )
                 raise ExampleError("with an unknown label", f"{message}; name all with --labels")
@@ -156,13 +156,13 @@ def read_label_table(folder: str | Path, split: str, info: TaskInfo) -> np.ndarr
     """
     path = Path(folder) / "label" / f"{split}.npy"
     try:
-        has = np.load(path, mmap_mode="r")
+        table = np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
         raise InputError(
             f"cannot read {path} ({error}); make the folder again with fairseq-electra prepare"
         ) from error
-    if has.dtype != bool or has.shape != (info.examples.get(split), len(info.labels)):
+    if table.dtype != bool or table.shape != (info.examples.get(split), len(info.labels)):
         raise InputError(
             f"{path} does not hold {len(info.labels)} labels of each example; make the folder again"
         )
-    return has
+    return table

@@ -128,7 +128,7 @@ def _write(
     unknown = Unknown()
     with Progress() as progress:
         finished = write_label_folder(folder, vocabulary, splits, info, unknown, progress)
-    each = [
+    numbers_of_labels = [
         len(example.labels)
         for examples in splits.values()
         for example in examples
@@ -136,8 +136,9 @@ def _write(
     ]
     cut = sum(finished.shortened.values())
     more = f"; {cut:,} cut to {info.max_positions} tokens" if cut else ""
-    said = f"{len(info.labels)} labels, {sum(each) / len(each):.2f} for a text on average"
-    say(f"{folder}: {numbers(finished)}; {said}; {', '.join(info.metrics)}{more}; {unknown}")
+    mean = sum(numbers_of_labels) / len(numbers_of_labels)
+    summary = f"{len(info.labels)} labels, {mean:.2f} for a text on average"
+    say(f"{folder}: {numbers(finished)}; {summary}; {', '.join(info.metrics)}{more}; {unknown}")
     unknown.warn(str(folder))
     return finished
 

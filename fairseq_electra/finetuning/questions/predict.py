@@ -38,11 +38,11 @@ class AnswerPredictor(Predictor):
     """Answers to questions and their contexts, in a line with a tab between.
 
     Yields ``answer``, as it stands in the context, ``begin`` and ``end`` there, in characters, and
-    ``probability``; of nets that know questions without an answer ``unanswerable``, how likely this is one,
+    ``probability``; of models that know questions without an answer ``unanswerable``, how likely this is one,
     on the scale of the study's threshold. ``n_best`` has the best answers.
 
     Args:
-        net, head, source: as for :class:`Predictor`.
+        tuned, head, source: as for :class:`Predictor`.
         threshold: above it, the answer is empty.
         n_best: how many answers to list; 0: none.
     """
@@ -51,16 +51,16 @@ class AnswerPredictor(Predictor):
     usual_columns = QUESTION_COLUMNS
 
     def __init__(
-        self, net: TunedModel, head: str, source: str = "text", threshold: float = math.inf, n_best: int = 0
+        self, tuned: TunedModel, head: str, source: str = "text", threshold: float = math.inf, n_best: int = 0
     ):
-        super().__init__(net, head, source)
+        super().__init__(tuned, head, source)
         self.threshold, self.n_best = threshold, n_best
         longest_question = self.max_positions - SPECIAL - SHORTEST_WINDOW
         if longest_question < 1:
             raise InputError(
                 f"the network has {self.max_positions} positions, too few for a question and its context"
             )
-        info = net.task or TaskInfo(
+        info = tuned.task or TaskInfo(
             "", ANSWERING, 2, (), (), 0, stride=STRIDE, max_question=MAX_QUESTION, unanswerable=True
         )
         self._info = replace(
@@ -73,19 +73,19 @@ class AnswerPredictor(Predictor):
         for number, parts in zip(numbers, texts, strict=True):
             check_texts(parts, 2, f"{self.source}, line {number}")
         whole = question_pieces(
-            self.net.tokenizer, (question for question, _ in texts), sys.maxsize, self.unknown
+            self.tuned.tokenizer, (question for question, _ in texts), sys.maxsize, self.unknown
         )
         pieces = [question[: self._info.max_question] for question in whole]
         self.number_cut += sum(len(question) > self._info.max_question for question in whole)
         number_of = {context: i for i, context in enumerate(dict.fromkeys(context for _, context in texts))}
-        contexts, offsets = context_pieces(self.net.tokenizer, list(number_of), unknown=self.unknown)
+        contexts, offsets = context_pieces(self.tuned.tokenizer, list(number_of), unknown=self.unknown)
         asked = [
             Question(str(number), parts[0], number_of[parts[1]], ())
             for number, parts in zip(numbers, texts, strict=True)
         ]
         windows = find_windows(asked, pieces, offsets, self._info, self.source)
         questions = Questions(in_memory(pieces), in_memory(contexts), np.concatenate(offsets), windows)
-        answers = whole_words(answers_to(self.net, self.head, questions), [context for _, context in texts])
+        answers = whole_words(answers_to(self.tuned, self.head, questions), [context for _, context in texts])
         self.prediction_range.add(torch.from_numpy(answers[:, 0, [BEGIN, END]]))
         for (_, context), found in zip(texts, answers, strict=True):
             yield self._answer(context, found[np.isfinite(found[:, SCORE])], float(found[0, UNANSWERABLE]))
@@ -117,7 +117,7 @@ class AnswerPredictor(Predictor):
 
     @property
     def unanswerable(self) -> bool:
-        """Whether the net knows questions without an answer."""
+        """Whether the model knows questions without an answer."""
         return self._info.unanswerable
 
     @property

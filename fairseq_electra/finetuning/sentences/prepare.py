@@ -69,17 +69,17 @@ def prepare_glue(
         InputError: a file or an example cannot be used, or a subfolder is there already. Nothing is written.
     """
     require(VOCABULARY, str(vocabulary))
-    there = [
+    present = [
         name for name in GLUE if any((Path(glue) / each).is_dir() for each in FOLDERS.get(name, (name,)))
     ]
-    if not there and not tasks:
+    if not present and not tasks:
         raise InputError(
             f"{glue} holds no folder of GLUE ({', '.join(GLUE)}); give the folder that holds them"
         )
-    missing = [name for name in GLUE if name not in there]
+    missing = [name for name in GLUE if name not in present]
     if missing and not tasks:
         say(f"not there: {', '.join(missing)}")
-    names = tasks or there
+    names = tasks or present
     for name in names:  # all of them, before minutes of reading
         check_is_new(Path(destdir) / name)
     read = {name: reading(f"{glue}, {name}", glue_task, glue, name, max_positions) for name in names}
@@ -204,12 +204,12 @@ def _classes(examples: list[Example], named: Sequence[str], column: str, path: A
     """Return the classes of train, in the order of their scores, and refuse what can be none."""
     labels = tuple(named or classes_of(examples))
     if not named and are_too_many(labels, len(examples)):
-        found = (
+        number = (
             f"{len(labels):,} different values in {len(examples):,} examples, such as"
             f" {shortened(labels[-1])!r}"
         )
         raise InputError(
-            f"{path}: the column {column!r} has {found}, so they are no classes; are --text and --label"
+            f"{path}: the column {column!r} has {number}, so they are no classes; are --text and --label"
             " swapped? For numbers, give --regression"
         )
     check_names(labels)
@@ -227,11 +227,11 @@ def are_too_many(labels: Sequence[str], examples: int) -> bool:
 
 def check_names(labels: Sequence[str]) -> None:
     """Refuse labels that are named twice, or are symbols of the dictionary."""
-    strange = [label for label in labels if labels.count(label) > 1 or label in (*LEADING, MASK)]
-    if strange:
+    unusable = [label for label in labels if labels.count(label) > 1 or label in (*LEADING, MASK)]
+    if unusable:
         raise InputError(
-            f"--labels: {strange[0]!r} stands there twice, or is a symbol of fairseq's; name each label once,"
-            " by another name"
+            f"--labels: {unusable[0]!r} stands there twice, or is a symbol of fairseq's; name each label"
+            " once, by another name"
         )
 
 

@@ -72,18 +72,18 @@ def word_lines(
         columns: where words and tags are.
         scheme: of the tags, one of :data:`tags.SCHEMES`.
     """
-    begun = False
+    in_sentence = False
     lines = numbered_lines(path)
-    form, head = _form_of(lines, columns)
-    for number, line in itertools.chain(head, lines):
+    form, lines_read = _form_of(lines, columns)
+    for number, line in itertools.chain(lines_read, lines):
         cells = cells_of(line)
         if _is_between(line, columns):
-            begun = False
+            in_sentence = False
             yield number, line, None, True
-        elif _is_comment(line, columns, scheme, form, begun) or _is_not_a_word(cells, columns):
+        elif _is_comment(line, columns, scheme, form, in_sentence) or _is_not_a_word(cells, columns):
             yield number, line, None, False
         else:
-            begun = True
+            in_sentence = True
             yield number, line, cells, False
 
 
@@ -92,16 +92,16 @@ def _form_of(lines: Iterator[tuple[int, str]], columns: WordColumns) -> tuple[_F
 
     If there is no such line, the form is that of the first line that can be a word.
     """
-    head, found = [], ""
+    lines_read, first_line = [], ""
     for number, line in lines:
-        head.append((number, line))
+        lines_read.append((number, line))
         if _is_between(line, columns):
             continue
         if not line.startswith("#"):
-            found = line
+            first_line = line
             break
-        found = found or line
-    return _Form("\t" in found, len(cells_of(found))), head
+        first_line = first_line or line
+    return _Form("\t" in first_line, len(cells_of(first_line))), lines_read
 
 
 def _is_between(line: str, columns: WordColumns) -> bool:
@@ -112,18 +112,18 @@ def _is_not_a_word(cells: list[str], columns: WordColumns) -> bool:
     return columns.word > 1 and len(cells) >= _OF_CONLLU and _NOT_A_WORD.fullmatch(cells[0]) is not None
 
 
-def _is_comment(line: str, columns: WordColumns, scheme: str, form: _Form, begun: bool) -> bool:
+def _is_comment(line: str, columns: WordColumns, scheme: str, form: _Form, in_sentence: bool) -> bool:
     if not line.startswith("#"):
         return False
-    cells, apart, first = cells_of(line), line.startswith("# "), columns.word == 1
+    cells, has_blank, words_come_first = cells_of(line), line.startswith("# "), columns.word == 1
     if "\t" in line:
-        is_whole = len(cells) == form.columns > columns.word
-        return not first and (cells[0] == "#" or apart) and not is_whole
-    if not first:
+        is_word = len(cells) == form.columns > columns.word
+        return not words_come_first and (cells[0] == "#" or has_blank) and not is_word
+    if not words_come_first:
         return form.tabs or cells[0] == "#" or len(cells) != form.columns
-    if not apart:
+    if not has_blank:
         return False
     if scheme == NONE:
-        return form.tabs or (not begun and len(cells) != form.columns)
+        return form.tabs or (not in_sentence and len(cells) != form.columns)
     tag = columns.tag_in(cells)
-    return not begun and not (tag is None or is_tag(tag, scheme))
+    return not in_sentence and not (tag is None or is_tag(tag, scheme))

@@ -79,7 +79,7 @@ def prepare_conll(
     splits = with_known_types(splits, faults, scheme)
     settle(faults, splits)
     _check_tags(types_of(splits["train"]), train, scheme, columns)
-    room = max_positions - SPECIAL
+    max_pieces = max_positions - SPECIAL
     info = TaskInfo(
         Path(destdir).resolve().name,
         TAGGING,
@@ -87,7 +87,7 @@ def prepare_conll(
         (),
         PLAIN_TAG_METRICS if scheme == NONE else TAG_METRICS,
         max_positions,
-        stride=max(1, room // 2) if stride is None else stride,
+        stride=max(1, max_pieces // 2) if stride is None else stride,
         unlabelled=unlabelled,
         scheme=scheme,
         word_column=columns.word,
@@ -98,7 +98,7 @@ def prepare_conll(
         finished = write_tag_folder(destdir, vocabulary, splits, info, bioes, unknown, progress)
     untagged = f"; {unlabelled[0]} has no tags" if unlabelled else ""
     cut = sum(finished.cut.values())
-    cut_words = f"; {cut:,} have a word that was cut to {room} pieces" if cut else ""
+    cut_words = f"; {cut:,} have a word that was cut to {max_pieces} pieces" if cut else ""
     say(
         f"{destdir}: {numbers(finished)}; {len(finished.labels)} tags{untagged};"
         f" {rows_in_all(finished, 'rows')}{cut_words}; {unknown}"
@@ -113,10 +113,10 @@ def _check_tags(types: list[str], path: AnyPath, scheme: str, columns: WordColum
     In a scheme, at least one type of entity is needed beside O; without a scheme, two different tags.
     """
     if len(types) < (2 if scheme == NONE else 1):
-        place = f"column {columns.tag}" if columns.tag else "the last column"
+        column = f"column {columns.tag}" if columns.tag else "the last column"
         raise InputError(
-            f"{path}: every tag is {(types or [OUTSIDE])[0]!r} in {place}, where two or more are needed; name"
-            " the column with --tag-column"
+            f"{path}: every tag is {(types or [OUTSIDE])[0]!r} in {column}, where two or more are needed;"
+            " name the column with --tag-column"
         )
 
 
