@@ -61,6 +61,7 @@ def diagnostic_set(folder: Path, info: TaskInfo) -> Path | None:
     if differs:
         raise InputError(
             f"{diagnostic}, which a net of MNLI judges as well, was prepared with other"
-            f" {' and '.join(differs)} than {folder} needs; prepare both from GLUE's files with one command line, or move it away"
+            f" {' and '.join(differs)} than {folder} needs; prepare both from GLUE's files with one command"
+            " line, or move it away"
         )
     return diagnostic

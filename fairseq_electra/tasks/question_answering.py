@@ -17,8 +17,8 @@ from fairseq_electra.finetuning.evaluation import VALID
 from fairseq_electra.finetuning.questions import ANSWERING, BEAM, MAX_ANSWER_LENGTH
 from fairseq_electra.finetuning.questions.answers import (
     answers_of_questions,
-    places_of,
     score_split,
+    spans_of_answers,
     whole_words,
     window_answers,
 )
@@ -130,7 +130,9 @@ class QuestionAnsweringTask(PreparedFolderTask):
         else:
             threshold = self._threshold_of_valid(folder.split)
             scores = score_split(folder, answers, True, threshold)
-        self.warn_if_all_predictions_are_equal(places_of(answers, threshold), span_in_words, "questions")
+        self.warn_if_all_predictions_are_equal(
+            spans_of_answers(answers, threshold), span_in_words, "questions"
+        )
         return scores
 
     def _threshold_of_valid(self, split: str) -> float:

@@ -15,8 +15,8 @@ from fairseq_electra.finetuning.questions.answers import (
     SCORE,
     UNANSWERABLE,
     answers_of_questions,
-    places_of,
     score_split,
+    spans_of_answers,
     whole_words,
     window_answers,
 )
@@ -81,13 +81,13 @@ class AnswerEvaluation(Evaluation):
         return score_split(folder, scores, self.info.unanswerable, threshold)
 
     def predictions(self, scores: np.ndarray) -> np.ndarray:
-        """Return the places of the answers, with valid's best threshold."""
+        """Return the spans of the answers, with valid's best threshold."""
         threshold = (
             score_split(self._folder(VALID), scores, True)["threshold"]
             if self.info.unanswerable
             else math.inf
         )
-        return places_of(scores, threshold)
+        return spans_of_answers(scores, threshold)
 
     def merge(self, scores: Sequence[np.ndarray]) -> np.ndarray:
         """Add up the probabilities of each answer; average the scores of having none."""

@@ -101,8 +101,8 @@ def _have_some_without_an_answer(splits: dict[str, Squad], destdir: AnyPath) -> 
     some_without = any(number for split, number in without.items() if split != "test")
     if without.get("test") and not some_without:
         others = " and ".join(each for each in without if each != "test")
-        found = f"test has {without['test']:,} questions without an answer, {others} none"
-        warn(f"warning: {destdir}: {found}, so nets learn to answer all, and these count as wrong")
+        counts = f"test has {without['test']:,} questions without an answer, {others} none"
+        warn(f"warning: {destdir}: {counts}, so nets learn to answer all, and these count as wrong")
     return some_without
 
 

@@ -92,8 +92,8 @@ def score_examples(predictor: SentencePredictor, examples: list[Example]) -> Sco
     """
     of_choices, labels = predictor.tuned.kind == RANKING, predictor.labels
     is_regression = len(labels) == 1 and not of_choices
-    choices = [str(i) for i in range(len(examples[0].texts) - 1)]
-    target = _targets(examples, None if is_regression else choices if of_choices else labels)
+    classes = [str(i) for i in range(len(examples[0].texts) - 1)] if of_choices else labels
+    target = _targets(examples, None if is_regression else classes)
     answers = list(predictor(example.texts for example in examples))
     logits = np.array([answer["logits"] for answer in answers], dtype=np.float32)
     metrics_of_task = predictor.tuned.task.metrics if predictor.tuned.task else ()

@@ -42,7 +42,7 @@ from fairseq_electra.pretraining.wordpiece import (
 )
 from fairseq_electra.progress import Progress
 
-SPECIAL = 2  # <s> row </s>
+NUM_SPECIAL = 2  # special tokens of a row: <s> words </s>
 
 
 class Row:
@@ -118,7 +118,7 @@ def write_tag_folder(
         InputError: a split has an entity of a type, or a tag, that train has not; names file and line. Or the
             row has no room.
     """
-    max_pieces = info.max_positions - SPECIAL
+    max_pieces = info.max_positions - NUM_SPECIAL
     if max_pieces < 8 or not 1 <= info.stride <= max_pieces:
         raise InputError(
             f"--max-positions {info.max_positions} and --stride {info.stride}: rows need 10 tokens, and a"
@@ -207,7 +207,7 @@ def _write_split(
     texts, targets, of_sentence = [], [], []
     for i, (sentence, words) in enumerate(zip(sentences, pieces, strict=True)):
         tags = tags_of(sentence.entities, len(words), scheme)
-        for row in rows_of_words(words, info.max_positions - SPECIAL, info.stride):
+        for row in rows_of_words(words, info.max_positions - NUM_SPECIAL, info.stride):
             target = [PAD_ID] * len(row.pieces)
             for first, word in zip(row.first_pieces, row.words, strict=True):
                 target[first] = id_of[tags[word]]

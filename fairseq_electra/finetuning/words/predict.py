@@ -15,7 +15,7 @@ from fairseq_electra.finetuning.sameness import MIN_WORDS, constant_warning
 from fairseq_electra.finetuning.sentences.folder import encode_texts
 from fairseq_electra.finetuning.words.columns import FIRST_AND_LAST, WordColumns
 from fairseq_electra.finetuning.words.cut import spans_of_words
-from fairseq_electra.finetuning.words.folder import SPECIAL, Row, rows_of_words
+from fairseq_electra.finetuning.words.folder import NUM_SPECIAL, Row, rows_of_words
 from fairseq_electra.finetuning.words.metrics import in_order, score_words, tags_of_words, word_scores
 from fairseq_electra.finetuning.words.read import Sentence, read_conll, read_words, with_column
 from fairseq_electra.finetuning.words.rows import TagRows
@@ -44,7 +44,7 @@ class _RowsInMemory:
     """Rows of words in memory."""
 
     def __init__(self, rows: list[Row]):
-        self.rows, self.sizes = rows, np.array([len(row.pieces) + SPECIAL for row in rows])
+        self.rows, self.sizes = rows, np.array([len(row.pieces) + NUM_SPECIAL for row in rows])
 
     def row(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         row = self.rows[index]
@@ -73,7 +73,7 @@ class TagPredictor(Predictor):
 
     def tag(self, words: list[list[str]]) -> Iterator[tuple[list[str], np.ndarray]]:
         """Yield for each sentence its tags, and the log-probabilities of all tags, (words, K), float32."""
-        max_pieces = self.max_positions - SPECIAL
+        max_pieces = self.max_positions - NUM_SPECIAL
         stride = (
             self.tuned.task.stride if self.tuned.task and self.tuned.task.stride else max(1, max_pieces // 2)
         )
@@ -143,7 +143,7 @@ class TagPredictor(Predictor):
     @property
     def what_was_cut(self) -> str:
         """Ends the sentence; lines are read whole, in several rows."""
-        return f"have a word that was cut to {self.max_positions - SPECIAL} pieces"
+        return f"have a word that was cut to {self.max_positions - NUM_SPECIAL} pieces"
 
     def warning(self) -> str:
         """See :meth:`Predictor.warning`; text may well hold no entity."""

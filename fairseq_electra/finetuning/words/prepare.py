@@ -19,7 +19,7 @@ from fairseq_electra.finetuning.preparation import (
 )
 from fairseq_electra.finetuning.words import TAGGING
 from fairseq_electra.finetuning.words.columns import WordColumns
-from fairseq_electra.finetuning.words.folder import SPECIAL, types_of, with_known_types, write_tag_folder
+from fairseq_electra.finetuning.words.folder import NUM_SPECIAL, types_of, with_known_types, write_tag_folder
 from fairseq_electra.finetuning.words.read import has_tags, read_conll
 from fairseq_electra.finetuning.words.tags import BIO, NONE, OUTSIDE, PLAIN_TAG_METRICS, TAG_METRICS
 from fairseq_electra.pretraining.unknown import Unknown
@@ -79,7 +79,7 @@ def prepare_conll(
     splits = with_known_types(splits, faults, scheme)
     settle(faults, splits)
     _check_tags(types_of(splits["train"]), train, scheme, columns)
-    max_pieces = max_positions - SPECIAL
+    max_pieces = max_positions - NUM_SPECIAL
     info = TaskInfo(
         Path(destdir).resolve().name,
         TAGGING,
