@@ -31,6 +31,6 @@ class UnknownText:
 
     def say(self) -> None:
         """Report how much of all the text is unknown, unless that is nothing or has been reported."""
-        found = self.unknown.warning(self.place, PREDICTION_REMEDY) or f"{self.place}: {self.unknown}"
-        if self.unknown.unknown_ids and found != self._warning:
-            print(found, file=sys.stderr)
+        report = self.unknown.warning(self.place, PREDICTION_REMEDY) or f"{self.place}: {self.unknown}"
+        if self.unknown.unknown_ids and report != self._warning:
+            print(report, file=sys.stderr)

@@ -140,7 +140,7 @@ def rates_of_sizes() -> str:
     rates = {
         size: " ".join(f"{rate:g}" for rate in row.finetuning.rates) for size, row in MODEL_SIZES.items()
     }
-    return "; ".join(f"{size} {found}" for size, found in rates.items())
+    return "; ".join(f"{size} {listed}" for size, listed in rates.items())
 
 
 def checkpoint_of(net: str) -> str | None:
@@ -151,10 +151,10 @@ def checkpoint_of(net: str) -> str | None:
 
 def read_epochs(given: list[str]) -> dict[str, int]:
     """Read ``N`` and ``TASK=N``; the name of the first is empty."""
-    found = {}
+    epochs = {}
     for text in given:
         task, _, number = text.rpartition("=")
         if not number.isdecimal() or int(number) < 1:
             raise InputError(f"--epochs {text}: give a number, or TASK=NUMBER, such as --epochs 3 RTE=10")
-        found[task] = int(number)
-    return found
+        epochs[task] = int(number)
+    return epochs

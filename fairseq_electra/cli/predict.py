@@ -204,9 +204,9 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError(
             f"--gold {args.gold} is what is read; leave out {'--words' if args.words else '--input'}"
         )
-    alone = [name for name in ("label", "header", "scheme") if getattr(args, name)]
-    if alone and not args.gold:
-        raise InputError(f"--{alone[0]} is for --gold FILE; leave it out")
+    only_for_gold = [name for name in ("label", "header", "scheme") if getattr(args, name)]
+    if only_for_gold and not args.gold:
+        raise InputError(f"--{only_for_gold[0]} is for --gold FILE; leave it out")
     if args.quoted and not (args.gold or (args.text and is_table(args.input))):
         raise InputError(
             "--quoted is for the cells of a TSV: give it a name that ends in .tsv, and its columns, --text;"

@@ -22,6 +22,7 @@ from fairseq_electra.finetuning.runs import DIVERGED, USER_DIR, train_all
 from fairseq_electra.finetuning.trainable import DIAGNOSTIC, Task, diagnostic_set, trainable
 from fairseq_electra.pretraining.binarized import load_dictionary
 from fairseq_electra.pretraining.dictionary import dictionary_digest
+from fairseq_electra.resuming import LAST_CHECKPOINT
 
 SET_HERE = (
     *("-a", "--arch", "--criterion", "--finetune-from-model", "--lr", "--restore-file", "--save-dir"),
@@ -33,8 +34,8 @@ SCHEDULE = (
     *("--batch-size", "--max-epoch", "--max-sentences", "--max-tokens", "--max-update"),
     *("--total-num-update", "--update-freq", "--warmup-updates"),
 )
-CHECKPOINTS = "checkpoints"  # in a run's folder
-KEPT = "keep_checkpoints"  # in a run's result: whether they stay
+CHECKPOINTS_FOLDER = "checkpoints"  # within a run's folder
+KEEP_KEY = "keep_checkpoints"  # in a run's result: whether its checkpoints stay
 # of the runs that choose a learning rate; the best of several is lucky, so their scores are not reported
 CHOICE_SEED = 0
 
@@ -68,7 +69,7 @@ class Run:
         return [
             str(self.task.folder),
             *start,
-            *("--save-dir", str(folder / self.name / CHECKPOINTS)),
+            *("--save-dir", str(folder / self.name / CHECKPOINTS_FOLDER)),
             *self.options,
         ]
 
@@ -123,7 +124,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Predict:
+class ScoreRun:
     """What a run's process does after training: score all splits, write the result, remove checkpoints."""
 
     folder: Path
@@ -131,14 +132,14 @@ class Predict:
     keep_checkpoints: bool
 
     def __call__(self, name: str) -> None:
-        """Do it for the run of this name."""
+        """Do this for the run of this name."""
         import torch
 
         from fairseq_electra.finetuning.evaluation import VALID
         from fairseq_electra.hub.interface import from_pretrained
 
         task, run_folder = self.runs[name].task, self.folder / name
-        model = from_pretrained(run_folder / CHECKPOINTS, "checkpoint_last.pt")
+        model = from_pretrained(run_folder / CHECKPOINTS_FOLDER, LAST_CHECKPOINT)
         model.to("cuda" if torch.cuda.is_available() else "cpu")
         evaluation = evaluation_of(task.folder, task.info)
         scores = {split: evaluation.scores(model, split) for split in task.info.examples if split != "train"}
@@ -157,20 +158,20 @@ class Predict:
 
 def finish(run: Path, result: dict, keep_checkpoints: bool) -> None:
     """Write the result of a run that has ended, and remove its checkpoints unless they are to be kept."""
-    _write_json(run / RESULT_FILE, result | {KEPT: keep_checkpoints})
+    _write_json(run / RESULT_FILE, result | {KEEP_KEY: keep_checkpoints})
     if not keep_checkpoints:
-        shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
+        shutil.rmtree(run / CHECKPOINTS_FOLDER, ignore_errors=True)
 
 
 def result_of(run: Path) -> dict:
     """Read the result of a run that has ended; removes checkpoints that it was killed before removing."""
     result = _read_json(run / RESULT_FILE)
-    if not result.pop(KEPT, True):  # results of before do not say
-        shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
+    if not result.pop(KEEP_KEY, True):  # results of before do not say
+        shutil.rmtree(run / CHECKPOINTS_FOLDER, ignore_errors=True)
     return result
 
 
-def do(
+def do_runs(
     runs: Iterable[Run], folder: Path, processes: int, threads: int, keep: bool, say: Callable[[str], None]
 ) -> dict[str, dict]:
     """Do the runs that are not done yet, and resume those that were stopped.
@@ -197,7 +198,7 @@ def do(
             results[run.name] = run.record | result_of(folder / run.name)
         else:
             missing[run.name] = run
-    without = [name for name in results if not (folder / name / CHECKPOINTS).is_dir()]
+    without = [name for name in results if not (folder / name / CHECKPOINTS_FOLDER).is_dir()]
     if keep and without:
         say(
             f"--keep-checkpoints: none are left of runs done before, {listed(without)}; remove their folders"
@@ -210,7 +211,7 @@ def do(
         _write_json(folder / name / RUN_FILE, run.record | {"versions": versions()})
     arguments = {name: run.arguments(folder) for name, run in missing.items()}
     failed, done = [], 0
-    for name, trouble, _ in train_all(arguments, folder, processes, threads, Predict(folder, missing, keep)):
+    for name, trouble, _ in train_all(arguments, folder, processes, threads, ScoreRun(folder, missing, keep)):
         if trouble.startswith(DIVERGED):
             finish(folder / name, {"trouble": "diverged", "metrics": {}}, keep)
         elif trouble:
@@ -361,7 +362,7 @@ def study(
         raise InputError(
             f"seed {CHOICE_SEED} chooses the learning rates and cannot be reported as well; take others"
         )
-    results = do(
+    results = do_runs(
         [each for runs in tried.values() for each in runs], output, processes, threads, keep_checkpoints, say
     )
     chosen = {
@@ -369,7 +370,7 @@ def study(
         for key, runs in tried.items()
     }
     rest = [replace(best, seed=seed) for best in chosen.values() for seed in seeds]
-    results |= do(
+    results |= do_runs(
         [run for run in rest if run.name not in results], output, processes, threads, keep_checkpoints, say
     )
     summary = []

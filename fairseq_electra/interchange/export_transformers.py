@@ -67,15 +67,19 @@ def export_transformers(
     lines, differences = [], {}
     with atomic_folder(folder) as partial:
         for network in networks:
-            place = partial / network.subfolder
-            place.mkdir(exist_ok=True)
-            (place / "config.json").write_text(json.dumps(network.config, indent=2) + "\n", encoding="utf-8")
-            save_file(network.tensors, place / "model.safetensors", metadata={"format": "pt"})
+            network_folder = partial / network.subfolder
+            network_folder.mkdir(exist_ok=True)
+            (network_folder / "config.json").write_text(
+                json.dumps(network.config, indent=2) + "\n", encoding="utf-8"
+            )
+            save_file(network.tensors, network_folder / "model.safetensors", metadata={"format": "pt"})
             # safetensors lets nobody else read it
-            (place / "model.safetensors").chmod((place / "config.json").stat().st_mode)
-            write_tokenizer(pretrained.tokenizer, place, pretrained.longest)
+            (network_folder / "model.safetensors").chmod((network_folder / "config.json").stat().st_mode)
+            write_tokenizer(pretrained.tokenizer, network_folder, pretrained.longest)
             theirs = (
-                getattr(transformers, network.class_name).from_pretrained(place, local_files_only=True).eval()
+                getattr(transformers, network.class_name)
+                .from_pretrained(network_folder, local_files_only=True)
+                .eval()
             )
             differences[network.role] = parity.difference(exact, network.role, theirs, rows)
             lines.append(
@@ -144,8 +148,8 @@ def _discriminator(model: Electra, state: dict[str, Tensor], longest: int) -> Ex
 def _generator(model: Generator, state: dict[str, Tensor], longest: int) -> Export:
     family = family_of(model.sizes)
     head, prefix, sizes = HEADS["masked_lm", family], f"{family}.", model.generator.sizes
-    own = model.generator_embeddings
-    tokens = "embeddings." if own is None or own.tokens is None else "generator_embeddings."
+    embeddings = model.generator_embeddings
+    tokens = "embeddings." if embeddings is None or embeddings.tokens is None else "generator_embeddings."
     names, untied = dict(head.names), model.generator_head.table is not None
     state = as_post_norm(state, "generator.", sizes)
     if not untied:
@@ -153,7 +157,7 @@ def _generator(model: Generator, state: dict[str, Tensor], longest: int) -> Expo
     parts = [
         embeddings_part(tokens, prefix, sizes, others=False),
         embeddings_part(
-            "embeddings." if own is None else "generator_embeddings.", prefix, sizes, tokens=False
+            "embeddings." if embeddings is None else "generator_embeddings.", prefix, sizes, tokens=False
         ),
         encoder_part("generator.", prefix, sizes),
         Part("generator_head.", "", names),
@@ -187,19 +191,21 @@ def _encoder(pretrained: Pretrained, model: EncoderWithHeads, state: dict[str, T
         embeddings_part("embeddings.", prefix, model.sizes),
         encoder_part("encoder.", prefix, model.sizes),
     ]
-    more: dict = {}
+    entries: dict = {}
     if names:
         name = names[0]
         layer_norm = cast(EncoderLayer, model.encoder.layers[-1]).output_layer_norm
-        own = cast(TaskHead, model.classification_heads[name]).exported(layer_norm)
-        state = {**state, **{f"{HEADS_HERE}{name}.{key}": tensor for key, tensor in own.items()}}
+        head_tensors = cast(TaskHead, model.classification_heads[name]).exported(layer_norm)
+        state = {**state, **{f"{HEADS_HERE}{name}.{key}": tensor for key, tensor in head_tensors.items()}}
         parts.append(Part(f"{HEADS_HERE}{name}.", "", head.names))
-        more = counterpart.entries(pretrained.labels[name], model.head_dropout, pretrained.task)
+        entries = counterpart.entries(pretrained.labels[name], model.head_dropout, pretrained.task)
         settings = counterpart.settings(pretrained.task, pretrained.options)
         if kept := {name: value for name, value in settings.items() if value}:
-            more[SETTINGS] = kept
+            entries[SETTINGS] = kept
     sizes = with_room(model.sizes, pretrained.longest)
-    return _export(names[0] if names else "encoder", head.class_name, state, parts, sizes, prefix, {}, **more)
+    return _export(
+        names[0] if names else "encoder", head.class_name, state, parts, sizes, prefix, {}, **entries
+    )
 
 
 def _export(

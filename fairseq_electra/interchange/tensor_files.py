@@ -56,16 +56,16 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
             )
         if not (index.parent / name).is_file():
             raise InputError(f"{index.parent} lacks {name}, which {index.name} lists; copy it there")
-        found = _read_file(index.parent / name)
+        tensors_of_file = _read_file(index.parent / name)
         missing = next(
-            (tensor for tensor, file in files.items() if file == name and tensor not in found), None
+            (tensor for tensor, file in files.items() if file == name and tensor not in tensors_of_file), None
         )
         if missing is not None:
             raise InputError(
                 f"{index.parent / name} lacks the tensor {missing}, which {index.name} says is there; copy"
                 " both again"
             )
-        tensors |= found
+        tensors |= tensors_of_file
     return tensors
 
 

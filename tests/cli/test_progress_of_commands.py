@@ -144,7 +144,10 @@ def test_prepare_tells_how_many_windows_there_will_be(tmp_path, vocab, noted, ca
 
 def test_predict_counts_rows_while_it_computes_them():
     net = types.SimpleNamespace(max_tokens=20, progress=Progress())
-    done = [net.progress._stage.done for _ in ElectraHubInterface._alike(net, [5, 9, 5, 10, 20, 4])]
+    done = [
+        net.progress._stage.done
+        for _ in ElectraHubInterface._batches_of_like_length(net, [5, 9, 5, 10, 20, 4])
+    ]
     assert done == [0, 3, 5] and net.progress._stage.done == 6
 
 

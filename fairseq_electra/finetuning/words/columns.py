@@ -42,6 +42,22 @@ def cells_of(line: str) -> list[str]:
     return line.split("\t") if "\t" in line else [cell for cell in line.strip().split(" ") if cell]
 
 
+class WordLine(NamedTuple):
+    """A line of a file of words.
+
+    Attributes:
+        number: number of the line, from 1 on.
+        text: the line itself.
+        cells: its columns; None if it holds no word.
+        ends_sentence: whether it stands between two sentences.
+    """
+
+    number: int
+    text: str
+    cells: list[str] | None
+    ends_sentence: bool
+
+
 class _Form(NamedTuple):
     """How a file writes its words: with tabs between the columns or not, and number of columns."""
 
@@ -49,12 +65,10 @@ class _Form(NamedTuple):
     columns: int
 
 
-def word_lines(
-    path: str | Path, columns: WordColumns, scheme: str
-) -> Iterator[tuple[int, str, list[str] | None, bool]]:
-    """Yield the number, the text and the columns of each line, and whether it ends a sentence.
+def word_lines(path: str | Path, columns: WordColumns, scheme: str) -> Iterator[WordLine]:
+    """Yield the lines of a file of words.
 
-    The columns are None if the line holds no word. A line ends a sentence if it is blank or the beginning of
+    A line ends a sentence if it is blank or the beginning of
     a document. It is no word if it has the number of a range or of an empty word of CoNLL-U, or is a comment.
     A comment begins with ``#``, as words can. Which of the two it is depends on how words are written, as the
     first line shows that does not begin so:
@@ -79,12 +93,12 @@ def word_lines(
         cells = cells_of(line)
         if _is_between(line, columns):
             in_sentence = False
-            yield number, line, None, True
+            yield WordLine(number, line, None, ends_sentence=True)
         elif _is_comment(line, columns, scheme, form, in_sentence) or _is_not_a_word(cells, columns):
-            yield number, line, None, False
+            yield WordLine(number, line, None, ends_sentence=False)
         else:
             in_sentence = True
-            yield number, line, cells, False
+            yield WordLine(number, line, cells, ends_sentence=False)
 
 
 def _form_of(lines: Iterator[tuple[int, str]], columns: WordColumns) -> tuple[_Form, list[tuple[int, str]]]:

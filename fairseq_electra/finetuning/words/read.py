@@ -102,7 +102,7 @@ def has_tags(path: str | Path, scheme: str = BIO, columns: WordColumns = FIRST_A
 
     Arguments as :func:`read_conll`.
     """
-    words = (cells for _, _, cells, _ in word_lines(path, columns, scheme) if cells is not None)
+    words = (line.cells for line in word_lines(path, columns, scheme) if line.cells is not None)
     return next((columns.tag_in(cells) is not None for cells in words), True)
 
 
