@@ -44,7 +44,7 @@ class Predictor(ABC):
     def __init__(self, tuned: TunedModel, head: str, source: str = "text"):
         self.tuned, self.head, self.source = tuned, head, source
         self.labels = tuned.labels[head]
-        self.max_positions, self.number_read, self.number_cut = tuned.longest, 0, 0
+        self.max_positions, self.number_read, self.number_cut = tuned.max_length, 0, 0
         # the smallest and largest prediction, and what the vocabulary does not know of the inputs
         self.prediction_range, self.unknown = PredictionRange(), Unknown()
 

@@ -44,9 +44,9 @@ def prepare(source: str, destdir: AnyPath, vocabulary: AnyPath, **options: Any) 
     """
     for name in options:
         if name not in options_of(source):
-            own = (f"--{each.replace('_', '-')}" for each in SOURCES if name in options_of(each))
+            its_sources = (f"--{each.replace('_', '-')}" for each in SOURCES if name in options_of(each))
             raise InputError(
-                f"--{name.replace('_', '-')} is an option of {', '.join(own)}, not of"
+                f"--{name.replace('_', '-')} is an option of {', '.join(its_sources)}, not of"
                 f" --{source.replace('_', '-')}; leave it out"
             )
     return SOURCES[source](destdir, vocabulary, **options)

@@ -366,7 +366,7 @@ def study(
         [each for runs in tried.values() for each in runs], output, processes, threads, keep_checkpoints, say
     )
     chosen = {
-        key: max(runs, key=lambda each: decisive(results[each.name], each.task.info))
+        key: max(runs, key=lambda each: deciding_score(results[each.name], each.task.info))
         for key, runs in tried.items()
     }
     rest = [replace(best, seed=seed) for best in chosen.values() for seed in seeds]
@@ -400,6 +400,6 @@ def choice(lr: float, grid: Sequence[float]) -> dict:
     }
 
 
-def decisive(result: dict, info: TaskInfo) -> float:
+def deciding_score(result: dict, info: TaskInfo) -> float:
     """Return what a run is chosen by: the task's first metric on valid."""
     return result["metrics"]["valid"][info.metrics[0]] if result["metrics"] else -math.inf

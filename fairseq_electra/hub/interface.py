@@ -115,8 +115,8 @@ class ElectraHubInterface(nn.Module):
         self.model, self.tokenizer, self.symbols = pretrained.model, pretrained.tokenizer, pretrained.symbols
         self.labels, self.initialised, self.max_tokens = pretrained.labels, pretrained.initialised, max_tokens
         self.task, self.cfg, self.kind = pretrained.task, pretrained.cfg, pretrained.kind
-        self.longest, self.options, self.threshold = (
-            pretrained.longest,
+        self.max_length, self.options, self.threshold = (
+            pretrained.max_length,
             pretrained.options,
             pretrained.threshold,
         )
@@ -443,11 +443,11 @@ class ElectraHubInterface(nn.Module):
     def _check_length(self, length: int) -> None:
         """Refuse rows with more tokens than positions; warn once of rows longer than any in training."""
         check_row_length(self.sizes, length, "cut the text")
-        if length > self.longest and not self._warned:
+        if length > self.max_length and not self._warned:
             self._warned = True
             logger.warning(
-                f"a row of {length} tokens, where the training had at most {self.longest}: do not trust what"
-                " lies behind; cut the text"
+                f"a row of {length} tokens, where the training had at most {self.max_length}: do not trust"
+                " what lies behind; cut the text"
             )
 
     def _padded(self, rows: list[Tensor]) -> Tensor:

@@ -64,7 +64,7 @@ class Pretrained:
     threshold: float | None = None
 
     @property
-    def longest(self) -> int:
+    def max_length(self) -> int:
         """Tokens of the longest row in training, if known; at most the number of learned positions."""
         known = [self.cut_to, self.task.max_positions if self.task is not None else None]
         if self.cfg is not None:

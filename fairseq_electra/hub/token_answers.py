@@ -27,7 +27,7 @@ class LineAnswers(ABC):
 
     def __init__(self, model: ElectraHubInterface, source: str = "text", at_once: int = LINES_AT_ONCE):
         self.model, self.source, self.at_once = model, source, at_once
-        self.max_tokens = model.longest - 2  # beside <s> and </s>
+        self.max_tokens = model.max_length - 2  # beside <s> and </s>
         self.number_read = self.number_cut = 0
         self.unknown = Unknown()
 

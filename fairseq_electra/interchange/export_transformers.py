@@ -75,7 +75,7 @@ def export_transformers(
             save_file(network.tensors, network_folder / "model.safetensors", metadata={"format": "pt"})
             # safetensors lets nobody else read it
             (network_folder / "model.safetensors").chmod((network_folder / "config.json").stat().st_mode)
-            write_tokenizer(pretrained.tokenizer, network_folder, pretrained.longest)
+            write_tokenizer(pretrained.tokenizer, network_folder, pretrained.max_length)
             theirs = (
                 getattr(transformers, network.class_name)
                 .from_pretrained(network_folder, local_files_only=True)
@@ -95,7 +95,8 @@ def export_transformers(
             model_card(pretrained, networks, records or [], more), encoding="utf-8"
         )
         lines.append(
-            f"texts are cut to {pretrained.longest} tokens, the longest row of the training: model_max_length"
+            f"texts are cut to {pretrained.max_length} tokens, the longest row of the training:"
+            " model_max_length"
         )
         if sizes.residual_scale != 1:
             lines.append(
@@ -106,14 +107,14 @@ def export_transformers(
     return lines
 
 
-def with_room(sizes: EncoderSizes, longest: int) -> EncoderSizes:
-    """Return sizes with positions for rows of ``longest`` tokens; learned positions stay as they are.
+def with_room(sizes: EncoderSizes, max_length: int) -> EncoderSizes:
+    """Return sizes with positions for rows of ``max_length`` tokens; learned positions stay as they are.
 
     Rotary positions have no limit here, but RoFormer has a table of them.
     """
     if sizes.positions == "learned":
         return sizes
-    return replace(sizes, max_position_embeddings=max(sizes.max_position_embeddings, longest))
+    return replace(sizes, max_position_embeddings=max(sizes.max_position_embeddings, max_length))
 
 
 def networks_of(pretrained: Pretrained) -> list[Export]:
@@ -121,11 +122,13 @@ def networks_of(pretrained: Pretrained) -> list[Export]:
     model, state = pretrained.model, pretrained.model.state_dict()
     if isinstance(model, EncoderWithHeads):
         return [_encoder(pretrained, model, state)]
-    discriminator = [_discriminator(model, state, pretrained.longest)] if isinstance(model, Electra) else []
-    return [*discriminator, _generator(model, state, pretrained.longest)]
+    discriminator = (
+        [_discriminator(model, state, pretrained.max_length)] if isinstance(model, Electra) else []
+    )
+    return [*discriminator, _generator(model, state, pretrained.max_length)]
 
 
-def _discriminator(model: Electra, state: dict[str, Tensor], longest: int) -> Export:
+def _discriminator(model: Electra, state: dict[str, Tensor], max_length: int) -> Export:
     family = family_of(model.sizes)
     head, left_out = HEADS["replaced_token", family], {}
     if head.class_name is None:
@@ -141,11 +144,11 @@ def _discriminator(model: Electra, state: dict[str, Tensor], longest: int) -> Ex
         Part("discriminator_head.", "", head.names),
     ]
     return _export(
-        "discriminator", head.class_name, state, parts, with_room(model.sizes, longest), prefix, left_out
+        "discriminator", head.class_name, state, parts, with_room(model.sizes, max_length), prefix, left_out
     )
 
 
-def _generator(model: Generator, state: dict[str, Tensor], longest: int) -> Export:
+def _generator(model: Generator, state: dict[str, Tensor], max_length: int) -> Export:
     family = family_of(model.sizes)
     head, prefix, sizes = HEADS["masked_lm", family], f"{family}.", model.generator.sizes
     embeddings = model.generator_embeddings
@@ -167,7 +170,7 @@ def _generator(model: Generator, state: dict[str, Tensor], longest: int) -> Expo
         head.class_name,
         state,
         parts,
-        with_room(sizes, longest),
+        with_room(sizes, max_length),
         prefix,
         {},
         tie_word_embeddings=not untied,
@@ -202,7 +205,7 @@ def _encoder(pretrained: Pretrained, model: EncoderWithHeads, state: dict[str, T
         settings = counterpart.settings(pretrained.task, pretrained.options)
         if kept := {name: value for name, value in settings.items() if value}:
             entries[SETTINGS] = kept
-    sizes = with_room(model.sizes, pretrained.longest)
+    sizes = with_room(model.sizes, pretrained.max_length)
     return _export(
         names[0] if names else "encoder", head.class_name, state, parts, sizes, prefix, {}, **entries
     )

@@ -68,7 +68,7 @@ def _save(imported: Imported, checkpoint: Path) -> None:
         pretrained.symbols,
         imported.model_cfg,
         str(folder),
-        pretrained.longest,
+        pretrained.max_length,
         pretrained.task,
         pretrained.settings,
         pretrained.initialised,

@@ -31,12 +31,12 @@ ROWS_OF_TEXT = 8
 MAX_ROW_LENGTH = 96
 
 
-def rows_of_text(tokenizer: Tokenizer, longest: int) -> Tensor:
+def rows_of_text(tokenizer: Tokenizer, max_positions: int) -> Tensor:
     """Make rows of real English, half of them pairs, of unequal length, and two of random ids.
 
     Shape: (ROWS_OF_TEXT + 2, at most MAX_ROW_LENGTH).
     """
-    row_length = min(MAX_ROW_LENGTH, longest)
+    row_length = min(MAX_ROW_LENGTH, max_positions)
     paragraphs = (text for text in builtin_paragraphs() if len(text) > 4 * row_length)
     texts = [
         tokenizer.encode(text, add_special_tokens=False).ids
@@ -44,17 +44,17 @@ def rows_of_text(tokenizer: Tokenizer, longest: int) -> Tensor:
     ]
     rows = torch.full((ROWS_OF_TEXT + 2, row_length), PAD_ID)
     for i in range(ROWS_OF_TEXT):
-        max_length = row_length - i * row_length // (
+        length = row_length - i * row_length // (
             2 * ROWS_OF_TEXT
         )  # the first row is full, the last half empty
         first, second = texts[2 * i : 2 * i + 2]
-        ids = [BOS_ID, *first[: max_length - 2], EOS_ID]
+        ids = [BOS_ID, *first[: length - 2], EOS_ID]
         if i % 2:
             ids = [
                 BOS_ID,
-                *first[: max_length // 3],
+                *first[: length // 3],
                 EOS_ID,
-                *second[: max_length - max_length // 3 - 3],
+                *second[: length - length // 3 - 3],
                 EOS_ID,
             ]
         rows[i, : len(ids)] = torch.tensor(ids)

@@ -34,7 +34,7 @@ STORED_CLASSES = ("PreTrainedTokenizer", "TokenizersBackend")
 DEFAULT_CLASS = {"electra": "BertTokenizer", "roformer": "RoFormerTokenizer"}
 
 
-def write_tokenizer(tokenizer: Tokenizer, folder: Path, longest: int) -> None:
+def write_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> None:
     """Write tokenizer.json and tokenizer_config.json for ``AutoTokenizer``.
 
     Special symbols that are written out in text stay text there too (``split_special_tokens``).
@@ -42,7 +42,7 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path, longest: int) -> None:
     Args:
         tokenizer: ours.
         folder: where to.
-        longest: tokens of the longest row that the network was trained on.
+        max_length: length in tokens of the longest row that the network was trained on.
     """
     copy = Tokenizer.from_str(tokenizer.to_str())
     copy.post_processor = processors.TemplateProcessing(
@@ -55,7 +55,7 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path, longest: int) -> None:
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         **special,
-        "model_max_length": longest,
+        "model_max_length": max_length,
         "split_special_tokens": True,
         "clean_up_tokenization_spaces": False,
         "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
@@ -129,7 +129,7 @@ def read_tokenizer(folder: Path, vocabulary_size: int) -> Vocabulary:
     return Vocabulary(tokenizer, order, unnamed)
 
 
-def read_longest(folder: Path, positions: int) -> int:
+def read_max_length(folder: Path, positions: int) -> int:
     """Read how many tokens a folder cuts text to; ``positions`` at most, or if no limit is given.
 
     The limit is the tokenizer's or that of sentence-transformers, the smaller one if both are given.

@@ -19,7 +19,7 @@ from fairseq_electra.hub.network_files import Network, is_transformers_folder, r
 from fairseq_electra.interchange.head_config import kind_of_head
 from fairseq_electra.interchange.names import HEADS, ROW_SETTINGS, SETTINGS, TASK_HEADS, Part, pairs
 from fairseq_electra.interchange.sentence_transformers import find_network
-from fairseq_electra.interchange.tokenizer_files import read_longest, read_tokenizer
+from fairseq_electra.interchange.tokenizer_files import read_max_length, read_tokenizer
 from fairseq_electra.pretraining.wordpiece import symbols_of
 
 GENERATOR = "generator"  # subfolder
@@ -136,7 +136,7 @@ def read_folder(
         for role, network in networks.items()
         for name, reason in network.unused.items()
     } | not_read
-    cut_to = read_longest(folder, main.sizes.max_position_embeddings)
+    cut_to = read_max_length(folder, main.sizes.max_position_embeddings)
     pretrained = Pretrained(model.eval(), tokenizer, symbols, initialised=initialised, cut_to=cut_to)
     return Imported(pretrained, model_cfg, order, networks, unused, vocabulary.unnamed, notes)
 
@@ -224,8 +224,8 @@ def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor, head: s
     model.register_head(head, kind.head_for(main.head_tensors, main.sizes.hidden_size, model.head_dropout))
     prefixes = {"embeddings.": "embeddings.", "encoder.": "encoder.", "head.": f"{HEADS_HERE}{head}."}
     model.load_state_dict({**model.state_dict(), **_renamed(main, prefixes, order)})
-    settings, longest = _settings(main), read_longest(main.folder, main.sizes.max_position_embeddings)
-    task = TaskInfo(main.folder.name, kind.name, 0, tuple(labels), (), longest)
+    settings, max_length = _settings(main), read_max_length(main.folder, main.sizes.max_position_embeddings)
+    task = TaskInfo(main.folder.name, kind.name, 0, tuple(labels), (), max_length)
     task = kind.counterpart.read_info(task, main.config, settings, source)
     pretrained = Pretrained(
         model.eval(), tokenizer, symbols, task=task, labels={head: labels}, settings=settings

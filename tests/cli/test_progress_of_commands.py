@@ -160,7 +160,7 @@ def answers(predictor, numbers, inputs):
 
 def test_predict_tells_its_source_and_shows_the_progress_of_its_net(monkeypatch, tmp_path, noted, capsys):
     net = types.SimpleNamespace(
-        labels={"head": []}, kind="sentence_prediction", task=None, longest=16, progress=Progress()
+        labels={"head": []}, kind="sentence_prediction", task=None, max_length=16, progress=Progress()
     )
     net.to = lambda device: None
     monkeypatch.setattr("fairseq_electra.from_pretrained", lambda *_, **__: net)

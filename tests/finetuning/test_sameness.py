@@ -175,7 +175,7 @@ def net(kind: str, names: list[str]):
     return types.SimpleNamespace(
         kind=kind,
         labels={"head": names},
-        longest=64,
+        max_length=64,
         tokenizer=None,
         task=None,
         model=None,

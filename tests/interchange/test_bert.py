@@ -280,7 +280,7 @@ def test_folders_of_sentence_transformers_are_read(tmp_path, make_bert, network)
     assert f"not used: 2_Normalize: Normalize {behind}" in lines
     assert any(line.startswith("not used: do_lower_case: ") for line in lines)
     found = fairseq_electra.from_pretrained(made.folder)
-    assert found.longest == 24 and expected.longest == 96
+    assert found.max_length == 24 and expected.max_length == 96
     before, after = (
         net.model.state_dict()["discriminator.layers.1.output.weight"] for net in (expected, found)
     )

@@ -38,7 +38,7 @@ def answers_to(tuned: TunedModel, head: str, questions: Questions) -> np.ndarray
         as :func:`answers_of_questions`. Shape: (N, N_BEST, 4).
     """
     assert isinstance(tuned.model, EncoderWithHeads)  # which alone has a head for answers
-    beam, longest = (
+    beam, max_answer_length = (
         int(tuned.options.get("beam", BEAM)),
         int(tuned.options.get("max_answer_length", MAX_ANSWER_LENGTH)),
     )
@@ -48,7 +48,7 @@ def answers_to(tuned: TunedModel, head: str, questions: Questions) -> np.ndarray
             hidden, _ = tuned.model(**batch["net_input"])
             answers.append(
                 window_answers(
-                    hidden, tuned.model.classification_heads[head], batch, beam, N_BEST, longest
+                    hidden, tuned.model.classification_heads[head], batch, beam, N_BEST, max_answer_length
                 ).cpu()
             )
     return answers_of_questions(questions, torch.cat(answers).double().numpy(), N_BEST)

@@ -18,7 +18,9 @@ from fairseq_electra.finetuning.writing_systems import is_within_word
 BEGIN, END, SCORE, UNANSWERABLE = range(4)
 
 
-def window_answers(hidden: Tensor, head: Any, batch: dict, beam: int, count: int, longest: int) -> Tensor:
+def window_answers(
+    hidden: Tensor, head: Any, batch: dict, beam: int, count: int, max_answer_length: int
+) -> Tensor:
     """Find the best answers of each window of a batch.
 
     Args:
@@ -27,12 +29,12 @@ def window_answers(hidden: Tensor, head: Any, batch: dict, beam: int, count: int
         batch: of :class:`fairseq_electra.finetuning.questions.rows.QuestionRows`.
         beam: first pieces that a conditional head tries.
         count: answers of a window, n.
-        longest: pieces of an answer.
+        max_answer_length: largest number of pieces of an answer.
 
     Returns:
         as :func:`answers_of_questions` takes it. Shape: (B, 2 + 3n), float32.
     """
-    best = head.search(hidden, batch["allowed"], batch["begins"], beam, count, longest)
+    best = head.search(hidden, batch["allowed"], batch["begins"], beam, count, max_answer_length)
     # a window's number stays exact up to 2^24; its place in the context follows from it
     shift = batch["context_first"].unsqueeze(1) - batch["window_first"].unsqueeze(1)
     answers = torch.stack([(best.first - shift).float(), (best.last - shift).float(), best.score], -1)

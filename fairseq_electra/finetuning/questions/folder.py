@@ -168,16 +168,19 @@ def _with_answers_in_pieces(
 
 
 def question_pieces(
-    tokenizer: Tokenizer, texts: Iterable[str], longest: int, unknown: Unknown | None = None
+    tokenizer: Tokenizer, texts: Iterable[str], max_length: int, unknown: Unknown | None = None
 ) -> list[list[int]]:
-    """Ids of questions, cut to ``longest``; ``unknown`` counts what the vocabulary does not know of them."""
+    """Return the ids of questions, cut to ``max_length``.
+
+    ``unknown`` counts what the vocabulary does not know of them.
+    """
     texts = list(texts)
     ids = [
         encoding.ids or [UNK_ID] for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)
     ]
     if unknown is not None:
         unknown.add(tokenizer, texts, ids)
-    return [each[:longest] for each in ids]
+    return [each[:max_length] for each in ids]
 
 
 def context_pieces(

@@ -65,7 +65,7 @@ class IndependentAnswerHead(TaskHead):
         return AnswerScores(scores[..., 0], scores[..., 1], None)
 
     def search(
-        self, hidden: Tensor, allowed: Tensor, begins: Tensor, beam: int, count: int, longest: int
+        self, hidden: Tensor, allowed: Tensor, begins: Tensor, beam: int, count: int, max_answer_length: int
     ) -> Answers:
         """Find the best of all possible answers.
 
@@ -75,16 +75,16 @@ class IndependentAnswerHead(TaskHead):
         scores = self(hidden, allowed)
         first, last = scores.first.log_softmax(-1), scores.last.log_softmax(-1)
         starts = first.masked_fill(~begins, -torch.inf)
-        # answers by first token and length: (B, T, longest)
+        # answers by first token and length: (B, T, max_answer_length)
         ends = F.pad(
-            last.masked_fill(~_without_bos(allowed), -torch.inf), (0, longest - 1), value=-torch.inf
-        ).unfold(1, longest, 1)
+            last.masked_fill(~_without_bos(allowed), -torch.inf), (0, max_answer_length - 1), value=-torch.inf
+        ).unfold(1, max_answer_length, 1)
         best, index = _best((starts.unsqueeze(-1) + ends).flatten(1), count)
-        first_tokens = index // longest
+        first_tokens = index // max_answer_length
         none = first[:, 0] + last[:, 0]
         return Answers(
             first_tokens,
-            first_tokens + index % longest,
+            first_tokens + index % max_answer_length,
             best,
             none - best[:, 0].clamp(min=DISALLOWED),
         )
@@ -131,7 +131,7 @@ class ConditionalAnswerHead(TaskHead):
         )
 
     def search(
-        self, hidden: Tensor, allowed: Tensor, begins: Tensor, beam: int, count: int, longest: int
+        self, hidden: Tensor, allowed: Tensor, begins: Tensor, beam: int, count: int, max_answer_length: int
     ) -> Answers:
         """Find the best answers.
 
@@ -141,7 +141,7 @@ class ConditionalAnswerHead(TaskHead):
             begins: where an answer may begin: where the window has most context. Shape: (B, T).
             beam: first tokens to try.
             count: answers to return, n.
-            longest: tokens of an answer.
+            max_answer_length: largest number of tokens of an answer.
 
         Returns:
             the answers; ``unanswerable`` is a logit, 0 without an MLP for it.
@@ -156,7 +156,7 @@ class ConditionalAnswerHead(TaskHead):
             .masked_fill(~_without_bos(allowed).unsqueeze(1), -torch.inf)
         )
         length = torch.arange(ends.shape[-1], device=ends.device) - first.unsqueeze(-1)
-        ends = ends.masked_fill((length < 0) | (length >= longest), -torch.inf)
+        ends = ends.masked_fill((length < 0) | (length >= max_answer_length), -torch.inf)
         best, index = _best((starts.unsqueeze(-1) + ends).flatten(1), count)
         row_length = ends.shape[-1]
         unanswerable = self._unanswerable(hidden, scores)

@@ -47,8 +47,8 @@ class AnswerCounterpart(Counterpart):
 
     def settings(self, info: TaskInfo | None, options: Mapping[str, Any]) -> dict[str, int]:
         """See :meth:`Counterpart.settings`."""
-        longest = int(options.get("max_answer_length", MAX_ANSWER_LENGTH))
-        return super().settings(info, options) | {"max_answer_length": longest}
+        max_answer_length = int(options.get("max_answer_length", MAX_ANSWER_LENGTH))
+        return super().settings(info, options) | {"max_answer_length": max_answer_length}
 
     def read_labels(self, config: dict, classes: int, source: Path) -> list[str]:
         """See :meth:`Counterpart.read_labels`; there are none."""

@@ -8,12 +8,12 @@ from fairseq_electra.finetuning.preparation import (
     AnyPath,
     Say,
     check_paths,
+    example_counts,
     given_files,
-    numbers,
-    reading,
-    rows_in_all,
-    settle,
-    some_files,
+    read_with_progress,
+    report_faults,
+    require_files,
+    row_counts,
     warn,
 )
 from fairseq_electra.finetuning.questions import ANSWERING, MAX_QUESTION, STRIDE
@@ -59,9 +59,10 @@ def prepare_squad(
     """
     files, faults = given_files(train, valid, test), Faults(skip_bad)
     check_paths(destdir, vocabulary, files)
-    some_files(files)
+    require_files(files)
     splits = {
-        split: reading(path, read_squad, path, split != "test", faults) for split, path in files.items()
+        split: read_with_progress(path, read_squad, path, split != "test", faults)
+        for split, path in files.items()
     }
     faults.raise_unless_skipped({split: len(squad.questions) for split, squad in splits.items()})
     some_without = _have_some_without_an_answer(splits, destdir)
@@ -81,12 +82,12 @@ def prepare_squad(
     unknown = Unknown()
     with Progress() as progress:
         finished = write_question_folder(destdir, vocabulary, splits, info, unknown, faults, progress)
-    settle(faults, {})
+    report_faults(faults, {})
     what = f"questions{', some without an answer' if some_without else ''}"
     cut, repaired = sum(finished.cut.values()), sum(squad.repaired for squad in splits.values())
     more = f"; {cut:,} questions cut to {info.max_question} pieces" if cut else ""
     more += f"; {repaired:,} answers had blanks around them, which were taken away" if repaired else ""
-    say(f"{destdir}: {numbers(finished)}; {what}; {rows_in_all(finished, 'windows')}{more}; {unknown}")
+    say(f"{destdir}: {example_counts(finished)}; {what}; {row_counts(finished, 'windows')}{more}; {unknown}")
     unknown.warn(str(destdir))
     return finished
 

@@ -10,12 +10,12 @@ from fairseq_electra.finetuning.preparation import (
     AnyPath,
     Say,
     check_paths,
+    example_counts,
     given_files,
-    numbers,
-    reading,
-    rows_in_all,
-    settle,
-    some_files,
+    read_with_progress,
+    report_faults,
+    require_files,
+    row_counts,
 )
 from fairseq_electra.finetuning.words import TAGGING
 from fairseq_electra.finetuning.words.columns import WordColumns
@@ -65,7 +65,7 @@ def prepare_conll(
     """
     files, faults = given_files(train, valid, test), Faults(skip_bad)
     check_paths(destdir, vocabulary, files)
-    some_files(files)
+    require_files(files)
     columns = _columns(word_column, tag_column, bioes, scheme)
     unlabelled = tuple(
         split for split, path in files.items() if split == "test" and not has_tags(path, scheme, columns)
@@ -73,11 +73,11 @@ def prepare_conll(
     if not train:
         raise InputError("--conll needs --train FILE: its tags are those to learn")
     splits = {
-        split: reading(path, read_conll, path, scheme, split not in unlabelled, columns, faults)
+        split: read_with_progress(path, read_conll, path, scheme, split not in unlabelled, columns, faults)
         for split, path in files.items()
     }
     splits = with_known_types(splits, faults, scheme)
-    settle(faults, splits)
+    report_faults(faults, splits)
     _check_tags(types_of(splits["train"]), train, scheme, columns)
     max_pieces = max_positions - NUM_SPECIAL
     info = TaskInfo(
@@ -100,8 +100,8 @@ def prepare_conll(
     cut = sum(finished.cut.values())
     cut_words = f"; {cut:,} have a word that was cut to {max_pieces} pieces" if cut else ""
     say(
-        f"{destdir}: {numbers(finished)}; {len(finished.labels)} tags{untagged};"
-        f" {rows_in_all(finished, 'rows')}{cut_words}; {unknown}"
+        f"{destdir}: {example_counts(finished)}; {len(finished.labels)} tags{untagged};"
+        f" {row_counts(finished, 'rows')}{cut_words}; {unknown}"
     )
     unknown.warn(str(destdir))
     return finished
