@@ -6,7 +6,7 @@ fairseq-electra finetune --data glue-bin/CoLA glue-bin/RTE \
     --net ours=checkpoints/checkpoint_last.pt --net scratch=scratch:tiny \
     --seeds 5 --lr 1e-4 3e-4 1e-3 3e-3 --output runs/glue -- --pooling mean
 
-Of several learning rates each net and task gets the one that is best on valid with seed 0, whose scores are
+Of several learning rates each model and task gets the one that is best on valid with seed 0, whose scores are
 not reported. Nothing is chosen on test, whose scores are kept for `fairseq-electra submit`. What follows --
 goes to fairseq-train.
 """
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="NAME=CHECKPOINT",
         help=(
-            "a net to fine-tune, from a checkpoint or a folder (its best, or else its last); also"
+            "a model to fine-tune, from a checkpoint or a folder (its best, or else its last); also"
             " NAME=generator:CHECKPOINT, and NAME=scratch:SIZE for one from nothing; several to compare them"
         ),
     )

@@ -1,4 +1,4 @@
-"""Which nets are fine-tuned, and where they come from."""
+"""The models to fine-tune, as ``--net`` names them, and where they come from."""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from fairseq_electra.errors import InputError
 
 @dataclass(frozen=True)
 class Net:
-    """Where a net comes from.
+    """A model to fine-tune: where it comes from.
 
     Args:
-        name: in the table.
-        checkpoint: to start from; empty: from nothing.
-        size: row of the size table.
+        name: name in the table of results.
+        checkpoint: path of the checkpoint to start from; empty: from scratch.
+        size: name of its size in the size table.
         network: the checkpoint's discriminator, or its generator.
         has_head: the checkpoint was fine-tuned before.
         sha256: of the checkpoint; empty without one.

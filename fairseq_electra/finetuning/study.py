@@ -1,4 +1,4 @@
-"""Fine-tune nets on tasks with many seeds: every run leaves its scores behind, so that it is done once."""
+"""Fine-tune models on tasks with many seeds: every run saves its scores, so that it is done only once."""
 
 import itertools
 import json
@@ -275,18 +275,18 @@ def _figures(result: dict) -> str:
 def first_runs(
     nets: Sequence[Net], folders: Sequence[Path], settings: Settings, rates: Sequence[float] | None, seed: int
 ) -> dict[tuple[str, Path], list[Run]]:
-    """Plan what each net does first on each task; the largest tasks come first.
+    """Plan the first runs of each model on each task; the largest tasks come first.
 
     Args:
-        nets: to fine-tune.
-        folders: of the tasks.
+        nets: models to fine-tune.
+        folders: folders of the tasks.
         settings: what is changed in the recipes.
         rates: as of :func:`study`. Several: a run at each, with the seed that chooses. Else one run, at this
             rate or the recipe's.
         seed: of that one run.
 
     Raises:
-        InputError: two folders hold tasks of one name, one does not fit its net or the diagnostic set beside
+        InputError: two folders hold tasks of one name, one does not fit a model or the diagnostic set beside
             it, the settings speak of a task that is not there, or a further argument is one that a study sets
             itself.
     """
@@ -333,16 +333,16 @@ def study(
     keep_checkpoints: bool = False,
     say: Callable[[str], None] = print,
 ) -> dict:
-    """Fine-tune every net on every task.
+    """Fine-tune every model on every task.
 
     Args:
-        nets: to compare.
+        nets: models to compare.
         folders: of tasks, as ``fairseq-electra prepare`` makes them.
         output: folder for the runs; those that are there are not done again.
         settings: what is changed in the recipes.
-        rates: learning rates to try, for each net and task, with a seed of their own; all others use the one
-            that is best on valid. With one rate there is nothing to choose. Empty: the recipe's; None: the
-            grid of the net's size (``recipes.GRID``).
+        rates: learning rates to try, for each model and task, with a seed of their own; all others use the
+            one that is best on valid. With one rate there is nothing to choose. Empty: the recipe's; None:
+            the grid of the model's size (``recipes.GRID``).
         seeds: of the runs that are reported.
         processes: runs at a time.
         threads: of each.

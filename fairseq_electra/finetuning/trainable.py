@@ -9,7 +9,7 @@ from fairseq_electra.finetuning.info import TaskInfo, read_task_info
 from fairseq_electra.pretraining.binarized import load_dictionary
 from fairseq_electra.pretraining.dictionary import dictionary_digest
 
-DIAGNOSTIC = "AX"  # has no training set: GLUE asks for what a net that was trained on MNLI says of it
+DIAGNOSTIC = "AX"  # has no training set: GLUE asks for the predictions of a model trained on MNLI
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,13 @@ def import_transformers(
 ) -> list[str]:
     """Write a checkpoint, and its vocabulary beside it, once tokenizer and networks agree with transformers'.
 
-    A fine-tuned net becomes an encoder with a head; fine-tuned again, it leaves the head and gets that of the
-    new task.
+    A fine-tuned model becomes an encoder with a head; fine-tuned again, it leaves the head and gets that of
+    the new task.
 
     Args:
-        folder: of transformers or sentence-transformers, with the discriminator, a BERT, or a fine-tuned net.
+        folder: of transformers or sentence-transformers, with a discriminator, a BERT, or a fine-tuned model.
         checkpoint: file to write; ``dict.txt`` and ``tokenizer.json`` come into its folder, and ``task.json``
-            of a fine-tuned net.
+            of a fine-tuned model.
         generator: folder of the generator; by default the subfolder ``generator``.
         seed: of what the folder does not have.
 

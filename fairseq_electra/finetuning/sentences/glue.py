@@ -71,7 +71,7 @@ GLUE = {
     "QNLI": GlueTask(("question", "sentence"), "label", ENTAILMENT),
     "RTE": GlueTask(("sentence1", "sentence2"), "label", ENTAILMENT),
     "WNLI": GlueTask(("sentence1", "sentence2"), "label", ZERO_ONE),
-    # judged by a net that was trained on MNLI
+    # judged by a model that was trained on MNLI
     "AX": GlueTask(("sentence1", "sentence2"), None, NLI, files=AX_FILES),
 }
 FOLDERS = {"AX": ("diagnostic", "AX"), "SST-2": ("SST-2", "SST"), "STS-B": ("STS-B", "STS")}
