@@ -133,7 +133,7 @@ def test_stock_tasks_warn_of_constant_predictions_in_validation_only(kind, score
     assert not validate(alike) and not validate(alike, other, alike)
 
 
-def test_tasks_of_words_and_questions_look_at_what_they_score(monkeypatch, caplog):
+def test_tasks_of_words_and_questions_warn_of_constant_predictions(monkeypatch, caplog):
     words = TokenClassificationTask.__new__(TokenClassificationTask)
     words.info = types.SimpleNamespace(labels=("B", "O"), metrics=TAG_METRICS)
     rows = TagRows.__new__(TagRows)
@@ -191,7 +191,7 @@ def net(kind: str, names: list[str]):
         (RANKING, [], 4, "choice 3"),
     ],
 )
-def test_predict_looks_at_sentences(monkeypatch, kind, names, columns, said):
+def test_predict_warns_of_constant_classes_numbers_and_choices(monkeypatch, kind, names, columns, said):
     monkeypatch.setattr(
         sentences, "encode_texts", lambda tokenizer, texts, *_: [[[5]] * len(parts) for parts in texts]
     )
@@ -208,7 +208,7 @@ def test_predict_looks_at_sentences(monkeypatch, kind, names, columns, said):
     assert predictor.warning() == ""
 
 
-def test_predict_looks_at_words(monkeypatch):
+def test_predict_warns_of_constant_tags(monkeypatch):
     def scores(model, head, rows):
         number = torch.arange(MIN_WORDS)
         return torch.stack(
@@ -226,7 +226,7 @@ def test_predict_looks_at_words(monkeypatch):
     assert predictor.warning() == ""
 
 
-def test_predict_looks_at_answers(monkeypatch):
+def test_predict_warns_of_constant_answers(monkeypatch):
     for name in ("find_windows", "in_memory", "Questions"):
         monkeypatch.setattr(questions, name, lambda *rest: None)
     monkeypatch.setattr(
@@ -243,7 +243,7 @@ def test_predict_looks_at_answers(monkeypatch):
     )
 
 
-def test_predict_looks_at_labels(monkeypatch):
+def test_predict_warns_of_constant_labels(monkeypatch):
     monkeypatch.setattr(
         sentences, "encode_texts", lambda tokenizer, texts, *_: [[[5]] * len(parts) for parts in texts]
     )

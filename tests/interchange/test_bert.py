@@ -312,7 +312,7 @@ def test_text_that_sentence_transformers_lower_cases_and_the_tokenizer_does_not_
         ('[{"type": "sentence_transformers.models.Transformer", "path": "absent"}]', "has no config.json"),
     ],
 )
-def test_a_damaged_list_of_modules_is_one_sentence(tmp_path, modules, sentence):
+def test_read_folder_refuses_a_damaged_list_of_modules(tmp_path, modules, sentence):
     (tmp_path / "modules.json").write_text(modules)
     with pytest.raises(InputError) as caught:
         read_folder(tmp_path)

@@ -68,7 +68,7 @@ def test_rotary_rows_longer_than_transformers_table_get_a_longer_table(tmp_path,
     assert tuned(max_positions=100).max_length == POSITIONS  # of learned ones there are no more
 
 
-def test_the_shorter_of_the_prepared_rows_and_those_of_the_training_counts(tuned):
+def test_max_length_is_the_shorter_of_prepared_and_trained_rows(tuned):
     ours = tuned(max_positions=60)
     for options, expected in (({"max_positions": 40}, 40), ({"max_positions": 512}, 60), ({}, 60)):
         assert (
@@ -166,7 +166,7 @@ def test_predict_says_how_many_lines_it_cut(tmp_path, tuned, monkeypatch, kind, 
     assert said.strip() == sentence
 
 
-def test_with_given_words_sentences_are_counted_and_not_their_lines(tmp_path, tuned, monkeypatch):
+def test_predict_with_words_counts_sentences_not_lines(tmp_path, tuned, monkeypatch):
     export_transformers(tuned(TAGGING), tmp_path / "out")
     text = "An\nobject\n\n" + "a" * 90 + "\nword\n\n\nand\nmore\n"
     status, output, said = electra_here("predict", tmp_path / "out", "--words", text=text)
@@ -229,13 +229,13 @@ def test_the_hub_warns_once_of_rows_longer_than_those_of_the_training(tuned, cap
         ({"model_max_length": 50}, 50),
     ],
 )
-def test_a_folder_says_how_long_its_rows_are(tmp_path, said, expected):
+def test_read_max_length_reads_the_limits_of_a_folder(tmp_path, said, expected):
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(said))
     assert read_max_length(tmp_path, 96) == expected
 
 
 @pytest.mark.parametrize("length", ["long", True, 0, float("nan")])
-def test_a_length_that_is_none_is_refused(tmp_path, length):
+def test_read_max_length_refuses_what_is_no_length(tmp_path, length):
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"model_max_length": length}))
     with pytest.raises(InputError, match=r"model_max_length .*; it must be a number of tokens from 8 on"):
         read_max_length(tmp_path, 96)
