@@ -54,7 +54,7 @@ def read_net(text: str) -> Net:
     from fairseq import checkpoint_utils
 
     from fairseq_electra.electra.size_table import MODEL_SIZES
-    from fairseq_electra.finetuning.encoder import HEADS
+    from fairseq_electra.finetuning.encoder import HEADS_PREFIX
 
     name, _, source = text.partition("=")
     kind, _, rest = source.partition(":")
@@ -76,7 +76,7 @@ def read_net(text: str) -> Net:
             " electra_encoder has saved"
         )
     network = "generator" if kind == "generator" else "discriminator"
-    has_head = any(key.startswith(HEADS) for key in state["model"])
+    has_head = any(key.startswith(HEADS_PREFIX) for key in state["model"])
     if has_head and network == "generator":
         raise InputError(
             f"--net {text}: {checkpoint} was fine-tuned and holds one network; give --net {name}={checkpoint}"

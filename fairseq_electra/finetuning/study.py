@@ -24,7 +24,7 @@ from fairseq_electra.pretraining.binarized import load_dictionary
 from fairseq_electra.pretraining.dictionary import dictionary_digest
 from fairseq_electra.resuming import LAST_CHECKPOINT
 
-SET_HERE = (
+SET_BY_STUDY = (
     *("-a", "--arch", "--criterion", "--finetune-from-model", "--lr", "--restore-file", "--save-dir"),
     *("--seed", "--task", "--user-dir", "--valid-subset"),
 )
@@ -241,7 +241,7 @@ def check_extra(extra: Sequence[str]) -> None:
     """Refuse further arguments that a study sets itself."""
     for word in extra:
         name = word.partition("=")[0]
-        if name in SET_HERE:
+        if name in SET_BY_STUDY:
             raise InputError(f"{name} behind --: a study sets it itself; take it out")
         if name in SCHEDULE:
             raise InputError(

@@ -9,7 +9,7 @@ RESET, GUESS = "\033[0m", "\033[1;32m"
 # p(replaced) from here on; escape sequences of ECMA-48, section 8.3.117
 SHADES = ((0.75, "\033[41;97m"), (0.5, "\033[43;30m"), (0.25, "\033[33m"))
 # embeddings, overrides and isolates, and their ends: Unicode's bidirectional algorithm (UAX 9), table 4
-TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+DIRECTION_CONTROLS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 LEGEND = (
     "p(replaced) from " + ", ".join(f"{colour}{least}{RESET}" for least, colour in reversed(SHADES)) + " on"
 )
@@ -55,4 +55,5 @@ def _safe(text: str) -> str:
 
 
 def _commands(character: str) -> bool:
-    return (category(character) == "Cc" and character != "\t") or bidirectional(character) in TURNING
+    controls = category(character) == "Cc" and character != "\t"
+    return controls or bidirectional(character) in DIRECTION_CONTROLS

@@ -14,7 +14,7 @@ from fairseq_electra.electra.configuration import build
 from fairseq_electra.electra.model import Electra, Generator, MaskedLanguageModel
 from fairseq_electra.electra.state import check_dictionary, check_tensors, version_of
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.encoder import HEADS, EncoderWithHeads, encoder_arguments
+from fairseq_electra.finetuning.encoder import HEADS_PREFIX, EncoderWithHeads, encoder_arguments
 from fairseq_electra.finetuning.info import TASK_FILE, TaskInfo, read_task_info
 from fairseq_electra.finetuning.kinds import KINDS
 from fairseq_electra.finetuning.sentences import PREDICTION
@@ -141,7 +141,9 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
         model = EncoderWithHeads(**encoder_arguments({**saved, "autocast": "none"}, len(symbols)))
         kind = KINDS.get(str(task.get("_name")), KINDS[PREDICTION])
         tensors_of_heads = {
-            key.removeprefix(HEADS): tensor for key, tensor in tensors.items() if key.startswith(HEADS)
+            key.removeprefix(HEADS_PREFIX): tensor
+            for key, tensor in tensors.items()
+            if key.startswith(HEADS_PREFIX)
         }
         for head in dict.fromkeys(key.split(".")[0] for key in tensors_of_heads):
             head_tensors = {

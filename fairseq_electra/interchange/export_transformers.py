@@ -12,8 +12,7 @@ from fairseq_electra.electra.model import Electra, Generator
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import atomic_folder
-from fairseq_electra.finetuning.encoder import HEADS as HEADS_HERE
-from fairseq_electra.finetuning.encoder import EncoderWithHeads
+from fairseq_electra.finetuning.encoder import HEADS_PREFIX, EncoderWithHeads
 from fairseq_electra.finetuning.head import TaskHead
 from fairseq_electra.finetuning.kinds import KINDS
 from fairseq_electra.hub.load import Pretrained
@@ -199,8 +198,8 @@ def _encoder(pretrained: Pretrained, model: EncoderWithHeads, state: dict[str, T
         name = names[0]
         layer_norm = cast(EncoderLayer, model.encoder.layers[-1]).output_layer_norm
         head_tensors = cast(TaskHead, model.classification_heads[name]).exported(layer_norm)
-        state = {**state, **{f"{HEADS_HERE}{name}.{key}": tensor for key, tensor in head_tensors.items()}}
-        parts.append(Part(f"{HEADS_HERE}{name}.", "", head.names))
+        state = {**state, **{f"{HEADS_PREFIX}{name}.{key}": tensor for key, tensor in head_tensors.items()}}
+        parts.append(Part(f"{HEADS_PREFIX}{name}.", "", head.names))
         entries = counterpart.entries(pretrained.labels[name], model.head_dropout, pretrained.task)
         settings = counterpart.settings(pretrained.task, pretrained.options)
         if kept := {name: value for name, value in settings.items() if value}:

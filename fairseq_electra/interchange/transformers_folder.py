@@ -11,8 +11,7 @@ from fairseq_electra.electra.configuration import build
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.encoder import HEADS as HEADS_HERE
-from fairseq_electra.finetuning.encoder import EncoderWithHeads, encoder_arguments
+from fairseq_electra.finetuning.encoder import HEADS_PREFIX, EncoderWithHeads, encoder_arguments
 from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.hub.load import Pretrained
 from fairseq_electra.hub.network_files import Network, is_transformers_folder, read_network
@@ -222,7 +221,7 @@ def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor, head: s
     model_cfg = {"model_size": nearest(main.sizes), **asdict(main.sizes)}
     model = EncoderWithHeads(**encoder_arguments(model_cfg, len(symbols)))
     model.register_head(head, kind.head_for(main.head_tensors, main.sizes.hidden_size, model.head_dropout))
-    prefixes = {"embeddings.": "embeddings.", "encoder.": "encoder.", "head.": f"{HEADS_HERE}{head}."}
+    prefixes = {"embeddings.": "embeddings.", "encoder.": "encoder.", "head.": f"{HEADS_PREFIX}{head}."}
     model.load_state_dict({**model.state_dict(), **_renamed(main, prefixes, order)})
     settings, max_length = _settings(main), read_max_length(main.folder, main.sizes.max_position_embeddings)
     task = TaskInfo(main.folder.name, kind.name, 0, tuple(labels), (), max_length)

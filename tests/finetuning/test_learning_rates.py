@@ -232,7 +232,7 @@ def test_schedule_names_every_option_of_the_schedule_in_a_recipe():
     }
     free |= {"--max-positions", "--no-epoch-checkpoints", "--num-classes", "--optimizer"}
     free |= {"--required-batch-size-multiple", "--weight-decay"}
-    assert written - free <= {*finetuning.SCHEDULE, *finetuning.SET_HERE}
+    assert written - free <= {*finetuning.SCHEDULE, *finetuning.SET_BY_STUDY}
 
 
 @pytest.mark.parametrize("size", GRID)

@@ -68,8 +68,8 @@ def write_label_folder(
             if examples[0].labels is None:
                 unlabelled.append(split)
             else:
-                has = label_table([example.labels or () for example in examples], info.labels)
-                np.save(partial / "label" / f"{split}.npy", has)
+                targets = label_table([example.labels or () for example in examples], info.labels)
+                np.save(partial / "label" / f"{split}.npy", targets)
         write_entries(partial / "label" / DICTIONARY_FILE, info.labels)
         finished = replace(info, examples=counts, shortened=shortened, unlabelled=tuple(unlabelled))
         return finish_folder(partial, vocabulary, finished)
@@ -121,7 +121,7 @@ class LabelFolder:
 
     Attributes:
         sizes: tokens of each row. Shape: (N,).
-        has: which labels each example has. Shape: (N, K), bool.
+        targets: which labels each example has. Shape: (N, K), bool.
 
     Raises:
         InputError: a file is missing, or they do not belong together.
@@ -132,8 +132,8 @@ class LabelFolder:
             open_binarized(Path(folder) / f"input{i}" / split, vocabulary_size) for i in range(info.inputs)
         ]
         self._starts = [np.concatenate([[0], text.line_sizes.cumsum(dtype=np.int64)]) for text in self._texts]
-        self.has = read_label_table(folder, split, info)
-        if any(len(text.line_sizes) != len(self.has) for text in self._texts):
+        self.targets = read_label_table(folder, split, info)
+        if any(len(text.line_sizes) != len(self.targets) for text in self._texts):
             raise InputError(
                 f"{folder}: the texts and labels of {split} are not equally many; make the folder again"
             )

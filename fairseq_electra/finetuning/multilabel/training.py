@@ -45,7 +45,7 @@ class LabelRows(TaskRows):
             "nsentences": len(samples),
             "ntokens": int(sizes.sum()),
             "net_input": {"src_tokens": torch.from_numpy(tokens)},
-            "target": torch.from_numpy(self.texts.has[samples].astype(np.float32)),
+            "target": torch.from_numpy(self.texts.targets[samples].astype(np.float32)),
         }
 
 
@@ -84,7 +84,7 @@ class LabelTraining(Training):
 
     def score(self, rows: LabelRows, gathered: np.ndarray) -> dict[str, float]:
         """See :meth:`Training.score`."""
-        return score_labels(gathered[np.argsort(gathered[:, 0]), 1:], rows.texts.has)
+        return score_labels(gathered[np.argsort(gathered[:, 0]), 1:], rows.texts.targets)
 
     def predictions(self, gathered: np.ndarray) -> np.ndarray:
         """See :meth:`Training.predictions`."""

@@ -23,7 +23,8 @@ from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.progress import Progress
 
 METRICS = ("f1", "exact_match")
-OF_UNANSWERABLE = ("answerable_f1", "unanswerable_accuracy", "best_answer_f1", "threshold")  # further ones
+# further ones if some questions have no answer
+UNANSWERABLE_METRICS = ("answerable_f1", "unanswerable_accuracy", "best_answer_f1", "threshold")
 
 
 def prepare_squad(
@@ -71,7 +72,7 @@ def prepare_squad(
         ANSWERING,
         2,
         (),
-        (*METRICS, *(OF_UNANSWERABLE if some_without else ())),
+        (*METRICS, *(UNANSWERABLE_METRICS if some_without else ())),
         max_positions,
         stride=stride,
         max_question=max_question,

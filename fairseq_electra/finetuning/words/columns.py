@@ -12,7 +12,7 @@ from fairseq_electra.finetuning.words.tags import NONE, is_tag
 DOCUMENT = "-DOCSTART-"
 # first column of CoNLL-U: several words written as one, or a word that is not written
 _NOT_A_WORD = re.compile(r"\d+[-.]\d+")
-_OF_CONLLU = 10  # columns; there are more where tags were put behind them
+_CONLLU_COLUMNS = 10  # there are more where tags were put behind them
 
 
 class WordColumns(NamedTuple):
@@ -123,7 +123,7 @@ def _is_between(line: str, columns: WordColumns) -> bool:
 
 
 def _is_not_a_word(cells: list[str], columns: WordColumns) -> bool:
-    return columns.word > 1 and len(cells) >= _OF_CONLLU and _NOT_A_WORD.fullmatch(cells[0]) is not None
+    return columns.word > 1 and len(cells) >= _CONLLU_COLUMNS and _NOT_A_WORD.fullmatch(cells[0]) is not None
 
 
 def _is_comment(line: str, columns: WordColumns, scheme: str, form: _Form, in_sentence: bool) -> bool:

@@ -84,7 +84,7 @@ def test_score_takes_what_was_gathered_in_any_order(folder):
     rows = training.rows("train")
     scores = torch.tensor([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
     gathered = training.results(scores, rows.collater([0, 1, 2])).numpy()[[2, 0, 1]]
-    assert training.score(rows, gathered) == pytest.approx(score_labels(scores.numpy(), rows.texts.has))
+    assert training.score(rows, gathered) == pytest.approx(score_labels(scores.numpy(), rows.texts.targets))
     assert training.predictions(gathered).tolist() == [[1, 0], [1, 1], [0, 0]]
     assert [training.in_words(said) for said in training.predictions(gathered)] == [
         "'x'",
