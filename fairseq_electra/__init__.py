@@ -17,7 +17,7 @@ The steps of the data, and the module of each::
      -> fine-tune   models/electra_encoder.py                finetuning/sentences/ (fairseq's tasks), and:
         words       tasks/token_classification.py            finetuning/words/
         questions   tasks/question_answering.py              finetuning/questions/
-        labels      tasks/of_rooms.py                        finetuning/multilabel/
+        labels      tasks/of_kinds.py                        finetuning/multilabel/
      -> use         hub/                                     from_pretrained: detect, fill, predict, features
      -> export      interchange/                             transformers' folders, out and in
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from fairseq_electra.errors import InputError
+from fairseq_electra.resuming import LAST_CHECKPOINT
 
-CHECKPOINTS = ("checkpoint_best.pt", "checkpoint_last.pt")
+CHECKPOINTS = ("checkpoint_best.pt", LAST_CHECKPOINT)
 IMPORT_HINT = "becomes one with fairseq-electra import"  # said of a model or folder of transformers
 
 
@@ -24,10 +25,15 @@ def find_checkpoint(path: str | Path, names: Sequence[str] = CHECKPOINTS) -> Pat
     path = Path(path)
     if not path.is_dir():
         return path
-    checkpoint = next((path / name for name in names if (path / name).is_file()), None)
+    checkpoint = checkpoint_in(path, names)
     if checkpoint is None:
         raise InputError(f"{missing_checkpoint(path, names)}; give a checkpoint, or the --save-dir of a run")
     return checkpoint
+
+
+def checkpoint_in(folder: Path, names: Sequence[str] = CHECKPOINTS) -> Path | None:
+    """Return the first of some checkpoints that a folder holds; None if it holds none of them."""
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def missing_checkpoint(folder: Path, names: Sequence[str] = CHECKPOINTS) -> str:

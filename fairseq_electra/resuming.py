@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 NOTE = "saves"  # kind of the note to the launcher
-LAST = "checkpoint_last.pt"
+# default of --restore-file, which means the one in --save-dir
+LAST_CHECKPOINT = "checkpoint_last.pt"
 
 
 @dataclass
@@ -28,18 +29,18 @@ class ResumeHint:
     path: str | None = None
 
     def __str__(self) -> str:
-        last = Path(self.save_dir) / LAST
+        last = Path(self.save_dir) / LAST_CHECKPOINT
         if self.no_save:
             return "nothing is saved with --no-save, so the same command starts from scratch"
         if not last.is_file() and self.saved is not None:  # as with --no-last-checkpoints
             return f"the same command with --restore-file {self.path} resumes from update {self.saved:,}"
         if not last.is_file():
-            start = "scratch" if self.restore_file == LAST else f"{self.restore_file} again"
+            start = "scratch" if self.restore_file == LAST_CHECKPOINT else f"{self.restore_file} again"
             return (
                 f"nothing was saved yet, so the same command starts from {start}; --save-interval-updates N"
                 " saves every N updates"
             )
-        if self.restore_file != LAST:
+        if self.restore_file != LAST_CHECKPOINT:
             return f"the same command without --restore-file resumes from {last}"
         return f"the same command resumes from {last}" + (
             "" if self.saved is None else f", which has {self.saved:,} updates"

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from fairseq_electra.cli import config
 from fairseq_electra.cli.config import (
     GROUPS,
-    OF_THE_MACHINE,
+    MACHINE_OPTIONS,
     PATCHED,
     compose,
     dataclass_of,
@@ -131,7 +131,7 @@ def test_to_yaml_full_lists_every_option(name):
             for f, o in dataclass_of(cfg, group).__dataclass_fields__.items()
             if not str(o.default).startswith("${")
         }
-        assert set(full[group]) | {"_name"} == (options - OF_THE_MACHINE) | {"_name"}, group
+        assert set(full[group]) | {"_name"} == (options - MACHINE_OPTIONS) | {"_name"}, group
 
 
 @pytest.mark.parametrize("size", MODEL_SIZES)

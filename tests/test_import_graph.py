@@ -28,6 +28,8 @@ FLOORS = (
 )
 PURE = ("electra", "files")  # neither they nor what they import know fairseq and its configuration
 FAIRSEQ = {"fairseq", "fairseq_cli", "hydra", "omegaconf"}
+# the modules of fine-tuning that run fairseq's trainer, or read a checkpoint with fairseq
+OF_THE_STUDY = ("finetuning.nets", "finetuning.runs", "finetuning.study")
 
 Graph = Mapping[str, set[str]]
 
@@ -134,6 +136,16 @@ def test_pure_folders_know_nothing_of_fairseq(package, folder):
         module: others[module] & FAIRSEQ for start in inside for module in (start, *reachable(own, start))
     }
     assert {module: names for module, names in found.items() if names} == {}
+
+
+def test_fine_tuning_knows_fairseq_only_in_its_study(package):
+    _, others = package
+    found = {
+        module: names & FAIRSEQ
+        for module, names in others.items()
+        if module.split(".")[0] in ("finetuning", "hub") and names & FAIRSEQ
+    }
+    assert set(found) == set(OF_THE_STUDY)
 
 
 def test_circles_are_found_in_functions_and_for_types(tmp_path):

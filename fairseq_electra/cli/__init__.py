@@ -31,8 +31,8 @@ def commands(folder: Path = FOLDER) -> dict[str, Path]:
 
 def summary_of(module: Path) -> str:
     """Read the first sentence of a command's docstring, without importing it, which may take seconds."""
-    found = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
-    return found.partition("\n")[0].partition(". ")[0].removesuffix(".")
+    docstring = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n")[0].partition(". ")[0].removesuffix(".")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -93,7 +93,7 @@ def write_answers(
     if answers.number_cut:
         cut, read = f"{answers.number_cut:,}", f"{answers.number_read:,}"
         print(
-            f"{cut} of {read} lines were cut to {answers.net.longest} tokens, the longest row of the"
+            f"{cut} of {read} lines were cut to {answers.model.max_length} tokens, the longest row of the"
             " training",
             file=sys.stderr,
         )

@@ -27,7 +27,7 @@ GROUPS = (
     *("task", "model", "criterion", "optimizer", "lr_scheduler"),
     *("optimization", "dataset", "checkpoint", "common", "ema", "distributed_training"),
 )
-OF_THE_MACHINE = {"distributed_world_size", "nprocs_per_node"}  # fairseq counts the GPUs it finds
+MACHINE_OPTIONS = {"distributed_world_size", "nprocs_per_node"}  # fairseq counts the GPUs it finds
 # always listed: on a command line this package sets the default, but fairseq-hydra-train reads fairseq's
 # before it imports the package (compat/batch_sizes.py::keep_batch_sizes)
 PATCHED = {"required_batch_size_multiple"}
@@ -101,7 +101,7 @@ def own_options(cfg, name: str) -> dict:
     }
     left_out = {
         key for key, link in links.items() if group[key] == OmegaConf.select(cfg, link)
-    } | OF_THE_MACHINE
+    } | MACHINE_OPTIONS
     return {
         str(key): value
         for key, value in group.items()

@@ -6,7 +6,7 @@ fairseq-electra finetune --data glue-bin/CoLA glue-bin/RTE \
     --net ours=checkpoints/checkpoint_last.pt --net scratch=scratch:tiny \
     --seeds 5 --lr 1e-4 3e-4 1e-3 3e-3 --output runs/glue -- --pooling mean
 
-Of several learning rates each net and task gets the one that is best on valid with seed 0, whose scores are
+Of several learning rates each model and task gets the one that is best on valid with seed 0, whose scores are
 not reported. Nothing is chosen on test, whose scores are kept for `fairseq-electra submit`. What follows --
 goes to fairseq-train.
 """
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="NAME=CHECKPOINT",
         help=(
-            "a net to fine-tune, from a checkpoint or a folder (its best, or else its last); also"
+            "a model to fine-tune, from a checkpoint or a folder (its best, or else its last); also"
             " NAME=generator:CHECKPOINT, and NAME=scratch:SIZE for one from nothing; several to compare them"
         ),
     )
@@ -140,7 +140,7 @@ def rates_of_sizes() -> str:
     rates = {
         size: " ".join(f"{rate:g}" for rate in row.finetuning.rates) for size, row in MODEL_SIZES.items()
     }
-    return "; ".join(f"{size} {found}" for size, found in rates.items())
+    return "; ".join(f"{size} {listed}" for size, listed in rates.items())
 
 
 def checkpoint_of(net: str) -> str | None:
@@ -151,10 +151,10 @@ def checkpoint_of(net: str) -> str | None:
 
 def read_epochs(given: list[str]) -> dict[str, int]:
     """Read ``N`` and ``TASK=N``; the name of the first is empty."""
-    found = {}
+    epochs = {}
     for text in given:
         task, _, number = text.rpartition("=")
         if not number.isdecimal() or int(number) < 1:
             raise InputError(f"--epochs {text}: give a number, or TASK=NUMBER, such as --epochs 3 RTE=10")
-        found[task] = int(number)
-    return found
+        epochs[task] = int(number)
+    return epochs

@@ -64,20 +64,20 @@ def run(args: argparse.Namespace) -> None:
     check_command(tool, given)
     if args.processes < 1:
         raise InputError(f"-n must be at least 1, got {args.processes}")
-    where = placement(args)
+    machine_arguments = placement(args)
     require_training_paths(given)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // args.processes)))
     with tempfile.TemporaryDirectory(prefix="fairseq-electra-") as folder:
         os.environ[FOLDER] = folder
         command = [
-            *(*where, "--nproc-per-node", str(args.processes), "-m", "fairseq_electra.rank"),
+            *(*machine_arguments, "--nproc-per-node", str(args.processes), "-m", "fairseq_electra.rank"),
             *(tool, *given),
         ]
         failure = run_torchrun(command, Path(folder))
         for kind in (RunCollapsedError, InputError):
-            said = sorted({path.read_text() for path in Path(folder).glob(f"*.{kind.__name__}")})
-            if said:
-                raise kind(said[0])
+            messages = sorted({path.read_text() for path in Path(folder).glob(f"*.{kind.__name__}")})
+            if messages:
+                raise kind(messages[0])
         if failure:
             raise InputError(failure)
         joined = len(list(Path(folder).glob("*.joined")))
@@ -145,12 +145,12 @@ def check_command(tool: str, given: list[str]) -> None:
 
 def check_user_dir(named: str) -> None:
     """Refuse a folder that does not exist, and a second copy of this package."""
-    own, other = Path(fairseq_electra.__file__).parent.resolve(), Path(named).resolve()
+    package, other = Path(fairseq_electra.__file__).parent.resolve(), Path(named).resolve()
     if not other.exists():
         raise InputError(f'--user-dir {named}: no such folder; give --user-dir "$(fairseq-electra user-dir)"')
-    if other.name == own.name and other != own:
+    if other.name == package.name and other != package:
         raise InputError(
-            f"this command is of {own}, --user-dir names {other}: two copies; give --user-dir "
+            f"this command is of {package}, --user-dir names {other}: two copies; give --user-dir "
             f'"$(fairseq-electra user-dir)", '
             "or install the other with pip install -e"
         )

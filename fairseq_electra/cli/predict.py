@@ -111,7 +111,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Load the net, and read until the text ends."""
+    """Load the model, and answer all of the input."""
     _check(args)
     require("folder or checkpoint", args.checkpoint)
     require("input", args.input)
@@ -127,13 +127,13 @@ def run(args: argparse.Namespace) -> None:
 
     if not 0 <= args.n_best <= N_BEST:
         raise InputError(f"--n-best must lie between 0 and {N_BEST}, got {args.n_best}")
-    net = fairseq_electra.from_pretrained(args.checkpoint, vocabulary=args.vocab)
-    net.to("cuda" if torch.cuda.is_available() else "cpu")
+    model = fairseq_electra.from_pretrained(args.checkpoint, vocabulary=args.vocab)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
     request = request_of(args)
     predictor = predictor_for(
-        net, chosen_head(net.labels, args.head, args.checkpoint), request, args.checkpoint
+        model, chosen_head(model.labels, args.head, args.checkpoint), request, args.checkpoint
     )
-    (_score if args.gold else _answer)(net, predictor, request)
+    (_score if args.gold else _answer)(model, predictor, request)
 
 
 def request_of(args: argparse.Namespace) -> Request:
@@ -154,17 +154,17 @@ def request_of(args: argparse.Namespace) -> Request:
     )
 
 
-def _answer(net: "ElectraHubInterface", predictor: "Predictor", request: Request) -> None:
+def _answer(model: "ElectraHubInterface", predictor: "Predictor", request: Request) -> None:
     """Write the answers to a file, each as soon as it is there unless they are written whole."""
     lines = predictor.lines(request)
     unknown = UnknownText(predictor.source, predictor.unknown)
     with (
-        Progress(beside=None if request.output else sys.stdout) as net.progress,
+        Progress(beside=None if request.output else sys.stdout) as model.progress,
         atomic_write(request.output) if request.output else contextlib.nullcontext(sys.stdout) as stream,
     ):
-        net.progress.stage(f"predicting on {predictor.source}", "rows")
+        model.progress.stage(f"predicting on {predictor.source}", "rows")
         number = 0
-        for line in unknown.over(lines, net.progress):
+        for line in unknown.over(lines, model.progress):
             number += 1
             stream.write(f"{line}\n")
         if not number:
@@ -172,12 +172,12 @@ def _answer(net: "ElectraHubInterface", predictor: "Predictor", request: Request
     _say_what_to_know(predictor, "sentences" if request.words else "lines", unknown)
 
 
-def _score(net: "ElectraHubInterface", predictor: "Predictor", request: Request) -> None:
+def _score(model: "ElectraHubInterface", predictor: "Predictor", request: Request) -> None:
     """Print the scores of a labelled file, and write the answers."""
     from fairseq_electra.finetuning.predictions import metrics_line, score_file
 
-    with Progress() as net.progress:
-        net.progress.stage(f"predicting on {predictor.source}", "rows")
+    with Progress() as model.progress:
+        model.progress.stage(f"predicting on {predictor.source}", "rows")
         lines, metrics = score_file(predictor, request)
     if request.output:
         with atomic_write(request.output) as stream:
@@ -204,9 +204,9 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError(
             f"--gold {args.gold} is what is read; leave out {'--words' if args.words else '--input'}"
         )
-    alone = [name for name in ("label", "header", "scheme") if getattr(args, name)]
-    if alone and not args.gold:
-        raise InputError(f"--{alone[0]} is for --gold FILE; leave it out")
+    only_for_gold = [name for name in ("label", "header", "scheme") if getattr(args, name)]
+    if only_for_gold and not args.gold:
+        raise InputError(f"--{only_for_gold[0]} is for --gold FILE; leave it out")
     if args.quoted and not (args.gold or (args.text and is_table(args.input))):
         raise InputError(
             "--quoted is for the cells of a TSV: give it a name that ends in .tsv, and its columns, --text;"

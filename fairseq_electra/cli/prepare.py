@@ -104,18 +104,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tag-column", type=int, metavar="N", help="of --conll: column with the tags (default: the last)"
     )
     windows.add_argument("--bioes", action="store_true", help="convert the tags to BIOES")
-    own = parser.add_argument_group(
+    own_files = parser.add_argument_group(
         "your own TSV, JSON lines (named .jsonl) or CSV (named .csv); --train, --valid, --test and --skip-bad"
         " also for the group above"
     )
-    own.add_argument("--text", nargs="+", metavar="COLUMN", help="the column, or two, with the text")
-    own.add_argument("--label", metavar="COLUMN", help="the column with the label")
-    own.add_argument(
+    own_files.add_argument("--text", nargs="+", metavar="COLUMN", help="the column, or two, with the text")
+    own_files.add_argument("--label", metavar="COLUMN", help="the column with the label")
+    own_files.add_argument(
         "--multi-label",
         action="store_true",
         help="a text has several labels, or none: multi_label_classification",
     )
-    own.add_argument(
+    own_files.add_argument(
         "--label-separator",
         metavar="TEXT",
         help=(
@@ -124,29 +124,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ),
     )
     for split in SPLITS:
-        own.add_argument(f"--{split}", metavar="FILE", help=f"examples of {split}")
-    own.add_argument(
+        own_files.add_argument(f"--{split}", metavar="FILE", help=f"examples of {split}")
+    own_files.add_argument(
         "--skip-bad", action="store_true", help="leave out examples that cannot be used, and list them"
     )
-    own.add_argument(
+    own_files.add_argument(
         "--header",
         nargs="+",
         metavar="COLUMN",
         help="names of the columns, where a TSV does not begin with them",
     )
-    own.add_argument(
+    own_files.add_argument(
         "--quoted",
         action="store_true",
         help='cells of a TSV may stand in quotes, as spreadsheets write them: "a ""b"" c" is a "b" c',
     )
-    own.add_argument(
+    own_files.add_argument(
         "--labels",
         nargs="+",
         metavar="LABEL",
         help="all labels, in the order of their scores (default: those of train, sorted)",
     )
-    own.add_argument("--regression", action="store_true", help="the labels are numbers")
-    own.add_argument(
+    own_files.add_argument("--regression", action="store_true", help="the labels are numbers")
+    own_files.add_argument(
         "--metrics",
         nargs="+",
         choices=[*OF_CLASSES, *OF_NUMBERS],

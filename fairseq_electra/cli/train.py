@@ -47,7 +47,7 @@ def run_with(arguments: list[str]) -> None:
 
 def with_user_dir(arguments: list[str]) -> list[str]:
     """Return the arguments with this package's folder as ``--user-dir``, unless they name another package."""
-    own = Path(fairseq_electra.__file__).parent
+    package = Path(fairseq_electra.__file__).parent
     kept, words = list[str](), iter(arguments)
     for word in words:
         option, given, value = word.partition("=")
@@ -55,6 +55,6 @@ def with_user_dir(arguments: list[str]) -> list[str]:
             kept.append(word)
             continue
         value = value if given else next(words, "")
-        if Path(value).name != own.name:
+        if Path(value).name != package.name:
             return list(arguments)
-    return [*kept, "--user-dir", str(own)]
+    return [*kept, "--user-dir", str(package)]

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fairseq_electra.finetuning.sameness import OF_LABELLED, Range, sentence
+from fairseq_electra.finetuning.sameness import MIN_EXAMPLES, PredictionRange, constant_warning
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class _ScoreHook:
     """
 
     def __init__(self, choices: int):
-        self.choices, self.scores, self.range = choices, list[Tensor](), Range()
+        self.choices, self.scores, self.range = choices, list[Tensor](), PredictionRange()
         self.is_dummy = False  # whether the current batch is a dummy
 
     def __call__(self, head: nn.Module, inputs: tuple, scores: Tensor) -> None:
@@ -40,7 +40,7 @@ class _ScoreHook:
 
     def reset(self) -> None:
         """Forget all scores."""
-        self.scores, self.range = [], Range()
+        self.scores, self.range = [], PredictionRange()
 
 
 def warn_of_constant_predictions() -> None:
@@ -87,10 +87,12 @@ def _collect_scores(task: Any) -> None:
             return
         score_range = _of_all_processes(head.score_hook.range)
         head.score_hook.reset()
-        same = score_range.same(OF_LABELLED)
+        same = score_range.same(MIN_EXAMPLES)
         if same is not None and _is_first_process():
             prediction = _name(self, head.score_hook, same[0])
-            logger.warning(sentence(prediction, score_range.number, "examples of this validation set"))
+            logger.warning(
+                constant_warning(prediction, score_range.number, "examples of this validation set")
+            )
 
     task.begin_valid_epoch, task.post_validate = begin_valid_epoch, post_validate
 
@@ -111,12 +113,12 @@ def _name(task, hook: _ScoreHook, value: float) -> str:
     return repr(labels[labels.nspecial + int(value)])
 
 
-def _of_all_processes(own: Range) -> Range:
+def _of_all_processes(own: PredictionRange) -> PredictionRange:
     from fairseq.distributed import utils
 
     if utils.get_global_world_size() == 1:
         return own
-    return Range().merge(utils.all_gather_list(own.merge([])))
+    return PredictionRange().merge(utils.all_gather_list(own.merge([])))
 
 
 def _is_first_process() -> bool:

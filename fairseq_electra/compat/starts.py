@@ -15,12 +15,12 @@ import logging
 import math
 from pathlib import Path
 
-from fairseq_electra.checkpoints import CHECKPOINTS, missing_checkpoint
+from fairseq_electra.checkpoints import checkpoint_in, missing_checkpoint
 from fairseq_electra.compat import patience, schedules
 from fairseq_electra.errors import InputError
+from fairseq_electra.resuming import LAST_CHECKPOINT
 
 logger = logging.getLogger(__name__)
-LAST = "checkpoint_last.pt"  # default of --restore-file, which means the one in --save-dir
 RESETS = ("reset_optimizer", "reset_lr_scheduler", "reset_meters", "reset_dataloader")
 
 
@@ -71,7 +71,7 @@ def check_start(cfg, suffix: str) -> None:
     Raises:
         InputError: The checkpoint does not exist, or the options contradict each other.
     """
-    if cfg.finetune_from_model and cfg.restore_file != LAST:
+    if cfg.finetune_from_model and cfg.restore_file != LAST_CHECKPOINT:
         raise InputError(
             "--finetune-from-model and --restore-file both name a checkpoint to start from; leave out one of"
             " them"
@@ -97,9 +97,9 @@ def find_source(cfg, suffix: str) -> tuple[str, str] | None:
     Returns:
         The path of a checkpoint, and the option that gives it; None for random weights.
     """
-    if cfg.restore_file != LAST:
+    if cfg.restore_file != LAST_CHECKPOINT:
         return cfg.restore_file.replace(".pt", f"{suffix}.pt"), "--restore-file"
-    last = Path(cfg.save_dir, LAST.replace(".pt", f"{suffix}.pt"))
+    last = Path(cfg.save_dir, LAST_CHECKPOINT.replace(".pt", f"{suffix}.pt"))
     if last.exists() or last.is_symlink():  # a broken link is not a first start
         return str(last), "--save-dir"
     given = {
@@ -125,7 +125,7 @@ def check_checkpoint(path: str, option: str = "", folder: str = "") -> None:
     if PathManager.isfile(path):
         return
     if Path(path).is_dir():
-        checkpoint = next((Path(path) / name for name in CHECKPOINTS if Path(path, name).is_file()), None)
+        checkpoint = checkpoint_in(Path(path))
         given = f"{option} {path}".strip()
         if checkpoint is None:
             raise InputError(f"{given} is a folder: {missing_checkpoint(Path(path))}; give a checkpoint")

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass, field
 
-import torch
 import torch.nn.functional as F
-from fairseq.criterions import FairseqCriterion, register_criterion
+from fairseq.criterions import register_criterion
 from fairseq.dataclass import FairseqDataclass
-from fairseq.logging import metrics
 from torch import Tensor
 
+from fairseq_electra.criterions._head_loss import HeadLoss
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.questions.heads import AnswerScores
 
@@ -23,7 +22,7 @@ class QuestionAnsweringLossConfig(FairseqDataclass):
 
 
 @register_criterion("question_answering", dataclass=QuestionAnsweringLossConfig)
-class QuestionAnsweringLoss(FairseqCriterion):
+class QuestionAnsweringLoss(HeadLoss):
     """Losses of the answer's span and of answerability, in nats, summed over rows.
 
     The span's loss is half the cross-entropy of the answer's first and last token; that of answerability is a
@@ -33,20 +32,20 @@ class QuestionAnsweringLoss(FairseqCriterion):
     count as answerable.
     """
 
+    logged = ("loss", "span_loss", "answerability_loss")
+
     def __init__(self, cfg: QuestionAnsweringLossConfig, task):
-        super().__init__(task)
+        super().__init__(cfg, task)
         if cfg.answerability_weight < 0:
             raise InputError(f"--answerability-weight must not be negative, got {cfg.answerability_weight}")
-        self.answerability_weight, self.head = cfg.answerability_weight, task.cfg.classification_head_name
+        self.answerability_weight = cfg.answerability_weight
 
-    def forward(self, model, sample: dict, reduce: bool = True) -> tuple[Tensor, int, dict]:
-        """Compute the loss of a batch; returns it, the number of rows, and sums for the log."""
-        inputs = {"allowed": sample["allowed"], "first": sample["first"]}
-        scores, _ = model(**sample["net_input"], classification_head_name=self.head, head_inputs=inputs)
-        return self.loss_of(scores, sample)
+    def head_inputs(self, sample: dict) -> dict[str, Tensor]:
+        """See :meth:`HeadLoss.head_inputs`."""
+        return {"allowed": sample["allowed"], "first": sample["first"]}
 
-    def loss_of(self, scores: AnswerScores, sample: dict) -> tuple[Tensor, int, dict]:
-        """Compute the loss of scores; result as :meth:`forward`."""
+    def loss_of(self, scores: AnswerScores, sample: dict) -> tuple[Tensor, float, dict]:
+        """Compute the loss of scores; result as :meth:`forward`, divided by the number of rows."""
         first, last = sample["first"], sample["last"]
         span = (
             F.cross_entropy(scores.first, first, reduction="sum")
@@ -66,16 +65,3 @@ class QuestionAnsweringLoss(FairseqCriterion):
             loss = loss + self.answerability_weight * none
             log["answerability_loss"] = none.detach()
         return loss, len(first), log | {"loss": loss.detach()}
-
-    @classmethod
-    def reduce_metrics(cls, logging_outputs: list[dict]) -> None:
-        """Log the mean of each loss over rows."""
-        rows = sum(log["sample_size"] for log in logging_outputs)
-        for name in ("loss", "span_loss", "answerability_loss"):
-            values = [log[name] for log in logging_outputs if name in log]
-            if values:
-                metrics.log_scalar(name, float(torch.as_tensor(sum(values))) / max(1, rows), rows, round=4)
-
-    def logging_outputs_can_be_summed(self) -> bool:
-        """Answers, which validation returns as well, cannot."""
-        return self.training

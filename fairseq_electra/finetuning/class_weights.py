@@ -42,23 +42,23 @@ def class_weights(given: str, labels: Sequence[str], targets: np.ndarray | None)
                 " LABEL=WEIGHT ..."
             )
         counts = np.bincount(targets, minlength=len(labels))
-        there = counts > 0
-        weights[there] = len(targets) / (there.sum() * counts[there])
+        present = counts > 0
+        weights[present] = len(targets) / (present.sum() * counts[present])
         return weights
     # they may hold blanks, and signs of equality
     known = "|".join(map(re.escape, sorted(labels, key=len, reverse=True)))
-    part = re.compile(rf"({known})=(\S*)\s*")
+    assignment = re.compile(rf"({known})=(\S*)\s*")
     rest = given.strip()
     while rest:
-        found = part.match(rest)
-        if not found:
+        match = assignment.match(rest)
+        if not match:
             wrong = rest.split()[0]
             raise InputError(
                 f"--class-weights {wrong}: write {BALANCED}, or LABEL=WEIGHT, where the labels are"
                 f" {', '.join(labels)}"
             )
-        weights[list(labels).index(found[1])] = _above_zero(found[2], found[0].rstrip())
-        rest = rest[found.end() :]
+        weights[list(labels).index(match[1])] = _above_zero(match[2], match[0].rstrip())
+        rest = rest[match.end() :]
     return weights
 
 

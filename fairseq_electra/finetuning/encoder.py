@@ -12,7 +12,7 @@ from fairseq_electra.electra.initialization import draw_parameters
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.precision import autocast
 
-HEADS = "classification_heads."  # begins the names of the heads' tensors
+HEADS_PREFIX = "classification_heads."  # start of the names of the heads' tensors
 
 
 class EncoderWithHeads(nn.Module):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class TaskKind(ABC):
     """A kind of task.
 
-    Its room has one subclass for it, in ``kind.py``, which imports the rest of the room when it is asked.
+    Its package has one subclass for it, in ``kind.py``, which imports the rest of the package when needed.
 
     Attributes:
         name: of the task, for ``--task`` and ``--criterion``.

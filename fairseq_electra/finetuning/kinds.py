@@ -13,9 +13,11 @@ from fairseq_electra.finetuning.kind import TaskKind
 if TYPE_CHECKING:
     from fairseq_electra.finetuning.evaluation import Evaluation
 
-ROOMS = ("sentences", "words", "questions", "multilabel")
+PACKAGES = ("sentences", "words", "questions", "multilabel")
 KINDS: dict[str, TaskKind] = {
-    kind.name: kind for room in ROOMS for kind in importlib.import_module(f"{__package__}.{room}.kind").KINDS
+    kind.name: kind
+    for package in PACKAGES
+    for kind in importlib.import_module(f"{__package__}.{package}.kind").KINDS
 }
 
 

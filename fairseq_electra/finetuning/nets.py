@@ -1,4 +1,4 @@
-"""Which nets are fine-tuned, and where they come from."""
+"""The models to fine-tune, as ``--net`` names them, and where they come from."""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from fairseq_electra.errors import InputError
 
 @dataclass(frozen=True)
 class Net:
-    """Where a net comes from.
+    """A model to fine-tune: where it comes from.
 
     Args:
-        name: in the table.
-        checkpoint: to start from; empty: from nothing.
-        size: row of the size table.
+        name: name in the table of results.
+        checkpoint: path of the checkpoint to start from; empty: from scratch.
+        size: name of its size in the size table.
         network: the checkpoint's discriminator, or its generator.
         has_head: the checkpoint was fine-tuned before.
         sha256: of the checkpoint; empty without one.
@@ -54,7 +54,7 @@ def read_net(text: str) -> Net:
     from fairseq import checkpoint_utils
 
     from fairseq_electra.electra.size_table import MODEL_SIZES
-    from fairseq_electra.finetuning.encoder import HEADS
+    from fairseq_electra.finetuning.encoder import HEADS_PREFIX
 
     name, _, source = text.partition("=")
     kind, _, rest = source.partition(":")
@@ -76,7 +76,7 @@ def read_net(text: str) -> Net:
             " electra_encoder has saved"
         )
     network = "generator" if kind == "generator" else "discriminator"
-    has_head = any(key.startswith(HEADS) for key in state["model"])
+    has_head = any(key.startswith(HEADS_PREFIX) for key in state["model"])
     if has_head and network == "generator":
         raise InputError(
             f"--net {text}: {checkpoint} was fine-tuned and holds one network; give --net {name}={checkpoint}"

@@ -21,7 +21,7 @@ class ScoredLines(NamedTuple):
 
 
 def predictor_of(
-    net: TunedModel, head: str, source: str, threshold: float = math.inf, n_best: int = 0
+    tuned: TunedModel, head: str, source: str, threshold: float = math.inf, n_best: int = 0
 ) -> Predictor:
     """Return the predictor for the kind of task that a model was trained for.
 
@@ -33,25 +33,25 @@ def predictor_of(
     """
     if math.isnan(threshold):
         raise InputError("--threshold nan is no number; give one, such as that which validation logged")
-    return KINDS[net.kind].predictor(net, head, source, threshold, n_best)
+    return KINDS[tuned.kind].predictor(tuned, head, source, threshold, n_best)
 
 
-def predictor_for(net: TunedModel, head: str, request: Request, checkpoint: str) -> Predictor:
+def predictor_for(tuned: TunedModel, head: str, request: Request, checkpoint: str) -> Predictor:
     """Return the predictor that a request needs.
 
     Args:
-        net: the model.
+        tuned: the model.
         head: name of its head.
         request: what is asked.
-        checkpoint: names the model in errors.
+        checkpoint: name of the model in errors.
 
     Raises:
         InputError: an option is for models of another kind.
     """
-    kind = KINDS[net.kind]
+    kind = KINDS[tuned.kind]
     kind.check_gold_options(request)
-    threshold = kind.threshold(net, request, checkpoint)
-    return predictor_of(net, head, source_name(request.path), threshold, request.n_best)
+    threshold = kind.threshold(tuned, request, checkpoint)
+    return predictor_of(tuned, head, source_name(request.path), threshold, request.n_best)
 
 
 def score_file(predictor: Predictor, request: Request) -> ScoredLines:

@@ -11,7 +11,7 @@ from fairseq_electra.files.inputs import Input, read_inputs
 from fairseq_electra.files.quotes import warn_of_quotes
 from fairseq_electra.files.table import Columns, is_table
 from fairseq_electra.finetuning.request import Request
-from fairseq_electra.finetuning.sameness import OF_ANY, Range, sentence
+from fairseq_electra.finetuning.sameness import MIN_INPUTS, PredictionRange, constant_warning
 from fairseq_electra.finetuning.tuned_model import TunedModel
 from fairseq_electra.pretraining.unknown import Unknown
 
@@ -29,24 +29,24 @@ class Predictor(ABC):
     """Answers of a head to inputs: lines of text, or texts that are apart already, as a tuple.
 
     Args:
-        net: with the head.
-        head: its name.
-        source: names the text in errors.
+        tuned: model with the head.
+        head: name of the head.
+        source: name of the text in errors.
 
     Attributes:
-        inputs: texts of an input; 0: the training says how many.
-        usual_columns: of an input's texts in JSON lines, where the training's are not known.
+        inputs: number of texts of an input; 0: as many as in training.
+        usual_columns: columns of an input's texts in JSON lines, where the training's are not known.
     """
 
     inputs = 0
     usual_columns: tuple[str, ...] = ()
 
-    def __init__(self, net: TunedModel, head: str, source: str = "text"):
-        self.net, self.head, self.source = net, head, source
-        self.labels = net.labels[head]
-        self.max_positions, self.number_read, self.number_cut = net.longest, 0, 0
-        # what was answered, and what the vocabulary does not know of the inputs
-        self.said, self.unknown = (Range(), Unknown())
+    def __init__(self, tuned: TunedModel, head: str, source: str = "text"):
+        self.tuned, self.head, self.source = tuned, head, source
+        self.labels = tuned.labels[head]
+        self.max_positions, self.number_read, self.number_cut = tuned.max_length, 0, 0
+        # the smallest and largest prediction, and what the vocabulary does not know of the inputs
+        self.prediction_range, self.unknown = PredictionRange(), Unknown()
 
     def __call__(self, inputs: Iterable[Input]) -> Iterator[dict]:
         """Answer each input.
@@ -64,13 +64,17 @@ class Predictor(ABC):
         """Answer some inputs, whose numbers are for errors; counts in ``number_cut`` those that were cut."""
 
     def warning(self) -> str:
-        """Return a sentence where the same was said of all inputs, or nothing."""
-        same = self.said.same(OF_ANY)
-        return "" if same is None else sentence(self.in_words(same), self.said.number, "inputs")
+        """Return a warning if all predictions are the same, else an empty string."""
+        same = self.prediction_range.same(MIN_INPUTS)
+        return (
+            ""
+            if same is None
+            else constant_warning(self.in_words(same), self.prediction_range.number, "inputs")
+        )
 
     @abstractmethod
-    def in_words(self, said: list[float]) -> str:
-        """Put into words what was said of all inputs, as :class:`Range` has it."""
+    def in_words(self, prediction: list[float]) -> str:
+        """Put the prediction for an input into words; it is given as :class:`PredictionRange` has it."""
 
     def columns(self, named: tuple[str, ...]) -> tuple[str, ...]:
         """Return the columns that hold the texts of an input: the ones named, or else the training's.
@@ -78,7 +82,7 @@ class Predictor(ABC):
         Raises:
             InputError: the model needs another number of columns.
         """
-        task = self.net.task
+        task = self.tuned.task
         if not named:
             return (task.columns if task else ()) or self.usual_columns
         needed = self.inputs or (task.inputs if task else 0)
@@ -97,7 +101,7 @@ class Predictor(ABC):
         """
         if request.words:
             raise InputError(
-                f"--words is for tags, and this net was trained for {self.net.kind}; leave it out"
+                f"--words is for tags, and this net was trained for {self.tuned.kind}; leave it out"
             )
         return self.as_lines(self.answers_to_file(request), request)
 

@@ -16,7 +16,7 @@ SPLITS = ("train", "valid", "test")
 LONGEST_ROW = 128  # of sentences and words, in tokens
 AnyPath = str | Path
 Say = Callable[[str], object]
-Read = TypeVar("Read")
+Result = TypeVar("Result")
 
 
 def check_paths(destdir: AnyPath, vocabulary: AnyPath, files: dict[str, AnyPath] | None = None) -> None:
@@ -37,21 +37,21 @@ def given_files(train: AnyPath | None, valid: AnyPath | None, test: AnyPath | No
     return {split: path for split, path in zip(SPLITS, (train, valid, test), strict=True) if path}
 
 
-def some_files(files: dict[str, AnyPath]) -> None:
+def require_files(files: dict[str, AnyPath]) -> None:
     """Refuse to prepare a task without any file."""
     if not files:
         raise InputError("give the files: --train FILE --valid FILE, and --test FILE where there is one")
 
 
-def reading(what: AnyPath, read: Callable[..., Read], *arguments: object) -> Read:
-    """Read, and show what the time goes on."""
+def read_with_progress(what: AnyPath, read: Callable[..., Result], *arguments: object) -> Result:
+    """Call a reader, and show meanwhile what is read."""
     with Progress() as progress:
         progress.stage(f"reading {what}")
         return read(*arguments)
 
 
-def settle(faults: Faults, splits: dict[str, list]) -> None:
-    """Refuse, or name, examples that cannot be used."""
+def report_faults(faults: Faults, splits: dict[str, list]) -> None:
+    """Refuse examples that cannot be used, or name those that are left out."""
     faults.raise_unless_skipped({split: len(examples) for split, examples in splits.items()})
     if faults.errors:
         warn(f"left out: {len(faults.errors):,} examples: {faults.listing()}")
@@ -62,12 +62,12 @@ def warn(message: str) -> None:
     print(message, file=sys.stderr)
 
 
-def numbers(info: TaskInfo) -> str:
+def example_counts(info: TaskInfo) -> str:
     """Say how many examples each split has."""
     return ", ".join(f"{split} {number:,}" for split, number in info.examples.items())
 
 
-def rows_in_all(info: TaskInfo, unit: str) -> str:
+def row_counts(info: TaskInfo, unit: str) -> str:
     """Say how many examples lie in several rows, which are called ``unit``, and how many rows there are."""
     several, number = sum(info.shortened.values()), sum(info.rows.values())
     return f"{several:,} in several {unit} of {info.max_positions} tokens, {number:,} {unit} in all"

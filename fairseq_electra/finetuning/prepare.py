@@ -7,13 +7,13 @@ from typing import Any
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.info import TaskInfo
-from fairseq_electra.finetuning.kinds import ROOMS
+from fairseq_electra.finetuning.kinds import PACKAGES
 from fairseq_electra.finetuning.preparation import AnyPath
 
 SOURCES: dict[str, Callable[..., TaskInfo | list[TaskInfo]]] = {
     name: function
-    for room in ROOMS
-    for name, function in importlib.import_module(f"{__package__}.{room}.prepare").SOURCES.items()
+    for package in PACKAGES
+    for name, function in importlib.import_module(f"{__package__}.{package}.prepare").SOURCES.items()
 }
 
 
@@ -44,9 +44,9 @@ def prepare(source: str, destdir: AnyPath, vocabulary: AnyPath, **options: Any) 
     """
     for name in options:
         if name not in options_of(source):
-            own = (f"--{each.replace('_', '-')}" for each in SOURCES if name in options_of(each))
+            its_sources = (f"--{each.replace('_', '-')}" for each in SOURCES if name in options_of(each))
             raise InputError(
-                f"--{name.replace('_', '-')} is an option of {', '.join(own)}, not of"
+                f"--{name.replace('_', '-')} is an option of {', '.join(its_sources)}, not of"
                 f" --{source.replace('_', '-')}; leave it out"
             )
     return SOURCES[source](destdir, vocabulary, **options)

@@ -39,7 +39,7 @@ def recipe_for(size: str, task: str, kind: str = PREDICTION) -> Recipe:
 
 
 def arguments(info: TaskInfo, recipe: Recipe, seed: int) -> list[str]:
-    """Write a run as arguments of ``fairseq-train``, but for the folders and where the net comes from.
+    """Write a run as arguments of ``fairseq-train``, but for the folders and where the model comes from.
 
     Args:
         info: what the task is.

@@ -65,23 +65,23 @@ def summarize(results: list[dict], info: TaskInfo, data: Path, folder: Path) -> 
 def merged_scores(
     results: list[dict], folder: Path, merge: Callable[[list[np.ndarray]], np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Put together what the nets of several runs say, by split.
+    """Merge the scores of several runs, by split.
 
     Raises:
         InputError: the scores of a run are not there, damaged, or of other splits than those of the others.
     """
-    places = [
+    runs = [
         folder / result["net"] / result["task"] / f"lr{result['lr']:g}-seed{result['seed']}"
         for result in results
     ]
-    each = [_scores(place) for place in places]
-    for place, scores in zip(places, each, strict=True):
-        if scores.keys() != each[0].keys():
+    scores_of_runs = [_scores(run) for run in runs]
+    for run, scores in zip(runs, scores_of_runs, strict=True):
+        if scores.keys() != scores_of_runs[0].keys():
             raise InputError(
-                f"{place} has scores of {', '.join(scores)}, and {places[0]} of {', '.join(each[0])}; remove"
-                " the one that lacks some, and run fairseq-electra finetune again"
+                f"{run} has scores of {', '.join(scores)}, and {runs[0]} of {', '.join(scores_of_runs[0])};"
+                " remove the one that lacks some, and run fairseq-electra finetune again"
             )
-    return {split: merge([scores[split] for scores in each]) for split in each[0]}
+    return {split: merge([scores[split] for scores in scores_of_runs]) for split in scores_of_runs[0]}
 
 
 def _scores(run: Path) -> dict[str, np.ndarray]:
@@ -96,7 +96,7 @@ def _scores(run: Path) -> dict[str, np.ndarray]:
 
 def versions() -> dict[str, str]:
     """Name the versions that results depend on, and the commit where this is a checkout."""
-    found = installed_versions(
+    installed = installed_versions(
         (
             "fairseq_electra",
             "fairseq-fixed",
@@ -110,7 +110,7 @@ def versions() -> dict[str, str]:
         )
     )
     commit = commit_of(Path(__file__).parents[1])
-    return found | ({"commit": commit} if commit else {})
+    return installed | ({"commit": commit} if commit else {})
 
 
 def commit_of(package: Path) -> str:
@@ -118,14 +118,14 @@ def commit_of(package: Path) -> str:
 
     A package that is installed inside another repository is not that repository's own.
     """
-    found = []
+    outputs = []
     for command in (["rev-parse", "--show-toplevel"], ["describe", "--always", "--dirty"]):
         try:
             done = subprocess.run(["git", *command], cwd=package, capture_output=True, text=True, check=False)
         except OSError:
             return ""
-        found.append(done.stdout.strip() if done.returncode == 0 else "")
-    return found[1] if found[0] and Path(found[0]).resolve() == package.resolve().parent else ""
+        outputs.append(done.stdout.strip() if done.returncode == 0 else "")
+    return outputs[1] if outputs[0] and Path(outputs[0]).resolve() == package.resolve().parent else ""
 
 
 def table(results: dict, metrics: Collection[str] = ()) -> str:
@@ -159,7 +159,7 @@ def choices(results: dict) -> list[str]:
     """
     made = [line for line in results["summary"] if "choice" in line]
     seeds = sorted({line["choice"]["seed"] for line in made})
-    said = [
+    sentences = [
         f"learning rates were chosen on valid with seed {seed}, which is not among the seeds of the scores"
         for seed in seeds
     ]
@@ -167,11 +167,11 @@ def choices(results: dict) -> list[str]:
         if edge := line["choice"]["edge"]:
             rates = ", ".join(f"{rate:g}" for rate in line["choice"]["rates"])
             beyond = {"lowest": "lower", "highest": "higher"}[edge]
-            said.append(
+            sentences.append(
                 f"{line['net']}, {line['task']}: {line['lr']:g} is the {edge} of {rates}; a {beyond} one may"
                 " be better"
             )
-    return said
+    return sentences
 
 
 def _learning_rate(line: dict) -> str:
@@ -185,19 +185,19 @@ def _cell(line: dict, split: str, metric: str) -> str:
     notes = [f"{list(trouble).count(kind)} {kind}" for kind in dict.fromkeys(trouble)]
     if not line["metrics"]:
         return ", ".join(notes)
-    found = line["metrics"][split][metric]
-    spread = f"{found['mean']:.1f} ± {found['standard_deviation']:.1f}"
-    return f"{found['median']:.1f} ({', '.join([spread, *notes])})"
+    summary = line["metrics"][split][metric]
+    spread = f"{summary['mean']:.1f} ± {summary['standard_deviation']:.1f}"
+    return f"{summary['median']:.1f} ({', '.join([spread, *notes])})"
 
 
 def provenance(results: dict) -> str:
     """Markdown of what stands behind the scores: learning rates, ensembles, checkpoints and versions."""
     lines = ["| net, task | learning rate | the mean of all seeds' scores, on valid |", "|---|---|---|"]
     for line in results["summary"]:
-        found = ", ".join(
+        ensemble_scores = ", ".join(
             f"{name} {metric['ensemble']:.1f}" for name, metric in line["metrics"].get("valid", {}).items()
         )
-        lines.append(f"| {line['net']}, {line['task']} | {_learning_rate(line)} | {found} |")
+        lines.append(f"| {line['net']}, {line['task']} | {_learning_rate(line)} | {ensemble_scores} |")
     lines.append("")
     lines += [f"- {sentence}" for sentence in (*choices(results), SPREAD)]
     lines += [

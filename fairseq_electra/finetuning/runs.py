@@ -8,17 +8,34 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import NamedTuple
 
 import fairseq_electra
 from fairseq_electra.errors import DeviceFaultError, DivergedError, InputError
 from fairseq_electra.pretraining.log import read_log
 
-# name, arguments, log, threads, and what to do with the name then
-Job = tuple[str, list[str], str, int, Callable[[str], None] | None]
 DIVERGED = "diverged: "  # begins what went wrong with a run whose losses are beyond all numbers
 # what every run imports, fairseq first, so that this package registers what fairseq's options name
 PRELOADED = ["fairseq_cli.train", "fairseq_electra", "fairseq_electra.finetuning.study", "torch._dynamo"]
 USER_DIR = str(Path(fairseq_electra.__file__).parent)
+
+
+class Job(NamedTuple):
+    """What a process is told to do.
+
+    Attributes:
+        name: name of the run.
+        arguments: arguments of ``fairseq-train``.
+        log: path of the file for what it prints.
+        threads: number of threads.
+        then: called with the run's name once it has trained.
+    """
+
+    name: str
+    arguments: list[str]
+    log: str
+    threads: int
+    then: Callable[[str], None] | None
 
 
 def train_all(
@@ -48,7 +65,8 @@ def train_all(
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     jobs = [
-        (name, list(arguments), str(logs / f"{name}.log"), threads, then) for name, arguments in runs.items()
+        Job(name, list(arguments), str(logs / f"{name}.log"), threads, then)
+        for name, arguments in runs.items()
     ]
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(
@@ -56,8 +74,8 @@ def train_all(
     ) as pool:
         try:
             pending = [pool.submit(_train, job) for job in jobs]
-            for ended in as_completed(pending):
-                name, trouble = ended.result()
+            for future in as_completed(pending):
+                name, trouble = future.result()
                 yield (
                     name,
                     trouble,
@@ -93,9 +111,8 @@ def _end_with_parent() -> None:
 
 def _train(job: Job) -> tuple[str, str]:
     """Run ``fairseq-train`` in this process; returns the run's name and what went wrong, empty if nothing."""
-    name, arguments, log, threads, then = job
-    Path(log).parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "wb") as stream:
+    Path(job.log).parent.mkdir(parents=True, exist_ok=True)
+    with open(job.log, "wb") as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
     import torch
@@ -104,19 +121,19 @@ def _train(job: Job) -> tuple[str, str]:
     fairseq_electra.register()
     from fairseq_electra.compat.mistakes import input_error
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(job.threads)
     ours = [
         *("--user-dir", USER_DIR, "--log-format", "json", "--num-workers", "0"),
         *([] if torch.cuda.is_available() else ["--cpu"]),
     ]
-    sys.argv = ["fairseq-train", *arguments, *ours]
+    sys.argv = ["fairseq-train", *job.arguments, *ours]
     try:
         train.cli_main()
-        if then is not None:
-            then(name)
+        if job.then is not None:
+            job.then(job.name)
     except (Exception, SystemExit) as error:
-        return name, trouble_of(error, input_error(error))
-    return name, ""
+        return job.name, trouble_of(error, input_error(error))
+    return job.name, ""
 
 
 def trouble_of(error: BaseException, known: InputError | None) -> str:

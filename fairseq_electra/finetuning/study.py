@@ -1,4 +1,4 @@
-"""Fine-tune nets on tasks with many seeds: every run leaves its scores behind, so that it is done once."""
+"""Fine-tune models on tasks with many seeds: every run saves its scores, so that it is done only once."""
 
 import itertools
 import json
@@ -22,8 +22,9 @@ from fairseq_electra.finetuning.runs import DIVERGED, USER_DIR, train_all
 from fairseq_electra.finetuning.trainable import DIAGNOSTIC, Task, diagnostic_set, trainable
 from fairseq_electra.pretraining.binarized import load_dictionary
 from fairseq_electra.pretraining.dictionary import dictionary_digest
+from fairseq_electra.resuming import LAST_CHECKPOINT
 
-SET_HERE = (
+SET_BY_STUDY = (
     *("-a", "--arch", "--criterion", "--finetune-from-model", "--lr", "--restore-file", "--save-dir"),
     *("--seed", "--task", "--user-dir", "--valid-subset"),
 )
@@ -33,8 +34,8 @@ SCHEDULE = (
     *("--batch-size", "--max-epoch", "--max-sentences", "--max-tokens", "--max-update"),
     *("--total-num-update", "--update-freq", "--warmup-updates"),
 )
-CHECKPOINTS = "checkpoints"  # in a run's folder
-KEPT = "keep_checkpoints"  # in a run's result: whether they stay
+CHECKPOINTS_FOLDER = "checkpoints"  # within a run's folder
+KEEP_KEY = "keep_checkpoints"  # in a run's result: whether its checkpoints stay
 # of the runs that choose a learning rate; the best of several is lucky, so their scores are not reported
 CHOICE_SEED = 0
 
@@ -57,10 +58,10 @@ class Run:
     @property
     def options(self) -> list[str]:
         """Arguments of ``fairseq-train``, but for the folders."""
-        own = recipes.arguments(self.task.info, self.recipe, self.seed)
+        arguments = recipes.arguments(self.task.info, self.recipe, self.seed)
         if self.net.has_head:  # that of another task (STILTs): this one gets its own
-            own += recipes.head_arguments(self.task.info)
-        return [*own, *self.net.options, *self.extra]
+            arguments += recipes.head_arguments(self.task.info)
+        return [*arguments, *self.net.options, *self.extra]
 
     def arguments(self, folder: Path) -> list[str]:
         """All arguments of ``fairseq-train``."""
@@ -68,7 +69,7 @@ class Run:
         return [
             str(self.task.folder),
             *start,
-            *("--save-dir", str(folder / self.name / CHECKPOINTS)),
+            *("--save-dir", str(folder / self.name / CHECKPOINTS_FOLDER)),
             *self.options,
         ]
 
@@ -123,7 +124,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Predict:
+class ScoreRun:
     """What a run's process does after training: score all splits, write the result, remove checkpoints."""
 
     folder: Path
@@ -131,44 +132,46 @@ class Predict:
     keep_checkpoints: bool
 
     def __call__(self, name: str) -> None:
-        """Do it for the run of this name."""
+        """Do this for the run of this name."""
         import torch
 
         from fairseq_electra.finetuning.evaluation import VALID
         from fairseq_electra.hub.interface import from_pretrained
 
-        task, place = self.runs[name].task, self.folder / name
-        net = from_pretrained(place / CHECKPOINTS, "checkpoint_last.pt")
-        net.to("cuda" if torch.cuda.is_available() else "cpu")
+        task, run_folder = self.runs[name].task, self.folder / name
+        model = from_pretrained(run_folder / CHECKPOINTS_FOLDER, LAST_CHECKPOINT)
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
         evaluation = evaluation_of(task.folder, task.info)
-        scores = {split: evaluation.scores(net, split) for split in task.info.examples if split != "train"}
-        found = {split: evaluation.metrics(split, each, scores[VALID]) for split, each in scores.items()}
-        metrics = {split: each for split, each in found.items() if each is not None}
+        scores = {split: evaluation.scores(model, split) for split in task.info.examples if split != "train"}
+        metrics_of_splits = {
+            split: evaluation.metrics(split, each, scores[VALID]) for split, each in scores.items()
+        }
+        metrics = {split: each for split, each in metrics_of_splits.items() if each is not None}
         if diagnostic := diagnostic_set(task.folder, task.info):
-            scores[DIAGNOSTIC] = evaluation_of(diagnostic).scores(net, "test")
-        with atomic_write(place / LOGITS_FILE, "wb") as stream:
+            scores[DIAGNOSTIC] = evaluation_of(diagnostic).scores(model, "test")
+        with atomic_write(run_folder / LOGITS_FILE, "wb") as stream:
             np.savez(stream, **scores)  # type: ignore[arg-type]
         trouble = "not finite" if any(np.isnan(each).any() for each in scores.values()) else ""
         trouble = trouble or ("constant" if evaluation.is_constant(scores["valid"]) else "")
-        finish(place, {"trouble": trouble, "metrics": metrics}, self.keep_checkpoints)
+        finish(run_folder, {"trouble": trouble, "metrics": metrics}, self.keep_checkpoints)
 
 
 def finish(run: Path, result: dict, keep_checkpoints: bool) -> None:
     """Write the result of a run that has ended, and remove its checkpoints unless they are to be kept."""
-    _write_json(run / RESULT_FILE, result | {KEPT: keep_checkpoints})
+    _write_json(run / RESULT_FILE, result | {KEEP_KEY: keep_checkpoints})
     if not keep_checkpoints:
-        shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
+        shutil.rmtree(run / CHECKPOINTS_FOLDER, ignore_errors=True)
 
 
 def result_of(run: Path) -> dict:
     """Read the result of a run that has ended; removes checkpoints that it was killed before removing."""
     result = _read_json(run / RESULT_FILE)
-    if not result.pop(KEPT, True):  # results of before do not say
-        shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
+    if not result.pop(KEEP_KEY, True):  # results of before do not say
+        shutil.rmtree(run / CHECKPOINTS_FOLDER, ignore_errors=True)
     return result
 
 
-def do(
+def do_runs(
     runs: Iterable[Run], folder: Path, processes: int, threads: int, keep: bool, say: Callable[[str], None]
 ) -> dict[str, dict]:
     """Do the runs that are not done yet, and resume those that were stopped.
@@ -179,23 +182,23 @@ def do(
     Raises:
         InputError: a run failed, or its folder is that of another run.
     """
-    found: dict[str, dict] = {}
+    results: dict[str, dict] = {}
     missing: dict[str, Run] = {}
     for run in runs:
-        begun, result = folder / run.name / RUN_FILE, folder / run.name / RESULT_FILE
-        if begun.is_file():
-            before = _read_json(begun)
+        run_file, result_file = folder / run.name / RUN_FILE, folder / run.name / RESULT_FILE
+        if run_file.is_file():
+            before = _read_json(run_file)
             differs = [key for key, value in run.record.items() if before.get(key) != value]
             if differs:
                 raise InputError(
-                    f"{begun.parent} was begun with other {' and '.join(differs)}; remove it, or give another"
-                    " --output"
+                    f"{run_file.parent} was begun with other {' and '.join(differs)}; remove it, or give"
+                    " another --output"
                 )
-        if result.is_file():
-            found[run.name] = run.record | result_of(folder / run.name)
+        if result_file.is_file():
+            results[run.name] = run.record | result_of(folder / run.name)
         else:
             missing[run.name] = run
-    without = [name for name in found if not (folder / name / CHECKPOINTS).is_dir()]
+    without = [name for name in results if not (folder / name / CHECKPOINTS_FOLDER).is_dir()]
     if keep and without:
         say(
             f"--keep-checkpoints: none are left of runs done before, {listed(without)}; remove their folders"
@@ -208,18 +211,18 @@ def do(
         _write_json(folder / name / RUN_FILE, run.record | {"versions": versions()})
     arguments = {name: run.arguments(folder) for name, run in missing.items()}
     failed, done = [], 0
-    for name, trouble, _ in train_all(arguments, folder, processes, threads, Predict(folder, missing, keep)):
+    for name, trouble, _ in train_all(arguments, folder, processes, threads, ScoreRun(folder, missing, keep)):
         if trouble.startswith(DIVERGED):
             finish(folder / name, {"trouble": "diverged", "metrics": {}}, keep)
         elif trouble:
             failed.append(f"run {name} failed: {trouble}; its log is {folder / name}.log")
             continue
-        found[name] = missing[name].record | result_of(folder / name)
+        results[name] = missing[name].record | result_of(folder / name)
         done += 1
-        say(f"{done} of {len(missing)}: {name}: " + _figures(found[name]))
+        say(f"{done} of {len(missing)}: {name}: " + _figures(results[name]))
     if failed:
         raise InputError(failed[0] + (f" (and {len(failed) - 1} more)" if failed[1:] else ""))
-    return found
+    return results
 
 
 def check_arguments(run: Run, folder: Path) -> None:
@@ -238,7 +241,7 @@ def check_extra(extra: Sequence[str]) -> None:
     """Refuse further arguments that a study sets itself."""
     for word in extra:
         name = word.partition("=")[0]
-        if name in SET_HERE:
+        if name in SET_BY_STUDY:
             raise InputError(f"{name} behind --: a study sets it itself; take it out")
         if name in SCHEDULE:
             raise InputError(
@@ -263,8 +266,8 @@ def _read_json(path: Path) -> dict:
 
 def _figures(result: dict) -> str:
     figures = [
-        f"{split} " + " ".join(f"{k} {v:.1f}" for k, v in found.items())
-        for split, found in result["metrics"].items()
+        f"{split} " + " ".join(f"{k} {v:.1f}" for k, v in metrics.items())
+        for split, metrics in result["metrics"].items()
     ]
     return "   ".join([*figures, *([result["trouble"]] if result["trouble"] else [])])
 
@@ -272,18 +275,18 @@ def _figures(result: dict) -> str:
 def first_runs(
     nets: Sequence[Net], folders: Sequence[Path], settings: Settings, rates: Sequence[float] | None, seed: int
 ) -> dict[tuple[str, Path], list[Run]]:
-    """Plan what each net does first on each task; the largest tasks come first.
+    """Plan the first runs of each model on each task; the largest tasks come first.
 
     Args:
-        nets: to fine-tune.
-        folders: of the tasks.
+        nets: models to fine-tune.
+        folders: folders of the tasks.
         settings: what is changed in the recipes.
         rates: as of :func:`study`. Several: a run at each, with the seed that chooses. Else one run, at this
             rate or the recipe's.
         seed: of that one run.
 
     Raises:
-        InputError: two folders hold tasks of one name, one does not fit its net or the diagnostic set beside
+        InputError: two folders hold tasks of one name, one does not fit a model or the diagnostic set beside
             it, the settings speak of a task that is not there, or a further argument is one that a study sets
             itself.
     """
@@ -302,9 +305,9 @@ def first_runs(
                 f"{task.folder} was prepared with another vocabulary than that of {net.checkpoint}; prepare"
                 " it again with the checkpoint's"
             )
-    strange = [name for name in settings.epochs if name and name not in names]
-    if strange:
-        raise InputError(f"--epochs {strange[0]}=...: no such task; there are {', '.join(names)}")
+    unknown = [name for name in settings.epochs if name and name not in names]
+    if unknown:
+        raise InputError(f"--epochs {unknown[0]}=...: no such task; there are {', '.join(names)}")
     # else the longest run would keep one process busy alone at the end
     tasks.sort(key=lambda task: -task.info.examples["train"])
     planned = {}
@@ -330,16 +333,16 @@ def study(
     keep_checkpoints: bool = False,
     say: Callable[[str], None] = print,
 ) -> dict:
-    """Fine-tune every net on every task.
+    """Fine-tune every model on every task.
 
     Args:
-        nets: to compare.
+        nets: models to compare.
         folders: of tasks, as ``fairseq-electra prepare`` makes them.
         output: folder for the runs; those that are there are not done again.
         settings: what is changed in the recipes.
-        rates: learning rates to try, for each net and task, with a seed of their own; all others use the one
-            that is best on valid. With one rate there is nothing to choose. Empty: the recipe's; None: the
-            grid of the net's size (``recipes.GRID``).
+        rates: learning rates to try, for each model and task, with a seed of their own; all others use the
+            one that is best on valid. With one rate there is nothing to choose. Empty: the recipe's; None:
+            the grid of the model's size (``recipes.GRID``).
         seeds: of the runs that are reported.
         processes: runs at a time.
         threads: of each.
@@ -359,29 +362,32 @@ def study(
         raise InputError(
             f"seed {CHOICE_SEED} chooses the learning rates and cannot be reported as well; take others"
         )
-    found = do(
+    results = do_runs(
         [each for runs in tried.values() for each in runs], output, processes, threads, keep_checkpoints, say
     )
     chosen = {
-        key: max(runs, key=lambda each: decisive(found[each.name], each.task.info))
+        key: max(runs, key=lambda each: deciding_score(results[each.name], each.task.info))
         for key, runs in tried.items()
     }
     rest = [replace(best, seed=seed) for best in chosen.values() for seed in seeds]
-    found |= do(
-        [run for run in rest if run.name not in found], output, processes, threads, keep_checkpoints, say
+    results |= do_runs(
+        [run for run in rest if run.name not in results], output, processes, threads, keep_checkpoints, say
     )
     summary = []
     for key in itertools.product([net.name for net in nets], folders):
         best, grid = chosen[key], sorted(run.recipe.lr for run in tried[key])
         line = summarize(
-            [found[replace(best, seed=seed).name] for seed in seeds], best.task.info, best.task.folder, output
+            [results[replace(best, seed=seed).name] for seed in seeds],
+            best.task.info,
+            best.task.folder,
+            output,
         )
         summary.append(line | ({"choice": choice(best.recipe.lr, grid)} if grid[1:] else {}))
     return {
         "nets": [net.description for net in nets],
         "versions": versions(),
         "summary": summary,
-        "runs": list(found.values()),
+        "runs": list(results.values()),
     }
 
 
@@ -394,6 +400,6 @@ def choice(lr: float, grid: Sequence[float]) -> dict:
     }
 
 
-def decisive(result: dict, info: TaskInfo) -> float:
+def deciding_score(result: dict, info: TaskInfo) -> float:
     """Return what a run is chosen by: the task's first metric on valid."""
     return result["metrics"]["valid"][info.metrics[0]] if result["metrics"] else -math.inf

@@ -9,7 +9,7 @@ from fairseq_electra.finetuning.info import TaskInfo, read_task_info
 from fairseq_electra.pretraining.binarized import load_dictionary
 from fairseq_electra.pretraining.dictionary import dictionary_digest
 
-DIAGNOSTIC = "AX"  # has no training set: GLUE asks for what a net that was trained on MNLI says of it
+DIAGNOSTIC = "AX"  # has no training set: GLUE asks for the predictions of a model trained on MNLI
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ def trainable(folder: Path) -> Task:
     if lacking:
         raise InputError(f"{folder} has no {' and no '.join(lacking)}; a task to fine-tune on needs both")
     digest = hashlib.sha256()
-    for place in filter(None, (folder, diagnostic_set(folder, info))):
-        for path in sorted(path for path in place.rglob("*") if path.is_file()):
-            digest.update(str(path.relative_to(place)).encode())
+    for each_folder in filter(None, (folder, diagnostic_set(folder, info))):
+        for path in sorted(path for path in each_folder.rglob("*") if path.is_file()):
+            digest.update(str(path.relative_to(each_folder)).encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     return Task(folder, info, digest.hexdigest())
 
@@ -45,22 +45,23 @@ def diagnostic_set(folder: Path, info: TaskInfo) -> Path | None:
     Raises:
         InputError: it has nothing to judge, or was prepared in another way than MNLI.
     """
-    place = folder.resolve().with_name(DIAGNOSTIC)
-    if info.name != "MNLI" or not place.is_dir():
+    diagnostic = folder.resolve().with_name(DIAGNOSTIC)
+    if info.name != "MNLI" or not diagnostic.is_dir():
         return None
-    found = read_task_info(place)
-    digests = [dictionary_digest(load_dictionary(each / "input0").symbols) for each in (folder, place)]
+    other = read_task_info(diagnostic)
+    digests = [dictionary_digest(load_dictionary(each / "input0").symbols) for each in (folder, diagnostic)]
     same = {
         "vocabulary": digests[0] == digests[1],
-        "--max-positions": found.max_positions == info.max_positions,
-        "columns of text": found.inputs == info.inputs,
-        "labels": set(found.labels) == set(info.labels),
-        "splits": "test" in found.examples,
+        "--max-positions": other.max_positions == info.max_positions,
+        "columns of text": other.inputs == info.inputs,
+        "labels": set(other.labels) == set(info.labels),
+        "splits": "test" in other.examples,
     }
     differs = [what for what, is_same in same.items() if not is_same]
     if differs:
         raise InputError(
-            f"{place}, which a net of MNLI judges as well, was prepared with other {' and '.join(differs)}"
-            f" than {folder} needs; prepare both from GLUE's files with one command line, or move it away"
+            f"{diagnostic}, which a net of MNLI judges as well, was prepared with other"
+            f" {' and '.join(differs)} than {folder} needs; prepare both from GLUE's files with one command"
+            " line, or move it away"
         )
-    return place
+    return diagnostic

@@ -12,7 +12,7 @@ from fairseq_electra.finetuning.info import TaskInfo
 
 
 class Training(ABC):
-    """A task's folder and how models are trained on it; ``tasks/of_rooms.py`` makes a task of fairseq of it.
+    """A task's folder and how models are trained on it; ``tasks/of_kinds.py`` makes a task of fairseq of it.
 
     Args:
         folder: of the task.
@@ -33,7 +33,7 @@ class Training(ABC):
         """Make a new head: C, probability, and what a head for sentences reads."""
 
     @abstractmethod
-    def rows(self, split: str, seed: int, shuffle: bool) -> Any:
+    def rows(self, split: str) -> Any:
         """Return the split's rows, a :class:`fairseq_electra.finetuning.rows.TaskRows`.
 
         A batch has ``id`` (B,), ``split``, ``nsentences``, ``ntokens`` and ``net_input``.
@@ -49,12 +49,12 @@ class Training(ABC):
         """
 
     @abstractmethod
-    def found(self, scores: Tensor, batch: dict) -> Tensor:
+    def results(self, scores: Tensor, batch: dict) -> Tensor:
         """Return what a validation gathers of a batch; arguments as of :meth:`loss`. Shape: (n, columns)."""
 
     @abstractmethod
-    def number_found(self, rows: Any) -> int:
-        """Return how many lines of :meth:`found` there are once all rows are scored."""
+    def number_of_results(self, rows: Any) -> int:
+        """Return the number of lines of :meth:`results` once all rows are scored."""
 
     @abstractmethod
     def score(self, rows: Any, gathered: np.ndarray) -> dict[str, float]:
@@ -62,16 +62,16 @@ class Training(ABC):
 
         Args:
             rows: of the split.
-            gathered: all lines of :meth:`found`, in any order. Shape: (number found, columns).
+            gathered: all lines of :meth:`results`, in any order. Shape: (number of results, columns).
 
         Returns:
             the metrics of ``info.metrics``.
         """
 
     @abstractmethod
-    def said(self, gathered: np.ndarray) -> np.ndarray:
-        """Return what the model answers for each example, as :meth:`sameness.Range.add` takes it."""
+    def predictions(self, gathered: np.ndarray) -> np.ndarray:
+        """Return the prediction for each example, as :meth:`sameness.PredictionRange.add` takes them."""
 
     @abstractmethod
-    def in_words(self, said: list[float]) -> str:
-        """Put what was said of an example into words."""
+    def in_words(self, prediction: list[float]) -> str:
+        """Put the prediction for an example into words."""

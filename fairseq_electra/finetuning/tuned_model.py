@@ -20,7 +20,7 @@ class TunedModel(Protocol):
         task: what it was fine-tuned for, where known.
         options: of the task that it was trained on, as far as known.
         threshold: above it a question has no answer, where a validation chose one.
-        longest: tokens of the longest row of the training.
+        max_length: length in tokens of the longest row of the training.
     """
 
     model: Any
@@ -31,7 +31,7 @@ class TunedModel(Protocol):
     task: TaskInfo | None
     options: Mapping[str, Any]
     threshold: float | None
-    longest: int
+    max_length: int
 
     def predict(self, head: str, tokens: Any, return_logits: bool = False) -> Any:
         """Apply a head to rows."""

@@ -41,42 +41,42 @@ def is_without_blanks(character: str) -> bool:
     return _WITHOUT_BLANKS.match(character) is not None
 
 
-def is_within_character(text: str, place: int) -> bool:
+def is_within_character(text: str, index: int) -> bool:
     """Tell whether two characters of Unicode are one to the reader.
 
     Examples are a letter and its mark, and two characters with a zero-width joiner before the second.
 
     Args:
-        text: whole.
-        place: of the second of the two.
+        text: the text.
+        index: index of the second of the two.
     """
-    if not 0 < place < len(text):
+    if not 0 < index < len(text):
         return False
     return (
-        text[place - 1] == _ZERO_WIDTH_JOINER
-        or unicodedata.category(text[place])[0] == "M"
-        or _HANGING.match(text[place]) is not None
+        text[index - 1] == _ZERO_WIDTH_JOINER
+        or unicodedata.category(text[index])[0] == "M"
+        or _HANGING.match(text[index]) is not None
     )
 
 
-def is_within_word(text: str, place: int) -> bool:
+def is_within_word(text: str, index: int) -> bool:
     """Tell whether a word goes on between two characters, as far as letters and digits tell.
 
     Where a script puts no blanks between words, and in Hangul, whose blanks stand between words with their
     particles, only a character itself goes on.
 
     Args:
-        text: whole.
-        place: of the second of the two.
+        text: the text.
+        index: index of the second of the two.
     """
-    if not 0 < place < len(text):
+    if not 0 < index < len(text):
         return False
-    if is_within_character(text, place):
+    if is_within_character(text, index):
         return True
-    before = place - 1
+    before = index - 1
     while is_within_character(text, before):
         before -= 1
-    return _spells(text[before]) and _spells(text[place])
+    return _spells(text[before]) and _spells(text[index])
 
 
 def _spells(character: str) -> bool:

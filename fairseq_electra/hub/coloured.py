@@ -9,7 +9,7 @@ RESET, GUESS = "\033[0m", "\033[1;32m"
 # p(replaced) from here on; escape sequences of ECMA-48, section 8.3.117
 SHADES = ((0.75, "\033[41;97m"), (0.5, "\033[43;30m"), (0.25, "\033[33m"))
 # embeddings, overrides and isolates, and their ends: Unicode's bidirectional algorithm (UAX 9), table 4
-TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+DIRECTION_CONTROLS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 LEGEND = (
     "p(replaced) from " + ", ".join(f"{colour}{least}{RESET}" for least, colour in reversed(SHADES)) + " on"
 )
@@ -22,11 +22,11 @@ def shaded(answer: dict) -> str:
     Korean apart: the largest counts.
     """
     text = answer["text"]
-    shares = [0.0] * len(text)
+    probabilities = [0.0] * len(text)
     for token in answer["tokens"]:
-        for place in range(token["begin"], token["end"]):
-            shares[place] = max(shares[place], token["p_replaced"])
-    runs = itertools.groupby(zip(text, map(_colour, shares), strict=True), key=lambda each: each[1])
+        for index in range(token["begin"], token["end"]):
+            probabilities[index] = max(probabilities[index], token["p_replaced"])
+    runs = itertools.groupby(zip(text, map(_colour, probabilities), strict=True), key=lambda each: each[1])
     return "".join(_painted("".join(character for character, _ in run), colour) for colour, run in runs)
 
 
@@ -36,11 +36,11 @@ def _colour(share: float) -> str:
 
 def guessed(answer: dict) -> str:
     """Show an answer of :class:`fairseq_electra.hub.token_answers.Filler`: text, then guesses by mask."""
-    parts = filled(answer["text"], [own[0]["token"] for own in answer["guesses"]])
+    parts = filled(answer["text"], [guesses[0]["token"] for guesses in answer["guesses"]])
     lines = ["".join(_painted(part, GUESS) if i % 2 else _safe(part) for i, part in enumerate(parts))]
     lines += [
-        "  " + "  ".join(f"{_safe(guess['token'])} {guess['probability']:.2f}" for guess in own)
-        for own in answer["guesses"]
+        "  " + "  ".join(f"{_safe(guess['token'])} {guess['probability']:.2f}" for guess in guesses)
+        for guesses in answer["guesses"]
     ]
     return "\n".join(lines)
 
@@ -55,4 +55,5 @@ def _safe(text: str) -> str:
 
 
 def _commands(character: str) -> bool:
-    return (category(character) == "Cc" and character != "\t") or bidirectional(character) in TURNING
+    controls = category(character) == "Cc" and character != "\t"
+    return controls or bidirectional(character) in DIRECTION_CONTROLS

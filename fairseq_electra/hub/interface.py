@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fairseq_electra.checkpoints import CHECKPOINTS, find_checkpoint
+from fairseq_electra.checkpoints import CHECKPOINTS, checkpoint_in, find_checkpoint
 from fairseq_electra.electra.encoder import check_row_length
 from fairseq_electra.electra.fast.cross_entropy import probabilities
 from fairseq_electra.electra.masking import Masking
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from fairseq_electra.finetuning.rows import TaskRows
 
 logger = logging.getLogger(__name__)
-MAX_TOKENS = (512, 16_384)  # CPU, GPU
+MAX_TOKENS_CPU, MAX_TOKENS_GPU = 512, 16_384  # tokens of a batch, padding counted
 Text = str | tuple[str, ...]
-Rows = Tensor | Text | list  # of Text or Tensor
+Inputs = Tensor | Text | list  # of Text or Tensor
 
 
 class Corruption(NamedTuple):
@@ -78,12 +78,12 @@ def from_pretrained(
         and checkpoint_file is None
         and (is_transformers_folder(path) or is_sentence_transformers(path))
     ):
-        found = read_folder(path, generator)
-        if warning := other_case(found.unused, found.pretrained.tokenizer):
+        imported = read_folder(path, generator)
+        if warning := other_case(imported.unused, imported.pretrained.tokenizer):
             logger.warning(f"{path}: {warning}")
-        return ElectraHubInterface(found.pretrained)
+        return ElectraHubInterface(imported.pretrained)
     names = [checkpoint_file] if checkpoint_file else CHECKPOINTS
-    if path.is_dir() and not any((path / name).is_file() for name in names):
+    if path.is_dir() and checkpoint_in(path, names) is None:
         wanted = checkpoint_file or f"config.json, {' or '.join(CHECKPOINTS)}"
         raise InputError(
             f"{path} holds no {wanted}; give a folder of transformers, a folder of checkpoints or one"
@@ -115,8 +115,8 @@ class ElectraHubInterface(nn.Module):
         self.model, self.tokenizer, self.symbols = pretrained.model, pretrained.tokenizer, pretrained.symbols
         self.labels, self.initialised, self.max_tokens = pretrained.labels, pretrained.initialised, max_tokens
         self.task, self.cfg, self.kind = pretrained.task, pretrained.cfg, pretrained.kind
-        self.longest, self.options, self.threshold = (
-            pretrained.longest,
+        self.max_length, self.options, self.threshold = (
+            pretrained.max_length,
             pretrained.options,
             pretrained.threshold,
         )
@@ -157,26 +157,28 @@ class ElectraHubInterface(nn.Module):
         return texts[0] if len(texts) == 1 else texts
 
     @torch.no_grad()
-    def extract_features(self, tokens: Rows, return_all_hiddens: bool = False):
+    def extract_features(self, tokens: Inputs, return_all_hiddens: bool = False):
         """Return the last hidden states, (B, T, C), or of a list (T, C) each.
 
         Args:
             tokens: rows.
             return_all_hiddens: return a list instead: the first layer's input and the output of each, (layers
-                + 1) times that. Of a net with ``--norm pre`` these are not normalized; its last hidden states
-                are.
+                + 1) times that. Of a model with ``--norm pre`` these are not normalized; its last hidden
+                states are.
         """
         if not return_all_hiddens:
-            return self._each(tokens, self._features)
+            return self._compute(tokens, self._features)
 
         def stacked(batch: Tensor) -> Tensor:
             states: list[Tensor] = []
             self._features(batch, states)
             return torch.stack(states, 2)  # (B, T, layers + 1, C)
 
-        found = self._each(tokens, stacked)
+        states = self._compute(tokens, stacked)
         return (
-            [list(each.unbind(-2)) for each in found] if isinstance(found, list) else list(found.unbind(-2))
+            [list(each.unbind(-2)) for each in states]
+            if isinstance(states, list)
+            else list(states.unbind(-2))
         )
 
     def extract_features_aligned_to_words(self, sentence: str | Sequence[str]) -> WordFeatures:
@@ -188,7 +190,7 @@ class ElectraHubInterface(nn.Module):
         """
         text = sentence if isinstance(sentence, str) else " ".join(sentence)
         if isinstance(sentence, str):
-            spans = [(found.start(), found.end()) for found in re.finditer(r"\S+", text)]
+            spans = [(match.start(), match.end()) for match in re.finditer(r"\S+", text)]
         else:
             ends = np.cumsum([len(word) + 1 for word in sentence])
             spans = [
@@ -210,7 +212,7 @@ class ElectraHubInterface(nn.Module):
         return WordFeatures([text[a:b] for a, b in spans], spans, sums / count.clamp(min=1)[:, None])
 
     @torch.no_grad()
-    def detect_replaced(self, tokens: Rows):
+    def detect_replaced(self, tokens: Inputs):
         """Return how likely each token was replaced, p(replaced): (B, T), or of a list (T,) each."""
         model = self._discriminator("detect_replaced")
 
@@ -218,7 +220,7 @@ class ElectraHubInterface(nn.Module):
             padding_mask, segments = self._masks(batch)
             return model.discriminate(batch, segments, padding_mask).sigmoid()
 
-        return self._each(tokens, probability)
+        return self._compute(tokens, probability)
 
     @torch.no_grad()
     def fill_mask(self, masked_input: str | Sequence[str], topk: int = 5):
@@ -232,9 +234,9 @@ class ElectraHubInterface(nn.Module):
             ``(sentence, probability, token)`` for each answer, the likeliest first; a list of such lists for
             several sentences.
         """
-        several = [masked_input] if isinstance(masked_input, str) else list(masked_input)
+        sentences = [masked_input] if isinstance(masked_input, str) else list(masked_input)
         rows = []
-        for text in several:
+        for text in sentences:
             if text.count(MASK) != 1:
                 raise InputError(
                     f"fill_mask needs one {MASK} in a sentence, found {text.count(MASK)} in {text[:80]!r}"
@@ -242,11 +244,11 @@ class ElectraHubInterface(nn.Module):
             before, after = (self.encode(part)[1:-1].tolist() for part in text.split(MASK))
             rows.append(torch.tensor([BOS_ID, *before, self.mask, *after, EOS_ID]))
         filled = []
-        for text, ((values,), (ids,)) in zip(several, self.guess_masked(rows, topk), strict=True):
+        for text, ((values,), (ids,)) in zip(sentences, self.guess_masked(rows, topk), strict=True):
             tokens = [self._join([i]) for i in ids.tolist()]
             filled.append(
                 [
-                    (self._put(text, i, token), value, token)
+                    (self._replace_mask(text, i, token), value, token)
                     for i, token, value in zip(ids.tolist(), tokens, values.tolist(), strict=True)
                 ]
             )
@@ -274,15 +276,15 @@ class ElectraHubInterface(nn.Module):
             values, ids = probabilities(model.generate(batch, segments, padding_mask, positions)).topk(topk)
             return torch.stack([values.double(), ids.double()], 1)  # (B, 2, K, topk)
 
-        found = []
-        for row, (values, ids) in zip(rows, self._each(rows, best, of_tokens=False), strict=True):
+        guesses = []
+        for row, (values, ids) in zip(rows, self._compute(rows, best, of_tokens=False), strict=True):
             number = int((row == self.mask).sum())
-            found.append((values[:number], ids[:number].long()))
-        return found
+            guesses.append((values[:number], ids[:number].long()))
+        return guesses
 
     @torch.no_grad()
     def sample_corruption(
-        self, tokens: Rows, mask_prob: float = 0.15, temperature: float = 1.0, seed: int = 1
+        self, tokens: Inputs, mask_prob: float = 0.15, temperature: float = 1.0, seed: int = 1
     ) -> Corruption:
         """Mask rows, and let the generator fill them in, as in pre-training.
 
@@ -315,7 +317,7 @@ class ElectraHubInterface(nn.Module):
         return Corruption(batch, *corrupt(src_tokens, positions, target, sampled, PAD_ID))
 
     @torch.no_grad()
-    def predict(self, head: str, tokens: Rows, return_logits: bool = False):
+    def predict(self, head: str, tokens: Inputs, return_logits: bool = False):
         """Apply a head for sentences.
 
         Args:
@@ -349,7 +351,7 @@ class ElectraHubInterface(nn.Module):
             logits = module(self._features(batch), batch == PAD_ID)
             return logits if return_logits else kind.log_probabilities(logits)
 
-        return self._each(tokens, scores, of_tokens=False)
+        return self._compute(tokens, scores, of_tokens=False)
 
     @property
     def mask(self) -> int:
@@ -441,11 +443,11 @@ class ElectraHubInterface(nn.Module):
     def _check_length(self, length: int) -> None:
         """Refuse rows with more tokens than positions; warn once of rows longer than any in training."""
         check_row_length(self.sizes, length, "cut the text")
-        if length > self.longest and not self._warned:
+        if length > self.max_length and not self._warned:
             self._warned = True
             logger.warning(
-                f"a row of {length} tokens, where the training had at most {self.longest}: do not trust what"
-                " lies behind; cut the text"
+                f"a row of {length} tokens, where the training had at most {self.max_length}: do not trust"
+                " what lies behind; cut the text"
             )
 
     def _padded(self, rows: list[Tensor]) -> Tensor:
@@ -453,29 +455,33 @@ class ElectraHubInterface(nn.Module):
             self.device, torch.int64
         )
 
-    def _each(self, tokens: Rows, compute: Callable[[Tensor], Tensor], of_tokens: bool = True):
+    def _compute(self, tokens: Inputs, compute: Callable[[Tensor], Tensor], of_tokens: bool = True):
         """Compute on rows (B, T): at once, or a list in batches of like length."""
         if not isinstance(tokens, list):
             return compute(self._batch(tokens))
         rows = self._rows(tokens)
-        found: list[Tensor] = [torch.empty(0)] * len(rows)
-        for chosen in self._alike([len(row) for row in rows]):
-            results = compute(self._padded([rows[i] for i in chosen]))
-            for i, result in zip(chosen, results, strict=True):
-                found[i] = result[: len(rows[i])] if of_tokens else result
-        return found
+        results: list[Tensor] = [torch.empty(0)] * len(rows)
+        for chosen in self._batches_of_like_length([len(row) for row in rows]):
+            results_of_batch = compute(self._padded([rows[i] for i in chosen]))
+            for i, result in zip(chosen, results_of_batch, strict=True):
+                results[i] = result[: len(rows[i])] if of_tokens else result
+        return results
 
     def batches(self, dataset: "TaskRows") -> Iterator[dict]:
         """Batches of all rows of a task, those of like length together, on the network's device."""
-        for chosen in self._alike(dataset.sizes.tolist(), 2):  # windows are longer than sentences
+        for chosen in self._batches_of_like_length(
+            dataset.sizes.tolist(), 2
+        ):  # windows are longer than sentences
             yield _moved(dataset.collater(chosen), self.device)
 
-    def _alike(self, sizes: list[int], times: int = 1) -> Iterator[list[int]]:
+    def _batches_of_like_length(self, sizes: list[int], times: int = 1) -> Iterator[list[int]]:
         """Yield batches of row numbers, rows of like length together, within the limit of tokens.
 
         Padding counts; a row longer than the limit is a batch of its own.
         """
-        max_tokens = self.max_tokens or times * MAX_TOKENS[self.device.type == "cuda"]
+        max_tokens = self.max_tokens
+        if max_tokens is None:
+            max_tokens = times * (MAX_TOKENS_GPU if self.device.type == "cuda" else MAX_TOKENS_CPU)
         batch: list[int] = []
         for i in sorted(range(len(sizes)), key=sizes.__getitem__):
             if batch and (len(batch) + 1) * sizes[i] > max_tokens:
@@ -490,7 +496,7 @@ class ElectraHubInterface(nn.Module):
     def _join(self, ids: list[int]) -> str:
         return self.tokenizer.decoder.decode([self.symbols[i] for i in ids])
 
-    def _put(self, text: str, piece: int, token: str) -> str:
+    def _replace_mask(self, text: str, piece: int, token: str) -> str:
         """Put a piece in the place of the mask; one that continues a word takes the blank before it away."""
         if self.symbols[piece].startswith(CONTINUATION):
             token = token.removeprefix(CONTINUATION)

@@ -14,7 +14,7 @@ from fairseq_electra.electra.configuration import build
 from fairseq_electra.electra.model import Electra, Generator, MaskedLanguageModel
 from fairseq_electra.electra.state import check_dictionary, check_tensors, version_of
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.encoder import HEADS, EncoderWithHeads, encoder_arguments
+from fairseq_electra.finetuning.encoder import HEADS_PREFIX, EncoderWithHeads, encoder_arguments
 from fairseq_electra.finetuning.info import TASK_FILE, TaskInfo, read_task_info
 from fairseq_electra.finetuning.kinds import KINDS
 from fairseq_electra.finetuning.sentences import PREDICTION
@@ -42,7 +42,7 @@ class Pretrained:
         updates: of the run.
         task: what an encoder was fine-tuned for, where known.
         labels: of each head, in the order of its scores, where known.
-        initialised: tensors that were not found, in the folder of transformers that the net comes from, and
+        initialised: tensors that were not found, in the folder of transformers that the model comes from, and
             are random.
         cut_to: of a folder of transformers, tokens that its tokenizer cuts text to.
         settings: of a folder of transformers, options of the fine-tuning that :data:`names.SETTINGS` keeps
@@ -64,7 +64,7 @@ class Pretrained:
     threshold: float | None = None
 
     @property
-    def longest(self) -> int:
+    def max_length(self) -> int:
         """Tokens of the longest row in training, if known; at most the number of learned positions."""
         known = [self.cut_to, self.task.max_positions if self.task is not None else None]
         if self.cfg is not None:
@@ -78,7 +78,7 @@ class Pretrained:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """Options of the task that the net was trained on, as far as they are known."""
+        """Options of the task that the model was trained on, as far as they are known."""
         return self.settings if self.cfg is None else self.cfg["task"]
 
     @property
@@ -117,19 +117,19 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
         options["task"] = {**vars(options["task"]), "_name": options["task"].task}
     task = options["task"]
     data = Path(str(task.get("data", "")).split(":")[0])
-    places = [Path(vocabulary)] if vocabulary else [path.parent, data, data / "input0"]
-    folder = next((place for place in places if (place / TOKENIZER_FILE).is_file()), None)
-    if folder is None:
+    folders = [Path(vocabulary)] if vocabulary else [path.parent, data, data / "input0"]
+    vocabulary_folder = next((folder for folder in folders if (folder / TOKENIZER_FILE).is_file()), None)
+    if vocabulary_folder is None:
         raise InputError(
-            f"no {TOKENIZER_FILE} in {' or '.join(map(str, places))}; name the vocabulary's folder:"
+            f"no {TOKENIZER_FILE} in {' or '.join(map(str, folders))}; name the vocabulary's folder:"
             " --vocab DIR"
         )
-    tokenizer = load_wordpiece(folder)
+    tokenizer = load_wordpiece(vocabulary_folder)
     symbols = symbols_of(tokenizer)
-    if symbols != read_vocabulary(folder):
+    if symbols != read_vocabulary(vocabulary_folder):
         raise InputError(
-            f"{folder}: {TOKENIZER_FILE} and dict.txt have different ids; make both with fairseq-electra"
-            " vocab"
+            f"{vocabulary_folder}: {TOKENIZER_FILE} and dict.txt have different ids; make both with"
+            " fairseq-electra vocab"
         )
 
     tensors: dict[str, Tensor] = state["model"]
@@ -140,31 +140,33 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
     if name == "electra_encoder":
         model = EncoderWithHeads(**encoder_arguments({**saved, "autocast": "none"}, len(symbols)))
         kind = KINDS.get(str(task.get("_name")), KINDS[PREDICTION])
-        of_heads = {
-            key.removeprefix(HEADS): tensor for key, tensor in tensors.items() if key.startswith(HEADS)
+        tensors_of_heads = {
+            key.removeprefix(HEADS_PREFIX): tensor
+            for key, tensor in tensors.items()
+            if key.startswith(HEADS_PREFIX)
         }
-        for head in dict.fromkeys(key.split(".")[0] for key in of_heads):
-            own = {
+        for head in dict.fromkeys(key.split(".")[0] for key in tensors_of_heads):
+            head_tensors = {
                 key.removeprefix(f"{head}."): tensor
-                for key, tensor in of_heads.items()
+                for key, tensor in tensors_of_heads.items()
                 if key.startswith(f"{head}.")
             }
             model.register_head(
-                head, kind.head_for(own, model.sizes.hidden_size, model.head_dropout, model.pooling)
+                head, kind.head_for(head_tensors, model.sizes.hidden_size, model.head_dropout, model.pooling)
             )
-            labels[head] = read_labels([path.parent, data], kind.number_of_labels(own))
+            labels[head] = read_labels([path.parent, data], kind.number_of_labels(head_tensors))
     else:
         model = build(saved, len(symbols))
     check_tensors(tensors, model.state_dict())
     model.load_state_dict(tensors)
     history = state.get("optimizer_history") or [{}]
-    known = [
-        read_task_info(place) for place in (path.parent, data) if labels and (place / TASK_FILE).is_file()
+    infos = [
+        read_task_info(folder) for folder in (path.parent, data) if labels and (folder / TASK_FILE).is_file()
     ]
     updates = int(history[-1].get("num_updates", 0))
     initialised = list((state.get("extra_state") or {}).get(INITIALISED, ()))  # which training takes away
     threshold = (state.get("task_state") or {}).get("threshold")
-    info = known[0] if known else None
+    info = infos[0] if infos else None
     return Pretrained(
         model.eval(), tokenizer, symbols, options, updates, info, labels, initialised, threshold=threshold
     )

@@ -21,13 +21,13 @@ from fairseq_electra.interchange.json_files import read_json
 from fairseq_electra.interchange.names import (
     BIAS,
     CLASSES,
+    CLASSES_WITH_POOLER,
     COMPUTED,
     DECODER_BIAS,
     HEADS,
-    OF_BERT,
     OTHER_HEADS,
     TASK_HEADS,
-    WITH_POOLER,
+    UNUSED_OF_BERT,
     Part,
     embeddings_part,
     encoder_part,
@@ -67,6 +67,16 @@ class Network:
         """The model_type of transformers."""
         return self.config["model_type"]
 
+    @property
+    def head_tensors(self) -> dict[str, Tensor]:
+        """The tensors of the head, by the head's names."""
+        prefix = "head."
+        return {
+            name.removeprefix(prefix): tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(prefix)
+        }
+
 
 def is_transformers_folder(path: str | Path) -> bool:
     """Tell a folder of transformers by its config.json."""
@@ -100,13 +110,13 @@ def read_network(folder: Path) -> Network:
         encoder_part("encoder.", base, sizes),
         Part("head.", "", names),
     ]
-    found, left = to_ours(tensors, parts, str(source))
-    if table in left and not torch.equal(tensors[table], found["embeddings.tokens.weight"]):
-        found["head.table.weight"] = tensors[table]
+    ours, not_read = to_ours(tensors, parts, str(source))
+    if table in not_read and not torch.equal(tensors[table], ours["embeddings.tokens.weight"]):
+        ours["head.table.weight"] = tensors[table]
     unused = {}
-    for name in left:
+    for name in not_read:
         if name == table:
-            if "head.table.weight" not in found:
+            if "head.table.weight" not in ours:
                 unused[name] = "the token table once more"
             continue
         unused[name] = _reason(name, class_name, family)
@@ -115,7 +125,7 @@ def read_network(folder: Path) -> Network:
                 f"{source} has a tensor {name} that no ELECTRA has; it cannot be imported without loss"
             )
     _check_computed(tensors, sizes, source)
-    network = Network(folder, config, sizes, vocabulary_size, head, found, unused, tensors)
+    network = Network(folder, config, sizes, vocabulary_size, head, ours, unused, tensors)
     _check_shapes(network, source)
     return network
 
@@ -126,7 +136,7 @@ def _head_of(class_name: str | None, tensors: dict[str, Tensor], family: str, fo
     Raises:
         InputError: the head may compute something else than ours.
     """
-    if class_name in WITH_POOLER:
+    if class_name in CLASSES_WITH_POOLER:
         raise InputError(
             f"{folder / 'config.json'} names the class {class_name}, whose head reads BERT's pooler, as no"
             " head here does; " + REMEDY.format(HEADS["none", family].class_name)
@@ -172,7 +182,7 @@ def _reason(name: str, class_name: str | None, family: str) -> str:
         if name.endswith(ending):
             return reason
     if family == "bert":
-        for beginning, reason in OF_BERT.items():
+        for beginning, reason in UNUSED_OF_BERT.items():
             if name.removeprefix(f"{family}.").startswith(beginning):
                 return reason
     return f"the head of {class_name}" if class_name and name.startswith(OTHER_HEADS) else ""
@@ -222,13 +232,8 @@ def _skeleton(network: Network) -> dict[str, torch.Size]:
     elif network.head == "masked_lm":
         modules["head"] = MaskedLMHead(sizes, vocabulary_size, untied=True)
     elif network.head in TASK_HEADS:
-        own = {
-            name.removeprefix("head."): tensor
-            for name, tensor in network.tensors.items()
-            if name.startswith("head.")
-        }
         kind = next(kind for kind in KINDS.values() if kind.counterpart.head == network.head)
-        modules["head"] = kind.head_for(own, sizes.hidden_size, 0.0)
+        modules["head"] = kind.head_for(network.head_tensors, sizes.hidden_size, 0.0)
     return {
         f"{part}.{name}": tensor.shape
         for part, module in modules.items()

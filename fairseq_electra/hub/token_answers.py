@@ -13,21 +13,21 @@ from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.pretraining.wordpiece import BOS_ID, CONTINUATION, EOS_ID, MASK
 
 LINES_AT_ONCE = 256  # sorted by length among themselves
-DIGITS = 6  # of probabilities
+DIGITS = 6  # decimals of the probabilities in answers
 
 
 class LineAnswers(ABC):
     """Answers to lines of text, in their order.
 
     Args:
-        net: for pre-training.
-        source: names the text in errors.
-        at_once: lines that are read before the first is answered.
+        model: model for pre-training.
+        source: name of the text in errors.
+        at_once: number of lines that are read before the first is answered.
     """
 
-    def __init__(self, net: ElectraHubInterface, source: str = "text", at_once: int = LINES_AT_ONCE):
-        self.net, self.source, self.at_once = net, source, at_once
-        self.room = net.longest - 2  # beside <s> and </s>
+    def __init__(self, model: ElectraHubInterface, source: str = "text", at_once: int = LINES_AT_ONCE):
+        self.model, self.source, self.at_once = model, source, at_once
+        self.max_tokens = model.max_length - 2  # beside <s> and </s>
         self.number_read = self.number_cut = 0
         self.unknown = Unknown()
 
@@ -35,7 +35,7 @@ class LineAnswers(ABC):
         """Answer each line.
 
         Raises:
-            InputError: the net cannot, or a line is not as it must be; names it.
+            InputError: the model cannot do this, or a line is unusable; names the line.
         """
         remaining = iter(lines)
         while batch := list(itertools.islice(remaining, self.at_once)):
@@ -59,13 +59,15 @@ class Detector(LineAnswers):
 
     def answer(self, lines: list[str]) -> Iterator[dict]:
         """Answer some lines."""
-        encodings = self.net.tokenizer.encode_batch(lines, add_special_tokens=False)
-        self.unknown.add(self.net.tokenizer, lines, [encoding.ids for encoding in encodings])
-        self.number_cut += sum(len(encoding.ids) > self.room for encoding in encodings)
-        rows = [torch.tensor([BOS_ID, *encoding.ids[: self.room], EOS_ID]) for encoding in encodings]
-        for line, encoding, found in zip(lines, encodings, self.net.detect_replaced(rows), strict=True):
+        encodings = self.model.tokenizer.encode_batch(lines, add_special_tokens=False)
+        self.unknown.add(self.model.tokenizer, lines, [encoding.ids for encoding in encodings])
+        self.number_cut += sum(len(encoding.ids) > self.max_tokens for encoding in encodings)
+        rows = [torch.tensor([BOS_ID, *encoding.ids[: self.max_tokens], EOS_ID]) for encoding in encodings]
+        for line, encoding, probabilities in zip(
+            lines, encodings, self.model.detect_replaced(rows), strict=True
+        ):
             # of tokens behind the cut there is none
-            each = zip(encoding.tokens, encoding.offsets, found[1:-1].tolist(), strict=False)
+            each = zip(encoding.tokens, encoding.offsets, probabilities[1:-1].tolist(), strict=False)
             tokens = [
                 {"token": token, "begin": a, "end": b, "p_replaced": round(p, DIGITS)}
                 for token, (a, b), p in each
@@ -80,32 +82,32 @@ class Filler(LineAnswers):
     ``<mask>`` a list, the likeliest first, of ``token`` and ``probability``.
 
     Args:
-        net, source, at_once: as for :class:`LineAnswers`.
+        model, source, at_once: as for :class:`LineAnswers`.
         topk: guesses for each ``<mask>``.
     """
 
     def __init__(
-        self, net: ElectraHubInterface, source: str = "text", at_once: int = LINES_AT_ONCE, topk: int = 5
+        self, model: ElectraHubInterface, source: str = "text", at_once: int = LINES_AT_ONCE, topk: int = 5
     ):
-        super().__init__(net, source, at_once)
+        super().__init__(model, source, at_once)
         self.topk = topk
 
     def answer(self, lines: list[str]) -> Iterator[dict]:
         """Answer some lines."""
         first = self.number_read - len(lines) + 1
         rows = [self._row(line, f"{self.source}, line {number}") for number, line in enumerate(lines, first)]
-        symbols = self.net.symbols
-        for line, (probabilities, ids) in zip(lines, self.net.guess_masked(rows, self.topk), strict=True):
+        symbols = self.model.symbols
+        for line, (probabilities, ids) in zip(lines, self.model.guess_masked(rows, self.topk), strict=True):
             guesses = [
                 [
                     {"token": symbols[i], "probability": round(p, DIGITS)}
-                    for i, p in zip(own_ids, own, strict=True)
+                    for i, p in zip(ids_of_mask, values, strict=True)
                 ]
-                for own_ids, own in zip(ids.tolist(), probabilities.tolist(), strict=True)
+                for ids_of_mask, values in zip(ids.tolist(), probabilities.tolist(), strict=True)
             ]
             yield {
                 "text": line,
-                "filled": "".join(filled(line, [own[0]["token"] for own in guesses])),
+                "filled": "".join(filled(line, [values[0]["token"] for values in guesses])),
                 "guesses": guesses,
             }
 
@@ -116,16 +118,16 @@ class Filler(LineAnswers):
                 f"{place}: no {MASK} in {line[:80]!r}; write {MASK} where the generator is to guess a token"
             )
         texts = line.split(MASK)
-        parts = [part.ids for part in self.net.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-        self.unknown.add(self.net.tokenizer, texts, parts)
-        ids = [i for part in parts for i in [*part, self.net.mask]][:-1]
-        self.number_cut += len(ids) > self.room
-        if self.net.mask in ids[self.room :]:
+        parts = [part.ids for part in self.model.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        self.unknown.add(self.model.tokenizer, texts, parts)
+        ids = [i for part in parts for i in [*part, self.model.mask]][:-1]
+        self.number_cut += len(ids) > self.max_tokens
+        if self.model.mask in ids[self.max_tokens :]:
             raise InputError(
-                f"{place}: a {MASK} stands behind the {self.room} tokens that the net reads of a line;"
+                f"{place}: a {MASK} stands behind the {self.max_tokens} tokens that the net reads of a line;"
                 " shorten the line"
             )
-        return torch.tensor([BOS_ID, *ids[: self.room], EOS_ID])
+        return torch.tensor([BOS_ID, *ids[: self.max_tokens], EOS_ID])
 
 
 def filled(line: str, tokens: list[str]) -> list[str]:
@@ -139,9 +141,9 @@ def filled(line: str, tokens: list[str]) -> list[str]:
         what joined is the text; every second part is one of the tokens.
     """
     parts = line.split(MASK)
-    found = [parts[0]]
-    for token, behind in zip(tokens, parts[1:], strict=True):
+    filled_parts = [parts[0]]
+    for token, after in zip(tokens, parts[1:], strict=True):
         if token.startswith(CONTINUATION):
-            found[-1] = re.sub(r"\s+$", "", found[-1])
-        found += [token.removeprefix(CONTINUATION), behind]
-    return found
+            filled_parts[-1] = re.sub(r"\s+$", "", filled_parts[-1])
+        filled_parts += [token.removeprefix(CONTINUATION), after]
+    return filled_parts

@@ -10,14 +10,14 @@ from fairseq_electra.interchange.json_files import read_json
 
 ADDED_FILE, SPECIAL_FILE = "added_tokens.json", "special_tokens_map.json"
 # by the names that transformers gives them, in the order of our ids
-SPECIAL = {
+SPECIAL_SYMBOLS = {
     "cls_token": "[CLS]",
     "pad_token": "[PAD]",
     "sep_token": "[SEP]",
     "unk_token": "[UNK]",
     "mask_token": "[MASK]",
 }
-EXTRA = ("extra_special_tokens", "additional_special_tokens")
+LISTS_OF_SYMBOLS = ("extra_special_tokens", "additional_special_tokens")
 
 
 class Added(NamedTuple):
@@ -45,33 +45,33 @@ def read_added_tokens(folder: Path, options: dict, stored: Tokenizer | None) -> 
 
     Source: transformers tokenization_utils_base.py::PreTrainedTokenizerBase._from_pretrained.
     """
-    found: dict[str, Added] = {}
+    added: dict[str, Added] = {}
     for number, values in _table(options, "added_tokens_decoder", folder).items():
         token = _token(values, folder)
-        found.setdefault(token.content, Added(token, _id(number, folder)))
+        added.setdefault(token.content, Added(token, _id(number, folder)))
     for number, token in (stored.get_added_tokens_decoder() if stored is not None else {}).items():
-        found.setdefault(token.content, Added(token, number))
+        added.setdefault(token.content, Added(token, number))
     extra = _extra_special_tokens(options, folder)
     for content, number in read_json(folder / ADDED_FILE).items():
         special = content in extra
-        found.setdefault(
+        added.setdefault(
             content, Added(AddedToken(content, normalized=not special, special=special), _id(number, folder))
         )
     for content, token in extra.items():
-        found.setdefault(content, Added(token, None))
-    return found
+        added.setdefault(content, Added(token, None))
+    return added
 
 
 def special_symbols(folder: Path, options: dict) -> dict[str, str]:
-    """Read which symbols stand for [CLS] and its like, by the names in :data:`SPECIAL`.
+    """Read which symbols stand for [CLS] and its like, by the names in :data:`SPECIAL_SYMBOLS`.
 
     ``options`` is tokenizer_config.json.
     """
     listed = {} if "added_tokens_decoder" in options else read_json(folder / SPECIAL_FILE)
-    named = {name: listed.get(name) or options.get(name) for name in SPECIAL}
+    named = {name: listed.get(name) or options.get(name) for name in SPECIAL_SYMBOLS}
     return {
         name: _token(named[name], folder).content if named[name] else default
-        for name, default in SPECIAL.items()
+        for name, default in SPECIAL_SYMBOLS.items()
     }
 
 
@@ -80,22 +80,22 @@ def _extra_special_tokens(options: dict, folder: Path) -> dict[str, AddedToken]:
     lists = [
         value
         for source in (options, read_json(folder / SPECIAL_FILE))
-        for value in (source.get(name) for name in EXTRA)
+        for value in (source.get(name) for name in LISTS_OF_SYMBOLS)
         if value
     ]
     for value in lists:
         if not isinstance(value, list | dict):
             raise InputError(
-                f"{folder} has {value!r} for {' or '.join(EXTRA)}, where a list is expected; copy its files"
-                " again"
+                f"{folder} has {value!r} for {' or '.join(LISTS_OF_SYMBOLS)}, where a list is expected; copy"
+                " its files again"
             )
     values = [token for each in lists for token in (each.values() if isinstance(each, dict) else each)]
-    own = {
+    named = {
         name: value
         for name, value in options.items()
         if name.endswith("_token") and isinstance(value, str | dict)
     }
-    values += [value for name, value in own.items() if name not in SPECIAL]
+    values += [value for name, value in named.items() if name not in SPECIAL_SYMBOLS]
     tokens = [_token(value, folder) for value in values]
     return {token.content: token for token in tokens}
 

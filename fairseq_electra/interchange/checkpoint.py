@@ -23,7 +23,7 @@ def checkpoint_state(
     symbols: Sequence[str],
     model_cfg: dict,
     data: str,
-    longest: int,
+    max_length: int,
     task: TaskInfo | None = None,
     settings: Mapping[str, int] | None = None,
     initialised: Sequence[str] = (),
@@ -36,7 +36,7 @@ def checkpoint_state(
         model_cfg: fields of :class:`ElectraConfig`, or of :class:`ElectraEncoderConfig`, that differ from
             their defaults.
         data: named as the data folder; ``inspect`` and others are given another.
-        longest: tokens of the longest row, as far as known.
+        max_length: length in tokens of the longest row, as far as known.
         task: what an encoder was fine-tuned for.
         settings, initialised: as those of :class:`Pretrained`.
     """
@@ -48,7 +48,7 @@ def checkpoint_state(
             cfg[group] = values
         cfg.task.data = data
         if task is None:
-            cfg.task.tokens_per_sample = longest
+            cfg.task.tokens_per_sample = max_length
         cfg.model.update(model_cfg)
     container: Any = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
     history = {

@@ -12,8 +12,7 @@ from fairseq_electra.electra.model import Electra, Generator
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import atomic_folder
-from fairseq_electra.finetuning.encoder import HEADS as HEADS_HERE
-from fairseq_electra.finetuning.encoder import EncoderWithHeads
+from fairseq_electra.finetuning.encoder import HEADS_PREFIX, EncoderWithHeads
 from fairseq_electra.finetuning.head import TaskHead
 from fairseq_electra.finetuning.kinds import KINDS
 from fairseq_electra.hub.load import Pretrained
@@ -67,15 +66,19 @@ def export_transformers(
     lines, differences = [], {}
     with atomic_folder(folder) as partial:
         for network in networks:
-            place = partial / network.subfolder
-            place.mkdir(exist_ok=True)
-            (place / "config.json").write_text(json.dumps(network.config, indent=2) + "\n", encoding="utf-8")
-            save_file(network.tensors, place / "model.safetensors", metadata={"format": "pt"})
+            network_folder = partial / network.subfolder
+            network_folder.mkdir(exist_ok=True)
+            (network_folder / "config.json").write_text(
+                json.dumps(network.config, indent=2) + "\n", encoding="utf-8"
+            )
+            save_file(network.tensors, network_folder / "model.safetensors", metadata={"format": "pt"})
             # safetensors lets nobody else read it
-            (place / "model.safetensors").chmod((place / "config.json").stat().st_mode)
-            write_tokenizer(pretrained.tokenizer, place, pretrained.longest)
+            (network_folder / "model.safetensors").chmod((network_folder / "config.json").stat().st_mode)
+            write_tokenizer(pretrained.tokenizer, network_folder, pretrained.max_length)
             theirs = (
-                getattr(transformers, network.class_name).from_pretrained(place, local_files_only=True).eval()
+                getattr(transformers, network.class_name)
+                .from_pretrained(network_folder, local_files_only=True)
+                .eval()
             )
             differences[network.role] = parity.difference(exact, network.role, theirs, rows)
             lines.append(
@@ -91,7 +94,8 @@ def export_transformers(
             model_card(pretrained, networks, records or [], more), encoding="utf-8"
         )
         lines.append(
-            f"texts are cut to {pretrained.longest} tokens, the longest row of the training: model_max_length"
+            f"texts are cut to {pretrained.max_length} tokens, the longest row of the training:"
+            " model_max_length"
         )
         if sizes.residual_scale != 1:
             lines.append(
@@ -102,14 +106,14 @@ def export_transformers(
     return lines
 
 
-def with_room(sizes: EncoderSizes, longest: int) -> EncoderSizes:
-    """Return sizes with positions for rows of ``longest`` tokens; learned positions stay as they are.
+def with_room(sizes: EncoderSizes, max_length: int) -> EncoderSizes:
+    """Return sizes with positions for rows of ``max_length`` tokens; learned positions stay as they are.
 
     Rotary positions have no limit here, but RoFormer has a table of them.
     """
     if sizes.positions == "learned":
         return sizes
-    return replace(sizes, max_position_embeddings=max(sizes.max_position_embeddings, longest))
+    return replace(sizes, max_position_embeddings=max(sizes.max_position_embeddings, max_length))
 
 
 def networks_of(pretrained: Pretrained) -> list[Export]:
@@ -117,11 +121,13 @@ def networks_of(pretrained: Pretrained) -> list[Export]:
     model, state = pretrained.model, pretrained.model.state_dict()
     if isinstance(model, EncoderWithHeads):
         return [_encoder(pretrained, model, state)]
-    discriminator = [_discriminator(model, state, pretrained.longest)] if isinstance(model, Electra) else []
-    return [*discriminator, _generator(model, state, pretrained.longest)]
+    discriminator = (
+        [_discriminator(model, state, pretrained.max_length)] if isinstance(model, Electra) else []
+    )
+    return [*discriminator, _generator(model, state, pretrained.max_length)]
 
 
-def _discriminator(model: Electra, state: dict[str, Tensor], longest: int) -> Export:
+def _discriminator(model: Electra, state: dict[str, Tensor], max_length: int) -> Export:
     family = family_of(model.sizes)
     head, left_out = HEADS["replaced_token", family], {}
     if head.class_name is None:
@@ -137,15 +143,15 @@ def _discriminator(model: Electra, state: dict[str, Tensor], longest: int) -> Ex
         Part("discriminator_head.", "", head.names),
     ]
     return _export(
-        "discriminator", head.class_name, state, parts, with_room(model.sizes, longest), prefix, left_out
+        "discriminator", head.class_name, state, parts, with_room(model.sizes, max_length), prefix, left_out
     )
 
 
-def _generator(model: Generator, state: dict[str, Tensor], longest: int) -> Export:
+def _generator(model: Generator, state: dict[str, Tensor], max_length: int) -> Export:
     family = family_of(model.sizes)
     head, prefix, sizes = HEADS["masked_lm", family], f"{family}.", model.generator.sizes
-    own = model.generator_embeddings
-    tokens = "embeddings." if own is None or own.tokens is None else "generator_embeddings."
+    embeddings = model.generator_embeddings
+    tokens = "embeddings." if embeddings is None or embeddings.tokens is None else "generator_embeddings."
     names, untied = dict(head.names), model.generator_head.table is not None
     state = as_post_norm(state, "generator.", sizes)
     if not untied:
@@ -153,7 +159,7 @@ def _generator(model: Generator, state: dict[str, Tensor], longest: int) -> Expo
     parts = [
         embeddings_part(tokens, prefix, sizes, others=False),
         embeddings_part(
-            "embeddings." if own is None else "generator_embeddings.", prefix, sizes, tokens=False
+            "embeddings." if embeddings is None else "generator_embeddings.", prefix, sizes, tokens=False
         ),
         encoder_part("generator.", prefix, sizes),
         Part("generator_head.", "", names),
@@ -163,7 +169,7 @@ def _generator(model: Generator, state: dict[str, Tensor], longest: int) -> Expo
         head.class_name,
         state,
         parts,
-        with_room(sizes, longest),
+        with_room(sizes, max_length),
         prefix,
         {},
         tie_word_embeddings=not untied,
@@ -187,19 +193,21 @@ def _encoder(pretrained: Pretrained, model: EncoderWithHeads, state: dict[str, T
         embeddings_part("embeddings.", prefix, model.sizes),
         encoder_part("encoder.", prefix, model.sizes),
     ]
-    more: dict = {}
+    entries: dict = {}
     if names:
         name = names[0]
         layer_norm = cast(EncoderLayer, model.encoder.layers[-1]).output_layer_norm
-        own = cast(TaskHead, model.classification_heads[name]).exported(layer_norm)
-        state = {**state, **{f"{HEADS_HERE}{name}.{key}": tensor for key, tensor in own.items()}}
-        parts.append(Part(f"{HEADS_HERE}{name}.", "", head.names))
-        more = counterpart.entries(pretrained.labels[name], model.head_dropout, pretrained.task)
+        head_tensors = cast(TaskHead, model.classification_heads[name]).exported(layer_norm)
+        state = {**state, **{f"{HEADS_PREFIX}{name}.{key}": tensor for key, tensor in head_tensors.items()}}
+        parts.append(Part(f"{HEADS_PREFIX}{name}.", "", head.names))
+        entries = counterpart.entries(pretrained.labels[name], model.head_dropout, pretrained.task)
         settings = counterpart.settings(pretrained.task, pretrained.options)
         if kept := {name: value for name, value in settings.items() if value}:
-            more[SETTINGS] = kept
-    sizes = with_room(model.sizes, pretrained.longest)
-    return _export(names[0] if names else "encoder", head.class_name, state, parts, sizes, prefix, {}, **more)
+            entries[SETTINGS] = kept
+    sizes = with_room(model.sizes, pretrained.max_length)
+    return _export(
+        names[0] if names else "encoder", head.class_name, state, parts, sizes, prefix, {}, **entries
+    )
 
 
 def _export(

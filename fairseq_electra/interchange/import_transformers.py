@@ -16,7 +16,7 @@ from fairseq_electra.interchange.transformers_folder import Imported, read_folde
 from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE, save_vocabulary
 
 HEAD = "imported_head"  # a name that no task gives to its own, so that a new task begins with a new head
-BESIDE = (DICTIONARY_FILE, TOKENIZER_FILE, TASK_FILE)
+FILES_BESIDE = (DICTIONARY_FILE, TOKENIZER_FILE, TASK_FILE)
 
 
 def import_transformers(
@@ -24,13 +24,13 @@ def import_transformers(
 ) -> list[str]:
     """Write a checkpoint, and its vocabulary beside it, once tokenizer and networks agree with transformers'.
 
-    A fine-tuned net becomes an encoder with a head; fine-tuned again, it leaves the head and gets that of the
-    new task.
+    A fine-tuned model becomes an encoder with a head; fine-tuned again, it leaves the head and gets that of
+    the new task.
 
     Args:
-        folder: of transformers or sentence-transformers, with the discriminator, a BERT, or a fine-tuned net.
+        folder: of transformers or sentence-transformers, with a discriminator, a BERT, or a fine-tuned model.
         checkpoint: file to write; ``dict.txt`` and ``tokenizer.json`` come into its folder, and ``task.json``
-            of a fine-tuned net.
+            of a fine-tuned model.
         generator: folder of the generator; by default the subfolder ``generator``.
         seed: of what the folder does not have.
 
@@ -43,7 +43,7 @@ def import_transformers(
     checkpoint = Path(checkpoint)
     if checkpoint.exists():
         raise InputError(f"{checkpoint} is there already; name a new file")
-    present = [name for name in BESIDE if (checkpoint.parent / name).exists()]
+    present = [name for name in FILES_BESIDE if (checkpoint.parent / name).exists()]
     if present:
         raise InputError(
             f"{checkpoint.parent / present[0]} is there already, of another vocabulary perhaps; name a"
@@ -68,7 +68,7 @@ def _save(imported: Imported, checkpoint: Path) -> None:
         pretrained.symbols,
         imported.model_cfg,
         str(folder),
-        pretrained.longest,
+        pretrained.max_length,
         pretrained.task,
         pretrained.settings,
         pretrained.initialised,
@@ -81,7 +81,7 @@ def _save(imported: Imported, checkpoint: Path) -> None:
             )
         checkpoint_utils.torch_persistent_save(state, str(checkpoint))
     except BaseException:
-        for name in BESIDE:
+        for name in FILES_BESIDE:
             (folder / name).unlink(missing_ok=True)
         raise
 
@@ -143,7 +143,7 @@ def transformers_model(network: Network):
     )
     without_pooler = {"add_pooling_layer": False} if name == "BertModel" else {}
     model = getattr(transformers, name)(config, **without_pooler).eval()
-    own = model.state_dict()
+    expected = model.state_dict()
     tensors = dict(network.theirs)
     if BIAS in tensors:  # the one number that transformers may store under either name
         tensors.setdefault(DECODER_BIAS, tensors[BIAS])
@@ -151,11 +151,11 @@ def transformers_model(network: Network):
         tensors = {key.removeprefix(f"{family}."): tensor for key, tensor in tensors.items()}
     missing = [
         key
-        for key in own
+        for key in expected
         if key not in tensors and not key.endswith(("decoder.bias", "decoder.weight", "lm_head.weight"))
     ]
     if missing:
         raise InputError(f"{network.folder} lacks {missing[0]}, which transformers' {name} has")
-    model.load_state_dict({key: tensors.get(key, tensor) for key, tensor in own.items()})
+    model.load_state_dict({key: tensors.get(key, tensor) for key, tensor in expected.items()})
     model.tie_weights()
     return model

@@ -11,9 +11,9 @@ def read_json(path: Path) -> dict:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no JSON ({error}); copy it again") from error
-    if not isinstance(found, dict):
+    if not isinstance(values, dict):
         raise InputError(f"{path} holds no JSON object; copy it again")
-    return found
+    return values

@@ -97,10 +97,12 @@ def _usage(networks: Sequence[Export], num_tokens: int) -> list[str]:
         "from transformers import AutoTokenizer, "
         + ", ".join(dict.fromkeys(network.class_name for network in networks))
     ]
-    places = ["FOLDER" if network.subfolder == "." else f"FOLDER/{network.subfolder}" for network in networks]
-    lines += ["", f'tokenizer = AutoTokenizer.from_pretrained("{places[0]}")']
-    for network, place in zip(networks, places, strict=True):
-        lines.append(f'{network.role.split("_")[0]} = {network.class_name}.from_pretrained("{place}")')
+    folders = [
+        "FOLDER" if network.subfolder == "." else f"FOLDER/{network.subfolder}" for network in networks
+    ]
+    lines += ["", f'tokenizer = AutoTokenizer.from_pretrained("{folders[0]}")']
+    for network, folder in zip(networks, folders, strict=True):
+        lines.append(f'{network.role.split("_")[0]} = {network.class_name}.from_pretrained("{folder}")')
     return [*lines, "```", ""]
 
 

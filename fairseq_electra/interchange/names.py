@@ -90,7 +90,7 @@ HEADS: dict[tuple[str, str], Head] = {
 CLASSES = {head.class_name: (kind, family) for (kind, family), head in HEADS.items() if head.class_name}
 CLASSES["BertForPreTraining"] = ("masked_lm", "bert")  # and a head for the next sentence
 # classes of heads that read a pooler, a dense layer with tanh on [CLS], which no head here has
-WITH_POOLER = ("BertForSequenceClassification", "BertForMultipleChoice")
+CLASSES_WITH_POOLER = ("BertForSequenceClassification", "BertForMultipleChoice")
 
 # what transformers stores besides a network's own numbers, by the end of the name
 COMPUTED = {
@@ -100,13 +100,11 @@ COMPUTED = {
     DECODER_BIAS: f"used as {BIAS}",
 }
 TASK_HEADS = {kind.counterpart.head for kind in KINDS.values()}  # those of fine-tuning among HEADS
-SETTINGS = (  # our entry in a config.json: of these options of the fine-tuning those that a task has
-    "fairseq_electra"
-)
-OF_ROWS = ("stride", "max_question", "max_answer_length")
+SETTINGS = "fairseq_electra"  # our entry in a config.json, with options of the fine-tuning:
+ROW_SETTINGS = ("stride", "max_question", "max_answer_length")
 OTHER_HEADS = ("classifier.", "qa_outputs.", "sequence_summary.")
 # of BERT: what ELECTRA has no place for, by the beginning of the name
-OF_BERT = {
+UNUSED_OF_BERT = {
     "pooler.": "BERT's pooler, which ELECTRA has not",
     "cls.seq_relationship.": "BERT's head for the next sentence, which ELECTRA has not",
     "cls.predictions.": "BERT's masked-LM head",
@@ -179,7 +177,7 @@ def to_ours(
     Raises:
         InputError: one is missing, or parts of one have different shapes.
     """
-    renamed, left = {}, dict(tensors)
+    renamed, unread = {}, dict(tensors)
     for ours, theirs in pairs(parts):
         for name in theirs:
             if name not in tensors:
@@ -192,5 +190,5 @@ def to_ours(
                 f"{source}: {', '.join(theirs)} must have one shape, and have"
                 f" {', '.join(map(str, sorted(shapes)))}"
             )
-        renamed[ours] = torch.cat([left.pop(name) for name in theirs])
-    return renamed, list(left)
+        renamed[ours] = torch.cat([unread.pop(name) for name in theirs])
+    return renamed, list(unread)

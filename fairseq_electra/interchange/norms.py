@@ -26,7 +26,7 @@ def as_post_norm(tensors: dict[str, Tensor], prefix: str, sizes: EncoderSizes) -
         all tensors, those of the encoder as ``--norm post`` has them.
 
     Raises:
-        InputError: ``--norm pre``, which is no post-LayerNorm net in other weights.
+        InputError: ``--norm pre``, which is no post-LayerNorm model with other weights.
     """
     if sizes.norm == "pre":
         raise InputError(

@@ -61,7 +61,7 @@ def check_special(pieces: set[str], special: dict[str, str], source: Path) -> No
 def with_our_ids(
     pieces: list[str],
     special: dict[str, str],
-    whole: list[AddedToken],
+    added: list[AddedToken],
     vocabulary: set[str],
     longest_word: int,
 ) -> tuple[Tokenizer, list[int]]:
@@ -70,20 +70,20 @@ def with_our_ids(
     Args:
         pieces: in the order of their ids.
         special: those that are special symbols here.
-        whole: added tokens.
-        vocabulary: the pieces that words are cut into; an added token that is none of them is found as a
-            whole alone.
-        longest_word: a longer word is ``<unk>``, in characters.
+        added: added tokens, which stay whole in text.
+        vocabulary: the pieces that words are cut into; an added token that is none of them is never a part
+            of a longer word.
+        longest_word: largest length of a word, in characters; a longer one is ``<unk>``.
 
     Returns:
         the tokenizer, and for each of our ids theirs.
     """
-    number = {piece: i for i, piece in enumerate(pieces)}
-    *leading, mask = (number[symbol] for symbol in special.values())
-    apart = sorted(number[token.content] for token in whole if token.content not in vocabulary)
-    taken = {*leading, mask, *apart}
-    cut = [*leading, *(i for i in range(len(pieces)) if i not in taken)]
-    symbols = [*LEADING, *(pieces[i] for i in cut[len(LEADING) :])]
+    id_of = {piece: i for i, piece in enumerate(pieces)}
+    *leading, mask = (id_of[symbol] for symbol in special.values())
+    ids_not_pieces = sorted(id_of[token.content] for token in added if token.content not in vocabulary)
+    placed = {*leading, mask, *ids_not_pieces}
+    ids_of_pieces = [*leading, *(i for i in range(len(pieces)) if i not in placed)]
+    symbols = [*LEADING, *(pieces[i] for i in ids_of_pieces[len(LEADING) :])]
     tokenizer = Tokenizer(
         models.WordPiece(
             vocab={symbol: i for i, symbol in enumerate(symbols)},
@@ -97,11 +97,11 @@ def with_our_ids(
     # the library numbers what is no piece in the order of its coming; special ones would be cut in text like
     # <s>
     tokenizer.add_tokens(
-        [_as_plain(token) for token in sorted(whole, key=lambda token: number[token.content])]
+        [_as_plain(token) for token in sorted(added, key=lambda token: id_of[token.content])]
     )
     tokenizer.add_special_tokens([MASK])
     tokenizer.encode_special_tokens = True
-    return tokenizer, [*cut, *apart, mask]
+    return tokenizer, [*ids_of_pieces, *ids_not_pieces, mask]
 
 
 def _as_plain(token: AddedToken) -> AddedToken:

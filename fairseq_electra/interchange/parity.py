@@ -27,32 +27,42 @@ from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID, LEADING, PAD_I
 
 Model = Electra | MaskedLanguageModel | EncoderWithHeads
 TOLERANCE = 1e-6  # of the largest value, or of 1
-ROWS = 8
-WIDTH = 96
+ROWS_OF_TEXT = 8
+MAX_ROW_LENGTH = 96
 
 
-def rows_of_text(tokenizer: Tokenizer, longest: int) -> Tensor:
+def rows_of_text(tokenizer: Tokenizer, max_positions: int) -> Tensor:
     """Make rows of real English, half of them pairs, of unequal length, and two of random ids.
 
-    Shape: (ROWS + 2, at most WIDTH).
+    Shape: (ROWS_OF_TEXT + 2, at most MAX_ROW_LENGTH).
     """
-    width = min(WIDTH, longest)
-    paragraphs = (text for text in builtin_paragraphs() if len(text) > 4 * width)
+    row_length = min(MAX_ROW_LENGTH, max_positions)
+    paragraphs = (text for text in builtin_paragraphs() if len(text) > 4 * row_length)
     texts = [
         tokenizer.encode(text, add_special_tokens=False).ids
-        for text in itertools.islice(paragraphs, 2 * ROWS)
+        for text in itertools.islice(paragraphs, 2 * ROWS_OF_TEXT)
     ]
-    rows = torch.full((ROWS + 2, width), PAD_ID)
-    for i in range(ROWS):
-        room = width - i * width // (2 * ROWS)  # the first row is full, the last half empty
+    rows = torch.full((ROWS_OF_TEXT + 2, row_length), PAD_ID)
+    for i in range(ROWS_OF_TEXT):
+        length = row_length - i * row_length // (
+            2 * ROWS_OF_TEXT
+        )  # the first row is full, the last half empty
         first, second = texts[2 * i : 2 * i + 2]
-        ids = [BOS_ID, *first[: room - 2], EOS_ID]
+        ids = [BOS_ID, *first[: length - 2], EOS_ID]
         if i % 2:
-            ids = [BOS_ID, *first[: room // 3], EOS_ID, *second[: room - room // 3 - 3], EOS_ID]
+            ids = [
+                BOS_ID,
+                *first[: length // 3],
+                EOS_ID,
+                *second[: length - length // 3 - 3],
+                EOS_ID,
+            ]
         rows[i, : len(ids)] = torch.tensor(ids)
     draws = torch.Generator().manual_seed(1)
-    rows[ROWS:] = torch.randint(len(LEADING), tokenizer.get_vocab_size(), (2, width), generator=draws)
-    rows[ROWS:, 0], rows[ROWS:, -1] = BOS_ID, EOS_ID
+    rows[ROWS_OF_TEXT:] = torch.randint(
+        len(LEADING), tokenizer.get_vocab_size(), (2, row_length), generator=draws
+    )
+    rows[ROWS_OF_TEXT:, 0], rows[ROWS_OF_TEXT:, -1] = BOS_ID, EOS_ID
     return rows
 
 
@@ -103,7 +113,7 @@ def difference(
         inputs = {"input_ids": order[rows], "token_type_ids": segments, "attention_mask": (~padding).long()}
         if type(theirs).__name__.endswith("ForMultipleChoice"):  # of a single choice
             inputs = {name: tensor.unsqueeze(1) for name, tensor in inputs.items()}
-        found = theirs(**inputs, output_hidden_states=True, return_dict=True)
+        their_output = theirs(**inputs, output_hidden_states=True, return_dict=True)
         if role == "discriminator" and isinstance(model, Electra):
             scores = model.discriminator_head(hidden)[~padding]
         elif generator is not None:
@@ -114,14 +124,16 @@ def difference(
             scores = (
                 cast(nn.Linear, head.prediction)(hidden)[~padding] if of_tokens else head(hidden, padding)
             )
-    both = zip(states, found.hidden_states, strict=True)
+    pairs = zip(states, their_output.hidden_states, strict=True)
     largest = {
-        "hidden states": float(torch.stack([_share(us[~padding], them[~padding]) for us, them in both]).max())
+        "hidden states": float(
+            torch.stack([_share(us[~padding], them[~padding]) for us, them in pairs]).max()
+        )
     }
-    if "start_logits" in found:
-        found["logits"] = torch.stack([found.start_logits, found.end_logits], -1)
-    if "logits" in found:
-        their_scores = found.logits[~padding] if of_tokens else found.logits
+    if "start_logits" in their_output:
+        their_output["logits"] = torch.stack([their_output.start_logits, their_output.end_logits], -1)
+    if "logits" in their_output:
+        their_scores = their_output.logits[~padding] if of_tokens else their_output.logits
         if role == "generator":
             their_scores = their_scores[:, order] if len(order) == their_scores.shape[1] else their_scores
         largest["scores"] = float(_share(scores, their_scores))
@@ -152,15 +164,15 @@ def check(differences: dict[str, dict[str, float]]) -> str:
     Raises:
         InputError: one is larger than TOLERANCE.
     """
-    for role, found in differences.items():
-        for what, value in found.items():
+    for role, values_of_network in differences.items():
+        for what, value in values_of_network.items():
             if not value <= TOLERANCE:
                 raise InputError(
                     f"the {role}'s {what} differ from transformers' by {value:.1e} of their size, "
                     f"more than {TOLERANCE:.0e}; nothing was written"
                 )
     parts = [
-        f"{role} " + ", ".join(f"{what} {value:.1e}" for what, value in found.items())
-        for role, found in differences.items()
+        f"{role} " + ", ".join(f"{what} {value:.1e}" for what, value in values_of_network.items())
+        for role, values_of_network in differences.items()
     ]
     return "largest difference from transformers, in float64: " + "; ".join(parts)

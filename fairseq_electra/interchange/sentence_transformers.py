@@ -11,9 +11,9 @@ from fairseq_electra.interchange.json_files import read_json
 MODULES_FILE = "modules.json"
 SETTINGS_FILE = "sentence_bert_config.json"  # beside the network's config.json
 LOWER_CASE = "do_lower_case"  # in that file
-NETWORKS = ("Transformer", "BERT")  # the second in its first releases
-REASON = "of sentence-transformers, behind the network"
-OF_MEAN = "; a head here reads the mean too with --pooling mean"
+NETWORK_KINDS = ("Transformer", "BERT")  # the second in its first releases
+NOT_READ = "of sentence-transformers, behind the network"
+POOLING_HINT = "; a head here reads the mean too with --pooling mean"
 
 
 def find_network(folder: Path) -> tuple[Path, dict[str, str]]:
@@ -35,7 +35,7 @@ def find_network(folder: Path) -> tuple[Path, dict[str, str]]:
     if not path.is_file():
         return folder, {}
     modules = _read_modules(path)
-    networks = [where for kind, where in modules if kind in NETWORKS]
+    networks = [where for kind, where in modules if kind in NETWORK_KINDS]
     if len(networks) != 1:
         kinds = ", ".join(kind for kind, _ in modules) or "nothing"
         raise InputError(
@@ -44,9 +44,9 @@ def find_network(folder: Path) -> tuple[Path, dict[str, str]]:
         )
     network = folder / networks[0]
     unused = {
-        where or kind: f"{kind} {REASON}{OF_MEAN if _reads_the_mean(folder / where, kind) else ''}"
+        where or kind: f"{kind} {NOT_READ}{POOLING_HINT if _reads_the_mean(folder / where, kind) else ''}"
         for kind, where in modules
-        if kind not in NETWORKS
+        if kind not in NETWORK_KINDS
     }
     if read_json(network / SETTINGS_FILE).get(LOWER_CASE):
         unused[LOWER_CASE] = (

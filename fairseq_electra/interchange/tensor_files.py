@@ -14,8 +14,8 @@ from fairseq_electra.interchange.json_files import read_json
 
 # one file, and the index of several, in transformers' order
 # (modeling_utils.py::_get_resolved_checkpoint_files)
-SAFE, SAFE_INDEX = "model.safetensors", "model.safetensors.index.json"
-BIN, BIN_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
+SAFETENSORS_FILE, SAFETENSORS_INDEX = "model.safetensors", "model.safetensors.index.json"
+PYTORCH_FILE, PYTORCH_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 # what DataParallel and torch.compile put before every name
 WRAPPERS = ("module.", "_orig_mod.")
 # before 2021 LayerNorm's two were called as in TensorFlow
@@ -35,12 +35,15 @@ def read_tensors(folder: Path) -> tuple[dict[str, Tensor], Path]:
     Raises:
         InputError: there is none, or one is missing, damaged or does not hold what the index says.
     """
-    for single, index in ((SAFE, SAFE_INDEX), (BIN, BIN_INDEX)):
+    for single, index in ((SAFETENSORS_FILE, SAFETENSORS_INDEX), (PYTORCH_FILE, PYTORCH_INDEX)):
         if (folder / single).is_file():
             return _plain(_read_file(folder / single)), folder / single
         if (folder / index).is_file():
             return _plain(_read_shards(folder / index)), folder / index
-    raise InputError(f"no {SAFE} or {BIN} in {folder}; a file of another framework must be converted first")
+    raise InputError(
+        f"no {SAFETENSORS_FILE} or {PYTORCH_FILE} in {folder}; a file of another framework must be converted"
+        " first"
+    )
 
 
 def _read_shards(index: Path) -> dict[str, Tensor]:
@@ -56,16 +59,16 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
             )
         if not (index.parent / name).is_file():
             raise InputError(f"{index.parent} lacks {name}, which {index.name} lists; copy it there")
-        found = _read_file(index.parent / name)
+        tensors_of_file = _read_file(index.parent / name)
         missing = next(
-            (tensor for tensor, file in files.items() if file == name and tensor not in found), None
+            (tensor for tensor, file in files.items() if file == name and tensor not in tensors_of_file), None
         )
         if missing is not None:
             raise InputError(
                 f"{index.parent / name} lacks the tensor {missing}, which {index.name} says is there; copy"
                 " both again"
             )
-        tensors |= found
+        tensors |= tensors_of_file
     return tensors
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.interchange.added_tokens import SPECIAL, read_added_tokens, special_symbols
+from fairseq_electra.interchange.added_tokens import SPECIAL_SYMBOLS, read_added_tokens, special_symbols
 from fairseq_electra.interchange.json_files import read_json
 from fairseq_electra.interchange.our_ids import all_pieces, check_special, with_our_ids
 from fairseq_electra.interchange.sentence_transformers import SETTINGS_FILE
@@ -25,16 +25,16 @@ from fairseq_electra.pretraining.wordpiece import (
 
 SHORTEST_ROW = 8
 MAX_CHARACTERS_PER_WORD = 100  # of transformers' BertTokenizer, whatever tokenizer.json says
-# transformers' classes, without the ending Fast, which is of the same tokenizer: one that cuts text as
+# transformers' classes, without the ending Fast, which is of the same tokenizer: those that cut text as
 # tokenizer_config.json says ...
-OF_BERT = ("BertTokenizer", "ElectraTokenizer")
-# ... and one that is all in tokenizer.json
-AS_STORED = ("PreTrainedTokenizer", "TokenizersBackend")
+CONFIGURED_CLASSES = ("BertTokenizer", "ElectraTokenizer")
+# ... and those that are all in tokenizer.json
+STORED_CLASSES = ("PreTrainedTokenizer", "TokenizersBackend")
 # where no file names a class: transformers models/auto/tokenization_auto.py::TOKENIZER_MAPPING_NAMES
 DEFAULT_CLASS = {"electra": "BertTokenizer", "roformer": "RoFormerTokenizer"}
 
 
-def write_tokenizer(tokenizer: Tokenizer, folder: Path, longest: int) -> None:
+def write_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> None:
     """Write tokenizer.json and tokenizer_config.json for ``AutoTokenizer``.
 
     Special symbols that are written out in text stay text there too (``split_special_tokens``).
@@ -42,7 +42,7 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path, longest: int) -> None:
     Args:
         tokenizer: ours.
         folder: where to.
-        longest: tokens of the longest row that the network was trained on.
+        max_length: length in tokens of the longest row that the network was trained on.
     """
     copy = Tokenizer.from_str(tokenizer.to_str())
     copy.post_processor = processors.TemplateProcessing(
@@ -51,11 +51,11 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path, longest: int) -> None:
         special_tokens=[(symbol, LEADING.index(symbol)) for symbol in (BOS, EOS)],
     )
     (folder / TOKENIZER_FILE).write_text(copy.to_str(pretty=True) + "\n", encoding="utf-8")
-    special = dict(zip(SPECIAL, (BOS, PAD, EOS, UNK, MASK), strict=True))
+    special = dict(zip(SPECIAL_SYMBOLS, (BOS, PAD, EOS, UNK, MASK), strict=True))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         **special,
-        "model_max_length": longest,
+        "model_max_length": max_length,
         "split_special_tokens": True,
         "clean_up_tokenization_spaces": False,
         "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
@@ -119,17 +119,17 @@ def read_tokenizer(folder: Path, vocabulary_size: int) -> Vocabulary:
             ids[content] = max(ids.values()) + 1 if number is None else number
     pieces, unnamed = all_pieces(ids, source, vocabulary_size)
     check_special(set(pieces), special, source)
-    whole = [
+    kept_tokens = [
         token
         for content, (token, _) in added.items()
         if content not in special.values() and not (token.special and options.get("split_special_tokens"))
     ]
-    tokenizer, order = with_our_ids(pieces, special, whole, set(vocabulary), longest_word)
+    tokenizer, order = with_our_ids(pieces, special, kept_tokens, set(vocabulary), longest_word)
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, pre_tokenizer
     return Vocabulary(tokenizer, order, unnamed)
 
 
-def read_longest(folder: Path, positions: int) -> int:
+def read_max_length(folder: Path, positions: int) -> int:
     """Read how many tokens a folder cuts text to; ``positions`` at most, or if no limit is given.
 
     The limit is the tokenizer's or that of sentence-transformers, the smaller one if both are given.
@@ -139,14 +139,14 @@ def read_longest(folder: Path, positions: int) -> int:
     """
     limits: list[int | float] = [positions]
     for name, key in (("tokenizer_config.json", "model_max_length"), (SETTINGS_FILE, "max_seq_length")):
-        found = read_json(folder / name).get(key)
-        if found is None:  # null, too
+        limit = read_json(folder / name).get(key)
+        if limit is None:  # null, too
             continue
-        if isinstance(found, bool) or not isinstance(found, int | float) or not found >= SHORTEST_ROW:
+        if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= SHORTEST_ROW:
             raise InputError(
-                f"{folder / name} has {key} {found!r}; it must be a number of tokens from {SHORTEST_ROW} on"
+                f"{folder / name} has {key} {limit!r}; it must be a number of tokens from {SHORTEST_ROW} on"
             )
-        limits.append(found)
+        limits.append(limit)
     return int(min(limits))
 
 
@@ -160,18 +160,18 @@ def _is_of_bert(folder: Path, options: dict) -> bool:
     named = options.get("tokenizer_class") or config.get("tokenizer_class")
     class_name = str(named or DEFAULT_CLASS.get(str(config.get("model_type")), "BertTokenizer"))
     plain = class_name.removesuffix("Fast")
-    if options.get("auto_map") or plain not in (*OF_BERT, *AS_STORED):
+    if options.get("auto_map") or plain not in (*CONFIGURED_CLASSES, *STORED_CLASSES):
         what = "code of its own" if options.get("auto_map") else class_name
         raise InputError(
             f"the tokenizer in {folder} is {what}, whose way to cut text is not known here;"
-            f" {', '.join(OF_BERT)} and PreTrainedTokenizerFast can be imported (named as tokenizer_class in"
-            " tokenizer_config.json)"
+            f" {', '.join(CONFIGURED_CLASSES)} and PreTrainedTokenizerFast can be imported (named as"
+            " tokenizer_class in tokenizer_config.json)"
         )
-    if plain in AS_STORED and not (folder / TOKENIZER_FILE).is_file():
+    if plain in STORED_CLASSES and not (folder / TOKENIZER_FILE).is_file():
         raise InputError(
             f"no {TOKENIZER_FILE} in {folder}, and its {class_name} has no other file; copy it there"
         )
-    return plain in OF_BERT
+    return plain in CONFIGURED_CLASSES
 
 
 def _normalizer(folder: Path, options: dict) -> normalizers.BertNormalizer:

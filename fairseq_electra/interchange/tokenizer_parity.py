@@ -54,9 +54,11 @@ def compare_tokenizers(folder: Path, ours: Tokenizer, order: list[int]) -> str:
     name = type(theirs).__name__
     for text in texts:
         expected = theirs(text, add_special_tokens=False, verbose=False)["input_ids"]
-        found = [order[i] for i in ours.encode(text, add_special_tokens=False).ids]
-        if found != expected:
-            here, there = (" ".join(map(str, theirs.convert_ids_to_tokens(ids))) for ids in (found, expected))
+        our_ids = [order[i] for i in ours.encode(text, add_special_tokens=False).ids]
+        if our_ids != expected:
+            here, there = (
+                " ".join(map(str, theirs.convert_ids_to_tokens(ids))) for ids in (our_ids, expected)
+            )
             raise InputError(
                 f"the tokenizer in {folder} cuts {text[:80]!r} into {there[:160]!r}, as transformers' {name}"
                 f" reads it, and into {here[:160]!r} here; nothing was written"

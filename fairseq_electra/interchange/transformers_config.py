@@ -80,19 +80,19 @@ def read_sizes(config: dict, source: Path) -> tuple[EncoderSizes, int]:
                 f"{source} asks for {name} {config[name]!r}, where the encoder here has {wanted!r}; it cannot"
                 " be imported"
             )
-    found = {name: config.get(name, default) for name, default in DEFAULTS[family].items()}
+    sizes = {name: config.get(name, default) for name, default in DEFAULTS[family].items()}
     # of BERT: the hidden size always
-    found["embedding_size"] = found.get("embedding_size") or found["hidden_size"]
-    for name, value in found.items():
+    sizes["embedding_size"] = sizes.get("embedding_size") or sizes["hidden_size"]
+    for name, value in sizes.items():
         if not isinstance(value, int) or value < 1:
             raise InputError(f"{source} has {name} {value!r}; it must be a whole number above 0")
-    vocabulary_size = int(found.pop("vocab_size"))
+    vocabulary_size = int(sizes.pop("vocab_size"))
     dropout = {
         "dropout": config.get("hidden_dropout_prob", 0.1),
         "attention_dropout": config.get("attention_probs_dropout_prob", 0.1),
     }
     try:
-        return EncoderSizes(**found, positions=FAMILIES[family], norm="post", **dropout), vocabulary_size
+        return EncoderSizes(**sizes, positions=FAMILIES[family], norm="post", **dropout), vocabulary_size
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
 

@@ -11,15 +11,14 @@ from fairseq_electra.electra.configuration import build
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.encoder import HEADS as HEADS_HERE
-from fairseq_electra.finetuning.encoder import EncoderWithHeads, encoder_arguments
+from fairseq_electra.finetuning.encoder import HEADS_PREFIX, EncoderWithHeads, encoder_arguments
 from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.hub.load import Pretrained
 from fairseq_electra.hub.network_files import Network, is_transformers_folder, read_network
 from fairseq_electra.interchange.head_config import kind_of_head
-from fairseq_electra.interchange.names import HEADS, OF_ROWS, SETTINGS, TASK_HEADS, Part, pairs
+from fairseq_electra.interchange.names import HEADS, ROW_SETTINGS, SETTINGS, TASK_HEADS, Part, pairs
 from fairseq_electra.interchange.sentence_transformers import find_network
-from fairseq_electra.interchange.tokenizer_files import read_longest, read_tokenizer
+from fairseq_electra.interchange.tokenizer_files import read_max_length, read_tokenizer
 from fairseq_electra.pretraining.wordpiece import symbols_of
 
 GENERATOR = "generator"  # subfolder
@@ -85,8 +84,8 @@ def read_folder(
             raise InputError(
                 f"{folder} holds a net that was fine-tuned, which has no generator; leave {generator} out"
             )
-        found = _read_classifier(main, tokenizer, order, head)
-        return replace(found, unnamed=vocabulary.unnamed, unused=found.unused | not_read)
+        imported = _read_classifier(main, tokenizer, order, head)
+        return replace(imported, unnamed=vocabulary.unnamed, unused=imported.unused | not_read)
     other = (
         folder / GENERATOR if generator is None and is_transformers_folder(folder / GENERATOR) else generator
     )
@@ -128,15 +127,15 @@ def read_folder(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build(model_cfg, len(symbols))
-    own = model.state_dict()
-    initialised = [name for name in own if name not in tensors]
-    model.load_state_dict({**own, **tensors})
+    state = model.state_dict()
+    initialised = [name for name in state if name not in tensors]
+    model.load_state_dict({**state, **tensors})
     unused = {
         f"{role}: {name}": reason
         for role, network in networks.items()
         for name, reason in network.unused.items()
     } | not_read
-    cut_to = read_longest(folder, main.sizes.max_position_embeddings)
+    cut_to = read_max_length(folder, main.sizes.max_position_embeddings)
     pretrained = Pretrained(model.eval(), tokenizer, symbols, initialised=initialised, cut_to=cut_to)
     return Imported(pretrained, model_cfg, order, networks, unused, vocabulary.unnamed, notes)
 
@@ -152,12 +151,12 @@ def _split(main: Network, with_generator: bool) -> tuple[Network, Network | None
     """
     if main.head != "masked_lm":
         return main, None
-    own = {name: tensor for name, tensor in main.tensors.items() if not name.startswith("head.")}
+    without_head = {name: tensor for name, tensor in main.tensors.items() if not name.startswith("head.")}
     if with_generator:
-        return replace(main, head="none", tensors=own), replace(main, unused={})
+        return replace(main, head="none", tensors=without_head), replace(main, unused={})
     head = Part("head.", "", HEADS["masked_lm", main.family].names)
     of_head = {name: OTHER_GENERATOR for _, theirs in pairs([head]) for name in theirs if name in main.theirs}
-    return replace(main, head="none", tensors=own, unused=main.unused | of_head), None
+    return replace(main, head="none", tensors=without_head, unused=main.unused | of_head), None
 
 
 def nearest(sizes: EncoderSizes) -> str:
@@ -201,8 +200,8 @@ def _check_generator(main: Network, second: Network, tokenizer: Tokenizer, folde
                 " generator out"
             )
     if any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
-        own = read_tokenizer(folder, second.vocabulary_size).tokenizer
-        if symbols_of(own) != symbols_of(tokenizer):
+        its_tokenizer = read_tokenizer(folder, second.vocabulary_size).tokenizer
+        if symbols_of(its_tokenizer) != symbols_of(tokenizer):
             raise InputError(
                 f"{folder} has another vocabulary than the discriminator's; leave the generator out"
             )
@@ -221,16 +220,11 @@ def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor, head: s
     symbols = symbols_of(tokenizer)
     model_cfg = {"model_size": nearest(main.sizes), **asdict(main.sizes)}
     model = EncoderWithHeads(**encoder_arguments(model_cfg, len(symbols)))
-    own = {
-        name.removeprefix("head."): tensor
-        for name, tensor in main.tensors.items()
-        if name.startswith("head.")
-    }
-    model.register_head(head, kind.head_for(own, main.sizes.hidden_size, model.head_dropout))
-    prefixes = {"embeddings.": "embeddings.", "encoder.": "encoder.", "head.": f"{HEADS_HERE}{head}."}
+    model.register_head(head, kind.head_for(main.head_tensors, main.sizes.hidden_size, model.head_dropout))
+    prefixes = {"embeddings.": "embeddings.", "encoder.": "encoder.", "head.": f"{HEADS_PREFIX}{head}."}
     model.load_state_dict({**model.state_dict(), **_renamed(main, prefixes, order)})
-    settings, longest = _settings(main), read_longest(main.folder, main.sizes.max_position_embeddings)
-    task = TaskInfo(main.folder.name, kind.name, 0, tuple(labels), (), longest)
+    settings, max_length = _settings(main), read_max_length(main.folder, main.sizes.max_position_embeddings)
+    task = TaskInfo(main.folder.name, kind.name, 0, tuple(labels), (), max_length)
     task = kind.counterpart.read_info(task, main.config, settings, source)
     pretrained = Pretrained(
         model.eval(), tokenizer, symbols, task=task, labels={head: labels}, settings=settings
@@ -240,12 +234,12 @@ def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor, head: s
 
 def _settings(main: Network) -> dict[str, int]:
     """Read what the export has kept of the fine-tuning's options."""
-    found = main.config.get(SETTINGS, {})
-    if not isinstance(found, dict) or any(
-        type(value) is not int or value < 1 for name, value in found.items() if name in OF_ROWS
+    settings = main.config.get(SETTINGS, {})
+    if not isinstance(settings, dict) or any(
+        type(value) is not int or value < 1 for name, value in settings.items() if name in ROW_SETTINGS
     ):
         raise InputError(
-            f"{main.folder / 'config.json'} has {SETTINGS} {found!r}; {', '.join(OF_ROWS)} there must be"
-            " whole numbers above 0"
+            f"{main.folder / 'config.json'} has {SETTINGS} {settings!r}; {', '.join(ROW_SETTINGS)} there must"
+            " be whole numbers above 0"
         )
-    return {name: value for name, value in found.items() if name in OF_ROWS}
+    return {name: value for name, value in settings.items() if name in ROW_SETTINGS}

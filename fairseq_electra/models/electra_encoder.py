@@ -14,7 +14,7 @@ from fairseq_electra.compat import bf16_option
 from fairseq_electra.electra.encoder import check_row_length
 from fairseq_electra.electra.state import check_dictionary, check_tensors, version_of
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.encoder import HEADS, EncoderWithHeads, encoder_arguments
+from fairseq_electra.finetuning.encoder import HEADS_PREFIX, EncoderWithHeads, encoder_arguments
 from fairseq_electra.finetuning.sentences.head import SentenceHead
 from fairseq_electra.models import _traits
 from fairseq_electra.models._config import (
@@ -111,7 +111,9 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
     def register_head(self, name: str, head: nn.Module) -> None:
         """Add a head, and tell the optimizer how deep each layer lies."""
         super().register_head(name, head)
-        mark_depths(self, HEADS, "encoder.layers.", "encoder.layer_norm.", self.sizes.num_hidden_layers)
+        mark_depths(
+            self, HEADS_PREFIX, "encoder.layers.", "encoder.layer_norm.", self.sizes.num_hidden_layers
+        )
 
     def forward(self, src_tokens: Tensor, *args: Any, **kwargs: Any) -> tuple[Any, dict]:
         """Check the first batch, and encode rows; arguments and result as :class:`EncoderWithHeads`."""
@@ -148,15 +150,15 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
         check_dictionary(state_dict, self.dictionary_version)
         own = self.state_dict()
         dropped = self._take_network(state_dict)
-        foreign = [key for key in state_dict if key.startswith(HEADS) and key not in own]
+        foreign = [key for key in state_dict if key.startswith(HEADS_PREFIX) and key not in own]
         for key in foreign:
             del state_dict[key]
-        fresh = [key for key in own if key.startswith(HEADS) and key not in state_dict]
-        self._check_kept_heads([key for key in own if key.startswith(HEADS) and key not in fresh])
+        fresh = [key for key in own if key.startswith(HEADS_PREFIX) and key not in state_dict]
+        self._check_kept_heads([key for key in own if key.startswith(HEADS_PREFIX) and key not in fresh])
         for key in fresh:
             state_dict[key] = own[key]
         for key in own:
-            if key.startswith(HEADS) and state_dict[key].shape != own[key].shape:
+            if key.startswith(HEADS_PREFIX) and state_dict[key].shape != own[key].shape:
                 raise InputError(
                     f"the checkpoint's {key} has the shape {tuple(state_dict[key].shape)}, this task's "
                     f"{tuple(own[key].shape)}; "
@@ -215,7 +217,7 @@ def _names(keys: list[str]) -> str:
     return (
         ", ".join(
             dict.fromkeys(
-                key.split(".")[0] if not key.startswith(HEADS) else ".".join(key.split(".")[:2])
+                key.split(".")[0] if not key.startswith(HEADS_PREFIX) else ".".join(key.split(".")[:2])
                 for key in keys
             )
         )

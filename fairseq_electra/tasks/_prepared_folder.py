@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.info import TaskInfo, read_task_info
 from fairseq_electra.finetuning.rows import TaskRows
-from fairseq_electra.finetuning.sameness import all_the_same, sentence
+from fairseq_electra.finetuning.sameness import constant_warning, shared_prediction
 from fairseq_electra.pretraining.binarized import load_dictionary, unknown_in_folder
+from fairseq_electra.tasks._rows import RowsDataset
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +98,18 @@ class PreparedFolderTask(FairseqTask, ABC):
     def build_head(self, model) -> nn.Module:
         """Build the head of this task."""
 
+    @abstractmethod
+    def rows(self, split: str) -> TaskRows:
+        """Open a split and return its rows."""
+
+    def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> RowsDataset:
+        """Make the dataset of a split; arguments as FairseqTask's."""
+        self.check_split(split)
+        self.warn_of_unknown_text(split)
+        shuffle = split == self.cfg.train_subset
+        self.datasets[split] = RowsDataset(self.rows(split), self.cfg.seed, shuffle)
+        return self.datasets[split]
+
     def check_split(self, split: str) -> None:
         """Refuse a split that does not exist or has no labels."""
         if split not in self.info.examples:
@@ -160,23 +173,25 @@ class PreparedFolderTask(FairseqTask, ABC):
         if gathered is None or len(gathered) < expected:
             return math.nan
         if split not in self._scores:  # computed once for all metrics
-            self._scores[split] = self.score(self.datasets[split], gathered.double().numpy())
+            self._scores[split] = self.score(self.datasets[split].rows, gathered.double().numpy())
         score = self._scores[split][name]
         return score if name.endswith("threshold") else round(score, 2)  # a threshold is given to predict
 
     def warn_if_all_predictions_are_equal(
-        self, said: np.ndarray, name: Callable[[list[float]], str], examples: str
+        self, predictions: np.ndarray, name: Callable[[list[float]], str], examples: str
     ) -> None:
         """Warn of a model that predicts the same for all examples.
 
         Args:
-            said: the predictions: numbers of tags, (n,), or character ranges, (n, 2).
+            predictions: numbers of tags, (n,), or character ranges, (n, 2).
             name: describes a prediction in words.
             examples: name of the examples, in the plural.
         """
-        same = all_the_same(said)
+        same = shared_prediction(predictions)
         if same is not None and get_global_rank() == 0:
-            logger.warning(sentence(name(same), len(said), f"{examples} of this validation set"))
+            logger.warning(
+                constant_warning(name(same), len(predictions), f"{examples} of this validation set")
+            )
 
     @abstractmethod
     def score(self, rows: TaskRows, gathered: np.ndarray) -> dict[str, float]:

@@ -17,8 +17,8 @@ from fairseq_electra.finetuning.evaluation import VALID
 from fairseq_electra.finetuning.questions import ANSWERING, BEAM, MAX_ANSWER_LENGTH
 from fairseq_electra.finetuning.questions.answers import (
     answers_of_questions,
-    places_of,
     score_split,
+    spans_of_answers,
     whole_words,
     window_answers,
 )
@@ -27,7 +27,7 @@ from fairseq_electra.finetuning.questions.heads import ConditionalAnswerHead, In
 from fairseq_electra.finetuning.questions.metrics import ORACLE
 from fairseq_electra.finetuning.questions.rows import QuestionRows
 from fairseq_electra.finetuning.rows import TaskRows
-from fairseq_electra.finetuning.sameness import characters
+from fairseq_electra.finetuning.sameness import span_in_words
 from fairseq_electra.tasks._prepared_folder import PreparedFolderConfig, PreparedFolderTask
 
 logger = logging.getLogger(__name__)
@@ -70,13 +70,9 @@ class QuestionAnsweringTask(PreparedFolderTask):
         """Build the head."""
         return answer_head(str(self.cfg.answer_head), model.sizes.hidden_size, self.info.unanswerable)
 
-    def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> QuestionRows:
-        """Open a split and make its rows."""
-        self.check_split(split)
-        self.warn_of_unknown_text(split)
-        folder = QuestionFolder(self.cfg.data, split, len(self.dictionary))
-        self.datasets[split] = QuestionRows(folder, self.cfg.seed, shuffle=split == self.cfg.train_subset)
-        return self.datasets[split]
+    def rows(self, split: str) -> QuestionRows:
+        """Open a split and return its rows."""
+        return QuestionRows(QuestionFolder(self.cfg.data, split, len(self.dictionary)))
 
     def valid_step(self, sample: dict, model, criterion):
         """Compute the loss, and each window's best answer (``windows``, see :func:`answers_of_questions`)."""
@@ -116,7 +112,7 @@ class QuestionAnsweringTask(PreparedFolderTask):
         results = [log["windows"] for log in logging_outputs if "windows" in log]
         if results:
             split = logging_outputs[0]["split"]
-            rows = self.datasets[split]
+            rows = self.datasets[split].rows
             chosen_elsewhere = self.info.unanswerable and rows.questions.split != VALID
             self.log_scores(split, torch.cat(results), len(rows), ORACLE if chosen_elsewhere else ())
 
@@ -134,7 +130,9 @@ class QuestionAnsweringTask(PreparedFolderTask):
         else:
             threshold = self._threshold_of_valid(folder.split)
             scores = score_split(folder, answers, True, threshold)
-        self.warn_if_all_predictions_are_equal(places_of(answers, threshold), characters, "questions")
+        self.warn_if_all_predictions_are_equal(
+            spans_of_answers(answers, threshold), span_in_words, "questions"
+        )
         return scores
 
     def _threshold_of_valid(self, split: str) -> float:

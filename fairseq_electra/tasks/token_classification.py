@@ -1,7 +1,5 @@
 """Tagging of words: entities, chunks."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from fairseq.tasks import register_task
@@ -32,13 +30,10 @@ class TokenClassificationTask(PreparedFolderTask):
             return None
         return TagFolder(self.cfg.data, "train", len(self.dictionary), len(self.info.labels)).targets[0]
 
-    def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> TagRows:
-        """Open a split and make its rows."""
-        self.check_split(split)
-        self.warn_of_unknown_text(split)
+    def rows(self, split: str) -> TagRows:
+        """Open a split and return its rows."""
         folder = TagFolder(self.cfg.data, split, len(self.dictionary), len(self.info.labels))
-        self.datasets[split] = TagRows(folder, split, self.cfg.seed, shuffle=split == self.cfg.train_subset)
-        return self.datasets[split]
+        return TagRows(folder, split)
 
     def valid_step(self, sample: dict, model, criterion):
         """Compute the loss, and the scores of words under ``words`` (:func:`in_order`)."""
@@ -56,7 +51,7 @@ class TokenClassificationTask(PreparedFolderTask):
         results = [log["words"] for log in logging_outputs if "words" in log]
         if results:
             split = logging_outputs[0]["split"]
-            self.log_scores(split, torch.cat(results), len(self.datasets[split].words.targets[0]))
+            self.log_scores(split, torch.cat(results), len(self.datasets[split].rows.words.targets[0]))
 
     def score(self, rows: TaskRows, gathered: np.ndarray) -> dict[str, float]:
         """Score the tags."""

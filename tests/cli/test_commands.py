@@ -34,7 +34,7 @@ def test_inspect_shows_pairs_short_rows_and_padding(trained, data_bin):
     assert "<mask>" in shown and " yes" in shown
 
 
-def test_inspect_tells_the_truth(trained, data_bin, make_task):
+def test_inspect_shows_what_the_model_computed(trained, data_bin, make_task):
     """What is printed is what the loader masked: the originals are the text's own tokens."""
     shown = electra(
         "inspect", trained / "save" / "checkpoint_last.pt", data_bin, "--rows", "2", "--width", "100000"
@@ -102,7 +102,7 @@ def test_inspect_reads_a_checkpoint_of_any_precision_and_packing(tmp_path, data_
         (["CHECKPOINT", "DATA", "--rows", "99999"], "--rows must lie between 0 and"),
     ],
 )
-def test_inspect_refuses(trained, data_bin, arguments, message):
+def test_inspect_refuses_bad_input(trained, data_bin, arguments, message):
     known = {"CHECKPOINT": trained / "save" / "checkpoint_last.pt", "DATA": data_bin}
     done = electra("inspect", *[known.get(a, a) for a in arguments], check=False)
     assert done.returncode == 1 and message in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
@@ -148,7 +148,7 @@ def test_plot_refuses_a_log_without_records(tmp_path):
     assert done.returncode == 1 and "--log-format json" in done.stderr
 
 
-def test_user_dir_and_version():
+def test_user_dir_and_version_are_printed():
     assert electra("user-dir").stdout.strip() == str(USER_DIR)
     assert "fairseq_electra 0.1.0" in electra("--version").stdout
 

@@ -26,7 +26,7 @@ def asked(*words):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_options_that_a_kind_of_net_does_not_read_are_refused(kind):
+def test_check_gold_options_refuses_options_that_a_kind_does_not_read(kind):
     KINDS[kind].check_gold_options(asked("--gold", "x"))
     for option, values in GIVEN.items():
         given = asked("--gold", "x", option, *values)
@@ -39,7 +39,7 @@ def test_options_that_a_kind_of_net_does_not_read_are_refused(kind):
                 KINDS[kind].check_gold_options(given)
 
 
-def test_several_are_named_together_and_text_alone_may_be_of_any_net():
+def test_check_gold_options_names_all_unread_options():
     with pytest.raises(
         InputError, match=r"is a file of SQuAD's form; leave out --text and --quoted and --scheme$"
     ):
@@ -49,7 +49,7 @@ def test_several_are_named_together_and_text_alone_may_be_of_any_net():
     KINDS[TAGGING].check_gold_options(asked("--text", "a"))
 
 
-def test_metrics_are_json_even_where_no_question_may_lie_above_the_threshold():
+def test_metrics_line_writes_an_infinite_threshold_as_null():
     for infinite in (float("inf"), float("-inf"), float("nan")):
         line = metrics_line({"f1": 50.1234567, "threshold": infinite})
         assert json.loads(line, parse_constant=pytest.fail) == {"f1": 50.123457, "threshold": None}

@@ -49,7 +49,7 @@ def test_one_two_and_four_processes_train_alike(tmp_path, data_bin):
         assert validations(several) == pytest.approx(validations(one), rel=0.05)
 
 
-def test_a_sentence_is_said_once_and_the_status_is_1(tmp_path, data_bin):
+def test_launch_prints_an_error_once_with_status_1(tmp_path, data_bin):
     done = launch(2, data_bin, tmp_path / "save", "--mask-prob", "2", check=False)
     assert done.returncode == 1
     assert done.stderr.count("--mask-prob must lie between 0 and 1") == 1 and "Traceback" not in done.stderr
@@ -67,7 +67,7 @@ def test_run_torchrun_tells_how_a_process_ended(tmp_path, monkeypatch, status, e
 
 
 @pytest.mark.long
-def test_a_process_that_dies_ends_all(tmp_path, data_bin):
+def test_launch_ends_all_processes_if_one_dies(tmp_path, data_bin):
     done = launch(2, data_bin, tmp_path / "save", "--num-workers", "-1", check=False)
     assert done.returncode == 1 and "ended with status 1, so all were stopped" in done.stderr.splitlines()[-1]
 
@@ -100,7 +100,7 @@ def test_a_process_that_dies_ends_all(tmp_path, data_bin):
         ),
     ],
 )
-def test_launch_refuses(arguments, sentence, capsys):
+def test_launch_refuses_bad_arguments(arguments, sentence, capsys):
     assert cli.main(["launch", *arguments]) == 1
     said = capsys.readouterr().err
     assert re.search(sentence, said), said
@@ -121,7 +121,7 @@ def test_launch_refuses_a_second_copy_of_this_package(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("options", [[], ["--distributed-init-method", "tcp://127.0.0.1:29511"]])
-def test_fairseq_alone_starts_nothing_on_cpus_and_says_so(tmp_path, data_bin, options):
+def test_fairseq_train_alone_starts_no_processes_on_cpus(tmp_path, data_bin, options):
     """The second ended with status 0."""
     done = fairseq(
         "train",
@@ -139,7 +139,7 @@ def place(monkeypatch, *options, **environment):
     return placement(parser.parse_args(["-n", "8", *options, "--", "fairseq-train"]))
 
 
-def test_slurm_names_the_machines(tmp_path, monkeypatch):
+def test_placement_reads_slurms_machines(tmp_path, monkeypatch):
     scontrol = tmp_path / "scontrol"
     scontrol.write_text('#!/bin/sh\n[ "$3" = "node[07-08]" ] && printf "node07\\nnode08\\n"\n')
     scontrol.chmod(0o755)
@@ -156,7 +156,7 @@ def test_slurm_names_the_machines(tmp_path, monkeypatch):
 
 
 @pytest.mark.long
-def test_two_machines_are_one_run(tmp_path, data_bin):
+def test_launch_joins_two_machines_in_one_run(tmp_path, data_bin):
     """Both on this machine: as torchrun sees it, two."""
     port = str(free_port())
     given = [

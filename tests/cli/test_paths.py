@@ -64,18 +64,18 @@ def test_a_wrong_path_is_answered_before_anything_slow_is_imported(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["text"]
 
 
-def test_standard_input_and_what_is_not_given_are_there():
+def test_require_accepts_standard_input_and_none():
     require(DATA, "-", None, ".")
     with pytest.raises(InputError, match="no such data folder: absent; check the path"):
         require(DATA, ".", "absent")
 
 
-def test_the_options_of_hydra_are_no_path():
+def test_require_training_paths_ignores_options_of_hydra():
     require_training_paths(["task.data=absent", "--config-name", "absent"])
     require_training_paths([])
 
 
-def test_a_net_from_scratch_has_no_checkpoint():
+def test_checkpoint_of_a_model_from_scratch_is_none():
     assert [checkpoint_of(net) for net in ("a=b.pt", "a=generator:c.pt", "a=scratch:tiny", "a")] == [
         "b.pt",
         "c.pt",

@@ -144,20 +144,23 @@ def test_prepare_tells_how_many_windows_there_will_be(tmp_path, vocab, noted, ca
 
 def test_predict_counts_rows_while_it_computes_them():
     net = types.SimpleNamespace(max_tokens=20, progress=Progress())
-    done = [net.progress._stage.done for _ in ElectraHubInterface._alike(net, [5, 9, 5, 10, 20, 4])]
+    done = [
+        net.progress._stage.done
+        for _ in ElectraHubInterface._batches_of_like_length(net, [5, 9, 5, 10, 20, 4])
+    ]
     assert done == [0, 3, 5] and net.progress._stage.done == 6
 
 
 def answers(predictor, numbers, inputs):
     """Give every input its number."""
     for number in numbers:
-        predictor.net.progress.add()
+        predictor.tuned.progress.add()
         yield {"score": number}
 
 
 def test_predict_tells_its_source_and_shows_the_progress_of_its_net(monkeypatch, tmp_path, noted, capsys):
     net = types.SimpleNamespace(
-        labels={"head": []}, kind="sentence_prediction", task=None, longest=16, progress=Progress()
+        labels={"head": []}, kind="sentence_prediction", task=None, max_length=16, progress=Progress()
     )
     net.to = lambda device: None
     monkeypatch.setattr("fairseq_electra.from_pretrained", lambda *_, **__: net)

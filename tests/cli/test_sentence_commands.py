@@ -8,7 +8,7 @@ from fairseq import tasks
 
 from fairseq_electra.finetuning.info import read_task_info
 from fairseq_electra.finetuning.kinds import evaluation_of
-from fairseq_electra.finetuning.sameness import OF_ANY
+from fairseq_electra.finetuning.sameness import MIN_INPUTS
 from fairseq_electra.hub.interface import from_pretrained
 from tests.helpers.commands import electra_here
 from tests.helpers.sentence_tasks import stock
@@ -53,7 +53,7 @@ def assert_refused(folder, done, *sentence):
         ("train.tsv", "one\ttwo\tclass\na\tb\t<unk>\na\tb\tx\n", ("'<unk>'", "by another name")),
     ],
 )
-def test_files_that_cannot_be_prepared(files, vocabulary, name, text, sentence):
+def test_prepare_refuses_unusable_files(files, vocabulary, name, text, sentence):
     (files / name).write_text(text)
     assert_refused(files, prepare(files, vocabulary), *sentence)
 
@@ -80,7 +80,7 @@ def test_files_that_cannot_be_prepared(files, vocabulary, name, text, sentence):
         (["--vocab", "absent"], "absent"),
     ],
 )
-def test_options_that_cannot_be(files, vocabulary, more, sentence):
+def test_prepare_refuses_unusable_options(files, vocabulary, more, sentence):
     assert_refused(files, prepare(files, vocabulary, *more), sentence)
 
 
@@ -152,7 +152,7 @@ def test_labels_of_wrong_or_several_kinds_are_refused_and_numbers_to_predict_may
     assert (files / "bin" / "label" / "train.label").read_text() == "1.0\n2.5\n3.0\n"
 
 
-def test_one_wrong_file_of_glue_and_no_task_is_written(tmp_path, vocabulary):
+def test_prepare_glue_writes_nothing_if_one_file_is_wrong(tmp_path, vocabulary):
     for task, label in (("RTE", "entailment"), ("WNLI", "2")):
         (tmp_path / "GLUE" / task).mkdir(parents=True)
         (tmp_path / "GLUE" / task / "train.tsv").write_text(
@@ -171,9 +171,7 @@ def test_one_wrong_file_of_glue_and_no_task_is_written(tmp_path, vocabulary):
         (("--vocab", "absent"), "no such folder of a vocabulary: absent; check the path"),
     ],
 )
-def test_folders_are_looked_at_before_any_task_of_glue_is_read(
-    tmp_path, vocabulary, monkeypatch, more, sentence
-):
+def test_prepare_glue_checks_folders_before_reading(tmp_path, vocabulary, monkeypatch, more, sentence):
     for task in ("RTE", "WNLI"):
         (tmp_path / "GLUE" / task).mkdir(parents=True)
     (tmp_path / "bin" / "WNLI").mkdir(parents=True)
@@ -199,7 +197,7 @@ def test_a_folder_in_use_is_refused_before_anything_is_read(files, vocabulary, s
     assert status == 1 and "bin exists and is not empty; name a new folder" in said
 
 
-def test_a_vocabulary_of_two_halves_is_refused(files, vocabulary):
+def test_prepare_refuses_a_vocabulary_whose_files_differ(files, vocabulary):
     shutil.copytree(vocabulary, files / "vocab")
     lines = (files / "vocab" / "dict.txt").read_text().splitlines()
     (files / "vocab" / "dict.txt").write_text("\n".join([lines[1], lines[0], *lines[2:]]) + "\n")
@@ -250,21 +248,21 @@ def tuned(tmp_path_factory, vocabulary, data_bin):
         ("absent.pt", "a\n", "no such folder or checkpoint"),
     ],
 )
-def test_predict_refuses(tuned, monkeypatch, tmp_path, checkpoint, text, sentence):
+def test_predict_refuses_unusable_input(tuned, monkeypatch, tmp_path, checkpoint, text, sentence):
     given = ["predict", tuned / checkpoint, "--output", tmp_path / "answers.jsonl"]
     status, output, said = electra_here(*given, text=text)
     assert status == 1 and output == "" and sentence in said.splitlines()[-1], said
     assert not list(tmp_path.iterdir())
 
 
-def test_predict_says_where_it_has_one_answer_to_everything(tuned, monkeypatch):
+def test_predict_warns_if_all_answers_are_the_same(tuned, monkeypatch):
     given = ["predict", tuned / "pair" / "checkpoint_last.pt"]
-    for number, warned in ((OF_ANY, True), (OF_ANY - 1, False)):
+    for number, warned in ((MIN_INPUTS, True), (MIN_INPUTS - 1, False)):
         status, output, said = electra_here(*given, text="one\ttwo\n" * number)
         answer = json.loads(output.splitlines()[0])["label"]
         assert status == 0
         assert (
-            f"warning: standard input: the net answers {answer!r} for all {OF_ANY} inputs: it has learnt"
+            f"warning: standard input: the net answers {answer!r} for all {MIN_INPUTS} inputs: it has learnt"
             " nothing yet" in said
         ) == warned
 

@@ -20,6 +20,7 @@ from fairseq.data.iterators import CountingIterator, GroupedIterator
 from fairseq.tasks import FairseqTask
 
 from fairseq_electra.finetuning.rows import TaskRows
+from fairseq_electra.tasks._rows import RowsDataset
 from tests.helpers.fairseq_source import stock_source
 from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import assert_same_weights, train_here, weights
@@ -50,7 +51,7 @@ def make_rows(request, make_task):
     return {
         "rows": lambda: make_task().load_dataset("train"),
         "packed rows": lambda: make_task(pack=True, tokens_per_sample=32).load_dataset("train"),
-        "examples": lambda: Examples(SIZES, seed=1, shuffle=True),
+        "examples": lambda: RowsDataset(Examples(SIZES), seed=1, shuffle=True),
         "sentences": sentences,
     }[request.param]
 

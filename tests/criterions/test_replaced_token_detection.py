@@ -60,7 +60,7 @@ def test_losses_and_labels_are_those_of_the_paper(make_task, make_model, positio
     assert np.array_equal(output.is_replaced.numpy(), labels)
 
 
-def test_counts_agree_with_a_count_token_by_token(make_task, make_model):
+def test_logged_counts_are_those_of_a_loop_over_tokens(make_task, make_model):
     task = make_task()
     sample = task.load_dataset("valid").collater(list(range(8)))
     sample["target"][:, ::3] = torch.where(sample["target"][:, ::3] == 1, 1, 3)
@@ -105,7 +105,7 @@ def test_counts_agree_with_a_count_token_by_token(make_task, make_model):
         {"pack": True, "rows": "blocks"},
     ],
 )
-def test_the_two_means_are_weighted_as_asked_for(make_task, make_model, changes):
+def test_loss_weights_the_two_means_as_asked(make_task, make_model, changes):
     task = make_task(**changes)
     criterion = criterion_for(task, gen_weight=0.0)  # as fairseq does, before the text is loaded
     dataset = task.load_dataset("train")
@@ -184,7 +184,7 @@ def test_all_batches_have_one_memory_layout_of_which_torch_compile_makes_one_gra
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
-def test_one_batch_and_two_halves_give_the_same_gradient(make_task, make_model, dtype, tolerance):
+def test_gradient_of_a_batch_is_that_of_its_halves(make_task, make_model, dtype, tolerance):
     task = make_task()
     dataset = task.load_dataset("valid")
     criterion = criterion_for(task)

@@ -14,7 +14,7 @@ from fairseq_electra.finetuning.class_weights import class_weights
 LABELS = ("O", "B-a", "I-a", "=", "B-b")
 
 
-def test_balanced_weights_are_those_of_scikit_learn():
+def test_class_weights_balanced_are_those_of_scikit_learn():
     targets = np.random.default_rng(1).choice([0, 1, 2, 4], p=[0.8, 0.1, 0.07, 0.03], size=500)
     expected = dict(
         zip(
@@ -29,11 +29,11 @@ def test_balanced_weights_are_those_of_scikit_learn():
     )
 
 
-def test_weights_are_given_by_the_labels_names():
+def test_class_weights_are_given_by_label():
     assert class_weights("O=0.1  ==3 B-b=2e1", LABELS, None).tolist() == pytest.approx([0.1, 1, 1, 3, 20])
 
 
-def test_the_name_of_a_label_may_hold_blanks_and_be_the_end_of_another():
+def test_class_weights_reads_labels_with_blanks_and_common_ends():
     labels = ("sure", "not sure", "not", "a=b", "a")
     assert class_weights(" not sure=2 sure=3  a=b=4 a=5", labels, None).tolist() == [3, 2, 1, 4, 5]
     with pytest.raises(InputError, match="--class-weights not: write balanced, or LABEL=WEIGHT"):
@@ -51,7 +51,7 @@ def test_the_name_of_a_label_may_hold_blanks_and_be_the_end_of_another():
         ("balanced", "--class-weights balanced counts the labels of train, which is not there"),
     ],
 )
-def test_weights_that_cannot_be_are_refused(given, sentence):
+def test_class_weights_refuses_unusable_weights(given, sentence):
     with pytest.raises(InputError) as caught:
         class_weights(given, LABELS, None)
     assert str(caught.value).startswith(sentence) or sentence in str(caught.value)
@@ -94,7 +94,7 @@ def test_the_loss_is_the_weighted_sum_over_words_and_its_denominator_the_weights
 
 
 @pytest.mark.parametrize("given", ["", "balanced"])
-def test_a_batch_and_its_halves_have_one_sum_and_one_denominator(given):
+def test_loss_of_a_batch_is_the_sum_of_its_halves(given):
     own, (scores, sample) = criterion(given), batch(2, 6)
     whole = own.loss_of(scores, sample)
     halves = [
@@ -105,7 +105,7 @@ def test_a_batch_and_its_halves_have_one_sum_and_one_denominator(given):
     assert sum(size for _, size, _ in halves) == pytest.approx(whole[1], rel=1e-6)
 
 
-def test_without_weights_words_are_counted_and_nothing_goes_into_the_checkpoint():
+def test_loss_without_weights_counts_words_and_saves_nothing():
     scores, sample = batch(3, 4)
     _, size, _ = criterion().loss_of(scores, sample)
     assert type(size) is int and size == int((sample["target"] >= 0).sum())

@@ -167,10 +167,10 @@ def test_faults_are_left_out_where_it_is_wished_unless_nothing_is_left():
 
 
 @pytest.mark.parametrize("stride", [1, 3, 8, 20])
-@pytest.mark.parametrize("room", [1, 5, 8])
-def test_windows_are_counted_without_making_them(room, stride):
+@pytest.mark.parametrize("max_length", [1, 5, 8])
+def test_windows_are_counted_without_making_them(max_length, stride):
     for length in range(1, 40):
-        assert number_of_windows(length, room, stride) == len(windows_of(length, room, stride))
+        assert number_of_windows(length, max_length, stride) == len(windows_of(length, max_length, stride))
 
 
 def test_the_progress_says_how_many_windows_there_will_be():

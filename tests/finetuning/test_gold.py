@@ -32,7 +32,7 @@ def predictor(labels, answers=(), tags=None, task=None, kind=PREDICTION, **more)
         return iter(answers)
 
     said = types.SimpleNamespace(
-        labels=labels, net=types.SimpleNamespace(task=task, kind=kind), number_read=0, tag=tags, **more
+        labels=labels, tuned=types.SimpleNamespace(task=task, kind=kind), number_read=0, tag=tags, **more
     )
     return type(
         "Told",
@@ -44,7 +44,7 @@ def predictor(labels, answers=(), tags=None, task=None, kind=PREDICTION, **more)
     )()
 
 
-def test_numbers_of_a_net_without_a_task_are_scored_by_both_correlations():
+def test_score_examples_of_unknown_task_scores_numbers_by_both_correlations():
     target = [1, 2.5, 0.5, 4]
     examples = [Example((f"text {i}",), str(label), f"a.tsv, line {i}") for i, label in enumerate(target)]
     net = predictor(["LABEL_0"], [{"score": value, "logits": [value]} for value in NUMBERS])
@@ -67,7 +67,7 @@ def test_numbers_of_a_net_without_a_task_are_scored_by_both_correlations():
             score_examples(net, [Example(("x",), label, "a, line 7")])
 
 
-def test_choices_of_a_net_without_a_task_are_scored_by_accuracy_as_those_of_one_with_it():
+def test_score_examples_of_unknown_task_scores_choices_by_accuracy():
     """Its only label, LABEL_0, is that of each choice's score, not of a number."""
     logits, right = [[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]], ["1", "1", "1"]
     examples = [
@@ -94,7 +94,7 @@ def test_choices_of_a_net_without_a_task_are_scored_by_accuracy_as_those_of_one_
         )
 
 
-def test_plain_tags_are_scored_by_accuracy_and_macro_f1():
+def test_score_sentences_of_words_scores_plain_tags_by_accuracy_and_macro_f1():
     labels, found = ["DET", "NOUN", "VERB"], ["DET", "NOUN", "NOUN"]
     scores = np.log(np.eye(3, dtype=np.float32)[[labels.index(tag) for tag in found]] + 0.1)
     sentences = [Sentence(["the", "dog", "runs"], entities_of(["DET", "NOUN", "VERB"], NONE), "a, line 1")]
@@ -108,7 +108,7 @@ def test_plain_tags_are_scored_by_accuracy_and_macro_f1():
         score_sentences_of_words(net, sentences, BIO)
 
 
-def test_the_best_answer_is_needed_above_the_threshold_too():
+def test_score_questions_needs_the_best_answer_above_the_threshold_too():
     with pytest.raises(ValueError, match="n_best must be 1 or more"):
         score_questions(predictor([], n_best=0), None)
 
@@ -117,7 +117,7 @@ class PerfectTags(TagPredictor):
     """Always right, but for the last word of every tenth sentence."""
 
     def __init__(self, labels, gold):
-        self.labels, self.gold, self.number_read, self.net = (
+        self.labels, self.gold, self.number_read, self.tuned = (
             labels,
             iter(gold),
             0,
@@ -154,7 +154,7 @@ class PerfectClasses(SentencePredictor):
     """Always right, but for the first example."""
 
     def __init__(self, labels, gold):
-        self.labels, self.gold, self.net = labels, gold, types.SimpleNamespace(task=None, kind=PREDICTION)
+        self.labels, self.gold, self.tuned = labels, gold, types.SimpleNamespace(task=None, kind=PREDICTION)
 
     def __call__(self, inputs):
         for number, (_, label) in enumerate(zip(inputs, self.gold, strict=True)):
@@ -163,7 +163,7 @@ class PerfectClasses(SentencePredictor):
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no {REAL}")
-def test_a_real_file_of_words_is_read_and_scored():
+def test_score_file_scores_a_real_file_of_words():
     path = REAL / "ner" / "wnut17" / "dev.conll"
     sentences = read_conll(path, BIO)
     gold = [tags_of(each.entities, len(each.words), BIO) for each in sentences]
@@ -180,7 +180,7 @@ def test_a_real_file_of_words_is_read_and_scored():
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no {REAL}")
-def test_a_real_file_of_questions_is_read_and_scored_at_the_given_threshold():
+def test_score_file_scores_real_questions_at_the_given_threshold():
     path = REAL / "squad" / "dev-v2.0.json"
     squad = read_squad(path)
     request = Request(str(path), is_gold=True)
@@ -194,7 +194,7 @@ def test_a_real_file_of_questions_is_read_and_scored_at_the_given_threshold():
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no {REAL}")
-def test_a_real_file_of_pairs_is_read_and_scored():
+def test_score_file_scores_a_real_file_of_pairs():
     path, columns = REAL / "glue" / "RTE" / "dev.tsv", Columns(("sentence1", "sentence2"), "label")
     gold = [example.label for example in read_examples(path, columns)]
     request = Request(str(path), is_gold=True, text=columns.texts, label=str(columns.label))

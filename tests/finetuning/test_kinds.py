@@ -7,13 +7,13 @@ from fairseq.tasks import TASK_REGISTRY
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning import kinds, prepare
 from fairseq_electra.finetuning.info import TaskInfo
-from fairseq_electra.finetuning.kinds import KINDS, ROOMS, kind_of
+from fairseq_electra.finetuning.kinds import KINDS, PACKAGES, kind_of
 from fairseq_electra.interchange.names import HEADS
 
 
-def test_every_room_with_a_kind_is_in_the_table():
+def test_kinds_lists_every_package_with_a_kind():
     folder = kinds.Path(kinds.__file__).parent
-    assert sorted(path.parent.name for path in folder.glob("*/kind.py")) == sorted(ROOMS)
+    assert sorted(path.parent.name for path in folder.glob("*/kind.py")) == sorted(PACKAGES)
     assert all(name == kind.name for name, kind in KINDS.items())
 
 

@@ -70,7 +70,7 @@ def run_study(folder: Path, rates=RATES, size: str = "tiny", seeds=(1, 2, 3), **
     )
 
 
-def test_the_seed_that_chooses_the_rate_is_not_among_the_reported_ones(tmp_path, trained):
+def test_study_refuses_to_report_the_seed_that_chooses_the_rate(tmp_path, trained):
     found = run_study(tmp_path)
     (line,) = found["summary"]
     assert trained == [
@@ -91,7 +91,7 @@ def test_the_seed_that_chooses_the_rate_is_not_among_the_reported_ones(tmp_path,
         (RATES[2:], "lowest of 0.001, 0.003; a lower"),
     ],
 )
-def test_the_report_says_when_the_chosen_rate_lies_at_an_edge_of_the_grid(tmp_path, trained, rates, said):
+def test_choices_say_that_the_rate_lies_at_an_edge_of_the_grid(tmp_path, trained, rates, said):
     found = run_study(tmp_path, rates[::-1])
     sentence = f"net, RTE: 0.001 is the {said} one may be better"
     assert choices(found) == [
@@ -103,7 +103,7 @@ def test_the_report_says_when_the_chosen_rate_lies_at_an_edge_of_the_grid(tmp_pa
     assert f"| net, RTE | 0.001 of {', '.join(f'{rate:g}' for rate in rates)} | accuracy 61.0 |" in page
 
 
-def test_one_rate_is_no_choice(tmp_path, trained):
+def test_study_with_one_rate_chooses_nothing(tmp_path, trained):
     for rates, lr in (([3e-3], 3e-3), ([1e-4, 1e-4], 1e-4), ((), recipe_for("tiny", "").lr)):
         found = run_study(tmp_path, rates, seeds=[1, 2])
         assert (
@@ -112,7 +112,7 @@ def test_one_rate_is_no_choice(tmp_path, trained):
     assert len(trained) == 6 and not any(name.endswith(f"seed{CHOICE_SEED}") for name in trained)
 
 
-def test_runs_of_before_count_where_they_still_belong(tmp_path, trained):
+def test_study_keeps_earlier_runs_that_still_fit(tmp_path, trained):
     """Seed 1 chose then, and of two rates: its runs at the rate of now are reported, and no other."""
     for rate, seed in ((3e-4, 1), (1e-3, 1), (1e-3, 2)):
         run = Settings().run(Net("net", "", "tiny"), Task(tmp_path / "data", INFO, "digest"), rate, seed)
@@ -131,7 +131,7 @@ def test_runs_of_before_count_where_they_still_belong(tmp_path, trained):
     }
 
 
-def test_checkpoints_that_were_to_go_are_removed_by_the_next_start_and_no_others(tmp_path, trained):
+def test_study_removes_checkpoints_left_by_a_killed_run_and_no_others(tmp_path, trained):
     """Check that the next start removes only checkpoints whose result says that they are not kept.
 
     A run may be killed between its result and the removal. Results of earlier versions do not say whether
@@ -151,7 +151,7 @@ def test_checkpoints_that_were_to_go_are_removed_by_the_next_start_and_no_others
     assert len(trained) == 3 and not any("keep_checkpoints" in each for each in found["runs"])
 
 
-def test_a_run_that_diverged_is_reported_and_one_that_failed_ends_the_study(tmp_path, trained, monkeypatch):
+def test_study_reports_a_diverged_run_and_ends_at_a_failed_one(tmp_path, trained, monkeypatch):
     ended = {"1": DIVERGED + "losses overflow", "2": "FloatingPointError, but of the device"}
     monkeypatch.setattr(
         finetuning, "train_all", lambda arguments, *_: ((name, ended[name[-1]], []) for name in arguments)
@@ -167,7 +167,7 @@ def test_a_run_that_diverged_is_reported_and_one_that_failed_ends_the_study(tmp_
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_checkpoints_of_a_run_that_ended_stay_where_that_was_asked_for(tmp_path, keep):
+def test_finish_keeps_checkpoints_only_if_asked(tmp_path, keep):
     (tmp_path / "checkpoints").mkdir()
     finetuning.finish(tmp_path, {"trouble": "diverged", "metrics": {}}, keep)
     assert (tmp_path / "checkpoints").is_dir() == keep and finetuning.result_of(tmp_path) == {
@@ -176,7 +176,7 @@ def test_checkpoints_of_a_run_that_ended_stay_where_that_was_asked_for(tmp_path,
     }
 
 
-def test_keeping_checkpoints_that_are_gone_is_said_in_one_line(tmp_path, trained):
+def test_study_says_in_one_line_that_checkpoints_to_keep_are_gone(tmp_path, trained):
     run_study(tmp_path, rates=(1e-3,), seeds=(1, 2))
     (tmp_path / "runs" / trained[0] / "checkpoints").mkdir()
     said = []
@@ -187,7 +187,7 @@ def test_keeping_checkpoints_that_are_gone_is_said_in_one_line(tmp_path, trained
     ]
 
 
-def test_results_of_before_are_read_and_say_nothing_of_a_choice():
+def test_choices_of_results_of_earlier_versions_are_empty():
     line = {
         "net": "net",
         "task": "RTE",
@@ -202,7 +202,7 @@ def test_results_of_before_are_read_and_say_nothing_of_a_choice():
 @pytest.mark.parametrize(
     "word", ["--save-dir", "-a", "--valid-subset=test", "--max-epoch", "--batch-size=8", "--update-freq"]
 )
-def test_what_a_study_sets_itself_is_refused_behind_the_dashes(tmp_path, trained, word):
+def test_first_runs_and_study_refuse_options_that_a_study_sets(tmp_path, trained, word):
     name = word.partition("=")[0]
     advice = (
         "give --epochs or --batch-size before --"
@@ -219,7 +219,7 @@ def test_what_a_study_sets_itself_is_refused_behind_the_dashes(tmp_path, trained
     assert not trained and not (tmp_path / "runs").exists()
 
 
-def test_the_options_of_the_schedule_are_those_that_a_recipe_writes():
+def test_schedule_names_every_option_of_the_schedule_in_a_recipe():
     """A new one there must be refused behind -- as well."""
     written = {word for word in recipes.arguments(INFO, recipe_for("tiny", ""), 1) if word.startswith("--")}
     free = {
@@ -232,11 +232,11 @@ def test_the_options_of_the_schedule_are_those_that_a_recipe_writes():
     }
     free |= {"--max-positions", "--no-epoch-checkpoints", "--num-classes", "--optimizer"}
     free |= {"--required-batch-size-multiple", "--weight-decay"}
-    assert written - free <= {*finetuning.SCHEDULE, *finetuning.SET_HERE}
+    assert written - free <= {*finetuning.SCHEDULE, *finetuning.SET_BY_STUDY}
 
 
 @pytest.mark.parametrize("size", GRID)
-def test_the_grid_of_every_size_has_the_recipes_rate_inside(tmp_path, trained, size):
+def test_grid_of_every_size_has_the_recipes_rate_inside(tmp_path, trained, size):
     planned: list[Run] = next(
         iter(finetuning.first_runs([Net("net", "", size)], [tmp_path], Settings(), None, seed=1).values())
     )

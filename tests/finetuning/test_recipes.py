@@ -75,11 +75,11 @@ def test_each_file_is_the_recipe_of_its_task(name):
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_so_is_each_of_questions_and_words(name):
+def test_each_file_of_questions_and_words_is_the_recipe_of_its_task(name):
     assert (EXAMPLES / OURS[name][0] / f"{name}.yaml").read_text() == to_yaml(our_command_line(name))
 
 
-def test_the_recipes_are_the_papers():
+def test_recipe_for_returns_the_papers_values():
     """Clark et al. 2020, table 7."""
     assert [
         (recipe_for(size, "MNLI").lr, recipe_for(size, "MNLI").layer_decay)
@@ -106,7 +106,7 @@ def test_the_recipes_are_the_papers():
     }
 
 
-def test_stock_metrics_are_asked_for_only_where_the_stock_criterion_can_give_them():
+def test_arguments_ask_only_for_metrics_that_fairseqs_criterion_has():
     def options(labels, metrics):
         return arguments(
             TaskInfo("x", PREDICTION, 1, labels, metrics, 128, {"train": 9}), recipe_for("tiny", "x"), 1
@@ -117,7 +117,7 @@ def test_stock_metrics_are_asked_for_only_where_the_stock_criterion_can_give_the
     assert "--report-acc-and-f1" not in options(("0", "1", "2"), ("accuracy", "macro_f1"))
 
 
-def test_a_head_is_named_as_python_and_fairseq_allow():
+def test_head_arguments_make_a_valid_name():
     for kind, option in ((PREDICTION, "--classification-head-name"), (RANKING, "--ranking-head-name")):
         assert head_arguments(TaskInfo("SST-2 v1.1", kind, 1, (), (), 128)) == [option, "SST_2_v1_1_head"]
     for name in ("SST_2_v1_1_head", "train_head"):

@@ -12,7 +12,7 @@ def git(folder, *words):
     ).stdout.strip()
 
 
-def test_the_commit_is_that_of_the_packages_own_checkout_alone(tmp_path):
+def test_commit_of_names_only_the_packages_own_checkout(tmp_path):
     """Not that of a repository in which it was installed into a virtual environment."""
     own, installed = tmp_path / "fairseq_electra", tmp_path / ".venv" / "site-packages" / "fairseq_electra"
     for folder in (own, installed):

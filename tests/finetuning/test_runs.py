@@ -25,5 +25,5 @@ from fairseq_electra.finetuning.runs import DIVERGED, trouble_of
         (ZeroDivisionError("x"), "ZeroDivisionError: x"),
     ],
 )
-def test_what_diverged_is_told_from_what_failed(error, said):
+def test_trouble_of_tells_diverged_from_failed(error, said):
     assert trouble_of(error, input_error(error)) == said

@@ -19,7 +19,13 @@ from fairseq_electra.finetuning.multilabel.predict import LabelPredictor
 from fairseq_electra.finetuning.questions import ANSWERING
 from fairseq_electra.finetuning.questions import predict as questions
 from fairseq_electra.finetuning.questions.predict import AnswerPredictor
-from fairseq_electra.finetuning.sameness import OF_ANY, OF_ANY_WORDS, OF_LABELLED, Range, sentence
+from fairseq_electra.finetuning.sameness import (
+    MIN_EXAMPLES,
+    MIN_INPUTS,
+    MIN_WORDS,
+    PredictionRange,
+    constant_warning,
+)
 from fairseq_electra.finetuning.sentences import PREDICTION, RANKING
 from fairseq_electra.finetuning.sentences import predict as sentences
 from fairseq_electra.finetuning.sentences.predict import SentencePredictor
@@ -35,47 +41,47 @@ from fairseq_electra.tasks.question_answering import QuestionAnsweringTask
 from fairseq_electra.tasks.token_classification import TokenClassificationTask
 
 
-def range_of(*batches) -> Range:
-    found = Range()
+def range_of(*batches) -> PredictionRange:
+    found = PredictionRange()
     for batch in batches:
         found.add(torch.as_tensor(batch))
     return found
 
 
-def test_the_same_is_told_from_the_nearly_same():
-    assert range_of([2] * 6, [], [2] * 4).same(OF_LABELLED) == [2]
-    assert range_of([2] * 9).same(OF_LABELLED) is None and Range().same(0) is None
-    assert range_of([2] * 9, [3], [2] * 5).same(OF_LABELLED) is None
+def test_prediction_range_tells_equal_from_nearly_equal_predictions():
+    assert range_of([2] * 6, [], [2] * 4).same(MIN_EXAMPLES) == [2]
+    assert range_of([2] * 9).same(MIN_EXAMPLES) is None and PredictionRange().same(0) is None
+    assert range_of([2] * 9, [3], [2] * 5).same(MIN_EXAMPLES) is None
     assert (
-        range_of([[3, 7]] * 10).same(OF_LABELLED) == [3, 7]
-        and range_of([[3, 7]] * 10, [[3, 8]]).same(OF_LABELLED) is None
+        range_of([[3, 7]] * 10).same(MIN_EXAMPLES) == [3, 7]
+        and range_of([[3, 7]] * 10, [[3, 8]]).same(MIN_EXAMPLES) is None
     )
     nan = float("nan")
     for batches in ([[0.5] * 12, [nan]], [[nan], [0.5] * 12], [[nan] * 12]):
-        assert range_of(*batches).same(OF_LABELLED) is None
+        assert range_of(*batches).same(MIN_EXAMPLES) is None
     assert (
-        range_of([0.5, 0.5009] * 5).same(OF_LABELLED) == [0.5]
-        and range_of([0.5, 0.502] * 5).same(OF_LABELLED) is None
+        range_of([0.5, 0.5009] * 5).same(MIN_EXAMPLES) == [0.5]
+        and range_of([0.5, 0.502] * 5).same(MIN_EXAMPLES) is None
     )
 
 
 @pytest.mark.parametrize("columns", [1, 3])
 @pytest.mark.parametrize("spread", [0.0, 1e-4, 1.0])
-def test_it_judges_as_studies_do(columns, spread):
+def test_prediction_range_and_is_constant_agree(columns, spread):
     generator = torch.Generator().manual_seed(columns)
     scores = torch.tensor([0.1, 0.9, 0.2])[:columns] + spread * torch.randn(40, columns, generator=generator)
-    found = Range()
+    found = PredictionRange()
     for part in scores.split(7):
         found.add_scores(part)
     plain = np.ptp(scores.numpy()) < 1e-3 if columns == 1 else len(np.unique(scores.numpy().argmax(1))) == 1
     judged = SentenceEvaluation(Path(), TaskInfo("x", PREDICTION, 1, (), (), 16)).is_constant(scores.numpy())
-    assert (found.same(OF_LABELLED) is not None) == judged == plain == (spread < 1)
+    assert (found.same(MIN_EXAMPLES) is not None) == judged == plain == (spread < 1)
 
 
-def test_processes_are_judged_together():
+def test_merge_judges_all_processes_together():
     left, right = range_of([1] * 6), range_of([1] * 6)
-    assert left.merge([right, Range()]).same(12) == [1] and left.same(12) is None
-    assert left.merge([range_of([0] * 6)]).same(12) is None and Range().merge([]).same(0) is None
+    assert left.merge([right, PredictionRange()]).same(12) == [1] and left.same(12) is None
+    assert left.merge([range_of([0] * 6)]).same(12) is None and PredictionRange().merge([]).same(0) is None
 
 
 def labels() -> Dictionary:
@@ -102,7 +108,7 @@ def stock_task(kind: str):
     ("kind", "scores", "said"),
     [(PREDICTION, [-1.0, 1.0], "'yes'"), ("numbers", [2.5], "2.500"), (RANKING, [0.0, 0.1, 0.2], "choice 2")],
 )
-def test_stock_tasks_say_it_of_a_validation_set_and_not_of_training(kind, scores, said, caplog):
+def test_stock_tasks_warn_of_constant_predictions_in_validation_only(kind, scores, said, caplog):
     task, model, head = stock_task(kind), nn.Module(), nn.Identity()
     model.classification_heads = nn.ModuleDict({"head": head})
 
@@ -127,7 +133,7 @@ def test_stock_tasks_say_it_of_a_validation_set_and_not_of_training(kind, scores
     assert not validate(alike) and not validate(alike, other, alike)
 
 
-def test_tasks_of_words_and_questions_look_at_what_they_score(monkeypatch, caplog):
+def test_tasks_of_words_and_questions_warn_of_constant_predictions(monkeypatch, caplog):
     words = TokenClassificationTask.__new__(TokenClassificationTask)
     words.info = types.SimpleNamespace(labels=("B", "O"), metrics=TAG_METRICS)
     rows = TagRows.__new__(TagRows)
@@ -169,7 +175,7 @@ def net(kind: str, names: list[str]):
     return types.SimpleNamespace(
         kind=kind,
         labels={"head": names},
-        longest=64,
+        max_length=64,
         tokenizer=None,
         task=None,
         model=None,
@@ -185,7 +191,7 @@ def net(kind: str, names: list[str]):
         (RANKING, [], 4, "choice 3"),
     ],
 )
-def test_predict_looks_at_sentences(monkeypatch, kind, names, columns, said):
+def test_predict_warns_of_constant_classes_numbers_and_choices(monkeypatch, kind, names, columns, said):
     monkeypatch.setattr(
         sentences, "encode_texts", lambda tokenizer, texts, *_: [[[5]] * len(parts) for parts in texts]
     )
@@ -196,17 +202,17 @@ def test_predict_looks_at_sentences(monkeypatch, kind, names, columns, said):
     )
     predictor = SentencePredictor(net(kind, names), "head")
     text = "a\tb\tc\td\te" if kind == RANKING else "a"
-    assert len(list(predictor([text] * OF_ANY))) == OF_ANY
-    assert predictor.warning() == sentence(said, OF_ANY, "inputs")
-    predictor.said.add_scores(torch.arange(columns).flip(0).float()[None] - 1)
+    assert len(list(predictor([text] * MIN_INPUTS))) == MIN_INPUTS
+    assert predictor.warning() == constant_warning(said, MIN_INPUTS, "inputs")
+    predictor.prediction_range.add_scores(torch.arange(columns).flip(0).float()[None] - 1)
     assert predictor.warning() == ""
 
 
-def test_predict_looks_at_words(monkeypatch):
+def test_predict_warns_of_constant_tags(monkeypatch):
     def scores(model, head, rows):
-        number = torch.arange(OF_ANY_WORDS)
+        number = torch.arange(MIN_WORDS)
         return torch.stack(
-            [number, torch.zeros(OF_ANY_WORDS), torch.zeros(OF_ANY_WORDS), torch.ones(OF_ANY_WORDS)], 1
+            [number, torch.zeros(MIN_WORDS), torch.zeros(MIN_WORDS), torch.ones(MIN_WORDS)], 1
         ).float()
 
     monkeypatch.setattr(
@@ -214,13 +220,13 @@ def test_predict_looks_at_words(monkeypatch):
     )
     monkeypatch.setattr(words, "word_scores", scores)
     predictor = TagPredictor(net(TAGGING, ["B-X", "O"]), "head")
-    list(predictor(["a"] * OF_ANY_WORDS))
-    assert predictor.warning() == sentence("'O'", OF_ANY_WORDS, "words")
-    predictor.said.add(torch.tensor([0]))
+    list(predictor(["a"] * MIN_WORDS))
+    assert predictor.warning() == constant_warning("'O'", MIN_WORDS, "words")
+    predictor.prediction_range.add(torch.tensor([0]))
     assert predictor.warning() == ""
 
 
-def test_predict_looks_at_answers(monkeypatch):
+def test_predict_warns_of_constant_answers(monkeypatch):
     for name in ("find_windows", "in_memory", "Questions"):
         monkeypatch.setattr(questions, name, lambda *rest: None)
     monkeypatch.setattr(
@@ -228,16 +234,16 @@ def test_predict_looks_at_answers(monkeypatch):
     )
     monkeypatch.setattr(questions, "context_pieces", lambda *_, **__: ([[5]], [np.zeros((1, 2))]))
     monkeypatch.setattr(
-        questions, "answers_to", lambda *rest: np.tile(np.array([0.0, 4.0, -1.0, 0.0]), (OF_ANY, 1, 1))
+        questions, "answers_to", lambda *rest: np.tile(np.array([0.0, 4.0, -1.0, 0.0]), (MIN_INPUTS, 1, 1))
     )
     predictor = AnswerPredictor(net(ANSWERING, []), "head")
-    answers = list(predictor(["who?\tthey did"] * OF_ANY))
-    assert answers[0]["answer"] == "they" and predictor.warning() == sentence(
-        "characters 0 to 4", OF_ANY, "inputs"
+    answers = list(predictor(["who?\tthey did"] * MIN_INPUTS))
+    assert answers[0]["answer"] == "they" and predictor.warning() == constant_warning(
+        "characters 0 to 4", MIN_INPUTS, "inputs"
     )
 
 
-def test_predict_looks_at_labels(monkeypatch):
+def test_predict_warns_of_constant_labels(monkeypatch):
     monkeypatch.setattr(
         sentences, "encode_texts", lambda tokenizer, texts, *_: [[[5]] * len(parts) for parts in texts]
     )
@@ -247,7 +253,9 @@ def test_predict_looks_at_labels(monkeypatch):
         lambda net, head, examples: torch.tensor([[1.0, -1.0]]).repeat(len(examples), 1),
     )
     predictor = LabelPredictor(net(MULTI_LABEL, ["joy", "fear"]), "head")
-    answers = list(predictor(["a"] * OF_ANY))
-    assert answers[0]["labels"] == ["joy"] and predictor.warning() == sentence("'joy'", OF_ANY, "inputs")
-    predictor.said.add(torch.tensor([[1, 1]]))
+    answers = list(predictor(["a"] * MIN_INPUTS))
+    assert answers[0]["labels"] == ["joy"] and predictor.warning() == constant_warning(
+        "'joy'", MIN_INPUTS, "inputs"
+    )
+    predictor.prediction_range.add(torch.tensor([[1, 1]]))
     assert predictor.warning() == ""

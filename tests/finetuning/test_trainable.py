@@ -56,7 +56,7 @@ def swap_two_pieces(path):
         (lambda ax: change(ax / "task.json", examples={"valid": 3}), "with other splits than"),
     ],
 )
-def test_a_diagnostic_set_that_does_not_fit_is_refused_before_anything_is_trained(folder, spoil, said):
+def test_trainable_refuses_a_diagnostic_set_that_does_not_fit(folder, spoil, said):
     spoil(folder.with_name("AX"))
     with pytest.raises(
         InputError,
@@ -65,7 +65,7 @@ def test_a_diagnostic_set_that_does_not_fit_is_refused_before_anything_is_traine
         trainable(folder)
 
 
-def test_what_is_in_the_diagnostic_set_makes_another_task(folder, monkeypatch):
+def test_trainable_digest_depends_on_the_diagnostic_set(folder, monkeypatch):
     ax = folder.with_name("AX")
     assert diagnostic_set(folder, trainable(folder).info) == ax
     before = trainable(folder).sha256
@@ -78,12 +78,12 @@ def test_what_is_in_the_diagnostic_set_makes_another_task(folder, monkeypatch):
     assert len({before, changed, trainable(folder).sha256}) == 3
 
 
-def test_other_tasks_have_none(folder):
+def test_diagnostic_set_is_none_for_other_tasks(folder):
     change(folder / "task.json", name="mine")
     assert diagnostic_set(folder, trainable(folder).info) is None
 
 
-def test_scores_of_runs_with_and_without_the_diagnostic_set_are_not_put_together(tmp_path):
+def test_merged_scores_refuses_runs_with_and_without_the_diagnostic_set(tmp_path):
     runs = [{"net": "net", "task": "MNLI", "lr": 0.1, "seed": seed} for seed in (1, 2)]
     for seed, splits in ((1, ("valid", "test")), (2, ("valid", "test", "AX"))):
         (tmp_path / "net" / "MNLI" / f"lr0.1-seed{seed}").mkdir(parents=True)

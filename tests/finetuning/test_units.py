@@ -96,7 +96,7 @@ def line_of(accuracy, recall, **more):
 IN_PER_CENT = {"subset": "valid", "disc_accuracy": 85.0, "disc_recall": 20.0, "disc_auc": 0.7}
 
 
-def test_a_record_of_shares_is_read_as_per_cent_wherever_it_stands_in_the_log(tmp_path):
+def test_read_log_reads_shares_of_earlier_versions_as_per_cent(tmp_path):
     """A run of an earlier release may have been gone on with."""
     path = tmp_path / "train.log"
     for lines in ([(0.85, 0.2)], [(85, 20)], [(0.85, 0.2), (85, 20)], [(85, 20), (0.85, 0.2), (0.85, 0.2)]):
@@ -104,13 +104,13 @@ def test_a_record_of_shares_is_read_as_per_cent_wherever_it_stands_in_the_log(tm
         assert read_log(path) == [IN_PER_CENT] * len(lines)
 
 
-def test_accuracies_of_a_generator_alone_stay_as_they_are(tmp_path):
+def test_read_log_leaves_per_cent_of_a_generator_alone_as_it_is(tmp_path):
     """Early in a run .4 per cent is usual, and later logs of shares look the same."""
     (tmp_path / "train.log").write_text('now | INFO | train_inner | {"masked_lm_accuracy": "0.4"}\n')
     assert read_log(tmp_path / "train.log") == [{"subset": "train_inner", "masked_lm_accuracy": 0.4}]
 
 
-def test_a_record_that_was_cut_is_left_out_and_what_is_glued_to_it_is_read(tmp_path):
+def test_read_log_leaves_out_a_truncated_record_and_reads_the_one_after_it(tmp_path):
     whole = line_of(85, 20)
     for at in range(1, len(whole)):
         (tmp_path / "train.log").write_text(f"{whole[:at]}{whole}\n{whole}\n{whole[:at]}")

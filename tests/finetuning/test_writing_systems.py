@@ -37,11 +37,11 @@ def cut(text, is_within):
         ("👍🏽👩\u200d🔬!", "👍🏽|👩\u200d🔬|!"),
     ],
 )
-def test_words_go_on_where_a_script_has_blanks_and_characters_everywhere(text, expected):
+def test_is_within_word_depends_on_whether_the_script_has_blanks(text, expected):
     assert cut(text, is_within_word) == expected
 
 
-def test_a_character_goes_on_where_a_mark_hangs_on_it_and_nowhere_else():
+def test_is_within_character_before_marks_only():
     text = "e\u0301a\u0308\u0304x 한"
     assert cut(text, is_within_character) == "e\u0301|a\u0308\u0304|x| |한"
     for place in (-1, 0, len(text), len(text) + 1):

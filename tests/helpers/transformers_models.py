@@ -11,7 +11,7 @@ from fairseq_electra.pretraining.wordpiece import load_wordpiece, symbols_of
 from tests.helpers.small_model import randomize_parameters
 
 transformers = pytest.importorskip("transformers")
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+SPECIAL_SYMBOLS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 SMALL = {
     "hidden_size": 32,
     "embedding_size": 16,
@@ -55,7 +55,7 @@ def in_their_order(vocabulary) -> list[str]:
     """Return a vocabulary in BERT's order: [PAD], unused, the other special symbols, the pieces backwards."""
     pieces = symbols_of(load_wordpiece(vocabulary))[4:-1]
     unused = [f"[unused{i}]" for i in range(7)]
-    return [SPECIAL[0], *unused, *SPECIAL[1:], *reversed(pieces)]
+    return [SPECIAL_SYMBOLS[0], *unused, *SPECIAL_SYMBOLS[1:], *reversed(pieces)]
 
 
 @dataclass

@@ -41,7 +41,7 @@ def plain(model, row):
     return hidden[0], torch.sigmoid(model.discriminator_head(hidden))[0]
 
 
-def test_encode_and_decode(hub):
+def test_encode_and_decode_are_inverse_and_special_symbols_stay_text(hub):
     row = hub.encode("The name", "of a class")
     assert row.dtype == torch.int64 and row.dim() == 1
     assert row[0] == 0 and row[-1] == 2 and (row == 2).sum() == 2
@@ -50,7 +50,7 @@ def test_encode_and_decode(hub):
     assert not torch.isin(hub.encode("a <s> </s> <mask> b")[1:-1], torch.tensor([0, 1, 2, hub.mask])).any()
 
 
-def test_a_list_of_mixed_text_gives_what_one_row_at_a_time_gives(hub):
+def test_hub_gives_for_lists_the_results_of_single_rows(hub):
     rows = [hub.encode(*([text] if isinstance(text, str) else text)) for text in TEXTS]
     for given in (TEXTS, rows):
         features, replaced, layers = (
@@ -65,7 +65,7 @@ def test_a_list_of_mixed_text_gives_what_one_row_at_a_time_gives(hub):
             assert len(layers[i]) == 3 and torch.equal(layers[i][-1], features[i])
 
 
-def test_a_padded_tensor_gives_a_tensor_as_robertas_interface_does(hub):
+def test_hub_gives_tensors_for_padded_tensors_as_robertas_interface(hub):
     rows = [hub.encode("The name of a class"), hub.encode("a b")]
     batch = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=1)
     features = hub.extract_features(batch)
@@ -146,7 +146,7 @@ def test_features_of_words_are_means_over_their_pieces(hub):
     assert hub.extract_features_aligned_to_words("").features.shape == (0, 32)
 
 
-def test_rows_that_are_too_long_and_wrong_uses_end_in_a_sentence(hub):
+def test_hub_refuses_long_rows_and_wrong_uses_in_one_sentence(hub):
     with pytest.raises(InputError, match="longer than the position table"):
         hub.extract_features(["word " * 600])
     with pytest.raises(InputError, match="has no head 'mnli', it has none"):
@@ -156,9 +156,7 @@ def test_rows_that_are_too_long_and_wrong_uses_end_in_a_sentence(hub):
 
 
 @pytest.mark.long
-def test_a_fairseq_folder_and_its_export_say_the_same_with_and_without_fairseq(
-    tmp_path, data_bin, vocabulary
-):
+def test_from_pretrained_of_a_checkpoint_and_its_export_agree(tmp_path, data_bin, vocabulary):
     train_here(
         data_bin,
         tmp_path / "save",
@@ -230,7 +228,7 @@ def test_predict_is_the_head_on_each_row(pretrained, positions):
     )
 
 
-def test_what_a_folder_does_not_hold_is_not_made_up(tmp_path, pretrained, vocabulary):
+def test_hub_refuses_parts_that_the_folder_does_not_hold(tmp_path, pretrained, vocabulary):
     theirs = save_theirs(tmp_path / "theirs", in_their_order(vocabulary), generator=None)
     export_transformers(pretrained(positions="rotary"), tmp_path / "out")
     rotary = fairseq_electra.from_pretrained(tmp_path / "out")

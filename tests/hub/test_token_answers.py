@@ -29,7 +29,7 @@ def hub(make_task, make_model, vocabulary):
     )
 
 
-def test_every_token_has_its_place_in_the_text_and_what_the_discriminator_says(hub):
+def test_detector_gives_each_token_its_offsets_and_p_replaced(hub):
     found = list(Detector(hub, at_once=2)(LINES))
     assert [answer["text"] for answer in found] == LINES and found[1]["tokens"] == []
     for line, answer in zip(LINES, found, strict=True):
@@ -43,7 +43,7 @@ def test_every_token_has_its_place_in_the_text_and_what_the_discriminator_says(h
             assert line[token["begin"] : token["end"]].lower() == token["token"].removeprefix("##")
 
 
-def test_masks_are_guessed_as_if_the_others_stayed_masked(hub):
+def test_filler_guesses_each_mask_as_if_the_others_stayed_masked(hub):
     found = list(Filler(hub, topk=3)(MASKED))
     for line, answer in zip(MASKED, found, strict=True):
         pieces = re.split("(<mask>)", line)
@@ -71,7 +71,7 @@ def test_masks_are_guessed_as_if_the_others_stayed_masked(hub):
     assert found[2]["filled"] == alone[0][0]
 
 
-def test_long_lines_are_cut_and_counted_and_a_mask_behind_the_cut_is_refused(hub):
+def test_line_answers_cut_and_count_long_lines_and_refuse_a_mask_after_the_cut(hub):
     detector, filler = Detector(hub), Filler(hub)
     (answer,) = detector(["a " * 40])
     assert len(answer["tokens"]) == 30 and (detector.number_read, detector.number_cut) == (1, 1)
@@ -83,7 +83,7 @@ def test_long_lines_are_cut_and_counted_and_a_mask_behind_the_cut_is_refused(hub
         list(Filler(hub)(["<mask>"] * 299 + ["none"]))
 
 
-def test_the_commands_write_a_line_of_json_for_each_of_text(hub, monkeypatch):
+def test_detect_and_fill_write_one_line_of_json_per_line(hub, monkeypatch):
     monkeypatch.setattr(fairseq_electra, "from_pretrained", lambda *_, **__: hub)
     status, output, said = electra_here("detect", "checkpoints", text="\ufeffa name\n\none\n" + "a " * 40)
     answers = [json.loads(line) for line in output.splitlines()]
@@ -116,7 +116,7 @@ def test_the_commands_write_a_line_of_json_for_each_of_text(hub, monkeypatch):
         ("a.tsv", "id\tbody\n1\ta name\n2\tone\n", "body", "a.tsv is a table by its name"),
     ],
 )
-def test_json_and_tables_are_read_by_a_column_and_not_judged_as_plain_text(
+def test_detect_reads_json_and_tables_by_column_only(
     hub, monkeypatch, tmp_path, name, content, column, sentence
 ):
     monkeypatch.setattr(fairseq_electra, "from_pretrained", lambda *_, **__: hub)
@@ -138,13 +138,13 @@ def test_json_and_tables_are_read_by_a_column_and_not_judged_as_plain_text(
         (["detect", "checkpoints", "--input", "absent.txt"], "", "absent.txt"),
     ],
 )
-def test_what_cannot_be_answered_is_one_sentence(hub, monkeypatch, arguments, text, sentence):
+def test_detect_and_fill_refuse_in_one_sentence(hub, monkeypatch, arguments, text, sentence):
     monkeypatch.setattr(fairseq_electra, "from_pretrained", lambda *_, **__: hub)
     status, _, said = electra_here(*arguments, text=text)
     assert status == 1 and sentence in said and len(said.strip().splitlines()) == 1
 
 
-def test_colours_go_by_p_replaced_and_leave_the_text_as_it_is(monkeypatch, hub):
+def test_shaded_colours_by_p_replaced_and_keeps_the_text(monkeypatch, hub):
     tokens = [
         {"token": "one", "begin": 0, "end": 3, "p_replaced": 0.1},
         {"token": "two", "begin": 5, "end": 8, "p_replaced": 0.3},
@@ -161,7 +161,7 @@ def test_colours_go_by_p_replaced_and_leave_the_text_as_it_is(monkeypatch, hub):
     assert legend.startswith("p(replaced) from ") and re.sub("\033\\[[0-9;]*m", "", line) == "a name"
 
 
-def test_guesses_are_shown_in_their_places_and_below():
+def test_guessed_shows_guesses_in_the_text_and_below():
     guesses = [
         [{"token": "##s", "probability": 0.5}, {"token": "man", "probability": 0.25}],
         [{"token": "is", "probability": 1.0}],
@@ -174,7 +174,7 @@ def plain(coloured):
     return re.sub("\033\\[[0-9;]*m", "", coloured)
 
 
-def test_a_syllable_of_several_pieces_is_shown_once_in_the_colour_of_the_most_suspicious():
+def test_shaded_shows_a_character_of_several_tokens_once_by_the_largest():
     """A vocabulary without accents takes 한 and 국 apart, so that their pieces share an offset."""
     text = "한국 말"
     offsets = train_wordpiece(["한 국 말"] * 20, 60).encode(text, add_special_tokens=False).offsets
@@ -194,12 +194,12 @@ def test_a_syllable_of_several_pieces_is_shown_once_in_the_colour_of_the_most_su
     "text",
     ["全角\u3000空白", "a\u00a0b", "می\u200cخواهم", "क\u094d\u200dष", "so\u00adft", "\u200eabc", "a\tb"],
 )
-def test_blanks_and_joiners_of_a_text_are_left_as_they_are(text):
+def test_shaded_keeps_blanks_and_joiners(text):
     assert shaded({"text": text, "tokens": []}) == text
 
 
 @pytest.mark.parametrize("character", ["\x1b", "\x07", "\x9b", "\x7f", "\r", "\u202e", "\u2066", "\u2069"])
-def test_what_commands_a_terminal_is_taken_away_from_texts_and_guesses(character):
+def test_shaded_and_guessed_replace_control_characters(character):
     assert shaded({"text": f"a{character}b", "tokens": []}) == "a\N{REPLACEMENT CHARACTER}b"
     found = guessed(
         {"text": f"{character}<mask>", "guesses": [[{"token": f"a{character}", "probability": 1.0}]]}

@@ -14,7 +14,7 @@ from fairseq_electra.finetuning.multilabel.metrics import score_labels
 from fairseq_electra.finetuning.nets import read_net
 from fairseq_electra.finetuning.recipes import Recipe
 from fairseq_electra.finetuning.results import summarize
-from fairseq_electra.finetuning.study import CHECKPOINTS, Predict, Run, result_of
+from fairseq_electra.finetuning.study import CHECKPOINTS_FOLDER, Run, ScoreRun, result_of
 from fairseq_electra.finetuning.trainable import trainable
 from fairseq_electra.hub.interface import from_pretrained
 from tests.helpers.commands import electra_here
@@ -45,17 +45,17 @@ def runs(tmp_path_factory, sources):
     folder, task = tmp_path_factory.mktemp("runs"), trainable(sources / "topics")
     each = [Run(read_net("scratch=scratch:tiny"), task, RECIPE, seed, EXTRA) for seed in (1, 2)]
     logs = [
-        run_here([*run.arguments(folder), "--user-dir", USER_DIR], folder / run.name / CHECKPOINTS)
+        run_here([*run.arguments(folder), "--user-dir", USER_DIR], folder / run.name / CHECKPOINTS_FOLDER)
         for run in each
     ]
     for run in each:
-        Predict(folder, {run.name: run}, keep_checkpoints=True)(run.name)
+        ScoreRun(folder, {run.name: run}, keep_checkpoints=True)(run.name)
     return each, logs, folder
 
 
 def checkpoint(runs):
     (run, _), _, folder = runs
-    return folder / run.name / CHECKPOINTS / "checkpoint_last.pt"
+    return folder / run.name / CHECKPOINTS_FOLDER / "checkpoint_last.pt"
 
 
 def test_the_folder_holds_what_the_files_do(sources):

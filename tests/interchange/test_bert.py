@@ -280,7 +280,7 @@ def test_folders_of_sentence_transformers_are_read(tmp_path, make_bert, network)
     assert f"not used: 2_Normalize: Normalize {behind}" in lines
     assert any(line.startswith("not used: do_lower_case: ") for line in lines)
     found = fairseq_electra.from_pretrained(made.folder)
-    assert found.longest == 24 and expected.longest == 96
+    assert found.max_length == 24 and expected.max_length == 96
     before, after = (
         net.model.state_dict()["discriminator.layers.1.output.weight"] for net in (expected, found)
     )
@@ -312,7 +312,7 @@ def test_text_that_sentence_transformers_lower_cases_and_the_tokenizer_does_not_
         ('[{"type": "sentence_transformers.models.Transformer", "path": "absent"}]', "has no config.json"),
     ],
 )
-def test_a_damaged_list_of_modules_is_one_sentence(tmp_path, modules, sentence):
+def test_read_folder_refuses_a_damaged_list_of_modules(tmp_path, modules, sentence):
     (tmp_path / "modules.json").write_text(modules)
     with pytest.raises(InputError) as caught:
         read_folder(tmp_path)

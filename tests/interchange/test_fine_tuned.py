@@ -184,7 +184,7 @@ def test_roformers_multiple_choice_reads_the_last_token_unless_told_otherwise_an
         read_folder(made.folder)
 
 
-def test_one_score_is_a_number_and_no_class(make_theirs):
+def test_read_folder_takes_one_score_for_a_number(make_theirs):
     made = make_theirs(generator=None, class_name=SENTENCE, num_labels=1)
     assert read_folder(made.folder).pretrained.task.regression
     edit(made.folder / "config.json", problem_type="single_label_classification")

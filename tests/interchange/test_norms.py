@@ -118,7 +118,7 @@ def test_a_scaled_net_and_its_generator_are_exported_and_read_back_as_the_same_f
         assert (found[0] - of_theirs(disc, rows).logits)[rows != PAD].abs().max() < 1e-11
 
 
-def test_rounding_the_folded_weights_changes_each_by_half_a_unit_in_the_last_place_at_most(pretrained):
+def test_in_double_rounds_folded_weights_by_half_a_unit_at_most(pretrained):
     model = pretrained(norm="deepnorm", num_hidden_layers=3, generator_layers=0.7).model
     before, after = model.state_dict(), parity.in_double(model).state_dict()
     ends = [
@@ -135,7 +135,7 @@ def test_rounding_the_folded_weights_changes_each_by_half_a_unit_in_the_last_pla
 @pytest.mark.parametrize(
     "changes", [{"norm": "post", "positions": "learned"}, {"norm": "deepnorm", "positions": "rotary"}]
 )
-def test_a_right_net_with_large_layer_norm_gains_is_exported(tmp_path, pretrained, changes):
+def test_export_takes_a_model_with_large_layer_norm_gains(tmp_path, pretrained, changes):
     """With such gains rounding errors of float32 grow beyond any bound that a wrong net must not pass."""
     ours = pretrained(num_hidden_layers=12, **changes)
     with torch.no_grad():
@@ -151,7 +151,7 @@ def test_a_right_net_with_large_layer_norm_gains_is_exported(tmp_path, pretraine
     )
 
 
-def test_only_the_ends_of_sublayers_are_divided_each_by_its_networks_scale(tmp_path, pretrained):
+def test_export_divides_only_the_last_layers_of_sublayers(tmp_path, pretrained):
     """Written out: a = (2 * layers)^(1/4), of 4 layers in the discriminator, of 2 in the generator."""
     ours = pretrained(norm="deepnorm", positions="learned", num_hidden_layers=4, generator_layers=0.5)
     before = {name: tensor.clone() for name, tensor in ours.model.state_dict().items()}
@@ -295,7 +295,7 @@ SENTENCES = ["The name of a class is looked up in the namespace.", "Short.", ("A
 
 
 @pytest.mark.parametrize("norm", ["deepnorm", "pre"])
-def test_a_trained_net_of_either_kind_is_used_by_all_that_reads_checkpoints(tmp_path, data_bin, capsys, norm):
+def test_every_reader_of_checkpoints_takes_models_of_both_norms(tmp_path, data_bin, capsys, norm):
     save = tmp_path / "save"
     options = [
         *TINY_NET,

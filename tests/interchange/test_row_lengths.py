@@ -17,7 +17,7 @@ from fairseq_electra.hub.interface import ElectraHubInterface, from_pretrained
 from fairseq_electra.hub.load import load_checkpoint
 from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.import_transformers import import_transformers
-from fairseq_electra.interchange.tokenizer_files import read_longest
+from fairseq_electra.interchange.tokenizer_files import read_max_length
 from fairseq_electra.interchange.transformers_folder import SENTENCE_HEAD, read_folder
 from tests.helpers.commands import electra_here
 from tests.helpers.fine_tuned import LONGEST, POSITIONS
@@ -64,33 +64,33 @@ def test_rotary_rows_longer_than_transformers_table_get_a_longer_table(tmp_path,
     # hidden states and scores
     assert len(differences) == 2 and all(float(share) < 1e-9 for share in differences)
     back = read_folder(tmp_path / "out").pretrained
-    assert back.longest == 100 == back.model.sizes.max_position_embeddings
-    assert tuned(max_positions=100).longest == POSITIONS  # of learned ones there are no more
+    assert back.max_length == 100 == back.model.sizes.max_position_embeddings
+    assert tuned(max_positions=100).max_length == POSITIONS  # of learned ones there are no more
 
 
-def test_the_shorter_of_the_prepared_rows_and_those_of_the_training_counts(tuned):
+def test_max_length_is_the_shorter_of_prepared_and_trained_rows(tuned):
     ours = tuned(max_positions=60)
     for options, expected in (({"max_positions": 40}, 40), ({"max_positions": 512}, 60), ({}, 60)):
         assert (
             dataclasses.replace(
                 ours, cfg=OmegaConf.create({"task": {"_name": PREDICTION, **options}})
-            ).longest
+            ).max_length
             == expected
         )
 
 
 def test_the_length_goes_from_pre_training_to_transformers_and_back_into_a_checkpoint(tmp_path, pretrained):
     ours = pretrained(max_position_embeddings=POSITIONS)
-    assert ours.longest == POSITIONS  # nothing is known of its training
+    assert ours.max_length == POSITIONS  # nothing is known of its training
     ours.cfg = OmegaConf.create({"task": {"_name": "electra_pretraining", "tokens_per_sample": LONGEST}})
     export_transformers(ours, tmp_path / "out")
-    assert read_folder(tmp_path / "out").pretrained.longest == LONGEST
+    assert read_folder(tmp_path / "out").pretrained.max_length == LONGEST
     for place in (".", "generator"):
         assert (
             transformers.AutoTokenizer.from_pretrained(tmp_path / "out" / place).model_max_length == LONGEST
         )
     import_transformers(tmp_path / "out", tmp_path / "in" / "checkpoint.pt")
-    assert load_checkpoint(tmp_path / "in" / "checkpoint.pt").longest == LONGEST
+    assert load_checkpoint(tmp_path / "in" / "checkpoint.pt").max_length == LONGEST
 
 
 @pytest.mark.parametrize("kind", [TAGGING, ANSWERING])
@@ -166,7 +166,7 @@ def test_predict_says_how_many_lines_it_cut(tmp_path, tuned, monkeypatch, kind, 
     assert said.strip() == sentence
 
 
-def test_with_given_words_sentences_are_counted_and_not_their_lines(tmp_path, tuned, monkeypatch):
+def test_predict_with_words_counts_sentences_not_lines(tmp_path, tuned, monkeypatch):
     export_transformers(tuned(TAGGING), tmp_path / "out")
     text = "An\nobject\n\n" + "a" * 90 + "\nword\n\n\nand\nmore\n"
     status, output, said = electra_here("predict", tmp_path / "out", "--words", text=text)
@@ -229,16 +229,16 @@ def test_the_hub_warns_once_of_rows_longer_than_those_of_the_training(tuned, cap
         ({"model_max_length": 50}, 50),
     ],
 )
-def test_a_folder_says_how_long_its_rows_are(tmp_path, said, expected):
+def test_read_max_length_reads_the_limits_of_a_folder(tmp_path, said, expected):
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(said))
-    assert read_longest(tmp_path, 96) == expected
+    assert read_max_length(tmp_path, 96) == expected
 
 
 @pytest.mark.parametrize("length", ["long", True, 0, float("nan")])
-def test_a_length_that_is_none_is_refused(tmp_path, length):
+def test_read_max_length_refuses_what_is_no_length(tmp_path, length):
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"model_max_length": length}))
     with pytest.raises(InputError, match=r"model_max_length .*; it must be a number of tokens from 8 on"):
-        read_longest(tmp_path, 96)
+        read_max_length(tmp_path, 96)
 
 
 @pytest.mark.parametrize("settings", [5, {"stride": 0}, {"max_question": "many"}])

@@ -69,7 +69,7 @@ def test_a_head_for_multiple_choice_is_exported_exactly_and_read_back(tmp_path, 
 
 
 @pytest.mark.parametrize("classes", [1, 3])
-def test_heads_and_losses_are_theirs_on_random_weights(make_theirs, classes):
+def test_heads_and_losses_of_sentences_are_those_of_transformers(make_theirs, classes):
     """Compare transformers' own classification head and loss with the imported head and fairseq's criterion.
 
     The criterion computes losses in float32.
@@ -204,7 +204,7 @@ def test_a_head_with_more_classes_than_half_of_the_hidden_size_is_exported_altho
     ).all() and rounding.max() > parity.TOLERANCE
 
 
-def test_the_mean_of_the_row_cannot_be_exported(tmp_path, pretrained):
+def test_export_refuses_a_head_that_reads_the_mean_of_the_row(tmp_path, pretrained):
     start = pretrained()
     model = encoder_with_head(len(start.symbols), 2, pooling="mean")
     with pytest.raises(InputError, match="fine-tune without --pooling mean"):

@@ -35,7 +35,7 @@ def same(found, expected):
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "bin"])
-def test_files_in_parts_are_read_as_one(tmp_path, kind):
+def test_read_tensors_reads_files_in_parts_as_one(tmp_path, kind):
     index = write_shards(tmp_path, made(), kind)
     found, source = read_tensors(tmp_path)
     same(found, made())
@@ -44,7 +44,7 @@ def test_files_in_parts_are_read_as_one(tmp_path, kind):
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
 @pytest.mark.parametrize("parts", [False, True])
-def test_prefixes_of_wrappers_are_taken_away(tmp_path, prefix, parts):
+def test_read_tensors_removes_prefixes_of_wrappers(tmp_path, prefix, parts):
     if parts:
         write_shards(tmp_path, made(prefix))
     else:
@@ -52,13 +52,13 @@ def test_prefixes_of_wrappers_are_taken_away(tmp_path, prefix, parts):
     same(read_tensors(tmp_path)[0], made())
 
 
-def test_a_prefix_that_not_every_name_has_stays(tmp_path):
+def test_read_tensors_keeps_a_prefix_that_some_names_lack(tmp_path):
     tensors = {"module.a": torch.ones(1), "b": torch.ones(1)}
     save_file(tensors, tmp_path / "model.safetensors")
     same(read_tensors(tmp_path)[0], tensors)
 
 
-def test_one_whole_file_goes_before_parts(tmp_path):
+def test_read_tensors_prefers_a_single_file_to_parts(tmp_path):
     write_shards(tmp_path, made())
     save_file({"a": torch.ones(1)}, tmp_path / "model.safetensors")
     assert list(read_tensors(tmp_path)[0]) == ["a"]
@@ -120,7 +120,7 @@ def index_that_leads_elsewhere(folder):
         (index_that_leads_elsewhere, "'../secret.safetensors', which is not the name of a file beside it"),
     ],
 )
-def test_damaged_parts_are_named_in_one_sentence(tmp_path, spoil, sentence):
+def test_read_tensors_names_damaged_parts_in_one_sentence(tmp_path, spoil, sentence):
     folder = tmp_path / "net"
     folder.mkdir()
     write_shards(folder, made())

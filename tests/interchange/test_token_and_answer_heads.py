@@ -70,7 +70,7 @@ def task_with(head):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_tags_and_their_loss_are_theirs_on_random_weights(make_theirs, family):
+def test_heads_and_losses_of_tags_are_those_of_transformers(make_theirs, family):
     """transformers' own head, imported, with our criterion, in float64."""
     made = make_theirs(family, generator=None, class_name=f"{family}ForTokenClassification", num_labels=5)
     back = read_folder(made.folder)
@@ -96,7 +96,7 @@ def test_tags_and_their_loss_are_theirs_on_random_weights(make_theirs, family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_answers_and_their_loss_are_theirs_on_random_weights(make_theirs, family):
+def test_heads_and_losses_of_answers_are_those_of_transformers(make_theirs, family):
     """On rows without padding, which transformers scores as if an answer could be there."""
     made = make_theirs(family, generator=None, class_name=f"{family}ForQuestionAnswering")
     back = read_folder(made.folder)

@@ -15,7 +15,7 @@ from fairseq_electra.interchange.json_files import read_json
 from fairseq_electra.interchange.tokenizer_files import read_tokenizer
 from fairseq_electra.interchange.tokenizer_parity import SAMPLE, compare_tokenizers
 from fairseq_electra.pretraining.wordpiece import LEADING, MASK, load_wordpiece, save_vocabulary, symbols_of
-from tests.helpers.transformers_models import SMALL, SPECIAL, transformers
+from tests.helpers.transformers_models import SMALL, SPECIAL_SYMBOLS, transformers
 
 # a no-break space too
 CHARACTERS = sorted({*string.printable, *"".join(SAMPLE), *"abcABCéÉ"} - set(string.whitespace))
@@ -23,7 +23,7 @@ PIECES = [
     "[PAD]",
     "[unused0]",
     "[unused1]",
-    *SPECIAL[1:],
+    *SPECIAL_SYMBOLS[1:],
     *CHARACTERS,
     *(f"##{c}" for c in CHARACTERS),
     "the",
@@ -98,7 +98,7 @@ def test_a_tokenizer_that_is_all_in_tokenizer_json_is_taken_from_there(make_fold
     options = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "do_lower_case": True,
-        **dict(zip(NAMES, SPECIAL, strict=True)),
+        **dict(zip(NAMES, SPECIAL_SYMBOLS, strict=True)),
     }
     found = assert_same_ids(make_folder(stored={"do_lower_case": False}, tokenizer_config=options))
     assert found.tokenizer.encode("The", add_special_tokens=False).tokens == ["The"]

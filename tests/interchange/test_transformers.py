@@ -125,7 +125,7 @@ def test_theirs_to_fairseq_and_back_is_equal_to_the_bit(tmp_path, make_theirs, f
         }
 
 
-def test_every_tensor_of_our_networks_has_a_name_there(pretrained):
+def test_networks_of_export_every_parameter(pretrained):
     model = pretrained(positions="learned", untie_lm_head=True, tie_embeddings="none").model
     written = 0
     for network in exporting.networks_of(
@@ -265,7 +265,7 @@ def test_a_missing_generator_is_initialised_and_said_so(tmp_path, make_theirs):
     assert "not in the folder, initialised with --seed 7: generator, generator_head" in done.stdout
 
 
-def test_bare_models_are_read(tmp_path, make_theirs):
+def test_import_reads_models_without_heads(tmp_path, make_theirs):
     made = make_theirs(generator=None, class_name="ElectraModel")
     lines = import_transformers(made.folder, tmp_path / "bare" / "checkpoint.pt")
     assert any("discriminator_head" in line for line in lines)
@@ -445,7 +445,7 @@ def generator_alone(folder):
         (generator_alone, "holds a generator"),
     ],
 )
-def test_bad_folders_end_in_one_sentence(tmp_path, make_theirs, monkeypatch, spoil, sentence):
+def test_import_refuses_bad_folders_in_one_sentence(tmp_path, make_theirs, monkeypatch, spoil, sentence):
     made = make_theirs()
     spoil(made.folder)
     monkeypatch.chdir(tmp_path)
@@ -455,7 +455,7 @@ def test_bad_folders_end_in_one_sentence(tmp_path, make_theirs, monkeypatch, spo
     assert not (tmp_path / "in").exists() and not (tmp_path / "executed").exists()
 
 
-def test_nothing_is_overwritten_and_that_is_looked_at_before_anything_is_read(
+def test_import_and_export_refuse_to_overwrite_before_reading_anything(
     tmp_path, make_theirs, pretrained, monkeypatch
 ):
     made = make_theirs()

@@ -40,7 +40,7 @@ def test_a_disk_that_is_too_small_is_named_with_both_numbers(tmp_path, monkeypat
         check_disk(tmp_path / "new" / "folder", 123_000_000)
 
 
-def test_what_is_needed_is_mostly_checkpoints_with_their_moments():
+def test_bytes_needed_are_mostly_checkpoints_with_their_moments():
     tiny, base = (bytes_needed(*networks(size), 8192, 1_000_000, 0) for size in ("tiny", "base"))
     assert tiny == 2_000_000 + (4 * 12 + 8) * pretraining_parameters(*networks("tiny"), 8192)
     assert base > 30 * tiny

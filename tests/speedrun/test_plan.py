@@ -57,7 +57,7 @@ def test_a_plan_follows_the_recipe_unless_told_otherwise():
     assert make_plan("small", 32, 300, Pace(8, 0.2, 2), lr=1e-4).lr == 1e-4
 
 
-def test_the_recipes():
+def test_make_plan_follows_the_recipe_of_each_size():
     assert [make_plan(size, 32, 300, Pace(8, 0.2, 2)).lr for size in ("tiny", "small", "base")] == [
         1e-3,
         5e-4,

@@ -264,12 +264,12 @@ def saved_in(arguments):
     return Path(arguments[arguments.index("--save-dir") + 1])
 
 
-def test_times_are_written_as_clocks_write_them():
+def test_clock_time_formats_durations():
     assert [clock_time(seconds) for seconds in (0, 59.6, 61, 3600, 36_061)] == [
         *["0:00", "1:00", "1:01", "1:00:00", "10:01:01"],
     ]
 
 
-def test_a_plan_is_plain_data():
+def test_plan_survives_json():
     plan = Plan("tiny", 16, 1e-3, 5, 100, 10)
     assert Plan(**json.loads(json.dumps(plan.__dict__))) == plan

@@ -20,7 +20,7 @@ def release(state):
     state.lock.close()
 
 
-def test_a_stage_is_done_once(tmp_path):
+def test_stage_runs_once(tmp_path):
     state = start(tmp_path / "run")
     assert state.stage("one", lambda: {"a": (1, 2)}) == {"a": [1, 2]}
     release(state)
@@ -29,7 +29,7 @@ def test_a_stage_is_done_once(tmp_path):
     assert again.result("one") == {"a": [1, 2]} and again.result("two") is None
 
 
-def test_a_stage_that_fails_is_not_done(tmp_path):
+def test_stage_that_fails_is_not_recorded(tmp_path):
     state = start(tmp_path)
     with pytest.raises(ZeroDivisionError):
         state.stage("one", lambda: 1 / 0)
@@ -37,7 +37,7 @@ def test_a_stage_that_fails_is_not_done(tmp_path):
     assert start(tmp_path).stage("one", lambda: 7) == 7
 
 
-def test_notes_are_kept(tmp_path):
+def test_state_keeps_notes(tmp_path):
     state = start(tmp_path)
     assert state.last_note("pretraining") == {}
     state.note("pretraining", {"updates": 3})
@@ -45,7 +45,7 @@ def test_notes_are_kept(tmp_path):
     assert start(tmp_path).last_note("pretraining") == {"updates": 3}
 
 
-def test_another_command_line_is_refused(tmp_path):
+def test_state_refuses_another_command_line(tmp_path):
     release(start(tmp_path))
     before = (tmp_path / "state.json").read_text()
     with pytest.raises(

@@ -30,7 +30,7 @@ def documents(lines):
     return ["\n".join(group) for filled, group in groups if filled]
 
 
-def test_every_document_is_whole_in_one_of_the_splits(articles):
+def test_every_document_is_in_exactly_one_split(articles):
     files, expected = articles
     text = survey(files)
     train, valid = (documents(text.lines(split)) for split in ("train", "valid"))
@@ -41,14 +41,14 @@ def test_every_document_is_whole_in_one_of_the_splits(articles):
     assert survey(files) == text
 
 
-def test_a_document_that_stands_there_twice_is_on_one_side(articles):
+def test_lines_put_repeated_documents_into_one_split(articles):
     files, expected = articles
     text = survey([*files, *files])
     train, valid = (set(documents(text.lines(split))) for split in ("train", "valid"))
     assert valid and not train & valid and train | valid == set(expected)
 
 
-def test_much_text_holds_out_no_more_than_a_few_hundred_thousand_characters(tmp_path):
+def test_survey_holds_out_a_limited_part_of_much_text(tmp_path):
     file = tmp_path / "long.txt"
     file.write_text("".join(f"{i} " + "x" * 1000 + "\n\n" for i in range(20_000)))
     assert MAX_VALID_CHARACTERS <= survey([str(file)]).valid_characters < MAX_VALID_CHARACTERS + 2000
@@ -77,7 +77,7 @@ def test_a_long_document_is_held_out_in_parts_with_a_gap_between(tmp_path):
         (b"x" * 200_000 + b"\n", "its lines are so long"),
     ],
 )
-def test_text_that_cannot_be_used(tmp_path, content, sentence):
+def test_survey_refuses_unusable_text(tmp_path, content, sentence):
     (tmp_path / "text").write_bytes(content)
     with pytest.raises(InputError, match=sentence):
         survey([str(tmp_path / "text")])
@@ -92,7 +92,7 @@ def test_text_that_is_not_there_or_can_be_read_only_once(tmp_path):
         survey([str(tmp_path)])
 
 
-def test_more_text_gets_a_larger_vocabulary():
+def test_vocabulary_size_grows_with_the_text():
     sizes = [vocabulary_size(int(characters), "small") for characters in (1e6, 1e7, 1e8, 1e10)]
     assert sizes == [4096, 8192, 16384, 30522]
     assert vocabulary_size(10**10, "tiny") == 8192 and vocabulary_size(10**6, "tiny") == 4096

@@ -68,8 +68,8 @@ def write_label_folder(
             if examples[0].labels is None:
                 unlabelled.append(split)
             else:
-                has = label_table([example.labels or () for example in examples], info.labels)
-                np.save(partial / "label" / f"{split}.npy", has)
+                targets = label_table([example.labels or () for example in examples], info.labels)
+                np.save(partial / "label" / f"{split}.npy", targets)
         write_entries(partial / "label" / DICTIONARY_FILE, info.labels)
         finished = replace(info, examples=counts, shortened=shortened, unlabelled=tuple(unlabelled))
         return finish_folder(partial, vocabulary, finished)
@@ -77,11 +77,11 @@ def write_label_folder(
 
 def label_table(labels_of_each: Sequence[Sequence[str]], labels: Sequence[str]) -> np.ndarray:
     """Tell which labels examples have. Shape: (N, K), bool."""
-    number = {label: i for i, label in enumerate(labels)}
-    has = np.zeros((len(labels_of_each), len(labels)), dtype=bool)
-    for row, own in zip(has, labels_of_each, strict=True):
-        row[[number[label] for label in own]] = True
-    return has
+    index_of = {label: i for i, label in enumerate(labels)}
+    table = np.zeros((len(labels_of_each), len(labels)), dtype=bool)
+    for row, labels_of_text in zip(table, labels_of_each, strict=True):
+        row[[index_of[label] for label in labels_of_text]] = True
+    return table
 
 
 def usable_texts(
@@ -99,10 +99,10 @@ def usable_texts(
                 raise ExampleError(
                     "without labels", f"{example.place}: no labels; only splits named test... may lack them"
                 )
-            strange = [label for label in example.labels or () if label not in known]
-            if strange:
+            unknown = [label for label in example.labels or () if label not in known]
+            if unknown:
                 message = (
-                    f"{example.place}: unknown label {shortened(strange[0])!r}; known are"
+                    f"{example.place}: unknown label {shortened(unknown[0])!r}; known are"
                     f" {listed(info.labels)}"
                 )
                 raise ExampleError("with an unknown label", f"{message}; name all with --labels")
@@ -121,7 +121,7 @@ class LabelFolder:
 
     Attributes:
         sizes: tokens of each row. Shape: (N,).
-        has: which labels each example has. Shape: (N, K), bool.
+        targets: which labels each example has. Shape: (N, K), bool.
 
     Raises:
         InputError: a file is missing, or they do not belong together.
@@ -132,8 +132,8 @@ class LabelFolder:
             open_binarized(Path(folder) / f"input{i}" / split, vocabulary_size) for i in range(info.inputs)
         ]
         self._starts = [np.concatenate([[0], text.line_sizes.cumsum(dtype=np.int64)]) for text in self._texts]
-        self.has = read_label_table(folder, split, info)
-        if any(len(text.line_sizes) != len(self.has) for text in self._texts):
+        self.targets = read_label_table(folder, split, info)
+        if any(len(text.line_sizes) != len(self.targets) for text in self._texts):
             raise InputError(
                 f"{folder}: the texts and labels of {split} are not equally many; make the folder again"
             )
@@ -156,13 +156,13 @@ def read_label_table(folder: str | Path, split: str, info: TaskInfo) -> np.ndarr
     """
     path = Path(folder) / "label" / f"{split}.npy"
     try:
-        has = np.load(path, mmap_mode="r")
+        table = np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
         raise InputError(
             f"cannot read {path} ({error}); make the folder again with fairseq-electra prepare"
         ) from error
-    if has.dtype != bool or has.shape != (info.examples.get(split), len(info.labels)):
+    if table.dtype != bool or table.shape != (info.examples.get(split), len(info.labels)):
         raise InputError(
             f"{path} does not hold {len(info.labels)} labels of each example; make the folder again"
         )
-    return has
+    return table

@@ -54,12 +54,12 @@ class LabelEvaluation(SentenceEvaluation):
             return None
         return score_labels(scores, read_label_table(self.folder, split, self.info))
 
-    def said(self, scores: np.ndarray) -> np.ndarray:
+    def predictions(self, scores: np.ndarray) -> np.ndarray:
         """Return which labels each text is given."""
         return has_label(scores).astype(np.int64)
 
 
-def labels_in_words(labels: Sequence[str], said: Sequence[float]) -> str:
+def labels_in_words(labels: Sequence[str], prediction: Sequence[float]) -> str:
     """Name the labels that a text is given."""
-    given = [repr(label) for label, value in zip(labels, said, strict=True) if value]
+    given = [repr(label) for label, value in zip(labels, prediction, strict=True) if value]
     return " and ".join(given) or "no label"

@@ -29,19 +29,21 @@ class LabelPredictor(SentencePredictor):
         """Answer some inputs."""
         logits = self.logits(numbers, inputs)
         given = has_label(logits.numpy())
-        self.said.add(torch.from_numpy(given.astype(np.int64)))
-        for scores, shares, has in zip(
+        self.prediction_range.add(torch.from_numpy(given.astype(np.int64)))
+        for scores, probabilities, given_labels in zip(
             logits.tolist(), logits.double().sigmoid().tolist(), given, strict=True
         ):
             yield {
-                "labels": [label for label, one in zip(self.labels, has, strict=True) if one],
-                "probabilities": dict(zip(self.labels, shares, strict=True)),
+                "labels": [
+                    label for label, is_given in zip(self.labels, given_labels, strict=True) if is_given
+                ],
+                "probabilities": dict(zip(self.labels, probabilities, strict=True)),
                 "logits": scores,
             }
 
     def score_file(self, request: Request) -> Scored:
         """See :meth:`Predictor.score_file`."""
-        task = self.net.task
+        task = self.tuned.task
         texts, label = self.columns(request.text), request.label or (task.label_column if task else "")
         if not (texts and label):
             raise InputError(
@@ -53,9 +55,9 @@ class LabelPredictor(SentencePredictor):
         separator = (task.scheme if task else "") or SEPARATOR
         return score_texts(self, read_labelled_texts(request.path, columns, separator))
 
-    def in_words(self, said: list[float]) -> str:
+    def in_words(self, prediction: list[float]) -> str:
         """See :meth:`Predictor.in_words`."""
-        return labels_in_words(self.labels, said)
+        return labels_in_words(self.labels, prediction)
 
 
 def score_texts(predictor: Predictor, examples: list[LabelledText]) -> Scored:
@@ -65,14 +67,14 @@ def score_texts(predictor: Predictor, examples: list[LabelledText]) -> Scored:
         InputError: a label is none of the network's; names the line.
     """
     for example in examples:
-        strange = [label for label in example.labels or () if label not in predictor.labels]
-        if strange:
+        unknown = [label for label in example.labels or () if label not in predictor.labels]
+        if unknown:
             raise InputError(
-                f"{example.place}: the label {shortened(strange[0])!r} is none of the network's,"
+                f"{example.place}: the label {shortened(unknown[0])!r} is none of the network's,"
                 f" {listed(predictor.labels)}; give it as in training"
             )
     answers = list(predictor(example.texts for example in examples))
-    right = [example.labels or () for example in examples]
+    gold_labels = [example.labels or () for example in examples]
     logits = np.array([answer["logits"] for answer in answers], dtype=np.float32)
-    scored = [answer | {"gold": list(gold)} for answer, gold in zip(answers, right, strict=True)]
-    return Scored(scored, score_labels(logits, label_table(right, predictor.labels)))
+    scored = [answer | {"gold": list(gold)} for answer, gold in zip(answers, gold_labels, strict=True)]
+    return Scored(scored, score_labels(logits, label_table(gold_labels, predictor.labels)))

@@ -15,10 +15,10 @@ from fairseq_electra.finetuning.preparation import (
     AnyPath,
     Say,
     check_paths,
+    example_counts,
     given_files,
-    numbers,
-    reading,
-    settle,
+    read_with_progress,
+    report_faults,
 )
 from fairseq_electra.finetuning.sentences.prepare import (
     are_too_many,
@@ -85,7 +85,7 @@ def prepare_multi_label(
     }
     known = tuple(labels) or labels_in(splits["train"])
     if not known:
-        settle(faults, splits)
+        report_faults(faults, splits)
         raise InputError(f"{train}: no text has a label in {label!r}; there is nothing to learn")
     if not labels and are_too_many(known, len(splits["train"])):
         raise InputError(
@@ -106,7 +106,7 @@ def prepare_multi_label(
         scheme=label_separator,
     )
     splits = {split: usable_texts(split, examples, info, faults) for split, examples in splits.items()}
-    settle(faults, splits)
+    report_faults(faults, splits)
     return _write(destdir, vocabulary, splits, info, say)
 
 
@@ -115,7 +115,7 @@ def _read(
 ) -> list[LabelledText]:
     if may_lack_labels and not has_labels(path, columns):
         columns = without_label(columns)
-    examples = reading(path, read_labelled_texts, path, columns, separator, faults)
+    examples = read_with_progress(path, read_labelled_texts, path, columns, separator, faults)
     number = sum(in_quotes(text) for example in examples for text in example.texts)
     warn_of_quoted_cells(path, columns, number, len(examples) * len(columns.texts))
     return examples
@@ -128,7 +128,7 @@ def _write(
     unknown = Unknown()
     with Progress() as progress:
         finished = write_label_folder(folder, vocabulary, splits, info, unknown, progress)
-    each = [
+    numbers_of_labels = [
         len(example.labels)
         for examples in splits.values()
         for example in examples
@@ -136,8 +136,9 @@ def _write(
     ]
     cut = sum(finished.shortened.values())
     more = f"; {cut:,} cut to {info.max_positions} tokens" if cut else ""
-    said = f"{len(info.labels)} labels, {sum(each) / len(each):.2f} for a text on average"
-    say(f"{folder}: {numbers(finished)}; {said}; {', '.join(info.metrics)}{more}; {unknown}")
+    mean = sum(numbers_of_labels) / len(numbers_of_labels)
+    summary = f"{len(info.labels)} labels, {mean:.2f} for a text on average"
+    say(f"{folder}: {example_counts(finished)}; {summary}; {', '.join(info.metrics)}{more}; {unknown}")
     unknown.warn(str(folder))
     return finished
 

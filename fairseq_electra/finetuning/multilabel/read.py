@@ -51,21 +51,21 @@ def read_labelled_texts(
         InputError: a column is missing, a value is of the wrong kind, a label is empty or comes twice, or
             there is no example; names the line.
     """
-    before, found = len(faults.errors), []
+    before, texts = len(faults.errors), []
     if is_json(path):
         for number, record in records(numbered_lines(path), source_name(path), faults):
             with faults:
-                found.append(_of_record(record, columns, separator, f"{source_name(path)}, line {number}"))
+                texts.append(_of_record(record, columns, separator, f"{source_name(path)}, line {number}"))
     else:
         wanted = replace(columns, texts=(*columns.texts, columns.label)) if columns.label else columns
         for number, cells in read_rows(path, replace(wanted, label=None), faults=faults):
             with faults:
                 place = f"{path}, line {number}"
                 labels = _in_cell(cells.pop(), separator, place) if columns.label else None
-                found.append(LabelledText(tuple(cell.strip() for cell in cells), labels, place))
-    if not found and len(faults.errors) == before:
+                texts.append(LabelledText(tuple(cell.strip() for cell in cells), labels, place))
+    if not texts and len(faults.errors) == before:
         raise InputError(f"{path} holds no example; give a file with at least one line of data")
-    return found
+    return texts
 
 
 def labels_in(examples: Sequence[LabelledText]) -> tuple[str, ...]:

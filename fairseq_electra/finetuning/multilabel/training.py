@@ -20,14 +20,12 @@ class LabelRows(TaskRows):
     """Rows ``<s> A </s> [B </s>]`` and their labels.
 
     Args:
-        texts: of a split.
+        texts: texts of a split.
         split: its name.
-        seed: of the order of rows.
-        shuffle: every epoch another order; else by length.
     """
 
-    def __init__(self, texts: LabelFolder, split: str, seed: int = 1, shuffle: bool = False):
-        super().__init__(texts.sizes, seed, shuffle)
+    def __init__(self, texts: LabelFolder, split: str):
+        super().__init__(texts.sizes)
         self.texts, self.split = texts, split
 
     def collater(self, samples: list[int]) -> dict:
@@ -47,7 +45,7 @@ class LabelRows(TaskRows):
             "nsentences": len(samples),
             "ntokens": int(sizes.sum()),
             "net_input": {"src_tokens": torch.from_numpy(tokens)},
-            "target": torch.from_numpy(self.texts.has[samples].astype(np.float32)),
+            "target": torch.from_numpy(self.texts.targets[samples].astype(np.float32)),
         }
 
 
@@ -58,11 +56,9 @@ class LabelTraining(Training):
         """See :meth:`Training.head`."""
         return SentenceHead(hidden_size, len(self.info.labels), dropout, pooling)
 
-    def rows(self, split: str, seed: int, shuffle: bool) -> LabelRows:
+    def rows(self, split: str) -> LabelRows:
         """See :meth:`Training.rows`."""
-        return LabelRows(
-            LabelFolder(self.folder, split, self.info, self.vocabulary_size), split, seed, shuffle
-        )
+        return LabelRows(LabelFolder(self.folder, split, self.info, self.vocabulary_size), split)
 
     def loss(self, scores: Tensor, batch: dict) -> tuple[Tensor, int]:
         """Return the labels' mean binary cross-entropy, summed over texts, and the number of texts.
@@ -75,25 +71,25 @@ class LabelTraining(Training):
             scores
         )
 
-    def found(self, scores: Tensor, batch: dict) -> Tensor:
+    def results(self, scores: Tensor, batch: dict) -> Tensor:
         """Return number and scores of each text; numbers stay exact up to 2^24.
 
         Shape: (B, 1 + K), float32.
         """
         return torch.cat([batch["id"].float().unsqueeze(1), scores.float()], 1)
 
-    def number_found(self, rows: Any) -> int:
-        """See :meth:`Training.number_found`."""
+    def number_of_results(self, rows: Any) -> int:
+        """See :meth:`Training.number_of_results`."""
         return len(rows)
 
     def score(self, rows: LabelRows, gathered: np.ndarray) -> dict[str, float]:
         """See :meth:`Training.score`."""
-        return score_labels(gathered[np.argsort(gathered[:, 0]), 1:], rows.texts.has)
+        return score_labels(gathered[np.argsort(gathered[:, 0]), 1:], rows.texts.targets)
 
-    def said(self, gathered: np.ndarray) -> np.ndarray:
-        """See :meth:`Training.said`."""
+    def predictions(self, gathered: np.ndarray) -> np.ndarray:
+        """See :meth:`Training.predictions`."""
         return has_label(gathered[:, 1:]).astype(np.int64)
 
-    def in_words(self, said: list[float]) -> str:
+    def in_words(self, prediction: list[float]) -> str:
         """See :meth:`Training.in_words`."""
-        return labels_in_words(self.info.labels, said)
+        return labels_in_words(self.info.labels, prediction)

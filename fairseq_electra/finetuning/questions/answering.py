@@ -15,8 +15,8 @@ from fairseq_electra.finetuning.questions.answers import (
     SCORE,
     UNANSWERABLE,
     answers_of_questions,
-    places_of,
     score_split,
+    spans_of_answers,
     whole_words,
     window_answers,
 )
@@ -26,32 +26,32 @@ from fairseq_electra.finetuning.tuned_model import TunedModel
 from fairseq_electra.pretraining.binarized import load_dictionary
 
 
-def answers_to(net: TunedModel, head: str, questions: Questions) -> np.ndarray:
+def answers_to(tuned: TunedModel, head: str, questions: Questions) -> np.ndarray:
     """Answer questions.
 
     Args:
-        net: with the head; looks for answers as its training did.
-        head: its name.
+        tuned: model with the head; it searches for answers as in its training.
+        head: name of the head.
         questions: N.
 
     Returns:
         as :func:`answers_of_questions`. Shape: (N, N_BEST, 4).
     """
-    assert isinstance(net.model, EncoderWithHeads)  # which alone has a head for answers
-    beam, longest = (
-        int(net.options.get("beam", BEAM)),
-        int(net.options.get("max_answer_length", MAX_ANSWER_LENGTH)),
+    assert isinstance(tuned.model, EncoderWithHeads)  # which alone has a head for answers
+    beam, max_answer_length = (
+        int(tuned.options.get("beam", BEAM)),
+        int(tuned.options.get("max_answer_length", MAX_ANSWER_LENGTH)),
     )
-    found = []
+    answers = []
     with torch.no_grad():
-        for batch in net.batches(QuestionRows(questions)):
-            hidden, _ = net.model(**batch["net_input"])
-            found.append(
+        for batch in tuned.batches(QuestionRows(questions)):
+            hidden, _ = tuned.model(**batch["net_input"])
+            answers.append(
                 window_answers(
-                    hidden, net.model.classification_heads[head], batch, beam, N_BEST, longest
+                    hidden, tuned.model.classification_heads[head], batch, beam, N_BEST, max_answer_length
                 ).cpu()
             )
-    return answers_of_questions(questions, torch.cat(found).double().numpy(), N_BEST)
+    return answers_of_questions(questions, torch.cat(answers).double().numpy(), N_BEST)
 
 
 class AnswerEvaluation(Evaluation):
@@ -60,10 +60,10 @@ class AnswerEvaluation(Evaluation):
     Shape: (questions, n, 4), the columns of :mod:`fairseq_electra.finetuning.questions.answers`.
     """
 
-    def scores(self, net: TunedModel, split: str) -> np.ndarray:
+    def scores(self, tuned: TunedModel, split: str) -> np.ndarray:
         """Answer the split's questions."""
         folder = self._folder(split)
-        return whole_words(answers_to(net, next(iter(net.labels)), folder), folder.context_of_each())
+        return whole_words(answers_to(tuned, next(iter(tuned.labels)), folder), folder.context_of_each())
 
     def metrics(
         self, split: str, scores: np.ndarray, valid: np.ndarray | None = None
@@ -80,17 +80,17 @@ class AnswerEvaluation(Evaluation):
             threshold = score_split(self._folder(VALID), valid, True)["threshold"]
         return score_split(folder, scores, self.info.unanswerable, threshold)
 
-    def said(self, scores: np.ndarray) -> np.ndarray:
-        """Return the places of the answers, with valid's best threshold."""
+    def predictions(self, scores: np.ndarray) -> np.ndarray:
+        """Return the spans of the answers, with valid's best threshold."""
         threshold = (
             score_split(self._folder(VALID), scores, True)["threshold"]
             if self.info.unanswerable
             else math.inf
         )
-        return places_of(scores, threshold)
+        return spans_of_answers(scores, threshold)
 
     def merge(self, scores: Sequence[np.ndarray]) -> np.ndarray:
-        """Add up what each net gives to an answer; the mean of how likely there is none."""
+        """Add up the probabilities of each answer; average the scores of having none."""
         return np.stack([_merge(answers, len(answers[0])) for answers in zip(*scores, strict=True)])
 
     def _folder(self, split: str) -> QuestionFolder:
@@ -98,16 +98,16 @@ class AnswerEvaluation(Evaluation):
 
 
 def _merge(answers: Sequence[np.ndarray], count: int) -> np.ndarray:
-    """Merge the answers to one question: of each net (n, 4)."""
+    """Merge the answers to one question, (n, 4) of each model."""
     shares: dict[tuple[float, float], float] = {}
     for answer in np.concatenate(answers):
-        place = (answer[BEGIN], answer[END])
-        shares[place] = shares.get(place, 0.0) + float(np.exp(answer[SCORE])) / len(answers)
-    best = sorted(shares, key=lambda place: -shares[place])[:count]
+        span = (answer[BEGIN], answer[END])
+        shares[span] = shares.get(span, 0.0) + float(np.exp(answer[SCORE])) / len(answers)
+    best = sorted(shares, key=lambda span: -shares[span])[:count]
     merged = np.zeros((count, 4))
     merged[:, SCORE] = -np.inf
     with np.errstate(divide="ignore"):
-        merged[: len(best), SCORE] = np.log([shares[place] for place in best])
+        merged[: len(best), SCORE] = np.log([shares[span] for span in best])
     merged[: len(best), [BEGIN, END]] = best
     merged[:, UNANSWERABLE] = np.mean([answer[0, UNANSWERABLE] for answer in answers])
     return merged

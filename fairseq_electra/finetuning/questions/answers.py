@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fairseq_electra.finetuning.questions.folder import QuestionFolder, Questions
+from fairseq_electra.finetuning.questions.folder import QuestionFolder, Questions, WindowColumn
 from fairseq_electra.finetuning.questions.metrics import score_answers
 from fairseq_electra.finetuning.writing_systems import is_within_word
 
@@ -18,7 +18,9 @@ from fairseq_electra.finetuning.writing_systems import is_within_word
 BEGIN, END, SCORE, UNANSWERABLE = range(4)
 
 
-def window_answers(hidden: Tensor, head: Any, batch: dict, beam: int, count: int, longest: int) -> Tensor:
+def window_answers(
+    hidden: Tensor, head: Any, batch: dict, beam: int, count: int, max_answer_length: int
+) -> Tensor:
     """Find the best answers of each window of a batch.
 
     Args:
@@ -27,17 +29,17 @@ def window_answers(hidden: Tensor, head: Any, batch: dict, beam: int, count: int
         batch: of :class:`fairseq_electra.finetuning.questions.rows.QuestionRows`.
         beam: first pieces that a conditional head tries.
         count: answers of a window, n.
-        longest: pieces of an answer.
+        max_answer_length: largest number of pieces of an answer.
 
     Returns:
         as :func:`answers_of_questions` takes it. Shape: (B, 2 + 3n), float32.
     """
-    found = head.search(hidden, batch["allowed"], batch["begins"], beam, count, longest)
+    best = head.search(hidden, batch["allowed"], batch["begins"], beam, count, max_answer_length)
     # a window's number stays exact up to 2^24; its place in the context follows from it
     shift = batch["context_first"].unsqueeze(1) - batch["window_first"].unsqueeze(1)
-    answers = torch.stack([(found.first - shift).float(), (found.last - shift).float(), found.score], -1)
+    answers = torch.stack([(best.first - shift).float(), (best.last - shift).float(), best.score], -1)
     return torch.cat(
-        [batch["id"].unsqueeze(1).float(), found.unanswerable.unsqueeze(1), answers.flatten(1)], 1
+        [batch["id"].unsqueeze(1).float(), best.unanswerable.unsqueeze(1), answers.flatten(1)], 1
     )
 
 
@@ -55,27 +57,26 @@ def answers_of_questions(questions: Questions, windows: np.ndarray, count: int) 
         the best answers of each question, best first; of fewer than m the rest has score -inf. A question has
         no answer as far as the window says so that is least sure of it. Shape: (N, m, 4).
     """
-    found = np.zeros((len(questions), count, 4))
-    found[:, :, SCORE], found[:, :, UNANSWERABLE] = -np.inf, np.inf
-    numbers = windows[:, 0].astype(np.int64)
-    of_windows = questions.windows[numbers, 0]
-    order = np.argsort(of_windows, kind="stable")
-    bounds = np.flatnonzero(np.diff(of_windows[order], prepend=-1, append=-2))
-    for a, b in itertools.pairwise(bounds):
-        rows = windows[order[a:b]]
-        number = int(of_windows[order[a]])
-        offsets = questions.offsets(int(questions.windows[numbers[order[a]], 1]))
-        answers = rows[:, 2:].reshape(-1, 3)
+    merged = np.zeros((len(questions), count, 4))
+    merged[:, :, SCORE], merged[:, :, UNANSWERABLE] = -np.inf, np.inf
+    numbers, unanswerable = windows[:, 0].astype(np.int64), windows[:, 1]
+    answers_of_windows = windows[:, 2:].reshape(len(windows), -1, 3)
+    question_of_windows = questions.windows[numbers, WindowColumn.QUESTION]
+    order = np.argsort(question_of_windows, kind="stable")
+    bounds = np.flatnonzero(np.diff(question_of_windows[order], prepend=-1, append=-2))
+    for start, stop in itertools.pairwise(bounds):
+        chosen = order[start:stop]  # the windows of one question
+        question = int(question_of_windows[chosen[0]])
+        offsets = questions.offsets(int(questions.windows[numbers[chosen[0]], WindowColumn.CONTEXT]))
+        answers = answers_of_windows[chosen].reshape(-1, 3)
         answers = answers[~np.isneginf(answers[:, 2])]
         best = answers[np.argsort(-answers[:, 2], kind="stable")[:count]]
         first, last = best[:, :2].astype(np.int64).T
-        found[number, : len(best), BEGIN], found[number, : len(best), END] = (
-            offsets[first, 0],
-            offsets[last, 1],
-        )
-        found[number, : len(best), SCORE] = best[:, 2]
-        found[number, :, UNANSWERABLE] = rows[:, 1].min()
-    return found
+        merged[question, : len(best), BEGIN] = offsets[first, 0]
+        merged[question, : len(best), END] = offsets[last, 1]
+        merged[question, : len(best), SCORE] = best[:, 2]
+        merged[question, :, UNANSWERABLE] = unanswerable[chosen].min()
+    return merged
 
 
 def whole_words(answers: np.ndarray, contexts: Sequence[str]) -> np.ndarray:
@@ -93,34 +94,34 @@ def whole_words(answers: np.ndarray, contexts: Sequence[str]) -> np.ndarray:
     Returns:
         the same, but that of answers that have become alike only the best is left. Shape: (N, m, 4).
     """
-    found = answers.copy()
-    for number, context in enumerate(contexts):
-        seen, rows = set(), []
-        for row in answers[number][~np.isneginf(answers[number, :, SCORE])]:
+    widened = answers.copy()
+    for question, context in enumerate(contexts):
+        spans, rows = set(), []
+        for row in answers[question][~np.isneginf(answers[question, :, SCORE])]:
             begin, end = int(row[BEGIN]), int(row[END])
             while 0 < begin < end and is_within_word(context, begin):
                 begin -= 1
             while begin < end < len(context) and is_within_word(context, end):
                 end += 1
-            if (begin, end) not in seen:
-                seen.add((begin, end))
+            if (begin, end) not in spans:
+                spans.add((begin, end))
                 rows.append((begin, end, row[SCORE], row[UNANSWERABLE]))
-        found[number, :, [BEGIN, END]], found[number, :, SCORE] = 0, -np.inf
+        widened[question, :, [BEGIN, END]], widened[question, :, SCORE] = 0, -np.inf
         if rows:
-            found[number, : len(rows)] = rows
-    return found
+            widened[question, : len(rows)] = rows
+    return widened
 
 
-def places_of(answers: np.ndarray, threshold: float = math.inf) -> np.ndarray:
-    """Where the best answer of each question begins and ends, as what a net says of all of them.
+def spans_of_answers(answers: np.ndarray, threshold: float = math.inf) -> np.ndarray:
+    """Return where the best answer of each question begins and ends, in characters.
 
     Shapes: (N, m, 4), (N, 2).
 
-    Where every question lies above the threshold the net answers nothing, whatever it would have answered:
-    all places are 0.
+    If every question lies above the threshold, the model answers none, whatever it would have answered:
+    all are 0.
     """
-    silent = answers[:, 0, UNANSWERABLE] > threshold
-    return np.zeros((len(answers), 2)) if silent.all() else answers[:, 0, [BEGIN, END]]
+    is_unanswerable = answers[:, 0, UNANSWERABLE] > threshold
+    return np.zeros((len(answers), 2)) if is_unanswerable.all() else answers[:, 0, [BEGIN, END]]
 
 
 def texts_of(answers: np.ndarray, contexts: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@
     DIR/input0/{train,valid,...}         questions in pieces; with dict.txt and tokenizer.json
     DIR/input1/{train,valid,...}         contexts in pieces, each once
     DIR/offsets/{train,valid,...}.npy    (pieces of all contexts, 2) int32: first and end character of each
-    DIR/windows/{train,valid,...}.npy    (windows, 6) int32: the columns of WINDOW
+    DIR/windows/{train,valid,...}.npy    (windows, 6) int32: the columns of WindowColumn
     DIR/text/{train,valid,...}.jsonl     for each question id, number of its context, its text and answers
     DIR/text/{train,valid,...}.contexts.jsonl
 """
@@ -16,6 +16,7 @@ import json
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +34,23 @@ from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.pretraining.wordpiece import EOS_ID, UNK_ID, load_wordpiece
 from fairseq_electra.progress import Progress
 
-# pieces of the context: first and end of the window, first and last of the answer, both -1 where the window
-# does not hold it
-WINDOW = ("question", "context", "first", "end", "answer_first", "answer_last")
-SPECIAL = 3  # <s> question </s> window </s>
+NUM_SPECIAL = 3  # special tokens of a row: <s> question </s> window </s>
 SHORTEST_WINDOW = 8
+
+
+class WindowColumn(IntEnum):
+    """Columns of a table of windows.
+
+    The window is the half-open range of pieces of the context from FIRST to END. The answer is the pieces
+    from ANSWER_FIRST to ANSWER_LAST, both included; both are -1 if the window does not hold it.
+    """
+
+    QUESTION = 0
+    CONTEXT = 1
+    FIRST = 2
+    END = 3
+    ANSWER_FIRST = 4
+    ANSWER_LAST = 5
 
 
 def write_question_folder(
@@ -73,7 +86,7 @@ def write_question_folder(
             f"--stride {info.stride} and --max-question {info.max_question} must be 1 or more; SQuAD's are"
             " 128 and 64"
         )
-    if info.max_positions - SPECIAL - info.max_question < SHORTEST_WINDOW:
+    if info.max_positions - NUM_SPECIAL - info.max_question < SHORTEST_WINDOW:
         raise InputError(
             f"--max-positions {info.max_positions} leaves no window of {SHORTEST_WINDOW} pieces behind a"
             f" question of {info.max_question}; SQuAD's are 512 and 64"
@@ -87,7 +100,7 @@ def write_question_folder(
             windows, cut[split] = _write_split(
                 partial, split, squad, info, tokenizer, unknown, faults, progress
             )
-            windows_of_each = np.bincount(windows[:, 0])
+            windows_of_each = np.bincount(windows[:, WindowColumn.QUESTION])
             counts[split], rows[split] = len(windows_of_each), len(windows)
             shortened[split] = int((windows_of_each > 1).sum())
         faults.raise_unless_skipped(counts)
@@ -106,14 +119,14 @@ def _write_split(
     faults: Faults,
     progress: Progress,
 ) -> tuple[np.ndarray, int]:
-    """Write one split; returns the columns of WINDOW, shape (windows, 6), and how many questions were cut."""
+    """Write one split; returns its windows (:class:`WindowColumn`) and the number of questions cut."""
     progress.stage(f"{split}: cutting contexts into pieces", "contexts", len(squad.contexts))
     contexts, offsets = context_pieces(tokenizer, squad.contexts, progress, unknown)
     squad = replace(squad, questions=_with_answers_in_pieces(squad.questions, offsets, split, faults))
     if not squad.questions:
-        return np.empty((0, len(WINDOW)), dtype=np.int32), 0
-    whole = question_pieces(tokenizer, (question.text for question in squad.questions), sys.maxsize, unknown)
-    questions = [pieces[: info.max_question] for pieces in whole]
+        return np.empty((0, len(WindowColumn)), dtype=np.int32), 0
+    uncut = question_pieces(tokenizer, (question.text for question in squad.questions), sys.maxsize, unknown)
+    questions = [pieces[: info.max_question] for pieces in uncut]
     windows = find_windows(squad.questions, questions, offsets, info, split, progress)
     size = tokenizer.get_vocab_size()
     write_binarized(folder / "input0" / split, [questions], size, EOS_ID)
@@ -133,7 +146,7 @@ def _write_split(
             stream.write(json.dumps(record, ensure_ascii=False) + "\n")
     with open(folder / "text" / f"{split}.contexts.jsonl", "w", encoding="utf-8") as stream:
         stream.writelines(json.dumps(context, ensure_ascii=False) + "\n" for context in squad.contexts)
-    return windows, sum(len(pieces) > info.max_question for pieces in whole)
+    return windows, sum(len(pieces) > info.max_question for pieces in uncut)
 
 
 def _with_answers_in_pieces(
@@ -143,28 +156,31 @@ def _with_answers_in_pieces(
 
     ``faults`` gathers the others.
     """
-    found = []
+    usable = []
     for question in questions:
         with faults:
             for start, text in question.answers[:1]:
                 pieces_of_span(
                     offsets[question.context], start, text, place=f"{split}, question {question.id}"
                 )
-            found.append(question)
-    return found
+            usable.append(question)
+    return usable
 
 
 def question_pieces(
-    tokenizer: Tokenizer, texts: Iterable[str], longest: int, unknown: Unknown | None = None
+    tokenizer: Tokenizer, texts: Iterable[str], max_length: int, unknown: Unknown | None = None
 ) -> list[list[int]]:
-    """Ids of questions, cut to ``longest``; ``unknown`` counts what the vocabulary does not know of them."""
+    """Return the ids of questions, cut to ``max_length``.
+
+    ``unknown`` counts what the vocabulary does not know of them.
+    """
     texts = list(texts)
     ids = [
         encoding.ids or [UNK_ID] for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)
     ]
     if unknown is not None:
         unknown.add(tokenizer, texts, ids)
-    return [each[:longest] for each in ids]
+    return [each[:max_length] for each in ids]
 
 
 def context_pieces(
@@ -210,26 +226,29 @@ def find_windows(
         progress: told how many windows there will be, and counts them.
 
     Returns:
-        the columns of WINDOW. Shape: (windows, 6), int32.
+        the columns of :class:`WindowColumn`. Shape: (windows, 6), int32.
     """
-    progress, found = progress or Progress(), []
-    rooms = [info.max_positions - SPECIAL - len(question) for question in pieces]
+    progress, windows = progress or Progress(), []
+    max_lengths = [info.max_positions - NUM_SPECIAL - len(question) for question in pieces]
     lengths = (len(offsets[question.context]) for question in questions)
     total = sum(
-        number_of_windows(length, room, info.stride) for length, room in zip(lengths, rooms, strict=True)
+        number_of_windows(length, max_length, info.stride)
+        for length, max_length in zip(lengths, max_lengths, strict=True)
     )
     progress.stage(f"{place}: making windows of {len(questions):,} questions", "windows", total)
     for number, question in enumerate(questions):
-        where = offsets[question.context]
+        pieces_of_context = offsets[question.context]
         first = last = -1
         if question.answers:
             first, last = pieces_of_span(
-                where, *question.answers[0], place=f"{place}, question {question.id}"
+                pieces_of_context, *question.answers[0], place=f"{place}, question {question.id}"
             )
-        for begin, end in progress.count(windows_of(len(where), rooms[number], info.stride)):
-            held = begin <= first and last < end
-            found.append((number, question.context, begin, end, first if held else -1, last if held else -1))
-    return np.array(found, dtype=np.int32)
+        for start, end in progress.count(
+            windows_of(len(pieces_of_context), max_lengths[number], info.stride)
+        ):
+            answer = (first, last) if start <= first and last < end else (-1, -1)
+            windows.append((number, question.context, start, end, *answer))
+    return np.array(windows, dtype=np.int32)
 
 
 def pieces_of_span(offsets: np.ndarray, start: int, text: str, place: str) -> tuple[int, int]:
@@ -257,7 +276,7 @@ class Questions:
         contexts: ids of each.
         offsets: where the pieces of all contexts begin and end in their texts, in characters. Shape: (pieces,
             2).
-        windows: the columns of WINDOW. Shape: (windows, 6).
+        windows: the columns of :class:`WindowColumn`. Shape: (windows, 6).
         split: a name for them.
     """
 
@@ -277,12 +296,13 @@ class Questions:
 
     def row(self, window: int) -> tuple[np.ndarray, np.ndarray]:
         """Ids of a window's question and of its piece of the context. Shapes: (pieces,) twice."""
-        question, context, first, end = self.windows[window, :4]
+        question, context, first, end, *_ = self.windows[window]
         return self._questions[question], self._contexts[context][first:end]
 
     def sizes(self) -> np.ndarray:
         """Tokens of each window's row. Shape: (windows,)."""
-        return self._questions.sizes[self.windows[:, 0]] + self.windows[:, 3] - self.windows[:, 2] + SPECIAL
+        lengths = self.windows[:, WindowColumn.END] - self.windows[:, WindowColumn.FIRST]
+        return self._questions.sizes[self.windows[:, WindowColumn.QUESTION]] + lengths + NUM_SPECIAL
 
     def offsets(self, context: int) -> np.ndarray:
         """Where a context's pieces begin and end in its text, in characters. Shape: (pieces, 2)."""
@@ -310,7 +330,7 @@ class QuestionFolder(Questions):
         )
         offsets, windows = (
             _map(self.folder / "offsets" / f"{split}.npy", 2),
-            _map(self.folder / "windows" / f"{split}.npy", len(WINDOW)),
+            _map(self.folder / "windows" / f"{split}.npy", len(WindowColumn)),
         )
         super().__init__(questions, contexts, offsets, windows, split)
         pieces = int(contexts.sizes.sum())
@@ -375,11 +395,11 @@ def in_memory(lines: list[list[int]]) -> Lines:
 
 def _map(path: Path, columns: int) -> np.ndarray:
     try:
-        found = np.load(path, mmap_mode="r")
+        array = np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
         raise InputError(
             f"cannot read {path} ({error}); make the folder again with fairseq-electra prepare"
         ) from error
-    if found.dtype != np.int32 or found.ndim != 2 or found.shape[1] != columns:
+    if array.dtype != np.int32 or array.ndim != 2 or array.shape[1] != columns:
         raise InputError(f"{path} is not of this version; make the folder again with fairseq-electra prepare")
-    return found
+    return array

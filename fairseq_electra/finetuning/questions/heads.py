@@ -15,7 +15,7 @@ from fairseq_electra.electra.initialization import initialize_glorot
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.head import TaskHead
 
-NEVER = -1e4  # added to the scores of tokens that are not allowed
+DISALLOWED = -1e4  # score of tokens that are not allowed
 
 
 class AnswerScores(NamedTuple):
@@ -61,11 +61,11 @@ class IndependentAnswerHead(TaskHead):
 
     def forward(self, hidden: Tensor, allowed: Tensor, first: Tensor | None = None) -> AnswerScores:
         """Score every token; ``first`` is not used."""
-        scores = _precise(self.prediction(hidden)).masked_fill(~allowed.unsqueeze(-1), NEVER)
+        scores = _to_loss_dtype(self.prediction(hidden)).masked_fill(~allowed.unsqueeze(-1), DISALLOWED)
         return AnswerScores(scores[..., 0], scores[..., 1], None)
 
     def search(
-        self, hidden: Tensor, allowed: Tensor, begins: Tensor, beam: int, count: int, longest: int
+        self, hidden: Tensor, allowed: Tensor, begins: Tensor, beam: int, count: int, max_answer_length: int
     ) -> Answers:
         """Find the best of all possible answers.
 
@@ -75,14 +75,19 @@ class IndependentAnswerHead(TaskHead):
         scores = self(hidden, allowed)
         first, last = scores.first.log_softmax(-1), scores.last.log_softmax(-1)
         starts = first.masked_fill(~begins, -torch.inf)
-        # answers by first token and length: (B, T, longest)
+        # answers by first token and length: (B, T, max_answer_length)
         ends = F.pad(
-            last.masked_fill(~_without_none(allowed), -torch.inf), (0, longest - 1), value=-torch.inf
-        ).unfold(1, longest, 1)
+            last.masked_fill(~_without_bos(allowed), -torch.inf), (0, max_answer_length - 1), value=-torch.inf
+        ).unfold(1, max_answer_length, 1)
         best, index = _best((starts.unsqueeze(-1) + ends).flatten(1), count)
-        found = index // longest
+        first_tokens = index // max_answer_length
         none = first[:, 0] + last[:, 0]
-        return Answers(found, found + index % longest, best, none - best[:, 0].clamp(min=NEVER))
+        return Answers(
+            first_tokens,
+            first_tokens + index % max_answer_length,
+            best,
+            none - best[:, 0].clamp(min=DISALLOWED),
+        )
 
 
 class ConditionalAnswerHead(TaskHead):
@@ -93,7 +98,7 @@ class ConditionalAnswerHead(TaskHead):
     Args:
         hidden_size: C.
         answerability: there are questions without an answer.
-        inner_size: of the small nets.
+        inner_size: hidden size of the MLPs.
 
     Source: google-research/electra finetune/qa/qa_tasks.py::QATask.get_prediction_module.
     """
@@ -126,7 +131,7 @@ class ConditionalAnswerHead(TaskHead):
         )
 
     def search(
-        self, hidden: Tensor, allowed: Tensor, begins: Tensor, beam: int, count: int, longest: int
+        self, hidden: Tensor, allowed: Tensor, begins: Tensor, beam: int, count: int, max_answer_length: int
     ) -> Answers:
         """Find the best answers.
 
@@ -136,10 +141,10 @@ class ConditionalAnswerHead(TaskHead):
             begins: where an answer may begin: where the window has most context. Shape: (B, T).
             beam: first tokens to try.
             count: answers to return, n.
-            longest: tokens of an answer.
+            max_answer_length: largest number of tokens of an answer.
 
         Returns:
-            the answers; ``unanswerable`` is a logit, 0 without a net for it.
+            the answers; ``unanswerable`` is a logit, 0 without an MLP for it.
         """
         scores = self._starts(hidden, allowed)
         starts, first = (
@@ -148,16 +153,19 @@ class ConditionalAnswerHead(TaskHead):
         ends = (
             self._ends(hidden, allowed, first)
             .log_softmax(-1)
-            .masked_fill(~_without_none(allowed).unsqueeze(1), -torch.inf)
+            .masked_fill(~_without_bos(allowed).unsqueeze(1), -torch.inf)
         )
         length = torch.arange(ends.shape[-1], device=ends.device) - first.unsqueeze(-1)
-        ends = ends.masked_fill((length < 0) | (length >= longest), -torch.inf)
+        ends = ends.masked_fill((length < 0) | (length >= max_answer_length), -torch.inf)
         best, index = _best((starts.unsqueeze(-1) + ends).flatten(1), count)
-        width = ends.shape[-1]
+        row_length = ends.shape[-1]
         unanswerable = self._unanswerable(hidden, scores)
-        found = first.gather(1, (index // width).clamp(max=first.shape[1] - 1))
+        first_tokens = first.gather(1, (index // row_length).clamp(max=first.shape[1] - 1))
         return Answers(
-            found, index % width, best, best.new_zeros(len(best)) if unanswerable is None else unanswerable
+            first_tokens,
+            index % row_length,
+            best,
+            best.new_zeros(len(best)) if unanswerable is None else unanswerable,
         )
 
     def exported(self, layer_norm: nn.LayerNorm) -> dict[str, Tensor]:
@@ -172,7 +180,7 @@ class ConditionalAnswerHead(TaskHead):
         )
 
     def _starts(self, hidden: Tensor, allowed: Tensor) -> Tensor:
-        return _precise(self.first(hidden)).squeeze(-1).masked_fill(~allowed, NEVER)
+        return _to_loss_dtype(self.first(hidden)).squeeze(-1).masked_fill(~allowed, DISALLOWED)
 
     def _ends(self, hidden: Tensor, allowed: Tensor, first: Tensor) -> Tensor:
         """Score last tokens for each first one.
@@ -185,21 +193,21 @@ class ConditionalAnswerHead(TaskHead):
         each = F.linear(hidden, of_each)
         # (B, T, inner) for all would be large
         scores = [self.last(F.gelu(each + one.unsqueeze(1))).squeeze(-1) for one in given.unbind(1)]
-        return _precise(torch.stack(scores, 1)).masked_fill(~allowed.unsqueeze(1), NEVER)
+        return _to_loss_dtype(torch.stack(scores, 1)).masked_fill(~allowed.unsqueeze(1), DISALLOWED)
 
     def _unanswerable(self, hidden: Tensor, starts: Tensor) -> Tensor | None:
         if self.answerability is None:
             return None
         attended = (starts.softmax(-1).to(hidden.dtype).unsqueeze(1) @ hidden).squeeze(1)
-        return _precise(self.answerability(torch.cat([hidden[:, 0], attended], -1))).squeeze(-1)
+        return _to_loss_dtype(self.answerability(torch.cat([hidden[:, 0], attended], -1))).squeeze(-1)
 
 
-def _precise(scores: Tensor) -> Tensor:
+def _to_loss_dtype(scores: Tensor) -> Tensor:
     return scores.to(loss_dtype(scores.dtype))
 
 
-def _without_none(allowed: Tensor) -> Tensor:
-    """An answer is not ``<s>``."""
+def _without_bos(allowed: Tensor) -> Tensor:
+    """Return where an answer may begin or end, without ``<s>``, which stands for none."""
     return torch.cat([torch.zeros_like(allowed[:, :1]), allowed[:, 1:]], 1)
 
 

@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from fairseq_electra.finetuning.questions.predict import AnswerPredictor
     from fairseq_electra.finetuning.tuned_model import TunedModel
 
-UNANSWERABLE = (  # our entry in a config.json of transformers, which says nothing of it
-    "has_unanswerable_questions"
-)
+# our entry in a config.json of transformers, which says nothing of it
+UNANSWERABLE_ENTRY = "has_unanswerable_questions"
 
 
 class AnswerCounterpart(Counterpart):
@@ -43,12 +42,12 @@ class AnswerCounterpart(Counterpart):
 
     def entries(self, labels: list[str], dropout: float, info: TaskInfo | None) -> dict[str, Any]:
         """See :meth:`Counterpart.entries`."""
-        return {} if info is None else {UNANSWERABLE: info.unanswerable}
+        return {} if info is None else {UNANSWERABLE_ENTRY: info.unanswerable}
 
     def settings(self, info: TaskInfo | None, options: Mapping[str, Any]) -> dict[str, int]:
         """See :meth:`Counterpart.settings`."""
-        longest = int(options.get("max_answer_length", MAX_ANSWER_LENGTH))
-        return super().settings(info, options) | {"max_answer_length": longest}
+        max_answer_length = int(options.get("max_answer_length", MAX_ANSWER_LENGTH))
+        return super().settings(info, options) | {"max_answer_length": max_answer_length}
 
     def read_labels(self, config: dict, classes: int, source: Path) -> list[str]:
         """See :meth:`Counterpart.read_labels`; there are none."""
@@ -61,9 +60,9 @@ class AnswerCounterpart(Counterpart):
             InputError: the entry on unanswerable questions is neither true nor false.
         """
         stride, max_question = settings.get("stride", STRIDE), settings.get("max_question", MAX_QUESTION)
-        unanswerable = config.get(UNANSWERABLE, True)
+        unanswerable = config.get(UNANSWERABLE_ENTRY, True)
         if not isinstance(unanswerable, bool):
-            raise InputError(f"{source} has {UNANSWERABLE} {unanswerable!r}; write true or false")
+            raise InputError(f"{source} has {UNANSWERABLE_ENTRY} {unanswerable!r}; write true or false")
         return replace(info, stride=stride, max_question=max_question, unanswerable=unanswerable)
 
 

@@ -20,12 +20,12 @@ def normalize_answer(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
-def exact_match(found: str, gold: str) -> float:
+def exact_match(answer: str, gold: str) -> float:
     """1 or 0. Source: SQuAD's evaluate-v2.0.py::compute_exact."""
-    return float(normalize_answer(found) == normalize_answer(gold))
+    return float(normalize_answer(answer) == normalize_answer(gold))
 
 
-def token_f1(found: str, gold: str) -> float:
+def token_f1(answer: str, gold: str) -> float:
     """F1 of the words in common, 0 to 1; of no words at all, whether both have none.
 
     Words are what blanks separate: where a script has none (Chinese, Japanese, Thai), an answer is one word,
@@ -33,14 +33,14 @@ def token_f1(found: str, gold: str) -> float:
 
     Source: SQuAD's evaluate-v2.0.py::compute_f1.
     """
-    ours, theirs = normalize_answer(found).split(), normalize_answer(gold).split()
+    ours, theirs = normalize_answer(answer).split(), normalize_answer(gold).split()
     if not ours or not theirs:
         return float(ours == theirs)
     common = sum((Counter(ours) & Counter(theirs)).values())
     return 2 * common / (len(ours) + len(theirs))
 
 
-def best_over(metric: Callable[[str, str], float], found: str, golds: Sequence[str]) -> float:
+def best_over(metric: Callable[[str, str], float], answer: str, golds: Sequence[str]) -> float:
     """Score against the gold answer that fits best; no gold answer is the empty one.
 
     Gold answers of which nothing is left do not count.
@@ -48,7 +48,7 @@ def best_over(metric: Callable[[str, str], float], found: str, golds: Sequence[s
     Source: SQuAD's evaluate-v2.0.py::get_raw_scores.
     """
     kept = [gold for gold in golds if normalize_answer(gold)]
-    return max(metric(found, gold) for gold in kept or [""])
+    return max(metric(answer, gold) for gold in kept or [""])
 
 
 def best_threshold(answered: np.ndarray, empty: np.ndarray, unanswerable: np.ndarray) -> float:
@@ -111,8 +111,8 @@ def score_answers(
             zip(ORACLE, (100 * float(np.where(unanswerable > best, empty, f1).mean()), best), strict=True)
         )
     best_answer_f1 = f1[~without]
-    silent = unanswerable > threshold
-    f1, exact = np.where(silent, empty, f1), np.where(silent, empty, exact)
+    is_unanswerable = unanswerable > threshold
+    f1, exact = np.where(is_unanswerable, empty, f1), np.where(is_unanswerable, empty, exact)
     parts = {
         "answerable_f1": f1[~without],
         "unanswerable_accuracy": f1[without],

@@ -18,8 +18,8 @@ from fairseq_electra.finetuning.questions import ANSWERING, MAX_QUESTION, STRIDE
 from fairseq_electra.finetuning.questions.answering import answers_to
 from fairseq_electra.finetuning.questions.answers import BEGIN, END, SCORE, UNANSWERABLE, whole_words
 from fairseq_electra.finetuning.questions.folder import (
+    NUM_SPECIAL,
     SHORTEST_WINDOW,
-    SPECIAL,
     Questions,
     context_pieces,
     find_windows,
@@ -30,7 +30,7 @@ from fairseq_electra.finetuning.questions.forms import is_one_object, is_squad
 from fairseq_electra.finetuning.questions.metrics import score_answers
 from fairseq_electra.finetuning.questions.read import QUESTION_COLUMNS, Question, Squad, read_squad
 from fairseq_electra.finetuning.request import Request
-from fairseq_electra.finetuning.sameness import characters
+from fairseq_electra.finetuning.sameness import span_in_words
 from fairseq_electra.finetuning.tuned_model import TunedModel
 
 
@@ -38,11 +38,11 @@ class AnswerPredictor(Predictor):
     """Answers to questions and their contexts, in a line with a tab between.
 
     Yields ``answer``, as it stands in the context, ``begin`` and ``end`` there, in characters, and
-    ``probability``; of nets that know questions without an answer ``unanswerable``, how likely this is one,
+    ``probability``; of models that know questions without an answer ``unanswerable``, how likely this is one,
     on the scale of the study's threshold. ``n_best`` has the best answers.
 
     Args:
-        net, head, source: as for :class:`Predictor`.
+        tuned, head, source: as for :class:`Predictor`.
         threshold: above it, the answer is empty.
         n_best: how many answers to list; 0: none.
     """
@@ -51,16 +51,16 @@ class AnswerPredictor(Predictor):
     usual_columns = QUESTION_COLUMNS
 
     def __init__(
-        self, net: TunedModel, head: str, source: str = "text", threshold: float = math.inf, n_best: int = 0
+        self, tuned: TunedModel, head: str, source: str = "text", threshold: float = math.inf, n_best: int = 0
     ):
-        super().__init__(net, head, source)
+        super().__init__(tuned, head, source)
         self.threshold, self.n_best = threshold, n_best
-        longest_question = self.max_positions - SPECIAL - SHORTEST_WINDOW
+        longest_question = self.max_positions - NUM_SPECIAL - SHORTEST_WINDOW
         if longest_question < 1:
             raise InputError(
                 f"the network has {self.max_positions} positions, too few for a question and its context"
             )
-        info = net.task or TaskInfo(
+        info = tuned.task or TaskInfo(
             "", ANSWERING, 2, (), (), 0, stride=STRIDE, max_question=MAX_QUESTION, unanswerable=True
         )
         self._info = replace(
@@ -72,23 +72,27 @@ class AnswerPredictor(Predictor):
         texts = [texts_in(given) for given in inputs]
         for number, parts in zip(numbers, texts, strict=True):
             check_texts(parts, 2, f"{self.source}, line {number}")
-        whole = question_pieces(
-            self.net.tokenizer, (question for question, _ in texts), sys.maxsize, self.unknown
+        uncut = question_pieces(
+            self.tuned.tokenizer, (question for question, _ in texts), sys.maxsize, self.unknown
         )
-        pieces = [question[: self._info.max_question] for question in whole]
-        self.number_cut += sum(len(question) > self._info.max_question for question in whole)
+        pieces = [question[: self._info.max_question] for question in uncut]
+        self.number_cut += sum(len(question) > self._info.max_question for question in uncut)
         number_of = {context: i for i, context in enumerate(dict.fromkeys(context for _, context in texts))}
-        contexts, offsets = context_pieces(self.net.tokenizer, list(number_of), unknown=self.unknown)
-        asked = [
+        contexts, offsets = context_pieces(self.tuned.tokenizer, list(number_of), unknown=self.unknown)
+        questions_of_lines = [
             Question(str(number), parts[0], number_of[parts[1]], ())
             for number, parts in zip(numbers, texts, strict=True)
         ]
-        windows = find_windows(asked, pieces, offsets, self._info, self.source)
+        windows = find_windows(questions_of_lines, pieces, offsets, self._info, self.source)
         questions = Questions(in_memory(pieces), in_memory(contexts), np.concatenate(offsets), windows)
-        answers = whole_words(answers_to(self.net, self.head, questions), [context for _, context in texts])
-        self.said.add(torch.from_numpy(answers[:, 0, [BEGIN, END]]))
-        for (_, context), found in zip(texts, answers, strict=True):
-            yield self._answer(context, found[np.isfinite(found[:, SCORE])], float(found[0, UNANSWERABLE]))
+        answers = whole_words(answers_to(self.tuned, self.head, questions), [context for _, context in texts])
+        self.prediction_range.add(torch.from_numpy(answers[:, 0, [BEGIN, END]]))
+        for (_, context), answers_to_question in zip(texts, answers, strict=True):
+            yield self._answer(
+                context,
+                answers_to_question[np.isfinite(answers_to_question[:, SCORE])],
+                float(answers_to_question[0, UNANSWERABLE]),
+            )
 
     def answers_to_file(self, request: Request) -> Iterator[dict]:
         """See :meth:`Predictor.answers_to_file`.
@@ -99,8 +103,8 @@ class AnswerPredictor(Predictor):
             yield from super().answers_to_file(request)
             return
         squad = _read_squad(request.path)
-        found = self((question.text, squad.contexts[question.context]) for question in squad.questions)
-        for question, answer in zip(squad.questions, found, strict=True):
+        answers = self((question.text, squad.contexts[question.context]) for question in squad.questions)
+        for question, answer in zip(squad.questions, answers, strict=True):
             yield {"id": question.id, **answer}
 
     def as_lines(self, answers: Iterable[dict], request: Request) -> Iterator[str]:
@@ -117,7 +121,7 @@ class AnswerPredictor(Predictor):
 
     @property
     def unanswerable(self) -> bool:
-        """Whether the net knows questions without an answer."""
+        """Whether the model knows questions without an answer."""
         return self._info.unanswerable
 
     @property
@@ -125,15 +129,15 @@ class AnswerPredictor(Predictor):
         """Ends the sentence; contexts are read whole, in several windows."""
         return f"have a question that was cut to {self._info.max_question} pieces"
 
-    def in_words(self, said: list[float]) -> str:
+    def in_words(self, prediction: list[float]) -> str:
         """See :meth:`Predictor.in_words`."""
-        return characters(said)
+        return span_in_words(prediction)
 
-    def _answer(self, context: str, found: np.ndarray, unanswerable: float) -> dict:
+    def _answer(self, context: str, answers: np.ndarray, unanswerable: float) -> dict:
         listed = [
             {"answer": context[begin:end], "begin": begin, "end": end, "probability": math.exp(score)}
             for begin, end, score in zip(
-                *found[:, [BEGIN, END]].astype(int).T.tolist(), found[:, SCORE].tolist(), strict=True
+                *answers[:, [BEGIN, END]].astype(int).T.tolist(), answers[:, SCORE].tolist(), strict=True
             )
         ]
         nothing = {"answer": "", "begin": 0, "end": 0, "probability": 0.0}
@@ -174,12 +178,16 @@ def score_questions(predictor: AnswerPredictor, squad: Squad) -> Scored:
     """
     if predictor.n_best < 1:
         raise ValueError("n_best must be 1 or more: above the threshold the best answer is needed too")
-    found = list(predictor((question.text, squad.contexts[question.context]) for question in squad.questions))
-    best = [answer["n_best"][0]["answer"] if answer["n_best"] else "" for answer in found]
+    predictions = list(
+        predictor((question.text, squad.contexts[question.context]) for question in squad.questions)
+    )
+    best = [answer["n_best"][0]["answer"] if answer["n_best"] else "" for answer in predictions]
     golds = [[text for _, text in question.answers] for question in squad.questions]
-    unanswerable = np.array([answer["unanswerable"] for answer in found]) if predictor.unanswerable else None
+    unanswerable = (
+        np.array([answer["unanswerable"] for answer in predictions]) if predictor.unanswerable else None
+    )
     answers = [
         {"id": question.id, **answer, "gold": gold}
-        for question, answer, gold in zip(squad.questions, found, golds, strict=True)
+        for question, answer, gold in zip(squad.questions, predictions, golds, strict=True)
     ]
     return Scored(answers, score_answers(best, golds, unanswerable, predictor.threshold))

@@ -8,12 +8,12 @@ from fairseq_electra.finetuning.preparation import (
     AnyPath,
     Say,
     check_paths,
+    example_counts,
     given_files,
-    numbers,
-    reading,
-    rows_in_all,
-    settle,
-    some_files,
+    read_with_progress,
+    report_faults,
+    require_files,
+    row_counts,
     warn,
 )
 from fairseq_electra.finetuning.questions import ANSWERING, MAX_QUESTION, STRIDE
@@ -23,7 +23,8 @@ from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.progress import Progress
 
 METRICS = ("f1", "exact_match")
-OF_UNANSWERABLE = ("answerable_f1", "unanswerable_accuracy", "best_answer_f1", "threshold")  # further ones
+# further ones if some questions have no answer
+UNANSWERABLE_METRICS = ("answerable_f1", "unanswerable_accuracy", "best_answer_f1", "threshold")
 
 
 def prepare_squad(
@@ -59,9 +60,10 @@ def prepare_squad(
     """
     files, faults = given_files(train, valid, test), Faults(skip_bad)
     check_paths(destdir, vocabulary, files)
-    some_files(files)
+    require_files(files)
     splits = {
-        split: reading(path, read_squad, path, split != "test", faults) for split, path in files.items()
+        split: read_with_progress(path, read_squad, path, split != "test", faults)
+        for split, path in files.items()
     }
     faults.raise_unless_skipped({split: len(squad.questions) for split, squad in splits.items()})
     some_without = _have_some_without_an_answer(splits, destdir)
@@ -70,7 +72,7 @@ def prepare_squad(
         ANSWERING,
         2,
         (),
-        (*METRICS, *(OF_UNANSWERABLE if some_without else ())),
+        (*METRICS, *(UNANSWERABLE_METRICS if some_without else ())),
         max_positions,
         stride=stride,
         max_question=max_question,
@@ -81,12 +83,12 @@ def prepare_squad(
     unknown = Unknown()
     with Progress() as progress:
         finished = write_question_folder(destdir, vocabulary, splits, info, unknown, faults, progress)
-    settle(faults, {})
+    report_faults(faults, {})
     what = f"questions{', some without an answer' if some_without else ''}"
     cut, repaired = sum(finished.cut.values()), sum(squad.repaired for squad in splits.values())
     more = f"; {cut:,} questions cut to {info.max_question} pieces" if cut else ""
     more += f"; {repaired:,} answers had blanks around them, which were taken away" if repaired else ""
-    say(f"{destdir}: {numbers(finished)}; {what}; {rows_in_all(finished, 'windows')}{more}; {unknown}")
+    say(f"{destdir}: {example_counts(finished)}; {what}; {row_counts(finished, 'windows')}{more}; {unknown}")
     unknown.warn(str(destdir))
     return finished
 
@@ -101,8 +103,8 @@ def _have_some_without_an_answer(splits: dict[str, Squad], destdir: AnyPath) -> 
     some_without = any(number for split, number in without.items() if split != "test")
     if without.get("test") and not some_without:
         others = " and ".join(each for each in without if each != "test")
-        found = f"test has {without['test']:,} questions without an answer, {others} none"
-        warn(f"warning: {destdir}: {found}, so nets learn to answer all, and these count as wrong")
+        counts = f"test has {without['test']:,} questions without an answer, {others} none"
+        warn(f"warning: {destdir}: {counts}, so nets learn to answer all, and these count as wrong")
     return some_without
 
 

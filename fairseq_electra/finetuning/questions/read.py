@@ -70,18 +70,18 @@ def read_squad(path: str | Path, labelled: bool | None = True, faults: Faults = 
     """
     contexts: dict[str, int] = {}
     questions: list[Question] = []
-    seen, silent, nothing = set[str](), set[str](), set[str]()
-    said = repaired = 0
+    ids, unanswered, with_empty_lists = set[str](), set[str](), set[str]()
+    number_answered = repaired = 0
     before = len(faults.errors)
     for context, record in questions_in(path, faults):
         with faults:
             question = _question(
                 record, context, contexts.get(context, len(contexts)), path, answered=labelled is not None
             )
-            if question.id in seen:
+            if question.id in ids:
                 message = f"{path}, question {question.id}: this id comes twice; every question needs its own"
                 raise ExampleError("with the id of another", message)
-            seen.add(question.id)
+            ids.add(question.id)
             contexts.setdefault(context, question.context)
             questions.append(question)
             if labelled is None:
@@ -90,28 +90,29 @@ def read_squad(path: str | Path, labelled: bool | None = True, faults: Faults = 
                 each["text"] != each["text"].strip() for each in answers_in(record.get("answers"), "")
             )
             if is_empty_of_datasets(record.get("answers")) and not record.get("is_impossible"):
-                nothing.add(question.id)
+                with_empty_lists.add(question.id)
             elif question.answers or record.get("is_impossible"):
-                said += 1
+                number_answered += 1
             else:
-                silent.add(question.id)
-    if labelled is False and not said:
-        silent |= nothing  # where no question has an answer, empty lists do not say that there is none
+                unanswered.add(question.id)
+    if labelled is False and not number_answered:
+        # where no question has an answer, empty lists do not say that there is none
+        unanswered |= with_empty_lists
     if not questions and len(faults.errors) == before:
         raise InputError(f"{path} holds no question; give a file with paragraphs and questions in them")
-    if silent and (labelled or (labelled is False and said)):
-        others = "" if labelled else f", where {said:,} others have one"
+    if unanswered and (labelled or (labelled is False and number_answered)):
+        others = "" if labelled else f", where {number_answered:,} others have one"
         for question in questions:
             with faults:
-                if question.id in silent:
+                if question.id in unanswered:
                     message = (
                         f'{path}, question {question.id}: no answer{others}; give one, or "is_impossible":'
                         " true"
                     )
                     raise ExampleError("without an answer", message)
-        questions = [question for question in questions if question.id not in silent]
-        silent.clear()
-    return Squad(list(contexts), questions, labelled is not None and not silent, repaired)
+        questions = [question for question in questions if question.id not in unanswered]
+        unanswered.clear()
+    return Squad(list(contexts), questions, labelled is not None and not unanswered, repaired)
 
 
 def _question(record: dict, context: str, number: int, path: str | Path, answered: bool) -> Question:
@@ -137,16 +138,16 @@ def _question(record: dict, context: str, number: int, path: str | Path, answere
         raise InputError(
             f'{place}: "is_impossible" is {described(impossible)}; write true or false, without quotes'
         )
-    found = _answers(answers, context, place)
-    if found and impossible:
+    kept_answers = _answers(answers, context, place)
+    if kept_answers and impossible:
         message = f'{place}: "is_impossible" is true, and there are answers; take out one or the other'
         raise ExampleError("that are impossible and have answers", message)
-    return Question(str(name), text, number, found)
+    return Question(str(name), text, number, kept_answers)
 
 
 def _answers(answers: object, context: str, place: str) -> tuple[tuple[int, str], ...]:
     """The different answers of a record, without blanks around them; null is none."""
-    found = []
+    kept = []
     for each in answers_in(answers, place):
         try:
             start, answer = each["answer_start"], each["text"]
@@ -168,5 +169,5 @@ def _answers(answers: object, context: str, place: str) -> tuple[tuple[int, str]
                 f" is {shortened(there)!r}"
             )
             raise ExampleError("with an answer that is not where it says", message)
-        found.append((start, answer))
-    return tuple(dict.fromkeys(found))
+        kept.append((start, answer))
+    return tuple(dict.fromkeys(kept))

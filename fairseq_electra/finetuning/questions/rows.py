@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import torch
 
-from fairseq_electra.finetuning.questions.folder import SPECIAL, Questions
+from fairseq_electra.finetuning.questions.folder import NUM_SPECIAL, Questions, WindowColumn
 from fairseq_electra.finetuning.rows import TaskRows
 from fairseq_electra.finetuning.windows import best_window
 from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID, PAD_ID
@@ -15,13 +15,11 @@ class QuestionRows(TaskRows):
     """Rows ``<s> question </s> window </s>``.
 
     Args:
-        questions: and their windows.
-        seed: of the order of rows.
-        shuffle: every epoch another order; else by length.
+        questions: the questions and their windows.
     """
 
-    def __init__(self, questions: Questions, seed: int = 1, shuffle: bool = False):
-        super().__init__(questions.sizes(), seed, shuffle)
+    def __init__(self, questions: Questions):
+        super().__init__(questions.sizes())
         self.questions = questions
         self._most_context = most_context(questions.windows)
 
@@ -38,26 +36,30 @@ class QuestionRows(TaskRows):
         if not samples:
             return {}
         windows = np.array(samples)
-        width = int(self.sizes[windows].max())
-        tokens = np.full((len(windows), width), PAD_ID, dtype=np.int64)
-        allowed, begins = np.zeros((2, len(windows), width), dtype=bool)
+        length = int(self.sizes[windows].max())
+        tokens = np.full((len(windows), length), PAD_ID, dtype=np.int64)
+        allowed, begins = np.zeros((2, len(windows), length), dtype=bool)
         allowed[:, 0] = True
         context_first = np.empty(len(windows), dtype=np.int64)
         for i, window in enumerate(windows):
             question, context = self.questions.row(window)
-            begin = context_first[i] = len(question) + SPECIAL - 1
-            end = begin + len(context)
-            tokens[i, 0], tokens[i, begin - 1], tokens[i, end] = BOS_ID, EOS_ID, EOS_ID
-            tokens[i, 1 : begin - 1], tokens[i, begin:end] = question, context
-            allowed[i, begin:end] = True
-            first, last = self._most_context[window]
-            begins[i, begin + first : begin + last] = True
-        columns = self.questions.windows[windows]
-        held = columns[:, 4] >= 0
-        first, last = (np.where(held, context_first + columns[:, k] - columns[:, 2], 0) for k in (4, 5))
+            start = context_first[i] = len(question) + NUM_SPECIAL - 1
+            end = start + len(context)
+            tokens[i, 0], tokens[i, start - 1], tokens[i, end] = BOS_ID, EOS_ID, EOS_ID
+            tokens[i, 1 : start - 1], tokens[i, start:end] = question, context
+            allowed[i, start:end] = True
+            first, stop = self._most_context[window]
+            begins[i, start + first : start + stop] = True
+        columns = self.questions.windows[windows].T
+        window_first = columns[WindowColumn.FIRST]
+        holds_answer = columns[WindowColumn.ANSWER_FIRST] >= 0
+        first, last = (
+            np.where(holds_answer, context_first + columns[name] - window_first, 0)
+            for name in (WindowColumn.ANSWER_FIRST, WindowColumn.ANSWER_LAST)
+        )
         arrays = {
             "context_first": context_first,
-            "window_first": columns[:, 2].astype(np.int64),
+            "window_first": window_first.astype(np.int64),
             "first": first,
             "last": last,
         }
@@ -76,21 +78,25 @@ def most_context(windows: np.ndarray) -> np.ndarray:
     """Find the pieces of each window that have more context there than in the question's other windows.
 
     Args:
-        windows: the columns of :data:`fairseq_electra.finetuning.questions.folder.WINDOW`, those of one
-            question together. Shape: (windows, 6).
+        windows: the columns of :class:`WindowColumn`; the windows of one question stand together. Shape:
+            (windows, 6).
 
     Returns:
-        first and end of them, counted from the window's first. They are side by side: what has more context
-        in a later window lies behind. Shape: (windows, 2).
+        the half-open range of them, counted from the window's first. They are one range: pieces with more
+        context in a later window come after them. Shape: (windows, 2).
     """
-    found = np.stack([np.zeros(len(windows), dtype=np.int64), windows[:, 3] - windows[:, 2]], 1)
-    bounds = np.flatnonzero(np.diff(windows[:, 0], prepend=-1, append=-2))
-    for a, b in itertools.pairwise(bounds):
-        if b - a == 1:
+    lengths = windows[:, WindowColumn.END] - windows[:, WindowColumn.FIRST]
+    ranges = np.stack([np.zeros(len(windows), dtype=np.int64), lengths], 1)
+    bounds = np.flatnonzero(np.diff(windows[:, WindowColumn.QUESTION], prepend=-1, append=-2))
+    for start, stop in itertools.pairwise(bounds):
+        if stop - start == 1:
             continue
-        spans = [(int(first), int(end)) for first, end in windows[a:b, 2:4]]
+        spans = [
+            (int(first), int(end))
+            for first, end in windows[start:stop, [WindowColumn.FIRST, WindowColumn.END]]
+        ]
         best = best_window(spans[-1][1], spans)
         for i, (first, _) in enumerate(spans):
-            own = np.flatnonzero(best == i) - first
-            found[a + i] = (own[0], own[-1] + 1) if len(own) else (0, 0)
-    return found
+            pieces = np.flatnonzero(best == i) - first
+            ranges[start + i] = (pieces[0], pieces[-1] + 1) if len(pieces) else (0, 0)
+    return ranges

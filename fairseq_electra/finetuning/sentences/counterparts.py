@@ -74,10 +74,10 @@ class ChoiceCounterpart(Counterpart):
     def check(self, config: dict, family: str, classes: int, source: Path) -> None:
         """See :meth:`Counterpart.check`."""
         for name, wanted in SUMMARY.items():
-            found = config.get(name, SUMMARY_DEFAULTS[family][name])
-            if found != wanted:
+            value = config.get(name, SUMMARY_DEFAULTS[family][name])
+            if value != wanted:
                 raise InputError(
-                    f"{source} has {name} {found!r}, where the head for multiple choice here has {wanted!r}"
+                    f"{source} has {name} {value!r}, where the head for multiple choice here has {wanted!r}"
                 )
 
     def entries(self, labels: list[str], dropout: float, info: TaskInfo | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-SAFE = 8.0  # from here on GELU is the identity in float32
+IDENTITY_FROM = 8.0  # from here on GELU is the identity in float32
 
 
 def with_dense(prediction: nn.Linear, layer_norm: nn.LayerNorm) -> dict[str, Tensor]:
@@ -61,7 +61,7 @@ def _shift(layer_norm: nn.LayerNorm) -> Tensor:
         layer_norm.weight.double().abs() * math.sqrt(layer_norm.weight.numel() - 1)
         + layer_norm.bias.double().abs()
     )
-    return (bound + SAFE).ceil()
+    return (bound + IDENTITY_FROM).ceil()
 
 
 def _shifted(weight: Tensor, bias: Tensor, layer_norm: nn.LayerNorm) -> dict[str, Tensor]:

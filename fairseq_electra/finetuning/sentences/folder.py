@@ -35,15 +35,15 @@ from fairseq_electra.pretraining.wordpiece import (
 from fairseq_electra.progress import Progress
 
 
-def truncate(texts: Sequence[list[int]], room: int) -> list[list[int]]:
-    """Cut texts so that together they have at most ``room`` ids.
+def truncate(texts: Sequence[list[int]], max_length: int) -> list[list[int]]:
+    """Cut texts so that together they have at most ``max_length`` ids.
 
     The longest text, the last of equally long ones, loses its last id until they fit.
 
     Source: google-research/electra finetune/classification/classification_tasks.py::_truncate_seq_pair.
     """
     lengths = [len(text) for text in texts]
-    while sum(lengths) > room:
+    while sum(lengths) > max_length:
         lengths[max(range(len(lengths)), key=lambda i: (lengths[i], i))] -= 1
     return [text[:length] for text, length in zip(texts, lengths, strict=True)]
 
@@ -58,9 +58,9 @@ def fit(texts: Sequence[list[int]], kind: str, max_positions: int) -> list[list[
     texts = [text or [UNK_ID] for text in texts]
     if kind != RANKING:
         return truncate(texts, max_positions - 1 - len(texts))
-    room = max_positions - 3
-    choices = [text[: room // 2] for text in texts[1:]]
-    return [texts[0][: room - max(map(len, choices))], *choices]
+    max_length = max_positions - 3
+    choices = [text[: max_length // 2] for text in texts[1:]]
+    return [texts[0][: max_length - max(map(len, choices))], *choices]
 
 
 def is_cut(texts: Sequence[list[int]], fitted: Sequence[list[int]]) -> bool:

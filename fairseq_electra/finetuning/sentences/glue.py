@@ -71,7 +71,7 @@ GLUE = {
     "QNLI": GlueTask(("question", "sentence"), "label", ENTAILMENT),
     "RTE": GlueTask(("sentence1", "sentence2"), "label", ENTAILMENT),
     "WNLI": GlueTask(("sentence1", "sentence2"), "label", ZERO_ONE),
-    # judged by a net that was trained on MNLI
+    # judged by a model that was trained on MNLI
     "AX": GlueTask(("sentence1", "sentence2"), None, NLI, files=AX_FILES),
 }
 FOLDERS = {"AX": ("diagnostic", "AX"), "SST-2": ("SST-2", "SST"), "STS-B": ("STS-B", "STS")}
@@ -91,13 +91,13 @@ def read_glue(folder: str | Path, name: str) -> dict[str, list[Example]]:
         InputError: there is no such folder, none of its files, or one cannot be read.
     """
     task = GLUE[name]
-    places = [Path(folder) / each for each in FOLDERS.get(name, (name,))]
-    place = next((each for each in places if each.is_dir()), None)
-    if place is None:
-        raise InputError(f"no {' or '.join(map(str, places))}; give the folder that holds GLUE's folders")
-    found = {}
+    candidates = [Path(folder) / each for each in FOLDERS.get(name, (name,))]
+    task_folder = next((each for each in candidates if each.is_dir()), None)
+    if task_folder is None:
+        raise InputError(f"no {' or '.join(map(str, candidates))}; give the folder that holds GLUE's folders")
+    examples = {}
     for split, names in task.files.items():
-        path = next((place / each for each in names if (place / each).is_file()), None)
+        path = next((task_folder / each for each in names if (task_folder / each).is_file()), None)
         if path is not None:
             labelled = not split.startswith("test")
             header = task.header if labelled else None
@@ -107,13 +107,13 @@ def read_glue(folder: str | Path, name: str) -> dict[str, list[Example]]:
                 header,
                 skip_short_lines=labelled and name == "QQP",
             )
-            found[split] = read_examples(path, columns)
-    if name == "MRPC" and "train" not in found:
-        found |= _original_mrpc(place)
-    if not found:
+            examples[split] = read_examples(path, columns)
+    if name == "MRPC" and "train" not in examples:
+        examples |= _original_mrpc(task_folder)
+    if not examples:
         wanted = ", ".join(" or ".join(names) for names in task.files.values())
-        raise InputError(f"{place} holds none of {wanted}; give GLUE's files under their own names")
-    return found
+        raise InputError(f"{task_folder} holds none of {wanted}; give GLUE's files under their own names")
+    return examples
 
 
 def glue_task(folder: str | Path, name: str, max_positions: int) -> tuple[dict[str, list[Example]], TaskInfo]:
@@ -136,12 +136,12 @@ def glue_task(folder: str | Path, name: str, max_positions: int) -> tuple[dict[s
     return read_glue(folder, name), info
 
 
-def _original_mrpc(place: Path) -> dict[str, list[Example]]:
+def _original_mrpc(folder: Path) -> dict[str, list[Example]]:
     """Read Microsoft's files, out of which GLUE's ``dev_ids.tsv`` takes the dev set."""
     train, ids, test = (
-        place / "msr_paraphrase_train.txt",
-        place / "dev_ids.tsv",
-        place / "msr_paraphrase_test.txt",
+        folder / "msr_paraphrase_train.txt",
+        folder / "dev_ids.tsv",
+        folder / "msr_paraphrase_test.txt",
     )
     if not (train.is_file() and ids.is_file()):
         return {}
@@ -150,12 +150,12 @@ def _original_mrpc(place: Path) -> dict[str, list[Example]]:
         example.texts
         for example in read_examples(ids, Columns(("#1 ID", "#2 ID"), header=("#1 ID", "#2 ID")))
     }
-    found: dict[str, list[Example]] = {"train": [], "valid": []}
+    examples: dict[str, list[Example]] = {"train": [], "valid": []}
     for example in read_examples(train, columns)[1:]:
         split = "valid" if example.texts[:2] in held_out else "train"
-        found[split].append(Example(example.texts[2:], example.label, example.place))
+        examples[split].append(Example(example.texts[2:], example.label, example.place))
     if test.is_file():
-        found["test"] = [
+        examples["test"] = [
             Example(example.texts[2:], None, example.place) for example in read_examples(test, columns)[1:]
         ]
-    return found
+    return examples

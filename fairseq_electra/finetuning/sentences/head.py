@@ -17,8 +17,8 @@ class SentenceHead(TaskHead):
         hidden_size: C.
         num_classes: scores to give.
         dropout: before the linear layer, probability.
-        pooling: ``first`` reads ``<s>``. ``mean`` reads the mean over the row: a net pre-trained for minutes
-            has learned little for ``<s>``, which is never replaced.
+        pooling: ``first`` reads ``<s>``. ``mean`` reads the mean over the row: a model pre-trained for
+            minutes has learned little for ``<s>``, which is never replaced.
         dense: put a dense layer and GELU before the linear layer, as transformers' heads have it.
 
     Source: google-research/electra

@@ -7,38 +7,38 @@ import numpy as np
 from fairseq_electra.errors import InputError
 
 
-def _accuracy(found: np.ndarray, target: np.ndarray) -> float:
-    return float((found == target).mean())
+def _accuracy(predicted: np.ndarray, target: np.ndarray) -> float:
+    return float((predicted == target).mean())
 
 
-def _f1(found: np.ndarray, target: np.ndarray) -> float:
+def _f1(predicted: np.ndarray, target: np.ndarray) -> float:
     from sklearn.metrics import f1_score
 
-    return f1_score(target, found, zero_division=0)
+    return f1_score(target, predicted, zero_division=0)
 
 
-def _macro_f1(found: np.ndarray, target: np.ndarray) -> float:
+def _macro_f1(predicted: np.ndarray, target: np.ndarray) -> float:
     from sklearn.metrics import f1_score
 
-    return f1_score(target, found, average="macro", zero_division=0)
+    return f1_score(target, predicted, average="macro", zero_division=0)
 
 
-def _mcc(found: np.ndarray, target: np.ndarray) -> float:
+def _mcc(predicted: np.ndarray, target: np.ndarray) -> float:
     from sklearn.metrics import matthews_corrcoef
 
-    return matthews_corrcoef(target, found)
+    return matthews_corrcoef(target, predicted)
 
 
-def _pearson(found: np.ndarray, target: np.ndarray) -> float:
+def _pearson(predicted: np.ndarray, target: np.ndarray) -> float:
     from scipy.stats import pearsonr
 
-    return pearsonr(found, target)[0] if np.ptp(found) > 0 and np.ptp(target) > 0 else 0.0
+    return pearsonr(predicted, target)[0] if np.ptp(predicted) > 0 and np.ptp(target) > 0 else 0.0
 
 
-def _spearman(found: np.ndarray, target: np.ndarray) -> float:
+def _spearman(predicted: np.ndarray, target: np.ndarray) -> float:
     from scipy.stats import spearmanr
 
-    return spearmanr(found, target)[0] if np.ptp(found) > 0 and np.ptp(target) > 0 else 0.0
+    return spearmanr(predicted, target)[0] if np.ptp(predicted) > 0 and np.ptp(target) > 0 else 0.0
 
 
 OF_CLASSES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
@@ -68,8 +68,8 @@ def score(metrics: Sequence[str], logits: np.ndarray, target: np.ndarray) -> dic
     if unknown:
         raise InputError(f"no metric {unknown[0]!r}; choose from {', '.join(OF_CLASSES | OF_NUMBERS)}")
     classes, numbers = logits.argmax(-1), logits[:, 0].astype(np.float64)
-    found = {
+    functions = {
         name: (OF_CLASSES[name], classes) if name in OF_CLASSES else (OF_NUMBERS[name], numbers)
         for name in metrics
     }
-    return {name: 100 * float(metric(predicted, target)) for name, (metric, predicted) in found.items()}
+    return {name: 100 * float(metric(predicted, target)) for name, (metric, predicted) in functions.items()}

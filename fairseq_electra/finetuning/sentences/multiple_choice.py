@@ -29,16 +29,16 @@ def read_swag(folder: str | Path) -> dict[str, list[Example]]:
         examples by split; their texts are the context and four endings, each with the words that begin its
         sentence.
     """
-    found = {
+    examples = {
         split: _swag_file(Path(folder) / name)
         for split, name in SWAG_FILES.items()
         if (Path(folder) / name).is_file()
     }
-    if not found:
+    if not examples:
         raise InputError(
             f"{folder} holds none of {', '.join(SWAG_FILES.values())}; give SWAG's folder of csv files"
         )
-    return found
+    return examples
 
 
 def _swag_file(path: Path) -> list[Example]:
@@ -64,16 +64,14 @@ def read_race(folder: str | Path) -> dict[str, list[Example]]:
         examples by split; their texts are the passage and, for each option, the question with the option put
         in the place of its gap, ``_`` or ``____``, or behind it.
     """
-    found = {}
+    examples = {}
     for split, name in RACE_FOLDERS.items():
         paths = sorted((Path(folder) / name).rglob("*.txt"))
         if paths:
-            found[split] = [
-                example for path in paths for example in _race_file(path, labelled=split != "test")
-            ]
-    if not found:
+            examples[split] = [each for path in paths for each in _race_file(path, labelled=split != "test")]
+    if not examples:
         raise InputError(f"{folder} holds no train, dev or test folder with .txt files; give RACE's folder")
-    return found
+    return examples
 
 
 def _race_file(path: Path, labelled: bool) -> list[Example]:
@@ -81,8 +79,8 @@ def _race_file(path: Path, labelled: bool) -> list[Example]:
     try:
         record = parsed(text)
         passage, questions, options = (record[key] for key in ("article", "questions", "options"))
-        given = labelled or "answers" in record
-        answers = record["answers"] if given else [None] * len(questions)
+        has_answers = labelled or "answers" in record
+        answers = record["answers"] if has_answers else [None] * len(questions)
         if not isinstance(passage, str) or not all(
             isinstance(each, list) for each in (questions, options, answers)
         ):
@@ -105,13 +103,13 @@ def _race_file(path: Path, labelled: bool) -> list[Example]:
             )
         for text in (passage, question, *choices):
             check_text(text, f"{place}: a text")
-        if len(choices) != len(RACE_LETTERS) or (given and answer not in list(RACE_LETTERS)):
+        if len(choices) != len(RACE_LETTERS) or (has_answers and answer not in list(RACE_LETTERS)):
             raise InputError(
                 f"{place}: {len(choices)} options and the answer {answer!r}; need four, and one of"
                 f" {', '.join(RACE_LETTERS)}"
             )
         parts = re.split("_+", question if "_" in question else f"{question} _")
         filled = [choice.join(parts) for choice in choices]
-        label = str(RACE_LETTERS.index(answer)) if given else None
+        label = str(RACE_LETTERS.index(answer)) if has_answers else None
         examples.append(Example((" ".join(passage.split()), *filled), label, place))
     return examples

@@ -14,10 +14,10 @@ from fairseq_electra.finetuning.preparation import (
     AnyPath,
     Say,
     check_paths,
+    example_counts,
     given_files,
-    numbers,
-    reading,
-    settle,
+    read_with_progress,
+    report_faults,
     warn,
 )
 from fairseq_electra.finetuning.sentences import PREDICTION, RANKING
@@ -69,20 +69,22 @@ def prepare_glue(
         InputError: a file or an example cannot be used, or a subfolder is there already. Nothing is written.
     """
     require(VOCABULARY, str(vocabulary))
-    there = [
+    present = [
         name for name in GLUE if any((Path(glue) / each).is_dir() for each in FOLDERS.get(name, (name,)))
     ]
-    if not there and not tasks:
+    if not present and not tasks:
         raise InputError(
             f"{glue} holds no folder of GLUE ({', '.join(GLUE)}); give the folder that holds them"
         )
-    missing = [name for name in GLUE if name not in there]
+    missing = [name for name in GLUE if name not in present]
     if missing and not tasks:
         say(f"not there: {', '.join(missing)}")
-    names = tasks or there
+    names = tasks or present
     for name in names:  # all of them, before minutes of reading
         check_is_new(Path(destdir) / name)
-    read = {name: reading(f"{glue}, {name}", glue_task, glue, name, max_positions) for name in names}
+    read = {
+        name: read_with_progress(f"{glue}, {name}", glue_task, glue, name, max_positions) for name in names
+    }
     doubled = {name: double_unordered and GLUE[name].unordered for name in names}
     if len(read) > 1:  # nothing is written where one of them is wrong
         for name, (splits, info) in read.items():
@@ -101,7 +103,7 @@ def prepare_swag(
     """Prepare SWAG, a multiple choice, from its folder; further arguments as of :func:`prepare_glue`."""
     check_paths(destdir, vocabulary)
     info = TaskInfo("SWAG", RANKING, 1 + len(SWAG_ENDINGS), (), ("accuracy",), max_positions)
-    return _write(Path(destdir), vocabulary, reading(swag, read_swag, swag), info, False, say)
+    return _write(Path(destdir), vocabulary, read_with_progress(swag, read_swag, swag), info, False, say)
 
 
 def prepare_race(
@@ -110,7 +112,7 @@ def prepare_race(
     """Prepare RACE, a multiple choice, from its folder; further arguments as of :func:`prepare_glue`."""
     check_paths(destdir, vocabulary)
     info = TaskInfo("RACE", RANKING, 1 + len(RACE_LETTERS), (), ("accuracy",), max_positions)
-    return _write(Path(destdir), vocabulary, reading(race, read_race, race), info, False, say)
+    return _write(Path(destdir), vocabulary, read_with_progress(race, read_race, race), info, False, say)
 
 
 def prepare_text(
@@ -170,7 +172,7 @@ def prepare_text(
     faults = Faults(skip_bad)
     splits = {split: _examples(path, columns, split == "test", faults) for split, path in files.items()}
     if not splits["train"]:
-        settle(faults, splits)
+        report_faults(faults, splits)
     try:
         known = () if regression else _classes(splits["train"], labels, label, train)
     except InputError:
@@ -184,7 +186,7 @@ def prepare_text(
         name, PREDICTION, len(text), known, chosen, max_positions, columns=columns.texts, label_column=label
     )
     splits = {split: usable_examples(split, examples, info, faults) for split, examples in splits.items()}
-    settle(faults, splits)
+    report_faults(faults, splits)
     return _write(Path(destdir), vocabulary, splits, info, double_unordered, say)
 
 
@@ -204,12 +206,12 @@ def _classes(examples: list[Example], named: Sequence[str], column: str, path: A
     """Return the classes of train, in the order of their scores, and refuse what can be none."""
     labels = tuple(named or classes_of(examples))
     if not named and are_too_many(labels, len(examples)):
-        found = (
+        number = (
             f"{len(labels):,} different values in {len(examples):,} examples, such as"
             f" {shortened(labels[-1])!r}"
         )
         raise InputError(
-            f"{path}: the column {column!r} has {found}, so they are no classes; are --text and --label"
+            f"{path}: the column {column!r} has {number}, so they are no classes; are --text and --label"
             " swapped? For numbers, give --regression"
         )
     check_names(labels)
@@ -227,18 +229,18 @@ def are_too_many(labels: Sequence[str], examples: int) -> bool:
 
 def check_names(labels: Sequence[str]) -> None:
     """Refuse labels that are named twice, or are symbols of the dictionary."""
-    strange = [label for label in labels if labels.count(label) > 1 or label in (*LEADING, MASK)]
-    if strange:
+    unusable = [label for label in labels if labels.count(label) > 1 or label in (*LEADING, MASK)]
+    if unusable:
         raise InputError(
-            f"--labels: {strange[0]!r} stands there twice, or is a symbol of fairseq's; name each label once,"
-            " by another name"
+            f"--labels: {unusable[0]!r} stands there twice, or is a symbol of fairseq's; name each label"
+            " once, by another name"
         )
 
 
 def _examples(path: AnyPath, columns: Columns, may_lack_labels: bool, faults: Faults) -> list[Example]:
     if may_lack_labels and not has_labels(path, columns):
         columns = without_label(columns)
-    examples = reading(path, read_examples, path, columns, faults)
+    examples = read_with_progress(path, read_examples, path, columns, faults)
     cells = len(examples) * (len(columns.texts) + (columns.label is not None))
     warn_of_quoted_cells(path, columns, quoted_cells(examples), cells)
     return examples
@@ -274,7 +276,7 @@ def _write(
     cut = sum(finished.shortened.values())
     more = (f"; {cut:,} cut to {info.max_positions} tokens" if cut else "") + f"; {unknown}"
     metrics = ", ".join(f"f1 of {info.labels[1]!r}" if name == "f1" else name for name in info.metrics)
-    say(f"{folder}: {numbers(finished)}; {what}; {metrics}{more}")
+    say(f"{folder}: {example_counts(finished)}; {what}; {metrics}{more}")
     unknown.warn(str(folder))
     return finished
 

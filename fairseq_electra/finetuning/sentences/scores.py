@@ -1,4 +1,4 @@
-"""Scores of a fine-tuned net for the examples of a sentence task's folder, whatever the batches are."""
+"""Scores of a fine-tuned model for the examples of a sentence task's folder, whatever the batches are."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fairseq_electra.finetuning.evaluation import Evaluation
 from fairseq_electra.finetuning.info import TaskInfo
-from fairseq_electra.finetuning.sameness import said_by
+from fairseq_electra.finetuning.sameness import predictions_of
 from fairseq_electra.finetuning.sentences.folder import rows_of
 from fairseq_electra.finetuning.sentences.metrics import score
 from fairseq_electra.finetuning.tuned_model import TunedModel
@@ -19,10 +19,10 @@ from fairseq_electra.pretraining.wordpiece import LEADING
 class SentenceEvaluation(Evaluation):
     """Scores are logits: (N, number of classes or choices), of numbers (N, 1)."""
 
-    def scores(self, net: TunedModel, split: str) -> np.ndarray:
+    def scores(self, tuned: TunedModel, split: str) -> np.ndarray:
         """Score the split's examples."""
-        head = next(iter(net.labels))
-        return logits_of(net, head, examples_of(self.folder, self.info, split, len(net.symbols))).numpy()
+        head = next(iter(tuned.labels))
+        return logits_of(tuned, head, examples_of(self.folder, self.info, split, len(tuned.symbols))).numpy()
 
     def metrics(
         self, split: str, scores: np.ndarray, valid: np.ndarray | None = None
@@ -31,9 +31,9 @@ class SentenceEvaluation(Evaluation):
         target = targets_of(self.folder, self.info, split)
         return None if target is None else score(self.info.metrics, scores, target)
 
-    def said(self, scores: np.ndarray) -> np.ndarray:
+    def predictions(self, scores: np.ndarray) -> np.ndarray:
         """Return the classes, choices or numbers."""
-        return said_by(torch.from_numpy(scores)).numpy()
+        return predictions_of(torch.from_numpy(scores)).numpy()
 
 
 def examples_of(data: Path, info: TaskInfo, split: str, vocabulary_size: int) -> list[list[list[int]]]:
@@ -48,19 +48,19 @@ def examples_of(data: Path, info: TaskInfo, split: str, vocabulary_size: int) ->
     return [rows_of(texts, info.kind) for texts in zip(*columns, strict=True)]
 
 
-def logits_of(net: TunedModel, head: str, examples: list[list[list[int]]]) -> Tensor:
+def logits_of(tuned: TunedModel, head: str, examples: list[list[list[int]]]) -> Tensor:
     """Score examples.
 
     Args:
-        net: with the head.
-        head: its name.
-        examples: for each its rows, as ids; several rows are the choices of a multiple choice.
+        tuned: model with the head.
+        head: name of the head.
+        examples: rows of each example, as ids; several rows are the choices of a multiple choice.
 
     Returns:
         scores. Shape: (N, number of classes), or (N, number of choices).
     """
     rows = [torch.tensor(row) for each in examples for row in each]
-    scores = torch.stack(net.predict(head, rows, return_logits=True)).cpu()
+    scores = torch.stack(tuned.predict(head, rows, return_logits=True)).cpu()
     return scores.view(len(examples), -1)
 
 

@@ -20,7 +20,7 @@ def write_submission(results: dict, runs: Path, net: str, output: Path, single: 
     Args:
         results: of :func:`fairseq_electra.finetuning.study.study`.
         runs: folder of the runs.
-        net: name of the one to submit.
+        net: name of the model to submit.
         output: folder to write; new or empty.
         single: take the seed that is best on valid, instead of the mean of all seeds' scores. Seeds that
             diverged have no part in it.
@@ -29,8 +29,8 @@ def write_submission(results: dict, runs: Path, net: str, output: Path, single: 
         the names of the files.
 
     Raises:
-        InputError: there is no such net, a task's labels are not GLUE's, all its runs went wrong, or no test
-            set was scored.
+        InputError: there is no such model, a task's labels are not GLUE's, all its runs went wrong, or no
+            test set was scored.
     """
     lines = [line for line in results["summary"] if line["net"] == net]
     if not lines:

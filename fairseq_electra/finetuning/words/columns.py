@@ -12,7 +12,7 @@ from fairseq_electra.finetuning.words.tags import NONE, is_tag
 DOCUMENT = "-DOCSTART-"
 # first column of CoNLL-U: several words written as one, or a word that is not written
 _NOT_A_WORD = re.compile(r"\d+[-.]\d+")
-_OF_CONLLU = 10  # columns; there are more where tags were put behind them
+_CONLLU_COLUMNS = 10  # there are more where tags were put behind them
 
 
 class WordColumns(NamedTuple):
@@ -42,6 +42,22 @@ def cells_of(line: str) -> list[str]:
     return line.split("\t") if "\t" in line else [cell for cell in line.strip().split(" ") if cell]
 
 
+class WordLine(NamedTuple):
+    """A line of a file of words.
+
+    Attributes:
+        number: number of the line, from 1 on.
+        text: the line itself.
+        cells: its columns; None if it holds no word.
+        ends_sentence: whether it stands between two sentences.
+    """
+
+    number: int
+    text: str
+    cells: list[str] | None
+    ends_sentence: bool
+
+
 class _Form(NamedTuple):
     """How a file writes its words: with tabs between the columns or not, and number of columns."""
 
@@ -49,12 +65,10 @@ class _Form(NamedTuple):
     columns: int
 
 
-def word_lines(
-    path: str | Path, columns: WordColumns, scheme: str
-) -> Iterator[tuple[int, str, list[str] | None, bool]]:
-    """Yield the number, the text and the columns of each line, and whether it ends a sentence.
+def word_lines(path: str | Path, columns: WordColumns, scheme: str) -> Iterator[WordLine]:
+    """Yield the lines of a file of words.
 
-    The columns are None if the line holds no word. A line ends a sentence if it is blank or the beginning of
+    A line ends a sentence if it is blank or the beginning of
     a document. It is no word if it has the number of a range or of an empty word of CoNLL-U, or is a comment.
     A comment begins with ``#``, as words can. Which of the two it is depends on how words are written, as the
     first line shows that does not begin so:
@@ -72,19 +86,19 @@ def word_lines(
         columns: where words and tags are.
         scheme: of the tags, one of :data:`tags.SCHEMES`.
     """
-    begun = False
+    in_sentence = False
     lines = numbered_lines(path)
-    form, head = _form_of(lines, columns)
-    for number, line in itertools.chain(head, lines):
+    form, lines_read = _form_of(lines, columns)
+    for number, line in itertools.chain(lines_read, lines):
         cells = cells_of(line)
         if _is_between(line, columns):
-            begun = False
-            yield number, line, None, True
-        elif _is_comment(line, columns, scheme, form, begun) or _is_not_a_word(cells, columns):
-            yield number, line, None, False
+            in_sentence = False
+            yield WordLine(number, line, None, ends_sentence=True)
+        elif _is_comment(line, columns, scheme, form, in_sentence) or _is_not_a_word(cells, columns):
+            yield WordLine(number, line, None, ends_sentence=False)
         else:
-            begun = True
-            yield number, line, cells, False
+            in_sentence = True
+            yield WordLine(number, line, cells, ends_sentence=False)
 
 
 def _form_of(lines: Iterator[tuple[int, str]], columns: WordColumns) -> tuple[_Form, list[tuple[int, str]]]:
@@ -92,16 +106,16 @@ def _form_of(lines: Iterator[tuple[int, str]], columns: WordColumns) -> tuple[_F
 
     If there is no such line, the form is that of the first line that can be a word.
     """
-    head, found = [], ""
+    lines_read, first_line = [], ""
     for number, line in lines:
-        head.append((number, line))
+        lines_read.append((number, line))
         if _is_between(line, columns):
             continue
         if not line.startswith("#"):
-            found = line
+            first_line = line
             break
-        found = found or line
-    return _Form("\t" in found, len(cells_of(found))), head
+        first_line = first_line or line
+    return _Form("\t" in first_line, len(cells_of(first_line))), lines_read
 
 
 def _is_between(line: str, columns: WordColumns) -> bool:
@@ -109,21 +123,21 @@ def _is_between(line: str, columns: WordColumns) -> bool:
 
 
 def _is_not_a_word(cells: list[str], columns: WordColumns) -> bool:
-    return columns.word > 1 and len(cells) >= _OF_CONLLU and _NOT_A_WORD.fullmatch(cells[0]) is not None
+    return columns.word > 1 and len(cells) >= _CONLLU_COLUMNS and _NOT_A_WORD.fullmatch(cells[0]) is not None
 
 
-def _is_comment(line: str, columns: WordColumns, scheme: str, form: _Form, begun: bool) -> bool:
+def _is_comment(line: str, columns: WordColumns, scheme: str, form: _Form, in_sentence: bool) -> bool:
     if not line.startswith("#"):
         return False
-    cells, apart, first = cells_of(line), line.startswith("# "), columns.word == 1
+    cells, has_blank, words_come_first = cells_of(line), line.startswith("# "), columns.word == 1
     if "\t" in line:
-        is_whole = len(cells) == form.columns > columns.word
-        return not first and (cells[0] == "#" or apart) and not is_whole
-    if not first:
+        is_word = len(cells) == form.columns > columns.word
+        return not words_come_first and (cells[0] == "#" or has_blank) and not is_word
+    if not words_come_first:
         return form.tabs or cells[0] == "#" or len(cells) != form.columns
-    if not apart:
+    if not has_blank:
         return False
     if scheme == NONE:
-        return form.tabs or (not begun and len(cells) != form.columns)
+        return form.tabs or (not in_sentence and len(cells) != form.columns)
     tag = columns.tag_in(cells)
-    return not begun and not (tag is None or is_tag(tag, scheme))
+    return not in_sentence and not (tag is None or is_tag(tag, scheme))

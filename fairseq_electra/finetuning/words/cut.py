@@ -35,8 +35,8 @@ def spans_of_words(line: str) -> list[tuple[int, int]]:
     """
     spans = []
     line_end = len(line.rstrip())
-    for found in re.finditer(r"\S+", line):
-        for first, end, is_word in _cut_by_script(line, *found.span()):
+    for match in re.finditer(r"\S+", line):
+        for first, end, is_word in _cut_by_script(line, *match.span()):
             spans += [(first, end)] if is_word else _cut_off_punctuation(line, first, end, end == line_end)
     return spans
 
@@ -46,17 +46,17 @@ def _cut_by_script(line: str, first: int, end: int) -> Iterator[tuple[int, int, 
     if line.isascii():
         yield first, end, False
         return
-    begin = place = first
-    while place < end:
-        behind = place + 1
-        while behind < end and is_within_character(line, behind):
-            behind += 1
-        if is_without_blanks(line[place]):
-            if begin < place:
-                yield begin, place, False
-            yield place, behind, True
-            begin = behind
-        place = behind
+    begin = index = first
+    while index < end:
+        after = index + 1
+        while after < end and is_within_character(line, after):
+            after += 1
+        if is_without_blanks(line[index]):
+            if begin < index:
+                yield begin, index, False
+            yield index, after, True
+            begin = after
+        index = after
     if begin < end:
         yield begin, end, False
 

@@ -42,7 +42,7 @@ from fairseq_electra.pretraining.wordpiece import (
 )
 from fairseq_electra.progress import Progress
 
-SPECIAL = 2  # <s> row </s>
+NUM_SPECIAL = 2  # special tokens of a row: <s> words </s>
 
 
 class Row:
@@ -58,34 +58,34 @@ class Row:
         self.pieces, self.first_pieces, self.words = pieces, first_pieces, words
 
 
-def rows_of_words(words: Sequence[list[int]], room: int, stride: int) -> list[Row]:
+def rows_of_words(words: Sequence[list[int]], max_pieces: int, stride: int) -> list[Row]:
     """Cut a sentence into rows at words.
 
     Args:
-        words: pieces of each.
-        room: pieces of a row; a longer word is cut.
-        stride: pieces from row to row, at least; a word always.
+        words: ids of the pieces of each word.
+        max_pieces: largest number of pieces of a row; a longer word is cut.
+        stride: smallest number of pieces from row to row; it is at least a word.
     """
-    words = [(word or [UNK_ID])[:room] for word in words]
-    begins = [0, *accumulate(len(word) for word in words)]
+    words = [(word or [UNK_ID])[:max_pieces] for word in words]
+    starts = [0, *accumulate(len(word) for word in words)]
     spans, first = [], 0
     while True:
         end = first
-        while end < len(words) and begins[end + 1] - begins[first] <= room:
+        while end < len(words) and starts[end + 1] - starts[first] <= max_pieces:
             end += 1
         spans.append((first, end))
         if end == len(words):
             break
         following = first + 1
-        while following < end and begins[following] - begins[first] < stride:
+        while following < end and starts[following] - starts[first] < stride:
             following += 1
         first = following
-    best = best_window(begins[-1], [(begins[a], begins[b]) for a, b in spans])
+    best = best_window(starts[-1], [(starts[start], starts[stop]) for start, stop in spans])
     rows = []
-    for i, (a, b) in enumerate(spans):
-        own = [word for word in range(a, b) if best[begins[word]] == i]
-        pieces = [piece for word in words[a:b] for piece in word]
-        rows.append(Row(pieces, [begins[word] - begins[a] for word in own], own))
+    for i, (start, stop) in enumerate(spans):
+        scored_words = [word for word in range(start, stop) if best[starts[word]] == i]
+        pieces = [piece for word in words[start:stop] for piece in word]
+        rows.append(Row(pieces, [starts[word] - starts[start] for word in scored_words], scored_words))
     return rows
 
 
@@ -118,8 +118,8 @@ def write_tag_folder(
         InputError: a split has an entity of a type, or a tag, that train has not; names file and line. Or the
             row has no room.
     """
-    room = info.max_positions - SPECIAL
-    if room < 8 or not 1 <= info.stride <= room:
+    max_pieces = info.max_positions - NUM_SPECIAL
+    if max_pieces < 8 or not 1 <= info.stride <= max_pieces:
         raise InputError(
             f"--max-positions {info.max_positions} and --stride {info.stride}: rows need 10 tokens, and a"
             " stride within them"
@@ -145,7 +145,7 @@ def write_tag_folder(
             )
             counts[split], rows[split] = len(sentences), len(of_sentence)
             in_several[split] = int((np.bincount(of_sentence) > 1).sum())
-            cut[split] = sum(any(len(word) > room for word in each) for each in pieces)
+            cut[split] = sum(any(len(word) > max_pieces for word in each) for each in pieces)
         write_entries(partial / "label" / DICTIONARY_FILE, labels)
         finished = replace(info, examples=counts, rows=rows, shortened=in_several, cut=cut, labels=labels)
         return finish_folder(partial, vocabulary, finished)
@@ -177,10 +177,10 @@ def with_known_types(
         known[split] = []
         for sentence in sentences:
             with faults:
-                strange = [entity.type for entity in sentence.entities if entity.type not in types]
-                if strange:
+                unknown = [entity.type for entity in sentence.entities if entity.type not in types]
+                if unknown:
                     message = (
-                        f"{sentence.place}: {what} {shortened(strange[0])!r} in this sentence; train has"
+                        f"{sentence.place}: {what} {shortened(unknown[0])!r} in this sentence; train has"
                         f" {listed(types) or 'none'}"
                     )
                     raise ExampleError(f"{kind} that train has not", message)
@@ -202,15 +202,15 @@ def _write_split(
 
     Shape: (rows,).
     """
-    number = {label: len(LEADING) + i for i, label in enumerate(labels)}
-    number.setdefault(OUTSIDE, len(LEADING))  # words without tags, which are never scored, where O is no tag
+    id_of = {label: len(LEADING) + i for i, label in enumerate(labels)}
+    id_of.setdefault(OUTSIDE, len(LEADING))  # words without tags, which are never scored, where O is no tag
     texts, targets, of_sentence = [], [], []
     for i, (sentence, words) in enumerate(zip(sentences, pieces, strict=True)):
         tags = tags_of(sentence.entities, len(words), scheme)
-        for row in rows_of_words(words, info.max_positions - SPECIAL, info.stride):
+        for row in rows_of_words(words, info.max_positions - NUM_SPECIAL, info.stride):
             target = [PAD_ID] * len(row.pieces)
             for first, word in zip(row.first_pieces, row.words, strict=True):
-                target[first] = number[tags[word]]
+                target[first] = id_of[tags[word]]
             texts.append(row.pieces)
             targets.append(target)
             of_sentence.append(i)
@@ -265,9 +265,9 @@ class TagFolder:
 
         Shapes: (pieces,) twice.
         """
-        here = slice(self._starts[index], self._starts[index + 1] - 1)
-        tags = self._tags[here].astype(np.int64) - len(LEADING)
-        return self._ids[here], np.where(tags >= 0, tags, -1)
+        ids_of_row = slice(self._starts[index], self._starts[index + 1] - 1)
+        tags = self._tags[ids_of_row].astype(np.int64) - len(LEADING)
+        return self._ids[ids_of_row], np.where(tags >= 0, tags, -1)
 
     @functools.cached_property
     def targets(self) -> tuple[np.ndarray, np.ndarray]:

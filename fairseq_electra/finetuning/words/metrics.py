@@ -42,8 +42,8 @@ def word_scores(model, head: str, batch: dict) -> Tensor:
 def words_of(scores: Tensor, batch: dict) -> Tensor:
     """Pick the words out of all pieces' scores, (B, T, K); result as :func:`word_scores`."""
     row, column = (batch["target"] >= 0).nonzero(as_tuple=True)
-    places = torch.stack([batch["id"][row], column], 1).float()  # numbers stay exact up to 2^24
-    return torch.cat([places, scores[row, column].float().log_softmax(-1)], 1)
+    keys = torch.stack([batch["id"][row], column], 1).float()  # numbers stay exact up to 2^24
+    return torch.cat([keys, scores[row, column].float().log_softmax(-1)], 1)
 
 
 def in_order(words: np.ndarray) -> np.ndarray:
@@ -74,13 +74,13 @@ def tags_of_words(
 
 
 def score_tags(
-    found: np.ndarray, target: np.ndarray, sentence: np.ndarray, labels: tuple[str, ...]
+    predicted: np.ndarray, target: np.ndarray, sentence: np.ndarray, labels: tuple[str, ...]
 ) -> dict[str, float]:
     """Score tags by entities, as conlleval does: a broken one counts as it can be read. In per cent.
 
     Args:
-        found: tags. Shape: (words,).
-        target: right ones. Shape: (words,).
+        predicted: predicted tags. Shape: (words,).
+        target: right tags. Shape: (words,).
         sentence: of each word its number. Shape: (words,).
         labels: the tags' names.
 
@@ -93,13 +93,15 @@ def score_tags(
 
     bounds = np.flatnonzero(np.diff(sentence)) + 1
     spelt = in_bioes(labels)  # seqeval would take the L and U of BILOU for tags outside
-    ours, gold = ([[spelt[i] for i in part] for part in np.split(tags, bounds)] for tags in (found, target))
+    ours, gold = (
+        [[spelt[i] for i in part] for part in np.split(tags, bounds)] for tags in (predicted, target)
+    )
     precision, recall, f1, _ = precision_recall_fscore_support(gold, ours, average="micro", zero_division=0)
     scores = {
         "entity_f1": f1,
         "entity_precision": precision,
         "entity_recall": recall,
-        "accuracy": (found == target).mean(),
+        "accuracy": (predicted == target).mean(),
     }
     return {name: 100 * float(value) for name, value in scores.items()}
 
@@ -140,11 +142,13 @@ def score_split(
 class TagEvaluation(Evaluation):
     """Scores are log-probabilities of all words' tags: (words, K)."""
 
-    def scores(self, net: TunedModel, split: str) -> np.ndarray:
+    def scores(self, tuned: TunedModel, split: str) -> np.ndarray:
         """Score the split's words."""
         rows = TagRows(self._folder(split), split)
-        found = [word_scores(net.model, next(iter(net.labels)), batch).cpu() for batch in net.batches(rows)]
-        return in_order(torch.cat(found).numpy())
+        scores = [
+            word_scores(tuned.model, next(iter(tuned.labels)), batch).cpu() for batch in tuned.batches(rows)
+        ]
+        return in_order(torch.cat(scores).numpy())
 
     def metrics(
         self, split: str, scores: np.ndarray, valid: np.ndarray | None = None
@@ -154,7 +158,7 @@ class TagEvaluation(Evaluation):
             return None
         return score_split(self._folder(split), scores, self.info.labels, self.info.metrics)
 
-    def said(self, scores: np.ndarray) -> np.ndarray:
+    def predictions(self, scores: np.ndarray) -> np.ndarray:
         """Return the tags of the words."""
         return scores.argmax(-1)
 

@@ -11,11 +11,11 @@ from fairseq_electra.files.inputs import Input
 from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.predictor import LINES_AT_ONCE, Predictor, Scored
 from fairseq_electra.finetuning.request import Request
-from fairseq_electra.finetuning.sameness import OF_ANY_WORDS, sentence
+from fairseq_electra.finetuning.sameness import MIN_WORDS, constant_warning
 from fairseq_electra.finetuning.sentences.folder import encode_texts
 from fairseq_electra.finetuning.words.columns import FIRST_AND_LAST, WordColumns
 from fairseq_electra.finetuning.words.cut import spans_of_words
-from fairseq_electra.finetuning.words.folder import SPECIAL, Row, rows_of_words
+from fairseq_electra.finetuning.words.folder import NUM_SPECIAL, Row, rows_of_words
 from fairseq_electra.finetuning.words.metrics import in_order, score_words, tags_of_words, word_scores
 from fairseq_electra.finetuning.words.read import Sentence, read_conll, read_words, with_column
 from fairseq_electra.finetuning.words.rows import TagRows
@@ -40,11 +40,11 @@ def form_of(task: TaskInfo | None) -> tuple[str, WordColumns]:
     )
 
 
-class _Rows:
+class _RowsInMemory:
     """Rows of words in memory."""
 
     def __init__(self, rows: list[Row]):
-        self.rows, self.sizes = rows, np.array([len(row.pieces) + SPECIAL for row in rows])
+        self.rows, self.sizes = rows, np.array([len(row.pieces) + NUM_SPECIAL for row in rows])
 
     def row(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         row = self.rows[index]
@@ -68,30 +68,43 @@ class TagPredictor(Predictor):
         lines = [given if isinstance(given, str) else given[0] for given in inputs]
         spans = [spans_of_words(line) for line in lines]
         words = [[line[a:b] for a, b in each] for line, each in zip(lines, spans, strict=True)]
-        for line, own, (tags, scores) in zip(lines, spans, self.tag(words), strict=True):
-            yield self._answer(line, own, tags) | {"logits": scores.tolist()}
+        for line, spans_of_line, (tags, scores) in zip(lines, spans, self.tag(words), strict=True):
+            yield self._answer(line, spans_of_line, tags) | {"logits": scores.tolist()}
 
     def tag(self, words: list[list[str]]) -> Iterator[tuple[list[str], np.ndarray]]:
         """Yield for each sentence its tags, and the log-probabilities of all tags, (words, K), float32."""
-        room = self.max_positions - SPECIAL
-        stride = self.net.task.stride if self.net.task and self.net.task.stride else max(1, room // 2)
-        encoded = encode_texts(self.net.tokenizer, words, self.unknown)
-        self.number_cut += sum(any(len(pieces) > room for pieces in each) for each in encoded)
-        rows = [row for each in encoded if each for row in rows_of_words(each, room, stride)]
-        lengths = [len(each) for each in words]
+        max_pieces = self.max_positions - NUM_SPECIAL
+        stride = (
+            self.tuned.task.stride if self.tuned.task and self.tuned.task.stride else max(1, max_pieces // 2)
+        )
+        encoded = encode_texts(self.tuned.tokenizer, words, self.unknown)
+        self.number_cut += sum(
+            any(len(pieces) > max_pieces for pieces in pieces_of_line) for pieces_of_line in encoded
+        )
+        rows = [
+            row
+            for pieces_of_line in encoded
+            if pieces_of_line
+            for row in rows_of_words(pieces_of_line, max_pieces, stride)
+        ]
+        lengths = [len(words_of_line) for words_of_line in words]
         scores = np.zeros((0, len(self.labels)), dtype=np.float32)
         if rows:
-            batches = self.net.batches(TagRows(_Rows(rows), ""))
+            batches = self.tuned.batches(TagRows(_RowsInMemory(rows), ""))
             scores = in_order(
-                torch.cat([word_scores(self.net.model, self.head, batch).cpu() for batch in batches]).numpy()
+                torch.cat(
+                    [word_scores(self.tuned.model, self.head, batch).cpu() for batch in batches]
+                ).numpy()
             )
         tags = tags_of_words(
             scores, np.repeat(np.arange(len(words)), lengths), legal_transitions(self.labels)
         )
-        self.said.add(torch.from_numpy(tags))
+        self.prediction_range.add(torch.from_numpy(tags))
         bounds = np.cumsum(lengths)[:-1]
-        for own, part in zip(np.split(tags, bounds), np.split(scores, bounds), strict=True):
-            yield [self.labels[tag] for tag in own], part
+        for tags_of_line, scores_of_line in zip(
+            np.split(tags, bounds), np.split(scores, bounds), strict=True
+        ):
+            yield [self.labels[tag] for tag in tags_of_line], scores_of_line
 
     def lines(self, request: Request) -> Iterator[str]:
         """See :meth:`Predictor.lines`."""
@@ -102,12 +115,12 @@ class TagPredictor(Predictor):
                 "--words puts a tag behind each word, so --text and --logits have no place beside it; leave"
                 " them out"
             )
-        scheme, columns = form_of(self.net.task)
+        scheme, columns = form_of(self.tuned.task)
         return self.tag_lines(read_words(request.path, scheme, columns))
 
     def score_file(self, request: Request) -> Scored:
         """See :meth:`Predictor.score_file`."""
-        trained, columns = form_of(self.net.task)
+        trained, columns = form_of(self.tuned.task)
         scheme = request.scheme or trained
         return score_sentences_of_words(self, read_conll(request.path, scheme, columns=columns), scheme)
 
@@ -120,24 +133,30 @@ class TagPredictor(Predictor):
         while batch := list(itertools.islice(remaining, LINES_AT_ONCE)):
             words = [[word for _, word in lines if word is not None] for lines in batch]
             self.number_read += sum(map(bool, words))
-            found = self.tag(words)
-            for lines, (tags, _) in zip(batch, found, strict=True):
-                own = iter(tags)
-                yield from (line if word is None else with_column(line, next(own)) for line, word in lines)
+            predictions = self.tag(words)
+            for lines, (tags, _) in zip(batch, predictions, strict=True):
+                remaining_tags = iter(tags)
+                yield from (
+                    line if word is None else with_column(line, next(remaining_tags)) for line, word in lines
+                )
 
     @property
     def what_was_cut(self) -> str:
         """Ends the sentence; lines are read whole, in several rows."""
-        return f"have a word that was cut to {self.max_positions - SPECIAL} pieces"
+        return f"have a word that was cut to {self.max_positions - NUM_SPECIAL} pieces"
 
     def warning(self) -> str:
         """See :meth:`Predictor.warning`; text may well hold no entity."""
-        same = self.said.same(OF_ANY_WORDS)
-        return "" if same is None else sentence(self.in_words(same), self.said.number, "words")
+        same = self.prediction_range.same(MIN_WORDS)
+        return (
+            ""
+            if same is None
+            else constant_warning(self.in_words(same), self.prediction_range.number, "words")
+        )
 
-    def in_words(self, said: list[float]) -> str:
+    def in_words(self, prediction: list[float]) -> str:
         """See :meth:`Predictor.in_words`."""
-        return repr(self.labels[int(said[0])])
+        return repr(self.labels[int(prediction[0])])
 
     def _answer(self, line: str, spans: list[tuple[int, int]], tags: list[str]) -> dict:
         scheme = scheme_of(self.labels)
@@ -151,17 +170,17 @@ class TagPredictor(Predictor):
 def score_sentences_of_words(predictor: TagPredictor, sentences: list[Sentence], scheme: str) -> Scored:
     """Score entities, whatever the scheme of the file, or with the scheme ``none`` the tags themselves."""
     labels = tuple(predictor.labels)
-    own = NONE if scheme == NONE else scheme_of(labels)
-    if own is None:
+    own_scheme = NONE if scheme == NONE else scheme_of(labels)
+    if own_scheme is None:
         raise InputError(
             f"the network's tags, {listed(labels)}, are not those of entities; give --scheme {NONE}"
         )
-    gold = [tags_of(each.entities, len(each.words), own) for each in sentences]
+    gold = [tags_of(each.entities, len(each.words), own_scheme) for each in sentences]
     for each, tags in zip(sentences, gold, strict=True):
-        strange = [tag for tag in tags if tag not in labels]
-        if strange:
+        unknown = [tag for tag in tags if tag not in labels]
+        if unknown:
             raise InputError(
-                f"{each.place}: the tag {shortened(strange[0])!r} in this sentence is none of the network's,"
+                f"{each.place}: the tag {shortened(unknown[0])!r} in this sentence is none of the network's,"
                 f" {listed(labels)}"
             )
     tagged = list(_tagged(predictor, sentences))
@@ -171,7 +190,7 @@ def score_sentences_of_words(predictor: TagPredictor, sentences: list[Sentence],
     ]
     number = np.repeat(np.arange(len(sentences)), [len(each.words) for each in sentences])
     target = np.array([labels.index(tag) for tags in gold for tag in tags])
-    metrics = PLAIN_TAG_METRICS if own == NONE else TAG_METRICS
+    metrics = PLAIN_TAG_METRICS if own_scheme == NONE else TAG_METRICS
     return Scored(
         answers,
         score_words(np.concatenate([scores for _, scores in tagged]), target, number, labels, metrics),

@@ -10,16 +10,16 @@ from fairseq_electra.finetuning.preparation import (
     AnyPath,
     Say,
     check_paths,
+    example_counts,
     given_files,
-    numbers,
-    reading,
-    rows_in_all,
-    settle,
-    some_files,
+    read_with_progress,
+    report_faults,
+    require_files,
+    row_counts,
 )
 from fairseq_electra.finetuning.words import TAGGING
 from fairseq_electra.finetuning.words.columns import WordColumns
-from fairseq_electra.finetuning.words.folder import SPECIAL, types_of, with_known_types, write_tag_folder
+from fairseq_electra.finetuning.words.folder import NUM_SPECIAL, types_of, with_known_types, write_tag_folder
 from fairseq_electra.finetuning.words.read import has_tags, read_conll
 from fairseq_electra.finetuning.words.tags import BIO, NONE, OUTSIDE, PLAIN_TAG_METRICS, TAG_METRICS
 from fairseq_electra.pretraining.unknown import Unknown
@@ -65,7 +65,7 @@ def prepare_conll(
     """
     files, faults = given_files(train, valid, test), Faults(skip_bad)
     check_paths(destdir, vocabulary, files)
-    some_files(files)
+    require_files(files)
     columns = _columns(word_column, tag_column, bioes, scheme)
     unlabelled = tuple(
         split for split, path in files.items() if split == "test" and not has_tags(path, scheme, columns)
@@ -73,13 +73,13 @@ def prepare_conll(
     if not train:
         raise InputError("--conll needs --train FILE: its tags are those to learn")
     splits = {
-        split: reading(path, read_conll, path, scheme, split not in unlabelled, columns, faults)
+        split: read_with_progress(path, read_conll, path, scheme, split not in unlabelled, columns, faults)
         for split, path in files.items()
     }
     splits = with_known_types(splits, faults, scheme)
-    settle(faults, splits)
+    report_faults(faults, splits)
     _check_tags(types_of(splits["train"]), train, scheme, columns)
-    room = max_positions - SPECIAL
+    max_pieces = max_positions - NUM_SPECIAL
     info = TaskInfo(
         Path(destdir).resolve().name,
         TAGGING,
@@ -87,7 +87,7 @@ def prepare_conll(
         (),
         PLAIN_TAG_METRICS if scheme == NONE else TAG_METRICS,
         max_positions,
-        stride=max(1, room // 2) if stride is None else stride,
+        stride=max(1, max_pieces // 2) if stride is None else stride,
         unlabelled=unlabelled,
         scheme=scheme,
         word_column=columns.word,
@@ -98,10 +98,10 @@ def prepare_conll(
         finished = write_tag_folder(destdir, vocabulary, splits, info, bioes, unknown, progress)
     untagged = f"; {unlabelled[0]} has no tags" if unlabelled else ""
     cut = sum(finished.cut.values())
-    cut_words = f"; {cut:,} have a word that was cut to {room} pieces" if cut else ""
+    cut_words = f"; {cut:,} have a word that was cut to {max_pieces} pieces" if cut else ""
     say(
-        f"{destdir}: {numbers(finished)}; {len(finished.labels)} tags{untagged};"
-        f" {rows_in_all(finished, 'rows')}{cut_words}; {unknown}"
+        f"{destdir}: {example_counts(finished)}; {len(finished.labels)} tags{untagged};"
+        f" {row_counts(finished, 'rows')}{cut_words}; {unknown}"
     )
     unknown.warn(str(destdir))
     return finished
@@ -113,10 +113,10 @@ def _check_tags(types: list[str], path: AnyPath, scheme: str, columns: WordColum
     In a scheme, at least one type of entity is needed beside O; without a scheme, two different tags.
     """
     if len(types) < (2 if scheme == NONE else 1):
-        place = f"column {columns.tag}" if columns.tag else "the last column"
+        column = f"column {columns.tag}" if columns.tag else "the last column"
         raise InputError(
-            f"{path}: every tag is {(types or [OUTSIDE])[0]!r} in {place}, where two or more are needed; name"
-            " the column with --tag-column"
+            f"{path}: every tag is {(types or [OUTSIDE])[0]!r} in {column}, where two or more are needed;"
+            " name the column with --tag-column"
         )
 
 

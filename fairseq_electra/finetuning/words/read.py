@@ -53,25 +53,25 @@ def read_conll(
         InputError: a line lacks one of the columns, or without tags has one for them, a tag is unknown or
             cannot stand where it does, or there is no sentence; names the line.
     """
-    found, now, before = list[Sentence](), _Open(), len(faults.errors)
+    sentences, open_sentence, before = list[Sentence](), _Open(), len(faults.errors)
     for number, line, cells, ends in word_lines(path, columns, scheme):
         if ends:
             with faults:
-                found += _close(now, path, scheme)
-            now = _Open()
-        elif cells is not None and not now.broken:
-            now.broken = True
+                sentences += _close(open_sentence, path, scheme)
+            open_sentence = _Open()
+        elif cells is not None and not open_sentence.broken:
+            open_sentence.broken = True
             with faults:
                 word, tag = _word_and_tag(line, cells, tagged, columns, f"{path}, line {number}")
-                now.words.append(word)
-                now.tags += [tag] if tag else []
-                now.lines.append(number)
-                now.broken = False
+                open_sentence.words.append(word)
+                open_sentence.tags += [tag] if tag else []
+                open_sentence.lines.append(number)
+                open_sentence.broken = False
     with faults:
-        found += _close(now, path, scheme)
-    if not found and len(faults.errors) == before:
+        sentences += _close(open_sentence, path, scheme)
+    if not sentences and len(faults.errors) == before:
         raise InputError(f"{path} holds no sentence; give a file with a word and a tag a line")
-    return found
+    return sentences
 
 
 def _word_and_tag(
@@ -102,7 +102,7 @@ def has_tags(path: str | Path, scheme: str = BIO, columns: WordColumns = FIRST_A
 
     Arguments as :func:`read_conll`.
     """
-    words = (cells for _, _, cells, _ in word_lines(path, columns, scheme) if cells is not None)
+    words = (line.cells for line in word_lines(path, columns, scheme) if line.cells is not None)
     return next((columns.tag_in(cells) is not None for cells in words), True)
 
 
@@ -124,10 +124,10 @@ def read_words(
     for number, line, cells, ends in word_lines(path, columns, scheme):
         word = None if cells is None else columns.word_in(cells)
         if word == "":
-            place = "its first column" if columns.word == 1 else f"column {columns.word}"
+            column = "its first column" if columns.word == 1 else f"column {columns.word}"
             raise InputError(
-                f"{source}, line {number}: {line[:80]!r} has no word in {place}; write one, or leave the line"
-                " blank"
+                f"{source}, line {number}: {line[:80]!r} has no word in {column}; write one, or leave the"
+                " line blank"
             )
         if word and ended:
             yield sentence
@@ -148,10 +148,16 @@ def with_column(line: str, value: str) -> str:
     return line.rstrip(" ") + between + value
 
 
-def _close(now: _Open, path: str | Path, scheme: str) -> list[Sentence]:
-    if now.broken or not now.words:
+def _close(open_sentence: _Open, path: str | Path, scheme: str) -> list[Sentence]:
+    if open_sentence.broken or not open_sentence.words:
         return []
     try:
-        return [Sentence(now.words, entities_of(now.tags, scheme), f"{path}, line {now.lines[0]}")]
+        return [
+            Sentence(
+                open_sentence.words,
+                entities_of(open_sentence.tags, scheme),
+                f"{path}, line {open_sentence.lines[0]}",
+            )
+        ]
     except TagError as error:
-        raise ExampleError(error.kind, f"{path}, line {now.lines[error.index]}: {error}") from error
+        raise ExampleError(error.kind, f"{path}, line {open_sentence.lines[error.index]}: {error}") from error

@@ -31,12 +31,10 @@ class TagRows(TaskRows):
     Args:
         words: rows of words.
         split: their name.
-        seed: of the order of rows.
-        shuffle: every epoch another order; else by length.
     """
 
-    def __init__(self, words: WordRows, split: str, seed: int = 1, shuffle: bool = False):
-        super().__init__(words.sizes, seed, shuffle)
+    def __init__(self, words: WordRows, split: str):
+        super().__init__(words.sizes)
         self.words, self.split = words, split
 
     def collater(self, samples: list[int]) -> dict:

@@ -53,28 +53,31 @@ def entities_of(tags: Sequence[str], scheme: str) -> list[Entity]:
     """
     if scheme == NONE:
         return [Entity(tag, i, i + 1) for i, tag in enumerate(tags)]
-    found: list[Entity] = []
-    before, kind_before = OUTSIDE, ""
+    entities: list[Entity] = []
+    prefix_before, type_before = OUTSIDE, ""
     for i, tag in enumerate([*tags, OUTSIDE]):
         if not is_tag(tag, scheme):
             raise TagError("with an unknown tag", f"unknown tag {shortened(tag)!r}; {_known(tag, scheme)}", i)
-        prefix, _, kind = _in_bioes(tag, scheme).partition("-")
-        inside = before not in (OUTSIDE, "E", "S") and kind == kind_before  # an entity of this type is open
-        if scheme in WITH_ENDS and before in ("B", "I") and not (inside and prefix in ("I", "E")):
+        prefix, _, entity_type = _in_bioes(tag, scheme).partition("-")
+        # whether an entity of this type is open
+        inside = prefix_before not in (OUTSIDE, "E", "S") and entity_type == type_before
+        if scheme in WITH_ENDS and prefix_before in ("B", "I") and not (inside and prefix in ("I", "E")):
             message = (
                 f"the entity before {shortened(tag)!r} has no end; in {scheme} it ends with"
-                f" {PREFIXES[scheme][2]}-{kind_before}"
+                f" {PREFIXES[scheme][2]}-{type_before}"
             )
             raise TagError("with an entity that has no end", message, min(i, len(tags) - 1))
         if scheme != IOB1 and prefix in ("I", "E") and not inside:
-            raise TagError("with a stray tag", _stray(tag, kind, tags[i - 1] if i else None, scheme), i)
+            raise TagError(
+                "with a stray tag", _stray(tag, entity_type, tags[i - 1] if i else None, scheme), i
+            )
         if tag != OUTSIDE:
             if prefix in ("B", "S") or not inside:
-                found.append(Entity(kind, i, i + 1))
+                entities.append(Entity(entity_type, i, i + 1))
             else:
-                found[-1] = found[-1]._replace(end=i + 1)
-        before, kind_before = prefix, kind
-    return found
+                entities[-1] = entities[-1]._replace(end=i + 1)
+        prefix_before, type_before = prefix, entity_type
+    return entities
 
 
 def is_tag(tag: str, scheme: str) -> bool:
@@ -95,25 +98,26 @@ def _in_bioes(tag: str, scheme: str) -> str:
 
 def _known(tag: str, scheme: str) -> str:
     """Say which tags a scheme has, and which other one has this tag."""
-    own = f"{scheme} has O, {', '.join(each + '-TYPE' for each in PREFIXES[scheme])}"
+    of_scheme = f"{scheme} has O, {', '.join(each + '-TYPE' for each in PREFIXES[scheme])}"
     others = [other for other in PREFIXES if is_tag(tag, other)]
     if others:
         return (
-            f"{own}; {shortened(tag)!r} is of {' or '.join(others)}: give --scheme {others[0]} if the file is"
+            f"{of_scheme}; {shortened(tag)!r} is of {' or '.join(others)}: give --scheme {others[0]} if the"
+            " file is"
         )
-    return f"{own}; give --scheme {NONE} for tags that are not those of entities"
+    return f"{of_scheme}; give --scheme {NONE} for tags that are not those of entities"
 
 
 def _stray(tag: str, kind: str, before: str | None, scheme: str) -> str:
     """Say what is wrong with a tag that continues an entity where none of its type is open."""
-    place = (
+    reason = (
         "it is the first of its sentence" if before is None else f"the tag before it is {shortened(before)!r}"
     )
     advice = f", or give --scheme {IOB1}, which lets it begin an entity" if scheme == BIO else ""
     tag, kind = shortened(tag), shortened(kind)
     return (
-        f"a stray {tag!r}: no entity of type {kind!r} is open, {place}; in {scheme} one begins with B-{kind}:"
-        f" write that{advice}"
+        f"a stray {tag!r}: no entity of type {kind!r} is open, {reason}; in {scheme} one begins with"
+        f" B-{kind}: write that{advice}"
     )
 
 
@@ -206,9 +210,9 @@ def decode(scores: np.ndarray, transitions: Transitions) -> np.ndarray:
     total = np.where(transitions.begin, scores[0], -np.inf)
     back = np.empty(scores.shape, dtype=np.int64)
     for i in range(1, len(scores)):
-        ways = total[:, None] + forbidden
-        back[i] = ways.argmax(0)
-        total = ways.max(0) + scores[i]
+        totals = total[:, None] + forbidden
+        back[i] = totals.argmax(0)
+        total = totals.max(0) + scores[i]
     best = np.empty(len(scores), dtype=np.int64)
     best[-1] = np.where(transitions.end, total, -np.inf).argmax()
     for i in range(len(scores) - 1, 0, -1):

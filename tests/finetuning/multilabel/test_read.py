@@ -55,7 +55,7 @@ def test_read_labelled_texts_reads_pairs_and_files_without_labels(tmp_path):
     assert found_in(tmp_path / "a.jsonl", columns=Columns(("text",))) == [("a", None)]
 
 
-def test_labels_in_json_may_be_numbers_and_hold_the_separator(tmp_path):
+def test_read_labelled_texts_takes_json_labels_that_are_numbers_or_hold_the_separator(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "a", "topics": [10, 9, "b, c", true]}\n')
     examples = read_labelled_texts(tmp_path / "a.jsonl", COLUMNS)
     assert examples[0].labels == ("10", "9", "b, c", "true") and labels_in(examples) == (

@@ -64,9 +64,9 @@ def test_score_labels_of_one_label_does_not_take_its_absence_for_a_class():
 
 def test_loss_is_the_mean_over_labels_of_minus_the_log_of_what_is_right(folder):
     training = LabelTraining(folder, read_task_info(folder), 1001)
-    rows = training.rows("train", seed=1, shuffle=False)
+    rows = training.rows("train")
     batch = rows.collater([0, 1, 2])
-    assert batch["target"].tolist() == [[1, 1], [0, 0], [0, 1]] and training.number_found(rows) == 3
+    assert batch["target"].tolist() == [[1, 1], [0, 0], [0, 1]] and training.number_of_results(rows) == 3
     scores = torch.tensor([[0.5, -2.0], [30.0, -30.0], [1.0, 200.0]])
     expected = 0.0
     for own, target in zip(scores.tolist(), batch["target"].tolist(), strict=True):
@@ -81,12 +81,16 @@ def test_loss_is_the_mean_over_labels_of_minus_the_log_of_what_is_right(folder):
 
 def test_score_takes_what_was_gathered_in_any_order(folder):
     training = LabelTraining(folder, read_task_info(folder), 1001)
-    rows = training.rows("train", seed=1, shuffle=False)
+    rows = training.rows("train")
     scores = torch.tensor([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
-    gathered = training.found(scores, rows.collater([0, 1, 2])).numpy()[[2, 0, 1]]
-    assert training.score(rows, gathered) == pytest.approx(score_labels(scores.numpy(), rows.texts.has))
-    assert training.said(gathered).tolist() == [[1, 0], [1, 1], [0, 0]]
-    assert [training.in_words(said) for said in training.said(gathered)] == ["'x'", "'x' and 'y'", "no label"]
+    gathered = training.results(scores, rows.collater([0, 1, 2])).numpy()[[2, 0, 1]]
+    assert training.score(rows, gathered) == pytest.approx(score_labels(scores.numpy(), rows.texts.targets))
+    assert training.predictions(gathered).tolist() == [[1, 0], [1, 1], [0, 0]]
+    assert [training.in_words(said) for said in training.predictions(gathered)] == [
+        "'x'",
+        "'x' and 'y'",
+        "no label",
+    ]
     assert labels_in_words(["a"], [0.0]) == "no label"
 
 
@@ -97,11 +101,7 @@ def test_rows_are_the_texts_with_their_separators_cut_to_the_longest_row(folder,
         one, two = (tokenizer.encode(text, add_special_tokens=False).ids for text in (a, b))
         assert len(one) + len(two) <= 13, "nothing is cut"
         assert texts.row(i).tolist() == [0, *one, 2, *two, 2] and texts.sizes[i] == len(one) + len(two) + 3
-    batch = (
-        LabelTraining(folder, info, tokenizer.get_vocab_size())
-        .rows("train", 1, shuffle=False)
-        .collater([1, 0])
-    )
+    batch = LabelTraining(folder, info, tokenizer.get_vocab_size()).rows("train").collater([1, 0])
     assert batch["net_input"]["src_tokens"][0].tolist() == [
         *texts.row(1),
         *[1] * (texts.sizes[0] - texts.sizes[1]),

@@ -79,7 +79,7 @@ def two_splits(tmp_path_factory, vocabulary):
     return folder, info, found
 
 
-def test_test_is_scored_with_the_threshold_of_valid(two_splits):
+def test_metrics_of_test_use_the_threshold_of_valid(two_splits):
     folder, info, scores = two_splits
     evaluation = AnswerEvaluation(folder, info)
     valid = evaluation.metrics("valid", scores["valid"])
@@ -92,9 +92,7 @@ def test_test_is_scored_with_the_threshold_of_valid(two_splits):
         evaluation.metrics("test", scores["test"])
 
 
-def test_a_test_set_of_questions_without_an_answer_is_scored_and_one_that_says_nothing_of_them_is_not(
-    tmp_path, vocabulary, two_splits
-):
+def test_metrics_score_a_test_set_without_answers_but_not_an_unlabelled_one(tmp_path, vocabulary, two_splits):
     _, info, scores = two_splits
     context = "one two three four five six seven eight"
     silent = Squad([context], [Question(f"q{i}", "which?", 0, ()) for i in range(6)])
@@ -110,7 +108,7 @@ def test_a_test_set_of_questions_without_an_answer_is_scored_and_one_that_says_n
     )
 
 
-def test_an_ensemble_is_scored_with_the_threshold_of_its_own_valid(two_splits, tmp_path):
+def test_metrics_of_an_ensemble_use_the_threshold_of_its_own_valid(two_splits, tmp_path):
     folder, info, scores = two_splits
     evaluation, results = AnswerEvaluation(folder, info), []
     for seed, shift in ((1, 0.0), (2, 10.0)):  # thresholds 0.5 and 10.5, of both together 5.5
@@ -133,7 +131,7 @@ def test_an_ensemble_is_scored_with_the_threshold_of_its_own_valid(two_splits, t
     assert found["test"]["oracle_threshold"]["values"] == [2.5, 12.5] and "oracle_f1" not in found["valid"]
 
 
-def test_runs_that_chose_a_threshold_on_test_are_not_gone_on_with(two_splits):
+def test_record_says_that_the_threshold_is_that_of_valid(two_splits):
     folder, info, _ = two_splits
     run = Run(Net("net", "", "tiny"), Task(folder, info, ""), Recipe(1e-3), 1)
     assert run.record["threshold"] == "of valid"
@@ -209,7 +207,7 @@ def random_windows(rng, questions, count, missing):
 
 @pytest.mark.parametrize("kept", [1, 3, 20])
 @pytest.mark.parametrize("missing", [0.0, 0.6, 1.0])
-def test_windows_are_put_together_whatever_their_order(kept, missing):
+def test_answers_of_questions_merges_windows_in_any_order(kept, missing):
     rng = random.Random(kept)
     for _ in range(60):
         questions, offsets = make_questions(rng)
@@ -241,7 +239,7 @@ def threes(values):
     return zip(*[iter(values)] * 3, strict=True)
 
 
-def test_a_question_none_of_whose_windows_came_has_no_answer():
+def test_answers_of_questions_gives_none_to_a_question_without_windows():
     questions, _ = make_questions(random.Random(5))
     rows = random_windows(random.Random(5), questions, 2, 0.0)
     found = answers_of_questions(questions, rows[questions.windows[:, 0] != 3], 2)
@@ -249,7 +247,7 @@ def test_a_question_none_of_whose_windows_came_has_no_answer():
     assert np.isfinite(np.delete(found, 3, 0)[:, 0]).all()
 
 
-def test_texts_stand_as_they_do_in_the_context():
+def test_texts_of_are_cut_from_the_contexts():
     answers = np.array(
         [[[2, 8, -0.1, 0.0], [0, 1, -3, 0.0]], [[0, 0, -math.inf, 1.0], [0, 0, -math.inf, 1.0]]]
     )
@@ -266,7 +264,7 @@ def answer_lists(*questions, count=3):
     return found
 
 
-def test_nets_together_add_up_what_each_gives_to_an_answer(tmp_path):
+def test_merge_adds_up_the_probabilities_of_each_answer(tmp_path):
     one = answer_lists((0.2, (5, 9, 0.5), (0, 4, 0.3), (7, 9, 0.1)), (1.0,), (-1, (1, 2, 0.9)))
     two = answer_lists((0.4, (0, 4, 0.6), (7, 9, 0.2)), (2.5,), (3, (3, 4, 0.8), (1, 2, 0.1)))
     merged = AnswerEvaluation(tmp_path, INFO).merge([one, two])
@@ -279,7 +277,7 @@ def test_nets_together_add_up_what_each_gives_to_an_answer(tmp_path):
     assert merged[:, :, UNANSWERABLE] == pytest.approx(expected[:, :, UNANSWERABLE])
 
 
-def test_merging_is_a_plain_sum_over_nets_and_one_net_is_itself(tmp_path):
+def test_merge_is_a_plain_sum_and_one_model_stays_as_it_is(tmp_path):
     rng = np.random.default_rng(4)
     evaluation = AnswerEvaluation(tmp_path, replace(INFO, unanswerable=True))
     for _ in range(50):
@@ -315,7 +313,7 @@ def test_merging_is_a_plain_sum_over_nets_and_one_net_is_itself(tmp_path):
             )
 
 
-def test_a_net_that_gives_every_question_the_same_place_is_told_from_others(tmp_path):
+def test_is_constant_if_all_answers_have_one_span(tmp_path):
     evaluation = AnswerEvaluation(tmp_path, INFO)
     same = np.tile(answer_lists((0, (3, 5, 0.5), (1, 2, 0.2)), (1, (3, 5, 0.9), (7, 8, 0.1))), (5, 1, 1))
     assert evaluation.is_constant(same)
@@ -323,21 +321,21 @@ def test_a_net_that_gives_every_question_the_same_place_is_told_from_others(tmp_
     assert not evaluation.is_constant(same)
 
 
-def test_a_net_that_answers_no_question_of_valid_at_its_best_threshold_is_told_from_others(two_splits):
+def test_is_constant_if_no_question_of_valid_is_answered(two_splits):
     folder, info, scores = two_splits
     evaluation = AnswerEvaluation(folder, info)
     wrong = scores["valid"].copy()
     wrong[:, 0, [BEGIN, END]] = [(0, 1), (8, 13)] * 3  # "o" and "three f", in the place of all
     found = evaluation.metrics("valid", wrong)
     assert found["unanswerable_accuracy"] == 100 and found["answerable_f1"] == 0
-    assert not evaluation.said(wrong).any() and evaluation.said(scores["valid"]).all(1).any()
+    assert not evaluation.predictions(wrong).any() and evaluation.predictions(scores["valid"]).all(1).any()
     assert (
-        AnswerEvaluation(folder, replace(info, unanswerable=False)).said(wrong).tolist()
+        AnswerEvaluation(folder, replace(info, unanswerable=False)).predictions(wrong).tolist()
         == [[0, 1], [8, 13]] * 3
     )
 
 
-def test_an_answer_is_whole_words_and_stands_there_once():
+def test_whole_words_widens_answers_and_keeps_each_once():
     context = "Ismail El-Gizouli 1990s 北京大学 naïve."
     spans = {
         (2, 9): (0, 9),
@@ -364,7 +362,7 @@ def spans_widened(context, *spans):
     return [context[int(a) : int(b)] for a, b in whole_words(answers, [context])[0, :, :2] if b > a]
 
 
-def test_answers_in_scripts_without_blanks_are_what_their_pieces_cover():
+def test_whole_words_leaves_scripts_without_blanks_as_they_are():
     japanese, korean, thai = "きのうはコーヒーがとてもすきでした", "서울에서 만났다", "ฉันชอบกาแฟมาก"
     for context, answer in (
         (japanese, "コーヒー"),
@@ -380,7 +378,7 @@ def test_answers_in_scripts_without_blanks_are_what_their_pieces_cover():
 @pytest.mark.parametrize(
     "context", ["the cafe\u0301 is", "का हिन्दी में", "xx か\u3099 き", "a \u1112\u1161\u11ab b"]
 )
-def test_no_answer_ends_between_a_letter_and_its_mark(context):
+def test_whole_words_ends_no_answer_between_a_letter_and_its_mark(context):
     """Check that any part of the middle word widens to the whole word: no letter is cut from its marks."""
     first, end = context.index(" ") + 1, context.rindex(" ")
     for begin in range(first, end):
@@ -401,7 +399,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("keep_accents", [False, True])
-def test_the_pieces_of_an_answer_give_back_its_text_in_every_script(keep_accents):
+def test_whole_words_gives_back_the_text_of_an_answer_in_every_script(keep_accents):
     """Pieces are single characters, of which the default vocabulary strips accents and vowel signs."""
     contexts = list(ANSWERS)
     tokenizer = train_wordpiece(

@@ -46,26 +46,26 @@ EXPECTED = [
     [("a.jsonl", lines(*RECORDS)), ("a.json", RECORDS), ("a.json", {"version": "x", "data": RECORDS})],
     ids=["lines", "a list", "data"],
 )
-def test_records_with_their_context_are_read_and_each_context_once(tmp_path, name, data):
+def test_read_squad_reads_records_with_their_context(tmp_path, name, data):
     found = read_squad(written(tmp_path / name, data))
     assert found.contexts == [CONTEXT, "b a b"] and found.questions == EXPECTED and found.labelled
 
 
 @pytest.mark.parametrize("name", ["A.JSON", "a.Json.gz"])
-def test_a_file_of_squads_form_is_told_by_its_name_in_capitals_too(tmp_path, name):
+def test_is_squad_tells_names_in_capitals_too(tmp_path, name):
     content = json.dumps(squad(asked())).encode()
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
     assert is_squad(tmp_path / name) and len(read_squad(tmp_path / name).questions) == 1
 
 
-def test_answers_in_two_lists_are_read_in_files_of_squads_form_too(tmp_path):
+def test_read_squad_reads_answers_in_two_lists_in_squads_form_too(tmp_path):
     found = read_squad(
         written(tmp_path / "a.json", squad(asked(answers={"text": ["France"], "answer_start": [20]})))
     )
     assert found.questions[0].answers == ((20, "France"),)
 
 
-def test_empty_lists_say_that_there_is_no_answer_but_not_where_no_question_has_one(tmp_path):
+def test_read_squad_takes_empty_lists_for_no_answer_only_if_some_have_one(tmp_path):
     none = written(tmp_path / "none.jsonl", lines(flat(1, texts=[], starts=[]), flat(2, texts=[], starts=[])))
     assert not read_squad(none, labelled=False).labelled
     some = written(tmp_path / "some.jsonl", lines(*RECORDS))
@@ -112,14 +112,14 @@ def test_empty_lists_say_that_there_is_no_answer_but_not_where_no_question_has_o
         ("a.json", [], "holds no question"),
     ],
 )
-def test_records_that_cannot_be_are_refused(tmp_path, name, data, sentence):
+def test_read_squad_refuses_unusable_records(tmp_path, name, data, sentence):
     path = written(tmp_path / name, data)
     with pytest.raises(InputError) as caught:
         read_squad(path)
     assert str(caught.value).startswith(str(path)) and sentence in str(caught.value)
 
 
-def test_what_is_wrong_with_records_is_gathered_and_the_good_ones_are_kept(tmp_path):
+def test_read_squad_gathers_faults_and_keeps_good_records(tmp_path):
     bad = [
         flat(2, texts=["Paris"]),
         {"id": "q3", "question": "?"},
@@ -164,15 +164,15 @@ def test_what_is_wrong_with_records_is_gathered_and_the_good_ones_are_kept(tmp_p
         (18, "  France", (20, "France")),
     ],
 )
-def test_blanks_around_an_answer_are_taken_away_whether_its_start_counts_them_or_not(start, answer, expected):
+def test_without_blanks_strips_whether_or_not_the_start_counts_the_blanks(start, answer, expected):
     assert without_blanks(start, answer, CONTEXT) == expected
 
 
-def test_of_the_same_word_twice_that_one_is_meant_which_stands_where_the_file_says():
+def test_without_blanks_keeps_the_occurrence_that_the_file_names():
     assert without_blanks(1, " a", "a aa") == (2, "a") and without_blanks(2, " a", "a aa") == (2, "a")
 
 
-def test_repaired_answers_are_counted_and_others_still_refused(tmp_path, vocabulary):
+def test_read_squad_counts_repaired_answers_and_refuses_others(tmp_path, vocabulary):
     several = [
         {"answer_start": 20, "text": "France "},
         {"answer_start": 20, "text": "France"},
@@ -203,7 +203,7 @@ def test_repaired_answers_are_counted_and_others_still_refused(tmp_path, vocabul
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no {REAL}")
-def test_a_real_file_is_the_same_in_the_form_of_the_datasets_library(tmp_path):
+def test_read_squad_reads_a_real_file_alike_in_the_form_of_datasets(tmp_path):
     path = REAL / "dev-v2.0.json"
     records = []
     for article in json.loads(path.read_text())["data"]:

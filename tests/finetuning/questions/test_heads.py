@@ -95,7 +95,7 @@ def rows_of(*tensors):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_scores_are_the_formulas(kind):
+def test_forward_scores_are_the_formulas(kind):
     head = make_head(kind)
     hidden, allowed, _ = make_batch([7, 3, 1, 10])
     first = torch.tensor([5, 0, 4, 13])
@@ -212,7 +212,7 @@ def test_the_search_finds_the_best_of_all_pairs(kind, beam, count, longest):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_how_likely_there_is_no_answer(kind):
+def test_search_unanswerable_is_the_formula(kind):
     head = make_head(kind)
     hidden, allowed, begins = make_batch([9, 4, 1])
     with torch.no_grad():
@@ -228,7 +228,7 @@ def test_how_likely_there_is_no_answer(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_not_allowed_is_never_an_answer_however_high_its_score(kind):
+def test_search_never_returns_tokens_that_are_not_allowed(kind):
     head = make_head(kind)
     hidden, allowed, begins = make_batch([6, 6])
     with torch.no_grad():
@@ -243,7 +243,7 @@ def test_what_is_not_allowed_is_never_an_answer_however_high_its_score(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_row_has_the_same_answers_whatever_its_padding(kind):
+def test_search_does_not_depend_on_padding(kind):
     head = make_head(kind)
     hidden, allowed, begins = make_batch([9, 4], begins=0.7)
     with torch.no_grad():
@@ -275,7 +275,7 @@ def test_the_conditional_heads_probabilities_of_all_pairs_and_of_none_add_up_to_
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_net_in_half_precision_decides_among_float32_scores(kind, dtype):
+def test_search_in_half_precision_compares_float32_scores(kind, dtype):
     head = make_head(kind).to(dtype)
     hidden, allowed, begins = make_batch([5, 9])
     scores = head(hidden.to(dtype), allowed, torch.tensor([4, 0]))

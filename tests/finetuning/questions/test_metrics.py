@@ -98,7 +98,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("found", "gold", "exact", "f1"), CASES.values(), ids=CASES)
-def test_hard_cases_worked_out_by_hand(found, gold, exact, f1):
+def test_token_f1_and_exact_match_of_hard_cases(found, gold, exact, f1):
     assert exact_match(found, gold) == exact == exact_by_hand(found, gold) == exact_match(gold, found)
     assert token_f1(found, gold) == pytest.approx(f1) == f1_by_hand(found, gold)
     assert token_f1(gold, found) == pytest.approx(f1)
@@ -112,7 +112,7 @@ def random_answer(rng):
     return rng.choice([" ", "  ", "-", ""]).join(rng.choice(words) for _ in range(rng.randrange(6)))
 
 
-def test_random_answers_score_as_a_transcription_of_the_rules_says():
+def test_token_f1_and_exact_match_are_those_of_the_rules_on_random_answers():
     rng = random.Random(1)
     values = set()
     for _ in range(5000):
@@ -143,14 +143,14 @@ def test_random_answers_score_as_a_transcription_of_the_rules_says():
         *"a b c".split(),
     ],
 )
-def test_the_gold_answer_that_fits_best_counts_and_one_of_articles_does_not(found, golds, exact, f1):
+def test_best_over_takes_the_best_gold_answer_and_skips_articles(found, golds, exact, f1):
     for order in itertools.permutations(golds):
         assert best_over(exact_match, found, order) == exact and best_over(
             token_f1, found, order
         ) == pytest.approx(f1)
 
 
-def test_the_best_threshold_is_found_among_all_of_them():
+def test_best_threshold_is_the_best_of_all():
     rng = np.random.default_rng(1)
     below = above = 0
     for trial in range(600):
@@ -167,7 +167,7 @@ def test_the_best_threshold_is_found_among_all_of_them():
     assert below > 50 and above > 50
 
 
-def test_the_best_threshold_lies_between_the_scores_that_it_parts():
+def test_best_threshold_lies_between_two_scores():
     rng = np.random.default_rng(3)
     for _ in range(100):
         unanswerable = np.unique(rng.normal(size=20).astype(np.float32))
@@ -178,7 +178,7 @@ def test_the_best_threshold_lies_between_the_scores_that_it_parts():
         assert nearest == 1 or (nearest > 0 and nearest == pytest.approx(next_one))
 
 
-def test_f1s_that_do_not_add_up_exactly_lose_nothing_at_the_best_threshold():
+def test_best_threshold_loses_nothing_to_rounding():
     rng = np.random.default_rng(2)
     for _ in range(300):
         size = int(rng.integers(1, 40))
@@ -192,12 +192,12 @@ def test_f1s_that_do_not_add_up_exactly_lose_nothing_at_the_best_threshold():
         )
 
 
-def test_scores_without_unanswerable_questions_are_means():
+def test_score_answers_without_unanswerable_questions_are_means():
     texts, golds = ["the dog", "red cat", "", "x"], [["dog"], ["cat", "big red cat"], ["y"], ["z", "X!"]]
     assert score_answers(texts, golds) == pytest.approx({"f1": 100 * 2.8 / 4, "exact_match": 50.0})
 
 
-def test_scores_with_unanswerable_questions_worked_out_by_hand():
+def test_score_answers_with_unanswerable_questions_by_hand():
     texts, golds = ["dog", "red cat", "horse", "cow", "hen"], [["dog"], ["cat"], [], ["the"], ["hen"]]
     found = score_answers(texts, golds, np.array([0.1, 0.4, 0.9, 0.5, 0.7]))
     # above 0.4: horse, cow and hen get none, of which the last had one; above 0.7 horse alone, and cow is
@@ -215,7 +215,7 @@ def test_scores_with_unanswerable_questions_worked_out_by_hand():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
-def test_random_scores_with_unanswerable_questions_are_those_of_the_rules(share):
+def test_score_answers_are_those_of_the_rules_on_random_scores(share):
     rng, numbers = random.Random(int(10 * share)), np.random.default_rng(3)
     for _ in range(150):
         size = rng.randrange(1, 15)
@@ -250,7 +250,7 @@ def test_random_scores_with_unanswerable_questions_are_those_of_the_rules(share)
         assert all(type(value) is float for value in found.values())
 
 
-def test_a_given_threshold_is_used_and_the_best_one_stands_beside_it():
+def test_score_answers_uses_a_given_threshold_and_reports_the_best_one():
     texts, golds = ["dog", "red cat", "horse", "cow", "hen"], [["dog"], ["cat"], [], ["the"], ["hen"]]
     unanswerable = np.array([0.1, 0.4, 0.9, 0.5, 0.7])
     best = score_answers(texts, golds, unanswerable)

@@ -35,7 +35,7 @@ BOS, PAD, EOS, UNK = range(4)
 INFO = TaskInfo("questions", ANSWERING, 2, (), ("f1", "exact_match"), 64, stride=16, max_question=16)
 
 
-def test_a_file_of_1_1_is_read_in_its_order(tmp_path):
+def test_read_squad_reads_version_1_1_in_order(tmp_path):
     data = squad(asked(1), asked(2, " Whose name? ", "Normans", 4))
     data["data"].append(
         {
@@ -54,7 +54,7 @@ def test_a_file_of_1_1_is_read_in_its_order(tmp_path):
     ]
 
 
-def test_a_file_of_2_0_has_questions_without_an_answer_and_others_with_several(tmp_path):
+def test_read_squad_reads_version_2_0_with_none_or_several_answers(tmp_path):
     none = {
         "answers": [],
         "is_impossible": True,
@@ -70,7 +70,7 @@ def test_a_file_of_2_0_has_questions_without_an_answer_and_others_with_several(t
     assert [question.answers for question in found.questions] == [(), ((20, "France"), (17, "to France"))]
 
 
-def test_ids_may_be_numbers_and_null_answers_are_none(tmp_path):
+def test_read_squad_takes_numbers_for_ids_and_null_for_no_answers(tmp_path):
     records = [asked() | {"id": 7}, asked(2, answers=None, is_impossible=True), asked(3, is_impossible=None)]
     found = read_squad(written(tmp_path / "a.json", squad(*records)))
     assert [(question.id, question.answers) for question in found.questions] == [
@@ -80,7 +80,7 @@ def test_ids_may_be_numbers_and_null_answers_are_none(tmp_path):
     ]
 
 
-def test_only_a_test_file_may_lack_answers(tmp_path):
+def test_read_squad_refuses_missing_answers_except_in_test(tmp_path):
     path = written(tmp_path / "a.json", squad({"id": "q1", "question": "What?"}))
     assert read_squad(path, labelled=False).questions == [Question("q1", "What?", 0, ())]
     with pytest.raises(
@@ -89,7 +89,7 @@ def test_only_a_test_file_may_lack_answers(tmp_path):
         read_squad(path)
 
 
-def test_a_test_file_has_answers_for_all_questions_or_for_none(tmp_path, vocabulary):
+def test_read_squad_refuses_a_test_file_with_some_answers_missing(tmp_path, vocabulary):
     some = written(
         tmp_path / "some.json", squad(asked(1), {"id": "q2", "question": "What?", "answers": []}, asked(3))
     )
@@ -116,7 +116,7 @@ def test_a_test_file_has_answers_for_all_questions_or_for_none(tmp_path, vocabul
         {"answers": [{"text": "France", "answer_start": 20}], "is_impossible": True},
     ],
 )
-def test_answers_that_are_not_used_are_not_read(tmp_path, more):
+def test_read_squad_ignores_answers_that_are_not_used(tmp_path, more):
     path = written(tmp_path / "a.json", squad(asked() | more))
     found = read_squad(path, labelled=None)
     assert found.questions == [Question("q1", "Where did they come to?", 0, ())] and not found.labelled
@@ -141,7 +141,7 @@ def test_questions_without_an_answer_in_test_alone_are_warned_of(tmp_path, vocab
     assert status == 0 and "without an answer" not in said and read_task_info(tmp_path / "b").unanswerable
 
 
-def test_a_byte_order_mark_does_not_matter(tmp_path):
+def test_read_squad_ignores_a_byte_order_mark(tmp_path):
     (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(squad(asked())).encode())
     assert len(read_squad(tmp_path / "a.json").questions) == 1
 
@@ -292,7 +292,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("data", "sentence"), BAD.values(), ids=BAD)
-def test_a_bad_file_is_refused_with_its_place_and_nothing_is_written(tmp_path, vocabulary, data, sentence):
+def test_prepare_squad_refuses_a_bad_file_and_writes_nothing(tmp_path, vocabulary, data, sentence):
     good, bad = written(tmp_path / "good.json", squad(asked())), written(tmp_path / "bad.json", data)
     given = ["--vocab", vocabulary, "--destdir", tmp_path / "bin", "--squad", "--train", good, "--valid", bad]
     status, output, said = electra_here("prepare", *given)
@@ -320,7 +320,7 @@ def test_a_bad_file_is_refused_with_its_place_and_nothing_is_written(tmp_path, v
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_options_that_cannot_be(tmp_path, vocabulary, more, sentence):
+def test_prepare_squad_refuses_unusable_options(tmp_path, vocabulary, more, sentence):
     good = written(tmp_path / "good.json", squad(asked()))
     status, _, said = electra_here(
         "prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--squad", "--train", good, *more
@@ -329,7 +329,7 @@ def test_options_that_cannot_be(tmp_path, vocabulary, more, sentence):
     assert list(tmp_path.iterdir()) == [good]
 
 
-def test_the_smallest_room_is_enough(tmp_path, vocabulary):
+def test_prepare_squad_takes_the_shortest_rows(tmp_path, vocabulary):
     good = written(tmp_path / "good.json", squad(asked(), context=CONTEXT * 4))
     given = [
         *["--vocab", vocabulary, "--destdir", tmp_path / "bin", "--squad", "--train", good],
@@ -340,7 +340,7 @@ def test_the_smallest_room_is_enough(tmp_path, vocabulary):
     assert read_task_info(tmp_path / "bin").metrics == ("f1", "exact_match")
 
 
-def test_an_answer_of_which_the_vocabulary_leaves_nothing_is_named(tmp_path, vocabulary):
+def test_write_question_folder_names_an_answer_that_the_vocabulary_erases(tmp_path, vocabulary):
     questions = Squad(["a \u200b\u200d b"], [Question("q7", "What?", 0, ((2, "\u200b\u200d"),))])
     with pytest.raises(
         InputError, match=r"^valid, question q7: the vocabulary's normalization leaves nothing of the answer"
@@ -379,12 +379,12 @@ def random_sizes(number):
         yield rng.randrange(1, 250), room, rng.choice([rng.randrange(1, room + 1), rng.randrange(1, 80)])
 
 
-def test_windows_are_those_counted_by_hand():
+def test_windows_of_are_those_counted_by_hand():
     for sizes in [*random_sizes(1500), (10, 10, 3), (11, 10, 3), (1, 1, 1), (5, 1, 9)]:
         assert windows_of(*sizes) == windows_by_hand(*sizes)
 
 
-def test_a_piece_belongs_to_the_window_where_a_plain_loop_finds_most_context():
+def test_best_window_is_that_of_a_plain_loop():
     for sizes in random_sizes(400):
         spans = windows_by_hand(*sizes)
         best = best_by_hand(sizes[0], spans)
@@ -395,7 +395,7 @@ def test_a_piece_belongs_to_the_window_where_a_plain_loop_finds_most_context():
             assert list(range(*found[i])) == own
 
 
-def test_a_window_in_the_middle_may_have_no_piece_of_its_own_and_questions_do_not_mix():
+def test_most_context_may_be_empty_and_keeps_questions_apart():
     spans = {3: [(0, 12), (4, 7), (5, 20)], 4: [(0, 9)], 9: [(0, 30), (10, 12), (11, 13), (20, 50)]}
     windows = np.array(
         [(question, 0, first, end, -1, -1) for question, each in spans.items() for first, end in each],
@@ -412,7 +412,7 @@ def test_a_window_in_the_middle_may_have_no_piece_of_its_own_and_questions_do_no
             ]
 
 
-def test_the_answers_pieces_stand_in_every_window_that_holds_all_of_them():
+def test_find_windows_marks_the_answer_in_every_window_that_holds_it():
     rng = random.Random(2)
     several = split = 0
     for _ in range(600):
@@ -473,9 +473,7 @@ def pieces_touched(offsets, start, end):
 
 @pytest.mark.parametrize("name", ["uncased", "cased", "accents", "unknown"])
 @pytest.mark.parametrize("text", HARD)
-def test_every_span_of_a_hard_text_has_the_fewest_pieces_and_the_exact_text_where_pieces_end_there(
-    vocabularies, name, text
-):
+def test_pieces_of_span_finds_the_fewest_pieces_of_every_span(vocabularies, name, text):
     context = HARD[text]
     tokenizer = load_wordpiece(vocabularies / name)
     _, (offsets,) = context_pieces(tokenizer, [context])
@@ -502,7 +500,7 @@ def test_every_span_of_a_hard_text_has_the_fewest_pieces_and_the_exact_text_wher
     assert not whole or exact == len(offsets) * (len(offsets) + 1) // 2
 
 
-def test_a_context_of_which_nothing_is_left_is_unknown_and_has_no_answer(tmp_path, vocabulary):
+def test_context_pieces_of_an_erased_context_are_one_unk(tmp_path, vocabulary):
     questions = Squad(
         ["\u200b", "a b"], [Question("1", "What?", 0, ()), Question("2", "\u200b", 1, ((0, "a"),))]
     )
@@ -574,7 +572,7 @@ def folder(tmp_path_factory, vocabulary, corpus_lines):
     return path
 
 
-def test_batches_are_those_put_together_by_hand(folder, vocabulary, corpus_lines):
+def test_collater_makes_the_batches_put_together_by_hand(folder, vocabulary, corpus_lines):
     expected = rows_by_hand(load_wordpiece(vocabulary), made(corpus_lines), INFO)
     rows = QuestionRows(QuestionFolder(folder, "valid", len(load_dictionary(folder / "input0"))))
     assert (
@@ -587,7 +585,7 @@ def test_batches_are_those_put_together_by_hand(folder, vocabulary, corpus_lines
     )
     order = np.random.default_rng(1).permutation(len(rows)).tolist()
     for chosen in (order[:7], order[7:8], order[8:], np.argsort(rows.sizes)[:3].tolist()):
-        batch = rows.collater([rows[i] for i in chosen])
+        batch = rows.collater(chosen)
         width = max(len(expected[i]["tokens"]) for i in chosen)
         plain = [expected[i]["tokens"] + [PAD] * (width - len(expected[i]["tokens"])) for i in chosen]
         assert batch["net_input"]["src_tokens"].tolist() == plain
@@ -606,7 +604,7 @@ def test_batches_are_those_put_together_by_hand(folder, vocabulary, corpus_lines
     assert rows.collater([]) == {}
 
 
-def test_the_mapped_folder_is_the_one_in_memory(folder, vocabulary, corpus_lines):
+def test_question_folder_equals_questions_in_memory(folder, vocabulary, corpus_lines):
     tokenizer, info = load_wordpiece(vocabulary), read_task_info(folder)
     for split, number in (("train", 8), ("valid", 30)):
         questions = made(corpus_lines, number)
@@ -638,7 +636,7 @@ def test_the_mapped_folder_is_the_one_in_memory(folder, vocabulary, corpus_lines
         assert again == questions.questions
 
 
-def test_line_ends_of_every_kind_in_a_text_do_not_shift_the_next(tmp_path, vocabulary):
+def test_question_folder_keeps_line_ends_of_every_kind_in_texts(tmp_path, vocabulary):
     contexts = [f"one{end}two three" for end in ("\n", "\r", "\u2028", "\x85", "\x0c", "\r\n")]
     questions = [
         Question(f"a\u2028{i}", "q\nq\x85", i, ((len(text) - 5, "three"),)) for i, text in enumerate(contexts)
@@ -668,7 +666,7 @@ def test_line_ends_of_every_kind_in_a_text_do_not_shift_the_next(tmp_path, vocab
     ],
     ids=["no offsets", "damaged windows", "old windows", "foreign offsets", "no text", "no contexts"],
 )
-def test_a_damaged_folder_is_refused(tmp_path, vocabulary, spoil, sentence):
+def test_question_folder_refuses_damaged_files(tmp_path, vocabulary, spoil, sentence):
     questions = Squad([CONTEXT], [Question("1", "Where?", 0, ((20, "France"),))])
     write_question_folder(tmp_path / "task", vocabulary, {"valid": questions}, INFO)
     spoil(tmp_path / "task")
@@ -679,7 +677,7 @@ def test_a_damaged_folder_is_refused(tmp_path, vocabulary, spoil, sentence):
 
 @pytest.mark.skipif(not (REAL / "squad").is_dir(), reason=f"no {REAL}/squad")
 @pytest.mark.parametrize("split", ["train", "dev"])
-def test_real_files_of_2_0_have_questions_of_both_kinds(split):
+def test_read_squad_reads_questions_of_both_kinds_from_real_files(split):
     found = read_squad(REAL / "squad" / f"{split}-v2.0.json")
     without = [question for question in found.questions if not question.answers]
     assert 0.4 < len(without) / len(found.questions) < 0.6 and len(
@@ -701,7 +699,7 @@ SQUAD = ("squad/train-v1.1.json", "squad/dev-v1.1.json")
     ],
     ids=["SQuAD-uncased", "SQuAD-cased", "German-cased", "Spanish-uncased", "Chinese-uncased"],
 )
-def test_every_answer_of_real_files_is_found_again_in_its_windows(names, cased, corpus_lines):
+def test_find_windows_finds_every_answer_of_real_files(names, cased, corpus_lines):
     """An answer that ends within a piece gets the fewest pieces that hold it."""
     if not all((REAL / name).is_file() for name in names):
         pytest.skip(f"no {REAL / names[0]}")

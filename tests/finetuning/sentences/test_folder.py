@@ -50,20 +50,20 @@ def random_texts(rng, number, longest):
     return [[rng.randrange(4, 900) for _ in range(rng.randrange(longest + 1))] for _ in range(number)]
 
 
-def test_a_pair_is_cut_as_the_original_cuts_it():
+def test_truncate_cuts_a_pair_as_the_original_does():
     rng = random.Random(1)
     for _ in range(2000):
         texts, room = random_texts(rng, 2, 40), rng.randrange(60)
         assert truncate(texts, room) == truncate_like_the_original(*texts, room)
 
 
-def test_a_single_text_is_cut_at_its_end_and_the_given_ids_are_left_alone():
+def test_truncate_cuts_a_text_at_its_end_and_changes_no_argument():
     text = [5, 6, 7, 8]
     assert truncate([text], 3) == [[5, 6, 7]] and truncate([text], 4) == [text] and text == [5, 6, 7, 8]
 
 
 @pytest.mark.parametrize("inputs", [1, 2])
-def test_rows_of_one_or_two_sentences_fill_the_room_and_never_more(inputs):
+def test_fit_fills_rows_of_one_or_two_sentences(inputs):
     rng = random.Random(inputs)
     for _ in range(500):
         texts, room = random_texts(rng, inputs, 50), rng.randrange(16, 60)
@@ -74,7 +74,7 @@ def test_rows_of_one_or_two_sentences_fill_the_room_and_never_more(inputs):
         assert all(long[: len(short)] == short and short for short, long in zip(kept, whole, strict=True))
 
 
-def test_rows_of_a_multiple_choice_keep_the_context_and_cut_a_choice_at_half_of_the_row():
+def test_fit_cuts_the_choices_of_a_multiple_choice_at_half_a_row():
     rng = random.Random(3)
     cut = {"context": 0, "choice": 0}
     for _ in range(500):
@@ -96,7 +96,7 @@ def test_rows_of_a_multiple_choice_keep_the_context_and_cut_a_choice_at_half_of_
     assert min(cut.values()) > 100
 
 
-def test_rows_begin_with_s_and_every_text_ends_with_its_own_end():
+def test_rows_of_have_s_at_the_start_and_an_end_after_each_text():
     assert rows_of([[7, 8]], PREDICTION) == [[0, 7, 8, 2]]
     assert rows_of([[7, 8], [9]], PREDICTION) == [[0, 7, 8, 2, 9, 2]]
     assert rows_of([[7, 8], [9], [10, 11]], RANKING) == [[0, 9, 2, 7, 8, 2], [0, 10, 11, 2, 7, 8, 2]]
@@ -222,7 +222,7 @@ def test_fairseqs_own_task_makes_the_rows_and_labels_of_a_multiple_choice(tmp_pa
         )
 
 
-def test_pairs_of_train_are_added_the_other_way_round(tmp_path, vocabulary, corpus_lines):
+def test_write_task_folder_adds_pairs_of_train_in_reverse(tmp_path, vocabulary, corpus_lines):
     splits = {
         split: make_examples(corpus_lines, PAIR, lambda i: LABELS[i % 3], 9) for split in ("train", "valid")
     }
@@ -240,7 +240,7 @@ def test_pairs_of_train_are_added_the_other_way_round(tmp_path, vocabulary, corp
 
 
 @pytest.mark.parametrize("info", [SINGLE, CHOICES], ids=lambda info: info.name)
-def test_only_pairs_can_be_turned_round(tmp_path, vocabulary, corpus_lines, info):
+def test_write_task_folder_reverses_only_pairs(tmp_path, vocabulary, corpus_lines, info):
     splits = {"train": make_examples(corpus_lines, info, lambda i: "0" if info.choices else "no", 4)}
     with pytest.raises(
         InputError,
@@ -288,7 +288,7 @@ def test_only_pairs_can_be_turned_round(tmp_path, vocabulary, corpus_lines, info
         (CHOICES, "valid", ["-1"], "line 2: unknown label '-1'; known are 0, 1, 2, 3"),
     ],
 )
-def test_a_bad_label_is_named_by_file_and_line_and_nothing_is_left_behind(
+def test_write_task_folder_names_the_line_of_a_bad_label_and_leaves_nothing(
     tmp_path, vocabulary, info, split, labels, message
 ):
     columns = Columns(tuple("abcde"[: info.inputs]), "label")
@@ -311,7 +311,7 @@ def test_a_bad_label_is_named_by_file_and_line_and_nothing_is_left_behind(
     assert not (tmp_path / "tasks").exists() or list((tmp_path / "tasks").iterdir()) == []
 
 
-def test_a_split_to_train_or_score_on_needs_labels(tmp_path, vocabulary):
+def test_write_task_folder_refuses_train_and_valid_without_labels(tmp_path, vocabulary):
     (tmp_path / "a.tsv").write_text("a\nfirst\nsecond\n")
     examples = read_examples(tmp_path / "a.tsv", Columns(("a",)))
     for split in ("train", "valid", "valid1"):
@@ -324,13 +324,13 @@ def test_a_split_to_train_or_score_on_needs_labels(tmp_path, vocabulary):
     assert [path.name for path in tmp_path.iterdir()] == ["a.tsv"]
 
 
-def test_an_example_with_another_number_of_texts_is_named(tmp_path, vocabulary):
+def test_write_task_folder_names_an_example_with_another_number_of_texts(tmp_path, vocabulary):
     examples = [Example(("a", "b"), "no", "x.tsv, line 2"), Example(("a",), "no", "x.tsv, line 3")]
     with pytest.raises(InputError, match=r"^x\.tsv, line 3: 1 texts where 2 are expected$"):
         write_task_folder(tmp_path / "task", vocabulary, {"train": examples}, PAIR)
 
 
-def test_f1_of_more_than_two_classes_is_refused_before_anything_is_trained(tmp_path, vocabulary):
+def test_prepare_refuses_f1_of_more_than_two_classes(tmp_path, vocabulary):
     (tmp_path / "a.tsv").write_text("text\tlabel\nA\tno\nB\tyes\nC\tmaybe\n")
     own = ["--text", "text", "--label", "label", "--train", tmp_path / "a.tsv", "--metrics", "accuracy", "f1"]
     done = electra("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "task", *own, check=False)
@@ -340,7 +340,7 @@ def test_f1_of_more_than_two_classes_is_refused_before_anything_is_trained(tmp_p
 
 
 @pytest.mark.parametrize("positions", [15, 65536])
-def test_a_length_out_of_bounds_is_refused(tmp_path, vocabulary, positions):
+def test_write_task_folder_refuses_a_length_out_of_bounds(tmp_path, vocabulary, positions):
     info = TaskInfo("single", PREDICTION, 1, LABELS, ("accuracy",), positions)
     with pytest.raises(
         InputError, match=f"--max-positions must lie between 16 and 65535, got {positions}; ELECTRA uses 128"
@@ -348,7 +348,7 @@ def test_a_length_out_of_bounds_is_refused(tmp_path, vocabulary, positions):
         write_task_folder(tmp_path / "task", vocabulary, {"train": [Example(("a",), "no", "")]}, info)
 
 
-def test_a_folder_in_use_is_left_as_it_is_and_an_empty_one_is_filled(tmp_path, vocabulary):
+def test_write_task_folder_fills_an_empty_folder_and_leaves_a_used_one(tmp_path, vocabulary):
     splits = {"train": [Example(("a",), "no", "")]}
     folder = tmp_path / "task"
     folder.mkdir()
@@ -364,7 +364,7 @@ def test_a_folder_in_use_is_left_as_it_is_and_an_empty_one_is_filled(tmp_path, v
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_a_vocabulary_without_its_dictionary_is_refused(tmp_path, vocabulary):
+def test_write_task_folder_refuses_a_vocabulary_without_its_dictionary(tmp_path, vocabulary):
     shutil.copytree(vocabulary, tmp_path / "vocab")
     (tmp_path / "vocab" / "dict.txt").unlink()
     with pytest.raises(
@@ -377,7 +377,7 @@ def test_a_vocabulary_without_its_dictionary_is_refused(tmp_path, vocabulary):
 
 
 @pytest.mark.parametrize("damage", ["", "[]", "{}", '{"labels": [], "metrics": []}', "{not json"])
-def test_a_damaged_description_is_named(tmp_path, damage):
+def test_read_task_info_names_a_damaged_file(tmp_path, damage):
     with pytest.raises(InputError, match=r"no .*/task\.json; make the folder with fairseq-electra prepare"):
         read_task_info(tmp_path)
     (tmp_path / "task.json").write_text(damage)
@@ -387,7 +387,7 @@ def test_a_damaged_description_is_named(tmp_path, damage):
         read_task_info(tmp_path)
 
 
-def test_a_task_tells_numbers_and_choices_apart():
+def test_task_info_tells_numbers_from_choices():
     found = {info.name: (info.regression, info.choices) for info in (SINGLE, PAIR, SCORES, CHOICES)}
     assert found == {"single": (False, 0), "pair": (False, 0), "scores": (True, 0), "choices": (False, 4)}
 
@@ -403,7 +403,7 @@ def test_a_task_tells_numbers_and_choices_apart():
         ({"rows": {"..": 3}}, "the split '..'"),
     ],
 )
-def test_names_that_lead_out_of_their_folder_are_refused(tmp_path, change, said):
+def test_read_task_info_refuses_names_that_lead_out_of_the_folder(tmp_path, change, said):
     values = asdict(SINGLE) | {"examples": {"train": 3, "valid": 3}}
     (tmp_path / "task.json").write_text(json.dumps(values))
     assert read_task_info(tmp_path).name == "single"

@@ -133,7 +133,7 @@ def test_metrics_of_numbers_are_their_formulas_and_the_libraries(metric, ties):
             )
 
 
-def test_values_worked_out_by_hand():
+def test_score_of_values_worked_out_by_hand():
     logits, target = one_hot([1, 1, 1, 0, 0, 0], 2), np.array([1, 1, 0, 1, 0, 0])
     assert score(["accuracy", "f1", "mcc"], logits, target) == pytest.approx(
         {"accuracy": 400 / 6, "f1": 400 / 6, "mcc": 100 / 3}
@@ -142,13 +142,13 @@ def test_values_worked_out_by_hand():
     assert score(["spearman"], numbers, scores)["spearman"] == pytest.approx(100 * 4.5 / math.sqrt(4.5 * 5))
 
 
-def test_f1_is_that_of_class_one():
+def test_score_f1_is_that_of_class_one():
     logits, target = one_hot([1, 0, 0, 0], 2), np.array([1, 1, 0, 0])
     assert score(["f1"], logits, target)["f1"] == pytest.approx(200 / 3)
     assert score(["f1"], logits[:, ::-1], 1 - target)["f1"] == pytest.approx(80)
 
 
-def test_the_scale_of_numbers_does_not_matter_and_their_sign_does():
+def test_score_of_numbers_ignores_scale_but_not_sign():
     rng = np.random.default_rng(3)
     logits, target = rng.normal(size=(30, 1)), rng.normal(size=30)
     for metric in ("pearson", "spearman"):
@@ -160,7 +160,7 @@ def test_the_scale_of_numbers_does_not_matter_and_their_sign_does():
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("metric", ["pearson", "spearman"])
 @pytest.mark.parametrize("constant", ["predictions", "labels", "both"])
-def test_a_correlation_with_a_constant_is_zero_and_nothing_is_warned_of(metric, constant):
+def test_score_of_a_constant_correlation_is_zero_without_warning(metric, constant):
     numbers, same = np.arange(4.0), np.full(4, 2.5)
     logits = (numbers if constant == "labels" else same)[:, None]
     assert score([metric], logits, numbers if constant == "predictions" else same) == {metric: 0.0}
@@ -168,7 +168,7 @@ def test_a_correlation_with_a_constant_is_zero_and_nothing_is_warned_of(metric, 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("said", [0, 1])
-def test_a_net_that_always_says_the_same_class_has_no_mcc(said):
+def test_score_mcc_of_a_constant_class_is_zero(said):
     target = np.array([0, 0, 0, 1])
     found = score(["mcc", "accuracy", "f1", "macro_f1"], one_hot([said] * 4, 2), target)
     # of class 1: 2 * 1 / (2 * 1 + 3), of class 0: 2 * 3 / (2 * 3 + 1)
@@ -180,7 +180,7 @@ def test_a_net_that_always_says_the_same_class_has_no_mcc(said):
     assert found == pytest.approx(expected)
 
 
-def test_all_right_is_a_hundred():
+def test_score_of_right_predictions_is_100():
     target = np.array([0, 1, 1, 0])
     assert score(list(OF_CLASSES), one_hot(target, 2), target) == pytest.approx(
         dict.fromkeys(OF_CLASSES, 100.0)
@@ -190,12 +190,12 @@ def test_all_right_is_a_hundred():
     ) == pytest.approx(dict.fromkeys(OF_NUMBERS, 100.0))
 
 
-def test_metrics_come_in_the_order_asked_for_as_plain_numbers():
+def test_score_returns_plain_numbers_in_the_order_asked_for():
     found = score(["mcc", "accuracy"], one_hot([0, 1], 2), np.array([0, 1]))
     assert list(found) == ["mcc", "accuracy"] and all(type(value) is float for value in found.values())
 
 
-def test_an_unknown_metric_is_refused_with_the_known_ones():
+def test_score_refuses_an_unknown_metric():
     with pytest.raises(InputError) as caught:
         score(["accuracy", "bleu"], one_hot([0, 1], 2), np.array([0, 1]))
     assert str(caught.value) == "no metric 'bleu'; choose from accuracy, f1, macro_f1, mcc, pearson, spearman"
@@ -213,7 +213,7 @@ def test_an_unknown_metric_is_refused_with_the_known_ones():
         ([[4.0]], True),
     ],
 )
-def test_a_net_that_says_one_thing_is_told_from_one_that_says_two(logits, constant):
+def test_is_constant_only_if_one_class_is_predicted(logits, constant):
     """Of ten examples or more."""
     task = SentenceEvaluation(Path(), TaskInfo("x", PREDICTION, 1, (), (), 16))
     assert task.is_constant(np.array(logits * 10, dtype=np.float32)) is constant

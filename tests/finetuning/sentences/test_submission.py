@@ -97,7 +97,7 @@ def lines_of(tmp_path, name, folder="out"):
     return (tmp_path / folder / name).read_bytes().decode().split("\n")
 
 
-def test_every_task_gets_the_name_that_glue_wants(tmp_path, study):
+def test_write_submission_names_the_files_as_glue_does(tmp_path, study):
     for task, splits in FILES.items():
         width = max(1, len(GLUE[task].labels))
         study.add(task, {split: np.zeros((3, width)) for split in ("valid", "valid1", *splits)})
@@ -123,7 +123,7 @@ def test_every_task_gets_the_name_that_glue_wants(tmp_path, study):
         ("MNLI", NLI),
     ],
 )
-def test_labels_are_the_words_of_the_task_in_the_order_of_the_examples(tmp_path, study, task, labels):
+def test_write_submission_writes_the_tasks_labels_in_order(tmp_path, study, task, labels):
     order = np.random.default_rng(1).integers(len(labels), size=30)
     study.add(task, {"test": np.eye(len(labels))[order] - 3})
     (name,) = study.write()
@@ -137,7 +137,7 @@ def test_labels_are_the_words_of_the_task_in_the_order_of_the_examples(tmp_path,
 @pytest.mark.parametrize(
     ("task", "labels"), [("RTE", ENTAILMENT[::-1]), ("MNLI", ("entailment", "neutral", "contradiction"))]
 )
-def test_a_folder_whose_labels_have_another_order_gets_its_own_words(tmp_path, study, task, labels):
+def test_write_submission_follows_the_order_of_labels_in_the_folder(tmp_path, study, task, labels):
     study.add(
         task,
         {"test": np.eye(len(labels)), **({"AX": np.eye(3)[::-1]} if task == "MNLI" else {})},
@@ -179,14 +179,14 @@ def test_a_folder_whose_labels_have_another_order_gets_its_own_words(tmp_path, s
         ("STS-B", ("0.0", "5.0"), "STS-B was trained on 0.0, 5.0, and GLUE's server wants numbers; prepare"),
     ],
 )
-def test_labels_that_glue_does_not_know_are_refused(tmp_path, study, task, labels, said):
+def test_write_submission_refuses_labels_unknown_to_glue(tmp_path, study, task, labels, said):
     study.add(task, {"test": np.eye(max(1, len(labels)))}, labels=labels)
     with pytest.raises(InputError) as caught:
         study.write()
     assert str(caught.value).startswith(said) and nothing_written(tmp_path)
 
 
-def test_results_of_before_do_not_name_the_labels_and_are_to_be_written_again(tmp_path, study):
+def test_write_submission_refuses_results_of_earlier_versions_without_labels(tmp_path, study):
     study.add("RTE", {"test": [[0, 1]]})
     del study.results["summary"][0]["labels"]
     with pytest.raises(
@@ -197,7 +197,7 @@ def test_results_of_before_do_not_name_the_labels_and_are_to_be_written_again(tm
     assert nothing_written(tmp_path)
 
 
-def test_single_goes_by_a_metric_of_an_own_folder(tmp_path, study):
+def test_write_submission_single_uses_a_metric_of_the_users_folder(tmp_path, study):
     study.add("CoLA", {"test": [[1, 0]]}, metric=60.0, seed=1, name="accuracy")
     study.add("CoLA", {"test": [[0, 1]]}, metric=70.0, seed=2, name="accuracy")
     study.write(single=True)
@@ -236,13 +236,13 @@ def three_seeds(study):
     study.add("RTE", {"test": [[0, 1], [1, 0]]}, metric=65.0, seed=3)
 
 
-def test_the_mean_of_all_seeds_scores_decides_not_their_votes(tmp_path, study):
+def test_write_submission_uses_the_mean_of_all_seeds_scores(tmp_path, study):
     three_seeds(study)
     study.write()
     assert lines_of(tmp_path, "RTE.tsv")[1:] == ["0\tentailment", "1\tentailment", ""]
 
 
-def test_single_takes_the_seed_that_is_best_on_valid(tmp_path, study):
+def test_write_submission_single_takes_the_best_seed_on_valid(tmp_path, study):
     three_seeds(study)
     study.write(single=True)
     assert lines_of(tmp_path, "RTE.tsv")[1:] == ["0\tentailment", "1\tnot_entailment", ""]
@@ -252,7 +252,7 @@ def test_single_takes_the_seed_that_is_best_on_valid(tmp_path, study):
     assert lines_of(tmp_path, "RTE.tsv", "again")[1:] == ["0\tnot_entailment", "1\tentailment", ""]
 
 
-def test_single_goes_by_the_first_of_the_tasks_metrics(tmp_path, study):
+def test_write_submission_single_uses_the_tasks_first_metric(tmp_path, study):
     study.add("MRPC", {"test": [[1, 0]]}, metric=60.0, seed=1)
     study.add("MRPC", {"test": [[0, 1]]}, metric=70.0, seed=2)
     for run, value in zip(study.results["runs"], (90.0, 80.0), strict=True):
@@ -262,7 +262,7 @@ def test_single_goes_by_the_first_of_the_tasks_metrics(tmp_path, study):
     assert lines_of(tmp_path, "MRPC.tsv")[1] == "0\t1"
 
 
-def test_seeds_that_went_wrong_have_no_part_in_it(tmp_path, study):
+def test_write_submission_leaves_out_seeds_that_went_wrong(tmp_path, study):
     nan = float("nan")
     study.add("RTE", {}, seed=1, trouble="diverged")
     study.add("RTE", {"test": [[nan, nan]]}, metric=99.0, seed=2, trouble="not finite")
@@ -279,7 +279,7 @@ def test_seeds_that_went_wrong_have_no_part_in_it(tmp_path, study):
     assert not (tmp_path / "out").exists()
 
 
-def test_numbers_of_several_seeds_are_averaged_before_they_are_clipped(tmp_path, study):
+def test_write_submission_averages_numbers_before_clipping_them(tmp_path, study):
     for seed, value in ((1, 7.0), (2, 2.0), (3, 1.5)):
         study.add("STS-B", {"test": [[value]]}, seed=seed, metric=value)
     study.write()
@@ -288,7 +288,7 @@ def test_numbers_of_several_seeds_are_averaged_before_they_are_clipped(tmp_path,
     assert lines_of(tmp_path, "STS-B.tsv", "single")[1] == "0\t5.000"
 
 
-def test_runs_of_other_rates_seeds_and_nets_have_no_part_in_it(tmp_path, study):
+def test_write_submission_leaves_out_other_rates_seeds_and_models(tmp_path, study):
     study.add("CoLA", {"test": [[1, 0]]}, metric=10.0)
     study.add("CoLA", {"test": [[0, 9]]}, metric=90.0, lr=3e-4, chosen=False)
     study.add("CoLA", {"test": [[0, 9]]}, metric=90.0, seed=2, chosen=False)
@@ -351,7 +351,7 @@ def test_scores_that_are_gone_or_damaged_are_named_and_nothing_is_left_behind(tm
     assert nothing_written(tmp_path)
 
 
-def test_a_folder_in_use_is_left_as_it_is(tmp_path, study):
+def test_write_submission_leaves_a_used_folder_as_it_is(tmp_path, study):
     study.add("CoLA", {"test": [[0, 1]]})
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
@@ -374,7 +374,7 @@ def test_results_that_are_not_there_or_damaged_are_named(tmp_path):
         read_results(path)
 
 
-def test_the_command_says_in_one_sentence_what_is_missing(tmp_path):
+def test_submit_says_in_one_sentence_what_is_missing(tmp_path):
     done = electra("submit", tmp_path / "runs", "--net", "ours", "--output", tmp_path / "out", check=False)
     assert (
         done.returncode == 1

@@ -51,11 +51,11 @@ def words(line):
     ],
     ids=range(28),
 )
-def test_words_stand_between_blanks_and_punctuation_at_their_ends_apart(line, expected):
+def test_spans_of_words_cuts_at_blanks_and_punctuation(line, expected):
     assert words(line) == [word for word in expected.split("|") if word]
 
 
-def test_every_sign_is_in_one_word_and_all_are_in_their_order():
+def test_spans_of_words_covers_every_sign_once_in_order():
     rng = random.Random(1)
     for _ in range(5000):
         line = "".join(
@@ -73,7 +73,7 @@ def test_every_sign_is_in_one_word_and_all_are_in_their_order():
     ("sign", "number"),
     [("!", 200_000), ("(", 200_000), ('"', 200_000), (".", 50_000), ("\u0301", 50_000), ("\u5317", 50_000)],
 )
-def test_a_long_run_of_punctuation_takes_no_long_time(sign, number):
+def test_spans_of_words_takes_linear_time_on_punctuation(sign, number):
     """A second, where a search from each sign on takes minutes."""
     for line in (sign * number + "b", "a" + sign * number + "b", "a" + sign * number):
         assert "".join(words(line)) == line

@@ -47,7 +47,7 @@ def spans_of(rows, words):
 
 
 @pytest.mark.parametrize("longest", [1, 3, 12])
-def test_every_word_is_scored_once_in_order_and_where_it_has_most_context(longest):
+def test_rows_of_words_scores_each_word_once_where_it_has_most_context(longest):
     rng = random.Random(longest)
     several = 0
     for _ in range(300):
@@ -75,7 +75,7 @@ def test_every_word_is_scored_once_in_order_and_where_it_has_most_context(longes
     assert several > 50
 
 
-def test_rows_are_as_full_as_can_be_and_the_next_begins_a_stride_on():
+def test_rows_of_words_fills_rows_and_steps_by_the_stride():
     rng = random.Random(4)
     overlaps = 0
     for _ in range(300):
@@ -94,7 +94,7 @@ def test_rows_are_as_full_as_can_be_and_the_next_begins_a_stride_on():
     assert overlaps > 100
 
 
-def test_the_window_with_most_context_is_found_for_each_piece():
+def test_best_window_has_the_most_context_for_each_piece():
     rng = random.Random(5)
     for _ in range(200):
         windows = [(0, rng.randint(1, 20))]
@@ -111,7 +111,7 @@ def test_the_window_with_most_context_is_found_for_each_piece():
             assert window == max(context, key=lambda i: (context[i], -i))
 
 
-def test_a_sentence_as_long_as_a_book_needs_little_memory():
+def test_rows_of_words_needs_little_memory_for_a_book():
     words = [[5 + i % 900] for i in range(60_000)]
     tracemalloc.start()
     rows = rows_of_words(words, 126, 63)
@@ -120,12 +120,12 @@ def test_a_sentence_as_long_as_a_book_needs_little_memory():
     assert len(rows) == 952 and sum(len(row.words) for row in rows) == len(words) and peak < 50e6
 
 
-def test_a_sentence_that_fits_is_one_row():
+def test_rows_of_words_makes_one_row_of_a_sentence_that_fits():
     (row,) = rows_of_words([[5, 6], [7], [8, 9, 10]], 6, 1)
     assert (row.pieces, row.first_pieces, row.words) == ([5, 6, 7, 8, 9, 10], [0, 2, 3], [0, 1, 2])
 
 
-def test_a_word_longer_than_a_row_is_cut_and_one_of_nothing_is_unknown():
+def test_rows_of_words_cuts_long_words_and_makes_empty_ones_unknown():
     rows = rows_of_words([[5, 6], [], [*range(10, 30)], [7]], 8, 4)
     assert [row.pieces for row in rows] == [[5, 6, UNK], [*range(10, 18)], [7]]
     assert [row.words for row in rows] == [[0, 1], [2], [3]] and [row.first_pieces for row in rows] == [
@@ -165,7 +165,7 @@ def made_sentences(corpus_lines, seed, number=30):
 
 
 @pytest.mark.parametrize("bioes", [False, True], ids=["BIO", "BIOES"])
-def test_a_folder_gives_back_the_words_and_all_tags_in_order(tmp_path, any_vocabulary, corpus_lines, bioes):
+def test_tag_folder_returns_words_and_tags_in_order(tmp_path, any_vocabulary, corpus_lines, bioes):
     splits = {"train": made_sentences(corpus_lines, 1), "valid": made_sentences(corpus_lines, 2)}
     finished = write_tag_folder(tmp_path / "task", any_vocabulary, splits, info_of(), bioes)
     assert finished == read_task_info(tmp_path / "task") and finished.examples == {"train": 30, "valid": 30}
@@ -198,7 +198,7 @@ def test_a_folder_gives_back_the_words_and_all_tags_in_order(tmp_path, any_vocab
         assert index == len(folder.sizes)
 
 
-def test_a_cased_vocabulary_tells_words_apart_that_differ_in_case(tmp_path, any_vocabulary):
+def test_tag_folder_of_a_cased_vocabulary_tells_case(tmp_path, any_vocabulary):
     sentences = [Sentence(["The", "name"], [Entity("name", 0, 1)], ""), Sentence(["the", "name"], [], "")]
     write_tag_folder(tmp_path / "task", any_vocabulary, {"train": sentences}, info_of())
     folder = TagFolder(tmp_path / "task", "train", 1000, 3)
@@ -206,18 +206,11 @@ def test_a_cased_vocabulary_tells_words_apart_that_differ_in_case(tmp_path, any_
     assert (folder.row(0)[0].tolist() != folder.row(1)[0].tolist()) == cased
 
 
-def test_batches_are_s_the_row_s_and_the_tags_of_the_words_first_pieces(tmp_path, vocabulary, corpus_lines):
+def test_collater_makes_rows_with_tags_at_first_pieces(tmp_path, vocabulary, corpus_lines):
     write_tag_folder(tmp_path / "task", vocabulary, {"train": made_sentences(corpus_lines, 3)}, info_of())
     folder = TagFolder(tmp_path / "task", "train", 1000, 5)
-    rows = TagRows(folder, "train", seed=3, shuffle=True)
-    orders = []
-    for epoch in (1, 2):
-        rows.set_epoch(epoch)
-        orders.append(rows.ordered_indices().tolist())
-        assert sorted(orders[-1]) == list(range(len(rows)))
-    assert orders[0] != orders[1]
-    assert np.diff(rows.sizes[TagRows(folder, "valid").ordered_indices()]).min() >= 0
-    for samples in ([0], [5, 1, 9, 7], orders[0]):
+    rows = TagRows(folder, "train")
+    for samples in ([0], [5, 1, 9, 7], list(range(len(rows)))[::-1]):
         batch = rows.collater(samples)
         width = max(int(folder.sizes[i]) for i in samples)
         tokens, target = [], []
@@ -266,20 +259,20 @@ GOOD = [Sentence(["a", "b"], [Entity("PER", 0, 1)], "train.conll, line 1")]
         "a stride longer than the row",
     ],
 )
-def test_what_cannot_be_is_refused_and_nothing_is_left_behind(tmp_path, vocabulary, splits, info, message):
+def test_write_tag_folder_refuses_bad_input_and_leaves_nothing(tmp_path, vocabulary, splits, info, message):
     with pytest.raises(InputError, match=message):
         write_tag_folder(tmp_path / "tasks" / "new", vocabulary, splits, info)
     assert not (tmp_path / "tasks").exists()
 
 
-def test_the_shortest_row_and_the_longest_stride_are_taken(tmp_path, vocabulary):
+def test_write_tag_folder_takes_the_shortest_row_and_the_longest_stride(tmp_path, vocabulary):
     finished = write_tag_folder(
         tmp_path / "task", vocabulary, {"train": [Sentence(["a"] * 30, [], "")]}, info_of(10, 8)
     )
     assert finished.labels == ("O",) and finished.rows == {"train": 4} and finished.shortened == {"train": 1}
 
 
-def test_a_folder_in_use_is_left_as_it_is(tmp_path, vocabulary):
+def test_write_tag_folder_leaves_a_used_folder_as_it_is(tmp_path, vocabulary):
     write_tag_folder(tmp_path / "task", vocabulary, {"train": GOOD}, info_of())
     before = {path: path.read_bytes() for path in (tmp_path / "task").rglob("*") if path.is_file()}
     assert {str(path.relative_to(tmp_path / "task")) for path in before} == {
@@ -292,7 +285,7 @@ def test_a_folder_in_use_is_left_as_it_is(tmp_path, vocabulary):
     assert list(tmp_path.iterdir()) == [tmp_path / "task"]
 
 
-def test_files_that_do_not_belong_together_are_refused(tmp_path, vocabulary):
+def test_tag_folder_refuses_files_of_different_rows(tmp_path, vocabulary):
     for name, number in (("one", 3), ("two", 4)):
         write_tag_folder(tmp_path / name, vocabulary, {"train": GOOD * number}, info_of())
     shutil.copy(tmp_path / "two" / "sentences" / "train.npy", tmp_path / "one" / "sentences" / "train.npy")

@@ -126,7 +126,7 @@ def ours(gold, found, labels):
         (["B-a"], ["B-a"], 100),
     ],
 )
-def test_hard_cases_are_scored_as_seqeval_and_conlleval_do(gold, found, f1):
+def test_score_tags_of_hard_cases_is_that_of_seqeval_and_conlleval(gold, found, f1):
     gold, found = ([tags.split() for tags in each] for each in (gold, found))
     scores = ours(gold, found, LABELS)
     assert scores == pytest.approx(seqeval(gold, found)) and scores == pytest.approx(conlleval(gold, found))
@@ -145,7 +145,7 @@ def changed(rng, labels, sentences, share):
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 1.0])
-def test_random_tags_are_scored_as_seqeval_and_conlleval_do(share):
+def test_score_tags_of_random_tags_is_that_of_seqeval_and_conlleval(share):
     rng = np.random.default_rng(1)
     different = set()
     for _ in range(100):
@@ -174,7 +174,7 @@ def random_sentences(rng, number):
 
 
 @pytest.mark.parametrize("scheme", [BIO, BIOES])
-def test_what_is_well_formed_is_scored_by_its_entities(scheme):
+def test_score_tags_of_legal_tags_counts_entities(scheme):
     rng, labels = np.random.default_rng(2), all_tags(("a", "b"), scheme)
     for _ in range(50):
         gold = random_sentences(rng, 10)
@@ -194,7 +194,7 @@ def test_what_is_well_formed_is_scored_by_its_entities(scheme):
         assert scores["entity_recall"] == pytest.approx(100 * right / number)
 
 
-def test_broken_bioes_is_scored_as_seqeval_does():
+def test_score_tags_of_broken_bioes_is_that_of_seqeval():
     rng, labels = np.random.default_rng(3), all_tags(("a", "b"), BIOES)
     for _ in range(50):
         gold = [tags_of(entities, length, BIOES) for length, entities in random_sentences(rng, 10)]
@@ -203,7 +203,7 @@ def test_broken_bioes_is_scored_as_seqeval_does():
 
 
 @pytest.mark.parametrize("scheme", [BILOU, BMES])
-def test_other_spellings_of_bioes_are_scored_as_bioes_is(scheme):
+def test_score_tags_of_bilou_and_bmes_is_that_of_bioes(scheme):
     rng = np.random.default_rng(8)
     gold = [tags_of(entities, length, BIOES) for length, entities in random_sentences(rng, 10)]
     labels, spelt = all_tags(("a", "b"), BIOES), all_tags(("a", "b"), scheme)
@@ -219,7 +219,7 @@ def test_other_spellings_of_bioes_are_scored_as_bioes_is(scheme):
 
 
 @pytest.mark.filterwarnings("error")
-def test_nothing_is_warned_of_where_there_is_nothing():
+def test_score_tags_without_entities_warns_of_nothing():
     assert ours([["O"]], [["O"]], LABELS) == {
         "entity_f1": 0,
         "entity_precision": 0,
@@ -228,7 +228,7 @@ def test_nothing_is_warned_of_where_there_is_nothing():
     }
 
 
-def test_words_of_rows_in_any_order_come_in_the_order_of_the_text():
+def test_in_order_sorts_words_of_rows_in_any_order():
     rng = np.random.default_rng(4)
     words = np.array(
         [[row, column, row, column, row * column] for row in range(40) for column in range(1, 300, 7)],
@@ -239,7 +239,7 @@ def test_words_of_rows_in_any_order_come_in_the_order_of_the_text():
 
 
 @pytest.mark.parametrize("scheme", [BIO, BIOES])
-def test_the_legal_sequence_is_that_of_each_sentence_alone(scheme):
+def test_tags_of_words_decodes_each_sentence_alone(scheme):
     rng, labels = np.random.default_rng(5), all_tags(("a",), scheme)
     lengths = [3, 1, 4, 2, 1]
     scores = rng.normal(size=(sum(lengths), len(labels))).astype(np.float32)
@@ -266,7 +266,7 @@ def is_readable(tags, scheme):
     return True
 
 
-def test_no_words_have_no_tags():
+def test_tags_of_words_of_nothing_is_empty():
     assert tags_of_words(np.zeros((0, 5)), np.zeros(0), legal_transitions(LABELS)).tolist() == []
 
 
@@ -286,7 +286,7 @@ def folder(tmp_path, vocabulary, corpus_lines):
     return tmp_path / "task", finished, sentences
 
 
-def test_a_split_is_scored_as_it_is_and_as_the_best_legal_sequences(folder):
+def test_score_split_scores_best_tags_and_best_legal_sequences(folder):
     place, info, sentences = folder
     gold = [tags_of(each.entities, len(each.words), BIO) for each in sentences]
     bounds = np.cumsum([len(tags) for tags in gold])[:-1]
@@ -315,7 +315,7 @@ def test_a_split_is_scored_as_it_is_and_as_the_best_legal_sequences(folder):
     assert perfect == dict.fromkeys(TAG_METRICS, 100.0)
 
 
-def test_scores_of_words_are_log_probabilities_with_their_place():
+def test_word_scores_are_log_probabilities_with_row_and_column():
     scores = torch.randn(3, 6, 5)
     target = torch.full((3, 6), -1)
     places = [(0, 1), (0, 4), (2, 2)]
@@ -333,10 +333,10 @@ def test_scores_of_words_are_log_probabilities_with_their_place():
 
 
 @pytest.mark.parametrize(("column", "constant"), [([0, 0, 0], True), ([0, 1, 0], False), ([2, 2, 2], True)])
-def test_a_net_that_always_says_one_tag_is_told_from_others(folder, column, constant):
+def test_is_constant_if_all_words_have_one_tag(folder, column, constant):
     assert evaluation_of(folder[0]).is_constant(np.eye(5, dtype=np.float32)[column * 4]) is constant
 
 
-def test_several_nets_together_say_the_mean(folder):
+def test_merge_of_several_models_is_the_mean(folder):
     several = [np.random.default_rng(i).normal(size=(4, 5)) for i in range(3)]
     assert np.allclose(evaluation_of(folder[0]).merge(several), sum(several) / 3)

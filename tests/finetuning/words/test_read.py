@@ -47,25 +47,25 @@ def read(path, scheme=BIO):
         *["blank lines at the end", "a byte-order mark"],
     ],
 )
-def test_the_same_sentences_in_many_forms(tmp_path, text):
+def test_read_conll_reads_the_same_from_many_forms(tmp_path, text):
     assert read(write(tmp_path / "a.conll", text)) == EXPECTED
 
 
-def test_documents_begin_with_a_line_of_their_own(tmp_path):
+def test_read_conll_skips_lines_that_start_documents(tmp_path):
     text = f"-DOCSTART- -X- -X- O\n\n{PLAIN}-DOCSTART-\tO\nend\tO\n"
     found = read(write(tmp_path / "a.conll", text))
     assert found == [*((words, entities, line + 2) for words, entities, line in EXPECTED), (["end"], [], 9)]
     assert read(write(tmp_path / "b.conll", "\ufeff-DOCSTART- O\n\nend O\n")) == [(["end"], [], 3)]
 
 
-def test_compressed_files_are_read(tmp_path):
+def test_read_conll_reads_compressed_files(tmp_path):
     (tmp_path / "a.conll.gz").write_bytes(gzip.compress(PLAIN.encode(), mtime=0))
     (tmp_path / "a.conll.xz").write_bytes(lzma.compress(PLAIN.encode()))
     assert read(tmp_path / "a.conll.gz") == read(tmp_path / "a.conll.xz") == EXPECTED
 
 
 @pytest.mark.parametrize("between", ["\t", " ", "\tX\t", " X "], ids=["tab", "blank", "tabs", "blanks"])
-def test_a_no_break_space_is_part_of_its_word(tmp_path, between):
+def test_read_conll_keeps_no_break_spaces_in_words(tmp_path, between):
     found = read(
         write(tmp_path / "a.conll", f"10\u00a0000{between}B-SUM\n\u2009\u20ac\u3000x{between}I-SUM\n")
     )
@@ -74,14 +74,14 @@ def test_a_no_break_space_is_part_of_its_word(tmp_path, between):
     ]
 
 
-def test_blanks_within_a_word_are_kept_where_tabs_divide(tmp_path):
+def test_read_conll_keeps_blanks_in_words_between_tabs(tmp_path):
     assert read(write(tmp_path / "a.conll", "New York\tB-LOC\n")) == [
         (["New York"], [Entity("LOC", 0, 1)], 1)
     ]
 
 
 @pytest.mark.parametrize("scheme", [IOB1, BIOES])
-def test_other_schemes_give_the_same_entities(tmp_path, scheme):
+def test_read_conll_reads_the_same_entities_from_other_schemes(tmp_path, scheme):
     tags = {
         "B-ORG": {IOB1: "I-ORG", BIOES: "S-ORG"},
         "B-PER": {IOB1: "I-PER", BIOES: "B-PER"},
@@ -124,14 +124,14 @@ def test_other_schemes_give_the_same_entities(tmp_path, scheme):
         *("no end", "no end in the sentence", "empty file", "blank file", "a document alone"),
     ],
 )
-def test_a_bad_file_is_refused_with_its_name_and_line(tmp_path, text, scheme, message):
+def test_read_conll_refuses_a_bad_file_with_name_and_line(tmp_path, text, scheme, message):
     path = write(tmp_path / "bad.conll", text)
     with pytest.raises(InputError) as caught:
         read_conll(path, scheme)
     assert str(caught.value).startswith(f"{path}{message}")
 
 
-def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path):
+def test_read_conll_refuses_a_missing_or_binary_file(tmp_path):
     with pytest.raises(InputError, match=r"cannot read .*none\.conll: No such file"):
         read_conll(tmp_path / "none.conll", BIO)
     (tmp_path / "bad.conll").write_bytes(b"a O\n\xff O\n")
@@ -139,7 +139,7 @@ def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path):
         read_conll(tmp_path / "bad.conll", BIO)
 
 
-def test_words_alone_are_sentences_without_entities(tmp_path):
+def test_read_conll_reads_words_without_tags(tmp_path):
     path = write(tmp_path / "a.conll", "\ufeff-DOCSTART-\n\nEU\nrejects \n \n\u00a310\u00a0000\n")
     assert not has_tags(path) and [
         (each.words, each.entities) for each in read_conll(path, BIO, tagged=False)
@@ -151,7 +151,7 @@ def test_words_alone_are_sentences_without_entities(tmp_path):
         assert has_tags(write(tmp_path / "b.conll", text))
 
 
-def test_a_file_with_tags_in_some_lines_alone_is_refused(tmp_path):
+def test_read_conll_refuses_tags_in_some_lines_only(tmp_path):
     path = write(tmp_path / "a.conll", "EU\n\nrejects\tO\n")
     with pytest.raises(InputError) as caught:
         read_conll(path, BIO, tagged=False)
@@ -161,7 +161,7 @@ def test_a_file_with_tags_in_some_lines_alone_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("between", ["", "\t", " ", "\tNNP\t", " NNP "])
-def test_given_words_keep_all_lines_and_get_a_column(tmp_path, between):
+def test_read_words_keeps_all_lines_and_with_column_adds_one(tmp_path, between):
     columns = between and between + "O"
     lines = ["-DOCSTART- -X- O", "", f"EU{columns}", f"rejects{columns}", "", "\t", f"Peter{columns}"]
     sentences = list(read_words(write(tmp_path / "a.conll", "\ufeff" + "\n".join(lines) + "\r\n")))
@@ -180,7 +180,7 @@ def test_given_words_keep_all_lines_and_get_a_column(tmp_path, between):
         ("\n-DOCSTART- O\n", " holds no word"),
     ],
 )
-def test_given_words_that_are_none_are_refused(tmp_path, text, message):
+def test_read_words_refuses_files_without_words(tmp_path, text, message):
     path = write(tmp_path / "a.conll", text)
     with pytest.raises(InputError) as caught:
         list(read_words(path))
@@ -211,7 +211,7 @@ def counted(path):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_the_real_files_have_as_many_sentences_words_and_entities_as_a_plain_count_finds(name, expected):
+def test_read_conll_counts_of_real_files_are_those_of_a_plain_count(name, expected):
     path = REAL / name
     if not path.is_file():
         pytest.skip(f"{path} is not there")

@@ -44,7 +44,7 @@ def random_entities(rng, length):
 
 
 @pytest.mark.parametrize("scheme", [scheme for scheme in SCHEMES if scheme != NONE])
-def test_tags_of_random_entities_are_read_as_these_entities(scheme):
+def test_entities_of_inverts_tags_of(scheme):
     rng = random.Random(1)
     seen = {
         "adjacent, same type": 0,
@@ -89,7 +89,7 @@ def test_tags_of_random_entities_are_read_as_these_entities(scheme):
     ],
     ids=range(9),
 )
-def test_tags_written_by_hand(entities, bio, iob1, bioes):
+def test_entities_of_and_tags_of_agree_with_tags_written_by_hand(entities, bio, iob1, bioes):
     entities = [Entity(*each) for each in entities]
     # types here are in small letters
     spelt = {BILOU: str.maketrans("ES", "LU"), BMES: str.maketrans("I", "M")}
@@ -99,7 +99,7 @@ def test_tags_written_by_hand(entities, bio, iob1, bioes):
         assert entities_of(tags.split(), scheme) == entities
 
 
-def test_iob1_reads_a_b_wherever_it_stands():
+def test_entities_of_iob1_takes_a_b_anywhere():
     assert entities_of("B-a I-a O B-b B-b".split(), IOB1) == [
         Entity("a", 0, 2),
         Entity("b", 3, 4),
@@ -202,7 +202,7 @@ def test_iob1_reads_a_b_wherever_it_stands():
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 16 else "",
 )
-def test_a_broken_sequence_is_refused_with_its_word(scheme, tags, index, message):
+def test_entities_of_refuses_a_broken_sequence_with_its_word(scheme, tags, index, message):
     with pytest.raises(TagError) as caught:
         entities_of(tags.split(), scheme)
     assert str(caught.value).startswith(message)
@@ -225,7 +225,7 @@ def is_legal(tags, transitions):
 
 @pytest.mark.parametrize("types", [(), ("a",), ("a", "b")], ids=["no type", "one type", "two types"])
 @pytest.mark.parametrize("scheme", [BIO, *WITH_ENDS])
-def test_a_sequence_is_legal_if_and_only_if_it_can_be_read(scheme, types):
+def test_legal_transitions_allow_exactly_the_readable_sequences(scheme, types):
     labels = all_tags(types, scheme)
     transitions = legal_transitions(labels)
     for length in (1, 2, 3, 4):
@@ -235,7 +235,7 @@ def test_a_sequence_is_legal_if_and_only_if_it_can_be_read(scheme, types):
 
 @pytest.mark.parametrize("types", [("a",), ("a", "b")], ids=["one type", "two types"])
 @pytest.mark.parametrize("scheme", [BIO, *WITH_ENDS])
-def test_the_legal_sequence_with_the_largest_sum_is_found(scheme, types):
+def test_decode_finds_the_legal_sequence_with_the_largest_sum(scheme, types):
     labels = all_tags(types, scheme)
     transitions = legal_transitions(labels)
     rng = np.random.default_rng(1)
@@ -253,7 +253,7 @@ def test_the_legal_sequence_with_the_largest_sum_is_found(scheme, types):
 
 
 @pytest.mark.parametrize("scheme", [BIO, *WITH_ENDS])
-def test_what_is_legal_already_is_left_as_it_is(scheme):
+def test_decode_leaves_a_legal_sequence_as_it_is(scheme):
     labels, rng = all_tags(TYPES, scheme), random.Random(2)
     for _ in range(100):
         length = rng.randrange(1, 40)
@@ -283,14 +283,14 @@ def test_what_is_legal_already_is_left_as_it_is(scheme):
         ("O B-", None),
     ],
 )
-def test_the_scheme_of_another_nets_tags_is_told_by_them(tags, scheme):
+def test_scheme_of_tells_the_scheme_by_the_tags(tags, scheme):
     tags = tags.split()
     assert scheme_of(tags) == scheme
     if scheme not in (BIO, *WITH_ENDS):
         assert all(each.all() for each in legal_transitions(tags))
 
 
-def test_what_has_no_scheme_is_kept_as_it_is():
+def test_entities_of_without_a_scheme_keep_tags_as_they_are():
     tags = "DET NOUN NOUN O B-x".split()
     entities = entities_of(tags, NONE)
     assert (
@@ -301,7 +301,7 @@ def test_what_has_no_scheme_is_kept_as_it_is():
 
 
 @pytest.mark.parametrize("scheme", WITH_ENDS)
-def test_the_schemes_with_ends_are_one_in_three_spellings(scheme):
+def test_in_bioes_spells_bilou_and_bmes_as_bioes(scheme):
     assert in_bioes(all_tags(TYPES, scheme)) == list(all_tags(TYPES, BIOES))
     for other in (all_tags(TYPES, BIO), ("NOUN", "L-x", "E-x")):
         assert in_bioes(other) == list(other)

@@ -116,7 +116,7 @@ def test_blank_separated_columns_are_counted_whatever_number_of_blanks_is_betwee
         *["a hashtag and a blank", "a tag of an entity"],
     ],
 )
-def test_a_number_sign_is_a_word_where_it_has_a_tag_and_else_begins_a_comment(tmp_path, text, words):
+def test_word_lines_tells_a_number_sign_from_a_comment(tmp_path, text, words):
     path = write(tmp_path / "a", text)
     assert [found for found, _ in read(path, BIO)] == words
     assert [[word for _, word in sentence if word] for sentence in read_words(path)] == words
@@ -138,7 +138,7 @@ def test_a_number_sign_is_a_word_where_it_has_a_tag_and_else_begins_a_comment(tm
     ],
     ids=["the first word", "two words", "blanks", "numbers", "webanno", "comments", "comments and blanks"],
 )
-def test_words_of_another_column_are_read_whatever_stands_in_the_first(tmp_path, text, words):
+def test_read_conll_reads_words_of_another_column(tmp_path, text, words):
     path, columns = write(tmp_path / "a", text), WordColumns(2)
     assert [found for found, _ in read(path, BIO, columns=columns)] == words
     assert [[word for _, word in sentence if word] for sentence in read_words(path, BIO, columns)] == words
@@ -158,13 +158,13 @@ def test_a_hashtag_without_its_tag_is_refused_where_words_have_tabs(tmp_path):
     ],
     ids=["tabs", "blanks", "words alone"],
 )
-def test_a_comment_is_no_word_where_any_text_is_a_tag(tmp_path, text, words):
+def test_word_lines_takes_comments_for_no_words_where_any_text_is_a_tag(tmp_path, text, words):
     path = write(tmp_path / "a", text)
     assert [found for found, _ in read(path, NONE, has_tags(path, NONE))] == words
     assert [[word for _, word in sentence if word] for sentence in read_words(path, NONE)] == words
 
 
-def test_a_comment_before_words_alone_is_no_tag(tmp_path):
+def test_has_tags_ignores_a_comment_before_words_without_tags(tmp_path):
     path = write(tmp_path / "a", "# of the paper\nEU\n#\n\n# more\nrejects\n")
     assert not has_tags(path) and read(path, BIO, False) == [(["EU", "#"], []), (["rejects"], [])]
     assert read(write(tmp_path / "b", "# # O\n# B-NP X\n"), NONE) == [
@@ -189,7 +189,7 @@ def test_a_comment_before_words_alone_is_no_tag(tmp_path):
         ("# c\nb\tO\n# d\n", WordColumns(), "line 3: '# d' is not a word and a tag|line 3: unknown tag 'd'"),
     ],
 )
-def test_a_line_without_its_columns_is_refused(tmp_path, text, columns, message):
+def test_read_conll_refuses_a_line_without_its_columns(tmp_path, text, columns, message):
     with pytest.raises(InputError, match=message):
         read_conll(write(tmp_path / "a", text), BIO, columns=columns)
 
@@ -214,7 +214,7 @@ def test_sentences_with_a_tag_that_cannot_stand_there_are_gathered_and_counted_b
     assert faults.listing().startswith("1 with an entity that has no end\n")
 
 
-def test_sentences_that_lack_a_column_are_gathered(tmp_path):
+def test_read_conll_gathers_sentences_that_lack_a_column(tmp_path):
     columns, faults = WordColumns(2, 3), Faults()
     text = "# c\n1\ta\tX\n2\tb\n3\tc\tX\n\n# du\n1\td\tX\n\n1\te\tY\n"
     found = read_conll(write(tmp_path / "a", text), NONE, columns=columns, faults=faults)

@@ -14,14 +14,14 @@ from fairseq_electra.finetuning.rows import TaskRows
 from fairseq_electra.tasks._prepared_folder import PreparedFolderConfig, PreparedFolderTask
 
 
-class RoomTask(PreparedFolderTask):
-    """A task of fairseq's trainer, as the room's :class:`Training` has it; arguments as its base class.
+class KindTask(PreparedFolderTask):
+    """A task of fairseq's trainer, defined by its kind's :class:`Training`; arguments as its base class.
 
     Attributes:
-        training: what the room says of the folder.
+        training: what the kind of task defines for the folder.
     """
 
-    meter = "_found"
+    meter = "_results"
 
     def __init__(self, cfg: PreparedFolderConfig, dictionary: Any, info: TaskInfo):
         super().__init__(cfg, dictionary, info)
@@ -31,17 +31,12 @@ class RoomTask(PreparedFolderTask):
         """Make the head."""
         return self.training.head(model.sizes.hidden_size, model.head_dropout, model.pooling)
 
-    def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> TaskRows:
-        """Map a split."""
-        self.check_split(split)
-        self.warn_of_unknown_text(split)
-        self.datasets[split] = self.training.rows(
-            split, self.cfg.seed, shuffle=split == self.cfg.train_subset
-        )
-        return self.datasets[split]
+    def rows(self, split: str) -> TaskRows:
+        """Open a split and return its rows."""
+        return self.training.rows(split)
 
     def valid_step(self, sample: dict, model: Any, criterion: Any):
-        """Find the loss, and what :meth:`Training.score` needs of the batch, under ``found``."""
+        """Find the loss, and what :meth:`Training.score` needs of the batch, under ``results``."""
         model.eval()
         with torch.no_grad():
             scores, _ = model(
@@ -51,21 +46,25 @@ class RoomTask(PreparedFolderTask):
         return (
             loss,
             sample_size,
-            log | {"found": self.training.found(scores, sample).cpu(), "split": sample["split"]},
+            log | {"results": self.training.results(scores, sample).cpu(), "split": sample["split"]},
         )
 
     def reduce_metrics(self, logging_outputs: list[dict], criterion: Any) -> None:
         """Log the scores of all examples, whichever process scored them."""
         super().reduce_metrics(logging_outputs, criterion)
-        found = [log["found"] for log in logging_outputs if "found" in log]
-        if found:
+        results = [log["results"] for log in logging_outputs if "results" in log]
+        if results:
             split = logging_outputs[0]["split"]
-            self.log_scores(split, torch.cat(found), self.training.number_found(self.datasets[split]))
+            self.log_scores(
+                split, torch.cat(results), self.training.number_of_results(self.datasets[split].rows)
+            )
 
     def score(self, rows: TaskRows, gathered: np.ndarray) -> dict[str, float]:
         """Score what was gathered."""
         training = self.training
-        self.warn_if_all_predictions_are_equal(training.said(gathered), training.in_words, training.examples)
+        self.warn_if_all_predictions_are_equal(
+            training.predictions(gathered), training.in_words, training.examples
+        )
         return training.score(rows, gathered)
 
 
@@ -73,5 +72,5 @@ for _kind in KINDS.values():
     if not (_kind.of_fairseq or _kind.has_own_options):
         _name = f"{type(_kind).__name__}Task"  # fairseq wants a class for each
         register_task(_kind.name, dataclass=PreparedFolderConfig)(
-            type(_name, (RoomTask,), {"kind": _kind.name, "__module__": __name__})
+            type(_name, (KindTask,), {"kind": _kind.name, "__module__": __name__})
         )
