@@ -63,10 +63,10 @@ def run(args: argparse.Namespace) -> None:
 
     logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
     model, task = load_pretrained(args.checkpoint, args.data)
-    if not isinstance(model, Electra):
+    if task.objective.model is not Electra:
         raise InputError(
-            f"{args.checkpoint} was trained with --objective mlm; inspect shows what a discriminator makes of"
-            " a row"
+            f"{args.checkpoint} was trained with another objective than electra; inspect shows what a"
+            " generator and a discriminator make of a row"
         )
     dataset = task.load_dataset(args.split)
     rows = args.rows or telling_rows(dataset)

@@ -9,6 +9,8 @@ from fairseq_electra.electra.packed import PackedDocuments
 from fairseq_electra.electra.sizes import NUM_SEGMENTS, EncoderSizes
 
 LAYER_NORM_EPS = 1e-12  # BERT's; PyTorch's default is 1e-5
+# in checkpoints of both networks, the difference of DisentangledTokens
+DIFFERENCE = "embeddings.tokens.difference.weight"
 
 
 class DisentangledTokens(nn.Module):

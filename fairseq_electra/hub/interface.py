@@ -14,7 +14,7 @@ from fairseq_electra.checkpoints import CHECKPOINTS, checkpoint_in, find_checkpo
 from fairseq_electra.electra.encoder import check_row_length
 from fairseq_electra.electra.fast.cross_entropy import probabilities
 from fairseq_electra.electra.masking import Masking
-from fairseq_electra.electra.model import Electra, Generator, MaskedLanguageModel
+from fairseq_electra.electra.model import Discriminator, Generator, MaskedLanguageModel
 from fairseq_electra.electra.sampling import corrupt, sample_tokens, sampling_probabilities
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import EncoderWithHeads, segments_of
@@ -364,6 +364,7 @@ class ElectraHubInterface(nn.Module):
                 "features are the discriminator's, and a model trained with --objective mlm has none;"
                 " fine-tune its generator"
             )
+        assert isinstance(self.model, Discriminator | EncoderWithHeads)  # there is no other model
         padding_mask, segments = self._masks(batch)
         return self.model.extract_features(batch, segments, padding_mask, states)
 
@@ -377,13 +378,17 @@ class ElectraHubInterface(nn.Module):
         """Return the model, if it has a generator that was trained."""
         self._check_pretraining(method)
         self._check_trained(method, "generator")
-        assert isinstance(self.model, Generator)
+        if not isinstance(self.model, Generator):
+            raise InputError(
+                f"{method} needs a generator, and a model trained with --objective unigram or uniform has"
+                " none"
+            )
         return self.model
 
-    def _discriminator(self, method: str) -> Electra:
+    def _discriminator(self, method: str) -> Discriminator:
         """Return the model, if it has a discriminator that was trained."""
         self._check_pretraining(method)
-        if not isinstance(self.model, Electra):
+        if not isinstance(self.model, Discriminator):
             raise InputError(
                 f"{method} needs a discriminator, and a model trained with --objective mlm has none; use"
                 " fill_mask"
@@ -392,7 +397,7 @@ class ElectraHubInterface(nn.Module):
         return self.model
 
     def _check_pretraining(self, method: str) -> None:
-        if not isinstance(self.model, Generator):
+        if isinstance(self.model, EncoderWithHeads):
             raise InputError(
                 f"{method} needs a pre-training checkpoint; this is a fine-tuned encoder, without generator"
                 " and discriminator head"

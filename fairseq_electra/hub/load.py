@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fairseq_electra.checkpoints import find_checkpoint, read_checkpoint
 from fairseq_electra.electra.configuration import build
-from fairseq_electra.electra.model import Electra, Generator, MaskedLanguageModel
+from fairseq_electra.electra.model import Discriminator, Generator
 from fairseq_electra.electra.state import check_dictionary, check_tensors, version_of
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import HEADS_PREFIX, EncoderWithHeads, encoder_arguments
@@ -51,7 +51,7 @@ class Pretrained:
             there was one.
     """
 
-    model: Electra | MaskedLanguageModel | EncoderWithHeads
+    model: Generator | Discriminator | EncoderWithHeads
     tokenizer: Tokenizer
     symbols: list[str]
     cfg: dict[str, Any] | None = None
@@ -68,7 +68,7 @@ class Pretrained:
         """Tokens of the longest row in training, if known; at most the number of learned positions."""
         known = [self.cut_to, self.task.max_positions if self.task is not None else None]
         if self.cfg is not None:
-            of_pretraining = isinstance(self.model, Generator)
+            of_pretraining = not isinstance(self.model, EncoderWithHeads)
             known.append(self.options.get("tokens_per_sample" if of_pretraining else "max_positions"))
         sizes = self.model.sizes
         limits = [int(length) for length in known if length]
@@ -136,7 +136,7 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
     check_dictionary(tensors, version_of(dictionary_digest(symbols)))
     del tensors["dictionary_version"]
     labels: dict[str, list[str]] = {}
-    model: Electra | MaskedLanguageModel | EncoderWithHeads
+    model: Generator | Discriminator | EncoderWithHeads
     if name == "electra_encoder":
         model = EncoderWithHeads(**encoder_arguments({**saved, "autocast": "none"}, len(symbols)))
         kind = KINDS.get(str(task.get("_name")), KINDS[PREDICTION])

@@ -7,7 +7,7 @@ from fairseq.dataclass.configs import FairseqConfig
 from omegaconf import OmegaConf, open_dict
 
 from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetectionConfig
-from fairseq_electra.electra.model import Electra, MaskedLanguageModel
+from fairseq_electra.electra.model import Discriminator, Generator
 from fairseq_electra.electra.state import version_of
 from fairseq_electra.finetuning.encoder import EncoderWithHeads
 from fairseq_electra.finetuning.info import TaskInfo
@@ -19,7 +19,7 @@ from fairseq_electra.tasks._pretraining_options import ElectraPretrainingConfig
 
 
 def checkpoint_state(
-    model: Electra | MaskedLanguageModel | EncoderWithHeads,
+    model: Generator | Discriminator | EncoderWithHeads,
     symbols: Sequence[str],
     model_cfg: dict,
     data: str,

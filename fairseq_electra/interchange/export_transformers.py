@@ -8,7 +8,7 @@ from typing import cast
 from torch import Tensor
 
 from fairseq_electra.electra.encoder import EncoderLayer
-from fairseq_electra.electra.model import Electra, Generator
+from fairseq_electra.electra.model import Discriminator, Generator
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import atomic_folder
@@ -35,6 +35,8 @@ from fairseq_electra.interchange.tokenizer_files import write_tokenizer
 from fairseq_electra.interchange.tokenizer_parity import compare_tokenizers
 from fairseq_electra.interchange.transformers_config import config_of, family_of
 from fairseq_electra.interchange.transformers_folder import GENERATOR
+
+NO_CLASS = "transformers has no class for an encoder that predicts the originals of replaced tokens"
 
 
 def export_transformers(
@@ -121,19 +123,20 @@ def networks_of(pretrained: Pretrained) -> list[Export]:
     model, state = pretrained.model, pretrained.model.state_dict()
     if isinstance(model, EncoderWithHeads):
         return [_encoder(pretrained, model, state)]
-    discriminator = (
-        [_discriminator(model, state, pretrained.max_length)] if isinstance(model, Electra) else []
-    )
-    return [*discriminator, _generator(model, state, pretrained.max_length)]
+    networks = []
+    if isinstance(model, Discriminator):
+        networks.append(_discriminator(model, state, pretrained.max_length))
+    if isinstance(model, Generator):
+        networks.append(_generator(model, state, pretrained.max_length))
+    return networks
 
 
-def _discriminator(model: Electra, state: dict[str, Tensor], max_length: int) -> Export:
+def _discriminator(model: Discriminator, state: dict[str, Tensor], max_length: int) -> Export:
     family = family_of(model.sizes)
-    head, left_out = HEADS["replaced_token", family], {}
-    if head.class_name is None:
-        left_out = dict.fromkeys(
-            (name for name in state if name.startswith("discriminator_head.")), head.reason
-        )
+    head = HEADS["replaced_token", family]
+    left_out = {name: NO_CLASS for name in state if name.startswith("language_head.")}
+    if head.class_name is None or model.discriminator_head is None:
+        left_out |= {name: head.reason for name in state if name.startswith("discriminator_head.")}
         head = HEADS["none", family]
     prefix = f"{family}." if head.names else ""
     state = as_post_norm(state, "discriminator.", model.sizes)

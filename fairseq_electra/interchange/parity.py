@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from fairseq_electra.electra.encoder import Encoder, EncoderLayer
-from fairseq_electra.electra.model import Electra, Generator, MaskedLanguageModel
+from fairseq_electra.electra.model import Discriminator, Generator
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import EncoderWithHeads, segments_of
@@ -25,7 +25,7 @@ from fairseq_electra.interchange.norms import round_as_folded
 from fairseq_electra.pretraining.corpus import builtin_paragraphs
 from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID, LEADING, PAD_ID
 
-Model = Electra | MaskedLanguageModel | EncoderWithHeads
+Model = Generator | Discriminator | EncoderWithHeads
 TOLERANCE = 1e-6  # of the largest value, or of 1
 ROWS_OF_TEXT = 8
 MAX_ROW_LENGTH = 96
@@ -107,15 +107,16 @@ def difference(
     order = torch.arange(int(rows.max()) + 1) if order is None else order
     states: list[Tensor] = []
     with torch.no_grad():
-        encoder = cast(Electra | EncoderWithHeads, model)
+        encoder = cast(Discriminator | EncoderWithHeads, model)
         encode = encoder.extract_features if generator is None else generator.extract_generator_features
         hidden = encode(rows, segments, padding, states)
         inputs = {"input_ids": order[rows], "token_type_ids": segments, "attention_mask": (~padding).long()}
         if type(theirs).__name__.endswith("ForMultipleChoice"):  # of a single choice
             inputs = {name: tensor.unsqueeze(1) for name, tensor in inputs.items()}
         their_output = theirs(**inputs, output_hidden_states=True, return_dict=True)
-        if role == "discriminator" and isinstance(model, Electra):
-            scores = model.discriminator_head(hidden)[~padding]
+        if role == "discriminator" and isinstance(model, Discriminator):
+            if model.discriminator_head is not None:
+                scores = model.discriminator_head(hidden)[~padding]
         elif generator is not None:
             scores = generator.generator_head(hidden, generator.generator_tokens.weight)[~padding]
         elif isinstance(model, EncoderWithHeads) and role in model.classification_heads:

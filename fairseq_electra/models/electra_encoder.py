@@ -11,6 +11,7 @@ from fairseq.models import ARCH_CONFIG_REGISTRY, BaseFairseqModel, register_mode
 from torch import Tensor, nn
 
 from fairseq_electra.compat import bf16_option
+from fairseq_electra.electra.embeddings import DIFFERENCE
 from fairseq_electra.electra.encoder import check_row_length
 from fairseq_electra.electra.state import check_dictionary, check_tensors, version_of
 from fairseq_electra.errors import InputError
@@ -198,14 +199,15 @@ class ElectraEncoder(EncoderWithHeads, BaseFairseqModel):
             return []  # fine-tuned before
         if not any(key.startswith(f"{self.network}.") for key in state_dict):
             raise InputError(
-                f"the checkpoint holds no {self.network}: it was trained with --objective mlm; give"
-                " --network generator"
+                f"the checkpoint holds no {self.network}, as it was trained with another --objective; give"
+                f" --network {'generator' if self.network == 'discriminator' else 'discriminator'}"
             )
         if self.network == "generator":  # its embeddings are the discriminator's, but for those of its own
             for key in [key for key in state_dict if key.startswith("generator_embeddings.")]:
                 state_dict[key.removeprefix("generator_")] = state_dict.pop(key)
         kept = (f"{self.network}.", "embeddings.", "dictionary_version")
-        dropped = [key for key in state_dict if not key.startswith(kept)]
+        # the whole table is there too
+        dropped = [key for key in state_dict if not key.startswith(kept) or key == DIFFERENCE]
         for key in dropped:
             del state_dict[key]
         for key in [key for key in state_dict if key.startswith(f"{self.network}.")]:
