@@ -18,6 +18,7 @@ FLOORS = (
     ("pretraining",),
     ("finetuning",),
     ("hub", "interchange"),
+    ("probes",),
     ("compat", "criterions", "models", "optim", "tasks"),
     # what runs fairseq, or makes what it saves
     (

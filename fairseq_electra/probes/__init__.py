@@ -1,0 +1,1 @@
+"""What a pre-trained model knows before it is fine-tuned."""
