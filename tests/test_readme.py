@@ -30,6 +30,7 @@ from benchmark.__main__ import markdown as steps
 from fairseq_electra.cli.quickstart import table
 from fairseq_electra.finetuning import results
 from fairseq_electra.finetuning.kinds import KINDS
+from fairseq_electra.probes.results import table as blimp_table
 from tests.helpers.commands import run
 from tests.helpers.paths import ROOT, USER_DIR
 from tests.helpers.small_model import TINY_NET
@@ -110,6 +111,11 @@ def test_the_table_of_glue(text):
 def test_the_table_of_entities():
     found = json.loads((EXAMPLES / "ner" / "results.json").read_text())
     assert_says(results.table(found, ["entity_f1", "legal_f1"]), RESULTS)
+
+
+def test_the_table_of_blimp():
+    found = json.loads((EXAMPLES / "pretraining" / "blimp.json").read_text())
+    assert_says(blimp_table(found), page("docs/how-to/probe.md"))
 
 
 def test_the_tables_of_questions():
