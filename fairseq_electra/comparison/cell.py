@@ -95,6 +95,7 @@ class Maker:
             "flops": updates * self.plan.batch_size * cost.flops,
             "has_discriminator": cost.has_discriminator,
             "valid": valid[-1] if valid else {},
+            "blimp": {} if cell.lr is not None else self.probe(checkpoint),
             "finetuning": {} if cell.lr is not None else self.finetune(cell, checkpoint),
             "device": self.machine.description,
             "seconds": round(time.monotonic() - start),  # of the last start, if the cell was interrupted
@@ -171,6 +172,19 @@ class Maker:
             line["task"]: {name: each["values"] for name, each in line["metrics"].get("valid", {}).items()}
             for line in results["summary"]
         }
+
+    def probe(self, checkpoint: Path) -> dict[str, float]:
+        """Return the accuracy on minimal pairs by each score that the model has, in per cent."""
+        if self.plan.blimp is None:
+            return {}
+        from fairseq_electra.hub.interface import from_pretrained
+        from fairseq_electra.probes import blimp
+        from fairseq_electra.probes.pairs import read_pairs
+
+        model = from_pretrained(checkpoint)
+        model.to("cuda" if self.machine.kind == "cuda" else "cpu")
+        paradigms = blimp.probe(model, read_pairs(self.plan.blimp, self.plan.blimp_pairs))
+        return {name: blimp.mean_accuracy(paradigms, name) for name in paradigms[0].points}
 
 
 def quality(result: dict[str, Any]) -> float:

@@ -3,7 +3,7 @@
 import math
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,6 +58,8 @@ class Plan:
         tasks: folders of the tasks to fine-tune on, as ``fairseq-electra prepare`` makes them.
         finetuning_seeds: number of fine-tunings of each task.
         finetuning_options: further options of ``fairseq-train`` for all fine-tunings.
+        blimp: the file of minimal pairs to score without fine-tuning; None: they are not scored.
+        blimp_pairs: number of pairs of each paradigm.
     """
 
     data: Path
@@ -73,7 +75,9 @@ class Plan:
     options: tuple[str, ...] = ()
     tasks: tuple[Path, ...] = ()
     finetuning_seeds: int = 3
-    finetuning_options: tuple[str, ...] = field(default=())
+    finetuning_options: tuple[str, ...] = ()
+    blimp: Path | None = None
+    blimp_pairs: int = 100
 
     @property
     def reference(self) -> str:
@@ -188,6 +192,13 @@ def _folder(name: str, value: Any, path: Path) -> Path:
     return folder.absolute()
 
 
+def _file(name: str, value: Any, path: Path) -> Path:
+    file = path.parent / _text(name, value, path)
+    if not file.is_file():
+        raise InputError(f"{path}: {name}: there is no file {file}")
+    return file.absolute()
+
+
 def _objectives(name: str, value: Any, path: Path) -> dict[str, tuple[str, ...]]:
     if not isinstance(value, dict) or not value:
         raise InputError(f"{path}: objectives has lines NAME: OPTIONS, such as mlm: --objective mlm")
@@ -212,4 +223,6 @@ _READERS: dict[str, Callable[[str, Any, Path], Any]] = {
     "tasks": partial(_several, read=_folder),
     "finetuning_seeds": _positive,
     "finetuning_options": _options,
+    "blimp": _file,
+    "blimp_pairs": _positive,
 }

@@ -111,6 +111,8 @@ def summarize(plan: Plan, cells: Sequence[dict[str, Any]]) -> list[dict[str, Any
                 line[task] = Figure.of([statistics.fmean(scores_of(each)[task]) for each in results])
             if tasks:
                 line["mean"] = Figure.of([mean_score(each) for each in results])
+            for score in results[0]["blimp"]:
+                line[f"BLiMP, {score}"] = Figure.of([each["blimp"][score] for each in results])
             areas = [each["valid"]["fixed_auc"] for each in results if "fixed_auc" in each["valid"]]
             if areas:
                 line["fixed_auc"] = Figure.of([100 * area for area in areas])

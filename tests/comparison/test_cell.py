@@ -1,0 +1,93 @@
+"""A comparison from plan to table, on a small text."""
+
+import json
+
+import pytest
+
+from fairseq_electra.comparison.cell import Maker, quality
+from fairseq_electra.comparison.compute import cost_of, updates_for
+from fairseq_electra.comparison.plan import Cell, read_plan
+from fairseq_electra.errors import InputError
+from tests.comparison.test_plan import plan_file
+from tests.helpers.commands import electra
+from tests.helpers.sentence_tasks import SINGLE, prepare_all
+from tests.helpers.small_model import TINY_NET
+
+
+@pytest.fixture
+def small(tmp_path, data_bin):
+    """Return a function that writes a plan for the small text."""
+
+    def write(**changes):
+        options = {
+            "data": data_bin,
+            "budgets": "[6e3, 12e3]",
+            "seeds": "[1]",
+            "rates": "[1e-3, 3e-3]",
+            "batch_size": 8,
+            "tokens_per_sample": 64,
+            "warmup_updates": 2,
+            "options": " ".join(TINY_NET),
+        }
+        return plan_file(tmp_path, **options | changes)
+
+    return write
+
+
+def test_every_objective_uses_the_same_flops(small):
+    objectives = '{electra: "", all: --objective all_tokens_mlm, mlm: --objective mlm}'
+    plan = read_plan(small(objectives=objectives, budgets="[1e7]"))
+    costs = {name: cost_of(plan, name) for name in plan.objectives}
+    flops = {
+        name: updates_for(plan, 1e7, cost, costs["electra"]) * plan.batch_size * cost.flops
+        for name, cost in costs.items()
+    }
+    assert max(flops.values()) < 1.001 * min(flops.values())
+    reference = updates_for(plan, 1e7, costs["electra"], costs["electra"])
+    assert reference * plan.batch_size * costs["electra"].tokens == pytest.approx(1e7, rel=1e-3)
+    assert updates_for(plan, 1e7, costs["mlm"], costs["electra"]) > reference
+
+
+def test_quality_chooses_by_what_the_generator_does_not_move():
+    better = {"has_discriminator": True, "valid": {"fixed_auc": 0.8, "masked_lm_loss": 6.0}}
+    worse = {"has_discriminator": True, "valid": {"fixed_auc": 0.7, "masked_lm_loss": 5.0}}
+    assert quality(better) > quality(worse)
+    low, high = ({"has_discriminator": False, "valid": {"masked_lm_loss": loss}} for loss in (5.0, 6.0))
+    assert quality(low) > quality(high)
+
+
+def test_a_rate_is_chosen_before_it_is_used(small, tmp_path):
+    maker = Maker(read_plan(small()), tmp_path / "out", on_cpu=True)
+    with pytest.raises(InputError, match="chosen by electra-6000-lr0[.]001-seed0, electra"):
+        maker.chosen_rate("electra")
+
+
+def test_a_budget_too_small_for_the_warm_up_is_refused(small, tmp_path):
+    maker = Maker(read_plan(small(warmup_updates=400)), tmp_path / "out", on_cpu=True)
+    with pytest.raises(InputError, match="too few for a warm-up of 400"):
+        maker.make(Cell("electra", 6e3, 0, 1e-3))
+
+
+@pytest.mark.long
+def test_compare_makes_all_cells_once_and_goes_on_with_what_is_missing(
+    small, tmp_path, vocabulary, corpus_lines
+):
+    task = prepare_all(tmp_path, vocabulary, corpus_lines) / SINGLE
+    plan = small(tasks=f"[{task}]", finetuning_seeds=1)
+    line = ["compare", plan, "--output", tmp_path / "out", "--processes", "2", "--cpu"]
+    done = electra(*line, timeout=900)
+    assert "4 of 4: " in done.stdout and "| electra | " in done.stdout and "| mlm | " in done.stdout
+    cells = sorted((tmp_path / "out" / "cells").glob("*.json"))
+    assert len(cells) == 8
+    report = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert len(report["lines"]) == 4 and set(report["rates"]["mlm"]) == {"0.001", "0.003"}
+    for cell in report["cells"]:
+        assert cell["valid"]["num_updates"] == cell["updates"] and cell["finetuning"][SINGLE]["mcc"]
+        assert cell["flops"] == pytest.approx(report["cells"][0]["flops"] * cell["budget"] / 6e3, rel=0.05)
+    before = {cell: cell.stat().st_mtime_ns for cell in cells}
+    cells[-1].unlink()
+    again = electra(*line, timeout=900)
+    assert "1 of 1: " in again.stdout
+    assert all(cell.stat().st_mtime_ns == time for cell, time in before.items() if cell != cells[-1])
+    one = electra("compare", plan, "--output", tmp_path / "out", "--report")
+    assert one.stdout.strip() == (tmp_path / "out" / "results.md").read_text().strip()

@@ -1,0 +1,75 @@
+"""What a plan may say, and the cells that follow from it."""
+
+import pytest
+
+from fairseq_electra.comparison.plan import Cell, read_plan
+from fairseq_electra.errors import InputError
+
+LINES = {
+    "data": ".",
+    "arch": "electra_tiny",
+    "objectives": '{electra: "", mlm: --objective mlm}',
+    "budgets": "[4e6, 12e6]",
+    "seeds": "[1, 2]",
+    "rates": "[5e-4, 1e-3]",
+    "batch_size": "16",
+}
+
+
+def plan_file(folder, **changes):
+    lines = {name: value for name, value in (LINES | changes).items() if value is not None}
+    path = folder / "plan.yaml"
+    path.write_text("".join(f"{name}: {value}\n" for name, value in lines.items()))
+    return path
+
+
+def test_cells_go_by_budget_then_seed_then_objective(tmp_path):
+    plan = read_plan(plan_file(tmp_path))
+    assert plan.reference == "electra" and plan.objectives["mlm"] == ("--objective", "mlm")
+    assert [cell.name for cell in plan.cells()] == [
+        f"{objective}-{budget}-seed{seed}"
+        for budget in ("4e+06", "1.2e+07")
+        for seed in (1, 2)
+        for objective in ("electra", "mlm")
+    ]
+    assert plan.choosing_cells() == [
+        Cell(objective, 4e6, 0, lr) for objective in ("electra", "mlm") for lr in (5e-4, 1e-3)
+    ]
+    names = [cell.name for cell in (*plan.cells(), *plan.choosing_cells())]
+    assert len(set(names)) == len(names) and all(plan.cell(name).name == name for name in names)
+
+
+def test_one_rate_is_no_choice(tmp_path):
+    assert read_plan(plan_file(tmp_path, rates="1e-3")).choosing_cells() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"objective": "mlm"}, "unknown entry 'objective'"),
+        ({"arch": None}, "the entry arch is missing"),
+        ({"data": "absent"}, "there is no folder"),
+        ({"budgets": "many"}, "budgets is a number above 0, got 'many'"),
+        ({"budgets": "[-1]"}, "budgets is a number above 0"),
+        ({"budgets": "[]"}, "must be a list of different values"),
+        ({"seeds": "[1, 1]"}, "must be a list of different values"),
+        ({"seeds": "[0, 1]"}, "seed 0 chooses the learning rates"),
+        ({"seeds": "[1.5]"}, "seeds is a whole number, got 1.5"),
+        ({"batch_size": "yes"}, "batch_size is a number above 0, got True"),
+        ({"decay": "1.5"}, "decay is a share of the run"),
+        ({"objectives": "{}"}, "objectives has lines NAME: OPTIONS"),
+        ({"objectives": '{"a b": ""}'}, "the name of an objective has letters"),
+        ({"objectives": "{a: --x 'y}"}, "No closing quotation"),
+        ({"blimp": "absent"}, "there is no file"),
+        ({"arch": "[}"}, "cannot read the plan"),
+    ],
+)
+def test_read_plan_refuses_what_makes_no_sense(tmp_path, changes, sentence):
+    with pytest.raises(InputError) as error:
+        read_plan(plan_file(tmp_path, **changes))
+    assert sentence in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_cell_that_the_plan_lacks_is_refused_with_those_it_has(tmp_path):
+    with pytest.raises(InputError, match="no cell electra-1-seed1; it has electra-4e"):
+        read_plan(plan_file(tmp_path)).cell("electra-1-seed1")

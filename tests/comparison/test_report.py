@@ -1,0 +1,87 @@
+"""Means over seeds, and intervals of differences."""
+
+import numpy as np
+import pytest
+
+from fairseq_electra.comparison import report
+from fairseq_electra.comparison.plan import Plan, read_plan
+from tests.comparison.test_plan import plan_file
+
+
+@pytest.fixture
+def plan(tmp_path) -> Plan:
+    return read_plan(plan_file(tmp_path, budgets="[4e6]", seeds="[1, 2, 3]"))
+
+
+def cell(objective, seed, tasks, **more):
+    return {
+        "objective": objective,
+        "budget": 4e6,
+        "seed": seed,
+        "lr": 1e-3,
+        "updates": 100,
+        "tokens": 4_000_000,
+        "flops": 1e12,
+        "valid": {"fixed_auc": 0.8 + 0.01 * seed},
+        "blimp": {},
+        "finetuning": {task: {"accuracy": values} for task, values in tasks.items()},
+        **more,
+    }
+
+
+def cells_of(objective, shift, noise):
+    rng = np.random.default_rng(1)
+    return [
+        cell(objective, seed, {task: list(70 + shift + noise * rng.normal(size=3)) for task in ("A", "B")})
+        for seed in (1, 2, 3)
+    ]
+
+
+def test_summarize_has_means_and_deviations_over_seeds_of_pre_training(plan):
+    scores = {1: [60, 62], 2: [64, 66], 3: [70, 74]}
+    cells = [cell("electra", seed, {"A": values, "B": [50, 50]}) for seed, values in scores.items()]
+    (line,) = report.summarize(plan, cells)
+    means = [61, 65, 72]
+    assert line["A"] == pytest.approx((np.mean(means), np.std(means, ddof=1), 3))
+    assert line["mean"].mean == pytest.approx((np.mean(means) + 50) / 2)
+    assert line["fixed_auc"].mean == pytest.approx(82)
+    assert "| 66.0 ± 5.6 | 50.0 ± 0.0 |" in report.markdown(plan, [line])
+
+
+def test_difference_without_noise_is_exact(plan):
+    one, other = cells_of("mlm", 2.0, 0.0), cells_of("electra", 0.0, 0.0)
+    assert report.difference(one, other) == pytest.approx((2.0, 2.0, 2.0))
+
+
+def test_interval_of_a_difference_holds_the_truth_about_as_often_as_it_says():
+    rng, held = np.random.default_rng(2), 0
+    for _ in range(60):
+        pairs = []
+        for seed in range(8):
+            shared = rng.normal()  # of a seed, in both objectives
+            pairs.append(
+                [
+                    cell(name, seed, {"A": list(shift + shared + rng.normal(size=8))})
+                    for name, shift in (("mlm", 1.0), ("electra", 0.0))
+                ]
+            )
+        _, low, high = report.difference([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+        held += low <= 1.0 <= high
+    assert 50 <= held <= 60
+
+
+def test_only_seeds_that_both_have_are_compared(plan):
+    one, other = cells_of("mlm", 2.0, 0.0)[:1], cells_of("electra", 0.0, 0.0)
+    assert report.difference(one, other)[0] == pytest.approx(2.0)
+
+
+def test_markdown_shows_the_cells_that_are_there(plan):
+    cells = [*cells_of("electra", 0.0, 1.0), *cells_of("mlm", 1.0, 1.0)[:1]]
+    text = report.markdown(plan, report.summarize(plan, cells))
+    assert "| electra | 100 | 0.001 | 3 |" in text and "| mlm | 100 | 0.001 | 1 |" in text
+    assert "4 M tokens of electra: 1.00e+12 FLOPs" in text
+
+
+def test_edges_tell_where_a_better_rate_may_lie(plan):
+    lines = report.summarize(plan, cells_of("electra", 0.0, 1.0))
+    assert "the highest of them: a better one may lie outside" in report.edges(plan, lines)[0]
