@@ -3,7 +3,7 @@
 import math
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,6 +48,7 @@ class Plan:
         arch: the size, such as ``electra_tiny``.
         objectives: options of ``fairseq-train`` for each objective by name; the first is the reference.
         budgets: FLOPs to compare at, as tokens (padding left out) that the reference reads with them.
+        only: budgets of objectives that are not compared at all of them.
         seeds: seeds of the pre-trainings.
         rates: peak learning rates to choose from, for each objective at the smallest budget; one: no choice.
         batch_size: rows of an update.
@@ -69,6 +70,7 @@ class Plan:
     seeds: tuple[int, ...]
     rates: tuple[float, ...]
     batch_size: int
+    only: dict[str, tuple[float, ...]] = field(default_factory=dict)
     tokens_per_sample: int = 128
     warmup_updates: int = 500
     decay: float = 0.2
@@ -99,7 +101,8 @@ class Plan:
         for budget in sorted(self.budgets):
             for seed in self.seeds:
                 for objective in self.objectives:
-                    yield Cell(objective, budget, seed)
+                    if budget in self.only.get(objective, self.budgets):
+                        yield Cell(objective, budget, seed)
 
     def cell(self, name: str) -> Cell:
         """Look a cell up by its name.
@@ -130,12 +133,17 @@ def read_plan(path: Path) -> Plan:
         if name not in known:
             raise InputError(f"{path}: unknown entry {name!r}; a plan may have {', '.join(known)}")
     for name, each in known.items():
-        if each.default is MISSING and name not in given:
+        if each.default is MISSING and each.default_factory is MISSING and name not in given:
             raise InputError(f"{path}: the entry {name} is missing")
     values: dict[str, Any] = {name: _READERS[name](name, value, path) for name, value in given.items()}
     plan = Plan(**values)
     if not 0 < plan.decay < 1:
         raise InputError(f"{path}: decay is a share of the run between 0 and 1, got {plan.decay:g}")
+    for objective, budgets in plan.only.items():
+        if objective not in plan.objectives or not set(budgets) <= set(plan.budgets):
+            raise InputError(
+                f"{path}: only: {objective} must be one of objectives, and its values must be in budgets"
+            )
     if CHOICE_SEED in plan.seeds:
         raise InputError(f"{path}: seed {CHOICE_SEED} chooses the learning rates; take others for seeds")
     return plan
@@ -208,11 +216,18 @@ def _objectives(name: str, value: Any, path: Path) -> dict[str, tuple[str, ...]]
     return {each: _options(f"objectives: {each}", options, path) for each, options in value.items()}
 
 
+def _only(name: str, value: Any, path: Path) -> dict[str, tuple[float, ...]]:
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: only has lines OBJECTIVE: [BUDGETS], got {value!r}")
+    return {each: _several(f"only: {each}", budgets, path, _number) for each, budgets in value.items()}
+
+
 _READERS: dict[str, Callable[[str, Any, Path], Any]] = {
     "data": _folder,
     "arch": _text,
     "objectives": _objectives,
     "budgets": partial(_several, read=_number),
+    "only": _only,
     "seeds": partial(_several, read=_whole),
     "rates": partial(_several, read=_number),
     "batch_size": _positive,

@@ -58,7 +58,7 @@ def test_quality_chooses_by_what_the_generator_does_not_move():
 
 def test_a_rate_is_chosen_before_it_is_used(small, tmp_path):
     maker = Maker(read_plan(small()), tmp_path / "out", on_cpu=True)
-    with pytest.raises(InputError, match="chosen by electra-6000-lr0[.]001-seed0, electra"):
+    with pytest.raises(InputError, match=r"chosen by electra-6000-lr0\.001-seed0, electra"):
         maker.chosen_rate("electra")
 
 

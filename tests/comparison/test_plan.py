@@ -39,6 +39,16 @@ def test_cells_go_by_budget_then_seed_then_objective(tmp_path):
     assert len(set(names)) == len(names) and all(plan.cell(name).name == name for name in names)
 
 
+def test_an_objective_may_have_some_of_the_budgets(tmp_path):
+    plan = read_plan(plan_file(tmp_path, only="{mlm: [12e6]}"))
+    assert [(cell.budget, cell.seed) for cell in plan.cells() if cell.objective == "mlm"] == [
+        (12e6, 1),
+        (12e6, 2),
+    ]
+    assert len([cell for cell in plan.cells() if cell.objective == "electra"]) == 4
+    assert {cell.budget for cell in plan.choosing_cells()} == {4e6}
+
+
 def test_one_rate_is_no_choice(tmp_path):
     assert read_plan(plan_file(tmp_path, rates="1e-3")).choosing_cells() == []
 
@@ -61,6 +71,9 @@ def test_one_rate_is_no_choice(tmp_path):
         ({"objectives": '{"a b": ""}'}, "the name of an objective has letters"),
         ({"objectives": "{a: --x 'y}"}, "No closing quotation"),
         ({"blimp": "absent"}, "there is no file"),
+        ({"only": "{gdes: [4e6]}"}, "only: gdes must be one of objectives"),
+        ({"only": "{mlm: [5e6]}"}, "its values must be in budgets"),
+        ({"only": "[4e6]"}, "only has lines OBJECTIVE"),
         ({"arch": "[}"}, "cannot read the plan"),
     ],
 )
