@@ -20,6 +20,7 @@ The steps of the data, and the module of each::
         labels      tasks/of_kinds.py                        finetuning/multilabel/
      -> use         hub/                                     from_pretrained: detect, fill, predict, features
      -> probe       probes/                                  BLiMP without fine-tuning
+     -> compare     comparison/                              objectives at equal compute
      -> export      interchange/                             transformers' folders, out and in
 
 B rows of a batch, T tokens of a row, K masked positions of a row, V entries of the vocabulary.
