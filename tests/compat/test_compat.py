@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
-from fairseq import checkpoint_utils, options, trainer, utils
+from fairseq import checkpoint_utils, nan_detector, options, trainer, utils
 from fairseq.criterions import sentence_prediction
 from fairseq.criterions import sentence_ranking as sentence_ranking_criterion
 from fairseq.data import data_utils, iterators
@@ -477,3 +477,33 @@ def test_a_run_that_is_stopped_in_a_save_leaves_nothing_half_written(tmp_path, m
     with pytest.raises(KeyboardInterrupt):
         checkpoint_utils.torch_persistent_save({}, str(tmp_path / "last.pt"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_fairseq_still_saves_no_vocabulary_beside_a_checkpoint():
+    source = stock_source(checkpoint_utils).partition("def save_checkpoint")[2].partition("\ndef ")[0]
+    assert "torch_persistent_save" not in source and "dict.txt" not in source and "tokenizer" not in source
+    assert "trainer.save_checkpoint(checkpoints[0], extra_state)" in source
+
+
+def test_fairseq_still_leaves_a_crash_file_for_every_error_of_a_forward_pass():
+    source = stock_source(trainer).partition("def train_step")[2].partition("\n    def ")[0]
+    _, found, behind = source.partition("            except Exception:\n")
+    assert found and '"crash.pt"' in behind[:250] and "isinstance" not in behind[:250]
+
+
+def test_fairseq_still_names_neither_option_nor_remedy_for_a_folder_it_cannot_write_to(tmp_path):
+    (tmp_path / "file").touch()
+    plain = checkpoint_utils.verify_checkpoint_directory.__wrapped__
+    with pytest.raises(OSError, match="file/save") as error:
+        plain(str(tmp_path / "file" / "save"))
+    assert "--save-dir" not in str(error.value)
+
+
+def test_fairseq_still_takes_the_best_score_of_a_checkpoint_as_it_stands():
+    source = stock_source(checkpoint_utils).partition("def load_checkpoint(")[2].partition("\ndef ")[0]
+    assert 'save_checkpoint.best = extra_state["best"]' in source and "units" not in source
+
+
+def test_fairseq_still_looks_for_what_is_not_finite_by_hooks_that_read_tensors():
+    assert "if torch.isnan(tensor).any():" in stock_source(nan_detector)
+    assert "with NanDetector(self.get_model()):" in stock_source(trainer)
