@@ -6,7 +6,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from fairseq import utils
 from fairseq.distributed.utils import get_global_rank, get_global_world_size
@@ -16,36 +15,19 @@ from fairseq.tasks import FairseqTask, register_task
 from fairseq_electra.compat.same_run import digests
 from fairseq_electra.electra.configuration import objective_of
 from fairseq_electra.electra.flops import Flops, peak_flops
-from fairseq_electra.electra.masking import Masking
 from fairseq_electra.electra.objectives import OBJECTIVES
 from fairseq_electra.errors import InputError, RunCollapsedError
 from fairseq_electra.models.electra import compile_options
 from fairseq_electra.optim.electra_adam import ElectraAdam
 from fairseq_electra.precision import autocast, matmul_dtype
 from fairseq_electra.pretraining.batches import MaskedRows
-from fairseq_electra.pretraining.binarized import (
-    Binarized,
-    check_binarized,
-    load_dictionary,
-    open_binarized,
-    word_starts,
-)
-from fairseq_electra.pretraining.diagnosis import Diagnosis, token_counts, unigram_baseline
-from fairseq_electra.pretraining.dictionary import dictionary_digest
-from fairseq_electra.pretraining.fixed_corruption import (
-    BY_FREQUENCY,
-    BY_GENERATOR,
-    SEED,
-    corrupt_by_frequency,
-    load_corruption,
-)
+from fairseq_electra.pretraining.binarized import Binarized, load_dictionary
+from fairseq_electra.pretraining.diagnosis import Diagnosis, unigram_baseline
 from fairseq_electra.pretraining.interval import Interval
 from fairseq_electra.pretraining.metrics import SUMS, auc_of, fixed_histograms, logged_by_validation
-from fairseq_electra.pretraining.packing import Packing, pack
-from fairseq_electra.pretraining.rows import RowSpans, build_rows, last_lines
-from fairseq_electra.pretraining.unknown import unknown_warning
 from fairseq_electra.tasks._masked_share import MaskedShare
 from fairseq_electra.tasks._partners import check_criterion, check_model
+from fairseq_electra.tasks._pretraining_data import PretrainingData
 from fairseq_electra.tasks._pretraining_options import ElectraPretrainingConfig, check_options, check_packing
 
 logger = logging.getLogger(__name__)
@@ -64,7 +46,7 @@ class ElectraPretrainingTask(FairseqTask):
 
     def __init__(self, cfg: ElectraPretrainingConfig, dictionary):
         super().__init__(cfg)
-        self.dictionary = dictionary
+        self.dictionary, self.data = dictionary, PretrainingData(cfg, dictionary)
         self.diagnosis = Diagnosis()
         deciding = ["mask_whole_words", "tokens_per_sample", "rows", "pack", "across_documents"]
         # older checkpoints do not have these
@@ -101,17 +83,9 @@ class ElectraPretrainingTask(FairseqTask):
             check_packing(self.cfg, self.compiled, model.sizes.attention_dropout, on_gpu)
         self.objective = OBJECTIVES[objective_of(cfg)]
         if self.objective.random_tokens is not None and not from_checkpoint:
-            model.token_probs.copy_(self._token_probs(self.objective.random_tokens))
+            model.token_probs.copy_(self.data.token_probs(self.objective.random_tokens))
         self.flops = model.flops(len(self.dictionary))
         return model
-
-    def _token_probs(self, distribution: str) -> torch.Tensor:
-        """Return the distribution of random tokens, from the first folder's training text. Shape: (V,)."""
-        corpus = open_binarized(self._locate(self.cfg.train_subset, 1), len(self.dictionary))
-        counts = token_counts(corpus.ids, self.dictionary)
-        if distribution == "uniform":
-            counts = np.minimum(counts, 1)
-        return torch.from_numpy(counts / counts.sum())
 
     def build_criterion(self, cfg, *args: Any, **kwargs: Any):
         """Build the criterion, compiled if the model is; arguments and result as FairseqTask's."""
@@ -129,80 +103,12 @@ class ElectraPretrainingTask(FairseqTask):
             epoch: number of the epoch; with several data folders, each epoch reads the next one in turn.
             combine: not used; fairseq passes it.
         """
-        cfg, is_train = self.cfg, split == self.cfg.train_subset
-        prefix = self._locate(split, epoch)
-        corpus = open_binarized(prefix, len(self.dictionary))
-        seed = cfg.seed if is_train else SEED  # all runs are validated on the same rows
-        rows = build_rows(
-            corpus.line_sizes,
-            cfg.tokens_per_sample,
-            pairs=cfg.rows == "pairs",
-            across_documents=cfg.across_documents,
-            seed=seed,
-        )
-        packing = pack(rows.lengths, cfg.tokens_per_sample, seed) if cfg.pack else None
-        self._log_rows(prefix, corpus, rows, packing)
-        self._log_unigram_baseline(split, prefix, corpus)
-        self.datasets[split] = MaskedRows(
-            corpus,
-            rows,
-            self._masking(),
-            cfg.tokens_per_sample,
-            vocabulary_size=len(self.dictionary),
-            seed=cfg.seed,
-            packing=packing,
-            fixed=None if is_train else self._fixed_corruptions(prefix, corpus),
-        )
-        if is_train:
-            self.masked_share.measure(self.datasets[split], str(prefix))
-        return self.datasets[split]
-
-    def _locate(self, split: str, epoch: int) -> Path:
-        """Return the path of a split's files without their ending, after checking the folders."""
-        folders = utils.split_paths(self.cfg.data)
+        prefix = self.data.locate(split, epoch, is_loaded=split in self.datasets)
+        dataset = self.datasets[split] = self.data.load(split, prefix)
+        self._log_unigram_baseline(split, prefix, dataset.corpus)
         if split == self.cfg.train_subset:
-            folder = folders[(epoch - 1) % len(folders)]
-            self._check_folders([folder] if split in self.datasets else folders, split)
-            return Path(folder) / split
-        prefix = Path(folders[0]) / split
-        if not Path(f"{prefix}.idx").is_file():
-            there = ", ".join(sorted(path.stem for path in prefix.parent.glob("*.idx"))) or "nothing"
-            raise InputError(
-                f"no {prefix}.idx, the folder holds {there}; name one of these, make it with fairseq-electra "
-                "encode "
-                f"--{split}pref, or train with --disable-validation"
-            )
-        return prefix
-
-    def _masking(self) -> Masking:
-        cfg, dictionary = self.cfg, self.dictionary
-        return Masking(
-            cfg.mask_prob,
-            cfg.leave_unmasked_prob,
-            cfg.random_token_prob,
-            mask_index=len(dictionary) - 1,
-            pad_index=dictionary.pad(),
-            first_piece=dictionary.nspecial,
-            word_starts=word_starts(dictionary) if cfg.mask_whole_words else None,
-            mean_span=cfg.mask_spans,
-            masker=str(cfg.masker or ""),
-            seed=cfg.seed,
-        )
-
-    def _log_rows(self, prefix: Path, corpus: Binarized, rows: RowSpans, packing: Packing | None) -> None:
-        length = self.cfg.tokens_per_sample
-        logger.info(
-            f"{prefix}: {len(corpus.line_sizes):,} lines in {len(last_lines(corpus.line_sizes)):,} documents,"
-            f" {len(rows):,} rows of up to {length} tokens, {rows.lengths.mean() / length:.0%} filled,"
-            f" {(rows.second_length > 0).mean():.0%} with two segments"
-        )
-        if packing is not None:
-            logger.info(
-                f"{prefix}: packed into {len(packing):,}, {packing.lengths.mean() / length:.1%} filled"
-            )
-        warning = unknown_warning(str(prefix), corpus.ids, corpus.line_sizes)
-        if warning and get_global_rank() == 0:
-            logger.warning(warning)
+            self.masked_share.measure(dataset, str(prefix))
+        return dataset
 
     def _log_unigram_baseline(self, split: str, prefix: Path, corpus: Binarized) -> None:
         """Compute the baseline of the diagnosis; for the training text once only."""
@@ -215,27 +121,6 @@ class ElectraPretrainingTask(FairseqTask):
             f"{prefix}: a unigram generator has, where <mask> is shown, a loss of {baseline.loss:.3f} "
             f"and mask_token_accuracy {baseline.accuracy:.2%}"
         )
-
-    def _check_folders(self, folders: list[str], split: str) -> None:
-        """Refuse folders that cannot be trained on: before the first epoch all of them."""
-        first, digest = utils.split_paths(self.cfg.data)[0], dictionary_digest(self.dictionary.symbols)
-        for folder in dict.fromkeys(folders):
-            if folder != first and dictionary_digest(load_dictionary(folder).symbols) != digest:
-                raise InputError(
-                    f"{folder} has another dict.txt than {first}; encode both with one vocabulary"
-                )
-            check_binarized(Path(folder) / split)
-
-    def _fixed_corruptions(self, prefix: Path, corpus: Binarized) -> dict[str, np.ndarray]:
-        dictionary = self.dictionary
-        corruptions = {
-            BY_FREQUENCY: corrupt_by_frequency(corpus.ids, dictionary.nspecial, len(dictionary) - 1)
-        }
-        of_generator = load_corruption(prefix, corpus)
-        if of_generator is not None:
-            corruptions[BY_GENERATOR], name = of_generator
-            logger.info(f"{prefix}: {BY_GENERATOR}_auc is that of replacements by {name}")
-        return corruptions
 
     def get_batch_iterator(self, dataset: MaskedRows, *args: Any, **kwargs: Any):
         """Send batches to a GPU ahead of their updates.

@@ -1,0 +1,158 @@
+"""The data folders of pre-training: where a split lies, and its rows."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from fairseq import utils
+from fairseq.distributed.utils import get_global_rank
+
+from fairseq_electra.electra.masking import Masking
+from fairseq_electra.errors import InputError
+from fairseq_electra.pretraining.batches import MaskedRows
+from fairseq_electra.pretraining.binarized import (
+    Binarized,
+    check_binarized,
+    load_dictionary,
+    open_binarized,
+    word_starts,
+)
+from fairseq_electra.pretraining.diagnosis import token_counts
+from fairseq_electra.pretraining.dictionary import dictionary_digest
+from fairseq_electra.pretraining.fixed_corruption import (
+    BY_FREQUENCY,
+    BY_GENERATOR,
+    SEED,
+    corrupt_by_frequency,
+    load_corruption,
+)
+from fairseq_electra.pretraining.packing import Packing, pack
+from fairseq_electra.pretraining.rows import RowSpans, build_rows, last_lines
+from fairseq_electra.pretraining.unknown import unknown_warning
+
+logger = logging.getLogger(__name__)
+
+
+class PretrainingData:
+    """The folders of binarized text that a run reads.
+
+    Args:
+        cfg: options of the task.
+        dictionary: fairseq's dictionary, with ``<mask>`` as its last entry.
+    """
+
+    def __init__(self, cfg, dictionary):
+        self.cfg, self.dictionary = cfg, dictionary
+
+    def load(self, split: str, prefix: Path) -> MaskedRows:
+        """Make the rows of a split.
+
+        Args:
+            split: its name.
+            prefix: the path of its files without their ending.
+        """
+        cfg, is_train = self.cfg, split == self.cfg.train_subset
+        corpus = open_binarized(prefix, len(self.dictionary))
+        seed = cfg.seed if is_train else SEED  # all runs are validated on the same rows
+        rows = build_rows(
+            corpus.line_sizes,
+            cfg.tokens_per_sample,
+            pairs=cfg.rows == "pairs",
+            across_documents=cfg.across_documents,
+            seed=seed,
+        )
+        packing = pack(rows.lengths, cfg.tokens_per_sample, seed) if cfg.pack else None
+        self._log_rows(prefix, corpus, rows, packing)
+        return MaskedRows(
+            corpus,
+            rows,
+            self._masking(),
+            cfg.tokens_per_sample,
+            vocabulary_size=len(self.dictionary),
+            seed=cfg.seed,
+            packing=packing,
+            fixed=None if is_train else self._fixed_corruptions(prefix, corpus),
+        )
+
+    def locate(self, split: str, epoch: int, is_loaded: bool = False) -> Path:
+        """Return the path of a split's files without their ending, after checking the folders.
+
+        Args:
+            split: its name.
+            epoch: number of the epoch.
+            is_loaded: whether the split was loaded before; then the folder of this epoch alone is checked.
+        """
+        folders = utils.split_paths(self.cfg.data)
+        if split == self.cfg.train_subset:
+            folder = folders[(epoch - 1) % len(folders)]
+            self._check_folders([folder] if is_loaded else folders, split)
+            return Path(folder) / split
+        prefix = Path(folders[0]) / split
+        if not Path(f"{prefix}.idx").is_file():
+            there = ", ".join(sorted(path.stem for path in prefix.parent.glob("*.idx"))) or "nothing"
+            raise InputError(
+                f"no {prefix}.idx, the folder holds {there}; name one of these, make it with fairseq-electra "
+                "encode "
+                f"--{split}pref, or train with --disable-validation"
+            )
+        return prefix
+
+    def token_probs(self, distribution: str) -> torch.Tensor:
+        """Return the distribution of random tokens, from the first folder's training text. Shape: (V,)."""
+        corpus = open_binarized(self.locate(self.cfg.train_subset, 1), len(self.dictionary))
+        counts = token_counts(corpus.ids, self.dictionary)
+        if distribution == "uniform":
+            counts = np.minimum(counts, 1)
+        return torch.from_numpy(counts / counts.sum())
+
+    def _masking(self) -> Masking:
+        cfg, dictionary = self.cfg, self.dictionary
+        return Masking(
+            cfg.mask_prob,
+            cfg.leave_unmasked_prob,
+            cfg.random_token_prob,
+            mask_index=len(dictionary) - 1,
+            pad_index=dictionary.pad(),
+            first_piece=dictionary.nspecial,
+            word_starts=word_starts(dictionary) if cfg.mask_whole_words else None,
+            mean_span=cfg.mask_spans,
+            masker=str(cfg.masker or ""),
+            seed=cfg.seed,
+        )
+
+    def _log_rows(self, prefix: Path, corpus: Binarized, rows: RowSpans, packing: Packing | None) -> None:
+        length = self.cfg.tokens_per_sample
+        logger.info(
+            f"{prefix}: {len(corpus.line_sizes):,} lines in {len(last_lines(corpus.line_sizes)):,} documents,"
+            f" {len(rows):,} rows of up to {length} tokens, {rows.lengths.mean() / length:.0%} filled,"
+            f" {(rows.second_length > 0).mean():.0%} with two segments"
+        )
+        if packing is not None:
+            logger.info(
+                f"{prefix}: packed into {len(packing):,}, {packing.lengths.mean() / length:.1%} filled"
+            )
+        warning = unknown_warning(str(prefix), corpus.ids, corpus.line_sizes)
+        if warning and get_global_rank() == 0:
+            logger.warning(warning)
+
+    def _check_folders(self, folders: list[str], split: str) -> None:
+        """Refuse folders that cannot be trained on: before the first epoch all of them."""
+        first, digest = utils.split_paths(self.cfg.data)[0], dictionary_digest(self.dictionary.symbols)
+        for folder in dict.fromkeys(folders):
+            if folder != first and dictionary_digest(load_dictionary(folder).symbols) != digest:
+                raise InputError(
+                    f"{folder} has another dict.txt than {first}; encode both with one vocabulary"
+                )
+            check_binarized(Path(folder) / split)
+
+    def _fixed_corruptions(self, prefix: Path, corpus: Binarized) -> dict[str, np.ndarray]:
+        dictionary = self.dictionary
+        corruptions = {
+            BY_FREQUENCY: corrupt_by_frequency(corpus.ids, dictionary.nspecial, len(dictionary) - 1)
+        }
+        of_generator = load_corruption(prefix, corpus)
+        if of_generator is not None:
+            corruptions[BY_GENERATOR], name = of_generator
+            logger.info(f"{prefix}: {BY_GENERATOR}_auc is that of replacements by {name}")
+        return corruptions
