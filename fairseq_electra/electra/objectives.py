@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fairseq_electra.electra.fast.cross_entropy import cross_entropy, loss_dtype
+from fairseq_electra.electra.frozen_generator import FrozenGeneratorElectra
 from fairseq_electra.electra.language_models import (
     AllTokensMLM,
     AllTokensMLMOutput,
@@ -151,6 +152,17 @@ def corruption(output: Corrupted, batch: MaskedBatch, ids: SpecialIds) -> dict[s
     }
 
 
+def frozen_generator(
+    output: ElectraOutput, batch: MaskedBatch, ids: SpecialIds, weights: LossWeights
+) -> dict[str, Tensor]:
+    """:func:`detection`, beside a generator that is not trained.
+
+    Returns:
+        the sums of :func:`electra`; those of the generator are figures.
+    """
+    return masked_lm(output, batch, ids, weights) | detection(output, batch, ids, weights)
+
+
 def electra_at_masked(
     output: ElectraOutput, batch: MaskedBatch, ids: SpecialIds, weights: LossWeights
 ) -> dict[str, Tensor]:
@@ -272,6 +284,9 @@ OBJECTIVES = {
         Electra, electra_at_masked, "the same with the discriminator's loss at masked tokens alone"
     ),
     # the loss of predicting a token is as large as the generator's, so it weighs as much
+    "frozen_generator": Objective(
+        FrozenGeneratorElectra, frozen_generator, "detection beside the generator of --generator-from"
+    ),
     "all_tokens_mlm": Objective(
         AllTokensMLM, all_tokens_mlm, "predict the original of every token, or copy it", disc_weight=1.0
     ),

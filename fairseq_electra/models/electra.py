@@ -19,6 +19,7 @@ from fairseq_electra.electra.configuration import (
     objective_of,
 )
 from fairseq_electra.electra.encoder import check_row_length
+from fairseq_electra.electra.frozen_generator import FrozenGeneratorElectra
 from fairseq_electra.electra.model import Discriminator, Electra, Generator
 from fairseq_electra.electra.objectives import OBJECTIVES
 from fairseq_electra.electra.size_table import MODEL_SIZES
@@ -33,6 +34,11 @@ from fairseq_electra.models._config import (
     sizes_to_adopt,
     with_defaults,
     write_options,
+)
+from fairseq_electra.models._frozen_generator import (
+    generator_checkpoint,
+    generator_options,
+    load_generator,
 )
 from fairseq_electra.optim.gradients import mark_networks
 from fairseq_electra.pretraining.dictionary import dictionary_digest
@@ -85,6 +91,24 @@ class ElectraConfig(EncoderConfig):
     )
     generator_only: bool = field(
         default=False, metadata={"help": "the same as --objective mlm, for command lines from before it"}
+    )
+    generator_from: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": (
+                "of --objective frozen_generator: pre-training checkpoint whose generator corrupts the text,"
+                " and stays as it is"
+            )
+        },
+    )
+    discriminator_from_generator: bool = field(
+        default=False,
+        metadata={
+            "help": (
+                "start the discriminator from the weights of --generator-from, which must be of its sizes:"
+                " the second stage of two-stage training"
+            )
+        },
     )
     temperature: float = field(
         default=1.0, metadata={"help": "divides the generator's scores when it is sampled; above 0"}
@@ -171,7 +195,18 @@ class ElectraModel(adapted(Electra)):  # type: ignore[misc]
         """Build the model for a task that has ``source_dictionary`` and ``cfg.tokens_per_sample``."""
         if cfg.model_size is None:
             write_options(cfg, sizes_to_adopt(cfg, ElectraConfig, checkpoint_to_start_from(cfg)))
-        cfg = with_defaults(cfg, ElectraConfig)
+        given, cfg = cfg, with_defaults(cfg, ElectraConfig)
+        objective, state = OBJECTIVES[objective_of(cfg)], None
+        if objective.model is FrozenGeneratorElectra:
+            state = generator_checkpoint(cfg)
+            options = generator_options(cfg, state)
+            for target in (given, cfg):
+                write_options(target, options)
+        elif cfg.generator_from is not None or cfg.discriminator_from_generator:
+            raise InputError(
+                "--generator-from and --discriminator-from-generator are of --objective frozen_generator;"
+                " give it too, or leave them out"
+            )
         _check(cfg)
         prepare_processor(cfg)
         width = task.cfg.tokens_per_sample
@@ -180,9 +215,10 @@ class ElectraModel(adapted(Electra)):  # type: ignore[misc]
         )
         if cfg.cuda_graphs and not (cfg.compile and torch.cuda.is_available()):
             raise InputError("--cuda-graphs needs --compile and a GPU; leave it out")
-        objective = OBJECTIVES[objective_of(cfg)]
         model_class = cls if objective.model is Electra else adapted(objective.model)  # type: ignore[arg-type]
         model = model_class(cfg, task.source_dictionary)
+        if state is not None:
+            load_generator(model, cfg, state, model.dictionary_version)
         if cfg.compile:  # in place: names in checkpoints stay as they are
             model.compile(**compile_options(cfg.cuda_graphs))
         return model
@@ -200,7 +236,8 @@ def _check(cfg) -> None:
             f"--generator-hidden-size and --generator-layers are shares above 0, got {width} and"
             f" {cfg.generator_layers}"
         )
-    if width >= 1 and OBJECTIVES[objective_of(cfg)].has_discriminator:
+    objective = OBJECTIVES[objective_of(cfg)]
+    if width >= 1 and objective.has_discriminator and objective.model is not FrozenGeneratorElectra:
         logger.warning(
             f"--generator-hidden-size {width}: a generator as large as the discriminator is known to "
             "collapse it; "

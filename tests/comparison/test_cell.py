@@ -8,8 +8,8 @@ from fairseq_electra.comparison.cell import Maker, quality
 from fairseq_electra.comparison.compute import cost_of, updates_for
 from fairseq_electra.comparison.plan import Cell, read_plan
 from fairseq_electra.errors import InputError
-from tests.comparison.test_plan import plan_file
 from tests.helpers.commands import electra, electra_process
+from tests.helpers.plans import plan_file
 from tests.helpers.sentence_tasks import SINGLE, prepare_all
 from tests.helpers.small_model import TINY_NET
 

@@ -4,23 +4,7 @@ import pytest
 
 from fairseq_electra.comparison.plan import Cell, read_plan
 from fairseq_electra.errors import InputError
-
-LINES = {
-    "data": ".",
-    "arch": "electra_tiny",
-    "objectives": '{electra: "", mlm: --objective mlm}',
-    "budgets": "[4e6, 12e6]",
-    "seeds": "[1, 2]",
-    "rates": "[5e-4, 1e-3]",
-    "batch_size": "16",
-}
-
-
-def plan_file(folder, **changes):
-    lines = {name: value for name, value in (LINES | changes).items() if value is not None}
-    path = folder / "plan.yaml"
-    path.write_text("".join(f"{name}: {value}\n" for name, value in lines.items()))
-    return path
+from tests.helpers.plans import plan_file
 
 
 def test_cells_go_by_budget_then_seed_then_objective(tmp_path):

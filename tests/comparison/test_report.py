@@ -5,7 +5,7 @@ import pytest
 
 from fairseq_electra.comparison import report
 from fairseq_electra.comparison.plan import Plan, read_plan
-from tests.comparison.test_plan import plan_file
+from tests.helpers.plans import plan_file
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def test_fairseq_still_looks_the_metric_up_behind_the_validation():
     )
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("objective", [name for name in OBJECTIVES if name != "frozen_generator"])
 def test_the_metrics_of_pre_training_are_those_that_validation_logs(tmp_path, data_bin, objective):
     log = train_here(data_bin, tmp_path / "save", *RUN, "--objective", objective)
     (valid,) = (set(record) - FAIRSEQS for record in log.records if record["subset"] == "valid")

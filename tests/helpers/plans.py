@@ -1,0 +1,18 @@
+"""Plans of comparisons, with a few entries changed."""
+
+LINES = {
+    "data": ".",
+    "arch": "electra_tiny",
+    "objectives": '{electra: "", mlm: --objective mlm}',
+    "budgets": "[4e6, 12e6]",
+    "seeds": "[1, 2]",
+    "rates": "[5e-4, 1e-3]",
+    "batch_size": "16",
+}
+
+
+def plan_file(folder, **changes):
+    lines = {name: value for name, value in (LINES | changes).items() if value is not None}
+    path = folder / "plan.yaml"
+    path.write_text("".join(f"{name}: {value}\n" for name, value in lines.items()))
+    return path
