@@ -1,6 +1,7 @@
 """Fixtures of several modules of this folder."""
 
 import pytest
+import torch
 
 from fairseq_electra.pretraining.encode import encode_to_binary
 from fairseq_electra.pretraining.wordpiece import load_wordpiece
@@ -18,3 +19,17 @@ def rows32(tmp_path_factory, corpus_lines, vocabulary):
         vocabulary,
     )
     return folder
+
+
+@pytest.fixture
+def without_code_generation(monkeypatch):
+    """Let torch.compile trace graphs but not generate code, which would take most of a minute."""
+
+    def options(cuda_graphs):
+        return {"fullgraph": True, "dynamic": False, "backend": "eager"}
+
+    for module in ("models.electra", "tasks.electra_pretraining"):
+        monkeypatch.setattr(f"fairseq_electra.{module}.compile_options", options)
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()

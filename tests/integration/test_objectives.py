@@ -14,6 +14,7 @@ from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import assert_same_weights, run_here, train_here, weights
 
 RUN = [*TINY_NET, "--num-workers", "0", "--no-epoch-checkpoints", "--disable-validation", "--dropout", "0.1"]
+BARE = ["--dropout", "0", "--attention-dropout", "0"]
 # what most other tests train, and what tests/integration/test_frozen_generator.py does
 NOT_HERE = ("electra", "mlm", "frozen_generator")
 VARIANTS = {name: ["--objective", name] for name in OBJECTIVES if name not in NOT_HERE}
@@ -36,6 +37,22 @@ def test_a_run_resumes_exactly(tmp_path, data_bin, name):
 def trained(folder, data_bin, name):
     train_here(data_bin, folder, *RUN, *VARIANTS[name], "--max-update", "2")
     return folder / "checkpoint_last.pt"
+
+
+@pytest.mark.parametrize("name", MARKED)
+def test_a_compiled_run_is_the_plain_one(tmp_path, data_bin, without_code_generation, name):
+    options = [*RUN, *VARIANTS[name], *BARE, "--max-update", "3"]
+    plain = train_here(data_bin, tmp_path / "plain", *options)
+    compiled = train_here(data_bin, tmp_path / "compiled", *options, "--compile")
+    assert compiled.losses == pytest.approx(plain.losses, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", MARKED)
+def test_packed_rows_and_bfloat16_train(tmp_path, paragraphs, name):
+    options = [*RUN, *VARIANTS[name], *BARE, "--pack", "--max-update", "3"]
+    plain = train_here(paragraphs, tmp_path / "plain", *options)
+    half = train_here(paragraphs, tmp_path / "half", *options, "--autocast", "bf16")
+    assert half.losses == pytest.approx(plain.losses, rel=0.03)
 
 
 @pytest.mark.parametrize("name", MARKED)

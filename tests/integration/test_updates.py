@@ -132,19 +132,6 @@ def test_what_it_leaves_is_what_fairseq_leaves(tmp_path, data_bin, monkeypatch, 
         assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.fixture
-def without_code_generation(monkeypatch):
-    """Let torch.compile trace graphs but not generate code, which would take most of a minute."""
-
-    def options(cuda_graphs):
-        return {"fullgraph": True, "dynamic": False, "backend": "eager"}
-
-    for module in ("models.electra", "tasks.electra_pretraining"):
-        monkeypatch.setattr(f"fairseq_electra.{module}.compile_options", options)
-    yield
-    torch._dynamo.reset()
-
-
 def test_a_compiled_run_ends_so_too(tmp_path, data_bin, without_code_generation, monkeypatch, caplog):
     plain = ReplacedTokenDetection.loss_of
 
