@@ -260,6 +260,21 @@ def test_a_slow_cpu_ends_its_measurement(monkeypatch, tmp_path):
     assert measuring.measure(tmp_path, "tiny", 16, MACHINE, log) == pace and not saved_in(given).exists()
 
 
+def test_a_gpu_is_measured_once_its_graphs_are_compiled(monkeypatch, tmp_path):
+    compiles = [80.0, 0.0]  # seconds that each run takes longer to start
+
+    def follow(arguments, log):
+        longer, updates = compiles.pop(0), int(arguments[arguments.index("--max-update") + 1])
+        for update in range(1, updates + 1):
+            yield 10.0 + longer + update / 50, Trainer.record("train_inner", update)
+        yield 10.0 + longer + updates / 50 + 3.0, "the end"
+
+    monkeypatch.setattr(measuring, "follow", follow)
+    gpu = Machine("cuda", "simulated", True, 2)
+    pace = measuring.measure(tmp_path, "small", 128, gpu, tmp_path / "measuring.log")
+    assert not compiles and (pace.start, pace.update, pace.close) == pytest.approx((10.0, 0.02, 3.0))
+
+
 def saved_in(arguments):
     return Path(arguments[arguments.index("--save-dir") + 1])
 
