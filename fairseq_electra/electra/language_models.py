@@ -15,8 +15,9 @@ from fairseq_electra.electra.fast.cross_entropy import loss_dtype
 from fairseq_electra.electra.flops import Flops, encoder_flops, head_flops, masked_lm_flops, per_prediction
 from fairseq_electra.electra.heads import MaskedLMHead
 from fairseq_electra.electra.initialization import initialize
-from fairseq_electra.electra.model import Electra
+from fairseq_electra.electra.model import Electra, GeneratorOutput
 from fairseq_electra.electra.packed import PackedDocuments
+from fairseq_electra.electra.sampling import CorruptedText
 from fairseq_electra.electra.sizes import EncoderSizes
 
 
@@ -60,6 +61,37 @@ class CorruptedTextModel(Electra):
         if not self.has_copy_head:
             self.discriminator_head = None  # type: ignore[assignment]
 
+    def forward(  # type: ignore[override]
+        self,
+        src_tokens: Tensor,
+        segment_ids: Tensor,
+        padding_mask: Tensor,
+        masked_positions: Tensor,
+        target: Tensor,
+        sample_uniforms: Tensor,
+        document_ends: Tensor | None = None,
+    ) -> ReplaceMLMOutput | AllTokensMLMOutput:
+        """Corrupt the text, and predict the original tokens; arguments as :meth:`Electra.forward`."""
+        documents = None if document_ends is None else PackedDocuments.of(document_ends, src_tokens.shape[1])
+        generated, corrupted = self.generate_and_corrupt(
+            src_tokens, segment_ids, padding_mask, masked_positions, target, sample_uniforms, documents
+        )
+        hidden = self.extract_features(corrupted.tokens, segment_ids, padding_mask, documents=documents)
+        return self.outputs(generated, corrupted, hidden, masked_positions)
+
+    def outputs(
+        self, generated: GeneratorOutput, corrupted: CorruptedText, hidden: Tensor, masked_positions: Tensor
+    ) -> ReplaceMLMOutput | AllTokensMLMOutput:
+        """Predict the original tokens from the main encoder's states.
+
+        Args:
+            generated: the generator's output.
+            corrupted: the text that the main encoder has read.
+            hidden: its last states. Shape: (B, T, C).
+            masked_positions: positions of the masked tokens. Shape: (B, K).
+        """
+        raise NotImplementedError
+
     def score_vocabulary(self, hidden: Tensor) -> Tensor:
         """Score the vocabulary with the token table that the encoder reads. Shapes: (..., C) -> (..., V)."""
         table = self.embeddings.tokens
@@ -97,22 +129,10 @@ class ReplaceMLM(CorruptedTextModel):
     It never reads ``<mask>``, as in fine-tuning, and so measures what that mismatch costs a masked LM.
     """
 
-    def forward(  # type: ignore[override]
-        self,
-        src_tokens: Tensor,
-        segment_ids: Tensor,
-        padding_mask: Tensor,
-        masked_positions: Tensor,
-        target: Tensor,
-        sample_uniforms: Tensor,
-        document_ends: Tensor | None = None,
+    def outputs(
+        self, generated: GeneratorOutput, corrupted: CorruptedText, hidden: Tensor, masked_positions: Tensor
     ) -> ReplaceMLMOutput:
-        """Corrupt the text, and predict the masked tokens; arguments as :meth:`Electra.forward`."""
-        documents = None if document_ends is None else PackedDocuments.of(document_ends, src_tokens.shape[1])
-        generated, corrupted = self.generate_and_corrupt(
-            src_tokens, segment_ids, padding_mask, masked_positions, target, sample_uniforms, documents
-        )
-        hidden = self.extract_features(corrupted.tokens, segment_ids, padding_mask, documents=documents)
+        """See :meth:`CorruptedTextModel.outputs`."""
         hidden = hidden.gather(1, masked_positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
         return ReplaceMLMOutput(*generated, *corrupted, self.score_vocabulary(hidden))
 
@@ -124,22 +144,10 @@ class ReplaceMLM(CorruptedTextModel):
 class AllTokensMLMWithoutCopy(CorruptedTextModel):
     """All-Tokens MLM without the copy mechanism: predicts the original token at every position."""
 
-    def forward(  # type: ignore[override]
-        self,
-        src_tokens: Tensor,
-        segment_ids: Tensor,
-        padding_mask: Tensor,
-        masked_positions: Tensor,
-        target: Tensor,
-        sample_uniforms: Tensor,
-        document_ends: Tensor | None = None,
+    def outputs(
+        self, generated: GeneratorOutput, corrupted: CorruptedText, hidden: Tensor, masked_positions: Tensor
     ) -> AllTokensMLMOutput:
-        """Corrupt the text, and predict all tokens; arguments as :meth:`Electra.forward`."""
-        documents = None if document_ends is None else PackedDocuments.of(document_ends, src_tokens.shape[1])
-        generated, corrupted = self.generate_and_corrupt(
-            src_tokens, segment_ids, padding_mask, masked_positions, target, sample_uniforms, documents
-        )
-        hidden = self.extract_features(corrupted.tokens, segment_ids, padding_mask, documents=documents)
+        """See :meth:`CorruptedTextModel.outputs`."""
         disc_logits = self.discriminator_head(hidden) if self.has_copy_head else None
         return AllTokensMLMOutput(*generated, *corrupted, self.score_vocabulary(hidden), disc_logits)
 
