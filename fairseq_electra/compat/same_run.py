@@ -9,10 +9,15 @@ sentence.
 import functools
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
 
 from fairseq_electra.compat.replacing import replaced
 from fairseq_electra.compat.task_state import extend_checkpoints
+from fairseq_electra.electra.configuration import objective_of
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.dictionary import dictionary_digest, read_vocabulary
 from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE
@@ -83,6 +88,11 @@ def check(cfg, data: list[str], state: dict, path: str) -> None:
             raise InputError(
                 f"{path} is of a run with --{component} {before}, and this one has {now}: {remedy}"
             )
+    before, now = _objective(state.get("cfg")), _objective(cfg)
+    if before and now and before != now:
+        raise InputError(
+            f"{path} is of a run with --objective {before}, and this one has {now}: give another --save-dir"
+        )
     before = state["extra_state"].get(KEY)
     if is_own and before and data and not set(before) & set(data) and not cfg.checkpoint.reset_dataloader:
         if has_other_vocabulary(cfg.task.data, state.get("model") or {}):
@@ -112,6 +122,13 @@ def has_other_vocabulary(data: str, state: dict) -> bool:
 def _name(cfg, component: str) -> str | None:
     """Return the name of a component; None if the configuration, perhaps of another fairseq, has none."""
     return getattr(getattr(cfg, component, None), "_name", None)
+
+
+def _objective(cfg) -> str | None:
+    """Return the objective of a pre-training; None for other runs."""
+    model: Any = getattr(cfg, "model", None)
+    is_pretraining = isinstance(model, Mapping | DictConfig) and "generator_layers" in model
+    return objective_of(model) if is_pretraining else None
 
 
 def training_data(cfg) -> list[str]:

@@ -11,7 +11,7 @@ from fairseq_electra.interchange.export_transformers import export_transformers
 from tests.helpers.paths import USER_DIR
 from tests.helpers.sentence_tasks import SINGLE, prepare_all, stock
 from tests.helpers.small_model import TINY_NET
-from tests.helpers.training import assert_same_weights, run_here, train_here, weights
+from tests.helpers.training import assert_same_weights, refusal, run_here, train_here, weights
 
 RUN = [*TINY_NET, "--num-workers", "0", "--no-epoch-checkpoints", "--disable-validation", "--dropout", "0.1"]
 BARE = ["--dropout", "0", "--attention-dropout", "0"]
@@ -93,3 +93,13 @@ def test_export_agrees_with_transformers(tmp_path, data_bin, name):
     lines = export_transformers(load_checkpoint(checkpoint), tmp_path / "export")
     assert any("largest difference" in line for line in lines)
     assert any("language_head" in line for line in lines) == (name in LANGUAGE_MODELS)
+
+
+def test_a_folder_of_another_objective_is_refused_and_left_alone(tmp_path, data_bin):
+    """Both have tensors of the same names and shapes."""
+    train_here(data_bin, tmp_path / "save", *RUN, "--max-update", "2")
+    before = (tmp_path / "save" / "checkpoint_last.pt").read_bytes()
+    other = ["--objective", "electra_at_masked", "--max-update", "4"]
+    said = refusal(data_bin, tmp_path / "save", *RUN, *other)
+    assert "a run with --objective electra, and this one has electra_at_masked: give another" in said
+    assert (tmp_path / "save" / "checkpoint_last.pt").read_bytes() == before
