@@ -61,6 +61,8 @@ def run(args: argparse.Namespace) -> None:
         print(cost_table(plan, maker, args.processes))
         return
     if not args.report:
+        for objective in plan.objectives:  # options that are wrong are refused before hours are spent
+            maker.cost(objective)
         threads = max(1, torch.get_num_threads() // args.processes)
         schedule = Schedule(args.plan, maker, args.processes, threads, maker.say)
         schedule.make(plan.choosing_cells(), args.cpu)
