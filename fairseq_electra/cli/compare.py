@@ -10,7 +10,6 @@ can be put beside it. The tables are those of the cells that are there.
 """
 
 import argparse
-import json
 import logging
 from pathlib import Path
 
@@ -46,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
     for name in ("fairseq", "fairseq_electra"):
         logging.getLogger(name).setLevel(logging.WARNING)
     from fairseq_electra.comparison import report
-    from fairseq_electra.comparison.cell import Maker, read_cell
+    from fairseq_electra.comparison.cell import Maker, write_json
     from fairseq_electra.comparison.dry_run import cost_table
     from fairseq_electra.comparison.plan import read_plan
     from fairseq_electra.comparison.schedule import Schedule
@@ -67,20 +66,19 @@ def run(args: argparse.Namespace) -> None:
         schedule = Schedule(args.plan, maker, args.processes, threads, maker.say)
         schedule.make(plan.choosing_cells(), args.cpu)
         schedule.make(plan.cells(), args.cpu)
-    done = [read_cell(maker.file(cell)) for cell in plan.cells() if maker.file(cell).is_file()]
+    done = [maker.read(cell) for cell in plan.cells() if maker.file(cell).is_file()]
     if not done:
         raise InputError(f"{args.output} has no cell of this plan yet")
     lines = report.summarize(plan, done)
     rates = {
         objective: {
-            f"{cell.lr:g}": read_cell(maker.file(cell))["valid"]
+            f"{cell.lr:g}": maker.read(cell)["valid"]
             for cell in plan.choosing_cells()
             if cell.objective == objective and maker.file(cell).is_file()
         }
         for objective in plan.objectives
     }
-    with atomic_write(args.output / "results.json") as stream:
-        stream.write(json.dumps({"lines": lines, "rates": rates, "cells": done}, indent=2) + "\n")
+    write_json(args.output / "results.json", {"lines": lines, "rates": rates, "cells": done})
     text = "\n\n".join([report.markdown(plan, lines), *report.edges(plan, lines)])
     with atomic_write(args.output / "results.md") as stream:
         stream.write(text + "\n")

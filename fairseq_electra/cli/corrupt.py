@@ -54,6 +54,8 @@ def run(args: argparse.Namespace) -> None:
 
     args.checkpoint = str(find_checkpoint(args.checkpoint))
     model, task = load_pretrained(args.checkpoint, args.data)
+    if not task.objective.has_generator:
+        raise InputError(f"{args.checkpoint} has no generator; give the checkpoint of another --objective")
     sizes = model.generator.sizes
     if sizes.positions == "learned" and sizes.max_position_embeddings < ROW_LENGTH:
         raise InputError(

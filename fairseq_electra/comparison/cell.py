@@ -13,6 +13,7 @@ from typing import Any
 
 from fairseq_electra.comparison.compute import Cost, cost_of, pretraining_options, updates_for
 from fairseq_electra.comparison.plan import Cell, Plan
+from fairseq_electra.compat.same_run import digests
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import atomic_write
 from fairseq_electra.finetuning.results import versions
@@ -21,7 +22,8 @@ from fairseq_electra.pretraining.log import read_log
 from fairseq_electra.speedrun.machine import this_cpu, this_machine
 from fairseq_electra.speedrun.one_run import follow
 
-CELLS, RUNS = "cells", "runs"
+CELLS, RUNS, LOGS = "cells", "runs", "logs"
+SETTINGS_FILE = "settings.json"  # of a run
 SAVE_EVERY = 2000  # updates between two checkpoints of a run, which resumes from them
 
 
@@ -40,6 +42,39 @@ class Maker:
         self.plan, self.output, self.say = plan, output, say
         self.machine = this_cpu() if on_cpu else this_machine()
         self._costs: dict[str, Cost] = {}
+
+    def pretraining_settings(self, objective: str) -> dict[str, Any]:
+        """Return what decides the pre-trainings of an objective, beside budget, rate and seed."""
+        return {
+            "options": shlex.join(pretraining_options(self.plan, objective)[1:]),
+            "reference": shlex.join(self.plan.objectives[self.plan.reference]),
+            "data": digests(str(self.plan.data), "train"),
+            "decay": self.plan.decay,
+        }
+
+    def settings(self, cell: Cell) -> dict[str, Any]:
+        """Return what decides the content of a cell's file, beside its name."""
+        settings = self.pretraining_settings(cell.objective)
+        if cell.lr is not None:
+            return settings
+        return settings | {
+            "rates": sorted(self.plan.rates),
+            "budget of the choice": min(self.plan.budgets),
+            "tasks": [folder.name for folder in self.plan.tasks],
+            "finetuning_seeds": self.plan.finetuning_seeds,
+            "finetuning_options": shlex.join(self.plan.finetuning_options),
+            "blimp_pairs": None if self.plan.blimp is None else self.plan.blimp_pairs,
+        }
+
+    def read(self, cell: Cell) -> dict[str, Any]:
+        """Read the file of a cell.
+
+        Raises:
+            InputError: it is damaged, or was made by another plan.
+        """
+        result = read_json(self.file(cell))
+        check_same(self.file(cell), result.get("settings", {}), self.settings(cell))
+        return result
 
     def file(self, cell: Cell) -> Path:
         """Return the file of a cell."""
@@ -68,25 +103,26 @@ class Maker:
         missing = [cell.name for cell in cells if not self.file(cell).is_file()]
         if missing:
             raise InputError(f"the learning rate of {objective} is chosen by {', '.join(missing)}: make them")
-        results = [read_cell(self.file(cell)) for cell in cells]
+        results = [self.read(cell) for cell in cells]
         return max(results, key=quality)["lr"]
 
     def make(self, cell: Cell) -> dict[str, Any]:
         """Make a cell, unless it is done, and return the content of its file."""
         if self.file(cell).is_file():
-            return read_cell(self.file(cell))
+            return self.read(cell)
         start = time.monotonic()
         lr = self.chosen_rate(cell.objective) if cell.lr is None else cell.lr
         folder = self.output / RUNS / f"{cell.objective}-lr{lr:g}-seed{cell.seed}"
         folder.mkdir(parents=True, exist_ok=True)
         with only_one(folder / ".lock"):
+            self.keep_settings(cell, folder / SETTINGS_FILE)
             checkpoint = self.pretrain(cell, lr, folder)
         valid = [each for each in read_log(checkpoint.with_name("train.log")) if each["subset"] == "valid"]
         cost, updates = self.cost(cell.objective), self.updates(cell)
         result = {
             "cell": cell.name,
             "objective": cell.objective,
-            "options": shlex.join(pretraining_options(self.plan, cell.objective)[1:]),
+            "settings": self.settings(cell),
             "budget": cell.budget,
             "seed": cell.seed,
             "lr": lr,
@@ -101,13 +137,18 @@ class Maker:
             "seconds": round(time.monotonic() - start),  # of the last start, if the cell was interrupted
             "versions": versions(),
         }
-        path = self.file(cell)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as stream:
-            stream.write(json.dumps(result, indent=2) + "\n")
+        write_json(self.file(cell), result)
         if cell.lr is not None:  # its checkpoints serve nothing else
             shutil.rmtree(folder)
         return result
+
+    def keep_settings(self, cell: Cell, path: Path) -> None:
+        """Write the settings of a run, or refuse a run that was begun with others."""
+        settings = self.pretraining_settings(cell.objective)
+        if path.is_file():
+            check_same(path, read_json(path), settings)
+        else:
+            write_json(path, settings)
 
     def pretrain(self, cell: Cell, lr: float, folder: Path) -> Path:
         """Pre-train up to a cell's budget; returns the checkpoint.
@@ -199,8 +240,8 @@ def quality(result: dict[str, Any]) -> float:
     return -valid.get("masked_lm_loss", float("inf"))
 
 
-def read_cell(path: Path) -> dict[str, Any]:
-    """Read the file of a cell.
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file of a comparison.
 
     Raises:
         InputError: it is damaged.
@@ -208,7 +249,29 @@ def read_cell(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}); remove it, and the cell is made again") from error
+        raise InputError(f"{path} is damaged ({error}); remove it, and it is made again") from error
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write a file of a comparison."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as stream:
+        stream.write(json.dumps(values, indent=2) + "\n")
+
+
+def check_same(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Refuse what was made by another plan.
+
+    Raises:
+        InputError: a setting differs.
+    """
+    differs = [name for name, value in now.items() if before.get(name) != value]
+    if differs:
+        name = differs[0]
+        raise InputError(
+            f"{path} was made with {name} {before.get(name)!r}, and the plan has {now[name]!r}; give another"
+            " --output, or remove it"
+        )
 
 
 @contextlib.contextmanager

@@ -1,9 +1,9 @@
 """What a comparison will cost on this machine, before it is made."""
 
+import contextlib
 import tempfile
-from pathlib import Path
 
-from fairseq_electra.comparison.cell import Maker
+from fairseq_electra.comparison.cell import LOGS, Maker
 from fairseq_electra.comparison.compute import pretraining_options
 from fairseq_electra.comparison.plan import Plan
 from fairseq_electra.pretraining.log import read_record
@@ -20,12 +20,15 @@ def seconds_of_update(plan: Plan, maker: Maker, objective: str) -> float:
         line += ["--max-update", str(plan.warmup_updates + UPDATES), "--stop-time-hours", str(60 / 3600)]
         line += ["--no-save", "--disable-validation", "--log-interval", "5", "--save-dir", folder]
         times, seconds = list[tuple[int, float]](), 0.0
-        for seconds, text in follow([*line, *maker.machine.pretraining_options], Path(folder) / "log"):
-            record = read_record(text)
-            if record is not None and record["subset"] == "train_inner":
-                times.append((int(record["num_updates"]), seconds))
-                if len(times) == UPDATES // 5:
-                    break
+        line += maker.machine.pretraining_options
+        log = maker.output / LOGS / f"dry-run-{objective}.log"
+        with contextlib.closing(follow(line, log)) as lines:  # closing ends the training
+            for seconds, text in lines:
+                record = read_record(text)
+                if record is not None and record["subset"] == "train_inner":
+                    times.append((int(record["num_updates"]), seconds))
+                    if len(times) == UPDATES // 5:
+                        break
     return pace_of(times, seconds).update
 
 

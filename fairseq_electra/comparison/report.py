@@ -42,9 +42,15 @@ def scores_of(result: dict[str, Any]) -> dict[str, list[float]]:
     return {task: next(iter(metrics.values())) for task, metrics in result["finetuning"].items() if metrics}
 
 
-def mean_score(result: dict[str, Any]) -> float:
+def tasks_of(results: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the tasks that all cells have scores of; one whose fine-tunings all diverged has none there."""
+    scores = [scores_of(each) for each in results]
+    return [name for name in scores[0] if all(name in each for each in scores)]
+
+
+def mean_score(result: dict[str, Any], tasks: Sequence[str]) -> float:
     """Return the mean over tasks of the mean over fine-tunings."""
-    return statistics.fmean(statistics.fmean(values) for values in scores_of(result).values())
+    return statistics.fmean(statistics.fmean(scores_of(result)[task]) for task in tasks)
 
 
 def difference(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> tuple[float, float, float]:
@@ -59,24 +65,20 @@ def difference(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -
     Returns:
         the mean difference, and the bounds of its 95 % interval.
     """
-    pairs = [
-        (scores_of(a), scores_of(b)) for a in one for b in other if a["seed"] == b["seed"] and scores_of(b)
-    ]
+    pairs = [(a, b) for a in one for b in other if a["seed"] == b["seed"]]
+    tasks = tasks_of([each for pair in pairs for each in pair])
     rng = np.random.default_rng(0)
     drawn = np.zeros((SAMPLES, len(pairs)))
     for number, pair in enumerate(pairs):
-        for sign, scores in zip((1, -1), pair, strict=True):
-            for values in scores.values():
+        for sign, result in zip((1, -1), pair, strict=True):
+            for task in tasks:
+                values = np.array(scores_of(result)[task])
                 chosen = rng.integers(len(values), size=(SAMPLES, len(values)))
-                drawn[:, number] += sign * np.array(values)[chosen].mean(1) / len(scores)
+                drawn[:, number] += sign * values[chosen].mean(1) / len(tasks)
     chosen = rng.integers(len(pairs), size=(SAMPLES, len(pairs)))
     means = np.take_along_axis(drawn, chosen, 1).mean(1)
     low, high = np.percentile(means, INTERVAL)
-    exact = statistics.fmean(
-        statistics.fmean(statistics.fmean(v) for v in a.values())
-        - statistics.fmean(statistics.fmean(v) for v in b.values())
-        for a, b in pairs
-    )
+    exact = statistics.fmean(mean_score(a, tasks) - mean_score(b, tasks) for a, b in pairs)
     return exact, float(low), float(high)
 
 
@@ -106,11 +108,11 @@ def summarize(plan: Plan, cells: Sequence[dict[str, Any]]) -> list[dict[str, Any
                 "tokens": results[0]["tokens"],
                 "flops": results[0]["flops"],
             }
-            tasks = list(scores_of(results[0]))
+            tasks = tasks_of(results)
             for task in tasks:
                 line[task] = Figure.of([statistics.fmean(scores_of(each)[task]) for each in results])
             if tasks:
-                line["mean"] = Figure.of([mean_score(each) for each in results])
+                line["mean"] = Figure.of([mean_score(each, tasks) for each in results])
             for score in results[0]["blimp"]:
                 line[f"BLiMP, {score}"] = Figure.of([each["blimp"][score] for each in results])
             areas = [each["valid"]["fixed_auc"] for each in results if "fixed_auc" in each["valid"]]

@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from fairseq_electra.comparison.cell import Maker
+from fairseq_electra.comparison.cell import LOGS, Maker
 from fairseq_electra.comparison.plan import Cell
 from fairseq_electra.errors import InputError
 
-LOGS = "logs"
 POLL_SECONDS = 0.5
 
 

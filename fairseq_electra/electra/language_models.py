@@ -5,6 +5,7 @@ is, but the main encoder predicts tokens instead of whether they were replaced. 
 encoder, which has the names of ELECTRA's discriminator.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import torch
@@ -42,7 +43,7 @@ class AllTokensMLMOutput(NamedTuple):
     disc_logits: Tensor | None  # (B, T), above 0: the token is not to be copied; None: there is no copy head
 
 
-class CorruptedTextModel(Electra):
+class CorruptedTextModel(Electra, ABC):
     """A generator, and a main encoder that scores the vocabulary.
 
     Args:
@@ -79,6 +80,7 @@ class CorruptedTextModel(Electra):
         hidden = self.extract_features(corrupted.tokens, segment_ids, padding_mask, documents=documents)
         return self.outputs(generated, corrupted, hidden, masked_positions)
 
+    @abstractmethod
     def outputs(
         self, generated: GeneratorOutput, corrupted: CorruptedText, hidden: Tensor, masked_positions: Tensor
     ) -> ReplaceMLMOutput | AllTokensMLMOutput:
@@ -90,7 +92,6 @@ class CorruptedTextModel(Electra):
             hidden: its last states. Shape: (B, T, C).
             masked_positions: positions of the masked tokens. Shape: (B, K).
         """
-        raise NotImplementedError
 
     def score_vocabulary(self, hidden: Tensor) -> Tensor:
         """Score the vocabulary with the token table that the encoder reads. Shapes: (..., C) -> (..., V)."""

@@ -103,7 +103,8 @@ def electra(
 
     Source: Clark et al. 2020 section 2; google-research/electra run_pretraining.py::PretrainingModel.
     """
-    generator, discriminator = (each(output, batch, ids, weights) for each in (masked_lm, detection))
+    generator = masked_lm(output, batch, ids, weights)
+    discriminator = detection(output, batch, ids, weights)
     return generator | discriminator | {"loss": generator["loss"] + discriminator["loss"]}
 
 

@@ -198,10 +198,11 @@ class ElectraModel(adapted(Electra)):  # type: ignore[misc]
         given, cfg = cfg, with_defaults(cfg, ElectraConfig)
         objective, state = OBJECTIVES[objective_of(cfg)], None
         if objective.model is FrozenGeneratorElectra:
-            state = generator_checkpoint(cfg)
-            options = generator_options(cfg, state)
-            for target in (given, cfg):
-                write_options(target, options)
+            if not task.loads_weights:  # else the sizes are in the options, and the weights follow
+                state = generator_checkpoint(cfg)
+                options = generator_options(cfg, state)
+                for target in (given, cfg):
+                    write_options(target, options)
         elif cfg.generator_from is not None or cfg.discriminator_from_generator:
             raise InputError(
                 "--generator-from and --discriminator-from-generator are of --objective frozen_generator;"

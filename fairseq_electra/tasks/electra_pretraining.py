@@ -55,6 +55,7 @@ class ElectraPretrainingTask(FairseqTask):
         self.masked_share = MaskedShare(
             cfg.mask_prob, texts, **{name: str(getattr(cfg, name)) for name in deciding}
         )
+        self.loads_weights = False  # whether the model that is built next gets a checkpoint's weights
         self.flops: Flops | None = None  # operations of the model, once it is built
         self.peak = 0.0  # FLOP/s of a device, known from the first step on
         self.compiled = self.cuda_graphs = False  # options that the model was built with
@@ -71,6 +72,7 @@ class ElectraPretrainingTask(FairseqTask):
     def build_model(self, cfg, from_checkpoint: bool = False):
         """Build the model, and count its operations."""
         check_model(cfg)
+        self.loads_weights = from_checkpoint
         model = super().build_model(cfg, from_checkpoint)
         self.compiled, self.cuda_graphs = bool(cfg.get("compile", False)), bool(cfg.get("cuda_graphs", False))
         if self.cuda_graphs and max(self.cfg.update_freq) > 1:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fairseq_electra.comparison.cell import Maker, quality
+from fairseq_electra.comparison.cell import Maker, quality, write_json
 from fairseq_electra.comparison.compute import cost_of, updates_for
 from fairseq_electra.comparison.plan import Cell, read_plan
 from fairseq_electra.errors import InputError
@@ -66,6 +66,33 @@ def test_a_budget_too_small_for_the_warm_up_is_refused(small, tmp_path):
     maker = Maker(read_plan(small(warmup_updates=400)), tmp_path / "out", on_cpu=True)
     with pytest.raises(InputError, match="too few for a warm-up of 400"):
         maker.make(Cell("electra", 6e3, 0, 1e-3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"batch_size": 16}, "options"),
+        ({"finetuning_seeds": 5}, "finetuning_seeds"),
+        ({"decay": 0.1}, "decay"),
+        ({"rates": "[1e-3]"}, "rates"),
+    ],
+)
+def test_a_cell_of_another_plan_is_refused(small, tmp_path, changes, words):
+    maker = Maker(read_plan(small()), tmp_path / "out", on_cpu=True)
+    cell = Cell("electra", 6e3, 1)
+    write_json(maker.file(cell), {"settings": maker.settings(cell), "lr": 1e-3})
+    assert maker.read(cell)["lr"] == 1e-3
+    other = Maker(read_plan(small(**changes)), tmp_path / "out", on_cpu=True)
+    with pytest.raises(InputError, match=f"was made with {words} .*; give another --output"):
+        other.read(cell)
+
+
+def test_a_run_begun_with_other_settings_is_refused(small, tmp_path):
+    path, cell = tmp_path / "run" / "settings.json", Cell("electra", 6e3, 1)
+    for _ in range(2):
+        Maker(read_plan(small()), tmp_path, on_cpu=True).keep_settings(cell, path)
+    with pytest.raises(InputError, match="was made with decay"):
+        Maker(read_plan(small(decay=0.5)), tmp_path, on_cpu=True).keep_settings(cell, path)
 
 
 @pytest.mark.long

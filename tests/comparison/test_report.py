@@ -85,3 +85,11 @@ def test_markdown_shows_the_cells_that_are_there(plan):
 def test_edges_tell_where_a_better_rate_may_lie(plan):
     lines = report.summarize(plan, cells_of("electra", 0.0, 1.0))
     assert "the highest of them: a better one may lie outside" in report.edges(plan, lines)[0]
+
+
+def test_a_task_that_a_cell_has_no_score_of_is_left_out_of_the_means(plan):
+    cells = [*cells_of("electra", 0.0, 0.0), *cells_of("mlm", 2.0, 0.0)]
+    cells[0]["finetuning"]["B"] = {}
+    electra, mlm = report.summarize(plan, cells)
+    assert "B" not in electra and "B" in mlm and electra["mean"].mean == pytest.approx(70)
+    assert mlm["difference"][0] == pytest.approx(2.0)

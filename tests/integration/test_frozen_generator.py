@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+from fairseq import checkpoint_utils
 
 import fairseq_electra
 from tests.helpers.small_model import NET, TINY_NET
@@ -62,7 +63,9 @@ def test_a_run_resumes_exactly_and_without_the_checkpoint_of_its_generator(tmp_p
     parts = train(data_bin, tmp_path / "parts", source, "--max-update", "6")
     assert parts.updates == 6
     assert_same_weights(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
-    model = fairseq_electra.from_pretrained(tmp_path / "parts" / "checkpoint_last.pt")
+    moved = shutil.move(tmp_path / "parts", tmp_path / "moved")
+    assert checkpoint_utils.load_model_ensemble_and_task([f"{moved}/checkpoint_last.pt"])[0]
+    model = fairseq_electra.from_pretrained(tmp_path / "moved" / "checkpoint_last.pt")
     assert model.fill_mask("The <mask> of a class.") and len(model.detect_replaced("A class.")[0]) > 2
 
 
