@@ -16,7 +16,11 @@ from fairseq_electra.comparison.plan import Cell, Plan
 from fairseq_electra.compat.same_run import digests
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import atomic_write
-from fairseq_electra.finetuning.results import versions
+from fairseq_electra.finetuning.evaluation import VALID
+from fairseq_electra.finetuning.kinds import evaluation_of
+from fairseq_electra.finetuning.results import run_name, scores_of_run, versions
+from fairseq_electra.finetuning.sentences.scores import SentenceEvaluation
+from fairseq_electra.finetuning.trainable import trainable
 from fairseq_electra.locks import open_lock
 from fairseq_electra.pretraining.log import read_log
 from fairseq_electra.speedrun.machine import this_cpu, this_machine
@@ -60,10 +64,10 @@ class Maker:
         return settings | {
             "rates": sorted(self.plan.rates),
             "budget of the choice": min(self.plan.budgets),
-            "tasks": [folder.name for folder in self.plan.tasks],
-            "finetuning_seeds": self.plan.finetuning_seeds,
+            "tasks": {folder.name: trainable(folder).sha256 for folder in self.plan.tasks},
+            "finetuning_seeds": {folder.name: len(self.plan.seeds_of(folder)) for folder in self.plan.tasks},
             "finetuning_options": shlex.join(self.plan.finetuning_options),
-            "blimp_pairs": None if self.plan.blimp is None else self.plan.blimp_pairs,
+            "blimp_pairs": self.plan.pairs_at(cell.budget),
         }
 
     def read(self, cell: Cell) -> dict[str, Any]:
@@ -117,6 +121,8 @@ class Maker:
         with only_one(folder / ".lock"):
             self.keep_settings(cell, folder / SETTINGS_FILE)
             checkpoint = self.pretrain(cell, lr, folder)
+        is_reported = cell.lr is None
+        finetuning, predictions = self.finetune(cell, checkpoint) if is_reported else ({}, {})
         valid = [each for each in read_log(checkpoint.with_name("train.log")) if each["subset"] == "valid"]
         cost, updates = self.cost(cell.objective), self.updates(cell)
         result = {
@@ -131,14 +137,15 @@ class Maker:
             "flops": updates * self.plan.batch_size * cost.flops,
             "has_discriminator": cost.has_discriminator,
             "valid": valid[-1] if valid else {},
-            "blimp": {} if cell.lr is not None else self.probe(checkpoint),
-            "finetuning": {} if cell.lr is not None else self.finetune(cell, checkpoint),
+            "blimp": self.probe(cell, checkpoint) if is_reported else {},
+            "finetuning": finetuning,
+            "predictions": predictions,
             "device": self.machine.description,
             "seconds": round(time.monotonic() - start),  # of the last start, if the cell was interrupted
             "versions": versions(),
         }
         write_json(self.file(cell), result)
-        if cell.lr is not None:  # its checkpoints serve nothing else
+        if not is_reported:  # its checkpoints serve nothing else
             shutil.rmtree(folder)
         return result
 
@@ -191,41 +198,68 @@ class Maker:
             for _ in lines:
                 pass
 
-    def finetune(self, cell: Cell, checkpoint: Path) -> dict[str, Any]:
-        """Fine-tune on all tasks; returns the scores of all seeds on ``valid``, by task and metric."""
+    def finetune(
+        self, cell: Cell, checkpoint: Path
+    ) -> tuple[dict[str, dict[str, list[float]]], dict[str, list[str]]]:
+        """Fine-tune on all tasks.
+
+        Returns:
+            the scores on ``valid`` by task and metric, and the predictions there by task. Both have an entry
+            for each seed whose training did not diverge.
+        """
         from fairseq_electra.finetuning.nets import read_net
         from fairseq_electra.finetuning.study import Settings, study
 
-        if not self.plan.tasks:
-            return {}
         source = "" if self.cost(cell.objective).has_discriminator else "generator:"
-        results = study(
-            [read_net(f"{cell.objective}={source}{checkpoint}")],
-            self.plan.tasks,
-            checkpoint.parent / "finetuning",
-            Settings(extra=(*self.plan.finetuning_options, *self.machine.options)),
-            seeds=range(1, self.plan.finetuning_seeds + 1),
-            processes=1,
-            threads=self.machine.threads,
-            say=lambda line: self.say(f"{cell.name}: {line}"),
-        )
-        return {
-            line["task"]: {name: each["values"] for name, each in line["metrics"].get("valid", {}).items()}
-            for line in results["summary"]
-        }
+        net = read_net(f"{cell.objective}={source}{checkpoint}")
+        folder = checkpoint.parent / "finetuning"
+        scores, predictions = {}, {}
+        for task in self.plan.tasks:
+            results = study(
+                [net],
+                [task],
+                folder,
+                Settings(extra=(*self.plan.finetuning_options, *self.machine.options)),
+                seeds=self.plan.seeds_of(task),
+                threads=self.machine.threads,
+                say=lambda line: self.say(f"{cell.name}: {line}"),
+            )
+            (line,) = results["summary"]
+            metrics = line["metrics"].get("valid", {})
+            scores[task.name] = {name: each["values"] for name, each in metrics.items()}
+            runs = [folder / run_name(run) for run in results["runs"] if run["metrics"]]
+            predictions[task.name] = predicted(task, runs)
+        return scores, predictions
 
-    def probe(self, checkpoint: Path) -> dict[str, float]:
-        """Return the accuracy on minimal pairs by each score that the model has, in per cent."""
+    def probe(self, cell: Cell, checkpoint: Path) -> dict[str, dict[str, Any]]:
+        """Score minimal pairs, by each score that the model has."""
         if self.plan.blimp is None:
             return {}
         from fairseq_electra.hub.interface import from_pretrained
         from fairseq_electra.probes import blimp
         from fairseq_electra.probes.pairs import read_pairs
+        from fairseq_electra.probes.results import summary_of
 
         model = from_pretrained(checkpoint)
         model.to("cuda" if self.machine.kind == "cuda" else "cpu")
-        paradigms = blimp.probe(model, read_pairs(self.plan.blimp, self.plan.blimp_pairs))
-        return {name: blimp.mean_accuracy(paradigms, name) for name in paradigms[0].points}
+        return summary_of(blimp.probe(model, read_pairs(self.plan.blimp, self.plan.pairs_at(cell.budget))))
+
+
+def predicted(task: Path, runs: Sequence[Path]) -> list[str]:
+    """Return what each run predicts on ``valid``: numbers of classes, or numbers, with blanks between them.
+
+    Args:
+        task: the folder of the task.
+        runs: folders of runs.
+
+    Returns:
+        nothing for tasks whose examples do not have one prediction each.
+    """
+    evaluation = evaluation_of(task)
+    if not isinstance(evaluation, SentenceEvaluation):
+        return []
+    of_runs = [evaluation.predictions(scores_of_run(run)[VALID]) for run in runs]
+    return [" ".join(f"{number:.4g}" for number in predictions.tolist()) for predictions in of_runs]
 
 
 def quality(result: dict[str, Any]) -> float:

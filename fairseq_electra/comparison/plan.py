@@ -58,9 +58,11 @@ class Plan:
         options: further options of ``fairseq-train`` for all pre-trainings.
         tasks: folders of the tasks to fine-tune on, as ``fairseq-electra prepare`` makes them.
         finetuning_seeds: number of fine-tunings of each task.
+        finetuning_seeds_of: of tasks that have another number, by name.
         finetuning_options: further options of ``fairseq-train`` for all fine-tunings.
         blimp: the file of minimal pairs to score without fine-tuning; None: they are not scored.
         blimp_pairs: number of pairs of each paradigm.
+        blimp_pairs_at: of budgets that have another number.
     """
 
     data: Path
@@ -77,14 +79,24 @@ class Plan:
     options: tuple[str, ...] = ()
     tasks: tuple[Path, ...] = ()
     finetuning_seeds: int = 3
+    finetuning_seeds_of: dict[str, int] = field(default_factory=dict)
     finetuning_options: tuple[str, ...] = ()
     blimp: Path | None = None
     blimp_pairs: int = 100
+    blimp_pairs_at: dict[float, int] = field(default_factory=dict)
 
     @property
     def reference(self) -> str:
         """The objective that budgets are counted in, and that the others are compared with."""
         return next(iter(self.objectives))
+
+    def seeds_of(self, task: Path) -> range:
+        """Return the seeds of the fine-tunings on a task's folder."""
+        return range(1, self.finetuning_seeds_of.get(task.name, self.finetuning_seeds) + 1)
+
+    def pairs_at(self, budget: float) -> int | None:
+        """Return the number of minimal pairs of each paradigm; None: they are not scored."""
+        return None if self.blimp is None else self.blimp_pairs_at.get(budget, self.blimp_pairs)
 
     def choosing_cells(self) -> list[Cell]:
         """Return the runs that choose the learning rate of each objective; none if there is one rate."""
@@ -144,6 +156,13 @@ def read_plan(path: Path) -> Plan:
             raise InputError(
                 f"{path}: only: {objective} must be one of objectives, and its values must be in budgets"
             )
+    tasks = [folder.name for folder in plan.tasks]
+    for task in plan.finetuning_seeds_of:
+        if task not in tasks:
+            raise InputError(f"{path}: finetuning_seeds_of: {task} is none of the tasks: {', '.join(tasks)}")
+    for budget in plan.blimp_pairs_at:
+        if budget not in plan.budgets:
+            raise InputError(f"{path}: blimp_pairs_at: {budget:g} is none of the budgets")
     if CHOICE_SEED in plan.seeds:
         raise InputError(f"{path}: seed {CHOICE_SEED} chooses the learning rates; take others for seeds")
     return plan
@@ -222,6 +241,14 @@ def _only(name: str, value: Any, path: Path) -> dict[str, tuple[float, ...]]:
     return {each: _several(f"only: {each}", budgets, path, _number) for each, budgets in value.items()}
 
 
+def _numbers_of(name: str, value: Any, path: Path, key: Callable[[str, Any, Path], Any]) -> dict[Any, int]:
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: {name} has lines NAME: NUMBER, got {value!r}")
+    return {
+        key(name, each, path): _positive(f"{name}: {each}", number, path) for each, number in value.items()
+    }
+
+
 _READERS: dict[str, Callable[[str, Any, Path], Any]] = {
     "data": _folder,
     "arch": _text,
@@ -237,7 +264,9 @@ _READERS: dict[str, Callable[[str, Any, Path], Any]] = {
     "options": _options,
     "tasks": partial(_several, read=_folder),
     "finetuning_seeds": _positive,
+    "finetuning_seeds_of": partial(_numbers_of, key=_text),
     "finetuning_options": _options,
     "blimp": _file,
     "blimp_pairs": _positive,
+    "blimp_pairs_at": partial(_numbers_of, key=_number),
 }

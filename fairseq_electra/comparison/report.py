@@ -1,15 +1,13 @@
 """The tables of a comparison, from whatever cells are done."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from fairseq_electra.comparison.bootstrap import Examples, FineTunings, difference
 from fairseq_electra.comparison.plan import Plan
-
-SAMPLES = 10_000  # of the bootstrap
-INTERVAL = (2.5, 97.5)  # per cent
 
 
 class Figure(NamedTuple):
@@ -53,33 +51,38 @@ def mean_score(result: dict[str, Any], tasks: Sequence[str]) -> float:
     return statistics.fmean(statistics.fmean(scores_of(result)[task]) for task in tasks)
 
 
-def difference(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> tuple[float, float, float]:
-    """Compare two objectives at one budget by the mean over tasks.
+def fine_tunings(result: dict[str, Any]) -> dict[str, FineTunings]:
+    """Return the fine-tunings of a cell by task."""
+    found = {}
+    for task, values in scores_of(result).items():
+        lines = result["predictions"].get(task)
+        predictions = np.array([[float(word) for word in line.split()] for line in lines]) if lines else None
+        found[task] = FineTunings(np.array(values), predictions)
+    return found
 
-    Pairs are the seeds of pre-training that both have. The bootstrap draws seeds of pre-training, and for
-    each task seeds of fine-tuning, with replacement.
+
+def less_reference(
+    results: Sequence[dict[str, Any]],
+    reference: Sequence[dict[str, Any]],
+    examples: Mapping[str, Examples | None],
+) -> tuple[float, float, float] | None:
+    """Compare an objective with the reference at one budget, by the seeds of pre-training that both have.
 
     Args:
-        one, other: the cells of the two objectives.
+        results, reference: the cells of both.
+        examples: of each task.
 
     Returns:
-        the mean difference, and the bounds of its 95 % interval.
+        what :func:`~fairseq_electra.comparison.bootstrap.difference` returns; None: there is nothing to
+        compare.
     """
-    pairs = [(a, b) for a in one for b in other if a["seed"] == b["seed"]]
-    tasks = tasks_of([each for pair in pairs for each in pair])
-    rng = np.random.default_rng(0)
-    drawn = np.zeros((SAMPLES, len(pairs)))
-    for number, pair in enumerate(pairs):
-        for sign, result in zip((1, -1), pair, strict=True):
-            for task in tasks:
-                values = np.array(scores_of(result)[task])
-                chosen = rng.integers(len(values), size=(SAMPLES, len(values)))
-                drawn[:, number] += sign * values[chosen].mean(1) / len(tasks)
-    chosen = rng.integers(len(pairs), size=(SAMPLES, len(pairs)))
-    means = np.take_along_axis(drawn, chosen, 1).mean(1)
-    low, high = np.percentile(means, INTERVAL)
-    exact = statistics.fmean(mean_score(a, tasks) - mean_score(b, tasks) for a, b in pairs)
-    return exact, float(low), float(high)
+    pairs = [(a, b) for a in results for b in reference if a["seed"] == b["seed"]]
+    tasks = tasks_of([each for pair in pairs for each in pair]) if pairs else []
+    if not tasks:
+        return None
+    return difference(
+        [(fine_tunings(a), fine_tunings(b)) for a, b in pairs], {task: examples.get(task) for task in tasks}
+    )
 
 
 def summarize(plan: Plan, cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -89,7 +92,7 @@ def summarize(plan: Plan, cells: Sequence[dict[str, Any]]) -> list[dict[str, Any
         plan: the plan.
         cells: contents of the files of the cells that are reported.
     """
-    lines = []
+    lines, examples = [], {folder.name: Examples.of(folder) for folder in plan.tasks}
     for budget in sorted(plan.budgets):
         here = {
             name: [each for each in cells if each["objective"] == name and each["budget"] == budget]
@@ -114,12 +117,12 @@ def summarize(plan: Plan, cells: Sequence[dict[str, Any]]) -> list[dict[str, Any
             if tasks:
                 line["mean"] = Figure.of([mean_score(each, tasks) for each in results])
             for score in results[0]["blimp"]:
-                line[f"BLiMP, {score}"] = Figure.of([each["blimp"][score] for each in results])
+                line[f"BLiMP, {score}"] = Figure.of([each["blimp"][score]["mean"] for each in results])
             areas = [each["valid"]["fixed_auc"] for each in results if "fixed_auc" in each["valid"]]
             if areas:
                 line["fixed_auc"] = Figure.of([100 * area for area in areas])
-            if tasks and name != plan.reference and {s["seed"] for s in reference} & set(line["seeds"]):
-                line["difference"] = difference(results, reference)
+            if name != plan.reference and (gap := less_reference(results, reference, examples)):
+                line["difference"] = gap
             lines.append(line)
     return lines
 
@@ -155,9 +158,9 @@ def markdown(plan: Plan, lines: Sequence[dict[str, Any]]) -> str:
         title = f"**{budget / 1e6:g} M tokens of {plan.reference}: {flops:.2e} FLOPs**"
         parts.append("\n".join([title, "", *("| " + " | ".join(row) + " |" for row in rows)]))
     note = (
-        f"Mean ± standard deviation over seeds of pre-training, of each the mean of {plan.finetuning_seeds}"
-        " fine-tunings; per cent, on development sets. In brackets the 95 % interval of the difference by"
-        " bootstrap over seeds of pre-training and of fine-tuning."
+        "Mean ± standard deviation over seeds of pre-training, of each the mean of its fine-tunings; per"
+        " cent, on development sets. In brackets the 95 % interval of the difference by bootstrap over seeds"
+        " of pre-training, seeds of fine-tuning, and examples."
     )
     return "\n\n".join([*parts, note])
 

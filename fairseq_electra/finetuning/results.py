@@ -3,8 +3,9 @@
 import statistics
 import subprocess
 import zipfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -70,11 +71,8 @@ def merged_scores(
     Raises:
         InputError: the scores of a run are not there, damaged, or of other splits than those of the others.
     """
-    runs = [
-        folder / result["net"] / result["task"] / f"lr{result['lr']:g}-seed{result['seed']}"
-        for result in results
-    ]
-    scores_of_runs = [_scores(run) for run in runs]
+    runs = [folder / run_name(result) for result in results]
+    scores_of_runs = [scores_of_run(run) for run in runs]
     for run, scores in zip(runs, scores_of_runs, strict=True):
         if scores.keys() != scores_of_runs[0].keys():
             raise InputError(
@@ -84,7 +82,20 @@ def merged_scores(
     return {split: merge([scores[split] for scores in scores_of_runs]) for split in scores_of_runs[0]}
 
 
-def _scores(run: Path) -> dict[str, np.ndarray]:
+def run_name(result: Mapping[str, Any]) -> str:
+    """Return the name of a run's folder from its result or record."""
+    return f"{result['net']}/{result['task']}/lr{result['lr']:g}-seed{result['seed']}"
+
+
+def scores_of_run(run: Path) -> dict[str, np.ndarray]:
+    """Read the scores that a run's model has given, by split.
+
+    Args:
+        run: the folder of the run.
+
+    Raises:
+        InputError: they are not there, or damaged.
+    """
     try:
         with np.load(run / LOGITS_FILE) as saved:
             return dict(saved)

@@ -34,17 +34,7 @@ def results(
             "same_tokens": sum(int(paradigm.same.sum()) for paradigm in paradigms),
             "sha256": digest_of(pairs),
         },
-        "summary": {
-            score: {
-                "mean": mean_accuracy(paradigms, score),
-                "standard_error": standard_error(paradigms, score),
-                "ties": sum(paradigm.ties(score) for paradigm in paradigms),
-                "linguistics_terms": {
-                    term: mean_accuracy(group, score) for term, group in by_term(paradigms).items()
-                },
-            }
-            for score in scores
-        },
+        "summary": summary_of(paradigms),
         "paradigms": [
             {
                 "UID": paradigm.name,
@@ -57,6 +47,21 @@ def results(
             for paradigm in paradigms
         ],
         "versions": versions(),
+    }
+
+
+def summary_of(paradigms: Sequence[Paradigm]) -> dict[str, dict[str, Any]]:
+    """Sum up all pairs, for each score by its name; accuracies and their errors are in per cent."""
+    return {
+        score: {
+            "mean": mean_accuracy(paradigms, score),
+            "standard_error": standard_error(paradigms, score),
+            "ties": sum(paradigm.ties(score) for paradigm in paradigms),
+            "linguistics_terms": {
+                term: mean_accuracy(group, score) for term, group in by_term(paradigms).items()
+            },
+        }
+        for score in paradigms[0].points
     }
 
 

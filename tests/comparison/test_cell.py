@@ -2,12 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 
+from fairseq_electra.comparison.bootstrap import WEIGHTED, Examples
 from fairseq_electra.comparison.cell import Maker, quality, write_json
 from fairseq_electra.comparison.compute import cost_of, updates_for
 from fairseq_electra.comparison.plan import Cell, read_plan
 from fairseq_electra.errors import InputError
+from fairseq_electra.probes.pairs import FIELDS
 from tests.helpers.commands import electra, electra_process
 from tests.helpers.plans import plan_file
 from tests.helpers.sentence_tasks import SINGLE, prepare_all
@@ -72,12 +75,13 @@ def test_a_budget_too_small_for_the_warm_up_is_refused(small, tmp_path):
     ("changes", "words"),
     [
         ({"batch_size": 16}, "options"),
-        ({"finetuning_seeds": 5}, "finetuning_seeds"),
+        ({"blimp": "p.jsonl"}, "blimp_pairs"),
         ({"decay": 0.1}, "decay"),
         ({"rates": "[1e-3]"}, "rates"),
     ],
 )
 def test_a_cell_of_another_plan_is_refused(small, tmp_path, changes, words):
+    (tmp_path / "p.jsonl").touch()
     maker = Maker(read_plan(small()), tmp_path / "out", on_cpu=True)
     cell = Cell("electra", 6e3, 1)
     write_json(maker.file(cell), {"settings": maker.settings(cell), "lr": 1e-3})
@@ -100,7 +104,11 @@ def test_compare_makes_all_cells_once_and_goes_on_with_what_is_missing(
     small, tmp_path, vocabulary, corpus_lines
 ):
     task = prepare_all(tmp_path, vocabulary, corpus_lines) / SINGLE
-    plan = small(tasks=f"[{task}]", finetuning_seeds=1)
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text(
+        json.dumps(dict(zip(FIELDS, ("one", "order", "the ship sails", "ship the sails"), strict=True)))
+    )
+    plan = small(tasks=f"[{task}]", finetuning_seeds_of=f"{{{SINGLE}: 2}}", blimp=pairs.name)
     line = ["compare", plan, "--output", tmp_path / "out", "--processes", "2", "--cpu"]
     done = electra_process(*line, timeout=900)
     assert "4 of 4: " in done.stdout and "| electra | " in done.stdout and "| mlm | " in done.stdout
@@ -108,9 +116,13 @@ def test_compare_makes_all_cells_once_and_goes_on_with_what_is_missing(
     assert len(cells) == 8
     report = json.loads((tmp_path / "out" / "results.json").read_text())
     assert len(report["lines"]) == 4 and set(report["rates"]["mlm"]) == {"0.001", "0.003"}
-    reference = report["cells"][0]
+    reference, target = report["cells"][0], Examples.of(task).target
     for cell in report["cells"]:
-        assert cell["valid"]["num_updates"] == cell["updates"] and cell["finetuning"][SINGLE]["mcc"]
+        assert cell["valid"]["num_updates"] == cell["updates"] and len(cell["finetuning"][SINGLE]["mcc"]) == 2
+        assert cell["blimp"]
+        for score, words in zip(cell["finetuning"][SINGLE]["mcc"], cell["predictions"][SINGLE], strict=True):
+            predicted = np.array([int(word) for word in words.split()])
+            assert WEIGHTED["mcc"](predicted, target, np.ones((1, len(target)))) == pytest.approx(score / 100)
         # numbers of updates are whole
         rounding = max(each["flops"] / each["updates"] for each in (cell, reference))
         assert cell["flops"] == pytest.approx(reference["flops"] * cell["budget"] / 6e3, abs=2 * rounding)

@@ -37,6 +37,23 @@ def test_one_rate_is_no_choice(tmp_path):
     assert read_plan(plan_file(tmp_path, rates="1e-3")).choosing_cells() == []
 
 
+def test_a_task_and_a_budget_may_have_numbers_of_their_own(tmp_path):
+    for name in ("A", "B"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "pairs").touch()
+    plan = read_plan(
+        plan_file(
+            tmp_path,
+            tasks="[A, B]",
+            finetuning_seeds_of="{B: 1}",
+            blimp="pairs",
+            blimp_pairs_at="{12e6: 1000}",
+        )
+    )
+    assert [list(plan.seeds_of(task)) for task in plan.tasks] == [[1, 2, 3], [1]]
+    assert [plan.pairs_at(budget) for budget in plan.budgets] == [100, 1000]
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -58,6 +75,10 @@ def test_one_rate_is_no_choice(tmp_path):
         ({"only": "{gdes: [4e6]}"}, "only: gdes must be one of objectives"),
         ({"only": "{mlm: [5e6]}"}, "its values must be in budgets"),
         ({"only": "[4e6]"}, "only has lines OBJECTIVE"),
+        ({"finetuning_seeds_of": "{CoLA: 1}"}, "finetuning_seeds_of: CoLA is none of the tasks"),
+        ({"finetuning_seeds_of": "1"}, "finetuning_seeds_of has lines NAME: NUMBER"),
+        ({"blimp_pairs_at": "{5e6: 10}"}, "blimp_pairs_at: 5e+06 is none of the budgets"),
+        ({"blimp_pairs_at": "{4e6: 0}"}, "blimp_pairs_at: 4000000.0 must be 1 or more, got 0"),
         ({"arch": "[}"}, "cannot read the plan"),
     ],
 )

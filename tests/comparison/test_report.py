@@ -25,6 +25,7 @@ def cell(objective, seed, tasks, **more):
         "valid": {"fixed_auc": 0.8 + 0.01 * seed},
         "blimp": {},
         "finetuning": {task: {"accuracy": values} for task, values in tasks.items()},
+        "predictions": {},
         **more,
     }
 
@@ -48,12 +49,12 @@ def test_summarize_has_means_and_deviations_over_seeds_of_pre_training(plan):
     assert "| 66.0 ± 5.6 | 50.0 ± 0.0 |" in report.markdown(plan, [line])
 
 
-def test_difference_without_noise_is_exact(plan):
+def test_a_difference_without_noise_is_exact():
     one, other = cells_of("mlm", 2.0, 0.0), cells_of("electra", 0.0, 0.0)
-    assert report.difference(one, other) == pytest.approx((2.0, 2.0, 2.0))
+    assert report.less_reference(one, other, {}) == pytest.approx((2.0, 2.0, 2.0))
 
 
-def test_interval_of_a_difference_holds_the_truth_about_as_often_as_it_says():
+def test_an_interval_over_seeds_holds_the_truth_about_as_often_as_it_says():
     rng, held = np.random.default_rng(2), 0
     for _ in range(60):
         pairs = []
@@ -65,14 +66,21 @@ def test_interval_of_a_difference_holds_the_truth_about_as_often_as_it_says():
                     for name, shift in (("mlm", 1.0), ("electra", 0.0))
                 ]
             )
-        _, low, high = report.difference([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+        _, low, high = report.less_reference([pair[0] for pair in pairs], [pair[1] for pair in pairs], {})
         held += low <= 1.0 <= high
     assert 50 <= held <= 60
 
 
-def test_only_seeds_that_both_have_are_compared(plan):
+def test_fine_tunings_have_the_predictions_of_a_cell():
+    one = cell("mlm", 1, {"A": [50.0, 75.0], "B": [10.0]}, predictions={"A": ["0 1", "1.5 2"], "B": []})
+    found = report.fine_tunings(one)
+    assert found["A"].predictions.tolist() == [[0, 1], [1.5, 2]] and found["A"].values.tolist() == [50, 75]
+    assert found["B"].predictions is None
+
+
+def test_only_seeds_that_both_have_are_compared():
     one, other = cells_of("mlm", 2.0, 0.0)[:1], cells_of("electra", 0.0, 0.0)
-    assert report.difference(one, other)[0] == pytest.approx(2.0)
+    assert report.less_reference(one, other, {})[0] == pytest.approx(2.0)
 
 
 def test_markdown_shows_the_cells_that_are_there(plan):
