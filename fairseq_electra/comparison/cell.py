@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import shlex
@@ -22,6 +23,7 @@ from fairseq_electra.finetuning.results import run_name, scores_of_run, versions
 from fairseq_electra.finetuning.sentences.scores import SentenceEvaluation
 from fairseq_electra.finetuning.trainable import trainable
 from fairseq_electra.locks import open_lock
+from fairseq_electra.pretraining.fixed_corruption import corruption_file
 from fairseq_electra.pretraining.log import read_log
 from fairseq_electra.speedrun.machine import this_cpu, this_machine
 from fairseq_electra.speedrun.one_run import follow
@@ -60,15 +62,21 @@ class Maker:
         """Return what decides the content of a cell's file, beside its name."""
         settings = self.pretraining_settings(cell.objective)
         if cell.lr is not None:
-            return settings
+            return settings | {"judge": self.judge()}
         return settings | {
             "rates": sorted(self.plan.rates),
             "budget of the choice": min(self.plan.budgets),
             "tasks": {folder.name: trainable(folder).sha256 for folder in self.plan.tasks},
             "finetuning_seeds": {folder.name: len(self.plan.seeds_of(folder)) for folder in self.plan.tasks},
             "finetuning_options": shlex.join(self.plan.finetuning_options),
+            "judge": self.judge(),
             "blimp_pairs": self.plan.pairs_at(cell.budget),
         }
+
+    def judge(self) -> str | None:
+        """Return the SHA-256 of the held-out text as a generator corrupted it; None: it was not."""
+        path = corruption_file(self.plan.data / "valid")
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
     def read(self, cell: Cell) -> dict[str, Any]:
         """Read the file of a cell.
@@ -265,13 +273,19 @@ def predicted(task: Path, runs: Sequence[Path]) -> list[str]:
 def quality(result: dict[str, Any]) -> float:
     """Return what a learning rate is chosen by, higher is better; it says nothing across objectives.
 
-    That is ``fixed_auc`` on the held-out text where there is a discriminator, whose own loss falls when the
-    generator gets worse; else the loss of the masked language model.
+    Where there is a discriminator, that is how well it finds the replacements of one generator in the
+    held-out text, which ``fairseq-electra corrupt`` made, or without these random replacements; its own loss
+    falls when its generator gets worse. Else it is the loss of the masked language model.
+
+    Raises:
+        InputError: the run has no such figure.
     """
     valid = result["valid"]
-    if result["has_discriminator"]:
-        return valid.get("fixed_auc", float("-inf"))
-    return -valid.get("masked_lm_loss", float("inf"))
+    names = ("fixed_generator_auc", "fixed_auc") if result["has_discriminator"] else ("masked_lm_loss",)
+    found = [valid[name] for name in names if name in valid]
+    if not found:
+        raise InputError(f"cell {result['cell']} has no {names[0]}: remove its file, and make it again")
+    return found[0] if result["has_discriminator"] else -found[0]
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -118,9 +118,9 @@ def summarize(plan: Plan, cells: Sequence[dict[str, Any]]) -> list[dict[str, Any
                 line["mean"] = Figure.of([mean_score(each, tasks) for each in results])
             for score in results[0]["blimp"]:
                 line[f"BLiMP, {score}"] = Figure.of([each["blimp"][score]["mean"] for each in results])
-            areas = [each["valid"]["fixed_auc"] for each in results if "fixed_auc" in each["valid"]]
-            if areas:
-                line["fixed_auc"] = Figure.of([100 * area for area in areas])
+            for area in ("fixed_auc", "fixed_generator_auc"):
+                if all(area in each["valid"] for each in results):
+                    line[area] = Figure.of([100 * each["valid"][area] for each in results])
             if name != plan.reference and (gap := less_reference(results, reference, examples)):
                 line["difference"] = gap
             lines.append(line)

@@ -79,6 +79,11 @@ class Corruption(NamedTuple):
     generator: str
 
 
+def corruption_file(prefix: str | Path) -> Path:
+    """Return where a generator's corruption of a split is saved; ``prefix`` as of :func:`save_corruption`."""
+    return Path(f"{prefix}.{BY_GENERATOR}.npz")
+
+
 def save_corruption(prefix: str | Path, corpus: Binarized, corrupted: np.ndarray, generator: str) -> Path:
     """Save a generator's corruption of a split in the same folder; returns the file.
 
@@ -88,7 +93,7 @@ def save_corruption(prefix: str | Path, corpus: Binarized, corrupted: np.ndarray
         corrupted: the corrupted text, as :func:`corrupt_by_rows` returns it.
         generator: name of the generator that corrupted it.
     """
-    path = Path(f"{prefix}.{BY_GENERATOR}.npz")
+    path = corruption_file(prefix)
     about = json.dumps({"generator": generator, "text": digest(corpus.ids)})
     with atomic_write(path, "wb") as stream:
         np.savez_compressed(stream, corrupted=corrupted, about=np.array(about))
@@ -101,7 +106,7 @@ def load_corruption(prefix: str | Path, corpus: Binarized) -> Corruption | None:
     Raises:
         InputError: the file is damaged, or belongs to another text.
     """
-    path = Path(f"{prefix}.{BY_GENERATOR}.npz")
+    path = corruption_file(prefix)
     if not path.is_file():
         return None
     remedy = "remove it, or make it again with fairseq-electra corrupt"

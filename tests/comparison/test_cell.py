@@ -1,6 +1,7 @@
 """A comparison from plan to table, on a small text."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -51,12 +52,32 @@ def test_every_objective_uses_the_same_flops(small):
     assert updates_for(plan, 1e7, costs["mlm"], costs["electra"]) > reference
 
 
+def result_of(has_discriminator, **valid):
+    return {"cell": "x", "has_discriminator": has_discriminator, "valid": valid}
+
+
 def test_quality_chooses_by_what_the_generator_does_not_move():
-    better = {"has_discriminator": True, "valid": {"fixed_auc": 0.8, "masked_lm_loss": 6.0}}
-    worse = {"has_discriminator": True, "valid": {"fixed_auc": 0.7, "masked_lm_loss": 5.0}}
+    better = result_of(True, fixed_auc=0.8, fixed_generator_auc=0.7, masked_lm_loss=6.0)
+    worse = result_of(True, fixed_auc=0.9, fixed_generator_auc=0.6, masked_lm_loss=5.0)
     assert quality(better) > quality(worse)
-    low, high = ({"has_discriminator": False, "valid": {"masked_lm_loss": loss}} for loss in (5.0, 6.0))
-    assert quality(low) > quality(high)
+    assert quality(result_of(True, fixed_auc=0.8)) > quality(result_of(True, fixed_auc=0.7))
+    assert quality(result_of(False, masked_lm_loss=5.0)) > quality(result_of(False, masked_lm_loss=6.0))
+
+
+def test_quality_needs_its_figure():
+    with pytest.raises(InputError, match="cell x has no fixed_generator_auc"):
+        quality(result_of(True, disc_loss=0.1))
+
+
+def test_a_cell_judged_by_another_generator_is_refused(small, tmp_path, data_bin):
+    copy = tmp_path / "text"
+    shutil.copytree(data_bin, copy)
+    maker = Maker(read_plan(small(data=copy)), tmp_path / "out", on_cpu=True)
+    cell = Cell("electra", 6e3, 0, 1e-3)
+    write_json(maker.file(cell), {"settings": maker.settings(cell)})
+    (copy / "valid.fixed_generator.npz").write_bytes(b"others")
+    with pytest.raises(InputError, match="was made with judge None, and the plan has"):
+        maker.read(cell)
 
 
 def test_a_rate_is_chosen_before_it_is_used(small, tmp_path):
