@@ -12,6 +12,13 @@ from fairseq_electra.comparison.plan import Cell
 from fairseq_electra.errors import InputError
 
 POLL_SECONDS = 0.5
+CODE = """
+import sys
+from fairseq_electra.cli import main
+from fairseq_electra.speedrun.one_run import end_with_parent
+end_with_parent()
+sys.exit(main())
+"""
 
 
 class Schedule:
@@ -61,13 +68,12 @@ class Schedule:
         """Start the process of a cell."""
         path = self.log(cell.name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        code = "import sys; from fairseq_electra.cli import main; sys.exit(main())"
-        command = [sys.executable, "-c", code, "compare", str(self.plan), "--output", str(self.maker.output)]
+        command = [sys.executable, "-c", CODE, "compare", str(self.plan), "--output", str(self.maker.output)]
         command += ["--cell", cell.name, *(["--cpu"] if on_cpu else [])]
         with open(path, "a", encoding="utf-8") as log:
             return subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # closed when this process ends, in whatever way
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "OMP_NUM_THREADS": str(self.threads)},

@@ -62,9 +62,20 @@ class Generator(nn.Module):
         documents: PackedDocuments | None = None,
     ) -> Tensor:
         """Score the vocabulary at the masked positions. Shapes: (B, T) thrice, (B, K) -> (B, K, V)."""
+        states = self.masked_states(src_tokens, segment_ids, padding_mask, masked_positions, documents)
+        return self.generator_head(states, self.generator_tokens.weight)
+
+    def masked_states(
+        self,
+        src_tokens: Tensor,
+        segment_ids: Tensor,
+        padding_mask: Tensor | None,
+        masked_positions: Tensor,
+        documents: PackedDocuments | None = None,
+    ) -> Tensor:
+        """Encode rows, and take the masked positions. Shapes: (B, T) thrice, (B, K) -> (B, K, C)."""
         hidden = self.extract_generator_features(src_tokens, segment_ids, padding_mask, documents=documents)
-        hidden = hidden.gather(1, masked_positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
-        return self.generator_head(hidden, self.generator_tokens.weight)
+        return hidden.gather(1, masked_positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
 
     def extract_generator_features(
         self,
@@ -269,6 +280,17 @@ class Electra(Generator, Discriminator):
     ) -> tuple[GeneratorOutput, CorruptedText]:
         """Run the generator and put its samples into the text; arguments as :meth:`forward`."""
         gen_logits = self.generate(src_tokens, segment_ids, padding_mask, masked_positions, documents)
+        return self.corrupt_by(gen_logits, src_tokens, masked_positions, target, sample_uniforms)
+
+    def corrupt_by(
+        self,
+        gen_logits: Tensor,
+        src_tokens: Tensor,
+        masked_positions: Tensor,
+        target: Tensor,
+        sample_uniforms: Tensor,
+    ) -> tuple[GeneratorOutput, CorruptedText]:
+        """Put samples of the generator's scores, (B, K, V), into the text; arguments as :meth:`forward`."""
         gen_probs = probabilities(gen_logits)
         sampled = sample_tokens(self._sampling_distribution(gen_probs, gen_logits, target), sample_uniforms)
         corrupted = corrupt(src_tokens, masked_positions, target, sampled, self.pad)

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fairseq_electra.electra.adversarial import AdversarialElectra, AdversarialOutput
 from fairseq_electra.electra.fast.cross_entropy import cross_entropy, loss_dtype
 from fairseq_electra.electra.frozen_generator import FrozenGeneratorElectra
 from fairseq_electra.electra.language_models import (
@@ -34,9 +35,9 @@ from fairseq_electra.electra.model import (
 )
 from fairseq_electra.electra.random_substitution import DetectionOutput, RandomSubstitution
 
-Generated = GeneratorOutput | ElectraOutput | ReplaceMLMOutput | AllTokensMLMOutput
-Corrupted = ElectraOutput | ReplaceMLMOutput | AllTokensMLMOutput | DetectionOutput
-Detected = ElectraOutput | AllTokensMLMOutput | DetectionOutput
+Generated = GeneratorOutput | ElectraOutput | AdversarialOutput | ReplaceMLMOutput | AllTokensMLMOutput
+Corrupted = ElectraOutput | AdversarialOutput | ReplaceMLMOutput | AllTokensMLMOutput | DetectionOutput
+Detected = ElectraOutput | AdversarialOutput | AllTokensMLMOutput | DetectionOutput
 
 
 class MaskedBatch(NamedTuple):
@@ -164,6 +165,34 @@ def frozen_generator(
     return masked_lm(output, batch, ids, weights) | detection(output, batch, ids, weights)
 
 
+def adversarial(
+    output: AdversarialOutput, batch: MaskedBatch, ids: SpecialIds, weights: LossWeights
+) -> dict[str, Tensor]:
+    """:func:`detection`, and a generator that is rewarded by the discriminator's loss at its samples.
+
+    The reward of a sample is R = -log p, p being the probability that the discriminator gives to the true
+    answer there. The generator's loss is -(R - b) log of the sample's own probability, with the gradient of
+    this log alone (REINFORCE). The baseline b = -log sigmoid(z) is learnt by the cross-entropy of sigmoid(z)
+    with p.
+
+    Returns:
+        the sums of :func:`electra`; those of the generator are figures.
+
+    Source: Clark et al. 2020, appendix F.
+    """
+    figures = masked_lm(output, batch, ids, weights)
+    discriminator = detection(output, batch, ids, weights)
+    is_spare = batch.target == ids.pad
+    sampled = output.corrupted_tokens.gather(1, batch.masked_positions)
+    rewards = detection_losses(output, batch).detach().gather(1, batch.masked_positions)
+    baseline_logits = output.baseline_logits.to(rewards.dtype)
+    advantages = rewards - F.softplus(-baseline_logits.detach())
+    policy = advantages * cross_entropy(output.gen_logits, sampled, output.gen_probs).nll
+    baseline = F.binary_cross_entropy_with_logits(baseline_logits, (-rewards).exp(), reduction="none")
+    loss = (policy + baseline).masked_fill(is_spare, 0.0).sum()
+    return figures | discriminator | {"loss": weights.gen * loss + discriminator["loss"]}
+
+
 def electra_at_masked(
     output: ElectraOutput, batch: MaskedBatch, ids: SpecialIds, weights: LossWeights
 ) -> dict[str, Tensor]:
@@ -283,6 +312,9 @@ OBJECTIVES = {
     "electra": Objective(Electra, electra, "replaced-token detection"),
     "electra_at_masked": Objective(
         Electra, electra_at_masked, "the same with the discriminator's loss at masked tokens alone"
+    ),
+    "adversarial": Objective(
+        AdversarialElectra, adversarial, "a generator that is trained to fool the discriminator, by REINFORCE"
     ),
     # the loss of predicting a token is as large as the generator's, so it weighs as much
     "frozen_generator": Objective(

@@ -11,7 +11,7 @@ from fairseq_electra.optim.loss_scale import SMALLEST, LossScale
 ATTRIBUTE, OF_GENERATOR = "network", "of_generator"
 GENERATOR, DISCRIMINATOR = "gen_gnorm", "disc_gnorm"
 PREFIXES = {
-    GENERATOR: ("generator.", "generator_head."),
+    GENERATOR: ("generator.", "generator_head.", "generator_baseline."),
     DISCRIMINATOR: ("discriminator.", "discriminator_head."),
 }
 

@@ -64,7 +64,7 @@ def follow(arguments: Sequence[str], log: Path) -> Generator[tuple[float, str], 
 
 def main() -> None:
     """Run ``fairseq-train`` with the arguments of this process."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     from fairseq_cli import train
 
     fairseq_electra.register()
@@ -72,10 +72,14 @@ def main() -> None:
     train.cli_main()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Exit at the end of standard input, that is, when the parent process closes it or dies."""
-    os.read(0, 1)
-    os._exit(1)
+
+    def watch() -> None:
+        os.read(0, 1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def parameters_of(model):
 
 
 def drawn_in(row, p):
-    """The tokens that are drawn for the slots of a row; no gradient flows through the draw."""
+    """The tokens that are drawn for the slots of a row."""
     tokens, segments, at, _, uniforms = row
     if "token_probs" in p:
         return [paper.draw_from(p["token_probs"], uniform) for uniform in uniforms]
@@ -31,14 +31,32 @@ def drawn_in(row, p):
     return [paper.draw(score, uniform) for score, uniform in zip(scores[at], uniforms, strict=True)]
 
 
-def loss_of_row(objective, row, drawn, p):
-    """The loss of one row, with the parameters ``p``."""
+def advantages_in(row, drawn, p):
+    """What REINFORCE weighs the slots of a row by."""
+    tokens, segments, at, originals, _ = row
+    real, corrupted = np.ones(len(tokens), bool), tokens.copy()
+    corrupted[at] = drawn
+    judged = paper.discriminator_logits(corrupted, segments, real, p, HEADS, LAYERS, True)[at]
+    states = paper.generator_states(tokens, segments, real, p, GEN_HEADS, LAYERS, True)[at]
+    return paper.rewards(judged, drawn != originals) - paper.baseline(states, p)
+
+
+def loss_of_row(objective, row, drawn, p, before):
+    """The loss of one row, with the parameters ``p``; no gradient flows through ``drawn`` and ``before``."""
     tokens, segments, at, originals, _ = row
     real, generated = np.ones(len(tokens), bool), 0.0
     text, corrupted = tokens.copy(), tokens.copy()
     text[at], corrupted[at] = originals, drawn
     read = corrupted, segments, real, p, HEADS, LAYERS, True
-    if "token_probs" not in p:
+    if objective == "adversarial":
+        scores = paper.generator_logits(tokens, segments, real, p, GEN_HEADS, LAYERS, True)
+        policy = paper.policy_loss(scores[at], drawn, advantages_in(row, drawn, before))
+        states = paper.generator_states(tokens, segments, real, before, GEN_HEADS, LAYERS, True)[at]
+        judged = paper.discriminator_logits(corrupted, segments, real, before, HEADS, LAYERS, True)[at]
+        right = np.exp(-paper.rewards(judged, drawn != originals))
+        fitted = np.exp(-paper.baseline(states, p))
+        generated = GEN_WEIGHT * (policy - (right * np.log(fitted) + (1 - right) * np.log(1 - fitted)).sum())
+    elif "token_probs" not in p:
         scores = paper.generator_logits(tokens, segments, real, p, GEN_HEADS, LAYERS, True)
         generated = GEN_WEIGHT * paper.masked_lm_loss(scores[at], originals)
     if objective == "mlm":
@@ -73,7 +91,7 @@ def rows_of(sample):
 def transcribed(objective, sample, p, moved=None):
     """The loss of a batch, with the tokens drawn by ``p``, and ``moved`` parameters in its place."""
     p_now = p if moved is None else moved
-    return sum(loss_of_row(objective, row, drawn_in(row, p), p_now) for row in rows_of(sample))
+    return sum(loss_of_row(objective, row, drawn_in(row, p), p_now, p) for row in rows_of(sample))
 
 
 @pytest.fixture

@@ -83,9 +83,14 @@ def embed(tokens, segments, p, prefix="embeddings"):
     return layer_norm(x, p[f"{prefix}.layer_norm.weight"], p[f"{prefix}.layer_norm.bias"])
 
 
+def generator_states(tokens, segments, real, p, heads, layers, rotary):
+    """(T, C) what the generator's encoder returns."""
+    return encoder(embed(tokens, segments, p), real, p, "generator", heads, layers, rotary)
+
+
 def generator_logits(tokens, segments, real, p, heads, layers, rotary):
     """(T, V) scores at every position."""
-    h = encoder(embed(tokens, segments, p), real, p, "generator", heads, layers, rotary)
+    h = generator_states(tokens, segments, real, p, heads, layers, rotary)
     h = gelu(h @ p["generator_head.dense.weight"].T + p["generator_head.dense.bias"])
     h = layer_norm(h, p["generator_head.layer_norm.weight"], p["generator_head.layer_norm.bias"])
     return h @ p["embeddings.tokens.weight"].T + p["generator_head.bias"]
@@ -112,6 +117,24 @@ def draw(logits, uniform):
 def masked_lm_loss(logits, originals):
     """Summed over masked positions: -log p(x_t | x_masked), equation 1."""
     return -sum(log(softmax(row)[token]) for row, token in zip(logits, originals, strict=True))
+
+
+def policy_loss(logits, sampled, advantages):
+    """Summed over masked positions: its gradient is -(R - b) grad log p_G(sampled token), appendix F."""
+    rows = zip(logits, sampled, advantages, strict=True)
+    return -sum(advantage * log(softmax(row)[token]) for row, token, advantage in rows)
+
+
+def rewards(logits, replaced):
+    """Each masked position: -log D where the sample is the original, else -log(1 - D), appendix F."""
+    p_replaced = 1 / (1 + np.exp(-logits))
+    return np.array([-log(p if wrong else 1 - p) for p, wrong in zip(p_replaced, replaced, strict=True)])
+
+
+def baseline(states, p):
+    """-log sigmoid(w h) at each masked position, appendix F."""
+    z = states @ p["generator_baseline.weight"][0] + p["generator_baseline.bias"][0]
+    return np.array([-log(1 / (1 + np.exp(-each))) for each in z])
 
 
 def discriminator_loss(logits, replaced):
