@@ -5,9 +5,12 @@ import math
 import numpy as np
 import pytest
 
+from fairseq_electra.electra.flops import electra_flops, masked_lm_flops
 from fairseq_electra.electra.mask_rate import MaskRate
 from fairseq_electra.electra.schedules import FORMS, parse_schedule
+from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.errors import InputError
+from tests.helpers.paths import ROOT
 
 UPDATES = np.arange(0, 45)
 
@@ -92,3 +95,18 @@ def test_str_of_a_schedule_is_a_phrase_for_the_log():
     schedule = parse_schedule("--mask-prob-schedule", "linear:.2@1000,.15@20000", 0.3)
     assert str(schedule) == "0.3 at first, 0.2 from update 1,000 on, 0.15 from update 20,000 on (linear)"
     assert math.isclose(schedule.at(500), 0.25)
+
+
+def test_the_page_has_the_costs_that_are_counted():
+    tiny, pieces = MODEL_SIZES["tiny"], 8192
+    page = " ".join((ROOT / "docs/how-to/schedules.md").read_text(encoding="utf-8").split())
+    electra = electra_flops(tiny.arch_encoder, tiny.generator, pieces)
+    alone = masked_lm_flops(tiny.arch_encoder, pieces)
+
+    def times(flops, slots):
+        """Operations with so many slots in rows of 128 tokens, by those with the 19 slots of .15."""
+        return flops.of_step(128, 128 * 128, slots) / flops.of_step(128, 128 * 128, 19)
+
+    assert f"computes {times(electra, 38):.2f} times the matrix products that it does at .15" in page
+    assert f"computes {times(alone, 128):.1f} times the matrix products that it does at .15" in page
+    assert f"and ELECTRA {times(electra, 128):.1f} times; the scores need {128 / 19:.1f} times" in page
