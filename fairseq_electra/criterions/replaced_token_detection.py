@@ -41,6 +41,9 @@ class ReplacedTokenDetection(FairseqCriterion):
     (:mod:`fairseq_electra.tasks._masked_share`), stands for the ratio of the two counts in a batch, so this
     is ELECTRA's ``gen_weight * mean + disc_weight * mean`` (Clark et al. 2020 section 2) in a form that adds
     up: the same rows in one batch, in two, or on two ranks give the same gradient.
+
+    With a masking rate drawn for each row, masked tokens weigh one over it, and the sum of the weights takes
+    the place of the number of masked tokens.
     """
 
     def __init__(self, cfg: ReplacedTokenDetectionConfig, task):

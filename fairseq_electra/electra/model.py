@@ -241,13 +241,9 @@ class Electra(Generator, Discriminator):
         """Set the temperature of the next update, if there is a schedule; fairseq calls this before it."""
         if self.temperature_schedule is None:
             return
-        # neither a number, of which torch.compile would make a graph each, nor a buffer, which --bf16 rounds
-        self.scheduled_temperature = torch.full(
-            (),
-            self.temperature_schedule.at(num_updates),
-            dtype=torch.float64,
-            device=next(self.parameters()).device,
-        )
+        value, device = self.temperature_schedule.at(num_updates), next(self.parameters()).device
+        # not a number: torch.compile would make a graph for each; not a buffer: --bf16 would round it
+        self.scheduled_temperature = torch.full((), value, dtype=torch.float64, device=device)
 
     def forward(
         self,

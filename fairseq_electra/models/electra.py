@@ -247,8 +247,8 @@ def _check(cfg) -> None:
     if schedule is not None:
         if not issubclass(objective.model, Electra):
             raise InputError(
-                f"--temperature-schedule is for a generator that is sampled, which --objective"
-                f" {objective_of(cfg)} has not; leave it out"
+                "--temperature-schedule needs a generator that is sampled, which --objective"
+                f" {objective_of(cfg)} does not have; leave it out"
             )
         logger.info(f"sampling temperature: {schedule}")
     if width <= 0 or cfg.generator_layers <= 0:

@@ -37,7 +37,8 @@ class MaskedShare:
         **options: object,
     ):
         self.value, self._mask_prob, self._known = float(mask_prob), float(mask_prob), False
-        self._schedule, self._of_update = schedule, torch.ones((), dtype=torch.float64)
+        self._schedule = schedule
+        self._of_update: torch.Tensor | None = None
         self._options, self._texts = {"mask_prob": float(mask_prob), **options}, texts
 
     def measure(self, rows: MaskedRows, name: str) -> None:
@@ -65,7 +66,10 @@ class MaskedShare:
         """Return the share that a loss counts on: in training that of the update, if there is a schedule."""
         if self._schedule is None:
             return self.value
-        return self._of_update if training else self.value * self._schedule.last / self._schedule.highest
+        if not training:
+            return self.value * self._schedule.last / self._schedule.highest
+        assert self._of_update is not None  # the task calls set_update before every step
+        return self._of_update
 
     @functools.cached_property
     def _here(self) -> list[str]:

@@ -227,6 +227,8 @@ class ElectraPretrainingTask(FairseqTask):
         """Forward only, under ``--autocast``; arguments and result as FairseqTask's."""
         model.eval()
         self._begin_step()
+        if "slot_ranks" in sample:  # of --valid-subset train, which has the highest rate
+            sample = thinned(sample, self.mask_rate.validated, self.dictionary.pad())
         with torch.no_grad(), self.autocast(sample):
             loss, sample_size, log = criterion(model, sample)
             if self.objective.has_discriminator:

@@ -165,3 +165,11 @@ def test_logged_metrics_at_drawn_rates_are_means_over_their_own_tokens(make_task
     entropy = share_of(total, "gen_entropy")
     assert entropy == pytest.approx(total["gen_entropy_sum"] / sample["nmasked"])
     assert entropy <= math.log(len(task.dictionary))
+
+
+def test_validation_on_training_rows_has_the_last_rate_too(make_task, make_model):
+    task = make_task(**FALLING)
+    dataset, model = task.load_dataset("train"), make_model(task, objective="mlm")
+    sample = dataset.collater(range(8))
+    _, size, _ = task.valid_step(sample, model, criterion_for(task).eval())
+    assert size == thinned(sample, 0.1, PAD)["nmasked"] < sample["nmasked"] / 2

@@ -109,8 +109,11 @@ def test_drawn_rates_are_trained_validated_and_resumed(tmp_path, data_bin):
             "step:.1@5 needs masks of single tokens",
         ),
         (["--temperature-schedule", "step:0@5"], "its values must lie above 0, got 0"),
-        (["--temperature-schedule", "step:1@5", "--objective", "mlm"], "which --objective mlm has not"),
-        (["--temperature-schedule", "step:1@5", "--objective", "unigram"], "--objective unigram has not"),
+        (["--temperature-schedule", "step:1@5", "--objective", "mlm"], "which --objective mlm does not have"),
+        (
+            ["--temperature-schedule", "step:1@5", "--objective", "unigram"],
+            "--objective unigram does not have",
+        ),
     ],
 )
 def test_a_schedule_that_cannot_be_followed_is_refused(tmp_path, data_bin, options, sentence):
