@@ -142,7 +142,7 @@ class Maker:
             "lr": lr,
             "updates": updates,
             "tokens": round(updates * self.plan.batch_size * cost.tokens),
-            "flops": updates * self.plan.batch_size * cost.flops,
+            "flops": cost.of_run(updates, self.plan.batch_size),
             "has_discriminator": cost.has_discriminator,
             "valid": valid[-1] if valid else {},
             "blimp": self.probe(cell, checkpoint) if is_reported else {},

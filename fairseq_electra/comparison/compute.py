@@ -1,11 +1,13 @@
 """How many updates of an objective use a number of FLOPs."""
 
+import itertools
 import shlex
 from dataclasses import dataclass
 
 import numpy as np
 
 from fairseq_electra.comparison.plan import Plan
+from fairseq_electra.electra.schedules import Schedule
 from fairseq_electra.finetuning.runs import USER_DIR
 
 
@@ -16,13 +18,29 @@ class Cost:
     Args:
         tokens: tokens of a row, padding left out.
         flops: of a training step for a row, by the model's own count
-            (:meth:`fairseq_electra.electra.flops.Flops.of_step`).
+            (:meth:`fairseq_electra.electra.flops.Flops.of_step`); at the highest masking rate.
         has_discriminator: whether fine-tuning starts from the discriminator, else from the generator.
+        masked_flops: the part of ``flops`` that follows the masking rate.
+        schedule: the masking rate by update; None: it is constant.
     """
 
     tokens: float
     flops: float
     has_discriminator: bool
+    masked_flops: float = 0.0
+    schedule: Schedule | None = None
+
+    def at(self, updates: int) -> float:
+        """Return the operations of a row in the update that follows ``updates`` finished ones."""
+        if self.schedule is None:
+            return self.flops
+        return self.flops - self.masked_flops * (1 - self.schedule.at(updates) / self.schedule.highest)
+
+    def of_run(self, updates: int, rows: int) -> float:
+        """Return the operations of a run of ``updates`` updates of ``rows`` rows."""
+        if self.schedule is None:
+            return updates * rows * self.flops
+        return rows * sum(self.at(update) for update in range(updates))
 
 
 def pretraining_options(plan: Plan, objective: str) -> list[str]:
@@ -53,11 +71,18 @@ def cost_of(plan: Plan, objective: str) -> Cost:
     # packed rows hold several documents, which see themselves alone
     documents = dataset.rows.lengths.astype(np.float64)
     pairs = float((documents * documents).sum()) / len(lengths)
-    flops = count.of_step(tokens, pairs, task.masked_share.value * tokens)
-    return Cost(tokens, flops, task.objective.has_discriminator)
+    masked, rate = task.masked_share.value * tokens, task.mask_rate
+    if rate.is_drawn:  # of so many tokens a number from 1 on is masked
+        masked = (masked + 1) / 2
+    flops = count.of_step(tokens, pairs, masked)
+    of_masked = flops - count.of_step(tokens, pairs, 0.0)
+    return Cost(tokens, flops, task.objective.has_discriminator, of_masked, rate.schedule)
 
 
 def updates_for(plan: Plan, budget: float, cost: Cost, reference: Cost) -> int:
     """Return the number of updates that use as many FLOPs as the reference uses for ``budget`` tokens."""
     flops = budget / reference.tokens * reference.flops
-    return max(1, round(flops / (cost.flops * plan.batch_size)))
+    if cost.schedule is None:
+        return max(1, round(flops / (cost.flops * plan.batch_size)))
+    used = itertools.accumulate(plan.batch_size * cost.at(update) for update in itertools.count())
+    return 1 + sum(1 for _ in itertools.takewhile(lambda total: total < flops, used))

@@ -41,6 +41,9 @@ class ReplacedTokenDetection(FairseqCriterion):
     (:mod:`fairseq_electra.tasks._masked_share`), stands for the ratio of the two counts in a batch, so this
     is ELECTRA's ``gen_weight * mean + disc_weight * mean`` (Clark et al. 2020 section 2) in a form that adds
     up: the same rows in one batch, in two, or on two ranks give the same gradient.
+
+    With a masking rate drawn for each row, masked tokens weigh one over it, and the sum of the weights takes
+    the place of the number of masked tokens.
     """
 
     def __init__(self, cfg: ReplacedTokenDetectionConfig, task):
@@ -55,17 +58,12 @@ class ReplacedTokenDetection(FairseqCriterion):
         self.ids = SpecialIds(dictionary.pad(), dictionary.unk(), dictionary.index("<mask>"))
         self.compute = self.loss_of
 
-    @property
-    def share(self) -> float:
-        """Share of tokens that are masked; known once fairseq has loaded the training text."""
-        return self.task.masked_share.value
-
     def forward(self, model, sample: dict, reduce: bool = True) -> tuple[Tensor, int, dict]:
         """Compute the loss of a batch.
 
         Returns:
-            the summed loss, the number of masked tokens (fairseq divides the gradient by it), and sums for
-            the log.
+            the summed loss, the number of masked tokens or the sum of their weights (fairseq divides the
+            gradient by it), and sums for the log.
         """
         net_input = sample["net_input"]
         batch = MaskedBatch(
@@ -73,15 +71,19 @@ class ReplacedTokenDetection(FairseqCriterion):
             net_input["padding_mask"],
             net_input["masked_positions"],
             sample["target"],
+            sample.get("row_weights"),
         )
+        size = sample.get("nweighted", sample["nmasked"])
         loss, sums = self.compute(model(**net_input), batch, self.training)
         log = {
-            "sample_size": sample["nmasked"],
+            "sample_size": size,
             "ntokens": sample["ntokens"],
             "nsentences": sample["nsentences"],
             **sums,
         }
-        return loss, sample["nmasked"], log
+        if batch.row_weights is not None:
+            log["unmasked_in_size"] = size - sample["nmasked"]
+        return loss, size, log
 
     def compile_loss(self, **options: Any) -> None:
         """Compile the loss; options as those of ``torch.compile``. The model is compiled by itself."""
@@ -89,7 +91,8 @@ class ReplacedTokenDetection(FairseqCriterion):
 
     def loss_of(self, output: Any, batch: MaskedBatch, training: bool) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the summed loss of a batch, and sums for the log; ``output`` is the model's."""
-        weights = LossWeights(self.gen_weight, self.disc_weight * self.share, self.disc_weight)
+        share = self.task.masked_share.of_loss(training)
+        weights = LossWeights(self.gen_weight, self.disc_weight * share, self.disc_weight)
         sums = self.task.objective.sums(output, batch, self.ids, weights)
         if "flagged" in sums:
             logits = output.disc_logits.detach()

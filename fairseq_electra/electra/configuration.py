@@ -7,6 +7,7 @@ from typing import Any
 
 from fairseq_electra.electra.model import Discriminator, Generator
 from fairseq_electra.electra.objectives import OBJECTIVES
+from fairseq_electra.electra.schedules import Schedule, parse_schedule
 from fairseq_electra.electra.size_table import MODEL_SIZES, named_sizes
 from fairseq_electra.electra.sizes import EncoderSizes
 
@@ -52,6 +53,12 @@ def generator_sizes(options: Options) -> EncoderSizes:
     )
 
 
+def temperature_schedule(options: Options) -> Schedule | None:
+    """Read the schedule of the sampling temperature; None: it is constant."""
+    text = options.get("temperature_schedule")
+    return parse_schedule("--temperature-schedule", text, options.get("temperature", 1.0)) if text else None
+
+
 def model_arguments(options: Options, num_tokens: int, pad: int) -> dict[str, Any]:
     """Return the arguments of the class that the objective trains."""
     objective = OBJECTIVES[objective_of(options)]
@@ -71,6 +78,7 @@ def model_arguments(options: Options, num_tokens: int, pad: int) -> dict[str, An
         "tie_embeddings": str(options.get("tie_embeddings") or "all"),
         "temperature": options.get("temperature", 1.0),
         "disallow_correct": options.get("disallow_correct", False),
+        "temperature_schedule": temperature_schedule(options),
         **arguments,
     }
 

@@ -19,6 +19,7 @@ class Stream(IntEnum):
     ROWS = 1
     MASKS = 2
     FIXED = 3
+    RATES = 4
 
 
 def mix(x: np.ndarray) -> np.ndarray:

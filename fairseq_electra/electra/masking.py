@@ -24,6 +24,11 @@ class MaskedTokens(NamedTuple):
     counts: np.ndarray  # (B,): masked tokens of each row
 
 
+def wanted_tokens(rate: float, lengths: np.ndarray, num_slots: int) -> np.ndarray:
+    """Return the number of tokens to mask in each row: at least 1, at most ``num_slots``. Shape: (B,)."""
+    return np.clip(np.rint(rate * lengths).astype(np.int64), 1, num_slots)
+
+
 def choose_tokens(draws: np.ndarray, candidate: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Choose tokens uniformly at random, without replacement.
 
@@ -119,6 +124,8 @@ class Masking:
         masker: a key of :data:`MASKERS`; empty: ``spans``, ``words`` or ``tokens``, as ``mean_span`` and
             ``word_starts`` ask for.
         seed: random seed.
+        draw_rates: in each row of n candidates, mask m of them, m being drawn from 1 to n; ``mask_prob`` is 1
+            then, so that a row has a slot for each token.
 
     Source: google-research/electra pretrain/pretrain_helpers.py::mask. Deviation: drawn without replacement,
     so that the share is exact (the original's is 13.8 % for a row of 128) and no token is masked twice.
@@ -134,6 +141,7 @@ class Masking:
     mean_span: float = 1.0
     seed: int = 1
     masker: str = ""
+    draw_rates: bool = False
 
     def slots(self, length: int) -> int:
         """Return K, the number of slots of a row of ``length`` tokens."""
@@ -147,8 +155,8 @@ class Masking:
     def __call__(self, tokens: np.ndarray, lengths: np.ndarray, epoch: int, rows: np.ndarray) -> MaskedTokens:
         """Mask a batch.
 
-        In a row of n tokens ``round(mask_prob * n)`` are masked, at least 1; whole words and spans may leave
-        fewer.
+        In a row of n tokens ``round(mask_prob * n)`` are masked, at least 1, or with ``draw_rates`` a number
+        drawn for the row; whole words and spans may leave fewer.
 
         Args:
             tokens: the text. Shape: (B, T).
@@ -157,10 +165,15 @@ class Masking:
             rows: number of each row; each has its own random numbers, in whichever batch it is. Shape: (B,).
         """
         length, num_slots = tokens.shape[1], self.slots(tokens.shape[1])
-        draws = Draws(row_keys(Stream.MASKS, self.seed, epoch, rows), length, num_slots)
+        draws = self.draws(epoch, rows, length)
         starts = np.ones(tokens.shape, bool) if self.word_starts is None else self.word_starts[tokens]
-        wanted = np.clip(np.rint(self.mask_prob * lengths).astype(np.int64), 1, num_slots)
-        candidates = Candidates(tokens, self.candidates(tokens), starts, wanted, self.mean_span, draws)
+        may_be_masked = self.candidates(tokens)
+        wanted = (
+            self._drawn_numbers(may_be_masked.sum(1), epoch, rows)
+            if self.draw_rates
+            else wanted_tokens(self.mask_prob, lengths, num_slots)
+        )
+        candidates = Candidates(tokens, may_be_masked, starts, wanted, self.mean_span, draws)
         default = "spans" if self.mean_span > 1 else "tokens" if self.word_starts is None else "words"
         chosen = MASKERS[self.masker or default](candidates)
 
@@ -172,6 +185,15 @@ class Masking:
         src_tokens = tokens.copy()
         src_tokens[np.nonzero(used)[0], positions[used]] = self._shown(target, draws)[used]
         return MaskedTokens(src_tokens, positions, target, draws.of_slots(1), counts)
+
+    def draws(self, epoch: int, rows: np.ndarray, length: int) -> Draws:
+        """Return the random numbers of rows of ``length`` tokens; arguments as :meth:`__call__`."""
+        return Draws(row_keys(Stream.MASKS, self.seed, epoch, rows), length, self.slots(length))
+
+    def _drawn_numbers(self, candidates: np.ndarray, epoch: int, rows: np.ndarray) -> np.ndarray:
+        """Draw the number of tokens to mask, uniform from 1 to the number of candidates. Shape kept: (B,)."""
+        draw = fractions(bits(row_keys(Stream.RATES, self.seed, epoch, rows), 1))[:, 0]
+        return np.minimum(candidates, 1 + (draw * candidates).astype(np.int64))
 
     def _shown(self, target: np.ndarray, draws: Draws) -> np.ndarray:
         """Draw what the generator reads in place of the masked tokens. Shape kept: (B, K)."""

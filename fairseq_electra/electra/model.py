@@ -2,6 +2,7 @@
 
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from fairseq_electra.electra.embeddings import DisentangledTokens, Embeddings
@@ -13,6 +14,7 @@ from fairseq_electra.electra.heads import MaskedLMHead, ReplacedTokenHead
 from fairseq_electra.electra.initialization import draw_parameters
 from fairseq_electra.electra.packed import PackedDocuments
 from fairseq_electra.electra.sampling import CorruptedText, corrupt, sampling_probabilities
+from fairseq_electra.electra.schedules import Schedule
 from fairseq_electra.electra.sizes import EncoderSizes
 
 TieEmbeddings = Literal["none", "tokens", "all", "gdes"]
@@ -201,6 +203,7 @@ class Electra(Generator, Discriminator):
         disallow_correct: never sample the original token.
         checkpoint_activations: keep only each layer's input for the backward pass, which computes the rest
             again.
+        temperature_schedule: the temperature in training, by update; otherwise its last value counts.
 
     Source: Clark et al. 2020 section 2; google-research/electra run_pretraining.py::PretrainingModel.
     """
@@ -216,10 +219,14 @@ class Electra(Generator, Discriminator):
         temperature: float = 1.0,
         disallow_correct: bool = False,
         checkpoint_activations: bool = False,
+        temperature_schedule: Schedule | None = None,
     ):
         super().__init__()
         self.sizes, self.pad = sizes, pad
         self.temperature, self.disallow_correct = temperature, disallow_correct
+        self.temperature_schedule = temperature_schedule
+        if temperature_schedule is not None:
+            self.temperature = temperature_schedule.last
         self.embeddings = Embeddings(sizes, num_tokens, pad)
         self.discriminator = Encoder(sizes, checkpoint_activations)
         self.discriminator_head = ReplacedTokenHead(sizes)
@@ -239,6 +246,15 @@ class Electra(Generator, Discriminator):
         )
         if isinstance(self.embeddings.tokens, DisentangledTokens):
             nn.init.zeros_(self.embeddings.tokens.difference.weight)
+        self.set_num_updates(0)
+
+    def set_num_updates(self, num_updates: int) -> None:
+        """Set the temperature of the next update, if there is a schedule; fairseq calls this before it."""
+        if self.temperature_schedule is None:
+            return
+        value, device = self.temperature_schedule.at(num_updates), next(self.parameters()).device
+        # not a number: torch.compile would make a graph for each; not a buffer: --bf16 would round it
+        self.scheduled_temperature = torch.full((), value, dtype=torch.float64, device=device)
 
     def forward(
         self,
@@ -301,6 +317,8 @@ class Electra(Generator, Discriminator):
         return electra_flops(self.sizes, self.generator.sizes, num_tokens)
 
     def _sampling_distribution(self, probs: Tensor, logits: Tensor, target: Tensor) -> Tensor:
-        if self.temperature == 1 and not self.disallow_correct:
+        is_scheduled = self.training and self.temperature_schedule is not None
+        if self.temperature == 1 and not is_scheduled and not self.disallow_correct:
             return probs
-        return sampling_probabilities(logits, self.temperature, target if self.disallow_correct else None)
+        temperature = self.scheduled_temperature if is_scheduled else self.temperature
+        return sampling_probabilities(logits, temperature, target if self.disallow_correct else None)

@@ -47,6 +47,7 @@ class MaskedBatch(NamedTuple):
     padding_mask: Tensor  # (B, T), True at padding
     masked_positions: Tensor  # (B, K)
     target: Tensor  # (B, K), the original tokens, padding in spare slots
+    row_weights: Tensor | None = None  # (B,), of the losses at each row's masked tokens; None: 1
 
 
 class SpecialIds(NamedTuple):
@@ -65,8 +66,20 @@ class LossWeights(NamedTuple):
     """
 
     gen: float  # of the generator's sum, over the masked tokens
-    disc: float  # of a sum over all tokens: ``--disc-weight`` times the share of tokens that are masked
+    # of a sum over all tokens: ``--disc-weight`` times the share of tokens that are masked
+    disc: float | Tensor
     disc_at_masked: float  # of a sum over the masked tokens: ``--disc-weight``
+
+
+def weighted(values: Tensor, batch: MaskedBatch) -> Tensor:
+    """Multiply values at the masked tokens by the weights of their rows, if there are any.
+
+    Shape kept: (B, K).
+    """
+    if batch.row_weights is None:
+        return values
+    weights = batch.row_weights.unsqueeze(1)
+    return values * (weights.to(values.dtype) if values.is_floating_point() else weights)
 
 
 def masked_lm(
@@ -83,7 +96,7 @@ def masked_lm(
     target = batch.target
     is_masked = target != ids.pad
     scores = cross_entropy(output.gen_logits, target, output.gen_probs)
-    loss = scores.nll.masked_fill(~is_masked, 0.0).sum()
+    loss = weighted(scores.nll.masked_fill(~is_masked, 0.0), batch).sum()
     known = is_masked & (target != ids.unk)
     correct = (scores.best == target) & known
     shows_mask = known & (batch.src_tokens.gather(1, batch.masked_positions) == ids.mask)
@@ -206,7 +219,7 @@ def electra_at_masked(
     generator = masked_lm(output, batch, ids, weights)
     sums = generator | detection(output, batch, ids, weights)
     losses = detection_losses(output, batch).gather(1, batch.masked_positions)
-    loss = losses.masked_fill(batch.target == ids.pad, 0.0).sum()
+    loss = weighted(losses.masked_fill(batch.target == ids.pad, 0.0), batch).sum()
     return sums | {"loss": generator["loss"] + weights.disc_at_masked * loss}
 
 
@@ -225,11 +238,11 @@ def replace_mlm(
     sums = masked_lm(output, batch, ids, weights) | corruption(output, batch, ids)
     is_masked = batch.target != ids.pad
     scores = cross_entropy(output.logits, batch.target)
-    loss = scores.nll.masked_fill(~is_masked, 0.0).sum()
+    loss = weighted(scores.nll.masked_fill(~is_masked, 0.0), batch).sum()
     return sums | {
         "loss": sums["loss"] + weights.disc_at_masked * loss,
         "main_lm_sum": loss.detach(),
-        "main_lm_count": is_masked.sum(),
+        "main_lm_count": weighted(is_masked, batch).sum(),
         "main_lm_correct": ((scores.best == batch.target) & is_masked & (batch.target != ids.unk)).sum(),
     }
 

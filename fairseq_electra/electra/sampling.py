@@ -37,12 +37,13 @@ def sample_tokens(probs: Tensor, uniforms: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def sampling_probabilities(logits: Tensor, temperature: float, disallow: Tensor | None) -> Tensor:
+def sampling_probabilities(logits: Tensor, temperature: float | Tensor, disallow: Tensor | None) -> Tensor:
     """Return the distribution to sample from, where it is not the generator's own.
 
     Args:
         logits: scores. Shape: (..., V).
-        temperature: divides the scores; below 1 likely tokens are drawn more often, above 1 less often.
+        temperature: divides the scores; below 1 likely tokens are drawn more often, above 1 less often. A
+            tensor of one number may change without a new graph of ``torch.compile``. Shape: ().
         disallow: the id that is not drawn in each slot (ELECTRA's ``disallow_correct``). Shape: (...,).
 
     Returns:

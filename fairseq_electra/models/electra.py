@@ -17,6 +17,7 @@ from fairseq_electra.electra.configuration import (
     generator_share,
     model_arguments,
     objective_of,
+    temperature_schedule,
 )
 from fairseq_electra.electra.encoder import check_row_length
 from fairseq_electra.electra.frozen_generator import FrozenGeneratorElectra
@@ -113,6 +114,15 @@ class ElectraConfig(EncoderConfig):
     temperature: float = field(
         default=1.0, metadata={"help": "divides the generator's scores when it is sampled; above 0"}
     )
+    temperature_schedule: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": (
+                "--temperature by update: linear, cosine, exponential or step, such as exponential:1@20000 to"
+                " reach 1 at update 20,000"
+            )
+        },
+    )
     disallow_correct: bool = field(default=False, metadata={"help": "never sample the original token"})
     compile: bool = field(
         default=False,
@@ -151,7 +161,7 @@ class PretrainingModel(BaseFairseqModel):
         return self if mode == self.training else super().train(mode)
 
     def set_num_updates(self, num_updates: int) -> None:
-        """Nothing in the model depends on it, so none of its modules is asked."""
+        """Nothing in a module depends on it, so none is asked; Electra, which comes first, has its own."""
 
     def max_positions(self) -> Optional[int]:
         """Longest row: None, since the task makes rows that fit."""
@@ -232,12 +242,20 @@ def _check(cfg) -> None:
             f"--temperature must be above 0, got {cfg.temperature}; 1 samples the generator's own"
             " distribution"
         )
+    objective = OBJECTIVES[objective_of(cfg)]
+    schedule = temperature_schedule(cfg)
+    if schedule is not None:
+        if not issubclass(objective.model, Electra):
+            raise InputError(
+                "--temperature-schedule needs a generator that is sampled, which --objective"
+                f" {objective_of(cfg)} does not have; leave it out"
+            )
+        logger.info(f"sampling temperature: {schedule}")
     if width <= 0 or cfg.generator_layers <= 0:
         raise InputError(
             f"--generator-hidden-size and --generator-layers are shares above 0, got {width} and"
             f" {cfg.generator_layers}"
         )
-    objective = OBJECTIVES[objective_of(cfg)]
     if width >= 1 and objective.has_discriminator and objective.model is not FrozenGeneratorElectra:
         logger.warning(
             f"--generator-hidden-size {width}: a generator as large as the discriminator is known to "

@@ -7,7 +7,8 @@ import torch
 from fairseq.data import FairseqDataset
 from torch import Tensor
 
-from fairseq_electra.electra.masking import Masking, columns_before
+from fairseq_electra.electra.masking import MaskedTokens, Masking, columns_before
+from fairseq_electra.electra.thinning import slot_ranks
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.binarized import Binarized
 from fairseq_electra.pretraining.packing import Packing, gather_packed
@@ -33,6 +34,8 @@ class MaskedRows(FairseqDataset):
             in it.
         fixed: corrupted copies of the corpus's ids by name
             (:mod:`fairseq_electra.pretraining.fixed_corruption`); each batch holds its rows of them too.
+        can_be_thinned: whether batches hold what is needed to take masks back
+            (:mod:`fairseq_electra.pretraining.thinned_batches`).
 
     Attributes:
         min_batch_size: a smaller batch is filled up with rows of padding; 0: it stays as it is.
@@ -51,6 +54,7 @@ class MaskedRows(FairseqDataset):
         seed: int,
         packing: Packing | None = None,
         fixed: Mapping[str, np.ndarray] | None = None,
+        can_be_thinned: bool = False,
     ):
         self.corpus, self.rows, self.masking, self.row_length, self.packing = (
             corpus,
@@ -59,7 +63,7 @@ class MaskedRows(FairseqDataset):
             row_length,
             packing,
         )
-        self.fixed = dict(fixed or {})
+        self.fixed, self.can_be_thinned = dict(fixed or {}), can_be_thinned
         self.vocabulary_size, self.seed = vocabulary_size, seed
         self.min_batch_size = 0
         self.sends_ahead = False
@@ -91,6 +95,10 @@ class MaskedRows(FairseqDataset):
             ``masked_positions``, ``target``, ``sample_uniforms`` (B, K), and for packed rows
             ``document_ends`` (B, D). With fixed corruptions also ``fixed``: for each by name its ``tokens``
             and ``is_replaced`` (B, T). Rows that only fill up the batch have no weight.
+            Where rates are drawn, ``row_weights`` (B,) and their sum over masked tokens, ``nweighted``: m
+            masked ones of n that may be masked weigh n / m each. Batches that can be thinned have
+            ``slot_ranks`` (B, K), and as arrays, which stay on the host, ``row_lengths`` and ``row_masked``
+            (B,).
         """
         if len(samples) == 0:
             return {}
@@ -121,6 +129,21 @@ class MaskedRows(FairseqDataset):
             "target": net_input["target"],
             "net_input": net_input,
         }
+        if self.masking.draw_rates:
+            sizes = self._loss_sizes(rows.tokens, masked)
+            weights = sizes / np.maximum(masked.counts, 1)
+            sample |= {
+                "row_weights": self._filled_up(weights[:, None], 0)[:, 0],
+                "nweighted": int(sizes.sum()),
+            }
+        if self.can_be_thinned:
+            draws = self.masking.draws(int(self._epoch), numbers, self.row_length).of_tokens()
+            ranks = slot_ranks(draws, masked.positions, masked.counts)
+            sample |= {
+                "slot_ranks": self._filled_up(ranks, ranks.shape[1]),
+                "row_lengths": rows.lengths,
+                "row_masked": masked.counts,
+            }
         if self.fixed:
             sample["fixed"] = {
                 name: self._corrupted(ids, numbers, rows.tokens) for name, ids in self.fixed.items()
@@ -139,8 +162,15 @@ class MaskedRows(FairseqDataset):
         # one memory layout for all batches: torch.compile makes another graph for another layout
         return torch.from_numpy(np.concatenate([array, rows]) if missing else np.ascontiguousarray(array))
 
+    def _loss_sizes(self, tokens: np.ndarray, masked: MaskedTokens) -> np.ndarray:
+        """Return what each row adds to the number that losses are divided by. Shape: (B,)."""
+        return self.masking.candidates(tokens).sum(1) if self.masking.draw_rates else masked.counts
+
     def masked_share(self) -> float:
-        """Measure the share of masked tokens under the first epoch's masks, on at most about 4,000 rows."""
+        """Measure the share of masked tokens under the first epoch's masks, on at most about 4,000 rows.
+
+        Where rates are drawn, it is that of tokens that may be masked.
+        """
         starts = np.linspace(0, max(0, len(self) - ROWS_PER_BLOCK), SAMPLED_BLOCKS).astype(np.int64)
         sampled = np.unique(starts[:, None] + np.arange(ROWS_PER_BLOCK))
         tokens = masked = 0
@@ -149,7 +179,8 @@ class MaskedRows(FairseqDataset):
                 rows = self._read(numbers)
                 self._check_ids(rows.tokens, numbers)
                 tokens += int(rows.lengths.sum())
-                masked += int(self.masking(rows.tokens, rows.lengths, 1, numbers).counts.sum())
+                masks = self.masking(rows.tokens, rows.lengths, 1, numbers)
+                masked += int(self._loss_sizes(rows.tokens, masks).sum())
         return masked / tokens
 
     def _check_ids(self, tokens: np.ndarray, numbers: np.ndarray) -> None:

@@ -23,15 +23,15 @@ from fairseq_electra.pretraining.score_histogram import (
 HISTOGRAM = "_histogram"  # ending of the names of counts that an _auc metric is computed from
 # The meter that all figures are derived from; its leading underscore keeps it out of the log
 SUMS = "_electra_sums"
-# Masked tokens except <unk>; derived, because the sums in older checkpoints lack it
-MASKED_PIECES = "masked_pieces"
+# Masked tokens, and those except <unk>; derived, because the sums in older checkpoints lack them
+MASKED_TOKENS, MASKED_PIECES = "masked_tokens", "masked_pieces"
 # metric: names of the sums in its numerator and denominator
 SHARES = {
     "loss": ("loss", "sample_size"),
     "masked_lm_loss": ("masked_lm_sum", "sample_size"),
     "masked_lm_accuracy": ("masked_lm_correct", MASKED_PIECES),
     "mask_token_accuracy": ("mask_token_correct", "mask_token_count"),
-    "gen_entropy": ("gen_entropy_sum", "sample_size"),
+    "gen_entropy": ("gen_entropy_sum", MASKED_TOKENS),
     "sampled_masked_lm_accuracy": ("sampled_correct", MASKED_PIECES),
     "replaced_rate": ("replaced", "ntokens"),
     "disc_loss": ("disc_sum", "ntokens"),
@@ -41,10 +41,13 @@ SHARES = {
     "main_lm_loss": ("main_lm_sum", "main_lm_count"),
     "main_lm_accuracy": ("main_lm_correct", MASKED_PIECES),
 }
-DERIVED = ("disc_right", MASKED_PIECES)
+DERIVED = ("disc_right", MASKED_TOKENS, MASKED_PIECES)
 COUNTED = tuple(
     dict.fromkeys(
-        ["masked_unknown", *(name for pair in SHARES.values() for name in pair if name not in DERIVED)]
+        [
+            *("masked_unknown", "unmasked_in_size"),
+            *(name for pair in SHARES.values() for name in pair if name not in DERIVED),
+        ]
     )
 )
 IN_PER_CENT = tuple(name for name in SHARES if name.endswith(PER_CENT))
@@ -121,9 +124,14 @@ def log_metrics(logs: list[dict]) -> None:
 
 
 def share_of(total: dict, name: str) -> float | None:
-    """Compute a metric of ``SHARES`` from sums by name; None if its denominator is 0."""
+    """Compute a metric of ``SHARES`` from sums by name; None if its denominator is 0.
+
+    ``sample_size``, which losses are divided by, is the number of masked tokens. Where masking rates are
+    drawn, it counts all tokens that may be masked, ``unmasked_in_size`` of which are not.
+    """
     (numerator, denominator), unit = SHARES[name], 100 if name in IN_PER_CENT else 1
-    total = {**total, MASKED_PIECES: total.get("sample_size", 0) - total.get("masked_unknown", 0)}
+    masked = total.get("sample_size", 0) - total.get("unmasked_in_size", 0)
+    total = {**total, MASKED_TOKENS: masked, MASKED_PIECES: masked - total.get("masked_unknown", 0)}
     if not total.get(denominator, 0) > 0:
         return None
     if numerator == "disc_right":

@@ -4,6 +4,9 @@ import functools
 import logging
 from collections.abc import Callable
 
+import torch
+
+from fairseq_electra.electra.schedules import Schedule
 from fairseq_electra.pretraining.batches import MaskedRows
 
 logger = logging.getLogger(__name__)
@@ -13,18 +16,29 @@ class MaskedShare:
     """Share of the tokens that are masked, measured once in a run.
 
     It differs from ``--mask-prob`` by rounding to whole tokens in short rows, and by words that do not fit.
-    It is constant during a run and the same in every process, so that the loss of a batch is the sum of its
-    rows' losses. With several data folders, it is that of the folder that is read first.
+    It is constant during a run, or with a schedule during an update, and the same in every process, so that
+    the loss of a batch is the sum of its rows' losses. With several data folders, it is that of the folder
+    that is read first. Where rates are drawn, it is the share of tokens that may be masked, whose number
+    losses are divided by then.
 
     Args:
-        mask_prob: the share until it is measured.
+        mask_prob: the share until it is measured; of a schedule the highest.
         texts: returns digests of the training text (:func:`fairseq_electra.compat.same_run.digests`); called
             once, when a checkpoint is written or read.
+        schedule: the masking rate by update; the share follows it.
         **options: further options that the share depends on.
     """
 
-    def __init__(self, mask_prob: float, texts: Callable[[], list[str]] = list, **options: object):
+    def __init__(
+        self,
+        mask_prob: float,
+        texts: Callable[[], list[str]] = list,
+        schedule: Schedule | None = None,
+        **options: object,
+    ):
         self.value, self._mask_prob, self._known = float(mask_prob), float(mask_prob), False
+        self._schedule = schedule
+        self._of_update: torch.Tensor | None = None
         self._options, self._texts = {"mask_prob": float(mask_prob), **options}, texts
 
     def measure(self, rows: MaskedRows, name: str) -> None:
@@ -37,10 +51,25 @@ class MaskedShare:
         if self._known or not len(rows):
             return
         self.value, self._known = rows.masked_share(), True
-        logger.info(
-            f"{name}: {self.value:.4f} of the tokens are masked, for --mask-prob {self._mask_prob:g};"
-            " --disc-weight counts on this"
-        )
+        # where rates are drawn, the highest is 1
+        are = "may be masked" if self._mask_prob == 1 else f"are masked, for --mask-prob {self._mask_prob:g}"
+        logger.info(f"{name}: {self.value:.4f} of the tokens {are}; --disc-weight counts on this")
+
+    def set_update(self, updates: int, device: torch.device) -> None:
+        """Follow the schedule to the update that comes after ``updates`` finished ones."""
+        assert self._schedule is not None
+        share = self.value * self._schedule.at(updates) / self._schedule.highest
+        # a number would make torch.compile compile the loss again for every update
+        self._of_update = torch.full((), share, dtype=torch.float64, device=device)
+
+    def of_loss(self, training: bool) -> float | torch.Tensor:
+        """Return the share that a loss counts on: in training that of the update, if there is a schedule."""
+        if self._schedule is None:
+            return self.value
+        if not training:
+            return self.value * self._schedule.last / self._schedule.highest
+        assert self._of_update is not None  # the task calls set_update before every step
+        return self._of_update
 
     @functools.cached_property
     def _here(self) -> list[str]:

@@ -8,6 +8,7 @@ import torch
 from fairseq import utils
 from fairseq.distributed.utils import get_global_rank
 
+from fairseq_electra.electra.mask_rate import MaskRate
 from fairseq_electra.electra.masking import Masking
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.batches import MaskedRows
@@ -44,6 +45,7 @@ class PretrainingData:
 
     def __init__(self, cfg, dictionary):
         self.cfg, self.dictionary = cfg, dictionary
+        self.mask_rate = MaskRate.parse(cfg.mask_prob, cfg.get("mask_prob_schedule"))
 
     def load(self, split: str, prefix: Path) -> MaskedRows:
         """Make the rows of a split.
@@ -67,12 +69,13 @@ class PretrainingData:
         return MaskedRows(
             corpus,
             rows,
-            self._masking(),
+            self._masking(self.mask_rate.highest if is_train else self.mask_rate.validated),
             cfg.tokens_per_sample,
             vocabulary_size=len(self.dictionary),
             seed=cfg.seed,
             packing=packing,
             fixed=None if is_train else self._fixed_corruptions(prefix, corpus),
+            can_be_thinned=is_train and self.mask_rate.schedule is not None,
         )
 
     def locate(self, split: str, epoch: int, is_loaded: bool = False) -> Path:
@@ -106,10 +109,10 @@ class PretrainingData:
             counts = np.minimum(counts, 1)
         return torch.from_numpy(counts / counts.sum())
 
-    def _masking(self) -> Masking:
+    def _masking(self, rate: float) -> Masking:
         cfg, dictionary = self.cfg, self.dictionary
         return Masking(
-            cfg.mask_prob,
+            rate,
             cfg.leave_unmasked_prob,
             cfg.random_token_prob,
             mask_index=len(dictionary) - 1,
@@ -119,6 +122,7 @@ class PretrainingData:
             mean_span=cfg.mask_spans,
             masker=str(cfg.masker or ""),
             seed=cfg.seed,
+            draw_rates=self.mask_rate.is_drawn,
         )
 
     def _log_rows(self, prefix: Path, corpus: Binarized, rows: RowSpans, packing: Packing | None) -> None:

@@ -4,6 +4,7 @@ The underscore keeps fairseq from importing this file as a task.
 """
 
 import importlib.util
+import logging
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -12,10 +13,12 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from omegaconf import II, MISSING
 
 from fairseq_electra.electra.fast.attention import SHORT_ROW_ON_CPU
+from fairseq_electra.electra.mask_rate import MaskRate
 from fairseq_electra.electra.masking import MASKERS
 from fairseq_electra.errors import InputError
 from fairseq_electra.precision import cpu_has_bf16, cpu_multiplies_fp16
 
+logger = logging.getLogger(__name__)
 MIN_TOKENS_PER_SAMPLE, MAX_TOKENS_PER_SAMPLE = 8, 65535
 SPANS_OF_A_ROW = 3  # with fewer, spans that do not fit make the mean length another than the one asked for
 VARLEN_CAPABILITY = (8, 0)  # what the kernel for documents of any length asks of a GPU
@@ -51,6 +54,16 @@ class ElectraPretrainingConfig(FairseqDataclass):
     )
     mask_prob: float = field(
         default=0.15, metadata={"help": "share of tokens to mask; the paper: .15, large .25"}
+    )
+    mask_prob_schedule: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": (
+                "--mask-prob by update: linear, cosine, exponential or step, such as linear:.15@20000 to"
+                " reach .15 at update 20,000; uniform: each row has a rate drawn from U(0, 1), and its masked"
+                " tokens weigh one over it"
+            )
+        },
     )
     leave_unmasked_prob: float = field(
         default=0.15, metadata={"help": "share of masked tokens that the generator sees as they are"}
@@ -124,13 +137,28 @@ def check_masker(cfg: ElectraPretrainingConfig) -> None:
             )
 
 
-def check_options(cfg: ElectraPretrainingConfig) -> None:
-    """Refuse options that cannot work, before anything is loaded."""
+def check_mask_rate(cfg: ElectraPretrainingConfig) -> None:
+    """Refuse a masking rate that cannot be, or whose changes the masker cannot follow."""
     if not 0 < cfg.mask_prob < 1:
         raise InputError(
             f"--mask-prob must lie between 0 and 1, got {cfg.mask_prob}; ELECTRA uses 0.15 (small, base) or"
             " 0.25 (large)"
         )
+    rate = MaskRate.parse(cfg.mask_prob, cfg.mask_prob_schedule)
+    changes = rate.schedule is not None or rate.is_drawn
+    if changes and (cfg.mask_whole_words or cfg.mask_spans or str(cfg.masker or "tokens") != "tokens"):
+        # fewer words or spans are not a part of more: which are chosen depends on their number
+        raise InputError(
+            f"--mask-prob-schedule {cfg.mask_prob_schedule} needs masks of single tokens; leave out"
+            " --mask-whole-words, --mask-spans and --masker, or the schedule"
+        )
+    if rate.schedule is not None:
+        logger.info(f"masking rate: {rate.schedule}; in validation {rate.validated:g}")
+
+
+def check_options(cfg: ElectraPretrainingConfig) -> None:
+    """Refuse options that cannot work, before anything is loaded."""
+    check_mask_rate(cfg)
     shares = (cfg.leave_unmasked_prob, cfg.random_token_prob)
     if min(shares) < 0 or sum(shares) > 1:
         raise InputError(

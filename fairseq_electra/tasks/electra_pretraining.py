@@ -25,6 +25,7 @@ from fairseq_electra.pretraining.binarized import Binarized, load_dictionary
 from fairseq_electra.pretraining.diagnosis import Diagnosis, unigram_baseline
 from fairseq_electra.pretraining.interval import Interval
 from fairseq_electra.pretraining.metrics import SUMS, auc_of, fixed_histograms, logged_by_validation
+from fairseq_electra.pretraining.thinned_batches import thinned
 from fairseq_electra.tasks._masked_share import MaskedShare
 from fairseq_electra.tasks._partners import check_criterion, check_model
 from fairseq_electra.tasks._pretraining_data import PretrainingData
@@ -52,8 +53,12 @@ class ElectraPretrainingTask(FairseqTask):
         # older checkpoints do not have these
         deciding += [name for name in ("mask_spans", "masker") if cfg.get(name)]
         texts = functools.partial(digests, cfg.data, cfg.train_subset)
+        self.mask_rate = self.data.mask_rate
         self.masked_share = MaskedShare(
-            cfg.mask_prob, texts, **{name: str(getattr(cfg, name)) for name in deciding}
+            self.mask_rate.highest,
+            texts,
+            self.mask_rate.schedule,
+            **{name: str(getattr(cfg, name)) for name in deciding},
         )
         self.loads_weights = False  # whether the model that is built next gets a checkpoint's weights
         self.flops: Flops | None = None  # operations of the model, once it is built
@@ -143,6 +148,9 @@ class ElectraPretrainingTask(FairseqTask):
         if str(self.cfg.autocast) == "fp16":
             scale_losses(optimizer)
         self._begin_step()
+        if self.mask_rate.schedule is not None:
+            self.masked_share.set_update(update_num, sample["id"].device)
+            sample = thinned(sample, self.mask_rate.schedule.at(update_num), self.dictionary.pad())
         with torch.autograd.profiler.record_function("forward"), self.autocast(sample):
             loss, sample_size, log = criterion(model, sample)
         if ignore_grad:
@@ -219,6 +227,8 @@ class ElectraPretrainingTask(FairseqTask):
         """Forward only, under ``--autocast``; arguments and result as FairseqTask's."""
         model.eval()
         self._begin_step()
+        if "slot_ranks" in sample:  # of --valid-subset train, which has the highest rate
+            sample = thinned(sample, self.mask_rate.validated, self.dictionary.pad())
         with torch.no_grad(), self.autocast(sample):
             loss, sample_size, log = criterion(model, sample)
             if self.objective.has_discriminator:
