@@ -202,7 +202,7 @@ def adversarial(
     advantages = rewards - F.softplus(-baseline_logits.detach())
     policy = advantages * cross_entropy(output.gen_logits, sampled, output.gen_probs).nll
     baseline = F.binary_cross_entropy_with_logits(baseline_logits, (-rewards).exp(), reduction="none")
-    loss = (policy + baseline).masked_fill(is_spare, 0.0).sum()
+    loss = weighted((policy + baseline).masked_fill(is_spare, 0.0), batch).sum()
     return figures | discriminator | {"loss": weights.gen * loss + discriminator["loss"]}
 
 
