@@ -6,7 +6,7 @@ fairseq-electra compare plan.yaml --output runs/compare --processes 2
 A plan names objectives, budgets, seeds and tasks. Each of their combinations is a cell: pre-training up to
 the budget's FLOPs, then fine-tuning. The same command line continues with the cells that are not done, so a
 comparison can take days. A cell that is done is one small file in OUTPUT/cells; files made on other machines
-can be put beside it. The tables are those of the cells that are there.
+can be put beside it. Tables, and with the extra "plot" figures, are those of the cells that are there.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
     fairseq_electra.register()
     for name in ("fairseq", "fairseq_electra"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    from fairseq_electra.comparison import report
+    from fairseq_electra.comparison import figures, report
     from fairseq_electra.comparison.cell import Maker, write_json
     from fairseq_electra.comparison.dry_run import cost_table
     from fairseq_electra.comparison.plan import read_plan
@@ -79,6 +79,8 @@ def run(args: argparse.Namespace) -> None:
         for objective in plan.objectives
     }
     write_json(args.output / "results.json", {"lines": lines, "rates": rates, "cells": done})
+    if figures.can_draw():
+        figures.draw(lines, args.output / "results.png")
     text = "\n\n".join([report.markdown(plan, lines), *report.edges(plan, lines)])
     with atomic_write(args.output / "results.md") as stream:
         stream.write(text + "\n")
