@@ -1,9 +1,13 @@
 """What a plan may say, and the cells that follow from it."""
 
 import pytest
+from fairseq import options
+from omegaconf import OmegaConf
 
+from fairseq_electra.comparison.compute import pretraining_options
 from fairseq_electra.comparison.plan import Cell, read_plan
 from fairseq_electra.errors import InputError
+from tests.helpers.paths import ROOT, USER_DIR
 from tests.helpers.plans import plan_file
 
 
@@ -91,3 +95,19 @@ def test_read_plan_refuses_what_makes_no_sense(tmp_path, changes, sentence):
 def test_a_cell_that_the_plan_lacks_is_refused_with_those_it_has(tmp_path):
     with pytest.raises(InputError, match="no cell electra-1-seed1; it has electra-4e"):
         read_plan(plan_file(tmp_path)).cell("electra-1-seed1")
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "examples" / "comparison").glob("*.yaml")), ids=lambda path: path.name
+)
+def test_the_plans_of_the_example_have_options_that_fairseq_train_knows(tmp_path, path):
+    copy = tmp_path / path.name
+    copy.write_text(path.read_text())
+    given = OmegaConf.load(copy)
+    for folder in (given.data, *given.tasks):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / given.blimp).touch()
+    plan = read_plan(copy)
+    for objective in plan.objectives:
+        line = [*pretraining_options(plan, objective), "--lr", "1e-3", "--user-dir", str(USER_DIR)]
+        assert options.parse_args_and_arch(options.get_training_parser(), line).model_size
