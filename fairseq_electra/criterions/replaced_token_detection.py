@@ -89,7 +89,8 @@ class ReplacedTokenDetection(FairseqCriterion):
 
     def loss_of(self, output: Any, batch: MaskedBatch, training: bool) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the summed loss of a batch, and sums for the log; ``output`` is the model's."""
-        weights = LossWeights(self.gen_weight, self.disc_weight * self.share, self.disc_weight)
+        gen, disc, share = self.gen_weight, self.disc_weight, self.share
+        weights = LossWeights(gen, disc * share, disc, gen_at_all=gen * share)
         sums = self.task.objective.sums(output, batch, self.ids, weights)
         if "flagged" in sums:
             logits = output.disc_logits.detach()

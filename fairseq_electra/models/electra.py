@@ -35,6 +35,7 @@ from fairseq_electra.models._config import (
     with_defaults,
     write_options,
 )
+from fairseq_electra.models._electric import refuse_unread_options
 from fairseq_electra.models._frozen_generator import (
     generator_checkpoint,
     generator_options,
@@ -238,6 +239,8 @@ def _check(cfg) -> None:
             f" {cfg.generator_layers}"
         )
     objective = OBJECTIVES[objective_of(cfg)]
+    if objective.has_noise_model:
+        refuse_unread_options(cfg)
     if width >= 1 and objective.has_discriminator and objective.model is not FrozenGeneratorElectra:
         logger.warning(
             f"--generator-hidden-size {width}: a generator as large as the discriminator is known to "

@@ -24,7 +24,12 @@ def parameters_of(model):
 
 def drawn_in(row, p):
     """The tokens that are drawn for the slots of a row; no gradient flows through the draw."""
-    tokens, segments, at, _, uniforms = row
+    tokens, segments, at, originals, uniforms = row
+    if "noise_model.head.bias" in p:
+        text = tokens.copy()
+        text[at] = originals
+        scores = paper.noise_logits(text, segments, p, GEN_HEADS, LAYERS, True)
+        return [paper.draw(score, uniform) for score, uniform in zip(scores[at], uniforms, strict=True)]
     if "token_probs" in p:
         return [paper.draw_from(p["token_probs"], uniform) for uniform in uniforms]
     scores = paper.generator_logits(tokens, segments, np.ones(len(tokens), bool), p, GEN_HEADS, LAYERS, True)
@@ -57,6 +62,24 @@ def loss_of_row(objective, row, drawn, p):
     return generated + WEIGHT * SHARE * paper.discriminator_loss(judged, corrupted != text)
 
 
+def electric_loss_of_row(row, drawn, p, p_of_noise):
+    """The loss of one row of Electric; through q, of the parameters ``p_of_noise``, no gradient flows."""
+    tokens, segments, at, originals, _ = row
+    text, corrupted = tokens.copy(), tokens.copy()
+    text[at], corrupted[at] = originals, drawn
+    can_be_noise = np.flatnonzero((text > 2) & (text < len(p["embeddings.tokens.weight"]) - 1))
+    predicted = paper.noise_logits(text, segments, p, GEN_HEADS, LAYERS, True)
+    generated = GEN_WEIGHT * SHARE * paper.masked_lm_loss(predicted[can_be_noise], text[can_be_noise])
+    q = paper.softmax(paper.noise_logits(text, segments, p_of_noise, GEN_HEADS, LAYERS, True))
+    energies = paper.discriminator_logits(
+        corrupted, segments, np.ones(len(tokens), bool), p, HEADS, LAYERS, True
+    )
+    loss = paper.noise_contrastive_loss(
+        energies[can_be_noise], [q[t][corrupted[t]] for t in can_be_noise], np.isin(can_be_noise, at)
+    )
+    return generated + WEIGHT * SHARE * loss
+
+
 def rows_of(sample):
     net = {name: tensor.numpy() for name, tensor in sample["net_input"].items()}
     for row, target in enumerate(net["target"]):
@@ -73,6 +96,8 @@ def rows_of(sample):
 def transcribed(objective, sample, p, moved=None):
     """The loss of a batch, with the tokens drawn by ``p``, and ``moved`` parameters in its place."""
     p_now = p if moved is None else moved
+    if objective == "electric":
+        return sum(electric_loss_of_row(row, drawn_in(row, p), p_now, p) for row in rows_of(sample))
     return sum(loss_of_row(objective, row, drawn_in(row, p), p_now) for row in rows_of(sample))
 
 
