@@ -24,10 +24,12 @@ the right (:mod:`fairseq_electra.electra.noise_model`). It reads the text as it 
 all others, and is trained with cross-entropy at the same time.
 
 Source: Clark et al. 2020b (arXiv 2012.08561); google-research/electra run_pretraining.py. Deviations from the
-latter: the odds are those of each row, not those of the constant mask_prob, and special symbols, which are
-never noise, give no loss.
+latter: the odds are those of each row, not those of the constant mask_prob; special symbols, which are never
+noise, give no loss; energies start at log V, where all tokens of the vocabulary are equally likely, instead
+of 0, which only makes the first gradients many times as large.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -56,6 +58,7 @@ class ElectricOutput(NamedTuple):
     noise_nll: Tensor  # (B, T), the noise model's -log q of the text's tokens, in nats
     noise_best: Tensor  # (B, T), the token that it finds likeliest
     corrupted_tokens: Tensor  # (B, T), the text with noise in it
+    energies: Tensor  # (B, T), the main encoder's
     is_replaced: Tensor  # (B, T), True where noise stands, whether or not it equals the original
     disc_logits: Tensor  # (B, T), log odds of noise: above 0, it is predicted
 
@@ -102,6 +105,7 @@ class Electric(Discriminator):
                 *(tower.projection for tower in towers),
             ],
         )
+        nn.init.constant_(self.discriminator_head.prediction.bias, math.log(num_tokens))
 
     def forward(
         self,
@@ -141,7 +145,7 @@ class Electric(Discriminator):
         energies = energies.to(loss_dtype(energies.dtype))
         logits = energies + log_q + log_odds(is_noise, can_be_noise, energies.dtype)
         return ElectricOutput(
-            original, can_be_noise, noise.nll, noise.best, corrupted.tokens, is_noise, logits
+            original, can_be_noise, noise.nll, noise.best, corrupted.tokens, energies, is_noise, logits
         )
 
     def flops(self, num_tokens: int) -> Flops:

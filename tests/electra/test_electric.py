@@ -194,9 +194,9 @@ def test_trained_energies_are_the_negative_log_probabilities_of_the_text():
         model.noise_model.head.bias.fill_(-50.0)
         model.noise_model.head.bias[3:6] = torch.tensor(q).log()
     trained = [each for name, each in model.named_parameters() if not name.startswith("noise_model.")]
-    optimizer = torch.optim.Adam(trained, lr=2e-2)
+    optimizer = torch.optim.Adam(trained, lr=4e-2)
     batch, ids = MaskedBatch(src_tokens, padding, positions, target), SpecialIds(PAD, UNK, vocabulary - 1)
-    for _ in range(150):
+    for _ in range(100):
         output = model(src_tokens, torch.zeros_like(text), padding, positions, target, uniforms)
         optimizer.zero_grad()
         OBJECTIVES["electric"].sums(output, batch, ids, LossWeights(0.0, 0.01, 0.0, 0.0))["loss"].backward()
