@@ -17,7 +17,9 @@ ELECTRA's discriminator predicts a replaced token. At the optimum E is -log p. T
 token that stands at each position, be it noise or text. It also needs labels that say where a token comes
 from: a sample is noise even where it happens to equal the original.
 
-Two approximations keep this to one pass: E reads the other tokens with their noise, q reads them without.
+Two approximations keep this to one pass: E reads the other tokens with their noise, q reads them without. The
+first leaves a constant of the context in E, as k of the other tokens are noise where the token is text, and
+k - 1 where it is noise itself; differences between tokens in one context are free of it.
 
 **The noise.** q is a cloze model of two Transformers, one that reads from the left and one that reads from
 the right (:mod:`fairseq_electra.electra.noise_model`). It reads the text as it is, predicts every token from
