@@ -24,12 +24,7 @@ def parameters_of(model):
 
 def drawn_in(row, p):
     """The tokens that are drawn for the slots of a row; no gradient flows through the draw."""
-    tokens, segments, at, originals, uniforms = row
-    if "noise_model.head.bias" in p:
-        text = tokens.copy()
-        text[at] = originals
-        scores = paper.noise_logits(text, segments, p, GEN_HEADS, LAYERS, True)
-        return [paper.draw(score, uniform) for score, uniform in zip(scores[at], uniforms, strict=True)]
+    tokens, segments, at, _, uniforms = row
     if "token_probs" in p:
         return [paper.draw_from(p["token_probs"], uniform) for uniform in uniforms]
     scores = paper.generator_logits(tokens, segments, np.ones(len(tokens), bool), p, GEN_HEADS, LAYERS, True)
@@ -62,20 +57,22 @@ def loss_of_row(objective, row, drawn, p):
     return generated + WEIGHT * SHARE * paper.discriminator_loss(judged, corrupted != text)
 
 
-def electric_loss_of_row(row, drawn, p, p_of_noise):
-    """The loss of one row of Electric; through q, of the parameters ``p_of_noise``, no gradient flows."""
-    tokens, segments, at, originals, _ = row
-    text, corrupted = tokens.copy(), tokens.copy()
-    text[at], corrupted[at] = originals, drawn
+def electric_loss_of_row(row, p, p_of_noise):
+    """The loss of one row of Electric; noise and its q, without gradient, are of ``p_of_noise``."""
+    tokens, segments, at, originals, uniforms = row
+    text = tokens.copy()
+    text[at] = originals
+    scores = paper.noise_logits(text, segments, p_of_noise, GEN_HEADS, LAYERS, True)
+    corrupted, q = text.copy(), paper.softmax(scores)
+    corrupted[at] = [paper.draw(score, uniform) for score, uniform in zip(scores[at], uniforms, strict=True)]
     can_be_noise = np.flatnonzero((text > 2) & (text < len(p["embeddings.tokens.weight"]) - 1))
-    predicted = paper.noise_logits(text, segments, p, GEN_HEADS, LAYERS, True)
-    generated = GEN_WEIGHT * SHARE * paper.masked_lm_loss(predicted[can_be_noise], text[can_be_noise])
-    q = paper.softmax(paper.noise_logits(text, segments, p_of_noise, GEN_HEADS, LAYERS, True))
-    energies = paper.discriminator_logits(
-        corrupted, segments, np.ones(len(tokens), bool), p, HEADS, LAYERS, True
-    )
+    predicted = paper.noise_logits(text, segments, p, GEN_HEADS, LAYERS, True)[can_be_noise]
+    generated = GEN_WEIGHT * SHARE * paper.masked_lm_loss(predicted, text[can_be_noise])
+    read = corrupted, segments, np.ones(len(tokens), bool), p, HEADS, LAYERS, True
     loss = paper.noise_contrastive_loss(
-        energies[can_be_noise], [q[t][corrupted[t]] for t in can_be_noise], np.isin(can_be_noise, at)
+        paper.discriminator_logits(*read)[can_be_noise],
+        q[can_be_noise, corrupted[can_be_noise]],
+        np.isin(can_be_noise, at),
     )
     return generated + WEIGHT * SHARE * loss
 
@@ -97,7 +94,7 @@ def transcribed(objective, sample, p, moved=None):
     """The loss of a batch, with the tokens drawn by ``p``, and ``moved`` parameters in its place."""
     p_now = p if moved is None else moved
     if objective == "electric":
-        return sum(electric_loss_of_row(row, drawn_in(row, p), p_now, p) for row in rows_of(sample))
+        return sum(electric_loss_of_row(row, p_now, p) for row in rows_of(sample))
     return sum(loss_of_row(objective, row, drawn_in(row, p), p_now) for row in rows_of(sample))
 
 

@@ -208,3 +208,20 @@ def test_trained_energies_are_the_negative_log_probabilities_of_the_text():
     found = energies[:, :1] - energies  # log p(x) - log p(<unk>), in each context
     expected = torch.tensor(p).log() - np.log(p[0])
     assert torch.allclose(found, expected.expand(3, 3), atol=0.05)
+
+
+@pytest.mark.long
+def test_a_compiled_model_predicts_in_parts(monkeypatch):
+    """One graph, without code generation, with the scores of each row computed again in the backward pass."""
+    monkeypatch.setattr(noise_model, "SCORES_AT_ONCE", 1)
+    model = electric()
+    _, inputs = batch_of()
+    compiled = torch.compile(model, fullgraph=True, dynamic=False, backend="aot_eager")
+    gradients = []
+    for run in (model, compiled):
+        model.zero_grad()
+        output = run(*inputs)
+        (output.noise_nll.sum() + output.disc_logits[output.can_be_noise].sum()).backward()
+        gradients.append([parameter.grad.clone() for parameter in model.parameters()])
+    for plain, ours in zip(*gradients, strict=True):
+        assert torch.allclose(plain, ours, rtol=1e-9, atol=1e-12)
