@@ -181,7 +181,7 @@ def noise_columns(sample: dict, output, index: int, symbols: list[str]) -> list[
     is_noise, energies = output.is_replaced[index].tolist(), output.energies[index].tolist()
     probabilities = output.disc_logits[index].float().sigmoid().tolist()
     padding = int(sample["net_input"]["padding_mask"][index].sum())
-    result = [
+    result: list[tuple[str, ...]] = [
         (
             symbols[original[position]],
             symbols[read[position]] if is_noise[position] else "",
