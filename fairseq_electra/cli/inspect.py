@@ -1,7 +1,8 @@
 """Show what a pre-training checkpoint reads and predicts, row by row.
 
 For each token: the text, the mask, the generator's sample, whether it was replaced, and the discriminator's
-probability of that.
+probability of that. Of an Electric model: the text, the noise, the probability that a token is noise, and its
+energy.
 
     fairseq-electra inspect checkpoints/checkpoint_last.pt data-bin
 """
@@ -15,6 +16,7 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.paths import CHECKPOINT, DATA, require
 
 LABELS = ("original", "masked", "sampled", "replaced", "p(replaced)")
+LABELS_OF_ELECTRIC = ("original", "noise", "p(noise)", "energy")
 GAP = 2
 # the networks run on a CPU in float32; options of their training that need other hardware are switched off
 ON_A_CPU = {"cpu": True, "autocast": "none", "compile": False, "cuda_graphs": False}
@@ -59,15 +61,18 @@ def run(args: argparse.Namespace) -> None:
     import fairseq_electra
 
     fairseq_electra.register()
+    from fairseq_electra.electra.electric import Electric
     from fairseq_electra.electra.model import Electra
 
     logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
     model, task = load_pretrained(args.checkpoint, args.data)
-    if task.objective.model is not Electra:
+    if task.objective.model not in (Electra, Electric):
         raise InputError(
-            f"{args.checkpoint} was trained with another objective than electra; inspect shows what a"
-            " generator and a discriminator make of a row"
+            f"{args.checkpoint} was trained with another objective than electra or electric; inspect shows"
+            " what two networks make of a row"
         )
+    of_electric = task.objective.model is Electric
+    labels, make_columns = (LABELS_OF_ELECTRIC, noise_columns) if of_electric else (LABELS, columns)
     dataset = task.load_dataset(args.split)
     rows = args.rows or telling_rows(dataset)
     if max(rows) >= len(dataset) or min(rows) < 0:
@@ -80,7 +85,8 @@ def run(args: argparse.Namespace) -> None:
         output = model(**sample["net_input"])
     for index, row in enumerate(rows):
         print(f"row {row}: {describe(sample, index)}\n")
-        print(grid(columns(sample, output, index, task.source_dictionary.symbols), args.width))
+        cells = make_columns(sample, output, index, task.source_dictionary.symbols)
+        print(grid(cells, args.width, labels))
 
 
 def load_pretrained(checkpoint: str, data: str):
@@ -169,9 +175,27 @@ def columns(sample: dict, output, index: int, symbols: list[str]) -> list[tuple[
     return result
 
 
-def grid(columns_shown: list[tuple[str, ...]], width: int) -> str:
-    """Format columns side by side, in as many blocks as the width requires."""
-    margin = max(map(len, LABELS)) + GAP
+def noise_columns(sample: dict, output, index: int, symbols: list[str]) -> list[tuple[str, ...]]:
+    """Return a column for each token of an Electric model's row, and one for all padding."""
+    original, read = output.original_tokens[index].tolist(), output.corrupted_tokens[index].tolist()
+    is_noise, energies = output.is_replaced[index].tolist(), output.energies[index].tolist()
+    probabilities = output.disc_logits[index].float().sigmoid().tolist()
+    padding = int(sample["net_input"]["padding_mask"][index].sum())
+    result: list[tuple[str, ...]] = [
+        (
+            symbols[original[position]],
+            symbols[read[position]] if is_noise[position] else "",
+            f"{probabilities[position]:.2f}".removeprefix("0"),
+            f"{energies[position]:.1f}",
+        )
+        for position in range(len(original) - padding)
+    ]
+    return [*result, (f"{symbols[original[-1]]} x{padding}", "", "", "")] if padding else result
+
+
+def grid(columns_shown: list[tuple[str, ...]], width: int, labels: tuple[str, ...] = LABELS) -> str:
+    """Format columns side by side, in as many blocks as the width requires; ``labels`` name the rows."""
+    margin = max(map(len, labels)) + GAP
     lines: list[str] = []
     block: list[list[tuple[str, int]]] = []
     used = margin
@@ -180,7 +204,7 @@ def grid(columns_shown: list[tuple[str, ...]], width: int) -> str:
         if block and (column is None or used + size > width):
             lines += [
                 label.ljust(margin) + "".join(cell.ljust(wide) for cell, wide in row)
-                for label, row in zip(LABELS, zip(*block, strict=True), strict=True)
+                for label, row in zip(labels, zip(*block, strict=True), strict=True)
             ]
             lines.append("")
             block, used = [], margin

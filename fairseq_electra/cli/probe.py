@@ -6,7 +6,9 @@ one higher.
     fairseq-electra probe checkpoints blimp.jsonl --pairs 100 --output blimp.json
 
 The score "generator" is the sum over the tokens of the log-probability of each while it alone is masked;
-"discriminator" is the sum of the log-probability that each was not replaced.
+"discriminator" is the sum of the log-probability that each was not replaced; "energy", of a model trained
+with --objective electric, is the sum of the negative energies, which estimate log-probabilities without
+being normalised.
 """
 
 import argparse
@@ -38,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scores",
         nargs="+",
-        choices=["generator", "discriminator"],
+        choices=["generator", "discriminator", "energy"],
         help="how to score a sentence (default: by all networks that the model has)",
     )
     parser.add_argument(

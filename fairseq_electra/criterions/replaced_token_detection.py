@@ -91,8 +91,8 @@ class ReplacedTokenDetection(FairseqCriterion):
 
     def loss_of(self, output: Any, batch: MaskedBatch, training: bool) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the summed loss of a batch, and sums for the log; ``output`` is the model's."""
-        share = self.task.masked_share.of_loss(training)
-        weights = LossWeights(self.gen_weight, self.disc_weight * share, self.disc_weight)
+        gen, disc, share = self.gen_weight, self.disc_weight, self.task.masked_share.of_loss(training)
+        weights = LossWeights(gen, disc * share, disc, gen_at_all=gen * share)
         sums = self.task.objective.sums(output, batch, self.ids, weights)
         if "flagged" in sums:
             logits = output.disc_logits.detach()

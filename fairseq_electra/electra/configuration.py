@@ -67,6 +67,8 @@ def model_arguments(options: Options, num_tokens: int, pad: int) -> dict[str, An
         "pad": pad,
         "checkpoint_activations": options.get("checkpoint_activations", False),
     }
+    if objective.has_noise_model:
+        return {"sizes": encoder_sizes(options), "generator_sizes": generator_sizes(options), **arguments}
     if not objective.has_generator:
         return {"sizes": encoder_sizes(options), **arguments}
     arguments["untie_lm_head"] = options.get("untie_lm_head", False)

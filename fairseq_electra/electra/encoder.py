@@ -12,6 +12,7 @@ from fairseq_electra.electra.fast.cross_entropy import loss_dtype
 from fairseq_electra.electra.fast.dropout import Dropout
 from fairseq_electra.electra.packed import PackedDocuments
 from fairseq_electra.electra.rotary import rotary_angles
+from fairseq_electra.electra.scaled_dot_product import View, one_sided_mask_to_add
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
 
@@ -73,13 +74,14 @@ class Encoder(nn.Module):
         sizes: sizes of the encoder.
         checkpoint_activations: keep only each layer's input for the backward pass, which computes the rest
             again.
+        view: what a token attends to, beside itself: all tokens of its row, or those on one side of it.
 
     Source: google-research/electra model/modeling.py::BertModel, transformer_model.
     """
 
-    def __init__(self, sizes: EncoderSizes, checkpoint_activations: bool = False):
+    def __init__(self, sizes: EncoderSizes, checkpoint_activations: bool = False, view: View = "row"):
         super().__init__()
-        self.sizes, self.checkpoint_activations = sizes, checkpoint_activations
+        self.sizes, self.checkpoint_activations, self.view = sizes, checkpoint_activations, view
         same = sizes.embedding_size == sizes.hidden_size
         self.projection = None if same else nn.Linear(sizes.embedding_size, sizes.hidden_size)
         self.layers = nn.ModuleList(EncoderLayer(sizes) for _ in range(sizes.num_hidden_layers))
@@ -111,7 +113,12 @@ class Encoder(nn.Module):
         hidden = embedded if self.projection is None else self.projection(embedded)
         if self.layer_norm is not None:
             hidden = hidden.to(loss_dtype(hidden.dtype))
-        mask, angles = attention_mask(hidden, padding_mask, documents), None
+        mask: AttentionMask
+        if self.view == "row":
+            mask = attention_mask(hidden, padding_mask, documents)
+        else:
+            mask = one_sided_mask_to_add(hidden, self.view, padding_mask, documents)
+        angles = None
         if self.sizes.positions == "rotary":
             head_size = self.sizes.hidden_size // self.sizes.num_attention_heads
             angles = rotary_angles(hidden.shape[1], head_size, hidden.device)

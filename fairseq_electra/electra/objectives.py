@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fairseq_electra.electra.adversarial import AdversarialElectra, AdversarialOutput
+from fairseq_electra.electra.electric import Electric, ElectricOutput, noise_sums
 from fairseq_electra.electra.fast.cross_entropy import cross_entropy, loss_dtype
 from fairseq_electra.electra.frozen_generator import FrozenGeneratorElectra
 from fairseq_electra.electra.language_models import (
@@ -36,8 +37,8 @@ from fairseq_electra.electra.model import (
 from fairseq_electra.electra.random_substitution import DetectionOutput, RandomSubstitution
 
 Generated = GeneratorOutput | ElectraOutput | AdversarialOutput | ReplaceMLMOutput | AllTokensMLMOutput
-Corrupted = ElectraOutput | AdversarialOutput | ReplaceMLMOutput | AllTokensMLMOutput | DetectionOutput
-Detected = ElectraOutput | AdversarialOutput | AllTokensMLMOutput | DetectionOutput
+Detected = ElectraOutput | AdversarialOutput | AllTokensMLMOutput | DetectionOutput | ElectricOutput
+Corrupted = Detected | ReplaceMLMOutput
 
 
 class MaskedBatch(NamedTuple):
@@ -69,6 +70,7 @@ class LossWeights(NamedTuple):
     # of a sum over all tokens: ``--disc-weight`` times the share of tokens that are masked
     disc: float | Tensor
     disc_at_masked: float  # of a sum over the masked tokens: ``--disc-weight``
+    gen_at_all: float | Tensor  # of the noise model's sum, over all tokens: ``--gen-weight`` times that share
 
 
 def weighted(values: Tensor, batch: MaskedBatch) -> Tensor:
@@ -276,6 +278,20 @@ def all_tokens_mlm(
     }
 
 
+def electric(
+    output: ElectricOutput, batch: MaskedBatch, ids: SpecialIds, weights: LossWeights
+) -> dict[str, Tensor]:
+    """Electric: :func:`detection` of noise (noise-contrastive estimation), and the noise model's loss.
+
+    Returns:
+        the sums of :func:`detection`, of which ``replaced`` counts noise, and of :func:`noise_sums`.
+
+    Source: Clark et al. 2020b (arXiv 2012.08561).
+    """
+    main, noise = detection(output, batch, ids, weights), noise_sums(output, ids.unk)
+    return main | noise | {"loss": main["loss"] + weights.gen_at_all * noise["loss"]}
+
+
 def entropy_sum(logits: Tensor, is_masked: Tensor) -> Tensor:
     """Add up the entropy of the generator's distributions, in nats. Shapes: (B, K, V), (B, K) -> ()."""
     logprobs = logits.detach().log_softmax(-1, dtype=torch.float32)
@@ -309,6 +325,11 @@ class Objective:
     def has_generator(self) -> bool:
         """Whether tokens are predicted by a generator."""
         return issubclass(self.model, Generator)
+
+    @property
+    def has_noise_model(self) -> bool:
+        """Whether a noise model, of two encoders of the generator's sizes, predicts tokens."""
+        return issubclass(self.model, Electric)
 
     @property
     def predicts_originals(self) -> bool:
@@ -350,6 +371,9 @@ OBJECTIVES = {
     ),
     "uniform": Objective(
         RandomSubstitution, detection, "detection of random tokens", random_tokens="uniform"
+    ),
+    "electric": Objective(
+        Electric, electric, "energies of all tokens, by noise-contrastive estimation beside a two-tower model"
     ),
     "mlm": Objective(
         MaskedLanguageModel, masked_lm, "a masked language model of the sizes named, without a discriminator"

@@ -1,5 +1,7 @@
 """Scaled dot-product attention as its formula reads, and the masks that are added to its scores."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -8,6 +10,8 @@ from fairseq_electra.electra.packed import PackedDocuments
 
 # added to the score of a token that must not be seen: its weight becomes 0 in every float type
 BLOCKED = -10000.0
+# what a token attends to, beside itself: all tokens of its row, or those on one side of it
+View = Literal["row", "left", "right"]
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, probability: float) -> Tensor:
@@ -41,3 +45,27 @@ def padding_mask_to_add(padding_mask: Tensor | None, dtype: torch.dtype) -> Tens
 def document_mask_to_add(documents: PackedDocuments, dtype: torch.dtype) -> Tensor:
     """Let each token see its own document only. Shape: (B, 1, T, T)."""
     return documents.different_documents().to(dtype) * BLOCKED
+
+
+def one_sided_mask_to_add(
+    hidden: Tensor, view: View, padding_mask: Tensor | None, documents: PackedDocuments | None
+) -> Tensor:
+    """Let each token see itself and the tokens on one side of it, in its own document.
+
+    Args:
+        hidden: the hidden states that will attend. Shape: (B, T, C).
+        view: ``left`` or ``right``.
+        padding_mask: True at padding; None: there is none. Shape: (B, T).
+        documents: the documents of packed rows; None: each row is one document.
+
+    Returns:
+        Shape: (B or 1, 1, T, T).
+    """
+    length = hidden.shape[1]
+    behind = torch.ones(length, length, dtype=torch.bool, device=hidden.device).triu(1)
+    blocked = (behind if view == "left" else behind.T)[None, None]
+    if padding_mask is not None:
+        blocked = blocked | padding_mask[:, None, None, :]
+    if documents is not None:
+        blocked = blocked | documents.different_documents()
+    return blocked.to(hidden.dtype) * BLOCKED

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fairseq_electra.checkpoints import CHECKPOINTS, checkpoint_in, find_checkpoint
+from fairseq_electra.electra.electric import Electric
 from fairseq_electra.electra.encoder import check_row_length
 from fairseq_electra.electra.fast.cross_entropy import probabilities
 from fairseq_electra.electra.masking import Masking
@@ -380,8 +381,8 @@ class ElectraHubInterface(nn.Module):
         self._check_trained(method, "generator")
         if not isinstance(self.model, Generator):
             raise InputError(
-                f"{method} needs a generator, and a model trained with --objective unigram or uniform has"
-                " none"
+                f"{method} needs a generator, and a model trained with --objective unigram, uniform or"
+                " electric has none"
             )
         return self.model
 
@@ -392,6 +393,11 @@ class ElectraHubInterface(nn.Module):
             raise InputError(
                 f"{method} needs a discriminator, and a model trained with --objective mlm has none; use"
                 " fill_mask"
+            )
+        if isinstance(self.model, Electric):
+            raise InputError(
+                f"{method} needs p(replaced), and a model trained with --objective electric gives energies,"
+                " which are no probabilities; score sentences with fairseq_electra.probes.sentence_scores"
             )
         self._check_trained(method, "discriminator_head")
         return self.model

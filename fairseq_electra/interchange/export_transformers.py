@@ -7,6 +7,7 @@ from typing import cast
 
 from torch import Tensor
 
+from fairseq_electra.electra.electric import Electric
 from fairseq_electra.electra.encoder import EncoderLayer
 from fairseq_electra.electra.model import Discriminator, Generator
 from fairseq_electra.electra.sizes import EncoderSizes
@@ -37,6 +38,7 @@ from fairseq_electra.interchange.transformers_config import config_of, family_of
 from fairseq_electra.interchange.transformers_folder import GENERATOR
 
 NO_CLASS = "transformers has no class for an encoder that predicts the originals of replaced tokens"
+NO_ENERGIES = "transformers has no class for an encoder that gives energies, nor for its noise model"
 
 
 def export_transformers(
@@ -137,6 +139,9 @@ def _discriminator(model: Discriminator, state: dict[str, Tensor], max_length: i
     left_out = {name: NO_CLASS for name in state if name.startswith("language_head.")}
     if head.class_name is None or model.discriminator_head is None:
         left_out |= {name: head.reason for name in state if name.startswith("discriminator_head.")}
+        head = HEADS["none", family]
+    if isinstance(model, Electric):
+        left_out = {"discriminator_head": NO_ENERGIES, "noise_model": NO_ENERGIES}
         head = HEADS["none", family]
     prefix = f"{family}." if head.names else ""
     state = as_post_norm(state, "discriminator.", model.sizes)

@@ -36,6 +36,7 @@ from fairseq_electra.models._config import (
     with_defaults,
     write_options,
 )
+from fairseq_electra.models._electric import refuse_unread_options
 from fairseq_electra.models._frozen_generator import (
     generator_checkpoint,
     generator_options,
@@ -256,6 +257,8 @@ def _check(cfg) -> None:
             f"--generator-hidden-size and --generator-layers are shares above 0, got {width} and"
             f" {cfg.generator_layers}"
         )
+    if objective.has_noise_model:
+        refuse_unread_options(cfg)
     if width >= 1 and objective.has_discriminator and objective.model is not FrozenGeneratorElectra:
         logger.warning(
             f"--generator-hidden-size {width}: a generator as large as the discriminator is known to "

@@ -11,7 +11,7 @@ from fairseq_electra.optim.loss_scale import SMALLEST, LossScale
 ATTRIBUTE, OF_GENERATOR = "network", "of_generator"
 GENERATOR, DISCRIMINATOR = "gen_gnorm", "disc_gnorm"
 PREFIXES = {
-    GENERATOR: ("generator.", "generator_head.", "generator_baseline."),
+    GENERATOR: ("generator.", "generator_head.", "generator_baseline.", "noise_model."),
     DISCRIMINATOR: ("discriminator.", "discriminator_head."),
 }
 
@@ -19,6 +19,7 @@ PREFIXES = {
 def mark_networks(model: nn.Module) -> None:
     """Store on every parameter whether it belongs to the generator or the discriminator; embeddings: neither.
 
+    A noise model counts as the generator.
     Parameters that only the generator uses, its own embeddings included, are marked to learn at its rate.
     """
     for name, parameter in model.named_parameters():

@@ -11,7 +11,9 @@ class Interval:
     ``tokens``, ``replaced``, ``found`` (replaced and flagged), ``hidden`` (masked tokens shown as ``<mask>``)
     and ``guessed`` (those predicted correctly) are counts; ``disc_sum`` is in nats; ``auc_sum`` is
     ``disc_auc`` times ``replaced``; ``lr`` is the learning rate at the end. Without a generator ``hidden``
-    and ``guessed`` are 0, without a discriminator all other counts.
+    and ``guessed`` are 0, without a discriminator all other counts. So they are of an Electric model, whose
+    ``disc_auc`` says nothing of a failure: it is near .5 while the noise model is ahead, and again once the
+    noise is like the text.
     """
 
     start: int
@@ -33,7 +35,7 @@ class Interval:
             total.get("mask_token_count", 0.0),
             total.get("mask_token_correct", 0.0),
         )
-        if "flagged_replaced" not in total or not total["replaced"]:
+        if "flagged_replaced" not in total or "noise_sum" in total or not total["replaced"]:
             return cls(start, end, lr, hidden, guessed)
         replaced, found = total["replaced"], total["flagged_replaced"]
         return cls(

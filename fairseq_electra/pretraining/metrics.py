@@ -40,6 +40,8 @@ SHARES = {
     "disc_recall": ("flagged_replaced", "replaced"),
     "main_lm_loss": ("main_lm_sum", "main_lm_count"),
     "main_lm_accuracy": ("main_lm_correct", MASKED_PIECES),
+    "noise_loss": ("noise_sum", "noise_count"),
+    "noise_accuracy": ("noise_correct", "noise_known"),
 }
 DERIVED = ("disc_right", MASKED_TOKENS, MASKED_PIECES)
 COUNTED = tuple(
@@ -55,6 +57,7 @@ GENERATOR_METRICS = ("masked_lm_loss", "masked_lm_accuracy", "mask_token_accurac
 CORRUPTION_METRICS = ("sampled_masked_lm_accuracy", "replaced_rate")
 DETECTION_METRICS = ("disc_loss", "disc_accuracy", "disc_precision", "disc_recall")
 MAIN_LM_METRICS = ("main_lm_loss", "main_lm_accuracy")
+NOISE_METRICS = ("noise_loss", "noise_accuracy")
 NOT_ALWAYS_LOGGED = ("disc_precision",)  # has no value while no token is flagged, as at the start of training
 
 
@@ -93,6 +96,7 @@ def logged_by_validation(objective: Objective, corruptions: Iterable[str]) -> tu
     names += CORRUPTION_METRICS if objective.has_discriminator else ()
     names += DETECTION_METRICS if objective.detects else ()
     names += MAIN_LM_METRICS if objective.predicts_originals else ()
+    names += NOISE_METRICS if objective.has_noise_model else ()
     areas = ["disc"] if objective.detects else []
     areas += corruptions if objective.has_discriminator else ()
     return (*(name for name in names if name not in NOT_ALWAYS_LOGGED), *(f"{name}_auc" for name in areas))

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from fairseq_electra.electra.electric import Electric
 from fairseq_electra.electra.encoder import check_row_length
 from fairseq_electra.electra.fast.cross_entropy import loss_dtype
 from fairseq_electra.electra.model import Discriminator, Generator
@@ -70,16 +71,42 @@ def not_replaced_scores(
     Where the main encoder predicts tokens without a copy head, this is the log-probability of each token at
     its place. Arguments and result as :func:`pseudo_log_likelihoods`, of a model with a discriminator.
     """
+    progress.stage("discriminator", "sentences", len(rows))
+    return _sums(net, rows, max_tokens, progress, lambda logits: F.logsigmoid(-logits))
+
+
+@torch.no_grad()
+def negative_energies(
+    net: ElectraHubInterface, rows: Sequence[Row], max_tokens: int, progress: Progress
+) -> Tensor:
+    """Sum up the negative energies of an Electric model: its pseudo-log-likelihood, in one pass.
+
+    The negative energy estimates the log-probability of a token where it stands. It is not normalised: the
+    probabilities of all tokens of the vocabulary in one place need not add up to 1, so a score can be above
+    0, and compares texts rather than measuring one. Arguments and result as :func:`pseudo_log_likelihoods`.
+
+    Source: Clark et al. 2020b (arXiv 2012.08561).
+    """
+    progress.stage("energy", "sentences", len(rows))
+    return _sums(net, rows, max_tokens, progress, torch.neg)
+
+
+def _sums(
+    net: ElectraHubInterface,
+    rows: Sequence[Row],
+    max_tokens: int,
+    progress: Progress,
+    of_token: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Sum up a function of the main encoder's score of each token; arguments and result as above."""
     model = net.model
     assert isinstance(model, Discriminator)
-    progress.stage("discriminator", "sentences", len(rows))
     found = torch.zeros(len(rows), dtype=torch.float64)
     for numbers, tokens in _by_length(rows, net.device):
         at_once = max(1, max_tokens // tokens.shape[1])
         for chosen, batch in zip(numbers.split(at_once), tokens.split(at_once), strict=True):
-            logits = model.discriminate(batch, torch.zeros_like(batch), None)[:, 1:-1]
-            logits = logits.to(loss_dtype(logits.dtype))
-            found[chosen] = F.logsigmoid(-logits).double().sum(1).cpu()
+            scores = model.discriminate(batch, torch.zeros_like(batch), None)[:, 1:-1]
+            found[chosen] = of_token(scores.to(loss_dtype(scores.dtype))).double().sum(1).cpu()
             progress.add(len(chosen))
     return found
 
@@ -88,19 +115,24 @@ class Score(NamedTuple):
     """A way to score sentences.
 
     Args:
-        network: the class of the models that can compute it.
+        suits: tells whether a model can compute it.
         part: the beginning of the names of the tensors that must have been trained.
         compute: computes it; arguments and result as :func:`pseudo_log_likelihoods`.
     """
 
-    network: type[Generator] | type[Discriminator]
+    suits: Callable[[nn.Module], bool]
     part: str
     compute: Callable[[ElectraHubInterface, Sequence[Row], int, Progress], Tensor]
 
 
 SCORES = {
-    "generator": Score(Generator, "generator", pseudo_log_likelihoods),
-    "discriminator": Score(Discriminator, "discriminator_head", not_replaced_scores),
+    "generator": Score(lambda model: isinstance(model, Generator), "generator", pseudo_log_likelihoods),
+    "discriminator": Score(
+        lambda model: isinstance(model, Discriminator) and not isinstance(model, Electric),
+        "discriminator_head",
+        not_replaced_scores,
+    ),
+    "energy": Score(lambda model: isinstance(model, Electric), "discriminator_head", negative_energies),
 }
 
 
@@ -118,8 +150,7 @@ def chosen_scores(net: ElectraHubInterface, wanted: Sequence[str] | None = None)
     known = [
         name
         for name, score in SCORES.items()
-        if isinstance(net.model, score.network)
-        and not any(tensor.startswith(score.part) for tensor in net.initialised)
+        if score.suits(net.model) and not any(tensor.startswith(score.part) for tensor in net.initialised)
     ]
     for name in wanted if wanted is not None else known or SCORES:
         if name not in known:

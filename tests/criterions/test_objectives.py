@@ -75,6 +75,26 @@ def loss_of_row(objective, row, drawn, p, before):
     return generated + WEIGHT * SHARE * paper.discriminator_loss(judged, corrupted != text)
 
 
+def electric_loss_of_row(row, p, p_of_noise):
+    """The loss of one row of Electric; noise and its q, without gradient, are of ``p_of_noise``."""
+    tokens, segments, at, originals, uniforms = row
+    text = tokens.copy()
+    text[at] = originals
+    scores = paper.noise_logits(text, segments, p_of_noise, GEN_HEADS, LAYERS, True)
+    corrupted, q = text.copy(), paper.softmax(scores)
+    corrupted[at] = [paper.draw(score, uniform) for score, uniform in zip(scores[at], uniforms, strict=True)]
+    can_be_noise = np.flatnonzero((text > 2) & (text < len(p["embeddings.tokens.weight"]) - 1))
+    predicted = paper.noise_logits(text, segments, p, GEN_HEADS, LAYERS, True)[can_be_noise]
+    generated = GEN_WEIGHT * SHARE * paper.masked_lm_loss(predicted, text[can_be_noise])
+    read = corrupted, segments, np.ones(len(tokens), bool), p, HEADS, LAYERS, True
+    loss = paper.noise_contrastive_loss(
+        paper.discriminator_logits(*read)[can_be_noise],
+        q[can_be_noise, corrupted[can_be_noise]],
+        np.isin(can_be_noise, at),
+    )
+    return generated + WEIGHT * SHARE * loss
+
+
 def rows_of(sample):
     net = {name: tensor.numpy() for name, tensor in sample["net_input"].items()}
     for row, target in enumerate(net["target"]):
@@ -91,6 +111,8 @@ def rows_of(sample):
 def transcribed(objective, sample, p, moved=None):
     """The loss of a batch, with the tokens drawn by ``p``, and ``moved`` parameters in its place."""
     p_now = p if moved is None else moved
+    if objective == "electric":
+        return sum(electric_loss_of_row(row, p_now, p) for row in rows_of(sample))
     return sum(loss_of_row(objective, row, drawn_in(row, p), p_now, p) for row in rows_of(sample))
 
 

@@ -10,7 +10,7 @@ from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
 
 SIZES = EncoderSizes(8, 8, 1, 1, 8)
-IDS, WEIGHTS = objectives.SpecialIds(0, 1, 5), objectives.LossWeights(1.0, 0.0, 0.0)
+IDS, WEIGHTS = objectives.SpecialIds(0, 1, 5), objectives.LossWeights(1.0, 0.0, 0.0, 0.0)
 
 
 FALLING = parse_schedule("--temperature-schedule", "linear:1@9", 2.0)

@@ -31,7 +31,7 @@ def run(model, objective, update):
     segments, padding = torch.zeros_like(tokens), torch.zeros_like(tokens, dtype=torch.bool)
     output = model(tokens, segments, padding, positions, target, uniforms)
     batch = MaskedBatch(tokens, padding, positions, target)
-    weights = LossWeights(1.0, DISC_WEIGHT, DISC_WEIGHT)
+    weights = LossWeights(1.0, DISC_WEIGHT, DISC_WEIGHT, gen_at_all=1.0)
     sums = OBJECTIVES[objective].sums(output, batch, SpecialIds(PAD, UNK, MASK), weights)
     return sums, int((target != PAD).sum())
 

@@ -59,6 +59,12 @@ def test_packed_rows_and_bfloat16_train(tmp_path, paragraphs, name):
 def test_from_pretrained_uses_the_model(tmp_path, data_bin, name):
     model = fairseq_electra.from_pretrained(trained(tmp_path / "save", data_bin, name))
     text = "The name of a class."
+    if name == "electric":
+        assert model.extract_features(text).shape == (1, len(model.encode(text)), 32)
+        for method in (model.detect_replaced, model.fill_mask):
+            with pytest.raises(InputError, match="electric"):
+                method("The <mask> of a class.")
+        return
     p_replaced = model.detect_replaced(text)
     assert p_replaced.shape == (1, len(model.encode(text)))
     assert bool(((p_replaced > 0) & (p_replaced < 1)).all())

@@ -233,6 +233,13 @@ def test_disc_auc_before_the_generator_knows_anything_is_no_best():
     )
 
 
+def test_interval_of_electric_has_no_figures_of_a_discriminator():
+    total = {"updates": 5, "replaced": 100.0, "flagged_replaced": 0.0, "ntokens": 700.0, "disc_sum": 400.0}
+    interval = Interval.of(total, 0.45, 10, 0.1)
+    assert interval.replaced == 100 and interval.auc == pytest.approx(0.45)
+    assert Interval.of(total | {"noise_sum": 4000.0}, 0.45, 10, 0.1) == Interval(5, 10, 0.1, 0.0, 0.0)
+
+
 def test_a_slow_warm_up_is_no_failure_of_the_generator():
     run = [interval(i * 100, i * 100 + 100, 0.85, 0.045, 360_000, lr=1e-7 * (i + 1)) for i in range(30)]
     assert said(run) == []

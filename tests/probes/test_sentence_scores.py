@@ -91,6 +91,19 @@ def test_the_discriminators_score_is_that_of_plain_loops(load, objective):
     assert found[1] == found[6] < 0 and found[5] == 0
 
 
+@torch.no_grad()
+def test_the_energy_score_is_that_of_plain_loops(load):
+    net = load(objective="electric")
+    found = score_sentences(net, SENTENCES, "energy")
+    expected = []
+    for sentence in SENTENCES:
+        row = net.encode(sentence)[None]
+        energies = net.model.discriminator_head(net.model.extract_features(row, torch.zeros_like(row), None))
+        expected.append(sum(-float(energy) for energy in energies[0, 1:-1]))
+    assert found == pytest.approx(expected, abs=1e-9) and len(set(found)) == len(found) - 1
+    assert found[1] == found[6] and found[5] == 0
+
+
 @pytest.mark.parametrize("score", ["generator", "discriminator"])
 def test_score_rows_does_not_depend_on_batches(load, score):
     net = load()
@@ -111,12 +124,15 @@ def test_score_rows_gives_equal_rows_exactly_equal_scores_in_float32(load):
 def test_chosen_scores_are_those_that_the_model_has_and_others_are_refused(load):
     assert chosen_scores(load()) == ["generator", "discriminator"]
     assert chosen_scores(load(), ["discriminator"] * 2) == ["discriminator"]
+    assert chosen_scores(load(objective="electric")) == ["energy"]
     mlm, unigram = load(objective="mlm"), load(objective="unigram")
     assert chosen_scores(mlm) == ["generator"] and chosen_scores(unigram) == ["discriminator"]
     with pytest.raises(InputError, match="no trained discriminator to score sentences with; use generator"):
         chosen_scores(mlm, ["generator", "discriminator"])
     with pytest.raises(InputError, match="no trained generator to score sentences with; use discriminator"):
         score_sentences(unigram, SENTENCES, "generator")
+    with pytest.raises(InputError, match="no trained energy to score sentences with; use discriminator"):
+        score_sentences(unigram, SENTENCES, "energy")
 
 
 def test_chosen_scores_leaves_out_what_was_not_trained(pretrained):

@@ -36,8 +36,9 @@ def rotate(vector, position):
 
 
 def attention(x, wqkv, bqkv, wout, bout, heads, real, rotary):
-    """One row. x: (T, C); real: (T,) True where a token may be attended to."""
+    """One row. x: (T, C); real: True where a token may be attended to, by all (T,) or by each (T, T)."""
     length, width = x.shape
+    seen = np.broadcast_to(real, (length, length))
     q, k, v = (x @ wqkv[i * width : (i + 1) * width].T + bqkv[i * width : (i + 1) * width] for i in range(3))
     d = width // heads
     mixed = np.zeros_like(x)
@@ -48,7 +49,7 @@ def attention(x, wqkv, bqkv, wout, bout, heads, real, rotary):
             qh = np.stack([rotate(row, t) for t, row in enumerate(qh)])
             kh = np.stack([rotate(row, t) for t, row in enumerate(kh)])
         for t in range(length):
-            scores = np.array([qh[t] @ kh[s] / sqrt(d) if real[s] else -np.inf for s in range(length)])
+            scores = np.array([qh[t] @ kh[s] / sqrt(d) if seen[t, s] else -np.inf for s in range(length)])
             mixed[t, part] = softmax(scores) @ vh
     return mixed @ wout.T + bout
 
@@ -174,3 +175,35 @@ def draw_from(probs, uniform):
         if uniform < total:
             return token
     return len(probs) - 1
+
+
+def noise_logits(tokens, segments, p, heads, layers, rotary):
+    """(T, V) scores of Electric's two-tower cloze model: token t from those before it and those behind it."""
+    length = len(tokens)
+    upto = np.tril(np.ones((length, length), bool))
+    embedded = embed(tokens, segments, p)
+    left = encoder(embedded, upto, p, "noise_model.left", heads, layers, rotary)
+    right = encoder(embedded, upto.T, p, "noise_model.right", heads, layers, rotary)
+    nothing = np.zeros(left.shape[1])
+    h = np.array(
+        [
+            np.concatenate([left[t - 1] if t > 0 else nothing, right[t + 1] if t + 1 < length else nothing])
+            for t in range(length)
+        ]
+    )
+    h = gelu(h @ p["noise_model.head.dense.weight"].T + p["noise_model.head.dense.bias"])
+    h = layer_norm(h, p["noise_model.head.layer_norm.weight"], p["noise_model.head.layer_norm.bias"])
+    return h @ p["embeddings.tokens.weight"].T + p["noise_model.head.bias"]
+
+
+def noise_contrastive_loss(energies, noise_probs, is_noise):
+    """Summed over the n positions of a row that can be noise, of which k are.
+
+    -log P(where the token comes from), with (n - k) exp(-E) tokens of the text for k q of noise.
+    energies: (n,); noise_probs: (n,) q of the tokens that stand there; is_noise: (n,) bool.
+    """
+    n, k, loss = len(energies), int(sum(is_noise)), 0.0
+    for energy, q, noise in zip(energies, noise_probs, is_noise, strict=True):
+        of_text, of_noise = (n - k) * np.exp(-energy), k * q
+        loss -= log((of_noise if noise else of_text) / (of_text + of_noise))
+    return loss

@@ -10,7 +10,8 @@ GPU, half precision                 PyTorch's fused kernel                      
 GPU, float32                        PyTorch's fused kernel                        the same, a mask of T x T
 ==================================  ============================================  ==========================
 
-All of them compute :func:`fairseq_electra.electra.scaled_dot_product.attend`.
+All of them compute :func:`fairseq_electra.electra.scaled_dot_product.attend`. Encoders that see one side of
+each token always have a mask of T x T, which the formula and PyTorch's kernel take.
 """
 
 from typing import NamedTuple
