@@ -60,8 +60,9 @@ def model_arguments(options: Options, num_tokens: int, pad: int) -> dict[str, An
         "pad": pad,
         "checkpoint_activations": options.get("checkpoint_activations", False),
     }
+    averages = {"average_duplicates": str(options.get("duplicate_samples") or "first") == "mean"}
     if not objective.has_generator:
-        return {"sizes": encoder_sizes(options), **arguments}
+        return {"sizes": encoder_sizes(options), **arguments, **averages}
     arguments["untie_lm_head"] = options.get("untie_lm_head", False)
     if not objective.has_discriminator:
         return {"sizes": generator_sizes(options), **arguments}
@@ -72,6 +73,7 @@ def model_arguments(options: Options, num_tokens: int, pad: int) -> dict[str, An
         "temperature": options.get("temperature", 1.0),
         "disallow_correct": options.get("disallow_correct", False),
         **arguments,
+        **averages,
     }
 
 

@@ -190,6 +190,7 @@ class Electra(Generator, Discriminator):
         disallow_correct: never sample the original token.
         checkpoint_activations: keep only each layer's input for the backward pass, which computes the rest
             again.
+        average_duplicates: see :func:`~fairseq_electra.electra.sampling.corrupt`.
 
     Source: Clark et al. 2020 section 2; google-research/electra run_pretraining.py::PretrainingModel.
     """
@@ -205,9 +206,10 @@ class Electra(Generator, Discriminator):
         temperature: float = 1.0,
         disallow_correct: bool = False,
         checkpoint_activations: bool = False,
+        average_duplicates: bool = False,
     ):
         super().__init__()
-        self.sizes, self.pad = sizes, pad
+        self.sizes, self.pad, self.average_duplicates = sizes, pad, average_duplicates
         self.temperature, self.disallow_correct = temperature, disallow_correct
         self.embeddings = Embeddings(sizes, num_tokens, pad)
         self.discriminator = Encoder(sizes, checkpoint_activations)
@@ -271,7 +273,7 @@ class Electra(Generator, Discriminator):
         gen_logits = self.generate(src_tokens, segment_ids, padding_mask, masked_positions, documents)
         gen_probs = probabilities(gen_logits)
         sampled = sample_tokens(self._sampling_distribution(gen_probs, gen_logits, target), sample_uniforms)
-        corrupted = corrupt(src_tokens, masked_positions, target, sampled, self.pad)
+        corrupted = corrupt(src_tokens, masked_positions, target, sampled, self.pad, self.average_duplicates)
         return GeneratorOutput(gen_logits, gen_probs), corrupted
 
     def flops(self, num_tokens: int) -> Flops:
