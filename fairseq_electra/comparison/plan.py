@@ -59,6 +59,7 @@ class Plan:
         tasks: folders of the tasks to fine-tune on, as ``fairseq-electra prepare`` makes them.
         finetuning_seeds: number of fine-tunings of each task.
         finetuning_options: further options of ``fairseq-train`` for all fine-tunings.
+        finetuning: further options for the fine-tunings of single objectives, by name.
         blimp: the file of minimal pairs to score without fine-tuning; None: they are not scored.
         blimp_pairs: number of pairs of each paradigm.
     """
@@ -78,6 +79,7 @@ class Plan:
     tasks: tuple[Path, ...] = ()
     finetuning_seeds: int = 3
     finetuning_options: tuple[str, ...] = ()
+    finetuning: dict[str, tuple[str, ...]] = field(default_factory=dict)
     blimp: Path | None = None
     blimp_pairs: int = 100
 
@@ -85,6 +87,10 @@ class Plan:
     def reference(self) -> str:
         """The objective that budgets are counted in, and that the others are compared with."""
         return next(iter(self.objectives))
+
+    def finetuning_options_of(self, objective: str) -> tuple[str, ...]:
+        """Return the further options of ``fairseq-train`` for the fine-tunings of an objective."""
+        return (*self.finetuning_options, *self.finetuning.get(objective, ()))
 
     def choosing_cells(self) -> list[Cell]:
         """Return the runs that choose the learning rate of each objective; none if there is one rate."""
@@ -144,6 +150,9 @@ def read_plan(path: Path) -> Plan:
             raise InputError(
                 f"{path}: only: {objective} must be one of objectives, and its values must be in budgets"
             )
+    for objective in plan.finetuning:
+        if objective not in plan.objectives:
+            raise InputError(f"{path}: finetuning: {objective} must be one of objectives")
     if CHOICE_SEED in plan.seeds:
         raise InputError(f"{path}: seed {CHOICE_SEED} chooses the learning rates; take others for seeds")
     return plan
@@ -209,11 +218,11 @@ def _file(name: str, value: Any, path: Path) -> Path:
 
 def _objectives(name: str, value: Any, path: Path) -> dict[str, tuple[str, ...]]:
     if not isinstance(value, dict) or not value:
-        raise InputError(f"{path}: objectives has lines NAME: OPTIONS, such as mlm: --objective mlm")
+        raise InputError(f"{path}: {name} has lines NAME: OPTIONS, such as mlm: --objective mlm")
     for each in value:
         if not isinstance(each, str) or not each.replace("_", "").replace("-", "").isalnum():
             raise InputError(f"{path}: the name of an objective has letters, digits, - and _, got {each!r}")
-    return {each: _options(f"objectives: {each}", options, path) for each, options in value.items()}
+    return {each: _options(f"{name}: {each}", options, path) for each, options in value.items()}
 
 
 def _only(name: str, value: Any, path: Path) -> dict[str, tuple[float, ...]]:
@@ -238,6 +247,7 @@ _READERS: dict[str, Callable[[str, Any, Path], Any]] = {
     "tasks": partial(_several, read=_folder),
     "finetuning_seeds": _positive,
     "finetuning_options": _options,
+    "finetuning": _objectives,
     "blimp": _file,
     "blimp_pairs": _positive,
 }
