@@ -52,7 +52,15 @@ def cost_of(plan: Plan, objective: str) -> Cost:
     from fairseq import options, tasks
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
-    line = [*pretraining_options(plan, objective), "--lr", "1e-3", "--user-dir", USER_DIR]
+    line = [
+        *pretraining_options(plan, objective),
+        "--lr",
+        "1e-3",
+        "--max-update",
+        "1",
+        "--user-dir",
+        USER_DIR,
+    ]
     cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), line))
     task = tasks.setup_task(cfg.task)
     model = task.build_model(cfg.model)

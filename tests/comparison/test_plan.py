@@ -33,6 +33,14 @@ def test_an_objective_may_have_some_of_the_budgets(tmp_path):
     assert {cell.budget for cell in plan.choosing_cells()} == {4e6}
 
 
+def test_an_objective_may_have_further_options_for_its_fine_tunings(tmp_path):
+    plan = read_plan(
+        plan_file(tmp_path, finetuning_options="--pooling mean", finetuning="{mlm: --weight-decay 0.1}")
+    )
+    assert plan.finetuning_options_of("electra") == ("--pooling", "mean")
+    assert plan.finetuning_options_of("mlm") == ("--pooling", "mean", "--weight-decay", "0.1")
+
+
 def test_one_rate_is_no_choice(tmp_path):
     assert read_plan(plan_file(tmp_path, rates="1e-3")).choosing_cells() == []
 
@@ -58,6 +66,8 @@ def test_one_rate_is_no_choice(tmp_path):
         ({"only": "{gdes: [4e6]}"}, "only: gdes must be one of objectives"),
         ({"only": "{mlm: [5e6]}"}, "its values must be in budgets"),
         ({"only": "[4e6]"}, "only has lines OBJECTIVE"),
+        ({"finetuning": "{gdes: --pooling mean}"}, "finetuning: gdes must be one of objectives"),
+        ({"finetuning": "--pooling mean"}, "finetuning has lines NAME: OPTIONS"),
         ({"arch": "[}"}, "cannot read the plan"),
     ],
 )

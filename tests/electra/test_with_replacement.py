@@ -42,7 +42,7 @@ def test_draw_positions_is_the_rule_written_row_by_row():
 
 
 def test_one_draw_of_two_is_enough_to_hide_a_token():
-    tokens, lengths, masked = masked_text(400, leave_unmasked_prob=0.5)
+    tokens, _, masked = masked_text(400, leave_unmasked_prob=0.5)
     keep = fractions(bits(row_keys(Stream.MASKS, 1, 3, np.arange(400)), SLOTS, first=WIDTH)) < 0.5
     disagreed = 0
     for row in range(400):
@@ -86,7 +86,7 @@ def scatter_update(sequence, updates, positions):
 
 @pytest.mark.parametrize("average", [False, True])
 def test_corrupt_writes_the_first_sample_or_the_original_codes_mean(average):
-    tokens, lengths, masked = masked_text(100)
+    tokens, _, masked = masked_text(100)
     sampled = np.random.default_rng(0).integers(4, MASK, masked.target.shape)
     again = np.random.default_rng(1).random(sampled.shape) < 0.3
     sampled[again] = masked.target[again]  # the generator was right
