@@ -15,6 +15,10 @@ from fairseq_electra.errors import InputError
 
 Original = Literal["google", "paper"]
 OPTION, ORIGINALS = "--as", get_args(Original)
+OF_COMMAND_LINES = (
+    "as is not an entry of a YAML file; fairseq-electra config -- fairseq-train ... --as google writes a file"
+    " with the options that it stands for"
+)
 FLAG = ""  # the value of an option that has none
 OTHER_UNITS = ("--mask-whole-words", "--mask-spans")  # options by which other things than tokens are masked
 

@@ -12,7 +12,8 @@ from fairseq_electra.finetuning.study import Run
 from fairseq_electra.finetuning.trainable import trainable
 from fairseq_electra.originals import FINETUNING, FLAG, NETWORK, ORIGINALS, PRETRAINING, options_of
 from tests.helpers.paths import USER_DIR
-from tests.helpers.training import configuration, logged
+from tests.helpers.small_model import TINY_NET
+from tests.helpers.training import command, configuration, logged, main
 
 PRETRAIN = f"""data --user-dir {USER_DIR} --task electra_pretraining --arch electra_small
   --criterion replaced_token_detection --batch-size 8 --lr 1e-3 --max-update 50000""".split()
@@ -109,6 +110,23 @@ def test_as_is_refused_where_it_means_nothing():
 
         words = ["--optimizer", "electra_adam", "--masker", "with_replacement", "--mask-whole-words"]
         check_options(configuration([*PRETRAIN, *words]).task)
+
+
+def test_as_is_refused_in_a_yaml_file(data_bin, tmp_path):
+    from omegaconf import OmegaConf, open_dict
+
+    from fairseq_electra.compat import mistakes
+    from fairseq_electra.models.electra import ElectraConfig
+
+    sentence = "as is not an entry of a YAML file; fairseq-electra config -- fairseq-train ... --as google"
+    with pytest.raises(Exception, match="Key 'as' not in") as raised:
+        OmegaConf.merge(OmegaConf.structured(ElectraConfig), {"as": "google"})
+    assert str(mistakes.explain(raised.value)).startswith(sentence)
+    cfg = configuration(command(data_bin, tmp_path / "save", *TINY_NET, "--max-update", 1)[3:])
+    with open_dict(cfg):
+        cfg["as"] = "google"
+    with pytest.raises(InputError, match=sentence):
+        main(cfg)
 
 
 def test_a_study_puts_as_behind_its_recipe_and_before_what_else_is_given(data_of_a_task):
