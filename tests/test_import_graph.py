@@ -12,7 +12,10 @@ import fairseq_electra
 PACKAGE = "fairseq_electra"
 # from the ground up; of several names that fit a module the longest one counts, and "" is the package itself
 FLOORS = (
-    ("errors", "locks", "memory", "paths", "precision", "progress", "rank_notes", "resuming", "versions"),
+    (
+        *("errors", "locks", "memory", "originals", "paths", "precision", "progress", "rank_notes"),
+        *("resuming", "versions"),
+    ),
     ("checkpoints", "files"),
     ("electra",),
     ("pretraining",),

@@ -48,7 +48,7 @@ def training_page() -> str:
         " built. Each table lists the options that a component adds to `fairseq-train`; under"
         " `fairseq-hydra-train` the same option is `GROUP.NAME`, for example `task.mask_prob`. `--as"
         " {paper,google}`, which a command line alone has, sets several options at once: see"
-        " [Sizes](../sizes.md)."
+        " [Train as the original does](../how-to/original.md)."
     ]
     for kind in KINDS:
         names_of = own_names(kind)

@@ -28,6 +28,7 @@ COMMON = """--task electra_pretraining --criterion replaced_token_detection --ar
 # a short schedule with a short warm-up, where models collapse most easily
 RECIPE = {"rate": 5e-4, "warmup": 0.02, "total": 5000}
 SEEDS = (1, 2, 3)
+ORIGINAL = "--positions learned --norm post --adam-betas (0.9,0.999)"  # the paper's model and Adam
 # the name of each run, and the options by which it differs from the default; DECIDING lists those with three
 # seeds
 CAUSES = {
@@ -36,8 +37,8 @@ CAUSES = {
     "deepnorm": "--norm deepnorm",
     "pre-LayerNorm": "--norm pre",
     "learned positions": "--positions learned",
-    "post-LayerNorm, learned positions (--as paper)": "--as paper",
-    "the same without bias correction (--as google)": "--as google",
+    "post-LayerNorm, learned positions, beta2 .999": ORIGINAL,
+    "the same without bias correction": f"{ORIGINAL} --bias-correction off",
     "no bias correction": "--bias-correction off",
     "beta2 .999": "--adam-betas (0.9,0.999)",
     "deepnorm, beta2 .999": "--norm deepnorm --adam-betas (0.9,0.999)",

@@ -12,7 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fairseq_electra.comparison.compute import Cost, cost_of, pretraining_options, updates_for
+from fairseq_electra.comparison.compute import (
+    Cost,
+    cost_of,
+    has_own_schedule,
+    pretraining_options,
+    updates_for,
+)
 from fairseq_electra.comparison.plan import Cell, Plan
 from fairseq_electra.compat.same_run import digests
 from fairseq_electra.errors import InputError
@@ -68,7 +74,7 @@ class Maker:
             "budget of the choice": min(self.plan.budgets),
             "tasks": {folder.name: trainable(folder).sha256 for folder in self.plan.tasks},
             "finetuning_seeds": {folder.name: len(self.plan.seeds_of(folder)) for folder in self.plan.tasks},
-            "finetuning_options": shlex.join(self.plan.finetuning_options),
+            "finetuning_options": shlex.join(self.plan.finetuning_line(cell.objective)),
             "judge": self.judge(),
             "blimp_pairs": self.plan.pairs_at(cell.budget),
         }
@@ -169,9 +175,21 @@ class Maker:
         """Pre-train up to a cell's budget; returns the checkpoint.
 
         The constant part is shared by all budgets of an objective, a seed and a rate: each continues it from
-        where the next smaller one left it.
+        where the next smaller one left it. An objective with another schedule has no such part, and a run of
+        its own for each budget.
         """
-        updates = self.updates(cell)
+        updates, branch = self.updates(cell), folder / f"{cell.budget:g}"
+        common = [
+            *pretraining_options(self.plan, cell.objective),
+            *("--lr", f"{lr:g}", "--seed", str(cell.seed), "--save-interval-updates", str(SAVE_EVERY)),
+            *("--keep-interval-updates", "1", "--log-interval", "100"),
+            *self.machine.pretraining_options,
+        ]
+        ended, start = branch / "checkpoint_last.pt", branch / "start.pt"
+        if has_own_schedule(self.plan, cell.objective):
+            whole = [*common, "--max-update", str(updates), "--save-dir", str(branch)]
+            self.train(cell, whole, branch / "train.log")
+            return ended
         decay = max(1, round(updates * self.plan.decay))
         constant = updates - decay
         if constant < max(1, self.plan.warmup_updates):
@@ -179,14 +197,7 @@ class Maker:
                 f"{cell.name} has {updates} updates, of which {decay} are the decay: too few for a warm-up of"
                 f" {self.plan.warmup_updates}; give larger budgets or a smaller warmup_updates"
             )
-        branch, trunk = folder / f"{cell.budget:g}", folder / "constant"
-        ended, start = branch / "checkpoint_last.pt", branch / "start.pt"
-        common = [
-            *pretraining_options(self.plan, cell.objective),
-            *("--lr", f"{lr:g}", "--seed", str(cell.seed), "--save-interval-updates", str(SAVE_EVERY)),
-            *("--keep-interval-updates", "1", "--log-interval", "100"),
-            *self.machine.pretraining_options,
-        ]
+        trunk = folder / "constant"
         if not start.is_file():
             limits = ["--decay-updates", "0", "--max-update", str(constant), "--disable-validation"]
             self.train(cell, [*common, *limits, "--save-dir", str(trunk)], trunk / "train.log")
@@ -227,7 +238,7 @@ class Maker:
                 [net],
                 [task],
                 folder,
-                Settings(extra=(*self.plan.finetuning_options, *self.machine.options)),
+                Settings(extra=(*self.plan.finetuning_line(cell.objective), *self.machine.options)),
                 seeds=self.plan.seeds_of(task),
                 threads=self.machine.threads,
                 say=lambda line: self.say(f"{cell.name}: {line}"),

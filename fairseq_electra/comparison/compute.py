@@ -9,6 +9,7 @@ import numpy as np
 from fairseq_electra.comparison.plan import Plan
 from fairseq_electra.electra.schedules import Schedule
 from fairseq_electra.finetuning.runs import USER_DIR
+from fairseq_electra.originals import value_of
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,22 @@ class Cost:
         return rows * sum(self.at(update) for update in range(updates))
 
 
+SCHEDULE = "warmup_stable_decay"
+
+
+def has_own_schedule(plan: Plan, objective: str) -> bool:
+    """Tell whether an objective has another learning-rate schedule: no two budgets share a part of it."""
+    given = [*plan.options, *plan.objectives[objective]]
+    return value_of("--lr-scheduler", given) not in (None, SCHEDULE)
+
+
 def pretraining_options(plan: Plan, objective: str) -> list[str]:
     """Return the options of ``fairseq-train`` that all runs of an objective have."""
     options = shlex.split(f"""
         --task electra_pretraining --arch {plan.arch} --criterion replaced_token_detection
         --tokens-per-sample {plan.tokens_per_sample} --batch-size {plan.batch_size}
         --optimizer electra_adam --clip-norm 1.0
-        --lr-scheduler warmup_stable_decay --warmup-updates {plan.warmup_updates}
+        --lr-scheduler {SCHEDULE} --warmup-updates {plan.warmup_updates}
         --no-epoch-checkpoints --log-format json
     """)
     return [str(plan.data), *options, *plan.options, *plan.objectives[objective]]
@@ -60,7 +70,15 @@ def cost_of(plan: Plan, objective: str) -> Cost:
     from fairseq import options, tasks
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
-    line = [*pretraining_options(plan, objective), "--lr", "1e-3", "--user-dir", USER_DIR]
+    line = [
+        *pretraining_options(plan, objective),
+        "--lr",
+        "1e-3",
+        "--max-update",
+        "1",
+        "--user-dir",
+        USER_DIR,
+    ]
     cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), line))
     task = tasks.setup_task(cfg.task)
     model = task.build_model(cfg.model)

@@ -4,7 +4,7 @@ import contextlib
 import tempfile
 
 from fairseq_electra.comparison.cell import LOGS, Maker
-from fairseq_electra.comparison.compute import pretraining_options
+from fairseq_electra.comparison.compute import has_own_schedule, pretraining_options
 from fairseq_electra.comparison.plan import Plan
 from fairseq_electra.pretraining.log import read_record
 from fairseq_electra.speedrun.measuring import pace_of
@@ -16,7 +16,8 @@ UPDATES = 30  # of the run that measures the speed
 def seconds_of_update(plan: Plan, maker: Maker, objective: str) -> float:
     """Train an objective for a few updates, and return the seconds of one."""
     with tempfile.TemporaryDirectory() as folder:
-        line = [*pretraining_options(plan, objective), "--lr", f"{plan.rates[0]:g}", "--decay-updates", "0"]
+        line = [*pretraining_options(plan, objective), "--lr", f"{plan.rates[0]:g}"]
+        line += [] if has_own_schedule(plan, objective) else ["--decay-updates", "0"]
         line += ["--max-update", str(plan.warmup_updates + UPDATES), "--stop-time-hours", str(60 / 3600)]
         line += ["--no-save", "--disable-validation", "--log-interval", "5", "--save-dir", folder]
         times, seconds = list[tuple[int, float]](), 0.0
@@ -35,7 +36,8 @@ def seconds_of_update(plan: Plan, maker: Maker, objective: str) -> float:
 def cost_table(plan: Plan, maker: Maker, processes: int) -> str:
     """Measure each objective, and tell the updates, FLOPs and hours of its pre-trainings.
 
-    All budgets of a seed share the constant part of the largest. Fine-tuning is not measured.
+    All budgets of a seed share the constant part of the largest, unless the schedule has none. Fine-tuning is
+    not measured.
     """
     lines = [
         "| objective | FLOPs a row | updates by budget | seconds an update | hours of pre-training |",
@@ -49,8 +51,10 @@ def cost_table(plan: Plan, maker: Maker, processes: int) -> str:
             for cell in cells
             if cell.objective == objective and cell.seed == plan.seeds[0]
         }
+        total_updates = sum(by_budget.values())
         constant = max(by_budget.values()) * (1 - plan.decay)
-        updates = len(plan.seeds) * (constant + plan.decay * sum(by_budget.values()))
+        shared = not has_own_schedule(plan, objective)
+        updates = len(plan.seeds) * (constant + plan.decay * total_updates if shared else total_updates)
         choosing = len([cell for cell in plan.choosing_cells() if cell.objective == objective])
         updates += choosing * min(by_budget.values())
         hours = updates * update / 3600

@@ -60,6 +60,7 @@ class Plan:
         finetuning_seeds: number of fine-tunings of each task.
         finetuning_seeds_of: of tasks that have another number, by name.
         finetuning_options: further options of ``fairseq-train`` for all fine-tunings.
+        finetuning_options_of: of objectives that have more of them, by name.
         blimp: the file of minimal pairs to score without fine-tuning; None: they are not scored.
         blimp_pairs: number of pairs of each paradigm.
         blimp_pairs_at: of budgets that have another number.
@@ -81,6 +82,7 @@ class Plan:
     finetuning_seeds: int = 3
     finetuning_seeds_of: dict[str, int] = field(default_factory=dict)
     finetuning_options: tuple[str, ...] = ()
+    finetuning_options_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
     blimp: Path | None = None
     blimp_pairs: int = 100
     blimp_pairs_at: dict[float, int] = field(default_factory=dict)
@@ -97,6 +99,10 @@ class Plan:
     def pairs_at(self, budget: float) -> int | None:
         """Return the number of minimal pairs of each paradigm; None: they are not scored."""
         return None if self.blimp is None else self.blimp_pairs_at.get(budget, self.blimp_pairs)
+
+    def finetuning_line(self, objective: str) -> tuple[str, ...]:
+        """Return the further options of ``fairseq-train`` for the fine-tunings of an objective."""
+        return (*self.finetuning_options, *self.finetuning_options_of.get(objective, ()))
 
     def choosing_cells(self) -> list[Cell]:
         """Return the runs that choose the learning rate of each objective; none if there is one rate."""
@@ -163,6 +169,9 @@ def read_plan(path: Path) -> Plan:
     for budget in plan.blimp_pairs_at:
         if budget not in plan.budgets:
             raise InputError(f"{path}: blimp_pairs_at: {budget:g} is none of the budgets")
+    for objective in plan.finetuning_options_of:
+        if objective not in plan.objectives:
+            raise InputError(f"{path}: finetuning_options_of: {objective} must be one of objectives")
     if CHOICE_SEED in plan.seeds:
         raise InputError(f"{path}: seed {CHOICE_SEED} chooses the learning rates; take others for seeds")
     return plan
@@ -228,11 +237,11 @@ def _file(name: str, value: Any, path: Path) -> Path:
 
 def _objectives(name: str, value: Any, path: Path) -> dict[str, tuple[str, ...]]:
     if not isinstance(value, dict) or not value:
-        raise InputError(f"{path}: objectives has lines NAME: OPTIONS, such as mlm: --objective mlm")
+        raise InputError(f"{path}: {name} has lines NAME: OPTIONS, such as mlm: --objective mlm")
     for each in value:
         if not isinstance(each, str) or not each.replace("_", "").replace("-", "").isalnum():
             raise InputError(f"{path}: the name of an objective has letters, digits, - and _, got {each!r}")
-    return {each: _options(f"objectives: {each}", options, path) for each, options in value.items()}
+    return {each: _options(f"{name}: {each}", options, path) for each, options in value.items()}
 
 
 def _only(name: str, value: Any, path: Path) -> dict[str, tuple[float, ...]]:
@@ -266,6 +275,7 @@ _READERS: dict[str, Callable[[str, Any, Path], Any]] = {
     "finetuning_seeds": _positive,
     "finetuning_seeds_of": partial(_numbers_of, key=_text),
     "finetuning_options": _options,
+    "finetuning_options_of": _objectives,
     "blimp": _file,
     "blimp_pairs": _positive,
     "blimp_pairs_at": partial(_numbers_of, key=_number),

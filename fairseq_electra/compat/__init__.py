@@ -39,6 +39,7 @@ from fairseq_electra.compat import (
     speeds,
     starts,
     stopping,
+    summed_losses,
     task_state,
     tracebacks,
     training_rows,
@@ -61,6 +62,9 @@ def apply() -> None:
     tracebacks.print_input_errors_without_traceback()
     command_line.check_command_lines()
     quiet.hide_details()
+
+    # the gradients of an update; Trainer.__init__ as well, so before those below
+    summed_losses.sum_losses_if_asked()
 
     # the start of a run, Trainer.__init__: a stop is reported from the first moment (outermost), and the
     # folder is locked before anything is built

@@ -7,19 +7,24 @@ import_user_module answers a wrong --user-dir with a traceback. Here each ends i
 
 import argparse
 import functools
+import logging
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
+from fairseq_electra import originals
 from fairseq_electra.compat import component_help, quiet
 from fairseq_electra.compat.components import all_components, own_components
 from fairseq_electra.compat.replacing import Overlay
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.kinds import KINDS
+from fairseq_electra.originals import is_given
 
+logger = logging.getLogger(__name__)
 PRETRAINING = "electra_pretraining"
 CRITERIONS = {PRETRAINING: "replaced_token_detection"} | {kind: kind for kind in KINDS}  # by task
 USER_DIR = 'give --user-dir "$(fairseq-electra user-dir)"'
@@ -86,6 +91,7 @@ def check_command_lines() -> None:
         given = list(sys.argv[1:] if input_args is None else input_args)
         if not suppress_defaults:  # else fairseq calls this once more, without it
             quiet.add_option(parser)
+            add_as_option(parser)
             asked = HELP.intersection(given)
             named, _ = parser.parse_known_args([word for word in given if word not in HELP])
             if asked:
@@ -93,6 +99,7 @@ def check_command_lines() -> None:
                 parser.exit()
             check(named, given)
             quiet.details.start(getattr(named, quiet.OPTION, False))
+            input_args = spell_out_as(named, given)
         parsed = plain(parser, input_args, parse_known, suppress_defaults, modify_parser)
         set_total_updates(parsed[0] if parse_known and not suppress_defaults else parsed)
         return parsed
@@ -174,9 +181,49 @@ def pretraining_archs() -> list[str]:
     return [name for name in own_components("arch") if name not in ("electra", "electra_encoder")]
 
 
-def is_given(option: str, words: Sequence[str]) -> bool:
-    """Tell whether an option is among the words of a command line."""
-    return any(word == option or word.startswith(f"{option}=") for word in words)
+def add_as_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--as`` to a parser of training, unless it has it; a YAML file lists what it stands for."""
+    known = parser._option_string_actions
+    if "--arch" in known and originals.OPTION not in known:
+        parser.add_argument(
+            originals.OPTION,
+            dest="as_the",  # "as" is a word of Python's
+            choices=originals.ORIGINALS,
+            help=(
+                "make the choices of ELECTRA's paper, or of its code, where the command line makes none:"
+                " network, masking, Adam, schedule and loss; docs/how-to/original.md lists them"
+            ),
+        )
+
+
+def spell_out_as(named: argparse.Namespace, given: list[str]) -> list[str]:
+    """Put what ``--as`` stands for before the words of a command line, so that the latter win.
+
+    Args:
+        named: The options that a first parse has found.
+        given: The command line.
+
+    Returns:
+        The command line without ``--as``; where there is none, as given.
+
+    Raises:
+        InputError: The model is not one of this package.
+    """
+    if getattr(named, "as_the", None) is None:
+        return given
+    original, others = originals.take_as(given)
+    assert original is not None  # the first parse has found it
+    arch = named.arch
+    if arch not in own_components("arch"):
+        raise InputError(
+            f"{originals.OPTION} {original}: --arch {arch} is not one of this package's models; leave it out"
+        )
+    choices = originals.PRETRAINING if named.task == PRETRAINING else originals.FINETUNING
+    if arch in pretraining_archs() or is_given("--model-size", given):  # else the checkpoint has decided
+        choices = (*originals.NETWORK, *choices)
+    words = originals.options_of(original, choices, others)
+    logger.info(f"{originals.OPTION} {original}: {shlex.join(words)}")
+    return [*words, *others]
 
 
 def set_total_updates(args: argparse.Namespace) -> None:

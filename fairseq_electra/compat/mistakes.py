@@ -9,6 +9,7 @@ import traceback
 from typing import NamedTuple
 
 from fairseq_electra.errors import DivergedError, InputError, RunCollapsedError
+from fairseq_electra.originals import OF_COMMAND_LINES
 
 # errors of a disk, a path or its permissions: never a mistake of a program
 PATH_ERRORS = {
@@ -58,6 +59,7 @@ MISTAKES = (
         "no row is left: all are longer than --max-positions or --max-tokens allow; allow more, or prepare"
         " the data with a smaller --max-positions",
     ),
+    Mistake(r"Key 'as' not in '\w+Config'", OF_COMMAND_LINES),
     Mistake(r"Error merging override (?:\w+\.)?(\w+)=null", "--{0} is missing; give it"),
     Mistake(
         r"Error merging override (?:\w+\.)?(\w+)=(.*)",

@@ -11,6 +11,7 @@ from fairseq_electra.errors import InputError
 
 logger = logging.getLogger(__name__)
 WARMUPS = ("warmup_updates", "warmup_steps")  # the second is that of tri_stage
+END_AT_ZERO = ("polynomial_decay", "warmup_times_decay")  # at --total-num-update, unless told otherwise
 TOLERANCE = 0.1  # share of the updates, where epochs determine their number: recipes round it
 
 
@@ -48,7 +49,7 @@ def check_schedule(trainer, epoch_itr) -> None:
     if warmup >= updates:
         _warn(
             trainer,
-            f"the warm-up takes {warmup:,} updates and the run {updates:,.0f}: the learning rate never"
+            f"the warm-up takes {warmup:,.0f} updates and the run {updates:,.0f}: the learning rate never"
             " reaches --lr",
         )
 
@@ -79,9 +80,10 @@ def idle_updates(cfg, updates: float) -> float:
     """
     schedule = cfg.lr_scheduler
     if (
-        getattr(schedule, "_name", None) != "polynomial_decay"
-        or schedule.end_learning_rate > 0
+        getattr(schedule, "_name", None) not in END_AT_ZERO
+        or getattr(schedule, "end_learning_rate", 0) > 0
         or cfg.optimization.stop_min_lr >= 0
+        or schedule.total_num_update is None  # it ends with the run
     ):
         return 0
     return max(0, updates - schedule.total_num_update)

@@ -8,6 +8,8 @@
   and end by their --patience. Here both are reset.
 - --stop-time-hours counts the hours of the checkpoint, even where a new training loads only its weights. Here
   they start at 0 then.
+- fairseq_cli/hydra_train.py takes entries that no option of fairseq has, and does nothing with them. Here
+  ``+as=...`` is refused.
 """
 
 import functools
@@ -18,6 +20,7 @@ from pathlib import Path
 from fairseq_electra.checkpoints import checkpoint_in, missing_checkpoint
 from fairseq_electra.compat import patience, schedules
 from fairseq_electra.errors import InputError
+from fairseq_electra.originals import OF_COMMAND_LINES
 from fairseq_electra.resuming import LAST_CHECKPOINT
 
 logger = logging.getLogger(__name__)
@@ -43,6 +46,8 @@ def check_before_training() -> None:
     @functools.wraps(plain)
     def load_checkpoint(cfg, trainer, **passthrough_args):
         patience.reset()
+        if "as" in trainer.cfg:
+            raise InputError(OF_COMMAND_LINES)
         check_start(cfg, trainer.checkpoint_suffix)
         extra_state, epoch_itr = plain(cfg, trainer, **passthrough_args)
         # a fine-tuning, or --reset-optimizer: earlier hours are those of another training

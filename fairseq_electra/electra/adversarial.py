@@ -40,10 +40,11 @@ class AdversarialElectra(Electra):
 
     def __init__(self, sizes: EncoderSizes, generator_sizes: EncoderSizes, num_tokens: int, **options: Any):
         super().__init__(sizes, generator_sizes, num_tokens, **options)
-        if self.temperature != 1 or self.temperature_schedule is not None or self.disallow_correct:
+        changed = self.temperature != 1 or self.temperature_schedule is not None
+        if changed or self.disallow_correct or self.average_duplicates:
             raise InputError(
                 "--objective adversarial samples the generator's own distribution; leave out --temperature,"
-                " --temperature-schedule and --disallow-correct"
+                " --temperature-schedule, --disallow-correct and --duplicate-samples mean"
             )
         self.generator_baseline = nn.Linear(generator_sizes.hidden_size, 1)
         self.generator_baseline.apply(initialize)

@@ -69,8 +69,9 @@ def model_arguments(options: Options, num_tokens: int, pad: int) -> dict[str, An
     }
     if objective.has_noise_model:
         return {"sizes": encoder_sizes(options), "generator_sizes": generator_sizes(options), **arguments}
+    averages = {"average_duplicates": str(options.get("duplicate_samples") or "first") == "mean"}
     if not objective.has_generator:
-        return {"sizes": encoder_sizes(options), **arguments}
+        return {"sizes": encoder_sizes(options), **arguments, **averages}
     arguments["untie_lm_head"] = options.get("untie_lm_head", False)
     if not objective.has_discriminator:
         return {"sizes": generator_sizes(options), **arguments}
@@ -82,6 +83,7 @@ def model_arguments(options: Options, num_tokens: int, pad: int) -> dict[str, An
         "disallow_correct": options.get("disallow_correct", False),
         "temperature_schedule": temperature_schedule(options),
         **arguments,
+        **averages,
     }
 
 

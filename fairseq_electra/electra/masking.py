@@ -9,6 +9,7 @@ import numpy as np
 from fairseq_electra.electra.hashing import Stream, bits, fractions, row_keys
 from fairseq_electra.electra.spans import choose_spans
 from fairseq_electra.electra.whole_words import choose_words
+from fairseq_electra.electra.with_replacement import WITH_REPLACEMENT, draw_positions
 
 NO_CANDIDATE = np.uint32(2**32 - 1)  # sorts behind the candidates
 
@@ -17,11 +18,13 @@ class MaskedTokens(NamedTuple):
     """A batch after masking. A row uses the first ``counts`` of its K slots; the spare slots come last."""
 
     src_tokens: np.ndarray  # (B, T), what the generator sees
-    positions: np.ndarray  # (B, K), int64: positions of the masked tokens, ascending; 0 in spare slots
+    # (B, K), int64: positions of the masked tokens, ascending; 0 in spare slots. Drawn with replacement, a
+    # position may have several slots
+    positions: np.ndarray
     target: np.ndarray  # (B, K), int64: the original tokens there; padding in spare slots
     # (B, K), float64: uniform random numbers in [0, 1) that the generator is sampled with
     sample_uniforms: np.ndarray
-    counts: np.ndarray  # (B,): masked tokens of each row
+    counts: np.ndarray  # (B,): slots that each row uses
 
 
 def wanted_tokens(rate: float, lengths: np.ndarray, num_slots: int) -> np.ndarray:
@@ -50,8 +53,9 @@ def choose_tokens(draws: np.ndarray, candidate: np.ndarray, wanted: np.ndarray) 
 class Draws:
     """The random numbers of a batch: a stream of 64-bit words for each row, with a place for each purpose.
 
-    The first T words are for the order of tokens, 32 bits each. K words each follow for what is shown, for
-    the generator's samples and for random tokens. Behind them is what a masker draws beside the order of
+    The first T words are for the order of tokens, 32 bits each, or the first K of them for positions that are
+    drawn with replacement. K words each follow for what is shown, for the generator's samples and for random
+    tokens. Behind them is what a masker draws beside the order of
     tokens: :meth:`of_rows` or ``of_tokens(again=True)``. These two share their words, so a masker
     uses one of them.
 
@@ -68,6 +72,10 @@ class Draws:
         """Draw a number for each token; ``again`` gives other ones. Shape: (B, T), uint32."""
         first = self.width + 3 * self.num_slots if again else 0
         return bits(self.keys, (self.width + 1) // 2, first).view(np.uint32)[:, : self.width]
+
+    def of_positions(self) -> np.ndarray:
+        """Draw a uniform number in [0, 1) for each slot, to choose its position. Shape: (B, K)."""
+        return fractions(bits(self.keys, self.num_slots))
 
     def of_rows(self) -> np.ndarray:
         """Draw a uniform number in [0, 1) for each row. Shape: (B,)."""
@@ -121,14 +129,16 @@ class Masking:
             (:mod:`fairseq_electra.electra.whole_words`). Shape: (V,).
         mean_span: above 1, spans of this mean length are masked (:mod:`fairseq_electra.electra.spans`), in
             tokens, or with ``word_starts`` in words.
-        masker: a key of :data:`MASKERS`; empty: ``spans``, ``words`` or ``tokens``, as ``mean_span`` and
-            ``word_starts`` ask for.
+        masker: a key of :data:`MASKERS`, or ``with_replacement``
+            (:mod:`fairseq_electra.electra.with_replacement`); empty: ``spans``, ``words`` or ``tokens``, as
+            ``mean_span`` and ``word_starts`` ask for.
         seed: random seed.
         draw_rates: in each row of n candidates, mask m of them, m being drawn from 1 to n; ``mask_prob`` is 1
             then, so that a row has a slot for each token.
 
-    Source: google-research/electra pretrain/pretrain_helpers.py::mask. Deviation: drawn without replacement,
-    so that the share is exact (the original's is 13.8 % for a row of 128) and no token is masked twice.
+    Source: google-research/electra pretrain/pretrain_helpers.py::mask. Deviation: unless ``masker`` says
+    otherwise, drawn without replacement, so that the share is exact (the original's is 13.8 % for a row of
+    128) and no token is masked twice.
     """
 
     mask_prob: float
@@ -173,18 +183,25 @@ class Masking:
             if self.draw_rates
             else wanted_tokens(self.mask_prob, lengths, num_slots)
         )
-        candidates = Candidates(tokens, may_be_masked, starts, wanted, self.mean_span, draws)
-        default = "spans" if self.mean_span > 1 else "tokens" if self.word_starts is None else "words"
-        chosen = MASKERS[self.masker or default](candidates)
+        positions = self._positions(Candidates(tokens, may_be_masked, starts, wanted, self.mean_span, draws))
 
-        counts = chosen.sum(1)
-        used = columns_before(counts, num_slots)
-        positions = np.sort(np.where(chosen, np.arange(length), length), axis=1)[:, :num_slots]
+        used = positions < length
         positions[~used] = 0
         target = np.where(used, np.take_along_axis(tokens, positions, 1), self.pad_index).astype(np.int64)
-        src_tokens = tokens.copy()
-        src_tokens[np.nonzero(used)[0], positions[used]] = self._shown(target, draws)[used]
-        return MaskedTokens(src_tokens, positions, target, draws.of_slots(1), counts)
+        shown, src_tokens = self._shown(target, draws), tokens.copy()
+        # of a token that is drawn twice, one draw is enough to hide it, as in the original
+        changed = used & (shown != target)
+        src_tokens[np.nonzero(changed)[0], positions[changed]] = shown[changed]
+        return MaskedTokens(src_tokens, positions, target, draws.of_slots(1), used.sum(1))
+
+    def _positions(self, candidates: Candidates) -> np.ndarray:
+        """Choose the positions to mask, ascending, and T in spare slots. Shape: (B, K), int64."""
+        draws, length = candidates.draws, candidates.tokens.shape[1]
+        if self.masker == WITH_REPLACEMENT:
+            return draw_positions(draws.of_positions(), candidates.may_be_masked, candidates.wanted)
+        default = "spans" if self.mean_span > 1 else "tokens" if self.word_starts is None else "words"
+        chosen = MASKERS[self.masker or default](candidates)
+        return np.sort(np.where(chosen, np.arange(length), length), axis=1)[:, : draws.num_slots]
 
     def draws(self, epoch: int, rows: np.ndarray, length: int) -> Draws:
         """Return the random numbers of rows of ``length`` tokens; arguments as :meth:`__call__`."""

@@ -204,6 +204,7 @@ class Electra(Generator, Discriminator):
         checkpoint_activations: keep only each layer's input for the backward pass, which computes the rest
             again.
         temperature_schedule: the temperature in training, by update; otherwise its last value counts.
+        average_duplicates: see :func:`~fairseq_electra.electra.sampling.corrupt`.
 
     Source: Clark et al. 2020 section 2; google-research/electra run_pretraining.py::PretrainingModel.
     """
@@ -220,9 +221,10 @@ class Electra(Generator, Discriminator):
         disallow_correct: bool = False,
         checkpoint_activations: bool = False,
         temperature_schedule: Schedule | None = None,
+        average_duplicates: bool = False,
     ):
         super().__init__()
-        self.sizes, self.pad = sizes, pad
+        self.sizes, self.pad, self.average_duplicates = sizes, pad, average_duplicates
         self.temperature, self.disallow_correct = temperature, disallow_correct
         self.temperature_schedule = temperature_schedule
         if temperature_schedule is not None:
@@ -309,7 +311,7 @@ class Electra(Generator, Discriminator):
         """Put samples of the generator's scores, (B, K, V), into the text; arguments as :meth:`forward`."""
         gen_probs = probabilities(gen_logits)
         sampled = sample_tokens(self._sampling_distribution(gen_probs, gen_logits, target), sample_uniforms)
-        corrupted = corrupt(src_tokens, masked_positions, target, sampled, self.pad)
+        corrupted = corrupt(src_tokens, masked_positions, target, sampled, self.pad, self.average_duplicates)
         return GeneratorOutput(gen_logits, gen_probs), corrupted
 
     def flops(self, num_tokens: int) -> Flops:

@@ -36,6 +36,7 @@ class RandomSubstitution(Discriminator):
         pad: id of padding.
         checkpoint_activations: keep only each layer's input for the backward pass, which computes the rest
             again.
+        average_duplicates: see :func:`~fairseq_electra.electra.sampling.corrupt`.
 
     Attributes:
         token_probs: probability of each token, uniform unless it is set. Shape: (V,).
@@ -44,10 +45,15 @@ class RandomSubstitution(Discriminator):
     token_probs: Tensor
 
     def __init__(
-        self, sizes: EncoderSizes, num_tokens: int, pad: int = 1, checkpoint_activations: bool = False
+        self,
+        sizes: EncoderSizes,
+        num_tokens: int,
+        pad: int = 1,
+        checkpoint_activations: bool = False,
+        average_duplicates: bool = False,
     ):
         super().__init__()
-        self.sizes, self.pad = sizes, pad
+        self.sizes, self.pad, self.average_duplicates = sizes, pad, average_duplicates
         self.embeddings = Embeddings(sizes, num_tokens, pad)
         self.discriminator = Encoder(sizes, checkpoint_activations)
         self.discriminator_head = ReplacedTokenHead(sizes)
@@ -69,7 +75,7 @@ class RandomSubstitution(Discriminator):
         cumulative = self.token_probs.cumsum(0)
         threshold = sample_uniforms.to(cumulative.dtype).clamp(max=BELOW_ONE) * cumulative[-1]
         sampled = torch.searchsorted(cumulative, threshold, right=True).clamp(max=len(cumulative) - 1)
-        corrupted = corrupt(src_tokens, masked_positions, target, sampled, self.pad)
+        corrupted = corrupt(src_tokens, masked_positions, target, sampled, self.pad, self.average_duplicates)
         disc_logits = self.discriminate(corrupted.tokens, segment_ids, padding_mask, documents)
         return DetectionOutput(*corrupted, disc_logits)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from fairseq_electra.electra.fast.cross_entropy import probabilities
+from fairseq_electra.electra.with_replacement import first_of_duplicates, mean_of_duplicates
 
 BELOW_ONE = 1 - 2**-24  # the largest float32 below 1: rounding must not reach past the last token
 
@@ -63,7 +64,12 @@ class CorruptedText(NamedTuple):
 
 
 def corrupt(
-    src_tokens: Tensor, masked_positions: Tensor, target: Tensor, sampled: Tensor, pad: int
+    src_tokens: Tensor,
+    masked_positions: Tensor,
+    target: Tensor,
+    sampled: Tensor,
+    pad: int,
+    average_duplicates: bool = False,
 ) -> CorruptedText:
     """Put the samples at the masked positions, and label the tokens that differ from the original.
 
@@ -76,8 +82,15 @@ def corrupt(
         target: the original tokens, ``pad`` in spare slots. Shape: (B, K).
         sampled: the sampled tokens. Shape: (B, K).
         pad: id of padding.
+        average_duplicates: where a position has several slots, write the mean of their ids
+            (:func:`~fairseq_electra.electra.with_replacement.mean_of_duplicates`); else the sample of the
+            first.
     """
-    used = target != pad
+    used, length = target != pad, src_tokens.shape[1]
+    if average_duplicates:
+        sampled = mean_of_duplicates(sampled, masked_positions, used, length)
+    else:
+        sampled = first_of_duplicates(sampled, masked_positions, length)
     # a spare slot writes back the token at position 0, which is never masked, so all slots are written
     # without a branch
     written = torch.where(used, sampled.to(src_tokens.dtype), src_tokens.gather(1, masked_positions))

@@ -1,8 +1,8 @@
 """How the paper fine-tunes, as arguments of ``fairseq-train``.
 
 Different from the original's code: the loss is a mean over the batch, not a sum, before the gradient is
-clipped, and numbers such as STS-B's are learned as they are, not divided by the largest (run_finetuning.py,
-classification_tasks.py::RegressionTask).
+clipped (``--as google`` changes this and more), and numbers such as STS-B's are learned as they are, not
+divided by the largest (run_finetuning.py, classification_tasks.py::RegressionTask).
 """
 
 import re

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fairseq_electra import originals
 from fairseq_electra.errors import InputError, listed
 from fairseq_electra.files.text import atomic_write
 from fairseq_electra.finetuning import recipes
@@ -61,7 +62,16 @@ class Run:
         arguments = recipes.arguments(self.task.info, self.recipe, self.seed)
         if self.net.has_head:  # that of another task (STILTs): this one gets its own
             arguments += recipes.head_arguments(self.task.info)
-        return [*arguments, *self.net.options, *self.extra]
+        return [*arguments, *self.net.options, *self._extra]
+
+    @property
+    def _extra(self) -> list[str]:
+        """The further arguments; what ``--as`` stands for wins over the recipe, and they over that."""
+        original, others = originals.take_as(self.extra)
+        if original is None:
+            return others
+        network = () if self.net.checkpoint else originals.NETWORK
+        return [*originals.options_of(original, (*network, *originals.FINETUNING), others), *others]
 
     def arguments(self, folder: Path) -> list[str]:
         """All arguments of ``fairseq-train``."""

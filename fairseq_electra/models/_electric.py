@@ -4,7 +4,13 @@ from fairseq_electra.errors import InputError
 
 # with their only value: noise must be drawn from q itself, whose log-probability enters the loss, and the
 # towers and the main encoder read the same embeddings
-FIXED = {"tie_embeddings": "all", "untie_lm_head": False, "temperature": 1.0, "disallow_correct": False}
+FIXED = {
+    "tie_embeddings": "all",
+    "untie_lm_head": False,
+    "temperature": 1.0,
+    "disallow_correct": False,
+    "duplicate_samples": "first",
+}
 
 
 def refuse_unread_options(cfg) -> None:

@@ -1,7 +1,8 @@
-"""Defaults of a command line beyond the size: safe ones, the original's, or those of a checkpoint.
+"""Defaults of a command line beyond the size: safe ones, or those of a checkpoint.
 
 The size table keeps the original's shapes, for checkpoints and YAML files that say nothing else. ``--arch``
-on a command line fills in what is here, so what is saved is always explicit.
+on a command line fills in what is here, so what is saved is always explicit. The original's choices are in
+:mod:`fairseq_electra.originals`.
 """
 
 import argparse
@@ -13,45 +14,16 @@ import torch
 from fairseq_electra.electra.size_table import MODEL_SIZES
 
 logger = logging.getLogger(__name__)
-ORIGINALS = {
-    # Clark et al. 2020 names BERT's network (section 3.1) and Adam
-    "paper": {"positions": "learned", "norm": "post", "bias_correction": "on", "adam_betas": "(0.9, 0.999)"},
-    # google-research/electra model/modeling.py, model/optimization.py::AdamWeightDecayOptimizer
-    "google": {
-        "positions": "learned",
-        "norm": "post",
-        "bias_correction": "off",
-        "adam_betas": "(0.9, 0.999)",
-    },
-}
 # of pre-training: a second moment that follows the gradients within 50 updates, so that one that was small
 # does not make large updates
 SAFE_BETAS = "(0.9, 0.98)"
-AS = "as_the"  # "as" is a word of Python's
-
-
-def add_arguments(parser) -> None:
-    """Declare ``--as``, which a command line alone has: a YAML file lists what it stands for."""
-    parser.add_argument(
-        "--as",
-        dest=AS,
-        choices=sorted(ORIGINALS),
-        help=(
-            "take defaults from the paper (--positions learned --norm post --adam-betas '(0.9, 0.999)'), "
-            "or its code (and --bias-correction off)"
-        ),
-    )
 
 
 def fill_in(args: argparse.Namespace) -> None:
-    """Fill in open options: those of ``--as``, of the checkpoint to start from, or safe ones."""
-    original = args.__dict__.pop(AS, None)
-    if original:
-        chosen = ORIGINALS[original]
-    else:
-        chosen = (
-            MODEL_SIZES[str(args.model_size)].arch_traits | {"bias_correction": "on"} | traits_of_start(args)
-        )
+    """Fill in open options: those of the checkpoint to start from, or safe ones."""
+    chosen = MODEL_SIZES[str(args.model_size)].arch_traits | {"bias_correction": "on"}
+    if getattr(args, "positions", None) is None or getattr(args, "norm", None) is None:
+        chosen |= traits_of_start(args)
     _set_open(args, chosen)
 
 

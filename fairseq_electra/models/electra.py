@@ -125,6 +125,16 @@ class ElectraConfig(EncoderConfig):
         },
     )
     disallow_correct: bool = field(default=False, metadata={"help": "never sample the original token"})
+    duplicate_samples: ChoiceEnum(["first", "mean"]) = field(  # type: ignore[valid-type]
+        default="first",
+        metadata={
+            "help": (
+                "what the text gets at a position that --masker with_replacement draws more than once: the"
+                " first sample, or the token whose id is the mean of the sampled ids, rounded down, as in the"
+                " original's code"
+            )
+        },
+    )
     compile: bool = field(
         default=False,
         metadata={
@@ -194,12 +204,6 @@ class ElectraModel(adapted(Electra)):  # type: ignore[misc]
         cfg: its options.
         dictionary: fairseq's, with ``<mask>`` as its last entry.
     """
-
-    @classmethod
-    def add_args(cls, parser) -> None:
-        """Declare the options of the command line."""
-        super().add_args(parser)
-        _traits.add_arguments(parser)
 
     @classmethod
     def build_model(cls, cfg, task) -> PretrainingModel:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, List, NamedTuple, cast
 
 import torch
-from fairseq.dataclass import FairseqDataclass
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.optim import FairseqOptimizer, register_optimizer
 from omegaconf import II, OmegaConf
 from torch import Tensor, nn
@@ -59,6 +59,15 @@ class ElectraAdamConfig(FairseqDataclass):
     layer_decay_once_more: bool = field(
         default=False,
         metadata={"help": "as the original's code: one more --layer-decay for all that lies below the head"},
+    )
+    loss_reduction: ChoiceEnum(["mean", "sum"]) = field(  # type: ignore[valid-type]
+        default="mean",
+        metadata={
+            "help": (
+                "gradient of the mean of a batch's losses, or of their sum, as in the original's code for"
+                " fine-tuning: --clip-norm 1 then clips nearly every update"
+            )
+        },
     )
     generator_lr: float = field(
         default=1.0,

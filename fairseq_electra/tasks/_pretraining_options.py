@@ -15,6 +15,7 @@ from omegaconf import II, MISSING
 from fairseq_electra.electra.fast.attention import SHORT_ROW_ON_CPU
 from fairseq_electra.electra.mask_rate import MaskRate
 from fairseq_electra.electra.masking import MASKERS
+from fairseq_electra.electra.with_replacement import WITH_REPLACEMENT
 from fairseq_electra.errors import InputError
 from fairseq_electra.precision import cpu_has_bf16, cpu_multiplies_fp16
 
@@ -82,12 +83,13 @@ class ElectraPretrainingConfig(FairseqDataclass):
             )
         },
     )
-    masker: Optional[ChoiceEnum(list(MASKERS))] = field(  # type: ignore[valid-type]
+    masker: Optional[ChoiceEnum([*MASKERS, WITH_REPLACEMENT])] = field(  # type: ignore[valid-type]
         default=None,
         metadata={
             "help": (
                 "how tokens are chosen; default: tokens, words or spans, as --mask-whole-words and"
-                " --mask-spans ask for"
+                " --mask-spans ask for. with_replacement: tokens, of which some are drawn twice, as in the"
+                " original's code"
             )
         },
     )
@@ -130,11 +132,22 @@ def check_masker(cfg: ElectraPretrainingConfig) -> None:
     needed = {"words": "mask_whole_words", "spans": "mask_spans"}.get(masker)
     if needed and not getattr(cfg, needed):
         raise InputError(f"--masker {masker} needs --{needed.replace('_', '-')}; give it")
-    for option in {"tokens": ("mask_whole_words", "mask_spans"), "words": ("mask_spans",)}.get(masker, ()):
+    single = ("mask_whole_words", "mask_spans")
+    for option in {"tokens": single, WITH_REPLACEMENT: single, "words": ("mask_spans",)}.get(masker, ()):
         if getattr(cfg, option):
             raise InputError(
                 f"--masker {masker} does not read --{option.replace('_', '-')}; leave out one of the two"
             )
+
+
+def check_duplicates(cfg: ElectraPretrainingConfig, model_cfg: Any) -> None:
+    """Refuse ``--duplicate-samples mean`` of the model's options where no position is drawn twice."""
+    averages = str(model_cfg.get("duplicate_samples") or "first") == "mean"
+    if averages and str(cfg.masker) != WITH_REPLACEMENT:
+        raise InputError(
+            f"--duplicate-samples mean needs --masker {WITH_REPLACEMENT}: no other masker draws a position"
+            " twice; give both, or leave it out"
+        )
 
 
 def check_mask_rate(cfg: ElectraPretrainingConfig) -> None:

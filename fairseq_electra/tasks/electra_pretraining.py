@@ -29,7 +29,12 @@ from fairseq_electra.pretraining.thinned_batches import thinned
 from fairseq_electra.tasks._masked_share import MaskedShare
 from fairseq_electra.tasks._partners import check_criterion, check_model
 from fairseq_electra.tasks._pretraining_data import PretrainingData
-from fairseq_electra.tasks._pretraining_options import ElectraPretrainingConfig, check_options, check_packing
+from fairseq_electra.tasks._pretraining_options import (
+    ElectraPretrainingConfig,
+    check_duplicates,
+    check_options,
+    check_packing,
+)
 
 logger = logging.getLogger(__name__)
 # of the training text, where it has to serve: enough to know how frequent its most frequent piece is
@@ -77,6 +82,7 @@ class ElectraPretrainingTask(FairseqTask):
     def build_model(self, cfg, from_checkpoint: bool = False):
         """Build the model, and count its operations."""
         check_model(cfg)
+        check_duplicates(self.cfg, cfg)
         self.loads_weights = from_checkpoint
         model = super().build_model(cfg, from_checkpoint)
         self.compiled, self.cuda_graphs = bool(cfg.get("compile", False)), bool(cfg.get("cuda_graphs", False))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,6 +91,22 @@ def test_a_budget_too_small_for_the_warm_up_is_refused(small, tmp_path):
     maker = Maker(read_plan(small(warmup_updates=400)), tmp_path / "out", on_cpu=True)
     with pytest.raises(InputError, match="too few for a warm-up of 400"):
         maker.make(Cell("electra", 6e3, 0, 1e-3))
+
+
+def test_budgets_share_a_run_only_with_a_schedule_that_has_a_constant_part(small, tmp_path, monkeypatch):
+    objectives = '{electra: "", linear: --lr-scheduler polynomial_decay}'
+    maker = Maker(read_plan(small(objectives=objectives)), tmp_path / "out", on_cpu=True)
+    lines = []
+    monkeypatch.setattr(Maker, "train", lambda self, cell, arguments, log: lines.append(arguments))
+    cell = Cell("linear", 6e3, 1)
+    checkpoint = maker.pretrain(cell, 1e-3, tmp_path / "run")
+    ((*_, limit, updates, save_dir, folder),) = lines
+    assert (limit, save_dir) == ("--max-update", "--save-dir") and int(updates) == maker.updates(cell)
+    assert checkpoint.parent == Path(folder) == tmp_path / "run" / "6000"
+    assert "--start-decay" not in lines[0] and "--decay-updates" not in lines[0]
+    with pytest.raises(FileNotFoundError):  # of the run that would have made the constant part
+        maker.pretrain(Cell("electra", 6e3, 1), 1e-3, tmp_path / "run")
+    assert lines[1][-1] == str(tmp_path / "run" / "constant")
 
 
 @pytest.mark.parametrize(

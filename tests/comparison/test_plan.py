@@ -37,6 +37,14 @@ def test_an_objective_may_have_some_of_the_budgets(tmp_path):
     assert {cell.budget for cell in plan.choosing_cells()} == {4e6}
 
 
+def test_an_objective_may_have_further_options_for_its_fine_tunings(tmp_path):
+    plan = read_plan(
+        plan_file(tmp_path, finetuning_options="--pooling mean", finetuning="{mlm: --weight-decay 0.1}")
+    )
+    assert plan.finetuning_options_of("electra") == ("--pooling", "mean")
+    assert plan.finetuning_options_of("mlm") == ("--pooling", "mean", "--weight-decay", "0.1")
+
+
 def test_one_rate_is_no_choice(tmp_path):
     assert read_plan(plan_file(tmp_path, rates="1e-3")).choosing_cells() == []
 
@@ -83,6 +91,11 @@ def test_a_task_and_a_budget_may_have_numbers_of_their_own(tmp_path):
         ({"finetuning_seeds_of": "1"}, "finetuning_seeds_of has lines NAME: NUMBER"),
         ({"blimp_pairs_at": "{5e6: 10}"}, "blimp_pairs_at: 5e+06 is none of the budgets"),
         ({"blimp_pairs_at": "{4e6: 0}"}, "blimp_pairs_at: 4000000.0 must be 1 or more, got 0"),
+        (
+            {"finetuning_options_of": "{gdes: --pooling mean}"},
+            "finetuning_options_of: gdes must be one of objectives",
+        ),
+        ({"finetuning_options_of": "--pooling mean"}, "finetuning_options_of has lines NAME: OPTIONS"),
         ({"arch": "[}"}, "cannot read the plan"),
     ],
 )

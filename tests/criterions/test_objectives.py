@@ -46,7 +46,8 @@ def loss_of_row(objective, row, drawn, p, before):
     tokens, segments, at, originals, _ = row
     real, generated = np.ones(len(tokens), bool), 0.0
     text, corrupted = tokens.copy(), tokens.copy()
-    text[at], corrupted[at] = originals, drawn
+    text[at] = originals
+    corrupted[at[::-1]] = drawn[::-1]  # of a position with two slots, the first is written last
     read = corrupted, segments, real, p, HEADS, LAYERS, True
     if objective == "adversarial":
         scores = paper.generator_logits(tokens, segments, real, p, GEN_HEADS, LAYERS, True)
@@ -120,8 +121,8 @@ def transcribed(objective, sample, p, moved=None):
 def prepared(make_task, make_model):
     """Return a function from an objective to its model, criterion and a batch with padding and pairs."""
 
-    def prepare(objective, **changes):
-        task = make_task()
+    def prepare(objective, masking=None, **changes):
+        task = make_task(**masking or {})
         task.masked_share.value = SHARE
         dataset = task.load_dataset("valid")
         sample = dataset.collater([*dataset.sizes.argsort()[:2], *dataset.sizes.argsort()[-1:]])
@@ -157,6 +158,16 @@ def test_loss_and_gradient_are_those_of_the_transcription(prepared, objective):
         assert parameter.grad[entry].item() == pytest.approx(numerical, rel=1e-5, abs=1e-6), name
         checked += 1
     assert checked >= 3
+
+
+@pytest.mark.parametrize("objective", TRAINED_ALONE)
+def test_a_position_that_is_drawn_twice_counts_twice(prepared, objective):
+    model, criterion, sample = prepared(objective, {"masker": "with_replacement", "mask_prob": 0.3})
+    at = [row[2].tolist() for row in rows_of(sample)]
+    assert any(len(set(positions)) < len(positions) for positions in at)
+    loss, size, _ = criterion(model, sample)
+    assert size == sum(map(len, at))
+    assert loss.item() == pytest.approx(transcribed(objective, sample, parameters_of(model)), rel=1e-9)
 
 
 @pytest.mark.parametrize("objective", TRAINED_ALONE)

@@ -17,7 +17,13 @@ FALLING = parse_schedule("--temperature-schedule", "linear:1@9", 2.0)
 
 
 @pytest.mark.parametrize(
-    "options", [{"temperature": 2.0}, {"disallow_correct": True}, {"temperature_schedule": FALLING}]
+    "options",
+    [
+        {"temperature": 2.0},
+        {"disallow_correct": True},
+        {"temperature_schedule": FALLING},
+        {"average_duplicates": True},
+    ],
 )
 def test_another_distribution_than_the_generators_own_is_refused(options):
     with pytest.raises(InputError, match="samples the generator's own distribution"):

@@ -18,6 +18,7 @@ from tests.helpers.small_model import NET
         ({"disallow_correct": True}, "--disallow-correct"),
         ({"untie_lm_head": True}, "--untie-lm-head"),
         ({"tie_embeddings": "gdes"}, "--tie-embeddings gdes"),
+        ({"duplicate_samples": "mean"}, "--duplicate-samples mean"),
     ],
 )
 def test_refuse_unread_options_names_the_option(make_task, make_model, changes, named):
