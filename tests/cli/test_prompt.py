@@ -75,7 +75,7 @@ def test_prompt_prints_the_table_and_writes_every_run(checkpoint, task, template
         (["--updates", "-1"], "--updates must be 1 or more, got -1"),
         (["--lr", "1e-4", "0"], "--lr must lie between 0 and 1, got 0"),
         (["--lr", "nan"], "--lr must lie between 0 and 1, got nan"),
-        (["--output", "."], "--output . is a folder; name a file in it"),
+        (["--output", "."], "--output . is a folder; name a file, such as ./prompt.json"),
         (["--vocab", "absent"], "no such folder of a vocabulary: absent"),
         (["--template", "absent"], "no such template: absent"),
     ],
