@@ -19,7 +19,7 @@ The steps of the data, and the module of each::
         questions   tasks/question_answering.py              finetuning/questions/
         labels      tasks/of_kinds.py                        finetuning/multilabel/
      -> use         hub/                                     from_pretrained: detect, fill, predict, features
-     -> probe       probes/                                  BLiMP without fine-tuning
+     -> probe       probes/                                  BLiMP and prompts without fine-tuning
      -> compare     comparison/                              objectives at equal compute
      -> export      interchange/                             transformers' folders, out and in
 

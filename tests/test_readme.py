@@ -30,6 +30,7 @@ from benchmark.__main__ import markdown as steps
 from fairseq_electra.cli.quickstart import table
 from fairseq_electra.finetuning import results
 from fairseq_electra.finetuning.kinds import KINDS
+from fairseq_electra.probes.prompt_results import table as prompt_table
 from fairseq_electra.probes.results import table as blimp_table
 from tests.helpers.commands import run
 from tests.helpers.paths import ROOT, USER_DIR
@@ -116,6 +117,12 @@ def test_the_table_of_entities():
 def test_the_table_of_blimp():
     found = json.loads((EXAMPLES / "pretraining" / "blimp.json").read_text())
     assert_says(blimp_table(found), page("docs/how-to/probe.md"))
+
+
+@pytest.mark.parametrize("name", ["SST-2", "MRPC", "RTE", "SST-2-16"])
+def test_the_tables_of_prompts(name):
+    found = json.loads((EXAMPLES / "pretraining" / "prompts" / f"{name}.json").read_text())
+    assert_says(prompt_table(found), page("docs/how-to/prompt.md"))
 
 
 def test_the_tables_of_questions():

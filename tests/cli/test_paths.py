@@ -18,6 +18,8 @@ WRONG = [
     ["predict", ".", "--gold", "absent"],
     ["inspect", "absent", "."],
     ["corrupt", ".", "absent"],
+    ["prompt", "absent", "."],
+    ["prompt", ".", "absent"],
     ["export", "--to", "transformers", "absent", "out"],
     ["import", "absent", "out/checkpoint.pt"],
     ["average", ".", "absent", "--output", "average.pt"],

@@ -36,8 +36,8 @@ class SentenceEvaluation(Evaluation):
         return predictions_of(torch.from_numpy(scores)).numpy()
 
 
-def examples_of(data: Path, info: TaskInfo, split: str, vocabulary_size: int) -> list[list[list[int]]]:
-    """Read a split's examples back: for each the rows that make it up."""
+def texts_of(data: Path, info: TaskInfo, split: str, vocabulary_size: int) -> list[tuple[list[int], ...]]:
+    """Read the ids of each example's texts of a split."""
     columns = []
     for i in range(info.inputs):
         text = open_binarized(data / f"input{i}" / split, vocabulary_size)
@@ -45,7 +45,12 @@ def examples_of(data: Path, info: TaskInfo, split: str, vocabulary_size: int) ->
         columns.append(
             [text.ids[end - size : end - 1].tolist() for end, size in zip(ends, text.line_sizes, strict=True)]
         )
-    return [rows_of(texts, info.kind) for texts in zip(*columns, strict=True)]
+    return list(zip(*columns, strict=True))
+
+
+def examples_of(data: Path, info: TaskInfo, split: str, vocabulary_size: int) -> list[list[list[int]]]:
+    """Read a split's examples back: for each the rows that make it up."""
+    return [rows_of(texts, info.kind) for texts in texts_of(data, info, split, vocabulary_size)]
 
 
 def logits_of(tuned: TunedModel, head: str, examples: list[list[list[int]]]) -> Tensor:

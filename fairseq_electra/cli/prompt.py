@@ -1,0 +1,117 @@
+"""Let a pre-trained model choose labels by prompts: which verbalizer looks original?
+
+Each example stands in a template such as "{text} It was {label}.", once with the verbalizer of each label.
+The score "discriminator" is the mean logit of p(original) over the verbalizer's tokens, "generator" the mean
+of the log-probabilities of these tokens while they are masked. The highest score is the prediction.
+
+    fairseq-electra prompt checkpoints tasks/SST-2
+    fairseq-electra prompt checkpoints tasks/SST-2 --shots 16 --output prompt.json
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from fairseq_electra.errors import InputError
+from fairseq_electra.paths import CHECKPOINT, VOCABULARY, require
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="pre-training checkpoint, or a folder with checkpoint_best.pt or else checkpoint_last.pt",
+    )
+    parser.add_argument(
+        "task", type=Path, metavar="TASK", help="folder of a task with classes, from fairseq-electra prepare"
+    )
+    parser.add_argument(
+        "--template",
+        type=Path,
+        metavar="FILE",
+        help="YAML file with the entries template and verbalizers (default: the package's own for the task)",
+    )
+    parser.add_argument("--split", default="valid", help="split to score (default: %(default)s)")
+    parser.add_argument(
+        "--scores",
+        nargs="+",
+        choices=["generator", "discriminator"],
+        help="how to score a verbalizer (default: by all networks that the model has)",
+    )
+    parser.add_argument(
+        "--shots", type=int, metavar="K", help="also fine-tune on K examples of each label, drawn from train"
+    )
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=5,
+        metavar="N",
+        help="runs with --shots, of seeds 1 to N (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--lr",
+        nargs="+",
+        type=float,
+        default=[1e-4],
+        help=(
+            "peak learning rate with --shots; of several, each run takes the one that scores best on K"
+            " further examples of each label of train (default: 1e-4; the paper tries 1e-5, 2e-5 and 3e-5 for"
+            " base)"
+        ),
+    )
+    parser.add_argument(
+        "--updates",
+        type=int,
+        default=100,
+        metavar="N",
+        help="updates of 8 examples each with --shots (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--vocab",
+        metavar="DIR",
+        help="folder of the vocabulary (default: that of the checkpoint or of its data)",
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="JSON file for the results of every run")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Score all examples, print the table and write the file."""
+    require(CHECKPOINT, args.checkpoint)
+    require("folder of a task", args.task)
+    require("template", args.template)
+    require(VOCABULARY, args.vocab)
+    for name in ("shots", "seeds", "updates"):
+        number = getattr(args, name)
+        if number is not None and number < 1:
+            raise InputError(f"--{name} must be 1 or more, got {number}")
+    for lr in args.lr:
+        if not 0 < lr < 1:
+            raise InputError(f"--lr must lie between 0 and 1, got {lr:g}")
+    if args.output is not None and args.output.is_dir():
+        raise InputError(
+            f"--output {args.output} is a folder; name a file, such as {args.output}/prompt.json"
+        )
+    import torch
+
+    from fairseq_electra.files.text import atomic_write
+    from fairseq_electra.hub.interface import ElectraHubInterface
+    from fairseq_electra.hub.load import load_checkpoint
+    from fairseq_electra.probes.few_shot import FewShot
+    from fairseq_electra.probes.prompt_results import in_words, results, table
+    from fairseq_electra.probes.prompting import prompt
+    from fairseq_electra.progress import Progress
+
+    pretrained = load_checkpoint(args.checkpoint, args.vocab)
+    net = ElectraHubInterface(pretrained).to("cuda" if torch.cuda.is_available() else "cpu")
+    settings = None
+    if args.shots is not None:
+        settings = FewShot(args.shots, tuple(range(1, args.seeds + 1)), tuple(args.lr), args.updates)
+    with Progress() as progress:
+        outcome = prompt(net, args.task, args.template, args.split, args.scores, settings, progress)
+    found = results(outcome, pretrained, args.checkpoint)
+    print(f"{table(found)}\n\n{in_words(found)}")
+    if args.output is not None:
+        with atomic_write(args.output) as stream:
+            stream.write(json.dumps(found, indent=2) + "\n")
+        print(f"results: {args.output}")
