@@ -8,7 +8,7 @@ from fairseq.criterions import FairseqCriterion, register_criterion
 from fairseq.dataclass import FairseqDataclass
 from torch import Tensor
 
-from fairseq_electra.electra.objectives import LossWeights, MaskedBatch, SpecialIds, entropy_sum
+from fairseq_electra.electra.losses import LossWeights, MaskedBatch, SpecialIds, entropy_sum
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.metrics import log_metrics
 from fairseq_electra.pretraining.score_histogram import score_histogram
@@ -34,7 +34,7 @@ class ReplacedTokenDetectionConfig(FairseqDataclass):
 class ReplacedTokenDetection(FairseqCriterion):
     """``gen_weight * mlm_sum + disc_weight * share * rtd_sum`` over the number of masked tokens. In nats.
 
-    That is the loss of ``--objective electra``; :mod:`fairseq_electra.electra.objectives` has the others.
+    That is the loss of ``--objective electra``; :mod:`fairseq_electra.electra.losses` has the others.
 
     mlm_sum is the cross-entropy summed over masked tokens, rtd_sum the binary cross-entropy summed over all
     tokens but padding. share, masked tokens by all tokens of the training text

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from fairseq_electra.electra import objectives
+from fairseq_electra.electra import losses
 from fairseq_electra.electra.adversarial import AdversarialElectra, AdversarialOutput
 from fairseq_electra.electra.schedules import parse_schedule
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
 
 SIZES = EncoderSizes(8, 8, 1, 1, 8)
-IDS, WEIGHTS = objectives.SpecialIds(0, 1, 5), objectives.LossWeights(1.0, 0.0, 0.0, 0.0)
+IDS, WEIGHTS = losses.SpecialIds(0, 1, 5), losses.LossWeights(1.0, 0.0, 0.0, 0.0)
 
 
 FALLING = parse_schedule("--temperature-schedule", "linear:1@9", 2.0)
@@ -36,7 +36,7 @@ def test_the_generator_learns_which_token_fools_the_discriminator():
     logits, baseline = torch.zeros(6, requires_grad=True), torch.zeros(1, requires_grad=True)
     optimizer = torch.optim.Adam([logits, baseline], lr=0.05)
     none, first, original = (torch.full((8, 1), value) for value in (False, 0, 2))
-    batch = objectives.MaskedBatch(torch.full((8, 1), 5), none, first, original)
+    batch = losses.MaskedBatch(torch.full((8, 1), 5), none, first, original)
     for _ in range(150):
         gen_logits = logits.expand(8, 1, 6)
         probs = gen_logits.detach().softmax(-1)
@@ -45,7 +45,7 @@ def test_the_generator_learns_which_token_fools_the_discriminator():
         read = gen_logits, probs, sampled, sampled != 2, disc_logits
         output = AdversarialOutput(*read, baseline.expand(8, 1))
         optimizer.zero_grad()
-        objectives.adversarial(output, batch, IDS, WEIGHTS)["loss"].backward()
+        losses.adversarial(output, batch, IDS, WEIGHTS)["loss"].backward()
         optimizer.step()
     assert logits.argmax() == 3 and logits.softmax(-1)[3] > 0.9
     # the discriminator is hardly ever right by now, and the baseline has learnt it

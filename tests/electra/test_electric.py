@@ -9,14 +9,9 @@ import torch
 from fairseq_electra.electra import noise_model
 from fairseq_electra.electra.electric import CERTAIN, Electric, log_odds
 from fairseq_electra.electra.encoder import Encoder
+from fairseq_electra.electra.losses import LossWeights, MaskedBatch, SpecialIds, detection_losses
 from fairseq_electra.electra.masking import Masking
-from fairseq_electra.electra.objectives import (
-    OBJECTIVES,
-    LossWeights,
-    MaskedBatch,
-    SpecialIds,
-    detection_losses,
-)
+from fairseq_electra.electra.objectives import OBJECTIVES
 from fairseq_electra.electra.packed import PackedDocuments
 from fairseq_electra.electra.sizes import EncoderSizes
 from tests.helpers.small_model import randomize_parameters

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from fairseq_electra.electra.language_models import AllTokensMLM
+from fairseq_electra.electra.losses import LossWeights, MaskedBatch, SpecialIds
 from fairseq_electra.electra.masking import Masking
 from fairseq_electra.electra.model import Electra, MaskedLanguageModel
-from fairseq_electra.electra.objectives import OBJECTIVES, LossWeights, MaskedBatch, SpecialIds
+from fairseq_electra.electra.objectives import OBJECTIVES
 from fairseq_electra.electra.sizes import EncoderSizes
 
 PAD, UNK, FIRST_PIECE, V = 1, 3, 4, 40
