@@ -48,6 +48,7 @@ from fairseq_electra.electra.noise_model import NoiseModel
 from fairseq_electra.electra.packed import PackedDocuments
 from fairseq_electra.electra.sampling import corrupt
 from fairseq_electra.electra.sizes import EncoderSizes
+from fairseq_electra.electra.with_replacement import first_of_duplicates
 
 CERTAIN = 1e4  # log odds of what is certain: its loss and gradient are 0 in every float type
 
@@ -143,7 +144,9 @@ class Electric(Discriminator):
         is_noise = write(torch.zeros_like(padding_mask), used)
         can_be_noise = (original >= self.unk) & (original != self.mask)
         energies = self.discriminate(corrupted.tokens, segment_ids, padding_mask, documents)
-        log_q = write(-noise.nll.detach(), noise.sampled_log_q)
+        # of a position with several slots, that of the sample that was written
+        sampled_log_q = first_of_duplicates(noise.sampled_log_q, masked_positions, src_tokens.shape[1])
+        log_q = write(-noise.nll.detach(), sampled_log_q)
         energies = energies.to(loss_dtype(energies.dtype))
         logits = energies + log_q + log_odds(is_noise, can_be_noise, energies.dtype)
         return ElectricOutput(

@@ -17,7 +17,7 @@ from fairseq_electra.finetuning.sentences.scores import targets_of, texts_of
 from fairseq_electra.hub.interface import ElectraHubInterface
 from fairseq_electra.pretraining.dictionary import read_vocabulary
 from fairseq_electra.probes.few_shot import FewShot, Labelled, Run, few_shot
-from fairseq_electra.probes.prompt_scores import score_prompts
+from fairseq_electra.probes.prompt_scores import PROMPT_SCORES, score_prompts
 from fairseq_electra.probes.prompts import make_prompts
 from fairseq_electra.probes.sentence_scores import chosen_scores
 from fairseq_electra.probes.templates import Template, template_of
@@ -76,6 +76,11 @@ def prompt(
     info = read_task_info(folder)
     found = template_of(info, template)
     scores = chosen_scores(net, scores)
+    if not set(scores) <= set(PROMPT_SCORES):
+        raise InputError(
+            "prompts are scored by probabilities, and a model trained with --objective electric gives energies;"
+            " give another model"
+        )
     if read_vocabulary(folder / "input0") != net.symbols:
         raise InputError(
             f"{folder} was prepared with another vocabulary than the model's; prepare it again with that one"

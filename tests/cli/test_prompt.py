@@ -6,6 +6,7 @@ import json
 import pytest
 
 from fairseq_electra.cli.prompt import add_arguments
+from fairseq_electra.errors import InputError
 from fairseq_electra.hub.interface import ElectraHubInterface
 from fairseq_electra.hub.load import load_checkpoint
 from fairseq_electra.probes import prompt_results
@@ -126,3 +127,8 @@ def test_prompt_offers_every_score():
     add_arguments(parser)
     (scores,) = (action for action in parser._actions if action.dest == "scores")
     assert scores.choices == list(PROMPT_SCORES)
+
+
+def test_prompt_refuses_energies(pretrained, task, template):
+    with pytest.raises(InputError, match="a model trained with --objective electric gives energies"):
+        prompt(ElectraHubInterface(pretrained(objective="electric")), task, template)

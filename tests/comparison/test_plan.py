@@ -39,10 +39,14 @@ def test_an_objective_may_have_some_of_the_budgets(tmp_path):
 
 def test_an_objective_may_have_further_options_for_its_fine_tunings(tmp_path):
     plan = read_plan(
-        plan_file(tmp_path, finetuning_options="--pooling mean", finetuning="{mlm: --weight-decay 0.1}")
+        plan_file(
+            tmp_path,
+            finetuning_options="--pooling mean",
+            finetuning_options_of="{mlm: --weight-decay 0.1}",
+        )
     )
-    assert plan.finetuning_options_of("electra") == ("--pooling", "mean")
-    assert plan.finetuning_options_of("mlm") == ("--pooling", "mean", "--weight-decay", "0.1")
+    assert plan.finetuning_line("electra") == ("--pooling", "mean")
+    assert plan.finetuning_line("mlm") == ("--pooling", "mean", "--weight-decay", "0.1")
 
 
 def test_one_rate_is_no_choice(tmp_path):
@@ -119,8 +123,9 @@ def test_the_plans_of_the_example_have_options_that_fairseq_train_knows(tmp_path
     given = OmegaConf.load(copy)
     for folder in (given.data, *given.tasks):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / given.blimp).touch()
+    (tmp_path / "blimp.jsonl.xz").touch()
     plan = read_plan(copy)
     for objective in plan.objectives:
-        line = [*pretraining_options(plan, objective), "--lr", "1e-3", "--user-dir", str(USER_DIR)]
+        line = [*pretraining_options(plan, objective), "--lr", "1e-3", "--max-update", "9"]
+        line += ["--user-dir", str(USER_DIR)]
         assert options.parse_args_and_arch(options.get_training_parser(), line).model_size

@@ -31,14 +31,17 @@ def drawn_in(row, p):
     return [paper.draw(score, uniform) for score, uniform in zip(scores[at], uniforms, strict=True)]
 
 
-def advantages_in(row, drawn, p):
-    """What REINFORCE weighs the slots of a row by."""
+def adversarial_loss_of_row(row, corrupted, p, before):
+    """The loss of an adversarial generator; no gradient flows through ``corrupted`` and ``before``."""
     tokens, segments, at, originals, _ = row
-    real, corrupted = np.ones(len(tokens), bool), tokens.copy()
-    corrupted[at] = drawn
-    judged = paper.discriminator_logits(corrupted, segments, real, p, HEADS, LAYERS, True)[at]
-    states = paper.generator_states(tokens, segments, real, p, GEN_HEADS, LAYERS, True)[at]
-    return paper.rewards(judged, drawn != originals) - paper.baseline(states, p)
+    read, written = (segments, np.ones(len(tokens), bool)), corrupted[at]
+    scores = paper.generator_logits(tokens, *read, p, GEN_HEADS, LAYERS, True)[at]
+    states = paper.generator_states(tokens, *read, before, GEN_HEADS, LAYERS, True)[at]
+    judged = paper.discriminator_logits(corrupted, *read, before, HEADS, LAYERS, True)[at]
+    rewards = paper.rewards(judged, written != originals)
+    policy = paper.policy_loss(scores, written, rewards - paper.baseline(states, before))
+    right, fitted = np.exp(-rewards), np.exp(-paper.baseline(states, p))
+    return policy - (right * np.log(fitted) + (1 - right) * np.log(1 - fitted)).sum()
 
 
 def loss_of_row(objective, row, drawn, p, before):
@@ -50,13 +53,7 @@ def loss_of_row(objective, row, drawn, p, before):
     corrupted[at[::-1]] = drawn[::-1]  # of a position with two slots, the first is written last
     read = corrupted, segments, real, p, HEADS, LAYERS, True
     if objective == "adversarial":
-        scores = paper.generator_logits(tokens, segments, real, p, GEN_HEADS, LAYERS, True)
-        policy = paper.policy_loss(scores[at], drawn, advantages_in(row, drawn, before))
-        states = paper.generator_states(tokens, segments, real, before, GEN_HEADS, LAYERS, True)[at]
-        judged = paper.discriminator_logits(corrupted, segments, real, before, HEADS, LAYERS, True)[at]
-        right = np.exp(-paper.rewards(judged, drawn != originals))
-        fitted = np.exp(-paper.baseline(states, p))
-        generated = GEN_WEIGHT * (policy - (right * np.log(fitted) + (1 - right) * np.log(1 - fitted)).sum())
+        generated = GEN_WEIGHT * adversarial_loss_of_row(row, corrupted, p, before)
     elif "token_probs" not in p:
         scores = paper.generator_logits(tokens, segments, real, p, GEN_HEADS, LAYERS, True)
         generated = GEN_WEIGHT * paper.masked_lm_loss(scores[at], originals)
@@ -83,7 +80,8 @@ def electric_loss_of_row(row, p, p_of_noise):
     text[at] = originals
     scores = paper.noise_logits(text, segments, p_of_noise, GEN_HEADS, LAYERS, True)
     corrupted, q = text.copy(), paper.softmax(scores)
-    corrupted[at] = [paper.draw(score, uniform) for score, uniform in zip(scores[at], uniforms, strict=True)]
+    drawn = [paper.draw(score, uniform) for score, uniform in zip(scores[at], uniforms, strict=True)]
+    corrupted[at[::-1]] = drawn[::-1]  # of a position with two slots, the first is written last
     can_be_noise = np.flatnonzero((text > 2) & (text < len(p["embeddings.tokens.weight"]) - 1))
     predicted = paper.noise_logits(text, segments, p, GEN_HEADS, LAYERS, True)[can_be_noise]
     generated = GEN_WEIGHT * SHARE * paper.masked_lm_loss(predicted, text[can_be_noise])

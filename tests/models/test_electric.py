@@ -23,7 +23,7 @@ from tests.helpers.small_model import NET
 )
 def test_refuse_unread_options_names_the_option(make_task, make_model, changes, named):
     with pytest.raises(InputError, match=f"--objective electric has no {named}: .*; leave it out"):
-        make_model(make_task(), objective="electric", **changes)
+        make_model(make_task(masker="with_replacement"), objective="electric", **changes)
 
 
 def test_the_noise_model_has_the_sizes_and_the_learning_rate_of_a_generator(make_task, make_model):

@@ -132,8 +132,8 @@ def test_scores_have_gradients_of_all_that_they_use(load, score):
     assert all(parameter.grad is None or parameter.grad.any() for parameter in net.model.parameters())
 
 
-def test_prompt_scores_are_those_that_sentence_scores_know():
-    assert list(PROMPT_SCORES) == list(SCORES)
+def test_prompt_scores_are_probabilities_that_sentence_scores_know():
+    assert list(PROMPT_SCORES) == [name for name in SCORES if name != "energy"]
 
 
 def test_score_prompts_refuses_scores_that_are_not_finite(load):
