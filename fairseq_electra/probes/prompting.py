@@ -78,8 +78,8 @@ def prompt(
     scores = chosen_scores(net, scores)
     if not set(scores) <= set(PROMPT_SCORES):
         raise InputError(
-            "prompts are scored by probabilities, and a model trained with --objective electric gives energies"
-            "; give another model"
+            "prompts are scored by probabilities, and a model trained with --objective electric gives"
+            " energies; give another model"
         )
     if read_vocabulary(folder / "input0") != net.symbols:
         raise InputError(
