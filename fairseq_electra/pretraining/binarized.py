@@ -7,7 +7,7 @@ import numpy as np
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.encode import DTYPE_CODES, INDEX_MAGIC
-from fairseq_electra.pretraining.pieces import WORD_PIECES, pieces_of_symbols
+from fairseq_electra.pretraining.pieces import WordPieces, pieces_of_symbols
 from fairseq_electra.pretraining.unknown import unknown_warning
 from fairseq_electra.pretraining.wordpiece import CONTINUATION, DICTIONARY_FILE, MASK
 
@@ -176,7 +176,7 @@ def word_starts(dictionary) -> np.ndarray:
         InputError: the dictionary is of another kind, and no entry has one of the marks.
     """
     pieces = pieces_of_symbols(dictionary.symbols)
-    if pieces is not WORD_PIECES:
+    if not isinstance(pieces, WordPieces):
         return np.array([pieces.starts_word(symbol) for symbol in dictionary.symbols])
     continues, starts = (
         np.array([symbol.startswith(mark) for symbol in dictionary.symbols]) for mark in (CONTINUATION, "▁")

@@ -76,9 +76,16 @@ class Pieces(ABC):
 
 
 class WordPieces(Pieces):
-    """The pieces of WordPiece: ``##`` marks those that continue a word, and blanks are forgotten."""
+    """The pieces of WordPiece: ``##`` marks those that continue a word, and blanks are forgotten.
+
+    Args:
+        decoder: joins pieces; by default as BERT's.
+    """
 
     name = "WordPiece"
+
+    def __init__(self, decoder: decoders.Decoder | None = None):
+        self._decoder = decoder or decoders.WordPiece(prefix=CONTINUATION)
 
     def starts_word(self, symbol: str) -> bool:
         """See :meth:`Pieces.starts_word`."""
@@ -94,7 +101,7 @@ class WordPieces(Pieces):
 
     def join(self, symbols: Sequence[str]) -> str:
         """See :meth:`Pieces.join`; words are joined by blanks."""
-        return decoders.WordPiece(prefix=CONTINUATION).decode(list(symbols))
+        return self._decoder.decode(list(symbols))
 
     def before_mask(self, text: str) -> str:
         """Return the text itself."""
@@ -186,9 +193,6 @@ class BytePieces(Pieces):
         return symbol in self.added or not BYTE_OF.keys() >= set(symbol)
 
 
-WORD_PIECES = WordPieces()
-
-
 def _is_word(letter: str) -> bool:
     return unicodedata.east_asian_width(letter) == "W" and "HANGUL" not in unicodedata.name(letter, "")
 
@@ -196,7 +200,7 @@ def _is_word(letter: str) -> bool:
 def pieces_of(tokenizer: Tokenizer) -> Pieces:
     """Return the kind of a tokenizer's pieces, as :func:`wordpiece.load_wordpiece` loads it."""
     if not isinstance(tokenizer.model, models.BPE):
-        return WORD_PIECES
+        return WordPieces(tokenizer.decoder)
     return BytePieces(frozenset(token.content for token in tokenizer.get_added_tokens_decoder().values()))
 
 
@@ -207,4 +211,4 @@ def pieces_of_symbols(symbols: Sequence[str]) -> Pieces:
     ``##``.
     """
     marks = {mark: sum(symbol.startswith(mark) for symbol in symbols) for mark in (SPACE, CONTINUATION)}
-    return BytePieces() if is_byte_level(symbols) and marks[SPACE] >= marks[CONTINUATION] else WORD_PIECES
+    return BytePieces() if is_byte_level(symbols) and marks[SPACE] >= marks[CONTINUATION] else WordPieces()

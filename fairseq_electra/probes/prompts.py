@@ -9,7 +9,7 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.sentences.folder import truncate
 from fairseq_electra.hub.interface import ElectraHubInterface
-from fairseq_electra.pretraining.pieces import WORD_PIECES
+from fairseq_electra.pretraining.pieces import WordPieces
 from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID, UNK_ID
 from fairseq_electra.probes.templates import LABEL, Part, Template, text_fields
 
@@ -71,10 +71,10 @@ def make_prompts(
 
     Source: facebookresearch/ELECTRA-Fewshot-Learning templates.py, which leaves out final punctuation.
     """
-    if net.pieces is not WORD_PIECES:
+    if not isinstance(net.pieces, WordPieces):
         raise InputError(
-            f"prompts need a WordPiece vocabulary, and the model's is {net.pieces.name}, whose pieces depend on"
-            " the blanks between the parts of a template; fine-tune the model instead"
+            f"prompts need a WordPiece vocabulary, and the model's is {net.pieces.name}, whose pieces depend"
+            " on the blanks between the parts of a template; fine-tune the model instead"
         )
     literals = [_encode(net, part.literal, "the template") for part in template.parts]
     verbalizers = _encoded_verbalizers(net, template)

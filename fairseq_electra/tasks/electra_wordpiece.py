@@ -8,7 +8,7 @@ from fairseq.dataclass import FairseqDataclass
 from omegaconf import MISSING
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.pretraining.pieces import WORD_PIECES, pieces_of
+from fairseq_electra.pretraining.pieces import WordPieces, pieces_of
 from fairseq_electra.pretraining.wordpiece import (
     BOS,
     EOS,
@@ -38,11 +38,11 @@ class ElectraWordPiece:
 
     def __init__(self, cfg: ElectraWordPieceConfig):
         self.tokenizer = load_wordpiece(Path(cfg.wordpiece_vocab))
-        self.pieces = pieces_of(self.tokenizer)
-        if self.pieces is not WORD_PIECES:
+        pieces = pieces_of(self.tokenizer)
+        if not isinstance(pieces, WordPieces):
             raise InputError(
                 f"--bpe electra_wordpiece is for WordPiece, and the vocabulary in {cfg.wordpiece_vocab} is"
-                f" {self.pieces.name}; encode the text with fairseq-electra encode, without --bpe"
+                f" {pieces.name}; encode the text with fairseq-electra encode, without --bpe"
             )
 
     def encode(self, text: str) -> str:
@@ -52,8 +52,8 @@ class ElectraWordPiece:
     def decode(self, pieces: str) -> str:
         """Return readable text; special symbols are left out."""
         kept = [piece for piece in pieces.split(" ") if piece not in ("", BOS, PAD, EOS, MASK)]
-        return self.pieces.join(kept)
+        return pieces_of(self.tokenizer).join(kept)
 
     def is_beginning_of_word(self, piece: str) -> bool:
         """Tell whether the piece begins a word."""
-        return self.pieces.starts_word(piece)
+        return WordPieces().starts_word(piece)

@@ -58,9 +58,10 @@ def byte_level_tokenizer(lines, size=SIZE, add_prefix_space=False) -> Tokenizer:
 
 
 def save_byte_level(folder: Path, tokenizer: Tokenizer) -> Path:
-    """Save the tokenizer's files and a config.json of a table with some more rows."""
+    """Save the tokenizer's files and, if there is none, a config.json of a table with some more rows."""
     fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **SPECIAL)
     fast.save_pretrained(folder)
     config = {"model_type": "modernbert", "vocab_size": tokenizer.get_vocab_size() + SPARE_ROWS}
-    (folder / "config.json").write_text(json.dumps(config))
+    if not (folder / "config.json").exists():
+        (folder / "config.json").write_text(json.dumps(config))
     return folder
