@@ -11,6 +11,7 @@ checkpoint_best.pt or else checkpoint_last.pt, a folder of transformers with the
 """
 
 import argparse
+import functools
 
 from fairseq_electra.cli._token_lines import add_line_arguments, load, write_answers
 from fairseq_electra.errors import InputError
@@ -39,4 +40,5 @@ def run(args: argparse.Namespace) -> None:
             f"--top must lie between 1 and {len(model.symbols):,}, the entries of the vocabulary, got"
             f" {args.top}"
         )
-    write_answers(args, Filler(model, topk=args.top), guessed)
+    coloured = functools.partial(guessed, pieces=model.pieces)
+    write_answers(args, Filler(model, topk=args.top), coloured)

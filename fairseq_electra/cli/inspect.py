@@ -63,6 +63,7 @@ def run(args: argparse.Namespace) -> None:
     fairseq_electra.register()
     from fairseq_electra.electra.electric import Electric
     from fairseq_electra.electra.model import Electra
+    from fairseq_electra.pretraining.pieces import pieces_of_symbols
 
     logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
     model, task = load_pretrained(args.checkpoint, args.data)
@@ -83,9 +84,11 @@ def run(args: argparse.Namespace) -> None:
     sample = dataset.collater(rows)
     with torch.no_grad():
         output = model(**sample["net_input"])
+    symbols = task.source_dictionary.symbols
+    shown = [*map(pieces_of_symbols(symbols).cell, symbols)]
     for index, row in enumerate(rows):
         print(f"row {row}: {describe(sample, index)}\n")
-        cells = make_columns(sample, output, index, task.source_dictionary.symbols)
+        cells = make_columns(sample, output, index, shown)
         print(grid(cells, args.width, labels))
 
 

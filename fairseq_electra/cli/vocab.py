@@ -1,14 +1,21 @@
-"""Train a WordPiece vocabulary; write tokenizer.json and dict.txt with the same ids.
+"""Train a vocabulary, or take that of a folder of transformers; write tokenizer.json and dict.txt.
 
 fairseq-electra vocab --size 16000 --output vocab wiki.train*.txt.xz
 fairseq-electra vocab --size 16000 --output vocab --text body articles.jsonl.gz
+fairseq-electra vocab --kind bpe --size 16000 --output vocab wiki.train*.txt.xz
+fairseq-electra vocab --from ModernBERT-base --output vocab
+
+Both files have the same ids. --from reads WordPiece and byte-level BPE, and checks sample text: it must get
+the ids that transformers' own tokenizer gives it.
 """
 
 import argparse
+from pathlib import Path
 
 from fairseq_electra.cli._columns import add_column_arguments, check_column_arguments
+from fairseq_electra.errors import InputError
 from fairseq_electra.paths import require
-from fairseq_electra.pretraining.prepare import SAMPLE, RunningText, learn_vocabulary
+from fairseq_electra.pretraining.prepare import KINDS, SAMPLE, WORDPIECE, RunningText, learn_vocabulary
 from fairseq_electra.pretraining.wordpiece import CHARACTER_COVERAGE
 from fairseq_electra.progress import Progress
 
@@ -20,7 +27,20 @@ TEXT_HELP = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="text, one paragraph per line; plain, .gz or .xz"
+        "files", nargs="*", metavar="FILE", help="text, one paragraph per line; plain, .gz or .xz"
+    )
+    parser.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        metavar="PATH",
+        help="take the vocabulary of this folder of transformers, or of its tokenizer.json, instead",
+    )
+    parser.add_argument(
+        "--kind",
+        choices=KINDS,
+        default=WORDPIECE,
+        help="kind of the vocabulary: WordPiece or byte-level BPE (default %(default)s)",
     )
     add_column_arguments(parser, TEXT_HELP)
     parser.add_argument(
@@ -80,7 +100,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train the vocabulary and print its size."""
+    """Write the vocabulary and print its size."""
+    if (args.source is None) != bool(args.files):
+        raise InputError("give files with text to learn a vocabulary from, or --from PATH, and not both")
+    if args.source is not None:
+        take(args.source, args.output)
+        return
     require("text", *args.files)
     check_column_arguments(args, args.files)
     text = RunningText(args.files, args.text, quoted=args.quoted, moses=args.moses)
@@ -89,6 +114,7 @@ def run(args: argparse.Namespace) -> None:
             text.sample(args.sample, args.seed, progress),
             args.output,
             args.size,
+            kind=args.kind,
             cased=args.cased,
             keep_accents=args.keep_accents,
             min_frequency=args.min_frequency,
@@ -99,3 +125,14 @@ def run(args: argparse.Namespace) -> None:
         print(note)
     size = learned.size
     print(f"{args.output}: {size:,} ids" + (f" (the text gave only {size:,})" if size < args.size else ""))
+
+
+def take(source: Path, output: str) -> None:
+    """Take a vocabulary of transformers and print what was taken."""
+    from fairseq_electra.interchange import require_transformers
+
+    require_transformers()
+    from fairseq_electra.interchange.take_vocabulary import take_vocabulary
+
+    for line in take_vocabulary(source, output):
+        print(line)

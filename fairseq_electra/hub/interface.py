@@ -24,7 +24,8 @@ from fairseq_electra.hub.load import Pretrained, load_checkpoint
 from fairseq_electra.hub.network_files import is_transformers_folder
 from fairseq_electra.interchange.sentence_transformers import is_sentence_transformers, other_case
 from fairseq_electra.interchange.transformers_folder import read_folder
-from fairseq_electra.pretraining.wordpiece import BOS_ID, CONTINUATION, EOS_ID, LEADING, MASK, PAD_ID
+from fairseq_electra.pretraining.pieces import pieces_of
+from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID, LEADING, MASK, PAD_ID
 from fairseq_electra.progress import Progress
 
 if TYPE_CHECKING:
@@ -108,12 +109,14 @@ class ElectraHubInterface(nn.Module):
             nothing from more and loses on padding, and 16,384 on a GPU.
 
     Attributes:
+        pieces: the kind of the vocabulary's pieces.
         progress: counts the rows of lists that were computed.
     """
 
     def __init__(self, pretrained: Pretrained, max_tokens: int | None = None):
         super().__init__()
         self.model, self.tokenizer, self.symbols = pretrained.model, pretrained.tokenizer, pretrained.symbols
+        self.pieces = pieces_of(self.tokenizer)
         self.labels, self.initialised, self.max_tokens = pretrained.labels, pretrained.initialised, max_tokens
         self.task, self.cfg, self.kind = pretrained.task, pretrained.cfg, pretrained.kind
         self.max_length, self.options, self.threshold = (
@@ -187,7 +190,7 @@ class ElectraHubInterface(nn.Module):
 
         Args:
             sentence: text, whose words are what stands between blanks; or the words. A word of which the
-                vocabulary's normalization leaves nothing has the vector 0.
+                vocabulary's normalization leaves nothing has the vector 0. Pieces between words are left out.
         """
         text = sentence if isinstance(sentence, str) else " ".join(sentence)
         if isinstance(sentence, str):
@@ -200,12 +203,12 @@ class ElectraHubInterface(nn.Module):
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
         # (pieces, C)
         features = self.extract_features(torch.tensor([BOS_ID, *encoding.ids, EOS_ID]))[0, 1:-1]
-        begins = [begin for begin, _ in spans]
-        word_of_piece = torch.tensor(
-            [int(np.searchsorted(begins, start, side="right")) - 1 for start, _ in encoding.offsets],
-            dtype=torch.long,
-        )
-        word_of_piece = word_of_piece.to(features.device)
+        begins, ends = np.array(spans, dtype=np.int64).reshape(-1, 2).T
+        starts = np.array([start for start, _ in encoding.offsets], dtype=np.int64)
+        word = np.searchsorted(begins, starts, side="right") - 1
+        in_word = (word >= 0) & (starts < np.append(ends, 0)[word])
+        word_of_piece = torch.from_numpy(word[in_word]).to(features.device)
+        features = features[torch.from_numpy(in_word).to(features.device)]
         sums = features.new_zeros(len(spans), features.shape[-1]).index_add_(0, word_of_piece, features)
         count = features.new_zeros(len(spans)).index_add_(
             0, word_of_piece, features.new_ones(len(word_of_piece))
@@ -242,15 +245,19 @@ class ElectraHubInterface(nn.Module):
                 raise InputError(
                     f"fill_mask needs one {MASK} in a sentence, found {text.count(MASK)} in {text[:80]!r}"
                 )
-            before, after = (self.encode(part)[1:-1].tolist() for part in text.split(MASK))
+            left, right = text.split(MASK)
+            before, after = (
+                self.encode(part)[1:-1].tolist() for part in (self.pieces.before_mask(left), right)
+            )
             rows.append(torch.tensor([BOS_ID, *before, self.mask, *after, EOS_ID]))
         filled = []
         for text, ((values,), (ids,)) in zip(sentences, self.guess_masked(rows, topk), strict=True):
-            tokens = [self._join([i]) for i in ids.tolist()]
+            left, right = text.split(MASK)
+            tokens = [self.pieces.text(self.symbols[i]) for i in ids.tolist()]
             filled.append(
                 [
-                    (self._replace_mask(text, i, token), value, token)
-                    for i, token, value in zip(ids.tolist(), tokens, values.tolist(), strict=True)
+                    ("".join([*self.pieces.fill(left, token), right]), value, token)
+                    for token, value in zip(tokens, values.tolist(), strict=True)
                 ]
             )
         return filled[0] if isinstance(masked_input, str) else filled
@@ -505,14 +512,7 @@ class ElectraHubInterface(nn.Module):
             self.progress.add(len(batch))
 
     def _join(self, ids: list[int]) -> str:
-        return self.tokenizer.decoder.decode([self.symbols[i] for i in ids])
-
-    def _replace_mask(self, text: str, piece: int, token: str) -> str:
-        """Put a piece in the place of the mask; one that continues a word takes the blank before it away."""
-        if self.symbols[piece].startswith(CONTINUATION):
-            token = token.removeprefix(CONTINUATION)
-            return re.sub(rf"\s*{MASK}", lambda _: token, text)
-        return text.replace(MASK, token)
+        return self.pieces.join([self.symbols[i] for i in ids])
 
 
 def _moved(batch: Any, device: torch.device) -> Any:

@@ -1,7 +1,6 @@
 """What a pre-trained model predicts for the tokens of text: p(replaced), and guesses for ``<mask>``."""
 
 import itertools
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 
@@ -9,8 +8,9 @@ import torch
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.hub.interface import ElectraHubInterface
+from fairseq_electra.pretraining.pieces import Pieces
 from fairseq_electra.pretraining.unknown import Unknown
-from fairseq_electra.pretraining.wordpiece import BOS_ID, CONTINUATION, EOS_ID, MASK
+from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID, MASK
 
 LINES_AT_ONCE = 256  # sorted by length among themselves
 DIGITS = 6  # decimals of the probabilities in answers
@@ -69,7 +69,12 @@ class Detector(LineAnswers):
             # of tokens behind the cut there is none
             each = zip(encoding.tokens, encoding.offsets, probabilities[1:-1].tolist(), strict=False)
             tokens = [
-                {"token": token, "begin": a, "end": b, "p_replaced": round(p, DIGITS)}
+                {
+                    "token": self.model.pieces.text(token),
+                    "begin": a,
+                    "end": b,
+                    "p_replaced": round(p, DIGITS),
+                }
                 for token, (a, b), p in each
             ]
             yield {"text": line, "tokens": tokens}
@@ -96,18 +101,18 @@ class Filler(LineAnswers):
         """Answer some lines."""
         first = self.number_read - len(lines) + 1
         rows = [self._row(line, f"{self.source}, line {number}") for number, line in enumerate(lines, first)]
-        symbols = self.model.symbols
+        symbols, pieces = self.model.symbols, self.model.pieces
         for line, (probabilities, ids) in zip(lines, self.model.guess_masked(rows, self.topk), strict=True):
             guesses = [
                 [
-                    {"token": symbols[i], "probability": round(p, DIGITS)}
+                    {"token": pieces.text(symbols[i]), "probability": round(p, DIGITS)}
                     for i, p in zip(ids_of_mask, values, strict=True)
                 ]
                 for ids_of_mask, values in zip(ids.tolist(), probabilities.tolist(), strict=True)
             ]
             yield {
                 "text": line,
-                "filled": "".join(filled(line, [values[0]["token"] for values in guesses])),
+                "filled": "".join(filled(line, [values[0]["token"] for values in guesses], pieces)),
                 "guesses": guesses,
             }
 
@@ -117,7 +122,8 @@ class Filler(LineAnswers):
             raise InputError(
                 f"{place}: no {MASK} in {line[:80]!r}; write {MASK} where the generator is to guess a token"
             )
-        texts = line.split(MASK)
+        *before, last = line.split(MASK)
+        texts = [*map(self.model.pieces.before_mask, before), last]
         parts = [part.ids for part in self.model.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
         self.unknown.add(self.model.tokenizer, texts, parts)
         ids = [i for part in parts for i in [*part, self.model.mask]][:-1]
@@ -130,12 +136,13 @@ class Filler(LineAnswers):
         return torch.tensor([BOS_ID, *ids[: self.max_tokens], EOS_ID])
 
 
-def filled(line: str, tokens: list[str]) -> list[str]:
+def filled(line: str, tokens: list[str], pieces: Pieces) -> list[str]:
     """Put tokens in the places of ``<mask>``.
 
     Args:
         line: with as many of them.
-        tokens: one that continues a word takes the blank before it away.
+        tokens: tokens, as :meth:`Pieces.text` returns them.
+        pieces: the kind of their vocabulary; tells which blanks a token takes away.
 
     Returns:
         what joined is the text; every second part is one of the tokens.
@@ -143,7 +150,5 @@ def filled(line: str, tokens: list[str]) -> list[str]:
     parts = line.split(MASK)
     filled_parts = [parts[0]]
     for token, after in zip(tokens, parts[1:], strict=True):
-        if token.startswith(CONTINUATION):
-            filled_parts[-1] = re.sub(r"\s+$", "", filled_parts[-1])
-        filled_parts += [token.removeprefix(CONTINUATION), after]
+        filled_parts[-1:] = [*pieces.fill(filled_parts[-1], token), after]
     return filled_parts

@@ -6,6 +6,7 @@ from pathlib import Path
 from fairseq_electra.finetuning.kinds import KINDS
 from fairseq_electra.hub.load import Pretrained
 from fairseq_electra.interchange.export import Export
+from fairseq_electra.pretraining.pieces import pieces_of
 
 # of a record of the log: what says nothing of how good the network is
 BOOKKEEPING = ("epoch", "num_updates", "ppl", "wps", "ups", "wpb", "bsz", "wall", "seconds", "tflops", "mfu")
@@ -53,7 +54,7 @@ def model_card(
             ),
         ]
         lines += ["last weights and biases of each sublayer, so these classes compute what was trained."]
-    lines += _usage(networks, len(pretrained.symbols))
+    lines += _usage(networks, pieces_of(pretrained.tokenizer).name, len(pretrained.symbols))
     if note := KINDS[pretrained.kind].counterpart.note:
         lines += [note, ""]
     lines += ["## Training", ""]
@@ -78,11 +79,9 @@ def _is_metric(name: str) -> bool:
     return name not in ("subset", *BOOKKEEPING) and not name.startswith("best_")
 
 
-def _usage(networks: Sequence[Export], num_tokens: int) -> list[str]:
+def _usage(networks: Sequence[Export], kind: str, num_tokens: int) -> list[str]:
     """Say how the network is loaded."""
-    vocabulary = (
-        f"Vocabulary: WordPiece, {num_tokens:,} entries. Special symbols written out in text stay text"
-    )
+    vocabulary = f"Vocabulary: {kind}, {num_tokens:,} entries. Special symbols written out in text stay text"
     if not networks:
         code = ["import fairseq_electra", "", 'electra = fairseq_electra.from_pretrained("CHECKPOINTS")']
         return [f"{vocabulary}.", "", "```python", *code, "```", ""]

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
-from tokenizers import AddedToken, Tokenizer, decoders, models
+from tokenizers import AddedToken, Tokenizer
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.pretraining.wordpiece import CONTINUATION, LEADING, MASK, UNK
+from fairseq_electra.interchange.cutting import Cutting
+from fairseq_electra.pretraining.wordpiece import LEADING, MASK
 
 
-def all_pieces(ids: dict[str, int], source: Path, vocabulary_size: int) -> tuple[list[str], list[str]]:
+def all_pieces(
+    ids: dict[str, int], source: Path, vocabulary_size: int | None = None
+) -> tuple[list[str], list[str]]:
     """Put the pieces into the order of the token table; rows without a piece get made-up names.
 
     Such rows may lie at the table's end or between others. No text is encoded to their names.
@@ -16,7 +19,7 @@ def all_pieces(ids: dict[str, int], source: Path, vocabulary_size: int) -> tuple
     Args:
         ids: pieces and their rows.
         source: names the vocabulary in errors.
-        vocabulary_size: rows of the table.
+        vocabulary_size: rows of the table; None: as many as the vocabulary needs.
 
     Returns:
         a piece for each row, and the names that were made up.
@@ -25,6 +28,7 @@ def all_pieces(ids: dict[str, int], source: Path, vocabulary_size: int) -> tuple
         InputError: the vocabulary does not fit the table, or has two pieces for a row.
     """
     last = max(ids.values(), default=-1)
+    vocabulary_size = last + 1 if vocabulary_size is None else vocabulary_size
     if last >= vocabulary_size or 2 * len(ids) <= vocabulary_size:
         raise InputError(
             f"{source} has {max(len(ids), last + 1):,} entries, but the network's token table"
@@ -63,9 +67,9 @@ def with_our_ids(
     special: dict[str, str],
     added: list[AddedToken],
     vocabulary: set[str],
-    longest_word: int,
+    cutting: Cutting,
 ) -> tuple[Tokenizer, list[int]]:
-    """Make a tokenizer with our ids, without normalizer and pre-tokenizer.
+    """Make a tokenizer with our ids.
 
     Args:
         pieces: in the order of their ids.
@@ -73,7 +77,7 @@ def with_our_ids(
         added: added tokens, which stay whole in text.
         vocabulary: the pieces that words are cut into; an added token that is none of them is never a part
             of a longer word.
-        longest_word: largest length of a word, in characters; a longer one is ``<unk>``.
+        cutting: how the tokenizer cuts text.
 
     Returns:
         the tokenizer, and for each of our ids theirs.
@@ -84,15 +88,11 @@ def with_our_ids(
     placed = {*leading, mask, *ids_not_pieces}
     ids_of_pieces = [*leading, *(i for i in range(len(pieces)) if i not in placed)]
     symbols = [*LEADING, *(pieces[i] for i in ids_of_pieces[len(LEADING) :])]
-    tokenizer = Tokenizer(
-        models.WordPiece(
-            vocab={symbol: i for i, symbol in enumerate(symbols)},
-            unk_token=UNK,
-            max_input_chars_per_word=longest_word,
-            continuing_subword_prefix=CONTINUATION,
-        )
-    )
-    tokenizer.decoder = decoders.WordPiece(prefix=CONTINUATION)
+    tokenizer = Tokenizer(cutting.model({symbol: i for i, symbol in enumerate(symbols)}))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = cutting.normalizer, cutting.pre_tokenizer
+    tokenizer.decoder = cutting.decoder
+    if cutting.post_processor is not None:
+        tokenizer.post_processor = cutting.post_processor
     tokenizer.add_special_tokens([*LEADING])
     # the library numbers what is no piece in the order of its coming; special ones would be cut in text like
     # <s>

@@ -3,35 +3,30 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, models, processors
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.interchange.added_tokens import SPECIAL_SYMBOLS, read_added_tokens, special_symbols
+from fairseq_electra.interchange.cutting import as_bert, as_stored
 from fairseq_electra.interchange.json_files import read_json
 from fairseq_electra.interchange.our_ids import all_pieces, check_special, with_our_ids
 from fairseq_electra.interchange.sentence_transformers import SETTINGS_FILE
-from fairseq_electra.pretraining.wordpiece import (
-    BOS,
-    CONTINUATION,
-    EOS,
-    LEADING,
-    MASK,
-    PAD,
-    TOKENIZER_FILE,
-    UNK,
-)
+from fairseq_electra.pretraining.byte_level_bpe import trimming
+from fairseq_electra.pretraining.wordpiece import BOS, EOS, LEADING, MASK, PAD, TOKENIZER_FILE, UNK
 
 SHORTEST_ROW = 8
-MAX_CHARACTERS_PER_WORD = 100  # of transformers' BertTokenizer, whatever tokenizer.json says
 # transformers' classes, without the ending Fast, which is of the same tokenizer: those that cut text as
 # tokenizer_config.json says ...
 CONFIGURED_CLASSES = ("BertTokenizer", "ElectraTokenizer")
 # ... and those that are all in tokenizer.json
 STORED_CLASSES = ("PreTrainedTokenizer", "TokenizersBackend")
 # where no file names a class: transformers models/auto/tokenization_auto.py::TOKENIZER_MAPPING_NAMES
-DEFAULT_CLASS = {"electra": "BertTokenizer", "roformer": "RoFormerTokenizer"}
+DEFAULT_CLASS = {
+    "electra": "BertTokenizer",
+    "roformer": "RoFormerTokenizer",
+    "modernbert": "PreTrainedTokenizerFast",
+}
 
 
 def write_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> None:
@@ -45,11 +40,13 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> None
         max_length: length in tokens of the longest row that the network was trained on.
     """
     copy = Tokenizer.from_str(tokenizer.to_str())
-    copy.post_processor = processors.TemplateProcessing(
+    rows = processors.TemplateProcessing(
         single=f"{BOS}:0 $A:0 {EOS}:0",
         pair=f"{BOS}:0 $A:0 {EOS}:0 $B:1 {EOS}:1",
         special_tokens=[(symbol, LEADING.index(symbol)) for symbol in (BOS, EOS)],
     )
+    of_bytes = isinstance(copy.model, models.BPE)
+    copy.post_processor = processors.Sequence([trimming(copy), rows]) if of_bytes else rows
     (folder / TOKENIZER_FILE).write_text(copy.to_str(pretty=True) + "\n", encoding="utf-8")
     special = dict(zip(SPECIAL_SYMBOLS, (BOS, PAD, EOS, UNK, MASK), strict=True))
     config = {
@@ -79,36 +76,29 @@ class Vocabulary:
     unnamed: list[str] = field(default_factory=list)
 
 
-def read_tokenizer(folder: Path, vocabulary_size: int) -> Vocabulary:
+def read_tokenizer(folder: Path, vocabulary_size: int | None = None) -> Vocabulary:
     """Read tokenizer.json, or vocab.txt, and give its pieces our ids.
 
     Added tokens stay whole in text. [CLS] and its like do not: written out in text they are text.
 
     Args:
         folder: transformers'.
-        vocabulary_size: rows of the network's token table.
+        vocabulary_size: rows of the network's token table; None: as many as the vocabulary needs.
 
     Raises:
-        InputError: there is none, it is no WordPiece of BERT's kind, lacks a special symbol or has too many
-            pieces, or too few.
+        InputError: there is none, it is neither WordPiece of BERT's kind nor byte-level BPE, lacks a special
+            symbol or has too many pieces, or too few.
     """
     options = read_json(folder / "tokenizer_config.json")
     of_bert = _is_of_bert(folder, options)
     special = special_symbols(folder, options)
-    stored = _read_stored(folder / TOKENIZER_FILE) if (folder / TOKENIZER_FILE).is_file() else None
-    longest_word, normalizer, pre_tokenizer = (
-        MAX_CHARACTERS_PER_WORD,
-        _normalizer(folder, options),
-        pre_tokenizers.BertPreTokenizer(),
-    )
-    if stored is not None:
-        source, vocabulary = folder / TOKENIZER_FILE, stored.get_vocab(with_added_tokens=False)
-        if not of_bert:
-            longest_word, normalizer, pre_tokenizer = (
-                stored.model.max_input_chars_per_word,
-                stored.normalizer,
-                stored.pre_tokenizer,
-            )
+    stored, cutting = None, as_bert(folder, options)
+    source = folder / TOKENIZER_FILE
+    if source.is_file():
+        stored = _read_stored(source)
+        vocabulary = stored.get_vocab(with_added_tokens=False)
+        cutting_of_file = as_stored(stored, source, of_bert)
+        cutting = cutting if of_bert else cutting_of_file
     else:
         source = folder / "vocab.txt"
         vocabulary = _read_lines(source)
@@ -124,8 +114,7 @@ def read_tokenizer(folder: Path, vocabulary_size: int) -> Vocabulary:
         for content, (token, _) in added.items()
         if content not in special.values() and not (token.special and options.get("split_special_tokens"))
     ]
-    tokenizer, order = with_our_ids(pieces, special, kept_tokens, set(vocabulary), longest_word)
-    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, pre_tokenizer
+    tokenizer, order = with_our_ids(pieces, special, kept_tokens, set(vocabulary), cutting)
     return Vocabulary(tokenizer, order, unnamed)
 
 
@@ -174,34 +163,11 @@ def _is_of_bert(folder: Path, options: dict) -> bool:
     return plain in CONFIGURED_CLASSES
 
 
-def _normalizer(folder: Path, options: dict) -> normalizers.BertNormalizer:
-    """Make the normalizer of transformers' BertTokenizer (its models/bert/tokenization_bert.py)."""
-    values: dict[str, Any] = {}
-    for name, default in (("do_lower_case", True), ("tokenize_chinese_chars", True), ("strip_accents", None)):
-        values[name] = options.get(name, default)
-        if not (isinstance(values[name], bool) or values[name] is default):
-            raise InputError(
-                f"{folder / 'tokenizer_config.json'} has {name} {values[name]!r}; it must be true or false"
-            )
-    return normalizers.BertNormalizer(
-        lowercase=values["do_lower_case"],
-        strip_accents=values["strip_accents"],
-        handle_chinese_chars=values["tokenize_chinese_chars"],
-    )
-
-
 def _read_stored(source: Path) -> Tokenizer:
     try:
-        stored = Tokenizer.from_file(str(source))
+        return Tokenizer.from_file(str(source))
     except Exception as error:  # tokenizers raises plain Exception
         raise InputError(f"{source} is no tokenizer ({error}); copy it again") from error
-    model = stored.model
-    if not isinstance(model, models.WordPiece) or model.continuing_subword_prefix != CONTINUATION:
-        raise InputError(
-            f"{source} holds {type(model).__name__}, not WordPiece with {CONTINUATION}; ELECTRA's"
-            " vocabularies are that"
-        )
-    return stored
 
 
 def _read_lines(source: Path) -> dict[str, int]:

@@ -19,6 +19,11 @@ SAMPLE = (
     "Tiếng Việt có dấu, İstanbul ıĞ",
     "emoji 😀👩‍👩‍👧, zero\u200bwidth, tab\tnbsp\u00a0, e\u0301 and \ufffd",
 )
+# blanks, line ends and control characters, which byte-level BPE keeps
+SPACING = (
+    "def f(x):\n    return x  # one\r\n\n\n\ttwo   three ",
+    " \x00a\x07 c\x1bd\x7f \u2028\u0085\u00ad\u3000x",
+)
 
 
 def compare_tokenizers(folder: Path, ours: Tokenizer, order: list[int]) -> str:
@@ -48,6 +53,7 @@ def compare_tokenizers(folder: Path, ours: Tokenizer, order: list[int]) -> str:
     added = [token for token in theirs.get_added_vocab() if token not in special]
     texts = [
         *SAMPLE,
+        *SPACING,
         *(f"one {token} two{token}three" for token in added),
         *itertools.islice(builtin_paragraphs(), PARAGRAPHS),
     ]

@@ -7,6 +7,7 @@ import numpy as np
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.encode import DTYPE_CODES, INDEX_MAGIC
+from fairseq_electra.pretraining.pieces import WordPieces, pieces_of_symbols
 from fairseq_electra.pretraining.unknown import unknown_warning
 from fairseq_electra.pretraining.wordpiece import CONTINUATION, DICTIONARY_FILE, MASK
 
@@ -167,19 +168,23 @@ def load_dictionary(folder: str | Path):
 def word_starts(dictionary) -> np.ndarray:
     """Tell which entries start a word. Shape: (V,), bool.
 
-    WordPiece marks the entries that continue a word with ``##``, sentencepiece those that start one with
-    ``▁``. The mark that more entries have counts: the other one may occur in text.
+    Byte-level BPE says so of each entry (:class:`fairseq_electra.pretraining.pieces.BytePieces`). WordPiece
+    marks the entries that continue a word with ``##``, sentencepiece those that start one with ``▁``. The
+    mark that more entries have counts: the other one may occur in text.
 
     Raises:
-        InputError: no entry has one of the marks.
+        InputError: the dictionary is of another kind, and no entry has one of the marks.
     """
+    pieces = pieces_of_symbols(dictionary.symbols)
+    if not isinstance(pieces, WordPieces):
+        return np.array([pieces.starts_word(symbol) for symbol in dictionary.symbols])
     continues, starts = (
         np.array([symbol.startswith(mark) for symbol in dictionary.symbols]) for mark in (CONTINUATION, "▁")
     )
     if not (continues.any() or starts.any()):
         raise InputError(
             "whole words cannot be told in this dictionary: no entry begins with ## (WordPiece) or ▁ "
-            "(sentencepiece); "
+            "(sentencepiece), and there is none for each byte (byte-level BPE); "
             "leave out --mask-whole-words"
         )
     return ~continues if continues.sum() >= starts.sum() else starts

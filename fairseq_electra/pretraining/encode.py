@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import atomic_write
+from fairseq_electra.pretraining.pieces import pieces_of
 from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.pretraining.wordpiece import (
     DICTIONARY_FILE,
@@ -67,14 +68,16 @@ def batches_of(lines: Iterable[str]) -> Iterator[list[str]]:
 def encode_to_pieces(
     tokenizer: Tokenizer, lines: Iterable[str], unknown: Unknown | None = None
 ) -> Iterator[str]:
-    """Yield a line of tokens, joined by blanks, for each line of text; arguments of :func:`encode_lines`.
+    """Yield a line of tokens, joined by blanks, for each line of running text, blank between documents.
+
+    Arguments as for :func:`encode_lines`.
 
     Raises:
         InputError: the text holds an added token with a blank inside, which would be read as several tokens.
     """
     symbols = symbols_of(tokenizer)
-    with_blanks = {index for index, symbol in enumerate(symbols) if len(symbol.split()) > 1}
-    for batch in encode_lines(tokenizer, lines, unknown):
+    with_blanks = {index for index, symbol in enumerate(symbols) if symbol.split() != [symbol]}
+    for batch in encode_lines(tokenizer, pieces_of(tokenizer).texts_of_lines(lines), unknown):
         for ids in batch:  # the fast encoder returns nothing but ids
             if unsafe := with_blanks.intersection(ids):
                 raise InputError(
@@ -95,7 +98,7 @@ def encode_to_binary(
 
     Args:
         tokenizer: as :func:`fairseq_electra.pretraining.wordpiece.load_wordpiece` gives it.
-        lines: text.
+        lines: running text, blank between documents.
         prefix: folder and split, such as ``data-bin/train``.
         vocabulary: folder of the tokenizer; its two files are copied.
         unknown: counts what the vocabulary does not know.
@@ -113,8 +116,9 @@ def encode_to_binary(
             f"{copied_dictionary} is of another vocabulary than {vocabulary}; choose another folder, or"
             " remove what is in this one"
         )
+    texts = pieces_of(tokenizer).texts_of_lines(lines)
     written = write_binarized(
-        prefix, encode_lines(tokenizer, lines, unknown), tokenizer.get_vocab_size(), EOS_ID
+        prefix, encode_lines(tokenizer, texts, unknown), tokenizer.get_vocab_size(), EOS_ID
     )
     # with the tokenizer, the data folder is enough to encode new text
     for name in (DICTIONARY_FILE, TOKENIZER_FILE):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.table import source_name
 from fairseq_electra.files.text import read_texts
+from fairseq_electra.pretraining.byte_level_bpe import train_byte_level_bpe
 from fairseq_electra.pretraining.documents import BLANK_LINES, DocumentCounts, reader_of
 from fairseq_electra.pretraining.encode import encode_to_binary, encode_to_pieces, punctuation_normalizer
 from fairseq_electra.pretraining.unknown import Unknown
@@ -27,6 +28,8 @@ from fairseq_electra.pretraining.wordpiece import (
 )
 from fairseq_electra.progress import Progress
 
+WORDPIECE, BPE = "wordpiece", "bpe"
+KINDS = (WORDPIECE, BPE)
 SAMPLE = 100.0  # default number of characters to learn a vocabulary from, in millions
 
 
@@ -128,22 +131,26 @@ def learn_vocabulary(
     folder: str | Path,
     size: int,
     *,
+    kind: str = WORDPIECE,
     cased: bool = False,
     keep_accents: bool = False,
     min_frequency: int = 2,
     character_coverage: float = CHARACTER_COVERAGE,
     progress: Progress | None = None,
 ) -> Vocabulary:
-    """Learn a WordPiece vocabulary and write ``tokenizer.json`` and ``dict.txt``, with the same ids.
+    """Learn a vocabulary and write ``tokenizer.json`` and ``dict.txt``, with the same ids.
 
     Args:
         lines: text, as :meth:`RunningText.sample` gives it.
         folder: for the two files.
-        size, cased, keep_accents, min_frequency, character_coverage, progress: as for
-            :func:`wordpiece.train_wordpiece`.
+        kind: one of :data:`KINDS`, WordPiece or byte-level BPE.
+        size, min_frequency, progress: as for :func:`wordpiece.train_wordpiece` or
+            :func:`byte_level_bpe.train_byte_level_bpe`.
+        cased, keep_accents, character_coverage: as for :func:`wordpiece.train_wordpiece`.
 
     Raises:
-        InputError: a number is out of its range, the text is empty, or has too many characters for ``size``.
+        InputError: a number is out of its range, the text is empty, has too many characters for ``size``, or
+            an option of WordPiece is given for byte-level BPE.
     """
     if size <= len(LEADING) + 1:
         raise InputError(
@@ -153,6 +160,15 @@ def learn_vocabulary(
         raise InputError(f"--min-frequency must be 0 or more, got {min_frequency}")
     if not 0 < character_coverage <= 1:
         raise InputError(f"--character-coverage must lie above 0 and not above 1, got {character_coverage}")
+    if kind == BPE:
+        if cased or keep_accents or character_coverage != CHARACTER_COVERAGE:
+            raise InputError(
+                "byte-level BPE keeps all text as it is, so --cased, --keep-accents and --character-coverage"
+                " have no place beside --kind bpe; leave them out"
+            )
+        bpe = train_byte_level_bpe(lines, size, min_frequency=min_frequency, progress=progress)
+        save_vocabulary(bpe, folder)
+        return Vocabulary(bpe.get_vocab_size(), [])
     notes: list[str] = []
     tokenizer = train_wordpiece(
         lines,

@@ -9,6 +9,7 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.sentences.folder import truncate
 from fairseq_electra.hub.interface import ElectraHubInterface
+from fairseq_electra.pretraining.pieces import WordPieces
 from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID, UNK_ID
 from fairseq_electra.probes.templates import LABEL, Part, Template, text_fields
 
@@ -65,11 +66,16 @@ def make_prompts(
         examples: the ids of each example's texts.
 
     Raises:
-        InputError: the vocabulary does not know a word of the template, cuts two verbalizers into the same
-            tokens or one into none, or the template leaves no place for a text.
+        InputError: the vocabulary is not WordPiece, does not know a word of the template, cuts two
+            verbalizers into the same tokens or one into none, or the template leaves no place for a text.
 
     Source: facebookresearch/ELECTRA-Fewshot-Learning templates.py, which leaves out final punctuation.
     """
+    if not isinstance(net.pieces, WordPieces):
+        raise InputError(
+            f"prompts need a WordPiece vocabulary, and the model's is {net.pieces.name}, whose pieces depend"
+            " on the blanks between the parts of a template; fine-tune the model instead"
+        )
     literals = [_encode(net, part.literal, "the template") for part in template.parts]
     verbalizers = _encoded_verbalizers(net, template)
     numbers = {name: i for i, name in enumerate(text_fields(info))}

@@ -7,9 +7,10 @@ from fairseq.data.encoders import register_bpe
 from fairseq.dataclass import FairseqDataclass
 from omegaconf import MISSING
 
+from fairseq_electra.errors import InputError
+from fairseq_electra.pretraining.pieces import WordPieces, pieces_of
 from fairseq_electra.pretraining.wordpiece import (
     BOS,
-    CONTINUATION,
     EOS,
     MASK,
     PAD,
@@ -29,10 +30,20 @@ class ElectraWordPieceConfig(FairseqDataclass):
 
 @register_bpe("electra_wordpiece", dataclass=ElectraWordPieceConfig)
 class ElectraWordPiece:
-    """Cut sentences into pieces and join them again."""
+    """Cut sentences into pieces and join them again.
+
+    Raises:
+        InputError: the vocabulary is missing, or is not WordPiece.
+    """
 
     def __init__(self, cfg: ElectraWordPieceConfig):
         self.tokenizer = load_wordpiece(Path(cfg.wordpiece_vocab))
+        pieces = pieces_of(self.tokenizer)
+        if not isinstance(pieces, WordPieces):
+            raise InputError(
+                f"--bpe electra_wordpiece is for WordPiece, and the vocabulary in {cfg.wordpiece_vocab} is"
+                f" {pieces.name}; encode the text with fairseq-electra encode, without --bpe"
+            )
 
     def encode(self, text: str) -> str:
         """Return the pieces, joined by blanks."""
@@ -41,8 +52,8 @@ class ElectraWordPiece:
     def decode(self, pieces: str) -> str:
         """Return readable text; special symbols are left out."""
         kept = [piece for piece in pieces.split(" ") if piece not in ("", BOS, PAD, EOS, MASK)]
-        return self.tokenizer.decoder.decode(kept)
+        return pieces_of(self.tokenizer).join(kept)
 
     def is_beginning_of_word(self, piece: str) -> bool:
         """Tell whether the piece begins a word."""
-        return not piece.startswith(CONTINUATION)
+        return WordPieces().starts_word(piece)

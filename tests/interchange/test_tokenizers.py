@@ -8,7 +8,7 @@ from tokenizers import normalizers
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.hub.load import load_checkpoint
-from fairseq_electra.interchange import tokenizer_files
+from fairseq_electra.interchange import cutting
 from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.import_transformers import import_transformers
 from fairseq_electra.interchange.json_files import read_json
@@ -261,7 +261,7 @@ def test_a_padded_cased_net_with_an_added_token_is_imported_and_the_command_says
         in lines
     )
     assert any(
-        line.startswith("tokenizer: the same ids as transformers' BertTokenizer on 5") for line in lines
+        line.startswith("tokenizer: the same ids as transformers' BertTokenizer on 6") for line in lines
     )
     loaded = load_checkpoint(tmp_path / "in" / "checkpoint.pt")
     assert loaded.model.embeddings.tokens.weight.shape[0] == len(loaded.symbols) == NEXT + 8
@@ -281,7 +281,7 @@ def test_a_tokenizer_that_cuts_text_otherwise_is_noticed_and_nothing_is_written(
     folder = make_folder()
     small_net(folder, NEXT)
     monkeypatch.setattr(
-        tokenizer_files,
+        cutting,
         "_normalizer",
         lambda *_: normalizers.BertNormalizer(lowercase=True, strip_accents=False),
     )

@@ -18,6 +18,7 @@ from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from fairseq_electra.errors import ExampleError, InputError, listed, shortened
 from fairseq_electra.files.faults import STRICT, Faults
@@ -29,6 +30,7 @@ from fairseq_electra.finetuning.words.read import Sentence
 from fairseq_electra.finetuning.words.tags import BIO, BIOES, NONE, OUTSIDE, all_tags, tags_of
 from fairseq_electra.pretraining.binarized import open_binarized
 from fairseq_electra.pretraining.encode import check_ids, write_binarized
+from fairseq_electra.pretraining.pieces import pieces_of
 from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.pretraining.wordpiece import (
     DICTIONARY_FILE,
@@ -56,6 +58,21 @@ class Row:
 
     def __init__(self, pieces: list[int], first_pieces: list[int], words: list[int]):
         self.pieces, self.first_pieces, self.words = pieces, first_pieces, words
+
+
+def encode_words(
+    tokenizer: Tokenizer,
+    sentences: Sequence[Sequence[str]],
+    unknown: Unknown | None = None,
+    progress: Progress | None = None,
+) -> list[list[list[int]]]:
+    """Return the ids of every word of every sentence; together they are those of the words joined by blanks.
+
+    ``unknown`` counts what the vocabulary does not know, ``progress`` the sentences.
+    """
+    pieces = pieces_of(tokenizer)
+    texts = [pieces.texts_of_words(words) for words in sentences]
+    return encode_texts(tokenizer, texts, unknown, progress)
 
 
 def rows_of_words(words: Sequence[list[int]], max_pieces: int, stride: int) -> list[Row]:
@@ -139,7 +156,7 @@ def write_tag_folder(
     with atomic_folder(folder) as partial:
         for split, sentences in splits.items():
             progress.stage(f"{folder}, {split}", "sentences", len(sentences))
-            pieces = encode_texts(tokenizer, [each.words for each in sentences], unknown, progress)
+            pieces = encode_words(tokenizer, [each.words for each in sentences], unknown, progress)
             of_sentence = _write_split(
                 partial, split, sentences, pieces, labels, scheme, info, tokenizer.get_vocab_size()
             )

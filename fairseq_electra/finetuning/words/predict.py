@@ -12,10 +12,9 @@ from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.predictor import LINES_AT_ONCE, Predictor, Scored
 from fairseq_electra.finetuning.request import Request
 from fairseq_electra.finetuning.sameness import MIN_WORDS, constant_warning
-from fairseq_electra.finetuning.sentences.folder import encode_texts
 from fairseq_electra.finetuning.words.columns import FIRST_AND_LAST, WordColumns
 from fairseq_electra.finetuning.words.cut import spans_of_words
-from fairseq_electra.finetuning.words.folder import NUM_SPECIAL, Row, rows_of_words
+from fairseq_electra.finetuning.words.folder import NUM_SPECIAL, Row, encode_words, rows_of_words
 from fairseq_electra.finetuning.words.metrics import in_order, score_words, tags_of_words, word_scores
 from fairseq_electra.finetuning.words.read import Sentence, read_conll, read_words, with_column
 from fairseq_electra.finetuning.words.rows import TagRows
@@ -77,7 +76,7 @@ class TagPredictor(Predictor):
         stride = (
             self.tuned.task.stride if self.tuned.task and self.tuned.task.stride else max(1, max_pieces // 2)
         )
-        encoded = encode_texts(self.tuned.tokenizer, words, self.unknown)
+        encoded = encode_words(self.tuned.tokenizer, words, self.unknown)
         self.number_cut += sum(
             any(len(pieces) > max_pieces for pieces in pieces_of_line) for pieces_of_line in encoded
         )
