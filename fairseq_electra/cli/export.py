@@ -79,5 +79,6 @@ def run(args: argparse.Namespace) -> None:
     if args.bias:
         fine_tuned = isinstance(pretrained.model, EncoderWithHeads)
         sections.append(card_section(args.bias, args.checkpoint, fine_tuned))
-    for line in export(pretrained, args.folder, records, *sections):
+    more = "\n".join(sections)
+    for line in export(pretrained, args.folder, records, *([more] if more else [])):
         print(line)

@@ -13,20 +13,22 @@ from fairseq_electra.probes.results import described
 
 CAUTION = (
     (
-        "These figures are to be watched between versions of a model, scored on the same pairs; they are no"
-        " verdict on it. 50 does not mean unbiased: a model that prefers at random has 50 too, and one with"
-        " strong but opposite preferences in two halves of the pairs."
+        "These figures are to be watched between versions of a model, scored on the same pairs. They are no"
+        " verdict on it. 50 does not mean unbiased: a model that prefers at random has 50 too, and so has one"
+        " with strong but opposite preferences in two halves of the pairs."
     ),
     (
         "Pairs of this kind have known faults. Blodgett et al. 2021 (Stereotyping Norwegian Salmon,"
-        " https://aclanthology.org/2021.acl-long.81/) audited CrowS-Pairs and three other sets: what is"
-        " measured is often not stated clearly, and pairs lack a meaningful stereotype, compare groups that"
-        " cannot be compared, change more than the group, use names in place of groups, or have errors of"
-        " language. CrowS-Pairs' authors warn that it may not be a good indicator of social biases."
+        " https://aclanthology.org/2021.acl-long.81/) audited CrowS-Pairs and three other sets. They often do"
+        " not state clearly what is measured, and there are pairs that lack a meaningful stereotype, contrast"
+        " groups that cannot be compared, change more than the group, use names in place of groups, or have"
+        " errors of language. CrowS-Pairs' authors themselves now warn that it may not be a good indicator of"
+        " social biases."
     ),
     (
-        "A score also depends on how frequent the exchanged words are and into how many tokens they are cut:"
-        " the sum over all tokens directly, the sum over the shared tokens through the context alone."
+        "A score also depends on how frequent the exchanged words are, and into how many tokens they are cut."
+        " This moves the sum over all tokens directly. The sum over the shared tokens leaves the exchanged"
+        " words out, but the scores of the other words still depend on them."
     ),
     (
         "The intervals say how far a share would vary with other pairs of the same kind. They cover neither"
@@ -128,12 +130,15 @@ def in_words(found: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"{SPANS}.",
-            "[ , ]: 95 % interval (Wilson's) over pairs; a tie, equal to three decimals, counts one half.",
+            (
+                "In brackets: 95 % interval over pairs (Wilson's). A tie, two scores that are equal to three"
+                " decimals, counts one half."
+            ),
             (
                 f"{data['pairs']:,} pairs: {data['same_tokens']:,} with the same tokens in both sentences,"
                 f" {data['repeated']:,} that came before."
             ),
             "",
-            *found["caution"],
+            *(f"- {sentences}" for sentences in found["caution"]),
         ]
     )
