@@ -82,7 +82,7 @@ def probe_bias(
     rows = encode(net, [sentence for pair in pairs for sentence in (pair.sentence, pair.counterpart)])
     same = np.array([first == second for first, second in zip(rows[::2], rows[1::2], strict=True)])
     points = {
-        measure: pair_points(np.round(found, TIE_DECIMALS))
+        measure: pair_points(np.round(found, TIE_DECIMALS).tolist())
         for measure, found in pair_scores(net, rows, scores, progress).items()
     }
 

@@ -42,11 +42,24 @@ def test_export_adds_the_results_of_pairs_to_the_card(tmp_path, checkpoint, tune
     card = (folder / "README.md").read_text()
     title = "## Pairs about groups of people"
     assert card.endswith(f"\n\n{title}\n\nMeasured on the checkpoint that was exported.\n\n{section}")
-    # a fine-tuned model has no score of its own
+
+
+def test_export_says_that_the_results_are_not_those_of_a_fine_tuned_model(
+    tmp_path, checkpoint, tuned, monkeypatch
+):
+    pairs, results, given = tmp_path / "pairs.tsv", tmp_path / "bias.json", []
+    pairs.write_text("category\tsentence\tcounterpart\nage\tOld values.\tNew values.\n")
+    electra("bias", checkpoint, pairs, "--scores", "discriminator", "--output", results)
     monkeypatch.setattr("fairseq_electra.hub.load.load_checkpoint", lambda *_: tuned())
-    electra("export", "--to", "transformers", checkpoint, tmp_path / "tuned", "--bias", results)
-    card = (tmp_path / "tuned" / "README.md").read_text()
-    assert "not on this fine-tuned model" in card and section in card
+    monkeypatch.setattr(
+        "fairseq_electra.interchange.export_transformers.export_transformers",
+        lambda *arguments: given.append(arguments) or [],
+    )
+    command = ("export", "--to", "transformers", checkpoint, tmp_path / "export")
+    electra(*command, "--bias", results)
+    electra(*command)
+    (_, _, _, section), without = given
+    assert "not on this fine-tuned model" in section and len(without) == 3
 
 
 def test_export_refuses_a_file_without_results_of_pairs_and_writes_nothing(tmp_path, checkpoint):
