@@ -30,6 +30,8 @@ from benchmark.__main__ import markdown as steps
 from fairseq_electra.cli.quickstart import table
 from fairseq_electra.finetuning import results
 from fairseq_electra.finetuning.kinds import KINDS
+from fairseq_electra.probes.bias_results import CAUTION
+from fairseq_electra.probes.bias_results import table as bias_table
 from fairseq_electra.probes.prompt_results import table as prompt_table
 from fairseq_electra.probes.results import table as blimp_table
 from tests.helpers.commands import run
@@ -117,6 +119,13 @@ def test_the_table_of_entities():
 def test_the_table_of_blimp():
     found = json.loads((EXAMPLES / "pretraining" / "blimp.json").read_text())
     assert_says(blimp_table(found), page("docs/how-to/probe.md"))
+
+
+def test_the_table_of_bias_and_what_to_beware_of():
+    found = json.loads((EXAMPLES / "pretraining" / "bias.json").read_text())
+    assert found["caution"] == list(CAUTION)
+    assert_says(bias_table(found), page("docs/how-to/bias.md"))
+    assert_says("\n".join(f"- {sentences}" for sentences in CAUTION), page("docs/how-to/bias.md"))
 
 
 @pytest.mark.parametrize("name", ["SST-2", "MRPC", "RTE", "SST-2-16"])

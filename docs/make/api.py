@@ -6,7 +6,7 @@ PACKAGE = Path(__file__).parents[2] / "fairseq_electra"
 # what each folder holds; folders that are not here get no page
 FOLDERS = {
     "hub": "Use a trained model: detect replaced tokens, fill masks, predict, extract features.",
-    "probes": "What a pre-trained model knows before it is fine-tuned: BLiMP, prompts.",
+    "probes": "What a pre-trained model knows before it is fine-tuned: BLiMP, prompts, CrowS-Pairs.",
     "electra": "The paper: sizes, masking, sampling, encoder, heads, FLOPs. PyTorch and NumPy alone.",
     "pretraining": "Text to masked batches: documents, WordPiece, rows, packing, metrics, diagnosis.",
     "finetuning": "What all kinds of tasks share: folders, recipes, studies, predictions.",

@@ -36,10 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--log", type=Path, metavar="FILE", help="training log, for the figures of the model card"
     )
+    parser.add_argument(
+        "--bias",
+        type=Path,
+        metavar="FILE",
+        help="results of fairseq-electra bias --output, for a section of the model card",
+    )
 
 
 def formats() -> list[str]:
-    """List the formats: each is a module ``interchange/export_NAME.py`` with a function ``export_NAME``."""
+    """List the formats: each is a module ``interchange/export_NAME.py`` with a function ``export_NAME``.
+
+    A format with a model card takes the Markdown to end it with as a fourth argument.
+    """
     folder = Path(__file__).parents[1] / "interchange"
     return sorted(path.stem.removeprefix("export_") for path in folder.glob("export_*.py"))
 
@@ -48,6 +57,7 @@ def run(args: argparse.Namespace) -> None:
     """Export the checkpoint."""
     require(CHECKPOINT, args.checkpoint)
     require("log", args.log)
+    require("file of results", args.bias)
     require(VOCABULARY, args.vocab)
     import fairseq_electra
     from fairseq_electra.interchange import require_transformers
@@ -56,11 +66,19 @@ def run(args: argparse.Namespace) -> None:
         require_transformers()
     fairseq_electra.register()
     logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
+    from fairseq_electra.finetuning.encoder import EncoderWithHeads
     from fairseq_electra.hub.load import load_checkpoint
     from fairseq_electra.pretraining.log import read_log
+    from fairseq_electra.probes.bias_card import card_section
 
     module = importlib.import_module(f"fairseq_electra.interchange.export_{args.to}")
     export = getattr(module, f"export_{args.to}")
     records = read_log(args.log) if args.log else []
-    for line in export(load_checkpoint(args.checkpoint, args.vocab), args.folder, records):
+    pretrained = load_checkpoint(args.checkpoint, args.vocab)
+    sections = []
+    if args.bias:
+        fine_tuned = isinstance(pretrained.model, EncoderWithHeads)
+        sections.append(card_section(args.bias, args.checkpoint, fine_tuned))
+    more = "\n".join(sections)
+    for line in export(pretrained, args.folder, records, *([more] if more else [])):
         print(line)

@@ -76,8 +76,13 @@ def has_labels(path: str | Path, columns: Columns) -> bool:
             record.get(columns.label) is not None
             for _, record in records(numbered_lines(path), path, Faults())
         )
-    names = next((cells for _, cells in _cells(path, columns) if any(cells)), [])
+    names = first_cells(path, columns)
     return len(names) == len(columns.header) if columns.header is not None else columns.label in names
+
+
+def first_cells(path: str | Path, columns: Columns) -> list[str]:
+    """Return the cells of the first row of a table that is not empty, which mostly names the columns."""
+    return next((cells for _, cells in _cells(path, columns) if any(cells)), [])
 
 
 def in_quotes(cell: str) -> bool:

@@ -71,7 +71,7 @@ def _text(record: dict, name: str, location: str) -> str:
     return text
 
 
-def digest_of(pairs: Iterable[Pair]) -> str:
+def digest_of(pairs: Iterable[tuple]) -> str:
     """Compute the SHA-256 of pairs, which is the same however their file is compressed and spaced."""
     digest = hashlib.sha256()
     for pair in pairs:

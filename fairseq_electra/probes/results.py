@@ -67,16 +67,20 @@ def summary_of(paradigms: Sequence[Paradigm]) -> dict[str, dict[str, Any]]:
 
 def described(pretrained: Pretrained, checkpoint: str | Path) -> dict[str, Any]:
     """Say which model it is: the SHA-256 of its checkpoint, size, objective and number of updates."""
-    with open(find_checkpoint(checkpoint), "rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     assert pretrained.cfg is not None  # of a checkpoint it is there
     options = pretrained.cfg["model"]
     return {
         "size": str(options["model_size"]),
         "objective": objective_of(options),
         "updates": pretrained.updates,
-        "sha256": sha256,
+        "sha256": sha256_of(checkpoint),
     }
+
+
+def sha256_of(checkpoint: str | Path) -> str:
+    """Compute the SHA-256 of a checkpoint; of a folder, of the checkpoint in it that commands use."""
+    with open(find_checkpoint(checkpoint), "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def table(found: dict[str, Any]) -> str:

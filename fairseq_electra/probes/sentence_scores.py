@@ -22,13 +22,16 @@ from fairseq_electra.progress import Progress
 
 MAX_TOKENS = (2048, 16_384)  # of a batch, on a CPU and on a GPU
 Row = tuple[int, ...]  # ids of a sentence, with <s> and </s>
+TokenScores = Iterator[tuple[Tensor, Tensor]]  # numbers of rows, and a score for each of their tokens
 
 
 @torch.no_grad()
-def pseudo_log_likelihoods(
+def masked_log_probabilities(
     net: ElectraHubInterface, rows: Sequence[Row], max_tokens: int, progress: Progress
-) -> Tensor:
-    """Sum up the log-probability that the generator gives to each token while that token alone is masked.
+) -> TokenScores:
+    """Compute the log-probability that the generator gives to each token while that token alone is masked.
+
+    Their sum over a sentence is its pseudo-log-likelihood.
 
     Args:
         net: a model with a generator.
@@ -36,15 +39,15 @@ def pseudo_log_likelihoods(
         max_tokens: the number of tokens in a batch.
         progress: gets a stage of its own.
 
-    Returns:
-        float64. Shape: (rows,).
+    Yields:
+        the numbers of some rows of one length, and the scores of their tokens but ``<s>`` and ``</s>``,
+        float64, on the model's device. Shapes: (rows,), (rows, length - 2).
 
     Source: Salazar et al. 2020 (arXiv 1910.14659), equation 1.
     """
     model = net.model
     assert isinstance(model, Generator)
     progress.stage("generator", "masked tokens", sum(len(row) - 2 for row in rows))
-    found = torch.zeros(len(rows), dtype=torch.float64)
     for numbers, tokens in _by_length(rows, net.device):
         length = tokens.shape[1]
         copies = length - 2  # of each row, one for every token but <s> and </s>
@@ -58,57 +61,54 @@ def pseudo_log_likelihoods(
             logits = logits.to(loss_dtype(logits.dtype))
             logprobs[chosen] = -F.cross_entropy(logits, target, reduction="none").double()
             progress.add(len(chosen))
-        found[numbers] = logprobs.view(-1, copies).sum(1).cpu()
-    return found
+        yield numbers, logprobs.view(-1, copies)
 
 
-@torch.no_grad()
-def not_replaced_scores(
+def not_replaced_log_probabilities(
     net: ElectraHubInterface, rows: Sequence[Row], max_tokens: int, progress: Progress
-) -> Tensor:
-    """Sum up the discriminator's log-probability that each token was not replaced, in the text as it is.
+) -> TokenScores:
+    """Compute the discriminator's log-probability that each token was not replaced, in the text as it is.
 
     Where the main encoder predicts tokens without a copy head, this is the log-probability of each token at
-    its place. Arguments and result as :func:`pseudo_log_likelihoods`, of a model with a discriminator.
+    its place. Arguments and result as :func:`masked_log_probabilities`, of a model with a discriminator.
     """
     progress.stage("discriminator", "sentences", len(rows))
-    return _sums(net, rows, max_tokens, progress, lambda logits: F.logsigmoid(-logits))
+    return _in_one_pass(net, rows, max_tokens, progress, lambda logits: F.logsigmoid(-logits))
 
 
-@torch.no_grad()
 def negative_energies(
     net: ElectraHubInterface, rows: Sequence[Row], max_tokens: int, progress: Progress
-) -> Tensor:
-    """Sum up the negative energies of an Electric model: its pseudo-log-likelihood, in one pass.
+) -> TokenScores:
+    """Compute the negative energies of an Electric model: their sum is its pseudo-log-likelihood.
 
     The negative energy estimates the log-probability of a token where it stands. It is not normalised: the
     probabilities of all tokens of the vocabulary in one place need not add up to 1, so a score can be above
-    0, and compares texts rather than measuring one. Arguments and result as :func:`pseudo_log_likelihoods`.
+    0, and compares texts rather than measuring one. Arguments and result as
+    :func:`masked_log_probabilities`.
 
     Source: Clark et al. 2020b (arXiv 2012.08561).
     """
     progress.stage("energy", "sentences", len(rows))
-    return _sums(net, rows, max_tokens, progress, torch.neg)
+    return _in_one_pass(net, rows, max_tokens, progress, torch.neg)
 
 
-def _sums(
+@torch.no_grad()
+def _in_one_pass(
     net: ElectraHubInterface,
     rows: Sequence[Row],
     max_tokens: int,
     progress: Progress,
     of_token: Callable[[Tensor], Tensor],
-) -> Tensor:
-    """Sum up a function of the main encoder's score of each token; arguments and result as above."""
+) -> TokenScores:
+    """Compute a function of the main encoder's score of each token; arguments and result as above."""
     model = net.model
     assert isinstance(model, Discriminator)
-    found = torch.zeros(len(rows), dtype=torch.float64)
     for numbers, tokens in _by_length(rows, net.device):
         at_once = max(1, max_tokens // tokens.shape[1])
         for chosen, batch in zip(numbers.split(at_once), tokens.split(at_once), strict=True):
             scores = model.discriminate(batch, torch.zeros_like(batch), None)[:, 1:-1]
-            found[chosen] = of_token(scores.to(loss_dtype(scores.dtype))).double().sum(1).cpu()
             progress.add(len(chosen))
-    return found
+            yield chosen, of_token(scores.to(loss_dtype(scores.dtype))).double()
 
 
 class Score(NamedTuple):
@@ -117,20 +117,20 @@ class Score(NamedTuple):
     Args:
         suits: tells whether a model can compute it.
         part: the beginning of the names of the tensors that must have been trained.
-        compute: computes it; arguments and result as :func:`pseudo_log_likelihoods`.
+        compute: computes it for each token; arguments and result as :func:`masked_log_probabilities`.
     """
 
     suits: Callable[[nn.Module], bool]
     part: str
-    compute: Callable[[ElectraHubInterface, Sequence[Row], int, Progress], Tensor]
+    compute: Callable[[ElectraHubInterface, Sequence[Row], int, Progress], TokenScores]
 
 
 SCORES = {
-    "generator": Score(lambda model: isinstance(model, Generator), "generator", pseudo_log_likelihoods),
+    "generator": Score(lambda model: isinstance(model, Generator), "generator", masked_log_probabilities),
     "discriminator": Score(
         lambda model: isinstance(model, Discriminator) and not isinstance(model, Electric),
         "discriminator_head",
-        not_replaced_scores,
+        not_replaced_log_probabilities,
     ),
     "energy": Score(lambda model: isinstance(model, Electric), "discriminator_head", negative_energies),
 }
@@ -193,17 +193,55 @@ def score_rows(
     Raises:
         InputError: a score is not a finite number.
     """
-    distinct = list(dict.fromkeys(rows))
-    found = SCORES[score].compute(
-        net, distinct, max_tokens or MAX_TOKENS[net.device.type == "cuda"], progress or Progress()
-    )
-    if not found.isfinite().all():
-        raise InputError(
-            f"the {score} gives a sentence a score that is not a finite number: the run has diverged, or the"
-            " checkpoint is damaged; use an earlier one"
-        )
-    score_of = dict(zip(distinct, found.tolist(), strict=True))
-    return [score_of[row] for row in rows]
+    number_of = _numbered(rows)
+    found = torch.zeros(len(number_of), dtype=torch.float64)
+    for numbers, of_tokens in _computed(net, list(number_of), score, max_tokens, progress):
+        found[numbers] = of_tokens.sum(1).cpu()
+    sums = found.tolist()
+    return [sums[number_of[row]] for row in rows]
+
+
+def score_tokens(
+    net: ElectraHubInterface,
+    rows: Sequence[Row],
+    score: str,
+    max_tokens: int | None = None,
+    progress: Progress | None = None,
+) -> list[Tensor]:
+    """Score each token of sentences; arguments and errors as :func:`score_rows`.
+
+    Returns:
+        for each row the scores of its tokens but ``<s>`` and ``</s>``, float64. Shape: (length - 2,).
+    """
+    number_of = _numbered(rows)
+    found = [torch.zeros(0, dtype=torch.float64)] * len(number_of)
+    for numbers, of_tokens in _computed(net, list(number_of), score, max_tokens, progress):
+        for number, of_row in zip(numbers.tolist(), of_tokens.cpu(), strict=True):
+            found[number] = of_row
+    return [found[number_of[row]] for row in rows]
+
+
+def _numbered(rows: Sequence[Row]) -> dict[Row, int]:
+    """Number the rows that are not the same."""
+    return {row: number for number, row in enumerate(dict.fromkeys(rows))}
+
+
+def _computed(
+    net: ElectraHubInterface,
+    rows: Sequence[Row],
+    score: str,
+    max_tokens: int | None,
+    progress: Progress | None,
+) -> TokenScores:
+    """Compute a score of distinct rows, and check it; arguments and errors as :func:`score_rows`."""
+    at_once = max_tokens or MAX_TOKENS[net.device.type == "cuda"]
+    for numbers, of_tokens in SCORES[score].compute(net, rows, at_once, progress or Progress()):
+        if not of_tokens.isfinite().all():
+            raise InputError(
+                f"the {score} gives a sentence a score that is not a finite number: the run has diverged, or"
+                " the checkpoint is damaged; use an earlier one"
+            )
+        yield numbers, of_tokens
 
 
 def score_sentences(net: ElectraHubInterface, sentences: Sequence[str], score: str) -> list[float]:

@@ -1,8 +1,9 @@
-"""What the card of an exported folder says of the training log."""
+"""What the card of an exported folder says of the training log and of pairs about groups of people."""
 
 import pytest
 
 from fairseq_electra.interchange.model_card import model_card
+from tests.helpers.commands import electra
 
 KEPT = {"epoch": 3.0, "num_updates": 1200.0, "wps": 9.5, "wpb": 8.5, "bsz": 7.5, "ppl": 6.5}
 
@@ -29,3 +30,42 @@ def test_the_card_shows_every_metric_of_the_last_validation_and_nothing_else(pre
     table = card.split("| metric | value |\n|---|---|\n")[1].splitlines()
     assert table == [f"| {name} | {value:g} |" for name, value in metrics.items()]
     assert "on `valid` after 1,200 updates" in card
+
+
+def test_export_adds_the_results_of_pairs_to_the_card(tmp_path, checkpoint, tuned, monkeypatch):
+    pytest.importorskip("transformers")
+    pairs, results, folder = tmp_path / "pairs.tsv", tmp_path / "bias.json", tmp_path / "export"
+    pairs.write_text("category\tsentence\tcounterpart\nage\tOld values.\tNew values.\n")
+    printed = electra("bias", checkpoint, pairs, "--output", results).stdout
+    electra("export", "--to", "transformers", checkpoint, folder, "--bias", results)
+    section = printed.removesuffix(f"results: {results}\n")
+    card = (folder / "README.md").read_text()
+    title = "## Pairs about groups of people"
+    assert card.endswith(f"\n\n{title}\n\nMeasured on the checkpoint that was exported.\n\n{section}")
+
+
+def test_export_says_that_the_results_are_not_those_of_a_fine_tuned_model(
+    tmp_path, checkpoint, tuned, monkeypatch
+):
+    pairs, results, given = tmp_path / "pairs.tsv", tmp_path / "bias.json", []
+    pairs.write_text("category\tsentence\tcounterpart\nage\tOld values.\tNew values.\n")
+    electra("bias", checkpoint, pairs, "--scores", "discriminator", "--output", results)
+    monkeypatch.setattr("fairseq_electra.hub.load.load_checkpoint", lambda *_: tuned())
+    monkeypatch.setattr(
+        "fairseq_electra.interchange.export_transformers.export_transformers",
+        lambda *arguments: given.append(arguments) or [],
+    )
+    command = ("export", "--to", "transformers", checkpoint, tmp_path / "export")
+    electra(*command, "--bias", results)
+    electra(*command)
+    (_, _, _, section), without = given
+    assert "not on this fine-tuned model" in section and len(without) == 3
+
+
+def test_export_refuses_a_file_without_results_of_pairs_and_writes_nothing(tmp_path, checkpoint):
+    results, folder = tmp_path / "bias.json", tmp_path / "export"
+    results.write_text("{}")
+    given = ("export", "--to", "transformers", checkpoint, folder, "--bias", results)
+    done = electra(*given, check=False)
+    assert done.returncode == 1 and f"{results} does not hold results of pairs (no 'probe')" in done.stderr
+    assert not folder.exists()

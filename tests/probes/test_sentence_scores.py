@@ -1,9 +1,7 @@
 """Scores of sentences against plain loops: one token at a time, one sentence at a time, in NumPy."""
 
 import dataclasses
-import math
 
-import numpy as np
 import pytest
 import torch
 
@@ -14,7 +12,9 @@ from fairseq_electra.probes.sentence_scores import (
     encode,
     score_rows,
     score_sentences,
+    score_tokens,
 )
+from tests.helpers.plain_scores import discriminator_tokens, energy_tokens, generator_tokens
 from tests.helpers.small_model import randomize_parameters
 
 SENTENCES = [
@@ -40,44 +40,12 @@ def load(pretrained):
     return make
 
 
-def softmax(scores: np.ndarray) -> np.ndarray:
-    powers = np.exp(scores - scores.max())
-    return powers / powers.sum()
-
-
-@torch.no_grad()
-def plain_generator(net, sentence: str) -> float:
-    """Mask one token after the other, and run the generator's parts on all of the row."""
-    model, ids = net.model, net.encode(sentence).tolist()
-    total = 0.0
-    for i in range(1, len(ids) - 1):
-        row = torch.tensor([[*ids[:i], len(net.symbols) - 1, *ids[i + 1 :]]])
-        hidden = model.extract_generator_features(row, torch.zeros_like(row), None)
-        scores = model.generator_head(hidden, model.generator_tokens.weight)[0, i].numpy()
-        total += math.log(softmax(scores)[ids[i]])
-    return total
-
-
-@torch.no_grad()
-def plain_discriminator(net, sentence: str, objective: str) -> float:
-    model, row = net.model, net.encode(sentence)[None]
-    hidden = model.extract_features(row, torch.zeros_like(row), None)
-    total = 0.0
-    for i in range(1, row.shape[1] - 1):
-        if objective == "replace_mlm":
-            scores = model.language_head(hidden, model.embeddings.tokens.weight)[0, i].numpy()
-            total += math.log(softmax(scores)[int(row[0, i])])
-        else:
-            total += math.log(1 - 1 / (1 + math.exp(-float(model.discriminator_head(hidden)[0, i]))))
-    return total
-
-
 @pytest.mark.parametrize("objective", ["electra", "mlm", "replace_mlm"])
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
 def test_the_generators_score_is_that_of_plain_loops(load, objective, positions):
     net = load(objective=objective, positions=positions)
     found = score_sentences(net, SENTENCES, "generator")
-    expected = [plain_generator(net, sentence) for sentence in SENTENCES]
+    expected = [sum(generator_tokens(net, sentence)) for sentence in SENTENCES]
     assert found == pytest.approx(expected, abs=1e-9) and len(set(found)) == len(found) - 1
     assert found[1] == found[6] < 0 and found[5] == 0
 
@@ -86,20 +54,15 @@ def test_the_generators_score_is_that_of_plain_loops(load, objective, positions)
 def test_the_discriminators_score_is_that_of_plain_loops(load, objective):
     net = load(objective=objective)
     found = score_sentences(net, SENTENCES, "discriminator")
-    expected = [plain_discriminator(net, sentence, objective) for sentence in SENTENCES]
+    expected = [sum(discriminator_tokens(net, sentence, objective)) for sentence in SENTENCES]
     assert found == pytest.approx(expected, abs=1e-9) and len(set(found)) == len(found) - 1
     assert found[1] == found[6] < 0 and found[5] == 0
 
 
-@torch.no_grad()
 def test_the_energy_score_is_that_of_plain_loops(load):
     net = load(objective="electric")
     found = score_sentences(net, SENTENCES, "energy")
-    expected = []
-    for sentence in SENTENCES:
-        row = net.encode(sentence)[None]
-        energies = net.model.discriminator_head(net.model.extract_features(row, torch.zeros_like(row), None))
-        expected.append(sum(-float(energy) for energy in energies[0, 1:-1]))
+    expected = [sum(energy_tokens(net, sentence)) for sentence in SENTENCES]
     assert found == pytest.approx(expected, abs=1e-9) and len(set(found)) == len(found) - 1
     assert found[1] == found[6] and found[5] == 0
 
@@ -111,6 +74,18 @@ def test_score_rows_does_not_depend_on_batches(load, score):
     alone = [score_rows(net, [row], score)[0] for row in rows]
     for max_tokens in (1, 30, 10_000):
         assert score_rows(net, rows, score, max_tokens) == pytest.approx(alone, abs=1e-12)
+
+
+def test_score_tokens_gives_each_row_the_terms_of_its_sum(load):
+    for objective, score, plain in [
+        ("electra", "generator", generator_tokens),
+        ("electra", "discriminator", discriminator_tokens),
+        ("electric", "energy", energy_tokens),
+    ]:
+        net = load(objective=objective)
+        found = score_tokens(net, encode(net, SENTENCES), score, 40)
+        for sentence, of_tokens in zip(SENTENCES, found, strict=True):
+            assert of_tokens.tolist() == pytest.approx(plain(net, sentence), abs=1e-9)
 
 
 def test_score_rows_gives_equal_rows_exactly_equal_scores_in_float32(load):
