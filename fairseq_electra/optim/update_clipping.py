@@ -74,7 +74,8 @@ def update_rms_at_once(
 ) -> Tensor:
     """Compute :func:`update_rms` of N tensors in float32, without waiting for the device.
 
-    An operation runs on all tensors at once, and one copy of them is the only memory that it takes.
+    An operation runs on all tensors at once, and one copy of them is the only memory that it takes. On one
+    core a step of electra_tiny takes 8 ms instead of 3, and one of electra_small 51 instead of 13.
 
     Args:
         grads: the gradients.

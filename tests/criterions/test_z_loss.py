@@ -38,7 +38,7 @@ def transcribed(sample, p):
 def test_the_loss_of_each_objective_has_the_transcribed_part(make_task, make_model, objective):
     task = make_task()
     dataset = task.load_dataset("valid")
-    sample = dataset.collater([*dataset.sizes.argsort()[:1], *dataset.sizes.argsort()[-1:]])
+    sample = dataset.collater(dataset.sizes.argsort()[[0, 4]])
     assert (sample["target"] == PAD).any()
     size = {"generator_hidden_size": 0.5} if objective == "mlm" else {}
     model = make_model(task, objective=objective, positions="rotary", **size).double()
@@ -55,7 +55,7 @@ def test_the_loss_of_each_objective_has_the_transcribed_part(make_task, make_mod
     expected = transcribed(sample, p)
     assert log["z_sum"].item() == pytest.approx(expected, rel=1e-9)
     assert loss - plain == pytest.approx(WEIGHT * expected, rel=1e-9)
-    for name in ("generator_head.bias", "embeddings.layer_norm.weight", "generator.layers.0.output.weight"):
+    for name in ("generator_head.bias", "generator.layers.0.output.weight"):
         part = after[name] - before[name]
         entry = np.unravel_index(int(part.abs().argmax()), part.shape)
         moved = [{**p, name: p[name].copy()} for _ in range(2)]

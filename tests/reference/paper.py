@@ -121,7 +121,10 @@ def masked_lm_loss(logits, originals):
 
 
 def z_loss(logits):
-    """Summed over masked positions: the squared logarithm of what the softmax divides by (PaLM, section 5)."""
+    """Summed over masked positions: the squared logarithm of what the softmax divides by (PaLM, section 5).
+
+    logits: (K, V), of the generator.
+    """
     return sum(log(sum(np.exp(row))) ** 2 for row in logits)
 
 
