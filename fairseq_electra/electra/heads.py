@@ -39,7 +39,8 @@ class MaskedLMHead(nn.Module):
 
     def forward(self, hidden: Tensor, table: Tensor) -> Tensor:
         """Score every token of the vocabulary. Shapes: (..., C), (V, E) -> (..., V + num_extra)."""
-        weight, bias = table if self.table is None else self.table.weight, self.bias
+        weight: Tensor = table if self.table is None else self.table.weight
+        bias: Tensor = self.bias
         if self.num_extra:
             # copies a table, which is little beside the product
             weight = F.pad(weight, (0, 0, 0, self.num_extra))

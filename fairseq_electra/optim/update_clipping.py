@@ -14,7 +14,6 @@ Source: Wortsman et al. 2023 (arXiv 2304.13013), StableAdamW; the rule is that o
 computes the same.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -23,11 +22,11 @@ from torch import Tensor
 
 @torch.no_grad()
 def clipped_steps(
-    params: Sequence[Tensor],
-    grads: Sequence[Tensor],
-    first: Sequence[Tensor],
-    second: Sequence[Tensor],
-    steps: Sequence[Tensor],
+    params: list[Tensor],
+    grads: list[Tensor],
+    first: list[Tensor],
+    second: list[Tensor],
+    steps: list[Tensor],
     lr: float,
     options: dict[str, Any],
 ) -> None:
@@ -70,7 +69,7 @@ def update_rms(grad: Tensor, second: Tensor, step: Tensor, beta2: float, eps: fl
 
 
 def update_rms_at_once(
-    grads: Sequence[Tensor], second: Sequence[Tensor], steps: Sequence[Tensor], beta2: float, eps: float
+    grads: list[Tensor], second: list[Tensor], steps: list[Tensor], beta2: float, eps: float
 ) -> Tensor:
     """Compute :func:`update_rms` of N tensors in float32, without waiting for the device.
 
@@ -87,7 +86,7 @@ def update_rms_at_once(
     Returns:
         Shape: (N,), float32.
     """
-    correction = 1 - beta2 ** torch.stack(list(steps)).double()  # v is the moment divided by it
+    correction = 1 - beta2 ** torch.stack(steps).double()  # v is the moment divided by it
     smallest = (correction * _smallest(eps)).float()
     after = torch._foreach_mul(second, beta2)
     torch._foreach_addcmul_(after, grads, grads, 1 - beta2)
