@@ -28,6 +28,15 @@ class ReplacedTokenDetectionConfig(FairseqDataclass):
             )
         },
     )
+    z_loss: float = field(
+        default=0.0,
+        metadata={
+            "help": (
+                "weight of (log Z)^2 of the generator's scores, which keeps them from growing without bound;"
+                " PaLM: 1e-4"
+            )
+        },
+    )
 
 
 @register_criterion("replaced_token_detection", dataclass=ReplacedTokenDetectionConfig)
@@ -44,6 +53,8 @@ class ReplacedTokenDetection(FairseqCriterion):
 
     With a masking rate drawn for each row, masked tokens weigh one over it, and the sum of the weights takes
     the place of the number of masked tokens.
+
+    ``--z-loss`` is the weight of :func:`fairseq_electra.electra.losses.z_loss`, a sum over masked tokens.
     """
 
     def __init__(self, cfg: ReplacedTokenDetectionConfig, task):
@@ -51,9 +62,15 @@ class ReplacedTokenDetection(FairseqCriterion):
         default = task.objective.disc_weight
         self.gen_weight = cfg.gen_weight
         self.disc_weight = default if cfg.disc_weight is None else cfg.disc_weight
-        for name in ("gen_weight", "disc_weight"):
+        self.z_loss = cfg.z_loss
+        for name in ("gen_weight", "disc_weight", "z_loss"):
             if getattr(self, name) < 0:
                 raise InputError(f"--{name.replace('_', '-')} must not be negative, got {getattr(cfg, name)}")
+        if self.z_loss and not task.objective.trains_generator:
+            raise InputError(
+                f"--z-loss {self.z_loss:g} is for objectives that train a generator, which this run's"
+                " --objective does not; leave it out"
+            )
         dictionary = task.source_dictionary
         self.ids = SpecialIds(dictionary.pad(), dictionary.unk(), dictionary.index("<mask>"))
         self.compute = self.loss_of
@@ -92,7 +109,7 @@ class ReplacedTokenDetection(FairseqCriterion):
     def loss_of(self, output: Any, batch: MaskedBatch, training: bool) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the summed loss of a batch, and sums for the log; ``output`` is the model's."""
         gen, disc, share = self.gen_weight, self.disc_weight, self.task.masked_share.of_loss(training)
-        weights = LossWeights(gen, disc * share, disc, gen_at_all=gen * share)
+        weights = LossWeights(gen, disc * share, disc, gen_at_all=gen * share, z=self.z_loss)
         sums = self.task.objective.sums(output, batch, self.ids, weights)
         if "flagged" in sums:
             logits = output.disc_logits.detach()

@@ -15,6 +15,9 @@ class MaskedLMHead(nn.Module):
         num_tokens: size of the vocabulary, V.
         untied: multiply with a token table of its own instead of the one given.
 
+    Attributes:
+        num_extra: how many scores of no token stand behind those of the vocabulary (:meth:`pad_vocabulary`).
+
     Source: google-research/electra run_pretraining.py::PretrainingModel._get_masked_lm_output.
     """
 
@@ -24,11 +27,25 @@ class MaskedLMHead(nn.Module):
         self.layer_norm = nn.LayerNorm(sizes.embedding_size, eps=LAYER_NORM_EPS)
         self.table = nn.Embedding(num_tokens, sizes.embedding_size) if untied else None
         self.bias = nn.Parameter(Tensor(num_tokens).zero_())
+        self.num_extra = 0
+
+    def pad_vocabulary(self, multiple: int) -> None:
+        """Let V be a multiple of a number from now on: GPUs multiply matrices of such sizes faster.
+
+        The scores that are added are -inf. So they have no probability and no gradient, and all else stays
+        as it is up to rounding. No parameter changes its shape.
+        """
+        self.num_extra = -len(self.bias) % multiple
 
     def forward(self, hidden: Tensor, table: Tensor) -> Tensor:
-        """Score every token of the vocabulary. Shapes: (..., C), (V, E) -> (..., V)."""
-        weight = table if self.table is None else self.table.weight
-        return F.linear(self.layer_norm(F.gelu(self.dense(hidden))), weight, self.bias)
+        """Score every token of the vocabulary. Shapes: (..., C), (V, E) -> (..., V + num_extra)."""
+        weight: Tensor = table if self.table is None else self.table.weight
+        bias: Tensor = self.bias
+        if self.num_extra:
+            # copies a table, which is little beside the product
+            weight = F.pad(weight, (0, 0, 0, self.num_extra))
+            bias = F.pad(bias, (0, self.num_extra), value=float("-inf"))
+        return F.linear(self.layer_norm(F.gelu(self.dense(hidden))), weight, bias)
 
 
 class ReplacedTokenHead(nn.Module):

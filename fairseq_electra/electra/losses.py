@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fairseq_electra.electra.adversarial import AdversarialOutput
 from fairseq_electra.electra.electric import ElectricOutput, noise_sums
-from fairseq_electra.electra.fast.cross_entropy import cross_entropy, loss_dtype
+from fairseq_electra.electra.fast.cross_entropy import TokenScores, cross_entropy, loss_dtype
 from fairseq_electra.electra.language_models import (
     AllTokensMLMOutput,
     ReplaceMLMOutput,
@@ -60,6 +60,7 @@ class LossWeights(NamedTuple):
     disc: float | Tensor
     disc_at_masked: float  # of a sum over the masked tokens: ``--disc-weight``
     gen_at_all: float | Tensor  # of the noise model's sum, over all tokens: ``--gen-weight`` times that share
+    z: float = 0.0  # of the generator's :func:`z_loss`, over the masked tokens; 0: there is none
 
 
 def weighted(values: Tensor, batch: MaskedBatch) -> Tensor:
@@ -82,7 +83,8 @@ def masked_lm(
         ``loss``, with its gradient, and without gradient: ``masked_lm_sum``, the loss without its weight;
         ``masked_unknown``, the number of masked ``<unk>``, which accuracies leave out, since predicting it
         shows no knowledge; ``masked_lm_correct``, the number of correct predictions; ``mask_token_count`` and
-        ``mask_token_correct``, the same at positions where the generator reads ``<mask>``.
+        ``mask_token_correct``, the same at positions where the generator reads ``<mask>``. Where
+        :func:`z_loss` has a weight, it is part of ``loss``, and ``z_sum`` is its sum without weight.
     """
     target = batch.target
     is_masked = target != ids.pad
@@ -91,7 +93,7 @@ def masked_lm(
     known = is_masked & (target != ids.unk)
     correct = (scores.best == target) & known
     shows_mask = known & (batch.src_tokens.gather(1, batch.masked_positions) == ids.mask)
-    return {
+    sums = {
         "loss": weights.gen * loss,
         "masked_lm_sum": loss.detach(),
         "masked_unknown": (target == ids.unk).sum(),
@@ -99,6 +101,20 @@ def masked_lm(
         "mask_token_correct": (correct & shows_mask).sum(),
         "mask_token_count": shows_mask.sum(),
     }
+    if weights.z:
+        z_sum = z_loss(scores, batch, ids)
+        sums |= {"loss": sums["loss"] + weights.z * z_sum, "z_sum": z_sum.detach()}
+    return sums
+
+
+def z_loss(scores: TokenScores, batch: MaskedBatch, ids: SpecialIds) -> Tensor:
+    """Add up (log Z)^2 of the generator's scores at the masked tokens; Z is what its softmax divides by.
+
+    It keeps the scores from growing or falling together, which the cross-entropy does not notice. Shape: ().
+
+    Source: Chowdhery et al. 2022 (PaLM, arXiv 2204.02311), section 5, with a weight of 1e-4.
+    """
+    return weighted(scores.log_normalizer.square().masked_fill(batch.target == ids.pad, 0.0), batch).sum()
 
 
 def electra(
@@ -180,7 +196,7 @@ def adversarial(
     with p.
 
     Returns:
-        the sums of :func:`electra`; those of the generator are figures.
+        the sums of :func:`electra`; those of the generator are figures, but for :func:`z_loss`.
 
     Source: Clark et al. 2020, appendix F.
     """
@@ -191,10 +207,13 @@ def adversarial(
     rewards = detection_losses(output, batch).detach().gather(1, batch.masked_positions)
     baseline_logits = output.baseline_logits.to(rewards.dtype)
     advantages = rewards - F.softplus(-baseline_logits.detach())
-    policy = advantages * cross_entropy(output.gen_logits, sampled, output.gen_probs).nll
+    scores = cross_entropy(output.gen_logits, sampled, output.gen_probs)
+    policy = advantages * scores.nll
     baseline = F.binary_cross_entropy_with_logits(baseline_logits, (-rewards).exp(), reduction="none")
-    loss = weighted((policy + baseline).masked_fill(is_spare, 0.0), batch).sum()
-    return figures | discriminator | {"loss": weights.gen * loss + discriminator["loss"]}
+    loss = weights.gen * weighted((policy + baseline).masked_fill(is_spare, 0.0), batch).sum()
+    if weights.z:
+        loss = loss + weights.z * z_loss(scores, batch, ids)
+    return figures | discriminator | {"loss": loss + discriminator["loss"]}
 
 
 def electra_at_masked(
@@ -284,4 +303,5 @@ def electric(
 def entropy_sum(logits: Tensor, is_masked: Tensor) -> Tensor:
     """Add up the entropy of the generator's distributions, in nats. Shapes: (B, K, V), (B, K) -> ()."""
     logprobs = logits.detach().log_softmax(-1, dtype=torch.float32)
+    logprobs.clamp_(min=torch.finfo(torch.float32).min)  # where a score is -inf: 0 log 0 = 0
     return -((logprobs.exp() * logprobs).sum(-1) * is_masked).sum()

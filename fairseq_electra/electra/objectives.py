@@ -49,6 +49,11 @@ class Objective:
         return issubclass(self.model, Generator)
 
     @property
+    def trains_generator(self) -> bool:
+        """Whether the generator learns."""
+        return self.has_generator and not issubclass(self.model, FrozenGeneratorElectra)
+
+    @property
     def has_noise_model(self) -> bool:
         """Whether a noise model, of two encoders of the generator's sizes, predicts tokens."""
         return issubclass(self.model, Electric)

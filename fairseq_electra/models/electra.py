@@ -21,6 +21,7 @@ from fairseq_electra.electra.configuration import (
 )
 from fairseq_electra.electra.encoder import check_row_length
 from fairseq_electra.electra.frozen_generator import FrozenGeneratorElectra
+from fairseq_electra.electra.heads import MaskedLMHead
 from fairseq_electra.electra.model import Discriminator, Electra, Generator
 from fairseq_electra.electra.objectives import OBJECTIVES
 from fairseq_electra.electra.size_table import MODEL_SIZES
@@ -135,6 +136,15 @@ class ElectraConfig(EncoderConfig):
             )
         },
     )
+    pad_vocab_to: Optional[int] = field(
+        default=None,
+        metadata={
+            "help": (
+                "score a multiple of so many tokens, such as 64, which suits GPUs: those added to the"
+                " vocabulary have probability 0, and checkpoints do not hold them"
+            )
+        },
+    )
     compile: bool = field(
         default=False,
         metadata={
@@ -235,6 +245,10 @@ class ElectraModel(adapted(Electra)):  # type: ignore[misc]
         model = model_class(cfg, task.source_dictionary)
         if state is not None:
             load_generator(model, cfg, state, model.dictionary_version)
+        if cfg.pad_vocab_to is not None:
+            for head in model.modules():
+                if isinstance(head, MaskedLMHead):
+                    head.pad_vocabulary(cfg.pad_vocab_to)
         if cfg.compile:  # in place: names in checkpoints stay as they are
             model.compile(**compile_options(cfg.cuda_graphs))
         return model
@@ -247,6 +261,8 @@ def _check(cfg) -> None:
             f"--temperature must be above 0, got {cfg.temperature}; 1 samples the generator's own"
             " distribution"
         )
+    if cfg.pad_vocab_to is not None and cfg.pad_vocab_to < 1:
+        raise InputError(f"--pad-vocab-to must be 1 or more, got {cfg.pad_vocab_to}; such as 64")
     objective = OBJECTIVES[objective_of(cfg)]
     schedule = temperature_schedule(cfg)
     if schedule is not None:

@@ -15,6 +15,7 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.optim.depths import layers_below_head
 from fairseq_electra.optim.gradients import OF_GENERATOR, Gradients
 from fairseq_electra.optim.loss_scale import LossScale
+from fairseq_electra.optim.update_clipping import clipped_rates, clipped_steps, update_rms
 
 LONG_AGO = 1e9  # a step count at which bias correction is 1 in float32
 
@@ -75,6 +76,15 @@ class ElectraAdamConfig(FairseqDataclass):
             "help": (
                 "pre-training: learning rate of the generator, as a share of --lr; embeddings that are shared"
                 " have --lr itself"
+            )
+        },
+    )
+    clip_updates: bool = field(
+        default=False,
+        metadata={
+            "help": (
+                "StableAdamW: divide the learning rate of a tensor by the RMS of its gradients over the roots"
+                " of their second moments, where that is above 1; made to replace --clip-norm"
             )
         },
     )
@@ -231,7 +241,7 @@ class ElectraAdam(FairseqOptimizer):
         if self.gradients is not None:
             self._step_at_once(self.gradients)
             return
-        if not self._half:
+        if not self._half and not self.cfg.clip_updates:
             super().step(closure, 1.0, groups)
             return
         for group in self.param_groups:
@@ -252,35 +262,28 @@ class ElectraAdam(FairseqOptimizer):
             grads, params, first, second, steps = map(list, zip(*present, strict=True))
             if self.bias_correction:
                 torch._foreach_add_(steps, 1.0 if dropped is None else [1.0 - dropped] * len(steps))
-            torch._fused_adamw_(
-                *(params, grads, first, second, [], steps),
-                amsgrad=False,
-                lr=group["lr"],
-                beta1=group["betas"][0],
-                beta2=group["betas"][1],
-                weight_decay=group["weight_decay"],
-                eps=group["eps"],
-                maximize=False,
-                grad_scale=divisor,
-                found_inf=dropped,
-            )
+            options = _fused_options(group) | {"grad_scale": divisor, "found_inf": dropped}
+            if self.cfg.clip_updates:
+                clipped_steps(params, grads, first, second, steps, group["lr"], options)
+            else:
+                torch._fused_adamw_(params, grads, first, second, [], steps, lr=group["lr"], **options)
         if gradients.loss_scale is not None:
             gradients.loss_scale.update(gradients.dropped)
         gradients.restart()
 
     @torch.no_grad()
     def _step_wide(self, p: nn.Parameter, grad: torch.Tensor, group: dict) -> None:
-        state, wide = self._optimizer.state[p], p.float()
+        state = self._optimizer.state[p]
+        second, step = state["exp_avg_sq"], state["step"]
+        wide, grad, lr = p.to(second.dtype), grad.to(second.dtype), group["lr"]
+        if self.cfg.clip_updates:
+            # adamw counts the step itself
+            lr = clipped_rates(lr, update_rms(grad, second, step + 1, group["betas"][1], group["eps"]))
         adamw(
-            *([wide], [grad.float()], [state["exp_avg"]], [state["exp_avg_sq"]], [], [state["step"]]),
+            *([wide], [grad], [state["exp_avg"]], [second], [], [step]),
             fused=True,
-            amsgrad=False,
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
-            lr=group["lr"],
-            weight_decay=group["weight_decay"],
-            eps=group["eps"],
-            maximize=False,
+            lr=lr,
+            **_fused_options(group),
         )
         p.copy_(wide)
 
@@ -351,6 +354,18 @@ def _groups(groups: list[dict]) -> list[tuple[int, bool, bool]]:
     """Describe each group: its length, and whether it learns more slowly or faster than the head."""
     scales = [group.get("lr_scale", 1.0) for group in groups]
     return [(len(group["params"]), scale < 1, scale > 1) for group, scale in zip(groups, scales, strict=True)]
+
+
+def _fused_options(group: dict) -> dict[str, Any]:
+    """Return what PyTorch's fused AdamW is told of a group, besides the learning rate."""
+    return {
+        "amsgrad": False,
+        "beta1": group["betas"][0],
+        "beta2": group["betas"][1],
+        "weight_decay": group["weight_decay"],
+        "eps": group["eps"],
+        "maximize": False,
+    }
 
 
 def _is_on(bias_correction: Any) -> bool:

@@ -31,6 +31,7 @@ SHARES = {
     "masked_lm_loss": ("masked_lm_sum", "sample_size"),
     "masked_lm_accuracy": ("masked_lm_correct", MASKED_PIECES),
     "mask_token_accuracy": ("mask_token_correct", "mask_token_count"),
+    "z_loss": ("z_sum", "sample_size"),
     "gen_entropy": ("gen_entropy_sum", MASKED_TOKENS),
     "sampled_masked_lm_accuracy": ("sampled_correct", MASKED_PIECES),
     "replaced_rate": ("replaced", "ntokens"),

@@ -120,6 +120,14 @@ def masked_lm_loss(logits, originals):
     return -sum(log(softmax(row)[token]) for row, token in zip(logits, originals, strict=True))
 
 
+def z_loss(logits):
+    """Summed over masked positions: the squared logarithm of what the softmax divides by (PaLM, section 5).
+
+    logits: (K, V), of the generator.
+    """
+    return sum(log(sum(np.exp(row))) ** 2 for row in logits)
+
+
 def policy_loss(logits, sampled, advantages):
     """Summed over masked positions: its gradient is -(R - b) grad log p_G(sampled token), appendix F."""
     rows = zip(logits, sampled, advantages, strict=True)

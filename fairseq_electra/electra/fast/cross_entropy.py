@@ -11,17 +11,18 @@ class TokenScores(NamedTuple):
 
     nll: Tensor  # (...,), negative log-likelihood of the target in nats
     best: Tensor  # (...,), the likeliest token
+    log_normalizer: Tensor  # (...,), log Z: the logarithm of the sum of the exponentials of the scores
 
 
 class _CrossEntropy(torch.autograd.Function):
     """Cross-entropy from probabilities p = softmax(z) that are known already.
 
-    With m the likeliest token and t the target, the loss is log(sum(exp(z))) - z_t = z_m - log(p_m) - z_t.
-    Its gradient by the scores z is p - onehot(t).
+    With m the likeliest token and t the target, log Z = log(sum(exp(z))) = z_m - log(p_m), and the loss is
+    log Z - z_t. The gradient by the scores z is p - onehot(t) of the loss, and p of log Z.
     """
 
     @staticmethod
-    def forward(ctx, logits: Tensor, target: Tensor, probs: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx, logits: Tensor, target: Tensor, probs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         dtype = probs.dtype
         best_prob, best = probs.max(-1)
         log_normalizer = logits.gather(-1, best.unsqueeze(-1)).squeeze(-1).to(dtype) - best_prob.log()
@@ -29,13 +30,13 @@ class _CrossEntropy(torch.autograd.Function):
         ctx.save_for_backward(probs, target)
         ctx.dtype = logits.dtype
         ctx.mark_non_differentiable(best)
-        return nll, best
+        return nll, best, log_normalizer
 
     @staticmethod
-    def backward(ctx, grad: Tensor, _best) -> tuple[Tensor, None, None]:
+    def backward(ctx, grad: Tensor, _best, grad_log_normalizer: Tensor) -> tuple[Tensor, None, None]:
         probs, target = ctx.saved_tensors
-        grad = grad.unsqueeze(-1)
-        grad_logits = (probs * grad).scatter_add_(-1, target.unsqueeze(-1), -grad)
+        by_probs, grad = (grad + grad_log_normalizer).unsqueeze(-1), grad.unsqueeze(-1)
+        grad_logits = (probs * by_probs).scatter_add_(-1, target.unsqueeze(-1), -grad)
         return grad_logits.to(ctx.dtype), None, None
 
 
@@ -50,10 +51,10 @@ def probabilities(logits: Tensor) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, target: Tensor, probs: Tensor | None = None) -> TokenScores:
-    """Compute the cross-entropy and the likeliest token of each slot.
+    """Compute the cross-entropy, the likeliest token and log Z of each slot.
 
-    The result is that of ``F.cross_entropy(..., reduction="none")`` and ``argmax``, computed in
-    :func:`loss_dtype`. The probabilities, which sampling needs as well, are computed once for all: at
+    The result is that of ``F.cross_entropy(..., reduction="none")``, ``argmax`` and ``logsumexp``, computed
+    in :func:`loss_dtype`. The probabilities, which sampling needs as well, are computed once for all: at
     vocabularies of 16,000 and more this takes half the time.
 
     Args:
