@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from fairseq_electra.electra.embeddings import LAYER_NORM_EPS
 from fairseq_electra.electra.initialization import INITIALIZER_RANGE
+from fairseq_electra.electra.norms import LAYER_NORM_EPS
 from fairseq_electra.electra.sizes import NUM_SEGMENTS, EncoderSizes, refuse_unknown_traits
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.wordpiece import PAD_ID
