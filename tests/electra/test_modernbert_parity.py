@@ -71,7 +71,8 @@ def test_the_encoder_is_modernberts():
             weights[f"layers.{i}.attn_norm.weight"] = layer.attention_layer_norm.weight
     missing = theirs.load_state_dict(weights, strict=False)
     assert not missing.missing_keys and not missing.unexpected_keys
-    tokens, padding = torch.randint(4, V, (2, LENGTH)), torch.arange(LENGTH) >= torch.tensor([[LENGTH], [15]])
+    # padding that sees no token at all is NaN in transformers, and its neighbours with it: so there is little
+    tokens, padding = torch.randint(4, V, (2, LENGTH)), torch.arange(LENGTH) >= torch.tensor([[LENGTH], [20]])
     with torch.no_grad():
         ours = encoder(embeddings(tokens, tokens * 0), padding)
         found = theirs(input_ids=tokens, attention_mask=(~padding).long()).last_hidden_state
