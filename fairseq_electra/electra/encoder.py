@@ -167,7 +167,8 @@ class Encoder(nn.Module):
         documents: PackedDocuments | None,
         is_local: bool = False,
     ) -> "Sight":
-        sizes, mask, angles = self.sizes, None, None
+        mask: AttentionMask
+        sizes, angles = self.sizes, None
         window = sizes.local_window if is_local else 0
         if self.view != "row":
             mask = mask_to_add(hidden, self.view, padding_mask, documents, window)
