@@ -91,10 +91,10 @@ def main() -> None:
         "--lengths",
         nargs="+",
         type=int,
-        default=[128, 256, 384, 512, 1024, 2048, 4096, 8192],
-        help="row lengths in tokens (default: 128 to 8192)",
+        default=[128, 256, 384, 512, 1024, 2048, 4096],
+        help="row lengths in tokens (default: 128 to 4096)",
     )
-    parser.add_argument("--tokens", type=int, default=8192, help="tokens of a batch (default: %(default)s)")
+    parser.add_argument("--tokens", type=int, default=4096, help="tokens of a batch (default: %(default)s)")
     parser.add_argument("--window", type=int, default=128, help="default: %(default)s")
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="default: %(default)s")
     args = read_arguments(parser, markdown)

@@ -27,7 +27,7 @@ TRAITS = {
     "no_linear_bias": (False, True),
     "rotary_base": ANY_NUMBER,
     "local_rotary_base": ANY_NUMBER,
-    # these two do
+    # these do
     "feed_forward": FEED_FORWARDS,
     "local_window": ANY_NUMBER,
     "global_every": ANY_NUMBER,

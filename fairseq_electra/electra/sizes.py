@@ -87,7 +87,7 @@ class EncoderSizes:
         if not self.local_window and (self.local_rotary_base, self.global_every) != (ROTARY_BASE, 3):
             raise InputError(
                 "--local-rotary-base and --global-every are of encoders with windows; give --local-window,"
-                " such as 128, or leave them out"
+                " such as 128, or their defaults, 10000 and 3"
             )
 
     @property

@@ -68,3 +68,6 @@ class TraitOptions(FairseqDataclass):
             )
         },
     )
+
+
+TRAIT_NAMES = tuple(TraitOptions.__annotations__)

@@ -14,7 +14,7 @@ import torch
 
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.electra.sizes import option
-from fairseq_electra.models._trait_options import TraitOptions
+from fairseq_electra.models._trait_options import TRAIT_NAMES
 
 logger = logging.getLogger(__name__)
 # of pre-training: a second moment that follows the gradients within 50 updates, so that one that was small
@@ -34,7 +34,8 @@ def fill_in_betas(args: argparse.Namespace) -> None:
 
 
 def _is_open(args: argparse.Namespace, name: str) -> bool:
-    return getattr(args, name, None) in (None, False)
+    value = getattr(args, name, None)
+    return value is None or value is False  # 0 is given
 
 
 def _set_open(args: argparse.Namespace, chosen: dict[str, Any]) -> None:
@@ -56,8 +57,8 @@ def traits_of_start(args: argparse.Namespace) -> dict[str, Any]:
     found = {name: saved.get(name) or getattr(size.encoder, name) for name in size.arch_traits}
     later = {
         name: saved[name]
-        for name in TraitOptions.__dataclass_fields__
-        if saved.get(name) not in (None, getattr(size.encoder, name, None)) and _is_open(args, name)
+        for name in TRAIT_NAMES
+        if saved.get(name) not in (None, getattr(size.encoder, name)) and _is_open(args, name)
     }
     said = later
     if any(_is_open(args, name) for name in found) and found != size.arch_traits:

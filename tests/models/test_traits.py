@@ -151,11 +151,17 @@ def test_a_run_is_resumed_with_the_traits_of_its_checkpoint(modern, data_bin, tm
     shutil.copy(modern, tmp_path)
     cfg = configuration(command(data_bin, tmp_path, "--arch", "electra_tiny")[3:])
     assert {name: cfg.model[name] for name in TRAITS} == TRAITS
-    (line,) = [line for line in caplog.messages if line.startswith("as in ")]
-    assert "--norm pre_but_first" in line and "--no-linear-bias --rotary-base 160000.0 --local-" in line
+    assert [line.partition(": ")[2] for line in caplog.messages if line.startswith("as in ")] == [
+        "--positions rotary --norm pre_but_first --norm-kind layernorm_without_bias --feed-forward geglu"
+        " --no-linear-bias --rotary-base 160000.0 --local-rotary-base 5000.0 --local-window 16"
+        " --global-every 2 --dropout-at attention_output"
+    ]
     given = ["--local-window", 32, "--rotary-base", 10000]
     cfg = configuration(command(data_bin, tmp_path, "--arch", "electra_tiny", *given)[3:])
     assert (cfg.model.local_window, cfg.model.rotary_base, cfg.model.global_every) == (32, 10000.0, 2)
+    given = ["--local-window", 0]
+    cfg = configuration(command(data_bin, tmp_path, "--arch", "electra_tiny", *given)[3:])
+    assert cfg.model.local_window == 0
 
 
 def test_from_pretrained_and_fine_tuning_take_the_traits_from_the_checkpoint(modern):
