@@ -9,8 +9,11 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.wordpiece import PAD_ID
 
 FAMILIES = {"electra": "learned", "roformer": "rotary", "bert": "learned"}  # model_type: positions
-# what can be exported; norms.py refuses --norm pre in words of its own
-TRAITS = {"positions": ("learned", "rotary"), "norm": ("post", "deepnorm", "scaled", "pre")}
+# what can be exported; norms.py refuses --norm pre and pre_but_first in words of its own
+TRAITS = {
+    "positions": ("learned", "rotary"),
+    "norm": ("post", "deepnorm", "scaled", "pre", "pre_but_first"),
+}
 # transformers' defaults, for what a config.json leaves out (configuration_electra.py,
 # configuration_roformer.py, configuration_bert.py)
 DEFAULTS: dict[str, dict] = {

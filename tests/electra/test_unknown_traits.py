@@ -76,13 +76,11 @@ def test_readers_refuse_a_new_value_of_a_trait(monkeypatch, name, trait):
 
 
 @pytest.mark.parametrize("name", ["the paper's count of FLOPs", "the export to transformers"])
-@pytest.mark.parametrize("trait", [*OFF_BY_DEFAULT, "norm"])
+@pytest.mark.parametrize("trait", OFF_BY_DEFAULT)
 def test_traits_that_are_off_by_default_are_refused_by_those_who_do_not_know_them(name, trait):
     given = {"local_window": 128} if trait in ("global_every", "local_rotary_base") else {}
     with pytest.raises(InputError, match=f"{name} would be wrong, as it was written for"):
-        READERS[name](
-            replace(ROTARY, **(given | {trait: (OFF_BY_DEFAULT | {"norm": "pre_but_first"})[trait]}))
-        )
+        READERS[name](replace(ROTARY, **(given | {trait: OFF_BY_DEFAULT[trait]})))
 
 
 def test_a_config_json_is_not_made_for_an_unknown_trait():
