@@ -31,8 +31,8 @@ def as_post_norm(tensors: dict[str, Tensor], prefix: str, sizes: EncoderSizes) -
     if sizes.is_pre_norm:
         raise InputError(
             f"transformers' ELECTRA and RoFormer classes cannot hold a net trained with --norm {sizes.norm};"
-            " use its checkpoint with fairseq_electra.from_pretrained, or train with another --norm, which can"
-            " be exported"
+            " use its checkpoint with fairseq_electra.from_pretrained, or train with another --norm, which"
+            " can be exported"
         )
     if sizes.residual_scale == 1:
         return tensors
