@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fairseq_electra.comparison.plan import Plan
+from fairseq_electra.electra.flops import pairs_within
 from fairseq_electra.electra.schedules import Schedule
 from fairseq_electra.finetuning.runs import USER_DIR
 from fairseq_electra.originals import value_of
@@ -89,11 +90,12 @@ def cost_of(plan: Plan, objective: str) -> Cost:
     # packed rows hold several documents, which see themselves alone
     documents = dataset.rows.lengths.astype(np.float64)
     pairs = float((documents * documents).sum()) / len(lengths)
+    local_pairs = float(pairs_within(model.sizes.local_window, documents).sum()) / len(lengths)
     masked, rate = task.masked_share.value * tokens, task.mask_rate
     if rate.is_drawn:  # of so many tokens a number from 1 on is masked
         masked = (masked + 1) / 2
-    flops = count.of_step(tokens, pairs, masked)
-    of_masked = flops - count.of_step(tokens, pairs, 0.0)
+    flops = count.of_step(tokens, pairs, masked, local_pairs)
+    of_masked = flops - count.of_step(tokens, pairs, 0.0, local_pairs)
     return Cost(tokens, flops, task.objective.has_discriminator, of_masked, rate.schedule)
 
 

@@ -22,8 +22,9 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.heads = sizes.num_attention_heads
         self.attention_dropout = sizes.attention_dropout
-        self.qkv = nn.Linear(sizes.hidden_size, 3 * sizes.hidden_size)
-        self.out = nn.Linear(sizes.hidden_size, sizes.hidden_size)
+        has_bias = not sizes.no_linear_bias
+        self.qkv = nn.Linear(sizes.hidden_size, 3 * sizes.hidden_size, bias=has_bias)
+        self.out = nn.Linear(sizes.hidden_size, sizes.hidden_size, bias=has_bias)
 
     def forward(self, hidden: Tensor, mask: AttentionMask, angles: Tensor | None) -> Tensor:
         """Let every token attend to the tokens that it may see.

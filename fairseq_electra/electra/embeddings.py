@@ -5,10 +5,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairseq_electra.electra.fast.dropout import Dropout
+from fairseq_electra.electra.norms import norm_of
 from fairseq_electra.electra.packed import PackedDocuments
 from fairseq_electra.electra.sizes import NUM_SEGMENTS, EncoderSizes
 
-LAYER_NORM_EPS = 1e-12  # BERT's; PyTorch's default is 1e-5
 # in checkpoints of both networks, the difference of DisentangledTokens
 DIFFERENCE = "embeddings.tokens.difference.weight"
 
@@ -74,8 +74,8 @@ class Embeddings(nn.Module):
         self.positions = (
             nn.Embedding(sizes.max_position_embeddings, sizes.embedding_size) if learned else None
         )
-        self.layer_norm = nn.LayerNorm(sizes.embedding_size, eps=LAYER_NORM_EPS)
-        self.dropout = Dropout(sizes.dropout)
+        self.layer_norm = norm_of(sizes.norm_kind, sizes.embedding_size)
+        self.dropout = Dropout(sizes.dropout_elsewhere)
 
     def forward(
         self,

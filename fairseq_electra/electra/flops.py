@@ -5,14 +5,32 @@ import re
 import time
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
-from fairseq_electra.electra.sizes import EncoderSizes, refuse_unknown_traits
+from fairseq_electra.electra.sizes import (
+    ANY_NUMBER,
+    DROPOUT_PLACES,
+    FEED_FORWARDS,
+    NORM_KINDS,
+    NORMS,
+    EncoderSizes,
+    refuse_unknown_traits,
+)
 
-# no trait adds a product
+# most traits add no product
 TRAITS = {
     "positions": ("learned", "rotary"),
-    "norm": ("post", "deepnorm", "scaled", "pre"),
+    "norm": NORMS,
+    "norm_kind": NORM_KINDS,
+    "dropout_at": DROPOUT_PLACES,
+    "no_linear_bias": (False, True),
+    "rotary_base": ANY_NUMBER,
+    "local_rotary_base": ANY_NUMBER,
+    # these do
+    "feed_forward": FEED_FORWARDS,
+    "local_window": ANY_NUMBER,
+    "global_every": ANY_NUMBER,
 }
 STEP_BY_FORWARD = 3  # every product of the forward pass has two in the backward pass
 # dense bfloat16, FLOP/s, from the makers' data sheets; the first entry whose name is part of the device's
@@ -35,21 +53,42 @@ class Flops(NamedTuple):
     """Operations of the matrix products in a forward pass; a multiplication and its addition count as two."""
 
     per_token: float  # for each token, padding left out
-    per_pair: float  # for each pair of a token and a token that it attends to
+    per_pair: float  # for each pair of tokens of a document, in layers whose tokens attend to all of it
     per_masked: float  # for each masked token
+    per_local_pair: float = 0.0  # for each pair of tokens within the window, in layers that have one
 
     def __add__(self, other) -> "Flops":
         return Flops(*(a + b for a, b in zip(self, other, strict=True)))
 
-    def of_step(self, tokens: float, pairs: float, masked: float) -> float:
+    def of_step(self, tokens: float, pairs: float, masked: float, local_pairs: float | None = None) -> float:
         """Return the operations of a training step.
 
         Args:
             tokens: number of tokens in the batch, padding left out.
             pairs: sum of the squared lengths of its rows, or of the documents in packed rows.
             masked: number of tokens that the generator predicts.
+            local_pairs: sum of :func:`pairs_within` the window; not needed where there is none.
         """
-        return STEP_BY_FORWARD * (self.per_token * tokens + self.per_pair * pairs + self.per_masked * masked)
+        if self.per_local_pair and local_pairs is None:
+            raise ValueError("some layers have a window: give the number of pairs within it")
+        forward = self.per_token * tokens + self.per_pair * pairs + self.per_masked * masked
+        return STEP_BY_FORWARD * (forward + self.per_local_pair * (local_pairs or 0.0))
+
+
+def pairs_within(window: int, lengths: np.ndarray) -> np.ndarray:
+    """Count the pairs of tokens at most half a window apart, each token with itself among them.
+
+    With the reach r of the window, or of the document if that is shorter, each of n tokens sees r on either
+    side, but for those that its ends cut off: r + (r - 1) + ... + 1 at each end.
+
+    Args:
+        window: number of tokens around a token that it sees; 0: all of its document.
+        lengths: number of tokens of each document. Any shape, which the result has too.
+    """
+    if window == 0:
+        return lengths * lengths
+    reach = np.clip(lengths - 1, 0, window // 2)
+    return lengths * (2 * reach + 1) - reach * (reach + 1)
 
 
 def encoder_flops(sizes: EncoderSizes) -> Flops:
@@ -59,10 +98,12 @@ def encoder_flops(sizes: EncoderSizes) -> Flops:
         InputError: the encoder has a trait that is unknown here.
     """
     refuse_unknown_traits(sizes, TRAITS, "the count of FLOPs")
-    hidden, layers = sizes.hidden_size, sizes.num_hidden_layers
+    hidden, layers, local = sizes.hidden_size, sizes.num_hidden_layers, sizes.num_local_layers
     projection = 0 if sizes.embedding_size == hidden else sizes.embedding_size * hidden
-    per_layer = 4 * hidden * hidden + 2 * hidden * sizes.intermediate_size
-    return Flops(2.0 * (projection + layers * per_layer), 2.0 * layers * 2 * hidden, 0.0)
+    matrices = 3 if sizes.feed_forward == "geglu" else 2
+    per_layer = 4 * hidden * hidden + matrices * hidden * sizes.intermediate_size
+    per_pair = 2.0 * 2 * hidden
+    return Flops(2.0 * (projection + layers * per_layer), (layers - local) * per_pair, 0.0, local * per_pair)
 
 
 def masked_lm_flops(sizes: EncoderSizes, num_tokens: int) -> Flops:

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fairseq_electra.electra.embeddings import LAYER_NORM_EPS
+from fairseq_electra.electra.norms import norm_of
 from fairseq_electra.electra.sizes import EncoderSizes
 
 
@@ -24,7 +24,7 @@ class MaskedLMHead(nn.Module):
     def __init__(self, sizes: EncoderSizes, num_tokens: int, untied: bool = False):
         super().__init__()
         self.dense = nn.Linear(sizes.hidden_size, sizes.embedding_size)
-        self.layer_norm = nn.LayerNorm(sizes.embedding_size, eps=LAYER_NORM_EPS)
+        self.layer_norm = norm_of(sizes.norm_kind, sizes.embedding_size)
         self.table = nn.Embedding(num_tokens, sizes.embedding_size) if untied else None
         self.bias = nn.Parameter(Tensor(num_tokens).zero_())
         self.num_extra = 0

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from fairseq_electra.electra.encoder import Encoder, EncoderLayer
+from fairseq_electra.electra.norms import RMSNorm
 
 INITIALIZER_RANGE = 0.02
 
@@ -31,7 +32,7 @@ def initialize(module: nn.Module) -> None:
     """Draw a module's own parameters as the original does; for use with ``Module.apply``.
 
     Matrices from a normal distribution of standard deviation .02, truncated at two standard deviations;
-    biases 0; LayerNorm 1 and 0.
+    biases 0; LayerNorm 1 and 0, RMSNorm 1.
 
     Source: google-research/electra model/modeling.py::create_initializer.
     """
@@ -42,7 +43,7 @@ def initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Embedding) and module.padding_idx is not None:
         with torch.no_grad():
             module.weight[module.padding_idx] = 0.0
-    if isinstance(module, nn.LayerNorm):
+    if isinstance(module, nn.LayerNorm | RMSNorm):
         nn.init.ones_(module.weight)
     if getattr(module, "bias", None) is not None:
         nn.init.zeros_(module.bias)  # type: ignore[arg-type]
@@ -73,4 +74,5 @@ def shrink_sublayers(module: nn.Module) -> None:
 def initialize_glorot(linear: nn.Linear) -> None:
     """Draw a linear layer from Glorot's uniform distribution, TensorFlow's default for dense layers."""
     nn.init.xavier_uniform_(linear.weight)
-    nn.init.zeros_(linear.bias)
+    if linear.bias is not None:
+        nn.init.zeros_(linear.bias)

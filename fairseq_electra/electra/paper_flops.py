@@ -8,9 +8,9 @@ Source: Clark et al. 2020, section 3.3 and table 1; google-research/electra flop
 the same counts.
 """
 
-from fairseq_electra.electra.flops import TRAITS
 from fairseq_electra.electra.sizes import HEAD_SIZE, EncoderSizes, refuse_unknown_traits
 
+TRAITS = {"positions": ("learned", "rotary"), "norm": ("post", "deepnorm", "scaled", "pre")}
 STEP_BY_FORWARD = 2  # the backward pass is taken to cost as much as the forward pass
 GELU, LAYER_NORM, SOFTMAX, DROPOUT = 8, 5, 5, 4  # operations for each value
 MASKED_SHARE = 20 / 128  # share of a row's tokens that the generator predicts

@@ -4,17 +4,20 @@ import torch
 from torch import Tensor
 
 from fairseq_electra.electra.fast.cross_entropy import loss_dtype
+from fairseq_electra.electra.sizes import ROTARY_BASE
 
 
-def rotary_angles(num_positions: int, head_size: int, device: torch.device) -> Tensor:
-    """Return cosine and sine of t / 10000^(2i / head_size), the angle of pair i at position t.
+def rotary_angles(
+    num_positions: int, head_size: int, device: torch.device, base: float = ROTARY_BASE
+) -> Tensor:
+    """Return cosine and sine of t / base^(2i / head_size), the angle of pair i at position t.
 
     Returns:
         float64. Shape: (T, head_size / 2, 2).
 
     Source: Su et al. 2021, section 3.2.2.
     """
-    frequency = 10000.0 ** (-torch.arange(0, head_size, 2, device=device, dtype=torch.float64) / head_size)
+    frequency = base ** (-torch.arange(0, head_size, 2, device=device, dtype=torch.float64) / head_size)
     angle = torch.arange(num_positions, device=device, dtype=torch.float64)[:, None] * frequency
     return torch.stack([angle.cos(), angle.sin()], -1)
 

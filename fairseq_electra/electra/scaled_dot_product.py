@@ -29,12 +29,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, proba
     Source: Vaswani et al. 2017 (arXiv 1706.03762), equation 1. :mod:`fairseq_electra.electra.fast.attention`
     computes the same in less time.
     """
-    query, key, value = (x.transpose(1, 2) for x in (query, key, value))  # (B, H, T, D)
+    query, key, value = (x.transpose(-3, -2) for x in (query, key, value))  # (B, H, T, D)
     scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-2, -1))
     if mask is not None:
         scores = scores + mask.to(scores.dtype)
     weights = dropout(scores.softmax(-1), probability, training=True)
-    return torch.matmul(weights.to(value.dtype), value).transpose(1, 2)
+    return torch.matmul(weights.to(value.dtype), value).transpose(-3, -2)
 
 
 def padding_mask_to_add(padding_mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
@@ -47,25 +47,39 @@ def document_mask_to_add(documents: PackedDocuments, dtype: torch.dtype) -> Tens
     return documents.different_documents().to(dtype) * BLOCKED
 
 
-def one_sided_mask_to_add(
-    hidden: Tensor, view: View, padding_mask: Tensor | None, documents: PackedDocuments | None
+def mask_to_add(
+    hidden: Tensor,
+    view: View,
+    padding_mask: Tensor | None,
+    documents: PackedDocuments | None,
+    window: int = 0,
 ) -> Tensor:
-    """Let each token see itself and the tokens on one side of it, in its own document.
+    """Let each token see itself and a part of the tokens beside it, in its own document.
 
     Args:
         hidden: the hidden states that will attend. Shape: (B, T, C).
-        view: ``left`` or ``right``.
+        view: the sides that a token sees.
         padding_mask: True at padding; None: there is none. Shape: (B, T).
         documents: the documents of packed rows; None: each row is one document.
+        window: number of tokens around it that a token sees, half of them on each side; 0: all.
 
     Returns:
         Shape: (B or 1, 1, T, T).
     """
     length = hidden.shape[1]
-    behind = torch.ones(length, length, dtype=torch.bool, device=hidden.device).triu(1)
-    blocked = (behind if view == "left" else behind.T)[None, None]
+    blocked = torch.zeros(1, 1, length, length, dtype=torch.bool, device=hidden.device)
+    if view != "row":
+        behind = torch.ones_like(blocked).triu(1)
+        blocked = behind if view == "left" else behind.mT
+    if window:
+        blocked = blocked | outside_window(torch.arange(length, device=hidden.device), window)
     if padding_mask is not None:
         blocked = blocked | padding_mask[:, None, None, :]
     if documents is not None:
         blocked = blocked | documents.different_documents()
     return blocked.to(hidden.dtype) * BLOCKED
+
+
+def outside_window(positions: Tensor, window: int) -> Tensor:
+    """Return True for pairs of tokens that are more than half a window apart. Shape: (T,) -> (T, T)."""
+    return (positions[:, None] - positions).abs() > window // 2

@@ -6,7 +6,18 @@ from dataclasses import MISSING, dataclass, fields, replace
 from fairseq_electra.errors import InputError
 
 POSITIONS = ("learned", "rotary")
-NORMS = ("post", "deepnorm", "scaled", "pre")
+NORMS = ("post", "deepnorm", "scaled", "pre", "pre_but_first")
+NORM_KINDS = ("layernorm", "layernorm_without_bias", "rmsnorm")
+FEED_FORWARDS = ("gelu", "geglu")
+DROPOUT_PLACES = ("everywhere", "attention_output")
+CHOICES = {
+    "positions": POSITIONS,
+    "norm": NORMS,
+    "norm_kind": NORM_KINDS,
+    "feed_forward": FEED_FORWARDS,
+    "dropout_at": DROPOUT_PLACES,
+}
+ROTARY_BASE = 10000.0
 NUM_SEGMENTS = 2
 HEAD_SIZE = 64  # of every published ELECTRA
 SHAPES = ("embedding_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
@@ -25,17 +36,33 @@ class EncoderSizes:
     num_attention_heads: int
     positions: str = "learned"
     max_position_embeddings: int = 512  # longest row with learned positions
-    dropout: float = 0.1  # of embeddings and of each sublayer's output
+    dropout: float = 0.1  # of embeddings and of each sublayer's output, or as dropout_at says
     attention_dropout: float = 0.1
     norm: str = "post"  # place of LayerNorm: electra/encoder.py::EncoderLayer
+    norm_kind: str = "layernorm"  # electra/norms.py
+    feed_forward: str = "gelu"
+    no_linear_bias: bool = False  # of the encoder; the heads keep their biases
+    rotary_base: float = ROTARY_BASE
+    local_rotary_base: float = ROTARY_BASE  # of layers with a window
+    local_window: int = 0  # tokens that attend: half of them on each side; 0: all of the row
+    global_every: int = 3  # with a window, every third layer from the first on sees the whole row
+    dropout_at: str = "everywhere"
 
     def __post_init__(self):
-        for name, known in (("positions", POSITIONS), ("norm", NORMS)):
+        for name, known in CHOICES.items():
             if getattr(self, name) not in known:
-                raise InputError(f"--{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
-        for name in SHAPES:
+                raise InputError(
+                    f"{option(name)} must be one of {', '.join(known)}, got {getattr(self, name)!r}"
+                )
+        for name in (*SHAPES, "global_every"):
             if getattr(self, name) < 1:
-                raise InputError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(self, name)}")
+                raise InputError(f"{option(name)} must be 1 or more, got {getattr(self, name)}")
+        if self.local_window < 0 or self.local_window % 2:
+            raise InputError(
+                f"--local-window {self.local_window}: half of the window lies on each side of a token; give"
+                " an even number, or 0 for none"
+            )
+        self._check_bases()
         if self.hidden_size % self.num_attention_heads:
             raise InputError(
                 f"--hidden-size {self.hidden_size} cannot be shared by {self.num_attention_heads} attention"
@@ -49,7 +76,19 @@ class EncoderSizes:
             )
         for name in ("dropout", "attention_dropout"):
             if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"--{name.replace('_', '-')} must lie in [0, 1), got {getattr(self, name)}")
+                raise InputError(f"{option(name)} must lie in [0, 1), got {getattr(self, name)}")
+
+    def _check_bases(self):
+        for name in ("rotary_base", "local_rotary_base"):
+            if not getattr(self, name) > 1:
+                raise InputError(f"{option(name)} must be above 1, got {getattr(self, name)}")
+        if self.positions != "rotary" and (self.rotary_base, self.local_rotary_base) != (ROTARY_BASE,) * 2:
+            raise InputError("--rotary-base and --local-rotary-base need --positions rotary; leave them out")
+        if not self.local_window and (self.local_rotary_base, self.global_every) != (ROTARY_BASE, 3):
+            raise InputError(
+                "--local-rotary-base and --global-every are of encoders with windows; give --local-window,"
+                " such as 128, or their defaults, 10000 and 3"
+            )
 
     @property
     def residual_scale(self) -> float:
@@ -59,6 +98,28 @@ class EncoderSizes:
         (2 N)^(1/2), so that all 2 N sublayers together weigh as much as the embeddings. Otherwise 1.
         """
         return (2 * self.num_hidden_layers) ** {"deepnorm": 0.25, "scaled": 0.5}.get(self.norm, 0.0)
+
+    @property
+    def is_pre_norm(self) -> bool:
+        """Whether sublayers read a normalised residual stream, and the stream itself is not normalised."""
+        return self.norm in ("pre", "pre_but_first")
+
+    @property
+    def dropout_elsewhere(self) -> float:
+        """Dropout of embeddings and of the feed-forward network's output, probability."""
+        return self.dropout if self.dropout_at == "everywhere" else 0.0
+
+    def is_local(self, layer: int) -> bool:
+        """Return whether the tokens of a layer attend within the window; layers count from 0.
+
+        Source: AnswerDotAI/ModernBERT; transformers configuration_modernbert.py::ModernBertConfig.
+        """
+        return self.local_window > 0 and layer % self.global_every != 0
+
+    @property
+    def num_local_layers(self) -> int:
+        """Number of layers whose tokens attend within the window."""
+        return sum(self.is_local(layer) for layer in range(self.num_hidden_layers))
 
     def generator(
         self, width: float, depth: float, heads: int | None = None, intermediate_size: int | None = None
@@ -90,6 +151,27 @@ class EncoderSizes:
         )
 
 
+def option(name: str) -> str:
+    """Return the option of a field, as command lines have it."""
+    return f"--{name.replace('_', '-')}"
+
+
+class AnyNumber(Collection):
+    """The values of a trait of which its reader knows every one."""
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int | float)
+
+    def __iter__(self):
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+ANY_NUMBER = AnyNumber()
+
+
 def refuse_unknown_traits(sizes: EncoderSizes, known: Mapping[str, Collection[object]], reader: str) -> None:
     """Refuse sizes with a trait that their reader, such as an exporter, does not know.
 
@@ -111,6 +193,5 @@ def refuse_unknown_traits(sizes: EncoderSizes, known: Mapping[str, Collection[ob
         if field.name not in NUMBERS and value not in handled:
             written_for = ", ".join(map(repr, handled)) or "models without this option"
             raise InputError(
-                f"--{field.name.replace('_', '-')} {value}: {reader} would be wrong, as it was written for"
-                f" {written_for}"
+                f"{option(field.name)} {value}: {reader} would be wrong, as it was written for {written_for}"
             )

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from fairseq_electra.electra.electric import Electric
 from fairseq_electra.electra.encoder import EncoderLayer
@@ -204,7 +204,8 @@ def _encoder(pretrained: Pretrained, model: EncoderWithHeads, state: dict[str, T
     entries: dict = {}
     if names:
         name = names[0]
-        layer_norm = cast(EncoderLayer, model.encoder.layers[-1]).output_layer_norm
+        last = cast(EncoderLayer, model.encoder.layers[-1])
+        layer_norm = cast(nn.LayerNorm, last.output_layer_norm)  # family_of refuses other kinds
         head_tensors = cast(TaskHead, model.classification_heads[name]).exported(layer_norm)
         state = {**state, **{f"{HEADS_PREFIX}{name}.{key}": tensor for key, tensor in head_tensors.items()}}
         parts.append(Part(f"{HEADS_PREFIX}{name}.", "", head.names))

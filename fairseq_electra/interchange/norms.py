@@ -26,13 +26,13 @@ def as_post_norm(tensors: dict[str, Tensor], prefix: str, sizes: EncoderSizes) -
         all tensors, those of the encoder as ``--norm post`` has them.
 
     Raises:
-        InputError: ``--norm pre``, which is no post-LayerNorm model with other weights.
+        InputError: ``--norm pre`` or ``pre_but_first``, which is no post-LayerNorm model with other weights.
     """
-    if sizes.norm == "pre":
+    if sizes.is_pre_norm:
         raise InputError(
-            "transformers' ELECTRA and RoFormer classes cannot hold a net trained with --norm pre; use its"
-            " checkpoint with fairseq_electra.from_pretrained, or train with another --norm, which can be"
-            " exported"
+            f"transformers' ELECTRA and RoFormer classes cannot hold a net trained with --norm {sizes.norm};"
+            " use its checkpoint with fairseq_electra.from_pretrained, or train with another --norm, which"
+            " can be exported"
         )
     if sizes.residual_scale == 1:
         return tensors

@@ -78,7 +78,7 @@ def in_double(model: Model) -> Model:
     if isinstance(exact, EncoderWithHeads):
         for head in exact.classification_heads.values():
             last = cast(EncoderLayer, exact.encoder.layers[-1])
-            cast(TaskHead, head).round_as_exported(last.output_layer_norm)
+            cast(TaskHead, head).round_as_exported(cast(nn.LayerNorm, last.output_layer_norm))
     return exact
 
 

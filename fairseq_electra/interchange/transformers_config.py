@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
-from fairseq_electra.electra.embeddings import LAYER_NORM_EPS
 from fairseq_electra.electra.initialization import INITIALIZER_RANGE
+from fairseq_electra.electra.norms import LAYER_NORM_EPS
 from fairseq_electra.electra.sizes import NUM_SEGMENTS, EncoderSizes, refuse_unknown_traits
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.wordpiece import PAD_ID
 
 FAMILIES = {"electra": "learned", "roformer": "rotary", "bert": "learned"}  # model_type: positions
-# what can be exported; norms.py refuses --norm pre in words of its own
-TRAITS = {"positions": ("learned", "rotary"), "norm": ("post", "deepnorm", "scaled", "pre")}
+# what can be exported; norms.py refuses --norm pre and pre_but_first in words of its own
+TRAITS = {
+    "positions": ("learned", "rotary"),
+    "norm": ("post", "deepnorm", "scaled", "pre", "pre_but_first"),
+}
 # transformers' defaults, for what a config.json leaves out (configuration_electra.py,
 # configuration_roformer.py, configuration_bert.py)
 DEFAULTS: dict[str, dict] = {

@@ -14,14 +14,14 @@ from fairseq_electra.electra.size_table import MODEL_SIZES, arch_names
 from fairseq_electra.electra.sizes import NORMS, POSITIONS
 from fairseq_electra.errors import InputError
 from fairseq_electra.memory import keep_freed_memory
+from fairseq_electra.models._trait_options import AS_SIZE, TraitOptions
 from fairseq_electra.precision import use_fast_fp32
 
 logger = logging.getLogger(__name__)
-AS_SIZE = "; default: as --arch has it"
 
 
 @dataclass
-class EncoderConfig(FairseqDataclass):
+class EncoderConfig(TraitOptions):
     """Sizes of the encoder: a row of the size table, and the fields that change it."""
 
     # under hydra an arch function alone is ignored in silence: so the table is chosen by a field, and arch
@@ -48,7 +48,7 @@ class EncoderConfig(FairseqDataclass):
         metadata={
             "help": (
                 "LayerNorm behind each sublayer: post (the original), deepnorm, scaled (calmer); before"
-                " it: pre" + AS_SIZE
+                " it: pre; pre_but_first: before all but the first (ModernBERT)" + AS_SIZE
             )
         },
     )

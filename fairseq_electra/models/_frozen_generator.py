@@ -12,7 +12,7 @@ from fairseq_electra.electra.frozen_generator import FrozenGeneratorElectra
 from fairseq_electra.electra.state import check_dictionary
 from fairseq_electra.errors import InputError
 
-ONLY_IN_TRAINING = ("dropout", "attention_dropout")
+ONLY_IN_TRAINING = ("dropout", "attention_dropout", "dropout_at")
 
 
 def generator_checkpoint(cfg) -> dict:

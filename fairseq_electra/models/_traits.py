@@ -8,10 +8,13 @@ on a command line fills in what is here, so what is saved is always explicit. Th
 import argparse
 import logging
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from fairseq_electra.electra.size_table import MODEL_SIZES
+from fairseq_electra.electra.sizes import option
+from fairseq_electra.models._trait_options import TRAIT_NAMES
 
 logger = logging.getLogger(__name__)
 # of pre-training: a second moment that follows the gradients within 50 updates, so that one that was small
@@ -22,9 +25,7 @@ SAFE_BETAS = "(0.9, 0.98)"
 def fill_in(args: argparse.Namespace) -> None:
     """Fill in open options: those of the checkpoint to start from, or safe ones."""
     chosen = MODEL_SIZES[str(args.model_size)].arch_traits | {"bias_correction": "on"}
-    if getattr(args, "positions", None) is None or getattr(args, "norm", None) is None:
-        chosen |= traits_of_start(args)
-    _set_open(args, chosen)
+    _set_open(args, chosen | traits_of_start(args))
 
 
 def fill_in_betas(args: argparse.Namespace) -> None:
@@ -32,23 +33,40 @@ def fill_in_betas(args: argparse.Namespace) -> None:
     _set_open(args, {"adam_betas": betas_of_start(args) or SAFE_BETAS})
 
 
-def _set_open(args: argparse.Namespace, chosen: dict[str, str]) -> None:
+def _is_open(args: argparse.Namespace, name: str) -> bool:
+    value = getattr(args, name, None)
+    return value is None or value is False  # 0 is given
+
+
+def _set_open(args: argparse.Namespace, chosen: dict[str, Any]) -> None:
     for name, value in chosen.items():
-        if getattr(args, name, None) is None:
+        if _is_open(args, name):
             setattr(args, name, value)
 
 
-def traits_of_start(args: argparse.Namespace) -> dict[str, str]:
-    """Read the traits of the checkpoint that a run would start from; empty if there is none of ours."""
+def traits_of_start(args: argparse.Namespace) -> dict[str, Any]:
+    """Read the traits of the checkpoint that a run would start from; empty if there is none of ours.
+
+    Of those that are off by default, the ones that are on and that the command line does not name.
+    """
     path, cfg = _start(args, args.finetune_from_model)
     saved = cfg.get("model") or {}
     if saved.get("model_size") not in MODEL_SIZES:
         return {}
     size = MODEL_SIZES[saved["model_size"]]
-    found = {name: saved.get(name) or getattr(size.encoder, name) for name in ("positions", "norm")}
-    if found != size.arch_traits:
-        logger.info(f"as in {path}: --positions {found['positions']} --norm {found['norm']}")
-    return found
+    found = {name: saved.get(name) or getattr(size.encoder, name) for name in size.arch_traits}
+    later = {
+        name: saved[name]
+        for name in TRAIT_NAMES
+        if saved.get(name) not in (None, getattr(size.encoder, name)) and _is_open(args, name)
+    }
+    said = later
+    if any(_is_open(args, name) for name in found) and found != size.arch_traits:
+        said = found | later
+    if said:
+        words = (option(name) + ("" if value is True else f" {value}") for name, value in said.items())
+        logger.info(f"as in {path}: {' '.join(words)}")
+    return found | later
 
 
 def betas_of_start(args: argparse.Namespace) -> str | None:

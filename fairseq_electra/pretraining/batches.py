@@ -7,6 +7,7 @@ import torch
 from fairseq.data import FairseqDataset
 from torch import Tensor
 
+from fairseq_electra.electra.flops import pairs_within
 from fairseq_electra.electra.masking import MaskedTokens, Masking, columns_before
 from fairseq_electra.electra.thinning import slot_ranks
 from fairseq_electra.errors import InputError
@@ -67,6 +68,7 @@ class MaskedRows(FairseqDataset):
         self.vocabulary_size, self.seed = vocabulary_size, seed
         self.min_batch_size = 0
         self.sends_ahead = False
+        self.local_window = 0  # of the model's layers that have one
         # in shared memory, as fairseq keeps worker processes and their copies of the dataset from one epoch
         # to the next
         self._epoch = torch.ones((), dtype=torch.int64).share_memory_()
@@ -90,9 +92,10 @@ class MaskedRows(FairseqDataset):
 
         Returns:
             fairseq's sample, empty for no rows: ``id`` (B,), ``nsentences``, ``ntokens`` (padding not
-            counted), ``nmasked``, ``npairs`` (of tokens that attend to each other), ``target`` (B, K), and in
-            ``net_input`` the model's arguments: ``src_tokens``, ``segment_ids``, ``padding_mask`` (B, T),
-            ``masked_positions``, ``target``, ``sample_uniforms`` (B, K), and for packed rows
+            counted), ``nmasked``, ``npairs`` (of tokens of one document), ``nlocal_pairs`` (of those within
+            ``local_window``), ``target`` (B, K), and in ``net_input`` the model's arguments: ``src_tokens``,
+            ``segment_ids``, ``padding_mask`` (B, T), ``masked_positions``, ``target``, ``sample_uniforms``
+            (B, K), and for packed rows
             ``document_ends`` (B, D). With fixed corruptions also ``fixed``: for each by name its ``tokens``
             and ``is_replaced`` (B, T). Rows that only fill up the batch have no weight.
             Where rates are drawn, ``row_weights`` (B,) and their sum over masked tokens, ``nweighted``: m
@@ -126,6 +129,7 @@ class MaskedRows(FairseqDataset):
             "ntokens": int(rows.lengths.sum()),
             "nmasked": int(masked.counts.sum()),
             "npairs": int((document_lengths * document_lengths).sum()),
+            "nlocal_pairs": int(pairs_within(self.local_window, document_lengths).sum()),
             "target": net_input["target"],
             "net_input": net_input,
         }

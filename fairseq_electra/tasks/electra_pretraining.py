@@ -67,6 +67,7 @@ class ElectraPretrainingTask(FairseqTask):
         )
         self.loads_weights = False  # whether the model that is built next gets a checkpoint's weights
         self.flops: Flops | None = None  # operations of the model, once it is built
+        self.local_window = 0  # of the model
         self.peak = 0.0  # FLOP/s of a device, known from the first step on
         self.compiled = self.cuda_graphs = False  # options that the model was built with
         self.objective = OBJECTIVES["electra"]  # until the model is built
@@ -97,7 +98,7 @@ class ElectraPretrainingTask(FairseqTask):
         self.objective = OBJECTIVES[objective_of(cfg)]
         if self.objective.random_tokens is not None and not from_checkpoint:
             model.token_probs.copy_(self.data.token_probs(self.objective.random_tokens))
-        self.flops = model.flops(len(self.dictionary))
+        self.flops, self.local_window = model.flops(len(self.dictionary)), model.sizes.local_window
         return model
 
     def build_criterion(self, cfg, *args: Any, **kwargs: Any):
@@ -141,6 +142,7 @@ class ElectraPretrainingTask(FairseqTask):
         The last batch has the shape of the others where a graph is compiled for it. Arguments and result as
         FairseqTask's.
         """
+        dataset.local_window = self.local_window
         dataset.sends_ahead = torch.cuda.is_available() and not self.cfg.cpu
         iterator = super().get_batch_iterator(dataset, *args, **kwargs)
         if self.compiled:
@@ -168,7 +170,9 @@ class ElectraPretrainingTask(FairseqTask):
             log["flops"] = (
                 0.0
                 if ignore_grad
-                else self.flops.of_step(sample["ntokens"], sample["npairs"], sample["nmasked"])
+                else self.flops.of_step(
+                    sample["ntokens"], sample["npairs"], sample["nmasked"], sample["nlocal_pairs"]
+                )
             )
         return loss, sample_size, log
 

@@ -31,7 +31,7 @@ def layer_norm(values, module):
 def written_out(net, embedded):
     """The formulas of EncoderLayer's docstring; attention alone is the layer's own."""
     norm, sublayers = net.sizes.norm, 2 * len(net.layers)
-    scale = {"post": 1.0, "deepnorm": sublayers**0.25, "scaled": sublayers**0.5, "pre": None}[norm]
+    scale = {"post": 1.0, "deepnorm": sublayers**0.25, "scaled": sublayers**0.5}.get(norm)
     hidden = F.linear(embedded, net.projection.weight, net.projection.bias)
     angles = rotary_angles(embedded.shape[1], 8, hidden.device)
     for layer in net.layers:
@@ -39,11 +39,12 @@ def written_out(net, embedded):
             (lambda h, layer=layer: layer.attention(h, None, angles), layer.attention_layer_norm),
             (lambda h, layer=layer: layer.output(F.gelu(layer.intermediate(h))), layer.output_layer_norm),
         ):
-            if norm == "pre":
-                hidden = hidden + sublayer(layer_norm(hidden, its_norm))
+            if scale is None:
+                is_first = norm == "pre_but_first" and its_norm is None
+                hidden = hidden + sublayer(hidden if is_first else layer_norm(hidden, its_norm))
             else:
                 hidden = layer_norm(scale * hidden + sublayer(hidden), its_norm)
-    return layer_norm(hidden, net.layer_norm) if norm == "pre" else hidden
+    return layer_norm(hidden, net.layer_norm) if scale is None else hidden
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -95,5 +96,7 @@ def test_a_net_of_another_kind_is_not_loaded_unsaid():
 
 
 def test_a_kind_that_does_not_exist_is_refused():
-    with pytest.raises(InputError, match="--norm must be one of post, deepnorm, scaled, pre, got 'sandwich'"):
+    with pytest.raises(
+        InputError, match="--norm must be one of post, deepnorm, scaled, pre, pre_but_first, got 'sandw"
+    ):
         EncoderSizes(8, 16, 32, 1, 2, norm="sandwich")

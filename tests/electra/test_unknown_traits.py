@@ -1,6 +1,6 @@
 """Refusal of an encoder trait that the counts, or the export to transformers, do not know."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 import pytest
 
@@ -34,6 +34,18 @@ class Required(EncoderSizes):
 
 
 PLAIN = MODEL_SIZES["small"].encoder
+ROTARY = replace(PLAIN, positions="rotary")
+# with a value that is not the default
+OFF_BY_DEFAULT = {
+    "norm_kind": "rmsnorm",
+    "feed_forward": "geglu",
+    "no_linear_bias": True,
+    "rotary_base": 160000.0,
+    "local_rotary_base": 5000.0,
+    "local_window": 128,
+    "global_every": 2,
+    "dropout_at": "attention_output",
+}
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -55,12 +67,20 @@ def test_readers_refuse_a_trait_that_they_do_not_know(name):
 @pytest.mark.parametrize("name", READERS)
 @pytest.mark.parametrize("trait", ["positions", "norm"])
 def test_readers_refuse_a_new_value_of_a_trait(monkeypatch, name, trait):
-    for known in ("POSITIONS", "NORMS"):
-        monkeypatch.setattr(sizes, known, (*getattr(sizes, known), "new"))
+    for each in ("positions", "norm"):
+        monkeypatch.setitem(sizes.CHOICES, each, (*sizes.CHOICES[each], "new"))
     with pytest.raises(
         InputError, match=f"--{trait} new: {name} would be wrong, as it was written for '(learned|post)', "
     ):
         READERS[name](EncoderSizes(**asdict(PLAIN) | {trait: "new"}))
+
+
+@pytest.mark.parametrize("name", ["the paper's count of FLOPs", "the export to transformers"])
+@pytest.mark.parametrize("trait", OFF_BY_DEFAULT)
+def test_traits_that_are_off_by_default_are_refused_by_those_who_do_not_know_them(name, trait):
+    given = {"local_window": 128} if trait in ("global_every", "local_rotary_base") else {}
+    with pytest.raises(InputError, match=f"{name} would be wrong, as it was written for"):
+        READERS[name](replace(ROTARY, **(given | {trait: OFF_BY_DEFAULT[trait]})))
 
 
 def test_a_config_json_is_not_made_for_an_unknown_trait():
@@ -69,5 +89,9 @@ def test_a_config_json_is_not_made_for_an_unknown_trait():
 
 
 def test_refuse_unknown_traits_takes_every_field_that_is_no_number_for_a_trait():
-    assert {field.name for field in fields(EncoderSizes)} - {*NUMBERS} == {"positions", "norm"}
+    assert {field.name for field in fields(EncoderSizes)} - {*NUMBERS} == {
+        "positions",
+        "norm",
+        *OFF_BY_DEFAULT,
+    }
     refuse_unknown_traits(PLAIN, {"positions": ("learned",), "norm": ("post",)}, "it")

@@ -18,4 +18,4 @@ def randomize_parameters(model, seed=0, std=0.1):
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * std
-            parameter.copy_(noise + 1 if name.endswith("norm.weight") else noise)
+            parameter.copy_(noise + 1 if name.endswith(("norm.weight", "norm.gain")) else noise)

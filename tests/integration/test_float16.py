@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fairseq_electra import precision
-from fairseq_electra.electra.embeddings import LAYER_NORM_EPS
+from fairseq_electra.electra.norms import LAYER_NORM_EPS
 from fairseq_electra.electra.scaled_dot_product import BLOCKED
 from fairseq_electra.optim import loss_scale
 from fairseq_electra.precision import autocast

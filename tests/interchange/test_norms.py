@@ -32,9 +32,10 @@ from tests.helpers.training import train_here
 from tests.helpers.transformers_models import in_double, transformers
 
 HEAD, PAD = "head", 1
-SCALED = [norm for norm in NORMS if norm not in ("post", "pre")]
+PRE = ["pre", "pre_but_first"]
+SCALED = [norm for norm in NORMS if norm not in ("post", *PRE)]
 REFUSAL = (
-    "cannot hold a net trained with --norm pre; use its checkpoint with fairseq_electra.from_pretrained, or"
+    "cannot hold a net trained with --norm {}; use its checkpoint with fairseq_electra.from_pretrained, or"
     " train with another --norm"
 )
 
@@ -280,14 +281,17 @@ def test_a_fine_tuned_scaled_net_is_exported_with_its_head_and_read_back(
     assert (scores - expected)[kept].abs().max() < 1e-10 and (again - expected)[kept].abs().max() < 1e-10
 
 
-def test_a_net_with_pre_norm_is_refused_in_one_sentence_before_anything_is_written(tmp_path, pretrained):
+@pytest.mark.parametrize("norm", PRE)
+def test_a_net_with_pre_norm_is_refused_in_one_sentence_before_anything_is_written(
+    tmp_path, pretrained, norm
+):
     for changes in ({}, {"positions": "learned"}, {"generator_only": True}):
-        with pytest.raises(InputError, match=REFUSAL) as caught:
-            export_transformers(pretrained(norm="pre", **changes), tmp_path / "out")
+        with pytest.raises(InputError, match=REFUSAL.format(norm)) as caught:
+            export_transformers(pretrained(norm=norm, **changes), tmp_path / "out")
         assert "\n" not in str(caught.value)
     for kind in HEADS:
-        with pytest.raises(InputError, match=REFUSAL):
-            export_transformers(tuned(pretrained(), kind, "pre", "rotary"), tmp_path / "out")
+        with pytest.raises(InputError, match=REFUSAL.format(norm)):
+            export_transformers(tuned(pretrained(), kind, norm, "rotary"), tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
@@ -338,7 +342,11 @@ def test_every_reader_of_checkpoints_takes_models_of_both_norms(tmp_path, data_b
             load_checkpoint(tmp_path / "other.pt", save)
     status = run("export", "--to", "transformers", mean, tmp_path / "out", "--vocab", save)
     if norm == "pre":
-        assert status == 1 and REFUSAL in capsys.readouterr().err and not (tmp_path / "out").exists()
+        assert (
+            status == 1
+            and REFUSAL.format("pre") in capsys.readouterr().err
+            and not (tmp_path / "out").exists()
+        )
         return
     assert status == 0
     rows = parity.rows_of_text(average.tokenizer, 64)

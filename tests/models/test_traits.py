@@ -1,5 +1,8 @@
 """Defaults of a command line: safe ones, the original's with --as, and those of a checkpoint."""
 
+import shutil
+from dataclasses import asdict
+
 import pytest
 import torch
 
@@ -115,3 +118,72 @@ def test_a_word_that_is_neither_on_nor_off_is_refused(data_bin, tmp_path):
         from fairseq_electra.electra.size_table import named_sizes
 
         named_sizes("small", norm="sandwich")
+
+
+MODERN = [
+    *"--norm pre_but_first --norm-kind layernorm_without_bias --feed-forward geglu --no-linear-bias".split(),
+    *"--rotary-base 160000 --local-window 16 --global-every 2 --local-rotary-base 5000".split(),
+    *"--dropout 0.1 --dropout-at attention_output".split(),
+]
+TRAITS = {
+    "norm": "pre_but_first",
+    "norm_kind": "layernorm_without_bias",
+    "feed_forward": "geglu",
+    "no_linear_bias": True,
+    "rotary_base": 160000.0,
+    "local_window": 16,
+    "global_every": 2,
+    "local_rotary_base": 5000.0,
+    "dropout_at": "attention_output",
+}
+
+
+@pytest.fixture(scope="module")
+def modern(data_bin, tmp_path_factory):
+    """A checkpoint of a model with every trait."""
+    folder = tmp_path_factory.mktemp("modern")
+    log = train_here(data_bin, folder, *TINY_NET, *MODERN, "--max-update", 2, "--disable-validation")
+    assert log.updates == 2 and all(0 < loss < 100 for loss in log.losses)
+    return folder / "checkpoint_last.pt"
+
+
+def test_a_run_is_resumed_with_the_traits_of_its_checkpoint(modern, data_bin, tmp_path, caplog):
+    shutil.copy(modern, tmp_path)
+    cfg = configuration(command(data_bin, tmp_path, "--arch", "electra_tiny")[3:])
+    assert {name: cfg.model[name] for name in TRAITS} == TRAITS
+    assert [line.partition(": ")[2] for line in caplog.messages if line.startswith("as in ")] == [
+        "--positions rotary --norm pre_but_first --norm-kind layernorm_without_bias --feed-forward geglu"
+        " --no-linear-bias --rotary-base 160000.0 --local-rotary-base 5000.0 --local-window 16"
+        " --global-every 2 --dropout-at attention_output"
+    ]
+    given = ["--local-window", 32, "--rotary-base", 10000]
+    cfg = configuration(command(data_bin, tmp_path, "--arch", "electra_tiny", *given)[3:])
+    assert (cfg.model.local_window, cfg.model.rotary_base, cfg.model.global_every) == (32, 10000.0, 2)
+    given = ["--local-window", 0]
+    cfg = configuration(command(data_bin, tmp_path, "--arch", "electra_tiny", *given)[3:])
+    assert cfg.model.local_window == 0
+
+
+def test_from_pretrained_and_fine_tuning_take_the_traits_from_the_checkpoint(modern):
+    from omegaconf import OmegaConf
+
+    from fairseq_electra.electra.configuration import encoder_sizes
+    from fairseq_electra.hub.load import load_checkpoint
+    from fairseq_electra.models._config import checkpoint_to_start_from, sizes_to_adopt, write_options
+    from fairseq_electra.models.electra_encoder import ElectraEncoderConfig
+
+    found = asdict(load_checkpoint(modern).model.sizes)
+    assert {name: found[name] for name in TRAITS} == TRAITS
+    cfg = OmegaConf.structured(ElectraEncoderConfig)
+    cfg.finetune_from_model, cfg.save_dir = str(modern), "nowhere"
+    adopted = sizes_to_adopt(cfg, ElectraEncoderConfig, checkpoint_to_start_from(cfg))
+    write_options(cfg, adopted)
+    assert asdict(encoder_sizes(cfg)) == found
+
+
+def test_export_refuses_a_model_with_these_traits(modern):
+    from fairseq_electra.hub.load import load_checkpoint
+    from fairseq_electra.interchange.export_transformers import networks_of
+
+    with pytest.raises(InputError, match="the export to transformers would be wrong, as it was written for"):
+        networks_of(load_checkpoint(modern))

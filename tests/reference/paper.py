@@ -18,70 +18,92 @@ def layer_norm(x, weight, bias, eps=1e-12):
     return (x - mean) / np.sqrt(variance + eps) * weight + bias
 
 
+def normalized(x, name, p):
+    """LayerNorm, without a bias where there is none; RMSNorm has a gain (Zhang and Sennrich 2019, eq. 4)."""
+    if name + ".gain" in p:
+        return x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-12) * p[name + ".gain"]
+    return layer_norm(x, p[name + ".weight"], p.get(name + ".bias", 0.0))
+
+
+def linear(x, name, p):
+    return x @ p[name + ".weight"].T + p.get(name + ".bias", 0.0)
+
+
 def softmax(x):
     e = np.exp(x - x.max(-1, keepdims=True))
     return e / e.sum(-1, keepdims=True)
 
 
-def rotate(vector, position):
-    """RoFormer, equation 34: pairs (x0, x1), (x2, x3), ... turned by position * 10000^(-2i/d)."""
+def rotate(vector, position, base=10000):
+    """RoFormer, equation 34: pairs (x0, x1), (x2, x3), ... turned by position * base^(-2i/d)."""
     out = np.empty_like(vector)
     d = len(vector)
     for i in range(d // 2):
-        angle = position * 10000 ** (-2 * i / d)
+        angle = position * base ** (-2 * i / d)
         a, b = vector[2 * i], vector[2 * i + 1]
         out[2 * i] = a * np.cos(angle) - b * np.sin(angle)
         out[2 * i + 1] = a * np.sin(angle) + b * np.cos(angle)
     return out
 
 
-def attention(x, wqkv, bqkv, wout, bout, heads, real, rotary):
+def attention(x, name, p, heads, real, rotary, base=10000):
     """One row. x: (T, C); real: True where a token may be attended to, by all (T,) or by each (T, T)."""
     length, width = x.shape
     seen = np.broadcast_to(real, (length, length))
-    q, k, v = (x @ wqkv[i * width : (i + 1) * width].T + bqkv[i * width : (i + 1) * width] for i in range(3))
+    qkv = linear(x, name + "qkv", p)
+    q, k, v = (qkv[:, i * width : (i + 1) * width] for i in range(3))
     d = width // heads
     mixed = np.zeros_like(x)
     for h in range(heads):
         part = slice(h * d, (h + 1) * d)
         qh, kh, vh = q[:, part], k[:, part], v[:, part]
         if rotary:
-            qh = np.stack([rotate(row, t) for t, row in enumerate(qh)])
-            kh = np.stack([rotate(row, t) for t, row in enumerate(kh)])
+            qh = np.stack([rotate(row, t, base) for t, row in enumerate(qh)])
+            kh = np.stack([rotate(row, t, base) for t, row in enumerate(kh)])
         for t in range(length):
             scores = np.array([qh[t] @ kh[s] / sqrt(d) if seen[t, s] else -np.inf for s in range(length)])
             mixed[t, part] = softmax(scores) @ vh
-    return mixed @ wout.T + bout
+    return linear(mixed, name + "out", p)
 
 
-def encoder(embedded, real, p, prefix, heads, layers, rotary):
+def encoder(embedded, real, p, prefix, heads, layers, rotary, norm="post", bases=(1e4, 1e4), local=(0, 3)):
+    """One row through the layers.
+
+    norm: post, pre, or pre_but_first; bases: of rotary angles, in layers that see the row and in those that
+    see a window; local: tokens of the window, 0 for none, and every how many layers one sees the row. What
+    the linear layers and norms are, and whether there are gates (Shazeer 2020, equation 6), the parameters p
+    say by their names and shapes.
+    """
     x = embedded
     if f"{prefix}.projection.weight" in p:
-        x = x @ p[f"{prefix}.projection.weight"].T + p[f"{prefix}.projection.bias"]
+        x = linear(x, f"{prefix}.projection", p)
+    length = len(x)
+    window, global_every = local
     for i in range(layers):
         name = f"{prefix}.layers.{i}."
-        a = attention(
-            x,
-            p[name + "attention.qkv.weight"],
-            p[name + "attention.qkv.bias"],
-            p[name + "attention.out.weight"],
-            p[name + "attention.out.bias"],
-            heads,
-            real,
-            rotary,
-        )
-        x = layer_norm(x + a, p[name + "attention_layer_norm.weight"], p[name + "attention_layer_norm.bias"])
-        f = gelu(x @ p[name + "intermediate.weight"].T + p[name + "intermediate.bias"])
-        f = f @ p[name + "output.weight"].T + p[name + "output.bias"]
-        x = layer_norm(x + f, p[name + "output_layer_norm.weight"], p[name + "output_layer_norm.bias"])
-    return x
+        seen, base = np.broadcast_to(real, (length, length)), bases[0]
+        if window and i % global_every:
+            near = np.array([[abs(t - s) <= window / 2 for s in range(length)] for t in range(length)])
+            seen, base = seen & near, bases[1]
+        is_read_as_it_is = norm == "post" or (norm == "pre_but_first" and i == 0)
+        read = x if is_read_as_it_is else normalized(x, name + "attention_layer_norm", p)
+        x = x + attention(read, name + "attention.", p, heads, seen, rotary, base)
+        if norm == "post":
+            x = normalized(x, name + "attention_layer_norm", p)
+        read = x if norm == "post" else normalized(x, name + "output_layer_norm", p)
+        f, inner = linear(read, name + "intermediate", p), p[name + "output.weight"].shape[1]
+        f = gelu(f[:, :inner]) * (f[:, inner:] if f.shape[1] > inner else 1.0)
+        x = x + linear(f, name + "output", p)
+        if norm == "post":
+            x = normalized(x, name + "output_layer_norm", p)
+    return x if norm == "post" else normalized(x, f"{prefix}.layer_norm", p)
 
 
 def embed(tokens, segments, p, prefix="embeddings"):
     x = p[f"{prefix}.tokens.weight"][tokens] + p[f"{prefix}.segments.weight"][segments]
     if f"{prefix}.positions.weight" in p:
         x = x + p[f"{prefix}.positions.weight"][: len(tokens)]
-    return layer_norm(x, p[f"{prefix}.layer_norm.weight"], p[f"{prefix}.layer_norm.bias"])
+    return normalized(x, f"{prefix}.layer_norm", p)
 
 
 def generator_states(tokens, segments, real, p, heads, layers, rotary):
@@ -93,7 +115,7 @@ def generator_logits(tokens, segments, real, p, heads, layers, rotary):
     """(T, V) scores at every position."""
     h = generator_states(tokens, segments, real, p, heads, layers, rotary)
     h = gelu(h @ p["generator_head.dense.weight"].T + p["generator_head.dense.bias"])
-    h = layer_norm(h, p["generator_head.layer_norm.weight"], p["generator_head.layer_norm.bias"])
+    h = normalized(h, "generator_head.layer_norm", p)
     return h @ p["embeddings.tokens.weight"].T + p["generator_head.bias"]
 
 

@@ -10,25 +10,33 @@ GPU, half precision                 PyTorch's fused kernel                      
 GPU, float32                        PyTorch's fused kernel                        the same, a mask of T x T
 ==================================  ============================================  ==========================
 
+Layers with a window have a mask of T x T, longer rows :class:`WindowBlocks`, and packed rows on a GPU in half
+precision :class:`DocumentBounds`, where PyTorch's kernel takes a window.
+
 All of them compute :func:`fairseq_electra.electra.scaled_dot_product.attend`. Encoders that see one side of
 each token always have a mask of T x T, which the formula and PyTorch's kernel take.
 """
 
+import functools
+import inspect
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fairseq_electra.electra.fast.windows import WindowBlocks, block_size
 from fairseq_electra.electra.packed import PackedDocuments
 from fairseq_electra.electra.scaled_dot_product import (
     BLOCKED,
     document_mask_to_add,
+    mask_to_add,
     padding_mask_to_add,
 )
 from fairseq_electra.electra.scaled_dot_product import attend as attend_by_formula
 
 SHORT_ROW_ON_CPU = 256  # up to here the formula beats the fused kernel on a CPU, whose backward pass is slow
+BLOCKS_THAT_PAY = 4  # rows of more blocks are quicker in blocks (examples/benchmark/windows.py)
 
 
 class LengthBuckets(NamedTuple):
@@ -89,6 +97,7 @@ class DocumentBounds(NamedTuple):
 
     bounds: Tensor  # (number of documents + 1,), int32
     max_length: int  # no document is longer
+    reach: int | None = None  # tokens on each side that a token sees; None: its whole document
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, probability: float) -> Tensor:
         """Attend within documents; the kernel takes half precision only, and has no dropout.
@@ -99,11 +108,13 @@ class DocumentBounds(NamedTuple):
 
         query, key, value = (x.flatten(0, 1) for x in (query, key, value))
         longest = self.max_length
-        return varlen_attn(query, key, value, self.bounds, self.bounds, longest, longest)  # type: ignore[return-value]
+        # only where there is a window, as torch 2.10 does not know the argument
+        window = {} if self.reach is None else {"window_size": (self.reach, self.reach)}
+        return varlen_attn(query, key, value, self.bounds, self.bounds, longest, longest, **window)  # type: ignore
 
 
 # a tensor is added to the scores; None: all tokens of a row see each other
-AttentionMask = Tensor | LengthBuckets | DocumentBounds | None
+AttentionMask = Tensor | LengthBuckets | DocumentBounds | WindowBlocks | None
 
 
 def attention_mask(
@@ -126,13 +137,39 @@ def attention_mask(
     return document_mask_to_add(documents, hidden.dtype)
 
 
+def local_attention_mask(
+    hidden: Tensor, padding_mask: Tensor | None, documents: PackedDocuments | None, window: int
+) -> AttentionMask:
+    """Return which tokens within a window see each other, in the form that is quickest for the device.
+
+    Arguments as :func:`fairseq_electra.electra.scaled_dot_product.mask_to_add`.
+    """
+    length, device = hidden.shape[1], hidden.device.type
+    if window // 2 >= length - 1:
+        return attention_mask(hidden, padding_mask, documents)
+    in_half_precision = device != "cpu" and torch.is_autocast_enabled(device)
+    if documents is not None and in_half_precision and kernel_has_window():
+        return DocumentBounds(documents.bounds(), length, window // 2)
+    if length > BLOCKS_THAT_PAY * block_size(window):
+        return WindowBlocks.of(hidden, window, padding_mask, documents)
+    return mask_to_add(hidden, "row", padding_mask, documents, window)
+
+
+@functools.cache
+def kernel_has_window() -> bool:
+    """Return whether the kernel for packed rows takes a window, as it does from torch 2.11 on."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    return "window_size" in inspect.signature(varlen_attn).parameters
+
+
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask, probability: float) -> Tensor:
     """Attend; arguments as those of :func:`fairseq_electra.electra.scaled_dot_product.attend`.
 
     Returns:
         Shape: (B, T, H, D), or (B * T, H, D).
     """
-    if isinstance(mask, (LengthBuckets, DocumentBounds)):
+    if isinstance(mask, (LengthBuckets, DocumentBounds, WindowBlocks)):
         return mask.attend(query, key, value, probability)
     if query.device.type == "cpu" and query.shape[1] <= SHORT_ROW_ON_CPU:
         return attend_by_formula(query, key, value, mask, probability)
