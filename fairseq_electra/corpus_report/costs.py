@@ -59,8 +59,8 @@ def _of_size(tokens: int, about: str) -> Iterator[str]:
     yield (
         f"sparse: the text has {about}{tokens:,} tokens, which the recipe of "
         f"{listed(f'{size} reads {number:,.0f} times' for size, number in many.items())}; BERT read its text "
-        f"about {MANY_PASSES} times (Devlin et al. 2019), and of causal models it is known that more than 16 "
-        "times add little (Muennighoff et al. 2023): the updates beyond cost their time and teach little; "
+        f"about {MANY_PASSES} times (Devlin et al. 2019), and for causal models more than 16 add little "
+        "(Muennighoff et al. 2023): the updates beyond cost their time and teach little; "
         f"add text, or end after {MANY_PASSES} passes: "
         f"{listed(f'{size} --max-update {max(number, 1)}' for size, number in updates.items())}"
     )
@@ -71,9 +71,9 @@ def _of_padding(document_tokens: np.ndarray) -> Iterator[str]:
     full = float(document_tokens.sum() / max(room * np.ceil(document_tokens / room).sum(), 1))
     if full < FULL_SHARE:
         yield (
-            f"short documents: rows of {SHORT_ROW} tokens of one document each are {full:.0%} full, so up to "
-            f"{1 - full:.0%} of the computing is spent on padding (counted from the lengths of the documents);"
-            " train with --pack, where documents share a row and see themselves alone"
+            f"short documents: rows of {SHORT_ROW} tokens of one document each are {full:.0%} full, so up to"
+            f" {1 - full:.0%} of the computing is spent on padding (counted from the lengths of the"
+            " documents); train with --pack, where documents share a row and see themselves alone"
         )
 
 
@@ -119,9 +119,8 @@ def _of_vocabulary(vocabulary: dict[str, Any]) -> Iterator[str]:
     lost, per_word = vocabulary["lost_characters"], vocabulary["tokens_per_word"]
     if max(lost, vocabulary["unknown_tokens"]) >= WARNING_SHARE:
         yield (
-            f"lost characters: {lost:.1%} of the characters are behind <unk>, {vocabulary['unknown_tokens']:.1%}"
-            f" of the tokens: that share of the text is lost, and detection there is trained on nothing;"
-            f" {PRETRAINING_REMEDY}"
+            f"lost characters: {lost:.1%} of the characters are behind <unk>, which is "
+            f"{vocabulary['unknown_tokens']:.1%} of the tokens: {PRETRAINING_REMEDY}"
         )
     if per_word >= MANY_TOKENS_PER_WORD:
         yield (
@@ -137,6 +136,6 @@ def _of_personal_data(found: dict[str, Any]) -> Iterator[str]:
         yield (
             "personal data: "
             + listed(f"{kind} ({each['number']:,})" for kind, each in found["personal"].items())
-            + ": a generator can learn to complete them, as Carlini et al. 2021 extracted them from GPT-2, and "
-            "laws such as the GDPR may apply to the model; --mask-personal --filter OUT replaces them"
+            + ": a generator can learn to complete them, as Carlini et al. 2021 extracted them from GPT-2,"
+            " and laws such as the GDPR may apply to the model; --mask-personal --filter OUT replaces them"
         )

@@ -13,7 +13,7 @@ from fairseq_electra.corpus_report.boilerplate import line_key
 from fairseq_electra.corpus_report.filtering import BOILERPLATE, NEAR_DUPLICATE, STEPS, Copy
 from fairseq_electra.corpus_report.paragraphs import Document, Paragraph, excerpt
 
-MAX_EXAMPLES = 5  # of each kind
+MAX_EXAMPLES = 3  # of each kind
 UNCLEAR = "short or not clear"  # for a language
 
 

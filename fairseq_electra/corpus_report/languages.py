@@ -9,7 +9,7 @@ from fairseq_electra.errors import InputError
 
 MIN_WORDS = 10  # shorter paragraphs are not judged
 MIN_SCORE = 0.5  # of the language, the classifier's probability; below, it is not clear
-CHARACTERS_READ = 300  # of a paragraph
+CHARACTERS_READ = 200  # of a paragraph
 ALL_LABELS = 200  # more than the classifier has
 
 

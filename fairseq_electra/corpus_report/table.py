@@ -3,8 +3,9 @@
 from typing import Any
 
 from fairseq_electra.corpus_report.filtering import BOILERPLATE, NEAR_DUPLICATE, OTHER_LANGUAGE
+from fairseq_electra.corpus_report.findings import UNCLEAR
 
-MAX_LANGUAGES = 10
+MAX_LANGUAGES, MAX_LANGUAGES_SHOWN = 10, 3  # in the table, and with examples
 SPREAD = ("mean", "10 %", "median", "90 %", "largest")
 
 
@@ -92,17 +93,8 @@ def _personal(personal: dict[str, Any]) -> list[str]:
 def _examples(found: dict[str, Any]) -> list[list[str]]:
     """Return the examples of each step, and of each language but the largest."""
     kinds = {step: each["examples"] for step, each in found["steps"].items()}
-    main = (
-        found["settings"]["languages"]
-        or [code for code in found["languages"] if _has_examples(found, code)][:1]
-    )
-    kinds |= {
-        code: each["examples"]
-        for code, each in list(found["languages"].items())[:MAX_LANGUAGES]
-        if code not in main
-    }
+    codes = [code for code in found["languages"] if code != UNCLEAR]
+    main = found["settings"]["languages"] or codes[:1]
+    others = [code for code in codes if code not in main][:MAX_LANGUAGES_SHOWN]
+    kinds |= {code: found["languages"][code]["examples"] for code in others}
     return [[f"{kind}:", *(f"- {each}" for each in lines)] for kind, lines in kinds.items() if lines]
-
-
-def _has_examples(found: dict[str, Any], code: str) -> bool:
-    return bool(found["languages"][code]["examples"])
