@@ -11,9 +11,11 @@ values.
 
 import argparse
 import importlib
+import inspect
 import logging
 from pathlib import Path
 
+from fairseq_electra.errors import InputError
 from fairseq_electra.paths import CHECKPOINT, VOCABULARY, require
 
 
@@ -36,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--log", type=Path, metavar="FILE", help="training log, for the figures of the model card"
     )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="report on the training text, of fairseq-electra report --output FILE, for the model card",
+    )
 
 
 def formats() -> list[str]:
@@ -48,6 +56,7 @@ def run(args: argparse.Namespace) -> None:
     """Export the checkpoint."""
     require(CHECKPOINT, args.checkpoint)
     require("log", args.log)
+    require("report", args.report)
     require(VOCABULARY, args.vocab)
     import fairseq_electra
     from fairseq_electra.interchange import require_transformers
@@ -56,11 +65,15 @@ def run(args: argparse.Namespace) -> None:
         require_transformers()
     fairseq_electra.register()
     logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
+    from fairseq_electra.corpus_report.card import card_section
     from fairseq_electra.hub.load import load_checkpoint
     from fairseq_electra.pretraining.log import read_log
 
     module = importlib.import_module(f"fairseq_electra.interchange.export_{args.to}")
     export = getattr(module, f"export_{args.to}")
     records = read_log(args.log) if args.log else []
-    for line in export(load_checkpoint(args.checkpoint, args.vocab), args.folder, records):
+    card = {"more": card_section(args.report)} if args.report else {}
+    if card and "more" not in inspect.signature(export).parameters:
+        raise InputError(f"--to {args.to} writes no model card; leave out --report")
+    for line in export(load_checkpoint(args.checkpoint, args.vocab), args.folder, records, **card):
         print(line)

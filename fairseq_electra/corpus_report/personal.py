@@ -1,7 +1,7 @@
 """Patterns of personal data in text: e-mail addresses, IBANs, card numbers, IP addresses, phone numbers.
 
 A pattern finds what has the form, and checks what can be checked: the checksum of an IBAN (ISO 13616) and of
-a card number (Luhn, ISO/IEC 7812-1), and that an IP address is a public one. It does not find names, postal
+a card number (Luhn, ISO/IEC 7812-1), and that an IP address is a machine's and public. It does not find names, postal
 addresses, or what is written to be found by people alone ("guido at python.org").
 """
 
@@ -91,10 +91,16 @@ def _card(text: str) -> int:
 
 
 def _ip(text: str) -> int:
+    """Tell public addresses of one machine from others and from numbers of sections and versions."""
     try:
-        return len(text) if ipaddress.ip_address(text).is_global else 0
+        address = ipaddress.ip_address(text)
     except ValueError:
         return 0
+    if address.version == 4:  # 8.1.2.4 is more often a section, and 74.125.224.0 a network
+        likely = sum(len(part) > 1 for part in text.split(".")) >= 2 and not text.endswith(".0")
+    else:  # "would be::" opens a block of code in reStructuredText
+        likely = sum(map(bool, text.split(":"))) >= 3
+    return len(text) if likely and address.is_global and not address.is_multicast else 0
 
 
 def _phone(text: str) -> int:
