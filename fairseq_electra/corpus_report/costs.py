@@ -16,7 +16,7 @@ MANY_PASSES = 40
 # 3 per cent of C4 were near duplicates when Lee et al. 2022 (arXiv 2107.06499, table 2) showed what they cost
 DIRTY_SHARE = 0.03
 # as one vocabulary of 8,192 pieces needs for the Wikipedia that it was made from; others need fewer
-TOKENS_PER_WORD = 1.4
+TOKENS_PER_WORD = 1.5
 MANY_TOKENS_PER_WORD = 2.0
 SHORT_ROW, SPECIAL_TOKENS = 128, 3  # of tiny and small: tokens of a row, and <s>, </s>, </s> in it
 FULL_SHARE = 0.6

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from fairseq_electra.errors import InputError
 
-MIN_WORDS = 10  # of letters; shorter paragraphs are not judged
+# shorter paragraphs are not judged; words are those of letters, characters count where words have no blanks
+MIN_WORDS, MIN_CHARACTERS = 10, 50
 MIN_SCORE = 0.5  # of the language, the classifier's probability; below, it is not clear
 CHARACTERS_READ = 200  # of a paragraph
 ALL_LABELS = 200  # more than the classifier has
@@ -34,7 +35,7 @@ class Languages:
             text: the paragraph.
             words: its words.
         """
-        if sum(map(str.isalpha, words)) < MIN_WORDS:
+        if len(text) < MIN_CHARACTERS or sum(map(str.isalpha, words)) < MIN_WORDS:
             return ""
         guesses = self._detector.detect(text[:CHARACTERS_READ])
         return guesses[0]["lang"] if guesses and guesses[0]["score"] >= MIN_SCORE else ""

@@ -1,8 +1,8 @@
 """Patterns of personal data in text: e-mail addresses, IBANs, card numbers, IP addresses, phone numbers.
 
 A pattern finds what has the form, and checks what can be checked: the checksum of an IBAN (ISO 13616) and of
-a card number (Luhn, ISO/IEC 7812-1), and that an IP address is a machine's and public. It does not find names, postal
-addresses, or what is written to be found by people alone ("guido at python.org").
+a card number (Luhn, ISO/IEC 7812-1), and that an IP address is that of one machine and public. It does not
+find names, postal addresses, or addresses that are spelt for people alone ("guido at python.org").
 """
 
 import ipaddress

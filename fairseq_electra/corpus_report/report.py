@@ -20,7 +20,7 @@ from fairseq_electra.errors import InputError, listed
 from fairseq_electra.files.text import atomic_write
 from fairseq_electra.progress import Progress
 
-BATCH_CHARACTERS = 1 << 21
+BATCH_CHARACTERS = 1 << 19
 _COMPRESSED = {".gz": gzip.open, ".xz": lzma.open}
 Sink = Callable[[Document], None]
 

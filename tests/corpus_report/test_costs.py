@@ -33,7 +33,7 @@ def test_warnings_of_a_large_clean_text_are_none():
 
 
 def test_warnings_of_a_small_text_say_passes_and_updates():
-    vocabulary = {"tokens": 1_000_000, "tokens_per_word": 1.4, "lost_characters": 0.0, "unknown_tokens": 0.0}
+    vocabulary = {"tokens": 1_000_000, "tokens_per_word": 1.5, "lost_characters": 0.0, "unknown_tokens": 0.0}
     warning = only(found(vocabulary=vocabulary))
     # tiny: 32 rows of 128 tokens, 28,000 updates
     assert passes_of(1_000_000)["tiny"] == 32 * 128 * 28_000 / 1e6 == 114.688
@@ -53,7 +53,7 @@ def test_warnings_of_a_small_text_say_passes_and_updates():
 
 def test_warnings_estimate_tokens_where_there_is_no_vocabulary():
     warning = only(found(text={"characters": 30_000_000_000, "words": 1_000_000}))
-    assert "about (at 1.4 tokens per word; --vocab counts them) 1,400,000 tokens" in warning
+    assert "about (at 1.5 tokens per word; --vocab counts them) 1,500,000 tokens" in warning
 
 
 LARGE = {"characters": 1000, "words": 60_000_000_000}
@@ -78,9 +78,9 @@ def test_warnings_of_other_languages_are_of_those_not_asked_for_or_not_the_large
 
 
 def test_warnings_of_short_documents_say_the_share_of_padding():
-    # 25 words are 35 tokens of the 125 that fit into a row of 128; 200 words are 280 tokens in 3 rows
+    # 20 words are 30 tokens of the 125 that fit into a row of 128; 200 words are 300 tokens in 3 rows
     report = found(text=LARGE, languages={"en": {"characters": 1000}})
-    assert "are 28% full, so up to 72% of" in only(report, [25, 25])
+    assert "are 24% full, so up to 76% of" in only(report, [20, 20])
     assert warnings_of(report, [200, 200]) == []
 
 
@@ -89,11 +89,11 @@ def test_warnings_of_short_documents_say_the_share_of_padding():
     [
         ({"lost_characters": 0.02}, "lost characters: 2.0%"),
         ({"unknown_tokens": 0.02}, "2.0% of the tokens"),
-        ({"tokens_per_word": 2.8}, "a row holds 50% of the words that it could, and a pass takes 2.0 times"),
+        ({"tokens_per_word": 3.0}, "a row holds 50% of the words that it could, and a pass takes 2.0 times"),
     ],
 )
 def test_warnings_of_a_vocabulary_that_does_not_fit(changes, said):
-    fits = {"tokens": 10**11, "tokens_per_word": 1.4, "lost_characters": 0.001, "unknown_tokens": 0.001}
+    fits = {"tokens": 10**11, "tokens_per_word": 1.5, "lost_characters": 0.001, "unknown_tokens": 0.001}
     report = found(text=LARGE, languages={"en": {"characters": 1000}})
     assert warnings_of({**report, "vocabulary": fits}, [1000]) == []
     assert said in only({**report, "vocabulary": {**fits, **changes}})

@@ -100,7 +100,7 @@ def test_report_on_writes_the_text_without_what_was_planted_and_no_other_change(
     assert f"| left | 20 | {found['kept']['lines']} |" in removed_table(found)
 
 
-@pytest.mark.parametrize("batch", [1, 1 << 21])
+@pytest.mark.parametrize("batch", [1, 1 << 20])
 def test_report_on_finds_nothing_in_the_filtered_text(filtered, tmp_path, monkeypatch, batch):
     monkeypatch.setattr(report_module, "BATCH_CHARACTERS", batch)
     again = report_on([filtered[1]], SETTINGS, None, tmp_path / "again.txt.xz")
