@@ -21,7 +21,7 @@ from fairseq_electra.files.text import atomic_write
 from fairseq_electra.progress import Progress
 
 BATCH_CHARACTERS = 1 << 19
-_COMPRESSED = {".gz": gzip.open, ".xz": lzma.open}
+_COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
 Sink = Callable[[Document], None]
 
 
