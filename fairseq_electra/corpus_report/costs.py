@@ -13,7 +13,7 @@ from fairseq_electra.pretraining.unknown import PRETRAINING_REMEDY, WARNING_SHAR
 
 # BERT read its text about 40 times (Devlin et al. 2019, appendix A.2)
 MANY_PASSES = 40
-# 3 per cent of C4 were near duplicates when Lee et al. 2022 (arXiv 2107.06499, table 2) showed what they cost
+# our choice: of five corpora that were measured none has as much (docs/how-to/report.md)
 DIRTY_SHARE = 0.03
 # as one vocabulary of 8,192 pieces needs for the Wikipedia that it was made from; others need fewer
 TOKENS_PER_WORD = 1.5

@@ -11,7 +11,7 @@ paragraph alone, and what stayed was compared with all that stayed before it.
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from fairseq_electra.corpus_report.boilerplate import REPEATS, line_key
@@ -53,12 +53,11 @@ class Filter:
         settings: what to remove.
         repeated: the lines that are boilerplate, as
             :func:`fairseq_electra.corpus_report.boilerplate.repeated_lines` gives them.
+        languages: the classifier of languages.
     """
 
-    def __init__(self, settings: Settings, repeated: dict[int, int]):
-        self.settings, self.repeated = settings, repeated
-        self._languages = Languages()
-        self._languages.check(settings.languages)
+    def __init__(self, settings: Settings, repeated: Mapping[int, int], languages: Languages):
+        self.settings, self._repeated, self._languages = settings, repeated, languages
         self._index = NearDuplicates()
         self._files: list[str] = []
         self._locations = array("Q")  # of the paragraphs in the index: number of the file, number of the line
@@ -69,7 +68,7 @@ class Filter:
             for paragraph in document.paragraphs:
                 read_personal(paragraph, self.settings.mask_personal)
                 paragraph.words = words_of(paragraph.text)
-                if line_key(paragraph.text) in self.repeated:
+                if line_key(paragraph.text) in self._repeated:
                     paragraph.removed_by = BOILERPLATE
                 else:
                     paragraph.language = self._languages(paragraph.text, paragraph.words)

@@ -14,6 +14,7 @@ from fairseq_electra.corpus_report.boilerplate import repeated_lines
 from fairseq_electra.corpus_report.costs import warnings_of
 from fairseq_electra.corpus_report.filtering import Filter, Settings, read_personal
 from fairseq_electra.corpus_report.findings import Findings
+from fairseq_electra.corpus_report.languages import Languages
 from fairseq_electra.corpus_report.paragraphs import Document, read_documents
 from fairseq_electra.corpus_report.vocabulary import VocabularyUse
 from fairseq_electra.errors import InputError, listed
@@ -50,9 +51,10 @@ def report_on(
     """
     progress = progress or Progress()
     use = VocabularyUse(vocabulary) if vocabulary is not None else None
-    judge = Filter(settings, {})  # checks the languages before it reads
-    judge.repeated = repeated_lines(_lines(paths, settings, progress), settings.repeats)
-    findings = Findings(judge.repeated)
+    languages = Languages()
+    languages.check(settings.languages)
+    repeated = repeated_lines(_lines(paths, settings, progress), settings.repeats)
+    judge, findings = Filter(settings, repeated, languages), Findings(repeated)
     with writer(output) as write:
         progress.stage("examining", "lines")
         for documents in batches(read_documents(paths)):
