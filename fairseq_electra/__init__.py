@@ -3,6 +3,7 @@
 The steps of the data, and the module of each::
 
     raw text        your .txt, or pretraining/corpus.py      one paragraph per line, blank line per document
+        (report     corpus_report/                           what it holds, and a filter)
      -> tokens      pretraining/wordpiece.py                 tokenizer.json + dict.txt, the same ids in both
      -> binary      pretraining/encode.py, fairseq-preprocess   data-bin/{dict.txt,train.bin,train.idx}
      -> rows        pretraining/rows.py                      segment pairs or blocks, (B, T) ids, read lazily

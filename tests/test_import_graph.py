@@ -19,6 +19,7 @@ FLOORS = (
     ("checkpoints", "files"),
     ("electra",),
     ("pretraining",),
+    ("corpus_report",),
     ("finetuning",),
     ("hub", "interchange"),
     ("probes",),

@@ -9,6 +9,7 @@ FOLDERS = {
     "probes": "What a pre-trained model knows before it is fine-tuned: BLiMP, prompts, CrowS-Pairs.",
     "electra": "The paper: sizes, masking, sampling, encoder, heads, FLOPs. PyTorch and NumPy alone.",
     "pretraining": "Text to masked batches: documents, WordPiece, rows, packing, metrics, diagnosis.",
+    "corpus_report": "What a text holds before a model is trained on it, and a filter.",
     "finetuning": "What all kinds of tasks share: folders, recipes, studies, predictions.",
     "interchange": "Other formats, above all the folders of transformers, in both directions.",
     "files": "Reading text and records, with mistakes named; files that are written whole or not at all.",

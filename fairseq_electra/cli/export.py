@@ -11,9 +11,11 @@ values.
 
 import argparse
 import importlib
+import inspect
 import logging
 from pathlib import Path
 
+from fairseq_electra.errors import InputError
 from fairseq_electra.paths import CHECKPOINT, VOCABULARY, require
 
 
@@ -37,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--log", type=Path, metavar="FILE", help="training log, for the figures of the model card"
     )
     parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="report on the training text, of fairseq-electra report --output FILE, for the model card",
+    )
+    parser.add_argument(
         "--bias",
         type=Path,
         metavar="FILE",
@@ -57,6 +65,7 @@ def run(args: argparse.Namespace) -> None:
     """Export the checkpoint."""
     require(CHECKPOINT, args.checkpoint)
     require("log", args.log)
+    require("report", args.report)
     require("file of results", args.bias)
     require(VOCABULARY, args.vocab)
     import fairseq_electra
@@ -66,19 +75,22 @@ def run(args: argparse.Namespace) -> None:
         require_transformers()
     fairseq_electra.register()
     logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
+    from fairseq_electra.corpus_report import card as report_card
     from fairseq_electra.finetuning.encoder import EncoderWithHeads
     from fairseq_electra.hub.load import load_checkpoint
     from fairseq_electra.pretraining.log import read_log
-    from fairseq_electra.probes.bias_card import card_section
+    from fairseq_electra.probes import bias_card
 
     module = importlib.import_module(f"fairseq_electra.interchange.export_{args.to}")
     export = getattr(module, f"export_{args.to}")
     records = read_log(args.log) if args.log else []
     pretrained = load_checkpoint(args.checkpoint, args.vocab)
-    sections = []
+    sections = [report_card.card_section(args.report)] if args.report else []
     if args.bias:
         fine_tuned = isinstance(pretrained.model, EncoderWithHeads)
-        sections.append(card_section(args.bias, args.checkpoint, fine_tuned))
-    more = "\n".join(sections)
-    for line in export(pretrained, args.folder, records, *([more] if more else [])):
+        sections.append(bias_card.card_section(args.bias, args.checkpoint, fine_tuned))
+    card = {"more": "\n".join(sections)} if sections else {}
+    if card and "more" not in inspect.signature(export).parameters:
+        raise InputError(f"--to {args.to} writes no model card; leave out --report and --bias")
+    for line in export(pretrained, args.folder, records, **card):
         print(line)

@@ -33,6 +33,8 @@ WRONG = [
     ["prepare", "--vocab", ".", "--destdir", "out", "--conll", "--train", "text", "--valid", "absent"],
     ["prepare", "--vocab", "absent", "--destdir", "out", "--conll", "--train", "text"],
     ["vocab", "--output", "out", "text", "absent"],
+    ["report", "text", "absent"],
+    ["report", "--vocab", "absent", "text"],
     ["plot", "absent"],
     ["speedrun", "--minutes", "1", "absent"],
     ["submit", "absent", "--net", "a", "--output", "out"],

@@ -1,0 +1,105 @@
+"""Paragraphs of running text with the file and line of each, in documents of bounded size."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from fairseq_electra.corpus_report.personal import PersonalData, masked
+from fairseq_electra.errors import shortened
+from fairseq_electra.files.text import is_blank
+from fairseq_electra.pretraining.documents import read_plain
+
+MAX_CHARACTERS = 1 << 22  # of a document that is held in memory; a file without blank lines is one document
+# scripts without blanks between words: kana, ideographs and ideographs for compatibility
+_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_WORD = re.compile(rf"[^\W{_UNSPACED}]+|[{_UNSPACED}]")
+
+
+class Location(NamedTuple):
+    """A line of a file; numbers start at 1."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(slots=True)
+class Paragraph:
+    """A line of text and what was found in it.
+
+    Attributes:
+        text: the line; personal data is replaced if that was asked for.
+        location: where it was read.
+        words: its words in lower case, as :func:`words_of` gives them.
+        language: its language; empty if the paragraph is too short or the language is not clear.
+        personal: the personal data found in it, before any was replaced.
+        removed_by: name of the step of the filter that removes it; empty: it stays.
+    """
+
+    text: str
+    location: Location
+    words: list[str] = field(default_factory=list)
+    language: str = ""
+    personal: list[PersonalData] = field(default_factory=list)
+    removed_by: str = ""
+
+
+@dataclass(slots=True)
+class Document:
+    """Paragraphs of a document, or of a part of one that is longer than :data:`MAX_CHARACTERS`.
+
+    Attributes:
+        paragraphs: the paragraphs.
+        begins, ends: whether the document begins, and ends, with this part.
+    """
+
+    paragraphs: list[Paragraph]
+    begins: bool
+    ends: bool
+
+    @property
+    def kept(self) -> list[Paragraph]:
+        """The paragraphs that no step has removed."""
+        return [paragraph for paragraph in self.paragraphs if not paragraph.removed_by]
+
+
+def words_of(text: str) -> list[str]:
+    """Split a text into words in lower case; a character of Chinese or Japanese is a word of its own."""
+    return _WORD.findall(text.lower())
+
+
+def read_documents(paths: Iterable[str | Path]) -> Iterator[Document]:
+    """Yield the documents of files of running text; a blank line or the end of a file ends one.
+
+    Args:
+        paths: plain text, one paragraph per line; ``.gz`` and ``.xz`` are read too. A line of more than a
+            megabyte is read in parts, and each counts as a line.
+
+    Raises:
+        InputError: a file cannot be read, or is not text; names the line.
+    """
+    for path in paths:
+        paragraphs: list[Paragraph] = []
+        characters, begins = 0, True
+        for number, text in enumerate(read_plain(path), 1):
+            if is_blank(text):
+                if paragraphs:
+                    yield Document(paragraphs, begins, ends=True)
+                paragraphs, characters, begins = [], 0, True
+                continue
+            if characters + len(text) > MAX_CHARACTERS and paragraphs:
+                yield Document(paragraphs, begins, ends=False)
+                paragraphs, characters, begins = [], 0, False
+            paragraphs.append(Paragraph(text, Location(str(path), number)))
+            characters += len(text)
+        if paragraphs:
+            yield Document(paragraphs, begins, ends=True)
+
+
+def excerpt(text: str) -> str:
+    """Return the beginning of a text for an example, without personal data."""
+    return shortened(masked(text))

@@ -1,0 +1,72 @@
+"""Patterns of personal data: what has the form is found and replaced, and code and numbers are left alone."""
+
+import pytest
+
+from fairseq_electra.corpus_report.personal import PLACEHOLDERS, find_personal, masked
+
+PERSONAL = {
+    "e-mail address": [
+        "ada@example.com",
+        "mailto:Ada.Lovelace+math@maths.example.co.uk",
+        "<a_b-c@sub.example.org>",
+        "x@uni-koeln.de",
+    ],
+    "IBAN": ["DE89 3704 0044 0532 0130 00", "GB82WEST12345698765432", "NO93 8601 1117 947"],
+    "card number": ["4111 1111 1111 1111", "5500-0000-0000-0004", "378282246310005"],
+    "IPv4 address": ["84.8.17.8", "193.99.144.80:443"],
+    "IPv6 address": ["2001:4860::8888", "2606:4700:4700:0:0:0:0:1111"],
+    "phone number": [
+        "+49 30 1234567",
+        "+1-212-555-0123",
+        "(212) 555-0123",
+        "212.555.0123",
+        "030/1234-5678",
+        "010-1234-5678",
+    ],
+}
+OTHER = [
+    "y = x @ w.T + b@c.shape and a@b.dot(c)",
+    "@property, @functools.wraps(f) and @app.route('/a@b')",
+    "git clone git@github.com:user/repo.git; pip install torch@2.6; svn+ssh://me@host.org/x",
+    "user@host, a@b, guido at python.org, x@@y.com",
+    "127.0.0.1, 192.168.0.1, 10.1.2.3, 0.0.0.0, 300.1.2.3 and version 1.2.3.4.5",
+    "a[::2], a[1:2:3], std::vector, ::1, 12:34:56, fe80::1, would be:: and 2006::",
+    "RFC 7540, section 8.1.2.4, kernel 2.6.18.6, SQLite 3.36.10.0, multicast 224.0.17.10, 74.125.224.0/24",
+    "ISBN 978-3-16-148410-0, ISSN 0317-8471, 1990-1995, 05 1990-1995, 2021-03-04",
+    "pi is 3.14159265358979323846 and 4111111111111112 fails the checksum",
+    "DE89 3704 0044 0532 0130 01, XX89 3704 0044 0532 0130 00 and DE89 3704 0044",
+    "1,234,567,890 people, 555-0123, 1234567 and 2**64 = 18446744073709551616",
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"), [(kind, text) for kind, texts in PERSONAL.items() for text in texts]
+)
+def test_find_personal_finds_every_form_and_masked_replaces_it_whole(kind, text):
+    sentence = f"Of this, {text} is an example."
+    assert [each.kind for each in find_personal(sentence)] == [kind]
+    placeholder = PLACEHOLDERS[kind]
+    around = {"mailto:": f"mailto:{placeholder}", "<": f"<{placeholder}>", "193": f"{placeholder}:443"}
+    expected = next((new for old, new in around.items() if text.startswith(old)), placeholder)
+    assert masked(sentence) == f"Of this, {expected} is an example."
+    assert find_personal(masked(sentence)) == []
+
+
+@pytest.mark.parametrize("text", OTHER)
+def test_find_personal_leaves_code_and_other_numbers_alone(text):
+    assert find_personal(text) == [] and masked(text) == text
+
+
+def test_masked_replaces_several_in_their_places():
+    text = "Mail a@b.de or c@d.org, call +49 30 1234567."
+    assert masked(text) == "Mail [EMAIL] or [EMAIL], call [PHONE]."
+    assert [text[begin:end] for _, begin, end in find_personal(text)] == [
+        "a@b.de",
+        "c@d.org",
+        "+49 30 1234567",
+    ]
+
+
+def test_find_personal_takes_an_iban_from_the_words_behind_it():
+    text = "IBAN GB82 WEST 1234 5698 7654 32 BIC ABCDGB2L"
+    assert masked(text) == "IBAN [IBAN] BIC ABCDGB2L"
