@@ -7,7 +7,7 @@ the mean over the sets is logged as ``valid``, and stands first in what validate
 
 import functools
 import sys
-from types import ModuleType
+from typing import Any
 
 from fairseq_electra.compat.replacing import replaced
 
@@ -23,7 +23,7 @@ def judge_by_mean_of_languages() -> None:
             _change(module)
 
 
-def _change(module: ModuleType) -> None:
+def _change(module: Any) -> None:
     plain, plain_stats = module.validate, module.get_valid_stats
 
     @functools.wraps(plain)

@@ -56,9 +56,10 @@ class MixedRows(MaskedRows):
         """
         return self._sizes
 
-    def first_ids(self, limit: int) -> np.ndarray:
-        """Return about so many ids of the text, of each language as large a part as an epoch has."""
-        total = min(limit, sum(len(each.corpus.ids) for each in self.languages))
+    def first_ids(self, limit: int | None) -> np.ndarray:
+        """Return about so many ids, or as many as all texts have, of each language its share of an epoch."""
+        total = sum(len(each.corpus.ids) for each in self.languages)
+        total = total if limit is None else min(limit, total)
         lengths = [round(total * count / len(self)) for count in self.sampling.counts]
         return np.concatenate(
             [
@@ -76,11 +77,12 @@ class MixedRows(MaskedRows):
         rows = self._drawn[1][numbers]
         parts = [self.languages[i]._read(rows[language == i]) for i in np.unique(language)]
         place = np.argsort(np.argsort(language, kind="stable"))  # of each row in the parts
+        ends = [part.document_ends for part in parts if part.document_ends is not None]
         return RowBatch(
-            *(
-                None if arrays[0] is None else np.concatenate(arrays)[place]
-                for arrays in zip(*parts, strict=True)
-            )
+            tokens=np.concatenate([part.tokens for part in parts])[place],
+            segments=np.concatenate([part.segments for part in parts])[place],
+            lengths=np.concatenate([part.lengths for part in parts])[place],
+            document_ends=np.concatenate(ends)[place] if ends else None,
         )
 
     def _by_language(self) -> list[np.ndarray]:

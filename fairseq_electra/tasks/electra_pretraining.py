@@ -131,7 +131,8 @@ class ElectraPretrainingTask(FairseqTask):
             return
         ids = dataset.first_ids(UNIGRAM_IDS if is_train else None)
         baseline = unigram_baseline(ids, self.dictionary)
-        self.diagnosis.unigram[split] = baseline
+        if is_train or len(self.data.languages) < 2:  # a mixture is not judged by one of its languages
+            self.diagnosis.unigram[split] = baseline
         logger.info(
             f"{name}: a unigram generator has, where <mask> is shown, a loss of {baseline.loss:.3f} "
             f"and mask_token_accuracy {baseline.accuracy:.2%}"

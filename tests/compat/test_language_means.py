@@ -7,7 +7,7 @@ import torch
 from tests.helpers.fairseq_source import stock_source
 from tests.helpers.language_folder import write_languages
 from tests.helpers.small_model import TINY_NET
-from tests.helpers.training import refusal, train_here
+from tests.helpers.training import assert_same_weights, refusal, train_here, weights
 
 RUN = [
     *[*TINY_NET, "--num-workers", "0", "--no-epoch-checkpoints", "--max-update", "4"],
@@ -52,6 +52,18 @@ def test_a_run_of_one_language_has_the_losses_of_its_folder(tmp_path, folder):
     assert ours.losses == plain.losses and len(ours.losses) == 3
     one, other = ([record for record in log.records if record["subset"] == "valid"] for log in (plain, ours))
     assert [record["fixed_auc"] for record in one] == [record["fixed_auc"] for record in other] != []
+
+
+def test_a_run_resumes_bit_exactly_within_an_epoch(tmp_path, folder):
+    more = ["--disable-validation", "--save-interval-updates", "5", "--num-workers", "0", "--batch-size", "8"]
+    more = [*TINY_NET, "--no-epoch-checkpoints", "--languages", "en,ko,zh", *more]
+    whole = train_here(folder, tmp_path / "whole", *more, "--max-update", "30")
+    train_here(folder, tmp_path / "parts", *more, "--max-update", "25")
+    parts = train_here(folder, tmp_path / "parts", *more, "--max-update", "30")
+    assert parts.losses == whole.losses[25:] and len(parts.losses) == 5
+    epochs = {record["num_updates"]: record["epoch"] for record in whole.records}
+    assert epochs[25] == epochs[26] == 2  # so it is broken off within an epoch
+    assert_same_weights(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
 
 
 def test_a_run_on_a_folder_of_languages_is_refused_without_their_validations(tmp_path, folder):

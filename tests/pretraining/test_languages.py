@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from fairseq_electra.pretraining.languages import (
     smoothed_shares,
     vocabulary_folder,
 )
+from tests.helpers.paths import ROOT
 
 SIZES = (1000, 90, 7)
 
@@ -79,6 +81,13 @@ def test_rows_of_an_epoch_depend_on_the_seed_and_nothing_else():
     assert (rows[:500] != rows[500:]).mean() > 0.9
 
 
+def test_the_table_of_the_page_is_what_is_drawn():
+    page = (ROOT / "docs" / "how-to" / "languages.md").read_text(encoding="utf-8")
+    for alpha in (0.7, 0.5, 0):
+        counts = LanguageSampling.smoothed((800_000, 150_000, 50_000), alpha, seed=1).counts
+        assert f"| at {alpha} | {' | '.join(f'{count:,}' for count in counts)} |\n" in page
+
+
 def test_parse_languages_reads_names_between_commas():
     assert parse_languages("en,zh-Hans,pt_BR") == ("en", "zh-Hans", "pt_BR") and parse_languages(None) == ()
 
@@ -107,7 +116,7 @@ def test_check_alpha_refuses_other_exponents(alpha):
 
 def test_folders_are_those_of_the_languages(tmp_path):
     data = str(tmp_path)
-    assert language_folders("a:b", None) == [tmp_path.__class__("a"), tmp_path.__class__("b")]
+    assert language_folders("a:b", None) == [Path("a"), Path("b")]
     assert language_folders(data, "en,ko") == [tmp_path / "en", tmp_path / "ko"]
     assert vocabulary_folder(data, None) == tmp_path and vocabulary_folder(data, "en,ko") == tmp_path / "en"
     (tmp_path / "dict.txt").write_text("")

@@ -1,6 +1,5 @@
 """A training on several languages: what its batches hold, and how it resumes."""
 
-import itertools
 import shutil
 from collections import Counter
 
@@ -91,8 +90,8 @@ def test_collater_masks_a_repeated_row_in_two_ways(make_mixture):
 
 
 def read(task, workers=0, batches=None, processes=1, state=None, epoch=1):
-    """Read batches of an epoch by each process; returns their tensors, and the state to resume from."""
-    found, itr = [], None
+    """Read so many batches of an epoch by each process; returns their tensors, and the state to resume from."""
+    found, state_then = [], None
     for rank in range(processes):
         task.dataset_to_epoch_iter = {}
         dataset = task.load_dataset("train")
@@ -108,13 +107,16 @@ def read(task, workers=0, batches=None, processes=1, state=None, epoch=1):
         if state:
             itr.load_state_dict(state)
         found.append([])
-        for sample in itertools.islice(itr.next_epoch_itr(), batches):
-            if sample:
+        # to the end of the epoch in any case: workers that are left in the midst of one take seconds to stop
+        for number, sample in enumerate(itr.next_epoch_itr(), start=1):
+            if sample and (batches is None or number <= batches):
                 found[-1].append({"id": sample["id"], **sample["net_input"]})
-    return found, itr.state_dict()
+            if number == batches:
+                state_then = itr.state_dict()
+    return found, state_then
 
 
-@pytest.mark.parametrize(("workers", "processes"), [(0, 1), (0, 2), (2, 1), (2, 2)])
+@pytest.mark.parametrize(("workers", "processes"), [(0, 1), (0, 2), (2, 1)])
 @pytest.mark.parametrize("options", OPTIONS[:2], ids=str)
 def test_an_epoch_that_is_resumed_is_the_undisturbed_one(make_mixture, options, workers, processes):
     whole, _ = read(make_mixture(**options), processes=processes, epoch=2)
@@ -153,6 +155,15 @@ def test_token_probs_are_those_of_the_smoothed_mixture(make_mixture):
     shares = [float(probs[first:end].sum()) for first, end in IDS.values()]
     assert shares == pytest.approx([root / sum(roots) for root in roots], abs=0.01)
     assert float(probs.sum()) == pytest.approx(1)
+
+
+def test_the_mixture_is_judged_by_its_own_unigram_baseline(make_mixture):
+    task = make_mixture()
+    for split in ("en/valid", "zh/valid", "train"):
+        dataset = task.load_dataset(split)
+    counts = token_counts(dataset.first_ids(None), task.dictionary)
+    assert task.diagnosis.unigram.keys() == {"train"}
+    assert task.diagnosis.unigram["train"].accuracy == pytest.approx(counts.max() / counts.sum())
 
 
 def test_one_language_is_the_run_on_its_folder(make_mixture, make_task, folder):
