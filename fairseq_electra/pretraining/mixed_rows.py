@@ -34,10 +34,9 @@ class MixedRows(MaskedRows):
             can_be_thinned=first.can_be_thinned,
         )
         self.languages, self.sampling = tuple(languages), sampling
-        packings = [each.packing for each in languages if each.packing is not None]
+        slots = max(0 if each.packing is None else each.packing.document_slots for each in languages)
         for each in languages:
             if each.packing is not None:  # all batches have one shape
-                slots = max(packing.document_slots for packing in packings)
                 each.packing = replace(each.packing, document_slots=slots)
         self._drawn: tuple[int, np.ndarray] = (1, sampling.rows_of(1))  # an epoch, and its rows
         self._sizes = np.concatenate(

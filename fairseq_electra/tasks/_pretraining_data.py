@@ -124,7 +124,7 @@ class PretrainingData:
             raise InputError(
                 f"no {prefix}.idx, the folder holds {there}; name one of these, make it with fairseq-electra "
                 "encode "
-                f"--{split}pref, or train with --disable-validation"
+                f"--{prefix.name}pref, or train with --disable-validation"
             )
         return [prefix]
 
@@ -135,7 +135,7 @@ class PretrainingData:
             return whole
         if len(self.languages) == 1:
             return Path(self.folders[0]) / split
-        subsets = ",".join(f"{language}/{split}" for language in self.languages)
+        subsets = ",".join(f"{language}/{Path(split).name}" for language in self.languages)
         raise InputError(
             f"--valid-subset {split}: languages are validated one by one; give --valid-subset {subsets}, or"
             " --disable-validation"

@@ -90,7 +90,7 @@ def test_collater_masks_a_repeated_row_in_two_ways(make_mixture):
 
 
 def read(task, workers=0, batches=None, processes=1, state=None, epoch=1):
-    """Read so many batches of an epoch by each process; returns their tensors, and the state to resume from."""
+    """Read so many batches of an epoch by each process; returns their tensors, and the state then."""
     found, state_then = [], None
     for rank in range(processes):
         task.dataset_to_epoch_iter = {}
@@ -107,12 +107,13 @@ def read(task, workers=0, batches=None, processes=1, state=None, epoch=1):
         if state:
             itr.load_state_dict(state)
         found.append([])
-        # to the end of the epoch in any case: workers that are left in the midst of one take seconds to stop
         for number, sample in enumerate(itr.next_epoch_itr(), start=1):
             if sample and (batches is None or number <= batches):
                 found[-1].append({"id": sample["id"], **sample["net_input"]})
             if number == batches:
                 state_then = itr.state_dict()
+        if workers:  # which garbage collection would wait for, ten seconds
+            itr.dataloader._iterator._shutdown_workers()
     return found, state_then
 
 
@@ -199,6 +200,10 @@ def test_languages_that_cannot_be_read_are_refused(make_mixture, changes, part):
 def test_a_validation_of_no_language_is_refused_with_the_option_to_give(make_mixture):
     with pytest.raises(InputError, match="give --valid-subset en/valid,ko/valid,zh/valid, or"):
         make_mixture().load_dataset("valid")
+    with pytest.raises(InputError, match=r"fr/valid: .* give --valid-subset en/valid,ko/valid,zh/valid, or"):
+        make_mixture().load_dataset("fr/valid")
+    with pytest.raises(InputError, match=r"no .*/ko/test\.idx, the folder holds train, valid; .* --testpref"):
+        make_mixture().load_dataset("ko/test")
     assert len(make_mixture().load_dataset("ko/valid")) > 0
 
 
