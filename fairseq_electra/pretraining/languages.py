@@ -50,6 +50,25 @@ def check_alpha(alpha: float) -> None:
         )
 
 
+def check_languages(languages: str | None, alpha: float | None, folders: Sequence[str]) -> None:
+    """Refuse options of a run that do not fit each other.
+
+    Args:
+        languages, alpha: ``--languages`` and ``--sampling-alpha``; None if it is not given.
+        folders: the data folders.
+    """
+    names = parse_languages(languages)
+    if alpha is not None:
+        if not names:
+            raise InputError("--sampling-alpha needs --languages, whose rows it draws; give both, or neither")
+        check_alpha(alpha)
+    if names and len(folders) > 1:
+        raise InputError(
+            f"--languages are folders in one data folder, got {os.pathsep.join(folders)}; give one, with all"
+            " of the text"
+        )
+
+
 def language_folders(data: str, languages: str | None) -> list[Path]:
     """Return the folder of each language; without languages the data folders themselves.
 

@@ -19,7 +19,7 @@ from fairseq_electra.electra.masking import MASKERS
 from fairseq_electra.electra.with_replacement import WITH_REPLACEMENT
 from fairseq_electra.errors import InputError
 from fairseq_electra.precision import cpu_has_bf16, cpu_multiplies_fp16
-from fairseq_electra.pretraining.languages import ALPHA, check_alpha, parse_languages
+from fairseq_electra.pretraining.languages import ALPHA, check_languages
 
 logger = logging.getLogger(__name__)
 MIN_TOKENS_PER_SAMPLE, MAX_TOKENS_PER_SAMPLE = 8, 65535
@@ -189,22 +189,9 @@ def check_mask_rate(cfg: ElectraPretrainingConfig) -> None:
         logger.info(f"masking rate: {rate.schedule}; in validation {rate.validated:g}")
 
 
-def check_languages(cfg: ElectraPretrainingConfig) -> None:
-    """Refuse languages that cannot be told apart or drawn."""
-    languages = parse_languages(cfg.languages)
-    if cfg.sampling_alpha is not None:
-        if not languages:
-            raise InputError("--sampling-alpha needs --languages, whose rows it draws; give both, or neither")
-        check_alpha(cfg.sampling_alpha)
-    if languages and len(utils.split_paths(cfg.data)) > 1:
-        raise InputError(
-            f"--languages are folders in one data folder, got {cfg.data}; give one, with all of the text"
-        )
-
-
 def check_options(cfg: ElectraPretrainingConfig) -> None:
     """Refuse options that cannot work, before anything is loaded."""
-    check_languages(cfg)
+    check_languages(cfg.languages, cfg.sampling_alpha, utils.split_paths(cfg.data))
     check_mask_rate(cfg)
     shares = (cfg.leave_unmasked_prob, cfg.random_token_prob)
     if min(shares) < 0 or sum(shares) > 1:
