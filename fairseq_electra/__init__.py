@@ -8,6 +8,7 @@ The steps of the data, and the module of each::
      -> binary      pretraining/encode.py, fairseq-preprocess   data-bin/{dict.txt,train.bin,train.idx}
      -> rows        pretraining/rows.py                      segment pairs or blocks, (B, T) ids, read lazily
         (packed     pretraining/packing.py, electra/packed.py   with --pack: a row holds several documents)
+        (mixed      pretraining/languages.py, mixed_rows.py     with --languages: rows of several, smoothed)
      -> masked      electra/masking.py, pretraining/batches.py  src_tokens (B, T); masked positions (B, K)
      -> generator   models/electra.py                        gen_logits (B, K, V)
      -> sampled     electra/sampling.py                      corrupted_tokens, is_replaced (B, T)

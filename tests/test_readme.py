@@ -30,6 +30,7 @@ from benchmark.__main__ import markdown as steps
 from fairseq_electra.cli.quickstart import table
 from fairseq_electra.finetuning import results
 from fairseq_electra.finetuning.kinds import KINDS
+from fairseq_electra.pretraining.log import read_log
 from fairseq_electra.probes.bias_results import CAUTION
 from fairseq_electra.probes.bias_results import table as bias_table
 from fairseq_electra.probes.prompt_results import table as prompt_table
@@ -304,6 +305,46 @@ def test_the_tutorial_works_from_start_to_end(tmp_path):
         assert f'"{shown}"' in code
         code = code.replace(f'"{shown}"', f'"{made}"')
     run([sys.executable, "-c", code], cwd=tmp_path, env={"HF_HUB_OFFLINE": "1"})
+
+
+LANGUAGES = ("docs/how-to/languages.md", "examples/languages/README.md")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_the_pages_on_languages_work_from_start_to_end(tmp_path, corpus_lines, name):
+    """Run all blocks of a page in one shell, with a smaller model, fewer updates, and three such texts."""
+    text = {
+        "en": corpus_lines,
+        "ko": ["한국어 책은 길다", "나는 책을 읽는다", ""],
+        "zh": ["我喜欢读书。", "书很长。", ""],
+    }
+    for language, lines in text.items():
+        for split in ("train", "valid"):
+            (tmp_path / f"{language}.{split}.txt").write_text("\n".join((lines * 40)[:400]))
+    script = "".join(re.findall(r"^```bash\n(.*?)^```", page(name), re.M | re.S))
+    smaller = {
+        "--size 32000": "--size 2000",
+        "--max-update 28000": f"--max-update 4 --cpu {' '.join(TINY_NET)}",
+        "interval-updates 2000": "interval-updates 2",
+        "--max-update $2": f"--max-update $2 --cpu {' '.join(TINY_NET)}",
+        "updates=30000": "updates=60",
+        "--batch-size 32\n": "--batch-size 32 --cpu\n",
+        "--batch-size 128": "--batch-size 8",
+    }
+    for plain, small in smaller.items():
+        script = script.replace(plain, small)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    run(["bash", "-euc", script], cwd=tmp_path, env={"PATH": path, "OMP_NUM_THREADS": "1"})
+    logs = {path.stem: read_log(path) for path in tmp_path.glob("*.log")}
+    assert logs.keys() == ({"train"} if name == LANGUAGES[0] else {"mixture", "en", "ko", "zh"})
+    for log, records in logs.items():
+        subsets = {record["subset"] for record in records} - {"train_inner"}
+        several = {"en/valid", "ko/valid", "zh/valid", "valid"}
+        assert subsets == ({f"{log}/valid"} if log in text else several)
+    if "mixture" in logs:  # of each language as many rows alone as in the mixture
+        updates = {log: max(record["num_updates"] for record in records) for log, records in logs.items()}
+        assert updates["mixture"] - 3 <= sum(updates[language] for language in text) <= updates["mixture"]
 
 
 def test_the_page_on_installing_has_the_lines_of_the_script():

@@ -2,6 +2,7 @@
 
 fairseq-electra vocab --size 16000 --output vocab wiki.train*.txt.xz
 fairseq-electra vocab --size 16000 --output vocab --text body articles.jsonl.gz
+fairseq-electra vocab --size 32000 --output vocab --language en en.*.txt.xz --language ko ko.txt.xz
 fairseq-electra vocab --kind bpe --size 16000 --output vocab wiki.train*.txt.xz
 fairseq-electra vocab --from ModernBERT-base --output vocab
 
@@ -15,6 +16,8 @@ from pathlib import Path
 from fairseq_electra.cli._columns import add_column_arguments, check_column_arguments
 from fairseq_electra.errors import InputError
 from fairseq_electra.paths import require
+from fairseq_electra.pretraining.languages import ALPHA, check_language
+from fairseq_electra.pretraining.mixed_text import ACCENTS_ARE_KEPT, sample_languages
 from fairseq_electra.pretraining.prepare import KINDS, SAMPLE, WORDPIECE, RunningText, learn_vocabulary
 from fairseq_electra.pretraining.wordpiece import CHARACTER_COVERAGE
 from fairseq_electra.progress import Progress
@@ -41,6 +44,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=KINDS,
         default=WORDPIECE,
         help="kind of the vocabulary: WordPiece or byte-level BPE (default %(default)s)",
+    )
+    parser.add_argument(
+        "--language",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar=("NAME", "FILE"),
+        help=(
+            "a language and its text, instead of FILE alone; once for each language. All get one vocabulary,"
+            " which keeps accents"
+        ),
+    )
+    parser.add_argument(
+        "--sampling-alpha",
+        type=float,
+        metavar="POWER",
+        help=(
+            "how much of the sample is of each language: its share of all characters, to this power; 1: by"
+            f" size, 0: all alike (default {ALPHA}); as for training"
+        ),
     )
     add_column_arguments(parser, TEXT_HELP)
     parser.add_argument(
@@ -101,22 +124,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the vocabulary and print its size."""
-    if (args.source is None) != bool(args.files):
+    texts = texts_by_language(args)
+    files = [*args.files, *(file for text in texts.values() for file in text.files)]
+    if (args.source is None) != bool(files):
         raise InputError("give files with text to learn a vocabulary from, or --from PATH, and not both")
     if args.source is not None:
         take(args.source, args.output)
         return
-    require("text", *args.files)
-    check_column_arguments(args, args.files)
+    require("text", *files)
+    check_column_arguments(args, files)
     text = RunningText(args.files, args.text, quoted=args.quoted, moses=args.moses)
+    alpha = ALPHA if args.sampling_alpha is None else args.sampling_alpha
+    several = len(texts) > 1 and args.kind == WORDPIECE
+    if several and not args.cased:
+        print(ACCENTS_ARE_KEPT)
     with Progress() as progress:
+        lines = (
+            sample_languages(texts, alpha, args.sample, args.seed, progress)
+            if texts
+            else text.sample(args.sample, args.seed, progress)
+        )
         learned = learn_vocabulary(
-            text.sample(args.sample, args.seed, progress),
+            lines,
             args.output,
             args.size,
             kind=args.kind,
             cased=args.cased,
-            keep_accents=args.keep_accents,
+            keep_accents=args.keep_accents or several,
             min_frequency=args.min_frequency,
             character_coverage=args.character_coverage,
             progress=progress,
@@ -125,6 +159,29 @@ def run(args: argparse.Namespace) -> None:
         print(note)
     size = learned.size
     print(f"{args.output}: {size:,} ids" + (f" (the text gave only {size:,})" if size < args.size else ""))
+
+
+def texts_by_language(args: argparse.Namespace) -> dict[str, RunningText]:
+    """Return the text of each --language; none if there are only files.
+
+    Raises:
+        InputError: the options of languages do not fit each other or the rest of the command line.
+    """
+    if args.sampling_alpha is not None and not args.language:
+        raise InputError("--sampling-alpha needs --language NAME FILE..., for each language; give both")
+    if args.language and args.files:
+        raise InputError(f"{args.files[0]} is of no language; give it behind --language NAME")
+    if args.language and args.moses:
+        raise InputError("--moses is for text in one language; leave it out beside --language")
+    texts: dict[str, RunningText] = {}
+    for name, *files in args.language:
+        check_language(name)
+        if not files:
+            raise InputError(f"--language {name}: no file is given; give its text, --language {name} FILE...")
+        if name in texts:
+            raise InputError(f"--language {name} stands there twice; give all of its files behind one")
+        texts[name] = RunningText(files, args.text, quoted=args.quoted)
+    return texts
 
 
 def take(source: Path, output: str) -> None:

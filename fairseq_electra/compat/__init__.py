@@ -20,6 +20,7 @@ from fairseq_electra.compat import (
     dummy_batches,
     gradient_checks,
     gradient_norms,
+    language_means,
     metrics,
     nan_detector,
     nonfinite_rows,
@@ -107,6 +108,7 @@ def apply() -> None:
     metrics.register_meter()
     metrics.save_metrics_as_numbers()
     speeds.exclude_validation_time()
+    language_means.judge_by_mean_of_languages()
 
     # checkpoints, saved: crash.pt must be refused before Trainer.save_checkpoint waits for the gradients
     # (gradient_checks, above); the speeds exclude all that is done in a save, so their change is the

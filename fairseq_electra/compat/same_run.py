@@ -8,7 +8,6 @@ sentence.
 
 import functools
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from fairseq_electra.compat.task_state import extend_checkpoints
 from fairseq_electra.electra.configuration import objective_of
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.dictionary import dictionary_digest, read_vocabulary
+from fairseq_electra.pretraining.languages import language_folders, vocabulary_folder
 from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE
 
 KEY = "training_data"  # in a checkpoint's extra_state: a digest of each data folder
@@ -95,7 +95,7 @@ def check(cfg, data: list[str], state: dict, path: str) -> None:
         )
     before = state["extra_state"].get(KEY)
     if is_own and before and data and not set(before) & set(data) and not cfg.checkpoint.reset_dataloader:
-        if has_other_vocabulary(cfg.task.data, state.get("model") or {}):
+        if has_other_vocabulary(cfg.task.data, state.get("model") or {}, _languages(cfg)):
             raise InputError(
                 f"{path} is of a run with another vocabulary than {cfg.task.data}: encode the data with the"
                 f" vocabulary in {Path(path).parent} to resume, or give another --save-dir to start from"
@@ -109,9 +109,9 @@ def check(cfg, data: list[str], state: dict, path: str) -> None:
         )
 
 
-def has_other_vocabulary(data: str, state: dict) -> bool:
+def has_other_vocabulary(data: str, state: dict, languages: str | None = None) -> bool:
     """Tell whether a data folder's vocabulary differs from a checkpoint's; False if either is unknown."""
-    first = Path(data.split(os.pathsep)[0])
+    first = vocabulary_folder(data, languages)
     folder = next((place for place in (first, first / "input0") if (place / DICTIONARY_FILE).is_file()), None)
     version = state.get("dictionary_version")
     if folder is None or version is None:
@@ -133,17 +133,23 @@ def _objective(cfg) -> str | None:
 
 def training_data(cfg) -> list[str]:
     """Return what identifies a run's training data: a digest of each data folder; empty if there is none."""
-    return digests(getattr(cfg.task, "data", None), cfg.dataset.train_subset)
+    return digests(getattr(cfg.task, "data", None), cfg.dataset.train_subset, _languages(cfg))
 
 
-def digests(data: str | None, splits: str) -> list[str]:
+def _languages(cfg) -> str | None:
+    """Return ``--languages`` of a run; None if its task has none."""
+    return getattr(cfg.task, "languages", None)
+
+
+def digests(data: str | None, splits: str, languages: str | None = None) -> list[str]:
     """Return the :func:`digest` of the first split in each data folder that has it.
 
     Args:
         data: The folders, separated by colons.
         splits: Names of splits, separated by commas.
+        languages: Names of folders in the data folder, separated by commas; if given, these are digested.
     """
-    folders = [Path(folder) for folder in (data or "").split(os.pathsep) if folder]
+    folders = language_folders(data or "", languages)
     return list(filter(None, (digest(folder, splits.split(",")[0]) for folder in folders)))
 
 

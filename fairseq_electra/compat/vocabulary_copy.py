@@ -7,12 +7,12 @@ fine-tuning task.
 
 import filecmp
 import functools
-import os
 import shutil
 from pathlib import Path
 
 from fairseq_electra.compat.atomic_saves import written_atomically
 from fairseq_electra.finetuning.info import TASK_FILE
+from fairseq_electra.pretraining.languages import vocabulary_folder
 from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE
 
 # for each file its path in the data folder, and its path in the folder of the checkpoints
@@ -28,7 +28,8 @@ def copy_vocabulary_beside_checkpoints() -> None:
 
     @functools.wraps(plain)
     def save_checkpoint(cfg, trainer, *args, **kwargs):
-        data = Path(str(getattr(trainer.cfg.task, "data", "")).split(os.pathsep)[0])
+        task = trainer.cfg.task
+        data = vocabulary_folder(str(getattr(task, "data", "")), getattr(task, "languages", None))
         if not cfg.no_save and trainer.is_data_parallel_master and Path(cfg.save_dir).is_dir():
             _copy_changed_files(data, Path(cfg.save_dir))
         return plain(cfg, trainer, *args, **kwargs)

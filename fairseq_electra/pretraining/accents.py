@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 # Scripts in which text without marks is a usual spelling; BERT's uncased vocabularies drop the marks.
 # Elsewhere they are parts of letters: the vowels of Hindi, the tones of Thai, the voicing of kana, the breve
-# that turns и into й. COMBINING marks fit any letter.
+# that turns и into й. A syllable of Korean has no mark, but would be taken apart. COMBINING marks fit any
+# letter.
 ACCENTED = ("LATIN", "GREEK", "ARABIC", "HEBREW", "COMBINING")
 # From this share of the letters on, marks are kept. Russian, where й is the only such letter, has a larger
 # share; Hindi, Thai and Japanese have ten times as much and more; a Latin text with some foreign names has
@@ -39,7 +40,10 @@ class Marks:
     def __str__(self) -> str:
         shown = f"◌{self.example}" if unicodedata.category(self.example) == "Mn" else self.example
         share = (self.accents + self.signs) / max(self.letters, 1)
-        return f"{share:.2%} of the letters, such as {shown} to {without_marks(self.example) or 'nothing'}"
+        stripped = without_marks(self.example) or "nothing"
+        if unicodedata.normalize("NFC", stripped) == self.example:  # taken apart, which would look the same
+            stripped = " ".join(stripped)
+        return f"{share:.2%} of the letters, such as {shown} to {stripped}"
 
 
 def count_marks(texts: Counter[str]) -> Marks:
@@ -72,10 +76,13 @@ def count_characters(texts: Counter[str]) -> Counter[str]:
 
 
 def without_marks(character: str) -> str | None:
-    """Strip a character's accents as BERT's normalizer does; None if it has no accents."""
+    """Strip a character's accents as BERT's normalizer does; None if that leaves it as it is.
+
+    The normalizer decomposes characters first, which takes Korean syllables apart.
+    """
     parts = unicodedata.normalize("NFD", character)
-    kept = [part for part in parts if unicodedata.category(part) != "Mn"]
-    return "".join(kept) if len(kept) < len(parts) else None
+    kept = "".join(part for part in parts if unicodedata.category(part) != "Mn")
+    return None if kept == character else kept
 
 
 def _is_letter(character: str) -> bool:

@@ -201,6 +201,10 @@ class MaskedRows(FairseqDataset):
             return gather_rows(ids, self.rows, numbers, self.row_length)
         return gather_packed(ids, self.rows, self.packing, numbers, self.row_length)
 
+    def first_ids(self, limit: int | None) -> np.ndarray:
+        """Return so many ids of the text, or all of them. Shape: (number of ids,)."""
+        return self.corpus.ids[:limit]
+
     @property
     def sizes(self) -> np.ndarray:
         """Length of each row in tokens. Shape: (number of rows,)."""

@@ -93,8 +93,7 @@ class RunningText:
         Raises:
             InputError: ``millions`` is out of range, or as for :func:`wordpiece.sample_lines`.
         """
-        if not 0 <= millions < math.inf:
-            raise InputError(f"--sample must be 0 or more, and finite, got {millions}; --sample 0 takes all")
+        check_sample(millions)
         return self._normalized(sample_lines(self.files, int(millions * 1e6), seed, self._read, progress))
 
     def _normalized(self, lines: Iterator[str]) -> Iterator[str]:
@@ -112,6 +111,12 @@ class RunningText:
                 self.documents.warning(place, len(self.files), self.document_start or BLANK_LINES)
             )
         return [warning for warning in warnings if warning]
+
+
+def check_sample(millions: float) -> None:
+    """Refuse a size of a sample that is negative, or no number."""
+    if not 0 <= millions < math.inf:
+        raise InputError(f"--sample must be 0 or more, and finite, got {millions}; --sample 0 takes all")
 
 
 class Vocabulary(NamedTuple):

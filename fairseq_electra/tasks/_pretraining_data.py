@@ -28,6 +28,15 @@ from fairseq_electra.pretraining.fixed_corruption import (
     corrupt_by_frequency,
     load_corruption,
 )
+from fairseq_electra.pretraining.languages import (
+    ALPHA,
+    LanguageSampling,
+    language_folders,
+    parse_languages,
+    smoothed_shares,
+    vocabulary_folder,
+)
+from fairseq_electra.pretraining.mixed_rows import MixedRows
 from fairseq_electra.pretraining.packing import Packing, pack
 from fairseq_electra.pretraining.rows import RowSpans, build_rows, last_lines
 from fairseq_electra.pretraining.unknown import unknown_warning
@@ -46,14 +55,30 @@ class PretrainingData:
     def __init__(self, cfg, dictionary):
         self.cfg, self.dictionary = cfg, dictionary
         self.mask_rate = MaskRate.parse(cfg.mask_prob, cfg.get("mask_prob_schedule"))
+        # older checkpoints do not have these
+        names, alpha = cfg.get("languages"), cfg.get("sampling_alpha")
+        self.languages, self.alpha = parse_languages(names), ALPHA if alpha is None else alpha
+        self.folders = language_folders(cfg.data, names) if names else utils.split_paths(cfg.data)
 
-    def load(self, split: str, prefix: Path) -> MaskedRows:
+    def load(self, split: str, prefixes: list[Path]) -> MaskedRows:
         """Make the rows of a split.
 
         Args:
             split: its name.
-            prefix: the path of its files without their ending.
+            prefixes: the paths of its files without their ending, one for each language.
         """
+        parts = [self._load_part(split, prefix) for prefix in prefixes]
+        if len(parts) == 1:
+            return parts[0]
+        sampling = LanguageSampling.smoothed(list(map(len, parts)), self.alpha, self.cfg.seed)
+        for prefix, size, count in zip(prefixes, sampling.sizes, sampling.counts, strict=True):
+            logger.info(
+                f"{prefix}: {count:,} of its {size:,} rows in an epoch, each {count / size:.3g} times, which"
+                f" are {count / sum(sampling.counts):.1%} of the epoch"
+            )
+        return MixedRows(parts, sampling)
+
+    def _load_part(self, split: str, prefix: Path) -> MaskedRows:
         cfg, is_train = self.cfg, split == self.cfg.train_subset
         corpus = open_binarized(prefix, len(self.dictionary))
         seed = cfg.seed if is_train else SEED  # all runs are validated on the same rows
@@ -78,36 +103,63 @@ class PretrainingData:
             can_be_thinned=is_train and self.mask_rate.schedule is not None,
         )
 
-    def locate(self, split: str, epoch: int, is_loaded: bool = False) -> Path:
-        """Return the path of a split's files without their ending, after checking the folders.
+    def locate(self, split: str, epoch: int, is_loaded: bool = False) -> list[Path]:
+        """Return the paths of a split's files without their ending, after checking the folders.
+
+        There is one for each language that is trained on; else there is one.
 
         Args:
             split: its name.
             epoch: number of the epoch.
             is_loaded: whether the split was loaded before; then the folder of this epoch alone is checked.
         """
-        folders = utils.split_paths(self.cfg.data)
+        folders = list(map(str, self.folders))
         if split == self.cfg.train_subset:
-            folder = folders[(epoch - 1) % len(folders)]
-            self._check_folders([folder] if is_loaded else folders, split)
-            return Path(folder) / split
-        prefix = Path(folders[0]) / split
+            read = folders if self.languages else [folders[(epoch - 1) % len(folders)]]
+            self._check_folders(read if is_loaded else folders, split)
+            return [Path(folder) / split for folder in read]
+        prefix = self._prefix_of_valid(split)
         if not Path(f"{prefix}.idx").is_file():
             there = ", ".join(sorted(path.stem for path in prefix.parent.glob("*.idx"))) or "nothing"
             raise InputError(
                 f"no {prefix}.idx, the folder holds {there}; name one of these, make it with fairseq-electra "
                 "encode "
-                f"--{split}pref, or train with --disable-validation"
+                f"--{prefix.name}pref, or train with --disable-validation"
             )
-        return prefix
+        return [prefix]
+
+    def _prefix_of_valid(self, split: str) -> Path:
+        """Return the path of a split to validate on; that of one language among several is ``en/valid``."""
+        whole = Path(utils.split_paths(self.cfg.data)[0]) / split
+        if not self.languages or Path(split).parent.name in self.languages:
+            return whole
+        if len(self.languages) == 1:
+            return Path(self.folders[0]) / split
+        subsets = ",".join(f"{language}/{Path(split).name}" for language in self.languages)
+        raise InputError(
+            f"--valid-subset {split}: languages are validated one by one; give --valid-subset {subsets}, or"
+            " --disable-validation"
+        )
 
     def token_probs(self, distribution: str) -> torch.Tensor:
-        """Return the distribution of random tokens, from the first folder's training text. Shape: (V,)."""
-        corpus = open_binarized(self.locate(self.cfg.train_subset, 1), len(self.dictionary))
-        counts = token_counts(corpus.ids, self.dictionary)
+        """Return the distribution of random tokens, from the first folder's training text. Shape: (V,).
+
+        Of several languages it is that of what is drawn, by the sizes of their texts in tokens.
+        """
+        corpora = [
+            open_binarized(prefix, len(self.dictionary)) for prefix in self.locate(self.cfg.train_subset, 1)
+        ]
+        counts = [token_counts(corpus.ids, self.dictionary) for corpus in corpora]
+        total = counts[0]
+        if len(counts) > 1:
+            sizes = [int(each.sum()) for each in counts]
+            shares = smoothed_shares(sizes, self.alpha)
+            total = np.sum(
+                [share * each / size for share, each, size in zip(shares, counts, sizes, strict=True)], axis=0
+            )
         if distribution == "uniform":
-            counts = np.minimum(counts, 1)
-        return torch.from_numpy(counts / counts.sum())
+            total = (total > 0).astype(np.int64)
+        return torch.from_numpy(total / total.sum())
 
     def _masking(self, rate: float) -> Masking:
         cfg, dictionary = self.cfg, self.dictionary
@@ -142,7 +194,8 @@ class PretrainingData:
 
     def _check_folders(self, folders: list[str], split: str) -> None:
         """Refuse folders that cannot be trained on: before the first epoch all of them."""
-        first, digest = utils.split_paths(self.cfg.data)[0], dictionary_digest(self.dictionary.symbols)
+        first = str(vocabulary_folder(self.cfg.data, self.cfg.get("languages")))
+        digest = dictionary_digest(self.dictionary.symbols)
         for folder in dict.fromkeys(folders):
             if folder != first and dictionary_digest(load_dictionary(folder).symbols) != digest:
                 raise InputError(

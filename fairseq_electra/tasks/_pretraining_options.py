@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 import torch
+from fairseq import utils
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from omegaconf import II, MISSING
 
@@ -18,6 +19,7 @@ from fairseq_electra.electra.masking import MASKERS
 from fairseq_electra.electra.with_replacement import WITH_REPLACEMENT
 from fairseq_electra.errors import InputError
 from fairseq_electra.precision import cpu_has_bf16, cpu_multiplies_fp16
+from fairseq_electra.pretraining.languages import ALPHA, check_languages
 
 logger = logging.getLogger(__name__)
 MIN_TOKENS_PER_SAMPLE, MAX_TOKENS_PER_SAMPLE = 8, 65535
@@ -34,6 +36,24 @@ class ElectraPretrainingConfig(FairseqDataclass):
         metadata={
             "help": (
                 "folder with dict.txt, train.bin, train.idx, valid.bin, ...; a:b:c for one folder an epoch"
+            )
+        },
+    )
+    languages: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": (
+                "train on several languages, such as en,ko,zh: names of folders in the data folder, each with"
+                " the text of one language; all have one vocabulary"
+            )
+        },
+    )
+    sampling_alpha: Optional[float] = field(
+        default=None,
+        metadata={
+            "help": (
+                "how often each of the --languages is drawn: its share of all rows, to this power; 1: by"
+                f" size, 0: all alike; default {ALPHA}"
             )
         },
     )
@@ -171,6 +191,7 @@ def check_mask_rate(cfg: ElectraPretrainingConfig) -> None:
 
 def check_options(cfg: ElectraPretrainingConfig) -> None:
     """Refuse options that cannot work, before anything is loaded."""
+    check_languages(cfg.languages, cfg.sampling_alpha, utils.split_paths(cfg.data))
     check_mask_rate(cfg)
     shares = (cfg.leave_unmasked_prob, cfg.random_token_prob)
     if min(shares) < 0 or sum(shares) > 1:

@@ -3,11 +3,9 @@
 import contextlib
 import functools
 import logging
-from pathlib import Path
 from typing import Any
 
 import torch
-from fairseq import utils
 from fairseq.distributed.utils import get_global_rank, get_global_world_size
 from fairseq.logging import metrics
 from fairseq.tasks import FairseqTask, register_task
@@ -21,9 +19,10 @@ from fairseq_electra.models.electra import compile_options
 from fairseq_electra.optim.electra_adam import ElectraAdam
 from fairseq_electra.precision import autocast, matmul_dtype
 from fairseq_electra.pretraining.batches import MaskedRows
-from fairseq_electra.pretraining.binarized import Binarized, load_dictionary
+from fairseq_electra.pretraining.binarized import load_dictionary
 from fairseq_electra.pretraining.diagnosis import Diagnosis, unigram_baseline
 from fairseq_electra.pretraining.interval import Interval
+from fairseq_electra.pretraining.languages import vocabulary_folder
 from fairseq_electra.pretraining.metrics import SUMS, auc_of, fixed_histograms, logged_by_validation
 from fairseq_electra.pretraining.thinned_batches import thinned
 from fairseq_electra.tasks._masked_share import MaskedShare
@@ -57,7 +56,8 @@ class ElectraPretrainingTask(FairseqTask):
         deciding = ["mask_whole_words", "tokens_per_sample", "rows", "pack", "across_documents"]
         # older checkpoints do not have these
         deciding += [name for name in ("mask_spans", "masker") if cfg.get(name)]
-        texts = functools.partial(digests, cfg.data, cfg.train_subset)
+        deciding += [name for name in ("languages", "sampling_alpha") if cfg.get(name) is not None]
+        texts = functools.partial(digests, cfg.data, cfg.train_subset, cfg.get("languages"))
         self.mask_rate = self.data.mask_rate
         self.masked_share = MaskedShare(
             self.mask_rate.highest,
@@ -76,7 +76,7 @@ class ElectraPretrainingTask(FairseqTask):
     def setup_task(cls, cfg: ElectraPretrainingConfig, **kwargs: Any) -> "ElectraPretrainingTask":
         """Check the options and load the dictionary of the first data folder."""
         check_options(cfg)
-        dictionary = load_dictionary(utils.split_paths(cfg.data)[0])
+        dictionary = load_dictionary(vocabulary_folder(cfg.data, cfg.languages))
         logger.info(f"dictionary: {len(dictionary):,} entries")
         return cls(cfg, dictionary)
 
@@ -117,22 +117,25 @@ class ElectraPretrainingTask(FairseqTask):
             epoch: number of the epoch; with several data folders, each epoch reads the next one in turn.
             combine: not used; fairseq passes it.
         """
-        prefix = self.data.locate(split, epoch, is_loaded=split in self.datasets)
-        dataset = self.datasets[split] = self.data.load(split, prefix)
-        self._log_unigram_baseline(split, prefix, dataset.corpus)
+        prefixes = self.data.locate(split, epoch, is_loaded=split in self.datasets)
+        name = ", ".join(map(str, prefixes))
+        dataset = self.datasets[split] = self.data.load(split, prefixes)
+        self._log_unigram_baseline(split, name, dataset)
         if split == self.cfg.train_subset:
-            self.masked_share.measure(dataset, str(prefix))
+            self.masked_share.measure(dataset, name)
         return dataset
 
-    def _log_unigram_baseline(self, split: str, prefix: Path, corpus: Binarized) -> None:
+    def _log_unigram_baseline(self, split: str, name: str, dataset: MaskedRows) -> None:
         """Compute the baseline of the diagnosis; for the training text once only."""
         is_train = split == self.cfg.train_subset
         if is_train and self.diagnosis.unigram:
             return
-        baseline = unigram_baseline(corpus.ids[: UNIGRAM_IDS if is_train else None], self.dictionary)
-        self.diagnosis.unigram[split] = baseline
+        ids = dataset.first_ids(UNIGRAM_IDS if is_train else None)
+        baseline = unigram_baseline(ids, self.dictionary)
+        if is_train or len(self.data.languages) < 2:  # a mixture is not judged by one of its languages
+            self.diagnosis.unigram[split] = baseline
         logger.info(
-            f"{prefix}: a unigram generator has, where <mask> is shown, a loss of {baseline.loss:.3f} "
+            f"{name}: a unigram generator has, where <mask> is shown, a loss of {baseline.loss:.3f} "
             f"and mask_token_accuracy {baseline.accuracy:.2%}"
         )
 

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+from tokenizers import normalizers
 
 from fairseq_electra.pretraining.accents import count_marks
 from fairseq_electra.pretraining.wordpiece import train_wordpiece
@@ -13,6 +14,7 @@ NEEDED = {
     "Hindi": ("मैं हिंदी में लिखता हूँ और तुम सुनते हो", "हिंदी"),
     "Thai": ("ฉัน ชอบ ดื่ม กาแฟ ที่ บ้าน น้ำ ผึ้ง", "ดื่ม"),
     "Russian": ("Мой чай стоит на столе, мой край, второй трамвай", "чай"),
+    "Korean": ("나는 한국어를 씁니다 그리고 책을 읽는다", "한국어를"),
     "Tamil": ("நான் தமிழ் பேசுகிறேன்", "தமிழ்"),
 }
 STRIPPED = {
@@ -48,7 +50,7 @@ def test_other_scripts_lose_their_accents_as_in_the_original_and_it_is_said(name
 
 def test_nothing_is_said_where_nothing_is_lost():
     said = []
-    train_wordpiece(["plain words 한국어 漢字 \u2260 \u2764\ufe0f"] * 20, 300, say=said.append)
+    train_wordpiece(["plain words 漢字 \u2260 \u2764\ufe0f"] * 20, 300, say=said.append)
     train_wordpiece(["école が"] * 20, 300, cased=True, say=said.append)
     assert said == []
 
@@ -58,6 +60,14 @@ def test_letters_are_counted_by_how_often_their_text_stands_there():
     assert (marks.letters, marks.accents, marks.signs) == (3 * 2 + 1 + 2 + 2 + 1, 4, 2)
     assert marks.are_letters and str(marks) == "50.00% of the letters, such as é to e"
     assert str(count_marks(Counter({"कु": 1}))) == "50.00% of the letters, such as ◌ु to nothing"
+
+
+def test_syllables_of_korean_count_as_letters_that_would_be_taken_apart():
+    marks = count_marks(Counter({"a한": 2, "b": 4}))
+    assert (marks.letters, marks.accents, marks.signs) == (8, 0, 2) and marks.are_letters
+    assert str(marks) == "25.00% of the letters, such as 한 to \u1112 \u1161 \u11ab"
+    stripped = normalizers.BertNormalizer(strip_accents=True).normalize_str("한")
+    assert stripped == "\u1112\u1161\u11ab"  # else the library no longer takes them apart
 
 
 def test_the_count_is_that_of_a_plain_loop(corpus_lines):
