@@ -21,7 +21,7 @@ FLOORS = (
     ("pretraining",),
     ("finetuning",),
     ("hub", "interchange"),
-    ("probes",),
+    ("generation", "probes"),
     ("compat", "criterions", "models", "optim", "tasks"),
     # what runs fairseq, or makes what it saves
     (

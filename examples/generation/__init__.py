@@ -1,0 +1,1 @@
+"""Scores of generated text: perplexity under a causal language model, diversity, accuracy of infilling."""
