@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from fairseq_electra.electra.fast.sampling import sample_tokens
+from fairseq_electra.errors import InputError
 from fairseq_electra.generation.distribution import token_probabilities
 from fairseq_electra.generation.networks import Networks
 from fairseq_electra.generation.repeats import forbidden, repeated
@@ -39,6 +40,9 @@ def draw(networks: Networks, tokens: Tensor, where: Tensor, uniforms: Tensor, se
     Returns:
         the rows with the tokens. The log-probabilities are the generator's own, before temperature, top-k,
         top-p and no-repeat.
+
+    Raises:
+        InputError: the model's scores are not finite numbers.
     """
     # (B, K), spare ones behind
     positions = where.int().argsort(dim=1, descending=True, stable=True)[:, : int(where.sum(1).max())]
@@ -49,10 +53,24 @@ def draw(networks: Networks, tokens: Tensor, where: Tensor, uniforms: Tensor, se
         allowed = _without_repeats(logits, tokens, positions, used, settings.no_repeat, networks.mask)
     drawn = sample_tokens(token_probabilities(allowed, settings), uniforms.gather(1, positions))
     logprobs = logits.log_softmax(-1).gather(-1, drawn.unsqueeze(-1)).squeeze(-1)
+    check_scores(logprobs)
     return Filled(
         tokens.scatter(1, positions, torch.where(used, drawn, tokens.gather(1, positions))),
         torch.zeros_like(tokens, dtype=logits.dtype).scatter(1, positions, logprobs.masked_fill(~used, 0.0)),
     )
+
+
+def check_scores(scores: Tensor) -> None:
+    """Refuse scores that are not finite numbers.
+
+    Raises:
+        InputError: as said.
+    """
+    if not scores.isfinite().all():
+        raise InputError(
+            "the model's scores are not finite numbers: the run has diverged, or the checkpoint is damaged;"
+            " use an earlier one"
+        )
 
 
 def _without_repeats(

@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fairseq_electra.errors import InputError
 from fairseq_electra.generation import gibbs
-from fairseq_electra.generation.drawing import Rows
+from fairseq_electra.generation.drawing import Rows, check_scores
 from fairseq_electra.generation.networks import Networks
 from fairseq_electra.generation.settings import Settings
 from fairseq_electra.generation.templates import Template
@@ -92,11 +91,8 @@ def _completed(
     complete = gibbs.sample if settings.method == "gibbs" else unmask
     tokens, logprobs = complete(networks, rows, uniforms, settings)
     original = F.logsigmoid(-networks.replaced(tokens)) if settings.needs_discriminator else None
-    if not (logprobs.isfinite().all() and (original is None or original.isfinite().all())):
-        raise InputError(
-            "the model's scores are not finite numbers: the run has diverged, or the checkpoint is damaged;"
-            " use an earlier one"
-        )
+    if original is not None:
+        check_scores(original)
     for i, template in enumerate(templates):
         within = slice(1, len(template.ids) - 1)
 

@@ -183,7 +183,7 @@ def test_no_repeat_gives_way_where_no_token_is_left():
 
 def test_random_order_one_token_a_step_samples_the_enumerated_distribution():
     """Two tokens: the mean over both orders of p(first) p(second | first), against the shares of samples."""
-    networks, number = TableNetworks(scale=0.3), 20_000
+    networks, number = TableNetworks(scale=0.3), 8_000
     settings = Settings(steps=2, order="random", temperature=0.8, top_k=4, top_p=0.9)
     start = [BOS, MASK, MASK, EOS]
 
