@@ -153,7 +153,7 @@ def run(args: argparse.Namespace) -> None:
     from fairseq_electra.generation.detokenize import Detokenizer
     from fairseq_electra.generation.generate import generate
     from fairseq_electra.generation.networks import NetworksOfModels
-    from fairseq_electra.generation.templates import read_template
+    from fairseq_electra.generation.templates import Template, read_template
     from fairseq_electra.generation.uniforms import drawn_length
     from fairseq_electra.pretraining.unknown import PREDICTION_REMEDY, Unknown
     from fairseq_electra.progress import Progress
@@ -165,7 +165,7 @@ def run(args: argparse.Namespace) -> None:
         critic = load(argparse.Namespace(**other)) if args.critic_from else model
     networks = NetworksOfModels(model, critic)
     detokenize = Detokenizer(model.pieces, args.language)
-    unknown, templates = Unknown(), []
+    unknown, templates = Unknown(), list[Template]()
     prompts = list(_prompts(args))
     for location, prompt in prompts:
         for _ in range(args.samples):

@@ -66,10 +66,11 @@ def unmask(networks: Networks, rows: Rows, uniforms: Uniforms, settings: Setting
     raise AssertionError("unreachable")
 
 
-def _steps(plans: Sequence[Sequence[Step]], step: int, device: torch.device) -> Step:
+def _steps(plans: Sequence[Sequence[Step]], step: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Return the step of every row; behind the last, all masked tokens are drawn. Shapes: (B, 1) thrice."""
     steps = [each[step] if step < len(each) else Step(each[-1].end, each[-1].end, 0) for each in plans]
-    return Step(*torch.tensor(steps, device=device).unsqueeze(-1).unbind(1))
+    start, end, left = torch.tensor(steps, device=device).unsqueeze(-1).unbind(1)
+    return start, end, left
 
 
 def _highest(doubt: Tensor, candidates: Tensor, numbers: Tensor) -> Tensor:

@@ -67,12 +67,12 @@ def test_generate_refuses_bad_prompts_and_writes_nothing(checkpoint, tmp_path):
     output, prompts = tmp_path / "texts.txt", tmp_path / "prompts.txt"
     for text, message in (
         ("a name\na [MASK]\n", "line 2: '[MASK]' is no symbol for a gap"),
-        ("name " * 600, "line 1: 600 given tokens and 64 to generate are more than"),
+        ("name " * 600, "line 1: 600 given tokens and 5 to generate are more than"),
         ("a\n\nb\n", "line 2 is blank; give a prompt in each line"),
         ("", "is empty; give a prompt per line"),
     ):
         prompts.write_text(text)
-        assert message in refusal(checkpoint, "--input", prompts, "--output", output)
+        assert message in refusal(checkpoint, "--input", prompts, "--length", "5", "--output", output)
     assert "prompts.tsv is a table" in refusal(
         checkpoint, "--input", prompts.rename(tmp_path / "prompts.tsv"), "--output", output
     )
