@@ -64,6 +64,8 @@ class Settings:
                 "--method gibbs draws one token after the other; leave out --critic, --remask, --block and"
                 " --order"
             )
+        if self.critic and self.order == "random":
+            raise InputError("with --critic the discriminator chooses the order; leave out --order")
         if self.method == "mask-predict" and (self.block or self.order == "random"):
             raise InputError(
                 "--method mask-predict has one block and orders by confidence; leave out --block and --order,"

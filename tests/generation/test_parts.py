@@ -111,6 +111,7 @@ def test_drawn_length_takes_every_length_of_the_range():
         ({"top_p": 0.0}, "--top-p must be above 0 and at most 1, got 0.0"),
         ({"no_repeat": -2}, "--no-repeat must be 0 or more, got -2"),
         ({"method": "gibbs", "critic": True}, "leave out --critic"),
+        ({"critic": True, "order": "random"}, "the discriminator chooses the order; leave out --order"),
         ({"method": "mask-predict", "block": 8}, "leave out --block"),
     ],
 )
