@@ -22,6 +22,7 @@ from fairseq_electra.generation.distribution import token_probabilities
 from fairseq_electra.generation.settings import Settings
 from fairseq_electra.pretraining.pieces import pieces_of_symbols
 from fairseq_electra.pretraining.wordpiece import LEADING
+from generation import run
 
 BATCH_SIZE = 32
 
@@ -130,4 +131,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

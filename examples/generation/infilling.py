@@ -23,6 +23,7 @@ from fairseq_electra.hub.interface import ElectraHubInterface, from_pretrained
 from fairseq_electra.pretraining.binarized import open_binarized
 from fairseq_electra.pretraining.dictionary import read_vocabulary
 from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID, LEADING, PAD_ID, UNK_ID
+from generation import run
 
 MIN_TOKENS = 8  # of a line that is taken
 
@@ -140,4 +141,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

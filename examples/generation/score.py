@@ -16,6 +16,7 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import atomic_write
 from fairseq_electra.generation.detokenize import Detokenizer
 from fairseq_electra.pretraining.pieces import pieces_of_symbols
+from generation import run
 from generation.causal import CausalModel
 from generation.diversity import diversity
 from generation.infilling import lines_of
@@ -93,4 +94,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

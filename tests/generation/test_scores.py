@@ -14,6 +14,7 @@ from fairseq_electra.generation.networks import NetworksOfModels
 from fairseq_electra.generation.settings import Settings
 from fairseq_electra.hub.interface import ElectraHubInterface
 from fairseq_electra.pretraining.wordpiece import EOS_ID, LEADING, PAD_ID, UNK_ID
+from generation import run
 from generation.causal import CausalModel
 from generation.diversity import MAX_REFERENCES, distinct, diversity, self_bleu
 from generation.infilling import MIN_TOKENS, infilling_accuracy, lines_of, masked_template
@@ -172,3 +173,12 @@ def test_table_has_a_row_for_each_file():
     row = dict.fromkeys(COLUMNS, 1.25) | {"texts": 3}
     lines = table({"human": row, "one step": row}).splitlines()
     assert len(lines) == 4 and lines[3] == "| one step | 3 | 1.2 | 1.2 | 1.250 | 1.250 | 1.250 |"
+
+
+def test_run_ends_bad_input_with_a_sentence():
+    def program():
+        raise InputError("no such file; check the path")
+
+    with pytest.raises(SystemExit) as ended:
+        run(program)
+    assert ended.value.code == "no such file; check the path"
