@@ -26,6 +26,7 @@ from fairseq_electra.paths import CHECKPOINT, VOCABULARY, require
 
 if TYPE_CHECKING:
     from fairseq_electra.generation.generate import Generated
+    from fairseq_electra.hub.interface import ElectraHubInterface
 
 SETTINGS = {
     "steps": (int, "number of passes through the generator for a text"),
@@ -139,6 +140,43 @@ def run(args: argparse.Namespace) -> None:
     """Read the prompts, complete them and write the texts."""
     settings = Settings(**{name: getattr(args, name) for name in Settings.__dataclass_fields__})
     shortest, longest = _lengths(args.length)
+    _check(args, settings)
+    from fairseq_electra.generation.detokenize import Detokenizer
+    from fairseq_electra.generation.generate import generate
+    from fairseq_electra.generation.networks import NetworksOfModels
+    from fairseq_electra.generation.templates import Template, read_template
+    from fairseq_electra.generation.uniforms import drawn_length
+    from fairseq_electra.pretraining.unknown import PREDICTION_REMEDY, Unknown
+    from fairseq_electra.progress import Progress
+
+    model = load(args)
+    networks = NetworksOfModels(model, _critic(args, model) if settings.needs_discriminator else None)
+    detokenize = Detokenizer(model.pieces, args.language)
+    unknown, templates = Unknown(), list[Template]()
+    prompts = list(_prompts(args))
+    for location, prompt in prompts:
+        for _ in range(args.samples):
+            length = drawn_length(settings.seed, len(templates), shortest, longest)
+            templates.append(read_template(model, prompt, length, location, unknown))
+    if unknown.unknown_ids:
+        warning = unknown.warning("the prompts", PREDICTION_REMEDY)
+        print(warning or f"the prompts: {unknown}", file=sys.stderr)
+    with Progress() as progress:
+        texts = generate(networks, templates, settings, model.device, args.batch_size, progress)
+    lines = []
+    for i, text in enumerate(texts):
+        plain = detokenize([model.symbols[token] for token in text.ids])
+        answer = {"prompt": prompts[i // args.samples][1], "text": plain, **_scores(text, model.symbols)}
+        lines.append(json.dumps(answer, ensure_ascii=False) if args.json else plain)
+    _write(lines, args.output)
+
+
+def _check(args: argparse.Namespace, settings: Settings) -> None:
+    """Refuse options and paths that cannot be used, before slow imports.
+
+    Raises:
+        InputError: as said.
+    """
     for option in ("samples", "batch_size"):
         if getattr(args, option) < 1:
             name = option.replace("_", "-")
@@ -150,37 +188,13 @@ def run(args: argparse.Namespace) -> None:
     require(CHECKPOINT, args.checkpoint, args.critic_from)
     require(VOCABULARY, args.vocab)
     require("file of prompts", args.input)
-    from fairseq_electra.generation.detokenize import Detokenizer
-    from fairseq_electra.generation.generate import generate
-    from fairseq_electra.generation.networks import NetworksOfModels
-    from fairseq_electra.generation.templates import Template, read_template
-    from fairseq_electra.generation.uniforms import drawn_length
-    from fairseq_electra.pretraining.unknown import PREDICTION_REMEDY, Unknown
-    from fairseq_electra.progress import Progress
 
-    model = load(args)
-    critic = None
-    if settings.needs_discriminator:
-        other = {**vars(args), "checkpoint": args.critic_from, "generator": None}
-        critic = load(argparse.Namespace(**other)) if args.critic_from else model
-    networks = NetworksOfModels(model, critic)
-    detokenize = Detokenizer(model.pieces, args.language)
-    unknown, templates = Unknown(), list[Template]()
-    prompts = list(_prompts(args))
-    for location, prompt in prompts:
-        for _ in range(args.samples):
-            length = drawn_length(settings.seed, len(templates), shortest, longest)
-            templates.append(read_template(model, prompt, length, location, unknown))
-    if unknown.unknown_ids:
-        print(unknown.warning("the prompts", PREDICTION_REMEDY) or f"the prompts: {unknown}", file=sys.stderr)
-    with Progress() as progress:
-        texts = generate(networks, templates, settings, model.device, args.batch_size, progress)
-    lines = []
-    for i, text in enumerate(texts):
-        plain = detokenize([model.symbols[token] for token in text.ids])
-        answer = {"prompt": prompts[i // args.samples][1], "text": plain, **_scores(text, model.symbols)}
-        lines.append(json.dumps(answer, ensure_ascii=False) if args.json else plain)
-    _write(lines, args.output)
+
+def _critic(args: argparse.Namespace, model: "ElectraHubInterface") -> "ElectraHubInterface":
+    """Load the model of ``--critic-from``, if it is given."""
+    if not args.critic_from:
+        return model
+    return load(argparse.Namespace(checkpoint=args.critic_from, vocab=args.vocab, generator=None))
 
 
 def _lengths(given: str) -> tuple[int, int]:

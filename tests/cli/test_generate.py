@@ -38,6 +38,8 @@ def test_generate_writes_tokens_and_scores_as_json(checkpoint, tmp_path):
     plain = electra(*command, "--critic").stdout.splitlines()
     assert plain == [answer["text"] for answer in answers]
     assert all(text.startswith("the name") for text in plain[:2])
+    other = electra(*command, "--critic", "--critic-from", checkpoint.parent).stdout.splitlines()
+    assert other == plain
     without = json.loads(electra(*command, "--json").stdout.splitlines()[0])
     assert "score" not in without and "logprob_original" not in without["tokens"][0]
 
