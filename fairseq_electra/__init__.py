@@ -22,6 +22,7 @@ The steps of the data, and the module of each::
         labels      tasks/of_kinds.py                        finetuning/multilabel/
      -> use         hub/                                     from_pretrained: detect, fill, predict, features
      -> probe       probes/                                  BLiMP and prompts without fine-tuning
+     -> generate    generation/                              text by unmasking, the discriminator as critic
      -> compare     comparison/                              objectives at equal compute
      -> export      interchange/                             transformers' folders, out and in
 

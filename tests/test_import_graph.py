@@ -22,7 +22,7 @@ FLOORS = (
     ("corpus_report",),
     ("finetuning",),
     ("hub", "interchange"),
-    ("probes",),
+    ("generation", "probes"),
     ("compat", "criterions", "models", "optim", "tasks"),
     # what runs fairseq, or makes what it saves
     (

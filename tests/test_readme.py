@@ -382,3 +382,21 @@ def test_the_page_on_labels_works_from_start_to_end(pretrained, corpus_lines):
     run_blocks("multilabel", pretrained)
     assert len((pretrained / "labels.jsonl").read_text().splitlines()) == len(texts)
     assert (pretrained / "my-topics" / "config.json").is_file()
+
+
+@pytest.mark.long
+def test_the_page_on_generation_works_from_start_to_end(tmp_path, data_bin):
+    """With few updates, texts and steps."""
+    shutil.copytree(data_bin, tmp_path / "data-bin")
+    text = page("examples/generation/README.md").replace("source .venv/bin/activate\n", "")
+    text = text.replace("16 64 256", "2").replace("--samples 200 --length 64", "--samples 3 --length 9")
+    text = re.sub(r"--max-update \d+", "--max-update 3 --disable-validation --cpu", text)
+    text = text.replace("PYTHONPATH=examples", f"PYTHONPATH={ROOT}:{EXAMPLES}")
+    blocks = "".join(re.findall(r"^```bash\n(.*?)^```", text, re.M | re.S))
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = run(["bash", "-euc", blocks], cwd=tmp_path, env={"PATH": path})
+    results = json.loads((tmp_path / "results.json").read_text())
+    made = {path.stem for path in (tmp_path / "texts").glob("*.jsonl")}
+    assert len(made) == 8 and set(results) == {"human (valid)", *made}
+    assert all(each["texts"] == 3 and each["perplexity"] > 1 for each in results.values())
+    assert done.stdout.count('"in_one_pass"') == 6

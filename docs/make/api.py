@@ -7,6 +7,7 @@ PACKAGE = Path(__file__).parents[2] / "fairseq_electra"
 FOLDERS = {
     "hub": "Use a trained model: detect replaced tokens, fill masks, predict, extract features.",
     "probes": "What a pre-trained model knows before it is fine-tuned: BLiMP, prompts, CrowS-Pairs.",
+    "generation": "Text from a masked language model: methods, distributions, prompts, plain text.",
     "electra": "The paper: sizes, masking, sampling, encoder, heads, FLOPs. PyTorch and NumPy alone.",
     "pretraining": "Text to masked batches: documents, WordPiece, rows, packing, metrics, diagnosis.",
     "corpus_report": "What a text holds before a model is trained on it, and a filter.",

@@ -20,6 +20,7 @@ class Stream(IntEnum):
     MASKS = 2
     FIXED = 3
     RATES = 4
+    GENERATION = 5
 
 
 def mix(x: np.ndarray) -> np.ndarray:

@@ -1,0 +1,97 @@
+"""Score files of generated texts, and make the table of them.
+
+    python -m generation.score --scorer causal-scorer --data data-bin --output results.json *.jsonl
+
+Each file has the JSON lines of ``fairseq-electra generate --json`` or of ``python -m generation.causal``. The
+perplexity is that of a causal language model which took no part. The first row of the table is human text:
+lines of the validation text, cut to the length of the generated ones.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from fairseq_electra.errors import InputError
+from fairseq_electra.files.text import atomic_write
+from fairseq_electra.generation.detokenize import Detokenizer
+from fairseq_electra.pretraining.pieces import pieces_of_symbols
+from generation import run
+from generation.causal import CausalModel
+from generation.diversity import diversity
+from generation.infilling import lines_of
+
+COLUMNS = ("texts", "perplexity", "self_bleu", "distinct_1", "distinct_2", "distinct_3")
+
+
+def read_texts(path: str | Path, symbols: Sequence[str]) -> tuple[list[list[int]], list[str]]:
+    """Read the ids and the plain text of generated texts.
+
+    Raises:
+        InputError: the file is empty, or its tokens are not of this vocabulary.
+    """
+    answers = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    if not answers:
+        raise InputError(f"{path} is empty; generate texts into it with --json --output")
+    for answer in answers:
+        for token in answer["tokens"]:
+            if not (token["id"] < len(symbols) and symbols[token["id"]] == token["token"]):
+                raise InputError(
+                    f"{path}: the vocabulary of the scorer has no {token['token']!r} at {token['id']};"
+                    " train the scorer on the data of the model"
+                )
+    return [[token["id"] for token in answer["tokens"]] for answer in answers], [
+        answer["text"] for answer in answers
+    ]
+
+
+def scores(causal: CausalModel, ids: list[list[int]], texts: list[str]) -> dict:
+    """Score some texts."""
+    return {"texts": len(texts), "perplexity": causal.perplexity(ids), **diversity(texts)}
+
+
+def table(rows: dict[str, dict]) -> str:
+    """Return the scores as Markdown."""
+    lines = [f"| | {' | '.join(name.replace('_', '-') for name in COLUMNS)} |", "|---" + "|---:" * 6 + "|"]
+    for name, found in rows.items():
+        cells = [
+            str(found[column])
+            if column == "texts"
+            else f"{found[column]:.{3 if 'distinct' in column else 1}f}"
+            for column in COLUMNS
+            if column in found
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Write the scores as JSON, and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("texts", nargs="+", metavar="FILE", help="generated texts, JSON lines")
+    parser.add_argument("--scorer", required=True, help="causal language model: checkpoint or its folder")
+    parser.add_argument("--data", required=True, help="data folder that the scorer was trained on")
+    parser.add_argument("--split", default="valid", help="split with human text (default: %(default)s)")
+    parser.add_argument("--language", default="en", help="language of the text (default: %(default)s)")
+    parser.add_argument("--output", required=True, metavar="FILE", help="JSON file for the scores")
+    args = parser.parse_args()
+    causal = CausalModel(args.scorer, args.data)
+    symbols = causal.dictionary.symbols
+    generated = {Path(path).stem: read_texts(path, symbols) for path in args.texts}
+    number = max(len(texts) for _, texts in generated.values())
+    longest = max(len(ids) for texts, _ in generated.values() for ids in texts)
+    detokenize = Detokenizer(pieces_of_symbols(symbols), args.language)
+    human = [line.tolist() for line in lines_of(args.data, symbols, args.split, number, longest)]
+    plain = [detokenize([symbols[i] for i in line]) for line in human]
+    rows = {f"human ({args.split})": scores(causal, human, plain)}
+    for name, (ids, texts) in generated.items():
+        rows[name] = scores(causal, ids, texts)
+    with atomic_write(args.output) as stream:
+        stream.write(json.dumps(rows, indent=2) + "\n")
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    run(main)

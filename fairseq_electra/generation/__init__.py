@@ -1,0 +1,1 @@
+"""Text from a masked language model: prompted, unconditional, and filled into gaps."""

@@ -1,0 +1,84 @@
+"""Texts to be completed: a prompt that is continued, nothing at all, or a text with gaps.
+
+``<mask>`` stands for one token, ``<mask*5>`` for five.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from fairseq_electra.errors import InputError, shortened
+from fairseq_electra.hub.interface import ElectraHubInterface
+from fairseq_electra.pretraining.unknown import Unknown
+from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID
+
+GAP = re.compile(r"<mask(?:\*([1-9][0-9]{0,4}))?>")
+# what other models and tools, or fairseq itself, write for a mask, a gap or the end of a text
+OTHER_SYMBOLS = re.compile(
+    r"</?s>|<pad>|<unk>|</?mask[^<>\n]{0,20}>|\[(?:MASK|CLS|SEP|PAD|UNK)[^\[\]\n]{0,10}\]|<extra_id_\d+>|<\|[^<>|\n]{1,40}\|>",
+    re.IGNORECASE,
+)
+
+
+class Template(NamedTuple):
+    """The tokens of a row, and which of them are to be generated."""
+
+    ids: tuple[int, ...]  # with <s> and </s>
+    is_open: tuple[bool, ...]  # True at <mask>
+
+
+def check_symbols(text: str, location: str) -> None:
+    """Refuse a text with a special symbol that the model does not know.
+
+    Raises:
+        InputError: as said.
+    """
+    if other := OTHER_SYMBOLS.search(GAP.sub(" ", text)):
+        raise InputError(
+            f"{location}: {other.group()!r} is no symbol for a gap; write <mask> for one token and <mask*5>"
+            " for five"
+        )
+
+
+def read_template(
+    model: ElectraHubInterface, text: str, length: int, location: str, unknown: Unknown | None = None
+) -> Template:
+    """Turn a text into a row. A text without a gap is continued.
+
+    Args:
+        model: the model; cuts the text into tokens.
+        text: a prompt, which may be empty, or a text with gaps.
+        length: number of tokens that a prompt is continued by.
+        location: name of the text in errors.
+        unknown: counts the tokens that the vocabulary does not know.
+
+    Raises:
+        InputError: the text has an unknown special symbol, or is too long.
+    """
+    check_symbols(text, location)
+    gaps = [int(gap.group(1) or 1) for gap in GAP.finditer(text)] or [length]
+    parts = _parts(text)
+    texts = [*map(model.pieces.before_mask, parts[:-1]), parts[-1]]
+    pieces = [each.ids for each in model.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+    if unknown is not None:
+        unknown.add(model.tokenizer, texts, pieces)
+    ids, is_open = [BOS_ID], [False]
+    for given, gap in zip(pieces, [*gaps, 0], strict=True):
+        ids += [*given, *[model.mask] * gap]
+        is_open += [False] * len(given) + [True] * gap
+    if len(ids) + 1 > model.max_length:
+        raise InputError(
+            f"{location}: {sum(map(len, pieces)):,} given tokens and {sum(gaps):,} to generate are more than"
+            f" the {model.max_length - 2:,} that the model was trained on; shorten"
+            f" {shortened(text)!r} or the gaps, or ask for fewer tokens with --length"
+        )
+    return Template((*ids, EOS_ID), (*is_open, False))
+
+
+def _parts(text: str) -> Sequence[str]:
+    """Return the texts between gaps; of a text without a gap, all of it, and nothing behind its end."""
+    parts, end = [], 0
+    for gap in GAP.finditer(text):
+        parts.append(text[end : gap.start()])
+        end = gap.end()
+    return [*parts, text[end:]] if parts else [text, ""]
