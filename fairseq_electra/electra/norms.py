@@ -42,7 +42,7 @@ Norm = nn.LayerNorm | RMSNorm
 
 
 def norm_of(sizes: EncoderSizes, size: int) -> Norm:
-    """Make a normalization layer for vectors of ``size`` numbers, as ``--norm-kind`` and ``--norm-eps`` say."""
+    """Make the normalization layer of ``--norm-kind`` and ``--norm-eps`` for vectors of ``size`` numbers."""
     if sizes.norm_kind == "rmsnorm":
         return RMSNorm(size, sizes.norm_eps)
     return nn.LayerNorm(size, eps=sizes.norm_eps, bias=sizes.norm_kind == "layernorm")
