@@ -272,7 +272,10 @@ def _skeleton(network: Network) -> dict[str, torch.Size]:
         modules["head"] = MaskedLMHead(sizes, vocabulary_size, untied=True)
     elif network.head in TASK_HEADS:
         kind = next(kind for kind in KINDS.values() if kind.counterpart.head == network.head)
-        modules["head"] = kind.head_for(network.head_tensors, sizes.hidden_size, 0.0)
+        head = kind.head_for(network.head_tensors, sizes.hidden_size, 0.0)
+        if sizes.normed_head:
+            head.add_transform(sizes)
+        modules["head"] = head
     return {
         f"{part}.{name}": tensor.shape
         for part, module in modules.items()

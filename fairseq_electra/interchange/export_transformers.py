@@ -233,8 +233,10 @@ def _encoder(pretrained: Pretrained, model: EncoderWithHeads, state: dict[str, T
         layer_norm = cast(nn.LayerNorm, last.output_layer_norm)  # family_of refuses other kinds
         head_tensors = cast(TaskHead, model.classification_heads[name]).exported(layer_norm)
         state = {**state, **{f"{HEADS_PREFIX}{name}.{key}": tensor for key, tensor in head_tensors.items()}}
-        parts.append(Part(f"{HEADS_PREFIX}{name}.", "", head.names))
+        parts.append(Part(f"{HEADS_PREFIX}{name}.", "", head_names(counterpart.head, family, model.sizes)))
         entries = counterpart.entries(pretrained.labels[name], model.head_dropout, pretrained.task)
+        if family == "modernbert":
+            entries["classifier_pooling"] = "cls" if model.pooling == "first" else "mean"
         settings = counterpart.settings(pretrained.task, pretrained.options)
         if kept := {name: value for name, value in settings.items() if value}:
             entries[SETTINGS] = kept

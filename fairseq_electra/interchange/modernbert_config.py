@@ -132,6 +132,18 @@ def read_traits(config: dict, source: Path) -> dict[str, Any]:
     }
 
 
+def read_pooling(config: dict, source: Path) -> str:
+    """Return what a head for sentences reads, as ``--pooling`` has it; arguments as of :func:`read_traits`.
+
+    Raises:
+        InputError: it is something else.
+    """
+    name = config.get("classifier_pooling", "cls")
+    if name not in ("cls", "mean"):
+        raise InputError(f"{source} has classifier_pooling {name!r}; a head here reads 'cls' or 'mean'")
+    return "first" if name == "cls" else "mean"
+
+
 def _number(config: dict, name: str, default: float, source: Path) -> float:
     value = config.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.counterpart import Names, linear_names
+from fairseq_electra.finetuning.counterpart import MODERNBERT, Names, linear_names
 from fairseq_electra.finetuning.kinds import KINDS
 
 EMBEDDINGS: Names = {
@@ -104,7 +104,7 @@ HEADS: dict[tuple[str, str], Head] = {
     ("masked_lm", "roformer"): Head("RoFormerForMaskedLM", _MASKED_LM),
     ("masked_lm", "bert"): Head("BertForMaskedLM", _MASKED_LM),
     **{
-        (each.head, family): Head(class_name, each.names)
+        (each.head, family): Head(class_name, MODERNBERT if family == "modernbert" else each.names)
         for each in (kind.counterpart for kind in KINDS.values())
         for family, class_name in each.classes.items()
     },

@@ -127,7 +127,9 @@ def difference(
             head = cast(TaskHead, model.classification_heads[role])
             of_tokens = head.of_tokens
             scores = (
-                cast(nn.Linear, head.prediction)(hidden)[~padding] if of_tokens else head(hidden, padding)
+                cast(nn.Linear, head.prediction)(head.transformed(hidden))[~padding]
+                if of_tokens
+                else head(hidden, padding)
             )
     pairs = zip(states, their_output.hidden_states, strict=True)
     largest = {

@@ -16,6 +16,7 @@ from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.hub.load import Pretrained
 from fairseq_electra.hub.network_files import Network, is_transformers_folder, read_network
 from fairseq_electra.interchange.head_config import kind_of_head
+from fairseq_electra.interchange.modernbert_config import read_pooling
 from fairseq_electra.interchange.names import (
     HEADS,
     ROW_SETTINGS,
@@ -250,9 +251,12 @@ def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor, head: s
     kind = kind_of_head(main.config, main.head, main.family, classes, source)
     labels = kind.counterpart.read_labels(main.config, classes, source)
     symbols = symbols_of(tokenizer)
-    model_cfg = {"model_size": nearest(main.sizes), **asdict(main.sizes)}
+    model_cfg: dict = {"model_size": nearest(main.sizes), **asdict(main.sizes)}
+    if main.family == "modernbert":
+        model_cfg["pooling"] = read_pooling(main.config, source)
     model = EncoderWithHeads(**encoder_arguments(model_cfg, len(symbols)))
-    model.register_head(head, kind.head_for(main.head_tensors, main.sizes.hidden_size, model.head_dropout))
+    made = kind.head_for(main.head_tensors, main.sizes.hidden_size, model.head_dropout, model.pooling)
+    model.register_head(head, made)
     prefixes = {"embeddings.": "embeddings.", "encoder.": "encoder.", "head.": f"{HEADS_PREFIX}{head}."}
     model.load_state_dict({**model.state_dict(), **_renamed(main, prefixes, order)})
     settings, max_length = _settings(main), read_max_length(main.folder, main.sizes.max_position_embeddings)
