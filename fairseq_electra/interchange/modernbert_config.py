@@ -105,8 +105,10 @@ def read_traits(config: dict, source: Path) -> dict[str, Any]:
         InputError: it asks for something else than the encoder here computes; names the key.
     """
     layers = int(config.get("num_hidden_layers", DEFAULTS["num_hidden_layers"]))
-    dropout = _number(config, "attention_dropout", 0.0, source)
-    window = int(_number(config, "local_attention", 128, source))
+    dropout = float(_number(config, "attention_dropout", 0.0, source))
+    window = config.get("local_attention", 128)
+    if type(window) is not int or window < 2:
+        raise InputError(f"{source} has local_attention {window!r}; it must be a whole number from 2 on")
     every = _global_every(config, layers, source)
     local = {}
     if every > 1:
@@ -126,7 +128,7 @@ def read_traits(config: dict, source: Path) -> dict[str, Any]:
         "dropout": dropout,
         "attention_dropout": dropout,
         "dropout_at": "attention_output",
-        "norm_eps": _number(config, "norm_eps", 1e-5, source),
+        "norm_eps": float(_number(config, "norm_eps", 1e-5, source)),
         "no_segments": True,
         "normed_head": True,
     }

@@ -83,7 +83,10 @@ HEADS: dict[tuple[str, str], Head] = {
         },
     ),
     ("replaced_token", "roformer"): Head(
-        None, {}, "transformers has no class for p(replaced) of a net with rotary positions"
+        None,
+        {},
+        "transformers has no class for p(replaced) of a net with rotary positions; those of --arch"
+        " electra_modern_* have one",
     ),
     ("replaced_token", "modernbert"): Head(
         "ModernBertForTokenClassification", {**_MODERN_HEAD, **linear_names("prediction", "classifier")}

@@ -194,7 +194,8 @@ def test_older_keys_of_a_config_are_read(tmp_path, their_pieces):
         ({"global_attn_every_n_layers": 0}, "has global_attn_every_n_layers 0"),
         ({"norm_eps": "small"}, "has norm_eps 'small'; it must be a number"),
         ({"norm_eps": 0}, "--norm-eps must be above 0"),
-        ({"local_attention": True}, "has local_attention True"),
+        ({"local_attention": True}, "has local_attention True; it must be a whole number from 2 on"),
+        ({"local_attention": 1}, "has local_attention 1; it must be a whole number from 2 on"),
         (
             {"architectures": ["ModernBertForSomething"]},
             "names the class ModernBertForSomething, which cannot",
