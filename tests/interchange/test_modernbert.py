@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fairseq_electra.electra.packed import PackedDocuments
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.errors import InputError
 from fairseq_electra.hub.network_files import read_network
@@ -13,7 +14,7 @@ from fairseq_electra.interchange import import_transformers as importing
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.export_transformers import export_transformers, networks_of
 from fairseq_electra.interchange.import_transformers import compare
-from fairseq_electra.interchange.rotary_halves import as_halves, as_pairs
+from fairseq_electra.interchange.rotary_halves import as_halves, as_pairs, rotating_in_double
 from fairseq_electra.interchange.transformers_folder import nearest, read_folder
 from tests.helpers.small_model import randomize_parameters
 from tests.helpers.transformers_models import edit, transformers, write_tokenizer
@@ -90,6 +91,20 @@ def test_an_exported_discriminator_gives_p_replaced_in_transformers(tmp_path, pr
     # transformers turns queries and keys in float32
     assert torch.allclose(found[~padding], expected[~padding], atol=1e-4)
     assert expected[~padding].std() > 0.01
+
+
+def test_documents_of_packed_rows_are_what_transformers_makes_of_each_alone(tmp_path, pretrained):
+    ours = pretrained(**OURS)
+    export_transformers(ours, tmp_path / "out")
+    theirs = transformers.ModernBertForTokenClassification.from_pretrained(tmp_path / "out").double().eval()
+    model, ends = parity.in_double(ours.model), [21, 40, 47]
+    tokens = torch.randint(5, len(ours.symbols), (1, ends[-1]))
+    documents = PackedDocuments.of(torch.tensor([ends]), ends[-1])
+    with torch.no_grad(), rotating_in_double(theirs):
+        found = model.discriminate(tokens, tokens * 0, None, documents)[0]
+        alone = [tokens[:, begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
+        expected = torch.cat([theirs(input_ids=each).logits[0, :, 0] for each in alone])
+    assert (found - expected).abs().max() < 1e-9 * expected.abs().max().clamp(min=1)
 
 
 @pytest.mark.parametrize("name", ["attention.qkv", "final norm", "head norm"])
