@@ -41,7 +41,7 @@ TRAININGS = [training_of(size) for size in ("small", "base", "large")]
 def networks(size: str) -> tuple[EncoderSizes, EncoderSizes]:
     """Look up the sizes of the discriminator and of the generator that ``--arch`` builds."""
     row = MODEL_SIZES[size]
-    return row.arch_encoder, row.arch_encoder.generator(row.generator_share, 1.0)
+    return row.arch_encoder, row.generator_of(row.arch_encoder)
 
 
 def products(training: Training) -> float:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
+import numpy as np
+
 from docs.make.costs import VOCABULARY, networks
 from fairseq_electra.electra import flops
 from fairseq_electra.electra.size_table import MODEL_SIZES
@@ -154,7 +156,8 @@ def compute_shares(size: str, width: int = 128) -> tuple[float, float, float]:
     discriminator, generator = networks(size)
 
     def products(counts: flops.Flops) -> float:
-        return counts.of_step(1.0, float(width), SHARE_MASKED)
+        local_pairs = flops.pairs_within(discriminator.local_window, np.array(width)) / width
+        return counts.of_step(1.0, float(width), SHARE_MASKED, float(local_pairs))
 
     whole = products(flops.electra_flops(discriminator, generator, VOCABULARY))
     alone = products(flops.masked_lm_flops(generator, VOCABULARY))

@@ -25,15 +25,16 @@ class Product(NamedTuple):
 
 
 def forward_products(sizes: EncoderSizes, rows: int, width: int) -> list[Product]:
-    """List the matrix products of an encoder's forward pass on (B, T) tokens."""
+    """List the matrix products of an encoder's forward pass on (B, T) tokens, as if no layer had a window."""
     tokens, hidden = rows * width, sizes.hidden_size
     layers, heads = sizes.num_hidden_layers, sizes.num_attention_heads
+    outer = sizes.intermediate_size * (2 if sizes.feed_forward == "geglu" else 1)
     products = [
         Product(layers, 1, tokens, hidden, 3 * hidden),
         Product(layers, rows * heads, width, hidden // heads, width),
         Product(layers, rows * heads, width, width, hidden // heads),
         Product(layers, 1, tokens, hidden, hidden),
-        Product(layers, 1, tokens, hidden, sizes.intermediate_size),
+        Product(layers, 1, tokens, hidden, outer),
         Product(layers, 1, tokens, sizes.intermediate_size, hidden),
     ]
     if sizes.embedding_size != hidden:

@@ -43,13 +43,23 @@ def generator_share(options: Options) -> float:
     return MODEL_SIZES[str(options["model_size"])].generator_share
 
 
+def generator_layers(options: Options) -> float:
+    """Return the generator's number of layers as a share of the discriminator's: 1 if there is none."""
+    if options.get("generator_layers") is not None:
+        return options["generator_layers"]
+    if not OBJECTIVES[objective_of(options)].has_discriminator:
+        return 1.0
+    return MODEL_SIZES[str(options["model_size"])].generator_layers
+
+
 def generator_sizes(options: Options) -> EncoderSizes:
     """Look up the sizes of the generator."""
     return encoder_sizes(options).generator(
         generator_share(options),
-        options.get("generator_layers", 1.0),
+        generator_layers(options),
         options.get("generator_num_attention_heads"),
         options.get("generator_intermediate_size"),
+        MODEL_SIZES[str(options["model_size"])].generator_inner,
     )
 
 
@@ -100,7 +110,7 @@ def sizes_in(options: Options) -> dict[str, Any]:
     return {
         **sizes,
         "generator_hidden_size": generator_share(options),
-        "generator_layers": options["generator_layers"],
+        "generator_layers": generator_layers(options),
         "generator_num_attention_heads": options["generator_num_attention_heads"],
         "generator_intermediate_size": options["generator_intermediate_size"],
         "tie_embeddings": str(options["tie_embeddings"]),

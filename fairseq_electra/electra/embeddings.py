@@ -53,7 +53,7 @@ class DisentangledTokens(nn.Module):
 
 
 class Embeddings(nn.Module):
-    """Sum of token, segment and (if learned) position vectors, LayerNorm, dropout.
+    """Sum of token, segment (if there are any) and (if learned) position vectors, LayerNorm, dropout.
 
     Args:
         sizes: sizes of the encoder that reads the embeddings.
@@ -69,12 +69,12 @@ class Embeddings(nn.Module):
         self.tokens: nn.Embedding | DisentangledTokens | None = None
         if num_tokens:
             self.tokens = nn.Embedding(num_tokens, sizes.embedding_size, padding_idx=pad)
-        self.segments = nn.Embedding(NUM_SEGMENTS, sizes.embedding_size)
+        self.segments = None if sizes.no_segments else nn.Embedding(NUM_SEGMENTS, sizes.embedding_size)
         learned = sizes.positions == "learned"
         self.positions = (
             nn.Embedding(sizes.max_position_embeddings, sizes.embedding_size) if learned else None
         )
-        self.layer_norm = norm_of(sizes.norm_kind, sizes.embedding_size)
+        self.layer_norm = norm_of(sizes, sizes.embedding_size)
         self.dropout = Dropout(sizes.dropout_elsewhere)
 
     def forward(
@@ -88,11 +88,13 @@ class Embeddings(nn.Module):
 
         Args:
             tokens: ids.
-            segment_ids: segment of each token, 0 or 1.
+            segment_ids: segment of each token, 0 or 1; not read where there are no segment vectors.
             table: token table to use instead of its own.
             documents: the documents of packed rows; the positions of each count from 0.
         """
-        vectors = (table or self.tokens)(tokens) + self.segments(segment_ids)  # type: ignore[misc]
+        vectors = (table or self.tokens)(tokens)  # type: ignore[misc]
+        if self.segments is not None:
+            vectors = vectors + self.segments(segment_ids)
         if self.positions is not None:
             positions = (
                 torch.arange(tokens.shape[1], device=tokens.device)

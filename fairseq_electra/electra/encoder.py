@@ -49,10 +49,10 @@ class EncoderLayer(nn.Module):
         self.attention = SelfAttention(sizes)
         self.attention_layer_norm: Norm | None = None
         if sizes.norm != "pre_but_first" or number > 0:
-            self.attention_layer_norm = norm_of(sizes.norm_kind, sizes.hidden_size)
+            self.attention_layer_norm = norm_of(sizes, sizes.hidden_size)
         self.intermediate = nn.Linear(sizes.hidden_size, 2 * inner if self.is_gated else inner, bias=has_bias)
         self.output = nn.Linear(inner, sizes.hidden_size, bias=has_bias)
-        self.output_layer_norm = norm_of(sizes.norm_kind, sizes.hidden_size)
+        self.output_layer_norm = norm_of(sizes, sizes.hidden_size)
         self.dropout = Dropout(sizes.dropout)
         self.output_dropout = Dropout(sizes.dropout_elsewhere)
         self.pre_norm, self.residual_scale = sizes.is_pre_norm, sizes.residual_scale
@@ -116,7 +116,7 @@ class Encoder(nn.Module):
         )
         self.is_local = [sizes.is_local(i) for i in range(sizes.num_hidden_layers)]
         self.layers = nn.ModuleList(EncoderLayer(sizes, i) for i in range(sizes.num_hidden_layers))
-        self.layer_norm = norm_of(sizes.norm_kind, sizes.hidden_size) if sizes.is_pre_norm else None
+        self.layer_norm = norm_of(sizes, sizes.hidden_size) if sizes.is_pre_norm else None
         # saved, so that the weights of a post-LayerNorm model are not loaded by mistake
         if sizes.residual_scale != 1:
             self.register_buffer("residual_scale", torch.tensor(sizes.residual_scale))

@@ -27,6 +27,9 @@ TRAITS = {
     "no_linear_bias": (False, True),
     "rotary_base": ANY_NUMBER,
     "local_rotary_base": ANY_NUMBER,
+    "norm_eps": ANY_NUMBER,
+    "no_segments": (False, True),
+    "normed_head": (False, True),
     # these do
     "feed_forward": FEED_FORWARDS,
     "local_window": ANY_NUMBER,

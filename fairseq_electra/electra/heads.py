@@ -24,7 +24,7 @@ class MaskedLMHead(nn.Module):
     def __init__(self, sizes: EncoderSizes, num_tokens: int, untied: bool = False):
         super().__init__()
         self.dense = nn.Linear(sizes.hidden_size, sizes.embedding_size)
-        self.layer_norm = norm_of(sizes.norm_kind, sizes.embedding_size)
+        self.layer_norm = norm_of(sizes, sizes.embedding_size)
         self.table = nn.Embedding(num_tokens, sizes.embedding_size) if untied else None
         self.bias = nn.Parameter(Tensor(num_tokens).zero_())
         self.num_extra = 0
@@ -51,14 +51,21 @@ class MaskedLMHead(nn.Module):
 class ReplacedTokenHead(nn.Module):
     """The discriminator's head: dense, GELU, one logit; above 0 the token is predicted to be replaced.
 
+    With ``--normed-head`` a normalization layer is between GELU and the logit, as in all heads of ModernBERT
+    (transformers modeling_modernbert.py::ModernBertPredictionHead).
+
     Source: google-research/electra run_pretraining.py::PretrainingModel._get_discriminator_output.
     """
 
     def __init__(self, sizes: EncoderSizes):
         super().__init__()
         self.dense = nn.Linear(sizes.hidden_size, sizes.hidden_size)
+        self.layer_norm = norm_of(sizes, sizes.hidden_size) if sizes.normed_head else None
         self.prediction = nn.Linear(sizes.hidden_size, 1)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Score every token. Shapes: (B, T, C) -> (B, T)."""
-        return self.prediction(F.gelu(self.dense(hidden))).squeeze(-1)
+        hidden = F.gelu(self.dense(hidden))
+        if self.layer_norm is not None:
+            hidden = self.layer_norm(hidden)
+        return self.prediction(hidden).squeeze(-1)

@@ -5,8 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairseq_electra.electra.fast.cross_entropy import loss_dtype
-
-LAYER_NORM_EPS = 1e-12  # BERT's; PyTorch's default is 1e-5
+from fairseq_electra.electra.sizes import LAYER_NORM_EPS, EncoderSizes
 
 
 class RMSNorm(nn.Module):
@@ -17,12 +16,14 @@ class RMSNorm(nn.Module):
 
     Args:
         size: size of the last dimension.
+        eps: added to the mean of the squares.
 
     Source: Zhang and Sennrich 2019 (arXiv 1910.07467), equation 4.
     """
 
-    def __init__(self, size: int):
+    def __init__(self, size: int, eps: float = LAYER_NORM_EPS):
         super().__init__()
+        self.eps = eps
         self.gain = nn.Parameter(torch.ones(size))
 
     @property
@@ -34,17 +35,17 @@ class RMSNorm(nn.Module):
         """Normalize the last dimension. Shape and type kept."""
         exact = values.to(loss_dtype(values.dtype))
         gain = self.gain.to(exact.dtype)
-        return F.rms_norm(exact, gain.shape, gain, LAYER_NORM_EPS).to(values.dtype)
+        return F.rms_norm(exact, gain.shape, gain, self.eps).to(values.dtype)
 
 
 Norm = nn.LayerNorm | RMSNorm
 
 
-def norm_of(kind: str, size: int) -> Norm:
-    """Make the normalization layer that ``--norm-kind`` names, for vectors of ``size`` numbers."""
-    if kind == "rmsnorm":
-        return RMSNorm(size)
-    return nn.LayerNorm(size, eps=LAYER_NORM_EPS, bias=kind == "layernorm")
+def norm_of(sizes: EncoderSizes, size: int) -> Norm:
+    """Make the normalization layer of ``--norm-kind`` and ``--norm-eps`` for vectors of ``size`` numbers."""
+    if sizes.norm_kind == "rmsnorm":
+        return RMSNorm(size, sizes.norm_eps)
+    return nn.LayerNorm(size, eps=sizes.norm_eps, bias=sizes.norm_kind == "layernorm")
 
 
 def normalize(hidden: Tensor, norm: Norm) -> Tensor:

@@ -32,8 +32,10 @@ def discriminator_parameters(sizes: EncoderSizes, num_tokens: int) -> int:
         sizes: sizes of the discriminator.
         num_tokens: size of the vocabulary, V.
     """
-    table = num_tokens + NUM_SEGMENTS + (sizes.max_position_embeddings if sizes.positions == "learned" else 0)
+    table = num_tokens + (0 if sizes.no_segments else NUM_SEGMENTS)
+    table += sizes.max_position_embeddings if sizes.positions == "learned" else 0
     head = (sizes.hidden_size + 1) * sizes.hidden_size + sizes.hidden_size + 1
+    head += norm_parameters(sizes, sizes.hidden_size) if sizes.normed_head else 0
     embedding = sizes.embedding_size
     return table * embedding + norm_parameters(sizes, embedding) + encoder_parameters(sizes) + head
 

@@ -7,11 +7,18 @@ Sources of small, base and large: Clark et al. 2020, tables 6 and 7; google-rese
 configure_pretraining.py, configure_finetuning.py and util/training_utils.py. Tiny is ours, for a laptop: at
 its size, models with learned positions stay at the unigram level for 10 M tokens and more, while models with
 rotary positions leave it within 1 M; it is too small to overfit.
+
+The modern sizes have the layers of ModernBERT (Warner et al. 2024, arXiv 2412.13663; transformers
+configuration_modernbert.py): base has the shape of ModernBERT-base, small that of Ettin's encoder of 17 M
+parameters (Weller et al. 2025, arXiv 2507.11412), tiny about as many parameters in its layers as the other
+tiny. Their generators are as wide as the discriminator, since transformers' class has no projection behind
+the embeddings, and have a third of its layers. No rate and no generator of theirs was tuned: the recipes are
+those of the size of the same name.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
-from fairseq_electra.electra.sizes import EncoderSizes
+from fairseq_electra.electra.sizes import NUMBERS, EncoderSizes
 from fairseq_electra.errors import InputError
 
 ARCH_POSITIONS = "rotary"  # of every --arch
@@ -85,6 +92,8 @@ class ModelSize:
     Args:
         encoder: sizes of the original's discriminator; defaults of checkpoints and YAML files.
         generator_share: hidden size of the generator as a share of the discriminator's.
+        generator_layers: number of layers of the generator as a share of the discriminator's.
+        generator_inner: feed-forward size of the generator as a multiple of its hidden size.
         arch_norm: ``--norm`` that ``--arch`` on a command line stands for: the one that trained safely in
             short runs (examples/stability/README.md). Four layers need no scaling.
         pretraining: the recipe of a whole pre-training.
@@ -94,6 +103,8 @@ class ModelSize:
 
     encoder: EncoderSizes
     generator_share: float
+    generator_layers: float = 1.0
+    generator_inner: float = 4.0
     arch_norm: str = "scaled"
     pretraining: Pretraining
     short_run: ShortRun | None = None
@@ -102,12 +113,23 @@ class ModelSize:
     @property
     def generator(self) -> EncoderSizes:
         """Sizes of the original's generator."""
-        return self.encoder.generator(self.generator_share, 1.0)
+        return self.generator_of(self.encoder)
+
+    def generator_of(self, discriminator: EncoderSizes) -> EncoderSizes:
+        """Return the sizes of the generator beside a discriminator of this row."""
+        return discriminator.generator(
+            self.generator_share, self.generator_layers, inner=self.generator_inner
+        )
 
     @property
-    def arch_traits(self) -> dict[str, str]:
+    def arch_traits(self) -> dict[str, str | float | bool]:
         """Options that ``--arch`` on a command line stands for, beside the size."""
-        return {"positions": ARCH_POSITIONS, "norm": self.arch_norm}
+        others = {
+            field.name: getattr(self.encoder, field.name)
+            for field in fields(self.encoder)
+            if field.name not in NUMBERS and getattr(self.encoder, field.name) != field.default
+        }
+        return others | {"positions": ARCH_POSITIONS, "norm": self.arch_norm}
 
     @property
     def arch_encoder(self) -> EncoderSizes:
@@ -115,7 +137,27 @@ class ModelSize:
         return replace(self.encoder, positions=ARCH_POSITIONS, norm=self.arch_norm)
 
 
-# the smallest first
+def modern(hidden: int, inner: int, layers: int, heads: int, dropout: float = 0.1) -> EncoderSizes:
+    """Return the sizes of an encoder with the layers of ModernBERT."""
+    return EncoderSizes(
+        *(hidden, hidden, inner, layers, heads),
+        positions="rotary",
+        dropout=dropout,
+        attention_dropout=0.0,
+        norm="pre_but_first",
+        norm_kind="layernorm_without_bias",
+        feed_forward="geglu",
+        no_linear_bias=True,
+        rotary_base=160000.0,
+        local_window=128,
+        dropout_at="attention_output",
+        norm_eps=1e-5,
+        no_segments=True,
+        normed_head=True,
+    )
+
+
+# those of ModernBERT's layers behind the others, the smallest first
 MODEL_SIZES = {
     "tiny": ModelSize(
         encoder=EncoderSizes(128, 128, 512, 4, 2, positions="rotary", dropout=0.0, attention_dropout=0.0),
@@ -149,6 +191,35 @@ MODEL_SIZES = {
         ),
         finetuning=Finetuning(lr=5e-5, layer_decay=0.9, rates=(2e-5, 5e-5, 2e-4, 5e-4)),
     ),
+    "modern_tiny": ModelSize(
+        encoder=modern(128, 344, 4, 2, dropout=0.0),
+        generator_share=1.0,
+        generator_layers=1 / 3,
+        generator_inner=344 / 128,
+        arch_norm="pre_but_first",
+        pretraining=Pretraining(
+            tokens=128, batch=32, rows_at_once=32, lr=1e-3, warmup=1000, updates=28_000, save_every=2000
+        ),
+        finetuning=Finetuning(lr=3e-4, rates=(1e-4, 3e-4, 1e-3, 3e-3)),
+    ),
+    "modern_small": ModelSize(
+        encoder=modern(256, 384, 7, 4),
+        generator_share=1.0,
+        generator_layers=1 / 3,
+        generator_inner=1.5,
+        arch_norm="pre_but_first",
+        pretraining=Pretraining(tokens=128, batch=128, rows_at_once=128, lr=5e-4, updates=1_000_000),
+        finetuning=Finetuning(lr=3e-4, rates=(1e-4, 3e-4, 1e-3, 3e-3)),
+    ),
+    "modern_base": ModelSize(
+        encoder=modern(768, 1152, 22, 12),
+        generator_share=1.0,
+        generator_layers=1 / 3,
+        generator_inner=1.5,
+        arch_norm="pre_but_first",
+        pretraining=Pretraining(tokens=512, batch=256, rows_at_once=32, lr=2e-4, updates=766_000),
+        finetuning=Finetuning(lr=1e-4, rates=(3e-5, 1e-4, 3e-4, 1e-3)),
+    ),
 }
 
 
@@ -162,7 +233,8 @@ def named_sizes(model_size: str | None, **changes: int | float | str | None) -> 
 
     Args:
         model_size: name of a row of the table.
-        changes: fields of :class:`EncoderSizes`; None keeps the table's value.
+        changes: fields of :class:`EncoderSizes`; None keeps the table's value, and so does False: the option
+            of such a field can switch it on only.
 
     Raises:
         InputError: no such size exists.
@@ -172,5 +244,5 @@ def named_sizes(model_size: str | None, **changes: int | float | str | None) -> 
             f"no model size {model_size!r}; choose an --arch of {arch_names()} (hydra:"
             " model.model_size=small)"
         )
-    given = {name: value for name, value in changes.items() if value is not None}
+    given = {name: value for name, value in changes.items() if value is not None and value is not False}
     return replace(MODEL_SIZES[model_size].encoder, **given)  # type: ignore[arg-type]

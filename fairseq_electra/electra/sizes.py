@@ -18,6 +18,7 @@ CHOICES = {
     "dropout_at": DROPOUT_PLACES,
 }
 ROTARY_BASE = 10000.0
+LAYER_NORM_EPS = 1e-12  # BERT's; PyTorch's default, and ModernBERT's, is 1e-5
 NUM_SEGMENTS = 2
 HEAD_SIZE = 64  # of every published ELECTRA
 SHAPES = ("embedding_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
@@ -47,6 +48,9 @@ class EncoderSizes:
     local_window: int = 0  # tokens that attend: half of them on each side; 0: all of the row
     global_every: int = 3  # with a window, every third layer from the first on sees the whole row
     dropout_at: str = "everywhere"
+    norm_eps: float = LAYER_NORM_EPS  # added to the variance under the root, in all normalization layers
+    no_segments: bool = False  # no segment vectors: segments are told by </s> alone
+    normed_head: bool = False  # heads have a normalization layer behind GELU: electra/heads.py
 
     def __post_init__(self):
         for name, known in CHOICES.items():
@@ -77,6 +81,10 @@ class EncoderSizes:
         for name in ("dropout", "attention_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{option(name)} must lie in [0, 1), got {getattr(self, name)}")
+        if not self.norm_eps > 0:
+            raise InputError(
+                f"--norm-eps must be above 0, got {self.norm_eps}; BERT has 1e-12, ModernBERT 1e-5"
+            )
 
     def _check_bases(self):
         for name in ("rotary_base", "local_rotary_base"):
@@ -122,7 +130,12 @@ class EncoderSizes:
         return sum(self.is_local(layer) for layer in range(self.num_hidden_layers))
 
     def generator(
-        self, width: float, depth: float, heads: int | None = None, intermediate_size: int | None = None
+        self,
+        width: float,
+        depth: float,
+        heads: int | None = None,
+        intermediate_size: int | None = None,
+        inner: float = 4.0,
     ) -> "EncoderSizes":
         """Return the sizes of the generator beside this discriminator.
 
@@ -130,7 +143,8 @@ class EncoderSizes:
             width: hidden size of the generator as a share of the discriminator's.
             depth: number of layers of the generator as a share of the discriminator's.
             heads: number of attention heads; by default one for every 64 of the hidden size.
-            intermediate_size: size of the feed-forward layers; by default four times the hidden size.
+            intermediate_size: size of the feed-forward layers; by default that of ``inner``.
+            inner: size of the feed-forward layers as a multiple of the hidden size.
 
         Source: google-research/electra run_pretraining.py::get_generator_config.
         """
@@ -145,7 +159,7 @@ class EncoderSizes:
         return replace(
             self,
             hidden_size=hidden,
-            intermediate_size=intermediate_size or 4 * hidden,
+            intermediate_size=intermediate_size or round(inner * hidden),
             num_attention_heads=heads,
             num_hidden_layers=max(1, round(self.num_hidden_layers * depth)),
         )

@@ -18,13 +18,21 @@ def linear_names(ours: str, theirs: str) -> Names:
     return {f"{ours}.{part}": f"{theirs}.{part}" for part in ("weight", "bias")}
 
 
+# of all of ModernBERT's heads, whose classes have one form
+MODERNBERT: Names = {
+    **linear_names("transform.dense", "head.dense"),
+    **linear_names("transform.layer_norm", "head.norm"),
+    **linear_names("prediction", "classifier"),
+}
+
+
 class Counterpart:
     """transformers' head for a kind of task, and how the two are told from each other's folders.
 
     Attributes:
         head: name of the head, which kinds may share that a config.json tells apart.
         classes: transformers' class of each family of models that has one.
-        names: of the head's tensors.
+        names: of the head's tensors; those of ModernBERT are :data:`MODERNBERT`.
         names_its_labels: the answers are labels, whose names config.json has.
         note: a sentence for the exported folder's README; empty: there is nothing to say.
     """

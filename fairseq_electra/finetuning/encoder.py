@@ -10,6 +10,7 @@ from fairseq_electra.electra.embeddings import Embeddings
 from fairseq_electra.electra.encoder import Encoder
 from fairseq_electra.electra.initialization import draw_parameters
 from fairseq_electra.electra.sizes import EncoderSizes
+from fairseq_electra.finetuning.head import TaskHead
 from fairseq_electra.precision import autocast
 
 HEADS_PREFIX = "classification_heads."  # start of the names of the heads' tensors
@@ -53,10 +54,12 @@ class EncoderWithHeads(nn.Module):
         draw_parameters(self, [self.encoder.projection])
 
     def register_head(self, name: str, head: nn.Module) -> None:
-        """Add a head.
+        """Add a head, which gets the transform of all heads of an encoder with ``--normed-head``.
 
         The head reads the last hidden states, (B, T, C), and the padding, (B, T), or other inputs.
         """
+        if self.sizes.normed_head and isinstance(head, TaskHead):
+            head.add_transform(self.sizes)
         self.classification_heads[name] = head
 
     def forward(

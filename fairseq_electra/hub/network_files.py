@@ -28,11 +28,15 @@ from fairseq_electra.interchange.names import (
     OTHER_HEADS,
     TASK_HEADS,
     UNUSED_OF_BERT,
+    UNUSED_OF_MODERNBERT,
     Part,
     embeddings_part,
     encoder_part,
+    head_names,
+    prefix_of,
     to_ours,
 )
+from fairseq_electra.interchange.rotary_halves import as_pairs
 from fairseq_electra.interchange.tensor_files import read_tensors
 from fairseq_electra.interchange.transformers_config import read_sizes
 
@@ -102,15 +106,17 @@ def read_network(folder: Path) -> Network:
         tensors[BIAS] = tensors[DECODER_BIAS]
     class_name = (config.get("architectures") or [None])[0]
     head = _head_of(class_name, tensors, family, folder)
-    base = f"{family}." if any(name.startswith(f"{family}.") for name in tensors) else ""
-    names = dict(HEADS[head, family].names)
+    base = prefix_of(family)
+    base = base if any(name.startswith(base) for name in tensors) else ""
+    names = head_names(head, family, sizes)
     table = names.pop("table.weight", None)
     parts = [
         embeddings_part("embeddings.", base, sizes),
         encoder_part("encoder.", base, sizes),
         Part("head.", "", names),
     ]
-    ours, not_read = to_ours(tensors, parts, str(source))
+    ours, not_read = to_ours(tensors | _zero_biases(config, head, sizes, vocabulary_size), parts, str(source))
+    not_read = [name for name in not_read if name in tensors]
     if table in not_read and not torch.equal(tensors[table], ours["embeddings.tokens.weight"]):
         ours["head.table.weight"] = tensors[table]
     unused = {}
@@ -127,7 +133,21 @@ def read_network(folder: Path) -> Network:
     _check_computed(tensors, sizes, source)
     network = Network(folder, config, sizes, vocabulary_size, head, ours, unused, tensors)
     _check_shapes(network, source)
+    if family == "modernbert":
+        network.tensors = as_pairs(network.tensors, "encoder.", sizes)
     return network
+
+
+def _zero_biases(config: dict, head: str, sizes: EncoderSizes, vocabulary_size: int) -> dict[str, Tensor]:
+    """Return the biases that the heads of a ModernBERT lack if its config.json says so, by their names."""
+    if config["model_type"] != "modernbert" or head == "none":
+        return {}
+    zeros = {}
+    if not config.get("classifier_bias", False):
+        zeros["head.dense.bias"] = torch.zeros(sizes.hidden_size)
+    if head == "masked_lm" and not config.get("decoder_bias", True):
+        zeros["decoder.bias"] = torch.zeros(vocabulary_size)
+    return zeros
 
 
 def _head_of(class_name: str | None, tensors: dict[str, Tensor], family: str, folder: Path) -> str:
@@ -136,6 +156,8 @@ def _head_of(class_name: str | None, tensors: dict[str, Tensor], family: str, fo
     Raises:
         InputError: the head may compute something else than ours.
     """
+    if family == "modernbert":
+        return _head_of_modernbert(class_name, tensors, folder)
     if class_name in CLASSES_WITH_POOLER:
         raise InputError(
             f"{folder / 'config.json'} names the class {class_name}, whose head reads BERT's pooler, as no"
@@ -160,6 +182,23 @@ def _head_of(class_name: str | None, tensors: dict[str, Tensor], family: str, fo
     return head
 
 
+def _head_of_modernbert(class_name: str | None, tensors: dict[str, Tensor], folder: Path) -> str:
+    """Tell the head of a ModernBERT by its class: all of its heads have tensors of the same names.
+
+    One score for each token is p(replaced).
+    """
+    if class_name is None and not any(name.startswith(tuple(UNUSED_OF_MODERNBERT)) for name in tensors):
+        return "none"
+    if class_name == HEADS["replaced_token", "modernbert"].class_name:
+        return "replaced_token" if len(tensors.get("classifier.weight", ())) == 1 else "token"
+    if class_name in CLASSES and CLASSES[class_name][1] == "modernbert":
+        return CLASSES[class_name][0]
+    raise InputError(
+        f"{folder / 'config.json'} names the class {class_name}, which cannot be imported; "
+        + REMEDY.format(HEADS["none", "modernbert"].class_name)
+    )
+
+
 def _may_be_of_sentences(tensors: dict[str, Tensor]) -> bool:
     """Tell whether a classifier may be for something else than tags of tokens.
 
@@ -181,10 +220,10 @@ def _reason(name: str, class_name: str | None, family: str) -> str:
     for ending, reason in COMPUTED.items():
         if name.endswith(ending):
             return reason
-    if family == "bert":
-        for beginning, reason in UNUSED_OF_BERT.items():
-            if name.removeprefix(f"{family}.").startswith(beginning):
-                return reason
+    unused = {"bert": UNUSED_OF_BERT, "modernbert": UNUSED_OF_MODERNBERT}.get(family, {})
+    for beginning, reason in unused.items():
+        if name.removeprefix(prefix_of(family)).startswith(beginning):
+            return reason
     return f"the head of {class_name}" if class_name and name.startswith(OTHER_HEADS) else ""
 
 
@@ -233,7 +272,10 @@ def _skeleton(network: Network) -> dict[str, torch.Size]:
         modules["head"] = MaskedLMHead(sizes, vocabulary_size, untied=True)
     elif network.head in TASK_HEADS:
         kind = next(kind for kind in KINDS.values() if kind.counterpart.head == network.head)
-        modules["head"] = kind.head_for(network.head_tensors, sizes.hidden_size, 0.0)
+        head = kind.head_for(network.head_tensors, sizes.hidden_size, 0.0)
+        if sizes.normed_head:
+            head.add_transform(sizes)
+        modules["head"] = head
     return {
         f"{part}.{name}": tensor.shape
         for part, module in modules.items()

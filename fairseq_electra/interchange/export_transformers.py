@@ -29,15 +29,20 @@ from fairseq_electra.interchange.names import (
     Part,
     embeddings_part,
     encoder_part,
+    head_names,
+    prefix_of,
     to_theirs,
 )
 from fairseq_electra.interchange.norms import as_post_norm
+from fairseq_electra.interchange.rotary_halves import as_halves
 from fairseq_electra.interchange.tokenizer_files import write_tokenizer
 from fairseq_electra.interchange.tokenizer_parity import compare_tokenizers
 from fairseq_electra.interchange.transformers_config import config_of, family_of
 from fairseq_electra.interchange.transformers_folder import GENERATOR
 
 NO_CLASS = "transformers has no class for an encoder that predicts the originals of replaced tokens"
+# of p(replaced) as a class for tokens
+ONE_LABEL = {"id2label": {"0": "replaced"}, "label2id": {"replaced": 0}}
 NO_ENERGIES = "transformers has no class for an encoder that gives energies, nor for its noise model"
 
 
@@ -78,7 +83,9 @@ def export_transformers(
             save_file(network.tensors, network_folder / "model.safetensors", metadata={"format": "pt"})
             # safetensors lets nobody else read it
             (network_folder / "model.safetensors").chmod((network_folder / "config.json").stat().st_mode)
-            write_tokenizer(pretrained.tokenizer, network_folder, pretrained.max_length)
+            write_tokenizer(
+                pretrained.tokenizer, network_folder, pretrained.max_length, not sizes.no_segments
+            )
             theirs = (
                 getattr(transformers, network.class_name)
                 .from_pretrained(network_folder, local_files_only=True)
@@ -120,6 +127,15 @@ def with_room(sizes: EncoderSizes, max_length: int) -> EncoderSizes:
     return replace(sizes, max_position_embeddings=max(sizes.max_position_embeddings, max_length))
 
 
+def as_theirs(tensors: dict[str, Tensor], prefix: str, sizes: EncoderSizes) -> dict[str, Tensor]:
+    """Turn an encoder into one whose tensors need new names alone.
+
+    Arguments, result and errors as of :func:`fairseq_electra.interchange.norms.as_post_norm`.
+    """
+    convert = as_halves if family_of(sizes) == "modernbert" else as_post_norm
+    return convert(tensors, prefix, sizes)
+
+
 def networks_of(pretrained: Pretrained) -> list[Export]:
     """Find the networks in a model: discriminator and generator, or encoder and head."""
     model, state = pretrained.model, pretrained.model.state_dict()
@@ -143,25 +159,34 @@ def _discriminator(model: Discriminator, state: dict[str, Tensor], max_length: i
     if isinstance(model, Electric):
         left_out = {"discriminator_head": NO_ENERGIES, "noise_model": NO_ENERGIES}
         head = HEADS["none", family]
-    prefix = f"{family}." if head.names else ""
-    state = as_post_norm(state, "discriminator.", model.sizes)
+    names = head_names("replaced_token", family, model.sizes) if head.names else {}
+    prefix = prefix_of(family) if names else ""
+    state = as_theirs(state, "discriminator.", model.sizes)
     parts = [
         embeddings_part("embeddings.", prefix, model.sizes),
         encoder_part("discriminator.", prefix, model.sizes),
-        Part("discriminator_head.", "", head.names),
+        Part("discriminator_head.", "", names),
     ]
     return _export(
-        "discriminator", head.class_name, state, parts, with_room(model.sizes, max_length), prefix, left_out
+        "discriminator",
+        head.class_name,
+        state,
+        parts,
+        with_room(model.sizes, max_length),
+        prefix,
+        left_out,
+        **(ONE_LABEL if names and family == "modernbert" else {}),
     )
 
 
 def _generator(model: Generator, state: dict[str, Tensor], max_length: int) -> Export:
-    family = family_of(model.sizes)
-    head, prefix, sizes = HEADS["masked_lm", family], f"{family}.", model.generator.sizes
+    sizes = model.generator.sizes
+    family = family_of(sizes)
+    head, prefix = HEADS["masked_lm", family], prefix_of(family)
     embeddings = model.generator_embeddings
     tokens = "embeddings." if embeddings is None or embeddings.tokens is None else "generator_embeddings."
-    names, untied = dict(head.names), model.generator_head.table is not None
-    state = as_post_norm(state, "generator.", sizes)
+    names, untied = head_names("masked_lm", family, sizes), model.generator_head.table is not None
+    state = as_theirs(state, "generator.", sizes)
     if not untied:
         del names["table.weight"]
     parts = [
@@ -193,10 +218,10 @@ def _encoder(pretrained: Pretrained, model: EncoderWithHeads, state: dict[str, T
         raise InputError(
             f"the checkpoint has the heads {', '.join(names)}; transformers' classes have one; train with one"
         )
-    state = as_post_norm(state, "encoder.", model.sizes)
+    state = as_theirs(state, "encoder.", model.sizes)
     counterpart = KINDS[pretrained.kind].counterpart
     head = HEADS[counterpart.head if names else "none", family]
-    prefix = f"{family}." if names else ""
+    prefix = prefix_of(family) if names else ""
     parts = [
         embeddings_part("embeddings.", prefix, model.sizes),
         encoder_part("encoder.", prefix, model.sizes),
@@ -208,8 +233,10 @@ def _encoder(pretrained: Pretrained, model: EncoderWithHeads, state: dict[str, T
         layer_norm = cast(nn.LayerNorm, last.output_layer_norm)  # family_of refuses other kinds
         head_tensors = cast(TaskHead, model.classification_heads[name]).exported(layer_norm)
         state = {**state, **{f"{HEADS_PREFIX}{name}.{key}": tensor for key, tensor in head_tensors.items()}}
-        parts.append(Part(f"{HEADS_PREFIX}{name}.", "", head.names))
+        parts.append(Part(f"{HEADS_PREFIX}{name}.", "", head_names(counterpart.head, family, model.sizes)))
         entries = counterpart.entries(pretrained.labels[name], model.head_dropout, pretrained.task)
+        if family == "modernbert":
+            entries["classifier_pooling"] = "cls" if model.pooling == "first" else "mean"
         settings = counterpart.settings(pretrained.task, pretrained.options)
         if kept := {name: value for name, value in settings.items() if value}:
             entries[SETTINGS] = kept
@@ -230,9 +257,10 @@ def _export(
     **more,
 ) -> Export:
     tensors = to_theirs(state, parts)
-    if sizes.positions == "rotary":
+    if family_of(sizes) == "roformer":
         tensors[f"{prefix}encoder.embed_positions.weight"] = sines(sizes)
-    vocabulary_size = tensors[f"{prefix}embeddings.word_embeddings.weight"].shape[0]
+    table = next(part.ours + name for part in parts for name in part.names if name == "tokens.weight")
+    vocabulary_size = len(state[table])
     assert class_name is not None  # a head without a class was left out before
     config = config_of(sizes, vocabulary_size, class_name, **more)
     return Export(role, class_name, tensors, config, left_out)

@@ -10,7 +10,7 @@ from fairseq_electra.finetuning.info import TASK_FILE
 from fairseq_electra.hub.network_files import Network
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.checkpoint import checkpoint_state
-from fairseq_electra.interchange.names import BIAS, DECODER_BIAS, HEADS
+from fairseq_electra.interchange.names import BIAS, DECODER_BIAS, HEADS, prefix_of
 from fairseq_electra.interchange.tokenizer_parity import compare_tokenizers
 from fairseq_electra.interchange.transformers_folder import Imported, read_folder
 from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE, save_vocabulary
@@ -137,6 +137,7 @@ def transformers_model(network: Network):
         "electra": transformers.ElectraConfig,
         "roformer": transformers.RoFormerConfig,
         "bert": transformers.BertConfig,
+        "modernbert": transformers.ModernBertConfig,
     }[family]
     config = config_class.from_dict(
         {**network.config, "tie_word_embeddings": "head.table.weight" not in network.tensors}
@@ -148,7 +149,7 @@ def transformers_model(network: Network):
     if BIAS in tensors:  # the one number that transformers may store under either name
         tensors.setdefault(DECODER_BIAS, tensors[BIAS])
     if network.head == "none":  # the file may be that of a class with a head
-        tensors = {key.removeprefix(f"{family}."): tensor for key, tensor in tensors.items()}
+        tensors = {key.removeprefix(prefix_of(family)): tensor for key, tensor in tensors.items()}
     missing = [
         key
         for key in expected

@@ -42,7 +42,8 @@ def model_card(
         lines.append(
             f"- `{network.subfolder}`: `{network.class_name}`, {number:,} numbers:"
             f" {config['num_hidden_layers']} layers, hidden size {config['hidden_size']},"
-            f" {config['num_attention_heads']} heads, embedding size {config['embedding_size']}"
+            f" {config['num_attention_heads']} heads, embedding size"
+            f" {config.get('embedding_size', config['hidden_size'])}"
         )
         lines += [f"  - left out: {reason}" for reason in dict.fromkeys(network.left_out.values())]
     if networks and pretrained.model.sizes.residual_scale != 1:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
-from fairseq_electra.finetuning.counterpart import Names, linear_names
+from fairseq_electra.finetuning.counterpart import MODERNBERT, Names, linear_names
 from fairseq_electra.finetuning.kinds import KINDS
 
 EMBEDDINGS: Names = {
@@ -33,6 +33,20 @@ LAYER: Names = {
     **linear_names("output", "output.dense"),
     **linear_names("output_layer_norm", "output.LayerNorm"),
 }
+MODERN_EMBEDDINGS: Names = {
+    "tokens.weight": "embeddings.tok_embeddings.weight",
+    **linear_names("layer_norm", "embeddings.norm"),
+}
+MODERN_LAYER: Names = {  # without biases but those of LayerNorm; the rows of qkv: rotary_halves.py
+    "attention.qkv.weight": "attn.Wqkv.weight",
+    "attention.out.weight": "attn.Wo.weight",
+    "intermediate.weight": "mlp.Wi.weight",
+    "output.weight": "mlp.Wo.weight",
+    **linear_names("attention_layer_norm", "attn_norm"),
+    **linear_names("output_layer_norm", "mlp_norm"),
+}
+MODERN_NORM: Names = linear_names("layer_norm", "final_norm")
+_MODERN_HEAD: Names = {**linear_names("dense", "head.dense"), **linear_names("layer_norm", "head.norm")}
 
 
 @dataclass(frozen=True)
@@ -60,6 +74,7 @@ HEADS: dict[tuple[str, str], Head] = {
     ("none", "electra"): Head("ElectraModel", {}),
     ("none", "roformer"): Head("RoFormerModel", {}),
     ("none", "bert"): Head("BertModel", {}),
+    ("none", "modernbert"): Head("ModernBertModel", {}),
     ("replaced_token", "electra"): Head(
         "ElectraForPreTraining",
         {
@@ -68,7 +83,17 @@ HEADS: dict[tuple[str, str], Head] = {
         },
     ),
     ("replaced_token", "roformer"): Head(
-        None, {}, "transformers has no class for p(replaced) of a net with rotary positions"
+        None,
+        {},
+        "transformers has no class for p(replaced) of a net with rotary positions; those of --arch"
+        " electra_modern_* have one",
+    ),
+    ("replaced_token", "modernbert"): Head(
+        "ModernBertForTokenClassification", {**_MODERN_HEAD, **linear_names("prediction", "classifier")}
+    ),
+    ("masked_lm", "modernbert"): Head(
+        "ModernBertForMaskedLM",
+        {**_MODERN_HEAD, "table.weight": "decoder.weight", "bias": "decoder.bias"},
     ),
     ("masked_lm", "electra"): Head(
         "ElectraForMaskedLM",
@@ -82,7 +107,7 @@ HEADS: dict[tuple[str, str], Head] = {
     ("masked_lm", "roformer"): Head("RoFormerForMaskedLM", _MASKED_LM),
     ("masked_lm", "bert"): Head("BertForMaskedLM", _MASKED_LM),
     **{
-        (each.head, family): Head(class_name, each.names)
+        (each.head, family): Head(class_name, MODERNBERT if family == "modernbert" else each.names)
         for each in (kind.counterpart for kind in KINDS.values())
         for family, class_name in each.classes.items()
     },
@@ -109,6 +134,8 @@ UNUSED_OF_BERT = {
     "cls.seq_relationship.": "BERT's head for the next sentence, which ELECTRA has not",
     "cls.predictions.": "BERT's masked-LM head",
 }
+# of ModernBERT, where the encoder alone is wanted
+UNUSED_OF_MODERNBERT = dict.fromkeys(("head.", "decoder.", "classifier."), "ModernBERT's head")
 
 
 @dataclass(frozen=True)
@@ -120,26 +147,56 @@ class Part:
     names: Names
 
 
+def prefix_of(family: str) -> str:
+    """Return what the names of an encoder's tensors begin with in a class with a head."""
+    return "model." if family == "modernbert" else f"{family}."
+
+
+def head_names(head: str, family: str, sizes: EncoderSizes) -> Names:
+    """Return the names of a head's tensors, as far as a model of these sizes has them."""
+    return _without_biases(HEADS[head, family].names, sizes)
+
+
+def _without_biases(names: Names, sizes: EncoderSizes) -> Names:
+    """Leave the biases of LayerNorm out, where it has none."""
+    if sizes.norm_kind == "layernorm":
+        return dict(names)
+    return {ours: theirs for ours, theirs in names.items() if not ours.endswith("layer_norm.bias")}
+
+
 def embeddings_part(
     ours: str, theirs: str, sizes: EncoderSizes, *, tokens: bool = True, others: bool = True
 ) -> Part:
     """Return the embeddings: the token table, what else there is, or both."""
     kept = {
-        name: their for name, their in EMBEDDINGS.items() if (tokens if name == "tokens.weight" else others)
+        name: their
+        for name, their in (MODERN_EMBEDDINGS if sizes.no_segments else EMBEDDINGS).items()
+        if (tokens if name == "tokens.weight" else others)
     }
     if sizes.positions == "rotary":
         kept.pop("positions.weight", None)
-    return Part(ours, theirs, kept)
+    return Part(ours, theirs, _without_biases(kept, sizes))
 
 
 def encoder_part(ours: str, theirs: str, sizes: EncoderSizes) -> Part:
     """Return an encoder: its projection, where it has one, and its layers."""
+    if sizes.no_segments:
+        return Part(ours, theirs, _without_biases(_modern_encoder(sizes), sizes))
     names = dict(PROJECTION) if sizes.embedding_size != sizes.hidden_size else {}
     for i in range(sizes.num_hidden_layers):
         for name, their in LAYER.items():
             parts = [f"encoder.layer.{i}.{part}" for part in ([their] if isinstance(their, str) else their)]
             names[f"layers.{i}.{name}"] = parts[0] if isinstance(their, str) else tuple(parts)
     return Part(ours, theirs, names)
+
+
+def _modern_encoder(sizes: EncoderSizes) -> Names:
+    names = dict(MODERN_NORM)
+    for i in range(sizes.num_hidden_layers):
+        for ours, theirs in MODERN_LAYER.items():
+            if i > 0 or not ours.startswith("attention_layer_norm"):
+                names[f"layers.{i}.{ours}"] = f"layers.{i}.{theirs}"
+    return names
 
 
 def pairs(parts: list[Part]) -> Iterator[tuple[str, list[str]]]:

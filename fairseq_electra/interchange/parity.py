@@ -22,6 +22,7 @@ from fairseq_electra.finetuning.encoder import EncoderWithHeads, segments_of
 from fairseq_electra.finetuning.head import TaskHead
 from fairseq_electra.hub.network_files import sines
 from fairseq_electra.interchange.norms import round_as_folded
+from fairseq_electra.interchange.rotary_halves import rotating_in_double
 from fairseq_electra.pretraining.corpus import builtin_paragraphs
 from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID, LEADING, PAD_ID
 
@@ -106,11 +107,14 @@ def difference(
     of_tokens = role in ("discriminator", "generator")
     order = torch.arange(int(rows.max()) + 1) if order is None else order
     states: list[Tensor] = []
-    with torch.no_grad():
+    with torch.no_grad(), rotating_in_double(theirs):
         encoder = cast(Discriminator | EncoderWithHeads, model)
         encode = encoder.extract_features if generator is None else generator.extract_generator_features
         hidden = encode(rows, segments, padding, states)
-        inputs = {"input_ids": order[rows], "token_type_ids": segments, "attention_mask": (~padding).long()}
+        states[-1] = hidden  # of a last layer with a norm behind it: as transformers gives it
+        inputs = {"input_ids": order[rows], "attention_mask": (~padding).long()}
+        if not model.sizes.no_segments:
+            inputs["token_type_ids"] = segments
         if type(theirs).__name__.endswith("ForMultipleChoice"):  # of a single choice
             inputs = {name: tensor.unsqueeze(1) for name, tensor in inputs.items()}
         their_output = theirs(**inputs, output_hidden_states=True, return_dict=True)
@@ -123,7 +127,9 @@ def difference(
             head = cast(TaskHead, model.classification_heads[role])
             of_tokens = head.of_tokens
             scores = (
-                cast(nn.Linear, head.prediction)(hidden)[~padding] if of_tokens else head(hidden, padding)
+                cast(nn.Linear, head.prediction)(head.transformed(hidden))[~padding]
+                if of_tokens
+                else head(hidden, padding)
             )
     pairs = zip(states, their_output.hidden_states, strict=True)
     largest = {
@@ -135,6 +141,8 @@ def difference(
         their_output["logits"] = torch.stack([their_output.start_logits, their_output.end_logits], -1)
     if "logits" in their_output:
         their_scores = their_output.logits[~padding] if of_tokens else their_output.logits
+        if role == "discriminator":
+            their_scores = their_scores.reshape(scores.shape)  # of a class for tokens: one label
         if role == "generator":
             their_scores = their_scores[:, order] if len(order) == their_scores.shape[1] else their_scores
         largest["scores"] = float(_share(scores, their_scores))

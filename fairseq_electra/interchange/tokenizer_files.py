@@ -29,7 +29,7 @@ DEFAULT_CLASS = {
 }
 
 
-def write_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> None:
+def write_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int, with_segments: bool = True) -> None:
     """Write tokenizer.json and tokenizer_config.json for ``AutoTokenizer``.
 
     Special symbols that are written out in text stay text there too (``split_special_tokens``).
@@ -38,11 +38,13 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> None
         tokenizer: ours.
         folder: where to.
         max_length: length in tokens of the longest row that the network was trained on.
+        with_segments: the network has segment vectors, so that it is to be given segment ids.
     """
     copy = Tokenizer.from_str(tokenizer.to_str())
+    second = int(with_segments)
     rows = processors.TemplateProcessing(
         single=f"{BOS}:0 $A:0 {EOS}:0",
-        pair=f"{BOS}:0 $A:0 {EOS}:0 $B:1 {EOS}:1",
+        pair=f"{BOS}:0 $A:0 {EOS}:0 $B:{second} {EOS}:{second}",
         special_tokens=[(symbol, LEADING.index(symbol)) for symbol in (BOS, EOS)],
     )
     of_bytes = isinstance(copy.model, models.BPE)
@@ -55,7 +57,11 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> None
         "model_max_length": max_length,
         "split_special_tokens": True,
         "clean_up_tokenization_spaces": False,
-        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+        "model_input_names": [
+            "input_ids",
+            *(["token_type_ids"] if with_segments else []),
+            "attention_mask",
+        ],
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     (folder / "special_tokens_map.json").write_text(json.dumps(special, indent=2) + "\n", encoding="utf-8")

@@ -3,12 +3,19 @@
 from pathlib import Path
 
 from fairseq_electra.electra.initialization import INITIALIZER_RANGE
-from fairseq_electra.electra.norms import LAYER_NORM_EPS
-from fairseq_electra.electra.sizes import NUM_SEGMENTS, EncoderSizes, refuse_unknown_traits
+from fairseq_electra.electra.sizes import (
+    LAYER_NORM_EPS,
+    NUM_SEGMENTS,
+    EncoderSizes,
+    refuse_unknown_traits,
+)
 from fairseq_electra.errors import InputError
+from fairseq_electra.interchange import modernbert_config
 from fairseq_electra.pretraining.wordpiece import PAD_ID
 
-FAMILIES = {"electra": "learned", "roformer": "rotary", "bert": "learned"}  # model_type: positions
+# model_type: positions; modernbert_config.py has the rest of modernbert
+FAMILIES = {"electra": "learned", "roformer": "rotary", "bert": "learned", "modernbert": "rotary"}
+EXPORT = "the export to transformers"
 # what can be exported; norms.py refuses --norm pre and pre_but_first in words of its own
 TRAITS = {
     "positions": ("learned", "rotary"),
@@ -43,6 +50,7 @@ DEFAULTS: dict[str, dict] = {
         "intermediate_size": 3072,
         "max_position_embeddings": 512,
     },
+    "modernbert": modernbert_config.DEFAULTS,
 }
 # what the encoder here does, and no other way
 REQUIRED: dict = {
@@ -56,12 +64,17 @@ REQUIRED: dict = {
 
 
 def family_of(sizes: EncoderSizes) -> str:
-    """Return transformers' model_type for a model: roformer for rotary positions, otherwise electra.
+    """Return transformers' model_type for a model.
+
+    That is modernbert without segment vectors, roformer for rotary positions, otherwise electra.
 
     Raises:
         InputError: the model has a trait that the export does not know.
     """
-    refuse_unknown_traits(sizes, TRAITS, "the export to transformers")
+    if sizes.no_segments:
+        modernbert_config.check_traits(sizes, EXPORT)
+        return "modernbert"
+    refuse_unknown_traits(sizes, TRAITS, EXPORT)
     return next(family for family, positions in FAMILIES.items() if positions == sizes.positions)
 
 
@@ -74,10 +87,11 @@ def read_sizes(config: dict, source: Path) -> tuple[EncoderSizes, int]:
     family = config.get("model_type")
     if family not in FAMILIES:
         raise InputError(
-            f"{source} is of the model type {family!r}; electra and bert can be imported, and roformer, their"
-            " like with rotary positions"
+            f"{source} is of the model type {family!r}; electra and bert can be imported, and roformer and"
+            " modernbert, their like with rotary positions"
         )
-    for name, wanted in REQUIRED.items():
+    required = modernbert_config.REQUIRED if family == "modernbert" else REQUIRED
+    for name, wanted in required.items():
         if config.get(name, wanted) != wanted:
             raise InputError(
                 f"{source} asks for {name} {config[name]!r}, where the encoder here has {wanted!r}; it cannot"
@@ -94,18 +108,23 @@ def read_sizes(config: dict, source: Path) -> tuple[EncoderSizes, int]:
         "dropout": config.get("hidden_dropout_prob", 0.1),
         "attention_dropout": config.get("attention_probs_dropout_prob", 0.1),
     }
+    traits = {"positions": FAMILIES[family], "norm": "post", **dropout}
+    if family == "modernbert":
+        traits = modernbert_config.read_traits(config, source)
     try:
-        return EncoderSizes(**sizes, positions=FAMILIES[family], norm="post", **dropout), vocabulary_size
+        return EncoderSizes(**sizes, **traits), vocabulary_size
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
 
 
 def config_of(sizes: EncoderSizes, vocabulary_size: int, class_name: str, **more) -> dict:
     """Return the config.json of a network; ``more`` is added to it."""
+    family = family_of(sizes)
+    named = {"architectures": [class_name], "model_type": family, "vocab_size": vocabulary_size}
+    if family == "modernbert":
+        return {**named, **modernbert_config.config_entries(sizes), **more}
     return {
-        "architectures": [class_name],
-        "model_type": family_of(sizes),
-        "vocab_size": vocabulary_size,
+        **named,
         **{name: getattr(sizes, name) for name in DEFAULTS["electra"] if name != "vocab_size"},
         "hidden_dropout_prob": sizes.dropout,
         "attention_probs_dropout_prob": sizes.attention_dropout,

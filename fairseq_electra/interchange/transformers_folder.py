@@ -1,6 +1,6 @@
 """A folder of transformers as one of our models: its networks, its vocabulary, and what they share."""
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import torch
@@ -9,23 +9,33 @@ from torch import Tensor
 
 from fairseq_electra.electra.configuration import build
 from fairseq_electra.electra.size_table import MODEL_SIZES
-from fairseq_electra.electra.sizes import EncoderSizes
+from fairseq_electra.electra.sizes import NUMBERS, EncoderSizes
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import HEADS_PREFIX, EncoderWithHeads, encoder_arguments
 from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.hub.load import Pretrained
 from fairseq_electra.hub.network_files import Network, is_transformers_folder, read_network
 from fairseq_electra.interchange.head_config import kind_of_head
-from fairseq_electra.interchange.names import HEADS, ROW_SETTINGS, SETTINGS, TASK_HEADS, Part, pairs
+from fairseq_electra.interchange.modernbert_config import read_pooling
+from fairseq_electra.interchange.names import (
+    HEADS,
+    ROW_SETTINGS,
+    SETTINGS,
+    TASK_HEADS,
+    Part,
+    head_names,
+    pairs,
+)
 from fairseq_electra.interchange.sentence_transformers import find_network
 from fairseq_electra.interchange.tokenizer_files import read_max_length, read_tokenizer
 from fairseq_electra.pretraining.wordpiece import symbols_of
 
 GENERATOR = "generator"  # subfolder
 OTHER_GENERATOR = "another generator is given"
-BERT_TWICE = (
-    "BERT's encoder is the discriminator, and with its masked-LM head the generator, which is as large: for"
-    ' a small one, initialised, name BertModel under "architectures" in config.json'
+WITH_MASKED_LM = ("bert", "modernbert")  # published as masked language models, which become discriminators
+TWICE = (
+    "{}'s encoder is the discriminator, and with its masked-LM head the generator, which is as large: for"
+    ' a small one, initialised, name {} under "architectures" in config.json'
 )
 SENTENCE_HEAD = "sentence_classification_head"  # fairseq's default --classification-head-name
 
@@ -63,7 +73,7 @@ def read_folder(
 ) -> Imported:
     """Read a folder of transformers: a model for pre-training, or an encoder with a task's head.
 
-    A BERT is read as the discriminator; one with a masked-LM head is the generator as well.
+    A BERT or ModernBERT is read as the discriminator; one with a masked-LM head is the generator as well.
 
     Args:
         folder: of the discriminator.
@@ -73,7 +83,7 @@ def read_folder(
     """
     folder, not_read = find_network(Path(folder))
     main = read_network(folder)
-    if main.head == "masked_lm" and main.family != "bert":
+    if main.head == "masked_lm" and main.family not in WITH_MASKED_LM:
         raise InputError(
             f"{folder} holds a generator; give the discriminator's folder, and this one with --generator"
         )
@@ -90,9 +100,13 @@ def read_folder(
         folder / GENERATOR if generator is None and is_transformers_folder(folder / GENERATOR) else generator
     )
     main, second = _split(main, with_generator=other is None)
-    notes = [BERT_TWICE] if second is not None else []
+    notes = []
+    if second is not None:
+        class_name = str(HEADS["none", main.family].class_name)
+        notes = [TWICE.format(class_name.removesuffix("Model").replace("Bert", "BERT"), class_name)]
     if other is not None:
         second = read_network(Path(other))
+        second = replace(second, sizes=_with_windows_of(main.sizes, second.sizes))
         _check_generator(main, second, tokenizer, Path(other))
     model_cfg = {"model_size": nearest(main.sizes), **asdict(main.sizes)}
     networks = {"discriminator": main}
@@ -154,15 +168,19 @@ def _split(main: Network, with_generator: bool) -> tuple[Network, Network | None
     without_head = {name: tensor for name, tensor in main.tensors.items() if not name.startswith("head.")}
     if with_generator:
         return replace(main, head="none", tensors=without_head), replace(main, unused={})
-    head = Part("head.", "", HEADS["masked_lm", main.family].names)
+    head = Part("head.", "", head_names("masked_lm", main.family, main.sizes))
     of_head = {name: OTHER_GENERATOR for _, theirs in pairs([head]) for name in theirs if name in main.theirs}
     return replace(main, head="none", tensors=without_head, unused=main.unused | of_head), None
 
 
 def nearest(sizes: EncoderSizes) -> str:
-    """Name the row of the size table with the same positions and the nearest hidden size."""
+    """Name the row of the size table with the same positions, as modern, and the nearest hidden size."""
     encoders = {name: row.encoder for name, row in MODEL_SIZES.items()}
-    alike = {name: encoder for name, encoder in encoders.items() if encoder.positions == sizes.positions}
+    alike = {
+        name: encoder
+        for name, encoder in encoders.items()
+        if (encoder.positions, encoder.no_segments) == (sizes.positions, sizes.no_segments)
+    }
     return min(alike, key=lambda name: abs(alike[name].hidden_size - sizes.hidden_size))
 
 
@@ -186,13 +204,28 @@ def _tie(discriminator: dict[str, Tensor], generator: dict[str, Tensor]) -> str:
     return "all" if all(same.values()) else "tokens" if same["tokens.weight"] else "none"
 
 
+def _with_windows_of(main: EncoderSizes, second: EncoderSizes) -> EncoderSizes:
+    """Give the generator the discriminator's windows, if its own layers do not tell them apart from these.
+
+    A generator of one layer has no window in any case.
+    """
+    windows = ("local_window", "local_rotary_base", "global_every")
+    given = replace(second, **{name: getattr(main, name) for name in windows})
+    layers = range(second.num_hidden_layers)
+    if [given.is_local(i) for i in layers] != [second.is_local(i) for i in layers]:
+        return second
+    same = all(getattr(given, name) == getattr(second, name) for name in windows[:2])
+    return given if same or not second.num_local_layers else second
+
+
 def _check_generator(main: Network, second: Network, tokenizer: Tokenizer, folder: Path) -> None:
     if second.head != "masked_lm":
         raise InputError(
             f"{folder} holds no generator: its config.json names {second.config.get('architectures')}, not a"
             " ForMaskedLM"
         )
-    for name in ("positions", "embedding_size", "max_position_embeddings"):
+    traits = [each.name for each in fields(main.sizes) if each.name not in NUMBERS]
+    for name in (*traits, "embedding_size", "max_position_embeddings"):
         mine, its = getattr(main.sizes, name), getattr(second.sizes, name)
         if mine != its:
             raise InputError(
@@ -218,9 +251,12 @@ def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor, head: s
     kind = kind_of_head(main.config, main.head, main.family, classes, source)
     labels = kind.counterpart.read_labels(main.config, classes, source)
     symbols = symbols_of(tokenizer)
-    model_cfg = {"model_size": nearest(main.sizes), **asdict(main.sizes)}
+    model_cfg: dict = {"model_size": nearest(main.sizes), **asdict(main.sizes)}
+    if main.family == "modernbert":
+        model_cfg["pooling"] = read_pooling(main.config, source)
     model = EncoderWithHeads(**encoder_arguments(model_cfg, len(symbols)))
-    model.register_head(head, kind.head_for(main.head_tensors, main.sizes.hidden_size, model.head_dropout))
+    made = kind.head_for(main.head_tensors, main.sizes.hidden_size, model.head_dropout, model.pooling)
+    model.register_head(head, made)
     prefixes = {"embeddings.": "embeddings.", "encoder.": "encoder.", "head.": f"{HEADS_PREFIX}{head}."}
     model.load_state_dict({**model.state_dict(), **_renamed(main, prefixes, order)})
     settings, max_length = _settings(main), read_max_length(main.folder, main.sizes.max_position_embeddings)

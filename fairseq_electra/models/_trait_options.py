@@ -68,6 +68,20 @@ class TraitOptions(FairseqDataclass):
             )
         },
     )
+    norm_eps: Optional[float] = field(
+        default=None,
+        metadata={
+            "help": "added to the variance in normalization layers; ModernBERT: 1e-5; default: 1e-12 (BERT)"
+        },
+    )
+    no_segments: bool = field(
+        default=False,
+        metadata={"help": "no segment vectors: </s> alone tells the texts of a pair apart (ModernBERT)"},
+    )
+    normed_head: bool = field(
+        default=False,
+        metadata={"help": "the discriminator's head has a normalization layer behind GELU (ModernBERT)"},
+    )
 
 
 TRAIT_NAMES = tuple(TraitOptions.__annotations__)

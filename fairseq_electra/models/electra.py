@@ -14,6 +14,7 @@ from torch import Tensor
 from fairseq_electra.compat import bf16_option
 from fairseq_electra.electra.configuration import (
     encoder_sizes,
+    generator_layers,
     generator_share,
     model_arguments,
     objective_of,
@@ -61,8 +62,11 @@ class ElectraConfig(EncoderConfig):
             )
         },
     )
-    generator_layers: float = field(
-        default=1.0, metadata={"help": "the generator's layers, as a share of the discriminator's"}
+    generator_layers: Optional[float] = field(
+        default=None,
+        metadata={
+            "help": "the generator's layers, as a share of the discriminator's; default: as --arch has it"
+        },
     )
     generator_num_attention_heads: Optional[int] = field(
         default=None,
@@ -70,7 +74,12 @@ class ElectraConfig(EncoderConfig):
     )
     generator_intermediate_size: Optional[int] = field(
         default=None,
-        metadata={"help": "the generator's feed-forward size; default: four times its hidden size"},
+        metadata={
+            "help": (
+                "the generator's feed-forward size; default: as --arch has it, mostly four times its hidden"
+                " size"
+            )
+        },
     )
     tie_embeddings: ChoiceEnum(["none", "tokens", "all", "gdes"]) = field(  # type: ignore[valid-type]
         default="all",
@@ -255,7 +264,7 @@ class ElectraModel(adapted(Electra)):  # type: ignore[misc]
 
 
 def _check(cfg) -> None:
-    width = generator_share(cfg)
+    width, depth = generator_share(cfg), generator_layers(cfg)
     if not cfg.temperature > 0:
         raise InputError(
             f"--temperature must be above 0, got {cfg.temperature}; 1 samples the generator's own"
@@ -272,14 +281,14 @@ def _check(cfg) -> None:
                 f" {objective_of(cfg)} does not have; leave it out"
             )
         logger.info(f"sampling temperature: {schedule}")
-    if width <= 0 or cfg.generator_layers <= 0:
+    if width <= 0 or depth <= 0:
         raise InputError(
-            f"--generator-hidden-size and --generator-layers are shares above 0, got {width} and"
-            f" {cfg.generator_layers}"
+            f"--generator-hidden-size and --generator-layers are shares above 0, got {width} and {depth}"
         )
     if objective.has_noise_model:
         refuse_unread_options(cfg)
-    if width >= 1 and objective.has_discriminator and objective.model is not FrozenGeneratorElectra:
+    is_as_large = width >= 1 and depth >= 1
+    if is_as_large and objective.has_discriminator and objective.model is not FrozenGeneratorElectra:
         logger.warning(
             f"--generator-hidden-size {width}: a generator as large as the discriminator is known to "
             "collapse it; "

@@ -15,7 +15,7 @@ SHORT_RUNS = {size: row.short_run for size, row in MODEL_SIZES.items() if row.sh
 def networks(size: str) -> tuple[EncoderSizes, EncoderSizes]:
     """Return the sizes of the discriminator and the generator that ``--arch`` builds."""
     row = MODEL_SIZES[size]
-    return row.arch_encoder, row.arch_encoder.generator(row.generator_share, 1.0)
+    return row.arch_encoder, row.generator_of(row.arch_encoder)
 
 
 def arguments(size: str) -> list[str]:

@@ -13,7 +13,8 @@ def test_the_products_of_a_step_have_its_operations(size):
     sizes, generator = MODEL_SIZES[size].encoder, MODEL_SIZES[size].generator
     products = step_products(sizes, generator, 30522, rows=3, width=128, slots=19)
     count = electra_flops(sizes, generator, 30522)
-    assert sum(each.flops for each in products) == pytest.approx(count.of_step(3 * 128, 3 * 128**2, 3 * 19))
+    pairs = 3 * 128**2
+    assert sum(each.flops for each in products) == pytest.approx(count.of_step(3 * 128, pairs, 3 * 19, pairs))
 
 
 def test_the_products_run():

@@ -5,7 +5,6 @@ import torch
 
 from fairseq_electra.electra.embeddings import Embeddings
 from fairseq_electra.electra.encoder import Encoder
-from fairseq_electra.electra.norms import LAYER_NORM_EPS
 from fairseq_electra.electra.sizes import EncoderSizes
 from tests.helpers.small_model import randomize_parameters
 
@@ -23,6 +22,8 @@ SIZES = EncoderSizes(
     rotary_base=160000.0,
     local_window=WINDOW,
     global_every=3,
+    norm_eps=1e-5,
+    no_segments=True,
 )
 
 
@@ -34,7 +35,7 @@ def modernbert():
         num_hidden_layers=SIZES.num_hidden_layers,
         num_attention_heads=SIZES.num_attention_heads,
         local_attention=WINDOW,
-        norm_eps=LAYER_NORM_EPS,
+        norm_eps=SIZES.norm_eps,
         pad_token_id=1,
         attn_implementation="eager",
     )
@@ -51,7 +52,6 @@ def test_the_encoder_is_modernberts():
     embeddings, encoder = Embeddings(SIZES, V, 1).double(), Encoder(SIZES).double()
     for module in (embeddings, encoder):
         randomize_parameters(module, std=0.2)
-    embeddings.segments.weight.data.zero_()  # it has none
     theirs = modernbert()
     weights = {
         "embeddings.tok_embeddings.weight": embeddings.tokens.weight,

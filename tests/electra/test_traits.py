@@ -36,6 +36,10 @@ TRAITS = {
     "RMSNorm, pre": {"norm_kind": "rmsnorm", "norm": "pre"},
     "pre": {"norm": "pre"},
     "pre but first": {"norm": "pre_but_first"},
+    "norm eps": {"norm_eps": 0.01},
+    "RMSNorm, norm eps": {"norm_kind": "rmsnorm", "norm_eps": 0.01},
+    "no segments": {"no_segments": True},
+    "normed head": {"normed_head": True},
     "rotary base": {"rotary_base": 160000.0},
     "windows": LOCAL,
     "windows in every other layer": {"local_window": 2, "global_every": 2},
@@ -50,6 +54,9 @@ TRAITS = {
         "rotary_base": 160000.0,
         "local_rotary_base": 500.0,
         "dropout_at": "attention_output",
+        "norm_eps": 0.01,
+        "no_segments": True,
+        "normed_head": True,
     },
 }
 
@@ -74,6 +81,7 @@ def reference(encoder, embedded, real):
         sizes.norm,
         (sizes.rotary_base, sizes.local_rotary_base),
         (sizes.local_window, sizes.global_every),
+        sizes.norm_eps,
     )
 
 
@@ -106,23 +114,34 @@ def test_encoder_and_its_gradient_are_those_of_the_transcription(name):
 
 
 @pytest.mark.parametrize("kind", ["layernorm_without_bias", "rmsnorm"])
-def test_embeddings_and_head_have_the_norm_kind_of_the_encoder(kind):
-    sizes = replace(PLAIN, norm_kind=kind)
-    embeddings, head = Embeddings(sizes, 30, 1).double(), MaskedLMHead(sizes, 30).double()
-    randomize_parameters(embeddings)
-    randomize_parameters(head)
-    p = {f"embeddings.{name}": tensor.numpy() for name, tensor in embeddings.state_dict().items()}
-    p |= {f"generator_head.{name}": tensor.numpy() for name, tensor in head.state_dict().items()}
+@pytest.mark.parametrize("eps", [1e-12, 0.01])
+def test_embeddings_and_heads_have_the_traits_of_the_encoder(kind, eps):
+    modern = {"no_segments": True, "normed_head": True} if eps > 1e-12 else {}
+    sizes = replace(PLAIN, norm_kind=kind, norm_eps=eps, **modern)
+    modules = {
+        "embeddings": Embeddings(sizes, 30, 1),
+        "generator_head": MaskedLMHead(sizes, 30),
+        "discriminator_head": ReplacedTokenHead(sizes),
+    }
+    p = {}
+    for prefix, module in modules.items():
+        randomize_parameters(module.double())
+        p |= {f"{prefix}.{name}": tensor.numpy() for name, tensor in module.state_dict().items()}
     assert not any(name.endswith("layer_norm.bias") for name in p)
+    assert ("embeddings.segments.weight" in p) is not bool(modern)
+    assert ("discriminator_head.layer_norm." in " ".join(p)) is bool(modern)
+    embeddings, head, discriminator_head = modules.values()
     tokens, segments = np.array([4, 9, 2, 7]), np.array([0, 0, 1, 1])
     found = embeddings(torch.from_numpy(tokens)[None], torch.from_numpy(segments)[None])[0]
-    assert np.abs(found.detach().numpy() - paper.embed(tokens, segments, p)).max() < 1e-9
+    assert np.abs(found.detach().numpy() - paper.embed(tokens, segments, p, eps=eps)).max() < 1e-9
     hidden = np.random.default_rng(1).normal(size=(4, 16))
     h = paper.gelu(paper.linear(hidden, "generator_head.dense", p))
-    h = paper.normalized(h, "generator_head.layer_norm", p)
+    h = paper.normalized(h, "generator_head.layer_norm", p, eps)
     expected = h @ p["embeddings.tokens.weight"].T + p["generator_head.bias"]
     scores = head(torch.from_numpy(hidden), embeddings.tokens.weight)
     assert np.abs(scores.detach().numpy() - expected).max() < 1e-9
+    scores = discriminator_head(torch.from_numpy(hidden)).detach().numpy()
+    assert np.abs(scores - paper.replaced_token_scores(hidden, p, eps)).max() < 1e-9
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -45,6 +45,9 @@ OFF_BY_DEFAULT = {
     "local_window": 128,
     "global_every": 2,
     "dropout_at": "attention_output",
+    "norm_eps": 1e-5,
+    "no_segments": True,
+    "normed_head": True,
 }
 
 

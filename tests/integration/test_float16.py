@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from fairseq_electra import precision
-from fairseq_electra.electra.norms import LAYER_NORM_EPS
 from fairseq_electra.electra.scaled_dot_product import BLOCKED
+from fairseq_electra.electra.sizes import LAYER_NORM_EPS
 from fairseq_electra.optim import loss_scale
 from fairseq_electra.precision import autocast
 from fairseq_electra.tasks import _pretraining_options, electra_pretraining

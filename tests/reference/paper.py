@@ -18,11 +18,11 @@ def layer_norm(x, weight, bias, eps=1e-12):
     return (x - mean) / np.sqrt(variance + eps) * weight + bias
 
 
-def normalized(x, name, p):
+def normalized(x, name, p, eps=1e-12):
     """LayerNorm, without a bias where there is none; RMSNorm has a gain (Zhang and Sennrich 2019, eq. 4)."""
     if name + ".gain" in p:
-        return x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-12) * p[name + ".gain"]
-    return layer_norm(x, p[name + ".weight"], p.get(name + ".bias", 0.0))
+        return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * p[name + ".gain"]
+    return layer_norm(x, p[name + ".weight"], p.get(name + ".bias", 0.0), eps)
 
 
 def linear(x, name, p):
@@ -66,11 +66,14 @@ def attention(x, name, p, heads, real, rotary, base=10000):
     return linear(mixed, name + "out", p)
 
 
-def encoder(embedded, real, p, prefix, heads, layers, rotary, norm="post", bases=(1e4, 1e4), local=(0, 3)):
+def encoder(
+    embedded, real, p, prefix, heads, layers, rotary, norm="post", bases=(1e4, 1e4), local=(0, 3), eps=1e-12
+):
     """One row through the layers.
 
     norm: post, pre, or pre_but_first; bases: of rotary angles, in layers that see the row and in those that
-    see a window; local: tokens of the window, 0 for none, and every how many layers one sees the row. What
+    see a window; local: tokens of the window, 0 for none, and every how many layers one sees the row; eps: of
+    the norms. What
     the linear layers and norms are, and whether there are gates (Shazeer 2020, equation 6), the parameters p
     say by their names and shapes.
     """
@@ -86,24 +89,26 @@ def encoder(embedded, real, p, prefix, heads, layers, rotary, norm="post", bases
             near = np.array([[abs(t - s) <= window / 2 for s in range(length)] for t in range(length)])
             seen, base = seen & near, bases[1]
         is_read_as_it_is = norm == "post" or (norm == "pre_but_first" and i == 0)
-        read = x if is_read_as_it_is else normalized(x, name + "attention_layer_norm", p)
+        read = x if is_read_as_it_is else normalized(x, name + "attention_layer_norm", p, eps)
         x = x + attention(read, name + "attention.", p, heads, seen, rotary, base)
         if norm == "post":
-            x = normalized(x, name + "attention_layer_norm", p)
-        read = x if norm == "post" else normalized(x, name + "output_layer_norm", p)
+            x = normalized(x, name + "attention_layer_norm", p, eps)
+        read = x if norm == "post" else normalized(x, name + "output_layer_norm", p, eps)
         f, inner = linear(read, name + "intermediate", p), p[name + "output.weight"].shape[1]
         f = gelu(f[:, :inner]) * (f[:, inner:] if f.shape[1] > inner else 1.0)
         x = x + linear(f, name + "output", p)
         if norm == "post":
-            x = normalized(x, name + "output_layer_norm", p)
-    return x if norm == "post" else normalized(x, f"{prefix}.layer_norm", p)
+            x = normalized(x, name + "output_layer_norm", p, eps)
+    return x if norm == "post" else normalized(x, f"{prefix}.layer_norm", p, eps)
 
 
-def embed(tokens, segments, p, prefix="embeddings"):
-    x = p[f"{prefix}.tokens.weight"][tokens] + p[f"{prefix}.segments.weight"][segments]
+def embed(tokens, segments, p, prefix="embeddings", eps=1e-12):
+    x = p[f"{prefix}.tokens.weight"][tokens]
+    if f"{prefix}.segments.weight" in p:
+        x = x + p[f"{prefix}.segments.weight"][segments]
     if f"{prefix}.positions.weight" in p:
         x = x + p[f"{prefix}.positions.weight"][: len(tokens)]
-    return normalized(x, f"{prefix}.layer_norm", p)
+    return normalized(x, f"{prefix}.layer_norm", p, eps)
 
 
 def generator_states(tokens, segments, real, p, heads, layers, rotary):
@@ -122,7 +127,14 @@ def generator_logits(tokens, segments, real, p, heads, layers, rotary):
 def discriminator_logits(tokens, segments, real, p, heads, layers, rotary):
     """(T,) scores: above 0 means replaced."""
     h = encoder(embed(tokens, segments, p), real, p, "discriminator", heads, layers, rotary)
+    return replaced_token_scores(h, p)
+
+
+def replaced_token_scores(h, p, eps=1e-12):
+    """(T,) scores of the discriminator's last states, (T, C)."""
     h = gelu(h @ p["discriminator_head.dense.weight"].T + p["discriminator_head.dense.bias"])
+    if any(name.startswith("discriminator_head.layer_norm.") for name in p):
+        h = normalized(h, "discriminator_head.layer_norm", p, eps)
     return (h @ p["discriminator_head.prediction.weight"].T + p["discriminator_head.prediction.bias"])[:, 0]
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fairseq_electra.electra.fast.cross_entropy import loss_dtype
 from fairseq_electra.electra.initialization import initialize_glorot
+from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.head import TaskHead
 
@@ -61,7 +62,9 @@ class IndependentAnswerHead(TaskHead):
 
     def forward(self, hidden: Tensor, allowed: Tensor, first: Tensor | None = None) -> AnswerScores:
         """Score every token; ``first`` is not used."""
-        scores = _to_loss_dtype(self.prediction(hidden)).masked_fill(~allowed.unsqueeze(-1), DISALLOWED)
+        scores = _to_loss_dtype(self.prediction(self.transformed(hidden))).masked_fill(
+            ~allowed.unsqueeze(-1), DISALLOWED
+        )
         return AnswerScores(scores[..., 0], scores[..., 1], None)
 
     def search(
@@ -167,6 +170,9 @@ class ConditionalAnswerHead(TaskHead):
             best,
             best.new_zeros(len(best)) if unanswerable is None else unanswerable,
         )
+
+    def add_transform(self, sizes: EncoderSizes) -> None:
+        """Leave the head as it is: it has dense layers of its own, and no counterpart in transformers."""
 
     def exported(self, layer_norm: nn.LayerNorm) -> dict[str, Tensor]:
         """See :meth:`TaskHead.exported`.

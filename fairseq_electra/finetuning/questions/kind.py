@@ -37,6 +37,7 @@ class AnswerCounterpart(Counterpart):
         "electra": "ElectraForQuestionAnswering",
         "roformer": "RoFormerForQuestionAnswering",
         "bert": "BertForQuestionAnswering",
+        "modernbert": "ModernBertForQuestionAnswering",
     }
     names = linear_names("prediction", "qa_outputs")
 

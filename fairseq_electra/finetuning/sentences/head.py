@@ -44,6 +44,7 @@ class SentenceHead(TaskHead):
             pooled = (hidden * real).sum(1) / real.sum(1)
         if self.dense is not None:
             pooled = F.gelu(self.dense(self.dropout(pooled)))
+        pooled = self.transformed(pooled)
         return self.prediction(self.dropout(pooled))
 
     def exported(self, layer_norm: nn.LayerNorm) -> dict[str, Tensor]:
@@ -52,6 +53,8 @@ class SentenceHead(TaskHead):
         Raises:
             InputError: the head reads the mean of the row.
         """
+        if self.transform is not None:  # of ModernBERT, whose heads may read the mean
+            return super().exported(layer_norm)
         if self.pooling != "first":
             raise InputError(
                 "the head reads the mean of the row, transformers' the first token; fine-tune without"
@@ -61,5 +64,5 @@ class SentenceHead(TaskHead):
 
     def round_as_exported(self, layer_norm: nn.LayerNorm) -> None:
         """See :meth:`TaskHead.round_as_exported`."""
-        if self.dense is None:
+        if self.dense is None and self.transform is None:
             round_as_shifted(self.prediction, layer_norm)

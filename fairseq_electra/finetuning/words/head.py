@@ -28,4 +28,4 @@ class TokenHead(TaskHead):
 
     def forward(self, hidden: Tensor, padding_mask: Tensor) -> Tensor:
         """Score the tags. Shapes: (B, T, C), (B, T) -> (B, T, number of tags)."""
-        return self.prediction(self.dropout(hidden))
+        return self.prediction(self.dropout(self.transformed(hidden)))

@@ -29,6 +29,7 @@ class TagCounterpart(Counterpart):
         "electra": "ElectraForTokenClassification",
         "roformer": "RoFormerForTokenClassification",
         "bert": "BertForTokenClassification",
+        "modernbert": "ModernBertForTokenClassification",
     }
     names = linear_names("prediction", "classifier")
     names_its_labels = True
