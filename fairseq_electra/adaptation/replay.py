@@ -9,7 +9,7 @@ from fairseq_electra.pretraining.encode import encode_lines
 from fairseq_electra.pretraining.pieces import pieces_of
 from fairseq_electra.pretraining.unknown import Unknown
 
-PART_TOKENS = 8192  # of a document of the old text that is mixed in at once, if it is longer
+PART_TOKENS = 2048  # of a document of the old text that is mixed in at once, if it is longer
 
 Document = list[list[int]]  # the ids of each line
 
