@@ -33,10 +33,9 @@ def load_source(checkpoint: str | Path, vocabulary: str | Path | None, extends: 
     random = {name.split(".")[0] for name in source.initialised}
     missing = [name for name in NETWORKS if name in random]
     if missing:
-        given = "with --generator DIR" if missing[0] == "generator" else "from the discriminator's folder"
         raise InputError(
-            f"{checkpoint} has no trained {missing[0]}: the folder that it was imported from had none, so its"
-            f" weights are random; import it again {given}"
+            f"{checkpoint} has no trained {missing[0]}: it was imported from a folder without one, so its"
+            f" weights are random; import it again, with the folder of its {missing[0]}"
         )
     if extends and isinstance(source.tokenizer.model, models.BPE):
         raise InputError(

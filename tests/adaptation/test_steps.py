@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,22 @@ def test_adapt_refuses_a_model_without_a_generator(adapt, tmp_path, checkpoint, 
     tuned = tmp_path / "headless/tuned.pt"
     torch.save(checkpoint_state(encoder, symbols, {**NET, "model_size": "tiny"}, "", 32, task), tuned)
     assert "was fine-tuned and has no generator" in refused(adapt, tmp_path, source=tuned)
+
+
+def test_adapt_extends_an_imported_model_with_both_networks(adapt, tmp_path, vocabulary):
+    from tests.helpers.transformers_models import in_their_order, save_theirs
+
+    folder = save_theirs(tmp_path / "theirs", in_their_order(vocabulary)).folder
+    source, alone = tmp_path / "both/checkpoint.pt", tmp_path / "alone/checkpoint.pt"
+    electra("import", folder, source)
+    assert "2 new tokens" in adapt("out", "--new-tokens", 2, "--print", source=source).stdout
+    before, after = load_checkpoint(source), load_checkpoint(tmp_path / "out/start/checkpoint.pt")
+    assert after.symbols == [*before.symbols[:-1], *sorted(WORDS), "<mask>"]
+    figures = json.loads((tmp_path / "out/state.json").read_text())["done"]["before"]["before"]["valid"]
+    assert set(figures) == {"disc_auc", "fixed_auc", "masked_lm_accuracy", "masked_lm_loss"}
+    shutil.rmtree(folder / "generator")
+    electra("import", folder, alone)
+    assert "has no trained generator" in refused(adapt, tmp_path, source=alone)
 
 
 @pytest.mark.parametrize(
