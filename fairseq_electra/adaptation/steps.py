@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fairseq import checkpoint_utils
+from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 
 from fairseq_electra.adaptation.figures import Figures, table, validate
@@ -156,8 +157,6 @@ class Adaptation:
     def encode(self) -> list[str]:
         """Encode the text, mixed with the old text, and the held-out texts; returns what to say."""
         tokenizer, unknown = load_wordpiece(self.start), Unknown()
-        general = list(self.settings["--general-valid"])
-        held_out = {DOMAIN: self.text.lines(DOMAIN), GENERAL: RunningText(general).lines()}
         old = RunningText(list(self.settings["--replay"])).lines()
         mixture = Mixture(
             encoded_documents(tokenizer, self.text.lines("train"), unknown),
@@ -168,8 +167,7 @@ class Adaptation:
         with atomic_folder(self.data) as folder:
             batches = ([*document, []] for document in mixture)  # a blank line ends a document
             write_binarized(folder / "train", batches, tokenizer.get_vocab_size(), EOS_ID)
-            for split in self.splits:
-                encode_to_binary(tokenizer, held_out[split], folder / split, self.start)
+            self.encode_held_out(tokenizer, self.start, folder)
         said = [f"{self.data}: {mixture.new_tokens:,} tokens of the domain; {unknown}"]
         if self.settings["--replay"]:
             asked = self.settings["--replay-share"]
@@ -179,6 +177,12 @@ class Adaptation:
             )
         warning = unknown.warning(str(self.data))
         return said + [warning] * bool(warning)
+
+    def encode_held_out(self, tokenizer: Tokenizer, vocabulary: Path, folder: Path) -> None:
+        """Encode the held-out texts into a folder; ``vocabulary`` is the folder of the tokenizer."""
+        encode_to_binary(tokenizer, self.text.lines(DOMAIN), folder / DOMAIN, vocabulary)
+        if general := list(self.settings["--general-valid"]):
+            encode_to_binary(tokenizer, RunningText(general).lines(), folder / GENERAL, vocabulary)
 
     def figures_before(self) -> dict[str, Figures]:
         """Validate the model as it was, and with its new tokens; returns the figures by title."""
@@ -190,10 +194,7 @@ class Adaptation:
         shutil.rmtree(data, ignore_errors=True)
         with atomic_folder(data) as folder:
             save_vocabulary(source_vocabulary, folder)
-            general = RunningText(list(self.settings["--general-valid"])).lines()
-            for split, lines in {DOMAIN: self.text.lines(DOMAIN), GENERAL: general}.items():
-                if split in self.splits:
-                    encode_to_binary(source_vocabulary, lines, folder / split, folder)
+            self.encode_held_out(source_vocabulary, folder, folder)
         source = Path(self.settings["CHECKPOINT"])
         return {BEFORE: self.validate(source, data), UNTRAINED: self.validate(start, self.data)}
 

@@ -33,6 +33,7 @@ UPDATES = 2
 def texts(tmp_path, corpus_lines) -> dict[str, Path]:
     """Text of a domain with two words of its own, and old text."""
     parts = {"domain": corpus_lines[300:360], "valid": corpus_lines[360:390], "old": corpus_lines[:200]}
+    parts["general"] = corpus_lines[200:220]
     parts["domain"] = [f"{line} zeroth quaternion" if line else line for line in parts["domain"]]
     for name, lines in parts.items():
         (tmp_path / f"{name}.txt").write_text("\n".join(lines) + "\n")
@@ -46,7 +47,7 @@ def adapt(texts, tmp_path, checkpoint, follow_here):
     def run(output, *arguments, source=checkpoint, domain="domain", check=True):
         return electra(
             *["adapt", source, texts[domain], "--output", tmp_path / output, "--valid", texts["valid"]],
-            *["--updates", UPDATES, "--batch-size", 4, "--tokens-per-sample", 32, *arguments],
+            *["--updates", UPDATES, "--batch-size", 16, "--tokens-per-sample", 32, *arguments],
             check=check,
         )
 
@@ -58,7 +59,7 @@ def rows_of(folder) -> np.ndarray:
 
 
 def test_adapt_extends_mixes_trains_and_compares(adapt, tmp_path, texts, checkpoint, vocabulary, follow_here):
-    options = ["--replay", texts["old"], "--replay-share", 0.4, "--general-valid", texts["old"]]
+    options = ["--replay", texts["old"], "--replay-share", 0.4, "--general-valid", texts["general"]]
     printed = adapt("out", "--new-tokens", 2, *options).stdout
     out, before = tmp_path / "out", load_wordpiece(vocabulary)
 
