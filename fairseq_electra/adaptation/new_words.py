@@ -1,8 +1,11 @@
 """The words of a new text that a vocabulary cuts into several pieces, and the vocabulary extended by them."""
 
 import json
+import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import NamedTuple
 
 from tokenizers import Tokenizer
 
@@ -79,13 +82,44 @@ def extended(tokenizer: Tokenizer, words: Sequence[str]) -> Tokenizer:
     return result
 
 
-def sources_of(before: Tokenizer, after: Tokenizer) -> list[list[int]]:
-    """Return for each id of an extended vocabulary the ids of the old one that it is made of.
+def rarity_of(tokenizer: Tokenizer, chosen: Sequence[str], words: Counter[str]) -> dict[str, float]:
+    """Compute how much rarer words are in a text than their pieces: a log ratio in nats, 0 or below.
 
-    That is the one id of a symbol that was there, and those of the pieces of a new word.
+    The pieces' count is the geometric mean of theirs, each in the text as the vocabulary cuts it.
+
+    Args:
+        tokenizer: the vocabulary that cuts the words.
+        chosen: some of the text's words.
+        words: all of its words, and the count of each.
     """
+    model, counts = tokenizer.model, Counter[int]()
+    for word, count in words.items():
+        for piece in model.tokenize(word):
+            counts[piece.id] += count
+    return {
+        word: math.log(words[word]) - fmean(math.log(counts[piece.id]) for piece in model.tokenize(word))
+        for word in chosen
+    }
+
+
+class Source(NamedTuple):
+    """What a token of an extended vocabulary is made of.
+
+    Attributes:
+        parts: ids in the old vocabulary: of a new word those of its pieces, else one.
+        rarity: of a new word, as :func:`rarity_of` computes it; else 0.
+    """
+
+    parts: list[int]
+    rarity: float = 0.0
+
+
+def sources_of(before: Tokenizer, after: Tokenizer, rarity: Mapping[str, float]) -> list[Source]:
+    """Return the source of each id of an extended vocabulary; ``rarity`` has the new words."""
     old, model = before.get_vocab(), before.model
     return [
-        [old[symbol]] if symbol in old else [piece.id for piece in model.tokenize(symbol)]
+        Source([piece.id for piece in model.tokenize(symbol)], rarity[symbol])
+        if symbol in rarity
+        else Source([old[symbol]])
         for symbol in symbols_of(after)
     ]

@@ -5,35 +5,37 @@ from typing import Any
 
 from torch import Tensor
 
+from fairseq_electra.adaptation.new_words import Source
 from fairseq_electra.electra.configuration import build
 from fairseq_electra.electra.model import Discriminator, Generator
 
 
-def resized(tensor: Tensor, sources: Sequence[Sequence[int]]) -> Tensor:
+def resized(tensor: Tensor, sources: Sequence[Source]) -> Tensor:
     """Make a tensor over an extended vocabulary: a new row is the mean of those of its parts.
-
-    This holds for output biases too. The score of a new token is then the mean of its parts' scores, and so
-    its probability starts at no more than the mean of theirs.
 
     Args:
         tensor: one row for each token. Shape: (V, ...).
-        sources: for each token of the extended vocabulary the ids of its parts; a token that was there has
-            one, and its row stays the same.
+        sources: of each token of the extended vocabulary; the row of a token that was there stays the same.
 
     Returns:
         Shape: (len(sources), ...).
     """
-    result = tensor[[ids[0] for ids in sources]]
-    for row, ids in enumerate(sources):
-        if len(ids) > 1:
-            result[row] = tensor[list(ids)].mean(0)
+    result = tensor[[source.parts[0] for source in sources]]
+    for row, source in enumerate(sources):
+        if len(source.parts) > 1:
+            result[row] = tensor[source.parts].mean(0)
     return result
 
 
 def resized_model(
-    model: Generator | Discriminator, options: Mapping[str, Any], sources: Sequence[Sequence[int]]
+    model: Generator | Discriminator, options: Mapping[str, Any], sources: Sequence[Source]
 ) -> Generator | Discriminator:
     """Return a pre-training model with an extended vocabulary.
+
+    A new token's output bias is the mean of its parts' plus its rarity. So its score starts as the mean of
+    its parts' scores, less as much as it is rarer: where these are predicted by their frequency, so is the
+    new token. Without that, a thousand new tokens would take a quarter of the probability on text that has
+    none of them. Frequencies, which ``--objective unigram`` has, get the same factor.
 
     Args:
         model: the model.
@@ -42,11 +44,16 @@ def resized_model(
     """
     wider = build(options, len(sources))
     shapes = {name: tensor.shape for name, tensor in wider.state_dict().items()}
-    # what has another shape in a model of another vocabulary has a row for each token
-    wider.load_state_dict(
-        {
-            name: tensor if tensor.shape == shapes[name] else resized(tensor, sources)
-            for name, tensor in model.state_dict().items()
-        }
-    )
+    tensors = dict(model.state_dict())
+    for name, tensor in tensors.items():
+        # what has another shape in a model of another vocabulary has a row for each token
+        if tensor.shape == shapes[name]:
+            continue
+        tensors[name] = resized(tensor, sources)
+        rarity = tensor.new_tensor([source.rarity for source in sources])
+        if name.endswith(".bias"):
+            tensors[name] += rarity
+        elif name == "token_probs":
+            tensors[name] *= rarity.exp()
+    wider.load_state_dict(tensors)
     return wider.eval()

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 
 from fairseq_electra.adaptation.figures import Figures, table, validate
-from fairseq_electra.adaptation.new_words import choose_words, extended, sources_of, unknown_share
+from fairseq_electra.adaptation.new_words import choose_words, extended, rarity_of, sources_of, unknown_share
 from fairseq_electra.adaptation.replay import PART_TOKENS, Mixture, encoded_documents
 from fairseq_electra.adaptation.resizing import resized_model
 from fairseq_electra.adaptation.source import load_source, notes_on
@@ -81,13 +81,13 @@ class Adaptation:
             InputError: the model, the text or the folder cannot be used. Nothing is left behind if this is
                 seen before the training.
         """
-        words = None
+        rarity = None
         if not holds_speedrun(self.folder, COMMAND):  # errors in the input come before a folder is made
-            words = self.check_input()
+            rarity = self.check_input()
         state = State(self.folder, self.settings, COMMAND)
         self.say("1/4 vocabulary and model")
-        words = state.stage("words", lambda: self.choose_words() if words is None else words)
-        for line in state.stage("start", lambda: self.make_start(words)):
+        rarity = state.stage("words", lambda: self.choose_words() if rarity is None else rarity)
+        for line in state.stage("start", lambda: self.make_start(rarity)):
             self.say(f"    {line}")
         self.say("2/4 text")
         for line in state.stage("data", self.encode):
@@ -103,11 +103,11 @@ class Adaptation:
         after = state.stage("after", lambda: self.validate(self.save_dir / LAST_CHECKPOINT, self.data))
         figures = {**before, AFTER: after}
         with atomic_write(self.folder / RESULTS_FILE) as stream:
-            stream.write(json.dumps({"new_tokens": words, "figures": figures}, indent=2) + "\n")
+            stream.write(json.dumps({"new_tokens": list(rarity), "figures": figures}, indent=2) + "\n")
         return self.report(figures)
 
-    def check_input(self) -> list[str]:
-        """Read all input once; returns the words to add to the vocabulary."""
+    def check_input(self) -> dict[str, float]:
+        """Read all input once; returns the words to add to the vocabulary, with their rarity."""
         wanted = self.settings["--tokens-per-sample"]
         if wanted is not None:
             check_row_length(self.source.model.sizes, wanted, "give a smaller --tokens-per-sample")
@@ -116,15 +116,15 @@ class Adaptation:
                 check_text(list(self.settings[name]))
         return self.choose_words()
 
-    def choose_words(self) -> list[str]:
-        """Choose the words to add to the vocabulary.
+    def choose_words(self) -> dict[str, float]:
+        """Choose the words to add to the vocabulary; returns the rarity of each.
 
         Raises:
             InputError: the vocabulary does not know the text.
         """
         tokenizer = self.source.tokenizer
         if not isinstance(tokenizer.model, WordPiece):  # byte-level BPE, which knows all text
-            return []
+            return {}
         words = self.text.words(tokenizer)
         unknown = unknown_share(tokenizer, words)
         if unknown >= MAX_UNKNOWN:
@@ -133,16 +133,20 @@ class Adaptation:
                 f" {self.settings['CHECKPOINT']}: it was made for another script, or for other characters;"
                 " adapt a model whose vocabulary knows the text"
             )
-        return choose_words(tokenizer, words, self.settings["--new-tokens"])
+        return rarity_of(tokenizer, choose_words(tokenizer, words, self.settings["--new-tokens"]), words)
 
-    def make_start(self, words: list[str]) -> list[str]:
-        """Write the checkpoint to start from and its vocabulary; returns what to say."""
-        source = self.source
+    def make_start(self, rarity: dict[str, float]) -> list[str]:
+        """Write the checkpoint to start from and its vocabulary; returns what to say.
+
+        Args:
+            rarity: the words to add, and the rarity of each.
+        """
+        source, words = self.source, list(rarity)
         assert source.cfg is not None  # a checkpoint's
         model, tokenizer = source.model, source.tokenizer
         if words:
             tokenizer = extended(source.tokenizer, words)
-            sources = sources_of(source.tokenizer, tokenizer)
+            sources = sources_of(source.tokenizer, tokenizer, rarity)
             model = resized_model(model, source.cfg["model"], sources)  # type: ignore[arg-type]
         shutil.rmtree(self.start, ignore_errors=True)  # of a run that was killed before it was recorded
         with atomic_folder(self.start) as folder:

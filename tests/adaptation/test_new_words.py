@@ -1,5 +1,6 @@
 """Words of a new text become pieces of a vocabulary that otherwise cuts as before."""
 
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -8,8 +9,10 @@ from tokenizers import AddedToken, Tokenizer
 
 from fairseq_electra.adaptation.new_words import (
     MIN_COUNT,
+    Source,
     choose_words,
     extended,
+    rarity_of,
     sources_of,
     unknown_share,
 )
@@ -89,12 +92,21 @@ def test_extended_keeps_added_tokens_that_are_no_pieces_before_the_mask():
     assert before.encode("abc c-a").tokens == ["a", "##bc", "c-a"]
 
 
+def test_rarity_of_is_the_ratio_to_the_geometric_mean_of_the_pieces():
+    # a ##bc 12 times, b ##a ##a 10 times, a 20 times, cab: c ##ab is not there, so c ##a ##b, 5 times
+    words = Counter({"abc": 12, "baa": 10, "a": 20, "cab": 5})
+    rarity = rarity_of(imported(PIECES), ["abc", "baa"], words)
+    assert rarity["abc"] == pytest.approx(math.log(12 / (32 * 12) ** (1 / 2)))
+    assert rarity["baa"] == pytest.approx(math.log(10 / (10 * 25 * 25) ** (1 / 3)))
+
+
 def test_sources_of_are_the_old_ids_and_the_pieces_of_new_words():
     before = imported(PIECES, added=("c-a",))
     after = extended(before, ["abc"])
     ids = before.get_vocab()
-    expected = {symbol: [ids[symbol]] for symbol in symbols_of(before)} | {"abc": [ids["a"], ids["##bc"]]}
-    assert sources_of(before, after) == [expected[symbol] for symbol in symbols_of(after)]
+    expected = {symbol: Source([ids[symbol]]) for symbol in symbols_of(before)}
+    expected["abc"] = Source([ids["a"], ids["##bc"]], -0.5)
+    assert sources_of(before, after, {"abc": -0.5}) == [expected[symbol] for symbol in symbols_of(after)]
 
 
 @pytest.mark.parametrize(("words", "share"), [({"ab": 3, "x": 1}, 0.25), ({"x": 2, "yy": 5}, 1.0), ({}, 0.0)])

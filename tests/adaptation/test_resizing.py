@@ -1,8 +1,11 @@
 """A model with rows for new tokens is the same model on text without them."""
 
+import math
+
 import pytest
 import torch
 
+from fairseq_electra.adaptation.new_words import Source
 from fairseq_electra.adaptation.resizing import resized, resized_model
 from fairseq_electra.electra.configuration import build
 from fairseq_electra.electra.objectives import OBJECTIVES
@@ -10,7 +13,12 @@ from tests.helpers.small_model import NET, randomize_parameters
 
 V, MASK, NEW_MASK = 24, 23, 26
 PARTS = {23: [7, 9], 24: [5, 6, 8], 25: [7, 7]}  # of the new tokens
-SOURCES = [*([i] for i in range(MASK)), *PARTS.values(), [MASK]]
+RARITY = {23: -0.5, 24: -2.0, 25: 0.0}
+SOURCES = [
+    *(Source([i]) for i in range(MASK)),
+    *(Source(parts, RARITY[i]) for i, parts in PARTS.items()),
+    Source([MASK]),
+]
 OLD = [*range(MASK), NEW_MASK]  # where the old tokens stand now
 VARIANTS = [
     *({"objective": name} for name in OBJECTIVES),
@@ -56,6 +64,10 @@ def test_resized_model_changes_nothing_but_what_has_a_row_for_each_token(variant
     for name in over_tokens:
         for row, parts in PARTS.items():
             expected = sum(before[name][part].double() for part in parts) / len(parts)
+            if name.endswith("bias"):
+                expected += RARITY[row]
+            if name == "token_probs":
+                expected *= math.exp(RARITY[row])
             torch.testing.assert_close(after[name][row].double(), expected, rtol=1e-6, atol=1e-7)
 
 
@@ -76,6 +88,19 @@ def test_resized_model_gives_equal_outputs_on_text_without_new_tokens(variant):
         )
         new = wider.discriminate(torch.full((1, 2), 24), torch.zeros(1, 2, dtype=torch.long), None)
     assert torch.equal(after[..., OLD], before) and new.isfinite().all()
-    # a new token scores as its parts do on average, so at most as their mean probability
-    expected = torch.stack([before[..., parts].mean(-1) for parts in PARTS.values()], -1)
+    # a new token scores as its parts do on average, and as much less as it is rarer
+    expected = torch.stack([before[..., parts].mean(-1) + RARITY[row] for row, parts in PARTS.items()], -1)
     torch.testing.assert_close(after[..., list(PARTS)], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_resized_model_predicts_new_tokens_by_frequency_where_it_predicts_their_parts_so():
+    model, options = model_of({"objective": "mlm"})
+    counts = torch.arange(10.0, 10 + V)
+    with torch.no_grad():
+        model.embeddings.tokens.weight.zero_()
+        model.generator_head.bias.copy_(counts.log())
+    new = {23: 4.0, 24: 9.0, 25: 17.0}  # counts of the new words
+    rarity = {row: math.log(new[row]) - counts[parts].log().mean().item() for row, parts in PARTS.items()}
+    sources = [Source(each.parts, rarity.get(row, 0.0)) for row, each in enumerate(SOURCES)]
+    bias = resized_model(model, options, sources).generator_head.bias
+    torch.testing.assert_close(bias[list(PARTS)].exp(), torch.tensor(list(new.values())))
