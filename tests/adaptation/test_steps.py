@@ -91,7 +91,7 @@ def test_adapt_extends_mixes_trains_and_compares(adapt, tmp_path, texts, checkpo
 
     adapted = load_checkpoint(out / "checkpoints")
     assert adapted.updates == UPDATES and len(adapted.symbols) == len(old.symbols) + 2
-    assert "| valid | `disc_auc` |" in printed and "compares with the others roughly" in printed
+    assert "| domain | `disc_auc` |" in printed and "compares with the others roughly" in printed
     assert [call[0] for call in follow_here] == [
         *["fairseq-validate"] * 2,
         "fairseq-train",
