@@ -51,8 +51,9 @@ def validate(
         *(["--autocast", "bf16"] if machine.bf16 else []),
         *(["--cpu"] if machine.kind == "cpu" else ["--distributed-world-size", "1"]),
     ]
-    records = (read_record(line) for _, line in follow(arguments, log, "fairseq-validate"))
-    return {record["subset"]: dict(figures_in(record)) for record in records if record is not None}
+    records = [read_record(line) for _, line in follow(arguments, log, "fairseq-validate")]
+    of_splits = {record["subset"]: record for record in records if record is not None}  # and of progress
+    return {split: dict(figures_in(of_splits[split])) for split in splits}
 
 
 def table(figures: Mapping[str, Figures]) -> str:
