@@ -1,4 +1,4 @@
-"""Go on with the pre-training of a model on text of a domain, such as law, medicine or code.
+r"""Go on with the pre-training of a model on text of a domain, such as law, medicine or code.
 
 fairseq-electra adapt checkpoints/checkpoint_last.pt domain.txt --output adapted
 fairseq-electra adapt checkpoints/checkpoint_last.pt domain.txt --valid domain.valid.txt \
