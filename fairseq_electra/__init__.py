@@ -20,6 +20,7 @@ The steps of the data, and the module of each::
         words       tasks/token_classification.py            finetuning/words/
         questions   tasks/question_answering.py              finetuning/questions/
         labels      tasks/of_kinds.py                        finetuning/multilabel/
+     -> adapt       adaptation/                              more pre-training in a domain
      -> use         hub/                                     from_pretrained: detect, fill, predict, features
      -> probe       probes/                                  BLiMP and prompts without fine-tuning
      -> generate    generation/                              text by unmasking, the discriminator as critic

@@ -24,6 +24,21 @@ def require(kind: str, *paths: str | Path | None) -> None:
             raise InputError(f"no such {kind}: {path}; check the path")
 
 
+def file_sizes(files: Iterable[str | Path]) -> dict[str, int]:
+    """Return the size in bytes of each file by its absolute path, which tells another file from it.
+
+    Raises:
+        InputError: A file does not exist.
+    """
+    sizes = {}
+    for file in files:
+        try:
+            sizes[str(Path(file).absolute())] = Path(file).stat().st_size
+        except OSError as error:
+            raise InputError(f"cannot read {file}: {error.strerror}; check the path") from error
+    return sizes
+
+
 def require_training_paths(arguments: Iterable[str]) -> None:
     """Check the data folders, if they come first, and the checkpoints on a command line of ``fairseq-train``.
 

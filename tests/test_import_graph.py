@@ -29,7 +29,7 @@ FLOORS = (
         *["", "finetuning.runs", "finetuning.study", "interchange.checkpoint"],
         *["interchange.import_transformers", "rank"],
     ),
-    ("cli", "comparison", "speedrun"),
+    ("adaptation", "cli", "comparison", "speedrun"),
 )
 PURE = ("electra", "files")  # neither they nor what they import know fairseq and its configuration
 FAIRSEQ = {"fairseq", "fairseq_cli", "hydra", "omegaconf"}

@@ -17,6 +17,7 @@ from typing import Any
 
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.errors import InputError
+from fairseq_electra.paths import file_sizes
 from fairseq_electra.pretraining.recipes import SHORT_RUNS, TOKENS
 from fairseq_electra.speedrun.glue import DEFAULT_TASKS, TASKS
 
@@ -116,16 +117,10 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         InputError: A text file does not exist.
     """
-    texts = {}
-    for file in args.text:
-        try:
-            texts[str(Path(file).absolute())] = Path(file).stat().st_size
-        except OSError as error:
-            raise InputError(f"cannot read {file}: {error.strerror}; check the path") from error
     glue = None if args.glue is None else str(args.glue.absolute())
     tasks = None if glue is None else list(dict.fromkeys(args.tasks or DEFAULT_TASKS))
     return {
-        "TEXT": texts,
+        "TEXT": file_sizes(args.text),
         "--minutes": args.minutes,
         "--size": args.size,
         "--batch-size": args.batch_size,

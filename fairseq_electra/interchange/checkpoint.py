@@ -51,16 +51,33 @@ def checkpoint_state(
             cfg.task.tokens_per_sample = max_length
         cfg.model.update(model_cfg)
     container: Any = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
+    return state_of(container, model, symbols, initialised)
+
+
+def state_of(
+    cfg: dict[str, Any],
+    model: Generator | Discriminator | EncoderWithHeads,
+    symbols: Sequence[str],
+    initialised: Sequence[str] = (),
+    updates: int = 0,
+) -> dict:
+    """Return a checkpoint with weights alone: no optimizer, and no place in a training text.
+
+    Args:
+        cfg: options of a run by group, as fairseq saves them.
+        model, symbols, initialised: as those of :func:`checkpoint_state`.
+        updates: number of updates that the weights have had.
+    """
     history = {
-        "criterion_name": container["criterion"]["_name"],
+        "criterion_name": cfg["criterion"]["_name"],
         "optimizer_name": "none",
         "lr_scheduler_state": {},
-        "num_updates": 0,
+        "num_updates": updates,
     }
     digest = version_of(dictionary_digest(symbols))
     return {
         "args": None,
-        "cfg": container,
+        "cfg": cfg,
         "model": model.state_dict() | {"dictionary_version": digest},
         "criterion": None,
         "optimizer_history": [history],

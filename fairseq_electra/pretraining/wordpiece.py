@@ -145,14 +145,15 @@ def _needs_marks(texts: Counter[str], say: Callable[[str], object]) -> bool:
 
 
 def count_words(tokenizer: Tokenizer, texts: Counter[str]) -> Counter[str]:
-    """Count the words that BERT's normalizer and pre-tokenizer make of a text.
+    """Count the words that BERT's pre-tokenizer, and its normalizer if there is one, make of a text.
 
     Neither looks across a blank, so each distinct text between blanks is normalized once. The library would
     do it for every occurrence, and its whole training would take half as long again.
     """
     words: Counter[str] = Counter()
+    normalize = tokenizer.normalizer.normalize_str if tokenizer.normalizer is not None else str
     for text, count in texts.items():
-        for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text)):
+        for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normalize(text)):
             words[word] += count
     return words
 

@@ -1,8 +1,9 @@
 """Runs ``fairseq-train`` in a child process that ends with this process, and yields the lines it prints.
 
-The child process is ``python -m fairseq_electra.speedrun.one_run ARGUMENTS...``.
+The child process is ``python -m fairseq_electra.speedrun.one_run TOOL ARGUMENTS...``.
 """
 
+import importlib
 import os
 import subprocess
 import sys
@@ -14,16 +15,20 @@ from pathlib import Path
 import fairseq_electra
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.runs import USER_DIR
+from fairseq_electra.rank import TOOLS
 
 ERROR = "fairseq_electra: error: "  # the prefix that compat/ puts before the message of an input error
 
 
-def follow(arguments: Sequence[str], log: Path) -> Generator[tuple[float, str], None, None]:
+def follow(
+    arguments: Sequence[str], log: Path, tool: str = "fairseq-train"
+) -> Generator[tuple[float, str], None, None]:
     """Train and yield each printed line with its time; closing the generator ends the training.
 
     Args:
-        arguments: The arguments of ``fairseq-train`` without ``--user-dir``, which is added.
+        arguments: The arguments of the tool without ``--user-dir``, which is added.
         log: The file to which the lines are appended.
+        tool: A name in :data:`fairseq_electra.rank.TOOLS`.
 
     Yields:
         The seconds since the start, and the line.
@@ -31,7 +36,8 @@ def follow(arguments: Sequence[str], log: Path) -> Generator[tuple[float, str], 
     Raises:
         InputError: The training failed.
     """
-    command = [sys.executable, "-m", "fairseq_electra.speedrun.one_run", *arguments, "--user-dir", USER_DIR]
+    module = "fairseq_electra.speedrun.one_run"
+    command = [sys.executable, "-m", module, tool, *arguments, "--user-dir", USER_DIR]
     start, last, reason = time.monotonic(), "", ""
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -59,17 +65,16 @@ def follow(arguments: Sequence[str], log: Path) -> Generator[tuple[float, str], 
                 process.terminate()
         process.wait()
     if process.returncode:
-        raise InputError(f"fairseq-train failed: {reason or last}; its log is {log}")
+        raise InputError(f"{tool} failed: {reason or last}; its log is {log}")
 
 
 def main() -> None:
-    """Run ``fairseq-train`` with the arguments of this process."""
+    """Run the tool that the arguments of this process name."""
     end_with_parent()
-    from fairseq_cli import train
-
+    sys.argv = sys.argv[1:]
+    tool = importlib.import_module(TOOLS[sys.argv[0]])
     fairseq_electra.register()
-    sys.argv[0] = "fairseq-train"
-    train.cli_main()
+    tool.cli_main()
 
 
 def end_with_parent() -> None:

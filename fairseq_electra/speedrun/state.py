@@ -1,4 +1,7 @@
-"""The record of what a speedrun has done so far, ``state.json``, from which the same command line resumes."""
+"""The record of what a speedrun has done so far, ``state.json``, from which the same command line resumes.
+
+Other commands with several stages, such as ``adapt``, keep such a record too.
+"""
 
 import fcntl
 import json
@@ -11,10 +14,15 @@ from fairseq_electra.files.text import atomic_write
 from fairseq_electra.locks import open_lock
 
 STATE_FILE, LOCK_FILE = "state.json", ".lock"
+SPEEDRUN = "speedrun"
 
 
-def holds_speedrun(folder: Path) -> bool:
+def holds_speedrun(folder: Path, command: str = SPEEDRUN) -> bool:
     """Tell whether a folder holds the record of a speedrun.
+
+    Args:
+        folder: The folder.
+        command: What the record is of, for the message.
 
     Raises:
         InputError: The folder holds files, but no speedrun.
@@ -22,7 +30,7 @@ def holds_speedrun(folder: Path) -> bool:
     if (folder / STATE_FILE).is_file():
         return True
     if folder.is_dir() and any(path.name != LOCK_FILE for path in folder.iterdir()):
-        raise InputError(f"{folder} holds files that are not from a speedrun; give another --output")
+        raise InputError(f"{folder} holds files that are not from a {command}; give another --output")
     return False
 
 
@@ -32,25 +40,28 @@ class State:
     Args:
         folder: The folder of the speedrun, which is created if it does not exist.
         arguments: All settings that influence the results, as plain data.
+        command: What the record is of, for messages.
 
     Raises:
         InputError: The folder is in use, holds a run of another command line or files that are not from a
             speedrun, or its record is damaged.
     """
 
-    def __init__(self, folder: Path, arguments: dict[str, Any]):
+    def __init__(self, folder: Path, arguments: dict[str, Any], command: str = SPEEDRUN):
         self.path = folder / STATE_FILE
-        holds_speedrun(folder)  # raises an error for a foreign folder before anything is written there
+        holds_speedrun(
+            folder, command
+        )  # raises an error for a foreign folder before anything is written there
         folder.mkdir(parents=True, exist_ok=True)
         self.lock = open(open_lock(folder / LOCK_FILE), "r+")  # noqa: SIM115 (held until the process ends)
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise InputError(
-                f"another speedrun is running in {folder}; wait until it ends, or give another --output"
+                f"another {command} is running in {folder}; wait until it ends, or give another --output"
             ) from error
         # read only after locking, because a run that has just ended may have written more
-        if holds_speedrun(folder):
+        if holds_speedrun(folder, command):
             self.values = self._read()
             differs = [
                 name for name, value in self.values["arguments"].items() if arguments.get(name) != value

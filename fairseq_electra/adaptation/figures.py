@@ -1,0 +1,71 @@
+"""The figures of a model on held-out text, before and after it was adapted."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fairseq_electra.pretraining.log import read_record
+from fairseq_electra.speedrun.machine import Machine
+from fairseq_electra.speedrun.one_run import follow
+
+FIGURES = ("disc_auc", "fixed_auc", "masked_lm_accuracy", "masked_lm_loss")
+# of a training on a GPU; a graph would have to be compiled again for the validation
+MODEL_OVERRIDES = "{'compile': False, 'cuda_graphs': False}"
+
+TITLES = {"valid": "domain"}  # of held-out texts whose names say less
+
+Figures = dict[str, dict[str, float]]  # by the names of the held-out text and of the figure
+
+
+def figures_in(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yield name and value of each figure that a validation has."""
+    return ((name, record[name]) for name in FIGURES if name in record)
+
+
+def shown(record: Mapping[str, Any]) -> str:
+    """Return the figures of a validation in one line."""
+    return "   ".join(f"{name} {value:.3f}" for name, value in figures_in(record))
+
+
+def validate(
+    checkpoint: Path, data: Path, splits: Sequence[str], rows: int, tokens: int, machine: Machine, log: Path
+) -> Figures:
+    """Validate a checkpoint with ``fairseq-validate``.
+
+    Args:
+        checkpoint: the checkpoint.
+        data: folder of binarized text with the checkpoint's vocabulary.
+        splits: names of the held-out texts in it.
+        rows: rows of a batch.
+        tokens: length of a row in tokens.
+        machine: the machine to run on.
+        log: file to append the output to.
+
+    Raises:
+        InputError: ``fairseq-validate`` failed.
+    """
+    arguments = [
+        *(str(data), "--path", str(checkpoint), "--task", "electra_pretraining"),
+        *("--valid-subset", ",".join(splits), "--batch-size", str(rows), "--tokens-per-sample", str(tokens)),
+        *("--model-overrides", MODEL_OVERRIDES, "--log-format", "json", "--num-workers", "0"),
+        *(["--autocast", "bf16"] if machine.bf16 else []),
+        *(["--cpu"] if machine.kind == "cpu" else ["--distributed-world-size", "1"]),
+    ]
+    records = [read_record(line) for _, line in follow(arguments, log, "fairseq-validate")]
+    of_splits = {record["subset"]: record for record in records if record is not None}  # and of progress
+    return {split: dict(figures_in(of_splits[split])) for split in splits}
+
+
+def table(figures: Mapping[str, Figures]) -> str:
+    """Return a table in Markdown: a line for each figure of each text, a column for each model.
+
+    Args:
+        figures: of each model, by its title.
+    """
+    first = next(iter(figures.values()))
+    lines = [f"| held-out text | | {' | '.join(figures)} |", "|---|---" + "|---" * len(figures) + "|"]
+    for split, names in first.items():
+        for name in names:
+            values = (f"{each[split][name]:.3f}" for each in figures.values())
+            lines.append(f"| {TITLES.get(split, split)} | `{name}` | {' | '.join(values)} |")
+    return "\n".join(lines)

@@ -1,0 +1,63 @@
+"""The text of a domain, and the part of it that is held out."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from fairseq_electra.errors import InputError
+from fairseq_electra.files.text import is_blank
+from fairseq_electra.pretraining.prepare import SAMPLE, RunningText
+from fairseq_electra.pretraining.wordpiece import count_texts, count_words, draw_lines
+from fairseq_electra.speedrun.text import Text, survey
+
+
+def check_text(files: Sequence[str]) -> int:
+    """Return the number of characters of some files.
+
+    Raises:
+        InputError: they hold no text, or one of them cannot be read several times.
+    """
+    for file in files:
+        if not Path(file).is_file():
+            raise InputError(
+                f"{file} is not a file that can be read several times; give plain, .gz or .xz files"
+            )
+    lines = RunningText(files).lines()
+    characters = sum(len(line) for line in lines if not is_blank(line))
+    if not characters:
+        raise InputError(f"{' and '.join(map(str, files))}: there is no text; give files with text in them")
+    return characters
+
+
+class DomainText:
+    """Files with text of a domain.
+
+    Args:
+        files: the files; the end of a file ends its document.
+        valid: files with the held-out text; without them a part of ``files`` is held out.
+
+    Raises:
+        InputError: a file cannot be read, or there is too little text.
+    """
+
+    def __init__(self, files: Sequence[str], valid: Sequence[str] = ()):
+        self._files = {"train": list(files), "valid": list(valid)}
+        self.characters = check_text(files)
+        self._divided: Text | None = None
+        if valid:
+            check_text(valid)
+        else:
+            self._divided = survey(list(files))
+
+    def lines(self, split: str) -> Iterator[str]:
+        """Yield the lines of ``train`` or ``valid``, with blank lines between documents."""
+        return (
+            RunningText(self._files[split]).lines() if self._divided is None else self._divided.lines(split)
+        )
+
+    def words(self, tokenizer: Tokenizer) -> Counter[str]:
+        """Count the words of the training text, or of a sample of as many characters as ``vocab`` takes."""
+        lines = draw_lines(self.lines("train"), SAMPLE * 1e6 / self.characters)
+        return count_words(tokenizer, count_texts(lines))

@@ -1,0 +1,154 @@
+r"""Go on with the pre-training of a model on text of a domain, such as law, medicine or code.
+
+fairseq-electra adapt checkpoints/checkpoint_last.pt domain.txt --output adapted
+fairseq-electra adapt checkpoints/checkpoint_last.pt domain.txt --valid domain.valid.txt \
+    --replay old.txt --general-valid old.valid.txt --output adapted
+
+Words of the domain that the vocabulary cuts into pieces become tokens, whose vectors start as the mean of
+those of their pieces. Old text can be mixed in, so that the model forgets less of it. The figures on held-out
+text, before and after, are printed at the end. After a stop or a kill, the same command line resumes the run.
+"""
+
+import argparse
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+from fairseq_electra.errors import InputError
+from fairseq_electra.paths import CHECKPOINT, VOCABULARY, file_sizes, require
+
+NEW_TOKENS, UPDATES, ROWS, RATE, REPLAY_SHARE = 1000, 2000, 32, 1e-4, 0.2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="checkpoint of pre-training or import, or a folder of them"
+    )
+    parser.add_argument(
+        "text",
+        nargs="+",
+        metavar="TEXT",
+        help="text of the domain (plain, .gz or .xz): one paragraph per line, blank lines between documents",
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="folder for all that is made"
+    )
+    parser.add_argument(
+        "--valid",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="held-out text of the domain (default: 5 %% of TEXT, up to 300,000 characters)",
+    )
+    parser.add_argument(
+        "--general-valid",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="held-out text of another kind, whose figures show what the model forgets",
+    )
+    parser.add_argument(
+        "--new-tokens",
+        type=int,
+        default=NEW_TOKENS,
+        metavar="N",
+        help="largest number of words to add to the vocabulary; 0: it stays as it is (default %(default)s)",
+    )
+    parser.add_argument(
+        "--replay", nargs="+", default=[], metavar="FILE", help="text like that of the earlier training"
+    )
+    parser.add_argument(
+        "--replay-share",
+        type=float,
+        metavar="SHARE",
+        help=f"share of the tokens to take from --replay, from its beginning on (default {REPLAY_SHARE})",
+    )
+    parser.add_argument(
+        "--updates", type=int, default=UPDATES, help="updates of the training (default %(default)s)"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=ROWS, metavar="N", help="rows of a batch (default %(default)s)"
+    )
+    parser.add_argument(
+        "--lr", type=float, default=RATE, help="peak of the learning rate (default %(default)s)"
+    )
+    parser.add_argument(
+        "--tokens-per-sample",
+        type=int,
+        metavar="N",
+        help="length of a row in tokens (default: as in the earlier training)",
+    )
+    parser.add_argument(
+        "--vocab",
+        type=Path,
+        metavar="DIR",
+        help="folder of the checkpoint's vocabulary (default: beside it, or in its data folder)",
+    )
+    parser.add_argument(
+        "--print",
+        dest="only_print",
+        action="store_true",
+        help="prepare everything, and print the line that trains instead of running it",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Check the options, then run all steps in order."""
+    check(args)
+    require(CHECKPOINT, args.checkpoint)
+    require(VOCABULARY, args.vocab)
+    run_settings = settings(args)
+    import fairseq_electra
+
+    fairseq_electra.register()
+    for name in ("fairseq", "fairseq_electra"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    from fairseq_electra.adaptation.steps import Adaptation
+
+    print(Adaptation(args.output, run_settings, say).run(args.only_print))
+
+
+def say(line: str) -> None:
+    """Print a line without buffering."""
+    print(line, flush=True)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raise an error for option values that make no sense."""
+    for name, least in (("new_tokens", 0), ("updates", 1), ("batch_size", 1), ("tokens_per_sample", 1)):
+        if (value := getattr(args, name)) is not None and value < least:
+            raise InputError(f"--{name.replace('_', '-')} must be {least} or more, got {value}")
+    if not 0 < args.lr < math.inf:
+        raise InputError(f"--lr must be above 0, got {args.lr:g}; the default is {RATE:g}")
+    if args.replay_share is None:
+        return
+    if not args.replay:
+        raise InputError("--replay-share is a share of the old text; give --replay FILE beside it")
+    if not 0 < args.replay_share < 1:
+        raise InputError(f"--replay-share must lie between 0 and 1, got {args.replay_share:g}")
+
+
+def settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Return all settings that influence the results; a text file is identified by its path and size.
+
+    Raises:
+        InputError: a file does not exist, or a folder has no checkpoint.
+    """
+    from fairseq_electra.checkpoints import find_checkpoint
+
+    return {
+        "CHECKPOINT": str(find_checkpoint(args.checkpoint).absolute()),
+        "TEXT": file_sizes(args.text),
+        "--valid": file_sizes(args.valid),
+        "--general-valid": file_sizes(args.general_valid),
+        "--new-tokens": args.new_tokens,
+        "--replay": file_sizes(args.replay),
+        "--replay-share": args.replay_share or REPLAY_SHARE,
+        "--updates": args.updates,
+        "--batch-size": args.batch_size,
+        "--lr": args.lr,
+        "--tokens-per-sample": args.tokens_per_sample,
+        "--vocab": None if args.vocab is None else str(args.vocab.absolute()),
+    }
