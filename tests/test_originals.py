@@ -98,6 +98,8 @@ def test_one_line_of_the_log_says_what_was_set():
 def test_as_is_refused_where_it_means_nothing():
     with pytest.raises(InputError, match="--as google: --arch roberta is not one of this package's models"):
         chosen("--as", "google", "--arch", "roberta", line=FINETUNE)
+    with pytest.raises(InputError, match="--arch electra_modern_tiny has other layers than the original"):
+        chosen("--as", "paper", line=[*PRETRAIN, "--arch", "electra_modern_tiny"])
     with pytest.raises(InputError, match="--as bert: there is no such name; choose from google, paper"):
         originals.take_as(["--as", "bert"])
     with pytest.raises(InputError, match="--duplicate-samples mean needs --masker with_replacement"):
