@@ -220,8 +220,8 @@ def spell_out_as(named: argparse.Namespace, given: list[str]) -> list[str]:
         )
     if arch.startswith("electra_modern_"):
         raise InputError(
-            f"{originals.OPTION} {original}: --arch {arch} has other layers than the original; leave out one of"
-            " the two"
+            f"{originals.OPTION} {original}: --arch {arch} has other layers than the original; leave out one"
+            " of the two"
         )
     choices = originals.PRETRAINING if named.task == PRETRAINING else originals.FINETUNING
     if arch in pretraining_archs() or is_given("--model-size", given):  # else the checkpoint has decided
