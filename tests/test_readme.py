@@ -310,7 +310,7 @@ def test_the_tutorial_works_from_start_to_end(tmp_path):
 LANGUAGES = ("docs/how-to/languages.md", "examples/languages/README.md")
 
 
-@pytest.mark.long
+@pytest.mark.by_hand
 @pytest.mark.parametrize("name", LANGUAGES)
 def test_the_pages_on_languages_work_from_start_to_end(tmp_path, corpus_lines, name):
     """Run all blocks of a page in one shell, with a smaller model, fewer updates, and three such texts."""
@@ -384,7 +384,7 @@ def test_the_page_on_labels_works_from_start_to_end(pretrained, corpus_lines):
     assert (pretrained / "my-topics" / "config.json").is_file()
 
 
-@pytest.mark.long
+@pytest.mark.by_hand
 def test_the_page_on_generation_works_from_start_to_end(tmp_path, data_bin):
     """With few updates, texts and steps."""
     shutil.copytree(data_bin, tmp_path / "data-bin")

@@ -231,7 +231,7 @@ def test_adapt_refuses_a_folder_of_another_run(adapt, tmp_path):
     assert "not from a run of adapt" in adapt("other", check=False).stderr
 
 
-@pytest.mark.long
+@pytest.mark.by_hand
 def test_adapt_runs_as_a_command_and_holds_text_out_by_itself(tmp_path, checkpoint):
     electra("corpus", "--output", tmp_path)
     printed = electra(

@@ -20,7 +20,19 @@ NOT_HERE = ("electra", "mlm", "frozen_generator")
 VARIANTS = {name: ["--objective", name] for name in OBJECTIVES if name not in NOT_HERE}
 VARIANTS["gdes"] = ["--tie-embeddings", "gdes"]
 IN_DEFAULT_RUN = ("all_tokens_mlm", "gdes")
-MARKED = [pytest.param(name, marks=() if name in IN_DEFAULT_RUN else pytest.mark.long) for name in VARIANTS]
+# a model and a loss of its own each; the others differ from one of these in the loss alone
+IN_LONG_RUN = ("adversarial", "electric", "unigram")
+MARKED = [
+    pytest.param(
+        name,
+        marks=()
+        if name in IN_DEFAULT_RUN
+        else pytest.mark.long
+        if name in IN_LONG_RUN
+        else pytest.mark.by_hand,
+    )
+    for name in VARIANTS
+]
 LANGUAGE_MODELS = [name for name, each in OBJECTIVES.items() if each.predicts_originals]
 
 
