@@ -216,7 +216,7 @@ def test_predict_warns_of_constant_tags(monkeypatch):
         ).float()
 
     monkeypatch.setattr(
-        words, "encode_texts", lambda tokenizer, texts, *_: [[[5]] * len(words) for words in texts]
+        words, "encode_words", lambda tokenizer, texts, *_: [[[5]] * len(words) for words in texts]
     )
     monkeypatch.setattr(words, "word_scores", scores)
     predictor = TagPredictor(net(TAGGING, ["B-X", "O"]), "head")
