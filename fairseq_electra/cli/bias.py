@@ -18,20 +18,21 @@ negative energy.
 """
 
 import argparse
-import json
-from pathlib import Path
 
-from fairseq_electra.errors import InputError
-from fairseq_electra.paths import CHECKPOINT, VOCABULARY, require
+from fairseq_electra.cli._probing import (
+    SENTENCE_SCORES,
+    add_checkpoint,
+    add_probing_arguments,
+    check_probing_arguments,
+    load,
+    write_results,
+)
+from fairseq_electra.paths import require
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "checkpoint",
-        metavar="CHECKPOINT",
-        help="pre-training checkpoint, or a folder with checkpoint_best.pt or else checkpoint_last.pt",
-    )
+    add_checkpoint(parser)
     parser.add_argument(
         "pairs",
         metavar="PAIRS",
@@ -41,50 +42,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ),
     )
     parser.add_argument("--quoted", action="store_true", help="cells of a TSV may be quoted")
-    parser.add_argument(
-        "--scores",
-        nargs="+",
-        choices=["generator", "discriminator", "energy"],
-        help="how to score a token (default: by all networks that the model has)",
-    )
-    parser.add_argument(
-        "--vocab",
-        metavar="DIR",
-        help="folder of the vocabulary (default: that of the checkpoint or of its data)",
-    )
-    parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="JSON file for the results, which export --bias reads"
-    )
+    add_probing_arguments(parser, SENTENCE_SCORES, "a token", "the results, which export --bias reads")
 
 
 def run(args: argparse.Namespace) -> None:
     """Score all pairs, print the table and write the file."""
-    require(CHECKPOINT, args.checkpoint)
+    check_probing_arguments(args, "bias.json")
     require("file of pairs", args.pairs)
-    require(VOCABULARY, args.vocab)
-    if args.output is not None and args.output.is_dir():
-        raise InputError(f"--output {args.output} is a folder; name a file, such as {args.output}/bias.json")
     from fairseq_electra.files.quotes import warn_of_quotes
     from fairseq_electra.probes.bias_pairs import columns_of, read_bias_pairs
 
     pairs = read_bias_pairs(args.pairs, args.quoted)
     warn_of_quotes(args.pairs, columns_of(args.pairs, args.quoted))
-    import torch
-
-    from fairseq_electra.files.text import atomic_write
-    from fairseq_electra.hub.interface import ElectraHubInterface
-    from fairseq_electra.hub.load import load_checkpoint
     from fairseq_electra.probes.bias import probe_bias
     from fairseq_electra.probes.bias_results import in_words, results, table
     from fairseq_electra.progress import Progress
 
-    pretrained = load_checkpoint(args.checkpoint, args.vocab)
-    net = ElectraHubInterface(pretrained).to("cuda" if torch.cuda.is_available() else "cpu")
+    pretrained, net = load(args)
     with Progress() as progress:
         outcome = probe_bias(net, pairs, args.scores, progress)
     found = results(outcome, pairs, pretrained, args.checkpoint)
     print(f"{table(found)}\n\n{in_words(found)}")
-    if args.output is not None:
-        with atomic_write(args.output) as stream:
-            stream.write(json.dumps(found, indent=2) + "\n")
-        print(f"results: {args.output}")
+    write_results(found, args.output)

@@ -9,20 +9,22 @@ of the log-probabilities of these tokens while they are masked. The highest scor
 """
 
 import argparse
-import json
 from pathlib import Path
 
+from fairseq_electra.cli._probing import (
+    add_checkpoint,
+    add_probing_arguments,
+    check_probing_arguments,
+    load,
+    write_results,
+)
 from fairseq_electra.errors import InputError
-from fairseq_electra.paths import CHECKPOINT, VOCABULARY, require
+from fairseq_electra.paths import require
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "checkpoint",
-        metavar="CHECKPOINT",
-        help="pre-training checkpoint, or a folder with checkpoint_best.pt or else checkpoint_last.pt",
-    )
+    add_checkpoint(parser)
     parser.add_argument(
         "task", type=Path, metavar="TASK", help="folder of a task with classes, from fairseq-electra prepare"
     )
@@ -33,12 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="YAML file with the entries template and verbalizers (default: the package's own for the task)",
     )
     parser.add_argument("--split", default="valid", help="split to score (default: %(default)s)")
-    parser.add_argument(
-        "--scores",
-        nargs="+",
-        choices=["generator", "discriminator"],
-        help="how to score a verbalizer (default: by all networks that the model has)",
-    )
     parser.add_argument(
         "--shots", type=int, metavar="K", help="also fine-tune on K examples of each label, drawn from train"
     )
@@ -67,20 +63,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="updates of 8 examples each with --shots (default: %(default)s)",
     )
-    parser.add_argument(
-        "--vocab",
-        metavar="DIR",
-        help="folder of the vocabulary (default: that of the checkpoint or of its data)",
-    )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="JSON file for the results of every run")
+    add_probing_arguments(parser, ("generator", "discriminator"), "a verbalizer", "the results of every run")
 
 
 def run(args: argparse.Namespace) -> None:
     """Score all examples, print the table and write the file."""
-    require(CHECKPOINT, args.checkpoint)
+    check_probing_arguments(args, "prompt.json")
     require("folder of a task", args.task)
     require("template", args.template)
-    require(VOCABULARY, args.vocab)
     for name in ("shots", "seeds", "updates"):
         number = getattr(args, name)
         if number is not None and number < 1:
@@ -88,22 +78,12 @@ def run(args: argparse.Namespace) -> None:
     for lr in args.lr:
         if not 0 < lr < 1:
             raise InputError(f"--lr must lie between 0 and 1, got {lr:g}")
-    if args.output is not None and args.output.is_dir():
-        raise InputError(
-            f"--output {args.output} is a folder; name a file, such as {args.output}/prompt.json"
-        )
-    import torch
-
-    from fairseq_electra.files.text import atomic_write
-    from fairseq_electra.hub.interface import ElectraHubInterface
-    from fairseq_electra.hub.load import load_checkpoint
     from fairseq_electra.probes.few_shot import FewShot
     from fairseq_electra.probes.prompt_results import in_words, results, table
     from fairseq_electra.probes.prompting import prompt
     from fairseq_electra.progress import Progress
 
-    pretrained = load_checkpoint(args.checkpoint, args.vocab)
-    net = ElectraHubInterface(pretrained).to("cuda" if torch.cuda.is_available() else "cpu")
+    pretrained, net = load(args)
     settings = None
     if args.shots is not None:
         settings = FewShot(args.shots, tuple(range(1, args.seeds + 1)), tuple(args.lr), args.updates)
@@ -111,7 +91,4 @@ def run(args: argparse.Namespace) -> None:
         outcome = prompt(net, args.task, args.template, args.split, args.scores, settings, progress)
     found = results(outcome, pretrained, args.checkpoint)
     print(f"{table(found)}\n\n{in_words(found)}")
-    if args.output is not None:
-        with atomic_write(args.output) as stream:
-            stream.write(json.dumps(found, indent=2) + "\n")
-        print(f"results: {args.output}")
+    write_results(found, args.output)
