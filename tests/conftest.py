@@ -149,3 +149,16 @@ def pretrained(make_task, make_model, vocabulary):
         return Pretrained(model, load_wordpiece(vocabulary), task.source_dictionary.symbols)
 
     return make
+
+
+@pytest.fixture
+def load(pretrained):
+    """The same as ``from_pretrained`` gives it, in float64, with parameters so large that scores differ."""
+    from fairseq_electra.hub.interface import ElectraHubInterface
+
+    def make(**changes):
+        found = pretrained(**changes)
+        randomize_parameters(found.model, seed=1, std=0.2)
+        return ElectraHubInterface(found).double()
+
+    return make

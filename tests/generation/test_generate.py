@@ -10,25 +10,11 @@ from fairseq_electra.generation.generate import generate
 from fairseq_electra.generation.networks import NetworksOfModels
 from fairseq_electra.generation.settings import Settings
 from fairseq_electra.generation.templates import Template, read_template
-from fairseq_electra.hub.interface import ElectraHubInterface
 from fairseq_electra.pretraining.wordpiece import EOS_ID, LEADING, PAD_ID
 from tests.helpers.plain_generation import TableNetworks, plain_unmask, rows_of
-from tests.helpers.small_model import randomize_parameters
 
 CPU = torch.device("cpu")
 TEXTS = ["The name of", "", "A <mask*4> of the <mask> is", "Lists", "An object <mask*7>."]
-
-
-@pytest.fixture
-def load(pretrained):
-    """In float64, and with parameters large enough for scores to differ."""
-
-    def make(**changes) -> ElectraHubInterface:
-        found = pretrained(**changes)
-        randomize_parameters(found.model, seed=1, std=0.2)
-        return ElectraHubInterface(found).double()
-
-    return make
 
 
 def templates_of(model, length=12):

@@ -32,18 +32,6 @@ MEASURE = "generator_whole"
 PLAIN = {"generator": generator_tokens, "discriminator": discriminator_tokens, "energy": energy_tokens}
 
 
-@pytest.fixture
-def load(pretrained):
-    """In float64, and with parameters large enough for scores to differ."""
-
-    def make(**changes) -> ElectraHubInterface:
-        found = pretrained(**changes)
-        randomize_parameters(found.model, seed=1, std=0.2)
-        return ElectraHubInterface(found).double()
-
-    return make
-
-
 def rows_of(net, pairs=PAIRS) -> list[tuple[int, ...]]:
     return encode(net, [sentence for pair in pairs for sentence in (pair.sentence, pair.counterpart)])
 

@@ -33,18 +33,6 @@ TEXTS = [
 ]
 
 
-@pytest.fixture
-def load(pretrained):
-    """In float64, and with parameters large enough for scores to differ."""
-
-    def make(**changes) -> ElectraHubInterface:
-        found = pretrained(**changes)
-        randomize_parameters(found.model, seed=1, std=0.2)
-        return ElectraHubInterface(found).double()
-
-    return make
-
-
 def prompts_of(net):
     examples = [[net.tokenizer.encode(text, add_special_tokens=False).ids] for text in TEXTS]
     return make_prompts(net, TEMPLATE, INFO, examples)

@@ -15,7 +15,6 @@ from fairseq_electra.probes.sentence_scores import (
     score_tokens,
 )
 from tests.helpers.plain_scores import discriminator_tokens, energy_tokens, generator_tokens
-from tests.helpers.small_model import randomize_parameters
 
 SENTENCES = [
     "The name of a class is looked up in the namespace.",
@@ -26,18 +25,6 @@ SENTENCES = [
     "\u200b",
     "Short.",
 ]
-
-
-@pytest.fixture
-def load(pretrained):
-    """In float64, and with parameters large enough for scores to differ."""
-
-    def make(**changes) -> ElectraHubInterface:
-        found = pretrained(**changes)
-        randomize_parameters(found.model, seed=1, std=0.2)
-        return ElectraHubInterface(found).double()
-
-    return make
 
 
 @pytest.mark.parametrize("objective", ["electra", "mlm", "replace_mlm"])
