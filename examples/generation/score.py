@@ -55,11 +55,10 @@ def table(rows: dict[str, dict]) -> str:
     lines = [f"| | {' | '.join(name.replace('_', '-') for name in COLUMNS)} |", "|---" + "|---:" * 6 + "|"]
     for name, found in rows.items():
         cells = [
-            str(found[column])
-            if column == "texts"
+            str(found.get(column, ""))
+            if column == "texts" or column not in found
             else f"{found[column]:.{3 if 'distinct' in column else 1}f}"
             for column in COLUMNS
-            if column in found
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)

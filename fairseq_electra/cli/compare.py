@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
         for objective in plan.objectives
     }
     write_json(args.output / "results.json", {"lines": lines, "rates": rates, "cells": done})
-    if figures.can_draw():
+    if figures.can_draw() and figures.scores_in(lines):
         figures.draw(lines, args.output / "results.png")
     text = "\n\n".join([report.markdown(plan, lines), *report.edges(plan, lines)])
     with atomic_write(args.output / "results.md") as stream:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fairseq_electra.finetuning.info import read_task_info
-from fairseq_electra.finetuning.sentences.scores import targets_of
+from fairseq_electra.finetuning.kinds import evaluation_of
+from fairseq_electra.finetuning.sentences.scores import SentenceEvaluation, targets_of
 
 SAMPLES = 2000
 INTERVAL = (2.5, 97.5)  # per cent
@@ -21,9 +22,13 @@ class Examples(NamedTuple):
 
     @classmethod
     def of(cls, task: Path) -> "Examples | None":
-        """Read them from a task's folder; None: its first metric is none of :data:`WEIGHTED`."""
+        """Read them from a task's folder.
+
+        None: an example has not one label, or the task's first metric is none of :data:`WEIGHTED`.
+        """
         info = read_task_info(task)
-        target = targets_of(task, info, "valid") if info.metrics[0] in WEIGHTED else None
+        known = isinstance(evaluation_of(task, info), SentenceEvaluation) and info.metrics[0] in WEIGHTED
+        target = targets_of(task, info, "valid") if known else None
         return None if target is None else cls(info.metrics[0], target)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from fairseq_electra.checkpoints import read_checkpoint
 from fairseq_electra.comparison.compute import (
     Cost,
     cost_of,
@@ -29,7 +30,6 @@ from fairseq_electra.finetuning.results import run_name, scores_of_run, versions
 from fairseq_electra.finetuning.sentences.scores import SentenceEvaluation
 from fairseq_electra.finetuning.trainable import trainable
 from fairseq_electra.locks import open_lock
-from fairseq_electra.pretraining.fixed_corruption import corruption_file
 from fairseq_electra.pretraining.log import read_log
 from fairseq_electra.speedrun.machine import this_cpu, this_machine
 from fairseq_electra.speedrun.one_run import follow
@@ -61,6 +61,7 @@ class Maker:
             "options": shlex.join(pretraining_options(self.plan, objective)[1:]),
             "reference": shlex.join(self.plan.objectives[self.plan.reference]),
             "data": digests(str(self.plan.data), "train"),
+            "held-out text": digests(str(self.plan.data), "valid"),  # and a generator's corruption of it
             "decay": self.plan.decay,
         }
 
@@ -68,21 +69,16 @@ class Maker:
         """Return what decides the content of a cell's file, beside its name."""
         settings = self.pretraining_settings(cell.objective)
         if cell.lr is not None:
-            return settings | {"judge": self.judge()}
+            return settings
         return settings | {
             "rates": sorted(self.plan.rates),
             "budget of the choice": min(self.plan.budgets),
             "tasks": {folder.name: trainable(folder).sha256 for folder in self.plan.tasks},
             "finetuning_seeds": {folder.name: len(self.plan.seeds_of(folder)) for folder in self.plan.tasks},
             "finetuning_options": shlex.join(self.plan.finetuning_line(cell.objective)),
-            "judge": self.judge(),
+            "blimp": self.plan.blimp and hashlib.sha256(self.plan.blimp.read_bytes()).hexdigest(),
             "blimp_pairs": self.plan.pairs_at(cell.budget),
         }
-
-    def judge(self) -> str | None:
-        """Return the SHA-256 of the held-out text as a generator corrupted it; None: it was not."""
-        path = corruption_file(self.plan.data / "valid")
-        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
     def read(self, cell: Cell) -> dict[str, Any]:
         """Read the file of a cell.
@@ -204,6 +200,13 @@ class Maker:
             branch.mkdir(exist_ok=True)
             partial = start.with_suffix(".partial")
             shutil.copyfile(trunk / "checkpoint_last.pt", partial)
+            done = read_checkpoint(partial)["optimizer_history"][-1]["num_updates"]
+            if done != constant:  # that of a larger budget
+                partial.unlink()
+                raise InputError(
+                    f"{trunk} is at {done:,} updates, and {cell.name} needs it at {constant:,}: remove that"
+                    " folder, and it is made again"
+                )
             partial.replace(start)
         falling = ["--start-decay", "--decay-updates", str(decay), "--continue-once", str(start)]
         self.train(cell, [*common, *falling, "--save-dir", str(branch)], branch / "train.log")

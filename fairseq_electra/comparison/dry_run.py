@@ -63,7 +63,7 @@ def cost_table(plan: Plan, maker: Maker, processes: int) -> str:
             f"| {objective} | {maker.cost(objective).flops:.3g} | "
             f"{', '.join(f'{number:,}' for number in by_budget.values())} | {update:.3f} | {hours:.1f} |"
         )
-    count = len(cells) * len(plan.tasks) * plan.finetuning_seeds
+    count = len(cells) * sum(len(plan.seeds_of(task)) for task in plan.tasks)
     lines += [
         "",
         f"{len(plan.choosing_cells())} runs that choose learning rates, {len(cells)} cells; pre-training"

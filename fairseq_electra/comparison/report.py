@@ -99,6 +99,8 @@ def summarize(plan: Plan, cells: Sequence[dict[str, Any]]) -> list[dict[str, Any
             for name in plan.objectives
         }
         reference = here[plan.reference]
+        found = [each for results in here.values() for each in results]
+        common = tasks_of(found) if found else []
         for name, results in here.items():
             if not results:
                 continue
@@ -114,8 +116,8 @@ def summarize(plan: Plan, cells: Sequence[dict[str, Any]]) -> list[dict[str, Any
             tasks = tasks_of(results)
             for task in tasks:
                 line[task] = Figure.of([statistics.fmean(scores_of(each)[task]) for each in results])
-            if tasks:
-                line["mean"] = Figure.of([mean_score(each, tasks) for each in results])
+            if common:
+                line["mean"] = Figure.of([mean_score(each, common) for each in results])
             for score in results[0]["blimp"]:
                 line[f"BLiMP, {score}"] = Figure.of([each["blimp"][score]["mean"] for each in results])
             for area in ("fixed_auc", "fixed_generator_auc"):
@@ -160,7 +162,7 @@ def markdown(plan: Plan, lines: Sequence[dict[str, Any]]) -> str:
     note = (
         "Mean ± standard deviation over seeds of pre-training, of each the mean of its fine-tunings; per"
         " cent, on development sets. In brackets the 95 % interval of the difference by bootstrap over seeds"
-        " of pre-training, seeds of fine-tuning, and examples."
+        " of pre-training, seeds of fine-tuning, and the examples of sentence tasks."
     )
     return "\n\n".join([*parts, note])
 

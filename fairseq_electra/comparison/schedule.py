@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from fairseq_electra.comparison.cell import LOGS, Maker
@@ -42,17 +42,17 @@ class Schedule:
             InputError: a cell failed; those that run beside it are ended.
         """
         waiting = [cell for cell in cells if not self.maker.file(cell).is_file()]
-        number, running = len(waiting), dict[str, subprocess.Popen]()
+        number, running, busy = len(waiting), dict[str, subprocess.Popen](), dict[str, Cell]()
         try:
             while waiting or running:
-                while waiting and len(running) < self.processes:
-                    cell = waiting.pop(0)
-                    running[cell.name] = self.start(cell, on_cpu)
+                while len(running) < self.processes and (cell := next_cell(waiting, busy.values())):
+                    waiting.remove(cell)
+                    running[cell.name], busy[cell.name] = self.start(cell, on_cpu), cell
                 time.sleep(POLL_SECONDS)
                 for name, process in list(running.items()):
                     if process.poll() is None:
                         continue
-                    del running[name]
+                    del running[name], busy[name]
                     if process.returncode:
                         raise InputError(
                             f"cell {name} failed: {self.last_line(name)}; its log is {self.log(name)}"
@@ -87,3 +87,12 @@ class Schedule:
         """Return the last line that a cell has printed."""
         lines = self.log(name).read_text(encoding="utf-8", errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
+
+
+def next_cell(waiting: Sequence[Cell], busy: Iterable[Cell]) -> Cell | None:
+    """Return the first cell that shares its run with none that is being made; None: all must wait.
+
+    The budgets of a run continue it one after the other, the smaller ones first.
+    """
+    runs = {cell._replace(budget=0) for cell in busy}
+    return next((cell for cell in waiting if cell._replace(budget=0) not in runs), None)

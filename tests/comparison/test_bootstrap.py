@@ -1,10 +1,16 @@
 """Weighted metrics against the metrics of repeated examples, and what an interval takes into account."""
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
 from fairseq_electra.comparison.bootstrap import WEIGHTED, Examples, FineTunings, difference
+from fairseq_electra.finetuning.info import TASK_FILE, TaskInfo
 from fairseq_electra.finetuning.sentences.metrics import score
+from fairseq_electra.finetuning.words import TAGGING
+from fairseq_electra.finetuning.words.tags import PLAIN_TAG_METRICS
 
 
 @pytest.mark.parametrize("metric", WEIGHTED)
@@ -31,6 +37,13 @@ def test_a_weighted_metric_is_that_of_repeated_examples(metric):
 def test_a_metric_of_constant_predictions_is_0(metric):
     target, weights = np.array([0, 1, 1, 0]), np.ones((1, 4), np.float32)
     assert WEIGHTED[metric](np.zeros(4), target, weights) == 0
+
+
+def test_examples_of_words_are_not_read(tmp_path):
+    """Plain tags are scored by accuracy too, and an example has many of them."""
+    info = TaskInfo("tags", TAGGING, 1, ("a", "b"), PLAIN_TAG_METRICS, 16, {"train": 9, "valid": 9})
+    (tmp_path / TASK_FILE).write_text(json.dumps(asdict(info)))
+    assert Examples.of(tmp_path) is None
 
 
 def models(rng, number, shift, targets):

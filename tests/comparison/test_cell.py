@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from fairseq_electra.comparison.bootstrap import WEIGHTED, Examples
 from fairseq_electra.comparison.cell import Maker, quality, write_json
@@ -70,15 +71,44 @@ def test_quality_needs_its_figure():
         quality(result_of(True, disc_loss=0.1))
 
 
-def test_a_cell_judged_by_another_generator_is_refused(small, tmp_path, data_bin):
+def test_a_cell_and_a_run_judged_by_another_generator_are_refused(small, tmp_path, data_bin):
     copy = tmp_path / "text"
     shutil.copytree(data_bin, copy)
     maker = Maker(read_plan(small(data=copy)), tmp_path / "out", on_cpu=True)
     cell = Cell("electra", 6e3, 0, 1e-3)
     write_json(maker.file(cell), {"settings": maker.settings(cell)})
+    maker.keep_settings(cell, tmp_path / "run" / "settings.json")
     (copy / "valid.fixed_generator.npz").write_bytes(b"others")
-    with pytest.raises(InputError, match="was made with judge None, and the plan has"):
+    for refused in (
+        lambda: maker.read(cell),
+        lambda: maker.keep_settings(cell, tmp_path / "run" / "settings.json"),
+    ):
+        with pytest.raises(InputError, match=r"was made with held-out text .*, and the plan has"):
+            refused()
+
+
+def test_a_cell_of_other_minimal_pairs_is_refused(small, tmp_path):
+    (tmp_path / "p.jsonl").write_text("one")
+    maker = Maker(read_plan(small(blimp="p.jsonl")), tmp_path / "out", on_cpu=True)
+    cell = Cell("electra", 6e3, 1)
+    write_json(maker.file(cell), {"settings": maker.settings(cell)})
+    (tmp_path / "p.jsonl").write_text("two")
+    with pytest.raises(InputError, match="was made with blimp "):
         maker.read(cell)
+
+
+def test_a_budget_does_not_start_from_the_constant_part_of_a_larger_one(small, tmp_path, monkeypatch):
+    maker, updates = Maker(read_plan(small()), tmp_path / "out", on_cpu=True), 10**6
+    (tmp_path / "run" / "constant").mkdir(parents=True)
+
+    def train(self, cell, arguments, log):
+        state = {"cfg": {}, "model": {}, "optimizer_history": [{"num_updates": updates}]}
+        torch.save(state, tmp_path / "run" / "constant" / "checkpoint_last.pt")
+
+    monkeypatch.setattr(Maker, "train", train)
+    with pytest.raises(InputError, match=r"is at 1,000,000 updates, and electra-6000-seed1 needs it at \d+"):
+        maker.pretrain(Cell("electra", 6e3, 1), 1e-3, tmp_path / "run")
+    assert not list((tmp_path / "run" / "6000").iterdir())
 
 
 def test_a_rate_is_chosen_before_it_is_used(small, tmp_path):
@@ -113,7 +143,7 @@ def test_budgets_share_a_run_only_with_a_schedule_that_has_a_constant_part(small
     ("changes", "words"),
     [
         ({"batch_size": 16}, "options"),
-        ({"blimp": "p.jsonl"}, "blimp_pairs"),
+        ({"blimp": "p.jsonl"}, "blimp"),
         ({"decay": 0.1}, "decay"),
         ({"rates": "[1e-3]"}, "rates"),
     ],

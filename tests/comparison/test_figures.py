@@ -21,6 +21,7 @@ def test_scores_in_are_means_and_probes_else_the_first_score():
     )
     assert figures.scores_in(lines) == ["mean", "BLiMP, x", "fixed_generator_auc"]
     assert figures.scores_in([line("electra", 4e6, fixed_auc=Figure(2, 0.1, 2))]) == ["fixed_auc"]
+    assert figures.scores_in([line("mlm", 4e6)]) == []  # nothing to draw
 
 
 @pytest.mark.parametrize("budgets", [(4e6, 12e6), (4e6,)])

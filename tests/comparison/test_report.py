@@ -101,3 +101,13 @@ def test_a_task_that_a_cell_has_no_score_of_is_left_out_of_the_means(plan):
     electra, mlm = report.summarize(plan, cells)
     assert "B" not in electra and "B" in mlm and electra["mean"].mean == pytest.approx(70)
     assert mlm["difference"][0] == pytest.approx(2.0)
+
+
+def test_means_at_one_budget_are_over_the_tasks_that_all_objectives_have(plan):
+    cells = [*cells_of("electra", 0.0, 0.0), *cells_of("mlm", 2.0, 0.0)]
+    cells[0]["finetuning"]["B"] = {}
+    for cell_of_mlm in cells[3:]:
+        cell_of_mlm["finetuning"]["B"] = {"accuracy": [10.0]}
+    electra, mlm = report.summarize(plan, cells)
+    assert electra["mean"].mean == pytest.approx(70) and mlm["mean"].mean == pytest.approx(72)
+    assert mlm["B"].mean == pytest.approx(10)

@@ -7,8 +7,17 @@ import time
 
 from fairseq_electra.comparison import schedule
 from fairseq_electra.comparison.cell import Maker
-from fairseq_electra.comparison.plan import read_plan
+from fairseq_electra.comparison.plan import Cell, read_plan
 from tests.helpers.plans import plan_file
+
+
+def test_the_budgets_of_a_run_are_made_one_after_the_other():
+    small, large, other = Cell("electra", 4e6, 1), Cell("electra", 12e6, 1), Cell("mlm", 12e6, 1)
+    assert schedule.next_cell([small, large, other], []) == small
+    assert schedule.next_cell([large, other], [small]) == other
+    assert schedule.next_cell([large], [small, other]) is None
+    rates = [Cell("electra", 4e6, 0, lr) for lr in (1e-3, 2e-3)]  # runs of their own
+    assert schedule.next_cell(rates[1:], rates[:1]) == rates[1]
 
 
 def test_a_cell_ends_when_its_parent_is_killed(tmp_path, monkeypatch):

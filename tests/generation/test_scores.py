@@ -182,3 +182,11 @@ def test_run_ends_bad_input_with_a_sentence():
     with pytest.raises(SystemExit) as ended:
         run(program)
     assert ended.value.code == "no such file; check the path"
+
+
+def test_table_leaves_a_score_open_that_a_file_does_not_have():
+    row = {"texts": 1, "perplexity": 3.0, "distinct_1": 0.1, "distinct_2": 0.2, "distinct_3": 0.3}
+    head, _, line = table({"a": row}).splitlines()
+    assert line.count("|") == head.count("|")
+    cells = dict(zip(head.split("|"), line.split("|"), strict=True))
+    assert cells[" self-bleu "].strip() == "" and cells[" distinct-1 "] == " 0.100 "
