@@ -23,6 +23,11 @@ FLAG = ""  # the value of an option that has none
 OTHER_UNITS = ("--mask-whole-words", "--mask-spans")  # options by which other things than tokens are masked
 
 
+# objectives whose loss is that of the samples as they were drawn
+OWN_SAMPLES = ("--objective=electric", "--objective=adversarial")
+SCHEDULE = "--mask-prob-schedule"  # takes masks back, which is undefined for a position with two slots
+
+
 class Choice(NamedTuple):
     """One choice of the original's.
 
@@ -33,7 +38,8 @@ class Choice(NamedTuple):
         source: where the code and the paper say so.
         component: the option that names the component which has this option; where the command line names
             another component, the choice is left out.
-        unless: options that exclude this one; where the command line has one of them, the choice is left out.
+        unless: options, or ``OPTION=VALUE``, that exclude this one; where the command line has one of them,
+            the choice is left out.
     """
 
     option: str
@@ -60,7 +66,7 @@ MASKING = (
         "with_replacement",
         "tokens",
         "pretrain/pretrain_helpers.py::mask; section 2: a set of positions",
-        unless=OTHER_UNITS,
+        unless=(*OTHER_UNITS, SCHEDULE),
     ),
     Choice(
         "--duplicate-samples",
@@ -68,7 +74,7 @@ MASKING = (
         None,
         "pretrain/pretrain_helpers.py::scatter_update",
         component="--masker",
-        unless=OTHER_UNITS,
+        unless=(*OTHER_UNITS, SCHEDULE, *OWN_SAMPLES),
     ),
     Choice(
         "--leave-unmasked-prob",
@@ -197,12 +203,18 @@ def options_of(original: str, choices: Iterable[Choice], given: Sequence[str]) -
         if (
             value is None
             or is_given(choice.option, given)
-            or any(is_given(option, given) for option in choice.unless)
+            or any(excludes(option, given) for option in choice.unless)
             or (component is not None and component != components[choice.component])
         ):
             continue
         words += [choice.option, value] if value != FLAG else [choice.option]
     return words
+
+
+def excludes(option: str, words: Sequence[str]) -> bool:
+    """Tell whether a command line has an option, or of ``OPTION=VALUE`` this value."""
+    name, has_value, value = option.partition("=")
+    return value_of(name, words) == value if has_value else is_given(name, words)
 
 
 def is_given(option: str, words: Sequence[str]) -> bool:

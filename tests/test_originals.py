@@ -83,6 +83,11 @@ def test_options_of_a_component_that_is_not_there_are_left_out():
     assert (found["optimizer"], found["weight_decay"], found["clip_norm"]) == ("adam", 0.0, 1.0)
     spans = chosen("--as", "google", "--mask-spans", "3")
     assert (spans["masker"], spans["duplicate_samples"]) == (None, "first")
+    falling = chosen("--as", "google", "--mask-prob-schedule", "linear:.1@20")
+    assert (falling["masker"], falling["duplicate_samples"]) == (None, "first")
+    for objective in ("electric", "adversarial"):
+        found = chosen("--as", "google", "--objective", objective)
+        assert (found["masker"], found["duplicate_samples"]) == ("with_replacement", "first")
 
 
 def test_one_line_of_the_log_says_what_was_set():
@@ -100,6 +105,8 @@ def test_as_is_refused_where_it_means_nothing():
         chosen("--as", "google", "--arch", "roberta", line=FINETUNE)
     with pytest.raises(InputError, match="--arch electra_modern_tiny has other layers than the original"):
         chosen("--as", "paper", line=[*PRETRAIN, "--arch", "electra_modern_tiny"])
+    with pytest.raises(InputError, match="--model-size modern_small has other layers than the original"):
+        chosen("--as", "google", "--model-size", "modern_small", line=FINETUNE)
     with pytest.raises(InputError, match="--as bert: there is no such name; choose from google, paper"):
         originals.take_as(["--as", "bert"])
     with pytest.raises(InputError, match="--duplicate-samples mean needs --masker with_replacement"):

@@ -209,18 +209,22 @@ class Adaptation:
         return validate(checkpoint, data, self.splits, rows, tokens, self.machine, log)
 
     @functools.cached_property
+    def cfg(self) -> dict[str, Any]:
+        """Options of the earlier training, as the checkpoint to start from has them."""
+        return read_checkpoint(self.start / "checkpoint.pt")["cfg"]
+
+    @functools.cached_property
     def recipe(self) -> Recipe:
         """How long and how fast to train; rows are as long as they were."""
-        settings, cfg = self.settings, read_checkpoint(self.start / "checkpoint.pt")["cfg"]
-        tokens = settings["--tokens-per-sample"] or cfg["task"]["tokens_per_sample"]
+        settings = self.settings
+        tokens = settings["--tokens-per-sample"] or self.cfg["task"]["tokens_per_sample"]
         return Recipe(settings["--updates"], settings["--batch-size"], tokens, settings["--lr"])
 
     def training_arguments(self) -> list[str]:
         """Return the arguments of ``fairseq-train``."""
         start = self.start / "checkpoint.pt"
-        cfg = read_checkpoint(start)["cfg"]
         return training_arguments(
-            self.data, start, self.save_dir, self.splits, self.recipe, cfg, self.machine
+            self.data, start, self.save_dir, self.splits, self.recipe, self.cfg, self.machine
         )
 
     def train(self, arguments: list[str]) -> None:

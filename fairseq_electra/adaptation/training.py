@@ -29,7 +29,7 @@ KEPT: dict[str, tuple[Any, tuple[str, ...]]] = {
             *("mask_whole_words", "mask_spans", "masker"),
         ),
     ),
-    "criterion": (ReplacedTokenDetectionConfig, ("gen_weight", "disc_weight")),
+    "criterion": (ReplacedTokenDetectionConfig, ("gen_weight", "disc_weight", "z_loss")),
     "model": (ElectraConfig, ("disallow_correct", "duplicate_samples")),
 }
 SAVES, LOG_RECORDS = 10, 100  # checkpoints with validations, and records in the log, of a training

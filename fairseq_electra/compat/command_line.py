@@ -218,9 +218,11 @@ def spell_out_as(named: argparse.Namespace, given: list[str]) -> list[str]:
         raise InputError(
             f"{originals.OPTION} {original}: --arch {arch} is not one of this package's models; leave it out"
         )
-    if arch.startswith("electra_modern_"):
+    size = originals.value_of("--model-size", given)
+    if (size or arch.removeprefix("electra_")).startswith("modern_"):
+        named_by = f"--model-size {size}" if size else f"--arch {arch}"
         raise InputError(
-            f"{originals.OPTION} {original}: --arch {arch} has other layers than the original; leave out one"
+            f"{originals.OPTION} {original}: {named_by} has other layers than the original; leave out one"
             " of the two"
         )
     choices = originals.PRETRAINING if named.task == PRETRAINING else originals.FINETUNING

@@ -4,8 +4,6 @@ The first time counts how often each line occurs, the second does everything els
 """
 
 import contextlib
-import gzip
-import lzma
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,11 +16,10 @@ from fairseq_electra.corpus_report.languages import Languages
 from fairseq_electra.corpus_report.paragraphs import Document, read_documents
 from fairseq_electra.corpus_report.vocabulary import VocabularyUse
 from fairseq_electra.errors import InputError, listed
-from fairseq_electra.files.text import atomic_write
+from fairseq_electra.files.text import OPENERS, atomic_write
 from fairseq_electra.progress import Progress
 
 BATCH_CHARACTERS = 1 << 19
-_COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
 Sink = Callable[[Document], None]
 
 
@@ -110,7 +107,7 @@ def writer(path: str | Path | None) -> Iterator[Sink]:
         return
     with atomic_write(path, "wb") as raw, contextlib.ExitStack() as stack:
         stream: BinaryIO = raw
-        if opener := _COMPRESSED.get(Path(path).suffix):
+        if opener := OPENERS.get(Path(path).suffix):
             stream = stack.enter_context(opener(raw, "wb"))
         yield _Text(stream).write
 

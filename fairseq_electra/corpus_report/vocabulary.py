@@ -1,11 +1,12 @@
 """What a vocabulary makes of a corpus: tokens, tokens per word, and characters that are lost to ``<unk>``."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from fairseq_electra.corpus_report.paragraphs import Document
 from fairseq_electra.pretraining.encode import encode_lines
+from fairseq_electra.pretraining.pieces import pieces_of
 from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.pretraining.wordpiece import load_wordpiece
 
@@ -22,14 +23,15 @@ class VocabularyUse:
 
     def __init__(self, folder: str | Path):
         self._folder, self._tokenizer = str(folder), load_wordpiece(folder)
+        self._pieces = pieces_of(self._tokenizer)
         self.unknown, self._words = Unknown(), 0
 
     def add(self, documents: Iterable[Document]) -> None:
         """Encode the text of documents."""
-        paragraphs = [paragraph for document in documents for paragraph in document.paragraphs]
-        for _ in encode_lines(self._tokenizer, (each.text for each in paragraphs), self.unknown):
+        documents = list(documents)
+        for _ in encode_lines(self._tokenizer, self._pieces.texts_of_lines(_lines(documents)), self.unknown):
             pass
-        self._words += sum(len(paragraph.words) for paragraph in paragraphs)
+        self._words += sum(len(each.words) for document in documents for each in document.paragraphs)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the counts in a form for JSON."""
@@ -40,3 +42,11 @@ class VocabularyUse:
             "unknown_tokens": self.unknown.share_of_ids,
             "lost_characters": self.unknown.share_of_characters,
         }
+
+
+def _lines(documents: Iterable[Document]) -> Iterator[str]:
+    """Yield running text: the lines of documents, each document behind a blank one."""
+    for document in documents:
+        if document.begins:
+            yield ""
+        yield from (paragraph.text for paragraph in document.paragraphs)

@@ -79,10 +79,10 @@ OBJECTIVES = {
         losses.adversarial,
         "a generator that is trained to fool the discriminator, by REINFORCE",
     ),
-    # the loss of predicting a token is as large as the generator's, so it weighs as much
     "frozen_generator": Objective(
         FrozenGeneratorElectra, losses.frozen_generator, "detection beside the generator of --generator-from"
     ),
+    # the loss of predicting a token is as large as the generator's, so it weighs as much
     "all_tokens_mlm": Objective(
         AllTokensMLM,
         losses.all_tokens_mlm,

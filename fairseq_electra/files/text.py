@@ -12,13 +12,13 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.formats import HEAD_BYTES, other_format
 from fairseq_electra.files.partial import create_partial, remove_abandoned, sync, sync_name
 
-_OPENERS = {".gz": gzip.open, ".xz": lzma.open}
+OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
 _STARTS = {".gz": (b"\x1f\x8b",), ".xz": (b"\xfd7zXZ\x00", b"]\x00\x00")}  # lzma.open reads both
 _INVISIBLE = ("Cc", "Cf", "Co")  # categories of characters that BERT's normalizer leaves out
 _BLANKS = (b" ", b"\t", "\u3000".encode())
@@ -137,13 +137,13 @@ def _opened(path: str | Path) -> Iterator[tuple[BinaryIO, _Location]]:
             # a stream that a program has put in place of its input may have no peek
             head = raw.peek(HEAD_BYTES) if hasattr(raw, "peek") else b""
             stream: BinaryIO = raw
-            if suffix in _OPENERS:
+            if suffix in OPENERS:
                 if head and not head.startswith(_STARTS[suffix]):
                     raise InputError(
                         f"{name} is not compressed as its name says; give it a name that does not end in"
                         f" {suffix}"
                     )
-                stream = stack.enter_context(_OPENERS[suffix](raw))  # type: ignore[operator]
+                stream = stack.enter_context(OPENERS[suffix](raw))  # type: ignore[operator]
                 head = stream.peek(HEAD_BYTES)  # type: ignore[attr-defined]
             if other := other_format(head):
                 raise InputError(f"{name} is {other.name}, not plain text in UTF-8; {other.remedy}")

@@ -4,7 +4,7 @@ import itertools
 from unicodedata import bidirectional, category
 
 from fairseq_electra.hub.token_answers import filled
-from fairseq_electra.pretraining.pieces import Pieces, WordPieces
+from fairseq_electra.pretraining.pieces import Pieces
 
 RESET, GUESS = "\033[0m", "\033[1;32m"
 # p(replaced) from here on; escape sequences of ECMA-48, section 8.3.117
@@ -35,16 +35,14 @@ def _colour(share: float) -> str:
     return next((colour for least, colour in SHADES if share >= least), "")
 
 
-def guessed(answer: dict, pieces: Pieces | None = None) -> str:
+def guessed(answer: dict, pieces: Pieces) -> str:
     """Show an answer of :class:`fairseq_electra.hub.token_answers.Filler`: text, then guesses by mask.
 
     Args:
         answer: the answer.
-        pieces: the kind of the vocabulary; by default WordPiece.
+        pieces: the kind of the vocabulary.
     """
-    parts = filled(
-        answer["text"], [guesses[0]["token"] for guesses in answer["guesses"]], pieces or WordPieces()
-    )
+    parts = filled(answer["text"], [guesses[0]["token"] for guesses in answer["guesses"]], pieces)
     lines = ["".join(_painted(part, GUESS) if i % 2 else _safe(part) for i, part in enumerate(parts))]
     lines += [
         "  " + "  ".join(f"{_safe(guess['token'])} {guess['probability']:.2f}" for guess in guesses)

@@ -167,8 +167,8 @@ class ElectraHubInterface(nn.Module):
         Args:
             tokens: rows.
             return_all_hiddens: return a list instead: the first layer's input and the output of each, (layers
-                + 1) times that. Of a model with ``--norm pre`` these are not normalized; its last hidden
-                states are.
+                + 1) times that. Of a model with ``--norm pre`` or ``pre_but_first`` these are not normalized;
+                its last hidden states are.
         """
         if not return_all_hiddens:
             return self._compute(tokens, self._features)

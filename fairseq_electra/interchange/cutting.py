@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.byte_alphabet import is_byte_level
-from fairseq_electra.pretraining.byte_level_bpe import byte_level_of, merges_of, trimming
+from fairseq_electra.pretraining.byte_level_bpe import TRIMMING, byte_level_of, merges_of
 from fairseq_electra.pretraining.wordpiece import CONTINUATION, UNK
 
 MAX_CHARACTERS_PER_WORD = 100  # of transformers' BertTokenizer, whatever tokenizer.json says
@@ -101,6 +101,11 @@ def _byte_level_bpe(stored: Tokenizer, source: Path) -> Cutting:
                 f"{source} has {name} {value!r} for its byte-level BPE, which is not known here; only"
                 " vocabularies without it can be imported"
             )
+    if byte_level_of(stored).get("add_prefix_space"):
+        raise InputError(
+            f"{source} has add_prefix_space true for its byte-level BPE: where a text is encoded in parts,"
+            " each would get a blank; only vocabularies without it can be imported"
+        )
     if not is_byte_level(stored.get_vocab(with_added_tokens=False)):
         raise InputError(
             f"{source} holds byte-level BPE without a piece for each of the 256 bytes, so that some text"
@@ -114,7 +119,7 @@ def _byte_level_bpe(stored: Tokenizer, source: Path) -> Cutting:
         except Exception as error:  # tokenizers raises plain Exception
             raise InputError(f"{source} merges pieces into a special symbol: {error}") from error
 
-    return Cutting(model, stored.normalizer, stored.pre_tokenizer, decoders.ByteLevel(), trimming(stored))
+    return Cutting(model, stored.normalizer, stored.pre_tokenizer, decoders.ByteLevel(), TRIMMING)
 
 
 def _normalizer(folder: Path, options: dict) -> normalizers.BertNormalizer:

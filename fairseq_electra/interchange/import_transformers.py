@@ -3,7 +3,6 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.info import TASK_FILE
@@ -133,13 +132,7 @@ def transformers_model(network: Network):
 
     family = network.family
     name = str(HEADS[network.head, family].class_name)
-    config_class: Any = {
-        "electra": transformers.ElectraConfig,
-        "roformer": transformers.RoFormerConfig,
-        "bert": transformers.BertConfig,
-        "modernbert": transformers.ModernBertConfig,
-    }[family]
-    config = config_class.from_dict(
+    config = transformers.CONFIG_MAPPING[family].from_dict(
         {**network.config, "tie_word_embeddings": "head.table.weight" not in network.tensors}
     )
     without_pooler = {"add_pooling_layer": False} if name == "BertModel" else {}

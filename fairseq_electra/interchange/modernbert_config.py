@@ -84,6 +84,10 @@ def config_entries(sizes: EncoderSizes) -> dict[str, Any]:
         "rope_parameters": {
             kind: {"rope_type": "default", "rope_theta": float(base)} for kind, base in bases.items()
         },
+        # the same for transformers before 5
+        "global_rope_theta": float(sizes.rotary_base),
+        "local_rope_theta": float(sizes.local_rotary_base),
+        "global_attn_every_n_layers": sizes.global_every if sizes.local_window else 1,
         "classifier_bias": True,
         "decoder_bias": True,
         "classifier_pooling": "cls",

@@ -49,8 +49,7 @@ def _reordered(
     reordered = dict(tensors)
     for i in range(sizes.num_hidden_layers):
         name = f"{prefix}layers.{i}.attention.qkv.weight"
-        if len(tensors[name]) == len(rows):  # else the file is refused for its shape
-            reordered[name] = tensors[name][rows]
+        reordered[name] = tensors[name][rows]
     return reordered
 
 
@@ -64,10 +63,14 @@ def rotating_in_double(theirs: Any) -> Iterator[None]:
         theirs: the model.
 
     Raises:
-        InputError: its angles are others than those of its rope_theta.
+        InputError: its angles are others than those of its rope_theta, or transformers is older than 5.
     """
     with ExitStack() as stack:
         if theirs.config.model_type == "modernbert":
+            if not hasattr(theirs.config, "rope_parameters"):
+                raise InputError(
+                    "ModernBERT needs transformers 5 or newer: pip install --upgrade transformers"
+                )
             from transformers.models.modernbert import modeling_modernbert as modeling
 
             stack.enter_context(patch.object(modeling, "apply_rotary_pos_emb", _rotated))

@@ -12,7 +12,7 @@ from fairseq_electra.interchange.cutting import as_bert, as_stored
 from fairseq_electra.interchange.json_files import read_json
 from fairseq_electra.interchange.our_ids import all_pieces, check_special, with_our_ids
 from fairseq_electra.interchange.sentence_transformers import SETTINGS_FILE
-from fairseq_electra.pretraining.byte_level_bpe import trimming
+from fairseq_electra.pretraining.byte_level_bpe import TRIMMING
 from fairseq_electra.pretraining.wordpiece import BOS, EOS, LEADING, MASK, PAD, TOKENIZER_FILE, UNK
 
 SHORTEST_ROW = 8
@@ -48,7 +48,7 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int, with_se
         special_tokens=[(symbol, LEADING.index(symbol)) for symbol in (BOS, EOS)],
     )
     of_bytes = isinstance(copy.model, models.BPE)
-    copy.post_processor = processors.Sequence([trimming(copy), rows]) if of_bytes else rows
+    copy.post_processor = processors.Sequence([TRIMMING, rows]) if of_bytes else rows
     (folder / TOKENIZER_FILE).write_text(copy.to_str(pretty=True) + "\n", encoding="utf-8")
     special = dict(zip(SPECIAL_SYMBOLS, (BOS, PAD, EOS, UNK, MASK), strict=True))
     config = {

@@ -8,7 +8,7 @@ from fairseq.data import FairseqDataset
 from torch import Tensor
 
 from fairseq_electra.electra.flops import pairs_within
-from fairseq_electra.electra.masking import MaskedTokens, Masking, columns_before
+from fairseq_electra.electra.masking import Masking, columns_before
 from fairseq_electra.electra.thinning import slot_ranks
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.binarized import Binarized
@@ -134,7 +134,7 @@ class MaskedRows(FairseqDataset):
             "net_input": net_input,
         }
         if self.masking.draw_rates:
-            sizes = self._loss_sizes(rows.tokens, masked)
+            sizes = self.masking.candidates(rows.tokens).sum(1)
             weights = sizes / np.maximum(masked.counts, 1)
             sample |= {
                 "row_weights": self._filled_up(weights[:, None], 0)[:, 0],
@@ -166,10 +166,6 @@ class MaskedRows(FairseqDataset):
         # one memory layout for all batches: torch.compile makes another graph for another layout
         return torch.from_numpy(np.concatenate([array, rows]) if missing else np.ascontiguousarray(array))
 
-    def _loss_sizes(self, tokens: np.ndarray, masked: MaskedTokens) -> np.ndarray:
-        """Return what each row adds to the number that losses are divided by. Shape: (B,)."""
-        return self.masking.candidates(tokens).sum(1) if self.masking.draw_rates else masked.counts
-
     def masked_share(self) -> float:
         """Measure the share of masked tokens under the first epoch's masks, on at most about 4,000 rows.
 
@@ -183,8 +179,10 @@ class MaskedRows(FairseqDataset):
                 rows = self._read(numbers)
                 self._check_ids(rows.tokens, numbers)
                 tokens += int(rows.lengths.sum())
-                masks = self.masking(rows.tokens, rows.lengths, 1, numbers)
-                masked += int(self._loss_sizes(rows.tokens, masks).sum())
+                if self.masking.draw_rates:
+                    masked += int(self.masking.candidates(rows.tokens).sum())
+                else:
+                    masked += int(self.masking(rows.tokens, rows.lengths, 1, numbers).counts.sum())
         return masked / tokens
 
     def _check_ids(self, tokens: np.ndarray, numbers: np.ndarray) -> None:

@@ -12,6 +12,9 @@ from fairseq_electra.progress import Progress
 
 SMALLEST = len(LEADING) + len(BYTE_OF) + 1
 
+# takes blanks at a piece's ends out of its offsets; ids stay the same
+TRIMMING = processors.ByteLevel(add_prefix_space=False, trim_offsets=True)
+
 
 def train_byte_level_bpe(
     lines: Iterable[str], size: int, *, min_frequency: int = 2, progress: Progress | None = None
@@ -54,7 +57,7 @@ def train_byte_level_bpe(
     )
     finished.normalizer, finished.pre_tokenizer = _cutting()
     finished.decoder = decoders.ByteLevel()
-    finished.post_processor = trimming(finished)
+    finished.post_processor = TRIMMING
     finished.add_special_tokens([*LEADING, MASK])
     finished.encode_special_tokens = True
     return finished
@@ -77,12 +80,6 @@ def _with_text(lines: Iterable[str]) -> Iterable[str]:
 def merges_of(tokenizer: Tokenizer) -> list[tuple[str, str]]:
     """Return the pairs of pieces that BPE merges, in their order."""
     return [(first, second) for first, second in json.loads(tokenizer.to_str())["model"]["merges"]]
-
-
-def trimming(tokenizer: Tokenizer) -> processors.ByteLevel:
-    """Return the post-processor that takes blanks at a piece's ends out of its offsets; ids stay the same."""
-    adds = bool(byte_level_of(tokenizer).get("add_prefix_space"))
-    return processors.ByteLevel(add_prefix_space=adds, trim_offsets=True)
 
 
 def byte_level_of(tokenizer: Tokenizer) -> dict:

@@ -38,11 +38,11 @@ class ElectraWordPiece:
 
     def __init__(self, cfg: ElectraWordPieceConfig):
         self.tokenizer = load_wordpiece(Path(cfg.wordpiece_vocab))
-        pieces = pieces_of(self.tokenizer)
-        if not isinstance(pieces, WordPieces):
+        self.pieces = pieces_of(self.tokenizer)
+        if not isinstance(self.pieces, WordPieces):
             raise InputError(
                 f"--bpe electra_wordpiece is for WordPiece, and the vocabulary in {cfg.wordpiece_vocab} is"
-                f" {pieces.name}; encode the text with fairseq-electra encode, without --bpe"
+                f" {self.pieces.name}; encode the text with fairseq-electra encode, without --bpe"
             )
 
     def encode(self, text: str) -> str:
@@ -52,8 +52,8 @@ class ElectraWordPiece:
     def decode(self, pieces: str) -> str:
         """Return readable text; special symbols are left out."""
         kept = [piece for piece in pieces.split(" ") if piece not in ("", BOS, PAD, EOS, MASK)]
-        return pieces_of(self.tokenizer).join(kept)
+        return self.pieces.join(kept)
 
     def is_beginning_of_word(self, piece: str) -> bool:
         """Tell whether the piece begins a word."""
-        return WordPieces().starts_word(piece)
+        return self.pieces.starts_word(piece)

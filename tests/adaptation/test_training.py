@@ -34,6 +34,7 @@ def test_kept_options_are_none_for_defaults(cfg):
             ["--rows", "blocks", "--mask-whole-words"],
         ),
         ("criterion", {"disc_weight": 20.0}, ["--disc-weight", "20.0"]),
+        ("criterion", {"z_loss": 1e-4}, ["--z-loss", "0.0001"]),
         ("model", {"temperature": 0.5}, ["--temperature", "0.5"]),
         ("model", {"temperature": 0.5, "temperature_schedule": "linear:1@100"}, []),
         ("model", {"disallow_correct": True}, ["--disallow-correct"]),

@@ -16,6 +16,7 @@ from fairseq_electra.finetuning.words.read import Sentence, read_conll
 from fairseq_electra.finetuning.words.tags import BIO, Entity
 from fairseq_electra.pretraining.binarized import load_dictionary
 from fairseq_electra.pretraining.encode import check_ids, encode_to_binary
+from fairseq_electra.pretraining.pieces import pieces_of
 from fairseq_electra.pretraining.wordpiece import LEADING, MASK, load_wordpiece, read_entries, save_vocabulary
 from fairseq_electra.tasks.electra_wordpiece import ElectraWordPiece
 
@@ -83,6 +84,7 @@ def test_pieces_with_line_separators_are_joined_whole():
     bpe = ElectraWordPiece.__new__(ElectraWordPiece)
     bpe.tokenizer = vocabulary_of("word")
     bpe.tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=False)
+    bpe.pieces = pieces_of(bpe.tokenizer)
     assert bpe.decode("<s> x\u2028y  word </s>") == "x\u2028y word"
 
 

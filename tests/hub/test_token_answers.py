@@ -13,6 +13,7 @@ from fairseq_electra.hub.interface import ElectraHubInterface
 from fairseq_electra.hub.load import Pretrained
 from fairseq_electra.hub.token_answers import Detector, Filler
 from fairseq_electra.pretraining import accents
+from fairseq_electra.pretraining.pieces import WordPieces
 from fairseq_electra.pretraining.wordpiece import load_wordpiece, train_wordpiece
 from tests.helpers.commands import electra_here
 
@@ -167,7 +168,7 @@ def test_guessed_shows_guesses_in_the_text_and_below():
         [{"token": "##s", "probability": 0.5}, {"token": "man", "probability": 0.25}],
         [{"token": "is", "probability": 1.0}],
     ]
-    found = guessed({"text": "dog <mask> it <mask>.", "guesses": guesses})
+    found = guessed({"text": "dog <mask> it <mask>.", "guesses": guesses}, WordPieces())
     assert found == "dog\033[1;32ms\033[0m it \033[1;32mis\033[0m.\n  ##s 0.50  man 0.25\n  is 1.00"
 
 
@@ -204,6 +205,7 @@ def test_shaded_keeps_blanks_and_joiners(text):
 def test_shaded_and_guessed_replace_control_characters(character):
     assert shaded({"text": f"a{character}b", "tokens": []}) == "a\N{REPLACEMENT CHARACTER}b"
     found = guessed(
-        {"text": f"{character}<mask>", "guesses": [[{"token": f"a{character}", "probability": 1.0}]]}
+        {"text": f"{character}<mask>", "guesses": [[{"token": f"a{character}", "probability": 1.0}]]},
+        WordPieces(),
     )
     assert character not in plain(found) and found.count("\N{REPLACEMENT CHARACTER}") == 3

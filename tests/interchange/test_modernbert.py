@@ -1,11 +1,13 @@
 """Modern sizes out to transformers' ModernBERT and back, and published forms of ModernBERT in."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from fairseq_electra.electra.configuration import encoder_sizes
 from fairseq_electra.electra.packed import PackedDocuments
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.errors import InputError
@@ -14,6 +16,7 @@ from fairseq_electra.interchange import import_transformers as importing
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.export_transformers import export_transformers, networks_of
 from fairseq_electra.interchange.import_transformers import compare
+from fairseq_electra.interchange.modernbert_config import config_entries, read_traits
 from fairseq_electra.interchange.rotary_halves import as_halves, as_pairs, rotating_in_double
 from fairseq_electra.interchange.transformers_folder import nearest, read_folder
 from tests.helpers.small_model import randomize_parameters
@@ -75,6 +78,21 @@ def test_ours_to_transformers_and_back_is_equal_to_the_bit(tmp_path, pretrained,
     assert config["id2label"] == {"0": "replaced"}
     told = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
     assert told["model_input_names"] == ["input_ids", "attention_mask"]
+
+
+@pytest.mark.parametrize("changes", [{"global_every": 2, "local_rotary_base": 500.0}, {"local_window": 0}])
+def test_an_exported_config_says_the_same_to_older_versions_of_transformers(changes, tmp_path):
+    """Before version 5 they read neither layer_types nor rope_parameters."""
+    sizes = encoder_sizes({**OURS, **changes})
+    entries = config_entries(sizes)
+    del entries["layer_types"], entries["rope_parameters"]
+    assert read_traits(entries, tmp_path) == read_traits(config_entries(sizes), tmp_path)
+
+
+def test_transformers_before_version_5_is_refused():
+    older = SimpleNamespace(config=SimpleNamespace(model_type="modernbert"))
+    with pytest.raises(InputError, match="needs transformers 5 or newer"), rotating_in_double(older):
+        pass
 
 
 def test_an_exported_discriminator_gives_p_replaced_in_transformers(tmp_path, pretrained):
