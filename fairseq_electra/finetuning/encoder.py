@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from fairseq_electra.electra.configuration import Options, encoder_sizes
 from fairseq_electra.electra.embeddings import Embeddings
 from fairseq_electra.electra.encoder import Encoder
+from fairseq_electra.electra.fast.unpadded import Unpadded
 from fairseq_electra.electra.initialization import draw_parameters
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.finetuning.head import TaskHead
@@ -92,13 +93,22 @@ class EncoderWithHeads(nn.Module):
         if segment_ids is None:
             segment_ids = segments_of(src_tokens, self.eos).masked_fill(padding_mask, 0)
         with autocast(self.autocast, src_tokens.device.type):
-            hidden = self.extract_features(src_tokens, segment_ids, padding_mask)
+            hidden = self._last_states(src_tokens, segment_ids, padding_mask)
         # heads compute as precisely as the weights are
         hidden = hidden.to(self.embeddings.layer_norm.weight.dtype)
         if classification_head_name is None:
             return hidden, {}
         inputs = {"padding_mask": padding_mask} if head_inputs is None else head_inputs
         return self.classification_heads[classification_head_name](hidden, **inputs), {}
+
+    def _last_states(self, tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor) -> Tensor:
+        """Encode rows without their padding, where that is quicker. Shape: (B, T, C)."""
+        unpadded = Unpadded.of(padding_mask)
+        if unpadded is None:
+            return self.extract_features(tokens, segment_ids, padding_mask)
+        documents = unpadded.documents
+        embedded = self.embeddings(unpadded.take(tokens), unpadded.take(segment_ids), documents=documents)
+        return unpadded.put_back(self.encoder(embedded, None, documents=documents))
 
     def extract_features(
         self,

@@ -1,0 +1,72 @@
+"""Rows without their padding: the same hidden states and gradients as with it."""
+
+import pytest
+import torch
+
+from fairseq_electra.electra.fast.unpadded import Unpadded
+from fairseq_electra.finetuning.encoder import EncoderWithHeads, encoder_arguments
+from tests.helpers.small_model import NET, randomize_parameters
+
+PAD, TOKENS = 1, 40
+
+
+def made(**changes) -> EncoderWithHeads:
+    model = EncoderWithHeads(**encoder_arguments({**NET, "model_size": "tiny", **changes}, TOKENS)).double()
+    randomize_parameters(model, std=0.3)
+    return model.eval()
+
+
+def batch(lengths, width) -> torch.Tensor:
+    tokens = torch.randint(4, TOKENS, (len(lengths), width))
+    tokens[:, 0] = 0
+    for row, length in zip(tokens, lengths, strict=True):
+        row[length // 2], row[length - 1], row[length:] = 2, 2, PAD
+    return tokens
+
+
+@pytest.mark.parametrize("width", [20, 300])  # one mask, and buckets by length
+@pytest.mark.parametrize(
+    "traits",
+    [
+        {"positions": "rotary"},
+        {"positions": "learned", "max_position_embeddings": 512},
+        {"positions": "rotary", "local_window": 8, "global_every": 2},
+        {"positions": "rotary", "norm": "pre"},
+    ],
+    ids=lambda traits: "-".join(map(str, traits.values())),
+)
+def test_states_and_gradients_are_those_of_padded_rows(width, traits, monkeypatch):
+    model, tokens = made(**traits), batch([width, width // 2, 4, width // 3], width)
+    real = tokens != PAD
+    weight = torch.randn(*tokens.shape, model.sizes.hidden_size, dtype=torch.float64) * real[..., None]
+
+    def computed():
+        states = model(tokens)[0]
+        parameters = dict(model.named_parameters())
+        gradients = torch.autograd.grad((states * weight).sum(), list(parameters.values()), allow_unused=True)
+        return states, dict(zip(parameters, gradients, strict=True))
+
+    states, gradients = computed()
+    assert (states[~real] == 0).all()  # padding was not computed
+    monkeypatch.setattr(Unpadded, "of", lambda padding_mask: None)
+    expected, expected_gradients = computed()
+    assert (states - expected)[real].abs().max() < 1e-10 and (expected[~real] != 0).any()
+    for name, gradient in expected_gradients.items():
+        if gradient is not None:
+            assert (gradients[name] - gradient).abs().max() < 1e-9 * gradient.abs().max().clamp(min=1), name
+
+
+def test_rows_with_little_padding_stay_as_they_are():
+    assert Unpadded.of(batch([20, 20], 20) == PAD) is None
+    assert Unpadded.of(batch([20, 17], 20) == PAD) is None  # 7.5 % of the batch
+    assert Unpadded.of(batch([20, 10], 20) == PAD) is not None
+    assert Unpadded.of(torch.ones(2, 3, dtype=torch.bool)) is None  # nothing but padding
+
+
+def test_each_token_comes_back_to_its_place():
+    tokens = batch([3, 9, 5], 9)
+    unpadded = Unpadded.of(tokens == PAD)
+    taken = unpadded.take(tokens)
+    assert taken.tolist() == [tokens[tokens != PAD].tolist()]
+    assert torch.equal(unpadded.put_back(taken.unsqueeze(-1)).squeeze(-1), tokens * (tokens != PAD))
+    assert unpadded.documents.positions.tolist() == [[*range(3), *range(9), *range(5)]]
