@@ -1,7 +1,8 @@
-"""Further pre-training in a domain: the parts of ``fairseq-electra adapt``.
+"""Further pre-training: the parts of ``fairseq-electra adapt`` and ``fairseq-electra lengthen``.
 
-``source`` loads the model, ``text`` reads the domain's text, ``new_words`` chooses words and adds them to the
-vocabulary, ``resizing`` gives the model their rows, ``replay`` mixes old text in, ``training`` writes the
-command line of ``fairseq-train``, ``figures`` compares the model before and after, and ``steps`` runs all of
-it.
+``continuation`` has the steps that both have, ``domain`` those of a domain, ``lengthening`` those of longer
+rows. ``source`` loads the model, ``text`` reads the text, ``new_words`` chooses words and adds them to the
+vocabulary, ``resizing`` gives the model their rows, ``replay`` mixes old text in, ``long_rows`` makes
+documents of two lengths, ``training`` writes the command line of ``fairseq-train``, and ``figures`` compares
+the model before and after.
 """

@@ -65,14 +65,15 @@ class Mixture:
     def __iter__(self) -> Iterator[Document]:
         for document in self._new:
             yield document
-            self.new_tokens += _tokens(document)
+            self.new_tokens += tokens_of(document)
             while self.old_tokens < self._by_new * self.new_tokens:
                 old = next(self._old, None)
                 if old is None:
                     break
                 yield old
-                self.old_tokens += _tokens(old)
+                self.old_tokens += tokens_of(old)
 
 
-def _tokens(document: Document) -> int:
+def tokens_of(document: Document) -> int:
+    """Count the tokens of a document."""
     return sum(map(len, document))

@@ -11,10 +11,14 @@ text, before and after, are printed at the end. After a stop or a kill, the same
 
 import argparse
 import logging
-import math
-from pathlib import Path
 from typing import Any
 
+from fairseq_electra.cli._going_on import (
+    add_text_arguments,
+    add_training_arguments,
+    check_least,
+    common_settings,
+)
 from fairseq_electra.errors import InputError
 from fairseq_electra.paths import CHECKPOINT, VOCABULARY, file_sizes, require
 
@@ -23,25 +27,7 @@ NEW_TOKENS, UPDATES, ROWS, RATE, REPLAY_SHARE = 1000, 2000, 32, 1e-4, 0.2
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "checkpoint", metavar="CHECKPOINT", help="checkpoint of pre-training or import, or a folder of them"
-    )
-    parser.add_argument(
-        "text",
-        nargs="+",
-        metavar="TEXT",
-        help="text of the domain (plain, .gz or .xz): one paragraph per line, blank lines between documents",
-    )
-    parser.add_argument(
-        "--output", type=Path, required=True, metavar="DIR", help="folder for all that is made"
-    )
-    parser.add_argument(
-        "--valid",
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help="held-out text of the domain (default: 5 %% of TEXT, up to 300,000 characters)",
-    )
+    add_text_arguments(parser, "text of the domain")
     parser.add_argument(
         "--general-valid",
         nargs="+",
@@ -65,32 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help=f"share of the tokens to take from --replay, from its beginning on (default {REPLAY_SHARE})",
     )
-    parser.add_argument(
-        "--updates", type=int, default=UPDATES, help="updates of the training (default %(default)s)"
-    )
-    parser.add_argument(
-        "--batch-size", type=int, default=ROWS, metavar="N", help="rows of a batch (default %(default)s)"
-    )
-    parser.add_argument(
-        "--lr", type=float, default=RATE, help="peak of the learning rate (default %(default)s)"
-    )
+    add_training_arguments(parser, UPDATES, ROWS, RATE)
     parser.add_argument(
         "--tokens-per-sample",
         type=int,
         metavar="N",
         help="length of a row in tokens (default: as in the earlier training)",
-    )
-    parser.add_argument(
-        "--vocab",
-        type=Path,
-        metavar="DIR",
-        help="folder of the checkpoint's vocabulary (default: beside it, or in its data folder)",
-    )
-    parser.add_argument(
-        "--print",
-        dest="only_print",
-        action="store_true",
-        help="prepare everything, and print the line that trains instead of running it",
     )
 
 
@@ -105,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
     fairseq_electra.register()
     for name in ("fairseq", "fairseq_electra"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    from fairseq_electra.adaptation.steps import Adaptation
+    from fairseq_electra.adaptation.domain import Adaptation
 
     print(Adaptation(args.output, run_settings, say).run(args.only_print))
 
@@ -117,11 +83,7 @@ def say(line: str) -> None:
 
 def check(args: argparse.Namespace) -> None:
     """Raise an error for option values that make no sense."""
-    for name, least in (("new_tokens", 0), ("updates", 1), ("batch_size", 1), ("tokens_per_sample", 1)):
-        if (value := getattr(args, name)) is not None and value < least:
-            raise InputError(f"--{name.replace('_', '-')} must be {least} or more, got {value}")
-    if not 0 < args.lr < math.inf:
-        raise InputError(f"--lr must be above 0, got {args.lr:g}; the default is {RATE:g}")
+    check_least(args, new_tokens=0, updates=1, batch_size=1, tokens_per_sample=1)
     if args.replay_share is None:
         return
     if not args.replay:
@@ -131,24 +93,11 @@ def check(args: argparse.Namespace) -> None:
 
 
 def settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Return all settings that influence the results; a text file is identified by its path and size.
-
-    Raises:
-        InputError: a file does not exist, or a folder has no checkpoint.
-    """
-    from fairseq_electra.checkpoints import find_checkpoint
-
-    return {
-        "CHECKPOINT": str(find_checkpoint(args.checkpoint).absolute()),
-        "TEXT": file_sizes(args.text),
-        "--valid": file_sizes(args.valid),
+    """Return all settings that influence the results."""
+    return common_settings(args) | {
         "--general-valid": file_sizes(args.general_valid),
         "--new-tokens": args.new_tokens,
         "--replay": file_sizes(args.replay),
         "--replay-share": args.replay_share or REPLAY_SHARE,
-        "--updates": args.updates,
-        "--batch-size": args.batch_size,
-        "--lr": args.lr,
         "--tokens-per-sample": args.tokens_per_sample,
-        "--vocab": None if args.vocab is None else str(args.vocab.absolute()),
     }

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from fairseq_electra.adaptation import steps
+from fairseq_electra.adaptation import continuation, domain
 from fairseq_electra.checkpoints import read_checkpoint
 from fairseq_electra.electra.configuration import build
 from fairseq_electra.finetuning.info import TaskInfo
@@ -105,15 +105,15 @@ def test_adapt_extends_mixes_trains_and_compares(adapt, tmp_path, texts, checkpo
 @pytest.mark.long
 def test_adapt_resumes_exactly_after_a_kill(adapt, tmp_path, monkeypatch):
     adapt("whole", "--new-tokens", 2)
-    train = steps.train
+    train = continuation.train
 
     def killed(arguments, *rest):
         train([*arguments, "--max-update", "1"], *rest)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(steps, "train", killed)
+    monkeypatch.setattr(continuation, "train", killed)
     assert adapt("twice", "--new-tokens", 2, check=False).returncode == 130
-    monkeypatch.setattr(steps, "train", train)
+    monkeypatch.setattr(continuation, "train", train)
     assert load_checkpoint(tmp_path / "twice/checkpoints").updates == 1
     adapt("twice", "--new-tokens", 2)
     assert_same_weights(weights(tmp_path / "whole/checkpoints"), weights(tmp_path / "twice/checkpoints"))
@@ -224,7 +224,7 @@ def test_adapt_refuses_options_that_make_no_sense(adapt, tmp_path, arguments, me
 
 
 def test_adapt_refuses_a_folder_of_another_run(adapt, tmp_path):
-    State(tmp_path / "out", {"--lr": 0.5}, steps.COMMAND).lock.close()
+    State(tmp_path / "out", {"--lr": 0.5}, domain.Adaptation.command).lock.close()
     assert "was started with a different --lr" in adapt("out", check=False).stderr
     (tmp_path / "other").mkdir()
     (tmp_path / "other/thesis.tex").write_text("")
@@ -249,5 +249,5 @@ def test_adapt_runs_as_a_command_and_holds_text_out_by_itself(tmp_path, checkpoi
     ).stdout
     figures = json.loads((tmp_path / "out/results.json").read_text())["figures"]
     assert "1,000 new tokens" in printed and set(figures["after"]) == {"valid", "general"}
-    losses = [figures[name]["general"]["masked_lm_loss"] for name in (steps.UNTRAINED, steps.AFTER)]
+    losses = [figures[name]["general"]["masked_lm_loss"] for name in (domain.UNTRAINED, continuation.AFTER)]
     assert losses[1] < losses[0]

@@ -1,0 +1,140 @@
+"""A model is adapted to a domain: on its text, with words of its own, and with old text mixed in."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+
+from fairseq_electra.adaptation.continuation import BEFORE, Continuation
+from fairseq_electra.adaptation.figures import Figures
+from fairseq_electra.adaptation.new_words import choose_words, extended, rarity_of, sources_of, unknown_share
+from fairseq_electra.adaptation.replay import PART_TOKENS, Mixture, encoded_documents
+from fairseq_electra.adaptation.resizing import resized_model
+from fairseq_electra.adaptation.source import notes_on
+from fairseq_electra.adaptation.text import check_text
+from fairseq_electra.adaptation.training import Recipe
+from fairseq_electra.electra.encoder import check_row_length
+from fairseq_electra.errors import InputError
+from fairseq_electra.files.text import atomic_folder
+from fairseq_electra.pretraining.encode import encode_to_binary
+from fairseq_electra.pretraining.prepare import RunningText
+from fairseq_electra.pretraining.unknown import Unknown
+from fairseq_electra.pretraining.wordpiece import load_wordpiece, save_vocabulary, symbols_of
+
+GENERAL = "general"  # name of the held-out text of another kind
+UNTRAINED = "with new tokens, untrained"
+MAX_UNKNOWN = 0.5  # share of <unk> in the words of a text from which on it is refused
+WORDS_SHOWN = 12
+NEW_TOKENS = "new_tokens"  # what is chosen: words to add to the vocabulary, with the rarity of each
+
+
+class Adaptation(Continuation):
+    """One adaptation of a model to a domain; arguments as those of :class:`Continuation`."""
+
+    command, trained = "run of adapt", "adapted"
+
+    def __init__(self, folder: Path, settings: dict[str, Any], say: Callable[[str], None] = print):
+        super().__init__(folder, settings, say)
+        self.splits += [GENERAL] * bool(settings["--general-valid"])
+
+    def choose(self) -> dict[str, Any]:
+        """Read all input once; returns the words to add to the vocabulary, with their rarity."""
+        wanted = self.settings["--tokens-per-sample"]
+        if wanted is not None:
+            check_row_length(self.source.model.sizes, wanted, "give a smaller --tokens-per-sample")
+        for name in ("--replay", "--general-valid"):
+            if self.settings[name]:
+                check_text(list(self.settings[name]))
+        return {NEW_TOKENS: self.choose_words()}
+
+    def choose_words(self) -> dict[str, float]:
+        """Choose the words to add to the vocabulary; returns the rarity of each.
+
+        Raises:
+            InputError: the vocabulary does not know the text.
+        """
+        tokenizer = self.source.tokenizer
+        if not isinstance(tokenizer.model, WordPiece):  # byte-level BPE, which knows all text
+            return {}
+        words = self.text.words(tokenizer)
+        unknown = unknown_share(tokenizer, words)
+        if unknown >= MAX_UNKNOWN:
+            raise InputError(
+                f"{unknown:.0%} of the words of the text are <unk> in the vocabulary of"
+                f" {self.settings['CHECKPOINT']}: it was made for another script, or for other characters;"
+                " adapt a model whose vocabulary knows the text"
+            )
+        return rarity_of(tokenizer, choose_words(tokenizer, words, self.settings["--new-tokens"]), words)
+
+    def make_start(self, chosen: dict[str, Any]) -> list[str]:
+        """Write the model with rows for the new words; returns what to say."""
+        source, rarity = self.source, chosen[NEW_TOKENS]
+        assert source.cfg is not None  # a checkpoint's
+        model, tokenizer, words = source.model, source.tokenizer, list(rarity)
+        if words:
+            tokenizer = extended(source.tokenizer, words)
+            sources = sources_of(source.tokenizer, tokenizer, rarity)
+            model = resized_model(model, source.cfg["model"], sources)  # type: ignore[arg-type]
+        self.write_start(source.cfg, model, tokenizer)  # type: ignore[arg-type]
+        shown = ", ".join(words[:WORDS_SHOWN]) + (", ..." if len(words) > WORDS_SHOWN else "")
+        added = f"{len(words):,} new tokens: {shown}" if words else "no new tokens"
+        return [f"{self.start}: {len(symbols_of(tokenizer)):,} tokens, {added}", *notes_on(source)]
+
+    def encode(self) -> list[str]:
+        """Encode the text, mixed with the old text, and the held-out texts; returns what to say."""
+        tokenizer, unknown = load_wordpiece(self.start), Unknown()
+        old = RunningText(list(self.settings["--replay"])).lines()
+        mixture = Mixture(
+            encoded_documents(tokenizer, self.text.lines("train"), unknown),
+            encoded_documents(tokenizer, old, longest=PART_TOKENS),
+            self.settings["--replay-share"] if self.settings["--replay"] else 0.0,
+        )
+        self.write_text(mixture, tokenizer)
+        said = [f"{self.data}: {mixture.new_tokens:,} tokens of the domain; {unknown}"]
+        if self.settings["--replay"]:
+            asked = self.settings["--replay-share"]
+            short = f", not the {asked:.0%} asked for: it ends there" if mixture.share < asked else ""
+            said.append(
+                f"{mixture.old_tokens:,} tokens of the old text between them, {mixture.share:.1%}{short}"
+            )
+        warning = unknown.warning(str(self.data))
+        return said + [warning] * bool(warning)
+
+    def encode_held_out(self, tokenizer: Tokenizer, vocabulary: Path, folder: Path) -> None:
+        """See :meth:`Continuation.encode_held_out`."""
+        super().encode_held_out(tokenizer, vocabulary, folder)
+        if general := list(self.settings["--general-valid"]):
+            encode_to_binary(tokenizer, RunningText(general).lines(), folder / GENERAL, vocabulary)
+
+    def figures_before(self) -> dict[str, Figures]:
+        """Score the model as it was, and with its new tokens; returns the figures by title."""
+        start = self.start / "checkpoint.pt"
+        source_vocabulary = self.source.tokenizer
+        if symbols_of(source_vocabulary) == symbols_of(load_wordpiece(self.start)):
+            return {BEFORE: self.validate(start, self.data)}
+        data = self.folder / "before-bin"
+        shutil.rmtree(data, ignore_errors=True)
+        with atomic_folder(data) as folder:
+            save_vocabulary(source_vocabulary, folder)
+            self.encode_held_out(source_vocabulary, folder, folder)
+        source = Path(self.settings["CHECKPOINT"])
+        return {BEFORE: self.validate(source, data), UNTRAINED: self.validate(start, self.data)}
+
+    @property
+    def recipe(self) -> Recipe:
+        """How long and how fast to train; rows are as long as they were."""
+        settings = self.settings
+        tokens = settings["--tokens-per-sample"] or self.cfg["task"]["tokens_per_sample"]
+        return Recipe(settings["--updates"], settings["--batch-size"], tokens, settings["--lr"])
+
+    def remarks(self, figures: dict[str, Figures]) -> list[str]:
+        """See :meth:`Continuation.remarks`."""
+        if UNTRAINED not in figures:
+            return []
+        return [
+            f"the column {BEFORE!r} is of the same text in other tokens, so it compares with the others"
+            " roughly"
+        ]
