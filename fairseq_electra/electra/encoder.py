@@ -13,6 +13,7 @@ from fairseq_electra.electra.fast.cross_entropy import loss_dtype
 from fairseq_electra.electra.fast.dropout import Dropout
 from fairseq_electra.electra.norms import Norm, norm_of, normalize
 from fairseq_electra.electra.packed import PackedDocuments
+from fairseq_electra.electra.recurrence import Recurrence
 from fairseq_electra.electra.rotary import rotary_angles
 from fairseq_electra.electra.scaled_dot_product import View, mask_to_add
 from fairseq_electra.electra.sizes import EncoderSizes
@@ -57,7 +58,7 @@ class EncoderLayer(nn.Module):
         self.output_dropout = Dropout(sizes.dropout_elsewhere)
         self.pre_norm, self.residual_scale = sizes.is_pre_norm, sizes.residual_scale
 
-    def forward(self, hidden: Tensor, mask: AttentionMask, angles: Tensor | None) -> Tensor:
+    def forward(self, hidden: Tensor, mask: AttentionMask | Recurrence, angles: Tensor | None) -> Tensor:
         """Apply the layer; arguments as those of :meth:`SelfAttention.forward`. Shape kept: (B, T, C).
 
         Under autocast the residual stream is kept in half precision, which halves the memory traffic; each
@@ -167,10 +168,12 @@ class Encoder(nn.Module):
         documents: PackedDocuments | None,
         is_local: bool = False,
     ) -> "Sight":
-        mask: AttentionMask
+        mask: AttentionMask | Recurrence
         sizes, angles = self.sizes, None
         window = sizes.local_window if is_local else 0
-        if self.view != "row":
+        if 0 < sizes.recurrence < hidden.shape[1]:
+            mask = Recurrence.of(hidden, padding_mask, sizes.recurrence)
+        elif self.view != "row":
             mask = mask_to_add(hidden, self.view, padding_mask, documents, window)
         elif is_local:
             mask = local_attention_mask(hidden, padding_mask, documents, window)
@@ -187,7 +190,7 @@ class Encoder(nn.Module):
 class Sight(NamedTuple):
     """What the tokens of a layer see, and how queries and keys are turned."""
 
-    mask: AttentionMask
+    mask: AttentionMask | Recurrence
     angles: Tensor | None  # rotary angles; None: positions are learned
 
 

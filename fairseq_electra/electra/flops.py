@@ -34,6 +34,7 @@ TRAITS = {
     "feed_forward": FEED_FORWARDS,
     "local_window": ANY_NUMBER,
     "global_every": ANY_NUMBER,
+    "recurrence": ANY_NUMBER,
 }
 STEP_BY_FORWARD = 3  # every product of the forward pass has two in the backward pass
 # dense bfloat16, FLOP/s, from the makers' data sheets; the first entry whose name is part of the device's
@@ -97,6 +98,9 @@ def pairs_within(window: int, lengths: np.ndarray) -> np.ndarray:
 def encoder_flops(sizes: EncoderSizes) -> Flops:
     """Count the operations of an encoder, from the embeddings to the last layer's output.
 
+    With recurrence every token sees two parts, and keys and values are computed twice. A first part, which
+    has none before it, counts like the others, since its products are computed too.
+
     Raises:
         InputError: the encoder has a trait that is unknown here.
     """
@@ -106,6 +110,9 @@ def encoder_flops(sizes: EncoderSizes) -> Flops:
     matrices = 3 if sizes.feed_forward == "geglu" else 2
     per_layer = 4 * hidden * hidden + matrices * hidden * sizes.intermediate_size
     per_pair = 2.0 * 2 * hidden
+    if sizes.recurrence:
+        per_layer += 2 * hidden * hidden + 2 * sizes.recurrence * 2 * hidden
+        per_pair = 0.0
     return Flops(2.0 * (projection + layers * per_layer), (layers - local) * per_pair, 0.0, local * per_pair)
 
 

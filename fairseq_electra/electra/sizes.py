@@ -50,6 +50,7 @@ class EncoderSizes:
     dropout_at: str = "everywhere"
     norm_eps: float = LAYER_NORM_EPS  # added to the variance under the root, in all normalization layers
     no_segments: bool = False  # no segment vectors: segments are told by </s> alone
+    recurrence: int = 0  # tokens of a part of the row, which also sees the part before; 0: there are none
     normed_head: bool = False  # heads have a normalization layer behind GELU: electra/heads.py
 
     def __post_init__(self):
@@ -67,6 +68,11 @@ class EncoderSizes:
                 " an even number, or 0 for none"
             )
         self._check_bases()
+        if self.recurrence < 0 or (self.recurrence and self.local_window):
+            raise InputError(
+                f"--recurrence {self.recurrence}: give the tokens of a part of the row, or 0 for none; it"
+                " does not go with --local-window"
+            )
         if self.hidden_size % self.num_attention_heads:
             raise InputError(
                 f"--hidden-size {self.hidden_size} cannot be shared by {self.num_attention_heads} attention"

@@ -103,7 +103,8 @@ class EncoderWithHeads(nn.Module):
 
     def _last_states(self, tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor) -> Tensor:
         """Encode rows without their padding, where that is quicker. Shape: (B, T, C)."""
-        unpadded = Unpadded.of(padding_mask)
+        # parts of a row are counted in it
+        unpadded = None if self.sizes.recurrence else Unpadded.of(padding_mask)
         if unpadded is None:
             return self.extract_features(tokens, segment_ids, padding_mask)
         documents = unpadded.documents

@@ -59,6 +59,15 @@ class TraitOptions(FairseqDataclass):
             )
         },
     )
+    recurrence: Optional[int] = field(
+        default=None,
+        metadata={
+            "help": (
+                "tokens of a part of the row: each part attends to itself and, without gradient, to the one"
+                " before (Transformer-XL); default: 0, the whole row"
+            )
+        },
+    )
     dropout_at: Optional[ChoiceEnum(list(DROPOUT_PLACES))] = field(  # type: ignore[valid-type]
         default=None,
         metadata={

@@ -257,6 +257,22 @@ def check_options(cfg: ElectraPretrainingConfig) -> None:
         )
 
 
+def check_recurrence(cfg: ElectraPretrainingConfig, recurrence: int, objective: str) -> None:
+    """Refuse ``--recurrence`` where rows are no longer than a part, or are not read as one text."""
+    if not recurrence:
+        return
+    if cfg.pack or objective == "electric":
+        raise InputError(
+            f"--recurrence {recurrence} goes neither with --pack nor with --objective electric, whose tokens"
+            " see a document, or one side of it; leave it out"
+        )
+    if recurrence >= cfg.tokens_per_sample:
+        raise InputError(
+            f"--recurrence {recurrence} is the length of a part of the row, and rows have"
+            f" {cfg.tokens_per_sample} tokens; give a smaller number, or a larger --tokens-per-sample"
+        )
+
+
 def check_packing(
     cfg: ElectraPretrainingConfig, compiled: bool, attention_dropout: float, on_gpu: bool
 ) -> None:

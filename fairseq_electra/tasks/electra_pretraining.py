@@ -33,6 +33,7 @@ from fairseq_electra.tasks._pretraining_options import (
     check_duplicates,
     check_options,
     check_packing,
+    check_recurrence,
 )
 
 logger = logging.getLogger(__name__)
@@ -95,6 +96,7 @@ class ElectraPretrainingTask(FairseqTask):
         if self.cfg.pack:
             on_gpu = torch.cuda.is_available() and not self.cfg.cpu
             check_packing(self.cfg, self.compiled, model.sizes.attention_dropout, on_gpu)
+        check_recurrence(self.cfg, model.sizes.recurrence, objective_of(cfg))
         self.objective = OBJECTIVES[objective_of(cfg)]
         if self.objective.random_tokens is not None and not from_checkpoint:
             model.token_probs.copy_(self.data.token_probs(self.objective.random_tokens))

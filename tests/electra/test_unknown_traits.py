@@ -44,6 +44,7 @@ OFF_BY_DEFAULT = {
     "local_rotary_base": 5000.0,
     "local_window": 128,
     "global_every": 2,
+    "recurrence": 64,
     "dropout_at": "attention_output",
     "norm_eps": 1e-5,
     "no_segments": True,

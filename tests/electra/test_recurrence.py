@@ -1,0 +1,106 @@
+"""Recurrence over the parts of a row against one part after the other, its gradients, and its count."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from fairseq_electra.electra.encoder import Encoder
+from fairseq_electra.electra.flops import encoder_flops
+from fairseq_electra.electra.rotary import rotary_angles
+from fairseq_electra.electra.scaled_dot_product import BLOCKED
+from fairseq_electra.electra.sizes import EncoderSizes
+from fairseq_electra.errors import InputError
+from tests.helpers.small_model import randomize_parameters
+
+PART = 5
+SIZES = EncoderSizes(
+    *(16, 16, 24, 3, 2), positions="rotary", dropout=0.0, attention_dropout=0.0, recurrence=PART
+)
+
+
+def made(sizes=SIZES) -> Encoder:
+    encoder = Encoder(sizes).double()
+    randomize_parameters(encoder, std=0.3)
+    return encoder
+
+
+def part_by_part(encoder, embedded, padding):
+    """Encode the parts of rows in turn, by whole rows of two parts whose first one is kept from before.
+
+    Each layer gets [states of the part before, detached; its own states], all of them see each other, and
+    only the second part of its result is used.
+    """
+    plain = Encoder(replace(encoder.sizes, recurrence=0)).double()
+    plain.load_state_dict(encoder.state_dict())
+    starts, results, kept = range(0, embedded.shape[1], PART), [], None
+    parameters = dict(plain.named_parameters())
+    for start in starts:
+        hidden, states = embedded[:, start : start + PART], []
+        first = max(0, start - PART)
+        mask = padding[:, None, None, first : start + PART].double() * BLOCKED
+        for number, layer in enumerate(plain.layers):
+            states.append(hidden.detach())
+            both = hidden if kept is None else torch.cat([kept[number], hidden], 1)
+            angles = rotary_angles(embedded.shape[1], 8, embedded.device)[first : start + PART]
+            hidden = layer(both, mask, angles)[:, both.shape[1] - hidden.shape[1] :]
+        kept = states
+        results.append(hidden)
+    return torch.cat(results, 1), parameters
+
+
+@pytest.mark.parametrize("length", [5, 10, 13, 20])
+def test_states_and_gradients_are_those_of_one_part_after_the_other(length):
+    encoder, embedded = made(), torch.randn(2, length, 16, dtype=torch.float64)
+    padding = torch.arange(length) >= torch.tensor([[length], [max(1, length - 4)]])
+    real = ~padding
+    weight = torch.randn(2, length, 16, dtype=torch.float64) * real[..., None]
+    found = encoder(embedded, padding)
+    expected, parameters = part_by_part(encoder, embedded, padding)
+    assert (found - expected)[real].abs().max() < 1e-12
+    (found * weight).sum().backward()
+    (expected * weight).sum().backward()
+    for name, parameter in encoder.named_parameters():
+        assert (parameter.grad - parameters[name].grad).abs().max() < 1e-10, name
+
+
+def test_a_part_sees_the_one_before_and_no_gradient_goes_there():
+    encoder = made(replace(SIZES, num_hidden_layers=1))
+    embedded = torch.randn(1, 20, 16, dtype=torch.float64, requires_grad=True)
+    found = encoder(embedded, None)
+    (gradient,) = torch.autograd.grad(found[0, 12].sum(), embedded)
+    assert gradient[0].any(-1).tolist() == [False] * 10 + [True] * 5 + [False] * 5
+    changed = embedded.detach().clone()
+    changed[0, 7] += 1
+    moved = (encoder(changed, None) - found)[0].abs().sum(-1) > 0
+    assert moved.tolist() == [False] * 5 + [True] * 10 + [False] * 5
+
+
+def test_the_count_is_that_of_the_products():
+    encoder, tokens = made(), 20
+    with FlopCounterMode(display=False) as counter:
+        encoder(torch.randn(1, tokens, 16, dtype=torch.float64), None)
+    count = encoder_flops(SIZES)
+    assert count.per_pair == 0
+    assert counter.get_total_flops() == count.per_token * tokens
+
+
+def test_sizes_refuse_a_window_beside_it():
+    with pytest.raises(InputError, match=r"--recurrence 5: .* it does not go with --local-window"):
+        replace(SIZES, local_window=8)
+    with pytest.raises(InputError, match="--recurrence -1"):
+        replace(SIZES, recurrence=-1)
+
+
+@pytest.mark.parametrize(
+    ("options", "model", "message"),
+    [
+        ({"pack": True}, {}, "--recurrence 16 goes neither with --pack"),
+        ({"tokens_per_sample": 16}, {}, "and rows have 16 tokens; give a smaller number"),
+        ({}, {"objective": "electric"}, "nor with --objective electric"),
+    ],
+)
+def test_training_refuses_what_it_does_not_go_with(make_task, make_model, options, model, message):
+    with pytest.raises(InputError, match=message):
+        make_model(make_task(**options), recurrence=16, **model)
