@@ -34,6 +34,7 @@ def markdown(folder: Path) -> str:
         *_on_gpu(read["gpu"]),
         *_trainer(read["trainer"], read["updates"]),
         *_packing(read["packing"]),
+        *_padding(read["padding"]),
         *_text(read["avx2"]["loader"], read["text"]["found"]["rows"]),
         *(
             (f"`{name}` of small", SORTED, [_faster(found["rows"], OURS)])
@@ -46,6 +47,14 @@ def markdown(folder: Path) -> str:
         lines
         + [f"| {what} | {against} | {', '.join(map(_rounded, times))} |" for what, against, times in rows]
     )
+
+
+def _padding(report: dict) -> list[Row]:
+    tasks = ", ".join(found["task"] for found in report["found"])
+    times = [found["ratio"] for found in report["found"]]
+    return [
+        (f"fine-tuning of {report['size']} on a CPU, one update: {tasks}", "the same with padding", times)
+    ]
 
 
 def _steps(float32: dict, bfloat16: dict, amx: dict) -> list[Row]:
