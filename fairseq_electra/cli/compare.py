@@ -70,18 +70,16 @@ def run(args: argparse.Namespace) -> None:
     if not done:
         raise InputError(f"{args.output} has no cell of this plan yet")
     lines = report.summarize(plan, done)
+    choices = [maker.read(cell) for cell in plan.choosing_cells() if maker.file(cell).is_file()]
     rates = {
-        objective: {
-            f"{cell.lr:g}": maker.read(cell)["valid"]
-            for cell in plan.choosing_cells()
-            if cell.objective == objective and maker.file(cell).is_file()
-        }
+        objective: {f"{each['lr']:g}": each["valid"] for each in choices if each["objective"] == objective}
         for objective in plan.objectives
     }
     write_json(args.output / "results.json", {"lines": lines, "rates": rates, "cells": done})
     if figures.can_draw() and figures.scores_in(lines):
         figures.draw(lines, args.output / "results.png")
-    text = "\n\n".join([report.markdown(plan, lines), *report.edges(plan, lines)])
+    parts = [report.markdown(plan, lines), report.rates_table(plan, choices), *report.edges(plan, lines)]
+    text = "\n\n".join(filter(None, parts))
     with atomic_write(args.output / "results.md") as stream:
         stream.write(text + "\n")
     print(text)

@@ -284,8 +284,8 @@ def predicted(task: Path, runs: Sequence[Path]) -> list[str]:
     return [" ".join(f"{number:.4g}" for number in predictions.tolist()) for predictions in of_runs]
 
 
-def quality(result: dict[str, Any]) -> float:
-    """Return what a learning rate is chosen by, higher is better; it says nothing across objectives.
+def deciding_figure(result: dict[str, Any]) -> tuple[str, float]:
+    """Return name and value of what a learning rate is chosen by; it says nothing across objectives.
 
     Where there is a discriminator, that is how well it finds the replacements of one generator in the
     held-out text, which ``fairseq-electra corrupt`` made, or without these random replacements; its own loss
@@ -296,10 +296,16 @@ def quality(result: dict[str, Any]) -> float:
     """
     valid = result["valid"]
     names = ("fixed_generator_auc", "fixed_auc") if result["has_discriminator"] else ("masked_lm_loss",)
-    found = [valid[name] for name in names if name in valid]
-    if not found:
-        raise InputError(f"cell {result['cell']} has no {names[0]}: remove its file, and make it again")
-    return found[0] if result["has_discriminator"] else -found[0]
+    for name in names:
+        if name in valid:
+            return name, valid[name]
+    raise InputError(f"cell {result['cell']} has no {names[0]}: remove its file, and make it again")
+
+
+def quality(result: dict[str, Any]) -> float:
+    """Return the deciding figure so that higher is better: a loss with its sign changed."""
+    _, value = deciding_figure(result)
+    return value if result["has_discriminator"] else -value
 
 
 def read_json(path: Path) -> dict[str, Any]:

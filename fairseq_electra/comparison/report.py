@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fairseq_electra.comparison.bootstrap import Examples, FineTunings, difference
+from fairseq_electra.comparison.cell import deciding_figure, quality
 from fairseq_electra.comparison.plan import Plan
 
 
@@ -165,6 +166,30 @@ def markdown(plan: Plan, lines: Sequence[dict[str, Any]]) -> str:
         " of pre-training, seeds of fine-tuning, and the examples of sentence tasks."
     )
     return "\n\n".join([*parts, note])
+
+
+def rates_table(plan: Plan, choices: Sequence[dict[str, Any]]) -> str:
+    """Format what each learning rate reached in the runs that chose among them; empty if there are none.
+
+    Args:
+        plan: the plan.
+        choices: contents of the files of the cells that choose.
+    """
+    if not choices:
+        return ""
+    rates = sorted(plan.rates)
+    rows = [["objective", "held-out text", *(f"{rate:g}" for rate in rates)], ["---"] * (2 + len(rates))]
+    for objective in plan.objectives:
+        results = {each["lr"]: each for each in choices if each["objective"] == objective}
+        if not results:
+            continue
+        names = dict.fromkeys(deciding_figure(each)[0] for each in results.values())
+        values = {rate: f"{deciding_figure(each)[1]:.3f}" for rate, each in results.items()}
+        best = max(results, key=lambda rate: quality(results[rate]))
+        values[best] = f"**{values[best]}**"
+        rows.append([objective, ", ".join(names), *(values.get(rate, "") for rate in rates)])
+    title = f"**Learning rates at {min(plan.budgets) / 1e6:g} M tokens of {plan.reference}**"
+    return "\n".join([title, "", *("| " + " | ".join(row) + " |" for row in rows)])
 
 
 def edges(plan: Plan, lines: Sequence[dict[str, Any]]) -> list[str]:

@@ -1,5 +1,7 @@
 """Means over seeds, and intervals of differences."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -88,6 +90,29 @@ def test_markdown_shows_the_cells_that_are_there(plan):
     text = report.markdown(plan, report.summarize(plan, cells))
     assert "| electra | 100 | 0.001 | 3 |" in text and "| mlm | 100 | 0.001 | 1 |" in text
     assert "4 M tokens of electra: 1.00e+12 FLOPs" in text
+
+
+def test_the_table_of_rates_has_what_each_reached_and_marks_the_best(plan):
+    plan = replace(plan, rates=(1e-3, 5e-4, 2e-3))
+
+    def choice(objective, lr, **valid):
+        return {
+            "cell": "",
+            "objective": objective,
+            "lr": lr,
+            "valid": valid,
+            "has_discriminator": objective == "electra",
+        }
+
+    choices = [
+        *(choice("electra", lr, fixed_generator_auc=auc) for lr, auc in ((5e-4, 0.6271), (1e-3, 0.6325))),
+        *(choice("mlm", lr, masked_lm_loss=loss) for lr, loss in ((5e-4, 4.8), (1e-3, 4.5), (2e-3, 4.4))),
+    ]
+    table = report.rates_table(plan, choices)
+    assert "| objective | held-out text | 0.0005 | 0.001 | 0.002 |" in table
+    assert "| electra | fixed_generator_auc | 0.627 | **0.632** |  |" in table
+    assert "| mlm | masked_lm_loss | 4.800 | 4.500 | **4.400** |" in table
+    assert report.rates_table(plan, []) == ""
 
 
 def test_edges_tell_where_a_better_rate_may_lie(plan):
