@@ -5,6 +5,12 @@ file that this command writes into the data folder, it also reports fixed_genera
 by a real generator. Both can be compared between runs that read the same data folder.
 
     fairseq-electra corrupt checkpoints/checkpoint_last.pt data-bin
+
+Another training of the generator, or another machine, gives other replacements. Those of --replacements FILE
+can be handed on, so that figures of several machines compare:
+
+    fairseq-electra corrupt checkpoints/checkpoint_last.pt data-bin --replacements judge.npz
+    fairseq-electra corrupt judge.npz data-bin
 """
 
 import argparse
@@ -12,11 +18,18 @@ import hashlib
 import logging
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fairseq_electra.checkpoints import find_checkpoint
 from fairseq_electra.errors import InputError
 from fairseq_electra.paths import CHECKPOINT, DATA, require
 from fairseq_electra.progress import Progress
+
+if TYPE_CHECKING:
+    from fairseq_electra.pretraining.binarized import Binarized
+    from fairseq_electra.pretraining.fixed_corruption import Corruption
+
+REPLACEMENTS = ".npz"  # end of the name of a file of replacements
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,57 +39,85 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         help=(
             "pre-training checkpoint whose generator to use, or a folder: checkpoint_best.pt, else"
-            " checkpoint_last.pt"
+            " checkpoint_last.pt; or a file of --replacements (.npz), which are made again"
         ),
     )
     parser.add_argument(
         "data", metavar="DATA", help="folder of binarized text, with the checkpoint's dict.txt"
     )
     parser.add_argument("--split", default="valid", help="split of the data (default %(default)s)")
+    parser.add_argument(
+        "--replacements",
+        type=Path,
+        metavar="FILE.npz",
+        help="also write the replacements alone, without the text, for others who have the same text",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Corrupt the split and save it in the data folder."""
     require(CHECKPOINT, args.checkpoint)
     require(DATA, args.data)
+    if args.replacements is not None and args.replacements.suffix != REPLACEMENTS:
+        raise InputError(f"--replacements {args.replacements}: the name must end with {REPLACEMENTS}")
     import fairseq_electra
 
     fairseq_electra.register()
     logging.getLogger("fairseq_electra").setLevel(logging.WARNING)
-    from fairseq_electra.cli.inspect import load_pretrained
-    from fairseq_electra.pretraining.binarized import open_binarized
+    from fairseq_electra.pretraining.binarized import load_dictionary, open_binarized
     from fairseq_electra.pretraining.fixed_corruption import (
         BY_GENERATOR,
-        ROW_LENGTH,
-        corrupt_by_rows,
+        load_replacements,
         save_corruption,
+        save_replacements,
     )
 
-    args.checkpoint = str(find_checkpoint(args.checkpoint))
-    model, task = load_pretrained(args.checkpoint, args.data)
+    prefix = Path(args.data) / args.split
+    if Path(args.checkpoint).suffix == REPLACEMENTS:
+        corpus = open_binarized(prefix, len(load_dictionary(args.data)))
+        corruption = load_replacements(Path(args.checkpoint), corpus)
+    else:
+        corpus, corruption = corrupted_by_checkpoint(str(find_checkpoint(args.checkpoint)), args.data, prefix)
+    path = save_corruption(prefix, corpus, *corruption)
+    print(
+        f"{path}: {(corruption.ids != corpus.ids).mean():.1%} of {len(corpus.ids):,} ids replaced by"
+        f" {corruption.generator}; logged as {BY_GENERATOR}_auc"
+    )
+    if args.replacements is not None:
+        save_replacements(args.replacements, corpus, corruption)
+        print(f"{args.replacements}: the replacements alone")
+
+
+def corrupted_by_checkpoint(checkpoint: str, data: str, prefix: Path) -> "tuple[Binarized, Corruption]":
+    """Corrupt a split with the generator of a checkpoint; returns the text and its corruption.
+
+    Raises:
+        InputError: the checkpoint has no generator, or one that cannot read the rows.
+    """
+    from fairseq_electra.cli.inspect import load_pretrained
+    from fairseq_electra.pretraining.binarized import open_binarized
+    from fairseq_electra.pretraining.fixed_corruption import ROW_LENGTH, Corruption, corrupt_by_rows
+
+    model, task = load_pretrained(checkpoint, data)
     if not task.objective.has_generator:
-        raise InputError(f"{args.checkpoint} has no generator; give the checkpoint of another --objective")
+        raise InputError(f"{checkpoint} has no generator; give the checkpoint of another --objective")
     sizes = model.generator.sizes
     if sizes.positions == "learned" and sizes.max_position_embeddings < ROW_LENGTH:
         raise InputError(
-            f"{args.checkpoint} reads rows of {sizes.max_position_embeddings} tokens, fewer than the"
+            f"{checkpoint} reads rows of {sizes.max_position_embeddings} tokens, fewer than the"
             f" {ROW_LENGTH} needed"
         )
     if warning := too_short(task.cfg.tokens_per_sample):
         print(warning, file=sys.stderr)
-    prefix, dictionary = Path(args.data) / args.split, task.source_dictionary
+    dictionary = task.source_dictionary
     corpus = open_binarized(prefix, len(dictionary))
     with Progress() as progress:
         progress.stage(f"corrupting {prefix}", "rows")
         corrupted = corrupt_by_rows(corpus, rows_by_generator(model, dictionary, progress))
-    with open(args.checkpoint, "rb") as stream:
+    with open(checkpoint, "rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        name = f"the generator of {Path(args.checkpoint).name} (SHA-256 {digest[:12]}...)"
-    path = save_corruption(prefix, corpus, corrupted, name)
-    print(
-        f"{path}: {(corrupted != corpus.ids).mean():.1%} of {len(corpus.ids):,} ids replaced by {name};"
-        f" logged as {BY_GENERATOR}_auc"
-    )
+    name = f"the generator of {Path(checkpoint).name} (SHA-256 {digest[:12]}...)"
+    return corpus, Corruption(corrupted, name)
 
 
 def too_short(trained_on: int) -> str:

@@ -100,6 +100,50 @@ def save_corruption(prefix: str | Path, corpus: Binarized, corrupted: np.ndarray
     return path
 
 
+def save_replacements(path: Path, corpus: Binarized, corruption: Corruption) -> None:
+    """Save what a corruption replaced, without the text: a small file for others who have the same text.
+
+    Args:
+        path: the file.
+        corpus: the text.
+        corruption: its corruption.
+    """
+    places = np.flatnonzero(corruption.ids != corpus.ids)
+    about = json.dumps({"generator": corruption.generator, "text": digest(corpus.ids)})
+    with atomic_write(path, "wb") as stream:
+        np.savez_compressed(
+            stream,
+            gaps=np.diff(places, prepend=0).astype(np.uint32),  # small numbers, which compress well
+            replacements=corruption.ids[places],
+            about=np.array(about),
+        )
+
+
+def load_replacements(path: Path, corpus: Binarized) -> Corruption:
+    """Corrupt a text as a file of :func:`save_replacements` says.
+
+    Raises:
+        InputError: the file is damaged, or belongs to another text.
+    """
+    try:
+        with np.load(path) as saved:
+            places, replacements = np.cumsum(saved["gaps"], dtype=np.int64), saved["replacements"]
+            about = json.loads(str(saved["about"]))
+        generator, text = str(about["generator"]), str(about["text"])
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path} is no file of replacements, or is damaged ({error}); give one that fairseq-electra"
+            " corrupt --replacements has written"
+        ) from error
+    if text != digest(corpus.ids):
+        raise InputError(
+            f"{path} belongs to another text; encode the text it was made for, with the same vocabulary"
+        )
+    corrupted = corpus.ids.copy()
+    corrupted[places] = replacements
+    return Corruption(corrupted, generator)
+
+
 def load_corruption(prefix: str | Path, corpus: Binarized) -> Corruption | None:
     """Load what :func:`save_corruption` saved; None if there is no such file.
 

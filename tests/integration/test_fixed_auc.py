@@ -72,8 +72,13 @@ def test_a_generators_corruption_is_made_once_and_scored_in_every_validation(
     data.mkdir()
     for path in data_bin.iterdir():
         (data / path.name).write_bytes(path.read_bytes())
-    assert main(["corrupt", str(folder / "checkpoint_last.pt"), str(data)]) == 0
+    replacements, made = str(tmp_path / "judge.npz"), data / "valid.fixed_generator.npz"
+    line = ["corrupt", str(folder / "checkpoint_last.pt"), str(data), "--replacements", replacements]
+    assert main(line) == 0
     assert "logged as fixed_generator_auc" in capsys.readouterr().out
+    content = made.read_bytes()
+    made.unlink()
+    assert main(["corrupt", replacements, str(data)]) == 0 and made.read_bytes() == content
     logging.getLogger("fairseq_electra").setLevel(logging.NOTSET)  # the command has silenced it
     log = train_here(data, tmp_path / "a", *TINY_NET, "--max-update", 1)
     found = validations(log)[-1]

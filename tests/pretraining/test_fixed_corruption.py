@@ -8,10 +8,13 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining import fixed_corruption
 from fairseq_electra.pretraining.binarized import Binarized, open_binarized
 from fairseq_electra.pretraining.fixed_corruption import (
+    Corruption,
     corrupt_by_frequency,
     corrupt_by_rows,
     load_corruption,
+    load_replacements,
     save_corruption,
+    save_replacements,
 )
 
 FIRST, MASK, EOS = 4, 40, 2
@@ -73,6 +76,27 @@ def test_rows_are_put_together_again(data_bin):
         span = slice(rows.start[row], rows.start[row] + rows.num_ids[row])
         before = corpus.ids[span].astype(int)
         assert (corrupted[span] == np.where(before > 3, (before + row) % 900 + 4, before)).all()
+
+
+def test_replacements_corrupt_the_same_text_again_and_no_other(tmp_path):
+    ids = text(2000)
+    corpus = Binarized(ids, np.array([2000]))
+    corruption = Corruption(corrupt_by_frequency(ids, FIRST, MASK), "a generator")
+    path = tmp_path / "judge.npz"
+    save_replacements(path, corpus, corruption)
+    found = load_replacements(path, corpus)
+    assert (found.ids == corruption.ids).all() and found.ids.dtype == ids.dtype
+    assert found.generator == "a generator"
+    with np.load(path) as file:  # nothing of the text is in it
+        assert len(file["replacements"]) == len(file["gaps"]) == (corruption.ids != ids).sum() > 100
+    one = save_corruption(tmp_path / "a", corpus, *corruption).read_bytes()
+    assert save_corruption(tmp_path / "b", corpus, *found).read_bytes() == one
+    with pytest.raises(InputError, match="belongs to another text"):
+        load_replacements(path, Binarized(ids[::-1].copy(), np.array([2000])))
+    for damaged in (path.read_bytes()[:200], one):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="is no file of replacements, or is damaged"):
+            load_replacements(path, corpus)
 
 
 def test_a_saved_corruption_comes_back_and_one_of_another_text_is_refused(tmp_path):
