@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
     import fairseq_electra
 
     fairseq_electra.register()
-    for name in ("fairseq", "fairseq_electra"):
+    for name in ("fairseq", "fairseq_electra", "matplotlib"):
         logging.getLogger(name).setLevel(logging.WARNING)
     from fairseq_electra.comparison import figures, report
     from fairseq_electra.comparison.cell import Maker, write_json
