@@ -136,3 +136,13 @@ def test_means_at_one_budget_are_over_the_tasks_that_all_objectives_have(plan):
     electra, mlm = report.summarize(plan, cells)
     assert electra["mean"].mean == pytest.approx(70) and mlm["mean"].mean == pytest.approx(72)
     assert mlm["B"].mean == pytest.approx(10)
+
+
+def test_cells_that_fine_tune_nothing_have_figures_of_held_out_text_alone(plan):
+    plan = replace(plan, tasks=())
+    lines = report.summarize(plan, [cell(name, seed, {}) for name in ("electra", "mlm") for seed in (1, 2)])
+    assert [str(line["fixed_auc"]) for line in lines] == ["81.5 ± 0.7"] * 2
+    assert not any({"mean", "difference"} & set(line) for line in lines)
+    table = report.markdown(plan, lines).splitlines()
+    assert table[2].startswith("| objective | updates | lr | seeds | fixed_auc | mean |")
+    assert len({row.count("|") for row in table[2:6]}) == 1
