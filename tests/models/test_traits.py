@@ -64,6 +64,7 @@ def test_an_old_checkpoint_is_resumed_by_its_old_line_bit_by_bit(data_bin, tmp_p
     assert_same_weights(weights(tmp_path / "whole"), weights(tmp_path / "old"))
 
 
+@pytest.mark.long
 def test_a_branch_keeps_the_betas_of_its_trunk_and_a_net_from_given_weights_has_the_safe_ones(
     data_bin, tmp_path
 ):
