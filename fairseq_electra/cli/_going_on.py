@@ -1,12 +1,13 @@
 """What the commands share that go on with the pre-training of a model: arguments, checks, settings."""
 
 import argparse
+import logging
 import math
 from pathlib import Path
 from typing import Any
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.paths import file_sizes
+from fairseq_electra.paths import CHECKPOINT, VOCABULARY, file_sizes, require
 
 
 def add_text_arguments(parser: argparse.ArgumentParser, kind: str) -> None:
@@ -69,6 +70,22 @@ def check_least(args: argparse.Namespace, **least: int) -> None:
             raise InputError(f"--{name.replace('_', '-')} must be {smallest} or more, got {value}")
     if not 0 < args.lr < math.inf:
         raise InputError(f"--lr must be above 0, got {args.lr:g}; leave it out for the default")
+
+
+def prepare_to_run(args: argparse.Namespace) -> None:
+    """Refuse files that are not there, and load fairseq, which says only what is wrong."""
+    require(CHECKPOINT, args.checkpoint)
+    require(VOCABULARY, args.vocab)
+    import fairseq_electra
+
+    fairseq_electra.register()
+    for name in ("fairseq", "fairseq_electra"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def say(line: str) -> None:
+    """Print a line without buffering."""
+    print(line, flush=True)
 
 
 def common_settings(args: argparse.Namespace) -> dict[str, Any]:

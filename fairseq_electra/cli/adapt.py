@@ -10,7 +10,6 @@ text, before and after, are printed at the end. After a stop or a kill, the same
 """
 
 import argparse
-import logging
 from typing import Any
 
 from fairseq_electra.cli._going_on import (
@@ -18,9 +17,11 @@ from fairseq_electra.cli._going_on import (
     add_training_arguments,
     check_least,
     common_settings,
+    prepare_to_run,
+    say,
 )
 from fairseq_electra.errors import InputError
-from fairseq_electra.paths import CHECKPOINT, VOCABULARY, file_sizes, require
+from fairseq_electra.paths import file_sizes
 
 NEW_TOKENS, UPDATES, ROWS, RATE, REPLAY_SHARE = 1000, 2000, 32, 1e-4, 0.2
 
@@ -63,22 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Check the options, then run all steps in order."""
     check(args)
-    require(CHECKPOINT, args.checkpoint)
-    require(VOCABULARY, args.vocab)
-    run_settings = settings(args)
-    import fairseq_electra
-
-    fairseq_electra.register()
-    for name in ("fairseq", "fairseq_electra"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    prepare_to_run(args)
     from fairseq_electra.adaptation.domain import Adaptation
 
-    print(Adaptation(args.output, run_settings, say).run(args.only_print))
-
-
-def say(line: str) -> None:
-    """Print a line without buffering."""
-    print(line, flush=True)
+    print(Adaptation(args.output, settings(args), say).run(args.only_print))
 
 
 def check(args: argparse.Namespace) -> None:

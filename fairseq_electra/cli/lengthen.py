@@ -9,7 +9,6 @@ resumes the run.
 """
 
 import argparse
-import logging
 from typing import Any
 
 from fairseq_electra.cli._going_on import (
@@ -17,9 +16,10 @@ from fairseq_electra.cli._going_on import (
     add_training_arguments,
     check_least,
     common_settings,
+    prepare_to_run,
+    say,
 )
 from fairseq_electra.errors import InputError
-from fairseq_electra.paths import CHECKPOINT, VOCABULARY, require
 
 UPDATES, ROWS, RATE, SHORT_SHARE = 1000, 4, 1e-4, 0.3
 
@@ -49,17 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Check the options, then run all steps in order."""
     check(args)
-    require(CHECKPOINT, args.checkpoint)
-    require(VOCABULARY, args.vocab)
-    run_settings = settings(args)
-    import fairseq_electra
-
-    fairseq_electra.register()
-    for name in ("fairseq", "fairseq_electra"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    prepare_to_run(args)
     from fairseq_electra.adaptation.lengthening import Lengthening
 
-    print(Lengthening(args.output, run_settings, lambda line: print(line, flush=True)).run(args.only_print))
+    print(Lengthening(args.output, settings(args), say).run(args.only_print))
 
 
 def check(args: argparse.Namespace) -> None:
