@@ -25,15 +25,14 @@ made wiki-bin || fairseq-electra encode --vocab vocab --destdir wiki-bin --train
 pretrain() {
   mkdir -p "checkpoints/$1"
   OMP_NUM_THREADS=1 fairseq-train wiki-bin --user-dir "$(fairseq-electra user-dir)" --task electra_pretraining --arch electra_tiny \
-    --criterion replaced_token_detection --tokens-per-sample 128 --batch-size 16 --autocast bf16 \
-    --optimizer electra_adam --lr 1e-3 --adam-betas '(0.9, 0.98)' --bias-correction off --clip-norm 1.0 \
-    --lr-scheduler polynomial_decay --warmup-updates 500 \
-    --total-num-update "$2" --max-update "$2" --no-epoch-checkpoints --save-interval-updates 3000 --keep-interval-updates 1 \
+    --criterion replaced_token_detection --tokens-per-sample 128 --batch-size 16 --autocast bf16 --optimizer electra_adam --clip-norm 1.0 \
+    --lr-scheduler warmup_stable_decay --warmup-updates 500 --decay-updates 0.2 --max-update "$2" \
+    --no-epoch-checkpoints --save-interval-updates 2000 --keep-interval-updates 1 \
     --num-workers 0 --cpu --log-format json --save-dir "checkpoints/$1" "${@:3}" >> "checkpoints/$1.log" 2>&1
 }
 mkdir -p checkpoints
-pretrain electra 18000 & first=$!
-pretrain mlm 22750 --generator-only & second=$!
+pretrain electra 19850 --lr 1e-3 & first=$!
+pretrain mlm 25095 --lr 2e-3 --objective mlm & second=$!
 wait "$first"
 wait "$second"
 

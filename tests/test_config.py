@@ -157,7 +157,7 @@ def test_the_recipe_of_tiny_is_the_one_shown(page):
     assert command_line("electra_tiny") == shown[1 : shown.index("|")]
 
 
-IN_LONG_RUN = ("electra_tiny", "electra_small", "electra_modern_tiny")  # the others differ in numbers alone
+IN_LONG_RUN = ("electra_tiny", "electra_modern_tiny")  # the others differ in numbers alone
 MARKED = [
     pytest.param(name, marks=pytest.mark.long if name in IN_LONG_RUN else pytest.mark.by_hand)
     for name in FILES

@@ -13,9 +13,15 @@ SAMPLE_ROWS = 2
 VARIANTS = training_step.variants("tiny", compiled=True)
 
 
+def marks_of(variant):
+    if not variant.compiled:
+        return []
+    return [pytest.mark.by_hand if "no dropout" in variant.name else pytest.mark.long]
+
+
 @pytest.mark.parametrize(
     "variant",
-    [pytest.param(variant, marks=[pytest.mark.long] * variant.compiled) for variant in VARIANTS],
+    [pytest.param(variant, marks=marks_of(variant)) for variant in VARIANTS],
     ids=lambda variant: variant.name,
 )
 def test_every_variant_computes_the_two_losses_of_an_untrained_model(variant):

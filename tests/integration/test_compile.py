@@ -23,7 +23,7 @@ SHORT = ["--num-hidden-layers", "1", "--validate-interval", "2"]
         # up to the short batch, for whose rows of padding the compiled run draws as well
         (["--dropout", "0.1", "--attention-dropout", "0.1"], 8),
         (["--pack", "--positions", "learned"], 22),
-        (["--checkpoint-activations", "--store-ema"], 22),
+        pytest.param(["--checkpoint-activations", "--store-ema"], 22, marks=pytest.mark.by_hand),
     ],
     ids=["dropout", "packed, learned", "checkpoints of activations, average"],
 )

@@ -232,7 +232,7 @@ FULL_SIZE = {
 @pytest.mark.parametrize(
     ("size", "options"),
     [
-        ("small", {}),
+        pytest.param("small", {}, marks=pytest.mark.by_hand),
         ("small", {"tie": False, "tokenizer": "vocab.txt"}),
         ("base", {"cased": True, "safe": False}),
     ],
