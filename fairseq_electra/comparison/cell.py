@@ -72,9 +72,11 @@ class Maker:
             return settings
         return settings | {
             "rates": sorted(self.plan.rates),
-            "budget of the choice": min(self.plan.budgets),
+            "budget of the choice": self.plan.choice_budget,
             "tasks": {folder.name: trainable(folder).sha256 for folder in self.plan.tasks},
-            "finetuning_seeds": {folder.name: len(self.plan.seeds_of(folder)) for folder in self.plan.tasks},
+            "finetuning_seeds": {
+                folder.name: len(self.plan.finetuning_seeds_on(folder)) for folder in self.plan.tasks
+            },
             "finetuning_options": shlex.join(self.plan.finetuning_line(cell.objective)),
             "blimp": self.plan.blimp and hashlib.sha256(self.plan.blimp.read_bytes()).hexdigest(),
             "blimp_pairs": self.plan.pairs_at(cell.budget),
@@ -242,7 +244,7 @@ class Maker:
                 [task],
                 folder,
                 Settings(extra=(*self.plan.finetuning_line(cell.objective), *self.machine.options)),
-                seeds=self.plan.seeds_of(task),
+                seeds=self.plan.finetuning_seeds_on(task),
                 threads=self.machine.threads,
                 say=lambda line: self.say(f"{cell.name}: {line}"),
             )

@@ -46,24 +46,21 @@ def cost_table(plan: Plan, maker: Maker, processes: int) -> str:
     total, cells = 0.0, list(plan.cells())
     for objective in plan.objectives:
         update = seconds_of_update(plan, maker, objective)
-        by_budget = {
-            cell.budget: maker.updates(cell)
-            for cell in cells
-            if cell.objective == objective and cell.seed == plan.seeds[0]
-        }
+        own = [cell for cell in cells if cell.objective == objective]
+        by_budget = {cell.budget: maker.updates(cell) for cell in own}
+        seeds = len({cell.seed for cell in own})
         total_updates = sum(by_budget.values())
         constant = max(by_budget.values()) * (1 - plan.decay)
         shared = not has_own_schedule(plan, objective)
-        updates = len(plan.seeds) * (constant + plan.decay * total_updates if shared else total_updates)
-        choosing = len([cell for cell in plan.choosing_cells() if cell.objective == objective])
-        updates += choosing * min(by_budget.values())
+        updates = seeds * (constant + plan.decay * total_updates if shared else total_updates)
+        updates += sum(maker.updates(cell) for cell in plan.choosing_cells() if cell.objective == objective)
         hours = updates * update / 3600
         total += hours
         lines.append(
             f"| {objective} | {maker.cost(objective).flops:.3g} | "
             f"{', '.join(f'{number:,}' for number in by_budget.values())} | {update:.3f} | {hours:.1f} |"
         )
-    count = len(cells) * sum(len(plan.seeds_of(task)) for task in plan.tasks)
+    count = len(cells) * sum(len(plan.finetuning_seeds_on(task)) for task in plan.tasks)
     lines += [
         "",
         f"{len(plan.choosing_cells())} runs that choose learning rates, {len(cells)} cells; pre-training"

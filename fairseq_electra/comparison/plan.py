@@ -50,7 +50,9 @@ class Plan:
         budgets: FLOPs to compare at, as tokens (padding left out) that the reference reads with them.
         only: budgets of objectives that are not compared at all of them.
         seeds: seeds of the pre-trainings.
-        rates: peak learning rates to choose from, for each objective at the smallest budget; one: no choice.
+        seeds_of: of objectives that have others, by name.
+        rates: peak learning rates to choose from, for each objective; one: no choice.
+        rates_at: the budget that they are chosen at; None: the smallest of ``budgets``.
         batch_size: rows of an update.
         tokens_per_sample: longest row in tokens.
         warmup_updates: updates in which the learning rate rises.
@@ -74,6 +76,8 @@ class Plan:
     rates: tuple[float, ...]
     batch_size: int
     only: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    seeds_of: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    rates_at: float | None = None
     tokens_per_sample: int = 128
     warmup_updates: int = 500
     decay: float = 0.2
@@ -92,7 +96,12 @@ class Plan:
         """The objective that budgets are counted in, and that the others are compared with."""
         return next(iter(self.objectives))
 
-    def seeds_of(self, task: Path) -> range:
+    @property
+    def choice_budget(self) -> float:
+        """The budget that learning rates are chosen at."""
+        return self.rates_at or min(self.budgets)
+
+    def finetuning_seeds_on(self, task: Path) -> range:
         """Return the seeds of the fine-tunings on a task's folder."""
         return range(1, self.finetuning_seeds_of.get(task.name, self.finetuning_seeds) + 1)
 
@@ -106,9 +115,8 @@ class Plan:
 
     def choosing_cells(self) -> list[Cell]:
         """Return the runs that choose the learning rate of each objective; none if there is one rate."""
-        smallest = min(self.budgets)
         return [
-            Cell(objective, smallest, CHOICE_SEED, lr)
+            Cell(objective, self.choice_budget, CHOICE_SEED, lr)
             for objective in self.objectives
             for lr in self.rates
             if len(self.rates) > 1
@@ -116,10 +124,12 @@ class Plan:
 
     def cells(self) -> Iterator[Cell]:
         """Yield the cells that are reported: all objectives of a budget and a seed before the next."""
+        seeds = dict.fromkeys([*self.seeds, *(seed for each in self.seeds_of.values() for seed in each)])
         for budget in sorted(self.budgets):
-            for seed in self.seeds:
+            for seed in seeds:
                 for objective in self.objectives:
-                    if budget in self.only.get(objective, self.budgets):
+                    has_budget = budget in self.only.get(objective, self.budgets)
+                    if has_budget and seed in self.seeds_of.get(objective, self.seeds):
                         yield Cell(objective, budget, seed)
 
     def cell(self, name: str) -> Cell:
@@ -172,7 +182,10 @@ def read_plan(path: Path) -> Plan:
     for objective in plan.finetuning_options_of:
         if objective not in plan.objectives:
             raise InputError(f"{path}: finetuning_options_of: {objective} must be one of objectives")
-    if CHOICE_SEED in plan.seeds:
+    for objective in plan.seeds_of:
+        if objective not in plan.objectives:
+            raise InputError(f"{path}: seeds_of: {objective} must be one of objectives")
+    if any(CHOICE_SEED in seeds for seeds in (plan.seeds, *plan.seeds_of.values())):
         raise InputError(f"{path}: seed {CHOICE_SEED} chooses the learning rates; take others for seeds")
     return plan
 
@@ -244,10 +257,10 @@ def _objectives(name: str, value: Any, path: Path) -> dict[str, tuple[str, ...]]
     return {each: _options(f"{name}: {each}", options, path) for each, options in value.items()}
 
 
-def _only(name: str, value: Any, path: Path) -> dict[str, tuple[float, ...]]:
+def _several_of(name: str, value: Any, path: Path, read: Callable[[str, Any, Path], Any]) -> dict[str, tuple]:
     if not isinstance(value, dict):
-        raise InputError(f"{path}: only has lines OBJECTIVE: [BUDGETS], got {value!r}")
-    return {each: _several(f"only: {each}", budgets, path, _number) for each, budgets in value.items()}
+        raise InputError(f"{path}: {name} has lines OBJECTIVE: [VALUES], got {value!r}")
+    return {each: _several(f"{name}: {each}", values, path, read) for each, values in value.items()}
 
 
 def _numbers_of(name: str, value: Any, path: Path, key: Callable[[str, Any, Path], Any]) -> dict[Any, int]:
@@ -263,9 +276,11 @@ _READERS: dict[str, Callable[[str, Any, Path], Any]] = {
     "arch": _text,
     "objectives": _objectives,
     "budgets": partial(_several, read=_number),
-    "only": _only,
+    "only": partial(_several_of, read=_number),
     "seeds": partial(_several, read=_whole),
+    "seeds_of": partial(_several_of, read=_whole),
     "rates": partial(_several, read=_number),
+    "rates_at": _number,
     "batch_size": _positive,
     "tokens_per_sample": _positive,
     "warmup_updates": _whole,

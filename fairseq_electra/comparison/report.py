@@ -188,7 +188,7 @@ def rates_table(plan: Plan, choices: Sequence[dict[str, Any]]) -> str:
         best = max(results, key=lambda rate: quality(results[rate]))
         values[best] = f"**{values[best]}**"
         rows.append([objective, ", ".join(names), *(values.get(rate, "") for rate in rates)])
-    title = f"**Learning rates at {min(plan.budgets) / 1e6:g} M tokens of {plan.reference}**"
+    title = f"**Learning rates at {plan.choice_budget / 1e6:g} M tokens of {plan.reference}**"
     return "\n".join([title, "", *("| " + " | ".join(row) + " |" for row in rows)])
 
 

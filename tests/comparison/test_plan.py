@@ -37,6 +37,17 @@ def test_an_objective_may_have_some_of_the_budgets(tmp_path):
     assert {cell.budget for cell in plan.choosing_cells()} == {4e6}
 
 
+def test_an_objective_may_have_seeds_of_its_own_and_rates_another_budget(tmp_path):
+    plan = read_plan(plan_file(tmp_path, seeds="[1]", seeds_of="{electra: [1, 2, 3]}", rates_at="1e6"))
+    assert [(cell.seed, cell.objective) for cell in plan.cells() if cell.budget == 4e6] == [
+        (1, "electra"),
+        (1, "mlm"),
+        (2, "electra"),
+        (3, "electra"),
+    ]
+    assert {cell.budget for cell in plan.choosing_cells()} == {1e6}
+
+
 def test_an_objective_may_have_further_options_for_its_fine_tunings(tmp_path):
     plan = read_plan(
         plan_file(
@@ -66,7 +77,7 @@ def test_a_task_and_a_budget_may_have_numbers_of_their_own(tmp_path):
             blimp_pairs_at="{12e6: 1000}",
         )
     )
-    assert [list(plan.seeds_of(task)) for task in plan.tasks] == [[1, 2, 3], [1]]
+    assert [list(plan.finetuning_seeds_on(task)) for task in plan.tasks] == [[1, 2, 3], [1]]
     assert [plan.pairs_at(budget) for budget in plan.budgets] == [100, 1000]
 
 
@@ -81,6 +92,10 @@ def test_a_task_and_a_budget_may_have_numbers_of_their_own(tmp_path):
         ({"budgets": "[]"}, "must be a list of different values"),
         ({"seeds": "[1, 1]"}, "must be a list of different values"),
         ({"seeds": "[0, 1]"}, "seed 0 chooses the learning rates"),
+        ({"seeds_of": "{mlm: [0]}"}, "seed 0 chooses the learning rates"),
+        ({"seeds_of": "{gdes: [1]}"}, "seeds_of: gdes must be one of objectives"),
+        ({"seeds_of": "[1]"}, "seeds_of has lines OBJECTIVE"),
+        ({"rates_at": "0"}, "rates_at is a number above 0"),
         ({"seeds": "[1.5]"}, "seeds is a whole number, got 1.5"),
         ({"batch_size": "yes"}, "batch_size is a number above 0, got True"),
         ({"decay": "1.5"}, "decay is a share of the run"),
