@@ -1,5 +1,6 @@
 """Multi-head self-attention within a row, with optional rotary positions."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -47,7 +48,10 @@ class SelfAttention(nn.Module):
             query, key = rotate(qkv[:, :, :2], angles).unbind(2)
         dropped = self.attention_dropout if self.training else 0.0
         if isinstance(mask, Recurrence):
-            mixed = mask.attend(query, (key, value), self._without_gradient(hidden, angles), dropped)
+            before = key, value
+            if torch.is_grad_enabled():
+                before = self._without_gradient(hidden, angles)
+            mixed = mask.attend(query, (key, value), before, dropped)
         else:
             mixed = attend(query, key, value, mask, dropped)
         return self.out(mixed.reshape(rows, length, hidden_size))

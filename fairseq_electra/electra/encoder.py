@@ -172,6 +172,11 @@ class Encoder(nn.Module):
         sizes, angles = self.sizes, None
         window = sizes.local_window if is_local else 0
         if 0 < sizes.recurrence < hidden.shape[1]:
+            if documents is not None or self.view != "row":
+                raise InputError(
+                    f"--recurrence {sizes.recurrence} is for rows of one text each that every token sees on"
+                    " both sides: it goes neither with packed rows nor with encoders of one side"
+                )
             mask = Recurrence.of(hidden, padding_mask, sizes.recurrence)
         elif self.view != "row":
             mask = mask_to_add(hidden, self.view, padding_mask, documents, window)

@@ -98,8 +98,10 @@ def pairs_within(window: int, lengths: np.ndarray) -> np.ndarray:
 def encoder_flops(sizes: EncoderSizes) -> Flops:
     """Count the operations of an encoder, from the embeddings to the last layer's output.
 
-    With recurrence every token sees two parts, and keys and values are computed twice. A first part, which
-    has none before it, counts like the others, since its products are computed too.
+    With recurrence every token sees two parts, and keys and values are computed twice in training: the second
+    time for states without gradient, so with one product in the backward pass where others have two
+    (:data:`STEP_BY_FORWARD`). A first part, which has none before it, counts like the others, since its
+    products are computed too.
 
     Raises:
         InputError: the encoder has a trait that is unknown here.
@@ -111,7 +113,7 @@ def encoder_flops(sizes: EncoderSizes) -> Flops:
     per_layer = 4 * hidden * hidden + matrices * hidden * sizes.intermediate_size
     per_pair = 2.0 * 2 * hidden
     if sizes.recurrence:
-        per_layer += 2 * hidden * hidden + 2 * sizes.recurrence * 2 * hidden
+        per_layer += 2 * hidden * hidden * 2 / STEP_BY_FORWARD + 2 * sizes.recurrence * 2 * hidden
         per_pair = 0.0
     return Flops(2.0 * (projection + layers * per_layer), (layers - local) * per_pair, 0.0, local * per_pair)
 

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from fairseq_electra.electra.blocks import in_blocks, with_neighbours
 from fairseq_electra.electra.scaled_dot_product import BLOCKED, attend
 
 
@@ -21,8 +21,7 @@ class Recurrence(NamedTuple):
     Source: Dai et al. 2019 (Transformer-XL, arXiv 1901.02860), section 3.2.
     """
 
-    length: int  # tokens of a part, N
-    mask: Tensor  # (B * P, 1, 1, 2 N), added to the scores: blocks padding, and what would be before the row
+    mask: Tensor  # (B, P, 1, 1, 2 N), added to the scores: blocks padding, and what would be before the row
 
     @classmethod
     def of(cls, hidden: Tensor, padding_mask: Tensor | None, length: int) -> "Recurrence":
@@ -36,9 +35,8 @@ class Recurrence(NamedTuple):
         blocked = hidden.new_zeros(hidden.shape[:2])
         if padding_mask is not None:
             blocked = padding_mask.to(hidden.dtype)
-        filled = F.pad(blocked, (length, -blocked.shape[1] % length), value=1.0)
-        both = filled.unfold(1, 2 * length, length)  # (B, P, 2 N)
-        return cls(length, both.flatten(0, 1)[:, None, None, :] * BLOCKED)
+        both = with_neighbours(blocked, length, 1.0)[:, :, : 2 * length]
+        return cls(both[:, :, None, None, :] * BLOCKED)
 
     def attend(
         self, query: Tensor, own: tuple[Tensor, Tensor], before: tuple[Tensor, Tensor], probability: float
@@ -51,19 +49,10 @@ class Recurrence(NamedTuple):
             before: the same of the states without gradient, at their own places. Shape: (B, T, H, D) each.
             probability: probability of dropping an attention weight.
         """
-        rows, length = query.shape[:2]
+        length, size = query.shape[1], self.mask.shape[-1] // 2
         key, value = (
-            torch.cat([self._parts(old, 1), self._parts(new)], 1)
+            torch.cat([with_neighbours(old, size)[:, :, :size], in_blocks(new, size)], 2)
             for old, new in zip(before, own, strict=True)
         )
-        mixed = attend(self._parts(query), key, value, self.mask, probability)
-        return mixed.reshape(rows, -1, *mixed.shape[2:])[:, :length]
-
-    def _parts(self, vectors: Tensor, back: int = 0) -> Tensor:
-        """Divide the rows of vectors into parts, or into those so many parts back, with zeros before the row.
-
-        Shapes: (B, T, H, D) -> (B * P, N, H, D).
-        """
-        shift, fill = back * self.length, -vectors.shape[1] % self.length
-        filled = F.pad(vectors, (0, 0, 0, 0, shift, fill - shift))
-        return filled.unflatten(1, (-1, self.length)).flatten(0, 1)
+        mixed = attend(in_blocks(query, size), key, value, self.mask, probability)
+        return mixed.flatten(1, 2)[:, :length]

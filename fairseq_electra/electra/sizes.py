@@ -68,10 +68,14 @@ class EncoderSizes:
                 " an even number, or 0 for none"
             )
         self._check_bases()
-        if self.recurrence < 0 or (self.recurrence and self.local_window):
+        if self.recurrence < 0:
             raise InputError(
-                f"--recurrence {self.recurrence}: give the tokens of a part of the row, or 0 for none; it"
-                " does not go with --local-window"
+                f"--recurrence {self.recurrence}: give the tokens of a part of the row, or 0 for none"
+            )
+        if self.recurrence and self.local_window:
+            raise InputError(
+                f"--recurrence {self.recurrence} does not go with --local-window {self.local_window},"
+                " which modern sizes have by default; give --local-window 0 too"
             )
         if self.hidden_size % self.num_attention_heads:
             raise InputError(

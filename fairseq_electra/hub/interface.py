@@ -353,10 +353,10 @@ class ElectraHubInterface(nn.Module):
                 f"the network has no head {head!r}, it has"
                 f" {known or 'none for sentences: fine-tune it first'}"
             )
-        module = self.model.classification_heads[head]
+        model = self.model
 
         def scores(batch: Tensor) -> Tensor:
-            logits = module(self._features(batch), batch == PAD_ID)
+            logits, _ = model(batch, classification_head_name=head)
             return logits if return_logits else kind.log_probabilities(logits)
 
         return self._compute(tokens, scores, of_tokens=False)

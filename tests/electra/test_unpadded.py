@@ -5,6 +5,7 @@ import torch
 
 from fairseq_electra.electra.fast.unpadded import Unpadded
 from fairseq_electra.finetuning.encoder import EncoderWithHeads, encoder_arguments
+from fairseq_electra.finetuning.sentences.head import SentenceHead
 from tests.helpers.small_model import NET, randomize_parameters
 
 PAD, TOKENS = 1, 40
@@ -20,7 +21,9 @@ def batch(lengths, width) -> torch.Tensor:
     tokens = torch.randint(4, TOKENS, (len(lengths), width))
     tokens[:, 0] = 0
     for row, length in zip(tokens, lengths, strict=True):
-        row[length // 2], row[length - 1], row[length:] = 2, 2, PAD
+        if length > 1:
+            row[length // 2], row[length - 1] = 2, 2
+        row[length:] = PAD
     return tokens
 
 
@@ -31,12 +34,13 @@ def batch(lengths, width) -> torch.Tensor:
         {"positions": "rotary"},
         {"positions": "learned", "max_position_embeddings": 512},
         {"positions": "rotary", "local_window": 8, "global_every": 2},
+        {"positions": "rotary", "local_window": 64, "global_every": 2},  # wider than the shorter rows
         {"positions": "rotary", "norm": "pre"},
     ],
     ids=lambda traits: "-".join(map(str, traits.values())),
 )
 def test_states_and_gradients_are_those_of_padded_rows(width, traits, monkeypatch):
-    model, tokens = made(**traits), batch([width, width // 2, 4, width // 3], width)
+    model, tokens = made(**traits), batch([width, 0, width // 2, 1, 4, width // 3, 0], width)
     real = tokens != PAD
     weight = torch.randn(*tokens.shape, model.sizes.hidden_size, dtype=torch.float64) * real[..., None]
 
@@ -56,11 +60,40 @@ def test_states_and_gradients_are_those_of_padded_rows(width, traits, monkeypatc
             assert (gradients[name] - gradient).abs().max() < 1e-9 * gradient.abs().max().clamp(min=1), name
 
 
+def test_scores_of_a_head_are_those_of_padded_rows(monkeypatch):
+    model, tokens = made(positions="rotary"), batch([20, 1, 10, 4], 20)
+    model.register_head("head", SentenceHead(model.sizes.hidden_size, 3, 0.0, "mean").double())
+    found = model(tokens, classification_head_name="head")[0]
+    monkeypatch.setattr(Unpadded, "of", lambda padding_mask: None)
+    assert (model(tokens, classification_head_name="head")[0] - found).abs().max() < 1e-10
+
+
+def test_a_row_with_recurrence_has_the_states_that_it_has_alone():
+    model, tokens = made(positions="rotary", recurrence=5), batch([20, 9, 4], 20)
+    states = model(tokens)[0]
+    for row, length in enumerate((20, 9, 4)):
+        assert (states[row, :length] - model(tokens[row : row + 1, :length])[0]).abs().max() < 1e-10
+
+
 def test_rows_with_little_padding_stay_as_they_are():
     assert Unpadded.of(batch([20, 20], 20) == PAD) is None
     assert Unpadded.of(batch([20, 17], 20) == PAD) is None  # 7.5 % of the batch
     assert Unpadded.of(batch([20, 10], 20) == PAD) is not None
     assert Unpadded.of(torch.ones(2, 3, dtype=torch.bool)) is None  # nothing but padding
+
+
+def test_long_rows_and_padding_that_is_not_on_the_right_stay_as_they_are():
+    assert Unpadded.of(batch([512, 100], 512) == PAD) is not None
+    assert Unpadded.of(batch([513, 100], 513) == PAD) is None
+    for padded in ([[1, 1, 0, 0], [0, 0, 0, 0]], [[0, 1, 0, 0], [0, 0, 1, 1]]):
+        assert Unpadded.of(torch.tensor(padded, dtype=torch.bool)) is None
+
+
+def test_a_traced_model_takes_batches_of_other_lengths():
+    model, other = made(positions="learned", max_position_embeddings=32), batch([20, 3], 20)
+    model.requires_grad_(False)
+    traced = torch.jit.trace(lambda tokens: model(tokens)[0], batch([20, 10], 20), check_trace=False)
+    assert (traced(other) - model(other)[0])[other != PAD].abs().max() < 1e-10
 
 
 def test_each_token_comes_back_to_its_place():

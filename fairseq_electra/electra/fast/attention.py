@@ -145,7 +145,10 @@ def local_attention_mask(
     Arguments as :func:`fairseq_electra.electra.scaled_dot_product.mask_to_add`.
     """
     length, device = hidden.shape[1], hidden.device.type
-    if window // 2 >= length - 1:
+    longest = length
+    if documents is not None and device == "cpu" and not torch.compiler.is_compiling():
+        longest = int(documents.bounds().diff().max())
+    if window // 2 >= longest - 1:
         return attention_mask(hidden, padding_mask, documents)
     in_half_precision = device != "cpu" and torch.is_autocast_enabled(device)
     if documents is not None and in_half_precision and kernel_has_window():

@@ -8,6 +8,7 @@ from torch import Tensor
 from fairseq_electra.electra.packed import PackedDocuments
 
 LEAST_PADDING = 0.1  # share of a batch; with less, moving the tokens takes as long as the padding
+LONGEST_ROW = 512  # attention in longer packed rows costs more time and memory than that of padded rows
 
 
 class Unpadded(NamedTuple):
@@ -25,15 +26,20 @@ class Unpadded(NamedTuple):
     def of(cls, padding_mask: Tensor) -> "Unpadded | None":
         """Find the tokens of a batch; None: it is quicker as it is.
 
-        The number of tokens depends on the data, which rules out torch.compile, and would make a GPU wait.
+        The number of tokens depends on the data, which rules out torch.compile and tracing, and would make a
+        GPU wait. Rows with padding that is not on the right stay as they are: their tokens have other
+        positions than in the packed row.
 
         Args:
-            padding_mask: True at padding, which is on the right. Shape: (B, T).
+            padding_mask: True at padding. Shape: (B, T).
         """
-        if padding_mask.device.type != "cpu" or torch.compiler.is_compiling():
-            return None
+        in_graph = torch.compiler.is_compiling() or torch.jit.is_tracing()
         rows, length = padding_mask.shape
+        if padding_mask.device.type != "cpu" or in_graph or length > LONGEST_ROW:
+            return None
         is_token = ~padding_mask
+        if (is_token[:, 1:] & padding_mask[:, :-1]).any():
+            return None
         kept = is_token.flatten().nonzero().squeeze(1)
         if len(kept) > (1 - LEAST_PADDING) * rows * length or not len(kept):
             return None

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from fairseq_electra.electra.blocks import in_blocks, with_neighbours
 from fairseq_electra.electra.packed import PackedDocuments
 from fairseq_electra.electra.scaled_dot_product import BLOCKED
 from fairseq_electra.electra.scaled_dot_product import attend as attend_by_formula
@@ -65,21 +65,3 @@ class WindowBlocks(NamedTuple):
 def block_size(window: int) -> int:
     """Return the number of queries of a block, b."""
     return max(window // 2, SMALLEST_BLOCK)
-
-
-def in_blocks(values: Tensor, size: int, filler: float = 0) -> Tensor:
-    """Cut rows into blocks, the last of which is filled up. Shape: (B, T, ...) -> (B, N, size, ...)."""
-    return _filled_up(values, 0, -values.shape[1] % size, filler).unflatten(1, (-1, size))
-
-
-def with_neighbours(values: Tensor, size: int, filler: float = 0) -> Tensor:
-    """Put each block between the two beside it; those beyond the row are full of ``filler``.
-
-    Shape: (B, T, ...) -> (B, N, 3 * size, ...).
-    """
-    blocks = _filled_up(values, size, -values.shape[1] % size + size, filler).unflatten(1, (-1, size))
-    return torch.cat([blocks[:, :-2], blocks[:, 1:-1], blocks[:, 2:]], 2)
-
-
-def _filled_up(values: Tensor, before: int, behind: int, filler: float) -> Tensor:
-    return F.pad(values, (0, 0) * (values.dim() - 2) + (before, behind), value=filler)
