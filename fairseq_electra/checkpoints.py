@@ -1,5 +1,6 @@
 """Find the checkpoint in a folder, and read it without fairseq."""
 
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,12 @@ def find_checkpoint(path: str | Path, names: Sequence[str] = CHECKPOINTS) -> Pat
     if checkpoint is None:
         raise InputError(f"{missing_checkpoint(path, names)}; give a checkpoint, or the --save-dir of a run")
     return checkpoint
+
+
+def sha256_of(checkpoint: str | Path) -> str:
+    """Compute the SHA-256 of a checkpoint; of a folder, of the checkpoint in it that commands use."""
+    with open(find_checkpoint(checkpoint), "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def checkpoint_in(folder: Path, names: Sequence[str] = CHECKPOINTS) -> Path | None:

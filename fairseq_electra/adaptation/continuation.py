@@ -28,6 +28,7 @@ from fairseq_electra.pretraining.wordpiece import EOS_ID, save_vocabulary, symbo
 from fairseq_electra.resuming import LAST_CHECKPOINT
 from fairseq_electra.speedrun.machine import this_machine
 from fairseq_electra.speedrun.state import State, holds_speedrun
+from fairseq_electra.speedrun.text import UNIT_CHARACTERS
 
 VALID = "valid"  # name of the held-out text
 BEFORE, AFTER = "before", "after"  # titles of models in the table
@@ -97,7 +98,12 @@ class Continuation(ABC):
     @functools.cached_property
     def text(self) -> DomainText:
         """The new text."""
-        return DomainText(list(self.settings["TEXT"]), list(self.settings["--valid"]))
+        return DomainText(list(self.settings["TEXT"]), list(self.settings["--valid"]), self.unit_characters)
+
+    @property
+    def unit_characters(self) -> int:
+        """Characters of the parts in which long documents are held out."""
+        return UNIT_CHARACTERS
 
     def run(self, only_print: bool = False) -> str:
         """Run the steps that are not done yet.

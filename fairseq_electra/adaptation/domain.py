@@ -48,6 +48,7 @@ class Adaptation(Continuation):
         for name in ("--replay", "--general-valid"):
             if self.settings[name]:
                 check_text(list(self.settings[name]))
+        _ = self.text  # errors in it come now, whatever the vocabulary
         return {NEW_TOKENS: self.choose_words()}
 
     def choose_words(self) -> dict[str, float]:

@@ -11,11 +11,17 @@ from fairseq_electra.adaptation.source import notes_on
 from fairseq_electra.adaptation.training import Recipe
 from fairseq_electra.electra.configuration import build, encoder_sizes
 from fairseq_electra.errors import InputError
+from fairseq_electra.originals import value_of
 from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.pretraining.wordpiece import load_wordpiece
-from fairseq_electra.tasks._pretraining_options import MAX_TOKENS_PER_SAMPLE
+from fairseq_electra.tasks._pretraining_options import (
+    MAX_TOKENS_PER_SAMPLE,
+    ElectraPretrainingConfig,
+    check_packing,
+)
 
 UNTRAINED = "with the new base, untrained"
+CHARACTERS_OF_A_TOKEN = 12  # at most, on average: twice what English has
 BASE, LENGTH_BEFORE = "rotary_base", "tokens_before"  # what is chosen
 
 
@@ -32,6 +38,11 @@ class Lengthening(Continuation):
     def length(self) -> int:
         """Tokens of the longest row from now on."""
         return self.settings["--length"]
+
+    @property
+    def unit_characters(self) -> int:
+        """See :meth:`Continuation.unit_characters`; parts that are held out fill a long row, too."""
+        return max(super().unit_characters, CHARACTERS_OF_A_TOKEN * self.length)
 
     def choose(self) -> dict[str, Any]:
         """Read all input once; returns the new base and the length of rows so far."""
@@ -87,12 +98,14 @@ class Lengthening(Continuation):
             tokenizer, self.text.lines("train"), unknown, longest=ROWS_OF_A_STRETCH * self.length
         )
         short = self.cfg["task"]["tokens_per_sample"]
-        text = TwoLengths(stretches, short, self.length, self.settings["--short-share"])
+        asked = self.settings["--short-share"]
+        text = TwoLengths(stretches, short, self.length, asked)
         self.write_text(text, tokenizer)
+        found = text.short_tokens / text.tokens
+        few = f", not {asked:.0%}: the text has few documents" if found < 0.8 * asked else ""
         said = (
             f"{self.data}: {text.tokens:,} tokens, {text.long_tokens / text.tokens:.0%} of them in documents"
-            f" of {self.length:,} or more, {text.short_tokens / text.tokens:.0%} in parts of about {short};"
-            f" {unknown}"
+            f" of {self.length:,} or more, {found:.0%} in parts of about {short}{few}; {unknown}"
         )
         warning = unknown.warning(str(self.data))
         return [said] + [warning] * bool(warning)
@@ -129,9 +142,23 @@ class Lengthening(Continuation):
         return Recipe(settings["--updates"], settings["--batch-size"], self.length, settings["--lr"])
 
     def training_arguments(self) -> list[str]:
-        """Return the arguments of ``fairseq-train``; short parts share rows where attention allows it."""
-        arguments = super().training_arguments()
-        # the kernel for packed rows on a GPU drops no attention weights
-        drops = encoder_sizes(self.cfg["model"]).attention_dropout > 0
-        can_pack = self.machine.kind == "cpu" or not drops
-        return arguments + ["--pack"] * (can_pack and "--pack" not in arguments)
+        """Return the arguments of ``fairseq-train``; short parts share rows where attention allows it.
+
+        Rows end with their documents, also if the earlier ones did not: else short parts would be joined to
+        long rows.
+        """
+        arguments = [each for each in super().training_arguments() if each != "--across-documents"]
+        return arguments + ["--pack"] * (self.can_pack() and "--pack" not in arguments)
+
+    def can_pack(self) -> bool:
+        """Tell whether the model and the machine can train on packed rows of the new length."""
+        sizes, on_gpu = encoder_sizes(self.cfg["model"]), self.machine.kind != "cpu"
+        autocast = value_of("--autocast", self.machine.pretraining_options) or "none"
+        cfg = ElectraPretrainingConfig(tokens_per_sample=self.length, autocast=autocast)  # type: ignore[arg-type]
+        try:
+            check_packing(
+                cfg, "--compile" in self.machine.pretraining_options, sizes.attention_dropout, on_gpu
+            )
+        except InputError:
+            return False
+        return not sizes.recurrence

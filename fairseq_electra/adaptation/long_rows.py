@@ -28,9 +28,9 @@ class TwoLengths:
 
     Args:
         documents: the documents, in stretches of :data:`ROWS_OF_A_STRETCH` long rows where they are longer.
-        short: tokens of a short part, at least; it ends with a line.
+        short: tokens of a short part, at least; it ends with a line, or within one that is longer.
         long: tokens of a long row.
-        share: share of the tokens in short parts, from 0 to below 1.
+        share: share of the tokens in short parts, from 0 to below 1, which is never exceeded.
 
     Attributes:
         tokens, short_tokens, long_tokens: number of tokens read so far: of all, of those in short parts, and
@@ -45,7 +45,7 @@ class TwoLengths:
         for document in self._documents:
             count = tokens_of(document)
             self.tokens += count
-            if self.short_tokens < self._share * self.tokens:
+            if self.short_tokens + count <= self._share * self.tokens:
                 self.short_tokens += count
                 yield from parts_of(document, self._short)
             else:
@@ -54,9 +54,9 @@ class TwoLengths:
 
 
 def parts_of(document: Document, tokens: int) -> Iterator[Document]:
-    """Cut a document into parts that end with a line, once they have so many tokens."""
+    """Cut a document into parts that end with a line, once they have so many tokens; longer lines are cut."""
     part = Document()
-    for line in document:
+    for line in (each[start : start + tokens] for each in document for start in range(0, len(each), tokens)):
         part.append(line)
         if tokens_of(part) >= tokens:
             yield part

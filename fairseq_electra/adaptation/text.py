@@ -10,7 +10,7 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import is_blank
 from fairseq_electra.pretraining.prepare import SAMPLE, RunningText
 from fairseq_electra.pretraining.wordpiece import count_texts, count_words, draw_lines
-from fairseq_electra.speedrun.text import Text, survey
+from fairseq_electra.speedrun.text import UNIT_CHARACTERS, Text, survey
 
 
 def check_text(files: Sequence[str]) -> int:
@@ -37,19 +37,22 @@ class DomainText:
     Args:
         files: the files; the end of a file ends its document.
         valid: files with the held-out text; without them a part of ``files`` is held out.
+        unit_characters: in parts of how many characters long documents are held out.
 
     Raises:
         InputError: a file cannot be read, or there is too little text.
     """
 
-    def __init__(self, files: Sequence[str], valid: Sequence[str] = ()):
+    def __init__(
+        self, files: Sequence[str], valid: Sequence[str] = (), unit_characters: int = UNIT_CHARACTERS
+    ):
         self._files = {"train": list(files), "valid": list(valid)}
         self.characters = check_text(files)
         self._divided: Text | None = None
         if valid:
             check_text(valid)
         else:
-            self._divided = survey(list(files))
+            self._divided = survey(list(files), unit_characters)
 
     def lines(self, split: str) -> Iterator[str]:
         """Yield the lines of ``train`` or ``valid``, with blank lines between documents."""

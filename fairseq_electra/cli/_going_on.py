@@ -91,15 +91,18 @@ def say(line: str) -> None:
 def common_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Return the settings that influence the results of all these commands, by the names of the options.
 
-    A text file is identified by its path and size.
+    A text file is identified by its path and size, the checkpoint by its content, since a run replaces its
+    last one.
 
     Raises:
         InputError: a file does not exist, or a folder has no checkpoint.
     """
-    from fairseq_electra.checkpoints import find_checkpoint
+    from fairseq_electra.checkpoints import find_checkpoint, sha256_of
 
+    checkpoint = find_checkpoint(args.checkpoint).absolute()
     return {
-        "CHECKPOINT": str(find_checkpoint(args.checkpoint).absolute()),
+        "CHECKPOINT": str(checkpoint),
+        "SHA-256 of CHECKPOINT": sha256_of(checkpoint),
         "TEXT": file_sizes(args.text),
         "--valid": file_sizes(args.valid),
         "--updates": args.updates,

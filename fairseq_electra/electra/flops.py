@@ -110,7 +110,7 @@ def encoder_flops(sizes: EncoderSizes) -> Flops:
     hidden, layers, local = sizes.hidden_size, sizes.num_hidden_layers, sizes.num_local_layers
     projection = 0 if sizes.embedding_size == hidden else sizes.embedding_size * hidden
     matrices = 3 if sizes.feed_forward == "geglu" else 2
-    per_layer = 4 * hidden * hidden + matrices * hidden * sizes.intermediate_size
+    per_layer = 4.0 * hidden * hidden + matrices * hidden * sizes.intermediate_size
     per_pair = 2.0 * 2 * hidden
     if sizes.recurrence:
         per_layer += 2 * hidden * hidden * 2 / STEP_BY_FORWARD + 2 * sizes.recurrence * 2 * hidden

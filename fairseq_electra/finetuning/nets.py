@@ -1,9 +1,8 @@
 """The models to fine-tune, as ``--net`` names them, and where they come from."""
 
-import hashlib
 from dataclasses import dataclass
 
-from fairseq_electra.checkpoints import find_checkpoint
+from fairseq_electra.checkpoints import find_checkpoint, sha256_of
 from fairseq_electra.errors import InputError
 
 
@@ -88,11 +87,9 @@ def read_net(text: str) -> Net:
             else f"give --net {name}={checkpoint}"
         )
         raise InputError(f"--net {text}: {checkpoint} holds no {network}; {advice}")
-    with open(checkpoint, "rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     dictionary = (
         bytes(state["model"]["dictionary_version"].tolist())
         if "dictionary_version" in state["model"]
         else b""
     )
-    return Net(name, checkpoint, str(size), network, has_head, sha256, dictionary)
+    return Net(name, checkpoint, str(size), network, has_head, sha256_of(checkpoint), dictionary)

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
+from fairseq_electra.checkpoints import sha256_of
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.json_values import parsed
 from fairseq_electra.probes.bias_results import in_words, table
-from fairseq_electra.probes.results import sha256_of
 
 
 def card_section(path: str | Path, checkpoint: str | Path, fine_tuned: bool) -> str:

@@ -1,12 +1,11 @@
 """The results of BLiMP: what a JSON file holds, and the table."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fairseq_electra.checkpoints import find_checkpoint
+from fairseq_electra.checkpoints import sha256_of
 from fairseq_electra.electra.configuration import objective_of
 from fairseq_electra.finetuning.results import versions
 from fairseq_electra.hub.load import Pretrained
@@ -75,12 +74,6 @@ def described(pretrained: Pretrained, checkpoint: str | Path) -> dict[str, Any]:
         "updates": pretrained.updates,
         "sha256": sha256_of(checkpoint),
     }
-
-
-def sha256_of(checkpoint: str | Path) -> str:
-    """Compute the SHA-256 of a checkpoint; of a folder, of the checkpoint in it that commands use."""
-    with open(find_checkpoint(checkpoint), "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def table(found: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ VALID_SHARE, MAX_VALID_CHARACTERS = 0.05, 300_000  # size of the validation set:
 MIN_CHARACTERS = 100_000  # of all text
 # Longer documents are split into units of this many characters; else one book could be the whole validation
 # set.
-MAX_UNIT_CHARACTERS = 20_000
+UNIT_CHARACTERS = 20_000
 # the vocabulary size for texts of fewer characters than the first number
 VOCABULARY_SIZES = ((5e6, 4096), (50e6, 8192), (500e6, 16384), (float("inf"), 30522))
 
@@ -33,6 +33,7 @@ class Text:
         documents: The total number of documents.
         valid_characters: The number of characters that are held out.
         threshold: A unit whose hash is below this number is held out.
+        unit_characters: The size of a unit of a long document.
     """
 
     files: tuple[str, ...]
@@ -40,11 +41,12 @@ class Text:
     documents: int
     valid_characters: int
     threshold: int
+    unit_characters: int = UNIT_CHARACTERS
 
     def lines(self, split: str) -> Iterator[str]:
         """Yield the lines of a split, with an empty line between documents and where a unit is left out."""
         gap = False
-        for unit in units(self.files):
+        for unit in units(self.files, self.unit_characters):
             if (hash_of(unit.lines) < self.threshold) != (split == "valid"):
                 gap = True
                 continue
@@ -61,13 +63,13 @@ class Unit(NamedTuple):
     lines: list[str]
 
 
-def units(files: Sequence[str]) -> Iterator[Unit]:
+def units(files: Sequence[str], unit_characters: int = UNIT_CHARACTERS) -> Iterator[Unit]:
     """Split text into documents, and long documents into parts that end at the end of a line."""
     for file in files:
         starts_document, lines, characters = True, list[str](), 0
         for line in read_plain(file):
             blank = is_blank(line)
-            if lines and (blank or characters > MAX_UNIT_CHARACTERS):
+            if lines and (blank or characters > unit_characters):
                 yield Unit(starts_document, lines)
                 starts_document, lines, characters = False, [], 0
             if blank:
@@ -84,7 +86,7 @@ def hash_of(lines: Iterable[str]) -> int:
     return int.from_bytes(hashlib.blake2b("\n".join(lines).encode(), digest_size=8).digest(), "big")
 
 
-def survey(files: Sequence[str]) -> Text:
+def survey(files: Sequence[str], unit_characters: int = UNIT_CHARACTERS) -> Text:
     """Read all text once and choose the validation set.
 
     Units are held out in the order of their hashes until 5 % of the text or 300,000 characters are reached.
@@ -98,7 +100,7 @@ def survey(files: Sequence[str]) -> Text:
                 f"{file} is not a file that can be read several times; give plain, .gz or .xz files"
             )
     documents, hashes, lengths = 0, array("Q"), array("q")
-    for unit in units(files):
+    for unit in units(files, unit_characters):
         documents += unit.starts_document
         hashes.append(hash_of(unit.lines))
         lengths.append(sum(map(len, unit.lines)))
@@ -119,7 +121,7 @@ def survey(files: Sequence[str]) -> Text:
             "the text repeats itself, or its lines are so long that no part of it can be held out; give more"
             " text, one paragraph per line"
         )
-    return Text(tuple(map(str, files)), total, documents, valid, threshold)
+    return Text(tuple(map(str, files)), total, documents, valid, threshold, unit_characters)
 
 
 def vocabulary_size(characters: int, size: str) -> int:

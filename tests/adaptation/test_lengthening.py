@@ -161,3 +161,45 @@ def test_a_share_of_the_tokens_stands_in_short_parts():
     assert {len(document) for document in found} == {20, 3, 2}  # the last part of a document is shorter
     assert list(TwoLengths(documents, 25, 200, 0.0)) == documents
     assert list(parts_of([[1], [2, 3], [4]], 2)) == [[[1], [2, 3]], [[4]]]
+
+
+def test_a_document_of_one_line_is_cut_and_a_single_one_stays_long():
+    assert list(parts_of([[*range(7)]], 3)) == [[[0, 1, 2]], [[3, 4, 5]], [[6]]]
+    text = TwoLengths([[[7] * 500]], short=25, long=200, share=0.3)
+    assert len(list(text)) == 1 and (text.short_tokens, text.long_tokens) == (0, 500)
+
+
+def test_lengthen_says_that_too_few_documents_leave_no_short_parts(lengthen, source):
+    printed = lengthen(source(), "out", "--print", length=1000).stdout
+    assert "0% in parts of about 16, not 30%: the text has few documents" in printed
+
+
+def test_a_model_with_recurrence_and_rows_across_documents_goes_on_without_packing(
+    lengthen, source, tmp_path
+):
+    checkpoint = source(recurrence=8)
+    state = read_checkpoint(checkpoint)
+    state["cfg"]["task"] |= {"rows": "blocks", "across_documents": True}
+    continuation.checkpoint_utils.torch_persistent_save(state, str(checkpoint))
+    printed = lengthen(checkpoint, "out").stdout
+    assert "--rows blocks" in printed and "--pack" not in printed and "--across-documents" not in printed
+    assert load_checkpoint(tmp_path / "out/checkpoints").updates == UPDATES
+
+
+def test_lengthen_without_held_out_text_holds_out_parts_that_fill_a_row(source, tmp_path, corpus_lines):
+    lines = [line for line in corpus_lines if line]
+    (tmp_path / "book.txt").write_text("\n".join(lines * (400_000 // sum(map(len, lines)) + 1)))
+    length = 5000  # tokens; parts of 20,000 characters would be too short
+    done = electra(
+        *["lengthen", source(), tmp_path / "book.txt", "--output", tmp_path / "out", "--length", length],
+        *["--updates", UPDATES, "--batch-size", 1, "--print"],
+    )
+    assert f"--tokens-per-sample {length}" in done.stdout
+
+
+def test_a_checkpoint_that_was_replaced_is_another(lengthen, source, tmp_path):
+    checkpoint = source()
+    lengthen(checkpoint, "out", "--print")
+    checkpoint.write_bytes(source("other", dropout=0.2).read_bytes())
+    done = lengthen(checkpoint, "out", "--print", check=False)
+    assert done.returncode == 1 and "SHA-256 of CHECKPOINT" in done.stderr and done.stderr.count("\n") == 1

@@ -7,8 +7,8 @@ import pytest
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.speedrun.text import (
-    MAX_UNIT_CHARACTERS,
     MAX_VALID_CHARACTERS,
+    UNIT_CHARACTERS,
     survey,
     units,
     vocabulary_size,
@@ -61,7 +61,7 @@ def test_a_long_document_is_held_out_in_parts_with_a_gap_between(tmp_path):
     text = survey([str(file)])
     train, valid = ([line for line in text.lines(split) if line] for split in ("train", "valid"))
     assert text.documents == 1 and sorted(train + valid) == sorted(lines) and valid
-    assert all(sum(map(len, unit.lines)) < MAX_UNIT_CHARACTERS + 300 for unit in units([str(file)]))
+    assert all(sum(map(len, unit.lines)) < UNIT_CHARACTERS + 300 for unit in units([str(file)]))
     for before, after in itertools.pairwise(text.lines("train")):
         if before and after:  # neighbours in train are neighbours in the book
             assert lines.index(after) == lines.index(before) + 1
