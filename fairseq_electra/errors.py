@@ -25,6 +25,8 @@ class RunCollapsedError(InputError):
 class DivergedError(InputError):
     """The losses have overflowed: the model does not train at this learning rate."""
 
+    status = 4
+
 
 class DeviceFaultError(FloatingPointError):
     """A gradient was not finite, but was when the update was repeated: the learning rate is not the cause."""

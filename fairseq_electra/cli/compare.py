@@ -60,17 +60,17 @@ def run(args: argparse.Namespace) -> None:
         print(cost_table(plan, maker, args.processes))
         return
     if not args.report:
-        for objective in plan.objectives:  # options that are wrong are refused before hours are spent
-            maker.cost(objective)
+        maker.check(plan.cells())
         threads = max(1, torch.get_num_threads() // args.processes)
         schedule = Schedule(args.plan, maker, args.processes, threads, maker.say)
         schedule.make(plan.choosing_cells(), args.cpu)
         schedule.make(plan.cells(), args.cpu)
-    done = [maker.read(cell) for cell in plan.cells() if maker.file(cell).is_file()]
+    done = [maker.read(cell) for cell in plan.cells() if maker.is_done(cell)]
     if not done:
         raise InputError(f"{args.output} has no cell of this plan yet")
     lines = report.summarize(plan, done)
-    choices = [maker.read(cell) for cell in plan.choosing_cells() if maker.file(cell).is_file()]
+    choices = [maker.read(cell) for cell in plan.choosing_cells() if maker.is_done(cell)]
+    report.check_rates(done)
     rates = {
         objective: {f"{each['lr']:g}": each["valid"] for each in choices if each["objective"] == objective}
         for objective in plan.objectives

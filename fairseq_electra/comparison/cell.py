@@ -4,11 +4,12 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from fairseq_electra.comparison.compute import (
 )
 from fairseq_electra.comparison.plan import Cell, Plan
 from fairseq_electra.compat.same_run import digests
-from fairseq_electra.errors import InputError
+from fairseq_electra.errors import DivergedError, InputError
 from fairseq_electra.files.text import atomic_write
 from fairseq_electra.finetuning.evaluation import VALID
 from fairseq_electra.finetuning.kinds import evaluation_of
@@ -86,11 +87,62 @@ class Maker:
         """Read the file of a cell.
 
         Raises:
-            InputError: it is damaged, or was made by another plan.
+            InputError: it is damaged, is of another cell, or was made by another plan or at another rate.
         """
-        result = read_json(self.file(cell))
-        check_same(self.file(cell), result.get("settings", {}), self.settings(cell))
+        path = self.file(cell)
+        result = read_json(path)
+        check_same(path, result.get("settings", {}), self.settings(cell))
+        if result.get("cell") != cell.name:
+            raise InputError(
+                f"{path} holds the cell {result.get('cell')}; give the file that name, or remove it"
+            )
+        if cell.lr is None and all(map(self.is_done, self.choosing(cell.objective))):
+            chosen = self.chosen_rate(cell.objective)
+            if result["lr"] != chosen:
+                raise InputError(
+                    f"{path} was trained with the learning rate {result['lr']:g}, and the runs that choose it"
+                    f" say {chosen:g}; remove the cell, and it is made again"
+                )
         return result
+
+    def check(self, cells: Iterable[Cell]) -> None:
+        """Refuse what would otherwise be seen after hours of pre-training.
+
+        Raises:
+            InputError: options of pre-training or fine-tuning, a task, the held-out text or the minimal pairs
+                cannot be used.
+        """
+        for objective in {cell.objective: cell for cell in cells}:
+            self.cost(objective)
+            if not self.pretraining_settings(objective)["held-out text"]:
+                raise InputError(
+                    f"{self.plan.data} has no held-out text; encode some with --validpref, and call"
+                    " fairseq-electra corrupt"
+                )
+            self.check_finetuning(objective)
+        if self.plan.blimp is not None:
+            from fairseq_electra.probes.pairs import read_pairs
+
+            read_pairs(self.plan.blimp, 1)
+
+    def check_finetuning(self, objective: str) -> None:
+        """Refuse tasks and options of fine-tuning that cannot be used."""
+        from fairseq_electra.finetuning.nets import read_net
+        from fairseq_electra.finetuning.study import Settings, check_arguments, check_extra
+
+        settings = Settings(extra=(*self.plan.finetuning_line(objective), *self.machine.options))
+        check_extra(settings.extra)
+        net = read_net(f"{objective}=scratch:{self.plan.arch.removeprefix('electra_')}")
+        for folder in self.plan.tasks:
+            check_arguments(settings.run(net, trainable(folder), None, 1), self.output)
+
+    def choosing(self, objective: str) -> list[Cell]:
+        """Return the runs that choose the learning rate of an objective; none if there is one rate."""
+        return [cell for cell in self.plan.choosing_cells() if cell.objective == objective]
+
+    def is_done(self, cell: Cell) -> bool:
+        """Tell whether a cell has its file."""
+        return self.file(cell).is_file()
 
     def file(self, cell: Cell) -> Path:
         """Return the file of a cell."""
@@ -111,31 +163,40 @@ class Maker:
         """Return the learning rate of an objective: of the runs that choose, that of the best.
 
         Raises:
-            InputError: a run that chooses is not done yet.
+            InputError: not all of them are done, or none of them learnt anything.
         """
-        cells = [cell for cell in self.plan.choosing_cells() if cell.objective == objective]
+        cells = self.choosing(objective)
         if not cells:
             return self.plan.rates[0]
-        missing = [cell.name for cell in cells if not self.file(cell).is_file()]
+        missing = [cell.name for cell in cells if not self.is_done(cell)]
         if missing:
             raise InputError(f"the learning rate of {objective} is chosen by {', '.join(missing)}: make them")
-        results = [self.read(cell) for cell in cells]
-        return max(results, key=quality)["lr"]
+        best = max(map(self.read, cells), key=quality)
+        if quality(best) == -math.inf:
+            raise InputError(f"{objective} diverged at every learning rate of the plan; give smaller rates")
+        return best["lr"]
 
     def make(self, cell: Cell) -> dict[str, Any]:
         """Make a cell, unless it is done, and return the content of its file."""
-        if self.file(cell).is_file():
+        if self.is_done(cell):
             return self.read(cell)
-        start = time.monotonic()
+        start, trouble = time.monotonic(), ""
+        self.check([cell])
         lr = self.chosen_rate(cell.objective) if cell.lr is None else cell.lr
         folder = self.output / RUNS / f"{cell.objective}-lr{lr:g}-seed{cell.seed}"
         folder.mkdir(parents=True, exist_ok=True)
         with only_one(folder / ".lock"):
             self.keep_settings(cell, folder / SETTINGS_FILE)
-            checkpoint = self.pretrain(cell, lr, folder)
+            try:
+                checkpoint = self.pretrain(cell, lr, folder)
+            except DivergedError as error:
+                if cell.lr is None:
+                    raise
+                checkpoint, trouble = folder / "none", str(error)  # a rate that is too high is a result
         is_reported = cell.lr is None
         finetuning, predictions = self.finetune(cell, checkpoint) if is_reported else ({}, {})
-        valid = [each for each in read_log(checkpoint.with_name("train.log")) if each["subset"] == "valid"]
+        log = [] if trouble else read_log(checkpoint.with_name("train.log"))
+        valid = [each for each in log if each["subset"] == "valid"]
         cost, updates = self.cost(cell.objective), self.updates(cell)
         result = {
             "cell": cell.name,
@@ -149,6 +210,7 @@ class Maker:
             "flops": cost.of_run(updates, self.plan.batch_size),
             "has_discriminator": cost.has_discriminator,
             "valid": valid[-1] if valid else {},
+            **({"trouble": trouble} if trouble else {}),
             "blimp": self.probe(cell, checkpoint) if is_reported else {},
             "finetuning": finetuning,
             "predictions": predictions,
@@ -305,8 +367,13 @@ def deciding_figure(result: dict[str, Any]) -> tuple[str, float]:
 
 
 def quality(result: dict[str, Any]) -> float:
-    """Return the deciding figure so that higher is better: a loss with its sign changed."""
-    _, value = deciding_figure(result)
+    """Return the deciding figure so that higher is better: a loss with its sign changed.
+
+    A run that diverged is worse than any other.
+    """
+    value = math.nan if "trouble" in result else deciding_figure(result)[1]
+    if not math.isfinite(value):
+        return -math.inf
     return value if result["has_discriminator"] else -value
 
 
@@ -317,9 +384,12 @@ def read_json(path: Path) -> dict[str, Any]:
         InputError: it is damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError(f"{type(values).__name__} where an object should be")
     except ValueError as error:
         raise InputError(f"{path} is damaged ({error}); remove it, and it is made again") from error
+    return values
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

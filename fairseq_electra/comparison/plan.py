@@ -14,6 +14,20 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 
 from fairseq_electra.errors import InputError
 
+# options of fairseq-train that the entries of a plan decide, or that would change what an update costs
+SET_BY_PLAN = (
+    *("-a", "--arch", "--batch-size", "--continue-once", "--criterion", "--decay-updates", "--lr"),
+    *(
+        "--max-epoch",
+        "--max-sentences",
+        "--max-tokens",
+        "--max-update",
+        "--restore-file",
+        "--save-dir",
+        "--seed",
+    ),
+    *("--start-decay", "--task", "--update-freq", "--user-dir"),
+)
 CHOICE_SEED = 0  # of the runs that choose a learning rate; they are not reported
 
 
@@ -172,7 +186,18 @@ def read_plan(path: Path) -> Plan:
             raise InputError(
                 f"{path}: only: {objective} must be one of objectives, and its values must be in budgets"
             )
+    for name, words in {"options": plan.options, **plan.objectives}.items():
+        for word in words:
+            if taken := set_by_plan(word):
+                raise InputError(
+                    f"{path}: {name}: {word}: the plan decides {taken} for all runs; take it out, and see the"
+                    f" other entries of a plan: {', '.join(known)}"
+                )
     tasks = [folder.name for folder in plan.tasks]
+    if len(set(tasks)) < len(tasks):
+        raise InputError(
+            f"{path}: tasks: two folders have the same name, by which scores are kept: {', '.join(tasks)}"
+        )
     for task in plan.finetuning_seeds_of:
         if task not in tasks:
             raise InputError(f"{path}: finetuning_seeds_of: {task} is none of the tasks: {', '.join(tasks)}")
@@ -188,6 +213,14 @@ def read_plan(path: Path) -> Plan:
     if any(CHOICE_SEED in seeds for seeds in (plan.seeds, *plan.seeds_of.values())):
         raise InputError(f"{path}: seed {CHOICE_SEED} chooses the learning rates; take others for seeds")
     return plan
+
+
+def set_by_plan(word: str) -> str | None:
+    """Return the option of :data:`SET_BY_PLAN` that a word of a command line is, or abbreviates."""
+    given = word.partition("=")[0]
+    if given in SET_BY_PLAN:
+        return given
+    return next((name for name in SET_BY_PLAN if len(given) > 4 and name.startswith(given)), None)
 
 
 def _text(name: str, value: Any, path: Path) -> str:

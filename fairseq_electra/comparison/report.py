@@ -9,6 +9,30 @@ import numpy as np
 from fairseq_electra.comparison.bootstrap import Examples, FineTunings, difference
 from fairseq_electra.comparison.cell import deciding_figure, quality
 from fairseq_electra.comparison.plan import Plan
+from fairseq_electra.errors import InputError
+
+AREAS = ("fixed_auc", "fixed_generator_auc")  # of held-out text: shares of 1, as in the log
+
+
+class Difference(NamedTuple):
+    """How far an objective is from the reference, by the seeds of pre-training that both have.
+
+    Args:
+        mean: of the differences.
+        low, high: bounds of its 95 % interval; None for one seed, which says nothing of other seeds.
+        seeds: number of seeds.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    seeds: int
+
+    def __str__(self) -> str:
+        """Format as ``mean (low to high; seeds)``."""
+        if self.low is None:
+            return f"{self.mean:+.1f} (1 seed)"
+        return f"{self.mean:+.1f} ({self.low:+.1f} to {self.high:+.1f}; {self.seeds} seeds)"
 
 
 class Figure(NamedTuple):
@@ -31,9 +55,10 @@ class Figure(NamedTuple):
             statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values)
         )
 
-    def __str__(self) -> str:
+    def text(self, digits: int = 1) -> str:
         """Format as ``mean ± deviation``."""
-        return f"{self.mean:.1f}" + ("" if self.deviation is None else f" ± {self.deviation:.1f}")
+        spread = "" if self.deviation is None else f" ± {self.deviation:.{digits}f}"
+        return f"{self.mean:.{digits}f}{spread}"
 
 
 def scores_of(result: dict[str, Any]) -> dict[str, list[float]]:
@@ -66,7 +91,7 @@ def less_reference(
     results: Sequence[dict[str, Any]],
     reference: Sequence[dict[str, Any]],
     examples: Mapping[str, Examples | None],
-) -> tuple[float, float, float] | None:
+) -> Difference | None:
     """Compare an objective with the reference at one budget, by the seeds of pre-training that both have.
 
     Args:
@@ -74,16 +99,30 @@ def less_reference(
         examples: of each task.
 
     Returns:
-        what :func:`~fairseq_electra.comparison.bootstrap.difference` returns; None: there is nothing to
-        compare.
+        the difference; None: there is nothing to compare.
     """
     pairs = [(a, b) for a in results for b in reference if a["seed"] == b["seed"]]
     tasks = tasks_of([each for pair in pairs for each in pair]) if pairs else []
     if not tasks:
         return None
-    return difference(
+    mean, low, high = difference(
         [(fine_tunings(a), fine_tunings(b)) for a, b in pairs], {task: examples.get(task) for task in tasks}
     )
+    if len(pairs) == 1:
+        return Difference(mean, None, None, 1)
+    return Difference(mean, low, high, len(pairs))
+
+
+def check_rates(cells: Sequence[dict[str, Any]]) -> None:
+    """Refuse cells of one objective that were trained at different learning rates, as of several machines."""
+    rates: dict[str, dict[str, Any]] = {}
+    for cell in cells:
+        first = rates.setdefault(cell["objective"], cell)
+        if first["lr"] != cell["lr"]:
+            raise InputError(
+                f"the cell {cell['cell']} was trained with the learning rate {cell['lr']:g}, and"
+                f" {first['cell']} with {first['lr']:g}; remove one of them"
+            )
 
 
 def summarize(plan: Plan, cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -121,9 +160,9 @@ def summarize(plan: Plan, cells: Sequence[dict[str, Any]]) -> list[dict[str, Any
                 line["mean"] = Figure.of([mean_score(each, common) for each in results])
             for score in results[0]["blimp"]:
                 line[f"BLiMP, {score}"] = Figure.of([each["blimp"][score]["mean"] for each in results])
-            for area in ("fixed_auc", "fixed_generator_auc"):
+            for area in AREAS:
                 if all(area in each["valid"] for each in results):
-                    line[area] = Figure.of([100 * each["valid"][area] for each in results])
+                    line[area] = Figure.of([each["valid"][area] for each in results])
             if name != plan.reference and (gap := less_reference(results, reference, examples)):
                 line["difference"] = gap
             lines.append(line)
@@ -137,33 +176,33 @@ def markdown(plan: Plan, lines: Sequence[dict[str, Any]]) -> str:
         here = [line for line in lines if line["budget"] == budget]
         if not here:
             continue
-        tasks = [
+        names = [
             name
             for name in dict.fromkeys(key for line in here for key in line)
             if isinstance(next(line[name] for line in here if name in line), Figure) and name != "mean"
         ]
-        titles = ["objective", "updates", "lr", "seeds", *tasks, "mean", f"mean less {plan.reference}'s"]
+        titles = ["objective", "updates", "lr", "seeds", *names, "mean", f"mean less {plan.reference}'s"]
         rows = [titles, ["---"] * len(titles)]
-        for line in here:
-            gap = line.get("difference")
-            rows.append(
-                [
-                    line["objective"],
-                    f"{line['updates']:,}",
-                    f"{line['lr']:g}",
-                    str(len(line["seeds"])),
-                    *(str(line.get(task, "")) for task in tasks),
-                    str(line.get("mean", "")),
-                    "" if gap is None else f"{gap[0]:+.1f} ({gap[1]:+.1f} to {gap[2]:+.1f})",
-                ]
-            )
+        rows += [
+            [
+                line["objective"],
+                f"{line['updates']:,}",
+                f"{line['lr']:g}",
+                str(len(line["seeds"])),
+                *(line[name].text(3 if name in AREAS else 1) if name in line else "" for name in names),
+                line["mean"].text() if "mean" in line else "",
+                str(line.get("difference", "")),
+            ]
+            for line in here
+        ]
         flops = here[0]["flops"]
         title = f"**{budget / 1e6:g} M tokens of {plan.reference}: {flops:.2e} FLOPs**"
         parts.append("\n".join([title, "", *("| " + " | ".join(row) + " |" for row in rows)]))
     note = (
         "Mean ± standard deviation over seeds of pre-training, of each the mean of its fine-tunings; per"
-        " cent, on development sets. In brackets the 95 % interval of the difference by bootstrap over seeds"
-        " of pre-training, seeds of fine-tuning, and the examples of sentence tasks."
+        f" cent, on development sets, but for {' and '.join(AREAS)}, which are areas on held-out text. In"
+        " brackets the 95 % interval of the difference by bootstrap over the seeds of pre-training that both"
+        " have, seeds of fine-tuning, and the examples of sentence tasks; one seed has no interval."
     )
     return "\n\n".join([*parts, note])
 
@@ -183,10 +222,12 @@ def rates_table(plan: Plan, choices: Sequence[dict[str, Any]]) -> str:
         results = {each["lr"]: each for each in choices if each["objective"] == objective}
         if not results:
             continue
-        names = dict.fromkeys(deciding_figure(each)[0] for each in results.values())
-        values = {rate: f"{deciding_figure(each)[1]:.3f}" for rate, each in results.items()}
-        best = max(results, key=lambda rate: quality(results[rate]))
-        values[best] = f"**{values[best]}**"
+        learnt = {rate: deciding_figure(each) for rate, each in results.items() if "trouble" not in each}
+        names = dict.fromkeys(name for name, _ in learnt.values())
+        values = {rate: f"{learnt[rate][1]:.3f}" if rate in learnt else "diverged" for rate in results}
+        if len(results) == len(rates):  # a choice between some of them is none
+            best = max(results, key=lambda rate: quality(results[rate]))
+            values[best] = f"**{values[best]}**"
         rows.append([objective, ", ".join(names), *(values.get(rate, "") for rate in rates)])
     title = f"**Learning rates at {plan.choice_budget / 1e6:g} M tokens of {plan.reference}**"
     return "\n".join([title, "", *("| " + " | ".join(row) + " |" for row in rows)])
@@ -202,6 +243,6 @@ def edges(plan: Plan, lines: Sequence[dict[str, Any]]) -> list[str]:
         outside = f", {edge} of them: a better one may lie outside" if edge else ""
         said.append(
             f"{objective}: learning rate {lr:g}, chosen from {', '.join(f'{rate:g}' for rate in rates)}"
-            f" at the smallest budget by held-out text{outside}"
+            f" at {plan.choice_budget / 1e6:g} M tokens by held-out text{outside}"
         )
     return said

@@ -41,7 +41,7 @@ class Schedule:
         Raises:
             InputError: a cell failed; those that run beside it are ended.
         """
-        waiting = [cell for cell in cells if not self.maker.file(cell).is_file()]
+        waiting = [cell for cell in cells if not self.maker.is_done(cell)]
         number, running, busy = len(waiting), dict[str, subprocess.Popen](), dict[str, Cell]()
         try:
             while waiting or running:

@@ -6,7 +6,9 @@ run: not on its generator, its seed, its rows or its masks.
 
 import hashlib
 import json
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +29,11 @@ IDS_PER_KEY = 1024
 BY_FREQUENCY, BY_GENERATOR = ("fixed", "fixed_generator")
 ROW_LENGTH = 128  # tokens of a row that a generator corrupts
 ROWS_PER_BATCH = 32
+# what reading a damaged file of numpy's raises
+UNREADABLE = (
+    *(OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error),
+    *(tokenize.TokenError, NotImplementedError, RuntimeError),
+)
 
 
 def corrupt_by_frequency(ids: np.ndarray, first_piece: int, mask_index: int) -> np.ndarray:
@@ -130,7 +137,7 @@ def load_replacements(path: Path, corpus: Binarized) -> Corruption:
             places, replacements = np.cumsum(saved["gaps"], dtype=np.int64), saved["replacements"]
             about = json.loads(str(saved["about"]))
         generator, text = str(about["generator"]), str(about["text"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise InputError(
             f"{path} is no file of replacements, or is damaged ({error}); give one that fairseq-electra"
             " corrupt --replacements has written"
@@ -157,11 +164,12 @@ def load_corruption(prefix: str | Path, corpus: Binarized) -> Corruption | None:
     try:
         with np.load(path) as saved:
             corrupted, about = saved["corrupted"], json.loads(str(saved["about"]))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        generator, text = str(about["generator"]), str(about["text"])
+    except UNREADABLE as error:
         raise InputError(f"{path} is damaged ({error}); {remedy}") from error
-    if about["text"] != digest(corpus.ids) or corrupted.shape != corpus.ids.shape:
+    if text != digest(corpus.ids) or corrupted.shape != corpus.ids.shape:
         raise InputError(f"{path} belongs to another text than {prefix}.bin; {remedy}")
-    return Corruption(corrupted, about["generator"])
+    return Corruption(corrupted, generator)
 
 
 def digest(ids: np.ndarray) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import fairseq_electra
-from fairseq_electra.errors import InputError
+from fairseq_electra.errors import DivergedError, InputError
 from fairseq_electra.finetuning.runs import USER_DIR
 from fairseq_electra.rank import TOOLS
 
@@ -34,7 +34,8 @@ def follow(
         The seconds since the start, and the line.
 
     Raises:
-        InputError: The training failed.
+        DivergedError: The training diverged.
+        InputError: It failed otherwise.
     """
     module = "fairseq_electra.speedrun.one_run"
     command = [sys.executable, "-m", module, tool, *arguments, "--user-dir", USER_DIR]
@@ -65,7 +66,9 @@ def follow(
                 process.terminate()
         process.wait()
     if process.returncode:
-        raise InputError(f"{tool} failed: {reason or last}; its log is {log}")
+        diverged = process.returncode == DivergedError.status or last.startswith("FloatingPointError")
+        kind = DivergedError if diverged else InputError
+        raise kind(f"{tool} failed: {reason or last}; its log is {log}")
 
 
 def main() -> None:

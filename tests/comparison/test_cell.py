@@ -1,6 +1,7 @@
 """A comparison from plan to table, on a small text."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -8,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from fairseq_electra.comparison import cell as cell_module
 from fairseq_electra.comparison.bootstrap import WEIGHTED, Examples
 from fairseq_electra.comparison.cell import Maker, quality, write_json
 from fairseq_electra.comparison.compute import cost_of, updates_for
 from fairseq_electra.comparison.plan import Cell, read_plan
-from fairseq_electra.errors import InputError
+from fairseq_electra.errors import DivergedError, InputError
 from fairseq_electra.probes.pairs import FIELDS
 from tests.helpers.commands import electra, electra_process
 from tests.helpers.plans import plan_file
@@ -64,6 +66,85 @@ def test_quality_chooses_by_what_the_generator_does_not_move():
     assert quality(better) > quality(worse)
     assert quality(result_of(True, fixed_auc=0.8)) > quality(result_of(True, fixed_auc=0.7))
     assert quality(result_of(False, masked_lm_loss=5.0)) > quality(result_of(False, masked_lm_loss=6.0))
+
+
+def test_a_run_that_diverged_or_has_no_number_is_the_worst():
+    assert quality(result_of(False, masked_lm_loss=float("nan"))) == -math.inf
+    assert quality(result_of(True) | {"trouble": "gradients are Nan/Inf"}) == -math.inf
+
+
+def test_a_rate_that_diverges_is_a_result_and_others_are_chosen(small, tmp_path, monkeypatch):
+    maker = Maker(read_plan(small()), tmp_path, on_cpu=True)
+    slow, fast = maker.choosing("electra")
+
+    def pretrain(cell, lr, folder):
+        if lr == fast.lr:
+            raise DivergedError("fairseq-train failed: FloatingPointError: gradients are Nan/Inf")
+        (folder / "train.log").write_text("")
+        return folder / "checkpoint_last.pt"
+
+    monkeypatch.setattr(maker, "pretrain", pretrain)
+    monkeypatch.setattr(cell_module, "read_log", lambda path: [{"subset": "valid", "fixed_auc": 0.7}])
+    assert maker.make(slow)["valid"] and "gradients are Nan/Inf" in maker.make(fast)["trouble"]
+    assert maker.chosen_rate("electra") == slow.lr
+    (cell,) = (cell for cell in maker.plan.cells() if (cell.objective, cell.budget) == ("electra", 6e3))
+    monkeypatch.setattr(maker, "chosen_rate", lambda objective: fast.lr)
+    with pytest.raises(DivergedError):
+        maker.make(cell)
+
+
+def test_a_cell_of_another_name_or_rate_is_refused(small, tmp_path):
+    maker = Maker(read_plan(small()), tmp_path, on_cpu=True)
+    cell, choosing = Cell("electra", 6e3, 1), maker.choosing("electra")
+    result = {"cell": cell.name, "lr": 3e-3, "settings": maker.settings(cell)}
+    write_json(maker.file(cell), result)
+    assert maker.read(cell) == result  # which rate is the best is not known yet
+    for each, auc in zip(choosing, (0.7, 0.6), strict=True):
+        chosen = {"cell": each.name, "lr": each.lr, "settings": maker.settings(each)}
+        write_json(maker.file(each), chosen | result_of(True, fixed_auc=auc) | {"cell": each.name})
+    with pytest.raises(InputError, match=r"trained with the learning rate 0\.003, and .* say 0\.001"):
+        maker.read(cell)
+    write_json(maker.file(cell), result | {"cell": "electra-6000-seed2"})
+    with pytest.raises(InputError, match="holds the cell electra-6000-seed2"):
+        maker.read(cell)
+    maker.file(cell).write_text("[]")
+    with pytest.raises(InputError, match="is damaged"):
+        maker.read(cell)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"objectives": "{electra: --bogus 1}"}, "--bogus"),
+        ({"tasks": "[empty]"}, "empty"),
+        ({"finetuning_options": "--max-epoch 3"}, "--max-epoch behind --"),
+        (
+            {"tasks": f"[bin/{SINGLE}]", "finetuning_options": "--bogus 1"},
+            "fairseq-train refuses what stands behind --",
+        ),
+        ({"blimp": "pairs.jsonl"}, "pairs.jsonl"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_a_file_is_written(
+    small, tmp_path, changes, sentence, vocabulary, corpus_lines
+):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "pairs.jsonl").write_text("{}\n")
+    if SINGLE in changes.get("tasks", ""):
+        prepare_all(tmp_path, vocabulary, corpus_lines)
+    done = electra(
+        *["compare", small(**changes), "--output", tmp_path / "out", "--cell", "electra-6000-seed1", "--cpu"],
+        check=False,
+    )
+    assert done.returncode == 1 and sentence in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_text_without_a_held_out_part_is_refused(small, tmp_path, data_bin):
+    shutil.copytree(data_bin, tmp_path / "train-bin", ignore=shutil.ignore_patterns("valid*"))
+    maker = Maker(read_plan(small(data="train-bin")), tmp_path, on_cpu=True)
+    with pytest.raises(InputError, match="has no held-out text"):
+        maker.check(maker.plan.cells())
 
 
 def test_quality_needs_its_figure():
@@ -152,7 +233,7 @@ def test_a_cell_of_another_plan_is_refused(small, tmp_path, changes, words):
     (tmp_path / "p.jsonl").touch()
     maker = Maker(read_plan(small()), tmp_path / "out", on_cpu=True)
     cell = Cell("electra", 6e3, 1)
-    write_json(maker.file(cell), {"settings": maker.settings(cell), "lr": 1e-3})
+    write_json(maker.file(cell), {"cell": cell.name, "settings": maker.settings(cell), "lr": 1e-3})
     assert maker.read(cell)["lr"] == 1e-3
     other = Maker(read_plan(small(**changes)), tmp_path / "out", on_cpu=True)
     with pytest.raises(InputError, match=f"was made with {words} .*; give another --output"):

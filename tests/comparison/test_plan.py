@@ -5,7 +5,7 @@ from fairseq import options
 from omegaconf import OmegaConf
 
 from fairseq_electra.comparison.compute import pretraining_options
-from fairseq_electra.comparison.plan import Cell, read_plan
+from fairseq_electra.comparison.plan import Cell, read_plan, set_by_plan
 from fairseq_electra.errors import InputError
 from tests.helpers.paths import ROOT, USER_DIR
 from tests.helpers.plans import plan_file
@@ -102,6 +102,9 @@ def test_a_task_and_a_budget_may_have_numbers_of_their_own(tmp_path):
         ({"objectives": "{}"}, "objectives has lines NAME: OPTIONS"),
         ({"objectives": '{"a b": ""}'}, "the name of an objective has letters"),
         ({"objectives": "{a: --x 'y}"}, "No closing quotation"),
+        ({"objectives": "{a: --batch-size 32}"}, "a: --batch-size: the plan decides --batch-size for all"),
+        ({"objectives": "{a: --update-f=4}"}, "a: --update-f=4: the plan decides --update-freq"),
+        ({"options": "--lr 5e-3"}, "options: --lr: the plan decides --lr"),
         ({"blimp": "absent"}, "there is no file"),
         ({"only": "{gdes: [4e6]}"}, "only: gdes must be one of objectives"),
         ({"only": "{mlm: [5e6]}"}, "its values must be in budgets"),
@@ -122,6 +125,20 @@ def test_read_plan_refuses_what_makes_no_sense(tmp_path, changes, sentence):
     with pytest.raises(InputError) as error:
         read_plan(plan_file(tmp_path, **changes))
     assert sentence in str(error.value) and "\n" not in str(error.value)
+
+
+def test_read_plan_refuses_two_tasks_of_one_name(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name / "CoLA").mkdir(parents=True)
+    with pytest.raises(InputError, match="two folders have the same name"):
+        read_plan(plan_file(tmp_path, tasks="[a/CoLA, b/CoLA]"))
+
+
+def test_options_that_a_plan_leaves_to_its_entries_are_taken():
+    taken = [
+        word for word in ("--lr-scheduler", "--batch-size-valid", "--mask-prob", "--as") if set_by_plan(word)
+    ]
+    assert not taken
 
 
 def test_a_cell_that_the_plan_lacks_is_refused_with_those_it_has(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from fairseq_electra.comparison import report
 from fairseq_electra.comparison.plan import Plan, read_plan
+from fairseq_electra.errors import InputError
 from tests.helpers.plans import plan_file
 
 
@@ -47,13 +48,13 @@ def test_summarize_has_means_and_deviations_over_seeds_of_pre_training(plan):
     means = [61, 65, 72]
     assert line["A"] == pytest.approx((np.mean(means), np.std(means, ddof=1), 3))
     assert line["mean"].mean == pytest.approx((np.mean(means) + 50) / 2)
-    assert line["fixed_auc"].mean == pytest.approx(82)
+    assert line["fixed_auc"].mean == pytest.approx(0.82)
     assert "| 66.0 ± 5.6 | 50.0 ± 0.0 |" in report.markdown(plan, [line])
 
 
 def test_a_difference_without_noise_is_exact():
     one, other = cells_of("mlm", 2.0, 0.0), cells_of("electra", 0.0, 0.0)
-    assert report.less_reference(one, other, {}) == pytest.approx((2.0, 2.0, 2.0))
+    assert report.less_reference(one, other, {}) == pytest.approx((2.0, 2.0, 2.0, 3))
 
 
 def test_an_interval_over_seeds_holds_the_truth_about_as_often_as_it_says():
@@ -68,7 +69,7 @@ def test_an_interval_over_seeds_holds_the_truth_about_as_often_as_it_says():
                     for name, shift in (("mlm", 1.0), ("electra", 0.0))
                 ]
             )
-        _, low, high = report.less_reference([pair[0] for pair in pairs], [pair[1] for pair in pairs], {})
+        _, low, high, _ = report.less_reference([pair[0] for pair in pairs], [pair[1] for pair in pairs], {})
         held += low <= 1.0 <= high
     assert 50 <= held <= 60
 
@@ -82,7 +83,9 @@ def test_fine_tunings_have_the_predictions_of_a_cell():
 
 def test_only_seeds_that_both_have_are_compared():
     one, other = cells_of("mlm", 2.0, 0.0)[:1], cells_of("electra", 0.0, 0.0)
-    assert report.less_reference(one, other, {})[0] == pytest.approx(2.0)
+    gap = report.less_reference(one, other, {})
+    assert gap == report.Difference(pytest.approx(2.0), None, None, 1) and str(gap) == "+2.0 (1 seed)"
+    assert str(report.less_reference(cells_of("mlm", 2.0, 0.0), other, {})) == "+2.0 (+2.0 to +2.0; 3 seeds)"
 
 
 def test_markdown_shows_the_cells_that_are_there(plan):
@@ -110,14 +113,27 @@ def test_the_table_of_rates_has_what_each_reached_and_marks_the_best(plan):
     ]
     table = report.rates_table(plan, choices)
     assert "| objective | held-out text | 0.0005 | 0.001 | 0.002 |" in table
-    assert "| electra | fixed_generator_auc | 0.627 | **0.632** |  |" in table
+    assert "| electra | fixed_generator_auc | 0.627 | 0.632 |  |" in table  # the third may be better
     assert "| mlm | masked_lm_loss | 4.800 | 4.500 | **4.400** |" in table
     assert report.rates_table(plan, []) == ""
+    diverged = choice("electra", 2e-3) | {"trouble": "gradients are Nan/Inf"}
+    assert "| 0.627 | **0.632** | diverged |" in report.rates_table(plan, [*choices, diverged])
 
 
 def test_edges_tell_where_a_better_rate_may_lie(plan):
     lines = report.summarize(plan, cells_of("electra", 0.0, 1.0))
-    assert "the highest of them: a better one may lie outside" in report.edges(plan, lines)[0]
+    (said,) = report.edges(plan, lines)
+    assert "at 4 M tokens by held-out text, the highest of them: a better one may lie outside" in said
+    assert "at 1 M tokens" in report.edges(replace(plan, rates_at=1e6), lines)[0]
+
+
+def test_cells_of_one_objective_that_were_trained_at_different_rates_are_refused():
+    cells = [cell("electra", seed, {}, cell=f"electra-{seed}", lr=lr) for seed, lr in ((1, 1e-3), (2, 4e-3))]
+    report.check_rates(cells[:1])
+    with pytest.raises(
+        InputError, match=r"electra-2 was trained with the learning rate 0\.004, and electra-1"
+    ):
+        report.check_rates(cells)
 
 
 def test_a_task_that_a_cell_has_no_score_of_is_left_out_of_the_means(plan):
@@ -141,7 +157,7 @@ def test_means_at_one_budget_are_over_the_tasks_that_all_objectives_have(plan):
 def test_cells_that_fine_tune_nothing_have_figures_of_held_out_text_alone(plan):
     plan = replace(plan, tasks=())
     lines = report.summarize(plan, [cell(name, seed, {}) for name in ("electra", "mlm") for seed in (1, 2)])
-    assert [str(line["fixed_auc"]) for line in lines] == ["81.5 ± 0.7"] * 2
+    assert [line["fixed_auc"].text(3) for line in lines] == ["0.815 ± 0.007"] * 2
     assert not any({"mean", "difference"} & set(line) for line in lines)
     table = report.markdown(plan, lines).splitlines()
     assert table[2].startswith("| objective | updates | lr | seeds | fixed_auc | mean |")

@@ -1,5 +1,7 @@
 """The yardstick: corruptions that know nothing of the run whose discriminator they measure."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy.stats import chisquare
@@ -111,3 +113,27 @@ def test_a_saved_corruption_comes_back_and_one_of_another_text_is_refused(tmp_pa
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(InputError, match="is damaged"):
         load_corruption(tmp_path / "valid", corpus)
+
+
+@pytest.mark.parametrize("kind", ["corruption", "replacements"])
+def test_a_file_with_one_wrong_byte_is_refused_or_says_the_same(tmp_path, kind):
+    ids = text(2000)
+    corpus = Binarized(ids, np.array([2000]))
+    corruption = Corruption(corrupt_by_frequency(ids, FIRST, MASK), "a generator")
+    if kind == "corruption":
+        path = save_corruption(tmp_path / "valid", corpus, *corruption)
+        load = partial(load_corruption, tmp_path / "valid", corpus)
+    else:
+        path = tmp_path / "judge.npz"
+        load = partial(load_replacements, path, corpus)
+        save_replacements(path, corpus, corruption)
+    whole, refused = path.read_bytes(), 0
+    for place in range(0, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            found = load()
+        except InputError:
+            refused += 1
+        else:
+            assert (found.ids == corruption.ids).all()
+    assert refused > 20
