@@ -192,9 +192,13 @@ def test_adapt_goes_on_by_the_objective_of_a_model_without_one_network(
     assert [set(each["valid"]) for each in before.values()] == [figures, figures]
 
 
-def test_adapt_extends_no_byte_level_bpe(adapt, tmp_path, checkpoint, corpus_lines):
+def test_adapt_extends_no_byte_level_bpe(adapt, tmp_path, checkpoint, corpus_lines, texts):
     cfg = read_checkpoint(checkpoint)["cfg"]
     source = save(tmp_path / "bpe", cfg, train_byte_level_bpe(corpus_lines[:200], 400))
+    text = texts["domain"].read_text()
+    texts["domain"].write_text("\n")
+    assert "there is no text" in refused(adapt, tmp_path, "--new-tokens", 0, source=source)
+    texts["domain"].write_text(text)
     assert "give --new-tokens 0" in refused(adapt, tmp_path, source=source)
     printed = adapt("out", "--new-tokens", 0, "--print", source=source).stdout
     assert "no new tokens" in printed
