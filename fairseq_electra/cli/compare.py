@@ -45,8 +45,9 @@ def run(args: argparse.Namespace) -> None:
     for name in ("fairseq", "fairseq_electra", "matplotlib"):
         logging.getLogger(name).setLevel(logging.WARNING)
     from fairseq_electra.comparison import figures, report
-    from fairseq_electra.comparison.cell import Maker, write_json
+    from fairseq_electra.comparison.cell import Maker
     from fairseq_electra.comparison.dry_run import cost_table
+    from fairseq_electra.comparison.files import write_json
     from fairseq_electra.comparison.plan import read_plan
     from fairseq_electra.comparison.schedule import Schedule
     from fairseq_electra.files.text import atomic_write

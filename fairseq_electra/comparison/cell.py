@@ -1,19 +1,17 @@
 """Makes one cell: chooses the learning rate, pre-trains up to the budget, fine-tunes, writes its file."""
 
 import contextlib
-import fcntl
 import hashlib
-import json
 import math
-import os
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from fairseq_electra.checkpoints import read_checkpoint
+from fairseq_electra.comparison.choice import quality
 from fairseq_electra.comparison.compute import (
     Cost,
     cost_of,
@@ -21,16 +19,15 @@ from fairseq_electra.comparison.compute import (
     pretraining_options,
     updates_for,
 )
+from fairseq_electra.comparison.files import check_same, only_one, read_json, write_json
 from fairseq_electra.comparison.plan import Cell, Plan
 from fairseq_electra.compat.same_run import digests
 from fairseq_electra.errors import DivergedError, InputError
-from fairseq_electra.files.text import atomic_write
 from fairseq_electra.finetuning.evaluation import VALID
 from fairseq_electra.finetuning.kinds import evaluation_of
 from fairseq_electra.finetuning.results import run_name, scores_of_run, versions
 from fairseq_electra.finetuning.sentences.scores import SentenceEvaluation
 from fairseq_electra.finetuning.trainable import trainable
-from fairseq_electra.locks import open_lock
 from fairseq_electra.pretraining.log import read_log
 from fairseq_electra.speedrun.machine import this_cpu, this_machine
 from fairseq_electra.speedrun.one_run import follow
@@ -346,80 +343,3 @@ def predicted(task: Path, runs: Sequence[Path]) -> list[str]:
         return []
     of_runs = [evaluation.predictions(scores_of_run(run)[VALID]) for run in runs]
     return [" ".join(f"{number:.4g}" for number in predictions.tolist()) for predictions in of_runs]
-
-
-def deciding_figure(result: dict[str, Any]) -> tuple[str, float]:
-    """Return name and value of what a learning rate is chosen by; it says nothing across objectives.
-
-    Where there is a discriminator, that is how well it finds the replacements of one generator in the
-    held-out text, which ``fairseq-electra corrupt`` made, or without these random replacements; its own loss
-    falls when its generator gets worse. Else it is the loss of the masked language model.
-
-    Raises:
-        InputError: the run has no such figure.
-    """
-    valid = result["valid"]
-    names = ("fixed_generator_auc", "fixed_auc") if result["has_discriminator"] else ("masked_lm_loss",)
-    for name in names:
-        if name in valid:
-            return name, valid[name]
-    raise InputError(f"cell {result['cell']} has no {names[0]}: remove its file, and make it again")
-
-
-def quality(result: dict[str, Any]) -> float:
-    """Return the deciding figure so that higher is better: a loss with its sign changed.
-
-    A run that diverged is worse than any other.
-    """
-    value = math.nan if "trouble" in result else deciding_figure(result)[1]
-    if not math.isfinite(value):
-        return -math.inf
-    return value if result["has_discriminator"] else -value
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a file of a comparison.
-
-    Raises:
-        InputError: it is damaged.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(values, dict):
-            raise ValueError(f"{type(values).__name__} where an object should be")
-    except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}); remove it, and it is made again") from error
-    return values
-
-
-def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write a file of a comparison."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as stream:
-        stream.write(json.dumps(values, indent=2) + "\n")
-
-
-def check_same(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Refuse what was made by another plan.
-
-    Raises:
-        InputError: a setting differs.
-    """
-    differs = [name for name, value in now.items() if before.get(name) != value]
-    if differs:
-        name = differs[0]
-        raise InputError(
-            f"{path} was made with {name} {before.get(name)!r}, and the plan has {now[name]!r}; give another"
-            " --output, or remove it"
-        )
-
-
-@contextlib.contextmanager
-def only_one(path: Path) -> Iterator[None]:
-    """Wait until no other process is in here: two budgets of one run must not train it side by side."""
-    descriptor = open_lock(path)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

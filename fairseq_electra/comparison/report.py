@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fairseq_electra.comparison.bootstrap import Examples, FineTunings, difference
-from fairseq_electra.comparison.cell import deciding_figure, quality
+from fairseq_electra.comparison.choice import deciding_figure, quality
 from fairseq_electra.comparison.plan import Plan
 from fairseq_electra.errors import InputError
 

@@ -11,8 +11,10 @@ import torch
 
 from fairseq_electra.comparison import cell as cell_module
 from fairseq_electra.comparison.bootstrap import WEIGHTED, Examples
-from fairseq_electra.comparison.cell import Maker, quality, write_json
+from fairseq_electra.comparison.cell import Maker
+from fairseq_electra.comparison.choice import quality
 from fairseq_electra.comparison.compute import cost_of, updates_for
+from fairseq_electra.comparison.files import write_json
 from fairseq_electra.comparison.plan import Cell, read_plan
 from fairseq_electra.errors import DivergedError, InputError
 from fairseq_electra.probes.pairs import FIELDS
