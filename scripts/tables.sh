@@ -17,10 +17,14 @@ mkdir -p "$5"
 cd "$5"
 export PATH="$root/.venv/bin:$PATH"
 
-made() { [ -e "$1" ] && echo "$1 is there"; }
+once() { # NAME COMMAND...: a command that was killed leaves part of its files, so its end is marked
+  if [ -e "$1.done" ]; then echo "$1 is there"; return; fi
+  "${@:2}"
+  touch "$1.done"
+}
 
-made vocab || fairseq-electra vocab --size 8192 --output vocab "$text"/wiki.train[0-8].txt.xz
-made wiki-bin || fairseq-electra encode --vocab vocab --destdir wiki-bin --trainpref "$text"/wiki.train[0-8].txt.xz --validpref "$text/wiki.valid.txt.xz"
+once vocab fairseq-electra vocab --size 8192 --output vocab "$text"/wiki.train[0-8].txt.xz
+once wiki-bin fairseq-electra encode --vocab vocab --destdir wiki-bin --trainpref "$text"/wiki.train[0-8].txt.xz --validpref "$text/wiki.valid.txt.xz"
 
 pretrain() {
   mkdir -p "checkpoints/$1"
@@ -36,7 +40,7 @@ pretrain mlm 25095 --lr 2e-3 --objective mlm & second=$!
 wait "$first"
 wait "$second"
 
-made glue-bin || fairseq-electra prepare --vocab vocab --destdir glue-bin --glue "$glue" --tasks CoLA SST-2 MRPC STS-B RTE WNLI
+once glue-bin fairseq-electra prepare --vocab vocab --destdir glue-bin --glue "$glue" --tasks CoLA SST-2 MRPC STS-B RTE WNLI
 fairseq-electra finetune --data glue-bin/{CoLA,SST-2,MRPC,STS-B,RTE,WNLI} --net electra=checkpoints/electra/checkpoint_last.pt \
     --net mlm=generator:checkpoints/mlm/checkpoint_last.pt --net scratch=scratch:tiny --seeds 5 --lr 1e-4 3e-4 1e-3 3e-3 \
     --epochs 3 MRPC=5 STS-B=5 SST-2=1 --output runs/glue -- --pooling mean --bias-correction --autocast bf16
@@ -44,13 +48,13 @@ fairseq-electra finetune --data glue-bin/{CoLA,SST-2,MRPC,STS-B,RTE,WNLI} --net 
 for task in wnut17 ncbi_disease; do
   files=()
   for split in train valid test; do files+=("--$split" "$(ls "$ner/$task/${split/valid/dev}".*)"); done
-  made "ner-bin/$task" || fairseq-electra prepare --vocab vocab --destdir "ner-bin/$task" --conll "${files[@]}"
+  once "ner-bin/$task" fairseq-electra prepare --vocab vocab --destdir "ner-bin/$task" --conll "${files[@]}"
 done
 fairseq-electra finetune --data ner-bin/wnut17 ner-bin/ncbi_disease --net electra=checkpoints/electra/checkpoint_last.pt \
     --net scratch=scratch:tiny --seeds 5 --epochs 5 wnut17=10 --lr 1e-4 3e-4 1e-3 3e-3 --output runs/ner -- --bias-correction --autocast bf16
 
 for version in 1.1 2.0; do
-  made "squad-bin/squad$version" || fairseq-electra prepare --vocab vocab --destdir "squad-bin/squad$version" --squad \
+  once "squad-bin/squad$version" fairseq-electra prepare --vocab vocab --destdir "squad-bin/squad$version" --squad \
       --train "$squad/train-v$version.json" --valid "$squad/dev-v$version.json"
 done
 fairseq-electra finetune --data squad-bin/squad1.1 squad-bin/squad2.0 \

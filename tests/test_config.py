@@ -107,7 +107,7 @@ def test_what_a_file_leaves_out_is_the_default_of_its_dataclass(name):
     cfg, short = compose(arguments), listed(to_yaml(arguments))
     for group in GROUPS:
         defaults = OmegaConf.to_container(OmegaConf.structured(dataclass_of(cfg, group)), enum_to_str=True)
-        filled, wanted = defaults | short.get(group, {}), own_options(cfg, group)
+        filled, wanted = defaults | short.get(group, {}), own_options(cfg, group, set())
         assert {key: filled[key] for key in wanted} == wanted, group
 
 
@@ -120,6 +120,14 @@ def test_to_yaml_lists_what_is_named_also_where_it_is_the_default():
         and short["common"]["seed"] == 1
     )
     assert set(short["dataset"]) >= PATCHED and "disc_weight" not in short["criterion"]
+
+
+def test_the_number_of_gpus_is_listed_where_the_command_line_says_it():
+    line = command_line("electra_small")
+    assert "distributed_world_size" not in to_yaml(line)
+    for full in (False, True):
+        text = to_yaml([*line, "--distributed-world-size", "1"], full=full)
+        assert listed(text)["distributed_training"]["distributed_world_size"] == 1
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -90,6 +90,20 @@ def test_it_pretrains_two_nets_prepares_all_tasks_and_studies_them_and_goes_on_w
     assert script(*folders[:4])[0] == 2
 
 
+def test_a_step_that_was_killed_is_done_again(tmp_path, script):
+    """A killed command leaves its folder behind."""
+    killed = STUB.replace("while [", 'all="$*"; while [') + 'case "$all" in "encode "*) kill -9 $$;; esac\n'
+    electra = tmp_path / ".venv" / "bin" / "fairseq-electra"
+    electra.write_text(killed)
+    folders = ("text", "glue", "ner", "squad", "out")
+    status, _ = script(*folders)
+    assert status != 0 and (tmp_path / "out" / "wiki-bin").is_dir()
+    electra.write_text(STUB)
+    status, calls = script(*folders)
+    assert status == 0 and not any(call.startswith("fairseq-electra vocab") for call in calls)
+    assert sum("encode" in call for call in calls) == 1
+
+
 def test_it_ends_where_one_of_the_two_nets_fails(tmp_path, script):
     failing = STUB.replace("while", 'case "$*" in *"--objective mlm"*) exit 1;; esac\nwhile')
     (tmp_path / ".venv" / "bin" / "fairseq-train").write_text(failing)

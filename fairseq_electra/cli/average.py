@@ -41,18 +41,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the average. All but the weights comes from the last checkpoint; there is no optimizer state."""
+    """Write the average. All but the weights comes from the checkpoint with most updates.
+
+    There is no optimizer state, so no run resumes from it.
+    """
     require(CHECKPOINT, *args.checkpoints)
+    if args.output.exists():
+        raise InputError(f"{args.output} is there already; name a new file")
     from fairseq import checkpoint_utils
     from omegaconf import OmegaConf
 
     fairseq_electra.register()
     total: dict[str, Tensor] = {}
     paths = list(map(find_checkpoint, args.checkpoints))
+    state: dict = {}
+    traits: dict = {}
     for path in paths:
-        state = checkpoint_utils.load_checkpoint_to_cpu(str(path))
-        weights = weights_of(state, path, ema=args.ema)
+        this = checkpoint_utils.load_checkpoint_to_cpu(str(path))
+        weights = weights_of(this, path, ema=args.ema)
         check_alike(weights, total or weights, path, paths[0])
+        traits = traits or traits_of(this)
+        check_traits(traits_of(this), traits, path, paths[0])
+        if not state or updates_of(this) >= updates_of(state):
+            state = this
         for name, tensor in weights.items():
             if is_constant(name, tensor):
                 total[name] = tensor
@@ -93,6 +104,31 @@ def weights_of(state: dict, path: Path, *, ema: bool) -> "dict[str, Tensor]":
         **state["model"],
         **{name: tensor for name, tensor in average.items() if not is_constant(name, tensor)},
     }
+
+
+def updates_of(state: dict) -> int:
+    """Return the number of updates that a checkpoint was trained for."""
+    return int((state.get("optimizer_history") or [{}])[-1].get("num_updates") or 0)
+
+
+def traits_of(state: dict) -> dict:
+    """Return what decides what a checkpoint's network computes beside its tensors, by option."""
+    from fairseq_electra.electra.configuration import function_of
+
+    model = (state.get("cfg") or {}).get("model")
+    if model is None or model.get("model_size") is None:
+        return {}
+    return {**function_of(model), "pooling": str(model.get("pooling"))}
+
+
+def check_traits(traits: dict, first: dict, path: Path, first_path: Path) -> None:
+    """Refuse checkpoints whose networks compute different functions of their weights."""
+    for name in traits.keys() & first.keys():
+        if traits[name] != first[name]:
+            raise InputError(
+                f"{path} and {first_path} are not of one model: --{name.replace('_', '-')} is"
+                f" {traits[name]} and {first[name]}"
+            )
 
 
 def is_constant(name: str, tensor: "Tensor") -> bool:

@@ -27,7 +27,8 @@ GROUPS = (
     *("task", "model", "criterion", "optimizer", "lr_scheduler"),
     *("optimization", "dataset", "checkpoint", "common", "ema", "distributed_training"),
 )
-MACHINE_OPTIONS = {"distributed_world_size", "nprocs_per_node"}  # fairseq counts the GPUs it finds
+# fairseq counts the GPUs it finds, unless the command line says how many to use
+MACHINE_OPTIONS = {"distributed_world_size", "nprocs_per_node"}
 # always listed: on a command line this package sets the default, but fairseq-hydra-train reads fairseq's
 # before it imports the package (compat/batch_sizes.py::keep_batch_sizes)
 PATCHED = {"required_batch_size_multiple"}
@@ -68,7 +69,7 @@ def to_yaml(arguments: list[str], full: bool = False) -> str:
         full: list all options, not only those of :func:`decided_options`.
     """
     cfg = compose(arguments)
-    options_of = own_options if full else functools.partial(decided_options, named=named_options(arguments))
+    options_of = functools.partial(own_options if full else decided_options, named=named_options(arguments))
     groups = {"hydra": HYDRA} | {name: group for name in GROUPS if (group := options_of(cfg, name))}
     return f"# @package _group_\n{comment(arguments)}\n{OmegaConf.to_yaml(OmegaConf.create(groups))}"
 
@@ -90,8 +91,11 @@ def compose(arguments: list[str]):
     return cfg
 
 
-def own_options(cfg, name: str) -> dict:
-    """Return a group's options without those that follow another group's ("task.seed" is "common.seed")."""
+def own_options(cfg, name: str, named: set[str]) -> dict:
+    """Return a group's options without those that follow another group's ("task.seed" is "common.seed").
+
+    Arguments as of :func:`decided_options`.
+    """
     group = OmegaConf.to_container(cfg[name], resolve=True, enum_to_str=True)
     assert isinstance(group, dict)
     links = {
@@ -99,9 +103,8 @@ def own_options(cfg, name: str) -> dict:
         for f in fields(dataclass_of(cfg, name))
         if str(f.default).startswith("${")
     }
-    left_out = {
-        key for key, link in links.items() if group[key] == OmegaConf.select(cfg, link)
-    } | MACHINE_OPTIONS
+    follows = {key for key, link in links.items() if group[key] == OmegaConf.select(cfg, link)}
+    left_out = follows | (MACHINE_OPTIONS - named)
     return {
         str(key): value
         for key, value in group.items()
@@ -124,7 +127,7 @@ def decided_options(cfg, name: str, named: set[str]) -> dict:
     listed = named | PATCHED | {"_name"}
     return {
         key: value
-        for key, value in own_options(cfg, name).items()
+        for key, value in own_options(cfg, name, named).items()
         if key in listed or value != defaults.get(key)
     }
 

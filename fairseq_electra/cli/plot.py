@@ -7,6 +7,7 @@ fairseq-electra plot train.log --output curves.png
 
 import argparse
 import csv
+import importlib.util
 from pathlib import Path
 
 from fairseq_electra.errors import InputError
@@ -61,6 +62,8 @@ def run(args: argparse.Namespace) -> None:
             f"no records in {', '.join(args.log)}; train with --log-format json and keep what it prints"
         )
     names = sorted({name for record in records for name in record if name not in ("subset", "num_updates")})
+    if importlib.util.find_spec("matplotlib") is None:
+        raise InputError("plot needs matplotlib; install it with: pip install 'fairseq_electra[plot]'")
     with atomic_write(output.with_suffix(".csv")) as stream:
         table = csv.DictWriter(stream, ["subset", "num_updates", *names])
         table.writeheader()
@@ -71,12 +74,8 @@ def run(args: argparse.Namespace) -> None:
 
 def draw(records: list[dict], output: Path, title: str) -> None:
     """Draw four panels over updates: training as lines, validation as dots."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise InputError(
-            "plot needs matplotlib; install it with: pip install 'fairseq_electra[plot]'"
-        ) from error
+    import matplotlib
+
     matplotlib.use("agg")
     from matplotlib import pyplot
 

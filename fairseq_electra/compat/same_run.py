@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from fairseq_electra.compat.replacing import replaced
 from fairseq_electra.compat.task_state import extend_checkpoints
-from fairseq_electra.electra.configuration import objective_of
+from fairseq_electra.electra.configuration import function_of, objective_of
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.dictionary import dictionary_digest, read_vocabulary
 from fairseq_electra.pretraining.languages import language_folders, vocabulary_folder
@@ -74,7 +74,7 @@ def check(cfg, data: list[str], state: dict, path: str) -> None:
 
     Raises:
         InputError: The checkpoint is of another task, criterion or optimizer; or it is in this run's own
-            folder, and of other data.
+            folder, and of other data or another model, or without a state of the optimizer.
     """
     is_own = Path(path).resolve().parent == Path(cfg.checkpoint.save_dir).resolve()
     for component in COMPONENTS:
@@ -93,6 +93,20 @@ def check(cfg, data: list[str], state: dict, path: str) -> None:
         raise InputError(
             f"{path} is of a run with --objective {before}, and this one has {now}: give another --save-dir"
         )
+    if is_own and state.get("optimizer_history") and state.get("last_optimizer_state") is None:
+        raise InputError(
+            f"{path} has no state of the optimizer, as averages and what --no-save-optimizer-state leaves:"
+            f" nothing resumes from it; give another --save-dir, and --finetune-from-model {path}"
+        )
+    functions = [_function(each) for each in (state.get("cfg"), cfg)] if is_own else []
+    for name in sorted(set.intersection(*map(set, functions))) if functions else ():
+        before, now = (each[name] for each in functions)
+        if before != now:
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(
+                f"{path} is of a run with {option} {before}, and this one has {now}: give {option} {before}"
+                " to resume, or another --save-dir"
+            )
     before = state["extra_state"].get(KEY)
     if is_own and before and data and not set(before) & set(data) and not cfg.checkpoint.reset_dataloader:
         if has_other_vocabulary(cfg.task.data, state.get("model") or {}, _languages(cfg)):
@@ -129,6 +143,16 @@ def _objective(cfg) -> str | None:
     model: Any = getattr(cfg, "model", None)
     is_pretraining = isinstance(model, Mapping | DictConfig) and "generator_layers" in model
     return objective_of(model) if is_pretraining else None
+
+
+def _function(cfg) -> dict[str, Any]:
+    """Return what decides what the model of a pre-training computes; empty for other runs."""
+    if _objective(cfg) is None or cfg.model.get("model_size") is None:
+        return {}
+    from fairseq_electra.models._config import with_defaults
+    from fairseq_electra.models.electra import ElectraConfig
+
+    return function_of(with_defaults(cfg.model, ElectraConfig))
 
 
 def training_data(cfg) -> list[str]:

@@ -11,6 +11,8 @@ from fairseq_electra.electra.schedules import Schedule, parse_schedule
 from fairseq_electra.electra.size_table import MODEL_SIZES, named_sizes
 from fairseq_electra.electra.sizes import EncoderSizes
 
+# what a run may change when it is resumed: names, and what draws random numbers in training alone
+CHANGEABLE = ("model_size", "dropout", "attention_dropout", "dropout_at", "max_position_embeddings")
 SIZE_FIELDS = ("model_size", *EncoderSizes.__dataclass_fields__)
 # fields of ElectraConfig or ElectraEncoderConfig; missing ones have their defaults
 Options = Mapping[str, Any]
@@ -117,3 +119,8 @@ def sizes_in(options: Options) -> dict[str, Any]:
         "untie_lm_head": options["untie_lm_head"],
         "objective": objective_of(options),
     }
+
+
+def function_of(options: Options) -> dict[str, Any]:
+    """Return the options that decide what a model computes from its weights, each as a value."""
+    return {name: value for name, value in sizes_in(options).items() if name not in CHANGEABLE}

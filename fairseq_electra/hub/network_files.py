@@ -104,7 +104,13 @@ def read_network(folder: Path) -> Network:
     # RoFormer computes with this one; where its tables are untied, the other one may differ
     if DECODER_BIAS in tensors:
         tensors[BIAS] = tensors[DECODER_BIAS]
-    class_name = (config.get("architectures") or [None])[0]
+    architectures = config.get("architectures") or [None]
+    if not isinstance(architectures, list) or not isinstance(architectures[0], str | None):
+        raise InputError(
+            f"{folder / 'config.json'} has architectures {architectures!r}; it must be a list of"
+            " names of classes"
+        )
+    class_name = architectures[0]
     head = _head_of(class_name, tensors, family, folder)
     base = prefix_of(family)
     base = base if any(name.startswith(base) for name in tensors) else ""

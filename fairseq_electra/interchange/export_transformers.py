@@ -43,6 +43,7 @@ from fairseq_electra.interchange.transformers_folder import GENERATOR
 NO_CLASS = "transformers has no class for an encoder that predicts the originals of replaced tokens"
 # of p(replaced) as a class for tokens
 ONE_LABEL = {"id2label": {"0": "replaced"}, "label2id": {"replaced": 0}}
+BASELINE = "the baseline of REINFORCE, which serves the training alone"
 NO_ENERGIES = "transformers has no class for an encoder that gives energies, nor for its noise model"
 
 
@@ -204,7 +205,7 @@ def _generator(model: Generator, state: dict[str, Tensor], max_length: int) -> E
         parts,
         with_room(sizes, max_length),
         prefix,
-        {},
+        {name: BASELINE for name in state if name.startswith("generator_baseline.")},
         tie_word_embeddings=not untied,
     )
     if untied and family == "roformer":

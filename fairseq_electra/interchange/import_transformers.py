@@ -10,7 +10,7 @@ from fairseq_electra.hub.network_files import Network
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.checkpoint import checkpoint_state
 from fairseq_electra.interchange.names import BIAS, DECODER_BIAS, HEADS, prefix_of
-from fairseq_electra.interchange.tokenizer_parity import compare_tokenizers
+from fairseq_electra.interchange.tokenizer_parity import compare_rows, compare_tokenizers
 from fairseq_electra.interchange.transformers_folder import Imported, read_folder
 from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE, save_vocabulary
 
@@ -49,12 +49,15 @@ def import_transformers(
             " checkpoint in a new folder"
         )
     imported = read_folder(folder, generator, seed, head=HEAD)
+    pretrained, order = imported.pretrained, imported.order.tolist()
+    with_segments, is_tuned = not pretrained.model.sizes.no_segments, pretrained.task is not None
     agreed = [
-        compare_tokenizers(imported.folder, imported.pretrained.tokenizer, imported.order.tolist()),
+        compare_tokenizers(imported.folder, pretrained.tokenizer, order),
+        compare_rows(imported.folder, order, with_segments, is_tuned),
         parity.check(compare(imported)),
     ]
     _save(imported, checkpoint)
-    return [*_report(imported, checkpoint, seed), *agreed]
+    return [*_report(imported, checkpoint, seed), *filter(None, agreed)]
 
 
 def _save(imported: Imported, checkpoint: Path) -> None:

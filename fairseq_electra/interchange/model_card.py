@@ -60,15 +60,13 @@ def model_card(
         lines += [note, ""]
     lines += ["## Training", ""]
     lines += _training(pretrained) or ["Not known."]
-    last = next(
-        (record for record in reversed(records) if record["subset"] not in ("train", "train_inner")), None
-    )
-    if last is not None:
-        lines += [
-            "",
-            f"## Evaluation, on `{last['subset']}` after {int(last.get('num_updates', 0)):,} updates",
-            "",
-        ]
+    validations = [each for each in records if each["subset"] not in ("train", "train_inner")]
+    # a log may go on behind the checkpoint, or end before it
+    own = {each["subset"]: each for each in validations if int(each["num_updates"]) == pretrained.updates}
+    if validations and not own:
+        lines += ["", f"The log has no validation after these {pretrained.updates:,} updates."]
+    for subset, last in own.items():
+        lines += ["", f"## Evaluation, on `{subset}` after {pretrained.updates:,} updates", ""]
         lines += ["Losses in nats; accuracy, precision, recall and the scores of tasks in per cent.", ""]
         lines += ["| metric | value |", "|---|---|"]
         lines += [f"| {name} | {value:g} |" for name, value in last.items() if _is_metric(name)]
@@ -111,12 +109,14 @@ def _training(pretrained: Pretrained) -> list[str]:
     if cfg is None or not pretrained.updates:
         return []
     task, optimization = cfg["task"], cfg["optimization"]
+    processes = int((cfg.get("distributed_training") or {}).get("distributed_world_size") or 1)
     corpus = ", ".join(Path(part).name for part in str(task.get("data", "")).split(":"))
     rows = [
         ("task", task.get("_name")),
         ("data", corpus),
         ("updates", f"{pretrained.updates:,}"),
         ("rows of a batch", cfg["dataset"].get("batch_size")),
+        ("processes, each with such batches", processes if processes > 1 else None),
         ("learning rate", ", ".join(map(str, optimization["lr"]))),
         ("update frequency", ", ".join(map(str, optimization["update_freq"]))),
         ("clip norm", optimization["clip_norm"]),

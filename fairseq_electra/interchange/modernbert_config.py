@@ -109,7 +109,7 @@ def read_traits(config: dict, source: Path) -> dict[str, Any]:
         InputError: it asks for something else than the encoder here computes; names the key.
     """
     layers = int(config.get("num_hidden_layers", DEFAULTS["num_hidden_layers"]))
-    dropout = float(_number(config, "attention_dropout", 0.0, source))
+    dropout = float(read_number(config, "attention_dropout", 0.0, source))
     window = config.get("local_attention", 128)
     if type(window) is not int or window < 2:
         raise InputError(f"{source} has local_attention {window!r}; it must be a whole number from 2 on")
@@ -132,7 +132,7 @@ def read_traits(config: dict, source: Path) -> dict[str, Any]:
         "dropout": dropout,
         "attention_dropout": dropout,
         "dropout_at": "attention_output",
-        "norm_eps": float(_number(config, "norm_eps", 1e-5, source)),
+        "norm_eps": float(read_number(config, "norm_eps", 1e-5, source)),
         "no_segments": True,
         "normed_head": True,
     }
@@ -150,7 +150,8 @@ def read_pooling(config: dict, source: Path) -> str:
     return "first" if name == "cls" else "mean"
 
 
-def _number(config: dict, name: str, default: float, source: Path) -> float:
+def read_number(config: dict, name: str, default: float, source: Path) -> float:
+    """Return a number of a config.json, or refuse what is none; arguments as of :func:`read_traits`."""
     value = config.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"{source} has {name} {value!r}; it must be a number")
@@ -188,4 +189,4 @@ def _base(config: dict, kind: str, source: Path) -> float:
             f"{source} has rope_parameters {given!r:.200}, where the encoder here has the rope_type"
             " 'default'; it cannot be imported"
         )
-    return float(_number(entry, "rope_theta", _number(config, name, default, source), source))
+    return float(read_number(entry, "rope_theta", read_number(config, name, default, source), source))

@@ -7,6 +7,7 @@ from tokenizers import Tokenizer
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.corpus import builtin_paragraphs
+from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID
 
 PARAGRAPHS = 50  # of the built-in English
 SAMPLE = (
@@ -40,15 +41,7 @@ def compare_tokenizers(folder: Path, ours: Tokenizer, order: list[int]) -> str:
     Raises:
         InputError: the ids differ, or transformers does not load its own tokenizer.
     """
-    from transformers import AutoTokenizer
-
-    try:
-        theirs = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # of many kinds, some of packages that a class needs
-        reason = str(error).strip().split("\n")[0]
-        raise InputError(
-            f"transformers does not load the tokenizer in {folder} ({reason}); nothing was written"
-        ) from error
+    theirs = _load(folder)
     special = {theirs.cls_token, theirs.pad_token, theirs.sep_token, theirs.unk_token, theirs.mask_token}
     added = [token for token in theirs.get_added_vocab() if token not in special]
     texts = [
@@ -71,3 +64,54 @@ def compare_tokenizers(folder: Path, ours: Tokenizer, order: list[int]) -> str:
             )
     more = f" and with added tokens ({len(added)})" if added else ""
     return f"tokenizer: the same ids as transformers' {name} on {len(texts)} texts, in several scripts{more}"
+
+
+def compare_rows(folder: Path, order: list[int], with_segments: bool, is_tuned: bool) -> str | None:
+    """Compare where transformers puts special symbols and segments with the rows that are read here.
+
+    A row here is ``<s> A </s>`` or ``<s> A </s> B </s>``, the second text with segment 1, and too long texts
+    lose their end.
+
+    Args:
+        folder: transformers'.
+        order: for each of our ids theirs.
+        with_segments: whether the network has segments.
+        is_tuned: whether the network was fine-tuned, on transformers' rows.
+
+    Returns:
+        a line that says what is different; None: nothing.
+
+    Raises:
+        InputError: something is, and the network was fine-tuned on it.
+    """
+    theirs, texts = _load(folder), SAMPLE[:2]
+    first, second = (theirs(text, add_special_tokens=False, verbose=False)["input_ids"] for text in texts)
+    bos, eos = order[BOS_ID], order[EOS_ID]
+    row, pair = [bos, *first, eos], theirs(*texts, verbose=False)
+    segments = [0] * len(row) + [1] * (len(second) + 1)
+    difference = None
+    if theirs(texts[0], verbose=False)["input_ids"] != row or pair["input_ids"] != [*row, *second, eos]:
+        shown = " ".join(map(str, theirs.convert_ids_to_tokens(theirs("a", "b", verbose=False)["input_ids"])))
+        difference = f"puts the texts a and b into the row {shown!r}"
+    elif with_segments and pair.get("token_type_ids") != segments:
+        difference = "gives the second text of a pair no segment 1 (token_type_ids)"
+    elif theirs.truncation_side != "right":
+        difference = "cuts off the beginning of texts that are too long (truncation_side)"
+    if difference is None:
+        return None
+    said = f"transformers' tokenizer in {folder} {difference}, which is not so here"
+    if is_tuned:
+        raise InputError(f"{said}, and the network was fine-tuned on such rows; nothing was written")
+    return f"note: {said}"
+
+
+def _load(folder: Path):
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # of many kinds, some of packages that a class needs
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(
+            f"transformers does not load the tokenizer in {folder} ({reason}); nothing was written"
+        ) from error

@@ -1,6 +1,7 @@
 """config.json of transformers, both ways."""
 
 from pathlib import Path
+from typing import Any
 
 from fairseq_electra.electra.initialization import INITIALIZER_RANGE
 from fairseq_electra.electra.sizes import (
@@ -85,7 +86,7 @@ def read_sizes(config: dict, source: Path) -> tuple[EncoderSizes, int]:
         InputError: another model type, or one that computes something else than the encoder here.
     """
     family = config.get("model_type")
-    if family not in FAMILIES:
+    if not isinstance(family, str) or family not in FAMILIES:
         raise InputError(
             f"{source} is of the model type {family!r}; electra and bert can be imported, and roformer and"
             " modernbert, their like with rotary positions"
@@ -104,11 +105,13 @@ def read_sizes(config: dict, source: Path) -> tuple[EncoderSizes, int]:
         if not isinstance(value, int) or value < 1:
             raise InputError(f"{source} has {name} {value!r}; it must be a whole number above 0")
     vocabulary_size = int(sizes.pop("vocab_size"))
-    dropout = {
-        "dropout": config.get("hidden_dropout_prob", 0.1),
-        "attention_dropout": config.get("attention_probs_dropout_prob", 0.1),
+    number = modernbert_config.read_number
+    traits: dict[str, Any] = {
+        "positions": FAMILIES[family],
+        "norm": "post",
+        "dropout": number(config, "hidden_dropout_prob", 0.1, source),
+        "attention_dropout": number(config, "attention_probs_dropout_prob", 0.1, source),
     }
-    traits = {"positions": FAMILIES[family], "norm": "post", **dropout}
     if family == "modernbert":
         traits = modernbert_config.read_traits(config, source)
     try:

@@ -97,6 +97,31 @@ def test_a_checkpoint_of_another_folder_that_is_named_may_be_of_other_data_but_n
         same_run.check(configuration(), ["a"], state(task="x"), path)
 
 
+@pytest.mark.parametrize(
+    ("name", "before", "now"),
+    [("num_attention_heads", 2, 8), ("rotary_base", None, 500.0), ("local_window", None, 32)],
+)
+def test_a_run_does_not_resume_as_a_model_that_computes_something_else(name, before, now):
+    def with_model(**options):
+        model = {"model_size": "tiny", "generator_layers": None, "positions": "rotary", **options}
+        return OmegaConf.merge(configuration(), {"model": model})
+
+    option = name.replace("_", "-")
+    saved = {"cfg": with_model(**{name: before}), "extra_state": {same_run.KEY: ["a"]}}
+    with pytest.raises(InputError, match=f"--{option} .*, and this one has {now}: give --{option}"):
+        same_run.check(with_model(**{name: now}), ["a"], saved, "save/checkpoint_last.pt")
+    same_run.check(with_model(**{name: before, "dropout": 0.3}), ["a"], saved, "save/checkpoint_last.pt")
+    same_run.check(with_model(**{name: now}), ["a"], saved, "elsewhere/checkpoint_last.pt")
+
+
+def test_an_average_in_the_own_folder_is_not_resumed_from_the_start():
+    average = state() | {"optimizer_history": [{"num_updates": 9}]}
+    with pytest.raises(InputError, match="has no state of the optimizer"):
+        same_run.check(configuration(), ["a"], average, "save/checkpoint_last.pt")
+    same_run.check(configuration(), ["a"], average, "elsewhere/checkpoint_last.pt")
+    same_run.check(configuration(), ["a"], average | {"last_optimizer_state": {}}, "save/checkpoint_last.pt")
+
+
 def test_what_goes_on(tmp_path):
     path = "save/checkpoint_last.pt"
     for found in (state(["a"]), state(["b", "a"]), state([]), {"cfg": None, "extra_state": {}}):

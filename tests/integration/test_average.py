@@ -3,6 +3,7 @@
 fairseq-validate gives the figures of training.
 """
 
+import copy
 import shutil
 
 import pytest
@@ -94,6 +95,30 @@ def refused(*arguments):
     done = electra("average", *arguments, check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     return done.stderr
+
+
+def test_models_that_compute_different_functions_are_refused_and_files_are_kept(tmp_path, trained):
+    _, folder = trained
+    path, output = folder / "checkpoint_last.pt", tmp_path / "averaged.pt"
+    state = torch.load(path, weights_only=True)
+    for name, value in (("num_attention_heads", 4), ("rotary_base", 500.0)):
+        other = copy.deepcopy(state)
+        other["cfg"]["model"][name] = value
+        torch.save(other, tmp_path / "other.pt")
+        said = refused(path, tmp_path / "other.pt", "--output", output)
+        assert f"not of one model: --{name.replace('_', '-')} is {value}" in said and not output.exists()
+    before = path.read_bytes()
+    assert "is there already" in refused(path, "--output", path) and path.read_bytes() == before
+
+
+def test_the_history_is_that_of_the_checkpoint_with_most_updates(tmp_path, trained):
+    _, folder = trained
+    last, first = sorted(folder.glob("checkpoint_*_*.pt"), reverse=True)
+    for number, paths in enumerate(([first, last], [last, first])):
+        output = tmp_path / f"{number}.pt"
+        electra("average", *paths, "--output", output)
+        history = torch.load(output, weights_only=True)["optimizer_history"]
+        assert history[-1] == torch.load(last, weights_only=True)["optimizer_history"][-1]
 
 
 @pytest.mark.long

@@ -1,5 +1,7 @@
 """What the card of an exported folder says of the training log and of pairs about groups of people."""
 
+from dataclasses import replace
+
 import pytest
 
 from fairseq_electra.interchange.model_card import model_card
@@ -26,10 +28,22 @@ def test_the_card_shows_every_metric_of_the_last_validation_and_nothing_else(pre
         {"subset": "valid", **KEPT, **metrics, "best_loss": 0.125},
         {"subset": "train_inner", "loss": 4.5, "gnorm": 2.0},
     ]
-    card = model_card(pretrained(), [], records)
+    card = model_card(replace(pretrained(), updates=1200), [], records)
     table = card.split("| metric | value |\n|---|---|\n")[1].splitlines()
     assert table == [f"| {name} | {value:g} |" for name, value in metrics.items()]
     assert "on `valid` after 1,200 updates" in card
+
+
+def test_the_card_has_no_validation_of_other_weights_and_those_of_all_texts(pretrained):
+    records = [
+        {"subset": subset, "num_updates": updates, "disc_auc": auc}
+        for updates, auc in ((500.0, 0.93), (1000.0, 0.61))
+        for subset in ("valid", "books")
+    ]
+    card = model_card(replace(pretrained(), updates=500), [], records)
+    assert card.count("| disc_auc | 0.93 |") == 2 and "0.61" not in card and "on `books` after 500" in card
+    card = model_card(replace(pretrained(), updates=700), [], records)
+    assert "disc_auc" not in card and "The log has no validation after these 700 updates." in card
 
 
 def test_export_adds_the_results_of_pairs_to_the_card(tmp_path, checkpoint, tuned, monkeypatch):

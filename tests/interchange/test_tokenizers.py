@@ -4,7 +4,7 @@ import json
 import string
 
 import pytest
-from tokenizers import normalizers
+from tokenizers import Tokenizer, normalizers, processors
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.hub.load import load_checkpoint
@@ -15,7 +15,7 @@ from fairseq_electra.interchange.json_files import read_json
 from fairseq_electra.interchange.tokenizer_files import read_tokenizer
 from fairseq_electra.interchange.tokenizer_parity import SAMPLE, compare_tokenizers
 from fairseq_electra.pretraining.wordpiece import LEADING, MASK, load_wordpiece, save_vocabulary, symbols_of
-from tests.helpers.transformers_models import SMALL, SPECIAL_SYMBOLS, transformers
+from tests.helpers.transformers_models import SMALL, SPECIAL_SYMBOLS, edit, transformers
 
 # a no-break space too
 CHARACTERS = sorted({*string.printable, *"".join(SAMPLE), *"abcABCéÉ"} - set(string.whitespace))
@@ -291,3 +291,48 @@ def test_a_tokenizer_that_cuts_text_otherwise_is_noticed_and_nothing_is_written(
     ):
         import_transformers(folder, tmp_path / "in" / "checkpoint.pt")
     assert not (tmp_path / "in").exists()
+
+
+def one_more_separator(folder):
+    path = folder / "tokenizer.json"
+    stored = Tokenizer.from_file(str(path))
+    ids = [(name, stored.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+    stored.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] [SEP] $B:1 [SEP]:1", special_tokens=ids
+    )
+    stored.save(str(path))
+    edit(folder / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+
+
+def no_segments(folder):
+    edit(folder / "tokenizer_config.json", model_input_names=["input_ids", "attention_mask"])
+
+
+def other_side(folder):
+    edit(folder / "tokenizer_config.json", truncation_side="left")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (one_more_separator, "puts the texts a and b into the row '[CLS] a [SEP] [SEP] b [SEP]'"),
+        (no_segments, "gives the second text of a pair no segment 1"),
+        (other_side, "cuts off the beginning of texts that are too long"),
+    ],
+)
+def test_a_network_that_was_fine_tuned_on_other_rows_is_refused_and_others_get_a_note(
+    tmp_path, make_theirs, change, sentence
+):
+    made = make_theirs(generator=None, class_name="ElectraForSequenceClassification")
+    import_transformers(made.folder, tmp_path / "same" / "checkpoint.pt")
+    change(made.folder)
+    with pytest.raises(InputError, match="fine-tuned on such rows; nothing was written") as refused:
+        import_transformers(made.folder, tmp_path / "tuned" / "checkpoint.pt")
+    assert sentence in str(refused.value) and not (tmp_path / "tuned").exists()
+    edit(made.folder / "config.json", architectures=["ElectraModel"])
+    (note,) = (
+        line
+        for line in import_transformers(made.folder, tmp_path / "plain" / "checkpoint.pt")
+        if line.startswith("note: ")
+    )
+    assert sentence in note

@@ -331,6 +331,18 @@ def other_activation(folder):
     edit(folder / "config.json", hidden_act="relu")
 
 
+def dropout_of_text(folder):
+    edit(folder / "config.json", hidden_dropout_prob="0.1")
+
+
+def type_in_a_list(folder):
+    edit(folder / "config.json", model_type=["electra"])
+
+
+def classes_as_text(folder):
+    edit(folder / "config.json", architectures="ElectraModel")
+
+
 def config_no_json(folder):
     (folder / "config.json").write_text("{")
 
@@ -427,6 +439,9 @@ def generator_alone(folder):
         (other_type, "model type 'albert'"),
         (other_activation, "asks for hidden_act 'relu'"),
         (config_no_json, "is no JSON"),
+        (dropout_of_text, "hidden_dropout_prob '0.1'; it must be a number"),
+        (type_in_a_list, "model type ['electra']"),
+        (classes_as_text, "architectures 'ElectraModel'; it must be a list"),
         (other_width, "do not belong together"),
         (more_layers, "lacks the tensor electra.encoder.layer.2"),
         (fewer_layers, "has a tensor electra.encoder.layer.1"),
