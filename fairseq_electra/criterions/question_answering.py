@@ -1,5 +1,6 @@
 """The loss of extractive question answering."""
 
+import math
 from dataclasses import dataclass, field
 
 import torch.nn.functional as F
@@ -36,7 +37,7 @@ class QuestionAnsweringLoss(HeadLoss):
 
     def __init__(self, cfg: QuestionAnsweringLossConfig, task):
         super().__init__(cfg, task)
-        if cfg.answerability_weight < 0:
+        if not 0 <= cfg.answerability_weight < math.inf:
             raise InputError(f"--answerability-weight must not be negative, got {cfg.answerability_weight}")
         self.answerability_weight = cfg.answerability_weight
 

@@ -1,5 +1,6 @@
 """ELECTRA's loss: that of the generator and that of the discriminator, over one denominator."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -64,7 +65,7 @@ class ReplacedTokenDetection(FairseqCriterion):
         self.disc_weight = default if cfg.disc_weight is None else cfg.disc_weight
         self.z_loss = cfg.z_loss
         for name in ("gen_weight", "disc_weight", "z_loss"):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"--{name.replace('_', '-')} must not be negative, got {getattr(cfg, name)}")
         if self.z_loss and not task.objective.trains_generator:
             raise InputError(

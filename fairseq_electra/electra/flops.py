@@ -95,7 +95,7 @@ def pairs_within(window: int, lengths: np.ndarray) -> np.ndarray:
     return lengths * (2 * reach + 1) - reach * (reach + 1)
 
 
-def encoder_flops(sizes: EncoderSizes) -> Flops:
+def encoder_flops(sizes: EncoderSizes, trained: bool = True) -> Flops:
     """Count the operations of an encoder, from the embeddings to the last layer's output.
 
     With recurrence every token sees two parts, and keys and values are computed twice in training: the second
@@ -113,19 +113,21 @@ def encoder_flops(sizes: EncoderSizes) -> Flops:
     per_layer = 4.0 * hidden * hidden + matrices * hidden * sizes.intermediate_size
     per_pair = 2.0 * 2 * hidden
     if sizes.recurrence:
-        per_layer += 2 * hidden * hidden * 2 / STEP_BY_FORWARD + 2 * sizes.recurrence * 2 * hidden
+        per_layer += 2 * sizes.recurrence * 2 * hidden
+        per_layer += 2 * hidden * hidden * 2 / STEP_BY_FORWARD if trained else 0
         per_pair = 0.0
     return Flops(2.0 * (projection + layers * per_layer), (layers - local) * per_pair, 0.0, local * per_pair)
 
 
-def masked_lm_flops(sizes: EncoderSizes, num_tokens: int) -> Flops:
+def masked_lm_flops(sizes: EncoderSizes, num_tokens: int, trained: bool = True) -> Flops:
     """Count the operations of a masked language model, or of a generator, with its head.
 
     Args:
         sizes: sizes of the encoder.
         num_tokens: size of the vocabulary, V.
+        trained: whether it has a backward pass.
     """
-    return encoder_flops(sizes)._replace(per_masked=per_prediction(sizes, num_tokens))
+    return encoder_flops(sizes, trained)._replace(per_masked=per_prediction(sizes, num_tokens))
 
 
 def per_prediction(sizes: EncoderSizes, num_tokens: int) -> float:

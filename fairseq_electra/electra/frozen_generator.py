@@ -55,7 +55,7 @@ class FrozenGeneratorElectra(Electra):
 
     def flops(self, num_tokens: int) -> Flops:
         """Count the operations; the generator has no backward pass, so a third of its count is left."""
-        generator = masked_lm_flops(self.generator.sizes, num_tokens)
+        generator = masked_lm_flops(self.generator.sizes, num_tokens, trained=False)
         forward = Flops(*(count / STEP_BY_FORWARD for count in generator))
         return forward + encoder_flops(self.sizes) + head_flops(self.sizes)
 

@@ -60,6 +60,13 @@ class RandomSubstitution(Discriminator):
         self.register_buffer("token_probs", torch.full((num_tokens,), 1 / num_tokens))
         draw_parameters(self, [self.discriminator.projection, self.discriminator_head.prediction])
 
+    def _apply(self, fn, recurse=True):
+        """Keep the probabilities in float32: in half precision they are another distribution."""
+        kept = self.token_probs
+        super()._apply(fn, recurse)
+        self.token_probs = kept.to(self.token_probs.device)
+        return self
+
     def forward(
         self,
         src_tokens: Tensor,

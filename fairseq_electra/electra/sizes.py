@@ -159,7 +159,10 @@ class EncoderSizes:
         Source: google-research/electra run_pretraining.py::get_generator_config.
         """
         hidden = round(self.hidden_size * width)
-        heads = heads or max(1, hidden // HEAD_SIZE)
+        for name, value in (("num_attention_heads", heads), ("intermediate_size", intermediate_size)):
+            if value is not None and value < 1:
+                raise InputError(f"{option(f'generator_{name}')} must be 1 or more, got {value}")
+        heads = max(1, hidden // HEAD_SIZE) if heads is None else heads
         if hidden < 1 or hidden % heads:
             raise InputError(
                 f"--generator-hidden-size {width:.3g} of {self.hidden_size} makes {hidden}, which {heads} "
@@ -169,7 +172,7 @@ class EncoderSizes:
         return replace(
             self,
             hidden_size=hidden,
-            intermediate_size=intermediate_size or round(inner * hidden),
+            intermediate_size=round(inner * hidden) if intermediate_size is None else intermediate_size,
             num_attention_heads=heads,
             num_hidden_layers=max(1, round(self.num_hidden_layers * depth)),
         )

@@ -11,6 +11,7 @@ from fairseq_electra.electra.encoder import Encoder
 from fairseq_electra.electra.fast.unpadded import Unpadded
 from fairseq_electra.electra.initialization import draw_parameters
 from fairseq_electra.electra.sizes import EncoderSizes
+from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.head import TaskHead
 from fairseq_electra.precision import autocast
 
@@ -47,6 +48,8 @@ class EncoderWithHeads(nn.Module):
         checkpoint_activations: bool = False,
     ):
         super().__init__()
+        if not 0 <= head_dropout < 1:
+            raise InputError(f"--head-dropout must lie in [0, 1), got {head_dropout}")
         self.sizes, self.eos, self.pad = sizes, eos, pad
         self.head_dropout, self.pooling, self.autocast = head_dropout, pooling, autocast
         self.embeddings = Embeddings(sizes, num_tokens, pad)

@@ -4,8 +4,8 @@ from torch import nn
 
 from fairseq_electra.errors import InputError
 
-# fairseq's own attribute: its float32 copies of half-precision parameters keep it
-# (optim/fp16_optimizer.py::build_fp32_params)
+# fairseq's own attribute: its float32 copies of half-precision parameters keep it alone
+# (optim/fp16_optimizer.py::build_fp32_params); in pre-training optim/gradients.py uses it
 ATTRIBUTE, PREFIX = "param_group", "layers_below_head_"
 
 

@@ -1,5 +1,6 @@
 """Adam as ELECTRA uses it."""
 
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, List, NamedTuple, cast
@@ -13,7 +14,7 @@ from torch.optim.adamw import adamw
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.optim.depths import layers_below_head
-from fairseq_electra.optim.gradients import OF_GENERATOR, Gradients
+from fairseq_electra.optim.gradients import Gradients, has_generators_rate
 from fairseq_electra.optim.loss_scale import LossScale
 from fairseq_electra.optim.update_clipping import clipped_rates, clipped_steps, update_rms
 
@@ -131,15 +132,24 @@ class ElectraAdam(FairseqOptimizer):
             raise InputError(
                 "electra_adam cannot tell weights from biases in one flat tensor; add --fp16-no-flatten-grads"
             )
-        if cfg.generator_lr < 0:
+        if not 0 <= cfg.generator_lr < math.inf:
             raise InputError(
-                f"--generator-lr must not be negative, got {cfg.generator_lr}; 1: that of the discriminator"
+                f"--generator-lr must be 0 or more, got {cfg.generator_lr}; 1: that of the discriminator"
             )
+        if cfg.generator_lr != 1 and not any(map(has_generators_rate, params)):
+            raise InputError(
+                f"--generator-lr {cfg.generator_lr} is for models with a generator of their own that is"
+                " trained; leave it out"
+            )
+        if not 0 <= cfg.weight_decay < math.inf:
+            raise InputError(f"--weight-decay must be 0 or more, got {cfg.weight_decay}; 0: none")
+        if not 0 < cfg.adam_eps < math.inf:
+            raise InputError(f"--adam-eps must be above 0, got {cfg.adam_eps}; the paper has 1e-6")
         groups: dict[tuple[int, bool, float], dict] = {}
         for p in params:
             below, is_matrix = self._layers_below_head(p), p.dim() > 1
             decay, scale = cfg.weight_decay if is_matrix else 0.0, cfg.layer_decay**below
-            scale *= cfg.generator_lr if getattr(p, OF_GENERATOR, False) else 1
+            scale *= cfg.generator_lr if has_generators_rate(p) else 1
             group = groups.setdefault(
                 (below, not is_matrix, scale), {"params": [], "weight_decay": decay, "lr_scale": scale}
             )

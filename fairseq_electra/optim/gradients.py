@@ -1,33 +1,50 @@
 """All gradients of an update at once: their norms, and what they are still to be multiplied with."""
 
+import re
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from fairseq_electra.optim.depths import ATTRIBUTE
 from fairseq_electra.optim.loss_scale import SMALLEST, LossScale
 
-# written on a parameter: an optimizer is given parameters without their names
-ATTRIBUTE, OF_GENERATOR = "network", "of_generator"
 GENERATOR, DISCRIMINATOR = "gen_gnorm", "disc_gnorm"
+# beginnings of the names of parameters; embeddings that both networks may use belong to neither
 PREFIXES = {
     GENERATOR: ("generator.", "generator_head.", "generator_baseline.", "noise_model."),
-    DISCRIMINATOR: ("discriminator.", "discriminator_head."),
+    DISCRIMINATOR: ("discriminator.", "discriminator_head.", "language_head."),
+    "": ("embeddings.", "generator_embeddings."),
 }
+AT_GENERATORS_RATE = (*PREFIXES[GENERATOR], "generator_embeddings.")
+MARK = re.compile("network:([a-z_]*):(generator)?")
 
 
 def mark_networks(model: nn.Module) -> None:
-    """Store on every parameter whether it belongs to the generator or the discriminator; embeddings: neither.
+    """Store on every parameter its network, and whether it learns at the generator's rate.
 
-    A noise model counts as the generator.
-    Parameters that only the generator uses, its own embeddings included, are marked to learn at its rate.
+    A noise model counts as the generator. Parameters that only the generator uses, its own embeddings
+    included, learn at its rate.
+
+    Raises:
+        ValueError: a parameter belongs to no part that is known here.
     """
     for name, parameter in model.named_parameters():
-        for network, prefixes in PREFIXES.items():
-            if name.startswith(prefixes):
-                setattr(parameter, ATTRIBUTE, network)
-        if name.startswith((*PREFIXES[GENERATOR], "generator_embeddings.")):
-            setattr(parameter, OF_GENERATOR, True)
+        (network,) = (each for each, prefixes in PREFIXES.items() if name.startswith(prefixes))
+        own = "generator" if name.startswith(AT_GENERATORS_RATE) else ""
+        setattr(parameter, ATTRIBUTE, f"network:{network}:{own}")
+
+
+def network_of(parameter: nn.Parameter) -> str:
+    """Return the network that :func:`mark_networks` has stored; empty: neither, or it has stored nothing."""
+    mark = MARK.fullmatch(str(getattr(parameter, ATTRIBUTE, "")))
+    return mark[1] if mark else ""
+
+
+def has_generators_rate(parameter: nn.Parameter) -> bool:
+    """Tell whether :func:`mark_networks` has stored that a parameter learns at the generator's rate."""
+    mark = MARK.fullmatch(str(getattr(parameter, ATTRIBUTE, "")))
+    return mark is not None and mark[2] is not None
 
 
 class Gradients:
@@ -55,7 +72,7 @@ class Gradients:
     def __init__(self, params: list[nn.Parameter]):
         self._networks: dict[str, list[nn.Parameter]] = {network: [] for network in ("", *PREFIXES)}
         for p in params:
-            self._networks[getattr(p, ATTRIBUTE, "")].append(p)
+            self._networks[network_of(p)].append(p)
         self.device = params[0].device
         self.norms: dict[str, Tensor] = {}
         self.drop_nonfinite = False

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass, fields
 
+GENERATORS_SUMS = ("mask_token_count", "mask_token_correct")  # of the criterion's, what is of the generator
+
 
 @dataclass(frozen=True)
 class Interval:

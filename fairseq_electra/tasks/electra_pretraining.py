@@ -21,7 +21,7 @@ from fairseq_electra.precision import autocast, matmul_dtype
 from fairseq_electra.pretraining.batches import MaskedRows
 from fairseq_electra.pretraining.binarized import load_dictionary
 from fairseq_electra.pretraining.diagnosis import Diagnosis, unigram_baseline
-from fairseq_electra.pretraining.interval import Interval
+from fairseq_electra.pretraining.interval import GENERATORS_SUMS, Interval
 from fairseq_electra.pretraining.languages import vocabulary_folder
 from fairseq_electra.pretraining.metrics import SUMS, auc_of, fixed_histograms, logged_by_validation
 from fairseq_electra.pretraining.thinned_batches import thinned
@@ -214,6 +214,8 @@ class ElectraPretrainingTask(FairseqTask):
     def _diagnose(self, meters) -> None:
         """Warn of a failing run, at the updates that are logged; all processes agree."""
         total, update = meters[SUMS].read(), meters["num_updates"].val
+        if not self.objective.trains_generator:  # what it predicts is no sign of this run's training
+            total = {name: value for name, value in total.items() if name not in GENERATORS_SUMS}
         lines = self.diagnosis.follow(
             Interval.of(total, auc_of(total), update, meters["lr"].val if "lr" in meters else 0.0)
         )

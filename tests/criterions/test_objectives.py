@@ -223,6 +223,15 @@ def test_random_tokens_have_the_frequencies_of_the_text(make_task, make_model):
     assert np.allclose(uniform, (counts > 0) / (counts > 0).sum(), atol=1e-7)
 
 
+def test_random_tokens_are_drawn_alike_in_half_precision(make_task, make_model):
+    task = make_task()
+    task.load_dataset("train")
+    model = make_model(task, objective="unigram", randomize=False)
+    probs = model.token_probs.clone()
+    model.bfloat16()
+    assert torch.equal(model.token_probs, probs) and model.token_probs.dtype == torch.float32
+
+
 def test_operations_are_counted_by_what_runs(make_task, make_model):
     """Count with PyTorch's own counter."""
     from torch.utils.flop_counter import FlopCounterMode

@@ -119,6 +119,13 @@ def test_a_model_is_trained_with_it_and_its_count_is_that_of_the_step(make_task,
     assert counter.get_total_flops() == pytest.approx(expected, rel=0.02)
 
 
+def test_a_generator_that_is_not_trained_computes_keys_and_values_once():
+    encoder = made().requires_grad_(False)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        encoder(torch.randn(1, 20, 16, dtype=torch.float64), None)
+    assert counter.get_total_flops() == encoder_flops(SIZES, trained=False).per_token * 20
+
+
 def test_sizes_refuse_a_window_beside_it():
     with pytest.raises(InputError, match="--recurrence 5 does not go with --local-window 8"):
         replace(SIZES, local_window=8)

@@ -94,3 +94,16 @@ def test_a_row_is_all_that_the_recipes_need(unlisted):
     assert line[line.index("--arch") + 1] == "electra_unlisted" and line[line.index("--lr") + 1] == "1e-3"
     assert recipe_for("unlisted", "RTE").lr == 3e-4 and recipe_for("unlisted", "RTE").epochs == 10
     assert nearest_published("unlisted").size == "small"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"heads": 0}, "--generator-num-attention-heads must be 1 or more, got 0"),
+        ({"heads": -1}, "--generator-num-attention-heads must be 1 or more, got -1"),
+        ({"intermediate_size": 0}, "--generator-intermediate-size must be 1 or more, got 0"),
+    ],
+)
+def test_sizes_of_a_generator_out_of_range_are_refused(changes, sentence):
+    with pytest.raises(InputError, match=sentence):
+        named_sizes(model_size="small").generator(0.25, 1.0, **changes)

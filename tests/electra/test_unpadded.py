@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from fairseq_electra.electra.fast.unpadded import Unpadded
+from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import EncoderWithHeads, encoder_arguments
 from fairseq_electra.finetuning.sentences.head import SentenceHead
 from tests.helpers.small_model import NET, randomize_parameters
@@ -73,6 +74,12 @@ def test_a_row_with_recurrence_has_the_states_that_it_has_alone():
     states = model(tokens)[0]
     for row, length in enumerate((20, 9, 4)):
         assert (states[row, :length] - model(tokens[row : row + 1, :length])[0]).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("probability", [1.0, 1.5, -0.5, float("nan")])
+def test_a_dropout_of_heads_out_of_range_is_refused(probability):
+    with pytest.raises(InputError, match=r"--head-dropout must lie in \[0, 1\)"):
+        made(positions="rotary", head_dropout=probability)
 
 
 def test_rows_with_little_padding_stay_as_they_are():

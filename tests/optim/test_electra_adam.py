@@ -194,6 +194,34 @@ def test_layer_decay_that_begins_or_ends_within_a_run_is_refused_in_a_sentence(b
         optimizer_for(net.parameters(), layer_decay=now).load_state_dict(state)
 
 
+def test_float32_copies_of_half_precision_weights_keep_the_generators_rate(make_task, make_model):
+    """fairseq's FP16Optimizer gives the optimizer copies, which keep one attribute alone."""
+    from fairseq.optim.fp16_optimizer import FP16Optimizer
+
+    net = make_model(make_task(), tie_embeddings="none").bfloat16()
+    copies = FP16Optimizer.build_fp32_params(None, list(net.parameters()), flatten=False)
+    optimizer = optimizer_for(copies, generator_lr=0.5)
+    optimizer.set_lr(0.2)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    for (name, _), copied in zip(net.named_parameters(), copies, strict=True):
+        assert rates[id(copied)] == pytest.approx(0.1 if name.startswith("generator") else 0.2), name
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"generator_lr": 0.5}, "--generator-lr 0.5 is for models with a generator"),
+        ({"generator_lr": float("nan")}, "--generator-lr must be 0 or more, got nan"),
+        ({"weight_decay": -1.0}, "--weight-decay must be 0 or more, got -1"),
+        ({"weight_decay": float("nan")}, "--weight-decay must be 0 or more, got nan"),
+        ({"adam_eps": -1.0}, "--adam-eps must be above 0, got -1"),
+    ],
+)
+def test_values_out_of_range_are_refused(changes, sentence):
+    with pytest.raises(InputError, match=sentence):
+        optimizer_for(encoder_with_head().parameters(), **changes)
+
+
 @pytest.mark.parametrize("tie", ["all", "tokens", "none"])
 def test_the_generator_has_a_rate_of_its_own_and_embeddings_that_are_shared_do_not(
     make_task, make_model, tie
@@ -215,5 +243,5 @@ def test_the_generator_has_a_rate_of_its_own_and_embeddings_that_are_shared_do_n
         assert rates[id(parameter)] == pytest.approx(0.1 if name.startswith("generator") else 0.2), name
     assert optimizer.get_lr() == pytest.approx(0.2)
     assert len(optimizer_for(net.parameters()).param_groups) == 2  # as in checkpoints of before
-    with pytest.raises(InputError, match="--generator-lr must not be negative, got -1"):
+    with pytest.raises(InputError, match="--generator-lr must be 0 or more, got -1"):
         optimizer_for(net.parameters(), generator_lr=-1)

@@ -6,7 +6,8 @@ import pytest
 import torch
 from fairseq import utils
 
-from fairseq_electra.optim.gradients import mark_networks
+from fairseq_electra.electra.objectives import OBJECTIVES
+from fairseq_electra.optim.gradients import mark_networks, network_of
 from tests.helpers.components import optimizer_for, parameters
 
 
@@ -84,6 +85,17 @@ def test_the_networks_norms_are_told_apart_and_embeddings_belong_to_neither(make
     assert found["gnorm"] == pytest.approx(norm(*everything), rel=1e-6)
 
 
+@pytest.mark.parametrize("objective", [name for name in OBJECTIVES if name != "frozen_generator"])
+def test_heads_of_every_objective_belong_to_their_network(make_task, make_model, objective):
+    model = make_model(make_task(), objective=objective)
+    networks = {name.split(".")[0]: network_of(p) for name, p in model.named_parameters()}
+    assert networks.pop("embeddings") == ""
+    networks.pop("generator_embeddings", None)
+    for part, network in networks.items():
+        of_generator = part.startswith(("generator", "noise_model"))
+        assert network == ("gen_gnorm" if of_generator else "disc_gnorm"), part
+
+
 def test_gradients_that_are_not_finite_change_nothing_and_nor_does_any_update_after_them():
     params = with_gradients()
     optimizer = optimizer_for(params, bias_correction=True)
@@ -137,8 +149,8 @@ def test_parameters_of_several_types_go_fairseqs_way():
 def test_marks_stay_where_a_model_goes(make_task, make_model):
     model = make_model(make_task())
     mark_networks(model)
-    marks = {name: getattr(p, "network", None) for name, p in model.double().named_parameters()}
+    marks = {name: network_of(p) for name, p in model.double().named_parameters()}
     assert (
         marks["generator_head.bias"] == "gen_gnorm" and marks["discriminator_head.dense.bias"] == "disc_gnorm"
     )
-    assert marks["embeddings.tokens.weight"] is None
+    assert marks["embeddings.tokens.weight"] == ""

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from fairseq_electra.optim import loss_scale
 from fairseq_electra.optim.depths import mark_depths
 from fairseq_electra.optim.electra_adam import LONG_AGO
+from fairseq_electra.optim.gradients import mark_networks
 from fairseq_electra.optim.update_clipping import clipped_rates, update_rms, update_rms_at_once
 from tests.helpers.components import optimizer_for, parameters
 
@@ -132,16 +133,29 @@ def test_an_update_that_overflows_changes_nothing(correct):
     assert optimizer.state_dict()["scaled_losses"]["scale"] == loss_scale.INITIAL / 4
 
 
-def test_each_layer_and_the_generator_have_their_rates():
+@pytest.mark.parametrize(
+    ("parts", "mark", "options", "distinct"),
+    [
+        (
+            ("layers", "head"),
+            lambda net: mark_depths(net, "head.", "layers.", "norm.", 2),
+            {"layer_decay": 0.5},
+            {0.1, 0.05, 0.025},
+        ),
+        (("discriminator", "generator_head"), mark_networks, {"generator_lr": 0.25}, {0.1, 0.025}),
+    ],
+    ids=["layers", "generator"],
+)
+def test_each_layer_and_the_generator_have_their_rates(parts, mark, options, distinct):
     torch.manual_seed(0)
     net = torch.nn.Module()
-    net.layers, net.head = torch.nn.ModuleList(torch.nn.Linear(3, 3) for _ in range(2)), torch.nn.Linear(3, 2)
-    mark_depths(net, "head.", "layers.", "norm.", 2)
-    net.head.weight.of_generator = True
-    optimizer = optimizer_for(net.parameters(), clip_updates=True, layer_decay=0.5, generator_lr=0.25)
+    setattr(net, parts[0], torch.nn.ModuleList(torch.nn.Linear(3, 3) for _ in range(2)))
+    setattr(net, parts[1], torch.nn.Linear(3, 2))
+    mark(net)
+    optimizer = optimizer_for(net.parameters(), clip_updates=True, **options)
     params = [p for group in optimizer.param_groups for p in group["params"]]
     rates = [group["lr"] for group in optimizer.param_groups for _ in group["params"]]
-    assert {round(rate, 6) for rate in rates} == {0.1, 0.05, 0.025}
+    assert {round(rate, 6) for rate in rates} == distinct
     gradients = drawn_gradients(params)
     expected = [
         stable_adamw(p.detach().double().numpy(), own, True, lr=rate)[0]
