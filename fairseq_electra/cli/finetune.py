@@ -13,6 +13,7 @@ goes to fairseq-train.
 
 import argparse
 import json
+import math
 import os
 import shlex
 from pathlib import Path
@@ -109,6 +110,9 @@ def run(args: argparse.Namespace) -> None:
     for name in ("seeds", "processes", "batch_size"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')} must be 1 or more, got {value}")
+    for rate in args.lr or ():
+        if not 0 < rate < math.inf:
+            raise InputError(f"--lr must be above 0, got {rate:g}; leave it out for the rates of the recipe")
     settings = Settings(read_epochs(args.epochs), args.batch_size, tuple(args.arguments))
     if args.dry_run:
         for runs in first_runs(nets, args.data, settings, args.lr, seed=1).values():

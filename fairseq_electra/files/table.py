@@ -220,6 +220,9 @@ def _table_rows(path: str | Path, columns: Columns, faults: Faults) -> Iterator[
             f"{path} has no column {missing[0]!r}, its first line names {listed(map(repr, header))};"
             f" {_advice(header, missing[0])}"
         )
+    twice = [name for name in _names(columns) if header.count(name) > 1]
+    if twice:
+        raise InputError(f"{path} has several columns {twice[0]!r}; give each its own name")
     indices = [header.index(name) for name in _names(columns)]
     between = "quote cells that hold the delimiter" if is_csv(path) else "a cell cannot hold a tab"
     for number, values in rows:

@@ -87,6 +87,9 @@ def read_task_info(folder: str | Path) -> TaskInfo:
         # not in folders of before
         values |= {name: tuple(values.get(name, ())) for name in ("columns", "unlabelled")}
         info = TaskInfo(**values)
+        for each in ("examples", "shortened", "rows", "cut"):
+            if not isinstance(getattr(info, each, {}), dict):
+                raise ValueError(f"{each} has no numbers by split")
         names = [
             ("name", info.name),
             *(("split", split) for part in (info.examples, info.shortened, info.rows) for split in part),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from fairseq_electra.checkpoints import find_checkpoint, sha256_of
 from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.info import is_plain_name
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def read_net(text: str) -> Net:
 
     name, _, source = text.partition("=")
     kind, _, rest = source.partition(":")
-    if not name or not source or "/" in name:
+    if not name or not source or not is_plain_name(name):
         raise InputError(
             f"--net {text}: give NAME=CHECKPOINT, NAME=generator:CHECKPOINT or NAME=scratch:SIZE"
         )

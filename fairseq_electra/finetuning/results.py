@@ -16,6 +16,7 @@ from fairseq_electra.versions import installed_versions
 
 RUN_FILE, RESULT_FILE, LOGITS_FILE = "run.json", "result.json", "logits.npz"  # of a run
 RESULTS_FILE = "results.json"  # of a study
+FAILED = ("diverged", "not finite")  # what went wrong with runs whose scores are not there, or no numbers
 SPREAD = "spreads are of fine-tuning alone: all seeds of a pre-trained net start from one checkpoint"
 
 
@@ -26,7 +27,7 @@ def summarize(results: list[dict], info: TaskInfo, data: Path, folder: Path) -> 
     scores, and the runs that went wrong.
 
     Args:
-        results: of its runs; those that diverged have no scores and count as gone wrong alone.
+        results: of its runs; those without usable scores count as gone wrong alone.
         info: what the task is.
         data: the task's folder.
         folder: of the runs.
@@ -34,7 +35,7 @@ def summarize(results: list[dict], info: TaskInfo, data: Path, folder: Path) -> 
     from fairseq_electra.finetuning.evaluation import VALID
 
     evaluation, further = evaluation_of(data, info), KINDS[info.kind].further_metrics
-    scored = [result for result in results if result["metrics"]]
+    scored = [result for result in results if has_scores(result)]
     metrics: dict[str, dict[str, dict]] = {}
     merged = merged_scores(scored, folder, evaluation.merge) if scored else {}
     for split in scored[0]["metrics"] if scored else ():
@@ -46,7 +47,7 @@ def summarize(results: list[dict], info: TaskInfo, data: Path, folder: Path) -> 
             metrics[split][name] = {
                 "median": statistics.median(values),
                 "mean": statistics.fmean(values),
-                "standard_deviation": statistics.stdev(values) if len(values) > 1 else 0.0,
+                "standard_deviation": statistics.stdev(values) if len(values) > 1 else None,
                 "values": values,
                 "ensemble": ensemble[name],
             }
@@ -61,6 +62,11 @@ def summarize(results: list[dict], info: TaskInfo, data: Path, folder: Path) -> 
         },
         "metrics": metrics,
     }
+
+
+def has_scores(result: Mapping[str, Any]) -> bool:
+    """Tell whether a run has scores, and these are numbers."""
+    return bool(result["metrics"]) and result["trouble"] not in FAILED
 
 
 def merged_scores(
@@ -197,8 +203,15 @@ def _cell(line: dict, split: str, metric: str) -> str:
     if not line["metrics"]:
         return ", ".join(notes)
     summary = line["metrics"][split][metric]
-    spread = f"{summary['mean']:.1f} ± {summary['standard_deviation']:.1f}"
+    deviation = summary["standard_deviation"]
+    spread = "one seed" if deviation is None else f"{summary['mean']:.1f} ± {deviation:.1f}"
     return f"{summary['median']:.1f} ({', '.join([spread, *notes])})"
+
+
+def made_by(results: dict) -> list[dict[str, str]]:
+    """Return the versions that the runs were made by, each once; of results of before, those of the end."""
+    found = [run["versions"] for run in results["runs"] if run.get("versions")] or [results["versions"]]
+    return [each for number, each in enumerate(found) if each not in found[:number]]
 
 
 def provenance(results: dict) -> str:
@@ -215,5 +228,6 @@ def provenance(results: dict) -> str:
         f"- {net['name']}: {net['size']}, {net['network']} {net['sha256']}".rstrip()
         for net in results["nets"]
     ]
-    lines.append("- " + ", ".join(f"{name} {version}" for name, version in results["versions"].items()))
+    for each in made_by(results):
+        lines.append("- " + ", ".join(f"{name} {version}" for name, version in each.items()))
     return "\n".join(lines)

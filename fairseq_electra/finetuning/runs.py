@@ -124,6 +124,8 @@ def _train(job: Job) -> tuple[str, str]:
     torch.set_num_threads(job.threads)
     ours = [
         *("--user-dir", USER_DIR, "--log-format", "json", "--num-workers", "0"),
+        # else fairseq takes all GPUs, and an update has as many batches
+        *("--distributed-world-size", "1"),
         *([] if torch.cuda.is_available() else ["--cpu"]),
     ]
     sys.argv = ["fairseq-train", *job.arguments, *ours]

@@ -18,7 +18,14 @@ from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.kinds import evaluation_of
 from fairseq_electra.finetuning.nets import Net
 from fairseq_electra.finetuning.recipes import Recipe
-from fairseq_electra.finetuning.results import LOGITS_FILE, RESULT_FILE, RUN_FILE, summarize, versions
+from fairseq_electra.finetuning.results import (
+    LOGITS_FILE,
+    RESULT_FILE,
+    RUN_FILE,
+    has_scores,
+    summarize,
+    versions,
+)
 from fairseq_electra.finetuning.runs import DIVERGED, USER_DIR, train_all
 from fairseq_electra.finetuning.trainable import DIAGNOSTIC, Task, diagnostic_set, trainable
 from fairseq_electra.pretraining.binarized import load_dictionary
@@ -27,7 +34,7 @@ from fairseq_electra.resuming import LAST_CHECKPOINT
 
 SET_BY_STUDY = (
     *("-a", "--arch", "--criterion", "--finetune-from-model", "--lr", "--restore-file", "--save-dir"),
-    *("--seed", "--task", "--user-dir", "--valid-subset"),
+    *("--seed", "--task", "--train-subset", "--user-dir", "--valid-subset"),
 )
 # the schedule is worked out from epochs, batch and examples: another of these would end it too early, or
 # never
@@ -167,7 +174,13 @@ class ScoreRun:
 
 
 def finish(run: Path, result: dict, keep_checkpoints: bool) -> None:
-    """Write the result of a run that has ended, and remove its checkpoints unless they are to be kept."""
+    """Write the result of a run that has ended, and remove its checkpoints unless they are to be kept.
+
+    Of those that are kept only the last stays, which was scored: commands take the best of a folder.
+    """
+    for path in (run / CHECKPOINTS_FOLDER).glob("checkpoint*.pt"):
+        if path.name != LAST_CHECKPOINT:
+            path.unlink()
     _write_json(run / RESULT_FILE, result | {KEEP_KEY: keep_checkpoints})
     if not keep_checkpoints:
         shutil.rmtree(run / CHECKPOINTS_FOLDER, ignore_errors=True)
@@ -205,7 +218,8 @@ def do_runs(
                     " another --output"
                 )
         if result_file.is_file():
-            results[run.name] = run.record | result_of(folder / run.name)
+            made_by = _read_json(run_file).get("versions", {}) if run_file.is_file() else {}
+            results[run.name] = run.record | {"versions": made_by} | result_of(folder / run.name)
         else:
             missing[run.name] = run
     without = [name for name in results if not (folder / name / CHECKPOINTS_FOLDER).is_dir()]
@@ -218,7 +232,8 @@ def do_runs(
         check_arguments(next(iter(missing.values())), folder)
     for name, run in missing.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
-        _write_json(folder / name / RUN_FILE, run.record | {"versions": versions()})
+        if not (folder / name / CHECKPOINTS_FOLDER).is_dir():  # else it goes on with what it was begun with
+            _write_json(folder / name / RUN_FILE, run.record | {"versions": versions()})
     arguments = {name: run.arguments(folder) for name, run in missing.items()}
     failed, done = [], 0
     for name, trouble, _ in train_all(arguments, folder, processes, threads, ScoreRun(folder, missing, keep)):
@@ -227,7 +242,8 @@ def do_runs(
         elif trouble:
             failed.append(f"run {name} failed: {trouble}; its log is {folder / name}.log")
             continue
-        results[name] = missing[name].record | result_of(folder / name)
+        made_by = _read_json(folder / name / RUN_FILE).get("versions", {})
+        results[name] = missing[name].record | {"versions": made_by} | result_of(folder / name)
         done += 1
         say(f"{done} of {len(missing)}: {name}: " + _figures(results[name]))
     if failed:
@@ -412,4 +428,4 @@ def choice(lr: float, grid: Sequence[float]) -> dict:
 
 def deciding_score(result: dict, info: TaskInfo) -> float:
     """Return what a run is chosen by: the task's first metric on valid."""
-    return result["metrics"]["valid"][info.metrics[0]] if result["metrics"] else -math.inf
+    return result["metrics"]["valid"][info.metrics[0]] if has_scores(result) else -math.inf

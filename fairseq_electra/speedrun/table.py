@@ -51,7 +51,8 @@ def scores(study: dict[str, Any], published: Published) -> str:
             if known is not None:
                 ours.append(score["median"])
                 theirs.append(known)
-            spread = f"{score['mean']:.1f} ± {score['standard_deviation']:.1f}"
+            deviation = score["standard_deviation"]
+            spread = "one seed" if deviation is None else f"{score['mean']:.1f} ± {deviation:.1f}"
             notes = f"; {failures}" if failures else ""
             shown = "" if known is None else f"{known:.1f}"
             lines.append(f"| {task}, {metric} | {score['median']:.1f} ({spread}{notes}) | {shown} |")

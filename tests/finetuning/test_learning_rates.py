@@ -18,6 +18,7 @@ from fairseq_electra.finetuning.runs import DIVERGED
 from fairseq_electra.finetuning.sentences import PREDICTION
 from fairseq_electra.finetuning.study import CHOICE_SEED, Run, Settings, study
 from fairseq_electra.finetuning.trainable import Task
+from tests.helpers.commands import electra
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
 INFO = TaskInfo("RTE", PREDICTION, 2, ("no", "yes"), ("accuracy",), 128, {"train": 64, "valid": 8})
@@ -246,3 +247,13 @@ def test_grid_of_every_size_has_the_recipes_rate_inside(tmp_path, trained, size)
     }
     if size in ("tiny", "small"):
         assert rates == list(RATES)
+
+
+@pytest.mark.parametrize("rate", ["nan", "0", "-1", "inf"])
+def test_a_learning_rate_that_is_none_is_refused(tmp_path, rate):
+    done = electra(
+        *["finetune", "--data", tmp_path, "--net", "x=scratch:tiny", "--output", tmp_path / "out"],
+        *["--lr", "1e-3", rate, "--dry-run"],
+        check=False,
+    )
+    assert done.returncode == 1 and "--lr must be above 0" in done.stderr and not (tmp_path / "out").exists()

@@ -136,6 +136,9 @@ def _write(
     ]
     cut = sum(finished.shortened.values())
     more = f"; {cut:,} cut to {info.max_positions} tokens" if cut else ""
+    more += "".join(
+        f"; {split} has no labels" for split, examples in splits.items() if examples[0].labels is None
+    )
     mean = sum(numbers_of_labels) / len(numbers_of_labels)
     summary = f"{len(info.labels)} labels, {mean:.2f} for a text on average"
     say(f"{folder}: {example_counts(finished)}; {summary}; {', '.join(info.metrics)}{more}; {unknown}")

@@ -72,6 +72,7 @@ class AnswerPredictor(Predictor):
         texts = [texts_in(given) for given in inputs]
         for number, parts in zip(numbers, texts, strict=True):
             check_texts(parts, 2, f"{self.source}, line {number}")
+        texts = [[question.strip(), context] for question, context in texts]  # as files are read
         uncut = question_pieces(
             self.tuned.tokenizer, (question for question, _ in texts), sys.maxsize, self.unknown
         )

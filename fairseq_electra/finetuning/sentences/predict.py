@@ -36,7 +36,9 @@ class SentencePredictor(Predictor):
 
     def logits(self, numbers: list[int], inputs: list[Input]) -> Tensor:
         """Score some inputs, and count those that are cut. Shape: (B, number of classes or choices)."""
-        texts, kind = [texts_in(given) for given in inputs], self.tuned.kind
+        # as the cells of files are read
+        texts = [[text.strip() for text in texts_in(given)] for given in inputs]
+        kind = self.tuned.kind
         for number, parts in zip(numbers, texts, strict=True):
             self._expected = self._expected or max(len(parts), 2 if kind == RANKING else 1)
             check_texts(parts, self._expected, f"{self.source}, line {number}")

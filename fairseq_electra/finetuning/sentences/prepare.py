@@ -275,6 +275,9 @@ def _write(
     )
     cut = sum(finished.shortened.values())
     more = (f"; {cut:,} cut to {info.max_positions} tokens" if cut else "") + f"; {unknown}"
+    more += "".join(
+        f"; {split} has no labels" for split, examples in splits.items() if examples[0].label is None
+    )
     metrics = ", ".join(f"f1 of {info.labels[1]!r}" if name == "f1" else name for name in info.metrics)
     say(f"{folder}: {example_counts(finished)}; {what}; {metrics}{more}")
     unknown.warn(str(folder))

@@ -7,11 +7,10 @@ import numpy as np
 
 from fairseq_electra.errors import InputError, listed
 from fairseq_electra.files.text import atomic_folder, atomic_write
-from fairseq_electra.finetuning.results import merged_scores
+from fairseq_electra.finetuning.results import has_scores, merged_scores
 from fairseq_electra.finetuning.sentences.glue import GLUE
 
 LARGEST_SCORE = 5.0  # of STS-B
-FAILED = ("diverged", "not finite")  # runs whose scores are not there, or no numbers
 
 
 def write_submission(results: dict, runs: Path, net: str, output: Path, single: bool = False) -> list[str]:
@@ -49,7 +48,7 @@ def write_submission(results: dict, runs: Path, net: str, output: Path, single: 
                 if (each["net"], each["task"], each["lr"]) == (net, task, line["lr"])
             ]
             chosen = [each for each in chosen if each["seed"] in line["seeds"]]
-            chosen = [each for each in chosen if each["trouble"] not in FAILED]
+            chosen = [each for each in chosen if has_scores(each)]
             if not chosen:
                 reasons = " and ".join(sorted(set(line["degenerate_seeds"].values())))
                 raise InputError(
@@ -113,7 +112,10 @@ def read_results(path: Path) -> dict:
     if not path.is_file():
         raise InputError(f"no {path}; make it with fairseq-electra finetune --output {path.parent}")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        results = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(results, dict) or not {"nets", "summary", "runs"} <= set(results):
+            raise ValueError("it is not of fairseq-electra finetune")
+        return results
     except ValueError as error:
         raise InputError(
             f"{path} is damaged ({error}); make it again with fairseq-electra finetune --output {path.parent}"

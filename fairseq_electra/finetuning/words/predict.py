@@ -62,6 +62,12 @@ class TagPredictor(Predictor):
 
     inputs = 1
 
+    @property
+    def scheme(self) -> str | None:
+        """The scheme of the tags; None: they are not those of entities, or were to be kept as they are."""
+        task = self.tuned.task
+        return None if task is not None and task.scheme == NONE else scheme_of(self.labels)
+
     def answer(self, numbers: list[int], inputs: list[Input]) -> Iterator[dict]:
         """Answer some inputs."""
         lines = [given if isinstance(given, str) else given[0] for given in inputs]
@@ -95,9 +101,8 @@ class TagPredictor(Predictor):
                     [word_scores(self.tuned.model, self.head, batch).cpu() for batch in batches]
                 ).numpy()
             )
-        tags = tags_of_words(
-            scores, np.repeat(np.arange(len(words)), lengths), legal_transitions(self.labels)
-        )
+        transitions = None if self.scheme is None else legal_transitions(self.labels)
+        tags = tags_of_words(scores, np.repeat(np.arange(len(words)), lengths), transitions)
         self.prediction_range.add(torch.from_numpy(tags))
         bounds = np.cumsum(lengths)[:-1]
         for tags_of_line, scores_of_line in zip(
@@ -158,9 +163,8 @@ class TagPredictor(Predictor):
         return repr(self.labels[int(prediction[0])])
 
     def _answer(self, line: str, spans: list[tuple[int, int]], tags: list[str]) -> dict:
-        scheme = scheme_of(self.labels)
         entities = []
-        for entity in entities_of(tags, scheme) if scheme else ():
+        for entity in entities_of(tags, self.scheme) if self.scheme else ():
             begin, end = spans[entity.first][0], spans[entity.end - 1][1]
             entities.append({"type": entity.type, "text": line[begin:end], "begin": begin, "end": end})
         return {"entities": entities, "words": [line[a:b] for a, b in spans], "tags": tags}

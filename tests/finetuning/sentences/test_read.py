@@ -309,6 +309,7 @@ GOOD = '{"first": "A", "second": "B", "label": "x"}\n'
             "second\tlabel\nB\tx\n",
             "{} has no column 'first', its first line names 'second', 'label'; name one",
         ),
+        ("a.tsv", "first\tsecond\tlabel\tlabel\nA\tB\tx\ty\n", "{} has several columns 'label'"),
         ("a.tsv", HEAD + "A\tB\tx\n\nA\tB\n", "{}, line 4: 2 columns, not 3; a cell cannot hold a tab"),
         ("a.tsv", HEAD + "A\tB\tx\ty\n", "{}, line 2: 4 columns, not 3; a cell cannot hold a tab"),
         (

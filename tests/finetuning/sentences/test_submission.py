@@ -366,12 +366,13 @@ def test_results_that_are_not_there_or_damaged_are_named(tmp_path):
         read_results(path)
     assert str(caught.value) == f"no {path}; make it with fairseq-electra finetune --output {tmp_path}/runs"
     path.parent.mkdir()
-    path.write_text('{"nets": [')
-    with pytest.raises(
-        InputError,
-        match=rf"^{re.escape(str(path))} is damaged \(.*\); make it again with fairseq-electra finetune",
-    ):
-        read_results(path)
+    for damaged in ('{"nets": [', "{}", "[]", '{"nets": [], "summary": []}'):
+        path.write_text(damaged)
+        with pytest.raises(
+            InputError,
+            match=rf"^{re.escape(str(path))} is damaged \(.*\); make it again with fairseq-electra finetune",
+        ):
+            read_results(path)
 
 
 def test_submit_says_in_one_sentence_what_is_missing(tmp_path):
