@@ -1,5 +1,6 @@
 """Checks of the paths on a command line, which need no slow imports and so answer at once."""
 
+import argparse
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -53,3 +54,19 @@ def require_training_paths(arguments: Iterable[str]) -> None:
         option, given, value = word.partition("=")
         if option in ("--finetune-from-model", "--path", "--continue-once"):
             require(CHECKPOINT, value if given else words[i + 1] if i + 1 < len(words) else None)
+
+
+def check_output(args: argparse.Namespace) -> None:
+    """Refuse an ``--output`` that is one of the files that a command reads.
+
+    Args:
+        args: the command's; ``output`` is a path or None.
+    """
+    output = args.output
+    if output is None or not output.is_file():
+        return
+    for name, value in vars(args).items():
+        for given in value if isinstance(value, list) else [value]:
+            is_path = name != "output" and isinstance(given, str | Path) and Path(given).is_file()
+            if is_path and Path(given).samefile(output):
+                raise InputError(f"--output {output} is a file that is read; name another")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.files.text import atomic_write
+from fairseq_electra.files.text import atomic_write, read_lines
 from fairseq_electra.generation.detokenize import Detokenizer
 from fairseq_electra.pretraining.pieces import pieces_of_symbols
 from generation import run
@@ -30,7 +30,10 @@ def read_texts(path: str | Path, symbols: Sequence[str]) -> tuple[list[list[int]
     Raises:
         InputError: the file is empty, or its tokens are not of this vocabulary.
     """
-    answers = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    try:
+        answers = [json.loads(line) for line in read_lines(path)]
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} has no JSON lines ({error}); generate texts with --json") from error
     if not answers:
         raise InputError(f"{path} is empty; generate texts into it with --json --output")
     for answer in answers:
@@ -78,6 +81,11 @@ def main() -> None:
     args = parser.parse_args()
     causal = CausalModel(args.scorer, args.data)
     symbols = causal.dictionary.symbols
+    names = [Path(path).stem for path in args.texts]
+    if len(set(names)) < len(names):
+        raise InputError(
+            f"the files {', '.join(args.texts)} must have different names, which the rows of the table have"
+        )
     generated = {Path(path).stem: read_texts(path, symbols) for path in args.texts}
     number = max(len(texts) for _, texts in generated.values())
     longest = max(len(ids) for texts, _ in generated.values() for ids in texts)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.paths import CHECKPOINT, VOCABULARY, require
+from fairseq_electra.paths import CHECKPOINT, VOCABULARY, check_output, require
 
 if TYPE_CHECKING:
     from fairseq_electra.hub.interface import ElectraHubInterface
@@ -55,6 +55,7 @@ def check_probing_arguments(args: argparse.Namespace, example: str) -> None:
     require(VOCABULARY, args.vocab)
     if args.output is not None and args.output.is_dir():
         raise InputError(f"--output {args.output} is a folder; name a file, such as {args.output}/{example}")
+    check_output(args)
 
 
 def load(args: argparse.Namespace) -> "tuple[Pretrained, ElectraHubInterface]":

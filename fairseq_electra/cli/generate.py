@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from fairseq_electra.cli._token_lines import load
 from fairseq_electra.errors import InputError
 from fairseq_electra.generation.settings import METHODS, ORDERS, Settings
-from fairseq_electra.paths import CHECKPOINT, VOCABULARY, require
+from fairseq_electra.paths import CHECKPOINT, VOCABULARY, check_output, require
 
 if TYPE_CHECKING:
     from fairseq_electra.generation.generate import Generated
@@ -185,6 +185,7 @@ def _check(args: argparse.Namespace, settings: Settings) -> None:
         raise InputError("--critic-from is for --critic and --candidates; add one of them")
     if args.output is not None and args.output.is_dir():
         raise InputError(f"--output {args.output} is a folder; name a file, such as {args.output}/texts.txt")
+    check_output(args)
     require(CHECKPOINT, args.checkpoint, args.critic_from)
     require(VOCABULARY, args.vocab)
     require("file of prompts", args.input)

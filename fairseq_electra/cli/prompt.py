@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=100,
         metavar="N",
-        help="updates of 8 examples each with --shots (default: %(default)s)",
+        help="updates of up to 8 examples each with --shots (default: %(default)s)",
     )
     add_probing_arguments(parser, ("generator", "discriminator"), "a verbalizer", "the results of every run")
 

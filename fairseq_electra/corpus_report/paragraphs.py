@@ -1,6 +1,8 @@
 """Paragraphs of running text with the file and line of each, in documents of bounded size."""
 
+import functools
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +16,7 @@ from fairseq_electra.pretraining.documents import read_plain
 MAX_CHARACTERS = 1 << 22  # of a document that is held in memory; a file without blank lines is one document
 # scripts without blanks between words: kana, ideographs and ideographs for compatibility
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[^\W{_UNSPACED}]+|[{_UNSPACED}]")
+_JOINERS = "\u200c\u200d"  # within words, as of Persian and Hindi
 
 
 class Location(NamedTuple):
@@ -68,8 +70,19 @@ class Document:
 
 
 def words_of(text: str) -> list[str]:
-    """Split a text into words in lower case; a character of Chinese or Japanese is a word of its own."""
-    return _WORD.findall(text.lower())
+    """Split a text into words in lower case; a character of Chinese or Japanese is a word of its own.
+
+    Vowel signs and other combining marks belong to the word that they stand in.
+    """
+    return _word().findall(text.lower())
+
+
+@functools.cache
+def _word() -> re.Pattern[str]:
+    letters = rf"[^\W{_UNSPACED}]"  # no combining marks: Python's \w lacks them
+    marks = "".join(map(chr, range(0x300, 0x20000)))
+    marks = "".join(each for each in marks if unicodedata.category(each) in ("Mn", "Mc"))
+    return re.compile(rf"{letters}+(?:[{marks}{_JOINERS}]+{letters}*)*|[{_UNSPACED}]")
 
 
 def read_documents(paths: Iterable[str | Path]) -> Iterator[Document]:

@@ -148,11 +148,14 @@ def _find(text: str) -> Iterator[PersonalData]:
     for kind, (pattern, holds, valid) in KINDS.items():
         if not holds.search(text):
             continue
-        for match in pattern.finditer(left):
+        position = 0
+        while match := pattern.search(left, position):
+            position = match.end()
             if size := valid(match[0]):
-                begin, end = match.start(), match.start() + size
-                left = f"{left[:begin]}{'|' * size}{left[end:]}"
-                yield PersonalData(kind, begin, end)
+                # a pattern may have taken in the beginning of the next one
+                begin, position = match.start(), match.start() + size
+                left = f"{left[:begin]}{'|' * size}{left[position:]}"
+                yield PersonalData(kind, begin, position)
 
 
 def masked(text: str, found: list[PersonalData] | None = None) -> str:

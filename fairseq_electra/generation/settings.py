@@ -7,6 +7,8 @@ from fairseq_electra.errors import InputError
 METHODS = ("diffusion", "mask-predict", "gibbs")
 ORDERS = ("confidence", "random")
 
+SMALLEST_TEMPERATURE = 1e-6  # smaller ones are no numbers of float32, or draw nothing but the likeliest token
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -57,6 +59,11 @@ class Settings:
                 raise InputError(f"--{name} must be {least} or more, got {getattr(self, option)}")
         if self.temperature == float("inf"):
             raise InputError("--temperature must be a finite number, got inf")
+        if 0 < self.temperature < SMALLEST_TEMPERATURE:
+            raise InputError(
+                f"--temperature must be 0 or at least {SMALLEST_TEMPERATURE:g}, got {self.temperature:g};"
+                " 0 takes the likeliest token"
+            )
         if not 0 < self.top_p <= 1:
             raise InputError(f"--top-p must be above 0 and at most 1, got {self.top_p}")
         if self.method == "gibbs" and (self.critic or self.remask or self.block or self.order == "random"):

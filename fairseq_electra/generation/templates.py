@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fairseq_electra.errors import InputError, shortened
+from fairseq_electra.files.json_values import check_text
 from fairseq_electra.hub.interface import ElectraHubInterface
 from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID
@@ -55,6 +56,7 @@ def read_template(
     Raises:
         InputError: the text has an unknown special symbol, or is too long.
     """
+    check_text(text, location)
     check_symbols(text, location)
     gaps = [int(gap.group(1) or 1) for gap in GAP.finditer(text)] or [length]
     parts = _parts(text)

@@ -433,7 +433,7 @@ class ElectraHubInterface(nn.Module):
             else self.encode(*([tokens] if isinstance(tokens, str) else tokens))
         )
         row = row.unsqueeze(0) if row.dim() == 1 else row
-        self._check_length(row.shape[1])
+        self.check_length(row.shape[1])
         return row.to(self.device, torch.int64)
 
     def _rows(self, tokens: list[Text | Tensor]) -> list[Tensor]:
@@ -455,10 +455,10 @@ class ElectraHubInterface(nn.Module):
                 rows.append(
                     torch.tensor([BOS_ID, *(i for _ in range(parts) for i in [*next(encodings).ids, EOS_ID])])
                 )
-            self._check_length(len(rows[-1]))
+            self.check_length(len(rows[-1]))
         return rows
 
-    def _check_length(self, length: int) -> None:
+    def check_length(self, length: int) -> None:
         """Refuse rows with more tokens than positions; warn once of rows longer than any in training."""
         check_row_length(self.sizes, length, "cut the text")
         if length > self.max_length and not self._warned:

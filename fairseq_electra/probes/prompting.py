@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fairseq_electra.electra.frozen_generator import FrozenGeneratorElectra
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.info import TaskInfo, read_task_info
 from fairseq_electra.finetuning.sentences.scores import targets_of, texts_of
@@ -75,6 +76,13 @@ def prompt(
     """
     info = read_task_info(folder)
     found = template_of(info, template)
+    # a frozen generator learns nothing from examples either
+    fixed = {"generator"} if isinstance(net.model, FrozenGeneratorElectra) else set()
+    if settings is not None and set(scores or ()) & fixed:
+        raise InputError(
+            "--scores generator: the generator of a model trained with --objective frozen_generator does not"
+            " learn, so --shots is for its discriminator; leave one of them out"
+        )
     scores = chosen_scores(net, scores)
     if not set(scores) <= set(PROMPT_SCORES):
         raise InputError(
@@ -92,7 +100,7 @@ def prompt(
     }
     runs = {}
     if settings is not None and train is not None:
-        for score in scores:
+        for score in (each for each in scores if each not in fixed):
             runs[score] = few_shot(
                 net.model, train, scored.prompts, settings, score, info.metrics[0], progress
             )

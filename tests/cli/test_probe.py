@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +61,14 @@ def test_probe_prints_the_table_and_writes_every_paradigm(checkpoint, blimp, tmp
 def test_probe_refuses_options_before_it_loads_anything(tmp_path, blimp, options, said):
     done = electra("probe", tmp_path, blimp, *options, check=False)
     assert done.returncode == 1 and f"fairseq-electra probe: {said}" in done.stderr
+
+
+def test_probe_does_not_write_over_what_it_reads(tmp_path, blimp):
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_bytes(Path(blimp).read_bytes())
+    done = electra("probe", tmp_path, pairs, "--output", pairs, check=False)
+    assert done.returncode == 1 and "is a file that is read; name another" in done.stderr
+    assert pairs.read_bytes() == Path(blimp).read_bytes()
 
 
 def test_probe_offers_every_score():

@@ -50,6 +50,22 @@ def test_words_of_splits_at_blanks_and_around_ideographs():
     assert words_of("漢字かな and 한국어") == ["漢", "字", "か", "な", "and", "한국어"]
 
 
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("हिन्दी भाषा में लिखा गया", 5),
+        ("தமிழ் மொழி", 2),
+        ("বাংলা ভাষা", 2),
+        ("نَصّ", 1),
+        ("cafe\u0301 re\u0301sume\u0301", 2),
+        ("می\u200cخواهم", 1),
+    ],
+)
+def test_words_of_keeps_vowel_signs_and_other_marks_in_their_words(text, number):
+    assert words_of(text) == text.split() and len(words_of(text)) == number
+    assert words_of("मेरा लड़का गया था") != words_of("मेरी लड़की गयी थी")
+
+
 def test_excerpt_is_short_and_without_personal_data():
     text = excerpt("Write to ada@example.com " + "again and " * 20)
     assert text.startswith("Write to [EMAIL] again") and len(text) <= 60

@@ -70,3 +70,15 @@ def test_masked_replaces_several_in_their_places():
 def test_find_personal_takes_an_iban_from_the_words_behind_it():
     text = "IBAN GB82 WEST 1234 5698 7654 32 BIC ABCDGB2L"
     assert masked(text) == "IBAN [IBAN] BIC ABCDGB2L"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Pay to {} {} by Friday.",
+        "{} AND {}",
+    ],
+)
+def test_numbers_side_by_side_are_all_found(text):
+    given = text.format("DE89370400440532013000", "GB82WEST12345698765432")
+    assert masked(given) == text.format("[IBAN]", "[IBAN]") and not find_personal(masked(given))

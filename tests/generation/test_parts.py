@@ -119,3 +119,8 @@ def test_settings_refuse_values_out_of_range(changes, message):
     with pytest.raises(InputError) as error:
         Settings(**changes)
     assert message in str(error.value)
+
+
+def test_a_temperature_that_float32_takes_for_0_is_refused():
+    with pytest.raises(InputError, match="--temperature must be 0 or at least 1e-06, got 1e-46"):
+        Settings(temperature=1e-46)

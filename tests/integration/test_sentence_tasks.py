@@ -276,9 +276,7 @@ def test_predictions_of_raw_text_are_those_of_the_study_in_order_without_source_
     (task if isinstance(task, dict) else vars(task))["data"] = "/nowhere"
     config["cfg"]["checkpoint"]["finetune_from_model"] = "/nowhere/checkpoint.pt"
     torch.save(config, tmp_path / "moved" / "checkpoint_last.pt")
-    answers = predict(
-        tmp_path / "moved", texts_of(sources, name, "test"), cwd=tmp_path
-    )
+    answers = predict(tmp_path / "moved", texts_of(sources, name, "test"), cwd=tmp_path)
     expected = logits_in(place)["test"]
     assert np.abs(np.array([answer["logits"] for answer in answers]) - expected).max() < 1e-5
     if name == NUMBERS:
