@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fairseq_electra.electra.blocks import in_blocks, with_neighbours
+from fairseq_electra.electra.row_blocks import in_blocks, with_neighbours
 from fairseq_electra.electra.scaled_dot_product import BLOCKED, attend
 
 

@@ -113,8 +113,12 @@ def trained(tmp_path_factory, data_bin):
 
 def test_a_checkpoint_of_other_sizes(tmp_path, data_bin, trained):
     shutil.copytree(trained, tmp_path / "save")
-    assert "has the shape" in refusal(
+    assert "--intermediate-size 64, and this one has 48: give --intermediate-size 64" in refusal(
         data_bin, tmp_path / "save", *ONE, "--intermediate-size", "48", "--max-update", "2"
+    )
+    there = ("--restore-file", tmp_path / "save" / "checkpoint_last.pt")
+    assert "has the shape" in refusal(
+        data_bin, tmp_path / "other", *ONE, "--intermediate-size", "48", *there, "--max-update", "2"
     )
     assert weights(tmp_path / "save").keys() == weights(trained).keys()
 

@@ -7,7 +7,7 @@ import torch
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.models.electra_encoder import ElectraEncoder
-from fairseq_electra.optim.gradients import GENERATOR
+from fairseq_electra.optim.gradients import GENERATOR, has_generators_rate, network_of
 from tests.helpers.small_model import NET
 
 
@@ -35,8 +35,8 @@ def test_the_noise_model_has_the_sizes_and_the_learning_rate_of_a_generator(make
     assert any(name.startswith("noise_model.") for name in parameters)
     for name, parameter in parameters.items():
         is_noise = name.startswith("noise_model.")
-        assert getattr(parameter, "of_generator", False) == is_noise
-        assert (getattr(parameter, "network", "") == GENERATOR) == is_noise
+        assert has_generators_rate(parameter) == is_noise
+        assert (network_of(parameter) == GENERATOR) == is_noise
 
 
 @pytest.mark.parametrize("network", ["generator", "discriminator"])

@@ -91,8 +91,11 @@ def test_an_old_checkpoint_is_validated_and_loaded_as_what_it_is(data_bin, tmp_p
 
 def test_tensors_of_another_kind_are_refused(data_bin, tmp_path):
     train_here(data_bin, tmp_path / "net", *TINY_NET, "--norm", "post", "--max-update", 1)
+    there = ("--restore-file", tmp_path / "net" / "checkpoint_last.pt")
     for norm, tensor in (("deepnorm", "residual_scale"), ("pre", "layer_norm")):
         found = refusal(data_bin, tmp_path / "net", *TINY_NET, "--norm", norm, "--max-update", 2)
+        assert f"--norm post, and this one has {norm}: give --norm post to resume" in found
+        found = refusal(data_bin, tmp_path / norm, *TINY_NET, "--norm", norm, *there, "--max-update", 2)
         assert tensor in found and "give the --arch and options it was trained with" in found
 
 
