@@ -36,7 +36,7 @@ pretrain() {
 }
 mkdir -p checkpoints
 pretrain electra 19850 --lr 1e-3 & first=$!
-pretrain mlm 25095 --lr 2e-3 --objective mlm & second=$!
+pretrain mlm 25095 --lr 1e-3 --objective mlm & second=$!
 wait "$first"
 wait "$second"
 

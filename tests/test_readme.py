@@ -112,6 +112,10 @@ def test_the_table_of_glue(text):
     assert_says(results.table(json.loads((EXAMPLES / "glue" / "results.json").read_text())), text)
 
 
+def test_the_table_of_two_models_of_today():
+    assert_says(results.table(json.loads((EXAMPLES / "glue" / "results_36m.json").read_text())), RESULTS)
+
+
 def test_the_table_of_entities():
     found = json.loads((EXAMPLES / "ner" / "results.json").read_text())
     assert_says(results.table(found, ["entity_f1", "legal_f1"]), RESULTS)
