@@ -97,8 +97,15 @@ def test_apply_finds_every_place_and_python_can_read_the_result(copy, title):
         assert folders == {"smoothed", "finetuning"} and sum("kinds.py" in file for file in files) == 1
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("title", EXAMPLES)
+# those that reach furthest into the package; of the others every place is still looked for in a default run
+IN_LONG_RUN = ("An objective", "A trait", "A task")
+MARKED = [
+    pytest.param(title, marks=pytest.mark.long if title in IN_LONG_RUN else pytest.mark.by_hand)
+    for title in EXAMPLES
+]
+
+
+@pytest.mark.parametrize("title", MARKED)
 def test_example_runs_in_a_copy(copy, tmp_path, data_bin, vocabulary, title):
     for block in EXAMPLES[title]:
         if block.language == "python":

@@ -251,7 +251,7 @@ def pretrained(tmp_path, data_bin, vocabulary) -> Path:
     return tmp_path
 
 
-@pytest.mark.long
+@pytest.mark.by_hand
 def test_the_page_on_questions_works_from_start_to_end(pretrained, corpus_lines):
     contexts = [line for line in corpus_lines if len(line) > 80][:12]
     made = [
@@ -370,7 +370,7 @@ def test_the_page_on_installing_has_the_lines_of_the_script():
     ]
 
 
-@pytest.mark.long
+@pytest.mark.by_hand
 def test_the_page_on_labels_works_from_start_to_end(pretrained, corpus_lines):
     texts = [line[:60] for line in corpus_lines if len(line) > 60][:24]
     rows = [

@@ -64,7 +64,7 @@ def test_the_report_becomes_a_table():
     assert "| a net | 10 | 5,000 | 2.00 | 1.9 to 2.1 | 76% |" in program.markdown(report)
 
 
-@pytest.mark.long
+@pytest.mark.by_hand
 def test_both_ways_from_questions_to_answers_find_the_same():
     """For questions with one window each; transformers' example weighs several windows differently."""
     squad = questions.made_up(10)
@@ -82,7 +82,7 @@ def test_both_ways_from_questions_to_answers_find_the_same():
     assert "| tiny: answers: fairseq-electra predict |" in questions.markdown(report)
 
 
-@pytest.mark.long
+@pytest.mark.by_hand
 def test_packed_rows_are_compared_with_padded_ones_on_the_same_text(corpus_lines):
     paragraphs = [line[:200] for line in corpus_lines if line][:1500]
     rows = packing.compare(paragraphs, "tiny", 128, 1024, "none", rounds=1)
@@ -118,7 +118,7 @@ def test_the_ways_from_text_to_ids_are_compared(tmp_path, corpus_lines):
         text.electra("encode", "--vocab", tmp_path / "absent")
 
 
-@pytest.mark.long
+@pytest.mark.by_hand
 def test_points_of_the_scaling_are_measured_and_drawn(tmp_path):
     points = [
         scaling.measure("tiny", width, rows, "none", threads=1, steps=1)
@@ -142,7 +142,7 @@ def test_the_program_for_gpus_runs_without_one():
     assert "| tiny, 1 x 16: fairseq_electra |" in gpu.markdown({"device": "", "torch": "", "points": [found]})
 
 
-@pytest.mark.long
+@pytest.mark.by_hand
 def test_an_update_of_empty_networks_is_taken_apart(data_bin):
     found = bookkeeping.compare(data_bin, rounds=1, updates=2)
     assert list(found) == list(bookkeeping.VARIANTS)

@@ -373,8 +373,10 @@ def test_checkpoints_do_not_grow_by_what_validations_have_gathered(tmp_path, sou
     assert gathered == [None]
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("version", HEADS)
+@pytest.mark.parametrize(
+    "version",
+    [pytest.param(each, marks=pytest.mark.long if each == "2.0" else pytest.mark.by_hand) for each in HEADS],
+)
 def test_one_process_and_two_ranks_have_the_same_losses_and_metrics(tmp_path, sources, version):
     """The windows of a question may be on both ranks, and their number is odd."""
     more = [

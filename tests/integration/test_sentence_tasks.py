@@ -328,8 +328,14 @@ def test_the_same_seed_gives_the_same_run_with_any_number_of_workers(tmp_path, s
     assert any(not torch.equal(tensor, found[0][key]) for key, tensor in weights(tmp_path / "seed").items())
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("name", [SINGLE, NUMBERS, CHOICE])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(SINGLE, marks=pytest.mark.long),
+        pytest.param(NUMBERS, marks=pytest.mark.by_hand),
+        pytest.param(CHOICE, marks=pytest.mark.long),
+    ],
+)
 def test_one_process_and_two_ranks_have_the_same_losses_and_metrics(tmp_path, sources, checkpoint, name):
     """21 examples in batches of 4 for two ranks: the last batches are unequal, and one rank has one less."""
     more = [
