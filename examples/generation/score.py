@@ -86,7 +86,7 @@ def main() -> None:
         raise InputError(
             f"the files {', '.join(args.texts)} must have different names, which the rows of the table have"
         )
-    generated = {Path(path).stem: read_texts(path, symbols) for path in args.texts}
+    generated = {name: read_texts(path, symbols) for name, path in zip(names, args.texts, strict=True)}
     number = max(len(texts) for _, texts in generated.values())
     longest = max(len(ids) for texts, _ in generated.values() for ids in texts)
     detokenize = Detokenizer(pieces_of_symbols(symbols), args.language)

@@ -60,8 +60,9 @@ def run(args: argparse.Namespace) -> None:
         this = checkpoint_utils.load_checkpoint_to_cpu(str(path))
         weights = weights_of(this, path, ema=args.ema)
         check_alike(weights, total or weights, path, paths[0])
-        traits = traits or traits_of(this)
-        check_traits(traits_of(this), traits, path, paths[0])
+        found = traits_of(this)
+        traits = traits or found
+        check_traits(found, traits, path, paths[0])
         if not state or updates_of(this) >= updates_of(state):
             state = this
         for name, tensor in weights.items():

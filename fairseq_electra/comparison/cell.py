@@ -34,6 +34,7 @@ from fairseq_electra.speedrun.one_run import follow
 
 CELLS, RUNS, LOGS = "cells", "runs", "logs"
 SETTINGS_FILE = "settings.json"  # of a run
+NO_OUTCOME: dict[str, Any] = {"valid": {}, "blimp": {}, "finetuning": {}, "predictions": {}}
 SAVE_EVERY = 2000  # updates between two checkpoints of a run, which resumes from them
 
 
@@ -177,23 +178,22 @@ class Maker:
         """Make a cell, unless it is done, and return the content of its file."""
         if self.is_done(cell):
             return self.read(cell)
-        start, trouble = time.monotonic(), ""
+        start = time.monotonic()
         self.check([cell])
         lr = self.chosen_rate(cell.objective) if cell.lr is None else cell.lr
         folder = self.output / RUNS / f"{cell.objective}-lr{lr:g}-seed{cell.seed}"
         folder.mkdir(parents=True, exist_ok=True)
         with only_one(folder / ".lock"):
             self.keep_settings(cell, folder / SETTINGS_FILE)
+            outcome, checkpoint = NO_OUTCOME, None
             try:
                 checkpoint = self.pretrain(cell, lr, folder)
             except DivergedError as error:
                 if cell.lr is None:
                     raise
-                checkpoint, trouble = folder / "none", str(error)  # a rate that is too high is a result
-        is_reported = cell.lr is None
-        finetuning, predictions = self.finetune(cell, checkpoint) if is_reported else ({}, {})
-        log = [] if trouble else read_log(checkpoint.with_name("train.log"))
-        valid = [each for each in log if each["subset"] == "valid"]
+                outcome = {**NO_OUTCOME, "trouble": str(error)}  # a rate that is too high is a result
+        if checkpoint is not None:  # other budgets of the run may go on meanwhile
+            outcome = self.outcome(cell, checkpoint)
         cost, updates = self.cost(cell.objective), self.updates(cell)
         result = {
             "cell": cell.name,
@@ -206,19 +206,26 @@ class Maker:
             "tokens": round(updates * self.plan.batch_size * cost.tokens),
             "flops": cost.of_run(updates, self.plan.batch_size),
             "has_discriminator": cost.has_discriminator,
-            "valid": valid[-1] if valid else {},
-            **({"trouble": trouble} if trouble else {}),
-            "blimp": self.probe(cell, checkpoint) if is_reported else {},
-            "finetuning": finetuning,
-            "predictions": predictions,
+            **outcome,
             "device": self.machine.description,
             "seconds": round(time.monotonic() - start),  # of the last start, if the cell was interrupted
             "versions": versions(),
         }
         write_json(self.file(cell), result)
-        if not is_reported:  # its checkpoints serve nothing else
+        if cell.lr is not None:  # its checkpoints serve nothing else
             shutil.rmtree(folder)
         return result
+
+    def outcome(self, cell: Cell, checkpoint: Path) -> dict[str, Any]:
+        """Return what a pre-trained cell reaches; one that chooses a rate fine-tunes nothing."""
+        log = read_log(checkpoint.with_name("train.log"))
+        valid = [each for each in log if each["subset"] == "valid"]
+        outcome = {**NO_OUTCOME, "valid": valid[-1] if valid else {}}
+        if cell.lr is not None:
+            return outcome
+        finetuning, predictions = self.finetune(cell, checkpoint)
+        tuned = {"finetuning": finetuning, "predictions": predictions}
+        return {**outcome, "blimp": self.probe(cell, checkpoint), **tuned}
 
     def keep_settings(self, cell: Cell, path: Path) -> None:
         """Write the settings of a run, or refuse a run that was begun with others."""

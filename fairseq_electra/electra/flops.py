@@ -114,7 +114,8 @@ def encoder_flops(sizes: EncoderSizes, trained: bool = True) -> Flops:
     per_pair = 2.0 * 2 * hidden
     if sizes.recurrence:
         per_layer += 2 * sizes.recurrence * 2 * hidden
-        per_layer += 2 * hidden * hidden * 2 / STEP_BY_FORWARD if trained else 0
+        if trained:
+            per_layer += 2 * hidden * hidden * 2 / STEP_BY_FORWARD
         per_pair = 0.0
     return Flops(2.0 * (projection + layers * per_layer), (layers - local) * per_pair, 0.0, local * per_pair)
 

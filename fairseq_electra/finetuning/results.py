@@ -203,9 +203,13 @@ def _cell(line: dict, split: str, metric: str) -> str:
     if not line["metrics"]:
         return ", ".join(notes)
     summary = line["metrics"][split][metric]
+    return f"{summary['median']:.1f} ({', '.join([spread_of(summary), *notes])})"
+
+
+def spread_of(summary: dict) -> str:
+    """Format the mean and standard deviation of a metric over seeds, as :func:`summarize` gives them."""
     deviation = summary["standard_deviation"]
-    spread = "one seed" if deviation is None else f"{summary['mean']:.1f} ± {deviation:.1f}"
-    return f"{summary['median']:.1f} ({', '.join([spread, *notes])})"
+    return "one seed" if deviation is None else f"{summary['mean']:.1f} ± {deviation:.1f}"
 
 
 def made_by(results: dict) -> list[dict[str, str]]:

@@ -187,8 +187,13 @@ def finish(run: Path, result: dict, keep_checkpoints: bool) -> None:
 
 
 def result_of(run: Path) -> dict:
-    """Read the result of a run that has ended; removes checkpoints that it was killed before removing."""
-    result = _read_json(run / RESULT_FILE)
+    """Read the result of a run that has ended, and the versions that it was begun with.
+
+    Checkpoints that it was killed before removing are removed.
+    """
+    begun = _read_json(run / RUN_FILE) if (run / RUN_FILE).is_file() else {}
+    known = {"versions": begun["versions"]} if "versions" in begun else {}
+    result = known | _read_json(run / RESULT_FILE)
     if not result.pop(KEEP_KEY, True):  # results of before do not say
         shutil.rmtree(run / CHECKPOINTS_FOLDER, ignore_errors=True)
     return result
@@ -218,8 +223,7 @@ def do_runs(
                     " another --output"
                 )
         if result_file.is_file():
-            made_by = _read_json(run_file).get("versions", {}) if run_file.is_file() else {}
-            results[run.name] = run.record | {"versions": made_by} | result_of(folder / run.name)
+            results[run.name] = run.record | result_of(folder / run.name)
         else:
             missing[run.name] = run
     without = [name for name in results if not (folder / name / CHECKPOINTS_FOLDER).is_dir()]
@@ -242,8 +246,7 @@ def do_runs(
         elif trouble:
             failed.append(f"run {name} failed: {trouble}; its log is {folder / name}.log")
             continue
-        made_by = _read_json(folder / name / RUN_FILE).get("versions", {})
-        results[name] = missing[name].record | {"versions": made_by} | result_of(folder / name)
+        results[name] = missing[name].record | result_of(folder / name)
         done += 1
         say(f"{done} of {len(missing)}: {name}: " + _figures(results[name]))
     if failed:

@@ -12,9 +12,9 @@ from fairseq_electra.optim.loss_scale import SMALLEST, LossScale
 GENERATOR, DISCRIMINATOR = "gen_gnorm", "disc_gnorm"
 # beginnings of the names of parameters; embeddings that both networks may use belong to neither
 PREFIXES = {
+    "": ("embeddings.", "generator_embeddings."),
     GENERATOR: ("generator.", "generator_head.", "generator_baseline.", "noise_model."),
     DISCRIMINATOR: ("discriminator.", "discriminator_head.", "language_head."),
-    "": ("embeddings.", "generator_embeddings."),
 }
 AT_GENERATORS_RATE = (*PREFIXES[GENERATOR], "generator_embeddings.")
 MARK = re.compile("network:([a-z_]*):(generator)?")
@@ -30,7 +30,9 @@ def mark_networks(model: nn.Module) -> None:
         ValueError: a parameter belongs to no part that is known here.
     """
     for name, parameter in model.named_parameters():
-        (network,) = (each for each, prefixes in PREFIXES.items() if name.startswith(prefixes))
+        network = next((each for each, prefixes in PREFIXES.items() if name.startswith(prefixes)), None)
+        if network is None:
+            raise ValueError(f"{name}: say in PREFIXES to which network this part of the model belongs")
         own = "generator" if name.startswith(AT_GENERATORS_RATE) else ""
         setattr(parameter, ATTRIBUTE, f"network:{network}:{own}")
 
@@ -70,7 +72,7 @@ class Gradients:
     """
 
     def __init__(self, params: list[nn.Parameter]):
-        self._networks: dict[str, list[nn.Parameter]] = {network: [] for network in ("", *PREFIXES)}
+        self._networks: dict[str, list[nn.Parameter]] = {network: [] for network in PREFIXES}
         for p in params:
             self._networks[network_of(p)].append(p)
         self.device = params[0].device

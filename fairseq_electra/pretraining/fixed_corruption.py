@@ -29,10 +29,10 @@ IDS_PER_KEY = 1024
 BY_FREQUENCY, BY_GENERATOR = ("fixed", "fixed_generator")
 ROW_LENGTH = 128  # tokens of a row that a generator corrupts
 ROWS_PER_BATCH = 32
-# what reading a damaged file of numpy's raises
+# what reading a damaged file of numpy's raises; RuntimeError: it seems encrypted, or packed otherwise
 UNREADABLE = (
     *(OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error),
-    *(tokenize.TokenError, NotImplementedError, RuntimeError),
+    *(tokenize.TokenError, RuntimeError),
 )
 
 

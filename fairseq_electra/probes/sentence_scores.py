@@ -167,8 +167,9 @@ def encode(net: ElectraHubInterface, sentences: Sequence[str]) -> list[Row]:
     """
     pieces = net.tokenizer.encode_batch_fast(list(sentences), add_special_tokens=False)
     rows = [(BOS_ID, *encoding.ids, EOS_ID) for encoding in pieces]
-    check_row_length(net.sizes, max(map(len, rows), default=0), "shorten the sentences")
-    net.check_length(max(map(len, rows), default=0))
+    longest = max(map(len, rows), default=0)
+    check_row_length(net.sizes, longest, "shorten the sentences")
+    net.check_length(longest)
     return rows
 
 

@@ -3,6 +3,7 @@
 import statistics
 from typing import Any
 
+from fairseq_electra.finetuning.results import spread_of
 from fairseq_electra.pretraining.recipes import TOKENS
 from fairseq_electra.speedrun.pretraining import figures
 from fairseq_electra.speedrun.published import PAPER, Published, nearest_mean, nearest_published
@@ -51,11 +52,11 @@ def scores(study: dict[str, Any], published: Published) -> str:
             if known is not None:
                 ours.append(score["median"])
                 theirs.append(known)
-            deviation = score["standard_deviation"]
-            spread = "one seed" if deviation is None else f"{score['mean']:.1f} ± {deviation:.1f}"
             notes = f"; {failures}" if failures else ""
             shown = "" if known is None else f"{known:.1f}"
-            lines.append(f"| {task}, {metric} | {score['median']:.1f} ({spread}{notes}) | {shown} |")
+            lines.append(
+                f"| {task}, {metric} | {score['median']:.1f} ({spread_of(score)}{notes}) | {shown} |"
+            )
     if len(ours) > 1:
         lines.append(
             f"| mean of these {len(ours)} tasks | {statistics.fmean(ours):.1f} |"
