@@ -11,9 +11,11 @@ from fairseq_electra.adaptation.figures import shown
 from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetectionConfig
 from fairseq_electra.electra.configuration import objective_of, temperature_schedule
 from fairseq_electra.electra.mask_rate import DRAWN, MaskRate
+from fairseq_electra.electra.objectives import OBJECTIVES
 from fairseq_electra.models.electra import ElectraConfig
 from fairseq_electra.pretraining.log import read_record
 from fairseq_electra.pretraining.recipes import MASK_PROB
+from fairseq_electra.pretraining.unread_options import unread_options
 from fairseq_electra.speedrun.machine import Machine
 from fairseq_electra.speedrun.one_run import follow
 from fairseq_electra.speedrun.pretraining import NEVER
@@ -60,8 +62,9 @@ def kept_options(cfg: Mapping[str, Any]) -> list[str]:
     """
     task, model = cfg["task"], cfg["model"]
     options: list[str] = []
+    unread = unread_options(OBJECTIVES[objective_of(model)])  # an older run may have had them
     for group, (config_class, names) in KEPT.items():
-        for name in names:
+        for name in [name for name in names if name not in unread]:
             value, default = cfg[group].get(name), config_class.__dataclass_fields__[name].default
             if value is not None and value != default:
                 options += [_flag(name), *([] if value is True else [str(value)])]
@@ -72,7 +75,9 @@ def kept_options(cfg: Mapping[str, Any]) -> list[str]:
         options += ["--mask-prob", f"{rate.validated:g}"]
     schedule = temperature_schedule(model)
     temperature = model.get("temperature", 1.0) if schedule is None else schedule.last
-    return options + (["--temperature", f"{temperature:g}"] if temperature != 1 else [])
+    if temperature != 1 and "temperature" not in unread:
+        options += ["--temperature", f"{temperature:g}"]
+    return options
 
 
 def _flag(name: str) -> str:

@@ -13,6 +13,7 @@ from fairseq_electra.electra.losses import LossWeights, MaskedBatch, SpecialIds,
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.metrics import log_metrics
 from fairseq_electra.pretraining.score_histogram import score_histogram
+from fairseq_electra.pretraining.unread_options import refuse_unread_options
 
 
 @dataclass
@@ -66,12 +67,10 @@ class ReplacedTokenDetection(FairseqCriterion):
         self.z_loss = cfg.z_loss
         for name in ("gen_weight", "disc_weight", "z_loss"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"--{name.replace('_', '-')} must not be negative, got {getattr(cfg, name)}")
-        if self.z_loss and not task.objective.trains_generator:
-            raise InputError(
-                f"--z-loss {self.z_loss:g} is for objectives that train a generator, which this run's"
-                " --objective does not; leave it out"
-            )
+                raise InputError(
+                    f"--{name.replace('_', '-')} must be a number of 0 or more, got {getattr(cfg, name)}"
+                )
+        refuse_unread_options(task.objective, cfg, ReplacedTokenDetectionConfig)
         dictionary = task.source_dictionary
         self.ids = SpecialIds(dictionary.pad(), dictionary.unk(), dictionary.index("<mask>"))
         self.compute = self.loss_of

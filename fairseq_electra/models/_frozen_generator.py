@@ -41,7 +41,8 @@ def generator_options(cfg, state: dict) -> dict[str, Any]:
     """Return the options that give the model to build the generator's sizes of a checkpoint.
 
     Raises:
-        InputError: a generator of these sizes cannot stand beside the discriminator.
+        InputError: a generator of these sizes cannot stand beside the discriminator, or the options ask for
+            others.
     """
     theirs, sizes = generator_sizes(state["cfg"].model), encoder_sizes(cfg)
     options = {
@@ -51,6 +52,12 @@ def generator_options(cfg, state: dict) -> dict[str, Any]:
         "generator_intermediate_size": theirs.intermediate_size,
         "untie_lm_head": bool(state["cfg"].model.get("untie_lm_head", False)),
     }
+    for name, value in options.items():
+        if cfg[name] not in (None, False, value):
+            raise InputError(
+                f"--{name.replace('_', '-')} {cfg[name]}: the generator of --generator-from has {value};"
+                " leave it out"
+            )
     ours, wanted = asdict(generator_sizes(ChainMap(options, cfg))), asdict(theirs)
     differs = [name for name in wanted if name not in ONLY_IN_TRAINING and ours[name] != wanted[name]]
     if differs:

@@ -4,11 +4,12 @@ import argparse
 import functools
 import logging
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Optional, cast
 
 import torch
 from fairseq.dataclass import ChoiceEnum
 from fairseq.models import ARCH_CONFIG_REGISTRY, BaseFairseqModel, register_model, register_model_architecture
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from fairseq_electra.compat import bf16_option
@@ -38,7 +39,6 @@ from fairseq_electra.models._config import (
     with_defaults,
     write_options,
 )
-from fairseq_electra.models._electric import refuse_unread_options
 from fairseq_electra.models._frozen_generator import (
     generator_checkpoint,
     generator_options,
@@ -46,6 +46,7 @@ from fairseq_electra.models._frozen_generator import (
 )
 from fairseq_electra.optim.gradients import mark_networks
 from fairseq_electra.pretraining.dictionary import dictionary_digest
+from fairseq_electra.pretraining.unread_options import refuse_unread_options
 
 logger = logging.getLogger(__name__)
 
@@ -227,10 +228,13 @@ class ElectraModel(adapted(Electra)):  # type: ignore[misc]
     @classmethod
     def build_model(cls, cfg, task) -> PretrainingModel:
         """Build the model for a task that has ``source_dictionary`` and ``cfg.tokens_per_sample``."""
+        by_user = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=False))
         if cfg.model_size is None:
             write_options(cfg, sizes_to_adopt(cfg, ElectraConfig, checkpoint_to_start_from(cfg)))
         given, cfg = cfg, with_defaults(cfg, ElectraConfig)
         objective, state = OBJECTIVES[objective_of(cfg)], None
+        if not task.loads_weights:  # a checkpoint may be older than this check
+            refuse_unread_options(objective, by_user, ElectraConfig)
         if objective.model is FrozenGeneratorElectra:
             if not task.loads_weights:  # else the sizes are in the options, and the weights follow
                 state = generator_checkpoint(cfg)
@@ -275,18 +279,11 @@ def _check(cfg) -> None:
     objective = OBJECTIVES[objective_of(cfg)]
     schedule = temperature_schedule(cfg)
     if schedule is not None:
-        if not issubclass(objective.model, Electra):
-            raise InputError(
-                "--temperature-schedule needs a generator that is sampled, which --objective"
-                f" {objective_of(cfg)} does not have; leave it out"
-            )
         logger.info(f"sampling temperature: {schedule}")
     if width <= 0 or depth <= 0:
         raise InputError(
             f"--generator-hidden-size and --generator-layers are shares above 0, got {width} and {depth}"
         )
-    if objective.has_noise_model:
-        refuse_unread_options(cfg)
     is_as_large = width >= 1 and depth >= 1
     if is_as_large and objective.has_discriminator and objective.model is not FrozenGeneratorElectra:
         logger.warning(

@@ -25,6 +25,7 @@ from fairseq_electra.pretraining.interval import GENERATORS_SUMS, Interval
 from fairseq_electra.pretraining.languages import vocabulary_folder
 from fairseq_electra.pretraining.metrics import SUMS, auc_of, fixed_histograms, logged_by_validation
 from fairseq_electra.pretraining.thinned_batches import thinned
+from fairseq_electra.pretraining.unread_options import refuse_unread_options
 from fairseq_electra.tasks._masked_share import MaskedShare
 from fairseq_electra.tasks._partners import check_criterion, check_model
 from fairseq_electra.tasks._pretraining_data import PretrainingData
@@ -98,6 +99,8 @@ class ElectraPretrainingTask(FairseqTask):
             check_packing(self.cfg, self.compiled, model.sizes.attention_dropout, on_gpu)
         check_recurrence(self.cfg, model.sizes.recurrence, objective_of(cfg))
         self.objective = OBJECTIVES[objective_of(cfg)]
+        if not from_checkpoint:
+            refuse_unread_options(self.objective, self.cfg, ElectraPretrainingConfig)
         if self.objective.random_tokens is not None and not from_checkpoint:
             model.token_probs.copy_(self.data.token_probs(self.objective.random_tokens))
         self.flops, self.local_window = model.flops(len(self.dictionary)), model.sizes.local_window

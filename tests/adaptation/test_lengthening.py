@@ -169,11 +169,13 @@ def test_a_document_of_one_line_is_cut_and_a_single_one_stays_long():
     assert len(list(text)) == 1 and (text.short_tokens, text.long_tokens) == (0, 500)
 
 
+@pytest.mark.long
 def test_lengthen_says_that_too_few_documents_leave_no_short_parts(lengthen, source):
     printed = lengthen(source(), "out", "--print", length=1000).stdout
     assert "0% in parts of about 16, not 30%: the text has few documents" in printed
 
 
+@pytest.mark.long
 def test_a_model_with_recurrence_and_rows_across_documents_goes_on_without_packing(
     lengthen, source, tmp_path
 ):
@@ -186,6 +188,7 @@ def test_a_model_with_recurrence_and_rows_across_documents_goes_on_without_packi
     assert load_checkpoint(tmp_path / "out/checkpoints").updates == UPDATES
 
 
+@pytest.mark.long
 def test_lengthen_without_held_out_text_holds_out_parts_that_fill_a_row(source, tmp_path, corpus_lines):
     lines = [line for line in corpus_lines if line]
     (tmp_path / "book.txt").write_text("\n".join(lines * (400_000 // sum(map(len, lines)) + 1)))
@@ -197,6 +200,7 @@ def test_lengthen_without_held_out_text_holds_out_parts_that_fill_a_row(source, 
     assert f"--tokens-per-sample {length}" in done.stdout
 
 
+@pytest.mark.long
 def test_a_checkpoint_that_was_replaced_is_another(lengthen, source, tmp_path):
     checkpoint = source()
     lengthen(checkpoint, "out", "--print")

@@ -47,7 +47,7 @@ def test_kept_options_are_those_that_were_changed(cfg, group, changes, options):
 
 def test_training_arguments_are_read_by_fairseq_train(cfg, tmp_path):
     cfg["task"] |= {"mask_whole_words": True, "mask_spans": 3.0, "leave_unmasked_prob": 0.1}
-    cfg["criterion"] |= {"gen_weight": 2.0}
+    cfg["criterion"] |= {"disc_weight": 20.0}
     cfg["model"] |= {"objective": "frozen_generator"}
     recipe, splits = Recipe(updates=205, rows=4, tokens=48, lr=2e-4), ["valid", "general"]
     start = tmp_path / "start.pt"
@@ -55,7 +55,7 @@ def test_training_arguments_are_read_by_fairseq_train(cfg, tmp_path):
     read = configuration([*arguments, "--user-dir", USER_DIR])
     assert read.task.mask_whole_words and read.task.mask_spans == 3 and read.task.leave_unmasked_prob == 0.1
     assert (read.task.tokens_per_sample, read.dataset.batch_size) == (48, 4)
-    assert read.criterion.gen_weight == 2 and read.model.generator_from == str(start)
+    assert read.criterion.disc_weight == 20 and read.model.generator_from == str(start)
     assert read.checkpoint.finetune_from_model == str(start) and read.model.model_size is None
     assert read.optimization.max_update == 205 and read.optimization.lr == [2e-4]
     schedule = read.lr_scheduler

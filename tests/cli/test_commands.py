@@ -153,6 +153,7 @@ def test_user_dir_and_version_are_printed():
     assert "fairseq_electra 0.1.0" in electra("--version").stdout
 
 
+@pytest.mark.long
 def test_corpus_splits_by_file_and_labels_half(tmp_path, monkeypatch):
     from fairseq_electra.pretraining import corpus
     from fairseq_electra.pretraining.corpus import builtin_documents, fingerprint, swap_examples

@@ -46,6 +46,7 @@ def sizes(tmp_path_factory):
     return found
 
 
+@pytest.mark.long
 def test_each_rung_adds_one_trait(sizes):
     assert list(sizes) == ["bert", *RUNGS]
     for rung, (before, changed) in RUNGS.items():

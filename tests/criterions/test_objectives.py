@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fairseq_electra.electra.objectives import OBJECTIVES
+from fairseq_electra.pretraining.unread_options import unread_options
 from tests.helpers.components import criterion_for
 from tests.reference import paper
 
@@ -126,7 +127,9 @@ def prepared(make_task, make_model):
         sample = dataset.collater([*dataset.sizes.argsort()[:2], *dataset.sizes.argsort()[-1:]])
         assert sample["net_input"]["padding_mask"].any() and sample["net_input"]["segment_ids"].any()
         model = make_model(task, objective=objective, positions="rotary", **changes).double()
-        weights = {"gen_weight": GEN_WEIGHT} | ({} if objective == "mlm" else {"disc_weight": WEIGHT})
+        weights = {"gen_weight": GEN_WEIGHT, "disc_weight": WEIGHT}
+        unread = unread_options(OBJECTIVES[objective])
+        weights = {name: weight for name, weight in weights.items() if name not in unread}
         return model, criterion_for(task, **weights), sample
 
     return prepare

@@ -29,6 +29,7 @@ TOO_FAST += "--save-interval-updates 200 --save-interval 1000".split()
 ENDED = "update 300: the discriminator has been at chance since update 0 (disc_auc 0.50"
 
 
+@pytest.mark.long
 def test_a_healthy_run_is_not_warned_of(tmp_path, data_bin):
     log = train_here(data_bin, tmp_path / "save", *RUN, "--max-update", 350, "--stop-when-collapsed", 300)
     assert log.updates == 350 and "WARNING" not in log.text

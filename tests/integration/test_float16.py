@@ -57,6 +57,7 @@ def test_it_trains_like_float32_with_weights_in_float32(tmp_path, data_bin):
     assert own.dtype == torch.float32 and not torch.equal(own, own.half().float())
 
 
+@pytest.mark.long
 def test_it_overflows_at_the_start_recovers_and_resumes_to_the_last_bit(tmp_path, data_bin, monkeypatch):
     monkeypatch.setattr(loss_scale, "INITIAL", 2.0**11)
     monkeypatch.setattr(loss_scale, "INTERVAL", 2)

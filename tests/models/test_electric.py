@@ -11,21 +11,6 @@ from fairseq_electra.optim.gradients import GENERATOR, has_generators_rate, netw
 from tests.helpers.small_model import NET
 
 
-@pytest.mark.parametrize(
-    ("changes", "named"),
-    [
-        ({"temperature": 2.0}, "--temperature 2.0"),
-        ({"disallow_correct": True}, "--disallow-correct"),
-        ({"untie_lm_head": True}, "--untie-lm-head"),
-        ({"tie_embeddings": "gdes"}, "--tie-embeddings gdes"),
-        ({"duplicate_samples": "mean"}, "--duplicate-samples mean"),
-    ],
-)
-def test_refuse_unread_options_names_the_option(make_task, make_model, changes, named):
-    with pytest.raises(InputError, match=f"--objective electric has no {named}: .*; leave it out"):
-        make_model(make_task(masker="with_replacement"), objective="electric", **changes)
-
-
 def test_the_noise_model_has_the_sizes_and_the_learning_rate_of_a_generator(make_task, make_model):
     model = make_model(make_task(), objective="electric", generator_hidden_size=0.25, generator_layers=0.5)
     towers = (model.noise_model.left, model.noise_model.right)

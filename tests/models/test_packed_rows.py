@@ -29,7 +29,9 @@ def packed(make_task, paragraphs):
 
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
 @pytest.mark.parametrize(
-    ("width", "short"), [(64, 256), (64, 16), (512, 256)], ids=["mask", "buckets", "buckets of 512"]
+    ("width", "short"),
+    [(64, 256), (64, 16), pytest.param(512, 256, marks=pytest.mark.long)],
+    ids=["mask", "buckets", "buckets of 512"],
 )
 def test_losses_and_gradients_are_those_of_the_documents_alone(
     packed, make_model, monkeypatch, positions, width, short
