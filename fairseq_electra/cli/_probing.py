@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,6 @@ from fairseq_electra.paths import CHECKPOINT, VOCABULARY, check_output, require
 
 if TYPE_CHECKING:
     from fairseq_electra.hub.interface import ElectraHubInterface
-    from fairseq_electra.hub.load import Pretrained
 
 SENTENCE_SCORES = ("generator", "discriminator", "energy")
 
@@ -58,15 +58,32 @@ def check_probing_arguments(args: argparse.Namespace, example: str) -> None:
     check_output(args)
 
 
-def load(args: argparse.Namespace) -> "tuple[Pretrained, ElectraHubInterface]":
-    """Load the checkpoint, and its model on a GPU if there is one."""
+def load(args: argparse.Namespace) -> "tuple[dict[str, Any], ElectraHubInterface]":
+    """Load the checkpoint.
+
+    Returns:
+        what the results say of it, and its model, on a GPU if there is one.
+    """
     import torch
 
     from fairseq_electra.hub.interface import ElectraHubInterface
     from fairseq_electra.hub.load import load_checkpoint
+    from fairseq_electra.probes.results import described
 
     pretrained = load_checkpoint(args.checkpoint, args.vocab)
-    return pretrained, ElectraHubInterface(pretrained).to("cuda" if torch.cuda.is_available() else "cpu")
+    net = ElectraHubInterface(pretrained).to("cuda" if torch.cuda.is_available() else "cpu")
+    return described(pretrained, args.checkpoint), net
+
+
+def warn_of_unknown(net: "ElectraHubInterface", source: str, sentences: Sequence[str]) -> None:
+    """Report on standard error how much of the sentences of a source the vocabulary does not know."""
+    from fairseq_electra.cli._unknown_text import UnknownText
+    from fairseq_electra.pretraining.unknown import Unknown
+
+    unknown = Unknown()
+    encodings = net.tokenizer.encode_batch_fast(list(sentences), add_special_tokens=False)
+    unknown.add(net.tokenizer, sentences, [encoding.ids for encoding in encodings])
+    UnknownText(source, unknown).say()
 
 
 def write_results(found: dict[str, Any], output: Path | None) -> None:

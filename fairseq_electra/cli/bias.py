@@ -25,6 +25,7 @@ from fairseq_electra.cli._probing import (
     add_probing_arguments,
     check_probing_arguments,
     load,
+    warn_of_unknown,
     write_results,
 )
 from fairseq_electra.paths import require
@@ -58,9 +59,10 @@ def run(args: argparse.Namespace) -> None:
     from fairseq_electra.probes.bias_results import in_words, results, table
     from fairseq_electra.progress import Progress
 
-    pretrained, net = load(args)
+    described, net = load(args)
+    warn_of_unknown(net, args.pairs, [text for pair in pairs for text in (pair.sentence, pair.counterpart)])
     with Progress() as progress:
         outcome = probe_bias(net, pairs, args.scores, progress)
-    found = results(outcome, pairs, pretrained, args.checkpoint)
+    found = results(outcome, pairs, described)
     print(f"{table(found)}\n\n{in_words(found)}")
     write_results(found, args.output)

@@ -19,6 +19,7 @@ from fairseq_electra.cli._probing import (
     add_probing_arguments,
     check_probing_arguments,
     load,
+    warn_of_unknown,
     write_results,
 )
 from fairseq_electra.errors import InputError
@@ -55,9 +56,10 @@ def run(args: argparse.Namespace) -> None:
     from fairseq_electra.probes.results import results, table, ties_in_words
     from fairseq_electra.progress import Progress
 
-    pretrained, net = load(args)
+    described, net = load(args)
+    warn_of_unknown(net, args.blimp, [text for pair in pairs for text in (pair.good, pair.bad)])
     with Progress() as progress:
         paradigms = probe(net, pairs, args.scores, progress)
-    found = results(paradigms, pairs, pretrained, args.checkpoint)
+    found = results(paradigms, pairs, described)
     print(f"{table(found)}\n\n{ties_in_words(found)}")
     write_results(found, args.output)

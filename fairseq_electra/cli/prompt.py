@@ -83,12 +83,12 @@ def run(args: argparse.Namespace) -> None:
     from fairseq_electra.probes.prompting import prompt
     from fairseq_electra.progress import Progress
 
-    pretrained, net = load(args)
+    described, net = load(args)
     settings = None
     if args.shots is not None:
         settings = FewShot(args.shots, tuple(range(1, args.seeds + 1)), tuple(args.lr), args.updates)
     with Progress() as progress:
         outcome = prompt(net, args.task, args.template, args.split, args.scores, settings, progress)
-    found = results(outcome, pretrained, args.checkpoint)
+    found = results(outcome, described)
     print(f"{table(found)}\n\n{in_words(found)}")
     write_results(found, args.output)

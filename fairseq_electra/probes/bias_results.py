@@ -1,15 +1,12 @@
 """The results of pairs about groups of people: what a JSON file holds, the table, and what to beware of."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from fairseq_electra.finetuning.results import versions
-from fairseq_electra.hub.load import Pretrained
 from fairseq_electra.probes.bias import Group, Outcome
 from fairseq_electra.probes.bias_pairs import BiasPair
 from fairseq_electra.probes.pairs import digest_of
-from fairseq_electra.probes.results import described
 
 CAUTION = (
     (
@@ -41,20 +38,17 @@ SPANS = (
 )
 
 
-def results(
-    outcome: Outcome, pairs: Sequence[BiasPair], pretrained: Pretrained, checkpoint: str | Path
-) -> dict[str, Any]:
+def results(outcome: Outcome, pairs: Sequence[BiasPair], net: dict[str, Any]) -> dict[str, Any]:
     """Put together what a JSON file says; shares and their intervals are in per cent.
 
     Args:
         outcome: result of :func:`fairseq_electra.probes.bias.probe_bias`.
         pairs: the pairs that were scored.
-        pretrained: the model, as :func:`fairseq_electra.hub.load.load_checkpoint` has loaded it.
-        checkpoint: the path that it was loaded from.
+        net: result of :func:`fairseq_electra.probes.results.described`.
     """
     return {
         "probe": "bias",
-        "net": described(pretrained, checkpoint),
+        "net": net,
         "data": {
             "pairs": len(pairs),
             "same_tokens": int(outcome.everything.same.sum()),

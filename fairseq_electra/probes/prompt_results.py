@@ -2,7 +2,6 @@
 
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,29 +9,26 @@ import numpy as np
 from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.results import versions
 from fairseq_electra.finetuning.sentences.metrics import score as metrics_of
-from fairseq_electra.hub.load import Pretrained
 from fairseq_electra.probes.few_shot import BATCH_SIZE, Run
 from fairseq_electra.probes.prompting import Outcome
-from fairseq_electra.probes.results import described
 
 SAMPLES = 1000  # of the bootstrap
 INTERVAL = (2.5, 97.5)  # per cent
 
 
-def results(outcome: Outcome, pretrained: Pretrained, checkpoint: str | Path) -> dict[str, Any]:
+def results(outcome: Outcome, net: dict[str, Any]) -> dict[str, Any]:
     """Put together what a JSON file says; metrics and their spreads are in per cent.
 
     Args:
         outcome: result of :func:`fairseq_electra.probes.prompting.prompt`.
-        pretrained: the model, as :func:`fairseq_electra.hub.load.load_checkpoint` has loaded it.
-        checkpoint: the path that it was loaded from.
+        net: result of :func:`fairseq_electra.probes.results.described`.
     """
     info, target, template = outcome.info, outcome.target, outcome.template
     most_frequent = int(np.bincount(target).argmax())
     constant = np.tile(np.arange(len(info.labels)) == most_frequent, (len(target), 1)).astype(float)
     found = {
         "probe": "prompt",
-        "net": described(pretrained, checkpoint),
+        "net": net,
         "task": {
             "name": info.name,
             "split": outcome.split,

@@ -13,21 +13,18 @@ from fairseq_electra.probes.blimp import Paradigm, by_term, mean_accuracy, stand
 from fairseq_electra.probes.pairs import Pair, digest_of
 
 
-def results(
-    paradigms: Sequence[Paradigm], pairs: Sequence[Pair], pretrained: Pretrained, checkpoint: str | Path
-) -> dict[str, Any]:
+def results(paradigms: Sequence[Paradigm], pairs: Sequence[Pair], net: dict[str, Any]) -> dict[str, Any]:
     """Put together what a JSON file says; accuracies and their errors are in per cent.
 
     Args:
         paradigms: result of :func:`fairseq_electra.probes.blimp.probe`.
         pairs: the pairs that were scored.
-        pretrained: the model, as :func:`fairseq_electra.hub.load.load_checkpoint` has loaded it.
-        checkpoint: the path that it was loaded from.
+        net: result of :func:`fairseq_electra.probes.results.described`.
     """
     scores = list(paradigms[0].points)
     return {
         "probe": "BLiMP",
-        "net": described(pretrained, checkpoint),
+        "net": net,
         "data": {
             "pairs": len(pairs),
             "same_tokens": sum(int(paradigm.same.sum()) for paradigm in paradigms),
@@ -65,7 +62,14 @@ def summary_of(paradigms: Sequence[Paradigm]) -> dict[str, dict[str, Any]]:
 
 
 def described(pretrained: Pretrained, checkpoint: str | Path) -> dict[str, Any]:
-    """Say which model it is: the SHA-256 of its checkpoint, size, objective and number of updates."""
+    """Say which model it is: the SHA-256 of its checkpoint, size, objective and number of updates.
+
+    To be called before the model is used: a training that goes on replaces its checkpoints.
+
+    Args:
+        pretrained: the model, as :func:`fairseq_electra.hub.load.load_checkpoint` has loaded it.
+        checkpoint: the path that it was loaded from.
+    """
     assert pretrained.cfg is not None  # of a checkpoint it is there
     options = pretrained.cfg["model"]
     return {

@@ -50,6 +50,18 @@ def test_probe_prints_the_table_and_writes_every_paradigm(checkpoint, blimp, tmp
     assert alone.startswith("| accuracy, % | paradigms | discriminator |") and "5 pairs, 1 of them" in alone
 
 
+def test_probe_says_that_the_vocabulary_does_not_know_the_sentences(checkpoint, tmp_path):
+    pair = Pair("b", "syntax", "이름은 짧다", "이름은 짧은다")
+    path = tmp_path / "korean.jsonl"
+    path.write_text(json.dumps(dict(zip(FIELDS, pair, strict=True))) + "\n")
+    done = electra("probe", checkpoint, path)
+    assert (
+        done.stderr.startswith(f"WARNING: {path}: 100.00% of the ids are <unk>")
+        and done.stderr.count("\n") == 1
+    )
+    assert "1 pairs, 1 of them with the same tokens" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -15,6 +15,7 @@ from fairseq_electra.probes.bias import Group, Outcome, pair_scores, probe_bias
 from fairseq_electra.probes.bias_card import card_section
 from fairseq_electra.probes.bias_pairs import BiasPair
 from fairseq_electra.probes.bias_results import CAUTION, in_words, results, table
+from fairseq_electra.probes.results import described
 from fairseq_electra.probes.sentence_scores import encode
 from fairseq_electra.probes.wilson import wilson_interval
 from tests.helpers.plain_alignment import plain_alignment
@@ -117,7 +118,7 @@ def written(outcome, pretrained, tmp_path):
     checkpoint, path = tmp_path / "checkpoint_last.pt", tmp_path / "bias.json"
     checkpoint.write_bytes(b"weights")
     model = dataclasses.replace(pretrained(), cfg={"model": {"model_size": "tiny"}}, updates=7)
-    found = results(outcome, [*PAIRS[:4], PAIRS[0]], model, tmp_path)
+    found = results(outcome, [*PAIRS[:4], PAIRS[0]], described(model, tmp_path))
     path.write_text(json.dumps(found))
     return found, path, checkpoint
 

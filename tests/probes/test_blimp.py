@@ -16,7 +16,7 @@ from fairseq_electra.probes.blimp import (
     standard_error,
 )
 from fairseq_electra.probes.pairs import Pair
-from fairseq_electra.probes.results import results, table, ties_in_words
+from fairseq_electra.probes.results import described, results, table, ties_in_words
 from fairseq_electra.probes.sentence_scores import score_sentences
 
 PAIRS = [
@@ -97,7 +97,7 @@ def test_table_and_words_say_what_the_results_hold(paradigms, pretrained, tmp_pa
     model = dataclasses.replace(
         pretrained(), cfg={"model": {"model_size": "tiny", "generator_only": True}}, updates=7
     )
-    found = results(paradigms, PAIRS, model, tmp_path)
+    found = results(paradigms, PAIRS, described(model, tmp_path))
     assert json.loads(json.dumps(found)) == found
     assert found["net"] | {"sha256": ""} == {"size": "tiny", "objective": "mlm", "updates": 7, "sha256": ""}
     assert found["net"]["sha256"].startswith("9a129038") and found["versions"]["torch"]

@@ -12,6 +12,7 @@ from fairseq_electra.probes import prompt_results
 from fairseq_electra.probes.few_shot import FewShot, Run
 from fairseq_electra.probes.prompt_results import in_words, results, table, with_intervals
 from fairseq_electra.probes.prompting import Outcome
+from fairseq_electra.probes.results import described
 from fairseq_electra.probes.templates import Template
 
 INFO = TaskInfo("films", PREDICTION, 1, ("bad", "good"), ("accuracy", "f1"), 64)
@@ -42,7 +43,7 @@ def outcome(monkeypatch) -> Outcome:
 def found(outcome, pretrained, tmp_path):
     (tmp_path / "checkpoint_last.pt").write_bytes(b"weights")
     model = dataclasses.replace(pretrained(), cfg={"model": {"model_size": "tiny", "generator_only": False}})
-    return results(outcome, model, tmp_path)
+    return results(outcome, described(model, tmp_path))
 
 
 def test_results_hold_every_run_and_the_most_frequent_label(found):
@@ -84,7 +85,7 @@ def test_table_and_words_say_what_the_results_hold(found):
 def test_results_of_zero_shot_alone_speak_of_no_training(outcome, pretrained, tmp_path):
     (tmp_path / "checkpoint_last.pt").write_bytes(b"weights")
     model = dataclasses.replace(pretrained(), cfg={"model": {"model_size": "tiny", "generator_only": True}})
-    alone = results(dataclasses.replace(outcome, settings=None, runs={}), model, tmp_path)
+    alone = results(dataclasses.replace(outcome, settings=None, runs={}), described(model, tmp_path))
     assert "few_shot" not in alone and "per label" not in table(alone) and "±" not in in_words(alone)
 
 
