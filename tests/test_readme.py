@@ -89,7 +89,6 @@ def test_the_table_of_speed():
     [
         *(
             ("benchmark", steps),
-            ("avx2", steps),
             ("trainer", trainer.markdown),
             ("packing", packing.markdown),
             ("text", text.markdown),

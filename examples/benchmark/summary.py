@@ -30,12 +30,12 @@ def markdown(folder: Path) -> str:
     """
     read = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
     rows = [
-        *_steps(read["avx2"], read["benchmark"], read["amx"]),
+        *_steps(read["benchmark"], read["amx"]),
         *_on_gpu(read["gpu"]),
         *_trainer(read["trainer"], read["updates"]),
         *_packing(read["packing"]),
         *_padding(read["padding"]),
-        *_text(read["avx2"]["loader"], read["text"]["found"]["rows"]),
+        *_text(read["benchmark"]["loader"], read["text"]["found"]["rows"]),
         *(
             (f"`{name}` of small", SORTED, [_faster(found["rows"], OURS)])
             for name, found in read["inference"]["nets"]["small"].items()
@@ -57,12 +57,9 @@ def _padding(report: dict) -> list[Row]:
     ]
 
 
-def _steps(float32: dict, bfloat16: dict, amx: dict) -> list[Row]:
+def _steps(report: dict, amx: dict) -> list[Row]:
     found: list[Row] = []
-    for kind, report, ours, suffix in (
-        ("float32", float32, OURS, ""),
-        ("bfloat16", bfloat16, BF16, ", bf16"),
-    ):
+    for kind, ours, suffix in (("float32", OURS, ""), ("bfloat16", BF16, ", bf16")):
         for variant, against in BASELINES.items():
             if all(_has(report[size], variant + suffix) for size in SIZES):
                 positions = "rotary" if variant == ROFORMER else "learned"

@@ -233,10 +233,11 @@ class ElectraModel(adapted(Electra)):  # type: ignore[misc]
             write_options(cfg, sizes_to_adopt(cfg, ElectraConfig, checkpoint_to_start_from(cfg)))
         given, cfg = cfg, with_defaults(cfg, ElectraConfig)
         objective, state = OBJECTIVES[objective_of(cfg)], None
-        if not task.loads_weights:  # a checkpoint may be older than this check
+        is_new = not getattr(task, "loads_weights", False)  # else weights follow, and an older run's options
+        if is_new:
             refuse_unread_options(objective, by_user, ElectraConfig)
         if objective.model is FrozenGeneratorElectra:
-            if not task.loads_weights:  # else the sizes are in the options, and the weights follow
+            if is_new:  # else the sizes are in the options
                 state = generator_checkpoint(cfg)
                 options = generator_options(cfg, state)
                 for target in (given, cfg):
