@@ -25,6 +25,9 @@ OTHER_UNITS = ("--mask-whole-words", "--mask-spans")  # options by which other t
 
 # objectives whose loss is that of the samples as they were drawn
 OWN_SAMPLES = ("--objective=electric", "--objective=adversarial")
+# objectives that draw no samples, and those whose networks do not read the masked text
+NO_SAMPLES = ("--objective=mlm", "--generator-only")
+NO_MASKED_TEXT = ("--objective=electric", "--objective=uniform", "--objective=unigram")
 SCHEDULE = "--mask-prob-schedule"  # takes masks back, which is undefined for a position with two slots
 
 
@@ -74,15 +77,16 @@ MASKING = (
         None,
         "pretrain/pretrain_helpers.py::scatter_update",
         component="--masker",
-        unless=(*OTHER_UNITS, SCHEDULE, *OWN_SAMPLES),
+        unless=(*OTHER_UNITS, SCHEDULE, *OWN_SAMPLES, *NO_SAMPLES),
     ),
     Choice(
         "--leave-unmasked-prob",
         "0.15",
         "0",
         "pretrain/pretrain_helpers.py::mask; section 2: masked tokens are replaced by [MASK]",
+        unless=NO_MASKED_TEXT,
     ),
-    Choice("--random-token-prob", "0", "0", "the same"),
+    Choice("--random-token-prob", "0", "0", "the same", unless=NO_MASKED_TEXT),
 )
 ADAM = (
     Choice("--optimizer", "electra_adam", "electra_adam", "model/optimization.py; tables 6 and 7: Adam"),

@@ -5,12 +5,14 @@ import re
 import pytest
 
 from fairseq_electra import originals
+from fairseq_electra.electra.objectives import OBJECTIVES
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.nets import Net
 from fairseq_electra.finetuning.recipes import Recipe
 from fairseq_electra.finetuning.study import Run
 from fairseq_electra.finetuning.trainable import trainable
 from fairseq_electra.originals import FINETUNING, FLAG, NETWORK, ORIGINALS, PRETRAINING, options_of
+from fairseq_electra.pretraining.unread_options import unread_options
 from tests.helpers.paths import USER_DIR
 from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import command, configuration, logged, main
@@ -88,6 +90,16 @@ def test_options_of_a_component_that_is_not_there_are_left_out():
     for objective in ("electric", "adversarial"):
         found = chosen("--as", "google", "--objective", objective)
         assert (found["masker"], found["duplicate_samples"]) == ("with_replacement", "first")
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("original", ORIGINALS)
+def test_no_option_is_set_that_the_objective_does_not_use(original, objective):
+    words = options_of(original, (*NETWORK, *PRETRAINING), ["--objective", objective])
+    unread = {f"--{name.replace('_', '-')}" for name in unread_options(OBJECTIVES[objective])}
+    if objective == "mlm":
+        words += options_of(original, PRETRAINING, ["--generator-only"])
+    assert not unread & set(words)
 
 
 def test_one_line_of_the_log_says_what_was_set():
