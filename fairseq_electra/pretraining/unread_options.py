@@ -56,10 +56,8 @@ def refuse_unread_options(
         InputError: one is given; names it.
     """
     name = next(name for name, each in OBJECTIVES.items() if each is objective)
-    for unread, field in config_class.__dataclass_fields__.items():
-        if unread not in unread_options(objective):
-            continue
-        value = given.get(unread)
+    for unread in sorted(unread_options(objective) & config_class.__dataclass_fields__.keys()):
+        value, field = given.get(unread), config_class.__dataclass_fields__[unread]
         if value is None or str(value) == str(field.default):
             continue
         option = f"--{unread.replace('_', '-')}" + ("" if value is True else f" {value}")
