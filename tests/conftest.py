@@ -26,10 +26,12 @@ from fairseq_electra.pretraining.wordpiece import (  # noqa: E402
     save_vocabulary,
     train_wordpiece,
 )
+from tests.helpers import process_end  # noqa: E402
 from tests.helpers.small_model import NET, TINY_NET, randomize_parameters  # noqa: E402
 from tests.helpers.training import train_here  # noqa: E402
 
 torch.set_num_threads(1)
+process_end.know_loaders()
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +39,13 @@ def loud():
     """A command that ran in this process may have silenced fairseq's loggers and the package's."""
     for name in ("fairseq", "fairseq_electra"):
         logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+@pytest.fixture(autouse=True)
+def loaders_end():
+    """Processes that load data end with their test."""
+    yield
+    process_end.end()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 from fairseq_cli import validate
 
 from fairseq_electra.adaptation import figures, training
-from fairseq_electra.compat import save_folder
+from tests.helpers import process_end
 from tests.helpers.paths import USER_DIR
 from tests.helpers.training import logged
 
@@ -27,7 +27,7 @@ def follow_here(monkeypatch):
             with logged() as stream:
                 importlib.import_module(tool.replace("fairseq-", "fairseq_cli.")).cli_main()
         finally:
-            save_folder.release()
+            process_end.end()
         with open(log, "a", encoding="utf-8") as file:
             file.write(stream.getvalue())
         yield from ((0.0, line) for line in stream.getvalue().splitlines())

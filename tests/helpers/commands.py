@@ -16,9 +16,8 @@ import sys
 from pathlib import Path
 
 from fairseq_electra import cli
-from fairseq_electra.compat import save_folder
 from fairseq_electra.compat.mistakes import input_error
-from tests.helpers import forked
+from tests.helpers import forked, process_end
 from tests.helpers.paths import ROOT, USER_DIR
 
 
@@ -86,7 +85,7 @@ def fairseq(tool, *arguments, check=True) -> subprocess.CompletedProcess:
         try:
             status = status_of(program)
         finally:
-            save_folder.release()  # as the end of fairseq-train does
+            process_end.end()
             sys.argv = before
             root.setLevel(level)
             root.removeHandler(handler)

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import torch
 
-from fairseq_electra.compat import save_folder
 from fairseq_electra.pretraining.log import read_log
-from tests.helpers import forked
+from tests.helpers import forked, process_end
 from tests.helpers.paths import USER_DIR
 
 COMMON = [
@@ -83,13 +82,13 @@ def run_configured(cfg, save_dir) -> Log:
 
 
 def main(cfg) -> None:
-    """Train, and give the folder of checkpoints back, as the end of fairseq-train does."""
+    """Train, and end as fairseq-train does."""
     from fairseq_cli import train as fairseq_train
 
     try:
         fairseq_train.main(cfg)
     finally:
-        save_folder.release()
+        process_end.end()
 
 
 @contextlib.contextmanager
