@@ -1,4 +1,4 @@
-"""Wrong use of the commands for sentence tasks ends in one sentence, status 1, and nothing half-written."""
+"""predict and training on prepared folders: wrong use ends in one sentence, with nothing half-written."""
 
 import json
 import shutil
@@ -11,197 +11,9 @@ from fairseq_electra.finetuning.kinds import evaluation_of
 from fairseq_electra.finetuning.sameness import MIN_INPUTS
 from fairseq_electra.hub.interface import from_pretrained
 from tests.helpers.commands import electra_here
-from tests.helpers.sentence_tasks import stock
+from tests.helpers.sentence_tasks import PAIRS_TSV, prepare_pairs, stock
 from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import configuration, refusal_here, run_here, train_here
-
-PAIRS = "one\ttwo\tclass\na b\tc d\tyes\ne f\tg h\tno\ni j\tk l\tyes\n"
-
-
-@pytest.fixture
-def files(tmp_path):
-    (tmp_path / "train.tsv").write_text(PAIRS)
-    (tmp_path / "valid.tsv").write_text(PAIRS)
-    return tmp_path
-
-
-def prepare(folder, vocabulary, *more):
-    given = [
-        *["--text", "one", "two", "--label", "class", "--train", folder / "train.tsv"],
-        *["--valid", folder / "valid.tsv"],
-    ]
-    return electra_here("prepare", "--vocab", vocabulary, "--destdir", folder / "bin", *given, *more)
-
-
-def assert_refused(folder, done, *sentence):
-    status, _, said = done
-    assert status == 1 and len(said.strip().splitlines()) == 1 and all(part in said for part in sentence), (
-        said
-    )
-    assert not (folder / "bin").exists() and not list(folder.glob("*.partial"))
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "sentence"),
-    [
-        ("train.tsv", "one\ttwo\tclass\na\tb\n", ("train.tsv, line 2", "2 columns, not 3")),
-        ("train.tsv", PAIRS + "x\ty\t\n", ("train.tsv, line 5", "is empty")),
-        ("valid.tsv", PAIRS + "x\ty\tmaybe\n", ("valid.tsv, line 5", "unknown label 'maybe'", "no, yes")),
-        ("train.tsv", "", ("train.tsv",)),
-        ("train.tsv", "one\ttwo\tclass\n", ("train.tsv", "no example")),
-        ("train.tsv", "one\ttwo\tklass\na\tb\tc\n", ("train.tsv", "no column 'class'")),
-        ("train.tsv", "one\ttwo\tclass\na\tb\t<unk>\na\tb\tx\n", ("'<unk>'", "by another name")),
-    ],
-)
-def test_prepare_refuses_unusable_files(files, vocabulary, name, text, sentence):
-    (files / name).write_text(text)
-    assert_refused(files, prepare(files, vocabulary), *sentence)
-
-
-@pytest.mark.parametrize(
-    ("more", "sentence"),
-    [
-        (
-            ["--swag", "x"],
-            "give one of --glue, --swag, --race, --text, --conll, --squad and --multi-label, got swag, text",
-        ),
-        (["--max-positions", "8"], "--max-positions must lie between 16 and"),
-        (["--max-positions", "0"], "--max-positions must lie between 16 and 65535, got 0"),
-        (
-            ["--regression", "--labels", "no", "yes"],
-            "--labels names classes, and with --regression the labels are numbers",
-        ),
-        (["--metrics", "pearson"], "are for numbers"),
-        (["--labels", "yes", "yes", "no"], "'yes' stands there twice"),
-        (["--regression"], "the label 'yes' is no number"),
-        (["--bioes"], "--bioes is an option of --conll, not of --text; leave it out"),
-        (["--stride", "64"], "--stride is an option of --conll, --squad, not of --text"),
-        (["--train", "absent.tsv"], "absent.tsv"),
-        (["--vocab", "absent"], "absent"),
-    ],
-)
-def test_prepare_refuses_unusable_options(files, vocabulary, more, sentence):
-    assert_refused(files, prepare(files, vocabulary, *more), sentence)
-
-
-def test_a_mistake_in_a_labelled_test_file_is_not_taken_for_a_file_without_labels(files, vocabulary):
-    (files / "test.tsv").write_text("one\ttwo\tclass\na\tb\tyes\nc\td\t\n")
-    assert_refused(
-        files, prepare(files, vocabulary, "--test", files / "test.tsv"), "test.tsv, line 3", "is empty"
-    )
-    (files / "test.tsv").write_text("two\tone\na\tb\n")
-    assert prepare(files, vocabulary, "--test", files / "test.tsv")[0] == 0
-    assert (
-        not (files / "bin" / "label" / "test.idx").exists()
-        and read_task_info(files / "bin").examples["test"] == 1
-    )
-
-
-def test_a_header_may_be_given_for_a_test_file_without_labels_too(files, vocabulary):
-    for name in ("train.tsv", "valid.tsv"):
-        (files / name).write_text("yes\ta\tb\nno\tc\td\n")
-    (files / "test.tsv").write_text("a\tb\n")
-    assert prepare(files, vocabulary, "--header", "class", "one", "two", "--test", files / "test.tsv")[0] == 0
-
-
-def test_prepare_says_of_which_label_f1_is(files, vocabulary):
-    assert (
-        "; 2 labels; f1 of 'yes', accuracy;" in prepare(files, vocabulary, "--metrics", "f1", "accuracy")[1]
-    )
-    shutil.rmtree(files / "bin")
-    assert "; f1 of 'no';" in prepare(files, vocabulary, "--metrics", "f1", "--labels", "yes", "no")[1]
-
-
-def test_cells_in_quotes_are_warned_of_and_quoted_reads_them(files, vocabulary):
-    text = 'one\ttwo\tclass\n"a ""b"""\tc\t"yes"\n"d\te"\tf\tno\n'
-    (files / "train.tsv").write_text(text.replace("d\te", "d e"))
-    (files / "valid.tsv").write_text(text.replace("d\te", "d e"))
-    status, _, said = prepare(files, vocabulary)
-    assert (
-        status == 0
-        and said.count("train.tsv: 3 of 6 cells begin and end with quotes, which are read as text") == 1
-    ), said
-    assert read_task_info(files / "bin").labels == ('"yes"', "no")
-    shutil.rmtree(files / "bin")
-    for name in ("train.tsv", "valid.tsv"):
-        (files / name).write_text(text)
-    status, _, said = prepare(files, vocabulary, "--quoted")
-    assert (status, said) == (0, "") and read_task_info(files / "bin").labels == ("no", "yes")
-
-
-def test_labels_of_wrong_or_several_kinds_are_refused_and_numbers_to_predict_may_have_points_or_none(
-    files, vocabulary
-):
-    given = ["--text", "one", "--label", "y", "--train", files / "a.jsonl"]
-    for labels, sentence in (
-        ('["a"] "b"', "a.jsonl, line 1: the label 'y' is [\"a\"], a list"),
-        ("1 1.0", "write all labels of a file"),
-        ("1 true", "write all labels of a file"),
-    ):
-        (files / "a.jsonl").write_text("".join(f'{{"one": "x", "y": {label}}}\n' for label in labels.split()))
-        assert_refused(
-            files,
-            electra_here("prepare", "--vocab", vocabulary, "--destdir", files / "bin", *given),
-            sentence,
-        )
-    (files / "a.jsonl").write_text("".join(f'{{"one": "x", "y": {label}}}\n' for label in (1, 2.5, 3)))
-    assert (
-        electra_here("prepare", "--vocab", vocabulary, "--destdir", files / "bin", *given, "--regression")[0]
-        == 0
-    )
-    assert (files / "bin" / "label" / "train.label").read_text() == "1.0\n2.5\n3.0\n"
-
-
-def test_prepare_glue_writes_nothing_if_one_file_is_wrong(tmp_path, vocabulary):
-    for task, label in (("RTE", "entailment"), ("WNLI", "2")):
-        (tmp_path / "GLUE" / task).mkdir(parents=True)
-        (tmp_path / "GLUE" / task / "train.tsv").write_text(
-            f"index\tsentence1\tsentence2\tlabel\n0\ta\tb\t{label}\n"
-        )
-    done = electra_here(
-        "prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--glue", tmp_path / "GLUE"
-    )
-    assert_refused(tmp_path, done, "WNLI/train.tsv, line 2", "unknown label '2'")
-
-
-@pytest.mark.parametrize(
-    ("more", "sentence"),
-    [
-        ((), "bin/WNLI exists and is not empty; name a new folder"),
-        (("--vocab", "absent"), "no such folder of a vocabulary: absent; check the path"),
-    ],
-)
-def test_prepare_glue_checks_folders_before_reading(tmp_path, vocabulary, monkeypatch, more, sentence):
-    for task in ("RTE", "WNLI"):
-        (tmp_path / "GLUE" / task).mkdir(parents=True)
-    (tmp_path / "bin" / "WNLI").mkdir(parents=True)
-    (tmp_path / "bin" / "WNLI" / "task.json").write_text("")
-    monkeypatch.setattr(
-        "fairseq_electra.finetuning.sentences.prepare.glue_task", lambda *_: pytest.fail("read")
-    )
-    given = ["--vocab", vocabulary, "--destdir", tmp_path / "bin", "--glue", tmp_path / "GLUE"]
-    status, _, said = electra_here("prepare", *given, *more)
-    assert (
-        status == 1 and sentence in said and [path.name for path in (tmp_path / "bin").iterdir()] == ["WNLI"]
-    )
-
-
-@pytest.mark.parametrize("source", [["--squad"], ["--conll"], ["--text", "one", "--label", "class"]])
-def test_a_folder_in_use_is_refused_before_anything_is_read(files, vocabulary, source):
-    (files / "bin").mkdir()
-    (files / "bin" / "a").write_text("a")
-    (files / "train.tsv").write_text("nothing of the kind")
-    status, _, said = electra_here(
-        "prepare", "--vocab", vocabulary, "--destdir", files / "bin", *source, "--train", files / "train.tsv"
-    )
-    assert status == 1 and "bin exists and is not empty; name a new folder" in said
-
-
-def test_prepare_refuses_a_vocabulary_whose_files_differ(files, vocabulary):
-    shutil.copytree(vocabulary, files / "vocab")
-    lines = (files / "vocab" / "dict.txt").read_text().splitlines()
-    (files / "vocab" / "dict.txt").write_text("\n".join([lines[1], lines[0], *lines[2:]]) + "\n")
-    assert_refused(files, prepare(files, files / "vocab"), "have different ids")
 
 
 @pytest.fixture(scope="module")
@@ -211,8 +23,8 @@ def tuned(tmp_path_factory, vocabulary, data_bin):
     train_here(data_bin, folder / "pretrained", *TINY_NET, "--max-update", "2", "--disable-validation")
     source = folder / "pretrained" / "checkpoint_last.pt"
     for name in ("train.tsv", "valid.tsv"):
-        (folder / name).write_text(PAIRS)
-    prepare(folder, vocabulary)
+        (folder / name).write_text(PAIRS_TSV)
+    prepare_pairs(folder, vocabulary)
     quick = ["--max-update", "1", "--disable-validation", "--num-workers", "0"]
     run_here(stock(folder / "bin", folder / "pair", source, *quick), folder / "pair")
     (folder / "swag").mkdir()
@@ -312,10 +124,10 @@ def test_predict_scores_a_labelled_file_as_a_study_scores_its_folder(tuned, tmp_
     expected = evaluation.metrics(
         "valid", evaluation.scores(from_pretrained(tuned / "pair", "checkpoint_last.pt"), "valid")
     )
-    renamed = "".join(line.replace("one\ttwo\tclass", "q\ta\ty") for line in PAIRS.splitlines(keepends=True))
+    renamed = PAIRS_TSV.replace("one\ttwo\tclass", "q\ta\ty")
     (tmp_path / "renamed.tsv").write_text(renamed)
-    (tmp_path / "bare.tsv").write_text(PAIRS.split("\n", 1)[1])
-    (tmp_path / "valid.csv").write_text(PAIRS.replace("\t", ","))
+    (tmp_path / "bare.tsv").write_text(PAIRS_TSV.split("\n", 1)[1])
+    (tmp_path / "valid.csv").write_text(PAIRS_TSV.replace("\t", ","))
     names = ["--text", "q", "a", "--label", "y"]
     for given in (
         [tuned / "valid.tsv"],
@@ -352,13 +164,13 @@ def test_predict_scores_choices_by_their_number(tuned, tmp_path):
     ("text", "more", "sentence"),
     [
         (
-            PAIRS + "x\ty\tmaybe\n",
+            PAIRS_TSV + "x\ty\tmaybe\n",
             [],
             "gold.tsv, line 5: the label 'maybe' is none of the network's, no, yes; give it as in training",
         ),
-        (PAIRS + "x\ty\t\n", [], "gold.tsv, line 5: the label in column 'class' is empty"),
-        (PAIRS.replace("class", "klass"), [], "gold.tsv has no column 'class'"),
-        (PAIRS, ["--input", "x.txt"], "gold.tsv is what is read; leave out --input"),
+        (PAIRS_TSV + "x\ty\t\n", [], "gold.tsv, line 5: the label in column 'class' is empty"),
+        (PAIRS_TSV.replace("class", "klass"), [], "gold.tsv has no column 'class'"),
+        (PAIRS_TSV, ["--input", "x.txt"], "gold.tsv is what is read; leave out --input"),
     ],
 )
 def test_predict_refuses_a_labelled_file_that_it_cannot_score(tuned, tmp_path, text, more, sentence):

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import errno
 import inspect
 import platform
 import re
@@ -26,38 +25,16 @@ from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
 from fairseq.logging import meters
 from fairseq.logging import metrics as fairseq_metrics
-from fairseq.optim import OPTIMIZER_DATACLASS_REGISTRY, OPTIMIZER_REGISTRY
 from fairseq.tasks import FairseqTask, sentence_ranking
 from fairseq.tasks import sentence_prediction as sentence_prediction_task
 
 from fairseq_electra import compat
-from fairseq_electra.compat import atomic_saves, bf16_option
+from fairseq_electra.compat import bf16_option
 from fairseq_electra.compat.mistakes import input_error
 from fairseq_electra.errors import InputError, RunCollapsedError
 from tests.helpers import forked
 from tests.helpers.fairseq_source import source_of, stock_source
 from tests.helpers.paths import ROOT
-
-
-def test_fairseq_still_puts_numpys_numbers_into_checkpoints(tmp_path):
-    """--report-acc-and-f1 gets one from scikit-learn, and --best-checkpoint-metric saves it."""
-    assert "torch.load(f, map_location" in source_of(checkpoint_utils.load_checkpoint_to_cpu)
-    scores = sentence_prediction.acc_and_f1(np.array([0, 1, 1]), np.array([0, 1, 0]))
-    assert isinstance(scores["acc_and_f1"], np.generic)
-    torch.save({"best": [scores["acc_and_f1"], np.float32(1), np.int64(2)]}, tmp_path / "a.pt")
-    assert torch.load(tmp_path / "a.pt", weights_only=True)["best"] == [scores["acc_and_f1"], 1, 2]
-
-
-def test_fairseq_still_saves_the_options_of_components_without_a_dataclass_as_a_namespace(tmp_path):
-    assert "sgd" in OPTIMIZER_REGISTRY and "sgd" not in OPTIMIZER_DATACLASS_REGISTRY
-    torch.save({"cfg": {"optimizer": argparse.Namespace(momentum=0.0)}}, tmp_path / "a.pt")
-    assert torch.load(tmp_path / "a.pt", weights_only=True)["cfg"]["optimizer"].momentum == 0.0
-
-
-def test_a_checkpoint_with_code_in_it_is_refused_by_name(tmp_path):
-    torch.save({"model": Path}, tmp_path / "a.pt")
-    with pytest.raises(InputError, match=r"a\.pt, .* bytes: it holds pathlib\.Path, which is code"):
-        checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / "a.pt"))
 
 
 def test_the_sentence_is_found_in_another_process_traceback():
@@ -93,75 +70,6 @@ def test_fairseq_still_takes_bf16_for_a_tpu():
     assert args.tpu is False
 
 
-def test_fairseq_still_copies_checkpoints_in_place(tmp_path, monkeypatch):
-    plain = next(cell.cell_contents for cell in PathManager.copy.__closure__ if callable(cell.cell_contents))
-    assert "shutil.copyfile(src_path, dst_path)" in inspect.getsource(plain)
-    source, target = tmp_path / "new", tmp_path / "last"
-    source.write_text("new")
-    target.write_text("last good")
-
-    def die(src, dst):
-        with open(dst, "w") as stream:
-            stream.write("ne")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("shutil.copyfile", die)
-    with pytest.raises(
-        InputError, match=r"cannot write .*last \(.*No space left on device; .* MB free\); make room$"
-    ):
-        PathManager.copy(str(source), str(target), overwrite=True)
-    assert target.read_text() == "last good" and {*tmp_path.iterdir()} == {source, target}
-    monkeypatch.undo()
-    assert PathManager.copy(str(source), str(target), overwrite=True)
-    assert target.read_text() == "new"
-
-
-def test_fairseq_still_writes_one_attempt_behind_the_other(tmp_path, monkeypatch):
-    attempts = inspect.getsource(checkpoint_utils._torch_persistent_save)
-    assert "for i in range(3):" in attempts and "seek" not in attempts and "time.sleep" in attempts
-    (tmp_path / "last.pt").write_text("last good")
-
-    def die(obj, stream):
-        stream.write(b"P")
-        raise RuntimeError("file write failed")
-
-    monkeypatch.setattr("torch.save", die)
-    with pytest.raises(InputError, match="file write failed"):
-        checkpoint_utils.torch_persistent_save({}, str(tmp_path / "last.pt"))
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("last.pt", "last good")]
-
-
-@pytest.mark.parametrize(
-    ("error", "sentence"),
-    [
-        (
-            PermissionError(errno.EACCES, "Permission denied"),
-            r"\(\[Errno 13\] Permission denied\); check the path and its permissions$",
-        ),
-        (
-            OSError(errno.EDQUOT, "Disk quota exceeded"),
-            r"\(\[Errno \d+\] Disk quota exceeded; \S+ MB free\); make room$",
-        ),
-        (OSError(), r"\(OSError\); check the path and its permissions$"),
-        (RuntimeError(), r"\(RuntimeError; \S+ MB free\); make room$"),
-    ],
-)
-def test_a_failed_write_is_told_what_helps_against_its_cause(tmp_path, monkeypatch, error, sentence):
-    def die(obj, stream):
-        raise error
-
-    monkeypatch.setattr("torch.save", die)
-    with pytest.raises(InputError, match=sentence):
-        checkpoint_utils.torch_persistent_save({}, str(tmp_path / "last.pt"))
-
-
-def test_a_path_that_is_not_there_is_told_so(tmp_path):
-    with pytest.raises(
-        InputError, match=r"No such file or directory.*\); check the path and its permissions$"
-    ):
-        checkpoint_utils.torch_persistent_save({}, str(tmp_path / "absent" / "last.pt"))
-
-
 def test_fairseq_still_says_nothing_of_the_rows_of_an_infinite_loss():
     assert 'raise FloatingPointError("gradients are Nan/Inf")' in source_of(trainer.Trainer.train_step)
 
@@ -171,13 +79,6 @@ def test_fairseq_still_waits_for_the_device_in_every_update():
     text = stock_source(trainer)
     assert "if not torch.isfinite(grad_norm).all():" in text
     assert "or torch.isfinite(grad_norm)" in text and "logging_output = agg.get_smoothed_values()" in text
-
-
-def test_fairseq_still_puts_tensors_into_the_metrics_of_a_checkpoint():
-    meter = meters.AverageMeter()
-    meter.update(torch.tensor(2.0))
-    assert isinstance(meter.state_dict()["sum"], torch.Tensor)
-    assert '"metrics": metrics.state_dict()' in stock_source(trainer)
 
 
 def test_fairseq_still_seeds_every_device_and_the_numbers_drawn_are_the_same():
@@ -234,30 +135,6 @@ def test_fairseq_still_copies_a_batch_when_its_update_begins(monkeypatch):
 def test_fairseq_train_still_has_no_handler_of_its_own():
     assert "except" not in inspect.getsource(fairseq_cli.train.cli_main)
     assert sys.excepthook.__name__ == "without_traceback"
-
-
-def test_fairseq_still_shows_pytorchs_words_on_damaged_checkpoints(tmp_path):
-    assert "damaged" not in source_of(checkpoint_utils.load_checkpoint_to_cpu.__closure__[0].cell_contents)
-    (tmp_path / "a.pt").write_bytes(b"no checkpoint")
-    with pytest.raises(InputError, match="13 bytes: not a checkpoint, or damaged or truncated"):
-        checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / "a.pt"))
-    with pytest.raises(InputError, match="no such checkpoint"):
-        checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / "b.pt"))
-
-
-@pytest.mark.parametrize(
-    ("name", "state"), [("pytorch_model.bin", {"encoder.weight": torch.ones(1)}), ("a.pt", [torch.ones(1)])]
-)
-def test_what_is_no_checkpoint_of_fairseq_is_not_called_damaged(tmp_path, name, state):
-    torch.save(state, tmp_path / name)
-    with pytest.raises(
-        InputError,
-        match="bytes: not a checkpoint of fairseq; a model of transformers becomes one with fairseq-electra",
-    ):
-        checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / name))
-    (tmp_path / "model.safetensors").write_bytes((0x80).to_bytes(8, "little") + b"{}")
-    with pytest.raises(InputError, match="not a checkpoint of fairseq; a model of transformers becomes one"):
-        checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / "model.safetensors"))
 
 
 def test_applying_twice_changes_nothing():
@@ -370,11 +247,6 @@ def test_fairseq_still_counts_gpus_where_it_starts_processes():
     assert distributed_utils.call_main.__module__ == "fairseq_electra.compat.distributed"
 
 
-def test_fairseq_still_drops_the_weights_before_it_starts_the_average_from_them():
-    source = source_of(trainer.Trainer.load_checkpoint)
-    assert source.index('del state["model"]') < source.index('state["model"], build_fp32_params')
-
-
 def test_fairseq_still_sums_lists_of_predictions_over_processes():
     assert '"pred"' in stock_source(sentence_prediction) and "return True" in stock_source(
         sentence_prediction
@@ -444,64 +316,10 @@ def test_fairseq_still_reads_texts_and_labels_apart():
         assert "input0" in text and not re.search(r"len\((input0|label_dataset)\) *[!=]=", text)
 
 
-def test_fairseq_still_writes_a_checkpoint_under_a_name_that_two_runs_share_and_renames_it_at_once(
-    tmp_path, monkeypatch
-):
-    plain = stock_source(checkpoint_utils)
-    assert 'PathManager.open(filename + ".tmp", "wb")' in plain and "fsync" not in plain
-    names, synced = [], []
-    save, sync = torch.save, atomic_saves.sync
-
-    def saving(obj, stream):
-        names.append(stream.name)
-        save(obj, stream)
-
-    monkeypatch.setattr("torch.save", saving)
-    monkeypatch.setattr(
-        atomic_saves,
-        "sync",
-        lambda path: synced.append((str(path), (tmp_path / "last.pt").exists())) or sync(path),
-    )
-    checkpoint_utils.torch_persistent_save({"a": 1}, str(tmp_path / "last.pt"))
-    assert synced == [(str(names[0]), False)]
-    checkpoint_utils.torch_persistent_save({"a": 2}, str(tmp_path / "last.pt"))
-    assert (
-        len({*names}) == 2
-        and torch.load(tmp_path / "last.pt")["a"] == 2
-        and len(list(tmp_path.iterdir())) == 1
-    )
-
-
-def test_a_run_that_is_stopped_in_a_save_leaves_nothing_half_written(tmp_path, monkeypatch):
-    monkeypatch.setattr("torch.save", lambda obj, stream: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        checkpoint_utils.torch_persistent_save({}, str(tmp_path / "last.pt"))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_fairseq_still_saves_no_vocabulary_beside_a_checkpoint():
-    source = stock_source(checkpoint_utils).partition("def save_checkpoint")[2].partition("\ndef ")[0]
-    assert "torch_persistent_save" not in source and "dict.txt" not in source and "tokenizer" not in source
-    assert "trainer.save_checkpoint(checkpoints[0], extra_state)" in source
-
-
 def test_fairseq_still_leaves_a_crash_file_for_every_error_of_a_forward_pass():
     source = stock_source(trainer).partition("def train_step")[2].partition("\n    def ")[0]
     _, found, behind = source.partition("            except Exception:\n")
     assert found and '"crash.pt"' in behind[:250] and "isinstance" not in behind[:250]
-
-
-def test_fairseq_still_names_neither_option_nor_remedy_for_a_folder_it_cannot_write_to(tmp_path):
-    (tmp_path / "file").touch()
-    plain = checkpoint_utils.verify_checkpoint_directory.__wrapped__
-    with pytest.raises(OSError, match="file/save") as error:
-        plain(str(tmp_path / "file" / "save"))
-    assert "--save-dir" not in str(error.value)
-
-
-def test_fairseq_still_takes_the_best_score_of_a_checkpoint_as_it_stands():
-    source = stock_source(checkpoint_utils).partition("def load_checkpoint(")[2].partition("\ndef ")[0]
-    assert 'save_checkpoint.best = extra_state["best"]' in source and "units" not in source
 
 
 def test_fairseq_still_looks_for_what_is_not_finite_by_hooks_that_read_tensors():

@@ -9,10 +9,11 @@ import numpy as np
 
 from fairseq_electra.finetuning.info import read_task_info
 from fairseq_electra.finetuning.recipes import arguments, recipe_for
-from tests.helpers.commands import electra
+from tests.helpers.commands import electra, electra_here
 
 SINGLE, PAIR, NUMBERS, CHOICE = "single", "pair", "numbers", "SWAG"
 SIZES = {"train": 48, "valid": 21, "test": 10}
+PAIRS_TSV = "one\ttwo\tclass\na b\tc d\tyes\ne f\tg h\tno\ni j\tk l\tyes\n"
 
 
 def write_sources(folder: Path, corpus_lines: list[str]) -> None:
@@ -119,3 +120,12 @@ def stock(data, save_dir, net, *more):
         *["--cpu", "--log-format", "json", "--log-interval", "1"],
         *more,
     ]
+
+
+def prepare_pairs(folder: Path, vocabulary: Path, *more):
+    """Prepare files such as ``PAIRS_TSV`` in this process; returns status and what was printed."""
+    given = [
+        *["--text", "one", "two", "--label", "class", "--train", folder / "train.tsv"],
+        *["--valid", folder / "valid.tsv"],
+    ]
+    return electra_here("prepare", "--vocab", vocabulary, "--destdir", folder / "bin", *given, *more)
