@@ -132,6 +132,17 @@ def test_the_table_of_bias_and_what_to_beware_of():
     assert_says("\n".join(f"- {sentences}" for sentences in CAUTION), page("docs/how-to/bias.md"))
 
 
+@pytest.mark.parametrize("name", ["bias", "bias_tiny", "bias_tiny_mlm"])
+def test_the_shares_of_all_pairs(name):
+    found = json.loads((EXAMPLES / "pretraining" / f"{name}.json").read_text())["summary"]
+    cells = [
+        f"{score['share']:.1f} [{score['interval'][0]:.1f}, {score['interval'][1]:.1f}]"
+        for score in found.values()
+    ]
+    (row,) = [row for row in page("docs/how-to/bias.md").splitlines() if f"pretraining/{name}.json) |" in row]
+    assert [cell.strip() for cell in row.split("|")[2:-1] if cell.strip()] == cells
+
+
 @pytest.mark.parametrize("name", ["SST-2", "MRPC", "RTE", "SST-2-16"])
 def test_the_tables_of_prompts(name):
     found = json.loads((EXAMPLES / "pretraining" / "prompts" / f"{name}.json").read_text())
