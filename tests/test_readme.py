@@ -125,6 +125,20 @@ def test_the_table_of_blimp():
     assert_says(blimp_table(found), page("docs/how-to/probe.md"))
 
 
+@pytest.mark.parametrize("name", ["blimp", "blimp_tiny", "blimp_tiny_mlm"])
+def test_the_means_of_blimp(name):
+    found = json.loads((EXAMPLES / "pretraining" / f"{name}.json").read_text())
+    means = [f"{score['mean']:.1f} ± {score['standard_error']:.1f}" for score in found["summary"].values()]
+    cells = [f"{found['paradigms'][0]['pairs']:,}", *means]
+    assert cells_of_row(f"pretraining/{name}.json) |", "docs/how-to/probe.md") == cells
+
+
+def cells_of_row(mark: str, name: str) -> list[str]:
+    """Return what stands behind the first cell of the row of a page that has a mark; not the empty cells."""
+    (row,) = [row for row in page(name).splitlines() if mark in row]
+    return [cell.strip() for cell in row.split("|")[2:-1] if cell.strip()]
+
+
 def test_the_table_of_bias_and_what_to_beware_of():
     found = json.loads((EXAMPLES / "pretraining" / "bias.json").read_text())
     assert found["caution"] == list(CAUTION)
@@ -139,8 +153,7 @@ def test_the_shares_of_all_pairs(name):
         f"{score['share']:.1f} [{score['interval'][0]:.1f}, {score['interval'][1]:.1f}]"
         for score in found.values()
     ]
-    (row,) = [row for row in page("docs/how-to/bias.md").splitlines() if f"pretraining/{name}.json) |" in row]
-    assert [cell.strip() for cell in row.split("|")[2:-1] if cell.strip()] == cells
+    assert cells_of_row(f"pretraining/{name}.json) |", "docs/how-to/bias.md") == cells
 
 
 @pytest.mark.parametrize("name", ["SST-2", "MRPC", "RTE", "SST-2-16"])
